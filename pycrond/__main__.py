@@ -1,0 +1,5 @@
+"""`python -m pycrond`: the command line."""
+
+from pycrond.cli import entry
+
+entry()

@@ -1,0 +1,171 @@
+"""What is due: cron's loop over wall-clock minutes, in every zone of its own. Pure; `now` is an argument."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from pycrond.job import Job
+from pycrond.run import Fire
+from pycrond.schedule import Schedule, Zone, step
+
+MINUTE = timedelta(minutes=1)
+LARGEST_STEP = 180 * MINUTE  # turned back by more, fixed-time jobs run again as well, as in cron
+LATE = 5 * MINUTE  # behind by no more than this, every minute gets a turn of its own
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a zone's jobs have run, in wall minutes: the fixed-time ones and the wildcard ones."""
+
+    fixed: int
+    wild: int
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one look at the clock leads to; nothing is changed until `Agenda.done` is told so."""
+
+    at: datetime
+    fires: tuple[Fire, ...]
+    positions: Mapping[str, Position]
+    eras: tuple[int, int]  # fixed, wildcard
+
+
+def minute(at: datetime) -> datetime:
+    """The minute an instant lies in."""
+    return at.replace(second=0, microsecond=0)
+
+
+def _grouped(jobs: Iterable[Job], kind: bool) -> dict[Schedule, list[Job]]:
+    groups: dict[Schedule, list[Job]] = {}
+    for job in jobs:
+        schedule = job.entry.schedule
+        if schedule is not None and schedule.wildcard is kind:
+            groups.setdefault(schedule, []).append(job)
+    return groups
+
+
+@dataclass(slots=True)
+class _Lane:
+    """The schedules of one kind in one zone, each under its next wall minute.
+
+    Equal schedules are one: a hundred thousand entries with a thousand schedules are a thousand things to
+    look at, and at a turn only those whose minute has come.
+    """
+
+    jobs: dict[Schedule, list[Job]]
+    coming: dict[int, list[Schedule]] = field(default_factory=dict)
+    through: int = 0
+
+    def seek(self, through: int) -> None:
+        """Go on after this wall minute, forwards or backwards."""
+        if through >= self.through and self.coming:
+            moved = [
+                one for wall in [w for w in self.coming if w <= through] for one in self.coming.pop(wall)
+            ]
+        else:
+            self.coming.clear()
+            moved = list(self.jobs)
+        self.through = through
+        for schedule in moved:
+            wall = schedule.next_wall(through)
+            if wall is not None:
+                self.coming.setdefault(wall, []).append(schedule)
+
+    def due(self, first: int, last: int) -> Iterator[tuple[int, Schedule]]:
+        """Each schedule's wall minutes from `first` to `last`, in order of the minutes."""
+        found = []
+        if first <= self.through:  # the clock was turned back: the index does not reach there
+            candidates = list(self.jobs)
+        else:
+            candidates = [one for wall, several in self.coming.items() if wall <= last for one in several]
+        for schedule in candidates:
+            wall = schedule.next_wall(first - 1)
+            while wall is not None and wall <= last:
+                found.append((wall, schedule))
+                wall = schedule.next_wall(wall)
+        found.sort(key=lambda pair: pair[0])
+        return iter(found)
+
+
+class Agenda:
+    """The jobs, where each zone's wall clock stands, and the fires that come of it."""
+
+    def __init__(
+        self, jobs: Iterable[Job], zone: Zone, now: datetime, eras: tuple[int, int] = (0, 0)
+    ) -> None:
+        """`zone` is the daemon's. The minute of `now` counts as run: it is not due, as in cron."""
+        self.jobs = tuple(jobs)
+        self.zone = zone
+        self.last = minute(now)
+        self.eras = eras
+        self._zones: dict[str, Zone] = {}
+        self._lanes: dict[str, tuple[_Lane, _Lane]] = {}
+        by_zone: dict[str, list[Job]] = {}
+        for job in self.jobs:
+            by_zone.setdefault(job.entry.zone or zone.name, []).append(job)
+        for name, several in by_zone.items():
+            self._zones[name] = zone if name == zone.name else Zone.of(name)
+            self._lanes[name] = (_Lane(_grouped(several, False)), _Lane(_grouped(several, True)))
+            wall = self._zones[name].wall(self.last)
+            for lane in self._lanes[name]:
+                lane.seek(wall)
+
+    def replaced_by(self, jobs: Iterable[Job]) -> "Agenda":
+        """The same moment with other jobs: what is due next minute is the new jobs' business."""
+        new = Agenda(jobs, self.zone, self.last, self.eras)
+        for name in new._lanes.keys() & self._lanes.keys():
+            for lane, before in zip(new._lanes[name], self._lanes[name], strict=True):
+                lane.seek(before.through)
+        return new
+
+    def due(self, now: datetime) -> Turn | None:
+        """The next turn to take: the minute after the last one, or this one where the clock has jumped.
+
+        None within a minute that had its turn. A caller that is late takes several, one after another.
+        """
+        at = minute(now)
+        if at == self.last:
+            return None
+        if timedelta(0) < at - self.last <= LATE:
+            at = self.last + MINUTE
+        back = self.last - at
+        eras = (self.eras[0] + (back > LARGEST_STEP), self.eras[1] + (back > timedelta(0)))
+        fires: list[Fire] = []
+        positions = {}
+        for name, (fixed, wild) in self._lanes.items():
+            zone = self._zones[name]
+            wall = zone.wall(at)
+            taken = step(fixed.through, wall)
+            positions[name] = Position(taken.through, wall)
+            for lane, first, era in ((wild, taken.wild_from, eras[1]), (fixed, taken.fixed_from, eras[0])):
+                for minute_of_wall, schedule in lane.due(first, wall):
+                    due_at = self._instant(at, wall - minute_of_wall)
+                    fold = zone.fold(due_at)
+                    fires += [Fire(job, due_at, minute_of_wall, fold, era) for job in lane.jobs[schedule]]
+        return Turn(at, tuple(fires), positions, eras)
+
+    def _instant(self, at: datetime, behind: int) -> datetime:
+        """When a wall minute `behind` this turn's was due: at once, if a gap in the clock swallowed it."""
+        instant = at - behind * MINUTE
+        return instant if instant > self.last else at
+
+    def done(self, turn: Turn) -> None:
+        """The turn was carried out."""
+        self.last, self.eras = turn.at, turn.eras
+        for name, position in turn.positions.items():
+            fixed, wild = self._lanes[name]
+            fixed.seek(position.fixed)
+            wild.seek(position.wild)
+
+
+def first_turn(last: datetime | None, now: datetime) -> datetime:
+    """The minute that counts as run when a daemon starts.
+
+    A gap of up to a minute since the last turn is lateness: what came due in it is run at once. After a
+    longer one, and at the very first start, the running minute is not run, as in cron.
+    """
+    this = minute(now.astimezone(UTC))
+    if last is not None and timedelta(0) <= this - last <= MINUTE:
+        return last
+    return this

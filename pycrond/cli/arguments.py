@@ -1,0 +1,81 @@
+"""The commands and their options, as argparse has them."""
+
+import argparse
+from collections.abc import Callable
+from dataclasses import fields
+from importlib import import_module
+
+from pycrond.settings import Settings, flag
+
+FINDING = ("crontabs", "state_dir", "pidfile")
+"""Every command takes these, to find the daemon."""
+
+
+def _later(module: str, function: str) -> Callable[[argparse.Namespace], int]:
+    """A command whose module is imported only when it is called: `list` must not pay for `start`."""
+
+    def call(wanted: argparse.Namespace) -> int:
+        result: int = getattr(import_module(f"pycrond.cli.{module}"), function)(wanted)
+        return result
+
+    return call
+
+
+def parser(version: str) -> argparse.ArgumentParser:
+    """The whole command line."""
+    whole = argparse.ArgumentParser(
+        prog="pycrond",
+        description="A cron daemon that can prove what ran and what did not.",
+        allow_abbrev=False,
+    )
+    whole.add_argument("--version", action="version", version=f"pycrond {version}")
+    commands = whole.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, module: str, about: str, *, everything: bool = False) -> argparse.ArgumentParser:
+        one = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
+        one.set_defaults(call=_later(module, name))
+        _add_settings(one, everything=everything)
+        return one
+
+    start = command("start", "control", "start the daemon, and return when it is ready", everything=True)
+    start.add_argument("--foreground", action="store_true", help="stay in the terminal")
+    command("stop", "control", "stop the daemon; running jobs go on")
+    command("restart", "control", "stop the daemon and start it with the same settings", everything=True)
+    command("reload", "control", "read the crontabs again")
+    status = command("status", "control", "say whether the daemon runs, and how it does")
+    listing = command("list", "show", "every job, when it runs next and how it ended last")
+    history = command("history", "show", "what ran, the newest first")
+    logs = command("logs", "show", "what the jobs printed")
+    for one in (status, listing, history):
+        one.add_argument("--json", action="store_true", help="print one JSON document")
+    history.add_argument("job", nargs="?", help="a job's name, the beginning of its key, or file:line")
+    history.add_argument("--limit", type=_count, default=20, metavar="N", help="so many runs at most (20)")
+    logs.add_argument("what", nargs="?", metavar="JOB|RUN", help="a job, or a run's number")
+    logs.add_argument("--lines", type=_count, default=100, metavar="N", help="so many lines at most (100)")
+    return whole
+
+
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("at least 1")
+    return number
+
+
+def _add_settings(one: argparse.ArgumentParser, *, everything: bool) -> None:
+    group = one.add_argument_group("settings")
+    group.add_argument(
+        "--config", metavar="FILE", help="read settings from this file instead of pycrond.toml"
+    )
+    for setting in fields(Settings):
+        if not everything and setting.name not in FINDING:
+            continue
+        about = setting.metadata["help"]
+        if isinstance(setting.default, bool):
+            group.add_argument(
+                flag(setting.name), action=argparse.BooleanOptionalAction, default=None, help=about
+            )
+        else:
+            action = "append" if setting.name == "crontabs" else "store"
+            metavar = "DIR" if setting.name.endswith(("crontabs", "_dir")) else "VALUE"
+            group.add_argument(flag(setting.name), action=action, metavar=metavar, help=about)

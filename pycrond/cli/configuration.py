@@ -1,0 +1,109 @@
+"""Which settings hold: flags, then the environment, then pycrond.toml, then what fits the user."""
+
+import argparse
+import hashlib
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+
+from pycrond import settings, sources
+from pycrond.errors import PycrondError
+from pycrond.settings import PATHS, Settings
+
+RECORD = "settings"
+"""In the state directory: what the latest daemon was started with, so that it can be found by that alone."""
+
+
+def configured(wanted: argparse.Namespace, *, recorded: bool = True) -> Settings:
+    """The settings for this command; with `recorded`, what the daemon was started with before defaults."""
+    flags = {name: value for name in settings.NAMES if (value := getattr(wanted, name, None)) is not None}
+    given = [_absolute(flags), _absolute(settings.from_environment(os.environ)), _from_file(wanted.config)]
+    state_dir = next(
+        (str(layer["state_dir"]) for layer in given if "state_dir" in layer), _default_state_dir()
+    )
+    if recorded:
+        given.append(_recorded(state_dir))
+    return settings.settle([*given, _defaults(state_dir)])
+
+
+def record(running: Settings) -> None:
+    """Write down what a daemon is started with; renamed into place."""
+    path = os.path.join(running.state_dir, RECORD)
+    with open(path + ".new", "w", encoding="utf-8", errors="surrogateescape") as file:
+        file.write("\n".join(settings.to_arguments(running)))
+    os.replace(path + ".new", path)
+
+
+def _recorded(state_dir: str) -> dict[str, object]:
+    try:
+        with open(os.path.join(state_dir, RECORD), encoding="utf-8", errors="surrogateescape") as file:
+            before = settings.from_arguments(file.read().splitlines())
+    except FileNotFoundError:
+        return {}
+    except (OSError, TypeError) as error:
+        raise PycrondError(f"cannot read {os.path.join(state_dir, RECORD)}: {error}") from error
+    return {one.name: getattr(before, one.name) for one in fields(Settings)}
+
+
+def _from_file(named: str | None) -> dict[str, object]:
+    path = named or os.environ.get("PYCROND_CONFIG") or os.path.join(_config_dir(), "pycrond.toml")
+    try:
+        text = sources.read(os.path.abspath(path))
+    except sources.RefusedError as error:
+        if named is None and not os.path.lexists(path):
+            return {}
+        raise PycrondError(f"{path}: {error}") from error
+    import tomllib
+
+    try:
+        document = tomllib.loads(text.decode())
+    except ValueError as error:
+        raise PycrondError(f"{path}: {error}") from error
+    return _absolute(settings.from_toml(document, path), os.path.dirname(os.path.abspath(path)))
+
+
+def _absolute(layer: Mapping[str, object], base: str | None = None) -> dict[str, object]:
+    """Paths made absolute: the daemon's working directory is `/`."""
+    whole = dict(layer)
+    for name in PATHS:
+        value = whole.get(name)
+        if isinstance(value, str):
+            whole[name] = os.path.abspath(os.path.join(base or os.getcwd(), value))
+        elif isinstance(value, (list, tuple)):
+            whole[name] = tuple(os.path.abspath(os.path.join(base or os.getcwd(), str(one))) for one in value)
+    return whole
+
+
+def _is_root() -> bool:
+    return os.geteuid() == 0
+
+
+def _user_dir(variable: str, fallback: str) -> str:
+    return os.path.join(os.environ.get(variable) or os.path.expanduser(fallback), "pycrond")
+
+
+def _config_dir() -> str:
+    return "/etc/pycrond" if _is_root() else _user_dir("XDG_CONFIG_HOME", "~/.config")
+
+
+def _default_state_dir() -> str:
+    return "/var/lib/pycrond" if _is_root() else _user_dir("XDG_STATE_HOME", "~/.local/state")
+
+
+def _defaults(state_dir: str) -> dict[str, object]:
+    short = hashlib.sha256(os.fsencode(os.path.realpath(state_dir))).hexdigest()[:12]
+    session = "/run" if _is_root() else os.environ.get("XDG_RUNTIME_DIR", "")
+    return {
+        "crontabs": (_default_crontabs(),),
+        "state_dir": state_dir,
+        "runtime_dir": os.path.join(session, "pycrond", short) if session else os.path.join(state_dir, "run"),
+        "pidfile": os.path.join(session or state_dir, "pycrond.pid"),
+    }
+
+
+def _default_crontabs() -> str:
+    """`./crontabs` where there is one; root takes only one that nobody else could have put there."""
+    here = os.path.abspath("crontabs")
+    if os.path.isdir(here) and (not _is_root() or sources.is_safe(here)):
+        return here
+    return os.path.join(_config_dir(), "crontabs")

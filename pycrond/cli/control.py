@@ -1,0 +1,198 @@
+"""start, stop, restart, reload, status: what is done to the daemon."""
+
+import argparse
+import json
+import os
+import select
+import signal
+import sys
+import time
+
+from pycrond import control, detach, pidfile
+from pycrond.cli.configuration import configured, record
+from pycrond.cli.show import next_due, print_problems
+from pycrond.errors import NotRunningError, PycrondError
+from pycrond.reader import Reader
+from pycrond.settings import Settings, to_arguments
+
+PATIENCE = 60.0  # seconds to wait for another daemon to be gone, or for a word of a keeper
+RETRY = 0.05  # seconds
+
+
+def start(wanted: argparse.Namespace) -> int:
+    """Take the lock and become the keeper, or ask the keeper that has it."""
+    settings = configured(wanted, recorded=False)
+    return _start(settings, foreground=wanted.foreground)
+
+
+def _start(settings: Settings, *, foreground: bool = False) -> int:
+    for directory in settings.crontabs:
+        if not os.path.isdir(directory):
+            raise PycrondError(f"no such crontab directory: {directory}")
+    _make_directories(settings)
+    give_up = time.monotonic() + PATIENCE
+    while time.monotonic() < give_up:
+        lock = detach.take_lock(settings.state_dir)
+        answer = _ask_keeper(settings) if lock is None else _launch(settings, lock, foreground=foreground)
+        if answer:
+            return _tell(settings, answer)
+        time.sleep(RETRY)  # a keeper that is about to go, or not yet there
+    raise PycrondError(f"{settings.state_dir}/lock is held, but no keeper answers: a daemon that hangs?")
+
+
+def _make_directories(settings: Settings) -> None:
+    for directory, mode in ((settings.state_dir, 0o700), (settings.runtime_dir, 0o755)):
+        try:
+            os.makedirs(directory, mode=mode, exist_ok=True)
+        except OSError as error:
+            raise PycrondError(f"cannot make {directory}: {error.strerror}") from error
+        status = os.stat(directory)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            raise PycrondError(f"{directory} must belong to the daemon's user and be writable by nobody else")
+        if not os.access(directory, os.W_OK | os.X_OK):
+            raise PycrondError(f"cannot write to {directory}: Permission denied")
+
+
+def _keeper_socket(settings: Settings) -> str:
+    return os.path.join(settings.runtime_dir, "keeper.sock")
+
+
+def _launch(settings: Settings, lock: int, *, foreground: bool) -> str:
+    """With the lock held: become the keeper (foreground), or have one made and wait for its word."""
+    record(settings)
+    path = _keeper_socket(settings)
+    listener = control.listen(path, 0o600)
+    extra = ["--log-stderr=yes"] if foreground and not settings.log_stderr else []
+    daemon = [*_daemon_command(settings), *extra]
+    kept = (lock, listener.fileno())
+    if foreground:
+        detach.become_keeper(detach.keeper_command(lock, listener, -1, path, daemon), kept)
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    detach.detach(detach.keeper_command(lock, listener, writer, path, daemon), kept, writer)
+    os.close(writer)
+    os.close(lock)
+    listener.close()
+    with open(reader, encoding="utf-8", errors="replace") as pipe:
+        return pipe.readline().strip() or "Fthe daemon ended before it said a word"
+
+
+def _daemon_command(settings: Settings) -> list[str]:
+    # -P: the working directory must not become a place that modules are taken from.
+    return [sys.executable, "-P", "-X", "utf8", "-m", "pycrond.daemon", *to_arguments(settings)]
+
+
+def _ask_keeper(settings: Settings) -> str:
+    """What the keeper that holds the lock says to a start; empty if it is going or not yet there."""
+    try:
+        with control.connect(_keeper_socket(settings), PATIENCE) as keeper:
+            keeper.sendall(
+                "\0".join(["start", *_daemon_command(settings)]).encode("utf-8", "surrogateescape")
+            )
+            with keeper.makefile(encoding="utf-8", errors="replace") as lines:
+                answer = lines.readline().strip()
+    except (NotRunningError, OSError):
+        answer = ""
+    holder = pidfile.holder(settings.pidfile)
+    if not answer and holder and not os.path.exists(_keeper_socket(settings)):
+        return f"A{holder}"
+    return answer
+
+
+def _tell(settings: Settings, answer: str) -> int:
+    """R and A name a pid, F says why there is none."""
+    kind, text = answer[0], answer[1:]
+    if kind == "F":
+        raise PycrondError(f"not started: {text}")
+    if kind == "A":
+        raise PycrondError(f"already running, pid {text}")
+    reader = Reader(settings.state_dir)
+    jobs, problems = reader.jobs(), reader.problems()
+    files = len({job.file for job in jobs})
+    print(f"pycrond started, pid {text}: {len(jobs)} jobs from {files} files; {next_due(jobs)}")
+    print_problems(problems, sys.stderr)
+    return 0
+
+
+def stop(wanted: argparse.Namespace) -> int:
+    """Ask the keeper to stop the daemon, and wait until both are gone."""
+    settings = configured(wanted)
+    pid = pidfile.read(settings.pidfile)
+    _stop(settings)
+    print(f"pycrond stopped{f', pid {pid}' if pid else ''}")
+    return 0
+
+
+def _stop(settings: Settings) -> None:
+    if not detach.is_locked(settings.state_dir):
+        raise NotRunningError("pycrond is not running")
+    try:
+        with control.connect(_keeper_socket(settings), PATIENCE) as keeper:
+            keeper.sendall(b"stop")
+            keeper.recv(1)  # the keeper's end
+    except NotRunningError:
+        _stop_without_keeper(settings)
+    except OSError as error:
+        raise PycrondError(f"the daemon does not stop: {error}") from error
+    give_up = time.monotonic() + PATIENCE
+    while detach.is_locked(settings.state_dir):
+        if time.monotonic() > give_up:
+            raise PycrondError(f"{settings.state_dir}/lock is still held")
+        time.sleep(RETRY)
+
+
+def _stop_without_keeper(settings: Settings) -> None:
+    """Its keeper was killed: signal the daemon itself, whose pid the locked pidfile proves."""
+    pid = pidfile.holder(settings.pidfile)
+    if pid is None:
+        return
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    if pidfile.holder(settings.pidfile) == pid:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        select.select([process], [], [], PATIENCE)
+    os.close(process)
+
+
+def restart(wanted: argparse.Namespace) -> int:
+    """Stop, if there is something to stop, and start with the same settings."""
+    settings = configured(wanted)
+    if detach.is_locked(settings.state_dir):
+        _stop(settings)
+    return _start(settings)
+
+
+def reload(wanted: argparse.Namespace) -> int:
+    """Have the crontabs read, and say what came of it; 1 if a file kept its old version."""
+    settings = configured(wanted)
+    answer = control.ask(_control_socket(settings), {"command": "reload"})
+    reader = Reader(settings.state_dir)
+    print(f"pycrond reloaded: {answer['jobs']} jobs from {answer['files']} files; {next_due(reader.jobs())}")
+    print_problems(reader.problems(), sys.stderr)
+    return 1 if answer["kept"] else 0
+
+
+def _control_socket(settings: Settings) -> str:
+    return os.path.join(settings.runtime_dir, "control.sock")
+
+
+def status(wanted: argparse.Namespace) -> int:
+    """Whether it runs, told by the lock, and how it does, told by itself."""
+    settings = configured(wanted)
+    if not detach.is_locked(settings.state_dir):
+        if wanted.json:
+            print(json.dumps({"running": False}))
+            return NotRunningError.status
+        raise NotRunningError("pycrond is not running")
+    answer = control.ask(_control_socket(settings), {"command": "status"}, timeout=10.0)
+    if wanted.json:
+        print(json.dumps({"running": True, **answer}))
+        return 0
+    up = max(0, int(time.time() - answer["started_at"]))
+    print(f"pycrond {answer['version']} runs, pid {answer['pid']}, for {up} s")
+    print(f"crontabs: {answer['files']} files, {answer['jobs']} jobs, {answer['errors']} errors")
+    print(f"running: {answer['running']} jobs")
+    if answer["backlog"] > answer["running"]:
+        print(f"syslog: {answer['backlog']} runs not yet told in full")
+    return 0

@@ -1,0 +1,89 @@
+"""What a crontab's lines hold besides a schedule: assignments, options, the command and its input."""
+
+import re
+import shlex
+from collections.abc import Iterator
+
+_BLANK = r"[ \t\r\v\f]"
+_ASSIGNMENT = re.compile(
+    rf"""
+    (?: '(?P<single>[^'=]*+) (?:'{_BLANK}*+)?+      # as in cron, the = ends a name even within quotes
+      | "(?P<double>[^"=]*+) (?:"{_BLANK}*+)?+
+      | (?!['"]) (?P<bare>[^=\ \t\r\v\f]*+) {_BLANK}*+
+    )
+    = {_BLANK}*+ (?P<value>.*+)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+_QUOTED = re.compile(rf"""(?:'([^']*+)'|"([^"]*+)"){_BLANK}*+""")
+_TWO_WORDS = re.compile(r"[A-Za-z_]\w*+[ \t]++[A-Za-z_]\w*+[ \t]*+=")
+_SHELL = re.compile(r"(?:export|set|setenv|declare|let)[ \t]+[^ \t=]+[ \t=]")
+
+
+def assignment(text: str) -> tuple[str, str] | None:
+    """Name and value; None where the text is none. It has no blanks before it."""
+    found = _ASSIGNMENT.match(text)
+    if not found:
+        return None
+    name = next(part for part in found.group("single", "double", "bare") if part is not None)
+    value = found["value"]
+    if value[:1] not in {"'", '"'}:
+        return name, value.rstrip(" \t\r\v\f")
+    quoted = _QUOTED.fullmatch(value)
+    return (name, quoted[1] if quoted[1] is not None else quoted[2]) if quoted else None
+
+
+def assignment_gone_wrong(text: str) -> tuple[int, str] | None:
+    """Where and why a text that was surely meant as an assignment is none."""
+    found = _SHELL.match(text)
+    if found:
+        return 0, f"'{found[0].split()[0]}' is the shell's: an assignment in a crontab is NAME=VALUE"
+    found = _TWO_WORDS.match(text)
+    if found:
+        return 0, "two words stand before the '=': a name with a blank in it is quoted"
+    found = _ASSIGNMENT.match(text)
+    if found:  # with a quoted value, or it would be one
+        return found.start(
+            "value"
+        ), "a value that begins with a quote ends with the same quote, and the line with it"
+    return None
+
+
+_WORD = re.compile(r"""(?:[^\s'"\\]|\\.|'[^']*+'|"(?:\\.|[^"\\])*+")++""", re.DOTALL)
+_BARE = re.compile(r"[^\s'\"\\]++")
+
+
+def option_words(text: str, start: int) -> Iterator[tuple[int, str, str | None]]:
+    """Where each word begins, its name and, if there is one, its value, split as by `shlex`.
+    Raises ValueError where a quote is not closed.
+    """
+    while True:
+        while start < len(text) and text[start].isspace():
+            start += 1
+        if start == len(text):
+            return
+        found = _WORD.match(text, start)
+        if not found or (found.end() < len(text) and not text[found.end()].isspace()):
+            raise ValueError("a quote is not closed")
+        word = found[0] if _BARE.fullmatch(found[0]) else "".join(shlex.split(found[0]))
+        name, equals, value = word.partition("=")
+        yield start, name, value if equals else None
+        start = found.end()
+
+
+_COMMAND = re.compile(r"(?:[^%\\]|\\.)*+\\?+", re.DOTALL)
+_ESCAPED = re.compile(r"\\(.)", re.DOTALL)
+_PERCENT = re.compile(r"\\?%")
+
+
+def command_and_input(text: str, dialect: str) -> tuple[str, str]:
+    """What the shell is given and what it reads: all that follows the first ``%`` without a backslash.
+    In Debian's dialect a backslash in the command escapes a backslash, too.
+    """
+    escapable = "%\\" if dialect == "debian" else "%"
+    end = _COMMAND.match(text).end()  # type: ignore[union-attr]  # it matches the empty text
+    command = _ESCAPED.sub(lambda pair: pair[1] if pair[1] in escapable else pair[0], text[:end])
+    given = _PERCENT.sub(lambda found: "%" if found[0] == "\\%" else "\n", text[end + 1 :])
+    if given and not given.endswith("\n"):
+        given += "\n"
+    return command, given

@@ -1,0 +1,153 @@
+"""Starting jobs: each in a session of its own, its output in a FIFO; and what /proc says of a process."""
+
+import fcntl
+import os
+import resource
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC
+
+from pycrond.account import Account
+from pycrond.errors import PycrondError
+from pycrond.run import Fire
+
+# What Python or the daemon ignores must not reach the job ignored; handlers are reset by exec anyway.
+RESET = (signal.SIGPIPE, signal.SIGXFSZ)
+DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)  # as they were when the daemon was started
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """All that starting a run takes, made ready before its minute."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    folder: str
+    stdin: bytes
+    fifo: str
+
+
+def raise_descriptor_limit() -> None:
+    """A thousand jobs are a thousand FIFOs: take what the hard limit gives; jobs get the old limit back."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS[1], DESCRIPTORS[1]))
+
+
+def prepare(fire: Fire, run: int, account: Account, fifo: str, search_path: str) -> Launch:
+    """The command, environment (semantics.md 3) and standard input of a run, and its FIFO on disk."""
+    entry = fire.job.entry
+    environment = {"SHELL": "/bin/sh", "HOME": account.home, "PATH": search_path}
+    environment.update(entry.environment)
+    environment.update(
+        LOGNAME=account.name,
+        USER=account.name,
+        PYCROND_JOB=fire.job.key,
+        PYCROND_RUN=str(run),
+        PYCROND_FIRE_TIME=fire.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        PYCROND_ATTEMPT="1",
+    )
+    shell = environment["SHELL"] or "/bin/sh"
+    os.mkfifo(fifo, 0o600)
+    return Launch(
+        (shell, "-c", entry.command), environment, environment["HOME"], os.fsencode(entry.stdin), fifo
+    )
+
+
+def start(launch: Launch) -> tuple[int, int]:
+    """Start it: its pid and the end of the FIFO to read from. Raises PycrondError with the reason why not."""
+    reader = os.open(launch.fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    # Read and write: the job is its own reader of last resort, so that a dead daemon gives it no SIGPIPE.
+    output = os.open(launch.fifo, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        entrance = _standard_input(launch.stdin)
+        try:
+            return _spawn(launch, entrance, output), reader
+        finally:
+            os.close(entrance)
+    except BaseException:
+        os.close(reader)
+        raise
+    finally:
+        os.close(output)
+
+
+def _standard_input(text: bytes) -> int:
+    if not text:
+        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
+    memory = os.memfd_create("stdin", os.MFD_CLOEXEC)
+    view = memoryview(text)
+    while view:
+        view = view[os.write(memory, view) :]
+    os.lseek(memory, 0, os.SEEK_SET)
+    return memory
+
+
+def _spawn(launch: Launch, entrance: int, output: int) -> int:
+    """posix_spawn, which copies no page tables; folder and limit are set around it, there is one thread."""
+    try:
+        os.chdir(launch.folder)
+    except OSError as error:
+        raise PycrondError(f"cannot enter folder {launch.folder}: {error.strerror}") from error
+    resource.setrlimit(resource.RLIMIT_NOFILE, DESCRIPTORS)
+    try:
+        return os.posix_spawn(
+            launch.arguments[0],
+            launch.arguments,
+            launch.environment,
+            file_actions=[
+                (os.POSIX_SPAWN_DUP2, entrance, 0),
+                (os.POSIX_SPAWN_DUP2, output, 1),
+                (os.POSIX_SPAWN_DUP2, output, 2),
+            ],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=RESET,
+        )
+    except OSError as error:
+        raise PycrondError(f"cannot run {launch.arguments[0]}: {error.strerror}") from error
+    finally:
+        raise_descriptor_limit()
+        os.chdir("/")
+
+
+def open_fifo(path: str) -> int | None:
+    """The reading end of an earlier daemon's FIFO; None where it is gone."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+
+
+def start_ticks(pid: int) -> int | None:
+    """When the process began, in clock ticks since boot (proc(5), stat field 22); None if there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[19])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def adopt(pid: int, ticks: int) -> int:
+    """A pidfd of a process that an earlier daemon started; -1 if it is gone or the number is another's."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return -1
+    # The descriptor is opened first: a process that has this start time now is the one it holds.
+    if start_ticks(pid) != ticks or _is_zombie(pid):
+        os.close(descriptor)
+        return -1
+    return descriptor
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in {b"Z", b"X"}
+    except (OSError, IndexError):
+        return True
+
+
+def waiting_bytes(fifo: int) -> int:
+    """How much the FIFO holds, without taking it."""
+    return int.from_bytes(fcntl.ioctl(fifo, 0x541B, b"\0\0\0\0"), "little")  # FIONREAD

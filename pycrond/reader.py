@@ -1,0 +1,93 @@
+"""The ledger's reading side: what the command line shows, with the daemon up or down."""
+
+import os
+import sqlite3
+from collections.abc import Sequence
+
+from pycrond.errors import Problem, PycrondError
+from pycrond.rows import DaemonRow, JobRow, RunRow
+
+RUN_COLUMNS = ", ".join("jobs.name" if name == "name" else f"runs.{name}" for name in RunRow._fields)
+
+
+class Reader:
+    """A ledger opened for reading only; no transaction stays open between two calls."""
+
+    def __init__(self, state_dir: str) -> None:
+        path = os.path.join(state_dir, "ledger")
+        if not os.path.exists(path):
+            raise PycrondError(f"there is no ledger at {path}: no daemon has run with this --state-dir yet")
+        try:
+            self._db = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, isolation_level=None)
+            self._db.execute("SELECT count(*) FROM daemons").fetchone()
+        except sqlite3.Error as error:
+            raise PycrondError(f"cannot read ledger {path}: {error}") from error
+
+    def daemon(self) -> DaemonRow | None:
+        row = self._db.execute(
+            "SELECT pid, version, started_at, ready_at, loaded_at, stopped_at FROM daemons"
+            " ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        return DaemonRow(*row) if row else None
+
+    def jobs(self) -> list[JobRow]:
+        """The loaded jobs, in the order of their files and lines."""
+        rows = self._db.execute(
+            "SELECT key, name, user, file, line, schedule, canonical, zone, command, options"
+            " FROM jobs WHERE loaded > 0 ORDER BY loaded"
+        )
+        return [JobRow(*row) for row in rows]
+
+    def problems(self) -> list[Problem]:
+        rows = self._db.execute(
+            "SELECT file, line, column, severity, code, message FROM problems ORDER BY rowid"
+        )
+        return [Problem(*row) for row in rows]
+
+    def last_runs(self) -> dict[str, RunRow]:
+        """The latest run of each loaded job that is over, by key."""
+        rows = self._db.execute(
+            f"SELECT {RUN_COLUMNS} FROM jobs JOIN runs ON runs.id = ("  # noqa: S608 -- column names of ours
+            " SELECT max(id) FROM runs AS past WHERE past.key = jobs.key"
+            " AND state NOT IN ('claimed', 'waiting', 'running')) WHERE jobs.loaded > 0"
+        )
+        return {run.key: run for run in (RunRow(*row) for row in rows)}
+
+    def running(self) -> list[RunRow]:
+        rows = self._db.execute(
+            f"SELECT {RUN_COLUMNS} FROM runs LEFT JOIN jobs USING (key)"  # noqa: S608
+            " WHERE state IN ('claimed', 'waiting', 'running') AND state = 'running' ORDER BY runs.id"
+        )
+        return [RunRow(*row) for row in rows]
+
+    def history(self, keys: Sequence[str] | None, limit: int, run: int | None = None) -> list[RunRow]:
+        """Runs, newest first: of some jobs, of all with None, or the one with an id."""
+        where, values = "", []
+        if keys is not None:
+            where, values = f"WHERE runs.key IN ({', '.join('?' * len(keys))})", list(keys)
+        if run is not None:
+            where, values = "WHERE runs.id = ?", [str(run)]
+        rows = self._db.execute(
+            f"SELECT {RUN_COLUMNS} FROM runs LEFT JOIN jobs USING (key) {where}"  # noqa: S608
+            " ORDER BY runs.id DESC LIMIT ?",
+            (*values, limit),
+        )
+        return [RunRow(*row) for row in rows]
+
+    def find_jobs(self, word: str) -> list[str]:
+        """The keys a word may mean: a name, the beginning of a key, or file:line; also of gone jobs."""
+        rows = self._db.execute("SELECT key, name, file, line FROM jobs ORDER BY loaded = 0, loaded")
+        exact, begins = [], []
+        for key, name, file, line in rows:
+            if word in {key, name, f"{file}:{line}", f"{os.path.basename(file)}:{line}"}:
+                exact.append(key)
+            elif key.startswith(word) or key.partition("/")[2].startswith(word):
+                begins.append(key)
+        return exact or begins
+
+    def close(self) -> None:
+        self._db.close()
+
+
+def _quoted(path: str) -> str:
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

@@ -1,0 +1,43 @@
+"""Telling whoever started the daemon how it goes: the keeper over its socket, systemd over its own."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Mapping
+
+
+class Readiness:
+    """Where to say ready, failed, stopping; every word is optional to whoever listens and blocks nobody."""
+
+    def __init__(self, keeper: int | None, environ: Mapping[str, str]) -> None:
+        self._keeper = socket.socket(fileno=keeper) if keeper is not None else None
+        if self._keeper:
+            self._keeper.setblocking(False)
+            self._keeper.set_inheritable(False)
+        self._systemd = environ.get("NOTIFY_SOCKET", "")
+
+    def ready(self, pid: int) -> None:
+        self._tell_keeper(b"R%d" % pid)
+        self._tell_systemd(f"READY=1\nMAINPID={os.getppid() if self._keeper else pid}")
+
+    def failed(self, reason: str) -> None:
+        self._tell_keeper(b"F" + reason.replace("\n", " ").encode(errors="replace"))
+        self._tell_systemd(f"STATUS=failed: {reason}")
+
+    def stopping(self) -> None:
+        self._tell_keeper(b"S")
+        self._tell_systemd("STOPPING=1")
+
+    def _tell_keeper(self, said: bytes) -> None:
+        if self._keeper:
+            with contextlib.suppress(OSError):  # a keeper that was killed: the daemon goes on
+                self._keeper.send(said)
+
+    def _tell_systemd(self, text: str) -> None:
+        """sd_notify(3): one datagram; a leading @ is an abstract socket."""
+        if not self._systemd:
+            return
+        address = "\0" + self._systemd[1:] if self._systemd.startswith("@") else self._systemd
+        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.connect(address)
+            notify.send(text.encode())

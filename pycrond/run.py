@@ -1,0 +1,56 @@
+"""Fires and runs: a job and the time it is due, and one execution of it with its outcome."""
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from resource import struct_rusage
+from typing import Literal
+
+from pycrond.job import Job
+
+State = Literal[
+    "claimed", "waiting", "running", "succeeded", "failed", "timed-out",
+    "killed", "skipped", "missed", "lost", "unknown",
+]  # fmt: skip
+Trigger = Literal["schedule", "catch-up", "retry", "reboot", "manual"]
+
+
+@dataclass(frozen=True, slots=True)
+class Fire:
+    """A job and a fire time that has come.
+
+    `at` is the instant it is due, aware UTC. `wall` and `fold` are the wall-clock minute it is named after,
+    in the job's zone (None for @reboot): two fires that a change of clocks moved to one instant differ here.
+    `era` tells minutes apart that come again because the clock was turned back.
+    """
+
+    job: Job
+    at: datetime
+    wall: int | None
+    fold: int = 0
+    era: int = 0
+    trigger: Trigger = "schedule"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: by an exit status or a signal, or by neither where that is not known."""
+
+    state: State
+    reason: str = ""
+    exit_status: int | None = None
+    signal: int | None = None
+    cpu_s: float | None = None
+    max_rss_kb: int | None = None
+
+
+def outcome(status: int, usage: struct_rusage) -> Outcome:
+    """What wait4(2) told of a process: its wait status, and what it and its children used."""
+    code = os.waitstatus_to_exitcode(status)
+    return Outcome(
+        state="succeeded" if code == 0 else "failed",
+        exit_status=code if code >= 0 else None,
+        signal=-code if code < 0 else None,
+        cpu_s=round(usage.ru_utime + usage.ru_stime, 3),
+        max_rss_kb=usage.ru_maxrss,
+    )

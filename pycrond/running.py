@@ -1,0 +1,276 @@
+"""The runs: claimed, started, watched until they end, their output taken from the FIFOs."""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pycrond import clock, process
+from pycrond.account import Account
+from pycrond.delivery import Deliveries, Telling
+from pycrond.errors import PycrondError
+from pycrond.ledger import Ledger, Unfinished
+from pycrond.poller import Poller
+from pycrond.run import Fire, Outcome, outcome
+from pycrond.spool import CHUNK, Spool
+
+SEARCH_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"  # cronie's default PATH
+RETRY_FULL = 1.0  # seconds between two tries to write to a full disk
+TAKES = 16  # chunks taken from one FIFO before the others have their turn
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A fire that is in the ledger, and all that its start takes."""
+
+    fire: Fire
+    run: int
+    launch: process.Launch
+
+
+@dataclass(slots=True, eq=False)
+class Running:
+    """A run that lives, or whose output does."""
+
+    run: int
+    pid: int
+    began: float | None  # by clock.elapsed; None for an adopted one
+    started_at: datetime
+    reader: int  # of its FIFO, -1 once its output has ended
+    telling: Telling
+    pidfd: int = -1  # of an adopted one, which is not our child
+    ended: bool = False
+
+
+class Runs:
+    """Everything that lives, by pid; and the rows the ledger is owed."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        deliveries: Deliveries,
+        poller: Poller,
+        *,
+        account: Account,
+        spools: str,
+        fifos: str,
+    ) -> None:
+        self._ledger = ledger
+        self._deliveries = deliveries
+        self._poller = poller
+        self._account = account
+        self._spools = spools
+        self._fifos = fifos
+        self._living: dict[int, Running] = {}
+        self._blocked: list[Running] = []  # their output waits for room on the disk
+        self._retry_at = 0.0
+        self._started: list[tuple[int, int, datetime, float]] = []
+        self._finished: list[tuple[int, Outcome, datetime, float | None]] = []
+
+    @property
+    def count(self) -> int:
+        """How many run now."""
+        return len(self._living)
+
+    # Claiming and starting
+
+    def claim(self, fires: Sequence[Fire], boot: str | None = None) -> list[Claimed]:
+        """Write the fires down, durably, and make all ready; leaves out what had been claimed before."""
+        runs = self._ledger.claim(fires, boot)
+        return [
+            Claimed(fire, run, process.prepare(fire, run, self._account, self._fifo(run), SEARCH_PATH))
+            for fire, run in zip(fires, runs, strict=True)
+            if run is not None
+        ]
+
+    def cancel(self, claimed: Sequence[Claimed]) -> None:
+        """Take back what was claimed for a minute that has not come."""
+        self._ledger.cancel([one.run for one in claimed])
+        for one in claimed:
+            self._remove_fifo(one.run)
+
+    def start(self, claimed: Sequence[Claimed]) -> None:
+        """Start them all, nothing else being done in between; the ledger hears of it in `store`."""
+        for one in claimed:
+            self._start(one)
+
+    def _start(self, one: Claimed) -> None:
+        now = clock.now()  # each start's own: they are told apart by how late they are
+        job = one.fire.job
+        name = job.key.partition("/")[2]
+        telling = Telling(
+            one.run, os.getpid(), job.user, job.entry.command, name, Spool(self._spools, one.run)
+        )
+        self._deliveries.add(telling)
+        try:
+            telling.pid, reader = process.start(one.launch)
+        except (PycrondError, OSError) as error:
+            end = Outcome("failed", f"start-failed: {error}")
+            telling.output_open, telling.ending = False, (end, None)
+            self._finished.append((one.run, end, now, None))
+            self._remove_fifo(one.run)
+            return
+        running = Running(one.run, telling.pid, clock.elapsed(), now, reader, telling)
+        self._living[telling.pid] = running
+        self._watch(running)
+        late = (now - one.fire.at).total_seconds() * 1000
+        self._started.append((one.run, telling.pid, now, late))
+
+    # What an earlier daemon left
+
+    def recover(self, last_turn: datetime | None, now: datetime) -> None:
+        """Take over what lives, close what does not, and go on telling where the last one stopped.
+
+        What was claimed for a minute after `last_turn` was not started, and is taken back to be claimed
+        anew. What was claimed up to it may have been, and is not started again.
+        """
+        not_begun = []
+        for left in self._ledger.unfinished():
+            if left.state == "claimed" and last_turn is not None and left.fire > last_turn.timestamp():
+                not_begun.append(left.id)
+            else:
+                self._take_over(left, now)
+        self._ledger.cancel(not_begun)
+        for run in not_begun:
+            self._remove_fifo(run)
+
+    def _take_over(self, left: Unfinished, now: datetime) -> None:
+        name = left.key.partition("/")[2]
+        telling = Telling(left.id, left.pid or 0, left.user, left.command, name, Spool(self._spools, left.id))
+        telling.sent = telling.taken = left.delivered
+        telling.stage = telling.told = left.told
+        self._deliveries.add(telling)
+        reader = process.open_fifo(self._fifo(left.id))
+        running = Running(left.id, left.pid or 0, None, now, -1 if reader is None else reader, telling)
+        if left.state == "running" and left.pid:
+            running.pidfd = process.adopt(left.pid, left.pid_start or 0)
+        if reader is not None:
+            telling.spool.open()  # of a FIFO that nobody writes to, only splice itself shows the end
+            self._watch(running)
+        else:
+            telling.output_open = False
+        if running.pidfd >= 0:
+            self._living[running.pid] = running
+            self._poller.register(running.pidfd, lambda: self._adopted_ended(running))
+        elif left.state in {"claimed", "running"}:
+            reason = "ended while no daemon ran" if left.pid else "claimed, and the daemon died"
+            self._end(running, Outcome("unknown" if left.pid else "lost", reason), now, None)
+        else:
+            telling.ending = (left.outcome(), left.duration_s)
+            telling.end_at = telling.spool.size
+        self._deliveries.touch(telling)
+        if reader is not None:
+            self._read(running)
+
+    def _adopted_ended(self, running: Running) -> None:
+        self._poller.unregister(running.pidfd)
+        os.close(running.pidfd)
+        self._end(running, Outcome("unknown", "its exit status went to another process"), clock.now(), None)
+
+    # Ends
+
+    def reap(self, now: datetime) -> None:
+        """Take the exit status of every child that has ended."""
+        while True:
+            try:
+                pid, status, usage = os.wait4(-1, os.WNOHANG)
+            except ChildProcessError:
+                return
+            if pid == 0:
+                return
+            running = self._living.get(pid)
+            if running and running.began is not None:
+                self._end(running, outcome(status, usage), now, round(clock.elapsed() - running.began, 6))
+
+    def _end(self, running: Running, end: Outcome, now: datetime, duration: float | None) -> None:
+        """The main process is over: take its output at once, that of what it left behind as it comes."""
+        self._living.pop(running.pid, None)
+        self._finished.append((running.run, end, now, duration))
+        telling = running.telling
+        if running.reader >= 0:
+            self._take(running, process.waiting_bytes(running.reader))
+            if running.reader >= 0:
+                self._watch(running)
+        telling.ending, telling.end_at = (end, duration), telling.spool.size
+        self._deliveries.touch(telling)
+
+    # Output
+
+    def _watch(self, running: Running) -> None:
+        self._poller.register(running.reader, lambda: self._read(running))
+
+    def _read(self, running: Running) -> None:
+        self._take(running, TAKES * CHUNK)
+
+    def _take(self, running: Running, most: int) -> None:
+        """Move up to about `most` bytes into the spool, or all there is; close the FIFO at its end."""
+        spool = running.telling.spool
+        before = spool.size
+        try:
+            while running.reader >= 0 and spool.size - before <= most:
+                moved = spool.take(running.reader)
+                if moved is None:
+                    break
+                if moved == 0:
+                    self._output_ended(running)
+                    break
+        except OSError as error:
+            self._block(running, error)
+        if spool.size != before:
+            self._deliveries.touch(running.telling)
+
+    def _output_ended(self, running: Running) -> None:
+        """No process has the FIFO open. While the main one lives it may open it again, by its name."""
+        self._poller.unregister(running.reader)
+        if running.pid in self._living:
+            return
+        os.close(running.reader)
+        running.reader = -1
+        self._remove_fifo(running.run)
+        running.telling.spool.close()
+        running.telling.output_open = False
+        self._deliveries.touch(running.telling)
+
+    def _block(self, running: Running, error: OSError) -> None:
+        """The disk takes no more: what is in the pipe stays there, and the job waits when that is full."""
+        self._poller.unregister(running.reader)
+        if not self._blocked:
+            reason = f"cannot write output of run {running.run}: {error.strerror}"
+            self._deliveries.say("ERROR", reason, clock.now(), level="err")
+            self._retry_at = clock.elapsed() + RETRY_FULL
+        self._blocked.append(running)
+
+    def tend(self, elapsed: float) -> None:
+        """Try again what a full disk has held up."""
+        if not self._blocked or elapsed < self._retry_at:
+            return
+        blocked, self._blocked = self._blocked, []
+        for running in blocked:
+            if running.reader >= 0:
+                self._watch(running)
+                self._read(running)
+
+    def retry_in(self, elapsed: float) -> float | None:
+        """Seconds until `tend` has something to do."""
+        return max(0.0, self._retry_at - elapsed) if self._blocked else None
+
+    # What the ledger is owed
+
+    def store(self) -> None:
+        """Write down what was started and what has ended since the last time."""
+        if self._started:
+            self._ledger.started(
+                [(run, pid, process.start_ticks(pid) or 0, at, late) for run, pid, at, late in self._started]
+            )
+            self._started.clear()
+        if self._finished:
+            self._ledger.finished(self._finished)
+            self._finished.clear()
+
+    def _fifo(self, run: int) -> str:
+        return os.path.join(self._fifos, str(run))
+
+    def _remove_fifo(self, run: int) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._fifo(run))

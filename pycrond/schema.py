@@ -1,0 +1,95 @@
+"""The ledger's tables, as the list of steps that lead from an empty file to today's."""
+
+MIGRATIONS = (
+    """
+    CREATE TABLE daemons (
+        id         INTEGER PRIMARY KEY,
+        pid        INTEGER NOT NULL,
+        version    TEXT NOT NULL,
+        boot       TEXT NOT NULL,     -- boot_id and the start time of pid 1: a container's restart is a boot
+        started_at REAL NOT NULL,     -- every time is Unix seconds, UTC
+        ready_at   REAL,
+        loaded_at  REAL,              -- when the crontabs were last read
+        stopped_at REAL,              -- a planned stop; null for a crash
+        why        TEXT NOT NULL      -- why it was started: '' by hand, 'signal 9' by the keeper after that
+    ) STRICT;
+
+    CREATE TABLE boots (boot TEXT PRIMARY KEY) STRICT;  -- those whose @reboot jobs were claimed
+
+    CREATE TABLE jobs (
+        key       TEXT PRIMARY KEY,
+        name      TEXT,
+        user      TEXT NOT NULL,
+        file      TEXT NOT NULL,
+        line      INTEGER NOT NULL,
+        schedule  TEXT NOT NULL,      -- as written
+        canonical TEXT,               -- as plain numbers; null for @reboot
+        zone      TEXT NOT NULL,
+        command   TEXT NOT NULL,      -- bytes that are not UTF-8 as \\xNN
+        options   TEXT NOT NULL,      -- JSON, what differs from the defaults
+        loaded    INTEGER NOT NULL    -- its place among the loaded jobs from 1; 0: gone, its history stays
+    ) STRICT, WITHOUT ROWID;
+
+    CREATE TABLE job_versions (       -- append only: what should have run when
+        id        INTEGER PRIMARY KEY,
+        key       TEXT NOT NULL,
+        file      TEXT NOT NULL,
+        line      INTEGER NOT NULL,
+        canonical TEXT,
+        zone      TEXT NOT NULL,
+        command   TEXT NOT NULL,
+        options   TEXT NOT NULL,
+        since     REAL NOT NULL,
+        until     REAL                -- null while it holds
+    ) STRICT;
+    CREATE INDEX job_versions_open ON job_versions (key) WHERE until IS NULL;
+
+    CREATE TABLE problems (           -- of the last load
+        file     TEXT NOT NULL,
+        line     INTEGER NOT NULL,
+        column   INTEGER NOT NULL,
+        severity TEXT NOT NULL,
+        code     TEXT NOT NULL,
+        message  TEXT NOT NULL
+    ) STRICT;
+
+    CREATE TABLE clock_events (
+        id     INTEGER PRIMARY KEY,
+        at     REAL NOT NULL,         -- by the clock after the step
+        kind   TEXT NOT NULL,         -- 'step', 'suspend'
+        moved  REAL NOT NULL          -- seconds, negative when turned back
+    ) STRICT;
+
+    CREATE TABLE runs (
+        id          INTEGER PRIMARY KEY AUTOINCREMENT,
+        key         TEXT NOT NULL,
+        fire        REAL NOT NULL,
+        wall        INTEGER,          -- the wall-clock minute the fire is named after; null: by hand, @reboot
+        fold        INTEGER NOT NULL,
+        era         INTEGER NOT NULL,
+        trigger     TEXT NOT NULL,
+        attempt     INTEGER NOT NULL,
+        state       TEXT NOT NULL,
+        reason      TEXT NOT NULL DEFAULT '',
+        pid         INTEGER,
+        pid_start   INTEGER,          -- /proc/PID/stat field 22: with the pid, which process it was
+        started_at  REAL,
+        ended_at    REAL,
+        duration_s  REAL,             -- by a clock that nobody turns
+        exit_status INTEGER,
+        signal      INTEGER,
+        cpu_s       REAL,
+        max_rss_kb  INTEGER,
+        lateness_ms REAL,
+        bytes       INTEGER NOT NULL DEFAULT 0,  -- of output, in the spool
+        delivered   INTEGER NOT NULL DEFAULT 0,  -- bytes of it that syslog has taken
+        told        INTEGER NOT NULL DEFAULT 0,  -- 0 nothing, 1 CMD, 2 CMDEND and EXIT, 3 and all output
+        until       REAL,             -- of a folded row: its last fire, and how many it stands for
+        folded      INTEGER,
+        UNIQUE (key, wall, fold, attempt, era)
+    ) STRICT;
+    CREATE INDEX runs_of_job ON runs (key, id);
+    CREATE INDEX runs_open ON runs (id) WHERE state IN ('claimed', 'waiting', 'running');
+    CREATE INDEX runs_untold ON runs (id) WHERE told < 3;
+    """,
+)

@@ -1,0 +1,59 @@
+"""The one timer: wakes at an instant of the wall clock, or as soon as somebody turns that clock."""
+
+import ctypes
+import errno
+import os
+import struct
+import time
+from datetime import datetime
+
+# <sys/timerfd.h>; Python has these calls in `os` from 3.13 on.
+TFD_NONBLOCK = os.O_NONBLOCK
+TFD_CLOEXEC = os.O_CLOEXEC
+TFD_TIMER_ABSTIME = 1
+TFD_TIMER_CANCEL_ON_SET = 2
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Timer:
+    """A timerfd on CLOCK_REALTIME. epoll's own timeout counts CLOCK_MONOTONIC and is late after a step."""
+
+    def __init__(self) -> None:
+        self._descriptor: int = _libc.timerfd_create(time.CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC)
+        if self._descriptor < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        self._armed: datetime | None = None
+
+    def fileno(self) -> int:
+        return self._descriptor
+
+    def arm(self, at: datetime) -> None:
+        """Become readable at `at`, at once where that is past; a later call replaces an earlier one."""
+        if at == self._armed:
+            return
+        whole, part = divmod(at.timestamp(), 1)
+        # An all-zero value would disarm; no instant of ours is 1970.
+        value = struct.pack("qqqq", 0, 0, int(whole), int(part * 1_000_000_000))
+        flags = TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET
+        if _libc.timerfd_settime(self._descriptor, flags, value, None) < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        self._armed = at
+
+    def read(self) -> bool:
+        """Take the event; True if the clock was turned (or the machine slept) rather than the time come."""
+        self._armed = None
+        try:
+            os.read(self._descriptor, 8)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            if error.errno != errno.ECANCELED:
+                raise
+            return True
+        return False
+
+    def close(self) -> None:
+        os.close(self._descriptor)
