@@ -92,7 +92,14 @@ def _existing(part: DayPart) -> tuple[int, tuple[str, ...]]:
     longest = max((LENGTHS[month] for month in numbers_in(part.months)), default=0)
     existing = ALL_DAYS & ((2 << longest) - 1)
     days = part.days_of_month & existing
-    return (ALL_DAYS, ()) if days == existing else (days, part.specials)
+    if days == existing:
+        return ALL_DAYS, ()
+    return days, tuple(word for word in part.specials if _before_end(word) < longest)
+
+
+def _before_end(word: str) -> int:
+    """3 for ``L-3``; 0 for every other special."""
+    return int(word[2:]) if word.startswith("L-") else 0
 
 
 class _Found:
@@ -205,7 +212,7 @@ def _special(word: str, months: int) -> Days:
     if word == "LW":
         return _FromEnd(_iterated(f"0 0 L {month} *"), None)
     if word.startswith("L"):
-        return _FromEnd(_iterated(f"0 0 L {month} *"), int(word[2:] or "0"))
+        return _FromEnd(_iterated(f"0 0 L {month} *"), _before_end(word))
     if word.endswith("W"):
         return _iterated(f"0 0 {word} {month} *")
     if word.endswith("L"):

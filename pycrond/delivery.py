@@ -18,6 +18,8 @@ from pycrond.syslogger import Syslogger
 
 NOTHING, BEGUN, ENDED, ALL = range(4)  # how much of a run has been told: column `told`
 OWN_MOST = 1000  # of the daemon's own messages kept while syslog is away; runs are kept by the ledger
+READ = 8192  # bytes made into messages at once
+RUNS_MOST = 16  # runs that are served a turn
 TURN_MOST = 256  # messages handed over a run and a turn, so that no chatty job holds up the others
 STORE_EVERY = 1.0  # seconds
 
@@ -39,9 +41,15 @@ class Telling:
     stage: int = NOTHING  # handed over
     taken: int = 0  # bytes that the reader has
     told: int = NOTHING  # that the reader has
-    queue: deque[tuple[bytes, int, int]] = field(
-        default_factory=deque
-    )  # packets, each with sent and stage after it
+    queue: deque[tuple[bytes, int, int]] = field(default_factory=deque)  # packets, sent and stage after each
+    ready: bool = False  # it is in line
+
+    def is_all(self, size: int) -> bool:
+        """Whether these bytes are the last there are to tell, or to tell before the end of the run is."""
+        reaches = self.sent + size
+        if not self.output_open:
+            return size > 0 and reaches == self.spool.size
+        return size > 0 and self.ending is not None and self.stage == BEGUN and reaches >= self.end_at
 
 
 class Deliveries:
@@ -56,6 +64,7 @@ class Deliveries:
         self._own: deque[bytes] = deque()
         self._tellings: dict[int, Telling] = {}
         self._changed: dict[int, Telling] = {}
+        self._ready: deque[Telling] = deque()
         self._stored_at = 0.0
         self.dropped = 0  # own messages that fell off while syslog was away
 
@@ -71,6 +80,14 @@ class Deliveries:
 
     def add(self, telling: Telling) -> None:
         self._tellings[telling.run] = telling
+        self.touch(telling)
+
+    def touch(self, telling: Telling) -> None:
+        """It began, its output grew or ended, or it ended: there may be something to tell and to store."""
+        self._changed[telling.run] = telling
+        if not telling.ready:
+            telling.ready = True
+            self._ready.append(telling)
 
     @property
     def backlog(self) -> int:
@@ -96,19 +113,28 @@ class Deliveries:
         return True
 
     def _pump_runs(self, now: datetime) -> bool:
-        more = False
-        for telling in self._tellings.values():
-            for _ in range(TURN_MOST):
-                if not telling.queue and not self._fill(telling, now):
-                    break
-                packet, sent, stage = telling.queue[0]
-                if not self._syslogger.send(packet, (telling, sent, stage)):
-                    return False
-                telling.queue.popleft()
-                telling.sent, telling.stage = sent, stage
-            else:
-                more = True
-        return more
+        """A share of messages for each run in turn; True if there is more that syslog would take."""
+        for _ in range(min(len(self._ready), RUNS_MOST)):
+            telling = self._ready.popleft()
+            told, open_end = self._pump_run(telling, now)
+            telling.ready = open_end
+            if open_end:
+                self._ready.append(telling)
+            if not told:
+                return False
+        return bool(self._ready)
+
+    def _pump_run(self, telling: Telling, now: datetime) -> tuple[bool, bool]:
+        """Whether syslog took all that was offered, and whether there may be more to offer."""
+        for _ in range(TURN_MOST):
+            if not telling.queue and not self._fill(telling, now):
+                return True, False
+            packet, sent, stage = telling.queue[0]
+            if not self._syslogger.send(packet, (telling, sent, stage)):
+                return False, True
+            telling.queue.popleft()
+            telling.sent, telling.stage = sent, stage
+        return True, True
 
     def _fill(self, telling: Telling, now: datetime) -> bool:
         """Queue the next of a run's messages; False if there is nothing to say for now."""
@@ -139,24 +165,25 @@ class Deliveries:
 
     def _fill_output(self, telling: Telling, now: datetime) -> bool:
         """Whole lines; one without an end only when its run is over, or when it is too long to wait for."""
-        data = telling.spool.read(telling.sent, CHUNK)
-        if data and b"\n" not in data:
-            data += telling.spool.read(telling.sent + len(data), CHUNK)  # a line across two segments
-        whole = data.rfind(b"\n") + 1
-        over = not telling.output_open or (
-            telling.ending is not None and telling.sent + len(data) >= telling.end_at
-        )
-        if not whole and (over or len(data) >= CHUNK):
-            whole = len(data)
-        if not whole:
+        data = telling.spool.read(telling.sent, READ)
+        if data and b"\n" not in data:  # a long line, or one that goes on in the next segment
+            data += telling.spool.read(telling.sent + len(data), CHUNK)
+        end = data.rfind(b"\n") + 1
+        if not end and (len(data) > CHUNK or telling.is_all(len(data))):
+            end = len(data)
+        if not end:
             return False
+        head = self._head("PYCROND", telling.pid, now)
         sent = telling.sent
-        for line in (
-            data[: whole - 1].split(b"\n") if data[whole - 1 : whole] == b"\n" else data[:whole].split(b"\n")
-        ):
-            sent = min(sent + len(line) + 1, telling.sent + whole)
-            text = logtext.visible(line.removesuffix(b"\r"))
-            self._queue(telling, now, [("CMDOUT", text)], sent, telling.stage)
+        for line in data[:end].removesuffix(b"\n").split(b"\n"):
+            after = min(sent + len(line) + 1, telling.sent + end)
+            *pieces, last = logtext.output(head, telling.user, line)
+            for piece in pieces:
+                telling.queue.append((piece, sent, telling.stage))
+            telling.queue.append((last, after, telling.stage))
+            sent = after
+        for packet, _, _ in telling.queue:
+            self._syslogger.copy(packet)
         return True
 
     def _head(self, tag: str, pid: int, now: datetime, level: str = "info") -> bytes:
@@ -176,10 +203,6 @@ class Deliveries:
             if isinstance(token, tuple):
                 telling, telling.taken, telling.told = token
                 self._changed[telling.run] = telling
-
-    def touch(self, telling: Telling) -> None:
-        """Its output grew or ended, or it ended: to be stored."""
-        self._changed[telling.run] = telling
 
     def store(self) -> None:
         """Write down how far it has come; runs that have been told in full are done with."""

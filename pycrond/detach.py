@@ -15,6 +15,13 @@ KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "keeper.py")
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 
 
+def fill_standard_descriptors() -> None:
+    """Where 0, 1 or 2 are closed, /dev/null takes their place: the lock must not get such a number."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
+
+
 def take_lock(state_dir: str) -> int | None:
     """The descriptor of STATE/lock, held; None while another keeper or daemon holds it.
 
@@ -51,10 +58,10 @@ def become_keeper(command: list[str], kept: tuple[int, ...]) -> None:
     os.execv(command[0], command)
 
 
-def detach(command: list[str], kept: tuple[int, ...], writer: int) -> None:
+def detach(command: list[str], kept: tuple[int, ...], waiter: socket.socket) -> None:
     """Execute the keeper in a grandchild that has nothing of this terminal; returns in the caller at once.
 
-    `writer` is the pipe on which the keeper, or a failure on the way to it, tells how the start went.
+    `waiter` is the socket on which the keeper, or a failure on the way to it, tells how the start went.
     """
     child = os.fork()
     if child:
@@ -67,14 +74,14 @@ def detach(command: list[str], kept: tuple[int, ...], writer: int) -> None:
             os._exit(0)
         os.chdir("/")
         os.umask(0o022)
-        _close_all_but({*kept, writer})
+        _close_all_but({*kept, waiter.fileno()})
         # What the shell had ignored (nohup) or blocked is not for jobs to inherit.
         signal.pthread_sigmask(signal.SIG_SETMASK, [])
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
-        become_keeper(command, (*kept, writer))
+        become_keeper(command, (*kept, waiter.fileno()))
     except BaseException as error:  # noqa: BLE001 -- nobody is left above us to be told but by the pipe
         with contextlib.suppress(OSError):
-            os.write(writer, f"F{error}\n".encode(errors="replace"))
+            waiter.sendall(f"F{error}\n".encode(errors="replace"))
     os._exit(1)
 
 

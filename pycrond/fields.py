@@ -121,6 +121,8 @@ def _minutes(days: str, hours: str, minutes: str) -> int:
 
 
 def _macro_message(word: str) -> str:
+    if word in {*MACROS, "@reboot"}:
+        return f"nothing may follow the macro {shown(word)}"
     if word.lower() in {*MACROS, "@reboot", "@every"}:
         return f"bad macro {shown(word)} (macros are lower case: {word.lower()})"
     return f"bad macro {shown(word)} (@reboot, @every, {', '.join(MACROS)})"

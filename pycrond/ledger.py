@@ -3,6 +3,7 @@
 One writer, the daemon. Times come from the caller, as aware UTC; they are stored as Unix seconds.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -54,6 +55,10 @@ class Ledger:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # nobody else's to read
+        except OSError as error:
+            raise PycrondError(f"cannot open ledger {path}: {error.strerror}") from error
         try:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.execute("PRAGMA journal_mode = WAL")

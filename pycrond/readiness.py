@@ -1,7 +1,6 @@
 """Telling whoever started the daemon how it goes: the keeper over its socket, systemd over its own."""
 
 import contextlib
-import os
 import socket
 from collections.abc import Mapping
 
@@ -18,7 +17,7 @@ class Readiness:
 
     def ready(self, pid: int) -> None:
         self._tell_keeper(b"R%d" % pid)
-        self._tell_systemd(f"READY=1\nMAINPID={os.getppid() if self._keeper else pid}")
+        self._tell_systemd("READY=1")
 
     def failed(self, reason: str) -> None:
         self._tell_keeper(b"F" + reason.replace("\n", " ").encode(errors="replace"))

@@ -7,7 +7,6 @@ next connection otherwise. Every message arrives at least once, and first arriva
 
 import contextlib
 import fcntl
-import functools
 import os
 import re
 import select
@@ -24,8 +23,7 @@ CONSOLE = "/dev/console"
 
 _KEPT = 1000  # messages under way at most; a local reader's queue is far shorter
 _LONGEST = 8192  # bytes of a packet; one that no socket takes would be in the way of all others for ever
-_FIRST_PAUSE, _LAST_PAUSE, _RECONNECT = 0.02, 1.0, 1.0
-_GRACE = 0.03
+_FIRST_PAUSE, _LAST_PAUSE, _RECONNECT = 0.01, 1.0, 1.0
 _NETWORK = re.compile(r"(udp|tcp)://(?:\[([^\[\]]+)\]|([^\[\]:/]+))(?::([0-9]{1,5}))?/?")
 
 
@@ -138,11 +136,10 @@ class Syslogger:
 
         A local reader has read them, a tcp peer's kernel has acknowledged them, udp ones have left.
         """
-        crowded = len(self._kept) > _KEPT // 2
-        if not (self._kept or self._refused) or (self._now - self._gone_at < _GRACE and not crowded):
+        if not (self._kept or self._refused) or self._now - self._gone_at < _FIRST_PAUSE:
             return []
         gone = self._look()
-        sure = gone if crowded else min(gone, self._gone)
+        sure = min(gone, self._gone)
         tokens = [token for _, token in self._kept[:sure]]
         del self._kept[:sure]
         self._under_way -= sure
@@ -158,7 +155,7 @@ class Syslogger:
         first = self._under_way
         while self._link and first and untaken > 0:
             first -= 1
-            untaken -= self._link.weight(self._kept[first][0])
+            untaken -= len(self._link.framed(self._kept[first][0]))
         return first
 
     def copy(self, packet: bytes, *, console: bool = False) -> None:
@@ -206,7 +203,6 @@ class _Link:
         self.sock, self.ready = sock, False
         self._place, self._rest, self._full = place, b"", False
         self._end = b"" if not stream else b"\0" if local else end  # libc ends with NUL on a local stream
-        self._least = _smallest() if local else 0
         sock.setblocking(False)
         try:
             self._file = _identity(place) if local and not stream else None
@@ -236,7 +232,7 @@ class _Link:
     def write(self, packet: bytes) -> bool:
         if self.wants_write:
             return False
-        frame = self._framed(packet)
+        frame = self.framed(packet)
         try:
             self._rest = frame[self.sock.send(frame) :]
         except BlockingIOError:
@@ -245,7 +241,7 @@ class _Link:
 
     def untaken(self) -> int:
         """No fewer bytes than the reader has not yet taken."""
-        left = _queued(self.sock) + len(self._rest)
+        counted = fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4))  # SIOCOUTQ by its other name
         # A dead reader has no queue either: so look, after the count, whether he lives. A stream says so; for
         # datagrams connect again: a socket file is bound only once, so the same file is the same reader.
         with contextlib.suppress(BlockingIOError):
@@ -255,13 +251,9 @@ class _Link:
             self.sock.connect(self._place)
             if _identity(self._place) != self._file:
                 raise ConnectionResetError
-        return left
+        return int(struct.unpack("i", counted)[0]) + len(self._rest)
 
-    def weight(self, packet: bytes) -> int:
-        """No more bytes than `untaken` counts for this packet."""
-        return max(len(self._framed(packet)), self._least)
-
-    def _framed(self, packet: bytes) -> bytes:
+    def framed(self, packet: bytes) -> bytes:
         packet = packet[:_LONGEST]
         return packet + self._end if self._end is not None else b"%d %b" % (len(packet), packet)
 
@@ -285,21 +277,6 @@ def _places(scheme: str, host: str, port: int) -> list[tuple[int, int, Any]]:
         return [(family, kind, place) for family, _, _, _, place in socket.getaddrinfo(host, port, type=kind)]
     except (OSError, UnicodeError) as error:
         raise PycrondError(f"cannot find syslog host {host}: {error.args[-1]}") from error
-
-
-@functools.cache
-def _smallest() -> int:
-    """What the kernel counts for the smallest message on a unix socket; none counts for less."""
-    near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
-    with near, far:
-        near.send(b"x")
-        return _queued(near)
-
-
-def _queued(sock: socket.socket) -> int:
-    return int(
-        struct.unpack("i", fcntl.ioctl(sock, termios.TIOCOUTQ, bytes(4)))[0]
-    )  # SIOCOUTQ by another name
 
 
 def _identity(path: str) -> tuple[int, int, int]:

@@ -51,6 +51,8 @@ FIELDS = (MINUTE, HOUR, DAY_OF_MONTH, MONTH, DAY_OF_WEEK)
 IN_EVERY_MONTH = 28
 """`H` in day-of-month stays below the days that some months lack."""
 
+LONGEST_BEFORE_END = 30
+
 Pick = Callable[[int, str], int]
 """``pick(size, place)`` draws from 0 to size - 1, the same for the same place of the same entry."""
 
@@ -122,15 +124,22 @@ class Terms:
         )
         self._add(start, last if found["step"] else start, step)
 
-    def special(self, found: re.Match[str], offset: int) -> None:
-        """A day told by the end of the month, the nearest weekday, or its place among the weekdays."""
-        if "number" in found.re.groupindex:
-            number = self._value(found, "number", offset)
-            if number is not None:
-                number = number % 7 if self._field is DAY_OF_WEEK else number
-                self.specials.add(f"{number}{found['rest'].upper()}")
-        else:
-            self.specials.add(found[0].upper())
+    def last_day(self, found: re.Match[str], offset: int) -> None:
+        """The last day of the month, or so many days before it."""
+        before = whole(found["before"] or "")
+        if before > LONGEST_BEFORE_END:
+            self._flaw(offset, f"{shown(found[0])} (L-1 to L-{LONGEST_BEFORE_END})")
+        self.specials.add(f"L-{before}" if before else "L")
+
+    def last_workday(self, _found: re.Match[str], _offset: int) -> None:
+        self.specials.add("LW")
+
+    def weekday(self, found: re.Match[str], offset: int) -> None:
+        """The working day nearest to a day of the month, or a weekday by its place in the month."""
+        number = self._value(found, "number", offset)
+        if number is not None:
+            number = number % 7 if self._field is DAY_OF_WEEK else number
+            self.specials.add(f"{number}{found['rest'].upper()}")
 
     def _add(self, first: int, last: int, step: int) -> None:
         if step:
@@ -169,9 +178,10 @@ _FORMS: tuple[tuple[Field | None, re.Pattern[str], Callable[[Terms, re.Match[str
     (None, re.compile(r"\*" + _STEP), Terms.star),
     (None, re.compile(f"(?P<first>(?:{_VALUE})?)~(?P<last>(?:{_VALUE})?){_STEP}"), Terms.draw),
     (None, re.compile(rf"H(?:\((?P<first>{_VALUE})-(?P<last>{_VALUE})\))?{_STEP}"), Terms.draw),
-    (DAY_OF_MONTH, re.compile("[Ll][Ww]?|[Ll]-(?:[12]?[0-9]|30)"), Terms.special),
-    (DAY_OF_MONTH, re.compile("(?P<number>[0-9]+)(?P<rest>[Ww])"), Terms.special),
-    (DAY_OF_WEEK, re.compile("(?P<number>[0-9]+|[A-Za-z]{3})(?P<rest>[Ll]|#[1-5])"), Terms.special),
+    (DAY_OF_MONTH, re.compile("[Ll](?:-(?P<before>[0-9]+))?"), Terms.last_day),
+    (DAY_OF_MONTH, re.compile("[Ll][Ww]"), Terms.last_workday),
+    (DAY_OF_MONTH, re.compile("(?P<number>[0-9]+)(?P<rest>[Ww])"), Terms.weekday),
+    (DAY_OF_WEEK, re.compile("(?P<number>[0-9]+|[A-Za-z]{3})(?P<rest>[Ll]|#[1-5])"), Terms.weekday),
     (None, re.compile(f"(?P<first>{_VALUE})(?:-(?P<last>{_VALUE}){_STEP})?"), Terms.span),
 )
 

@@ -10,7 +10,10 @@ from zoneinfo import ZoneInfo
 LIMITS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 NAMES = {
     name: number
-    for names, first in (("jan feb mar apr may jun jul aug sep oct nov dec", 1), ("sun mon tue wed thu fri sat", 0))
+    for names, first in (
+        ("jan feb mar apr may jun jul aug sep oct nov dec", 1),
+        ("sun mon tue wed thu fri sat", 0),
+    )
     for number, name in enumerate(names.split(), first)
 }
 

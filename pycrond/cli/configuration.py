@@ -1,6 +1,7 @@
 """Which settings hold: flags, then the environment, then pycrond.toml, then what fits the user."""
 
 import argparse
+import contextlib
 import hashlib
 import os
 from collections.abc import Mapping
@@ -64,13 +65,17 @@ def _from_file(named: str | None) -> dict[str, object]:
 
 def _absolute(layer: Mapping[str, object], base: str | None = None) -> dict[str, object]:
     """Paths made absolute: the daemon's working directory is `/`."""
+
+    def absolute(path: object) -> str:
+        return os.path.abspath(os.path.join(base, str(path)) if base else str(path))
+
     whole = dict(layer)
     for name in PATHS:
         value = whole.get(name)
         if isinstance(value, str):
-            whole[name] = os.path.abspath(os.path.join(base or os.getcwd(), value))
+            whole[name] = absolute(value)
         elif isinstance(value, (list, tuple)):
-            whole[name] = tuple(os.path.abspath(os.path.join(base or os.getcwd(), str(one))) for one in value)
+            whole[name] = tuple(absolute(one) for one in value)
     return whole
 
 
@@ -103,7 +108,8 @@ def _defaults(state_dir: str) -> dict[str, object]:
 
 def _default_crontabs() -> str:
     """`./crontabs` where there is one; root takes only one that nobody else could have put there."""
-    here = os.path.abspath("crontabs")
-    if os.path.isdir(here) and (not _is_root() or sources.is_safe(here)):
-        return here
+    with contextlib.suppress(FileNotFoundError):  # the working directory may be gone
+        here = os.path.abspath("crontabs")
+        if os.path.isdir(here) and (not _is_root() or sources.is_safe(here)):
+            return here
     return os.path.join(_config_dir(), "crontabs")

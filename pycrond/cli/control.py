@@ -5,6 +5,7 @@ import json
 import os
 import select
 import signal
+import socket
 import sys
 import time
 
@@ -26,6 +27,7 @@ def start(wanted: argparse.Namespace) -> int:
 
 
 def _start(settings: Settings, *, foreground: bool = False) -> int:
+    detach.fill_standard_descriptors()
     for directory in settings.crontabs:
         if not os.path.isdir(directory):
             raise PycrondError(f"no such crontab directory: {directory}")
@@ -67,18 +69,19 @@ def _launch(settings: Settings, lock: int, *, foreground: bool) -> str:
     kept = (lock, listener.fileno())
     if foreground:
         detach.become_keeper(detach.keeper_command(lock, listener, -1, path, daemon), kept)
-    reader, writer = os.pipe2(os.O_CLOEXEC)
-    detach.detach(detach.keeper_command(lock, listener, writer, path, daemon), kept, writer)
-    os.close(writer)
-    os.close(lock)
-    listener.close()
-    with open(reader, encoding="utf-8", errors="replace") as pipe:
-        return pipe.readline().strip() or "Fthe daemon ended before it said a word"
+    ours, its = socket.socketpair()
+    with ours:
+        detach.detach(detach.keeper_command(lock, listener, its.fileno(), path, daemon), kept, its)
+        for each in (listener, its):
+            each.close()
+        os.close(lock)
+        with ours.makefile(encoding="utf-8", errors="replace") as lines:
+            return lines.readline().strip() or "Fthe daemon ended before it said a word"
 
 
 def _daemon_command(settings: Settings) -> list[str]:
     # -P: the working directory must not become a place that modules are taken from.
-    return [sys.executable, "-P", "-X", "utf8", "-m", "pycrond.daemon", *to_arguments(settings)]
+    return [sys.executable, "-P", "-X", "utf8", "-m", "pycrond.program", *to_arguments(settings)]
 
 
 def _ask_keeper(settings: Settings) -> str:

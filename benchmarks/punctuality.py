@@ -1,0 +1,97 @@
+"""How long after its minute a job starts: one alone, and the last of many that are due at once."""
+
+import os
+import statistics
+import time
+
+from crond import crond, wait_until
+from figures import Figure, Peer
+from recorder import Recorder, recorder
+
+MINUTE = 60 * 10**9  # nanoseconds
+ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
+
+
+def figures(jobs: int, minutes: int, target: float) -> list[Figure]:
+    """Of so many jobs due each minute, the start of the last one, over some minutes; `target` in ms."""
+    crontab = "".join(f"#: name=bench-{number}\n* * * * * {{command}}\n" for number in range(jobs))
+    what = "one due job" if jobs == 1 else f"the last of {jobs} due jobs"
+    with crond("") as one:
+        clock = recorder(one.folder)
+        bare = _bare(clock, jobs, rounds=10)
+        clock.forget()
+        with open(os.path.join(one.folder, "crontabs", "bench"), "w", encoding="utf-8") as file:
+            file.write(crontab.format(command=clock.command))
+        _away_from_the_minute()
+        one.run("start")
+        if not wait_until(lambda: len(clock.starts()) >= jobs * minutes, 60 * minutes + 75):
+            raise RuntimeError(f"{len(clock.starts())} of {jobs * minutes} jobs have recorded their start")
+        recorded = _last_of_each_minute(clock.starts())[:minutes]
+        told = _last_by_fire(one.runs())[:minutes]
+    name = "a sleep and a spawn" if jobs == 1 else "a bare loop of posix_spawn"
+    return [
+        Figure(f"{what} starts", "ms", recorded, target, Peer(name, bare)),
+        Figure("  by the ledger, before the spawn", "ms", told),
+    ]
+
+
+def cost(rounds: int = 200) -> list[Figure]:
+    """What the recorder adds to a bare `sh -c :`, from the call of posix_spawn to the end."""
+    with crond("") as one:
+        command = recorder(one.folder).command.replace("\\%", "%")
+        plain = [_seconds(":") * 1000 for _ in range(rounds)]
+        with_it = [_seconds(command) * 1000 for _ in range(rounds)]
+    return [Figure("sh and the recorder, begun and ended", "ms", with_it, None, Peer("sh -c :", plain))]
+
+
+def _seconds(command: str) -> float:
+    before = time.perf_counter()
+    os.waitpid(_spawn(command), 0)
+    return time.perf_counter() - before
+
+
+def _spawn(command: str) -> int:
+    return os.posix_spawn("/bin/sh", ["/bin/sh", "-c", command], ENVIRONMENT, setsid=True)
+
+
+def _bare(clock: Recorder, jobs: int, rounds: int) -> list[float]:
+    """The same without a cron: sleep to the next whole second, start them all, in ms to the last record."""
+    command = clock.command.replace("\\%", "%")
+    late = []
+    for _ in range(rounds):
+        clock.forget()
+        second = int(time.time()) + 1
+        time.sleep(max(0.0, second - time.time()))
+        for pid in [_spawn(command) for _ in range(jobs)]:
+            os.waitpid(pid, 0)
+        late.append((clock.starts()[-1] - second * 10**9) / 1e6)
+    return late
+
+
+def _away_from_the_minute() -> None:
+    """A start must not race the minute that is counted first."""
+    second = time.time() % 60
+    if second > 55:
+        time.sleep(60.5 - second)
+
+
+def _last_of_each_minute(starts: list[int]) -> list[float]:
+    """For each minute, how late its last start was, in ms; a start before its minute is negative."""
+    last: dict[int, float] = {}
+    for at in starts:
+        minute = (at + MINUTE // 2) // MINUTE
+        last[minute] = max(last.get(minute, -MINUTE), (at - minute * MINUTE) / 1e6)
+    return [last[minute] for minute in sorted(last)]
+
+
+def _last_by_fire(runs: list[dict[str, object]]) -> list[float]:
+    """The greatest lateness_ms of each fire time."""
+    late: dict[str, list[float]] = {}
+    for run in runs:
+        if isinstance(run["lateness_ms"], float):
+            late.setdefault(str(run["fire"]), []).append(run["lateness_ms"])
+    return [max(late[fire]) for fire in sorted(late)]
+
+
+def middle(figures_of: list[float]) -> float:
+    return statistics.median(figures_of)

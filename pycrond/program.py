@@ -1,0 +1,58 @@
+"""The daemon's own program, `python -m pycrond.program`: from arguments to an exit status."""
+
+import os
+import sys
+from collections.abc import Sequence
+
+from pycrond import __version__, clock, settings
+from pycrond.daemon import Daemon
+from pycrond.detach import fill_standard_descriptors
+from pycrond.errors import PycrondError
+from pycrond.readiness import Readiness
+from pycrond.signals import Signals
+
+
+def main(arguments: Sequence[str]) -> int:
+    """The daemon's own program: settings, and of the keeper `--keeper`, `--lock` and `--after` a death."""
+    own = {"keeper": "", "lock": "", "after": ""}
+    rest = []
+    for argument in arguments:
+        key, _, text = argument.removeprefix("--").partition("=")
+        if key in own:
+            own[key] = text
+        else:
+            rest.append(argument)
+    fill_standard_descriptors()
+    os.umask(0o022)
+    os.chdir("/")
+    if own["lock"]:
+        os.set_inheritable(int(own["lock"]), False)  # held for life, and no job's to hold
+    readiness = Readiness(int(own["keeper"]) if own["keeper"] else None, os.environ)
+    wanted = settings.from_arguments(rest)
+    try:
+        Daemon(wanted, Signals(), readiness, own["after"]).run()
+    except PycrondError as error:
+        readiness.failed(str(error))
+        print(f"pycrond: {error}", file=sys.stderr)  # noqa: T201 -- seen in the foreground only
+        return error.status
+    except Exception as error:
+        readiness.failed(f"a bug in pycrond: {error!r}; {_keep_traceback(wanted)}")
+        raise
+    return 0
+
+
+def _keep_traceback(wanted: settings.Settings) -> str:
+    """Standard error is /dev/null: what it takes to mend a bug goes to a file."""
+    import traceback  # noqa: PLC0415 -- hardly ever needed
+
+    path = os.path.join(wanted.state_dir, "crash")
+    try:
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(f"{clock.now().isoformat()} pycrond {__version__}\n{traceback.format_exc()}\n")
+    except OSError as error:
+        return f"cannot write {path}: {error.strerror}"
+    return f"see {path}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

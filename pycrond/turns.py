@@ -1,0 +1,65 @@
+"""Carrying out the agenda: what is due is claimed in the second before its minute and started at it."""
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+
+from pycrond.agenda import MINUTE, Agenda, Turn
+from pycrond.job import Job
+from pycrond.lastturn import LastTurn
+from pycrond.running import Claimed, Runs
+
+AHEAD = timedelta(seconds=1)  # so that no disk stands between the minute and the first start
+
+
+class Turns:
+    """The agenda, what is claimed of its next minute, and the runs that come of it."""
+
+    def __init__(self, agenda: Agenda, last_turn: LastTurn, runs: Runs) -> None:
+        self.agenda = agenda
+        self._last_turn = last_turn
+        self._runs = runs
+        self._ahead: tuple[Turn, Sequence[Claimed]] | None = None
+
+    def take(self, now: datetime) -> None:
+        """Start what is due, a turn a minute when late."""
+        while (turn := self.agenda.due(now)) is not None:
+            claimed = self._claimed(turn)
+            self._last_turn.write(turn.at, turn.eras)  # before the first start: see `Runs.recover`
+            self._runs.start(claimed)
+            self.agenda.done(turn)
+
+    def _claimed(self, turn: Turn) -> Sequence[Claimed]:
+        ahead, self._ahead = self._ahead, None
+        if ahead and ahead[0].at == turn.at and ahead[0].fires == turn.fires:
+            return ahead[1]
+        if ahead:  # the clock was turned meanwhile
+            self._runs.cancel(ahead[1])
+        return self._runs.claim(turn.fires) if turn.fires else ()
+
+    def look_ahead(self, now: datetime) -> None:
+        """Claim the next minute's fires, if that is no more than a second away."""
+        coming = self.agenda.last + MINUTE
+        if self._ahead is None and timedelta(0) < coming - now <= AHEAD:
+            turn = self.agenda.due(coming)
+            if turn:
+                self._ahead = (turn, self._runs.claim(turn.fires) if turn.fires else ())
+
+    def next_look(self) -> datetime:
+        """When there is something to do again: the next minute, or the second before it to claim."""
+        coming = self.agenda.last + MINUTE
+        if self._ahead is None:
+            turn = self.agenda.due(coming)
+            if turn and turn.fires:
+                return coming - AHEAD
+        return coming
+
+    def replace(self, jobs: Iterable[Job]) -> None:
+        """Other jobs from now on; what had been claimed for the next minute is claimed anew."""
+        self.cancel()
+        self.agenda = self.agenda.replaced_by(jobs)
+
+    def cancel(self) -> None:
+        """Take back what is claimed but not started."""
+        if self._ahead:
+            self._runs.cancel(self._ahead[1])
+            self._ahead = None
