@@ -16,36 +16,37 @@ from typing import Any
 
 SCRIPT = os.path.join(os.path.dirname(sys.executable), "pycrond")
 
+# As in real use: the ledger on a disk, FIFOs and sockets on a tmpfs where there is one.
+DISK = tempfile.gettempdir()
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else DISK
+LEFT_OUT = ("PYCROND_", "PYTHONDONTWRITEBYTECODE")  # with the latter every start would compile every module
+
 
 class Crond:
     """Its folders, its environment, its command line."""
 
-    def __init__(self, folder: str, runtime_dir: str, crontab: str) -> None:
+    def __init__(self, folder: str, runtime_dir: str) -> None:
         self.folder = folder
         self.runtime_dir = runtime_dir
-        self.state_dir = os.path.join(folder, "state")
+        self._crontabs = os.path.join(folder, "crontabs")
         self._pidfile = os.path.join(folder, "pid")
-        crontabs = os.path.join(folder, "crontabs")
-        os.mkdir(crontabs)
-        self._own(os.path.join(crontabs, "bench"), crontab)
-        plain = {name: text for name, text in os.environ.items() if not name.startswith("PYCROND_")}
+        os.mkdir(self._crontabs)
+        config = os.path.join(folder, "pycrond.toml")
+        _write(config, "")
+        plain = {name: text for name, text in os.environ.items() if not name.startswith(LEFT_OUT)}
         self.environment = {
             **plain,
-            "PYCROND_CONFIG": self._own(os.path.join(folder, "pycrond.toml"), ""),
-            "PYCROND_CRONTABS": crontabs,
-            "PYCROND_STATE_DIR": self.state_dir,
+            "PYCROND_CONFIG": config,
+            "PYCROND_CRONTABS": self._crontabs,
+            "PYCROND_STATE_DIR": os.path.join(folder, "state"),
             "PYCROND_RUNTIME_DIR": runtime_dir,
             "PYCROND_PIDFILE": self._pidfile,
             "PYCROND_SYSLOG": os.path.join(folder, "log"),
         }
 
-    @staticmethod
-    def _own(path: str, text: str) -> str:
-        """A file that is ours alone, whatever the umask: pycrond refuses what others may write."""
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
-        os.chmod(path, 0o600)
-        return path
+    def write(self, crontab: str) -> None:
+        """The one crontab there is."""
+        _write(os.path.join(self._crontabs, "bench"), crontab)
 
     def run(self, *arguments: str) -> str:
         """One command to its end; what it printed. Raises RuntimeError with its words if it failed."""
@@ -58,7 +59,9 @@ class Crond:
 
     def runs(self) -> list[dict[str, Any]]:
         """What the ledger says of every run."""
-        document: dict[str, list[dict[str, Any]]] = json.loads(self.run("history", "--json", "--limit", "100000"))
+        document: dict[str, list[dict[str, Any]]] = json.loads(
+            self.run("history", "--json", "--limit", "100000")
+        )
         return document["runs"]
 
     @property
@@ -83,6 +86,13 @@ class Crond:
                     os.kill(pid, signal.SIGKILL)
 
 
+def _write(path: str, text: str) -> None:
+    """A file that is ours alone, whatever the umask: pycrond refuses what others may write."""
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
+    os.chmod(path, 0o600)
+
+
 def proc_status(pid: int) -> dict[str, str]:
     """/proc/PID/status, each field's first word."""
     with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
@@ -91,13 +101,11 @@ def proc_status(pid: int) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def crond(crontab: str, *, syslogd: bool = True) -> Iterator[Crond]:
-    """One that is not started yet; with `syslogd`, somebody reads what it logs."""
-    # As in real use, FIFOs and sockets lie on a tmpfs, the ledger on a disk.
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    folder = tempfile.mkdtemp(prefix="pycrond-bench-")
-    runtime_dir = tempfile.mkdtemp(prefix="pycrond-bench-", dir=memory)
-    one = Crond(folder, runtime_dir, crontab)
+def crond(*, syslogd: bool = True) -> Iterator[Crond]:
+    """One that has no crontab and is not started yet; with `syslogd`, somebody reads what it logs."""
+    folder = tempfile.mkdtemp(prefix="pycrond-bench-", dir=DISK)
+    runtime_dir = tempfile.mkdtemp(prefix="pycrond-bench-", dir=MEMORY)
+    one = Crond(folder, runtime_dir)
     try:
         with _reader(one.environment["PYCROND_SYSLOG"]) if syslogd else contextlib.nullcontext():
             try:

@@ -5,9 +5,11 @@ import platform
 import subprocess
 import time
 
+from crond import DISK, MEMORY
 
-def machine(state_dir: str, runtime_dir: str) -> dict[str, str | int | float]:
-    """Facts to judge the figures by; `load` is that of the minute before, the bench not yet running."""
+
+def machine() -> dict[str, str | int | float]:
+    """Facts to judge the figures by; `load` is that of the minute before the bench."""
     return {
         "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "cores": len(os.sched_getaffinity(0)),
@@ -15,8 +17,8 @@ def machine(state_dir: str, runtime_dir: str) -> dict[str, str | int | float]:
         "kernel": platform.release(),
         "python": platform.python_version(),
         "sh": os.path.basename(os.path.realpath("/bin/sh")),
-        "state_on": _filesystem(state_dir),
-        "runtime_on": _filesystem(runtime_dir),
+        "state_on": _filesystem(DISK),
+        "runtime_on": _filesystem(MEMORY),
         "load": round(os.getloadavg()[0], 2),
     }
 
@@ -31,7 +33,5 @@ def _processor() -> str:
 
 
 def _filesystem(directory: str) -> str:
-    done = subprocess.run(
-        ["stat", "-f", "-c", "%T", directory], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(["stat", "-f", "-c", "%T", directory], capture_output=True, text=True, check=True)
     return done.stdout.strip()

@@ -1,7 +1,6 @@
 """How long after its minute a job starts: one alone, and the last of many that are due at once."""
 
 import os
-import statistics
 import time
 
 from crond import crond, wait_until
@@ -14,14 +13,13 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 
 def figures(jobs: int, minutes: int, target: float) -> list[Figure]:
     """Of so many jobs due each minute, the start of the last one, over some minutes; `target` in ms."""
-    crontab = "".join(f"#: name=bench-{number}\n* * * * * {{command}}\n" for number in range(jobs))
     what = "one due job" if jobs == 1 else f"the last of {jobs} due jobs"
-    with crond("") as one:
+    with crond() as one:
         clock = recorder(one.folder)
         bare = _bare(clock, jobs, rounds=10)
         clock.forget()
-        with open(os.path.join(one.folder, "crontabs", "bench"), "w", encoding="utf-8") as file:
-            file.write(crontab.format(command=clock.command))
+        line = "* * * * * " + clock.command.replace("%", "\\%")
+        one.write("".join(f"#: name=bench-{number}\n{line}\n" for number in range(jobs)))
         _away_from_the_minute()
         one.run("start")
         if not wait_until(lambda: len(clock.starts()) >= jobs * minutes, 60 * minutes + 75):
@@ -37,10 +35,10 @@ def figures(jobs: int, minutes: int, target: float) -> list[Figure]:
 
 def cost(rounds: int = 200) -> list[Figure]:
     """What the recorder adds to a bare `sh -c :`, from the call of posix_spawn to the end."""
-    with crond("") as one:
-        command = recorder(one.folder).command.replace("\\%", "%")
-        plain = [_seconds(":") * 1000 for _ in range(rounds)]
-        with_it = [_seconds(command) * 1000 for _ in range(rounds)]
+    with crond() as one:
+        command = recorder(one.folder).command
+        pairs = [(_seconds(":") * 1000, _seconds(command) * 1000) for _ in range(rounds)]
+    plain, with_it = [one for one, _ in pairs], [both for _, both in pairs]
     return [Figure("sh and the recorder, begun and ended", "ms", with_it, None, Peer("sh -c :", plain))]
 
 
@@ -56,7 +54,7 @@ def _spawn(command: str) -> int:
 
 def _bare(clock: Recorder, jobs: int, rounds: int) -> list[float]:
     """The same without a cron: sleep to the next whole second, start them all, in ms to the last record."""
-    command = clock.command.replace("\\%", "%")
+    command = clock.command
     late = []
     for _ in range(rounds):
         clock.forget()
@@ -91,7 +89,3 @@ def _last_by_fire(runs: list[dict[str, object]]) -> list[float]:
         if isinstance(run["lateness_ms"], float):
             late.setdefault(str(run["fire"]), []).append(run["lateness_ms"])
     return [max(late[fire]) for fire in sorted(late)]
-
-
-def middle(figures_of: list[float]) -> float:
-    return statistics.median(figures_of)

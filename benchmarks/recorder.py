@@ -1,9 +1,9 @@
 """The tiny program with which a job records its own start, so that what is measured is the cron.
 
-`date +%s.%N` takes about half a millisecond of two processors' time a job, and a hundred jobs at once then
-measure `date`. Where the processor is an x86-64 the program is therefore made here, by hand and without a
-compiler: it reads CLOCK_REALTIME, writes the 16 bytes to its standard output, a file opened for appending,
-and ends. Elsewhere it is `date`, and the figures are higher by what `main` prints as the recorder's cost.
+`date +%s%N` costs about as much as the shell that starts it, so a hundred jobs at once would measure `date`.
+On an x86-64 the program is therefore made here, by hand and without a compiler: it reads CLOCK_REALTIME,
+writes the 16 bytes to its standard output, a file opened for appending, and ends. Elsewhere it is `date`.
+The bench prints what the recorder costs, and starts the peers' jobs with the same one.
 """
 
 import os
@@ -36,6 +36,7 @@ class Recorder:
     """A shell command that records when it runs, and the file it records to."""
 
     command: str
+    """In a crontab each `%` in it needs a backslash."""
     path: str
     _read: Callable[[bytes], list[int]]
 
@@ -56,7 +57,7 @@ def recorder(folder: str) -> Recorder:
     """One that keeps its program and its records in this folder."""
     path = os.path.join(folder, "starts")
     if platform.machine() != "x86_64":
-        return Recorder(f"exec date +\\%s\\%N >>{path}", path, _lines)
+        return Recorder(f"exec date +%s%N >>{path}", path, _lines)
     program = os.path.join(folder, "recorder")
     with open(program, "wb") as file:
         file.write(_executable(_PROGRAM))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from pycrond.job import Job
 from pycrond.run import Fire
-from pycrond.schedule import Schedule, Zone, step
+from pycrond.schedule import Schedule, Zone, reached, step
 
 MINUTE = timedelta(minutes=1)
 LARGEST_STEP = 180 * MINUTE  # turned back by more, fixed-time jobs run again as well, as in cron
@@ -92,32 +92,46 @@ class Agenda:
     """The jobs, where each zone's wall clock stands, and the fires that come of it."""
 
     def __init__(
-        self, jobs: Iterable[Job], zone: Zone, now: datetime, eras: tuple[int, int] = (0, 0)
+        self,
+        jobs: Iterable[Job],
+        zone: Zone,
+        now: datetime,
+        eras: tuple[int, int] = (0, 0),
+        positions: Mapping[str, Position] | None = None,
     ) -> None:
-        """`zone` is the daemon's. The minute of `now` counts as run: it is not due, as in cron."""
+        """`zone` is the daemon's. The minute of `now` counts as run: it is not due, as in cron.
+
+        `positions` are those of zones that were there before, with or without jobs; a new one stands where
+        it would if it had always been there.
+        """
         self.jobs = tuple(jobs)
         self.zone = zone
         self.last = minute(now)
         self.eras = eras
-        self._zones: dict[str, Zone] = {}
+        self._positions = dict(positions or {})
         self._lanes: dict[str, tuple[_Lane, _Lane]] = {}
         by_zone: dict[str, list[Job]] = {}
         for job in self.jobs:
             by_zone.setdefault(job.entry.zone or zone.name, []).append(job)
         for name, several in by_zone.items():
-            self._zones[name] = zone if name == zone.name else Zone.of(name)
-            self._lanes[name] = (_Lane(_grouped(several, False)), _Lane(_grouped(several, True)))
-            wall = self._zones[name].wall(self.last)
-            for lane in self._lanes[name]:
-                lane.seek(wall)
+            self._add_zone(name, several)
+
+    def _add_zone(self, name: str, jobs: list[Job]) -> None:
+        if name not in self._positions:
+            zone = self._zone(name)
+            self._positions[name] = Position(reached(zone, self.last), zone.wall(self.last))
+        position = self._positions[name]
+        fixed, wild = _Lane(_grouped(jobs, False)), _Lane(_grouped(jobs, True))
+        fixed.seek(position.fixed)
+        wild.seek(position.wild)
+        self._lanes[name] = (fixed, wild)
+
+    def _zone(self, name: str) -> Zone:
+        return self.zone if name == self.zone.name else Zone.of(name)
 
     def replaced_by(self, jobs: Iterable[Job]) -> "Agenda":
         """The same moment with other jobs: what is due next minute is the new jobs' business."""
-        new = Agenda(jobs, self.zone, self.last, self.eras)
-        for name in new._lanes.keys() & self._lanes.keys():
-            for lane, before in zip(new._lanes[name], self._lanes[name], strict=True):
-                lane.seek(before.through)
-        return new
+        return Agenda(jobs, self.zone, self.last, self.eras, self._positions)
 
     def due(self, now: datetime) -> Turn | None:
         """The next turn to take: the minute after the last one, or this one where the clock has jumped.
@@ -133,17 +147,22 @@ class Agenda:
         eras = (self.eras[0] + (back > LARGEST_STEP), self.eras[1] + (back > timedelta(0)))
         fires: list[Fire] = []
         positions = {}
-        for name, (fixed, wild) in self._lanes.items():
-            zone = self._zones[name]
-            wall = zone.wall(at)
-            taken = step(fixed.through, wall)
+        for name, position in self._positions.items():
+            wall = self._zone(name).wall(at)
+            taken = step(position.fixed, wall)
             positions[name] = Position(taken.through, wall)
-            for lane, first, era in ((wild, taken.wild_from, eras[1]), (fixed, taken.fixed_from, eras[0])):
-                for minute_of_wall, schedule in lane.due(first, wall):
-                    due_at = self._instant(at, wall - minute_of_wall)
-                    fold = zone.fold(due_at)
-                    fires += [Fire(job, due_at, minute_of_wall, fold, era) for job in lane.jobs[schedule]]
+            if name in self._lanes:
+                fixed, wild = self._lanes[name]
+                fires += self._fires(wild, taken.wild_from, wall, at, eras[1])
+                fires += self._fires(fixed, taken.fixed_from, wall, at, eras[0])
         return Turn(at, tuple(fires), positions, eras)
+
+    def _fires(self, lane: _Lane, first: int, last: int, at: datetime, era: int) -> Iterator[Fire]:
+        for wall, schedule in lane.due(first, last):
+            due_at = self._instant(at, last - wall)
+            for job in lane.jobs[schedule]:
+                fold = self._zone(job.entry.zone or self.zone.name).fold(due_at)
+                yield Fire(job, due_at, wall, fold, era)
 
     def _instant(self, at: datetime, behind: int) -> datetime:
         """When a wall minute `behind` this turn's was due: at once, if a gap in the clock swallowed it."""
@@ -153,10 +172,10 @@ class Agenda:
     def done(self, turn: Turn) -> None:
         """The turn was carried out."""
         self.last, self.eras = turn.at, turn.eras
-        for name, position in turn.positions.items():
-            fixed, wild = self._lanes[name]
-            fixed.seek(position.fixed)
-            wild.seek(position.wild)
+        self._positions.update(turn.positions)
+        for name, (fixed, wild) in self._lanes.items():
+            fixed.seek(turn.positions[name].fixed)
+            wild.seek(turn.positions[name].wild)
 
 
 def first_turn(last: datetime | None, now: datetime) -> datetime:

@@ -106,7 +106,7 @@ class Client:
     def _answer(self, line: bytes, answerer: Answerer) -> dict[str, Any]:
         try:
             request = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return {"error": f"not JSON: {error}"}
         if not isinstance(request, dict):
             return {"error": "a request is an object"}

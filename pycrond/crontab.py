@@ -150,8 +150,7 @@ class _Parser:
             if "%" in text or "\\" in text:
                 command, given = command_and_input(text, self._dialect)
             if expression.draws:
-                pick = draw(self._seed, user or self._user, expression.text, command)
-                expression = read(found["schedule"], pick)
+                expression = self._drawn(number, found, expression, (user or self._user, command))
             options = self._force.options(meant)
             if options.name is not None:
                 self._report_duplicate(number, column, user, options.name)
@@ -169,6 +168,17 @@ class _Parser:
                     options,
                 )
             )
+
+    def _drawn(
+        self, number: int, found: re.Match[str], expression: Expression, identity: tuple[str, str]
+    ) -> Expression:
+        """The expression with the values drawn for this entry, which may name days that do not exist."""
+        user, command = identity
+        drawn = read(found["schedule"], draw(self._seed, user, expression.text, command))
+        for flaw in drawn.flaws[len(expression.flaws) :]:
+            column = found.start("schedule") + flaw.offset + 1
+            self._report(number, column, flaw.severity, flaw.code, flaw.message)
+        return drawn
 
     def _command(self, number: int, found: re.Match[str], meant: dict[str, Value]) -> str | None:
         """The text of the command without its flags, which are added to `meant`; None after an error."""

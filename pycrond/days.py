@@ -1,32 +1,39 @@
-"""Which days a schedule runs on: croniter finds them, each iteration shared by all that name the same days.
+"""Which days a schedule runs on: croniter finds the days of each single word, and they are put together here.
 
-A day is an int: days since 1970-01-01. A set of numbers is a bit mask: bit n stands for n.
+A day is an int: days since 1970-01-01. A set of numbers is a bit mask: bit n stands for n. The 1st, the
+2nd ... the 31sts, Sundays ... Saturdays, the last days of the months: each is one iteration of croniter,
+shared by all schedules in which the word occurs, so a thousand schedules cost no more than these few.
 """
 
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import MINYEAR, date, datetime, timedelta
-from typing import Protocol
+from datetime import date, datetime, timedelta
+from functools import lru_cache
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+if TYPE_CHECKING:
+    from croniter import croniter
+
 EPOCH = date(1970, 1, 1).toordinal()
-FIRST_DAY = date(MINYEAR, 1, 3).toordinal() - EPOCH
+FIRST_DAY = date(4, 1, 1).toordinal() - EPOCH
 LAST_DAY = date(9999, 12, 29).toordinal() - EPOCH
-"""Within a day or two of what `datetime` can say, so that no zone leads out of it."""
+"""Well within what `datetime` can say, so that no zone and no block leads out of it."""
 
 ALL_DAYS = 0xFFFFFFFE  # 1-31
 ALL_MONTHS = 0x1FFE  # 1-12
 ALL_WEEKDAYS = 0x7F  # 0-6
 LENGTHS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
-FAR = 400
-"""Days ahead of the last one found from which starting anew is cheaper than walking there."""
+BLOCK_BITS = 6
+BLOCK = 1 << BLOCK_BITS
+"""Days are found and kept in blocks of so many, a block as a bit mask."""
 
-YEARS_AHEAD = 50
-"""How far two sets of days are searched for a common day: a 29 February comes on each weekday
-at least every 40 years, and croniter itself looks no further ahead."""
+ALL_OF_BLOCK = (1 << BLOCK) - 1
+
+BLOCKS_AHEAD = 50 * 366 // BLOCK
+"""How far a set of days is searched. A 29 February comes on each weekday at least every 40 years."""
 
 
 def mask(numbers: Iterable[int]) -> int:
@@ -38,13 +45,6 @@ def mask(numbers: Iterable[int]) -> int:
 
 def numbers_in(bits: int) -> Iterator[int]:
     return (n for n in range(bits.bit_length()) if bits >> n & 1)
-
-
-class Days(Protocol):
-    """A set of days."""
-
-    def first(self, day: int) -> int | None:
-        """The first of them from `day` on, that day included; None: there is none any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,138 +102,129 @@ def _before_end(word: str) -> int:
     return int(word[2:]) if word.startswith("L-") else 0
 
 
-class _Found:
-    """One croniter iteration, walked only as far as asked, and the days it has found."""
+class Days:
+    """The days of a canonical day part."""
 
-    __slots__ = ("__weakref__", "_base", "_coming", "_day_or", "_expression", "_found")
+    __slots__ = ("__weakref__", "_blocks", "_part")
 
-    def __init__(self, expression: str, *, day_or: bool) -> None:
-        self._expression = expression
-        self._day_or = day_or
-        self._found: list[int] = []
-        self._base = LAST_DAY + 1
-        self._coming: Iterator[int] = iter(())
+    def __init__(self, part: DayPart) -> None:
+        self._part = part
+        self._blocks: dict[int, int] = {}
 
     def first(self, day: int) -> int | None:
-        last = self._found[-1] if self._found else self._base
-        if day < self._base or day > last + FAR:
-            self._base, self._found, self._coming = day, [], self._iteration(day)
-        while not self._found or self._found[-1] < day:
-            coming = next(self._coming, None)
-            if coming is None:
-                return None
-            self._found.append(coming)
-        return self._found[bisect_left(self._found, day)]
+        """The first of them from `day` on, that day included; None: there is none any more."""
+        block = day >> BLOCK_BITS
+        bits = self._block(block) >> (day & BLOCK - 1) << (day & BLOCK - 1)
+        for coming in range(block + 1, min(block + BLOCKS_AHEAD, LAST_DAY >> BLOCK_BITS) + 1):
+            if bits:
+                break
+            block, bits = coming, self._block(coming)
+        return (block << BLOCK_BITS) + lowest(bits) if bits else None
 
-    def _iteration(self, day: int) -> Iterator[int]:
-        from croniter import CroniterBadDateError, croniter  # noqa: PLC0415  45 ms, and few need it
-
-        before = datetime.fromordinal(day + EPOCH) - timedelta(minutes=1)
-        dates = croniter(self._expression, before, ret_type=datetime, day_or=self._day_or)
-        with suppress(CroniterBadDateError, OverflowError, ValueError):  # the calendar ends in 9999
-            while True:
-                yield dates.get_next().toordinal() - EPOCH
+    def _block(self, block: int) -> int:
+        bits = self._blocks.get(block)
+        if bits is None:
+            bits = self._blocks[block] = _put_together(self._part, block)
+        return bits
 
 
-@dataclass(frozen=True, slots=True)
-class _FromEnd:
-    """Days told from the last one of each month: so many before it, or its last weekday."""
-
-    ends: Days
-    before: int | None
-    """None: the last weekday."""
-
-    def first(self, day: int) -> int | None:
-        end = self.ends.first(day)
-        while end is not None:
-            told = self._told(end)
-            if told is not None and told >= day:
-                return told
-            end = self.ends.first(end + 1)
-        return None
-
-    def _told(self, end: int) -> int | None:
-        last = date.fromordinal(end + EPOCH)
-        if self.before is None:
-            return end - max(0, last.isoweekday() - 5)
-        return end - self.before if self.before < last.day else None
-
-
-@dataclass(frozen=True, slots=True)
-class _Either:
-    parts: tuple[Days, ...]
-
-    def first(self, day: int) -> int | None:
-        firsts = (part.first(day) for part in self.parts)
-        return min((first for first in firsts if first is not None), default=None)
-
-
-@dataclass(frozen=True, slots=True)
-class _Both:
-    one: Days
-    other: Days
-
-    def first(self, day: int) -> int | None:
-        limit = day + 366 * YEARS_AHEAD
-        ours: int | None = day
-        while ours is not None and ours < limit:
-            theirs = self.other.first(ours)
-            ours = None if theirs is None else self.one.first(theirs)
-            if ours is None or ours == theirs:
-                return ours
-        return None
+_SHARED: WeakValueDictionary[DayPart, Days] = WeakValueDictionary()
 
 
 def find(part: DayPart) -> Days | None:
     """The days of a canonical part; None stands for every day. `NO_DAY` has none and is not asked for."""
     if part == EVERY_DAY:
         return None
-    if not part.specials and not part.special_weekdays:
-        return _shared(part.days_of_month, part.months, part.days_of_week, part.day_or)
-    in_month = _with_specials(part, part.days_of_month, ALL_WEEKDAYS, part.specials)
-    in_week = _with_specials(part, ALL_DAYS, part.days_of_week, part.special_weekdays)
-    if in_month is None or in_week is None:
-        return in_month or in_week
-    return _Either((in_month, in_week)) if part.day_or else _Both(in_month, in_week)
+    days = _SHARED.get(part)
+    if days is None:
+        days = _SHARED[part] = Days(part)
+    return days
 
 
-def _with_specials(part: DayPart, days: int, weekdays: int, specials: tuple[str, ...]) -> Days | None:
-    """The days of one field; None: it restricts nothing."""
-    if days == ALL_DAYS and weekdays == ALL_WEEKDAYS:
-        return None
-    parts = [_special(word, part.months) for word in specials]
-    if days and weekdays:
-        parts.append(_shared(days, part.months, weekdays, day_or=False))
-    return _Either(tuple(parts))
+def _put_together(part: DayPart, block: int) -> int:
+    """The days of a part in one block. croniter is asked for no more than is needed."""
+    allowed = ALL_OF_BLOCK if part.months == ALL_MONTHS else _any(_months(block), part.months)
+    if not allowed:
+        return 0
+    by_month = _by_month(part, block)
+    if not part.day_or:
+        allowed &= by_month
+        return allowed & _by_week(part, block) if allowed else 0
+    return allowed & (by_month | _by_week(part, block))
 
 
-def _special(word: str, months: int) -> Days:
-    month = _list(months, ALL_MONTHS)
-    if word == "LW":
-        return _FromEnd(_iterated(f"0 0 L {month} *"), None)
-    if word.startswith("L"):
-        return _FromEnd(_iterated(f"0 0 L {month} *"), _before_end(word))
-    if word.endswith("W"):
-        return _iterated(f"0 0 {word} {month} *")
-    if word.endswith("L"):
-        return _iterated(f"0 0 * {month} L{word[:-1]}")
-    return _iterated(f"0 0 * {month} {word}")
+def _by_month(part: DayPart, block: int) -> int:
+    if part.days_of_month == ALL_DAYS:
+        return ALL_OF_BLOCK
+    bits = 0
+    for number in numbers_in(part.days_of_month):
+        bits |= _found(f"0 0 {number} * *", block)
+    for word in part.specials:
+        bits |= _from_end(word, block) if word.startswith("L") else _found(f"0 0 {word} * *", block)
+    return bits
 
 
-def _shared(days: int, months: int, weekdays: int, day_or: bool) -> Days:
-    fields = _list(days, ALL_DAYS), _list(months, ALL_MONTHS), _list(weekdays, ALL_WEEKDAYS)
-    return _iterated("0 0 {} {} {}".format(*fields), day_or=day_or)
+def _by_week(part: DayPart, block: int) -> int:
+    if part.days_of_week == ALL_WEEKDAYS:
+        return ALL_OF_BLOCK
+    bits = 0
+    for number in numbers_in(part.days_of_week):
+        bits |= _found(f"0 0 * * {number}", block)
+    for word in part.special_weekdays:
+        croniters = f"L{word[:-1]}" if word.endswith("L") else word
+        bits |= _found(f"0 0 * * {croniters}", block)
+    return bits
 
 
-def _list(bits: int, full: int) -> str:
-    return "*" if bits == full else ",".join(map(str, numbers_in(bits)))
+def _any(sets: tuple[int, ...], wanted: int) -> int:
+    bits = 0
+    for number in numbers_in(wanted):
+        bits |= sets[number]
+    return bits
 
 
-_ITERATED: WeakValueDictionary[tuple[str, bool], _Found] = WeakValueDictionary()
+@lru_cache(maxsize=4096)
+def _months(block: int) -> tuple[int, ...]:
+    """The days of a block that lie in each month, January at 1."""
+    sets = [0] * 13
+    for offset in range(min(BLOCK, LAST_DAY + 1 - (block << BLOCK_BITS))):
+        sets[date.fromordinal((block << BLOCK_BITS) + offset + EPOCH).month] |= 1 << offset
+    return tuple(sets)
 
 
-def _iterated(expression: str, *, day_or: bool = False) -> _Found:
-    found = _ITERATED.get((expression, day_or))
-    if found is None:
-        found = _ITERATED[expression, day_or] = _Found(expression, day_or=day_or)
-    return found
+def _from_end(word: str, block: int) -> int:
+    """`L`, `LW` and `L-3`, told from the last days of the months."""
+    start, bits = block << BLOCK_BITS, 0
+    for number in (block, block + 1):
+        for offset in numbers_in(_found("0 0 L * *", number)):
+            end = (number << BLOCK_BITS) + offset
+            last = date.fromordinal(end + EPOCH)
+            before = max(0, last.isoweekday() - 5) if word == "LW" else _before_end(word)
+            if before < last.day and 0 <= end - before - start < BLOCK:
+                bits |= 1 << end - before - start
+    return bits
+
+
+@lru_cache(maxsize=65_536)
+def _found(expression: str, block: int) -> int:
+    """The days of a block that croniter finds. Such an expression has some in any year."""
+    from croniter import CroniterBadDateError  # noqa: PLC0415  (45 ms, and few schedules need it)
+
+    start, bits = block << BLOCK_BITS, 0
+    with suppress(CroniterBadDateError, OverflowError, ValueError):  # the calendar ends in 9999
+        dates = _iteration(expression)
+        dates.set_current(datetime.fromordinal(start + EPOCH) - timedelta(minutes=1))
+        while (offset := dates.get_next(datetime).toordinal() - EPOCH - start) < BLOCK:
+            bits |= 1 << offset
+    return bits
+
+
+@lru_cache(maxsize=256)
+def _iteration(expression: str) -> "croniter":
+    from croniter import croniter  # noqa: PLC0415
+
+    return croniter(expression, datetime(1970, 1, 1))  # noqa: DTZ001  (days have no zone)
+
+
+def lowest(bits: int) -> int:
+    return (bits & -bits).bit_length() - 1

@@ -52,7 +52,7 @@ def become_keeper(command: list[str], kept: tuple[int, ...]) -> None:
     """Execute the keeper in this process, orphans of the daemon becoming its children; never returns."""
     # Set here and not in the keeper: the attribute outlives an exec, and it need not load ctypes.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    signals.block()
+    _reset_signals()
     for descriptor in kept:
         os.set_inheritable(descriptor, True)
     os.execv(command[0], command)
@@ -65,9 +65,11 @@ def detach(command: list[str], kept: tuple[int, ...], waiter: socket.socket) -> 
     """
     child = os.fork()
     if child:
-        os.waitpid(child, 0)
+        with contextlib.suppress(ChildProcessError):  # it leaves no status where SIGCHLD is ignored
+            os.waitpid(child, 0)
         return
     try:
+        signals.block()  # here already: from the second fork on there is a keeper whom they may be meant for
         os.setsid()
         # A second fork, so that no session leader is left: only a leader can be given a terminal.
         if os.fork():
@@ -75,14 +77,19 @@ def detach(command: list[str], kept: tuple[int, ...], waiter: socket.socket) -> 
         os.chdir("/")
         os.umask(0o022)
         _close_all_but({*kept, waiter.fileno()})
-        # What the shell had ignored (nohup) or blocked is not for jobs to inherit.
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         become_keeper(command, (*kept, waiter.fileno()))
     except BaseException as error:  # noqa: BLE001 -- nobody is left above us to be told but by the pipe
         with contextlib.suppress(OSError):
             waiter.sendall(f"F{error}\n".encode(errors="replace"))
     os._exit(1)
+
+
+def _reset_signals() -> None:
+    """What the shell had ignored (nohup) or blocked is not for jobs to inherit; ours stay blocked for now."""
+    signal.pthread_sigmask(signal.SIG_SETMASK, signals.WANTED)
+    # SIGPIPE is Python's to ignore.
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE}:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def _close_all_but(kept: set[int]) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from difflib import get_close_matches
 from typing import Any
 
 from pycrond.errors import PycrondError, Severity
@@ -13,6 +12,9 @@ from pycrond.terms import shown
 
 MOST_NAMES = 1_000
 """Different names assigned in one file, as in cronie."""
+
+MOST_WORDS = 1_000
+"""Options read from one line."""
 
 PREFIX = "PYCROND_"
 
@@ -33,6 +35,7 @@ class InForce:
         self._defaults = CRON
         self._waiting: dict[str, Value] = {}
         self._waiting_lines: list[int] = []
+        self._unknown_zones: set[str] = set()
 
     def environment(self) -> tuple[tuple[str, str], ...]:
         """One object until the next assignment."""
@@ -64,19 +67,26 @@ class InForce:
         elif name not in self._assigned and len(self._assigned) == MOST_NAMES:
             self._report(line, column, "error", "too-many-names", f"more than {MOST_NAMES} different names")
         else:
-            self._assigned[name] = (name, value)
-            self._environment = None
+            if self._assigned.get(name) != (name, value):
+                self._assigned[name] = (name, value)
+                self._environment = None
             if name == "CRON_TZ":
                 self._set_zone(line, value_column, value)
 
     def _set_zone(self, line: int, column: int, name: str) -> None:
         """An empty CRON_TZ is the daemon's zone again."""
         self.zone, self.bad_zone = name or None, 0
-        try:
-            Zone.of(name or "UTC")
-        except PycrondError as error:
+        if not self._is_zone(name or "UTC"):
             self.bad_zone = line
-            self._report(line, column, "error", "bad-zone", str(error))
+            self._report(line, column, "error", "bad-zone", f"unknown time zone {shown(name)}")
+
+    def _is_zone(self, name: str) -> bool:
+        if name not in self._unknown_zones:
+            try:
+                Zone.of(name)
+            except PycrondError:
+                self._unknown_zones.add(name)
+        return name not in self._unknown_zones
 
     def _set_default(self, line: int, column: int, value_column: int, variable: str, text: str) -> None:
         name = variable.removeprefix(PREFIX).lower().replace("_", "-")
@@ -95,7 +105,7 @@ class InForce:
         except ValueError as error:
             self._report(line, start + 1, "warning", "bad-option", f"these options are left out: {error}")
             return
-        for offset, name, value in words:
+        for offset, name, value in words[:MOST_WORDS]:
             self._waiting |= self._option(line, offset + 1, offset + len(name) + 2, name, value)
 
     def _option(
@@ -104,8 +114,7 @@ class InForce:
         """The attribute of `Options` with its value, or nothing after a warning. ``name=`` is cron's own."""
         option = BY_NAME.get(name)
         if option is None:
-            near = get_close_matches(name, BY_NAME, 1) if len(name) < 30 else []
-            message = f"unknown option {shown(name)}" + (f" (did you mean {near[0]}?)" if near else "")
+            message = f"unknown option {shown(name)}{did_you_mean(name)}"
             self._report(line, column, "warning", "unknown-option", message)
             return {}
         if text == "":
@@ -116,3 +125,10 @@ class InForce:
             message = f"bad {name} {shown(text or '')} ({error})"
             self._report(line, value_column, "warning", "bad-option", message)
             return {}
+
+
+def did_you_mean(name: str) -> str:
+    """The option that begins with the same letter and has the same letters but one."""
+    meant = name.lower().replace("_", "-")
+    near = [known for known in BY_NAME if known[0] == meant[:1] and len(set(known) ^ set(meant)) < 2]
+    return f" (did you mean {near[0]}?)" if near and len(meant) < 20 else ""

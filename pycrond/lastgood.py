@@ -1,8 +1,9 @@
 """The last error-free text of each crontab, kept on disk: what runs on while an edit of it is broken."""
 
 import contextlib
-import hashlib
 import os
+
+from pycrond.digest import digest
 
 
 class LastGood:
@@ -13,7 +14,7 @@ class LastGood:
         os.makedirs(directory, mode=0o700, exist_ok=True)
 
     def _place(self, file: str) -> str:
-        return os.path.join(self._directory, hashlib.sha256(os.fsencode(file)).hexdigest()[:32])
+        return os.path.join(self._directory, digest(os.fsencode(file)))
 
     def text(self, file: str) -> bytes | None:
         """The last good text of the crontab, None if it never had one."""

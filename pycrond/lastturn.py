@@ -19,14 +19,19 @@ class LastTurn:
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def read(self) -> tuple[datetime | None, tuple[int, int]]:
-        """The minute, None at the very first start, and the eras of fixed-time and wildcard jobs."""
+        """The minute and the eras of fixed-time and wildcard jobs; None and zeros at the very first start, or
+        where the file is damaged.
+        """
         data = os.pread(self._descriptor, FORMAT.size, 0)
         if len(data) < FORMAT.size:
             return None, (0, 0)
         magic, seconds, fixed, wild = FORMAT.unpack(data)
         if magic != MAGIC:
             return None, (0, 0)
-        return datetime.fromtimestamp(seconds, UTC), (fixed, wild)
+        try:
+            return datetime.fromtimestamp(seconds, UTC), (fixed, wild)
+        except (OSError, OverflowError, ValueError):
+            return None, (0, 0)
 
     def write(self, at: datetime, eras: tuple[int, int]) -> None:
         os.pwrite(self._descriptor, FORMAT.pack(MAGIC, int(at.timestamp()), *eras), 0)

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pycrond.errors import Problem, PycrondError
-from pycrond.rows import JobRow
+from pycrond.rows import JobRow, storable
 from pycrond.run import Fire, Outcome, State
 from pycrond.schema import MIGRATIONS
 
@@ -148,7 +148,10 @@ class Ledger:
             self._db.executemany(
                 "INSERT INTO problems (file, line, column, severity, code, message)"
                 " VALUES (?, ?, ?, ?, ?, ?)",
-                [(one.file, one.line, one.column, one.severity, one.code, one.message) for one in problems],
+                [
+                    (storable(one.file), one.line, one.column, one.severity, one.code, storable(one.message))
+                    for one in problems
+                ],
             )
             self._db.execute("UPDATE daemons SET loaded_at = ? WHERE id = ?", (now.timestamp(), self._daemon))
 

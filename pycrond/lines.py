@@ -43,32 +43,37 @@ def assignment_gone_wrong(text: str) -> tuple[int, str] | None:
         return 0, "two words stand before the '=': a name with a blank in it is quoted"
     found = _ASSIGNMENT.match(text)
     if found:  # with a quoted value, or it would be one
-        return found.start(
-            "value"
-        ), "a value that begins with a quote ends with the same quote, and the line with it"
+        message = "a value that begins with a quote ends with the same quote, and the line with it"
+        return found.start("value"), message
     return None
 
 
-_WORD = re.compile(r"""(?:[^\s'"\\]|\\.|'[^']*+'|"(?:\\.|[^"\\])*+")++""", re.DOTALL)
-_BARE = re.compile(r"[^\s'\"\\]++")
+_GAP = re.compile(r"[ \t\r\n]*+")
+_WORD = re.compile(r"""(?:[^ \t\r\n'"\\]|\\.|'[^']*+'|"(?:\\.|[^"\\])*+")*+""", re.DOTALL)
+_QUOTING = re.compile(r"['\"\\]")
 
 
 def option_words(text: str, start: int) -> Iterator[tuple[int, str, str | None]]:
     """Where each word begins, its name and, if there is one, its value, split as by `shlex`.
     Raises ValueError where a quote is not closed.
     """
-    while True:
-        while start < len(text) and text[start].isspace():
-            start += 1
-        if start == len(text):
-            return
-        found = _WORD.match(text, start)
-        if not found or (found.end() < len(text) and not text[found.end()].isspace()):
-            raise ValueError("a quote is not closed")
-        word = found[0] if _BARE.fullmatch(found[0]) else "".join(shlex.split(found[0]))
+    start = _end(_GAP, text, start)
+    while start < len(text):
+        end = _end(_WORD, text, start)
+        if end < len(text) and text[end] not in " \t\r\n":
+            raise ValueError("a quote or a backslash stands open")
+        word = text[start:end]
+        if _QUOTING.search(word):
+            (word,) = shlex.split(word)
         name, equals, value = word.partition("=")
         yield start, name, value if equals else None
-        start = found.end()
+        start = _end(_GAP, text, end)
+
+
+def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
+    """Where what a pattern matches ends; it may be nothing."""
+    found = pattern.match(text, start)
+    return found.end() if found else start
 
 
 _COMMAND = re.compile(r"(?:[^%\\]|\\.)*+\\?+", re.DOTALL)
@@ -81,7 +86,7 @@ def command_and_input(text: str, dialect: str) -> tuple[str, str]:
     In Debian's dialect a backslash in the command escapes a backslash, too.
     """
     escapable = "%\\" if dialect == "debian" else "%"
-    end = _COMMAND.match(text).end()  # type: ignore[union-attr]  # it matches the empty text
+    end = _end(_COMMAND, text, 0)
     command = _ESCAPED.sub(lambda pair: pair[1] if pair[1] in escapable else pair[0], text[:end])
     given = _PERCENT.sub(lambda found: "%" if found[0] == "\\%" else "\n", text[end + 1 :])
     if given and not given.endswith("\n"):

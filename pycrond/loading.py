@@ -11,7 +11,7 @@ from pycrond.errors import Problem
 from pycrond.job import Entry, Job, jobs
 from pycrond.lastgood import LastGood
 from pycrond.options import to_json
-from pycrond.rows import JobRow
+from pycrond.rows import JobRow, storable
 from pycrond.stored import to_text
 
 
@@ -35,7 +35,7 @@ def load(
     """
     reading = _Reading(last_good, account, seed)
     for directory in directories:
-        reading.directory(directory, running)
+        reading.directory(os.path.normpath(directory), running)
     if reading.complete:
         last_good.forget_all_but(reading.files)
     made = tuple(jobs(reading.entries, account.name))
@@ -81,7 +81,7 @@ class _Reading:
         new = self._parse(text, file)
         self.problems += new.problems
         if all(problem.severity == "warning" for problem in new.problems):
-            self.last_good.keep(file, text)
+            self._keep(file, text)
             self.entries += new.entries
             return
         before = self.last_good.text(file)
@@ -91,6 +91,13 @@ class _Reading:
         self.kept.append(file)
         self._trouble(file, "kept", "has errors: its last good version goes on running until it is repaired")
         self.entries += self._parse(before, file).entries
+
+    def _keep(self, file: str, text: bytes) -> None:
+        try:
+            self.last_good.keep(file, text)
+        except OSError as error:
+            message = f"cannot be kept as the last good version: {error.strerror}"
+            self._trouble(file, "not-kept", message)
 
     def _parse(self, text: bytes, file: str) -> crontab.Crontab:
         return crontab.parse(text, file, user=self.account.name, seed=self.seed)
@@ -106,16 +113,11 @@ def job_row(job: Job, zone: str) -> JobRow:
         job.key,
         entry.options.name,
         job.user,
-        _printable(entry.file),
+        storable(entry.file),
         entry.line,
-        _printable(entry.schedule_text),
+        storable(entry.schedule_text),
         to_text(entry.schedule) if entry.schedule else None,
         entry.zone or zone,
-        _printable(entry.command),
+        storable(entry.command),
         json.dumps(to_json(entry.options)),
     )
-
-
-def _printable(text: str) -> str:
-    r"""SQLite keeps UTF-8: bytes of a crontab that are not become \\xNN."""
-    return os.fsencode(text).decode("utf-8", "backslashreplace")

@@ -113,14 +113,14 @@ def packets(before: bytes, user: str, event: str, detail: str) -> list[bytes]:
     return [packet(before, message(user, event, piece)) for piece in split(_harmless(detail), room)]
 
 
-def _harmless(text: str) -> str:
-    return visible(text.encode("utf-8", "surrogateescape"))
-
-
 def output(before: bytes, user: str, line: bytes) -> list[bytes]:
     """One line that a job printed, as packets of ``(user) CMDOUT (line)``; a CR at its end is not shown."""
     line = line.removesuffix(b"\r")
-    start = before + b"(%b) CMDOUT (" % user.encode()
+    start = packet(before, f"({user}) CMDOUT (")
     if line.isascii() and len(start) + len(line) < SIZE and line.decode("ascii").isprintable():
         return [b"%b%b)" % (start, line)]
     return packets(before, user, "CMDOUT", visible(line))
+
+
+def _harmless(text: str) -> str:
+    return visible(text.encode("utf-8", "surrogateescape"))

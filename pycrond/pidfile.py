@@ -6,6 +6,8 @@ import stat
 
 from pycrond.errors import PycrondError
 
+LONGEST = 64  # bytes of what may be a pidfile
+
 
 class Pidfile:
     """The daemon's pid in a file, rewritten in place, locked for life so that two daemons cannot share it."""
@@ -40,8 +42,8 @@ class Pidfile:
             raise PycrondError(f"cannot write pidfile {self.path}: it is not a regular file")
         if status.st_uid not in {0, os.geteuid()}:
             raise PycrondError(f"cannot write pidfile {self.path}: it belongs to uid {status.st_uid}")
-        before = os.pread(descriptor, 64, 0)
-        if before.strip() and not before.strip().isdigit():
+        before = os.pread(descriptor, LONGEST, 0)
+        if status.st_size > LONGEST or (before.strip() and not before.strip().isdigit()):
             raise PycrondError(f"cannot write pidfile {self.path}: it is no pidfile, and stays as it is")
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -68,8 +70,9 @@ class Pidfile:
 def read(path: str) -> int | None:
     """The pid in the file, None where there is none to be read."""
     try:
-        with open(path, "rb") as file:
-            text = file.read(64).strip()
+        # O_NONBLOCK: a FIFO in its place must not hang the command line.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+            text = file.read(LONGEST).strip()
     except OSError:
         return None
     return int(text) if text.isdigit() else None

@@ -52,3 +52,8 @@ class DaemonRow(NamedTuple):
     ready_at: float | None
     loaded_at: float | None
     stopped_at: float | None
+
+
+def storable(text: str) -> str:
+    r"""SQLite keeps UTF-8: bytes of a crontab or a path that are not become \xNN."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

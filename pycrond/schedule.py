@@ -16,11 +16,12 @@ from pycrond.days import (
     Days,
     canonical,
     find,
+    lowest,
     mask,
 )
 from pycrond.zones import DAY, LAST_TICK, Piece, Zone, instant, tick_from
 
-__all__ = ["FireTime", "Schedule", "Step", "Zone", "every", "fires", "of", "step"]
+__all__ = ["FireTime", "Schedule", "Step", "Zone", "every", "fires", "of", "reached", "restore", "step"]
 
 WEEK = 7 * DAY
 LAST_WALL = (LAST_DAY + 1) * DAY - 1
@@ -71,7 +72,7 @@ class Schedule:
             first = self._first_day(day + 1)
         if first is None:
             return None
-        return first * DAY + _lowest(self.hours) * 60 + _lowest(self.minutes)
+        return first * DAY + lowest(self.hours) * 60 + lowest(self.minutes)
 
     def _first_day(self, day: int) -> int | None:
         if day > LAST_DAY:
@@ -84,13 +85,9 @@ class Schedule:
         if self.hours >> hour & 1:
             rest = self.minutes >> minute % 60
             if rest:
-                return minute + _lowest(rest)
+                return minute + lowest(rest)
         later = self.hours >> hour + 1
-        return (hour + 1 + _lowest(later)) * 60 + _lowest(self.minutes) if later else None
-
-
-def _lowest(bits: int) -> int:
-    return (bits & -bits).bit_length() - 1
+        return (hour + 1 + lowest(later)) * 60 + lowest(self.minutes) if later else None
 
 
 _KNOWN: WeakValueDictionary[tuple[int, int, DayPart, bool, int], Schedule] = WeakValueDictionary()
@@ -138,6 +135,11 @@ def _intern(minutes: int, hours: int, part: DayPart, wildcard: bool, period: int
         days = None if part == NO_DAY else find(part)
         known = _KNOWN[key] = Schedule(minutes, hours, part, wildcard, period, days)
     return known
+
+
+def restore(minutes: int, hours: int, part: DayPart, *, wildcard: bool, period: int) -> Schedule:
+    """The schedule that has these attributes."""
+    return _intern(minutes, hours, part, wildcard, period)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +201,19 @@ def fires(
                 fold = 0 if moved or tick - piece.start > WEEK else zone.fold(at)
                 yield FireTime(at, named, fold)
         through = max(now.through, piece.end - 1 + piece.shift)
+
+
+def reached(zone: Zone, at: datetime) -> int:
+    """The wall minute up to which fixed-time jobs have run by `at`, if the daemon has long been running:
+    later than what the clock shows while that repeats an hour.
+    """
+    tick = tick_from(at)
+    through = None
+    for piece in zone.pieces(tick - WEEK, tick + 1):
+        wall = piece.start + piece.shift
+        first = wall if through is None else step(through, wall).through
+        through = max(first, min(piece.end - 1, tick) + piece.shift)
+    return zone.wall(at) if through is None else through
 
 
 def _due(schedule: Schedule, now: Step, piece: Piece, first: int, end: int) -> Iterator[tuple[int, int]]:

@@ -55,9 +55,11 @@ def from_environment(environ: Mapping[str, str]) -> dict[str, object]:
     """The settings named in the environment; PYCROND_CRONTABS separates directories by colons."""
     found: dict[str, object] = {}
     for name in NAMES:
-        text = environ.get("PYCROND_" + name.upper())
-        if text:
-            found[name] = tuple(text.split(":")) if name == "crontabs" else text
+        text = environ.get("PYCROND_" + name.upper(), "")
+        # An empty name in the list would be the directory we happen to be in.
+        value = tuple(part for part in text.split(":") if part) if name == "crontabs" else text
+        if value:
+            found[name] = value
     return found
 
 
@@ -83,13 +85,17 @@ def settle(layers: Iterable[Mapping[str, object]]) -> Settings:
 def _read(name: str, value: object) -> object:
     if name == "crontabs":
         several = (value,) if isinstance(value, str) else value
-        if not isinstance(several, (list, tuple)) or not all(isinstance(one, str) for one in several):
-            raise PycrondError("setting 'crontabs': a list of directories is wanted")
-        return tuple(several)
+        if (
+            isinstance(several, (list, tuple))
+            and several
+            and all(one and isinstance(one, str) for one in several)
+        ):
+            return tuple(several)
+        raise PycrondError("setting 'crontabs': a list of directories is wanted")
     about = next(one for one in fields(Settings) if one.name == name)
     if about.type is bool or isinstance(about.default, bool):
         return _read_bool(name, value)
-    if not isinstance(value, str):
+    if not isinstance(value, str) or (name in PATHS and not value):
         raise PycrondError(f"setting '{flag(name)[2:]}': text is wanted, not {value!r}")
     allowed = about.metadata.get("allowed")
     if allowed and value not in allowed:

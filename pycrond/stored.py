@@ -1,8 +1,7 @@
 """A schedule as the ledger keeps it: plain numbers, so that it can be read without its crontab."""
 
 from pycrond.days import DayPart
-from pycrond.schedule import Schedule
-from pycrond.schedule import _intern as restore
+from pycrond.schedule import Schedule, restore
 
 
 def to_text(schedule: Schedule) -> str:
@@ -34,7 +33,7 @@ def from_text(text: str) -> Schedule:
         _words(specials),
         _words(special_weekdays),
     )
-    return restore(int(minutes, 16), int(hours, 16), part, kind == "wildcard", int(period))
+    return restore(int(minutes, 16), int(hours, 16), part, wildcard=kind == "wildcard", period=int(period))
 
 
 def _words(text: str) -> tuple[str, ...]:

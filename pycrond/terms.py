@@ -99,7 +99,7 @@ class Terms:
         """The last value of a range that ends before it begins: it names nothing, but 5-0 is read as 5-7."""
         text, name = shown(found[0]), self._field.name
         if self._field is DAY_OF_WEEK and last == 0 and found["step"] is None:
-            self._warn(offset, "ends-in-sunday", f"{text} is read as {first}-7; Debian's cron never runs it")
+            self._warn(offset, "ends-in-sunday", f"{text} is read as {first}-7; Debian reads nothing in it")
             return 7
         self._warn(offset, "reversed-range", f"{name} {text} ends before it begins and names nothing")
         return last
@@ -118,17 +118,16 @@ class Terms:
             self._flaw(offset, f"{shown(found[0])} (a value is drawn from LOW to HIGH)")
             return
         self.draws += 1
-        size = last - first + 1
-        start = first + self._pick(
-            min(size, step if found["step"] else size), f"{self._field.name} {self.draws}"
-        )
-        self._add(start, last if found["step"] else start, step)
+        size = last - first + 1 if found["step"] is None else min(step, last - first + 1)
+        start = first + self._pick(size, f"{self._field.name} {self.draws}")
+        self._add(start, start if found["step"] is None else last, step)
 
     def last_day(self, found: re.Match[str], offset: int) -> None:
         """The last day of the month, or so many days before it."""
         before = whole(found["before"] or "")
         if before > LONGEST_BEFORE_END:
             self._flaw(offset, f"{shown(found[0])} (L-1 to L-{LONGEST_BEFORE_END})")
+            return
         self.specials.add(f"L-{before}" if before else "L")
 
     def last_workday(self, _found: re.Match[str], _offset: int) -> None:

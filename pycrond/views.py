@@ -5,8 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from pycrond import logtext
 from pycrond.errors import Problem
 from pycrond.rows import DaemonRow, JobRow, RunRow
+
+NARROWEST = 12  # characters that every column keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +81,7 @@ def ending(run: RunRow) -> Cell:
 
 def title(key: str, name: str | None, command: str) -> str:
     """What a job is called: its name, or the beginning of its key and of its command."""
-    return name or f"{key.partition('/')[2][:6]} {command}"
+    return name or f"{key.partition('/')[2][:6]} {_shown(command)}"
 
 
 def listing(jobs: Iterable[Listed], now: datetime) -> list[list[Cell]]:
@@ -121,16 +124,17 @@ def past(runs: Iterable[RunRow], now: datetime, commands: dict[str, str]) -> lis
 
 
 def plain(rows: Sequence[Sequence[Cell]], width: int) -> list[str]:
-    """A table as lines of at most `width` characters where that can be: long names and reasons are cut."""
-    widths = [max(len(row[column].text) for row in rows) for column in range(len(rows[0]))]
-    total = sum(widths) + 2 * (len(widths) - 1)
-    if total > width:
-        wide = max(range(len(widths)), key=lambda column: widths[column])
-        widths[wide] = max(12, widths[wide] - (total - width))
-    return [
-        "  ".join(_fit(cell.text, size) for cell, size in zip(row, widths, strict=True)).rstrip()
-        for row in rows
-    ]
+    """A table as lines of at most `width` characters where that can be: the widest columns are cut."""
+    texts = [[_shown(cell.text) for cell in row] for row in rows]
+    widths = [min(width, max(map(len, column))) for column in zip(*texts, strict=True)]
+    while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > NARROWEST:
+        widths[widths.index(max(widths))] -= 1
+    return ["  ".join(map(_fit, row, widths)).rstrip() for row in texts]
+
+
+def _shown(text: str) -> str:
+    """Commands and reasons as written, but for what a terminal would obey."""
+    return logtext.visible(text.encode("utf-8", "surrogateescape")).replace("\t", " ")
 
 
 def _fit(text: str, size: int) -> str:

@@ -5,13 +5,19 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from pycrond import pidfile
+from pycrond import control, crontab, pidfile
+from pycrond.errors import PycrondError
+from pycrond.job import Job, jobs
+from pycrond.reader import Reader
+from pycrond.rows import RunRow
 
 pytest_plugins = ["tests.rsyslog"]
 SCRIPT = os.path.join(os.path.dirname(sys.executable), "pycrond")
@@ -61,7 +67,9 @@ class Crond:
         self.syslog = folder / "log"
         self.crontabs.mkdir()
         self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith(("PYCROND_", "XDG_"))},
+            **{
+                name: value for name, value in os.environ.items() if not name.startswith(("PYCROND_", "XDG_"))
+            },
             "HOME": str(folder),
             "PYCROND_CRONTABS": str(self.crontabs),
             "PYCROND_STATE_DIR": str(self.state),
@@ -77,14 +85,40 @@ class Crond:
         file.chmod(0o644)
         return file
 
-    def run(self, *arguments: str, status: int | None = 0, **options: Any) -> subprocess.CompletedProcess[str]:
+    def run(
+        self, *arguments: str, status: int | None = 0, **options: Any
+    ) -> subprocess.CompletedProcess[str]:
         """The command line, to its end; `status` is what it must exit with, None for whatever."""
         options.setdefault("env", self.environment)
         done = subprocess.run(
             [SCRIPT, *arguments], capture_output=True, text=True, timeout=60, check=False, **options
         )
-        assert status in {None, done.returncode}, f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        assert status in {None, done.returncode}, (
+            f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
+        )
         return done
+
+    def at(self, moment: str) -> None:
+        """Turn the clock, to `2031-03-01 11:59:57` in UTC, for all that is started from now on and for the
+        daemon, which is woken: what has come due by then has been started when this returns.
+
+        From there the clock goes on as ever, and so does everything that shares it: command line, keeper, daemon,
+        not the jobs. The moment must lie in the future, for CLOCK_MONOTONIC is moved as well, and cannot be below 0.
+        """
+        # No sooner: it imports a plugin of pytest, which must be the first to do so.
+        from tests import faketime
+
+        new = self.folder / "clock.new"
+        wanted = datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
+        new.write_text(f"{wanted - time.time():+.6f}\n")
+        new.replace(self.folder / "clock")
+        self.environment |= {
+            "LD_PRELOAD": faketime.library(),
+            "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock"),
+            "FAKETIME_NO_CACHE": "1",
+            "TZ": "UTC",
+        }
+        self.status()  # the kernel's timer knows nothing of this clock
 
     def json(self, *arguments: str) -> Any:
         return json.loads(self.run(*arguments, "--json").stdout)
@@ -101,14 +135,44 @@ class Crond:
         """The keeper's: the parent of the daemon."""
         return int(Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[1])
 
+    def status(self) -> dict[str, Any] | None:
+        """What the daemon answers, without the command line: quick enough to wait for. None if there is none."""
+        try:
+            return control.ask(str(self.runtime / "control.sock"), {"command": "status"}, 10.0)
+        except (PycrondError, OSError):
+            return None
+
+    def runs(self) -> list[RunRow]:
+        """All runs, the newest first, straight from the ledger: quick enough to wait for."""
+        reader = Reader(str(self.state))
+        try:
+            return reader.history(None, 10000)
+        finally:
+            reader.close()
+
     def history(self) -> list[dict[str, Any]]:
         """All runs, the newest first."""
         runs: list[dict[str, Any]] = self.json("history", "--limit", "10000")["runs"]
         return runs
 
+    def programs(self, name: str) -> list[int]:
+        """The pids of the keepers (`keeper`) or the daemons (`daemon`) of this state directory."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            except OSError:
+                continue
+            if b"--state-dir=%b" % os.fsencode(self.state) not in words:
+                continue
+            keeps = any(word.endswith(b"/keeper.py") for word in words)  # with the daemon's own after that
+            if keeps if name == "keeper" else any(word.startswith(b"--keeper=") for word in words):
+                found.append(int(pid))
+        return found
+
     def processes(self) -> list[int]:
         """Every process that was started with this state directory, or by a daemon that was, in its argument
-        list or its environment."""
+        list or its environment, and what they have started."""
         found = []
         for name in os.listdir("/proc"):
             if not name.isdigit() or int(name) == os.getpid():
@@ -119,6 +183,8 @@ class Crond:
                 continue
             if os.fsencode(self.state) in text or os.fsencode(f"HOME={self.folder}") in text:
                 found.append(int(name))
+        for pid in found:  # grows meanwhile
+            found += [child for child in children(pid) if child not in found]
         return found
 
     def end(self) -> None:
@@ -137,3 +203,24 @@ def crond(tmp_path: Path) -> Iterator[Crond]:
     one = Crond(tmp_path)
     yield one
     one.end()
+
+
+def jobs_of(text: str | bytes, user: str = "root", file: str = "/etc/crontabs/test") -> list[Job]:
+    """The jobs of a crontab, which must be without errors."""
+    table = crontab.parse(text.encode() if isinstance(text, str) else text, file, user=user)
+    assert not [problem for problem in table.problems if problem.severity == "error"], table.problems
+    return jobs(table.entries, user)
+
+
+@pytest.fixture
+def tmpfs(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 512 KiB that is soon full. Where CI runs, a test that cannot have it fails."""
+    folder = tmp_path / "tmpfs"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k,mode=755", "none", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        give_up(f"cannot mount a tmpfs: {done.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)

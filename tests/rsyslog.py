@@ -7,11 +7,12 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import wait_until
 
 _PATH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 _CONFIGURATION = """\
@@ -27,14 +28,6 @@ template(name="all" type="string"
          string="%syslogfacility-text%.%syslogseverity-text% %HOSTNAME% %syslogtag%%msg%\\n")
 action(type="omfile" file="{home}/lines" template="all")
 """
-
-
-def wait_until(fact: Callable[[], bool], seconds: float = 20.0) -> None:
-    """Wait for a fact; measured by a clock that freezegun does not stop."""
-    end = os.times().elapsed + seconds
-    while not fact():
-        assert os.times().elapsed < end, f"not so after {seconds} s"
-        time.sleep(0.01)
 
 
 class Rsyslogd:

@@ -120,7 +120,7 @@ def test_section_8(line: str, runs: bool, why: str) -> None:
         ("A='b' \t", "A", "b", "blanks after the quote"),
         ("A=b'c'", "A", "b'c'", "quotes inside are ordinary"),
         ("A=$B ~ \\ # = %", "A", "$B ~ \\ # = %", "nothing is expanded"),
-        ('"A B"=\'c d\'', "A B", "c d", "a quoted name"),
+        ("\"A B\"='c d'", "A B", "c d", "a quoted name"),
         ("'A#B' = x", "A#B", "x", "a quoted name"),
         ("1A=x", "1A", "x", "any name"),
         ("A-B=x", "A-B", "x", "any name"),
@@ -228,7 +228,12 @@ def test_user_column_errors(line: str, expected: list[str], why: str) -> None:
         ("* * * * * -n x", {"mail": "failure"}, "x", "mail only on failure"),
         ("* * * * * -q x", {"log": False}, "x", "no log"),
         ("* * * * * -s x", {"overlap": "skip"}, "x", "one at a time"),
-        ("* * * * * -n -q\t-s  x -n", {"mail": "failure", "log": False, "overlap": "skip"}, "x -n", "several"),
+        (
+            "* * * * * -n -q\t-s  x -n",
+            {"mail": "failure", "log": False, "overlap": "skip"},
+            "x -n",
+            "several",
+        ),
         ("* * * * * -qs x", {"log": False, "overlap": "skip"}, "x", "in one word"),
         ("-*/5 * * * * x", {"log": False}, "x", "cronie's"),
         ("-@daily x", {"log": False}, "x", "cronie's"),
@@ -255,7 +260,7 @@ def test_who_may_begin_a_line_with_a_minus(user: str, system: bool, runs: bool, 
 
 
 def test_a_minus_alone_is_no_flag() -> None:
-    assert codes(read("- 5 * * * * x\n")) == [(1, 1, "bad-minute")]
+    assert codes(read("- 5 * * * x\n")) == [(1, 1, "bad-minute")]
 
 
 # Lines and bytes
@@ -270,7 +275,12 @@ def test_a_minus_alone_is_no_flag() -> None:
         ("* * * * * x\n \t", ["x"], [], "a blank last line needs no newline"),
         ("* * * * * x", ["x"], [(1, 12, "no-newline")], "accepted with a warning"),
         ("A=b", [], [(1, 4, "no-newline")], "the same for an assignment"),
-        ("* * * * * x\r\n\r\n# c\r\nA=b\r\n", ["x"], [(1, 12, "carriage-return")], "CR is removed, said once"),
+        (
+            "* * * * * x\r\n\r\n# c\r\nA=b\r\n",
+            ["x"],
+            [(1, 12, "carriage-return")],
+            "CR is removed, said once",
+        ),
         ("# a\n* * * * * x\r", ["x"], [(2, 12, "carriage-return"), (2, 12, "no-newline")], "also at the end"),
         ("* * * * * x\ry\n", ["x\ry"], [], "an ordinary byte elsewhere"),
         ("5\r * * * * x\n", [], [(1, 1, "bad-minute")], "part of a field"),
@@ -282,7 +292,12 @@ def test_a_minus_alone_is_no_flag() -> None:
         ("* * * * * x\\\n* * * * * y\n", ["x\\", "y"], [], "no line is continued"),
         ("* * * * * \x01\x7f\udcff\x85\u2028\n", ["\x01\x7f\udcff\x85\u2028"], [], "all other bytes pass"),
         ("  * * * * * x\n", ["x"], [], "leading blanks"),
-        ("x\n61 * * * * y\n* * * * * z\n", ["z"], [(1, 1, "bad-fields"), (1, 1, "bad-minute"), (2, 1, "bad-minute")], "only bad lines are left out"),
+        (
+            "x\n61 * * * * y\n* * * * * z\n",
+            ["z"],
+            [(1, 1, "bad-fields"), (1, 1, "bad-minute"), (2, 1, "bad-minute")],
+            "only bad lines are left out",
+        ),
     ],
 )
 def test_lines(data: str, commands: list[str], expected: list[tuple[int, int, str]], why: str) -> None:
@@ -315,7 +330,7 @@ def test_all_errors_of_a_line_and_where_they_stand() -> None:
     ("line", "column", "message"),
     [
         ("export A=b", 1, "'export' is the shell's: an assignment in a crontab is NAME=VALUE"),
-        ("setenv A b", 1, "bad minute 'setenv' (0-59)"),
+        ("setenv A b", 1, "'setenv' is the shell's: an assignment in a crontab is NAME=VALUE"),
         ("A B=c", 1, "two words stand before the '=': a name with a blank in it is quoted"),
         ("A='b'c", 3, "a value that begins with a quote ends with the same quote, and the line with it"),
         ("A = 'b' # c", 5, "a value that begins with a quote ends with the same quote, and the line with it"),
@@ -377,6 +392,13 @@ def options(text: str) -> tuple[Options, list[tuple[int, int, str]]]:
         ("#: nice=5 timeout=5\n", Options(nice=5), [(1, 19, "bad-option")], "a bad value is left out"),
         ("#: timeout\n", CRON, [(1, 12, "bad-option")], "a value is missing"),
         ("#: name='a\n", CRON, [(1, 3, "bad-option")], "a quote is not closed"),
+        ("#: name=a\\\n", CRON, [(1, 3, "bad-option")], "a backslash before nothing"),
+        (
+            "#: lock=''a\"b\"\\c on-missed='x'\\''y'\n",
+            Options(lock="abc", on_missed="x'y"),
+            [],
+            "as shlex splits",
+        ),
         ("PYCROND_TIMEOUT=2h\n", Options(timeout=7200), [], "a default"),
         ("PYCROND_RETRY_DELAY='5m'\n", Options(retry_delay=300), [], "- is _"),
         ("PYCROND_TIMEOUT=2h\n#: timeout=5m\n", Options(timeout=300), [], "#: has the last word"),
@@ -432,17 +454,75 @@ def test_draws_are_the_entry_s_own_and_stay() -> None:
     assert first != [entry.schedule for entry in read(text, seed="a", user="you").entries]
 
 
+def test_a_draw_that_never_comes_is_said() -> None:
+    table = read("".join(f"0 0 ~ 2 * job{n}\n" for n in range(300)), seed="a")
+    never = [entry.line for entry in table.entries if entry.schedule is not None and entry.schedule.never]
+    assert never
+    assert codes(table) == [(line, 5, "never-matches") for line in never]
+
+
 # No input is too much
 
 
 PIECES = st.sampled_from(
-    "* */5 0 7 61 1-5 22-2 fri-sun L 15W 5L mon#2 H ~ 1~5 @daily @every 90m @reboot @ - -n -x % \\% \\ A=b A = ' \" "
-    "#: # name=a timeout=5m tiemout= CRON_TZ=UTC CRON_TZ=x PYCROND_NICE=5 export root x \ufeff \0 \udcff \r \v".split(" ")
+    [
+        "*",
+        "*/5",
+        "0",
+        "7",
+        "61",
+        "1-5",
+        "22-2",
+        "fri-sun",
+        "L",
+        "15W",
+        "5L",
+        "mon#2",
+        "H",
+        "~",
+        "1~5",
+        "@daily",
+        "@every",
+        "90m",
+        "@reboot",
+        "@",
+        "-",
+        "-n",
+        "-x",
+        "%",
+        "\\%",
+        "\\",
+        "A=b",
+        "A",
+        "=",
+        "'",
+        '"',
+        "#:",
+        "#",
+        "name=a",
+        "timeout=5m",
+        "tiemout=",
+        "CRON_TZ=UTC",
+        "CRON_TZ=x",
+        "PYCROND_NICE=5",
+        "export",
+        "root",
+        "x",
+        "\ufeff",
+        "\x00",
+        "�",
+        "\r",
+        "\x0b",
+    ]
 )
-LINES = st.lists(PIECES | st.sampled_from(["* * * * *", "0 0 1 1 *", "\n", "\n", "  ", "\t"]), max_size=40).map(" ".join)
+LINES = st.lists(
+    PIECES | st.sampled_from(["* * * * *", "0 0 1 1 *", "\n", "\n", "  ", "\t"]), max_size=40
+).map(" ".join)
 
 
-@given(LINES | st.text() | st.binary().map(lambda data: data.decode("utf-8", "surrogateescape")), st.booleans())
+@given(
+    LINES | st.text() | st.binary().map(lambda data: data.decode("utf-8", "surrogateescape")), st.booleans()
+)
 def test_every_line_is_one_thing(text: str, system: bool) -> None:
     table = read(text, system=system)
     entries = {entry.line for entry in table.entries}
@@ -458,28 +538,72 @@ def test_every_line_is_one_thing(text: str, system: bool) -> None:
     assert list(table.problems) == sorted(table.problems, key=lambda p: (p.line, p.column))
     assert len({job.key for job in jobs(table.entries, "me")}) == len(entries)
     for entry in table.entries:
-        assert entry.zone is None or Zone.of(entry.zone)
+        assert Zone.of(entry.zone or "UTC").name
         assert "\n" not in entry.command
         assert all(name and "=" not in name for name, _ in entry.environment)
 
 
-HUGE = 300_000
+HUGE = 40_000
+PIECES_OF_IT = (
+    *(
+        " ",
+        "*",
+        "* ",
+        "\t*",
+        "-",
+        "- ",
+        "0,",
+        "1-",
+        "*/",
+        "~",
+        "H(",
+        "A",
+        "A ",
+        "A=",
+        "='",
+        "'",
+        '"',
+        "\\",
+        "%",
+        "\\%",
+    ),
+    *(
+        "#: a=",
+        "#: '",
+        "#:\\",
+        "@every ",
+        "-n ",
+        "\r",
+        "\n",
+        "\0",
+        "\ufeff",
+        "\udcff",
+        "\n#: name=a",
+        "\nA=b",
+        "/",
+    ),
+    *(
+        "\n* * * * * -",
+        "\n@",
+        "\nCRON_TZ=x",
+        "* * * * *",
+        "0" * 50 + ",",
+        "PYCROND_NICE=",
+        "#",
+        "\u00e4",
+        "=",
+        "\v",
+    ),
+)
 
 
-@pytest.mark.parametrize(
-    "piece",
-    [
-        " ", "*", "* ", "\t*", "-", "- ", "0,", "1-", "*/", "~", "H(", "A", "A ", "A=", "='", "'", '"', "\\", "%", "\\%",
-        "#: a=", "#: '", "#:\\", "@every ", "-n ", "\r", "\n", "\0", "\ufeff", "\udcff", "\n#: name=a", "\nA=b",
-        "\n* * * * * -", "\n@", "\nCRON_TZ=x", "* * * * *", "0" * 50 + ",", "PYCROND_NICE=", "/", "#", "\u00e4",
-    ],
-)  # fmt: skip
 @pytest.mark.parametrize("start", ["", "* * * * * ", "* ", "#: ", "A=", "'"])
-def test_repetition_takes_linear_time(start: str, piece: str) -> None:
-    text = start + piece * (HUGE // len(piece))
-    began = time.process_time()
-    parse(text.encode("utf-8", "surrogateescape"), "f")
-    assert time.process_time() - began < 10  # quadratic would be many minutes
+def test_repetition_takes_linear_time(start: str) -> None:
+    for piece in PIECES_OF_IT:
+        text = start + piece * (HUGE // len(piece))
+        began = time.process_time()
+        parse(text.encode("utf-8", "surrogateescape"), "f")
+        assert time.process_time() - began < 2, f"{piece!r} again and again"  # 0.1 s; quadratic is many
 
 
 def test_names_have_a_limit() -> None:
@@ -488,8 +612,10 @@ def test_names_have_a_limit() -> None:
 
 
 def test_100_000_lines() -> None:
-    text = "".join(f"{n % 60} {n % 24} * * {n % 7} /usr/bin/job-{n} >/dev/null 2>&1\n" for n in range(1_000)).encode()
+    text = "".join(
+        f"{n % 60} {n % 24} * * {n % 7} /usr/bin/job-{n} >/dev/null 2>&1\n" for n in range(20_000)
+    ).encode()
     began = time.process_time()
-    entries = sum(len(parse(text, "f").entries) for _ in range(100))
+    entries = sum(len(parse(text, "f").entries) for _ in range(5))
     assert entries == 100_000
     assert time.process_time() - began < 10  # about 0.6 s; slow machines are not what this is about

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "pycrond"
 LAYERS: tuple[set[str], ...] = (
-    {"__init__", "errors", "clock"},
+    {"__init__", "errors", "clock", "digest"},
     {"schedule", "days", "zones", "stored", "options", "job", "run", "rows", "account", "settings", "schema"},
     {"terms", "fields", "lines", "inforce", "crontab", "logtext"},
     {"agenda", "views"},

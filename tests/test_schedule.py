@@ -335,6 +335,15 @@ def test_the_calendar_has_an_end() -> None:
     assert every(90).next_wall(wall_of("9999-12-31T23:59")) is None
 
 
+def test_the_calendar_has_a_beginning() -> None:
+    for text in ("*/5 2 * * *", "0 0 1 * 1", "0 0 LW * *", "@every 7m"):
+        assert (
+            len([*islice(fires(parse_schedule(text), Zone.of("Asia/Tokyo"), at("0001-01-01T00:00Z")), 9)])
+            == 9
+        )
+        assert list(fires(parse_schedule(text), Zone.of("Asia/Tokyo"), at("9999-12-31T00:00Z"))) == []
+
+
 def test_years_after_2037_have_their_summer_time() -> None:
     day = at("2055-07-01T00:00Z"), at("2055-07-02T00:00Z")
     assert [fire.at.hour for fire in fires(parse_schedule("0 12 * * *"), Zone.of("Europe/Berlin"), *day)] == [

@@ -2,12 +2,12 @@
 
 import argparse
 import contextlib
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import fields
 
 from pycrond import settings, sources
+from pycrond.digest import digest
 from pycrond.errors import PycrondError
 from pycrond.settings import PATHS, Settings
 
@@ -96,7 +96,7 @@ def _default_state_dir() -> str:
 
 
 def _defaults(state_dir: str) -> dict[str, object]:
-    short = hashlib.sha256(os.fsencode(os.path.realpath(state_dir))).hexdigest()[:12]
+    short = digest(os.fsencode(os.path.realpath(state_dir)), 6)
     session = "/run" if _is_root() else os.environ.get("XDG_RUNTIME_DIR", "")
     return {
         "crontabs": (_default_crontabs(),),

@@ -1,6 +1,7 @@
 """start, stop, restart, reload, status: what is done to the daemon."""
 
 import argparse
+import contextlib
 import json
 import os
 import select
@@ -18,6 +19,7 @@ from pycrond.settings import Settings, to_arguments
 
 PATIENCE = 60.0  # seconds to wait for another daemon to be gone, or for a word of a keeper
 RETRY = 0.05  # seconds
+NO_SOCKET = (0, 0)
 
 
 def start(wanted: argparse.Namespace) -> int:
@@ -85,7 +87,7 @@ def _daemon_command(settings: Settings) -> list[str]:
 
 
 def _ask_keeper(settings: Settings) -> str:
-    """What the keeper that holds the lock says to a start; empty if it is going or not yet there."""
+    """What whoever holds the lock says to a start; empty if it is going or not yet there."""
     try:
         with control.connect(_keeper_socket(settings), PATIENCE) as keeper:
             keeper.sendall(
@@ -95,10 +97,15 @@ def _ask_keeper(settings: Settings) -> str:
                 answer = lines.readline().strip()
     except (NotRunningError, OSError):
         answer = ""
-    holder = pidfile.holder(settings.pidfile)
-    if not answer and holder and not os.path.exists(_keeper_socket(settings)):
-        return f"A{holder}"
-    return answer
+    return answer or _ask_daemon(settings)
+
+
+def _ask_daemon(settings: Settings) -> str:
+    """The same of a daemon whose keeper was killed: it holds the lock itself."""
+    try:
+        return f"A{control.ask(_control_socket(settings), {'command': 'status'}, PATIENCE)['pid']}"
+    except PycrondError:
+        return ""
 
 
 def _tell(settings: Settings, answer: str) -> int:
@@ -126,42 +133,64 @@ def stop(wanted: argparse.Namespace) -> int:
 
 
 def _stop(settings: Settings) -> None:
-    if not detach.is_locked(settings.state_dir):
+    """Until whoever holds the lock now is gone; a daemon that is started after it is none of our business."""
+    give_up = time.monotonic() + PATIENCE
+    asked: tuple[int, int] | None = None
+    while detach.is_locked(settings.state_dir):
+        keeper = _socket_identity(settings)
+        if asked and keeper not in {asked, NO_SOCKET}:
+            return
+        if not asked and _ask_to_stop(settings):
+            asked = keeper
+        if time.monotonic() > give_up:
+            raise PycrondError(f"{settings.state_dir}/lock is still held")
+        time.sleep(RETRY)
+    if not asked:
         raise NotRunningError("pycrond is not running")
+
+
+def _socket_identity(settings: Settings) -> tuple[int, int]:
+    """Tells one keeper's socket from the next one's at its place."""
+    try:
+        status = os.stat(_keeper_socket(settings))
+    except FileNotFoundError:
+        return NO_SOCKET
+    return status.st_ino, status.st_ctime_ns
+
+
+def _ask_to_stop(settings: Settings) -> bool:
+    """Return when who was asked has ended; False if nobody was there to be asked (yet)."""
     try:
         with control.connect(_keeper_socket(settings), PATIENCE) as keeper:
             keeper.sendall(b"stop")
             keeper.recv(1)  # the keeper's end
     except NotRunningError:
-        _stop_without_keeper(settings)
+        return _stop_without_keeper(settings)
     except OSError as error:
         raise PycrondError(f"the daemon does not stop: {error}") from error
-    give_up = time.monotonic() + PATIENCE
-    while detach.is_locked(settings.state_dir):
-        if time.monotonic() > give_up:
-            raise PycrondError(f"{settings.state_dir}/lock is still held")
-        time.sleep(RETRY)
+    return True
 
 
-def _stop_without_keeper(settings: Settings) -> None:
+def _stop_without_keeper(settings: Settings) -> bool:
     """Its keeper was killed: signal the daemon itself, whose pid the locked pidfile proves."""
     pid = pidfile.holder(settings.pidfile)
     if pid is None:
-        return
+        return False
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
-        return
+        return True
     if pidfile.holder(settings.pidfile) == pid:
         signal.pidfd_send_signal(process, signal.SIGTERM)
         select.select([process], [], [], PATIENCE)
     os.close(process)
+    return True
 
 
 def restart(wanted: argparse.Namespace) -> int:
     """Stop, if there is something to stop, and start with the same settings."""
     settings = configured(wanted)
-    if detach.is_locked(settings.state_dir):
+    with contextlib.suppress(NotRunningError):
         _stop(settings)
     return _start(settings)
 
@@ -190,7 +219,7 @@ def status(wanted: argparse.Namespace) -> int:
         raise NotRunningError("pycrond is not running")
     answer = control.ask(_control_socket(settings), {"command": "status"}, timeout=10.0)
     if wanted.json:
-        print(json.dumps({"running": True, **answer}))
+        print(json.dumps({**answer, "running": True, "running_jobs": answer["running"]}))
         return 0
     up = max(0, int(time.time() - answer["started_at"]))
     print(f"pycrond {answer['version']} runs, pid {answer['pid']}, for {up} s")

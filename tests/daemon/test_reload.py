@@ -1,0 +1,312 @@
+"""SIGHUP and `pycrond reload`: what is edited takes effect, what is broken does not, what runs does not notice."""
+
+import os
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.conftest import SCRIPT, Crond, alive, wait_until
+from tests.rsyslog import Rsyslogd
+
+pytestmark = pytest.mark.daemon
+
+BEFORE, NOON, LATER = "2031-03-01 11:59:30", "2031-03-01 12:00:01", "2031-03-01 12:01:01"
+GOOD = "#: name=kept\n* * * * * echo old\n"
+BROKEN = "#: name=kept\n* * * * * echo new\n61 * * * * echo never\n"
+
+
+@pytest.fixture
+def crond(crond: Crond) -> Iterator[Crond]:
+    """Half a minute before noon."""
+    crond.at(BEFORE)
+    yield crond
+
+
+def ran(crond: Crond) -> list[str]:
+    """The names of the jobs that have been run, in order of their names, once none runs any more."""
+    wait_until(lambda: all(run.state not in {"claimed", "running"} for run in crond.runs()))
+    return sorted(run.name or "" for run in crond.runs())
+
+
+def job(crond: Crond, name: str) -> dict[str, Any]:
+    (found,) = [one for one in crond.json("list")["jobs"] if one["name"] == name]
+    return dict(found)
+
+
+def hup(crond: Crond) -> None:
+    """As a user does it; return when the daemon has read the crontabs."""
+    before = crond.json("list")["daemon"]["loaded_at"]
+    subprocess.run(["sh", "-c", f"kill -HUP $(cat {crond.pidfile})"], check=True)
+    wait_until(lambda: crond.json("list")["daemon"]["loaded_at"] != before)
+
+
+@pytest.mark.parametrize("how", ["signal", "signal to the keeper", "reload"])
+def test_added_changed_and_removed_jobs_take_effect_for_the_next_minute(crond: Crond, how: str) -> None:
+    crond.write("a", "#: name=stays\n* * * * * true\n#: name=changes\n* * * * * echo old\n")
+    crond.write("b", "#: name=goes\n* * * * * true\n")
+    crond.run("start")
+    crond.write("a", "#: name=changes\n* * * * * echo new\n\n#: name=stays\n*  *  *  *  *    true\n")
+    crond.write("b", "#: name=comes\n* * * * * true\n")
+    if how == "reload":
+        assert crond.run("reload").stdout.startswith("pycrond reloaded: 3 jobs from 2 files;")
+    else:
+        os.kill(crond.keeper if "keeper" in how else crond.pid, signal.SIGHUP)
+        wait_until(
+            lambda: {one["name"] for one in crond.json("list")["jobs"]} == {"stays", "changes", "comes"}
+        )
+    crond.at(NOON)
+    assert ran(crond) == ["changes", "comes", "stays"]
+    assert crond.run("logs", "changes").stdout.endswith(" new\n")
+
+
+def test_an_unchanged_job_keeps_its_identity_when_its_line_moves(crond: Crond) -> None:
+    # One with a name, one without, and one that is written otherwise and means the same.
+    crond.write("jobs", "#: name=mine\n* * * * * true\n0 0 * * * echo nameless\n")
+    crond.run("start")
+    before = {one["command"]: one["key"] for one in crond.json("list")["jobs"]}
+    crond.write("jobs", "# a new line\nA=b\n  0   0 * * *\techo nameless\n\n#: name=mine\n* * * * * true\n")
+    crond.run("reload")
+    assert {one["command"]: one["key"] for one in crond.json("list")["jobs"]} == before
+
+
+def test_a_running_job_does_not_notice(crond: Crond) -> None:
+    lines = "".join(f"#: name={name}\n@reboot sleep 1000\n" for name in ("stays", "changes", "goes"))
+    crond.write("jobs", f"HOME={crond.folder}\n{lines}")
+    crond.run("start")
+    before = {run.name: (run.id, run.pid) for run in crond.runs()}
+    lines = "".join(
+        f"#: name={name}\n@reboot sleep {seconds}\n" for name, seconds in (("stays", 1000), ("changes", 2))
+    )
+    crond.write("jobs", f"HOME={crond.folder}\n{lines}")
+    crond.run("reload")
+    assert {run.name: (run.id, run.pid) for run in crond.runs()} == before
+    assert all(run.pid and alive(run.pid) and run.state == "running" for run in crond.runs())
+    assert job(crond, "stays")["running"] == [before["stays"][0]]
+    assert job(crond, "changes")["running"] == [before["changes"][0]]
+    for run in crond.runs():
+        os.killpg(run.pid or 0, signal.SIGTERM)
+    wait_until(lambda: all(run.signal == signal.SIGTERM for run in crond.runs()))
+
+
+def test_a_run_of_a_job_that_is_gone_is_told_to_its_end(crond: Crond) -> None:
+    crond.write("jobs", f"HOME={crond.folder}\n#: name=gone\n@reboot read line <gate; echo $line\n")
+    os.mkfifo(crond.folder / "gate")
+    crond.run("start")
+    (crond.crontabs / "jobs").unlink()
+    crond.run("reload")
+    (crond.folder / "gate").write_text("the end\n")
+    wait_until(lambda: crond.runs()[0].state == "succeeded")
+    assert "the end" in crond.run("logs", "gone").stdout
+
+
+def test_a_reload_does_not_run_the_jobs_of_the_boot(crond: Crond) -> None:
+    crond.run("start")
+    crond.write("jobs", "@reboot true\n")
+    crond.run("reload")
+    assert crond.history() == []
+
+
+# A broken edit
+
+
+def test_a_broken_edit_keeps_the_version_that_ran_before(crond: Crond) -> None:
+    crond.write("jobs", GOOD)
+    crond.run("start")
+    before = job(crond, "kept")["key"]
+    crond.write("jobs", BROKEN)
+    crond.run("reload", status=1)
+    crond.at(NOON)
+    assert ran(crond) == ["kept"]
+    assert crond.run("logs").stdout.endswith(" old\n"), "and not the good lines of the broken one"
+    assert job(crond, "kept")["key"] == before
+
+
+@pytest.mark.parametrize("how", ["stop and start", "restart", "kill"])
+def test_a_broken_edit_keeps_the_old_version_over_a_restart(crond: Crond, how: str) -> None:
+    crond.write("jobs", GOOD)
+    crond.run("start")
+    crond.write("jobs", BROKEN)
+    if how == "kill":
+        os.kill(first := crond.pid, signal.SIGKILL)
+        wait_until(lambda: (crond.status() or {"pid": first})["pid"] != first)
+    else:
+        said = [crond.run(command).stderr for command in how.split(" and ")]
+        assert "its last good version goes on" in said[-1]
+    assert job(crond, "kept")["command"] == "echo old"
+    crond.at(NOON)
+    assert ran(crond) == ["kept"]
+    assert crond.run("logs").stdout.endswith(" old\n")
+
+
+def test_a_broken_edit_is_told_by_reload_list_and_status(crond: Crond) -> None:
+    file = crond.write("jobs", GOOD)
+    crond.run("start")
+    crond.write("jobs", BROKEN)
+    done = crond.run("reload", status=1)
+    told = [
+        f"{file}:3:1: error: bad minute '61' (0-59)",
+        f"{file}: error: has errors: its last good version goes on running until it is repaired",
+    ]
+    assert done.stderr.splitlines() == told
+    assert done.stdout.startswith("pycrond reloaded: 1 jobs from 1 files;")
+    assert crond.run("list").stdout.splitlines()[-2:] == told
+    problems = crond.json("list")["problems"]
+    assert [(one["file"], one["line"], one["code"]) for one in problems] == [
+        (str(file), 3, problems[0]["code"]),
+        (str(file), 0, "kept"),
+    ]
+    assert crond.json("status")["errors"] == 2
+    crond.run("reload", status=1)
+
+
+def test_a_broken_edit_is_told_to_syslog(crond: Crond, rsyslogd: Rsyslogd) -> None:
+    crond.environment["PYCROND_SYSLOG"] = rsyslogd.path
+    file = crond.write("jobs", GOOD)
+    crond.run("start")
+    crond.write("jobs", BROKEN)
+    hup(crond)
+    head = f"pycrond[{crond.pid}]: (CRON)"
+    for words in (f"{file}:3:1: error: bad minute '61' (0-59)", f"{file}: error: has errors"):
+        wait_until(lambda words=words: any(head in line and words in line for line in rsyslogd.lines()))  # type: ignore[misc]
+    errors = [line for line in rsyslogd.lines() if "error:" in line]
+    assert all(line.startswith("cron.err ") for line in errors)
+    assert any(f"{head} RELOAD (1 jobs in 1 files)" in line for line in rsyslogd.lines())
+
+
+def test_a_repaired_one_takes_effect(crond: Crond) -> None:
+    crond.write("jobs", GOOD)
+    crond.run("start")
+    crond.write("jobs", BROKEN)
+    crond.run("reload", status=1)
+    crond.write("jobs", BROKEN.replace("61", "59"))
+    done = crond.run("reload")
+    assert not done.stderr
+    assert "2 jobs" in done.stdout
+    assert crond.json("list")["problems"] == []
+    crond.at(NOON)
+    assert ran(crond) == ["kept"]
+    assert crond.run("logs").stdout.endswith(" new\n")
+
+
+def test_where_there_never_was_a_good_one_the_good_lines_run(crond: Crond) -> None:
+    crond.run("start")
+    crond.write("jobs", BROKEN)
+    done = crond.run("reload", status=None)
+    assert ":3:1: error: bad minute" in done.stderr
+    crond.at(NOON)
+    assert ran(crond) == ["kept"]
+    assert crond.run("logs").stdout.endswith(" new\n")
+
+
+def test_one_broken_file_does_not_hold_up_the_others(crond: Crond) -> None:
+    crond.write("jobs", GOOD)
+    crond.run("start")
+    crond.write("jobs", BROKEN)
+    crond.write("other", "#: name=other\n* * * * * true\n")
+    crond.run("reload", status=1)
+    crond.at(NOON)
+    assert ran(crond) == ["kept", "other"]
+
+
+@pytest.mark.parametrize(
+    "text", [b"\x00" * 100, b"\xff\xfe\n" * 10, b"* * * * * " + b"x" * 200_000, b"<<<<<<< HEAD\n"]
+)
+def test_rubbish_is_no_better_than_a_broken_edit(crond: Crond, text: bytes) -> None:
+    crond.write("jobs", GOOD)
+    crond.run("start")
+    crond.write("jobs", text)
+    crond.run("reload", status=1)
+    assert job(crond, "kept")["command"] == "echo old"
+
+
+# What is gone
+
+
+def test_a_removed_file_loses_its_jobs(crond: Crond) -> None:
+    crond.write("jobs", GOOD)
+    crond.write("other", "#: name=other\n* * * * * true\n")
+    crond.run("start")
+    (crond.crontabs / "jobs").unlink()
+    crond.run("reload")
+    crond.at(NOON)
+    assert ran(crond) == ["other"]
+
+
+def test_a_removed_files_last_good_version_is_gone_with_it(crond: Crond) -> None:
+    crond.write("jobs", GOOD)
+    crond.run("start")
+    (crond.crontabs / "jobs").unlink()
+    crond.run("reload")
+    crond.write("jobs", BROKEN)
+    crond.run("reload", status=None)
+    assert job(crond, "kept")["command"] == "echo new"
+
+
+def test_a_file_that_is_refused_loses_its_jobs(crond: Crond) -> None:
+    # Whoever could write it could run commands as us: it has no last good version.
+    file = crond.write("jobs", GOOD)
+    crond.run("start")
+    file.chmod(0o666)
+    assert "everyone may write it" in crond.run("reload", status=None).stderr
+    assert crond.json("list")["jobs"] == []
+
+
+def test_a_directory_that_vanishes_keeps_its_jobs(crond: Crond) -> None:
+    crond.write("jobs", GOOD)
+    crond.run("start")
+    key = job(crond, "kept")["key"]
+    crond.crontabs.rename(crond.folder / "elsewhere")
+    done = crond.run("reload", status=None)
+    assert f"{crond.crontabs}: error: cannot be read" in done.stderr
+    assert job(crond, "kept")["key"] == key
+    crond.at(NOON)
+    assert ran(crond) == ["kept"]
+    (crond.folder / "elsewhere").rename(crond.crontabs)
+    assert not crond.run("reload").stderr
+    crond.at(LATER)
+    assert ran(crond) == ["kept", "kept"]
+
+
+def test_a_directory_that_was_emptied_loses_its_jobs(crond: Crond) -> None:
+    crond.write("jobs", GOOD)
+    crond.run("start")
+    shutil.rmtree(crond.crontabs)
+    crond.crontabs.mkdir()
+    crond.run("reload")
+    assert crond.json("list")["jobs"] == []
+
+
+# Many
+
+
+def test_twenty_hups_in_a_row_are_harmless(crond: Crond) -> None:
+    crond.write("jobs", f"HOME={crond.folder}\n#: name=long\n@reboot sleep 1000\n{GOOD}")
+    crond.run("start")
+    pid, before = crond.pid, crond.json("list")["jobs"]
+    for _ in range(20):
+        os.kill(pid, signal.SIGHUP)
+    crond.run("reload")
+    assert crond.pid == pid
+    assert crond.json("list")["jobs"] == before
+    crond.at(NOON)
+    for _ in range(20):
+        os.kill(pid, signal.SIGHUP)
+    crond.run("reload")
+    wait_until(lambda: [run.state for run in crond.runs()] == ["succeeded", "running"])
+    assert [run.name for run in crond.runs()] == ["kept", "long"], "each of them once"
+
+
+def test_twenty_reloads_at_once_all_have_their_answer(crond: Crond) -> None:
+    crond.run("start")
+    crond.write("jobs", GOOD)
+    reloads = [
+        subprocess.Popen([SCRIPT, "reload"], env=crond.environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(20)
+    ]
+    said = [reload.communicate(timeout=60)[0] for reload in reloads]
+    assert all(one.startswith("pycrond reloaded: 1 jobs from 1 files;") for one in said)
+    assert not any(reload.returncode for reload in reloads)

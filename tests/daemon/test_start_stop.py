@@ -1,0 +1,353 @@
+"""start, stop, restart, reload, status: each does what its name says, waits until it is true, and says why not."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import SCRIPT, Crond, alive, wait_until
+
+pytestmark = pytest.mark.daemon
+
+NEVER = "0 0 1 1 * true\n"
+
+
+def no_one_runs(crond: Crond) -> bool:
+    return not crond.programs("keeper") and not crond.programs("daemon")
+
+
+# start
+
+
+def test_start_says_who_runs_with_how_many_jobs_and_what_is_next(crond: Crond) -> None:
+    crond.at("2031-03-01 11:59:30")
+    crond.write("one", "#: name=first\n5 12 * * * true\n0 13 * * * true\n")
+    crond.write("two", "@reboot true\n")
+    said = crond.run("start").stdout
+    assert said == (f"pycrond started, pid {crond.pid}: 3 jobs from 2 files; next: first at 12:05, in 5 m\n")
+
+
+def test_start_returns_when_the_daemon_is_ready(crond: Crond) -> None:
+    crond.write("jobs", "@reboot true\n")
+    crond.run("start")
+    # No waiting here: it answers, its jobs are known, and those of the boot have been started.
+    assert crond.status()
+    assert crond.programs("daemon") == [crond.pid]
+    assert [job["schedule"] for job in crond.json("list")["jobs"]] == ["@reboot"]
+    assert len(crond.history()) == 1
+
+
+def test_start_reports_a_crontabs_errors_line_by_line_and_its_good_lines_run(crond: Crond) -> None:
+    crond.at("2031-03-01 11:59:30")
+    bad = crond.write("bad", "#: name=good\n* * * * * true\n61 * * * * true\n* * * x * true\n* * * *\n")
+    good = crond.write("good", "#: name=other\n* * * * * true\n")
+    done = crond.run("start")
+    assert [line.split(" ")[0] for line in done.stderr.splitlines()] == [
+        f"{bad}:3:1:", f"{bad}:4:7:", f"{bad}:5:1:",
+    ], done.stderr  # fmt: skip
+    assert all(": error: " in line for line in done.stderr.splitlines())
+    assert str(good) not in done.stderr
+    crond.at("2031-03-01 12:00:01")
+    wait_until(lambda: [run.state for run in crond.runs()] == ["succeeded"] * 2)
+    assert {run.name for run in crond.runs()} == {"good", "other"}
+
+
+def test_start_reports_what_it_does_not_read(crond: Crond) -> None:
+    # Each is refused with its reason, and hangs nobody; the good file beside them runs.
+    crond.write("fine", NEVER)
+    crond.write("open", NEVER).chmod(0o666)
+    crond.write("kept.bak", NEVER)
+    os.mkfifo(crond.crontabs / "fifo")
+    (crond.crontabs / "folder").mkdir()
+    (crond.crontabs / "link").symlink_to("nowhere")
+    done = crond.run("start")
+    assert "1 jobs from 1 files" in done.stdout
+    said = {Path(line.split(": ")[0]).name: line for line in done.stderr.splitlines()}
+    assert set(said) == {"open", "kept.bak", "fifo", "folder", "link"}
+    assert "everyone may write it" in said["open"]
+    assert "not a regular file" in said["fifo"]
+    assert "not a regular file" in said["folder"]
+
+
+def test_a_second_start_names_the_first(crond: Crond) -> None:
+    crond.run("start")
+    done = crond.run("start", status=1)
+    assert done.stderr == f"pycrond: already running, pid {crond.pid}\n"
+    assert not done.stdout
+
+
+def test_a_first_start_makes_the_directories_it_needs_for_itself_alone(crond: Crond) -> None:
+    crond.environment["PYCROND_STATE_DIR"] = str(crond.folder / "deep" / "state")
+    crond.state = crond.folder / "deep" / "state"
+    crond.run("start", umask=0)
+    assert crond.state.stat().st_mode & 0o777 == 0o700
+    assert crond.runtime.stat().st_mode & 0o777 == 0o755
+    assert (crond.state / "ledger").stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--crontabs", "{}/none"], "no such crontab directory: {}/none"),
+        (["--crontabs", "{}/file"], "no such crontab directory: {}/file"),
+        (["--crontabs", "{}/crontabs", "--crontabs", "{}/none"], "no such crontab directory: {}/none"),
+        (["--state-dir", "{}/file/state"], "cannot make {}/file/state: Not a directory"),
+        (["--state-dir", "/proc/state"], "cannot make /proc/state: No such file or directory"),
+        (["--state-dir", "{}/open"], "{}/open must belong to the daemon's user and be writable by nobody else"),
+        (["--state-dir", "{}/file"], "cannot make {}/file: File exists"),
+        (["--runtime-dir", "{}/file/run"], "cannot make {}/file/run: Not a directory"),
+        (["--pidfile", "{}/none/pid"], "not started: cannot write pidfile {}/none/pid: No such file or directory"),
+        (["--syslog", "smoke:signals"], "not started: "),
+        (["--config", "{}/none.toml"], "{}/none.toml: not read: No such file or directory"),
+    ],
+)  # fmt: skip
+def test_a_start_that_fails_says_why(crond: Crond, arguments: list[str], reason: str) -> None:
+    (crond.folder / "file").write_text("")
+    (crond.folder / "open").mkdir(mode=0o777)
+    (crond.folder / "open").chmod(0o777)
+    done = crond.run("start", *(one.format(crond.folder) for one in arguments), status=1)
+    assert done.stderr.startswith(f"pycrond: {reason.format(crond.folder)}")
+    assert len(done.stderr.splitlines()) == 1
+    assert not done.stdout
+    wait_until(lambda: no_one_runs(crond))
+
+
+def test_a_start_that_fails_leaves_no_pidfile(crond: Crond) -> None:
+    crond.run("start", "--syslog", "smoke:signals", status=1)
+    wait_until(lambda: no_one_runs(crond))
+    assert not crond.pidfile.exists()
+
+
+def test_a_state_directory_of_somebody_else_is_refused(crond: Crond) -> None:
+    state = "/"
+    if os.geteuid() == 0:
+        state = str(crond.folder / "theirs")
+        os.mkdir(state)
+        os.chown(state, 65534, 65534)
+    done = crond.run("start", "--state-dir", state, status=1)
+    assert (
+        done.stderr == f"pycrond: {state} must belong to the daemon's user and be writable by nobody else\n"
+    )
+
+
+CONFINED = """
+import ctypes, os, sys
+for capability in (1, 2):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, by which root may write anywhere
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP, refused to others
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+"""Executes a program that permissions concern also where it is root's."""
+
+
+@pytest.mark.parametrize(
+    ("setting", "path", "reason"),
+    [
+        ("STATE_DIR", "closed", "cannot write to {}/closed: Permission denied"),
+        ("STATE_DIR", "closed/state", "cannot make {}/closed/state: Permission denied"),
+        ("RUNTIME_DIR", "closed", "cannot write to {}/closed: Permission denied"),
+        ("PIDFILE", "closed/pid", "not started: cannot write pidfile {}/closed/pid: Permission denied"),
+        ("PIDFILE", "read-only", "not started: cannot write pidfile {}/read-only: Permission denied"),
+    ],
+)
+def test_what_may_not_be_written_is_said(crond: Crond, setting: str, path: str, reason: str) -> None:
+    (crond.folder / "closed").mkdir(mode=0o500)
+    (crond.folder / "read-only").touch(mode=0o400)
+    environment = {**crond.environment, f"PYCROND_{setting}": str(crond.folder / path)}
+    command = [sys.executable, "-c", CONFINED, SCRIPT, "start"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (1, f"pycrond: {reason.format(crond.folder)}\n")
+    wait_until(lambda: no_one_runs(crond))
+
+
+@pytest.fixture
+def nobody() -> Iterator[tuple[Crond, dict[str, Any]]]:
+    """A pycrond for a user without rights, and what it takes to run it."""
+    with tempfile.TemporaryDirectory(prefix="pycrond.") as folder:
+        crond = Crond(Path(folder))
+        options: dict[str, Any] = {}
+        if os.geteuid() == 0:
+            os.chown(folder, 65534, 65534)
+            options = {"user": 65534, "group": 65534, "extra_groups": [], "cwd": "/"}
+            try:
+                crond.run("--version", **options)
+            except (PermissionError, AssertionError):
+                pytest.skip("nobody may not use the Python that runs these tests")
+        yield crond, options
+        crond.end()
+
+
+def test_any_user_can_have_a_daemon(nobody: tuple[Crond, dict[str, Any]]) -> None:
+    crond, options = nobody
+    crond.write("jobs", "HOME=/\n@reboot id -u\n")  # nobody has no home
+    crond.run("start", **options)
+    wait_until(lambda: crond.runs()[0].state == "succeeded")
+    assert crond.run("logs", **options).stdout.endswith(f" {options.get('user', os.geteuid())}\n")
+    crond.run("stop", **options)
+
+
+def test_start_works_from_a_folder_that_is_gone(crond: Crond) -> None:
+    command = f"mkdir {crond.folder}/gone; cd {crond.folder}/gone; rmdir {crond.folder}/gone; exec $0 start"
+    subprocess.run(
+        ["sh", "-c", command, SCRIPT], env=crond.environment, check=True, capture_output=True, timeout=60
+    )
+    assert crond.status()
+
+
+def test_relative_paths_are_those_of_the_shells_folder(crond: Crond) -> None:
+    for name in ("CRONTABS", "STATE_DIR", "RUNTIME_DIR", "PIDFILE"):
+        del crond.environment[f"PYCROND_{name}"]
+    paths = ["--crontabs", "crontabs", "--state-dir", "state", "--runtime-dir", "run", "--pidfile", "pid"]
+    crond.write("jobs", NEVER)
+    assert "1 jobs" in crond.run("start", *paths, cwd=crond.folder).stdout
+    assert crond.programs("daemon") == [crond.pid]
+    # What it was started with is known from the state directory alone.
+    crond.run("stop", "--state-dir", "state", cwd=crond.folder)
+    assert no_one_runs(crond)
+
+
+# status
+
+
+def test_status_is_3_before_0_while_and_3_after(crond: Crond) -> None:
+    assert crond.run("status", status=3).stderr == "pycrond: pycrond is not running\n"
+    crond.run("start")
+    assert crond.run("status").stdout.startswith("pycrond ")
+    assert f"pid {crond.pid}" in crond.run("status").stdout
+    crond.run("stop")
+    crond.run("status", status=3)
+
+
+def test_status_as_json(crond: Crond) -> None:
+    assert json.loads(crond.run("status", "--json", status=3).stdout) == {"running": False}
+    crond.write("jobs", NEVER + "61 * * * * true\n")
+    crond.run("start")
+    answer = crond.json("status")
+    assert answer["running"] is True
+    assert (answer["pid"], answer["jobs"], answer["files"], answer["errors"]) == (crond.pid, 1, 1, 1)
+
+
+# stop
+
+
+def test_stop_says_whom_and_returns_when_keeper_and_daemon_are_gone(crond: Crond) -> None:
+    crond.run("start")
+    keeper, daemon = crond.keeper, crond.pid
+    assert crond.run("stop").stdout == f"pycrond stopped, pid {daemon}\n"
+    assert not alive(keeper)
+    assert not alive(daemon)
+
+
+def test_stop_when_stopped_is_3(crond: Crond) -> None:
+    assert crond.run("stop", status=3).stderr == "pycrond: pycrond is not running\n"
+    crond.run("start")
+    crond.run("stop")
+    crond.run("stop", status=3)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("to", ["keeper", "daemon"])
+def test_term_and_int_stop_it(crond: Crond, number: int, to: str) -> None:
+    crond.run("start")
+    os.kill(crond.keeper if to == "keeper" else crond.pid, number)
+    wait_until(lambda: no_one_runs(crond))
+    assert not crond.pidfile.exists()
+    crond.run("status", status=3)
+
+
+def test_a_running_job_does_not_notice_a_stop_and_is_taken_over(crond: Crond) -> None:
+    crond.write("jobs", f"HOME={crond.folder}\n@reboot sleep 1000; exit 3\n")
+    crond.run("start")
+    wait_until(lambda: crond.runs()[0].pid)
+    job = crond.runs()[0].pid
+    assert job
+    crond.run("stop")
+    assert alive(job)
+    crond.run("start")
+    (mine,) = crond.json("list")["jobs"]
+    assert len(mine["running"]) == 1
+    assert crond.runs()[0].pid == job, "and not run a second time"
+    assert alive(job)
+
+
+def test_two_stops_at_once_both_wait(crond: Crond) -> None:
+    crond.run("start")
+    stops = [
+        subprocess.Popen(
+            [SCRIPT, "stop"],
+            env=crond.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    said = [stop.communicate(timeout=60)[1] for stop in stops]
+    assert no_one_runs(crond)
+    for stop, words in zip(stops, said, strict=True):
+        assert (stop.returncode, words) in {(0, ""), (3, "pycrond: pycrond is not running\n")}
+
+
+# restart
+
+
+def test_restart_leaves_another_daemon_with_the_same_settings(crond: Crond) -> None:
+    crond.run("start", "--syslog-facility", "local3")
+    keeper, daemon = crond.keeper, crond.pid
+    assert crond.run("restart").stdout.startswith(f"pycrond started, pid {crond.pid}:")
+    assert crond.pid != daemon
+    assert not alive(daemon)
+    assert not alive(keeper)
+    assert b"--syslog-facility=local3" in Path(f"/proc/{crond.pid}/cmdline").read_bytes().split(b"\0")
+
+
+def test_restart_takes_new_settings(crond: Crond) -> None:
+    crond.run("start", "--syslog-facility", "local3")
+    crond.run("restart", "--syslog-facility", "local4")
+    assert b"--syslog-facility=local4" in Path(f"/proc/{crond.pid}/cmdline").read_bytes().split(b"\0")
+
+
+def test_restart_when_stopped_starts(crond: Crond) -> None:
+    crond.run("restart")
+    assert crond.programs("daemon") == [crond.pid]
+
+
+def test_a_restart_does_not_run_the_jobs_of_the_boot_again(crond: Crond) -> None:
+    crond.write("jobs", "@reboot true\n")
+    crond.run("start")
+    crond.run("restart")
+    assert len(crond.history()) == 1
+
+
+# reload, and what works without a daemon
+
+
+def test_reload_says_what_is_loaded_now(crond: Crond) -> None:
+    crond.run("start")
+    crond.write("jobs", NEVER)
+    said = crond.run("reload").stdout
+    assert re.match(r"pycrond reloaded: 1 jobs from 1 files; next: \S+ true at ", said)
+    assert [job["command"] for job in crond.json("list")["jobs"]] == ["true"]
+
+
+def test_reload_when_stopped_is_3(crond: Crond) -> None:
+    crond.run("reload", status=3)
+    crond.run("start")
+    crond.run("stop")
+    assert "is not running" in crond.run("reload", status=3).stderr
+
+
+@pytest.mark.parametrize("command", ["list", "history", "logs"])
+def test_what_only_shows_works_with_the_daemon_down(crond: Crond, command: str) -> None:
+    crond.write("jobs", "#: name=hello\n@reboot echo hi there\n")
+    crond.run("start")
+    wait_until(lambda: crond.runs()[0].state == "succeeded")
+    crond.run("stop")
+    assert "hello" in crond.run(command).stdout

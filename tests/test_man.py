@@ -1,0 +1,248 @@
+"""The manual pages say all that the program takes, does and leaves; mandoc finds nothing wrong with them."""
+
+import argparse
+import ast
+import functools
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from pycrond import crontab, options, process, settings, signals
+from pycrond.account import Account
+from pycrond.cli import parser
+from pycrond.errors import NotRunningError, PycrondError
+from pycrond.fields import MACROS
+from pycrond.job import jobs
+from pycrond.run import Fire
+from pycrond.terms import FIELDS, Field
+from tests.conftest import Crond
+from tests.rsyslog import _apt_get
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted((ROOT / "man").iterdir())
+
+
+@functools.cache
+def source(page: str) -> str:
+    """A page's source, with options spelled as they are typed: `Fl Fl json` is --json."""
+    text = (ROOT / "man" / page).read_text()
+    return re.sub(r"\bFl (?=\w)", "-", re.sub(r"\bFl Fl ", "--", text))
+
+
+def section(page: str, title: str) -> str:
+    """From a heading to the next of its kind, subsections and all."""
+    found = re.search(rf"^\.S[sh] {title}\n(.*?)(?=^\.S[sh] |\Z)", source(page), re.MULTILINE | re.DOTALL)
+    assert found, f"{page} has no section {title}"
+    return found[1]
+
+
+def says(text: str, word: str) -> bool:
+    return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) is not None
+
+
+def sources_of_ours() -> Iterator[tuple[Path, str]]:
+    for path in sorted((ROOT / "pycrond").rglob("*.py")):
+        yield path, path.read_text()
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    actions = (one for one in parser()._actions if isinstance(one, argparse._SubParsersAction))
+    return dict(next(actions).choices)
+
+
+# pycrond(8)
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_has_its_paragraph(name: str) -> None:
+    assert re.search(rf"^\.It Cm {name}\b", section("pycrond.8", "COMMANDS"), re.MULTILINE)
+    assert says(section("pycrond.8", "SYNOPSIS"), name)
+
+
+OPTIONS = sorted(
+    {option for one in commands().values() for action in one._actions for option in action.option_strings}
+)
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_every_option_is_named(option: str) -> None:
+    assert says(section("pycrond.8", "COMMANDS") + section("pycrond.8", "SETTINGS"), option)
+
+
+@pytest.mark.parametrize("name", settings.NAMES)
+def test_every_setting_has_its_paragraph_and_variable(name: str) -> None:
+    assert re.search(rf"^\.It {settings.flag(name)}\b", section("pycrond.8", "SETTINGS"), re.MULTILINE)
+    assert says(section("pycrond.8", "ENVIRONMENT"), f"PYCROND_{name.upper()}")
+
+
+def test_what_a_setting_may_be_is_named() -> None:
+    told = section("pycrond.8", "SETTINGS")
+    for allowed in (settings.FACILITIES[:-8], ("local0", "local7", "rfc3164", "rfc5424")):
+        assert not [word for word in allowed if not says(told, word)]
+
+
+READ = re.compile(r'(?:environ\[|environ\.get\(|_user_dir\()"([A-Z_]+[A-Z])"|"([A-Z_]+)" in (?:os\.)?environ')
+
+
+def test_every_variable_that_is_read_is_named() -> None:
+    found = (READ.findall(text) for _, text in sources_of_ours())
+    read = {name for several in found for pair in several for name in pair if name}
+    assert {"TZ", "COLUMNS", "NOTIFY_SOCKET", "XDG_STATE_HOME"} <= read  # or this test looks at nothing
+    assert not [name for name in read if not says(section("pycrond.8", "ENVIRONMENT"), name)]
+
+
+def test_every_exit_status_is_named() -> None:
+    text = (ROOT / "pycrond/cli/__init__.py").read_text()
+    main = next(
+        one for one in ast.parse(text).body if isinstance(one, ast.FunctionDef) and one.name == "main"
+    )
+    returned = {
+        node.value.value
+        for node in ast.walk(main)
+        if isinstance(node, ast.Return) and isinstance(node.value, ast.Constant)
+    }
+    statuses = {0, 2, PycrondError.status, NotRunningError.status} | returned
+    told = re.findall(r"^\.It (\d+)$", section("pycrond.8", "EXIT STATUS"), re.MULTILINE)
+    assert {int(one) for one in told} == statuses
+
+
+@pytest.mark.parametrize("number", sorted(set(signals.WANTED) - {signal.SIGCHLD}))
+def test_every_signal_is_named(number: int) -> None:
+    assert says(section("pycrond.8", "SIGNALS"), signal.Signals(number).name)
+
+
+def test_every_kind_of_log_line_is_named() -> None:
+    found = (re.findall(r'\bsay\(\s*"([A-Z]+)"', text) for _, text in sources_of_ours())
+    said = {word for several in found for word in several}
+    assert {"STARTUP", "SHUTDOWN"} <= said  # or this test looks at nothing
+    said |= {"ERROR", "WARNING", "CMD", "CMDOUT", "CMDEND", "EXIT"}
+    assert not [word for word in said if not says(section("pycrond.8", "LOG LINES"), word)]
+
+
+@pytest.mark.parametrize("name", ["a~", "a.bak", "a.swp", "a.orig", "a.rej", "a.dpkg-new", "a.rpmsave"])
+def test_every_name_that_is_skipped_is_named(name: str) -> None:
+    ending = re.sub(r"-new|save", "", name[1:])
+    assert ending in section("pycrond.8", "CRONTABS THAT ARE READ")
+
+
+@pytest.mark.daemon
+def test_everything_a_daemon_leaves_is_named(crond: Crond) -> None:
+    crond.write("one", "* * * * * true\n@reboot echo hello\n")
+    crond.run("start")
+    listed = re.findall(r"(STATE|RUNTIME)/([\w.-]+)", section("pycrond.8", "FILES"))
+    for place, folder in (("STATE", crond.state), ("RUNTIME", crond.runtime)):
+        names = tuple(name for where, name in listed if where == place)
+        assert not [name for name in os.listdir(folder) if not name.startswith(names)]
+
+
+# pycrond.crontab(5)
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_every_field_has_its_row(field: Field) -> None:
+    row = (
+        f".It {field.name.replace('-', ' ')} Ta {field.first}-{field.last} Ta {' '.join(field.names)}".strip()
+    )
+    assert row in section("pycrond.crontab.5", "ENTRIES").splitlines()
+
+
+@pytest.mark.parametrize("macro", [*MACROS, "@reboot", "@every"])
+def test_every_macro_is_named(macro: str) -> None:
+    assert says(source("pycrond.crontab.5"), macro)
+
+
+@pytest.mark.parametrize(("macro", "stands_for"), MACROS.items())
+def test_what_a_macro_stands_for(macro: str, stands_for: str) -> None:
+    assert re.search(
+        rf"^\.It Li .*{macro}\b.*\n\.Li {re.escape(stands_for)}$", source("pycrond.crontab.5"), re.MULTILINE
+    )
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        *("*/15 * * * *", "0 9-17/2 * * *", "0 22-2 * * *", "0 0 * * fri-sun", "0 0 30 2 *"),
+        *("0 0 L * *", "0 0 L-3 * *", "0 0 L-30 * *", "0 0 LW * *", "0 0 15W * *"),
+        *("0 0 * * 5L", "0 0 * * friL", "0 0 * * mon#2", "0 0 * * 1#2"),
+        *("0~9 * * * *", "~ * * * *", "0~29/10 * * * *", "H * * * *", "H/15 * * * *", "H(0-29) * * * *"),
+        *("H(0-29)/10 * * * *", "@every 90m", "@every 2h", "@every 1d12h", "@every_minute"),
+    ],
+)
+def test_what_the_page_shows_is_accepted(schedule: str) -> None:
+    assert len(crontab.parse(f"{schedule} true\n".encode(), "shown").entries) == 1
+
+
+@pytest.mark.parametrize(
+    "schedule", ["5/15 * * * *", "60 * * * *", "*/0 * * * *", "? * * * *", "R * * * *", "0 0 * * monday"]
+)
+def test_what_the_page_calls_an_error_is_one(schedule: str) -> None:
+    assert not crontab.parse(f"{schedule} true\n".encode(), "shown").entries
+
+
+@pytest.mark.parametrize("option", options.OPTIONS, ids=lambda option: option.name)
+def test_every_option_of_a_job_has_its_paragraph(option: options.Option) -> None:
+    assert re.search(rf"^\.It Cm {option.name}= ", section("pycrond.crontab.5", "OPTIONS"), re.MULTILINE)
+
+
+def test_the_options_that_are_carried_out_are_told_apart() -> None:
+    found = re.search(
+        r"^Only\n(.*?)^(?:is|are) carried out",
+        section("pycrond.crontab.5", "OPTIONS"),
+        re.MULTILINE | re.DOTALL,
+    )
+    assert found
+    assert set(re.findall(r"^\.Cm ([\w-]+)", found[1], re.MULTILINE)) == {
+        one.name for one in options.OPTIONS if one.carried_out
+    }
+
+
+def test_every_variable_of_a_job_is_named(tmp_path: Path) -> None:
+    entry = crontab.parse(b"* * * * * true\n", "one").entries
+    fire = Fire(jobs(entry, "me")[0], datetime.now(UTC), 0)
+    launch = process.prepare(fire, 1, Account("me", 1, 1, "/"), str(tmp_path / "fifo"), "/bin")
+    told = section("pycrond.crontab.5", "ASSIGNMENTS")
+    assert not [name for name in launch.environment if not says(told, name)]
+
+
+def test_the_example_has_no_problems() -> None:
+    found = re.search(
+        r"^\.Bd -literal\n(.*?)^\.Ed$", section("pycrond.crontab.5", "EXAMPLES"), re.MULTILINE | re.DOTALL
+    )
+    assert found
+    read = crontab.parse(found[1].replace(r"\e", "\\").encode(), "example")
+    assert read.entries
+    assert not read.problems
+
+
+def test_limits() -> None:
+    assert says(section("pycrond.crontab.5", "BYTES AND LIMITS"), str(crontab.LONGEST_LINE))
+
+
+# Both
+
+
+@functools.cache
+def mandoc() -> str:
+    """Where CI runs, a test that cannot have it fails; elsewhere it is skipped."""
+    why = "" if shutil.which("mandoc") else "no mandoc, and not root with apt-get to install it"
+    if why and os.geteuid() == 0 and shutil.which("apt-get"):
+        why = _apt_get("update") or _apt_get("install", "--yes", "--no-install-recommends", "mandoc")
+    if why:
+        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        give_up(why)
+    return "mandoc"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_mandoc_finds_nothing_wrong(page: Path) -> None:
+    done = subprocess.run(
+        [mandoc(), "-T", "lint", "-W", "warning", page], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "")

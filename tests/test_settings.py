@@ -1,0 +1,147 @@
+"""Settings from every layer, and to the daemon's own program and back."""
+
+from dataclasses import MISSING, fields
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pycrond import settings
+from pycrond.errors import PycrondError
+from pycrond.logtext import FACILITIES
+from pycrond.settings import Settings
+
+NEEDED: dict[str, object] = {"crontabs": ("/c",), "state_dir": "/s", "runtime_dir": "/r", "pidfile": "/p"}
+
+
+def settle(**layer: object) -> Settings:
+    return settings.settle([layer, NEEDED])
+
+
+def test_the_first_layer_that_has_it_decides() -> None:
+    layers: list[dict[str, object]] = [{"syslog": "/a"}, {"syslog": "/b", "pidfile": "/mine"}, NEEDED]
+    found = settings.settle(layers)
+    assert (found.syslog, found.pidfile, found.state_dir) == ("/a", "/mine", "/s")
+    assert (found.syslog_format, found.log_console) == ("rfc3164", False)
+
+
+def test_each_has_a_help_text() -> None:
+    assert all(one.metadata["help"] for one in fields(Settings))
+    assert set(settings.PATHS) <= set(settings.NAMES)
+    assert {one.name for one in fields(Settings) if one.default is MISSING} == set(NEEDED)
+
+
+def test_facilities_are_those_that_logtext_knows() -> None:
+    assert sorted(settings.FACILITIES) == sorted(FACILITIES)
+
+
+@pytest.mark.parametrize("word", ["1", "yes", "True", "ON", True, 1])
+def test_yes(word: object) -> None:
+    assert settle(log_console=word).log_console is True
+
+
+@pytest.mark.parametrize("word", ["0", "no", "FALSE", "off", False, 0])
+def test_no(word: object) -> None:
+    assert settle(log_stderr=word).log_stderr is False
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("log_console", "maybe", "setting 'log-console': 'maybe' is neither yes nor no"),
+        ("log_console", "", "setting 'log-console': '' is neither yes nor no"),
+        ("log_stderr", 2, "setting 'log-stderr': '2' is neither yes nor no"),
+        ("syslog_format", "json", "setting 'syslog-format': 'json' is not one of rfc3164, rfc5424"),
+        ("state_dir", 5, "setting 'state-dir': text is wanted, not 5"),
+        ("pidfile", ["/a"], "setting 'pidfile': text is wanted, not ['/a']"),
+        ("crontabs", 5, "setting 'crontabs': a list of directories is wanted"),
+        ("crontabs", ["/a", 5], "setting 'crontabs': a list of directories is wanted"),
+        ("crontabs", [], "setting 'crontabs': a list of directories is wanted"),
+        ("crontabs", ["/a", ""], "setting 'crontabs': a list of directories is wanted"),
+        ("crontabs", "", "setting 'crontabs': a list of directories is wanted"),
+        ("state_dir", "", "setting 'state-dir': text is wanted, not ''"),
+    ],
+)
+def test_what_is_not_allowed(name: str, value: object, message: str) -> None:
+    with pytest.raises(PycrondError) as said:
+        settle(**{name: value})
+    assert str(said.value) == message
+
+
+def test_a_facility_that_is_none_names_those_there_are() -> None:
+    with pytest.raises(PycrondError, match=r"'syslog-facility': 'crno' is not one of auth, .*local7$"):
+        settle(syslog_facility="crno")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("/a", ("/a",)), (["/a", "/b"], ("/a", "/b")), (("/a",), ("/a",))]
+)
+def test_crontabs_in_every_form(value: object, expected: tuple[str, ...]) -> None:
+    assert settle(crontabs=value).crontabs == expected
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"PYCROND_STATE_DIR": "/x", "HOME": "/h"}, {"state_dir": "/x"}),
+        ({"PYCROND_CRONTABS": "/a:/b"}, {"crontabs": ("/a", "/b")}),
+        ({"PYCROND_CRONTABS": ":/a::"}, {"crontabs": ("/a",)}),  # an empty name would be the folder we are in
+        ({"PYCROND_CRONTABS": ":"}, {}),
+        ({"PYCROND_STATE_DIR": ""}, {}),
+        ({"PYCROND_SYSLOG_FORMAT": "rfc5424"}, {"syslog_format": "rfc5424"}),
+        ({"PYCROND_JOB": "a job's own", "PYCROND_RUN": "5"}, {}),
+    ],
+)
+def test_the_environment(environ: dict[str, str], expected: dict[str, object]) -> None:
+    assert settings.from_environment(environ) == expected
+
+
+def test_the_file() -> None:
+    found = settings.from_toml({"state-dir": "/x", "crontabs": ["/a"], "log-console": True}, "f")
+    assert found == {"state_dir": "/x", "crontabs": ["/a"], "log_console": True}
+
+
+@pytest.mark.parametrize("key", ["state_dir", "State-Dir", "pid-file", ""])
+def test_a_typo_in_the_file_is_an_error(key: str) -> None:
+    with pytest.raises(PycrondError, match=rf"^/p.toml: unknown setting '{key}' \(known: crontabs, state-"):
+        settings.from_toml({key: "x"}, "/p.toml")
+
+
+def test_flags() -> None:
+    assert settings.flag("state_dir") == "--state-dir"
+    assert settings.flag("pidfile") == "--pidfile"
+
+
+def test_arguments_say_what_differs() -> None:
+    assert settings.to_arguments(settle(syslog="/l")) == [
+        "--crontabs=/c",
+        "--state-dir=/s",
+        "--runtime-dir=/r",
+        "--pidfile=/p",
+        "--syslog=/l",
+    ]
+
+
+PATHS = st.text(st.characters(exclude_characters="\0", codec="utf-8"), min_size=1, max_size=20)
+ANY = st.builds(
+    Settings,
+    crontabs=st.lists(PATHS, min_size=1, max_size=3).map(tuple),
+    state_dir=PATHS,
+    runtime_dir=PATHS,
+    pidfile=PATHS,
+    syslog=PATHS,
+    syslog_format=st.sampled_from(["rfc3164", "rfc5424"]),
+    syslog_facility=st.sampled_from(settings.FACILITIES),
+    log_console=st.booleans(),
+    log_stderr=st.booleans(),
+)
+
+
+@given(ANY)
+def test_arguments_there_and_back(wanted: Settings) -> None:
+    assert settings.from_arguments(settings.to_arguments(wanted)) == wanted
+
+
+def test_paths_that_are_not_utf8_go_there_and_back() -> None:
+    wanted = settle(state_dir="/caf\udce9", pidfile="--x=--y")
+    assert settings.from_arguments(settings.to_arguments(wanted)) == wanted
