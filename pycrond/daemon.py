@@ -14,7 +14,7 @@ from pycrond.lastgood import LastGood
 from pycrond.lastturn import LastTurn
 from pycrond.ledger import Ledger
 from pycrond.loading import Loaded, job_row, load
-from pycrond.pidfile import Pidfile
+from pycrond.outputs import Outputs
 from pycrond.poller import Poller
 from pycrond.readiness import Readiness
 from pycrond.run import Fire
@@ -38,8 +38,6 @@ class Daemon:
         self._settings = wanted
         self._signals = signals
         self._readiness = readiness
-        self._pidfile = Pidfile(wanted.pidfile)
-        self._pidfile.write(os.getpid())
         process.raise_descriptor_limit()
         now = clock.now()
         self._account = sources.account(os.geteuid())
@@ -60,8 +58,9 @@ class Daemon:
         fifos = os.path.join(wanted.runtime_dir, "fifo")
         os.makedirs(fifos, mode=0o700, exist_ok=True)
         spools = os.path.join(wanted.state_dir, "spool")
+        self._outputs = Outputs(self._poller, self._deliveries, fifos)
         self._runs = Runs(
-            self._ledger, self._deliveries, self._poller, account=self._account, spools=spools, fifos=fifos
+            self._ledger, self._deliveries, self._outputs, self._poller, account=self._account, spools=spools
         )
         self._started_at = now
         self._loaded = Loaded((), (), 0, ())
@@ -119,7 +118,7 @@ class Daemon:
         self._notice_jump(now, elapsed)
         self._turns.take(now)
         self._turns.look_ahead(now)
-        self._runs.tend(elapsed)
+        self._outputs.tend(elapsed)
         self._runs.store()
         self._more = self._deliveries.pump(now, elapsed)
         self._watch_syslog()
@@ -130,7 +129,7 @@ class Daemon:
         if self._more:
             return 0.0
         elapsed = clock.elapsed()
-        waits = (self._syslogger.retry_in(), self._runs.retry_in(elapsed))
+        waits = (self._syslogger.retry_in(), self._outputs.retry_in(elapsed))
         return min((wait for wait in waits if wait is not None), default=None)
 
     def _notice_jump(self, now: datetime, elapsed: float) -> None:
@@ -229,4 +228,3 @@ class Daemon:
         self._deliveries.store()
         self._ledger.stop(now)
         self._answering.close()
-        self._pidfile.remove()

@@ -31,7 +31,8 @@ class Keeper:
 
     def __init__(self, lock: int, listener: socket.socket, argv: list[str]) -> None:
         self.lock, self.listener, self.argv = lock, listener, argv
-        self.waiters: list[socket.socket] = []  # to be told how the start went
+        self.waiters: list[socket.socket] = []  # whose start this is: to be told how it went
+        self.others: list[socket.socket] = []  # who asked for the same meanwhile
         self.stoppers: list[socket.socket] = []  # held open: they wait for our end
         self.channel: socket.socket | None = None  # to the daemon
         self.daemon = 0  # its pid, 0 while there is none
@@ -89,10 +90,11 @@ class Keeper:
                 self.ready, self.ever_ready, self.pause = said[1:], True, 0.0
 
     def tell(self, said: bytes) -> None:
-        """The answer to each who waits for the start; one who has gone away is no matter."""
-        for waiter in self.waiters:
-            reply(waiter, said)
-        self.waiters.clear()
+        """How the start went, to each who waits for it."""
+        while self.waiters:
+            reply(self.waiters.pop(), said)
+        while self.others:
+            reply(self.others.pop(), b"A" + said[1:] if said.startswith(b"R") else said)
 
     def signals(self, numbers: bytes) -> None:
         for number in numbers:
@@ -144,10 +146,11 @@ class Keeper:
             self.pass_on(signal.SIGTERM)
         elif request == "start" and self.ready:
             reply(client, b"A" + self.ready)
+        elif request == "start" and self.daemon and not self.stopping:
+            self.others.append(client)
         elif request == "start" and not self.stopping:
             self.waiters.append(client)
-            if not self.daemon:
-                self.argv, self.start_at = argv, 0.0
+            self.argv, self.start_at = argv, 0.0
 
 
 def reply(client: socket.socket, said: bytes) -> None:
@@ -155,7 +158,7 @@ def reply(client: socket.socket, said: bytes) -> None:
     try:  # noqa: SIM105 -- contextlib would be a tenth of our memory
         client.sendall(said + b"\n")
     except OSError:
-        pass  # it has gone away
+        pass  # it has gone away, which is no matter
     client.close()
 
 

@@ -1,5 +1,6 @@
 """Starting jobs: each in a session of its own, its output in a FIFO; and what /proc says of a process."""
 
+import contextlib
 import fcntl
 import os
 import resource
@@ -47,28 +48,29 @@ def prepare(fire: Fire, run: int, account: Account, fifo: str, search_path: str)
         PYCROND_ATTEMPT="1",
     )
     shell = environment["SHELL"] or "/bin/sh"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(fifo)  # of a run with this number that belonged to a ledger now gone
     os.mkfifo(fifo, 0o600)
-    return Launch(
-        (shell, "-c", entry.command), environment, environment["HOME"], os.fsencode(entry.stdin), fifo
-    )
+    return Launch((shell, "-c", entry.command), environment, environment["HOME"], _bytes(entry.stdin), fifo)
+
+
+def _bytes(text: str) -> bytes:
+    """A crontab's bytes again, whatever the daemon's locale."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def start(launch: Launch) -> tuple[int, int]:
     """Start it: its pid and the end of the FIFO to read from. Raises PycrondError with the reason why not."""
     reader = os.open(launch.fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    # Read and write: the job is its own reader of last resort, so that a dead daemon gives it no SIGPIPE.
-    output = os.open(launch.fifo, os.O_RDWR | os.O_CLOEXEC)
     try:
         entrance = _standard_input(launch.stdin)
         try:
-            return _spawn(launch, entrance, output), reader
+            return _spawn(launch, f"/proc/self/fd/{entrance}"), reader
         finally:
             os.close(entrance)
     except BaseException:
         os.close(reader)
         raise
-    finally:
-        os.close(output)
 
 
 def _standard_input(text: bytes) -> int:
@@ -78,26 +80,27 @@ def _standard_input(text: bytes) -> int:
     view = memoryview(text)
     while view:
         view = view[os.write(memory, view) :]
-    os.lseek(memory, 0, os.SEEK_SET)
     return memory
 
 
-def _spawn(launch: Launch, entrance: int, output: int) -> int:
+def _spawn(launch: Launch, entrance: str) -> int:
     """posix_spawn, which copies no page tables; folder and limit are set around it, there is one thread."""
     try:
-        os.chdir(launch.folder)
+        os.chdir(_bytes(launch.folder))
     except OSError as error:
         raise PycrondError(f"cannot enter folder {launch.folder}: {error.strerror}") from error
     resource.setrlimit(resource.RLIMIT_NOFILE, DESCRIPTORS)
     try:
         return os.posix_spawn(
-            launch.arguments[0],
-            launch.arguments,
-            launch.environment,
+            _bytes(launch.arguments[0]),
+            [_bytes(argument) for argument in launch.arguments],
+            {_bytes(name): _bytes(value) for name, value in launch.environment.items()},
+            # Opened by the child: a number of ours that its limit forbids could not be handed down.
+            # Read and write: it is its own reader of last resort, so that a dead daemon gives it no SIGPIPE.
             file_actions=[
-                (os.POSIX_SPAWN_DUP2, entrance, 0),
-                (os.POSIX_SPAWN_DUP2, output, 1),
-                (os.POSIX_SPAWN_DUP2, output, 2),
+                (os.POSIX_SPAWN_OPEN, 0, entrance, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, launch.fifo, os.O_RDWR, 0),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
             ],
             setsid=True,
             setsigmask=[],
@@ -110,12 +113,12 @@ def _spawn(launch: Launch, entrance: int, output: int) -> int:
         os.chdir("/")
 
 
-def open_fifo(path: str) -> int | None:
-    """The reading end of an earlier daemon's FIFO; None where it is gone."""
+def open_fifo(path: str) -> int:
+    """The reading end of an earlier daemon's FIFO; -1 where it is gone."""
     try:
         return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
-        return None
+        return -1
 
 
 def start_ticks(pid: int) -> int | None:

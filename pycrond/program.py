@@ -8,6 +8,7 @@ from pycrond import __version__, clock, settings
 from pycrond.daemon import Daemon
 from pycrond.detach import fill_standard_descriptors
 from pycrond.errors import PycrondError
+from pycrond.pidfile import Pidfile
 from pycrond.readiness import Readiness
 from pycrond.signals import Signals
 
@@ -29,8 +30,11 @@ def main(arguments: Sequence[str]) -> int:
         os.set_inheritable(int(own["lock"]), False)  # held for life, and no job's to hold
     readiness = Readiness(int(own["keeper"]) if own["keeper"] else None, os.environ)
     wanted = settings.from_arguments(rest)
+    pidfile = Pidfile(wanted.pidfile)
     try:
-        Daemon(wanted, Signals(), readiness, own["after"]).run()
+        signals = Signals()
+        pidfile.write(os.getpid())
+        Daemon(wanted, signals, readiness, own["after"]).run()
     except PycrondError as error:
         readiness.failed(str(error))
         print(f"pycrond: {error}", file=sys.stderr)  # noqa: T201 -- seen in the foreground only
@@ -38,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
     except Exception as error:
         readiness.failed(f"a bug in pycrond: {error!r}; {_keep_traceback(wanted)}")
         raise
+    finally:
+        pidfile.remove()
     return 0
 
 

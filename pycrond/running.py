@@ -1,6 +1,5 @@
 """The runs: claimed, started, watched until they end, their output taken from the FIFOs."""
 
-import contextlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,16 +7,16 @@ from datetime import datetime
 
 from pycrond import clock, process
 from pycrond.account import Account
-from pycrond.delivery import Deliveries, Telling
+from pycrond.delivery import Deliveries
 from pycrond.errors import PycrondError
 from pycrond.ledger import Ledger, Unfinished
+from pycrond.outputs import TAKES, Output, Outputs
 from pycrond.poller import Poller
 from pycrond.run import Fire, Outcome, outcome
 from pycrond.spool import CHUNK, Spool
+from pycrond.telling import Place, Telling
 
 SEARCH_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"  # cronie's default PATH
-RETRY_FULL = 1.0  # seconds between two tries to write to a full disk
-TAKES = 16  # chunks taken from one FIFO before the others have their turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +30,13 @@ class Claimed:
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """A run that lives, or whose output does."""
+    """A run that lives."""
 
     run: int
     pid: int
     began: float | None  # by clock.elapsed; None for an adopted one
-    started_at: datetime
-    reader: int  # of its FIFO, -1 once its output has ended
-    telling: Telling
+    output: Output
     pidfd: int = -1  # of an adopted one, which is not our child
-    ended: bool = False
 
 
 class Runs:
@@ -50,21 +46,19 @@ class Runs:
         self,
         ledger: Ledger,
         deliveries: Deliveries,
+        outputs: Outputs,
         poller: Poller,
         *,
         account: Account,
         spools: str,
-        fifos: str,
     ) -> None:
         self._ledger = ledger
         self._deliveries = deliveries
+        self._outputs = outputs
         self._poller = poller
         self._account = account
         self._spools = spools
-        self._fifos = fifos
         self._living: dict[int, Running] = {}
-        self._blocked: list[Running] = []  # their output waits for room on the disk
-        self._retry_at = 0.0
         self._started: list[tuple[int, int, datetime, float]] = []
         self._finished: list[tuple[int, Outcome, datetime, float | None]] = []
 
@@ -79,7 +73,9 @@ class Runs:
         """Write the fires down, durably, and make all ready; leaves out what had been claimed before."""
         runs = self._ledger.claim(fires, boot)
         return [
-            Claimed(fire, run, process.prepare(fire, run, self._account, self._fifo(run), SEARCH_PATH))
+            Claimed(
+                fire, run, process.prepare(fire, run, self._account, self._outputs.path(run), SEARCH_PATH)
+            )
             for fire, run in zip(fires, runs, strict=True)
             if run is not None
         ]
@@ -88,7 +84,7 @@ class Runs:
         """Take back what was claimed for a minute that has not come."""
         self._ledger.cancel([one.run for one in claimed])
         for one in claimed:
-            self._remove_fifo(one.run)
+            self._outputs.remove(one.run)
 
     def start(self, claimed: Sequence[Claimed]) -> None:
         """Start them all, nothing else being done in between; the ledger hears of it in `store`."""
@@ -109,11 +105,11 @@ class Runs:
             end = Outcome("failed", f"start-failed: {error}")
             telling.output_open, telling.ending = False, (end, None)
             self._finished.append((one.run, end, now, None))
-            self._remove_fifo(one.run)
+            self._outputs.remove(one.run)
             return
-        running = Running(one.run, telling.pid, clock.elapsed(), now, reader, telling)
-        self._living[telling.pid] = running
-        self._watch(running)
+        output = Output(telling, reader)
+        self._outputs.watch(output)
+        self._living[telling.pid] = Running(one.run, telling.pid, clock.elapsed(), output)
         late = (now - one.fire.at).total_seconds() * 1000
         self._started.append((one.run, telling.pid, now, late))
 
@@ -133,35 +129,31 @@ class Runs:
                 self._take_over(left, now)
         self._ledger.cancel(not_begun)
         for run in not_begun:
-            self._remove_fifo(run)
+            self._outputs.remove(run)
 
     def _take_over(self, left: Unfinished, now: datetime) -> None:
         name = left.key.partition("/")[2]
         telling = Telling(left.id, left.pid or 0, left.user, left.command, name, Spool(self._spools, left.id))
-        telling.sent = telling.taken = left.delivered
-        telling.stage = telling.told = left.told
+        telling.handed = telling.taken = telling.shown = Place(left.delivered, left.told)
         self._deliveries.add(telling)
-        reader = process.open_fifo(self._fifo(left.id))
-        running = Running(left.id, left.pid or 0, None, now, -1 if reader is None else reader, telling)
-        if left.state == "running" and left.pid:
-            running.pidfd = process.adopt(left.pid, left.pid_start or 0)
-        if reader is not None:
-            telling.spool.open()  # of a FIFO that nobody writes to, only splice itself shows the end
-            self._watch(running)
-        else:
-            telling.output_open = False
-        if running.pidfd >= 0:
+        output = Output(telling, process.open_fifo(self._outputs.path(left.id)), run_over=True)
+        telling.output_open = output.reader >= 0
+        pidfd = process.adopt(left.pid, left.pid_start or 0) if left.state == "running" and left.pid else -1
+        running = Running(left.id, left.pid or 0, None, output, pidfd)
+        if pidfd >= 0:
+            output.run_over = False
             self._living[running.pid] = running
-            self._poller.register(running.pidfd, lambda: self._adopted_ended(running))
+            self._poller.register(pidfd, lambda: self._adopted_ended(running))
         elif left.state in {"claimed", "running"}:
             reason = "ended while no daemon ran" if left.pid else "claimed, and the daemon died"
             self._end(running, Outcome("unknown" if left.pid else "lost", reason), now, None)
         else:
-            telling.ending = (left.outcome(), left.duration_s)
-            telling.end_at = telling.spool.size
+            telling.ending, telling.end_at = (left.outcome(), left.duration_s), telling.spool.size
         self._deliveries.touch(telling)
-        if reader is not None:
-            self._read(running)
+        if output.reader >= 0:
+            telling.spool.open()  # of a FIFO that nobody writes to, only splice itself shows the end
+            self._outputs.watch(output)
+            self._outputs.take(output, TAKES * CHUNK)
 
     def _adopted_ended(self, running: Running) -> None:
         self._poller.unregister(running.pidfd)
@@ -187,73 +179,10 @@ class Runs:
         """The main process is over: take its output at once, that of what it left behind as it comes."""
         self._living.pop(running.pid, None)
         self._finished.append((running.run, end, now, duration))
-        telling = running.telling
-        if running.reader >= 0:
-            self._take(running, process.waiting_bytes(running.reader))
-            if running.reader >= 0:
-                self._watch(running)
+        telling = running.output.telling
+        self._outputs.run_ended(running.output)
         telling.ending, telling.end_at = (end, duration), telling.spool.size
         self._deliveries.touch(telling)
-
-    # Output
-
-    def _watch(self, running: Running) -> None:
-        self._poller.register(running.reader, lambda: self._read(running))
-
-    def _read(self, running: Running) -> None:
-        self._take(running, TAKES * CHUNK)
-
-    def _take(self, running: Running, most: int) -> None:
-        """Move up to about `most` bytes into the spool, or all there is; close the FIFO at its end."""
-        spool = running.telling.spool
-        before = spool.size
-        try:
-            while running.reader >= 0 and spool.size - before <= most:
-                moved = spool.take(running.reader)
-                if moved is None:
-                    break
-                if moved == 0:
-                    self._output_ended(running)
-                    break
-        except OSError as error:
-            self._block(running, error)
-        if spool.size != before:
-            self._deliveries.touch(running.telling)
-
-    def _output_ended(self, running: Running) -> None:
-        """No process has the FIFO open. While the main one lives it may open it again, by its name."""
-        self._poller.unregister(running.reader)
-        if running.pid in self._living:
-            return
-        os.close(running.reader)
-        running.reader = -1
-        self._remove_fifo(running.run)
-        running.telling.spool.close()
-        running.telling.output_open = False
-        self._deliveries.touch(running.telling)
-
-    def _block(self, running: Running, error: OSError) -> None:
-        """The disk takes no more: what is in the pipe stays there, and the job waits when that is full."""
-        self._poller.unregister(running.reader)
-        if not self._blocked:
-            reason = f"cannot write output of run {running.run}: {error.strerror}"
-            self._deliveries.say("ERROR", reason, clock.now(), level="err")
-            self._retry_at = clock.elapsed() + RETRY_FULL
-        self._blocked.append(running)
-
-    def tend(self, elapsed: float) -> None:
-        """Try again what a full disk has held up."""
-        if not self._blocked or elapsed < self._retry_at:
-            return
-        blocked, self._blocked = self._blocked, []
-        for running in blocked:
-            if running.reader >= 0:
-                self._watch(running)
-                self._read(running)
-
-    def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `tend` has something to do."""
-        return max(0.0, self._retry_at - elapsed) if self._blocked else None
 
     # What the ledger is owed
 
@@ -267,10 +196,3 @@ class Runs:
         if self._finished:
             self._ledger.finished(self._finished)
             self._finished.clear()
-
-    def _fifo(self, run: int) -> str:
-        return os.path.join(self._fifos, str(run))
-
-    def _remove_fifo(self, run: int) -> None:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._fifo(run))

@@ -59,8 +59,7 @@ class Syslogger:
         for family, kind, place in tuple(self._places):
             self._places.append(self._places.pop(0))
             with contextlib.suppress(OSError), contextlib.ExitStack() as failed:
-                sock = failed.enter_context(socket.socket(family, kind))
-                self._link = _Link(sock, place, self._end)
+                self._link = _Link(failed.enter_context(socket.socket(family, kind)), place, self._end)
                 failed.pop_all()
                 return
 
@@ -165,8 +164,7 @@ class _Link:
     def __init__(self, sock: socket.socket, place: Any, end: bytes | None) -> None:
         """Over tcp `end` follows each message; where it is None, the message's length leads."""
         local, stream = sock.family == socket.AF_UNIX, sock.type == socket.SOCK_STREAM
-        self.sock, self.ready = sock, False
-        self._place, self._rest = place, b""
+        self.sock, self.ready, self._place, self._rest = sock, False, place, b""
         self._end = b"" if not stream else b"\0" if local else end  # libc ends with NUL on a local stream
         self._file = _identity(place) if local and not stream else None
         sock.setblocking(False)
@@ -243,10 +241,10 @@ def _writable(descriptor: int) -> bool:
 def _show(path: str, line: bytes, shared: int = -1) -> None:
     """Write at once or not at all. What is shared is opened anew: O_NONBLOCK would be for all who share."""
     with contextlib.suppress(OSError):
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NONBLOCK | os.O_NOCTTY)
-        except OSError:  # a socket, somebody else's terminal
-            descriptor = os.dup(shared)
-        with os.fdopen(descriptor, "wb", buffering=0) as file:
-            if _writable(descriptor):
+        descriptor = -1
+        if not os.path.isfile(path):  # it never makes us wait, and has one offset for all who share
+            with contextlib.suppress(OSError):  # a socket, somebody else's terminal
+                descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        with os.fdopen(os.dup(shared) if descriptor < 0 else descriptor, "wb", buffering=0) as file:
+            if _writable(file.fileno()):
                 file.write(line)

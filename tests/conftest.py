@@ -1,5 +1,6 @@
 """What every test may use: waiting for facts, and a pycrond of its own that is gone afterwards."""
 
+import contextlib
 import json
 import os
 import signal
@@ -191,10 +192,15 @@ class Crond:
         """End what was started here, keepers first, so that none starts another daemon."""
         for _ in range(3):
             for pid in self.processes():
-                try:
+                with contextlib.suppress(OSError):
+                    _forget_shared_clock(pid)
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
+
+
+def _forget_shared_clock(pid: int) -> None:
+    """What libfaketime leaves behind for a process that is killed."""
+    for name in (f"faketime_shm_{pid}", f"sem.faketime_sem_{pid}"):
+        Path("/dev/shm", name).unlink(missing_ok=True)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ LAYERS: tuple[set[str], ...] = (
         *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
         *("control", "signals", "pidfile", "detach", "poller", "timer", "readiness"),
     },
-    {"delivery", "running", "loading", "turns", "answering", "daemon", "program"},
+    {"telling", "delivery", "outputs", "running", "loading", "turns", "answering", "daemon", "program"},
     {"cli", "__main__"},
 )
 EFFECTS = 4

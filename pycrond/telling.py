@@ -1,0 +1,135 @@
+"""What there is to say of a run, from any place on: its start, each line it printed, its end."""
+
+import os
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from pycrond import logtext
+from pycrond.run import Outcome
+from pycrond.settings import Settings
+from pycrond.spool import CHUNK, Spool
+
+NOTHING, BEGUN, ENDED, ALL = range(4)  # how much of a run has been told: column `told`
+READ = 8192  # bytes made into messages at once
+
+
+class Place(NamedTuple):
+    """How far the telling of a run has come: bytes of its output, and NOTHING to ALL."""
+
+    sent: int
+    stage: int
+
+
+NOWHERE = Place(0, NOTHING)
+
+
+class Voice:
+    """How every message begins: facility, format, and over a network our name."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._format: logtext.Format = "rfc5424" if settings.syslog_format == "rfc5424" else "rfc3164"
+        self._facility = settings.syslog_facility
+        self._host = os.uname().nodename if "://" in settings.syslog else ""
+
+    def head(self, tag: str, pid: int, now: datetime, level: str = "info") -> bytes:
+        """What stands before the text, with the local time of `now`."""
+        return logtext.head(
+            now.astimezone(),
+            tag,
+            pid,
+            level=level,
+            facility=self._facility,
+            host=self._host,
+            form=self._format,
+        )
+
+
+@dataclass(slots=True, eq=False)
+class Telling:
+    """One run, as far as syslog is concerned."""
+
+    run: int
+    pid: int
+    user: str
+    command: str
+    name: str
+    spool: Spool
+    output_open: bool = True
+    ending: tuple[Outcome, float | None] | None = None  # and how long it took, in seconds
+    end_at: int = 0  # bytes it had printed when it ended: those are told before its end is
+    handed: Place = NOWHERE  # to syslog
+    taken: Place = NOWHERE  # by syslog's reader
+    shown: Place = NOWHERE  # on standard error
+    queue: deque[tuple[bytes, Place]] = field(default_factory=deque)  # packets, and the place after each
+    ready: bool = False  # it is in line to be handed on
+
+    def messages(self, place: Place, voice: Voice, now: datetime) -> list[tuple[bytes, Place]]:
+        """The next packets from `place` on, each with the place after it; none when there is nothing."""
+        head = voice.head("PYCROND", self.pid, now)
+        if place.stage == NOTHING:
+            said = [("CMD", logtext.cron_text(self.command))]
+            return self._packets(head, said, place, Place(place.sent, BEGUN))
+        lines = self._lines(place)
+        if lines:
+            return self._output(head, lines, place)
+        if self.ending and place.stage == BEGUN and place.sent >= self.end_at:
+            exit_line = exit_text(self.name, *self.ending)
+            said = [("CMDEND", logtext.cron_text(self.command)), ("EXIT", exit_line)]
+            return self._packets(head, said, place, Place(place.sent, ENDED))
+        return []
+
+    def _packets(
+        self, head: bytes, said: list[tuple[str, str]], place: Place, after: Place
+    ) -> list[tuple[bytes, Place]]:
+        """Only when the last of them has been taken is it said."""
+        texts = [text for event, detail in said for text in logtext.packets(head, self.user, event, detail)]
+        return [*((text, place) for text in texts[:-1]), (texts[-1], after)]
+
+    def _output(self, head: bytes, lines: bytes, place: Place) -> list[tuple[bytes, Place]]:
+        made: list[tuple[bytes, Place]] = []
+        sent, end = place.sent, place.sent + len(lines)
+        for line in lines.removesuffix(b"\n").split(b"\n"):
+            *pieces, last = logtext.output(head, self.user, line)
+            made += [(piece, Place(sent, place.stage)) for piece in pieces]
+            sent = min(sent + len(line) + 1, end)
+            made.append((last, Place(sent, place.stage)))
+        return made
+
+    def _lines(self, place: Place) -> bytes:
+        """Whole lines; one without an end only when its run is over, or when it is too long to wait for."""
+        data = self.spool.read(place.sent, READ)
+        if data and b"\n" not in data:  # a long line, or one that goes on in the next segment
+            data += self.spool.read(place.sent + len(data), CHUNK)
+        end = data.rfind(b"\n") + 1
+        if not end and (len(data) > CHUNK or self._is_rest(place, len(data))):
+            end = len(data)
+        return data[:end]
+
+    def _is_rest(self, place: Place, size: int) -> bool:
+        """Whether these bytes are the last there are to tell, or to tell before the end of the run is."""
+        reaches = place.sent + size
+        if not self.output_open:
+            return reaches == self.spool.size
+        return self.ending is not None and place.stage == BEGUN and reaches >= self.end_at
+
+
+def exit_text(name: str, outcome: Outcome, duration: float | None) -> str:
+    """`backup status=3 duration=1.2s cpu=0.31s maxrss=8123kB`: how a run ended, for people and filters."""
+    words = [name]
+    if outcome.exit_status is not None:
+        words.append(f"status={outcome.exit_status}")
+    elif outcome.signal is not None:
+        words.append(f"signal={outcome.signal}")
+    else:
+        words.append(f"state={outcome.state}")
+    if duration is not None:
+        words.append(f"duration={duration:.1f}s" if duration >= 0.1 else f"duration={duration:.3f}s")
+    if outcome.cpu_s is not None:
+        words.append(f"cpu={outcome.cpu_s:.2f}s")
+    if outcome.max_rss_kb is not None:
+        words.append(f"maxrss={outcome.max_rss_kb}kB")
+    if outcome.reason:
+        words.append(f"reason={outcome.reason!r}")
+    return " ".join(words)
