@@ -1,6 +1,7 @@
 """How long after its minute a job starts: one alone, and the last of many that are due at once."""
 
 import os
+import tempfile
 import time
 
 from crond import crond, wait_until
@@ -14,16 +15,16 @@ ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 def figures(jobs: int, minutes: int, target: float) -> list[Figure]:
     """Of so many jobs due each minute, the start of the last one, over some minutes; `target` in ms."""
     what = "one due job" if jobs == 1 else f"the last of {jobs} due jobs"
-    with crond() as one:
-        clock = recorder(one.folder)
-        bare = _bare(clock, jobs, rounds=10)
-        clock.forget()
+    with crond() as one, tempfile.TemporaryDirectory(prefix="pycrond-bench-") as apart:
+        clock, peer = recorder(one.folder), recorder(apart)
         line = "* * * * * " + clock.command.replace("%", "\\%")
         one.write("".join(f"#: name=bench-{number}\n{line}\n" for number in range(jobs)))
         _away_from_the_minute()
         one.run("start")
-        if not wait_until(lambda: len(clock.starts()) >= jobs * minutes, 60 * minutes + 75):
-            raise RuntimeError(f"{len(clock.starts())} of {jobs * minutes} jobs have recorded their start")
+        bare = []
+        for minute in range(1, minutes + 1):
+            _wait_for(clock, jobs * minute)
+            bare += _bare(peer, jobs, rounds=3)
         recorded = _last_of_each_minute(clock.starts())[:minutes]
         told = _last_by_fire(one.runs())[:minutes]
     name = "a sleep and a spawn" if jobs == 1 else "a bare loop of posix_spawn"
@@ -31,6 +32,11 @@ def figures(jobs: int, minutes: int, target: float) -> list[Figure]:
         Figure(f"{what} starts", "ms", recorded, target, Peer(name, bare)),
         Figure("  by the ledger, before the spawn", "ms", told),
     ]
+
+
+def _wait_for(clock: Recorder, count: int) -> None:
+    if not wait_until(lambda: len(clock.starts()) >= count, 125):
+        raise RuntimeError(f"{len(clock.starts())} of {count} jobs have recorded their start")
 
 
 def cost(rounds: int = 200) -> list[Figure]:
@@ -53,14 +59,13 @@ def _spawn(command: str) -> int:
 
 
 def _bare(clock: Recorder, jobs: int, rounds: int) -> list[float]:
-    """The same without a cron: sleep to the next whole second, start them all, in ms to the last record."""
-    command = clock.command
+    """The same without a cron: sleep to the next whole second, start them all; ms to the last record."""
     late = []
     for _ in range(rounds):
         clock.forget()
         second = int(time.time()) + 1
         time.sleep(max(0.0, second - time.time()))
-        for pid in [_spawn(command) for _ in range(jobs)]:
+        for pid in [_spawn(clock.command) for _ in range(jobs)]:
             os.waitpid(pid, 0)
         late.append((clock.starts()[-1] - second * 10**9) / 1e6)
     return late

@@ -1,7 +1,7 @@
 """The one place that waits: descriptors, and what to call when one has something."""
 
 import select
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 
@@ -32,10 +32,12 @@ class Poller:
         if self._calls.pop(number, None):
             self._epoll.unregister(number)
 
-    def wait(self, timeout: float | None) -> list[Callable[[], None]]:
-        """Sleep until something comes or `timeout` seconds are over (None: for as long as it takes)."""
+    def wait(self, timeout: float | None) -> Iterator[Callable[[], None]]:
+        """Sleep until something comes or `timeout` seconds are over (None: for as long as it takes).
+        A call that takes a descriptor out takes it out of this round too.
+        """
         found = self._epoll.poll(timeout)
-        return [self._calls[number] for number, _ in found if number in self._calls]
+        return (call for number, _ in found if (call := self._calls.get(number)))
 
     def close(self) -> None:
         self._epoll.close()

@@ -133,7 +133,7 @@ class Loop:
         for call in self.daemon._poller.wait(0.01):
             call()
 
-    def until(self, fact: Callable[[], object], seconds: float = 15.0) -> None:
+    def until(self, fact: Callable[[], object], seconds: float = 8.0) -> None:
         give_up = os.times().elapsed + seconds
         while not fact():
             assert os.times().elapsed < give_up, f"still not so after {seconds} s: {self.log.lines[-5:]}"

@@ -65,7 +65,7 @@ def test_no_output_looks_like_another_message(loop: Loop, forged: bytes) -> None
     (run,) = loop.runs()
     assert {line.event for line in loop.log.lines if line.pid == run.pid} == set(ORDER)
     assert not loop.log.said("SHUTDOWN")
-    assert {line.priority for line in loop.log.lines} == {78}, "cron, info"
+    assert not [line for line in loop.log.lines if line.priority != 78], "cron, info"
 
 
 @pytest.mark.parametrize("char", ["x", "\u00e9", "\u20ac", "\U0001f600"], ids=["1", "2", "3", "4 bytes"])
