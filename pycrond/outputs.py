@@ -51,13 +51,19 @@ class Outputs:
     def _reading(self, output: Output) -> Callable[[], None]:
         return lambda: self.take(output, TAKES * CHUNK)
 
-    def run_ended(self, output: Output) -> None:
-        """The main process is gone: what it printed is in the pipe and is taken now, the rest as it comes."""
+    def run_ended(self, output: Output) -> int:
+        """The main process is gone: what it printed is in the pipe and is taken now, if the disk takes it,
+        and what others print as it comes. Returns how many bytes had been printed by now.
+        """
         output.run_over = True
+        printed = output.telling.spool.size
         if output.reader >= 0:
-            self.take(output, process.waiting_bytes(output.reader))
+            waiting = process.waiting_bytes(output.reader)
+            printed += waiting
+            self.take(output, waiting)
         if output.reader >= 0 and output not in self._blocked:
             self.watch(output)
+        return printed
 
     def take(self, output: Output, most: int) -> None:
         """Move all there is into the spool, if not much more than `most` bytes; close the FIFO at its end."""

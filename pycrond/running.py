@@ -180,8 +180,7 @@ class Runs:
         self._living.pop(running.pid, None)
         self._finished.append((running.run, end, now, duration))
         telling = running.output.telling
-        self._outputs.run_ended(running.output)
-        telling.ending, telling.end_at = (end, duration), telling.spool.size
+        telling.ending, telling.end_at = (end, duration), self._outputs.run_ended(running.output)
         self._deliveries.touch(telling)
 
     # What the ledger is owed

@@ -69,7 +69,7 @@ class Spool:
         self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def read(self, offset: int, most: int) -> bytes:
-        """Up to `most` bytes from `offset` on, of one segment; nothing at the end or where it is gone."""
+        """Up to `most` bytes from `offset` on; less only at the end, or where it is gone."""
         return read(self._directory, self._run, offset, most)
 
     def drop_before(self, offset: int) -> None:
@@ -95,13 +95,20 @@ def _state(fifo: int) -> int:
 
 
 def read(directory: str, run: int, offset: int, most: int) -> bytes:
-    """Up to `most` bytes of a run's output from `offset` on, none beyond the end of one segment."""
-    segment, inside = divmod(offset, SEGMENT)
-    try:
-        with open(path(directory, run, segment), "rb", buffering=0) as file:
-            return os.pread(file.fileno(), min(most, SEGMENT - inside), inside)
-    except FileNotFoundError:
-        return b""
+    """Up to `most` bytes of a run's output from `offset` on; less only at its end, or where it is gone."""
+    data = b""
+    while len(data) < most:
+        segment, inside = divmod(offset + len(data), SEGMENT)
+        room = min(most - len(data), SEGMENT - inside)
+        try:
+            with open(path(directory, run, segment), "rb", buffering=0) as file:
+                part = os.pread(file.fileno(), room, inside)
+        except FileNotFoundError:
+            break
+        data += part
+        if len(part) < room:
+            break
+    return data
 
 
 def first_offset(directory: str, run: int) -> int | None:

@@ -100,7 +100,7 @@ class Telling:
     def _lines(self, place: Place) -> bytes:
         """Whole lines; one without an end only when its run is over, or when it is too long to wait for."""
         data = self.spool.read(place.sent, READ)
-        if data and b"\n" not in data:  # a long line, or one that goes on in the next segment
+        if len(data) == READ and b"\n" not in data:  # a long line
             data += self.spool.read(place.sent + len(data), CHUNK)
         end = data.rfind(b"\n") + 1
         if not end and (len(data) > CHUNK or self._is_rest(place, len(data))):

@@ -127,7 +127,7 @@ def test_segments(fifo: Fifo, tmp_path: Path) -> None:
     assert spool.segments(str(tmp_path), 1234) == [0, 1, 2]
     assert sorted(os.listdir(tmp_path / "1")) == ["1234.0", "1234.1", "1234.2"]
     assert content(tmp_path, 1234) == text
-    assert one.read(SEGMENT - 10, 100) == text[SEGMENT - 10 : SEGMENT], "of one segment at a time"
+    assert one.read(SEGMENT - 10, 100) == text[SEGMENT - 10 : SEGMENT + 90], "of two segments"
     assert one.read(SEGMENT, 100) == text[SEGMENT : SEGMENT + 100]
 
 
