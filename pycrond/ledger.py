@@ -15,7 +15,7 @@ from pycrond.rows import JobRow, storable
 from pycrond.run import Fire, Outcome, State
 from pycrond.schema import MIGRATIONS
 
-CHECKPOINT_AFTER = 1000  # pages of the log, 4 MiB
+CHECKPOINT_AFTER = 300  # rows written: about 3 MiB of log where each is a transaction
 
 
 class Unfinished(NamedTuple):
@@ -28,6 +28,7 @@ class Unfinished(NamedTuple):
     command: str
     fire: float
     state: State
+    reason: str
     pid: int | None
     pid_start: int | None
     started_at: float | None
@@ -43,6 +44,7 @@ class Unfinished(NamedTuple):
         """How it ended, where that is known."""
         return Outcome(
             self.state,
+            self.reason,
             exit_status=self.exit_status,
             signal=self.signal,
             cpu_s=self.cpu_s,
@@ -259,8 +261,8 @@ class Ledger:
     def unfinished(self) -> list[Unfinished]:
         """What an earlier daemon left to do, oldest first."""
         rows = self._db.execute(
-            "SELECT runs.id, runs.key, name, coalesce(user, ''), coalesce(command, ''), fire, state, pid,"
-            " pid_start, started_at, duration_s, exit_status, signal, cpu_s, max_rss_kb, delivered, told"
+            "SELECT runs.id, runs.key, name, coalesce(user, ''), coalesce(command, ''), fire, state,"
+            " reason, pid, pid_start, started_at, duration_s, exit_status, signal, cpu_s, max_rss_kb, delivered, told"
             " FROM runs LEFT JOIN jobs USING (key)"
             " WHERE state IN ('claimed', 'waiting', 'running') OR told < 3 ORDER BY runs.id"
         )

@@ -76,10 +76,11 @@ class Reader:
 
     def find_jobs(self, word: str) -> list[str]:
         """The keys a word may mean: a name, the beginning of a key, or file:line; also of gone jobs."""
-        rows = self._db.execute("SELECT key, name, file, line FROM jobs ORDER BY loaded = 0, loaded")
+        rows = self._db.execute("SELECT key, name, file, line, loaded FROM jobs ORDER BY loaded = 0, loaded")
         exact, begins = [], []
-        for key, name, file, line in rows:
-            if word in {key, name, f"{file}:{line}", f"{os.path.basename(file)}:{line}"}:
+        for key, name, file, line, loaded in rows:
+            place = f"{file}:{line}" if loaded else ""  # of one that is gone, another may stand there now
+            if word in {key, name} or (place and word in {place, os.path.basename(place)}):
                 exact.append(key)
             elif key.startswith(word) or key.partition("/")[2].startswith(word):
                 begins.append(key)

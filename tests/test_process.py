@@ -274,7 +274,7 @@ def test_a_next_daemon_reads_by_the_name(shop: Shop) -> None:
     os.waitpid(pid, 0)
     shop.started.remove(pid)
     os.unlink(launch.fifo)
-    assert process.open_fifo(launch.fifo) is None
+    assert process.open_fifo(launch.fifo) == -1
 
 
 # The process itself.
