@@ -14,6 +14,7 @@ from pycrond.lastgood import LastGood
 from pycrond.lastturn import LastTurn
 from pycrond.ledger import Ledger
 from pycrond.loading import Loaded, job_row, load
+from pycrond.logtext import counted
 from pycrond.outputs import Outputs
 from pycrond.poller import Poller
 from pycrond.readiness import Readiness
@@ -83,7 +84,7 @@ class Daemon:
         self._answering = Answering(path, self._poller, self._answer)
         self._seen = (now, clock.elapsed())
         after = f", after {why} of the one before" if why else ""
-        self._deliveries.say("STARTUP", f"{__version__}, {len(self._loaded.jobs)} jobs{after}", now)
+        self._deliveries.say("STARTUP", f"{__version__}, {self._loaded}{after}", now)
         self._report()
         self._run_at_boot(now)
         self._ledger.ready(now)
@@ -194,7 +195,11 @@ class Daemon:
     def reload(self, now: datetime) -> None:
         """Read every crontab anew; what is the same stays what it is, and what runs goes on."""
         self._load(now)
-        self._deliveries.say("RELOAD", f"{len(self._loaded.jobs)} jobs in {self._loaded.files} files", now)
+        self._deliveries.say(
+            "RELOAD",
+            str(self._loaded),
+            now,
+        )
         self._report()
 
     def _load(self, now: datetime) -> None:
@@ -220,7 +225,7 @@ class Daemon:
         """Stop: running jobs are left running, for the next daemon to take over."""
         self._readiness.stopping()
         self._turns.cancel()
-        self._deliveries.say("SHUTDOWN", f"{self._runs.count} jobs left running", now)
+        self._deliveries.say("SHUTDOWN", f"{counted(self._runs.count, 'job')} left running", now)
         self._runs.store()
         give_up = clock.elapsed() + FAREWELL
         while self._deliveries.pump(now, clock.elapsed()) and clock.elapsed() < give_up:

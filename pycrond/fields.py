@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from hashlib import sha256
 
+from pycrond.digest import digest
 from pycrond.errors import PycrondError
 from pycrond.schedule import Schedule, every, of
 from pycrond.terms import FIELDS, Field, Flaw, Pick, Terms, shown
@@ -73,8 +73,7 @@ def draw(seed: str, *identity: str) -> Pick:
     text = "\0".join((seed, *identity))
 
     def pick(size: int, place: str) -> int:
-        digest = sha256(f"{text}\0{place}".encode("utf-8", "surrogateescape")).digest()
-        return int.from_bytes(digest[:8]) % size
+        return int(digest(f"{text}\0{place}".encode("utf-8", "surrogateescape"), 8), 16) % size
 
     return pick
 

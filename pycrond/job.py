@@ -3,8 +3,8 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from hashlib import sha256
 
+from pycrond.digest import digest
 from pycrond.options import Options
 from pycrond.schedule import Schedule
 
@@ -68,4 +68,4 @@ def identity(user: str, entry: Entry) -> str:
     if entry.stdin:
         parts.append(entry.stdin)
     text = "\0".join(parts)
-    return sha256(text.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+    return digest(text.encode("utf-8", "surrogateescape"), 6)

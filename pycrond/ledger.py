@@ -262,7 +262,8 @@ class Ledger:
         """What an earlier daemon left to do, oldest first."""
         rows = self._db.execute(
             "SELECT runs.id, runs.key, name, coalesce(user, ''), coalesce(command, ''), fire, state,"
-            " reason, pid, pid_start, started_at, duration_s, exit_status, signal, cpu_s, max_rss_kb, delivered, told"
+            " reason, pid, pid_start, started_at, duration_s, exit_status, signal, cpu_s, max_rss_kb,"
+            " delivered, told"
             " FROM runs LEFT JOIN jobs USING (key)"
             " WHERE state IN ('claimed', 'waiting', 'running') OR told < 3 ORDER BY runs.id"
         )

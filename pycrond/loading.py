@@ -10,6 +10,7 @@ from pycrond.account import Account
 from pycrond.errors import Problem
 from pycrond.job import Entry, Job, jobs
 from pycrond.lastgood import LastGood
+from pycrond.logtext import counted
 from pycrond.options import to_json
 from pycrond.rows import JobRow, storable
 from pycrond.stored import to_text
@@ -23,6 +24,9 @@ class Loaded:
     problems: tuple[Problem, ...]
     files: int  # that were read
     kept: tuple[str, ...]  # files with errors that keep their last good version
+
+    def __str__(self) -> str:
+        return f"{counted(len(self.jobs), 'job')} from {counted(self.files, 'file')}"
 
 
 def load(

@@ -32,6 +32,11 @@ _HIDDEN = {
 _FOREIGN = re.compile(r"[^ -~\t]+")
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 job`, `2 jobs`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def visible(raw: bytes) -> str:
     r"""What a job printed, as text that a log line and a terminal can show.
 

@@ -151,15 +151,16 @@ def heading(daemon: DaemonRow | None, running: bool, jobs: int, now: datetime) -
     """The first line of `list`."""
     if daemon is None:
         return "pycrond has not run yet"
+    loaded = logtext.counted(jobs, "job")
     if running:
         since = moment(datetime.fromtimestamp(daemon.started_at, UTC), now)
-        return f"pycrond {daemon.version} runs, pid {daemon.pid}, since {since}, {jobs} jobs"
+        return f"pycrond {daemon.version} runs, pid {daemon.pid}, since {since}, {loaded}"
     stopped = (
         ""
         if daemon.stopped_at is None
         else f" since {moment(datetime.fromtimestamp(daemon.stopped_at, UTC), now)}"
     )
-    return f"pycrond does NOT run{stopped}, so none of these {jobs} jobs will start"
+    return f"pycrond does NOT run{stopped}, so {loaded} will not start"
 
 
 def run_json(run: RunRow) -> dict[str, object]:

@@ -66,6 +66,7 @@ class Crond:
         self.runtime = folder / "run"
         self.pidfile = folder / "pid"
         self.syslog = folder / "log"
+        self.prefix: list[str] = []  # what every command is run by
         self.crontabs.mkdir()
         self.environment = {
             **{
@@ -92,7 +93,12 @@ class Crond:
         """The command line, to its end; `status` is what it must exit with, None for whatever."""
         options.setdefault("env", self.environment)
         done = subprocess.run(
-            [SCRIPT, *arguments], capture_output=True, text=True, timeout=60, check=False, **options
+            [*self.prefix, SCRIPT, *arguments],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+            **options,
         )
         assert status in {None, done.returncode}, (
             f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"

@@ -239,11 +239,11 @@ def test_no_text_can_command_the_terminal(command: str, shown: str) -> None:
     [
         (None, False, "pycrond has not run yet"),
         (DAEMON, True, "pycrond 0.1.0 runs, pid 42, since 13:58, 3 jobs"),
-        (DAEMON, False, "pycrond does NOT run, so none of these 3 jobs will start"),
+        (DAEMON, False, "pycrond does NOT run, so 3 jobs will not start"),
         (
             DAEMON._replace(stopped_at=1749470400.0),
             False,
-            "pycrond does NOT run since Mon 14:00, so none of these 3 jobs will start",
+            "pycrond does NOT run since Mon 14:00, so 3 jobs will not start",
         ),
     ],
 )

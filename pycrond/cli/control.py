@@ -14,6 +14,7 @@ from pycrond import control, detach, pidfile
 from pycrond.cli.configuration import configured, record
 from pycrond.cli.show import next_due, print_problems
 from pycrond.errors import NotRunningError, PycrondError
+from pycrond.logtext import counted
 from pycrond.reader import Reader
 from pycrond.settings import Settings, to_arguments
 
@@ -118,7 +119,7 @@ def _tell(settings: Settings, answer: str) -> int:
     reader = Reader(settings.state_dir)
     jobs, problems = reader.jobs(), reader.problems()
     files = len({job.file for job in jobs})
-    print(f"pycrond started, pid {text}: {len(jobs)} jobs from {files} files; {next_due(jobs)}")
+    print(f"pycrond started, pid {text}: {_loaded(len(jobs), files)}; {next_due(jobs)}")
     print_problems(problems, sys.stderr)
     return 0
 
@@ -195,12 +196,17 @@ def restart(wanted: argparse.Namespace) -> int:
     return _start(settings)
 
 
+def _loaded(jobs: int, files: int) -> str:
+    return f"{counted(jobs, 'job')} from {counted(files, 'file')}"
+
+
 def reload(wanted: argparse.Namespace) -> int:
     """Have the crontabs read, and say what came of it; 1 if a file kept its old version."""
     settings = configured(wanted)
     answer = control.ask(_control_socket(settings), {"command": "reload"})
     reader = Reader(settings.state_dir)
-    print(f"pycrond reloaded: {answer['jobs']} jobs from {answer['files']} files; {next_due(reader.jobs())}")
+    jobs = reader.jobs()
+    print(f"pycrond reloaded: {_loaded(len(jobs), answer['files'])}; {next_due(jobs)}")
     print_problems(reader.problems(), sys.stderr)
     return 1 if answer["kept"] else 0
 
@@ -223,8 +229,8 @@ def status(wanted: argparse.Namespace) -> int:
         return 0
     up = max(0, int(time.time() - answer["started_at"]))
     print(f"pycrond {answer['version']} runs, pid {answer['pid']}, for {up} s")
-    print(f"crontabs: {answer['files']} files, {answer['jobs']} jobs, {answer['errors']} errors")
-    print(f"running: {answer['running']} jobs")
+    print(f"crontabs: {_loaded(answer['jobs'], answer['files'])}, {counted(answer['errors'], 'error')}")
+    print(f"running: {counted(answer['running'], 'job')}")
     if answer["backlog"] > answer["running"]:
         print(f"syslog: {answer['backlog']} runs not yet told in full")
     return 0

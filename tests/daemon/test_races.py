@@ -15,7 +15,7 @@ from tests.rsyslog import Rsyslogd
 
 pytestmark = pytest.mark.daemon
 
-STARTED = r"pycrond started, pid (\d+): 1 jobs from 1 files; next: .*\n"
+STARTED = r"pycrond started, pid (\d+): 1 job from 1 file; next: .*\n"
 THERE_IS_ONE = r"pycrond: already running, pid (\d+)\n"
 STOPPED = r"pycrond stopped(, pid \d+)?\n"
 NONE_TO_STOP = r"pycrond: pycrond is not running\n"

@@ -152,7 +152,7 @@ def test_a_broken_edit_is_told_by_reload_list_and_status(crond: Crond) -> None:
         f"{file}: error: has errors: its last good version goes on running until it is repaired",
     ]
     assert done.stderr.splitlines() == told
-    assert done.stdout.startswith("pycrond reloaded: 1 jobs from 1 files;")
+    assert done.stdout.startswith("pycrond reloaded: 1 job from 1 file;")
     assert crond.run("list").stdout.splitlines()[-2:] == told
     problems = crond.json("list")["problems"]
     assert [(one["file"], one["line"], one["code"]) for one in problems] == [
@@ -174,7 +174,7 @@ def test_a_broken_edit_is_told_to_syslog(crond: Crond, rsyslogd: Rsyslogd) -> No
         wait_until(lambda words=words: any(head in line and words in line for line in rsyslogd.lines()))  # type: ignore[misc]
     errors = [line for line in rsyslogd.lines() if "error:" in line]
     assert all(line.startswith("cron.err ") for line in errors)
-    assert any(f"{head} RELOAD (1 jobs in 1 files)" in line for line in rsyslogd.lines())
+    assert any(f"{head} RELOAD (1 job from 1 file)" in line for line in rsyslogd.lines())
 
 
 def test_a_repaired_one_takes_effect(crond: Crond) -> None:
@@ -308,5 +308,5 @@ def test_twenty_reloads_at_once_all_have_their_answer(crond: Crond) -> None:
         for _ in range(20)
     ]
     said = [reload.communicate(timeout=60)[0] for reload in reloads]
-    assert all(one.startswith("pycrond reloaded: 1 jobs from 1 files;") for one in said)
+    assert all(one.startswith("pycrond reloaded: 1 job from 1 file;") for one in said)
     assert not any(reload.returncode for reload in reloads)

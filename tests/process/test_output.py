@@ -115,15 +115,16 @@ def test_each_runs_lines_are_in_order(loop: Loop) -> None:
 
 
 def test_what_comes_slowly_comes_as_it_comes(loop: Loop) -> None:
-    os.mkfifo(loop.folder / "go")
-    loop.begin("* * * * * printf half; read go < go; echo ' line'; read go < go; echo end\n")
+    for name in ("go1", "go2"):
+        os.mkfifo(loop.folder / name)
+    loop.begin("* * * * * printf half; read go < go1; echo ' line'; read go < go2; echo end\n")
     loop.minutes()
     loop.until(lambda: loop.query("SELECT bytes FROM runs") == [(4,)])
     assert loop.log.said("CMDOUT") == []
-    (loop.folder / "go").write_text("go\n")
+    (loop.folder / "go1").write_text("go\n")
     loop.until(lambda: loop.log.said("CMDOUT"))
     assert loop.log.said("CMDOUT") == ["half line"]
-    (loop.folder / "go").write_text("go\n")
+    (loop.folder / "go2").write_text("go\n")
     loop.settle()
     assert loop.log.said("CMDOUT") == ["half line", "end"]
 
@@ -223,12 +224,13 @@ def test_output_of_what_is_left_behind_flows_after_the_end(loop: Loop) -> None:
 
 
 def test_lines_of_what_is_left_behind_stay_whole(loop: Loop) -> None:
-    os.mkfifo(loop.folder / "go")
-    loop.begin("* * * * * (for n in 1 2 3; do printf a; read go < go; done; echo b) &\n")
+    for number in range(3):
+        os.mkfifo(loop.folder / f"go{number}")
+    loop.begin("* * * * * (for n in 0 1 2; do printf a; read go < go$n; done; echo b) &\n")
     loop.minutes()
     loop.until(lambda: loop.log.said("EXIT"))
-    for size in (2, 3, 3):
-        (loop.folder / "go").write_text("go\n")
+    for number, size in enumerate((2, 3, 3)):
+        (loop.folder / f"go{number}").write_text("go\n")
         loop.until(lambda size=size: loop.query("SELECT bytes FROM runs")[0][0] >= size)  # type: ignore[misc]
     loop.settle()
     assert "".join(loop.log.said("CMDOUT")) == "aaab"

@@ -332,7 +332,7 @@ def test_a_stop_leaves_jobs_running(loop: Loop) -> None:
     assert pid
     assert alive(pid)
     loop.log.read()
-    assert loop.log.said("SHUTDOWN") == ["1 jobs left running"]
+    assert loop.log.said("SHUTDOWN") == ["1 job left running"]
     assert not (loop.folder / "run" / "control.sock").exists()
 
 
