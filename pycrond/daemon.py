@@ -5,21 +5,20 @@ import signal
 from datetime import datetime
 from typing import Any
 
-from pycrond import __version__, clock, machine, process, settings, sources
+from pycrond import __version__, clock, machine, process, settings, users
 from pycrond.agenda import Agenda, first_turn
 from pycrond.answering import Answering
 from pycrond.delivery import Deliveries
 from pycrond.errors import PycrondError
-from pycrond.lastgood import LastGood
 from pycrond.lastturn import LastTurn
 from pycrond.ledger import Ledger
-from pycrond.loading import Loaded, job_row, load
+from pycrond.loading import Crontabs, Loaded, job_row
 from pycrond.logtext import counted
 from pycrond.outputs import Outputs
 from pycrond.poller import Poller
 from pycrond.readiness import Readiness
 from pycrond.run import Fire
-from pycrond.running import Runs
+from pycrond.running import SEARCH_PATHS, Runs
 from pycrond.signals import Signals
 from pycrond.syslogger import Syslogger
 from pycrond.timer import Timer
@@ -41,10 +40,8 @@ class Daemon:
         self._readiness = readiness
         process.raise_descriptor_limit()
         now = clock.now()
-        self._account = sources.account(os.geteuid())
-        self._seed = machine.identity()
         self._last_turn = LastTurn(os.path.join(wanted.state_dir, "last-turn"))
-        self._last_good = LastGood(os.path.join(wanted.state_dir, "crontabs"))
+        self._crontabs = Crontabs(wanted, users.own(os.geteuid()))
         self._ledger = Ledger(os.path.join(wanted.state_dir, "ledger"))
         self._ledger.begin(os.getpid(), __version__, machine.boot(), why, now)
         self._poller, self._timer = Poller(), Timer()
@@ -61,7 +58,13 @@ class Daemon:
         spools = os.path.join(wanted.state_dir, "spool")
         self._outputs = Outputs(self._poller, self._deliveries, fifos)
         self._runs = Runs(
-            self._ledger, self._deliveries, self._outputs, self._poller, account=self._account, spools=spools
+            self._ledger,
+            self._deliveries,
+            self._outputs,
+            self._poller,
+            account=self._crontabs.account,
+            spools=spools,
+            search_path=SEARCH_PATHS[self._crontabs.dialect],
         )
         self._started_at = now
         self._loaded = Loaded((), (), 0, ())
@@ -108,7 +111,9 @@ class Daemon:
             if self._stopping:
                 break
             calls = self._poller.wait(self._wait_most())
-            self._turns.take(clock.now())  # what is due comes before whatever else there is
+            now = clock.now()
+            self._look_for_changes(now)
+            self._turns.take(now)  # what is due comes before whatever else there is
             for call in calls:
                 call()
         self._end(clock.now())
@@ -117,6 +122,7 @@ class Daemon:
         """All that is due at `now`, and the little things; never blocks."""
         elapsed = clock.elapsed()
         self._notice_jump(now, elapsed)
+        self._look_for_changes(now)
         self._turns.take(now)
         self._turns.look_ahead(now)
         self._outputs.tend(elapsed)
@@ -202,10 +208,16 @@ class Daemon:
         )
         self._report()
 
+    def _look_for_changes(self, now: datetime) -> None:
+        """Read the crontabs anew if a file has changed: looked for once before a minute is claimed, and
+        once more when it has come, so that an edit counts from the very next minute on.
+        """
+        if self._crontabs.watched and self._turns.is_new_phase(now) and self._crontabs.have_changed():
+            self.reload(now)
+
     def _load(self, now: datetime) -> None:
-        self._loaded = load(
-            self._settings.crontabs, self._last_good, self._account, self._seed, running=self._loaded.jobs
-        )
+        self._loaded = self._crontabs.load(self._loaded.jobs)
+        self._runs.accounts = self._loaded.accounts
         self._turns.replace(self._loaded.jobs)
         rows = [job_row(job, self._zone.name) for job in self._loaded.jobs]
         self._ledger.load(rows, self._loaded.problems, now)

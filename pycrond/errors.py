@@ -19,6 +19,14 @@ class NotRunningError(PycrondError):
     status = 3
 
 
+class RefusedError(PycrondError):
+    """A file or folder that is not read, and why."""
+
+
+class MissingError(RefusedError):
+    """A folder that is not there or cannot be listed: rather an accident than an order to run nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One thing wrong with a file; prints as ``file:line:column: severity: message``.

@@ -16,7 +16,7 @@ class Entry:
     file: str
     line: int
     user: str | None
-    """The user column of a system crontab, else None."""
+    """Whom it runs as, by the user column or as one of the spool; None: as whoever runs the daemon."""
     schedule: Schedule | None
     """None for @reboot."""
     schedule_text: str

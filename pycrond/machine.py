@@ -50,3 +50,13 @@ def zone(name: str) -> Zone:
             return Zone(ZoneInfo.from_file(file), name)
     except (OSError, ValueError) as error:
         raise PycrondError(f"cannot read time zone {name}: {error}") from error
+
+
+def dialect(root: str) -> str:
+    """Whose cron this system has, by ROOT/etc/os-release: `debian` or `cronie`."""
+    words = set()
+    for line in _text(os.path.join(root, "etc/os-release")).splitlines():
+        name, _, value = line.partition("=")
+        if name in {"ID", "ID_LIKE"}:
+            words |= set(value.strip("\"'").lower().split())
+    return "debian" if words & {"debian", "ubuntu"} else "cronie"

@@ -3,9 +3,10 @@
 import contextlib
 import fcntl
 import os
+import re
 import resource
 import signal
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 
@@ -13,6 +14,14 @@ from pycrond.account import Account
 from pycrond.errors import PycrondError
 from pycrond.run import Fire
 
+SETPRIV, ENV = "/usr/bin/setpriv", "/usr/bin/env"
+UNSAFE = re.compile(
+    "(?:LD|MALLOC|GLIBC|RES|RESOLV|LC|NSS)_.*|LANG|LANGUAGE|LOC(?:ALDOMAIN|PATH)|(?:GCONV|NIS|NLS)(?:_)?PATH"
+    "|GETCONF_DIR|HOSTALIASES|TMPDIR|TZ|TZDIR"
+)
+"""Variables that can make a program load or write files, those that ld.so(8) takes from setuid programs among
+them: a user's own reach only what runs as that user, not setpriv, which is root when it begins.
+"""
 # What Python or the daemon ignores must not reach the job ignored; handlers are reset by exec anyway.
 RESET = (signal.SIGPIPE, signal.SIGXFSZ)
 DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)  # as they were when the daemon was started
@@ -27,6 +36,8 @@ class Launch:
     folder: str
     stdin: bytes
     fifo: str
+    owner: Account | None = None  # where it is not the daemon's own user
+    groups: tuple[int, ...] = ()  # of the owner
 
 
 def raise_descriptor_limit() -> None:
@@ -34,8 +45,19 @@ def raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS[1], DESCRIPTORS[1]))
 
 
-def prepare(fire: Fire, run: int, account: Account, fifo: str, search_path: str) -> Launch:
-    """The command, environment (semantics.md 3) and standard input of a run, and its FIFO on disk."""
+def prepare(
+    fire: Fire,
+    run: int,
+    account: Account,
+    fifo: str,
+    search_path: str,
+    *,
+    groups: Sequence[int] | None = None,
+) -> Launch:
+    """The command, environment (semantics.md 3) and standard input of a run, and its FIFO on disk.
+
+    `groups` are those of another user than the daemon's own, which must then be root; else None.
+    """
     entry = fire.job.entry
     environment = {"SHELL": "/bin/sh", "HOME": account.home, "PATH": search_path}
     environment.update(entry.environment)
@@ -51,7 +73,41 @@ def prepare(fire: Fire, run: int, account: Account, fifo: str, search_path: str)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(fifo)  # of a run with this number that belonged to a ledger now gone
     os.mkfifo(fifo, 0o600)
-    return Launch((shell, "-c", entry.command), environment, environment["HOME"], _bytes(entry.stdin), fifo)
+    command: tuple[str, ...] = (shell, "-c", entry.command)
+    folder, stdin = environment["HOME"], _bytes(entry.stdin)
+    if groups is None:
+        return Launch(command, environment, folder, stdin, fifo)
+    os.chown(fifo, account.uid, account.gid)  # so that the job may open /dev/stderr by name
+    unsafe = {name: environment.pop(name) for name in list(environment) if UNSAFE.fullmatch(name)}
+    if unsafe:
+        command = (ENV, "--", *(f"{name}={value}" for name, value in unsafe.items()), *command)
+    return Launch((*_becoming(account), *command), environment, folder, stdin, fifo, account, tuple(groups))
+
+
+def _becoming(account: Account) -> list[str]:
+    """How a program is started as another user, with that user's groups and no way back: the daemon never
+    changes a uid of its own but the effective one, or that user's processes could signal it.
+    """
+    ids = [f"--reuid={account.uid}", f"--regid={account.gid}", "--init-groups"]
+    return [SETPRIV, *ids, "--inh-caps=-all", "--"]
+
+
+@contextlib.contextmanager
+def _seen_as(launch: Launch) -> Iterator[None]:
+    """Reach files with the rights of the job's user: a folder that only root may enter is not for him."""
+    if launch.owner is None:
+        yield
+        return
+    groups = os.getgroups()
+    os.setgroups(launch.groups)
+    os.setegid(launch.owner.gid)
+    os.seteuid(launch.owner.uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+        os.setgroups(groups)
 
 
 def _bytes(text: str) -> bytes:
@@ -86,7 +142,8 @@ def _standard_input(text: bytes) -> int:
 def _spawn(launch: Launch, entrance: str) -> int:
     """posix_spawn, which copies no page tables; folder and limit are set around it, there is one thread."""
     try:
-        os.chdir(_bytes(launch.folder))
+        with _seen_as(launch):
+            os.chdir(_bytes(launch.folder))
     except OSError as error:
         raise PycrondError(f"cannot enter folder {launch.folder}: {error.strerror}") from error
     resource.setrlimit(resource.RLIMIT_NOFILE, DESCRIPTORS)

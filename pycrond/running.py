@@ -1,11 +1,11 @@
 """The runs: claimed, started, watched until they end, their output taken from the FIFOs."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pycrond import clock, process
+from pycrond import clock, process, users
 from pycrond.account import Account
 from pycrond.delivery import Deliveries
 from pycrond.errors import PycrondError
@@ -16,7 +16,8 @@ from pycrond.run import Fire, Outcome, outcome
 from pycrond.spool import CHUNK, Spool
 from pycrond.telling import Place, Telling
 
-SEARCH_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"  # cronie's default PATH
+SEARCH_PATHS = {"debian": "/usr/bin:/bin", "cronie": "/usr/bin:/bin:/usr/sbin:/sbin"}
+"""The PATH of jobs that do not set one, by dialect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,12 +52,16 @@ class Runs:
         *,
         account: Account,
         spools: str,
+        search_path: str,
     ) -> None:
+        """`account` is the daemon's own; `accounts` are those of the jobs, by name, and change with them."""
         self._ledger = ledger
         self._deliveries = deliveries
         self._outputs = outputs
         self._poller = poller
         self._account = account
+        self.accounts: Mapping[str, Account] = {account.name: account}
+        self._search_path = search_path
         self._spools = spools
         self._living: dict[int, Running] = {}
         self._started: list[tuple[int, int, datetime, float]] = []
@@ -73,12 +78,15 @@ class Runs:
         """Write the fires down, durably, and make all ready; leaves out what had been claimed before."""
         runs = self._ledger.claim(fires, boot)
         return [
-            Claimed(
-                fire, run, process.prepare(fire, run, self._account, self._outputs.path(run), SEARCH_PATH)
-            )
+            Claimed(fire, run, self._prepare(fire, run))
             for fire, run in zip(fires, runs, strict=True)
             if run is not None
         ]
+
+    def _prepare(self, fire: Fire, run: int) -> process.Launch:
+        account = self.accounts[fire.job.user]
+        groups = None if account is self._account else users.groups(account)
+        return process.prepare(fire, run, account, self._outputs.path(run), self._search_path, groups=groups)
 
     def cancel(self, claimed: Sequence[Claimed]) -> None:
         """Take back what was claimed for a minute that has not come."""
@@ -100,6 +108,8 @@ class Runs:
         )
         self._deliveries.add(telling)
         try:
+            if one.launch.owner and users.is_expired(one.launch.owner.name, int(now.timestamp() // 86400)):
+                raise PycrondError(f"the account of {one.launch.owner.name} has expired")  # noqa: TRY301
             telling.pid, reader = process.start(one.launch)
         except (PycrondError, OSError) as error:
             end = Outcome("failed", f"start-failed: {error}")

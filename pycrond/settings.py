@@ -13,7 +13,7 @@ FACILITIES = (
 TRUE, FALSE = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What a daemon is started with. `state_dir` is its identity: one daemon for a state directory.
 
@@ -21,10 +21,31 @@ class Settings:
     PYCROND_STATE_DIR in the environment. Fields with a default are optional everywhere.
     """
 
-    crontabs: tuple[str, ...] = field(metadata={"help": "a directory of crontab files (may be repeated)"})
+    crontabs: tuple[str, ...] = field(
+        default=(), metadata={"help": "a directory of crontab files (may be repeated)"}
+    )
     state_dir: str = field(metadata={"help": "where the ledger and the jobs' output are kept"})
     runtime_dir: str = field(metadata={"help": "where sockets and FIFOs are made; best on a tmpfs"})
     pidfile: str = field(metadata={"help": "the file that holds the daemon's pid"})
+    system: bool = field(
+        default=False,
+        metadata={
+            "help": "read /etc/crontab, /etc/cron.d and the users' crontabs, as the system's cron does"
+        },
+    )
+    root: str = field(
+        default="/", metadata={"help": "with --system: the directory that these three lie below"}
+    )
+    dialect: str = field(
+        default="auto",
+        metadata={
+            "help": "what a line means where Debian cron and cronie differ: debian, cronie, or auto",
+            "allowed": ("auto", "debian", "cronie"),
+        },
+    )
+    watch: bool = field(
+        default=False, metadata={"help": "look each minute for changed files and read them, as --system does"}
+    )
     syslog: str = field(
         default="/dev/log", metadata={"help": "a socket's path, udp://host[:514] or tcp://host:port"}
     )
@@ -43,7 +64,7 @@ class Settings:
 
 
 NAMES = tuple(one.name for one in fields(Settings))
-PATHS = ("crontabs", "state_dir", "runtime_dir", "pidfile")
+PATHS = ("crontabs", "state_dir", "runtime_dir", "pidfile", "root")
 
 
 def flag(name: str) -> str:
@@ -87,7 +108,7 @@ def _read(name: str, value: object) -> object:
         several = (value,) if isinstance(value, str) else value
         if (
             isinstance(several, (list, tuple))
-            and several
+            and (several or several == ())
             and all(one and isinstance(one, str) for one in several)
         ):
             return tuple(several)

@@ -5,30 +5,16 @@ import os
 import pwd
 import re
 import stat
+from collections.abc import Callable
 
-from pycrond.account import Account
-from pycrond.errors import Problem, PycrondError
+from pycrond.errors import MissingError, Problem, RefusedError
 
 LARGEST = 64 << 20  # bytes of a crontab; more is a mistake
 SKIPPED = re.compile(r"^[.#]|~$|\.(?:bak|swp|orig|rej)$|\.dpkg-[^.]*$|\.rpm[^.]*$")
 """Names that editors and package managers leave behind."""
 
-
-class RefusedError(PycrondError):
-    """A file or folder that is not read, and why."""
-
-
-class MissingError(RefusedError):
-    """A folder that is not there or cannot be listed: rather an accident than an order to run nothing."""
-
-
-def account(uid: int) -> Account:
-    """The user as whom everything runs; one without a password entry (in a container) gets a bare one."""
-    try:
-        entry = pwd.getpwuid(uid)
-    except KeyError:
-        return Account(str(uid), uid, os.getgid(), os.environ.get("HOME", "/"))
-    return Account(entry.pw_name, uid, entry.pw_gid, entry.pw_dir)
+Refusal = Callable[[os.stat_result], str | None]
+"""Says of a file's owner and mode why they forbid its use; None where they do not."""
 
 
 def find(directory: str) -> tuple[list[str], list[Problem]]:
@@ -38,7 +24,7 @@ def find(directory: str) -> tuple[list[str], list[Problem]]:
         names = sorted(os.listdir(directory))
     except OSError as error:
         raise MissingError(f"cannot be read: {error.strerror}") from error
-    reason = _refusal(status)
+    reason = refusal(status)
     if reason:
         raise RefusedError(f"no crontab in it is read: {reason}")
     found, skipped = [], []
@@ -55,8 +41,11 @@ def find(directory: str) -> tuple[list[str], list[Problem]]:
     return found, skipped
 
 
-def read(file: str) -> bytes:
-    """The bytes of a crontab; raises RefusedError if it is not a file that may tell us what to run."""
+def read(file: str, why_not: Refusal | None = None) -> bytes:
+    """The bytes of a crontab; raises RefusedError if it is not a file that may tell us what to run.
+
+    `why_not` is asked of its owner and mode; by default they are judged by `refusal`.
+    """
     try:
         if not stat.S_ISREG(os.stat(file).st_mode):  # looked at first: opening a device may do something
             raise RefusedError("not read: it is not a regular file")
@@ -71,7 +60,7 @@ def read(file: str) -> bytes:
         raise RefusedError(f"not read: {reason}") from error
     with open(descriptor, "rb", buffering=0) as opened:
         status = os.fstat(descriptor)
-        reason = _refusal(status)
+        reason = (why_not or refusal)(status)
         if not stat.S_ISREG(status.st_mode):
             reason = "it is not a regular file"
         if status.st_size > LARGEST:
@@ -84,7 +73,7 @@ def read(file: str) -> bytes:
             raise RefusedError(f"not read: {error.strerror}") from error
 
 
-def _refusal(status: os.stat_result) -> str | None:
+def refusal(status: os.stat_result) -> str | None:
     """Why its owner or mode forbids its use: whoever can write a crontab can run commands as us."""
     if status.st_uid not in {0, os.geteuid()}:
         return f"it belongs to {_user_name(status.st_uid)}, neither to root nor to {_user_name(os.geteuid())}"
@@ -118,7 +107,7 @@ def _user_name(uid: int) -> str:
 
 def is_safe(directory: str) -> bool:
     """Whether a folder and all above it may be written by root and the daemon's user alone."""
-    while _refusal(os.stat(directory)) is None:
+    while refusal(os.stat(directory)) is None:
         if directory == "/":
             return True
         directory = os.path.dirname(directory)

@@ -19,6 +19,7 @@ class Turns:
         self._last_turn = last_turn
         self._runs = runs
         self._ahead: tuple[Turn, Sequence[Claimed]] | None = None
+        self._phase: tuple[datetime, bool] | None = None
 
     def take(self, now: datetime) -> None:
         """Start what is due, a turn a minute when late."""
@@ -43,6 +44,13 @@ class Turns:
             turn = self.agenda.due(coming)
             if turn:
                 self._ahead = (turn, self._runs.claim(turn.fires) if turn.fires else ())
+
+    def is_new_phase(self, now: datetime) -> bool:
+        """Whether this is the first look within a second of the next minute, or the first after it came."""
+        coming = self.agenda.last + MINUTE
+        phase = (self.agenda.last, now >= coming) if now >= coming - AHEAD or now < self.agenda.last else None
+        new, self._phase = phase is not None and phase != self._phase, phase
+        return new
 
     def next_look(self) -> datetime:
         """When there is something to do again: the next minute, or the second before it to claim."""

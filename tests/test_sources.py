@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from pycrond import sources
-from pycrond.errors import PycrondError
+from pycrond.errors import MissingError, PycrondError, RefusedError
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 NOBODY = 65534
@@ -36,7 +36,7 @@ def crontab(folder: Path, mode: int = 0o644, name: str = "jobs", text: bytes = L
 
 
 def refusal(file: Path | str) -> str:
-    with pytest.raises(sources.RefusedError) as refused:
+    with pytest.raises(RefusedError) as refused:
         sources.read(str(file))
     assert str(refused.value).startswith("not read: ")
     return str(refused.value).removeprefix("not read: ")
@@ -218,7 +218,7 @@ def test_what_a_user_may_not_read() -> None:
 
 
 def missing(folder: Path) -> str:
-    with pytest.raises(sources.MissingError) as said:
+    with pytest.raises(MissingError) as said:
         sources.find(str(folder))
     return str(said.value)
 
@@ -273,22 +273,22 @@ def test_an_empty_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("what", ["gone", "file"])
 def test_a_folder_that_is_none(tmp_path: Path, what: str) -> None:
     crontab(tmp_path, name="file")
-    with pytest.raises(sources.MissingError, match="cannot be read"):
+    with pytest.raises(MissingError, match="cannot be read"):
         sources.find(str(tmp_path / what))
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777])
 def test_a_folder_that_everyone_may_write(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
-    with pytest.raises(sources.RefusedError, match="no crontab in it is read: everyone may write it") as said:
+    with pytest.raises(RefusedError, match="no crontab in it is read: everyone may write it") as said:
         sources.find(str(tmp_path))
-    assert not isinstance(said.value, sources.MissingError)
+    assert not isinstance(said.value, MissingError)
 
 
 @AS_ROOT
 def test_a_folder_of_somebody_else(tmp_path: Path) -> None:
     os.chown(tmp_path, NOBODY, NOBODY)
-    with pytest.raises(sources.RefusedError, match="it belongs to"):
+    with pytest.raises(RefusedError, match="it belongs to"):
         sources.find(str(tmp_path))
 
 
@@ -315,14 +315,6 @@ def test_is_safe(tmp_path: Path) -> None:
     assert not sources.is_safe(str(inner.parent))
 
 
-def test_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
-    root = sources.account(0)
-    assert (root.name, root.uid, root.gid, root.home) == ("root", 0, 0, pwd.getpwuid(0).pw_dir)
-    monkeypatch.setenv("HOME", "/somewhere")
-    bare = sources.account(4_000_000)
-    assert (bare.name, bare.uid, bare.home) == ("4000000", 4_000_000, "/somewhere")
-
-
 def test_every_refusal_is_for_people() -> None:
-    assert issubclass(sources.MissingError, sources.RefusedError)
-    assert issubclass(sources.RefusedError, PycrondError)
+    assert issubclass(MissingError, RefusedError)
+    assert issubclass(RefusedError, PycrondError)

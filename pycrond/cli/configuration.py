@@ -8,7 +8,7 @@ from dataclasses import fields
 
 from pycrond import settings, sources
 from pycrond.digest import digest
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, RefusedError
 from pycrond.settings import PATHS, Settings
 
 RECORD = "settings"
@@ -24,7 +24,10 @@ def configured(wanted: argparse.Namespace, *, recorded: bool = True) -> Settings
     )
     if recorded:
         given.append(_recorded(state_dir))
-    return settings.settle([*given, _defaults(state_dir)])
+    defaults = _defaults(state_dir)
+    if not settings.settle([*given, defaults]).system:
+        defaults["crontabs"] = (_default_crontabs(),)
+    return settings.settle([*given, defaults])
 
 
 def record(running: Settings) -> None:
@@ -43,14 +46,15 @@ def _recorded(state_dir: str) -> dict[str, object]:
         return {}
     except (OSError, TypeError) as error:
         raise PycrondError(f"cannot read {os.path.join(state_dir, RECORD)}: {error}") from error
-    return {one.name: getattr(before, one.name) for one in fields(Settings)}
+    # Without directories there was --system; --crontabs may come beside it.
+    return {one.name: value for one in fields(Settings) if (value := getattr(before, one.name)) != ()}
 
 
 def _from_file(named: str | None) -> dict[str, object]:
     path = named or os.environ.get("PYCROND_CONFIG") or os.path.join(_config_dir(), "pycrond.toml")
     try:
         text = sources.read(os.path.abspath(path))
-    except sources.RefusedError as error:
+    except RefusedError as error:
         if named is None and not os.path.lexists(path):
             return {}
         raise PycrondError(f"{path}: {error}") from error
@@ -99,7 +103,6 @@ def _defaults(state_dir: str) -> dict[str, object]:
     short = digest(os.fsencode(os.path.realpath(state_dir)), 6)
     session = "/run" if _is_root() else os.environ.get("XDG_RUNTIME_DIR", "")
     return {
-        "crontabs": (_default_crontabs(),),
         "state_dir": state_dir,
         "runtime_dir": os.path.join(session, "pycrond", short) if session else os.path.join(state_dir, "run"),
         "pidfile": os.path.join(session or state_dir, "pycrond.pid"),

@@ -31,6 +31,8 @@ def start(wanted: argparse.Namespace) -> int:
 
 def _start(settings: Settings, *, foreground: bool = False) -> int:
     detach.fill_standard_descriptors()
+    if settings.system and os.geteuid():
+        raise PycrondError("--system: only root can run other users' jobs")
     for directory in settings.crontabs:
         if not os.path.isdir(directory):
             raise PycrondError(f"no such crontab directory: {directory}")

@@ -1,0 +1,184 @@
+"""The drop-in mode: the system's own crontabs below a root of ours, each job as its user."""
+
+import os
+import pwd
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Crond, wait_until
+
+pytestmark = [pytest.mark.daemon, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+NOBODY = pwd.getpwnam("nobody")
+
+
+def groups(user: str) -> str:
+    return subprocess.run(["id", "-Gn", user], capture_output=True, text=True, check=True).stdout.strip()
+
+
+class System:
+    """A pycrond that is the cron of a system below its folder."""
+
+    def __init__(self, crond: Crond) -> None:
+        self.crond = crond
+        self.root = crond.folder / "root"
+        crond.folder.chmod(0o755)
+        del crond.environment["PYCROND_CRONTABS"]
+        crond.environment |= {"PYCROND_SYSTEM": "yes", "PYCROND_ROOT": str(self.root)}
+        for name in ("etc/cron.d", "var/spool/cron/crontabs"):
+            (self.root / name).mkdir(parents=True)
+        self.write("etc/os-release", "ID=debian\n")
+
+    def write(self, name: str, text: str) -> Path:
+        """A file as its owner and mode should be: of the user after whom one in the spool is called."""
+        file = self.root / name
+        file.write_text(text)
+        file.chmod(0o600 if "spool" in name else 0o644)
+        if "spool" in name:
+            os.chown(file, *pwd.getpwnam(file.name)[2:4])
+        return file
+
+    def said(self) -> list[str]:
+        """What the jobs printed, once all of them have ended."""
+        wait_until(lambda: self.crond.runs() and all(run.ended_at for run in self.crond.runs()))
+        lines = self.crond.run("logs").stdout.splitlines()
+        return [line.partition(" | ")[2] for line in lines]
+
+
+@pytest.fixture
+def system(crond: Crond) -> Iterator[System]:
+    yield System(crond)
+
+
+def test_each_job_runs_as_its_user(system: System) -> None:
+    who = 'HOME=/\n@reboot {}id -un; id -Gn; echo "$LOGNAME $USER $PYCROND_JOB" > /dev/stderr\n'
+    system.write("etc/crontab", "#: name=table\n" + who.format("nobody "))
+    system.write("etc/cron.d/extra", "#: name=extra\n" + who.format("root "))
+    system.write("var/spool/cron/crontabs/nobody", "#: name=spool\n" + who.format(""))
+    assert "3 jobs from 3 files" in system.crond.run("start").stdout
+    assert sorted(system.said()) == sorted(
+        line
+        for user, name in (("nobody", "table"), ("root", "extra"), ("nobody", "spool"))
+        for line in (user, groups(user), f"{user} {user} {user}/{name}")
+    )
+
+
+def test_there_is_no_way_back_to_root(system: System) -> None:
+    system.write(
+        "etc/crontab", "HOME=/\n@reboot nobody grep -E '^(Uid|Gid|Groups|Cap...):' /proc/self/status\n"
+    )
+    system.crond.run("start")
+    said = {name: values.split() for name, _, values in (line.partition(":") for line in system.said())}
+    assert said["Uid"] == [str(NOBODY.pw_uid)] * 4
+    assert said["Gid"] == [str(NOBODY.pw_gid)] * 4
+    assert set(said["Groups"]) <= {str(NOBODY.pw_gid)}
+    assert {
+        name: int(said[name][0], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")
+    } == dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapAmb"), 0)
+
+
+def test_a_users_variables_reach_nothing_that_is_still_root(system: System) -> None:
+    """ld.so says of each program that it cannot preload: the shell does, setpriv and env do not."""
+    system.write(
+        "etc/crontab",
+        "HOME=/\nLD_PRELOAD=/no/such.so\nTMPDIR=/mine\n@reboot nobody echo $LD_PRELOAD $TMPDIR\n",
+    )
+    system.crond.run("start")
+    said, complaint = sorted(system.said())
+    assert "'/no/such.so'" in complaint
+    assert said == "/no/such.so /mine"
+
+
+def test_a_home_that_the_user_may_not_enter(system: System) -> None:
+    (system.root / "locked").mkdir(mode=0o700)
+    system.write("etc/crontab", f"HOME={system.root}/locked\n@reboot nobody true\n@reboot root true\n")
+    system.crond.run("start")
+    wait_until(lambda: all(run.ended_at for run in system.crond.runs()))
+    ends = {run.key.partition("/")[0]: (run.state, run.reason) for run in system.crond.runs()}
+    assert ends["root"] == ("succeeded", "")
+    assert ends["nobody"][0] == "failed"
+    assert f"cannot enter folder {system.root}/locked: Permission denied" in ends["nobody"][1]
+
+
+def test_an_unknown_user_is_an_error_and_the_other_lines_run(system: System) -> None:
+    system.write("etc/crontab", "#: name=bad\n@reboot no-such-user true\n#: name=good\n@reboot root true\n")
+    done = system.crond.run("start")
+    assert f"{system.root}/etc/crontab:2: error: not run, there is no user 'no-such-user'" in done.stderr
+    assert [job["name"] for job in system.crond.json("list")["jobs"]] == ["good"]
+
+
+def test_what_the_rules_refuse_is_reported_and_not_run(system: System) -> None:
+    system.write("etc/cron.d/with.dot", "@reboot root true\n")
+    system.write("etc/cron.d/writable", "@reboot root true\n").chmod(0o666)
+    system.write("etc/cron.d/good", "@reboot root true\n")
+    done = system.crond.run("start")
+    assert "1 job from" in done.stdout
+    assert "with.dot: warning: not read: a name that cron does not take" in done.stderr
+    assert "writable: error: not read: its mode 0666 is not allowed (writable by root alone)" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("release", "path"),
+    [
+        ("ID=debian\n", "/usr/bin:/bin"),
+        ('ID=linuxmint\nID_LIKE="ubuntu debian"\n', "/usr/bin:/bin"),
+        ("ID=fedora\n", "/usr/bin:/bin:/usr/sbin:/sbin"),
+    ],
+)
+def test_the_dialect_is_the_systems(system: System, release: str, path: str) -> None:
+    system.write("etc/os-release", release)
+    system.write("etc/crontab", "HOME=/\n@reboot root echo $PATH\n")
+    system.crond.run("start")
+    assert system.said() == [path]
+
+
+def test_reboot_jobs_run_once_a_boot(system: System) -> None:
+    system.write("etc/crontab", "HOME=/\n@reboot root echo booted\n")
+    system.crond.run("start")
+    assert system.said() == ["booted"]
+    system.crond.run("restart")
+    system.crond.run("stop")
+    system.crond.run("start")
+    assert len(system.crond.runs()) == 1
+
+
+def test_changes_count_from_the_next_minute_on(system: System) -> None:
+    crond = system.crond
+    crond.at("2031-03-01 11:59:30")
+    system.write("etc/crontab", "HOME=/\n#: name=stays\n* * * * * root true\n")
+    system.write("etc/cron.d/goes", "#: name=goes\n* * * * * root true\n")
+    crond.run("start")
+    system.write(
+        "etc/crontab", "HOME=/\n#: name=stays\n* * * * * root true\n#: name=comes\n* * * * * root true\n"
+    )
+    system.write("var/spool/cron/crontabs/nobody", "HOME=/\n#: name=theirs\n* * * * * true\n")
+    (system.root / "etc/cron.d/goes").unlink()
+    crond.at("2031-03-01 12:00:01")
+    wait_until(lambda: len(crond.runs()) == 3 and all(run.ended_at for run in crond.runs()))
+    assert sorted(run.name or "" for run in crond.runs()) == ["comes", "stays", "theirs"]
+
+
+def test_watched_directories(crond: Crond) -> None:
+    crond.at("2031-03-01 11:59:30")
+    crond.write("jobs", "#: name=old\n* * * * * true\n")
+    crond.run("start", "--watch")
+    crond.write("jobs", "#: name=new\n* * * * * true\n61 * * * * broken\n")
+    crond.at("2031-03-01 12:00:01")
+    wait_until(lambda: crond.runs() and crond.runs()[0].ended_at)
+    assert [run.name for run in crond.runs()] == ["old"], "a bad edit silences nothing"
+    crond.write("jobs", "#: name=new\n* * * * * true\n")
+    crond.at("2031-03-01 12:01:01")
+    wait_until(lambda: len(crond.runs()) == 2 and crond.runs()[0].ended_at)
+    assert crond.runs()[0].name == "new"
+
+
+def test_without_watching_nothing_is_read_by_itself(crond: Crond) -> None:
+    crond.at("2031-03-01 11:59:30")
+    crond.write("jobs", "#: name=old\n* * * * * true\n")
+    crond.run("start")
+    crond.write("jobs", "#: name=new\n* * * * * true\n")
+    crond.at("2031-03-01 12:00:01")
+    wait_until(lambda: crond.runs() and crond.runs()[0].ended_at)
+    assert [run.name for run in crond.runs()] == ["old"]
