@@ -29,6 +29,8 @@ class Turn:
     fires: tuple[Fire, ...]
     positions: Mapping[str, Position]
     eras: tuple[int, int]  # fixed, wildcard
+    passed: tuple[tuple[Job, Zone, int], ...] = ()
+    """After a jump of the clock: jobs whose fires before `at` are left out, each with its zone and era."""
 
 
 def minute(at: datetime) -> datetime:
@@ -146,16 +148,23 @@ class Agenda:
         back = self.last - at
         eras = (self.eras[0] + (back > LARGEST_STEP), self.eras[1] + (back > timedelta(0)))
         fires: list[Fire] = []
+        passed: list[tuple[Job, Zone, int]] = []
         positions = {}
         for name, position in self._positions.items():
             wall = self._zone(name).wall(at)
             taken = step(position.fixed, wall)
             positions[name] = Position(taken.through, wall)
-            if name in self._lanes:
-                fixed, wild = self._lanes[name]
-                fires += self._fires(wild, taken.wild_from, wall, at, eras[1])
-                fires += self._fires(fixed, taken.fixed_from, wall, at, eras[0])
-        return Turn(at, tuple(fires), positions, eras)
+            if name not in self._lanes:
+                continue
+            fixed, wild = self._lanes[name]
+            fires += self._fires(wild, taken.wild_from, wall, at, eras[1])
+            fires += self._fires(fixed, taken.fixed_from, wall, at, eras[0])
+            if at - self.last > MINUTE:
+                zone = self._zone(name)
+                passed += [(job, zone, eras[1]) for jobs in wild.jobs.values() for job in jobs]
+                if taken.fixed_from == wall:
+                    passed += [(job, zone, eras[0]) for jobs in fixed.jobs.values() for job in jobs]
+        return Turn(at, tuple(fires), positions, eras, tuple(passed))
 
     def _fires(self, lane: _Lane, first: int, last: int, at: datetime, era: int) -> Iterator[Fire]:
         for wall, schedule in lane.due(first, last):

@@ -9,6 +9,11 @@ def now() -> datetime:
     return datetime.fromtimestamp(time.time(), UTC)
 
 
+def suspended() -> float:
+    """Seconds since boot that the machine was asleep."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
+
+
 def elapsed() -> float:
     """Seconds since boot, sleep included: what durations are measured with."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -10,6 +10,7 @@ from pycrond.agenda import Agenda, first_turn
 from pycrond.answering import Answering
 from pycrond.delivery import Deliveries
 from pycrond.errors import PycrondError
+from pycrond.jumps import Jumps
 from pycrond.lastturn import LastTurn
 from pycrond.ledger import Ledger
 from pycrond.loading import Crontabs, Loaded, job_row
@@ -24,7 +25,6 @@ from pycrond.syslogger import Syslogger
 from pycrond.timer import Timer
 from pycrond.turns import Turns
 
-JUMP = 5.0  # seconds by which the clock must have been turned for us to speak of it
 FAREWELL = 1.0  # seconds that a stop spends on telling syslog what is left
 
 
@@ -78,14 +78,17 @@ class Daemon:
         last, eras = self._last_turn.read()
         self._zone = machine.zone(machine.zone_name(os.environ))
         agenda = Agenda((), self._zone, first_turn(last, now), eras)
-        self._turns = Turns(agenda, self._last_turn, self._runs)
+        self._jumps = Jumps(self._ledger, self._deliveries, now)
+        self._turns = Turns(agenda, self._last_turn, self._runs, self._jumps)
         self._runs.recover(last, now)
+        if last is not None:
+            self._jumps.while_down(last, agenda.last, eras, now)
+        self._last_turn.write(agenda.last, eras)  # what is loaded from here on has missed nothing before
         self._load(now)
         self._poller.register(self._timer, self._on_timer)
         self._poller.register(self._signals, self._on_signals)
         path = os.path.join(self._settings.runtime_dir, "control.sock")
         self._answering = Answering(path, self._poller, self._answer)
-        self._seen = (now, clock.elapsed())
         after = f", after {why} of the one before" if why else ""
         self._deliveries.say("STARTUP", f"{__version__}, {self._loaded}{after}", now)
         self._report()
@@ -112,6 +115,7 @@ class Daemon:
                 break
             calls = self._poller.wait(self._wait_most())
             now = clock.now()
+            self._jumps.notice(now, clock.elapsed())
             self._look_for_changes(now)
             self._turns.take(now)  # what is due comes before whatever else there is
             for call in calls:
@@ -121,7 +125,7 @@ class Daemon:
     def step(self, now: datetime) -> None:
         """All that is due at `now`, and the little things; never blocks."""
         elapsed = clock.elapsed()
-        self._notice_jump(now, elapsed)
+        self._jumps.notice(now, elapsed)
         self._look_for_changes(now)
         self._turns.take(now)
         self._turns.look_ahead(now)
@@ -138,15 +142,6 @@ class Daemon:
         elapsed = clock.elapsed()
         waits = (self._syslogger.retry_in(), self._outputs.retry_in(elapsed))
         return min((wait for wait in waits if wait is not None), default=None)
-
-    def _notice_jump(self, now: datetime, elapsed: float) -> None:
-        """Write down that the clock was turned; what that means for the jobs, the agenda decides."""
-        seen, seen_elapsed = self._seen
-        self._seen = (now, elapsed)
-        moved = (now - seen).total_seconds() - (elapsed - seen_elapsed)
-        if abs(moved) >= JUMP:
-            self._ledger.clock_event("step", round(moved, 3), now)
-            self._deliveries.say("INFO", f"the clock was turned by {moved:+.0f} s", now, level="notice")
 
     def _watch_syslog(self) -> None:
         """Wait for room in syslog's queue only while there is something for it."""

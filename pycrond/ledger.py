@@ -8,48 +8,13 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import NamedTuple
 
 from pycrond.errors import Problem, PycrondError
-from pycrond.rows import JobRow, storable
-from pycrond.run import Fire, Outcome, State
+from pycrond.rows import GapRow, JobRow, Unfinished, storable
+from pycrond.run import Fire, Outcome
 from pycrond.schema import MIGRATIONS
 
 CHECKPOINT_AFTER = 300  # rows written: about 3 MiB of log where each is a transaction
-
-
-class Unfinished(NamedTuple):
-    """A run that an earlier daemon left: still open, or not yet told to syslog in full."""
-
-    id: int
-    key: str
-    name: str | None
-    user: str
-    command: str
-    fire: float
-    state: State
-    reason: str
-    pid: int | None
-    pid_start: int | None
-    started_at: float | None
-    duration_s: float | None
-    exit_status: int | None
-    signal: int | None
-    cpu_s: float | None
-    max_rss_kb: int | None
-    delivered: int
-    told: int
-
-    def outcome(self) -> Outcome:
-        """How it ended, where that is known."""
-        return Outcome(
-            self.state,
-            self.reason,
-            exit_status=self.exit_status,
-            signal=self.signal,
-            cpu_s=self.cpu_s,
-            max_rss_kb=self.max_rss_kb,
-        )
 
 
 class Ledger:
@@ -168,16 +133,7 @@ class Ledger:
             self._db.execute(
                 "INSERT INTO job_versions (key, file, line, canonical, zone, command, options, since)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    job.key,
-                    job.file,
-                    job.line,
-                    job.canonical,
-                    job.zone,
-                    job.command,
-                    job.options,
-                    now.timestamp(),
-                ),
+                (job.key, job.file, job.line, *job[6:10], now.timestamp()),
             )
 
     def _end_version(self, key: str, now: datetime) -> None:
@@ -218,6 +174,24 @@ class Ledger:
             return None
         self._last_run = run
         return run
+
+    def pass_over(self, gaps: Iterable[GapRow]) -> None:
+        """Fires that came while nobody was looking: one row for a job and a gap, told already."""
+        with self._transaction():
+            self._db.executemany(
+                "INSERT INTO runs (key, fire, wall, fold, era, trigger, attempt, state, reason, ended_at,"
+                " told, until, folded) VALUES (?, ?, ?, ?, ?, 'schedule', 1, ?, ?, ?, 3, ?, ?)"
+                " ON CONFLICT DO NOTHING",
+                gaps,
+            )
+            row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
+            self._last_run = row[0] if row else 0
+
+    def expected(self) -> list[tuple[str, str, str]]:
+        """Key, stored schedule and zone of every job with fire times that the last daemon had loaded."""
+        return self._db.execute(
+            "SELECT key, canonical, zone FROM jobs WHERE loaded > 0 AND canonical IS NOT NULL ORDER BY loaded"
+        ).fetchall()
 
     def cancel(self, runs: Iterable[int]) -> None:
         """Take back claims whose minute has not come: the job is gone, or the clock was turned."""

@@ -9,9 +9,10 @@ from pycrond import clock, process, users
 from pycrond.account import Account
 from pycrond.delivery import Deliveries
 from pycrond.errors import PycrondError
-from pycrond.ledger import Ledger, Unfinished
+from pycrond.ledger import Ledger
 from pycrond.outputs import TAKES, Output, Outputs
 from pycrond.poller import Poller
+from pycrond.rows import Unfinished
 from pycrond.run import Fire, Outcome, outcome
 from pycrond.spool import CHUNK, Spool
 from pycrond.telling import Place, Telling

@@ -8,20 +8,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from weakref import WeakValueDictionary
 
-from pycrond.days import (
-    EVERY_DAY,
-    LAST_DAY,
-    NO_DAY,
-    DayPart,
-    Days,
-    canonical,
-    find,
-    lowest,
-    mask,
-)
+from pycrond.days import EVERY_DAY, LAST_DAY, NO_DAY, DayPart, Days, canonical, find, lowest, mask
 from pycrond.zones import DAY, LAST_TICK, Piece, Zone, instant, tick_from
 
-__all__ = ["FireTime", "Schedule", "Step", "Zone", "every", "fires", "of", "reached", "restore", "step"]
+__all__ = ["FireTime", "Schedule", "Step", "Stretch", "Zone", "every", "fires", "of", "reached", "restore"]
+__all__ += ["step", "stretches"]
 
 WEEK = 7 * DAY
 LAST_WALL = (LAST_DAY + 1) * DAY - 1
@@ -178,6 +169,31 @@ class FireTime:
     """1 for the second occurrence of its wall minute."""
 
 
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Wall minutes that a daemon goes through: those later than `after`, up to and with `last`."""
+
+    piece: Piece
+    after: int
+    last: int
+    tick: int | None = None
+    """When they are all due at once: a change of the clock has brought them."""
+
+    def walls(self, schedule: Schedule) -> Iterator[int]:
+        """Those that a schedule names."""
+        wall = schedule.next_wall(self.after)
+        while wall is not None and wall <= self.last:
+            yield wall
+            wall = schedule.next_wall(wall)
+
+    def fire_time(self, wall: int, zone: Zone) -> FireTime:
+        """When the daemon comes to one of them."""
+        tick = wall - self.piece.shift if self.tick is None else self.tick
+        at = instant(tick)
+        moved = wall != tick + self.piece.shift
+        return FireTime(at, wall, 0 if moved or tick - self.piece.start > WEEK else zone.fold(at))
+
+
 def fires(
     schedule: Schedule, zone: Zone, start: datetime, until: datetime | None = None
 ) -> Iterator[FireTime]:
@@ -186,6 +202,15 @@ def fires(
     Fixed times moved to one instant are all given.
     """
     zone = Zone.of("UTC") if schedule.period else zone
+    for stretch in stretches(schedule, zone, start, until):
+        for wall in stretch.walls(schedule):
+            yield stretch.fire_time(wall, zone)
+
+
+def stretches(
+    schedule: Schedule, zone: Zone, start: datetime, until: datetime | None = None
+) -> Iterator[Stretch]:
+    """The same as stretches of wall minutes; they end where the schedule never fires again."""
     first = tick_from(start)
     end = LAST_TICK if until is None else min(tick_from(until), LAST_TICK)
     through: int | None = None
@@ -195,11 +220,12 @@ def fires(
         if piece.end > first:
             if schedule.next_wall(max(piece.start, first) + piece.shift - 1) is None:
                 return
-            for tick, named in _due(schedule, now, piece, first, end):
-                at = instant(tick)
-                moved = named != tick + piece.shift
-                fold = 0 if moved or tick - piece.start > WEEK else zone.fold(at)
-                yield FireTime(at, named, fold)
+            if piece.start >= first:
+                since = now.wild_from if schedule.wildcard else now.fixed_from
+                yield Stretch(piece, since - 1, wall, piece.start)
+            waits_for = wall if schedule.wildcard else max(wall, now.through)
+            after = max(waits_for, first + piece.shift - 1)
+            yield Stretch(piece, after, min(piece.end, end) - 1 + piece.shift)
         through = max(now.through, piece.end - 1 + piece.shift)
 
 
@@ -214,24 +240,3 @@ def reached(zone: Zone, at: datetime) -> int:
         first = wall if through is None else step(through, wall).through
         through = max(first, min(piece.end - 1, tick) + piece.shift)
     return zone.wall(at) if through is None else through
-
-
-def _due(schedule: Schedule, now: Step, piece: Piece, first: int, end: int) -> Iterator[tuple[int, int]]:
-    """The fires of a piece as tick and wall minute, from `first` up to `end`: those of the step at its
-    start, then minute after minute.
-    """
-    wall = piece.start + piece.shift
-    if piece.start >= first:
-        since = now.wild_from if schedule.wildcard else now.fixed_from
-        yield from ((piece.start, named) for named in _between(schedule, since - 1, wall))
-    waits_for = wall if schedule.wildcard else max(wall, now.through)
-    after = max(waits_for, first + piece.shift - 1)
-    last = min(piece.end, end) - 1 + piece.shift
-    yield from ((named - piece.shift, named) for named in _between(schedule, after, last))
-
-
-def _between(schedule: Schedule, after: int, last: int) -> Iterator[int]:
-    wall = schedule.next_wall(after)
-    while wall is not None and wall <= last:
-        yield wall
-        wall = schedule.next_wall(wall)

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from pycrond.agenda import MINUTE, Agenda, Turn
 from pycrond.job import Job
+from pycrond.jumps import Jumps
 from pycrond.lastturn import LastTurn
 from pycrond.running import Claimed, Runs
 
@@ -14,10 +15,11 @@ AHEAD = timedelta(seconds=1)  # so that no disk stands between the minute and th
 class Turns:
     """The agenda, what is claimed of its next minute, and the runs that come of it."""
 
-    def __init__(self, agenda: Agenda, last_turn: LastTurn, runs: Runs) -> None:
+    def __init__(self, agenda: Agenda, last_turn: LastTurn, runs: Runs, jumps: Jumps) -> None:
         self.agenda = agenda
         self._last_turn = last_turn
         self._runs = runs
+        self._jumps = jumps
         self._ahead: tuple[Turn, Sequence[Claimed]] | None = None
         self._phase: tuple[datetime, bool] | None = None
 
@@ -25,6 +27,7 @@ class Turns:
         """Start what is due, a turn a minute when late."""
         while (turn := self.agenda.due(now)) is not None:
             claimed = self._claimed(turn)
+            self._jumps.at_turn(self.agenda.last, turn, now)
             self._last_turn.write(turn.at, turn.eras)  # before the first start: see `Runs.recover`
             self._runs.start(claimed)
             self.agenda.done(turn)

@@ -119,7 +119,10 @@ def past(runs: Iterable[RunRow], now: datetime, commands: dict[str, str]) -> lis
         cpu = "" if run.cpu_s is None else f"{run.cpu_s:.2f} s"
         name = Cell(title(run.key, run.name, commands.get(run.key, "")))
         rest = [Cell(took(run.duration_s)), Cell(cpu), Cell(run.reason)]
-        rows.append([Cell(str(run.id)), name, Cell(fire), ending(run), *rest])
+        end = ending(run)
+        if run.folded and run.folded > 1:
+            end = Cell(f"{end.text} x{run.folded}", end.kind)
+        rows.append([Cell(str(run.id)), name, Cell(fire), end, *rest])
     return rows
 
 

@@ -10,7 +10,7 @@ LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors", "clock", "digest"},
     {"schedule", "days", "zones", "stored", "options", "job", "run", "rows", "account", "settings", "schema"},
     {"terms", "fields", "lines", "inforce", "crontab", "logtext"},
-    {"agenda", "views"},
+    {"agenda", "gaps", "views"},
     {
         *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
         *(
@@ -26,13 +26,36 @@ LAYERS: tuple[set[str], ...] = (
             "watch",
         ),
     },
-    {"telling", "delivery", "outputs", "running", "loading", "turns", "answering", "daemon", "program"},
+    {
+        "telling",
+        "delivery",
+        "outputs",
+        "running",
+        "loading",
+        "turns",
+        "jumps",
+        "answering",
+        "daemon",
+        "program",
+    },
     {"cli", "__main__"},
 )
 EFFECTS = 4
 ALLOWED = {("detach", "signals"), ("machine", "zones")}
 """Between effects: whoever becomes a daemon must block its signals first."""
-PURE = {"schedule", "days", "job", "agenda", "views", "crontab", "fields", "logtext", "stored", "options"}
+PURE = {
+    "schedule",
+    "days",
+    "job",
+    "agenda",
+    "gaps",
+    "views",
+    "crontab",
+    "fields",
+    "logtext",
+    "stored",
+    "options",
+}
 FORBIDDEN = {"os", "subprocess", "socket", "sqlite3", "time", "select", "signal", "pycrond.clock"}
 
 

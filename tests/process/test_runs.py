@@ -100,23 +100,27 @@ def test_a_late_look_runs_every_minute(loop: Loop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "wild", "fixed", "moved"),
+    ("moment", "ran", "moved", "skipped"),
     [
-        ("2025-06-10T13:01:00Z", 1, 60, "+3600"),
-        ("2025-06-10T17:01:00Z", 1, 1, "+18000"),
-        ("2025-06-10T11:31:00Z", 1, 0, "-1800"),
-        ("2025-06-10T06:01:00Z", 1, 1, "-21600"),
+        ("2025-06-10T13:01:00Z", (1, 60), "+3600", {"wild": 59}),
+        ("2025-06-10T17:01:00Z", (1, 1), "+18000", {"wild": 299, "fixed": 299}),
+        ("2025-06-10T11:31:00Z", (1, 0), "-1800", {}),
+        ("2025-06-10T06:01:00Z", (1, 1), "-21600", {}),
     ],
 )
 def test_a_turned_clock_is_told_and_obeyed(
-    loop: Loop, moment: str, wild: int, fixed: int, moved: str
+    loop: Loop, moment: str, ran: tuple[int, int], moved: str, skipped: dict[str, int]
 ) -> None:
     loop.begin("#: name=wild\n* * * * * true\n#: name=fixed\n0-59 0-23 * * * true\n")
     loop.to("2025-06-10T12:01:00Z")
     loop.to(moment)
     loop.settle()
-    names = [run.name for run in loop.runs()]
-    assert (names.count("wild"), names.count("fixed")) == (1 + wild, 1 + fixed)
+    names = [run.name for run in loop.runs() if run.state == "succeeded"]
+    assert (names.count("wild"), names.count("fixed")) == (1 + ran[0], 1 + ran[1]), "wild, fixed"
+    left_out = [run for run in loop.runs() if run.state == "skipped"]
+    assert {run.name: run.folded for run in left_out} == skipped
+    assert {run.reason for run in left_out} <= {f"clock-step: {moved} s"}
+    assert {run.fire for run in left_out} <= {1749556920.0}, "the first of them is 12:02"
     assert f"the clock was turned by {moved} s" in loop.log.said("INFO")
     assert round(loop.query("SELECT moved FROM clock_events ORDER BY id DESC")[0][0] / 60) == int(moved) / 60
 
@@ -127,8 +131,47 @@ def test_a_claim_is_taken_back_when_the_clock_is_turned_in_that_second(loop: Loo
     assert len(loop.runs()) == 1
     loop.to("2025-06-10T20:00:00Z")
     loop.settle()
-    assert loop.runs() == []
+    (run,) = loop.runs()
+    assert (run.state, run.reason, run.pid) == ("skipped", "clock-step: +28740 s", None)
     assert os.listdir(loop.folder / "run" / "fifo") == []
+
+
+def test_what_came_while_no_daemon_ran_is_written_down(loop: Loop) -> None:
+    loop.begin(
+        "#: name=often\n*/5 * * * * true\n#: name=once\n30 12 * * * true\n#: name=never\n0 0 1 1 * true\n"
+    )
+    loop.to("2025-06-10T12:01:00Z")
+    loop.stop()
+    loop.frozen.move_to("2025-06-10T12:40:20Z")
+    loop.begin("#: name=new\n* * * * * true\n")  # what was loaded before counts, not what is loaded now
+    missed = {run.name: run for run in loop.runs()}
+    assert sorted(str(name) for name in missed) == ["often", "once"]
+    often = missed["often"]
+    assert (often.state, often.fire, often.until, often.folded) == ("missed", 1749557100.0, 1749559200.0, 8)
+    assert often.reason == missed["once"].reason
+    assert often.reason.startswith("daemon-down: 2025-06-10 ")
+    loop.settle()
+    assert loop.log.said("MISSED") == [f"9 fires of 2 jobs, {often.reason}"]
+    loop.stop()
+    loop.begin()
+    assert len(loop.runs()) == 2, "and once only"
+
+
+def test_a_gap_of_a_minute_is_lateness(loop: Loop) -> None:
+    loop.begin("* * * * * true\n")
+    loop.to("2025-06-10T12:01:00Z")
+    loop.settle()
+    loop.stop()
+    loop.frozen.move_to("2025-06-10T12:02:50Z")
+    loop.begin()
+    loop.turn()
+    loop.settle()
+    assert [run.state for run in loop.runs()] == ["succeeded"] * 2
+
+
+def test_the_very_first_start_has_missed_nothing(loop: Loop) -> None:
+    loop.begin("* * * * * true\n")
+    assert loop.runs() == []
 
 
 def test_reboot_jobs_run_once_a_boot(loop: Loop) -> None:
