@@ -5,12 +5,13 @@ A day is an int: days since 1970-01-01. A set of numbers is a bit mask: bit n st
 shared by all schedules in which the word occurs, so a thousand schedules cost no more than these few.
 """
 
+import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
@@ -208,10 +209,9 @@ def _from_end(word: str, block: int) -> int:
 @lru_cache(maxsize=65_536)
 def _found(expression: str, block: int) -> int:
     """The days of a block that croniter finds. Such an expression has some in any year."""
-    from croniter import CroniterBadDateError  # noqa: PLC0415  (45 ms, and few schedules need it)
-
+    croniter = _library()
     start, bits = block << BLOCK_BITS, 0
-    with suppress(CroniterBadDateError, OverflowError, ValueError):  # the calendar ends in 9999
+    with suppress(croniter.CroniterBadDateError, OverflowError, ValueError):  # the calendar ends in 9999
         dates = _iteration(expression)
         dates.set_current(datetime.fromordinal(start + EPOCH) - timedelta(minutes=1))
         while (offset := dates.get_next(datetime).toordinal() - EPOCH - start) < BLOCK:
@@ -221,10 +221,26 @@ def _found(expression: str, block: int) -> int:
 
 @lru_cache(maxsize=256)
 def _iteration(expression: str) -> "croniter":
-    from croniter import croniter  # noqa: PLC0415
-
-    return croniter(expression, datetime(1970, 1, 1))  # noqa: DTZ001  (days have no zone)
+    return _library().croniter(expression, datetime(1970, 1, 1))  # noqa: DTZ001  (days have no zone)
 
 
 def lowest(bits: int) -> int:
     return (bits & -bits).bit_length() - 1
+
+
+@lru_cache(maxsize=1)
+def _library() -> Any:
+    """croniter: 45 ms, and few schedules need it.
+
+    While it is imported it asks platform.architecture() whether this is a 32-bit Python, which runs file(1)
+    from wherever PATH leads to. A daemon, root's above all, is not to start that: the answer is given here.
+    """
+    import platform  # noqa: PLC0415
+
+    asked = platform.architecture
+    platform.architecture = lambda *_: (f"{sys.maxsize.bit_length() + 1}bit", "")
+    try:
+        import croniter  # noqa: PLC0415
+    finally:
+        platform.architecture = asked
+    return croniter

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import islice
+from pathlib import Path
 from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
@@ -642,3 +643,13 @@ def test_extensions_go_together(text: str, expected: str, why: str) -> None:
 def test_a_search_for_what_never_comes_ends() -> None:
     assert parse_schedule("0 0 LW * */7").next_wall(0) is None  # the last working day is no Sunday
     assert parse_schedule("0 0 * 2 6#5").next_wall(wall_of("2021-01-01")) == wall_of("2048-02-29")
+
+
+def test_finding_days_starts_no_program(tmp_path: Path) -> None:
+    """croniter, left to itself, runs file(1) by PATH when it is imported."""
+    marker = tmp_path / "ran"
+    (tmp_path / "file").write_text(f"#!/bin/sh\ntouch {marker}\n")
+    (tmp_path / "file").chmod(0o755)
+    code = "from pycrond import fields; assert fields.known('0 0 13 * 5').schedule.next_wall(0) is not None"
+    subprocess.run([sys.executable, "-c", code], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
+    assert not marker.exists()
