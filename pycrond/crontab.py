@@ -33,6 +33,7 @@ _MEANT_BY: dict[str, dict[str, Value]] = {
 class Crontab:
     """What one file says."""
 
+    file: str
     entries: tuple[Entry, ...]
     problems: tuple[Problem, ...]
     """Errors and warnings in the order of the lines. A line with an error is no entry."""
@@ -55,7 +56,7 @@ def parse(
     parser = _Parser(file, system, dialect, user, seed)
     parser.read(data.decode("utf-8", "surrogateescape"))
     problems = sorted(parser.problems, key=lambda problem: (problem.line, problem.column))
-    return Crontab(tuple(parser.entries), tuple(problems))
+    return Crontab(file, tuple(parser.entries), tuple(problems))
 
 
 class _Parser:

@@ -9,34 +9,16 @@ ROOT = Path(__file__).parent.parent / "pycrond"
 LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors", "clock", "digest"},
     {"schedule", "days", "zones", "stored", "options", "job", "run", "rows", "account", "settings", "schema"},
-    {"terms", "fields", "lines", "inforce", "crontab", "logtext"},
-    {"agenda", "gaps", "views"},
+    {"terms", "fields", "lines", "inforce", "crontab", "logtext", "layout", "firstword"},
+    {"agenda", "gaps", "views", "lint", "nights"},
     {
         *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
-        *(
-            "control",
-            "signals",
-            "pidfile",
-            "detach",
-            "poller",
-            "timer",
-            "readiness",
-            "systemtabs",
-            "users",
-            "watch",
-        ),
+        *("control", "signals", "pidfile", "detach", "poller", "timer", "readiness"),
+        *("systemtabs", "users", "watch"),
     },
     {
-        "telling",
-        "delivery",
-        "outputs",
-        "running",
-        "loading",
-        "turns",
-        "jumps",
-        "answering",
-        "daemon",
-        "program",
+        *("telling", "delivery", "outputs", "running", "loading", "turns", "jumps", "answering"),
+        *("daemon", "program"),
     },
     {"cli", "__main__"},
 )
@@ -44,17 +26,8 @@ EFFECTS = 4
 ALLOWED = {("detach", "signals"), ("machine", "zones")}
 """Between effects: whoever becomes a daemon must block its signals first."""
 PURE = {
-    "schedule",
-    "days",
-    "job",
-    "agenda",
-    "gaps",
-    "views",
-    "crontab",
-    "fields",
-    "logtext",
-    "stored",
-    "options",
+    *("schedule", "days", "gaps", "job", "agenda", "views", "crontab", "fields", "logtext", "stored"),
+    *("options", "lint", "nights", "layout", "firstword"),
 }
 FORBIDDEN = {"os", "subprocess", "socket", "sqlite3", "time", "select", "signal", "pycrond.clock"}
 
@@ -108,9 +81,11 @@ def test_what_is_pure_touches_nothing(name: str) -> None:
 
 def test_the_daemon_loads_nothing_that_only_people_need() -> None:
     loaded = set().union(*(imports(path) for path in FILES if layer_or_none(path) in range(6)))
-    assert not {
-        name for name in loaded if name.split(".")[0] in {"rich", "argparse", "subprocess", "logging"}
-    }
+    people = {"rich", "argparse", "subprocess", "logging"}
+    ours = {"pycrond.lint", "pycrond.nights", "pycrond.layout", "pycrond.firstword"}
+    assert not {name for name in loaded if name.split(".")[0] in people}
+    daemons = {path for path in FILES if layer_or_none(path) == 5}
+    assert not set().union(*(imports(path) for path in daemons)) & ours
 
 
 def layer_or_none(path: Path) -> int | None:

@@ -46,7 +46,16 @@ def parser(version: str) -> argparse.ArgumentParser:
     listing = command("list", "show", "every job, when it runs next and how it ended last")
     history = command("history", "show", "what ran, the newest first")
     logs = command("logs", "show", "what the jobs printed")
-    for one in (status, listing, history):
+    check = command("check", "check", "every error and warning in crontabs")
+    check.add_argument("files", nargs="*", metavar="FILE", help="instead of the daemon's own crontabs")
+    check.add_argument("--system-format", action="store_true", help="the files have a user column")
+    other = "tell also what this cron would read otherwise"
+    check.add_argument("--as", dest="other", choices=("debian", "cronie"), help=other)
+    check.add_argument(
+        "--ignore", action="append", default=[], metavar="CODE", help="leave out warnings with this code"
+    )
+    check.add_argument("--verbose", action="store_true", help="with --json: also what was understood")
+    for one in (status, listing, history, check):
         one.add_argument("--json", action="store_true", help="print one JSON document")
     history.add_argument("job", nargs="?", help="a job's name, the beginning of its key, or file:line")
     history.add_argument("--limit", type=_count, default=20, metavar="N", help="so many runs at most (20)")

@@ -1,0 +1,181 @@
+"""check: every error and warning of crontabs, as the daemon would see them and beyond."""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pycrond import clock, crontab, lint, logtext, machine, sources, systemtabs, users, views
+from pycrond.cli.configuration import configured
+from pycrond.errors import Problem, RefusedError
+from pycrond.nights import Nights
+from pycrond.options import to_json
+from pycrond.settings import Settings
+
+SHOWN = 100  # characters of a line above its caret
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A crontab to be checked."""
+
+    file: str
+    user: str | None  # None: it has a user column
+    why_not: sources.Refusal | None = None
+    named: bool = False  # on the command line: read whatever its owner and mode
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What came of one."""
+
+    file: str
+    lines: list[str]
+    parsed: crontab.Crontab
+    problems: list[Problem]
+
+
+def check(wanted: argparse.Namespace) -> int:
+    """Print all that is wrong; 1 where there are errors."""
+    settings = configured(wanted)
+    results = list(_checked(settings, wanted))
+    if wanted.json:
+        print(json.dumps({"files": [_document(one, verbose=wanted.verbose) for one in results]}))
+    else:
+        _print(results, verbose=wanted.verbose)
+    return 1 if any(problem.severity == "error" for one in results for problem in one.problems) else 0
+
+
+def _checked(settings: Settings, wanted: argparse.Namespace) -> Iterator[Checked]:
+    own = users.own(os.geteuid()).name
+    found, problems = _sources(settings, own, wanted)
+    for problem in problems:
+        yield _unread(problem)
+    dialect = settings.dialect
+    if dialect == "auto":
+        dialect = machine.dialect(settings.root) if settings.system else "cronie"
+    nights = Nights(clock.now(), machine.zone(machine.zone_name(os.environ)))
+    for source in found:
+        yield _check(source, dialect, nights, wanted)
+
+
+def _sources(settings: Settings, own: str, wanted: argparse.Namespace) -> tuple[list[Source], list[Problem]]:
+    """The files named, else those that the daemon would read."""
+    if wanted.files:
+        return [_named(file, own, wanted.system_format) for file in wanted.files], []
+    found: list[Source] = []
+    problems: list[Problem] = []
+    if settings.system:
+        rules = systemtabs.RULES[machine.dialect(settings.root)]
+        tabs, problems = systemtabs.find(settings.root, rules)
+        found = [Source(tab.file, tab.user, systemtabs.refusal(tab, rules)) for tab in tabs]
+    for directory in settings.crontabs:
+        try:
+            files, skipped = sources.find(directory)
+        except RefusedError as error:
+            problems.append(Problem(directory, 0, 0, "error", "refused", str(error)))
+        else:
+            found += [Source(file, own) for file in files]
+            problems += skipped
+    return found, problems
+
+
+def _named(file: str, own: str, system: bool) -> Source:
+    path = os.path.abspath(file)
+    guessed = path == "/etc/crontab" or os.path.basename(os.path.dirname(path)) == "cron.d"
+    return Source(file, None if system or guessed else own, named=True)
+
+
+def _check(source: Source, dialect: str, nights: Nights, wanted: argparse.Namespace) -> Checked:
+    notes = []
+    why_not = source.why_not or sources.refusal
+
+    def noted(status: os.stat_result) -> str | None:
+        reason = why_not(status)
+        if reason and source.named:
+            message = f"the daemon would not read it: {reason}"
+            notes.append(Problem(source.file, 0, 0, "warning", "refused", message))
+        return None if source.named else reason
+
+    try:
+        data = sources.read(source.file, noted)
+    except RefusedError as error:
+        return _unread(Problem(source.file, 0, 0, "error", "refused", str(error)))
+    parsed = crontab.parse(
+        data,
+        source.file,
+        system=source.user is None,
+        dialect=dialect,
+        user=source.user or "",
+        seed=machine.identity(),
+    )
+    text = data.decode("utf-8", "surrogateescape")
+    asked = lint.wanted(parsed)
+    facts = lint.Facts(
+        nights,
+        frozenset((path, name) for path, name in asked.programs if not shutil.which(name, path=path)),
+        frozenset(user for user in asked.users if users.named(user) is None),
+        wanted.other or "",
+    )
+    ignored = [code for part in wanted.ignore for code in part.split(",")]
+    problems = lint.lint(parsed, text, facts, ignored)
+    return Checked(source.file, text.split("\n"), parsed, [*notes, *problems])
+
+
+def _unread(problem: Problem) -> Checked:
+    return Checked(problem.file, [], crontab.Crontab(problem.file, (), ()), [problem])
+
+
+def _print(results: list[Checked], *, verbose: bool) -> None:
+    errors = warnings = 0
+    for one in results:
+        for problem in one.problems:
+            errors += problem.severity == "error"
+            warnings += problem.severity == "warning"
+            print(f"{problem} [{problem.code}]")
+            if problem.line and problem.column and problem.line <= len(one.lines):
+                print(_caret(one.lines[problem.line - 1], problem.column - 1))
+        if verbose:
+            print(f"{one.file}: {len(one.parsed.entries)} valid entries")
+    if errors or warnings:
+        said = f"{logtext.counted(errors, 'error')}, {logtext.counted(warnings, 'warning')}"
+        print(f"{said} in {logtext.counted(len(results), 'file')}", file=sys.stderr)
+
+
+def _caret(line: str, offset: int) -> str:
+    """The line, or what is around the place, and a caret below it."""
+    begin = max(0, offset - SHOWN // 2) if len(line) > SHOWN else 0
+    before, after = (
+        logtext.visible(part.encode("utf-8", "surrogateescape")).replace("\t", " ")
+        for part in (line[begin:offset], line[offset : begin + SHOWN])
+    )
+    return f"    {before}{after}\n    {' ' * len(before)}^"
+
+
+def _document(one: Checked, *, verbose: bool) -> dict[str, object]:
+    found: dict[str, object] = {
+        "file": one.file,
+        "entries": len(one.parsed.entries),
+        "problems": [
+            {name: value for name, value in views.problem_json(problem).items() if name != "file"}
+            for problem in one.problems
+        ],
+    }
+    if verbose:
+        found["parsed"] = [
+            {
+                "line": entry.line,
+                "schedule": entry.schedule_text,
+                "zone": entry.zone,
+                "user": entry.user,
+                "command": entry.command,
+                "stdin": entry.stdin,
+                "environment": dict(entry.environment),
+                "options": to_json(entry.options),
+            }
+            for entry in one.parsed.entries
+        ]
+    return found

@@ -1,0 +1,132 @@
+"""`pycrond check` as a person runs it."""
+
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import SCRIPT
+
+
+def check(folder: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(folder),
+        "TZ": "UTC",
+        "PYCROND_STATE_DIR": str(folder),
+    }
+    done = subprocess.run(
+        [SCRIPT, "check", *arguments],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
+def document(folder: Path, *arguments: str, status: int = 0) -> dict[str, Any]:
+    whole = json.loads(check(folder, *arguments, "--json", status=status).stdout)
+    assert list(whole) == ["files"]
+    (only,) = whole["files"]
+    return dict(only)
+
+
+def test_every_error_with_its_line_and_a_caret(tmp_path: Path) -> None:
+    (tmp_path / "jobs").write_text("61 * * * * x\n* 24 * * * x\n\t* * 0 * * x\n")
+    assert check(tmp_path, "jobs", status=1).stdout.splitlines() == [
+        "jobs:1:1: error: bad minute '61' (0-59) [bad-minute]",
+        "    61 * * * * x",
+        "    ^",
+        "jobs:2:3: error: bad hour '24' (0-23) [bad-hour]",
+        "    * 24 * * * x",
+        "      ^",
+        "jobs:3:6: error: bad day-of-month '0' (1-31) [bad-day-of-month]",
+        "     * * 0 * * x",
+        "         ^",
+    ]
+
+
+def test_warnings_alone_are_no_failure(tmp_path: Path) -> None:
+    (tmp_path / "jobs").write_text("*/7 * * * * true\n")
+    assert "warning: uneven" in check(tmp_path, "jobs").stdout
+    assert check(tmp_path, "jobs", "--ignore", "uneven-step").stdout == ""
+
+
+def test_a_good_file_says_nothing(tmp_path: Path) -> None:
+    (tmp_path / "jobs").write_text("*/5 * * * * true\n")
+    done = check(tmp_path, "jobs")
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.parametrize(("place", "options"), [("cron.d/jobs", []), ("jobs", ["--system-format"])])
+def test_the_user_column(tmp_path: Path, place: str, options: list[str]) -> None:
+    file = tmp_path / place
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("#: name=mine\nA=b\n0 5 * * * root true %in\n")
+    found = document(tmp_path, place, *options, "--verbose")
+    assert found["file"] == place
+    assert found["entries"] == 1
+    assert found["parsed"] == [
+        {
+            "line": 3,
+            "schedule": "0 5 * * *",
+            "zone": None,
+            "user": "root",
+            "command": "true ",
+            "stdin": "in\n",
+            "environment": {"A": "b"},
+            "options": {"name": "mine"},
+        }
+    ]
+    assert [problem["code"] for problem in found["problems"]] == ["percent"]
+
+
+def test_the_daemons_own_files(tmp_path: Path) -> None:
+    (tmp_path / "crontabs").mkdir()
+    (tmp_path / "crontabs/jobs").write_text("61 * * * * x\n")
+    (tmp_path / "crontabs/jobs~").write_text("62 * * * * x\n")
+    said = check(tmp_path, "--crontabs", "crontabs", status=1).stdout
+    assert "jobs:1:1: error: bad minute '61'" in said
+    assert "jobs~: warning: not read" in said
+
+
+def test_a_file_that_the_daemon_would_refuse_is_read_all_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "jobs"
+    file.write_text("0 5 * * * true\n")
+    file.chmod(0o666)
+    found = document(tmp_path, "jobs")
+    assert found["entries"] == 1
+    (problem,) = found["problems"]
+    assert problem == {
+        "line": 0,
+        "column": 0,
+        "severity": "warning",
+        "code": "refused",
+        "message": "the daemon would not read it: everyone may write it (mode 0666)",
+    }
+
+
+@pytest.mark.parametrize("kind", ["missing", "folder", "fifo", "empty", "binary", "huge line"])
+def test_files_of_every_kind(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "jobs"
+    match kind:
+        case "folder":
+            file.mkdir()
+        case "fifo":
+            os.mkfifo(file)
+        case "empty":
+            file.write_text("")
+        case "binary":
+            file.write_bytes(bytes(range(256)) * 64)
+        case "huge line":
+            file.write_text("* * * * * " + "x" * 2_000_000 + "\n")
+    done = check(tmp_path, "jobs", status=0 if kind == "empty" else 1)
+    assert len(done.stdout) < 200_000
+    assert "Traceback" not in done.stderr
