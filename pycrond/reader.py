@@ -74,6 +74,16 @@ class Reader:
         )
         return [RunRow(*row) for row in rows]
 
+    def at(self, key: str, fire: float) -> list[RunRow]:
+        """What the ledger says of a job's fire time: its runs, or the gap that it lies in."""
+        rows = self._db.execute(
+            f"SELECT {RUN_COLUMNS} FROM runs LEFT JOIN jobs USING (key)"  # noqa: S608
+            " WHERE runs.key = ? AND (fire = ? OR until IS NOT NULL AND ? BETWEEN fire AND until)"
+            " ORDER BY runs.id",
+            (key, fire, fire),
+        )
+        return [RunRow(*row) for row in rows]
+
     def find_jobs(self, word: str) -> list[str]:
         """The keys a word may mean: a name, the beginning of a key, or file:line; also of gone jobs."""
         rows = self._db.execute("SELECT key, name, file, line, loaded FROM jobs ORDER BY loaded = 0, loaded")

@@ -92,6 +92,12 @@ def find(root: str, rules: Rules) -> tuple[list[Tab], list[Problem]]:
     return found, problems
 
 
+def has_user_column(file: str) -> bool:
+    """Whether a path is one of system crontabs: /etc/crontab, or in a folder called cron.d."""
+    path = os.path.abspath(file)
+    return path == "/etc/crontab" or os.path.basename(os.path.dirname(path)) == "cron.d"
+
+
 def _names(folder: str, problems: list[Problem]) -> list[str]:
     try:
         return sorted(os.listdir(folder))

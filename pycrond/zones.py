@@ -62,6 +62,10 @@ class Zone:
         offset = at.astimezone(self._info).utcoffset() or timedelta()
         return (tick + offset // SECOND) // 60
 
+    def local(self, at: datetime) -> datetime:
+        """The wall clock at this instant, aware."""
+        return at.astimezone(self._info)
+
     def fold(self, at: datetime) -> int:
         """1 when this instant shows its wall minute for the second time, else 0."""
         return at.astimezone(self._info).fold

@@ -55,7 +55,22 @@ def parser(version: str) -> argparse.ArgumentParser:
         "--ignore", action="append", default=[], metavar="CODE", help="leave out warnings with this code"
     )
     check.add_argument("--verbose", action="store_true", help="with --json: also what was understood")
-    for one in (status, listing, history, check):
+    coming = command("next", "forecast", "the coming fire times of jobs, of a file or of an expression")
+    coming.add_argument(
+        "what", nargs="*", metavar="JOB|EXPRESSION", help="jobs, or one expression; all jobs without"
+    )
+    coming.add_argument("--file", help="the lines of this file, whether it is in use or not")
+    coming.add_argument("--from", dest="since", metavar="TIME", help="from this time on (now)")
+    coming.add_argument("--until", metavar="TIME", help="up to but not including this time")
+    coming.add_argument("--count", type=_count, metavar="N", help="so many a job (5; all with --until)")
+    explain = command("explain", "forecast", "an expression in words, and its next times")
+    explain.add_argument("expression", nargs="+", help="such as '*/5 9-17 * * mon-fri'")
+    for one in (coming, explain):
+        one.add_argument("--tz", metavar="ZONE", help="the zone that the daemon is taken to run in")
+    why = command("why", "forecast", "why a job is due at a time, or not, and what became of it")
+    why.add_argument("job", help="a job's name, the beginning of its key, or file:line")
+    why.add_argument("time", help="such as '02:30', 'yesterday 02:30', 2026-03-29T02:30")
+    for one in (status, listing, history, check, coming, explain, why):
         one.add_argument("--json", action="store_true", help="print one JSON document")
     history.add_argument("job", nargs="?", help="a job's name, the beginning of its key, or file:line")
     history.add_argument("--limit", type=_count, default=20, metavar="N", help="so many runs at most (20)")

@@ -84,9 +84,7 @@ def _sources(settings: Settings, own: str, wanted: argparse.Namespace) -> tuple[
 
 
 def _named(file: str, own: str, system: bool) -> Source:
-    path = os.path.abspath(file)
-    guessed = path == "/etc/crontab" or os.path.basename(os.path.dirname(path)) == "cron.d"
-    return Source(file, None if system or guessed else own, named=True)
+    return Source(file, None if system or systemtabs.has_user_column(file) else own, named=True)
 
 
 def _check(source: Source, dialect: str, nights: Nights, wanted: argparse.Namespace) -> Checked:

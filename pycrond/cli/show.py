@@ -80,7 +80,7 @@ def next_due(jobs: Iterable[JobRow]) -> str:
 def history(wanted: argparse.Namespace) -> int:
     """Runs, newest first."""
     reader = Reader(configured(wanted).state_dir)
-    keys = None if wanted.job is None else _keys(reader, wanted.job)
+    keys = None if wanted.job is None else [find_job(reader, wanted.job)]
     runs = reader.history(keys, wanted.limit)
     if wanted.json:
         print(json.dumps({"runs": [views.run_json(run) for run in runs]}))
@@ -89,14 +89,14 @@ def history(wanted: argparse.Namespace) -> int:
     return 0
 
 
-def _keys(reader: Reader, word: str) -> Sequence[str]:
-    """The one job a word means; raises PycrondError where it is none, or several, which are named."""
+def find_job(reader: Reader, word: str) -> str:
+    """The key of the one job a word means; raises PycrondError where it is none, or several, then named."""
     found = reader.find_jobs(word)
     if not found:
         raise PycrondError(f"no job is called '{word}' (see 'pycrond list')")
     if len(found) > 1:
         raise PycrondError(f"'{word}' may mean {len(found)} jobs: {', '.join(found[:10])}")
-    return found
+    return found[0]
 
 
 def logs(wanted: argparse.Namespace) -> int:
@@ -124,7 +124,7 @@ def _runs_to_show(reader: Reader, what: str | None) -> Sequence[RunRow]:
         return reader.history(None, RUNS_MOST)
     if what.isdigit() and (found := reader.history(None, 1, run=int(what))):
         return found
-    return reader.history(_keys(reader, what), RUNS_MOST)
+    return reader.history([find_job(reader, what)], RUNS_MOST)
 
 
 def _last_lines(spools: str, run: RunRow, most: int) -> Iterator[str]:

@@ -1,0 +1,255 @@
+"""next, explain, why: what will run when, and why."""
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice
+
+from pycrond import clock, crontab, fields, machine, sources, stored, systemtabs, users, views, wording
+from pycrond.cli.configuration import configured
+from pycrond.cli.show import find_job, print_problems, print_table
+from pycrond.cli.times import moment
+from pycrond.errors import PycrondError
+from pycrond.job import jobs
+from pycrond.nights import Nights
+from pycrond.reader import Reader
+from pycrond.rows import JobRow
+from pycrond.schedule import Schedule, Zone, fires
+from pycrond.views import Cell
+
+COUNT = 5  # fire times of a job where no end is given
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """What has fire times: a job, a line of a file, or an expression."""
+
+    text: str
+    schedule: Schedule | None
+    zone: Zone
+    key: str | None = None
+    name: str | None = None
+    file: str | None = None
+    line: int | None = None
+
+    @property
+    def title(self) -> str:
+        return self.name or (self.key or "").partition("/")[2][:6] or self.text
+
+    def fires(self, start: datetime, until: datetime | None, most: int | None) -> list[datetime]:
+        if self.schedule is None:
+            return []
+        return [one.at for one in islice(fires(self.schedule, self.zone, start, until), most)]
+
+
+def next(wanted: argparse.Namespace) -> int:  # noqa: A001 -- as the command is called
+    """The coming fire times; 1 if a file given with --file has errors."""
+    now = clock.now()
+    zone = Zone.of(wanted.tz) if wanted.tz else machine.zone(machine.zone_name(os.environ))
+    start = _from(wanted.since, now, zone)
+    until = moment(wanted.until, now, zone).at if wanted.until else None
+    most = wanted.count or (None if until else COUNT)
+    planned, status = _planned(wanted, zone)
+    found = [(one, one.fires(start, until, most)) for one in planned]
+    if wanted.json:
+        print(json.dumps(_document(found, start, until, zone)))
+    else:
+        _print(found, now)
+    return status
+
+
+def _from(text: str | None, now: datetime, zone: Zone) -> datetime:
+    """A whole minute; of a running one the next."""
+    start = moment(text, now, zone).at if text else now
+    return (
+        start if start.second == start.microsecond == 0 else start.replace(second=0, microsecond=0) + MINUTE
+    )
+
+
+def _planned(wanted: argparse.Namespace, zone: Zone) -> tuple[Sequence[Planned], int]:
+    if wanted.file:
+        if wanted.what:
+            raise PycrondError("--file and a job or an expression: only one of them")
+        return _of_file(wanted.file, zone)
+    expression = fields.known(" ".join(wanted.what)) if wanted.what else None
+    if expression and (len(wanted.what[0].split()) > 1 or wanted.what[0].startswith("@") or expression.valid):
+        return [_of_expression(" ".join(wanted.what), zone)], 0
+    reader = Reader(configured(wanted).state_dir)
+    keys = {find_job(reader, word) for word in wanted.what}
+    rows = reader.jobs()
+    return [_of_row(row, zone, fixed=bool(wanted.tz)) for row in rows if not keys or row.key in keys], 0
+
+
+def _of_expression(text: str, zone: Zone) -> Planned:
+    return Planned(text, schedule_of(text), zone)
+
+
+def schedule_of(text: str) -> Schedule:
+    """An expression's schedule; raises PycrondError with a caret below the place."""
+    try:
+        return fields.parse_schedule(text, seed=machine.identity())
+    except fields.FieldError as error:
+        raise PycrondError(f"{error}\n    {text}\n    {' ' * (error.column - 1)}^") from error
+
+
+def _of_row(row: JobRow, zone: Zone, *, fixed: bool) -> Planned:
+    """With `fixed`, a job of the daemon's own zone is taken to be in another one."""
+    own = machine.zone_name(os.environ)
+    schedule = stored.from_text(row.canonical) if row.canonical else None
+    where = zone if fixed and row.zone == own else machine.zone(row.zone)
+    return Planned(row.schedule, schedule, where, row.key, row.name, row.file, row.line)
+
+
+def _of_file(file: str, zone: Zone) -> tuple[Sequence[Planned], int]:
+    own = users.own(os.geteuid()).name
+    parsed = crontab.parse(
+        sources.read(file, lambda _: None),
+        file,
+        system=systemtabs.has_user_column(file),
+        user=own,
+        seed=machine.identity(),
+    )
+    errors = [one for one in parsed.problems if one.severity == "error"]
+    print_problems(errors, sys.stderr)
+    planned = [
+        Planned(
+            job.entry.schedule_text,
+            job.entry.schedule,
+            Zone.of(job.entry.zone) if job.entry.zone else zone,
+            job.key,
+            job.entry.options.name,
+            file,
+            job.entry.line,
+        )
+        for job in jobs(parsed.entries, own)
+    ]
+    return planned, 1 if errors else 0
+
+
+def _document(
+    found: Iterable[tuple[Planned, list[datetime]]], start: datetime, until: datetime | None, zone: Zone
+) -> dict[str, object]:
+    return {
+        "from": views.instant(start.timestamp()),
+        "until": views.instant(until.timestamp()) if until else None,
+        "zone": zone.name,
+        "jobs": [
+            {
+                "key": one.key,
+                "name": one.name,
+                "file": one.file,
+                "line": one.line,
+                "schedule": one.text,
+                "fires": [views.instant(at.timestamp()) for at in times],
+            }
+            for one, times in found
+        ],
+    }
+
+
+def _print(found: Sequence[tuple[Planned, list[datetime]]], now: datetime) -> None:
+    """All of them in the order of time, each by the clock of its zone; what never comes last."""
+    rows = [[Cell("TIME"), Cell("ZONE"), Cell("IN"), Cell("JOB"), Cell("SCHEDULE")]]
+    coming = sorted(((at, one) for one, times in found for at in times), key=lambda pair: pair[0])
+    for at, one in coming:
+        rows.append([*_clock(at, one.zone, now), Cell(one.title), Cell(one.text)])
+    for one, times in found:
+        if not times:
+            when = (
+                "at boot" if one.schedule is None else "never" if one.schedule.next_wall(0) is None else "-"
+            )
+            rows.append([Cell(when), Cell(""), Cell(""), Cell(one.title), Cell(one.text)])
+    print_table(rows)
+
+
+def _not_coming(one: Planned) -> str:
+    if one.schedule is None:
+        return "at boot"
+    return "never" if one.schedule.next_wall(0) is None else "-"
+
+
+def _clock(at: datetime, zone: Zone, now: datetime) -> list[Cell]:
+    local = zone.local(at)
+    ahead = (at - now).total_seconds()
+    return [
+        Cell(f"{local:%a %Y-%m-%d %H:%M}"),
+        Cell(f"{local:%Z}" or zone.name),
+        Cell(views.distance(ahead) if ahead >= 0 else f"{views.distance(-ahead)} ago"),
+    ]
+
+
+def explain(wanted: argparse.Namespace) -> int:
+    """An expression in words, how its days are decided, and its next five times."""
+    text = " ".join(wanted.expression)
+    now = clock.now()
+    zone = Zone.of(wanted.tz) if wanted.tz else machine.zone(machine.zone_name(os.environ))
+    schedule = schedule_of(text)
+    notes = [wording.words(schedule)]
+    if rule := wording.day_rule(" ".join(text.split())):
+        notes.append(rule)
+    if change := Nights(now, zone).effect(schedule, None):
+        notes.append(change)
+    one = Planned(text, schedule, zone)
+    times = one.fires(_from(None, now, zone), None, COUNT)
+    if wanted.json:
+        document = {"expression": text, "zone": zone.name, "words": notes[0], "notes": notes[1:]}
+        print(json.dumps(document | {"fires": [views.instant(at.timestamp()) for at in times]}))
+        return 0
+    print("\n".join(notes))
+    for at in times:
+        print("  " + "  ".join(cell.text for cell in _clock(at, zone, now)))
+    return 0
+
+
+def why(wanted: argparse.Namespace) -> int:
+    """Field by field whether a job is due at a time, and what the ledger says of it."""
+    reader = Reader(configured(wanted).state_dir)
+    key = find_job(reader, wanted.job)
+    row = [one for one in reader.jobs() if one.key == key]
+    if not row or row[0].canonical is None:
+        raise PycrondError(
+            f"'{wanted.job}' {'runs at boot' if row else 'is not loaded any more'}: it has no times"
+        )
+    zone, schedule = machine.zone(row[0].zone), stored.from_text(row[0].canonical)
+    now = clock.now()
+    asked = moment(wanted.time, now, zone)
+    minute = asked.at.replace(second=0, microsecond=0)
+    fields_said = wording.checks(schedule, asked.wall)
+    due = any(one.at == minute for one in fires(schedule, zone, minute, minute + MINUTE))
+    runs = reader.at(key, minute.timestamp())
+    if wanted.json:
+        document = {
+            "key": key,
+            "time": views.instant(minute.timestamp()),
+            "zone": zone.name,
+            "schedule": row[0].schedule,
+            "due": due,
+            "fields": [
+                {"field": one.field, "value": one.value, "wanted": one.wanted, "matches": one.matches}
+                for one in fields_said
+            ],
+            "runs": [views.run_json(run) for run in runs],
+        }
+        print(json.dumps(document))
+        return 0
+    local = zone.local(minute)
+    print(f"{row[0].schedule}  ({row[0].file}:{row[0].line}) at {local:%a %Y-%m-%d %H:%M %Z}")
+    head = [[Cell(""), Cell("FIELD"), Cell("IS"), Cell("WANTED")]]
+    marks = {True: Cell("yes", "good"), False: Cell("no", "bad")}
+    print_table(
+        head
+        + [[marks[one.matches], Cell(one.field), Cell(one.value), Cell(one.wanted)] for one in fields_said]
+    )
+    if rule := wording.day_rule(row[0].schedule):
+        print(rule)
+    print("It is due then." if due else "It is not due then.")
+    if runs:
+        print_table(views.past(runs, now.astimezone(), {key: row[0].command}))
+    elif due:
+        print("The ledger has no run of it" + (": it is yet to come." if minute > now else "."))
+    return 0
