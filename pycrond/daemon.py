@@ -183,6 +183,7 @@ class Daemon:
         return {
             "pid": os.getpid(),
             "version": __version__,
+            "zone": self._zone.name,
             "started_at": self._started_at.timestamp(),
             "jobs": len(self._loaded.jobs),
             "files": self._loaded.files,

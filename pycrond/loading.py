@@ -169,7 +169,7 @@ class Crontabs:
             self.dialect = machine.dialect(settings.root) if settings.system else "cronie"
         self._directories = settings.crontabs
         self._root = settings.root if settings.system else None
-        self._last_good = LastGood(os.path.join(settings.state_dir, "crontabs"))
+        self.last_good = LastGood(os.path.join(settings.state_dir, "crontabs"))
         self._seed = machine.identity()
         self._watch = Watch()
 
@@ -178,7 +178,7 @@ class Crontabs:
         self.have_changed()  # what changes while we read is read once more
         return load(
             self._directories,
-            self._last_good,
+            self.last_good,
             self.account,
             self._seed,
             running,

@@ -10,7 +10,7 @@ LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors", "clock", "digest"},
     {"schedule", "days", "zones", "stored", "options", "job", "run", "rows", "account", "settings", "schema"},
     {"terms", "fields", "lines", "inforce", "crontab", "logtext", "layout", "firstword"},
-    {"agenda", "gaps", "views", "lint", "nights", "wording"},
+    {"agenda", "gaps", "views", "lint", "nights", "wording", "comparison"},
     {
         *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
         *("control", "signals", "pidfile", "detach", "poller", "timer", "readiness"),
@@ -27,7 +27,7 @@ ALLOWED = {("detach", "signals"), ("machine", "zones")}
 """Between effects: whoever becomes a daemon must block its signals first."""
 PURE = {
     *("schedule", "days", "gaps", "job", "agenda", "views", "crontab", "fields", "logtext", "stored"),
-    *("options", "lint", "nights", "layout", "firstword", "wording"),
+    *("options", "lint", "nights", "layout", "firstword", "wording", "comparison"),
 }
 FORBIDDEN = {"os", "subprocess", "socket", "sqlite3", "time", "select", "signal", "pycrond.clock"}
 
@@ -82,7 +82,14 @@ def test_what_is_pure_touches_nothing(name: str) -> None:
 def test_the_daemon_loads_nothing_that_only_people_need() -> None:
     loaded = set().union(*(imports(path) for path in FILES if layer_or_none(path) in range(6)))
     people = {"rich", "argparse", "subprocess", "logging"}
-    ours = {"pycrond.lint", "pycrond.nights", "pycrond.layout", "pycrond.firstword", "pycrond.wording"}
+    ours = {
+        "pycrond.lint",
+        "pycrond.nights",
+        "pycrond.layout",
+        "pycrond.firstword",
+        "pycrond.wording",
+        "pycrond.comparison",
+    }
     assert not {name for name in loaded if name.split(".")[0] in people}
     daemons = {path for path in FILES if layer_or_none(path) == 5}
     assert not set().union(*(imports(path) for path in daemons)) & ours

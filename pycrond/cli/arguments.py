@@ -41,7 +41,8 @@ def parser(version: str) -> argparse.ArgumentParser:
     start.add_argument("--foreground", action="store_true", help="stay in the terminal")
     command("stop", "control", "stop the daemon; running jobs go on")
     command("restart", "control", "stop the daemon and start it with the same settings", everything=True)
-    command("reload", "control", "read the crontabs again")
+    reload = command("reload", "control", "read the crontabs again")
+    reload.add_argument("--dry-run", action="store_true", help="only say what would change, as diff does")
     status = command("status", "control", "say whether the daemon runs, and how it does")
     listing = command("list", "show", "every job, when it runs next and how it ended last")
     history = command("history", "show", "what ran, the newest first")
@@ -70,7 +71,11 @@ def parser(version: str) -> argparse.ArgumentParser:
     why = command("why", "forecast", "why a job is due at a time, or not, and what became of it")
     why.add_argument("job", help="a job's name, the beginning of its key, or file:line")
     why.add_argument("time", help="such as '02:30', 'yesterday 02:30', 2026-03-29T02:30")
-    for one in (status, listing, history, check, coming, explain, why):
+    diff = command("diff", "changes", "what a reload would change")
+    diff.add_argument("directory", nargs="?", metavar="DIR", help="as if these were the crontabs")
+    edit = command("edit", "changes", "edit a crontab; only one without errors is put in place")
+    edit.add_argument("file", metavar="FILE")
+    for one in (status, listing, history, check, coming, explain, why, diff):
         one.add_argument("--json", action="store_true", help="print one JSON document")
     history.add_argument("job", nargs="?", help="a job's name, the beginning of its key, or file:line")
     history.add_argument("--limit", type=_count, default=20, metavar="N", help="so many runs at most (20)")

@@ -205,6 +205,10 @@ def _loaded(jobs: int, files: int) -> str:
 def reload(wanted: argparse.Namespace) -> int:
     """Have the crontabs read, and say what came of it; 1 if a file kept its old version."""
     settings = configured(wanted)
+    if wanted.dry_run:
+        from pycrond.cli.changes import show_changes
+
+        return show_changes(settings)
     answer = control.ask(_control_socket(settings), {"command": "reload"})
     reader = Reader(settings.state_dir)
     jobs = reader.jobs()

@@ -1,0 +1,133 @@
+"""diff, reload --dry-run and edit, beside a running daemon."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Crond
+
+pytestmark = pytest.mark.daemon
+GOOD = "#: name=mine\n0 5 * * * true\n"
+
+
+def editor(crond: Crond, text: str, status: int = 0) -> None:
+    """An $EDITOR that writes this."""
+    script = crond.folder / "editor"
+    (crond.folder / "text").write_text(text)
+    script.write_text(f'#!/bin/sh\ncat {crond.folder}/text > "$1"\nexit {status}\n')
+    script.chmod(0o755)
+    crond.environment["VISUAL"] = str(script)
+
+
+def drafts(crond: Crond) -> list[Path]:
+    return [path for path in crond.crontabs.iterdir() if path.name.startswith(".")]
+
+
+def test_what_a_reload_would_change(crond: Crond) -> None:
+    crond.write("jobs", GOOD)
+    crond.run("start")
+    assert crond.run("diff").stdout == "nothing would change\n"
+    crond.environment["TZ"] = "Asia/Tokyo"  # the daemon's zone counts, not this shell's
+    assert crond.run("diff").stdout == "nothing would change\n"
+    crond.write("jobs", GOOD.replace("0 5", "0 6") + "1 1 * * * new\n")
+    for command in (["diff"], ["reload", "--dry-run"]):
+        said = crond.run(*command).stdout.splitlines()
+        assert said[0].startswith("~ mine  0 6 * * * (was 0 5 * * *); 7 fires won in 7 days: ")
+        assert "; 7 fires lost in 7 days: " in said[0]
+        assert said[1].startswith("+ ")
+        assert said[2] == "1 added, 0 removed, 1 changed; 2 jobs in all"
+    assert [job["schedule"] for job in crond.json("list")["jobs"]] == ["0 5 * * *"], "nothing has changed yet"
+    document = crond.json("diff")
+    assert [(one["kind"], one["before"], one["schedule"]) for one in document["changes"]] == [
+        ("changed", "0 5 * * *", "0 6 * * *"),
+        ("added", None, "1 1 * * *"),
+    ]
+
+
+def test_a_broken_edit_in_diff(crond: Crond) -> None:
+    crond.write("jobs", GOOD)
+    crond.run("start")
+    crond.write("jobs", "#: name=mine\n0 6 * * * true\n61 * * * * true\n")
+    done = crond.run("diff", status=1)
+    assert done.stdout == "nothing would change\n"
+    assert "jobs:3:1: error: bad minute '61' (0-59)" in done.stderr
+    assert "its last good version goes on" in done.stderr
+    crond.write("jobs", GOOD)
+    assert crond.run("reload").returncode == 0, "diff has left the last good version alone"
+
+
+def test_another_directory(crond: Crond) -> None:
+    crond.write("jobs", GOOD)
+    crond.run("start")
+    other = crond.folder / "other"
+    other.mkdir()
+    assert "0 added, 1 removed, 0 changed; 0 jobs in all" in crond.run("diff", str(other)).stdout
+
+
+def test_an_edit_is_put_in_place_and_loaded(crond: Crond) -> None:
+    file = crond.write("jobs", GOOD)
+    file.chmod(0o640)
+    crond.run("start")
+    editor(crond, GOOD + "1 1 * * * new\n")
+    said = crond.run("edit", str(file)).stdout
+    assert "1 added, 0 removed, 0 changed" in said
+    assert said.endswith("jobs is in place, 2 jobs are loaded\n")
+    assert len(crond.json("list")["jobs"]) == 2
+    assert file.stat().st_mode & 0o7777 == 0o640
+    assert drafts(crond) == []
+
+
+def test_an_edit_with_errors_is_never_put_in_place(crond: Crond) -> None:
+    file = crond.write("jobs", GOOD)
+    crond.run("start")
+    editor(crond, "61 * * * * oops\n")
+    done = crond.run("edit", str(file), status=1)
+    assert "jobs:1:1: error: bad minute '61' (0-59)" in done.stderr
+    (draft,) = drafts(crond)
+    assert f"the draft is {draft}" in done.stderr
+    assert (file.read_text(), draft.read_text()) == (GOOD, "61 * * * * oops\n")
+
+
+def test_nothing_changed_leaves_nothing_behind(crond: Crond) -> None:
+    file = crond.write("jobs", GOOD)
+    editor(crond, GOOD)
+    assert crond.run("edit", str(file)).stdout == "nothing was changed\n"
+    assert drafts(crond) == []
+
+
+def test_without_a_daemon(crond: Crond) -> None:
+    editor(crond, GOOD)
+    assert crond.run("edit", str(crond.crontabs / "new")).stdout.endswith("is in place; no daemon runs\n")
+    assert (crond.crontabs / "new").read_text() == GOOD
+
+
+def test_a_link_stays_one(crond: Crond) -> None:
+    target = crond.folder / "target"
+    target.write_text(GOOD)
+    link = crond.crontabs / "jobs"
+    link.symlink_to(target)
+    editor(crond, GOOD + "# more\n")
+    crond.run("edit", str(link))
+    assert link.is_symlink()
+    assert target.read_text().endswith("# more\n")
+
+
+def test_an_edit_that_somebody_else_makes_meanwhile_is_not_lost(crond: Crond) -> None:
+    file = crond.write("jobs", GOOD)
+    editor(crond, GOOD + "# mine\n")
+    script = Path(crond.environment["VISUAL"])
+    script.write_text(script.read_text().replace("exit 0", f"echo '# theirs' >> {file}"))
+    assert "was changed by somebody else meanwhile" in crond.run("edit", str(file), status=1).stderr
+    assert file.read_text() == GOOD + "# theirs\n"
+    assert len(drafts(crond)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("no-such-editor", "cannot run the editor"), ("false", "ended with 1")]
+)
+def test_an_editor_that_fails(crond: Crond, name: str, said: str) -> None:
+    file = crond.write("jobs", GOOD)
+    crond.environment |= {"VISUAL": name, "PATH": os.environ["PATH"]}
+    assert said in crond.run("edit", str(file), status=1).stderr
+    assert file.read_text() == GOOD
