@@ -1,10 +1,12 @@
 # make start: set up, install, run the daemon on crontabs/, show the jobs.
 # make test:  set up, then format check, lint, types and every test.
+# make proof: every change of every zone's clock against independent judges. make fuzz: the parser, 20 minutes.
 
 PYTHON ?= python3
 BIN := .venv/bin
+SECONDS_OF_FUZZ ?= 1200
 
-.PHONY: start stop test quick bench fmt clean
+.PHONY: start stop test quick bench proof fuzz fmt clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -33,6 +35,13 @@ quick: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/run.py
+
+proof: .venv/installed-dev
+	$(BIN)/python -m tests.proof.run
+
+fuzz: .venv/installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
+	$(BIN)/python -m tests.fuzz.atheris_crontab -max_total_time=$(SECONDS_OF_FUZZ) -print_final_stats=1
 
 fmt: .venv/installed-dev
 	$(BIN)/ruff check --fix --exit-zero
