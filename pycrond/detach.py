@@ -1,7 +1,6 @@
 """Becoming a daemon: the lock, the forks that leave the terminal behind, the word back that all is well."""
 
 import contextlib
-import ctypes
 import fcntl
 import os
 import signal
@@ -51,6 +50,8 @@ def keeper_command(
 def become_keeper(command: list[str], kept: tuple[int, ...]) -> None:
     """Execute the keeper in this process, orphans of the daemon becoming its children; never returns."""
     # Set here and not in the keeper: the attribute outlives an exec, and it need not load ctypes.
+    import ctypes  # noqa: PLC0415 -- `list` asks for the lock, and need not pay for this
+
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     _reset_signals()
     for descriptor in kept:

@@ -9,8 +9,7 @@ from pycrond.delivery import Deliveries
 from pycrond.gaps import Gap, gaps
 from pycrond.ledger import Ledger
 from pycrond.logtext import counted
-from pycrond.rows import GapRow
-from pycrond.run import State
+from pycrond.run import GapRow, State
 from pycrond.stored import from_text
 
 JUMP = 5.0  # seconds by which the clocks must have moved apart for us to speak of it

@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from pycrond.errors import Problem, PycrondError
-from pycrond.rows import GapRow, JobRow, Unfinished, storable
-from pycrond.run import Fire, Outcome
+from pycrond.rows import JobRow, storable
+from pycrond.run import Fire, GapRow, Outcome, Unfinished
 from pycrond.schema import MIGRATIONS
 
 CHECKPOINT_AFTER = 300  # rows written: about 3 MiB of log where each is a transaction

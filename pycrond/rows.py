@@ -2,8 +2,6 @@
 
 from typing import NamedTuple
 
-from pycrond.run import Outcome, State
-
 
 class JobRow(NamedTuple):
     """A job that is loaded; `canonical` is its schedule as plain numbers, None for @reboot."""
@@ -59,52 +57,3 @@ class DaemonRow(NamedTuple):
 def storable(text: str) -> str:
     r"""SQLite keeps UTF-8: bytes of a crontab or a path that are not become \xNN."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-class Unfinished(NamedTuple):
-    """A run that an earlier daemon left: still open, or not yet told to syslog in full."""
-
-    id: int
-    key: str
-    name: str | None
-    user: str
-    command: str
-    fire: float
-    state: State
-    reason: str
-    pid: int | None
-    pid_start: int | None
-    started_at: float | None
-    duration_s: float | None
-    exit_status: int | None
-    signal: int | None
-    cpu_s: float | None
-    max_rss_kb: int | None
-    delivered: int
-    told: int
-
-    def outcome(self) -> Outcome:
-        """How it ended, where that is known."""
-        return Outcome(
-            self.state,
-            self.reason,
-            exit_status=self.exit_status,
-            signal=self.signal,
-            cpu_s=self.cpu_s,
-            max_rss_kb=self.max_rss_kb,
-        )
-
-
-class GapRow(NamedTuple):
-    """Fires of a job that were passed over: the first of them, the last, and how many."""
-
-    key: str
-    fire: float
-    wall: int
-    fold: int
-    era: int
-    state: State
-    reason: str
-    noticed_at: float
-    until: float
-    folded: int

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from datetime import datetime
 from resource import struct_rusage
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pycrond.job import Job
 
@@ -54,3 +54,52 @@ def outcome(status: int, usage: struct_rusage) -> Outcome:
         cpu_s=round(usage.ru_utime + usage.ru_stime, 3),
         max_rss_kb=usage.ru_maxrss,
     )
+
+
+class Unfinished(NamedTuple):
+    """A run that an earlier daemon left: still open, or not yet told to syslog in full."""
+
+    id: int
+    key: str
+    name: str | None
+    user: str
+    command: str
+    fire: float
+    state: State
+    reason: str
+    pid: int | None
+    pid_start: int | None
+    started_at: float | None
+    duration_s: float | None
+    exit_status: int | None
+    signal: int | None
+    cpu_s: float | None
+    max_rss_kb: int | None
+    delivered: int
+    told: int
+
+    def outcome(self) -> Outcome:
+        """How it ended, where that is known."""
+        return Outcome(
+            self.state,
+            self.reason,
+            exit_status=self.exit_status,
+            signal=self.signal,
+            cpu_s=self.cpu_s,
+            max_rss_kb=self.max_rss_kb,
+        )
+
+
+class GapRow(NamedTuple):
+    """Fires of a job that were passed over: the first of them, the last, and how many."""
+
+    key: str
+    fire: float
+    wall: int
+    fold: int
+    era: int
+    state: State
+    reason: str
+    noticed_at: float
+    until: float
+    folded: int

@@ -12,8 +12,7 @@ from pycrond.errors import PycrondError
 from pycrond.ledger import Ledger
 from pycrond.outputs import TAKES, Output, Outputs
 from pycrond.poller import Poller
-from pycrond.rows import Unfinished
-from pycrond.run import Fire, Outcome, outcome
+from pycrond.run import Fire, Outcome, Unfinished, outcome
 from pycrond.spool import CHUNK, Spool
 from pycrond.telling import Place, Telling
 

@@ -201,7 +201,7 @@ def test_why_tells_what_the_ledger_says(folder: Path) -> None:
 
 
 def _gap(at: datetime) -> Any:
-    from pycrond.rows import GapRow
+    from pycrond.run import GapRow
 
     seconds = at.timestamp()
     return GapRow("me/night", seconds, 1, 0, 0, "missed", "daemon-down: x", seconds, seconds, 1)
