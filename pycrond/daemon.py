@@ -10,6 +10,7 @@ from pycrond.agenda import Agenda, first_turn
 from pycrond.answering import Answering
 from pycrond.delivery import Deliveries
 from pycrond.errors import PycrondError
+from pycrond.job import SEARCH_PATHS
 from pycrond.jumps import Jumps
 from pycrond.lastturn import LastTurn
 from pycrond.ledger import Ledger
@@ -19,7 +20,7 @@ from pycrond.outputs import Outputs
 from pycrond.poller import Poller
 from pycrond.readiness import Readiness
 from pycrond.run import Fire
-from pycrond.running import SEARCH_PATHS, Runs
+from pycrond.running import Runs
 from pycrond.signals import Signals
 from pycrond.syslogger import Syslogger
 from pycrond.timer import Timer

@@ -8,6 +8,9 @@ from pycrond.digest import digest
 from pycrond.options import Options
 from pycrond.schedule import Schedule
 
+SEARCH_PATHS = {"debian": "/usr/bin:/bin", "cronie": "/usr/bin:/bin:/usr/sbin:/sbin"}
+"""The PATH of a job that sets none, by dialect."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:

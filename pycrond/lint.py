@@ -10,15 +10,20 @@ from dataclasses import dataclass, field, replace
 from pycrond.crontab import Crontab
 from pycrond.errors import Problem
 from pycrond.firstword import SHELLS, program
-from pycrond.job import Entry
+from pycrond.job import SEARCH_PATHS, Entry
 from pycrond.layout import Assignment, Layout, assignments, layout, unescaped_percent
 from pycrond.nights import Nights
 from pycrond.options import BY_NAME, to_json
 from pycrond.terms import DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE, shown
 
-DEFAULT_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
 DEBIANS_LONGEST = 998
 """Bytes of a command that Debian cron takes."""
+
+IDLE = {
+    "MAILTO": "no mail is sent, the output is in syslog and in `pycrond logs`",
+    "RANDOM_DELAY": "jobs start on time",
+}
+"""Settings of other crons that are kept and not carried out."""
 
 _IGNORE = re.compile(r"^[ \t]*#[ \t]*pycrond: ignore ([\w, -]+)$", re.MULTILINE)
 _STEP = re.compile(r"\*/([0-9]+)")
@@ -33,6 +38,8 @@ class Facts:
     """PATHs and programs that are not in them."""
     strangers: frozenset[str] = frozenset()
     """Users that the machine does not know."""
+    path: str = SEARCH_PATHS["cronie"]
+    """The PATH of a job that sets none."""
     other: str = ""
     """The cron whose reading is asked for as well: `debian`, `cronie` or none."""
 
@@ -56,23 +63,23 @@ class _Place:
     facts: Facts
 
 
-def wanted(crontab: Crontab) -> Wanted:
-    """What `lint` must know about this crontab's entries."""
+def wanted(crontab: Crontab, path: str) -> Wanted:
+    """What `lint` must know about this crontab's entries; `path` as in `Facts`."""
     found = Wanted()
     for entry in crontab.entries:
-        if one := _program(entry):
+        if one := _program(entry, path):
             found.programs.add(one)
         if entry.user is not None:
             found.users.add(entry.user)
     return found
 
 
-def _program(entry: Entry) -> tuple[str, str] | None:
+def _program(entry: Entry, path: str) -> tuple[str, str] | None:
     environment = dict(entry.environment)
     if environment.get("SHELL", "sh").rpartition("/")[2] not in SHELLS:
         return None
     name = program(entry.command)
-    return (environment.get("PATH", DEFAULT_PATH), name) if name else None
+    return (environment.get("PATH", path), name) if name else None
 
 
 def lint(crontab: Crontab, text: str, facts: Facts, ignored: Iterable[str] = ()) -> list[Problem]:
@@ -92,8 +99,7 @@ def lint(crontab: Crontab, text: str, facts: Facts, ignored: Iterable[str] = ())
         for rule in RULES:
             for column, code, message in rule(place):
                 found.append(Problem(entry.file, entry.line, column + 1, "warning", code, message))
-    if facts.other:
-        found += _assignments_elsewhere(crontab, lines, facts.other)
+    found += _assignments(crontab, lines, facts.other)
     found = [one for one in found if one.severity == "error" or one.code not in silent]
     return sorted(found, key=lambda one: (one.line, one.column))
 
@@ -145,7 +151,7 @@ def _percent(place: _Place) -> Found:
 
 
 def _missing_program(place: _Place) -> Found:
-    one = _program(place.entry)
+    one = _program(place.entry, place.facts.path)
     if one in place.facts.missing:
         path, name = one
         where = "there is no program" if name.startswith("/") else f"not found in PATH ({path}):"
@@ -211,15 +217,15 @@ def _elsewhere(place: _Place) -> Found:
         yield at.command, "other-cron", message
 
 
-def _assignments_elsewhere(crontab: Crontab, lines: list[str], other: str) -> Iterator[Problem]:
+def _assignments(crontab: Crontab, lines: list[str], other: str) -> Iterator[Problem]:
     errors = [one for one in crontab.problems if one.severity == "error"]
     taken = {one.line for one in crontab.entries} | {one.line for one in errors}
-    file = (
-        crontab.entries[0].file if crontab.entries else crontab.problems[0].file if crontab.problems else ""
-    )
     for one in assignments(lines, taken):
+        if one.name in IDLE and one.value not in {"", "0"}:
+            message = f"without effect yet: {one.name}, {IDLE[one.name]}"
+            yield Problem(crontab.file, one.line, one.start + 1, "warning", "without-effect", message)
         for message in _assignment_elsewhere(one, other):
-            yield Problem(file, one.line, one.start + 1, "warning", "other-cron", message)
+            yield Problem(crontab.file, one.line, one.start + 1, "warning", "other-cron", message)
 
 
 def _assignment_elsewhere(one: Assignment, other: str) -> Iterator[str]:
@@ -227,6 +233,10 @@ def _assignment_elsewhere(one: Assignment, other: str) -> Iterator[str]:
         return
     if one.name in {"CRON_TZ", "RANDOM_DELAY"}:
         yield f"to Debian cron {one.name} is a variable like any other: it moves no job"
+    if one.value != one.value.rstrip(" \t"):
+        yield "Debian cron drops the blanks at the end of a quoted value"
+    if len(one.value) > 1 and one.value[0] == one.value[-1] and one.value[0] in "'\"":
+        yield "Debian cron takes away the inner quotes as well"
     if not one.value and not one.text.rstrip().endswith(("''", '""')):
         yield "Debian cron takes no empty value without quotes, and ignores the whole file"
 

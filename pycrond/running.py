@@ -16,9 +16,6 @@ from pycrond.run import Fire, Outcome, Unfinished, outcome
 from pycrond.spool import CHUNK, Spool
 from pycrond.telling import Place, Telling
 
-SEARCH_PATHS = {"debian": "/usr/bin:/bin", "cronie": "/usr/bin:/bin:/usr/sbin:/sbin"}
-"""The PATH of jobs that do not set one, by dialect."""
-
 
 @dataclass(frozen=True, slots=True)
 class Claimed:

@@ -56,6 +56,22 @@ def alive(pid: int) -> bool:
         return False
 
 
+def pycrond(folder: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    """The command line in a folder that is its home and its state directory, in UTC."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "TZ": "UTC"}
+    done = subprocess.run(
+        [SCRIPT, *arguments],
+        env={**environment, "PYCROND_STATE_DIR": str(folder)},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    return done
+
+
 class Crond:
     """A pycrond of its own: directories in a temporary folder, the installed script, and its daemons."""
 

@@ -8,27 +8,11 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import SCRIPT
+from tests.conftest import pycrond
 
 
 def check(folder: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "TZ": "UTC",
-        "PYCROND_STATE_DIR": str(folder),
-    }
-    done = subprocess.run(
-        [SCRIPT, "check", *arguments],
-        env=environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == status, done.stdout + done.stderr
-    return done
+    return pycrond(folder, "check", *arguments, status=status)
 
 
 def document(folder: Path, *arguments: str, status: int = 0) -> dict[str, Any]:

@@ -1,8 +1,6 @@
 """`pycrond next`, `explain` and `why` as a person runs them."""
 
 import json
-import os
-import subprocess
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,33 +11,13 @@ from pycrond import crontab, fields, wording
 from pycrond.job import jobs
 from pycrond.ledger import Ledger
 from pycrond.loading import job_row
-from tests.conftest import SCRIPT
+from tests.conftest import pycrond
 
 GAP = "2026-03-29"
 
 
-def run(folder: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    environment = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "TZ": "UTC",
-        "PYCROND_STATE_DIR": str(folder),
-    }
-    done = subprocess.run(
-        [SCRIPT, *arguments],
-        env=environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == status, done.stdout + done.stderr
-    return done
-
-
 def document(folder: Path, *arguments: str, status: int = 0) -> dict[str, Any]:
-    whole = json.loads(run(folder, *arguments, "--json", status=status).stdout)
+    whole = json.loads(pycrond(folder, *arguments, "--json", status=status).stdout)
     return dict(whole)
 
 
@@ -98,10 +76,10 @@ def test_the_loaded_jobs(folder: Path) -> None:
     ]
     (only,) = document(folder, "next", "night", "--count", "1")["jobs"]
     assert (only["key"], only["file"], only["line"]) == ("me/night", "/etc/jobs", 2)
-    said = run(folder, "next").stdout.splitlines()
+    said = pycrond(folder, "next").stdout.splitlines()
     assert len(said) == 1 + 5 + 2
     assert said[-2].split() == ["at", "boot", "boot", "@reboot"]
-    assert "no job is called 'nobody'" in run(folder, "next", "nobody", status=1).stderr
+    assert "no job is called 'nobody'" in pycrond(folder, "next", "nobody", status=1).stderr
 
 
 def test_a_file_gives_a_row_a_line_in_its_order(tmp_path: Path) -> None:
@@ -120,7 +98,7 @@ def test_a_file_gives_a_row_a_line_in_its_order(tmp_path: Path) -> None:
 
 def test_a_file_with_errors_gives_the_rest(tmp_path: Path) -> None:
     (tmp_path / "jobs").write_text("61 * * * * a\n0 5 * * * b\n")
-    done = run(tmp_path, "next", "--file", "jobs", "--json", status=1)
+    done = pycrond(tmp_path, "next", "--file", "jobs", "--json", status=1)
     assert len(json.loads(done.stdout)["jobs"]) == 1
     assert done.stderr == "jobs:1:1: error: bad minute '61' (0-59)\n"
 
@@ -136,7 +114,7 @@ def test_a_file_with_errors_gives_the_rest(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_read(tmp_path: Path, words: list[str], said: str) -> None:
-    done = run(tmp_path, *words, status=1)
+    done = pycrond(tmp_path, *words, status=1)
     assert done.stderr.startswith("pycrond: ")
     assert said in done.stderr
 
@@ -166,7 +144,7 @@ def test_words(text: str, words: str | None, rule: str) -> None:
 
 
 def test_explain(tmp_path: Path) -> None:
-    said = run(tmp_path, "explain", "30", "2", "*", "*", "*", "--tz", "Europe/Berlin").stdout.splitlines()
+    said = pycrond(tmp_path, "explain", "30", "2", "*", "*", "*", "--tz", "Europe/Berlin").stdout.splitlines()
     assert said[0] == "at 02:30, every day"
     assert any("is skipped on" in line for line in said)
     assert len(said) == 3 + 5
@@ -186,7 +164,7 @@ def test_why(folder: Path, time: str, due: bool, wrong: list[str]) -> None:
     found = document(folder, "why", "night", time)
     assert found["due"] is due
     assert [one["field"] for one in found["fields"] if not one["matches"]] == wrong
-    said = run(folder, "why", "night", time).stdout
+    said = pycrond(folder, "why", "night", time).stdout
     assert ("It is due then." in said) is due
 
 
@@ -197,7 +175,7 @@ def test_why_tells_what_the_ledger_says(folder: Path) -> None:
     ledger.close()
     found = document(folder, "why", "night", "2026-06-01T02:30")
     assert [(run["state"], run["reason"]) for run in found["runs"]] == [("missed", "daemon-down: x")]
-    assert "daemon-down: x" in run(folder, "why", "night", "2026-06-01T02:30").stdout
+    assert "daemon-down: x" in pycrond(folder, "why", "night", "2026-06-01T02:30").stdout
 
 
 def _gap(at: datetime) -> Any:
@@ -208,4 +186,4 @@ def _gap(at: datetime) -> Any:
 
 
 def test_why_of_a_job_without_times(folder: Path) -> None:
-    assert "runs at boot" in run(folder, "why", "boot", "02:30", status=1).stderr
+    assert "runs at boot" in pycrond(folder, "why", "boot", "02:30", status=1).stderr

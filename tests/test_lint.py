@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pycrond import crontab, lint
+from pycrond.job import SEARCH_PATHS
 from pycrond.nights import Nights
 from pycrond.zones import Zone
 
@@ -17,11 +18,13 @@ def codes(
     parsed = crontab.parse(
         text.encode("utf-8", "surrogateescape"), "jobs", system=system, user="" if system else "me"
     )
-    asked = lint.wanted(parsed)
+    path = SEARCH_PATHS["cronie"]
+    asked = lint.wanted(parsed, path)
     facts = lint.Facts(
         Nights(NOW, Zone.of(zone)),
         frozenset(one for one in asked.programs if "missing" in one[1]),
         frozenset(asked.users & {"stranger"}),
+        path,
         other,
     )
     return [one.code for one in lint.lint(parsed, text, facts, ignored.split(","))]
@@ -65,6 +68,10 @@ def codes(
         ("0 0 * jul wed x", []),
         ("#: timeout=5m\n5 5 * * * x", ["without-effect"]),
         ("#: name=mine\n5 5 * * * x", []),
+        ("MAILTO=root\n5 5 * * * x", ["without-effect"]),
+        ("MAILTO=\n5 5 * * * x", []),
+        ("RANDOM_DELAY=45\n5 5 * * * x", ["without-effect"]),
+        ("RANDOM_DELAY=0\n5 5 * * * x", []),
         ("#: bogus=1\n5 5 * * * x", ["unknown-option"]),
         ("#: name=a\n", ["unbound-options"]),
         ("#: name=a\n5 5 * * * x\n#: name=a\n5 6 * * * y", ["duplicate-name"]),
@@ -105,6 +112,9 @@ def test_nights_when_clocks_change(line: str, warned: bool) -> None:
         ("RANDOM_DELAY=5\n5 5 * * * x\n", True, False),
         ("MAILTO=\n5 5 * * * x\n", True, False),
         ("MAILTO=''\n5 5 * * * x\n", False, False),
+        ("A=' b '\n5 5 * * * x\n", True, False),
+        ("A=\"'b'\"\n5 5 * * * x\n", True, False),
+        ("A='b'\n5 5 * * * x\n", False, False),
         ("5 5 * * * echo \\\\\\\\ %x\n", True, True),
         (f"5 5 * * * {'x' * 999}\n", True, False),
     ],

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pycrond import clock, crontab, lint, logtext, machine, sources, systemtabs, users, views
 from pycrond.cli.configuration import configured
 from pycrond.errors import Problem, RefusedError
+from pycrond.job import SEARCH_PATHS
 from pycrond.nights import Nights
 from pycrond.options import to_json
 from pycrond.settings import Settings
@@ -111,11 +112,13 @@ def _check(source: Source, dialect: str, nights: Nights, wanted: argparse.Namesp
         seed=machine.identity(),
     )
     text = data.decode("utf-8", "surrogateescape")
-    asked = lint.wanted(parsed)
+    path = SEARCH_PATHS[wanted.other or dialect]
+    asked = lint.wanted(parsed, path)
     facts = lint.Facts(
         nights,
         frozenset((path, name) for path, name in asked.programs if not shutil.which(name, path=path)),
         frozenset(user for user in asked.users if users.named(user) is None),
+        path,
         wanted.other or "",
     )
     ignored = [code for part in wanted.ignore for code in part.split(",")]
