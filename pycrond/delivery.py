@@ -12,7 +12,7 @@ from pycrond import clock, logtext
 from pycrond.ledger import Ledger
 from pycrond.settings import Settings
 from pycrond.syslogger import Syslogger
-from pycrond.telling import ALL, ENDED, Place, Telling, Voice
+from pycrond.telling import ALL, Place, Telling, Voice
 
 OWN_MOST = 1000  # of the daemon's own messages kept while syslog is away; runs are kept by the ledger
 RUNS_MOST = 16  # runs that are served a turn
@@ -118,7 +118,7 @@ class Deliveries:
     def store(self) -> None:
         """Write down how far it has come; runs that have been told in full are done with."""
         for telling in self._changed.values():
-            if not telling.output_open and telling.taken == Place(telling.spool.size, ENDED):
+            if telling.is_told:
                 telling.taken = Place(telling.spool.size, ALL)
                 self._tellings.pop(telling.run, None)
             telling.spool.drop_before(telling.taken.sent)

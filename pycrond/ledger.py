@@ -235,7 +235,8 @@ class Ledger:
     def unfinished(self) -> list[Unfinished]:
         """What an earlier daemon left to do, oldest first."""
         rows = self._db.execute(
-            "SELECT runs.id, runs.key, name, coalesce(user, ''), coalesce(command, ''), fire, state,"
+            "SELECT runs.id, runs.key, name, coalesce(user, ''), coalesce(command, ''),"
+            " coalesce(options, '{}'), fire, state,"
             " reason, pid, pid_start, started_at, duration_s, exit_status, signal, cpu_s, max_rss_kb,"
             " delivered, told"
             " FROM runs LEFT JOIN jobs USING (key)"

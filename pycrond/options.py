@@ -190,7 +190,7 @@ OPTIONS = (
     Option("alarm-repeat", positive_duration, "repeat an alarm after this long"),
     Option("expect", positive_duration, "sound an alarm if it has not succeeded for this long"),
     Option("ping", url, "tell this URL of starts and endings"),
-    Option("log", yes_no, "whether starts and endings are logged"),
+    Option("log", yes_no, "whether starts and endings are logged", carried_out=True),
     Option("on", one_of("every", "one"), "on how many machines of a cluster it runs"),
 )
 

@@ -64,6 +64,7 @@ class Unfinished(NamedTuple):
     name: str | None
     user: str
     command: str
+    options: str
     fire: float
     state: State
     reason: str

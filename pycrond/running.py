@@ -1,5 +1,6 @@
 """The runs: claimed, started, watched until they end, their output taken from the FIFOs."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -103,6 +104,7 @@ class Runs:
         telling = Telling(
             one.run, os.getpid(), job.user, job.entry.command, name, Spool(self._spools, one.run)
         )
+        telling.logged = job.entry.options.log
         self._deliveries.add(telling)
         try:
             if one.launch.owner and users.is_expired(one.launch.owner.name, int(now.timestamp() // 86400)):
@@ -110,6 +112,7 @@ class Runs:
             telling.pid, reader = process.start(one.launch)
         except (PycrondError, OSError) as error:
             end = Outcome("failed", f"start-failed: {error}")
+            telling.logged = True  # that it did not start is always told
             telling.output_open, telling.ending = False, (end, None)
             self._finished.append((one.run, end, now, None))
             self._outputs.remove(one.run)
@@ -142,6 +145,7 @@ class Runs:
         name = left.key.partition("/")[2]
         telling = Telling(left.id, left.pid or 0, left.user, left.command, name, Spool(self._spools, left.id))
         telling.handed = telling.taken = telling.shown = Place(left.delivered, left.told)
+        telling.logged = json.loads(left.options).get("log", True)
         self._deliveries.add(telling)
         output = Output(telling, process.open_fifo(self._outputs.path(left.id)), run_over=True)
         telling.output_open = output.reader >= 0

@@ -56,6 +56,7 @@ class Telling:
     command: str
     name: str
     spool: Spool
+    logged: bool = True  # its start and its end are told, not only what it prints
     output_open: bool = True
     ending: tuple[Outcome, float | None] | None = None  # and how long it took, in seconds
     end_at: int = 0  # bytes it had printed when it ended: those are told before its end is
@@ -68,17 +69,25 @@ class Telling:
     def messages(self, place: Place, voice: Voice, now: datetime) -> list[tuple[bytes, Place]]:
         """The next packets from `place` on, each with the place after it; none when there is nothing."""
         head = voice.head("PYCROND", self.pid, now)
+        if place.stage == NOTHING and not self.logged:
+            place = Place(place.sent, BEGUN)
         if place.stage == NOTHING:
             said = [("CMD", logtext.cron_text(self.command))]
             return self._packets(head, said, place, Place(place.sent, BEGUN))
         lines = self._lines(place)
         if lines:
             return self._output(head, lines, place)
-        if self.ending and place.stage == BEGUN and place.sent >= self.end_at:
+        if self.ending and self.logged and place.stage == BEGUN and place.sent >= self.end_at:
             exit_line = exit_text(self.name, *self.ending)
             said = [("CMDEND", logtext.cron_text(self.command)), ("EXIT", exit_line)]
             return self._packets(head, said, place, Place(place.sent, ENDED))
         return []
+
+    @property
+    def is_told(self) -> bool:
+        """Syslog's reader has all there will ever be to tell."""
+        last = ENDED if self.logged else self.taken.stage
+        return not self.output_open and bool(self.ending) and self.taken == Place(self.spool.size, last)
 
     def _packets(
         self, head: bytes, said: list[tuple[str, str]], place: Place, after: Place

@@ -12,6 +12,7 @@ from pycrond import clock, crontab, lint, logtext, machine, sources, systemtabs,
 from pycrond.cli.configuration import configured
 from pycrond.errors import Problem, RefusedError
 from pycrond.job import SEARCH_PATHS
+from pycrond.loading import Crontabs
 from pycrond.nights import Nights
 from pycrond.options import to_json
 from pycrond.settings import Settings
@@ -51,26 +52,26 @@ def check(wanted: argparse.Namespace) -> int:
 
 
 def _checked(settings: Settings, wanted: argparse.Namespace) -> Iterator[Checked]:
-    own = users.own(os.geteuid()).name
-    found, problems = _sources(settings, own, wanted)
+    own = users.own(os.geteuid())
+    dialect = Crontabs(settings, own).dialect
+    found, problems = _sources(settings, own.name, dialect, wanted)
     for problem in problems:
         yield _unread(problem)
-    dialect = settings.dialect
-    if dialect == "auto":
-        dialect = machine.dialect(settings.root) if settings.system else "cronie"
     nights = Nights(clock.now(), machine.zone(machine.zone_name(os.environ)))
     for source in found:
         yield _check(source, dialect, nights, wanted)
 
 
-def _sources(settings: Settings, own: str, wanted: argparse.Namespace) -> tuple[list[Source], list[Problem]]:
+def _sources(
+    settings: Settings, own: str, dialect: str, wanted: argparse.Namespace
+) -> tuple[list[Source], list[Problem]]:
     """The files named, else those that the daemon would read."""
     if wanted.files:
         return [_named(file, own, wanted.system_format) for file in wanted.files], []
     found: list[Source] = []
     problems: list[Problem] = []
     if settings.system:
-        rules = systemtabs.RULES[machine.dialect(settings.root)]
+        rules = systemtabs.RULES[dialect]
         tabs, problems = systemtabs.find(settings.root, rules)
         found = [Source(tab.file, tab.user, systemtabs.refusal(tab, rules)) for tab in tabs]
     for directory in settings.crontabs:

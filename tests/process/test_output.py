@@ -205,6 +205,24 @@ def test_settings_of_syslog(silent_loop: Loop) -> None:
     assert by_event == {"STARTUP": 6, "ERROR": 3, "INFO": 5, **dict.fromkeys(ORDER, 6)}
 
 
+@pytest.mark.parametrize("output", ["", "echo said; "])
+def test_a_job_that_is_not_to_be_logged(loop: Loop, output: str) -> None:
+    loop.begin(f"#: log=no\n* * * * * {output}exit 3\n#: name=other\n* * * * * true\n")
+    loop.minutes()
+    loop.settle()
+    assert loop.log.said("CMDOUT") == (["said"] if output else [])
+    assert [loop.log.said(event) for event in ("CMD", "CMDEND")] == [["true"], ["true"]]
+    assert sorted(run.state for run in loop.runs()) == ["failed", "succeeded"], "the ledger has both"
+    assert loop.query("SELECT told FROM runs") == [(3,), (3,)]
+
+
+def test_that_a_job_did_not_start_is_always_logged(loop: Loop) -> None:
+    loop.begin("SHELL=/no/such/shell\n* * * * * -q true\n")
+    loop.minutes()
+    loop.settle()
+    assert "start-failed" in loop.log.said("EXIT")[0]
+
+
 # What a job leaves behind.
 
 
