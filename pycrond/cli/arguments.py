@@ -64,11 +64,11 @@ def parser(version: str) -> argparse.ArgumentParser:
     coming.add_argument("--from", dest="since", metavar="TIME", help="from this time on (now)")
     coming.add_argument("--until", metavar="TIME", help="up to but not including this time")
     coming.add_argument("--count", type=_count, metavar="N", help="so many a job (5; all with --until)")
-    explain = command("explain", "forecast", "an expression in words, and its next times")
+    explain = command("explain", "explain", "an expression in words, and its next times")
     explain.add_argument("expression", nargs="+", help="such as '*/5 9-17 * * mon-fri'")
     for one in (coming, explain):
         one.add_argument("--tz", metavar="ZONE", help="the zone that the daemon is taken to run in")
-    why = command("why", "forecast", "why a job is due at a time, or not, and what became of it")
+    why = command("why", "explain", "why a job is due at a time, or not, and what became of it")
     why.add_argument("job", help="a job's name, the beginning of its key, or file:line")
     why.add_argument("time", help="such as '02:30', 'yesterday 02:30', 2026-03-29T02:30")
     diff = command("diff", "changes", "what a reload would change")

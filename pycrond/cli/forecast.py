@@ -1,4 +1,4 @@
-"""next, explain, why: what will run when, and why."""
+"""next: what will run when."""
 
 import argparse
 import json
@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
 
-from pycrond import clock, crontab, fields, machine, sources, stored, systemtabs, users, views, wording
+from pycrond import clock, crontab, fields, machine, sources, stored, systemtabs, users, views
 from pycrond.cli.configuration import configured
 from pycrond.cli.show import find_job, print_problems, print_table
 from pycrond.cli.times import moment
 from pycrond.errors import PycrondError
 from pycrond.job import jobs
-from pycrond.nights import Nights
 from pycrond.reader import Reader
 from pycrond.rows import JobRow
 from pycrond.schedule import Schedule, Zone, fires
@@ -51,7 +50,7 @@ def next(wanted: argparse.Namespace) -> int:  # noqa: A001 -- as the command is 
     """The coming fire times; 1 if a file given with --file has errors."""
     now = clock.now()
     zone = Zone.of(wanted.tz) if wanted.tz else machine.zone(machine.zone_name(os.environ))
-    start = _from(wanted.since, now, zone)
+    start = whole_minute(wanted.since, now, zone)
     until = moment(wanted.until, now, zone).at if wanted.until else None
     most = wanted.count or (None if until else COUNT)
     planned, status = _planned(wanted, zone)
@@ -63,7 +62,7 @@ def next(wanted: argparse.Namespace) -> int:  # noqa: A001 -- as the command is 
     return status
 
 
-def _from(text: str | None, now: datetime, zone: Zone) -> datetime:
+def whole_minute(text: str | None, now: datetime, zone: Zone) -> datetime:
     """A whole minute; of a running one the next."""
     start = moment(text, now, zone).at if text else now
     return (
@@ -157,7 +156,7 @@ def _print(found: Sequence[tuple[Planned, list[datetime]]], now: datetime) -> No
     rows = [[Cell("TIME"), Cell("ZONE"), Cell("IN"), Cell("JOB"), Cell("SCHEDULE")]]
     coming = sorted(((at, one) for one, times in found for at in times), key=lambda pair: pair[0])
     for at, one in coming:
-        rows.append([*_clock(at, one.zone, now), Cell(one.title), Cell(one.text)])
+        rows.append([*clock_cells(at, one.zone, now), Cell(one.title), Cell(one.text)])
     for one, times in found:
         if not times:
             when = (
@@ -173,7 +172,7 @@ def _not_coming(one: Planned) -> str:
     return "never" if one.schedule.next_wall(0) is None else "-"
 
 
-def _clock(at: datetime, zone: Zone, now: datetime) -> list[Cell]:
+def clock_cells(at: datetime, zone: Zone, now: datetime) -> list[Cell]:
     local = zone.local(at)
     ahead = (at - now).total_seconds()
     return [
@@ -181,75 +180,3 @@ def _clock(at: datetime, zone: Zone, now: datetime) -> list[Cell]:
         Cell(f"{local:%Z}" or zone.name),
         Cell(views.distance(ahead) if ahead >= 0 else f"{views.distance(-ahead)} ago"),
     ]
-
-
-def explain(wanted: argparse.Namespace) -> int:
-    """An expression in words, how its days are decided, and its next five times."""
-    text = " ".join(wanted.expression)
-    now = clock.now()
-    zone = Zone.of(wanted.tz) if wanted.tz else machine.zone(machine.zone_name(os.environ))
-    schedule = schedule_of(text)
-    notes = [wording.words(schedule)]
-    if rule := wording.day_rule(" ".join(text.split())):
-        notes.append(rule)
-    if change := Nights(now, zone).effect(schedule, None):
-        notes.append(change)
-    one = Planned(text, schedule, zone)
-    times = one.fires(_from(None, now, zone), None, COUNT)
-    if wanted.json:
-        document = {"expression": text, "zone": zone.name, "words": notes[0], "notes": notes[1:]}
-        print(json.dumps(document | {"fires": [views.instant(at.timestamp()) for at in times]}))
-        return 0
-    print("\n".join(notes))
-    for at in times:
-        print("  " + "  ".join(cell.text for cell in _clock(at, zone, now)))
-    return 0
-
-
-def why(wanted: argparse.Namespace) -> int:
-    """Field by field whether a job is due at a time, and what the ledger says of it."""
-    reader = Reader(configured(wanted).state_dir)
-    key = find_job(reader, wanted.job)
-    row = [one for one in reader.jobs() if one.key == key]
-    if not row or row[0].canonical is None:
-        raise PycrondError(
-            f"'{wanted.job}' {'runs at boot' if row else 'is not loaded any more'}: it has no times"
-        )
-    zone, schedule = machine.zone(row[0].zone), stored.from_text(row[0].canonical)
-    now = clock.now()
-    asked = moment(wanted.time, now, zone)
-    minute = asked.at.replace(second=0, microsecond=0)
-    fields_said = wording.checks(schedule, asked.wall)
-    due = any(one.at == minute for one in fires(schedule, zone, minute, minute + MINUTE))
-    runs = reader.at(key, minute.timestamp())
-    if wanted.json:
-        document = {
-            "key": key,
-            "time": views.instant(minute.timestamp()),
-            "zone": zone.name,
-            "schedule": row[0].schedule,
-            "due": due,
-            "fields": [
-                {"field": one.field, "value": one.value, "wanted": one.wanted, "matches": one.matches}
-                for one in fields_said
-            ],
-            "runs": [views.run_json(run) for run in runs],
-        }
-        print(json.dumps(document))
-        return 0
-    local = zone.local(minute)
-    print(f"{row[0].schedule}  ({row[0].file}:{row[0].line}) at {local:%a %Y-%m-%d %H:%M %Z}")
-    head = [[Cell(""), Cell("FIELD"), Cell("IS"), Cell("WANTED")]]
-    marks = {True: Cell("yes", "good"), False: Cell("no", "bad")}
-    print_table(
-        head
-        + [[marks[one.matches], Cell(one.field), Cell(one.value), Cell(one.wanted)] for one in fields_said]
-    )
-    if rule := wording.day_rule(row[0].schedule):
-        print(rule)
-    print("It is due then." if due else "It is not due then.")
-    if runs:
-        print_table(views.past(runs, now.astimezone(), {key: row[0].command}))
-    elif due:
-        print("The ledger has no run of it" + (": it is yet to come." if minute > now else "."))
-    return 0
