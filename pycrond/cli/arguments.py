@@ -47,7 +47,7 @@ def parser(version: str) -> argparse.ArgumentParser:
     listing = command("list", "show", "every job, when it runs next and how it ended last")
     history = command("history", "show", "what ran, the newest first")
     logs = command("logs", "show", "what the jobs printed")
-    check = command("check", "check", "every error and warning in crontabs")
+    check = command("check", "check", "every error and warning in crontabs", everything=True)
     check.add_argument("files", nargs="*", metavar="FILE", help="instead of the daemon's own crontabs")
     check.add_argument("--system-format", action="store_true", help="the files have a user column")
     other = "tell also what this cron would read otherwise"
