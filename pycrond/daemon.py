@@ -1,5 +1,6 @@
 """The daemon: joins clock, crontabs, ledger, processes and syslog in one loop that waits in one place."""
 
+import contextlib
 import os
 import signal
 from datetime import datetime
@@ -12,6 +13,7 @@ from pycrond.delivery import Deliveries
 from pycrond.errors import PycrondError
 from pycrond.job import SEARCH_PATHS
 from pycrond.jumps import Jumps
+from pycrond.keeping import Keeping
 from pycrond.lastturn import LastTurn
 from pycrond.ledger import Ledger
 from pycrond.loading import Crontabs, Loaded, job_row
@@ -19,9 +21,11 @@ from pycrond.logtext import counted
 from pycrond.outputs import Outputs
 from pycrond.poller import Poller
 from pycrond.readiness import Readiness
+from pycrond.recovery import Recovery, survivors
 from pycrond.run import Fire
 from pycrond.running import Runs
 from pycrond.signals import Signals
+from pycrond.starts import Starts
 from pycrond.syslogger import Syslogger
 from pycrond.timer import Timer
 from pycrond.turns import Turns
@@ -33,12 +37,18 @@ class Daemon:
     """One daemon, from its settings to its stop. `step` does all that is to be done, and never blocks."""
 
     def __init__(
-        self, wanted: settings.Settings, signals: Signals, readiness: Readiness, why: str = ""
+        self,
+        wanted: settings.Settings,
+        signals: Signals,
+        readiness: Readiness,
+        keeping: Keeping,
+        why: str = "",
     ) -> None:
         """Take everything into possession; raises PycrondError for what cannot be had."""
         self._settings = wanted
         self._signals = signals
         self._readiness = readiness
+        self._keeping = keeping
         process.raise_descriptor_limit()
         now = clock.now()
         self._last_turn = LastTurn(os.path.join(wanted.state_dir, "last-turn"))
@@ -56,6 +66,7 @@ class Daemon:
         self._deliveries = Deliveries(wanted, self._ledger, self._syslogger)
         fifos = os.path.join(wanted.runtime_dir, "fifo")
         os.makedirs(fifos, mode=0o700, exist_ok=True)
+        self._starts = Starts(os.path.join(wanted.runtime_dir, "starts"))
         spools = os.path.join(wanted.state_dir, "spool")
         self._outputs = Outputs(self._poller, self._deliveries, fifos)
         self._runs = Runs(
@@ -63,10 +74,13 @@ class Daemon:
             self._deliveries,
             self._outputs,
             self._poller,
+            keeping,
             account=self._crontabs.account,
             spools=spools,
+            starts=self._starts,
             search_path=SEARCH_PATHS[self._crontabs.dialect],
         )
+        self._recovery = Recovery(self._ledger, self._deliveries, self._outputs, self._runs, spools)
         self._started_at = now
         self._loaded = Loaded((), (), 0, ())
         self._stopping = False
@@ -81,7 +95,7 @@ class Daemon:
         agenda = Agenda((), self._zone, first_turn(last, now), eras)
         self._jumps = Jumps(self._ledger, self._deliveries, now)
         self._turns = Turns(agenda, self._last_turn, self._runs, self._jumps)
-        self._runs.recover(last, now)
+        self._recover(last, now)
         if last is not None:
             self._jumps.while_down(last, agenda.last, eras, now)
         self._last_turn.write(agenda.last, eras)  # what is loaded from here on has missed nothing before
@@ -96,7 +110,20 @@ class Daemon:
         self._run_at_boot(now)
         self._ledger.ready(now)
         self._signals.release()
+        self._runs.reap(now)  # those that ended before this process was a daemon
         self._readiness.ready(os.getpid())
+
+    def _recover(self, last: datetime | None, now: datetime) -> None:
+        """Take over what the daemon before left, and write down what became of it."""
+        ends = os.path.join(self._settings.state_dir, "ends")
+        found = survivors(self._keeping, self._poller, self._starts.read(), ends)
+        self._recovery.run(found, last, now)
+        self._starts.forget()
+        self._runs.store()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(ends)
+        if not self._keeping.is_gone:
+            self._poller.register(self._keeping, self._on_keeper)
 
     def _run_at_boot(self, now: datetime) -> None:
         """The @reboot jobs, once a boot of the machine or container."""
@@ -131,6 +158,7 @@ class Daemon:
         self._turns.take(now)
         self._turns.look_ahead(now)
         self._outputs.tend(elapsed)
+        self._runs.tend(now, elapsed)
         self._runs.store()
         self._more = self._deliveries.pump(now, elapsed)
         self._watch_syslog()
@@ -141,7 +169,7 @@ class Daemon:
         if self._more:
             return 0.0
         elapsed = clock.elapsed()
-        waits = (self._syslogger.retry_in(), self._outputs.retry_in(elapsed))
+        waits = (self._syslogger.retry_in(), self._outputs.retry_in(elapsed), self._runs.retry_in(elapsed))
         return min((wait for wait in waits if wait is not None), default=None)
 
     def _watch_syslog(self) -> None:
@@ -159,6 +187,14 @@ class Daemon:
 
     def _on_timer(self) -> None:
         self._timer.read()
+
+    def _on_keeper(self) -> None:
+        self._runs.hear()
+        if self._keeping.is_gone:
+            self._poller.unregister(self._keeping)
+            self._keeping.close()
+            said = "the keeper is gone: a daemon that dies now stays dead, and what ends meanwhile is unknown"
+            self._deliveries.say("ERROR", said, clock.now(), level="err")
 
     def _on_signals(self) -> None:
         came = self._signals.read()
@@ -232,7 +268,7 @@ class Daemon:
 
     def _end(self, now: datetime) -> None:
         """Stop: running jobs are left running, for the next daemon to take over."""
-        self._readiness.stopping()
+        self._readiness.stopping(self._runs.living)
         self._turns.cancel()
         self._deliveries.say("SHUTDOWN", f"{counted(self._runs.count, 'job')} left running", now)
         self._runs.store()

@@ -40,11 +40,11 @@ def take_lock(state_dir: str) -> int | None:
 
 
 def keeper_command(
-    lock: int, listener: socket.socket, waiter: int, path: str, daemon: list[str]
+    lock: int, listener: socket.socket, waiter: int, *, path: str, state_dir: str, daemon: list[str]
 ) -> list[str]:
     """What to execute: the keeper's program on the plain interpreter, without site-packages."""
     numbers = [str(number) for number in (lock, listener.fileno(), waiter)]
-    return [sys.executable, "-I", "-S", KEEPER, *numbers, path, *daemon]
+    return [sys.executable, "-I", "-S", KEEPER, *numbers, path, state_dir, *daemon]
 
 
 def become_keeper(command: list[str], kept: tuple[int, ...]) -> None:

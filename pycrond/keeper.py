@@ -1,19 +1,23 @@
-"""The keeper: stands between init and the daemon, starts it, and starts it again when it dies.
+"""The keeper: stands between init and the daemon, starts it again when it dies, remembers for it meanwhile.
 
 A program of its own that imports nothing of ours and does almost nothing, so that it does not die:
 
-    python -I -S keeper.py LOCK LISTEN WAITER SOCKET DAEMON [ARGUMENT...]
+    python -I -S keeper.py LOCK LISTEN WAITER SOCKET STATE DAEMON [ARGUMENT...]
 
 LOCK is the descriptor of STATE/lock, held as long as the keeper or the daemon lives. LISTEN is the
-listening socket at the path SOCKET, where `start` and `stop` ask. WAITER is the socket of the `start`
-that made us, or -1.
+listening socket at the path SOCKET, where `start`, `stop` and `status` ask. WAITER is the socket of the
+`start` that made us, -1 in the foreground.
 
-The daemon speaks to us in datagrams, the first byte telling what: R it is ready, and its pid; F it
-failed, and why; S a planned stop has begun. R and F go on to everyone who waits for a start. A `start`
-that comes later gets A and the pid of the daemon that is there.
+The daemon speaks to us in datagrams, the first byte telling what: R it is ready, and its pid; F it failed,
+and why; S a planned stop has begun, which leaves these pids running; H hold these runs' read ends (they come
+with it); D done with these, each `run:pid:start`. R and F go on to everyone who waits for a start.
+We tell it E, one line for each leader of a session that ended as our child: `pid start status cpu rss when`
+(the pid's start time and what wait4(2) told); an empty line ends what a new daemon is told at once.
+While there is no daemon, what the jobs print goes on into the spools, whose layout is that of spool.py.
 """
 
 import os
+import resource
 import select
 import signal
 import socket
@@ -24,70 +28,134 @@ PAUSE_FIRST, PAUSE_MOST = 0.2, 10.0  # seconds between starts of a daemon that d
 PASSED_ON = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 WANTED = (*PASSED_ON, signal.SIGCHLD)
 REQUEST_MOST, REQUEST_TIME = 65536, 1.0  # bytes and seconds for a request: the daemon's arguments
+ENDS_MOST = 100_000  # of processes that nobody asked for yet
+LOOK = 1.0  # seconds between two looks at a full disk, or at what a planned stop left running
+LAST_GRACE = 10.0  # seconds that runs have when the first process of a container ends
+SEGMENT = 1 << 20
 
 
 class Keeper:
     """One daemon, who waits for it, and when to start it again. Times are CLOCK_MONOTONIC seconds."""
 
-    def __init__(self, lock: int, listener: socket.socket, argv: list[str]) -> None:
-        self.lock, self.listener, self.argv = lock, listener, argv
+    def __init__(self, lock: int, listener: socket.socket, state: str, argv: list[str]) -> None:
+        self.lock, self.listener, self.state, self.argv = lock, listener, state, argv
+        self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.waiters: list[socket.socket] = []  # whose start this is: to be told how it went
         self.others: list[socket.socket] = []  # who asked for the same meanwhile
-        self.stoppers: list[socket.socket] = []  # held open: they wait for our end
+        self.stoppers: list[socket.socket] = []  # held open: they wait for the daemon's end
         self.channel: socket.socket | None = None  # to the daemon
         self.daemon = 0  # its pid, 0 while there is none
         self.ready = b""  # the pid, once the daemon has said that it is ready
-        self.ever_ready = self.stopping = False
-        self.pause = self.start_at = 0.0
+        self.ever_ready = self.stopping = self.resting = False
+        self.foreground = False  # nothing may outlast us
+        self.pause = self.start_at = self.rest_until = self.look_at = 0.0
         self.ending = ""  # how the daemon before this one ended
-        self.status = -1  # the exit status, once there is nothing left to keep
+        self.status = 0  # the exit status, once there is nothing left to keep
+        self.held: dict[int, int] = {}  # the read end of each run's FIFO
+        self.dry: set[int] = set()  # runs whose FIFO nobody writes to, or the disk takes no more of
+        self.ends: dict[bytes, bytes] = {}  # by pid and start, until the daemon is done with them
+        self.untold: list[bytes] = []
+        self.left: set[int] = set()  # pids that a planned stop left running
 
     def run(self, wakeup: int) -> int:
-        """Until the daemon has ended for good; its exit status."""
-        while self.status < 0:
-            if not self.daemon and time.monotonic() >= self.start_at:
+        """Until the daemon has ended for good and nothing of it runs; its exit status."""
+        while not self.over():
+            if not (self.daemon or self.resting) and time.monotonic() >= self.start_at:
                 self.spawn()
-            sources = {
+            calls = {
                 wakeup: lambda: self.signals(os.read(wakeup, 4096)),
                 self.listener.fileno(): self.answer,
             }
             if self.channel:
-                sources[self.channel.fileno()] = self.listen
-            wait = None if self.daemon else max(0.0, self.start_at - time.monotonic())
-            for number in select.select(sources, [], [], wait)[0]:
-                sources[number]()
+                calls[self.channel.fileno()] = self.talk
+            wait = self.wait()
+            runs = {} if self.daemon else {self.held[run]: run for run in self.held.keys() - self.dry}
+            poll = select.poll()
+            for number in (*calls, *runs):
+                poll.register(number, select.POLLIN)
+            if self.channel and self.untold:
+                poll.register(self.channel, select.POLLIN | select.POLLOUT)
+            for number, event in poll.poll(wait):
+                if number in runs:
+                    self.drain(runs[number], number, event)
+                else:
+                    calls[number]()
         return self.status
+
+    def wait(self) -> int | None:
+        """Milliseconds; None for as long as it takes."""
+        if self.daemon:
+            return None
+        now = time.monotonic()
+        if now >= self.look_at:
+            self.dry.clear()
+            self.look_at = now + LOOK
+        return int(1000 * (LOOK if self.resting else min(LOOK, max(0.0, self.start_at - now)))) + 1
+
+    def over(self) -> bool:
+        """Whether nothing is left to be kept."""
+        if self.resting:
+            self.left = {pid for pid in self.left if os.path.exists(f"/proc/{pid}")}
+        return self.resting and (not self.left or (os.getpid() == 1 and time.monotonic() > self.rest_until))
+
+    # The daemon
 
     def spawn(self) -> None:
         self.channel, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.setblocking(False)
         its.set_inheritable(True)
+        self.untold = [*self.ends.values(), b""]
         argv = [*self.argv, f"--keeper={its.fileno()}", f"--lock={self.lock}", f"--after={self.ending}"]
+        resource.setrlimit(resource.RLIMIT_NOFILE, self.limit)
         try:  # with the signals blocked, for until it has its handlers they would kill it
             self.daemon = os.posix_spawn(argv[0], argv, os.environ, setsigmask=WANTED)
         except OSError as error:
             self.tell(f"Fcannot start {argv[0]}: {error.strerror}".encode())
             self.ended(70)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (self.limit[1], self.limit[1]))
         its.close()
 
+    def talk(self) -> None:
+        """Say what the daemon has not been told; hear what it says, until it has no more for now, or ever."""
+        try:
+            while self.channel and self.untold:
+                self.channel.send(b"E" + b"\n".join(self.untold[:200]))
+                del self.untold[:200]
+        except OSError:
+            pass  # it has much to read yet, or is gone, which the next lines tell
+        self.listen()
+
     def listen(self) -> None:
-        """What the daemon says, until it has nothing more to say for now, or ever."""
         while self.channel:
             try:
-                said = self.channel.recv(REQUEST_MOST)
+                said, ends, _, _ = socket.recv_fds(self.channel, REQUEST_MOST, 253, socket.MSG_CMSG_CLOEXEC)
             except BlockingIOError:
                 return
+            except ConnectionResetError:
+                continue  # it ended without reading all of ours; what it said is there to be read
             except OSError:
-                said = b""
-            if said == b"S":
-                self.stopping = True
-            elif said:
-                self.tell(said)
-            else:
+                said, ends = b"", []
+            if not said:
                 self.channel.close()
                 self.channel = None
-            if said.startswith(b"R"):
-                self.ready, self.ever_ready, self.pause = said[1:], True, 0.0
+            self.heard(said, said[1:].split(), ends)
+
+    def heard(self, said: bytes, words: list[bytes], ends: list[int]) -> None:
+        kind = said[:1]
+        if kind == b"R":
+            self.ready, self.ever_ready, self.pause = said[1:], True, 0.0
+        if kind in {b"R", b"F"}:
+            self.tell(said)
+        elif kind == b"S":
+            self.stopping, self.left = True, set(map(int, words))
+        elif kind == b"H":
+            self.held.update(zip(map(int, words), ends, strict=False))
+        elif kind == b"D":
+            for word in words:
+                run, _, process = word.partition(b":")
+                self.ends.pop(process, None)
+                if int(run) in self.held:
+                    os.close(self.held.pop(int(run)))
 
     def tell(self, said: bytes) -> None:
         """How the start went, to each who waits for it."""
@@ -96,61 +164,130 @@ class Keeper:
         while self.others:
             reply(self.others.pop(), b"A" + said[1:] if said.startswith(b"R") else said)
 
+    def ended(self, code: int) -> None:
+        """The daemon is gone: start it again after a pause, or rest until what it left has ended."""
+        self.daemon = 0
+        self.ending = f"signal {-code}" if code < 0 else f"exit status {code}"
+        self.tell(f"Fthe daemon ended with {self.ending} before it was ready".encode())
+        was_ready, self.ready = self.ready, b""
+        while self.stoppers:
+            reply(self.stoppers.pop(), b"S %d" % len(self.left))
+        if self.stopping or not self.ever_ready:
+            self.status = 128 - code if code < 0 else code
+            self.resting, self.ending = True, ""
+            self.rest_until = time.monotonic() + LAST_GRACE
+            if self.foreground and self.left and os.getpid() != 1 and os.fork():
+                os._exit(self.status)  # who waits for the daemon's end has it; a copy of us stays behind
+            return
+        self.pause = min(2 * self.pause, PAUSE_MOST) if self.pause and not was_ready else PAUSE_FIRST
+        self.start_at = time.monotonic() + self.pause
+
+    # Signals, children, output
+
     def signals(self, numbers: bytes) -> None:
         for number in numbers:
             self.stopping |= number in {signal.SIGTERM, signal.SIGINT}
             if number == signal.SIGCHLD:
                 self.reap()
-            else:
-                self.pass_on(number)
-
-    def pass_on(self, number: int) -> None:
-        if self.daemon:
-            os.kill(self.daemon, number)
-        elif self.stopping:
-            self.status = 0
+            elif self.daemon:
+                os.kill(self.daemon, number)
+            elif self.stopping:
+                self.resting, self.left = True, set()
 
     def reap(self) -> None:
-        """The daemon's end, and those of orphans of its jobs, which come to us as their subreaper."""
-        try:
-            while (child := os.waitpid(-1, os.WNOHANG))[0]:
-                if child[0] == self.daemon:
-                    self.listen()
-                    self.ended(os.waitstatus_to_exitcode(child[1]))
-        except ChildProcessError:
-            return
+        """The daemon's end, and those of orphans, which come to us as their subreaper."""
+        while True:
+            try:
+                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            if found is None:
+                return
+            pid = found.si_pid
+            with open(f"/proc/{pid}/stat", "rb") as file:  # a zombie's says still what it was
+                fields = file.read().rpartition(b")")[2].split()
+            _, status, usage = os.wait4(pid, 0)
+            if pid == self.daemon:
+                self.listen()
+                self.ended(os.waitstatus_to_exitcode(status))
+            elif int(fields[3]) == pid:  # every run leads a session
+                process = b"%d:%b" % (pid, fields[19])
+                cpu = usage.ru_utime + usage.ru_stime
+                told = b"%b %d %.3f %d %.6f" % (process, status, cpu, usage.ru_maxrss, time.time())
+                self.ends[process] = told
+                if self.channel:
+                    self.untold.append(told)
+                if len(self.ends) > ENDS_MOST:
+                    self.ends.pop(next(iter(self.ends)))
 
-    def ended(self, code: int) -> None:
-        """The daemon is gone: end with it, or start it again after a pause."""
-        self.daemon = 0
-        self.ending = f"signal {-code}" if code < 0 else f"exit status {code}"
-        self.tell(f"Fthe daemon ended with {self.ending} before it was ready".encode())
-        if self.stopping or not self.ever_ready:
-            self.status = 128 - code if code < 0 else code
+    def drain(self, run: int, number: int, event: int) -> None:
+        """What a run printed, into its spool; what the disk does not take stays in the pipe."""
+        self.dry.add(run)  # unless more may come at once
+        if not event & select.POLLIN:
             return
-        self.pause = min(2 * self.pause, PAUSE_MOST) if self.pause and not self.ready else PAUSE_FIRST
-        self.ready = b""
-        self.start_at = time.monotonic() + self.pause
+        folder = f"{self.state}/spool/{run // 1000}"
+        try:
+            os.makedirs(folder, 0o700, exist_ok=True)
+            mine = [name for name in os.listdir(folder) if name.startswith(f"{run}.")]
+            last = max((int(name.partition(".")[2]) for name in mine), default=0)
+            if mine and os.stat(f"{folder}/{run}.{last}").st_size >= SEGMENT:
+                last += 1
+            file = os.open(f"{folder}/{run}.{last}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                inside = os.fstat(file).st_size
+                os.splice(number, file, SEGMENT - inside, offset_dst=inside, flags=os.SPLICE_F_NONBLOCK)
+            finally:
+                os.close(file)
+        except OSError:
+            return
+        self.dry.discard(run)
+
+    def finish(self) -> None:
+        """For a daemon that comes after us: what is in the pipes still, and the ends that nobody heard of."""
+        for run, number in self.held.items():
+            self.dry.discard(run)
+            while run not in self.dry:
+                poll = select.poll()
+                poll.register(number, select.POLLIN)
+                self.drain(run, number, sum(event for _, event in poll.poll(0)))
+        try:
+            file = os.open(f"{self.state}/ends", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            os.write(file, b"".join(told + b"\n" for told in self.ends.values()))
+        except OSError:
+            pass  # they will be unknown
+
+    # Who asks
 
     def answer(self) -> None:
-        """`stop`, whose caller waits for our end, or `start` with the daemon's arguments."""
+        """`stop`, whose caller waits for the daemon's end; `start` with its arguments; `status`."""
         client, _ = self.listener.accept()
         client.settimeout(REQUEST_TIME)
         try:
             request, *argv = client.recv(REQUEST_MOST).decode("utf-8", "surrogateescape").split("\0")
         except OSError:
             request, argv = "", []
-        if request == "stop":
+        if request == "status" or (request == "stop" and self.resting):
+            reply(client, b"%d %d" % (self.daemon, len(self.left)))
+        elif request == "stop":
             self.stopping = True
             self.stoppers.append(client)
-            self.pass_on(signal.SIGTERM)
-        elif request == "start" and self.ready:
+            if self.daemon:
+                os.kill(self.daemon, signal.SIGTERM)
+            else:
+                self.ended(0)
+        elif request == "start":
+            self.asked_to_start(client, argv)
+
+    def asked_to_start(self, client: socket.socket, argv: list[str]) -> None:
+        if self.ready:
             reply(client, b"A" + self.ready)
-        elif request == "start" and self.daemon and not self.stopping:
+        elif self.daemon and not self.stopping:
             self.others.append(client)
-        elif request == "start" and not self.stopping:
+        elif not self.daemon and (self.left or not self.resting):  # else we are about to go
             self.waiters.append(client)
             self.argv, self.start_at = argv, 0.0
+            if self.resting:
+                self.resting = self.stopping = self.ever_ready = False
 
 
 def reply(client: socket.socket, said: bytes) -> None:
@@ -169,12 +306,15 @@ def main(argv: list[str]) -> int:
         signal.signal(each, lambda *_: None)
     listener = socket.socket(fileno=int(argv[2]))
     listener.set_inheritable(False)
-    keeper = Keeper(int(argv[1]), listener, argv[5:])
-    if int(argv[3]) >= 0:
+    keeper = Keeper(int(argv[1]), listener, argv[5], argv[6:])
+    keeper.foreground = int(argv[3]) < 0
+    resource.setrlimit(resource.RLIMIT_NOFILE, (keeper.limit[1], keeper.limit[1]))
+    if not keeper.foreground:
         keeper.waiters.append(socket.socket(fileno=int(argv[3])))
         keeper.waiters[0].set_inheritable(False)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, WANTED)
     status = keeper.run(reader)
+    keeper.finish()
     os.unlink(argv[4])  # before the lock goes with us: a `start` that finds no socket tries the lock again
     return status
 

@@ -34,6 +34,8 @@ class Outputs:
         self._blocked: list[Output] = []  # wait for room on the disk
         self._retry_at = 0.0
         self._full = False
+        self.closed: list[int] = []
+        """Runs whose FIFO is done with: whoever else holds it may let it go, and empties this."""
 
     def path(self, run: int) -> str:
         """Where a run's FIFO is made."""
@@ -90,6 +92,7 @@ class Outputs:
         output.reader = -1
         telling = output.telling
         self.remove(telling.run)
+        self.closed.append(telling.run)
         telling.spool.close()
         telling.output_open = False
         self._deliveries.touch(telling)

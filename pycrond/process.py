@@ -1,14 +1,17 @@
 """Starting jobs: each in a session of its own, its output in a FIFO; and what /proc says of a process."""
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
 import resource
 import signal
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
+from typing import NamedTuple
 
 from pycrond.account import Account
 from pycrond.errors import PycrondError
@@ -22,6 +25,8 @@ UNSAFE = re.compile(
 """Variables that can make a program load or write files, those that ld.so(8) takes from setuid programs among
 them: a user's own reach only what runs as that user, not setpriv, which is root when it begins.
 """
+KEPT_BACK = 64  # descriptors that no run may have: the daemon's own files, sockets, spools
+PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC}
 # What Python or the daemon ignores must not reach the job ignored; handlers are reset by exec anyway.
 RESET = (signal.SIGPIPE, signal.SIGXFSZ)
 DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)  # as they were when the daemon was started
@@ -36,6 +41,7 @@ class Launch:
     folder: str
     stdin: bytes
     fifo: str
+    reader: int  # the end of the FIFO that is ours
     owner: Account | None = None  # where it is not the daemon's own user
     groups: tuple[int, ...] = ()  # of the owner
 
@@ -73,15 +79,32 @@ def prepare(
     with contextlib.suppress(FileNotFoundError):
         os.unlink(fifo)  # of a run with this number that belonged to a ledger now gone
     os.mkfifo(fifo, 0o600)
+    reader = _open_reader(fifo)
     command: tuple[str, ...] = (shell, "-c", entry.command)
     folder, stdin = environment["HOME"], _bytes(entry.stdin)
     if groups is None:
-        return Launch(command, environment, folder, stdin, fifo)
+        return Launch(command, environment, folder, stdin, fifo, reader)
     os.chown(fifo, account.uid, account.gid)  # so that the job may open /dev/stderr by name
     unsafe = {name: environment.pop(name) for name in list(environment) if UNSAFE.fullmatch(name)}
     if unsafe:
         command = (ENV, "--", *(f"{name}={value}" for name, value in unsafe.items()), *command)
-    return Launch((*_becoming(account), *command), environment, folder, stdin, fifo, account, tuple(groups))
+    command = (*_becoming(account), *command)
+    return Launch(command, environment, folder, stdin, fifo, reader, account, tuple(groups))
+
+
+def _open_reader(fifo: str) -> int:
+    """Refused while the daemon has hardly a descriptor left for itself."""
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if reader >= DESCRIPTORS[1] - KEPT_BACK:
+        os.close(reader)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return reader
+
+
+def is_passing(error: BaseException) -> bool:
+    """Whether what could not be started now may be in a while: no memory, processes, descriptors, room."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(cause, OSError) and cause.errno in PASSING
 
 
 def _becoming(account: Account) -> list[str]:
@@ -115,18 +138,14 @@ def _bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
 
 
-def start(launch: Launch) -> tuple[int, int]:
-    """Start it: its pid and the end of the FIFO to read from. Raises PycrondError with the reason why not."""
-    reader = os.open(launch.fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+def start(launch: Launch) -> int:
+    """Start it: its pid. Raises PycrondError or OSError with the reason why not; see `is_passing`."""
+    os.stat(launch.fifo)  # if somebody removed it, let us not say that the shell could not be run
+    entrance = _standard_input(launch.stdin)
     try:
-        entrance = _standard_input(launch.stdin)
-        try:
-            return _spawn(launch, f"/proc/self/fd/{entrance}"), reader
-        finally:
-            os.close(entrance)
-    except BaseException:
-        os.close(reader)
-        raise
+        return _spawn(launch, f"/proc/self/fd/{entrance}")
+    finally:
+        os.close(entrance)
 
 
 def _standard_input(text: bytes) -> int:
@@ -178,34 +197,83 @@ def open_fifo(path: str) -> int:
         return -1
 
 
-def start_ticks(pid: int) -> int | None:
-    """When the process began, in clock ticks since boot (proc(5), stat field 22); None if there is none."""
+class Stat(NamedTuple):
+    """Of /proc/PID/stat (proc(5)): state, parent, session, and when it began in clock ticks since boot."""
+
+    state: str
+    parent: int
+    session: int
+    start: int
+
+
+def stat(pid: int) -> Stat | None:
+    """What the process is; None if there is none."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[19])
+            fields = file.read().rpartition(b")")[2].split()
+        return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]))
     except (OSError, IndexError, ValueError):
         return None
 
 
-def adopt(pid: int, ticks: int) -> int:
+def start_ticks(pid: int) -> int | None:
+    """When the process began, in clock ticks since boot; None if there is none."""
+    found = stat(pid)
+    return found.start if found else None
+
+
+def seconds(ticks: int) -> float:
+    """From boot to a process's start."""
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def adopt(pid: int, start: int) -> int:
     """A pidfd of a process that an earlier daemon started; -1 if it is gone or the number is another's."""
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:
         return -1
     # The descriptor is opened first: a process that has this start time now is the one it holds.
-    if start_ticks(pid) != ticks or _is_zombie(pid):
+    found = stat(pid)
+    if found is None or found.start != start or found.state in "ZX":
         os.close(descriptor)
         return -1
     return descriptor
 
 
-def _is_zombie(pid: int) -> bool:
+def exit_status(pidfd: int) -> int | None:
+    """How a process ended that was no child of ours, as wait(2) has it; None where the kernel cannot tell.
+
+    PIDFD_GET_INFO of <linux/pidfd.h> with PIDFD_INFO_EXIT: from Linux 6.15 on, once it was reaped.
+    """
+    info = bytearray(struct.pack("=QQ11Ii", 1 << 3, 0, *[0] * 12))
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] in {b"Z", b"X"}
-    except (OSError, IndexError):
-        return True
+        fcntl.ioctl(pidfd, 0xC000FF0B | len(info) << 16, info)
+    except OSError:
+        return None
+    mask, *_, code = struct.unpack("=QQ11Ii", info)
+    return code if mask & 1 << 3 else None
+
+
+def leaders_by_run(parent: int) -> dict[int, tuple[int, int]]:
+    """Pid and start of each child of `parent` that leads the session of a run, as its environment says."""
+    found: dict[int, tuple[int, int]] = {}
+    try:
+        with open(f"/proc/{parent}/task/{parent}/children", encoding="ascii") as file:
+            children = [int(word) for word in file.read().split()]
+    except OSError:
+        return found
+    for pid in children:
+        process = stat(pid)
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                run = re.search(rb"(?:^|\0)PYCROND_RUN=([0-9]{1,18})(?:\0|$)", file.read())
+        except OSError:
+            continue
+        if run and process and process.session == pid:
+            mine = (pid, process.start)
+            found[int(run[1])] = min(found.get(int(run[1]), mine), mine, key=lambda one: one[1])
+    return found
 
 
 def waiting_bytes(fifo: int) -> int:

@@ -8,6 +8,7 @@ from pycrond import __version__, clock, settings
 from pycrond.daemon import Daemon
 from pycrond.detach import fill_standard_descriptors
 from pycrond.errors import PycrondError
+from pycrond.keeping import Keeping
 from pycrond.pidfile import Pidfile
 from pycrond.readiness import Readiness
 from pycrond.signals import Signals
@@ -28,13 +29,14 @@ def main(arguments: Sequence[str]) -> int:
     os.chdir("/")
     if own["lock"]:
         os.set_inheritable(int(own["lock"]), False)  # held for life, and no job's to hold
-    readiness = Readiness(int(own["keeper"]) if own["keeper"] else None, os.environ)
+    keeping = Keeping(int(own["keeper"]) if own["keeper"] else None)
+    readiness = Readiness(keeping.say, os.environ)
     wanted = settings.from_arguments(rest)
     pidfile = Pidfile(wanted.pidfile)
     try:
         signals = Signals()
         pidfile.write(os.getpid())
-        Daemon(wanted, signals, readiness, own["after"]).run()
+        Daemon(wanted, signals, readiness, keeping, own["after"]).run()
     except PycrondError as error:
         readiness.failed(str(error))
         print(f"pycrond: {error}", file=sys.stderr)  # noqa: T201 -- seen in the foreground only

@@ -2,17 +2,15 @@
 
 import contextlib
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 
 class Readiness:
     """Where to say ready, failed, stopping; every word is optional to whoever listens and blocks nobody."""
 
-    def __init__(self, keeper: int | None, environ: Mapping[str, str]) -> None:
-        self._keeper = socket.socket(fileno=keeper) if keeper is not None else None
-        if self._keeper:
-            self._keeper.setblocking(False)
-            self._keeper.set_inheritable(False)
+    def __init__(self, keeper: Callable[[bytes], None], environ: Mapping[str, str]) -> None:
+        """`keeper` says a message to it."""
+        self._tell_keeper = keeper
         self._systemd = environ.get("NOTIFY_SOCKET", "")
 
     def ready(self, pid: int) -> None:
@@ -23,14 +21,10 @@ class Readiness:
         self._tell_keeper(b"F" + reason.replace("\n", " ").encode(errors="replace"))
         self._tell_systemd(f"STATUS=failed: {reason}")
 
-    def stopping(self) -> None:
-        self._tell_keeper(b"S")
+    def stopping(self, left: Iterable[int]) -> None:
+        """A planned stop, which leaves these pids running."""
+        self._tell_keeper(b"S" + b" ".join(b"%d" % pid for pid in left))
         self._tell_systemd("STOPPING=1")
-
-    def _tell_keeper(self, said: bytes) -> None:
-        if self._keeper:
-            with contextlib.suppress(OSError):  # a keeper that was killed: the daemon goes on
-                self._keeper.send(said)
 
     def _tell_systemd(self, text: str) -> None:
         """sd_notify(3): one datagram; a leading @ is an abstract socket."""

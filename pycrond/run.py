@@ -3,7 +3,6 @@
 import os
 from dataclasses import dataclass
 from datetime import datetime
-from resource import struct_rusage
 from typing import Literal, NamedTuple
 
 from pycrond.job import Job
@@ -44,15 +43,15 @@ class Outcome:
     max_rss_kb: int | None = None
 
 
-def outcome(status: int, usage: struct_rusage) -> Outcome:
-    """What wait4(2) told of a process: its wait status, and what it and its children used."""
+def outcome(status: int, cpu_s: float | None = None, max_rss_kb: int | None = None) -> Outcome:
+    """What wait(2) says of a process, and what it and its children used."""
     code = os.waitstatus_to_exitcode(status)
     return Outcome(
         state="succeeded" if code == 0 else "failed",
         exit_status=code if code >= 0 else None,
         signal=-code if code < 0 else None,
-        cpu_s=round(usage.ru_utime + usage.ru_stime, 3),
-        max_rss_kb=usage.ru_maxrss,
+        cpu_s=cpu_s,
+        max_rss_kb=max_rss_kb,
     )
 
 

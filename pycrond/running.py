@@ -1,30 +1,35 @@
 """The runs: claimed, started, watched until they end, their output taken from the FIFOs."""
 
-import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pycrond import clock, process, users
 from pycrond.account import Account
 from pycrond.delivery import Deliveries
 from pycrond.errors import PycrondError
+from pycrond.keeping import End, Keeping
 from pycrond.ledger import Ledger
-from pycrond.outputs import TAKES, Output, Outputs
+from pycrond.outputs import Output, Outputs
 from pycrond.poller import Poller
-from pycrond.run import Fire, Outcome, Unfinished, outcome
-from pycrond.spool import CHUNK, Spool
-from pycrond.telling import Place, Telling
+from pycrond.run import Fire, Outcome, outcome
+from pycrond.spool import Spool
+from pycrond.starts import Starts
+from pycrond.telling import Telling
+
+AGAIN_EVERY, AGAIN_FOR = 1.0, 60.0  # seconds in which a start that fails for want of room is tried again
+PATIENCE = 1.0  # seconds to wait for the keeper's word on how an adopted run ended
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Claimed:
-    """A fire that is in the ledger, and all that its start takes."""
+    """A fire that is in the ledger, and all that its start takes, where that could be made ready."""
 
     fire: Fire
     run: int
-    launch: process.Launch
+    launch: process.Launch | None
+    give_up_at: float = 0.0  # by clock.elapsed; 0 before the first try
 
 
 @dataclass(slots=True, eq=False)
@@ -33,9 +38,12 @@ class Running:
 
     run: int
     pid: int
-    began: float | None  # by clock.elapsed; None for an adopted one
     output: Output
-    pidfd: int = -1  # of an adopted one, which is not our child
+    began: float | None = None  # by clock.elapsed; None for an adopted one
+    began_at: float | None = None  # Unix seconds
+    start: int = 0  # of an adopted one's process, in clock ticks since boot
+    pidfd: int = -1  # of an adopted one that is not our child
+    give_up_at: float = 0.0  # by clock.elapsed: it has ended, and how is waited for no longer than this
 
 
 class Runs:
@@ -47,9 +55,11 @@ class Runs:
         deliveries: Deliveries,
         outputs: Outputs,
         poller: Poller,
+        keeping: Keeping,
         *,
         account: Account,
         spools: str,
+        starts: Starts,
         search_path: str,
     ) -> None:
         """`account` is the daemon's own; `accounts` are those of the jobs, by name, and change with them."""
@@ -57,29 +67,40 @@ class Runs:
         self._deliveries = deliveries
         self._outputs = outputs
         self._poller = poller
+        self._keeping = keeping
         self._account = account
         self.accounts: Mapping[str, Account] = {account.name: account}
         self._search_path = search_path
         self._spools = spools
-        self._living: dict[int, Running] = {}
+        self._starts = starts
+        self.living: dict[int, Running] = {}
+        self._again: list[Claimed] = []
+        self._again_at = 0.0
+        self._awaited: list[Running] = []  # adopted ones that have ended, nobody has said yet how
         self._started: list[tuple[int, int, datetime, float]] = []
         self._finished: list[tuple[int, Outcome, datetime, float | None]] = []
+        self._done: list[tuple[int, int, int]] = []  # what the keeper may forget: run, pid, start
 
     @property
     def count(self) -> int:
         """How many run now."""
-        return len(self._living)
+        return len(self.living)
 
     # Claiming and starting
 
     def claim(self, fires: Sequence[Fire], boot: str | None = None) -> list[Claimed]:
         """Write the fires down, durably, and make all ready; leaves out what had been claimed before."""
         runs = self._ledger.claim(fires, boot)
-        return [
-            Claimed(fire, run, self._prepare(fire, run))
-            for fire, run in zip(fires, runs, strict=True)
-            if run is not None
-        ]
+        pairs = zip(fires, runs, strict=True)
+        claimed = [Claimed(fire, run, self._ready(fire, run)) for fire, run in pairs if run is not None]
+        self._keeping.hold([(one.run, one.launch.reader) for one in claimed if one.launch])
+        return claimed
+
+    def _ready(self, fire: Fire, run: int) -> process.Launch | None:
+        try:
+            return self._prepare(fire, run)
+        except OSError:
+            return None  # tried again at its minute, and then told of
 
     def _prepare(self, fire: Fire, run: int) -> process.Launch:
         account = self.accounts[fire.job.user]
@@ -90,7 +111,13 @@ class Runs:
         """Take back what was claimed for a minute that has not come."""
         self._ledger.cancel([one.run for one in claimed])
         for one in claimed:
-            self._outputs.remove(one.run)
+            self._discard(one)
+
+    def _discard(self, one: Claimed) -> None:
+        if one.launch:
+            os.close(one.launch.reader)
+        self._outputs.remove(one.run)
+        self._done.append((one.run, 0, 0))
 
     def start(self, claimed: Sequence[Claimed]) -> None:
         """Start them all, nothing else being done in between; the ledger hears of it in `store`."""
@@ -98,80 +125,94 @@ class Runs:
             self._start(one)
 
     def _start(self, one: Claimed) -> None:
-        now = clock.now()  # each start's own: they are told apart by how late they are
+        now, elapsed = clock.now(), clock.elapsed()  # each start's own: how late it is
+        try:
+            launch = self._launch(one)
+            if launch.owner and users.is_expired(launch.owner.name, int(now.timestamp() // 86400)):
+                raise PycrondError(f"the account of {launch.owner.name} has expired")  # noqa: TRY301
+            pid = process.start(launch)
+        except (PycrondError, OSError) as error:
+            self._not_started(one, error, now, elapsed)
+            return
+        self._starts.note(one.run, pid)
+        output = Output(self._telling(one, pid), launch.reader)
+        self._outputs.watch(output)
+        self.living[pid] = Running(one.run, pid, output, elapsed, now.timestamp())
+        self._started.append((one.run, pid, now, (now - one.fire.at).total_seconds() * 1000))
+
+    def _launch(self, one: Claimed) -> process.Launch:
+        if one.launch is None:
+            one.launch = self._prepare(one.fire, one.run)
+            self._keeping.hold([(one.run, one.launch.reader)])
+        return one.launch
+
+    def _telling(self, one: Claimed, pid: int) -> Telling:
         job = one.fire.job
         name = job.key.partition("/")[2]
-        telling = Telling(
-            one.run, os.getpid(), job.user, job.entry.command, name, Spool(self._spools, one.run)
-        )
+        telling = Telling(one.run, pid, job.user, job.entry.command, name, Spool(self._spools, one.run))
         telling.logged = job.entry.options.log
         self._deliveries.add(telling)
-        try:
-            if one.launch.owner and users.is_expired(one.launch.owner.name, int(now.timestamp() // 86400)):
-                raise PycrondError(f"the account of {one.launch.owner.name} has expired")  # noqa: TRY301
-            telling.pid, reader = process.start(one.launch)
-        except (PycrondError, OSError) as error:
-            end = Outcome("failed", f"start-failed: {error}")
-            telling.logged = True  # that it did not start is always told
-            telling.output_open, telling.ending = False, (end, None)
-            self._finished.append((one.run, end, now, None))
-            self._outputs.remove(one.run)
+        return telling
+
+    def _not_started(self, one: Claimed, error: Exception, now: datetime, elapsed: float) -> None:
+        """Try once more in a while, if the reason may pass; else it has failed."""
+        one.give_up_at = one.give_up_at or elapsed + AGAIN_FOR
+        if process.is_passing(error) and elapsed < one.give_up_at:
+            if not self._again:
+                self._again_at = elapsed + AGAIN_EVERY
+            self._again.append(one)
             return
-        output = Output(telling, reader)
-        self._outputs.watch(output)
-        self._living[telling.pid] = Running(one.run, telling.pid, clock.elapsed(), output)
-        late = (now - one.fire.at).total_seconds() * 1000
-        self._started.append((one.run, telling.pid, now, late))
+        end = Outcome("failed", f"start-failed: {error}")
+        telling = self._telling(one, os.getpid())
+        telling.logged = True  # that it did not start is always told
+        telling.output_open, telling.ending = False, (end, None)
+        self._finished.append((one.run, end, now, None))
+        self._discard(one)
 
-    # What an earlier daemon left
+    def tend(self, now: datetime, elapsed: float) -> None:
+        """Try again what could not be started; wait no longer for words that do not come."""
+        self._keeping.flush()
+        if self._again and elapsed >= self._again_at:
+            again, self._again = self._again, []
+            self.start(again)
+        for running in [one for one in self._awaited if elapsed >= one.give_up_at]:
+            self._awaited.remove(running)
+            status = process.exit_status(running.pidfd)
+            unknown = Outcome("unknown", "its exit status went to another process")
+            self.over(running, unknown if status is None else outcome(status), now)
 
-    def recover(self, last_turn: datetime | None, now: datetime) -> None:
-        """Take over what lives, close what does not, and go on telling where the last one stopped.
-
-        What was claimed for a minute after `last_turn` was not started, and is taken back to be claimed
-        anew. What was claimed up to it may have been, and is not started again.
-        """
-        not_begun = []
-        for left in self._ledger.unfinished():
-            if left.state == "claimed" and last_turn is not None and left.fire > last_turn.timestamp():
-                not_begun.append(left.id)
-            else:
-                self._take_over(left, now)
-        self._ledger.cancel(not_begun)
-        for run in not_begun:
-            self._outputs.remove(run)
-
-    def _take_over(self, left: Unfinished, now: datetime) -> None:
-        name = left.key.partition("/")[2]
-        telling = Telling(left.id, left.pid or 0, left.user, left.command, name, Spool(self._spools, left.id))
-        telling.handed = telling.taken = telling.shown = Place(left.delivered, left.told)
-        telling.logged = json.loads(left.options).get("log", True)
-        self._deliveries.add(telling)
-        output = Output(telling, process.open_fifo(self._outputs.path(left.id)), run_over=True)
-        telling.output_open = output.reader >= 0
-        pidfd = process.adopt(left.pid, left.pid_start or 0) if left.state == "running" and left.pid else -1
-        running = Running(left.id, left.pid or 0, None, output, pidfd)
-        if pidfd >= 0:
-            output.run_over = False
-            self._living[running.pid] = running
-            self._poller.register(pidfd, lambda: self._adopted_ended(running))
-        elif left.state in {"claimed", "running"}:
-            reason = "ended while no daemon ran" if left.pid else "claimed, and the daemon died"
-            self._end(running, Outcome("unknown" if left.pid else "lost", reason), now, None)
-        else:
-            telling.ending, telling.end_at = (left.outcome(), left.duration_s), telling.spool.size
-        self._deliveries.touch(telling)
-        if output.reader >= 0:
-            telling.spool.open()  # of a FIFO that nobody writes to, only splice itself shows the end
-            self._outputs.watch(output)
-            self._outputs.take(output, TAKES * CHUNK)
-
-    def _adopted_ended(self, running: Running) -> None:
-        self._poller.unregister(running.pidfd)
-        os.close(running.pidfd)
-        self._end(running, Outcome("unknown", "its exit status went to another process"), clock.now(), None)
+    def retry_in(self, elapsed: float) -> float | None:
+        """Seconds until `tend` has something to do; None if nothing waits."""
+        times = [one.give_up_at for one in self._awaited] + [self._again_at] * bool(self._again)
+        return max(0.0, min(times) - elapsed) if times else None
 
     # Ends
+
+    def adopt(self, running: Running) -> None:
+        """A run of an earlier daemon that lives."""
+        self.living[running.pid] = running
+        if running.pidfd >= 0:
+            self._poller.register(running.pidfd, lambda: self._adopted_ended(running))
+
+    def _adopted_ended(self, running: Running) -> None:
+        """Its parent, the keeper, has the status; that comes, or has come already."""
+        self._poller.unregister(running.pidfd)
+        running.give_up_at = clock.elapsed() + (0.0 if self._keeping.is_gone else PATIENCE)
+        self._awaited.append(running)
+        self.hear()
+
+    def hear(self) -> None:
+        """What the keeper saw ending: an adopted run, or a process that is no run's."""
+        self._keeping.flush()
+        for end in self._keeping.ends():
+            running = self.living.get(end.pid)
+            if running and running.pidfd >= 0 and running.start == end.start:
+                self._poller.unregister(running.pidfd)
+                if running in self._awaited:
+                    self._awaited.remove(running)
+                self.over(running, *how_it_ended(end, running.began_at))
+            else:
+                self._done.append((0, end.pid, end.start))
 
     def reap(self, now: datetime) -> None:
         """Take the exit status of every child that has ended."""
@@ -182,19 +223,31 @@ class Runs:
                 return
             if pid == 0:
                 return
-            running = self._living.get(pid)
-            if running and running.began is not None:
-                self._end(running, outcome(status, usage), now, round(clock.elapsed() - running.began, 6))
+            running = self.living.get(pid)
+            if running and running.pidfd < 0:
+                cpu = round(usage.ru_utime + usage.ru_stime, 3)
+                self.over(running, outcome(status, cpu, usage.ru_maxrss), now)
 
-    def _end(self, running: Running, end: Outcome, now: datetime, duration: float | None) -> None:
+    def over(self, running: Running, end: Outcome, at: datetime, duration: float | None = None) -> None:
         """The main process is over: take its output at once, that of what it left behind as it comes."""
-        self._living.pop(running.pid, None)
-        self._finished.append((running.run, end, now, duration))
+        self.living.pop(running.pid, None)
+        if running.began is not None:
+            duration = round(clock.elapsed() - running.began, 6)
+        elif duration is None and running.began_at is not None and end.state != "unknown":
+            duration = round(max(0.0, at.timestamp() - running.began_at), 3)
+        if running.pidfd >= 0:
+            os.close(running.pidfd)
+        self._finished.append((running.run, end, at, duration))
+        self._done.append((0, running.pid, running.start))
         telling = running.output.telling
         telling.ending, telling.end_at = (end, duration), self._outputs.run_ended(running.output)
         self._deliveries.touch(telling)
 
-    # What the ledger is owed
+    def forget(self, done: Iterable[tuple[int, int, int]]) -> None:
+        """Run, pid and start of what the keeper need not remember once the ledger has been written."""
+        self._done += done
+
+    # What the ledger and the keeper are owed
 
     def store(self) -> None:
         """Write down what was started and what has ended since the last time."""
@@ -203,6 +256,18 @@ class Runs:
                 [(run, pid, process.start_ticks(pid) or 0, at, late) for run, pid, at, late in self._started]
             )
             self._started.clear()
+            self._starts.forget()
         if self._finished:
             self._ledger.finished(self._finished)
             self._finished.clear()
+        done = [*self._done, *((run, 0, 0) for run in self._outputs.closed)]
+        if done:
+            self._keeping.done(done)
+            self._done.clear()
+            self._outputs.closed.clear()
+
+
+def how_it_ended(end: End, began_at: float | None) -> tuple[Outcome, datetime, float | None]:
+    """The keeper's word as an outcome, its time, and how long the run took."""
+    duration = None if began_at is None else round(max(0.0, end.at - began_at), 3)
+    return outcome(end.status, end.cpu_s, end.max_rss_kb), datetime.fromtimestamp(end.at, UTC), duration

@@ -14,10 +14,22 @@ LAYERS: tuple[set[str], ...] = (
     {
         *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
         *("control", "signals", "pidfile", "detach", "poller", "timer", "readiness"),
+        *("keeping", "starts"),
         *("systemtabs", "users", "watch"),
     },
     {
-        *("telling", "delivery", "outputs", "running", "loading", "turns", "jumps", "answering"),
+        *(
+            "telling",
+            "delivery",
+            "outputs",
+            "running",
+            "loading",
+            "turns",
+            "survivors",
+            "recovery",
+            "jumps",
+            "answering",
+        ),
         *("daemon", "program"),
     },
     {"cli", "__main__"},

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,9 @@ class Shop:
         return process.prepare(Fire(job, NOON, 0), self._runs, self.account, fifo, SEARCH_PATH)
 
     def start(self, launch: Launch) -> tuple[int, int]:
-        pid, reader = process.start(launch)
+        pid = process.start(launch)
         self.started.append(pid)
-        return pid, reader
+        return pid, launch.reader
 
     def output(self, text: str | bytes) -> bytes:
         """All that the one job of a crontab prints; its exit status is then in `status`."""
@@ -73,8 +74,10 @@ class Shop:
 
     def refusal(self, text: str) -> str:
         (job,) = jobs_of(text, user="alice")
+        launch = self.prepare(job)
         with pytest.raises(PycrondError) as said:
-            self.start(self.prepare(job))
+            self.start(launch)
+        os.close(launch.reader)
         return str(said.value)
 
     def end(self) -> None:
@@ -226,7 +229,7 @@ def test_standard_input(shop: Shop, text: str, given: bytes) -> None:
 def test_much_standard_input(shop: Shop) -> None:
     (job,) = jobs_of("* * * * * cksum; wc -c\n")
     plain = shop.prepare(job)
-    launch = Launch(plain.arguments, plain.environment, plain.folder, b"x" * (1 << 20), plain.fifo)
+    launch = replace(plain, stdin=b"x" * (1 << 20))
     pid, reader = shop.start(launch)
     assert drain(reader).split()[1:] == [b"1048576", b"0"]
     os.waitpid(pid, 0)
@@ -456,6 +459,7 @@ def test_a_fifo_that_is_gone(shop: Shop) -> None:
             process.start(launch)
 
     unchanged(start)
+    os.close(launch.reader)
 
 
 def test_a_fifo_that_an_earlier_life_left_is_replaced(shop: Shop) -> None:

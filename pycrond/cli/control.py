@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import time
+from typing import Any
 
 from pycrond import control, detach, pidfile
 from pycrond.cli.configuration import configured, record
@@ -72,11 +73,17 @@ def _launch(settings: Settings, lock: int, *, foreground: bool) -> str:
     extra = ["--log-stderr=yes"] if foreground and not settings.log_stderr else []
     daemon = [*_daemon_command(settings), *extra]
     kept = (lock, listener.fileno())
+
+    def command(waiter: int) -> list[str]:
+        return detach.keeper_command(
+            lock, listener, waiter, path=path, state_dir=settings.state_dir, daemon=daemon
+        )
+
     if foreground:
-        detach.become_keeper(detach.keeper_command(lock, listener, -1, path, daemon), kept)
+        detach.become_keeper(command(-1), kept)
     ours, its = socket.socketpair()
     with ours:
-        detach.detach(detach.keeper_command(lock, listener, its.fileno(), path, daemon), kept, its)
+        detach.detach(command(its.fileno()), kept, its)
         for each in (listener, its):
             each.close()
         os.close(lock)
@@ -92,13 +99,8 @@ def _daemon_command(settings: Settings) -> list[str]:
 def _ask_keeper(settings: Settings) -> str:
     """What whoever holds the lock says to a start; empty if it is going or not yet there."""
     try:
-        with control.connect(_keeper_socket(settings), PATIENCE) as keeper:
-            keeper.sendall(
-                "\0".join(["start", *_daemon_command(settings)]).encode("utf-8", "surrogateescape")
-            )
-            with keeper.makefile(encoding="utf-8", errors="replace") as lines:
-                answer = lines.readline().strip()
-    except (NotRunningError, OSError):
+        answer = _say_to_keeper(settings, "\0".join(["start", *_daemon_command(settings)]))
+    except PycrondError:
         answer = ""
     return answer or _ask_daemon(settings)
 
@@ -127,29 +129,36 @@ def _tell(settings: Settings, answer: str) -> int:
 
 
 def stop(wanted: argparse.Namespace) -> int:
-    """Ask the keeper to stop the daemon, and wait until both are gone."""
+    """Ask the keeper to stop the daemon, and wait until that is gone, and the keeper if no job runs on."""
     settings = configured(wanted)
     pid = pidfile.read(settings.pidfile)
-    _stop(settings)
-    print(f"pycrond stopped{f', pid {pid}' if pid else ''}")
+    left = _stop(settings)
+    running = f"; {counted(left, 'job')} still running, for the next start to take over" if left else ""
+    print(f"pycrond stopped{f', pid {pid}' if pid else ''}{running}")
     return 0
 
 
-def _stop(settings: Settings) -> None:
-    """Until whoever holds the lock now is gone; a daemon that is started after it is none of our business."""
+def _stop(settings: Settings) -> int:
+    """Until the daemon that is there now is gone, and the keeper if nothing is left to it: how many jobs are.
+
+    A daemon that is started after it is none of our business.
+    """
     give_up = time.monotonic() + PATIENCE
     asked: tuple[int, int] | None = None
     while detach.is_locked(settings.state_dir):
         keeper = _socket_identity(settings)
         if asked and keeper not in {asked, NO_SOCKET}:
-            return
-        if not asked and _ask_to_stop(settings):
+            return 0
+        if not asked and (left := _ask_to_stop(settings)) is not None:
+            if left:
+                return left
             asked = keeper
         if time.monotonic() > give_up:
             raise PycrondError(f"{settings.state_dir}/lock is still held")
         time.sleep(RETRY)
     if not asked:
         raise NotRunningError("pycrond is not running")
+    return 0
 
 
 def _socket_identity(settings: Settings) -> tuple[int, int]:
@@ -161,17 +170,29 @@ def _socket_identity(settings: Settings) -> tuple[int, int]:
     return status.st_ino, status.st_ctime_ns
 
 
-def _ask_to_stop(settings: Settings) -> bool:
-    """Return when who was asked has ended; False if nobody was there to be asked (yet)."""
+def _ask_to_stop(settings: Settings) -> int | None:
+    """Return when who was asked has ended: how many jobs are left; None if nobody was there to ask."""
     try:
-        with control.connect(_keeper_socket(settings), PATIENCE) as keeper:
-            keeper.sendall(b"stop")
-            keeper.recv(1)  # the keeper's end
+        answer = _say_to_keeper(settings, "stop")
     except NotRunningError:
-        return _stop_without_keeper(settings)
-    except OSError as error:
-        raise PycrondError(f"the daemon does not stop: {error}") from error
-    return True
+        return 0 if _stop_without_keeper(settings) else None
+    kind, _, left = answer.partition(" ")
+    if kind == "0":
+        raise NotRunningError(f"pycrond is stopped already, {counted(int(left), 'job')} still running")
+    return int(left or 0)
+
+
+def _say_to_keeper(settings: Settings, said: str) -> str:
+    """A word to the keeper, and its answer; empty where it ended without one."""
+    with control.connect(_keeper_socket(settings), PATIENCE) as keeper:
+        try:
+            keeper.sendall(said.encode("utf-8", "surrogateescape"))
+            with keeper.makefile(encoding="utf-8", errors="replace") as lines:
+                return lines.readline().strip()
+        except TimeoutError as error:
+            raise PycrondError("the keeper does not answer") from error
+        except OSError:
+            return ""
 
 
 def _stop_without_keeper(settings: Settings) -> bool:
@@ -224,12 +245,15 @@ def _control_socket(settings: Settings) -> str:
 def status(wanted: argparse.Namespace) -> int:
     """Whether it runs, told by the lock, and how it does, told by itself."""
     settings = configured(wanted)
-    if not detach.is_locked(settings.state_dir):
+    answer = _status(settings)
+    if answer is None:
+        left = _left_running(settings)
         if wanted.json:
-            print(json.dumps({"running": False}))
+            print(json.dumps({"running": False, "running_jobs": left}))
             return NotRunningError.status
+        if left:
+            raise NotRunningError(f"pycrond is stopped, {counted(left, 'job')} still running")
         raise NotRunningError("pycrond is not running")
-    answer = control.ask(_control_socket(settings), {"command": "status"}, timeout=10.0)
     if wanted.json:
         print(json.dumps({**answer, "running": True, "running_jobs": answer["running"]}))
         return 0
@@ -240,3 +264,22 @@ def status(wanted: argparse.Namespace) -> int:
     if answer["backlog"] > answer["running"]:
         print(f"syslog: {answer['backlog']} runs not yet told in full")
     return 0
+
+
+def _status(settings: Settings) -> dict[str, Any] | None:
+    """What the daemon says of itself; None if there is none."""
+    try:
+        return control.ask(_control_socket(settings), {"command": "status"}, timeout=10.0)
+    except NotRunningError:
+        if not detach.is_locked(settings.state_dir) or _left_running(settings):
+            return None
+        raise
+
+
+def _left_running(settings: Settings) -> int:
+    """How many jobs a stop has left behind that still run: known to the keeper that stays for them."""
+    try:
+        daemon, _, left = _say_to_keeper(settings, "status").partition(" ")
+    except NotRunningError:
+        return 0
+    return int(left or 0) if daemon == "0" else 0

@@ -118,6 +118,9 @@ def test_no_inherited_descriptor_is_open(ugly: Crond, pid: int) -> None:
 
 def test_the_keeper_holds_nothing_but_what_it_needs(ugly: Crond) -> None:
     kinds = sorted(target.split(":")[0] for target in look.descriptors(ugly.keeper).values())
+    kinds = [
+        kind for kind in kinds if not kind.startswith(str(ugly.runtime / "fifo"))
+    ]  # what it holds for runs
     lock, null, pipe, socket_ = str(ugly.state / "lock"), "/dev/null", "pipe", "socket"
     # The pipe of signals; the sockets that `start` asks at and that the daemon speaks on.
     assert kinds == sorted([null] * 3 + [lock] + [pipe] * 2 + [socket_] * 2)

@@ -221,7 +221,7 @@ def test_status_is_3_before_0_while_and_3_after(crond: Crond) -> None:
 
 
 def test_status_as_json(crond: Crond) -> None:
-    assert json.loads(crond.run("status", "--json", status=3).stdout) == {"running": False}
+    assert json.loads(crond.run("status", "--json", status=3).stdout) == {"running": False, "running_jobs": 0}
     crond.write("jobs", NEVER + "61 * * * * true\n")
     crond.run("start")
     answer = crond.json("status")

@@ -18,6 +18,7 @@ from freezegun.api import FrozenDateTimeFactory
 
 from pycrond import clock
 from pycrond.daemon import Daemon
+from pycrond.keeping import Keeping
 from pycrond.reader import Reader
 from pycrond.readiness import Readiness
 from pycrond.rows import RunRow
@@ -123,7 +124,7 @@ class Loop:
         if text is not None:
             self.write(text)
         self._signals = Signals()
-        self.daemon = Daemon(self.settings, self._signals, Readiness(None, {}))
+        self.daemon = Daemon(self.settings, self._signals, Readiness(lambda said: None, {}), Keeping(None))
 
     def turn(self) -> None:
         """Once around the loop."""
@@ -168,6 +169,7 @@ class Loop:
             client.close()
         self.daemon._syslogger.close()
         self.daemon._ledger.close()
+        self.daemon._starts.close()
         self.daemon._poller.close()
         self.daemon._timer.close()
         self._signals.close()

@@ -1,0 +1,106 @@
+"""What an earlier daemon left: its runs that live, those that do not, what is still to be told of them."""
+
+import json
+from datetime import UTC, datetime
+
+from pycrond import clock, process
+from pycrond.delivery import Deliveries
+from pycrond.keeping import Keeping, left_behind
+from pycrond.ledger import Ledger
+from pycrond.outputs import TAKES, Output, Outputs
+from pycrond.poller import Poller
+from pycrond.run import Outcome, Unfinished
+from pycrond.running import Running, Runs, how_it_ended
+from pycrond.spool import CHUNK, Spool
+from pycrond.survivors import Found, Survivors
+from pycrond.telling import Place, Telling
+
+PATIENCE = 1.0  # seconds to wait for the keeper's word
+
+
+class Recovery:
+    """Takes over; made once, at the start of a daemon."""
+
+    def __init__(
+        self, ledger: Ledger, deliveries: Deliveries, outputs: Outputs, runs: Runs, spools: str
+    ) -> None:
+        self._ledger = ledger
+        self._deliveries = deliveries
+        self._outputs = outputs
+        self._runs = runs
+        self._spools = spools
+
+    def run(self, survivors: Survivors, last_turn: datetime | None, now: datetime) -> None:
+        """Take over what lives, close what does not, and go on telling where the last one stopped.
+
+        What was claimed for a minute after `last_turn` was not started, and is taken back to be claimed
+        anew. What was claimed up to it may have been, and is not started again.
+        """
+        not_begun = []
+        for left in self._ledger.unfinished():
+            if left.state == "claimed" and last_turn is not None and left.fire > last_turn.timestamp():
+                not_begun.append(left.id)
+            else:
+                self._take_over(left, survivors, now)
+        self._ledger.cancel(not_begun)
+        for run in not_begun:
+            self._outputs.remove(run)
+        self._runs.forget([(0, *process) for process in survivors.ends])
+
+    def _take_over(self, left: Unfinished, survivors: Survivors, now: datetime) -> None:
+        found = None
+        if left.state in {"claimed", "running"}:
+            found = survivors.find(left.id, left.pid, left.pid_start, left.fire)
+        running = Running(left.id, left.pid or 0, self._output(left, found), began_at=left.started_at)
+        telling, output = running.output.telling, running.output
+        if found:
+            running.pid, running.start, running.pidfd = found.pid, found.start, found.pidfd
+        if found and left.pid is None:
+            running.began_at = self._write_start(left, found, now)
+        if found and (found.is_child or found.pidfd >= 0):
+            output.run_over = False
+            self._runs.adopt(running)
+        elif found and found.end:
+            self._runs.over(running, *how_it_ended(found.end, running.began_at))
+        elif left.state in {"claimed", "running"}:
+            reason = "ended while no daemon ran" if found else "claimed, and the daemon died"
+            self._runs.over(running, Outcome("unknown" if found else "lost", reason), now)
+        else:
+            telling.ending, telling.end_at = (left.outcome(), left.duration_s), telling.spool.size
+        self._deliveries.touch(telling)
+        if output.reader >= 0:
+            telling.spool.open()  # of a FIFO that nobody writes to, only splice itself shows the end
+            self._outputs.watch(output)
+            self._outputs.take(output, TAKES * CHUNK)
+
+    def _output(self, left: Unfinished, found: Found | None) -> Output:
+        name = left.key.partition("/")[2]
+        pid = found.pid if found else left.pid or 0
+        telling = Telling(left.id, pid, left.user, left.command, name, Spool(self._spools, left.id))
+        telling.handed = telling.taken = telling.shown = Place(left.delivered, left.told)
+        telling.logged = json.loads(left.options).get("log", True)
+        self._deliveries.add(telling)
+        output = Output(telling, process.open_fifo(self._outputs.path(left.id)), run_over=True)
+        telling.output_open = output.reader >= 0
+        return output
+
+    def _write_start(self, left: Unfinished, found: Found, now: datetime) -> float:
+        """Of a run whose daemon died before it could write down that it had started."""
+        ago = clock.elapsed() - process.seconds(found.start) if found.start else 0.0
+        at = max(left.fire, now.timestamp() - ago)
+        self._ledger.started(
+            [(left.id, found.pid, found.start, datetime.fromtimestamp(at, UTC), 1000 * (at - left.fire))]
+        )
+        return at
+
+
+def survivors(keeping: Keeping, poller: Poller, starts: dict[int, int], ends: str) -> Survivors:
+    """What the keeper knows, waited for a second; `ends` is the file of those before it."""
+    known = left_behind(ends)
+    give_up = clock.elapsed() + PATIENCE
+    poller.register(keeping, lambda: None) if not keeping.is_gone else None
+    while True:
+        known += keeping.ends()
+        if keeping.all_told or clock.elapsed() >= give_up:
+            return Survivors(starts, known)
+        poller.wait(give_up - clock.elapsed())

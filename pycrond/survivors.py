@@ -1,0 +1,57 @@
+"""What became of the processes that an earlier daemon started, from whoever can tell."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from pycrond import process
+from pycrond.keeping import End
+
+
+class Found(NamedTuple):
+    """A run's process: one that lives, or how it ended, or neither."""
+
+    pid: int
+    start: int  # in clock ticks since boot; 0: not known
+    pidfd: int = -1  # of one that lives and is not our child
+    is_child: bool = False  # ours to wait for: this process has executed itself anew
+    end: End | None = None
+
+
+class Survivors:
+    """The processes that were told of at the start; asked once for each run."""
+
+    def __init__(self, starts: Mapping[int, int], ends: Iterable[End]) -> None:
+        """`starts`: the pids of runs that the ledger may not know; `ends` are of the keepers."""
+        self._starts = starts
+        self.ends = {(end.pid, end.start): end for end in ends}
+        self._leaders: dict[int, tuple[int, int]] | None = None
+
+    def find(self, run: int, pid: int | None, start: int | None, since: float) -> Found | None:
+        """The process of a run, whose pid and start may not have been written down; None without a trace.
+
+        It has not lived before `since`, Unix seconds.
+        """
+        if pid is None and run in self._starts:
+            pid = self._starts[run]
+            start = self._start_of(pid, since)
+        elif pid is None:
+            pid, start = self._leader(run)
+        if not pid:
+            return None
+        stat = process.stat(pid)
+        if stat and stat.start == start and stat.parent == os.getpid():
+            return Found(pid, stat.start, is_child=True)
+        pidfd = process.adopt(pid, start or 0)
+        return Found(pid, start or 0, pidfd, end=None if pidfd >= 0 else self.ends.get((pid, start or 0)))
+
+    def _start_of(self, pid: int, since: float) -> int | None:
+        """Of a process whose pid alone is known: the one that ended, or else the one that lives."""
+        ended = [end.start for end in self.ends.values() if end.pid == pid and end.at >= since]
+        return ended[0] if ended else process.start_ticks(pid)
+
+    def _leader(self, run: int) -> tuple[int, int]:
+        """Of a run that was started in the instant before its daemon died."""
+        if self._leaders is None:
+            self._leaders = process.leaders_by_run(os.getppid()) | process.leaders_by_run(os.getpid())
+        return self._leaders.get(run, (0, 0))
