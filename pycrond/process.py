@@ -241,11 +241,16 @@ def adopt(pid: int, start: int) -> int:
     return descriptor
 
 
-def exit_status(pidfd: int) -> int | None:
+def exit_status(pidfd: int, pid: int, start: int) -> int | None:
     """How a process ended that was no child of ours, as wait(2) has it; None where the kernel cannot tell.
 
-    PIDFD_GET_INFO of <linux/pidfd.h> with PIDFD_INFO_EXIT: from Linux 6.15 on, once it was reaped.
+    Until its parent has reaped it, /proc/PID/stat does (field 52, to its user and root); from then on
+    PIDFD_GET_INFO with PIDFD_INFO_EXIT of <linux/pidfd.h>, from Linux 6.15 on.
     """
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+        if fields[0] == b"Z" and int(fields[19]) == start:
+            return int(fields[49])
     info = bytearray(struct.pack("=QQ11Ii", 1 << 3, 0, *[0] * 12))
     try:
         fcntl.ioctl(pidfd, 0xC000FF0B | len(info) << 16, info)

@@ -177,7 +177,7 @@ class Runs:
             self.start(again)
         for running in [one for one in self._awaited if elapsed >= one.give_up_at]:
             self._awaited.remove(running)
-            status = process.exit_status(running.pidfd)
+            status = process.exit_status(running.pidfd, running.pid, running.start)
             unknown = Outcome("unknown", "its exit status went to another process")
             self.over(running, unknown if status is None else outcome(status), now)
 
