@@ -62,6 +62,8 @@ def ask(path: str, request: dict[str, Any], timeout: float = 60.0) -> dict[str, 
             client.sendall(json.dumps(request).encode() + b"\n")
             with client.makefile("rb") as lines:
                 line = lines.readline()
+        except (ConnectionResetError, BrokenPipeError):
+            line = b""
         except OSError as error:
             raise PycrondError(f"the daemon does not answer: {error}") from error
     if not line:

@@ -52,11 +52,6 @@ class Keeping:
         """-1 when there is none. One that is gone keeps its number until `close`."""
         return self._socket.fileno() if self._socket else -1
 
-    def be_inherited(self) -> None:
-        """Let it pass on to what this process executes."""
-        if self._socket:
-            self._socket.set_inheritable(True)
-
     def say(self, words: bytes, descriptors: Sequence[int] = ()) -> None:
         """One message, after those that wait. The descriptors are the caller's, and may be closed after."""
         if self._unsaid or not self._send(words, descriptors):

@@ -9,9 +9,12 @@ from pycrond.digest import digest
 class LastGood:
     """A folder of texts by the path of the crontab they came from."""
 
-    def __init__(self, directory: str) -> None:
+    def __init__(self, directory: str, *, read_only: bool = False) -> None:
+        """`read_only`: for looking, whatever is to be kept or forgotten."""
         self._directory = directory
-        os.makedirs(directory, mode=0o700, exist_ok=True)
+        self._read_only = read_only
+        if not read_only:
+            os.makedirs(directory, mode=0o700, exist_ok=True)
 
     def _place(self, file: str) -> str:
         return os.path.join(self._directory, digest(os.fsencode(file)))
@@ -26,7 +29,7 @@ class LastGood:
 
     def keep(self, file: str, text: bytes) -> None:
         """Remember a good text; renamed into place, so that a crash leaves the old one or the new one."""
-        if self.text(file) == text:
+        if self._read_only or self.text(file) == text:
             return
         place = self._place(file)
         with open(place + ".new", "wb") as new:
@@ -37,6 +40,8 @@ class LastGood:
 
     def forget_all_but(self, files: list[str]) -> None:
         """Crontabs that are gone leave nothing behind: a new file of that name starts afresh."""
+        if self._read_only:
+            return
         kept = {os.path.basename(self._place(file)) for file in files}
         for name in os.listdir(self._directory):
             if name not in kept:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from pycrond.errors import Problem, PycrondError
-from pycrond.rows import JobRow, storable
+from pycrond.rows import JobRow, quoted, storable
 from pycrond.run import Fire, GapRow, Outcome, Unfinished
 from pycrond.schema import MIGRATIONS
 
@@ -43,10 +43,7 @@ class Ledger:
     def _migrate(self) -> None:
         version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
         if version > len(MIGRATIONS):
-            raise PycrondError(
-                f"ledger {self._path} is of version {version}, from a newer pycrond;"
-                f" this one knows up to {len(MIGRATIONS)}"
-            )
+            raise PycrondError(_too_new(self._path, version))
         for number, statements in enumerate(MIGRATIONS[version:], version + 1):
             self._db.executescript(f"BEGIN; {statements} PRAGMA user_version = {number}; COMMIT;")
 
@@ -73,6 +70,11 @@ class Ledger:
         )
         self._daemon = cursor.lastrowid or 0
 
+    @property
+    def start(self) -> int:
+        """The number of this start of a daemon."""
+        return self._daemon
+
     def ready(self, now: datetime) -> None:
         self._db.execute("UPDATE daemons SET ready_at = ? WHERE id = ?", (now.timestamp(), self._daemon))
 
@@ -94,8 +96,18 @@ class Ledger:
 
     # Jobs
 
-    def load(self, jobs: Sequence[JobRow], problems: Iterable[Problem], now: datetime) -> None:
-        """The jobs from now on, in order, and what is wrong with the files; writes only differences."""
+    def load(
+        self,
+        jobs: Sequence[JobRow],
+        problems: Iterable[Problem],
+        now: datetime,
+        through: datetime | None = None,
+    ) -> None:
+        """The jobs from now on, in order, and what is wrong with the files; writes only differences.
+
+        `through` is the last minute that the jobs before them have run in (`now`): theirs begin after it.
+        """
+        through = through or now
         with self._transaction():
             before = {
                 row[0]: row
@@ -107,10 +119,10 @@ class Ledger:
             for place, job in enumerate(jobs, 1):
                 old = before.pop(job.key, None)
                 if old != (*job, place):
-                    self._write_job(job, place, now, changed=old is None or old[6:10] != job[6:10])
+                    self._write_job(job, place, through, changed=old is None or old[6:10] != job[6:10])
             for key in before:
                 self._db.execute("UPDATE jobs SET loaded = 0 WHERE key = ?", (key,))
-                self._end_version(key, now)
+                self._end_version(key, through)
             self._db.execute("DELETE FROM problems")
             self._db.executemany(
                 "INSERT INTO problems (file, line, column, severity, code, message)"
@@ -122,23 +134,23 @@ class Ledger:
             )
             self._db.execute("UPDATE daemons SET loaded_at = ? WHERE id = ?", (now.timestamp(), self._daemon))
 
-    def _write_job(self, job: JobRow, place: int, now: datetime, *, changed: bool) -> None:
+    def _write_job(self, job: JobRow, place: int, through: datetime, *, changed: bool) -> None:
         self._db.execute(
             "INSERT OR REPLACE INTO jobs (key, name, user, file, line, schedule, canonical, zone, command,"
             " options, loaded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (*job, place),
         )
         if changed:
-            self._end_version(job.key, now)
+            self._end_version(job.key, through)
             self._db.execute(
                 "INSERT INTO job_versions (key, file, line, canonical, zone, command, options, since)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (job.key, job.file, job.line, *job[6:10], now.timestamp()),
+                (job.key, job.file, job.line, *job[6:10], through.timestamp()),
             )
 
-    def _end_version(self, key: str, now: datetime) -> None:
+    def _end_version(self, key: str, through: datetime) -> None:
         self._db.execute(
-            "UPDATE job_versions SET until = ? WHERE key = ? AND until IS NULL", (now.timestamp(), key)
+            "UPDATE job_versions SET until = ? WHERE key = ? AND until IS NULL", (through.timestamp(), key)
         )
 
     # Runs
@@ -243,3 +255,21 @@ class Ledger:
             " WHERE state IN ('claimed', 'waiting', 'running') OR told < 3 ORDER BY runs.id"
         )
         return [Unfinished(*row) for row in rows]
+
+
+def look(path: str) -> None:
+    """Raises PycrondError if this version cannot go on with the ledger at `path`; changes nothing."""
+    try:
+        db = sqlite3.connect(f"file:{quoted(path)}?mode=ro", uri=True)
+        version: int = db.execute("PRAGMA user_version").fetchone()[0]
+        db.close()
+    except sqlite3.Error as error:
+        raise PycrondError(f"cannot use ledger {path}: {error}") from error
+    if version > len(MIGRATIONS):
+        raise PycrondError(_too_new(path, version))
+
+
+def _too_new(path: str, version: int) -> str:
+    return (
+        f"ledger {path} is of version {version}, from a newer pycrond; this one knows up to {len(MIGRATIONS)}"
+    )

@@ -160,8 +160,8 @@ class _Reading:
 class Crontabs:
     """The crontabs that a daemon is to read, and how they looked when it read them."""
 
-    def __init__(self, settings: Settings, account: Account) -> None:
-        """`account` is the daemon's own."""
+    def __init__(self, settings: Settings, account: Account, *, read_only: bool = False) -> None:
+        """`account` is the daemon's own; with `read_only` no last good version is kept."""
         self.account = account
         self.watched = settings.watch or settings.system
         self.dialect = settings.dialect
@@ -169,7 +169,7 @@ class Crontabs:
             self.dialect = machine.dialect(settings.root) if settings.system else "cronie"
         self._directories = settings.crontabs
         self._root = settings.root if settings.system else None
-        self.last_good = LastGood(os.path.join(settings.state_dir, "crontabs"))
+        self._last_good = LastGood(os.path.join(settings.state_dir, "crontabs"), read_only=read_only)
         self._seed = machine.identity()
         self._watch = Watch()
 
@@ -178,7 +178,7 @@ class Crontabs:
         self.have_changed()  # what changes while we read is read once more
         return load(
             self._directories,
-            self.last_good,
+            self._last_good,
             self.account,
             self._seed,
             running,

@@ -51,6 +51,11 @@ def raise_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS[1], DESCRIPTORS[1]))
 
 
+def restore_descriptor_limit() -> None:
+    """As it was, for what this process executes."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, DESCRIPTORS)
+
+
 def prepare(
     fire: Fire,
     run: int,
@@ -225,6 +230,12 @@ def start_ticks(pid: int) -> int | None:
 def seconds(ticks: int) -> float:
     """From boot to a process's start."""
     return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def end_group(pid: int, *, hard: bool) -> None:
+    """TERM, or KILL, to the process group that a run leads; to be called before the leader is reaped."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL if hard else signal.SIGTERM)
 
 
 def adopt(pid: int, start: int) -> int:

@@ -4,19 +4,24 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pycrond import __version__, clock, settings
+from pycrond import __version__, clock, ledger, settings, users
 from pycrond.daemon import Daemon
 from pycrond.detach import fill_standard_descriptors
 from pycrond.errors import PycrondError
 from pycrond.keeping import Keeping
+from pycrond.loading import Crontabs
 from pycrond.pidfile import Pidfile
 from pycrond.readiness import Readiness
+from pycrond.restarting import READY
 from pycrond.signals import Signals
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The daemon's own program: settings, and of the keeper `--keeper`, `--lock` and `--after` a death."""
-    own = {"keeper": "", "lock": "", "after": ""}
+    """The daemon's own program: settings, and `--keeper`, `--lock`, `--after` what end of the one before.
+
+    With `--try` it only shows that it could be the daemon: see `Restarting`.
+    """
+    own = {"keeper": "", "lock": "", "after": "", "try": ""}
     rest = []
     for argument in arguments:
         key, _, text = argument.removeprefix("--").partition("=")
@@ -24,6 +29,8 @@ def main(arguments: Sequence[str]) -> int:
             own[key] = text
         else:
             rest.append(argument)
+    if own["try"]:
+        return rehearse(settings.from_arguments(rest))
     fill_standard_descriptors()
     os.umask(0o022)
     os.chdir("/")
@@ -36,7 +43,8 @@ def main(arguments: Sequence[str]) -> int:
     try:
         signals = Signals()
         pidfile.write(os.getpid())
-        Daemon(wanted, signals, readiness, keeping, own["after"]).run()
+        lock = int(own["lock"]) if own["lock"] else None
+        Daemon(wanted, signals, readiness, keeping, after=own["after"], lock=lock).run()
     except PycrondError as error:
         readiness.failed(str(error))
         print(f"pycrond: {error}", file=sys.stderr)  # noqa: T201 -- seen in the foreground only
@@ -46,6 +54,18 @@ def main(arguments: Sequence[str]) -> int:
         raise
     finally:
         pidfile.remove()
+    return 0
+
+
+def rehearse(wanted: settings.Settings) -> int:
+    """Load the crontabs and open the ledger, change nothing, and say so at the end."""
+    try:
+        Crontabs(wanted, users.own(os.geteuid()), read_only=True).load(())
+        ledger.look(os.path.join(wanted.state_dir, "ledger"))
+    except PycrondError as error:
+        print(error)  # noqa: T201 -- read by the daemon
+        return error.status
+    print(f"{__version__}{READY.decode()}", end="")  # noqa: T201
     return 0
 
 

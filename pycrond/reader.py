@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from pycrond.errors import Problem, PycrondError
-from pycrond.rows import DaemonRow, JobRow, RunRow
+from pycrond.rows import DaemonRow, JobRow, RunRow, quoted
 
 RUN_COLUMNS = ", ".join("jobs.name" if name == "name" else f"runs.{name}" for name in RunRow._fields)
 
@@ -18,7 +18,7 @@ class Reader:
         if not os.path.exists(path):
             raise PycrondError(f"there is no ledger at {path}: no daemon has run with this --state-dir yet")
         try:
-            self._db = sqlite3.connect(f"file:{_quoted(path)}?mode=ro", uri=True, isolation_level=None)
+            self._db = sqlite3.connect(f"file:{quoted(path)}?mode=ro", uri=True, isolation_level=None)
             self._db.execute("SELECT count(*) FROM daemons").fetchone()
         except sqlite3.Error as error:
             raise PycrondError(f"cannot read ledger {path}: {error}") from error
@@ -98,7 +98,3 @@ class Reader:
 
     def close(self) -> None:
         self._db.close()
-
-
-def _quoted(path: str) -> str:
-    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

@@ -1,17 +1,20 @@
 """What an earlier daemon left: its runs that live, those that do not, what is still to be told of them."""
 
+import contextlib
 import json
+import os
 from datetime import UTC, datetime
 
 from pycrond import clock, process
 from pycrond.delivery import Deliveries
-from pycrond.keeping import Keeping, left_behind
+from pycrond.keeping import End, Keeping, left_behind
 from pycrond.ledger import Ledger
 from pycrond.outputs import TAKES, Output, Outputs
 from pycrond.poller import Poller
 from pycrond.run import Outcome, Unfinished
 from pycrond.running import Running, Runs, how_it_ended
 from pycrond.spool import CHUNK, Spool
+from pycrond.starts import Starts
 from pycrond.survivors import Found, Survivors
 from pycrond.telling import Place, Telling
 
@@ -22,20 +25,30 @@ class Recovery:
     """Takes over; made once, at the start of a daemon."""
 
     def __init__(
-        self, ledger: Ledger, deliveries: Deliveries, outputs: Outputs, runs: Runs, spools: str
+        self,
+        poller: Poller,
+        ledger: Ledger,
+        deliveries: Deliveries,
+        outputs: Outputs,
+        runs: Runs,
+        *,
+        state_dir: str,
     ) -> None:
+        self._state_dir = state_dir
+        self._poller = poller
         self._ledger = ledger
         self._deliveries = deliveries
         self._outputs = outputs
         self._runs = runs
-        self._spools = spools
 
-    def run(self, survivors: Survivors, last_turn: datetime | None, now: datetime) -> None:
+    def run(self, keeping: Keeping, starts: Starts, last_turn: datetime | None, now: datetime) -> None:
         """Take over what lives, close what does not, and go on telling where the last one stopped.
 
         What was claimed for a minute after `last_turn` was not started, and is taken back to be claimed
         anew. What was claimed up to it may have been, and is not started again.
         """
+        ends = os.path.join(self._state_dir, "ends")
+        survivors = Survivors(starts.read(), [*left_behind(ends), *self._told(keeping)])
         not_begun = []
         for left in self._ledger.unfinished():
             if left.state == "claimed" and last_turn is not None and left.fire > last_turn.timestamp():
@@ -46,6 +59,22 @@ class Recovery:
         for run in not_begun:
             self._outputs.remove(run)
         self._runs.forget([(0, *process) for process in survivors.ends])
+        starts.forget()
+        self._runs.store()
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(ends)
+        if not keeping.is_gone:
+            self._poller.register(keeping, self._runs.hear)
+
+    def _told(self, keeping: Keeping) -> list[End]:
+        """What the keeper knows, waited for a second."""
+        known, give_up = keeping.ends(), clock.elapsed() + PATIENCE
+        if not keeping.is_gone:
+            self._poller.register(keeping, lambda: None)
+        while not keeping.all_told and clock.elapsed() < give_up:
+            self._poller.wait(give_up - clock.elapsed())
+            known += keeping.ends()
+        return known
 
     def _take_over(self, left: Unfinished, survivors: Survivors, now: datetime) -> None:
         found = None
@@ -76,7 +105,14 @@ class Recovery:
     def _output(self, left: Unfinished, found: Found | None) -> Output:
         name = left.key.partition("/")[2]
         pid = found.pid if found else left.pid or 0
-        telling = Telling(left.id, pid, left.user, left.command, name, Spool(self._spools, left.id))
+        telling = Telling(
+            left.id,
+            pid,
+            left.user,
+            left.command,
+            name,
+            Spool(os.path.join(self._state_dir, "spool"), left.id),
+        )
         telling.handed = telling.taken = telling.shown = Place(left.delivered, left.told)
         telling.logged = json.loads(left.options).get("log", True)
         self._deliveries.add(telling)
@@ -92,15 +128,3 @@ class Recovery:
             [(left.id, found.pid, found.start, datetime.fromtimestamp(at, UTC), 1000 * (at - left.fire))]
         )
         return at
-
-
-def survivors(keeping: Keeping, poller: Poller, starts: dict[int, int], ends: str) -> Survivors:
-    """What the keeper knows, waited for a second; `ends` is the file of those before it."""
-    known = left_behind(ends)
-    give_up = clock.elapsed() + PATIENCE
-    poller.register(keeping, lambda: None) if not keeping.is_gone else None
-    while True:
-        known += keeping.ends()
-        if keeping.all_told or clock.elapsed() >= give_up:
-            return Survivors(starts, known)
-        poller.wait(give_up - clock.elapsed())

@@ -57,3 +57,8 @@ class DaemonRow(NamedTuple):
 def storable(text: str) -> str:
     r"""SQLite keeps UTF-8: bytes of a crontab or a path that are not become \xNN."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def quoted(path: str) -> str:
+    """A path in one of SQLite's file: addresses."""
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from pycrond import clock, process, users
@@ -44,6 +44,7 @@ class Running:
     start: int = 0  # of an adopted one's process, in clock ticks since boot
     pidfd: int = -1  # of an adopted one that is not our child
     give_up_at: float = 0.0  # by clock.elapsed: it has ended, and how is waited for no longer than this
+    killed: str = ""  # by us, and why
 
 
 class Runs:
@@ -85,6 +86,10 @@ class Runs:
     def count(self) -> int:
         """How many run now."""
         return len(self.living)
+
+    @property
+    def has_keeper(self) -> bool:
+        return not self._keeping.is_gone
 
     # Claiming and starting
 
@@ -188,6 +193,15 @@ class Runs:
 
     # Ends
 
+    def end_all(self, *, hard: bool) -> None:
+        """TERM to each run's process group, or KILL; what waits to be started is given up."""
+        for one in self._again:
+            one.give_up_at = -1.0
+        for running in self.living.values():
+            running.killed = "stop --kill-jobs"
+            if running not in self._awaited:
+                process.end_group(running.pid, hard=hard)
+
     def adopt(self, running: Running) -> None:
         """A run of an earlier daemon that lives."""
         self.living[running.pid] = running
@@ -213,6 +227,11 @@ class Runs:
                 self.over(running, *how_it_ended(end, running.began_at))
             else:
                 self._done.append((0, end.pid, end.start))
+        if self._keeping.is_gone and self._keeping.fileno() >= 0:
+            self._poller.unregister(self._keeping)
+            self._keeping.close()
+            said = "the keeper is gone: a daemon that dies now stays dead, and what ends meanwhile is unknown"
+            self._deliveries.say("ERROR", said, clock.now(), level="err")
 
     def reap(self, now: datetime) -> None:
         """Take the exit status of every child that has ended."""
@@ -231,6 +250,8 @@ class Runs:
     def over(self, running: Running, end: Outcome, at: datetime, duration: float | None = None) -> None:
         """The main process is over: take its output at once, that of what it left behind as it comes."""
         self.living.pop(running.pid, None)
+        if running.killed and end.state != "succeeded":
+            end = replace(end, state="killed", reason=running.killed)
         if running.began is not None:
             duration = round(clock.elapsed() - running.began, 6)
         elif duration is None and running.began_at is not None and end.state != "unknown":

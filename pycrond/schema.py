@@ -39,8 +39,8 @@ MIGRATIONS = (
         zone      TEXT NOT NULL,
         command   TEXT NOT NULL,
         options   TEXT NOT NULL,
-        since     REAL NOT NULL,
-        until     REAL                -- null while it holds
+        since     REAL NOT NULL,      -- it is due in the minutes after this one,
+        until     REAL                -- up to this one; null while it holds
     ) STRICT;
     CREATE INDEX job_versions_open ON job_versions (key) WHERE until IS NULL;
 

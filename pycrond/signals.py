@@ -12,6 +12,11 @@ def block() -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, WANTED)
 
 
+def unblock() -> None:
+    """Let what is pending come."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, WANTED)
+
+
 def _nothing(_number: int, _frame: FrameType | None) -> None:
     """The whole of every signal's work here; the wakeup pipe does the rest."""
 
@@ -26,7 +31,7 @@ class Signals:
 
     def release(self) -> None:
         """Let what is pending come: from here on no signal can be lost or kill."""
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, WANTED)
+        unblock()
 
     def fileno(self) -> int:
         return self._reader

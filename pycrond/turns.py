@@ -48,6 +48,10 @@ class Turns:
             if turn:
                 self._ahead = (turn, self._runs.claim(turn.fires) if turn.fires else ())
 
+    def has_time(self, now: datetime) -> bool:
+        """Whether no minute is about to begin."""
+        return self._ahead is None and self.agenda.last + MINUTE - now > AHEAD
+
     def is_new_phase(self, now: datetime) -> bool:
         """Whether this is the first look within a second of the next minute, or the first after it came."""
         coming = self.agenda.last + MINUTE

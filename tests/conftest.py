@@ -189,6 +189,8 @@ class Crond:
             if b"--state-dir=%b" % os.fsencode(self.state) not in words:
                 continue
             keeps = any(word.endswith(b"/keeper.py") for word in words)  # with the daemon's own after that
+            if b"--try=yes" in words:
+                continue
             if keeps if name == "keeper" else any(word.startswith(b"--keeper=") for word in words):
                 found.append(int(pid))
         return found

@@ -31,6 +31,7 @@ LAYERS: tuple[set[str], ...] = (
             "answering",
         ),
         *("daemon", "program"),
+        *("reloading", "restarting", "stopping", "orders"),
     },
     {"cli", "__main__"},
 )

@@ -37,13 +37,7 @@ def parser(version: str) -> argparse.ArgumentParser:
         _add_settings(one, everything=everything)
         return one
 
-    start = command("start", "control", "start the daemon, and return when it is ready", everything=True)
-    start.add_argument("--foreground", action="store_true", help="stay in the terminal")
-    command("stop", "control", "stop the daemon; running jobs go on")
-    command("restart", "control", "stop the daemon and start it with the same settings", everything=True)
-    reload = command("reload", "control", "read the crontabs again")
-    reload.add_argument("--dry-run", action="store_true", help="only say what would change, as diff does")
-    status = command("status", "control", "say whether the daemon runs, and how it does")
+    status = _add_control(command)
     listing = command("list", "show", "every job, when it runs next and how it ended last")
     history = command("history", "show", "what ran, the newest first")
     logs = command("logs", "show", "what the jobs printed")
@@ -82,6 +76,22 @@ def parser(version: str) -> argparse.ArgumentParser:
     logs.add_argument("what", nargs="?", metavar="JOB|RUN", help="a job, or a run's number")
     logs.add_argument("--lines", type=_count, default=100, metavar="N", help="so many lines at most (100)")
     return whole
+
+
+def _add_control(command: Callable[..., argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """start, stop, restart, reload and status, which is returned."""
+    start = command("start", "control", "start the daemon, and return when it is ready", everything=True)
+    start.add_argument("--foreground", action="store_true", help="stay in the terminal")
+    stop = command("stop", "stopping", "stop the daemon; running jobs go on")
+    about = "start nothing more, stop when nothing runs; after SECONDS in any case"
+    stop.add_argument("--wait", type=float, nargs="?", const=0.0, metavar="SECONDS", help=about)
+    about = "end what runs: TERM, after 10 s KILL, to each job's process group"
+    stop.add_argument("--kill-jobs", action="store_true", help=about)
+    about = "have the daemon execute the installed program, in place; started anew with other settings"
+    command("restart", "stopping", about, everything=True)
+    reload = command("reload", "control", "read the crontabs again")
+    reload.add_argument("--dry-run", action="store_true", help="only say what would change, as diff does")
+    return command("status", "control", "say whether the daemon runs, and how it does")
 
 
 def _count(text: str) -> int:

@@ -16,7 +16,6 @@ from pycrond.cli.configuration import configured
 from pycrond.cli.show import print_problems
 from pycrond.comparison import Change, compare
 from pycrond.errors import NotRunningError, Problem, PycrondError
-from pycrond.lastgood import LastGood
 from pycrond.loading import Crontabs, Loaded, job_row
 from pycrond.logtext import counted
 from pycrond.reader import Reader
@@ -25,16 +24,6 @@ from pycrond.settings import Settings
 AHEAD = timedelta(days=7)  # in which fire times are compared
 SHOWN = 3  # fire times named of a job
 MARKS = {"added": "+", "removed": "-", "changed": "~"}
-
-
-class _Untouched(LastGood):
-    """The last good versions, for looking only."""
-
-    def keep(self, file: str, text: bytes) -> None:
-        pass
-
-    def forget_all_but(self, files: object) -> None:
-        pass
 
 
 def diff(wanted: argparse.Namespace) -> int:
@@ -77,9 +66,7 @@ def _daemons_zone(settings: Settings) -> str:
 
 
 def _loaded(settings: Settings) -> Loaded:
-    crontabs = Crontabs(settings, users.own(os.geteuid()))
-    crontabs.last_good = _Untouched(os.path.join(settings.state_dir, "crontabs"))
-    return crontabs.load(())
+    return Crontabs(settings, users.own(os.geteuid()), read_only=True).load(())
 
 
 def _line(change: Change, now: datetime) -> str:

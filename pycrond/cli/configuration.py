@@ -15,14 +15,14 @@ RECORD = "settings"
 """In the state directory: what the latest daemon was started with, so that it can be found by that alone."""
 
 
-def configured(wanted: argparse.Namespace, *, recorded: bool = True) -> Settings:
-    """The settings for this command; with `recorded`, what the daemon was started with before defaults."""
+def configured(wanted: argparse.Namespace, *, as_before: bool = True) -> Settings:
+    """The settings for this command; `as_before`: what the daemon was started with goes before defaults."""
     flags = {name: value for name in settings.NAMES if (value := getattr(wanted, name, None)) is not None}
     given = [_absolute(flags), _absolute(settings.from_environment(os.environ)), _from_file(wanted.config)]
     state_dir = next(
         (str(layer["state_dir"]) for layer in given if "state_dir" in layer), _default_state_dir()
     )
-    if recorded:
+    if as_before:
         given.append(_recorded(state_dir))
     defaults = _defaults(state_dir)
     if not settings.settle([*given, defaults]).system:
@@ -38,12 +38,21 @@ def record(running: Settings) -> None:
     os.replace(path + ".new", path)
 
 
-def _recorded(state_dir: str) -> dict[str, object]:
+def recorded(state_dir: str) -> list[str]:
+    """The arguments of the latest daemon; none where there was none."""
     try:
         with open(os.path.join(state_dir, RECORD), encoding="utf-8", errors="surrogateescape") as file:
-            before = settings.from_arguments(file.read().splitlines())
+            return file.read().splitlines()
     except FileNotFoundError:
-        return {}
+        return []
+
+
+def _recorded(state_dir: str) -> dict[str, object]:
+    try:
+        arguments = recorded(state_dir)
+        if not arguments:
+            return {}
+        before = settings.from_arguments(arguments)
     except (OSError, TypeError) as error:
         raise PycrondError(f"cannot read {os.path.join(state_dir, RECORD)}: {error}") from error
     # Without directories there was --system; --crontabs may come beside it.

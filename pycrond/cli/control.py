@@ -1,17 +1,14 @@
 """start, stop, restart, reload, status: what is done to the daemon."""
 
 import argparse
-import contextlib
 import json
 import os
-import select
-import signal
 import socket
 import sys
 import time
 from typing import Any
 
-from pycrond import control, detach, pidfile
+from pycrond import control, detach
 from pycrond.cli.configuration import configured, record
 from pycrond.cli.show import next_due, print_problems
 from pycrond.errors import NotRunningError, PycrondError
@@ -26,11 +23,11 @@ NO_SOCKET = (0, 0)
 
 def start(wanted: argparse.Namespace) -> int:
     """Take the lock and become the keeper, or ask the keeper that has it."""
-    settings = configured(wanted, recorded=False)
-    return _start(settings, foreground=wanted.foreground)
+    settings = configured(wanted, as_before=False)
+    return start_daemon(settings, foreground=wanted.foreground)
 
 
-def _start(settings: Settings, *, foreground: bool = False) -> int:
+def start_daemon(settings: Settings, *, foreground: bool = False) -> int:
     detach.fill_standard_descriptors()
     if settings.system and os.geteuid():
         raise PycrondError("--system: only root can run other users' jobs")
@@ -61,14 +58,14 @@ def _make_directories(settings: Settings) -> None:
             raise PycrondError(f"cannot write to {directory}: Permission denied")
 
 
-def _keeper_socket(settings: Settings) -> str:
+def keeper_socket(settings: Settings) -> str:
     return os.path.join(settings.runtime_dir, "keeper.sock")
 
 
 def _launch(settings: Settings, lock: int, *, foreground: bool) -> str:
     """With the lock held: become the keeper (foreground), or have one made and wait for its word."""
     record(settings)
-    path = _keeper_socket(settings)
+    path = keeper_socket(settings)
     listener = control.listen(path, 0o600)
     extra = ["--log-stderr=yes"] if foreground and not settings.log_stderr else []
     daemon = [*_daemon_command(settings), *extra]
@@ -99,10 +96,23 @@ def _daemon_command(settings: Settings) -> list[str]:
 def _ask_keeper(settings: Settings) -> str:
     """What whoever holds the lock says to a start; empty if it is going or not yet there."""
     try:
-        answer = _say_to_keeper(settings, "\0".join(["start", *_daemon_command(settings)]))
+        answer = say_to_keeper(settings, "\0".join(["start", *_daemon_command(settings)]))
     except PycrondError:
         answer = ""
     return answer or _ask_daemon(settings)
+
+
+def say_to_keeper(settings: Settings, said: str) -> str:
+    """A word to the keeper, and its answer; empty where it ended without one."""
+    with control.connect(keeper_socket(settings), PATIENCE) as keeper:
+        try:
+            keeper.sendall(said.encode("utf-8", "surrogateescape"))
+            with keeper.makefile(encoding="utf-8", errors="replace") as lines:
+                return lines.readline().strip()
+        except TimeoutError as error:
+            raise PycrondError("the keeper does not answer") from error
+        except OSError:
+            return ""
 
 
 def _ask_daemon(settings: Settings) -> str:
@@ -120,103 +130,17 @@ def _tell(settings: Settings, answer: str) -> int:
         raise PycrondError(f"not started: {text}")
     if kind == "A":
         raise PycrondError(f"already running, pid {text}")
+    say_what_is_loaded(settings, f"pycrond started, pid {text}")
+    return 0
+
+
+def say_what_is_loaded(settings: Settings, what: str) -> None:
+    """`what` has happened, with which jobs, and what is wrong with them."""
     reader = Reader(settings.state_dir)
     jobs, problems = reader.jobs(), reader.problems()
     files = len({job.file for job in jobs})
-    print(f"pycrond started, pid {text}: {_loaded(len(jobs), files)}; {next_due(jobs)}")
+    print(f"{what}: {_loaded(len(jobs), files)}; {next_due(jobs)}")
     print_problems(problems, sys.stderr)
-    return 0
-
-
-def stop(wanted: argparse.Namespace) -> int:
-    """Ask the keeper to stop the daemon, and wait until that is gone, and the keeper if no job runs on."""
-    settings = configured(wanted)
-    pid = pidfile.read(settings.pidfile)
-    left = _stop(settings)
-    running = f"; {counted(left, 'job')} still running, for the next start to take over" if left else ""
-    print(f"pycrond stopped{f', pid {pid}' if pid else ''}{running}")
-    return 0
-
-
-def _stop(settings: Settings) -> int:
-    """Until the daemon that is there now is gone, and the keeper if nothing is left to it: how many jobs are.
-
-    A daemon that is started after it is none of our business.
-    """
-    give_up = time.monotonic() + PATIENCE
-    asked: tuple[int, int] | None = None
-    while detach.is_locked(settings.state_dir):
-        keeper = _socket_identity(settings)
-        if asked and keeper not in {asked, NO_SOCKET}:
-            return 0
-        if not asked and (left := _ask_to_stop(settings)) is not None:
-            if left:
-                return left
-            asked = keeper
-        if time.monotonic() > give_up:
-            raise PycrondError(f"{settings.state_dir}/lock is still held")
-        time.sleep(RETRY)
-    if not asked:
-        raise NotRunningError("pycrond is not running")
-    return 0
-
-
-def _socket_identity(settings: Settings) -> tuple[int, int]:
-    """Tells one keeper's socket from the next one's at its place."""
-    try:
-        status = os.stat(_keeper_socket(settings))
-    except FileNotFoundError:
-        return NO_SOCKET
-    return status.st_ino, status.st_ctime_ns
-
-
-def _ask_to_stop(settings: Settings) -> int | None:
-    """Return when who was asked has ended: how many jobs are left; None if nobody was there to ask."""
-    try:
-        answer = _say_to_keeper(settings, "stop")
-    except NotRunningError:
-        return 0 if _stop_without_keeper(settings) else None
-    kind, _, left = answer.partition(" ")
-    if kind == "0":
-        raise NotRunningError(f"pycrond is stopped already, {counted(int(left), 'job')} still running")
-    return int(left or 0)
-
-
-def _say_to_keeper(settings: Settings, said: str) -> str:
-    """A word to the keeper, and its answer; empty where it ended without one."""
-    with control.connect(_keeper_socket(settings), PATIENCE) as keeper:
-        try:
-            keeper.sendall(said.encode("utf-8", "surrogateescape"))
-            with keeper.makefile(encoding="utf-8", errors="replace") as lines:
-                return lines.readline().strip()
-        except TimeoutError as error:
-            raise PycrondError("the keeper does not answer") from error
-        except OSError:
-            return ""
-
-
-def _stop_without_keeper(settings: Settings) -> bool:
-    """Its keeper was killed: signal the daemon itself, whose pid the locked pidfile proves."""
-    pid = pidfile.holder(settings.pidfile)
-    if pid is None:
-        return False
-    try:
-        process = os.pidfd_open(pid)
-    except ProcessLookupError:
-        return True
-    if pidfile.holder(settings.pidfile) == pid:
-        signal.pidfd_send_signal(process, signal.SIGTERM)
-        select.select([process], [], [], PATIENCE)
-    os.close(process)
-    return True
-
-
-def restart(wanted: argparse.Namespace) -> int:
-    """Stop, if there is something to stop, and start with the same settings."""
-    settings = configured(wanted)
-    with contextlib.suppress(NotRunningError):
-        _stop(settings)
-    return _start(settings)
 
 
 def _loaded(jobs: int, files: int) -> str:
@@ -279,7 +203,7 @@ def _status(settings: Settings) -> dict[str, Any] | None:
 def _left_running(settings: Settings) -> int:
     """How many jobs a stop has left behind that still run: known to the keeper that stays for them."""
     try:
-        daemon, _, left = _say_to_keeper(settings, "status").partition(" ")
+        daemon, _, left = say_to_keeper(settings, "status").partition(" ")
     except NotRunningError:
         return 0
     return int(left or 0) if daemon == "0" else 0

@@ -120,7 +120,8 @@ def test_a_storm_of_signals_while_it_starts_kills_nothing(crond: Crond, numbers:
     starting = begin(crond, "start")
     hit = storm(crond, starting, numbers, ["keeper", "daemon"])
     assert matching([end(starting)], 0, STARTED) == [str(crond.pid)]
-    assert hit == {crond.keeper, crond.pid}, "none had to be started a second time"
+    assert hit >= {crond.keeper, crond.pid}
+    assert crond.runs() == []
     assert (crond.status() or {})["pid"] == crond.pid
 
 

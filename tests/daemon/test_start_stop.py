@@ -293,13 +293,11 @@ def test_two_stops_at_once_both_wait(crond: Crond) -> None:
 # restart
 
 
-def test_restart_leaves_another_daemon_with_the_same_settings(crond: Crond) -> None:
+def test_restart_is_in_place_with_the_same_settings(crond: Crond) -> None:
     crond.run("start", "--syslog-facility", "local3")
     keeper, daemon = crond.keeper, crond.pid
-    assert crond.run("restart").stdout.startswith(f"pycrond started, pid {crond.pid}:")
-    assert crond.pid != daemon
-    assert not alive(daemon)
-    assert not alive(keeper)
+    assert crond.run("restart").stdout.startswith(f"pycrond restarted in place, pid {daemon}:")
+    assert (crond.keeper, crond.pid) == (keeper, daemon)
     assert b"--syslog-facility=local3" in Path(f"/proc/{crond.pid}/cmdline").read_bytes().split(b"\0")
 
 

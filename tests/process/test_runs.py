@@ -245,7 +245,7 @@ def test_unchanged_jobs_keep_their_key_and_their_run(loop: Loop) -> None:
         os.kill(os.getpid(), signal.SIGHUP)
     loop.until(lambda: loop.log.said("RELOAD"))
     loop.write("# moved down\n\n* * * * *    read go < go; echo done\n")
-    loop.daemon.reload(loop.frozen())
+    loop.daemon._reloading.reload(loop.frozen())
     assert loop.query("SELECT key FROM jobs WHERE loaded") == [(key,)]
     assert loop.daemon._runs.count == 1
     (loop.folder / "go").write_text("go\n")
@@ -272,7 +272,7 @@ def test_a_reload_in_the_second_before_the_minute(loop: Loop) -> None:
     loop.to("2025-06-10T12:00:59.5Z")
     assert len(loop.runs()) == 2
     loop.write("#: name=stays\n* * * * * true\n#: name=comes\n* * * * * true\n")
-    loop.daemon.reload(loop.frozen())
+    loop.daemon._reloading.reload(loop.frozen())
     loop.turn()
     loop.to("2025-06-10T12:01:00Z")
     loop.settle()
@@ -283,7 +283,7 @@ def test_a_reload_in_the_second_before_the_minute(loop: Loop) -> None:
 def test_a_bad_edit_is_told_and_changes_nothing(loop: Loop) -> None:
     loop.begin("#: name=good\n* * * * * echo good\n")
     loop.write("61 * * * * echo bad\n* * * * * echo new\n")
-    answer = loop.daemon._answer({"command": "reload"}, os.geteuid())
+    answer = loop.daemon._answering._answerer({"command": "reload"}, os.geteuid())
     assert (answer["kept"], answer["jobs"], answer["errors"]) == ([str(loop.crontabs / "jobs")], 1, 2)
     loop.minutes()
     loop.settle()
@@ -302,7 +302,7 @@ def test_no_file_name_ends_the_daemon(loop: Loop, name: bytes) -> None:
     with open(os.path.join(os.fsencode(loop.crontabs), name), "wb") as file:
         file.write(b"61 * * * * bad\n* * * * * echo fine\n")
     os.chmod(file.name, 0o644)
-    loop.daemon.reload(loop.frozen())
+    loop.daemon._reloading.reload(loop.frozen())
     loop.minutes()
     loop.settle()
     assert "good" in loop.log.said("CMDOUT")
@@ -355,12 +355,12 @@ def test_who_may_reload(loop: Loop, uid: int, allowed: bool) -> None:
     from pycrond.errors import PycrondError
 
     loop.begin("* * * * * true\n")
-    assert loop.daemon._answer({"command": "status"}, uid)["jobs"] == 1
+    assert loop.daemon._answering._answerer({"command": "status"}, uid)["jobs"] == 1
     if allowed:
-        assert loop.daemon._answer({"command": "reload"}, uid)["kept"] == []
+        assert loop.daemon._answering._answerer({"command": "reload"}, uid)["kept"] == []
     else:
         with pytest.raises(PycrondError, match="only root"):
-            loop.daemon._answer({"command": "reload"}, uid)
+            loop.daemon._answering._answerer({"command": "reload"}, uid)
 
 
 # Stopping.
