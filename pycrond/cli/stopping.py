@@ -94,6 +94,8 @@ def _ask_to_stop(settings: Settings) -> int | None:
     except NotRunningError:
         return 0 if _stop_without_keeper(settings) else None
     kind, _, left = answer.partition(" ")
+    if kind == "0" and left == "0":
+        return None  # it is about to go, after another's stop
     if kind == "0":
         raise NotRunningError(f"pycrond is stopped already, {counted(int(left), 'job')} still running")
     return int(left or 0)
