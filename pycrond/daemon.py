@@ -4,10 +4,11 @@ import os
 import signal
 from datetime import datetime
 
-from pycrond import __version__, clock, machine, process, settings, users
+from pycrond import __version__, clock, machine, process, settings, spool, users
 from pycrond.agenda import Agenda, first_turn
 from pycrond.answering import Answering
 from pycrond.delivery import Deliveries
+from pycrond.digest import digest
 from pycrond.job import SEARCH_PATHS
 from pycrond.jumps import Jumps
 from pycrond.keeping import Keeping
@@ -30,6 +31,7 @@ from pycrond.stopping import Stopping
 from pycrond.syslogger import Syslogger
 from pycrond.timer import Timer
 from pycrond.turns import Turns
+from pycrond.upkeep import Upkeep
 
 FAREWELL = 1.0  # seconds that a stop spends on telling syslog what is left
 
@@ -62,6 +64,9 @@ class Daemon:
         self._crontabs = Crontabs(wanted, users.own(os.geteuid()))
         self._ledger = Ledger(os.path.join(wanted.state_dir, "ledger"))
         self._ledger.begin(os.getpid(), __version__, machine.boot(), after, now)
+        self._ledger_is_new = bool(self._ledger.file.set_aside)
+        if self._ledger_is_new:
+            self._ledger.begin_after(spool.highest(os.path.join(wanted.state_dir, "spool")))
         self._poller, self._timer = Poller(), Timer()
         self._syslogger = Syslogger(
             wanted.syslog,
@@ -100,18 +105,20 @@ class Daemon:
         )
         self._stopping = Stopping(self._runs)
         self._more = False
-        self._syslog_watched: int | None = None
         self._begin(now, after)
 
     def _begin(self, now: datetime, after: str) -> None:
         """Recover, load, open the doors; from here on nothing that a user did wrong can end the daemon."""
-        last, eras = self._last_turn.read()
+        last, eras, owed, _ = self._last_turn.read()
         self._zone = machine.zone(machine.zone_name(os.environ))
         agenda = Agenda((), self._zone, first_turn(last, now), eras)
         self._jumps = Jumps(self._ledger, self._deliveries, now)
         self._turns = Turns(agenda, self._last_turn, self._runs, self._jumps)
         self._reloading = Reloading(self._crontabs, self._ledger, self._deliveries, self._runs, self._turns)
+        self._upkeep = Upkeep(self._ledger, self._deliveries, self._reloading, self._syslogger, self._poller)
         self._recovery.run(self._keeping, self._starts, last, now)
+        if last is not None and owed is not None:
+            self._jumps.while_owed(owed, last, eras, now)
         if last is not None:
             self._jumps.while_down(last, agenda.last, eras, now)
         self._last_turn.write(agenda.last, eras)  # what is loaded from here on has missed nothing before
@@ -141,9 +148,15 @@ class Daemon:
 
     def _run_at_boot(self, now: datetime) -> None:
         """The @reboot jobs, once a boot of the machine or container."""
+        boot = machine.boot()
+        mark = digest(boot.encode(), 8).encode()
+        if self._ledger_is_new and self._last_turn.boot == mark:
+            return  # a ledger that was set aside knew that they had run
+        self._last_turn.boot = mark
+        self._last_turn.write(self._turns.agenda.last, self._turns.agenda.eras)
         jobs = [job for job in self._reloading.loaded.jobs if not job.entry.schedule]
         fires = [Fire(job, now, None, trigger="reboot") for job in jobs]
-        self._runs.start(self._runs.claim(fires, machine.boot()))
+        self._runs.start(self._runs.claim(fires, boot))
 
     # The loop
 
@@ -179,8 +192,8 @@ class Daemon:
         self._runs.tend(now, elapsed)
         self._runs.store()
         self._more = self._deliveries.pump(now, elapsed)
-        self._watch_syslog()
-        self._ledger.tidy()
+        self._upkeep.watch_syslog()
+        self._upkeep.watch_ledger(now)
         self._timer.arm(self._turns.next_look())
 
     def _wait_most(self) -> float | None:
@@ -189,19 +202,8 @@ class Daemon:
         elapsed = clock.elapsed()
         parts = (self._outputs, self._runs, self._stopping, self._restarting)
         waits = [each.retry_in(elapsed) for each in parts]
-        waits.append(self._syslogger.retry_in())
+        waits += [self._syslogger.retry_in(), self._ledger.file.retry_in(elapsed)]
         return min((wait for wait in waits if wait is not None), default=None)
-
-    def _watch_syslog(self) -> None:
-        """Wait for room in syslog's queue only while there is something for it."""
-        number = self._syslogger.fileno() if self._syslogger.wants_write else None
-        if number == self._syslog_watched:
-            return
-        if self._syslog_watched is not None:
-            self._poller.unregister(self._syslog_watched)
-        if number is not None:
-            self._poller.register(number, lambda: None, write=True)
-        self._syslog_watched = number
 
     # What comes
 

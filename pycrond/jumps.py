@@ -45,10 +45,18 @@ class Jumps:
 
     def while_down(self, last: datetime, through: datetime, eras: tuple[int, int], now: datetime) -> None:
         """What the jobs of the daemon before should have run after its last turn, and nobody did."""
-        jobs = [(key, from_text(text), machine.zone(zone)) for key, text, zone in self._ledger.expected()]
+        jobs = [(key, from_text(text), machine.zone(zone)) for key, text, zone, _ in self._ledger.expected()]
         era = {key: eras[schedule.wildcard] for key, schedule, _ in jobs}
         span = f"{last.astimezone():%F %H:%M} to {now.astimezone():%F %H:%M}"
         self._write(gaps(jobs, last + MINUTE, through + MINUTE), era, f"daemon-down: {span}", now)
+
+    def while_owed(self, since: datetime, last: datetime, eras: tuple[int, int], now: datetime) -> None:
+        """What was due while the disk was full, and may have run, but was not written down before the end."""
+        for key, text, zone, begins in self._ledger.expected():
+            schedule = from_text(text)
+            first = max(since, datetime.fromtimestamp(begins, since.tzinfo) + MINUTE)
+            found = gaps([(key, schedule, machine.zone(zone))], first, last + MINUTE)
+            self._write(found, {key: eras[schedule.wildcard]}, "disk-full: it was not written down", now)
 
     def at_turn(self, last: datetime, turn: Turn, now: datetime) -> None:
         """What cron's rule leaves out between the turn before, at `last`, and this one."""
@@ -88,4 +96,5 @@ class Jumps:
 
 def _state(reason: str) -> State:
     """Skipped is what cron's rule for a turned clock leaves out, missed what nobody looked at in time."""
-    return "skipped" if reason.startswith("clock-step") else "missed"
+    states: dict[str, State] = {"clock-step": "skipped", "disk-full": "unknown"}
+    return states.get(reason.partition(":")[0], "missed")

@@ -3,38 +3,59 @@
 import os
 import struct
 from datetime import UTC, datetime
+from typing import NamedTuple
 
-FORMAT = struct.Struct("<8sqqq")
-MAGIC = b"pycrond1"
+from pycrond.errors import PycrondError
+
+FORMAT = struct.Struct("<8sqqqq16s")
+MAGIC, FIRST_MAGIC = b"pycrond2", b"pycrond1"
+
+
+class Turned(NamedTuple):
+    """What the file says; all but `at` have no meaning where that is None."""
+
+    at: datetime | None  # the last minute that had its turn
+    eras: tuple[int, int] = (0, 0)  # of fixed-time and wildcard jobs
+    owed: datetime | None = None  # from this turn on, claims were in memory only: the disk was full
+    boot: bytes = b""  # digest of the boot whose @reboot jobs were claimed
 
 
 class LastTurn:
-    """A minute and the clock eras, written before the jobs of that minute are started.
+    """Written before the jobs of that minute are started.
 
     What was claimed for a later minute has certainly not been started; what was claimed for this one or
     an earlier one may have been, and is never started again.
     """
 
     def __init__(self, path: str) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-
-    def read(self) -> tuple[datetime | None, tuple[int, int]]:
-        """The minute and the eras of fixed-time and wildcard jobs; None and zeros at the very first start, or
-        where the file is damaged.
-        """
-        data = os.pread(self._descriptor, FORMAT.size, 0)
-        if len(data) < FORMAT.size:
-            return None, (0, 0)
-        magic, seconds, fixed, wild = FORMAT.unpack(data)
-        if magic != MAGIC:
-            return None, (0, 0)
+        """The room is taken now; raises PycrondError where there is none."""
         try:
-            return datetime.fromtimestamp(seconds, UTC), (fixed, wild)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.posix_fallocate(self._descriptor, 0, FORMAT.size)
+        except OSError as error:
+            raise PycrondError(f"cannot write {path}: {error.strerror}") from error
+        found = self.read()
+        self.boot = found.boot
+        self.owed = found.owed
+
+    def read(self) -> Turned:
+        """None for the minute at the very first start, or where the file is damaged."""
+        data = os.pread(self._descriptor, FORMAT.size, 0).ljust(FORMAT.size, b"\0")
+        magic, seconds, fixed, wild, owed, boot = FORMAT.unpack(data)
+        if magic == FIRST_MAGIC and seconds:
+            owed, boot = 0, b""
+        elif magic != MAGIC:
+            return Turned(None)
+        try:
+            since = datetime.fromtimestamp(owed, UTC) if owed else None
+            return Turned(datetime.fromtimestamp(seconds, UTC), (fixed, wild), since, boot.rstrip(b"\0"))
         except (OSError, OverflowError, ValueError):
-            return None, (0, 0)
+            return Turned(None)
 
     def write(self, at: datetime, eras: tuple[int, int]) -> None:
-        os.pwrite(self._descriptor, FORMAT.pack(MAGIC, int(at.timestamp()), *eras), 0)
+        """Also what `owed` and `boot` are now."""
+        owed = int(self.owed.timestamp()) if self.owed else 0
+        os.pwrite(self._descriptor, FORMAT.pack(MAGIC, int(at.timestamp()), *eras, owed, self.boot), 0)
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -3,72 +3,89 @@
 One writer, the daemon. Times come from the caller, as aware UTC; they are stored as Unix seconds.
 """
 
-import os
-import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from pycrond.errors import Problem, PycrondError
-from pycrond.rows import JobRow, quoted, storable
+from pycrond.database import Database, Work
+from pycrond.errors import Problem
+from pycrond.rows import JobRow, storable
 from pycrond.run import Fire, GapRow, Outcome, Unfinished
-from pycrond.schema import MIGRATIONS
 
-CHECKPOINT_AFTER = 300  # rows written: about 3 MiB of log where each is a transaction
+# Whole statements, each with its columns.
+JOBS = """
+    SELECT key, name, user, file, line, schedule, canonical, zone, command, options, loaded
+    FROM jobs WHERE loaded > 0
+"""
+BEGIN = "INSERT OR REPLACE INTO daemons (id, pid, version, boot, started_at, why) VALUES (?, ?, ?, ?, ?, ?)"
+JOB = """
+    INSERT OR REPLACE INTO jobs
+    (key, name, user, file, line, schedule, canonical, zone, command, options, loaded)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+VERSION = """
+    INSERT INTO job_versions (key, file, line, canonical, zone, command, options, since)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+"""
+VERSION_ENDS = "UPDATE job_versions SET until = ? WHERE key = ? AND until IS NULL"
+PROBLEM = """
+    INSERT INTO problems (file, line, column, severity, code, message) VALUES (?, ?, ?, ?, ?, ?)
+"""
+CLAIM = """
+    INSERT INTO runs (id, key, fire, wall, fold, era, trigger, attempt, state)
+    VALUES (?, ?, ?, ?, ?, ?, ?, 1, 'claimed')
+"""
+CLAIMED = "SELECT 1 FROM runs WHERE key = ? AND wall = ? AND fold = ? AND attempt = 1 AND era = ?"
+GAP = """
+    INSERT INTO runs (id, key, fire, wall, fold, era, trigger, attempt, state, reason, ended_at,
+    told, until, folded) VALUES (?, ?, ?, ?, ?, ?, 'schedule', 1, ?, ?, ?, 3, ?, ?)
+    ON CONFLICT DO NOTHING
+"""
+STARTED = """
+    UPDATE runs SET state = 'running', pid = ?, pid_start = ?, started_at = ?, lateness_ms = ? WHERE id = ?
+"""
+FINISHED = """
+    UPDATE runs SET state = ?, reason = ?, exit_status = ?, signal = ?, cpu_s = ?, max_rss_kb = ?,
+    ended_at = ?, duration_s = ? WHERE id = ?
+"""
+UNFINISHED = """
+    SELECT runs.id, runs.key, name, coalesce(user, ''), coalesce(command, ''), coalesce(options, '{}'),
+    fire, state, reason, pid, pid_start, started_at, duration_s, exit_status, signal, cpu_s, max_rss_kb,
+    delivered, told
+    FROM runs LEFT JOIN jobs USING (key)
+    WHERE state IN ('claimed', 'waiting', 'running') OR told < 3 ORDER BY runs.id
+"""
 
 
 class Ledger:
-    """An open ledger file; raises PycrondError where the file cannot serve."""
+    """An open ledger file; raises PycrondError where there can be none."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
-        try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # nobody else's to read
-        except OSError as error:
-            raise PycrondError(f"cannot open ledger {path}: {error.strerror}") from error
-        try:
-            self._db = sqlite3.connect(path, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode = WAL")
-            # The daemon copies the log back itself, in a quiet moment: a checkpoint can take 40 ms.
-            self._db.execute("PRAGMA wal_autocheckpoint = 0")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._migrate()
-            row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
-        except sqlite3.Error as error:
-            raise PycrondError(f"cannot use ledger {path}: {error}") from error
-        self._last_run: int = row[0] if row else 0
+        self.file = Database(path)
+        self._promised: set[tuple[object, ...]] = set()  # fires whose claims are owed
         self._daemon = 0
-        self._changes_copied = 0
-
-    def _migrate(self) -> None:
-        version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
-        if version > len(MIGRATIONS):
-            raise PycrondError(_too_new(self._path, version))
-        for number, statements in enumerate(MIGRATIONS[version:], version + 1):
-            self._db.executescript(f"BEGIN; {statements} PRAGMA user_version = {number}; COMMIT;")
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        self._db.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
-            self._db.execute("ROLLBACK")
-            raise
-        self._db.execute("COMMIT")
+        row = self.file.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
+        self._last_run = int(row[0]) if row else 0
+        self._loaded = {str(row[0]): row for row in self.file.db.execute(JOBS)}
 
     def close(self) -> None:
-        self._db.close()
+        self.file.db.close()
+
+    def begin_after(self, run: int) -> None:
+        """Give runs numbers higher than this: lower ones are those of a ledger that was set aside."""
+        self._last_run = max(self._last_run, run)
+
+    def renew(self) -> None:
+        """Another file has taken this one's place: tell it who we are. `load` tells it the rest."""
+        self._loaded = {}
+        self.file.do(self._began)
 
     # The daemon itself
 
     def begin(self, pid: int, version: str, boot: str, why: str, now: datetime) -> None:
         """A daemon starts."""
-        cursor = self._db.execute(
-            "INSERT INTO daemons (pid, version, boot, started_at, why) VALUES (?, ?, ?, ?, ?)",
-            (pid, version, boot, now.timestamp(), why),
-        )
-        self._daemon = cursor.lastrowid or 0
+        self._daemon = 1 + (self.file.db.execute("SELECT max(id) FROM daemons").fetchone()[0] or 0)
+        self._began: Work = (BEGIN, [(self._daemon, pid, version, boot, now.timestamp(), why)])
+        self.file.do(self._began)
 
     @property
     def start(self) -> int:
@@ -76,23 +93,16 @@ class Ledger:
         return self._daemon
 
     def ready(self, now: datetime) -> None:
-        self._db.execute("UPDATE daemons SET ready_at = ? WHERE id = ?", (now.timestamp(), self._daemon))
+        self.file.do(("UPDATE daemons SET ready_at = ? WHERE id = ?", [(now.timestamp(), self._daemon)]))
 
     def stop(self, now: datetime) -> None:
         """A planned stop; copies the log back and empties it."""
-        self._db.execute("UPDATE daemons SET stopped_at = ? WHERE id = ?", (now.timestamp(), self._daemon))
-        self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        self.file.do(("UPDATE daemons SET stopped_at = ? WHERE id = ?", [(now.timestamp(), self._daemon)]))
+        self.file.finish()
 
     def clock_event(self, kind: str, moved: float, now: datetime) -> None:
-        self._db.execute(
-            "INSERT INTO clock_events (at, kind, moved) VALUES (?, ?, ?)", (now.timestamp(), kind, moved)
-        )
-
-    def tidy(self) -> None:
-        """Copy the log back where it has grown; for a moment in which nothing is due."""
-        if self._db.total_changes - self._changes_copied > CHECKPOINT_AFTER:
-            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            self._changes_copied = self._db.total_changes
+        row = (now.timestamp(), kind, moved)
+        self.file.do(("INSERT INTO clock_events (at, kind, moved) VALUES (?, ?, ?)", [row]))
 
     # Jobs
 
@@ -107,51 +117,31 @@ class Ledger:
 
         `through` is the last minute that the jobs before them have run in (`now`): theirs begin after it.
         """
-        through = through or now
-        with self._transaction():
-            before = {
-                row[0]: row
-                for row in self._db.execute(
-                    "SELECT key, name, user, file, line, schedule, canonical, zone, command, options, loaded"
-                    " FROM jobs WHERE loaded > 0"
-                )
-            }
-            for place, job in enumerate(jobs, 1):
-                old = before.pop(job.key, None)
-                if old != (*job, place):
-                    self._write_job(job, place, through, changed=old is None or old[6:10] != job[6:10])
-            for key in before:
-                self._db.execute("UPDATE jobs SET loaded = 0 WHERE key = ?", (key,))
-                self._end_version(key, through)
-            self._db.execute("DELETE FROM problems")
-            self._db.executemany(
-                "INSERT INTO problems (file, line, column, severity, code, message)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (storable(one.file), one.line, one.column, one.severity, one.code, storable(one.message))
-                    for one in problems
-                ],
-            )
-            self._db.execute("UPDATE daemons SET loaded_at = ? WHERE id = ?", (now.timestamp(), self._daemon))
-
-    def _write_job(self, job: JobRow, place: int, through: datetime, *, changed: bool) -> None:
-        self._db.execute(
-            "INSERT OR REPLACE INTO jobs (key, name, user, file, line, schedule, canonical, zone, command,"
-            " options, loaded) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (*job, place),
+        since = (through or now).timestamp()
+        loaded = {job.key: (*job, place) for place, job in enumerate(jobs, 1)}
+        rows = [row for key, row in loaded.items() if self._loaded.get(key) != row]
+        gone = [key for key in self._loaded if key not in loaded]
+        changed = [row for row in rows if self._loaded.get(row[0], ())[6:10] != row[6:10]]
+        self.file.do(
+            (JOB, rows),
+            ("UPDATE jobs SET loaded = 0 WHERE key = ?", [(key,) for key in gone]),
+            (VERSION_ENDS, [(since, key) for key in (*gone, *(row[0] for row in changed))]),
+            (VERSION, [(row[0], row[3], row[4], *row[6:10], since) for row in changed]),
+            ("DELETE FROM problems", [()]),
+            (PROBLEM, [_problem(one) for one in problems]),
+            ("UPDATE daemons SET loaded_at = ? WHERE id = ?", [(now.timestamp(), self._daemon)]),
         )
-        if changed:
-            self._end_version(job.key, through)
-            self._db.execute(
-                "INSERT INTO job_versions (key, file, line, canonical, zone, command, options, since)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (job.key, job.file, job.line, *job[6:10], through.timestamp()),
-            )
+        self._loaded = loaded
 
-    def _end_version(self, key: str, through: datetime) -> None:
-        self._db.execute(
-            "UPDATE job_versions SET until = ? WHERE key = ? AND until IS NULL", (through.timestamp(), key)
-        )
+    def expected(self) -> list[tuple[str, str, str, float]]:
+        """Key, stored schedule, zone and the minute after which it holds, of every job with fire times that
+        the last daemon had loaded.
+        """
+        return self.file.db.execute(
+            "SELECT jobs.key, jobs.canonical, jobs.zone, max(since)"
+            " FROM jobs JOIN job_versions ON job_versions.key = jobs.key AND until IS NULL"
+            " WHERE loaded > 0 AND jobs.canonical IS NOT NULL GROUP BY jobs.key ORDER BY loaded"
+        ).fetchall()
 
     # Runs
 
@@ -159,117 +149,83 @@ class Ledger:
         """Write down, durably and at once, all that is about to start: a run id for each fire.
 
         None for a fire that was claimed before and must not start again. With `boot`, these are the
-        @reboot fires of that boot, all None when it has had them.
+        @reboot fires of that boot, all None when it has had them. What the disk does not take is owed.
         """
-        self._db.execute("PRAGMA synchronous = FULL")
-        try:
-            with self._transaction():
-                if boot is not None and self._known_boot(boot):
-                    return [None] * len(fires)
-                return [self._claim(fire) for fire in fires]
-        finally:
-            self._db.execute("PRAGMA synchronous = NORMAL")
+        booted: list[Sequence[object]] = []
+        if boot is not None:
+            if self.knows_boot(boot):
+                return [None] * len(fires)
+            booted = [(boot,)]
+        numbered = self._numbered(fires)
+        rows = [
+            (run, fire.job.key, fire.at.timestamp(), fire.wall, fire.fold, fire.era, fire.trigger)
+            for run, fire in zip(numbered, fires, strict=True)
+            if run is not None
+        ]
+        self.file.db.execute("PRAGMA synchronous = FULL")
+        self.file.do(("INSERT INTO boots (boot) VALUES (?) ON CONFLICT DO NOTHING", booted), (CLAIM, rows))
+        self.file.db.execute("PRAGMA synchronous = NORMAL")
+        self._last_run += len(rows)
+        names = {(fire.job.key, fire.wall, fire.fold, fire.era) for fire in fires}
+        self._promised = self._promised | names if self.file.owes else set()
+        return numbered
 
-    def _known_boot(self, boot: str) -> bool:
-        return not self._db.execute(
-            "INSERT INTO boots (boot) VALUES (?) ON CONFLICT DO NOTHING", (boot,)
-        ).rowcount
+    def knows_boot(self, boot: str) -> bool:
+        """Whether the @reboot jobs of that boot were claimed."""
+        return bool(self.file.db.execute("SELECT 1 FROM boots WHERE boot = ?", (boot,)).fetchone())
 
-    def _claim(self, fire: Fire) -> int | None:
-        run = self._last_run + 1
-        cursor = self._db.execute(
-            "INSERT INTO runs (id, key, fire, wall, fold, era, trigger, attempt, state)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, 1, 'claimed') ON CONFLICT DO NOTHING",
-            (run, fire.job.key, fire.at.timestamp(), fire.wall, fire.fold, fire.era, fire.trigger),
-        )
-        if not cursor.rowcount:
-            return None
-        self._last_run = run
-        return run
+    def _numbered(self, fires: Iterable[Fire]) -> list[int | None]:
+        """The next numbers, for those that had none before."""
+        numbered: list[int | None] = []
+        run, seen = self._last_run, set(self._promised)
+        for fire in fires:
+            name = (fire.job.key, fire.wall, fire.fold, fire.era)
+            known = name in seen or self.file.db.execute(CLAIMED, name).fetchone()
+            if known and fire.wall is not None:
+                numbered.append(None)
+                continue
+            run += 1
+            numbered.append(run)
+            seen.add(name)
+        return numbered
 
     def pass_over(self, gaps: Iterable[GapRow]) -> None:
         """Fires that came while nobody was looking: one row for a job and a gap, told already."""
-        with self._transaction():
-            self._db.executemany(
-                "INSERT INTO runs (key, fire, wall, fold, era, trigger, attempt, state, reason, ended_at,"
-                " told, until, folded) VALUES (?, ?, ?, ?, ?, 'schedule', 1, ?, ?, ?, 3, ?, ?)"
-                " ON CONFLICT DO NOTHING",
-                gaps,
-            )
-            row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
-            self._last_run = row[0] if row else 0
-
-    def expected(self) -> list[tuple[str, str, str]]:
-        """Key, stored schedule and zone of every job with fire times that the last daemon had loaded."""
-        return self._db.execute(
-            "SELECT key, canonical, zone FROM jobs WHERE loaded > 0 AND canonical IS NOT NULL ORDER BY loaded"
-        ).fetchall()
+        rows = [(self._last_run + number, *gap) for number, gap in enumerate(gaps, 1)]
+        self._last_run += len(rows)
+        self.file.do((GAP, rows))
 
     def cancel(self, runs: Iterable[int]) -> None:
         """Take back claims whose minute has not come: the job is gone, or the clock was turned."""
-        with self._transaction():
-            self._db.executemany(
-                "DELETE FROM runs WHERE id = ? AND state = 'claimed'", [(run,) for run in runs]
-            )
+        self.file.do(("DELETE FROM runs WHERE id = ? AND state = 'claimed'", [(run,) for run in runs]))
+        self._promised.clear()
 
     def started(self, rows: Iterable[tuple[int, int, int, datetime, float]]) -> None:
         """Runs that live: id, pid, start time of the pid in clock ticks, when, lateness in ms."""
-        with self._transaction():
-            self._db.executemany(
-                "UPDATE runs SET state = 'running', pid = ?, pid_start = ?, started_at = ?, lateness_ms = ?"
-                " WHERE id = ?",
-                [(pid, ticks, at.timestamp(), late, run) for run, pid, ticks, at, late in rows],
-            )
+        self.file.do(
+            (STARTED, [(pid, ticks, at.timestamp(), late, run) for run, pid, ticks, at, late in rows])
+        )
 
     def finished(self, rows: Iterable[tuple[int, Outcome, datetime, float | None]]) -> None:
         """Runs that are over: id, outcome, when, duration in seconds where it was measured."""
-        with self._transaction():
-            self._db.executemany(
-                "UPDATE runs SET state = ?, reason = ?, exit_status = ?, signal = ?, cpu_s = ?,"
-                " max_rss_kb = ?, ended_at = ?, duration_s = ? WHERE id = ?",
-                [
-                    (
-                        end.state, end.reason, end.exit_status, end.signal, end.cpu_s, end.max_rss_kb,
-                        at.timestamp(), duration, run,
-                    )
-                    for run, end, at, duration in rows
-                ],
-            )  # fmt: skip
+        values = [
+            (
+                end.state, end.reason, end.exit_status, end.signal, end.cpu_s, end.max_rss_kb,
+                at.timestamp(), duration, run,
+            )
+            for run, end, at, duration in rows
+        ]  # fmt: skip
+        self.file.do((FINISHED, values))
 
     def delivered(self, progress: Mapping[int, tuple[int, int, int]]) -> None:
         """How far each run's output has come: bytes spooled, bytes that syslog has taken, what was told."""
-        with self._transaction():
-            self._db.executemany(
-                "UPDATE runs SET bytes = ?, delivered = ?, told = ? WHERE id = ?",
-                [(written, taken, told, run) for run, (written, taken, told) in progress.items()],
-            )
+        rows = [(written, taken, told, run) for run, (written, taken, told) in progress.items()]
+        self.file.do(("UPDATE runs SET bytes = ?, delivered = ?, told = ? WHERE id = ?", rows))
 
     def unfinished(self) -> list[Unfinished]:
         """What an earlier daemon left to do, oldest first."""
-        rows = self._db.execute(
-            "SELECT runs.id, runs.key, name, coalesce(user, ''), coalesce(command, ''),"
-            " coalesce(options, '{}'), fire, state,"
-            " reason, pid, pid_start, started_at, duration_s, exit_status, signal, cpu_s, max_rss_kb,"
-            " delivered, told"
-            " FROM runs LEFT JOIN jobs USING (key)"
-            " WHERE state IN ('claimed', 'waiting', 'running') OR told < 3 ORDER BY runs.id"
-        )
-        return [Unfinished(*row) for row in rows]
+        return [Unfinished(*row) for row in self.file.db.execute(UNFINISHED)]
 
 
-def look(path: str) -> None:
-    """Raises PycrondError if this version cannot go on with the ledger at `path`; changes nothing."""
-    try:
-        db = sqlite3.connect(f"file:{quoted(path)}?mode=ro", uri=True)
-        version: int = db.execute("PRAGMA user_version").fetchone()[0]
-        db.close()
-    except sqlite3.Error as error:
-        raise PycrondError(f"cannot use ledger {path}: {error}") from error
-    if version > len(MIGRATIONS):
-        raise PycrondError(_too_new(path, version))
-
-
-def _too_new(path: str, version: int) -> str:
-    return (
-        f"ledger {path} is of version {version}, from a newer pycrond; this one knows up to {len(MIGRATIONS)}"
-    )
+def _problem(one: Problem) -> tuple[str, int, int, str, str, str]:
+    return storable(one.file), one.line, one.column, one.severity, one.code, storable(one.message)

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from pycrond import __version__, clock, ledger, settings, users
+from pycrond import __version__, clock, database, settings, users
 from pycrond.daemon import Daemon
 from pycrond.detach import fill_standard_descriptors
 from pycrond.errors import PycrondError
@@ -61,7 +61,7 @@ def rehearse(wanted: settings.Settings) -> int:
     """Load the crontabs and open the ledger, change nothing, and say so at the end."""
     try:
         Crontabs(wanted, users.own(os.geteuid()), read_only=True).load(())
-        ledger.look(os.path.join(wanted.state_dir, "ledger"))
+        database.look(os.path.join(wanted.state_dir, "ledger"))
     except PycrondError as error:
         print(error)  # noqa: T201 -- read by the daemon
         return error.status

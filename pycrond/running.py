@@ -88,6 +88,11 @@ class Runs:
         return len(self.living)
 
     @property
+    def are_owed(self) -> bool:
+        """The ledger does not have all of them: the disk is full."""
+        return self._ledger.file.owes
+
+    @property
     def has_keeper(self) -> bool:
         return not self._keeping.is_gone
 
@@ -277,12 +282,13 @@ class Runs:
                 [(run, pid, process.start_ticks(pid) or 0, at, late) for run, pid, at, late in self._started]
             )
             self._started.clear()
+        if not self._ledger.file.owes:
             self._starts.forget()
         if self._finished:
             self._ledger.finished(self._finished)
             self._finished.clear()
         done = [*self._done, *((run, 0, 0) for run in self._outputs.closed)]
-        if done:
+        if done and not self._ledger.file.owes:
             self._keeping.done(done)
             self._done.clear()
             self._outputs.closed.clear()

@@ -26,6 +26,14 @@ def segments(directory: str, run: int) -> list[int]:
     return sorted(int(name.partition(".")[2]) for name in names if name.startswith(f"{run}."))
 
 
+def highest(directory: str) -> int:
+    """A number that no run whose output is kept has gone beyond."""
+    try:
+        return 1000 * (1 + max((int(name) for name in os.listdir(directory) if name.isdigit()), default=-1))
+    except OSError:
+        return 0
+
+
 class Spool:
     """One run's output, growing at its end; offsets count from its first byte ever."""
 

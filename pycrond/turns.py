@@ -28,9 +28,17 @@ class Turns:
         while (turn := self.agenda.due(now)) is not None:
             claimed = self._claimed(turn)
             self._jumps.at_turn(self.agenda.last, turn, now)
-            self._last_turn.write(turn.at, turn.eras)  # before the first start: see `Runs.recover`
+            self._note_what_is_owed(turn.at)
+            self._last_turn.write(turn.at, turn.eras)  # before the first start: see `Recovery`
             self._runs.start(claimed)
             self.agenda.done(turn)
+
+    def _note_what_is_owed(self, at: datetime) -> None:
+        """From which turn on the ledger would not tell the next daemon, after a crash, what was started."""
+        if not self._runs.are_owed:
+            self._last_turn.owed = None
+        elif self._last_turn.owed is None:
+            self._last_turn.owed = at
 
     def _claimed(self, turn: Turn) -> Sequence[Claimed]:
         ahead, self._ahead = self._ahead, None

@@ -14,7 +14,7 @@ LAYERS: tuple[set[str], ...] = (
     {
         *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
         *("control", "signals", "pidfile", "detach", "poller", "timer", "readiness"),
-        *("keeping", "starts"),
+        *("keeping", "starts", "database"),
         *("systemtabs", "users", "watch"),
     },
     {
@@ -31,12 +31,12 @@ LAYERS: tuple[set[str], ...] = (
             "answering",
         ),
         *("daemon", "program"),
-        *("reloading", "restarting", "stopping", "orders"),
+        *("reloading", "restarting", "stopping", "orders", "upkeep"),
     },
     {"cli", "__main__"},
 )
 EFFECTS = 4
-ALLOWED = {("detach", "signals"), ("machine", "zones")}
+ALLOWED = {("detach", "signals"), ("machine", "zones"), ("ledger", "database")}
 """Between effects: whoever becomes a daemon must block its signals first."""
 PURE = {
     *("schedule", "days", "gaps", "job", "agenda", "views", "crontab", "fields", "logtext", "stored"),

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from pycrond.agenda import MINUTE
+from pycrond.database import look
 from pycrond.errors import Problem, PycrondError
 from pycrond.ledger import Ledger
 from pycrond.loading import job_row
@@ -224,7 +225,9 @@ def test_a_run_whose_job_is_gone_is_left_too(ledger: Ledger) -> None:
 
 def versions(ledger: Ledger) -> list[tuple[str, str, float, float | None]]:
     """Key, command, since and until, in minutes after noon."""
-    found = ledger._db.execute("SELECT key, command, since, until FROM job_versions ORDER BY id").fetchall()
+    found = ledger.file.db.execute(
+        "SELECT key, command, since, until FROM job_versions ORDER BY id"
+    ).fetchall()
     return [
         (key, text, (since - NOON.timestamp()) / 60, until and (until - NOON.timestamp()) / 60)
         for key, text, since, until in found
@@ -281,9 +284,9 @@ def test_what_makes_a_version(ledger: Ledger, text: str, changed: bool) -> None:
 def test_an_unchanged_load_writes_no_job(ledger: Ledger) -> None:
     text = "".join(f"{n} * * * * x{n}\n" for n in range(50))
     ledger.load(rows(text), [], NOON)
-    before = ledger._db.total_changes
+    before = ledger.file.db.total_changes
     ledger.load(rows(text), [], NOON + MINUTE)
-    assert ledger._db.total_changes - before == 1, "when it was loaded, and no more"
+    assert ledger.file.db.total_changes - before == 1, "when it was loaded, and no more"
 
 
 def test_problems_are_those_of_the_last_load(ledger: Ledger, reader: Reader) -> None:
@@ -343,7 +346,7 @@ def test_daemons(ledger: Ledger, reader: Reader) -> None:
 
 def test_clock_events(ledger: Ledger) -> None:
     ledger.clock_event("step", -3600.5, NOON)
-    assert ledger._db.execute("SELECT at, kind, moved FROM clock_events").fetchall() == [
+    assert ledger.file.db.execute("SELECT at, kind, moved FROM clock_events").fetchall() == [
         (NOON.timestamp(), "step", -3600.5)
     ]
 
@@ -362,10 +365,14 @@ def test_only_its_owner_may_read_it(ledger: Ledger, tmp_path: Path) -> None:
 )
 def test_a_damaged_file_is_told_by_name(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "ledger").write_bytes(text)
-    for opening in (Ledger, lambda path: Reader(os.path.dirname(path))):
-        with pytest.raises(PycrondError, match=f"ledger {tmp_path}/ledger"):
-            opening(str(tmp_path / "ledger"))
-    assert (tmp_path / "ledger").read_bytes() == text, "and left as it is"
+    with pytest.raises(PycrondError, match=f"ledger {tmp_path}/ledger"):
+        Reader(str(tmp_path))
+    ledger = Ledger(str(tmp_path / "ledger"))
+    why, _, place = ledger.file.set_aside.partition("; it is kept as ")
+    assert "file is not a database" in why
+    assert Path(place).read_bytes() == text, "as it was"
+    assert claim(ledger, fire()) == [1]
+    ledger.close()
 
 
 def test_a_torn_file_is_told(ledger: Ledger, tmp_path: Path) -> None:
@@ -373,15 +380,22 @@ def test_a_torn_file_is_told(ledger: Ledger, tmp_path: Path) -> None:
     ledger.stop(NOON)
     ledger.close()
     os.truncate(tmp_path / "ledger", 8192)
-    with pytest.raises(PycrondError, match="cannot use ledger"):
-        Ledger(str(tmp_path / "ledger"))
+    other = Ledger(str(tmp_path / "ledger"))
+    assert other.file.set_aside
+    assert claim(other, fire()) == [1]
+    other.close()
 
 
 def test_a_ledger_of_a_newer_pycrond(ledger: Ledger, tmp_path: Path) -> None:
-    ledger._db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    ledger.file.db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    path = str(tmp_path / "ledger")
     with pytest.raises(PycrondError, match="from a newer pycrond") as said:
-        Ledger(str(tmp_path / "ledger"))
+        look(path)
     assert f"is of version {len(MIGRATIONS) + 1}" in str(said.value)
+    other = Ledger(path)
+    assert other.file.set_aside.startswith(str(said.value))
+    look(path)
+    other.close()
 
 
 @pytest.mark.parametrize("path", ["gone/ledger", "folder"])
@@ -429,8 +443,8 @@ def test_reading_while_writing(ledger: Ledger, reader: Reader) -> None:
 
 def test_reading_while_a_write_is_under_way(ledger: Ledger, reader: Reader) -> None:
     claim(ledger, fire())
-    with ledger._transaction():
-        ledger._db.execute("DELETE FROM runs")
+    with ledger.file._transaction():
+        ledger.file.db.execute("DELETE FROM runs")
         assert len(reader.history(None, 10)) == 1, "not waiting, and not seeing half of it"
     assert reader.history(None, 10) == []
 
@@ -440,7 +454,7 @@ def test_a_reader_does_not_hold_up_the_tidying(ledger: Ledger, reader: Reader, t
     for number in range(100):
         claim(ledger, *(fire(20 * number + n) for n in range(20)))
         reader.history(None, 10)
-        ledger.tidy()
+        ledger.file.tidy()
     assert log.stat().st_size < 8 << 20
     ledger.stop(NOON)
     assert log.stat().st_size == 0
@@ -464,7 +478,7 @@ def test_tidying_keeps_the_log_small(ledger: Ledger, tmp_path: Path) -> None:
         ledger.delivered({run: (0, 0, 1)})
         ledger.finished([(run, Outcome("succeeded", exit_status=0), NOON, 1.0)])
         ledger.delivered({run: (0, 0, 3)})
-        ledger.tidy()
+        ledger.file.tidy()
     assert (tmp_path / "ledger-wal").stat().st_size < 8 << 20
 
 
@@ -482,7 +496,7 @@ for number in range(int(sys.argv[2]), 1 << 30):
     ledger.started([(run, run, run, NOON, 0.0) for run in runs])
     ledger.finished([(run, Outcome("succeeded", exit_status=0), NOON, 1.0) for run in runs[1:]])
     print(number, flush=True)
-    ledger.tidy()
+    ledger.file.tidy()
 """
 
 
@@ -504,10 +518,12 @@ def test_whatever_was_claimed_before_a_kill_stays_claimed(tmp_path: Path) -> Non
         ledger = Ledger(path)
         for number in range(done, said[-1] + 1):
             assert ledger.claim([fire(3 * number + n) for n in range(3)]) == [None] * 3, number
-        assert ledger._db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        groups = ledger._db.execute("SELECT count(*) FROM runs GROUP BY wall / 3, state").fetchall()
+        assert ledger.file.db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        groups = ledger.file.db.execute("SELECT count(*) FROM runs GROUP BY wall / 3, state").fetchall()
         assert {size for (size,) in groups} <= {1, 2, 3}
-        assert ledger._db.execute("SELECT count(*) % 3 FROM runs").fetchone() == (0,), "no half of a claim"
+        assert ledger.file.db.execute("SELECT count(*) % 3 FROM runs").fetchone() == (0,), (
+            "no half of a claim"
+        )
         ledger.close()
         done = said[-1] + 2
 
@@ -521,6 +537,6 @@ def test_the_daemon_that_was_killed_is_known_as_such(tmp_path: Path) -> None:
     begin(NOON).close()
     ledger = begin(NOON + MINUTE)
     ledger.stop(NOON + 2 * MINUTE)
-    stops = ledger._db.execute("SELECT stopped_at FROM daemons ORDER BY id").fetchall()
+    stops = ledger.file.db.execute("SELECT stopped_at FROM daemons ORDER BY id").fetchall()
     assert stops == [(None,), ((NOON + 2 * MINUTE).timestamp(),)]
     ledger.close()

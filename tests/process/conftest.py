@@ -189,7 +189,7 @@ class Loop:
         return found[::-1]
 
     def query(self, statement: str) -> list[Any]:
-        return self.daemon._ledger._db.execute(statement).fetchall()
+        return self.daemon._ledger.file.db.execute(statement).fetchall()
 
     def processes(self) -> list[int]:
         """Every process that one of our jobs left."""

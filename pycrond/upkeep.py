@@ -1,0 +1,57 @@
+"""What the loop looks after between turns: the ledger on a full or failing disk, syslog's queue."""
+
+from datetime import datetime
+
+from pycrond.delivery import Deliveries
+from pycrond.ledger import Ledger
+from pycrond.poller import Poller
+from pycrond.reloading import Reloading
+from pycrond.syslogger import Syslogger
+
+
+class Upkeep:
+    """How both stood when last looked at."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        deliveries: Deliveries,
+        reloading: Reloading,
+        syslogger: Syslogger,
+        poller: Poller,
+    ) -> None:
+        self._ledger = ledger
+        self._deliveries = deliveries
+        self._reloading = reloading
+        self._syslogger = syslogger
+        self._poller = poller
+        self._trouble = ""
+        self._watched: int | None = None
+
+    def watch_ledger(self, now: datetime) -> None:
+        """Write what is owed; say what is wrong with it, and when that is over."""
+        file, trouble = self._ledger.file, self._trouble
+        file.tidy()
+        if file.set_aside:
+            said = f"{file.set_aside}; what ran before is no longer known here"
+            self._deliveries.say("ERROR", said, now, level="err")
+            file.set_aside = ""
+            self._ledger.renew()
+            self._reloading.write(now)
+        self._trouble = file.trouble
+        if file.trouble and not trouble:
+            said = f"cannot write the ledger: {file.trouble}; jobs run, what they do is kept in memory"
+            self._deliveries.say("ERROR", said, now, level="err")
+        elif trouble and not file.trouble:
+            self._deliveries.say("INFO", "the ledger is written again", now, level="notice")
+
+    def watch_syslog(self) -> None:
+        """Wait for room in syslog's queue only while there is something for it."""
+        number = self._syslogger.fileno() if self._syslogger.wants_write else None
+        if number == self._watched:
+            return
+        if self._watched is not None:
+            self._poller.unregister(self._watched)
+        if number is not None:
+            self._poller.register(number, lambda: None, write=True)
+        self._watched = number

@@ -1,0 +1,108 @@
+"""A full disk and a damaged ledger: jobs run on time all the same, and what is not known is said."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.process.conftest import Loop
+
+
+@pytest.fixture
+def narrow(loop: Loop, tmpfs: Path) -> Iterator[Path]:
+    """The state directory on a small file system; what fills it."""
+    loop.settings = replace(loop.settings, state_dir=str(tmpfs))
+    loop.state = tmpfs
+    yield tmpfs / "filler"
+    loop.release()
+
+
+def fill(filler: Path) -> None:
+    with open(filler, "ab", buffering=0) as file:
+        for size in (4096, 512, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(b"x" * size)
+
+
+def test_jobs_run_and_are_written_down_when_there_is_room(loop: Loop, narrow: Path) -> None:
+    loop.begin("* * * * * echo $PYCROND_FIRE_TIME >>ran; exit 3\n")
+    fill(narrow)
+    loop.minutes(3)
+    ran = loop.folder / "ran"
+    loop.until(lambda: ran.exists() and len(ran.read_text().split()) == 3)
+    loop.until(lambda: not loop.daemon._runs.count)
+    assert any("cannot write the ledger" in said for said in loop.log.said("ERROR"))
+    assert loop.daemon._ledger.file.owes
+    narrow.unlink()
+    loop.until(lambda: not loop.daemon._ledger.file.owes)
+    assert [(run.state, run.exit_status) for run in loop.runs()] == [("failed", 3)] * 3
+    loop.until(lambda: "the ledger is written again" in loop.log.said("INFO"))
+
+
+def test_what_was_owed_when_the_daemon_died_is_unknown_and_not_run_again(loop: Loop, narrow: Path) -> None:
+    loop.begin("* * * * * echo $PYCROND_FIRE_TIME >>ran\n#: name=later\n0 0 * * * true\n")
+    loop.minutes(1)
+    loop.settle()
+    fill(narrow)
+    loop.minutes(3)
+    ran = loop.folder / "ran"
+    loop.until(lambda: len(ran.read_text().split()) == 4)
+    loop.release()  # killed
+    narrow.unlink()
+    loop.begin()
+    loop.turn()
+    first, unknown = loop.runs()
+    assert first.state == "succeeded"
+    assert (unknown.state, unknown.folded, unknown.until) == ("unknown", 3, unknown.fire + 120)
+    assert unknown.reason == "disk-full: it was not written down"
+    loop.minutes(1)
+    loop.until(lambda: len(ran.read_text().split()) == 5)
+    fires = ran.read_text().split()
+    assert len(set(fires)) == 5, "none twice"
+
+
+@pytest.mark.parametrize("damage", ["text", "torn", "newer"])
+def test_a_ledger_that_cannot_be_used_is_set_aside(loop: Loop, damage: str) -> None:
+    loop.begin("@reboot echo x >>booted\n* * * * * echo hello\n")
+    loop.minutes(2)
+    loop.settle()
+    if damage == "newer":
+        loop.query("PRAGMA user_version = 99")
+    loop.release()
+    ledger = loop.state / "ledger"
+    if damage == "text":
+        ledger.write_bytes(b"nonsense " * 1000)
+    elif damage == "torn":
+        for end in ("-wal", "-shm"):
+            (loop.state / f"ledger{end}").unlink(missing_ok=True)
+        os.truncate(ledger, ledger.stat().st_size // 2)
+    loop.begin()
+    loop.minutes(1)
+    loop.settle()
+    (said,) = loop.log.said("ERROR")
+    kept = Path(said.partition("it is kept as ")[2].partition(";")[0])
+    assert kept.exists()
+    (run,) = loop.runs()
+    assert (run.state, run.bytes) == ("succeeded", 6), "no number that was used before"
+    assert run.id > 1000
+    assert (loop.folder / "booted").read_text() == "x\n", (
+        "that jobs of the boot have run is known all the same"
+    )
+
+
+def test_a_ledger_that_goes_bad_under_the_daemon(loop: Loop) -> None:
+    loop.begin("* * * * * echo hello\n")
+    loop.minutes(1)
+    loop.settle()
+    with open(loop.state / "ledger", "r+b") as file:
+        file.write(b"\xff" * 40960)
+    (loop.state / "ledger-wal").unlink()
+    loop.release()
+    loop.begin()
+    loop.minutes(1)
+    loop.settle()
+    assert [run.state for run in loop.runs()][-1] == "succeeded"
