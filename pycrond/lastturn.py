@@ -40,17 +40,7 @@ class LastTurn:
 
     def read(self) -> Turned:
         """None for the minute at the very first start, or where the file is damaged."""
-        data = os.pread(self._descriptor, FORMAT.size, 0).ljust(FORMAT.size, b"\0")
-        magic, seconds, fixed, wild, owed, boot = FORMAT.unpack(data)
-        if magic == FIRST_MAGIC and seconds:
-            owed, boot = 0, b""
-        elif magic != MAGIC:
-            return Turned(None)
-        try:
-            since = datetime.fromtimestamp(owed, UTC) if owed else None
-            return Turned(datetime.fromtimestamp(seconds, UTC), (fixed, wild), since, boot.rstrip(b"\0"))
-        except (OSError, OverflowError, ValueError):
-            return Turned(None)
+        return _parsed(os.pread(self._descriptor, FORMAT.size, 0))
 
     def write(self, at: datetime, eras: tuple[int, int]) -> None:
         """Also what `owed` and `boot` are now."""
@@ -59,3 +49,25 @@ class LastTurn:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def look(path: str) -> Turned:
+    """What the file says, without a daemon; None for the minute where there is none."""
+    try:
+        with open(path, "rb") as file:
+            return _parsed(file.read(FORMAT.size))
+    except OSError:
+        return Turned(None)
+
+
+def _parsed(data: bytes) -> Turned:
+    magic, seconds, fixed, wild, owed, boot = FORMAT.unpack(data.ljust(FORMAT.size, b"\0"))
+    if magic == FIRST_MAGIC and seconds:
+        owed, boot = 0, b""
+    elif magic != MAGIC:
+        return Turned(None)
+    try:
+        since = datetime.fromtimestamp(owed, UTC) if owed else None
+        return Turned(datetime.fromtimestamp(seconds, UTC), (fixed, wild), since, boot.rstrip(b"\0"))
+    except (OSError, OverflowError, ValueError):
+        return Turned(None)

@@ -2,8 +2,9 @@
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
+from pycrond.audit import StepRow, VerdictRow, VersionRow
 from pycrond.errors import Problem, PycrondError
 from pycrond.rows import DaemonRow, JobRow, RunRow, quoted
 
@@ -83,6 +84,23 @@ class Reader:
             (key, fire, fire),
         )
         return [RunRow(*row) for row in rows]
+
+    def versions(self) -> list[VersionRow]:
+        """What was loaded when, in the order in which it was."""
+        rows = self._db.execute("SELECT key, canonical, zone, since, until FROM job_versions ORDER BY id")
+        return [VersionRow(*row) for row in rows]
+
+    def verdicts(self) -> Iterator[VerdictRow]:
+        """Every run and every fire that was passed over."""
+        rows = self._db.execute(
+            "SELECT id, key, fire, wall, trigger, attempt, state, until, folded FROM runs ORDER BY id"
+        )
+        return (VerdictRow(*row) for row in rows)
+
+    def steps(self) -> list[StepRow]:
+        """When the clock was turned."""
+        rows = self._db.execute("SELECT at, moved FROM clock_events WHERE kind = 'step' ORDER BY id")
+        return [StepRow(*row) for row in rows]
 
     def find_jobs(self, word: str) -> list[str]:
         """The keys a word may mean: a name, the beginning of a key, or file:line; also of gone jobs."""

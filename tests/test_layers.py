@@ -10,7 +10,7 @@ LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors", "clock", "digest"},
     {"schedule", "days", "zones", "stored", "options", "job", "run", "rows", "account", "settings", "schema"},
     {"terms", "fields", "lines", "inforce", "crontab", "logtext", "layout", "firstword"},
-    {"agenda", "gaps", "views", "lint", "nights", "wording", "comparison"},
+    {"agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit"},
     {
         *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
         *("control", "signals", "pidfile", "detach", "poller", "timer", "readiness"),

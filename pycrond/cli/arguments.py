@@ -69,7 +69,9 @@ def parser(version: str) -> argparse.ArgumentParser:
     diff.add_argument("directory", nargs="?", metavar="DIR", help="as if these were the crontabs")
     edit = command("edit", "changes", "edit a crontab; only one without errors is put in place")
     edit.add_argument("file", metavar="FILE")
-    for one in (status, listing, history, check, coming, explain, why, diff):
+    audit = command("audit", "audit", "whether every fire time that should have been has its verdict")
+    audit.add_argument("--since", metavar="TIME", help="only what was due after this time")
+    for one in (status, listing, history, check, coming, explain, why, diff, audit):
         one.add_argument("--json", action="store_true", help="print one JSON document")
     history.add_argument("job", nargs="?", help="a job's name, the beginning of its key, or file:line")
     history.add_argument("--limit", type=_count, default=20, metavar="N", help="so many runs at most (20)")
