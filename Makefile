@@ -1,12 +1,15 @@
 # make start: set up, install, run the daemon on crontabs/, show the jobs.
 # make test:  set up, then format check, lint, types and every test.
+# make chaos: daemons killed and starved in every way, ROUNDS of them; needs root, strace, rsyslog, libfaketime.
 # make proof: every change of every zone's clock against independent judges. make fuzz: the parser, 20 minutes.
 
 PYTHON ?= python3
 BIN := .venv/bin
 SECONDS_OF_FUZZ ?= 1200
+ROUNDS ?= 10
+SEED ?= 1
 
-.PHONY: start stop test quick bench proof fuzz fmt clean
+.PHONY: start stop test quick bench chaos proof fuzz fmt clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -35,6 +38,9 @@ quick: .venv/installed-dev
 
 bench: .venv/installed-dev
 	$(BIN)/python benchmarks/run.py
+
+chaos: .venv/installed-dev
+	$(BIN)/python -m tests.chaos.run $(ROUNDS) $(SEED)
 
 proof: .venv/installed-dev
 	$(BIN)/python -m tests.proof.run

@@ -115,10 +115,7 @@ def _compare(
     since: float,
 ) -> Iterator[Finding]:
     """What is wrong with one job's verdicts."""
-    seen: dict[tuple[int, float], list[VerdictRow]] = defaultdict(list)
-    for one in given:
-        if one.wall is not None and one.attempt == 1 and one.folded is None:
-            seen[one.wall, one.fire].append(one)
+    seen = _by_fire(given)
     left = [at for place, at in wanted.items() if place not in seen]
     spans = [one for one in given if one.folded is not None]
     for at in left:
@@ -131,6 +128,15 @@ def _compare(
         disturbed = any(start <= (one.until or 0) and one.fire <= end for start, end in twice)
         if one.fire > since and not disturbed:
             yield from _miscounted(one, left)
+
+
+def _by_fire(given: Iterable[VerdictRow]) -> dict[tuple[int, float], list[VerdictRow]]:
+    """The verdicts on single fires: not those on @reboot, nor further attempts."""
+    seen: dict[tuple[int, float], list[VerdictRow]] = defaultdict(list)
+    for one in given:
+        if one.wall is not None and one.attempt == 1 and one.folded is None:
+            seen[one.wall, one.fire].append(one)
+    return seen
 
 
 def _misplaced(several: Sequence[VerdictRow], *, is_wanted: bool) -> Iterator[Finding]:

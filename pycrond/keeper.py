@@ -10,9 +10,10 @@ listening socket at the path SOCKET, where `start`, `stop` and `status` ask. WAI
 
 The daemon speaks to us in datagrams, the first byte telling what: R it is ready, and its pid; F it failed,
 and why; S a planned stop has begun, which leaves these pids running; H hold these runs' read ends (they come
-with it); D done with these, each `run:pid:start`. R and F go on to everyone who waits for a start.
-We tell it E, one line for each leader of a session that ended as our child: `pid start status cpu rss when`
-(the pid's start time and what wait4(2) told); an empty line ends what a new daemon is told at once.
+with it); K keep no others than these; D done with these, each `run:pid:start`. R and F go on to everyone who
+waits for a start. We tell it E, one line for each leader of a session that ended as our child: `pid:start
+status cpu rss when` (the pid's start time, what wait4(2) told); an empty line ends what a new daemon is told
+at once.
 While there is no daemon, what the jobs print goes on into the spools, whose layout is that of spool.py.
 """
 
@@ -114,6 +115,15 @@ class Keeper:
             self.ended(70)
         resource.setrlimit(resource.RLIMIT_NOFILE, (self.limit[1], self.limit[1]))
         its.close()
+        if self.daemon and self.stopping:
+            os.kill(self.daemon, signal.SIGTERM)  # it waits, as all signals do, until the daemon is ready
+
+    def stop(self) -> None:
+        """Stop the daemon; where there is none just now, start one that takes stock and stops."""
+        if self.daemon:
+            os.kill(self.daemon, signal.SIGTERM)
+        elif not self.resting:
+            self.start_at = 0.0
 
     def talk(self) -> None:
         """Say what the daemon has not been told; hear what it says, until it has no more for now, or ever."""
@@ -128,7 +138,7 @@ class Keeper:
     def listen(self) -> None:
         while self.channel:
             try:
-                said, ends, _, _ = socket.recv_fds(self.channel, REQUEST_MOST, 253, socket.MSG_CMSG_CLOEXEC)
+                said, ends, _, _ = socket.recv_fds(self.channel, REQUEST_MOST, 253)
             except BlockingIOError:
                 return
             except ConnectionResetError:
@@ -149,13 +159,23 @@ class Keeper:
         elif kind == b"S":
             self.stopping, self.left = True, set(map(int, words))
         elif kind == b"H":
-            self.held.update(zip(map(int, words), ends, strict=False))
+            self.hold(words, ends)
+        elif kind == b"K":
+            self.let_go(self.held.keys() - set(map(int, words)))
         elif kind == b"D":
-            for word in words:
-                run, _, process = word.partition(b":")
+            parts = [word.partition(b":") for word in words]
+            self.let_go(self.held.keys() & {int(run) for run, _, _ in parts})
+            for _, _, process in parts:
                 self.ends.pop(process, None)
-                if int(run) in self.held:
-                    os.close(self.held.pop(int(run)))
+
+    def hold(self, words: list[bytes], ends: list[int]) -> None:
+        for run, end in zip(words, ends, strict=False):
+            os.set_inheritable(end, False)
+            self.held[int(run)] = end
+
+    def let_go(self, runs: set[int]) -> None:
+        for run in runs:
+            os.close(self.held.pop(run))
 
     def tell(self, said: bytes) -> None:
         """How the start went, to each who waits for it."""
@@ -189,10 +209,10 @@ class Keeper:
             self.stopping |= number in {signal.SIGTERM, signal.SIGINT}
             if number == signal.SIGCHLD:
                 self.reap()
+            elif self.stopping and not self.daemon:
+                self.stop()
             elif self.daemon:
                 os.kill(self.daemon, number)
-            elif self.stopping:
-                self.resting, self.left = True, set()
 
     def reap(self) -> None:
         """The daemon's end, and those of orphans, which come to us as their subreaper."""
@@ -271,10 +291,7 @@ class Keeper:
         elif request == "stop":
             self.stopping = True
             self.stoppers.append(client)
-            if self.daemon:
-                os.kill(self.daemon, signal.SIGTERM)
-            else:
-                self.ended(0)
+            self.stop()
         elif request == "start":
             self.asked_to_start(client, argv)
 

@@ -87,6 +87,10 @@ class Keeping:
             batch = readers[first : first + BATCH]
             self.say(b"H" + b" ".join(b"%d" % run for run, _ in batch), [reader for _, reader in batch])
 
+    def keep(self, runs: Iterable[int]) -> None:
+        """Have it let go of all other runs: an earlier daemon died before it could say so."""
+        self.say(b"K" + b" ".join(b"%d" % run for run in runs))
+
     def done(self, runs: Iterable[tuple[int, int, int]]) -> None:
         """Run, pid and start of each that it need not remember any more."""
         words = [b"%d:%d:%d" % each for each in runs]

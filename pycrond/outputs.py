@@ -37,6 +37,11 @@ class Outputs:
         self.closed: list[int] = []
         """Runs whose FIFO is done with: whoever else holds it may let it go, and empties this."""
 
+    @property
+    def open(self) -> list[int]:
+        """The runs whose output may still come."""
+        return [int(name) for name in os.listdir(self._directory)]
+
     def path(self, run: int) -> str:
         """Where a run's FIFO is made."""
         return os.path.join(self._directory, str(run))

@@ -262,6 +262,8 @@ def exit_status(pidfd: int, pid: int, start: int) -> int | None:
         fields = file.read().rpartition(b")")[2].split()
         if fields[0] == b"Z" and int(fields[19]) == start:
             return int(fields[49])
+    if pidfd < 0:
+        return None
     info = bytearray(struct.pack("=QQ11Ii", 1 << 3, 0, *[0] * 12))
     try:
         fcntl.ioctl(pidfd, 0xC000FF0B | len(info) << 16, info)

@@ -65,6 +65,7 @@ class Recovery:
             os.unlink(ends)
         if not keeping.is_gone:
             self._poller.register(keeping, self._runs.hear)
+            keeping.keep(self._outputs.open)
 
     def _told(self, keeping: Keeping) -> list[End]:
         """What the keeper knows, waited for a second."""
@@ -86,14 +87,8 @@ class Recovery:
             running.pid, running.start, running.pidfd = found.pid, found.start, found.pidfd
         if found and left.pid is None:
             running.began_at = self._write_start(left, found, now)
-        if found and (found.is_child or found.pidfd >= 0):
-            output.run_over = False
-            self._runs.adopt(running)
-        elif found and found.end:
-            self._runs.over(running, *how_it_ended(found.end, running.began_at))
-        elif left.state in {"claimed", "running"}:
-            reason = "ended while no daemon ran" if found else "claimed, and the daemon died"
-            self._runs.over(running, Outcome("unknown" if found else "lost", reason), now)
+        if left.state in {"claimed", "running"}:
+            self._continue(running, found, now)
         else:
             telling.ending, telling.end_at = (left.outcome(), left.duration_s), telling.spool.size
         self._deliveries.touch(telling)
@@ -101,6 +96,20 @@ class Recovery:
             telling.spool.open()  # of a FIFO that nobody writes to, only splice itself shows the end
             self._outputs.watch(output)
             self._outputs.take(output, TAKES * CHUNK)
+
+    def _continue(self, running: Running, found: Found | None, now: datetime) -> None:
+        """Watch it, or close it, as far as it is known how."""
+        if found and (found.is_child or found.pidfd >= 0):
+            running.output.run_over = False
+            self._runs.adopt(running)
+        elif found and found.end:
+            self._runs.over(running, *how_it_ended(found.end, running.began_at))
+        elif found and found.start:
+            self._runs.wait_for_word(running)
+        elif found:
+            self._runs.over(running, Outcome("unknown", "ended while no daemon ran"), now)
+        else:
+            self._runs.over(running, Outcome("lost", "claimed, and the daemon died"), now)
 
     def _output(self, left: Unfinished, found: Found | None) -> Output:
         name = left.key.partition("/")[2]

@@ -213,6 +213,12 @@ class Runs:
         if running.pidfd >= 0:
             self._poller.register(running.pidfd, lambda: self._adopted_ended(running))
 
+    def wait_for_word(self, running: Running) -> None:
+        """Of a run of an earlier daemon that has ended just now: the keeper is about to say how."""
+        self.living[running.pid] = running
+        running.give_up_at = clock.elapsed() + (0.0 if self._keeping.is_gone else PATIENCE)
+        self._awaited.append(running)
+
     def _adopted_ended(self, running: Running) -> None:
         """Its parent, the keeper, has the status; that comes, or has come already."""
         self._poller.unregister(running.pidfd)
@@ -225,8 +231,9 @@ class Runs:
         self._keeping.flush()
         for end in self._keeping.ends():
             running = self.living.get(end.pid)
-            if running and running.pidfd >= 0 and running.start == end.start:
-                self._poller.unregister(running.pidfd)
+            if running and running.start == end.start:
+                if running.pidfd >= 0:
+                    self._poller.unregister(running.pidfd)
                 if running in self._awaited:
                     self._awaited.remove(running)
                 self.over(running, *how_it_ended(end, running.began_at))

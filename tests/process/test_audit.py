@@ -22,6 +22,10 @@ CRON_TZ=Asia/Kolkata
 #: name=far
 */10 17-20 * * * true
 """
+DOUBLE = """
+    INSERT INTO runs (key, fire, wall, fold, era, trigger, attempt, state)
+    SELECT key, fire, wall, fold, era + 1, trigger, attempt, state FROM runs WHERE id = 3
+"""
 
 
 def findings(loop: Loop) -> list[Finding]:
@@ -80,8 +84,7 @@ def test_nothing_is_found_whatever_happens(loop: Loop, seed: int) -> None:
         ("DELETE FROM runs WHERE id = 2", "no verdict"),
         ("UPDATE runs SET fire = fire + 30 WHERE id = 2", "a verdict without a fire"),
         (
-            "INSERT INTO runs (key, fire, wall, fold, era, trigger, attempt, state) SELECT key, fire, wall, fold, era + 1,"
-            " trigger, attempt, state FROM runs WHERE id = 3",
+            DOUBLE,
             "started more than once: runs 3, ",
         ),
         ("UPDATE job_versions SET until = since + 120", "a verdict without a fire"),
