@@ -164,6 +164,13 @@ class Agenda:
                 passed += [(job, zone, eras[1]) for jobs in wild.jobs.values() for job in jobs]
                 if taken.fixed_from == wall:
                     passed += [(job, zone, eras[0]) for jobs in fixed.jobs.values() for job in jobs]
+        if (
+            at - self.last > LATE
+        ):  # jobs that say what to do about missed fires are not caught up by cron's rule
+            left = {job.key for job, _, _ in passed}
+            own = [(job, self._zone(job.entry.zone or self.zone.name)) for job in self.jobs if _decides(job)]
+            passed += [(job, zone, eras[0]) for job, zone in own if job.key not in left]
+            fires = [fire for fire in fires if fire.at == at or not _decides(fire.job)]
         return Turn(at, tuple(fires), positions, eras, tuple(passed))
 
     def _fires(self, lane: _Lane, first: int, last: int, at: datetime, era: int) -> Iterator[Fire]:
@@ -185,6 +192,11 @@ class Agenda:
         for name, (fixed, wild) in self._lanes.items():
             fixed.seek(turn.positions[name].fixed)
             wild.seek(turn.positions[name].wild)
+
+
+def _decides(job: Job) -> bool:
+    """Whether the option `missed` decides alone."""
+    return job.entry.options.missed is not None and job.entry.schedule is not None
 
 
 def first_turn(last: datetime | None, now: datetime) -> datetime:

@@ -32,6 +32,7 @@ from pycrond.syslogger import Syslogger
 from pycrond.timer import Timer
 from pycrond.turns import Turns
 from pycrond.upkeep import Upkeep
+from pycrond.waiting import Waiting
 
 FAREWELL = 1.0  # seconds that a stop spends on telling syslog what is left
 
@@ -113,7 +114,8 @@ class Daemon:
         self._zone = machine.zone(machine.zone_name(os.environ))
         agenda = Agenda((), self._zone, first_turn(last, now), eras)
         self._jumps = Jumps(self._ledger, self._deliveries, now)
-        self._turns = Turns(agenda, self._last_turn, self._runs, self._jumps)
+        self._waiting = Waiting(self._ledger, self._runs, machine.identity(), self._crontabs.dialect)
+        self._turns = Turns(agenda, self._last_turn, self._runs, self._jumps, self._waiting)
         self._reloading = Reloading(self._crontabs, self._ledger, self._deliveries, self._runs, self._turns)
         self._upkeep = Upkeep(self._ledger, self._deliveries, self._reloading, self._syslogger, self._poller)
         self._recovery.run(self._keeping, self._starts, last, now)
@@ -123,6 +125,9 @@ class Daemon:
             self._jumps.while_down(last, agenda.last, eras, now)
         self._last_turn.write(agenda.last, eras)  # what is loaded from here on has missed nothing before
         self._reloading.load(now)
+        jobs = {job.key: job for job in self._reloading.loaded.jobs}
+        self._waiting.restore(jobs, now)
+        self._waiting.catch_up(self._jumps.missed(), jobs, now)
         self._poller.register(self._timer, self._on_timer)
         self._poller.register(self._signals, self._on_signals)
         path = os.path.join(self._settings.runtime_dir, "control.sock")

@@ -1,19 +1,41 @@
 """Notices that the clock was turned, the machine slept or no daemon ran; accounts for what was not run."""
 
-from collections.abc import Iterable
-from datetime import datetime
+import json
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
 from pycrond import clock, machine
 from pycrond.agenda import MINUTE, Turn
 from pycrond.delivery import Deliveries
-from pycrond.gaps import Gap, gaps
+from pycrond.gaps import Gap, gap, gaps
 from pycrond.ledger import Ledger
 from pycrond.logtext import counted
+from pycrond.options import to_json
 from pycrond.run import GapRow, State
+from pycrond.schedule import FireTime, Schedule, Zone, fires
 from pycrond.stored import from_text
 
 JUMP = 5.0  # seconds by which the clocks must have moved apart for us to speak of it
+CAUGHT_MOST = 10_000  # of a job; older ones stay missed
 HELD_UP = "daemon-down: it was held up"
+
+
+class Caught(NamedTuple):
+    """A fire that was missed and is to run all the same."""
+
+    key: str
+    fire: FireTime
+    era: int
+
+
+class Span(NamedTuple):
+    """From `start` up to but not including `until`, noticed `now`."""
+
+    start: datetime
+    until: datetime
+    now: datetime
 
 
 class Jumps:
@@ -24,6 +46,7 @@ class Jumps:
         self._deliveries = deliveries
         self._seen = (now, clock.elapsed(), clock.suspended())
         self._reason = HELD_UP
+        self._caught: list[Caught] = []
 
     def notice(self, now: datetime, elapsed: float) -> None:
         """Write down that the clock was turned or stood; what that means for the jobs, the agenda decides."""
@@ -45,14 +68,19 @@ class Jumps:
 
     def while_down(self, last: datetime, through: datetime, eras: tuple[int, int], now: datetime) -> None:
         """What the jobs of the daemon before should have run after its last turn, and nobody did."""
-        jobs = [(key, from_text(text), machine.zone(zone)) for key, text, zone, _ in self._ledger.expected()]
+        expected = self._ledger.expected()
+        jobs = [(key, from_text(text), machine.zone(zone)) for key, text, zone, _, _ in expected]
+        policies = {key: json.loads(options) for key, _, _, options, _ in expected if "missed" in options}
         era = {key: eras[schedule.wildcard] for key, schedule, _ in jobs}
         span = f"{last.astimezone():%F %H:%M} to {now.astimezone():%F %H:%M}"
+        jobs = self._leave(
+            jobs, policies, era, Span(last + MINUTE, through + MINUTE, now), f"daemon-down: {span}"
+        )
         self._write(gaps(jobs, last + MINUTE, through + MINUTE), era, f"daemon-down: {span}", now)
 
     def while_owed(self, since: datetime, last: datetime, eras: tuple[int, int], now: datetime) -> None:
         """What was due while the disk was full, and may have run, but was not written down before the end."""
-        for key, text, zone, begins in self._ledger.expected():
+        for key, text, zone, _, begins in self._ledger.expected():
             schedule = from_text(text)
             first = max(since, datetime.fromtimestamp(begins, since.tzinfo) + MINUTE)
             found = gaps([(key, schedule, machine.zone(zone))], first, last + MINUTE)
@@ -65,8 +93,37 @@ class Jumps:
                 (job.key, schedule, zone) for job, zone, _ in turn.passed if (schedule := job.entry.schedule)
             ]
             era = {job.key: era for job, _, era in turn.passed}
+            policies = {
+                job.key: to_json(job.entry.options) for job, _, _ in turn.passed if job.entry.options.missed
+            }
+            jobs = self._leave(jobs, policies, era, Span(last + MINUTE, turn.at, now), self._reason)
             self._write(gaps(jobs, last + MINUTE, turn.at), era, self._reason, now)
         self._reason = HELD_UP
+
+    def missed(self) -> list[Caught]:
+        """What was passed over since this was asked last, and is to be caught up."""
+        caught, self._caught = self._caught, []
+        return caught
+
+    def _leave(
+        self,
+        jobs: Sequence[tuple[str, Schedule, Zone]],
+        policies: Mapping[str, Mapping[str, Any]],
+        era: dict[str, int],
+        span: Span,
+        reason: str,
+    ) -> list[tuple[str, Schedule, Zone]]:
+        """The jobs that nothing is caught up of; of the others, that is remembered, and the rest written."""
+        plain = []
+        for key, schedule, zone in jobs:
+            policy = policies.get(key, {})
+            if policy.get("missed") not in {"once", "all"}:
+                plain.append((key, schedule, zone))
+                continue
+            cut = _cut(policy, schedule, zone, span)
+            self._caught += [Caught(key, one, era[key]) for one in fires(schedule, zone, cut, span.until)]
+            self._write(gaps([(key, schedule, zone)], span.start, cut), era, reason, span.now)
+        return plain
 
     def _write(
         self, found: Iterable[tuple[str, Gap]], era: dict[str, int], reason: str, now: datetime
@@ -92,6 +149,20 @@ class Jumps:
             fires = counted(sum(row.folded for row in rows), "fire")
             detail = f"{fires} of {counted(len(rows), 'job')}, {reason}"
             self._deliveries.say(state.upper(), detail, now, level="warning")
+
+
+def _cut(policy: Mapping[str, Any], schedule: Schedule, zone: Zone, span: Span) -> datetime:
+    """The instant from which on a job's missed fires are caught up: those before stay missed."""
+    within = policy.get("within")
+    start = span.start if within is None else max(span.start, span.now - timedelta(seconds=within))
+    start = start.replace(second=0, microsecond=0) + MINUTE * bool(start.second or start.microsecond)
+    if start >= span.until:
+        return span.until
+    if policy["missed"] == "once":
+        found = gap(schedule, zone, start, span.until)
+        return found.last.at if found else span.until
+    newest = deque(fires(schedule, zone, start, span.until), maxlen=CAUGHT_MOST)
+    return newest[0].at if newest else span.until
 
 
 def _state(reason: str) -> State:

@@ -31,7 +31,7 @@ WANTED = (*PASSED_ON, signal.SIGCHLD)
 REQUEST_MOST, REQUEST_TIME = 65536, 1.0  # bytes and seconds for a request: the daemon's arguments
 ENDS_MOST = 100_000  # of processes that nobody asked for yet
 LOOK = 1.0  # seconds between two looks at a full disk, or at what a planned stop left running
-LAST_GRACE = 10.0  # seconds that runs have when the first process of a container ends
+LAST_GRACE = 10.0  # seconds for what jobs left behind to print, and for all when we are a container's first
 SEGMENT = 1 << 20
 
 
@@ -95,9 +95,13 @@ class Keeper:
 
     def over(self) -> bool:
         """Whether nothing is left to be kept."""
-        if self.resting:
-            self.left = {pid for pid in self.left if os.path.exists(f"/proc/{pid}")}
-        return self.resting and (not self.left or (os.getpid() == 1 and time.monotonic() > self.rest_until))
+        if not self.resting:
+            return False
+        self.left = {pid for pid in self.left if os.path.exists(f"/proc/{pid}")}
+        late = time.monotonic() > self.rest_until
+        if os.getpid() == 1 and late:
+            return True
+        return not self.left and (late or not self.held.keys() - self.dry)  # strays may print for a while
 
     # The daemon
 
@@ -300,7 +304,7 @@ class Keeper:
             reply(client, b"A" + self.ready)
         elif self.daemon and not self.stopping:
             self.others.append(client)
-        elif not self.daemon and (self.left or not self.resting):  # else we are about to go
+        elif not self.daemon and not self.over():  # else we are about to go
             self.waiters.append(client)
             self.argv, self.start_at = argv, 0.0
             if self.resting:

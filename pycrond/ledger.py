@@ -9,7 +9,7 @@ from datetime import datetime
 from pycrond.database import Database, Work
 from pycrond.errors import Problem
 from pycrond.rows import JobRow, storable
-from pycrond.run import Fire, GapRow, Outcome, Unfinished
+from pycrond.run import Fire, GapRow, Outcome, Unfinished, WaitingRow
 
 # Whole statements, each with its columns.
 JOBS = """
@@ -31,8 +31,8 @@ PROBLEM = """
     INSERT INTO problems (file, line, column, severity, code, message) VALUES (?, ?, ?, ?, ?, ?)
 """
 CLAIM = """
-    INSERT INTO runs (id, key, fire, wall, fold, era, trigger, attempt, state)
-    VALUES (?, ?, ?, ?, ?, ?, ?, 1, 'claimed')
+    INSERT INTO runs (id, key, fire, wall, fold, era, trigger, attempt, state, start_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)
 """
 CLAIMED = "SELECT 1 FROM runs WHERE key = ? AND wall = ? AND fold = ? AND attempt = 1 AND era = ?"
 GAP = """
@@ -133,12 +133,12 @@ class Ledger:
         )
         self._loaded = loaded
 
-    def expected(self) -> list[tuple[str, str, str, float]]:
-        """Key, stored schedule, zone and the minute after which it holds, of every job with fire times that
-        the last daemon had loaded.
+    def expected(self) -> list[tuple[str, str, str, str, float]]:
+        """Of every job with fire times that the last daemon had loaded: key, stored schedule, zone, options,
+        and the minute after which these hold.
         """
         return self.file.db.execute(
-            "SELECT jobs.key, jobs.canonical, jobs.zone, max(since)"
+            "SELECT jobs.key, jobs.canonical, jobs.zone, jobs.options, max(since)"
             " FROM jobs JOIN job_versions ON job_versions.key = jobs.key AND until IS NULL"
             " WHERE loaded > 0 AND jobs.canonical IS NOT NULL GROUP BY jobs.key ORDER BY loaded"
         ).fetchall()
@@ -158,7 +158,16 @@ class Ledger:
             booted = [(boot,)]
         numbered = self._numbered(fires)
         rows = [
-            (run, fire.job.key, fire.at.timestamp(), fire.wall, fire.fold, fire.era, fire.trigger)
+            (
+                run,
+                fire.job.key,
+                fire.at.timestamp(),
+                fire.wall,
+                fire.fold,
+                fire.era,
+                fire.trigger,
+                *_start(fire),
+            )
             for run, fire in zip(numbered, fires, strict=True)
             if run is not None
         ]
@@ -197,8 +206,31 @@ class Ledger:
 
     def cancel(self, runs: Iterable[int]) -> None:
         """Take back claims whose minute has not come: the job is gone, or the clock was turned."""
-        self.file.do(("DELETE FROM runs WHERE id = ? AND state = 'claimed'", [(run,) for run in runs]))
+        self.file.do(
+            ("DELETE FROM runs WHERE id = ? AND state IN ('claimed', 'waiting')", [(run,) for run in runs])
+        )
         self._promised.clear()
+
+    def waiting(self) -> list[WaitingRow]:
+        """What was claimed to start later, in the order of the fires."""
+        rows = self.file.db.execute(
+            "SELECT id, key, fire, wall, fold, era, trigger, start_at FROM runs"
+            " WHERE state IN ('claimed', 'waiting', 'running') AND state = 'waiting' ORDER BY fire, id"
+        )
+        return [WaitingRow(*row) for row in rows]
+
+    def may_start(self, runs: Sequence[int]) -> bool:
+        """Write down, durably, that they do not wait any more; False if the disk does not take it."""
+        self.file.db.execute("PRAGMA synchronous = FULL")
+        self.file.do(("UPDATE runs SET state = 'claimed' WHERE id = ?", [(run,) for run in runs]))
+        self.file.db.execute("PRAGMA synchronous = NORMAL")
+        return not self.file.owes
+
+    def skip(self, runs: Sequence[int], reason: str, now: datetime) -> None:
+        """They will not run."""
+        rows = [(reason, now.timestamp(), run) for run in runs]
+        statement = "UPDATE runs SET state = 'skipped', reason = ?, ended_at = ?, told = 3 WHERE id = ?"
+        self.file.do((statement, rows))
 
     def started(self, rows: Iterable[tuple[int, int, int, datetime, float]]) -> None:
         """Runs that live: id, pid, start time of the pid in clock ticks, when, lateness in ms."""
@@ -225,6 +257,11 @@ class Ledger:
     def unfinished(self) -> list[Unfinished]:
         """What an earlier daemon left to do, oldest first."""
         return [Unfinished(*row) for row in self.file.db.execute(UNFINISHED)]
+
+
+def _start(fire: Fire) -> tuple[str, float | None]:
+    """The state that it is claimed in, and when it is to start."""
+    return ("waiting", fire.start_at.timestamp()) if fire.start_at else ("claimed", None)
 
 
 def _problem(one: Problem) -> tuple[str, int, int, str, str, str]:

@@ -21,7 +21,6 @@ DEBIANS_LONGEST = 998
 
 IDLE = {
     "MAILTO": "no mail is sent, the output is in syslog and in `pycrond logs`",
-    "RANDOM_DELAY": "jobs start on time",
 }
 """Settings of other crons that are kept and not carried out."""
 

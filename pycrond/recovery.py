@@ -51,9 +51,10 @@ class Recovery:
         survivors = Survivors(starts.read(), [*left_behind(ends), *self._told(keeping)])
         not_begun = []
         for left in self._ledger.unfinished():
-            if left.state == "claimed" and last_turn is not None and left.fire > last_turn.timestamp():
+            is_open = left.state in {"claimed", "waiting"}
+            if is_open and last_turn is not None and left.fire > last_turn.timestamp():
                 not_begun.append(left.id)
-            else:
+            elif left.state != "waiting":
                 self._take_over(left, survivors, now)
         self._ledger.cancel(not_begun)
         for run in not_begun:

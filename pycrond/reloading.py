@@ -27,7 +27,7 @@ class Reloading:
         """Read every crontab; what is the same stays what it is, and what runs goes on."""
         self.loaded = self._crontabs.load(self.loaded.jobs)
         self._runs.accounts = self.loaded.accounts
-        self._turns.replace(self.loaded.jobs)
+        self._turns.replace(self.loaded.jobs, now)
         self.write(now)
 
     def write(self, now: datetime) -> None:

@@ -29,6 +29,8 @@ class Fire:
     fold: int = 0
     era: int = 0
     trigger: Trigger = "schedule"
+    start_at: datetime | None = None
+    """When to start it, if that is later than now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,19 @@ class Unfinished(NamedTuple):
             cpu_s=self.cpu_s,
             max_rss_kb=self.max_rss_kb,
         )
+
+
+class WaitingRow(NamedTuple):
+    """A fire that was claimed and waits for its start. Times are Unix seconds."""
+
+    id: int
+    key: str
+    fire: float
+    wall: int
+    fold: int
+    era: int
+    trigger: Trigger
+    start_at: float
 
 
 class GapRow(NamedTuple):

@@ -102,7 +102,11 @@ class Runs:
         """Write the fires down, durably, and make all ready; leaves out what had been claimed before."""
         runs = self._ledger.claim(fires, boot)
         pairs = zip(fires, runs, strict=True)
-        claimed = [Claimed(fire, run, self._ready(fire, run)) for fire, run in pairs if run is not None]
+        claimed = [
+            Claimed(fire, run, None if fire.start_at else self._ready(fire, run))
+            for fire, run in pairs
+            if run is not None
+        ]
         self._keeping.hold([(one.run, one.launch.reader) for one in claimed if one.launch])
         return claimed
 

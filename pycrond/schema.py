@@ -92,4 +92,7 @@ MIGRATIONS = (
     CREATE INDEX runs_open ON runs (id) WHERE state IN ('claimed', 'waiting', 'running');
     CREATE INDEX runs_untold ON runs (id) WHERE told < 3;
     """,
+    """
+    ALTER TABLE runs ADD COLUMN start_at REAL;  -- of one that waits: when it is to start
+    """,
 )

@@ -8,6 +8,7 @@ from pycrond.job import Job
 from pycrond.jumps import Jumps
 from pycrond.lastturn import LastTurn
 from pycrond.running import Claimed, Runs
+from pycrond.waiting import Waiting
 
 AHEAD = timedelta(seconds=1)  # so that no disk stands between the minute and the first start
 
@@ -15,11 +16,14 @@ AHEAD = timedelta(seconds=1)  # so that no disk stands between the minute and th
 class Turns:
     """The agenda, what is claimed of its next minute, and the runs that come of it."""
 
-    def __init__(self, agenda: Agenda, last_turn: LastTurn, runs: Runs, jumps: Jumps) -> None:
+    def __init__(
+        self, agenda: Agenda, last_turn: LastTurn, runs: Runs, jumps: Jumps, waiting: Waiting
+    ) -> None:
         self.agenda = agenda
         self._last_turn = last_turn
         self._runs = runs
         self._jumps = jumps
+        self._waiting = waiting
         self._ahead: tuple[Turn, Sequence[Claimed]] | None = None
         self._phase: tuple[datetime, bool] | None = None
 
@@ -30,8 +34,10 @@ class Turns:
             self._jumps.at_turn(self.agenda.last, turn, now)
             self._note_what_is_owed(turn.at)
             self._last_turn.write(turn.at, turn.eras)  # before the first start: see `Recovery`
-            self._runs.start(claimed)
+            self._runs.start(self._waiting.add(claimed))
             self.agenda.done(turn)
+            self._waiting.catch_up(self._jumps.missed(), {job.key: job for job in self.agenda.jobs}, now)
+        self._waiting.take(now)
 
     def _note_what_is_owed(self, at: datetime) -> None:
         """From which turn on the ledger would not tell the next daemon, after a crash, what was started."""
@@ -46,7 +52,10 @@ class Turns:
             return ahead[1]
         if ahead:  # the clock was turned meanwhile
             self._runs.cancel(ahead[1])
-        return self._runs.claim(turn.fires) if turn.fires else ()
+        return self._claim(turn)
+
+    def _claim(self, turn: Turn) -> Sequence[Claimed]:
+        return self._runs.claim(self._waiting.delayed(turn.fires)) if turn.fires else ()
 
     def look_ahead(self, now: datetime) -> None:
         """Claim the next minute's fires, if that is no more than a second away."""
@@ -54,7 +63,7 @@ class Turns:
         if self._ahead is None and timedelta(0) < coming - now <= AHEAD:
             turn = self.agenda.due(coming)
             if turn:
-                self._ahead = (turn, self._runs.claim(turn.fires) if turn.fires else ())
+                self._ahead = (turn, self._claim(turn))
 
     def has_time(self, now: datetime) -> bool:
         """Whether no minute is about to begin."""
@@ -73,13 +82,15 @@ class Turns:
         if self._ahead is None:
             turn = self.agenda.due(coming)
             if turn and turn.fires:
-                return coming - AHEAD
-        return coming
+                coming -= AHEAD
+        later = self._waiting.next_at
+        return min(coming, later) if later else coming
 
-    def replace(self, jobs: Iterable[Job]) -> None:
+    def replace(self, jobs: Iterable[Job], now: datetime) -> None:
         """Other jobs from now on; what had been claimed for the next minute is claimed anew."""
         self.cancel()
         self.agenda = self.agenda.replaced_by(jobs)
+        self._waiting.replace({job.key: job for job in self.agenda.jobs}, now)
 
     def cancel(self) -> None:
         """Take back what is claimed but not started."""

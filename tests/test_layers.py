@@ -10,7 +10,7 @@ LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors", "clock", "digest"},
     {"schedule", "days", "zones", "stored", "options", "job", "run", "rows", "account", "settings", "schema"},
     {"terms", "fields", "lines", "inforce", "crontab", "logtext", "layout", "firstword"},
-    {"agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit"},
+    {"agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit", "delays"},
     {
         *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
         *("control", "signals", "pidfile", "detach", "poller", "timer", "readiness"),
@@ -31,7 +31,7 @@ LAYERS: tuple[set[str], ...] = (
             "answering",
         ),
         *("daemon", "program"),
-        *("reloading", "restarting", "stopping", "orders", "upkeep"),
+        *("reloading", "restarting", "stopping", "orders", "upkeep", "waiting"),
     },
     {"cli", "__main__"},
 )

@@ -70,7 +70,7 @@ def codes(
         ("#: name=mine\n5 5 * * * x", []),
         ("MAILTO=root\n5 5 * * * x", ["without-effect"]),
         ("MAILTO=\n5 5 * * * x", []),
-        ("RANDOM_DELAY=45\n5 5 * * * x", ["without-effect"]),
+        ("RANDOM_DELAY=45\n5 5 * * * x", []),
         ("RANDOM_DELAY=0\n5 5 * * * x", []),
         ("#: bogus=1\n5 5 * * * x", ["unknown-option"]),
         ("#: name=a\n", ["unbound-options"]),

@@ -29,6 +29,11 @@ def one_round(seed: int, blows: int) -> Counter[str]:
             for _ in range(blows):
                 chaos.blow()
             chaos.judge()
+        except BaseException:
+            print("blows:", *chaos.done)
+            crash = chaos.crond.state / "crash"
+            print(crash.read_text()[-4000:] if crash.exists() else "no crash")
+            raise
         finally:
             chaos.crond.end()
             syslogd.end()
