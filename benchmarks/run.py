@@ -15,6 +15,7 @@ import commands
 import facts
 import idle
 import punctuality
+import survival
 from figures import Figure, document, table
 
 
@@ -25,6 +26,7 @@ def parts(minutes: int) -> dict[str, Callable[[], list[Figure]]]:
         "one": lambda: punctuality.figures(1, minutes, target=5),
         "hundred": lambda: punctuality.figures(100, minutes, target=100),
         "commands": lambda: commands.figures(rounds=20),
+        "survival": survival.figures,
         "idle": lambda: idle.figures(minutes=2),
     }
 

@@ -9,7 +9,8 @@ MOST = 24 * 60  # minutes of RANDOM_DELAY
 
 
 def delay(job: Job, at: datetime, seed: str, dialect: str) -> int:
-    """Seconds. RANDOM_DELAY, which Debian cron does not know, draws whole minutes, once a job and machine (`seed`); jitter anew for each fire.
+    """Seconds. RANDOM_DELAY, which Debian cron does not know, draws whole minutes, once a job and machine
+    (`seed`); jitter anew for each fire.
 
     Neither asks a clock or a dice, so that a restart does not draw again.
     """

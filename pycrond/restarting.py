@@ -64,7 +64,10 @@ class Restarting:
         self._poller.register(self._trial, self._listen)
 
     def _listen(self) -> None:
-        data = os.read(self._trial, 65536)
+        try:
+            data = os.read(self._trial, 65536)
+        except BlockingIOError:
+            return
         self._said = (self._said + data)[-65536:]
         if not data:
             self._ended()

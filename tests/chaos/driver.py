@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 from pycrond import spool
 from pycrond.reader import Reader
-from tests.conftest import Crond, alive, wait_until
+from tests.conftest import Crond, _forget_shared_clock, alive, wait_until
 from tests.daemon import look
 from tests.judge import Judge
 from tests.rsyslog import Rsyslogd
@@ -124,6 +124,7 @@ class Chaos:
                 os.kill(pid, signal.SIGKILL)
         self.kills[how] += 1
         wait_until(lambda: not pid or not look.exists(pid))
+        _forget_shared_clock(pid or 0)  # else another process with this number cannot start
 
     def stop_and_start(self) -> None:
         self.crond.run("stop", *self.chance.choice([[], ["--wait=0.5"]]), status=None)
