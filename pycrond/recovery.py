@@ -40,6 +40,7 @@ class Recovery:
         self._deliveries = deliveries
         self._outputs = outputs
         self._runs = runs
+        self._traceless = False  # a claimed run was met that left no trace of a process
 
     def run(self, keeping: Keeping, starts: Starts, last_turn: datetime | None, now: datetime) -> None:
         """Take over what lives, close what does not, and go on telling where the last one stopped.
@@ -109,8 +110,11 @@ class Recovery:
             self._runs.wait_for_word(running)
         elif found:
             self._runs.over(running, Outcome("unknown", "ended while no daemon ran"), now)
-        else:
+        elif self._traceless:
             self._runs.over(running, Outcome("lost", "claimed, and the daemon died"), now)
+        else:  # they are started one after another, and each is noted: only of the first can this be
+            self._runs.over(running, Outcome("unknown", "the daemon died in the instant of its start"), now)
+            self._traceless = True
 
     def _output(self, left: Unfinished, found: Found | None) -> Output:
         name = left.key.partition("/")[2]
