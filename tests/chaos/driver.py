@@ -105,7 +105,7 @@ class Chaos:
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        with contextlib.suppress(AssertionError):  # it may have ended already
+        with contextlib.suppress(AssertionError, OSError):  # it may have ended already
             wait_until(lambda: look.status(pid or 0, "TracerPid") != "0" if alive(pid or 0) else True, 5.0)
         self.now += MINUTE
         new = self.crond.folder / "clock.new"
