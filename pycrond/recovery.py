@@ -5,7 +5,7 @@ import json
 import os
 from datetime import UTC, datetime
 
-from pycrond import clock, process
+from pycrond import clock, process, procfs
 from pycrond.delivery import Deliveries
 from pycrond.keeping import End, Keeping, left_behind
 from pycrond.ledger import Ledger
@@ -136,7 +136,7 @@ class Recovery:
 
     def _write_start(self, left: Unfinished, found: Found, now: datetime) -> float:
         """Of a run whose daemon died before it could write down that it had started."""
-        ago = clock.elapsed() - process.seconds(found.start) if found.start else 0.0
+        ago = clock.elapsed() - procfs.seconds(found.start) if found.start else 0.0
         at = max(left.fire, now.timestamp() - ago)
         self._ledger.started(
             [(left.id, found.pid, found.start, datetime.fromtimestamp(at, UTC), 1000 * (at - left.fire))]

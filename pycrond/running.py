@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from pycrond import clock, process, users
+from pycrond import clock, process, procfs, users
 from pycrond.account import Account
 from pycrond.delivery import Deliveries
 from pycrond.errors import PycrondError
@@ -191,7 +191,7 @@ class Runs:
             self.start(again)
         for running in [one for one in self._awaited if elapsed >= one.give_up_at]:
             self._awaited.remove(running)
-            status = process.exit_status(running.pidfd, running.pid, running.start)
+            status = procfs.exit_status(running.pidfd, running.pid, running.start)
             unknown = Outcome("unknown", "its exit status went to another process")
             self.over(running, unknown if status is None else outcome(status), now)
 
@@ -290,7 +290,7 @@ class Runs:
         """Write down what was started and what has ended since the last time."""
         if self._started:
             self._ledger.started(
-                [(run, pid, process.start_ticks(pid) or 0, at, late) for run, pid, at, late in self._started]
+                [(run, pid, procfs.start_ticks(pid) or 0, at, late) for run, pid, at, late in self._started]
             )
             self._started.clear()
         if not self._ledger.file.owes:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from pycrond import process
+from pycrond import procfs
 from pycrond.keeping import End
 
 
@@ -39,19 +39,19 @@ class Survivors:
             pid, start = self._leader(run)
         if not pid:
             return None
-        stat = process.stat(pid)
+        stat = procfs.stat(pid)
         if stat and stat.start == start and stat.parent == os.getpid():
             return Found(pid, stat.start, is_child=True)
-        pidfd = process.adopt(pid, start or 0)
+        pidfd = procfs.adopt(pid, start or 0)
         return Found(pid, start or 0, pidfd, end=None if pidfd >= 0 else self.ends.get((pid, start or 0)))
 
     def _start_of(self, pid: int, since: float) -> int | None:
         """Of a process whose pid alone is known: the one that ended, or else the one that lives."""
         ended = [end.start for end in self.ends.values() if end.pid == pid and end.at >= since]
-        return ended[0] if ended else process.start_ticks(pid)
+        return ended[0] if ended else procfs.start_ticks(pid)
 
     def _leader(self, run: int) -> tuple[int, int]:
         """Of a run that was started in the instant before its daemon died."""
         if self._leaders is None:
-            self._leaders = process.leaders_by_run(os.getppid()) | process.leaders_by_run(os.getpid())
+            self._leaders = procfs.leaders_by_run(os.getppid()) | procfs.leaders_by_run(os.getpid())
         return self._leaders.get(run, (0, 0))

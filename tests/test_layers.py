@@ -14,7 +14,7 @@ LAYERS: tuple[set[str], ...] = (
     {
         *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
         *("control", "signals", "pidfile", "detach", "poller", "timer", "readiness"),
-        *("keeping", "starts", "database"),
+        *("keeping", "starts", "database", "procfs"),
         *("systemtabs", "users", "watch"),
     },
     {

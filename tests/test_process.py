@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from pycrond import process
+from pycrond import process, procfs
 from pycrond.account import Account
 from pycrond.errors import PycrondError
 from pycrond.job import Job
@@ -483,23 +483,23 @@ def test_start_ticks_name_a_process(shop: Shop) -> None:
     (job,) = jobs_of("* * * * * sleep 60\n")
     pid, reader = shop.start(shop.prepare(job))
     os.close(reader)
-    ticks = process.start_ticks(pid)
+    ticks = procfs.start_ticks(pid)
     assert ticks is not None
-    assert ticks >= (process.start_ticks(os.getpid()) or 0)
-    descriptor = process.adopt(pid, ticks)
+    assert ticks >= (procfs.start_ticks(os.getpid()) or 0)
+    descriptor = procfs.adopt(pid, ticks)
     assert descriptor >= 0
     assert not select.select([descriptor], [], [], 0)[0]
-    assert process.adopt(pid, ticks + 1) == -1, "the number is another's by now"
+    assert procfs.adopt(pid, ticks + 1) == -1, "the number is another's by now"
     os.killpg(pid, signal.SIGKILL)
     assert select.select([descriptor], [], [], 20)[0], "readable once it has ended"
     os.close(descriptor)
     wait_until(lambda: not alive(pid))
-    assert process.adopt(pid, ticks) == -1, "it has ended and only waits to be reaped"
-    assert process.start_ticks(pid) == ticks
+    assert procfs.adopt(pid, ticks) == -1, "it has ended and only waits to be reaped"
+    assert procfs.start_ticks(pid) == ticks
     os.waitpid(pid, 0)
     shop.started.remove(pid)
-    assert process.start_ticks(pid) is None
-    assert process.adopt(pid, ticks) == -1
+    assert procfs.start_ticks(pid) is None
+    assert procfs.adopt(pid, ticks) == -1
 
 
 def test_a_name_like_a_stat_line_does_not_mislead(shop: Shop) -> None:
@@ -507,13 +507,13 @@ def test_a_name_like_a_stat_line_does_not_mislead(shop: Shop) -> None:
     shutil.copy(shutil.which("sleep") or "/bin/sleep", odd)
     pid = os.posix_spawn(odd, [str(odd), "60"], {}, setpgroup=0)
     shop.started.append(pid)
-    mine = process.start_ticks(os.getpid()) or 0
-    assert (process.start_ticks(pid) or 0) >= mine > 0
+    mine = procfs.start_ticks(os.getpid()) or 0
+    assert (procfs.start_ticks(pid) or 0) >= mine > 0
 
 
 def test_there_is_no_such_process() -> None:
-    assert process.start_ticks(4_194_305) is None
-    assert process.adopt(4_194_305, 1) == -1
+    assert procfs.start_ticks(4_194_305) is None
+    assert procfs.adopt(4_194_305, 1) == -1
 
 
 def test_waiting_bytes(tmp_path: Path) -> None:

@@ -83,7 +83,8 @@ def test_a_job_has_the_limit_of_descriptors_that_the_first_start_had(crond: Cron
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    crond.write("jobs", "0 0 1 1 * true\n")
+    crond.write("jobs", f"HOME={crond.folder}\n* * * * * ulimit -n >limit\n")
+    crond.at("2031-03-01 11:59:20")
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (1000, hard))
         crond.run("start")
@@ -91,12 +92,11 @@ def test_a_job_has_the_limit_of_descriptors_that_the_first_start_had(crond: Cron
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     crond.run("restart")
     os.kill(crond.pid, signal.SIGKILL)
-    wait_until(lambda: (crond.status() or {"start": 0})["start"] == 3)
-    crond.write("jobs", f"HOME={crond.folder}\n* * * * * ulimit -n >limit\n")
-    crond.run("reload")
+    wait_until(lambda: start(crond) == 3)
     crond.run("restart")
+    crond.at("2031-03-01 12:00:00")
     note = crond.folder / "limit"
-    wait_until(lambda: note.exists() and note.read_text() == "1000\n", 75.0)
+    wait_until(lambda: note.exists() and note.read_text() == "1000\n")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from pycrond import control
+from pycrond import clock, control, process, running
 from tests.conftest import alive
 from tests.process.conftest import Loop
 
@@ -396,3 +396,31 @@ def test_term_ends_the_loop(loop: Loop) -> None:
     loop.daemon.run()
     loop.log.read()
     assert loop.log.said("SHUTDOWN")
+
+
+# What cannot be started for now
+
+
+def test_a_start_for_which_there_is_no_room_is_tried_again(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop.begin("* * * * * echo late\n")
+    with monkeypatch.context() as narrow:
+        narrow.setattr(process, "KEPT_BACK", 1 << 30)  # no descriptor is left for jobs
+        loop.minutes()
+        assert loop.daemon._runs.retry_in(clock.elapsed()) is not None
+        assert [run.state for run in loop.runs()] == ["claimed"]
+    loop.until(lambda: [run.state for run in loop.runs()] == ["succeeded"])
+    loop.settle()
+    assert loop.log.said("CMDOUT") == ["late"]
+
+
+def test_it_fails_when_there_was_no_room_for_long(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "KEPT_BACK", 1 << 30)
+    monkeypatch.setattr(running, "AGAIN_FOR", 0.5)
+    loop.begin("* * * * * true\n")
+    loop.minutes()
+    loop.until(lambda: [run.state for run in loop.runs()] == ["failed"])
+    assert loop.runs()[0].reason == "start-failed: [Errno 24] Too many open files"
+    loop.settle()
+    assert os.listdir(loop.folder / "run" / "fifo") == []

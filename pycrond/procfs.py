@@ -1,0 +1,94 @@
+"""What the kernel says of processes that need not be children of ours: proc(5), pidfd_open(2)."""
+
+import contextlib
+import fcntl
+import os
+import re
+import struct
+from typing import NamedTuple
+
+
+class Stat(NamedTuple):
+    """Of /proc/PID/stat (proc(5)): state, parent, session, and when it began in clock ticks since boot."""
+
+    state: str
+    parent: int
+    session: int
+    start: int
+
+
+def stat(pid: int) -> Stat | None:
+    """What the process is; None if there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]))
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def start_ticks(pid: int) -> int | None:
+    """When the process began, in clock ticks since boot; None if there is none."""
+    found = stat(pid)
+    return found.start if found else None
+
+
+def seconds(ticks: int) -> float:
+    """From boot to a process's start."""
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def adopt(pid: int, start: int) -> int:
+    """A pidfd of a process that an earlier daemon started; -1 if it is gone or the number is another's."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except OSError:
+        return -1
+    # The descriptor is opened first: a process that has this start time now is the one it holds.
+    found = stat(pid)
+    if found is None or found.start != start or found.state in "ZX":
+        os.close(descriptor)
+        return -1
+    return descriptor
+
+
+def exit_status(pidfd: int, pid: int, start: int) -> int | None:
+    """How a process ended that was no child of ours, as wait(2) has it; None where the kernel cannot tell.
+
+    Until its parent has reaped it, /proc/PID/stat does (field 52, to its user and root); from then on
+    PIDFD_GET_INFO with PIDFD_INFO_EXIT of <linux/pidfd.h>, from Linux 6.15 on.
+    """
+    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
+        fields = file.read().rpartition(b")")[2].split()
+        if fields[0] == b"Z" and int(fields[19]) == start:
+            return int(fields[49])
+    if pidfd < 0:
+        return None
+    info = bytearray(struct.pack("=QQ11Ii", 1 << 3, 0, *[0] * 12))
+    try:
+        fcntl.ioctl(pidfd, 0xC000FF0B | len(info) << 16, info)
+    except OSError:
+        return None
+    mask, *_, code = struct.unpack("=QQ11Ii", info)
+    return code if mask & 1 << 3 else None
+
+
+def leaders_by_run(parent: int) -> dict[int, tuple[int, int]]:
+    """Pid and start of each child of `parent` that leads the session of a run, as its environment says."""
+    found: dict[int, tuple[int, int]] = {}
+    try:
+        with open(f"/proc/{parent}/task/{parent}/children", encoding="ascii") as file:
+            children = [int(word) for word in file.read().split()]
+    except OSError:
+        return found
+    for pid in children:
+        process = stat(pid)
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                run = re.search(rb"(?:^|\0)PYCROND_RUN=([0-9]{1,18})(?:\0|$)", file.read())
+        except OSError:
+            continue
+        if run and process and process.session == pid:
+            mine = (pid, process.start)
+            found[int(run[1])] = min(found.get(int(run[1]), mine), mine, key=lambda one: one[1])
+    return found
