@@ -232,7 +232,11 @@ class Daemon:
         """Become the program that is installed now."""
         self._deliveries.say("RESTART", "in place", now)
         self._farewell(now)
-        self._restarting.execute()
+        self._ledger.file.pay()
+        if self._ledger.file.owes:
+            self._restarting.refuse(f"the ledger cannot be written: {self._ledger.file.trouble}")
+        else:
+            self._restarting.execute()
 
     # The end
 

@@ -119,6 +119,8 @@ class Outputs:
             return
         blocked, self._blocked = self._blocked, []
         for output in blocked:
+            if output.reader < 0:
+                continue  # its end came meanwhile
             self.watch(output)
             self.take(output, TAKES * CHUNK)
 

@@ -78,9 +78,11 @@ class Restarting:
         self._trial = -1
         self.is_tried = self._said.endswith(READY)
         if not self.is_tried:
-            self._refuse(self._said.decode(errors="replace").strip() or "it ended without a word")
+            self.refuse(self._said.decode(errors="replace").strip() or "it ended without a word")
 
-    def _refuse(self, why: str) -> None:
+    def refuse(self, why: str) -> None:
+        """The old program goes on."""
+        self.is_tried = False
         self.refusals += 1
         self.refused = why.splitlines()[-1]
         said = f"not restarted, this one goes on: {self.refused}"
@@ -111,6 +113,6 @@ class Restarting:
         try:
             os.execv(command[0], command)
         except OSError as error:
-            self._refuse(f"cannot execute {command[0]}: {error.strerror}")
+            self.refuse(f"cannot execute {command[0]}: {error.strerror}")
         process.raise_descriptor_limit()
         signals.unblock()

@@ -150,6 +150,29 @@ class Chaos:
         self.write(self.chance.choice(["", "61 * * * * broken", "@daily true"]))
         self.crond.run("reload", status=None)
 
+    def fill_disk(self) -> None:
+        """For two minutes the state directory takes nothing more, if it is a file system of its own."""
+        state = self.crond.state
+        if not os.path.ismount(state):
+            return
+        self.pid()
+        with contextlib.suppress(OSError), open(state / "filler", "wb", buffering=0) as filler:
+            while True:
+                filler.write(b"x" * 4096)
+        self.minute()
+        time.sleep(0.3)
+        self.minute()
+        time.sleep(0.3)
+        (state / "filler").unlink()
+        wait_until(self._has_room, 10.0)
+
+    def _has_room(self) -> bool:
+        """The daemon has written what it owed, if it owed anything."""
+        reader = Reader(str(self.crond.state))
+        (claimed,) = reader._db.execute("SELECT count(*) FROM runs WHERE state = 'claimed'").fetchone()
+        reader.close()
+        return not claimed
+
     def hurt_syslogd(self) -> None:
         match self.chance.randrange(3):
             case 0:
@@ -175,6 +198,7 @@ class Chaos:
             (self.jump, 1),
             (self.edit, 1),
             (self.hurt_syslogd, 2),
+            (self.fill_disk, 1),
         ]
         if shutil.which("strace"):
             blows.append((self.kill_at_system_call, 6))
@@ -215,11 +239,19 @@ class Chaos:
             ran = Counter(tally.read_text().split() if tally.exists() else [])
             assert not [fire for fire, count in ran.items() if count > 1], (name, ran)
             for fire in ran:
-                states = [state for _, state in rows[name][fire]]
+                states = [state for _, state in rows[name][fire]] or self._folded(name, fire)
                 assert set(states) & {"succeeded", "failed", "unknown", "killed"}, (name, fire, states)
             for fire, several in rows[name].items():
                 if {state for _, state in several} & {"succeeded", "failed"} and self.jobs[name] != "killed":
                     assert fire in ran, (name, fire, several)
+
+    def _folded(self, name: str, fire: str) -> list[str]:
+        """The states of rows that stand for several fires, this one among them."""
+        at = datetime.fromisoformat(fire).timestamp()
+        reader = Reader(str(self.crond.state))
+        found = [run for run in reader.history(None, 1_000_000) if run.name == name and run.until is not None]
+        reader.close()
+        return [run.state for run in found if run.fire <= at <= (run.until or 0)]
 
     def _judge_minutes(self) -> None:
         """Minute by minute, with a matcher that knows nothing of `schedule`: each has a verdict."""

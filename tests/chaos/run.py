@@ -3,6 +3,7 @@
 python -m tests.chaos.run [ROUNDS] [FIRST SEED] [BLOWS]
 """
 
+import subprocess
 import sys
 import tempfile
 import time
@@ -14,7 +15,7 @@ from tests import rsyslog
 from tests.chaos.driver import Chaos
 
 
-def one_round(seed: int, blows: int) -> Counter[str]:
+def one_round(seed: int, blows: int, *, sweep: bool) -> Counter[str]:
     """A life and its judgement; what it died of."""
     rsyslog._install()
     with (
@@ -24,10 +25,16 @@ def one_round(seed: int, blows: int) -> Counter[str]:
         syslogd = rsyslog.Rsyslogd(Path(home))
         syslogd.start()
         chaos = Chaos(Path(folder), syslogd, seed)
+        chaos.crond.state.mkdir(mode=0o700)
+        mount = ["mount", "-t", "tmpfs", "-o", "size=64m,mode=700", "none", str(chaos.crond.state)]
+        mounted = subprocess.run(mount, check=False, stderr=subprocess.DEVNULL).returncode == 0
         try:
             chaos.start()
-            for _ in range(blows):
-                chaos.blow()
+            for number in range(1, blows + 1):
+                if sweep:
+                    chaos.kill_at_system_call(number)
+                else:
+                    chaos.blow()
             chaos.judge()
         except BaseException:
             print("blows:", *chaos.done)
@@ -37,17 +44,21 @@ def one_round(seed: int, blows: int) -> Counter[str]:
         finally:
             chaos.crond.end()
             syslogd.end()
+            if mounted:
+                subprocess.run(["umount", "--lazy", str(chaos.crond.state)], check=True)
         return chaos.kills
 
 
 def main(arguments: list[str]) -> int:
-    rounds, first, blows = (*map(int, arguments), *(10, 1, 60)[len(arguments) :])
+    sweep = "sweep" in arguments
+    numbers = [int(word) for word in arguments if word != "sweep"]
+    rounds, first, blows = (*numbers, *(10, 1, 60)[len(numbers) :])
     kills: Counter[str] = Counter()
     wrong = []
     since = time.monotonic()
     for seed in range(first, first + rounds):
         try:
-            kills += one_round(seed, blows)
+            kills += one_round(seed, blows, sweep=sweep)
         except Exception:  # noqa: BLE001 -- the next seed may tell more
             wrong.append(seed)
             traceback.print_exc()
