@@ -65,8 +65,7 @@ class Daemon:
         self._crontabs = Crontabs(wanted, users.own(os.geteuid()))
         self._ledger = Ledger(os.path.join(wanted.state_dir, "ledger"))
         self._ledger.begin(os.getpid(), __version__, machine.boot(), after, now)
-        self._ledger_is_new = bool(self._ledger.file.set_aside)
-        if self._ledger_is_new:
+        if self._ledger.file.set_aside:
             self._ledger.begin_after(spool.highest(os.path.join(wanted.state_dir, "spool")))
         self._poller, self._timer = Poller(), Timer()
         self._syslogger = Syslogger(
@@ -155,13 +154,14 @@ class Daemon:
         """The @reboot jobs, once a boot of the machine or container."""
         boot = machine.boot()
         mark = digest(boot.encode(), 8).encode()
-        if self._ledger_is_new and self._last_turn.boot == mark:
-            return  # a ledger that was set aside knew that they had run
-        self._last_turn.boot = mark
-        self._last_turn.write(self._turns.agenda.last, self._turns.agenda.eras)
+        if self._last_turn.boot == mark:
+            return  # also where the ledger that knew it was set aside
         jobs = [job for job in self._reloading.loaded.jobs if not job.entry.schedule]
         fires = [Fire(job, now, None, trigger="reboot") for job in jobs]
-        self._runs.start(self._runs.claim(fires, boot))
+        claimed = self._runs.claim(fires, boot)
+        self._last_turn.boot = mark
+        self._last_turn.write(self._turns.agenda.last, self._turns.agenda.eras)
+        self._runs.start(claimed)
 
     # The loop
 
