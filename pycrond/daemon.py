@@ -5,19 +5,25 @@ import signal
 from datetime import datetime
 
 from pycrond import __version__, clock, machine, process, settings, spool, users
+from pycrond.admission import Admission, Line
+from pycrond.aftermath import Aftermath
 from pycrond.agenda import Agenda, first_turn
 from pycrond.answering import Answering
 from pycrond.delivery import Deliveries
 from pycrond.digest import digest
+from pycrond.endings import Endings
 from pycrond.job import SEARCH_PATHS
 from pycrond.jumps import Jumps
 from pycrond.keeping import Keeping
 from pycrond.lastturn import LastTurn
+from pycrond.launching import Launching
 from pycrond.ledger import Ledger
+from pycrond.limits import Limits
 from pycrond.loading import Crontabs
 from pycrond.logtext import counted
 from pycrond.orders import Orders
 from pycrond.outputs import Outputs
+from pycrond.pauses import Pauses
 from pycrond.poller import Poller
 from pycrond.readiness import Readiness
 from pycrond.recovery import Recovery
@@ -86,12 +92,22 @@ class Daemon:
             self._deliveries,
             self._outputs,
             self._poller,
+            keeping=keeping,
+            starts=self._starts,
+        )
+        self._limits = Limits(wanted.state_dir)
+        self._launching = Launching(
+            self._ledger,
+            self._deliveries,
+            self._outputs,
             keeping,
+            runs=self._runs,
+            limits=self._limits,
             account=self._crontabs.account,
             spools=spools,
-            starts=self._starts,
             search_path=SEARCH_PATHS[self._crontabs.dialect],
         )
+        self._endings = Endings(self._ledger, self._deliveries, self._runs, self._limits)
         self._recovery = Recovery(
             self._poller,
             self._ledger,
@@ -103,7 +119,7 @@ class Daemon:
         self._restarting = Restarting(
             settings.to_arguments(wanted), lock, keeping, self._poller, self._deliveries
         )
-        self._stopping = Stopping(self._runs)
+        self._stopping = Stopping(self._runs, self._launching, self._endings)
         self._more = False
         self._begin(now, after)
 
@@ -113,10 +129,34 @@ class Daemon:
         self._zone = machine.zone(machine.zone_name(os.environ))
         agenda = Agenda((), self._zone, first_turn(last, now), eras)
         self._jumps = Jumps(self._ledger, self._deliveries, now)
-        self._waiting = Waiting(self._ledger, self._runs, machine.identity(), self._crontabs.dialect)
-        self._turns = Turns(agenda, self._last_turn, self._runs, self._jumps, self._waiting)
-        self._reloading = Reloading(self._crontabs, self._ledger, self._deliveries, self._runs, self._turns)
+        self._pauses = Pauses(self._ledger)
+        self._admission = Admission(
+            self._ledger,
+            self._deliveries,
+            self._launching,
+            self._runs,
+            self._endings,
+            self._pauses,
+            self._settings.max_running,
+            Line(),
+        )
+        self._waiting = Waiting(
+            self._ledger, self._launching, self._admission, machine.identity(), self._crontabs.dialect
+        )
+        self._aftermath = Aftermath(self._ledger, self._runs, self._endings, self._waiting)
+        self._turns = Turns(
+            agenda,
+            self._last_turn,
+            self._launching,
+            admission=self._admission,
+            jumps=self._jumps,
+            waiting=self._waiting,
+        )
+        self._reloading = Reloading(
+            self._crontabs, self._ledger, self._deliveries, self._launching, self._turns
+        )
         self._upkeep = Upkeep(self._ledger, self._deliveries, self._reloading, self._syslogger, self._poller)
+        self._limits.adopt()
         self._recovery.run(self._keeping, self._starts, last, now)
         if last is not None and owed is not None:
             self._jumps.while_owed(owed, last, eras, now)
@@ -124,9 +164,10 @@ class Daemon:
             self._jumps.while_down(last, agenda.last, eras, now)
         self._last_turn.write(agenda.last, eras)  # what is loaded from here on has missed nothing before
         self._reloading.load(now)
-        jobs = {job.key: job for job in self._reloading.loaded.jobs}
-        self._waiting.restore(jobs, now)
-        self._waiting.catch_up(self._jumps.missed(), jobs, now)
+        self._waiting.restore(self._reloading.jobs, now)
+        self._aftermath.take(self._reloading.jobs, now)
+        self._recovery.done()
+        self._waiting.catch_up(self._jumps.missed(), self._reloading.jobs, now)
         self._poller.register(self._timer, self._on_timer)
         self._poller.register(self._signals, self._on_signals)
         path = os.path.join(self._settings.runtime_dir, "control.sock")
@@ -158,10 +199,10 @@ class Daemon:
             return  # also where the ledger that knew it was set aside
         jobs = [job for job in self._reloading.loaded.jobs if not job.entry.schedule]
         fires = [Fire(job, now, None, trigger="reboot") for job in jobs]
-        claimed = self._runs.claim(fires, boot)
+        claimed = self._launching.claim(fires, boot)
         self._last_turn.boot = mark
         self._last_turn.write(self._turns.agenda.last, self._turns.agenda.eras)
-        self._runs.start(claimed)
+        self._admission.enter(claimed, now)
 
     # The loop
 
@@ -192,10 +233,10 @@ class Daemon:
         if not self._stopping.is_wanted:
             self._turns.look_ahead(now)
         elapsed = clock.elapsed()
-        for each in (self._outputs, self._stopping, self._restarting):
-            each.tend(elapsed)
         self._runs.tend(now, elapsed)
-        self._runs.store()
+        self._aftermath.take(self._reloading.jobs, now)
+        for each in (self._outputs, self._launching, self._endings, self._restarting):
+            each.tend(elapsed)
         self._more = self._deliveries.pump(now, elapsed)
         self._upkeep.watch_syslog()
         self._upkeep.watch_ledger(now)
@@ -205,7 +246,7 @@ class Daemon:
         if self._more:
             return 0.0
         elapsed = clock.elapsed()
-        parts = (self._outputs, self._runs, self._stopping, self._restarting)
+        parts = (self._outputs, self._runs, self._launching, self._endings, self._restarting)
         waits = [each.retry_in(elapsed) for each in parts]
         waits += [self._syslogger.retry_in(), self._ledger.file.retry_in(elapsed)]
         return min((wait for wait in waits if wait is not None), default=None)
@@ -247,11 +288,12 @@ class Daemon:
         self._farewell(now)
         self._ledger.stop(now)
         self._answering.close()
+        self._limits.close()
 
     def _farewell(self, now: datetime) -> None:
         """Write down all that the next daemon is to know, and tell syslog what it takes at once."""
         self._turns.cancel()
-        self._runs.store()
+        self._aftermath.take(self._reloading.jobs, now)
         give_up = clock.elapsed() + FAREWELL
         while self._deliveries.pump(now, clock.elapsed()) and clock.elapsed() < give_up:
             pass

@@ -72,6 +72,10 @@ class InForce:
                 self._environment = None
             if name == "CRON_TZ":
                 self._set_zone(line, value_column, value)
+            elif name == "MAILTO":
+                self._defaults = replace(self._defaults, mailto=value)
+            elif name == "MAILFROM":
+                self._defaults = replace(self._defaults, mailfrom=value)
 
     def _set_zone(self, line: int, column: int, name: str) -> None:
         """An empty CRON_TZ is the daemon's zone again."""

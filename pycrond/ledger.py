@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pycrond.database import Database, Work
 from pycrond.errors import Problem
-from pycrond.rows import JobRow, storable
+from pycrond.rows import JobRow, PauseRow, storable
 from pycrond.run import Fire, GapRow, Outcome, Unfinished, WaitingRow
 
 # Whole statements, each with its columns.
@@ -32,9 +32,9 @@ PROBLEM = """
 """
 CLAIM = """
     INSERT INTO runs (id, key, fire, wall, fold, era, trigger, attempt, state, start_at)
-    VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
-CLAIMED = "SELECT 1 FROM runs WHERE key = ? AND wall = ? AND fold = ? AND attempt = 1 AND era = ?"
+CLAIMED = "SELECT 1 FROM runs WHERE key = ? AND wall = ? AND fold = ? AND era = ? AND attempt = ?"
 GAP = """
     INSERT INTO runs (id, key, fire, wall, fold, era, trigger, attempt, state, reason, ended_at,
     told, until, folded) VALUES (?, ?, ?, ?, ?, ?, 'schedule', 1, ?, ?, ?, 3, ?, ?)
@@ -48,11 +48,17 @@ FINISHED = """
     ended_at = ?, duration_s = ? WHERE id = ?
 """
 UNFINISHED = """
-    SELECT runs.id, runs.key, name, coalesce(user, ''), coalesce(command, ''), coalesce(options, '{}'),
-    fire, state, reason, pid, pid_start, started_at, duration_s, exit_status, signal, cpu_s, max_rss_kb,
-    delivered, told
-    FROM runs LEFT JOIN jobs USING (key)
-    WHERE state IN ('claimed', 'waiting', 'running') OR told < 3 ORDER BY runs.id
+    SELECT id, key, fire, wall, fold, era, trigger, attempt, state, reason, pid, pid_start, started_at,
+    duration_s, exit_status, signal, cpu_s, max_rss_kb, delivered, told
+    FROM runs WHERE state IN ('claimed', 'waiting', 'running') OR told < 3 ORDER BY id
+"""
+FOUND = """
+    INSERT INTO runs (id, key, fire, wall, fold, era, trigger, attempt, state, pid, pid_start, started_at)
+    VALUES (?, ?, ?, NULL, 0, 0, ?, ?, 'running', ?, ?, ?) ON CONFLICT DO NOTHING
+"""
+WAITING = """
+    SELECT id, key, fire, wall, fold, era, trigger, attempt, start_at FROM runs
+    WHERE state IN ('claimed', 'waiting', 'running') AND state = 'waiting' ORDER BY fire, id
 """
 
 
@@ -166,6 +172,7 @@ class Ledger:
                 fire.fold,
                 fire.era,
                 fire.trigger,
+                fire.attempt,
                 *_start(fire),
             )
             for run, fire in zip(numbered, fires, strict=True)
@@ -175,7 +182,7 @@ class Ledger:
         self.file.do(("INSERT INTO boots (boot) VALUES (?) ON CONFLICT DO NOTHING", booted), (CLAIM, rows))
         self.file.db.execute("PRAGMA synchronous = NORMAL")
         self._last_run += len(rows)
-        names = {(fire.job.key, fire.wall, fire.fold, fire.era) for fire in fires}
+        names = {_name(fire) for fire in fires}
         self._promised = self._promised | names if self.file.owes else set()
         return numbered
 
@@ -188,7 +195,7 @@ class Ledger:
         numbered: list[int | None] = []
         run, seen = self._last_run, set(self._promised)
         for fire in fires:
-            name = (fire.job.key, fire.wall, fire.fold, fire.era)
+            name = _name(fire)
             known = name in seen or self.file.db.execute(CLAIMED, name).fetchone()
             if known and fire.wall is not None:
                 numbered.append(None)
@@ -213,24 +220,62 @@ class Ledger:
 
     def waiting(self) -> list[WaitingRow]:
         """What was claimed to start later, in the order of the fires."""
-        rows = self.file.db.execute(
-            "SELECT id, key, fire, wall, fold, era, trigger, start_at FROM runs"
-            " WHERE state IN ('claimed', 'waiting', 'running') AND state = 'waiting' ORDER BY fire, id"
-        )
-        return [WaitingRow(*row) for row in rows]
+        return [WaitingRow(*row) for row in self.file.db.execute(WAITING)]
+
+    def wait(self, rows: Sequence[tuple[int, str]]) -> None:
+        """Claimed runs that cannot start yet, and why."""
+        statement = "UPDATE runs SET state = 'waiting', start_at = NULL, reason = ? WHERE id = ?"
+        self.file.do((statement, [(reason, run) for run, reason in rows]))
 
     def may_start(self, runs: Sequence[int]) -> bool:
         """Write down, durably, that they do not wait any more; False if the disk does not take it."""
         self.file.db.execute("PRAGMA synchronous = FULL")
-        self.file.do(("UPDATE runs SET state = 'claimed' WHERE id = ?", [(run,) for run in runs]))
+        self.file.do(
+            ("UPDATE runs SET state = 'claimed', reason = '' WHERE id = ?", [(run,) for run in runs])
+        )
         self.file.db.execute("PRAGMA synchronous = NORMAL")
         return not self.file.owes
 
-    def skip(self, runs: Sequence[int], reason: str, now: datetime) -> None:
-        """They will not run."""
-        rows = [(reason, now.timestamp(), run) for run in runs]
-        statement = "UPDATE runs SET state = 'skipped', reason = ?, ended_at = ?, told = 3 WHERE id = ?"
-        self.file.do((statement, rows))
+    def settle(self, rows: Sequence[tuple[int, str]], state: str, now: datetime) -> None:
+        """They will not run, and why: `state` is skipped or missed."""
+        statement = "UPDATE runs SET state = ?, reason = ?, ended_at = ?, told = 3 WHERE id = ?"
+        self.file.do((statement, [(state, reason, now.timestamp(), run) for run, reason in rows]))
+
+    def note(self, rows: Sequence[tuple[int, str]]) -> None:
+        """Of runs that live, why they are being ended."""
+        self.file.do(("UPDATE runs SET reason = ? WHERE id = ?", [(reason, run) for run, reason in rows]))
+
+    def found(self, rows: Iterable[Sequence[object]]) -> None:
+        """Runs that live and that this ledger, being new, does not know: id, key, fire, trigger, attempt,
+        pid, its start in clock ticks, when it started.
+        """
+        self.file.do((FOUND, [tuple(row) for row in rows]))
+
+    def job(self, key: str) -> JobRow | None:
+        """A job as it was when it was loaded last."""
+        row = self.file.db.execute(
+            "SELECT key, name, user, file, line, schedule, canonical, zone, command, options"
+            " FROM jobs WHERE key = ?",
+            (key,),
+        ).fetchone()
+        return JobRow(*row) if row else None
+
+    # Pauses
+
+    def pauses(self) -> list[PauseRow]:
+        """Those that have not been ended; their time may be over."""
+        rows = self.file.db.execute("SELECT key, since, until, reason FROM pauses WHERE ended_at IS NULL")
+        return [PauseRow(*row) for row in rows]
+
+    def pause(self, keys: Iterable[str], until: float | None, reason: str, now: datetime) -> None:
+        rows = [(key, now.timestamp(), until, reason) for key in keys]
+        self.file.do(("INSERT INTO pauses (key, since, until, reason) VALUES (?, ?, ?, ?)", rows))
+
+    def resume(self, keys: Iterable[str], now: datetime) -> None:
+        rows = [(now.timestamp(), key) for key in keys]
+        self.file.do(("UPDATE pauses SET ended_at = ? WHERE key = ? AND ended_at IS NULL", rows))
+
+    # What starts and ends
 
     def started(self, rows: Iterable[tuple[int, int, int, datetime, float]]) -> None:
         """Runs that live: id, pid, start time of the pid in clock ticks, when, lateness in ms."""
@@ -257,6 +302,11 @@ class Ledger:
     def unfinished(self) -> list[Unfinished]:
         """What an earlier daemon left to do, oldest first."""
         return [Unfinished(*row) for row in self.file.db.execute(UNFINISHED)]
+
+
+def _name(fire: Fire) -> tuple[object, ...]:
+    """What is unique in the ledger, where the fire has a wall minute."""
+    return fire.job.key, fire.wall, fire.fold, fire.era, fire.attempt
 
 
 def _start(fire: Fire) -> tuple[str, float | None]:

@@ -167,7 +167,9 @@ def _stranger(place: _Place) -> Found:
 
 
 def _without_effect(place: _Place) -> Found:
-    idle = [name for name in to_json(place.entry.options) if not BY_NAME[name].carried_out]
+    idle = [
+        name for name in to_json(place.entry.options) if name in BY_NAME and not BY_NAME[name].carried_out
+    ]
     if idle:
         yield place.layout.words[0], "without-effect", f"without effect yet: {', '.join(idle)}"
 

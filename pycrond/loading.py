@@ -11,10 +11,10 @@ from pycrond.errors import MissingError, Problem, RefusedError
 from pycrond.job import Entry, Job, jobs
 from pycrond.lastgood import LastGood
 from pycrond.logtext import counted
-from pycrond.options import to_json
+from pycrond.options import from_json, to_json
 from pycrond.rows import JobRow, storable
 from pycrond.settings import Settings
-from pycrond.stored import to_text
+from pycrond.stored import from_text, to_text
 from pycrond.watch import Watch
 
 
@@ -207,3 +207,20 @@ def job_row(job: Job, zone: str) -> JobRow:
         storable(entry.command),
         json.dumps(to_json(entry.options)),
     )
+
+
+def job_of(row: JobRow) -> Job:
+    """The job again, as far as the ledger has it: not its environment nor its standard input."""
+    entry = Entry(
+        row.file,
+        row.line,
+        row.user,
+        from_text(row.canonical) if row.canonical else None,
+        row.schedule,
+        row.zone,
+        row.command,
+        "",
+        (),
+        from_json(json.loads(row.options)),
+    )
+    return Job(row.key, row.user, entry)

@@ -1,9 +1,9 @@
 """The options of a job: what `#:` lines and PYCROND_ assignments may say, each typed, with cron's default."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Literal
+from typing import Any, Literal
 
 Overlap = Literal["allow", "skip", "queue", "replace"]
 Missed = Literal["skip", "once", "all"]
@@ -41,6 +41,9 @@ class Options:
     ping: str | None = None
     log: bool = True
     on: Nodes = "every"
+    mailto: str | None = None
+    """What MAILTO says, empty for nobody; None is the job's user. As MAILFROM, no option but a variable."""
+    mailfrom: str | None = None
 
 
 CRON = Options()
@@ -168,10 +171,15 @@ def yes_no(text: str) -> bool:
 
 OPTIONS = (
     Option("name", job_name, "what the job is called", carried_out=True),
-    Option("timeout", positive_duration, "end the run after this long"),
-    Option("grace", duration, "wait this long between TERM and KILL"),
-    Option("overlap", one_of("allow", "skip", "queue", "replace"), "when it is due while still running"),
-    Option("lock", lock_name, "of the jobs with this lock one runs at a time"),
+    Option("timeout", positive_duration, "end the run after this long", carried_out=True),
+    Option("grace", duration, "wait this long between TERM and KILL", carried_out=True),
+    Option(
+        "overlap",
+        one_of("allow", "skip", "queue", "replace"),
+        "when it is due while still running",
+        carried_out=True,
+    ),
+    Option("lock", lock_name, "of the jobs with this lock one runs at a time", carried_out=True),
     Option(
         "missed",
         one_of("skip", "once", "all"),
@@ -179,14 +187,14 @@ OPTIONS = (
         carried_out=True,
     ),
     Option("within", positive_duration, "catch up only what was missed no longer ago", carried_out=True),
-    Option("retries", whole(0, 1_000), "try again so many times after a failure"),
-    Option("retry-delay", duration, "wait before the first retry, doubling"),
+    Option("retries", whole(0, 1_000), "try again so many times after a failure", carried_out=True),
+    Option("retry-delay", duration, "wait before the first retry, doubling", carried_out=True),
     Option("jitter", duration, "start up to this much later", carried_out=True),
-    Option("nice", whole(-20, 19), "the niceness of the run"),
-    Option("ionice", io_class, "the I/O class of the run"),
-    Option("memory", size, "the most memory a run may use"),
-    Option("cpu", processors, "the most processor time a run may use, in processors"),
-    Option("success", exit_statuses, "the exit statuses that count as success"),
+    Option("nice", whole(-20, 19), "the niceness of the run", carried_out=True),
+    Option("ionice", io_class, "the I/O class of the run", carried_out=True),
+    Option("memory", size, "the most memory a run may use", carried_out=True),
+    Option("cpu", processors, "the most processor time a run may use, in processors", carried_out=True),
+    Option("success", exit_statuses, "the exit statuses that count as success", carried_out=True),
     Option("mail", one_of("always", "failure", "never"), "when the output is mailed"),
     Option("on-failure", command, "run after a failure"),
     Option("on-success", command, "run after a success"),
@@ -209,3 +217,12 @@ def to_json(options: Options) -> dict[str, object]:
         for field in fields(options)
         if getattr(options, field.name) != field.default
     }
+
+
+def from_json(document: Mapping[str, Any]) -> Options:
+    """The inverse of `to_json`; names that are unknown here are left out."""
+    known = {name.replace("-", "_"): value for name, value in document.items()}
+    values = {field.name: known[field.name] for field in fields(Options) if field.name in known}
+    if "success" in values:
+        values["success"] = tuple(values["success"])
+    return Options(**values)

@@ -78,5 +78,5 @@ class Orders:
         self.turns.cancel()
         self.stopping.when_idle()
         if request.get("kill"):
-            self.stopping.kill(clock.elapsed())
+            self.stopping.kill()
         return self._status(request)

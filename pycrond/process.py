@@ -62,21 +62,18 @@ def prepare(
     search_path: str,
     *,
     groups: Sequence[int] | None = None,
+    prefix: tuple[str, ...] = (),
 ) -> Launch:
     """The command, environment (semantics.md 3) and standard input of a run, and its FIFO on disk.
 
-    `groups` are those of another user than the daemon's own, which must then be root; else None.
+    `groups` are those of another user than the daemon's own, which must then be root; else None. `prefix`
+    is a command that executes the one which follows it, under limits; it is run as the daemon's user.
     """
     entry = fire.job.entry
     environment = {"SHELL": "/bin/sh", "HOME": account.home, "PATH": search_path}
     environment.update(entry.environment)
     environment.update(
-        LOGNAME=account.name,
-        USER=account.name,
-        PYCROND_JOB=fire.job.key,
-        PYCROND_RUN=str(run),
-        PYCROND_FIRE_TIME=fire.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        PYCROND_ATTEMPT="1",
+        LOGNAME=account.name, USER=account.name, PYCROND_ATTEMPT=str(fire.attempt), **_names(run, fire)
     )
     shell = environment["SHELL"] or "/bin/sh"
     with contextlib.suppress(FileNotFoundError):
@@ -86,13 +83,24 @@ def prepare(
     command: tuple[str, ...] = (shell, "-c", entry.command)
     folder, stdin = environment["HOME"], _bytes(entry.stdin)
     if groups is None:
-        return Launch(command, environment, folder, stdin, fifo, reader)
+        return Launch((*prefix, *command), environment, folder, stdin, fifo, reader)
     os.chown(fifo, account.uid, account.gid)  # so that the job may open /dev/stderr by name
     unsafe = {name: environment.pop(name) for name in list(environment) if UNSAFE.fullmatch(name)}
     if unsafe:
         command = (ENV, "--", *(f"{name}={value}" for name, value in unsafe.items()), *command)
-    command = (*_becoming(account), *command)
+    command = (*prefix, *_becoming(account), *command)
     return Launch(command, environment, folder, stdin, fifo, reader, account, tuple(groups))
+
+
+def _names(run: int, fire: Fire) -> dict[str, str]:
+    """What tells a run's processes from all others."""
+    at = fire.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return {"PYCROND_JOB": fire.job.key, "PYCROND_RUN": str(run), "PYCROND_FIRE_TIME": at}
+
+
+def marks(run: int, fire: Fire) -> list[bytes]:
+    """What stands in the environment of every process of a run, unless one has emptied it."""
+    return [_bytes(f"{name}={value}") for name, value in _names(run, fire).items()]
 
 
 def _open_reader(fifo: str) -> int:
@@ -200,10 +208,15 @@ def open_fifo(path: str) -> int:
         return -1
 
 
-def end_group(pid: int, *, hard: bool) -> None:
-    """TERM, or KILL, to the process group that a run leads; to be called before the leader is reaped."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL if hard else signal.SIGTERM)
+def signal_group(pid: int, number: int) -> bool:
+    """A signal to the process group that a run leads, whether it could be given; to be called before the
+    leader is reaped.
+    """
+    try:
+        os.killpg(pid, number)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def waiting_bytes(fifo: int) -> int:

@@ -4,7 +4,9 @@ import contextlib
 import fcntl
 import os
 import re
+import signal
 import struct
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 
@@ -71,6 +73,60 @@ def exit_status(pidfd: int, pid: int, start: int) -> int | None:
         return None
     mask, *_, code = struct.unpack("=QQ11Ii", info)
     return code if mask & 1 << 3 else None
+
+
+def marked(wanted: Mapping[int, Sequence[bytes]], *, ours: bool) -> dict[int, list[int]]:
+    """By run, the pids of processes whose environment, as it was at their exec, holds all that is wanted of
+    it; but for zombies. One look at all of /proc.
+
+    With `ours` only what descends from our parent, the keeper, who is given the orphans: another daemon on
+    the machine may have a run with the same marks.
+    """
+    parents = {int(name): stat(int(name)) for name in os.listdir("/proc") if name.isdigit()}
+    found: dict[int, list[int]] = {}
+    for pid, process in parents.items():
+        if not process or process.state in "ZX" or pid == os.getpid():
+            continue
+        words = _environment(pid)
+        for run, marks in wanted.items():
+            if words.issuperset(marks) and (not ours or _descends(pid, parents, os.getppid())):
+                found.setdefault(run, []).append(pid)
+    return found
+
+
+def _environment(pid: int) -> set[bytes]:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return {*file.read().split(b"\0")}
+    except OSError:
+        return set()
+
+
+def _descends(pid: int, parents: Mapping[int, Stat | None], ancestor: int) -> bool:
+    while (found := parents.get(pid)) and pid != ancestor:
+        pid = found.parent
+    return pid == ancestor
+
+
+def kill(pids: Iterable[int], marks: Sequence[bytes]) -> None:
+    """KILL to those that are still what they were when they were found."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            descriptor = os.pidfd_open(pid)
+            try:
+                if _environment(pid).issuperset(marks):
+                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+            finally:
+                os.close(descriptor)
+
+
+def told(pid: int) -> dict[str, str] | None:
+    """What a run's own process says of it: JOB, RUN, FIRE_TIME and ATTEMPT; None where it does not."""
+    words = [word.partition(b"=") for word in _environment(pid)] if pid else []
+    found = {
+        os.fsdecode(name[8:]): os.fsdecode(value) for name, _, value in words if name.startswith(b"PYCROND_")
+    }
+    return found if {"JOB", "RUN", "FIRE_TIME", "ATTEMPT"} <= found.keys() else None
 
 
 def leaders_by_run(parent: int) -> dict[int, tuple[int, int]]:

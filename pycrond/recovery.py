@@ -1,17 +1,19 @@
 """What an earlier daemon left: its runs that live, those that do not, what is still to be told of them."""
 
 import contextlib
-import json
 import os
 from datetime import UTC, datetime
 
 from pycrond import clock, process, procfs
 from pycrond.delivery import Deliveries
+from pycrond.job import Job
 from pycrond.keeping import End, Keeping, left_behind
 from pycrond.ledger import Ledger
+from pycrond.loading import job_of
 from pycrond.outputs import TAKES, Output, Outputs
 from pycrond.poller import Poller
-from pycrond.run import Outcome, Unfinished
+from pycrond.rows import JobRow
+from pycrond.run import Fire, Outcome, State, Unfinished
 from pycrond.running import Running, Runs, how_it_ended
 from pycrond.spool import CHUNK, Spool
 from pycrond.starts import Starts
@@ -34,13 +36,14 @@ class Recovery:
         *,
         state_dir: str,
     ) -> None:
-        self._state_dir = state_dir
+        self._spools = os.path.join(state_dir, "spool")
         self._poller = poller
         self._ledger = ledger
         self._deliveries = deliveries
         self._outputs = outputs
         self._runs = runs
         self._traceless = False  # a claimed run was met that left no trace of a process
+        self._ends = os.path.join(state_dir, "ends")
 
     def run(self, keeping: Keeping, starts: Starts, last_turn: datetime | None, now: datetime) -> None:
         """Take over what lives, close what does not, and go on telling where the last one stopped.
@@ -48,8 +51,8 @@ class Recovery:
         What was claimed for a minute after `last_turn` was not started, and is taken back to be claimed
         anew. What was claimed up to it may have been, and is not started again.
         """
-        ends = os.path.join(self._state_dir, "ends")
-        survivors = Survivors(starts.read(), [*left_behind(ends), *self._told(keeping)])
+        survivors = Survivors(starts.read(), [*left_behind(self._ends), *self._told(keeping)])
+        self._find_unknown(now)
         not_begun = []
         for left in self._ledger.unfinished():
             is_open = left.state in {"claimed", "waiting"}
@@ -62,12 +65,42 @@ class Recovery:
             self._outputs.remove(run)
         self._runs.forget([(0, *process) for process in survivors.ends])
         starts.forget()
-        self._runs.store()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(ends)
         if not keeping.is_gone:
             self._poller.register(keeping, self._runs.hear)
             keeping.keep(self._outputs.open)
+
+    def done(self) -> None:
+        """The ledger has it all."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._ends)
+
+    def _find_unknown(self, now: datetime) -> None:
+        """Runs that live, of a ledger that was set aside: they say themselves who they are. What others of it
+        printed and nobody took yet goes into their spools.
+        """
+        unknown = {*self._outputs.open} - {left.id for left in self._ledger.unfinished()}
+        leaders = procfs.leaders_by_run(os.getppid()) | procfs.leaders_by_run(os.getpid()) if unknown else {}
+        rows = []
+        for run in sorted(unknown):
+            pid, start = leaders.get(run, (0, 0))
+            told = procfs.told(pid)
+            if told:
+                at = now.timestamp() - max(0.0, clock.elapsed() - procfs.seconds(start))
+                fire = datetime.fromisoformat(told["FIRE_TIME"]).timestamp()
+                rows.append((run, told["JOB"], fire, "schedule", int(told["ATTEMPT"]), pid, start, at))
+            else:
+                self._drain(run)
+        self._ledger.found(rows)
+
+    def _drain(self, run: int) -> None:
+        reader, spool = process.open_fifo(self._outputs.path(run)), Spool(self._spools, run)
+        with contextlib.suppress(OSError):
+            while reader >= 0 and spool.take(reader):
+                pass
+        if reader >= 0:
+            os.close(reader)
+        spool.close()
+        self._outputs.remove(run)
 
     def _told(self, keeping: Keeping) -> list[End]:
         """What the keeper knows, waited for a second."""
@@ -83,8 +116,13 @@ class Recovery:
         found = None
         if left.state in {"claimed", "running"}:
             found = survivors.find(left.id, left.pid, left.pid_start, left.fire)
-        running = Running(left.id, left.pid or 0, self._output(left, found), began_at=left.started_at)
-        telling, output = running.output.telling, running.output
+        fire = self._fire(left)
+        output = self._output(left, found, fire.job)
+        running = Running(left.id, fire, left.pid or 0, output, began_at=left.started_at)
+        if left.state == "running" and left.reason:  # it was being ended
+            state: State = "timed-out" if left.reason.startswith("timeout") else "killed"
+            running.ended_by = (state, left.reason)
+        telling = running.output.telling
         if found:
             running.pid, running.start, running.pidfd = found.pid, found.start, found.pidfd
         if found and left.pid is None:
@@ -98,6 +136,13 @@ class Recovery:
             telling.spool.open()  # of a FIFO that nobody writes to, only splice itself shows the end
             self._outputs.watch(output)
             self._outputs.take(output, TAKES * CHUNK)
+
+    def _fire(self, left: Unfinished) -> Fire:
+        row = self._ledger.job(left.key) or JobRow(
+            left.key, None, left.key.partition("/")[0], "", 0, "", None, "UTC", "", "{}"
+        )
+        at = datetime.fromtimestamp(left.fire, UTC)
+        return Fire(job_of(row), at, left.wall, left.fold, left.era, left.trigger, attempt=left.attempt)
 
     def _continue(self, running: Running, found: Found | None, now: datetime) -> None:
         """Watch it, or close it, as far as it is known how."""
@@ -116,19 +161,13 @@ class Recovery:
             self._runs.over(running, Outcome("unknown", "the daemon died in the instant of its start"), now)
             self._traceless = True
 
-    def _output(self, left: Unfinished, found: Found | None) -> Output:
+    def _output(self, left: Unfinished, found: Found | None, job: Job) -> Output:
         name = left.key.partition("/")[2]
         pid = found.pid if found else left.pid or 0
-        telling = Telling(
-            left.id,
-            pid,
-            left.user,
-            left.command,
-            name,
-            Spool(os.path.join(self._state_dir, "spool"), left.id),
-        )
+        spool = Spool(self._spools, left.id)
+        telling = Telling(left.id, pid, job.user, job.entry.command, name, spool)
         telling.handed = telling.taken = telling.shown = Place(left.delivered, left.told)
-        telling.logged = json.loads(left.options).get("log", True)
+        telling.logged = job.entry.options.log
         self._deliveries.add(telling)
         output = Output(telling, process.open_fifo(self._outputs.path(left.id)), run_over=True)
         telling.output_open = output.reader >= 0

@@ -4,9 +4,10 @@ from datetime import datetime
 
 from pycrond import clock
 from pycrond.delivery import Deliveries
+from pycrond.job import by_key
+from pycrond.launching import Launching
 from pycrond.ledger import Ledger
 from pycrond.loading import Crontabs, Loaded, job_row
-from pycrond.running import Runs
 from pycrond.turns import Turns
 
 
@@ -14,19 +15,27 @@ class Reloading:
     """What was read last, and where it goes."""
 
     def __init__(
-        self, crontabs: Crontabs, ledger: Ledger, deliveries: Deliveries, runs: Runs, turns: Turns
+        self,
+        crontabs: Crontabs,
+        ledger: Ledger,
+        deliveries: Deliveries,
+        launching: Launching,
+        turns: Turns,
     ) -> None:
         self._crontabs = crontabs
         self._ledger = ledger
         self._deliveries = deliveries
-        self._runs = runs
+        self._launching = launching
         self._turns = turns
         self.loaded = Loaded((), (), 0, ())
+        self.jobs = by_key(())
+        """Those that are loaded, by key."""
 
     def load(self, now: datetime) -> None:
         """Read every crontab; what is the same stays what it is, and what runs goes on."""
         self.loaded = self._crontabs.load(self.loaded.jobs)
-        self._runs.accounts = self.loaded.accounts
+        self.jobs = by_key(self.loaded.jobs)
+        self._launching.accounts = self.loaded.accounts
         self._turns.replace(self.loaded.jobs, now)
         self.write(now)
 

@@ -43,6 +43,15 @@ class RunRow(NamedTuple):
     folded: int | None
 
 
+class PauseRow(NamedTuple):
+    """A job that is paused. Times are Unix seconds."""
+
+    key: str
+    since: float
+    until: float | None
+    reason: str
+
+
 class DaemonRow(NamedTuple):
     """The latest daemon there was."""
 

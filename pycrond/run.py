@@ -31,6 +31,7 @@ class Fire:
     trigger: Trigger = "schedule"
     start_at: datetime | None = None
     """When to start it, if that is later than now."""
+    attempt: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +63,12 @@ class Unfinished(NamedTuple):
 
     id: int
     key: str
-    name: str | None
-    user: str
-    command: str
-    options: str
     fire: float
+    wall: int | None
+    fold: int
+    era: int
+    trigger: Trigger
+    attempt: int
     state: State
     reason: str
     pid: int | None
@@ -98,11 +100,13 @@ class WaitingRow(NamedTuple):
     id: int
     key: str
     fire: float
-    wall: int
+    wall: int | None
     fold: int
     era: int
     trigger: Trigger
-    start_at: float
+    attempt: int
+    start_at: float | None
+    """None: it waits for something else than a time."""
 
 
 class GapRow(NamedTuple):

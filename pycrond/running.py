@@ -1,54 +1,63 @@
-"""The runs: claimed, started, watched until they end, their output taken from the FIFOs."""
+"""The runs that live: watched until they end, whoever started them."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
 
-from pycrond import clock, process, procfs, users
-from pycrond.account import Account
+from pycrond import clock, process, procfs
 from pycrond.delivery import Deliveries
-from pycrond.errors import PycrondError
 from pycrond.keeping import End, Keeping
 from pycrond.ledger import Ledger
 from pycrond.outputs import Output, Outputs
+from pycrond.policy import judged, lock_of
 from pycrond.poller import Poller
-from pycrond.run import Fire, Outcome, outcome
-from pycrond.spool import Spool
+from pycrond.run import Fire, Outcome, State, outcome
 from pycrond.starts import Starts
-from pycrond.telling import Telling
 
-AGAIN_EVERY, AGAIN_FOR = 1.0, 60.0  # seconds in which a start that fails for want of room is tried again
 PATIENCE = 1.0  # seconds to wait for the keeper's word on how an adopted run ended
-
-
-@dataclass(slots=True)
-class Claimed:
-    """A fire that is in the ledger, and all that its start takes, where that could be made ready."""
-
-    fire: Fire
-    run: int
-    launch: process.Launch | None
-    give_up_at: float = 0.0  # by clock.elapsed; 0 before the first try
+NEVER = float("inf")
 
 
 @dataclass(slots=True, eq=False)
 class Running:
-    """A run that lives."""
+    """A run that lives. Times are of clock.elapsed, but for `began_at`."""
 
     run: int
+    fire: Fire
     pid: int
     output: Output
-    began: float | None = None  # by clock.elapsed; None for an adopted one
+    began: float | None = None  # None for an adopted one
     began_at: float | None = None  # Unix seconds
     start: int = 0  # of an adopted one's process, in clock ticks since boot
     pidfd: int = -1  # of an adopted one that is not our child
-    give_up_at: float = 0.0  # by clock.elapsed: it has ended, and how is waited for no longer than this
-    killed: str = ""  # by us, and why
+    give_up_at: float = 0.0  # it has ended, and how is waited for no longer than this
+    ended_by: tuple[State, str] | None = None  # us: what it will have been, and why
+    act_at: float = NEVER  # when its time is over, or its grace
+
+
+class Ended(NamedTuple):
+    """A run that is over."""
+
+    run: int
+    fire: Fire
+    outcome: Outcome
+    at: datetime
+    duration: float | None = None  # seconds, where it was measured
+    running: Running | None = None  # what it was; None for one that could not be started
+
+
+@dataclass(slots=True)
+class _Owed:
+    """What the ledger and the keeper have not been told yet."""
+
+    started: list[tuple[int, int, datetime, float]] = field(default_factory=list)
+    done: list[tuple[int, int, int]] = field(default_factory=list)  # the keeper may forget: run, pid, start
 
 
 class Runs:
-    """Everything that lives, by pid; and the rows the ledger is owed."""
+    """Everything that lives, by pid; what has ended, until somebody takes it."""
 
     def __init__(
         self,
@@ -56,31 +65,26 @@ class Runs:
         deliveries: Deliveries,
         outputs: Outputs,
         poller: Poller,
-        keeping: Keeping,
         *,
-        account: Account,
-        spools: str,
+        keeping: Keeping,
         starts: Starts,
-        search_path: str,
     ) -> None:
-        """`account` is the daemon's own; `accounts` are those of the jobs, by name, and change with them."""
         self._ledger = ledger
         self._deliveries = deliveries
         self._outputs = outputs
         self._poller = poller
         self._keeping = keeping
-        self._account = account
-        self.accounts: Mapping[str, Account] = {account.name: account}
-        self._search_path = search_path
-        self._spools = spools
         self._starts = starts
         self.living: dict[int, Running] = {}
-        self._again: list[Claimed] = []
-        self._again_at = 0.0
+        self.of_job: dict[str, list[Running]] = {}  # in the order of their starts
+        self.holders: dict[str, Running] = {}  # of each lock that is held
+        self.act_at = NEVER
+        """No later than the earliest of the runs'."""
+        self.changes = 0
+        """Counts the ends: what waits for one is worth a look when this has grown."""
         self._awaited: list[Running] = []  # adopted ones that have ended, nobody has said yet how
-        self._started: list[tuple[int, int, datetime, float]] = []
-        self._finished: list[tuple[int, Outcome, datetime, float | None]] = []
-        self._done: list[tuple[int, int, int]] = []  # what the keeper may forget: run, pid, start
+        self._ended: list[Ended] = []
+        self._owed = _Owed()
 
     @property
     def count(self) -> int:
@@ -88,146 +92,59 @@ class Runs:
         return len(self.living)
 
     @property
-    def are_owed(self) -> bool:
-        """The ledger does not have all of them: the disk is full."""
-        return self._ledger.file.owes
-
-    @property
     def has_keeper(self) -> bool:
         return not self._keeping.is_gone
 
-    # Claiming and starting
+    # What begins
 
-    def claim(self, fires: Sequence[Fire], boot: str | None = None) -> list[Claimed]:
-        """Write the fires down, durably, and make all ready; leaves out what had been claimed before."""
-        runs = self._ledger.claim(fires, boot)
-        pairs = zip(fires, runs, strict=True)
-        claimed = [
-            Claimed(fire, run, None if fire.start_at else self._ready(fire, run))
-            for fire, run in pairs
-            if run is not None
-        ]
-        self._keeping.hold([(one.run, one.launch.reader) for one in claimed if one.launch])
-        return claimed
+    def begun(self, running: Running, late: float) -> None:
+        """A run was started just now, `late` ms after its time; the ledger hears of it in `store`."""
+        self._starts.note(running.run, running.pid)
+        self._outputs.watch(running.output)
+        at = datetime.fromtimestamp(running.began_at or 0.0, UTC)
+        self._owed.started.append((running.run, running.pid, at, late))
+        self._add(running)
 
-    def _ready(self, fire: Fire, run: int) -> process.Launch | None:
-        try:
-            return self._prepare(fire, run)
-        except OSError:
-            return None  # tried again at its minute, and then told of
+    def _add(self, running: Running) -> None:
+        job = running.fire.job
+        self.living[running.pid] = running
+        self.of_job.setdefault(job.key, []).append(running)
+        if lock := lock_of(job):
+            self.holders[lock] = running
+        timeout = job.entry.options.timeout
+        if timeout is not None:
+            now = running.began or clock.elapsed() - max(
+                0.0, clock.now().timestamp() - (running.began_at or 0)
+            )
+            self.act_when(running, now + timeout)
 
-    def _prepare(self, fire: Fire, run: int) -> process.Launch:
-        account = self.accounts[fire.job.user]
-        groups = None if account is self._account else users.groups(account)
-        return process.prepare(fire, run, account, self._outputs.path(run), self._search_path, groups=groups)
-
-    def cancel(self, claimed: Sequence[Claimed]) -> None:
-        """Take back what was claimed for a minute that has not come."""
-        self._ledger.cancel([one.run for one in claimed])
-        for one in claimed:
-            self._discard(one)
-
-    def _discard(self, one: Claimed) -> None:
-        if one.launch:
-            os.close(one.launch.reader)
-        self._outputs.remove(one.run)
-        self._done.append((one.run, 0, 0))
-
-    def start(self, claimed: Sequence[Claimed]) -> None:
-        """Start them all, nothing else being done in between; the ledger hears of it in `store`."""
-        for one in claimed:
-            self._start(one)
-
-    def _start(self, one: Claimed) -> None:
-        now, elapsed = clock.now(), clock.elapsed()  # each start's own: how late it is
-        try:
-            launch = self._launch(one)
-            if launch.owner and users.is_expired(launch.owner.name, int(now.timestamp() // 86400)):
-                raise PycrondError(f"the account of {launch.owner.name} has expired")  # noqa: TRY301
-            pid = process.start(launch)
-        except (PycrondError, OSError) as error:
-            self._not_started(one, error, now, elapsed)
-            return
-        self._starts.note(one.run, pid)
-        output = Output(self._telling(one, pid), launch.reader)
-        self._outputs.watch(output)
-        self.living[pid] = Running(one.run, pid, output, elapsed, now.timestamp())
-        self._started.append((one.run, pid, now, (now - one.fire.at).total_seconds() * 1000))
-
-    def _launch(self, one: Claimed) -> process.Launch:
-        if one.launch is None:
-            one.launch = self._prepare(one.fire, one.run)
-            self._keeping.hold([(one.run, one.launch.reader)])
-        return one.launch
-
-    def _telling(self, one: Claimed, pid: int) -> Telling:
-        job = one.fire.job
-        name = job.key.partition("/")[2]
-        telling = Telling(one.run, pid, job.user, job.entry.command, name, Spool(self._spools, one.run))
-        telling.logged = job.entry.options.log
-        self._deliveries.add(telling)
-        return telling
-
-    def _not_started(self, one: Claimed, error: Exception, now: datetime, elapsed: float) -> None:
-        """Try once more in a while, if the reason may pass; else it has failed."""
-        one.give_up_at = one.give_up_at or elapsed + AGAIN_FOR
-        if process.is_passing(error) and elapsed < one.give_up_at:
-            if not self._again:
-                self._again_at = elapsed + AGAIN_EVERY
-            self._again.append(one)
-            return
-        end = Outcome("failed", f"start-failed: {error}")
-        telling = self._telling(one, os.getpid())
-        telling.logged = True  # that it did not start is always told
-        telling.output_open, telling.ending = False, (end, None)
-        self._finished.append((one.run, end, now, None))
-        self._discard(one)
-
-    def tend(self, now: datetime, elapsed: float) -> None:
-        """Try again what could not be started; wait no longer for words that do not come."""
-        self._keeping.flush()
-        if self._again and elapsed >= self._again_at:
-            again, self._again = self._again, []
-            self.start(again)
-        for running in [one for one in self._awaited if elapsed >= one.give_up_at]:
-            self._awaited.remove(running)
-            status = procfs.exit_status(running.pidfd, running.pid, running.start)
-            unknown = Outcome("unknown", "its exit status went to another process")
-            self.over(running, unknown if status is None else outcome(status), now)
-
-    def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `tend` has something to do; None if nothing waits."""
-        times = [one.give_up_at for one in self._awaited] + [self._again_at] * bool(self._again)
-        return max(0.0, min(times) - elapsed) if times else None
-
-    # Ends
-
-    def end_all(self, *, hard: bool) -> None:
-        """TERM to each run's process group, or KILL; what waits to be started is given up."""
-        for one in self._again:
-            one.give_up_at = -1.0
-        for running in self.living.values():
-            running.killed = "stop --kill-jobs"
-            if running not in self._awaited:
-                process.end_group(running.pid, hard=hard)
+    def act_when(self, running: Running, elapsed: float) -> None:
+        """Something is to be done to it then."""
+        running.act_at = elapsed
+        self.act_at = min(self.act_at, elapsed)
 
     def adopt(self, running: Running) -> None:
         """A run of an earlier daemon that lives."""
-        self.living[running.pid] = running
+        self._add(running)
         if running.pidfd >= 0:
             self._poller.register(running.pidfd, lambda: self._adopted_ended(running))
 
+    # What ends
+
     def wait_for_word(self, running: Running) -> None:
         """Of a run of an earlier daemon that has ended just now: the keeper is about to say how."""
-        self.living[running.pid] = running
+        self._add(running)
+        self._await(running)
+
+    def _await(self, running: Running) -> None:
+        running.act_at = NEVER
         running.give_up_at = clock.elapsed() + (0.0 if self._keeping.is_gone else PATIENCE)
         self._awaited.append(running)
 
     def _adopted_ended(self, running: Running) -> None:
         """Its parent, the keeper, has the status; that comes, or has come already."""
         self._poller.unregister(running.pidfd)
-        running.give_up_at = clock.elapsed() + (0.0 if self._keeping.is_gone else PATIENCE)
-        self._awaited.append(running)
+        self._await(running)
         self.hear()
 
     def hear(self) -> None:
@@ -242,7 +159,7 @@ class Runs:
                     self._awaited.remove(running)
                 self.over(running, *how_it_ended(end, running.began_at))
             else:
-                self._done.append((0, end.pid, end.start))
+                self._owed.done.append((0, end.pid, end.start))
         if self._keeping.is_gone and self._keeping.fileno() >= 0:
             self._poller.unregister(self._keeping)
             self._keeping.close()
@@ -263,45 +180,88 @@ class Runs:
                 cpu = round(usage.ru_utime + usage.ru_stime, 3)
                 self.over(running, outcome(status, cpu, usage.ru_maxrss), now)
 
+    def tend(self, now: datetime, elapsed: float) -> None:
+        """Wait no longer for words that do not come."""
+        self._keeping.flush()
+        for running in [one for one in self._awaited if elapsed >= one.give_up_at]:
+            self._awaited.remove(running)
+            status = procfs.exit_status(running.pidfd, running.pid, running.start)
+            unknown = Outcome("unknown", "its exit status went to another process")
+            self.over(running, unknown if status is None else outcome(status), now)
+
+    def retry_in(self, elapsed: float) -> float | None:
+        """Seconds until `tend` has something to do; None if nothing waits."""
+        first = min((one.give_up_at for one in self._awaited), default=None)
+        return None if first is None else max(0.0, first - elapsed)
+
+    def signal(self, running: Running, number: int) -> bool:
+        """To its process group, while its leader has not been reaped; whether it could be."""
+        return running not in self._awaited and process.signal_group(running.pid, number)
+
     def over(self, running: Running, end: Outcome, at: datetime, duration: float | None = None) -> None:
         """The main process is over: take its output at once, that of what it left behind as it comes."""
-        self.living.pop(running.pid, None)
-        if running.killed and end.state != "succeeded":
-            end = replace(end, state="killed", reason=running.killed)
+        self._drop(running)
+        end = judged(end, running.fire.job.entry.options.success)
+        if running.ended_by and (end.state != "succeeded" or running.ended_by[0] == "timed-out"):
+            end = replace(end, state=running.ended_by[0], reason=running.ended_by[1])
         if running.began is not None:
             duration = round(clock.elapsed() - running.began, 6)
         elif duration is None and running.began_at is not None and end.state != "unknown":
             duration = round(max(0.0, at.timestamp() - running.began_at), 3)
         if running.pidfd >= 0:
             os.close(running.pidfd)
-        self._finished.append((running.run, end, at, duration))
-        self._done.append((0, running.pid, running.start))
+        self._ended.append(Ended(running.run, running.fire, end, at, duration, running))
+        self._owed.done.append((0, running.pid, running.start))
         telling = running.output.telling
         telling.ending, telling.end_at = (end, duration), self._outputs.run_ended(running.output)
         self._deliveries.touch(telling)
 
-    def forget(self, done: Iterable[tuple[int, int, int]]) -> None:
-        """Run, pid and start of what the keeper need not remember once the ledger has been written."""
-        self._done += done
+    def _drop(self, running: Running) -> None:
+        self.changes += 1
+        if self.living.pop(running.pid, None) is None:
+            return
+        key, lock = running.fire.job.key, lock_of(running.fire.job)
+        several = self.of_job[key]
+        several.remove(running)
+        if not several:
+            del self.of_job[key]
+        if lock and self.holders.get(lock) is running:
+            del self.holders[lock]
+
+    def never_began(self, ended: Ended) -> None:
+        """It could not be started."""
+        self._ended.append(ended)
+
+    def ended(self) -> list[Ended]:
+        """What has ended since this was asked last."""
+        ended, self._ended = self._ended, []
+        return ended
 
     # What the ledger and the keeper are owed
 
-    def store(self) -> None:
-        """Write down what was started and what has ended since the last time."""
-        if self._started:
+    def forget(self, done: Iterable[tuple[int, int, int]]) -> None:
+        """Run, pid and start of what the keeper need not remember once the ledger has been written."""
+        self._owed.done += done
+
+    def store_starts(self) -> None:
+        """Write down what was started since the last time; before it is written how it ended."""
+        if self._owed.started:
             self._ledger.started(
-                [(run, pid, procfs.start_ticks(pid) or 0, at, late) for run, pid, at, late in self._started]
+                [
+                    (run, pid, procfs.start_ticks(pid) or 0, at, late)
+                    for run, pid, at, late in self._owed.started
+                ]
             )
-            self._started.clear()
+            self._owed.started.clear()
         if not self._ledger.file.owes:
             self._starts.forget()
-        if self._finished:
-            self._ledger.finished(self._finished)
-            self._finished.clear()
-        done = [*self._done, *((run, 0, 0) for run in self._outputs.closed)]
+
+    def release(self) -> None:
+        """The ends have been written: the keeper may forget them."""
+        done = [*self._owed.done, *((run, 0, 0) for run in self._outputs.closed)]
         if done and not self._ledger.file.owes:
             self._keeping.done(done)
-            self._done.clear()
+            self._owed.done.clear()
             self._outputs.closed.clear()
 
 

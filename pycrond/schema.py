@@ -95,4 +95,15 @@ MIGRATIONS = (
     """
     ALTER TABLE runs ADD COLUMN start_at REAL;  -- of one that waits: when it is to start
     """,
+    """
+    CREATE TABLE pauses (
+        id       INTEGER PRIMARY KEY,
+        key      TEXT NOT NULL,
+        since    REAL NOT NULL,
+        until    REAL,               -- null: until it is resumed
+        reason   TEXT NOT NULL,
+        ended_at REAL                -- when it was resumed, or paused otherwise
+    ) STRICT;
+    CREATE INDEX pauses_open ON pauses (key) WHERE ended_at IS NULL;
+    """,
 )

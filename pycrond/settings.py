@@ -55,6 +55,9 @@ class Settings:
     syslog_facility: str = field(
         default="cron", metadata={"help": "the facility of every message", "allowed": FACILITIES}
     )
+    max_running: int = field(
+        default=0, metadata={"help": "so many jobs at once at most, the others wait; 0: no limit"}
+    )
     log_console: bool = field(
         default=False, metadata={"help": "write the daemon's messages to the console when syslog is away"}
     )
@@ -114,8 +117,10 @@ def _read(name: str, value: object) -> object:
             return tuple(several)
         raise PycrondError("setting 'crontabs': a list of directories is wanted")
     about = next(one for one in fields(Settings) if one.name == name)
-    if about.type is bool or isinstance(about.default, bool):
+    if isinstance(about.default, bool):
         return _read_bool(name, value)
+    if isinstance(about.default, int):
+        return _read_number(name, value)
     if not isinstance(value, str) or (name in PATHS and not value):
         raise PycrondError(f"setting '{flag(name)[2:]}': text is wanted, not {value!r}")
     allowed = about.metadata.get("allowed")
@@ -131,6 +136,13 @@ def _read_bool(name: str, value: object) -> bool:
     if word not in TRUE + FALSE:
         raise PycrondError(f"setting '{flag(name)[2:]}': '{value}' is neither yes nor no")
     return word in TRUE
+
+
+def _read_number(name: str, value: object) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not text.isascii() or not text.isdigit() or len(text) > 9:
+        raise PycrondError(f"setting '{flag(name)[2:]}': a whole number from 0 is wanted, not '{value}'")
+    return int(text)
 
 
 def to_arguments(settings: Settings) -> list[str]:

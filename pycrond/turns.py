@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
+from pycrond.admission import Admission
 from pycrond.agenda import MINUTE, Agenda, Turn
-from pycrond.job import Job
+from pycrond.job import Job, by_key
 from pycrond.jumps import Jumps
 from pycrond.lastturn import LastTurn
-from pycrond.running import Claimed, Runs
+from pycrond.launching import Claimed, Launching
 from pycrond.waiting import Waiting
 
 AHEAD = timedelta(seconds=1)  # so that no disk stands between the minute and the first start
@@ -17,11 +18,19 @@ class Turns:
     """The agenda, what is claimed of its next minute, and the runs that come of it."""
 
     def __init__(
-        self, agenda: Agenda, last_turn: LastTurn, runs: Runs, jumps: Jumps, waiting: Waiting
+        self,
+        agenda: Agenda,
+        last_turn: LastTurn,
+        launching: Launching,
+        *,
+        admission: Admission,
+        jumps: Jumps,
+        waiting: Waiting,
     ) -> None:
         self.agenda = agenda
         self._last_turn = last_turn
-        self._runs = runs
+        self._launching = launching
+        self._admission = admission
         self._jumps = jumps
         self._waiting = waiting
         self._ahead: tuple[Turn, Sequence[Claimed]] | None = None
@@ -34,14 +43,15 @@ class Turns:
             self._jumps.at_turn(self.agenda.last, turn, now)
             self._note_what_is_owed(turn.at)
             self._last_turn.write(turn.at, turn.eras)  # before the first start: see `Recovery`
-            self._runs.start(self._waiting.add(claimed))
+            self._admission.enter(self._waiting.add(claimed), now)
             self.agenda.done(turn)
-            self._waiting.catch_up(self._jumps.missed(), {job.key: job for job in self.agenda.jobs}, now)
+            self._waiting.catch_up(self._jumps.missed(), by_key(self.agenda.jobs), now)
         self._waiting.take(now)
+        self._admission.take(now)
 
     def _note_what_is_owed(self, at: datetime) -> None:
         """From which turn on the ledger would not tell the next daemon, after a crash, what was started."""
-        if not self._runs.are_owed:
+        if not self._launching.are_owed:
             self._last_turn.owed = None
         elif self._last_turn.owed is None:
             self._last_turn.owed = at
@@ -51,11 +61,11 @@ class Turns:
         if ahead and ahead[0].at == turn.at and ahead[0].fires == turn.fires:
             return ahead[1]
         if ahead:  # the clock was turned meanwhile
-            self._runs.cancel(ahead[1])
+            self._launching.cancel(ahead[1])
         return self._claim(turn)
 
     def _claim(self, turn: Turn) -> Sequence[Claimed]:
-        return self._runs.claim(self._waiting.delayed(turn.fires)) if turn.fires else ()
+        return self._launching.claim(self._waiting.delayed(turn.fires)) if turn.fires else ()
 
     def look_ahead(self, now: datetime) -> None:
         """Claim the next minute's fires, if that is no more than a second away."""
@@ -83,17 +93,19 @@ class Turns:
             turn = self.agenda.due(coming)
             if turn and turn.fires:
                 coming -= AHEAD
-        later = self._waiting.next_at
-        return min(coming, later) if later else coming
+        later = [self._waiting.next_at, self._admission.line.look_at]
+        return min([coming, *(at for at in later if at)])
 
     def replace(self, jobs: Iterable[Job], now: datetime) -> None:
         """Other jobs from now on; what had been claimed for the next minute is claimed anew."""
         self.cancel()
         self.agenda = self.agenda.replaced_by(jobs)
-        self._waiting.replace({job.key: job for job in self.agenda.jobs}, now)
+        known = by_key(self.agenda.jobs)
+        self._waiting.replace(known, now)
+        self._admission.replace(known, now)
 
     def cancel(self) -> None:
         """Take back what is claimed but not started."""
         if self._ahead:
-            self._runs.cancel(self._ahead[1])
+            self._launching.cancel(self._ahead[1])
             self._ahead = None

@@ -6,22 +6,27 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from pycrond import delays
+from pycrond.admission import Admission
 from pycrond.job import Job
 from pycrond.jumps import Caught
+from pycrond.launching import Claimed, Launching
 from pycrond.ledger import Ledger
 from pycrond.run import Fire
-from pycrond.running import Claimed, Runs
 
 SPACE = timedelta(seconds=1)  # between two catch-ups
+GONE = "removed: the job is gone"
 
 
 class Waiting:
     """In the order in which they are to start; the ledger has them too."""
 
-    def __init__(self, ledger: Ledger, runs: Runs, seed: str, dialect: str) -> None:
+    def __init__(
+        self, ledger: Ledger, launching: Launching, admission: Admission, seed: str, dialect: str
+    ) -> None:
         """`seed` tells this machine from others."""
         self._ledger = ledger
-        self._runs = runs
+        self._launching = launching
+        self._admission = admission
         self._seed = seed
         self._dialect = dialect
         self._heap: list[tuple[datetime, int, Claimed]] = []
@@ -50,14 +55,16 @@ class Waiting:
         return now
 
     def take(self, now: datetime) -> None:
-        """Start those whose time has come. First it is written down that they may have been started."""
+        """Those whose time has come may start."""
         due: list[Claimed] = []
         while self._heap and self._heap[0][0] <= now:
             due.append(heapq.heappop(self._heap)[2])
-        if due and not self._ledger.may_start([one.run for one in due]):
-            self.add(due)  # the disk is full: after a crash now they would be started again
-        elif due:
-            self._runs.start(due)
+        if due:
+            self._admission.enter(due, now)
+
+    def claim(self, fires: Sequence[Fire]) -> None:
+        """Fires that start later, each at its `start_at`."""
+        self.add(self._launching.claim(fires) if fires else ())
 
     def catch_up(self, missed: Sequence[Caught], jobs: Mapping[str, Job], now: datetime) -> None:
         """Claim what was missed and is to run all the same, in order, one a second."""
@@ -68,18 +75,18 @@ class Waiting:
                 at = start + len(fires) * SPACE
                 wall, fold = one.fire.wall, one.fire.fold
                 fires.append(Fire(job, one.fire.at, wall, fold, one.era, "catch-up", start_at=at))
-        self.add(self._runs.claim(fires) if fires else ())
+        self.claim(fires)
 
     def restore(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """What waited when the daemon before ended; of a job that is gone it will not run, which is said."""
         gone, start = [], now
         for left in self._ledger.waiting():
-            at = datetime.fromtimestamp(left.start_at, UTC)
-            if left.trigger == "catch-up":
+            at = now if left.start_at is None else datetime.fromtimestamp(left.start_at, UTC)
+            if left.trigger == "catch-up" and left.start_at is not None:
                 at, start = start, start + SPACE
             job = jobs.get(left.key)
             if job is None:
-                gone.append(left.id)
+                gone.append((left.id, GONE))
                 continue
             fire = Fire(
                 job,
@@ -89,14 +96,18 @@ class Waiting:
                 left.era,
                 left.trigger,
                 start_at=at,
+                attempt=left.attempt,
             )
-            self.add([Claimed(fire, left.id, None)])
-        self._ledger.skip(gone, "removed: the job is gone", now)
+            self.add([Claimed(fire, left.id, None, waits=True)])
+        self._ledger.settle(gone, "skipped", now)
 
     def replace(self, jobs: Mapping[str, Job], now: datetime) -> None:
-        """The jobs that are loaded now; what waits of others will not run."""
-        gone = [one for one in self._heap if one[2].fire.job.key not in jobs]
-        if gone:
-            self._heap = [one for one in self._heap if one not in gone]
-            heapq.heapify(self._heap)
-            self._ledger.skip([run for _, run, _ in gone], "removed: the job is gone", now)
+        """The jobs that are loaded now: what waits of others will not run, what waits of one that has changed
+        is of the new one.
+        """
+        gone = [one for _, _, one in self._heap if one.fire.job.key not in jobs]
+        self._heap = [place for place in self._heap if place[2].fire.job.key in jobs]
+        heapq.heapify(self._heap)
+        for _, _, one in self._heap:
+            one.fire = replace(one.fire, job=jobs[one.fire.job.key])
+        self._admission.close([(one, GONE) for one in gone], "skipped", now)

@@ -10,11 +10,11 @@ LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors", "clock", "digest"},
     {"schedule", "days", "zones", "stored", "options", "job", "run", "rows", "account", "settings", "schema"},
     {"terms", "fields", "lines", "inforce", "crontab", "logtext", "layout", "firstword"},
-    {"agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit", "delays"},
+    {"agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit", "delays", "policy"},
     {
         *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
         *("control", "signals", "pidfile", "detach", "poller", "timer", "readiness"),
-        *("keeping", "starts", "database", "procfs"),
+        *("keeping", "starts", "database", "procfs", "limits"),
         *("systemtabs", "users", "watch"),
     },
     {
@@ -30,8 +30,8 @@ LAYERS: tuple[set[str], ...] = (
             "jumps",
             "answering",
         ),
-        *("daemon", "program"),
-        *("reloading", "restarting", "stopping", "orders", "upkeep", "waiting"),
+        *("daemon", "program", "admission", "aftermath", "endings", "pauses"),
+        *("reloading", "restarting", "stopping", "orders", "upkeep", "waiting", "launching"),
     },
     {"cli", "__main__"},
 )

@@ -66,7 +66,7 @@ def codes(
         ("~ * * * * x", ["extension"]),
         ("0~9 * * * * x", []),
         ("0 0 * jul wed x", []),
-        ("#: timeout=5m\n5 5 * * * x", ["without-effect"]),
+        ("#: timeout=5m\n5 5 * * * x", []),
         ("#: name=mine\n5 5 * * * x", []),
         ("MAILTO=root\n5 5 * * * x", ["without-effect"]),
         ("MAILTO=\n5 5 * * * x", []),

@@ -115,7 +115,8 @@ def test_bad_values(name: str, text: str, wanted: str) -> None:
 
 
 def test_the_table_and_the_values_are_the_same() -> None:
-    assert [option.attribute for option in OPTIONS] == [field.name for field in fields(Options)]
+    variables = ["mailto", "mailfrom"]
+    assert [option.attribute for option in OPTIONS] + variables == [field.name for field in fields(Options)]
     assert all(option.meaning for option in OPTIONS)
 
 

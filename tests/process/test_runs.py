@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from pycrond import clock, control, process, running
+from pycrond import clock, control, launching, process
 from tests.conftest import alive
 from tests.process.conftest import Loop
 
@@ -245,7 +245,7 @@ def test_unchanged_jobs_keep_their_key_and_their_run(loop: Loop) -> None:
         os.kill(os.getpid(), signal.SIGHUP)
     loop.until(lambda: loop.log.said("RELOAD"))
     loop.write("# moved down\n\n* * * * *    read go < go; echo done\n")
-    loop.daemon._reloading.reload(loop.frozen())
+    loop.daemon._reloading.reload(clock.now())
     assert loop.query("SELECT key FROM jobs WHERE loaded") == [(key,)]
     assert loop.daemon._runs.count == 1
     (loop.folder / "go").write_text("go\n")
@@ -272,7 +272,7 @@ def test_a_reload_in_the_second_before_the_minute(loop: Loop) -> None:
     loop.to("2025-06-10T12:00:59.5Z")
     assert len(loop.runs()) == 2
     loop.write("#: name=stays\n* * * * * true\n#: name=comes\n* * * * * true\n")
-    loop.daemon._reloading.reload(loop.frozen())
+    loop.daemon._reloading.reload(clock.now())
     loop.turn()
     loop.to("2025-06-10T12:01:00Z")
     loop.settle()
@@ -302,7 +302,7 @@ def test_no_file_name_ends_the_daemon(loop: Loop, name: bytes) -> None:
     with open(os.path.join(os.fsencode(loop.crontabs), name), "wb") as file:
         file.write(b"61 * * * * bad\n* * * * * echo fine\n")
     os.chmod(file.name, 0o644)
-    loop.daemon._reloading.reload(loop.frozen())
+    loop.daemon._reloading.reload(clock.now())
     loop.minutes()
     loop.settle()
     assert "good" in loop.log.said("CMDOUT")
@@ -408,7 +408,7 @@ def test_a_start_for_which_there_is_no_room_is_tried_again(
     with monkeypatch.context() as narrow:
         narrow.setattr(process, "KEPT_BACK", 1 << 30)  # no descriptor is left for jobs
         loop.minutes()
-        assert loop.daemon._runs.retry_in(clock.elapsed()) is not None
+        assert loop.daemon._launching.retry_in(clock.elapsed()) is not None
         assert [run.state for run in loop.runs()] == ["claimed"]
     loop.until(lambda: [run.state for run in loop.runs()] == ["succeeded"])
     loop.settle()
@@ -417,7 +417,7 @@ def test_a_start_for_which_there_is_no_room_is_tried_again(
 
 def test_it_fails_when_there_was_no_room_for_long(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process, "KEPT_BACK", 1 << 30)
-    monkeypatch.setattr(running, "AGAIN_FOR", 0.5)
+    monkeypatch.setattr(launching, "AGAIN_FOR", 0.5)
     loop.begin("* * * * * true\n")
     loop.minutes()
     loop.until(lambda: [run.state for run in loop.runs()] == ["failed"])

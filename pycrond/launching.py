@@ -1,0 +1,183 @@
+"""From fires to runs: claimed in the ledger, made ready, started."""
+
+import os
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from pycrond import clock, process, users
+from pycrond.account import Account
+from pycrond.delivery import Deliveries
+from pycrond.errors import PycrondError
+from pycrond.keeping import Keeping
+from pycrond.ledger import Ledger
+from pycrond.limits import Limits
+from pycrond.outputs import Output, Outputs
+from pycrond.run import Fire, Outcome
+from pycrond.running import Ended, Running, Runs
+from pycrond.spool import Spool
+from pycrond.telling import Telling
+
+AGAIN_EVERY, AGAIN_FOR = 1.0, 60.0  # seconds in which a start that fails for want of room is tried again
+LATENESS_OF = 10_000  # starts whose lateness is remembered
+
+
+@dataclass(slots=True)
+class Claimed:
+    """A fire that is in the ledger, and all that its start takes, where that could be made ready."""
+
+    fire: Fire
+    run: int
+    launch: process.Launch | None
+    give_up_at: float = 0.0  # by clock.elapsed; 0 before the first try
+    waits: bool = False  # in the ledger: a start must be written down first
+
+
+class Launching:
+    """Claims fires and starts them; what cannot be started for want of room is tried again."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        deliveries: Deliveries,
+        outputs: Outputs,
+        keeping: Keeping,
+        *,
+        runs: Runs,
+        limits: Limits,
+        account: Account,
+        spools: str,
+        search_path: str,
+    ) -> None:
+        """`account` is the daemon's own; `accounts` are those of the jobs, by name, and change with them."""
+        self._ledger = ledger
+        self._deliveries = deliveries
+        self._outputs = outputs
+        self._keeping = keeping
+        self._runs = runs
+        self._limits = limits
+        self._account = account
+        self.accounts: Mapping[str, Account] = {account.name: account}
+        self._search_path = search_path
+        self._spools = spools
+        self._again: list[Claimed] = []
+        self._again_at = 0.0
+        self.lateness: deque[float] = deque(maxlen=LATENESS_OF)
+        """Of the latest starts that a schedule asked for, in ms."""
+
+    @property
+    def are_owed(self) -> bool:
+        """The ledger does not have all runs: the disk is full."""
+        return self._ledger.file.owes
+
+    def claim(self, fires: Sequence[Fire], boot: str | None = None) -> list[Claimed]:
+        """Write the fires down, durably, and make all ready; leaves out what had been claimed before."""
+        runs = self._ledger.claim(fires, boot)
+        pairs = zip(fires, runs, strict=True)
+        claimed = [
+            Claimed(fire, run, None if fire.start_at else self._ready(fire, run), waits=bool(fire.start_at))
+            for fire, run in pairs
+            if run is not None
+        ]
+        self._keeping.hold([(one.run, one.launch.reader) for one in claimed if one.launch])
+        return claimed
+
+    def _ready(self, fire: Fire, run: int) -> process.Launch | None:
+        try:
+            return self._prepare(fire, run)
+        except OSError:
+            return None  # tried again at its minute, and then told of
+
+    def _prepare(self, fire: Fire, run: int) -> process.Launch:
+        account = self.accounts[fire.job.user]
+        groups = None if account is self._account else users.groups(account)
+        return process.prepare(
+            fire,
+            run,
+            account,
+            self._outputs.path(run),
+            self._search_path,
+            groups=groups,
+            prefix=self._limits.prefix(fire.job.entry.options, run),
+        )
+
+    def cancel(self, claimed: Sequence[Claimed]) -> None:
+        """Take back what was claimed for a minute that has not come."""
+        self._ledger.cancel([one.run for one in claimed])
+        for one in claimed:
+            self.discard(one)
+
+    def discard(self, one: Claimed) -> None:
+        """It will not be started, or not now: nothing of it is kept ready."""
+        if one.launch:
+            os.close(one.launch.reader)
+            one.launch = None
+        self._outputs.remove(one.run)
+        self._limits.remove(one.run)
+        self._runs.forget([(one.run, 0, 0)])
+
+    def start(self, claimed: Sequence[Claimed]) -> None:
+        """Start them all, nothing else being done in between; the ledger hears of it later."""
+        for one in claimed:
+            self._start(one)
+
+    def _start(self, one: Claimed) -> None:
+        now, elapsed = clock.now(), clock.elapsed()  # each start's own: how late it is
+        try:
+            launch = self._launch(one)
+            if launch.owner and users.is_expired(launch.owner.name, int(now.timestamp() // 86400)):
+                raise PycrondError(f"the account of {launch.owner.name} has expired")  # noqa: TRY301
+            pid = process.start(launch)
+        except (PycrondError, OSError) as error:
+            self._not_started(one, error, now, elapsed)
+            return
+        output = Output(self._telling(one, pid), launch.reader)
+        late = (now - one.fire.at).total_seconds() * 1000
+        self._runs.begun(Running(one.run, one.fire, pid, output, elapsed, now.timestamp()), late)
+        if one.fire.trigger == "schedule" and not one.waits:
+            self.lateness.append(late)
+
+    def _launch(self, one: Claimed) -> process.Launch:
+        if one.launch is None:
+            one.launch = self._prepare(one.fire, one.run)
+            self._keeping.hold([(one.run, one.launch.reader)])
+        return one.launch
+
+    def _telling(self, one: Claimed, pid: int) -> Telling:
+        job = one.fire.job
+        name = job.key.partition("/")[2]
+        telling = Telling(one.run, pid, job.user, job.entry.command, name, Spool(self._spools, one.run))
+        telling.logged = job.entry.options.log
+        self._deliveries.add(telling)
+        return telling
+
+    def _not_started(self, one: Claimed, error: Exception, now: datetime, elapsed: float) -> None:
+        """Try once more in a while, if the reason may pass; else it has failed."""
+        one.give_up_at = one.give_up_at or elapsed + AGAIN_FOR
+        if process.is_passing(error) and elapsed < one.give_up_at:
+            if not self._again:
+                self._again_at = elapsed + AGAIN_EVERY
+            self._again.append(one)
+            return
+        end = Outcome("failed", f"start-failed: {error}")
+        telling = self._telling(one, os.getpid())
+        telling.logged = True  # that it did not start is always told
+        telling.output_open, telling.ending = False, (end, None)
+        self._runs.never_began(Ended(one.run, one.fire, end, now))
+        self.discard(one)
+
+    def give_up(self) -> None:
+        """What waits to be started again is tried once more, and then has failed."""
+        for one in self._again:
+            one.give_up_at = -1.0
+
+    def tend(self, elapsed: float) -> None:
+        """Try again what could not be started."""
+        if self._again and elapsed >= self._again_at:
+            again, self._again = self._again, []
+            self.start(again)
+
+    def retry_in(self, elapsed: float) -> float | None:
+        """Seconds until `tend` has something to do; None if nothing waits."""
+        return max(0.0, self._again_at - elapsed) if self._again else None

@@ -1,0 +1,39 @@
+"""Jobs that are paused: which, until when, why."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from pycrond.ledger import Ledger
+
+
+class Pauses:
+    """Kept in the ledger, so that they survive a restart."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._paused = {row.key: row for row in ledger.pauses()}
+
+    def why(self, key: str, now: datetime) -> str | None:
+        """The reason given, which may be empty; None where the job is not paused."""
+        paused = self._paused.get(key) if self._paused else None
+        if paused is None:
+            return None
+        if paused.until is not None and now.timestamp() >= paused.until:
+            del self._paused[key]
+            return None
+        return paused.reason
+
+    def pause(self, keys: Iterable[str], until: float | None, reason: str, now: datetime) -> None:
+        """Until a time, in Unix seconds, or until they are resumed; a later pause replaces an earlier one."""
+        keys = list(keys)
+        self.resume(keys, now)
+        self._ledger.pause(keys, until, reason, now)
+        self._paused |= {row.key: row for row in self._ledger.pauses() if row.key in keys}
+
+    def resume(self, keys: Iterable[str], now: datetime) -> list[str]:
+        """Those among them that were paused."""
+        found = [key for key in keys if self.why(key, now) is not None]
+        self._ledger.resume(found, now)
+        for key in found:
+            del self._paused[key]
+        return found
