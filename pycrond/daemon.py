@@ -155,7 +155,14 @@ class Daemon:
         self._reloading = Reloading(
             self._crontabs, self._ledger, self._deliveries, self._launching, self._turns
         )
-        self._upkeep = Upkeep(self._ledger, self._deliveries, self._reloading, self._syslogger, self._poller)
+        self._upkeep = Upkeep(
+            self._ledger,
+            self._deliveries,
+            self._reloading,
+            runs=self._runs,
+            syslogger=self._syslogger,
+            poller=self._poller,
+        )
         self._limits.adopt()
         self._recovery.run(self._keeping, self._starts, last, now)
         if last is not None and owed is not None:

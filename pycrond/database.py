@@ -15,6 +15,7 @@ from pycrond.rows import quoted
 from pycrond.schema import MIGRATIONS
 
 PAY_EVERY = 1.0  # seconds between two tries to write what is owed
+RESERVE = 64 << 10  # bytes of the disk that only a start takes: SQLite's shared memory is half of it
 CHECKPOINT_AFTER = 300  # rows written: about 3 MiB of log where each is a transaction
 Work = tuple[str, Sequence[Sequence[object]]]
 """A statement, and the values of each of its executions."""
@@ -29,6 +30,7 @@ class Database:
 
     def __init__(self, path: str) -> None:
         self._path = path
+        self._reserve = f"{path}-reserve"
         self._owed: list[Work] = []
         self._pay_at = 0.0
         self._changes_copied = 0
@@ -37,11 +39,30 @@ class Database:
         self.set_aside = ""
         """What was wrong with the file that was there, and where it is. Whoever tells of it empties this."""
         try:
-            self._connect()
+            self._connect_all_the_same()
         except (sqlite3.OperationalError, OSError) as error:
             raise PycrondError(f"cannot use ledger {path}: {error}") from error
         except (sqlite3.DatabaseError, _TooNewError) as error:
             self._put_away(str(error))
+
+    def _connect_all_the_same(self) -> None:
+        """Also on a full disk, which takes not even SQLite's shared memory: with the room kept for that."""
+        try:
+            self._connect()
+        except (sqlite3.OperationalError, OSError):
+            with suppress(FileNotFoundError):
+                os.unlink(self._reserve)
+            self._connect()
+        self._take_reserve()
+
+    def _take_reserve(self) -> None:
+        """Keep some room, if the disk gives it."""
+        with suppress(OSError):
+            descriptor = os.open(self._reserve, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                os.posix_fallocate(descriptor, 0, RESERVE)
+            finally:
+                os.close(descriptor)
 
     def _connect(self) -> None:
         os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # nobody else's to read
@@ -110,6 +131,8 @@ class Database:
             self._put_away(str(error))  # it went bad under us
         else:
             self._owed.clear()
+            if self.trouble:
+                self._take_reserve()
             self.trouble = ""
 
     @contextmanager

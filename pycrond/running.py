@@ -243,6 +243,23 @@ class Runs:
         """Run, pid and start of what the keeper need not remember once the ledger has been written."""
         self._owed.done += done
 
+    def tell_new_ledger(self) -> None:
+        """All that lives, to a ledger that has taken the place of the one that knew it."""
+        rows = [
+            (
+                one.run,
+                one.fire.job.key,
+                one.fire.at.timestamp(),
+                one.fire.trigger,
+                one.fire.attempt,
+                pid,
+                one.start or procfs.start_ticks(pid) or 0,
+                one.began_at,
+            )
+            for pid, one in self.living.items()
+        ]
+        self._ledger.found(rows)
+
     def store_starts(self) -> None:
         """Write down what was started since the last time; before it is written how it ended."""
         if self._owed.started:

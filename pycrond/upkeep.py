@@ -6,6 +6,7 @@ from pycrond.delivery import Deliveries
 from pycrond.ledger import Ledger
 from pycrond.poller import Poller
 from pycrond.reloading import Reloading
+from pycrond.running import Runs
 from pycrond.syslogger import Syslogger
 
 
@@ -17,12 +18,15 @@ class Upkeep:
         ledger: Ledger,
         deliveries: Deliveries,
         reloading: Reloading,
+        *,
+        runs: Runs,
         syslogger: Syslogger,
         poller: Poller,
     ) -> None:
         self._ledger = ledger
         self._deliveries = deliveries
         self._reloading = reloading
+        self._runs = runs
         self._syslogger = syslogger
         self._poller = poller
         self._trouble = ""
@@ -38,6 +42,7 @@ class Upkeep:
             file.set_aside = ""
             self._ledger.renew()
             self._reloading.write(now)
+            self._runs.tell_new_ledger()
         self._trouble = file.trouble
         if file.trouble and not trouble:
             said = f"cannot write the ledger: {file.trouble}; jobs run, what they do is kept in memory"

@@ -33,6 +33,8 @@ def configured(wanted: argparse.Namespace, *, as_before: bool = True) -> Setting
 def record(running: Settings) -> None:
     """Write down what a daemon is started with; renamed into place."""
     path = os.path.join(running.state_dir, RECORD)
+    if recorded(running.state_dir) == settings.to_arguments(running):
+        return  # a full disk need not keep it from starting
     with open(path + ".new", "w", encoding="utf-8", errors="surrogateescape") as file:
         file.write("\n".join(settings.to_arguments(running)))
     os.replace(path + ".new", path)

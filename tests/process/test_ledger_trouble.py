@@ -109,3 +109,38 @@ def test_a_ledger_that_goes_bad_under_the_daemon(loop: Loop) -> None:
     loop.minutes(1)
     loop.settle()
     assert [run.state for run in loop.runs()][-1] == "succeeded"
+
+
+def test_what_runs_is_known_to_a_new_ledger(loop: Loop) -> None:
+    """It says itself who it is; its output, its end and its time limit are as ever."""
+    loop.begin("#: name=long\n1 12 * * * echo a; while [ ! -e go ]; do sleep 0.02; done; echo b; exit 4\n")
+    loop.minutes(1)
+    loop.until(lambda: loop.log.said("CMDOUT") == ["a"])
+    (before,) = loop.runs()
+    loop.release()
+    (loop.state / "ledger").write_bytes(b"nonsense " * 1000)
+    loop.begin()
+    (run,) = loop.runs()
+    assert (run.id, run.key, run.fire, run.pid) == (before.id, before.key, before.fire, before.pid)
+    assert run.state == "running"
+    (loop.folder / "go").touch()
+    loop.settle()
+    (run,) = loop.runs()
+    assert (run.state, run.exit_status) == ("failed", 4)
+    assert loop.log.said("CMDOUT")[-1] == "b"
+
+
+def test_a_start_on_a_full_disk(loop: Loop, narrow: Path) -> None:
+    loop.begin("* * * * * echo $PYCROND_FIRE_TIME >>ran\n")
+    loop.minutes(1)
+    loop.settle()
+    loop.stop()
+    fill(narrow)
+    loop.begin()
+    loop.minutes(2)
+    ran = loop.folder / "ran"
+    loop.until(lambda: len(ran.read_text().split()) == 3)
+    loop.settle()
+    narrow.unlink()
+    loop.until(lambda: not loop.daemon._ledger.file.owes)
+    assert [run.state for run in loop.runs()] == ["succeeded"] * 3
