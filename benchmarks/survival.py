@@ -10,7 +10,7 @@ import time
 from crond import Crond, crond, proc_status, wait_until
 from figures import Figure, Peer
 
-RUNNING, PAST, BURST, LINES = 1_000, 100_000, 1_000, 1_000_000
+RUNNING, PAST, BURST, LINES, OTHERS = 1_000, 100_000, 1_000, 1_000_000, 20
 
 
 def figures() -> list[Figure]:
@@ -81,21 +81,29 @@ def _burst(*, keeper: bool) -> float:
 
 
 def output() -> list[Figure]:
-    """One job that prints a million lines, to a syslogd that reads at once; beside it logger(1)."""
+    """One job that prints a million lines, to a syslogd that reads at once; beside it logger(1), and twenty
+    jobs that are due in the middle of it.
+    """
     with crond() as one:
-        one.write(f"#: name=flood\n@reboot seq {LINES}\n")
+        others = "".join(f"#: name=other-{number}\n* * * * * true\n" for number in range(OTHERS))
+        one.write(f"#: name=flood\n@reboot seq {LINES}\n{others}")
+        while not 45 <= time.time() % 60 <= 55:  # so that a minute begins meanwhile
+            time.sleep(0.1)
         before = time.monotonic()
         one.run("start")
         memory = []
-        while not _rows(one, "SELECT id FROM runs WHERE told = 3"):
+        flood = "SELECT id FROM runs WHERE told = 3 AND trigger = 'reboot'"
+        while not _rows(one, flood):
             memory.append(int(proc_status(one.pid)["VmRSS"]) / 1024)
             time.sleep(0.1)
         took = time.monotonic() - before
+        late = [row[0] for row in _rows(one, "SELECT lateness_ms FROM runs WHERE trigger = 'schedule'") if row[0]]
         logger = _logger(one.environment["PYCROND_SYSLOG"])
     peers = [Peer("logger(1), a tenth of it", logger)] if logger else []
     return [
         Figure(f"{LINES} lines from a job to syslog", "ms", [1000 * took], None, *peers),
         Figure("  the daemon's memory meanwhile", "MB", memory),
+        Figure(f"  the lateness of {OTHERS} jobs meanwhile", "ms", late, 50),
     ]
 
 
