@@ -9,7 +9,7 @@ ROOT = Path(__file__).parent.parent / "pycrond"
 LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors", "clock", "digest"},
     {"schedule", "days", "zones", "stored", "options", "job", "run", "rows", "account", "settings", "schema"},
-    {"terms", "fields", "lines", "inforce", "crontab", "logtext", "layout", "firstword"},
+    {"terms", "fields", "lines", "inforce", "crontab", "logtext", "layout", "firstword", "mailtext"},
     {"agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit", "delays", "policy"},
     {
         *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
@@ -40,7 +40,7 @@ ALLOWED = {("detach", "signals"), ("machine", "zones"), ("ledger", "database")}
 """Between effects: whoever becomes a daemon must block its signals first."""
 PURE = {
     *("schedule", "days", "gaps", "job", "agenda", "views", "crontab", "fields", "logtext", "stored"),
-    *("options", "lint", "nights", "layout", "firstword", "wording", "comparison"),
+    *("mailtext", "options", "lint", "nights", "layout", "firstword", "wording", "comparison"),
 }
 FORBIDDEN = {"os", "subprocess", "socket", "sqlite3", "time", "select", "signal", "pycrond.clock"}
 
