@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent / "pycrond"
 LAYERS: tuple[set[str], ...] = (
-    {"__init__", "errors", "clock", "digest"},
+    {"__init__", "errors", "clock", "digest", "undelivered"},
     {"schedule", "days", "zones", "stored", "options", "job", "run", "rows", "account", "settings", "schema"},
     {"terms", "fields", "lines", "inforce", "crontab", "logtext", "layout", "firstword", "mailtext"},
     {"agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit", "delays", "policy"},
@@ -16,6 +16,7 @@ LAYERS: tuple[set[str], ...] = (
         *("control", "signals", "pidfile", "detach", "poller", "timer", "readiness"),
         *("keeping", "starts", "database", "procfs", "limits"),
         *("systemtabs", "users", "watch"),
+        *("sendmail", "smtp", "pinging"),
     },
     {
         *(
@@ -30,7 +31,7 @@ LAYERS: tuple[set[str], ...] = (
             "jumps",
             "answering",
         ),
-        *("daemon", "program", "admission", "aftermath", "endings", "pauses"),
+        *("daemon", "program", "admission", "aftermath", "endings", "pauses", "courier"),
         *("reloading", "restarting", "stopping", "orders", "upkeep", "waiting", "launching"),
     },
     {"cli", "__main__"},
@@ -42,6 +43,8 @@ PURE = {
     *("schedule", "days", "gaps", "job", "agenda", "views", "crontab", "fields", "logtext", "stored"),
     *("mailtext", "options", "lint", "nights", "layout", "firstword", "wording", "comparison"),
 }
+COURIERS = {"courier", "sendmail", "smtp", "pinging"}
+"""A program of its own, so that the daemon loads neither `subprocess` nor what speaks to servers."""
 FORBIDDEN = {"os", "subprocess", "socket", "sqlite3", "time", "select", "signal", "pycrond.clock"}
 
 
@@ -93,7 +96,8 @@ def test_what_is_pure_touches_nothing(name: str) -> None:
 
 
 def test_the_daemon_loads_nothing_that_only_people_need() -> None:
-    loaded = set().union(*(imports(path) for path in FILES if layer_or_none(path) in range(6)))
+    daemon = [path for path in FILES if layer_or_none(path) in range(6) and module(path) not in COURIERS]
+    loaded = set().union(*(imports(path) for path in daemon))
     people = {"rich", "argparse", "subprocess", "logging"}
     ours = {
         "pycrond.lint",
@@ -104,6 +108,7 @@ def test_the_daemon_loads_nothing_that_only_people_need() -> None:
         "pycrond.comparison",
     }
     assert not {name for name in loaded if name.split(".")[0] in people}
+    assert not loaded & {f"pycrond.{name}" for name in COURIERS}
     daemons = {path for path in FILES if layer_or_none(path) == 5}
     assert not set().union(*(imports(path) for path in daemons)) & ours
 
