@@ -255,6 +255,7 @@ ANY = st.text(st.characters(codec="utf-8"), max_size=300)
 @example(b"=\n=20\n \n\t\n.\nFrom x\n", False)
 @example(b" " * 2000, False)
 @example(b"\r\n" * 10 + b"x" * 2000, False)
+@settings(deadline=None)
 def test_output_arrives_as_it_was(output: bytes, seven_bit: bool) -> None:
     assert body(LETTER, output, seven_bit=seven_bit) == output
     raw = mailtext.message(LETTER, output, AT, "1", seven_bit=seven_bit)
@@ -292,6 +293,7 @@ def test_no_text_forges_a_header(command: str, name: str, host: str, ending: str
 
 
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=500))
+@settings(deadline=None)
 def test_a_subject_can_be_read_back(command: str) -> None:
     shown = mailtext._shown(command)
     assert header(parsed(replace(LETTER, command=command)), "Subject") == f"Cron <root@web1> {shown}".strip()
