@@ -41,7 +41,7 @@ ALLOWED = {("detach", "signals"), ("machine", "zones"), ("ledger", "database")}
 """Between effects: whoever becomes a daemon must block its signals first."""
 PURE = {
     *("schedule", "days", "gaps", "job", "agenda", "views", "crontab", "fields", "logtext", "stored"),
-    *("mailtext", "options", "lint", "nights", "layout", "firstword", "wording", "comparison"),
+    *("mailtext", "options", "lint", "nights", "layout", "firstword", "wording", "comparison", "policy"),
 }
 COURIERS = {"courier", "sendmail", "smtp", "pinging"}
 """A program of its own, so that the daemon loads neither `subprocess` nor what speaks to servers."""
