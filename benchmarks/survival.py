@@ -97,7 +97,8 @@ def output() -> list[Figure]:
             memory.append(int(proc_status(one.pid)["VmRSS"]) / 1024)
             time.sleep(0.1)
         took = time.monotonic() - before
-        late = [row[0] for row in _rows(one, "SELECT lateness_ms FROM runs WHERE trigger = 'schedule'") if row[0]]
+        rows = _rows(one, "SELECT lateness_ms FROM runs WHERE trigger = 'schedule' AND started_at NOT NULL")
+        late = [row[0] for row in rows]
         logger = _logger(one.environment["PYCROND_SYSLOG"])
     peers = [Peer("logger(1), a tenth of it", logger)] if logger else []
     return [

@@ -102,6 +102,8 @@ class Admission:
     def close(self, several: Sequence[tuple[Claimed, str]], state: str, now: datetime) -> None:
         """They will not run: written down, with the reason, and said."""
         self.ledger.settle([(one.run, reason) for one, reason in several], state, now)
+        if state == "missed":
+            self.line.missed += [(one.fire.job.key, one.run) for one, _ in several]
         for one, reason in several:
             detail = f"{one.fire.job.key} {one.fire.at.astimezone():%F %H:%M}: {reason}"
             self.deliveries.say(state.upper(), detail, now, level="notice")
@@ -137,6 +139,8 @@ class Line:
         self.look_at: datetime | None = None
         """When they are to be looked at whatever happens: one may have become too late."""
         self._seen = 0
+        self.missed: list[tuple[str, int]] = []
+        """Key and run of what has become too late; whoever tells of it empties this."""
 
     def add(self, one: Claimed, decision: Decision) -> None:
         self.waiting.append(one)

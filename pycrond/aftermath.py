@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from pycrond.alarms import Alarms
 from pycrond.endings import Endings
 from pycrond.job import Job
 from pycrond.ledger import Ledger
+from pycrond.outbox import Outbox
 from pycrond.policy import retry_in
 from pycrond.run import Fire
 from pycrond.running import Ended, Runs
@@ -16,11 +18,22 @@ from pycrond.waiting import Waiting
 class Aftermath:
     """Takes the ends, as they come."""
 
-    def __init__(self, ledger: Ledger, runs: Runs, endings: Endings, waiting: Waiting) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        runs: Runs,
+        endings: Endings,
+        *,
+        waiting: Waiting,
+        alarms: Alarms,
+        outbox: Outbox,
+    ) -> None:
         self._ledger = ledger
         self._runs = runs
         self._endings = endings
         self._waiting = waiting
+        self._alarms = alarms
+        self._outbox = outbox
 
     def take(self, jobs: dict[str, Job], now: datetime) -> None:
         """Write down what was started and what has ended since the last time."""
@@ -29,20 +42,25 @@ class Aftermath:
         for one in ended:
             if one.running:
                 self._endings.over(one.running)
+        if begun := self._runs.take_begun():
+            self._alarms.begun(begun, now)
         if ended:
             # Before the ends: a daemon that dies in between finds the runs open, and claims no attempt twice.
-            self._waiting.claim(self._retries(ended, jobs, now))
-            self._ledger.finished((one.run, one.outcome, one.at, one.duration) for one in ended)
+            retries = self._retries(ended, jobs, now)
+            self._waiting.claim([*retries.values()])
+            alarms = self._alarms.after(ended, {*retries}, now)
+            self._ledger.finished([(one.run, one.outcome, one.at, one.duration) for one in ended], *alarms)
         self._runs.release()
+        self._outbox.reaped(self._runs.take_strangers(), now)
 
-    def _retries(self, ended: Sequence[Ended], jobs: dict[str, Job], now: datetime) -> list[Fire]:
-        """The attempts that are to follow, of jobs as they are now."""
-        fires = []
+    def _retries(self, ended: Sequence[Ended], jobs: dict[str, Job], now: datetime) -> dict[int, Fire]:
+        """The attempts that are to follow each run, of jobs as they are now."""
+        fires = {}
         for one in ended:
             job = jobs.get(one.fire.job.key)
             delay = retry_in(job.entry.options, one.fire, one.outcome) if job else None
             if job and delay is not None:
                 at = max(now, one.at + timedelta(seconds=delay))
                 attempt = one.fire.attempt + 1
-                fires.append(replace(one.fire, job=job, trigger="retry", start_at=at, attempt=attempt))
+                fires[one.run] = replace(one.fire, job=job, trigger="retry", start_at=at, attempt=attempt)
         return fires

@@ -8,6 +8,8 @@ from pycrond import __version__, clock, machine, process, settings, spool, users
 from pycrond.admission import Admission, Line
 from pycrond.aftermath import Aftermath
 from pycrond.agenda import Agenda, first_turn
+from pycrond.alarmbook import Alarmbook
+from pycrond.alarms import Alarms
 from pycrond.answering import Answering
 from pycrond.delivery import Deliveries
 from pycrond.digest import digest
@@ -22,6 +24,7 @@ from pycrond.limits import Limits
 from pycrond.loading import Crontabs
 from pycrond.logtext import counted
 from pycrond.orders import Orders
+from pycrond.outbox import Outbox
 from pycrond.outputs import Outputs
 from pycrond.pauses import Pauses
 from pycrond.poller import Poller
@@ -143,7 +146,23 @@ class Daemon:
         self._waiting = Waiting(
             self._ledger, self._launching, self._admission, machine.identity(), self._crontabs.dialect
         )
-        self._aftermath = Aftermath(self._ledger, self._runs, self._endings, self._waiting)
+        self._outbox = Outbox(
+            self._ledger,
+            book := Alarmbook(self._ledger.file),
+            self._deliveries,
+            self._settings,
+            account=self._crontabs.account,
+            search_path=SEARCH_PATHS[self._crontabs.dialect],
+        )
+        self._alarms = Alarms(self._ledger, book, self._deliveries, self._outbox, self._settings)
+        self._aftermath = Aftermath(
+            self._ledger,
+            self._runs,
+            self._endings,
+            waiting=self._waiting,
+            alarms=self._alarms,
+            outbox=self._outbox,
+        )
         self._turns = Turns(
             agenda,
             self._last_turn,
@@ -153,7 +172,13 @@ class Daemon:
             waiting=self._waiting,
         )
         self._reloading = Reloading(
-            self._crontabs, self._ledger, self._deliveries, self._launching, self._turns
+            self._crontabs,
+            self._ledger,
+            self._deliveries,
+            launching=self._launching,
+            turns=self._turns,
+            alarms=self._alarms,
+            outbox=self._outbox,
         )
         self._upkeep = Upkeep(
             self._ledger,
@@ -165,6 +190,7 @@ class Daemon:
         )
         self._limits.adopt()
         self._recovery.run(self._keeping, self._starts, last, now)
+        self._deliveries.keep_for_mail(self._outbox.mails())
         if last is not None and owed is not None:
             self._jumps.while_owed(owed, last, eras, now)
         if last is not None:
@@ -242,12 +268,26 @@ class Daemon:
         elapsed = clock.elapsed()
         self._runs.tend(now, elapsed)
         self._aftermath.take(self._reloading.jobs, now)
+        self._tell_of_missed(now)
+        self._alarms.tend(now)
+        self._outbox.tend(now)
         for each in (self._outputs, self._launching, self._endings, self._restarting):
             each.tend(elapsed)
         self._more = self._deliveries.pump(now, elapsed)
         self._upkeep.watch_syslog()
         self._upkeep.watch_ledger(now)
-        self._timer.arm(self._turns.next_look())
+        self._timer.arm(self._next_look())
+
+    def _tell_of_missed(self, now: datetime) -> None:
+        missed = self._jumps.take_missed()
+        if missed or self._admission.line.missed:
+            self._alarms.missed([*missed, *self._admission.line.missed], now)
+            self._admission.line.missed.clear()
+
+    def _next_look(self) -> datetime:
+        """When there is something to do by the wall clock."""
+        others = [self._alarms.next_at, self._outbox.next_at]
+        return min([self._turns.next_look(), *(at for at in others if at)])
 
     def _wait_most(self) -> float | None:
         if self._more:
@@ -304,4 +344,8 @@ class Daemon:
         give_up = clock.elapsed() + FAREWELL
         while self._deliveries.pump(now, clock.elapsed()) and clock.elapsed() < give_up:
             pass
+        while self._outbox.is_busy and clock.elapsed() < give_up:
+            self._poller.wait(0.05)
+            self._runs.reap(now)
+            self._aftermath.take(self._reloading.jobs, now)
         self._deliveries.store()

@@ -6,17 +6,20 @@ where that ends is stored, and a later daemon goes on there.
 
 import os
 from collections import deque
+from collections.abc import Iterable
 from datetime import datetime
 
-from pycrond import clock, logtext
+from pycrond import clock, logtext, machine
 from pycrond.ledger import Ledger
 from pycrond.settings import Settings
+from pycrond.spool import Spool
 from pycrond.syslogger import Syslogger
 from pycrond.telling import ALL, Place, Telling, Voice
 
 OWN_MOST = 1000  # of the daemon's own messages kept while syslog is away; runs are kept by the ledger
 RUNS_MOST = 16  # runs that are served a turn
 TURN_MOST = 256  # messages handed over a run and a turn, so that no chatty job holds up the others
+MAILED = 4  # segments of each end of an output that a mail may want: LIMIT of mailtext is 7 MB
 STORE_EVERY = 1.0  # seconds
 
 
@@ -28,6 +31,8 @@ class Deliveries:
         self._ledger = ledger
         self._voice = Voice(settings)
         self._shows = settings.log_stderr
+        self._mailer = settings.mailer
+        self._spools = os.path.join(settings.state_dir, "spool")
         self._own: deque[bytes] = deque()
         self._tellings: dict[int, Telling] = {}
         self._ready: deque[Telling] = deque()
@@ -47,6 +52,7 @@ class Deliveries:
 
     def add(self, telling: Telling) -> None:
         """A run to be told, from where it stands."""
+        telling.mailed = telling.mailed and machine.has_mailer(self._mailer)
         self._tellings[telling.run] = telling
         self.touch(telling)
 
@@ -59,6 +65,21 @@ class Deliveries:
         while self._shows and (said := telling.messages(telling.shown, self._voice, clock.now())):
             for packet, telling.shown in said:
                 self._syslogger.copy(packet)
+
+    def keep_for_mail(self, runs: Iterable[int]) -> None:
+        """Both ends of their output are wanted still."""
+        for run in runs:
+            if run in self._tellings:
+                self._tellings[run].mailed = True
+
+    def mail_done(self, run: int) -> None:
+        """Its output is not wanted any more but by syslog."""
+        if run in self._tellings:
+            self._tellings[run].mailed = False
+            self.touch(self._tellings[run])
+        else:
+            spool = Spool(self._spools, run)
+            spool.drop_before(spool.size)
 
     @property
     def backlog(self) -> int:
@@ -121,7 +142,7 @@ class Deliveries:
             if telling.is_told:
                 telling.taken = Place(telling.spool.size, ALL)
                 self._tellings.pop(telling.run, None)
-            telling.spool.drop_before(telling.taken.sent)
+            telling.spool.drop_before(telling.taken.sent, ends=MAILED if telling.mailed else 0)
         if self._changed:
             self._ledger.delivered({run: (one.spool.size, *one.taken) for run, one in self._changed.items()})
         self._changed.clear()

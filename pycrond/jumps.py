@@ -47,6 +47,7 @@ class Jumps:
         self._seen = (now, clock.elapsed(), clock.suspended())
         self._reason = HELD_UP
         self._caught: list[Caught] = []
+        self._missed: list[tuple[str, int]] = []
 
     def notice(self, now: datetime, elapsed: float) -> None:
         """Write down that the clock was turned or stood; what that means for the jobs, the agenda decides."""
@@ -105,6 +106,11 @@ class Jumps:
         caught, self._caught = self._caught, []
         return caught
 
+    def take_missed(self) -> list[tuple[str, int]]:
+        """Key and run of what was missed for good since this was asked last."""
+        missed, self._missed = self._missed, []
+        return missed
+
     def _leave(
         self,
         jobs: Sequence[tuple[str, Schedule, Zone]],
@@ -145,7 +151,9 @@ class Jumps:
             for key, gap in found
         ]
         if rows:
-            self._ledger.pass_over(rows)
+            numbers = self._ledger.pass_over(rows)
+            if state == "missed":
+                self._missed += [(row.key, number) for row, number in zip(rows, numbers, strict=True)]
             fires = counted(sum(row.folded for row in rows), "fire")
             detail = f"{fires} of {counted(len(rows), 'job')}, {reason}"
             self._deliveries.say(state.upper(), detail, now, level="warning")

@@ -14,6 +14,7 @@ from pycrond.keeping import Keeping
 from pycrond.ledger import Ledger
 from pycrond.limits import Limits
 from pycrond.outputs import Output, Outputs
+from pycrond.policy import may_be_mailed
 from pycrond.run import Fire, Outcome
 from pycrond.running import Ended, Running, Runs
 from pycrond.spool import Spool
@@ -149,6 +150,7 @@ class Launching:
         name = job.key.partition("/")[2]
         telling = Telling(one.run, pid, job.user, job.entry.command, name, Spool(self._spools, one.run))
         telling.logged = job.entry.options.log
+        telling.mailed = may_be_mailed(job.entry.options)
         self._deliveries.add(telling)
         return telling
 

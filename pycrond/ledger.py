@@ -8,7 +8,7 @@ from datetime import datetime
 
 from pycrond.database import Database, Work
 from pycrond.errors import Problem
-from pycrond.rows import JobRow, PauseRow, storable
+from pycrond.rows import JobRow, PauseRow, RunRow, storable
 from pycrond.run import Fire, GapRow, Outcome, Unfinished, WaitingRow
 
 # Whole statements, each with its columns.
@@ -205,11 +205,12 @@ class Ledger:
             seen.add(name)
         return numbered
 
-    def pass_over(self, gaps: Iterable[GapRow]) -> None:
-        """Fires that came while nobody was looking: one row for a job and a gap, told already."""
+    def pass_over(self, gaps: Iterable[GapRow]) -> list[int]:
+        """Fires that came while nobody was looking, a row for a job and a gap, told already: their ids."""
         rows = [(self._last_run + number, *gap) for number, gap in enumerate(gaps, 1)]
         self._last_run += len(rows)
         self.file.do((GAP, rows))
+        return [row[0] for row in rows]
 
     def cancel(self, runs: Iterable[int]) -> None:
         """Take back claims whose minute has not come: the job is gone, or the clock was turned."""
@@ -260,6 +261,15 @@ class Ledger:
         ).fetchone()
         return JobRow(*row) if row else None
 
+    def run(self, run: int) -> RunRow | None:
+        """A run, as `history` shows it."""
+        columns = ", ".join("jobs.name" if name == "name" else f"runs.{name}" for name in RunRow._fields)
+        row = self.file.db.execute(
+            f"SELECT {columns} FROM runs LEFT JOIN jobs USING (key) WHERE runs.id = ?",  # noqa: S608
+            (run,),
+        ).fetchone()
+        return RunRow(*row) if row else None
+
     # Pauses
 
     def pauses(self) -> list[PauseRow]:
@@ -283,8 +293,8 @@ class Ledger:
             (STARTED, [(pid, ticks, at.timestamp(), late, run) for run, pid, ticks, at, late in rows])
         )
 
-    def finished(self, rows: Iterable[tuple[int, Outcome, datetime, float | None]]) -> None:
-        """Runs that are over: id, outcome, when, duration in seconds where it was measured."""
+    def finished(self, rows: Iterable[tuple[int, Outcome, datetime, float | None]], *more: Work) -> None:
+        """Runs that are over: id, outcome, when, duration in seconds if it was measured; and what follows."""
         values = [
             (
                 end.state, end.reason, end.exit_status, end.signal, end.cpu_s, end.max_rss_kb,
@@ -292,7 +302,7 @@ class Ledger:
             )
             for run, end, at, duration in rows
         ]  # fmt: skip
-        self.file.do((FINISHED, values))
+        self.file.do((FINISHED, values), *more)
 
     def delivered(self, progress: Mapping[int, tuple[int, int, int]]) -> None:
         """How far each run's output has come: bytes spooled, bytes that syslog has taken, what was told."""

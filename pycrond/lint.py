@@ -4,25 +4,24 @@ What must be known of the machine comes as `Facts`, gathered for what `wanted` a
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from pycrond.crontab import Crontab
 from pycrond.errors import Problem
 from pycrond.firstword import SHELLS, program
 from pycrond.job import SEARCH_PATHS, Entry
-from pycrond.layout import Assignment, Layout, assignments, layout, unescaped_percent
+from pycrond.layout import Layout, layout, unescaped_percent
+from pycrond.lintvars import of_variables
 from pycrond.nights import Nights
 from pycrond.options import BY_NAME, to_json
+from pycrond.schedule import Schedule
 from pycrond.terms import DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE, shown
 
+LOOKED_AT, SOME_MINUTE = 300, 29_000_000  # fire times, from a wall minute on: distances hardly change
 DEBIANS_LONGEST = 998
 """Bytes of a command that Debian cron takes."""
-
-IDLE = {
-    "MAILTO": "no mail is sent, the output is in syslog and in `pycrond logs`",
-}
-"""Settings of other crons that are kept and not carried out."""
 
 _IGNORE = re.compile(r"^[ \t]*#[ \t]*pycrond: ignore ([\w, -]+)$", re.MULTILINE)
 _STEP = re.compile(r"\*/([0-9]+)")
@@ -41,6 +40,10 @@ class Facts:
     """The PATH of a job that sets none."""
     other: str = ""
     """The cron whose reading is asked for as well: `debian`, `cronie` or none."""
+    mailer: bool = False
+    """Whether mail can be sent."""
+    took: Mapping[int, float] = field(default_factory=dict)
+    """By line of the file, the median of how long the job's latest runs took, in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ def lint(crontab: Crontab, text: str, facts: Facts, ignored: Iterable[str] = ())
         for rule in RULES:
             for column, code, message in rule(place):
                 found.append(Problem(entry.file, entry.line, column + 1, "warning", code, message))
-    found += _assignments(crontab, lines, facts.other)
+    found += of_variables(crontab, lines, facts.other, mailer=facts.mailer)
     found = [one for one in found if one.severity == "error" or one.code not in silent]
     return sorted(found, key=lambda one: (one.line, one.column))
 
@@ -218,31 +221,30 @@ def _elsewhere(place: _Place) -> Found:
         yield at.command, "other-cron", message
 
 
-def _assignments(crontab: Crontab, lines: list[str], other: str) -> Iterator[Problem]:
-    errors = [one for one in crontab.problems if one.severity == "error"]
-    taken = {one.line for one in crontab.entries} | {one.line for one in errors}
-    for one in assignments(lines, taken):
-        if one.name in IDLE and one.value not in {"", "0"}:
-            message = f"without effect yet: {one.name}, {IDLE[one.name]}"
-            yield Problem(crontab.file, one.line, one.start + 1, "warning", "without-effect", message)
-        for message in _assignment_elsewhere(one, other):
-            yield Problem(crontab.file, one.line, one.start + 1, "warning", "other-cron", message)
-
-
-def _assignment_elsewhere(one: Assignment, other: str) -> Iterator[str]:
-    if other != "debian":
+def _too_slow(place: _Place) -> Found:
+    """A job that takes longer than it is from one fire time to the next, and starts beside itself."""
+    schedule, took = place.entry.schedule, place.facts.took.get(place.entry.line)
+    if schedule is None or took is None or place.entry.options.overlap != "allow":
         return
-    if one.name in {"CRON_TZ", "RANDOM_DELAY"}:
-        yield f"to Debian cron {one.name} is a variable like any other: it moves no job"
-    if one.value != one.value.rstrip(" \t"):
-        yield "Debian cron drops the blanks at the end of a quoted value"
-    if len(one.value) > 1 and one.value[0] == one.value[-1] and one.value[0] in "'\"":
-        yield "Debian cron takes away the inner quotes as well"
-    if not one.value and not one.text.rstrip().endswith(("''", '""')):
-        yield "Debian cron takes no empty value without quotes, and ignores the whole file"
+    shortest = min(pairwise_distances(schedule), default=0) * 60
+    if 0 < shortest < took:
+        message = (
+            f"its runs take {took:.0f} s, and it is due again after {shortest} s: say overlap=skip or queue"
+        )
+        yield place.layout.words[0], "longer-than-interval", message
+
+
+def pairwise_distances(schedule: Schedule) -> list[int]:
+    """Wall minutes between the next few fire times of a schedule."""
+    walls: list[int] = []
+    wall = schedule.next_wall(SOME_MINUTE)
+    while wall is not None and len(walls) < LOOKED_AT:
+        walls.append(wall)
+        wall = schedule.next_wall(wall)
+    return [after - before for before, after in pairwise(walls)]
 
 
 RULES: tuple[Callable[[_Place], Found], ...] = (
     *(_day_union, _steps, _clock_change, _percent, _missing_program, _stranger),
-    *(_without_effect, _extension, _elsewhere),
+    *(_without_effect, _extension, _elsewhere, _too_slow),
 )

@@ -73,6 +73,7 @@ class _Reading:
     kept: list[str] = field(default_factory=list)
     accounts: dict[str, Account] = field(default_factory=dict)
     complete: bool = True
+    _is_roots: bool = False  # the file that is being read
 
     def __post_init__(self) -> None:
         self.accounts[self.account.name] = self.account
@@ -109,6 +110,7 @@ class _Reading:
         except RefusedError as error:
             self._trouble(file, "refused", str(error))
             return
+        self._is_roots = os.stat(file).st_uid == 0
         new = self._parse(text, file, owner)
         self.problems += new.problems
         if all(problem.severity == "warning" for problem in new.problems):
@@ -131,10 +133,20 @@ class _Reading:
             if account:
                 self.accounts[name] = account
                 known = entry.user or account is self.account
-                self.entries.append(entry if known else replace(entry, user=name))
+                self.entries.append(self._with_own_lock(entry if known else replace(entry, user=name)))
             else:
                 message = f"not run, there is no user '{name}'"
                 self.problems.append(Problem(entry.file, entry.line, 0, "error", "unknown-user", message))
+
+    def _with_own_lock(self, entry: Entry) -> Entry:
+        """A lock of all users is for crontabs that belong to root."""
+        lock = entry.options.lock
+        if not lock or not lock.startswith("global:") or self._is_roots:
+            return entry
+        own = lock.removeprefix("global:")
+        message = f"lock={lock} is for crontabs that belong to root: this is the user's own lock {own}"
+        self.problems.append(Problem(entry.file, entry.line, 0, "warning", "bad-lock", message))
+        return replace(entry, options=replace(entry.options, lock=own))
 
     def _keep(self, file: str, text: bytes) -> None:
         try:

@@ -52,6 +52,11 @@ def zone(name: str) -> Zone:
         raise PycrondError(f"cannot read time zone {name}: {error}") from error
 
 
+def has_mailer(mailer: str) -> bool:
+    """Whether the setting names a server, or a program that is there."""
+    return "://" in mailer or os.access(mailer, os.X_OK)
+
+
 def dialect(root: str) -> str:
     """Whose cron this system has, by ROOT/etc/os-release: `debian` or `cronie`."""
     words = set()

@@ -59,7 +59,7 @@ class Option:
     name: str
     read: Callable[[str], Value]
     meaning: str
-    carried_out: bool = False
+    carried_out: bool = True
 
     @property
     def attribute(self) -> str:
@@ -170,31 +170,21 @@ def yes_no(text: str) -> bool:
 
 
 OPTIONS = (
-    Option("name", job_name, "what the job is called", carried_out=True),
-    Option("timeout", positive_duration, "end the run after this long", carried_out=True),
-    Option("grace", duration, "wait this long between TERM and KILL", carried_out=True),
-    Option(
-        "overlap",
-        one_of("allow", "skip", "queue", "replace"),
-        "when it is due while still running",
-        carried_out=True,
-    ),
-    Option("lock", lock_name, "of the jobs with this lock one runs at a time", carried_out=True),
-    Option(
-        "missed",
-        one_of("skip", "once", "all"),
-        "what to do about fire times that were missed",
-        carried_out=True,
-    ),
-    Option("within", positive_duration, "catch up only what was missed no longer ago", carried_out=True),
-    Option("retries", whole(0, 1_000), "try again so many times after a failure", carried_out=True),
-    Option("retry-delay", duration, "wait before the first retry, doubling", carried_out=True),
-    Option("jitter", duration, "start up to this much later", carried_out=True),
-    Option("nice", whole(-20, 19), "the niceness of the run", carried_out=True),
-    Option("ionice", io_class, "the I/O class of the run", carried_out=True),
-    Option("memory", size, "the most memory a run may use", carried_out=True),
-    Option("cpu", processors, "the most processor time a run may use, in processors", carried_out=True),
-    Option("success", exit_statuses, "the exit statuses that count as success", carried_out=True),
+    Option("name", job_name, "what the job is called"),
+    Option("timeout", positive_duration, "end the run after this long"),
+    Option("grace", duration, "wait this long between TERM and KILL"),
+    Option("overlap", one_of("allow", "skip", "queue", "replace"), "when it is due while still running"),
+    Option("lock", lock_name, "of the jobs with this lock one runs at a time"),
+    Option("missed", one_of("skip", "once", "all"), "what to do about fire times that were missed"),
+    Option("within", positive_duration, "catch up only what was missed no longer ago"),
+    Option("retries", whole(0, 1_000), "try again so many times after a failure"),
+    Option("retry-delay", duration, "wait before the first retry, doubling"),
+    Option("jitter", duration, "start up to this much later"),
+    Option("nice", whole(-20, 19), "the niceness of the run"),
+    Option("ionice", io_class, "the I/O class of the run"),
+    Option("memory", size, "the most memory a run may use"),
+    Option("cpu", processors, "the most processor time a run may use, in processors"),
+    Option("success", exit_statuses, "the exit statuses that count as success"),
     Option("mail", one_of("always", "failure", "never"), "when the output is mailed"),
     Option("on-failure", command, "run after a failure"),
     Option("on-success", command, "run after a success"),
@@ -203,8 +193,8 @@ OPTIONS = (
     Option("alarm-repeat", positive_duration, "repeat an alarm after this long"),
     Option("expect", positive_duration, "sound an alarm if it has not succeeded for this long"),
     Option("ping", url, "tell this URL of starts and endings"),
-    Option("log", yes_no, "whether starts and endings are logged", carried_out=True),
-    Option("on", one_of("every", "one"), "on how many machines of a cluster it runs"),
+    Option("log", yes_no, "whether starts and endings are logged"),
+    Option("on", one_of("every", "one"), "on how many machines of a cluster it runs", carried_out=False),
 )
 
 BY_NAME = {option.name: option for option in OPTIONS}

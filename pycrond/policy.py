@@ -114,3 +114,59 @@ def retry_in(options: Options, fire: Fire, end: Outcome) -> float | None:
     delay: float = min(options.retry_delay * 2 ** min(fire.attempt - 1, 40), LONGEST_DELAY)
     drawn = int(digest(f"{fire.job.key} {fire.at.timestamp():.0f} {fire.attempt}".encode(), 4), 16)
     return delay * (1 + SPREAD / 100 * (drawn % 1001) / 1000)
+
+
+# Alarms
+
+FAILURES = {"failed", "timed-out", "lost", "unknown"}
+"""What alarms tell of as a failure. A run that was killed by order is neither that nor a success."""
+
+Call = tuple[str, str]
+"""Kind and event of an alarm: `("hook", "failure")`."""
+
+
+def has_alarms(options: Options) -> bool:
+    """Whether anything follows from an end, mail apart."""
+    hooks = (options.on_failure, options.on_success, options.on_recovery, options.ping, options.expect)
+    return any(one is not None for one in hooks)
+
+
+def alarms(
+    options: Options, state: str, *, failing: bool, alarmed_at: float | None, now: float
+) -> tuple[Call, ...]:
+    """What is to be called after a run that nothing more is tried of: the first failure, its repetition where
+    one is wished, the recovery; successes, and pings, each time.
+    """
+    if state == "succeeded":
+        recovery: tuple[Call, ...] = (("hook", "recovery"),) if failing else ()
+        return (*recovery, ("hook", "success"), ("ping", "success"))
+    if state not in FAILURES:
+        return ()
+    repeat = options.alarm_repeat
+    due = not failing or alarmed_at is None or (repeat is not None and now - alarmed_at >= repeat)
+    return (("hook", "failure"), ("ping", "failure")) if due else (("ping", "failure"),)
+
+
+def may_be_mailed(options: Options) -> bool:
+    """Whether the output may go by mail."""
+    return options.mail != "never" and options.mailto != ""
+
+
+def is_mailed(options: Options, state: str, printed: int, *, is_last: bool) -> bool:
+    """Whether the output goes by mail: as in cron when there is any, or of a failure in the end."""
+    if not may_be_mailed(options):
+        return False
+    if options.mail == "failure":
+        return is_last and state in {*FAILURES, "killed"}
+    return printed > 0
+
+
+def overdue_at(
+    options: Options, since: float, succeeded_at: float | None, said_at: float | None
+) -> float | None:
+    """When it is to be said that a job has not succeeded for too long, in Unix seconds; None: never."""
+    if options.expect is None:
+        return None
+    if said_at is None:
+        return (succeeded_at or since) + options.expect
+    return None if options.alarm_repeat is None else said_at + options.alarm_repeat

@@ -8,7 +8,7 @@ import re
 import resource
 import signal
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC
 
 from pycrond.account import Account
@@ -64,7 +64,28 @@ def prepare(
     groups: Sequence[int] | None = None,
     prefix: tuple[str, ...] = (),
 ) -> Launch:
-    """The command, environment (semantics.md 3) and standard input of a run, and its FIFO on disk.
+    """All that starting a run takes, with its FIFO on disk."""
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(fifo)  # of a run with this number that belonged to a ledger now gone
+    os.mkfifo(fifo, 0o600)
+    reader = _open_reader(fifo)
+    if groups is not None:
+        os.chown(fifo, account.uid, account.gid)  # so that the job may open /dev/stderr by name
+    launch = describe(fire, run, account, fifo, search_path, groups=groups, prefix=prefix)
+    return replace(launch, reader=reader)
+
+
+def describe(
+    fire: Fire,
+    run: int,
+    account: Account,
+    fifo: str,
+    search_path: str,
+    *,
+    groups: Sequence[int] | None = None,
+    prefix: tuple[str, ...] = (),
+) -> Launch:
+    """The command, environment (semantics.md 3) and standard input of a run that prints to `fifo`.
 
     `groups` are those of another user than the daemon's own, which must then be root; else None. `prefix`
     is a command that executes the one which follows it, under limits; it is run as the daemon's user.
@@ -76,20 +97,15 @@ def prepare(
         LOGNAME=account.name, USER=account.name, PYCROND_ATTEMPT=str(fire.attempt), **_names(run, fire)
     )
     shell = environment["SHELL"] or "/bin/sh"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(fifo)  # of a run with this number that belonged to a ledger now gone
-    os.mkfifo(fifo, 0o600)
-    reader = _open_reader(fifo)
     command: tuple[str, ...] = (shell, "-c", entry.command)
     folder, stdin = environment["HOME"], _bytes(entry.stdin)
     if groups is None:
-        return Launch((*prefix, *command), environment, folder, stdin, fifo, reader)
-    os.chown(fifo, account.uid, account.gid)  # so that the job may open /dev/stderr by name
+        return Launch((*prefix, *command), environment, folder, stdin, fifo, -1)
     unsafe = {name: environment.pop(name) for name in list(environment) if UNSAFE.fullmatch(name)}
     if unsafe:
         command = (ENV, "--", *(f"{name}={value}" for name, value in unsafe.items()), *command)
     command = (*prefix, *_becoming(account), *command)
-    return Launch(command, environment, folder, stdin, fifo, reader, account, tuple(groups))
+    return Launch(command, environment, folder, stdin, fifo, -1, account, tuple(groups))
 
 
 def _names(run: int, fire: Fire) -> dict[str, str]:
@@ -167,6 +183,21 @@ def _standard_input(text: bytes) -> int:
     while view:
         view = view[os.write(memory, view) :]
     return memory
+
+
+def paper(size: int) -> int:
+    """A file in memory for what a process prints; beyond `size` bytes it is refused."""
+    memory = os.memfd_create("said", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    os.ftruncate(memory, size)
+    fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+    return memory
+
+
+def read_paper(memory: int, size: int) -> str:
+    """What was printed to it; it is closed."""
+    text = os.pread(memory, size, 0)
+    os.close(memory)
+    return text.rstrip(b"\0").decode("utf-8", "replace")
 
 
 def _spawn(launch: Launch, entrance: str) -> int:

@@ -88,6 +88,8 @@ def marked(wanted: Mapping[int, Sequence[bytes]], *, ours: bool) -> dict[int, li
         if not process or process.state in "ZX" or pid == os.getpid():
             continue
         words = _environment(pid)
+        if any(word.startswith(b"PYCROND_EVENT=") for word in words):
+            continue  # a hook, which tells of the run
         for run, marks in wanted.items():
             if words.issuperset(marks) and (not ours or _descends(pid, parents, os.getppid())):
                 found.setdefault(run, []).append(pid)

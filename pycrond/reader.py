@@ -85,6 +85,19 @@ class Reader:
         )
         return [RunRow(*row) for row in rows]
 
+    def durations(self, most: int = 20) -> dict[str, list[float]]:
+        """How long the latest runs of each loaded job took, in seconds, by key."""
+        rows = self._db.execute(
+            "SELECT jobs.key, duration_s FROM jobs JOIN runs ON runs.id IN ("
+            " SELECT id FROM runs AS past WHERE past.key = jobs.key AND duration_s NOT NULL"
+            " ORDER BY id DESC LIMIT ?) WHERE jobs.loaded > 0",
+            (most,),
+        )
+        found: dict[str, list[float]] = {}
+        for key, seconds in rows:
+            found.setdefault(key, []).append(seconds)
+        return found
+
     def versions(self) -> list[VersionRow]:
         """What was loaded when, in the order in which it was."""
         rows = self._db.execute("SELECT key, canonical, zone, since, until FROM job_versions ORDER BY id")

@@ -11,6 +11,7 @@ from pycrond.keeping import End, Keeping, left_behind
 from pycrond.ledger import Ledger
 from pycrond.loading import job_of
 from pycrond.outputs import TAKES, Output, Outputs
+from pycrond.policy import may_be_mailed
 from pycrond.poller import Poller
 from pycrond.rows import JobRow
 from pycrond.run import Fire, Outcome, State, Unfinished
@@ -168,6 +169,7 @@ class Recovery:
         telling = Telling(left.id, pid, job.user, job.entry.command, name, spool)
         telling.handed = telling.taken = telling.shown = Place(left.delivered, left.told)
         telling.logged = job.entry.options.log
+        telling.mailed = left.state in {"claimed", "running"} and may_be_mailed(job.entry.options)
         self._deliveries.add(telling)
         output = Output(telling, process.open_fifo(self._outputs.path(left.id)), run_over=True)
         telling.output_open = output.reader >= 0

@@ -3,11 +3,13 @@
 from datetime import datetime
 
 from pycrond import clock
+from pycrond.alarms import Alarms
 from pycrond.delivery import Deliveries
 from pycrond.job import by_key
 from pycrond.launching import Launching
 from pycrond.ledger import Ledger
 from pycrond.loading import Crontabs, Loaded, job_row
+from pycrond.outbox import Outbox
 from pycrond.turns import Turns
 
 
@@ -19,14 +21,19 @@ class Reloading:
         crontabs: Crontabs,
         ledger: Ledger,
         deliveries: Deliveries,
+        *,
         launching: Launching,
         turns: Turns,
+        alarms: Alarms,
+        outbox: Outbox,
     ) -> None:
         self._crontabs = crontabs
         self._ledger = ledger
         self._deliveries = deliveries
         self._launching = launching
         self._turns = turns
+        self._alarms = alarms
+        self._outbox = outbox
         self.loaded = Loaded((), (), 0, ())
         self.jobs = by_key(())
         """Those that are loaded, by key."""
@@ -35,8 +42,9 @@ class Reloading:
         """Read every crontab; what is the same stays what it is, and what runs goes on."""
         self.loaded = self._crontabs.load(self.loaded.jobs)
         self.jobs = by_key(self.loaded.jobs)
-        self._launching.accounts = self.loaded.accounts
+        self._launching.accounts = self._outbox.accounts = self.loaded.accounts
         self._turns.replace(self.loaded.jobs, now)
+        self._alarms.load(self.jobs, now)
         self.write(now)
 
     def write(self, now: datetime) -> None:

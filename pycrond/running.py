@@ -84,6 +84,8 @@ class Runs:
         """Counts the ends: what waits for one is worth a look when this has grown."""
         self._awaited: list[Running] = []  # adopted ones that have ended, nobody has said yet how
         self._ended: list[Ended] = []
+        self._begun: list[Running] = []  # with a URL to be told of it
+        self._strangers: list[tuple[int, int]] = []  # children that ended and are no runs: pid and status
         self._owed = _Owed()
 
     @property
@@ -104,6 +106,13 @@ class Runs:
         at = datetime.fromtimestamp(running.began_at or 0.0, UTC)
         self._owed.started.append((running.run, running.pid, at, late))
         self._add(running)
+        if running.fire.job.entry.options.ping:
+            self._begun.append(running)
+
+    def take_begun(self) -> list[Running]:
+        """Those with `ping` that began since this was asked last."""
+        begun, self._begun = self._begun, []
+        return begun
 
     def _add(self, running: Running) -> None:
         job = running.fire.job
@@ -176,7 +185,9 @@ class Runs:
             if pid == 0:
                 return
             running = self.living.get(pid)
-            if running and running.pidfd < 0:
+            if running is None:
+                self._strangers.append((pid, status))
+            elif running.pidfd < 0:
                 cpu = round(usage.ru_utime + usage.ru_stime, 3)
                 self.over(running, outcome(status, cpu, usage.ru_maxrss), now)
 
@@ -227,6 +238,11 @@ class Runs:
             del self.of_job[key]
         if lock and self.holders.get(lock) is running:
             del self.holders[lock]
+
+    def take_strangers(self) -> list[tuple[int, int]]:
+        """Children that have ended since this was asked last, and are no runs."""
+        strangers, self._strangers = self._strangers, []
+        return strangers
 
     def never_began(self, ended: Ended) -> None:
         """It could not be started."""

@@ -106,4 +106,29 @@ MIGRATIONS = (
     ) STRICT;
     CREATE INDEX pauses_open ON pauses (key) WHERE ended_at IS NULL;
     """,
+    """
+    CREATE TABLE alarms (            -- what is to be taken out of the machine: mail, commands, pings
+        id       INTEGER PRIMARY KEY,
+        run      INTEGER,            -- null: of no run, but of the absence of one
+        key      TEXT NOT NULL,
+        kind     TEXT NOT NULL,      -- mail, hook, ping
+        event    TEXT NOT NULL,      -- output, start, success, failure, recovery, missed, overdue
+        document TEXT NOT NULL,      -- JSON, all that it takes to deliver it
+        made_at  REAL NOT NULL,
+        next_at  REAL,               -- when it is tried (again); null: delivered, or given up
+        tries    INTEGER NOT NULL DEFAULT 0,
+        result   TEXT NOT NULL DEFAULT ''
+    ) STRICT;
+    CREATE INDEX alarms_open ON alarms (id) WHERE next_at IS NOT NULL;
+
+    CREATE TABLE health (            -- of jobs whose alarms depend on what was before
+        key           TEXT PRIMARY KEY,
+        since         REAL NOT NULL, -- when we first saw it
+        failing_since REAL,          -- null while it does well
+        alarmed_at    REAL,
+        succeeded_at  REAL,
+        overdue_at    REAL,          -- when it was said that it has not succeeded for too long
+        expect        REAL           -- seconds
+    ) STRICT, WITHOUT ROWID;
+    """,
 )

@@ -55,6 +55,16 @@ class Settings:
     syslog_facility: str = field(
         default="cron", metadata={"help": "the facility of every message", "allowed": FACILITIES}
     )
+    mailer: str = field(
+        default="/usr/sbin/sendmail",
+        metadata={"help": "what sends mail: a program, smtp://[user@]host[:port] or smtps://…"},
+    )
+    mailer_password_file: str = field(
+        default="", metadata={"help": "with a user in --mailer: the file whose first line is the password"}
+    )
+    mail_environment: bool = field(
+        default=False, metadata={"help": "add the jobs' variables to their mails, as X-Cron-Env"}
+    )
     max_running: int = field(
         default=0, metadata={"help": "so many jobs at once at most, the others wait; 0: no limit"}
     )

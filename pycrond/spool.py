@@ -43,6 +43,7 @@ class Spool:
         self._descriptor = -1  # of the last segment
         there = segments(directory, run)
         self._first = there[0] if there else 0
+        self._middle = 0  # where the next one to be deleted between both ends is
         self.size = 0
         if there:
             self.size = there[-1] * SEGMENT + os.stat(path(directory, run, there[-1])).st_size
@@ -80,13 +81,21 @@ class Spool:
         """Up to `most` bytes from `offset` on; less only at the end, or where it is gone."""
         return read(self._directory, self._run, offset, most)
 
-    def drop_before(self, offset: int) -> None:
-        """Delete the segments that end at or before `offset`, but for the last: people may want it."""
+    def drop_before(self, offset: int, *, ends: int = 0) -> None:
+        """Delete the segments that end at or before `offset`, but for the last: people may want it.
+        With `ends` so many are kept at the beginning, and at the end as it is now.
+        """
         keep = min(offset, max(0, self.size - 1)) // SEGMENT
-        while self._first < keep:
+        first = max(self._first, ends, self._middle) if ends else self._first
+        if ends:
+            keep = min(keep, self.size // SEGMENT - ends)
+        for segment in range(first, keep):
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(path(self._directory, self._run, self._first))
-            self._first += 1
+                os.unlink(path(self._directory, self._run, segment))
+        if ends:
+            self._middle = max(first, keep)
+        else:
+            self._first = max(first, keep)
 
     def close(self) -> None:
         if self._descriptor >= 0:

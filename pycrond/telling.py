@@ -58,6 +58,7 @@ class Telling:
     spool: Spool
     logged: bool = True  # its start and its end are told, not only what it prints
     output_open: bool = True
+    mailed: bool = False  # or may be: both ends of the output are kept until then
     ending: tuple[Outcome, float | None] | None = None  # and how long it took, in seconds
     end_at: int = 0  # bytes it had printed when it ended: those are told before its end is
     handed: Place = NOWHERE  # to syslog

@@ -20,7 +20,7 @@ from pycrond.job import Job, jobs
 from pycrond.reader import Reader
 from pycrond.rows import RunRow
 
-pytest_plugins = ["tests.rsyslog"]
+pytest_plugins = ["tests.rsyslog", "tests.smtpd", "tests.web"]
 SCRIPT = os.path.join(os.path.dirname(sys.executable), "pycrond")
 
 

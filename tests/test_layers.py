@@ -10,11 +10,14 @@ LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors", "clock", "digest", "undelivered"},
     {"schedule", "days", "zones", "stored", "options", "job", "run", "rows", "account", "settings", "schema"},
     {"terms", "fields", "lines", "inforce", "crontab", "logtext", "layout", "firstword", "mailtext"},
-    {"agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit", "delays", "policy"},
+    {
+        *("agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit", "delays"),
+        *("policy", "letters", "lintvars"),
+    },
     {
         *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
         *("control", "signals", "pidfile", "detach", "poller", "timer", "readiness"),
-        *("keeping", "starts", "database", "procfs", "limits"),
+        *("keeping", "starts", "database", "procfs", "limits", "alarmbook"),
         *("systemtabs", "users", "watch"),
         *("sendmail", "smtp", "pinging"),
     },
@@ -31,17 +34,28 @@ LAYERS: tuple[set[str], ...] = (
             "jumps",
             "answering",
         ),
-        *("daemon", "program", "admission", "aftermath", "endings", "pauses", "courier"),
+        *("daemon", "program", "admission", "aftermath", "endings", "pauses", "alarms", "outbox", "courier"),
         *("reloading", "restarting", "stopping", "orders", "upkeep", "waiting", "launching"),
     },
     {"cli", "__main__"},
 )
 EFFECTS = 4
-ALLOWED = {("detach", "signals"), ("machine", "zones"), ("ledger", "database")}
+ALLOWED = {("detach", "signals"), ("machine", "zones"), ("ledger", "database"), ("alarmbook", "database")}
 """Between effects: whoever becomes a daemon must block its signals first."""
 PURE = {
     *("schedule", "days", "gaps", "job", "agenda", "views", "crontab", "fields", "logtext", "stored"),
-    *("mailtext", "options", "lint", "nights", "layout", "firstword", "wording", "comparison", "policy"),
+    *(
+        "mailtext",
+        "options",
+        "lint",
+        "nights",
+        "layout",
+        "firstword",
+        "wording",
+        "comparison",
+        "policy",
+        "letters",
+    ),
 }
 COURIERS = {"courier", "sendmail", "smtp", "pinging"}
 """A program of its own, so that the daemon loads neither `subprocess` nor what speaks to servers."""
@@ -101,6 +115,7 @@ def test_the_daemon_loads_nothing_that_only_people_need() -> None:
     people = {"rich", "argparse", "subprocess", "logging"}
     ours = {
         "pycrond.lint",
+        "pycrond.lintvars",
         "pycrond.nights",
         "pycrond.layout",
         "pycrond.firstword",

@@ -467,7 +467,7 @@ def test_it_is_read_with_the_daemon_down(ledger: Ledger, tmp_path: Path) -> None
     claim(ledger, fire())
     ledger.stop(NOON)
     ledger.close()
-    assert sorted(os.listdir(tmp_path)) == ["ledger"]
+    assert sorted(os.listdir(tmp_path)) == ["ledger", "ledger-reserve"]
     reader = Reader(str(tmp_path))
     assert len(reader.history(None, 10)) == 1
     reader.close()

@@ -70,6 +70,7 @@ def codes(
         ("#: name=mine\n5 5 * * * x", []),
         ("MAILTO=root\n5 5 * * * x", ["without-effect"]),
         ("MAILTO=\n5 5 * * * x", []),
+        ("MAILTO=ops;id\n5 5 * * * x", ["bad-address"]),
         ("RANDOM_DELAY=45\n5 5 * * * x", []),
         ("RANDOM_DELAY=0\n5 5 * * * x", []),
         ("#: bogus=1\n5 5 * * * x", ["unknown-option"]),
@@ -162,3 +163,20 @@ PATH=/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin
 
 def test_no_false_alarms_over_what_distributions_ship() -> None:
     assert codes(DISTRIBUTION, system=True, zone="UTC") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "took", "wanted"),
+    [
+        ("*/5 * * * * x", 400.0, ["longer-than-interval"]),
+        ("*/5 * * * * x", 200.0, []),
+        ("0 0 * * * x", 4000.0, []),
+        ("#: overlap=skip\n*/5 * * * * x", 400.0, []),
+        ("@reboot x", 400.0, []),
+    ],
+)
+def test_runs_that_take_longer_than_the_interval(line: str, took: float, wanted: list[str]) -> None:
+    parsed = crontab.parse(f"{line}\n".encode(), "jobs", user="me")
+    (entry,) = parsed.entries
+    facts = lint.Facts(Nights(NOW, Zone.of("UTC")), took={entry.line: took})
+    assert [one.code for one in lint.lint(parsed, f"{line}\n", facts)] == wanted

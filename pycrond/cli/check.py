@@ -4,17 +4,19 @@ import argparse
 import json
 import os
 import shutil
+import statistics
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pycrond import clock, crontab, lint, logtext, machine, sources, systemtabs, users, views
 from pycrond.cli.configuration import configured
-from pycrond.errors import Problem, RefusedError
+from pycrond.errors import Problem, PycrondError, RefusedError
 from pycrond.job import SEARCH_PATHS
 from pycrond.loading import Crontabs
 from pycrond.nights import Nights
 from pycrond.options import to_json
+from pycrond.reader import Reader
 from pycrond.settings import Settings
 
 SHOWN = 100  # characters of a line above its caret
@@ -58,8 +60,23 @@ def _checked(settings: Settings, wanted: argparse.Namespace) -> Iterator[Checked
     for problem in problems:
         yield _unread(problem)
     nights = Nights(clock.now(), machine.zone(machine.zone_name(os.environ)))
+    mailer, took = machine.has_mailer(settings.mailer), _took(settings.state_dir)
     for source in found:
-        yield _check(source, dialect, nights, wanted)
+        yield _check(source, dialect, nights, wanted, mailer=mailer, took=took)
+
+
+def _took(state_dir: str) -> dict[str, dict[int, float]]:
+    """How long the loaded jobs' latest runs took, the median by file and line; nothing without a ledger."""
+    try:
+        reader = Reader(state_dir)
+    except PycrondError:
+        return {}
+    found: dict[str, dict[int, float]] = {}
+    durations = reader.durations()
+    for job in reader.jobs():
+        if durations.get(job.key):
+            found.setdefault(job.file, {})[job.line] = statistics.median(durations[job.key])
+    return found
 
 
 def _sources(
@@ -89,7 +106,15 @@ def _named(file: str, own: str, system: bool) -> Source:
     return Source(file, None if system or systemtabs.has_user_column(file) else own, named=True)
 
 
-def _check(source: Source, dialect: str, nights: Nights, wanted: argparse.Namespace) -> Checked:
+def _check(
+    source: Source,
+    dialect: str,
+    nights: Nights,
+    wanted: argparse.Namespace,
+    *,
+    mailer: bool,
+    took: dict[str, dict[int, float]],
+) -> Checked:
     notes = []
     why_not = source.why_not or sources.refusal
 
@@ -121,6 +146,8 @@ def _check(source: Source, dialect: str, nights: Nights, wanted: argparse.Namesp
         frozenset(user for user in asked.users if users.named(user) is None),
         path,
         wanted.other or "",
+        mailer,
+        took.get(source.file, {}),
     )
     ignored = [code for part in wanted.ignore for code in part.split(",")]
     problems = lint.lint(parsed, text, facts, ignored)
