@@ -1,7 +1,9 @@
 """The drop-in mode: the system's own crontabs below a root of ours, each job as its user."""
 
+import contextlib
 import os
 import pwd
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -182,3 +184,29 @@ def test_without_watching_nothing_is_read_by_itself(crond: Crond) -> None:
     crond.at("2031-03-01 12:00:01")
     wait_until(lambda: crond.runs() and crond.runs()[0].ended_at)
     assert [run.name for run in crond.runs()] == ["old"]
+
+
+def test_limits_are_set_before_root_is_left_and_commands_run_as_the_user(system: System) -> None:
+    system.write(
+        "var/spool/cron/crontabs/nobody",
+        "HOME=/\n#: name=job nice=-3 timeout=30s on-failure='echo $(id -un) $PYCROND_EXIT_STATUS; exit 1'\n"
+        "@reboot nice; id -un; exit 4\n",
+    )
+    system.crond.run("start")
+    assert system.said() == ["-3", "nobody"]
+
+    def results() -> list[str]:
+        with contextlib.closing(sqlite3.connect(system.crond.state / "ledger")) as ledger:
+            return [result for (result,) in ledger.execute("SELECT result FROM alarms")]
+
+    wait_until(lambda: results() == ["exit status 1: nobody 4"])
+
+
+def test_a_lock_of_all_users_is_roots_to_use(system: System) -> None:
+    system.write("etc/crontab", "HOME=/\n#: name=a lock=global:db\n@reboot root sleep 0.5\n")
+    system.write("var/spool/cron/crontabs/nobody", "HOME=/\n#: name=b lock=global:db\n@reboot true\n")
+    done = system.crond.run("start")
+    assert "lock=global:db is for crontabs that belong to root" in done.stderr
+    wait_until(lambda: sorted(run.state for run in system.crond.runs()) == ["succeeded"] * 2)
+    a, b = sorted(system.crond.runs(), key=lambda run: run.name or "")
+    assert (b.ended_at or 0) < (a.ended_at or 0), "it did not wait"
