@@ -117,17 +117,42 @@ def _compare(
     """What is wrong with one job's verdicts."""
     seen = _by_fire(given)
     left = [at for place, at in wanted.items() if place not in seen]
-    spans = [one for one in given if one.folded is not None]
+    spans = _spans(given)
     for at in left:
-        if not any(one.fire <= at <= (one.until or 0) for one in spans):
+        if not any(span.first <= at <= span.last for span in spans):
             yield Finding(key, at, "no verdict")
     for place, several in seen.items():
         if not any(start <= place[1] <= end for start, end in twice):
             yield from _misplaced(several, is_wanted=place in wanted)
-    for one in spans:
-        disturbed = any(start <= (one.until or 0) and one.fire <= end for start, end in twice)
-        if one.fire > since and not disturbed:
-            yield from _miscounted(one, left)
+    for span in spans:
+        disturbed = any(start <= span.last and span.first <= end for start, end in twice)
+        if span.first > since and not disturbed:
+            yield from _miscounted(key, span, left)
+
+
+class _Span(NamedTuple):
+    """Folded rows of a job that overlap: they stand for so many fires together."""
+
+    first: float
+    last: float
+    fires: int
+    states: str
+
+
+def _spans(given: Iterable[VerdictRow]) -> list[_Span]:
+    """In order; a day's runs are a row for each state, in one stretch of time. Retries are no fires."""
+    spans: list[_Span] = []
+    for one in sorted(given, key=lambda row: row.fire):
+        if one.folded is None or one.wall is None or one.attempt != 1:
+            continue
+        span = _Span(one.fire, one.until or one.fire, one.folded, one.state)
+        if spans and span.first <= spans[-1].last:
+            before = spans.pop()
+            states = before.states if span.states in before.states else f"{before.states}, {span.states}"
+            last = max(before.last, span.last)
+            span = _Span(before.first, last, before.fires + span.fires, states)
+        spans.append(span)
+    return spans
 
 
 def _by_fire(given: Iterable[VerdictRow]) -> dict[tuple[int, float], list[VerdictRow]]:
@@ -149,8 +174,8 @@ def _misplaced(several: Sequence[VerdictRow], *, is_wanted: bool) -> Iterator[Fi
         yield Finding(first.key, first.fire, f"started more than once: runs {started}")
 
 
-def _miscounted(row: VerdictRow, left: Iterable[float]) -> Iterator[Finding]:
-    """A folded row that does not stand for as many fires as there are without a verdict of their own."""
-    count = sum(row.fire <= at <= (row.until or 0) for at in left)
-    if count != row.folded:
-        yield Finding(row.key, row.fire, f"{row.state} stands for {row.folded} fires, not {count}")
+def _miscounted(key: str, span: _Span, left: Iterable[float]) -> Iterator[Finding]:
+    """Folded rows that do not stand for as many fires as there are without a verdict of their own."""
+    count = sum(span.first <= at <= span.last for at in left)
+    if count != span.fires:
+        yield Finding(key, span.first, f"{span.states} stands for {span.fires} fires, not {count}")

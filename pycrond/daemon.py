@@ -32,6 +32,7 @@ from pycrond.readiness import Readiness
 from pycrond.recovery import Recovery
 from pycrond.reloading import Reloading
 from pycrond.restarting import Restarting
+from pycrond.retention import Retention
 from pycrond.run import Fire
 from pycrond.running import Runs
 from pycrond.signals import Signals
@@ -187,8 +188,10 @@ class Daemon:
             runs=self._runs,
             syslogger=self._syslogger,
             poller=self._poller,
+            spool_limit=self._settings.spool_limit,
         )
         self._limits.adopt()
+        self._retention = Retention(self._ledger, os.path.join(self._settings.state_dir, "spool"))
         self._recovery.run(self._keeping, self._starts, last, now)
         self._deliveries.keep_for_mail(self._outbox.mails())
         if last is not None and owed is not None:
@@ -276,6 +279,9 @@ class Daemon:
         self._more = self._deliveries.pump(now, elapsed)
         self._upkeep.watch_syslog()
         self._upkeep.watch_ledger(now)
+        if self._turns.has_time(now):
+            self._retention.tend(self._turns.agenda.last, now)
+            self._upkeep.limit_spools(self._turns.agenda.last, now)
         self._timer.arm(self._next_look())
 
     def _tell_of_missed(self, now: datetime) -> None:

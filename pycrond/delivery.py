@@ -14,7 +14,7 @@ from pycrond.ledger import Ledger
 from pycrond.settings import Settings
 from pycrond.spool import Spool
 from pycrond.syslogger import Syslogger
-from pycrond.telling import ALL, Place, Telling, Voice
+from pycrond.telling import ALL, BEGUN, Place, Telling, Voice
 
 OWN_MOST = 1000  # of the daemon's own messages kept while syslog is away; runs are kept by the ledger
 RUNS_MOST = 16  # runs that are served a turn
@@ -71,6 +71,20 @@ class Deliveries:
         for run in runs:
             if run in self._tellings:
                 self._tellings[run].mailed = True
+
+    def give_up_beyond(self, most: int, now: datetime) -> None:
+        """Of the output that waits for syslog keep so many bytes, the newest runs'."""
+        waiting = sum(one.spool.size - one.taken.sent for one in self._tellings.values())
+        for telling in [*self._tellings.values()] if waiting > most else ():
+            left = telling.spool.size - telling.taken.sent
+            if waiting <= most or not left:
+                continue
+            waiting -= left
+            telling.queue.clear()
+            telling.handed = telling.taken = Place(telling.spool.size, max(telling.taken.stage, BEGUN))
+            self.touch(telling)
+            said = f"{left} bytes that run {telling.run} printed: {most >> 20} MiB wait for syslog"
+            self.say("DROPPED", said, now, level="err")
 
     def mail_done(self, run: int) -> None:
         """Its output is not wanted any more but by syslog."""
@@ -133,7 +147,8 @@ class Deliveries:
         """Where the reader has got to."""
         for token in self._syslogger.taken():
             if isinstance(token, tuple):
-                telling, telling.taken = token
+                telling, place = token
+                telling.taken = max(telling.taken, place)  # it may have been given up meanwhile
                 self._changed[telling.run] = telling
 
     def store(self) -> None:

@@ -109,6 +109,33 @@ class WaitingRow(NamedTuple):
     """None: it waits for something else than a time."""
 
 
+class OldRow(NamedTuple):
+    """A run that is to be folded."""
+
+    id: int
+    fire: float
+    wall: int | None
+    fold: int
+    era: int
+    attempt: int
+    state: State
+    bytes: int
+
+
+class FoldedRow(NamedTuple):
+    """The runs of a job, a day and a state: what stands for them all, the last fire, and how many."""
+
+    id: int
+    fire: float
+    wall: int | None
+    fold: int
+    era: int
+    attempt: int
+    state: State
+    until: float
+    folded: int
+
+
 class GapRow(NamedTuple):
     """Fires of a job that were passed over: the first of them, the last, and how many."""
 

@@ -55,6 +55,9 @@ class Settings:
     syslog_facility: str = field(
         default="cron", metadata={"help": "the facility of every message", "allowed": FACILITIES}
     )
+    spool_limit: int = field(
+        default=4096, metadata={"help": "MiB of output that wait for syslog at most; 0: no limit"}
+    )
     mailer: str = field(
         default="/usr/sbin/sendmail",
         metadata={"help": "what sends mail: a program, smtp://[user@]host[:port] or smtps://…"},

@@ -26,6 +26,16 @@ def segments(directory: str, run: int) -> list[int]:
     return sorted(int(name.partition(".")[2]) for name in names if name.startswith(f"{run}."))
 
 
+def remove(directory: str, run: int, size: int) -> None:
+    """All that is kept of a run that printed `size` bytes; the folder too, if nothing else is in it."""
+    for segment in range(-(-size // SEGMENT)):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path(directory, run, segment))
+    if size:
+        with contextlib.suppress(OSError):
+            os.rmdir(os.path.dirname(path(directory, run, 0)))
+
+
 def highest(directory: str) -> int:
     """A number that no run whose output is kept has gone beyond."""
     try:

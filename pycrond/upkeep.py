@@ -22,7 +22,9 @@ class Upkeep:
         runs: Runs,
         syslogger: Syslogger,
         poller: Poller,
+        spool_limit: int,
     ) -> None:
+        """`spool_limit` in MiB."""
         self._ledger = ledger
         self._deliveries = deliveries
         self._reloading = reloading
@@ -31,6 +33,8 @@ class Upkeep:
         self._poller = poller
         self._trouble = ""
         self._watched: int | None = None
+        self._spool_limit = spool_limit
+        self._minute: datetime | None = None
 
     def watch_ledger(self, now: datetime) -> None:
         """Write what is owed; say what is wrong with it, and when that is over."""
@@ -49,6 +53,12 @@ class Upkeep:
             self._deliveries.say("ERROR", said, now, level="err")
         elif trouble and not file.trouble:
             self._deliveries.say("INFO", "the ledger is written again", now, level="notice")
+
+    def limit_spools(self, minute: datetime, now: datetime) -> None:
+        """Once a minute."""
+        if self._spool_limit and minute != self._minute:
+            self._minute = minute
+            self._deliveries.give_up_beyond(self._spool_limit << 20, now)
 
     def watch_syslog(self) -> None:
         """Wait for room in syslog's queue only while there is something for it."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pycrond import clock, lastturn, machine
+from pycrond import clock, lastturn, machine, retention
 from pycrond.audit import Finding, audit
 from pycrond.reader import Reader
 from tests.process.conftest import Loop
@@ -103,3 +103,44 @@ def test_damage_is_found(loop: Loop, damage: str, what: str) -> None:
     found = findings(loop)
     assert found
     assert any(one.what.startswith(what) for one in found), found
+
+
+def test_what_is_old_is_folded_and_still_accounted_for(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "KEPT_MOST", 4)
+    loop.begin(
+        "#: name=each retries=1 retry-delay=0\n* * * * * echo x; [ $PYCROND_FIRE_TIME \\> 2025-06-10T12:05 ]\n"
+        + JOBS[30:]
+    )
+    for _ in range(20):
+        loop.minutes(1)
+        loop.settle()
+    kill_and_start(loop, 90)
+    for _ in range(6):
+        loop.minutes(1)
+        loop.settle()
+    rows = [run for run in loop.runs() if run.name == "each"]
+    assert len(rows) < 12
+    folded = {(run.state, run.attempt > 1): run for run in rows if run.folded and not run.reason}
+    assert {(state, again) for state, again in folded} == {
+        ("failed", False),
+        ("failed", True),
+        ("succeeded", False),
+    }
+    assert folded["failed", False].folded == 4
+    assert findings(loop) == []
+    spools = {path.name for path in (loop.state / "spool").rglob("*.*")}
+    assert spools <= {f"{run.id}.0" for run in loop.runs()}
+    loop.query("UPDATE runs SET folded = folded + 1 WHERE reason = '' AND folded > 1 AND attempt = 1")
+    assert findings(loop)
+
+
+def test_what_is_older_than_ninety_days(loop: Loop) -> None:
+    loop.begin("0 0 * * * true\n")
+    for _ in range(3):
+        loop.to((clock.now() + timedelta(days=1)).replace(hour=0, minute=0, second=0))
+        loop.settle()
+    loop.frozen.move_to(clock.now() + timedelta(days=100))
+    loop.turn()
+    loop.minutes(2)
+    assert {(run.state, run.folded) for run in loop.runs()} >= {("succeeded", 1)}
+    assert findings(loop) == []

@@ -342,3 +342,20 @@ def test_a_job_that_ends_while_the_disk_is_full_loses_nothing(loop: Loop, narrow
     assert loop.log.said("CMDOUT") == [str(number) for number in range(1, 2001)]
     (told,) = loop.log.by_run().values()
     assert told[-1][0] == "EXIT"
+
+
+def test_what_waits_for_syslog_is_limited(silent_loop: Loop) -> None:
+    """The oldest output falls off, and that is said."""
+    loop = silent_loop
+    loop.settings = replace(loop.settings, spool_limit=3)
+    loop.begin("1 12 * * * yes | head -c 4000000; echo old\n2 12 * * * echo new\n")
+    loop.minutes(2)
+    loop.until(lambda: not loop.daemon._runs.count)
+    loop.log.open()
+    loop.minutes(1)
+    loop.settle()
+    said = [one for one in loop.log.said("DROPPED") if "4000004 bytes that run 1 printed: 3 MiB wait" in one]
+    assert len(said) == 1
+    assert loop.log.said("CMDOUT") == ["new"]
+    assert len(loop.log.said("EXIT")) == 2
+    assert [run.bytes for run in loop.runs()] == [4000004, 4]
