@@ -100,7 +100,7 @@ class Endings:
         for one in several:
             members = self._limits.members(one.run)
             if members is None:
-                unknown[one.run] = marks(one.run, one.fire)
+                unknown[one.run] = marks(one.run, one.fire, self._limits.state_dir)
             else:
                 found[one.run] = members
         return found | (procfs.marked(unknown, ours=self._runs.has_keeper) if unknown else {})
@@ -112,7 +112,7 @@ class Endings:
         for one in due:
             pids = left.get(one.run, [])
             if not self._limits.kill(one.run):
-                procfs.kill(pids, marks(one.run, one.fire))
+                procfs.kill(pids, marks(one.run, one.fire, self._limits.state_dir))
             self._limits.remove(one.run)
             if pids:
                 detail = f"{_name(one)}: {_processes(pids)} of run {one.run} killed"

@@ -101,6 +101,7 @@ class Launching:
             self._search_path,
             groups=groups,
             prefix=self._limits.prefix(fire.job.entry.options, run),
+            state_dir=self._limits.state_dir,
         )
 
     def cancel(self, claimed: Sequence[Claimed]) -> None:

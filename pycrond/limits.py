@@ -37,6 +37,7 @@ class Limits:
 
     def __init__(self, state_dir: str) -> None:
         """`state_dir` tells this daemon from others."""
+        self.state_dir = state_dir
         own = own_group()
         self._base = os.path.join(own, f"pycrond-{digest(os.fsencode(state_dir), 6)}") if own else None
         self._groups: set[int] = set()

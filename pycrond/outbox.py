@@ -180,6 +180,7 @@ class Outbox:
             self._search_path,
             groups=groups,
             prefix=HOOK_TIME,
+            state_dir=self._settings.state_dir,
         )
 
     def _about(self, alarm: Alarm) -> dict[str, Any]:

@@ -63,6 +63,7 @@ def prepare(
     *,
     groups: Sequence[int] | None = None,
     prefix: tuple[str, ...] = (),
+    state_dir: str = "",
 ) -> Launch:
     """All that starting a run takes, with its FIFO on disk."""
     with contextlib.suppress(FileNotFoundError):
@@ -71,7 +72,9 @@ def prepare(
     reader = _open_reader(fifo)
     if groups is not None:
         os.chown(fifo, account.uid, account.gid)  # so that the job may open /dev/stderr by name
-    launch = describe(fire, run, account, fifo, search_path, groups=groups, prefix=prefix)
+    launch = describe(
+        fire, run, account, fifo, search_path, groups=groups, prefix=prefix, state_dir=state_dir
+    )
     return replace(launch, reader=reader)
 
 
@@ -84,17 +87,22 @@ def describe(
     *,
     groups: Sequence[int] | None = None,
     prefix: tuple[str, ...] = (),
+    state_dir: str = "",
 ) -> Launch:
     """The command, environment (semantics.md 3) and standard input of a run that prints to `fifo`.
 
     `groups` are those of another user than the daemon's own, which must then be root; else None. `prefix`
     is a command that executes the one which follows it, under limits; it is run as the daemon's user.
+    `state_dir` is the daemon's.
     """
     entry = fire.job.entry
     environment = {"SHELL": "/bin/sh", "HOME": account.home, "PATH": search_path}
     environment.update(entry.environment)
     environment.update(
-        LOGNAME=account.name, USER=account.name, PYCROND_ATTEMPT=str(fire.attempt), **_names(run, fire)
+        LOGNAME=account.name,
+        USER=account.name,
+        PYCROND_ATTEMPT=str(fire.attempt),
+        **_names(run, fire, state_dir),
     )
     shell = environment["SHELL"] or "/bin/sh"
     command: tuple[str, ...] = (shell, "-c", entry.command)
@@ -108,15 +116,16 @@ def describe(
     return Launch(command, environment, folder, stdin, fifo, -1, account, tuple(groups))
 
 
-def _names(run: int, fire: Fire) -> dict[str, str]:
-    """What tells a run's processes from all others."""
+def _names(run: int, fire: Fire, state_dir: str) -> dict[str, str]:
+    """What tells a run's processes from all others, other daemons' too; and a job finds its daemon by it."""
     at = fire.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return {"PYCROND_JOB": fire.job.key, "PYCROND_RUN": str(run), "PYCROND_FIRE_TIME": at}
+    names = {"PYCROND_JOB": fire.job.key, "PYCROND_RUN": str(run), "PYCROND_FIRE_TIME": at}
+    return {**names, "PYCROND_STATE_DIR": state_dir} if state_dir else names
 
 
-def marks(run: int, fire: Fire) -> list[bytes]:
+def marks(run: int, fire: Fire, state_dir: str) -> list[bytes]:
     """What stands in the environment of every process of a run, unless one has emptied it."""
-    return [_bytes(f"{name}={value}") for name, value in _names(run, fire).items()]
+    return [_bytes(f"{name}={value}") for name, value in _names(run, fire, state_dir).items()]
 
 
 def _open_reader(fifo: str) -> int:

@@ -17,6 +17,7 @@ import pytest
 from pycrond import control, crontab, pidfile
 from pycrond.errors import PycrondError
 from pycrond.job import Job, jobs
+from pycrond.limits import Limits
 from pycrond.reader import Reader
 from pycrond.rows import RunRow
 
@@ -219,6 +220,16 @@ class Crond:
                 with contextlib.suppress(OSError):
                     _forget_shared_clock(pid)
                     os.kill(pid, signal.SIGKILL)
+        remove_cgroups(self.state)
+
+
+def remove_cgroups(state_dir: Path) -> None:
+    """Those that a daemon made and, being killed, left behind; their processes are gone, or about to be."""
+    base = Limits(str(state_dir))._base
+    if base and os.path.isdir(base):
+        for path in (*(os.path.join(base, name) for name in os.listdir(base)), base):
+            with contextlib.suppress(OSError):
+                os.rmdir(path)
 
 
 def _forget_shared_clock(pid: int) -> None:

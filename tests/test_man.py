@@ -206,7 +206,7 @@ def test_the_options_that_are_carried_out_are_told_apart() -> None:
 def test_every_variable_of_a_job_is_named(tmp_path: Path) -> None:
     entry = crontab.parse(b"* * * * * true\n", "one").entries
     fire = Fire(jobs(entry, "me")[0], datetime.now(UTC), 0)
-    launch = process.prepare(fire, 1, Account("me", 1, 1, "/"), str(tmp_path / "fifo"), "/bin")
+    launch = process.prepare(fire, 1, Account("me", 1, 1, "/"), str(tmp_path / "fifo"), "/bin", state_dir="/")
     told = section("pycrond.crontab.5", "ASSIGNMENTS")
     assert not [name for name in launch.environment if not says(told, name)]
 

@@ -24,6 +24,7 @@ from pycrond.readiness import Readiness
 from pycrond.rows import RunRow
 from pycrond.settings import Settings
 from pycrond.signals import Signals
+from tests.conftest import remove_cgroups
 
 START = "2025-06-10T12:00:30Z"  # a Tuesday, on which no clock changes
 LINE = re.compile(
@@ -212,6 +213,7 @@ class Loop:
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
+        remove_cgroups(self.state)
 
 
 @pytest.fixture
