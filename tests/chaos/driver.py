@@ -48,6 +48,7 @@ class Chaos:
         """Whether the clock is turned to each minute; else time itself leaps, as if nothing ran meanwhile."""
         if self.turned:
             self.crond.environment["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
+            self.crond.environment["PYTHONPATH"] = str(Path(__file__).parent / "turned")
         self.jobs = {
             f"{kind}{number}": kind
             for kind, what in KINDS.items()
