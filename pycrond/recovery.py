@@ -127,7 +127,9 @@ class Recovery:
             name,
             Spool(os.path.join(self._state_dir, "spool"), left.id),
         )
-        telling.handed = telling.taken = telling.shown = Place(left.delivered, left.told)
+        # The daemon may have died, or the disk been full, after it deleted segments and before it wrote so.
+        sent = max(left.delivered, telling.spool.begin)
+        telling.handed = telling.taken = telling.shown = Place(sent, left.told)
         telling.logged = json.loads(left.options).get("log", True)
         self._deliveries.add(telling)
         output = Output(telling, process.open_fifo(self._outputs.path(left.id)), run_over=True)

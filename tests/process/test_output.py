@@ -1,6 +1,7 @@
 """From what a job prints to syslog: every line, in order, whole, whatever it holds and whoever listens when."""
 
 import os
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pycrond import spool
 from pycrond.spool import SEGMENT
 from tests.process.conftest import Loop
 
@@ -182,6 +184,22 @@ def test_a_syslogd_that_is_killed_again_and_again(loop: Loop) -> None:
 def test_delivered_segments_are_deleted(loop: Loop) -> None:
     printed(loop, b"x" * 1000 + b"\n" + b"y" * (3 * SEGMENT))
     assert os.listdir(loop.state / "spool" / "0") == ["1.3"]
+
+
+def test_a_daemon_that_died_before_it_wrote_down_what_it_deleted(loop: Loop) -> None:
+    (loop.folder / "text").write_bytes((b"x" * 900 + b"\n") * 1500)
+    loop.begin("* * * * * cat text; while ! test -e go; do sleep 0.02; done; echo last\n")
+    loop.minutes(1)
+    loop.until(lambda: spool.segments(str(loop.state / "spool"), 1) == [1])
+    loop.release()
+    db = sqlite3.connect(loop.state / "ledger", isolation_level=None)
+    db.execute("UPDATE runs SET delivered = 0")
+    db.close()
+    loop.begin()
+    (loop.folder / "go").touch()
+    loop.settle()
+    assert loop.log.said("CMDOUT")[-1] == "last"
+    assert [run.bytes for run in loop.runs()] == [1500 * 901 + 5]
 
 
 def test_what_is_delivered_is_written_down_as_it_comes(loop: Loop) -> None:
