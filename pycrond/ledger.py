@@ -71,7 +71,9 @@ class Ledger:
         self.file.db.close()
 
     def begin_after(self, run: int) -> None:
-        """Give runs numbers higher than this: lower ones are those of a ledger that was set aside."""
+        """Give runs numbers higher than this: lower ones are of a ledger that was set aside, or of runs that
+        were never written down, the disk being full.
+        """
         self._last_run = max(self._last_run, run)
 
     def renew(self) -> None:

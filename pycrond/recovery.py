@@ -5,7 +5,7 @@ import json
 import os
 from datetime import UTC, datetime
 
-from pycrond import clock, process, procfs
+from pycrond import clock, process, procfs, users
 from pycrond.delivery import Deliveries
 from pycrond.keeping import End, Keeping, left_behind
 from pycrond.ledger import Ledger
@@ -16,7 +16,7 @@ from pycrond.running import Running, Runs, how_it_ended
 from pycrond.spool import CHUNK, Spool
 from pycrond.starts import Starts
 from pycrond.survivors import Found, Survivors
-from pycrond.telling import Place, Telling
+from pycrond.telling import ENDED, Place, Telling
 
 PATIENCE = 1.0  # seconds to wait for the keeper's word
 
@@ -49,14 +49,17 @@ class Recovery:
         anew. What was claimed up to it may have been, and is not started again.
         """
         ends = os.path.join(self._state_dir, "ends")
-        survivors = Survivors(starts.read(), [*left_behind(ends), *self._told(keeping)])
+        started, unfinished = starts.read(), self._ledger.unfinished()
+        survivors = Survivors(started, [*left_behind(ends), *self._told(keeping)])
         not_begun = []
-        for left in self._ledger.unfinished():
+        for left in unfinished:
             is_open = left.state in {"claimed", "waiting"}
             if is_open and last_turn is not None and left.fire > last_turn.timestamp():
                 not_begun.append(left.id)
             elif left.state != "waiting":
                 self._take_over(left, survivors, now)
+        for run in set(self._outputs.open).difference(left.id for left in unfinished):
+            self._take_over_output(run, started.get(run, 0))
         self._ledger.cancel(not_begun)
         for run in not_begun:
             self._outputs.remove(run)
@@ -94,8 +97,23 @@ class Recovery:
         else:
             telling.ending, telling.end_at = (left.outcome(), left.duration_s), telling.spool.size
         self._deliveries.touch(telling)
+        self._take(output)
+
+    def _take_over_output(self, run: int, pid: int) -> None:
+        """Of a run that the ledger has never heard of, for the disk was full: what it prints is told."""
+        path = self._outputs.path(run)
+        user = users.own(os.stat(path).st_uid).name
+        telling = Telling(
+            run, pid, user, "", "", Spool(os.path.join(self._state_dir, "spool"), run), logged=False
+        )
+        telling.handed = telling.taken = telling.shown = Place(telling.spool.begin, ENDED)
+        telling.ending = (Outcome("unknown"), None)
+        self._deliveries.add(telling)
+        self._take(Output(telling, process.open_fifo(path), run_over=True))
+
+    def _take(self, output: Output) -> None:
         if output.reader >= 0:
-            telling.spool.open()  # of a FIFO that nobody writes to, only splice itself shows the end
+            output.telling.spool.open()  # of a FIFO that nobody writes to, only splice itself shows the end
             self._outputs.watch(output)
             self._outputs.take(output, TAKES * CHUNK)
 
