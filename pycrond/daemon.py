@@ -120,6 +120,7 @@ class Daemon:
         self._recovery.run(self._keeping, self._starts, last, now)
         if last is not None and owed is not None:
             self._jumps.while_owed(owed, last, eras, now)
+            self._last_turn.owed = owed if self._ledger.file.owes else None
         if last is not None:
             self._jumps.while_down(last, agenda.last, eras, now)
         self._last_turn.write(agenda.last, eras)  # what is loaded from here on has missed nothing before

@@ -147,6 +147,13 @@ class Ledger:
 
     # Runs
 
+    def latest(self) -> dict[str, float]:
+        """The latest fire time of each job that has a verdict: what is owed is written in order."""
+        rows = self.file.db.execute(
+            "SELECT key, max(coalesce(until, fire)) FROM runs WHERE wall IS NOT NULL GROUP BY key"
+        )
+        return {str(key): float(fire) for key, fire in rows}
+
     def claim(self, fires: Sequence[Fire], boot: str | None = None) -> list[int | None]:
         """Write down, durably and at once, all that is about to start: a run id for each fire.
 

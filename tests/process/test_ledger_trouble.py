@@ -65,6 +65,26 @@ def test_what_was_owed_when_the_daemon_died_is_unknown_and_not_run_again(loop: L
     assert len(set(fires)) == 5, "none twice"
 
 
+def test_a_disk_that_is_full_again_soon(loop: Loop, narrow: Path) -> None:
+    loop.begin("* * * * * true\n")
+    for _ in range(3):
+        fill(narrow)
+        loop.minutes(2)
+        loop.until(lambda: not loop.daemon._runs.count)
+        narrow.unlink()
+        loop.until(lambda: not loop.daemon._ledger.file.owes)
+        fill(narrow)
+        loop.minutes(2)
+        loop.release()  # killed
+        narrow.unlink()
+        loop.begin()
+        loop.turn()
+    fires = [run.fire for run in loop.runs()]
+    assert [run.state for run in loop.runs()] == ["succeeded", "succeeded", "unknown"] * 3
+    assert [fire - fires[0] for fire in fires] == [0, 60, 120, 240, 300, 360, 480, 540, 600]
+    assert [run.folded for run in loop.runs()] == [None, None, 2] * 3
+
+
 def test_runs_that_were_not_written_down_share_no_number_and_no_output_with_later_ones(
     loop: Loop, narrow: Path
 ) -> None:
