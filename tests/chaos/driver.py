@@ -77,7 +77,15 @@ class Chaos:
     def judge(self) -> Counter[str]:
         """After everything has come to rest; how the runs ended."""
         self.minute()
-        return Judgement(self.crond, self.rsyslogd, self.jobs, self.schedules, self.now).judge()
+        return Judgement(
+            self.crond,
+            self.rsyslogd,
+            self.jobs,
+            self.schedules,
+            self.now,
+            kills=self.kills.total(),
+            turned=self.turned,
+        ).judge()
 
     # Time
 

@@ -18,6 +18,7 @@ from tests.judge import Judge
 from tests.rsyslog import Rsyslogd
 
 LINE = re.compile(rb"CMDOUT \((\w+) (\S+) (\d+)x*\)")
+INSTANT = "unknown: the daemon died in the instant of its start"  # one a death at most
 STARTED = {"succeeded", "failed", "unknown", "killed"}
 
 
@@ -30,6 +31,8 @@ class Judgement:
     jobs: dict[str, str]
     schedules: dict[str, str]
     until: datetime
+    kills: int
+    turned: bool  # else time leapt, beyond whatever somebody waited for
 
     def judge(self) -> Counter[str]:
         """After everything has come to rest; returns how the runs ended, those that nobody saw ending by why."""
@@ -45,12 +48,15 @@ class Judgement:
         self._judge_runs()
         self._judge_output()
         self._judge_leftovers()
-        return Counter(
-            f"{run.state}: {run.reason}"
-            if run.state in {"unknown", "lost"} and run.folded is None
-            else run.state
+        ends = Counter(
+            run.state + f": {run.reason}" * (run.state in {"unknown", "lost"} and run.folded is None)
             for run in self.runs
         )
+        assert ends[INSTANT] <= self.kills, ends
+        assert not self.turned or not [
+            end for end in ends if end.startswith("unknown: ") and end != INSTANT
+        ], ends
+        return ends
 
     def _tally(self, name: str) -> Counter[str]:
         """The fires that a job says it ran for."""
