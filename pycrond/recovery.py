@@ -59,7 +59,7 @@ class Recovery:
             elif left.state != "waiting":
                 self._take_over(left, survivors, now)
         for run in set(self._outputs.open).difference(left.id for left in unfinished):
-            self._take_over_output(run, started.get(run, 0))
+            self._take_over_output(run, started[run].pid if run in started else 0)
         self._ledger.cancel(not_begun)
         for run in not_begun:
             self._outputs.remove(run)
@@ -157,7 +157,8 @@ class Recovery:
     def _write_start(self, left: Unfinished, found: Found, now: datetime) -> float:
         """Of a run whose daemon died before it could write down that it had started."""
         ago = clock.elapsed() - procfs.seconds(found.start) if found.start else 0.0
-        at = max(left.fire, now.timestamp() - ago)
+        latest = found.end.at if found.end else now.timestamp()
+        at = max(left.fire, min(now.timestamp() - ago, latest))
         self._ledger.started(
             [(left.id, found.pid, found.start, datetime.fromtimestamp(at, UTC), 1000 * (at - left.fire))]
         )

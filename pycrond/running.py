@@ -15,7 +15,7 @@ from pycrond.outputs import Output, Outputs
 from pycrond.poller import Poller
 from pycrond.run import Fire, Outcome, outcome
 from pycrond.spool import Spool
-from pycrond.starts import Starts
+from pycrond.starts import Noted, Starts
 from pycrond.telling import Telling
 
 AGAIN_EVERY, AGAIN_FOR = 1.0, 60.0  # seconds in which a start that fails for want of room is tried again
@@ -148,7 +148,7 @@ class Runs:
         except (PycrondError, OSError) as error:
             self._not_started(one, error, now, elapsed)
             return
-        self._starts.note(one.run, pid)
+        self._starts.note(one.run, Noted(pid))
         output = Output(self._telling(one, pid), launch.reader)
         self._outputs.watch(output)
         self.living[pid] = Running(one.run, pid, output, elapsed, now.timestamp())
@@ -250,15 +250,13 @@ class Runs:
             self._deliveries.say("ERROR", said, clock.now(), level="err")
 
     def reap(self, now: datetime) -> None:
-        """Take the exit status of every child that has ended."""
-        while True:
-            try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        """Take the exit status of every child that has ended; until the ledger has it, it is noted."""
+        while (ended := process.ended_child()) is not None:
+            pid, status = ended
             running = self.living.get(pid)
+            if running and running.pidfd < 0:
+                self._starts.note(running.run, Noted(pid, status, now.timestamp()))
+            _, _, usage = os.wait4(pid, 0)
             if running and running.pidfd < 0:
                 cpu = round(usage.ru_utime + usage.ru_stime, 3)
                 self.over(running, outcome(status, cpu, usage.ru_maxrss), now)
@@ -293,11 +291,11 @@ class Runs:
                 [(run, pid, procfs.start_ticks(pid) or 0, at, late) for run, pid, at, late in self._started]
             )
             self._started.clear()
-        if not self._ledger.file.owes:
-            self._starts.forget()
         if self._finished:
             self._ledger.finished(self._finished)
             self._finished.clear()
+        if not self._ledger.file.owes:
+            self._starts.forget()
         done = [*self._done, *((run, 0, 0) for run in self._outputs.closed)]
         if done and not self._ledger.file.owes:
             self._keeping.done(done)

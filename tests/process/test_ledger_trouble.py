@@ -65,6 +65,20 @@ def test_what_was_owed_when_the_daemon_died_is_unknown_and_not_run_again(loop: L
     assert len(set(fires)) == 5, "none twice"
 
 
+def test_what_ended_on_a_full_disk_is_known_to_the_next_daemon(loop: Loop, narrow: Path) -> None:
+    loop.begin("* * * * * while ! test -e go; do sleep 0.02; done; exit 3\n")
+    loop.minutes(1)
+    loop.until(lambda: [run.state for run in loop.runs()] == ["running"])
+    fill(narrow)
+    (loop.folder / "go").touch()
+    loop.until(lambda: not loop.daemon._runs.count)
+    loop.release()  # killed
+    narrow.unlink()
+    loop.begin()
+    loop.settle()
+    assert [(run.state, run.exit_status) for run in loop.runs()] == [("failed", 3)]
+
+
 def test_a_disk_that_is_full_again_soon(loop: Loop, narrow: Path) -> None:
     loop.begin("* * * * * true\n")
     for _ in range(3):

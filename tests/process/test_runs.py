@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from pycrond import clock, control, process, running
-from tests.conftest import alive
+from tests.conftest import alive, wait_until
 from tests.process.conftest import Loop
 
 pytestmark = pytest.mark.process
@@ -424,3 +424,24 @@ def test_it_fails_when_there_was_no_room_for_long(loop: Loop, monkeypatch: pytes
     assert loop.runs()[0].reason == "start-failed: [Errno 24] Too many open files"
     loop.settle()
     assert os.listdir(loop.folder / "run" / "fifo") == []
+
+
+@pytest.mark.parametrize(
+    ("command", "state", "end"),
+    [("true", "succeeded", (0, None)), ("exit 3", "failed", (3, None)), ("kill -9 $$", "failed", (None, 9))],
+)
+def test_a_daemon_that_dies_between_an_end_and_the_ledger(
+    loop: Loop, command: str, state: str, end: tuple[int | None, int | None]
+) -> None:
+    loop.begin(f"* * * * * while ! test -e go; do sleep 0.02; done; {command}\n")
+    loop.minutes()
+    loop.until(lambda: [run.state for run in loop.runs()] == ["running"])
+    (loop.folder / "go").touch()
+    wait_until(lambda: process.ended_child() is not None)
+    loop.daemon._runs.reap(clock.now())
+    loop.release()  # killed
+    loop.begin()
+    loop.settle()
+    (run,) = loop.runs()
+    assert (run.state, run.reason, (run.exit_status, run.signal)) == (state, "", end)
+    assert run.ended_at == clock.now().timestamp()
