@@ -239,4 +239,6 @@ class Chaos:
             blows.append((self.kill_at_system_call, 6))
         (call,) = self.chance.choices([call for call, _ in blows], [weight for _, weight in blows])
         self.done.append(call.__name__)
+        if not self.turned:
+            self.pid()  # else what a daemon waits for at its start is given up when time leaps
         call()

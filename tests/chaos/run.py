@@ -7,6 +7,7 @@ import argparse
 import ctypes
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -94,6 +95,7 @@ def main(arguments: list[str]) -> int:
     )
     parser.add_argument("--keep", help="where the files of a round that goes wrong are copied to")
     wanted = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Control-C: nothing is left behind
     keep_clocks_apart()
     kills: Counter[str] = Counter()
     wrong = []
