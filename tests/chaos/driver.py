@@ -84,7 +84,6 @@ class Chaos:
             self.schedules,
             self.now,
             kills=self.kills.total(),
-            turned=self.turned,
         ).judge()
 
     # Time
