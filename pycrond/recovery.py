@@ -124,10 +124,8 @@ class Recovery:
             self._runs.adopt(running)
         elif found and found.end:
             self._runs.over(running, *how_it_ended(found.end, running.began_at))
-        elif found and found.start:
-            self._runs.wait_for_word(running)
         elif found:
-            self._runs.over(running, Outcome("unknown", "ended while no daemon ran"), now)
+            self._runs.wait_for_word(running)
         elif self._traceless:
             self._runs.over(running, Outcome("lost", "claimed, and the daemon died"), now)
         else:  # they are started one after another, and each is noted: only of the first can this be

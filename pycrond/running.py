@@ -235,7 +235,9 @@ class Runs:
         self._keeping.flush()
         for end in self._keeping.ends():
             running = self.living.get(end.pid)
-            if running and running.start == end.start:
+            unseen = running in self._awaited and not running.start  # it ended just as it was looked for
+            if running and (running.start == end.start or unseen):
+                running.start = end.start
                 if running.pidfd >= 0:
                     self._poller.unregister(running.pidfd)
                 if running in self._awaited:

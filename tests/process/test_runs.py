@@ -3,10 +3,11 @@
 import os
 import select
 import signal
+import socket
 
 import pytest
 
-from pycrond import clock, control, process, running
+from pycrond import clock, control, process, procfs, running
 from tests.conftest import alive, wait_until
 from tests.process.conftest import Loop
 
@@ -445,3 +446,25 @@ def test_a_daemon_that_dies_between_an_end_and_the_ledger(
     (run,) = loop.runs()
     assert (run.state, run.reason, (run.exit_status, run.signal)) == (state, "", end)
     assert run.ended_at == clock.now().timestamp()
+
+
+def test_a_run_that_ends_as_the_next_daemon_looks_for_it(loop: Loop) -> None:
+    loop.begin("* * * * * exit 3\n")
+    loop.frozen.move_to("2025-06-10T12:01:00Z")
+    loop.daemon._turns.take(clock.now())
+    (pid,) = loop.daemon._runs.living
+    start = procfs.start_ticks(pid)
+    loop.release()  # killed before the ledger had the pid
+    os.waitpid(pid, 0)
+    keeper, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    keeper.settimeout(10.0)
+    with keeper:
+        keeper.send(b"E")  # that is all, so far
+        loop.begin(keeper=its.detach())
+        assert [run.state for run in loop.runs()] == ["running"]
+        keeper.send(b"E%d:%d 768 0.01 1234 %.6f" % (pid, start or 0, clock.now().timestamp()))
+        loop.settle()
+        assert [(run.state, run.exit_status) for run in loop.runs()] == [("failed", 3)]
+        said = b""
+        while b"%d:%d" % (pid, start or 0) not in said:
+            said += keeper.recv(65536)  # it may forget it
