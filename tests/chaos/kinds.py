@@ -47,7 +47,7 @@ KINDS = {
     "crashed": Kind("say 1 1; kill -SEGV $$", 1, status=None, signal=11),
     "forking": Kind("say 1 1; (sleep 0.4; say 2 3) & say 4 4", 4),
     "leaving": Kind(  # a daemon of its own, whose end is not the run's
-        "say 1 1; (setsid sh -c 'sleep 0.3; echo \"{name} $PYCROND_FIRE_TIME 2\"; exit 9' &); say 3 3; exit 4",
+        "say 1 1; (setsid sh -c 'sleep 0.8; echo \"{name} $PYCROND_FIRE_TIME 2\"; exit 9' &); say 3 3; exit 4",
         3,
         status=4,
     ),
