@@ -42,8 +42,11 @@ def one_round(seed: int, wanted: argparse.Namespace) -> tuple[Counter[str], Coun
         syslogd.start()
         chaos = Chaos(Path(folder), syslogd, seed, wanted.copies, often=wanted.sweep is not None)
         chaos.crond.state.mkdir(mode=0o700)
-        size = f"size={64 + 16 * wanted.copies}m,mode=700"
-        mount = ["mount", "-t", "tmpfs", "-o", size, "none", str(chaos.crond.state)]
+        megabytes = (
+            128 + 16 * wanted.copies if wanted.sweep is None else 8192
+        )  # what is killed tells syslog little
+        options = f"size={megabytes}m,mode=700"
+        mount = ["mount", "-t", "tmpfs", "-o", options, "none", str(chaos.crond.state)]
         mounted = subprocess.run(mount, check=False, stderr=subprocess.DEVNULL).returncode == 0
         print("seed", seed, "clock turned" if chaos.turned else "time leaping", flush=True)
         try:
