@@ -35,7 +35,7 @@ class Chaos:
     def __init__(
         self, folder: Path, rsyslogd: Rsyslogd, seed: int, copies: int = 3, *, often: bool = False
     ) -> None:
-        """`copies` of each kind of job; `often`: all that are not rare run every minute."""
+        """`copies` of each kind of job; `often`: all run every minute, and none holds the daemon up for long."""
         self.chance = random.Random(seed)
         self.crond = Crond(folder)
         self.crond.environment["PYCROND_SYSLOG"] = rsyslogd.path
@@ -52,7 +52,7 @@ class Chaos:
         self.jobs = {
             f"{kind}{number}": kind
             for kind, what in KINDS.items()
-            for number in range(1 if what.rare else copies)
+            for number in range((not often) if what.rare else copies)
         }
         often_ones = ["* * * * *"] if often else ["* * * * *", "*/2 * * * *", "0-59/3 * * * *"]
         self.schedules = {

@@ -42,9 +42,7 @@ def one_round(seed: int, wanted: argparse.Namespace) -> tuple[Counter[str], Coun
         syslogd.start()
         chaos = Chaos(Path(folder), syslogd, seed, wanted.copies, often=wanted.sweep is not None)
         chaos.crond.state.mkdir(mode=0o700)
-        megabytes = (
-            128 + 16 * wanted.copies if wanted.sweep is None else 8192
-        )  # what is killed tells syslog little
+        megabytes = 128 + 16 * wanted.copies + (wanted.blows if wanted.sweep is not None else 0)
         options = f"size={megabytes}m,mode=700"
         mount = ["mount", "-t", "tmpfs", "-o", options, "none", str(chaos.crond.state)]
         mounted = subprocess.run(mount, check=False, stderr=subprocess.DEVNULL).returncode == 0
