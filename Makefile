@@ -1,6 +1,7 @@
 # make start: set up, install, run the daemon on crontabs/, show the jobs.
 # make test:  set up, then format check, lint, types and every test.
-# make chaos: daemons killed and starved in every way, ROUNDS of them; needs root, strace, rsyslog, libfaketime.
+# make chaos: daemons killed and starved in every way: ROUNDS of BLOWS, from SEED on, with COPIES of each kind of job; needs
+#             root, strace, rsyslog, libfaketime.
 # make proof: every change of every zone's clock against independent judges. make fuzz: the parser, 20 minutes.
 
 PYTHON ?= python3
@@ -8,6 +9,8 @@ BIN := .venv/bin
 SECONDS_OF_FUZZ ?= 1200
 ROUNDS ?= 10
 SEED ?= 1
+BLOWS ?= 60
+COPIES ?= 3
 
 .PHONY: start stop test quick bench chaos proof fuzz fmt clean
 
@@ -40,7 +43,7 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/run.py
 
 chaos: .venv/installed-dev
-	$(BIN)/python -m tests.chaos.run $(ROUNDS) $(SEED)
+	$(BIN)/python -m tests.chaos.run $(ROUNDS) $(SEED) $(BLOWS) --copies $(COPIES)
 
 proof: .venv/installed-dev
 	$(BIN)/python -m tests.proof.run

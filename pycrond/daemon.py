@@ -75,8 +75,6 @@ class Daemon:
         self._crontabs = Crontabs(wanted, users.own(os.geteuid()))
         self._ledger = Ledger(os.path.join(wanted.state_dir, "ledger"))
         self._ledger.begin(os.getpid(), __version__, machine.boot(), after, now)
-        if self._ledger.file.set_aside:
-            self._ledger.begin_after(spool.highest(os.path.join(wanted.state_dir, "spool")))
         self._poller, self._timer = Poller(), Timer()
         self._syslogger = Syslogger(
             wanted.syslog,
@@ -91,6 +89,8 @@ class Daemon:
         self._starts = Starts(os.path.join(wanted.runtime_dir, "starts"))
         spools = os.path.join(wanted.state_dir, "spool")
         self._outputs = Outputs(self._poller, self._deliveries, fifos)
+        if self._ledger.file.set_aside or self._last_turn.owed:  # it does not know all runs there were
+            self._ledger.begin_after(max([spool.highest(spools), *self._outputs.open]))
         self._runs = Runs(
             self._ledger,
             self._deliveries,
@@ -196,6 +196,7 @@ class Daemon:
         self._deliveries.keep_for_mail(self._outbox.mails())
         if last is not None and owed is not None:
             self._jumps.while_owed(owed, last, eras, now)
+            self._last_turn.owed = owed if self._ledger.file.owes else None
         if last is not None:
             self._jumps.while_down(last, agenda.last, eras, now)
         self._last_turn.write(agenda.last, eras)  # what is loaded from here on has missed nothing before

@@ -81,9 +81,12 @@ class Jumps:
 
     def while_owed(self, since: datetime, last: datetime, eras: tuple[int, int], now: datetime) -> None:
         """What was due while the disk was full, and may have run, but was not written down before the end."""
+        known = self._ledger.latest()
         for key, text, zone, _, begins in self._ledger.expected():
             schedule = from_text(text)
-            first = max(since, datetime.fromtimestamp(begins, since.tzinfo) + MINUTE)
+            first = max(
+                since, datetime.fromtimestamp(max(begins, known.get(key, 0.0)), since.tzinfo) + MINUTE
+            )
             found = gaps([(key, schedule, machine.zone(zone))], first, last + MINUTE)
             self._write(found, {key: eras[schedule.wildcard]}, "disk-full: it was not written down", now)
 

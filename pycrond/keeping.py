@@ -15,13 +15,13 @@ UNSAID_MOST = 16  # messages that wait, before descriptors are not passed on any
 
 
 class End(NamedTuple):
-    """How a process ended that led a session, as its keeper had it from wait4(2)."""
+    """How a process ended that led a session, as its keeper had it from wait4(2), or a daemon noted."""
 
     pid: int
     start: int  # in clock ticks since boot
     status: int  # as wait(2) has it
-    cpu_s: float
-    max_rss_kb: int
+    cpu_s: float | None
+    max_rss_kb: int | None
     at: float  # Unix seconds
 
 

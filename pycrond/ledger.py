@@ -95,7 +95,9 @@ class Ledger:
         self.file.db.close()
 
     def begin_after(self, run: int) -> None:
-        """Give runs numbers higher than this: lower ones are those of a ledger that was set aside."""
+        """Give runs numbers higher than this: lower ones are of a ledger that was set aside, or of runs that
+        were never written down, the disk being full.
+        """
         self._last_run = max(self._last_run, run)
 
     def renew(self) -> None:
@@ -168,6 +170,13 @@ class Ledger:
         ).fetchall()
 
     # Runs
+
+    def latest(self) -> dict[str, float]:
+        """The latest fire time of each job that has a verdict: what is owed is written in order."""
+        rows = self.file.db.execute(
+            "SELECT key, max(coalesce(until, fire)) FROM runs WHERE wall IS NOT NULL GROUP BY key"
+        )
+        return {str(key): float(fire) for key, fire in rows}
 
     def claim(self, fires: Sequence[Fire], boot: str | None = None) -> list[int | None]:
         """Write down, durably and at once, all that is about to start: a run id for each fire.

@@ -248,6 +248,18 @@ def open_fifo(path: str) -> int:
         return -1
 
 
+def ended_child() -> tuple[int, int] | None:
+    """Pid and status, as wait(2) has it, of a child that has ended and is still to be reaped."""
+    try:
+        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    if found is None:
+        return None
+    exited = found.si_code == os.CLD_EXITED
+    return found.si_pid, found.si_status << 8 if exited else found.si_status
+
+
 def signal_group(pid: int, number: int) -> bool:
     """A signal to the process group that a run leads, whether it could be given; to be called before the
     leader is reaped.

@@ -4,7 +4,7 @@ import contextlib
 import os
 from datetime import UTC, datetime
 
-from pycrond import clock, process, procfs
+from pycrond import clock, process, procfs, users
 from pycrond.delivery import Deliveries
 from pycrond.job import Job
 from pycrond.keeping import End, Keeping, left_behind
@@ -19,7 +19,7 @@ from pycrond.running import Running, Runs, how_it_ended
 from pycrond.spool import CHUNK, Spool
 from pycrond.starts import Starts
 from pycrond.survivors import Found, Survivors
-from pycrond.telling import Place, Telling
+from pycrond.telling import ENDED, Place, Telling
 
 PATIENCE = 1.0  # seconds to wait for the keeper's word
 
@@ -52,20 +52,23 @@ class Recovery:
         What was claimed for a minute after `last_turn` was not started, and is taken back to be claimed
         anew. What was claimed up to it may have been, and is not started again.
         """
-        survivors = Survivors(starts.read(), [*left_behind(self._ends), *self._told(keeping)])
+        started = starts.read()
+        survivors = Survivors(started, [*left_behind(self._ends), *self._told(keeping)])
         self._find_unknown(now)
+        unfinished = self._ledger.unfinished()
         not_begun = []
-        for left in self._ledger.unfinished():
+        for left in unfinished:
             is_open = left.state in {"claimed", "waiting"}
             if is_open and last_turn is not None and left.fire > last_turn.timestamp():
                 not_begun.append(left.id)
             elif left.state != "waiting":
                 self._take_over(left, survivors, now)
+        for run in set(self._outputs.open).difference(left.id for left in unfinished):
+            self._take_over_output(run, started[run].pid if run in started else 0)
         self._ledger.cancel(not_begun)
         for run in not_begun:
             self._outputs.remove(run)
         self._runs.forget([(0, *process) for process in survivors.ends])
-        starts.forget()
         if not keeping.is_gone:
             self._poller.register(keeping, self._runs.hear)
             keeping.keep(self._outputs.open)
@@ -76,8 +79,8 @@ class Recovery:
             os.unlink(self._ends)
 
     def _find_unknown(self, now: datetime) -> None:
-        """Runs that live, of a ledger that was set aside: they say themselves who they are. What others of it
-        printed and nobody took yet goes into their spools.
+        """Runs that live and that the ledger has never heard of, being new or the disk full: they say
+        themselves who they are.
         """
         unknown = {*self._outputs.open} - {left.id for left in self._ledger.unfinished()}
         leaders = procfs.leaders_by_run(os.getppid()) | procfs.leaders_by_run(os.getpid()) if unknown else {}
@@ -89,19 +92,7 @@ class Recovery:
                 at = now.timestamp() - max(0.0, clock.elapsed() - procfs.seconds(start))
                 fire = datetime.fromisoformat(told["FIRE_TIME"]).timestamp()
                 rows.append((run, told["JOB"], fire, "schedule", int(told["ATTEMPT"]), pid, start, at))
-            else:
-                self._drain(run)
         self._ledger.found(rows)
-
-    def _drain(self, run: int) -> None:
-        reader, spool = process.open_fifo(self._outputs.path(run)), Spool(self._spools, run)
-        with contextlib.suppress(OSError):
-            while reader >= 0 and spool.take(reader):
-                pass
-        if reader >= 0:
-            os.close(reader)
-        spool.close()
-        self._outputs.remove(run)
 
     def _told(self, keeping: Keeping) -> list[End]:
         """What the keeper knows, waited for a second."""
@@ -133,8 +124,21 @@ class Recovery:
         else:
             telling.ending, telling.end_at = (left.outcome(), left.duration_s), telling.spool.size
         self._deliveries.touch(telling)
+        self._take(output)
+
+    def _take_over_output(self, run: int, pid: int) -> None:
+        """Of a run that the ledger has never heard of, for the disk was full: what it prints is told."""
+        path = self._outputs.path(run)
+        user = users.own(os.stat(path).st_uid).name
+        telling = Telling(run, pid, user, "", "", Spool(self._spools, run), logged=False)
+        telling.handed = telling.taken = telling.shown = Place(telling.spool.begin, ENDED)
+        telling.ending = (Outcome("unknown"), None)
+        self._deliveries.add(telling)
+        self._take(Output(telling, process.open_fifo(path), run_over=True))
+
+    def _take(self, output: Output) -> None:
         if output.reader >= 0:
-            telling.spool.open()  # of a FIFO that nobody writes to, only splice itself shows the end
+            output.telling.spool.open()  # of a FIFO that nobody writes to, only splice itself shows the end
             self._outputs.watch(output)
             self._outputs.take(output, TAKES * CHUNK)
 
@@ -152,10 +156,8 @@ class Recovery:
             self._runs.adopt(running)
         elif found and found.end:
             self._runs.over(running, *how_it_ended(found.end, running.began_at))
-        elif found and found.start:
-            self._runs.wait_for_word(running)
         elif found:
-            self._runs.over(running, Outcome("unknown", "ended while no daemon ran"), now)
+            self._runs.wait_for_word(running)
         elif self._traceless:
             self._runs.over(running, Outcome("lost", "claimed, and the daemon died"), now)
         else:  # they are started one after another, and each is noted: only of the first can this be
@@ -165,9 +167,10 @@ class Recovery:
     def _output(self, left: Unfinished, found: Found | None, job: Job) -> Output:
         name = left.key.partition("/")[2]
         pid = found.pid if found else left.pid or 0
-        spool = Spool(self._spools, left.id)
-        telling = Telling(left.id, pid, job.user, job.entry.command, name, spool)
-        telling.handed = telling.taken = telling.shown = Place(left.delivered, left.told)
+        telling = Telling(left.id, pid, job.user, job.entry.command, name, Spool(self._spools, left.id))
+        # The daemon may have died, or the disk been full, after it deleted segments and before it wrote so.
+        sent = max(left.delivered, telling.spool.begin)
+        telling.handed = telling.taken = telling.shown = Place(sent, left.told)
         telling.logged = job.entry.options.log
         telling.mailed = left.state in {"claimed", "running"} and may_be_mailed(job.entry.options)
         self._deliveries.add(telling)
@@ -178,7 +181,8 @@ class Recovery:
     def _write_start(self, left: Unfinished, found: Found, now: datetime) -> float:
         """Of a run whose daemon died before it could write down that it had started."""
         ago = clock.elapsed() - procfs.seconds(found.start) if found.start else 0.0
-        at = max(left.fire, now.timestamp() - ago)
+        latest = found.end.at if found.end else now.timestamp()
+        at = max(left.fire, min(now.timestamp() - ago, latest))
         self._ledger.started(
             [(left.id, found.pid, found.start, datetime.fromtimestamp(at, UTC), 1000 * (at - left.fire))]
         )

@@ -14,7 +14,7 @@ from pycrond.outputs import Output, Outputs
 from pycrond.policy import judged, lock_of
 from pycrond.poller import Poller
 from pycrond.run import Fire, Outcome, State, outcome
-from pycrond.starts import Starts
+from pycrond.starts import Noted, Starts
 
 PATIENCE = 1.0  # seconds to wait for the keeper's word on how an adopted run ended
 NEVER = float("inf")
@@ -101,7 +101,7 @@ class Runs:
 
     def begun(self, running: Running, late: float) -> None:
         """A run was started just now, `late` ms after its time; the ledger hears of it in `store`."""
-        self._starts.note(running.run, running.pid)
+        self._starts.note(running.run, Noted(running.pid))
         self._outputs.watch(running.output)
         at = datetime.fromtimestamp(running.began_at or 0.0, UTC)
         self._owed.started.append((running.run, running.pid, at, late))
@@ -161,7 +161,9 @@ class Runs:
         self._keeping.flush()
         for end in self._keeping.ends():
             running = self.living.get(end.pid)
-            if running and running.start == end.start:
+            unseen = running in self._awaited and not running.start  # it ended just as it was looked for
+            if running and (running.start == end.start or unseen):
+                running.start = end.start
                 if running.pidfd >= 0:
                     self._poller.unregister(running.pidfd)
                 if running in self._awaited:
@@ -176,15 +178,13 @@ class Runs:
             self._deliveries.say("ERROR", said, clock.now(), level="err")
 
     def reap(self, now: datetime) -> None:
-        """Take the exit status of every child that has ended."""
-        while True:
-            try:
-                pid, status, usage = os.wait4(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        """Take the exit status of every child that has ended; until the ledger has it, it is noted."""
+        while (ended := process.ended_child()) is not None:
+            pid, status = ended
             running = self.living.get(pid)
+            if running and running.pidfd < 0:
+                self._starts.note(running.run, Noted(pid, status, now.timestamp()))
+            _, _, usage = os.wait4(pid, 0)
             if running is None:
                 self._strangers.append((pid, status))
             elif running.pidfd < 0:
@@ -286,11 +286,11 @@ class Runs:
                 ]
             )
             self._owed.started.clear()
-        if not self._ledger.file.owes:
-            self._starts.forget()
 
     def release(self) -> None:
-        """The ends have been written: the keeper may forget them."""
+        """The ends have been written: they need not be noted any more, and the keeper may forget them."""
+        if not self._ledger.file.owes:
+            self._starts.forget()
         done = [*self._owed.done, *((run, 0, 0) for run in self._outputs.closed)]
         if done and not self._ledger.file.owes:
             self._keeping.done(done)

@@ -58,6 +58,11 @@ class Spool:
         if there:
             self.size = there[-1] * SEGMENT + os.stat(path(directory, run, there[-1])).st_size
 
+    @property
+    def begin(self) -> int:
+        """Where what is kept begins: everyone has had what was before."""
+        return self._first * SEGMENT
+
     def take(self, fifo: int) -> int | None:
         """Move what the FIFO holds, up to a chunk: bytes moved, 0 at its end, None when it is empty for now.
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pycrond import procfs
 from pycrond.keeping import End
+from pycrond.starts import LIVES, Noted
 
 
 class Found(NamedTuple):
@@ -21,8 +22,8 @@ class Found(NamedTuple):
 class Survivors:
     """The processes that were told of at the start; asked once for each run."""
 
-    def __init__(self, starts: Mapping[int, int], ends: Iterable[End]) -> None:
-        """`starts`: the pids of runs that the ledger may not know; `ends` are of the keepers."""
+    def __init__(self, starts: Mapping[int, Noted], ends: Iterable[End]) -> None:
+        """`starts`: processes and ends of runs that the ledger may not know; `ends` are of the keepers."""
         self._starts = starts
         self.ends = {(end.pid, end.start): end for end in ends}
         self._leaders: dict[int, tuple[int, int]] | None = None
@@ -32,18 +33,23 @@ class Survivors:
 
         It has not lived before `since`, Unix seconds.
         """
-        if pid is None and run in self._starts:
-            pid = self._starts[run]
+        noted = self._starts.get(run)
+        if pid is None and noted:
+            pid = noted.pid
             start = self._start_of(pid, since)
         elif pid is None:
             pid, start = self._leader(run)
         if not pid:
             return None
+        end = self.ends.get((pid, start or 0))
+        if not end and noted and noted.status != LIVES:
+            end = End(pid, start or 0, noted.status, None, None, noted.at)
+        if end:
+            return Found(pid, start or 0, end=end)
         stat = procfs.stat(pid)
         if stat and stat.start == start and stat.parent == os.getpid():
             return Found(pid, stat.start, is_child=True)
-        pidfd = procfs.adopt(pid, start or 0)
-        return Found(pid, start or 0, pidfd, end=None if pidfd >= 0 else self.ends.get((pid, start or 0)))
+        return Found(pid, start or 0, procfs.adopt(pid, start or 0))
 
     def _start_of(self, pid: int, since: float) -> int | None:
         """Of a process whose pid alone is known: the one that ended, or else the one that lives."""

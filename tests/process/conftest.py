@@ -120,12 +120,12 @@ class Loop:
         file.write_bytes(b"HOME=%b\n%b" % (os.fsencode(self.folder), data))
         file.chmod(0o644)
 
-    def begin(self, text: str | bytes | None = None) -> None:
+    def begin(self, text: str | bytes | None = None, keeper: int | None = None) -> None:
         """Start a daemon, at whatever time it is."""
         if text is not None:
             self.write(text)
         self._signals = Signals()
-        self.daemon = Daemon(self.settings, self._signals, Readiness(lambda said: None, {}), Keeping(None))
+        self.daemon = Daemon(self.settings, self._signals, Readiness(lambda said: None, {}), Keeping(keeper))
 
     def turn(self) -> None:
         """Once around the loop."""
@@ -165,6 +165,7 @@ class Loop:
         """As the kernel does with what a killed daemon had open."""
         if self._signals is None:
             return
+        self.daemon._keeping.close()
         self.daemon._answering._listener.close()
         for client in self.daemon._answering._clients:
             client.close()

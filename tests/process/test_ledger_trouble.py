@@ -65,6 +65,62 @@ def test_what_was_owed_when_the_daemon_died_is_unknown_and_not_run_again(loop: L
     assert len(set(fires)) == 5, "none twice"
 
 
+def test_what_ended_on_a_full_disk_is_known_to_the_next_daemon(loop: Loop, narrow: Path) -> None:
+    loop.begin("* * * * * while ! test -e go; do sleep 0.02; done; exit 3\n")
+    loop.minutes(1)
+    loop.until(lambda: [run.state for run in loop.runs()] == ["running"])
+    fill(narrow)
+    (loop.folder / "go").touch()
+    loop.until(lambda: not loop.daemon._runs.count)
+    loop.release()  # killed
+    narrow.unlink()
+    loop.begin()
+    loop.settle()
+    assert [(run.state, run.exit_status) for run in loop.runs()] == [("failed", 3)]
+
+
+def test_a_disk_that_is_full_again_soon(loop: Loop, narrow: Path) -> None:
+    loop.begin("* * * * * true\n")
+    for _ in range(3):
+        fill(narrow)
+        loop.minutes(2)
+        loop.until(lambda: not loop.daemon._runs.count)
+        narrow.unlink()
+        loop.until(lambda: not loop.daemon._ledger.file.owes)
+        fill(narrow)
+        loop.minutes(2)
+        loop.release()  # killed
+        narrow.unlink()
+        loop.begin()
+        loop.turn()
+    fires = [run.fire for run in loop.runs()]
+    assert [run.state for run in loop.runs()] == ["succeeded", "succeeded", "unknown"] * 3
+    assert [fire - fires[0] for fire in fires] == [0, 60, 120, 240, 300, 360, 480, 540, 600]
+    assert [run.folded for run in loop.runs()] == [None, None, 2] * 3
+
+
+def test_runs_that_were_not_written_down_share_no_number_and_no_output_with_later_ones(
+    loop: Loop, narrow: Path
+) -> None:
+    job = "echo $PYCROND_FIRE_TIME; while ! test -e go; do sleep 0.02; done; echo end $PYCROND_FIRE_TIME"
+    loop.begin(f"* * * * * {job}\n")
+    fill(narrow)
+    loop.minutes(2)
+    loop.until(lambda: loop.daemon._runs.count == 2)
+    loop.release()  # killed
+    narrow.unlink()
+    loop.begin()
+    loop.minutes(1)
+    (loop.folder / "go").touch()
+    fires = [f"2025-06-10T12:0{minute}:00Z" for minute in (1, 2, 3)]
+    loop.until(lambda: len(loop.log.said("CMDOUT")) == 6)
+    assert sorted(loop.log.said("CMDOUT")) == sorted([*fires, *(f"end {fire}" for fire in fires)])
+    loop.settle()
+    found = sorted((run.state, run.bytes) for run in loop.runs())
+    assert found == [*[("succeeded", 46)] * 3, ("unknown", 0)], "their fires are unknown, they were adopted"
+    assert not os.listdir(loop.folder / "run" / "fifo")
+
+
 @pytest.mark.parametrize("damage", ["text", "torn", "newer"])
 def test_a_ledger_that_cannot_be_used_is_set_aside(loop: Loop, damage: str) -> None:
     loop.begin("@reboot echo x >>booted\n* * * * * echo hello\n")

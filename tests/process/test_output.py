@@ -1,6 +1,7 @@
 """From what a job prints to syslog: every line, in order, whole, whatever it holds and whoever listens when."""
 
 import os
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pycrond import spool
 from pycrond.spool import SEGMENT
 from tests.process.conftest import Loop
 
@@ -184,6 +186,22 @@ def test_delivered_segments_are_deleted(loop: Loop) -> None:
     assert os.listdir(loop.state / "spool" / "0") == ["1.3"]
 
 
+def test_a_daemon_that_died_before_it_wrote_down_what_it_deleted(loop: Loop) -> None:
+    (loop.folder / "text").write_bytes((b"x" * 900 + b"\n") * 1500)
+    loop.begin("* * * * * cat text; while ! test -e go; do sleep 0.02; done; echo last\n")
+    loop.minutes(1)
+    loop.until(lambda: spool.segments(str(loop.state / "spool"), 1) == [1])
+    loop.release()
+    db = sqlite3.connect(loop.state / "ledger", isolation_level=None)
+    db.execute("UPDATE runs SET delivered = 0")
+    db.close()
+    loop.begin()
+    (loop.folder / "go").touch()
+    loop.settle()
+    assert loop.log.said("CMDOUT")[-1] == "last"
+    assert [run.bytes for run in loop.runs()] == [1500 * 901 + 5]
+
+
 def test_what_is_delivered_is_written_down_as_it_comes(loop: Loop) -> None:
     os.mkfifo(loop.folder / "go")
     loop.begin("* * * * * seq 1 100; read go < go; echo end\n")
@@ -280,8 +298,9 @@ def test_an_end_of_output_does_not_keep_the_loop_awake(loop: Loop) -> None:
     loop.begin("* * * * * exec > /dev/null 2>&1; exec sleep 100\n")
     loop.minutes()
     loop.until(lambda: loop.log.said("CMD"))
-    for _ in range(20):
-        loop.turn()
+    (running,) = loop.daemon._runs.living.values()
+    loop.until(lambda: running.output.reader not in loop.daemon._poller._calls)  # it has closed its output
+    loop.turn()
     loop.daemon._timer.arm(loop.frozen().replace(year=2090))
     assert list(loop.daemon._poller.wait(0.2)) == []
 

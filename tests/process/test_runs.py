@@ -3,11 +3,12 @@
 import os
 import select
 import signal
+import socket
 
 import pytest
 
-from pycrond import clock, control, launching, process
-from tests.conftest import alive
+from pycrond import clock, control, launching, process, procfs
+from tests.conftest import alive, wait_until
 from tests.process.conftest import Loop
 
 pytestmark = pytest.mark.process
@@ -424,3 +425,46 @@ def test_it_fails_when_there_was_no_room_for_long(loop: Loop, monkeypatch: pytes
     assert loop.runs()[0].reason == "start-failed: [Errno 24] Too many open files"
     loop.settle()
     assert os.listdir(loop.folder / "run" / "fifo") == []
+
+
+@pytest.mark.parametrize(
+    ("command", "state", "end"),
+    [("true", "succeeded", (0, None)), ("exit 3", "failed", (3, None)), ("kill -9 $$", "failed", (None, 9))],
+)
+def test_a_daemon_that_dies_between_an_end_and_the_ledger(
+    loop: Loop, command: str, state: str, end: tuple[int | None, int | None]
+) -> None:
+    loop.begin(f"* * * * * while ! test -e go; do sleep 0.02; done; {command}\n")
+    loop.minutes()
+    loop.until(lambda: [run.state for run in loop.runs()] == ["running"])
+    (loop.folder / "go").touch()
+    wait_until(lambda: process.ended_child() is not None)
+    loop.daemon._runs.reap(clock.now())
+    loop.release()  # killed
+    loop.begin()
+    loop.settle()
+    (run,) = loop.runs()
+    assert (run.state, run.reason, (run.exit_status, run.signal)) == (state, "", end)
+    assert run.ended_at == clock.now().timestamp()
+
+
+def test_a_run_that_ends_as_the_next_daemon_looks_for_it(loop: Loop) -> None:
+    loop.begin("* * * * * exit 3\n")
+    loop.frozen.move_to("2025-06-10T12:01:00Z")
+    loop.daemon._turns.take(clock.now())
+    (pid,) = loop.daemon._runs.living
+    start = procfs.start_ticks(pid)
+    loop.release()  # killed before the ledger had the pid
+    os.waitpid(pid, 0)
+    keeper, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    keeper.settimeout(10.0)
+    with keeper:
+        keeper.send(b"E")  # that is all, so far
+        loop.begin(keeper=its.detach())
+        assert [run.state for run in loop.runs()] == ["running"]
+        keeper.send(b"E%d:%d 768 0.01 1234 %.6f" % (pid, start or 0, clock.now().timestamp()))
+        loop.settle()
+        assert [(run.state, run.exit_status) for run in loop.runs()] == [("failed", 3)]
+        said = b""
+        while b"%d:%d" % (pid, start or 0) not in said:
+            said += keeper.recv(65536)  # it may forget it

@@ -1,0 +1,62 @@
+"""The kinds of jobs: what each does, what it prints, how it ends. Every line says whose it is, and is numbered."""
+
+from dataclasses import dataclass
+
+BEGIN = (
+    'echo "$PYCROND_FIRE_TIME" >>{tally}; '
+    'say() { n=$1; while [ $n -le $2 ]; do echo "{name} $PYCROND_FIRE_TIME $n"; n=$((n+1)); done; }; '
+)
+PADDING = 880  # bytes after each line of a big job: as many as one message to syslog takes
+
+
+@dataclass(frozen=True)
+class Kind:
+    """`script` prints the lines 1 to `lines`, in any order, and then `rest`; it ends with `status` or by `signal`."""
+
+    script: str
+    lines: int
+    status: int | None = 0
+    signal: int | None = None
+    rest: str = ""
+    padding: int = 0
+    rare: bool = False  # one such job, now and then
+
+    def command(self, name: str, tally: str) -> str:
+        return (BEGIN + self.script).replace("{name}", name).replace("{tally}", tally)
+
+    def size(self, name: str, fire: str) -> int:
+        """The bytes that a run prints."""
+        digits = sum(len(str(number)) for number in range(1, self.lines + 1))
+        return self.lines * (len(f"{name} {fire} \n") + self.padding) + digits + len(self.rest)
+
+
+KINDS = {
+    "short": Kind("say 1 1", 1),
+    "silent": Kind("true", 0),
+    "failing": Kind("say 1 2; exit 3", 2, status=3),
+    "chatty": Kind("say 1 300", 300),
+    "long": Kind("say 1 1; sleep 0.7; say 2 2", 2),
+    "half": Kind("say 1 2; printf half", 2, rest="half"),
+    "pausing": Kind(  # half lines
+        'printf "{name} "; sleep 0.2; printf "$PYCROND_FIRE_TIME "; sleep 0.2; echo 1; printf "{name} "; sleep 0.2; '
+        'echo "$PYCROND_FIRE_TIME 2"',
+        2,
+    ),
+    "killed": Kind("say 1 3; kill -KILL $$", 3, status=None, signal=9),
+    "terminated": Kind("say 1 3; kill -TERM $$", 3, status=None, signal=15),
+    "crashed": Kind("say 1 1; kill -SEGV $$", 1, status=None, signal=11),
+    "forking": Kind("say 1 1; (sleep 0.4; say 2 3) & say 4 4", 4),
+    "leaving": Kind(  # a daemon of its own, whose end is not the run's
+        "say 1 1; (setsid sh -c 'sleep 0.8; echo \"{name} $PYCROND_FIRE_TIME 2\"; exit 9' &); say 3 3; exit 4",
+        3,
+        status=4,
+    ),
+    "stubborn": Kind("trap '' TERM; say 1 1; sleep 0.3; say 2 2", 2),
+    "closing": Kind("say 1 2; exec >&- 2>&-; sleep 0.2", 2),
+    "big": Kind(  # 10 MB
+        f'p=$(head -c {PADDING} /dev/zero | tr "\\0" x); seq 11000 | sed "s/.*/{{name}} $PYCROND_FIRE_TIME &$p/"',
+        11_000,
+        padding=PADDING,
+        rare=True,
+    ),
+}
