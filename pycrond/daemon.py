@@ -242,7 +242,7 @@ class Daemon:
         elapsed = clock.elapsed()
         self._runs.tend(now, elapsed)
         self._aftermath.take(self._reloading.jobs, now)
-        for each in (self._outputs, self._launching, self._endings, self._restarting):
+        for each in (self._outputs, self._launching, self._endings, self._restarting, self._answering):
             each.tend(elapsed)
         self._more = self._deliveries.pump(now, elapsed)
         self._upkeep.watch_syslog()
