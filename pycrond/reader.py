@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from pycrond.audit import StepRow, VerdictRow, VersionRow
 from pycrond.errors import Problem, PycrondError
-from pycrond.rows import DaemonRow, JobRow, RunRow, quoted
+from pycrond.rows import DaemonRow, JobRow, PauseRow, RunRow, matching, quoted
 
 RUN_COLUMNS = ", ".join("jobs.name" if name == "name" else f"runs.{name}" for name in RunRow._fields)
 
@@ -105,14 +105,18 @@ class Reader:
     def find_jobs(self, word: str) -> list[str]:
         """The keys a word may mean: a name, the beginning of a key, or file:line; also of gone jobs."""
         rows = self._db.execute("SELECT key, name, file, line, loaded FROM jobs ORDER BY loaded = 0, loaded")
-        exact, begins = [], []
-        for key, name, file, line, loaded in rows:
-            place = f"{file}:{line}" if loaded else ""  # of one that is gone, another may stand there now
-            if word in {key, name} or (place and word in {place, os.path.basename(place)}):
-                exact.append(key)
-            elif key.startswith(word) or key.partition("/")[2].startswith(word):
-                begins.append(key)
-        return exact or begins
+        return matching(
+            word, ((key, name, f"{file}:{line}" if loaded else "") for key, name, file, line, loaded in rows)
+        )
+
+    def pauses(self, now: float) -> list[PauseRow]:
+        """The jobs that are paused at a time, in Unix seconds."""
+        rows = self._db.execute(
+            "SELECT key, since, until, reason FROM pauses"
+            " WHERE ended_at IS NULL AND (until IS NULL OR until > ?)",
+            (now,),
+        )
+        return [PauseRow(*row) for row in rows]
 
     def close(self) -> None:
         self._db.close()

@@ -12,9 +12,9 @@ from typing import TextIO
 
 from pycrond import clock, detach, logtext, machine, spool, stored, views
 from pycrond.cli.configuration import configured
-from pycrond.errors import Problem, PycrondError
+from pycrond.errors import Problem
 from pycrond.reader import Reader
-from pycrond.rows import JobRow, RunRow
+from pycrond.rows import JobRow, RunRow, the_one
 from pycrond.schedule import fires
 from pycrond.views import Cell, Listed
 
@@ -51,8 +51,10 @@ def _listed(reader: Reader, now: datetime, running: bool) -> Sequence[Listed]:
     alive: dict[str, tuple[RunRow, ...]] = {}
     for run in reader.running() if running else ():
         alive[run.key] = (*alive.get(run.key, ()), run)
+    paused = {row.key: row for row in reader.pauses(now.timestamp())}
     return [
-        Listed(job, next_fire(job, now), alive.get(job.key, ()), last.get(job.key)) for job in reader.jobs()
+        Listed(job, next_fire(job, now), alive.get(job.key, ()), last.get(job.key), paused.get(job.key))
+        for job in reader.jobs()
     ]
 
 
@@ -90,13 +92,8 @@ def history(wanted: argparse.Namespace) -> int:
 
 
 def find_job(reader: Reader, word: str) -> str:
-    """The key of the one job a word means; raises PycrondError where it is none, or several, then named."""
-    found = reader.find_jobs(word)
-    if not found:
-        raise PycrondError(f"no job is called '{word}' (see 'pycrond list')")
-    if len(found) > 1:
-        raise PycrondError(f"'{word}' may mean {len(found)} jobs: {', '.join(found[:10])}")
-    return found[0]
+    """The key of the one job a word means; raises PycrondError where it is none, or several."""
+    return the_one(word, reader.find_jobs(word))
 
 
 def logs(wanted: argparse.Namespace) -> int:
