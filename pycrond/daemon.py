@@ -33,6 +33,7 @@ from pycrond.reloading import Reloading
 from pycrond.restarting import Restarting
 from pycrond.run import Fire
 from pycrond.running import Runs
+from pycrond.showing import Showing
 from pycrond.signals import Signals
 from pycrond.starts import Starts
 from pycrond.stopping import Stopping
@@ -222,7 +223,7 @@ class Daemon:
             self._stopping,
             now,
             figures,
-            by_hand.orders,
+            {**by_hand.orders, "read": Showing(self._settings).read},
         )
 
     def _run_at_boot(self, now: datetime) -> None:

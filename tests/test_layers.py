@@ -32,7 +32,7 @@ LAYERS: tuple[set[str], ...] = (
             "answering",
         ),
         *("daemon", "program", "admission", "aftermath", "endings", "pauses", "courier"),
-        *("asking", "byhand", "figures"),
+        *("asking", "byhand", "figures", "showing"),
         *("reloading", "restarting", "stopping", "orders", "upkeep", "waiting", "launching"),
     },
     {"cli", "__main__"},
