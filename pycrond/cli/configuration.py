@@ -45,12 +45,12 @@ def record(running: Settings) -> None:
 
 
 def recorded(state_dir: str) -> list[str]:
-    """The arguments of the latest daemon; none where there was none."""
+    """The arguments of the latest daemon; none where there was none, or it is not for us to know."""
     try:
         with open(os.path.join(state_dir, RECORD), encoding="utf-8", errors="surrogateescape") as file:
             return file.read().splitlines()
-    except FileNotFoundError:
-        return []
+    except (FileNotFoundError, PermissionError):
+        return []  # another user's: the daemon has to be found by what is given and by defaults
 
 
 def _recorded(state_dir: str) -> dict[str, object]:
@@ -59,8 +59,6 @@ def _recorded(state_dir: str) -> dict[str, object]:
         if not arguments:
             return {}
         before = settings.from_arguments(arguments)
-    except PermissionError:
-        return {}  # another user's: the daemon has to be found by what is given and by defaults
     except (OSError, TypeError) as error:
         raise PycrondError(f"cannot read {os.path.join(state_dir, RECORD)}: {error}") from error
     # Without directories there was --system; --crontabs may come beside it.
