@@ -84,7 +84,7 @@ class Client:
         self._said = b""
         self._rest = b""
         _, self.uid, _ = struct.unpack(
-            "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            "iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
         )
 
     def fileno(self) -> int:

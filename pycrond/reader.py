@@ -89,10 +89,12 @@ class Reader:
 
     def after(self, run: int, limit: int = 500, user: str | None = None) -> list[RunRow]:
         """The first runs with higher numbers than this, of one user or all."""
+        tables = "runs LEFT JOIN jobs USING (key) WHERE"
+        if user is not None:  # whose runs may be few among many
+            tables = "jobs CROSS JOIN runs ON runs.key = jobs.key WHERE jobs.key BETWEEN ? AND ? AND"
         rows = self._db.execute(
-            f"SELECT {RUN_COLUMNS} FROM runs LEFT JOIN jobs USING (key)"  # noqa: S608
-            " WHERE runs.id > ? AND +runs.key BETWEEN ? AND ? ORDER BY runs.id LIMIT ?",
-            (run, *_range(user), limit),
+            f"SELECT {RUN_COLUMNS} FROM {tables} runs.id > ? ORDER BY runs.id LIMIT ?",  # noqa: S608
+            (*(() if user is None else _range(user)), run, limit),
         )
         return [RunRow(*row) for row in rows]
 

@@ -40,8 +40,8 @@ def status(wanted: argparse.Namespace) -> int:
     print(f"running: {counted(answer['running'], 'job')}")
     for line in _figures(answer):
         print(line)
-    if answer["backlog"] > answer["running"]:
-        print(f"syslog: {answer['backlog']} runs not yet told in full")
+    behind = max(0, answer["backlog"] - answer["running"])  # what runs is not told in full anyway
+    print(f"syslog: {counted(behind, 'run')} not yet told in full")
     return 0
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from pycrond import clock
+from pycrond import clock, showing
 from pycrond.errors import PycrondError
 from pycrond.figures import lateness
+from pycrond.reader import Reader
 from tests.conftest import alive
 from tests.process.conftest import Loop
 from tests.process.test_behaviour import WAIT, again, go, reasons, states
@@ -415,6 +417,117 @@ def test_another_user_may_do_nothing(loop: Loop, command: str, request_: dict[st
     assert ask(loop, "status", NOBODY)["loaded_files"] == {}
 
 
+# What is read through the daemon
+
+
+def read(loop: Loop, method: str, **request: Any) -> Any:
+    return ask(loop, "read", method=method, **request)["rows"]
+
+
+def test_what_is_read_is_what_the_ledger_has(loop: Loop) -> None:
+    loop.begin(f"#: name=a\n* * * * * echo a; {WAIT.format('go')}\n#: name=b\n0 0 1 1 * true\n61 * * * * x\n")
+    ask(loop, "pause", jobs=["b"])
+    loop.minutes(2)
+    reader = Reader(str(loop.state))
+    assert read(loop, "daemon") == reader.daemon()
+    assert read(loop, "jobs", offset=0) == reader.jobs()
+    assert read(loop, "jobs", offset=1) == reader.jobs()[1:]
+    assert [one[1] for one in read(loop, "problems")] == [6]
+    assert read(loop, "running") == read(loop, "unfinished") == reader.running()
+    assert read(loop, "runs", runs=[2, 7]) == [reader.running()[1]]
+    assert read(loop, "after", run=1) == [reader.running()[1]]
+    assert read(loop, "history", limit=500) == reader.history(None, 500)
+    assert read(loop, "history", limit=1, keys=["root/a"]) == reader.history(None, 1)
+    assert read(loop, "find_jobs", word="a") == ["root/a"]
+    assert read(loop, "pauses") == reader.pauses(clock.now().timestamp())
+    loop.until(lambda: read(loop, "output", run=1, offset=0, most=10) == [0, 2, "YQo="])
+    assert read(loop, "output", run=1, offset=1, most=0) == [0, 2, ""]
+    go(loop)
+    loop.settle()
+    assert {run.id for run in read(loop, "last_runs", keys=["root/a", "root/x"])} == {2}
+    reader.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run jobs of other users")
+def test_a_user_reads_of_that_user_alone(loop: Loop) -> None:
+    """Of two users whose names begin alike, in a ledger of a system's."""
+    loop.begin("0 0 1 1 * true\n")
+    loop.stop()
+    loop.settings = replace(loop.settings, system=True, root=str(loop.folder), crontabs=())
+    (loop.folder / "etc").mkdir()
+    table = "".join(f"#: name=job\n* * * * * {user} echo {user}\n" for user in ("nobody", "root", "daemon"))
+    (loop.folder / "etc/crontab").write_text("HOME=/\n" + table)
+    loop.begin()
+    loop.minutes(1)
+    loop.settle()
+    db = loop.daemon._ledger.file.db
+    for key in ("nobodyelse/job", "nobod/job", "nobody0/job"):
+        db.execute(
+            "INSERT INTO runs SELECT id + 100 + length(?), ?, fire, wall, fold, era, trigger, attempt, state,"
+            " reason, pid, pid_start, started_at, ended_at, duration_s, exit_status, signal, cpu_s, max_rss_kb,"
+            " lateness_ms, bytes, delivered, told, until, folded, start_at FROM runs WHERE id = 1",
+            (key, key),
+        )
+        db.execute(
+            "INSERT INTO jobs SELECT ?, name, user, file, line, schedule, canonical, zone, command, options,"
+            " loaded + 10 FROM jobs WHERE key = 'nobody/job'",
+            (key,),
+        )
+
+    def mine(method: str, **request: Any) -> list[Any]:
+        found: list[Any] = ask(loop, "read", NOBODY, method=method, **request)["rows"]
+        return found
+
+    (run,) = mine("history", limit=500)
+    assert run.key == "nobody/job"
+    assert [job.key for job in mine("jobs", offset=0)] == mine("find_jobs", word="") == ["nobody/job"]
+    everybodys = [one.id for one in loop.runs()]
+    assert mine("runs", runs=everybodys) == mine("after", run=0) == [run]
+    assert mine("history", limit=500, keys=["root/job", "nobody/job", "nobodyelse/job"]) == [run]
+    assert mine("last_runs", keys=["root/job", "nobody/job", "nobody0/job"]) == [run]
+    for other in everybodys:
+        if other == run.id:
+            assert mine("output", run=other, offset=0, most=100)[2]
+            assert mine("history", limit=1, run=other) == [run]
+        else:
+            assert mine("history", limit=1, run=other) == []
+            with pytest.raises(PycrondError, match=f"^there is no run {other}$"):
+                mine("output", run=other, offset=0, most=100)
+    ask(loop, "pause", jobs=["root/job"])
+    assert mine("pauses") == []
+
+
+def test_a_request_that_takes_long_is_given_up(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    loop.begin("0 0 1 1 * true\n")
+    loop.daemon._ledger.file.db.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO runs"
+        " (key, fire, fold, era, trigger, attempt, state) SELECT 'root/x', i, 0, 0, 'schedule', 1, 'lost' FROM n"
+    )
+    assert len(read(loop, "history", limit=500)) == 500
+    monkeypatch.setattr(showing, "TIME_MOST", -1.0)
+    with pytest.raises(PycrondError, match=r"^cannot read the ledger: interrupted; ask for less$"):
+        read(loop, "history", limit=500)
+    monkeypatch.undo()
+    loop.minutes()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        *({}, {"method": "nonsense"}, {"method": ["history"]}, {"method": "history"}),
+        *({"method": "history", "limit": limit} for limit in (0, 501, "1", True, 1.0, None)),
+        *({"method": "output", "run": 1, "offset": 0, "most": most} for most in (-1, 65537, None)),
+        *({"method": "output", "run": run, "offset": 0, "most": 0} for run in (1 << 63, -1, 7)),
+        *({"method": "runs", "runs": runs} for runs in ([1] * 501, "1", ["1"], None)),
+        *({"method": "last_runs", "keys": keys} for keys in ([], ["x"] * 501, [1], None)),
+    ],
+)
+def test_what_cannot_be_read(loop: Loop, request_: dict[str, Any]) -> None:
+    loop.begin("0 0 1 1 * true\n")
+    with pytest.raises(PycrondError):
+        ask(loop, "read", **request_)
+
+
 VALUES = st.recursive(
     st.none()
     | st.booleans()
@@ -425,14 +538,16 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
+METHODS = ["jobs", "last_runs", "runs", "after", "history", "find_jobs", "output"]
 NAMES = [
+    "word",
+    "most",
     "job",
     "jobs",
     "what",
     "signal",
     "seconds",
     "reason",
-    "method",
     "keys",
     "run",
     "runs",
@@ -448,11 +563,12 @@ def test_no_request_gets_more_than_an_error(loop: Loop) -> None:
     @given(
         command=st.sampled_from(["run", "kill", "pause", "resume", "read"]),
         request=st.dictionaries(st.sampled_from(NAMES), VALUES),
+        method=st.sampled_from(METHODS),
         uid=st.sampled_from([0, NOBODY, 2**32 - 1]),
     )
-    def try_it(command: str, request: dict[str, Any], uid: int) -> None:
+    def try_it(command: str, request: dict[str, Any], method: str, uid: int) -> None:
         try:
-            ask(loop, command, uid, **request)
+            ask(loop, command, uid, **request, method=method)
         except PycrondError as error:
             assert str(error)
 
