@@ -25,6 +25,7 @@ from pycrond.waiting import Waiting
 
 PAUSE, PAUSE_MOST = 3600.0, 30 * 86400.0  # seconds: unless told otherwise, and at most
 JOBS_MOST = 1000  # of one order
+WAITING_MOST = 100  # runs of a job, when another is asked for
 REASON_MOST = 200  # characters
 ENDING = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 """Signals of which a run that ends is said to have been killed by hand."""
@@ -58,6 +59,9 @@ class ByHand:
         job = self.reloading.jobs[self._key(asking.text(request, "job"), self._loaded(asker))]
         if self.stopping.is_wanted:
             raise PycrondError("the daemon is about to stop: nothing is started any more")
+        line = self.admission.line.waiting
+        if sum(one.fire.job.key == job.key for one in line) >= WAITING_MOST:
+            raise PycrondError(f"{WAITING_MOST} runs of {job.key} wait already")
         now = clock.now()
         claimed = self.launching.claim([Fire(job, now, None, trigger="manual")])
         self.deliveries.say("RUN", f"{job.key} run {claimed[0].run} by {asker.name}", now)

@@ -163,6 +163,7 @@ class Daemon:
             self._deliveries,
             self._reloading,
             runs=self._runs,
+            pauses=self._pauses,
             syslogger=self._syslogger,
             poller=self._poller,
         )

@@ -1,7 +1,7 @@
 """Jobs that are paused: which, until when, why."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pycrond.ledger import Ledger
 from pycrond.rows import PauseRow
@@ -38,6 +38,11 @@ class Pauses:
         for key in found:
             del self._paused[key]
         return found
+
+    def tell_new_ledger(self) -> None:
+        """All of them, to a ledger that has taken the place of the one that knew them."""
+        for row in self._paused.values():
+            self._ledger.pause([row.key], row.until, row.reason, datetime.fromtimestamp(row.since, UTC))
 
     def count(self, now: datetime) -> int:
         """How many jobs are paused."""

@@ -99,6 +99,16 @@ def test_nothing_is_run_by_a_daemon_that_is_about_to_stop(loop: Loop) -> None:
     loop.settle()
 
 
+def test_no_more_than_a_hundred_wait(loop: Loop) -> None:
+    loop.begin(f"#: name=job overlap=queue\n0 0 1 1 * {WAIT.format('go')}\n")
+    for _ in range(101):
+        ask(loop, "run", job="job")
+    with pytest.raises(PycrondError, match=r"^100 runs of root/job wait already$"):
+        ask(loop, "run", job="job")
+    assert len(ask(loop, "kill", what="job")["runs"]) == 101
+    loop.until(lambda: set(states(loop)) == {"killed"})
+
+
 # How a job is called
 
 
@@ -336,6 +346,17 @@ def test_a_pause_holds_also_while_it_cannot_be_written(loop: Loop) -> None:
     loop.daemon._ledger.file._pay_at = float("inf")
     ask(loop, "pause", jobs=["job"], reason="why not")
     assert loop.daemon._pauses.why("root/job", clock.now()) == "why not"
+
+
+def test_a_pause_goes_into_a_ledger_that_takes_the_place_of_a_bad_one(loop: Loop) -> None:
+    loop.begin("#: name=job\n* * * * * true\n")
+    ask(loop, "pause", jobs=["job"], reason="why not")
+    loop.turn()
+    loop.daemon._ledger.file._put_away("it was bad")
+    loop.turn()
+    again(loop)
+    loop.minutes()
+    assert reasons(loop) == ["paused: why not"]
 
 
 SECONDS: list[object] = [0, -1, 1e9, float("nan"), "60", True, []]
