@@ -19,7 +19,7 @@ from pycrond.settings import Settings
 
 ROWS_MOST = 500  # of an answer
 BYTES_MOST = 1 << 16  # of output
-TIME_MOST = 0.05  # seconds that the ledger is read for an answer
+TIME_MOST = 0.1  # seconds that the ledger is read for an answer
 LARGEST = (1 << 63) - 1  # a number of SQLite's
 Method = Callable[[Reader, dict[str, Any], Asker], Any]
 

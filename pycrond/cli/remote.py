@@ -10,6 +10,7 @@ from pycrond.errors import NotRunningError, Problem
 from pycrond.rows import DaemonRow, JobRow, PauseRow, RunRow
 
 ROWS = 500  # of an answer, as many as the daemon gives
+KEYS = 100  # in a request: each is a search
 BYTES = 1 << 16
 RETRY = 0.2  # seconds
 
@@ -54,7 +55,7 @@ class Remote:
 
     def last_runs(self) -> dict[str, RunRow]:
         keys = [job.key for job in self.jobs()]
-        found = (run for some in _portions(keys) for run in self._runs("last_runs", keys=some))
+        found = (run for some in _portions(keys, KEYS) for run in self._runs("last_runs", keys=some))
         return {run.key: run for run in found}
 
     def running(self) -> list[RunRow]:
@@ -64,7 +65,7 @@ class Remote:
         return self._runs("unfinished")
 
     def runs(self, ids: Sequence[int]) -> list[RunRow]:
-        return [run for some in _portions(ids) for run in self._runs("runs", runs=some)]
+        return [run for some in _portions(ids, KEYS) for run in self._runs("runs", runs=some)]
 
     def after(self, run: int) -> list[RunRow]:
         return self._runs("after", run=run)
@@ -87,6 +88,6 @@ class Remote:
         return base64.b64decode(self._read("output", run=run, offset=offset, most=BYTES)[2])
 
 
-def _portions(values: Sequence[Any]) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(values), ROWS):
-        yield values[start : start + ROWS]
+def _portions(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(values), size):
+        yield values[start : start + size]
