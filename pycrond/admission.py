@@ -56,6 +56,11 @@ class Admission:
             self.line.full = False
             self.enter(waiting, now)
 
+    def look_again(self, now: datetime) -> None:
+        """Something has changed that those that wait may wait for."""
+        if self.line.waiting:
+            self.line.look_at = now
+
     def _decide(self, one: Claimed, now: datetime) -> Decision:
         job = one.fire.job
         paused = self.pauses.why(job.key, now)
@@ -147,9 +152,13 @@ class Line:
         self.waiting.sort(key=lambda each: (each.fire.at, each.run))
         self.full = self.full or decision.reason.startswith("max-running")
         within = one.fire.job.entry.options.within
-        if within is not None:
+        if within is not None and one.fire.trigger != "manual":
             late = one.fire.at + timedelta(seconds=within + 0.001)
             self.look_at = min(self.look_at or late, late)
+
+    def withdraw(self, one: Claimed) -> None:
+        """It is not to start, if it waits here."""
+        self.waiting = [each for each in self.waiting if each is not one]
 
     def earlier_than(self, one: Claimed) -> list[Claimed]:
         """Those of the same job that wait longer than this one; they are taken out."""

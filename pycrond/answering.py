@@ -2,8 +2,10 @@
 
 import os
 
-from pycrond import control
+from pycrond import clock, control
 from pycrond.poller import Poller
+
+TURN_MOST = 0.02  # seconds of a turn spent on answers: a minute may be about to begin
 
 
 class Answering:
@@ -13,7 +15,8 @@ class Answering:
         self._path = path
         self._poller = poller
         self._answerer = answerer
-        self._clients: set[control.Client] = set()
+        self._spent = 0.0
+        self._clients: dict[control.Client, None] = {}  # the one that has been silent longest first
         self._listener = control.listen(path, 0o666)  # anyone: the kernel tells who it is
         self._listener.setblocking(False)
         poller.register(self._listener, self._accept)
@@ -24,17 +27,30 @@ class Answering:
         except OSError:  # it has gone away, or there are no descriptors left
             return
         if len(self._clients) >= control.CLIENTS_MOST:
-            connection.close()
-            return
+            self._drop(next(iter(self._clients)))
         client = control.Client(connection)
-        self._clients.add(client)
+        self._clients[client] = None
         self._poller.register(client, lambda: self._serve(client))
 
     def _serve(self, client: control.Client) -> None:
+        if self._spent >= TURN_MOST:
+            return  # it is there in the next turn too
+        began = clock.elapsed()
+        self._clients[client] = self._clients.pop(client)
         if not client.serve(self._answerer):
-            self._poller.unregister(client)
-            self._clients.discard(client)
-            client.close()
+            self._drop(client)
+        elif client.is_answered:
+            self._poller.register(client, lambda: self._serve(client), write=True)
+        self._spent += clock.elapsed() - began
+
+    def _drop(self, client: control.Client) -> None:
+        self._poller.unregister(client)
+        del self._clients[client]
+        client.close()
+
+    def tend(self, _elapsed: float) -> None:
+        """A new turn: there is time for answers again."""
+        self._spent = 0.0
 
     def close(self) -> None:
         """Nobody is answered any more, and the path is gone."""

@@ -1,7 +1,8 @@
 """The control socket: newline-delimited JSON, one request and one answer a connection.
 
 Anyone may connect (mode 0666); who it is, the kernel says (SO_PEERCRED). A slow or silent client holds
-nobody up: it is only read from when it has written, and dropped when it says too much or does not listen.
+nobody up: it is only read from when it has written, gets an answer as it takes it, and is dropped when it
+says too much, or when another one wants its place.
 """
 
 import contextlib
@@ -75,35 +76,49 @@ def ask(path: str, request: dict[str, Any], timeout: float = 60.0) -> dict[str, 
 
 
 class Client:
-    """A connection on the daemon's side."""
+    """A connection on the daemon's side: first it is listened to, then it gets its answer."""
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         self._connection = connection
         self._said = b""
+        self._rest = b""
         _, self.uid, _ = struct.unpack(
-            "3i", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+            "iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
         )
 
     def fileno(self) -> int:
         return self._connection.fileno()
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether it has an answer, and has not taken all of it yet."""
+        return bool(self._rest)
+
     def serve(self, answerer: Answerer) -> bool:
-        """Take what it says and answer when that is a whole line; False once the connection is done with."""
+        """Take what it says and answer when that is a whole line, or give it more of its answer; False once
+        the connection is done with.
+        """
         try:
-            said = self._connection.recv(REQUEST_MOST)
+            return self._send() if self._rest else self._listen(answerer)
         except BlockingIOError:
             return True
         except OSError:
             return False
+
+    def _listen(self, answerer: Answerer) -> bool:
+        said = self._connection.recv(REQUEST_MOST)
         self._said += said
         if b"\n" not in self._said:
             return bool(said) and len(self._said) < REQUEST_MOST
         answer = self._answer(self._said.partition(b"\n")[0], answerer)
-        # The send buffer is empty and takes 200 kB; a client that lets it fill has no claim to the rest.
-        with contextlib.suppress(OSError):
-            self._connection.sendall(json.dumps(answer).encode() + b"\n")
-        return False
+        self._said = b""
+        self._rest = json.dumps(answer).encode() + b"\n"
+        return self._send()
+
+    def _send(self) -> bool:
+        self._rest = self._rest[self._connection.send(self._rest) :]
+        return bool(self._rest)
 
     def _answer(self, line: bytes, answerer: Answerer) -> dict[str, Any]:
         try:

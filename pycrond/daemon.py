@@ -11,9 +11,11 @@ from pycrond.agenda import Agenda, first_turn
 from pycrond.alarmbook import Alarmbook
 from pycrond.alarms import Alarms
 from pycrond.answering import Answering
+from pycrond.byhand import ByHand
 from pycrond.delivery import Deliveries
 from pycrond.digest import digest
 from pycrond.endings import Endings
+from pycrond.figures import Figures
 from pycrond.job import SEARCH_PATHS
 from pycrond.jumps import Jumps
 from pycrond.keeping import Keeping
@@ -35,6 +37,7 @@ from pycrond.restarting import Restarting
 from pycrond.retention import Retention
 from pycrond.run import Fire
 from pycrond.running import Runs
+from pycrond.showing import Showing
 from pycrond.signals import Signals
 from pycrond.starts import Starts
 from pycrond.stopping import Stopping
@@ -186,6 +189,7 @@ class Daemon:
             self._deliveries,
             self._reloading,
             runs=self._runs,
+            pauses=self._pauses,
             syslogger=self._syslogger,
             poller=self._poller,
             spool_limit=self._settings.spool_limit,
@@ -208,17 +212,7 @@ class Daemon:
         self._poller.register(self._timer, self._on_timer)
         self._poller.register(self._signals, self._on_signals)
         path = os.path.join(self._settings.runtime_dir, "control.sock")
-        orders = Orders(
-            self._ledger,
-            self._deliveries,
-            self._runs,
-            self._turns,
-            self._reloading,
-            self._restarting,
-            self._stopping,
-            now,
-        )
-        self._answering = Answering(path, self._poller, orders.answer)
+        self._answering = Answering(path, self._poller, self._orders(now).answer)
         how = f", after {after} of the one before" if after else ""
         self._deliveries.say("STARTUP", f"{__version__}, {self._reloading.loaded}{how}", now)
         self._reloading.report()
@@ -227,6 +221,41 @@ class Daemon:
         self._signals.release()
         self._runs.reap(now)  # those that ended before this process was a daemon
         self._readiness.ready(os.getpid())
+
+    def _orders(self, now: datetime) -> Orders:
+        by_hand = ByHand(
+            self._deliveries,
+            self._runs,
+            self._launching,
+            self._endings,
+            self._pauses,
+            self._admission,
+            self._waiting,
+            self._reloading,
+            self._stopping,
+            self._settings.system,
+        )
+        figures = Figures(
+            self._admission,
+            self._launching,
+            self._limits,
+            self._pauses,
+            self._reloading,
+            self._waiting,
+            self._settings.system,
+        )
+        return Orders(
+            self._ledger,
+            self._deliveries,
+            self._runs,
+            self._turns,
+            self._reloading,
+            self._restarting,
+            self._stopping,
+            now,
+            figures,
+            {**by_hand.orders, "read": Showing(self._settings).read},
+        )
 
     def _run_at_boot(self, now: datetime) -> None:
         """The @reboot jobs, once a boot of the machine or container."""
@@ -275,7 +304,7 @@ class Daemon:
         self._tell_of_missed(now)
         self._alarms.tend(now)
         self._outbox.tend(now)
-        for each in (self._outputs, self._launching, self._endings, self._restarting):
+        for each in (self._outputs, self._launching, self._endings, self._restarting, self._answering):
             each.tend(elapsed)
         self._more = self._deliveries.pump(now, elapsed)
         self._upkeep.watch_syslog()

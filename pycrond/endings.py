@@ -48,6 +48,12 @@ class Endings:
         self._ledger.note([(one.run, reason) for one in begun])
         return len(begun)
 
+    def note_signal(self, several: Iterable[Running], reason: str) -> None:
+        """They were sent a signal by hand that ends most programs: nothing more is done to them."""
+        for running in several:
+            running.signalled = reason
+        self._ledger.note([(one.run, reason) for one in several if one.ended_by is None])
+
     def tend(self, elapsed: float) -> None:
         """End what has run for too long; kill what has had its grace."""
         self._limits.tidy()

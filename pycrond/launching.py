@@ -62,7 +62,8 @@ class Launching:
         self.accounts: Mapping[str, Account] = {account.name: account}
         self._search_path = search_path
         self._spools = spools
-        self._again: list[Claimed] = []
+        self.again: list[Claimed] = []
+        """Could not be started for want of room, and are tried again."""
         self._again_at = 0.0
         self.lateness: deque[float] = deque(maxlen=LATENESS_OF)
         """Of the latest starts that a schedule asked for, in ms."""
@@ -159,9 +160,9 @@ class Launching:
         """Try once more in a while, if the reason may pass; else it has failed."""
         one.give_up_at = one.give_up_at or elapsed + AGAIN_FOR
         if process.is_passing(error) and elapsed < one.give_up_at:
-            if not self._again:
+            if not self.again:
                 self._again_at = elapsed + AGAIN_EVERY
-            self._again.append(one)
+            self.again.append(one)
             return
         end = Outcome("failed", f"start-failed: {error}")
         telling = self._telling(one, os.getpid())
@@ -170,17 +171,21 @@ class Launching:
         self._runs.never_began(Ended(one.run, one.fire, end, now))
         self.discard(one)
 
+    def withdraw(self, one: Claimed) -> None:
+        """It is not tried again, if it waits here."""
+        self.again = [each for each in self.again if each is not one]
+
     def give_up(self) -> None:
         """What waits to be started again is tried once more, and then has failed."""
-        for one in self._again:
+        for one in self.again:
             one.give_up_at = -1.0
 
     def tend(self, elapsed: float) -> None:
         """Try again what could not be started."""
-        if self._again and elapsed >= self._again_at:
-            again, self._again = self._again, []
+        if self.again and elapsed >= self._again_at:
+            again, self.again = self.again, []
             self.start(again)
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `tend` has something to do; None if nothing waits."""
-        return max(0.0, self._again_at - elapsed) if self._again else None
+        return max(0.0, self._again_at - elapsed) if self.again else None

@@ -1,6 +1,7 @@
 """What the control socket's clients may ask for, and the answers."""
 
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 from pycrond import __version__, clock
 from pycrond.delivery import Deliveries
 from pycrond.errors import PycrondError
+from pycrond.figures import Figures
 from pycrond.ledger import Ledger
 from pycrond.reloading import Reloading
 from pycrond.restarting import Restarting
@@ -28,19 +30,27 @@ class Orders:
     restarting: Restarting
     stopping: Stopping
     started_at: datetime
+    figures: Figures
+    others: Mapping[str, Callable[[dict[str, Any], int], dict[str, Any]]]
+    """Orders that others carry out, who look themselves at who gives them."""
 
     def answer(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
         """What `uid` asks for; raises PycrondError for what is unknown or not allowed to it."""
+        command = str(request.get("command"))
+        if command in self.others:
+            return self.others[command](request, uid)
+        if command == "status":
+            return {**self._status(request), **self.figures.at(clock.now(), uid)}
         orders = {
-            "status": self._status,
             "reload": self._reload,
             "restart": self._restart,
             "stop": self._stop,
         }
-        order = orders.get(str(request.get("command")))
+        order = orders.get(command)
         if order is None:
-            raise PycrondError(f"unknown command {request.get('command')!r} (known: {', '.join(orders)})")
-        if order != self._status and uid not in {0, os.geteuid()}:
+            known = ", ".join(["status", *orders, *self.others])
+            raise PycrondError(f"unknown command {request.get('command')!r} (known: {known})")
+        if uid not in {0, os.geteuid()}:
             raise PycrondError("only root and the daemon's own user may do that")
         return order(request)
 
@@ -52,6 +62,7 @@ class Orders:
             "version": __version__,
             "zone": self.turns.agenda.zone.name,
             "started_at": self.started_at.timestamp(),
+            "uptime_s": max(0, int((clock.now() - self.started_at).total_seconds())),
             "jobs": len(loaded.jobs),
             "files": loaded.files,
             "errors": sum(problem.severity == "error" for problem in loaded.problems),

@@ -1,9 +1,10 @@
 """Jobs that are paused: which, until when, why."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import UTC, datetime
 
 from pycrond.ledger import Ledger
+from pycrond.rows import PauseRow
 
 
 class Pauses:
@@ -28,7 +29,7 @@ class Pauses:
         keys = list(keys)
         self.resume(keys, now)
         self._ledger.pause(keys, until, reason, now)
-        self._paused |= {row.key: row for row in self._ledger.pauses() if row.key in keys}
+        self._paused |= {key: PauseRow(key, now.timestamp(), until, reason) for key in keys}
 
     def resume(self, keys: Iterable[str], now: datetime) -> list[str]:
         """Those among them that were paused."""
@@ -37,3 +38,12 @@ class Pauses:
         for key in found:
             del self._paused[key]
         return found
+
+    def tell_new_ledger(self) -> None:
+        """All of them, to a ledger that has taken the place of the one that knew them."""
+        for row in self._paused.values():
+            self._ledger.pause([row.key], row.until, row.reason, datetime.fromtimestamp(row.since, UTC))
+
+    def count(self, now: datetime) -> int:
+        """How many jobs are paused."""
+        return sum(self.why(key, now) is not None for key in [*self._paused])

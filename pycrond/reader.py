@@ -2,11 +2,11 @@
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from pycrond.audit import StepRow, VerdictRow, VersionRow
 from pycrond.errors import Problem, PycrondError
-from pycrond.rows import DaemonRow, JobRow, RunRow, quoted
+from pycrond.rows import DaemonRow, JobRow, PauseRow, RunRow, matching, quoted
 
 RUN_COLUMNS = ", ".join("jobs.name" if name == "name" else f"runs.{name}" for name in RunRow._fields)
 
@@ -31,11 +31,16 @@ class Reader:
         ).fetchone()
         return DaemonRow(*row) if row else None
 
-    def jobs(self) -> list[JobRow]:
-        """The loaded jobs, in the order of their files and lines."""
+    def give_up(self, when: Callable[[], bool]) -> None:
+        """From now on a query that is under way when this turns true raises sqlite3.OperationalError."""
+        self._db.set_progress_handler(when, 1000)
+
+    def jobs(self, user: str | None = None, offset: int = 0, limit: int = -1) -> list[JobRow]:
+        """The loaded jobs, of one user or all, in the order of their files and lines."""
         rows = self._db.execute(
             "SELECT key, name, user, file, line, schedule, canonical, zone, command, options"
-            " FROM jobs WHERE loaded > 0 ORDER BY loaded"
+            " FROM jobs WHERE loaded > 0 AND key BETWEEN ? AND ? ORDER BY loaded LIMIT ? OFFSET ?",
+            (*_range(user), limit, offset),
         )
         return [JobRow(*row) for row in rows]
 
@@ -45,12 +50,16 @@ class Reader:
         )
         return [Problem(*row) for row in rows]
 
-    def last_runs(self) -> dict[str, RunRow]:
-        """The latest run of each loaded job that is over, by key."""
+    def last_runs(self, keys: Sequence[str] | None = None) -> dict[str, RunRow]:
+        """The latest run of each loaded job that is over, by key; of all jobs, or of some."""
+        where, values = "", []
+        if keys is not None:
+            where, values = f" AND jobs.key IN ({', '.join('?' * len(keys))})", list(keys)
         rows = self._db.execute(
             f"SELECT {RUN_COLUMNS} FROM jobs JOIN runs ON runs.id = ("  # noqa: S608 -- column names of ours
             " SELECT max(id) FROM runs AS past WHERE past.key = jobs.key"
-            " AND state NOT IN ('claimed', 'waiting', 'running')) WHERE jobs.loaded > 0"
+            f" AND state NOT IN ('claimed', 'waiting', 'running')) WHERE jobs.loaded > 0{where}",
+            values,
         )
         return {run.key: run for run in (RunRow(*row) for row in rows)}
 
@@ -58,6 +67,44 @@ class Reader:
         rows = self._db.execute(
             f"SELECT {RUN_COLUMNS} FROM runs LEFT JOIN jobs USING (key)"  # noqa: S608
             " WHERE state IN ('claimed', 'waiting', 'running') AND state = 'running' ORDER BY runs.id"
+        )
+        return [RunRow(*row) for row in rows]
+
+    def unfinished(self) -> list[RunRow]:
+        """Runs that are not over, those that wait among them."""
+        rows = self._db.execute(
+            f"SELECT {RUN_COLUMNS} FROM runs LEFT JOIN jobs USING (key)"  # noqa: S608
+            " WHERE state IN ('claimed', 'waiting', 'running') ORDER BY runs.id"
+        )
+        return [RunRow(*row) for row in rows]
+
+    def runs(self, ids: Sequence[int]) -> list[RunRow]:
+        """Those with these numbers."""
+        rows = self._db.execute(
+            f"SELECT {RUN_COLUMNS} FROM runs LEFT JOIN jobs USING (key)"  # noqa: S608
+            f" WHERE runs.id IN ({', '.join('?' * len(ids))}) ORDER BY runs.id",
+            ids,
+        )
+        return [RunRow(*row) for row in rows]
+
+    def after(self, run: int, limit: int = 500, user: str | None = None) -> list[RunRow]:
+        """The first runs with higher numbers than this, of one user or all."""
+        tables = "runs LEFT JOIN jobs USING (key) WHERE"
+        if user is not None:  # whose runs may be few among many
+            tables = "jobs CROSS JOIN runs ON runs.key = jobs.key WHERE jobs.key BETWEEN ? AND ? AND"
+        rows = self._db.execute(
+            f"SELECT {RUN_COLUMNS} FROM {tables} runs.id > ? ORDER BY runs.id LIMIT ?",  # noqa: S608
+            (*(() if user is None else _range(user)), run, limit),
+        )
+        return [RunRow(*row) for row in rows]
+
+    def history_of(self, user: str, limit: int) -> list[RunRow]:
+        """Runs of a user's jobs, newest first."""
+        rows = self._db.execute(
+            f"SELECT {RUN_COLUMNS} FROM jobs CROSS JOIN runs ON runs.id IN ("  # noqa: S608
+            " SELECT id FROM runs AS past WHERE past.key = jobs.key ORDER BY id DESC LIMIT ?)"
+            " WHERE jobs.key BETWEEN ? AND ? ORDER BY runs.id DESC LIMIT ?",
+            (limit, *_range(user), limit),
         )
         return [RunRow(*row) for row in rows]
 
@@ -115,17 +162,30 @@ class Reader:
         rows = self._db.execute("SELECT at, moved FROM clock_events WHERE kind = 'step' ORDER BY id")
         return [StepRow(*row) for row in rows]
 
-    def find_jobs(self, word: str) -> list[str]:
+    def find_jobs(self, word: str, user: str | None = None) -> list[str]:
         """The keys a word may mean: a name, the beginning of a key, or file:line; also of gone jobs."""
-        rows = self._db.execute("SELECT key, name, file, line, loaded FROM jobs ORDER BY loaded = 0, loaded")
-        exact, begins = [], []
-        for key, name, file, line, loaded in rows:
-            place = f"{file}:{line}" if loaded else ""  # of one that is gone, another may stand there now
-            if word in {key, name} or (place and word in {place, os.path.basename(place)}):
-                exact.append(key)
-            elif key.startswith(word) or key.partition("/")[2].startswith(word):
-                begins.append(key)
-        return exact or begins
+        rows = self._db.execute(
+            "SELECT key, name, file, line, loaded FROM jobs WHERE key BETWEEN ? AND ?"
+            " ORDER BY loaded = 0, loaded",
+            _range(user),
+        )
+        return matching(
+            word, ((key, name, f"{file}:{line}" if loaded else "") for key, name, file, line, loaded in rows)
+        )
+
+    def pauses(self, now: float) -> list[PauseRow]:
+        """The jobs that are paused at a time, in Unix seconds."""
+        rows = self._db.execute(
+            "SELECT key, since, until, reason FROM pauses"
+            " WHERE ended_at IS NULL AND (until IS NULL OR until > ?)",
+            (now,),
+        )
+        return [PauseRow(*row) for row in rows]
 
     def close(self) -> None:
         self._db.close()
+
+
+def _range(user: str | None) -> tuple[str, str]:
+    """The keys of a user's jobs lie between these two; everybody's with None."""
+    return ("", "\U0010ffff") if user is None else (f"{user}/", f"{user}/\U0010ffff")

@@ -59,7 +59,8 @@ class Recovery:
         not_begun = []
         for left in unfinished:
             is_open = left.state in {"claimed", "waiting"}
-            if is_open and last_turn is not None and left.fire > last_turn.timestamp():
+            is_named = left.wall is not None  # after a minute: others are claimed when they are to start
+            if is_open and is_named and last_turn is not None and left.fire > last_turn.timestamp():
                 not_begun.append(left.id)
             elif left.state != "waiting":
                 self._take_over(left, survivors, now)
@@ -111,7 +112,9 @@ class Recovery:
         fire = self._fire(left)
         output = self._output(left, found, fire.job)
         running = Running(left.id, fire, left.pid or 0, output, began_at=left.started_at)
-        if left.state == "running" and left.reason:  # it was being ended
+        if left.state == "running" and ", SIG" in left.reason:  # as `ByHand` writes it
+            running.signalled = left.reason
+        elif left.state == "running" and left.reason:  # it was being ended
             state: State = "timed-out" if left.reason.startswith("timeout") else "killed"
             running.ended_by = (state, left.reason)
         telling = running.output.telling

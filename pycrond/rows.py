@@ -1,6 +1,9 @@
 """The ledger's rows, as they are read: jobs, runs, daemons. Times are Unix seconds, UTC."""
 
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+from pycrond.errors import PycrondError
 
 
 class JobRow(NamedTuple):
@@ -71,3 +74,26 @@ def storable(text: str) -> str:
 def quoted(path: str) -> str:
     """A path in one of SQLite's file: addresses."""
     return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+
+
+def matching(word: str, jobs: Iterable[tuple[str, str | None, str]]) -> list[str]:
+    """The keys of the jobs that a word may mean: by name, file:line or key, else by the beginning of a key.
+
+    Of each job: key, name, and file:line, empty for one that is gone, for another may stand there now.
+    """
+    exact, begins = [], []
+    for key, name, place in jobs:
+        if word in {key, name} or (place and word in {place, place.rpartition("/")[2]}):
+            exact.append(key)
+        elif key.startswith(word) or key.partition("/")[2].startswith(word):
+            begins.append(key)
+    return exact or begins
+
+
+def the_one(word: str, found: Sequence[str]) -> str:
+    """The key of the one job a word means; raises PycrondError where it is none, or several, then named."""
+    if not found:
+        raise PycrondError(f"no job is called '{word}' (see 'pycrond list')")
+    if len(found) > 1:
+        raise PycrondError(f"'{word}' may mean {len(found)} jobs: {', '.join(found[:10])}")
+    return found[0]

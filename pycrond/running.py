@@ -34,6 +34,7 @@ class Running:
     pidfd: int = -1  # of an adopted one that is not our child
     give_up_at: float = 0.0  # it has ended, and how is waited for no longer than this
     ended_by: tuple[State, str] | None = None  # us: what it will have been, and why
+    signalled: str = ""  # by hand, with a signal that ends most programs: by whom
     act_at: float = NEVER  # when its time is over, or its grace
 
 
@@ -135,6 +136,8 @@ class Runs:
     def adopt(self, running: Running) -> None:
         """A run of an earlier daemon that lives."""
         self._add(running)
+        if running.ended_by and running.ended_by[0] == "killed":  # its grace begins anew
+            self.act_when(running, clock.elapsed() + running.fire.job.entry.options.grace)
         if running.pidfd >= 0:
             self._poller.register(running.pidfd, lambda: self._adopted_ended(running))
 
@@ -215,6 +218,8 @@ class Runs:
         end = judged(end, running.fire.job.entry.options.success)
         if running.ended_by and (end.state != "succeeded" or running.ended_by[0] == "timed-out"):
             end = replace(end, state=running.ended_by[0], reason=running.ended_by[1])
+        elif running.signalled and end.state == "failed":
+            end = replace(end, state="killed", reason=running.signalled)
         if running.began is not None:
             duration = round(clock.elapsed() - running.began, 6)
         elif duration is None and running.began_at is not None and end.state != "unknown":

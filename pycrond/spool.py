@@ -143,6 +143,18 @@ def read(directory: str, run: int, offset: int, most: int) -> bytes:
     return data
 
 
+def kept(directory: str, run: int) -> tuple[int, int]:
+    """Where the kept output of a run begins and ends; both 0 where there is none."""
+    there = segments(directory, run)
+    if not there:
+        return 0, 0
+    try:
+        size = os.stat(path(directory, run, there[-1])).st_size
+    except FileNotFoundError:
+        size = 0
+    return there[0] * SEGMENT, there[-1] * SEGMENT + size
+
+
 def first_offset(directory: str, run: int) -> int | None:
     """Where the kept output of a run begins; None where there is none."""
     there = segments(directory, run)

@@ -4,6 +4,7 @@ from datetime import datetime
 
 from pycrond.delivery import Deliveries
 from pycrond.ledger import Ledger
+from pycrond.pauses import Pauses
 from pycrond.poller import Poller
 from pycrond.reloading import Reloading
 from pycrond.running import Runs
@@ -20,6 +21,7 @@ class Upkeep:
         reloading: Reloading,
         *,
         runs: Runs,
+        pauses: Pauses,
         syslogger: Syslogger,
         poller: Poller,
         spool_limit: int,
@@ -29,6 +31,7 @@ class Upkeep:
         self._deliveries = deliveries
         self._reloading = reloading
         self._runs = runs
+        self._pauses = pauses
         self._syslogger = syslogger
         self._poller = poller
         self._trouble = ""
@@ -47,6 +50,7 @@ class Upkeep:
             self._ledger.renew()
             self._reloading.write(now)
             self._runs.tell_new_ledger()
+            self._pauses.tell_new_ledger()
         self._trouble = file.trouble
         if file.trouble and not trouble:
             said = f"cannot write the ledger: {file.trouble}; jobs run, what they do is kept in memory"

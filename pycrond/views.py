@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from pycrond import logtext
 from pycrond.errors import Problem
-from pycrond.rows import DaemonRow, JobRow, RunRow
+from pycrond.rows import DaemonRow, JobRow, PauseRow, RunRow
 
 NARROWEST = 12  # characters that every column keeps
 
@@ -28,6 +28,7 @@ class Listed:
     next: datetime | None
     running: tuple[RunRow, ...]
     last: RunRow | None
+    pause: PauseRow | None = None
 
 
 def instant(seconds: float | None) -> str | None:
@@ -94,9 +95,17 @@ def listing(jobs: Iterable[Listed], now: datetime) -> list[list[Cell]]:
 
 
 def _next(one: Listed, now: datetime) -> Cell:
+    if one.pause:
+        return Cell(paused(one.pause, now), "busy")
     if one.next is None:
         return Cell("at boot" if one.job.canonical is None else "never")
     return Cell(f"{moment(one.next, now)} in {distance(max(0.0, (one.next - now).total_seconds()))}")
+
+
+def paused(pause: PauseRow, now: datetime) -> str:
+    """`paused until 14:00: maintenance`; until when and why only where there is such."""
+    until = "" if pause.until is None else f" until {moment(datetime.fromtimestamp(pause.until, UTC), now)}"
+    return f"paused{until}: {pause.reason}".removesuffix(": ")
 
 
 def _last(one: Listed, now: datetime) -> Cell:
@@ -184,6 +193,7 @@ def job_json(one: Listed) -> dict[str, object]:
         "next": instant(one.next.timestamp()) if one.next else None,
         "running": [run.id for run in one.running],
         "last": run_json(one.last) if one.last else None,
+        "paused": {"until": instant(one.pause.until), "reason": one.pause.reason} if one.pause else None,
     }
 
 

@@ -35,6 +35,16 @@ class Waiting:
     def next_at(self) -> datetime | None:
         return self._heap[0][0] if self._heap else None
 
+    @property
+    def all(self) -> list[Claimed]:
+        """In the order of their starts."""
+        return [one for _, _, one in sorted(self._heap)]
+
+    def withdraw(self, one: Claimed) -> None:
+        """It is not to start, if it waits here."""
+        self._heap = [place for place in self._heap if place[2] is not one]
+        heapq.heapify(self._heap)
+
     def delayed(self, fires: Iterable[Fire]) -> list[Fire]:
         """The same fires, each told when to start if that is later."""
         return [

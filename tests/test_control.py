@@ -149,15 +149,31 @@ def test_who_never_ends_is_dropped(server: Server) -> None:
         client.close()
 
 
-def test_who_does_not_listen_loses_the_rest(server: Server) -> None:
-    def flood(_request: dict[str, Any], _uid: int) -> dict[str, Any]:
-        return {"much": "x" * 10_000_000}
+def flood(_request: dict[str, Any], _uid: int) -> dict[str, Any]:
+    return {"much": "x" * 10_000_000}
 
-    with control.connect(server.path, 5) as near:
+
+def test_a_long_answer_goes_as_it_is_taken(server: Server) -> None:
+    with control.connect(server.path, 5) as near, contextlib.closing(server.accept()) as client:
         near.sendall(b"{}\n")
-        client = server.accept()
-        assert client.serve(flood) is False, "and it has returned"
-        client.close()
+        assert client.serve(flood) is True, "and it has returned"
+        assert client.is_answered
+        taken, more = b"", True
+        while not taken.endswith(b"\n"):
+            taken += near.recv(1 << 20)
+            more = more and client.serve(flood)
+        assert more is False
+        assert json.loads(taken) == flood({}, 0)
+
+
+def test_who_goes_in_the_middle_of_its_answer_is_done_with(server: Server) -> None:
+    near = control.connect(server.path, 5)
+    near.sendall(b"{}\n")
+    client = server.accept()
+    assert client.serve(flood) is True
+    near.close()
+    assert client.serve(flood) is False
+    client.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another")

@@ -19,7 +19,7 @@ from pycrond.errors import Problem, PycrondError
 from pycrond.ledger import Ledger
 from pycrond.loading import job_row
 from pycrond.reader import Reader
-from pycrond.rows import JobRow
+from pycrond.rows import JobRow, PauseRow
 from pycrond.run import Fire, Outcome
 from pycrond.schema import MIGRATIONS
 from tests.conftest import jobs_of
@@ -327,6 +327,16 @@ def test_find_jobs(ledger: Ledger, reader: Reader, word: str, keys: list[str]) -
     ledger.load(rows("#: name=gone\n9 * * * * x\n"), [], NOON)
     ledger.load(rows("#: name=nightly\n* * * * * x\n#: name=nightwatch\n* * * * * y\n"), [], NOON)
     assert reader.find_jobs(word) == keys
+
+
+def test_the_pauses_that_hold(ledger: Ledger, reader: Reader) -> None:
+    noon = NOON.timestamp()
+    ledger.pause(["root/one", "root/two"], noon + 60, "cleaning", NOON)
+    ledger.pause(["root/three"], None, "", NOON)
+    ledger.resume(["root/two"], NOON)
+    ever = PauseRow("root/three", noon, None, "")
+    assert reader.pauses(noon + 59) == [PauseRow("root/one", noon, noon + 60, "cleaning"), ever]
+    assert reader.pauses(noon + 60) == [ever]
 
 
 # Daemons and clocks.

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pycrond import views
 from pycrond.errors import Problem
-from pycrond.rows import DaemonRow, JobRow, RunRow
+from pycrond.rows import DaemonRow, JobRow, PauseRow, RunRow
 from pycrond.views import Cell, Listed
 
 NOW = datetime(2025, 6, 10, 14, 0, 30, tzinfo=ZoneInfo("Europe/Berlin"))
@@ -299,3 +299,23 @@ def test_a_problem_and_a_daemon_as_json() -> None:
     up = views.daemon_json(DAEMON, True)
     assert (up["pid"], up["loaded_at"]) == (42, "2025-06-10T11:58:22Z")
     assert views.daemon_json(DAEMON, False)["pid"] is None
+
+
+@pytest.mark.parametrize(
+    ("pause", "text"),
+    [
+        (PauseRow("root/0123456789ab", 1749556700.0, 1749560400.0, ""), "paused until 15:00"),
+        (
+            PauseRow("root/0123456789ab", 1749556700.0, 1749646800.0, "a disk"),
+            "paused until Wed 15:00: a disk",
+        ),
+        (PauseRow("root/0123456789ab", 1749556700.0, None, ""), "paused"),
+        (PauseRow("root/0123456789ab", 1749556700.0, None, "for ever"), "paused: for ever"),
+    ],
+)
+def test_a_paused_job_is_listed_so(pause: PauseRow, text: str) -> None:
+    one = Listed(JOB, NOW, (), None, pause)
+    assert views.listing([one], NOW)[1][2].text == text
+    until = None if pause.until is None else views.instant(pause.until)
+    assert views.job_json(one)["paused"] == {"until": until, "reason": pause.reason}
+    assert views.job_json(Listed(JOB, NOW, (), None))["paused"] is None

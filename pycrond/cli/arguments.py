@@ -5,9 +5,10 @@ from collections.abc import Callable
 from dataclasses import fields
 from importlib import import_module
 
+from pycrond.options import positive_duration
 from pycrond.settings import Settings, flag
 
-FINDING = ("crontabs", "state_dir", "pidfile")
+FINDING = ("crontabs", "state_dir", "pidfile", "system")
 """Every command takes these, to find the daemon."""
 
 
@@ -40,7 +41,8 @@ def parser(version: str) -> argparse.ArgumentParser:
     status = _add_control(command)
     listing = command("list", "show", "every job, when it runs next and how it ended last")
     history = command("history", "show", "what ran, the newest first")
-    logs = command("logs", "show", "what the jobs printed")
+    logs = command("logs", "logs", "what the jobs printed")
+    _add_by_hand(command)
     check = command("check", "check", "every error and warning in crontabs", everything=True)
     check.add_argument("files", nargs="*", metavar="FILE", help="instead of the daemon's own crontabs")
     check.add_argument("--system-format", action="store_true", help="the files have a user column")
@@ -76,6 +78,7 @@ def parser(version: str) -> argparse.ArgumentParser:
     history.add_argument("job", nargs="?", help="a job's name, the beginning of its key, or file:line")
     history.add_argument("--limit", type=_count, default=20, metavar="N", help="so many runs at most (20)")
     logs.add_argument("what", nargs="?", metavar="JOB|RUN", help="a job, or a run's number")
+    logs.add_argument("-f", "--follow", action="store_true", help="go on with what they print from now on")
     logs.add_argument("--lines", type=_count, default=100, metavar="N", help="so many lines at most (100)")
     return whole
 
@@ -93,7 +96,38 @@ def _add_control(command: Callable[..., argparse.ArgumentParser]) -> argparse.Ar
     command("restart", "stopping", about, everything=True)
     reload = command("reload", "control", "read the crontabs again")
     reload.add_argument("--dry-run", action="store_true", help="only say what would change, as diff does")
-    return command("status", "control", "say whether the daemon runs, and how it does")
+    return command("status", "status", "say whether the daemon runs, and how it does")
+
+
+def _add_by_hand(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """run, kill, pause and resume."""
+    job = "a job's name, the beginning of its key, or file:line"
+    run = command("run", "byhand", "run a job now, as its schedule would")
+    run.add_argument("job", metavar="JOB", help=job)
+    run.add_argument("--wait", action="store_true", help="until it is over, and exit with its status")
+    run.add_argument("--follow", action="store_true", help="print what it prints; waits too")
+    kill = command("kill", "byhand", "end a run, or all that runs of a job")
+    kill.add_argument("what", metavar="RUN|JOB", help="a run's number, or a job")
+    about = "send this signal, by name or number, and nothing else (TERM, and after the grace KILL)"
+    kill.add_argument("--signal", metavar="S", help=about)
+    pause = command("pause", "byhand", "have jobs not start for a while")
+    pause.add_argument("jobs", nargs="+", metavar="JOB", help=job)
+    how_long = pause.add_mutually_exclusive_group()
+    about = "for so long, as 90s, 5m, 2h, 1d; 30d at most (1h)"
+    how_long.add_argument(
+        "--for", dest="duration", type=_duration, default=3600, metavar="DURATION", help=about
+    )
+    how_long.add_argument("--forever", action="store_true", help="until they are resumed")
+    pause.add_argument("--reason", default="", metavar="TEXT", help="shown by list and history")
+    resume = command("resume", "byhand", "have paused jobs start again")
+    resume.add_argument("jobs", nargs="+", metavar="JOB", help=job)
+
+
+def _duration(text: str) -> float:
+    try:
+        return positive_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}': {error} is wanted") from error
 
 
 def _count(text: str) -> int:

@@ -3,7 +3,7 @@
 import argparse
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 
 from pycrond import settings, sources
@@ -19,15 +19,19 @@ def configured(wanted: argparse.Namespace, *, as_before: bool = True) -> Setting
     """The settings for this command; `as_before`: what the daemon was started with goes before defaults."""
     flags = {name: value for name in settings.NAMES if (value := getattr(wanted, name, None)) is not None}
     given = [_absolute(flags), _absolute(settings.from_environment(os.environ)), _from_file(wanted.config)]
-    state_dir = next(
-        (str(layer["state_dir"]) for layer in given if "state_dir" in layer), _default_state_dir()
-    )
+    system = str(_first(given, "system")).lower() in settings.TRUE
+    state_dir = str(_first(given, "state_dir") or _default_state_dir(of_root=_is_root() or system))
     if as_before:
         given.append(_recorded(state_dir))
-    defaults = _defaults(state_dir)
+    defaults = _defaults(state_dir, of_root=_is_root() or system or _is_of_root(state_dir))
     if not settings.settle([*given, defaults]).system:
         defaults["crontabs"] = (_default_crontabs(),)
     return settings.settle([*given, defaults])
+
+
+def _first(layers: Iterable[Mapping[str, object]], name: str) -> object:
+    """A setting's value before defaults; None where nobody has given it."""
+    return next((layer[name] for layer in layers if name in layer), None)
 
 
 def record(running: Settings) -> None:
@@ -41,12 +45,12 @@ def record(running: Settings) -> None:
 
 
 def recorded(state_dir: str) -> list[str]:
-    """The arguments of the latest daemon; none where there was none."""
+    """The arguments of the latest daemon; none where there was none, or it is not for us to know."""
     try:
         with open(os.path.join(state_dir, RECORD), encoding="utf-8", errors="surrogateescape") as file:
             return file.read().splitlines()
-    except FileNotFoundError:
-        return []
+    except (FileNotFoundError, PermissionError):
+        return []  # another user's: the daemon has to be found by what is given and by defaults
 
 
 def _recorded(state_dir: str) -> dict[str, object]:
@@ -106,13 +110,22 @@ def _config_dir() -> str:
     return "/etc/pycrond" if _is_root() else _user_dir("XDG_CONFIG_HOME", "~/.config")
 
 
-def _default_state_dir() -> str:
-    return "/var/lib/pycrond" if _is_root() else _user_dir("XDG_STATE_HOME", "~/.local/state")
+def _is_of_root(state_dir: str) -> bool:
+    """Whether it is root's daemon that has this state directory."""
+    try:
+        return os.stat(state_dir).st_uid == 0
+    except OSError:
+        return False
 
 
-def _defaults(state_dir: str) -> dict[str, object]:
+def _default_state_dir(*, of_root: bool) -> str:
+    return "/var/lib/pycrond" if of_root else _user_dir("XDG_STATE_HOME", "~/.local/state")
+
+
+def _defaults(state_dir: str, *, of_root: bool) -> dict[str, object]:
+    """`of_root`: of root's daemon, which users may ask for their own jobs."""
     short = digest(os.fsencode(os.path.realpath(state_dir)), 6)
-    session = "/run" if _is_root() else os.environ.get("XDG_RUNTIME_DIR", "")
+    session = "/run" if of_root else os.environ.get("XDG_RUNTIME_DIR", "")
     return {
         "state_dir": state_dir,
         "runtime_dir": os.path.join(session, "pycrond", short) if session else os.path.join(state_dir, "run"),

@@ -1,17 +1,16 @@
-"""start, stop, restart, reload, status: what is done to the daemon."""
+"""start, reload: the daemon's beginning, and its crontabs read again."""
 
 import argparse
-import json
 import os
 import socket
 import sys
 import time
-from typing import Any
 
 from pycrond import control, detach
 from pycrond.cli.configuration import configured, record
+from pycrond.cli.records import control_socket
 from pycrond.cli.show import next_due, print_problems
-from pycrond.errors import NotRunningError, PycrondError
+from pycrond.errors import PycrondError
 from pycrond.logtext import counted
 from pycrond.reader import Reader
 from pycrond.settings import Settings, to_arguments
@@ -47,10 +46,15 @@ def start_daemon(settings: Settings, *, foreground: bool = False) -> int:
 
 def _make_directories(settings: Settings) -> None:
     for directory, mode in ((settings.state_dir, 0o700), (settings.runtime_dir, 0o755)):
+        # Whatever the umask: the control socket, in the second, is for everybody.
+        mask = os.umask(0o022) if mode == 0o755 else None
         try:
             os.makedirs(directory, mode=mode, exist_ok=True)
         except OSError as error:
             raise PycrondError(f"cannot make {directory}: {error.strerror}") from error
+        finally:
+            if mask is not None:
+                os.umask(mask)
         status = os.stat(directory)
         if status.st_uid != os.geteuid() or status.st_mode & 0o022:
             raise PycrondError(f"{directory} must belong to the daemon's user and be writable by nobody else")
@@ -118,7 +122,7 @@ def say_to_keeper(settings: Settings, said: str) -> str:
 def _ask_daemon(settings: Settings) -> str:
     """The same of a daemon whose keeper was killed: it holds the lock itself."""
     try:
-        return f"A{control.ask(_control_socket(settings), {'command': 'status'}, PATIENCE)['pid']}"
+        return f"A{control.ask(control_socket(settings), {'command': 'status'}, PATIENCE)['pid']}"
     except PycrondError:
         return ""
 
@@ -139,11 +143,11 @@ def say_what_is_loaded(settings: Settings, what: str) -> None:
     reader = Reader(settings.state_dir)
     jobs, problems = reader.jobs(), reader.problems()
     files = len({job.file for job in jobs})
-    print(f"{what}: {_loaded(len(jobs), files)}; {next_due(jobs)}")
+    print(f"{what}: {loaded(len(jobs), files)}; {next_due(jobs)}")
     print_problems(problems, sys.stderr)
 
 
-def _loaded(jobs: int, files: int) -> str:
+def loaded(jobs: int, files: int) -> str:
     return f"{counted(jobs, 'job')} from {counted(files, 'file')}"
 
 
@@ -154,56 +158,9 @@ def reload(wanted: argparse.Namespace) -> int:
         from pycrond.cli.changes import show_changes
 
         return show_changes(settings)
-    answer = control.ask(_control_socket(settings), {"command": "reload"})
+    answer = control.ask(control_socket(settings), {"command": "reload"})
     reader = Reader(settings.state_dir)
     jobs = reader.jobs()
-    print(f"pycrond reloaded: {_loaded(len(jobs), answer['files'])}; {next_due(jobs)}")
+    print(f"pycrond reloaded: {loaded(len(jobs), answer['files'])}; {next_due(jobs)}")
     print_problems(reader.problems(), sys.stderr)
     return 1 if answer["kept"] else 0
-
-
-def _control_socket(settings: Settings) -> str:
-    return os.path.join(settings.runtime_dir, "control.sock")
-
-
-def status(wanted: argparse.Namespace) -> int:
-    """Whether it runs, told by the lock, and how it does, told by itself."""
-    settings = configured(wanted)
-    answer = _status(settings)
-    if answer is None:
-        left = _left_running(settings)
-        if wanted.json:
-            print(json.dumps({"running": False, "running_jobs": left}))
-            return NotRunningError.status
-        if left:
-            raise NotRunningError(f"pycrond is stopped, {counted(left, 'job')} still running")
-        raise NotRunningError("pycrond is not running")
-    if wanted.json:
-        print(json.dumps({**answer, "running": True, "running_jobs": answer["running"]}))
-        return 0
-    up = max(0, int(time.time() - answer["started_at"]))
-    print(f"pycrond {answer['version']} runs, pid {answer['pid']}, for {up} s")
-    print(f"crontabs: {_loaded(answer['jobs'], answer['files'])}, {counted(answer['errors'], 'error')}")
-    print(f"running: {counted(answer['running'], 'job')}")
-    if answer["backlog"] > answer["running"]:
-        print(f"syslog: {answer['backlog']} runs not yet told in full")
-    return 0
-
-
-def _status(settings: Settings) -> dict[str, Any] | None:
-    """What the daemon says of itself; None if there is none."""
-    try:
-        return control.ask(_control_socket(settings), {"command": "status"}, timeout=10.0)
-    except NotRunningError:
-        if not detach.is_locked(settings.state_dir) or _left_running(settings):
-            return None
-        raise
-
-
-def _left_running(settings: Settings) -> int:
-    """How many jobs a stop has left behind that still run: known to the keeper that stays for them."""
-    try:
-        daemon, _, left = say_to_keeper(settings, "status").partition(" ")
-    except NotRunningError:
-        return 0
-    return int(left or 0) if daemon == "0" else 0

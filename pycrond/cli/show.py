@@ -1,33 +1,31 @@
-"""list, history, logs: what the ledger and the spools have to show."""
+"""list, history: what the ledger has to show."""
 
 import argparse
 import json
 import os
 import shutil
 import sys
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TextIO
 
-from pycrond import clock, detach, logtext, machine, spool, stored, views
+from pycrond import clock, machine, stored, views
 from pycrond.cli.configuration import configured
-from pycrond.errors import Problem, PycrondError
+from pycrond.cli.records import Records, records
+from pycrond.errors import Problem
 from pycrond.reader import Reader
-from pycrond.rows import JobRow, RunRow
+from pycrond.rows import JobRow, RunRow, the_one
 from pycrond.schedule import fires
 from pycrond.views import Cell, Listed
 
-RUNS_MOST = 10_000  # looked through for output
 KINDS = {"good": "green", "bad": "red", "busy": "yellow"}
 
 
 def list(wanted: argparse.Namespace) -> int:  # noqa: A001 -- as the command is called
     """Every job; problems below."""
-    settings = configured(wanted)
-    reader = Reader(settings.state_dir)
+    reader = records(configured(wanted))
     now = clock.now()
-    running = detach.is_locked(settings.state_dir)
+    running = reader.is_running()
     jobs = _listed(reader, now, running)
     daemon, problems = reader.daemon(), reader.problems()
     if wanted.json:
@@ -46,13 +44,15 @@ def list(wanted: argparse.Namespace) -> int:  # noqa: A001 -- as the command is 
     return 0
 
 
-def _listed(reader: Reader, now: datetime, running: bool) -> Sequence[Listed]:
+def _listed(reader: Records, now: datetime, running: bool) -> Sequence[Listed]:
     last = reader.last_runs()
     alive: dict[str, tuple[RunRow, ...]] = {}
     for run in reader.running() if running else ():
         alive[run.key] = (*alive.get(run.key, ()), run)
+    paused = {row.key: row for row in reader.pauses(now.timestamp())}
     return [
-        Listed(job, next_fire(job, now), alive.get(job.key, ()), last.get(job.key)) for job in reader.jobs()
+        Listed(job, next_fire(job, now), alive.get(job.key, ()), last.get(job.key), paused.get(job.key))
+        for job in reader.jobs()
     ]
 
 
@@ -79,8 +79,8 @@ def next_due(jobs: Iterable[JobRow]) -> str:
 
 def history(wanted: argparse.Namespace) -> int:
     """Runs, newest first."""
-    reader = Reader(configured(wanted).state_dir)
-    keys = None if wanted.job is None else [find_job(reader, wanted.job)]
+    reader = records(configured(wanted))
+    keys = None if wanted.job is None else [the_one(wanted.job, reader.find_jobs(wanted.job))]
     runs = reader.history(keys, wanted.limit)
     if wanted.json:
         print(json.dumps({"runs": [views.run_json(run) for run in runs]}))
@@ -90,54 +90,8 @@ def history(wanted: argparse.Namespace) -> int:
 
 
 def find_job(reader: Reader, word: str) -> str:
-    """The key of the one job a word means; raises PycrondError where it is none, or several, then named."""
-    found = reader.find_jobs(word)
-    if not found:
-        raise PycrondError(f"no job is called '{word}' (see 'pycrond list')")
-    if len(found) > 1:
-        raise PycrondError(f"'{word}' may mean {len(found)} jobs: {', '.join(found[:10])}")
-    return found[0]
-
-
-def logs(wanted: argparse.Namespace) -> int:
-    """The newest lines that jobs printed, oldest first, each with the time and name of its run."""
-    state_dir = configured(wanted).state_dir
-    reader = Reader(state_dir)
-    commands = {job.key: job.command for job in reader.jobs()}
-    newest_first: deque[str] = deque()
-    for run in _runs_to_show(reader, wanted.what):
-        missing = wanted.lines - len(newest_first)
-        if missing <= 0:
-            break
-        head = views.log_head(run, commands.get(run.key, ""), clock.now().astimezone())
-        newest_first.extend(
-            head + line for line in _last_lines(os.path.join(state_dir, "spool"), run, missing)
-        )
-    for line in reversed(newest_first):
-        print(line)
-    return 0
-
-
-def _runs_to_show(reader: Reader, what: str | None) -> Sequence[RunRow]:
-    """The runs that a word means, newest first: a run's number, or a job."""
-    if what is None:
-        return reader.history(None, RUNS_MOST)
-    if what.isdigit() and (found := reader.history(None, 1, run=int(what))):
-        return found
-    return reader.history([find_job(reader, what)], RUNS_MOST)
-
-
-def _last_lines(spools: str, run: RunRow, most: int) -> Iterator[str]:
-    """The last lines of what is kept of a run's output, the last one first."""
-    kept = spool.segments(spools, run.id)
-    data = b"".join(
-        spool.read(spools, run.id, segment * spool.SEGMENT, spool.SEGMENT) for segment in kept[-2:]
-    )
-    lines = data.split(b"\n")
-    if lines[-1] == b"":
-        lines.pop()
-    for line in reversed(lines[-most:]):
-        yield logtext.visible(line.removesuffix(b"\r"))
+    """The key of the one job a word means; raises PycrondError where it is none, or several."""
+    return the_one(word, reader.find_jobs(word))
 
 
 def print_table(rows: Sequence[Sequence[Cell]]) -> None:

@@ -339,16 +339,37 @@ def test_silent_clients_hold_nobody_up(loop: Loop) -> None:
         loop.turn()
     loop.minutes()
     loop.settle()
-    for client in clients:
-        client.close()
-    loop.turn()
+    assert len(loop.daemon._answering._clients) == control.CLIENTS_MOST
+    for client in clients[:50]:
+        assert client.recv(1) == b"", "those that have been silent longest are gone"
     with control.connect(path, 5) as client:
         client.sendall(b'{"command": "status"}\n')
         poll = select.poll()
         poll.register(client, select.POLLIN)
         loop.until(lambda: poll.poll(0))
         assert b'"pid"' in client.recv(1 << 16)
+    for client in clients:
+        client.close()
     assert len(loop.runs()) == 1
+
+
+def test_who_says_something_keeps_its_place(loop: Loop) -> None:
+    loop.begin("* * * * * true\n")
+    path = str(loop.folder / "run" / "control.sock")
+    clients = [control.connect(path, 5)]
+    loop.turn()
+    for number in range(control.CLIENTS_MOST + 10):
+        clients.append(control.connect(path, 5))
+        loop.turn()
+        if number % 50 == 0:
+            clients[0].sendall(b" ")
+            loop.turn()
+    clients[0].sendall(b"{}\n")
+    loop.turn()
+    loop.turn()
+    assert b'"error"' in clients[0].recv(1 << 16)
+    for client in clients:
+        client.close()
 
 
 @pytest.mark.parametrize(("uid", "allowed"), [(0, True), (65534, False)])

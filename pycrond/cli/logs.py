@@ -1,0 +1,121 @@
+"""logs: what the jobs printed, and with --follow what they print."""
+
+import argparse
+import time
+from collections.abc import Mapping, Sequence
+
+from pycrond import clock, views
+from pycrond.cli.configuration import configured
+from pycrond.cli.records import Records, records
+from pycrond.cli.streams import Stream, tail
+from pycrond.errors import NotRunningError
+from pycrond.rows import RunRow, the_one
+
+RUNS_MOST = 10_000  # looked through for output
+QUICK, SLOW = 0.1, 0.5  # seconds between two looks
+AWAY = 15.0  # seconds that a daemon may be away while it is followed what its jobs do
+UNFINISHED = {"claimed", "waiting", "running"}
+
+
+def logs(wanted: argparse.Namespace) -> int:
+    """The newest lines that jobs printed, oldest first, each with the time and name of its run."""
+    read = records(configured(wanted))
+    keys, run = _meant(read, wanted.what)
+    # Before the lines are read: what begins meanwhile is followed from its first byte on.
+    newest = max((one.id for one in read.history(None, 1)), default=0)
+    heads = Heads(read)
+    ends = _show(read, heads, read.history(keys, 1 if run else RUNS_MOST, run), wanted)
+    if wanted.follow:
+        Following(read, heads, keys, run).follow(newest, ends)
+    return 0
+
+
+def _meant(read: Records, what: str | None) -> tuple[list[str] | None, int | None]:
+    """What a word means: the key of a job, or a run's number."""
+    if what is None:
+        return None, None
+    if what.isdecimal() and len(what) < 19 and read.history(None, 1, run=int(what)):
+        return None, int(what)
+    return [the_one(what, read.find_jobs(what))], None
+
+
+class Heads:
+    """What stands before the lines of each run."""
+
+    def __init__(self, read: Records) -> None:
+        self._read = read
+        self._commands = {job.key: job.command for job in read.jobs()}
+
+    def of(self, run: RunRow) -> str:
+        return views.log_head(run, self._commands.get(run.key, ""), clock.now().astimezone())
+
+
+def _show(read: Records, heads: Heads, runs: Sequence[RunRow], wanted: argparse.Namespace) -> dict[int, int]:
+    """The last lines; where they end, by run."""
+    newest_first: list[str] = []
+    ends = {}
+    for run in runs:
+        missing = wanted.lines - len(newest_first)
+        if missing <= 0:
+            break
+        whole = wanted.follow and run.state in UNFINISHED
+        lines, ends[run.id] = tail(read, run.id, missing, whole=whole)
+        newest_first += [heads.of(run) + line for line in reversed(lines)]
+    for line in reversed(newest_first):
+        print(line, flush=wanted.follow)
+    return ends
+
+
+class Following:
+    """What is printed from now on: by all jobs, by one, or in one run."""
+
+    def __init__(self, read: Records, heads: Heads, keys: list[str] | None, run: int | None) -> None:
+        self._read = read
+        self._heads = heads
+        self._keys = keys
+        self._run = run
+        self._streams: dict[int, Stream] = {}
+
+    def follow(self, last: int, ends: Mapping[int, int]) -> None:
+        """Until the one run is over, or for ever. Runs up to the number `last` were looked at before."""
+        self._read.patience = AWAY
+        self._begin(last, ends)
+        pause = QUICK
+        while self._streams or not self._run:
+            if not self._run:
+                last = self._add(last)
+            pause = QUICK if self._print() else min(SLOW, pause * 1.5)
+            if not self._read.is_running():
+                raise NotRunningError("pycrond has stopped")
+            time.sleep(pause)
+
+    def _begin(self, last: int, ends: Mapping[int, int]) -> None:
+        """Those that are not over, from where their lines were shown."""
+        for one in self._read.runs([self._run]) if self._run else self._read.unfinished():
+            if one.state in UNFINISHED and one.id <= last and self._is_meant(one):
+                offset = ends[one.id] if one.id in ends else self._read.kept(one.id)[1]
+                self._streams[one.id] = Stream(self._read, one.id, offset, self._heads.of(one))
+
+    def _is_meant(self, run: RunRow) -> bool:
+        return self._keys is None or run.key in self._keys
+
+    def _add(self, last: int) -> int:
+        """Those that have begun since; the number of the last one."""
+        for one in self._read.after(last):
+            last = one.id
+            if self._is_meant(one):
+                self._streams[one.id] = Stream(self._read, one.id, head=self._heads.of(one))
+        return last
+
+    def _print(self) -> bool:
+        """What has come of each; those that are over are left out from now on. Whether there was anything."""
+        states = {one.id: one.state for one in self._read.runs([*self._streams])}
+        came = False
+        for run, stream in [*self._streams.items()]:
+            over = states.get(run) not in UNFINISHED
+            for line in stream.lines(to_the_end=over):
+                print(line, flush=True)
+                came = True
+            if over:
+                del self._streams[run]
+        return came

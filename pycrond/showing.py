@@ -1,0 +1,126 @@
+"""What the control socket's clients may read: of the ledger and the spools, those who cannot open them.
+
+A request reads what fits into an answer, and is given up when it takes long: the client asks for the rest.
+"""
+
+import base64
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+from pycrond import asking, clock, spool
+from pycrond.asking import Asker
+from pycrond.errors import PycrondError
+from pycrond.reader import Reader
+from pycrond.rows import RunRow
+from pycrond.settings import Settings
+
+ROWS_MOST = 500  # of an answer
+BYTES_MOST = 1 << 16  # of output
+TIME_MOST = 0.1  # seconds that the ledger is read for an answer
+LARGEST = (1 << 63) - 1  # a number of SQLite's
+Method = Callable[[Reader, dict[str, Any], Asker], Any]
+
+
+class Showing:
+    """Reads the ledger anew for each request: no transaction of ours stays open."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._state_dir = settings.state_dir
+        self._spools = os.path.join(settings.state_dir, "spool")
+        self._root = settings.root
+        self._system = settings.system
+        self._methods: dict[str, Method] = {
+            "daemon": lambda reader, _request, _asker: reader.daemon(),
+            "jobs": self._jobs,
+            "problems": self._problems,
+            "last_runs": self._last_runs,
+            "running": lambda reader, _request, asker: _of(asker, reader.running())[:ROWS_MOST],
+            "unfinished": lambda reader, _request, asker: _of(asker, reader.unfinished())[:ROWS_MOST],
+            "runs": lambda reader, request, asker: _of(asker, reader.runs(_numbers(request))),
+            "after": self._after,
+            "history": self._history,
+            "find_jobs": lambda reader, request, asker: reader.find_jobs(
+                asking.text(request, "word"), asker.user
+            ),
+            "pauses": self._pauses,
+            "output": self._output,
+        }
+
+    def read(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
+        """One of the methods of `cli.records.Records`: {"rows": what it gives}."""
+        asker = asking.asker(uid, system=self._system)
+        method = self._methods.get(asking.text(request, "method"))
+        if method is None:
+            raise PycrondError(f"unknown method (known: {', '.join(self._methods)})")
+        give_up_at = clock.elapsed() + TIME_MOST
+        with closing(Reader(self._state_dir)) as reader:
+            reader.give_up(lambda: clock.elapsed() > give_up_at)
+            try:
+                return {"rows": method(reader, request, asker)}
+            except sqlite3.Error as error:
+                raise PycrondError(f"cannot read the ledger: {error}; ask for less") from error
+
+    @staticmethod
+    def _jobs(reader: Reader, request: dict[str, Any], asker: Asker) -> Any:
+        return reader.jobs(asker.user, asking.number(request, "offset", 0, LARGEST), ROWS_MOST)
+
+    def _problems(self, reader: Reader, _request: dict[str, Any], asker: Asker) -> Any:
+        """A user's are those of the crontab that is called after them."""
+        spools = ("var/spool/cron", "var/spool/cron/crontabs")
+        own = {os.path.join(self._root, folder, asker.name) for folder in spools}
+        return [
+            [one.file, one.line, one.column, one.severity, one.code, one.message]
+            for one in reader.problems()
+            if asker.user is None or one.file in own
+        ][:ROWS_MOST]
+
+    @staticmethod
+    def _last_runs(reader: Reader, request: dict[str, Any], asker: Asker) -> Any:
+        keys = asking.texts(request, "keys", ROWS_MOST)
+        return _of(asker, [*reader.last_runs(keys).values()])
+
+    @staticmethod
+    def _after(reader: Reader, request: dict[str, Any], asker: Asker) -> Any:
+        return reader.after(asking.number(request, "run", 0, LARGEST), ROWS_MOST, asker.user)
+
+    @staticmethod
+    def _history(reader: Reader, request: dict[str, Any], asker: Asker) -> Any:
+        limit = asking.number(request, "limit", 1, ROWS_MOST)
+        if request.get("run") is not None:
+            return _of(asker, reader.history(None, limit, asking.number(request, "run", 0, LARGEST)))
+        if request.get("keys") is not None:
+            keys = [key for key in asking.texts(request, "keys", ROWS_MOST) if asker.may(_user(key))]
+            return reader.history(keys, limit)
+        return reader.history(None, limit) if asker.user is None else reader.history_of(asker.user, limit)
+
+    @staticmethod
+    def _pauses(reader: Reader, _request: dict[str, Any], asker: Asker) -> Any:
+        return [row for row in reader.pauses(clock.now().timestamp()) if asker.may(_user(row.key))]
+
+    def _output(self, reader: Reader, request: dict[str, Any], asker: Asker) -> Any:
+        """Where what is kept of a run's output begins and ends, and bytes of it, the latter as base64."""
+        run = asking.number(request, "run", 0, LARGEST)
+        if not _of(asker, reader.runs([run])):
+            raise PycrondError(f"there is no run {run}")
+        offset = asking.number(request, "offset", 0, LARGEST)
+        most = asking.number(request, "most", 0, BYTES_MOST)
+        data = spool.read(self._spools, run, offset, most) if most else b""
+        return [*spool.kept(self._spools, run), base64.b64encode(data).decode()]
+
+
+def _of(asker: Asker, runs: list[RunRow]) -> list[RunRow]:
+    return [run for run in runs if asker.may(_user(run.key))]
+
+
+def _user(key: str) -> str:
+    return key.partition("/")[0]
+
+
+def _numbers(request: dict[str, Any]) -> list[int]:
+    values = request.get("runs")
+    if not isinstance(values, list) or len(values) > ROWS_MOST:
+        raise PycrondError(f"'runs': a list of at most {ROWS_MOST} numbers is wanted")
+    return [asking.number({"run": value}, "run", 0, LARGEST) for value in values]
