@@ -4,48 +4,15 @@ import os
 import signal
 from datetime import datetime
 
-from pycrond import __version__, clock, machine, process, settings, spool, users
-from pycrond.admission import Admission, Line
-from pycrond.aftermath import Aftermath
-from pycrond.agenda import Agenda, first_turn
-from pycrond.alarmbook import Alarmbook
-from pycrond.alarms import Alarms
+from pycrond import __version__, clock, machine, process, settings
 from pycrond.answering import Answering
-from pycrond.byhand import ByHand
-from pycrond.delivery import Deliveries
 from pycrond.digest import digest
-from pycrond.endings import Endings
-from pycrond.figures import Figures
-from pycrond.job import SEARCH_PATHS
-from pycrond.jumps import Jumps
 from pycrond.keeping import Keeping
-from pycrond.lastturn import LastTurn
-from pycrond.launching import Launching
-from pycrond.ledger import Ledger
-from pycrond.limits import Limits
-from pycrond.loading import Crontabs
 from pycrond.logtext import counted
-from pycrond.orders import Orders
-from pycrond.outbox import Outbox
-from pycrond.outputs import Outputs
-from pycrond.pauses import Pauses
-from pycrond.poller import Poller
+from pycrond.parts import Parts
 from pycrond.readiness import Readiness
-from pycrond.recovery import Recovery
-from pycrond.reloading import Reloading
-from pycrond.restarting import Restarting
-from pycrond.retention import Retention
 from pycrond.run import Fire
-from pycrond.running import Runs
-from pycrond.showing import Showing
 from pycrond.signals import Signals
-from pycrond.starts import Starts
-from pycrond.stopping import Stopping
-from pycrond.syslogger import Syslogger
-from pycrond.timer import Timer
-from pycrond.turns import Turns
-from pycrond.upkeep import Upkeep
-from pycrond.waiting import Waiting
 
 FAREWELL = 1.0  # seconds that a stop spends on telling syslog what is left
 
@@ -68,320 +35,183 @@ class Daemon:
         `after` is how the daemon before this one ended, if it should not have. `lock` is held, and handed on
         to the one that comes in its place at a restart.
         """
-        self._settings = wanted
         self._signals = signals
         self._readiness = readiness
-        self._keeping = keeping
         process.raise_descriptor_limit()
         now = clock.now()
-        self._last_turn = LastTurn(os.path.join(wanted.state_dir, "last-turn"))
-        self._crontabs = Crontabs(wanted, users.own(os.geteuid()))
-        self._ledger = Ledger(os.path.join(wanted.state_dir, "ledger"))
-        self._ledger.begin(os.getpid(), __version__, machine.boot(), after, now)
-        self._poller, self._timer = Poller(), Timer()
-        self._syslogger = Syslogger(
-            wanted.syslog,
-            format="rfc5424" if wanted.syslog_format == "rfc5424" else "rfc3164",
-            console=wanted.log_console,
-            perror=2 if wanted.log_stderr else None,
-        )
-        self._syslogger.open()
-        self._deliveries = Deliveries(wanted, self._ledger, self._syslogger)
-        fifos = os.path.join(wanted.runtime_dir, "fifo")
-        os.makedirs(fifos, mode=0o700, exist_ok=True)
-        self._starts = Starts(os.path.join(wanted.runtime_dir, "starts"))
-        spools = os.path.join(wanted.state_dir, "spool")
-        self._outputs = Outputs(self._poller, self._deliveries, fifos)
-        if self._ledger.file.set_aside or self._last_turn.owed:  # it does not know all runs there were
-            self._ledger.begin_after(max([spool.highest(spools), *self._outputs.open]))
-        self._runs = Runs(
-            self._ledger,
-            self._deliveries,
-            self._outputs,
-            self._poller,
-            keeping=keeping,
-            starts=self._starts,
-        )
-        self._limits = Limits(wanted.state_dir)
-        self._launching = Launching(
-            self._ledger,
-            self._deliveries,
-            self._outputs,
-            keeping,
-            runs=self._runs,
-            limits=self._limits,
-            account=self._crontabs.account,
-            spools=spools,
-            search_path=SEARCH_PATHS[self._crontabs.dialect],
-        )
-        self._endings = Endings(self._ledger, self._deliveries, self._runs, self._limits)
-        self._recovery = Recovery(
-            self._poller,
-            self._ledger,
-            self._deliveries,
-            self._outputs,
-            self._runs,
-            state_dir=wanted.state_dir,
-        )
-        self._restarting = Restarting(
-            settings.to_arguments(wanted), lock, keeping, self._poller, self._deliveries
-        )
-        self._stopping = Stopping(self._runs, self._launching, self._endings)
+        self.parts = Parts(wanted, keeping, now, after=after, lock=lock)
         self._more = False
         self._begin(now, after)
 
     def _begin(self, now: datetime, after: str) -> None:
         """Recover, load, open the doors; from here on nothing that a user did wrong can end the daemon."""
-        last, eras, owed, _ = self._last_turn.read()
-        self._zone = machine.zone(machine.zone_name(os.environ))
-        agenda = Agenda((), self._zone, first_turn(last, now), eras)
-        self._jumps = Jumps(self._ledger, self._deliveries, now)
-        self._pauses = Pauses(self._ledger)
-        self._admission = Admission(
-            self._ledger,
-            self._deliveries,
-            self._launching,
-            self._runs,
-            self._endings,
-            self._pauses,
-            self._settings.max_running,
-            Line(),
-        )
-        self._waiting = Waiting(
-            self._ledger, self._launching, self._admission, machine.identity(), self._crontabs.dialect
-        )
-        self._outbox = Outbox(
-            self._ledger,
-            book := Alarmbook(self._ledger.file),
-            self._deliveries,
-            self._settings,
-            account=self._crontabs.account,
-            search_path=SEARCH_PATHS[self._crontabs.dialect],
-        )
-        self._alarms = Alarms(self._ledger, book, self._deliveries, self._outbox, self._settings)
-        self._aftermath = Aftermath(
-            self._ledger,
-            self._runs,
-            self._endings,
-            waiting=self._waiting,
-            alarms=self._alarms,
-            outbox=self._outbox,
-        )
-        self._turns = Turns(
-            agenda,
-            self._last_turn,
-            self._launching,
-            admission=self._admission,
-            jumps=self._jumps,
-            waiting=self._waiting,
-        )
-        self._reloading = Reloading(
-            self._crontabs,
-            self._ledger,
-            self._deliveries,
-            launching=self._launching,
-            turns=self._turns,
-            alarms=self._alarms,
-            outbox=self._outbox,
-        )
-        self._upkeep = Upkeep(
-            self._ledger,
-            self._deliveries,
-            self._reloading,
-            runs=self._runs,
-            pauses=self._pauses,
-            syslogger=self._syslogger,
-            poller=self._poller,
-            spool_limit=self._settings.spool_limit,
-        )
-        self._limits.adopt()
-        self._retention = Retention(self._ledger, os.path.join(self._settings.state_dir, "spool"))
-        self._recovery.run(self._keeping, self._starts, last, now)
-        self._deliveries.keep_for_mail(self._outbox.mails())
+        parts = self.parts
+        last, eras, owed, _ = parts.last_turn.read()
+        parts.limits.adopt()
+        parts.recovery.run(parts.keeping, parts.starts, last, now)
+        parts.deliveries.keep_for_mail(parts.outbox.mails())
         if last is not None and owed is not None:
-            self._jumps.while_owed(owed, last, eras, now)
-            self._last_turn.owed = owed if self._ledger.file.owes else None
+            parts.jumps.while_owed(owed, last, eras, now)
+            parts.last_turn.owed = owed if parts.ledger.file.owes else None
         if last is not None:
-            self._jumps.while_down(last, agenda.last, eras, now)
-        self._last_turn.write(agenda.last, eras)  # what is loaded from here on has missed nothing before
-        self._reloading.load(now)
-        self._waiting.restore(self._reloading.jobs, now)
-        self._aftermath.take(self._reloading.jobs, now)
-        self._recovery.done()
-        self._waiting.catch_up(self._jumps.missed(), self._reloading.jobs, now)
-        self._poller.register(self._timer, self._on_timer)
-        self._poller.register(self._signals, self._on_signals)
-        path = os.path.join(self._settings.runtime_dir, "control.sock")
-        self._answering = Answering(path, self._poller, self._orders(now).answer)
+            parts.jumps.while_down(last, parts.turns.agenda.last, eras, now)
+        # What is loaded from here on has missed nothing before.
+        parts.last_turn.write(parts.turns.agenda.last, eras)
+        parts.reloading.load(now)
+        parts.waiting.restore(parts.reloading.jobs, now)
+        parts.aftermath.take(parts.reloading.jobs, now)
+        parts.recovery.done()
+        parts.waiting.catch_up(parts.jumps.missed(), parts.reloading.jobs, now)
+        parts.poller.register(parts.timer, self._on_timer)
+        parts.poller.register(self._signals, self._on_signals)
+        path = os.path.join(parts.settings.runtime_dir, "control.sock")
+        self._answering = Answering(path, parts.poller, parts.orders(now).answer)
         how = f", after {after} of the one before" if after else ""
-        self._deliveries.say("STARTUP", f"{__version__}, {self._reloading.loaded}{how}", now)
-        self._reloading.report()
+        parts.deliveries.say("STARTUP", f"{__version__}, {parts.reloading.loaded}{how}", now)
+        parts.reloading.report()
         self._run_at_boot(now)
-        self._ledger.ready(now)
+        parts.ledger.ready(now)
         self._signals.release()
-        self._runs.reap(now)  # those that ended before this process was a daemon
+        parts.runs.reap(now)  # those that ended before this process was a daemon
         self._readiness.ready(os.getpid())
-
-    def _orders(self, now: datetime) -> Orders:
-        by_hand = ByHand(
-            self._deliveries,
-            self._runs,
-            self._launching,
-            self._endings,
-            self._pauses,
-            self._admission,
-            self._waiting,
-            self._reloading,
-            self._stopping,
-            self._settings.system,
-        )
-        figures = Figures(
-            self._admission,
-            self._launching,
-            self._limits,
-            self._pauses,
-            self._reloading,
-            self._waiting,
-            self._settings.system,
-        )
-        return Orders(
-            self._ledger,
-            self._deliveries,
-            self._runs,
-            self._turns,
-            self._reloading,
-            self._restarting,
-            self._stopping,
-            now,
-            figures,
-            {**by_hand.orders, "read": Showing(self._settings).read},
-        )
 
     def _run_at_boot(self, now: datetime) -> None:
         """The @reboot jobs, once a boot of the machine or container."""
+        parts = self.parts
         boot = machine.boot()
         mark = digest(boot.encode(), 8).encode()
-        if self._last_turn.boot == mark:
+        if parts.last_turn.boot == mark:
             return  # also where the ledger that knew it was set aside
-        jobs = [job for job in self._reloading.loaded.jobs if not job.entry.schedule]
+        jobs = [job for job in parts.reloading.loaded.jobs if not job.entry.schedule]
         fires = [Fire(job, now, None, trigger="reboot") for job in jobs]
-        claimed = self._launching.claim(fires, boot)
-        self._last_turn.boot = mark
-        self._last_turn.write(self._turns.agenda.last, self._turns.agenda.eras)
-        self._admission.enter(claimed, now)
+        claimed = parts.launching.claim(fires, boot)
+        parts.last_turn.boot = mark
+        parts.last_turn.write(parts.turns.agenda.last, parts.turns.agenda.eras)
+        parts.admission.enter(claimed, now)
 
     # The loop
 
     def run(self) -> None:
         """Until it is told to stop."""
+        parts = self.parts
         while True:
             now = clock.now()
             self.step(now)
-            if self._stopping.is_due:
+            if parts.stopping.is_due:
                 break
-            if self._restarting.is_tried and self._turns.has_time(now):
+            if parts.restarting.is_tried and parts.turns.has_time(now):
                 self._restart(now)
-            calls = self._poller.wait(self._wait_most())
+            calls = parts.poller.wait(self._wait_most())
             self._take_turns(clock.now())  # what is due comes before whatever else there is
             for call in calls:
                 call()
         self._end(clock.now())
 
     def _take_turns(self, now: datetime) -> None:
-        self._jumps.notice(now, clock.elapsed())
-        if not self._stopping.is_wanted:
-            self._reloading.look_for_changes(now)
-            self._turns.take(now)
+        parts = self.parts
+        parts.jumps.notice(now, clock.elapsed())
+        if not parts.stopping.is_wanted:
+            parts.reloading.look_for_changes(now)
+            parts.turns.take(now)
 
     def step(self, now: datetime) -> None:
         """All that is due at `now`, and the little things; never blocks."""
+        parts = self.parts
         self._take_turns(now)
-        if not self._stopping.is_wanted:
-            self._turns.look_ahead(now)
+        if not parts.stopping.is_wanted:
+            parts.turns.look_ahead(now)
         elapsed = clock.elapsed()
-        self._runs.tend(now, elapsed)
-        self._aftermath.take(self._reloading.jobs, now)
+        parts.runs.tend(now, elapsed)
+        parts.aftermath.take(parts.reloading.jobs, now)
         self._tell_of_missed(now)
-        self._alarms.tend(now)
-        self._outbox.tend(now)
-        for each in (self._outputs, self._launching, self._endings, self._restarting, self._answering):
+        parts.alarms.tend(now)
+        parts.outbox.tend(now)
+        tended = (parts.outputs, parts.launching, parts.endings, parts.restarting, self._answering)
+        for each in tended:
             each.tend(elapsed)
-        self._more = self._deliveries.pump(now, elapsed)
-        self._upkeep.watch_syslog()
-        self._upkeep.watch_ledger(now)
-        if self._turns.has_time(now):
-            self._retention.tend(self._turns.agenda.last, now)
-            self._upkeep.limit_spools(self._turns.agenda.last, now)
-        self._timer.arm(self._next_look())
+        self._more = parts.deliveries.pump(now, elapsed)
+        parts.upkeep.watch_syslog()
+        parts.upkeep.watch_ledger(now)
+        if parts.turns.has_time(now):
+            parts.retention.tend(parts.turns.agenda.last, now)
+            parts.upkeep.limit_spools(parts.turns.agenda.last, now)
+        parts.timer.arm(self._next_look())
 
     def _tell_of_missed(self, now: datetime) -> None:
-        missed = self._jumps.take_missed()
-        if missed or self._admission.line.missed:
-            self._alarms.missed([*missed, *self._admission.line.missed], now)
-            self._admission.line.missed.clear()
+        parts = self.parts
+        missed = parts.jumps.take_missed()
+        if missed or parts.admission.line.missed:
+            parts.alarms.missed([*missed, *parts.admission.line.missed], now)
+            parts.admission.line.missed.clear()
 
     def _next_look(self) -> datetime:
         """When there is something to do by the wall clock."""
-        others = [self._alarms.next_at, self._outbox.next_at]
-        return min([self._turns.next_look(), *(at for at in others if at)])
+        parts = self.parts
+        others = [parts.alarms.next_at, parts.outbox.next_at]
+        return min([parts.turns.next_look(), *(at for at in others if at)])
 
     def _wait_most(self) -> float | None:
+        parts = self.parts
         if self._more:
             return 0.0
         elapsed = clock.elapsed()
-        parts = (self._outputs, self._runs, self._launching, self._endings, self._restarting)
-        waits = [each.retry_in(elapsed) for each in parts]
-        waits += [self._syslogger.retry_in(), self._ledger.file.retry_in(elapsed)]
+        tended = (parts.outputs, parts.runs, parts.launching, parts.endings, parts.restarting)
+        waits = [each.retry_in(elapsed) for each in tended]
+        waits += [parts.syslogger.retry_in(), parts.ledger.file.retry_in(elapsed)]
         return min((wait for wait in waits if wait is not None), default=None)
 
     # What comes
 
     def _on_timer(self) -> None:
-        self._timer.read()
+        self.parts.timer.read()
 
     def _on_signals(self) -> None:
+        parts = self.parts
         came = self._signals.read()
         if signal.SIGCHLD in came:
-            self._runs.reap(clock.now())
+            parts.runs.reap(clock.now())
         if signal.SIGHUP in came:
-            self._reloading.reload(clock.now())
+            parts.reloading.reload(clock.now())
         if signal.SIGUSR2 in came:
-            self._restarting.begin()
+            parts.restarting.begin()
         if came & {signal.SIGTERM, signal.SIGINT}:
-            self._stopping.at_once()
+            parts.stopping.at_once()
 
     # Restart in place
 
     def _restart(self, now: datetime) -> None:
         """Become the program that is installed now."""
-        self._deliveries.say("RESTART", "in place", now)
+        parts = self.parts
+        parts.deliveries.say("RESTART", "in place", now)
         self._farewell(now)
-        self._ledger.file.pay()
-        if self._ledger.file.owes:
-            self._restarting.refuse(f"the ledger cannot be written: {self._ledger.file.trouble}")
+        parts.ledger.file.pay()
+        if parts.ledger.file.owes:
+            parts.restarting.refuse(f"the ledger cannot be written: {parts.ledger.file.trouble}")
         else:
-            self._restarting.execute()
+            parts.restarting.execute()
 
     # The end
 
     def _end(self, now: datetime) -> None:
         """Stop: running jobs are left running, for the next daemon to take over."""
-        self._readiness.stopping(self._runs.living)
-        self._deliveries.say("SHUTDOWN", f"{counted(self._runs.count, 'job')} left running", now)
+        parts = self.parts
+        self._readiness.stopping(parts.runs.living)
+        parts.deliveries.say("SHUTDOWN", f"{counted(parts.runs.count, 'job')} left running", now)
         self._farewell(now)
-        self._ledger.stop(now)
+        parts.ledger.stop(now)
         self._answering.close()
-        self._limits.close()
+        parts.limits.close()
 
     def _farewell(self, now: datetime) -> None:
         """Write down all that the next daemon is to know, and tell syslog what it takes at once."""
-        self._turns.cancel()
-        self._aftermath.take(self._reloading.jobs, now)
+        parts = self.parts
+        parts.turns.cancel()
+        parts.aftermath.take(parts.reloading.jobs, now)
         give_up = clock.elapsed() + FAREWELL
-        while self._deliveries.pump(now, clock.elapsed()) and clock.elapsed() < give_up:
+        while parts.deliveries.pump(now, clock.elapsed()) and clock.elapsed() < give_up:
             pass
-        while self._outbox.is_busy and clock.elapsed() < give_up:
-            self._poller.wait(0.05)
-            self._runs.reap(now)
-            self._aftermath.take(self._reloading.jobs, now)
-        self._deliveries.store()
+        while parts.outbox.is_busy and clock.elapsed() < give_up:
+            parts.poller.wait(0.05)
+            parts.runs.reap(now)
+            parts.aftermath.take(parts.reloading.jobs, now)
+        parts.deliveries.store()

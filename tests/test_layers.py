@@ -34,7 +34,7 @@ LAYERS: tuple[set[str], ...] = (
             "jumps",
             "answering",
         ),
-        *("daemon", "program", "admission", "aftermath", "endings", "pauses", "courier"),
+        *("daemon", "parts", "program", "admission", "aftermath", "endings", "pauses", "courier"),
         *("alarms", "outbox", "retention", "asking", "byhand", "figures", "showing"),
         *("reloading", "restarting", "stopping", "orders", "upkeep", "waiting", "launching"),
     },

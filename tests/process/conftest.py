@@ -132,7 +132,7 @@ class Loop:
         self.daemon.step(clock.now())
         if self.reading:
             self.log.read()
-        for call in self.daemon._poller.wait(0.01):
+        for call in self.daemon.parts.poller.wait(0.01):
             call()
 
     def until(self, fact: Callable[[], object], seconds: float = 8.0) -> None:
@@ -153,7 +153,7 @@ class Loop:
 
     def settle(self) -> None:
         """Until nothing runs, and everything is told."""
-        self.until(lambda: not self.daemon._runs.count and not self.daemon._deliveries.backlog)
+        self.until(lambda: not self.daemon.parts.runs.count and not self.daemon.parts.deliveries.backlog)
         self.turn()
 
     def stop(self) -> None:
@@ -165,15 +165,15 @@ class Loop:
         """As the kernel does with what a killed daemon had open."""
         if self._signals is None:
             return
-        self.daemon._keeping.close()
+        self.daemon.parts.keeping.close()
         self.daemon._answering._listener.close()
         for client in self.daemon._answering._clients:
             client.close()
-        self.daemon._syslogger.close()
-        self.daemon._ledger.close()
-        self.daemon._starts.close()
-        self.daemon._poller.close()
-        self.daemon._timer.close()
+        self.daemon.parts.syslogger.close()
+        self.daemon.parts.ledger.close()
+        self.daemon.parts.starts.close()
+        self.daemon.parts.poller.close()
+        self.daemon.parts.timer.close()
         self._signals.close()
         self._signals = None
         for name in os.listdir("/proc/self/fd"):
@@ -191,7 +191,7 @@ class Loop:
         return found[::-1]
 
     def query(self, statement: str) -> list[Any]:
-        return self.daemon._ledger.file.db.execute(statement).fetchall()
+        return self.daemon.parts.ledger.file.db.execute(statement).fetchall()
 
     def processes(self) -> list[int]:
         """Every process that one of our jobs left."""

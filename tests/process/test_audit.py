@@ -57,7 +57,7 @@ def test_nothing_is_found_whatever_happens(loop: Loop, seed: int) -> None:
             case 0:
                 kill_and_start(loop, chance.choice([0, 1, 2, 7, 45]))
             case 1:
-                loop.daemon._stopping.at_once()
+                loop.daemon.parts.stopping.at_once()
                 loop.stop()
                 loop.frozen.tick(timedelta(minutes=chance.choice([0, 1, 30])))
                 loop.begin()
@@ -69,7 +69,7 @@ def test_nothing_is_found_whatever_happens(loop: Loop, seed: int) -> None:
                 loop.turn()
             case 4:  # an edit
                 loop.write(JOBS.replace("*/3", chance.choice(["*/2", "*/5", "1-20"])))
-                loop.daemon._reloading.reload(clock.now())
+                loop.daemon.parts.reloading.reload(clock.now())
             case _:
                 loop.minutes(chance.randrange(1, 5))
         loop.turn()

@@ -63,7 +63,7 @@ def test_what_its_options_say_holds_for_a_run_by_hand(loop: Loop) -> None:
     loop.until(lambda: states(loop, "times") == ["timed-out"])
     loop.minutes(2)
     assert states(loop, "queues") == ["running", "waiting", "waiting"], "within is for fires of the schedule"
-    look_at = loop.daemon._admission.line.look_at
+    look_at = loop.daemon.parts.admission.line.look_at
     assert look_at is None or look_at > clock.now(), "nothing to look at again and again"
     go(loop)
     loop.until(lambda: states(loop, "queues") == ["succeeded"] * 3)
@@ -342,17 +342,17 @@ def test_a_later_pause_takes_the_place_of_an_earlier_one(loop: Loop) -> None:
 
 def test_a_pause_holds_also_while_it_cannot_be_written(loop: Loop) -> None:
     loop.begin("#: name=job\n* * * * * true\n")
-    loop.daemon._ledger.file.trouble = "database or disk is full"
-    loop.daemon._ledger.file._pay_at = float("inf")
+    loop.daemon.parts.ledger.file.trouble = "database or disk is full"
+    loop.daemon.parts.ledger.file._pay_at = float("inf")
     ask(loop, "pause", jobs=["job"], reason="why not")
-    assert loop.daemon._pauses.why("root/job", clock.now()) == "why not"
+    assert loop.daemon.parts.pauses.why("root/job", clock.now()) == "why not"
 
 
 def test_a_pause_goes_into_a_ledger_that_takes_the_place_of_a_bad_one(loop: Loop) -> None:
     loop.begin("#: name=job\n* * * * * true\n")
     ask(loop, "pause", jobs=["job"], reason="why not")
     loop.turn()
-    loop.daemon._ledger.file._put_away("it was bad")
+    loop.daemon.parts.ledger.file._put_away("it was bad")
     loop.turn()
     again(loop)
     loop.minutes()
@@ -481,7 +481,7 @@ def test_a_user_reads_of_that_user_alone(loop: Loop) -> None:
     loop.begin()
     loop.minutes(1)
     loop.settle()
-    db = loop.daemon._ledger.file.db
+    db = loop.daemon.parts.ledger.file.db
     for key in ("nobodyelse/job", "nobod/job", "nobody0/job"):
         db.execute(
             "INSERT INTO runs SELECT id + 100 + length(?), ?, fire, wall, fold, era, trigger, attempt, state,"
@@ -520,7 +520,7 @@ def test_a_user_reads_of_that_user_alone(loop: Loop) -> None:
 
 def test_a_request_that_takes_long_is_given_up(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     loop.begin("0 0 1 1 * true\n")
-    loop.daemon._ledger.file.db.execute(
+    loop.daemon.parts.ledger.file.db.execute(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO runs"
         " (key, fire, fold, era, trigger, attempt, state) SELECT 'root/x', i, 0, 0, 'schedule', 1, 'lost' FROM n"
     )
