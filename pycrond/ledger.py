@@ -8,8 +8,8 @@ from datetime import datetime
 
 from pycrond.database import Database, Work
 from pycrond.errors import Problem
-from pycrond.rows import JobRow, PauseRow, RunRow, storable
-from pycrond.run import Fire, FoldedRow, GapRow, OldRow, Outcome, Unfinished, WaitingRow
+from pycrond.rows import JobRow, RunRow, storable
+from pycrond.run import Fire, GapRow, Outcome, Unfinished, WaitingRow
 
 # Whole statements, each with its columns.
 JOBS = """
@@ -60,24 +60,6 @@ WAITING = """
     SELECT id, key, fire, wall, fold, era, trigger, attempt, start_at FROM runs
     WHERE state IN ('claimed', 'waiting', 'running') AND state = 'waiting' ORDER BY fire, id
 """
-
-
-OLD = """
-    SELECT id, fire, wall, fold, era, attempt, state, bytes FROM runs
-    WHERE key = :key AND folded IS NULL AND told = 3 AND state NOT IN ('claimed', 'waiting', 'running')
-    AND (fire < :before OR id <= :through) ORDER BY id LIMIT :most
-"""
-FOLDED = """
-    INSERT INTO runs (id, key, fire, wall, fold, era, trigger, attempt, state, told, until, folded)
-    VALUES (?, ?, ?, ?, ?, ?, 'schedule', ?, ?, 3, ?, ?)
-"""
-SAME_DAY = """
-    SELECT id, fire, until, folded FROM runs WHERE key = ? AND folded NOT NULL AND reason = '' AND state = ?
-    AND (wall IS NULL) = ? AND (attempt > 1) = ? AND fire >= ? AND fire < ? ORDER BY id LIMIT 1
-"""
-GROWN = "UPDATE runs SET fire = ?, until = ?, folded = ? WHERE id = ?"
-DAY = 86_400
-FOLDED_AT_ONCE = 200
 
 
 class Ledger:
@@ -269,37 +251,6 @@ class Ledger:
         statement = "UPDATE runs SET state = ?, reason = ?, ended_at = ?, told = 3 WHERE id = ?"
         self.file.do((statement, [(state, reason, now.timestamp(), run) for run, reason in rows]))
 
-    # What is old
-
-    def job_after(self, key: str) -> str | None:
-        """The next job there ever was, by key."""
-        row = self.file.db.execute("SELECT min(key) FROM jobs WHERE key > ?", (key,)).fetchone()
-        return str(row[0]) if row[0] is not None else None
-
-    def old_runs(self, key: str, before: float, most: int) -> list[OldRow]:
-        """Some runs of a job that were due before then, or that are not among the latest `most`."""
-        row = self.file.db.execute(
-            "SELECT id FROM runs WHERE key = ? ORDER BY id DESC LIMIT 1 OFFSET ?", (key, most)
-        ).fetchone()
-        wanted = {"key": key, "before": before, "through": row[0] if row else 0, "most": FOLDED_AT_ONCE}
-        return [OldRow(*found) for found in self.file.db.execute(OLD, wanted)]
-
-    def fold(self, key: str, rows: Iterable[FoldedRow], gone: Iterable[int]) -> None:
-        """Rows that stand for runs, which go; a row that stands for others of the same kind and day grows."""
-        new, grown = [], []
-        for row in rows:
-            day = row.fire // DAY * DAY
-            kind = (row.wall is None, row.attempt > 1, day, day + DAY)
-            known = self.file.db.execute(SAME_DAY, (key, row.state, *kind)).fetchone()
-            if known:
-                number, fire, until, folded = known
-                grown.append((min(fire, row.fire), max(until, row.until), folded + row.folded, number))
-            else:
-                new.append((row.id, key, *row[1:]))
-        self.file.do(
-            ("DELETE FROM runs WHERE id = ?", [(run,) for run in gone]), (FOLDED, new), (GROWN, grown)
-        )
-
     def note(self, rows: Sequence[tuple[int, str]]) -> None:
         """Of runs that live, why they are being ended."""
         self.file.do(("UPDATE runs SET reason = ? WHERE id = ?", [(reason, run) for run, reason in rows]))
@@ -327,21 +278,6 @@ class Ledger:
             (run,),
         ).fetchone()
         return RunRow(*row) if row else None
-
-    # Pauses
-
-    def pauses(self) -> list[PauseRow]:
-        """Those that have not been ended; their time may be over."""
-        rows = self.file.db.execute("SELECT key, since, until, reason FROM pauses WHERE ended_at IS NULL")
-        return [PauseRow(*row) for row in rows]
-
-    def pause(self, keys: Iterable[str], until: float | None, reason: str, now: datetime) -> None:
-        rows = [(key, now.timestamp(), until, reason) for key in keys]
-        self.file.do(("INSERT INTO pauses (key, since, until, reason) VALUES (?, ?, ?, ?)", rows))
-
-    def resume(self, keys: Iterable[str], now: datetime) -> None:
-        rows = [(now.timestamp(), key) for key in keys]
-        self.file.do(("UPDATE pauses SET ended_at = ? WHERE key = ? AND ended_at IS NULL", rows))
 
     # What starts and ends
 

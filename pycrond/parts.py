@@ -13,6 +13,7 @@ from pycrond.byhand import ByHand
 from pycrond.delivery import Deliveries
 from pycrond.endings import Endings
 from pycrond.figures import Figures
+from pycrond.foldbook import Foldbook
 from pycrond.job import SEARCH_PATHS
 from pycrond.jumps import Jumps
 from pycrond.keeping import Keeping
@@ -24,6 +25,7 @@ from pycrond.loading import Crontabs
 from pycrond.orders import Orders
 from pycrond.outbox import Outbox
 from pycrond.outputs import Outputs
+from pycrond.pausebook import Pausebook
 from pycrond.pauses import Pauses
 from pycrond.poller import Poller
 from pycrond.recovery import Recovery
@@ -57,7 +59,7 @@ class Parts:
         self.crontabs = Crontabs(wanted, users.own(os.geteuid()))
         self.ledger = Ledger(os.path.join(wanted.state_dir, "ledger"))
         self.ledger.begin(os.getpid(), __version__, machine.boot(), after, now)
-        self.pauses = Pauses(self.ledger)
+        self.pauses = Pauses(Pausebook(self.ledger.file))
         self._deliver()
         self._run()
         self._decide(now)
@@ -187,7 +189,7 @@ class Parts:
             poller=self.poller,
             spool_limit=self.settings.spool_limit,
         )
-        self.retention = Retention(self.ledger, self.spools)
+        self.retention = Retention(Foldbook(self.ledger.file), self.spools)
 
     def orders(self, now: datetime) -> Orders:
         """What the control socket's clients may ask for, of a daemon that began `now`."""

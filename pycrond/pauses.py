@@ -3,16 +3,16 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from pycrond.ledger import Ledger
+from pycrond.pausebook import Pausebook
 from pycrond.rows import PauseRow
 
 
 class Pauses:
     """Kept in the ledger, so that they survive a restart."""
 
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self._paused = {row.key: row for row in ledger.pauses()}
+    def __init__(self, book: Pausebook) -> None:
+        self._book = book
+        self._paused = {row.key: row for row in book.open()}
 
     def why(self, key: str, now: datetime) -> str | None:
         """The reason given, which may be empty; None where the job is not paused."""
@@ -28,13 +28,13 @@ class Pauses:
         """Until a time, in Unix seconds, or until they are resumed; a later pause replaces an earlier one."""
         keys = list(keys)
         self.resume(keys, now)
-        self._ledger.pause(keys, until, reason, now)
+        self._book.pause(keys, until, reason, now)
         self._paused |= {key: PauseRow(key, now.timestamp(), until, reason) for key in keys}
 
     def resume(self, keys: Iterable[str], now: datetime) -> list[str]:
         """Those among them that were paused."""
         found = [key for key in keys if self.why(key, now) is not None]
-        self._ledger.resume(found, now)
+        self._book.resume(found, now)
         for key in found:
             del self._paused[key]
         return found
@@ -42,7 +42,7 @@ class Pauses:
     def tell_new_ledger(self) -> None:
         """All of them, to a ledger that has taken the place of the one that knew them."""
         for row in self._paused.values():
-            self._ledger.pause([row.key], row.until, row.reason, datetime.fromtimestamp(row.since, UTC))
+            self._book.pause([row.key], row.until, row.reason, datetime.fromtimestamp(row.since, UTC))
 
     def count(self, now: datetime) -> int:
         """How many jobs are paused."""

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from pycrond import clock, spool
-from pycrond.ledger import Ledger
+from pycrond.foldbook import Foldbook
 from pycrond.run import FoldedRow, OldRow
 
 KEPT_FOR = timedelta(days=90)
@@ -16,21 +16,21 @@ SHARE = 0.02  # seconds that are spent on it after a minute's work
 class Retention:
     """Goes round the jobs, a few after each minute, so that nobody waits for it."""
 
-    def __init__(self, ledger: Ledger, spools: str) -> None:
-        self._ledger = ledger
+    def __init__(self, book: Foldbook, spools: str) -> None:
+        self._book = book
         self._spools = spools
         self._last = ""  # the job that was looked at last
         self._minute: datetime | None = None
 
     def tend(self, minute: datetime, now: datetime) -> None:
         """Once after each turn, that of `minute`."""
-        if minute == self._minute or self._ledger.file.owes:
+        if minute == self._minute or self._book.is_owed:
             return
         self._minute = minute
         until = clock.elapsed() + SHARE
         first = None
         while clock.elapsed() < until:
-            self._last = self._ledger.job_after(self._last) or self._ledger.job_after("") or ""
+            self._last = self._book.job_after(self._last) or self._book.job_after("") or ""
             if self._last in {"", first}:
                 return
             first = first or self._last
@@ -38,10 +38,10 @@ class Retention:
 
     def fold(self, key: str, now: datetime) -> None:
         """A share of the old runs of one job."""
-        old = self._ledger.old_runs(key, (now - KEPT_FOR).timestamp(), KEPT_MOST)
+        old = self._book.old_runs(key, (now - KEPT_FOR).timestamp(), KEPT_MOST)
         if not old:
             return
-        self._ledger.fold(key, _by_day(old), [one.id for one in old])
+        self._book.fold(key, _by_day(old), [one.id for one in old])
         for one in old:
             spool.remove(self._spools, one.id, one.bytes)
 

@@ -17,7 +17,7 @@ LAYERS: tuple[set[str], ...] = (
     {
         *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
         *("control", "signals", "pidfile", "detach", "poller", "timer", "readiness"),
-        *("keeping", "starts", "database", "procfs", "limits", "alarmbook"),
+        *("keeping", "starts", "database", "procfs", "limits", "alarmbook", "foldbook", "pausebook"),
         *("systemtabs", "users", "watch"),
         *("sendmail", "smtp", "pinging"),
     },
@@ -41,7 +41,14 @@ LAYERS: tuple[set[str], ...] = (
     {"cli", "__main__"},
 )
 EFFECTS = 4
-ALLOWED = {("detach", "signals"), ("machine", "zones"), ("ledger", "database"), ("alarmbook", "database")}
+ALLOWED = {
+    ("detach", "signals"),
+    ("machine", "zones"),
+    ("ledger", "database"),
+    ("alarmbook", "database"),
+    ("foldbook", "database"),
+    ("pausebook", "database"),
+}
 """Between effects: whoever becomes a daemon must block its signals first."""
 PURE = {
     *("schedule", "days", "gaps", "job", "agenda", "views", "crontab", "fields", "logtext", "stored"),

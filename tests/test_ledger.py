@@ -18,6 +18,7 @@ from pycrond.database import look
 from pycrond.errors import Problem, PycrondError
 from pycrond.ledger import Ledger
 from pycrond.loading import job_row
+from pycrond.pausebook import Pausebook
 from pycrond.reader import Reader
 from pycrond.rows import JobRow, PauseRow
 from pycrond.run import Fire, Outcome
@@ -331,9 +332,9 @@ def test_find_jobs(ledger: Ledger, reader: Reader, word: str, keys: list[str]) -
 
 def test_the_pauses_that_hold(ledger: Ledger, reader: Reader) -> None:
     noon = NOON.timestamp()
-    ledger.pause(["root/one", "root/two"], noon + 60, "cleaning", NOON)
-    ledger.pause(["root/three"], None, "", NOON)
-    ledger.resume(["root/two"], NOON)
+    Pausebook(ledger.file).pause(["root/one", "root/two"], noon + 60, "cleaning", NOON)
+    Pausebook(ledger.file).pause(["root/three"], None, "", NOON)
+    Pausebook(ledger.file).resume(["root/two"], NOON)
     ever = PauseRow("root/three", noon, None, "")
     assert reader.pauses(noon + 59) == [PauseRow("root/one", noon, noon + 60, "cleaning"), ever]
     assert reader.pauses(noon + 60) == [ever]
@@ -501,6 +502,7 @@ WRITES = """
 import sys
 from datetime import datetime, timedelta, timezone
 from pycrond.ledger import Ledger
+from pycrond.pausebook import Pausebook
 from pycrond.run import Fire, Outcome
 from tests.test_ledger import MINUTE, NOON, fire
 ledger = Ledger(sys.argv[1])
