@@ -76,6 +76,7 @@ class ByHand:
         running, waiting = self._meant(asking.text(request, "what"), asker)
         now, reason = clock.now(), f"kill: by {asker.name}"
         if number:
+            reason += f", {_name(number)}"
             running, waiting = self._signal(running, number, reason), []
         else:
             self.endings.end(running, "killed", reason)
@@ -85,14 +86,14 @@ class ByHand:
         found = [(one.run, one.fire.job.key, False) for one in running]
         found += [(one.run, one.fire.job.key, True) for one in waiting]
         for run, key, _ in found:
-            self.deliveries.say("KILL", f"{key} run {run} by {asker.name}", now)
+            self.deliveries.say("KILL", f"{key} run {run} {reason.removeprefix('kill: ')}", now)
         return {"runs": [{"run": run, "key": key, "waited": waited} for run, key, waited in found]}
 
     def _signal(self, running: Sequence[Running], number: int, reason: str) -> list[Running]:
         """That alone, to each group; those that got it."""
         reached = [one for one in running if self.runs.signal(one, number)]
         if number in ENDING:
-            self.endings.note_signal(reached, f"{reason}, {signal.Signals(number).name}")
+            self.endings.note_signal(reached, reason)
         return reached
 
     def _withdraw(self, waiting: Iterable[Claimed], reason: str, now: datetime) -> None:
@@ -180,6 +181,11 @@ def _signal(wanted: object) -> int:
     if found is None:
         raise PycrondError(f"no signal is called '{wanted}'"[:100])
     return found
+
+
+def _name(number: int) -> str:
+    """`SIGTERM`; of one without a name its number."""
+    return signal.Signals(number).name if number in signal.Signals.__members__.values() else str(number)
 
 
 def _seconds(wanted: object) -> float | None:

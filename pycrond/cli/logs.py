@@ -26,7 +26,7 @@ def logs(wanted: argparse.Namespace) -> int:
     heads = Heads(read)
     ends = _show(read, heads, read.history(keys, 1 if run else RUNS_MOST, run), wanted)
     if wanted.follow:
-        Following(read, heads, keys, run).follow(newest, ends)
+        Following(read, heads, ends, keys=keys, run=run).follow(newest)
     return 0
 
 
@@ -69,17 +69,21 @@ def _show(read: Records, heads: Heads, runs: Sequence[RunRow], wanted: argparse.
 class Following:
     """What is printed from now on: by all jobs, by one, or in one run."""
 
-    def __init__(self, read: Records, heads: Heads, keys: list[str] | None, run: int | None) -> None:
+    def __init__(
+        self, read: Records, heads: Heads, ends: Mapping[int, int], *, keys: list[str] | None, run: int | None
+    ) -> None:
+        """`ends`: up to where the output of each run has been shown."""
         self._read = read
         self._heads = heads
+        self._ends = ends
         self._keys = keys
         self._run = run
         self._streams: dict[int, Stream] = {}
 
-    def follow(self, last: int, ends: Mapping[int, int]) -> None:
+    def follow(self, last: int) -> None:
         """Until the one run is over, or for ever. Runs up to the number `last` were looked at before."""
         self._read.patience = AWAY
-        self._begin(last, ends)
+        self._begin(last)
         pause = QUICK
         while self._streams or not self._run:
             if not self._run:
@@ -89,11 +93,11 @@ class Following:
                 raise NotRunningError("pycrond has stopped")
             time.sleep(pause)
 
-    def _begin(self, last: int, ends: Mapping[int, int]) -> None:
+    def _begin(self, last: int) -> None:
         """Those that are not over, from where their lines were shown."""
         for one in self._read.runs([self._run]) if self._run else self._read.unfinished():
             if one.state in UNFINISHED and one.id <= last and self._is_meant(one):
-                offset = ends[one.id] if one.id in ends else self._read.kept(one.id)[1]
+                offset = self._ends[one.id] if one.id in self._ends else self._read.kept(one.id)[1]
                 self._streams[one.id] = Stream(self._read, one.id, offset, self._heads.of(one))
 
     def _is_meant(self, run: RunRow) -> bool:
@@ -104,7 +108,8 @@ class Following:
         for one in self._read.after(last):
             last = one.id
             if self._is_meant(one):
-                self._streams[one.id] = Stream(self._read, one.id, head=self._heads.of(one))
+                offset = self._ends.get(one.id, 0)
+                self._streams[one.id] = Stream(self._read, one.id, offset, self._heads.of(one))
         return last
 
     def _print(self) -> bool:

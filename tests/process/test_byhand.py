@@ -208,6 +208,11 @@ def test_another_signal_leaves_the_state_as_the_job_ends(loop: Loop) -> None:
     ask(loop, "kill", what="job", signal="USR2")
     loop.until(lambda: states(loop) == ["failed"])
     assert (loop.runs()[0].signal, loop.runs()[0].reason) == (signal.SIGUSR2, "")
+    assert loop.log.said("KILL") == ["root/job run 1 by root, SIGUSR2"]
+    ask(loop, "run", job="job")
+    ask(loop, "kill", what="2", signal=40)
+    loop.until(lambda: states(loop) == ["failed", "failed"])
+    assert loop.log.said("KILL")[1] == "root/job run 2 by root, 40"
 
 
 def test_what_waits_is_withdrawn(loop: Loop) -> None:
