@@ -112,9 +112,10 @@ class Recovery:
         fire = self._fire(left)
         output = self._output(left, found, fire.job)
         running = Running(left.id, fire, left.pid or 0, output, began_at=left.started_at)
-        if left.state == "running" and ", SIG" in left.reason:  # as `ByHand` writes it
+        was_ended = left.state in {"claimed", "running"} and bool(left.reason)
+        if was_ended and ", SIG" in left.reason:  # as `ByHand` writes it
             running.signalled = left.reason
-        elif left.state == "running" and left.reason:  # it was being ended
+        elif was_ended:
             state: State = "timed-out" if left.reason.startswith("timeout") else "killed"
             running.ended_by = (state, left.reason)
         telling = running.output.telling

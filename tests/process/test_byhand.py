@@ -162,10 +162,14 @@ def test_kill_of_what_ignores_term(loop: Loop) -> None:
     loop.until(lambda: not [pid for pid in loop.processes() if alive(pid)])
 
 
-def test_the_grace_of_a_kill_goes_on_over_a_restart(loop: Loop) -> None:
+@pytest.mark.parametrize("is_written", [True, False])
+def test_the_grace_of_a_kill_goes_on_over_a_restart(loop: Loop, is_written: bool) -> None:
     loop.begin("#: name=job grace=0.3s\n0 0 1 1 * trap '' TERM; touch up; while :; do sleep 0.02; done\n")
     ask(loop, "run", job="job")
     loop.until((loop.folder / "up").exists)
+    loop.turn()
+    if not is_written:  # that it has started: as if no turn had come between
+        loop.query("UPDATE runs SET state = 'claimed', pid = NULL, pid_start = NULL, started_at = NULL")
     ask(loop, "kill", what="job")
     again(loop)
     loop.until(lambda: not [pid for pid in loop.processes() if alive(pid)])
