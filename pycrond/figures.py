@@ -11,6 +11,7 @@ from pycrond.admission import Admission
 from pycrond.errors import PycrondError
 from pycrond.launching import Launching
 from pycrond.limits import Limits
+from pycrond.outbox import Outbox
 from pycrond.pauses import Pauses
 from pycrond.reloading import Reloading
 from pycrond.waiting import Waiting
@@ -28,6 +29,7 @@ class Figures:
     pauses: Pauses
     reloading: Reloading
     waiting: Waiting
+    outbox: Outbox
     system: bool
 
     def at(self, now: datetime, uid: int) -> dict[str, Any]:
@@ -38,6 +40,7 @@ class Figures:
                 "for_others": len(self.admission.line.waiting),
                 "for_room": len(self.launching.again),
             },
+            "alarms": self.outbox.backlog,
             "paused": self.pauses.count(now),
             "lateness_ms": lateness(self.launching.lateness),
             "limits": {**self.limits.in_force(), "max_running": self.admission.most},

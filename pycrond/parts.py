@@ -212,6 +212,7 @@ class Parts:
             self.pauses,
             self.reloading,
             self.waiting,
+            self.outbox,
             self.settings.system,
         )
         return Orders(

@@ -42,6 +42,8 @@ def status(wanted: argparse.Namespace) -> int:
         print(line)
     behind = max(0, answer["backlog"] - answer["running"])  # what runs is not told in full anyway
     print(f"syslog: {counted(behind, 'run')} not yet told in full")
+    if answer.get("alarms"):
+        print(f"alarms: {answer['alarms']} not yet delivered")
     return 0
 
 
