@@ -33,9 +33,9 @@ class Chaos:
     """One daemon's life, with its jobs and what is done to it."""
 
     def __init__(
-        self, folder: Path, rsyslogd: Rsyslogd, seed: int, copies: int = 3, *, often: bool = False
+        self, folder: Path, rsyslogd: Rsyslogd, seed: int, copies: int = 3, *, quick: bool = False
     ) -> None:
-        """`copies` of each kind of job; `often`: all run every minute, and none holds the daemon up for long."""
+        """`copies` of each kind of job; `quick`: those alone that end at once, every minute."""
         self.chance = random.Random(seed)
         self.crond = Crond(folder)
         self.crond.environment["PYCROND_SYSLOG"] = rsyslogd.path
@@ -52,11 +52,12 @@ class Chaos:
         self.jobs = {
             f"{kind}{number}": kind
             for kind, what in KINDS.items()
-            for number in range((not often) if what.rare else copies)
+            if what.quick or not quick
+            for number in range(1 if what.rare else copies)
         }
-        often_ones = ["* * * * *"] if often else ["* * * * *", "*/2 * * * *", "0-59/3 * * * *"]
+        often = ["* * * * *"] if quick else ["* * * * *", "*/2 * * * *", "0-59/3 * * * *"]
         self.schedules = {
-            name: "*/9 * * * *" if KINDS[kind].rare else self.chance.choice(often_ones)
+            name: "*/9 * * * *" if KINDS[kind].rare else self.chance.choice(often)
             for name, kind in self.jobs.items()
         }
         (folder / "tally").mkdir()
@@ -122,8 +123,10 @@ class Chaos:
         self._end(pid, "instant")
 
     def kill_at_system_call(self, number: int | None = None) -> None:
-        """On its way into the n-th system call from now: strace(1) sends the signal."""
+        """On its way into the n-th system call from now, or from when all is quiet: strace(1) sends the signal."""
         pid = self.pid()
+        if number:
+            wait_until(lambda: not (self.crond.status() or {"backlog": 1})["backlog"], 30.0)
         count = number or self.chance.randrange(1, SYSCALLS + SYSCALLS_A_JOB * len(self.jobs))
         inject = f"inject=all:signal=KILL:when={count}"
         tracer = subprocess.Popen(

@@ -21,6 +21,10 @@ class Kind:
     padding: int = 0
     rare: bool = False  # one such job, now and then
 
+    @property
+    def quick(self) -> bool:
+        return not self.rare and "sleep" not in self.script
+
     def command(self, name: str, tally: str) -> str:
         return (BEGIN + self.script).replace("{name}", name).replace("{tally}", tally)
 

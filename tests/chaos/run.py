@@ -40,7 +40,7 @@ def one_round(seed: int, wanted: argparse.Namespace) -> tuple[Counter[str], Coun
     ):
         syslogd = rsyslog.Rsyslogd(Path(home))
         syslogd.start()
-        chaos = Chaos(Path(folder), syslogd, seed, wanted.copies, often=wanted.sweep is not None)
+        chaos = Chaos(Path(folder), syslogd, seed, wanted.copies, quick=wanted.sweep is not None)
         chaos.crond.state.mkdir(mode=0o700)
         megabytes = 128 + 16 * wanted.copies + (wanted.blows if wanted.sweep is not None else 0)
         options = f"size={megabytes}m,mode=700"
