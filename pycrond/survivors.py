@@ -26,6 +26,7 @@ class Survivors:
         """`starts`: processes and ends of runs that the ledger may not know; `ends` are of the keepers."""
         self._starts = starts
         self.ends = {(end.pid, end.start): end for end in ends}
+        self._known = {noted.pid for noted in starts.values()}
         self._leaders: dict[int, tuple[int, int]] | None = None
 
     def find(self, run: int, pid: int | None, start: int | None, since: float) -> Found | None:
@@ -38,9 +39,10 @@ class Survivors:
             pid = noted.pid
             start = self._start_of(pid, since)
         elif pid is None:
-            pid, start = self._leader(run)
+            pid, start = self._leader(run, since)
         if not pid:
             return None
+        self._known.add(pid)
         end = self.ends.get((pid, start or 0))
         if not end and noted and noted.status != LIVES:
             end = End(pid, start or 0, noted.status, None, None, noted.at)
@@ -56,8 +58,12 @@ class Survivors:
         ended = [end.start for end in self.ends.values() if end.pid == pid and end.at >= since]
         return ended[0] if ended else procfs.start_ticks(pid)
 
-    def _leader(self, run: int) -> tuple[int, int]:
-        """Of a run that was started in the instant before its daemon died."""
+    def _leader(self, run: int, since: float) -> tuple[int, int]:
+        """Of a run that was started in the instant before its daemon died; none where an older process that
+        nobody knows has ended: that may have been the run's, and this a daemon that it left behind.
+        """
         if self._leaders is None:
             self._leaders = procfs.leaders_by_run(os.getppid()) | procfs.leaders_by_run(os.getpid())
-        return self._leaders.get(run, (0, 0))
+        pid, start = self._leaders.get(run, (0, 0))
+        ended = [end for end in self.ends.values() if end.at >= since and end.pid not in self._known]
+        return (0, 0) if any(end.start <= start for end in ended) else (pid, start)
