@@ -67,8 +67,10 @@ class Chaos:
         """The crontab; each job keeps a tally of its own, and says who it is in every line."""
         lines = [f"HOME={self.crond.folder}"]
         for name, kind in self.jobs.items():
-            command = KINDS[kind].command(name, str(self.crond.folder / "tally" / name))
-            lines += [f"#: name={name}", f"{self.schedules[name]} {command}"]
+            tally = str(self.crond.folder / "tally" / name)
+            options = KINDS[kind].options.replace("{tally}", tally)
+            command = KINDS[kind].command(name, tally)
+            lines += [f"#: name={name} {options}", f"{self.schedules[name]} {command}"]
         self.crond.write("jobs", "\n".join([*lines, extra]) + "\n")
 
     def start(self) -> None:

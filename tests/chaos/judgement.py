@@ -19,7 +19,7 @@ from tests.rsyslog import Rsyslogd
 
 LINE = re.compile(rb"CMDOUT \((\w+) (\S+) (\d+)x*\)")
 INSTANT = "unknown: the daemon died in the instant of its start"  # one a death at most
-STARTED = {"succeeded", "failed", "unknown", "killed"}
+STARTED = {"succeeded", "failed", "unknown", "killed", "timed-out"}
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Judgement:
 
     def judge(self) -> Counter[str]:
         """After everything has come to rest; returns how the runs ended, those that nobody saw ending by why."""
-        wait_until(lambda: (self.crond.status() or {"running": 1})["running"] == 0, 120.0)
+        wait_until(self._is_idle, 120.0)
         wait_until(lambda: (self.crond.status() or {"backlog": 1})["backlog"] == 0, 120.0)
         done = self.crond.run("audit", status=None)
         assert done.returncode == 0, done.stdout + done.stderr
@@ -45,6 +45,7 @@ class Judgement:
         reader.close()
         self._judge_minutes(int(begin))
         self._judge_runs()
+        self._judge_options()
         self._judge_output()
         self._judge_leftovers()
         ends = Counter(
@@ -55,10 +56,30 @@ class Judgement:
         assert not [end for end in ends if end.startswith("unknown: ") and end != INSTANT], ends
         return ends
 
+    def _is_idle(self) -> bool:
+        """Nothing runs, and nothing waits but for its time."""
+        status = self.crond.status()
+        return status is not None and not status["running"] and not sum(status["waiting"].values())
+
+    def _judge_options(self) -> None:
+        """Each attempt ran once; what is to run alone never ran beside another."""
+        for name, kind in self.jobs.items():
+            attempts = Counter(self._lines(f"{name}.attempts"))
+            assert not [one for one, count in attempts.items() if count > 1], (name, attempts)
+            assert not self._lines(f"{name}.beside"), (name, self._lines(f"{name}.beside"))
+            for attempt in attempts:
+                fire, _, number = attempt.partition("/")
+                assert KINDS[kind].attempts or number == "1", (name, fire, number)
+        waiting = [run for run in self.runs if run.state == "waiting"]
+        assert not waiting, waiting
+
+    def _lines(self, name: str) -> list[str]:
+        file = self.crond.folder / "tally" / name
+        return file.read_text().split() if file.exists() else []
+
     def _tally(self, name: str) -> Counter[str]:
         """The fires that a job says it ran for."""
-        file = self.crond.folder / "tally" / name
-        return Counter(file.read_text().split() if file.exists() else [])
+        return Counter(self._lines(name))
 
     def _by_fire(self) -> dict[str, dict[str, list[RunRow]]]:
         """By name and fire time."""
@@ -89,14 +110,16 @@ class Judgement:
         by_fire = self._by_fire()
         for name, kind in self.jobs.items():
             ran = self._tally(name)
-            assert not [fire for fire, count in ran.items() if count > 1], (name, ran)
+            if not KINDS[kind].attempts:
+                assert not [fire for fire, count in ran.items() if count > 1], (name, ran)
             for fire in ran:
                 states = [run.state for run in by_fire[name][fire]] or self._folded(name, fire)
                 assert set(states) & STARTED, (name, fire, states)
             for fire, runs in by_fire[name].items():
                 for run in runs:
-                    if run.state in {"succeeded", "failed"}:
+                    if run.state in {"succeeded", "failed"} and not run.reason:
                         assert fire in ran, (name, run)
+                    if run.state in {"succeeded", "failed"} and not KINDS[kind].options:
                         assert (run.exit_status, run.signal) == (KINDS[kind].status, KINDS[kind].signal), run
 
     def _folded(self, name: str, fire: str) -> list[str]:
@@ -110,7 +133,8 @@ class Judgement:
         told = self._told()
         by_fire = self._by_fire()
         for name, kind in self.jobs.items():
-            for fire in self._tally(name).keys() & by_fire[name].keys():
+            fires = self._tally(name).keys() & by_fire[name].keys()
+            for fire in () if KINDS[kind].options else fires:
                 # One of an era that was never started prints nothing.
                 runs = [run.id for run in by_fire[name][fire]]
                 size, wanted = sum(self._size(run) for run in runs), set(range(1, KINDS[kind].lines + 1))

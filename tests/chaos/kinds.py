@@ -1,11 +1,15 @@
 """The kinds of jobs: what each does, what it prints, how it ends. Every line says whose it is, and is numbered."""
 
+import os
 from dataclasses import dataclass
 
 BEGIN = (
     'echo "$PYCROND_FIRE_TIME" >>{tally}; '
+    'echo "$PYCROND_FIRE_TIME/$PYCROND_ATTEMPT" >>{tally}.attempts; '
     'say() { n=$1; while [ $n -le $2 ]; do echo "{name} $PYCROND_FIRE_TIME $n"; n=$((n+1)); done; }; '
 )
+ALONE = "mkdir {lock} || echo $PYCROND_FIRE_TIME >>{tally}.beside; "  # two at a time would be told of
+LEAVE = "rmdir {lock}"
 PADDING = 880  # bytes after each line of a big job: as many as one message to syslog takes
 
 
@@ -20,13 +24,22 @@ class Kind:
     rest: str = ""
     padding: int = 0
     rare: bool = False  # one such job, now and then
+    options: str = ""
+    """Of the `#:` line. How such a job ends, and how much it prints, depends on when the blows fall."""
+
+    @property
+    def attempts(self) -> bool:
+        """Whether a fire may have several runs."""
+        return "retries=" in self.options
 
     @property
     def quick(self) -> bool:
-        return not self.rare and "sleep" not in self.script
+        return not self.rare and not self.options and "sleep" not in self.script
 
     def command(self, name: str, tally: str) -> str:
-        return (BEGIN + self.script).replace("{name}", name).replace("{tally}", tally)
+        lock = f"{os.path.dirname(tally)}/db.lock" if "lock=" in self.options else f"{tally}.lock"
+        script = BEGIN + self.script
+        return script.replace("{name}", name).replace("{tally}", tally).replace("{lock}", lock)
 
     def size(self, name: str, fire: str) -> int:
         """The bytes that a run prints."""
@@ -57,6 +70,24 @@ KINDS = {
     ),
     "stubborn": Kind("trap '' TERM; say 1 1; sleep 0.3; say 2 2", 2),
     "closing": Kind("say 1 2; exec >&- 2>&-; sleep 0.2", 2),
+    "limited": Kind("say 1 1; exec sleep 5", 1, options="timeout=1s grace=0.3s"),
+    "deaf": Kind(
+        "trap '' TERM; say 1 1; n=0; while [ $((n+=1)) -lt 50 ]; do sleep 0.1; done",
+        1,
+        options="timeout=0.5s grace=0.3s",
+    ),
+    "single": Kind(ALONE + "say 1 1; sleep 0.6; " + LEAVE, 1, options="overlap=skip"),
+    "queued": Kind(ALONE + "say 1 1; sleep 0.6; " + LEAVE, 1, options="overlap=queue"),
+    "locked": Kind(ALONE + "say 1 1; sleep 0.2; " + LEAVE, 1, options="lock=db within=10m"),
+    "replaced": Kind("say 1 1; exec sleep 5", 1, options="overlap=replace grace=0.5s timeout=3s"),
+    "again": Kind("say 1 1; [ $PYCROND_ATTEMPT = 3 ]", 1, options="retries=3 retry-delay=0.2s"),
+    "late": Kind("say 1 1", 1, options="jitter=3s"),
+    "caught": Kind("say 1 1", 1, options="missed=all within=20m"),
+    "alarming": Kind(
+        "say 1 1; exit 3",
+        1,
+        options="on-failure='echo $PYCROND_EVENT >>{tally}.hook' alarm-repeat=1m expect=5m",
+    ),
     "big": Kind(  # 10 MB
         f'p=$(head -c {PADDING} /dev/zero | tr "\\0" x); seq 11000 | sed "s/.*/{{name}} $PYCROND_FIRE_TIME &$p/"',
         11_000,
