@@ -18,6 +18,7 @@ from pycrond.policy import may_be_mailed
 from pycrond.run import Fire, Outcome
 from pycrond.running import Ended, Running, Runs
 from pycrond.spool import Spool
+from pycrond.starts import NOT_BEGUN
 from pycrond.telling import Telling
 
 AGAIN_EVERY, AGAIN_FOR = 1.0, 60.0  # seconds in which a start that fails for want of room is tried again
@@ -131,6 +132,7 @@ class Launching:
             launch = self._launch(one)
             if launch.owner and users.is_expired(launch.owner.name, int(now.timestamp() // 86400)):
                 raise PycrondError(f"the account of {launch.owner.name} has expired")  # noqa: TRY301
+            self._runs.begins(one.run)
             pid = process.start(launch)
         except (PycrondError, OSError) as error:
             self._not_started(one, error, now, elapsed)
@@ -162,6 +164,7 @@ class Launching:
         if process.is_passing(error) and elapsed < one.give_up_at:
             if not self.again:
                 self._again_at = elapsed + AGAIN_EVERY
+            self._runs.begins(one.run, NOT_BEGUN)
             self.again.append(one)
             return
         end = Outcome("failed", f"start-failed: {error}")

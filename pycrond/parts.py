@@ -83,7 +83,7 @@ class Parts:
         self.deliveries = Deliveries(wanted, self.ledger, self.syslogger)
         fifos = os.path.join(wanted.runtime_dir, "fifo")
         os.makedirs(fifos, mode=0o700, exist_ok=True)
-        self.starts = Starts(os.path.join(wanted.runtime_dir, "starts"))
+        self.starts = Starts(os.path.join(wanted.runtime_dir, "starts"), machine.boot())
         self.spools = os.path.join(wanted.state_dir, "spool")
         self.outputs = Outputs(self.poller, self.deliveries, fifos)
         if self.ledger.file.set_aside or self.last_turn.owed:  # it does not know all runs there were

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from pycrond import clock, process, procfs, users
@@ -17,11 +18,12 @@ from pycrond.rows import JobRow
 from pycrond.run import Fire, Outcome, State, Unfinished
 from pycrond.running import Running, Runs, how_it_ended
 from pycrond.spool import CHUNK, Spool
-from pycrond.starts import Starts
+from pycrond.starts import NOT_BEGUN, Noted, Starts
 from pycrond.survivors import Found, Survivors
 from pycrond.telling import ENDED, Place, Telling
 
 PATIENCE = 1.0  # seconds to wait for the keeper's word
+LATE = 60.0  # seconds
 
 
 class Recovery:
@@ -62,6 +64,8 @@ class Recovery:
             is_named = left.wall is not None  # after a minute: others are claimed when they are to start
             if is_open and is_named and last_turn is not None and left.fire > last_turn.timestamp():
                 not_begun.append(left.id)
+            elif left.state == "claimed" and starts.is_complete and _was_never_begun(left, started):
+                self._begin_late(left, now)
             elif left.state != "waiting":
                 self._take_over(left, survivors, now)
         for run in set(self._outputs.open).difference(left.id for left in unfinished):
@@ -73,6 +77,17 @@ class Recovery:
         if not keeping.is_gone:
             self._poller.register(keeping, self._runs.hear)
             keeping.keep(self._outputs.open)
+
+    def _begin_late(self, left: Unfinished, now: datetime) -> None:
+        """It was claimed, and the daemon died before its turn came: a minute later that is lateness, and it
+        waits to be started; then the job's `missed` decides.
+        """
+        self._outputs.remove(left.id)
+        missed = self._fire(left).job.entry.options.missed
+        if now.timestamp() - left.fire <= LATE or missed in {"once", "all"}:
+            self._ledger.wait([(left.id, "daemon-down: it died before this was started")])
+        else:
+            self._ledger.settle([(left.id, "daemon-down: it died before this was started")], "missed", now)
 
     def done(self) -> None:
         """The ledger has it all."""
@@ -191,3 +206,8 @@ class Recovery:
             [(left.id, found.pid, found.start, datetime.fromtimestamp(at, UTC), 1000 * (at - left.fire))]
         )
         return at
+
+
+def _was_never_begun(left: Unfinished, started: Mapping[int, Noted]) -> bool:
+    """Whether no process was ever started for it, for certain."""
+    return left.pid is None and started.get(left.id, NOT_BEGUN) == NOT_BEGUN

@@ -14,7 +14,7 @@ from pycrond.outputs import Output, Outputs
 from pycrond.policy import judged, lock_of
 from pycrond.poller import Poller
 from pycrond.run import Fire, Outcome, State, outcome
-from pycrond.starts import Noted, Starts
+from pycrond.starts import BEGINS, Noted, Starts
 
 PATIENCE = 1.0  # seconds to wait for the keeper's word on how an adopted run ended
 NEVER = float("inf")
@@ -99,6 +99,10 @@ class Runs:
         return not self._keeping.is_gone
 
     # What begins
+
+    def begins(self, run: int, noted: Noted = BEGINS) -> None:
+        """It is about to get a process, or got none and is tried again: a daemon that comes after knows."""
+        self._starts.note(run, noted)
 
     def begun(self, running: Running, late: float) -> None:
         """A run was started just now, `late` ms after its time; the ledger hears of it in `store`."""

@@ -1,6 +1,7 @@
-"""Which pid each run got, and how it ended, in a small file overwritten in place: noted in that instant.
+"""Which runs were begun, which pid each got, and how it ended: in a small file, noted in that instant.
 
 When a daemon is killed before the ledger has it, or while the disk is full, the next one knows all the same.
+Of a run that is not in it, it knows that no process was ever started.
 """
 
 import itertools
@@ -8,8 +9,10 @@ import os
 import struct
 from typing import NamedTuple
 
+from pycrond.digest import digest
+
 FORMAT = struct.Struct("<qqqd")
-SLOTS = 4096  # starts and ends that the ledger may not have heard of yet
+SLOTS = 8192  # notes that the ledger may not have heard of yet; the first is the file's own
 LIVES = -1
 
 
@@ -21,21 +24,31 @@ class Noted(NamedTuple):
     at: float = 0.0
 
 
+BEGINS, NOT_BEGUN = Noted(0), Noted(-1)
+"""It is about to get a process; it got none, and is to be tried again."""
+
+
 class Starts:
     """Runs and their processes, in the order in which that was noted."""
 
-    def __init__(self, path: str) -> None:
-        """The room is taken now: raises OSError where there is none."""
+    def __init__(self, path: str, boot: str) -> None:
+        """The room is taken now: raises OSError where there is none. `boot` tells this boot from others."""
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.posix_fallocate(self._descriptor, 0, SLOTS * FORMAT.size)
-        self._used = len(self._rows())
+        mark = FORMAT.pack(int(digest(boot.encode(), 7), 16), 0, 0, 0.0)
+        known = os.pread(self._descriptor, FORMAT.size, 0) == mark
+        if not known:
+            os.pwrite(self._descriptor, mark + bytes((SLOTS - 1) * FORMAT.size), 0)
+        self._used = 1 + len(self._rows())
+        self.is_complete = known and self._used < SLOTS
+        """Whether it has all that was begun in this boot and that the ledger did not hear of."""
 
     def read(self) -> dict[int, Noted]:
         """What was noted last of each run that was not forgotten."""
         return {run: Noted(pid, status, at) for run, pid, status, at in self._rows()}
 
     def _rows(self) -> list[tuple[int, int, int, float]]:
-        data = os.pread(self._descriptor, SLOTS * FORMAT.size, 0)
+        data = os.pread(self._descriptor, (SLOTS - 1) * FORMAT.size, FORMAT.size)
         rows = FORMAT.iter_unpack(data[: len(data) // FORMAT.size * FORMAT.size])
         return list(itertools.takewhile(lambda row: row[0], rows))
 
@@ -47,9 +60,9 @@ class Starts:
 
     def forget(self) -> None:
         """The ledger has them all."""
-        if self._used:
-            os.pwrite(self._descriptor, bytes(self._used * FORMAT.size), 0)
-            self._used = 0
+        if self._used > 1:
+            os.pwrite(self._descriptor, bytes((self._used - 1) * FORMAT.size), FORMAT.size)
+            self._used = 1
 
     def close(self) -> None:
         os.close(self._descriptor)

@@ -35,7 +35,7 @@ class Survivors:
         It has not lived before `since`, Unix seconds.
         """
         noted = self._starts.get(run)
-        if pid is None and noted:
+        if pid is None and noted and noted.pid > 0:
             pid = noted.pid
             start = self._start_of(pid, since)
         elif pid is None:

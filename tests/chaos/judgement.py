@@ -53,7 +53,7 @@ class Judgement:
             for run in self.runs
         )
         assert ends[INSTANT] <= self.kills, ends
-        assert not [end for end in ends if end.startswith("unknown: ") and end != INSTANT], ends
+        assert not [end for end in ends if end.startswith(("unknown: ", "lost")) and end != INSTANT], ends
         return ends
 
     def _is_idle(self) -> bool:

@@ -14,6 +14,7 @@ from pycrond import clock, showing
 from pycrond.errors import PycrondError
 from pycrond.figures import lateness
 from pycrond.reader import Reader
+from pycrond.starts import Noted
 from tests.conftest import alive
 from tests.process.conftest import Loop
 from tests.process.test_behaviour import WAIT, again, go, reasons, states
@@ -169,6 +170,8 @@ def test_the_grace_of_a_kill_goes_on_over_a_restart(loop: Loop, is_written: bool
     loop.until((loop.folder / "up").exists)
     loop.turn()
     if not is_written:  # that it has started: as if no turn had come between
+        (running,) = loop.daemon.parts.runs.living.values()
+        loop.daemon.parts.runs.begins(running.run, Noted(running.pid))
         loop.query("UPDATE runs SET state = 'claimed', pid = NULL, pid_start = NULL, started_at = NULL")
     ask(loop, "kill", what="job")
     again(loop)

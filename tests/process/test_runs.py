@@ -4,6 +4,7 @@ import os
 import select
 import signal
 import socket
+from datetime import timedelta
 
 import pytest
 
@@ -489,3 +490,43 @@ def test_a_run_that_ends_as_the_next_daemon_looks_for_it(loop: Loop) -> None:
         said = b""
         while b"%d:%d" % (pid, start or 0) not in said:
             said += keeper.recv(65536)  # it may forget it
+
+
+# A daemon that dies in the middle of its starts
+
+
+@pytest.mark.parametrize(
+    ("option", "minutes", "state"),
+    [("", 0, "succeeded"), ("", 30, "missed"), ("#: missed=once\n", 30, "succeeded")],
+)
+def test_what_was_claimed_and_not_begun_starts_late(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch, option: str, minutes: int, state: str
+) -> None:
+    """Of the one in the middle nobody knows; those after it certainly have not run."""
+    loop.begin("".join(f"{option}1 12 * * * echo {n} >>ran\n" for n in range(5)))
+    real, calls = process.start, 0
+
+    def dies(launch: process.Launch) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise SystemExit
+        return real(launch)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(process, "start", dies)
+        with pytest.raises(SystemExit):
+            loop.minutes(1)
+    loop.release()
+    loop.frozen.tick(timedelta(minutes=minutes))
+    loop.begin()
+    for _ in range(8):
+        loop.frozen.tick(timedelta(seconds=1))
+        loop.turn()
+    loop.settle()
+    ends = [run.state for run in loop.runs() if run.fire == loop.runs()[0].fire]
+    assert ends[2] == "unknown"
+    assert ends[3:5] == [state] * 2
+    assert loop.runs()[2].reason == "the daemon died in the instant of its start"
+    ran = sorted((loop.folder / "ran").read_text().split())
+    assert ran == (["0", "1"] if state == "missed" else ["0", "1", "3", "4"])
