@@ -152,7 +152,9 @@ class Launching:
     def _telling(self, one: Claimed, pid: int) -> Telling:
         job = one.fire.job
         name = job.key.partition("/")[2]
-        telling = Telling(one.run, pid, job.user, job.entry.command, name, Spool(self._spools, one.run))
+        telling = Telling(
+            one.run, pid, job.user, job.entry.command, name, Spool(self._spools, one.run, is_new=True)
+        )
         telling.logged = job.entry.options.log
         telling.mailed = may_be_mailed(job.entry.options)
         self._deliveries.add(telling)

@@ -47,11 +47,12 @@ def highest(directory: str) -> int:
 class Spool:
     """One run's output, growing at its end; offsets count from its first byte ever."""
 
-    def __init__(self, directory: str, run: int) -> None:
+    def __init__(self, directory: str, run: int, *, is_new: bool = False) -> None:
+        """`is_new`: nothing is there yet, which need not be looked for."""
         self._directory = directory
         self._run = run
         self._descriptor = -1  # of the last segment
-        there = segments(directory, run)
+        there = [] if is_new else segments(directory, run)
         self._first = there[0] if there else 0
         self._middle = 0  # where the next one to be deleted between both ends is
         self.size = 0
