@@ -46,6 +46,21 @@ class RunRow(NamedTuple):
     folded: int | None
 
 
+class SpanRow(NamedTuple):
+    """When a run lived, a fire was passed over or, in one row, `several` were. Times are Unix seconds."""
+
+    start: float
+    """Of what is yet to start, when that is."""
+    end: float | None
+    """None: it lives."""
+    state: str
+    run: int | None
+    several: int
+    scheduled: int
+    """1: the schedule's doing."""
+    key: str
+
+
 class PauseRow(NamedTuple):
     """A job that is paused. Times are Unix seconds."""
 

@@ -73,7 +73,8 @@ def parser(version: str) -> argparse.ArgumentParser:
     edit.add_argument("file", metavar="FILE")
     audit = command("audit", "audit", "whether every fire time that should have been has its verdict")
     audit.add_argument("--since", metavar="TIME", help="only what was due after this time")
-    for one in (status, listing, history, check, coming, explain, why, diff, audit):
+    timeline = _add_pictures(command)
+    for one in (status, listing, history, check, coming, explain, why, diff, audit, timeline):
         one.add_argument("--json", action="store_true", help="print one JSON document")
     history.add_argument("job", nargs="?", help="a job's name, the beginning of its key, or file:line")
     history.add_argument("--limit", type=_count, default=20, metavar="N", help="so many runs at most (20)")
@@ -128,6 +129,17 @@ def _duration(text: str) -> float:
         return positive_duration(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"'{text}': {error} is wanted") from error
+
+
+def _add_pictures(command: Callable[..., argparse.ArgumentParser]) -> argparse.ArgumentParser:
+    """The command timeline."""
+    timeline = command("timeline", "timeline", "a day as a picture: what ran when, and what starts together")
+    when = timeline.add_mutually_exclusive_group()
+    when.add_argument("--day", default="today", metavar="DAY", help="such as yesterday, 2026-03-29 (today)")
+    when.add_argument("--next", action="store_true", help="the coming 24 hours, by the schedules")
+    about = "only jobs whose name or key is like this"
+    timeline.add_argument("--job", dest="jobs", nargs="+", action="extend", metavar="GLOB", help=about)
+    return timeline
 
 
 def _count(text: str) -> int:

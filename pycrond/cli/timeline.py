@@ -1,0 +1,199 @@
+"""timeline: a day as a picture on the terminal, or as JSON."""
+
+import argparse
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
+
+from pycrond import clock, daytext, detach, lastturn, machine, stored, views
+from pycrond.cli.configuration import configured
+from pycrond.cli.forecast import whole_minute
+from pycrond.cli.times import moment
+from pycrond.daytext import Look
+from pycrond.errors import PycrondError
+from pycrond.lanes import Picture, Window, picture
+from pycrond.reader import Reader
+from pycrond.rows import JobRow, SpanRow
+from pycrond.schedule import Schedule, Zone, fires
+from pycrond.stampedes import Stampede, stampedes
+
+STYLES = {"good": "green", "bad": "red", "busy": "yellow", "dim": "bright_black", "": ""}
+
+
+def timeline(wanted: argparse.Namespace) -> int:
+    """What ran, did not, and is to come, lane by lane; the stampedes by name."""
+    settings = configured(wanted)
+    reader = Reader(settings.state_dir)
+    now = clock.now()
+    zone = machine.zone(machine.zone_name(os.environ))
+    window, day = _window(wanted, now, zone)
+    running = detach.is_locked(settings.state_dir)
+    turn = None if running else lastturn.look(os.path.join(settings.state_dir, "last-turn")).at
+    told = window.now if turn is None else turn.timestamp()
+    drawn, herds = _gathered(reader, wanted, window, told)
+    reader.close()
+    heading = _heading(drawn, day, zone)
+    if wanted.json:
+        print(json.dumps(_document(drawn, herds, day, zone)))
+        return 0
+    if not running:
+        heading += "; pycrond does NOT run"
+    _print(heading, drawn, herds, zone)
+    return 0
+
+
+def _window(wanted: argparse.Namespace, now: datetime, zone: Zone) -> tuple[Window, str | None]:
+    """From midnight to midnight of the zone, or the coming 24 hours."""
+    if wanted.next:
+        start, day = whole_minute(None, now, zone), None
+        until = start + timedelta(hours=24)
+    else:
+        date = zone.local(moment(wanted.day, now, zone).at).date()
+        day = date.isoformat()
+        start, until = (moment(one.isoformat(), now, zone).at for one in (date, date + timedelta(days=1)))
+    return Window(start.timestamp(), until.timestamp(), now.timestamp()), day
+
+
+def _gathered(
+    reader: Reader, wanted: argparse.Namespace, window: Window, told: float
+) -> tuple[Picture, list[Stampede]]:
+    """What the ledger has, which is all that was due up to `told`, and after that what the schedules say."""
+    globs = wanted.jobs
+    spans = [] if wanted.next else reader.spans(window.start, window.until, window.now)
+    jobs = reader.jobs()
+    known = {job.key for job in jobs}
+    absent = sorted({span.key for span in spans} - known)
+    gone = {key: reader.history([key], 1)[0].name for key in absent}
+    if globs:
+        jobs = [job for job in jobs if _meant(globs, job.key, job.name, f"{job.file}:{job.line}")]
+        gone = {key: name for key, name in gone.items() if _meant(globs, key, name)}
+        known = {job.key for job in jobs} | set(gone)
+        spans = [span for span in spans if span.key in known]
+        if not jobs and not gone:
+            raise PycrondError(f"no job is called '{' '.join(globs)}' (see 'pycrond list')")
+    coming = _coming(jobs, max(window.start, (told // 60 + 1) * 60), window.until)
+    drawn = picture(jobs, spans, coming, window, gone)
+    jittered = [job.key for job in jobs if '"jitter"' in job.options]
+    return drawn, stampedes(drawn.fires, jittered)
+
+
+def _meant(globs: Iterable[str], *words: str | None) -> bool:
+    """Key, name, file:line, or the end of one after a slash."""
+    texts = [text for word in words if word for text in (word, word.rpartition("/")[2])]
+    return any(fnmatchcase(text, glob) for glob in globs for text in texts)
+
+
+def _coming(jobs: Iterable[JobRow], start: float, until: float) -> dict[str, Sequence[float]]:
+    """When each job is to start; equal schedules are looked at once."""
+    first, end = (datetime.fromtimestamp(at, UTC) for at in (start, until))
+    known: dict[tuple[Schedule, str], Sequence[float]] = {}
+    found = {}
+    for job in jobs:
+        if job.canonical is None or start >= until:
+            continue
+        place = (stored.from_text(job.canonical), job.zone)
+        if place not in known:
+            coming = fires(place[0], machine.zone(job.zone), first, end)
+            known[place] = [one.at.timestamp() for one in coming]
+        found[job.key] = _later(job, known[place]) if '"jitter"' in job.options else known[place]
+    return found
+
+
+def _later(job: JobRow, times: Iterable[float]) -> Sequence[float]:
+    """The delays that the daemon will draw; RANDOM_DELAY, which the ledger does not know, apart."""
+    from pycrond.delays import delay
+    from pycrond.loading import job_of
+
+    one, seed = job_of(job), machine.identity()
+    return [at + delay(one, datetime.fromtimestamp(at, UTC), seed, "") for at in times]
+
+
+def _heading(drawn: Picture, day: str | None, zone: Zone) -> str:
+    when = f"{datetime.fromisoformat(day):%A} {day}" if day else "The next 24 hours"
+    bad = f", {drawn.failed:,} failed" if drawn.failed else ""
+    jobs, starts = len(drawn.lanes), drawn.total
+    said = f"{jobs:,} job{'' if jobs == 1 else 's'}, {starts:,} start{'' if starts == 1 else 's'}{bad}"
+    return f"{when}, {zone.name}: {said}"
+
+
+def _print(heading: str, drawn: Picture, herds: Sequence[Stampede], zone: Zone) -> None:
+    """Coloured on a terminal; in plain characters where the locale's encoding has no others."""
+    terminal = sys.stdout.isatty()
+    size = shutil.get_terminal_size((80, 24))
+    width = size.columns if terminal or "COLUMNS" in os.environ else 80
+    encoding = sys.stdout.encoding
+    marks = daytext.BLOCKS if _can(encoding) else daytext.ASCII
+    look = Look(width, size.lines if terminal else None, marks)
+    rows = daytext.lines(heading, drawn, herds, zone, look)
+    if not terminal or os.environ.get("NO_COLOR"):
+        for row in rows:
+            line = "".join(cell.text for cell in row).rstrip()
+            print(line.encode(encoding, "replace").decode(encoding))
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False, soft_wrap=True)
+    for row in rows:
+        text = Text()
+        for cell in row:
+            text.append(cell.text.encode(encoding, "replace").decode(encoding), STYLES[cell.kind])
+        text.rstrip()
+        console.print(text)
+
+
+def _can(encoding: str) -> bool:
+    try:
+        f"{daytext.BLOCKS}".encode(encoding)
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _document(drawn: Picture, herds: Iterable[Stampede], day: str | None, zone: Zone) -> dict[str, object]:
+    return {
+        "day": day,
+        "from": views.instant(drawn.window.start),
+        "until": views.instant(drawn.window.until),
+        "zone": zone.name,
+        "lanes": [
+            {"key": lane.key, "name": lane.name, "bars": [_bar_json(bar) for bar in lane.bars]}
+            for lane in drawn.lanes
+        ],
+        "starts": [
+            {"minute": views.instant(minute * 60), "count": drawn.starts[minute]}
+            for minute in sorted(drawn.starts)
+        ],
+        "stampedes": [_stampede_json(one) for one in herds],
+    }
+
+
+def _bar_json(bar: SpanRow) -> dict[str, object]:
+    return {
+        "start": views.instant(bar.start),
+        "end": views.instant(bar.end),
+        "state": bar.state,
+        "run": bar.run,
+        "count": bar.several,
+    }
+
+
+def _stampede_json(one: Stampede) -> dict[str, object]:
+    said = one.suggestion
+    return {
+        "at": views.instant(one.minute * 60),
+        "count": len(one.jobs),
+        "jobs": one.jobs,
+        "again": one.again,
+        "suggestion": said
+        and {
+            "jitter": said.jitter,
+            "jobs": said.jobs,
+            "average": round(said.average, 1),
+            "most": said.most,
+        },
+    }
