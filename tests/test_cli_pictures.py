@@ -7,6 +7,7 @@ import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -168,6 +169,18 @@ def test_plain_characters_where_there_are_no_others(
     assert marks <= set(text)
     assert "\x1b" not in text
     assert 100 < max(map(len, text.splitlines())) <= 120
+
+
+def test_svg(folder: Path) -> None:
+    run(folder, "me/backup", "2026-06-10T02:15:00", "2026-06-10T02:40:00")
+    assert pycrond(folder, "timeline", *DAY, "--svg", "day.svg").stdout == ""
+    root = ET.parse(folder / "day.svg").getroot()
+    assert (root.findtext("{http://www.w3.org/2000/svg}title") or "").startswith(
+        "Wednesday 2026-06-10, UTC: "
+    )
+    assert pycrond(folder, "timeline", *DAY, "--svg", "-").stdout.startswith("<svg ")
+    said = pycrond(folder, "timeline", "--svg", "no/where", status=1).stderr
+    assert said == "pycrond: cannot write no/where: No such file or directory\n"
 
 
 @pytest.mark.parametrize(

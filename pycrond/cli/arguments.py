@@ -139,6 +139,7 @@ def _add_pictures(command: Callable[..., argparse.ArgumentParser]) -> argparse.A
     when.add_argument("--next", action="store_true", help="the coming 24 hours, by the schedules")
     about = "only jobs whose name or key is like this"
     timeline.add_argument("--job", dest="jobs", nargs="+", action="extend", metavar="GLOB", help=about)
+    timeline.add_argument("--svg", metavar="FILE", help="write the picture to this file")
     return timeline
 
 

@@ -1,4 +1,4 @@
-"""timeline: a day as a picture on the terminal, or as JSON."""
+"""timeline: a day as a picture, on the terminal, as SVG or as JSON."""
 
 import argparse
 import json
@@ -37,8 +37,13 @@ def timeline(wanted: argparse.Namespace) -> int:
     drawn, herds = _gathered(reader, wanted, window, told)
     reader.close()
     heading = _heading(drawn, day, zone)
+    if wanted.svg:
+        from pycrond.daysvg import svg
+
+        _write(wanted.svg, svg(heading, drawn, herds, zone))
     if wanted.json:
         print(json.dumps(_document(drawn, herds, day, zone)))
+    if wanted.svg or wanted.json:
         return 0
     if not running:
         heading += "; pycrond does NOT run"
@@ -152,6 +157,17 @@ def _can(encoding: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _write(file: str, text: str) -> None:
+    if file == "-":
+        print(text)
+        return
+    try:
+        with open(file, "w", encoding="utf-8") as out:
+            out.write(text)
+    except OSError as error:
+        raise PycrondError(f"cannot write {file}: {error.strerror}") from error
 
 
 def _document(drawn: Picture, herds: Iterable[Stampede], day: str | None, zone: Zone) -> dict[str, object]:
