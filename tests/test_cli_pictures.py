@@ -1,4 +1,4 @@
-"""`pycrond timeline` as a person runs it, and what the ledger gives it."""
+"""`pycrond timeline` and `pycrond calendar` as a person runs them, and what the ledger gives them."""
 
 import json
 import os
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import icalendar
 import pytest
 
 from pycrond import crontab
@@ -203,6 +204,7 @@ def test_some_jobs(folder: Path, globs: list[str], names: list[str]) -> None:
     [
         (["timeline", "--job", "nobody"], "no job is called 'nobody'"),
         (["timeline", "--day", "soon"], "bad time 'soon'"),
+        (["calendar", "nobody"], "no job is called 'nobody'"),
     ],
 )
 def test_what_cannot_be_shown(folder: Path, words: list[str], said: str) -> None:
@@ -303,3 +305,49 @@ def test_what_runs_now_is_nothing_of_days_to_come(folder: Path) -> None:
 
 def test_an_empty_ledger_has_nothing(folder: Path) -> None:
     assert spans(folder) == []
+
+
+# calendar
+
+
+def calendar(folder: Path, *words: str) -> tuple[list[Any], str]:
+    done = pycrond(folder, "calendar", *words)
+    found: Any = icalendar.Calendar.from_ical(done.stdout)
+    assert not found.errors
+    return list(found.walk("VEVENT")), done.stderr
+
+
+def test_the_coming_week(folder: Path) -> None:
+    for day, end in ((7, "02:25"), (8, "02:45"), (9, "02:35")):
+        run(folder, "me/backup", f"2026-06-0{day}T02:15", f"2026-06-0{day}T{end}")
+    found, said = calendar(folder)
+    assert {str(one["SUMMARY"]) for one in found} == {"backup", "late", *(f"herd-{n}" for n in range(20))}
+    assert len(found) == 22 * 7
+    assert said == "pycrond: left out, as due more than 50 times a day unless named: often\n"
+    times = [one["DTSTART"].dt for one in found]
+    assert times == sorted(times)
+    backups = [one for one in found if one["SUMMARY"] == "backup"]
+    assert {one["DURATION"].dt for one in backups} == {timedelta(minutes=20)}
+    assert str(backups[0]["DESCRIPTION"]) == "tar\n15 2 * * * (UTC)"
+
+
+def test_one_job_from_a_time_to_a_time(folder: Path) -> None:
+    words = ["--from", "2026-06-10T00:01Z", "--until", "2026-06-10T00:20Z"]
+    found, said = calendar(folder, "often", *words)
+    assert [f"{one['DTSTART'].dt:%H:%M}" for one in found] == ["00:05", "00:10", "00:15"]
+    assert said == ""
+    assert len({one["UID"] for one in found}) == 3
+    assert [one["UID"] for one in calendar(folder, "often", *words)[0]] == [one["UID"] for one in found]
+    assert len(calendar(folder, "often", *words, "--count", "2")[0]) == 2
+
+
+def test_ten_thousand_at_most(folder: Path) -> None:
+    found, said = calendar(folder, "often", "--from", "2026-01-01T00:00Z", "--until", "2027-01-01T00:00Z")
+    assert len(found) == 10_000
+    assert said == "pycrond: only the first 10,000 fire times, up to 2026-02-04T17:15:00Z\n"
+
+
+def test_lines_end_as_the_format_wants(folder: Path) -> None:
+    words = [SCRIPT, "calendar", "backup", "--state-dir", str(folder)]
+    data = subprocess.run(words, capture_output=True, check=True, timeout=60).stdout
+    assert data.count(b"\n") == data.count(b"\r\n") == data.count(b"\r")

@@ -13,7 +13,7 @@ LAYERS: tuple[set[str], ...] = (
     {
         *("agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit", "delays"),
         *("policy", "letters", "lintvars"),
-        *("lanes", "dayscale", "stampedes", "daytext", "daysvg"),
+        *("lanes", "dayscale", "stampedes", "daytext", "daysvg", "icaltext"),
     },
     {
         *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
@@ -65,7 +65,7 @@ PURE = {
         "policy",
         "letters",
     ),
-    *("lanes", "dayscale", "stampedes", "daytext", "daysvg"),
+    *("lanes", "dayscale", "stampedes", "daytext", "daysvg", "icaltext"),
 }
 COURIERS = {"courier", "sendmail", "smtp", "pinging"}
 """A program of its own, so that the daemon loads neither `subprocess` nor what speaks to servers."""
@@ -131,7 +131,7 @@ def test_the_daemon_loads_nothing_that_only_people_need() -> None:
         "pycrond.firstword",
         "pycrond.wording",
         "pycrond.comparison",
-        *(f"pycrond.{name}" for name in ("lanes", "dayscale", "stampedes", "daytext", "daysvg")),
+        *(f"pycrond.{name}" for name in ("lanes", "dayscale", "stampedes", "daytext", "daysvg", "icaltext")),
     }
     assert not {name for name in loaded if name.split(".")[0] in people}
     assert not loaded & {f"pycrond.{name}" for name in COURIERS}

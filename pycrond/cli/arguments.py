@@ -132,7 +132,12 @@ def _duration(text: str) -> float:
 
 
 def _add_pictures(command: Callable[..., argparse.ArgumentParser]) -> argparse.ArgumentParser:
-    """The command timeline."""
+    """The commands calendar and timeline, which is returned."""
+    calendar = command("calendar", "calendar", "the coming fire times as iCalendar")
+    calendar.add_argument("jobs", nargs="*", metavar="JOB", help="only these jobs")
+    calendar.add_argument("--from", dest="since", metavar="TIME", help="from this time on (now)")
+    calendar.add_argument("--until", metavar="TIME", help="up to but not including this time (7 days on)")
+    calendar.add_argument("--count", type=_count, metavar="N", help="so many a job at most")
     timeline = command("timeline", "timeline", "a day as a picture: what ran when, and what starts together")
     when = timeline.add_mutually_exclusive_group()
     when.add_argument("--day", default="today", metavar="DAY", help="such as yesterday, 2026-03-29 (today)")
