@@ -4,9 +4,8 @@ Times are Unix seconds, as in the ledger; minutes are whole ones since 1970.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from operator import itemgetter
 
 from pycrond import views
@@ -61,26 +60,30 @@ class Picture:
         return sum(lane.failed for lane in self.lanes)
 
 
+def foreseen(
+    coming: Mapping[str, Iterable[float]], paused: Mapping[str, float], now: float
+) -> Iterator[SpanRow]:
+    """What becomes of fires that the ledger does not know: those that have passed are missed, as no daemon
+    ran, and those of jobs that are `paused` until later will be skipped.
+    """
+    for key, times in coming.items():
+        until = paused.get(key, 0.0)
+        for at in times:
+            state = "missed" if at <= now else "skipped" if at < until else COMING
+            yield SpanRow(at, at, state, None, 1, 1, key)
+
+
 def picture(
     jobs: Iterable[JobRow],
     spans: Iterable[SpanRow],
-    coming: Mapping[str, Sequence[float]],
     window: Window,
     gone: Mapping[str, str | None],
 ) -> Picture:
-    """`coming` are the times at which jobs are to start that the ledger does not know: those that have passed
-    are missed, as no daemon runs. `gone` are the names of jobs not loaded any more.
-    """
-    states = ("missed", COMING)
-    ahead = [
-        SpanRow(at, at, states[at > window.now], None, 1, 1, key)
-        for key, times in coming.items()
-        for at in times
-    ]
+    """`spans` are what the ledger has and what is foreseen, `gone` the names of jobs not loaded any more."""
     bars: dict[str, list[SpanRow]] = defaultdict(list)
     starts: dict[int, int] = defaultdict(int)
     fires: dict[int, list[str]] = defaultdict(list)
-    for bar in chain(spans, ahead):
+    for bar in spans:
         bars[bar.key].append(bar)
         if bar.state in STARTS and bar.start >= window.start and bar.several == 1:  # of folded: who knows
             minute = int(bar.start // 60)

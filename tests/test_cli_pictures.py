@@ -139,6 +139,13 @@ def test_the_next_24_hours(folder: Path) -> None:
     assert len(lane(found, "backup")) == 1
 
 
+def test_a_paused_job_starts_nothing(folder: Path) -> None:
+    with sqlite3.connect(folder / "ledger") as ledger:
+        ledger.execute("INSERT INTO pauses (key, since, reason) VALUES ('me/backup', 0, '')")
+    ledger.close()
+    assert [state for _, _, state in lane(document(folder, "--next"), "backup")] == ["skipped"]
+
+
 def test_a_day_for_people(folder: Path) -> None:
     run(folder, "me/backup", "2026-06-10T02:15:00", "2026-06-10T02:40:00", "failed")
     for number in range(20):

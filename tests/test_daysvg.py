@@ -93,7 +93,7 @@ def test_whatever_the_names_it_is_xml(names: list[str], heading: str) -> None:
     rows = [job(name) for name in names]
     rows[0] = rows[0]._replace(name=None, command=names[0])
     herd = Stampede(120, tuple(one.key for one in spans))
-    root = parsed(picture(rows, spans, {}, DAY, {}), [herd], heading)
+    root = parsed(picture(rows, spans, DAY, {}), [herd], heading)
     assert len(tooltips(root, "succeeded")) == len(names)
     told = {text.partition(": ok,")[0] for text in tooltips(root, "succeeded")}
     assert told >= {daytext.shown(name).replace("\r", "") for name in names[1:] if ": ok," not in name}

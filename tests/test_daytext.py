@@ -124,7 +124,7 @@ def test_what_is_told_of_a_stampede(jobs: int, them: str) -> None:
 def test_jobs_with_names_are_named_first() -> None:
     rows = [job(None, "me/0123"), job("b" * 30)]
     spans = [span("0123", "02:00"), span("b" * 30, "02:00")]
-    found = picture(rows, spans, {}, DAY, {})
+    found = picture(rows, spans, DAY, {})
     herd = Stampede(
         120, ("me/0123", f"me/{'b' * 30}"), 0, Suggestion(900, ("me/0123", f"me/{'b' * 30}"), 1, 1)
     )
@@ -152,7 +152,7 @@ def test_whatever_the_names_it_fits_and_commands_nothing(
     names: list[str], width: int, height: int | None
 ) -> None:
     spans = [SpanRow(at("02:00"), at("03:00"), "succeeded", 1, 1, 1, f"me/{name}") for name in names]
-    found = picture([job(name) for name in names], spans, {}, DAY, {})
+    found = picture([job(name) for name in names], spans, DAY, {})
     for line in daytext.lines("A day", found, [], UTC, Look(width, height)):
         text = "".join(cell.text for cell in line)
         assert daytext.width_of(text.rstrip()) <= width

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain
+from math import inf
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pycrond.dayscale import SLOTS, Scale
-from pycrond.lanes import Lane, Picture, Window, foremost, picture
+from pycrond.lanes import Lane, Picture, Window, foremost, foreseen, picture
 from pycrond.rows import JobRow, SpanRow
 from pycrond.schedule import Zone
 
@@ -39,12 +41,16 @@ def span(
 
 
 def drawn(
-    *spans: SpanRow, coming: Mapping[str, Sequence[str]] | None = None, window: Window = DAY
+    *spans: SpanRow,
+    coming: Mapping[str, Sequence[str]] | None = None,
+    window: Window = DAY,
+    paused: Mapping[str, float] | None = None,
 ) -> Picture:
     coming = coming or {}
     names = dict.fromkeys([one.key.removeprefix("me/") for one in spans] + list(coming))
     ahead = {f"me/{name}": [at(time) for time in times] for name, times in coming.items()}
-    return picture([job(name) for name in names], spans, ahead, window, {})
+    known = foreseen(ahead, paused or {}, window.now)
+    return picture([job(name) for name in names], chain(spans, known), window, {})
 
 
 @pytest.mark.parametrize(
@@ -84,9 +90,19 @@ def test_what_the_ledger_does_not_know_is_missed_until_now_and_then_to_come() ->
     assert [(bar.state, bar.run) for bar in lane.bars] == [("missed", None), ("coming", None)]
 
 
+def test_what_a_paused_job_would_start_is_skipped() -> None:
+    until = {"me/a": at("14:00"), "me/b": inf}
+    found = drawn(coming={"a": ["11:00", "13:59", "14:00"], "b": ["23:00"]}, paused=until)
+    assert [[bar.state for bar in lane.bars] for lane in found.lanes] == [
+        ["missed", "skipped", "coming"],
+        ["skipped"],
+    ]
+    assert found.total == 1
+
+
 def test_a_job_that_is_gone_has_its_lane_and_one_without_bars_has_none() -> None:
     spans = [span("old", "01:00"), span("0123456789ab", "02:00")]
-    found = picture([job("idle")], spans, {}, DAY, {"me/old": "old", "me/0123456789ab": None})
+    found = picture([job("idle")], spans, DAY, {"me/old": "old", "me/0123456789ab": None})
     assert [(lane.name, lane.title) for lane in found.lanes] == [("old", "old"), (None, "me/0123456789ab")]
 
 

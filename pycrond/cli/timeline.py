@@ -8,6 +8,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
+from itertools import chain
+from math import inf
 
 from pycrond import clock, daytext, detach, lastturn, machine, stored, views
 from pycrond.cli.configuration import configured
@@ -15,7 +17,7 @@ from pycrond.cli.forecast import whole_minute
 from pycrond.cli.times import moment
 from pycrond.daytext import Look
 from pycrond.errors import PycrondError
-from pycrond.lanes import Picture, Window, picture
+from pycrond.lanes import Picture, Window, foreseen, picture
 from pycrond.reader import Reader
 from pycrond.rows import JobRow, SpanRow
 from pycrond.schedule import Schedule, Zone, fires
@@ -81,7 +83,8 @@ def _gathered(
         if not jobs and not gone:
             raise PycrondError(f"no job is called '{' '.join(globs)}' (see 'pycrond list')")
     coming = _coming(jobs, max(window.start, (told // 60 + 1) * 60), window.until)
-    drawn = picture(jobs, spans, coming, window, gone)
+    paused = {row.key: row.until or inf for row in reader.pauses(window.now)}
+    drawn = picture(jobs, chain(spans, foreseen(coming, paused, window.now)), window, gone)
     jittered = [job.key for job in jobs if '"jitter"' in job.options]
     return drawn, stampedes(drawn.fires, jittered)
 
