@@ -45,6 +45,7 @@ class Admission:
                 written.append(one)  # in one transaction
             else:
                 self._start_written([one], now)
+        self.launching.discard([one for one, _ in others])
         self._start_written(written, now)
         self._write(others, now)
         return decisions
@@ -80,7 +81,6 @@ class Admission:
 
     def _carry_out(self, one: Claimed, decision: Decision) -> None:
         """All but what is written down."""
-        self.launching.discard(one)
         if decision.verdict is Verdict.REPLACE:
             running = self.runs.of_job[one.fire.job.key]
             self.endings.end(running, "killed", f"overlap: replaced by run {one.run}")

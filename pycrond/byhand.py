@@ -100,7 +100,7 @@ class ByHand:
         for one in waiting:
             for part in (self.waiting, self.admission.line, self.launching):
                 part.withdraw(one)
-            self.launching.discard(one)
+            self.launching.discard([one])
         self.admission.close([(one, reason) for one in waiting], "killed", now)
 
     def _meant(self, word: str, asker: Asker) -> tuple[list[Running], list[Claimed]]:

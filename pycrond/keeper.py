@@ -175,6 +175,7 @@ class Keeper:
     def hold(self, words: list[bytes], ends: list[int]) -> None:
         for run, end in zip(words, ends, strict=False):
             os.set_inheritable(end, False)
+            self.let_go(self.held.keys() & {int(run)})
             self.held[int(run)] = end
 
     def let_go(self, runs: set[int]) -> None:

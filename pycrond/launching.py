@@ -109,17 +109,20 @@ class Launching:
     def cancel(self, claimed: Sequence[Claimed]) -> None:
         """Take back what was claimed for a minute that has not come."""
         self._ledger.cancel([one.run for one in claimed])
-        for one in claimed:
-            self.discard(one)
+        self.discard(claimed)
 
-    def discard(self, one: Claimed) -> None:
-        """It will not be started, or not now: nothing of it is kept ready."""
-        if one.launch:
-            os.close(one.launch.reader)
-            one.launch = None
-        self._outputs.remove(one.run)
-        self._limits.remove(one.run)
-        self._runs.forget([(one.run, 0, 0)])
+    def discard(self, claimed: Sequence[Claimed]) -> None:
+        """They will not be started, or not now: nothing of them is kept ready, here or by the keeper.
+        He is told at once: a run that is made ready anew has another FIFO.
+        """
+        held = [(one.run, 0, 0) for one in claimed if one.launch]
+        for one in claimed:
+            if one.launch:
+                os.close(one.launch.reader)
+                one.launch = None
+            self._outputs.remove(one.run)
+            self._limits.remove(one.run)
+        self._keeping.done(held)
 
     def start(self, claimed: Sequence[Claimed]) -> None:
         """Start them all, nothing else being done in between; the ledger hears of it later."""
@@ -174,7 +177,7 @@ class Launching:
         telling.logged = True  # that it did not start is always told
         telling.output_open, telling.ending = False, (end, None)
         self._runs.never_began(Ended(one.run, one.fire, end, now))
-        self.discard(one)
+        self.discard([one])
 
     def withdraw(self, one: Claimed) -> None:
         """It is not tried again, if it waits here."""

@@ -27,7 +27,15 @@ class Survivors:
         self._starts = starts
         self.ends = {(end.pid, end.start): end for end in ends}
         self._known = {noted.pid for noted in starts.values()}
-        self._leaders: dict[int, tuple[int, int]] | None = None
+        self._leaders: dict[int, tuple[int, int]] = {}
+
+    def look_for_leaders(self) -> None:
+        """For runs of whose processes nothing was noted. Who ended meanwhile is to be added after this."""
+        self._leaders = procfs.leaders_by_run(os.getppid()) | procfs.leaders_by_run(os.getpid())
+
+    def add(self, ends: Iterable[End]) -> None:
+        """What the keeper has told since."""
+        self.ends |= {(end.pid, end.start): end for end in ends}
 
     def find(self, run: int, pid: int | None, start: int | None, since: float) -> Found | None:
         """The process of a run, whose pid and start may not have been written down; None without a trace.
@@ -62,8 +70,6 @@ class Survivors:
         """Of a run that was started in the instant before its daemon died; none where an older process that
         nobody knows has ended: that may have been the run's, and this a daemon that it left behind.
         """
-        if self._leaders is None:
-            self._leaders = procfs.leaders_by_run(os.getppid()) | procfs.leaders_by_run(os.getpid())
         pid, start = self._leaders.get(run, (0, 0))
         ended = [end for end in self.ends.values() if end.at >= since and end.pid not in self._known]
         return (0, 0) if any(end.start <= start for end in ended) else (pid, start)

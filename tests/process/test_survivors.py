@@ -30,5 +30,6 @@ def test_a_run_whose_pid_nobody_noted(
 ) -> None:
     monkeypatch.setattr(procfs, "leaders_by_run", lambda parent: {8: (80, 501)})
     survivors = Survivors({7: Noted(60)}, [ended] if ended else [])
+    survivors.look_for_leaders()
     process = survivors.find(8, None, None, FIRE)
     assert (process is not None and process.pid == 80) is found, why
