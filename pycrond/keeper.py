@@ -12,8 +12,8 @@ The daemon speaks to us in datagrams, the first byte telling what: R it is ready
 and why; S a planned stop has begun, which leaves these pids running; H hold these runs' read ends (they come
 with it); K keep no others than these; D done with these, each `run:pid:start`. R and F go on to everyone who
 waits for a start. We tell it E, one line for each leader of a session that ended as our child: `pid:start
-status cpu rss when` (the pid's start time, what wait4(2) told); an empty line ends what a new daemon is told
-at once.
+status cpu rss when` (the pid's start time, what wait4(2) told), and `run pid start` for each process that led
+a run's session when the daemon before this one died; an empty line ends what a new daemon is told at once.
 While there is no daemon, what the jobs print goes on into the spools, whose layout is that of spool.py.
 """
 
@@ -56,6 +56,7 @@ class Keeper:
         self.dry: set[int] = set()  # runs whose FIFO nobody writes to, or the disk takes no more of
         self.ends: dict[bytes, bytes] = {}  # by pid and start, until the daemon is done with them
         self.untold: list[bytes] = []
+        self.leaders: dict[bytes, bytes] = {}  # of each run: its process, when the daemon died
         self.left: set[int] = set()  # pids that a planned stop left running
 
     def run(self, wakeup: int) -> int:
@@ -109,7 +110,7 @@ class Keeper:
         self.channel, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.setblocking(False)
         its.set_inheritable(True)
-        self.untold = [*self.ends.values(), b""]
+        self.untold = [*self.ends.values(), *self.leaders.values(), b""]
         argv = [*self.argv, f"--keeper={its.fileno()}", f"--lock={self.lock}", f"--after={self.ending}"]
         resource.setrlimit(resource.RLIMIT_NOFILE, self.limit)
         try:  # with the signals blocked, for until it has its handlers they would kill it
@@ -233,6 +234,7 @@ class Keeper:
                 fields = file.read().rpartition(b")")[2].split()
             _, status, usage = os.wait4(pid, 0)
             if pid == self.daemon:
+                self.look_for_leaders()
                 self.listen()
                 self.ended(os.waitstatus_to_exitcode(status))
             elif int(fields[3]) == pid:  # every run leads a session
@@ -244,6 +246,24 @@ class Keeper:
                     self.untold.append(told)
                 if len(self.ends) > ENDS_MOST:
                     self.ends.pop(next(iter(self.ends)))
+
+    def look_for_leaders(self) -> None:
+        """The oldest leader of a session for each run, as its environment says: now it is the run's own
+        process, later it may be one that the run left behind.
+        """
+        self.leaders.clear()
+        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
+            children = file.read().split()
+        for pid in sorted(children, key=int):
+            try:
+                with open(b"/proc/%b/environ" % pid, "rb") as file:
+                    words = [word for word in file.read().split(b"\0") if word.startswith(b"PYCROND_RUN=")]
+                with open(b"/proc/%b/stat" % pid, "rb") as file:
+                    fields = file.read().rpartition(b")")[2].split()
+            except OSError:
+                continue
+            if words and fields[3] == pid:
+                self.leaders.setdefault(words[0], b"%b %b %b" % (words[0][12:], pid, fields[19]))
 
     def drain(self, run: int, number: int, event: int) -> None:
         """What a run printed, into its spool; what the disk does not take stays in the pipe."""

@@ -35,6 +35,15 @@ def parse(line: bytes) -> End | None:
         return None
 
 
+def _leader(line: bytes) -> tuple[int, tuple[int, int]] | None:
+    """A run, and the pid and the start of its process; None for a line that says something else."""
+    try:
+        run, pid, start = map(int, line.split())
+    except ValueError:
+        return None
+    return run, (pid, start)
+
+
 class Keeping:
     """The socket, and what waits to be said on it."""
 
@@ -42,6 +51,8 @@ class Keeping:
         self._socket = socket.socket(fileno=descriptor) if descriptor is not None else None
         self.is_gone = self._socket is None
         self._unsaid: deque[tuple[bytes, Sequence[int]]] = deque()
+        self.leaders: dict[int, tuple[int, int]] = {}
+        """Pid and start of each run's own process, when the daemon before this one died."""
         self.all_told = self.is_gone
         """Whether what ended before this daemon began has been told in full."""
         if self._socket:
@@ -111,6 +122,7 @@ class Keeping:
                 self._lose()
             lines = said[1:].split(b"\n")
             found += [end for line in lines if (end := parse(line))]
+            self.leaders |= dict(leader for line in lines if (leader := _leader(line)))
             self.all_told = self.all_told or b"" in lines
         return found
 

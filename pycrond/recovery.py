@@ -82,7 +82,8 @@ class Recovery:
     def _survivors(self, keeping: Keeping, starts: Starts) -> Survivors:
         """From whoever can tell of processes."""
         started = starts.read()
-        survivors = Survivors(started, [*left_behind(self._ends), *self._told(keeping)])
+        ends = [*left_behind(self._ends), *self._told(keeping)]
+        survivors = Survivors(started, ends, keeping.leaders)
         if BEGINS in started.values() or not starts.is_complete:
             survivors.look_for_leaders()
             self._poller.wait(SOON)  # the keeper tells of one that ended before we looked

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 from pycrond import procfs
@@ -22,9 +23,17 @@ class Found(NamedTuple):
 class Survivors:
     """The processes that were told of at the start; asked once for each run."""
 
-    def __init__(self, starts: Mapping[int, Noted], ends: Iterable[End]) -> None:
-        """`starts`: processes and ends of runs that the ledger may not know; `ends` are of the keepers."""
+    def __init__(
+        self,
+        starts: Mapping[int, Noted],
+        ends: Iterable[End],
+        led: Mapping[int, tuple[int, int]] = MappingProxyType({}),
+    ) -> None:
+        """`starts`: processes and ends of runs that the ledger may not know; `ends` are of the keepers;
+        `led`: each run's own process, as the keeper saw it when the daemon died.
+        """
         self._starts = starts
+        self._led = led
         self.ends = {(end.pid, end.start): end for end in ends}
         self._known = {noted.pid for noted in starts.values()}
         self._leaders: dict[int, tuple[int, int]] = {}
@@ -70,6 +79,8 @@ class Survivors:
         """Of a run that was started in the instant before its daemon died; none where an older process that
         nobody knows has ended: that may have been the run's, and this a daemon that it left behind.
         """
+        if run in self._led:
+            return self._led[run]
         pid, start = self._leaders.get(run, (0, 0))
         ended = [end for end in self.ends.values() if end.at >= since and end.pid not in self._known]
         return (0, 0) if any(end.start <= start for end in ended) else (pid, start)

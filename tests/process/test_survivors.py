@@ -33,3 +33,13 @@ def test_a_run_whose_pid_nobody_noted(
     survivors.look_for_leaders()
     process = survivors.find(8, None, None, FIRE)
     assert (process is not None and process.pid == 80) is found, why
+
+
+def test_the_process_that_the_keeper_saw_is_the_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever else says that it is."""
+    monkeypatch.setattr(procfs, "leaders_by_run", lambda parent: {8: (80, 8000)})
+    survivors = Survivors({}, [End(60, 500, 0, 0.0, 0, FIRE + 1)], {8: (70, 7000)})
+    survivors.look_for_leaders()
+    process = survivors.find(8, None, None, FIRE)
+    assert process is not None
+    assert (process.pid, process.start) == (70, 7000)
