@@ -14,6 +14,7 @@ from pycrond.answering import Answering
 from pycrond.delivery import Deliveries
 from pycrond.digest import digest
 from pycrond.endings import Endings
+from pycrond.inherited import inherited
 from pycrond.job import SEARCH_PATHS
 from pycrond.jumps import Jumps
 from pycrond.keeping import Keeping
@@ -110,6 +111,7 @@ class Daemon:
             account=self._crontabs.account,
             spools=spools,
             search_path=SEARCH_PATHS[self._crontabs.dialect],
+            inherited=inherited(os.environ, wanted=wanted.inherit_env),
         )
         self._endings = Endings(self._ledger, self._deliveries, self._runs, self._limits)
         self._recovery = Recovery(

@@ -50,6 +50,7 @@ class Launching:
         account: Account,
         spools: str,
         search_path: str,
+        inherited: Mapping[str, str],
     ) -> None:
         """`account` is the daemon's own; `accounts` are those of the jobs, by name, and change with them."""
         self._ledger = ledger
@@ -61,6 +62,7 @@ class Launching:
         self._account = account
         self.accounts: Mapping[str, Account] = {account.name: account}
         self._search_path = search_path
+        self._inherited = inherited
         self._spools = spools
         self._again: list[Claimed] = []
         self._again_at = 0.0
@@ -101,6 +103,7 @@ class Launching:
             self._search_path,
             groups=groups,
             prefix=self._limits.prefix(fire.job.entry.options, run),
+            inherited=self._inherited,
         )
 
     def cancel(self, claimed: Sequence[Claimed]) -> None:

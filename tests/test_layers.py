@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent / "pycrond"
 LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors", "clock", "digest", "undelivered"},
-    {"schedule", "days", "zones", "stored", "options", "job", "run", "rows", "account", "settings", "schema"},
+    {"schedule", "days", "zones", "stored", "options", "job", "run", "rows", "account", "settings", "schema", "inherited"},
     {"terms", "fields", "lines", "inforce", "crontab", "logtext", "layout", "firstword", "mailtext"},
     {
         *("agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit", "delays"),
