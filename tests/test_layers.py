@@ -8,11 +8,24 @@ import pytest
 ROOT = Path(__file__).parent.parent / "pycrond"
 LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors", "clock", "digest", "undelivered"},
-    {"schedule", "days", "zones", "stored", "options", "job", "run", "rows", "account", "settings", "schema", "inherited"},
+    {
+        "schedule",
+        "days",
+        "zones",
+        "stored",
+        "options",
+        "job",
+        "run",
+        "rows",
+        "account",
+        "settings",
+        "schema",
+        "inherited",
+    },
     {"terms", "fields", "lines", "inforce", "crontab", "logtext", "layout", "firstword", "mailtext"},
     {
         *("agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit", "delays"),
-        *("policy", "letters", "lintvars"),
+        *("policy", "letters", "lintvars", "placing"),
     },
     {
         *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
@@ -20,6 +33,7 @@ LAYERS: tuple[set[str], ...] = (
         *("keeping", "starts", "database", "procfs", "limits", "alarmbook"),
         *("systemtabs", "users", "watch"),
         *("sendmail", "smtp", "pinging"),
+        *("shared", "installing"),
     },
     {
         *(
@@ -66,6 +80,8 @@ PURE = {
         "comparison",
         "policy",
         "letters",
+        "placing",
+        "inherited",
     ),
 }
 COURIERS = {"courier", "sendmail", "smtp", "pinging"}

@@ -71,6 +71,7 @@ def parser(version: str) -> argparse.ArgumentParser:
     edit.add_argument("file", metavar="FILE")
     audit = command("audit", "audit", "whether every fire time that should have been has its verdict")
     audit.add_argument("--since", metavar="TIME", help="only what was due after this time")
+    _add_installation(command)
     for one in (status, listing, history, check, coming, explain, why, diff, audit):
         one.add_argument("--json", action="store_true", help="print one JSON document")
     history.add_argument("job", nargs="?", help="a job's name, the beginning of its key, or file:line")
@@ -94,6 +95,17 @@ def _add_control(command: Callable[..., argparse.ArgumentParser]) -> argparse.Ar
     reload = command("reload", "control", "read the crontabs again")
     reload.add_argument("--dry-run", action="store_true", help="only say what would change, as diff does")
     return command("status", "control", "say whether the daemon runs, and how it does")
+
+
+def _add_installation(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """What is said once, when pycrond comes to a machine."""
+    setup = command("setup", "setup", "put manual pages, completions, a unit file and examples in place")
+    whose = setup.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--system", action="store_true", help="below /usr/local and /etc/systemd/system")
+    whose.add_argument("--user", action="store_true", help="below ~/.local/share and ~/.config/systemd/user")
+    setup.add_argument("--undo", action="store_true", help="remove what setup has put there")
+    setup.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    setup.add_argument("--root", default="/", metavar="DIR", help="the directory that all lies below")
 
 
 def _count(text: str) -> int:
