@@ -99,6 +99,13 @@ def _add_control(command: Callable[..., argparse.ArgumentParser]) -> argparse.Ar
 
 def _add_installation(command: Callable[..., argparse.ArgumentParser]) -> None:
     """What is said once, when pycrond comes to a machine."""
+    init = command("init", "init", "write a commented pycrond.toml and a first crontab")
+    about = "where to write them, instead of /etc/pycrond or ~/.config/pycrond"
+    init.add_argument("--directory", metavar="DIR", help=about)
+    config = command(
+        "config", "config", "every setting, its value and where that comes from", everything=True
+    )
+    config.add_argument("--json", action="store_true", help="print one JSON document")
     setup = command("setup", "setup", "put manual pages, completions, a unit file and examples in place")
     whose = setup.add_mutually_exclusive_group(required=True)
     whose.add_argument("--system", action="store_true", help="below /usr/local and /etc/systemd/system")

@@ -17,17 +17,26 @@ RECORD = "settings"
 
 def configured(wanted: argparse.Namespace, *, as_before: bool = True) -> Settings:
     """The settings for this command; `as_before`: what the daemon was started with goes before defaults."""
+    return settings.settle(layers(wanted, as_before=as_before).values())
+
+
+def layers(wanted: argparse.Namespace, *, as_before: bool = True) -> dict[str, dict[str, object]]:
+    """What `flag`, `variable`, `file`, `latest daemon` and `default` say; the first one decides."""
     flags = {name: value for name in settings.NAMES if (value := getattr(wanted, name, None)) is not None}
-    given = [_absolute(flags), _absolute(settings.from_environment(os.environ)), _from_file(wanted.config)]
+    given = {
+        "flag": _absolute(flags),
+        "variable": _absolute(settings.from_environment(os.environ)),
+        "file": _from_file(wanted.config),
+    }
     state_dir = next(
-        (str(layer["state_dir"]) for layer in given if "state_dir" in layer), _default_state_dir()
+        (str(layer["state_dir"]) for layer in given.values() if "state_dir" in layer), default_state_dir()
     )
     if as_before:
-        given.append(_recorded(state_dir))
-    defaults = _defaults(state_dir)
-    if not settings.settle([*given, defaults]).system:
+        given["latest daemon"] = _recorded(state_dir)
+    defaults = worked_out(state_dir)
+    if not settings.settle([*given.values(), defaults]).system:
         defaults["crontabs"] = (_default_crontabs(),)
-    return settings.settle([*given, defaults])
+    return given | {"default": defaults}
 
 
 def record(running: Settings) -> None:
@@ -61,8 +70,13 @@ def _recorded(state_dir: str) -> dict[str, object]:
     return {one.name: value for one in fields(Settings) if (value := getattr(before, one.name)) != ()}
 
 
+def config_file(named: str | None) -> str:
+    """The pycrond.toml that is read; `named` is what --config says."""
+    return named or os.environ.get("PYCROND_CONFIG") or os.path.join(config_dir(), "pycrond.toml")
+
+
 def _from_file(named: str | None) -> dict[str, object]:
-    path = named or os.environ.get("PYCROND_CONFIG") or os.path.join(_config_dir(), "pycrond.toml")
+    path = config_file(named)
     try:
         text = sources.read(os.path.abspath(path))
     except RefusedError as error:
@@ -102,15 +116,16 @@ def _user_dir(variable: str, fallback: str) -> str:
     return os.path.join(os.environ.get(variable) or os.path.expanduser(fallback), "pycrond")
 
 
-def _config_dir() -> str:
+def config_dir() -> str:
     return "/etc/pycrond" if _is_root() else _user_dir("XDG_CONFIG_HOME", "~/.config")
 
 
-def _default_state_dir() -> str:
+def default_state_dir() -> str:
     return "/var/lib/pycrond" if _is_root() else _user_dir("XDG_STATE_HOME", "~/.local/state")
 
 
-def _defaults(state_dir: str) -> dict[str, object]:
+def worked_out(state_dir: str) -> dict[str, object]:
+    """Defaults that depend on who we are."""
     short = digest(os.fsencode(os.path.realpath(state_dir)), 6)
     session = "/run" if _is_root() else os.environ.get("XDG_RUNTIME_DIR", "")
     return {
@@ -126,4 +141,4 @@ def _default_crontabs() -> str:
         here = os.path.abspath("crontabs")
         if os.path.isdir(here) and (not _is_root() or sources.is_safe(here)):
             return here
-    return os.path.join(_config_dir(), "crontabs")
+    return os.path.join(config_dir(), "crontabs")
