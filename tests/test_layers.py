@@ -21,11 +21,12 @@ LAYERS: tuple[set[str], ...] = (
         "settings",
         "schema",
         "inherited",
+        "symptoms",
     },
     {"terms", "fields", "lines", "inforce", "crontab", "logtext", "layout", "firstword", "mailtext"},
     {
         *("agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit", "delays"),
-        *("policy", "letters", "lintvars", "placing"),
+        *("policy", "letters", "lintvars", "placing", "diagnosis"),
     },
     {
         *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
@@ -33,7 +34,7 @@ LAYERS: tuple[set[str], ...] = (
         *("keeping", "starts", "database", "procfs", "limits", "alarmbook"),
         *("systemtabs", "users", "watch"),
         *("sendmail", "smtp", "pinging"),
-        *("shared", "installing"),
+        *("shared", "installing", "surroundings"),
     },
     {
         *(
@@ -82,6 +83,8 @@ PURE = {
         "letters",
         "placing",
         "inherited",
+        "diagnosis",
+        "symptoms",
     ),
 }
 COURIERS = {"courier", "sendmail", "smtp", "pinging"}
@@ -148,6 +151,8 @@ def test_the_daemon_loads_nothing_that_only_people_need() -> None:
         "pycrond.firstword",
         "pycrond.wording",
         "pycrond.comparison",
+        *("pycrond.placing", "pycrond.installing", "pycrond.shared"),
+        *("pycrond.diagnosis", "pycrond.symptoms", "pycrond.surroundings"),
     }
     assert not {name for name in loaded if name.split(".")[0] in people}
     assert not loaded & {f"pycrond.{name}" for name in COURIERS}

@@ -106,6 +106,8 @@ def _add_installation(command: Callable[..., argparse.ArgumentParser]) -> None:
         "config", "config", "every setting, its value and where that comes from", everything=True
     )
     config.add_argument("--json", action="store_true", help="print one JSON document")
+    doctor = command("doctor", "doctor", "what usually goes wrong, whether it does here, and what to do")
+    doctor.add_argument("--json", action="store_true", help="print one JSON document")
     setup = command("setup", "setup", "put manual pages, completions, a unit file and examples in place")
     whose = setup.add_mutually_exclusive_group(required=True)
     whose.add_argument("--system", action="store_true", help="below /usr/local and /etc/systemd/system")
