@@ -23,10 +23,21 @@ LAYERS: tuple[set[str], ...] = (
         "inherited",
         "symptoms",
     },
-    {"terms", "fields", "lines", "inforce", "crontab", "logtext", "layout", "firstword", "mailtext"},
+    {
+        "terms",
+        "fields",
+        "lines",
+        "inforce",
+        "crontab",
+        "logtext",
+        "layout",
+        "firstword",
+        "mailtext",
+        "anacrontab",
+    },
     {
         *("agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit", "delays"),
-        *("policy", "letters", "lintvars", "placing", "diagnosis"),
+        *("policy", "letters", "lintvars", "placing", "diagnosis", "takeover"),
     },
     {
         *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
@@ -85,6 +96,8 @@ PURE = {
         "inherited",
         "diagnosis",
         "symptoms",
+        "takeover",
+        "anacrontab",
     ),
 }
 COURIERS = {"courier", "sendmail", "smtp", "pinging"}
@@ -153,6 +166,7 @@ def test_the_daemon_loads_nothing_that_only_people_need() -> None:
         "pycrond.comparison",
         *("pycrond.placing", "pycrond.installing", "pycrond.shared"),
         *("pycrond.diagnosis", "pycrond.symptoms", "pycrond.surroundings"),
+        *("pycrond.takeover", "pycrond.anacrontab"),
     }
     assert not {name for name in loaded if name.split(".")[0] in people}
     assert not loaded & {f"pycrond.{name}" for name in COURIERS}

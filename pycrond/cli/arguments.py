@@ -99,6 +99,12 @@ def _add_control(command: Callable[..., argparse.ArgumentParser]) -> argparse.Ar
 
 def _add_installation(command: Callable[..., argparse.ArgumentParser]) -> None:
     """What is said once, when pycrond comes to a machine."""
+    about = "what would change if pycrond ran this machine's crontabs, and crontabs for it"
+    taken = command("import", "importer", about)
+    taken.set_defaults(call=_later("importer", "import_crontabs"))  # a command's name that is no function's
+    taken.add_argument("--root", default="/", metavar="DIR", help="of the machine whose crontabs they are")
+    taken.add_argument("--output", metavar="DIR", help="write crontabs for pycrond there")
+    taken.add_argument("--report", metavar="FILE", help="write the report there")
     init = command("init", "init", "write a commented pycrond.toml and a first crontab")
     about = "where to write them, instead of /etc/pycrond or ~/.config/pycrond"
     init.add_argument("--directory", metavar="DIR", help=about)
