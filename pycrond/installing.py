@@ -62,25 +62,29 @@ class Installation:
         during = meanwhile(steps, {path: digest(content) for path, content in files.items()}, self._placed)
         if during == self._placed:
             return
-        for step in steps:
-            if step.action == "write":
-                self._make_folder(os.path.dirname(step.path))
         self._make_folder(os.path.dirname(self._record))
         self._write_record(during)
-        for step in steps:
-            with self._reported(step.path):
-                if step.action == "write":
-                    self._write(step.path, files[step.path])
-                elif step.action == "remove":
-                    os.unlink(self._at(step.path))
-        self._write_record(afterwards(steps, during))
+        placed: Record = during
+        try:
+            for step in steps:
+                self._do(step, files)
+            placed = afterwards(steps, during)
+        finally:
+            self._write_record(placed)  # with the folders that were made
+
+    def _do(self, step: Step, files: Mapping[str, bytes]) -> None:
+        if step.action == "write":
+            self._make_folder(os.path.dirname(step.path))
+        with self._reported(step.path):
+            if step.action == "write":
+                self._write(step.path, files[step.path])
+            elif step.action == "remove":
+                os.unlink(self._at(step.path))
 
     def undo(self, steps: Sequence[Step]) -> None:
         """Do what was planned, and remove the folders that were made, where nothing else is in them."""
         for step in steps:
-            if step.action == "remove":
-                with self._reported(step.path):
-                    os.unlink(self._at(step.path))
+            self._do(step, {})
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._at(self._record))
         for folder in reversed(self._folders):

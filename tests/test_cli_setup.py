@@ -93,6 +93,16 @@ def test_what_was_changed_since_is_left_and_told(tmp_path: Path, changed: str) -
     assert files(tmp_path / "root") == {UNIT}
 
 
+def test_what_fails_half_way_can_be_undone(tmp_path: Path) -> None:
+    obstacle = tmp_path / "root/etc/systemd"
+    obstacle.parent.mkdir(parents=True)
+    obstacle.write_text("in the way\n")
+    assert f"{obstacle}: File exists" in setup(tmp_path, status=1)
+    assert "remove " in setup(tmp_path, "--undo")
+    assert files(tmp_path / "root") == {"etc/systemd"}
+    assert not (tmp_path / "root/usr").exists()
+
+
 def test_a_file_of_an_older_version_is_replaced(tmp_path: Path) -> None:
     setup(tmp_path)
     unit = tmp_path / "root" / UNIT
