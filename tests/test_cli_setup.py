@@ -1,13 +1,16 @@
 """`pycrond setup` below a root of ours: real files, completions read by real shells, units by systemd."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from pycrond.cli import completion
+from pycrond import settings
+from pycrond.cli import completion, parser
 from tests.conftest import SCRIPT, pycrond
 from tests.rsyslog import _apt_get
 
@@ -150,6 +153,28 @@ def test_systemd_takes_the_units(tmp_path: Path, whose: str, name: str) -> None:
     assert not [line for line in done.stderr.splitlines() if "pycrond" in line or "hardened" in line], (
         done.stderr
     )
+
+
+@pytest.mark.parametrize("name", ["pycrond.service", "user/pycrond.service"])
+def test_what_a_unit_must_say(name: str) -> None:
+    """Or a stop of the service ends running jobs, and a start is not known to be done."""
+    lines = (ROOT / "contrib" / name).read_text().splitlines()
+    assert {
+        *("Type=notify", "NotifyAccess=all", "KillMode=process", "ExecReload=/bin/kill -HUP $MAINPID"),
+        *("ExecStart=/usr/local/bin/pycrond start --foreground", "Restart=on-failure", "OOMPolicy=continue"),
+    } <= set(lines)
+    assert not [line for line in lines if line.startswith("RuntimeDirectory")]
+
+
+def test_the_dockerfile_says_what_is_there() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    environ = dict(re.findall(r"\b(PYCROND_\w+)=(\S+)", text))
+    known = settings.from_environment(environ)
+    assert len(known) == len(environ)
+    settings.settle([known, {"state_dir": "/s", "runtime_dir": "/r", "pidfile": "/p"}])
+    (entry,) = re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)
+    assert json.loads(entry) == ["pycrond", "start", "--foreground"]
+    assert parser().parse_args(json.loads(entry)[1:]).foreground
 
 
 # Completions
