@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pycrond.crontab import Crontab
 from pycrond.errors import Problem
@@ -27,6 +27,17 @@ class Remark:
 
 
 @dataclass(frozen=True, slots=True)
+class Scripts:
+    """What lies in a folder of run-parts."""
+
+    run: Sequence[str] = ()
+    left_out: Sequence[str] = ()
+    """For their names, or not executable."""
+    masked: Sequence[str] = ()
+    """Those that run, and look whether systemd does: a timer is in their place then."""
+
+
+@dataclass(frozen=True, slots=True)
 class Machine:
     """What is known of it beside the crontabs."""
 
@@ -34,8 +45,8 @@ class Machine:
     """Whose crontabs they are: `debian` or `cronie`."""
     has_anacron: bool = False
     has_anacrontab: bool = False
-    scripts: Mapping[str, tuple[Sequence[str], Sequence[str]]] | None = None
-    """By folder of run-parts, the scripts that it runs and the names that it leaves out."""
+    scripts: Mapping[str, Scripts] = field(default_factory=dict)
+    """By folder of run-parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,22 +89,25 @@ def _of_entry(entry: Entry, machine: Machine) -> Iterator[str]:
     if is_left_out(entry, machine):
         yield "starts anacron, whose jobs are schedules of pycrond's now: left out of what is written"
         return
-    parts = _RUN_PARTS.search(entry.command)
-    if not parts:
-        return
-    if machine.has_anacron and _GUARD.search(entry.command):
+    if _RUN_PARTS.search(entry.command) and machine.has_anacron and _GUARD.search(entry.command):
         yield "does nothing, as anacron is installed: it is anacrontab's job"
+    else:
+        yield from of_scripts(entry.command, machine)
+
+
+def of_scripts(command: str, machine: Machine) -> Iterator[str]:
+    """On what a command with run-parts runs."""
+    parts = _RUN_PARTS.search(command)
+    scripts = machine.scripts.get(parts[1]) if parts else None
+    if parts is None or scripts is None:
         return
-    scripts = (machine.scripts or {}).get(parts[1])
-    if scripts is not None:
-        yield from _of_scripts(parts[1], *scripts)
-
-
-def _of_scripts(folder: str, run: Sequence[str], left_out: Sequence[str]) -> Iterator[str]:
-    yield f"one job to pycrond too: {folder} has {counted(len(run), 'script')}{_names(run)}"
-    if left_out:
-        yield f"run-parts leaves out{_names(left_out)}: for their names, or not executable"
-    if "0anacron" in run and folder.endswith("hourly"):
+    folder = parts[1]
+    yield f"one job to pycrond too: {folder} has {counted(len(scripts.run), 'script')}{_names(scripts.run)}"
+    if scripts.left_out:
+        yield f"run-parts leaves out{_names(scripts.left_out)}: for their names, or not executable"
+    if scripts.masked:
+        yield f"where systemd runs, a timer may be in the place of{_names(scripts.masked)}"
+    if "0anacron" in scripts.run and folder.endswith("hourly"):
         yield f"{folder}/0anacron starts anacron: remove it, or anacrontab's jobs run twice"
 
 

@@ -125,6 +125,8 @@ def test_scripts_of_run_parts(debian: Machine) -> None:
         "one job to pycrond too: /etc/cron.daily has 1 script (logrotate)",
         "run-parts leaves out (backup.sh, off): for their names, or not executable",
     ]
+    debian.write("etc/cron.daily/logrotate", "#!/bin/sh\n[ -d /run/systemd/system ] && exit 0\n", 0o755)
+    assert debian.after("2: 25 6")[2] == "where systemd runs, a timer may be in the place of (logrotate)"
 
 
 def test_anacron_on_debian(debian: Machine) -> None:

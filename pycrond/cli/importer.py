@@ -16,11 +16,12 @@ from pycrond.cli.configuration import configured
 from pycrond.errors import PycrondError, RefusedError
 from pycrond.job import SEARCH_PATHS
 from pycrond.nights import Nights
-from pycrond.takeover import Machine, Remark, Taken
+from pycrond.takeover import Machine, Remark, Scripts, Taken
 
 PERIODIC = ("hourly", "daily", "weekly", "monthly", "yearly")
 ANACRON = "etc/cron.d/anacrontab"
 """Where anacron's jobs go: a name that both crons take, and anacron's own package does not have."""
+SCRIPT_READ = 4096  # bytes of a script, which asks before it does anything
 RUN_BY_RUN_PARTS = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -75,23 +76,23 @@ class _Importer:
             return machine.dialect(self._root)
         return "debian" if os.path.isdir(self._at("var/spool/cron/crontabs")) else "cronie"
 
-    def _scripts(self) -> dict[str, tuple[Sequence[str], Sequence[str]]]:
-        found: dict[str, tuple[Sequence[str], Sequence[str]]] = {}
+    def _scripts(self) -> dict[str, Scripts]:
+        found = {}
         for period in PERIODIC:
             folder = f"/etc/cron.{period}"
             try:
                 names = sorted(os.listdir(self._at(folder[1:])))
             except OSError:
                 continue
-            names = [name for name in names if not name.startswith(".")]
-            run = [name for name in names if self._runs(os.path.join(folder[1:], name))]
-            found[folder] = (run, [name for name in names if name not in run])
+            paths = {name: self._at(f"{folder[1:]}/{name}") for name in names if not name.startswith(".")}
+            run = [name for name, path in paths.items() if self._runs(name, path)]
+            left_out = [name for name in paths if name not in run]
+            found[folder] = Scripts(run, left_out, [name for name in run if _asks_for_systemd(paths[name])])
         return found
 
-    def _runs(self, path: str) -> bool:
-        name = os.path.basename(path)
+    def _runs(self, name: str, path: str) -> bool:
         taken = RUN_BY_RUN_PARTS if self.cron == "debian" else systemtabs.CRONIE.names
-        return bool(taken.fullmatch(name)) and os.access(self._at(path), os.X_OK)
+        return bool(taken.fullmatch(name)) and os.path.isfile(path) and os.access(path, os.X_OK)
 
     def own(self) -> tuple[list[Taken], list[Written]]:
         """The crontab of who asks, as crontab(1) shows it."""
@@ -161,6 +162,12 @@ class _Importer:
             made = list(anacrontab.crontab_lines(table, self.cron))
             new = "".join(text for _, text in made)
             found = [Remark(line, message) for line, message in table.remarks]
+            for one, _ in made:
+                if one:
+                    found += [
+                        Remark(one.line, said) for said in takeover.of_scripts(one.command, self._machine)
+                    ]
+            found.sort(key=lambda one: one.line)
             if table.items:
                 found.append(Remark(0, "anacron is not needed for them any more: disable it, and its timer"))
             lines = data.decode("utf-8", "surrogateescape").split("\n")
@@ -169,6 +176,15 @@ class _Importer:
                 Taken(file, None, jobs, lines, found, new),
                 Written(ANACRON, _imported(file, new), 0o644, "root"),
             )
+
+
+def _asks_for_systemd(path: str) -> bool:
+    """As scripts do that a timer replaces there."""
+    try:
+        with open(path, "rb") as file:
+            return b"/run/systemd/system" in file.read(SCRIPT_READ)
+    except OSError:
+        return False
 
 
 def _imported(file: str, text: str) -> bytes:
