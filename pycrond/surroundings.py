@@ -177,9 +177,9 @@ def unit_of(pid: int) -> tuple[str, bool]:
 
 def unit_in(text: str) -> tuple[str, bool]:
     """The same of what /proc/PID/cgroup says."""
-    found = re.search(r"^(?:0:|\d+:name=systemd):(/.*)$", text, re.MULTILINE)
-    parts = found[1].split("/") if found else []
-    services = [part for part in parts if part.endswith(".service")]
+    # Beside version 1, systemd may use either of the two.
+    paths = re.findall(r"^(?:0:|\d+:name=systemd):(/.*)$", text, re.MULTILINE)
+    services = [part for path in paths for part in path.split("/") if part.endswith(".service")]
     own = [part for part in services if not part.startswith("user@")]
     return (own[-1], own != services) if own else ("", False)
 

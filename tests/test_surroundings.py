@@ -99,6 +99,7 @@ def test_file_systems(tmp_path: Path) -> None:
         ("0::/system.slice/pycrond.service\n", ("pycrond.service", False)),
         ("0::/system.slice/pycrond.service/pycrond-1234/7\n", ("pycrond.service", False)),
         ("12:cpu:/x\n1:name=systemd:/system.slice/cron.service\n", ("cron.service", False)),
+        ("9:name=systemd:/\n8:pids:/\n0::/system.slice/pycrond.service\n", ("pycrond.service", False)),
         ("0::/user.slice/user-1.slice/user@1.service/app.slice/pycrond.service\n", ("pycrond.service", True)),
         ("0::/user.slice/user-1.slice/session-3.scope\n", ("", False)),
         ("0::/user.slice/user-1.slice/user@1.service/init.scope\n", ("", False)),

@@ -8,7 +8,7 @@ import sys
 import time
 from typing import Any
 
-from pycrond import control, detach
+from pycrond import control, detach, signals
 from pycrond.cli.configuration import configured, record
 from pycrond.cli.show import next_due, print_problems
 from pycrond.errors import NotRunningError, PycrondError
@@ -38,11 +38,20 @@ def start_daemon(settings: Settings, *, foreground: bool = False) -> int:
     give_up = time.monotonic() + PATIENCE
     while time.monotonic() < give_up:
         lock = detach.take_lock(settings.state_dir)
+        if foreground:
+            signals.block()  # from when a daemon says that it is ready they are for it
         answer = _ask_keeper(settings) if lock is None else _launch(settings, lock, foreground=foreground)
         if answer:
-            return _tell(settings, answer)
+            status = _tell(settings, answer)
+            return _stand_in(settings, answer) if foreground else status
         time.sleep(RETRY)  # a keeper that is about to go, or not yet there
     raise PycrondError(f"{settings.state_dir}/lock is held, but no keeper answers: a daemon that hangs?")
+
+
+def _stand_in(settings: Settings, answer: str) -> int:
+    from pycrond.cli.standin import stand_in
+
+    return stand_in(settings, int(answer[1:]))
 
 
 def _make_directories(settings: Settings) -> None:
