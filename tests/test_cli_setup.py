@@ -139,7 +139,7 @@ def test_systemd_takes_the_units(tmp_path: Path, whose: str, name: str) -> None:
     setup(tmp_path, whose=whose)
     home = tmp_path / "root" if whose == "--system" else tmp_path / "root" / str(tmp_path).lstrip("/")
     unit = home / name
-    assert f"\nExecStart={SCRIPT} start --foreground\n" in unit.read_text()
+    assert f"\nExecStart={SCRIPT} start --foreground --no-log-stderr\n" in unit.read_text()
     if whose == "--system":
         drop_in = unit.parent / "pycrond.service.d"
         drop_in.mkdir()
@@ -161,7 +161,11 @@ def test_what_a_unit_must_say(name: str) -> None:
     lines = (ROOT / "contrib" / name).read_text().splitlines()
     assert {
         *("Type=notify", "NotifyAccess=all", "KillMode=process", "ExecReload=/bin/kill -HUP $MAINPID"),
-        *("ExecStart=/usr/local/bin/pycrond start --foreground", "Restart=on-failure", "OOMPolicy=continue"),
+        *(
+            "ExecStart=/usr/local/bin/pycrond start --foreground --no-log-stderr",
+            "Restart=on-failure",
+            "OOMPolicy=continue",
+        ),
     } <= set(lines)
     assert not [line for line in lines if line.startswith("RuntimeDirectory")]
 

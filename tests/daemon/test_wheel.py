@@ -67,7 +67,7 @@ def test_setup_places_completions_and_its_own_path(installed: Path, tmp_path: Pa
         assert "setup" in (home / ".local/share" / name).read_text()
     assert (home / ".local/share/fish/vendor_completions.d/pycrond.fish").is_file()
     unit = (home / ".config/systemd/user/pycrond.service").read_text()
-    assert f"\nExecStart={installed} start --foreground\n" in unit
+    assert f"\nExecStart={installed} start --foreground --no-log-stderr\n" in unit
     run(
         installed, "setup", "--user", "--undo", "--root", tmp_path / "root", HOME="/home/me", XDG_DATA_HOME=""
     )
