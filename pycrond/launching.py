@@ -51,6 +51,7 @@ class Launching:
         account: Account,
         spools: str,
         search_path: str,
+        inherited: Mapping[str, str],
     ) -> None:
         """`account` is the daemon's own; `accounts` are those of the jobs, by name, and change with them."""
         self._ledger = ledger
@@ -62,6 +63,7 @@ class Launching:
         self._account = account
         self.accounts: Mapping[str, Account] = {account.name: account}
         self._search_path = search_path
+        self._inherited = inherited
         self._spools = spools
         self.again: list[Claimed] = []
         """Could not be started for want of room, and are tried again."""
@@ -104,6 +106,7 @@ class Launching:
             groups=groups,
             prefix=self._limits.prefix(fire.job.entry.options, run),
             state_dir=self._limits.state_dir,
+            inherited=self._inherited,
         )
 
     def cancel(self, claimed: Sequence[Claimed]) -> None:

@@ -81,6 +81,18 @@ def split(text: str, size: int) -> list[str]:
     return [*pieces, data[start:].decode()]
 
 
+def whole(data: bytes) -> int:
+    """How many bytes of it end with a whole character, where they are UTF-8; all where they are not."""
+    for back in range(1, min(4, len(data)) + 1):
+        lead = data[-back]
+        if lead & 0xC0 != 0x80:  # not a byte within a character
+            length = (
+                2 if lead >> 5 == 0b110 else 3 if lead >> 4 == 0b1110 else 4 if lead >> 3 == 0b11110 else 1
+            )
+            return len(data) - back if length > back else len(data)
+    return len(data)
+
+
 def message(user: str, event: str, detail: str) -> str:
     return f"({user}) {event} ({detail})"
 

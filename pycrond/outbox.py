@@ -12,6 +12,7 @@ from pycrond.account import Account
 from pycrond.alarmbook import Alarm, Alarmbook
 from pycrond.delivery import Deliveries
 from pycrond.errors import PycrondError
+from pycrond.inherited import inherited
 from pycrond.job import Entry, Job
 from pycrond.ledger import Ledger
 from pycrond.options import CRON
@@ -181,6 +182,7 @@ class Outbox:
             groups=groups,
             prefix=HOOK_TIME,
             state_dir=self._settings.state_dir,
+            inherited=inherited(os.environ, wanted=self._settings.inherit_env),
         )
 
     def _about(self, alarm: Alarm) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pycrond.delivery import Deliveries
 from pycrond.endings import Endings
 from pycrond.figures import Figures
 from pycrond.foldbook import Foldbook
+from pycrond.inherited import inherited
 from pycrond.job import SEARCH_PATHS
 from pycrond.jumps import Jumps
 from pycrond.keeping import Keeping
@@ -111,6 +112,7 @@ class Parts:
             account=self.crontabs.account,
             spools=self.spools,
             search_path=search_path,
+            inherited=inherited(os.environ, wanted=self.settings.inherit_env),
         )
         self.endings = Endings(self.ledger, self.deliveries, self.runs, self.limits)
         self.recovery = Recovery(

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC
+from types import MappingProxyType
 
 from pycrond.account import Account
 from pycrond.errors import PycrondError
@@ -64,6 +65,7 @@ def prepare(
     groups: Sequence[int] | None = None,
     prefix: tuple[str, ...] = (),
     state_dir: str = "",
+    inherited: Mapping[str, str] = MappingProxyType({}),
 ) -> Launch:
     """All that starting a run takes, with its FIFO on disk."""
     with contextlib.suppress(FileNotFoundError):
@@ -73,7 +75,15 @@ def prepare(
     if groups is not None:
         os.chown(fifo, account.uid, account.gid)  # so that the job may open /dev/stderr by name
     launch = describe(
-        fire, run, account, fifo, search_path, groups=groups, prefix=prefix, state_dir=state_dir
+        fire,
+        run,
+        account,
+        fifo,
+        search_path,
+        groups=groups,
+        prefix=prefix,
+        state_dir=state_dir,
+        inherited=inherited,
     )
     return replace(launch, reader=reader)
 
@@ -88,15 +98,16 @@ def describe(
     groups: Sequence[int] | None = None,
     prefix: tuple[str, ...] = (),
     state_dir: str = "",
+    inherited: Mapping[str, str] = MappingProxyType({}),
 ) -> Launch:
     """The command, environment (semantics.md 3) and standard input of a run that prints to `fifo`.
 
     `groups` are those of another user than the daemon's own, which must then be root; else None. `prefix`
     is a command that executes the one which follows it, under limits; it is run as the daemon's user.
-    `state_dir` is the daemon's.
+    `state_dir` is the daemon's, `inherited` are variables that the crontab's go before.
     """
     entry = fire.job.entry
-    environment = {"SHELL": "/bin/sh", "HOME": account.home, "PATH": search_path}
+    environment = {"SHELL": "/bin/sh", "HOME": account.home, "PATH": search_path, **inherited}
     environment.update(entry.environment)
     environment.update(
         LOGNAME=account.name,

@@ -71,6 +71,10 @@ class Settings:
     max_running: int = field(
         default=0, metadata={"help": "so many jobs at once at most, the others wait; 0: no limit"}
     )
+    inherit_env: bool = field(
+        default=False,
+        metadata={"help": "give jobs the daemon's own environment too, below what their crontab sets"},
+    )
     log_console: bool = field(
         default=False, metadata={"help": "write the daemon's messages to the console when syslog is away"}
     )

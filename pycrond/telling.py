@@ -113,8 +113,10 @@ class Telling:
         if len(data) == READ and b"\n" not in data:  # a long line
             data += self.spool.read(place.sent + len(data), CHUNK)
         end = data.rfind(b"\n") + 1
-        if not end and (len(data) > CHUNK or self._is_rest(place, len(data))):
+        if not end and self._is_rest(place, len(data)):
             end = len(data)
+        elif not end and len(data) > CHUNK:
+            end = logtext.whole(data)
         return data[:end]
 
     def _is_rest(self, place: Place, size: int) -> bool:

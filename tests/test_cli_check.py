@@ -37,6 +37,12 @@ def test_every_error_with_its_line_and_a_caret(tmp_path: Path) -> None:
     ]
 
 
+def test_it_only_reads(tmp_path: Path) -> None:
+    (tmp_path / "jobs").write_text("* * * * * true\n")
+    check(tmp_path, "jobs")
+    assert [path.name for path in tmp_path.iterdir()] == ["jobs"]
+
+
 def test_warnings_alone_are_no_failure(tmp_path: Path) -> None:
     (tmp_path / "jobs").write_text("*/7 * * * * true\n")
     assert "warning: uneven" in check(tmp_path, "jobs").stdout

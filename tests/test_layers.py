@@ -8,11 +8,36 @@ import pytest
 ROOT = Path(__file__).parent.parent / "pycrond"
 LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors", "clock", "digest", "undelivered"},
-    {"schedule", "days", "zones", "stored", "options", "job", "run", "rows", "account", "settings", "schema"},
-    {"terms", "fields", "lines", "inforce", "crontab", "logtext", "layout", "firstword", "mailtext"},
+    {
+        "schedule",
+        "days",
+        "zones",
+        "stored",
+        "options",
+        "job",
+        "run",
+        "rows",
+        "account",
+        "settings",
+        "schema",
+        "inherited",
+        "symptoms",
+    },
+    {
+        "terms",
+        "fields",
+        "lines",
+        "inforce",
+        "crontab",
+        "logtext",
+        "layout",
+        "firstword",
+        "mailtext",
+        "anacrontab",
+    },
     {
         *("agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit", "delays"),
-        *("policy", "letters", "lintvars"),
+        *("policy", "letters", "lintvars", "placing", "diagnosis", "takeover"),
         *("lanes", "dayscale", "stampedes", "daytext", "daysvg", "icaltext"),
     },
     {
@@ -21,6 +46,7 @@ LAYERS: tuple[set[str], ...] = (
         *("keeping", "starts", "database", "procfs", "limits", "alarmbook", "foldbook", "pausebook"),
         *("systemtabs", "users", "watch"),
         *("sendmail", "smtp", "pinging"),
+        *("shared", "installing", "surroundings"),
     },
     {
         *(
@@ -64,6 +90,12 @@ PURE = {
         "comparison",
         "policy",
         "letters",
+        "placing",
+        "inherited",
+        "diagnosis",
+        "symptoms",
+        "takeover",
+        "anacrontab",
     ),
     *("lanes", "dayscale", "stampedes", "daytext", "daysvg", "icaltext"),
 }
@@ -132,6 +164,9 @@ def test_the_daemon_loads_nothing_that_only_people_need() -> None:
         "pycrond.wording",
         "pycrond.comparison",
         *(f"pycrond.{name}" for name in ("lanes", "dayscale", "stampedes", "daytext", "daysvg", "icaltext")),
+        *("pycrond.placing", "pycrond.installing", "pycrond.shared"),
+        *("pycrond.diagnosis", "pycrond.symptoms", "pycrond.surroundings"),
+        *("pycrond.takeover", "pycrond.anacrontab"),
     }
     assert not {name for name in loaded if name.split(".")[0] in people}
     assert not loaded & {f"pycrond.{name}" for name in COURIERS}

@@ -143,3 +143,18 @@ def test_a_line_of_1_mb_is_split_not_cut() -> None:
     packets = logtext.packets(HEAD, "root", "CMDOUT", logtext.visible("€".encode() * 350_000))
 
     assert "".join(packet.decode()[len(HEAD) + 15 : -1] for packet in packets) == "€" * 350_000
+
+
+@pytest.mark.parametrize("char", ["x", "\u00e9", "\u20ac", "\U0001f600"])
+def test_what_ends_with_a_whole_character(char: str) -> None:
+    data = ("a" + char * 3).encode()
+    for end in range(1, len(data) + 1):
+        kept = logtext.whole(data[:end])
+        assert 0 <= end - kept < 4
+        data[:kept].decode()
+    assert logtext.whole(data) == len(data)
+
+
+@pytest.mark.parametrize("data", [b"", b"\x80\x80\x80\x80\x80", b"a\xff", b"\xc3\xa9\x80\x80\x80\x80"])
+def test_bytes_that_are_no_characters_are_all_kept(data: bytes) -> None:
+    assert logtext.whole(data) == len(data)

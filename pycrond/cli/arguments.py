@@ -32,10 +32,12 @@ def parser(version: str) -> argparse.ArgumentParser:
     whole.add_argument("--version", action="version", version=f"pycrond {version}")
     commands = whole.add_subparsers(metavar="COMMAND", required=True)
 
-    def command(name: str, module: str, about: str, *, everything: bool = False) -> argparse.ArgumentParser:
+    def command(
+        name: str, module: str, about: str, *, everything: bool = False, without: str = ""
+    ) -> argparse.ArgumentParser:
         one = commands.add_parser(name, help=about, description=about, allow_abbrev=False)
         one.set_defaults(call=_later(module, name))
-        _add_settings(one, everything=everything)
+        _add_settings(one, everything=everything, without=without)
         return one
 
     status = _add_control(command)
@@ -74,6 +76,7 @@ def parser(version: str) -> argparse.ArgumentParser:
     audit = command("audit", "audit", "whether every fire time that should have been has its verdict")
     audit.add_argument("--since", metavar="TIME", help="only what was due after this time")
     timeline = _add_pictures(command)
+    _add_installation(command)
     for one in (status, listing, history, check, coming, explain, why, diff, audit, timeline):
         one.add_argument("--json", action="store_true", help="print one JSON document")
     history.add_argument("job", nargs="?", help="a job's name, the beginning of its key, or file:line")
@@ -148,6 +151,33 @@ def _add_pictures(command: Callable[..., argparse.ArgumentParser]) -> argparse.A
     return timeline
 
 
+def _add_installation(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """What is said once, when pycrond comes to a machine."""
+    about = "what would change if pycrond ran this machine's crontabs, and crontabs for it"
+    taken = command("import", "importer", about)
+    taken.set_defaults(call=_later("importer", "import_crontabs"))  # a command's name that is no function's
+    taken.add_argument("--root", default="/", metavar="DIR", help="of the machine whose crontabs they are")
+    taken.add_argument("--output", metavar="DIR", help="write crontabs for pycrond there")
+    taken.add_argument("--report", metavar="FILE", help="write the report there")
+    init = command("init", "init", "write a commented pycrond.toml and a first crontab")
+    about = "where to write them, instead of /etc/pycrond or ~/.config/pycrond"
+    init.add_argument("--directory", metavar="DIR", help=about)
+    config = command(
+        "config", "config", "every setting, its value and where that comes from", everything=True
+    )
+    config.add_argument("--json", action="store_true", help="print one JSON document")
+    doctor = command("doctor", "doctor", "what usually goes wrong, whether it does here, and what to do")
+    doctor.add_argument("--json", action="store_true", help="print one JSON document")
+    about = "put manual pages, completions, a unit file and examples in place"
+    setup = command("setup", "setup", about, without="system")
+    whose = setup.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--system", action="store_true", help="below /usr/local and /etc/systemd/system")
+    whose.add_argument("--user", action="store_true", help="below ~/.local/share and ~/.config/systemd/user")
+    setup.add_argument("--undo", action="store_true", help="remove what setup has put there")
+    setup.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    setup.add_argument("--root", default="/", metavar="DIR", help="the directory that all lies below")
+
+
 def _count(text: str) -> int:
     number = int(text)
     if number < 1:
@@ -155,13 +185,14 @@ def _count(text: str) -> int:
     return number
 
 
-def _add_settings(one: argparse.ArgumentParser, *, everything: bool) -> None:
+def _add_settings(one: argparse.ArgumentParser, *, everything: bool, without: str) -> None:
+    """`without` is a setting whose flag means something else to this command."""
     group = one.add_argument_group("settings")
     group.add_argument(
         "--config", metavar="FILE", help="read settings from this file instead of pycrond.toml"
     )
     for setting in fields(Settings):
-        if not everything and setting.name not in FINDING:
+        if setting.name == without or (not everything and setting.name not in FINDING):
             continue
         about = setting.metadata["help"]
         if isinstance(setting.default, bool):

@@ -55,7 +55,7 @@ def check(wanted: argparse.Namespace) -> int:
 
 def _checked(settings: Settings, wanted: argparse.Namespace) -> Iterator[Checked]:
     own = users.own(os.geteuid())
-    dialect = Crontabs(settings, own).dialect
+    dialect = Crontabs(settings, own, read_only=True).dialect
     found, problems = _sources(settings, own.name, dialect, wanted)
     for problem in problems:
         yield _unread(problem)

@@ -17,16 +17,26 @@ RECORD = "settings"
 
 def configured(wanted: argparse.Namespace, *, as_before: bool = True) -> Settings:
     """The settings for this command; `as_before`: what the daemon was started with goes before defaults."""
+    return settings.settle(layers(wanted, as_before=as_before).values())
+
+
+def layers(wanted: argparse.Namespace, *, as_before: bool = True) -> dict[str, dict[str, object]]:
+    """What `flag`, `variable`, `file`, `latest daemon` and `default` say; the first one decides."""
     flags = {name: value for name in settings.NAMES if (value := getattr(wanted, name, None)) is not None}
-    given = [_absolute(flags), _absolute(settings.from_environment(os.environ)), _from_file(wanted.config)]
-    system = str(_first(given, "system")).lower() in settings.TRUE
-    state_dir = str(_first(given, "state_dir") or _default_state_dir(of_root=_is_root() or system))
+    given = {
+        "flag": _absolute(flags),
+        "variable": _absolute(settings.from_environment(os.environ)),
+        "file": _from_file(wanted.config),
+    }
+    system = str(_first(given.values(), "system")).lower() in settings.TRUE
+    of_root = _is_root() or system
+    state_dir = str(_first(given.values(), "state_dir") or default_state_dir(of_root=of_root))
     if as_before:
-        given.append(_recorded(state_dir))
-    defaults = _defaults(state_dir, of_root=_is_root() or system or _is_of_root(state_dir))
-    if not settings.settle([*given, defaults]).system:
+        given["latest daemon"] = _recorded(state_dir)
+    defaults = worked_out(state_dir, of_root=of_root or _is_of_root(state_dir))
+    if not settings.settle([*given.values(), defaults]).system:
         defaults["crontabs"] = (_default_crontabs(),)
-    return settings.settle([*given, defaults])
+    return given | {"default": defaults}
 
 
 def _first(layers: Iterable[Mapping[str, object]], name: str) -> object:
@@ -65,8 +75,13 @@ def _recorded(state_dir: str) -> dict[str, object]:
     return {one.name: value for one in fields(Settings) if (value := getattr(before, one.name)) != ()}
 
 
+def config_file(named: str | None) -> str:
+    """The pycrond.toml that is read; `named` is what --config says."""
+    return named or os.environ.get("PYCROND_CONFIG") or os.path.join(config_dir(), "pycrond.toml")
+
+
 def _from_file(named: str | None) -> dict[str, object]:
-    path = named or os.environ.get("PYCROND_CONFIG") or os.path.join(_config_dir(), "pycrond.toml")
+    path = config_file(named)
     try:
         text = sources.read(os.path.abspath(path))
     except RefusedError as error:
@@ -106,7 +121,7 @@ def _user_dir(variable: str, fallback: str) -> str:
     return os.path.join(os.environ.get(variable) or os.path.expanduser(fallback), "pycrond")
 
 
-def _config_dir() -> str:
+def config_dir() -> str:
     return "/etc/pycrond" if _is_root() else _user_dir("XDG_CONFIG_HOME", "~/.config")
 
 
@@ -118,14 +133,17 @@ def _is_of_root(state_dir: str) -> bool:
         return False
 
 
-def _default_state_dir(*, of_root: bool) -> str:
-    return "/var/lib/pycrond" if of_root else _user_dir("XDG_STATE_HOME", "~/.local/state")
+def default_state_dir(*, of_root: bool | None = None) -> str:
+    """Ours, or with `of_root` that of root's daemon or another's."""
+    root = _is_root() if of_root is None else of_root
+    return "/var/lib/pycrond" if root else _user_dir("XDG_STATE_HOME", "~/.local/state")
 
 
-def _defaults(state_dir: str, *, of_root: bool) -> dict[str, object]:
-    """`of_root`: of root's daemon, which users may ask for their own jobs."""
+def worked_out(state_dir: str, *, of_root: bool | None = None) -> dict[str, object]:
+    """Defaults that depend on who we are; `of_root`: of root's daemon, which users may ask too."""
     short = digest(os.fsencode(os.path.realpath(state_dir)), 6)
-    session = "/run" if of_root else os.environ.get("XDG_RUNTIME_DIR", "")
+    root = _is_root() if of_root is None else of_root
+    session = "/run" if root else os.environ.get("XDG_RUNTIME_DIR", "")
     return {
         "state_dir": state_dir,
         "runtime_dir": os.path.join(session, "pycrond", short) if session else os.path.join(state_dir, "run"),
@@ -139,4 +157,4 @@ def _default_crontabs() -> str:
         here = os.path.abspath("crontabs")
         if os.path.isdir(here) and (not _is_root() or sources.is_safe(here)):
             return here
-    return os.path.join(_config_dir(), "crontabs")
+    return os.path.join(config_dir(), "crontabs")

@@ -6,14 +6,14 @@ import socket
 import sys
 import time
 
-from pycrond import control, detach
-from pycrond.cli.configuration import configured, record
+from pycrond import control, detach, signals
+from pycrond.cli.configuration import configured, layers, record
 from pycrond.cli.records import control_socket
 from pycrond.cli.show import next_due, print_problems
 from pycrond.errors import PycrondError
 from pycrond.logtext import counted
 from pycrond.reader import Reader
-from pycrond.settings import Settings, to_arguments
+from pycrond.settings import Settings, settle, to_arguments
 
 PATIENCE = 60.0  # seconds to wait for another daemon to be gone, or for a word of a keeper
 RETRY = 0.05  # seconds
@@ -22,11 +22,13 @@ NO_SOCKET = (0, 0)
 
 def start(wanted: argparse.Namespace) -> int:
     """Take the lock and become the keeper, or ask the keeper that has it."""
-    settings = configured(wanted, as_before=False)
-    return start_daemon(settings, foreground=wanted.foreground)
+    found = layers(wanted, as_before=False)
+    loud = wanted.foreground and not any("log_stderr" in layer for layer in found.values())
+    return start_daemon(settle(found.values()), foreground=wanted.foreground, loud=loud)
 
 
-def start_daemon(settings: Settings, *, foreground: bool = False) -> int:
+def start_daemon(settings: Settings, *, foreground: bool = False, loud: bool = False) -> int:
+    """`loud`: every message goes to standard error this time."""
     detach.fill_standard_descriptors()
     if settings.system and os.geteuid():
         raise PycrondError("--system: only root can run other users' jobs")
@@ -37,11 +39,24 @@ def start_daemon(settings: Settings, *, foreground: bool = False) -> int:
     give_up = time.monotonic() + PATIENCE
     while time.monotonic() < give_up:
         lock = detach.take_lock(settings.state_dir)
-        answer = _ask_keeper(settings) if lock is None else _launch(settings, lock, foreground=foreground)
+        if foreground:
+            signals.block()  # from when a daemon says that it is ready they are for it
+        answer = (
+            _ask_keeper(settings)
+            if lock is None
+            else _launch(settings, lock, foreground=foreground, loud=loud)
+        )
         if answer:
-            return _tell(settings, answer)
+            status = _tell(settings, answer)
+            return _stand_in(settings, answer) if foreground else status
         time.sleep(RETRY)  # a keeper that is about to go, or not yet there
     raise PycrondError(f"{settings.state_dir}/lock is held, but no keeper answers: a daemon that hangs?")
+
+
+def _stand_in(settings: Settings, answer: str) -> int:
+    from pycrond.cli.standin import stand_in
+
+    return stand_in(settings, int(answer[1:]))
 
 
 def _make_directories(settings: Settings) -> None:
@@ -66,12 +81,12 @@ def keeper_socket(settings: Settings) -> str:
     return os.path.join(settings.runtime_dir, "keeper.sock")
 
 
-def _launch(settings: Settings, lock: int, *, foreground: bool) -> str:
+def _launch(settings: Settings, lock: int, *, foreground: bool, loud: bool) -> str:
     """With the lock held: become the keeper (foreground), or have one made and wait for its word."""
     record(settings)
     path = keeper_socket(settings)
     listener = control.listen(path, 0o600)
-    extra = ["--log-stderr=yes"] if foreground and not settings.log_stderr else []
+    extra = ["--log-stderr=yes"] if loud else []
     daemon = [*_daemon_command(settings), *extra]
     kept = (lock, listener.fileno())
 

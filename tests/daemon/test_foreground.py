@@ -71,6 +71,17 @@ def test_it_says_all_of_it_without_a_syslog_too(foreground: Foreground) -> None:
     wait_until(lambda: all(words in foreground.said() for words in SAID))
 
 
+def test_it_says_none_of_it_where_that_is_not_wanted(crond: Crond) -> None:
+    """Under systemd: the journal has what goes to syslog, and would have it twice."""
+    crond.environment["PYCROND_LOG_STDERR"] = "no"
+    crond.write("jobs", "@reboot true\n")
+    one = Foreground(crond)
+    wait_until(lambda: [run.state for run in crond.runs()] == ["succeeded"])
+    one.process.terminate()
+    one.process.communicate(timeout=20)
+    assert (one.process.returncode, one.said()) == (0, "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_term_and_int_end_it_with_0(foreground: Foreground, number: int) -> None:
     daemon = foreground.crond.pid

@@ -93,10 +93,12 @@ def test_a_disk_that_is_full_again_soon(loop: Loop, narrow: Path) -> None:
         narrow.unlink()
         loop.begin()
         loop.turn()
-    fires = [run.fire for run in loop.runs()]
-    assert [run.state for run in loop.runs()] == ["succeeded", "succeeded", "unknown"] * 3
+    named = {run for (run,) in loop.query("SELECT id FROM runs WHERE wall NOT NULL")}  # not what was adopted
+    rows = [run for run in loop.runs() if run.id in named]
+    fires = [run.fire for run in rows]
+    assert [run.state for run in rows] == ["succeeded", "succeeded", "unknown"] * 3
     assert [fire - fires[0] for fire in fires] == [0, 60, 120, 240, 300, 360, 480, 540, 600]
-    assert [run.folded for run in loop.runs()] == [None, None, 2] * 3
+    assert [run.folded for run in rows] == [None, None, 2] * 3
 
 
 def test_runs_that_were_not_written_down_share_no_number_and_no_output_with_later_ones(
