@@ -9,10 +9,10 @@ ROOT = Path(__file__).parent.parent / "pycrond"
 LAYERS: tuple[set[str], ...] = (
     {"__init__", "errors", "clock", "digest", "undelivered"},
     {"schedule", "days", "zones", "stored", "options", "job", "run", "rows", "account", "settings", "schema"},
-    {"terms", "fields", "lines", "inforce", "crontab", "logtext", "layout", "firstword", "mailtext"},
+    {"terms", "fields", "lines", "inforce", "crontab", "logtext", "layout", "firstword", "mailtext", "cells"},
     {
         *("agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit", "delays"),
-        *("policy", "letters", "lintvars"),
+        *("policy", "letters", "lintvars", "tables", "listing", "past"),
     },
     {
         *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
@@ -64,6 +64,7 @@ PURE = {
         "policy",
         "letters",
     ),
+    *("cells", "tables", "listing", "past"),
 }
 COURIERS = {"courier", "sendmail", "smtp", "pinging"}
 """A program of its own, so that the daemon loads neither `subprocess` nor what speaks to servers."""
@@ -129,6 +130,7 @@ def test_the_daemon_loads_nothing_that_only_people_need() -> None:
         "pycrond.firstword",
         "pycrond.wording",
         "pycrond.comparison",
+        *("pycrond.cells", "pycrond.tables", "pycrond.listing", "pycrond.past"),
     }
     assert not {name for name in loaded if name.split(".")[0] in people}
     assert not loaded & {f"pycrond.{name}" for name in COURIERS}
