@@ -241,7 +241,9 @@ RUNS = [
 
 
 def ran(width: int) -> list[str]:
-    lines = plain(lay_out(past.columns(RUNS, NOW, {}, {"root/backup": 12.0}), width))
+    lines = plain(
+        lay_out(past.columns(RUNS, NOW, {}, {"root/backup": 12.0}, {23: "No space left on device"}), width)
+    )
     assert all(cell_len(line) <= width for line in lines)
     return lines
 
@@ -249,9 +251,9 @@ def ran(width: int) -> list[str]:
 def test_history_at_80() -> None:
     assert ran(80) == [
         "RUN  NAME    FIRE         ENDED         TOOK  USUAL  TRIGGER  REASON",
-        " 25  backup  02:56        running",
+        " 25  backup  02:56        running        3 m  20.0x",
         " 24  backup  02:51        ok          36.2 s   3.0x  retry 2",
-        " 23  backup  02:46        exit 75      0.2 s   0.0x",
+        " 23  backup  02:46        exit 75      0.2 s   0.0x           No space left on …",
         " 10  backup  01:00        missed x12                          until 02:00: daem…",
         " 21  backup  00:00        timed-out     30 m   150x           timeout after 30m",
         " 20  backup  Mon 23:00    skipped                             overlap: run 19 s…",
@@ -262,9 +264,9 @@ def test_history_at_80() -> None:
 def test_history_at_200() -> None:
     assert ran(200) == [
         "RUN  NAME    FIRE         ENDED         TOOK  USUAL     CPU  MEMORY  LATE  TRIGGER  REASON",
-        " 25  backup  02:56        running                            8.8 MB  4 ms",
+        " 25  backup  02:56        running        3 m  20.0x          8.8 MB  4 ms",
         " 24  backup  02:51        ok          36.2 s   3.0x  9.05 s  8.8 MB  4 ms  retry 2",
-        " 23  backup  02:46        exit 75      0.2 s   0.0x  0.05 s  8.8 MB  4 ms",
+        " 23  backup  02:46        exit 75      0.2 s   0.0x  0.05 s  8.8 MB  4 ms           No space left on device",
         " 10  backup  01:00        missed x12                         8.8 MB  4 ms           until 02:00: daemon-down",
         " 21  backup  00:00        timed-out     30 m   150x     7 m  2.4 GB  4 ms           timeout after 30m",
         " 20  backup  Mon 23:00    skipped                            8.8 MB                 overlap: run 19 still runs",

@@ -84,7 +84,7 @@ def why(wanted: argparse.Namespace) -> int:
         print(rule)
     print("It is due then." if due else "It is not due then.")
     if runs:
-        about = past.columns(runs, screen.here(now), {key: row[0].command}, {})
+        about = past.columns(runs, screen.here(now), {key: row[0].command}, {}, {})
         screen.show(lay_out(about, screen.width()))
     elif due:
         print("The ledger has no run of it" + (": it is yet to come." if minute > now else "."))

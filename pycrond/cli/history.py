@@ -2,12 +2,13 @@
 
 import argparse
 import json
+from collections.abc import Sequence
 
 from pycrond import past, views
 from pycrond.cli import screen, words
 from pycrond.cli.configuration import configured
-from pycrond.cli.records import records
-from pycrond.rows import Which
+from pycrond.cli.records import Records, records
+from pycrond.rows import BAD_ENDS, RunRow, Which
 from pycrond.tables import lay_out
 
 FEW = 20  # shown where nothing says how many
@@ -27,5 +28,13 @@ def history(wanted: argparse.Namespace) -> int:
         return 0
     commands = {job.key: job.command for job in read.jobs()}
     medians = read.medians([*{run.key for run in runs}])
-    screen.show(lay_out(past.columns(runs, screen.here(), commands, medians), screen.width()))
+    columns = past.columns(runs, screen.here(), commands, medians, _last_lines(read, runs))
+    screen.show(lay_out(columns, screen.width()))
     return 0
+
+
+def _last_lines(read: Records, runs: Sequence[RunRow]) -> dict[int, str]:
+    """What those said last that did not end well."""
+    ends = read.ends([run.id for run in runs if run.state in BAD_ENDS and run.started_at])
+    lines = ((run, views.last_line(data)) for run, data in ends.items())
+    return {run: line for run, line in lines if line}

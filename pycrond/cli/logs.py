@@ -54,9 +54,11 @@ class Heads:
         self._read = read
         self._commands = {job.key: job.command for job in read.jobs()}
         self._now = screen.here()
+        self._paint = screen.painter()
 
     def of(self, run: RunRow) -> str:
-        return views.log_head(run, self._commands.get(run.key, ""), self._now)
+        head = views.log_head(run, self._commands.get(run.key, ""), self._now).rstrip(" ")
+        return self._paint([(head, "dim")]) + " "
 
 
 def _show(

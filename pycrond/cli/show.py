@@ -53,7 +53,7 @@ def _picture(settings: Settings, wanted: argparse.Namespace, width: int, *, cut:
     jobs = _chosen(listed, wanted)
     jobs = _told(read, jobs, everything=len(jobs) <= MANY or width >= listing.WIDE)
     heads = listing.heading(read.daemon(), running, listed, here, width)
-    table: Sequence[Line] = ()
+    table: Sequence[Line] = [[Cell("none of them")]] if listed else ()
     if jobs:
         table = tables.lay_out(listing.columns(jobs, here, width), width, listing.below(jobs, here))
     problems = [[Cell(str(one), "bad" if one.severity == "error" else "busy")] for one in read.problems()]

@@ -72,6 +72,7 @@ def test_which_jobs_are_listed(crond: Crond) -> None:
     assert names(crond, "--sort", "name") == ["bad", "good", "slow"]
     assert names(crond, "--sort", "last") == ["slow", "bad", "good"]
     assert names(crond, "--user", "nobody") == []
+    assert crond.run("list", "good", "--failed").stdout.splitlines()[1:] == ["none of them"]
     assert "no job is called 'x*'" in crond.run("list", "x*", status=1).stderr
 
 
@@ -90,6 +91,8 @@ def test_history_filters(crond: Crond) -> None:
     assert ids("*d") == [2, 1]
     assert ids("*d", "--state", "ok") == [1]
     assert crond.run("history", "--until", "1h").stdout == "no runs\n"
+    _, row = crond.run("history", "--state", "failed").stdout.splitlines()
+    assert row.endswith(" ^[[31mno space left")
     assert "'bad' is no state" in crond.run("history", "--state", "bad", status=2).stderr
     assert "bad time 'soon'" in crond.run("history", "--since", "soon", status=1).stderr
 
