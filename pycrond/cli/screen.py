@@ -1,5 +1,6 @@
 """The terminal: how wide it is, what its colours mean, and pictures that are drawn anew in place."""
 
+import io
 import os
 import shutil
 import signal
@@ -36,7 +37,11 @@ def here(now: datetime | None = None) -> datetime:
 
 
 def painter() -> Painter:
-    """From a line to text: with colours on a terminal that has them, unless NO_COLOR is set."""
+    """From a line to text: with colours on a terminal that has them, unless NO_COLOR is set. What the
+    terminal's encoding does not have is a question mark from now on.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     if not is_terminal() or os.environ.get("NO_COLOR"):
         return _plain
     from rich.color import ColorSystem

@@ -117,6 +117,15 @@ def test_watch_in_a_pipe_prints_once(crond: Crond) -> None:
     assert len(crond.json("list", "--watch", "1")["jobs"]) == 3
 
 
+def test_what_the_encoding_does_not_have(crond: Crond) -> None:
+    crond.write("jobs", f"#: name=long\n{NEVER} printf '\\345\\202\\231\\345\\202\\231\\n'; exit 1\n")
+    crond.run("start")
+    crond.run("run", "long", "--wait", status=None)
+    environment = {**crond.environment, "PYTHONIOENCODING": "latin-1"}
+    for command in ("list", "history", "logs"):
+        assert "??" in crond.run(command, env=environment).stdout
+
+
 # On a terminal
 
 
