@@ -5,6 +5,9 @@ from typing import NamedTuple
 
 from pycrond.errors import PycrondError
 
+BAD_ENDS = frozenset({"failed", "timed-out", "killed", "missed", "lost", "unknown"})
+"""The states of what did not go well."""
+
 
 class JobRow(NamedTuple):
     """A job that is loaded; `canonical` is its schedule as plain numbers, None for @reboot."""
@@ -59,6 +62,16 @@ class SpanRow(NamedTuple):
     scheduled: int
     """1: the schedule's doing."""
     key: str
+
+
+class Which(NamedTuple):
+    """Runs that are looked for; those of any state and time without more."""
+
+    states: Sequence[str] = ()
+    since: float | None = None
+    """Going on, or due, at this time or later."""
+    until: float | None = None
+    """Due before this time."""
 
 
 class PauseRow(NamedTuple):

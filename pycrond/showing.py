@@ -14,12 +14,13 @@ from pycrond import asking, clock, spool
 from pycrond.asking import Asker
 from pycrond.errors import PycrondError
 from pycrond.reader import Reader
-from pycrond.rows import RunRow
+from pycrond.rows import RunRow, Which
 from pycrond.settings import Settings
 
 ROWS_MOST = 500  # of an answer
 BYTES_MOST = 1 << 16  # of output
 TIME_MOST = 0.1  # seconds that the ledger is read for an answer
+LATEST = 1e12  # a time in Unix seconds
 LARGEST = (1 << 63) - 1  # a number of SQLite's
 Method = Callable[[Reader, dict[str, Any], Asker], Any]
 
@@ -45,7 +46,9 @@ class Showing:
             "find_jobs": lambda reader, request, asker: reader.find_jobs(
                 asking.text(request, "word"), asker.user
             ),
+            "medians": self._medians,
             "pauses": self._pauses,
+            "ends": self._ends,
             "output": self._output,
         }
 
@@ -89,12 +92,20 @@ class Showing:
     @staticmethod
     def _history(reader: Reader, request: dict[str, Any], asker: Asker) -> Any:
         limit = asking.number(request, "limit", 1, ROWS_MOST)
+        which = _which(request)
         if request.get("run") is not None:
             return _of(asker, reader.history(None, limit, asking.number(request, "run", 0, LARGEST)))
         if request.get("keys") is not None:
             keys = [key for key in asking.texts(request, "keys", ROWS_MOST) if asker.may(_user(key))]
-            return reader.history(keys, limit)
-        return reader.history(None, limit) if asker.user is None else reader.history_of(asker.user, limit)
+            return reader.history(keys, limit, None, which)
+        if asker.user is not None:
+            return reader.history_of(asker.user, limit, which)
+        return reader.history(None, limit, None, which)
+
+    @staticmethod
+    def _medians(reader: Reader, request: dict[str, Any], asker: Asker) -> Any:
+        keys = asking.texts(request, "keys", ROWS_MOST)
+        return reader.medians([key for key in keys if asker.may(_user(key))])
 
     @staticmethod
     def _pauses(reader: Reader, _request: dict[str, Any], asker: Asker) -> Any:
@@ -109,6 +120,27 @@ class Showing:
         most = asking.number(request, "most", 0, BYTES_MOST)
         data = spool.read(self._spools, run, offset, most) if most else b""
         return [*spool.kept(self._spools, run), base64.b64encode(data).decode()]
+
+    def _ends(self, reader: Reader, request: dict[str, Any], asker: Asker) -> Any:
+        """Of each of these runs its number and the last bytes of its output, as base64; 64 KiB in all."""
+        runs = _of(asker, reader.runs(_numbers(request)))
+        most = asking.number(request, "most", 1, BYTES_MOST // max(1, len(runs)))
+        ends = ((one.id, spool.end(self._spools, one.id, most)) for one in runs)
+        return [[run, base64.b64encode(data).decode()] for run, data in ends]
+
+
+def _which(request: dict[str, Any]) -> Which:
+    states = asking.texts(request, "states", ROWS_MOST) if request.get("states") else []
+    return Which(states, *(_seconds(request, name) for name in ("since", "until")))
+
+
+def _seconds(request: dict[str, Any], name: str) -> float | None:
+    value = request.get(name)
+    if value is None:
+        return None
+    if type(value) not in {int, float} or not abs(value) < LATEST:
+        raise PycrondError(f"'{name}': a time in seconds is wanted")
+    return float(value)
 
 
 def _of(asker: Asker, runs: list[RunRow]) -> list[RunRow]:

@@ -156,6 +156,19 @@ def kept(directory: str, run: int) -> tuple[int, int]:
     return there[0] * SEGMENT, there[-1] * SEGMENT + size
 
 
+def end(directory: str, run: int, most: int) -> bytes:
+    """The last bytes of what is kept of a run's output."""
+    try:  # nearly always there is one segment alone, and folders are long
+        with open(path(directory, run, 0), "rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size < SEGMENT:
+                return os.pread(file.fileno(), most, max(0, size - most))
+    except FileNotFoundError:
+        pass
+    first, last = kept(directory, run)
+    return read(directory, run, max(first, last - most), most)
+
+
 def first_offset(directory: str, run: int) -> int | None:
     """Where the kept output of a run begins; None where there is none."""
     there = segments(directory, run)

@@ -1,34 +1,21 @@
-"""Rows to text: what `list`, `history` and `logs` show, as cells of a table and as JSON. Pure."""
+"""Rows to text: times, lengths of time, how a run ended, and all of it as JSON. Pure."""
 
-import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from pycrond import logtext
 from pycrond.errors import Problem
-from pycrond.rows import DaemonRow, JobRow, PauseRow, RunRow
+from pycrond.rows import BAD_ENDS, DaemonRow, PauseRow, RunRow
 
 NARROWEST = 12  # characters that every column keeps
 
 
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A text and its meaning: good, bad, busy or plain, for whoever gives colours."""
+class Cell(NamedTuple):
+    """A text and its meaning: good, bad, busy, dim, head or plain, for whoever gives colours."""
 
     text: str
     kind: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Listed:
-    """A job with what `list` tells of it."""
-
-    job: JobRow
-    next: datetime | None
-    running: tuple[RunRow, ...]
-    last: RunRow | None
-    pause: PauseRow | None = None
 
 
 def instant(seconds: float | None) -> str | None:
@@ -48,6 +35,15 @@ def moment(at: datetime, now: datetime) -> str:
     if abs(at.date() - now.date()) <= timedelta(days=6):
         return f"{at:%a %H:%M}"
     return f"{at:%Y-%m-%d %H:%M}"
+
+
+def brief(at: datetime, now: datetime) -> str:
+    """The same in at most 12 characters: `14:05`, `Thu 14:05`, `21 Dec 14:05`, `2031-03-01`."""
+    at = at.astimezone(now.tzinfo)
+    away = abs(at.date() - now.date())
+    if timedelta(days=6) < away <= timedelta(days=300):
+        return f"{at.day} {at:%b %H:%M}"
+    return moment(at, now) if away <= timedelta(days=6) else f"{at:%Y-%m-%d}"
 
 
 def distance(seconds: float) -> str:
@@ -77,29 +73,18 @@ def ending(run: RunRow) -> Cell:
         return Cell(f"signal {run.signal}", "bad")
     if run.state == "failed":
         return Cell("not started", "bad")
-    return Cell(run.state, "" if run.state in {"claimed", "waiting", "skipped"} else "bad")
+    return Cell(run.state, "bad" if run.state in BAD_ENDS else "")
+
+
+def ended(run: RunRow) -> Cell:
+    """The same, with the number of runs that a row stands for."""
+    end = ending(run)
+    return Cell(f"{end.text} x{run.folded}", end.kind) if run.folded and run.folded > 1 else end
 
 
 def title(key: str, name: str | None, command: str) -> str:
     """What a job is called: its name, or the beginning of its key and of its command."""
-    return name or f"{key.partition('/')[2][:6]} {_shown(command)}"
-
-
-def listing(jobs: Iterable[Listed], now: datetime) -> list[list[Cell]]:
-    """The table of `list`: a head and a row a job."""
-    rows = [[Cell(head) for head in ("NAME", "SCHEDULE", "NEXT", "LAST")]]
-    for one in jobs:
-        name = Cell(title(one.job.key, one.job.name, one.job.command))
-        rows.append([name, Cell(one.job.schedule), _next(one, now), _last(one, now)])
-    return rows
-
-
-def _next(one: Listed, now: datetime) -> Cell:
-    if one.pause:
-        return Cell(paused(one.pause, now), "busy")
-    if one.next is None:
-        return Cell("at boot" if one.job.canonical is None else "never")
-    return Cell(f"{moment(one.next, now)} in {distance(max(0.0, (one.next - now).total_seconds()))}")
+    return name or f"{key.partition('/')[2][:6]} {shown(command)}"
 
 
 def paused(pause: PauseRow, now: datetime) -> str:
@@ -108,49 +93,23 @@ def paused(pause: PauseRow, now: datetime) -> str:
     return f"paused{until}: {pause.reason}".removesuffix(": ")
 
 
-def _last(one: Listed, now: datetime) -> Cell:
-    if one.running:
-        started = max(run.started_at or run.fire for run in one.running)
-        several = f" x{len(one.running)}" if len(one.running) > 1 else ""
-        return Cell(f"running{several} {distance(max(0.0, now.timestamp() - started))}", "busy")
-    if one.last is None:
-        return Cell("-")
-    end = ending(one.last)
-    at = moment(datetime.fromtimestamp(one.last.started_at or one.last.fire, UTC), now)
-    return Cell(f"{at} {end.text} {took(one.last.duration_s)}".rstrip(), end.kind)
-
-
-def past(runs: Iterable[RunRow], now: datetime, commands: dict[str, str]) -> list[list[Cell]]:
-    """The table of `history`."""
-    rows = [[Cell(head) for head in ("RUN", "NAME", "FIRE", "ENDED", "TOOK", "CPU", "REASON")]]
-    for run in runs:
-        fire = moment(datetime.fromtimestamp(run.fire, UTC), now)
-        cpu = "" if run.cpu_s is None else f"{run.cpu_s:.2f} s"
-        name = Cell(title(run.key, run.name, commands.get(run.key, "")))
-        rest = [Cell(took(run.duration_s)), Cell(cpu), Cell(run.reason)]
-        end = ending(run)
-        if run.folded and run.folded > 1:
-            end = Cell(f"{end.text} x{run.folded}", end.kind)
-        rows.append([Cell(str(run.id)), name, Cell(fire), end, *rest])
-    return rows
-
-
-def plain(rows: Sequence[Sequence[Cell]], width: int) -> list[str]:
-    """A table as lines of at most `width` characters where that can be: the widest columns are cut."""
-    texts = [[_shown(cell.text) for cell in row] for row in rows]
-    widths = [min(width, max(map(len, column))) for column in zip(*texts, strict=True)]
-    while sum(widths) + 2 * (len(widths) - 1) > width and max(widths) > NARROWEST:
-        widths[widths.index(max(widths))] -= 1
-    return ["  ".join(map(_fit, row, widths)).rstrip() for row in texts]
-
-
-def _shown(text: str) -> str:
-    """Commands and reasons as written, but for what a terminal would obey."""
+def shown(text: str) -> str:
+    """Commands, names and reasons as written, but for what a terminal would obey."""
+    if text.isascii() and text.isprintable():
+        return text
     return logtext.visible(text.encode("utf-8", "surrogateescape")).replace("\t", " ")
 
 
-def _fit(text: str, size: int) -> str:
-    return text.ljust(size) if len(text) <= size else text[: size - 1] + "…"
+def last_line(data: bytes) -> str | None:
+    """The last one that is not empty, of the end of what was printed."""
+    lines = [line for line in data.splitlines() if line.strip()]
+    return logtext.visible(lines[-1].strip()) if lines else None
+
+
+def shown_all(texts: Sequence[str]) -> Sequence[str]:
+    """Each of them as `shown`."""
+    whole = "".join(texts)
+    return texts if whole.isascii() and whole.isprintable() else [shown(text) for text in texts]
 
 
 def log_head(run: RunRow, command: str, now: datetime) -> str:
@@ -159,42 +118,12 @@ def log_head(run: RunRow, command: str, now: datetime) -> str:
     return f"{moment(at, now)} {title(run.key, run.name, command)[:24]} | "
 
 
-def heading(daemon: DaemonRow | None, running: bool, jobs: int, now: datetime) -> str:
-    """The first line of `list`."""
-    if daemon is None:
-        return "pycrond has not run yet"
-    loaded = logtext.counted(jobs, "job")
-    if running:
-        since = moment(datetime.fromtimestamp(daemon.started_at, UTC), now)
-        return f"pycrond {daemon.version} runs, pid {daemon.pid}, since {since}, {loaded}"
-    stopped = (
-        ""
-        if daemon.stopped_at is None
-        else f" since {moment(datetime.fromtimestamp(daemon.stopped_at, UTC), now)}"
-    )
-    return f"pycrond does NOT run{stopped}, so {loaded} will not start"
-
-
 def run_json(run: RunRow) -> dict[str, object]:
     """A run as `history --json` gives it."""
     values = run._asdict()
     values["count"] = values.pop("folded")
     times = {name: instant(values[name]) for name in ("fire", "started_at", "ended_at", "until")}
     return {**values, **times}
-
-
-def job_json(one: Listed) -> dict[str, object]:
-    """A job as `list --json` gives it."""
-    values = one.job._asdict()
-    del values["canonical"]
-    return {
-        **values,
-        "options": json.loads(one.job.options),
-        "next": instant(one.next.timestamp()) if one.next else None,
-        "running": [run.id for run in one.running],
-        "last": run_json(one.last) if one.last else None,
-        "paused": {"until": instant(one.pause.until), "reason": one.pause.reason} if one.pause else None,
-    }
 
 
 def problem_json(problem: Problem) -> dict[str, object]:

@@ -34,9 +34,11 @@ LAYERS: tuple[set[str], ...] = (
         "firstword",
         "mailtext",
         "anacrontab",
+        "cells",
     },
     {
         *("agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit", "delays"),
+        *("tables", "listing", "past"),
         *("policy", "letters", "lintvars", "placing", "diagnosis", "takeover"),
         *("lanes", "dayscale", "stampedes", "daytext", "daysvg", "icaltext"),
     },
@@ -98,6 +100,7 @@ PURE = {
         "anacrontab",
     ),
     *("lanes", "dayscale", "stampedes", "daytext", "daysvg", "icaltext"),
+    *("cells", "tables", "listing", "past"),
 }
 COURIERS = {"courier", "sendmail", "smtp", "pinging"}
 """A program of its own, so that the daemon loads neither `subprocess` nor what speaks to servers."""
@@ -167,6 +170,7 @@ def test_the_daemon_loads_nothing_that_only_people_need() -> None:
         *("pycrond.placing", "pycrond.installing", "pycrond.shared"),
         *("pycrond.diagnosis", "pycrond.symptoms", "pycrond.surroundings"),
         *("pycrond.takeover", "pycrond.anacrontab"),
+        *("pycrond.cells", "pycrond.tables", "pycrond.listing", "pycrond.past"),
     }
     assert not {name for name in loaded if name.split(".")[0] in people}
     assert not loaded & {f"pycrond.{name}" for name in COURIERS}

@@ -20,7 +20,7 @@ from pycrond.ledger import Ledger
 from pycrond.loading import job_row
 from pycrond.pausebook import Pausebook
 from pycrond.reader import Reader
-from pycrond.rows import JobRow, PauseRow
+from pycrond.rows import JobRow, PauseRow, Which
 from pycrond.run import Fire, Outcome
 from pycrond.schema import MIGRATIONS
 from tests.conftest import jobs_of
@@ -195,6 +195,64 @@ def test_history(ledger: Ledger, reader: Reader) -> None:
     assert reader.history(None, 1, run=99) == []
     assert reader.history([], 10) == []
     assert reader.history(None, 0) == []
+
+
+@pytest.mark.parametrize(
+    ("which", "found", "why"),
+    [
+        (Which(), [6, 5, 4, 3, 2, 1], ""),
+        (Which(("lost", "running")), [4, 3], "any of these"),
+        (Which(until=60), [3, 2, 1], "due before then"),
+        (Which(since=60), [6, 5, 4, 3, 2], "what was due then or later, or went on: 2 ended then, 3 goes on"),
+        (Which(since=61), [6, 5, 3], "5 stands for all up to 200"),
+        (Which(since=150, until=160), [5, 3], "within what they stand for, or run for"),
+        (Which(("succeeded",), 0, 60), [2, 1], "both"),
+    ],
+)
+def test_which_runs(ledger: Ledger, reader: Reader, which: Which, found: list[int], why: str) -> None:
+    ledger.load(rows("#: name=one\n* * * * * x\n"), [], NOON)
+    ledger.file.db.executemany(
+        "INSERT INTO runs (key, fire, fold, era, trigger, attempt, state, ended_at, until)"
+        " VALUES ('root/one', ?, 0, 0, 'schedule', 1, ?, ?, ?)",
+        [
+            (0, "succeeded", 10, None),
+            (20, "succeeded", 60, None),
+            (40, "running", None, None),
+            (60, "lost", None, None),
+            (100, "missed", 300, 200),
+            (300, "failed", 301, None),
+        ],
+    )
+    assert [run.id for run in reader.history(None, 10, None, which)] == found, why
+    assert [run.id for run in reader.history(["root/one"], 10, None, which)] == found
+    assert [run.id for run in reader.history_of("root", 10, which)] == found
+    assert reader.history(["root/two"], 10, None, which) == reader.history_of("roo", 10, which) == []
+
+
+@pytest.mark.parametrize(
+    ("took", "median"),
+    [
+        ([], None),
+        ([3], 3),
+        ([3, 1], 2),
+        ([9, 3, 1], 3),
+        ([-1, -1, 5], 5),
+        ([-1], None),
+        ([1000, *[1] * 19, 7, 7], 1),
+        ([5, *[-1] * 20], None),
+    ],
+)
+def test_medians(ledger: Ledger, reader: Reader, took: list[float], median: float | None) -> None:
+    """Of the latest 20 that have a duration; -1 stands for one that failed."""
+    ledger.load(rows("#: name=one\n* * * * * x\n#: name=two\n* * * * * y\n"), [], NOON)
+    ledger.file.db.executemany(
+        "INSERT INTO runs (key, fire, fold, era, trigger, attempt, state, duration_s)"
+        " VALUES ('root/one', 0, 0, 0, 'schedule', 1, ?, ?)",
+        [("failed" if seconds < 0 else "succeeded", seconds) for seconds in took],
+    )
+    expected = {} if median is None else {"root/one": median}
+    assert reader.medians() == reader.medians(["root/two", "root/one", "root/x"]) == expected
+    assert reader.medians(["root/two"]) == reader.medians([]) == {}
 
 
 def test_what_an_earlier_daemon_left(ledger: Ledger) -> None:

@@ -119,6 +119,18 @@ def test_reading(fifo: Fifo, tmp_path: Path) -> None:
     assert one.read(5 * SEGMENT, 1) == b""
 
 
+@pytest.mark.parametrize("size", [0, 9, 10, 11, SEGMENT - 1, SEGMENT, SEGMENT + 3, 2 * SEGMENT + 12])
+def test_its_end(fifo: Fifo, tmp_path: Path, size: int) -> None:
+    text = numbered(size)
+    one = Spool(str(tmp_path), 7)
+    pour(one, fifo, text)
+    assert spool.end(str(tmp_path), 7, 10) == text[-10:]
+    one.drop_before(size)
+    kept = text[spool.kept(str(tmp_path), 7)[0] :]
+    assert spool.end(str(tmp_path), 7, 10) == kept[-10:], "of what is left"
+    assert spool.end(str(tmp_path), 8, 10) == b""
+
+
 def test_segments(fifo: Fifo, tmp_path: Path) -> None:
     text = numbered(2 * SEGMENT + 12_345)
     one = Spool(str(tmp_path), 1234)

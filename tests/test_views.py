@@ -1,32 +1,17 @@
-"""Rows to text: times, distances, endings, tables of 80 columns, and JSON with its promised keys."""
+"""Rows to text: times, distances, endings, and JSON with its promised keys."""
 
 import json
-import unicodedata
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from pycrond import views
 from pycrond.errors import Problem
-from pycrond.rows import DaemonRow, JobRow, PauseRow, RunRow
-from pycrond.views import Cell, Listed
+from pycrond.rows import DaemonRow, PauseRow, RunRow
+from pycrond.views import Cell
 
 NOW = datetime(2025, 6, 10, 14, 0, 30, tzinfo=ZoneInfo("Europe/Berlin"))
-JOB = JobRow(
-    key="root/0123456789ab",
-    name=None,
-    user="root",
-    file="/etc/crontabs/a",
-    line=3,
-    schedule="*/5 * * * *",
-    canonical="1 1 1 1 1 and fixed 0 - -",
-    zone="UTC",
-    command="backup --all",
-    options='{"timeout": 90}',
-)
 RUN = RunRow(
     id=7,
     key="root/0123456789ab",
@@ -144,76 +129,38 @@ def test_titles() -> None:
 
 
 @pytest.mark.parametrize(
-    ("listed", "cells"),
+    ("moment", "text"),
     [
-        (Listed(JOB, at("2025-06-10T14:05"), (), None), ("14:05 in 4 m", "-")),
-        (Listed(JOB, at("2025-06-10T14:01"), (), RUN), ("14:01 in 30 s", "14:00 ok 1.5 s")),
-        (Listed(JOB, at("2025-06-10T14:00"), (), RUN), ("14:00 in 0 s", "14:00 ok 1.5 s")),
-        (Listed(JOB, None, (), None), ("never", "-")),
-        (Listed(JOB._replace(canonical=None), None, (), None), ("at boot", "-")),
-        (Listed(JOB, None, (RUN,), RUN), ("never", "running 29 s")),
-        (Listed(JOB, None, (RUN, RUN._replace(started_at=None)), RUN), ("never", "running x2 29 s")),
-        (
-            Listed(JOB, None, (), RUN._replace(state="failed", duration_s=None, exit_status=None)),
-            ("never", "14:00 not started"),
-        ),
+        ("2025-06-10T23:59", "23:59"),
+        ("2025-06-16T09:05", "Mon 09:05"),
+        ("2025-06-17T09:05", "17 Jun 09:05"),
+        ("2025-06-03T09:05", "3 Jun 09:05"),
+        ("2026-06-10T09:05", "2026-06-10"),
     ],
 )
-def test_listing(listed: Listed, cells: tuple[str, str]) -> None:
-    head, row = views.listing([listed], NOW)
-    assert [cell.text for cell in head] == ["NAME", "SCHEDULE", "NEXT", "LAST"]
-    assert [cell.text for cell in row] == ["012345 backup --all", "*/5 * * * *", *cells]
+def test_brief_moments(moment: str, text: str) -> None:
+    assert views.brief(at(moment), NOW) == text
+    assert len(text) <= 12
 
 
-def test_past() -> None:
-    lost = RUN._replace(id=6, name="n", state="lost", reason="why", duration_s=None, cpu_s=None)
-    head, first, second = views.past([RUN, lost], NOW, {RUN.key: "backup"})
-    assert [cell.text for cell in head] == ["RUN", "NAME", "FIRE", "ENDED", "TOOK", "CPU", "REASON"]
-    assert [cell.text for cell in first] == ["7", "012345 backup", "14:00", "ok", "1.5 s", "0.25 s", ""]
-    assert [cell.text for cell in second] == ["6", "n", "14:00", "lost", "", "", "why"]
+def test_a_moment_after_the_clocks_are_turned_is_shown_by_the_clock_of_then() -> None:
+    fire = datetime(2025, 10, 26, 1, 15, tzinfo=UTC)
+    assert views.brief(fire, datetime(2025, 10, 24, 12, tzinfo=NOW.tzinfo)) == "Sun 02:15"
 
 
-# Tables.
-
-
-def table(*rows: tuple[str, ...]) -> list[list[Cell]]:
-    return [[Cell(text) for text in row] for row in rows]
-
-
-def test_columns_are_in_line() -> None:
-    assert views.plain(table(("A", "LONG"), ("bbbb", "c"), ("", "d")), 80) == [
-        "A     LONG",
-        "bbbb  c",
-        "      d",
-    ]
-
-
-def test_a_long_name_is_cut() -> None:
-    lines = views.plain(table(("NAME", "NEXT"), ("x" * 200, "12:00 in 3 m")), 80)
-    assert [len(line) for line in lines] == [72, 80]
-    assert lines[1] == "x" * 65 + "…  12:00 in 3 m"
-
-
-def test_two_long_columns_are_both_cut() -> None:
-    lines = views.plain(table(("N", "T", "REASON"), ("x" * 200, "12:00", "y" * 300)), 80)
-    assert max(map(len, lines)) == 80
-    assert lines[1] == "x" * 34 + "…  12:00  " + "y" * 35 + "…"
-
-
-def test_no_column_vanishes() -> None:
-    (line,) = views.plain(table(("x" * 100, "y" * 100)), 5)
-    assert line == "xxxx…  yyyy…"
-
-
-TEXTS = st.text(max_size=60)
-
-
-@given(st.lists(st.tuples(TEXTS, TEXTS, TEXTS), min_size=1, max_size=5), st.integers(45, 200))
-def test_whatever_the_texts_a_row_is_one_line_and_fits(rows: list[tuple[str, ...]], width: int) -> None:
-    lines = views.plain(table(*rows), width)
-    assert len(lines) == len(rows)
-    assert all(len(line) <= width for line in lines)
-    assert not any(unicodedata.category(char) in {"Cc", "Cf", "Cs", "Zl", "Zp"} for char in "".join(lines))
+@pytest.mark.parametrize(
+    ("data", "line"),
+    [
+        (b"", None),
+        (b"\n \n", None),
+        (b"one\ntwo", "two"),
+        (b"one\r\n  two \r\n\n", "two"),
+        (b"\x1b[31mred\xff\n", "^[[31mred\\377"),
+        ("\u00fc\n".encode()[1:], "\\274"),
+    ],
+)
+def test_the_last_line_of_an_output(data: bytes, line: str | None) -> None:
+    assert views.last_line(data) == line
 
 
 @pytest.mark.parametrize(
@@ -227,28 +174,9 @@ def test_whatever_the_texts_a_row_is_one_line_and_fits(rows: list[tuple[str, ...
     ],
 )
 def test_no_text_can_command_the_terminal(command: str, shown: str) -> None:
-    assert views.plain(table((command, "end")), 80) == [f"{shown}  end"]
+    assert views.shown(command) == shown
+    assert views.shown_all([command, "end"]) == [shown, "end"]
     assert views.log_head(RUN, command, NOW) == f"14:00 012345 {shown} | "
-
-
-# Headings.
-
-
-@pytest.mark.parametrize(
-    ("daemon", "running", "text"),
-    [
-        (None, False, "pycrond has not run yet"),
-        (DAEMON, True, "pycrond 0.1.0 runs, pid 42, since 13:58, 3 jobs"),
-        (DAEMON, False, "pycrond does NOT run, so 3 jobs will not start"),
-        (
-            DAEMON._replace(stopped_at=1749470400.0),
-            False,
-            "pycrond does NOT run since Mon 14:00, so 3 jobs will not start",
-        ),
-    ],
-)
-def test_heading(daemon: DaemonRow | None, running: bool, text: str) -> None:
-    assert views.heading(daemon, running, 3, NOW) == text
 
 
 def test_the_head_of_a_log_line() -> None:
@@ -268,16 +196,6 @@ def test_a_run_as_json() -> None:
     assert (shown["fire"], shown["started_at"]) == ("2025-06-10T12:00:00Z", "2025-06-10T12:00:00.004Z")
     assert (shown["count"], shown["until"], shown["exit_status"]) == (None, None, 0)
     assert views.run_json(RUN._replace(folded=9, until=1749556800.0))["count"] == 9
-
-
-def test_a_job_as_json() -> None:
-    shown = json.loads(json.dumps(views.job_json(Listed(JOB, at("2025-06-10T14:05"), (RUN,), RUN))))
-    needed = "key name file line user schedule zone command options next running last"
-    assert set(needed.split()) <= set(shown)
-    assert (shown["next"], shown["running"], shown["last"]["id"]) == ("2025-06-10T12:05:00Z", [7], 7)
-    assert shown["options"] == {"timeout": 90}
-    bare = views.job_json(Listed(JOB, None, (), None))
-    assert (bare["next"], bare["running"], bare["last"]) == (None, [], None)
 
 
 def test_a_problem_and_a_daemon_as_json() -> None:
@@ -314,8 +232,4 @@ def test_a_problem_and_a_daemon_as_json() -> None:
     ],
 )
 def test_a_paused_job_is_listed_so(pause: PauseRow, text: str) -> None:
-    one = Listed(JOB, NOW, (), None, pause)
-    assert views.listing([one], NOW)[1][2].text == text
-    until = None if pause.until is None else views.instant(pause.until)
-    assert views.job_json(one)["paused"] == {"until": until, "reason": pause.reason}
-    assert views.job_json(Listed(JOB, NOW, (), None))["paused"] is None
+    assert views.paused(pause, NOW) == text

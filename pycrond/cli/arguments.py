@@ -1,7 +1,7 @@
 """The commands and their options, as argparse has them."""
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from importlib import import_module
 
@@ -41,9 +41,7 @@ def parser(version: str) -> argparse.ArgumentParser:
         return one
 
     status = _add_control(command)
-    listing = command("list", "show", "every job, when it runs next and how it ended last")
-    history = command("history", "show", "what ran, the newest first")
-    logs = command("logs", "logs", "what the jobs printed")
+    listing, history = _add_ledger(command)
     _add_by_hand(command)
     check = command("check", "check", "every error and warning in crontabs", everything=True)
     check.add_argument("files", nargs="*", metavar="FILE", help="instead of the daemon's own crontabs")
@@ -79,11 +77,6 @@ def parser(version: str) -> argparse.ArgumentParser:
     _add_installation(command)
     for one in (status, listing, history, check, coming, explain, why, diff, audit, timeline):
         one.add_argument("--json", action="store_true", help="print one JSON document")
-    history.add_argument("job", nargs="?", help="a job's name, the beginning of its key, or file:line")
-    history.add_argument("--limit", type=_count, default=20, metavar="N", help="so many runs at most (20)")
-    logs.add_argument("what", nargs="?", metavar="JOB|RUN", help="a job, or a run's number")
-    logs.add_argument("-f", "--follow", action="store_true", help="go on with what they print from now on")
-    logs.add_argument("--lines", type=_count, default=100, metavar="N", help="so many lines at most (100)")
     return whole
 
 
@@ -101,6 +94,40 @@ def _add_control(command: Callable[..., argparse.ArgumentParser]) -> argparse.Ar
     reload = command("reload", "control", "read the crontabs again")
     reload.add_argument("--dry-run", action="store_true", help="only say what would change, as diff does")
     return command("status", "status", "say whether the daemon runs, and how it does")
+
+
+def _add_ledger(command: Callable[..., argparse.ArgumentParser]) -> Sequence[argparse.ArgumentParser]:
+    """list, history and logs; the first two are returned."""
+    listing = command("list", "show", "every job, when it runs next and how it ended last")
+    about = "these alone: names, beginnings of keys, file:line, patterns such as 'backup*'"
+    listing.add_argument("jobs", nargs="*", metavar="JOB", help=about)
+    listing.add_argument("--failed", action="store_true", help="those whose last run did not end well")
+    listing.add_argument("--running", action="store_true", help="those that run; with --failed, either")
+    listing.add_argument("--user", metavar="NAME", help="those of this user")
+    about = "by the next fire time, by the last start, the newest first, or by name; without by file and line"
+    listing.add_argument("--sort", choices=("next", "last", "name"), help=about)
+    about = "draw it anew every so many seconds (2), on a terminal, until interrupted"
+    listing.add_argument(
+        "--watch", dest="every", type=_seconds, nargs="?", const=2.0, metavar="SECONDS", help=about
+    )
+    history = command("history", "history", "what ran, the newest first")
+    about = "a job's name, the beginning of its key, file:line, or a pattern such as 'backup*'"
+    history.add_argument("job", nargs="?", metavar="JOB", help=about)
+    about = "runs in these states, by commas; failed: any bad end"
+    history.add_argument("--state", type=_states, default=(), metavar="S", help=about)
+    about = "so many runs at most (20; all with --since)"
+    history.add_argument("--limit", type=_count, metavar="N", help=about)
+    logs = command("logs", "logs", "what the jobs printed")
+    about = "a job, a pattern of names, or a run's number"
+    logs.add_argument("what", nargs="?", metavar="JOB|RUN", help=about)
+    logs.add_argument("-f", "--follow", action="store_true", help="go on with what they print from now on")
+    about = "so many lines at most (100; all with --since)"
+    logs.add_argument("--lines", type=_count, metavar="N", help=about)
+    for one in (history, logs):
+        about = "what went on at this time or later, such as 02:00, 'yesterday 22:00', 2h (ago)"
+        one.add_argument("--since", metavar="TIME", help=about)
+        one.add_argument("--until", metavar="TIME", help="what was due before this time")
+    return listing, history
 
 
 def _add_by_hand(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -176,6 +203,19 @@ def _add_installation(command: Callable[..., argparse.ArgumentParser]) -> None:
     setup.add_argument("--undo", action="store_true", help="remove what setup has put there")
     setup.add_argument("--dry-run", action="store_true", help="only say what would be done")
     setup.add_argument("--root", default="/", metavar="DIR", help="the directory that all lies below")
+
+
+def _states(text: str) -> tuple[str, ...]:
+    from pycrond.cli import words
+
+    return words.states(text)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 86_400:
+        raise argparse.ArgumentTypeError("0.1 to 86400 are wanted")
+    return seconds
 
 
 def _count(text: str) -> int:

@@ -8,9 +8,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, asdict, fields
 from typing import NamedTuple
 
-from pycrond import settings, views
+from pycrond import settings
+from pycrond.cli import screen
 from pycrond.cli.configuration import config_file, layers
 from pycrond.settings import Settings, flag
+from pycrond.tables import Column, lay_out
 from pycrond.views import Cell
 
 UNCUT = 100_000  # characters
@@ -32,9 +34,12 @@ def config(wanted: argparse.Namespace) -> int:
         document = [{"setting": flag(one.name)[2:], "value": one.value, "from": one.origin} for one in known]
         print(json.dumps({"config_file": os.path.abspath(config_file(wanted.config)), "settings": document}))
         return 0
-    rows = [[Cell("SETTING"), Cell("VALUE"), Cell("FROM")]]
-    rows += [[Cell(flag(one.name)[2:]), Cell(_shown(one.value)), Cell(one.origin)] for one in known]
-    print("\n".join(views.plain(rows, UNCUT)))
+    columns = [
+        Column("SETTING", [Cell(flag(one.name)[2:]) for one in known]),
+        Column("VALUE", [Cell(_shown(one.value)) for one in known]),
+        Column("FROM", [Cell(one.origin) for one in known]),
+    ]
+    screen.show(lay_out(columns, UNCUT))
     return 0
 
 

@@ -4,7 +4,8 @@ import argparse
 import json
 import os
 
-from pycrond import clock, machine, stored, views, wording
+from pycrond import clock, machine, past, stored, views, wording
+from pycrond.cli import screen
 from pycrond.cli.configuration import configured
 from pycrond.cli.forecast import COUNT, MINUTE, Planned, clock_cells, schedule_of, whole_minute
 from pycrond.cli.show import find_job, print_table
@@ -13,6 +14,7 @@ from pycrond.errors import PycrondError
 from pycrond.nights import Nights
 from pycrond.reader import Reader
 from pycrond.schedule import Zone, fires
+from pycrond.tables import lay_out
 from pycrond.views import Cell
 
 
@@ -82,7 +84,8 @@ def why(wanted: argparse.Namespace) -> int:
         print(rule)
     print("It is due then." if due else "It is not due then.")
     if runs:
-        print_table(views.past(runs, now.astimezone(), {key: row[0].command}))
+        about = past.columns(runs, screen.here(now), {key: row[0].command}, {}, {})
+        screen.show(lay_out(about, screen.width()))
     elif due:
         print("The ledger has no run of it" + (": it is yet to come." if minute > now else "."))
     return 0

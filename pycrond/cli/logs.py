@@ -4,14 +4,16 @@ import argparse
 import time
 from collections.abc import Mapping, Sequence
 
-from pycrond import clock, views
+from pycrond import views
+from pycrond.cli import screen, words
 from pycrond.cli.configuration import configured
 from pycrond.cli.records import Records, records
 from pycrond.cli.streams import Stream, tail
-from pycrond.errors import NotRunningError
-from pycrond.rows import RunRow, the_one
+from pycrond.errors import NotRunningError, PycrondError
+from pycrond.rows import RunRow, Which
 
 RUNS_MOST = 10_000  # looked through for output
+LINES = 100  # shown where nothing says how many
 QUICK, SLOW = 0.1, 0.5  # seconds between two looks
 AWAY = 15.0  # seconds that a daemon may be away while it is followed what its jobs do
 UNFINISHED = {"claimed", "waiting", "running"}
@@ -19,12 +21,18 @@ UNFINISHED = {"claimed", "waiting", "running"}
 
 def logs(wanted: argparse.Namespace) -> int:
     """The newest lines that jobs printed, oldest first, each with the time and name of its run."""
+    if wanted.follow and wanted.until is not None:
+        raise PycrondError("--follow has no end: it does not go with --until")
     read = records(configured(wanted))
     keys, run = _meant(read, wanted.what)
+    which = Which((), *words.span(wanted))
     # Before the lines are read: what begins meanwhile is followed from its first byte on.
     newest = max((one.id for one in read.history(None, 1)), default=0)
     heads = Heads(read)
-    ends = _show(read, heads, read.history(keys, 1 if run else RUNS_MOST, run), wanted)
+    newest_first = read.history(keys, 1 if run else RUNS_MOST, run, which)
+    runs = sorted(newest_first, key=lambda one: (one.started_at or one.fire, one.id))
+    most = wanted.lines or (LINES if which.since is None else None)
+    ends = _show(read, heads, runs, most, follow=wanted.follow)
     if wanted.follow:
         Following(read, heads, ends, keys=keys, run=run).follow(newest)
     return 0
@@ -36,7 +44,7 @@ def _meant(read: Records, what: str | None) -> tuple[list[str] | None, int | Non
         return None, None
     if what.isdecimal() and len(what) < 19 and read.history(None, 1, run=int(what)):
         return None, int(what)
-    return [the_one(what, read.find_jobs(what))], None
+    return words.jobs_meant(read, what), None
 
 
 class Heads:
@@ -45,25 +53,38 @@ class Heads:
     def __init__(self, read: Records) -> None:
         self._read = read
         self._commands = {job.key: job.command for job in read.jobs()}
+        self._now = screen.here()
+        self._paint = screen.painter()
 
     def of(self, run: RunRow) -> str:
-        return views.log_head(run, self._commands.get(run.key, ""), clock.now().astimezone())
+        head = views.log_head(run, self._commands.get(run.key, ""), self._now).rstrip(" ")
+        return self._paint([(head, "dim")]) + " "
 
 
-def _show(read: Records, heads: Heads, runs: Sequence[RunRow], wanted: argparse.Namespace) -> dict[int, int]:
-    """The last lines; where they end, by run."""
+def _show(
+    read: Records, heads: Heads, runs: Sequence[RunRow], most: int | None, *, follow: bool
+) -> dict[int, int]:
+    """The last lines of runs, the oldest first, or all that is kept; where they end, by run."""
+    if most is None:
+        return {run.id: _show_all(read, heads, run, follow=follow) for run in runs}
     newest_first: list[str] = []
     ends = {}
-    for run in runs:
-        missing = wanted.lines - len(newest_first)
+    for run in reversed(runs):
+        missing = most - len(newest_first)
         if missing <= 0:
             break
-        whole = wanted.follow and run.state in UNFINISHED
-        lines, ends[run.id] = tail(read, run.id, missing, whole=whole)
+        lines, ends[run.id] = tail(read, run.id, missing, whole=follow and run.state in UNFINISHED)
         newest_first += [heads.of(run) + line for line in reversed(lines)]
     for line in reversed(newest_first):
-        print(line, flush=wanted.follow)
+        print(line, flush=follow)
     return ends
+
+
+def _show_all(read: Records, heads: Heads, run: RunRow, *, follow: bool) -> int:
+    stream = Stream(read, run.id, read.kept(run.id)[0], heads.of(run))
+    for line in stream.lines(to_the_end=not (follow and run.state in UNFINISHED)):
+        print(line, flush=follow)
+    return stream.offset
 
 
 class Following:

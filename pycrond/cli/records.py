@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from pycrond import detach, spool
-from pycrond.cli.remote import Remote
+from pycrond.cli.remote import END, Remote
 from pycrond.errors import Problem
 from pycrond.reader import Reader
-from pycrond.rows import DaemonRow, JobRow, PauseRow, RunRow
+from pycrond.rows import DaemonRow, JobRow, PauseRow, RunRow, Which
 from pycrond.settings import Settings
 
 
@@ -29,7 +29,14 @@ class Records(Protocol):
     def unfinished(self) -> list[RunRow]: ...
     def runs(self, ids: Sequence[int]) -> list[RunRow]: ...
     def after(self, run: int) -> list[RunRow]: ...
-    def history(self, keys: Sequence[str] | None, limit: int, run: int | None = None) -> list[RunRow]: ...
+    def history(
+        self,
+        keys: Sequence[str] | None,
+        limit: int,
+        run: int | None = None,
+        which: Which = Which(),  # noqa: B008 -- a tuple
+    ) -> list[RunRow]: ...
+    def medians(self, keys: Sequence[str] | None = None) -> dict[str, float]: ...
     def find_jobs(self, word: str) -> list[str]: ...
     def pauses(self, now: float) -> list[PauseRow]: ...
     def kept(self, run: int) -> tuple[int, int]:
@@ -37,6 +44,9 @@ class Records(Protocol):
 
     def output(self, run: int, offset: int) -> bytes:
         """Some bytes of it."""
+
+    def ends(self, runs: Sequence[int]) -> dict[int, bytes]:
+        """The last bytes of the output of each."""
 
 
 class Local(Reader):
@@ -58,6 +68,9 @@ class Local(Reader):
 
     def output(self, run: int, offset: int) -> bytes:
         return spool.read(self._spools, run, offset, self.CHUNK)
+
+    def ends(self, runs: Sequence[int]) -> dict[int, bytes]:
+        return {run: spool.end(self._spools, run, END) for run in runs}
 
 
 def records(settings: Settings) -> Records:

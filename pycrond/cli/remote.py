@@ -7,11 +7,13 @@ from typing import Any
 
 from pycrond import control
 from pycrond.errors import NotRunningError, Problem
-from pycrond.rows import DaemonRow, JobRow, PauseRow, RunRow
+from pycrond.rows import DaemonRow, JobRow, PauseRow, RunRow, Which
 
 ROWS = 500  # of an answer, as many as the daemon gives
 KEYS = 100  # in a request: each is a search
 BYTES = 1 << 16
+END = 1024  # bytes at the end of a run's output, among which its last line is looked for
+ENDS = 64  # runs of a request for them
 RETRY = 0.2  # seconds
 
 
@@ -70,8 +72,27 @@ class Remote:
     def after(self, run: int) -> list[RunRow]:
         return self._runs("after", run=run)
 
-    def history(self, keys: Sequence[str] | None, limit: int, run: int | None = None) -> list[RunRow]:
-        return self._runs("history", keys=keys, limit=min(limit, ROWS), run=run)
+    def history(
+        self,
+        keys: Sequence[str] | None,
+        limit: int,
+        run: int | None = None,
+        which: Which = Which(),  # noqa: B008 -- a tuple
+    ) -> list[RunRow]:
+        limit = ROWS if limit < 0 else min(limit, ROWS)
+        given = {"limit": limit, "run": run, **which._asdict()}
+        if keys is None or len(keys) <= KEYS:
+            return self._runs("history", keys=keys, **given)
+        found = [one for some in _portions(keys, KEYS) for one in self._runs("history", keys=some, **given)]
+        return sorted(found, key=lambda one: -one.id)[:limit]
+
+    def medians(self, keys: Sequence[str] | None = None) -> dict[str, float]:
+        keys = [job.key for job in self.jobs()] if keys is None else keys
+        return {
+            key: took
+            for some in _portions(keys, KEYS)
+            for key, took in self._read("medians", keys=some).items()
+        }
 
     def find_jobs(self, word: str) -> list[str]:
         found: list[str] = self._read("find_jobs", word=word)
@@ -86,6 +107,10 @@ class Remote:
 
     def output(self, run: int, offset: int) -> bytes:
         return base64.b64decode(self._read("output", run=run, offset=offset, most=BYTES)[2])
+
+    def ends(self, runs: Sequence[int]) -> dict[int, bytes]:
+        found = (pair for some in _portions(runs, ENDS) for pair in self._read("ends", runs=some, most=END))
+        return {run: base64.b64decode(data) for run, data in found}
 
 
 def _portions(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -1,58 +1,117 @@
-"""list, history: what the ledger has to show."""
+"""list: every job, when it comes next and how it does; and what other commands show of jobs."""
 
 import argparse
 import json
-import os
-import shutil
-import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TextIO
 
-from pycrond import clock, machine, stored, views
+from pycrond import clock, listing, machine, stored, tables, views
+from pycrond.cli import screen
 from pycrond.cli.configuration import configured
 from pycrond.cli.records import Records, records
 from pycrond.errors import Problem
+from pycrond.listing import Listed
 from pycrond.reader import Reader
 from pycrond.rows import JobRow, RunRow, the_one
 from pycrond.schedule import fires
-from pycrond.views import Cell, Listed
+from pycrond.settings import Settings
+from pycrond.tables import Line
+from pycrond.views import Cell
 
-KINDS = {"good": "green", "bad": "red", "busy": "yellow"}
+MANY = 1000  # jobs: to read what is usual of more takes too long for a narrow terminal
 
 
 def list(wanted: argparse.Namespace) -> int:  # noqa: A001 -- as the command is called
     """Every job; problems below."""
-    reader = records(configured(wanted))
-    now = clock.now()
-    running = reader.is_running()
-    jobs = _listed(reader, now, running)
-    daemon, problems = reader.daemon(), reader.problems()
+    settings = configured(wanted)
     if wanted.json:
-        document = {
-            "daemon": views.daemon_json(daemon, running),
-            "jobs": [views.job_json(one) for one in jobs],
-            "problems": [views.problem_json(one) for one in problems],
-        }
-        print(json.dumps(document))
-        return 0
-    here = now.astimezone()
-    print(views.heading(daemon, running, len(jobs), here))
-    if jobs:
-        print_table(views.listing(jobs, here))
-    print_problems(problems, sys.stdout)
+        print(json.dumps(_document(settings, wanted)))
+    elif wanted.every is None or not screen.is_terminal():
+        screen.show(_picture(settings, wanted, screen.width(), cut=False))
+    else:
+        screen.watch(lambda width: _picture(settings, wanted, width, cut=True), wanted.every)
     return 0
 
 
-def _listed(reader: Records, now: datetime, running: bool) -> Sequence[Listed]:
-    last = reader.last_runs()
+def _document(settings: Settings, wanted: argparse.Namespace) -> dict[str, object]:
+    read, now = records(settings), clock.now()
+    running = read.is_running()
+    jobs = _told(read, _chosen(_listed(read, now, running), wanted), everything=True)
+    return {
+        "daemon": views.daemon_json(read.daemon(), running),
+        "jobs": [listing.job_json(one) for one in jobs],
+        "problems": [views.problem_json(one) for one in read.problems()],
+    }
+
+
+def _picture(settings: Settings, wanted: argparse.Namespace, width: int, *, cut: bool) -> Sequence[Line]:
+    """All lines, the table's no wider than `width`; with `cut` no line is."""
+    read, here = records(settings), screen.here()
+    running = read.is_running()
+    listed = _listed(read, here, running)
+    jobs = _chosen(listed, wanted)
+    jobs = _told(read, jobs, everything=len(jobs) <= MANY or width >= listing.WIDE)
+    heads = listing.heading(read.daemon(), running, listed, here, width)
+    table: Sequence[Line] = [[Cell("none of them")]] if listed else ()
+    if jobs:
+        table = tables.lay_out(listing.columns(jobs, here, width), width, listing.below(jobs, here))
+    problems = [[Cell(str(one), "bad" if one.severity == "error" else "busy")] for one in read.problems()]
+    lines = [*heads, *table, *problems]
+    return [tables.clipped(line, width) for line in lines] if cut else lines
+
+
+def _listed(read: Records, now: datetime, running: bool) -> Sequence[Listed]:
+    last = read.last_runs()
     alive: dict[str, tuple[RunRow, ...]] = {}
-    for run in reader.running() if running else ():
-        alive[run.key] = (*alive.get(run.key, ()), run)
-    paused = {row.key: row for row in reader.pauses(now.timestamp())}
+    waiting: dict[str, tuple[RunRow, ...]] = {}
+    for run in read.unfinished() if running else ():
+        if run.state != "claimed":
+            found = alive if run.state == "running" else waiting
+            found[run.key] = (*found.get(run.key, ()), run)
+    paused = {row.key: row for row in read.pauses(now.timestamp())}
+    known: dict[tuple[str | None, str], datetime | None] = {}
+    jobs = []
+    for job in read.jobs():
+        meaning = (job.canonical, job.zone)
+        if meaning not in known:
+            coming = next_fire(job, now)
+            known[meaning] = machine.zone(job.zone).local(coming) if coming else None
+        key = job.key
+        about = (alive.get(key, ()), last.get(key), paused.get(key), waiting.get(key, ()))
+        jobs.append(Listed(job, known[meaning], *about))
+    return jobs
+
+
+def _chosen(jobs: Sequence[Listed], wanted: argparse.Namespace) -> Sequence[Listed]:
+    """Those that were asked for, in the order that was."""
+    if wanted.jobs:
+        from pycrond.cli import words
+
+        rows = [one.job for one in jobs]
+        keys = {key for word in wanted.jobs for key in words.loaded(word, rows)}
+        jobs = [one for one in jobs if one.job.key in keys]
+    if wanted.user is not None:
+        jobs = [one for one in jobs if one.job.user == wanted.user]
+    if wanted.failed or wanted.running:
+        jobs = [one for one in jobs if (wanted.failed and one.has_failed) or (wanted.running and one.running)]
+    return sorted(jobs, key=listing.ORDERS[wanted.sort]) if wanted.sort else jobs
+
+
+def _told(read: Records, jobs: Sequence[Listed], *, everything: bool) -> Sequence[Listed]:
+    """With what is usual, of all or of those that run, and with what those said last that failed."""
+    keys = [one.job.key for one in jobs if everything or one.running]
+    medians = read.medians(None if len(keys) > MANY else keys)
+    failed = [one.last.id for one in jobs if one.has_failed and one.last and one.last.started_at]
+    ends = read.ends(failed)
     return [
-        Listed(job, next_fire(job, now), alive.get(job.key, ()), last.get(job.key), paused.get(job.key))
-        for job in reader.jobs()
+        one._replace(
+            median_s=medians.get(one.job.key),
+            last_line=views.last_line(ends.get(one.last.id, b"")) if one.has_failed and one.last else None,
+        )
+        if one.job.key in medians or one.has_failed
+        else one
+        for one in jobs
     ]
 
 
@@ -74,19 +133,7 @@ def next_due(jobs: Iterable[JobRow]) -> str:
     at, job = coming
     name = views.title(job.key, job.name, job.command)
     distance = views.distance((at - now).total_seconds())
-    return f"next: {name} at {views.moment(at, now.astimezone())}, in {distance}"
-
-
-def history(wanted: argparse.Namespace) -> int:
-    """Runs, newest first."""
-    reader = records(configured(wanted))
-    keys = None if wanted.job is None else [the_one(wanted.job, reader.find_jobs(wanted.job))]
-    runs = reader.history(keys, wanted.limit)
-    if wanted.json:
-        print(json.dumps({"runs": [views.run_json(run) for run in runs]}))
-        return 0
-    print_table(views.past(runs, clock.now().astimezone(), {job.key: job.command for job in reader.jobs()}))
-    return 0
+    return f"next: {name} at {views.moment(at, screen.here(now))}, in {distance}"
 
 
 def find_job(reader: Reader, word: str) -> str:
@@ -96,21 +143,7 @@ def find_job(reader: Reader, word: str) -> str:
 
 def print_table(rows: Sequence[Sequence[Cell]]) -> None:
     """A table: plain into a pipe, coloured on a terminal, never wider than that."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() or "COLUMNS" in os.environ else 80
-    lines = views.plain(rows, width)
-    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
-        print("\n".join(lines))
-        return
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(highlight=False, soft_wrap=True)
-    for row, line in zip(rows, lines, strict=True):
-        text = Text(line)
-        for cell in row:
-            if cell.kind and cell.text in line:
-                text.highlight_words([cell.text], KINDS[cell.kind])
-        console.print(text)
+    screen.show(tables.table(rows, screen.width()))
 
 
 def print_problems(problems: Iterable[Problem], where: TextIO) -> None:

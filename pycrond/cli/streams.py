@@ -19,6 +19,11 @@ class Stream:
         self._head = head
         self._rest = b""
 
+    @property
+    def offset(self) -> int:
+        """Where what has not been shown yet begins."""
+        return self._offset - len(self._rest)
+
     def lines(self, *, to_the_end: bool) -> Iterator[str]:
         """What has come since the last time, fit for a terminal; at the end also what is no whole line."""
         while data := self._data():

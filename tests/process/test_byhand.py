@@ -14,6 +14,7 @@ from pycrond import clock, showing
 from pycrond.errors import PycrondError
 from pycrond.figures import lateness
 from pycrond.reader import Reader
+from pycrond.rows import Which
 from pycrond.starts import Noted
 from tests.conftest import alive
 from tests.process.conftest import Loop
@@ -478,6 +479,19 @@ def test_what_is_read_is_what_the_ledger_has(loop: Loop) -> None:
     go(loop)
     loop.settle()
     assert {run.id for run in read(loop, "last_runs", keys=["root/a", "root/x"])} == {2}
+    assert [*read(loop, "medians", keys=["root/a", "root/b"])] == ["root/a"]
+    assert read(loop, "ends", runs=[1, 2, 9], most=1) == [[1, "Cg=="], [2, "Cg=="]]
+    fires = [run.fire for run in reader.history(None, 500)]
+    for which in (
+        {"states": ["succeeded"]},
+        {"states": ["failed", "lost"]},
+        {"since": fires[0]},
+        {"until": fires[0]},
+        {"states": ["succeeded"], "since": 0, "until": fires[0] + 0.5},
+    ):
+        found = reader.history(None, 500, None, Which(**which))
+        assert read(loop, "history", limit=500, **which) == found
+        assert read(loop, "history", limit=500, keys=["root/a"], **which) == found
     reader.close()
 
 
@@ -518,6 +532,10 @@ def test_a_user_reads_of_that_user_alone(loop: Loop) -> None:
     assert mine("runs", runs=everybodys) == mine("after", run=0) == [run]
     assert mine("history", limit=500, keys=["root/job", "nobody/job", "nobodyelse/job"]) == [run]
     assert mine("last_runs", keys=["root/job", "nobody/job", "nobody0/job"]) == [run]
+    assert mine("history", limit=500, states=["succeeded"], since=0) == [run]
+    assert mine("history", limit=500, states=["failed"]) == mine("history", limit=500, until=0) == []
+    assert [*mine("medians", keys=["root/job", "nobody/job", "nobody0/job"])] == ["nobody/job"]
+    assert [number for number, _ in mine("ends", runs=everybodys, most=100)] == [run.id]
     for other in everybodys:
         if other == run.id:
             assert mine("output", run=other, offset=0, most=100)[2]
@@ -549,6 +567,11 @@ def test_a_request_that_takes_long_is_given_up(loop: Loop, monkeypatch: pytest.M
     [
         *({}, {"method": "nonsense"}, {"method": ["history"]}, {"method": "history"}),
         *({"method": "history", "limit": limit} for limit in (0, 501, "1", True, 1.0, None)),
+        *({"method": "history", "limit": 1, "since": since} for since in ("1", True, 10**400, 1e999, ["1"])),
+        *({"method": "history", "limit": 1, "states": states} for states in ("failed", [1], ["x"] * 501)),
+        *({"method": "ends", "runs": [1], "most": most} for most in (0, 65537, None)),
+        {"method": "ends", "runs": "1", "most": 1},
+        *({"method": "medians", "keys": keys} for keys in ([], ["x"] * 501, [1], None)),
         *({"method": "output", "run": 1, "offset": 0, "most": most} for most in (-1, 65537, None)),
         *({"method": "output", "run": run, "offset": 0, "most": 0} for run in (1 << 63, -1, 7)),
         *({"method": "runs", "runs": runs} for runs in ([1] * 501, "1", ["1"], None)),
@@ -571,7 +594,7 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
-METHODS = ["jobs", "last_runs", "runs", "after", "history", "find_jobs", "output"]
+METHODS = ["jobs", "last_runs", "runs", "after", "history", "find_jobs", "output", "medians", "ends"]
 NAMES = [
     "word",
     "most",
@@ -586,6 +609,9 @@ NAMES = [
     "runs",
     "limit",
     "offset",
+    "states",
+    "since",
+    "until",
 ]
 
 
