@@ -67,6 +67,11 @@ class Rsyslogd:
     def pause(self) -> None:
         """Stop it as a debugger would; what it has open stays open."""
         os.kill(self.pid, signal.SIGSTOP)
+        wait_until(lambda: set(self._states()) == {"T"})  # each thread stops when it comes to it
+
+    def _states(self) -> Iterator[str]:
+        for thread in Path(f"/proc/{self.pid}/task").iterdir():
+            yield (thread / "stat").read_text().rpartition(")")[2].split()[0]
 
     def go_on(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
