@@ -13,7 +13,8 @@ and why; S a planned stop has begun, which leaves these pids running; H hold the
 with it); K keep no others than these; D done with these, each `run:pid:start`. R and F go on to everyone who
 waits for a start. We tell it E, one line for each leader of a session that ended as our child: `pid:start
 status cpu rss when` (the pid's start time, what wait4(2) told), and `run pid start` for each process that led
-a run's session when the daemon before this one died; an empty line ends what a new daemon is told at once.
+a run's session when the daemon before this one died, run 0 for one that was dead then and could not say whose
+it was; an empty line ends what a new daemon is told at once.
 While there is no daemon, what the jobs print goes on into the spools, whose layout is that of spool.py.
 """
 
@@ -56,7 +57,7 @@ class Keeper:
         self.dry: set[int] = set()  # runs whose FIFO nobody writes to, or the disk takes no more of
         self.ends: dict[bytes, bytes] = {}  # by pid and start, until the daemon is done with them
         self.untold: list[bytes] = []
-        self.leaders: dict[bytes, bytes] = {}  # of each run: its process, when the daemon died
+        self.leaders: list[bytes] = []  # of the runs' sessions, when the daemon died
         self.left: set[int] = set()  # pids that a planned stop left running
 
     def run(self, wakeup: int) -> int:
@@ -110,7 +111,7 @@ class Keeper:
         self.channel, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.setblocking(False)
         its.set_inheritable(True)
-        self.untold = [*self.ends.values(), *self.leaders.values(), b""]
+        self.untold = [*self.ends.values(), *self.leaders, b""]
         argv = [*self.argv, f"--keeper={its.fileno()}", f"--lock={self.lock}", f"--after={self.ending}"]
         resource.setrlimit(resource.RLIMIT_NOFILE, self.limit)
         try:  # with the signals blocked, for until it has its handlers they would kill it
@@ -249,9 +250,9 @@ class Keeper:
 
     def look_for_leaders(self) -> None:
         """The oldest leader of a session for each run, as its environment says: now it is the run's own
-        process, later it may be one that the run left behind.
+        process, later it may be one that the run left behind. So may it be now, where an older one is dead.
         """
-        self.leaders.clear()
+        found: dict[bytes, bytes] = {}
         with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
             children = file.read().split()
         for pid in sorted(children, key=int):
@@ -262,8 +263,11 @@ class Keeper:
                     fields = file.read().rpartition(b")")[2].split()
             except OSError:
                 continue
-            if words and fields[3] == pid:
-                self.leaders.setdefault(words[0], b"%b %b %b" % (words[0][12:], pid, fields[19]))
+            if fields[3] == pid and fields[0] == b"Z":
+                found[pid] = b"0 %b %b" % (pid, fields[19])
+            elif words and fields[3] == pid:
+                found.setdefault(words[0], b"%b %b %b" % (words[0][12:], pid, fields[19]))
+        self.leaders = list(found.values())
 
     def drain(self, run: int, number: int, event: int) -> None:
         """What a run printed, into its spool; what the disk does not take stays in the pipe."""

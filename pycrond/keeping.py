@@ -53,6 +53,8 @@ class Keeping:
         self._unsaid: deque[tuple[bytes, Sequence[int]]] = deque()
         self.leaders: dict[int, tuple[int, int]] = {}
         """Pid and start of each run's own process, when the daemon before this one died."""
+        self.dead_leaders: set[tuple[int, int]] = set()
+        """Those that were dead at that moment, whosever they were."""
         self.all_told = self.is_gone
         """Whether what ended before this daemon began has been told in full."""
         if self._socket:
@@ -122,7 +124,9 @@ class Keeping:
                 self._lose()
             lines = said[1:].split(b"\n")
             found += [end for line in lines if (end := parse(line))]
-            self.leaders |= dict(leader for line in lines if (leader := _leader(line)))
+            leaders = [leader for line in lines if (leader := _leader(line))]
+            self.leaders |= {run: process for run, process in leaders if run}
+            self.dead_leaders |= {process for run, process in leaders if not run}
             self.all_told = self.all_told or b"" in lines
         return found
 

@@ -59,6 +59,7 @@ class Recovery:
         survivors = self._survivors(keeping, starts)
         self._find_unknown(now)
         unfinished = self._ledger.unfinished()
+        survivors.know(left.pid for left in unfinished if left.pid)
         not_begun = []
         for left in unfinished:
             is_open = left.state in {"claimed", "waiting"}
@@ -83,7 +84,7 @@ class Recovery:
         """From whoever can tell of processes."""
         started = starts.read()
         ends = [*left_behind(self._ends), *self._told(keeping)]
-        survivors = Survivors(started, ends, keeping.leaders)
+        survivors = Survivors(started, ends, keeping.leaders, keeping.dead_leaders)
         if BEGINS in started.values() or not starts.is_complete:
             survivors.look_for_leaders()
             self._poller.wait(SOON)  # the keeper tells of one that ended before we looked

@@ -1,7 +1,7 @@
 """What became of the processes that an earlier daemon started, from whoever can tell."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -28,12 +28,15 @@ class Survivors:
         starts: Mapping[int, Noted],
         ends: Iterable[End],
         led: Mapping[int, tuple[int, int]] = MappingProxyType({}),
+        dead: Collection[tuple[int, int]] = (),
     ) -> None:
         """`starts`: processes and ends of runs that the ledger may not know; `ends` are of the keepers;
-        `led`: each run's own process, as the keeper saw it when the daemon died.
+        `led`: each run's own process, as the keeper saw it when the daemon died; `dead`: those that had ended
+        just then, whosever they were.
         """
         self._starts = starts
         self._led = led
+        self._dead = dead
         self.ends = {(end.pid, end.start): end for end in ends}
         self._known = {noted.pid for noted in starts.values()}
         self._leaders: dict[int, tuple[int, int]] = {}
@@ -41,6 +44,10 @@ class Survivors:
     def look_for_leaders(self) -> None:
         """For runs of whose processes nothing was noted. Who ended meanwhile is to be added after this."""
         self._leaders = procfs.leaders_by_run(os.getppid()) | procfs.leaders_by_run(os.getpid())
+
+    def know(self, pids: Iterable[int]) -> None:
+        """Whose these are is known."""
+        self._known.update(pids)
 
     def add(self, ends: Iterable[End]) -> None:
         """What the keeper has told since."""
@@ -80,7 +87,10 @@ class Survivors:
         nobody knows has ended: that may have been the run's, and this a daemon that it left behind.
         """
         if run in self._led:
-            return self._led[run]
-        pid, start = self._leaders.get(run, (0, 0))
-        ended = [end for end in self.ends.values() if end.at >= since and end.pid not in self._known]
-        return (0, 0) if any(end.start <= start for end in ended) else (pid, start)
+            pid, start = self._led[run]
+            ended = self._dead
+        else:
+            pid, start = self._leaders.get(run, (0, 0))
+            ended = [(end.pid, end.start) for end in self.ends.values() if end.at >= since]
+        is_doubtful = any(theirs <= start for other, theirs in ended if other not in self._known)
+        return (0, 0) if is_doubtful else (pid, start)

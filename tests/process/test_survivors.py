@@ -43,3 +43,23 @@ def test_the_process_that_the_keeper_saw_is_the_runs(monkeypatch: pytest.MonkeyP
     process = survivors.find(8, None, None, FIRE)
     assert process is not None
     assert (process.pid, process.start) == (70, 7000)
+
+
+@pytest.mark.parametrize(
+    ("dead", "found", "why"),
+    [
+        ((60, 6999), False, "that was the run's, and the one that lives a daemon that it left behind"),
+        ((60, 7000), False, "so it may be: they began in the same tick"),
+        ((60, 7001), True, "younger"),
+        ((50, 6999), True, "another run's, as was noted"),
+        ((51, 6999), True, "another run's, as the ledger says"),
+    ],
+)
+def test_what_a_run_left_behind_when_it_ended_just_before_its_daemon(
+    dead: tuple[int, int], found: bool, why: str
+) -> None:
+    """The daemon was held up in the instant of the start, and killed there."""
+    survivors = Survivors({7: Noted(50)}, [], {8: (70, 7000)}, [dead])
+    survivors.know([51])
+    process = survivors.find(8, None, None, FIRE)
+    assert (process is not None and process.pid == 70) is found, why
