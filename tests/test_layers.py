@@ -35,6 +35,7 @@ LAYERS: tuple[set[str], ...] = (
         "mailtext",
         "anacrontab",
         "cells",
+        "mdoc",
     },
     {
         *("agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit", "delays"),
@@ -100,7 +101,7 @@ PURE = {
         "anacrontab",
     ),
     *("lanes", "dayscale", "stampedes", "daytext", "daysvg", "icaltext"),
-    *("cells", "tables", "listing", "past"),
+    *("cells", "tables", "listing", "past", "mdoc"),
 }
 COURIERS = {"courier", "sendmail", "smtp", "pinging"}
 """A program of its own, so that the daemon loads neither `subprocess` nor what speaks to servers."""
@@ -170,7 +171,7 @@ def test_the_daemon_loads_nothing_that_only_people_need() -> None:
         *("pycrond.placing", "pycrond.installing", "pycrond.shared"),
         *("pycrond.diagnosis", "pycrond.symptoms", "pycrond.surroundings"),
         *("pycrond.takeover", "pycrond.anacrontab"),
-        *("pycrond.cells", "pycrond.tables", "pycrond.listing", "pycrond.past"),
+        *("pycrond.cells", "pycrond.tables", "pycrond.listing", "pycrond.past", "pycrond.mdoc"),
     }
     assert not {name for name in loaded if name.split(".")[0] in people}
     assert not loaded & {f"pycrond.{name}" for name in COURIERS}
