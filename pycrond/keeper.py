@@ -26,6 +26,7 @@ import socket
 import sys
 import time
 
+BIRTH = 10  # times 10 ms that a process may take between fork and exec
 PAUSE_FIRST, PAUSE_MOST = 0.2, 10.0  # seconds between starts of a daemon that dies before it is ready
 PASSED_ON = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 WANTED = (*PASSED_ON, signal.SIGCHLD)
@@ -57,7 +58,7 @@ class Keeper:
         self.dry: set[int] = set()  # runs whose FIFO nobody writes to, or the disk takes no more of
         self.ends: dict[bytes, bytes] = {}  # by pid and start, until the daemon is done with them
         self.untold: list[bytes] = []
-        self.leaders: list[bytes] = []  # of the runs' sessions, when the daemon died
+        self.leaders: dict[bytes, bytes] = {}  # of the runs' sessions, when the daemon died
         self.left: set[int] = set()  # pids that a planned stop left running
 
     def run(self, wakeup: int) -> int:
@@ -111,7 +112,7 @@ class Keeper:
         self.channel, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.setblocking(False)
         its.set_inheritable(True)
-        self.untold = [*self.ends.values(), *self.leaders, b""]
+        self.untold = [*self.ends.values(), *self.leaders.values(), b""]
         argv = [*self.argv, f"--keeper={its.fileno()}", f"--lock={self.lock}", f"--after={self.ending}"]
         resource.setrlimit(resource.RLIMIT_NOFILE, self.limit)
         try:  # with the signals blocked, for until it has its handlers they would kill it
@@ -251,23 +252,32 @@ class Keeper:
     def look_for_leaders(self) -> None:
         """The oldest leader of a session for each run, as its environment says: now it is the run's own
         process, later it may be one that the run left behind. So may it be now, where an older one is dead.
+        Of a process that was forked and has not executed its program yet, it is waited for.
         """
-        found: dict[bytes, bytes] = {}
+        if self.ready:  # else the next daemon needs what the last one did not come to hear
+            self.leaders.clear()
         with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
-            children = file.read().split()
-        for pid in sorted(children, key=int):
-            try:
-                with open(b"/proc/%b/environ" % pid, "rb") as file:
-                    words = [word for word in file.read().split(b"\0") if word.startswith(b"PYCROND_RUN=")]
-                with open(b"/proc/%b/stat" % pid, "rb") as file:
-                    fields = file.read().rpartition(b")")[2].split()
-            except OSError:
-                continue
-            if fields[3] == pid and fields[0] == b"Z":
-                found[pid] = b"0 %b %b" % (pid, fields[19])
-            elif words and fields[3] == pid:
-                found.setdefault(words[0], b"%b %b %b" % (words[0][12:], pid, fields[19]))
-        self.leaders = list(found.values())
+            unsaid = sorted(file.read().split(), key=int)
+        for _ in range(BIRTH):
+            unsaid = [pid for pid in unsaid if not self.has_asked(pid)]
+            if not unsaid:
+                break
+            time.sleep(0.01)
+
+    def has_asked(self, pid: bytes) -> bool:
+        """Whether a process could say what it is; if it leads a session, that is written down now."""
+        try:
+            with open(b"/proc/%b/environ" % pid, "rb") as file:
+                words = [word for word in file.read().split(b"\0") if word.startswith(b"PYCROND_RUN=")]
+            with open(b"/proc/%b/stat" % pid, "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:
+            return True
+        if fields[0] == b"Z":
+            self.leaders.setdefault(pid, b"0 %b %b" % (pid, fields[19]))
+        elif words and fields[3] == pid:
+            self.leaders.setdefault(words[0], b"%b %b %b" % (words[0][12:], pid, fields[19]))
+        return bool(words) or fields[0] == b"Z"
 
     def drain(self, run: int, number: int, event: int) -> None:
         """What a run printed, into its spool; what the disk does not take stays in the pipe."""

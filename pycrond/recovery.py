@@ -18,13 +18,12 @@ from pycrond.rows import JobRow
 from pycrond.run import Fire, Outcome, State, Unfinished
 from pycrond.running import Running, Runs, how_it_ended
 from pycrond.spool import CHUNK, Spool
-from pycrond.starts import BEGINS, NOT_BEGUN, Noted, Starts
+from pycrond.starts import NOT_BEGUN, Noted, Starts
 from pycrond.survivors import Found, Survivors
 from pycrond.telling import ENDED, Place, Telling
 
 PATIENCE = 1.0  # seconds to wait for the keeper's word
 LATE = 60.0  # seconds
-SOON = 0.1  # seconds
 
 
 class Recovery:
@@ -56,7 +55,8 @@ class Recovery:
         anew. What was claimed up to it may have been, and is not started again.
         """
         started = starts.read()
-        survivors = self._survivors(keeping, starts)
+        ends = [*left_behind(self._ends), *self._told(keeping)]
+        survivors = Survivors(started, ends, keeping.leaders, keeping.dead_leaders)
         self._find_unknown(now)
         unfinished = self._ledger.unfinished()
         survivors.know(left.pid for left in unfinished if left.pid)
@@ -79,17 +79,6 @@ class Recovery:
         if not keeping.is_gone:
             self._poller.register(keeping, self._runs.hear)
             keeping.keep(self._outputs.open)
-
-    def _survivors(self, keeping: Keeping, starts: Starts) -> Survivors:
-        """From whoever can tell of processes."""
-        started = starts.read()
-        ends = [*left_behind(self._ends), *self._told(keeping)]
-        survivors = Survivors(started, ends, keeping.leaders, keeping.dead_leaders)
-        if BEGINS in started.values() or not starts.is_complete:
-            survivors.look_for_leaders()
-            self._poller.wait(SOON)  # the keeper tells of one that ended before we looked
-            survivors.add(keeping.ends())
-        return survivors
 
     def _begin_late(self, left: Unfinished, now: datetime) -> None:
         """It was claimed, and the daemon died before its turn came: a minute later that is lateness, and it

@@ -39,19 +39,10 @@ class Survivors:
         self._dead = dead
         self.ends = {(end.pid, end.start): end for end in ends}
         self._known = {noted.pid for noted in starts.values()}
-        self._leaders: dict[int, tuple[int, int]] = {}
-
-    def look_for_leaders(self) -> None:
-        """For runs of whose processes nothing was noted. Who ended meanwhile is to be added after this."""
-        self._leaders = procfs.leaders_by_run(os.getppid()) | procfs.leaders_by_run(os.getpid())
 
     def know(self, pids: Iterable[int]) -> None:
         """Whose these are is known."""
         self._known.update(pids)
-
-    def add(self, ends: Iterable[End]) -> None:
-        """What the keeper has told since."""
-        self.ends |= {(end.pid, end.start): end for end in ends}
 
     def find(self, run: int, pid: int | None, start: int | None, since: float) -> Found | None:
         """The process of a run, whose pid and start may not have been written down; None without a trace.
@@ -63,7 +54,7 @@ class Survivors:
             pid = noted.pid
             start = self._start_of(pid, since)
         elif pid is None:
-            pid, start = self._leader(run, since)
+            pid, start = self._leader(run)
         if not pid:
             return None
         self._known.add(pid)
@@ -82,15 +73,10 @@ class Survivors:
         ended = [end.start for end in self.ends.values() if end.pid == pid and end.at >= since]
         return ended[0] if ended else procfs.start_ticks(pid)
 
-    def _leader(self, run: int, since: float) -> tuple[int, int]:
+    def _leader(self, run: int) -> tuple[int, int]:
         """Of a run that was started in the instant before its daemon died; none where an older process that
-        nobody knows has ended: that may have been the run's, and this a daemon that it left behind.
+        nobody knows was dead by then: that may have been the run's, and this a daemon that it left behind.
         """
-        if run in self._led:
-            pid, start = self._led[run]
-            ended = self._dead
-        else:
-            pid, start = self._leaders.get(run, (0, 0))
-            ended = [(end.pid, end.start) for end in self.ends.values() if end.at >= since]
-        is_doubtful = any(theirs <= start for other, theirs in ended if other not in self._known)
+        pid, start = self._led.get(run, (0, 0))
+        is_doubtful = any(theirs <= start for other, theirs in self._dead if other not in self._known)
         return (0, 0) if is_doubtful else (pid, start)
