@@ -118,7 +118,7 @@ class Cell:
         if self._outside is None:
             return
         with contextlib.suppress(ProcessLookupError, IndexError):
-            os.kill(self._descendant(1), signal.SIGTERM)
+            os.kill(self.pid, signal.SIGTERM)
             wait_until(lambda: len(self.pids()) <= 1, 5)
         self._outside.kill()  # unshare --kill-child
         self._outside.wait()

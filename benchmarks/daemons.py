@@ -22,7 +22,7 @@ class Daemon:
     """Empty where it is not to be had."""
     spool: str = "/var/spool/cron/crontabs"
     generation: int = 1
-    """1: the started process is the daemon; 2: its child is."""
+    """1: the cell's first process has it as its child; 2: as a child's child, and the child is its keeper."""
     logs_output: bool = False
     """Whether it can send what jobs print to syslog."""
     past: int = 0
@@ -31,7 +31,12 @@ class Daemon:
 
 def daemons(cronie: str | None) -> list[Daemon]:
     """All, in the order of the table. `cronie` is the path of a built crond."""
-    ours = ("start", "--foreground", "--system", "--dialect", "debian", "--runtime-dir", "/run/pycrond")
+    ours = (
+        "start",
+        "--system",
+        "--dialect=debian",
+        "--runtime-dir=/run/pycrond",
+    )
     pycrond = Daemon("pycrond", (SCRIPT, *ours), generation=2, logs_output=True)
     return [
         pycrond,

@@ -50,15 +50,17 @@ def curve(daemon: Daemon, entries: int, minutes: int) -> list[Figure]:
 
 def _lay(it: Cell, entries: int, due: int = 0) -> None:
     """So many entries in files of a thousand; of them `due` each minute, and one at a start."""
-    step = entries // due if due else entries + 1
-    lines = [
-        f"{'* * * * *' if number % step == 0 and due else _later(number)} {it.job(number)}\n"
-        for number in range(entries)
-    ]
     for file in range(entries // IN_A_FILE):
-        text = "".join(lines[file * IN_A_FILE : (file + 1) * IN_A_FILE])
-        it.write(text, f"files-{file}")
+        it.write(_file(it, file, entries // due if due else entries + 1), f"files-{file}")
     it.write(f"@reboot {it.job('first')}\n", "root")
+
+
+def _file(it: Cell, file: int, step: int) -> str:
+    """A thousand entries. One of `step` is due each minute, but not the first of all."""
+    return "".join(
+        f"{'* * * * *' if (number + 1) % step == 0 else _later(number)} {it.job(number)}\n"
+        for number in range(file * IN_A_FILE, (file + 1) * IN_A_FILE)
+    )
 
 
 def _later(number: int) -> str:
@@ -116,8 +118,8 @@ def _reloads(it: Cell) -> list[Figure]:
 
 
 def _reload(it: Cell, text: str) -> float:
-    """Milliseconds until the daemon has said that one changed file is in force."""
-    it.write(text, "root")
+    """Milliseconds until the daemon has said that one file, changed by a line or two, is in force."""
+    it.write(_file(it, 0, IN_A_FILE + 1) + text, "files-0")
     said = it.sink.count
     before = time.perf_counter()
     os.kill(it.pid, signal.SIGHUP)
