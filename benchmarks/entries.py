@@ -22,9 +22,10 @@ def figures(daemon: Daemon, rounds: int) -> list[Figure]:
         with cell(daemon) as it:
             _lay(it, FILES * IN_A_FILE)
             first.append(_ready(it))
+            memory.append(it.resident())
             if number == 0:
                 rest = _at_rest(it)
-            memory.append(it.resident())
+                memory.append(it.resident())  # also after reloads
             it.stop()
             again.append(_ready(it))
     return [

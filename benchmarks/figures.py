@@ -80,14 +80,16 @@ def short(number: float) -> str:
     return f"{number:.2f}" if abs(number) < 10 else f"{number:.1f}"
 
 
+def _ratio(ours: float, others: float, name: str) -> float:
+    """Ours as a part of a peer's; of ourselves with a past, its part of ours."""
+    return others / ours if name == US_LATER else ours / others
+
+
 def document(goal: Goal, measured: Mapping[str, Sequence[float]]) -> dict[str, object]:
     """A row as JSON has it, with every value measured."""
     ours = statistics.median(measured[US]) if measured.get(US) else None
-    peers = {
-        name: ours / statistics.median(values)
-        for name, values in measured.items()
-        if ours is not None and name != US and values and statistics.median(values)
-    }
+    others = {name: statistics.median(values) for name, values in measured.items() if name != US and values}
+    ratios = {name: _ratio(ours, value, name) for name, value in others.items() if ours and value}
     return {
         "row": goal.row,
         "what": goal.what,
@@ -104,5 +106,5 @@ def document(goal: Goal, measured: Mapping[str, Sequence[float]]) -> dict[str, o
             for name, values in measured.items()
             if values
         },
-        "ratios": peers,
+        "ratios": ratios,
     }

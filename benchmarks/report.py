@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from figures import short
+from goals import GOALS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PAGE = os.path.join(os.path.dirname(HERE), "docs", "performance.md")
@@ -30,6 +31,8 @@ def markdown(document: Mapping[str, Any]) -> list[str]:
     """The same as the page has it, with what it was measured on."""
     rows = [HEAD, ("---",) * len(HEAD), *(cells(row) for row in document["rows"])]
     facts = ", ".join(f"{name.replace('_', ' ')} {fact}" for name, fact in document["machine"].items())
+    loads = document.get("loads", {}).values()
+    facts += f"; the load before each part was {min(loads)} to {max(loads)}" if loads else ""
     return [f"Measured: {facts}.", "", *(f"| {' | '.join(row)} |" for row in rows)]
 
 
@@ -56,7 +59,13 @@ def merged(paths: list[str]) -> dict[str, Any]:
         with open(path, encoding="utf-8") as file:
             documents.append(json.load(file))
     rows = {row["row"]: row for document in documents for row in document["rows"]}
-    return {"machine": documents[-1]["machine"], "rows": list(rows.values())}
+    loads = {part: load for document in documents for part, load in document.get("loads", {}).items()}
+    return {"machine": documents[-1]["machine"], "rows": _in_order(rows), "loads": loads}
+
+
+def _in_order(rows: Mapping[str, Any]) -> list[Any]:
+    """As the goals are."""
+    return [rows[goal.row] for goal in GOALS if goal.row in rows]
 
 
 def main(arguments: list[str]) -> int:

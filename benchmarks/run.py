@@ -92,6 +92,7 @@ class _Run:
         self._path = path or os.path.join(RESULTS, time.strftime("%Y%m%dT%H%M%SZ.json", time.gmtime()))
         self._measured: dict[str, dict[str, list[float]]] = {}
         self._failed: list[str] = []
+        self._loads: dict[str, float] = {}
 
     def part(self, name: str, part: Part) -> None:
         for daemon in self._daemons:
@@ -107,6 +108,7 @@ class _Run:
             self._failed.append(f"{name} of {daemon.name}")
             traceback.print_exc()
         took = time.monotonic() - began
+        self._loads[f"{name} of {daemon.name}"] = round(load, 2)
         print(
             f"{name} of {daemon.name}: {took:.0f} s, load before it {load:.1f}", file=sys.stderr, flush=True
         )
@@ -115,7 +117,7 @@ class _Run:
 
     def document(self) -> dict[str, object]:
         rows = [document(goal, self._measured[goal.row]) for goal in GOALS if goal.row in self._measured]
-        return {"machine": self._machine, "rows": rows, "failed": self._failed}
+        return {"machine": self._machine, "rows": rows, "failed": self._failed, "loads": self._loads}
 
     @property
     def is_good(self) -> bool:
