@@ -41,21 +41,21 @@ class Part:
 
 def parts(*, quick: bool) -> dict[str, Part]:
     """All of them, in order; the numbers are minutes or rounds."""
-    few, some, many = (1, 1, 5) if quick else (3, 5, 20)
+    few, some, many = (1, 1, 5) if quick else (2, 3, 20)
     return {
         "recorder": Part(lambda one: bursts.recorder_cost(one, 200), ("pycrond",)),
         "one": Part(lambda one: bursts.one(one, some), EVERYONE),
         "burst": Part(lambda one: bursts.burst(one, some), EVERYONE),
-        "user": Part(lambda one: bursts.burst(one, few, "bench", "user"), EVERYONE),
+        "user": Part(lambda one: bursts.burst(one, some, "bench", "user"), EVERYONE),
         "steady": Part(lambda one: bursts.steady(one, 3), EVERYONE),
-        "many": Part(lambda one: entries.figures(one, few), PEERS),
+        "many": Part(lambda one: entries.figures(one, some), PEERS),
         "curve": Part(
             lambda one: [
                 figure for count in (1_000, 10_000, 100_000) for figure in entries.curve(one, count, few)
             ],
             PEERS,
         ),
-        "lines": Part(lambda one: output.lines(one, 1_000_000, few), ("pycrond", "cronie")),
+        "lines": Part(lambda one: output.lines(one, 1_000_000, some), ("pycrond", "cronie")),
         "stopped": Part(lambda one: output.stopped(one, few), PEERS),
         "idle": Part(lambda one: idle.figures(one, few), EVERYONE),
         "list": Part(
