@@ -2,6 +2,8 @@
 # make test:  set up, then format check, lint, types and every test.
 # make chaos: daemons killed and starved in every way: ROUNDS of BLOWS, from SEED on, with COPIES of each kind of job; needs
 #             root, strace, rsyslog, libfaketime.
+# make bench: pycrond beside Debian's cron, busybox's crond and, where CRONIE=/path/to/crond is built, cronie; needs root. Options
+#             in BENCH, as BENCH='--quick --only burst'.
 # make proof: every change of every zone's clock against independent judges. make fuzz: the parser, 20 minutes.
 
 PYTHON ?= python3
@@ -40,7 +42,7 @@ quick: .venv/installed-dev
 	$(BIN)/pytest -q -m "not daemon and not process"
 
 bench: .venv/installed-dev
-	$(BIN)/python benchmarks/run.py
+	$(BIN)/python benchmarks/run.py $(if $(CRONIE),--cronie $(CRONIE)) $(BENCH)
 
 chaos: .venv/installed-dev
 	$(BIN)/python -m tests.chaos.run $(ROUNDS) $(SEED) $(BLOWS) --copies $(COPIES)

@@ -1,42 +1,39 @@
 """How long the command line takes: `list`, and `start` until the daemon is ready."""
 
-import subprocess
-import sys
+import os
 import time
 from collections.abc import Callable
 
-from crond import Crond, crond
-from figures import Figure, Peer
-from idle import ten_jobs
+from crond import crond, wait_until
+from daemons import Daemon
+from figures import Figure
+from idle import quiet_jobs
+from past import fill
 
 
-def figures(rounds: int) -> list[Figure]:
-    """With ten jobs and everything in the page cache; the bare interpreter beside it, taken in turns."""
+def starts(daemon: Daemon, rounds: int) -> list[Figure]:
+    """With everything in the page cache."""
+    took = []
     with crond() as one:
-        one.write(ten_jobs())
+        one.write(quiet_jobs(10))
         one.run("start")  # the first one makes the ledger and compiles modules
+        if daemon.past:
+            fill(os.path.join(one.folder, "state", "ledger"), daemon.past)
         one.run("stop")
-        starts, bare = [], []
         for _ in range(rounds):
-            starts.append(_ms(lambda: one.run("start")))
-            bare.append(_interpreter())
+            took.append(_ms(lambda: one.run("start")))
             one.run("stop")
+    return [Figure("start", daemon.name, took)]
+
+
+def lists(daemon: Daemon, jobs: int, rounds: int) -> list[Figure]:
+    with crond() as one:
+        one.write(quiet_jobs(jobs))
         one.run("start")
-        listing = _lists(one, rounds)
-    return [
-        Figure("pycrond list, 10 jobs", "ms", listing[0], 150, Peer("python3 -c pass", listing[1])),
-        Figure("pycrond start until ready, 10 jobs", "ms", starts, 500, Peer("python3 -c pass", bare)),
-    ]
-
-
-def _lists(one: Crond, rounds: int) -> tuple[list[float], list[float]]:
-    one.run("list")
-    pairs = [(_ms(lambda: one.run("list")), _interpreter()) for _ in range(rounds)]
-    return [ours for ours, _ in pairs], [bare for _, bare in pairs]
-
-
-def _interpreter() -> float:
-    return _ms(lambda: subprocess.run([sys.executable, "-c", "pass"], check=True))
+        if daemon.past:
+            wait_until(lambda: fill(os.path.join(one.folder, "state", "ledger"), daemon.past), 60)
+        one.run("list")
+        return [Figure(f"list.{jobs}", daemon.name, [_ms(lambda: one.run("list")) for _ in range(rounds)])]
 
 
 def _ms(call: Callable[[], object]) -> float:

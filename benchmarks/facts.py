@@ -4,11 +4,13 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Sequence
 
 from crond import DISK, MEMORY
+from daemons import Daemon
 
 
-def machine() -> dict[str, str | int | float]:
+def machine(daemons: Sequence[Daemon]) -> dict[str, str | int | float]:
     """Facts to judge the figures by; `load` is that of the minute before the bench."""
     return {
         "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
@@ -20,6 +22,7 @@ def machine() -> dict[str, str | int | float]:
         "state_on": _filesystem(DISK),
         "runtime_on": _filesystem(MEMORY),
         "load": round(os.getloadavg()[0], 2),
+        "peers": ", ".join(one.name for one in daemons if one.argv and one.generation == 1) or "none",
     }
 
 

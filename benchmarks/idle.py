@@ -1,62 +1,44 @@
-"""What a daemon costs that has nothing to do: memory, threads, wake-ups; its keeper beside it."""
+"""What a daemon costs that has nothing to do: memory, threads, wake-ups; a keeper beside it."""
 
-import contextlib
 import itertools
 import time
 
-from crond import Crond, crond, proc_status
+from bursts import away_from_the_minute
+from cell import cell
+from crond import proc_status
+from daemons import Daemon
 from figures import Figure
 
-SETTLED = 5.0  # seconds after a start: what it had to say has been said
+SETTLED = 5  # seconds after a start: what it had to say has been said
 
 
-def ten_jobs() -> str:
-    """Ten entries, none due for four months and more."""
+def quiet_jobs(count: int) -> str:
+    """So many entries, none due for four months and more."""
     month = (time.gmtime().tm_mon + 5) % 12 + 1
-    return "".join(f"#: name=idle-{number}\n{number} 4 1 {month} * true\n" for number in range(10))
+    return "".join(f"{number % 60} 4 1 {month} * true {number}\n" for number in range(count))
 
 
-def figures(minutes: int, daemons: int = 3) -> list[Figure]:
-    """Of some daemons that idle at once for so many minutes, and of one that has no syslogd to talk to."""
-    with contextlib.ExitStack() as stack:
-        quiet = [_started(stack, syslogd=True) for _ in range(daemons)]
-        alone = _started(stack, syslogd=False)
+def figures(daemon: Daemon, minutes: int) -> list[Figure]:
+    """Of ten jobs that are not due."""
+    with cell(daemon) as it:
+        it.write(quiet_jobs(10))
+        away_from_the_minute()
+        it.start()
         time.sleep(SETTLED)
-        pids = [*(one.pid for one in quiet), *(one.keeper for one in quiet), alone.pid]
-        woken = _wakeups(pids, minutes)
-        status = [(proc_status(one.pid), proc_status(one.keeper)) for one in quiet]
-    ours, keepers = woken[: daemons * minutes], woken[daemons * minutes : -minutes]
-    return [
-        Figure("idle daemon, 10 jobs: resident", "MB", [_resident(daemon) for daemon, _ in status], 25),
-        Figure("  its threads", "", [int(daemon["Threads"]) for daemon, _ in status], 1),
-        Figure("  its wake-ups a minute", "", ours, 2),
-        Figure("  its wake-ups a minute, no syslogd", "", woken[-minutes:], 2),
-        Figure("  its keeper: resident", "MB", [_resident(keeper) for _, keeper in status], 12),
-        Figure("  its keeper: wake-ups a minute", "", keepers),
+        counts = [it.wakeups()]
+        for _ in range(minutes):
+            time.sleep(60)
+            counts.append(it.wakeups())
+        both = [proc_status(it.pid), proc_status(it.keeper)]
+    woken = [after - before for before, after in itertools.pairwise(counts)]
+    found = [
+        Figure("idle.memory", daemon.name, [_resident(both[0])]),
+        Figure("idle.threads", daemon.name, [max(int(one["Threads"]) for one in both)]),
+        Figure("idle.wakeups", daemon.name, woken),
     ]
-
-
-def _started(stack: contextlib.ExitStack, *, syslogd: bool) -> Crond:
-    one = stack.enter_context(crond(syslogd=syslogd))
-    one.write(ten_jobs())
-    one.run("start")
-    return one
-
-
-def _wakeups(pids: list[int], minutes: int) -> list[int]:
-    """How often each process slept and was woken, in each minute; all minutes of the first pid first."""
-    counts = [[_sleeps(pid) for pid in pids]]
-    for _ in range(minutes):
-        time.sleep(60)
-        counts.append([_sleeps(pid) for pid in pids])
-    return [
-        after - before for column in zip(*counts, strict=True) for before, after in itertools.pairwise(column)
-    ]
-
-
-def _sleeps(pid: int) -> int:
-    """How often it has given the processor away of its own will: to wait for something."""
-    return int(proc_status(pid)["voluntary_ctxt_switches"])
+    if daemon.generation == 2:
+        found.append(Figure("idle.keeper", daemon.name, [_resident(both[1])]))
+    return found
 
 
 def _resident(status: dict[str, str]) -> float:

@@ -1,9 +1,9 @@
 """The tiny program with which a job records its own start, so that what is measured is the cron.
 
-`date +%s%N` costs about as much as the shell that starts it, so a hundred jobs at once would measure `date`.
+`date +%s%N` costs about as much as the shell that starts it, so a thousand jobs at once would measure `date`.
 On an x86-64 the program is therefore made here, by hand and without a compiler: it reads CLOCK_REALTIME,
 writes the 16 bytes to its standard output, a file opened for appending, and ends. Elsewhere it is `date`.
-The bench prints what the recorder costs, and starts the peers' jobs with the same one.
+The bench prints what the recorder costs; the jobs of all daemons use the same one.
 """
 
 import os
@@ -48,21 +48,21 @@ class Recorder:
             return sorted(self._read(file.read()))
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Begin anew. The file stays: users who may not make one record there."""
         if os.path.exists(self.path):
-            os.unlink(self.path)
+            os.truncate(self.path, 0)
 
 
 def recorder(folder: str) -> Recorder:
     """One that keeps its program and its records in this folder."""
     path = os.path.join(folder, "starts")
     if platform.machine() != "x86_64":
-        return Recorder(f"exec date +%s%N >>{path}", path, _lines)
+        return Recorder(f"date +%s%N >>{path}", path, _lines)
     program = os.path.join(folder, "recorder")
     with open(program, "wb") as file:
         file.write(_executable(_PROGRAM))
     os.chmod(program, 0o755)
-    return Recorder(f"exec {program} >>{path}", path, _timespecs)
+    return Recorder(f"{program} >>{path}", path, _timespecs)
 
 
 def _executable(code: bytes) -> bytes:

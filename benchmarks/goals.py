@@ -1,0 +1,57 @@
+"""The rows of the table, and what pycrond must reach in each."""
+
+from figures import Goal
+
+GOALS = (
+    Goal("one", "one due job starts after its minute", "ms", 5, worst=True, past=True),
+    Goal(
+        "burst.median",
+        "1,000 due at once: median start",
+        "ms",
+        None,
+        {"cronie": 0.4, "busybox": 0.6},
+        past=True,
+    ),
+    Goal("burst.last", "  last start", "ms", None, {"cronie": 0.4, "busybox": 0.75}, past=True),
+    Goal("burst.cpu", "  CPU of all processes", "ms", None, {"cronie": 0.5, "busybox": 0.85}, past=True),
+    Goal("burst.lost", "  not started", "", 0, worst=True),
+    Goal("user.median", "1,000 of another user's: median start", "ms", past=True),
+    Goal("user.last", "  last start", "ms", None, {"cronie": 0.8}, past=True),
+    Goal("user.cpu", "  CPU of all processes", "ms", past=True),
+    Goal(
+        "steady.p99",
+        "2,000 in each of 3 minutes: 99 of 100 start within",
+        "ms",
+        None,
+        {"busybox": 0.9},
+        past=True,
+    ),
+    Goal("steady.lost", "  not started", "", 0, worst=True),
+    Goal("steady.zombies", "  zombies left", "", 0, worst=True),
+    Goal("many.start", "100,000 entries in 100 files: start until ready", "ms", None, {"cronie": 1.0}),
+    Goal("many.again", "  another start, with what it knows from the first", "ms", None, {"cronie": 1.0}),
+    Goal("many.memory", "  resident memory", "MB", 64, worst=True),
+    Goal("many.reload", "  one file changed: reload on HUP", "ms", 100),
+    Goal("many.late", "  a due job's start, the reload in its way", "ms", 10, worst=True),
+    Goal("many.idle", "  CPU of an idle minute", "ms", 4),
+    Goal("many.wakeups", "  wake-ups of an idle minute", "", 2, worst=True),
+    Goal("curve.1000", "  a minute with 1 % of 1,000 due: the daemon's own CPU", "ms"),
+    Goal("curve.10000", "  1 % of 10,000", "ms"),
+    Goal("curve.100000", "  1 % of 100,000", "ms"),
+    Goal("lines.time", "a job writes 1,000,000 lines to syslog", "ms", None, {"cronie": 0.8}),
+    Goal("lines.lost", "  lines lost", "", 0, worst=True),
+    Goal("lines.growth", "  the daemon's memory grows by", "MB", 4, worst=True),
+    Goal(
+        "stopped.on_time", "syslog stopped for 10 s: of 20 jobs start on time", "", 20, worst=True, least=True
+    ),
+    Goal("stopped.lost", "  lines lost", "", 0, worst=True),
+    Goal("idle.memory", "10 entries: resident memory", "MB", 24, worst=True, past=True),
+    Goal("idle.keeper", "  its keeper", "MB", 12, worst=True, past=True),
+    Goal("idle.threads", "  most threads of daemon and keeper", "", 1, worst=True),
+    Goal("idle.wakeups", "  wake-ups a minute", "", 2, worst=True, past=True),
+    Goal("list.10", "`pycrond list`, 10 jobs", "ms", 120, past=True),
+    Goal("list.10000", "`pycrond list`, 10,000 jobs", "ms", 600, past=True),
+    Goal("start", "`pycrond start` until ready, 10 jobs", "ms", 300, past=True),
+    Goal("recovery", "ready after a kill: 1,000 running, 100,000 past", "ms", 2000),
+    Goal("recorder", "the recorder and its shell, begun and ended", "ms"),
+)

@@ -1,0 +1,93 @@
+"""The table of the figures, from the results of one or more runs: as text, or into docs/performance.md."""
+
+import argparse
+import glob
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from figures import short
+from goals import GOALS
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+PAGE = os.path.join(os.path.dirname(HERE), "docs", "performance.md")
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+PEERS = ("cronie", "busybox", "debian")
+HEAD = ("what", "unit", "pycrond: min", "median", "max", "goal", "met", *PEERS, "with a past")
+
+
+def table(document: Mapping[str, Any]) -> list[str]:
+    """Lines in columns."""
+    rows = [HEAD, *(cells(row) for row in document["rows"])]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    return [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
+    ]
+
+
+def markdown(document: Mapping[str, Any]) -> list[str]:
+    """The same as the page has it, with what it was measured on."""
+    rows = [HEAD, ("---",) * len(HEAD), *(cells(row) for row in document["rows"])]
+    facts = ", ".join(f"{name.replace('_', ' ')} {fact}" for name, fact in document["machine"].items())
+    loads = document.get("loads", {}).values()
+    facts += f"; the load before each part was {min(loads)} to {max(loads)}" if loads else ""
+    return [f"Measured: {facts}.", "", *(f"| {' | '.join(row)} |" for row in rows)]
+
+
+def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    measured = row["daemons"]
+    ours = measured.get("pycrond")
+    numbers = [short(ours[name]) for name in ("min", "median", "max")] if ours else ["not measured"] * 3
+    met = "yes" if all(row["met"].values()) else "**no**"
+    peers = [_peer(measured.get(name), row["ratios"].get(name)) for name in (*PEERS, "past")]
+    return (row["what"], row["unit"], *numbers, row["goal"], met if row["met"] else "", *peers)
+
+
+def _peer(measured: Mapping[str, float] | None, ratio: float | None) -> str:
+    """Its median, and ours as a part of it."""
+    if not measured:
+        return "not measured"
+    return short(measured["median"]) + (f" (x {ratio:.2f})" if ratio else "")
+
+
+def merged(paths: list[str]) -> dict[str, Any]:
+    """The rows of all files; of a row that several have, the last one's."""
+    documents = []
+    for path in paths:
+        with open(path, encoding="utf-8") as file:
+            documents.append(json.load(file))
+    rows = {row["row"]: row for document in documents for row in document["rows"]}
+    loads = {part: load for document in documents for part, load in document.get("loads", {}).items()}
+    return {"machine": documents[-1]["machine"], "rows": _in_order(rows), "loads": loads}
+
+
+def _in_order(rows: Mapping[str, Any]) -> list[Any]:
+    """As the goals are."""
+    return [rows[goal.row] for goal in GOALS if goal.row in rows]
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--page", action="store_true", help="put the table into docs/performance.md")
+    parser.add_argument("results", nargs="*", help="files of results; the newest one if none is named")
+    wanted = parser.parse_args(arguments)
+    paths = wanted.results or sorted(glob.glob(f"{HERE}/results/*.json"))[-1:]
+    if not paths:
+        print("report: nothing was measured yet", file=sys.stderr)
+        return 1
+    document = merged(paths)
+    if not wanted.page:
+        print("\n".join(table(document)))
+        return 0
+    with open(PAGE, encoding="utf-8") as file:
+        before, _, rest = file.read().partition(BEGIN)
+    after = rest.partition(END)[2]
+    with open(PAGE, "w", encoding="utf-8") as file:
+        file.write("\n".join([before + BEGIN, *markdown(document), END]) + after)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
