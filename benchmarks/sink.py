@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 
-
 WITH_US = "setpriv --pdeathsig KILL"
 """Before a command: it is killed when the bench is."""
 
