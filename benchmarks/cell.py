@@ -19,7 +19,7 @@ from crond import DISK, MEMORY, proc_status, wait_until
 from daemons import Daemon
 from past import fill
 from recorder import Recorder, recorder
-from sink import Sink
+from sink import WITH_US, Sink
 
 OTHER = "bench"
 """A user that is not root; `files-0`, `files-1`, … are names of root's."""
@@ -89,7 +89,7 @@ class Cell:
             "began": began,
             "argv": argv,
         }
-        unshare = "unshare --mount --pid --fork --mount-proc --kill-child --propagation private --"
+        unshare = f"{WITH_US} unshare --mount --pid --fork --mount-proc --kill-child --propagation private --"
         enter = f"echo $$ >{self._cgroup}/cgroup.procs;" if self._cgroup else ""
         environment = {name: os.environ[name] for name in ("PATH", "TZ") if name in os.environ}
         with open(os.path.join(self.folder, "errors"), "ab") as errors:

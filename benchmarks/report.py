@@ -5,10 +5,10 @@ import glob
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from figures import short
+from figures import document, short
 from goals import GOALS
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -18,20 +18,20 @@ PEERS = ("cronie", "busybox", "debian")
 HEAD = ("what", "unit", "pycrond: min", "median", "max", "goal", "met", *PEERS, "with a past")
 
 
-def table(document: Mapping[str, Any]) -> list[str]:
+def table(measured: Mapping[str, Any]) -> list[str]:
     """Lines in columns."""
-    rows = [HEAD, *(cells(row) for row in document["rows"])]
+    rows = [HEAD, *(cells(row) for row in measured["rows"])]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
     ]
 
 
-def markdown(document: Mapping[str, Any]) -> list[str]:
+def markdown(measured: Mapping[str, Any]) -> list[str]:
     """The same as the page has it, with what it was measured on."""
-    rows = [HEAD, ("---",) * len(HEAD), *(cells(row) for row in document["rows"])]
-    facts = ", ".join(f"{name.replace('_', ' ')} {fact}" for name, fact in document["machine"].items())
-    loads = document.get("loads", {}).values()
+    rows = [HEAD, ("---",) * len(HEAD), *(cells(row) for row in measured["rows"])]
+    facts = ", ".join(f"{name.replace('_', ' ')} {fact}" for name, fact in measured["machine"].items())
+    loads = measured.get("loads", {}).values()
     facts += f"; the load before each part was {min(loads)} to {max(loads)}" if loads else ""
     return [f"Measured: {facts}.", "", *(f"| {' | '.join(row)} |" for row in rows)]
 
@@ -52,20 +52,22 @@ def _peer(measured: Mapping[str, float] | None, ratio: float | None) -> str:
     return short(measured["median"]) + (f" (x {ratio:.2f})" if ratio else "")
 
 
-def merged(paths: list[str]) -> dict[str, Any]:
-    """The rows of all files; of a row that several have, the last one's."""
-    documents = []
-    for path in paths:
-        with open(path, encoding="utf-8") as file:
-            documents.append(json.load(file))
-    rows = {row["row"]: row for document in documents for row in document["rows"]}
-    loads = {part: load for document in documents for part, load in document.get("loads", {}).items()}
-    return {"machine": documents[-1]["machine"], "rows": _in_order(rows), "loads": loads}
+def merged(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The values of all runs, judged together; of a daemon that several have in a row, the last one's."""
+    measured: dict[str, dict[str, list[float]]] = {}
+    loads: dict[str, float] = {}
+    for one in documents:
+        loads |= one.get("loads", {})
+        for row in one["rows"]:
+            found = {name: about["values"] for name, about in row["daemons"].items()}
+            measured.setdefault(row["row"], {}).update(found)
+    rows = [document(goal, measured[goal.row]) for goal in GOALS if goal.row in measured]
+    return {"machine": documents[-1]["machine"], "rows": rows, "loads": loads}
 
 
-def _in_order(rows: Mapping[str, Any]) -> list[Any]:
-    """As the goals are."""
-    return [rows[goal.row] for goal in GOALS if goal.row in rows]
+def _read(path: str) -> Any:
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
 
 
 def main(arguments: list[str]) -> int:
@@ -77,15 +79,15 @@ def main(arguments: list[str]) -> int:
     if not paths:
         print("report: nothing was measured yet", file=sys.stderr)
         return 1
-    document = merged(paths)
+    all_of_it = merged([_read(path) for path in paths])
     if not wanted.page:
-        print("\n".join(table(document)))
+        print("\n".join(table(all_of_it)))
         return 0
     with open(PAGE, encoding="utf-8") as file:
         before, _, rest = file.read().partition(BEGIN)
     after = rest.partition(END)[2]
     with open(PAGE, "w", encoding="utf-8") as file:
-        file.write("\n".join([before + BEGIN, *markdown(document), END]) + after)
+        file.write("\n".join([before + BEGIN, *markdown(all_of_it), END]) + after)
     return 0
 
 

@@ -10,6 +10,9 @@ import socket
 import subprocess
 import sys
 
+WITH_US = "setpriv --pdeathsig KILL"
+"""Before a command: it is killed when the bench is."""
+
 
 class Sink:
     """One that listens on FOLDER/log."""
@@ -23,7 +26,9 @@ class Sink:
         with open(counter, "r+b") as file:
             self._counter = mmap.mmap(file.fileno(), 8)
         program = _compiled(folder) or (sys.executable, "-I", "-S", __file__)
-        self._process = subprocess.Popen((*program, self.path, self._text, counter), stdout=subprocess.PIPE)
+        self._process = subprocess.Popen(
+            (*WITH_US.split(), *program, self.path, self._text, counter), stdout=subprocess.PIPE
+        )
         assert self._process.stdout is not None
         self._process.stdout.readline()  # it listens
 

@@ -49,3 +49,14 @@ def test_the_table_says_what_was_not_measured() -> None:
         *("beside", "ms", "4", "4", "4", "<= 0.50 x cronie", "yes"),
         *("8 (x 0.50)", "not measured", "not measured", "not measured"),
     )
+
+
+def test_runs_of_one_daemon_each_make_one_row() -> None:
+    ours = {"machine": {}, "rows": [figures.document(goals.GOALS[0], {"pycrond": [4.0]})]}
+    later = {
+        "machine": {},
+        "rows": [figures.document(goals.GOALS[0], {"past": [4.2]})],
+        "loads": {"one": 0.5},
+    }
+    (row,) = report.merged([ours, later])["rows"]
+    assert row["met"] == {"<= 5 ms": True, "<= 1.10 x itself with a past": True}
