@@ -262,7 +262,7 @@ class Keeper:
             unsaid = [pid for pid in unsaid if not self.has_asked(pid)]
             if not unsaid:
                 break
-            time.sleep(0.01)
+            select.poll().poll(10)
 
     def has_asked(self, pid: bytes) -> bool:
         """Whether a process could say what it is; if it leads a session, that is written down now."""
