@@ -161,6 +161,7 @@ class Keeper:
         kind = said[:1]
         if kind == b"R":
             self.ready, self.ever_ready, self.pause = said[1:], True, 0.0
+            self.leaders.clear()  # it has taken over whom they led
         if kind in {b"R", b"F"}:
             self.tell(said)
         elif kind == b"S":
@@ -244,18 +245,25 @@ class Keeper:
                 cpu = usage.ru_utime + usage.ru_stime
                 told = b"%b %d %.3f %d %.6f" % (process, status, cpu, usage.ru_maxrss, time.time())
                 self.ends[process] = told
+                if self.is_daemon_dead():  # and its tracer hears of that before us
+                    self.leaders[b"%d" % pid] = b"0 %d %b" % (pid, fields[19])
                 if self.channel:
                     self.untold.append(told)
                 if len(self.ends) > ENDS_MOST:
                     self.ends.pop(next(iter(self.ends)))
+
+    def is_daemon_dead(self) -> bool:
+        try:
+            with open(f"/proc/{self.daemon}/stat", "rb") as file:
+                return file.read().rpartition(b")")[2].split()[0] == b"Z"
+        except OSError:  # there is none
+            return False
 
     def look_for_leaders(self) -> None:
         """The oldest leader of a session for each run, as its environment says: now it is the run's own
         process, later it may be one that the run left behind. So may it be now, where an older one is dead.
         Of a process that was forked and has not executed its program yet, it is waited for.
         """
-        if self.ready:  # else the next daemon needs what the last one did not come to hear
-            self.leaders.clear()
         with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
             unsaid = sorted(file.read().split(), key=int)
         for _ in range(BIRTH):

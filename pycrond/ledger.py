@@ -50,8 +50,12 @@ FINISHED = """
 UNFINISHED = """
     SELECT id, key, fire, wall, fold, era, trigger, attempt, state, reason, pid, pid_start, started_at,
     duration_s, exit_status, signal, cpu_s, max_rss_kb, delivered, told
-    FROM runs WHERE state IN ('claimed', 'waiting', 'running') OR told < 3 ORDER BY id
+    FROM runs WHERE id IN (
+        SELECT id FROM runs WHERE state IN ('claimed', 'waiting', 'running')
+        UNION SELECT id FROM runs WHERE told < 3
+    ) ORDER BY id
 """
+"""An OR would look at every run instead of at both indexes: 0.12 s for a million, twice at each start."""
 FOUND = """
     INSERT INTO runs (id, key, fire, wall, fold, era, trigger, attempt, state, pid, pid_start, started_at)
     VALUES (?, ?, ?, NULL, 0, 0, ?, ?, 'running', ?, ?, ?) ON CONFLICT DO NOTHING

@@ -45,7 +45,8 @@ class Turns:
             self._last_turn.write(turn.at, turn.eras)  # before the first start: see `Recovery`
             self._admission.enter(self._waiting.add(claimed), now)
             self.agenda.done(turn)
-            self._waiting.catch_up(self._jumps.missed(), by_key(self.agenda.jobs), now)
+            if missed := self._jumps.missed():  # seldom, and to know all jobs by key takes a while
+                self._waiting.catch_up(missed, by_key(self.agenda.jobs), now)
         self._waiting.take(now)
         self._admission.take(now)
 
