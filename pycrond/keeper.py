@@ -241,16 +241,19 @@ class Keeper:
                 self.listen()
                 self.ended(os.waitstatus_to_exitcode(status))
             elif int(fields[3]) == pid:  # every run leads a session
-                process = b"%d:%b" % (pid, fields[19])
-                cpu = usage.ru_utime + usage.ru_stime
-                told = b"%b %d %.3f %d %.6f" % (process, status, cpu, usage.ru_maxrss, time.time())
-                self.ends[process] = told
-                if self.is_daemon_dead():  # and its tracer hears of that before us
-                    self.leaders[b"%d" % pid] = b"0 %d %b" % (pid, fields[19])
-                if self.channel:
-                    self.untold.append(told)
-                if len(self.ends) > ENDS_MOST:
-                    self.ends.pop(next(iter(self.ends)))
+                self.remember(pid, fields[19], status, usage)
+
+    def remember(self, pid: int, start: bytes, status: int, usage: resource.struct_rusage) -> None:
+        process = b"%d:%b" % (pid, start)
+        cpu = usage.ru_utime + usage.ru_stime
+        told = b"%b %d %.3f %d %.6f" % (process, status, cpu, usage.ru_maxrss, time.time())
+        self.ends[process] = told
+        if self.is_daemon_dead():  # and its tracer hears of that before us
+            self.leaders[b"%d" % pid] = b"0 %d %b" % (pid, start)
+        if self.channel:
+            self.untold.append(told)
+        if len(self.ends) > ENDS_MOST:
+            self.ends.pop(next(iter(self.ends)))
 
     def is_daemon_dead(self) -> bool:
         try:
