@@ -26,6 +26,7 @@ import socket
 import sys
 import time
 
+MARK = b"PYCROND_RUN="
 BIRTH = 10  # times 10 ms that a process may take between fork and exec
 PAUSE_FIRST, PAUSE_MOST = 0.2, 10.0  # seconds between starts of a daemon that dies before it is ready
 PASSED_ON = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
@@ -256,11 +257,7 @@ class Keeper:
             self.ends.pop(next(iter(self.ends)))
 
     def is_daemon_dead(self) -> bool:
-        try:
-            with open(f"/proc/{self.daemon}/stat", "rb") as file:
-                return file.read().rpartition(b")")[2].split()[0] == b"Z"
-        except OSError:  # there is none
-            return False
+        return b") Z " in contents(b"/proc/%d/stat" % self.daemon)
 
     def look_for_leaders(self) -> None:
         """The oldest leader of a session for each run, as its environment says: now it is the run's own
@@ -277,17 +274,14 @@ class Keeper:
 
     def has_asked(self, pid: bytes) -> bool:
         """Whether a process could say what it is; if it leads a session, that is written down now."""
-        try:
-            with open(b"/proc/%b/environ" % pid, "rb") as file:
-                words = [word for word in file.read().split(b"\0") if word.startswith(b"PYCROND_RUN=")]
-            with open(b"/proc/%b/stat" % pid, "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
-        except OSError:
+        words = [word for word in contents(b"/proc/%b/environ" % pid).split(b"\0") if word.startswith(MARK)]
+        fields = contents(b"/proc/%b/stat" % pid).rpartition(b")")[2].split()
+        if not fields:
             return True
         if fields[0] == b"Z":
             self.leaders.setdefault(pid, b"0 %b %b" % (pid, fields[19]))
         elif words and fields[3] == pid:
-            self.leaders.setdefault(words[0], b"%b %b %b" % (words[0][12:], pid, fields[19]))
+            self.leaders.setdefault(words[0], b"%b %b %b" % (words[0][len(MARK) :], pid, fields[19]))
         return bool(words) or fields[0] == b"Z"
 
     def drain(self, run: int, number: int, event: int) -> None:
@@ -355,6 +349,15 @@ class Keeper:
             self.argv, self.start_at = argv, 0.0
             if self.resting:
                 self.resting = self.stopping = self.ever_ready = False
+
+
+def contents(path: bytes) -> bytes:
+    """Of a file; nothing if there is none, as there is no environment (ESRCH) of a process that is dead."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
 
 
 def reply(client: socket.socket, said: bytes) -> None:
