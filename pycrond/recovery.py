@@ -57,7 +57,7 @@ class Recovery:
         started = starts.read()
         ends = [*left_behind(self._ends), *self._told(keeping)]
         survivors = Survivors(started, ends, keeping.leaders, keeping.dead_leaders)
-        self._find_unknown(now)
+        self._find_unknown(survivors, now)
         unfinished = self._ledger.unfinished()
         survivors.know(left.pid for left in unfinished if left.pid)
         not_begun = []
@@ -96,17 +96,17 @@ class Recovery:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._ends)
 
-    def _find_unknown(self, now: datetime) -> None:
+    def _find_unknown(self, survivors: Survivors, now: datetime) -> None:
         """Runs that live and that the ledger has never heard of, being new or the disk full: they say
         themselves who they are.
         """
         unknown = {*self._outputs.open} - {left.id for left in self._ledger.unfinished()}
-        leaders = procfs.leaders_by_run(os.getppid()) | procfs.leaders_by_run(os.getpid()) if unknown else {}
+        children = procfs.leaders_by_run(os.getpid()) if unknown else {}  # of a restart in place
         rows = []
         for run in sorted(unknown):
-            pid, start = leaders.get(run, (0, 0))
+            pid, start = children.get(run) or survivors.living(run)
             told = procfs.told(pid)
-            if told:
+            if told and told["RUN"] == str(run):
                 at = now.timestamp() - max(0.0, clock.elapsed() - procfs.seconds(start))
                 fire = datetime.fromisoformat(told["FIRE_TIME"]).timestamp()
                 rows.append((run, told["JOB"], fire, "schedule", int(told["ATTEMPT"]), pid, start, at))

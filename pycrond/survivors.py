@@ -68,6 +68,14 @@ class Survivors:
             return Found(pid, stat.start, is_child=True)
         return Found(pid, start or 0, procfs.adopt(pid, start or 0))
 
+    def living(self, run: int) -> tuple[int, int]:
+        """Pid and start of what was a run's own process when the daemon died, if that lives; else zeros."""
+        noted = self._starts.get(run)
+        if not noted or noted.pid <= 0:
+            return self._leader(run)
+        start = procfs.start_ticks(noted.pid)
+        return (noted.pid, start) if start else (0, 0)
+
     def _start_of(self, pid: int, since: float) -> int | None:
         """Of a process whose pid alone is known: the one that ended, or else the one that lives."""
         ended = [end.start for end in self.ends.values() if end.pid == pid and end.at >= since]

@@ -1,7 +1,10 @@
 """Which process was a run's, from what little a daemon that was killed has left."""
 
+import os
+
 import pytest
 
+from pycrond import procfs
 from pycrond.starts import Noted
 from pycrond.survivors import Survivors
 
@@ -26,3 +29,15 @@ def test_what_a_run_left_behind_when_it_ended_just_before_its_daemon(
     survivors.know([51])
     process = survivors.find(8, None, None, FIRE)
     assert (process is not None and process.pid == 70) is found, why
+
+
+def test_of_a_run_whose_own_process_was_noted_nothing_else_is_it() -> None:
+    """That is dead; what it left behind leads a session, with the run's number in its environment."""
+    dead, gone = 1 << 22, 1 << 22  # no process has this number: they are below 2^22
+    survivors = Survivors({8: Noted(dead)}, [], {8: (os.getpid(), 7000), 9: (gone, 7000)})
+    assert survivors.living(8) == (0, 0)
+    assert survivors.living(9) == (gone, 7000)
+    assert Survivors({8: Noted(os.getpid())}, []).living(8) == (
+        os.getpid(),
+        procfs.start_ticks(os.getpid()),
+    )
