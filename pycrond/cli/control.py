@@ -7,7 +7,7 @@ import sys
 import time
 
 from pycrond import control, detach, signals
-from pycrond.cli.configuration import configured, layers, record
+from pycrond.cli.configuration import config_dir, configured, layers, record
 from pycrond.cli.records import control_socket
 from pycrond.cli.show import next_due, print_problems
 from pycrond.errors import PycrondError
@@ -34,7 +34,10 @@ def start_daemon(settings: Settings, *, foreground: bool = False, loud: bool = F
         raise PycrondError("--system: only root can run other users' jobs")
     for directory in settings.crontabs:
         if not os.path.isdir(directory):
-            raise PycrondError(f"no such crontab directory: {directory}")
+            is_default = directory == os.path.join(config_dir(), "crontabs")
+            refused = is_default and os.path.isdir("crontabs")
+            hint = "; ./crontabs is not taken unless --crontabs names it: others can write above it"
+            raise PycrondError(f"no such crontab directory: {directory}{hint if refused else ''}")
     _make_directories(settings)
     give_up = time.monotonic() + PATIENCE
     while time.monotonic() < give_up:

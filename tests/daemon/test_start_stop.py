@@ -92,6 +92,14 @@ def test_a_first_start_makes_the_directories_it_needs_for_itself_alone(crond: Cr
     assert (crond.state / "ledger").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root minds who could have put ./crontabs there")
+def test_of_crontabs_here_that_are_not_taken_start_says_why(crond: Crond) -> None:
+    del crond.environment["PYCROND_CRONTABS"]
+    crond.folder.chmod(0o777)
+    done = crond.run("start", status=1, cwd=crond.folder)
+    assert "./crontabs is not taken unless --crontabs names it: others can write above it" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
