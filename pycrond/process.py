@@ -26,8 +26,8 @@ them: a user's own reach only what runs as that user, not setpriv, which is root
 """
 KEPT_BACK = 64  # descriptors that no run may have: the daemon's own files, sockets, spools
 PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC}
-# What Python or the daemon ignores must not reach the job ignored; handlers are reset by exec anyway.
-RESET = (signal.SIGPIPE, signal.SIGXFSZ)
+# What Python, the daemon or the shell that started it (`&`, nohup) ignores must not reach the job ignored.
+RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)  # as they were when the daemon was started
 
 
