@@ -55,7 +55,8 @@ def test_fit(text: str, size: int, fitted: str) -> None:
 # Some from everywhere, and many of those that are no column wide, or two.
 TEXTS = st.text(
     st.one_of(
-        st.characters(codec="utf-8"),
+        # Some became wide in a Unicode that Python 3.11 does not have yet, and rich has.
+        st.characters(codec="utf-8").filter(lambda char: cell_len(char) <= cells.width(char)),
         st.sampled_from("ab\u0301\u0308備份\uff46🙂❤\ufe0f\u200d\u1160한ㅎ\t\n\x1b"),
     )
 )
