@@ -15,9 +15,12 @@ def width(text: str) -> int:
     if text.isascii():
         return len(text)
     whole = last = 0
+    before = " "
     for char in text:
-        last = int(char == AS_PICTURE and last == 1) or _columns(char)
+        # A space is no picture: what begins with the sign is as wide beside a space as alone.
+        last = int(char == AS_PICTURE and last == 1 and before != " ") or _columns(char)
         whole += last
+        before = char
     return whole
 
 

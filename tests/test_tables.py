@@ -26,6 +26,7 @@ from pycrond.views import Cell, shown
         ("🙂", 2),
         ("❤\ufe0f", 2),
         ("⭐\ufe0f", 2),
+        (" \ufe0f", 1),
         ("…", 1),
     ],
 )
