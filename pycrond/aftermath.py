@@ -1,6 +1,6 @@
 """What follows from the end of a run: that it is written down, another attempt, alarms."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -35,7 +35,7 @@ class Aftermath:
         self._alarms = alarms
         self._outbox = outbox
 
-    def take(self, jobs: dict[str, Job], now: datetime) -> None:
+    def take(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """Write down what was started and what has ended since the last time."""
         self._runs.store_starts()
         ended = self._runs.ended()
@@ -53,7 +53,7 @@ class Aftermath:
         self._runs.release()
         self._outbox.reaped(self._runs.take_strangers(), now)
 
-    def _retries(self, ended: Sequence[Ended], jobs: dict[str, Job], now: datetime) -> dict[int, Fire]:
+    def _retries(self, ended: Sequence[Ended], jobs: Mapping[str, Job], now: datetime) -> dict[int, Fire]:
         """The attempts that are to follow each run, of jobs as they are now."""
         fires = {}
         for one in ended:

@@ -12,12 +12,12 @@ from pycrond.database import Work
 from pycrond.delivery import Deliveries
 from pycrond.job import Job
 from pycrond.ledger import Ledger
-from pycrond.loading import job_of
 from pycrond.options import CRON, Options
 from pycrond.outbox import Outbox
 from pycrond.run import Fire
 from pycrond.running import Ended, Running
 from pycrond.settings import Settings
+from pycrond.stored import job_of
 
 
 class Alarms:

@@ -1,7 +1,7 @@
 """Control by hand: jobs started, ended, paused and resumed by order of whom they belong to."""
 
 import signal
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -168,7 +168,7 @@ class ByHand:
         )
 
 
-def _place(job: Job, loaded: dict[str, Job]) -> str:
+def _place(job: Job, loaded: Mapping[str, Job]) -> str:
     return f"{storable(job.entry.file)}:{job.entry.line}" if job.key in loaded else ""
 
 

@@ -47,32 +47,37 @@ def parse(
     dialect: str = "cronie",
     user: str = "",
     seed: str = "",
+    runs_as: str | None = None,
 ) -> Crontab:
     """Read a crontab; `system` ones have a user column. Never raises for what the file says.
 
     `dialect` is ``cronie`` or ``debian``. `user` is whose crontab it is. `seed` (the machine's id) and
-    what an entry says decide the values that `~` and `H` draw.
+    what an entry says decide the values that `~` and `H` draw. `runs_as` becomes the user of each entry
+    that has no user column.
     """
-    parser = _Parser(file, system, dialect, user, seed)
+    parser = _Parser(file, system, dialect, user, seed=seed, runs_as=runs_as)
     parser.read(data.decode("utf-8", "surrogateescape"))
-    problems = sorted(parser.problems, key=lambda problem: (problem.line, problem.column))
+    problems = sorted(parser.report.problems, key=lambda problem: (problem.line, problem.column))
     return Crontab(file, tuple(parser.entries), tuple(problems))
 
 
 class _Parser:
     """Reads one crontab, line by line."""
 
-    def __init__(self, file: str, system: bool, dialect: str, user: str, seed: str) -> None:
+    def __init__(
+        self, file: str, system: bool, dialect: str, user: str, *, seed: str, runs_as: str | None
+    ) -> None:
         self.entries: list[Entry] = []
-        self.problems: list[Problem] = []
+        self.report = _Report(file)
         self._file = file
         self._system = system
         self._pattern = _SYSTEM_ENTRY if system else _ENTRY
         self._dialect = dialect
         self._user = user
         self._seed = seed
+        self._runs_as = runs_as
         self._quiet_allowed = system or user in {"", "root"}
-        self._force = InForce(self._report)
+        self._force = InForce(self.report)
         self._names: dict[tuple[str | None, str], int] = {}
 
     def read(self, text: str) -> None:
@@ -89,7 +94,7 @@ class _Parser:
         last = lines[-1].lstrip(" \t")
         if last and not last.startswith("#"):
             message = "the last line has no newline: other crons do not run it"
-            self._report(len(lines), len(lines[-1]) + 1, "warning", "no-newline", message)
+            self.report(len(lines), len(lines[-1]) + 1, "warning", "no-newline", message)
         self._force.at_end()
 
     def _without_carriage_returns(self, text: str) -> str:
@@ -99,17 +104,17 @@ class _Parser:
         line = text.count("\n", 0, first.start()) + 1
         column = first.start() - text.rfind("\n", 0, first.start())
         message = "a line ends with CR LF: the CR is left out, here and below; other crons keep it"
-        self._report(line, column, "warning", "carriage-return", message)
+        self.report(line, column, "warning", "carriage-return", message)
         return re.sub(r"\r(?=\n|\Z)", "", text)
 
     def _unreadable(self, number: int, line: str) -> bool:
         if number == 1 and line.startswith("\ufeff"):
             message = "the file begins with a byte order mark: remove it"
-            self._report(1, 1, "error", "byte-order-mark", message)
+            self.report(1, 1, "error", "byte-order-mark", message)
         elif "\0" in line:
-            self._report(number, line.index("\0") + 1, "error", "nul", "a NUL byte")
+            self.report(number, line.index("\0") + 1, "error", "nul", "a NUL byte")
         elif len(line) * 4 > LONGEST_LINE and len(line.encode("utf-8", "surrogateescape")) > LONGEST_LINE:
-            self._report(number, 1, "error", "too-long", f"the line is longer than {LONGEST_LINE} bytes")
+            self.report(number, 1, "error", "too-long", f"the line is longer than {LONGEST_LINE} bytes")
         else:
             return False
         return True
@@ -129,10 +134,10 @@ class _Parser:
                 return True
             wrong = None if expression.valid else assignment_gone_wrong(text)
             if wrong:
-                self._report(number, start + wrong[0] + 1, "error", "bad-assignment", wrong[1])
+                self.report(number, start + wrong[0] + 1, "error", "bad-assignment", wrong[1])
                 return False
         for flaw in expression.flaws:
-            self._report(number, start + quiet + flaw.offset + 1, flaw.severity, flaw.code, flaw.message)
+            self.report(number, start + quiet + flaw.offset + 1, flaw.severity, flaw.code, flaw.message)
         if found:
             self._read_entry(number, found, expression, {"log": False} if quiet else {})
         return False
@@ -144,9 +149,9 @@ class _Parser:
         text = self._command(number, found, meant)
         if self._force.bad_zone:
             message = f"not run, because the time zone in line {self._force.bad_zone} is unknown"
-            self._report(number, column, "error", "bad-zone", message)
+            self.report(number, column, "error", "bad-zone", message)
         elif text and expression.valid:
-            user = found["user"] if self._system else None
+            user = found["user"] if self._system else self._runs_as
             command, given = text, ""
             if "%" in text or "\\" in text:
                 command, given = command_and_input(text, self._dialect)
@@ -178,7 +183,7 @@ class _Parser:
         drawn = read(found["schedule"], draw(self._seed, user, expression.text, command))
         for flaw in drawn.flaws[len(expression.flaws) :]:
             column = found.start("schedule") + flaw.offset + 1
-            self._report(number, column, flaw.severity, flaw.code, flaw.message)
+            self.report(number, column, flaw.severity, flaw.code, flaw.message)
         return drawn
 
     def _command(self, number: int, found: re.Match[str], meant: dict[str, Value]) -> str | None:
@@ -191,16 +196,16 @@ class _Parser:
             flags = _FLAGS.match(text)
             if not flags:
                 message = f"unknown flag {shown(text.split()[0])} before the command (-n, -q, -s)"
-                self._report(number, column, "error", "bad-flag", message)
+                self.report(number, column, "error", "bad-flag", message)
                 return None
             for letter in flags["letters"]:
                 meant.update(_MEANT_BY[letter])
             text, column = text[flags.end() :], column + flags.end()
         if not text:
-            self._report(number, column, "error", "no-command", "no command")
+            self.report(number, column, "error", "no-command", "no command")
         elif text.startswith("*") and not self._system:
             message = "the command begins with '*': cron has no sixth field"
-            self._report(number, column, "error", "sixth-field", message)
+            self.report(number, column, "error", "sixth-field", message)
         else:
             return text
         return None
@@ -208,15 +213,23 @@ class _Parser:
     def _report_no_user(self, number: int, found: re.Match[str]) -> None:
         if found["user"]:
             message = f"bad user {shown(found['user'])}: cron has no sixth field"
-            self._report(number, found.start("user") + 1, "error", "sixth-field", message)
+            self.report(number, found.start("user") + 1, "error", "sixth-field", message)
         else:
-            self._report(number, found.end() + 1, "error", "no-command", "no user and no command")
+            self.report(number, found.end() + 1, "error", "no-command", "no user and no command")
 
     def _report_duplicate(self, number: int, column: int, user: str | None, name: str) -> None:
         first = self._names.setdefault((user, name), number)
         if first != number:
             message = f"the name {shown(name)} is taken by line {first}: this job goes by a hash"
-            self._report(number, column, "warning", "duplicate-name", message)
+            self.report(number, column, "warning", "duplicate-name", message)
 
-    def _report(self, line: int, column: int, severity: Severity, code: str, message: str) -> None:
+
+class _Report:
+    """Collects what is wrong: no part of the parser, or that would refer to itself and stay in memory."""
+
+    def __init__(self, file: str) -> None:
+        self.problems: list[Problem] = []
+        self._file = file
+
+    def __call__(self, line: int, column: int, severity: Severity, code: str, message: str) -> None:
         self.problems.append(Problem(self._file, line, column, severity, code, message))

@@ -111,7 +111,7 @@ class Daemon:
         parts = self.parts
         parts.jumps.notice(now, clock.elapsed())
         if not parts.stopping.is_wanted:
-            parts.reloading.look_for_changes(now)
+            parts.reloading.tend(now, clock.elapsed())
             parts.turns.take(now)
 
     def step(self, now: datetime) -> None:
@@ -156,8 +156,8 @@ class Daemon:
             return 0.0
         elapsed = clock.elapsed()
         tended = (parts.outputs, parts.runs, parts.launching, parts.endings, parts.restarting)
-        waits = [each.retry_in(elapsed) for each in tended]
-        waits += [parts.syslogger.retry_in(), parts.ledger.file.retry_in(elapsed)]
+        waits = [each.retry_in(elapsed) for each in (*tended, parts.reloading, parts.ledger.file)]
+        waits.append(parts.syslogger.retry_in())
         return min((wait for wait in waits if wait is not None), default=None)
 
     # What comes
@@ -171,7 +171,7 @@ class Daemon:
         if signal.SIGCHLD in came:
             parts.runs.reap(clock.now())
         if signal.SIGHUP in came:
-            parts.reloading.reload(clock.now())
+            parts.reloading.ask()
         if signal.SIGUSR2 in came:
             parts.restarting.begin()
         if came & {signal.SIGTERM, signal.SIGINT}:

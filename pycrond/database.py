@@ -6,7 +6,7 @@ newer version, is set aside, never deleted, and another begun.
 
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
 from pycrond import clock
@@ -17,8 +17,8 @@ from pycrond.schema import MIGRATIONS
 PAY_EVERY = 1.0  # seconds between two tries to write what is owed
 RESERVE = 64 << 10  # bytes of the disk that only a start takes: SQLite's shared memory is half of it
 CHECKPOINT_AFTER = 300  # rows written: about 3 MiB of log where each is a transaction
-Work = tuple[str, Sequence[Sequence[object]]]
-"""A statement, and the values of each of its executions."""
+Work = tuple[str, Collection[Sequence[object]]]
+"""A statement, and the values of each of its executions: gone through again where they had to be owed."""
 
 
 class _TooNewError(Exception):
@@ -108,12 +108,13 @@ class Database:
 
     def do(self, *work: Work) -> None:
         """Write in one transaction, now or when the disk takes it."""
-        self._owed += [(statement, rows) for statement, rows in work if rows]
+        more = [(statement, rows) for statement, rows in work if rows]
+        self._owed += more
         if not self.trouble or clock.elapsed() >= self._pay_at:
             try:
                 self.pay()
             except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
-                del self._owed[-len(work) :]  # a bug of ours, and no reason to try it again
+                del self._owed[-len(more) :]  # a bug of ours, and no reason to try it again
                 raise
 
     def pay(self) -> None:

@@ -8,25 +8,36 @@ from datetime import datetime
 
 from pycrond.database import Database, Work
 from pycrond.errors import Problem
-from pycrond.rows import JobRow, RunRow, storable
+from pycrond.rows import FileRows, JobRow, RunRow, storable
 from pycrond.run import Fire, GapRow, Outcome, Unfinished, WaitingRow
 
 # Whole statements, each with its columns.
-JOBS = """
-    SELECT key, name, user, file, line, schedule, canonical, zone, command, options, loaded
-    FROM jobs WHERE loaded > 0
-"""
 BEGIN = "INSERT OR REPLACE INTO daemons (id, pid, version, boot, started_at, why) VALUES (?, ?, ?, ?, ?, ?)"
+# A file's jobs are replaced by statements alone, which hold whenever a full disk lets them be carried out.
+LEFT = "UPDATE jobs SET loaded = -1 WHERE file = ? AND loaded <> 0"
 JOB = """
-    INSERT OR REPLACE INTO jobs
-    (key, name, user, file, line, schedule, canonical, zone, command, options, loaded)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO jobs (key, name, user, file, line, schedule, canonical, zone, command, options, loaded)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET
+    name = excluded.name, user = excluded.user, file = excluded.file, line = excluded.line,
+    schedule = excluded.schedule, canonical = excluded.canonical, zone = excluded.zone,
+    command = excluded.command, options = excluded.options, loaded = 1
 """
-VERSION = """
+VERSIONS_END = """
+    UPDATE job_versions SET until = ? WHERE until IS NULL
+    AND key IN (SELECT key FROM jobs WHERE file = ? AND loaded <> 0)
+    AND NOT EXISTS (SELECT 1 FROM jobs WHERE key = job_versions.key AND loaded = 1
+        AND canonical IS job_versions.canonical AND zone = job_versions.zone
+        AND command = job_versions.command AND options = job_versions.options)
+"""
+VERSIONS_BEGIN = """
     INSERT INTO job_versions (key, file, line, canonical, zone, command, options, since)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+    SELECT key, file, line, canonical, zone, command, options, ? FROM jobs
+    WHERE file = ? AND loaded <> 0 AND loaded = 1
+    AND NOT EXISTS (SELECT 1 FROM job_versions WHERE key = jobs.key AND until IS NULL)
+    ORDER BY line
 """
-VERSION_ENDS = "UPDATE job_versions SET until = ? WHERE key = ? AND until IS NULL"
+GONE = "UPDATE jobs SET loaded = 0 WHERE file = ? AND loaded <> 0 AND loaded < 0"
+FILE = "INSERT OR REPLACE INTO files (file, place, stamp) VALUES (?, ?, ?)"
 PROBLEM = """
     INSERT INTO problems (file, line, column, severity, code, message) VALUES (?, ?, ?, ?, ?, ?)
 """
@@ -75,7 +86,9 @@ class Ledger:
         self._daemon = 0
         row = self.file.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
         self._last_run = int(row[0]) if row else 0
-        self._loaded = {str(row[0]): row for row in self.file.db.execute(JOBS)}
+        self._files: dict[str, tuple[str, int, str]] = {
+            row[0]: row for row in self.file.db.execute("SELECT file, place, stamp FROM files")
+        }
 
     def close(self) -> None:
         self.file.db.close()
@@ -88,7 +101,7 @@ class Ledger:
 
     def renew(self) -> None:
         """Another file has taken this one's place: tell it who we are. `load` tells it the rest."""
-        self._loaded = {}
+        self._files = {}
         self.file.do(self._began)
 
     # The daemon itself
@@ -120,30 +133,37 @@ class Ledger:
 
     def load(
         self,
-        jobs: Sequence[JobRow],
+        files: Sequence[FileRows],
         problems: Iterable[Problem],
         now: datetime,
         through: datetime | None = None,
     ) -> None:
-        """The jobs from now on, in order, and what is wrong with the files; writes only differences.
+        """The jobs from now on, by their files in order, and what is wrong with these; writes only of files
+        whose jobs are not the same.
 
         `through` is the last minute that the jobs before them have run in (`now`): theirs begin after it.
         """
         since = (through or now).timestamp()
-        loaded = {job.key: (*job, place) for place, job in enumerate(jobs, 1)}
-        rows = [row for key, row in loaded.items() if self._loaded.get(key) != row]
-        gone = [key for key in self._loaded if key not in loaded]
-        changed = [row for row in rows if self._loaded.get(row[0], ())[6:10] != row[6:10]]
+        found = {one.file: (one.file, place, one.stamp) for place, one in enumerate(files, 1)}
+        stamps = {file: stamp for file, _, stamp in self._files.values()}
+        others = [one for one in files if stamps.get(one.file) != one.stamp]
+        gone = [(file,) for file in self._files if file not in found]
+        changed = [*gone, *((one.file,) for one in others)]
+        at = [(since, *file) for file in changed]
+        # All are left before the first is filled: a key may go from one file to another.
         self.file.do(
-            (JOB, rows),
-            ("UPDATE jobs SET loaded = 0 WHERE key = ?", [(key,) for key in gone]),
-            (VERSION_ENDS, [(since, key) for key in (*gone, *(row[0] for row in changed))]),
-            (VERSION, [(row[0], row[3], row[4], *row[6:10], since) for row in changed]),
+            (LEFT, changed),
+            *((JOB, one.rows) for one in others),
+            (VERSIONS_END, at),
+            (VERSIONS_BEGIN, at),
+            (GONE, changed),
+            ("DELETE FROM files WHERE file = ?", gone),
+            (FILE, [row for file, row in found.items() if self._files.get(file) != row]),
             ("DELETE FROM problems", [()]),
             (PROBLEM, [_problem(one) for one in problems]),
             ("UPDATE daemons SET loaded_at = ? WHERE id = ?", [(now.timestamp(), self._daemon)]),
         )
-        self._loaded = loaded
+        self._files = found
 
     def expected(self) -> list[tuple[str, str, str, str, float]]:
         """Of every job with fire times that the last daemon had loaded: key, stored schedule, zone, options,
@@ -151,8 +171,9 @@ class Ledger:
         """
         return self.file.db.execute(
             "SELECT jobs.key, jobs.canonical, jobs.zone, jobs.options, max(since)"
-            " FROM jobs JOIN job_versions ON job_versions.key = jobs.key AND until IS NULL"
-            " WHERE loaded > 0 AND jobs.canonical IS NOT NULL GROUP BY jobs.key ORDER BY loaded"
+            " FROM jobs JOIN files USING (file)"
+            " JOIN job_versions ON job_versions.key = jobs.key AND until IS NULL"
+            " WHERE loaded > 0 AND jobs.canonical IS NOT NULL GROUP BY jobs.key ORDER BY place, jobs.line"
         ).fetchall()
 
     # Runs

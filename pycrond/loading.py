@@ -1,62 +1,110 @@
-"""From the crontab directories to jobs: reads everything, keeps what ran where an edit is broken."""
+"""From the crontab directories to jobs: reads what has changed, keeps what ran where an edit is broken."""
 
-import json
 import os
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
-from pycrond import crontab, machine, sources, systemtabs, users
+from pycrond import clock, machine, sources, systemtabs, tabs, users, watch
 from pycrond.account import Account
 from pycrond.errors import MissingError, Problem, RefusedError
-from pycrond.job import Entry, Job, jobs
+from pycrond.job import Job
 from pycrond.lastgood import LastGood
 from pycrond.logtext import counted
-from pycrond.options import from_json, to_json
-from pycrond.rows import JobRow, storable
 from pycrond.settings import Settings
-from pycrond.stored import from_text, to_text
-from pycrond.watch import Watch
+from pycrond.tabs import Tab
+from pycrond.watch import Mark, Watch
+
+TICK = 0.05  # seconds, several of the ticks that a file's times are taken from
+STILL = 0.02  # seconds for which a file that has changed has to look the same before it is read
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """What one reading of all crontabs led to."""
 
-    jobs: tuple[Job, ...]
-    problems: tuple[Problem, ...]
-    files: int  # that were read
-    kept: tuple[str, ...]  # files with errors that keep their last good version
+    by_key: Mapping[str, Job] = field(default_factory=dict)  # in the order of the files
+    problems: tuple[Problem, ...] = ()
+    files: int = 0  # that were read
+    tabs: tuple[Tab, ...] = ()
     accounts: Mapping[str, Account] = field(default_factory=dict)  # of every user that has a job, by name
 
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        return tuple(self.by_key.values())
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """Files with errors that keep their last good version."""
+        return tuple(tab.file for tab in self.tabs if tab.kept)
+
     def __str__(self) -> str:
-        return f"{counted(len(self.jobs), 'job')} from {counted(self.files, 'file')}"
+        return f"{counted(len(self.by_key), 'job')} from {counted(self.files, 'file')}"
 
 
-def load(
-    directories: Iterable[str],
-    last_good: LastGood,
-    account: Account,
-    seed: str,
-    running: Iterable[Job] = (),
-    *,
-    dialect: str = "cronie",
-    root: str | None = None,
-) -> Loaded:
-    """Read every crontab there is. Never raises for what the files say, are, or forbid.
+class Crontabs:
+    """The crontabs that a daemon is to read, and what it read of them."""
 
-    `seed` tells this machine from others (hashed schedules). `running` are the jobs until now: those of a
-    directory that has vanished stay. With a `root` the system's crontabs below it are read as well.
-    """
-    reading = _Reading(last_good, account, seed, dialect)
-    if root is not None:
-        reading.system(root)
-    for directory in directories:
-        reading.directory(os.path.normpath(directory), running)
-    if reading.complete:
-        last_good.forget_all_but(reading.files)
-    made = tuple(jobs(reading.entries, account.name))
-    problems = tuple(reading.problems)
-    return Loaded(made, problems, len(reading.files), tuple(reading.kept), reading.accounts)
+    def __init__(
+        self, settings: Settings, account: Account, *, read_only: bool = False, seed: str | None = None
+    ) -> None:
+        """`account` is the daemon's own; with `read_only` no last good version is kept. `seed` tells this
+        machine from others.
+        """
+        self.account = account
+        self.watched = settings.watch or settings.system
+        self.dialect = settings.dialect
+        if settings.dialect == "auto":
+            self.dialect = machine.dialect(settings.root) if settings.system else "cronie"
+        self._directories = [os.path.normpath(directory) for directory in settings.crontabs]
+        self._root = settings.root if settings.system else None
+        self._last_good = LastGood(os.path.join(settings.state_dir, "crontabs"), read_only=read_only)
+        self._rules = tabs.Rules(
+            self.dialect, machine.identity() if seed is None else seed, self.account.name
+        )
+        self._watch = Watch()
+        self._tabs: dict[str, Tab] = {}
+        self._changed: frozenset[Mark] = frozenset()
+        self._changed_at = 0.0  # by clock.elapsed, when it came to look so
+
+    def have_changed(self) -> bool:
+        """Whether any file, or a folder of them, looks other than when they were read."""
+        return bool(self._watch.changed(self._places))
+
+    def still_in(self, elapsed: float) -> float:
+        """Seconds until nothing that has changed has been written for a moment, if that goes on.
+
+        What an editor or a script is writing in place is for that moment an empty file, or half of one.
+        """
+        changed = self._watch.changed(self._places)
+        if changed != self._changed:
+            self._changed, self._changed_at = changed, elapsed
+        return max(0.0, self._changed_at + STILL - elapsed) if changed else 0.0
+
+    def were_changed_before(self, now: datetime) -> bool:
+        """Whether what has changed had done so a moment ago, by the files' own times."""
+        latest = max((mark.ctime_ns for mark in self._changed), default=0)
+        return latest / 1e9 <= now.timestamp() - STILL
+
+    def load(self) -> Loaded:
+        """Read what has changed. Never raises for what the files say, are, or forbid."""
+        self._watch.note(self._places)  # what changes while we read is read once more
+        self._changed = frozenset()
+        reading = _Reading(self._last_good, self.account, self._rules, self._tabs)
+        if self._root is not None:
+            reading.system(self._root)
+        for directory in self._directories:
+            reading.directory(directory)
+        if reading.complete:
+            self._last_good.forget_all_but(reading.files)
+        self._tabs = reading.tabs
+        found, by_key = tabs.in_force(reading.known, self.account.name)
+        return Loaded(by_key, tuple(reading.problems), len(reading.files), tuple(found), reading.accounts)
+
+    @property
+    def _places(self) -> list[str]:
+        return [*self._directories, *([] if self._root is None else systemtabs.places(self._root))]
 
 
 @dataclass(slots=True)
@@ -65,28 +113,31 @@ class _Reading:
 
     last_good: LastGood
     account: Account
-    seed: str
-    dialect: str
-    entries: list[Entry] = field(default_factory=list)
+    rules: tabs.Rules
+    before: Mapping[str, Tab]
+    tabs: dict[str, Tab] = field(default_factory=dict)
+    """As they were read, whether or not there are such users."""
+    known: list[Tab] = field(default_factory=list)
+    """The same without the jobs of users that there are not."""
     problems: list[Problem] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
-    kept: list[str] = field(default_factory=list)
     accounts: dict[str, Account] = field(default_factory=dict)
     complete: bool = True
-    _is_roots: bool = False  # the file that is being read
 
     def __post_init__(self) -> None:
         self.accounts[self.account.name] = self.account
 
-    def directory(self, directory: str, running: Iterable[Job]) -> None:
+    def directory(self, directory: str) -> None:
         try:
             found, skipped = sources.find(directory)
         except MissingError as error:
-            stay = [job.entry for job in running if os.path.dirname(job.entry.file) == directory]
-            self.entries += stay
+            stay = [tab for file, tab in self.before.items() if os.path.dirname(file) == directory]
             self.complete = False
-            note = f"; its {len(stay)} jobs go on as they were" if stay else ""
+            count = sum(len(tab.jobs) for tab in stay)
+            note = f"; its {count} jobs go on as they were" if stay else ""
             self._trouble(directory, "missing", f"{error}{note}")
+            for tab in stay:
+                self._use(replace(tab, mark=None, problems=()))
         except RefusedError as error:
             self._trouble(directory, "refused", str(error))
         else:
@@ -96,7 +147,7 @@ class _Reading:
 
     def system(self, root: str) -> None:
         """What the system's own cron would read."""
-        rules = systemtabs.RULES[self.dialect]
+        rules = systemtabs.RULES[self.rules.dialect]
         found, skipped = systemtabs.find(root, rules)
         self.problems += skipped
         for tab in found:
@@ -105,134 +156,58 @@ class _Reading:
     def _file(self, file: str, owner: str | None, why_not: sources.Refusal | None = None) -> None:
         """A file of a user's, or with None one that has a user column."""
         self.files.append(file)
+        before, mark = self.before.get(file), _lasting(watch.mark(file))
+        if before and before.mark == mark is not None:
+            self._use(before)
+            return
         try:
             text = sources.read(file, why_not)
+            if not (before or text.strip()) and self.last_good.text(file):
+                time.sleep(STILL)  # at a start there is nothing yet to be late with
+                text = sources.read(file, why_not)
         except RefusedError as error:
             self._trouble(file, "refused", str(error))
-            return
-        self._is_roots = os.stat(file).st_uid == 0
-        new = self._parse(text, file, owner)
-        self.problems += new.problems
-        if all(problem.severity == "warning" for problem in new.problems):
-            self._keep(file, text)
-            self._add(new.entries, owner)
-            return
-        before = self.last_good.text(file)
-        if before is None:
-            self._add(new.entries, owner)
-            return
-        self.kept.append(file)
-        self._trouble(file, "kept", "has errors: its last good version goes on running until it is repaired")
-        self._add(self._parse(before, file, owner).entries, owner)
+        else:
+            self._use(self._tab(text, file, owner, mark))
 
-    def _add(self, entries: Iterable[Entry], owner: str | None) -> None:
-        """An entry whose user the machine does not know is left out, with an error, until it does."""
-        for entry in entries:
-            name = entry.user or owner or ""
-            account = self.accounts.get(name) or users.named(name)
-            if account:
+    def _tab(self, text: bytes, file: str, owner: str | None, mark: Mark | None) -> Tab:
+        is_roots = os.stat(file).st_uid == 0
+        new = self.rules.read(text, file, owner, mark, is_roots=is_roots)
+        if new.is_good:
+            try:
+                self.last_good.keep(file, text)
+            except OSError as error:
+                message = f"cannot be kept as the last good version: {error.strerror}"
+                problem = _of_file(file, "not-kept", message)
+                return replace(new, mark=None, problems=(*new.problems, problem))
+            return new
+        good = self.last_good.text(file)
+        if good is None:
+            return new
+        message = "has errors: its last good version goes on running until it is repaired"
+        problems = (*new.problems, _of_file(file, "kept", message))
+        old = self.rules.read(good, file, owner, mark, is_roots=is_roots)
+        return replace(old, problems=problems, kept=True)
+
+    def _use(self, tab: Tab) -> None:
+        """The jobs of a user whom the machine does not know are left out, with an error, until it does."""
+        self.tabs[tab.file] = tab
+        for name in tab.users - self.accounts.keys():
+            if account := users.named(name):
                 self.accounts[name] = account
-                known = entry.user or account is self.account
-                self.entries.append(self._with_own_lock(entry if known else replace(entry, user=name)))
-            else:
-                message = f"not run, there is no user '{name}'"
-                self.problems.append(Problem(entry.file, entry.line, 0, "error", "unknown-user", message))
-
-    def _with_own_lock(self, entry: Entry) -> Entry:
-        """A lock of all users is for crontabs that belong to root."""
-        lock = entry.options.lock
-        if not lock or not lock.startswith("global:") or self._is_roots:
-            return entry
-        own = lock.removeprefix("global:")
-        message = f"lock={lock} is for crontabs that belong to root: this is the user's own lock {own}"
-        self.problems.append(Problem(entry.file, entry.line, 0, "warning", "bad-lock", message))
-        return replace(entry, options=replace(entry.options, lock=own))
-
-    def _keep(self, file: str, text: bytes) -> None:
-        try:
-            self.last_good.keep(file, text)
-        except OSError as error:
-            message = f"cannot be kept as the last good version: {error.strerror}"
-            self._trouble(file, "not-kept", message)
-
-    def _parse(self, text: bytes, file: str, owner: str | None) -> crontab.Crontab:
-        return crontab.parse(
-            text,
-            file,
-            system=owner is None,
-            dialect=self.dialect,
-            user=owner or "",
-            seed=self.seed,
-        )
+        unknown = tab.users - self.accounts.keys()
+        self.known.append(tabs.without(tab, unknown) if unknown else tab)
+        self.problems += self.known[-1].problems
 
     def _trouble(self, file: str, code: str, message: str) -> None:
-        self.problems.append(Problem(file, 0, 0, "error", code, message))
+        self.problems.append(_of_file(file, code, message))
 
 
-class Crontabs:
-    """The crontabs that a daemon is to read, and how they looked when it read them."""
-
-    def __init__(self, settings: Settings, account: Account, *, read_only: bool = False) -> None:
-        """`account` is the daemon's own; with `read_only` no last good version is kept."""
-        self.account = account
-        self.watched = settings.watch or settings.system
-        self.dialect = settings.dialect
-        if settings.dialect == "auto":
-            self.dialect = machine.dialect(settings.root) if settings.system else "cronie"
-        self._directories = settings.crontabs
-        self._root = settings.root if settings.system else None
-        self._last_good = LastGood(os.path.join(settings.state_dir, "crontabs"), read_only=read_only)
-        self._seed = machine.identity()
-        self._watch = Watch()
-
-    def load(self, running: Iterable[Job]) -> Loaded:
-        """Read them all; `running` are the jobs until now."""
-        self.have_changed()  # what changes while we read is read once more
-        return load(
-            self._directories,
-            self._last_good,
-            self.account,
-            self._seed,
-            running,
-            dialect=self.dialect,
-            root=self._root,
-        )
-
-    def have_changed(self) -> bool:
-        """Since this was asked last, or since they were read."""
-        system = [] if self._root is None else systemtabs.places(self._root)
-        return self.watched and self._watch.has_changed([*self._directories, *system])
+def _of_file(file: str, code: str, message: str) -> Problem:
+    return Problem(file, 0, 0, "error", code, message)
 
 
-def job_row(job: Job, zone: str) -> JobRow:
-    """A job as the ledger keeps it; `zone` is the daemon's."""
-    entry = job.entry
-    return JobRow(
-        job.key,
-        entry.options.name,
-        job.user,
-        storable(entry.file),
-        entry.line,
-        storable(entry.schedule_text),
-        to_text(entry.schedule) if entry.schedule else None,
-        entry.zone or zone,
-        storable(entry.command),
-        json.dumps(to_json(entry.options)),
-    )
-
-
-def job_of(row: JobRow) -> Job:
-    """The job again, as far as the ledger has it: not its environment nor its standard input."""
-    entry = Entry(
-        row.file,
-        row.line,
-        row.user,
-        from_text(row.canonical) if row.canonical else None,
-        row.schedule,
-        row.zone,
-        row.command,
-        "",
-        (),
-        from_json(json.loads(row.options)),
-    )
-    return Job(row.key, row.user, entry)
+def _lasting(mark: Mark) -> Mark | None:
+    """None if the file could be written again and look the same: the clock of its times has coarse ticks."""
+    changed_at = mark.ctime_ns / 1e9
+    return None if 0 <= clock.now().timestamp() - changed_at < TICK else mark

@@ -65,6 +65,8 @@ class Orders:
             "uptime_s": max(0, int((clock.now() - self.started_at).total_seconds())),
             "jobs": len(loaded.jobs),
             "files": loaded.files,
+            "kept": list(loaded.kept),
+            "loads": self.reloading.count,
             "errors": sum(problem.severity == "error" for problem in loaded.problems),
             "keeper": self.runs.has_keeper,
             "running": self.runs.count,
@@ -75,8 +77,11 @@ class Orders:
         }
 
     def _reload(self, request: dict[str, Any]) -> dict[str, Any]:
-        self.reloading.reload(clock.now())
-        return {**self._status(request), "kept": list(self.reloading.loaded.kept)}
+        """As soon as can be; `loads` of a later status tells that it is done."""
+        if self.stopping.is_wanted:
+            raise PycrondError("the daemon is stopping: it reads no crontabs any more")
+        self.reloading.ask()
+        return self._status(request)
 
     def _restart(self, request: dict[str, Any]) -> dict[str, Any]:
         """In place; `start` of a later status tells that it is done, `refusals` that it is not."""

@@ -60,7 +60,7 @@ def main(arguments: Sequence[str]) -> int:
 def rehearse(wanted: settings.Settings) -> int:
     """Load the crontabs and open the ledger, change nothing, and say so at the end."""
     try:
-        Crontabs(wanted, users.own(os.geteuid()), read_only=True).load(())
+        Crontabs(wanted, users.own(os.geteuid()), read_only=True).load()
         database.look(os.path.join(wanted.state_dir, "ledger"))
     except PycrondError as error:
         print(error)  # noqa: T201 -- read by the daemon

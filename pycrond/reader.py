@@ -52,7 +52,8 @@ class Reader:
         """The loaded jobs, of one user or all, in the order of their files and lines."""
         rows = self._db.execute(
             "SELECT key, name, user, file, line, schedule, canonical, zone, command, options"
-            " FROM jobs WHERE loaded > 0 AND key BETWEEN ? AND ? ORDER BY loaded LIMIT ? OFFSET ?",
+            " FROM jobs JOIN files USING (file) WHERE loaded > 0 AND key BETWEEN ? AND ?"
+            " ORDER BY place, line LIMIT ? OFFSET ?",
             (*_range(user), limit, offset),
         )
         return [JobRow(*row) for row in rows]
@@ -229,8 +230,8 @@ class Reader:
     def find_jobs(self, word: str, user: str | None = None) -> list[str]:
         """The keys a word may mean: a name, the beginning of a key, or file:line; also of gone jobs."""
         rows = self._db.execute(
-            "SELECT key, name, file, line, loaded FROM jobs WHERE key BETWEEN ? AND ?"
-            " ORDER BY loaded = 0, loaded",
+            "SELECT key, name, file, line, loaded FROM jobs LEFT JOIN files USING (file)"
+            " WHERE key BETWEEN ? AND ? ORDER BY loaded = 0, place, line",
             _range(user),
         )
         return matching(

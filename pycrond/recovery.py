@@ -10,7 +10,6 @@ from pycrond.delivery import Deliveries
 from pycrond.job import Job
 from pycrond.keeping import End, Keeping, left_behind
 from pycrond.ledger import Ledger
-from pycrond.loading import job_of
 from pycrond.outputs import TAKES, Output, Outputs
 from pycrond.policy import may_be_mailed
 from pycrond.poller import Poller
@@ -19,6 +18,7 @@ from pycrond.run import Fire, Outcome, State, Unfinished
 from pycrond.running import Running, Runs, how_it_ended
 from pycrond.spool import CHUNK, Spool
 from pycrond.starts import NOT_BEGUN, Noted, Starts
+from pycrond.stored import job_of
 from pycrond.survivors import Found, Survivors
 from pycrond.telling import ENDED, Place, Telling
 

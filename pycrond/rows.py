@@ -1,6 +1,6 @@
 """The ledger's rows, as they are read: jobs, runs, daemons. Times are Unix seconds, UTC."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from pycrond.errors import PycrondError
@@ -22,6 +22,14 @@ class JobRow(NamedTuple):
     zone: str
     command: str
     options: str
+
+
+class FileRows(NamedTuple):
+    """A crontab's jobs, which two readings with the same `stamp` have in common."""
+
+    file: str
+    stamp: str
+    rows: Collection[JobRow]
 
 
 class RunRow(NamedTuple):
@@ -96,6 +104,8 @@ class DaemonRow(NamedTuple):
 
 def storable(text: str) -> str:
     r"""SQLite keeps UTF-8: bytes of a crontab or a path that are not become \xNN."""
+    if text.isascii():
+        return text
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

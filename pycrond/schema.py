@@ -131,4 +131,14 @@ MIGRATIONS = (
         expect        REAL           -- seconds
     ) STRICT, WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE files (             -- the crontabs that jobs are loaded from
+        file  TEXT PRIMARY KEY,
+        place INTEGER NOT NULL,      -- in the order in which they are read, from 1
+        stamp TEXT NOT NULL          -- a file read again with the same stamp has the same jobs
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO files SELECT file, min(loaded), '' FROM jobs WHERE loaded > 0 GROUP BY file;
+    UPDATE jobs SET loaded = 1 WHERE loaded > 1;  -- from here on no place; -1: while its file is replaced
+    CREATE INDEX jobs_in_force ON jobs (file) WHERE loaded <> 0;
+    """,
 )

@@ -1,7 +1,69 @@
-"""A schedule as the ledger keeps it: plain numbers, so that it can be read without its crontab."""
+"""Jobs as the ledger keeps them: with their schedules as plain numbers, to be read without a crontab."""
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 
 from pycrond.days import DayPart
+from pycrond.job import Entry, Job
+from pycrond.options import Options, from_json, to_json
+from pycrond.rows import JobRow, storable
 from pycrond.schedule import Schedule, restore
+
+
+@dataclass(frozen=True, slots=True)
+class JobRows(Collection[JobRow]):
+    """The rows of jobs, made when they are looked at: those of 100,000 would double what the daemon takes."""
+
+    jobs: Collection[Job]
+    zone: str
+    """The daemon's."""
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def __contains__(self, row: object) -> bool:
+        return any(row == one for one in self)
+
+    def __iter__(self) -> Iterator[JobRow]:
+        # Most jobs have the options and the schedule of another.
+        options: dict[Options, str] = {}
+        schedules: dict[Schedule | None, str | None] = {None: None}
+        for job in self.jobs:
+            entry = job.entry
+            if entry.options not in options:
+                options[entry.options] = json.dumps(to_json(entry.options))
+            if entry.schedule and entry.schedule not in schedules:
+                schedules[entry.schedule] = to_text(entry.schedule)
+            yield JobRow(
+                job.key,
+                entry.options.name,
+                job.user,
+                storable(entry.file),
+                entry.line,
+                storable(entry.schedule_text),
+                schedules[entry.schedule],
+                entry.zone or self.zone,
+                storable(entry.command),
+                options[entry.options],
+            )
+
+
+def job_of(row: JobRow) -> Job:
+    """The job again, as far as the ledger has it: not its environment nor its standard input."""
+    entry = Entry(
+        row.file,
+        row.line,
+        row.user,
+        from_text(row.canonical) if row.canonical else None,
+        row.schedule,
+        row.zone,
+        row.command,
+        "",
+        (),
+        from_json(json.loads(row.options)),
+    )
+    return Job(row.key, row.user, entry)
 
 
 def to_text(schedule: Schedule) -> str:

@@ -1,6 +1,6 @@
 """Carrying out the agenda: what is due is claimed in the second before its minute and started at it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pycrond.admission import Admission
@@ -80,6 +80,14 @@ class Turns:
         """Whether no minute is about to begin."""
         return self._ahead is None and self.agenda.last + MINUTE - now > AHEAD
 
+    def has_room(self, now: datetime, took: timedelta) -> bool:
+        """Whether nothing is claimed for the next minute, and what takes so long ends before that comes."""
+        return self._ahead is None and now + took < self.agenda.last + MINUTE
+
+    def is_due(self, now: datetime) -> bool:
+        """Whether a minute has come that did not have its turn yet."""
+        return now >= self.agenda.last + MINUTE
+
     def is_new_phase(self, now: datetime) -> bool:
         """Whether this is the first look within a second of the next minute, or the first after it came."""
         coming = self.agenda.last + MINUTE
@@ -97,13 +105,12 @@ class Turns:
         later = [self._waiting.next_at, self._admission.line.look_at]
         return min([coming, *(at for at in later if at)])
 
-    def replace(self, jobs: Iterable[Job], now: datetime) -> None:
-        """Other jobs from now on; what had been claimed for the next minute is claimed anew."""
+    def replace(self, jobs: Mapping[str, Job], now: datetime) -> None:
+        """Other jobs from now on, by key; what had been claimed for the next minute is claimed anew."""
         self.cancel()
-        self.agenda = self.agenda.replaced_by(jobs)
-        known = by_key(self.agenda.jobs)
-        self._waiting.replace(known, now)
-        self._admission.replace(known, now)
+        self.agenda = self.agenda.replaced_by(jobs.values())
+        self._waiting.replace(jobs, now)
+        self._admission.replace(jobs, now)
 
     def cancel(self) -> None:
         """Take back what is claimed but not started."""

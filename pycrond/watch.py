@@ -2,35 +2,54 @@
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
-Mark = tuple[object, ...]
+
+class Mark(NamedTuple):
+    """How a file or a folder looks; of one that cannot be looked at only the error's number is set."""
+
+    path: str
+    error: int = 0
+    device: int = 0
+    inode: int = 0
+    size: int = 0
+    mtime_ns: int = 0
+    ctime_ns: int = 0
+    """It is in it, for a file of the same size may be written twice in one tick of its clock."""
 
 
 class Watch:
-    """Directories and files, and how they looked when last asked."""
+    """Directories and files, and how they looked when that was noted last; at first they have changed."""
 
     def __init__(self) -> None:
-        self._marks: list[Mark] = []
+        self._noted: frozenset[Mark] = frozenset()
 
-    def has_changed(self, paths: Iterable[str]) -> bool:
-        """Whether anything in or of these looks other than at the last call; at the first, it has."""
-        before, self._marks = self._marks, [mark for path in paths for mark in _marks(path)]
-        return self._marks != before
+    def note(self, paths: Iterable[str]) -> None:
+        """From now on they have changed if they look other than now."""
+        self._noted = _marks(paths)
+
+    def changed(self, paths: Iterable[str]) -> frozenset[Mark]:
+        """How what has changed in or of these looked, and looks now."""
+        return _marks(paths) ^ self._noted
 
 
-def _marks(path: str) -> list[Mark]:
+def _marks(paths: Iterable[str]) -> frozenset[Mark]:
+    return frozenset(one for path in paths for one in _marks_in(path))
+
+
+def _marks_in(path: str) -> Iterator[Mark]:
     """Of a file and of what it is a link to; of a folder, of all that is in it."""
-    found = [_mark(path)]
+    yield mark(path)
     with contextlib.suppress(OSError):  # a plain file, or not there
-        found += [_mark(os.path.join(path, name)) for name in sorted(os.listdir(path))]
-    return found
+        for name in os.listdir(path):
+            yield mark(os.path.join(path, name))
 
 
-def _mark(path: str) -> Mark:
-    """The change time is in it: a file of the same size may be written twice in one tick of its clock."""
+def mark(path: str) -> Mark:
+    """How it looks."""
     try:
         one = os.stat(path)
     except OSError as error:
-        return (path, error.errno)
-    return (path, one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns)
+        return Mark(path, error.errno or 0)
+    return Mark(path, 0, one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns)

@@ -10,7 +10,8 @@ import pytest
 from pycrond import crontab, fields, wording
 from pycrond.job import jobs
 from pycrond.ledger import Ledger
-from pycrond.loading import job_row
+from pycrond.rows import FileRows
+from pycrond.stored import JobRows
 from tests.conftest import pycrond
 
 GAP = "2026-03-29"
@@ -28,7 +29,9 @@ def folder(tmp_path: Path) -> Path:
     text = b"#: name=night\n30 2 * * *\ttrue\n#: name=boot\n@reboot true\n#: name=never\n0 0 31 2 * true\n"
     made = jobs(crontab.parse(text, "/etc/jobs").entries, "me")
     ledger.begin(1, "0", "b", "", datetime(2026, 1, 1, tzinfo=UTC))
-    ledger.load([job_row(job, "Europe/Berlin") for job in made], (), datetime(2026, 1, 1, tzinfo=UTC))
+    ledger.load(
+        [FileRows("/etc/jobs", "", JobRows(made, "Europe/Berlin"))], (), datetime(2026, 1, 1, tzinfo=UTC)
+    )
     ledger.close()
     return tmp_path
 

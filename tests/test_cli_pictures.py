@@ -16,8 +16,9 @@ from pycrond import crontab
 from pycrond.job import jobs
 from pycrond.lastturn import LastTurn
 from pycrond.ledger import Ledger
-from pycrond.loading import job_row
 from pycrond.reader import Reader
+from pycrond.rows import FileRows
+from pycrond.stored import JobRows
 from tests.conftest import SCRIPT, pycrond
 
 TEXT = (
@@ -65,7 +66,7 @@ def folder(tmp_path: Path) -> Path:
     ledger = Ledger(str(tmp_path / "ledger"))
     made = jobs(crontab.parse(TEXT, "/etc/jobs").entries, "me")
     ledger.begin(1, "0", "b", "", datetime(2026, 1, 1, tzinfo=UTC))
-    ledger.load([job_row(job, "UTC") for job in made], (), datetime(2026, 1, 1, tzinfo=UTC))
+    ledger.load([FileRows("/etc/jobs", "", JobRows(made, "UTC"))], (), datetime(2026, 1, 1, tzinfo=UTC))
     ledger.close()
     turn = LastTurn(str(tmp_path / "last-turn"))
     turn.write(datetime(2026, 6, 10, 12, 0, tzinfo=UTC), (0, 0))

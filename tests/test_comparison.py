@@ -7,14 +7,14 @@ import pytest
 from pycrond import crontab, machine
 from pycrond.comparison import Change, compare
 from pycrond.job import jobs
-from pycrond.loading import job_row
 from pycrond.rows import JobRow
+from pycrond.stored import JobRows
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 def rows(text: str) -> list[JobRow]:
-    return [job_row(job, "UTC") for job in jobs(crontab.parse(text.encode(), "/etc/jobs").entries, "me")]
+    return list(JobRows(jobs(crontab.parse(text.encode(), "/etc/jobs").entries, "me"), "UTC"))
 
 
 def changes(before: str, after: str) -> list[Change]:

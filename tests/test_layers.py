@@ -58,6 +58,7 @@ LAYERS: tuple[set[str], ...] = (
             "outputs",
             "running",
             "loading",
+            "tabs",
             "turns",
             "survivors",
             "recovery",

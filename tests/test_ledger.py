@@ -17,12 +17,12 @@ from pycrond.agenda import MINUTE
 from pycrond.database import look
 from pycrond.errors import Problem, PycrondError
 from pycrond.ledger import Ledger
-from pycrond.loading import job_row
 from pycrond.pausebook import Pausebook
 from pycrond.reader import Reader
-from pycrond.rows import JobRow, PauseRow, Which
+from pycrond.rows import FileRows, PauseRow, Which
 from pycrond.run import Fire, Outcome
 from pycrond.schema import MIGRATIONS
+from pycrond.stored import JobRows
 from tests.conftest import jobs_of
 from tests.test_agenda import at
 
@@ -37,8 +37,10 @@ def fire(number: int = 0, /, **changed: object) -> Fire:
     return dataclasses.replace(plain, **changed)  # type: ignore[arg-type]
 
 
-def rows(text: str) -> list[JobRow]:
-    return [job_row(job, "UTC") for job in jobs_of(text)]
+def rows(*texts: str) -> list[FileRows]:
+    """The jobs of the file `test` and, with a second text, of the file `other`."""
+    files = zip(("/etc/crontabs/test", "/etc/crontabs/other"), texts, strict=False)
+    return [FileRows(file, text, JobRows(jobs_of(text, file=file), "UTC")) for file, text in files]
 
 
 @pytest.fixture
@@ -304,8 +306,8 @@ def test_jobs_in_order(ledger: Ledger, reader: Reader) -> None:
         (None, "z", 4),
     ]
     assert [bool(job.canonical) for job in reader.jobs()] == [True, True, False]
-    ledger.load(list(reversed(rows("* * * * * x\n@reboot z\n"))), [], NOON)
-    assert [job.command for job in reader.jobs()] == ["z", "x"]
+    ledger.load(list(reversed(rows("* * * * * x\n", "@reboot z\n"))), [], NOON)
+    assert [job.command for job in reader.jobs()] == ["z", "x"], "the files' order, not their names'"
 
 
 def test_versions_tell_what_should_have_run_when(ledger: Ledger, reader: Reader) -> None:
@@ -343,6 +345,26 @@ def test_what_makes_a_version(ledger: Ledger, text: str, changed: bool) -> None:
     assert len(versions(ledger)) == 1 + changed
 
 
+def test_a_job_that_goes_to_another_file_is_the_same_job(ledger: Ledger, reader: Reader) -> None:
+    one, two = "#: name=a\n* * * * * x\n", "#: name=b\n* * * * * y\n"
+    for minute, texts in enumerate([(one + two, ""), ("", one + two), (two, one), (one,)]):
+        ledger.load(rows(*texts), [], NOON + minute * MINUTE)
+    assert versions(ledger) == [("root/a", "x", 0, None), ("root/b", "y", 0, 3)]
+    assert [(job.key, job.file) for job in reader.jobs()] == [("root/a", "/etc/crontabs/test")]
+    assert reader.find_jobs("b") == ["root/b"], "one that is gone"
+
+
+def test_another_daemon_writes_only_what_is_other(ledger: Ledger, tmp_path: Path) -> None:
+    texts = "".join(f"{n} * * * * x{n}\n" for n in range(50)), "* * * * * y\n"
+    ledger.load(rows(*texts), [], NOON)
+    again = Ledger(str(tmp_path / "ledger"))
+    before = again.file.db.total_changes
+    again.load(rows(texts[0], "* * * * * z\n"), [], NOON + MINUTE)
+    assert again.file.db.total_changes - before < 10
+    assert [text for _, text, since, _ in versions(again) if since == 1] == ["z"]
+    again.close()
+
+
 def test_an_unchanged_load_writes_no_job(ledger: Ledger) -> None:
     text = "".join(f"{n} * * * * x{n}\n" for n in range(50))
     ledger.load(rows(text), [], NOON)
@@ -362,7 +384,7 @@ def test_problems_are_those_of_the_last_load(ledger: Ledger, reader: Reader) -> 
 def test_a_load_that_fails_changes_nothing(ledger: Ledger, reader: Reader) -> None:
     ledger.load(rows("* * * * * x\n"), [], NOON)
     with pytest.raises(sqlite3.IntegrityError):
-        ledger.load([rows("* * * * * y\n")[0]._replace(zone=None)], [], NOON)  # type: ignore[arg-type]
+        ledger.load([rows("* * * * * y\n")[0]._replace(stamp=None)], [], NOON)  # type: ignore[arg-type]
     assert [job.command for job in reader.jobs()] == ["x"]
     ledger.load(rows("* * * * * z\n"), [], NOON)
     assert [job.command for job in reader.jobs()] == ["z"]

@@ -1,16 +1,19 @@
 """From folders of crontabs to jobs: what runs when a file is broken, refused, gone or back."""
 
+import contextlib
 import os
-from collections.abc import Iterable
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from pycrond.account import Account
-from pycrond.job import Job
-from pycrond.lastgood import LastGood
 from pycrond.ledger import Ledger
-from pycrond.loading import Loaded, job_row, load
+from pycrond.loading import STILL, TICK, Crontabs, Loaded
+from pycrond.rows import FileRows, storable
+from pycrond.settings import Settings
+from pycrond.stored import JobRows
 from tests.test_agenda import at
 
 ALICE = Account("alice", os.geteuid(), os.getegid(), "/home/alice")
@@ -24,8 +27,10 @@ class Folder:
     def __init__(self, path: Path) -> None:
         self.path = path / "crontabs"
         self.path.mkdir()
-        self.state = path / "last-good"
-        self.loaded = Loaded((), (), 0, ())
+        self.state = path / "state"
+        self.others: tuple[Path, ...] = ()
+        self.loaded = Loaded()
+        self.crontabs: Crontabs | None = None
 
     def write(self, name: str, text: str | bytes, mode: int = 0o644) -> Path:
         file = self.path / name
@@ -33,16 +38,26 @@ class Folder:
         file.chmod(mode)
         return file
 
-    def load(self, *others: Path, running: Iterable[Job] | None = None) -> list[str]:
+    def load(self) -> list[str]:
         """The commands of the jobs there are now."""
-        folders = [str(self.path), *map(str, others)]
-        before = self.loaded.jobs if running is None else running
-        self.loaded = load(folders, LastGood(str(self.state)), ALICE, "seed", running=before)
+        self.crontabs = self.crontabs or self.daemon()
+        self.loaded = self.crontabs.load()
         return [job.entry.command for job in self.loaded.jobs]
 
+    def daemon(self, *, seed: str = "seed") -> Crontabs:
+        """A new one: it knows only what is on disk."""
+        self.state.mkdir(exist_ok=True)
+        settings = Settings(
+            crontabs=tuple(map(str, (self.path, *self.others))),
+            state_dir=str(self.state),
+            runtime_dir=str(self.state),
+            pidfile=str(self.state / "pid"),
+        )
+        return Crontabs(settings, ALICE, seed=seed)
+
     def restart(self) -> list[str]:
-        """A new daemon: it knows only what is on disk."""
-        return self.load(running=())
+        self.crontabs = self.daemon()
+        return self.load()
 
     def errors(self) -> list[str]:
         texts = [str(one) for one in self.loaded.problems if one.severity == "error"]
@@ -181,30 +196,29 @@ def test_a_folder_that_vanishes_goes_on_as_it_was(folder: Folder, tmp_path: Path
     other.mkdir(0o755)
     (other / "c").write_text("* * * * * other\n")
     folder.write("a", GOOD)
-    assert folder.load(other) == ["one", "two", "other"]
+    folder.others = (other,)
+    assert folder.load() == ["one", "two", "other"]
     keys = [job.key for job in folder.loaded.jobs]
     folder.path.rename(tmp_path / "away")
     for _ in range(2):
-        assert folder.load(other) == ["one", "two", "other"]
+        assert folder.load() == ["one", "two", "other"]
         assert [job.key for job in folder.loaded.jobs] == keys
         assert folder.errors() == [
             "DIR: error: cannot be read: No such file or directory; its 2 jobs go on as they were"
         ]
     (tmp_path / "away").rename(folder.path)
     folder.write("a", BAD)
-    assert folder.load(other) == ["one", "two", "other"], "its last good texts were not forgotten either"
+    assert folder.load() == ["one", "two", "other"], "its last good texts were not forgotten either"
     assert folder.errors()
 
 
 def test_a_folder_that_vanishes_however_it_was_spelled(folder: Folder) -> None:
     folder.write("a", GOOD)
-    spelled = Path(f"{folder.path}/")
-    text = str(spelled) + "/"
-    first = load([text], LastGood(str(folder.state)), ALICE, "seed")
-    assert len(first.jobs) == 2
+    spelled = Settings(crontabs=(f"{folder.path}//",), state_dir="", runtime_dir="", pidfile="")
+    crontabs = Crontabs(spelled, ALICE, read_only=True)
+    assert len(crontabs.load().jobs) == 2
     folder.path.rename(folder.path.parent / "away")
-    again = load([text], LastGood(str(folder.state)), ALICE, "seed", running=first.jobs)
-    assert len(again.jobs) == 2
+    assert len(crontabs.load().jobs) == 2
 
 
 def test_a_folder_that_is_refused_loses_its_jobs(folder: Folder) -> None:
@@ -217,13 +231,10 @@ def test_a_folder_that_is_refused_loses_its_jobs(folder: Folder) -> None:
     assert folder.load() == ["one", "two"]
 
 
-def test_a_folder_that_never_was(tmp_path: Path) -> None:
-    nowhere = str(tmp_path / "nowhere")
-    found = load([nowhere], LastGood(str(tmp_path / "state")), ALICE, "seed")
-    assert found.jobs == ()
-    assert [str(problem) for problem in found.problems] == [
-        f"{nowhere}: error: cannot be read: No such file or directory"
-    ]
+def test_a_folder_that_never_was(folder: Folder) -> None:
+    folder.path.rmdir()
+    assert folder.load() == []
+    assert folder.errors() == ["DIR: error: cannot be read: No such file or directory"]
 
 
 def test_skipped_names_are_told(folder: Folder) -> None:
@@ -241,11 +252,7 @@ def test_two_files_with_one_line_are_two_jobs(folder: Folder) -> None:
 
 def test_a_seed_decides_what_is_drawn(folder: Folder) -> None:
     folder.write("a", "H H * * * x\n")
-    seeds = {
-        job.entry.schedule
-        for seed in ("a", "b", "c", "a")
-        for job in load([str(folder.path)], LastGood(str(folder.state)), ALICE, seed).jobs
-    }
+    seeds = {folder.daemon(seed=seed).load().jobs[0].entry.schedule for seed in ("a", "b", "c", "a")}
     assert len(seeds) == 3
 
 
@@ -259,13 +266,120 @@ def test_a_full_disk_stops_no_job(folder: Folder, tmpfs: Path) -> None:
     assert folder.errors(), "what cannot be kept is told"
 
 
+# Files that are being written, and files that are not read again.
+
+
+def test_what_is_being_written_is_not_still(folder: Folder) -> None:
+    file = folder.write("a", GOOD)
+    folder.load()
+    assert folder.crontabs
+    assert folder.crontabs.still_in(1.0) == 0, "nothing has changed"
+    file.write_text("")
+    assert folder.crontabs.still_in(2.0) == pytest.approx(STILL)
+    assert folder.crontabs.still_in(2.0 + STILL / 2) == pytest.approx(STILL / 2)
+    file.write_text("* * * * * half")
+    assert folder.crontabs.still_in(2.0 + STILL) == pytest.approx(STILL), "it was written once more"
+    assert folder.crontabs.still_in(2.0 + 2 * STILL) == pytest.approx(0)
+    folder.write("new", GOOD)
+    assert folder.crontabs.still_in(3.0) == pytest.approx(STILL)
+    folder.load()
+    assert folder.crontabs.still_in(4.0) == 0
+
+
+def test_a_start_in_the_instant_in_which_a_file_is_emptied(folder: Folder) -> None:
+    file = folder.write("a", GOOD)
+    folder.load()
+    file.write_text("")
+    editor = threading.Timer(STILL / 4, file.write_text, [BAD])
+    editor.start()
+    try:
+        assert folder.restart() == ["one", "two"], "the empty text was no version of it"
+    finally:
+        editor.join()
+
+
+def old(file: Path) -> None:
+    """Its times lie back far enough to tell whether it is written again."""
+    while 0 <= time.time() - file.stat().st_ctime < 2 * TICK:
+        time.sleep(TICK / 5)
+
+
+def test_what_has_not_changed_is_not_read_again(folder: Folder) -> None:
+    old(folder.write("a", GOOD))
+    folder.load()
+    first = folder.loaded
+    folder.write("b", "* * * * * other\n")
+    assert folder.load() == ["one", "two", "other"]
+    for before, now in zip(first.jobs, folder.loaded.jobs, strict=False):
+        assert before is now
+
+
+def test_a_file_that_was_read_just_when_it_was_written_is_read_again(folder: Folder) -> None:
+    file = folder.write("a", "* * * * * one\n")
+    folder.load()
+    before = file.stat()
+    for text in ("* * * * * two\n", "* * * * * six\n"):  # maybe in the same tick, and as long
+        file.write_text(text)
+        os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert folder.load() == [text.split()[-1]]
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ("#: name=same\n* * * * * x\n", "#: name=same\n* * * * * y\n"),
+        ("* * * * * x\n* * * * * x\n", "* * * * * x\n"),
+        ("* * * * * x\n", "1 * * * * z\n* * * * * x\n* * * * * x\n"),
+    ],
+)
+def test_keys_are_those_of_a_new_daemon_whatever_came_before(folder: Folder, texts: tuple[str, str]) -> None:
+    first, second = (old_file(folder, name, text) for name, text in zip("ab", texts, strict=True))
+    for change in (
+        lambda: None,
+        lambda: first.rename(first.with_name("z")),
+        lambda: first.with_name("z").rename(first),
+        first.unlink,
+        lambda: second.write_text(texts[0]),
+    ):
+        change()
+        folder.load()
+        found = [(job.key, job.entry.command) for job in folder.loaded.jobs]
+        stamps = [tab.stamp for tab in folder.loaded.tabs]
+        afresh = folder.daemon().load()
+        assert [(job.key, job.entry.command) for job in afresh.jobs] == found
+        assert [tab.stamp for tab in afresh.tabs] == stamps
+        assert len({key for key, _ in found}) == len(found)
+
+
+def old_file(folder: Folder, name: str, text: str) -> Path:
+    file = folder.write(name, text)
+    old(file)
+    return file
+
+
+def test_a_text_that_could_not_be_kept_is_kept_when_there_is_room(folder: Folder, tmpfs: Path) -> None:
+    folder.state = tmpfs / "state"
+    old(folder.write("a", GOOD))
+    folder.daemon()
+    filler = tmpfs / "filler"
+    with contextlib.suppress(OSError):
+        filler.write_bytes(b"x" * (600 << 10))
+    folder.load()
+    assert folder.errors()
+    filler.unlink()
+    folder.load()
+    assert folder.errors() == []
+    folder.write("a", BAD)
+    assert folder.load() == ["one", "two"]
+
+
 # Rows for the ledger.
 
 
 def test_a_row(folder: Folder) -> None:
     folder.write("a", "#: name=nightly timeout=2h\nCRON_TZ=Asia/Tokyo\n15  2 * * * x\n@reboot y%in\n")
     folder.load()
-    first, second = (job_row(job, "Europe/Berlin") for job in folder.loaded.jobs)
+    first, second = JobRows(folder.loaded.jobs, "Europe/Berlin")
     assert (first.key, first.name, first.user, first.line) == ("alice/nightly", "nightly", "alice", 3)
     assert (first.schedule, first.zone, first.options) == (
         "15 2 * * *",
@@ -281,7 +395,8 @@ def test_a_row(folder: Folder) -> None:
     )
     folder.write("a", "@daily z\n")
     folder.load()
-    assert job_row(folder.loaded.jobs[0], "Europe/Berlin").zone == "Europe/Berlin"
+    (row,) = JobRows(folder.loaded.jobs, "Europe/Berlin")
+    assert row.zone == "Europe/Berlin"
 
 
 @pytest.mark.parametrize("text", [b"* * * * * echo \xff\n", b"61 * * * * \xff\n", b"* * * * * good\n"])
@@ -293,6 +408,6 @@ def test_whatever_the_bytes_the_ledger_takes_it(folder: Folder, tmp_path: Path, 
         os.chmod(file.name, 0o644)
     folder.load()
     ledger = Ledger(str(tmp_path / "ledger"))
-    rows = [job_row(job, "UTC") for job in folder.loaded.jobs]
-    ledger.load(rows, folder.loaded.problems, at("2025-06-10T12:00Z"))
+    files = [FileRows(storable(tab.file), tab.stamp, JobRows(tab.jobs, "UTC")) for tab in folder.loaded.tabs]
+    ledger.load(files, folder.loaded.problems, at("2025-06-10T12:00Z"))
     ledger.close()

@@ -37,15 +37,18 @@ CHANGES: list[Callable[[Path], object]] = [
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_is_seen_once(tmp_path: Path, change: Callable[[Path], object]) -> None:
+def test_a_change_is_seen_until_it_is_noted(tmp_path: Path, change: Callable[[Path], object]) -> None:
     file = tmp_path / "jobs"
     file.write_text("a")
     watch = Watch()
-    assert watch.has_changed([str(tmp_path)]), "at first everything is new"
-    assert not watch.has_changed([str(tmp_path)])
+    assert watch.changed([str(tmp_path)]), "at first everything is new"
+    watch.note([str(tmp_path)])
+    assert not watch.changed([str(tmp_path)])
     change(file)
-    assert watch.has_changed([str(tmp_path)])
-    assert not watch.has_changed([str(tmp_path)])
+    seen = watch.changed([str(tmp_path)])
+    assert seen == watch.changed([str(tmp_path)]) != frozenset()
+    watch.note([str(tmp_path)])
+    assert not watch.changed([str(tmp_path)])
 
 
 def test_what_a_link_leads_to_counts(tmp_path: Path) -> None:
@@ -54,25 +57,26 @@ def test_what_a_link_leads_to_counts(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "jobs").symlink_to(target)
     watch = Watch()
-    watch.has_changed([str(folder)])
+    watch.note([str(folder)])
     in_place(target)
-    assert watch.has_changed([str(folder)])
+    assert watch.changed([str(folder)])
 
 
 def test_a_folder_and_a_file_that_come_and_go(tmp_path: Path) -> None:
     watch = Watch()
     for path in (tmp_path / "folder", tmp_path / "file"):
-        watch.has_changed([str(path)])
-        assert not watch.has_changed([str(path)]), "not there, as before"
+        watch.note([str(path)])
+        assert not watch.changed([str(path)]), "not there, as before"
     (tmp_path / "folder").mkdir()
-    assert watch.has_changed([str(tmp_path / "folder")])
+    assert watch.changed([str(tmp_path / "folder")])
+    watch.note([str(tmp_path / "folder")])
     (tmp_path / "folder").rmdir()
-    assert watch.has_changed([str(tmp_path / "folder")])
+    assert watch.changed([str(tmp_path / "folder")])
 
 
 def test_reading_is_no_change(tmp_path: Path) -> None:
     (tmp_path / "jobs").write_text("a")
     watch = Watch()
-    watch.has_changed([str(tmp_path)])
+    watch.note([str(tmp_path)])
     (tmp_path / "jobs").read_text()
-    assert not watch.has_changed([str(tmp_path)])
+    assert not watch.changed([str(tmp_path)])

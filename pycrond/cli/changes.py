@@ -13,13 +13,15 @@ from datetime import datetime, timedelta
 
 from pycrond import clock, control, crontab, machine, systemtabs, users, views
 from pycrond.cli.configuration import configured
+from pycrond.cli.control import have_reloaded
 from pycrond.cli.show import print_problems
 from pycrond.comparison import Change, compare
 from pycrond.errors import NotRunningError, Problem, PycrondError
-from pycrond.loading import Crontabs, Loaded, job_row
+from pycrond.loading import Crontabs, Loaded
 from pycrond.logtext import counted
 from pycrond.reader import Reader
 from pycrond.settings import Settings
+from pycrond.stored import JobRows
 
 AHEAD = timedelta(days=7)  # in which fire times are compared
 SHOWN = 3  # fire times named of a job
@@ -40,7 +42,7 @@ def show_changes(settings: Settings, *, as_json: bool = False) -> int:
     start = now.replace(second=0, microsecond=0)
     loaded = _loaded(settings)
     own = _daemons_zone(settings)
-    after = [job_row(job, own) for job in loaded.jobs]
+    after = list(JobRows(loaded.jobs, own))
     before = Reader(settings.state_dir).jobs()
     changes = compare(before, after, machine.zone, start + timedelta(minutes=1), start + AHEAD)
     errors = [one for one in loaded.problems if one.severity == "error"]
@@ -66,7 +68,7 @@ def _daemons_zone(settings: Settings) -> str:
 
 
 def _loaded(settings: Settings) -> Loaded:
-    return Crontabs(settings, users.own(os.geteuid()), read_only=True).load(())
+    return Crontabs(settings, users.own(os.geteuid()), read_only=True).load()
 
 
 def _line(change: Change, now: datetime) -> str:
@@ -210,7 +212,7 @@ def _reload(settings: Settings, file: str) -> int:
     with contextlib.suppress(PycrondError):  # no ledger yet: nothing to compare with
         show_changes(settings)
     try:
-        answer = control.ask(os.path.join(settings.runtime_dir, "control.sock"), {"command": "reload"})
+        answer = have_reloaded(settings)
     except NotRunningError:
         print(f"{file} is in place; no daemon runs")
         return 0

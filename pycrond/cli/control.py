@@ -5,6 +5,7 @@ import os
 import socket
 import sys
 import time
+from typing import Any
 
 from pycrond import control, detach, signals
 from pycrond.cli.configuration import config_dir, configured, layers, record
@@ -17,6 +18,7 @@ from pycrond.settings import Settings, settle, to_arguments
 
 PATIENCE = 60.0  # seconds to wait for another daemon to be gone, or for a word of a keeper
 RETRY = 0.05  # seconds
+SOON = 0.01  # seconds
 NO_SOCKET = (0, 0)
 
 
@@ -176,9 +178,21 @@ def reload(wanted: argparse.Namespace) -> int:
         from pycrond.cli.changes import show_changes
 
         return show_changes(settings)
-    answer = control.ask(control_socket(settings), {"command": "reload"})
+    answer = have_reloaded(settings)
     reader = Reader(settings.state_dir)
     jobs = reader.jobs()
     print(f"pycrond reloaded: {loaded(len(jobs), answer['files'])}; {next_due(jobs)}")
     print_problems(reader.problems(), sys.stderr)
     return 1 if answer["kept"] else 0
+
+
+def have_reloaded(settings: Settings) -> dict[str, Any]:
+    """What the daemon says once it has read them, which it does when nobody is writing them."""
+    before = control.ask(control_socket(settings), {"command": "reload"})
+    give_up = time.monotonic() + PATIENCE
+    while time.monotonic() < give_up:
+        time.sleep(SOON)
+        now = control.ask(control_socket(settings), {"command": "status"})
+        if (now["start"], now["loads"]) != (before["start"], before["loads"]):
+            return now
+    raise PycrondError("the daemon does not come to reading its crontabs")

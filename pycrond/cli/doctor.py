@@ -42,7 +42,7 @@ def _line(one: Finding) -> str:
 def _facts(settings: Settings) -> Facts:
     running = list(surroundings.processes())
     daemon = _daemon(settings)
-    loaded = Crontabs(settings, users.own(os.geteuid()), read_only=True).load(())
+    loaded = Crontabs(settings, users.own(os.geteuid()), read_only=True).load()
     environ = {**os.environ, **surroundings.environment(daemon.pid)} if daemon.pid else os.environ
     zone = machine.zone_name(environ)
     unit, of_user = surroundings.unit_of(daemon.pid) if daemon.pid else ("", False)

@@ -114,7 +114,7 @@ def _coming(jobs: Iterable[JobRow], start: float, until: float) -> dict[str, Seq
 def _later(job: JobRow, times: Iterable[float]) -> Sequence[float]:
     """The delays that the daemon will draw; RANDOM_DELAY, which the ledger does not know, apart."""
     from pycrond.delays import delay
-    from pycrond.loading import job_of
+    from pycrond.stored import job_of
 
     one, seed = job_of(job), machine.identity()
     return [at + delay(one, datetime.fromtimestamp(at, UTC), seed, "") for at in times]

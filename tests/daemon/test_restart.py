@@ -120,7 +120,7 @@ def copied(crond: Crond) -> Iterator[Crond]:
         (
             "schema.py",
             "MIGRATIONS = ()\n",
-            "ledger {} is of version 4, from a newer pycrond; this one knows up to 0",
+            "ledger {} is of version 5, from a newer pycrond; this one knows up to 0",
         ),
         ("loading.py", "raise SystemExit\n", "it ended without a word"),
     ],

@@ -141,6 +141,13 @@ class Loop:
             assert os.times().elapsed < give_up, f"still not so after {seconds} s: {self.log.lines[-5:]}"
             self.turn()
 
+    def reload(self) -> None:
+        """As a HUP does it."""
+        reloading = self.daemon.parts.reloading
+        before = reloading.count
+        reloading.ask()
+        self.until(lambda: reloading.count > before)
+
     def to(self, moment: str | datetime) -> None:
         """Move the clock there, and have a turn."""
         self.frozen.move_to(moment)

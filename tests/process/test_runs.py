@@ -1,5 +1,6 @@
 """Starting and ending: on the minute, claimed before it, once, and recorded as it was."""
 
+import itertools
 import os
 import select
 import signal
@@ -285,7 +286,8 @@ def test_a_reload_in_the_second_before_the_minute(loop: Loop) -> None:
 def test_a_bad_edit_is_told_and_changes_nothing(loop: Loop) -> None:
     loop.begin("#: name=good\n* * * * * echo good\n")
     loop.write("61 * * * * echo bad\n* * * * * echo new\n")
-    answer = loop.daemon._answering._answerer({"command": "reload"}, os.geteuid())
+    loop.reload()
+    answer = loop.daemon._answering._answerer({"command": "status"}, os.geteuid())
     assert (answer["kept"], answer["jobs"], answer["errors"]) == ([str(loop.crontabs / "jobs")], 1, 2)
     loop.minutes()
     loop.settle()
@@ -296,6 +298,34 @@ def test_a_bad_edit_is_told_and_changes_nothing(loop: Loop) -> None:
     loop.minutes()
     loop.settle()
     assert loop.log.said("CMDOUT") == ["good", "good"]
+
+
+def test_what_an_editor_is_writing_in_place_is_not_read(loop: Loop) -> None:
+    loop.begin("#: name=good\n* * * * * echo good\n")
+    reloading = loop.daemon.parts.reloading
+    before = reloading.count
+    text = "61 * * * * broken\n"
+    for end in (0, 3, len(text)):
+        loop.write(text[:end])
+        reloading.ask()
+        loop.turn()
+        assert reloading.count == before, "half of it was read"
+    loop.until(lambda: reloading.count > before)
+    assert list(reloading.jobs) == ["root/good"], "the empty text became the last good version"
+
+
+def test_a_file_that_is_written_all_the_time_is_read_all_the_same(loop: Loop) -> None:
+    loop.begin("* * * * * true\n")
+    reloading = loop.daemon.parts.reloading
+    before, numbers = reloading.count, itertools.count()
+
+    def is_read() -> bool:
+        loop.write(f"#: name=written\n* * * * * echo {next(numbers)}\n")
+        return reloading.count > before
+
+    reloading.ask()
+    loop.until(is_read)
+    assert [job.entry.options.name for job in reloading.loaded.jobs] == ["written"]
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9", b"caf\xe9~", b"a\nb", b"a\x1b[31m"])
