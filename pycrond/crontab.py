@@ -14,6 +14,9 @@ from pycrond.terms import shown
 LONGEST_LINE = 131_071
 """Bytes. cronie cuts a longer line silently; here it is an error."""
 
+_NUMBERS = [0]
+"""Of lines: each number once in memory, however many crontabs have such a line."""
+
 _SCHEDULE = r"(?P<schedule>@every[ \t]++[^ \t]++|@[^ \t]*+|[^@ \t][^ \t]*+(?:[ \t]++[^ \t]++){4})"
 _USER = r"(?:[ \t]++(?P<user>[^ \t]++))?+"
 _COMMAND = r"[ \t]*+(?P<command>.*+)"
@@ -82,7 +85,9 @@ class _Parser:
 
     def read(self, text: str) -> None:
         lines = self._without_carriage_returns(text).split("\n")
-        for number, line in enumerate(lines, 1):
+        while len(_NUMBERS) <= len(lines):
+            _NUMBERS.append(len(_NUMBERS))
+        for number, line in zip(_NUMBERS[1 : len(lines) + 1], lines, strict=True):
             start = len(line) - len(line.lstrip(" \t"))
             if start == len(line):
                 continue

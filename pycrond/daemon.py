@@ -133,7 +133,7 @@ class Daemon:
         parts.upkeep.watch_syslog()
         parts.upkeep.watch_ledger(now)
         if parts.turns.has_time(now):
-            parts.retention.tend(parts.turns.agenda.last, now)
+            parts.retention.tend(parts.turns.agenda.last, parts.ledger.last_run, now)
             parts.upkeep.limit_spools(parts.turns.agenda.last, now)
         parts.timer.arm(self._next_look())
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 
 _NOT_FOR_JOBS = re.compile(
     "(?:LD|PYCROND|LISTEN|WATCHDOG|SYSTEMD)_.*|NOTIFY_SOCKET|INVOCATION_ID|JOURNAL_STREAM|M(?:AIN|ANAGER)PID"
-    "|SHELL|HOME|LOGNAME|USER|MAIL|MAILTO|MAILFROM|PWD|OLDPWD|SHLVL|_|(?![A-Za-z_]).*"
+    "|MALLOC_MMAP_THRESHOLD_|SHELL|HOME|LOGNAME|USER|MAIL|MAILTO|MAILFROM|PWD|OLDPWD|SHLVL|_|(?![A-Za-z_]).*"
 )
-"""What makes programs load files, what is said to the daemon alone, and what is of whoever started it."""
+"""What makes programs load files, what is for the daemon alone, and what is of whoever started it."""
 
 
 def inherited(environ: Mapping[str, str], *, wanted: bool) -> dict[str, str]:

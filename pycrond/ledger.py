@@ -85,7 +85,8 @@ class Ledger:
         self._promised: set[tuple[object, ...]] = set()  # fires whose claims are owed
         self._daemon = 0
         row = self.file.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
-        self._last_run = int(row[0]) if row else 0
+        self.last_run = int(row[0]) if row else 0
+        """The highest number that a run has."""
         self._files: dict[str, tuple[str, int, str]] = {
             row[0]: row for row in self.file.db.execute("SELECT file, place, stamp FROM files")
         }
@@ -97,7 +98,7 @@ class Ledger:
         """Give runs numbers higher than this: lower ones are of a ledger that was set aside, or of runs that
         were never written down, the disk being full.
         """
-        self._last_run = max(self._last_run, run)
+        self.last_run = max(self.last_run, run)
 
     def renew(self) -> None:
         """Another file has taken this one's place: tell it who we are. `load` tells it the rest."""
@@ -215,7 +216,7 @@ class Ledger:
         self.file.db.execute("PRAGMA synchronous = FULL")
         self.file.do(("INSERT INTO boots (boot) VALUES (?) ON CONFLICT DO NOTHING", booted), (CLAIM, rows))
         self.file.db.execute("PRAGMA synchronous = NORMAL")
-        self._last_run += len(rows)
+        self.last_run += len(rows)
         names = {_name(fire) for fire in fires}
         self._promised = self._promised | names if self.file.owes else set()
         return numbered
@@ -227,7 +228,7 @@ class Ledger:
     def _numbered(self, fires: Iterable[Fire]) -> list[int | None]:
         """The next numbers, for those that had none before."""
         numbered: list[int | None] = []
-        run, seen = self._last_run, set(self._promised)
+        run, seen = self.last_run, set(self._promised)
         for fire in fires:
             name = _name(fire)
             known = name in seen or self.file.db.execute(CLAIMED, name).fetchone()
@@ -241,8 +242,8 @@ class Ledger:
 
     def pass_over(self, gaps: Iterable[GapRow]) -> list[int]:
         """Fires that came while nobody was looking, a row for a job and a gap, told already: their ids."""
-        rows = [(self._last_run + number, *gap) for number, gap in enumerate(gaps, 1)]
-        self._last_run += len(rows)
+        rows = [(self.last_run + number, *gap) for number, gap in enumerate(gaps, 1)]
+        self.last_run += len(rows)
         self.file.do((GAP, rows))
         return [row[0] for row in rows]
 

@@ -14,36 +14,43 @@ SHARE = 0.02  # seconds that are spent on it after a minute's work
 
 
 class Retention:
-    """Goes round the jobs, a few after each minute, so that nobody waits for it."""
+    """Goes round the jobs, after each minute at one and one more for each run: nobody waits for it, and an
+    idle machine is left alone.
+    """
 
     def __init__(self, book: Foldbook, spools: str) -> None:
         self._book = book
         self._spools = spools
-        self._last = ""  # the job that was looked at last
+        self._key = ""  # of the job that was looked at last
+        self._has_more = False  # of that job
         self._minute: datetime | None = None
+        self._runs = 0
 
-    def tend(self, minute: datetime, now: datetime) -> None:
-        """Once after each turn, that of `minute`."""
+    def tend(self, minute: datetime, runs: int, now: datetime) -> None:
+        """Once after each turn, that of `minute`; `runs` is how many there have ever been."""
         if minute == self._minute or self._book.is_owed:
             return
-        self._minute = minute
+        looks = 1 + runs - (self._runs if self._minute else runs)
+        self._minute, self._runs = minute, runs
         until = clock.elapsed() + SHARE
         first = None
-        while clock.elapsed() < until:
-            self._last = self._book.job_after(self._last) or self._book.job_after("") or ""
-            if self._last in {"", first}:
-                return
-            first = first or self._last
-            self.fold(self._last, now)
+        while looks > 0 and clock.elapsed() < until:
+            looks -= 1
+            if not self._has_more:
+                self._key = self._book.job_after(self._key) or self._book.job_after("") or ""
+                if self._key in {"", first}:
+                    return
+            first = first or self._key
+            self._has_more = self.fold(self._key, now)
 
-    def fold(self, key: str, now: datetime) -> None:
-        """A share of the old runs of one job."""
+    def fold(self, key: str, now: datetime) -> bool:
+        """A share of the old runs of one job; whether there may be more of them."""
         old = self._book.old_runs(key, (now - KEPT_FOR).timestamp(), KEPT_MOST)
-        if not old:
-            return
-        self._book.fold(key, _by_day(old), [one.id for one in old])
+        if old:
+            self._book.fold(key, _by_day(old), [one.id for one in old])
         for one in old:
             spool.remove(self._spools, one.id, one.bytes)
+        return bool(old)
 
 
 def _by_day(old: Iterable[OldRow]) -> list[FoldedRow]:

@@ -139,6 +139,6 @@ MIGRATIONS = (
     ) STRICT, WITHOUT ROWID;
     INSERT INTO files SELECT file, min(loaded), '' FROM jobs WHERE loaded > 0 GROUP BY file;
     UPDATE jobs SET loaded = 1 WHERE loaded > 1;  -- from here on no place; -1: while its file is replaced
-    CREATE INDEX jobs_in_force ON jobs (file) WHERE loaded <> 0;
+    CREATE INDEX jobs_in_force ON jobs (file, loaded) WHERE loaded <> 0;
     """,
 )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from pycrond.days import DayPart
 from pycrond.job import Entry, Job
-from pycrond.options import Options, from_json, to_json
+from pycrond.options import from_json, to_json
 from pycrond.rows import JobRow, storable
 from pycrond.schedule import Schedule, restore
 
@@ -26,13 +26,13 @@ class JobRows(Collection[JobRow]):
         return any(row == one for one in self)
 
     def __iter__(self) -> Iterator[JobRow]:
-        # Most jobs have the options and the schedule of another.
-        options: dict[Options, str] = {}
+        # Most jobs have the options and the schedule of another; by id, for options take long to compare.
+        options: dict[int, str] = {}
         schedules: dict[Schedule | None, str | None] = {None: None}
         for job in self.jobs:
             entry = job.entry
-            if entry.options not in options:
-                options[entry.options] = json.dumps(to_json(entry.options))
+            if id(entry.options) not in options:
+                options[id(entry.options)] = json.dumps(to_json(entry.options))
             if entry.schedule and entry.schedule not in schedules:
                 schedules[entry.schedule] = to_text(entry.schedule)
             yield JobRow(
@@ -45,7 +45,7 @@ class JobRows(Collection[JobRow]):
                 schedules[entry.schedule],
                 entry.zone or self.zone,
                 storable(entry.command),
-                options[entry.options],
+                options[id(entry.options)],
             )
 
 
