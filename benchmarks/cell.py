@@ -109,6 +109,16 @@ class Cell:
         os.unlink(began)
         return at
 
+    def detached(self) -> None:
+        """Wait until a command that starts a daemon has ended."""
+
+        def there() -> bool:
+            with contextlib.suppress(IndexError):
+                return bool(self.pid)
+            return False
+
+        wait_until(there, 60)
+
     def errors(self) -> str:
         with open(os.path.join(self.folder, "errors"), encoding="utf-8", errors="replace") as file:
             return file.read()[-2000:]

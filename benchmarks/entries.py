@@ -79,7 +79,7 @@ def _ready(it: Cell) -> float:
         if time.monotonic() > give_up:
             raise RuntimeError(f"{it.daemon.name} is not ready in {PATIENCE:.0f} s: {it.errors()}")
         time.sleep(0.05)
-    time.sleep(1)  # a command that has started a daemon has ended
+    it.detached()
     return (it.clock.starts()[0] - began) / 1e6
 
 

@@ -69,8 +69,12 @@ class Jumps:
 
     def while_down(self, last: datetime, through: datetime, eras: tuple[int, int], now: datetime) -> None:
         """What the jobs of the daemon before should have run after its last turn, and nobody did."""
+        if through <= last:
+            return
         expected = self._ledger.expected()
-        jobs = [(key, from_text(text), machine.zone(zone)) for key, text, zone, _, _ in expected]
+        schedules = {text: from_text(text) for text in {text for _, text, *_ in expected}}
+        zones = {zone: machine.zone(zone) for zone in {zone for _, _, zone, *_ in expected}}
+        jobs = [(key, schedules[text], zones[zone]) for key, text, zone, _, _ in expected]
         policies = {key: json.loads(options) for key, _, _, options, _ in expected if "missed" in options}
         era = {key: eras[schedule.wildcard] for key, schedule, _ in jobs}
         span = f"{last.astimezone():%F %H:%M} to {now.astimezone():%F %H:%M}"

@@ -4,6 +4,7 @@ import argparse
 import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from functools import cache
 from typing import TextIO
 
 from pycrond import clock, listing, machine, stored, tables, views
@@ -117,9 +118,13 @@ def _told(read: Records, jobs: Sequence[Listed], *, everything: bool) -> Sequenc
 
 def next_fire(job: JobRow, now: datetime) -> datetime | None:
     """When a job is due next, after this minute; None for @reboot and for never."""
-    if job.canonical is None:
-        return None
-    coming = fires(stored.from_text(job.canonical), machine.zone(job.zone), now)
+    return None if job.canonical is None else _next_fire(job.canonical, job.zone, now)
+
+
+@cache
+def _next_fire(canonical: str, zone: str, now: datetime) -> datetime | None:
+    """Thousands of jobs have no more than a few hundred schedules."""
+    coming = fires(stored.from_text(canonical), machine.zone(zone), now)
     return next((fire.at for fire in coming), None)
 
 
