@@ -38,13 +38,14 @@ def minute(at: datetime) -> datetime:
     return at.replace(second=0, microsecond=0)
 
 
-def _grouped(jobs: Iterable[Job], kind: bool) -> dict[Schedule, list[Job]]:
-    groups: dict[Schedule, list[Job]] = {}
+def _by_schedule(jobs: Iterable[Job], zone: str) -> dict[str, dict[Schedule, list[Job]]]:
+    """The jobs that have one, by the zone (`zone` where they name none) and then by the schedule."""
+    zones: dict[str, dict[Schedule, list[Job]]] = {}
     for job in jobs:
-        schedule = job.entry.schedule
-        if schedule is not None and schedule.wildcard is kind:
-            groups.setdefault(schedule, []).append(job)
-    return groups
+        entry = job.entry
+        if entry.schedule is not None:
+            zones.setdefault(entry.zone or zone, {}).setdefault(entry.schedule, []).append(job)
+    return zones
 
 
 @dataclass(slots=True)
@@ -112,18 +113,16 @@ class Agenda:
         self.eras = eras
         self._positions = dict(positions or {})
         self._lanes: dict[str, tuple[_Lane, _Lane]] = {}
-        by_zone: dict[str, list[Job]] = {}
-        for job in self.jobs:
-            by_zone.setdefault(job.entry.zone or zone.name, []).append(job)
-        for name, several in by_zone.items():
-            self._add_zone(name, several)
+        for name, groups in _by_schedule(self.jobs, zone.name).items():
+            self._add_zone(name, groups)
 
-    def _add_zone(self, name: str, jobs: list[Job]) -> None:
+    def _add_zone(self, name: str, groups: Mapping[Schedule, list[Job]]) -> None:
         if name not in self._positions:
             zone = self._zone(name)
             self._positions[name] = Position(reached(zone, self.last), zone.wall(self.last))
         position = self._positions[name]
-        fixed, wild = _Lane(_grouped(jobs, False)), _Lane(_grouped(jobs, True))
+        wild = _Lane({schedule: jobs for schedule, jobs in groups.items() if schedule.wildcard})
+        fixed = _Lane({schedule: jobs for schedule, jobs in groups.items() if not schedule.wildcard})
         fixed.seek(position.fixed)
         wild.seek(position.wild)
         self._lanes[name] = (fixed, wild)
