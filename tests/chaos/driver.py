@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import subprocess
+import threading
 import time
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -185,6 +186,23 @@ class Chaos:
         self.write(self.chance.choice(["", "61 * * * * broken", "@daily true"]))
         self.crond.run("reload", status=None)
 
+    def edit_in_a_storm(self) -> None:
+        """An editor writes in place, again and again, while the crontabs are to be read all the time."""
+        pid, over = self.pid(), threading.Event()
+
+        def storm() -> None:
+            with contextlib.suppress(ProcessLookupError):
+                while pid and not over.wait(0.001):
+                    os.kill(pid, signal.SIGHUP)
+
+        hups = threading.Thread(target=storm)
+        hups.start()
+        for _ in range(50):
+            self.write(self.chance.choice(["", "61 * * * * broken", "@daily true"]))
+        over.set()
+        hups.join()
+        self.minute()
+
     def fill_disk(self) -> None:
         """For two minutes the state directory takes nothing more, if it is a file system of its own; the daemon may
         die of it."""
@@ -236,6 +254,7 @@ class Chaos:
             (self.signal_storm, 1),
             (self.jump, 1),
             (self.edit, 1),
+            (self.edit_in_a_storm, 1),
             (self.hurt_syslogd, 2),
             (self.fill_disk, 1),
         ]
