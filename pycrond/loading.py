@@ -2,7 +2,7 @@
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -67,6 +67,7 @@ class Crontabs:
         self._tabs: dict[str, Tab] = {}
         self._changed: frozenset[Mark] = frozenset()
         self._changed_at = 0.0  # by clock.elapsed, when it came to look so
+        self._written: set[str] = set()  # what has changed again just now
 
     def have_changed(self) -> bool:
         """Whether any file, or a folder of them, looks other than when they were read."""
@@ -79,19 +80,26 @@ class Crontabs:
         """
         changed = self._watch.changed(self._places)
         if changed != self._changed:
+            self._written = {mark.path for mark in changed ^ self._changed}
             self._changed, self._changed_at = changed, elapsed
-        return max(0.0, self._changed_at + STILL - elapsed) if changed else 0.0
+        wait = max(0.0, self._changed_at + STILL - elapsed) if changed else 0.0
+        if not wait:
+            self._written = set()
+        return wait
 
-    def were_changed_before(self, now: datetime) -> bool:
+    def are_old(self, now: datetime) -> bool:
         """Whether what has changed had done so a moment ago, by the files' own times."""
         latest = max((mark.ctime_ns for mark in self._changed), default=0)
         return latest / 1e9 <= now.timestamp() - STILL
 
     def load(self) -> Loaded:
-        """Read what has changed. Never raises for what the files say, are, or forbid."""
-        self._watch.note(self._places)  # what changes while we read is read once more
-        self._changed = frozenset()
-        reading = _Reading(self._last_good, self.account, self._rules, self._tabs)
+        """Read what has changed and, as far as `still_in` knows, is whole.
+
+        Never raises for what the files say, are, or forbid.
+        """
+        self._watch.note(self._places, self._written)  # what changes while we read is read once more
+        reading = _Reading(self._last_good, self.account, self._rules, self._tabs, self._written)
+        self._changed, self._written = frozenset(), set()
         if self._root is not None:
             reading.system(self._root)
         for directory in self._directories:
@@ -115,6 +123,8 @@ class _Reading:
     account: Account
     rules: tabs.Rules
     before: Mapping[str, Tab]
+    written: Collection[str]
+    """Files that are not to be read just now."""
     tabs: dict[str, Tab] = field(default_factory=dict)
     """As they were read, whether or not there are such users."""
     known: list[Tab] = field(default_factory=list)
@@ -157,6 +167,14 @@ class _Reading:
         """A file of a user's, or with None one that has a user column."""
         self.files.append(file)
         before, mark = self.before.get(file), _lasting(watch.mark(file))
+        if before and file in self.written:
+            self._use(before)
+            self._trouble(
+                file,
+                "written",
+                "is written all the time: what was read of it before goes on until the next look",
+            )
+            return
         if before and before.mark == mark is not None:
             self._use(before)
             return

@@ -18,7 +18,7 @@ from pycrond.turns import Turns
 
 PER_JOB = timedelta(microseconds=1)  # that a reload takes, most of them being as they were
 BRIEF = timedelta(milliseconds=10)  # a reload that takes no more does not make a job late
-WRITTEN_FOR = 1.0  # seconds for which a file that is being written is waited for
+WRITTEN_FOR = 1.0  # seconds that all files wait for one that is being written
 RETRY = 0.02  # seconds
 
 
@@ -92,8 +92,7 @@ class Reloading:
         if self._asked_at is None or elapsed < self._look_at:
             return
         wait = self._crontabs.still_in(elapsed)
-        is_minute = self._turns.is_due(now) and self._crontabs.were_changed_before(now)
-        if is_minute or elapsed - self._asked_at >= WRITTEN_FOR:
+        if elapsed - self._asked_at >= WRITTEN_FOR or self._must_count(now):
             wait = 0.0
         takes = PER_JOB * len(self.jobs)
         if takes > BRIEF and not self._turns.has_room(now, 2 * takes):
@@ -103,6 +102,12 @@ class Reloading:
             return
         self._asked_at = None
         self.reload(now)
+
+    def _must_count(self, now: datetime) -> bool:
+        """Whether cron would read them now, before the minute that has come is run, and they have been whole
+        for a while by their own times.
+        """
+        return self._crontabs.watched and self._turns.is_due(now) and self._crontabs.are_old(now)
 
     def reload(self, now: datetime) -> None:
         """Read them anew, and say so."""

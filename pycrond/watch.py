@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 
@@ -25,9 +25,9 @@ class Watch:
     def __init__(self) -> None:
         self._noted: frozenset[Mark] = frozenset()
 
-    def note(self, paths: Iterable[str]) -> None:
-        """From now on they have changed if they look other than now."""
-        self._noted = _marks(paths)
+    def note(self, paths: Iterable[str], but: Collection[str] = ()) -> None:
+        """From now on they have changed if they look other than now; those in `but` have at once."""
+        self._noted = frozenset(mark for mark in _marks(paths) if mark.path not in but)
 
     def changed(self, paths: Iterable[str]) -> frozenset[Mark]:
         """How what has changed in or of these looked, and looks now."""

@@ -314,18 +314,23 @@ def test_what_an_editor_is_writing_in_place_is_not_read(loop: Loop) -> None:
     assert list(reloading.jobs) == ["root/good"], "the empty text became the last good version"
 
 
-def test_a_file_that_is_written_all_the_time_is_read_all_the_same(loop: Loop) -> None:
-    loop.begin("* * * * * true\n")
+def test_a_file_that_is_written_all_the_time_does_not_hold_up_the_others(loop: Loop) -> None:
+    loop.begin("#: name=before\n* * * * * true\n")
     reloading = loop.daemon.parts.reloading
     before, numbers = reloading.count, itertools.count()
+    loop.write("#: name=other\n* * * * * true\n", "other")
 
     def is_read() -> bool:
-        loop.write(f"#: name=written\n* * * * * echo {next(numbers)}\n")
+        loop.write(f"#: name=after\n* * * * * echo {next(numbers)}\n")
         return reloading.count > before
 
     reloading.ask()
     loop.until(is_read)
-    assert [job.entry.options.name for job in reloading.loaded.jobs] == ["written"]
+    assert list(reloading.jobs) == ["root/before", "root/other"]
+    assert [problem.code for problem in reloading.loaded.problems] == ["written"]
+    assert loop.daemon.parts.crontabs.have_changed()
+    loop.reload()
+    assert list(reloading.jobs) == ["root/after", "root/other"]
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9", b"caf\xe9~", b"a\nb", b"a\x1b[31m"])
