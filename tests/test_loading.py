@@ -282,6 +282,7 @@ def test_what_is_being_written_is_not_still(folder: Folder) -> None:
     assert folder.crontabs.still_in(2.0 + 2 * STILL) == pytest.approx(0)
     folder.write("new", GOOD)
     assert folder.crontabs.still_in(3.0) == pytest.approx(STILL)
+    assert folder.crontabs.still_in(3.0 + STILL) == pytest.approx(0)
     folder.load()
     assert folder.crontabs.still_in(4.0) == 0
 
