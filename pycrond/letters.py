@@ -26,6 +26,7 @@ def letter(
         fire.at,
         facts,
         variables,
+        dict(job.entry.environment).get("CONTENT_TYPE", ""),
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pycrond.crontab import Crontab
 from pycrond.errors import Problem
 from pycrond.layout import Assignment, assignments
-from pycrond.mailtext import address_refusal
+from pycrond.mailtext import address_refusal, is_content_type
 
 Found = Iterator[tuple[str, str]]
 """Code and message."""
@@ -16,7 +16,11 @@ def of_variables(crontab: Crontab, lines: list[str], other: str, *, mailer: bool
     errors = [one for one in crontab.problems if one.severity == "error"]
     taken = {one.line for one in crontab.entries} | {one.line for one in errors}
     for one in assignments(lines, taken):
-        found = [*_mail(one, mailer=mailer), *(("other-cron", said) for said in _elsewhere(one, other))]
+        found = [
+            *_mail(one, mailer=mailer),
+            *_content(one),
+            *(("other-cron", said) for said in _elsewhere(one, other)),
+        ]
         for code, message in found:
             yield Problem(crontab.file, one.line, one.start + 1, "warning", code, message)
 
@@ -29,6 +33,11 @@ def _mail(one: Assignment, *, mailer: bool) -> Found:
         yield "bad-address", f"{one.name} is not used: {refusal}"
     elif not mailer:
         yield "without-effect", f"{one.name}: no mail is sent, there is no mailer (see the setting mailer)"
+
+
+def _content(one: Assignment) -> Found:
+    if one.name == "CONTENT_TYPE" and one.value and not is_content_type(one.value):
+        yield "bad-content-type", "CONTENT_TYPE is not used: it is not like text/html; charset=utf-8"
 
 
 def _elsewhere(one: Assignment, other: str) -> Iterator[str]:

@@ -21,6 +21,9 @@ _NEAR = 4096  # bytes within which a line's end is preferred to a character's
 _VALUE = 900  # characters of a header's value: in ASCII one line, so that filters find all of it
 _DELIMITERS = "@!:%-.,_+=/"  # Debian's list, which has all of cronie's and = and / beside
 _UNSAFE = re.compile(rf"[^A-Za-z0-9{re.escape(_DELIMITERS)}]")
+_CONTENT_TYPE = re.compile(
+    r"(?!multipart/|message/)[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+(?:[ \t]*;[ -~]*)?", re.IGNORECASE
+)
 _READABLE = bytes({*range(0x20, 0x7F), 9, 10} - {ord("=")})  # what quoted-printable leaves alone
 
 
@@ -40,6 +43,8 @@ class Letter:
     fire: datetime
     facts: tuple[tuple[str, str], ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    content_type: str = ""
+    """What the output is (CONTENT_TYPE), such as `text/html; charset=utf-8`; empty: text, as it looks."""
 
 
 def address_refusal(text: str) -> str | None:
@@ -62,6 +67,11 @@ def address_refusal(text: str) -> str | None:
     return None
 
 
+def is_content_type(text: str) -> bool:
+    """Whether it can be that of one output: a type and its parameters (RFC 2045, 5.1) in a line of ASCII."""
+    return len(text) <= _VALUE and _CONTENT_TYPE.fullmatch(text) is not None
+
+
 def addresses(text: str, domain: str = "") -> list[str]:
     """Each address of a MAILTO; one that is only a name gets the domain, if any."""
     found = [part.strip(" \t") for part in text.split(",")]
@@ -82,11 +92,15 @@ def message(
     """
     output = excerpt(len(output), lambda start, most: output[start : start + most])
     charset = _charset(output)
-    body = _body(output, _facts(letter).encode(charset, "backslashreplace"))
+    kind = f"text/plain; charset={charset}"
+    facts = _facts(letter).encode(charset, "backslashreplace")
+    if output and is_content_type(letter.content_type):
+        kind = letter.content_type
+        facts = facts if kind.lower().startswith("text/plain") else b""  # a page would end in them
+    body = _body(output, facts)
     encoding = _encoding(body, charset, seven_bit=seven_bit)
     head = [_header(name, value) for name, value in _headers(letter, at, token, domain)]
-    content = f"MIME-Version: 1.0\nContent-Type: text/plain; charset={charset}\n"
-    content += f"Content-Transfer-Encoding: {encoding}\n"
+    content = f"MIME-Version: 1.0\nContent-Type: {kind}\nContent-Transfer-Encoding: {encoding}\n"
     text = "".join([*head, content, *_environment(letter)])
     return text.encode("ascii") + b"\n" + _encoded(body, encoding)
 

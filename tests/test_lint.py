@@ -71,6 +71,8 @@ def codes(
         ("MAILTO=root\n5 5 * * * x", ["without-effect"]),
         ("MAILTO=\n5 5 * * * x", []),
         ("MAILTO=ops;id\n5 5 * * * x", ["bad-address"]),
+        ("CONTENT_TYPE=html\n5 5 * * * x", ["bad-content-type"]),
+        ("CONTENT_TYPE=text/html; charset=utf-8\n5 5 * * * x", []),
         ("RANDOM_DELAY=45\n5 5 * * * x", []),
         ("RANDOM_DELAY=0\n5 5 * * * x", []),
         ("#: bogus=1\n5 5 * * * x", ["unknown-option"]),

@@ -202,6 +202,25 @@ def test_a_mail_of_seven_bits() -> None:
     assert body(LETTER, output, seven_bit=True) == output
 
 
+@pytest.mark.parametrize(
+    ("given", "kind", "below"),
+    [
+        ("text/html; charset=utf-8", "text/html; charset=utf-8", b""),
+        ("TEXT/PLAIN;format=flowed", "TEXT/PLAIN;format=flowed", b"\n-- \n" + BELOW),
+        ("text/html\nBcc: all@example.org", "text/plain; charset=utf-8", b"\n-- \n" + BELOW),
+        ("multipart/mixed; boundary=x", "text/plain; charset=utf-8", b"\n-- \n" + BELOW),
+        ("html", "text/plain; charset=utf-8", b"\n-- \n" + BELOW),
+        ("text/html; é", "text/plain; charset=utf-8", b"\n-- \n" + BELOW),
+        ("text/html;" + "x" * 1000, "text/plain; charset=utf-8", b"\n-- \n" + BELOW),
+    ],
+)
+def test_the_output_is_what_the_crontab_says_that_it_is(given: str, kind: str, below: bytes) -> None:
+    letter = replace(LETTER, facts=FACTS, content_type=given)
+    assert parsed(letter, b"<p>Done\n")["Content-Type"] == kind
+    assert body(letter, b"<p>Done\n") == b"<p>Done\n" + below
+    assert parsed(letter)["Content-Type"] == "text/plain; charset=utf-8", "the facts alone are text"
+
+
 def test_facts_without_output_stand_alone() -> None:
     assert body(replace(LETTER, facts=FACTS), b"") == BELOW
     assert not body(LETTER, b"")

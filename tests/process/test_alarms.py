@@ -66,6 +66,16 @@ def test_what_a_job_prints_is_mailed(loop: Loop, smtpd: Smtpd) -> None:
     assert [row[0] for row in loop.query("SELECT result FROM alarms")] == ["delivered"]
 
 
+def test_a_page_is_mailed_as_a_page(loop: Loop, smtpd: Smtpd) -> None:
+    mailing(loop, smtpd)
+    loop.begin("MAILTO=ops@example.org\nCONTENT_TYPE=text/html; charset=utf-8\n* * * * * echo '<p>Done'\n")
+    loop.minutes(1)
+    loop.until(lambda: len(smtpd.mails()) == 1 and quiet(loop))
+    text = smtpd.mails()[0].content.decode()
+    assert "\nContent-Type: text/html; charset=utf-8\n" in text.replace("\r", "")
+    assert text.endswith("\n<p>Done\n") or text.endswith("\r\n<p>Done\r\n")
+
+
 def test_a_server_that_is_away_loses_no_mail_also_over_a_restart(loop: Loop, smtpd: Smtpd) -> None:
     mailing(loop, smtpd)
     smtpd.answer("RCPT", "450 later")
