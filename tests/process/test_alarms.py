@@ -73,7 +73,7 @@ def test_a_page_is_mailed_as_a_page(loop: Loop, smtpd: Smtpd) -> None:
     loop.until(lambda: len(smtpd.mails()) == 1 and quiet(loop))
     text = smtpd.mails()[0].content.decode()
     assert "\nContent-Type: text/html; charset=utf-8\n" in text.replace("\r", "")
-    assert text.endswith("\n<p>Done\n") or text.endswith("\r\n<p>Done\r\n")
+    assert text.endswith(("\n<p>Done\n", "\r\n<p>Done\r\n"))
 
 
 def test_a_server_that_is_away_loses_no_mail_also_over_a_restart(loop: Loop, smtpd: Smtpd) -> None:
