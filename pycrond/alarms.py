@@ -129,7 +129,7 @@ class Alarms:
         return made
 
     def _gone(self, key: str) -> Job | None:
-        row = self._ledger.job(key)
+        row = self._ledger.jobs.job(key)
         return job_of(row) if row else None
 
     # What is made of it

@@ -71,7 +71,7 @@ class Jumps:
         """What the jobs of the daemon before should have run after its last turn, and nobody did."""
         if through <= last:
             return
-        expected = self._ledger.expected()
+        expected = self._ledger.jobs.expected()
         schedules = {text: from_text(text) for text in {text for _, text, *_ in expected}}
         zones = {zone: machine.zone(zone) for zone in {zone for _, _, zone, *_ in expected}}
         jobs = [(key, schedules[text], zones[zone]) for key, text, zone, _, _ in expected]
@@ -86,7 +86,7 @@ class Jumps:
     def while_owed(self, since: datetime, last: datetime, eras: tuple[int, int], now: datetime) -> None:
         """What was due while the disk was full, and may have run, but was not written down before the end."""
         known = self._ledger.latest()
-        for key, text, zone, _, begins in self._ledger.expected():
+        for key, text, zone, _, begins in self._ledger.jobs.expected():
             schedule = from_text(text)
             first = max(
                 since, datetime.fromtimestamp(max(begins, known.get(key, 0.0)), since.tzinfo) + MINUTE

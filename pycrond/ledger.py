@@ -8,36 +8,12 @@ from datetime import datetime
 
 from pycrond.database import Database, Work
 from pycrond.errors import Problem
-from pycrond.rows import FileRows, JobRow, RunRow, storable
+from pycrond.jobbook import Jobbook
+from pycrond.rows import FileRows, RunRow, storable
 from pycrond.run import Fire, GapRow, Outcome, Unfinished, WaitingRow
 
 # Whole statements, each with its columns.
 BEGIN = "INSERT OR REPLACE INTO daemons (id, pid, version, boot, started_at, why) VALUES (?, ?, ?, ?, ?, ?)"
-# A file's jobs are replaced by statements alone, which hold whenever a full disk lets them be carried out.
-LEFT = "UPDATE jobs SET loaded = -1 WHERE file = ? AND loaded <> 0"
-JOB = """
-    INSERT INTO jobs (key, name, user, file, line, schedule, canonical, zone, command, options, loaded)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET
-    name = excluded.name, user = excluded.user, file = excluded.file, line = excluded.line,
-    schedule = excluded.schedule, canonical = excluded.canonical, zone = excluded.zone,
-    command = excluded.command, options = excluded.options, loaded = 1
-"""
-VERSIONS_END = """
-    UPDATE job_versions SET until = ? WHERE until IS NULL
-    AND key IN (SELECT key FROM jobs WHERE file = ? AND loaded <> 0)
-    AND NOT EXISTS (SELECT 1 FROM jobs WHERE key = job_versions.key AND loaded = 1
-        AND canonical IS job_versions.canonical AND zone = job_versions.zone
-        AND command = job_versions.command AND options = job_versions.options)
-"""
-VERSIONS_BEGIN = """
-    INSERT INTO job_versions (key, file, line, canonical, zone, command, options, since)
-    SELECT key, file, line, canonical, zone, command, options, ? FROM jobs
-    WHERE file = ? AND loaded <> 0 AND loaded = 1
-    AND NOT EXISTS (SELECT 1 FROM job_versions WHERE key = jobs.key AND until IS NULL)
-    ORDER BY line
-"""
-GONE = "UPDATE jobs SET loaded = 0 WHERE file = ? AND loaded <> 0 AND loaded < 0"
-FILE = "INSERT OR REPLACE INTO files (file, place, stamp) VALUES (?, ?, ?)"
 PROBLEM = """
     INSERT INTO problems (file, line, column, severity, code, message) VALUES (?, ?, ?, ?, ?, ?)
 """
@@ -87,9 +63,7 @@ class Ledger:
         row = self.file.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
         self.last_run = int(row[0]) if row else 0
         """The highest number that a run has."""
-        self._files: dict[str, tuple[str, int, str]] = {
-            row[0]: row for row in self.file.db.execute("SELECT file, place, stamp FROM files")
-        }
+        self.jobs = Jobbook(self.file)
 
     def close(self) -> None:
         self.file.db.close()
@@ -102,7 +76,7 @@ class Ledger:
 
     def renew(self) -> None:
         """Another file has taken this one's place: tell it who we are. `load` tells it the rest."""
-        self._files = {}
+        self.jobs.begin_again()
         self.file.do(self._began)
 
     # The daemon itself
@@ -144,38 +118,12 @@ class Ledger:
 
         `through` is the last minute that the jobs before them have run in (`now`): theirs begin after it.
         """
-        since = (through or now).timestamp()
-        found = {one.file: (one.file, place, one.stamp) for place, one in enumerate(files, 1)}
-        stamps = {file: stamp for file, _, stamp in self._files.values()}
-        others = [one for one in files if stamps.get(one.file) != one.stamp]
-        gone = [(file,) for file in self._files if file not in found]
-        changed = [*gone, *((one.file,) for one in others)]
-        at = [(since, *file) for file in changed]
-        # All are left before the first is filled: a key may go from one file to another.
         self.file.do(
-            (LEFT, changed),
-            *((JOB, one.rows) for one in others),
-            (VERSIONS_END, at),
-            (VERSIONS_BEGIN, at),
-            (GONE, changed),
-            ("DELETE FROM files WHERE file = ?", gone),
-            (FILE, [row for file, row in found.items() if self._files.get(file) != row]),
+            *self.jobs.loaded(files, (through or now).timestamp()),
             ("DELETE FROM problems", [()]),
             (PROBLEM, [_problem(one) for one in problems]),
             ("UPDATE daemons SET loaded_at = ? WHERE id = ?", [(now.timestamp(), self._daemon)]),
         )
-        self._files = found
-
-    def expected(self) -> list[tuple[str, str, str, str, float]]:
-        """Of every job with fire times that the last daemon had loaded: key, stored schedule, zone, options,
-        and the minute after which these hold.
-        """
-        return self.file.db.execute(
-            "SELECT jobs.key, jobs.canonical, jobs.zone, jobs.options, max(since)"
-            " FROM jobs JOIN files USING (file)"
-            " JOIN job_versions ON job_versions.key = jobs.key AND until IS NULL"
-            " WHERE loaded > 0 AND jobs.canonical IS NOT NULL GROUP BY jobs.key ORDER BY place, jobs.line"
-        ).fetchall()
 
     # Runs
 
@@ -286,15 +234,6 @@ class Ledger:
         pid, its start in clock ticks, when it started.
         """
         self.file.do((FOUND, [tuple(row) for row in rows]))
-
-    def job(self, key: str) -> JobRow | None:
-        """A job as it was when it was loaded last."""
-        row = self.file.db.execute(
-            "SELECT key, name, user, file, line, schedule, canonical, zone, command, options"
-            " FROM jobs WHERE key = ?",
-            (key,),
-        ).fetchone()
-        return JobRow(*row) if row else None
 
     def run(self, run: int) -> RunRow | None:
         """A run, as `history` shows it."""

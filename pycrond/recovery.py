@@ -164,7 +164,7 @@ class Recovery:
             self._outputs.take(output, TAKES * CHUNK)
 
     def _fire(self, left: Unfinished) -> Fire:
-        row = self._ledger.job(left.key) or JobRow(
+        row = self._ledger.jobs.job(left.key) or JobRow(
             left.key, None, left.key.partition("/")[0], "", 0, "", None, "UTC", "", "{}"
         )
         at = datetime.fromtimestamp(left.fire, UTC)

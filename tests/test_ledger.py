@@ -271,7 +271,7 @@ def test_what_an_earlier_daemon_left(ledger: Ledger) -> None:
         (untold, "failed", 103),
         (half, "failed", 105),
     ]
-    job = ledger.job(left[0].key)
+    job = ledger.jobs.job(left[0].key)
     assert job
     assert (job.user, job.command) == ("root", "x")
     assert (left[3].delivered, left[3].told, left[3].duration_s, left[3].pid_start) == (4, 1, 1.5, 7)
@@ -281,7 +281,7 @@ def test_what_an_earlier_daemon_left(ledger: Ledger) -> None:
 def test_a_run_whose_job_is_gone_is_left_too(ledger: Ledger) -> None:
     claim(ledger, fire())
     assert [one.key for one in ledger.unfinished()] == ["root/one"]
-    assert ledger.job("root/one") is None
+    assert ledger.jobs.job("root/one") is None
 
 
 # Jobs.
