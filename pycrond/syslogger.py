@@ -7,25 +7,18 @@ first arrivals in order.
 
 # ruff: noqa: A002 - `format` is the setting's name
 import contextlib
-import fcntl
 import os
-import re
-import select
 import socket
-import struct
-import termios
 from collections.abc import Callable
 from typing import Any, Literal
 
-from pycrond.errors import PycrondError
+from pycrond.sysloglink import Link, places, writable
 
 CONSOLE = "/dev/console"
 _Format = Literal["rfc3164", "rfc5424"]
 _KEPT = 4000  # messages under way at most; with 1000, a million lines take 44 s instead of 8
 _LONGEST = 8192  # bytes of a packet; one that no socket takes would be in the way of all others for ever
 _SOON, _LATER = 0.01, 1.0  # seconds
-_KINDS = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
-_NETWORK = re.compile(r"(udp|tcp)://(?:\[([^\[\]]+)\]|([^\[\]:/]+))(?::([0-9]{1,5}))?/?")
 
 
 class Syslogger:
@@ -44,10 +37,10 @@ class Syslogger:
         is looked up here, once. Over tcp `format` says how messages are told apart: a line each, or (rfc5424)
         their length first. For `console` (LOG_CONS) and `perror` (LOG_PERROR's descriptor) see `copy`.
         """
-        self._places = _places(address)
+        self._places = places(address)
         self._end = None if format == "rfc5424" else b"\n"
         self._console, self._perror = console, perror
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._dead = contextlib.ExitStack()  # closes lost connections
         self._kept: list[tuple[bytes, object]] = []  # not known to be taken
         self._under_way = self._gone = 0  # how many of them are sent; how many had left the queue by _gone_at
@@ -59,7 +52,7 @@ class Syslogger:
         for family, kind, place in tuple(self._places):
             self._places.append(self._places.pop(0))
             with contextlib.suppress(OSError), contextlib.ExitStack() as failed:
-                self._link = _Link(failed.enter_context(socket.socket(family, kind)), place, self._end)
+                self._link = Link(failed.enter_context(socket.socket(family, kind)), place, self._end)
                 failed.pop_all()
                 return
 
@@ -95,8 +88,8 @@ class Syslogger:
         if self._link is None and (self._kept or self._refused) and elapsed >= self._reconnect_at:
             self._reconnect_at = elapsed + _LATER
             self.open()
-        self._ask(_Link.finish)
-        while self._under_way < len(self._kept) and self._ask(_Link.write, self._kept[self._under_way][0]):
+        self._ask(Link.finish)
+        while self._under_way < len(self._kept) and self._ask(Link.write, self._kept[self._under_way][0]):
             self._under_way += 1
         self._refused = self._refused and not self.reachable
 
@@ -107,7 +100,7 @@ class Syslogger:
         """
         packet = packet[:_LONGEST]
         behind = self._under_way < len(self._kept)
-        self._refused = behind or len(self._kept) >= _KEPT or not self._ask(_Link.write, packet)
+        self._refused = behind or len(self._kept) >= _KEPT or not self._ask(Link.write, packet)
         if not self._refused:
             self._kept.append((packet, token))
             self._under_way += 1
@@ -122,7 +115,7 @@ class Syslogger:
         """
         if not self._kept or self._now - self._gone_at < _SOON:
             return []
-        untaken = self._ask(_Link.untaken) or 0
+        untaken = self._ask(Link.untaken) or 0
         left = self._under_way
         while left and untaken > 0:
             left -= 1
@@ -158,86 +151,6 @@ class Syslogger:
         self._under_way = self._gone = 0
 
 
-class _Link:
-    """One connection; its calls raise OSError once it is lost."""
-
-    def __init__(self, sock: socket.socket, place: Any, end: bytes | None) -> None:
-        """Over tcp `end` follows each message; where it is None, the message's length leads."""
-        local, stream = sock.family == socket.AF_UNIX, sock.type == socket.SOCK_STREAM
-        self.sock, self.ready, self._place, self._rest = sock, False, place, b""
-        self._end = b"" if not stream else b"\0" if local else end  # libc ends with NUL on a local stream
-        self._file = _identity(place) if local and not stream else None
-        sock.setblocking(False)
-        if stream and not local:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 3)  # give up after 15 s, not two minutes
-        with contextlib.suppress(BlockingIOError):
-            sock.connect(place)
-        self.finish()
-
-    @property
-    def wants_write(self) -> bool:
-        return not self.ready or bool(self._rest)
-
-    def write(self, packet: bytes) -> bool:
-        if self.wants_write:
-            return False
-        self._rest = b"%d %b" % (len(packet), packet) if self._end is None else packet + self._end
-        self.finish()
-        return True
-
-    def finish(self) -> None:
-        """Go on with what was begun: to connect, or to send; a datagram goes whole."""
-        with contextlib.suppress(BlockingIOError):
-            if not self.ready and _writable(self.sock.fileno()):
-                if code := self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-                    raise OSError(code, os.strerror(code))
-                if self.sock.getsockname() == self.sock.getpeername():  # tcp can do so where nobody listens
-                    raise ConnectionRefusedError
-                self.ready = True
-            if self.ready and self._rest:
-                self._rest = self._rest[self.sock.send(self._rest) :]
-
-    def untaken(self) -> int:
-        """No fewer bytes than the reader has not yet taken."""
-        counted = fcntl.ioctl(self.sock, termios.TIOCOUTQ, bytes(4))  # SIOCOUTQ by its other name
-        # A dead reader has no queue either: so look, after the count, whether he lives. A stream says so; for
-        # datagrams connect again: a socket file is bound only once, so the same file is the same reader.
-        with contextlib.suppress(BlockingIOError):
-            if not self.sock.recv(4096):
-                raise ConnectionResetError
-        if self._file:
-            self.sock.connect(self._place)
-            if _identity(self._place) != self._file:
-                raise ConnectionResetError
-        return int(struct.unpack("i", counted)[0]) + len(self._rest)
-
-
-def _places(address: str) -> list[tuple[int, int, Any]]:
-    if address.startswith("/") and len(os.fsencode(address)) < 108 and "\0" not in address:
-        return [(socket.AF_UNIX, kind, address) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)]
-    network = _NETWORK.fullmatch(address)
-    scheme, v6, name, port = network.groups() if network else ("", "", "", "")
-    number = int(port or (514 if scheme == "udp" else 0))
-    if not 0 < number < 65536:
-        raise PycrondError(f"bad syslog address '{address}' (a path, udp://host[:port] or tcp://host:port)")
-    try:
-        found = socket.getaddrinfo(v6 or name, number, type=_KINDS[scheme])
-    except (OSError, UnicodeError) as error:
-        raise PycrondError(f"cannot find syslog host {v6 or name}: {error.args[-1]}") from error
-    return [(family, kind, place) for family, kind, _, _, place in found]
-
-
-def _identity(path: str) -> tuple[int, int, int]:
-    found = os.stat(path)
-    return found.st_dev, found.st_ino, found.st_mtime_ns  # inode numbers are soon used again
-
-
-def _writable(descriptor: int) -> bool:
-    poll = select.poll()
-    poll.register(descriptor, select.POLLOUT)
-    return bool(poll.poll(0))
-
-
 def _show(path: str, line: bytes, shared: int = -1) -> None:
     """Write at once or not at all. What is shared is opened anew: O_NONBLOCK would be for all who share."""
     with contextlib.suppress(OSError):
@@ -246,5 +159,5 @@ def _show(path: str, line: bytes, shared: int = -1) -> None:
             with contextlib.suppress(OSError):  # a socket, somebody else's terminal
                 descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
         with os.fdopen(os.dup(shared) if descriptor < 0 else descriptor, "wb", buffering=0) as file:
-            if _writable(file.fileno()):
+            if writable(file.fileno()):
                 file.write(line)

@@ -44,7 +44,18 @@ LAYERS: tuple[set[str], ...] = (
         *("lanes", "dayscale", "stampedes", "daytext", "daysvg", "icaltext"),
     },
     {
-        *("sources", "machine", "lastgood", "lastturn", "process", "spool", "syslogger", "ledger", "reader"),
+        *(
+            "sources",
+            "machine",
+            "lastgood",
+            "lastturn",
+            "process",
+            "spool",
+            "syslogger",
+            "sysloglink",
+            "ledger",
+            "reader",
+        ),
         *("control", "signals", "pidfile", "detach", "poller", "timer", "readiness"),
         *(
             "keeping",
@@ -85,6 +96,7 @@ EFFECTS = 4
 ALLOWED = {
     ("detach", "signals"),
     ("machine", "zones"),
+    ("syslogger", "sysloglink"),
     ("ledger", "database"),
     ("ledger", "jobbook"),
     ("jobbook", "database"),

@@ -21,6 +21,7 @@ import pytest
 from pycrond import logtext, syslogger
 from pycrond.errors import PycrondError
 from pycrond.syslogger import Syslogger
+from pycrond.sysloglink import Link
 from tests.conftest import wait_until
 from tests.rsyslog import Rsyslogd
 
@@ -442,7 +443,7 @@ def test_tcp_does_not_talk_to_itself() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         with pytest.raises(ConnectionRefusedError):
-            link = syslogger._Link(sock, sock.getsockname(), b"\n")
+            link = Link(sock, sock.getsockname(), b"\n")
             while not link.ready:
                 link.finish()
 
