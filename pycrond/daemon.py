@@ -18,7 +18,7 @@ FAREWELL = 1.0  # seconds that a stop spends on telling syslog what is left
 
 
 class Daemon:
-    """One daemon, from its settings to its stop. `step` does all that is to be done, and never blocks."""
+    """One daemon, from its settings to its stop. `step` does all that is to be done, and waits for nobody."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class Daemon:
             parts.turns.take(now)
 
     def step(self, now: datetime) -> None:
-        """All that is due at `now`, and the little things; never blocks."""
+        """All that is due at `now`, and the little things; blocks for milliseconds at most."""
         parts = self.parts
         self._take_turns(now)
         if not parts.stopping.is_wanted:

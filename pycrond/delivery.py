@@ -17,8 +17,7 @@ from pycrond.syslogger import Syslogger
 from pycrond.telling import ALL, BEGUN, Place, Telling, Voice
 
 OWN_MOST = 1000  # of the daemon's own messages kept while syslog is away; runs are kept by the ledger
-RUNS_MOST = 16  # runs that are served a turn
-TURN_MOST = 256  # messages handed over a run and a turn, so that no chatty job holds up the others
+TURN_MOST = 0.002  # seconds of a turn, so that what jobs print holds up no start
 MAILED = 4  # segments of each end of an output that a mail may want: LIMIT of mailtext is 7 MB
 STORE_EVERY = 1.0  # seconds
 
@@ -62,8 +61,11 @@ class Deliveries:
         if not telling.ready:
             telling.ready = True
             self._ready.append(telling)
-        while self._shows and (said := telling.messages(telling.shown, self._voice, clock.now())):
-            for packet, telling.shown in said:
+        while self._shows:
+            packets, telling.shown = telling.messages(telling.shown, self._voice, clock.now())
+            if not packets:
+                break
+            for packet in packets:
                 self._syslogger.copy(packet)
 
     def keep_for_mail(self, runs: Iterable[int]) -> None:
@@ -80,7 +82,6 @@ class Deliveries:
             if waiting <= most or not left:
                 continue
             waiting -= left
-            telling.queue.clear()
             telling.handed = telling.taken = Place(telling.spool.size, max(telling.taken.stage, BEGUN))
             self.touch(telling)
             said = f"{left} bytes that run {telling.run} printed: {most >> 20} MiB wait for syslog"
@@ -103,7 +104,7 @@ class Deliveries:
     def pump(self, now: datetime, elapsed: float) -> bool:
         """Hand over what can be; True if there is more that could go at once."""
         self._syslogger.tend(elapsed)
-        more = self._pump_own() and self._pump_runs(now)
+        more = self._pump_own() and self._pump_runs(now, elapsed + TURN_MOST)
         self._take_note()
         if self._changed and (elapsed - self._stored_at >= STORE_EVERY or not more):
             self.store()
@@ -112,36 +113,22 @@ class Deliveries:
 
     def _pump_own(self) -> bool:
         """The daemon's own words first; False once syslog takes no more."""
-        while self._own:
-            if not self._syslogger.send(self._own[0], None):
-                return False
-            self._own.popleft()
-        return True
+        while self._own and self._syslogger.has_room:
+            self._syslogger.send([self._own.popleft()], None)
+        return not self._own
 
-    def _pump_runs(self, now: datetime) -> bool:
-        """A share of messages for each run in turn; True if there is more that syslog would take."""
-        for _ in range(min(len(self._ready), RUNS_MOST)):
+    def _pump_runs(self, now: datetime, give_up: float) -> bool:
+        """A batch of messages for each run in turn; True if there is more that syslog would take."""
+        while self._ready and self._syslogger.has_room:
             telling = self._ready.popleft()
-            took_all, telling.ready = self._pump_run(telling, now)
-            if telling.ready:
+            packets, telling.handed = telling.messages(telling.handed, self._voice, now)
+            telling.ready = bool(packets)
+            if packets:
+                self._syslogger.send(packets, (telling, telling.handed))
                 self._ready.append(telling)
-            if not took_all:
-                return False
-        return bool(self._ready)
-
-    def _pump_run(self, telling: Telling, now: datetime) -> tuple[bool, bool]:
-        """Whether syslog took all that was offered, and whether there may be more to offer."""
-        for _ in range(TURN_MOST):
-            if not telling.queue:
-                telling.queue.extend(telling.messages(telling.handed, self._voice, now))
-            if not telling.queue:
-                return True, False
-            packet, after = telling.queue[0]
-            if not self._syslogger.send(packet, (telling, after)):
-                return False, True
-            telling.queue.popleft()
-            telling.handed = after
-        return True, True
+            if clock.elapsed() >= give_up:
+                break
+        return bool(self._ready) and self._syslogger.has_room
 
     def _take_note(self) -> None:
         """Where the reader has got to."""

@@ -1,6 +1,7 @@
 """What a log line says and how it looks on the wire; nothing in it can begin a second line."""
 
 import re
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
@@ -30,6 +31,7 @@ _HIDDEN = {
     **{ord(char): "".join(_OCTAL[byte] for byte in char.encode()) for char in _UNSEEN},
 }
 _FOREIGN = re.compile(r"[^ -~\t]+")
+_PLAIN = bytes([9, *range(0x20, 0x7F)])
 
 
 def counted(number: int, noun: str) -> str:
@@ -130,13 +132,19 @@ def packets(before: bytes, user: str, event: str, detail: str) -> list[bytes]:
     return [packet(before, message(user, event, piece)) for piece in split(_harmless(detail), room)]
 
 
-def output(before: bytes, user: str, line: bytes) -> list[bytes]:
-    """One line that a job printed, as packets of ``(user) CMDOUT (line)``; a CR at its end is not shown."""
-    line = line.removesuffix(b"\r")
+def output(before: bytes, user: str, lines: Iterable[bytes]) -> list[bytes]:
+    """Lines that a job printed, as packets of ``(user) CMDOUT (line)``; a CR at a line's end is not shown."""
     start = packet(before, f"({user}) CMDOUT (")
-    if line.isascii() and len(start) + len(line) < SIZE and line.decode("ascii").isprintable():
-        return [b"%b%b)" % (start, line)]
-    return packets(before, user, "CMDOUT", visible(line))
+    room = SIZE - len(start)
+    made: list[bytes] = []
+    for line in lines:
+        is_plain = not line.translate(None, _PLAIN)  # as nearly all are
+        shown = line if is_plain else visible(line.removesuffix(b"\r")).encode()
+        if len(shown) < room:
+            made.append(b"%b%b)" % (start, shown))
+        else:
+            made += packets(before, user, "CMDOUT", shown.decode())
+    return made
 
 
 def _harmless(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Hands messages to syslog without ever waiting for it, and knows which of them its reader has taken.
+"""Hands messages to syslog, whose reader may stand still, and knows which of them he has taken.
 
 That send() succeeds says only that the kernel has a message; a reader that is killed takes the unread with
 it. So each is kept until a reader who still lives a moment later has it, else sent again: at least once,
@@ -9,25 +9,28 @@ first arrivals in order.
 import contextlib
 import os
 import socket
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 from pycrond.sysloglink import Link, places, writable
 
 CONSOLE = "/dev/console"
 _Format = Literal["rfc3164", "rfc5424"]
-_KEPT = 4000  # messages under way at most; with 1000, a million lines take 44 s instead of 8
+_KEPT = 1 << 20  # bytes under way at most; what a fast reader takes between two looks, 10 ms apart, is less
 _LONGEST = 8192  # bytes of a packet; one that no socket takes would be in the way of all others for ever
 _SOON, _LATER = 0.01, 1.0  # seconds
+_MOMENT = 0.002  # seconds of a turn in which a reader may make room
 
 
 class Syslogger:
     """One syslog address, the connection to it, and the messages under way.
 
-    The loop calls `open` once, then each turn `tend`, `send` until it says False, `taken`; then it looks at
+    The loop calls `open` once, then each turn `tend`, `send` while it `has_room`, `taken`; then it looks at
     `fileno`, to wait until that is writable while `wants_write` is true (and only then: a dead connection
     always is), but not longer than `retry_in`. A lost connection's number stays open until the next `tend`,
-    to be unregistered in peace. Nothing blocks, and nothing but the constructor raises.
+    to be unregistered in peace. Nothing but the constructor raises. Nothing blocks, but that a reader has up
+    to 2 ms of a turn to make room.
     """
 
     def __init__(
@@ -42,10 +45,13 @@ class Syslogger:
         self._console, self._perror = console, perror
         self._link: Link | None = None
         self._dead = contextlib.ExitStack()  # closes lost connections
-        self._kept: list[tuple[bytes, object]] = []  # not known to be taken
+        self._kept: list[bytes] = []  # not known to be taken
+        self._size = 0  # bytes of them
         self._under_way = self._gone = 0  # how many of them are sent; how many had left the queue by _gone_at
+        self._tokens: deque[tuple[int, object]] = deque()  # and how many messages there were up to each, ever
+        self._taken = 0  # messages, ever
         self._now = self._sent_at = self._look_at = self._gone_at = self._reconnect_at = 0.0
-        self._refused = False
+        self._give_up = 0.0
 
     def open(self) -> None:
         """Connect, or begin to; that nobody listens is no error."""
@@ -75,40 +81,45 @@ class Syslogger:
 
     def retry_in(self) -> float | None:
         """Seconds from the last `tend` until the next is wanted; None while nothing waits."""
-        if not self._kept and not self._refused:
+        if not self._kept:
             return None
         return max(0.0, (self._look_at if self._link else self._reconnect_at) - self._now)
 
     def tend(self, elapsed: float) -> None:
-        """Reconnect, finish what was begun, send again what was lost; `elapsed`: seconds, never backwards."""
+        """Reconnect, finish what was begun, send again what was lost; `elapsed`: by `clock`."""
         self._dead.close()
-        self._now = elapsed
+        self._now, self._give_up = elapsed, elapsed + _MOMENT
         if elapsed >= self._look_at:
             self._look_at = elapsed + min(elapsed - self._sent_at, _LATER)
-        if self._link is None and (self._kept or self._refused) and elapsed >= self._reconnect_at:
+        if self._link is None and self._kept and elapsed >= self._reconnect_at:
             self._reconnect_at = elapsed + _LATER
             self.open()
         self._ask(Link.finish)
-        while self._under_way < len(self._kept) and self._ask(Link.write, self._kept[self._under_way][0]):
-            self._under_way += 1
-        self._refused = self._refused and not self.reachable
+        self._write()
 
-    def send(self, packet: bytes, token: object) -> bool:
-        """Hand one message over, to get its token from `taken`. False: offer it again after the next `tend`.
+    @property
+    def has_room(self) -> bool:
+        """All that was handed over is on its way, and that is not too much."""
+        return self._under_way == len(self._kept) and self._size < _KEPT
 
-        The packet has no newline in it: `logtext.packet` sees to that.
+    def send(self, packets: Iterable[bytes], token: object) -> None:
+        """Hand messages over while it `has_room`, to get the token from `taken` when all of them are taken.
+
+        A packet has no newline in it: `logtext.packet` sees to that.
         """
-        packet = packet[:_LONGEST]
-        behind = self._under_way < len(self._kept)
-        self._refused = behind or len(self._kept) >= _KEPT or not self._ask(Link.write, packet)
-        if not self._refused:
-            self._kept.append((packet, token))
-            self._under_way += 1
-            self._sent_at, self._look_at = self._now, self._now + _SOON
-        return not self._refused
+        new = [packet[:_LONGEST] for packet in packets]
+        self._kept += new
+        self._size += sum(map(len, new))
+        self._tokens.append((self._taken + len(self._kept), token))
+        self._sent_at, self._look_at = self._now, self._now + _SOON
+        self._write()
+
+    def _write(self) -> None:
+        begun = self._ask(Link.write, self._kept[self._under_way :], self._give_up) or 0
+        self._under_way += begun  # from 0 on where the connection was lost meanwhile
 
     def taken(self) -> list[object]:
-        """The tokens, in order, of messages now known to be taken.
+        """The tokens, in order, of the messages now known to be taken.
 
         A local reader has read them, a tcp peer's kernel has acknowledged them, udp ones have left; and at
         another look, 10 ms or more later, the other end still lived: it had the time to write them down.
@@ -119,12 +130,16 @@ class Syslogger:
         left = self._under_way
         while left and untaken > 0:
             left -= 1
-            untaken -= len(self._kept[left][0])
+            untaken -= len(self._kept[left])
         sure = min(left, self._gone)
-        tokens = [token for _, token in self._kept[:sure]]
+        self._size -= sum(map(len, self._kept[:sure]))
         del self._kept[:sure]
         self._under_way -= sure
+        self._taken += sure
         self._gone, self._gone_at = left - sure, self._now
+        tokens = []
+        while self._tokens and self._tokens[0][0] <= self._taken:
+            tokens.append(self._tokens.popleft()[1])
         return tokens
 
     def copy(self, packet: bytes, *, console: bool = False) -> None:
@@ -137,7 +152,7 @@ class Syslogger:
         if console and self._console and not self.reachable:
             _show(CONSOLE, line + b"\r\n")
 
-    def _ask(self, call: Callable[..., Any], *given: bytes) -> Any:
+    def _ask(self, call: Callable[..., Any], *given: object) -> Any:
         """Call a method of the link; None if there is none, or no longer."""
         try:
             return call(self._link, *given) if self._link else None

@@ -8,8 +8,10 @@ import select
 import socket
 import struct
 import termios
+from collections.abc import Iterable
 from typing import Any
 
+from pycrond import clock
 from pycrond.errors import PycrondError
 
 _KINDS = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
@@ -36,12 +38,24 @@ class Link:
     def wants_write(self) -> bool:
         return not self.ready or bool(self._rest)
 
-    def write(self, packet: bytes) -> bool:
-        if self.wants_write:
-            return False
-        self._rest = b"%d %b" % (len(packet), packet) if self._end is None else packet + self._end
-        self.finish()
-        return True
+    def write(self, packets: Iterable[bytes], give_up: float) -> int:
+        """How many of them it has begun to send; of the last a part may be left for `finish`.
+
+        A local reader's queue holds few datagrams, and one who is at work makes room in less time than a turn
+        of the loop takes: so he is waited for, until `give_up` by the clock.
+        """
+        begun = 0
+        for packet in packets:
+            if self.wants_write:
+                break
+            begun += 1
+            self._rest = b"%d %b" % (len(packet), packet) if self._end is None else packet + self._end
+            try:
+                self._rest = self._rest[self.sock.send(self._rest) :]
+            except BlockingIOError:
+                if writable(self.sock.fileno(), give_up - clock.elapsed()):
+                    self.finish()
+        return begun
 
     def finish(self) -> None:
         """Go on with what was begun: to connect, or to send; a datagram goes whole."""
@@ -90,7 +104,8 @@ def _identity(path: str) -> tuple[int, int, int]:
     return found.st_dev, found.st_ino, found.st_mtime_ns  # inode numbers are soon used again
 
 
-def writable(descriptor: int) -> bool:
+def writable(descriptor: int, wait: float = 0.0) -> bool:
+    """Whether there is room to write now, or within `wait` seconds."""
     poll = select.poll()
     poll.register(descriptor, select.POLLOUT)
-    return bool(poll.poll(0))
+    return bool(poll.poll(max(0.0, wait) * 1000))

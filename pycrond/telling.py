@@ -1,8 +1,7 @@
 """What there is to say of a run, from any place on: its start, each line it printed, its end."""
 
 import os
-from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
@@ -12,7 +11,7 @@ from pycrond.settings import Settings
 from pycrond.spool import CHUNK, Spool
 
 NOTHING, BEGUN, ENDED, ALL = range(4)  # how much of a run has been told: column `told`
-READ = 8192  # bytes made into messages at once
+READ = 4096  # bytes made into messages at once: 5 ms at most, where each is a line
 
 
 class Place(NamedTuple):
@@ -64,25 +63,25 @@ class Telling:
     handed: Place = NOWHERE  # to syslog
     taken: Place = NOWHERE  # by syslog's reader
     shown: Place = NOWHERE  # on standard error
-    queue: deque[tuple[bytes, Place]] = field(default_factory=deque)  # packets, and the place after each
     ready: bool = False  # it is in line to be handed on
 
-    def messages(self, place: Place, voice: Voice, now: datetime) -> list[tuple[bytes, Place]]:
-        """The next packets from `place` on, each with the place after it; none when there is nothing."""
+    def messages(self, place: Place, voice: Voice, now: datetime) -> tuple[list[bytes], Place]:
+        """The next packets from `place` on, and the place after them; none when there is nothing."""
         head = voice.head("PYCROND", self.pid, now)
         if place.stage == NOTHING and not self.logged:
             place = Place(place.sent, BEGUN)
         if place.stage == NOTHING:
             said = [("CMD", logtext.cron_text(self.command))]
-            return self._packets(head, said, place, Place(place.sent, BEGUN))
+            return self._packets(head, said), Place(place.sent, BEGUN)
         lines = self._lines(place)
         if lines:
-            return self._output(head, lines, place)
+            packets = logtext.output(head, self.user, lines.removesuffix(b"\n").split(b"\n"))
+            return packets, Place(place.sent + len(lines), place.stage)
         if self.ending and self.logged and place.stage == BEGUN and place.sent >= self.end_at:
             exit_line = exit_text(self.name, *self.ending)
             said = [("CMDEND", logtext.cron_text(self.command)), ("EXIT", exit_line)]
-            return self._packets(head, said, place, Place(place.sent, ENDED))
-        return []
+            return self._packets(head, said), Place(place.sent, ENDED)
+        return [], place
 
     @property
     def is_told(self) -> bool:
@@ -90,22 +89,8 @@ class Telling:
         last = ENDED if self.logged else self.taken.stage
         return not self.output_open and bool(self.ending) and self.taken == Place(self.spool.size, last)
 
-    def _packets(
-        self, head: bytes, said: list[tuple[str, str]], place: Place, after: Place
-    ) -> list[tuple[bytes, Place]]:
-        """Only when the last of them has been taken is it said."""
-        texts = [text for event, detail in said for text in logtext.packets(head, self.user, event, detail)]
-        return [*((text, place) for text in texts[:-1]), (texts[-1], after)]
-
-    def _output(self, head: bytes, lines: bytes, place: Place) -> list[tuple[bytes, Place]]:
-        made: list[tuple[bytes, Place]] = []
-        sent, end = place.sent, place.sent + len(lines)
-        for line in lines.removesuffix(b"\n").split(b"\n"):
-            *pieces, last = logtext.output(head, self.user, line)
-            made += [(piece, Place(sent, place.stage)) for piece in pieces]
-            sent = min(sent + len(line) + 1, end)
-            made.append((last, Place(sent, place.stage)))
-        return made
+    def _packets(self, head: bytes, said: list[tuple[str, str]]) -> list[bytes]:
+        return [text for event, detail in said for text in logtext.packets(head, self.user, event, detail)]
 
     def _lines(self, place: Place) -> bytes:
         """Whole lines; one without an end only when its run is over, or when it is too long to wait for."""

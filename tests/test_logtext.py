@@ -128,15 +128,21 @@ def test_packets_are_whole_messages_of_at_most_1024_bytes(detail: str) -> None:
     assert all(found)
 
 
-@given(st.binary(max_size=3000))
-@example(b"plain")
-@example(b"with a CR\r")
-@example(b"x" * (1024 - len(HEAD) - len("(root) CMDOUT ()")))  # just fits
-@example(b"x" * (1025 - len(HEAD) - len("(root) CMDOUT ()")))
-def test_output_takes_no_other_way_than_packets(line: bytes) -> None:
-    expected = logtext.packets(HEAD, "root", "CMDOUT", logtext.visible(line.removesuffix(b"\r")))
+PRINTED = (
+    st.binary(max_size=3000) | st.text().map(str.encode) | st.text("a~ \t\r", max_size=3).map(str.encode)
+)
 
-    assert expected == logtext.output(HEAD, "root", line)
+
+@given(st.lists(PRINTED))
+@example([b"plain", b"with a CR\r", b"", b"\r", b"plain"])
+@example([b"x" * (1024 - len(HEAD) - len("(root) CMDOUT ()"))])  # just fits
+@example([b"x" * (1025 - len(HEAD) - len("(root) CMDOUT ()"))])
+@example([b"\x80" * ((1025 - len(HEAD) - len("(root) CMDOUT ()")) // 4)])  # so does this, as \200
+def test_output_takes_no_other_way_than_packets(lines: list[bytes]) -> None:
+    shown = [logtext.visible(line.removesuffix(b"\r")) for line in lines]
+    expected = [packet for text in shown for packet in logtext.packets(HEAD, "root", "CMDOUT", text)]
+
+    assert expected == logtext.output(HEAD, "root", lines)
 
 
 def test_a_line_of_1_mb_is_split_not_cut() -> None:
