@@ -20,6 +20,7 @@ OWN_MOST = 1000  # of the daemon's own messages kept while syslog is away; runs 
 TURN_MOST = 0.002  # seconds of a turn, so that what jobs print holds up no start
 MAILED = 4  # segments of each end of an output that a mail may want: LIMIT of mailtext is 7 MB
 STORE_EVERY = 1.0  # seconds
+STORE_AFTER = 1 << 18  # bytes of output that syslog has taken: so much is told again after a crash
 
 
 class Deliveries:
@@ -37,6 +38,7 @@ class Deliveries:
         self._ready: deque[Telling] = deque()
         self._changed: dict[int, Telling] = {}
         self._stored_at = 0.0
+        self._unstored = 0  # bytes that were taken since
         self.dropped = 0  # own messages that fell off while syslog was away
 
     def say(self, event: str, detail: str, now: datetime, *, level: str = "info") -> None:
@@ -106,7 +108,8 @@ class Deliveries:
         self._syslogger.tend(elapsed)
         more = self._pump_own() and self._pump_runs(now, elapsed + TURN_MOST)
         self._take_note()
-        if self._changed and (elapsed - self._stored_at >= STORE_EVERY or not more):
+        is_time = elapsed - self._stored_at >= STORE_EVERY or self._unstored >= STORE_AFTER
+        if self._changed and (is_time or not more):
             self.store()
             self._stored_at = elapsed
         return more
@@ -135,6 +138,7 @@ class Deliveries:
         for token in self._syslogger.taken():
             if isinstance(token, tuple):
                 telling, place = token
+                self._unstored += max(0, place.sent - telling.taken.sent)
                 telling.taken = max(telling.taken, place)  # it may have been given up meanwhile
                 self._changed[telling.run] = telling
 
@@ -148,3 +152,4 @@ class Deliveries:
         if self._changed:
             self._ledger.delivered({run: (one.spool.size, *one.taken) for run, one in self._changed.items()})
         self._changed.clear()
+        self._unstored = 0
