@@ -110,8 +110,8 @@ class Daemon:
     def _take_turns(self, now: datetime) -> None:
         parts = self.parts
         parts.jumps.notice(now, clock.elapsed())
+        parts.reloading.tend(now, clock.elapsed())
         if not parts.stopping.is_wanted:
-            parts.reloading.tend(now, clock.elapsed())
             parts.turns.take(now)
 
     def step(self, now: datetime) -> None:

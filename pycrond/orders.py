@@ -78,8 +78,6 @@ class Orders:
 
     def _reload(self, request: dict[str, Any]) -> dict[str, Any]:
         """As soon as can be; `loads` of a later status tells that it is done."""
-        if self.stopping.is_wanted:
-            raise PycrondError("the daemon is stopping: it reads no crontabs any more")
         self.reloading.ask()
         return self._status(request)
 

@@ -314,6 +314,15 @@ def test_what_an_editor_is_writing_in_place_is_not_read(loop: Loop) -> None:
     assert list(reloading.jobs) == ["root/good"], "the empty text became the last good version"
 
 
+def test_a_daemon_that_waits_for_its_jobs_to_stop_reads_crontabs_all_the_same(loop: Loop) -> None:
+    loop.begin("@reboot sleep 1000\n")
+    loop.daemon.parts.stopping.when_idle()
+    loop.write("* * * * * true\n")
+    loop.reload()
+    assert [job.entry.command for job in loop.daemon.parts.reloading.loaded.jobs] == ["true"]
+    loop.until(lambda: loop.daemon._wait_most() is None)  # nothing is left to do
+
+
 def test_a_file_that_is_written_all_the_time_does_not_hold_up_the_others(loop: Loop) -> None:
     loop.begin("#: name=before\n* * * * * true\n")
     reloading = loop.daemon.parts.reloading
