@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pycrond.admission import Admission
-from pycrond.agenda import MINUTE, Agenda, Turn
+from pycrond.agenda import MINUTE, Agenda, Turn, minute
 from pycrond.job import Job, by_key
 from pycrond.jumps import Jumps
 from pycrond.lastturn import LastTurn
@@ -33,22 +33,34 @@ class Turns:
         self._admission = admission
         self._jumps = jumps
         self._waiting = waiting
+        self._coming: Turn | None = None  # that of the next minute, worked out once
         self._ahead: tuple[Turn, Sequence[Claimed]] | None = None
         self._phase: tuple[datetime, bool] | None = None
 
     def take(self, now: datetime) -> None:
         """Start what is due, a turn a minute when late."""
-        while (turn := self.agenda.due(now)) is not None:
+        while (turn := self._due(now)) is not None:
             claimed = self._claimed(turn)
             self._jumps.at_turn(self.agenda.last, turn, now)
             self._note_what_is_owed(turn.at)
             self._last_turn.write(turn.at, turn.eras)  # before the first start: see `Recovery`
             self._admission.enter(self._waiting.add(claimed), now)
             self.agenda.done(turn)
+            self._coming = None
             if missed := self._jumps.missed():  # seldom, and to know all jobs by key takes a while
                 self._waiting.catch_up(missed, by_key(self.agenda.jobs), now)
         self._waiting.take(now)
         self._admission.take(now)
+
+    def _due(self, now: datetime) -> Turn | None:
+        if minute(now) == self.agenda.last + MINUTE:
+            return self._next()
+        return self.agenda.due(now)
+
+    def _next(self) -> Turn | None:
+        if self._coming is None:
+            self._coming = self.agenda.due(self.agenda.last + MINUTE)
+        return self._coming
 
     def _note_what_is_owed(self, at: datetime) -> None:
         """From which turn on the ledger would not tell the next daemon, after a crash, what was started."""
@@ -72,7 +84,7 @@ class Turns:
         """Claim the next minute's fires, if that is no more than a second away."""
         coming = self.agenda.last + MINUTE
         if self._ahead is None and timedelta(0) < coming - now <= AHEAD:
-            turn = self.agenda.due(coming)
+            turn = self._next()
             if turn:
                 self._ahead = (turn, self._claim(turn))
 
@@ -99,7 +111,7 @@ class Turns:
         """When there is something to do again: the next minute, or the second before it to claim."""
         coming = self.agenda.last + MINUTE
         if self._ahead is None:
-            turn = self.agenda.due(coming)
+            turn = self._next()
             if turn and turn.fires:
                 coming -= AHEAD
         later = [self._waiting.next_at, self._admission.line.look_at]
@@ -108,7 +120,7 @@ class Turns:
     def replace(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """Other jobs from now on, by key; what had been claimed for the next minute is claimed anew."""
         self.cancel()
-        self.agenda = self.agenda.replaced_by(jobs.values())
+        self.agenda, self._coming = self.agenda.replaced_by(jobs.values()), None
         self._waiting.replace(jobs, now)
         self._admission.replace(jobs, now)
 
