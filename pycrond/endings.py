@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from pycrond import clock, procfs
 from pycrond.delivery import Deliveries
+from pycrond.launch import marks
 from pycrond.ledger import Ledger
 from pycrond.limits import Limits
-from pycrond.process import marks
 from pycrond.run import Fire, State
 from pycrond.running import NEVER, Running, Runs
 

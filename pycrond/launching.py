@@ -11,6 +11,7 @@ from pycrond.account import Account
 from pycrond.delivery import Deliveries
 from pycrond.errors import PycrondError
 from pycrond.keeping import Keeping
+from pycrond.launch import Launch, describe
 from pycrond.ledger import Ledger
 from pycrond.limits import Limits
 from pycrond.outputs import Output, Outputs
@@ -31,7 +32,7 @@ class Claimed:
 
     fire: Fire
     run: int
-    launch: process.Launch | None
+    launch: Launch | None
     give_up_at: float = 0.0  # by clock.elapsed; 0 before the first try
     waits: bool = False  # in the ledger: a start must be written down first
 
@@ -88,25 +89,27 @@ class Launching:
         self._keeping.hold([(one.run, one.launch.reader) for one in claimed if one.launch])
         return claimed
 
-    def _ready(self, fire: Fire, run: int) -> process.Launch | None:
+    def _ready(self, fire: Fire, run: int) -> Launch | None:
         try:
             return self._prepare(fire, run)
         except OSError:
             return None  # tried again at its minute, and then told of
 
-    def _prepare(self, fire: Fire, run: int) -> process.Launch:
+    def _prepare(self, fire: Fire, run: int) -> Launch:
         account = self.accounts[fire.job.user]
         groups = None if account is self._account else users.groups(account)
         return process.prepare(
-            fire,
-            run,
-            account,
-            self._outputs.path(run),
-            self._search_path,
-            groups=groups,
-            prefix=self._limits.prefix(fire.job.entry.options, run),
-            state_dir=self._limits.state_dir,
-            inherited=self._inherited,
+            describe(
+                fire,
+                run,
+                account,
+                self._outputs.path(run),
+                self._search_path,
+                groups=groups,
+                prefix=self._limits.prefix(fire.job.entry.options, run),
+                state_dir=self._limits.state_dir,
+                inherited=self._inherited,
+            )
         )
 
     def cancel(self, claimed: Sequence[Claimed]) -> None:
@@ -149,7 +152,7 @@ class Launching:
         if one.fire.trigger == "schedule" and not one.waits:
             self.lateness.append(late)
 
-    def _launch(self, one: Claimed) -> process.Launch:
+    def _launch(self, one: Claimed) -> Launch:
         if one.launch is None:
             one.launch = self._prepare(one.fire, one.run)
             self._keeping.hold([(one.run, one.launch.reader)])

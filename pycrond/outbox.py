@@ -14,6 +14,7 @@ from pycrond.delivery import Deliveries
 from pycrond.errors import PycrondError
 from pycrond.inherited import inherited
 from pycrond.job import Entry, Job
+from pycrond.launch import Launch, describe
 from pycrond.ledger import Ledger
 from pycrond.options import CRON
 from pycrond.run import Fire
@@ -133,7 +134,7 @@ class Outbox:
             os.close(said)
             self._failed(alarm, str(error), now)
 
-    def _courier(self, alarm: Alarm, said: int) -> process.Launch | None:
+    def _courier(self, alarm: Alarm, said: int) -> Launch | None:
         document = {"kind": alarm.kind, **alarm.document}
         if alarm.kind == "mail":
             size = Spool(self._spools, alarm.run).size if alarm.run else 0
@@ -150,9 +151,9 @@ class Outbox:
         proxies = {name: value for name, value in os.environ.items() if name.lower() in PROXIES}
         environment = {**proxies, "PATH": self._search_path, "HOME": home, "LC_ALL": "C.UTF-8"}
         text = json.dumps(document).encode()
-        return process.Launch(COURIER, environment, "/", text, f"/proc/{os.getpid()}/fd/{said}", -1)
+        return Launch(COURIER, environment, "/", text, f"/proc/{os.getpid()}/fd/{said}")
 
-    def _hook(self, alarm: Alarm, said: int) -> process.Launch:
+    def _hook(self, alarm: Alarm, said: int) -> Launch:
         """As the job's user, who may be gone by now."""
         document = alarm.document
         account = self.accounts.get(document["user"]) or users.named(document["user"])
@@ -173,7 +174,7 @@ class Outbox:
         )
         fire = Fire(Job(alarm.key, account.name, entry), datetime.fromtimestamp(alarm.made_at, UTC), None)
         groups = None if account.uid == self._account.uid else users.groups(account)
-        return process.describe(
+        return describe(
             fire,
             alarm.run or 0,
             account,

@@ -1,48 +1,22 @@
-"""Starting jobs: each in a session of its own, its output in a FIFO; and what /proc says of a process."""
+"""Starting jobs: each in a session of its own, its output in a FIFO."""
 
 import contextlib
 import errno
 import fcntl
 import os
-import re
 import resource
 import signal
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC
-from types import MappingProxyType
+from collections.abc import Iterator
+from dataclasses import replace
 
-from pycrond.account import Account
 from pycrond.errors import PycrondError
-from pycrond.run import Fire
+from pycrond.launch import Launch, as_bytes
 
-SETPRIV, ENV = "/usr/bin/setpriv", "/usr/bin/env"
-UNSAFE = re.compile(
-    "(?:LD|MALLOC|GLIBC|RES|RESOLV|LC|NSS)_.*|LANG|LANGUAGE|LOC(?:ALDOMAIN|PATH)|(?:GCONV|NIS|NLS)(?:_)?PATH"
-    "|GETCONF_DIR|HOSTALIASES|TMPDIR|TZ|TZDIR"
-)
-"""Variables that can make a program load or write files, those that ld.so(8) takes from setuid programs among
-them: a user's own reach only what runs as that user, not setpriv, which is root when it begins.
-"""
 KEPT_BACK = 64  # descriptors that no run may have: the daemon's own files, sockets, spools
 PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC}
 # What Python, the daemon or the shell that started it (`&`, nohup) ignores must not reach the job ignored.
 RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)  # as they were when the daemon was started
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """All that starting a run takes, made ready before its minute."""
-
-    arguments: tuple[str, ...]
-    environment: Mapping[str, str]
-    folder: str
-    stdin: bytes
-    fifo: str
-    reader: int  # the end of the FIFO that is ours
-    owner: Account | None = None  # where it is not the daemon's own user
-    groups: tuple[int, ...] = ()  # of the owner
 
 
 def raise_descriptor_limit() -> None:
@@ -55,88 +29,15 @@ def restore_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, DESCRIPTORS)
 
 
-def prepare(
-    fire: Fire,
-    run: int,
-    account: Account,
-    fifo: str,
-    search_path: str,
-    *,
-    groups: Sequence[int] | None = None,
-    prefix: tuple[str, ...] = (),
-    state_dir: str = "",
-    inherited: Mapping[str, str] = MappingProxyType({}),
-) -> Launch:
-    """All that starting a run takes, with its FIFO on disk."""
+def prepare(launch: Launch) -> Launch:
+    """Make its FIFO on disk and open our end of it. Raises OSError where there is no room."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(fifo)  # of a run with this number that belonged to a ledger now gone
-    os.mkfifo(fifo, 0o600)
-    reader = _open_reader(fifo)
-    if groups is not None:
-        os.chown(fifo, account.uid, account.gid)  # so that the job may open /dev/stderr by name
-    launch = describe(
-        fire,
-        run,
-        account,
-        fifo,
-        search_path,
-        groups=groups,
-        prefix=prefix,
-        state_dir=state_dir,
-        inherited=inherited,
-    )
+        os.unlink(launch.fifo)  # of a run with this number that belonged to a ledger now gone
+    os.mkfifo(launch.fifo, 0o600)
+    reader = _open_reader(launch.fifo)
+    if launch.owner:
+        os.chown(launch.fifo, launch.owner.uid, launch.owner.gid)  # so that it may open /dev/stderr by name
     return replace(launch, reader=reader)
-
-
-def describe(
-    fire: Fire,
-    run: int,
-    account: Account,
-    fifo: str,
-    search_path: str,
-    *,
-    groups: Sequence[int] | None = None,
-    prefix: tuple[str, ...] = (),
-    state_dir: str = "",
-    inherited: Mapping[str, str] = MappingProxyType({}),
-) -> Launch:
-    """The command, environment (semantics.md 3) and standard input of a run that prints to `fifo`.
-
-    `groups` are those of another user than the daemon's own, which must then be root; else None. `prefix`
-    is a command that executes the one which follows it, under limits; it is run as the daemon's user.
-    `state_dir` is the daemon's, `inherited` are variables that the crontab's go before.
-    """
-    entry = fire.job.entry
-    environment = {"SHELL": "/bin/sh", "HOME": account.home, "PATH": search_path, **inherited}
-    environment.update(entry.environment)
-    environment.update(
-        LOGNAME=account.name,
-        USER=account.name,
-        PYCROND_ATTEMPT=str(fire.attempt),
-        **_names(run, fire, state_dir),
-    )
-    shell = environment["SHELL"] or "/bin/sh"
-    command: tuple[str, ...] = (shell, "-c", entry.command)
-    folder, stdin = environment["HOME"], _bytes(entry.stdin)
-    if groups is None:
-        return Launch((*prefix, *command), environment, folder, stdin, fifo, -1)
-    unsafe = {name: environment.pop(name) for name in list(environment) if UNSAFE.fullmatch(name)}
-    if unsafe:
-        command = (ENV, "--", *(f"{name}={value}" for name, value in unsafe.items()), *command)
-    command = (*prefix, *_becoming(account), *command)
-    return Launch(command, environment, folder, stdin, fifo, -1, account, tuple(groups))
-
-
-def _names(run: int, fire: Fire, state_dir: str) -> dict[str, str]:
-    """What tells a run's processes from all others, other daemons' too; and a job finds its daemon by it."""
-    at = fire.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    names = {"PYCROND_JOB": fire.job.key, "PYCROND_RUN": str(run), "PYCROND_FIRE_TIME": at}
-    return {**names, "PYCROND_STATE_DIR": state_dir} if state_dir else names
-
-
-def marks(run: int, fire: Fire, state_dir: str) -> list[bytes]:
-    """What stands in the environment of every process of a run, unless one has emptied it."""
-    return [_bytes(f"{name}={value}") for name, value in _names(run, fire, state_dir).items()]
 
 
 def _open_reader(fifo: str) -> int:
@@ -152,14 +53,6 @@ def is_passing(error: BaseException) -> bool:
     """Whether what could not be started now may be in a while: no memory, processes, descriptors, room."""
     cause = error if isinstance(error, OSError) else error.__cause__
     return isinstance(cause, OSError) and cause.errno in PASSING
-
-
-def _becoming(account: Account) -> list[str]:
-    """How a program is started as another user, with that user's groups and no way back: the daemon never
-    changes a uid of its own but the effective one, or that user's processes could signal it.
-    """
-    ids = [f"--reuid={account.uid}", f"--regid={account.gid}", "--init-groups"]
-    return [SETPRIV, *ids, "--inh-caps=-all", "--"]
 
 
 @contextlib.contextmanager
@@ -178,11 +71,6 @@ def _seen_as(launch: Launch) -> Iterator[None]:
         os.seteuid(0)
         os.setegid(0)
         os.setgroups(groups)
-
-
-def _bytes(text: str) -> bytes:
-    """A crontab's bytes again, whatever the daemon's locale."""
-    return text.encode("utf-8", "surrogateescape")
 
 
 def start(launch: Launch) -> int:
@@ -224,15 +112,15 @@ def _spawn(launch: Launch, entrance: str) -> int:
     """posix_spawn, which copies no page tables; folder and limit are set around it, there is one thread."""
     try:
         with _seen_as(launch):
-            os.chdir(_bytes(launch.folder))
+            os.chdir(as_bytes(launch.folder))
     except OSError as error:
         raise PycrondError(f"cannot enter folder {launch.folder}: {error.strerror}") from error
     resource.setrlimit(resource.RLIMIT_NOFILE, DESCRIPTORS)
     try:
         return os.posix_spawn(
-            _bytes(launch.arguments[0]),
-            [_bytes(argument) for argument in launch.arguments],
-            {_bytes(name): _bytes(value) for name, value in launch.environment.items()},
+            as_bytes(launch.arguments[0]),
+            [as_bytes(argument) for argument in launch.arguments],
+            {as_bytes(name): as_bytes(value) for name, value in launch.environment.items()},
             # Opened by the child: a number of ours that its limit forbids could not be handed down.
             # Read and write: it is its own reader of last resort, so that a dead daemon gives it no SIGPIPE.
             file_actions=[

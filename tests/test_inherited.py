@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pycrond import process
 from pycrond.account import Account
 from pycrond.inherited import inherited
+from pycrond.launch import describe
 from pycrond.run import Fire
 from tests.conftest import jobs_of
 
@@ -35,7 +35,7 @@ def environment(text: str, groups: tuple[int, ...] | None = None) -> tuple[dict[
     (job,) = jobs_of(text)
     given = {"A": "daemon", "B": "daemon", "PATH": "/opt", "TMPDIR": "/t"}
     account = Account("me", 1, 1, "/home/me")
-    launch = process.describe(Fire(job, NOON, 0), 1, account, "f", "/bin", groups=groups, inherited=given)
+    launch = describe(Fire(job, NOON, 0), 1, account, "f", "/bin", groups=groups, inherited=given)
     return dict(launch.environment), launch.arguments
 
 

@@ -40,7 +40,7 @@ LAYERS: tuple[set[str], ...] = (
     {
         *("agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit", "delays"),
         *("tables", "listing", "past"),
-        *("policy", "letters", "lintvars", "placing", "diagnosis", "takeover"),
+        *("policy", "launch", "letters", "lintvars", "placing", "diagnosis", "takeover"),
         *("lanes", "dayscale", "stampedes", "daytext", "daysvg", "icaltext"),
     },
     {
@@ -117,6 +117,7 @@ PURE = {
         "wording",
         "comparison",
         "policy",
+        "launch",
         "letters",
         "placing",
         "inherited",

@@ -14,12 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from pycrond import crontab, options, process, settings, signals
+from pycrond import crontab, options, settings, signals
 from pycrond.account import Account
 from pycrond.cli import parser
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.fields import MACROS
 from pycrond.job import jobs
+from pycrond.launch import describe
 from pycrond.run import Fire
 from pycrond.terms import FIELDS, Field
 from tests.conftest import Crond
@@ -203,10 +204,10 @@ def test_the_options_that_are_carried_out_are_told_apart() -> None:
     }
 
 
-def test_every_variable_of_a_job_is_named(tmp_path: Path) -> None:
+def test_every_variable_of_a_job_is_named() -> None:
     entry = crontab.parse(b"* * * * * true\n", "one").entries
     fire = Fire(jobs(entry, "me")[0], datetime.now(UTC), 0)
-    launch = process.prepare(fire, 1, Account("me", 1, 1, "/"), str(tmp_path / "fifo"), "/bin", state_dir="/")
+    launch = describe(fire, 1, Account("me", 1, 1, "/"), "fifo", "/bin", state_dir="/")
     told = section("pycrond.crontab.5", "ASSIGNMENTS")
     assert not [name for name in launch.environment if not says(told, name)]
 

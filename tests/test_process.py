@@ -20,7 +20,7 @@ from pycrond import process, procfs
 from pycrond.account import Account
 from pycrond.errors import PycrondError
 from pycrond.job import Job
-from pycrond.process import Launch
+from pycrond.launch import Launch, describe
 from pycrond.run import Fire
 from tests.conftest import alive, jobs_of, wait_until
 from tests.test_agenda import at
@@ -53,7 +53,7 @@ class Shop:
     def prepare(self, job: Job) -> Launch:
         self._runs += 1
         fifo = str(self.folder / f"fifo{self._runs}")
-        return process.prepare(Fire(job, NOON, 0), self._runs, self.account, fifo, SEARCH_PATH)
+        return process.prepare(describe(Fire(job, NOON, 0), self._runs, self.account, fifo, SEARCH_PATH))
 
     def start(self, launch: Launch) -> tuple[int, int]:
         pid = process.start(launch)
@@ -145,7 +145,7 @@ def test_the_environment_is_exactly_this(shop: Shop, monkeypatch: pytest.MonkeyP
 def test_a_time_in_another_zone_is_given_in_utc(shop: Shop) -> None:
     (job,) = jobs_of("* * * * * x\n")
     fire = Fire(job, NOON.astimezone(at("2025-06-10T12:00+05:45").tzinfo), 0)
-    launch = process.prepare(fire, 1, shop.account, str(shop.folder / "fifo"), SEARCH_PATH)
+    launch = describe(fire, 1, shop.account, "fifo", SEARCH_PATH)
     assert launch.environment["PYCROND_FIRE_TIME"] == "2025-06-10T12:00:00Z"
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pycrond import clock, showing
 from pycrond.errors import PycrondError
 from pycrond.figures import lateness
+from pycrond.launch import Launch
 from pycrond.reader import Reader
 from pycrond.rows import Which
 from pycrond.starts import Noted
@@ -248,7 +249,7 @@ def test_what_waits_is_withdrawn(loop: Loop) -> None:
 def test_a_start_that_is_tried_again_is_withdrawn(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     from pycrond import process
 
-    def full(_launch: process.Launch) -> int:
+    def full(_launch: Launch) -> int:
         raise BlockingIOError(11, "no more processes")
 
     loop.begin("#: name=job\n0 0 1 1 * true\n")

@@ -10,6 +10,7 @@ from datetime import timedelta
 import pytest
 
 from pycrond import clock, control, launching, process, procfs
+from pycrond.launch import Launch
 from tests.conftest import alive, wait_until
 from tests.process.conftest import Loop
 
@@ -550,7 +551,7 @@ def test_what_was_claimed_and_not_begun_starts_late(
     loop.begin("".join(f"{option}1 12 * * * echo {n} >>ran\n" for n in range(5)))
     real, calls = process.start, 0
 
-    def dies(launch: process.Launch) -> int:
+    def dies(launch: Launch) -> int:
         nonlocal calls
         calls += 1
         if calls == 3:

@@ -1,0 +1,97 @@
+"""What a run is started with: its command, environment, folder, standard input, and as whom."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from types import MappingProxyType
+
+from pycrond.account import Account
+from pycrond.run import Fire
+
+SETPRIV, ENV = "/usr/bin/setpriv", "/usr/bin/env"
+UNSAFE = re.compile(
+    "(?:LD|MALLOC|GLIBC|RES|RESOLV|LC|NSS)_.*|LANG|LANGUAGE|LOC(?:ALDOMAIN|PATH)|(?:GCONV|NIS|NLS)(?:_)?PATH"
+    "|GETCONF_DIR|HOSTALIASES|TMPDIR|TZ|TZDIR"
+)
+"""Variables that can make a program load or write files, those that ld.so(8) takes from setuid programs among
+them: a user's own reach only what runs as that user, not setpriv, which is root when it begins.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """All that starting a run takes, made ready before its minute."""
+
+    arguments: tuple[str, ...]
+    environment: Mapping[str, str]
+    folder: str
+    stdin: bytes
+    fifo: str
+    reader: int = -1  # the end of the FIFO that is ours
+    owner: Account | None = None  # where it is not the daemon's own user
+    groups: tuple[int, ...] = ()  # of the owner
+
+
+def describe(
+    fire: Fire,
+    run: int,
+    account: Account,
+    fifo: str,
+    search_path: str,
+    *,
+    groups: Sequence[int] | None = None,
+    prefix: tuple[str, ...] = (),
+    state_dir: str = "",
+    inherited: Mapping[str, str] = MappingProxyType({}),
+) -> Launch:
+    """The command, environment (semantics.md 3) and standard input of a run that prints to `fifo`.
+
+    `groups` are those of another user than the daemon's own, which must then be root; else None. `prefix`
+    is a command that executes the one which follows it, under limits; it is run as the daemon's user.
+    `state_dir` is the daemon's, `inherited` are variables that the crontab's go before.
+    """
+    entry = fire.job.entry
+    environment = {"SHELL": "/bin/sh", "HOME": account.home, "PATH": search_path, **inherited}
+    environment.update(entry.environment)
+    environment.update(
+        LOGNAME=account.name,
+        USER=account.name,
+        PYCROND_ATTEMPT=str(fire.attempt),
+        **_names(run, fire, state_dir),
+    )
+    shell = environment["SHELL"] or "/bin/sh"
+    command: tuple[str, ...] = (shell, "-c", entry.command)
+    folder, stdin = environment["HOME"], as_bytes(entry.stdin)
+    if groups is None:
+        return Launch((*prefix, *command), environment, folder, stdin, fifo)
+    unsafe = {name: environment.pop(name) for name in list(environment) if UNSAFE.fullmatch(name)}
+    if unsafe:
+        command = (ENV, "--", *(f"{name}={value}" for name, value in unsafe.items()), *command)
+    command = (*prefix, *_becoming(account), *command)
+    return Launch(command, environment, folder, stdin, fifo, owner=account, groups=tuple(groups))
+
+
+def _names(run: int, fire: Fire, state_dir: str) -> dict[str, str]:
+    """What tells a run's processes from all others, other daemons' too; and a job finds its daemon by it."""
+    at = fire.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    names = {"PYCROND_JOB": fire.job.key, "PYCROND_RUN": str(run), "PYCROND_FIRE_TIME": at}
+    return {**names, "PYCROND_STATE_DIR": state_dir} if state_dir else names
+
+
+def marks(run: int, fire: Fire, state_dir: str) -> list[bytes]:
+    """What stands in the environment of every process of a run, unless one has emptied it."""
+    return [as_bytes(f"{name}={value}") for name, value in _names(run, fire, state_dir).items()]
+
+
+def _becoming(account: Account) -> list[str]:
+    """How a program is started as another user, with that user's groups and no way back: the daemon never
+    changes a uid of its own but the effective one, or that user's processes could signal it.
+    """
+    ids = [f"--reuid={account.uid}", f"--regid={account.gid}", "--init-groups"]
+    return [SETPRIV, *ids, "--inh-caps=-all", "--"]
+
+
+def as_bytes(text: str) -> bytes:
+    """A crontab's bytes again, whatever the daemon's locale."""
+    return text.encode("utf-8", "surrogateescape")
