@@ -6,7 +6,7 @@ where that ends is stored, and a later daemon goes on there.
 
 import os
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from pycrond import clock, logtext, machine
@@ -51,11 +51,13 @@ class Deliveries:
             self._own.popleft()
             self.dropped += 1
 
-    def add(self, telling: Telling) -> None:
-        """A run to be told, from where it stands."""
-        telling.mailed = telling.mailed and machine.has_mailer(self._mailer)
-        self._tellings[telling.run] = telling
-        self.touch(telling)
+    def add(self, tellings: Sequence[Telling]) -> None:
+        """Runs to be told, each from where it stands."""
+        has_mailer = machine.has_mailer(self._mailer)
+        for telling in tellings:
+            telling.mailed = telling.mailed and has_mailer
+            self._tellings[telling.run] = telling
+            self.touch(telling)
 
     def touch(self, telling: Telling) -> None:
         """It began, its output grew or ended, or it ended: there may be something to tell and to store."""

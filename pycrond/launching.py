@@ -1,10 +1,12 @@
 """From fires to runs: claimed in the ledger, made ready, started."""
 
+import functools
 import os
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from pycrond import clock, process, users
 from pycrond.account import Account
@@ -19,7 +21,7 @@ from pycrond.policy import may_be_mailed
 from pycrond.run import Fire, Outcome
 from pycrond.running import Ended, Running, Runs
 from pycrond.spool import Spool
-from pycrond.starts import NOT_BEGUN
+from pycrond.starts import BEGINS, NOT_BEGUN, Noted
 from pycrond.telling import Telling
 
 AGAIN_EVERY, AGAIN_FOR = 1.0, 60.0  # seconds in which a start that fails for want of room is tried again
@@ -35,6 +37,17 @@ class Claimed:
     launch: Launch | None
     give_up_at: float = 0.0  # by clock.elapsed; 0 before the first try
     waits: bool = False  # in the ledger: a start must be written down first
+
+
+class _Tried(NamedTuple):
+    """What came of a start: a pid, or an error."""
+
+    one: Claimed
+    at: datetime
+    elapsed: float
+    reader: int
+    pid: int = 0
+    error: Exception | None = None
 
 
 class Launching:
@@ -132,31 +145,56 @@ class Launching:
 
     def start(self, claimed: Sequence[Claimed]) -> None:
         """Start them all, nothing else being done in between; the ledger hears of it later."""
+        ready = self._made_ready(claimed)
+        with process.Starter() as starter:
+            tried = [self._begin(starter, one, launch) for one, launch in ready]
+        self._follow([each for each in tried if not each.error])
+        for each in tried:
+            if each.error:
+                self._not_started(each.one, each.error, each.at, each.elapsed)
+
+    def _made_ready(self, claimed: Iterable[Claimed]) -> list[tuple[Claimed, Launch]]:
+        """Those that may start, each with what it takes."""
+        now, elapsed = clock.now(), clock.elapsed()
+        is_expired = functools.cache(functools.partial(users.is_expired, today=int(now.timestamp() // 86400)))
+        ready, new = [], []
         for one in claimed:
-            self._start(one)
+            was_ready = one.launch is not None
+            try:
+                launch = one.launch = one.launch or self._prepare(one.fire, one.run)
+                if launch.owner and is_expired(launch.owner.name):
+                    raise PycrondError(f"the account of {launch.owner.name} has expired")  # noqa: TRY301
+            except (PycrondError, OSError) as error:
+                self._not_started(one, error, now, elapsed)
+                continue
+            ready.append((one, launch))
+            if not was_ready:
+                new.append((one.run, launch.reader))
+        self._keeping.hold(new)
+        return ready
 
-    def _start(self, one: Claimed) -> None:
+    def _begin(self, starter: process.Starter, one: Claimed, launch: Launch) -> _Tried:
         now, elapsed = clock.now(), clock.elapsed()  # each start's own: how late it is
+        self._runs.note(one.run, BEGINS)
         try:
-            launch = self._launch(one)
-            if launch.owner and users.is_expired(launch.owner.name, int(now.timestamp() // 86400)):
-                raise PycrondError(f"the account of {launch.owner.name} has expired")  # noqa: TRY301
-            self._runs.begins(one.run)
-            pid = process.start(launch)
+            pid = starter.start(launch)
         except (PycrondError, OSError) as error:
-            self._not_started(one, error, now, elapsed)
-            return
-        output = Output(self._telling(one, pid), launch.reader)
-        late = (now - one.fire.at).total_seconds() * 1000
-        self._runs.begun(Running(one.run, one.fire, pid, output, elapsed, now.timestamp()), late)
-        if one.fire.trigger == "schedule" and not one.waits:
-            self.lateness.append(late)
+            self._runs.note(one.run, NOT_BEGUN)
+            return _Tried(one, now, elapsed, launch.reader, error=error)
+        self._runs.note(one.run, Noted(pid))
+        return _Tried(one, now, elapsed, launch.reader, pid)
 
-    def _launch(self, one: Claimed) -> Launch:
-        if one.launch is None:
-            one.launch = self._prepare(one.fire, one.run)
-            self._keeping.hold([(one.run, one.launch.reader)])
-        return one.launch
+    def _follow(self, started: Sequence[_Tried]) -> None:
+        """Watch them, and have them told."""
+        tellings = [self._telling(each.one, each.pid) for each in started]
+        self._deliveries.add(tellings)
+        for each, telling in zip(started, tellings, strict=True):
+            one, output = each.one, Output(telling, each.reader)
+            late = (each.at - one.fire.at).total_seconds() * 1000
+            running = Running(one.run, one.fire, each.pid, output, each.elapsed, each.at.timestamp())
+            self._runs.begun(running, late)
+            if one.fire.trigger == "schedule" and not one.waits:
+                self.lateness.append(late)
 
     def _telling(self, one: Claimed, pid: int) -> Telling:
         job = one.fire.job
@@ -166,7 +204,6 @@ class Launching:
         )
         telling.logged = job.entry.options.log
         telling.mailed = may_be_mailed(job.entry.options)
-        self._deliveries.add(telling)
         return telling
 
     def _not_started(self, one: Claimed, error: Exception, now: datetime, elapsed: float) -> None:
@@ -175,13 +212,13 @@ class Launching:
         if process.is_passing(error) and elapsed < one.give_up_at:
             if not self.again:
                 self._again_at = elapsed + AGAIN_EVERY
-            self._runs.begins(one.run, NOT_BEGUN)
             self.again.append(one)
             return
         end = Outcome("failed", f"start-failed: {error}")
         telling = self._telling(one, os.getpid())
         telling.logged = True  # that it did not start is always told
         telling.output_open, telling.ending = False, (end, None)
+        self._deliveries.add([telling])
         self._runs.never_began(Ended(one.run, one.fire, end, now))
         self.discard([one])
 

@@ -8,6 +8,7 @@ import resource
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Self
 
 from pycrond.errors import PycrondError
 from pycrond.launch import Launch, as_bytes
@@ -55,6 +56,51 @@ def is_passing(error: BaseException) -> bool:
     return isinstance(cause, OSError) and cause.errno in PASSING
 
 
+def start(launch: Launch) -> int:
+    """Start one alone; see `Starter.start`."""
+    with Starter() as starter:
+        return starter.start(launch)
+
+
+class Starter:
+    """Starts one after another, by posix_spawn, which copies no page tables. That knows no folder and no
+    limit: they are set for the whole process, which has one thread, and nothing else is to be opened within.
+    """
+
+    def __init__(self) -> None:
+        self._last: Launch | None = None  # whose folder is entered
+
+    def __enter__(self) -> Self:
+        restore_descriptor_limit()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        raise_descriptor_limit()
+        os.chdir("/")
+
+    def start(self, launch: Launch) -> int:
+        """Start it: its pid. Raises PycrondError or OSError with the reason why not; see `is_passing`."""
+        last, self._last = self._last, None
+        if last is None or (last.folder, last.owner) != (launch.folder, launch.owner):
+            _enter(launch)
+        self._last = launch
+        if not launch.stdin:
+            return _spawn(launch, os.devnull)
+        memory = _memory(launch.stdin)
+        try:
+            return _spawn(launch, f"/proc/self/fd/{memory}")
+        finally:
+            os.close(memory)
+
+
+def _enter(launch: Launch) -> None:
+    try:
+        with _seen_as(launch):
+            os.chdir(as_bytes(launch.folder))
+    except OSError as error:
+        raise PycrondError(f"cannot enter folder {launch.folder}: {error.strerror}") from error
+
+
 @contextlib.contextmanager
 def _seen_as(launch: Launch) -> Iterator[None]:
     """Reach files with the rights of the job's user: a folder that only root may enter is not for him."""
@@ -73,24 +119,39 @@ def _seen_as(launch: Launch) -> Iterator[None]:
         os.setgroups(groups)
 
 
-def start(launch: Launch) -> int:
-    """Start it: its pid. Raises PycrondError or OSError with the reason why not; see `is_passing`."""
-    os.stat(launch.fifo)  # if somebody removed it, let us not say that the shell could not be run
-    entrance = _standard_input(launch.stdin)
+def _memory(text: bytes) -> int:
+    """A file in memory that holds this; its number may be beyond what a job may open."""
+    raise_descriptor_limit()
     try:
-        return _spawn(launch, f"/proc/self/fd/{entrance}")
+        memory = os.memfd_create("stdin", os.MFD_CLOEXEC)
     finally:
-        os.close(entrance)
-
-
-def _standard_input(text: bytes) -> int:
-    if not text:
-        return os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
-    memory = os.memfd_create("stdin", os.MFD_CLOEXEC)
+        restore_descriptor_limit()
     view = memoryview(text)
     while view:
         view = view[os.write(memory, view) :]
     return memory
+
+
+def _spawn(launch: Launch, stdin: str) -> int:
+    try:
+        return os.posix_spawn(
+            as_bytes(launch.arguments[0]),
+            [as_bytes(argument) for argument in launch.arguments],
+            {as_bytes(name): as_bytes(value) for name, value in launch.environment.items()},
+            # Opened by the child: a number of ours that its limit forbids could not be handed down.
+            # Read and write: it is its own reader of last resort, so that a dead daemon gives it no SIGPIPE.
+            file_actions=[
+                (os.POSIX_SPAWN_OPEN, 0, stdin, os.O_RDONLY, 0),
+                (os.POSIX_SPAWN_OPEN, 1, launch.fifo, os.O_RDWR, 0),
+                (os.POSIX_SPAWN_DUP2, 1, 2),
+            ],
+            setsid=True,
+            setsigmask=[],
+            setsigdef=RESET,
+        )
+    except OSError as error:
+        os.stat(launch.fifo)  # if somebody removed it, let us not say that the shell could not be run
+        raise PycrondError(f"cannot run {launch.arguments[0]}: {error.strerror}") from error
 
 
 def paper(size: int) -> int:
@@ -106,37 +167,6 @@ def read_paper(memory: int, size: int) -> str:
     text = os.pread(memory, size, 0)
     os.close(memory)
     return text.rstrip(b"\0").decode("utf-8", "replace")
-
-
-def _spawn(launch: Launch, entrance: str) -> int:
-    """posix_spawn, which copies no page tables; folder and limit are set around it, there is one thread."""
-    try:
-        with _seen_as(launch):
-            os.chdir(as_bytes(launch.folder))
-    except OSError as error:
-        raise PycrondError(f"cannot enter folder {launch.folder}: {error.strerror}") from error
-    resource.setrlimit(resource.RLIMIT_NOFILE, DESCRIPTORS)
-    try:
-        return os.posix_spawn(
-            as_bytes(launch.arguments[0]),
-            [as_bytes(argument) for argument in launch.arguments],
-            {as_bytes(name): as_bytes(value) for name, value in launch.environment.items()},
-            # Opened by the child: a number of ours that its limit forbids could not be handed down.
-            # Read and write: it is its own reader of last resort, so that a dead daemon gives it no SIGPIPE.
-            file_actions=[
-                (os.POSIX_SPAWN_OPEN, 0, entrance, os.O_RDONLY, 0),
-                (os.POSIX_SPAWN_OPEN, 1, launch.fifo, os.O_RDWR, 0),
-                (os.POSIX_SPAWN_DUP2, 1, 2),
-            ],
-            setsid=True,
-            setsigmask=[],
-            setsigdef=RESET,
-        )
-    except OSError as error:
-        raise PycrondError(f"cannot run {launch.arguments[0]}: {error.strerror}") from error
-    finally:
-        raise_descriptor_limit()
-        os.chdir("/")
 
 
 def open_fifo(path: str) -> int:

@@ -154,7 +154,7 @@ class Recovery:
         telling = Telling(run, pid, user, "", "", Spool(self._spools, run), logged=False)
         telling.handed = telling.taken = telling.shown = Place(telling.spool.begin, ENDED)
         telling.ending = (Outcome("unknown"), None)
-        self._deliveries.add(telling)
+        self._deliveries.add([telling])
         self._take(Output(telling, process.open_fifo(path), run_over=True))
 
     def _take(self, output: Output) -> None:
@@ -194,7 +194,7 @@ class Recovery:
         telling.handed = telling.taken = telling.shown = Place(sent, left.told)
         telling.logged = job.entry.options.log
         telling.mailed = left.state in {"claimed", "running"} and may_be_mailed(job.entry.options)
-        self._deliveries.add(telling)
+        self._deliveries.add([telling])
         output = Output(telling, process.open_fifo(self._outputs.path(left.id)), run_over=True)
         telling.output_open = output.reader >= 0
         return output

@@ -14,7 +14,7 @@ from pycrond.outputs import Output, Outputs
 from pycrond.policy import judged, lock_of
 from pycrond.poller import Poller
 from pycrond.run import Fire, Outcome, State, outcome
-from pycrond.starts import BEGINS, Noted, Starts
+from pycrond.starts import Noted, Starts
 
 PATIENCE = 1.0  # seconds to wait for the keeper's word on how an adopted run ended
 NEVER = float("inf")
@@ -100,13 +100,12 @@ class Runs:
 
     # What begins
 
-    def begins(self, run: int, noted: Noted = BEGINS) -> None:
-        """It is about to get a process, or got none and is tried again: a daemon that comes after knows."""
+    def note(self, run: int, noted: Noted) -> None:
+        """How far its start has come, for a daemon that comes after."""
         self._starts.note(run, noted)
 
     def begun(self, running: Running, late: float) -> None:
-        """A run was started just now, `late` ms after its time; the ledger hears of it in `store`."""
-        self._starts.note(running.run, Noted(running.pid))
+        """A run was started just now, `late` ms after its time; the ledger hears of it in `store_starts`."""
         self._outputs.watch(running.output)
         at = datetime.fromtimestamp(running.began_at or 0.0, UTC)
         self._owed.started.append((running.run, running.pid, at, late))

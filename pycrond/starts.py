@@ -25,7 +25,7 @@ class Noted(NamedTuple):
 
 
 BEGINS, NOT_BEGUN = Noted(0), Noted(-1)
-"""It is about to get a process; it got none, and is to be tried again."""
+"""It is about to get a process; it got none."""
 
 
 class Starts:

@@ -173,7 +173,7 @@ def test_the_grace_of_a_kill_goes_on_over_a_restart(loop: Loop, is_written: bool
     loop.turn()
     if not is_written:  # that it has started: as if no turn had come between
         (running,) = loop.daemon.parts.runs.living.values()
-        loop.daemon.parts.runs.begins(running.run, Noted(running.pid))
+        loop.daemon.parts.runs.note(running.run, Noted(running.pid))
         loop.query("UPDATE runs SET state = 'claimed', pid = NULL, pid_start = NULL, started_at = NULL")
     ask(loop, "kill", what="job")
     again(loop)
@@ -249,11 +249,11 @@ def test_what_waits_is_withdrawn(loop: Loop) -> None:
 def test_a_start_that_is_tried_again_is_withdrawn(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     from pycrond import process
 
-    def full(_launch: Launch) -> int:
+    def full(_starter: process.Starter, _launch: Launch) -> int:
         raise BlockingIOError(11, "no more processes")
 
     loop.begin("#: name=job\n0 0 1 1 * true\n")
-    monkeypatch.setattr(process, "start", full)
+    monkeypatch.setattr(process.Starter, "start", full)
     ask(loop, "run", job="job")
     assert ask(loop, "status")["waiting"]["for_room"] == 1
     ask(loop, "kill", what="1")

@@ -549,17 +549,17 @@ def test_what_was_claimed_and_not_begun_starts_late(
 ) -> None:
     """Of the one in the middle nobody knows; those after it certainly have not run."""
     loop.begin("".join(f"{option}1 12 * * * echo {n} >>ran\n" for n in range(5)))
-    real, calls = process.start, 0
+    real, calls = process.Starter.start, 0
 
-    def dies(launch: Launch) -> int:
+    def dies(starter: process.Starter, launch: Launch) -> int:
         nonlocal calls
         calls += 1
         if calls == 3:
             raise SystemExit
-        return real(launch)
+        return real(starter, launch)
 
     with monkeypatch.context() as dying:
-        dying.setattr(process, "start", dies)
+        dying.setattr(process.Starter, "start", dies)
         with pytest.raises(SystemExit):
             loop.minutes(1)
     loop.release()
