@@ -94,6 +94,8 @@ class Telling:
 
     def _lines(self, place: Place) -> bytes:
         """Whole lines; one without an end only when its run is over, or when it is too long to wait for."""
+        if place.sent >= self.spool.size:
+            return b""  # nothing is looked for: most jobs print nothing
         data = self.spool.read(place.sent, READ)
         if len(data) == READ and b"\n" not in data:  # a long line
             data += self.spool.read(place.sent + len(data), CHUNK)
