@@ -21,14 +21,13 @@ them: a user's own reach only what runs as that user, not setpriv, which is root
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """All that starting a run takes, made ready before its minute."""
+    """All that starting a run takes."""
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
     folder: str
     stdin: bytes
     fifo: str
-    reader: int = -1  # the end of the FIFO that is ours
     owner: Account | None = None  # where it is not the daemon's own user
     groups: tuple[int, ...] = ()  # of the owner
 
@@ -69,7 +68,7 @@ def describe(
     if unsafe:
         command = (ENV, "--", *(f"{name}={value}" for name, value in unsafe.items()), *command)
     command = (*prefix, *_becoming(account), *command)
-    return Launch(command, environment, folder, stdin, fifo, owner=account, groups=tuple(groups))
+    return Launch(command, environment, folder, stdin, fifo, account, tuple(groups))
 
 
 def _names(run: int, fire: Fire, state_dir: str) -> dict[str, str]:

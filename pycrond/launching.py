@@ -1,15 +1,17 @@
 """From fires to runs: claimed in the ledger, made ready, started."""
 
+import contextlib
 import functools
 import os
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from pycrond import clock, process, users
 from pycrond.account import Account
+from pycrond.aside import Aside
 from pycrond.delivery import Deliveries
 from pycrond.errors import PycrondError
 from pycrond.keeping import Keeping
@@ -34,7 +36,8 @@ class Claimed:
 
     fire: Fire
     run: int
-    launch: Launch | None
+    launch: Launch | None = None
+    reader: int = -1  # our end of its FIFO
     give_up_at: float = 0.0  # by clock.elapsed; 0 before the first try
     waits: bool = False  # in the ledger: a start must be written down first
 
@@ -45,7 +48,6 @@ class _Tried(NamedTuple):
     one: Claimed
     at: datetime
     elapsed: float
-    reader: int
     pid: int = 0
     error: Exception | None = None
 
@@ -94,36 +96,36 @@ class Launching:
         """Write the fires down, durably, and make all ready; leaves out what had been claimed before."""
         runs = self._ledger.claim(fires, boot)
         pairs = zip(fires, runs, strict=True)
-        claimed = [
-            Claimed(fire, run, None if fire.start_at else self._ready(fire, run), waits=bool(fire.start_at))
-            for fire, run in pairs
-            if run is not None
-        ]
-        self._keeping.hold([(one.run, one.launch.reader) for one in claimed if one.launch])
+        claimed = [Claimed(fire, run, waits=bool(fire.start_at)) for fire, run in pairs if run is not None]
+        groups = functools.cache(users.groups)  # looking them up takes as long as all the rest
+        for one in claimed:
+            if not one.waits:
+                with contextlib.suppress(OSError):  # tried again at its minute, and then told of
+                    self._make_ready(one, groups)
+        self._hold(claimed)
         return claimed
 
-    def _ready(self, fire: Fire, run: int) -> Launch | None:
-        try:
-            return self._prepare(fire, run)
-        except OSError:
-            return None  # tried again at its minute, and then told of
-
-    def _prepare(self, fire: Fire, run: int) -> Launch:
-        account = self.accounts[fire.job.user]
-        groups = None if account is self._account else users.groups(account)
-        return process.prepare(
-            describe(
-                fire,
-                run,
-                account,
-                self._outputs.path(run),
-                self._search_path,
-                groups=groups,
-                prefix=self._limits.prefix(fire.job.entry.options, run),
-                state_dir=self._limits.state_dir,
-                inherited=self._inherited,
-            )
+    def _make_ready(self, one: Claimed, groups: Callable[[Account], Sequence[int]]) -> Launch:
+        """All that its start takes, with its FIFO on disk. Raises OSError where there is no room."""
+        account = self.accounts[one.fire.job.user]
+        launch = describe(
+            one.fire,
+            one.run,
+            account,
+            self._outputs.path(one.run),
+            self._search_path,
+            groups=None if account is self._account else groups(account),
+            prefix=self._limits.prefix(one.fire.job.entry.options, one.run),
+            state_dir=self._limits.state_dir,
+            inherited=self._inherited,
         )
+        one.reader = process.make_fifo(launch)
+        one.launch = launch
+        return launch
+
+    def _hold(self, several: Iterable[Claimed]) -> None:
+        """Have the keeper hold the read ends too, before the runs are started."""
+        self._keeping.hold([(one.run, one.reader) for one in several if one.launch])
 
     def cancel(self, claimed: Sequence[Claimed]) -> None:
         """Take back what was claimed for a minute that has not come."""
@@ -137,7 +139,7 @@ class Launching:
         held = [(one.run, 0, 0) for one in claimed if one.launch]
         for one in claimed:
             if one.launch:
-                os.close(one.launch.reader)
+                os.close(one.reader)
                 one.launch = None
             self._outputs.remove(one.run)
             self._limits.remove(one.run)
@@ -146,22 +148,25 @@ class Launching:
     def start(self, claimed: Sequence[Claimed]) -> None:
         """Start them all, nothing else being done in between; the ledger hears of it later."""
         ready = self._made_ready(claimed)
+        aside = Aside([one.reader for one, _ in ready])
         with process.Starter() as starter:
             tried = [self._begin(starter, one, launch) for one, launch in ready]
-        self._follow([each for each in tried if not each.error])
-        for each in tried:
+        for each, reader in zip(tried, aside.back(), strict=True):
+            each.one.reader = reader
             if each.error:
                 self._not_started(each.one, each.error, each.at, each.elapsed)
+        self._follow([each for each in tried if not each.error])
 
     def _made_ready(self, claimed: Iterable[Claimed]) -> list[tuple[Claimed, Launch]]:
         """Those that may start, each with what it takes."""
         now, elapsed = clock.now(), clock.elapsed()
+        groups = functools.cache(users.groups)
         is_expired = functools.cache(functools.partial(users.is_expired, today=int(now.timestamp() // 86400)))
         ready, new = [], []
         for one in claimed:
             was_ready = one.launch is not None
             try:
-                launch = one.launch = one.launch or self._prepare(one.fire, one.run)
+                launch = one.launch or self._make_ready(one, groups)
                 if launch.owner and is_expired(launch.owner.name):
                     raise PycrondError(f"the account of {launch.owner.name} has expired")  # noqa: TRY301
             except (PycrondError, OSError) as error:
@@ -169,8 +174,8 @@ class Launching:
                 continue
             ready.append((one, launch))
             if not was_ready:
-                new.append((one.run, launch.reader))
-        self._keeping.hold(new)
+                new.append(one)
+        self._hold(new)
         return ready
 
     def _begin(self, starter: process.Starter, one: Claimed, launch: Launch) -> _Tried:
@@ -180,19 +185,18 @@ class Launching:
             pid = starter.start(launch)
         except (PycrondError, OSError) as error:
             self._runs.note(one.run, NOT_BEGUN)
-            return _Tried(one, now, elapsed, launch.reader, error=error)
+            return _Tried(one, now, elapsed, error=error)
         self._runs.note(one.run, Noted(pid))
-        return _Tried(one, now, elapsed, launch.reader, pid)
+        return _Tried(one, now, elapsed, pid)
 
     def _follow(self, started: Sequence[_Tried]) -> None:
         """Watch them, and have them told."""
         tellings = [self._telling(each.one, each.pid) for each in started]
         self._deliveries.add(tellings)
-        for each, telling in zip(started, tellings, strict=True):
-            one, output = each.one, Output(telling, each.reader)
-            late = (each.at - one.fire.at).total_seconds() * 1000
-            running = Running(one.run, one.fire, each.pid, output, each.elapsed, each.at.timestamp())
-            self._runs.begun(running, late)
+        for (one, at, elapsed, pid, _), telling in zip(started, tellings, strict=True):
+            late = (at - one.fire.at).total_seconds() * 1000
+            output = Output(telling, one.reader)
+            self._runs.begun(Running(one.run, one.fire, pid, output, elapsed, at.timestamp()), late)
             if one.fire.trigger == "schedule" and not one.waits:
                 self.lateness.append(late)
 

@@ -7,7 +7,6 @@ import os
 import resource
 import signal
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Self
 
 from pycrond.errors import PycrondError
@@ -30,15 +29,15 @@ def restore_descriptor_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, DESCRIPTORS)
 
 
-def prepare(launch: Launch) -> Launch:
-    """Make its FIFO on disk and open our end of it. Raises OSError where there is no room."""
+def make_fifo(launch: Launch) -> int:
+    """Make a run's FIFO on disk: our end of it. Raises OSError where there is no room."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(launch.fifo)  # of a run with this number that belonged to a ledger now gone
     os.mkfifo(launch.fifo, 0o600)
     reader = _open_reader(launch.fifo)
     if launch.owner:
         os.chown(launch.fifo, launch.owner.uid, launch.owner.gid)  # so that it may open /dev/stderr by name
-    return replace(launch, reader=reader)
+    return reader
 
 
 def _open_reader(fifo: str) -> int:

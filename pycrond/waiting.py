@@ -108,7 +108,7 @@ class Waiting:
                 start_at=at,
                 attempt=left.attempt,
             )
-            self.add([Claimed(fire, left.id, None, waits=True)])
+            self.add([Claimed(fire, left.id, waits=True)])
         self._ledger.settle(gone, "skipped", now)
 
     def replace(self, jobs: Mapping[str, Job], now: datetime) -> None:

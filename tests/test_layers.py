@@ -50,6 +50,7 @@ LAYERS: tuple[set[str], ...] = (
             "lastgood",
             "lastturn",
             "process",
+            "aside",
             "spool",
             "syslogger",
             "sysloglink",

@@ -47,18 +47,21 @@ class Shop:
         self.folder = folder
         self.account = Account("alice", os.geteuid(), os.getegid(), str(folder))
         self.started: list[int] = []
+        self.readers: dict[str, int] = {}
         self.status = -1
         self._runs = 0
 
     def prepare(self, job: Job) -> Launch:
         self._runs += 1
         fifo = str(self.folder / f"fifo{self._runs}")
-        return process.prepare(describe(Fire(job, NOON, 0), self._runs, self.account, fifo, SEARCH_PATH))
+        launch = describe(Fire(job, NOON, 0), self._runs, self.account, fifo, SEARCH_PATH)
+        self.readers[fifo] = process.make_fifo(launch)
+        return launch
 
     def start(self, launch: Launch) -> tuple[int, int]:
         pid = process.start(launch)
         self.started.append(pid)
-        return pid, launch.reader
+        return pid, self.readers[launch.fifo]
 
     def output(self, text: str | bytes) -> bytes:
         """All that the one job of a crontab prints; its exit status is then in `status`."""
@@ -77,7 +80,7 @@ class Shop:
         launch = self.prepare(job)
         with pytest.raises(PycrondError) as said:
             self.start(launch)
-        os.close(launch.reader)
+        os.close(self.readers[launch.fifo])
         return str(said.value)
 
     def end(self) -> None:
@@ -459,7 +462,7 @@ def test_a_fifo_that_is_gone(shop: Shop) -> None:
             process.start(launch)
 
     unchanged(start)
-    os.close(launch.reader)
+    os.close(shop.readers[launch.fifo])
 
 
 def test_a_fifo_that_an_earlier_life_left_is_replaced(shop: Shop) -> None:
