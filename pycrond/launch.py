@@ -1,7 +1,7 @@
 """What a run is started with: its command, environment, folder, standard input, and as whom."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC
 from types import MappingProxyType
@@ -9,14 +9,30 @@ from types import MappingProxyType
 from pycrond.account import Account
 from pycrond.run import Fire
 
-SETPRIV, ENV = "/usr/bin/setpriv", "/usr/bin/env"
+CHROOT, SETPRIV, ENV = "/usr/sbin/chroot", "/usr/bin/setpriv", "/usr/bin/env"
 UNSAFE = re.compile(
     "(?:LD|MALLOC|GLIBC|RES|RESOLV|LC|NSS)_.*|LANG|LANGUAGE|LOC(?:ALDOMAIN|PATH)|(?:GCONV|NIS|NLS)(?:_)?PATH"
     "|GETCONF_DIR|HOSTALIASES|TMPDIR|TZ|TZDIR"
 )
 """Variables that can make a program load or write files, those that ld.so(8) takes from setuid programs among
-them: a user's own reach only what runs as that user, not setpriv, which is root when it begins.
+them: a user's own reach only what runs as that user, not chroot or setpriv, which are root when they begin.
 """
+Become = Callable[[Account, Sequence[int]], list[str]]
+"""The command that executes the one which follows it as that user, with these groups and no way back: the
+daemon never changes a uid of its own but the effective one, or that user's processes could signal it.
+"""
+
+
+def by_setpriv(account: Account, _groups: Sequence[int]) -> list[str]:
+    """It looks the groups up itself."""
+    ids = [f"--reuid={account.uid}", f"--regid={account.gid}", "--init-groups"]
+    return [SETPRIV, *ids, "--inh-caps=-all", "--"]
+
+
+def by_chroot(account: Account, groups: Sequence[int]) -> list[str]:
+    """The root stays the same. `+` says that what follows is no name."""
+    numbers = ",".join(f"+{group}" for group in groups)
+    return [CHROOT, f"--userspec=+{account.uid}:+{account.gid}", f"--groups={numbers}", "--skip-chdir", "/"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +56,7 @@ def describe(
     search_path: str,
     *,
     groups: Sequence[int] | None = None,
+    become: Become = by_setpriv,
     prefix: tuple[str, ...] = (),
     state_dir: str = "",
     inherited: Mapping[str, str] = MappingProxyType({}),
@@ -47,7 +64,8 @@ def describe(
     """The command, environment (semantics.md 3) and standard input of a run that prints to `fifo`.
 
     `groups` are those of another user than the daemon's own, which must then be root; else None. `prefix`
-    is a command that executes the one which follows it, under limits; it is run as the daemon's user.
+    is a command that executes the one which follows it, under limits; it is run as the daemon's user, before
+    that of `become`.
     `state_dir` is the daemon's, `inherited` are variables that the crontab's go before.
     """
     entry = fire.job.entry
@@ -67,7 +85,7 @@ def describe(
     unsafe = {name: environment.pop(name) for name in list(environment) if UNSAFE.fullmatch(name)}
     if unsafe:
         command = (ENV, "--", *(f"{name}={value}" for name, value in unsafe.items()), *command)
-    command = (*prefix, *_becoming(account), *command)
+    command = (*prefix, *become(account, groups), *command)
     return Launch(command, environment, folder, stdin, fifo, account, tuple(groups))
 
 
@@ -81,14 +99,6 @@ def _names(run: int, fire: Fire, state_dir: str) -> dict[str, str]:
 def marks(run: int, fire: Fire, state_dir: str) -> list[bytes]:
     """What stands in the environment of every process of a run, unless one has emptied it."""
     return [as_bytes(f"{name}={value}") for name, value in _names(run, fire, state_dir).items()]
-
-
-def _becoming(account: Account) -> list[str]:
-    """How a program is started as another user, with that user's groups and no way back: the daemon never
-    changes a uid of its own but the effective one, or that user's processes could signal it.
-    """
-    ids = [f"--reuid={account.uid}", f"--regid={account.gid}", "--init-groups"]
-    return [SETPRIV, *ids, "--inh-caps=-all", "--"]
 
 
 def as_bytes(text: str) -> bytes:

@@ -15,7 +15,7 @@ from pycrond.aside import Aside
 from pycrond.delivery import Deliveries
 from pycrond.errors import PycrondError
 from pycrond.keeping import Keeping
-from pycrond.launch import Launch, describe
+from pycrond.launch import Become, Launch, describe
 from pycrond.ledger import Ledger
 from pycrond.limits import Limits
 from pycrond.outputs import Output, Outputs
@@ -65,6 +65,7 @@ class Launching:
         runs: Runs,
         limits: Limits,
         account: Account,
+        become: Become,
         spools: str,
         search_path: str,
         inherited: Mapping[str, str],
@@ -77,6 +78,7 @@ class Launching:
         self._runs = runs
         self._limits = limits
         self._account = account
+        self._become = become
         self.accounts: Mapping[str, Account] = {account.name: account}
         self._search_path = search_path
         self._inherited = inherited
@@ -115,6 +117,7 @@ class Launching:
             self._outputs.path(one.run),
             self._search_path,
             groups=None if account is self._account else groups(account),
+            become=self._become,
             prefix=self._limits.prefix(one.fire.job.entry.options, one.run),
             state_dir=self._limits.state_dir,
             inherited=self._inherited,

@@ -3,7 +3,7 @@
 import os
 from datetime import datetime
 
-from pycrond import __version__, machine, settings, spool, users
+from pycrond import __version__, becoming, machine, settings, spool, users
 from pycrond.admission import Admission, Line
 from pycrond.aftermath import Aftermath
 from pycrond.agenda import Agenda, first_turn
@@ -19,6 +19,7 @@ from pycrond.job import SEARCH_PATHS
 from pycrond.jumps import Jumps
 from pycrond.keeping import Keeping
 from pycrond.lastturn import LastTurn
+from pycrond.launch import by_setpriv
 from pycrond.launching import Launching
 from pycrond.ledger import Ledger
 from pycrond.limits import Limits
@@ -110,6 +111,7 @@ class Parts:
             runs=self.runs,
             limits=self.limits,
             account=self.crontabs.account,
+            become=becoming.quickest() if self.settings.system else by_setpriv,
             spools=self.spools,
             search_path=search_path,
             inherited=inherited(os.environ, wanted=self.settings.inherit_env),

@@ -46,7 +46,7 @@ def test_the_crontab_goes_before_it() -> None:
     assert found["PATH"] == "/mine"
 
 
-def test_none_of_it_reaches_setpriv_that_could_make_it_load_or_write_files() -> None:
+def test_none_of_it_that_could_make_a_program_load_or_write_files_reaches_one_of_root() -> None:
     found, arguments = environment("* * * * * x\n", groups=(1,))
     assert "TMPDIR" not in found
     assert "TMPDIR=/t" in arguments

@@ -44,19 +44,8 @@ LAYERS: tuple[set[str], ...] = (
         *("lanes", "dayscale", "stampedes", "daytext", "daysvg", "icaltext"),
     },
     {
-        *(
-            "sources",
-            "machine",
-            "lastgood",
-            "lastturn",
-            "process",
-            "aside",
-            "spool",
-            "syslogger",
-            "sysloglink",
-            "ledger",
-            "reader",
-        ),
+        *("sources", "machine", "lastgood", "lastturn", "process", "aside", "becoming", "spool"),
+        *("syslogger", "sysloglink", "ledger", "reader"),
         *("control", "signals", "pidfile", "detach", "poller", "timer", "readiness"),
         *(
             "keeping",

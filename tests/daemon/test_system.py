@@ -82,7 +82,7 @@ def test_there_is_no_way_back_to_root(system: System) -> None:
 
 
 def test_a_users_variables_reach_nothing_that_is_still_root(system: System) -> None:
-    """ld.so says of each program that it cannot preload: the shell does, setpriv and env do not."""
+    """ld.so says of each program that it cannot preload: the shell does, chroot or setpriv and env do not."""
     system.write(
         "etc/crontab",
         "HOME=/\nLD_PRELOAD=/no/such.so\nTMPDIR=/mine\n@reboot nobody echo $LD_PRELOAD $TMPDIR\n",
