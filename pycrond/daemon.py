@@ -122,6 +122,7 @@ class Daemon:
             parts.turns.look_ahead(now)
         elapsed = clock.elapsed()
         parts.runs.tend(now, elapsed)
+        parts.runs.reap(now)  # before it is written what started: of most it is known by then how they ended
         parts.aftermath.take(parts.reloading.jobs, now)
         self._tell_of_missed(now)
         parts.alarms.tend(now)

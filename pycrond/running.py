@@ -288,12 +288,13 @@ class Runs:
         """Write down what was started since the last time; before it is written how it ended."""
         if self._owed.started:
             self._ledger.started(
-                [
-                    (run, pid, procfs.start_ticks(pid) or 0, at, late)
-                    for run, pid, at, late in self._owed.started
-                ]
+                [(run, pid, self._start_of(pid), at, late) for run, pid, at, late in self._owed.started]
             )
             self._owed.started.clear()
+
+    def _start_of(self, pid: int) -> int:
+        """What will tell a process that lives from a later one with its pid."""
+        return procfs.start_ticks(pid) or 0 if pid in self.living else 0
 
     def release(self) -> None:
         """The ends have been written: they need not be noted any more, and the keeper may forget them."""
