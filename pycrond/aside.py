@@ -3,36 +3,47 @@
 import contextlib
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 FEW = 100  # descriptors that cost less where they are
 BATCH = 250  # descriptors in a message; the kernel takes 253
 
 
-class Aside:
-    """Descriptors that wait in a socket of ours. Each process that is started would have them all copied, and
-    closed again at its exec: a thousand are 60 us of its start.
+@contextlib.contextmanager
+def aside(descriptors: Sequence[int]) -> Iterator[list[int]]:
+    """Keep them in a socket meanwhile. Each process that is started would have them all copied, and closed
+    again at its exec: a thousand are 60 us of its start. Afterwards they are in the list, in the same order,
+    with other numbers.
     """
+    back = list(descriptors)
+    if len(back) < FEW:
+        yield back
+        return
+    end, other = socket.socketpair()
+    with end, other:
+        sent = _send(other, back)
+        try:
+            yield back
+        finally:
+            back[:sent] = _receive(end, sent)
 
-    def __init__(self, descriptors: Sequence[int]) -> None:
-        """They are closed here, as far as the kernel takes them into the socket."""
-        self._left = list(descriptors)
-        self._messages = 0
-        self._end, end = socket.socketpair()
-        with end, contextlib.suppress(OSError):
-            while len(descriptors) >= FEW and self._left:
-                socket.send_fds(end, [b"F"], self._left[:BATCH])
-                for each in self._left[:BATCH]:
-                    os.close(each)
-                del self._left[:BATCH]
-                self._messages += 1
 
-    def back(self) -> list[int]:
-        """The same in the same order, with other numbers."""
-        found: list[int] = []
-        for _ in range(self._messages):
-            found += socket.recv_fds(self._end, 1, BATCH)[1]
-        for each in found:
-            os.set_inheritable(each, False)
-        self._end.close()
-        return found + self._left
+def _send(end: socket.socket, descriptors: Sequence[int]) -> int:
+    """Send them, and close them here: how many the kernel has taken."""
+    sent = 0
+    with contextlib.suppress(OSError):
+        while batch := descriptors[sent : sent + BATCH]:
+            socket.send_fds(end, [b"F"], batch)
+            for each in batch:
+                os.close(each)
+            sent += len(batch)
+    return sent
+
+
+def _receive(end: socket.socket, number: int) -> list[int]:
+    found: list[int] = []
+    for _ in range(0, number, BATCH):
+        found += socket.recv_fds(end, 1, BATCH)[1]
+    for each in found:
+        os.set_inheritable(each, False)
+    return found

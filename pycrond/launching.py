@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pycrond import clock, process, users
 from pycrond.account import Account
-from pycrond.aside import Aside
+from pycrond.aside import aside
 from pycrond.delivery import Deliveries
 from pycrond.errors import PycrondError
 from pycrond.keeping import Keeping
@@ -151,10 +151,9 @@ class Launching:
     def start(self, claimed: Sequence[Claimed]) -> None:
         """Start them all, nothing else being done in between; the ledger hears of it later."""
         ready = self._made_ready(claimed)
-        aside = Aside([one.reader for one, _ in ready])
-        with process.Starter() as starter:
+        with aside([one.reader for one, _ in ready]) as readers, process.Starter() as starter:
             tried = [self._begin(starter, one, launch) for one, launch in ready]
-        for each, reader in zip(tried, aside.back(), strict=True):
+        for each, reader in zip(tried, readers, strict=True):
             each.one.reader = reader
             if each.error:
                 self._not_started(each.one, each.error, each.at, each.elapsed)
