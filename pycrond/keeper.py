@@ -270,13 +270,13 @@ class Keeper:
         with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
             unsaid = sorted(file.read().split(), key=int)
         for _ in range(BIRTH):
-            unsaid = [pid for pid in unsaid if not self.has_asked(pid)]
+            unsaid = [pid for pid in unsaid if not self.is_identified(pid)]
             if not unsaid:
                 break
             select.poll().poll(10)
 
-    def has_asked(self, pid: bytes) -> bool:
-        """Whether a process could say what it is; if it leads a session, that is written down now."""
+    def is_identified(self, pid: bytes) -> bool:
+        """Whether a process has said what it is, or never will; if it leads a session, it is written down."""
         words = [word for word in contents(b"/proc/%b/environ" % pid).split(b"\0") if word.startswith(MARK)]
         fields = contents(b"/proc/%b/stat" % pid).rpartition(b")")[2].split()
         if not fields:
