@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import os
-import re
 import signal
 import struct
 from collections.abc import Iterable, Mapping, Sequence
@@ -131,22 +130,16 @@ def told(pid: int) -> dict[str, str] | None:
     return found if {"JOB", "RUN", "FIRE_TIME", "ATTEMPT"} <= found.keys() else None
 
 
-def leaders_by_run(parent: int) -> dict[int, tuple[int, int]]:
-    """Pid and start of each child of `parent` that leads the session of a run, as its environment says."""
-    found: dict[int, tuple[int, int]] = {}
+def children_by_run() -> dict[str, tuple[int, int]]:
+    """Pid and start of each of our children that is a run's own process, as its environment says."""
+    found = {}
     try:
-        with open(f"/proc/{parent}/task/{parent}/children", encoding="ascii") as file:
-            children = [int(word) for word in file.read().split()]
-    except OSError:
-        return found
-    for pid in children:
-        process = stat(pid)
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as file:
-                run = re.search(rb"(?:^|\0)PYCROND_RUN=([0-9]{1,18})(?:\0|$)", file.read())
-        except OSError:
-            continue
-        if run and process and process.session == pid:
-            mine = (pid, process.start)
-            found[int(run[1])] = min(found.get(int(run[1]), mine), mine, key=lambda one: one[1])
+        with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
+            pids = [int(word) for word in file.read().split()]
+    except OSError:  # not every kernel has it
+        return {}
+    for pid in pids:
+        process, said = stat(pid), told(pid)
+        if process and process.session == pid and said and "EVENT" not in said:  # which only hooks have
+            found[said["RUN"]] = (pid, process.start)
     return found

@@ -57,8 +57,7 @@ class Recovery:
         started = starts.read()
         ends = [*left_behind(self._ends), *self._told(keeping)]
         survivors = Survivors(started, ends, keeping.leaders, keeping.dead_leaders)
-        self._find_unknown(survivors, now)
-        unfinished = self._ledger.unfinished()
+        unfinished = self._unfinished(survivors, now)
         survivors.know(left.pid for left in unfinished if left.pid)
         not_begun = []
         for left in unfinished:
@@ -96,21 +95,25 @@ class Recovery:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self._ends)
 
-    def _find_unknown(self, survivors: Survivors, now: datetime) -> None:
-        """Runs that live and that the ledger has never heard of, being new or the disk full: they say
-        themselves who they are.
+    def _unfinished(self, survivors: Survivors, now: datetime) -> list[Unfinished]:
+        """What the ledger has to be done, and runs that live and that it has never heard of, being new or the
+        disk full: they say themselves who they are.
         """
-        unknown = {*self._outputs.open} - {left.id for left in self._ledger.unfinished()}
-        children = procfs.leaders_by_run(os.getpid()) if unknown else {}  # of a restart in place
+        unfinished = self._ledger.unfinished()
+        unknown = {*self._outputs.open} - {left.id for left in unfinished}
+        children = procfs.children_by_run() if unknown else {}  # of a restart in place
         rows = []
         for run in sorted(unknown):
-            pid, start = children.get(run) or survivors.living(run)
+            pid, start = children.get(str(run)) or survivors.living(run)
             told = procfs.told(pid)
             if told and told["RUN"] == str(run):
                 at = now.timestamp() - max(0.0, clock.elapsed() - procfs.seconds(start))
                 fire = datetime.fromisoformat(told["FIRE_TIME"]).timestamp()
                 rows.append((run, told["JOB"], fire, "schedule", int(told["ATTEMPT"]), pid, start, at))
+        if not rows:
+            return unfinished
         self._ledger.found(rows)
+        return self._ledger.unfinished()
 
     def _told(self, keeping: Keeping) -> list[End]:
         """What the keeper knows, waited for a second."""
