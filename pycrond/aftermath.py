@@ -9,6 +9,7 @@ from pycrond.endings import Endings
 from pycrond.job import Job
 from pycrond.ledger import Ledger
 from pycrond.outbox import Outbox
+from pycrond.owed import Owed
 from pycrond.policy import retry_in
 from pycrond.run import Fire
 from pycrond.running import Ended, Runs
@@ -22,6 +23,7 @@ class Aftermath:
         self,
         ledger: Ledger,
         runs: Runs,
+        owed: Owed,
         endings: Endings,
         *,
         waiting: Waiting,
@@ -30,6 +32,7 @@ class Aftermath:
     ) -> None:
         self._ledger = ledger
         self._runs = runs
+        self._owed = owed
         self._endings = endings
         self._waiting = waiting
         self._alarms = alarms
@@ -37,7 +40,7 @@ class Aftermath:
 
     def take(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """Write down what was started and what has ended since the last time."""
-        self._runs.store_starts()
+        self._owed.store_starts(self._runs.living)
         ended = self._runs.ended()
         for one in ended:
             if one.running:
@@ -50,7 +53,7 @@ class Aftermath:
             self._waiting.claim([*retries.values()])
             alarms = self._alarms.after(ended, {*retries}, now)
             self._ledger.finished([(one.run, one.outcome, one.at, one.duration) for one in ended], *alarms)
-        self._runs.release()
+        self._owed.release()
         self._outbox.reaped(self._runs.take_strangers(), now)
 
     def _retries(self, ended: Sequence[Ended], jobs: Mapping[str, Job], now: datetime) -> dict[int, Fire]:

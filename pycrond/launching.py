@@ -23,7 +23,7 @@ from pycrond.policy import may_be_mailed
 from pycrond.run import Fire, Outcome
 from pycrond.running import Ended, Running, Runs
 from pycrond.spool import Spool
-from pycrond.starts import BEGINS, NOT_BEGUN, Noted
+from pycrond.starts import BEGINS, NOT_BEGUN, Noted, Starts
 from pycrond.telling import Telling
 
 AGAIN_EVERY, AGAIN_FOR = 1.0, 60.0  # seconds in which a start that fails for want of room is tried again
@@ -63,6 +63,7 @@ class Launching:
         keeping: Keeping,
         *,
         runs: Runs,
+        starts: Starts,
         limits: Limits,
         account: Account,
         become: Become,
@@ -76,6 +77,7 @@ class Launching:
         self._outputs = outputs
         self._keeping = keeping
         self._runs = runs
+        self._starts = starts
         self._limits = limits
         self._account = account
         self._become = become
@@ -182,13 +184,13 @@ class Launching:
 
     def _begin(self, starter: process.Starter, one: Claimed, launch: Launch) -> _Tried:
         now, elapsed = clock.now(), clock.elapsed()  # each start's own: how late it is
-        self._runs.note(one.run, BEGINS)
+        self._starts.note(one.run, BEGINS)
         try:
             pid = starter.start(launch)
         except (PycrondError, OSError) as error:
-            self._runs.note(one.run, NOT_BEGUN)
+            self._starts.note(one.run, NOT_BEGUN)
             return _Tried(one, now, elapsed, error=error)
-        self._runs.note(one.run, Noted(pid))
+        self._starts.note(one.run, Noted(pid))
         return _Tried(one, now, elapsed, pid)
 
     def _follow(self, started: Sequence[_Tried]) -> None:

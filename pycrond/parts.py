@@ -27,6 +27,7 @@ from pycrond.loading import Crontabs
 from pycrond.orders import Orders
 from pycrond.outbox import Outbox
 from pycrond.outputs import Outputs
+from pycrond.owed import Owed
 from pycrond.pausebook import Pausebook
 from pycrond.pauses import Pauses
 from pycrond.poller import Poller
@@ -94,13 +95,14 @@ class Parts:
     def _run(self) -> None:
         """From fires to runs, and to their ends."""
         search_path = SEARCH_PATHS[self.crontabs.dialect]
+        self.owed = Owed(self.ledger, self.keeping, self.starts, self.outputs)
         self.runs = Runs(
-            self.ledger,
             self.deliveries,
             self.outputs,
             self.poller,
             keeping=self.keeping,
             starts=self.starts,
+            owed=self.owed,
         )
         self.limits = Limits(self.settings.state_dir)
         self.launching = Launching(
@@ -109,6 +111,7 @@ class Parts:
             self.outputs,
             self.keeping,
             runs=self.runs,
+            starts=self.starts,
             limits=self.limits,
             account=self.crontabs.account,
             become=becoming.quickest() if self.settings.system else by_setpriv,
@@ -123,6 +126,7 @@ class Parts:
             self.deliveries,
             self.outputs,
             self.runs,
+            owed=self.owed,
             state_dir=self.settings.state_dir,
         )
 
@@ -169,6 +173,7 @@ class Parts:
         self.aftermath = Aftermath(
             self.ledger,
             self.runs,
+            self.owed,
             self.endings,
             waiting=self.waiting,
             alarms=self.alarms,

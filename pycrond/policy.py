@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pycrond.digest import digest
 from pycrond.job import Job
 from pycrond.options import Options
-from pycrond.run import Fire, Outcome
+from pycrond.run import Fire, Outcome, State
 
 LONGEST_DELAY = 3600.0  # seconds between two attempts, however often it failed
 SPREAD = 10  # per cent by which a retry may come later, so that what failed together is not retried together
@@ -97,11 +97,20 @@ def lock_of(job: Job) -> str | None:
     return f"{job.user}/{lock}"
 
 
-def judged(end: Outcome, success: tuple[int, ...]) -> Outcome:
-    """The same end, as the exit statuses that count as success have it."""
-    if end.state not in {"succeeded", "failed"} or end.exit_status is None:
-        return end
-    return replace(end, state="succeeded" if end.exit_status in success else "failed")
+def judged(
+    end: Outcome, success: tuple[int, ...], *, ended_by: tuple[State, str] | None = None, signalled: str = ""
+) -> Outcome:
+    """The same end, as the exit statuses that count as success have it, and whoever ended it.
+
+    `ended_by`: what that makes of it, and why; `signalled`: by whom, with a signal that ends most programs.
+    """
+    if end.state in {"succeeded", "failed"} and end.exit_status is not None:
+        end = replace(end, state="succeeded" if end.exit_status in success else "failed")
+    if ended_by and (end.state != "succeeded" or ended_by[0] == "timed-out"):
+        return replace(end, state=ended_by[0], reason=ended_by[1])
+    if signalled and end.state == "failed":
+        return replace(end, state="killed", reason=signalled)
+    return end
 
 
 def retry_in(options: Options, fire: Fire, end: Outcome) -> float | None:

@@ -11,6 +11,7 @@ from pycrond.job import Job
 from pycrond.keeping import End, Keeping, left_behind
 from pycrond.ledger import Ledger
 from pycrond.outputs import TAKES, Output, Outputs
+from pycrond.owed import Owed
 from pycrond.policy import may_be_mailed
 from pycrond.poller import Poller
 from pycrond.rows import JobRow
@@ -37,6 +38,7 @@ class Recovery:
         outputs: Outputs,
         runs: Runs,
         *,
+        owed: Owed,
         state_dir: str,
     ) -> None:
         self._spools = os.path.join(state_dir, "spool")
@@ -45,6 +47,7 @@ class Recovery:
         self._deliveries = deliveries
         self._outputs = outputs
         self._runs = runs
+        self._owed = owed
         self._traceless = False  # a claimed run was met that left no trace of a process
         self._ends = os.path.join(state_dir, "ends")
 
@@ -74,7 +77,7 @@ class Recovery:
         self._ledger.cancel(not_begun)
         for run in not_begun:
             self._outputs.remove(run)
-        self._runs.forget([(0, *process) for process in survivors.ends])
+        self._owed.forget(survivors.ends)
         if not keeping.is_gone:
             self._poller.register(keeping, self._runs.hear)
             keeping.keep(self._outputs.open)

@@ -1,16 +1,15 @@
 """The runs that live: watched until they end, whoever started them."""
 
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NamedTuple
 
 from pycrond import clock, process, procfs
 from pycrond.delivery import Deliveries
 from pycrond.keeping import End, Keeping
-from pycrond.ledger import Ledger
 from pycrond.outputs import Output, Outputs
+from pycrond.owed import Owed
 from pycrond.policy import judged, lock_of
 from pycrond.poller import Poller
 from pycrond.run import Fire, Outcome, State, outcome
@@ -49,33 +48,25 @@ class Ended(NamedTuple):
     running: Running | None = None  # what it was; None for one that could not be started
 
 
-@dataclass(slots=True)
-class _Owed:
-    """What the ledger and the keeper have not been told yet."""
-
-    started: list[tuple[int, int, datetime, float]] = field(default_factory=list)
-    done: list[tuple[int, int, int]] = field(default_factory=list)  # the keeper may forget: run, pid, start
-
-
 class Runs:
     """Everything that lives, by pid; what has ended, until somebody takes it."""
 
     def __init__(
         self,
-        ledger: Ledger,
         deliveries: Deliveries,
         outputs: Outputs,
         poller: Poller,
         *,
         keeping: Keeping,
         starts: Starts,
+        owed: Owed,
     ) -> None:
-        self._ledger = ledger
         self._deliveries = deliveries
         self._outputs = outputs
         self._poller = poller
         self._keeping = keeping
         self._starts = starts
+        self._owed = owed
         self.living: dict[int, Running] = {}
         self.of_job: dict[str, list[Running]] = {}  # in the order of their starts
         self.holders: dict[str, Running] = {}  # of each lock that is held
@@ -87,7 +78,6 @@ class Runs:
         self._ended: list[Ended] = []
         self._begun: list[Running] = []  # with a URL to be told of it
         self._strangers: list[tuple[int, int]] = []  # children that ended and are no runs: pid and status
-        self._owed = _Owed()
 
     @property
     def count(self) -> int:
@@ -98,17 +88,28 @@ class Runs:
     def has_keeper(self) -> bool:
         return not self._keeping.is_gone
 
+    def rows(self) -> list[tuple[int, str, float, str, int, int, int, float | None]]:
+        """All that lives, for a ledger that has taken the place of the one that knew it."""
+        return [
+            (
+                one.run,
+                one.fire.job.key,
+                one.fire.at.timestamp(),
+                one.fire.trigger,
+                one.fire.attempt,
+                pid,
+                one.start or procfs.start_ticks(pid) or 0,
+                one.began_at,
+            )
+            for pid, one in self.living.items()
+        ]
+
     # What begins
 
-    def note(self, run: int, noted: Noted) -> None:
-        """How far its start has come, for a daemon that comes after."""
-        self._starts.note(run, noted)
-
     def begun(self, running: Running, late: float) -> None:
-        """A run was started just now, `late` ms after its time; the ledger hears of it in `store_starts`."""
+        """A run was started just now, `late` ms after its time; the ledger hears of it later."""
         self._outputs.watch(running.output)
-        at = datetime.fromtimestamp(running.began_at or 0.0, UTC)
-        self._owed.started.append((running.run, running.pid, at, late))
+        self._owed.began(running.run, running.pid, running.began_at or 0.0, late)
         self._add(running)
         if running.fire.job.entry.options.ping:
             self._begun.append(running)
@@ -176,7 +177,7 @@ class Runs:
                     self._awaited.remove(running)
                 self.over(running, *how_it_ended(end, running.began_at))
             else:
-                self._owed.done.append((0, end.pid, end.start))
+                self._owed.forget([(end.pid, end.start)])
         if self._keeping.is_gone and self._keeping.fileno() >= 0:
             self._poller.unregister(self._keeping)
             self._keeping.close()
@@ -218,11 +219,8 @@ class Runs:
     def over(self, running: Running, end: Outcome, at: datetime, duration: float | None = None) -> None:
         """The main process is over: take its output at once, that of what it left behind as it comes."""
         self._drop(running)
-        end = judged(end, running.fire.job.entry.options.success)
-        if running.ended_by and (end.state != "succeeded" or running.ended_by[0] == "timed-out"):
-            end = replace(end, state=running.ended_by[0], reason=running.ended_by[1])
-        elif running.signalled and end.state == "failed":
-            end = replace(end, state="killed", reason=running.signalled)
+        success = running.fire.job.entry.options.success
+        end = judged(end, success, ended_by=running.ended_by, signalled=running.signalled)
         if running.began is not None:
             duration = round(clock.elapsed() - running.began, 6)
         elif duration is None and running.began_at is not None and end.state != "unknown":
@@ -230,7 +228,7 @@ class Runs:
         if running.pidfd >= 0:
             os.close(running.pidfd)
         self._ended.append(Ended(running.run, running.fire, end, at, duration, running))
-        self._owed.done.append((0, running.pid, running.start))
+        self._owed.forget([(running.pid, running.start)])
         telling = running.output.telling
         telling.ending, telling.end_at = (end, duration), self._outputs.run_ended(running.output)
         self._deliveries.touch(telling)
@@ -260,51 +258,6 @@ class Runs:
         """What has ended since this was asked last."""
         ended, self._ended = self._ended, []
         return ended
-
-    # What the ledger and the keeper are owed
-
-    def forget(self, done: Iterable[tuple[int, int, int]]) -> None:
-        """Run, pid and start of what the keeper need not remember once the ledger has been written."""
-        self._owed.done += done
-
-    def tell_new_ledger(self) -> None:
-        """All that lives, to a ledger that has taken the place of the one that knew it."""
-        rows = [
-            (
-                one.run,
-                one.fire.job.key,
-                one.fire.at.timestamp(),
-                one.fire.trigger,
-                one.fire.attempt,
-                pid,
-                one.start or procfs.start_ticks(pid) or 0,
-                one.began_at,
-            )
-            for pid, one in self.living.items()
-        ]
-        self._ledger.found(rows)
-
-    def store_starts(self) -> None:
-        """Write down what was started since the last time; before it is written how it ended."""
-        if self._owed.started:
-            self._ledger.started(
-                [(run, pid, self._start_of(pid), at, late) for run, pid, at, late in self._owed.started]
-            )
-            self._owed.started.clear()
-
-    def _start_of(self, pid: int) -> int:
-        """What will tell a process that lives from a later one with its pid."""
-        return procfs.start_ticks(pid) or 0 if pid in self.living else 0
-
-    def release(self) -> None:
-        """The ends have been written: they need not be noted any more, and the keeper may forget them."""
-        if not self._ledger.file.owes:
-            self._starts.forget()
-        done = [*self._owed.done, *((run, 0, 0) for run in self._outputs.closed)]
-        if done and not self._ledger.file.owes:
-            self._keeping.done(done)
-            self._owed.done.clear()
-            self._outputs.closed.clear()
 
 
 def how_it_ended(end: End, began_at: float | None) -> tuple[Outcome, datetime, float | None]:

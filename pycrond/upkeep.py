@@ -49,7 +49,7 @@ class Upkeep:
             file.set_aside = ""
             self._ledger.renew()
             self._reloading.write(now)
-            self._runs.tell_new_ledger()
+            self._ledger.found(self._runs.rows())
             self._pauses.tell_new_ledger()
         self._trouble = file.trouble
         if file.trouble and not trouble:

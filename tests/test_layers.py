@@ -68,6 +68,7 @@ LAYERS: tuple[set[str], ...] = (
             "delivery",
             "outputs",
             "running",
+            "owed",
             "loading",
             "tabs",
             "turns",

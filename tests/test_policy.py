@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pycrond.policy import Situation, Verdict, admit, is_plain, judged, lock_of, retry_in
-from pycrond.run import Fire, Outcome, Trigger
+from pycrond.run import Fire, Outcome, State, Trigger
 from tests.conftest import jobs_of
 
 AT = datetime(2025, 6, 10, 12, tzinfo=UTC)
@@ -109,6 +109,26 @@ def test_whose_lock(lock: str, held: str | None) -> None:
 )
 def test_what_counts_as_success(end: Outcome, success: tuple[int, ...], state: str) -> None:
     assert judged(end, success).state == state
+
+
+@pytest.mark.parametrize(
+    ("end", "ended_by", "signalled", "state", "reason"),
+    [
+        (Outcome("failed", signal=15), ("timed-out", "timeout"), "", "timed-out", "timeout"),
+        (Outcome("succeeded", exit_status=0), ("timed-out", "timeout"), "", "timed-out", "timeout"),
+        (Outcome("failed", signal=15), ("killed", "kill: by me"), "", "killed", "kill: by me"),
+        (Outcome("succeeded", exit_status=0), ("killed", "kill: by me"), "", "succeeded", ""),
+        (Outcome("unknown"), ("killed", "kill: by me"), "", "killed", "kill: by me"),
+        (Outcome("failed", signal=2), None, "kill: SIGINT", "killed", "kill: SIGINT"),
+        (Outcome("succeeded", exit_status=0), None, "kill: SIGINT", "succeeded", ""),
+        (Outcome("unknown"), None, "kill: SIGINT", "unknown", ""),
+    ],
+)
+def test_whose_hand_it_was(
+    end: Outcome, ended_by: tuple[State, str] | None, signalled: str, state: str, reason: str
+) -> None:
+    found = judged(end, (0,), ended_by=ended_by, signalled=signalled)
+    assert (found.state, found.reason) == (state, reason)
 
 
 @pytest.mark.parametrize(

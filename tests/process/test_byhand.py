@@ -173,7 +173,7 @@ def test_the_grace_of_a_kill_goes_on_over_a_restart(loop: Loop, is_written: bool
     loop.turn()
     if not is_written:  # that it has started: as if no turn had come between
         (running,) = loop.daemon.parts.runs.living.values()
-        loop.daemon.parts.runs.note(running.run, Noted(running.pid))
+        loop.daemon.parts.starts.note(running.run, Noted(running.pid))
         loop.query("UPDATE runs SET state = 'claimed', pid = NULL, pid_start = NULL, started_at = NULL")
     ask(loop, "kill", what="job")
     again(loop)
