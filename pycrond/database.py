@@ -137,6 +137,16 @@ class Database:
             self.trouble = ""
 
     @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Many small questions in one transaction: the file is locked for all of them once."""
+        self.db.execute("BEGIN")
+        try:
+            yield
+        finally:
+            if self.db.in_transaction:  # an error may have ended it
+                self.db.execute("ROLLBACK")
+
+    @contextmanager
     def _transaction(self) -> Iterator[None]:
         self.db.execute("BEGIN IMMEDIATE")
         try:

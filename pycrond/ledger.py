@@ -145,7 +145,8 @@ class Ledger:
             if self.knows_boot(boot):
                 return [None] * len(fires)
             booted = [(boot,)]
-        numbered = self._numbered(fires)
+        with self.file.reading():
+            numbered = self._numbered(fires)
         rows = [
             (
                 run,

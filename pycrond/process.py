@@ -31,9 +31,11 @@ def restore_descriptor_limit() -> None:
 
 def make_fifo(launch: Launch) -> int:
     """Make a run's FIFO on disk: our end of it. Raises OSError where there is no room."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(launch.fifo)  # of a run with this number that belonged to a ledger now gone
-    os.mkfifo(launch.fifo, 0o600)
+    try:
+        os.mkfifo(launch.fifo, 0o600)
+    except FileExistsError:  # of a run with this number that belonged to a ledger now gone
+        os.unlink(launch.fifo)
+        os.mkfifo(launch.fifo, 0o600)
     reader = _open_reader(launch.fifo)
     if launch.owner:
         os.chown(launch.fifo, launch.owner.uid, launch.owner.gid)  # so that it may open /dev/stderr by name
@@ -70,12 +72,14 @@ class Starter:
         self._last: Launch | None = None  # whose folder is entered
 
     def __enter__(self) -> Self:
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # one of them will be enough
         restore_descriptor_limit()
         return self
 
     def __exit__(self, *_: object) -> None:
         raise_descriptor_limit()
         os.chdir("/")
+        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def start(self, launch: Launch) -> int:
         """Start it: its pid. Raises PycrondError or OSError with the reason why not; see `is_passing`."""
