@@ -357,6 +357,36 @@ def test_a_lower_limit_than_the_daemon_has_descriptors(shop: Shop, monkeypatch: 
     assert found["files"] == [40, hard]
 
 
+def test_standard_input_where_the_limit_is_lower(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(process, "DESCRIPTORS", (40, process.DESCRIPTORS[1]))
+    process.raise_descriptor_limit()
+    held = [os.open("/dev/null", os.O_RDONLY) for _ in range(60)]
+    assert shop.output("* * * * * cat%given\n") == b"given\n"
+    for one in held:
+        os.close(one)
+
+
+def test_several_are_started_at_once_each_in_its_folder(shop: Shop) -> None:
+    for name in ("a", "b"):
+        (shop.folder / name).mkdir()
+    folders = ["a", "a", "no", "b", "a"]
+    launches = [
+        shop.prepare(jobs_of(f"HOME={shop.folder}/{folder}\n* * * * * pwd\n", user="alice")[0])
+        for folder in folders
+    ]
+    said = []
+    with process.Starter() as starter:
+        for launch in launches:
+            try:
+                shop.started.append(starter.start(launch))
+            except PycrondError as error:
+                said.append(str(error))
+    assert said == [f"cannot enter folder {shop.folder}/no: No such file or directory"]
+    printed = [drain(shop.readers[one.fifo]).decode() for one in launches if not one.folder.endswith("no")]
+    assert printed == [f"{shop.folder}/{folder}\n" for folder in "aaba"]
+    os.close(shop.readers[launches[2].fifo])
+
+
 def test_no_signal_is_blocked_or_ignored(shop: Shop) -> None:
     ignored = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGPIPE, signal.SIGXFSZ)}
     masked = signal.pthread_sigmask(
@@ -404,13 +434,17 @@ def test_an_empty_shell_is_the_usual_one(shop: Shop) -> None:
 
 
 def unchanged(act: Callable[[], object]) -> None:
-    """Nothing is left open, and the daemon stands where it stood, with its limits."""
+    """Nothing is left open or blocked, and the daemon stands where it stood, with its limits."""
     process.raise_descriptor_limit()
     os.chdir("/")
-    before = (sorted(os.listdir("/proc/self/fd")), resource.getrlimit(resource.RLIMIT_NOFILE))
+    before = surroundings()
     act()
-    after = (sorted(os.listdir("/proc/self/fd")), resource.getrlimit(resource.RLIMIT_NOFILE))
-    assert (after, os.getcwd()) == (before, "/")
+    assert (surroundings(), os.getcwd()) == (before, "/")
+
+
+def surroundings() -> tuple[object, ...]:
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    return sorted(os.listdir("/proc/self/fd")), resource.getrlimit(resource.RLIMIT_NOFILE), mask
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from pycrond import clock, control, launching, process, procfs
+from pycrond import aside, clock, control, launching, process, procfs
 from pycrond.launch import Launch
 from tests.conftest import alive, wait_until
 from tests.process.conftest import Loop
@@ -535,6 +535,20 @@ def test_a_run_that_ends_as_the_next_daemon_looks_for_it(loop: Loop) -> None:
         said = b""
         while b"%d:%d" % (pid, start or 0) not in said:
             said += keeper.recv(65536)  # it may forget it
+
+
+# Many at once
+
+
+def test_each_of_many_has_its_own_output(loop: Loop) -> None:
+    """Their FIFOs are out of the way while they are started."""
+    numbers = [str(number) for number in range(2 * aside.FEW)]
+    loop.begin("".join(f"* * * * * echo {number}\n" for number in numbers))
+    loop.minutes(1)
+    loop.settle()
+    said = loop.log.by_run().values()
+    assert [lines[1][1] for lines in said] == [lines[0][1].removeprefix("echo ") for lines in said]
+    assert sorted(loop.log.said("CMDOUT")) == sorted(numbers)
 
 
 # A daemon that dies in the middle of its starts
