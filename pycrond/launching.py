@@ -153,6 +153,8 @@ class Launching:
     def start(self, claimed: Sequence[Claimed]) -> None:
         """Start them all, nothing else being done in between; the ledger hears of it later."""
         ready = self._made_ready(claimed)
+        if not ready:
+            return
         with aside([one.reader for one, _ in ready]) as readers, process.Starter() as starter:
             tried = [self._begin(starter, one, launch) for one, launch in ready]
         for each, reader in zip(tried, readers, strict=True):
@@ -161,24 +163,22 @@ class Launching:
                 self._not_started(each.one, each.error, each.at, each.elapsed)
         self._follow([each for each in tried if not each.error])
 
-    def _made_ready(self, claimed: Iterable[Claimed]) -> list[tuple[Claimed, Launch]]:
+    def _made_ready(self, claimed: Sequence[Claimed]) -> list[tuple[Claimed, Launch]]:
         """Those that may start, each with what it takes."""
         now, elapsed = clock.now(), clock.elapsed()
         groups = functools.cache(users.groups)
         is_expired = functools.cache(functools.partial(users.is_expired, today=int(now.timestamp() // 86400)))
-        ready, new = [], []
+        new = [one for one in claimed if one.launch is None]
+        ready = []
         for one in claimed:
-            was_ready = one.launch is not None
             try:
                 launch = one.launch or self._make_ready(one, groups)
                 if launch.owner and is_expired(launch.owner.name):
                     raise PycrondError(f"the account of {launch.owner.name} has expired")  # noqa: TRY301
             except (PycrondError, OSError) as error:
                 self._not_started(one, error, now, elapsed)
-                continue
-            ready.append((one, launch))
-            if not was_ready:
-                new.append(one)
+            else:
+                ready.append((one, launch))
         self._hold(new)
         return ready
 
