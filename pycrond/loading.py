@@ -73,8 +73,9 @@ class Crontabs:
         """Whether any file, or a folder of them, looks other than when they were read."""
         return bool(self._watch.changed(self._places))
 
-    def still_in(self, elapsed: float) -> float:
-        """Seconds until nothing that has changed has been written for a moment, if that goes on.
+    def still_in(self, elapsed: float, at: datetime | None = None) -> float:
+        """Seconds until nothing that has changed has been written for a moment, if that goes on. With `at`,
+        what by its own times had not been written for a moment then need not be looked at twice.
 
         What an editor or a script is writing in place is for that moment an empty file, or half of one.
         """
@@ -82,15 +83,12 @@ class Crontabs:
         if changed != self._changed:
             self._written = {mark.path for mark in changed ^ self._changed}
             self._changed, self._changed_at = changed, elapsed
-        wait = max(0.0, self._changed_at + STILL - elapsed) if changed else 0.0
+        latest = max((mark.ctime_ns for mark in changed), default=0) / 1e9
+        is_old = at is not None and latest <= at.timestamp() - STILL
+        wait = max(0.0, self._changed_at + STILL - elapsed) if changed and not is_old else 0.0
         if not wait:
             self._written = set()
         return wait
-
-    def are_old(self, now: datetime) -> bool:
-        """Whether what has changed had done so a moment ago, by the files' own times."""
-        latest = max((mark.ctime_ns for mark in self._changed), default=0)
-        return latest / 1e9 <= now.timestamp() - STILL
 
     def load(self) -> Loaded:
         """Read what has changed and, as far as `still_in` knows, is whole.

@@ -91,8 +91,10 @@ class Reloading:
             self.ask()
         if self._asked_at is None or elapsed < self._look_at:
             return
-        wait = self._crontabs.still_in(elapsed)
-        if elapsed - self._asked_at >= WRITTEN_FOR or self._must_count(now):
+        # Cron would read them now, before the minute that has come is run.
+        must_count = self._crontabs.watched and self._turns.is_due(now)
+        wait = self._crontabs.still_in(elapsed, now if must_count else None)
+        if elapsed - self._asked_at >= WRITTEN_FOR:
             wait = 0.0
         takes = PER_JOB * len(self.jobs)
         if takes > BRIEF and not self._turns.has_room(now, 2 * takes):
@@ -102,12 +104,6 @@ class Reloading:
             return
         self._asked_at = None
         self.reload(now)
-
-    def _must_count(self, now: datetime) -> bool:
-        """Whether cron would read them now, before the minute that has come is run, and they have been whole
-        for a while by their own times.
-        """
-        return self._crontabs.watched and self._turns.is_due(now) and self._crontabs.are_old(now)
 
     def reload(self, now: datetime) -> None:
         """Read them anew, and say so."""

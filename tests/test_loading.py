@@ -4,6 +4,7 @@ import contextlib
 import os
 import threading
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -285,6 +286,18 @@ def test_what_is_being_written_is_not_still(folder: Folder) -> None:
     assert folder.crontabs.still_in(3.0 + STILL) == pytest.approx(0)
     folder.load()
     assert folder.crontabs.still_in(4.0) == 0
+
+
+def test_what_is_old_by_its_own_times_is_still(folder: Folder) -> None:
+    folder.load()
+    changed = folder.write("a", GOOD).stat().st_ctime
+    crontabs = folder.crontabs
+    assert crontabs
+    for since, wait in ((STILL / 2, STILL), (-3600, STILL), (2 * STILL, 0)):
+        at = datetime.fromtimestamp(changed + since, UTC)
+        assert crontabs.still_in(1.0, at) == pytest.approx(wait)
+    assert folder.load() == ["one", "two"]
+    assert folder.loaded.problems == ()
 
 
 def test_a_start_in_the_instant_in_which_a_file_is_emptied(folder: Folder) -> None:
