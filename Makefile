@@ -42,6 +42,7 @@ quick: .venv/installed-dev
 	$(BIN)/pytest -q -m "not daemon and not process"
 
 bench: .venv/installed-dev
+	$(BIN)/python -m compileall -q pycrond  # as an installed package is
 	$(BIN)/python benchmarks/run.py $(if $(CRONIE),--cronie $(CRONIE)) $(BENCH)
 
 chaos: .venv/installed-dev
