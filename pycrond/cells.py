@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from unicodedata import category, east_asian_width
 
-AS_PICTURE = "\ufe0f"  # after a character that is one column wide: shown in two
+AS_PICTURE = "\ufe0f"  # after a character that is one column wide, and its marks: shown in two
 
 
 def width(text: str) -> int:
@@ -14,13 +14,14 @@ def width(text: str) -> int:
     """
     if text.isascii():
         return len(text)
-    whole = last = 0
-    before = " "
+    whole, narrow = 0, False
     for char in text:
-        # A space is no picture: what begins with the sign is as wide beside a space as alone.
-        last = int(char == AS_PICTURE and last == 1 and before != " ") or _columns(char)
-        whole += last
-        before = char
+        if char == AS_PICTURE:
+            columns, narrow = int(narrow), False
+        elif columns := _columns(char):
+            # A space is no picture: what begins with the sign is as wide beside a space as alone.
+            narrow = columns == 1 and char != " "
+        whole += columns
     return whole
 
 

@@ -27,6 +27,9 @@ from pycrond.views import Cell, shown
         ("❤\ufe0f", 2),
         ("⭐\ufe0f", 2),
         (" \ufe0f", 1),
+        ("0\u0300\ufe0f", 2),
+        ("❤\ufe0f\ufe0f", 2),
+        ("\ufe0fa", 1),
         ("…", 1),
     ],
 )
