@@ -65,10 +65,6 @@ def jobs(entries: Iterable[Entry], user: str) -> list[Job]:
     return made
 
 
-def by_key(several: Iterable[Job]) -> dict[str, Job]:
-    return {job.key: job for job in several}
-
-
 def identity(user: str, entry: Entry) -> str:
     """Twelve hexadecimal digits for what an entry is, wherever it stands. Standard input counts, if any."""
     parts = [user, entry.schedule_text, entry.command]

@@ -80,8 +80,13 @@ def without(tab: Tab, users: Collection[str]) -> Tab:
     """The jobs of all others, and a problem for each of theirs."""
     left = [job for job in tab.jobs if job.user not in users]
     problems = [_of_nobody(job) for job in tab.jobs if job.user in users]
-    stamp = digest("\0".join((tab.stamp, *sorted(users))).encode("utf-8", "surrogateescape"))
-    return replace(tab, jobs=tuple(left), problems=(*tab.problems, *problems), stamp=stamp)
+    return replace(_with_jobs(tab, left, sorted(users)), problems=(*tab.problems, *problems))
+
+
+def _with_jobs(tab: Tab, jobs: Iterable[Job], because_of: Iterable[str]) -> Tab:
+    """The same file with other jobs than its text makes, for reasons that its stamp is to tell as well."""
+    stamp = digest("\0".join((tab.stamp, *because_of)).encode("utf-8", "surrogateescape"))
+    return replace(tab, jobs=tuple(jobs), stamp=stamp)
 
 
 def _of_nobody(job: Job) -> Problem:
@@ -104,7 +109,4 @@ def in_force(tabs: Collection[Tab], user: str) -> tuple[list[Tab], dict[str, Job
 
 def _named(tab: Tab, same: tuple[Job, ...]) -> Tab:
     keys = [job.key for job in same]
-    if keys == [job.key for job in tab.jobs]:
-        return tab
-    stamp = digest("\0".join((tab.stamp, *keys)).encode("utf-8", "surrogateescape"))
-    return replace(tab, jobs=same, stamp=stamp)
+    return tab if keys == [job.key for job in tab.jobs] else _with_jobs(tab, same, keys)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from pycrond.admission import Admission
 from pycrond.agenda import MINUTE, Agenda, Turn, minute
-from pycrond.job import Job, by_key
+from pycrond.job import Job
 from pycrond.jumps import Jumps
 from pycrond.lastturn import LastTurn
 from pycrond.launching import Claimed, Launching
@@ -33,6 +33,7 @@ class Turns:
         self._admission = admission
         self._jumps = jumps
         self._waiting = waiting
+        self._jobs: Mapping[str, Job] = {}  # those of the agenda, by key
         self._coming: Turn | None = None  # that of the next minute, worked out once
         self._ahead: tuple[Turn, Sequence[Claimed]] | None = None
         self._phase: tuple[datetime, bool] | None = None
@@ -47,8 +48,8 @@ class Turns:
             self._admission.enter(self._waiting.add(claimed), now)
             self.agenda.done(turn)
             self._coming = None
-            if missed := self._jumps.missed():  # seldom, and to know all jobs by key takes a while
-                self._waiting.catch_up(missed, by_key(self.agenda.jobs), now)
+            if missed := self._jumps.missed():
+                self._waiting.catch_up(missed, self._jobs, now)
         self._waiting.take(now)
         self._admission.take(now)
 
@@ -120,6 +121,7 @@ class Turns:
     def replace(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """Other jobs from now on, by key; what had been claimed for the next minute is claimed anew."""
         self.cancel()
+        self._jobs = jobs
         self.agenda, self._coming = self.agenda.replaced_by(jobs.values()), None
         self._waiting.replace(jobs, now)
         self._admission.replace(jobs, now)
