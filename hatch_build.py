@@ -16,12 +16,12 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             return
         sys.path.insert(0, self.root)
         sys.dont_write_bytecode = True
-        from pycrond import shared  # noqa: PLC0415 -- of the tree that is built
-        from pycrond.cli import completion  # noqa: PLC0415
+        from pycrond.cli.commands import completion  # noqa: PLC0415
+        from pycrond.cli.setup import data_files  # noqa: PLC0415 -- of the tree that is built
 
         self._folder = tempfile.TemporaryDirectory()
-        included = {str(Path(self.root, source)): name for name, source in shared.SOURCES.items()}
-        for name, shell in shared.COMPLETIONS.items():
+        included = {str(Path(self.root, source)): name for name, source in data_files.SOURCES.items()}
+        for name, shell in data_files.COMPLETIONS.items():
             made = Path(self._folder.name, shell)
             made.write_text(completion.script(shell), encoding="utf-8")
             included[str(made)] = name

@@ -1,5 +1,5 @@
 """`python -m pycrond`: the command line."""
 
-from pycrond.cli import entry
+from pycrond.cli.main import entry
 
 entry()

@@ -14,14 +14,16 @@ from typing import Any
 
 import pytest
 
-from pycrond import control, crontab, pidfile
+from pycrond.control import protocol
+from pycrond.crontab import parser
 from pycrond.errors import PycrondError
-from pycrond.job import Job, jobs
-from pycrond.limits import Limits
-from pycrond.reader import Reader
-from pycrond.rows import RunRow
+from pycrond.host import pidfile
+from pycrond.host.cgroup import Limits
+from pycrond.jobs.job import Job, jobs
+from pycrond.ledger.reader import Reader
+from pycrond.ledger.rows import RunRow
 
-pytest_plugins = ["tests.rsyslog", "tests.smtpd", "tests.web"]
+pytest_plugins = ["tests.support.loop", "tests.support.rsyslog", "tests.support.smtpd", "tests.support.web"]
 SCRIPT = os.path.join(os.path.dirname(sys.executable), "pycrond")
 
 
@@ -130,7 +132,7 @@ class Crond:
         not the jobs. The moment must lie in the future, for CLOCK_MONOTONIC is moved as well, and cannot be below 0.
         """
         # No sooner: it imports a plugin of pytest, which must be the first to do so.
-        from tests import faketime
+        from tests.support import faketime
 
         new = self.folder / "clock.new"
         wanted = datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
@@ -163,7 +165,7 @@ class Crond:
     def status(self) -> dict[str, Any] | None:
         """What the daemon answers, without the command line: quick enough to wait for. None if there is none."""
         try:
-            return control.ask(str(self.runtime / "control.sock"), {"command": "status"}, 10.0)
+            return protocol.ask(str(self.runtime / "control.sock"), {"command": "status"}, 10.0)
         except (PycrondError, OSError):
             return None
 
@@ -190,7 +192,9 @@ class Crond:
                 continue
             if b"--state-dir=%b" % os.fsencode(self.state) not in words:
                 continue
-            keeps = any(word.endswith(b"/keeper.py") for word in words)  # with the daemon's own after that
+            keeps = any(
+                word.endswith(b"/keeper/__main__.py") for word in words
+            )  # with the daemon's own after that
             if b"--try=yes" in words:
                 continue
             if keeps if name == "keeper" else any(word.startswith(b"--keeper=") for word in words):
@@ -250,7 +254,7 @@ def crond(tmp_path: Path) -> Iterator[Crond]:
 
 def jobs_of(text: str | bytes, user: str = "root", file: str = "/etc/crontabs/test") -> list[Job]:
     """The jobs of a crontab, which must be without errors."""
-    table = crontab.parse(text.encode() if isinstance(text, str) else text, file, user=user)
+    table = parser.parse(text.encode() if isinstance(text, str) else text, file, user=user)
     assert not [problem for problem in table.problems if problem.severity == "error"], table.problems
     return jobs(table.entries, user)
 

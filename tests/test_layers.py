@@ -1,200 +1,111 @@
-"""Who may import whom: design.md's table, held against the imports. Forward only; no effect imports another."""
+"""The order of the packages: an import leads to the same package or to one that stands before it."""
 
 import ast
+import sys
+from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent / "pycrond"
-LAYERS: tuple[set[str], ...] = (
-    {"__init__", "errors", "clock", "digest", "undelivered"},
-    {
-        "schedule",
-        "days",
-        "zones",
-        "stored",
-        "options",
-        "job",
-        "run",
-        "rows",
-        "account",
-        "settings",
-        "schema",
-        "inherited",
-        "symptoms",
-    },
-    {
-        "terms",
-        "fields",
-        "lines",
-        "inforce",
-        "crontab",
-        "logtext",
-        "layout",
-        "firstword",
-        "mailtext",
-        "anacrontab",
-        "cells",
-        "mdoc",
-    },
-    {
-        *("agenda", "gaps", "views", "lint", "nights", "wording", "comparison", "audit", "delays"),
-        *("tables", "listing", "past"),
-        *("policy", "launch", "letters", "lintvars", "placing", "diagnosis", "takeover"),
-        *("lanes", "dayscale", "stampedes", "daytext", "daysvg", "icaltext"),
-    },
-    {
-        *("sources", "machine", "lastgood", "lastturn", "process", "aside", "becoming", "spool"),
-        *("syslogger", "sysloglink", "ledger", "reader"),
-        *("control", "signals", "pidfile", "detach", "poller", "timer", "readiness"),
-        *(
-            "keeping",
-            "starts",
-            "database",
-            "procfs",
-            "limits",
-            "alarmbook",
-            "foldbook",
-            "jobbook",
-            "pausebook",
-        ),
-        *("systemtabs", "users", "watch"),
-        *("sendmail", "smtp", "pinging"),
-        *("shared", "installing", "surroundings"),
-    },
-    {
-        *(
-            "telling",
-            "delivery",
-            "outputs",
-            "running",
-            "owed",
-            "loading",
-            "tabs",
-            "turns",
-            "survivors",
-            "recovery",
-            "jumps",
-            "answering",
-        ),
-        *("daemon", "parts", "program", "admission", "aftermath", "endings", "pauses", "courier"),
-        *("alarms", "outbox", "retention", "asking", "byhand", "figures", "showing"),
-        *("reloading", "restarting", "stopping", "orders", "upkeep", "waiting", "launching"),
-    },
-    {"cli", "__main__"},
+PACKAGES = (
+    *("schedule", "jobs", "crontab", "host", "sources", "ledger", "output", "keeper"),
+    *("runs", "alarms", "scheduler", "control", "daemon", "cli"),
 )
-EFFECTS = 4
-ALLOWED = {
-    ("detach", "signals"),
-    ("machine", "zones"),
-    ("syslogger", "sysloglink"),
-    ("ledger", "database"),
-    ("ledger", "jobbook"),
-    ("jobbook", "database"),
-    ("alarmbook", "database"),
-    ("foldbook", "database"),
-    ("pausebook", "database"),
-}
-"""Between effects: whoever becomes a daemon must block its signals first."""
-PURE = {
-    *("schedule", "days", "gaps", "job", "agenda", "views", "crontab", "fields", "logtext", "stored"),
-    *(
-        "mailtext",
-        "options",
-        "lint",
-        "nights",
-        "layout",
-        "firstword",
-        "wording",
-        "comparison",
-        "policy",
-        "launch",
-        "letters",
-        "placing",
-        "inherited",
-        "diagnosis",
-        "symptoms",
-        "takeover",
-        "anacrontab",
-    ),
-    *("lanes", "dayscale", "stampedes", "daytext", "daysvg", "icaltext"),
-    *("cells", "tables", "listing", "past", "mdoc"),
-}
-COURIERS = {"courier", "sendmail", "smtp", "pinging"}
-"""A program of its own, so that the daemon loads neither `subprocess` nor what speaks to servers."""
-FORBIDDEN = {"os", "subprocess", "socket", "sqlite3", "time", "select", "signal", "pycrond.clock"}
+"""Modules of no package (`errors`, `clock`, ...) stand before all of them, `__main__` behind."""
+PURE = {"schedule", "jobs", "crontab"}
+EFFECTS = {"os", "subprocess", "socket", "sqlite3", "time", "select", "signal", "pycrond.clock"}
+KEEPER = "keeper.__main__"
+DAEMON = "daemon.__main__"
+COURIER = "alarms.courier"
+"""Programs of their own."""
 
 
-def module(path: Path) -> str:
-    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+@cache
+def modules() -> dict[str, Path]:
+    """Every module by its dotted name below `pycrond`; a package by its own name."""
+    paths = sorted(ROOT.rglob("*.py"))
+    return {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path
+        for path in paths
+    }
 
 
-def imports(path: Path) -> set[str]:
-    """The dotted names that a module imports, of ours as `pycrond.x`."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+@cache
+def imports(name: str, *, late: bool = True) -> frozenset[str]:
+    """The dotted names that a module imports, ours without `pycrond.`; without `late` those of its top level."""
+    tree = ast.parse(modules()[name].read_text())
+    names: set[str] = set()
+    for node in ast.walk(tree) if late else tree.body:
         if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module == "pycrond":
-            found |= {f"pycrond.{alias.name}" for alias in node.names}
+            names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
-            found.add(node.module)
+            names |= {_module(node.module, alias.name) for alias in node.names}
+    return frozenset(one.removeprefix("pycrond.") if one != "pycrond.clock" else one for one in names)
+
+
+def _module(package: str, name: str) -> str:
+    """`package.name` where that is a module of ours, else `package`."""
+    inner = f"{package}.{name}".removeprefix("pycrond.")
+    return f"pycrond.{inner}" if package.startswith("pycrond") and inner in modules() else package
+
+
+def ours(name: str, *, late: bool = True) -> set[str]:
+    return {one.removeprefix("pycrond.") for one in imports(name, late=late)} & modules().keys()
+
+
+def place(name: str) -> int:
+    package = name.partition(".")[0]
+    if package == "__main__":
+        return len(PACKAGES)
+    return PACKAGES.index(package) if package in PACKAGES else -1
+
+
+def loaded_by(name: str) -> set[str]:
+    """The modules of ours that are loaded when a module is imported."""
+    found, waiting = set(), [name]
+    while waiting:
+        one = waiting.pop()
+        if one not in found:
+            found.add(one)
+            waiting += [*ours(one, late=False), *([one.rpartition(".")[0]] if "." in one else [])]
     return found
 
 
-def layer(name: str) -> int:
-    return next(number for number, names in enumerate(LAYERS) if name in names)
+def test_there_are_no_packages_but_these() -> None:
+    assert {path.name for path in ROOT.iterdir() if (path / "__init__.py").exists()} == {*PACKAGES}
+    single = {path.stem for path in ROOT.glob("*.py")}
+    assert single == {"__init__", "__main__", "errors", "clock", "hashing", "settings", "text"}
 
 
-FILES = sorted(ROOT.rglob("*.py"))
+@pytest.mark.parametrize("name", sorted(modules()))
+def test_no_import_leads_to_a_later_package(name: str) -> None:
+    later = {other for other in ours(name) if place(other) > place(name)}
+    assert not later
 
 
-def test_every_module_has_a_layer() -> None:
-    assert {module(path) for path in FILES} == set().union(*LAYERS) | {"keeper"}
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    TopologicalSorter({name: ours(name) for name in modules()}).prepare()
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_imports_lead_down(path: Path) -> None:
-    here = module(path)
-    ours = {name.split(".")[1] for name in imports(path) if name.startswith("pycrond.")}
-    if here == "keeper":
-        assert not ours  # a program of its own
-        return
-    for name in ours - {"__version__", here}:
-        assert layer(name) <= layer(here), f"{here} imports {name}, which is above it"
-        assert not (layer(name) == layer(here) == EFFECTS) or (here, name) in ALLOWED, (
-            f"{here} imports {name}"
-        )
+def test_the_keepers_program_imports_nothing_of_ours() -> None:
+    assert {one.partition(".")[0] for one in imports(KEEPER)} <= sys.stdlib_module_names
 
 
-@pytest.mark.parametrize("name", sorted(PURE))
-def test_what_is_pure_touches_nothing(name: str) -> None:
-    assert not imports(ROOT / f"{name}.py") & FORBIDDEN
+@pytest.mark.parametrize("name", sorted(name for name in modules() if name.partition(".")[0] in PURE))
+def test_what_is_pure_has_no_effects(name: str) -> None:
+    assert not imports(name) & EFFECTS
 
 
-def test_the_daemon_loads_nothing_that_only_people_need() -> None:
-    daemon = [path for path in FILES if layer_or_none(path) in range(6) and module(path) not in COURIERS]
-    loaded = set().union(*(imports(path) for path in daemon))
-    people = {"rich", "argparse", "subprocess", "logging"}
-    ours = {
-        "pycrond.lint",
-        "pycrond.lintvars",
-        "pycrond.nights",
-        "pycrond.layout",
-        "pycrond.firstword",
-        "pycrond.wording",
-        "pycrond.comparison",
-        *(f"pycrond.{name}" for name in ("lanes", "dayscale", "stampedes", "daytext", "daysvg", "icaltext")),
-        *("pycrond.placing", "pycrond.installing", "pycrond.shared"),
-        *("pycrond.diagnosis", "pycrond.symptoms", "pycrond.surroundings"),
-        *("pycrond.takeover", "pycrond.anacrontab"),
-        *("pycrond.cells", "pycrond.tables", "pycrond.listing", "pycrond.past", "pycrond.mdoc"),
+def test_the_daemon_loads_nothing_that_only_people_or_couriers_need() -> None:
+    loaded = loaded_by(DAEMON)
+    assert not {name for name in loaded if name.partition(".")[0] == "cli"}
+    assert not loaded & {COURIER, *ours(COURIER) & {"alarms.sendmail", "alarms.smtp", "alarms.ping"}}
+    others = set().union(*(imports(name) for name in loaded))
+    assert not {one.partition(".")[0] for one in others} & {
+        "rich",
+        "argparse",
+        "subprocess",
+        "logging",
     }
-    assert not {name for name in loaded if name.split(".")[0] in people}
-    assert not loaded & {f"pycrond.{name}" for name in COURIERS}
-    daemons = {path for path in FILES if layer_or_none(path) == 5}
-    assert not set().union(*(imports(path) for path in daemons)) & ours
-
-
-def layer_or_none(path: Path) -> int | None:
-    return None if module(path) == "keeper" else layer(module(path))

@@ -14,17 +14,19 @@ from pathlib import Path
 
 import pytest
 
-from pycrond import crontab, options, settings, signals
-from pycrond.account import Account
-from pycrond.cli import parser
+from pycrond import settings
+from pycrond.cli.parser import build_parser
+from pycrond.crontab import parser
+from pycrond.crontab.expression import MACROS
+from pycrond.crontab.field import FIELDS, Field
 from pycrond.errors import NotRunningError, PycrondError
-from pycrond.fields import MACROS
-from pycrond.job import jobs
-from pycrond.launch import describe
-from pycrond.run import Fire
-from pycrond.terms import FIELDS, Field
+from pycrond.host import signals
+from pycrond.jobs import options
+from pycrond.jobs.job import Account, jobs
+from pycrond.jobs.run import Fire
+from pycrond.runs.command import describe
 from tests.conftest import Crond
-from tests.rsyslog import _apt_get
+from tests.support.rsyslog import _apt_get
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "man").iterdir())
@@ -54,7 +56,7 @@ def sources_of_ours() -> Iterator[tuple[Path, str]]:
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    actions = (one for one in parser()._actions if isinstance(one, argparse._SubParsersAction))
+    actions = (one for one in build_parser()._actions if isinstance(one, argparse._SubParsersAction))
     return dict(next(actions).choices)
 
 
@@ -100,7 +102,7 @@ def test_every_variable_that_is_read_is_named() -> None:
 
 
 def test_every_exit_status_is_named() -> None:
-    text = (ROOT / "pycrond/cli/__init__.py").read_text()
+    text = (ROOT / "pycrond/cli/main.py").read_text()
     main = next(
         one for one in ast.parse(text).body if isinstance(one, ast.FunctionDef) and one.name == "main"
     )
@@ -177,14 +179,14 @@ def test_what_a_macro_stands_for(macro: str, stands_for: str) -> None:
     ],
 )
 def test_what_the_page_shows_is_accepted(schedule: str) -> None:
-    assert len(crontab.parse(f"{schedule} true\n".encode(), "shown").entries) == 1
+    assert len(parser.parse(f"{schedule} true\n".encode(), "shown").entries) == 1
 
 
 @pytest.mark.parametrize(
     "schedule", ["5/15 * * * *", "60 * * * *", "*/0 * * * *", "? * * * *", "R * * * *", "0 0 * * monday"]
 )
 def test_what_the_page_calls_an_error_is_one(schedule: str) -> None:
-    assert not crontab.parse(f"{schedule} true\n".encode(), "shown").entries
+    assert not parser.parse(f"{schedule} true\n".encode(), "shown").entries
 
 
 @pytest.mark.parametrize("option", options.OPTIONS, ids=lambda option: option.name)
@@ -205,7 +207,7 @@ def test_the_options_that_are_carried_out_are_told_apart() -> None:
 
 
 def test_every_variable_of_a_job_is_named() -> None:
-    entry = crontab.parse(b"* * * * * true\n", "one").entries
+    entry = parser.parse(b"* * * * * true\n", "one").entries
     fire = Fire(jobs(entry, "me")[0], datetime.now(UTC), 0)
     launch = describe(fire, 1, Account("me", 1, 1, "/"), "fifo", "/bin", state_dir="/")
     told = section("pycrond.crontab.5", "ASSIGNMENTS")
@@ -217,13 +219,13 @@ def test_the_example_has_no_problems() -> None:
         r"^\.Bd -literal\n(.*?)^\.Ed$", section("pycrond.crontab.5", "EXAMPLES"), re.MULTILINE | re.DOTALL
     )
     assert found
-    read = crontab.parse(found[1].replace(r"\e", "\\").encode(), "example")
+    read = parser.parse(found[1].replace(r"\e", "\\").encode(), "example")
     assert read.entries
     assert not read.problems
 
 
 def test_limits() -> None:
-    assert says(section("pycrond.crontab.5", "BYTES AND LIMITS"), str(crontab.LONGEST_LINE))
+    assert says(section("pycrond.crontab.5", "BYTES AND LIMITS"), str(parser.LONGEST_LINE))
 
 
 # Both

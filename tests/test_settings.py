@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pycrond import settings
 from pycrond.errors import PycrondError
-from pycrond.logtext import FACILITIES
+from pycrond.output.syslog_format import FACILITIES
 from pycrond.settings import Settings
 
 NEEDED: dict[str, object] = {"crontabs": ("/c",), "state_dir": "/s", "runtime_dir": "/r", "pidfile": "/p"}

@@ -16,12 +16,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pycrond.reader import Reader
+from pycrond.ledger.reader import Reader
 from tests.chaos.judgement import Judgement
 from tests.chaos.kinds import KINDS
 from tests.conftest import Crond, _forget_shared_clock, alive, wait_until
-from tests.daemon import look
-from tests.rsyslog import Rsyslogd
+from tests.support import proc
+from tests.support.rsyslog import Rsyslogd
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -138,7 +138,7 @@ class Chaos:
             stderr=subprocess.DEVNULL,
         )
         with contextlib.suppress(AssertionError, OSError):  # it may have ended already
-            wait_until(lambda: look.status(pid or 0, "TracerPid") != "0" if alive(pid or 0) else True, 5.0)
+            wait_until(lambda: proc.status(pid or 0, "TracerPid") != "0" if alive(pid or 0) else True, 5.0)
         self.minute(wake=False)
         with contextlib.suppress(AssertionError, OSError):
             os.kill(pid or 0, signal.SIGCHLD)  # wakes it; the kernel's timer knows nothing of this clock
@@ -152,7 +152,7 @@ class Chaos:
             if pid and alive(pid):
                 os.kill(pid, signal.SIGKILL)
         self.kills[how] += 1
-        wait_until(lambda: not pid or not look.exists(pid))
+        wait_until(lambda: not pid or not proc.exists(pid))
         _forget_shared_clock(pid or 0)  # else another process with this number cannot start
 
     def stop_and_start(self) -> None:

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from pycrond import spool
-from pycrond.reader import Reader
-from pycrond.rows import RunRow
+from pycrond.ledger.reader import Reader
+from pycrond.ledger.rows import RunRow
+from pycrond.output import spool
 from tests.chaos.kinds import KINDS
 from tests.conftest import Crond, alive, wait_until
-from tests.daemon import look
-from tests.judge import Judge
-from tests.rsyslog import Rsyslogd
+from tests.support import proc
+from tests.support.judge import Judge
+from tests.support.rsyslog import Rsyslogd
 
 LINE = re.compile(rb"CMDOUT \((\w+) (\S+) (\d+)x*\)")
 INSTANT = "unknown: the daemon died in the instant of its start"  # one a death at most
@@ -175,15 +175,15 @@ class Judgement:
         wait_until(lambda: not os.listdir(self.crond.runtime / "fifo"), 20.0)
         keeper, daemon = self.crond.keeper, self.crond.pid
         wait_until(lambda: not [one for pid in (keeper, daemon) for one in _children(pid) if not alive(one)])
-        assert len(look.descriptors(keeper)) <= 12, look.descriptors(keeper)
-        assert len(look.descriptors(daemon)) <= 24, look.descriptors(daemon)
+        assert len(proc.descriptors(keeper)) <= 12, proc.descriptors(keeper)
+        assert len(proc.descriptors(daemon)) <= 24, proc.descriptors(daemon)
         assert _memory(keeper) < 14_000, _memory(keeper)
         assert _memory(daemon) < 45_000, _memory(daemon)
 
 
 def _memory(pid: int) -> int:
     """KiB."""
-    return int(look.status(pid, "VmRSS").split()[0])
+    return int(proc.status(pid, "VmRSS").split()[0])
 
 
 def _children(pid: int) -> list[int]:

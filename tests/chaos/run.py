@@ -16,8 +16,8 @@ import traceback
 from collections import Counter
 from pathlib import Path
 
-from tests import rsyslog
 from tests.chaos.driver import Chaos
+from tests.support import rsyslog
 
 CLONE_NEWNS = 0x20000  # <linux/sched.h>
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.driver import Chaos
-from tests.rsyslog import Rsyslogd
+from tests.support.rsyslog import Rsyslogd
 
 pytestmark = pytest.mark.daemon
 

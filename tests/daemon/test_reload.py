@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import SCRIPT, Crond, alive, wait_until
-from tests.rsyslog import Rsyslogd
+from tests.support.rsyslog import Rsyslogd
 
 pytestmark = pytest.mark.daemon
 

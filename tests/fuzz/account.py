@@ -5,9 +5,9 @@ import zlib
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from pycrond import crontab
+from pycrond.crontab import parser
 from pycrond.errors import Problem
-from pycrond.job import jobs
+from pycrond.jobs.job import jobs
 
 LONGEST_LINE = 131_071
 SPACE = " \t\r\v\f"  # C's isspace, the newline apart
@@ -26,9 +26,9 @@ def examine(data: bytes) -> None:
         account(data, system=system, dialect=dialect)
 
 
-def account(data: bytes, *, system: bool, dialect: str) -> crontab.Crontab:
+def account(data: bytes, *, system: bool, dialect: str) -> parser.Crontab:
     """Every line is blank, a comment, an option line, a setting with its effect, an entry, or an error."""
-    table = crontab.parse(data, "f", system=system, dialect=dialect)
+    table = parser.parse(data, "f", system=system, dialect=dialect)
     lines = [line.removesuffix("\r") for line in data.decode("utf-8", "surrogateescape").split("\n")]
     entries = {entry.line for entry in table.entries}
     errors: dict[int, set[str]] = {}
@@ -103,7 +103,7 @@ def _in_force(data: bytes, system: bool, settings: Iterable[tuple[str, str]]) ->
     wanted = {name: value for name, value in settings if name and not name.startswith("PYCROND_")}
     if len(wanted) > MANY_NAMES:
         return
-    table = crontab.parse(data + PROBE.format("me " if system else "").encode(), "f", system=system)
+    table = parser.parse(data + PROBE.format("me " if system else "").encode(), "f", system=system)
     assert dict(table.entries[-1].environment) == wanted | {"CRON_TZ": ""}
 
 
@@ -115,7 +115,7 @@ def _said_well(problem: Problem, lines: list[str]) -> None:
     assert not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in problem.message), problem
 
 
-def _usable(table: crontab.Crontab) -> None:
+def _usable(table: parser.Crontab) -> None:
     made = jobs(table.entries, "me")
     assert len({job.key for job in made}) == len(made)
     for schedule in {entry.schedule for entry in table.entries if entry.schedule is not None}:
@@ -129,6 +129,6 @@ def cpu(data: bytes) -> float:
     least = float("inf")
     for _ in range(3):
         before = time.thread_time()
-        crontab.parse(data, "f", system=True)
+        parser.parse(data, "f", system=True)
         least = min(least, time.thread_time() - before)
     return least

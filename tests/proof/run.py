@@ -15,10 +15,10 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim
 
-from pycrond.fields import parse_schedule
-from pycrond.schedule import Zone, fires
-from tests.judge import changes
-from tests.test_schedule import TEXTS, compare
+from pycrond.crontab.expression import parse_schedule
+from pycrond.schedule.schedule import Zone, fires
+from tests.schedule.test_schedule import TEXTS, compare
+from tests.support.judge import changes
 
 FIRST, END = datetime(2000, 1, 1, tzinfo=UTC), datetime(2041, 1, 1, tzinfo=UTC)
 YEARS = 60  # each with its own zone and expressions

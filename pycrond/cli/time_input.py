@@ -1,0 +1,95 @@
+"""Times as a person types them: dates, times of the day, distances from now."""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pycrond.errors import PycrondError
+from pycrond.schedule.schedule import Zone
+from pycrond.schedule.timezone import DAY, FIRST_TICK, LAST_TICK, instant, tick_from
+
+_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- of a wall clock
+_MINUTE = timedelta(minutes=1)
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DISTANCE = re.compile(r"([+-])((?:[0-9]{1,9}[smhdw])+)")
+_DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}
+_TIME = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?")
+FORMS = "2026-03-29, 2026-03-29T02:30, 2026-03-29T00:30Z, 02:30, 'tomorrow 02:30', +2h, now"
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time that was typed."""
+
+    at: datetime
+    """Aware UTC. Of a wall-clock time that comes twice, the first; of one that is left out, the moment the
+    clock jumps."""
+    wall: int
+    """The wall minute typed, also one that the clock never showed; else the one shown at `at`."""
+
+
+def moment(text: str, now: datetime, zone: Zone) -> Moment:
+    """A time without an offset is one of `zone`; raises PycrondError for what cannot be read."""
+    try:
+        return _read(" ".join(text.split()), now, zone)
+    except (ValueError, OverflowError) as error:
+        raise PycrondError(f"bad time '{text}' (as in {FORMS})") from error
+
+
+def _read(text: str, now: datetime, zone: Zone) -> Moment:
+    distance = _DISTANCE.fullmatch(text)
+    if distance or text == "now":
+        return _exact(now + _length(*distance.groups()) if distance else now, zone)
+    today, word, rest = zone.wall(now) // DAY, *text.partition(" ")[::2]
+    if word in _DAYS:
+        return _of_wall_clock(_day(today + _DAYS[word]) + _time_of_day(rest or "0:00"), zone)
+    if _TIME.fullmatch(text):
+        return _of_wall_clock(_day(today) + _time_of_day(text), zone)
+    typed = datetime.fromisoformat(text)
+    return _exact(typed, zone) if typed.tzinfo else _of_wall_clock(typed, zone)
+
+
+def _length(sign: str, parts: str) -> timedelta:
+    seconds = sum(int(number) * _UNITS[unit] for number, unit in re.findall("([0-9]+)(.)", parts))
+    return timedelta(seconds=-seconds if sign == "-" else seconds)
+
+
+def _day(number: int) -> datetime:
+    return _EPOCH + timedelta(days=number)
+
+
+def _time_of_day(text: str) -> timedelta:
+    if not _TIME.fullmatch(text):
+        raise ValueError("no time of the day")
+    hours, minutes, seconds = (int(part) for part in f"{text}:0".split(":")[:3])
+    if hours > 23 or minutes > 59 or seconds > 59:
+        raise ValueError("no time of the day")
+    return timedelta(hours=hours, minutes=minutes, seconds=seconds)
+
+
+def _exact(at: datetime, zone: Zone) -> Moment:
+    at = at.astimezone(instant(0).tzinfo)
+    if not FIRST_TICK + DAY <= tick_from(at) <= LAST_TICK - DAY:
+        raise ValueError("beyond the calendar")
+    return Moment(at, zone.wall(at))
+
+
+def _of_wall_clock(typed: datetime, zone: Zone) -> Moment:
+    wall, seconds = divmod(typed - _EPOCH, _MINUTE)
+    if not FIRST_TICK + 2 * DAY <= wall <= LAST_TICK - 2 * DAY:
+        raise ValueError("beyond the calendar")
+    found = instants(zone, wall)
+    if found:
+        return Moment(found[0] + seconds, wall)
+    jump = next(
+        piece for piece in zone.pieces(wall - 2 * DAY, wall + 2 * DAY) if piece.start + piece.shift > wall
+    )
+    return Moment(instant(jump.start), wall)
+
+
+def instants(zone: Zone, wall: int) -> list[datetime]:
+    """When a zone's clock shows a wall minute: twice where it is turned back, never where turned forward."""
+    ticks = [
+        (wall - piece.shift, piece.start, piece.end) for piece in zone.pieces(wall - 2 * DAY, wall + 2 * DAY)
+    ]
+    return [instant(tick) for tick, start, end in ticks if start <= tick < end]

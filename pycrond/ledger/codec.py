@@ -1,0 +1,103 @@
+"""Jobs as the ledger keeps them: with their schedules as plain numbers, to be read without a crontab."""
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+
+from pycrond.jobs.job import Entry, Job
+from pycrond.jobs.options import from_json, to_json
+from pycrond.ledger.rows import JobRow
+from pycrond.schedule.days import DayPart
+from pycrond.schedule.schedule import Schedule, restore
+from pycrond.text import storable
+
+
+@dataclass(frozen=True, slots=True)
+class JobRows(Collection[JobRow]):
+    """The rows of jobs, made when they are looked at: those of 100,000 would double what the daemon takes."""
+
+    jobs: Collection[Job]
+    zone: str
+    """The daemon's."""
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def __contains__(self, row: object) -> bool:
+        return any(row == one for one in self)
+
+    def __iter__(self) -> Iterator[JobRow]:
+        # Most jobs have the options and the schedule of another; by id, for options take long to compare.
+        options: dict[int, str] = {}
+        schedules: dict[Schedule | None, str | None] = {None: None}
+        for job in self.jobs:
+            entry = job.entry
+            if id(entry.options) not in options:
+                options[id(entry.options)] = json.dumps(to_json(entry.options))
+            if entry.schedule and entry.schedule not in schedules:
+                schedules[entry.schedule] = to_text(entry.schedule)
+            yield JobRow(
+                job.key,
+                entry.options.name,
+                job.user,
+                storable(entry.file),
+                entry.line,
+                storable(entry.schedule_text),
+                schedules[entry.schedule],
+                entry.zone or self.zone,
+                storable(entry.command),
+                options[id(entry.options)],
+            )
+
+
+def job_of(row: JobRow) -> Job:
+    """The job again, as far as the ledger has it: not its environment nor its standard input."""
+    entry = Entry(
+        row.file,
+        row.line,
+        row.user,
+        from_text(row.canonical) if row.canonical else None,
+        row.schedule,
+        row.zone,
+        row.command,
+        "",
+        (),
+        from_json(json.loads(row.options)),
+    )
+    return Job(row.key, row.user, entry)
+
+
+def to_text(schedule: Schedule) -> str:
+    """Its bit masks in hexadecimal, day part, flags; the inverse of `from_text`."""
+    part = schedule.part
+    words = [
+        f"{schedule.minutes:x}",
+        f"{schedule.hours:x}",
+        f"{part.days_of_month:x}",
+        f"{part.months:x}",
+        f"{part.days_of_week:x}",
+        "or" if part.day_or else "and",
+        "wildcard" if schedule.wildcard else "fixed",
+        str(schedule.period),
+        ",".join(part.specials) or "-",
+        ",".join(part.special_weekdays) or "-",
+    ]
+    return " ".join(words)
+
+
+def from_text(text: str) -> Schedule:
+    """The schedule again, the very object where it is in use."""
+    minutes, hours, days, months, weekdays, day_or, kind, period, specials, special_weekdays = text.split()
+    part = DayPart(
+        int(days, 16),
+        int(months, 16),
+        int(weekdays, 16),
+        day_or == "or",
+        _words(specials),
+        _words(special_weekdays),
+    )
+    return restore(int(minutes, 16), int(hours, 16), part, wildcard=kind == "wildcard", period=int(period))
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return () if text == "-" else tuple(text.split(","))

@@ -1,0 +1,185 @@
+"""What is legal and surely not meant: one row a rule, with what it must be silent about."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from pycrond.cli.check import rules
+from pycrond.cli.check.dst_effects import Nights
+from pycrond.crontab import parser
+from pycrond.jobs.job import SEARCH_PATHS
+from pycrond.schedule.timezone import Zone
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
+
+
+def codes(
+    text: str, other: str = "", *, system: bool = False, zone: str = "UTC", ignored: str = ""
+) -> list[str]:
+    parsed = parser.parse(
+        text.encode("utf-8", "surrogateescape"), "jobs", system=system, user="" if system else "me"
+    )
+    path = SEARCH_PATHS["cronie"]
+    asked = rules.wanted(parsed, path)
+    facts = rules.Facts(
+        Nights(NOW, Zone.of(zone)),
+        frozenset(one for one in asked.programs if "missing" in one[1]),
+        frozenset(asked.users & {"stranger"}),
+        path,
+        other,
+    )
+    return [one.code for one in rules.lint(parsed, text, facts, ignored.split(","))]
+
+
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("0 0 13 * 5 x", ["day-union"]),
+        ("0 0 1-31 * 5 x", ["day-union"]),
+        ("0 0 13 * * x", []),
+        ("0 0 * * 5 x", []),
+        ("0 0 */2 * 1 x", ["uneven-step"]),
+        ("*/7 * * * * x", ["uneven-step"]),
+        ("*/15 * * * * x", []),
+        ("0-59/7 * * * * x", []),
+        ("0 */5 * * * x", ["uneven-step"]),
+        ("0 */6 * * * x", []),
+        ("*/90 * * * * x", ["large-step"]),
+        ("0 */24 * * * x", ["large-step"]),
+        ("@daily x", []),
+        ("0 0 31 2 * x", ["never-matches"]),
+        ("50-10 * * * * x", ["reversed-range", "never-matches"]),
+        ("5 5 * * * date +%F", ["percent"]),
+        ("5 5 * * * date +\\%F", []),
+        ("5 5 * * * missing --all", ["missing-program"]),
+        ("5 5 * * * /opt/missing", ["missing-program"]),
+        ("5 5 * * * test -x /opt/missing && /opt/missing", []),
+        ("5 5 * * * missing || true", []),
+        ("5 5 * * * [ -x missing ] && missing", []),
+        ("5 5 * * * A=b missing", ["missing-program"]),
+        ("SHELL=/usr/bin/python3\n5 5 * * * missing", []),
+        ("0 0 L * * x", ["extension"]),
+        ("0 0 * * 5L x", ["extension"]),
+        ("0 0 * * MON#2 x", ["extension"]),
+        ("0 0 15W * * x", ["extension"]),
+        ("H H * * * x", ["extension"]),
+        ("@every 90m x", ["extension"]),
+        ("~ * * * * x", ["extension"]),
+        ("0~9 * * * * x", []),
+        ("0 0 * jul wed x", []),
+        ("#: timeout=5m\n5 5 * * * x", []),
+        ("#: name=mine\n5 5 * * * x", []),
+        ("MAILTO=root\n5 5 * * * x", ["without-effect"]),
+        ("MAILTO=\n5 5 * * * x", []),
+        ("MAILTO=ops;id\n5 5 * * * x", ["bad-address"]),
+        ("CONTENT_TYPE=html\n5 5 * * * x", ["bad-content-type"]),
+        ("CONTENT_TYPE=text/html; charset=utf-8\n5 5 * * * x", []),
+        ("RANDOM_DELAY=45\n5 5 * * * x", []),
+        ("RANDOM_DELAY=0\n5 5 * * * x", []),
+        ("#: bogus=1\n5 5 * * * x", ["unknown-option"]),
+        ("#: name=a\n", ["unbound-options"]),
+        ("#: name=a\n5 5 * * * x\n#: name=a\n5 6 * * * y", ["duplicate-name"]),
+        ("5 5 * * * x\r", ["carriage-return"]),
+        ("61 * * * * x", ["bad-minute"]),
+    ],
+)
+def test_rules(line: str, wanted: list[str]) -> None:
+    assert codes(f"{line}\n") == wanted
+
+
+@pytest.mark.parametrize(
+    ("line", "warned"),
+    [
+        ("30 2 * * * x", True),
+        ("0 2-4 * * * x", True),
+        ("30 4 * * * x", False),
+        ("* * * * * x", False),
+        ("*/10 * * * * x", False),
+        ("*/20 2 * * * x", True),
+        ("30 2 1 1 * x", False),
+        ("@every 90m x", False),
+    ],
+)
+def test_nights_when_clocks_change(line: str, warned: bool) -> None:
+    assert ("clock-change" in codes(f"{line}\n", zone="Europe/Berlin")) is warned
+    assert ("clock-change" in codes(f"CRON_TZ=Europe/Berlin\n{line}\n")) is warned
+    assert "clock-change" not in codes(f"{line}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "debian", "cronie"),
+    [
+        ("5 5 * * * x\n", False, False),
+        ("0~9 * * * * x\n", True, False),
+        ("5 5 * * * -n x\n", True, False),
+        ("CRON_TZ=UTC\n5 5 * * * x\n", True, False),
+        ("RANDOM_DELAY=5\n5 5 * * * x\n", True, False),
+        ("MAILTO=\n5 5 * * * x\n", True, False),
+        ("MAILTO=''\n5 5 * * * x\n", False, False),
+        ("A=' b '\n5 5 * * * x\n", True, False),
+        ("A=\"'b'\"\n5 5 * * * x\n", True, False),
+        ("A='b'\n5 5 * * * x\n", False, False),
+        ("5 5 * * * echo \\\\\\\\ %x\n", True, True),
+        (f"5 5 * * * {'x' * 999}\n", True, False),
+    ],
+)
+def test_what_other_crons_read_otherwise(text: str, debian: bool, cronie: bool) -> None:
+    assert ("other-cron" in codes(text, "debian")) is debian
+    assert ("other-cron" in codes(text, "cronie")) is cronie
+    assert "other-cron" not in codes(text)
+
+
+def test_a_leading_minus_in_a_system_crontab() -> None:
+    assert codes("-5 5 * * * root x\n", system=True) == []
+    assert codes("-5 5 * * * root x\n", "debian", system=True) == ["other-cron"]
+
+
+def test_a_user_whom_nobody_knows() -> None:
+    assert codes("5 5 * * * stranger x\n5 5 * * * root x\n", system=True) == ["unknown-user"]
+
+
+@pytest.mark.parametrize("how", ["option", "comment"])
+def test_warnings_can_be_silenced_and_errors_cannot(how: str) -> None:
+    text = "*/7 * * * * x\n61 * * * * x\n0 0 13 * 5 x\n"
+    if how == "comment":
+        text += "  # pycrond: ignore uneven-step, day-union bad-minute\n"
+    assert codes(text, ignored="uneven-step,day-union,bad-minute" if how == "option" else "") == [
+        "bad-minute"
+    ]
+
+
+DISTRIBUTION = """\
+SHELL=/bin/sh
+PATH=/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin
+17 *\t* * *\troot    cd / && run-parts --report /etc/cron.hourly
+25 6\t* * *\troot\ttest -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.daily; }
+30 3 * * 0 root test -e /run/systemd/system || SERVICE_MODE=1 /usr/lib/missing/e2scrub_all_cron
+10 3 * * * root test -e /run/systemd/system || SERVICE_MODE=1 /sbin/e2scrub_all -A -r
+5-55/10 * * * * root command -v debian-sa1 > /dev/null && debian-sa1 1 1
+09,39 *     * * *     root   [ -x /usr/lib/php/sessionclean ] && if [ ! -d /run/systemd/system ]; then x; fi
+0 */12 * * * root test -x /usr/bin/certbot -a \\! -d /run/systemd/system && perl -e 'sleep int(rand(43200))'
+57 0 * * 0 root if [ -x /usr/share/mdadm/checkarray ] && [ $(date +\\%d) -le 7 ]; then x; fi
+*/5 * * * * root (cd /srv && ./tick) > /dev/null 2>&1
+@reboot root /usr/bin/true
+"""
+
+
+def test_no_false_alarms_over_what_distributions_ship() -> None:
+    assert codes(DISTRIBUTION, system=True, zone="UTC") == []
+
+
+@pytest.mark.parametrize(
+    ("line", "took", "wanted"),
+    [
+        ("*/5 * * * * x", 400.0, ["longer-than-interval"]),
+        ("*/5 * * * * x", 200.0, []),
+        ("0 0 * * * x", 4000.0, []),
+        ("#: overlap=skip\n*/5 * * * * x", 400.0, []),
+        ("@reboot x", 400.0, []),
+    ],
+)
+def test_runs_that_take_longer_than_the_interval(line: str, took: float, wanted: list[str]) -> None:
+    parsed = parser.parse(f"{line}\n".encode(), "jobs", user="me")
+    (entry,) = parsed.entries
+    facts = rules.Facts(Nights(NOW, Zone.of("UTC")), took={entry.line: took})
+    assert [one.code for one in rules.lint(parsed, f"{line}\n", facts)] == wanted

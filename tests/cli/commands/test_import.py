@@ -1,0 +1,216 @@
+"""`pycrond import` of whole systems below a root of ours: what is reported, what is written."""
+
+import os
+import pwd
+from pathlib import Path
+
+import pytest
+
+from pycrond.cli.main import main
+from tests.conftest import Crond, pycrond, wait_until
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+DEBIANS = """\
+17 *	* * *	root	cd / && run-parts --report /etc/cron.hourly
+25 6	* * *	root	test -x /usr/sbin/anacron || { cd / && run-parts --report /etc/cron.daily; }
+"""
+STARTER = "30 7-23 * * *   root	[ -x /etc/init.d/anacron ] && if [ ! -d /run/systemd/system ]; then /usr/sbin/invoke-rc.d anacron start >/dev/null; fi\n"
+
+
+class Machine:
+    """Files of one, and what import makes of them."""
+
+    def __init__(self, folder: Path, system: str) -> None:
+        self.folder = folder
+        self.root = folder / "root"
+        self.out = folder / "out"
+        self.write("etc/os-release", f"ID={system}\n")
+
+    def write(self, name: str, text: str | bytes, mode: int = 0o644, owner: str = "root") -> Path:
+        file = self.root / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(text if isinstance(text, bytes) else text.encode())
+        file.chmod(mode)
+        os.chown(file, *pwd.getpwnam(owner)[2:4])
+        return file
+
+    def spool(self, user: str, text: str | bytes) -> Path:
+        return self.write(f"var/spool/cron/crontabs/{user}", text, 0o600, user)
+
+    def report(self, *arguments: str, status: int = 0) -> str:
+        done = pycrond(self.folder, "import", "--root", str(self.root), *arguments, status=status)
+        return done.stdout + done.stderr
+
+    def after(self, line: str, *arguments: str) -> list[str]:
+        """The remarks on a line."""
+        lines = self.report(*arguments).splitlines()
+        at = next(number for number, one in enumerate(lines) if one.startswith("  ") and line in one)
+        found = []
+        for one in lines[at + 1 :]:
+            if not one.startswith("      "):
+                break
+            found.append(one.strip())
+        return found
+
+
+@pytest.fixture
+def debian(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, "debian")
+
+
+@pytest.fixture
+def fedora(tmp_path: Path) -> Machine:
+    return Machine(tmp_path, "fedora")
+
+
+def test_where_nothing_differs_nothing_is_said(debian: Machine) -> None:
+    file = debian.write("etc/cron.d/job", "0 5 * * * root true\n")
+    assert debian.report().splitlines() == [
+        "Crontabs of Debian cron, as pycrond would run them: 1 job in 1 file.",
+        "",
+        f"{file}: 1 job, all as before",
+    ]
+    assert not debian.out.exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("0~9 * * * * root x", "Debian cron refuses ~, and with it the whole file [other-cron]"),
+        ("*/7 * * * * root x", "uneven"),
+        ("0 5 * * * root date +%F", "[percent]"),
+        ("61 * * * * root x", "error: bad minute '61' (0-59) [bad-minute]"),
+        ("MAILTO=me@example.org", "no mail is sent"),
+    ],
+)
+def test_what_check_says_stands_below_the_line(debian: Machine, line: str, said: str) -> None:
+    debian.write("etc/cron.d/job", f"# one\n{line}\n")
+    (told,) = debian.after(f"2: {line}")
+    assert said in told
+
+
+def test_a_file_that_debian_cron_ignores_as_a_whole(debian: Machine) -> None:
+    debian.write("etc/cron.d/job", "61 * * * * root x\n0 5 * * * root y\n")
+    said = "Debian cron runs nothing of it, because of line 1: pycrond runs its 1 other line"
+    assert said in debian.report()
+
+
+def test_another_clock(debian: Machine, tmp_path: Path) -> None:
+    debian.write("etc/cron.d/job", "CRON_TZ=Asia/Tokyo\n0 5 * * * root x\n")
+    assert debian.after("2: 0 5") == [
+        "Debian cron runs it by the machine's clock, pycrond by that of Asia/Tokyo"
+    ]
+
+
+def test_cronie_draws_anew(fedora: Machine) -> None:
+    fedora.write("etc/cron.d/job", "0~9 5 * * * root x\n")
+    assert "cronie draws the time anew" in fedora.report()
+
+
+def test_files_that_are_not_read(debian: Machine) -> None:
+    debian.write("etc/cron.d/loose", "0 5 * * * root x\n", 0o666)
+    debian.write("etc/cron.d/job.bak", "0 5 * * * root x\n")
+    said = debian.report("--output", str(debian.out))
+    assert "its mode 0666 is not allowed (writable by root alone), by Debian cron and by pycrond" in said
+    assert "not read: a name that cron does not take" in said
+    assert not debian.out.exists() or not [path for path in debian.out.rglob("*") if path.is_file()]
+
+
+def test_scripts_of_run_parts(debian: Machine) -> None:
+    debian.write("etc/crontab", DEBIANS)
+    for name, mode in (("logrotate", 0o755), ("backup.sh", 0o755), ("off", 0o644), (".placeholder", 0o644)):
+        debian.write(f"etc/cron.daily/{name}", "#!/bin/sh\n", mode)
+    assert debian.after("2: 25 6") == [
+        "one job to pycrond too: /etc/cron.daily has 1 script (logrotate)",
+        "run-parts leaves out (backup.sh, off): for their names, or not executable",
+    ]
+    debian.write("etc/cron.daily/logrotate", "#!/bin/sh\n[ -d /run/systemd/system ] && exit 0\n", 0o755)
+    assert debian.after("2: 25 6")[2] == "where systemd runs, a timer may be in the place of (logrotate)"
+
+
+def test_anacron_on_debian(debian: Machine) -> None:
+    debian.write("usr/sbin/anacron", "", 0o755)
+    debian.write("etc/crontab", DEBIANS)
+    debian.write("etc/cron.d/anacron", STARTER)
+    debian.write("etc/anacrontab", "HOME=/root\n1 5 cron.daily run-parts --report /etc/cron.daily\n")
+    assert debian.after("2: 25 6") == ["does nothing, as anacron is installed: it is anacrontab's job"]
+    assert debian.after("1: 30 7-23")[0].startswith(
+        "starts anacron, whose jobs are schedules of pycrond's now"
+    )
+    said = debian.report("--output", str(debian.out))
+    assert "      5 7 * * * root run-parts --report /etc/cron.daily\n" in said
+    assert (debian.out / "etc/cron.d/anacron").read_text().splitlines()[1].startswith("# starts anacron")
+    assert (debian.out / "etc/cron.d/anacrontab").read_text() == (
+        f"# From {debian.root}/etc/anacrontab, by pycrond import.\nHOME=/root\n"
+        f"# {debian.root}/etc/anacrontab:2\n#: name=cron.daily missed=once within=1d lock=anacron\n"
+        "5 7 * * * root run-parts --report /etc/cron.daily\n"
+    )
+
+
+def test_cronies_anacron(fedora: Machine) -> None:
+    fedora.write("etc/cron.d/0hourly", "01 * * * * root run-parts /etc/cron.hourly\n")
+    fedora.write("etc/cron.hourly/0anacron", "#!/bin/sh\n/usr/sbin/anacron -s\n", 0o755)
+    fedora.write(
+        "etc/anacrontab",
+        "RANDOM_DELAY=45\nSTART_HOURS_RANGE=3-22\n1 5 cron.daily nice run-parts /etc/cron.daily\n",
+    )
+    said = fedora.report()
+    assert "/etc/cron.hourly/0anacron starts anacron: remove it, or anacrontab's jobs run twice" in said
+    assert "#: name=cron.daily missed=once within=1d lock=anacron jitter=45m" in said
+    assert "what was missed is caught up at any" in said
+
+
+def test_the_originals_stay_and_the_copies_are_the_same_bytes(debian: Machine) -> None:
+    text = b"# caf\xe9\r\n0 5 * * * x\t\n\n30 2 * * * y"
+    file = debian.spool("nobody", text)
+    before = file.stat()
+    debian.report("--output", str(debian.out))
+    assert file.read_bytes() == text
+    assert file.stat().st_mtime_ns == before.st_mtime_ns
+    copy = debian.out / "var/spool/cron/crontabs/nobody"
+    assert copy.read_bytes() == f"# From {file}, by pycrond import.\n".encode() + text + b"\n"
+    assert (copy.stat().st_mode & 0o7777, copy.stat().st_uid) == (0o600, pwd.getpwnam("nobody").pw_uid)
+
+
+def test_nothing_is_written_over(debian: Machine) -> None:
+    debian.write("etc/cron.d/job", "0 5 * * * root x\n")
+    debian.report("--output", str(debian.out))
+    assert "is not empty: nothing was written" in debian.report("--output", str(debian.out), status=1)
+
+
+def test_the_report_in_a_file(debian: Machine, tmp_path: Path) -> None:
+    assert debian.report("--report", str(tmp_path / "report")) == ""
+    assert (tmp_path / "report").read_text().startswith("Crontabs of Debian cron")
+
+
+def test_a_user_gets_his_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tool = tmp_path / "bin/crontab"
+    tool.parent.mkdir()
+    tool.write_text("#!/bin/sh\n[ \"$*\" = -l ] && echo '*/7 * * * * true'\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(os, "geteuid", lambda: pwd.getpwnam("nobody").pw_uid)
+    assert main(["import", "--output", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().out
+    assert "crontab of nobody, of nobody: 1 job\n  1: */7 * * * * true\n      warning: uneven" in said
+    assert f"pycrond start --crontabs {tmp_path}/out" in said
+    assert (tmp_path / "out/nobody").read_text().endswith("\n*/7 * * * * true\n")
+
+
+@pytest.mark.daemon
+def test_what_is_written_is_what_start_takes(debian: Machine, crond: Crond) -> None:
+    debian.write("etc/crontab", DEBIANS)
+    debian.write("etc/anacrontab", "1 5 cron.daily run-parts /etc/cron.daily\n3 5 three true\n")
+    debian.spool("nobody", "HOME=/\n@reboot true\n")
+    said = debian.report("--output", str(debian.out))
+    crond.folder.chmod(0o755)
+    del crond.environment["PYCROND_CRONTABS"]
+    (start,) = [line.split()[1:] for line in said.splitlines() if "pycrond start" in line]
+    assert "5 jobs from 3 files" in crond.run(*start).stdout
+    wait_until(lambda: [run.state for run in crond.runs()] == ["succeeded"])
+    names = {job["name"] for job in crond.json("list")["jobs"]}
+    assert {"cron.daily", "three"} <= names

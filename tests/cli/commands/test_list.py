@@ -1,0 +1,232 @@
+"""list, history and logs as people type them: on a terminal, in a pipe, with the daemon down, of others' daemons."""
+
+import contextlib
+import os
+import pty
+import select
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cli.commands.test_run import ALICE, System, needs_root, system
+from tests.conftest import SCRIPT, Crond, wait_until
+
+pytestmark = pytest.mark.daemon
+__all__ = ["system"]
+NEVER = "0 0 1 1 *"
+JOBS = """
+#: name=good
+0 0 1 1 * echo fine
+#: name=bad
+0 0 1 1 * echo one; printf '\\033[31mno space left\\n\\n'; exit 3
+#: name=slow
+0 0 1 1 * echo begun; while [ ! -e go ]; do sleep 0.02; done; echo over
+"""
+
+
+def begin(crond: Crond) -> None:
+    """good and bad have run, slow runs."""
+    crond.write("jobs", f"HOME={crond.folder}\n{JOBS}")
+    crond.run("start")
+    for name in ("good", "bad"):
+        crond.run("run", name, "--wait", status=None)
+    crond.run("run", "slow")
+    wait_until(lambda: "begun" in crond.run("logs").stdout)
+
+
+def names(crond: Crond, *arguments: str) -> list[str]:
+    return [job["name"] for job in crond.json("list", *arguments)["jobs"]]
+
+
+def test_list_says_what_failed_and_why(crond: Crond) -> None:
+    begin(crond)
+    lines = crond.run("list").stdout.splitlines()
+    assert lines[0].endswith(", 3 jobs: 1 failed, 1 running")
+    assert [line.split()[:2] for line in lines[1:]] == [
+        ["NAME", "SCHEDULE"],
+        ["good", "0"],
+        ["!", "bad"],
+        ["^[[31mno", "space"],
+        [">", "slow"],
+    ]
+    assert "exit 3" in lines[3]
+    assert lines[4] == "    ^[[31mno space left"
+    bad = crond.json("list", "bad")["jobs"][0]
+    assert bad["last_line"] == "^[[31mno space left"
+    assert bad["median_s"] is None
+    assert crond.json("list", "good")["jobs"][0]["median_s"] >= 0
+    crond.run("stop", "--kill-jobs")
+    assert "! bad" in crond.run("list").stdout
+
+
+def test_which_jobs_are_listed(crond: Crond) -> None:
+    begin(crond)
+    assert names(crond) == ["good", "bad", "slow"]
+    assert names(crond, "--failed") == ["bad"]
+    assert names(crond, "--running") == ["slow"]
+    assert names(crond, "--failed", "--running") == ["bad", "slow"]
+    assert names(crond, "*o*") == ["good", "slow"]
+    assert names(crond, "s", "good") == ["good", "slow"]
+    assert names(crond, "--sort", "name") == ["bad", "good", "slow"]
+    assert names(crond, "--sort", "last") == ["slow", "bad", "good"]
+    assert names(crond, "--user", "nobody") == []
+    assert crond.run("list", "good", "--failed").stdout.splitlines()[1:] == ["none of them"]
+    assert "no job is called 'x*'" in crond.run("list", "x*", status=1).stderr
+
+
+def test_history_filters(crond: Crond) -> None:
+    begin(crond)
+
+    def ids(*arguments: str) -> list[int]:
+        return [run["id"] for run in crond.json("history", *arguments)["runs"]]
+
+    assert ids() == [3, 2, 1]
+    assert ids("--state", "failed") == [2]
+    assert ids("--state", "running,ok") == [3, 1]
+    assert ids("--since", "1h") == [3, 2, 1]
+    assert ids("--until", "1h") == []
+    assert ids("--since", "1h", "--limit", "1") == [3]
+    assert ids("*d") == [2, 1]
+    assert ids("*d", "--state", "ok") == [1]
+    assert crond.run("history", "--until", "1h").stdout == "no runs\n"
+    _, row = crond.run("history", "--state", "failed").stdout.splitlines()
+    assert row.endswith(" ^[[31mno space left")
+    assert "'bad' is no state" in crond.run("history", "--state", "bad", status=2).stderr
+    assert "bad time 'soon'" in crond.run("history", "--since", "soon", status=1).stderr
+
+
+def test_logs_of_a_stretch_of_time(crond: Crond) -> None:
+    begin(crond)
+    said = ["fine", "one", "^[[31mno space left", "", "begun"]
+    for arguments in ((), ("--since", "1h"), ("--since", "1h", "--until", "+1h")):
+        lines = crond.run("logs", *arguments).stdout.splitlines()
+        assert [line.partition(" | ")[2] for line in lines] == said
+    assert crond.run("logs", "--until", "1h").stdout == ""
+    lines = crond.run("logs", "*d", "--since", "1h", "--lines", "3").stdout.splitlines()
+    assert [line.partition(" | ")[2] for line in lines] == said[1:4]
+    done = crond.run("logs", "-f", "--until", "1h", status=1)
+    assert done.stderr == "pycrond: --follow has no end: it does not go with --until\n"
+
+
+def test_watch_in_a_pipe_prints_once(crond: Crond) -> None:
+    begin(crond)
+    lines, again = (crond.run("list", *arguments).stdout.splitlines() for arguments in ((), ("--watch",)))
+    assert [line.split()[:2] for line in lines] == [line.split()[:2] for line in again]
+    assert len(crond.json("list", "--watch", "1")["jobs"]) == 3
+
+
+def test_what_the_encoding_does_not_have(crond: Crond) -> None:
+    crond.write("jobs", f"#: name=long\n{NEVER} printf '\\345\\202\\231\\345\\202\\231\\n'; exit 1\n")
+    crond.run("start")
+    crond.run("run", "long", "--wait", status=None)
+    environment = {**crond.environment, "PYTHONIOENCODING": "latin-1"}
+    for command in ("list", "history", "logs"):
+        assert "??" in crond.run(command, env=environment).stdout
+
+
+# On a terminal
+
+
+class Screen:
+    """What a command writes on a terminal of 80 columns and 24 lines."""
+
+    def __init__(self, crond: Crond, *arguments: str, **environment: str) -> None:
+        self._fd, terminal = pty.openpty()
+        subprocess.run(["stty", "cols", "80", "rows", "24"], stdin=terminal, check=True)
+        removed = {"NO_COLOR", "COLUMNS", "LINES"}
+        plain = {name: value for name, value in crond.environment.items() if name not in removed}
+        self.command = subprocess.Popen(
+            [SCRIPT, *arguments],
+            env={**plain, "TERM": "xterm-256color", **environment},
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+        )
+        os.close(terminal)
+        self.said = ""
+
+    def read(self, until: str = "") -> str:
+        """All that comes, up to a text that comes for the first time after this, or to the end."""
+        begun = len(self.said)
+        while not until or until not in self.said[begun:]:
+            assert select.select([self._fd], [], [], 20)[0], f"it says no more than {self.said!r}"
+            try:
+                data = os.read(self._fd, 1 << 16)
+            except OSError:  # the terminal's other side is closed
+                break
+            self.said += data.decode()
+        return self.said
+
+    def close(self) -> None:
+        self.command.kill()
+        self.command.wait()
+        os.close(self._fd)
+
+
+@contextlib.contextmanager
+def on_screen(crond: Crond, *arguments: str, **environment: str) -> Iterator[Screen]:
+    one = Screen(crond, *arguments, **environment)
+    try:
+        yield one
+    finally:
+        one.close()
+
+
+def test_colours_on_a_terminal_that_has_them(crond: Crond) -> None:
+    begin(crond)
+    with on_screen(crond, "list") as one:
+        assert "\x1b[31m! \x1b[0m" in one.read()
+    for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
+        with on_screen(crond, "list", **{name: value}) as one:
+            assert "\x1b" not in one.read()
+            assert "! bad" in one.said
+
+
+def test_watch_draws_anew_and_leaves_the_terminal_as_it_was(crond: Crond) -> None:
+    begin(crond)
+    with on_screen(crond, "list", "--watch", "0.2") as one:
+        one.read("running")
+        (crond.folder / "go").touch()
+        one.read("\x1b[32mok")
+        wait_until(lambda: "1 running" not in one.read("3 jobs").rpartition("pycrond 0")[2])
+        for stop, status in ((signal.SIGINT, 130),):
+            one.command.send_signal(stop)
+            assert one.command.wait(10) == status
+        one.read()
+    assert one.said.startswith(("\x1b[?1049h", "\x1b[?25l"))
+    assert one.said.count("\x1b[?1049h") == one.said.count("\x1b[?1049l") == 1
+    assert "\x1b[?25h" in one.said[one.said.rindex("3 jobs") :]
+    assert "Traceback" not in one.said
+
+
+def test_watch_ended_by_term(crond: Crond) -> None:
+    begin(crond)
+    with on_screen(crond, "list", "--watch") as one:
+        one.read("slow")
+        one.command.terminate()
+        assert one.command.wait(10) == 143
+        assert one.read().count("\x1b[?1049l") == 1
+
+
+# Users of a system daemon
+
+
+@needs_root
+def test_a_user_sees_why_own_jobs_failed(system: System) -> None:
+    system.write("nobody", f"#: name=bad\n{NEVER} echo why; exit 3\n#: name=good\n{NEVER} true\n")
+    system.write("daemon", f"#: name=secret\n{NEVER} echo hidden; exit 4\n")
+    system.crond.run("start")
+    for name in ("bad", "good", "secret"):
+        system.crond.run("run", name, "--wait", status=None)
+    text = system.as_user(ALICE, "list")
+    assert "    why\n" in text
+    assert "hidden" not in text
+    assert [job["name"] for job in system.json(ALICE, "list", "--failed")["jobs"]] == ["bad"]
+    assert [job["median_s"] is None for job in system.json(ALICE, "list")["jobs"]] == [True, False]
+    assert [
+        run["id"] for run in system.json(ALICE, "history", "--state", "failed", "--since", "1h")["runs"]
+    ] == [1]
+    assert [run["id"] for run in system.json(ALICE, "history", "*d")["runs"]] == [2, 1]
+    assert system.as_user(ALICE, "logs", "--since", "1h").endswith(" bad | why\n")

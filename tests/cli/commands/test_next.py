@@ -1,0 +1,193 @@
+"""`pycrond next`, `explain` and `why` as a person runs them."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pycrond.cli import describe
+from pycrond.crontab import expression, parser
+from pycrond.jobs.job import jobs
+from pycrond.ledger.codec import JobRows
+from pycrond.ledger.rows import FileRows
+from pycrond.ledger.writer import Ledger
+from tests.conftest import pycrond
+
+GAP = "2026-03-29"
+
+
+def document(folder: Path, *arguments: str, status: int = 0) -> dict[str, Any]:
+    whole = json.loads(pycrond(folder, *arguments, "--json", status=status).stdout)
+    return dict(whole)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A state directory in which three jobs are loaded."""
+    ledger = Ledger(str(tmp_path / "ledger"))
+    text = b"#: name=night\n30 2 * * *\ttrue\n#: name=boot\n@reboot true\n#: name=never\n0 0 31 2 * true\n"
+    made = jobs(parser.parse(text, "/etc/jobs").entries, "me")
+    ledger.begin(1, "0", "b", "", datetime(2026, 1, 1, tzinfo=UTC))
+    ledger.load(
+        [FileRows("/etc/jobs", "", JobRows(made, "Europe/Berlin"))], (), datetime(2026, 1, 1, tzinfo=UTC)
+    )
+    ledger.close()
+    return tmp_path
+
+
+def test_an_expression_from_a_time_to_a_time(tmp_path: Path) -> None:
+    words = ["next", "30 2 * * *", "--tz", "Europe/Berlin", "--from", GAP, "--until", "2026-03-31"]
+    found = document(tmp_path, *words)
+    assert (found["from"], found["until"], found["zone"]) == (
+        "2026-03-28T23:00:00Z",
+        "2026-03-30T22:00:00Z",
+        "Europe/Berlin",
+    )
+    assert found["jobs"] == [
+        {
+            "key": None,
+            "name": None,
+            "file": None,
+            "line": None,
+            "schedule": "30 2 * * *",
+            "fires": ["2026-03-29T01:00:00Z", "2026-03-30T00:30:00Z"],
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("since", "first"),
+    [("2026-01-01T12:00Z", "12:00"), ("2026-01-01T12:00:01Z", "12:01"), ("2026-01-01T11:59:59Z", "12:00")],
+)
+def test_from_is_inclusive(tmp_path: Path, since: str, first: str) -> None:
+    found = document(tmp_path, "next", "*", "*", "*", "*", "*", "--from", since)["jobs"][0]["fires"]
+    assert (len(found), found[0]) == (5, f"2026-01-01T{first}:00Z")
+
+
+def test_two_fires_moved_to_one_instant_are_listed_twice(tmp_path: Path) -> None:
+    words = ["next", "0,30 2 * * *", "--tz", "Europe/Berlin", "--from", GAP, "--count", "2"]
+    assert document(tmp_path, *words)["jobs"][0]["fires"] == ["2026-03-29T01:00:00Z"] * 2
+
+
+def test_the_loaded_jobs(folder: Path) -> None:
+    found = document(folder, "next", "--from", GAP, "--count", "1")["jobs"]
+    assert [(one["name"], one["fires"]) for one in found] == [
+        ("night", ["2026-03-29T01:00:00Z"]),
+        ("boot", []),
+        ("never", []),
+    ]
+    (only,) = document(folder, "next", "night", "--count", "1")["jobs"]
+    assert (only["key"], only["file"], only["line"]) == ("me/night", "/etc/jobs", 2)
+    said = pycrond(folder, "next").stdout.splitlines()
+    assert len(said) == 1 + 5 + 2
+    assert said[-2].split() == ["at", "boot", "boot", "@reboot"]
+    assert "no job is called 'nobody'" in pycrond(folder, "next", "nobody", status=1).stderr
+
+
+def test_a_file_gives_a_row_a_line_in_its_order(tmp_path: Path) -> None:
+    lines = ["0 5 * * * a", "0 0 31 2 * b", "@reboot c", "CRON_TZ=Asia/Tokyo", "0 4 * * * d"]
+    (tmp_path / "jobs").write_text("\n".join(lines) + "\n")
+    found = document(tmp_path, "next", "--file", "jobs", "--from", "2026-01-01T00:00Z", "--count", "1")[
+        "jobs"
+    ]
+    assert [(one["file"], one["line"], one["fires"]) for one in found] == [
+        ("jobs", 1, ["2026-01-01T05:00:00Z"]),
+        ("jobs", 2, []),
+        ("jobs", 3, []),
+        ("jobs", 5, ["2026-01-01T19:00:00Z"]),
+    ]
+
+
+def test_a_file_with_errors_gives_the_rest(tmp_path: Path) -> None:
+    (tmp_path / "jobs").write_text("61 * * * * a\n0 5 * * * b\n")
+    done = pycrond(tmp_path, "next", "--file", "jobs", "--json", status=1)
+    assert len(json.loads(done.stdout)["jobs"]) == 1
+    assert done.stderr == "jobs:1:1: error: bad minute '61' (0-59)\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["next", "0 25 * * *"], "bad hour '25' (0-23)\n    0 25 * * *\n      ^\n"),
+        (["next", "* * * * *", "--from", "soon"], "bad time 'soon' (as in "),
+        (["next", "* * * * *", "--tz", "Mars/Phobos"], "Mars/Phobos"),
+        (["next", "--file", "nothing"], "not read: No such file or directory"),
+        (["explain", "@reboot"], "@reboot names no times"),
+    ],
+)
+def test_what_cannot_be_read(tmp_path: Path, words: list[str], said: str) -> None:
+    done = pycrond(tmp_path, *words, status=1)
+    assert done.stderr.startswith("pycrond: ")
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "rule"),
+    [
+        ("0 0 13 * 5", "at 00:00, on day 13 of the month or on Friday", "OR: neither begins with *"),
+        ("0 0 13 * *", "at 00:00, on day 13 of the month", "day-of-month alone decides"),
+        ("0 0 * * 5", "at 00:00, on Friday", "day-of-week alone decides"),
+        ("0 0 13 * */2", None, "AND: day-of-week begins with *"),
+        (
+            "*/5 9-17 * * mon-fri",
+            "every 5 minutes, between 09:00 and 17:59, Monday through Friday",
+            "day-of-week",
+        ),
+        ("@every 90m", "every 90 minutes, counted from 1970-01-01 00:00 UTC", ""),
+        ("0 0 31 2 *", "never", "day-of-month"),
+        ("@daily", "at 00:00, every day", "every day"),
+        ("0 0 L * *", "at 00:00, on the last day of the month", "day-of-month alone"),
+    ],
+)
+def test_words(text: str, words: str | None, rule: str) -> None:
+    if words:
+        assert describe.words(expression.parse_schedule(text)) == words
+    assert describe.day_rule(text).startswith(rule)
+
+
+def test_explain(tmp_path: Path) -> None:
+    said = pycrond(tmp_path, "explain", "30", "2", "*", "*", "*", "--tz", "Europe/Berlin").stdout.splitlines()
+    assert said[0] == "at 02:30, every day"
+    assert any("is skipped on" in line for line in said)
+    assert len(said) == 3 + 5
+
+
+@pytest.mark.parametrize(
+    ("time", "due", "wrong"),
+    [
+        ("2026-06-01T02:30", True, []),
+        ("2026-06-01T02:31", False, ["minute"]),
+        ("2026-06-01T03:30", False, ["hour"]),
+        ("2026-03-29T03:00", True, ["minute", "hour"]),
+    ],
+)
+def test_why(folder: Path, time: str, due: bool, wrong: list[str]) -> None:
+    """On the night of the gap the job runs at 03:00, which none of its fields names."""
+    found = document(folder, "why", "night", time)
+    assert found["due"] is due
+    assert [one["field"] for one in found["fields"] if not one["matches"]] == wrong
+    said = pycrond(folder, "why", "night", time).stdout
+    assert ("It is due then." in said) is due
+
+
+def test_why_tells_what_the_ledger_says(folder: Path) -> None:
+    ledger = Ledger(str(folder / "ledger"))
+    at = datetime(2026, 6, 1, 0, 30, tzinfo=UTC)
+    ledger.pass_over([_gap(at)])
+    ledger.close()
+    found = document(folder, "why", "night", "2026-06-01T02:30")
+    assert [(run["state"], run["reason"]) for run in found["runs"]] == [("missed", "daemon-down: x")]
+    assert "daemon-down: x" in pycrond(folder, "why", "night", "2026-06-01T02:30").stdout
+
+
+def _gap(at: datetime) -> Any:
+    from pycrond.jobs.run import GapRow
+
+    seconds = at.timestamp()
+    return GapRow("me/night", seconds, 1, 0, 0, "missed", "daemon-down: x", seconds, seconds, 1)
+
+
+def test_why_of_a_job_without_times(folder: Path) -> None:
+    assert "runs at boot" in pycrond(folder, "why", "boot", "02:30", status=1).stderr

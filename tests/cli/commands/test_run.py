@@ -1,0 +1,485 @@
+"""run, kill, pause, resume, logs -f and status, as people type them; users of a system daemon; rude clients."""
+
+import contextlib
+import json
+import os
+import pwd
+import select
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pycrond.control import protocol
+from tests.conftest import SCRIPT, Crond, alive, wait_until
+
+pytestmark = pytest.mark.daemon
+NEVER = "0 0 1 1 *"
+
+
+def write(crond: Crond, **jobs: str) -> None:
+    """Jobs that never come by themselves, by name."""
+    lines = "".join(f"#: name={name}\n{NEVER} {command}\n" for name, command in jobs.items())
+    crond.write("jobs", f"HOME={crond.folder}\n{lines}")
+
+
+@contextlib.contextmanager
+def running(crond: Crond, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A command that does not end at once; its standard output is read line by line."""
+    command = subprocess.Popen(
+        [*crond.prefix, SCRIPT, *arguments],
+        env=crond.environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        yield command
+    finally:
+        command.kill()
+        command.communicate()
+
+
+def line(command: subprocess.Popen[str]) -> str:
+    """The next line that it prints, waited for a while."""
+    assert command.stdout
+    said = b""
+    while not said.endswith(b"\n"):
+        assert select.select([command.stdout], [], [], 10)[0], f"it prints no more than {said!r}"
+        byte = os.read(command.stdout.fileno(), 1)  # the file object would take more than a line
+        assert byte, f"it has ended after {said!r}"
+        said += byte
+    return said.decode().rstrip("\n")
+
+
+# run
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "said"),
+    [
+        ("true", 0, "succeeded in"),
+        ("exit 3", 3, "failed, exit status 3, in"),
+        ("kill -9 $$", 137, "failed, signal 9, in"),
+        ("exit 70", 70, "failed, exit status 70, in"),
+    ],
+)
+def test_run_wait_exits_as_the_job_does(crond: Crond, command: str, status: int, said: str) -> None:
+    write(crond, job=command)
+    crond.run("start")
+    done = crond.run("run", "job", "--wait", status=status)
+    began, ended = done.stderr.splitlines()
+    assert began == "run 1 of root/job started"
+    assert ended.startswith(f"run 1 of root/job {said}")
+    assert done.stdout == ""
+
+
+def test_run_without_waiting(crond: Crond) -> None:
+    write(crond, job="while [ ! -e go ]; do sleep 0.02; done")
+    crond.run("start")
+    assert crond.run("run", "job").stdout == "run 1 of root/job started\n"
+    assert crond.json("list")["jobs"][0]["running"] == [1]
+    (crond.folder / "go").touch()
+    wait_until(lambda: crond.runs()[0].state == "succeeded")
+    assert crond.history()[0]["trigger"] == "manual"
+
+
+def test_what_is_not_run_is_said_in_a_line(crond: Crond) -> None:
+    wait = "while [ ! -e go ]; do sleep 0.02; done"
+    crond.write(
+        "jobs",
+        f"HOME={crond.folder}\n#: name=skips overlap=skip\n{NEVER} {wait}\n#: name=queues overlap=queue\n{NEVER} {wait}\n"
+        f"#: name=bad\nHOME=/no/such\n{NEVER} true\n",
+    )
+    crond.run("start")
+    crond.run("run", "skips")
+    done = crond.run("run", "skips", "--wait", status=1)
+    assert done.stderr == "pycrond: run 2 of root/skips is skipped: overlap: run 1 still runs\n"
+    crond.run("run", "queues")
+    assert crond.run("run", "queues").stdout == "run 4 of root/queues waits: overlap: run 3 still runs\n"
+    with running(crond, "run", "queues", "--wait") as command:
+        assert command.stderr
+        assert command.stderr.readline() == "run 5 of root/queues waits: overlap: run 3 still runs\n"
+        crond.run("kill", "5")
+        assert command.wait(10) == 1
+        assert command.stderr.readline() == "run 5 of root/queues killed: kill: by root\n"
+    done = crond.run("run", "bad", "--wait", status=1)
+    assert done.stderr.splitlines()[1].startswith(
+        "run 6 of root/bad failed: start-failed: cannot enter folder"
+    )
+    crond.run("run", "nonsense", status=1)
+    (crond.folder / "go").touch()
+
+
+def test_follow_prints_what_comes_as_it_comes(crond: Crond) -> None:
+    write(
+        crond,
+        job=r"echo one; while [ ! -e go ]; do sleep 0.02; done; printf 'two\r\n\033[31mred\n\377\nlast'; exit 4",
+    )
+    crond.run("start")
+    with running(crond, "run", "job", "--follow") as command:
+        assert line(command) == "one"
+        assert command.poll() is None
+        (crond.folder / "go").touch()
+        assert [line(command) for _ in range(4)] == ["two", "^[[31mred", "\\377", "last"]
+        assert command.wait(10) == 4
+
+
+def test_follow_of_much(crond: Crond) -> None:
+    write(crond, job="seq 300000; head -c 200000 /dev/zero | tr '\\000' x; echo; echo end")
+    crond.run("start")
+    out = crond.run("run", "job", "--follow").stdout.splitlines()
+    assert [text for text in out if text.isdigit()] == [str(number) for number in range(1, 300001)]
+    assert out[-1] == "end"
+    assert "".join(out[300000:-1]) == "x" * 200000
+
+
+def test_who_waits_is_left_waiting_by_a_restart(crond: Crond) -> None:
+    write(crond, job="echo one; while [ ! -e go ]; do sleep 0.02; done; echo two; exit 5")
+    crond.run("start")
+    with running(crond, "run", "job", "--follow") as command:
+        assert line(command) == "one"
+        crond.run("restart")
+        os.kill(crond.pid, signal.SIGKILL)
+        wait_until(lambda: crond.status() is not None)
+        (crond.folder / "go").touch()
+        assert line(command) == "two"
+        assert command.wait(10) == 5
+
+
+def test_who_waits_is_told_of_a_stop(crond: Crond) -> None:
+    write(crond, job="exec sleep 100")
+    crond.run("start")
+    with running(crond, "run", "job", "--wait") as command:
+        assert command.stderr
+        command.stderr.readline()
+        crond.run("stop", "--kill-jobs")
+        assert command.wait(10) in {3, 143}, "whichever it sees first"
+
+
+# kill
+
+
+def test_kill_of_a_job_that_ignores_term(crond: Crond) -> None:
+    crond.write(
+        "jobs",
+        f"HOME={crond.folder}\n#: name=job grace=1s\n{NEVER} trap '' TERM; echo $$ >pid; while :; do sleep 0.05; done\n",
+    )
+    crond.run("start")
+    crond.run("run", "job")
+    wait_until(lambda: (crond.folder / "pid").exists() and (crond.folder / "pid").read_text())
+    pid = int((crond.folder / "pid").read_text())
+    assert crond.run("kill", "job").stdout == "run 1 of root/job is being ended\n"
+    assert alive(pid)
+    wait_until(lambda: not alive(pid))
+    wait_until(lambda: crond.runs()[0].state == "killed")
+    run = crond.history()[0]
+    assert (run["reason"], run["signal"]) == ("kill: by root", 9)
+    assert crond.run("kill", "job", status=1).stderr == "pycrond: nothing of root/job runs or waits\n"
+
+
+def test_kill_by_a_signal(crond: Crond) -> None:
+    write(crond, job="trap 'echo got it' HUP; touch up; while [ ! -e go ]; do sleep 0.02; done")
+    crond.run("start")
+    with running(crond, "run", "job", "--follow") as command:
+        wait_until((crond.folder / "up").exists)
+        assert crond.run("kill", "1", "--signal", "HUP").stdout == "run 1 of root/job gets the signal\n"
+        assert line(command) in {"got it", "Hangup"}
+        (crond.folder / "go").touch()
+        assert command.wait(10) == 0
+    assert "no signal is called 'X'" in crond.run("kill", "1", "--signal", "X", status=1).stderr
+
+
+# pause
+
+
+def test_a_pause_over_a_restart_and_a_verdict_for_each_fire(crond: Crond) -> None:
+    crond.at("2031-03-01 11:59:30")
+    crond.write("jobs", f"HOME={crond.folder}\n#: name=job\n* * * * * true\n#: name=other\n* * * * * true\n")
+    crond.run("start")
+    done = crond.run("pause", "job", "--for", "150s", "--reason", "a disk is full")
+    assert done.stdout == "root/job is paused until 12:02\n"
+    listed = {job["name"]: job for job in crond.json("list")["jobs"]}
+    assert listed["job"]["paused"]["reason"] == "a disk is full"
+    assert listed["job"]["paused"]["until"].startswith("2031-03-01T12:02:0")
+    assert listed["other"]["paused"] is None
+    crond.at("2031-03-01 12:00:02")
+    wait_until(lambda: len(crond.runs()) == 2)
+    crond.run("stop")
+    crond.run("start")
+    assert "paused until 12:02: a disk is full" in crond.run("list").stdout
+    crond.at("2031-03-01 12:01:02")
+    wait_until(lambda: len(crond.runs()) == 4)
+    crond.at("2031-03-01 12:03:02")
+    wait_until(lambda: len(crond.runs()) == 8 and all(run.ended_at for run in crond.runs()))
+    mine = [run for run in crond.history() if run["name"] == "job"][::-1]
+    fires = [f"2031-03-01T12:0{minute}:00Z" for minute in range(4)]
+    assert [run["fire"] for run in mine] == fires
+    assert [run["state"] for run in mine][:2] == ["skipped"] * 2
+    assert mine[3]["state"] == "succeeded"
+    assert mine[0]["reason"] == "paused: a disk is full"
+    crond.run("audit")
+
+
+def test_pause_for_ever_and_resume(crond: Crond) -> None:
+    write(crond, one="true", two="true")
+    crond.run("start")
+    done = crond.run("pause", "one", "two", "--forever")
+    assert done.stdout == "root/one is paused until it is resumed\nroot/two is paused until it is resumed\n"
+    crond.run("restart")
+    assert [job["paused"] for job in crond.json("list")["jobs"]] == [{"until": None, "reason": ""}] * 2
+    assert crond.run("resume", "one").stdout == "root/one is resumed\n"
+    done = crond.run("resume", "one", "two")
+    assert (done.stdout, done.stderr) == ("root/two is resumed\n", "root/one was not paused\n")
+    assert crond.run("resume", "one", status=1).stderr == "pycrond: not paused: root/one\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (("--for", "31d"), 1, "30 days at most"),
+        (("--for", "0s"), 2, "'0s': a duration of more than 0s is wanted"),
+        (("--for", "soon"), 2, "'soon': a duration such as"),
+        (("--for", "1h", "--forever"), 2, "not allowed with"),
+    ],
+)
+def test_no_such_pause(crond: Crond, arguments: tuple[str, ...], status: int, said: str) -> None:
+    write(crond, job="true")
+    crond.run("start")
+    assert said in crond.run("pause", "job", *arguments, status=status).stderr
+
+
+# logs -f
+
+
+def test_logs_follow(crond: Crond) -> None:
+    write(crond, a="echo one; while [ ! -e go ]; do sleep 0.02; done; echo two", b="echo b")
+    crond.run("start")
+    crond.run("run", "a")
+    wait_until(lambda: "one" in crond.run("logs").stdout)
+    with running(crond, "logs", "-f") as all_, running(crond, "logs", "--follow", "1") as one:
+        for command in (all_, one):
+            assert line(command).endswith(" a | one")
+        crond.run("run", "b")
+        assert line(all_).endswith(" b | b")
+        (crond.folder / "go").touch()
+        for command in (all_, one):
+            assert line(command).endswith(" a | two")
+        assert one.wait(10) == 0
+        assert one.stdout
+        assert one.stdout.read() == ""
+        crond.run("stop")
+        assert all_.wait(10) == 3
+
+
+def test_logs_follow_of_a_job(crond: Crond) -> None:
+    write(crond, a="echo a", b="echo b")
+    crond.run("start")
+    with running(crond, "logs", "-f", "b") as command:
+        for name in "ab":
+            for _ in range(2):
+                crond.run("run", name, "--wait")
+        assert [line(command).rpartition(" ")[2] for _ in range(2)] == ["b", "b"]
+
+
+# status
+
+
+def test_status_figures(crond: Crond) -> None:
+    crond.at("2031-03-01 11:59:57")
+    crond.write("jobs", "* * * * * true\n" * 20)
+    crond.run("start")
+    wait_until(lambda: len(crond.runs()) == 20 and all(run.ended_at for run in crond.runs()))
+    answer = crond.json("status")
+    assert answer["loaded_files"] == {str(crond.crontabs / "jobs"): 20}
+    assert answer["waiting"] == {"for_a_time": 0, "for_others": 0, "for_room": 0}
+    late = answer["lateness_ms"]
+    assert late["starts"] == 20
+    assert 0 <= late["median"] <= late["p99"] <= late["worst"] < 5000
+    text = crond.run("status").stdout
+    assert "crontabs: 20 jobs from 1 file, 0 errors\n" in text
+    assert f"    {crond.crontabs / 'jobs'}: 20 jobs\n" in text
+    assert "running: 0 jobs\nwaiting: 0\npaused: 0 jobs\nlateness of the last 20 starts: median " in text
+    assert "\nlimits: memory by " in text
+
+
+# Rude clients
+
+
+def test_a_hundred_silent_clients_and_one_that_dribbles_hold_no_minute_up(crond: Crond) -> None:
+    crond.at("2031-03-01 11:59:56")
+    crond.write("jobs", "* * * * * true\n")
+    crond.run("start")
+    path = str(crond.runtime / "control.sock")
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(protocol.connect(path, 5)).sendall(b'{"command":')
+        deaf = stack.enter_context(protocol.connect(path, 5))  # asks, and takes nothing of the answer
+        deaf.sendall(b'{"command": "read", "method": "history", "limit": 500}\n')
+        dribbler = stack.enter_context(protocol.connect(path, 5))
+        while not crond.runs():
+            dribbler.sendall(b" ")
+            time.sleep(0.002)
+        wait_until(lambda: crond.runs()[0].ended_at)
+        assert (crond.status() or {})["jobs"] == 1
+    late = crond.runs()[0].lateness_ms
+    assert late is not None
+    assert late < 500
+
+
+def test_a_hundred_at_once_are_all_answered(crond: Crond) -> None:
+    write(crond, job="true")
+    crond.run("start")
+    path = str(crond.runtime / "control.sock")
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(protocol.connect(path, 20)) for _ in range(100)]
+        for client in clients:
+            client.sendall(b'{"command": "read", "method": "jobs", "offset": 0}\n')
+        for client in clients:
+            with client.makefile("rb") as answers:
+                assert len(json.loads(answers.readline())["rows"]) == 1
+
+
+# Users of a system daemon
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can run a daemon for other users")
+ALICE, BOB = pwd.getpwnam("nobody"), pwd.getpwnam("daemon")
+
+
+class System:
+    """The cron of a system below a folder that everybody may enter; `as_user` gives orders."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.chmod(0o755)
+        self.crond = Crond(folder)
+        self.root = folder / "root"
+        del self.crond.environment["PYCROND_CRONTABS"]
+        self.crond.environment |= {"PYCROND_SYSTEM": "yes", "PYCROND_ROOT": str(self.root)}
+        (self.root / "etc").mkdir(parents=True)
+        (self.root / "var/spool/cron/crontabs").mkdir(parents=True)
+        (self.root / "etc/os-release").write_text("ID=debian\n")
+
+    def write(self, user: str, text: str) -> None:
+        file = self.root / "var/spool/cron/crontabs" / user
+        file.write_text(f"HOME=/\n{text}")
+        file.chmod(0o600)
+        os.chown(file, *pwd.getpwnam(user)[2:4])
+
+    def prefix(self, user: pwd.struct_passwd) -> list[str]:
+        return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+
+    def as_user(self, user: pwd.struct_passwd, *arguments: str, status: int = 0) -> str:
+        """What the command prints, on either stream."""
+        self.crond.prefix = self.prefix(user)
+        try:
+            done = self.crond.run(*arguments, status=status, env={**self.crond.environment, "HOME": "/"})
+        finally:
+            self.crond.prefix = []
+        return str(done.stdout + done.stderr)
+
+    def json(self, user: pwd.struct_passwd, *arguments: str) -> Any:
+        return json.loads(self.as_user(user, *arguments, "--json"))
+
+
+@pytest.fixture
+def system() -> Iterator[System]:
+    with tempfile.TemporaryDirectory(prefix="system.", dir="/tmp") as name:
+        one = System(Path(name))
+        if subprocess.run(
+            [*one.prefix(ALICE), SCRIPT, "--version"], check=False, capture_output=True
+        ).returncode:
+            pytest.skip("another user cannot run the installed script here")
+        try:
+            yield one
+        finally:
+            one.crond.end()
+
+
+@needs_root
+def test_users_see_and_act_on_their_own_jobs_alone(system: System) -> None:
+    long = "echo mine; while :; do sleep 0.05; done"
+    system.write("nobody", f"#: name=work\n{NEVER} {long}\n61 * * * * broken\n")
+    system.write("daemon", f"#: name=secret\n{NEVER} echo hidden\n#: name=other\n{NEVER} {long}\n")
+    system.crond.run("start")
+    system.crond.run("run", "secret", "--wait")
+    system.crond.run("run", "other")
+
+    listed = system.json(ALICE, "list")
+    assert [job["key"] for job in listed["jobs"]] == ["nobody/work"]
+    assert listed["daemon"]["running"] is True
+    assert [problem["line"] for problem in listed["problems"]] == [4]
+    assert system.json(BOB, "list")["problems"] == []
+    assert len(system.crond.json("list")["jobs"]) == 3
+
+    no = "pycrond: no job is called '{}' (see 'pycrond list')\n"
+    for command in (["run"], ["kill"], ["pause"], ["resume"], ["history"], ["logs"]):
+        for word in ("secret", "daemon/secret", "daemon"):
+            assert system.as_user(ALICE, *command, word, status=1) == no.format(word)
+    assert system.as_user(ALICE, "kill", "2", status=1) == "pycrond: no run 2 runs or waits\n"
+    assert system.json(ALICE, "history")["runs"] == []
+    assert system.as_user(ALICE, "logs") == ""
+    assert "no job is called '1'" in system.as_user(ALICE, "logs", "1", status=1)
+    assert "hidden" in system.as_user(BOB, "logs", "1")
+
+    assert system.as_user(ALICE, "run", "work") == "run 3 of nobody/work started\n"
+    wait_until(lambda: "work | mine" in system.as_user(ALICE, "logs"))
+    assert [run["id"] for run in system.json(ALICE, "history")["runs"]] == [3]
+    assert system.json(ALICE, "list")["jobs"][0]["running"] == [3]
+    assert [run["id"] for run in system.json(BOB, "history")["runs"]] == [2, 1]
+    assert system.as_user(ALICE, "kill", "work") == "run 3 of nobody/work is being ended\n"
+    wait_until(lambda: system.json(ALICE, "history", "work")["runs"][0]["state"] == "killed")
+    assert system.json(ALICE, "history")["runs"][0]["reason"] == "kill: by nobody"
+    assert "2 jobs" not in system.as_user(ALICE, "list")
+
+    assert "nobody/work is paused" in system.as_user(ALICE, "pause", "work", "--reason", "mine")
+    assert system.json(ALICE, "list")["jobs"][0]["paused"]["reason"] == "mine"
+    assert system.as_user(ALICE, "resume", "work") == "nobody/work is resumed\n"
+    for order in ("reload", "restart", "stop"):
+        said = system.as_user(ALICE, order, status=1)
+        assert "only root" in said or "Permission denied" in said or "cannot" in said
+    status = system.json(ALICE, "status")
+    assert [*status["loaded_files"]] == [str(system.root / "var/spool/cron/crontabs/nobody")]
+    assert (system.crond.status() or {})["jobs"] == 3
+
+
+@needs_root
+def test_a_user_waits_for_a_run_and_follows_it(system: System) -> None:
+    system.write(
+        "nobody",
+        f"#: name=work\n{NEVER} seq 100000; exit 7\n#: name=quick\n{NEVER} echo 1; sleep 0.3; echo 2\n",
+    )
+    system.crond.run("start")
+    out = system.as_user(ALICE, "run", "work", "--follow", status=7).splitlines()
+    assert [text for text in out if text.isdigit()] == [str(number) for number in range(1, 100001)]
+    assert out[-1].startswith("run 1 of nobody/work failed, exit status 7, in ")
+    system.crond.prefix = system.prefix(ALICE)
+    with running(system.crond, "logs", "-f", "quick") as command:
+        time.sleep(0.3)
+        system.crond.prefix = []
+        system.crond.run("run", "quick", "--wait")
+        assert [line(command).rpartition(" ")[2] for _ in range(2)] == ["1", "2"]
+
+
+@needs_root
+def test_a_daemon_of_one_user_is_for_that_one(system: System) -> None:
+    del system.crond.environment["PYCROND_SYSTEM"]
+    (system.crond.folder / "crontabs").chmod(0o755)
+    system.crond.environment["PYCROND_CRONTABS"] = str(system.crond.crontabs)
+    system.crond.write("jobs", f"#: name=work\n{NEVER} true\n")
+    system.crond.run("start")
+    for order in (
+        ["run", "work"],
+        ["kill", "work"],
+        ["pause", "work"],
+        ["resume", "work"],
+        ["list"],
+        ["logs"],
+    ):
+        said = system.as_user(ALICE, *order, status=1)
+        assert said == "pycrond: only root and the daemon's own user may do that\n"
+    assert system.json(ALICE, "status")["loaded_files"] == {}

@@ -1,0 +1,223 @@
+"""`pycrond setup` below a root of ours: real files, completions read by real shells, units by systemd."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from pycrond import settings
+from pycrond.cli.commands import completion
+from pycrond.cli.parser import build_parser
+from tests.conftest import SCRIPT, pycrond
+from tests.support.rsyslog import _apt_get
+
+ROOT = Path(__file__).parents[3]
+SHARE = "usr/local/share"
+UNIT = "etc/systemd/system/pycrond.service"
+PLACED = {
+    UNIT,
+    f"{SHARE}/man/man8/pycrond.8",
+    f"{SHARE}/man/man5/pycrond.crontab.5",
+    *(f"{SHARE}/doc/pycrond/examples/{name}" for name in ("crontab", "standard-input", "hardened.conf")),
+}
+
+
+def files(root: Path) -> set[str]:
+    return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() or path.is_symlink()}
+
+
+def setup(folder: Path, *arguments: str, whose: str = "--system", status: int = 0) -> str:
+    done = pycrond(folder, "setup", whose, "--root", str(folder / "root"), *arguments, status=status)
+    return done.stdout + done.stderr
+
+
+def test_what_is_placed_is_said_and_removed_without_a_trace(tmp_path: Path) -> None:
+    said = setup(tmp_path)
+    root = tmp_path / "root"
+    assert files(root) == PLACED | {f"{SHARE}/pycrond/setup.json"}
+    assert {line.split()[1] for line in said.splitlines() if line.startswith("write ")} == {
+        str(root / name) for name in PLACED
+    }
+    assert (root / SHARE / "man/man8/pycrond.8").read_bytes() == (ROOT / "man/pycrond.8").read_bytes()
+    assert (root / UNIT).stat().st_mode & 0o7777 == 0o644
+    assert setup(tmp_path, "--undo").count("remove ") == len(PLACED)
+    assert list(root.iterdir()) == []
+    assert "nothing was set up" in setup(tmp_path, "--undo", status=1)
+
+
+def test_a_dry_run_does_nothing(tmp_path: Path) -> None:
+    assert setup(tmp_path, "--dry-run").count("would write ") == len(PLACED)
+    assert not (tmp_path / "root").exists()
+    setup(tmp_path)
+    assert setup(tmp_path, "--undo", "--dry-run").count("would remove ") == len(PLACED)
+    assert files(tmp_path / "root") >= PLACED
+
+
+def test_done_again_it_changes_nothing(tmp_path: Path) -> None:
+    setup(tmp_path)
+    root = tmp_path / "root"
+    before = {name: (root / name).stat().st_mtime_ns for name in files(root)}
+    assert "write" not in setup(tmp_path)
+    assert {name: (root / name).stat().st_mtime_ns for name in files(root)} == before
+
+
+def test_for_a_user(tmp_path: Path) -> None:
+    setup(tmp_path, whose="--user")
+    home = tmp_path / "root" / str(tmp_path).lstrip("/")
+    assert (home / ".config/systemd/user/pycrond.service").is_file()
+    assert (home / ".local/share/man/man8/pycrond.8").is_file()
+
+
+def test_what_somebody_else_put_there_is_left(tmp_path: Path) -> None:
+    unit = tmp_path / "root" / UNIT
+    unit.parent.mkdir(parents=True)
+    unit.write_text("mine\n")
+    assert "not from here: left as it is" in setup(tmp_path, status=1)
+    assert unit.read_text() == "mine\n"
+    setup(tmp_path, "--undo")
+    assert files(tmp_path / "root") == {UNIT}
+
+
+@pytest.mark.parametrize("changed", ["edit", "link"])
+def test_what_was_changed_since_is_left_and_told(tmp_path: Path, changed: str) -> None:
+    setup(tmp_path)
+    unit = tmp_path / "root" / UNIT
+    if changed == "edit":
+        unit.write_text("[Service]\n")
+    else:
+        unit.unlink()
+        unit.symlink_to("/dev/null")
+    said = f"{unit} was changed since it was placed: left as it is"
+    assert said in setup(tmp_path, status=1)
+    assert said in setup(tmp_path, "--undo", status=1)
+    assert files(tmp_path / "root") == {UNIT}
+
+
+def test_what_fails_half_way_can_be_undone(tmp_path: Path) -> None:
+    obstacle = tmp_path / "root/etc/systemd"
+    obstacle.parent.mkdir(parents=True)
+    obstacle.write_text("in the way\n")
+    assert f"{obstacle}: File exists" in setup(tmp_path, status=1)
+    assert "remove " in setup(tmp_path, "--undo")
+    assert files(tmp_path / "root") == {"etc/systemd"}
+    assert not (tmp_path / "root/usr").exists()
+
+
+def test_a_file_of_an_older_version_is_replaced(tmp_path: Path) -> None:
+    setup(tmp_path)
+    unit = tmp_path / "root" / UNIT
+    other = unit.read_text().replace("\n[Unit]", "\n# older\n[Unit]")
+    record = tmp_path / "root" / SHARE / "pycrond/setup.json"
+    from pycrond.hashing import digest
+
+    record.write_text(record.read_text().replace(digest(unit.read_bytes()), digest(other.encode())))
+    unit.write_text(other)
+    assert f"write {unit} in place of an older one" in setup(tmp_path)
+    assert "# older" not in unit.read_text()
+
+
+def test_one_of_the_two_must_be_said(tmp_path: Path) -> None:
+    assert "one of the arguments --system --user is required" in pycrond(tmp_path, "setup", status=2).stderr
+
+
+# Unit files
+
+
+@pytest.mark.parametrize(
+    ("whose", "name"), [("--system", UNIT), ("--user", ".config/systemd/user/pycrond.service")]
+)
+def test_systemd_takes_the_units(tmp_path: Path, whose: str, name: str) -> None:
+    if not shutil.which("systemd-analyze"):
+        why = "not root with apt-get to install systemd"
+        if os.geteuid() == 0 and shutil.which("apt-get"):
+            why = _apt_get("update") or _apt_get("install", "--yes", "--no-install-recommends", "systemd")
+        if why:
+            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(why)
+    setup(tmp_path, whose=whose)
+    home = tmp_path / "root" if whose == "--system" else tmp_path / "root" / str(tmp_path).lstrip("/")
+    unit = home / name
+    assert f"\nExecStart={SCRIPT} start --foreground --no-log-stderr\n" in unit.read_text()
+    if whose == "--system":
+        drop_in = unit.parent / "pycrond.service.d"
+        drop_in.mkdir()
+        shutil.copy(ROOT / "contrib/hardened.conf", drop_in)
+    done = subprocess.run(
+        ["systemd-analyze", "verify", "--man=no", whose, str(unit)],
+        capture_output=True, text=True, check=False,
+        env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
+    )  # fmt: skip
+    # What it says of the machine's own units is not ours.
+    assert not [line for line in done.stderr.splitlines() if "pycrond" in line or "hardened" in line], (
+        done.stderr
+    )
+
+
+@pytest.mark.parametrize("name", ["pycrond.service", "user/pycrond.service"])
+def test_what_a_unit_must_say(name: str) -> None:
+    """Or a stop of the service ends running jobs, and a start is not known to be done."""
+    lines = (ROOT / "contrib" / name).read_text().splitlines()
+    assert {
+        *("Type=notify", "NotifyAccess=all", "KillMode=process", "ExecReload=/bin/kill -HUP $MAINPID"),
+        *(
+            "ExecStart=/usr/local/bin/pycrond start --foreground --no-log-stderr",
+            "Restart=on-failure",
+            "OOMPolicy=continue",
+        ),
+    } <= set(lines)
+    assert not [line for line in lines if line.startswith("RuntimeDirectory")]
+
+
+def test_the_dockerfile_says_what_is_there() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    environ = dict(re.findall(r"\b(PYCROND_\w+)=(\S+)", text))
+    known = settings.from_environment(environ)
+    assert len(known) == len(environ)
+    settings.settle([known, {"state_dir": "/s", "runtime_dir": "/r", "pidfile": "/p"}])
+    (entry,) = re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)
+    assert json.loads(entry) == ["pycrond", "start", "--foreground"]
+    assert build_parser().parse_args(json.loads(entry)[1:]).foreground
+
+
+# Completions
+
+
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("completions")
+    for shell in completion.SHELLS:
+        (folder / shell).write_text(completion.script(shell))
+    return folder
+
+
+def run(shell: str, text: str) -> str:
+    if not shutil.which(shell):
+        pytest.skip(f"no {shell}")
+    done = subprocess.run([shell, "-c", text], capture_output=True, text=True, check=True)
+    assert not done.stderr
+    return done.stdout
+
+
+def test_bash_completes_commands_and_options(scripts: Path) -> None:
+    text = f"""
+    source {scripts}/bash; complete -p pycrond
+    COMP_WORDS=(pycrond sta) COMP_CWORD=1; _shtab_pycrond pycrond sta pycrond; echo "${{COMPREPLY[@]}}"
+    COMP_WORDS=(pycrond setup --sy) COMP_CWORD=2; _shtab_pycrond pycrond --sy setup; echo "${{COMPREPLY[@]}}"
+    """
+    told, commands, options = run("bash", text).splitlines()
+    assert told == "complete -o bashdefault -F _shtab_pycrond pycrond"
+    assert commands.split() == ["start", "status"]
+    assert options.split() == ["--system"]
+
+
+def test_zsh_takes_its_script(scripts: Path) -> None:
+    text = f'autoload -U compinit; compinit -D -u; eval "$(cat {scripts}/zsh)"; echo $_comps[pycrond]'
+    assert run("zsh", text) == "_shtab_pycrond\n"
+
+
+def test_fish_completes_commands(scripts: Path) -> None:
+    found = run("fish", f"source {scripts}/fish; complete -C 'pycrond sta'")
+    assert [line.split("\t")[0] for line in found.splitlines()] == ["start", "status"]

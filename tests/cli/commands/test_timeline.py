@@ -1,0 +1,361 @@
+"""`pycrond timeline` and `pycrond calendar` as a person runs them, and what the ledger gives them."""
+
+import json
+import os
+import sqlite3
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import icalendar
+import pytest
+
+from pycrond.crontab import parser
+from pycrond.jobs.job import jobs
+from pycrond.ledger.codec import JobRows
+from pycrond.ledger.reader import Reader
+from pycrond.ledger.rows import FileRows
+from pycrond.ledger.writer import Ledger
+from pycrond.scheduler.checkpoint import LastTurn
+from tests.conftest import SCRIPT, pycrond
+
+TEXT = (
+    b"#: name=backup\n15 2 * * * tar\n#: name=often\n*/5 * * * * sync\n#: name=late jitter=10m\n0 3 * * * late\n"
+    b"@reboot boot\n" + b"".join(b"#: name=herd-%d\n30 4 * * * true\n" % number for number in range(20))
+)
+RUN = """
+    INSERT INTO runs (key, fire, wall, fold, era, trigger, attempt, state, started_at, start_at, ended_at,
+    duration_s, until, folded, told) VALUES (?, ?, ?, 0, 0, ?, 1, ?, ?, ?, ?, ?, ?, ?, 3)
+"""
+
+
+def at(text: str) -> float:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
+
+
+def run(
+    folder: Path,
+    key: str,
+    fire: str,
+    end: str | None,
+    state: str = "succeeded",
+    *,
+    start: str | None = "",
+    trigger: str = "schedule",
+    start_at: str | None = None,
+    until: str | None = None,
+    folded: int | None = None,
+) -> None:
+    """A row of the ledger; `start` is the fire time, or None for one that did not."""
+    begun = at(start or fire) if start is not None else None
+    over = at(end) if end else None
+    took = over - begun if over and begun else None
+    planned = at(start_at) if start_at else None
+    last = at(until) if until else None
+    row = (key, at(fire), int(at(fire) // 60), trigger, state, begun, planned, over, took, last, folded)
+    with sqlite3.connect(folder / "ledger") as ledger:
+        ledger.execute(RUN, row)
+    ledger.close()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A state directory in which jobs are loaded, a daemon has run until 2026-06-10T12:00Z, none does now."""
+    ledger = Ledger(str(tmp_path / "ledger"))
+    made = jobs(parser.parse(TEXT, "/etc/jobs").entries, "me")
+    ledger.begin(1, "0", "b", "", datetime(2026, 1, 1, tzinfo=UTC))
+    ledger.load([FileRows("/etc/jobs", "", JobRows(made, "UTC"))], (), datetime(2026, 1, 1, tzinfo=UTC))
+    ledger.close()
+    turn = LastTurn(str(tmp_path / "last-turn"))
+    turn.write(datetime(2026, 6, 10, 12, 0, tzinfo=UTC), (0, 0))
+    turn.close()
+    return tmp_path
+
+
+def document(folder: Path, *words: str) -> dict[str, Any]:
+    return dict(json.loads(pycrond(folder, "timeline", *words, "--json").stdout))
+
+
+def lane(document: dict[str, Any], name: str) -> list[tuple[str, str | None, str]]:
+    (found,) = (one for one in document["lanes"] if one["name"] == name)
+    return [(bar["start"], bar["end"], bar["state"]) for bar in found["bars"]]
+
+
+DAY = ("--day", "2026-06-10")
+
+
+def test_a_past_day_as_json(folder: Path) -> None:
+    run(folder, "me/backup", "2026-06-10T02:15:00", "2026-06-10T02:20:00.500")
+    found = document(folder, *DAY, "--job", "backup")
+    assert (found["day"], found["zone"]) == ("2026-06-10", "UTC")
+    assert (found["from"], found["until"]) == ("2026-06-10T00:00:00Z", "2026-06-11T00:00:00Z")
+    assert found["lanes"] == [
+        {
+            "key": "me/backup",
+            "name": "backup",
+            "bars": [
+                {
+                    "start": "2026-06-10T02:15:00Z",
+                    "end": "2026-06-10T02:20:00.500Z",
+                    "state": "succeeded",
+                    "run": 1,
+                    "count": 1,
+                }
+            ],
+        }
+    ]
+    assert found["starts"] == [{"minute": "2026-06-10T02:15:00Z", "count": 1}]
+    assert found["stampedes"] == []
+
+
+def test_what_has_passed_since_the_daemon_ended_is_missed(folder: Path) -> None:
+    """It ended at noon; and it is later than that day now."""
+    bars = lane(document(folder, *DAY), "often")
+    assert {state for _, _, state in bars} == {"missed"}
+    assert bars[0][0] == "2026-06-10T12:05:00Z"
+    assert len(bars) == 12 * 12 - 1
+
+
+def test_a_day_to_come(folder: Path) -> None:
+    found = document(folder, "--day", "2100-01-01")
+    assert {bar["state"] for one in found["lanes"] for bar in one["bars"]} == {"coming"}
+    assert lane(found, "backup") == [("2100-01-01T02:15:00Z", "2100-01-01T02:15:00Z", "coming")]
+    ((late, _, _),) = lane(found, "late")
+    assert "2100-01-01T03:00:00Z" <= late <= "2100-01-01T03:10:00Z"  # as the daemon will draw it
+    (herd,) = found["stampedes"]
+    assert (herd["at"], herd["count"], len(herd["jobs"])) == ("2100-01-01T04:30:00Z", 21, 21)
+    assert herd["suggestion"]["jitter"] == 900
+    assert set(herd["jobs"]) - set(herd["suggestion"]["jobs"]) == {"me/often"}
+    assert 2 < herd["suggestion"]["average"] < herd["suggestion"]["most"] <= 6
+
+
+def test_the_next_24_hours(folder: Path) -> None:
+    found = document(folder, "--next")
+    assert found["day"] is None
+    length = datetime.fromisoformat(found["until"]) - datetime.fromisoformat(found["from"])
+    assert length == timedelta(hours=24)
+    assert len(lane(found, "often")) == 288
+    assert len(lane(found, "backup")) == 1
+
+
+def test_a_paused_job_starts_nothing(folder: Path) -> None:
+    with sqlite3.connect(folder / "ledger") as ledger:
+        ledger.execute("INSERT INTO pauses (key, since, reason) VALUES ('me/backup', 0, '')")
+    ledger.close()
+    assert [state for _, _, state in lane(document(folder, "--next"), "backup")] == ["skipped"]
+
+
+def test_a_day_for_people(folder: Path) -> None:
+    run(folder, "me/backup", "2026-06-10T02:15:00", "2026-06-10T02:40:00", "failed")
+    for number in range(20):
+        run(folder, f"me/herd-{number}", "2026-06-10T04:30:00", "2026-06-10T04:31:00")
+    lines = pycrond(folder, "timeline", *DAY).stdout.splitlines()
+    assert lines[0] == "Wednesday 2026-06-10, UTC: 22 jobs, 21 starts, 1 failed; pycrond does NOT run"
+    assert lines[2].split() == ["backup", "XX", "1", "1"]
+    assert lines[2].index("XX") == 19
+    assert lines[-2] == "04:30: 20 jobs start together; jitter=30m on herd-0, herd-1 and 18 others would"
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("environment", "marks"),
+    [
+        ({"PYTHONIOENCODING": "utf-8"}, {"▆", "○"}),
+        ({"PYTHONIOENCODING": "ascii"}, {"=", "o"}),
+        ({"PYTHONIOENCODING": "latin-1"}, {"=", "o"}),
+    ],
+)
+def test_plain_characters_where_there_are_no_others(
+    folder: Path, environment: dict[str, str], marks: set[str]
+) -> None:
+    run(folder, "me/backup", "2026-06-10T02:15:00", "2026-06-10T02:40:00")
+    told = {"PATH": os.environ["PATH"], "HOME": str(folder), "TZ": "UTC", "COLUMNS": "120", **environment}
+    words = [SCRIPT, "timeline", *DAY, "--state-dir", str(folder)]
+    done = subprocess.run(words, env=told, capture_output=True, check=True, timeout=60)
+    text = done.stdout.decode(environment["PYTHONIOENCODING"])
+    assert marks <= set(text)
+    assert "\x1b" not in text
+    assert 100 < max(map(len, text.splitlines())) <= 120
+
+
+def test_svg(folder: Path) -> None:
+    run(folder, "me/backup", "2026-06-10T02:15:00", "2026-06-10T02:40:00")
+    assert pycrond(folder, "timeline", *DAY, "--svg", "day.svg").stdout == ""
+    root = ET.parse(folder / "day.svg").getroot()
+    assert (root.findtext("{http://www.w3.org/2000/svg}title") or "").startswith(
+        "Wednesday 2026-06-10, UTC: "
+    )
+    assert pycrond(folder, "timeline", *DAY, "--svg", "-").stdout.startswith("<svg ")
+    said = pycrond(folder, "timeline", "--svg", "no/where", status=1).stderr
+    assert said == "pycrond: cannot write no/where: No such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("globs", "names"),
+    [
+        (["backup"], ["backup"]),
+        (["herd-1?", "back*"], ["backup", *(f"herd-{number}" for number in range(10, 20))]),
+        (["me/late"], ["late"]),
+        (["/etc/jobs:2"], ["backup"]),
+        (["jobs:4"], ["often"]),
+    ],
+)
+def test_some_jobs(folder: Path, globs: list[str], names: list[str]) -> None:
+    found = document(folder, "--next", "--job", *globs)
+    assert [one["name"] for one in found["lanes"]] == names
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["timeline", "--job", "nobody"], "no job is called 'nobody'"),
+        (["timeline", "--day", "soon"], "bad time 'soon'"),
+        (["calendar", "nobody"], "no job is called 'nobody'"),
+    ],
+)
+def test_what_cannot_be_shown(folder: Path, words: list[str], said: str) -> None:
+    assert said in pycrond(folder, *words, status=1).stderr
+
+
+def test_jobs_that_are_gone_are_drawn(folder: Path) -> None:
+    run(folder, "me/old", "2026-06-10T02:15:00", "2026-06-10T02:40:00")
+    assert [one["key"] for one in document(folder, *DAY, "--job", "*old")["lanes"]] == ["me/old"]
+
+
+# What the ledger gives.
+
+
+def spans(folder: Path, now: str = "2026-07-01") -> list[tuple[str, float, float | None, str]]:
+    """Of 2026-06-10: job, start and end in hours from midnight, state."""
+    start = at("2026-06-10")
+    reader = Reader(str(folder))
+    found = reader.spans(start, start + 86_400, at(now))
+    reader.close()
+    return [
+        (
+            one.key,
+            (one.start - start) / 3600,
+            None if one.end is None else (one.end - start) / 3600,
+            one.state,
+        )
+        for one in found
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "seen"),
+    [
+        ({"fire": "2026-06-10T02:00", "end": "2026-06-10T03:00"}, [(2, 3, "succeeded")]),
+        ({"fire": "2026-06-09T22:00", "end": "2026-06-10T01:00"}, [(-2, 1, "succeeded")]),
+        ({"fire": "2026-06-10T22:00", "end": "2026-06-11T03:00"}, [(22, 27, "succeeded")]),
+        ({"fire": "2026-06-09T22:00", "end": "2026-06-09T23:00"}, []),
+        ({"fire": "2026-06-11T00:00", "end": "2026-06-11T01:00"}, []),
+        ({"fire": "2026-06-01T00:00", "end": None, "state": "running"}, [(-216, None, "running")]),
+        (
+            {"fire": "2026-06-10T02:00", "end": "2026-06-10T02:01", "state": "skipped", "start": None},
+            [(2, 2, "skipped")],
+        ),
+        (
+            {
+                "fire": "2026-06-10T02:00",
+                "start": None,
+                "start_at": "2026-06-10T02:30",
+                "end": None,
+                "state": "waiting",
+            },
+            [(2.5, 2.5, "waiting")],
+        ),
+        (  # a daemon that was away for days writes down what it has missed when it is back
+            {
+                "fire": "2026-06-08T00:00",
+                "end": "2026-06-20T00:00",
+                "start": None,
+                "until": "2026-06-19T00:00",
+                "folded": 12,
+                "state": "missed",
+            },
+            [(-48, 216, "missed")],
+        ),
+        (
+            {
+                "fire": "2026-06-10T01:00",
+                "end": None,
+                "start": None,
+                "until": "2026-06-10T23:00",
+                "folded": 9,
+            },
+            [(1, 23, "succeeded")],
+        ),
+    ],
+)
+def test_what_the_ledger_has_of_a_day(folder: Path, row: dict[str, Any], seen: list[tuple[Any, ...]]) -> None:
+    for day in range(1, 8):
+        run(folder, "me/often", f"2026-06-0{day}T12:00", f"2026-06-0{day}T12:01")
+    run(folder, "me/backup", row.pop("fire"), row.pop("end"), **row)
+    for day in range(20, 28):
+        run(folder, "me/often", f"2026-06-{day}T12:00", f"2026-06-{day}T12:01")
+    assert [one[1:] for one in spans(folder)] == seen
+
+
+def test_a_minute_that_is_claimed_already_is_yet_to_come(folder: Path) -> None:
+    run(folder, "me/often", "2026-06-10T02:00", None, "claimed", start=None)
+    assert spans(folder, "2026-06-10T01:59:59.500") == []
+    assert len(spans(folder, "2026-06-10T02:00")) == 1
+
+
+def test_what_runs_now_is_nothing_of_days_to_come(folder: Path) -> None:
+    run(folder, "me/often", "2026-06-08T02:00", None, "running")
+    assert spans(folder, "2026-06-09T23:00") == []
+    assert len(spans(folder, "2026-06-10T00:00")) == 1
+
+
+def test_an_empty_ledger_has_nothing(folder: Path) -> None:
+    assert spans(folder) == []
+
+
+# calendar
+
+
+def calendar(folder: Path, *words: str) -> tuple[list[Any], str]:
+    done = pycrond(folder, "calendar", *words)
+    found: Any = icalendar.Calendar.from_ical(done.stdout)
+    assert not found.errors
+    return list(found.walk("VEVENT")), done.stderr
+
+
+def test_the_coming_week(folder: Path) -> None:
+    for day, end in ((7, "02:25"), (8, "02:45"), (9, "02:35")):
+        run(folder, "me/backup", f"2026-06-0{day}T02:15", f"2026-06-0{day}T{end}")
+    found, said = calendar(folder)
+    assert {str(one["SUMMARY"]) for one in found} == {"backup", "late", *(f"herd-{n}" for n in range(20))}
+    assert len(found) == 22 * 7
+    assert said == "pycrond: left out, as due more than 50 times a day unless named: often\n"
+    times = [one["DTSTART"].dt for one in found]
+    assert times == sorted(times)
+    backups = [one for one in found if one["SUMMARY"] == "backup"]
+    assert {one["DURATION"].dt for one in backups} == {timedelta(minutes=20)}
+    assert str(backups[0]["DESCRIPTION"]) == "tar\n15 2 * * * (UTC)"
+
+
+def test_one_job_from_a_time_to_a_time(folder: Path) -> None:
+    words = ["--from", "2026-06-10T00:01Z", "--until", "2026-06-10T00:20Z"]
+    found, said = calendar(folder, "often", *words)
+    assert [f"{one['DTSTART'].dt:%H:%M}" for one in found] == ["00:05", "00:10", "00:15"]
+    assert said == ""
+    assert len({one["UID"] for one in found}) == 3
+    assert [one["UID"] for one in calendar(folder, "often", *words)[0]] == [one["UID"] for one in found]
+    assert len(calendar(folder, "often", *words, "--count", "2")[0]) == 2
+
+
+def test_ten_thousand_at_most(folder: Path) -> None:
+    found, said = calendar(folder, "often", "--from", "2026-01-01T00:00Z", "--until", "2027-01-01T00:00Z")
+    assert len(found) == 10_000
+    assert said == "pycrond: only the first 10,000 fire times, up to 2026-02-04T17:15:00Z\n"
+
+
+def test_lines_end_as_the_format_wants(folder: Path) -> None:
+    words = [SCRIPT, "calendar", "backup", "--state-dir", str(folder)]
+    data = subprocess.run(words, capture_output=True, check=True, timeout=60).stdout
+    assert data.count(b"\n") == data.count(b"\r\n") == data.count(b"\r")

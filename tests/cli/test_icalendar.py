@@ -1,0 +1,102 @@
+"""Fire times as iCalendar: what is written is read back by another's parser."""
+
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from typing import Any
+
+import icalendar
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pycrond.cli import icalendar as icalendar_text
+from pycrond.cli.icalendar import Planned
+from pycrond.crontab import expression
+from pycrond.schedule.schedule import FireTime, Zone, fires
+from pycrond.text import visible
+
+NOW = datetime(2026, 3, 28, 12, 0, 30, tzinfo=UTC)
+BERLIN = Zone.of("Europe/Berlin")
+FIRE = FireTime(datetime(2026, 3, 29, 1, 0, tzinfo=UTC), 29_575_830, 0)
+ONE = Planned("me/backup", "backup", "tar; echo a, b \\ c", "30 2 * * *", "Europe/Berlin", (60, 90.2, 3600))
+
+
+def lines(job: Planned, *times: FireTime) -> bytes:
+    return b"".join(icalendar_text.calendar([(job, time) for time in times], "0.1", "machine", NOW))
+
+
+def read(data: bytes) -> list[Any]:
+    found: Any = icalendar.Calendar.from_ical(data)
+    assert not found.errors
+    assert (str(found["VERSION"]), str(found["PRODID"])) == ("2.0", "-//pycrond//pycrond 0.1//EN")
+    return list(found.walk("VEVENT"))
+
+
+def test_a_fire() -> None:
+    assert lines(ONE, FIRE) == (
+        b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//pycrond//pycrond 0.1//EN\r\n"
+        b"BEGIN:VEVENT\r\nUID:%b\r\nDTSTAMP:20260328T120030Z\r\nDTSTART:20260329T010000Z\r\n"
+        b"DURATION:PT1M31S\r\nSUMMARY:backup\r\n"
+        b"DESCRIPTION:tar\\; echo a\\, b \\\\ c\\n30 2 * * * (Europe/Berlin)\r\n"
+        b"TRANSP:TRANSPARENT\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+        % icalendar_text.uid(ONE.key, FIRE, "machine").encode()
+    )
+    (found,) = read(lines(ONE, FIRE))
+    assert found["DTSTART"].dt == FIRE.at
+    assert found["DURATION"].dt == timedelta(seconds=91)
+    assert str(found["DESCRIPTION"]) == "tar; echo a, b \\ c\n30 2 * * * (Europe/Berlin)"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "PT1S"), (0.2, "PT1S"), (60, "PT1M"), (61.5, "PT1M2S"), (3600, "PT1H"), (90_061, "PT25H1M1S")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert icalendar_text.duration(seconds) == text
+
+
+def test_a_run_that_was_never_timed_takes_a_minute() -> None:
+    (found,) = read(lines(Planned("k", "t", "c", "s", "UTC"), FIRE))
+    assert found["DURATION"].dt == timedelta(minutes=1)
+
+
+def test_uids_are_those_of_job_and_fire() -> None:
+    """Two fires that a change of the clock moves to one instant are two, and so is an hour that comes twice."""
+    start = datetime(2026, 3, 28, 23, 0, tzinfo=UTC)
+    moved = list(islice(fires(expression.parse_schedule("0,30 2 * * *"), BERLIN, start), 2))
+    assert moved[0].at == moved[1].at
+    start = datetime(2026, 10, 25, 0, 0, tzinfo=UTC)
+    twice = list(islice(fires(expression.parse_schedule("*/60 * * * *"), BERLIN, start), 2))
+    assert twice[0].wall == twice[1].wall
+    ids = [
+        icalendar_text.uid(key, fire, host) for key in "ab" for fire in moved + twice for host in ("x", "y")
+    ]
+    assert len(set(ids)) == len(ids)
+    assert read(lines(ONE, FIRE))[0]["UID"] == read(lines(ONE, FIRE))[0]["UID"]
+
+
+@pytest.mark.parametrize(
+    ("line", "whole"),
+    [
+        ("x" * 75, "x" * 75),
+        ("x" * 76, "x" * 75 + "\r\n x"),
+        ("x" * 150, "x" * 75 + "\r\n " + "x" * 74 + "\r\n x"),
+        ("x" * 74 + "é", "x" * 74 + "\r\n é"),
+        ("", ""),
+    ],
+)
+def test_long_lines_are_folded(line: str, whole: str) -> None:
+    assert icalendar_text.folded(line).decode() == f"{whole}\r\n"
+
+
+@given(st.text(max_size=200), st.text(max_size=200), st.text(min_size=1, max_size=30))
+def test_whatever_the_texts_they_are_read_back(title: str, command: str, key: str) -> None:
+    data = lines(Planned(key, title, command, "30 2 * * *", "UTC"), FIRE, FIRE)
+    assert data.replace(b"\r\n", b"").find(b"\n") == -1
+    assert max(map(len, data.split(b"\r\n"))) <= 75
+    for line in data.split(b"\r\n"):
+        line.decode()  # no character is torn
+    found = read(data)
+    assert len(found) == 2
+    assert str(found[0]["SUMMARY"]) == visible(title.encode("utf-8", "surrogateescape"))
+    assert str(found[0]["DESCRIPTION"]).startswith(visible(command.encode("utf-8", "surrogateescape")))

@@ -1,0 +1,119 @@
+"""Which jobs, states and times are meant by what people type; what fits a screen."""
+
+from argparse import ArgumentTypeError
+from datetime import UTC, datetime
+
+import pytest
+
+from pycrond import clock
+from pycrond.cli import selectors
+from pycrond.cli.parser import build_parser
+from pycrond.cli.render import terminal
+from pycrond.cli.render.formatting import Cell
+from pycrond.cli.render.table import plain
+from pycrond.errors import PycrondError
+from pycrond.ledger.rows import BAD_ENDS, JobRow
+
+
+def job(key: str, name: str | None, line: int) -> JobRow:
+    return JobRow(key, name, key.partition("/")[0], "/etc/tab", line, "* * * * *", "x", "UTC", "true", "{}")
+
+
+JOBS = [
+    job("root/backup", "backup", 1),
+    job("root/backup-db", "backup-db", 2),
+    job("alice/backup", "backup", 3),
+    job("root/0123456789ab", None, 4),
+]
+
+
+@pytest.mark.parametrize(
+    ("word", "places"),
+    [
+        ("backup", [0, 2]),
+        ("back", [0, 1, 2]),
+        ("root/backup", [0]),
+        ("tab:2", [1]),
+        ("0123", [3]),
+        ("backup*", [0, 1, 2]),
+        ("*-db", [1]),
+        ("alice/*", [2]),
+        ("*", [0, 1, 2, 3]),
+        ("backup?db", [1]),
+        ("[0-9]*", [3]),
+    ],
+)
+def test_jobs_by_names_and_patterns(word: str, places: list[int]) -> None:
+    assert selectors.loaded(word, JOBS) == [JOBS[place].key for place in places]
+
+
+@pytest.mark.parametrize("word", ["x", "x*", "Backup*", "backup["])
+def test_no_such_job(word: str) -> None:
+    with pytest.raises(PycrondError, match="no job is called"):
+        selectors.loaded(word, JOBS)
+
+
+@pytest.mark.parametrize(
+    ("text", "states"),
+    [
+        ("lost", {"lost"}),
+        ("lost,running", {"lost", "running"}),
+        ("ok", {"succeeded"}),
+        ("failed", set(BAD_ENDS)),
+        ("failed,skipped", {*BAD_ENDS, "skipped"}),
+    ],
+)
+def test_states(text: str, states: set[str]) -> None:
+    assert set(selectors.states(text)) == states
+
+
+@pytest.mark.parametrize("text", ["", "bad", "lost,", "lost, running"])
+def test_no_such_state(text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match="is no state"):
+        selectors.states(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [
+        (None, None),
+        ("2h", "2025-06-10T10:00Z"),
+        ("1d2h", "2025-06-09T10:00Z"),
+        ("-2h", "2025-06-10T10:00Z"),
+        ("+2h", "2025-06-10T14:00Z"),
+        ("02:00", "2025-06-10T02:00Z"),
+        ("yesterday 22:00", "2025-06-09T22:00Z"),
+    ],
+)
+def test_times(text: str | None, at: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    monkeypatch.setattr(clock, "now", lambda: datetime(2025, 6, 10, 12, tzinfo=UTC))
+    assert selectors.seconds_of(text) == (datetime.fromisoformat(at).timestamp() if at else None)
+
+
+@pytest.mark.parametrize("seconds", ["0", "-1", "x", "nan", "1e9"])
+def test_no_such_pace(seconds: str) -> None:
+    with pytest.raises(SystemExit):
+        build_parser().parse_args(["list", f"--watch={seconds}"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "shown"),
+    [
+        (5, ["one", "two", "three", "", ""]),
+        (3, ["one", "two", "three"]),
+        (2, ["one", "… 2 mo…"]),
+        (1, ["… 3 mo…"]),
+    ],
+)
+def test_a_picture_fills_the_screen_and_no_more(rows: int, shown: list[str]) -> None:
+    lines = [[Cell("one")], [Cell("two")], [Cell("three")]]
+    assert plain(terminal.framed(lines, 7, rows)) == shown
+
+
+def test_here_is_a_zone_and_not_an_offset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    summer, winter = datetime(2025, 6, 10, 12, tzinfo=UTC), datetime(2025, 12, 10, 12, tzinfo=UTC)
+    assert winter.astimezone(terminal.here(summer).tzinfo).hour == 13
+    monkeypatch.setenv("TZ", "CET-1CEST")
+    assert terminal.here(summer) == summer

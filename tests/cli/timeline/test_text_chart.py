@@ -1,0 +1,174 @@
+"""The picture of a day on a terminal, as it is seen."""
+
+from unicodedata import category
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pycrond.cli.timeline import text_chart
+from pycrond.cli.timeline.clusters import Stampede, Suggestion, stampedes
+from pycrond.cli.timeline.lanes import Picture, Window, picture
+from pycrond.cli.timeline.text_chart import ASCII, BLOCKS, Look
+from pycrond.ledger.rows import SpanRow
+from pycrond.schedule.schedule import Zone
+from tests.cli.timeline.test_lanes import DAY, at, drawn, job, span
+
+UTC = Zone.of("UTC")
+SPANS = [
+    span("backup", "02:15", "03:40"),
+    span("sync", "00:00", "00:01"),
+    span("sync", "06:00", "06:01", "failed"),
+    span("sync", "08:00", "08:00", "skipped"),
+    span("sync", "09:00", "11:00", "missed", 3),
+    span("report", "05:00", "05:30", "lost"),
+    span("report", "10:30", "-", "running"),
+]
+COMING = {"sync": ["13:00", "14:00"], "backup": ["23:00"]}
+
+
+def seen(
+    found: Picture, width: int = 80, herds: list[Stampede] | None = None, look: Look | None = None
+) -> str:
+    lines = text_chart.lines("A day", found, herds or [], UTC, look or Look(width))
+    return "\n".join("".join(cell.text for cell in line).rstrip() for line in lines) + "\n"
+
+
+def test_a_day_in_80_columns() -> None:
+    assert (
+        seen(drawn(*SPANS, coming=COMING))
+        == """\
+A day
+               00  02  04  06  08  10  12  14  16  18  20  22    STARTS  BAD
+backup             ▆▆▆▆                │                     ·       2
+sync           ▆           X   - ○○○○○ │ · ·                         4    1
+report                   ?          ►►►►                             2
+
+             1 █   █     █ █        █    █ █                 █
+ starts in the █   █     █ █        █    █ █                 █
+busiest minute █   █     █ █        █    █ █                 █
+             0 █   █     █ █        █    █ █                 █
+               00  02  04  06  08  10  12  14  16  18  20  22
+
+X failed, timed out or killed   ? lost or unknown   ○ missed   - skipped
+► running   ▆ ok   · to come
+"""
+    )
+
+
+def test_the_same_where_there_are_no_blocks() -> None:
+    text = seen(drawn(*SPANS, coming=COMING), look=Look(80, None, ASCII))
+    assert text.isascii()
+    assert text.splitlines()[2:7] == [
+        "backup             ====                |                     .       2",
+        "sync           =           X   - ooooo | . .                         4    1",
+        "report                   ?          >>>>                             2",
+        "",
+        "             1 #   #     # #        #    # #                 #",
+    ]
+
+
+def test_a_stampede_and_what_there_is_no_room_for() -> None:
+    spans = [span(f"job-{number}", "02:00", "02:10") for number in range(41)]
+    found = drawn(*spans, span("long", "10:00", "11:45"), span("bad", "12:00", "12:00", "failed"))
+    text = seen(found, herds=stampedes(found.fires), look=Look(80, 24))
+    assert (
+        text
+        == """\
+A day
+               00  02  04  06  08  10  12  14  16  18  20  22    STARTS  BAD
+bad                                    X                             1    1
+long                               ▆▆▆▆│                             1
+job-0              ▆                   │                             1
+job-1              ▆                   │                             1
+job-2              ▆                   │                             1
+job-3              ▆                   │                             1
+job-4              ▆                   │                             1
+job-5              ▆                   │                             1
+job-6              ▆                   │                             1
+job-7              ▆                   │                             1
+… and 33 more
+
+            41     █
+ starts in the     █
+busiest minute     █
+             0     █               ▁   ▁
+               00  02  04  06  08  10  12  14  16  18  20  22
+
+X failed, timed out or killed   ▆ ok
+02:00: 41 jobs start together; jitter=15m on job-0, job-1 and 39 others would
+  leave about 6 in the largest minute, 9 at most
+"""
+    )
+
+
+@pytest.mark.parametrize(
+    ("jobs", "them"),
+    [
+        (1, "job-0"),
+        (2, "job-0 and job-1"),
+        (3, "job-0, job-1 and 1 other"),
+        (1202, "job-0, job-1 and 1,200 others"),
+    ],
+)
+def test_what_is_told_of_a_stampede(jobs: int, them: str) -> None:
+    names = tuple(f"job-{number}" for number in range(jobs))
+    said = Suggestion(900, names, 5.6, 9)
+    text = text_chart.told_of(Stampede(120, names, 3, said), {name: name for name in names}, UTC, "…")
+    start = f"02:00: {jobs:,} jobs start together, some of them in 3 other minutes, too; "
+    assert text == f"{start}jitter=15m on {them} would leave about 6 in the largest minute, 9 at most"
+    text = text_chart.told_of(Stampede(120, names), {}, UTC, "…")
+    assert text == f"02:00: {jobs:,} jobs start together; no jitter would part them"
+
+
+def test_jobs_with_names_are_named_first() -> None:
+    rows = [job(None, "me/0123"), job("b" * 30)]
+    spans = [span("0123", "02:00"), span("b" * 30, "02:00")]
+    found = picture(rows, spans, DAY, {})
+    herd = Stampede(
+        120, ("me/0123", f"me/{'b' * 30}"), 0, Suggestion(900, ("me/0123", f"me/{'b' * 30}"), 1, 1)
+    )
+    text = text_chart.told_of(herd, text_chart.titles_of(found), UTC, "...")
+    assert f"on {'b' * 15}... and 0123 run None would" in text
+
+
+def test_a_picture_without_lanes_is_its_heading() -> None:
+    assert seen(drawn()) == "A day\n"
+
+
+@pytest.mark.parametrize("marks", [BLOCKS, ASCII])
+def test_no_two_states_look_alike(marks: text_chart.Marks) -> None:
+    shapes = [*marks.states.values(), marks.now]
+    assert len(set(shapes)) == len(shapes)
+    assert all(text_chart.width_of(one) == 1 for one in [*shapes, *marks.steps])
+
+
+@given(
+    st.lists(st.text(min_size=1, max_size=40), min_size=1, max_size=5, unique=True),
+    st.integers(50, 220),
+    st.none() | st.integers(1, 60),
+)
+def test_whatever_the_names_it_fits_and_commands_nothing(
+    names: list[str], width: int, height: int | None
+) -> None:
+    spans = [SpanRow(at("02:00"), at("03:00"), "succeeded", 1, 1, 1, f"me/{name}") for name in names]
+    found = picture([job(name) for name in names], spans, DAY, {})
+    for line in text_chart.lines("A day", found, [], UTC, Look(width, height)):
+        text = "".join(cell.text for cell in line)
+        assert text_chart.width_of(text.rstrip()) <= width
+        assert not {category(char) for char in text} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+@pytest.mark.parametrize(
+    ("text", "size", "cut"), [("数据库备份", 6, "数据… "), ("e\u0301e", 3, "e\u0301e "), ("abc", 2, "a…")]
+)
+def test_names_are_as_wide_as_they_look(text: str, size: int, cut: str) -> None:
+    assert text_chart.fitted(text, size, "…") == cut
+
+
+def test_lanes_end_where_the_window_does() -> None:
+    night = Window(at("00:00"), at("2026-06-11T00:00"), at("2026-06-12T00:00"))
+    eve = span("a", "2026-06-09T22:00", "01:00")
+    late = span("a", "23:00", "2026-06-11T09:00")
+    line = seen(drawn(eve, late, window=night)).splitlines()[2]
+    assert line == f"a              ▆▆{'':44}▆▆      1"

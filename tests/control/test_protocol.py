@@ -1,0 +1,268 @@
+"""The control socket: whole requests are answered, anything else is dropped, and nobody holds us up."""
+
+import contextlib
+import json
+import os
+import socket
+import stat
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pycrond.control import protocol
+from pycrond.errors import NotRunningError, PycrondError
+from tests.conftest import wait_until
+
+NOBODY = 65534
+
+
+def echo(request: dict[str, Any], uid: int) -> dict[str, Any]:
+    if "refuse" in request:
+        raise PycrondError("not for you")
+    return {"said": request, "uid": uid}
+
+
+class Server:
+    """The daemon's side, served by hand."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.listener = protocol.listen(path, 0o666)
+
+    def accept(self) -> protocol.Client:
+        return protocol.Client(self.listener.accept()[0])
+
+    def answer(self, said: bytes) -> dict[str, Any]:
+        """What a client that says this gets."""
+        with protocol.connect(self.path, 5) as near:
+            near.sendall(said)
+            with contextlib.closing(self.accept()) as client:
+                assert client.serve(echo) is False
+            answer: dict[str, Any] = json.loads(near.makefile("rb").readline())
+        return answer
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    one = Server(str(tmp_path / "control.sock"))
+    yield one
+    one.listener.close()
+
+
+def test_a_request_and_its_answer(server: Server) -> None:
+    assert server.answer(b'{"command": "status"}\n') == {"said": {"command": "status"}, "uid": os.geteuid()}
+
+
+def test_ask(server: Server) -> None:
+    def serve() -> None:
+        for _ in range(3):
+            client = server.accept()
+            while client.serve(echo):
+                pass
+            client.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        assert protocol.ask(server.path, {"text": "\u00fc\n\0"})["said"] == {"text": "\u00fc\n\0"}
+        assert len(protocol.ask(server.path, {"long": "x" * 60_000})["said"]["long"]) == 60_000
+        with pytest.raises(PycrondError, match=r"^not for you$"):
+            protocol.ask(server.path, {"refuse": True})
+    finally:
+        thread.join(10)
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        (b"\n", "not JSON"),
+        (b"{\n", "not JSON"),
+        (b"\xff\xfe\n", "not JSON"),
+        (b'{"a": 1} trailing\n', "not JSON"),
+        (b"NaN\n", "a request is an object"),
+        (b"[]\n", "a request is an object"),
+        (b"null\n", "a request is an object"),
+        (b'"status"\n', "a request is an object"),
+        (b'{"refuse": 1}\n', "not for you"),
+        (b"[" * 60_000 + b"\n", "not JSON"),
+        (b'{"a":' * 12_000 + b"\n", "not JSON"),
+        (b'{"a": ' + b"9" * 60_000 + b"}\n", "not JSON"),
+    ],
+    ids=lambda part: repr(part[:20]),
+)
+def test_rubbish_gets_an_error(server: Server, said: bytes, error: str) -> None:
+    assert server.answer(said)["error"].startswith(error)
+
+
+def test_half_a_request_waits(server: Server) -> None:
+    with protocol.connect(server.path, 5) as near:
+        client = server.accept()
+        assert client.serve(echo) is True, "nothing said yet"
+        near.sendall(b'{"command":')
+        assert client.serve(echo) is True
+        near.sendall(b'"x"}')
+        assert client.serve(echo) is True
+        near.sendall(b"\n")
+        assert client.serve(echo) is False
+        client.close()
+        assert json.loads(near.recv(1000))["said"] == {"command": "x"}
+
+
+def test_what_follows_a_request_is_ignored(server: Server) -> None:
+    assert server.answer(b'{"a": 1}\n{"refuse": 1}\n')["said"] == {"a": 1}
+
+
+def test_who_hangs_up_is_done_with(server: Server) -> None:
+    for said in (b"", b'{"half":'):
+        near = protocol.connect(server.path, 5)
+        near.sendall(said)
+        client = server.accept()
+        near.close()
+        while client.serve(echo):
+            pass
+        client.close()
+
+
+def test_who_resets_is_done_with(server: Server) -> None:
+    near = protocol.connect(server.path, 5)
+    client = server.accept()
+    near.sendall(b'{"a": 1}\n')
+    near.close()
+    assert client.serve(echo) is False
+    client.close()
+
+
+def test_who_never_ends_is_dropped(server: Server) -> None:
+    with protocol.connect(server.path, 5) as near:
+        near.setblocking(False)
+        client = server.accept()
+        served = 0
+        while served < 100:
+            near.send(b"x" * 10_000)
+            if not client.serve(echo):
+                break
+            served += 1
+        assert served < 10
+        client.close()
+
+
+def flood(_request: dict[str, Any], _uid: int) -> dict[str, Any]:
+    return {"much": "x" * 10_000_000}
+
+
+def test_a_long_answer_goes_as_it_is_taken(server: Server) -> None:
+    with protocol.connect(server.path, 5) as near, contextlib.closing(server.accept()) as client:
+        near.sendall(b"{}\n")
+        assert client.serve(flood) is True, "and it has returned"
+        assert client.is_answered
+        taken, more = b"", True
+        while not taken.endswith(b"\n"):
+            taken += near.recv(1 << 20)
+            more = more and client.serve(flood)
+        assert more is False
+        assert json.loads(taken) == flood({}, 0)
+
+
+def test_who_goes_in_the_middle_of_its_answer_is_done_with(server: Server) -> None:
+    near = protocol.connect(server.path, 5)
+    near.sendall(b"{}\n")
+    client = server.accept()
+    assert client.serve(flood) is True
+    near.close()
+    assert client.serve(flood) is False
+    client.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another")
+def test_the_kernel_says_who_it_is(server: Server) -> None:
+    os.chmod(os.path.dirname(server.path), 0o755)
+    near = socket.socket(socket.AF_UNIX)
+    folder = os.open(os.path.dirname(server.path), os.O_PATH)
+    child = os.fork()
+    if not child:
+        try:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+            near.connect(f"/proc/self/fd/{folder}/control.sock")
+        finally:
+            os._exit(0)
+    near.close()
+    os.close(folder)
+    client = server.accept()
+    assert client.uid == NOBODY
+    client.close()
+    os.waitpid(child, 0)
+
+
+# Addresses.
+
+
+def test_anyone_may_connect(server: Server) -> None:
+    assert stat.S_IMODE(os.stat(server.path).st_mode) == 0o666
+
+
+def test_a_path_of_any_length(tmp_path: Path) -> None:
+    folder = tmp_path / ("x" * 200)
+    folder.mkdir()
+    server = Server(str(folder / "control.sock"))
+    assert server.answer(b"{}\n")["said"] == {}
+    server.listener.close()
+    assert stat.S_ISSOCK(os.stat(server.path).st_mode)
+
+
+def test_what_a_dead_daemon_left_is_replaced(server: Server) -> None:
+    server.listener.close()
+    again = Server(server.path)
+    assert again.answer(b"{}\n")["said"] == {}
+    again.listener.close()
+
+
+def test_a_file_in_its_place_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "control.sock").write_text("x")
+    server = Server(str(tmp_path / "control.sock"))
+    assert server.answer(b"{}\n")["said"] == {}
+    server.listener.close()
+
+
+@pytest.mark.parametrize("name", ["gone", "gone/control.sock", "file"])
+def test_where_nobody_listens(tmp_path: Path, name: str) -> None:
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(NotRunningError, match="pycrond is not running") as said:
+        protocol.ask(str(tmp_path / name), {})
+    assert said.value.status == 3
+
+
+def test_a_stale_socket_is_nobody(server: Server) -> None:
+    server.listener.close()
+    with pytest.raises(NotRunningError):
+        protocol.ask(server.path, {})
+
+
+def test_a_daemon_that_dies_before_it_answers(server: Server) -> None:
+    def hang_up() -> None:
+        connection, _ = server.listener.accept()
+        connection.recv(100)
+        connection.close()
+
+    thread = threading.Thread(target=hang_up)
+    thread.start()
+    with pytest.raises(NotRunningError, match="ended before it answered"):
+        protocol.ask(server.path, {})
+    thread.join(10)
+
+
+def test_a_daemon_that_does_not_answer(server: Server) -> None:
+    with pytest.raises(PycrondError, match="does not answer"):
+        protocol.ask(server.path, {}, timeout=0.05)
+
+
+def test_no_descriptor_is_left_open(server: Server) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    server.answer(b"{}\n")
+    with pytest.raises(NotRunningError):
+        protocol.ask(server.path + "x", {})
+    wait_until(lambda: len(os.listdir("/proc/self/fd")) == before)

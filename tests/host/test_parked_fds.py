@@ -1,0 +1,49 @@
+"""Descriptors put aside come back as they were."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pycrond.host.parked_fds import BATCH, FEW, aside
+
+pytestmark = pytest.mark.process
+
+
+def count() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.mark.parametrize("number", [0, 1, FEW - 1, FEW, BATCH, BATCH + 1, 3 * BATCH])
+def test_they_come_back_in_order_and_are_not_inherited(tmp_path: Path, number: int) -> None:
+    before = count()
+    made = [os.open(tmp_path / f"{each}", os.O_RDWR | os.O_CREAT) for each in range(number)]
+    for each, descriptor in enumerate(made):
+        os.write(descriptor, b"%d" % each)
+    with aside(made) as back:
+        assert count() - before == (number if number < FEW else 2)
+    assert count() - before == number
+    assert [os.pread(each, 10, 0) for each in back] == [b"%d" % each for each in range(number)]
+    assert not any(os.get_inheritable(each) for each in back)
+    for each in back:
+        os.close(each)
+
+
+def test_they_come_back_after_a_failure() -> None:
+    before = count()
+    made = [os.dup(0) for _ in range(FEW)]
+    with pytest.raises(SystemExit), aside(made) as back:
+        raise SystemExit
+    for each in back:
+        os.close(each)
+    assert count() == before
+
+
+def test_what_the_kernel_does_not_take_stays() -> None:
+    """As where too many are in sockets already, ETOOMANYREFS."""
+    made = [os.dup(0) for _ in range(BATCH + 1)]
+    with aside([*made, -1]) as back:  # EBADF
+        assert [os.fstat(each).st_ino for each in made[BATCH:]] == [os.fstat(0).st_ino]
+    assert back[BATCH:] == [made[BATCH], -1]
+    for each in back[:-1]:
+        os.close(each)

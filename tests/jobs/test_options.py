@@ -1,0 +1,132 @@
+from dataclasses import fields
+
+import pytest
+
+from pycrond.jobs.options import BY_NAME, CRON, OPTIONS, Options, Value, to_json
+
+HOUR, DAY = 3_600, 86_400
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "expected"),
+    [
+        ("name", "nightly-backup", "nightly-backup"),
+        ("name", "db.dump:eu+1@x_2", "db.dump:eu+1@x_2"),
+        ("name", "\u00fcbung", "\u00fcbung"),
+        ("timeout", "90s", 90),
+        ("timeout", "5m", 300),
+        ("timeout", "2h", 2 * HOUR),
+        ("timeout", "1d", DAY),
+        ("timeout", "0.5s", 0.5),
+        ("timeout", "1.5h", 5_400),
+        ("grace", "0", 0),
+        ("grace", "0s", 0),
+        ("overlap", "allow", "allow"),
+        ("overlap", "skip", "skip"),
+        ("overlap", "queue", "queue"),
+        ("overlap", "replace", "replace"),
+        ("lock", "db", "db"),
+        ("lock", "global:db", "global:db"),
+        ("missed", "skip", "skip"),
+        ("missed", "once", "once"),
+        ("missed", "all", "all"),
+        ("within", "6h", 6 * HOUR),
+        ("retries", "3", 3),
+        ("retry-delay", "1m", 60),
+        ("jitter", "30s", 30),
+        ("nice", "-20", -20),
+        ("nice", "19", 19),
+        ("ionice", "idle", "idle"),
+        ("ionice", "best-effort", "best-effort"),
+        ("ionice", "best-effort:7", "best-effort:7"),
+        ("memory", "512M", 512 << 20),
+        ("memory", "2g", 2 << 30),
+        ("memory", "1GiB", 1 << 30),
+        ("memory", "1000", 1_000),
+        ("cpu", "0.5", 0.5),
+        ("cpu", "50%", 0.5),
+        ("cpu", "2", 2),
+        ("success", "0", (0,)),
+        ("success", "0,3-5,4", (0, 3, 4, 5)),
+        ("mail", "failure", "failure"),
+        ("mail", "never", "never"),
+        ("on-failure", "echo a | b", "echo a | b"),
+        ("on-success", "x", "x"),
+        ("on-recovery", "x", "x"),
+        ("on-missed", "x", "x"),
+        ("alarm-repeat", "1h", HOUR),
+        ("expect", "25h", 25 * HOUR),
+        ("ping", "https://hc.example/abc?x=1", "https://hc.example/abc?x=1"),
+        ("log", "yes", True),
+        ("log", "no", False),
+        ("on", "one", "one"),
+    ],
+)
+def test_good_values(name: str, text: str, expected: Value) -> None:
+    assert BY_NAME[name].read(text) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "wanted"),
+    [
+        ("name", "", "a name of letters"),
+        ("name", "a b", "a name of letters"),
+        ("name", "a/b", "a name of letters"),
+        ("name", "-a", "a name of letters"),
+        ("name", "a\n", "a name of letters"),
+        ("name", "a\x1b", "a name of letters"),
+        ("name", "a\udcff", "a name of letters"),
+        ("name", "x" * 101, "at most 100"),
+        ("timeout", "90", "a duration such as"),
+        ("timeout", "-5m", "a duration such as"),
+        ("timeout", "5 m", "a duration such as"),
+        ("timeout", "5M", "a duration such as"),
+        ("timeout", "0", "more than 0s"),
+        ("timeout", "0s", "more than 0s"),
+        ("timeout", "\u0665s", "a duration such as"),
+        ("timeout", "99999d", "at most 36500d"),
+        ("overlap", "Skip", "one of allow, skip, queue, replace"),
+        ("missed", "", "one of skip, once, all"),
+        ("retries", "-1", "a whole number from 0 to 1000"),
+        ("retries", "9" * 5_000, "a whole number from 0 to 1000"),
+        ("nice", "20", "a whole number from -20 to 19"),
+        ("nice", "1.5", "a whole number from -20 to 19"),
+        ("ionice", "idle:3", "idle, best-effort"),
+        ("ionice", "best-effort:8", "idle, best-effort"),
+        ("memory", "0", "a size such as"),
+        ("memory", "lots", "a size such as"),
+        ("cpu", "0", "a number of processors"),
+        ("cpu", "nan", "a number of processors"),
+        ("success", "256", "exit statuses"),
+        ("success", "5-3", "exit statuses"),
+        ("success", "0,,1", "exit statuses"),
+        ("mail", "me@x", "one of always, failure, never"),
+        ("on-failure", "  ", "a command"),
+        ("lock", "global:", "a name of letters"),
+        ("ping", "ftp://x", "a URL"),
+        ("ping", "http://a b", "a URL"),
+        ("log", "true", "one of yes, no"),
+        ("on", "two", "one of every, one"),
+    ],
+)
+def test_bad_values(name: str, text: str, wanted: str) -> None:
+    with pytest.raises(ValueError, match=wanted):
+        BY_NAME[name].read(text)
+
+
+def test_the_table_and_the_values_are_the_same() -> None:
+    variables = ["mailto", "mailfrom"]
+    assert [option.attribute for option in OPTIONS] + variables == [field.name for field in fields(Options)]
+    assert all(option.meaning for option in OPTIONS)
+
+
+def test_json_has_what_differs() -> None:
+    assert to_json(CRON) == {}
+    options = Options(name="a", retry_delay=5, success=(0, 1), log=False, missed="skip")
+    assert to_json(options) == {
+        "name": "a",
+        "retry-delay": 5,
+        "success": (0, 1),
+        "log": False,
+        "missed": "skip",
+    }

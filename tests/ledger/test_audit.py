@@ -1,0 +1,149 @@
+"""The audit: finds nothing where the daemon was killed, stopped, edited under and its clock turned; and every damage."""
+
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from pycrond import clock
+from pycrond.daemon import retention
+from pycrond.host import machine
+from pycrond.ledger.audit import Finding, audit
+from pycrond.ledger.reader import Reader
+from pycrond.scheduler import checkpoint
+from tests.support.loop import Loop
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+JOBS = """\
+#: name=each
+* * * * * true
+#: name=third
+*/3 * * * * true
+#: name=fixed
+7,19,38 12-15 * * * true
+CRON_TZ=Asia/Kolkata
+#: name=far
+*/10 17-20 * * * true
+"""
+DOUBLE = """
+    INSERT INTO runs (key, fire, wall, fold, era, trigger, attempt, state)
+    SELECT key, fire, wall, fold, era + 1, trigger, attempt, state FROM runs WHERE id = 3
+"""
+
+
+def findings(loop: Loop) -> list[Finding]:
+    reader = Reader(str(loop.state))
+    last = checkpoint.look(str(loop.state / "last-turn")).at
+    assert last
+    found = audit(
+        reader.versions(), reader.verdicts(), reader.steps(), since=EPOCH, until=last, zone=machine.zone
+    )
+    reader.close()
+    assert found.fires
+    return list(found.findings)
+
+
+def kill_and_start(loop: Loop, minutes: int) -> None:
+    loop.release()
+    loop.frozen.tick(timedelta(minutes=minutes))
+    loop.begin()
+    loop.turn()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_nothing_is_found_whatever_happens(loop: Loop, seed: int) -> None:
+    chance = random.Random(seed)
+    loop.begin(JOBS)
+    loop.minutes(3)
+    for _ in range(12):
+        match chance.randrange(6):
+            case 0:
+                kill_and_start(loop, chance.choice([0, 1, 2, 7, 45]))
+            case 1:
+                loop.daemon.parts.stopping.at_once()
+                loop.stop()
+                loop.frozen.tick(timedelta(minutes=chance.choice([0, 1, 30])))
+                loop.begin()
+            case 2:  # the clock is turned
+                loop.frozen.tick(timedelta(minutes=chance.choice([2, 4, 20, 100, 200])))
+                loop.turn()
+            case 3:
+                loop.frozen.move_to(clock.now() - timedelta(minutes=chance.choice([2, 20, 60])))
+                loop.turn()
+            case 4:  # an edit
+                loop.write(JOBS.replace("*/3", chance.choice(["*/2", "*/5", "1-20"])))
+                loop.daemon.parts.reloading.reload(clock.now())
+            case _:
+                loop.minutes(chance.randrange(1, 5))
+        loop.turn()
+    loop.minutes(2)
+    loop.settle()
+    assert findings(loop) == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "what"),
+    [
+        ("DELETE FROM runs WHERE id = 2", "no verdict"),
+        ("UPDATE runs SET fire = fire + 30 WHERE id = 2", "a verdict without a fire"),
+        (
+            DOUBLE,
+            "started more than once: runs 3, ",
+        ),
+        ("UPDATE job_versions SET until = since + 120", "a verdict without a fire"),
+        ("UPDATE runs SET folded = folded + 1 WHERE folded > 1", "missed stands for"),
+    ],
+)
+def test_damage_is_found(loop: Loop, damage: str, what: str) -> None:
+    loop.begin(JOBS)
+    loop.minutes(5)
+    loop.settle()
+    kill_and_start(loop, 90)
+    loop.minutes(90)
+    loop.settle()
+    assert findings(loop) == []
+    loop.query(damage)
+    found = findings(loop)
+    assert found
+    assert any(one.what.startswith(what) for one in found), found
+
+
+def test_what_is_old_is_folded_and_still_accounted_for(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "KEPT_MOST", 4)
+    loop.begin(
+        "#: name=each retries=1 retry-delay=0\n* * * * * echo x; [ $PYCROND_FIRE_TIME \\> 2025-06-10T12:05 ]\n"
+        + JOBS[30:]
+    )
+    for _ in range(20):
+        loop.minutes(1)
+        loop.settle()
+    kill_and_start(loop, 90)
+    for _ in range(6):
+        loop.minutes(1)
+        loop.settle()
+    rows = [run for run in loop.runs() if run.name == "each"]
+    assert len(rows) < 12
+    folded = {(run.state, run.attempt > 1): run for run in rows if run.folded and not run.reason}
+    assert {(state, again) for state, again in folded} == {
+        ("failed", False),
+        ("failed", True),
+        ("succeeded", False),
+    }
+    assert folded["failed", False].folded == 4
+    assert findings(loop) == []
+    spools = {path.name for path in (loop.state / "spool").rglob("*.*")}
+    assert spools <= {f"{run.id}.0" for run in loop.runs()}
+    loop.query("UPDATE runs SET folded = folded + 1 WHERE reason = '' AND folded > 1 AND attempt = 1")
+    assert findings(loop)
+
+
+def test_what_is_older_than_ninety_days(loop: Loop) -> None:
+    loop.begin("0 0 * * * true\n")
+    for _ in range(3):
+        loop.to((clock.now() + timedelta(days=1)).replace(hour=0, minute=0, second=0))
+        loop.settle()
+    loop.frozen.move_to(clock.now() + timedelta(days=100))
+    loop.turn()
+    loop.minutes(2)
+    assert {(run.state, run.folded) for run in loop.runs()} >= {("succeeded", 1)}
+    assert findings(loop) == []

@@ -1,0 +1,204 @@
+"""A full disk and a damaged ledger: jobs run on time all the same, and what is not known is said."""
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.support.loop import Loop
+
+
+@pytest.fixture
+def narrow(loop: Loop, tmpfs: Path) -> Iterator[Path]:
+    """The state directory on a small file system; what fills it."""
+    loop.settings = replace(loop.settings, state_dir=str(tmpfs))
+    loop.state = tmpfs
+    yield tmpfs / "filler"
+    loop.release()
+
+
+def fill(filler: Path) -> None:
+    with open(filler, "ab", buffering=0) as file:
+        for size in (4096, 512, 1):
+            with contextlib.suppress(OSError):
+                while True:
+                    file.write(b"x" * size)
+
+
+def test_jobs_run_and_are_written_down_when_there_is_room(loop: Loop, narrow: Path) -> None:
+    loop.begin("* * * * * echo $PYCROND_FIRE_TIME >>ran; exit 3\n")
+    fill(narrow)
+    loop.minutes(3)
+    ran = loop.folder / "ran"
+    loop.until(lambda: ran.exists() and len(ran.read_text().split()) == 3)
+    loop.until(lambda: not loop.daemon.parts.runs.count)
+    assert any("cannot write the ledger" in said for said in loop.log.said("ERROR"))
+    assert loop.daemon.parts.ledger.file.owes
+    narrow.unlink()
+    loop.until(lambda: not loop.daemon.parts.ledger.file.owes)
+    assert [(run.state, run.exit_status) for run in loop.runs()] == [("failed", 3)] * 3
+    loop.until(lambda: "the ledger is written again" in loop.log.said("INFO"))
+
+
+def test_what_was_owed_when_the_daemon_died_is_unknown_and_not_run_again(loop: Loop, narrow: Path) -> None:
+    loop.begin("* * * * * echo $PYCROND_FIRE_TIME >>ran\n#: name=later\n0 0 * * * true\n")
+    loop.minutes(1)
+    loop.settle()
+    fill(narrow)
+    loop.minutes(3)
+    ran = loop.folder / "ran"
+    loop.until(lambda: len(ran.read_text().split()) == 4)
+    loop.release()  # killed
+    narrow.unlink()
+    loop.begin()
+    loop.turn()
+    first, unknown = loop.runs()
+    assert first.state == "succeeded"
+    assert (unknown.state, unknown.folded, unknown.until) == ("unknown", 3, unknown.fire + 120)
+    assert unknown.reason == "disk-full: it was not written down"
+    loop.minutes(1)
+    loop.until(lambda: len(ran.read_text().split()) == 5)
+    fires = ran.read_text().split()
+    assert len(set(fires)) == 5, "none twice"
+
+
+def test_what_ended_on_a_full_disk_is_known_to_the_next_daemon(loop: Loop, narrow: Path) -> None:
+    loop.begin("* * * * * while ! test -e go; do sleep 0.02; done; exit 3\n")
+    loop.minutes(1)
+    loop.until(lambda: [run.state for run in loop.runs()] == ["running"])
+    fill(narrow)
+    (loop.folder / "go").touch()
+    loop.until(lambda: not loop.daemon.parts.runs.count)
+    loop.release()  # killed
+    narrow.unlink()
+    loop.begin()
+    loop.settle()
+    assert [(run.state, run.exit_status) for run in loop.runs()] == [("failed", 3)]
+
+
+def test_a_disk_that_is_full_again_soon(loop: Loop, narrow: Path) -> None:
+    loop.begin("* * * * * true\n")
+    for _ in range(3):
+        fill(narrow)
+        loop.minutes(2)
+        loop.until(lambda: not loop.daemon.parts.runs.count)
+        narrow.unlink()
+        loop.until(lambda: not loop.daemon.parts.ledger.file.owes)
+        fill(narrow)
+        loop.minutes(2)
+        loop.release()  # killed
+        narrow.unlink()
+        loop.begin()
+        loop.turn()
+    named = {run for (run,) in loop.query("SELECT id FROM runs WHERE wall NOT NULL")}  # not what was adopted
+    rows = [run for run in loop.runs() if run.id in named]
+    fires = [run.fire for run in rows]
+    assert [run.state for run in rows] == ["succeeded", "succeeded", "unknown"] * 3
+    assert [fire - fires[0] for fire in fires] == [0, 60, 120, 240, 300, 360, 480, 540, 600]
+    assert [run.folded for run in rows] == [None, None, 2] * 3
+
+
+def test_runs_that_were_not_written_down_share_no_number_and_no_output_with_later_ones(
+    loop: Loop, narrow: Path
+) -> None:
+    job = "echo $PYCROND_FIRE_TIME; while ! test -e go; do sleep 0.02; done; echo end $PYCROND_FIRE_TIME"
+    loop.begin(f"* * * * * {job}\n")
+    fill(narrow)
+    loop.minutes(2)
+    loop.until(lambda: loop.daemon.parts.runs.count == 2)
+    loop.release()  # killed
+    narrow.unlink()
+    loop.begin()
+    loop.minutes(1)
+    (loop.folder / "go").touch()
+    fires = [f"2025-06-10T12:0{minute}:00Z" for minute in (1, 2, 3)]
+    loop.until(lambda: len(loop.log.said("CMDOUT")) == 6)
+    assert sorted(loop.log.said("CMDOUT")) == sorted([*fires, *(f"end {fire}" for fire in fires)])
+    loop.settle()
+    found = sorted((run.state, run.bytes) for run in loop.runs())
+    assert found == [*[("succeeded", 46)] * 3, ("unknown", 0)], "their fires are unknown, they were adopted"
+    assert not os.listdir(loop.folder / "run" / "fifo")
+
+
+@pytest.mark.parametrize("damage", ["text", "torn", "newer"])
+def test_a_ledger_that_cannot_be_used_is_set_aside(loop: Loop, damage: str) -> None:
+    loop.begin("@reboot echo x >>booted\n* * * * * echo hello\n")
+    loop.minutes(2)
+    loop.settle()
+    if damage == "newer":
+        loop.query("PRAGMA user_version = 99")
+    loop.release()
+    ledger = loop.state / "ledger"
+    if damage == "text":
+        ledger.write_bytes(b"nonsense " * 1000)
+    elif damage == "torn":
+        for end in ("-wal", "-shm"):
+            (loop.state / f"ledger{end}").unlink(missing_ok=True)
+        os.truncate(ledger, ledger.stat().st_size // 2)
+    loop.begin()
+    loop.minutes(1)
+    loop.settle()
+    (said,) = loop.log.said("ERROR")
+    kept = Path(said.partition("it is kept as ")[2].partition(";")[0])
+    assert kept.exists()
+    (run,) = loop.runs()
+    assert (run.state, run.bytes) == ("succeeded", 6), "no number that was used before"
+    assert run.id > 1000
+    loop.stop()
+    loop.begin()
+    loop.settle()
+    assert (loop.folder / "booted").read_text() == "x\n", (
+        "that jobs of the boot have run is known all the same"
+    )
+
+
+def test_a_ledger_that_goes_bad_under_the_daemon(loop: Loop) -> None:
+    loop.begin("* * * * * echo hello\n")
+    loop.minutes(1)
+    loop.settle()
+    with open(loop.state / "ledger", "r+b") as file:
+        file.write(b"\xff" * 40960)
+    (loop.state / "ledger-wal").unlink()
+    loop.release()
+    loop.begin()
+    loop.minutes(1)
+    loop.settle()
+    assert [run.state for run in loop.runs()][-1] == "succeeded"
+
+
+def test_what_runs_is_known_to_a_new_ledger(loop: Loop) -> None:
+    """It says itself who it is; its output, its end and its time limit are as ever."""
+    loop.begin("#: name=long\n1 12 * * * echo a; while [ ! -e go ]; do sleep 0.02; done; echo b; exit 4\n")
+    loop.minutes(1)
+    loop.until(lambda: loop.log.said("CMDOUT") == ["a"])
+    (before,) = loop.runs()
+    loop.release()
+    (loop.state / "ledger").write_bytes(b"nonsense " * 1000)
+    loop.begin()
+    (run,) = loop.runs()
+    assert (run.id, run.key, run.fire, run.pid) == (before.id, before.key, before.fire, before.pid)
+    assert run.state == "running"
+    (loop.folder / "go").touch()
+    loop.settle()
+    (run,) = loop.runs()
+    assert (run.state, run.exit_status) == ("failed", 4)
+    assert loop.log.said("CMDOUT")[-1] == "b"
+
+
+def test_a_start_on_a_full_disk(loop: Loop, narrow: Path) -> None:
+    loop.begin("* * * * * echo $PYCROND_FIRE_TIME >>ran\n")
+    loop.minutes(1)
+    loop.settle()
+    loop.stop()
+    fill(narrow)
+    loop.begin()
+    loop.minutes(2)
+    ran = loop.folder / "ran"
+    loop.until(lambda: len(ran.read_text().split()) == 3)
+    loop.settle()
+    narrow.unlink()
+    loop.until(lambda: not loop.daemon.parts.ledger.file.owes)
+    assert [run.state for run in loop.runs()] == ["succeeded"] * 3

@@ -1,0 +1,637 @@
+"""The ledger, written and read: claims once and for all, versions of jobs, damage, crashes, readers."""
+
+import dataclasses
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from pycrond.errors import Problem, PycrondError
+from pycrond.jobs.run import Fire, Outcome
+from pycrond.ledger.codec import JobRows
+from pycrond.ledger.database import look
+from pycrond.ledger.pauses import Pausebook
+from pycrond.ledger.reader import Reader
+from pycrond.ledger.rows import FileRows, PauseRow, Which
+from pycrond.ledger.schema import MIGRATIONS
+from pycrond.ledger.writer import Ledger
+from pycrond.scheduler.agenda import MINUTE
+from tests.conftest import jobs_of
+from tests.scheduler.test_agenda import at
+
+NOON = at("2025-06-10T12:00Z")
+SECOND = timedelta(seconds=1)
+ONE, TWO, BOOT = jobs_of("#: name=one\n* * * * * x\n#: name=two\n5 * * * * y\n#: name=boot\n@reboot z\n")
+
+
+def fire(number: int = 0, /, **changed: object) -> Fire:
+    """A fire of `ONE` so many minutes after noon."""
+    plain = Fire(ONE, NOON + number * MINUTE, 1000 + number)
+    return dataclasses.replace(plain, **changed)  # type: ignore[arg-type]
+
+
+def rows(*texts: str) -> list[FileRows]:
+    """The jobs of the file `test` and, with a second text, of the file `other`."""
+    files = zip(("/etc/crontabs/test", "/etc/crontabs/other"), texts, strict=False)
+    return [FileRows(file, text, JobRows(jobs_of(text, file=file), "UTC")) for file, text in files]
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Iterator[Ledger]:
+    one = Ledger(str(tmp_path / "ledger"))
+    one.begin(42, "0.1.0", "boot/1", "", NOON)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def reader(ledger: Ledger, tmp_path: Path) -> Iterator[Reader]:
+    one = Reader(str(tmp_path))
+    yield one
+    one.close()
+
+
+def claim(ledger: Ledger, *fires: Fire) -> list[int]:
+    runs = ledger.claim(fires)
+    found = [run for run in runs if run is not None]
+    assert len(found) == len(fires)
+    return found
+
+
+# Claims.
+
+
+def test_a_fire_is_claimed_once(ledger: Ledger) -> None:
+    assert ledger.claim([fire(0), fire(1)]) == [1, 2]
+    assert ledger.claim([fire(1), fire(2), fire(0)]) == [None, 3, None]
+    assert ledger.claim([fire(3), fire(3)]) == [4, None]
+    assert ledger.claim([]) == []
+
+
+@pytest.mark.parametrize(
+    ("other", "again", "why"),
+    [
+        ({}, True, "the same"),
+        ({"at": NOON + 30 * MINUTE}, True, "the instant is not what names it: a gap may move it"),
+        ({"trigger": "catch-up"}, True, "nor is why it was started"),
+        ({"wall": 1001}, False, "another minute"),
+        ({"fold": 1}, False, "the same minute the second time"),
+        ({"era": 1}, False, "the clock was turned back"),
+        ({"job": TWO}, False, "another job"),
+    ],
+)
+def test_what_names_a_fire(ledger: Ledger, other: dict[str, object], again: bool, why: str) -> None:
+    claim(ledger, fire())
+    assert (ledger.claim([fire(0, **other)]) == [None]) is again, why
+
+
+def test_claims_survive_a_restart(ledger: Ledger, tmp_path: Path) -> None:
+    claim(ledger, fire(0), fire(1))
+    ledger.close()
+    again = Ledger(str(tmp_path / "ledger"))
+    assert again.claim([fire(1), fire(2)]) == [None, 3]
+    again.close()
+
+
+def test_a_claim_taken_back_can_be_made_again(ledger: Ledger) -> None:
+    first, second = claim(ledger, fire(0), fire(1))
+    ledger.cancel([second])
+    assert claim(ledger, fire(1)) == [3], "no number is used twice"
+    assert ledger.claim([fire(0)]) == [None]
+    assert first == 1
+
+
+def test_numbers_of_cancelled_runs_stay_used_over_a_restart(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.cancel(claim(ledger, fire(0), fire(1)))
+    ledger.close()
+    again = Ledger(str(tmp_path / "ledger"))
+    assert again.claim([fire(0)]) == [3]
+    again.close()
+
+
+def test_what_was_started_cannot_be_taken_back(ledger: Ledger) -> None:
+    (run,) = claim(ledger, fire())
+    ledger.started([(run, 1, 2, NOON, 0.0)])
+    ledger.cancel([run])
+    assert ledger.claim([fire()]) == [None]
+
+
+def test_reboot_jobs_run_once_a_boot(ledger: Ledger) -> None:
+    boot = Fire(BOOT, NOON, None, trigger="reboot")
+    other = Fire(ONE, NOON, None, trigger="reboot")
+    assert ledger.claim([boot, other], "boot/1") == [1, 2]
+    assert ledger.claim([boot], "boot/1") == [None]
+    assert ledger.claim([boot, other], "boot/2") == [3, 4]
+    assert ledger.claim([boot], "boot/1") == [None]
+
+
+def test_a_boot_without_reboot_jobs_counts(ledger: Ledger) -> None:
+    assert ledger.claim([], "boot/1") == []
+    assert ledger.claim([Fire(BOOT, NOON, None, trigger="reboot")], "boot/1") == [None]
+
+
+def test_claims_are_all_or_nothing(ledger: Ledger, reader: Reader) -> None:
+    with pytest.raises(AttributeError):
+        ledger.claim([fire(0), None])  # type: ignore[list-item]
+    assert reader.history(None, 10) == []
+    assert len(claim(ledger, fire(0))) == 1
+
+
+# Runs.
+
+
+def test_a_run_from_claim_to_end(ledger: Ledger, reader: Reader) -> None:
+    ledger.load(rows("#: name=one\n* * * * * x\n"), [], NOON)
+    (run,) = claim(ledger, fire(fold=1))
+    (row,) = reader.history(None, 10)
+    assert (row.id, row.key, row.name, row.fire) == (run, "root/one", "one", NOON.timestamp())
+    assert (row.state, row.trigger, row.attempt, row.pid) == ("claimed", "schedule", 1, None)
+    assert reader.running() == []
+    ledger.started([(run, 123, 456, NOON + SECOND / 4, 250.0)])
+    (row,) = reader.running()
+    assert (row.state, row.pid, row.started_at, row.lateness_ms) == (
+        "running",
+        123,
+        NOON.timestamp() + 0.25,
+        250.0,
+    )
+    assert reader.last_runs() == {}
+    end = Outcome("failed", "why", signal=9, cpu_s=0.5, max_rss_kb=1000)
+    ledger.finished([(run, end, NOON + SECOND, 0.75)])
+    (row,) = reader.history(None, 10)
+    assert (row.state, row.reason, row.exit_status, row.signal) == ("failed", "why", None, 9)
+    assert (row.cpu_s, row.max_rss_kb, row.ended_at, row.duration_s) == (
+        0.5,
+        1000,
+        NOON.timestamp() + 1,
+        0.75,
+    )
+    assert reader.last_runs() == {"root/one": row}
+    assert reader.running() == []
+    ledger.delivered({run: (100, 60, 1)})
+    assert reader.history(None, 10)[0].bytes == 100
+
+
+def test_the_last_run_is_the_last_that_is_over(ledger: Ledger, reader: Reader) -> None:
+    ledger.load(rows("#: name=one\n* * * * * x\n#: name=two\n5 * * * * y\n"), [], NOON)
+    first, second, third = claim(ledger, fire(0), fire(1), fire(2))
+    ledger.finished([(run, Outcome("succeeded", exit_status=0), NOON, 1.0) for run in (first, second)])
+    ledger.started([(third, 9, 9, NOON, 0.0)])
+    assert {key: run.id for key, run in reader.last_runs().items()} == {"root/one": second}
+    assert [run.id for run in reader.running()] == [third]
+
+
+def test_history(ledger: Ledger, reader: Reader) -> None:
+    claim(ledger, *(fire(n, job=(ONE, TWO)[n % 2]) for n in range(6)))
+    assert [run.id for run in reader.history(None, 4)] == [6, 5, 4, 3]
+    assert [run.id for run in reader.history(["root/one"], 10)] == [5, 3, 1]
+    assert [run.id for run in reader.history(["root/one", "root/two"], 3)] == [6, 5, 4]
+    assert [run.id for run in reader.history(None, 1, run=2)] == [2]
+    assert reader.history(None, 1, run=99) == []
+    assert reader.history([], 10) == []
+    assert reader.history(None, 0) == []
+
+
+@pytest.mark.parametrize(
+    ("which", "found", "why"),
+    [
+        (Which(), [6, 5, 4, 3, 2, 1], ""),
+        (Which(("lost", "running")), [4, 3], "any of these"),
+        (Which(until=60), [3, 2, 1], "due before then"),
+        (Which(since=60), [6, 5, 4, 3, 2], "what was due then or later, or went on: 2 ended then, 3 goes on"),
+        (Which(since=61), [6, 5, 3], "5 stands for all up to 200"),
+        (Which(since=150, until=160), [5, 3], "within what they stand for, or run for"),
+        (Which(("succeeded",), 0, 60), [2, 1], "both"),
+    ],
+)
+def test_which_runs(ledger: Ledger, reader: Reader, which: Which, found: list[int], why: str) -> None:
+    ledger.load(rows("#: name=one\n* * * * * x\n"), [], NOON)
+    ledger.file.db.executemany(
+        "INSERT INTO runs (key, fire, fold, era, trigger, attempt, state, ended_at, until)"
+        " VALUES ('root/one', ?, 0, 0, 'schedule', 1, ?, ?, ?)",
+        [
+            (0, "succeeded", 10, None),
+            (20, "succeeded", 60, None),
+            (40, "running", None, None),
+            (60, "lost", None, None),
+            (100, "missed", 300, 200),
+            (300, "failed", 301, None),
+        ],
+    )
+    assert [run.id for run in reader.history(None, 10, None, which)] == found, why
+    assert [run.id for run in reader.history(["root/one"], 10, None, which)] == found
+    assert [run.id for run in reader.history_of("root", 10, which)] == found
+    assert reader.history(["root/two"], 10, None, which) == reader.history_of("roo", 10, which) == []
+
+
+@pytest.mark.parametrize(
+    ("took", "median"),
+    [
+        ([], None),
+        ([3], 3),
+        ([3, 1], 2),
+        ([9, 3, 1], 3),
+        ([-1, -1, 5], 5),
+        ([-1], None),
+        ([1000, *[1] * 19, 7, 7], 1),
+        ([5, *[-1] * 20], None),
+    ],
+)
+def test_medians(ledger: Ledger, reader: Reader, took: list[float], median: float | None) -> None:
+    """Of the latest 20 that have a duration; -1 stands for one that failed."""
+    ledger.load(rows("#: name=one\n* * * * * x\n#: name=two\n* * * * * y\n"), [], NOON)
+    ledger.file.db.executemany(
+        "INSERT INTO runs (key, fire, fold, era, trigger, attempt, state, duration_s)"
+        " VALUES ('root/one', 0, 0, 0, 'schedule', 1, ?, ?)",
+        [("failed" if seconds < 0 else "succeeded", seconds) for seconds in took],
+    )
+    expected = {} if median is None else {"root/one": median}
+    assert reader.medians() == reader.medians(["root/two", "root/one", "root/x"]) == expected
+    assert reader.medians(["root/two"]) == reader.medians([]) == {}
+
+
+def test_what_an_earlier_daemon_left(ledger: Ledger) -> None:
+    ledger.load(rows("#: name=one\n* * * * * x\n"), [], NOON)
+    claimed, living, untold, told, half = claim(ledger, *(fire(n) for n in range(5)))
+    ledger.started([(run, 100 + run, 7, NOON, 0.0) for run in (living, untold, told, half)])
+    end = Outcome("failed", "why", exit_status=3, cpu_s=0.5, max_rss_kb=9)
+    ledger.finished([(run, end, NOON, 1.5) for run in (untold, told, half)])
+    ledger.delivered({told: (10, 10, 3), half: (10, 4, 1)})
+    left = ledger.unfinished()
+    assert [(one.id, one.state, one.pid) for one in left] == [
+        (claimed, "claimed", None),
+        (living, "running", 102),
+        (untold, "failed", 103),
+        (half, "failed", 105),
+    ]
+    job = ledger.jobs.job(left[0].key)
+    assert job
+    assert (job.user, job.command) == ("root", "x")
+    assert (left[3].delivered, left[3].told, left[3].duration_s, left[3].pid_start) == (4, 1, 1.5, 7)
+    assert left[3].outcome() == end
+
+
+def test_a_run_whose_job_is_gone_is_left_too(ledger: Ledger) -> None:
+    claim(ledger, fire())
+    assert [one.key for one in ledger.unfinished()] == ["root/one"]
+    assert ledger.jobs.job("root/one") is None
+
+
+# Jobs.
+
+
+def versions(ledger: Ledger) -> list[tuple[str, str, float, float | None]]:
+    """Key, command, since and until, in minutes after noon."""
+    found = ledger.file.db.execute(
+        "SELECT key, command, since, until FROM job_versions ORDER BY id"
+    ).fetchall()
+    return [
+        (key, text, (since - NOON.timestamp()) / 60, until and (until - NOON.timestamp()) / 60)
+        for key, text, since, until in found
+    ]
+
+
+def test_jobs_in_order(ledger: Ledger, reader: Reader) -> None:
+    ledger.load(rows("* * * * * x\n#: name=b timeout=5m\n1 * * * * y\n@reboot z\n"), [], NOON)
+    assert [(job.name, job.command, job.line) for job in reader.jobs()] == [
+        (None, "x", 1),
+        ("b", "y", 3),
+        (None, "z", 4),
+    ]
+    assert [bool(job.canonical) for job in reader.jobs()] == [True, True, False]
+    ledger.load(list(reversed(rows("* * * * * x\n", "@reboot z\n"))), [], NOON)
+    assert [job.command for job in reader.jobs()] == ["z", "x"], "the files' order, not their names'"
+
+
+def test_versions_tell_what_should_have_run_when(ledger: Ledger, reader: Reader) -> None:
+    texts = [
+        "#: name=a\n* * * * * x\n",
+        "#: name=a\n* * * * * x\n",  # the same: nothing is written
+        "\n\n#: name=a\n* * * * * x\n",  # moved: it is still the same job
+        "#: name=a\n* * * * * changed\n",
+        "",
+        "#: name=a\n* * * * * back\n",
+    ]
+    for minute, text in enumerate(texts):
+        ledger.load(rows(text), [], NOON + minute * MINUTE)
+    assert versions(ledger) == [
+        ("root/a", "x", 0, 3),
+        ("root/a", "changed", 3, 4),
+        ("root/a", "back", 5, None),
+    ]
+    assert [job.command for job in reader.jobs()] == ["back"]
+
+
+@pytest.mark.parametrize(
+    ("text", "changed"),
+    [
+        ("#: name=a\n*/1 * * * * x\n", False),  # the same minutes, otherwise written
+        ("#: name=a\n*/2 * * * * x\n", True),
+        ("#: name=a timeout=5m\n* * * * * x\n", True),
+        ("CRON_TZ=Asia/Tokyo\n#: name=a\n* * * * * x\n", True),
+        ("#: name=a\n* * * * * x%y\n", False),
+    ],
+)
+def test_what_makes_a_version(ledger: Ledger, text: str, changed: bool) -> None:
+    ledger.load(rows("#: name=a\n* * * * * x\n"), [], NOON)
+    ledger.load(rows(text), [], NOON + MINUTE)
+    assert len(versions(ledger)) == 1 + changed
+
+
+def test_a_job_that_goes_to_another_file_is_the_same_job(ledger: Ledger, reader: Reader) -> None:
+    one, two = "#: name=a\n* * * * * x\n", "#: name=b\n* * * * * y\n"
+    for minute, texts in enumerate([(one + two, ""), ("", one + two), (two, one), (one,)]):
+        ledger.load(rows(*texts), [], NOON + minute * MINUTE)
+    assert versions(ledger) == [("root/a", "x", 0, None), ("root/b", "y", 0, 3)]
+    assert [(job.key, job.file) for job in reader.jobs()] == [("root/a", "/etc/crontabs/test")]
+    assert reader.find_jobs("b") == ["root/b"], "one that is gone"
+
+
+def test_another_daemon_writes_only_what_is_other(ledger: Ledger, tmp_path: Path) -> None:
+    texts = "".join(f"{n} * * * * x{n}\n" for n in range(50)), "* * * * * y\n"
+    ledger.load(rows(*texts), [], NOON)
+    again = Ledger(str(tmp_path / "ledger"))
+    before = again.file.db.total_changes
+    again.load(rows(texts[0], "* * * * * z\n"), [], NOON + MINUTE)
+    assert again.file.db.total_changes - before < 10
+    assert [text for _, text, since, _ in versions(again) if since == 1] == ["z"]
+    again.close()
+
+
+def test_an_unchanged_load_writes_no_job(ledger: Ledger) -> None:
+    text = "".join(f"{n} * * * * x{n}\n" for n in range(50))
+    ledger.load(rows(text), [], NOON)
+    before = ledger.file.db.total_changes
+    ledger.load(rows(text), [], NOON + MINUTE)
+    assert ledger.file.db.total_changes - before == 1, "when it was loaded, and no more"
+
+
+def test_problems_are_those_of_the_last_load(ledger: Ledger, reader: Reader) -> None:
+    found = [Problem("/b", 2, 3, "error", "c", "m"), Problem("/a", 0, 0, "warning", "d", "n\nx")]
+    ledger.load([], found, NOON)
+    assert reader.problems() == found
+    ledger.load([], [], NOON)
+    assert reader.problems() == []
+
+
+def test_a_load_that_fails_changes_nothing(ledger: Ledger, reader: Reader) -> None:
+    ledger.load(rows("* * * * * x\n"), [], NOON)
+    with pytest.raises(sqlite3.IntegrityError):
+        ledger.load([rows("* * * * * y\n")[0]._replace(stamp=None)], [], NOON)  # type: ignore[arg-type]
+    assert [job.command for job in reader.jobs()] == ["x"]
+    ledger.load(rows("* * * * * z\n"), [], NOON)
+    assert [job.command for job in reader.jobs()] == ["z"]
+
+
+@pytest.mark.parametrize(
+    ("word", "keys"),
+    [
+        ("nightly", ["root/nightly"]),
+        ("root/nightly", ["root/nightly"]),
+        ("night", ["root/nightly", "root/nightwatch"]),
+        ("/etc/crontabs/test:2", ["root/nightly"]),
+        ("test:4", ["root/nightwatch"]),
+        ("root", ["root/nightly", "root/nightwatch", "root/gone"]),
+        ("gone", ["root/gone"]),
+        ("nobody", []),
+        ("", ["root/nightly", "root/nightwatch", "root/gone"]),
+    ],
+)
+def test_find_jobs(ledger: Ledger, reader: Reader, word: str, keys: list[str]) -> None:
+    ledger.load(rows("#: name=gone\n9 * * * * x\n"), [], NOON)
+    ledger.load(rows("#: name=nightly\n* * * * * x\n#: name=nightwatch\n* * * * * y\n"), [], NOON)
+    assert reader.find_jobs(word) == keys
+
+
+def test_the_pauses_that_hold(ledger: Ledger, reader: Reader) -> None:
+    noon = NOON.timestamp()
+    Pausebook(ledger.file).pause(["root/one", "root/two"], noon + 60, "cleaning", NOON)
+    Pausebook(ledger.file).pause(["root/three"], None, "", NOON)
+    Pausebook(ledger.file).resume(["root/two"], NOON)
+    ever = PauseRow("root/three", noon, None, "")
+    assert reader.pauses(noon + 59) == [PauseRow("root/one", noon, noon + 60, "cleaning"), ever]
+    assert reader.pauses(noon + 60) == [ever]
+
+
+# Daemons and clocks.
+
+
+def test_daemons(ledger: Ledger, reader: Reader) -> None:
+    ledger.load([], [], NOON + SECOND)
+    ledger.ready(NOON + 2 * SECOND)
+    row = reader.daemon()
+    assert row is not None
+    start = NOON.timestamp()
+    assert tuple(row) == (42, "0.1.0", start, start + 2, start + 1, None)
+    ledger.stop(NOON + 3 * SECOND)
+    assert reader.daemon() == row._replace(stopped_at=start + 3)
+    ledger.begin(43, "0.2.0", "boot/1", "signal 9", NOON + MINUTE)
+    row = reader.daemon()
+    assert row is not None
+    assert (row.pid, row.ready_at, row.stopped_at) == (43, None, None)
+
+
+def test_clock_events(ledger: Ledger) -> None:
+    ledger.clock_event("step", -3600.5, NOON)
+    assert ledger.file.db.execute("SELECT at, kind, moved FROM clock_events").fetchall() == [
+        (NOON.timestamp(), "step", -3600.5)
+    ]
+
+
+# The file.
+
+
+def test_only_its_owner_may_read_it(ledger: Ledger, tmp_path: Path) -> None:
+    claim(ledger, fire())
+    for file in tmp_path.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600, file.name
+
+
+@pytest.mark.parametrize(
+    "text", [b"nonsense " * 1000, b"SQLite format 3\0" + b"\xff" * 5000], ids=["text", "head"]
+)
+def test_a_damaged_file_is_told_by_name(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "ledger").write_bytes(text)
+    with pytest.raises(PycrondError, match=f"ledger {tmp_path}/ledger"):
+        Reader(str(tmp_path))
+    ledger = Ledger(str(tmp_path / "ledger"))
+    why, _, place = ledger.file.set_aside.partition("; it is kept as ")
+    assert "file is not a database" in why
+    assert Path(place).read_bytes() == text, "as it was"
+    assert claim(ledger, fire()) == [1]
+    ledger.close()
+
+
+def test_a_torn_file_is_told(ledger: Ledger, tmp_path: Path) -> None:
+    claim(ledger, *(fire(n) for n in range(500)))
+    ledger.stop(NOON)
+    ledger.close()
+    os.truncate(tmp_path / "ledger", 8192)
+    other = Ledger(str(tmp_path / "ledger"))
+    assert other.file.set_aside
+    assert claim(other, fire()) == [1]
+    other.close()
+
+
+def test_a_ledger_of_a_newer_pycrond(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.file.db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
+    path = str(tmp_path / "ledger")
+    with pytest.raises(PycrondError, match="from a newer pycrond") as said:
+        look(path)
+    assert f"is of version {len(MIGRATIONS) + 1}" in str(said.value)
+    other = Ledger(path)
+    assert other.file.set_aside.startswith(str(said.value))
+    look(path)
+    other.close()
+
+
+@pytest.mark.parametrize("path", ["gone/ledger", "folder"])
+def test_where_no_ledger_can_be(tmp_path: Path, path: str) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(PycrondError, match="ledger"):
+        Ledger(str(tmp_path / path))
+
+
+def test_an_empty_file_is_a_new_ledger(tmp_path: Path) -> None:
+    (tmp_path / "ledger").touch()
+    ledger = Ledger(str(tmp_path / "ledger"))
+    assert ledger.claim([fire()]) == [1]
+    ledger.close()
+
+
+def test_a_link_is_followed_by_nobody_else(tmp_path: Path) -> None:
+    with pytest.raises(PycrondError, match="there is no ledger at"):
+        Reader(str(tmp_path))
+    (tmp_path / "ledger").touch()
+    with pytest.raises(PycrondError, match="cannot read ledger"):
+        Reader(str(tmp_path))
+
+
+@pytest.mark.parametrize("name", ["a b", "a?mode=rw", "50%", "a#b", "%2e", "caf\u00e9"])
+def test_a_reader_finds_any_path(tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    folder.mkdir()
+    ledger = Ledger(str(folder / "ledger"))
+    claim(ledger, fire())
+    reader = Reader(str(folder))
+    assert len(reader.history(None, 10)) == 1
+    reader.close()
+    ledger.close()
+
+
+# Readers and writers at once.
+
+
+def test_reading_while_writing(ledger: Ledger, reader: Reader) -> None:
+    for number in range(50):
+        claim(ledger, fire(2 * number), fire(2 * number + 1))
+        assert len(reader.history(None, 1000)) == 2 * number + 2
+
+
+def test_reading_while_a_write_is_under_way(ledger: Ledger, reader: Reader) -> None:
+    claim(ledger, fire())
+    with ledger.file._transaction():
+        ledger.file.db.execute("DELETE FROM runs")
+        assert len(reader.history(None, 10)) == 1, "not waiting, and not seeing half of it"
+    assert reader.history(None, 10) == []
+
+
+def test_a_reader_does_not_hold_up_the_tidying(ledger: Ledger, reader: Reader, tmp_path: Path) -> None:
+    log = tmp_path / "ledger-wal"
+    for number in range(100):
+        claim(ledger, *(fire(20 * number + n) for n in range(20)))
+        reader.history(None, 10)
+        ledger.file.tidy()
+    assert log.stat().st_size < 8 << 20
+    ledger.stop(NOON)
+    assert log.stat().st_size == 0
+
+
+def test_it_is_read_with_the_daemon_down(ledger: Ledger, tmp_path: Path) -> None:
+    claim(ledger, fire())
+    ledger.stop(NOON)
+    ledger.close()
+    assert sorted(os.listdir(tmp_path)) == ["ledger", "ledger-reserve"]
+    reader = Reader(str(tmp_path))
+    assert len(reader.history(None, 10)) == 1
+    reader.close()
+
+
+def test_tidying_keeps_the_log_small(ledger: Ledger, tmp_path: Path) -> None:
+    """As a job does that runs once a minute: every step of every run in a transaction of its own."""
+    for number in range(400):
+        (run,) = claim(ledger, fire(number))
+        ledger.started([(run, 1, 1, NOON, 0.0)])
+        ledger.delivered({run: (0, 0, 1)})
+        ledger.finished([(run, Outcome("succeeded", exit_status=0), NOON, 1.0)])
+        ledger.delivered({run: (0, 0, 3)})
+        ledger.file.tidy()
+    assert (tmp_path / "ledger-wal").stat().st_size < 8 << 20
+
+
+# A crash at any instant.
+
+WRITES = """
+import sys
+from datetime import datetime, timedelta, timezone
+from pycrond.ledger.writer import Ledger
+from pycrond.ledger.pauses import Pausebook
+from pycrond.jobs.run import Fire, Outcome
+from tests.ledger.test_writer import MINUTE, NOON, fire
+ledger = Ledger(sys.argv[1])
+for number in range(int(sys.argv[2]), 1 << 30):
+    runs = ledger.claim([fire(3 * number + n) for n in range(3)])
+    ledger.started([(run, run, run, NOON, 0.0) for run in runs])
+    ledger.finished([(run, Outcome("succeeded", exit_status=0), NOON, 1.0) for run in runs[1:]])
+    print(number, flush=True)
+    ledger.file.tidy()
+"""
+
+
+def test_whatever_was_claimed_before_a_kill_stays_claimed(tmp_path: Path) -> None:
+    path = str(tmp_path / "ledger")
+    done = 0
+    for _ in range(3):
+        writer = subprocess.Popen(
+            [sys.executable, "-c", WRITES, path, str(done)], stdout=subprocess.PIPE, cwd=os.getcwd()
+        )
+        assert writer.stdout
+        with writer.stdout:
+            for line in writer.stdout:
+                if int(line) >= done + 15:
+                    break
+            writer.send_signal(signal.SIGKILL)
+            said = [int(line), *map(int, writer.stdout.read().split())]
+        writer.wait()
+        ledger = Ledger(path)
+        for number in range(done, said[-1] + 1):
+            assert ledger.claim([fire(3 * number + n) for n in range(3)]) == [None] * 3, number
+        assert ledger.file.db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        groups = ledger.file.db.execute("SELECT count(*) FROM runs GROUP BY wall / 3, state").fetchall()
+        assert {size for (size,) in groups} <= {1, 2, 3}
+        assert ledger.file.db.execute("SELECT count(*) % 3 FROM runs").fetchone() == (0,), (
+            "no half of a claim"
+        )
+        ledger.close()
+        done = said[-1] + 2
+
+
+def test_the_daemon_that_was_killed_is_known_as_such(tmp_path: Path) -> None:
+    def begin(now: datetime) -> Ledger:
+        ledger = Ledger(str(tmp_path / "ledger"))
+        ledger.begin(1, "v", "b", "", now)
+        return ledger
+
+    begin(NOON).close()
+    ledger = begin(NOON + MINUTE)
+    ledger.stop(NOON + 2 * MINUTE)
+    stops = ledger.file.db.execute("SELECT stopped_at FROM daemons ORDER BY id").fetchall()
+    assert stops == [(None,), ((NOON + 2 * MINUTE).timestamp(),)]
+    ledger.close()

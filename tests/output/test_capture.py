@@ -1,0 +1,382 @@
+"""From what a job prints to syslog: every line, in order, whole, whatever it holds and whoever listens when."""
+
+import os
+import sqlite3
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from pycrond.output import spool
+from pycrond.output.spool import SEGMENT
+from tests.support.loop import Loop
+
+pytestmark = pytest.mark.process
+ORDER = ["CMD", "CMDOUT", "CMDEND", "EXIT"]
+
+
+def printed(loop: Loop, text: bytes) -> list[str]:
+    """The CMDOUT lines of a job that prints this."""
+    (loop.folder / "text").write_bytes(text)
+    loop.begin("* * * * * cat text\n")
+    loop.minutes()
+    loop.settle()
+    (run,) = loop.runs()
+    assert run.bytes == len(text)
+    assert loop.query("SELECT bytes, delivered, told FROM runs") == [(len(text), len(text), 3)]
+    return loop.log.said("CMDOUT")
+
+
+@pytest.mark.parametrize(
+    ("text", "lines", "why"),
+    [
+        (b"", [], "nothing"),
+        (b"a\nb\n", ["a", "b"], "two lines"),
+        (b"a\nb", ["a", "b"], "no newline at the end"),
+        (b"\n", [""], "an empty line is a line"),
+        (b"\n\nx\n\n", ["", "", "x", ""], "empty lines"),
+        (b"a\r\nb\r\n", ["a", "b"], "the other newline"),
+        (b"a\rb\n", ["a^Mb"], "a carriage return elsewhere would overwrite the line"),
+        (b"a\0b\0\n", ["a^@b^@"], "NUL"),
+        (b"\ttab\n", ["\ttab"], "TAB stays"),
+        (b"gr\xc3\xbcn \xe2\x82\xac\n", ["gr\u00fcn \u20ac"], "UTF-8 stays"),
+        (b"caf\xe9 \xff\xfe\n", ["caf\\351 \\377\\376"], "what is not UTF-8"),
+        (b"\x1b[2J\x07\x7f\n", ["^[[2J^G^?"], "what a terminal would obey"),
+        (b"\xc2\x85\xe2\x80\xa8x\n", ["\\302\\205\\342\\200\\250x"], "other new lines than LF"),
+        (b"\xe2\x80\xaeexe.txt\n", ["\\342\\200\\256exe.txt"], "text that runs backwards"),
+        (b"a) CMDEND (b\n", ["a) CMDEND (b"], "brackets"),
+        (b"%s%n\n", ["%s%n"], "nobody's format"),
+    ],
+)
+def test_lines(loop: Loop, text: bytes, lines: list[str], why: str) -> None:
+    assert printed(loop, text) == lines, why
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        b"\nOct  1 00:00:00 host PYCROND[1]: (root) CMD (rm -rf /)\n",
+        b"x\n<78>Oct  1 00:00:00 pycrond[1]: (CRON) SHUTDOWN (all is well)\n",
+        b"x\r\n<0>Oct  1 00:00:00 kernel: panic\0<0>again\n",
+    ],
+)
+def test_no_output_looks_like_another_message(loop: Loop, forged: bytes) -> None:
+    printed(loop, forged)
+    (run,) = loop.runs()
+    assert {line.event for line in loop.log.lines if line.pid == run.pid} == set(ORDER)
+    assert not loop.log.said("SHUTDOWN")
+    assert {line.priority for line in loop.log.lines if line.tag == "PYCROND"} == {78}, "cron, info"
+
+
+@pytest.mark.parametrize("char", ["x", "\u00e9", "\u20ac", "\U0001f600"], ids=["1", "2", "3", "4 bytes"])
+def test_a_line_of_a_megabyte_comes_in_whole_pieces(loop: Loop, char: str) -> None:
+    text = char * ((1 << 20) // len(char.encode()) + 5_000)
+    pieces = printed(loop, f"before\n{text}\nafter\n".encode())
+    assert (pieces[0], pieces[-1]) == ("before", "after")
+    assert "".join(pieces[1:-1]) == text
+
+
+@pytest.mark.parametrize("size", [20_000, 60_000, 65_536, 70_000, 100_000, SEGMENT - 1, SEGMENT + 1])
+def test_long_lines_across_segments(loop: Loop, size: int) -> None:
+    lines = [chr(ord("a") + number % 26) * (size - 1) for number in range(2 * SEGMENT // size + 2)]
+    pieces = printed(loop, "".join(f"{line}\n" for line in lines).encode())
+    assert "".join(pieces) == "".join(lines)
+    assert {len(set(piece)) for piece in pieces} == {1}, "no piece has parts of two lines"
+
+
+@pytest.mark.parametrize("tail", [0, 1, 100, 8_192, 8_193])
+def test_a_line_that_ends_where_a_segment_does(loop: Loop, tail: int) -> None:
+    text = b"y" * 99 + b"\n"
+    filler = text * ((SEGMENT - 20_000) // 100)
+    last = b"z" * (SEGMENT - len(filler) - 1 + tail) + b"\nend\n"
+    pieces = printed(loop, filler + last)
+    assert pieces[-1] == "end"
+    assert sum(map(len, pieces)) == len(filler) // 100 * 99 + len(last) - 2
+    assert len("".join(pieces).replace("y", "").replace("end", "")) == last.count(b"z")
+
+
+def test_many_lines_in_order(loop: Loop) -> None:
+    loop.begin("* * * * * seq 1 4000; seq 4001 8000 >&2\n")
+    loop.minutes()
+    loop.settle()
+    assert loop.log.said("CMDOUT") == [str(number) for number in range(1, 8001)]
+
+
+def test_each_runs_lines_are_in_order(loop: Loop) -> None:
+    loop.begin("".join(f"* * * * * seq {n} {n + 200}\n" for n in range(0, 20_000, 1000)))
+    loop.minutes()
+    loop.settle()
+    told = loop.log.by_run()
+    assert len(told) == 20
+    for lines in told.values():
+        numbers = [int(detail) for event, detail in lines if event == "CMDOUT"]
+        assert numbers == list(range(numbers[0], numbers[0] + 201))
+        assert [event for event, _ in lines] == ["CMD", *["CMDOUT"] * 201, "CMDEND", "EXIT"]
+
+
+def test_what_comes_slowly_comes_as_it_comes(loop: Loop) -> None:
+    for name in ("go1", "go2"):
+        os.mkfifo(loop.folder / name)
+    loop.begin("* * * * * printf half; read go < go1; echo ' line'; read go < go2; echo end\n")
+    loop.minutes()
+    loop.until(lambda: loop.query("SELECT bytes FROM runs") == [(4,)])
+    assert loop.log.said("CMDOUT") == []
+    (loop.folder / "go1").write_text("go\n")
+    loop.until(lambda: loop.log.said("CMDOUT"))
+    assert loop.log.said("CMDOUT") == ["half line"]
+    (loop.folder / "go2").write_text("go\n")
+    loop.settle()
+    assert loop.log.said("CMDOUT") == ["half line", "end"]
+
+
+# Who listens, and when.
+
+
+def test_without_a_syslogd_everything_works_and_is_told_later(silent_loop: Loop) -> None:
+    loop = silent_loop
+    loop.begin("* * * * * echo $PYCROND_RUN; seq 1 50\n")
+    loop.minutes(3)
+    loop.until(lambda: [run.state for run in loop.runs()] == ["succeeded"] * 3)
+    assert loop.daemon.parts.deliveries.backlog == 3
+    loop.log.open()
+    loop.settle()
+    assert loop.log.said("STARTUP")
+    told = list(loop.log.by_run().values())
+    assert [lines[1] for lines in told] == [("CMDOUT", str(run)) for run in (1, 2, 3)]
+    for lines in told:
+        assert [event for event, _ in lines] == ["CMD", *["CMDOUT"] * 51, "CMDEND", "EXIT"]
+
+
+def test_a_syslogd_that_does_not_read_holds_nothing_up(loop: Loop) -> None:
+    loop.reading = False
+    loop.begin("* * * * * seq 1 200\n")
+    loop.minutes(3)
+    loop.until(lambda: len([run for run in loop.runs() if run.state == "succeeded"]) == 3)
+    loop.reading = True
+    loop.settle()
+    told = list(loop.log.by_run().values())
+    assert len(told) == 3
+    for lines in told:
+        assert [detail for event, detail in lines if event == "CMDOUT"] == [str(n) for n in range(1, 201)]
+        assert lines[-1][0] == "EXIT"
+
+
+def test_a_syslogd_that_is_killed_again_and_again(loop: Loop) -> None:
+    loop.begin("* * * * * seq 1 1500\n")
+    loop.minutes()
+    for number in range(8):
+        loop.until(lambda seen=100 * number: len(loop.log.lines) > seen)  # type: ignore[misc]
+        loop.reading = False
+        for _ in range(3):
+            loop.turn()
+        loop.log.close()  # with what it had not read
+        loop.turn()
+        loop.log.open()
+        loop.reading = True
+    loop.settle()
+    first_arrivals = list(dict.fromkeys(loop.log.said("CMDOUT")))
+    assert first_arrivals == [str(number) for number in range(1, 1501)]
+    assert len(loop.log.said("EXIT")) >= 1
+
+
+def test_delivered_segments_are_deleted(loop: Loop) -> None:
+    printed(loop, b"x" * 1000 + b"\n" + b"y" * (3 * SEGMENT))
+    assert os.listdir(loop.state / "spool" / "0") == ["1.3"]
+
+
+def test_a_daemon_that_died_before_it_wrote_down_what_it_deleted(loop: Loop) -> None:
+    (loop.folder / "text").write_bytes((b"x" * 900 + b"\n") * 1500)
+    loop.begin("* * * * * cat text; while ! test -e go; do sleep 0.02; done; echo last\n")
+    loop.minutes(1)
+    loop.until(lambda: spool.segments(str(loop.state / "spool"), 1) == [1])
+    loop.release()
+    db = sqlite3.connect(loop.state / "ledger", isolation_level=None)
+    db.execute("UPDATE runs SET delivered = 0")
+    db.close()
+    loop.begin()
+    (loop.folder / "go").touch()
+    loop.settle()
+    assert loop.log.said("CMDOUT")[-1] == "last"
+    assert [run.bytes for run in loop.runs()] == [1500 * 901 + 5]
+
+
+def test_what_is_delivered_is_written_down_as_it_comes(loop: Loop) -> None:
+    os.mkfifo(loop.folder / "go")
+    loop.begin("* * * * * seq 1 100; read go < go; echo end\n")
+    loop.minutes()
+    loop.until(lambda: loop.query("SELECT bytes, delivered, told FROM runs") == [(292, 292, 1)])
+    (loop.folder / "go").write_text("go\n")
+    loop.settle()
+    assert loop.query("SELECT bytes, delivered, told FROM runs") == [(296, 296, 3)]
+
+
+def test_settings_of_syslog(silent_loop: Loop) -> None:
+    loop = silent_loop
+    loop.log.open()
+    loop.settings = replace(loop.settings, syslog_facility="local3")
+    loop.begin("61 * * * * x\n* * * * * echo x\n")
+    loop.minutes()
+    loop.settle()
+    by_event = {line.event: line.priority - 19 * 8 for line in loop.log.lines}
+    assert by_event == {"STARTUP": 6, "ERROR": 3, "INFO": 5, **dict.fromkeys(ORDER, 6)}
+
+
+@pytest.mark.parametrize("output", ["", "echo said; "])
+def test_a_job_that_is_not_to_be_logged(loop: Loop, output: str) -> None:
+    loop.begin(f"#: log=no\n* * * * * {output}exit 3\n#: name=other\n* * * * * true\n")
+    loop.minutes()
+    loop.settle()
+    assert loop.log.said("CMDOUT") == (["said"] if output else [])
+    assert [loop.log.said(event) for event in ("CMD", "CMDEND")] == [["true"], ["true"]]
+    assert sorted(run.state for run in loop.runs()) == ["failed", "succeeded"], "the ledger has both"
+    assert loop.query("SELECT told FROM runs") == [(3,), (3,)]
+
+
+def test_that_a_job_did_not_start_is_always_logged(loop: Loop) -> None:
+    loop.begin("SHELL=/no/such/shell\n* * * * * -q true\n")
+    loop.minutes()
+    loop.settle()
+    assert "start-failed" in loop.log.said("EXIT")[0]
+
+
+# What a job leaves behind.
+
+
+def test_output_of_what_is_left_behind_flows_after_the_end(loop: Loop) -> None:
+    os.mkfifo(loop.folder / "go")
+    loop.begin("* * * * * echo main; (read go < go; echo late; printf half) &\n")
+    loop.minutes()
+    loop.until(lambda: loop.log.said("EXIT"))
+    assert loop.runs()[0].state == "succeeded"
+    assert loop.daemon.parts.runs.count == 0
+    (loop.folder / "go").write_text("go\n")
+    loop.settle()
+    (told,) = loop.log.by_run().values()
+    assert [event for event, _ in told] == ["CMD", "CMDOUT", "CMDEND", "EXIT", "CMDOUT", "CMDOUT"]
+    assert [detail for event, detail in told if event == "CMDOUT"] == ["main", "late", "half"]
+    assert os.listdir(loop.folder / "run" / "fifo") == []
+
+
+def test_lines_of_what_is_left_behind_stay_whole(loop: Loop) -> None:
+    for number in range(3):
+        os.mkfifo(loop.folder / f"go{number}")
+    loop.begin("* * * * * (for n in 0 1 2; do printf a; read go < go$n; done; echo b) &\n")
+    loop.minutes()
+    loop.until(lambda: loop.log.said("EXIT"))
+    for number, size in enumerate((2, 3, 3)):
+        (loop.folder / f"go{number}").write_text("go\n")
+        loop.until(lambda size=size: loop.query("SELECT bytes FROM runs")[0][0] >= size)  # type: ignore[misc]
+    loop.settle()
+    assert "".join(loop.log.said("CMDOUT")) == "aaab"
+    assert len(loop.log.said("CMDOUT")) <= 2, "what was there at its end, and the rest"
+
+
+def test_a_flood_left_behind_holds_nobody_up(loop: Loop) -> None:
+    loop.begin("* * * * * yes & sleep 0.05\n#: name=other\n* * * * * echo other\n")
+    loop.minutes()
+    loop.until(lambda: "other" in loop.log.said("CMDOUT") and loop.log.said("EXIT"))
+    loop.until(lambda: [run.state for run in loop.runs()] == ["succeeded"] * 2)
+
+
+def test_a_job_that_closes_its_output_lives_on(loop: Loop) -> None:
+    os.mkfifo(loop.folder / "go")
+    loop.begin("* * * * * echo said; exec > /dev/null 2>&1; echo unheard; read go < go; exit 3\n")
+    loop.minutes()
+    loop.until(lambda: loop.log.said("CMDOUT"))
+    for _ in range(5):
+        loop.turn()
+    assert loop.daemon.parts.runs.count == 1
+    (loop.folder / "go").write_text("go\n")
+    loop.settle()
+    assert loop.log.said("CMDOUT") == ["said"]
+    assert loop.runs()[0].exit_status == 3
+
+
+def test_an_end_of_output_does_not_keep_the_loop_awake(loop: Loop) -> None:
+    loop.begin("* * * * * exec > /dev/null 2>&1; exec sleep 100\n")
+    loop.minutes()
+    loop.until(lambda: loop.log.said("CMD"))
+    (running,) = loop.daemon.parts.runs.living.values()
+    loop.until(
+        lambda: running.output.reader not in loop.daemon.parts.poller._calls
+    )  # it has closed its output
+    loop.turn()
+    loop.daemon.parts.timer.arm(loop.frozen().replace(year=2090))
+    assert list(loop.daemon.parts.poller.wait(0.2)) == []
+
+
+def test_a_job_may_open_its_output_again_by_name(loop: Loop) -> None:
+    os.mkfifo(loop.folder / "go")
+    name = f"{loop.folder}/run/fifo/$PYCROND_RUN"
+    loop.begin(f"* * * * * exec > /dev/null 2>&1; read go < go; echo again > {name}; exit 2\n")
+    loop.minutes()
+    loop.until(lambda: loop.log.said("CMD"))
+    for _ in range(10):
+        loop.turn()
+    (loop.folder / "go").write_text("go\n")
+    loop.settle()
+    assert loop.log.said("CMDOUT") == ["again"]
+
+
+# A full disk.
+
+
+@pytest.fixture
+def narrow(loop: Loop) -> Iterator[Path]:
+    """Half a megabyte for the spools."""
+    folder = loop.state / "spool"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k,mode=700", "none", str(folder)]
+    done = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if done.returncode:
+        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
+        give_up(f"cannot mount a tmpfs: {done.stderr.strip()}")
+    yield folder
+    loop.release()
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def test_output_waits_while_the_disk_is_full(loop: Loop, narrow: Path) -> None:
+    (narrow / "filler").write_bytes(b"x" * (480 << 10))
+    loop.begin("* * * * * seq 1 20000\n#: name=silent\n* * * * * true\n")
+    loop.minutes()
+    loop.until(lambda: loop.log.said("ERROR"))
+    assert "cannot write output of run 1: No space left on device" in loop.log.said("ERROR")
+    loop.until(lambda: len([run for run in loop.runs() if run.state == "succeeded"]) == 1)
+    (narrow / "filler").unlink()
+    loop.settle()
+    assert loop.log.said("CMDOUT") == [str(number) for number in range(1, 20_001)]
+    assert [run.state for run in loop.runs()] == ["succeeded", "succeeded"]
+
+
+def test_a_job_that_ends_while_the_disk_is_full_loses_nothing(loop: Loop, narrow: Path) -> None:
+    (narrow / "filler").write_bytes(b"x" * (1 << 19))
+    loop.begin("* * * * * seq 1 2000\n")
+    loop.minutes()
+    loop.until(lambda: [run.state for run in loop.runs()] == ["succeeded"])
+    for _ in range(10):
+        loop.turn()
+    (narrow / "filler").unlink()
+    loop.settle()
+    assert loop.log.said("CMDOUT") == [str(number) for number in range(1, 2001)]
+    (told,) = loop.log.by_run().values()
+    assert told[-1][0] == "EXIT"
+
+
+def test_what_waits_for_syslog_is_limited(silent_loop: Loop) -> None:
+    """The oldest output falls off, and that is said."""
+    loop = silent_loop
+    loop.settings = replace(loop.settings, spool_limit=3)
+    loop.begin("1 12 * * * yes | head -c 4000000; echo old\n2 12 * * * echo new\n")
+    loop.minutes(2)
+    loop.until(lambda: not loop.daemon.parts.runs.count)
+    loop.log.open()
+    loop.minutes(1)
+    loop.settle()
+    said = [one for one in loop.log.said("DROPPED") if "4000004 bytes that run 1 printed: 3 MiB wait" in one]
+    assert len(said) == 1
+    assert loop.log.said("CMDOUT") == ["new"]
+    assert len(loop.log.said("EXIT")) == 2
+    assert [run.bytes for run in loop.runs()] == [4000004, 4]

@@ -1,0 +1,594 @@
+"""Starting and ending: on the minute, claimed before it, once, and recorded as it was."""
+
+import itertools
+import os
+import select
+import signal
+import socket
+from datetime import timedelta
+
+import pytest
+
+from pycrond import clock
+from pycrond.control import protocol
+from pycrond.host import parked_fds, procfs, spawn
+from pycrond.host.spawn import Launch
+from pycrond.runs import launcher
+from tests.conftest import alive, wait_until
+from tests.support.loop import Loop
+
+pytestmark = pytest.mark.process
+
+
+def test_a_job_runs_at_its_minute_and_is_recorded(loop: Loop) -> None:
+    loop.begin("#: name=hello\n1 12 * * * echo hi; exit 3\n")
+    loop.turn()
+    assert loop.runs() == []
+    loop.to("2025-06-10T12:01:00.002Z")
+    loop.settle()
+    (run,) = loop.runs()
+    assert (run.name, run.state, run.exit_status, run.signal) == ("hello", "failed", 3, None)
+    assert (run.bytes, run.lateness_ms, run.trigger, run.attempt) == (3, 2.0, "schedule", 1)
+    assert run.fire == 1749556860.0
+    assert run.duration_s is not None
+    assert 0 < run.duration_s < 5, "by a clock that nobody stops"
+    assert run.pid is not None
+    told = loop.log.of_pid(run.pid)
+    assert [event for event, _ in told] == ["CMD", "CMDOUT", "CMDEND", "EXIT"]
+    assert told[3][1].startswith("hello status=3 duration=")
+
+
+@pytest.mark.parametrize(
+    ("command", "state", "end"),
+    [
+        ("true", "succeeded", (0, None)),
+        ("exit 255", "failed", (255, None)),
+        ("nonsense 2> /dev/null", "failed", (127, None)),
+        ("kill -KILL $$", "failed", (None, 9)),
+        ("kill -TERM $$", "failed", (None, 15)),
+        ("exec 1>&- 2>&-; exit 4", "failed", (4, None)),
+    ],
+)
+def test_how_runs_end(loop: Loop, command: str, state: str, end: tuple[int | None, int | None]) -> None:
+    loop.begin(f"#: name=x\n* * * * * {command}\n")
+    loop.minutes()
+    loop.settle()
+    (run,) = loop.runs()
+    assert (run.state, (run.exit_status, run.signal)) == (state, end)
+    word = f"status={end[0]}" if end[1] is None else f"signal={end[1]}"
+    assert [text.split()[:2] for text in loop.log.said("EXIT")] == [["x", word]]
+
+
+def test_what_was_used_is_counted(loop: Loop) -> None:
+    loop.begin("* * * * * i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done\n")
+    loop.minutes()
+    loop.settle()
+    (run,) = loop.runs()
+    assert run.cpu_s is not None
+    assert run.cpu_s > 0.01
+    assert run.max_rss_kb is not None
+
+
+def test_nothing_is_started_twice(loop: Loop) -> None:
+    loop.begin("* * * * * echo x\n")
+    for second in ("12:01:00", "12:01:00.5", "12:01:59.999"):
+        loop.to(f"2025-06-10T{second}Z")
+    loop.settle()
+    assert loop.query("SELECT count(*) FROM runs WHERE state != 'claimed'") == [(1,)]
+
+
+def test_the_minute_it_starts_in_is_not_run(loop: Loop) -> None:
+    loop.begin("* * * * * echo x\n")
+    loop.to("2025-06-10T12:00:59.999Z")
+    assert loop.query("SELECT count(*) FROM runs WHERE state != 'claimed'") == [(0,)]
+
+
+def test_due_jobs_are_claimed_in_the_second_before(loop: Loop) -> None:
+    loop.begin("1 12 * * * echo x\n")
+    loop.to("2025-06-10T12:00:58.9Z")
+    assert loop.runs() == []
+    loop.to("2025-06-10T12:00:59.1Z")
+    (claimed,) = loop.runs()
+    assert (claimed.state, claimed.pid) == ("claimed", None)
+    assert os.listdir(loop.folder / "run" / "fifo") == [str(claimed.id)]
+    loop.to("2025-06-10T12:01:00Z")
+    loop.settle()
+    (run,) = loop.runs()
+    assert (run.id, run.state) == (claimed.id, "succeeded")
+    assert os.listdir(loop.folder / "run" / "fifo") == []
+
+
+def test_a_late_look_runs_every_minute(loop: Loop) -> None:
+    loop.begin("* * * * * echo $PYCROND_FIRE_TIME\n")
+    loop.to("2025-06-10T12:04:10Z")
+    loop.settle()
+    assert sorted(loop.log.said("CMDOUT")) == [f"2025-06-10T12:0{n}:00Z" for n in range(1, 5)]
+    assert [run.lateness_ms for run in loop.runs()] == [190_000, 130_000, 70_000, 10_000]
+
+
+@pytest.mark.parametrize(
+    ("moment", "ran", "moved", "skipped"),
+    [
+        ("2025-06-10T13:01:00Z", (1, 60), "+3600", {"wild": 59}),
+        ("2025-06-10T17:01:00Z", (1, 1), "+18000", {"wild": 299, "fixed": 299}),
+        ("2025-06-10T11:31:00Z", (1, 0), "-1800", {}),
+        ("2025-06-10T06:01:00Z", (1, 1), "-21600", {}),
+    ],
+)
+def test_a_turned_clock_is_told_and_obeyed(
+    loop: Loop, moment: str, ran: tuple[int, int], moved: str, skipped: dict[str, int]
+) -> None:
+    loop.begin("#: name=wild\n* * * * * true\n#: name=fixed\n0-59 0-23 * * * true\n")
+    loop.to("2025-06-10T12:01:00Z")
+    loop.to(moment)
+    loop.settle()
+    names = [run.name for run in loop.runs() if run.state == "succeeded"]
+    assert (names.count("wild"), names.count("fixed")) == (1 + ran[0], 1 + ran[1]), "wild, fixed"
+    left_out = [run for run in loop.runs() if run.state == "skipped"]
+    assert {run.name: run.folded for run in left_out} == skipped
+    assert {run.reason for run in left_out} <= {f"clock-step: {moved} s"}
+    assert {run.fire for run in left_out} <= {1749556920.0}, "the first of them is 12:02"
+    assert f"the clock was turned by {moved} s" in loop.log.said("INFO")
+    assert round(loop.query("SELECT moved FROM clock_events ORDER BY id DESC")[0][0] / 60) == int(moved) / 60
+
+
+def test_a_claim_is_taken_back_when_the_clock_is_turned_in_that_second(loop: Loop) -> None:
+    loop.begin("1 12 * * * echo x\n")
+    loop.to("2025-06-10T12:00:59.5Z")
+    assert len(loop.runs()) == 1
+    loop.to("2025-06-10T20:00:00Z")
+    loop.settle()
+    (run,) = loop.runs()
+    assert (run.state, run.reason, run.pid) == ("skipped", "clock-step: +28740 s", None)
+    assert os.listdir(loop.folder / "run" / "fifo") == []
+
+
+def test_what_came_while_no_daemon_ran_is_written_down(loop: Loop) -> None:
+    loop.begin(
+        "#: name=often\n*/5 * * * * true\n#: name=once\n30 12 * * * true\n#: name=never\n0 0 1 1 * true\n"
+    )
+    loop.to("2025-06-10T12:01:00Z")
+    loop.stop()
+    loop.frozen.move_to("2025-06-10T12:40:20Z")
+    loop.begin("#: name=new\n* * * * * true\n")  # what was loaded before counts, not what is loaded now
+    missed = {run.name: run for run in loop.runs()}
+    assert sorted(str(name) for name in missed) == ["often", "once"]
+    often = missed["often"]
+    assert (often.state, often.fire, often.until, often.folded) == ("missed", 1749557100.0, 1749559200.0, 8)
+    assert often.reason == missed["once"].reason
+    assert often.reason.startswith("daemon-down: 2025-06-10 ")
+    loop.settle()
+    assert loop.log.said("MISSED") == [f"9 fires of 2 jobs, {often.reason}"]
+    loop.stop()
+    loop.begin()
+    assert len(loop.runs()) == 2, "and once only"
+
+
+def test_a_gap_of_a_minute_is_lateness(loop: Loop) -> None:
+    loop.begin("* * * * * true\n")
+    loop.to("2025-06-10T12:01:00Z")
+    loop.settle()
+    loop.stop()
+    loop.frozen.move_to("2025-06-10T12:02:50Z")
+    loop.begin()
+    loop.turn()
+    loop.settle()
+    assert [run.state for run in loop.runs()] == ["succeeded"] * 2
+
+
+def test_the_very_first_start_has_missed_nothing(loop: Loop) -> None:
+    loop.begin("* * * * * true\n")
+    assert loop.runs() == []
+
+
+def test_reboot_jobs_run_once_a_boot(loop: Loop) -> None:
+    loop.begin("@reboot echo booted\n")
+    loop.settle()
+    assert loop.log.said("CMDOUT") == ["booted"]
+    loop.stop()
+    loop.begin()
+    loop.minutes()
+    loop.settle()
+    assert [run.trigger for run in loop.runs()] == ["reboot"]
+
+
+def test_what_cannot_be_started_is_told_and_stops_nothing(loop: Loop) -> None:
+    loop.begin("SHELL=/no/shell\n#: name=a\n* * * * * x\nSHELL=/bin/sh\n#: name=b\n* * * * * echo fine\n")
+    loop.minutes()
+    loop.settle()
+    first, second = loop.runs()
+    reason = "start-failed: cannot run /no/shell: No such file or directory"
+    assert (first.state, first.reason, first.exit_status, first.pid) == ("failed", reason, None, None)
+    assert second.state == "succeeded"
+    assert f"a state=failed reason='{reason}'" in loop.log.said("EXIT")
+    assert os.listdir(loop.folder / "run" / "fifo") == []
+
+
+def test_many_at_once(loop: Loop) -> None:
+    loop.begin("".join(f"#: name=job{n}\n* * * * * echo {n}; exit $(({n} \\% 7))\n" for n in range(200)))
+    loop.minutes()
+    assert loop.query("SELECT count(*) FROM runs") == [(200,)]
+    loop.settle()
+    runs = loop.runs()
+    assert [run.exit_status for run in runs] == [n % 7 for n in range(200)]
+    assert sorted(map(int, loop.log.said("CMDOUT"))) == list(range(200))
+    for told in loop.log.by_run().values():
+        assert [event for event, _ in told] == ["CMD", "CMDOUT", "CMDEND", "EXIT"]
+    assert loop.processes() == []
+    assert os.listdir(loop.folder / "run" / "fifo") == []
+
+
+def test_no_descriptor_is_left_of_runs_that_are_over(loop: Loop) -> None:
+    loop.begin("* * * * * echo x\n*/2 * * * * true\n")
+    loop.minutes()
+    loop.settle()
+    before = len(os.listdir("/proc/self/fd"))
+    loop.minutes(10)
+    loop.settle()
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_run_that_is_killed_from_outside(loop: Loop) -> None:
+    loop.begin("* * * * * exec sleep 100\n")
+    loop.minutes()
+    loop.until(lambda: loop.runs()[0].pid)
+    pid = loop.runs()[0].pid
+    assert pid
+    os.killpg(pid, signal.SIGINT)
+    loop.settle()
+    assert loop.runs()[0].signal == signal.SIGINT
+
+
+# Reloads.
+
+
+def test_unchanged_jobs_keep_their_key_and_their_run(loop: Loop) -> None:
+    loop.begin("* * * * * read go < go; echo done\n")
+    os.mkfifo(loop.folder / "go")
+    loop.minutes()
+    loop.until(lambda: loop.daemon.parts.runs.count)
+    (key,) = loop.query("SELECT key FROM jobs")[0]
+    for _ in range(20):
+        os.kill(os.getpid(), signal.SIGHUP)
+    loop.until(lambda: loop.log.said("RELOAD"))
+    loop.write("# moved down\n\n* * * * *    read go < go; echo done\n")
+    loop.daemon.parts.reloading.reload(clock.now())
+    assert loop.query("SELECT key FROM jobs WHERE loaded") == [(key,)]
+    assert loop.daemon.parts.runs.count == 1
+    (loop.folder / "go").write_text("go\n")
+    loop.settle()
+    assert loop.log.said("CMDOUT") == ["done"]
+    assert loop.runs()[0].state == "succeeded"
+
+
+def test_a_changed_job_is_due_in_the_next_minute(loop: Loop) -> None:
+    loop.begin("5 12 * * * echo old\n")
+    loop.turn()
+    loop.write("1 12 * * * echo new\n")
+    os.kill(os.getpid(), signal.SIGHUP)
+    loop.until(lambda: loop.log.said("RELOAD"))
+    loop.to("2025-06-10T12:01:00Z")
+    loop.to("2025-06-10T12:05:00Z")
+    loop.settle()
+    assert loop.log.said("CMDOUT") == ["new"]
+
+
+def test_a_reload_in_the_second_before_the_minute(loop: Loop) -> None:
+    """What had been claimed is claimed anew: of a job that stays, one run; of one that went, none."""
+    loop.begin("#: name=stays\n* * * * * true\n#: name=goes\n* * * * * true\n")
+    loop.to("2025-06-10T12:00:59.5Z")
+    assert len(loop.runs()) == 2
+    loop.write("#: name=stays\n* * * * * true\n#: name=comes\n* * * * * true\n")
+    loop.daemon.parts.reloading.reload(clock.now())
+    loop.turn()
+    loop.to("2025-06-10T12:01:00Z")
+    loop.settle()
+    assert [run.name for run in loop.runs()] == ["stays", "comes"]
+    assert os.listdir(loop.folder / "run" / "fifo") == []
+
+
+def test_a_bad_edit_is_told_and_changes_nothing(loop: Loop) -> None:
+    loop.begin("#: name=good\n* * * * * echo good\n")
+    loop.write("61 * * * * echo bad\n* * * * * echo new\n")
+    loop.reload()
+    answer = loop.daemon._answering._answerer({"command": "status"}, os.geteuid())
+    assert (answer["kept"], answer["jobs"], answer["errors"]) == ([str(loop.crontabs / "jobs")], 1, 2)
+    loop.minutes()
+    loop.settle()
+    assert loop.log.said("CMDOUT") == ["good"]
+    assert any("jobs:2:1: error: bad minute" in text for text in loop.log.said("ERROR"))
+    loop.stop()
+    loop.begin()
+    loop.minutes()
+    loop.settle()
+    assert loop.log.said("CMDOUT") == ["good", "good"]
+
+
+def test_what_an_editor_is_writing_in_place_is_not_read(loop: Loop) -> None:
+    loop.begin("#: name=good\n* * * * * echo good\n")
+    reloading = loop.daemon.parts.reloading
+    before = reloading.count
+    text = "61 * * * * broken\n"
+    for end in (0, 3, len(text)):
+        loop.write(text[:end])
+        reloading.ask()
+        loop.turn()
+        assert reloading.count == before, "half of it was read"
+    loop.until(lambda: reloading.count > before)
+    assert list(reloading.jobs) == ["root/good"], "the empty text became the last good version"
+
+
+def test_a_daemon_that_waits_for_its_jobs_to_stop_reads_crontabs_all_the_same(loop: Loop) -> None:
+    loop.begin("@reboot sleep 1000\n")
+    loop.daemon.parts.stopping.when_idle()
+    loop.write("* * * * * true\n")
+    loop.reload()
+    assert [job.entry.command for job in loop.daemon.parts.reloading.loaded.jobs] == ["true"]
+    loop.until(lambda: loop.daemon._wait_most() is None)  # nothing is left to do
+
+
+def test_a_file_that_is_written_all_the_time_does_not_hold_up_the_others(loop: Loop) -> None:
+    loop.begin("#: name=before\n* * * * * true\n")
+    reloading = loop.daemon.parts.reloading
+    before, numbers = reloading.count, itertools.count()
+    loop.write("#: name=other\n* * * * * true\n", "other")
+
+    def is_read() -> bool:
+        loop.write(f"#: name=after\n* * * * * echo {next(numbers)}\n")
+        return reloading.count > before
+
+    reloading.ask()
+    loop.until(is_read)
+    assert list(reloading.jobs) == ["root/before", "root/other"]
+    assert [problem.code for problem in reloading.loaded.problems] == ["written"]
+    assert loop.daemon.parts.crontabs.have_changed()
+    loop.reload()
+    assert list(reloading.jobs) == ["root/after", "root/other"]
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9", b"caf\xe9~", b"a\nb", b"a\x1b[31m"])
+def test_no_file_name_ends_the_daemon(loop: Loop, name: bytes) -> None:
+    loop.begin("* * * * * echo good\n")
+    with open(os.path.join(os.fsencode(loop.crontabs), name), "wb") as file:
+        file.write(b"61 * * * * bad\n* * * * * echo fine\n")
+    os.chmod(file.name, 0o644)
+    loop.daemon.parts.reloading.reload(clock.now())
+    loop.minutes()
+    loop.settle()
+    assert "good" in loop.log.said("CMDOUT")
+
+
+# Whatever comes in by the socket.
+
+
+@pytest.mark.parametrize(
+    "said",
+    [b"{}\n", b"rubbish\n", b'{"command": ["status"]}\n', b'{"command": "\xc3"}\n', b"[" * 60_000 + b"\n"],
+    ids=lambda said: repr(said[:12]),
+)
+def test_no_request_ends_the_daemon(loop: Loop, said: bytes) -> None:
+    loop.begin("* * * * * true\n")
+    with protocol.connect(str(loop.folder / "run" / "control.sock"), 0.05) as client:
+        client.sendall(said)
+        for _ in range(5):
+            loop.turn()
+        client.setblocking(False)
+        assert b'"error"' in client.recv(1 << 16)
+    loop.minutes()
+    loop.settle()
+    assert len(loop.runs()) == 1
+
+
+def test_silent_clients_hold_nobody_up(loop: Loop) -> None:
+    loop.begin("* * * * * true\n")
+    path = str(loop.folder / "run" / "control.sock")
+    clients = []
+    for _ in range(protocol.CLIENTS_MOST + 50):
+        clients.append(protocol.connect(path, 5))
+        loop.turn()
+    loop.minutes()
+    loop.settle()
+    assert len(loop.daemon._answering._clients) == protocol.CLIENTS_MOST
+    for client in clients[:50]:
+        assert client.recv(1) == b"", "those that have been silent longest are gone"
+    with protocol.connect(path, 5) as client:
+        client.sendall(b'{"command": "status"}\n')
+        poll = select.poll()
+        poll.register(client, select.POLLIN)
+        loop.until(lambda: poll.poll(0))
+        assert b'"pid"' in client.recv(1 << 16)
+    for client in clients:
+        client.close()
+    assert len(loop.runs()) == 1
+
+
+def test_who_says_something_keeps_its_place(loop: Loop) -> None:
+    loop.begin("* * * * * true\n")
+    path = str(loop.folder / "run" / "control.sock")
+    clients = [protocol.connect(path, 5)]
+    loop.turn()
+    for number in range(protocol.CLIENTS_MOST + 10):
+        clients.append(protocol.connect(path, 5))
+        loop.turn()
+        if number % 50 == 0:
+            clients[0].sendall(b" ")
+            loop.turn()
+    clients[0].sendall(b"{}\n")
+    loop.turn()
+    loop.turn()
+    assert b'"error"' in clients[0].recv(1 << 16)
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.parametrize(("uid", "allowed"), [(0, True), (65534, False)])
+def test_who_may_reload(loop: Loop, uid: int, allowed: bool) -> None:
+    from pycrond.errors import PycrondError
+
+    loop.begin("* * * * * true\n")
+    assert loop.daemon._answering._answerer({"command": "status"}, uid)["jobs"] == 1
+    if allowed:
+        assert loop.daemon._answering._answerer({"command": "reload"}, uid)["kept"] == []
+    else:
+        with pytest.raises(PycrondError, match="only root"):
+            loop.daemon._answering._answerer({"command": "reload"}, uid)
+
+
+# Stopping.
+
+
+def test_a_stop_leaves_jobs_running(loop: Loop) -> None:
+    loop.begin("* * * * * exec sleep 100\n")
+    loop.minutes()
+    loop.until(lambda: loop.runs()[0].pid)
+    loop.stop()
+    pid = loop.runs()[0].pid
+    assert pid
+    assert alive(pid)
+    loop.log.read()
+    assert loop.log.said("SHUTDOWN") == ["1 job left running"]
+    assert not (loop.folder / "run" / "control.sock").exists()
+
+
+def test_a_stop_in_the_second_before_the_minute_takes_claims_back(loop: Loop) -> None:
+    loop.begin("1 12 * * * echo x\n")
+    loop.to("2025-06-10T12:00:59.5Z")
+    loop.stop()
+    assert loop.runs() == []
+    loop.begin()
+    loop.to("2025-06-10T12:01:30Z")
+    loop.settle()
+    assert [run.lateness_ms for run in loop.runs()] == [30_000], "and the next daemon makes it good"
+
+
+def test_term_ends_the_loop(loop: Loop) -> None:
+    loop.begin("* * * * * true\n")
+    os.kill(os.getpid(), signal.SIGTERM)
+    loop.daemon.run()
+    loop.log.read()
+    assert loop.log.said("SHUTDOWN")
+
+
+# What cannot be started for now
+
+
+def test_a_start_for_which_there_is_no_room_is_tried_again(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop.begin("* * * * * echo late\n")
+    with monkeypatch.context() as narrow:
+        narrow.setattr(spawn, "KEPT_BACK", 1 << 30)  # no descriptor is left for jobs
+        loop.minutes()
+        assert loop.daemon.parts.launching.retry_in(clock.elapsed()) is not None
+        assert [run.state for run in loop.runs()] == ["claimed"]
+    loop.until(lambda: [run.state for run in loop.runs()] == ["succeeded"])
+    loop.settle()
+    assert loop.log.said("CMDOUT") == ["late"]
+
+
+def test_it_fails_when_there_was_no_room_for_long(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(spawn, "KEPT_BACK", 1 << 30)
+    monkeypatch.setattr(launcher, "AGAIN_FOR", 0.5)
+    loop.begin("* * * * * true\n")
+    loop.minutes()
+    loop.until(lambda: [run.state for run in loop.runs()] == ["failed"])
+    assert loop.runs()[0].reason == "start-failed: [Errno 24] Too many open files"
+    loop.settle()
+    assert os.listdir(loop.folder / "run" / "fifo") == []
+
+
+@pytest.mark.parametrize(
+    ("command", "state", "end"),
+    [("true", "succeeded", (0, None)), ("exit 3", "failed", (3, None)), ("kill -9 $$", "failed", (None, 9))],
+)
+def test_a_daemon_that_dies_between_an_end_and_the_ledger(
+    loop: Loop, command: str, state: str, end: tuple[int | None, int | None]
+) -> None:
+    loop.begin(f"* * * * * while ! test -e go; do sleep 0.02; done; {command}\n")
+    loop.minutes()
+    loop.until(lambda: [run.state for run in loop.runs()] == ["running"])
+    (loop.folder / "go").touch()
+    wait_until(lambda: spawn.ended_child() is not None)
+    loop.daemon.parts.runs.reap(clock.now())
+    loop.release()  # killed
+    loop.begin()
+    loop.settle()
+    (run,) = loop.runs()
+    assert (run.state, run.reason, (run.exit_status, run.signal)) == (state, "", end)
+    assert run.ended_at == clock.now().timestamp()
+
+
+def test_a_run_that_ends_as_the_next_daemon_looks_for_it(loop: Loop) -> None:
+    loop.begin("* * * * * exit 3\n")
+    loop.frozen.move_to("2025-06-10T12:01:00Z")
+    loop.daemon.parts.turns.take(clock.now())
+    (pid,) = loop.daemon.parts.runs.living
+    start = procfs.start_ticks(pid)
+    loop.release()  # killed before the ledger had the pid
+    os.waitpid(pid, 0)
+    keeper, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    keeper.settimeout(10.0)
+    with keeper:
+        keeper.send(b"E")  # that is all, so far
+        loop.begin(keeper=its.detach())
+        assert [run.state for run in loop.runs()] == ["running"]
+        keeper.send(b"E%d:%d 768 0.01 1234 %.6f" % (pid, start or 0, clock.now().timestamp()))
+        loop.settle()
+        assert [(run.state, run.exit_status) for run in loop.runs()] == [("failed", 3)]
+        said = b""
+        while b"%d:%d" % (pid, start or 0) not in said:
+            said += keeper.recv(65536)  # it may forget it
+
+
+# Many at once
+
+
+def test_each_of_many_has_its_own_output(loop: Loop) -> None:
+    """Their FIFOs are out of the way while they are started."""
+    numbers = [str(number) for number in range(2 * parked_fds.FEW)]
+    loop.begin("".join(f"* * * * * echo {number}\n" for number in numbers))
+    loop.minutes(1)
+    loop.settle()
+    said = loop.log.by_run().values()
+    assert [lines[1][1] for lines in said] == [lines[0][1].removeprefix("echo ") for lines in said]
+    assert sorted(loop.log.said("CMDOUT")) == sorted(numbers)
+
+
+# A daemon that dies in the middle of its starts
+
+
+@pytest.mark.parametrize(
+    ("option", "minutes", "state"),
+    [("", 0, "succeeded"), ("", 30, "missed"), ("#: missed=once\n", 30, "succeeded")],
+)
+def test_what_was_claimed_and_not_begun_starts_late(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch, option: str, minutes: int, state: str
+) -> None:
+    """Of the one in the middle nobody knows; those after it certainly have not run."""
+    loop.begin("".join(f"{option}1 12 * * * echo {n} >>ran\n" for n in range(5)))
+    real, calls = spawn.Starter.start, 0
+
+    def dies(starter: spawn.Starter, launch: Launch) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == 3:
+            raise SystemExit
+        return real(starter, launch)
+
+    with monkeypatch.context() as dying:
+        dying.setattr(spawn.Starter, "start", dies)
+        with pytest.raises(SystemExit):
+            loop.minutes(1)
+    loop.release()
+    loop.frozen.tick(timedelta(minutes=minutes))
+    loop.begin()
+    for _ in range(8):
+        loop.frozen.tick(timedelta(seconds=1))
+        loop.turn()
+    loop.settle()
+    ends = [run.state for run in loop.runs() if run.fire == loop.runs()[0].fire]
+    assert ends[2] == "unknown"
+    assert ends[3:5] == [state] * 2
+    assert loop.runs()[2].reason == "the daemon died in the instant of its start"
+    ran = sorted((loop.folder / "ran").read_text().split())
+    assert ran == (["0", "1"] if state == "missed" else ["0", "1", "3", "4"])

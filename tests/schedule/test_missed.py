@@ -1,0 +1,84 @@
+"""Fires that were passed over, counted without going through them."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pycrond.crontab import expression
+from pycrond.schedule import missed
+from pycrond.schedule.schedule import Schedule, Zone, fires
+
+ZONES = ("UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/New_York", "Africa/Cairo", "Pacific/Apia")
+TEXTS = (
+    *(
+        "* * * * *",
+        "*/7 3 * * *",
+        "30 2 * * *",
+        "0 0-23 * * *",
+        "15 1-3 * * *",
+        "@daily",
+        "@hourly",
+        "0 0 13 * 5",
+    ),
+    *("0 0 29 2 *", "59 23 31 12 *", "0 0 L * *", "0 0 * * MON#2", "@every 90m", "@every 1d", "0 0 30 2 *"),
+    "0 0 15W * *",
+)
+
+
+def schedule(text: str) -> Schedule:
+    found = expression.known(text).schedule
+    assert found is not None
+    return found
+
+
+def slow(one: Schedule, zone: Zone, start: datetime, until: datetime) -> missed.Gap | None:
+    """The same by going through all of them."""
+    found = list(fires(one, zone, start, until))
+    return missed.Gap(found[0], found[-1], len(found)) if found else None
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@pytest.mark.parametrize("name", ZONES)
+def test_a_year_by_months(text: str, name: str) -> None:
+    one, zone = schedule(text), Zone.of(name)
+    start = datetime(2011, 12, 1, 0, 7, tzinfo=UTC)
+    for days in (0, 1, 2, 29, 30, 31, 65):
+        until = start + timedelta(days=days, minutes=days % 7)
+        assert missed.gap(one, zone, start, until) == slow(one, zone, start, until), days
+
+
+@given(
+    text=st.sampled_from(TEXTS),
+    name=st.sampled_from(ZONES),
+    start=st.integers(0, 20 * 365 * 1440),
+    length=st.integers(0, 10 * 1440),
+)
+def test_any_gap(text: str, name: str, start: int, length: int) -> None:
+    begin = datetime(2010, 1, 1, tzinfo=UTC) + timedelta(minutes=start)
+    until = begin + timedelta(minutes=length)
+    one, zone = schedule(text), Zone.of(name)
+    assert missed.gap(one, zone, begin, until) == slow(one, zone, begin, until)
+
+
+def test_ten_years_take_no_longer_than_their_days() -> None:
+    start = datetime(2010, 1, 1, tzinfo=UTC)
+    found = missed.gap(schedule("* * * * *"), Zone.of("UTC"), start, start + timedelta(days=3652))
+    assert found is not None
+    assert found.count == 3652 * 1440
+
+
+def test_each_job_has_its_own() -> None:
+    start = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)
+    berlin, hourly = Zone.of("Europe/Berlin"), schedule("@hourly")
+    jobs = [
+        ("a", hourly, berlin),
+        ("b", hourly, Zone.of("UTC")),
+        ("c", schedule("@yearly"), berlin),
+        ("d", hourly, berlin),
+    ]
+    found = dict(missed.gaps(jobs, start, start + timedelta(hours=2)))
+    assert sorted(found) == ["a", "b", "d"]
+    assert found["a"] is found["d"]
+    assert [found[key].count for key in "ab"] == [2, 2]

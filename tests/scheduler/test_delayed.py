@@ -1,0 +1,133 @@
+"""Fires that start later: delayed ones, and missed ones that are caught up; also over a restart."""
+
+from datetime import timedelta
+
+import pytest
+
+from pycrond import clock
+from tests.support.loop import Loop
+
+
+def absence(loop: Loop, minutes: int) -> None:
+    """The daemon is killed, and another comes so many minutes later."""
+    loop.release()
+    loop.frozen.tick(timedelta(minutes=minutes))
+    loop.begin()
+    loop.turn()
+
+
+def seconds(loop: Loop, number: int) -> None:
+    for _ in range(number):
+        loop.frozen.tick(timedelta(seconds=1))
+        loop.turn()
+
+
+def fires(loop: Loop, state: str) -> list[str]:
+    from datetime import UTC, datetime
+
+    return [
+        datetime.fromtimestamp(run.fire, UTC).strftime("%H:%M")
+        for run in sorted(loop.runs(), key=lambda run: run.fire)
+        if run.state == state
+    ]
+
+
+@pytest.mark.parametrize(
+    ("option", "caught", "missed"),
+    [
+        ("missed=skip", [], 6),
+        ("missed=once", ["12:31"], 5),
+        ("missed=all", ["12:06", "12:11", "12:16", "12:21", "12:26", "12:31"], 0),
+        ("missed=all within=16m", ["12:21", "12:26", "12:31"], 3),
+        ("missed=once within=1m", [], 6),
+    ],
+)
+def test_what_came_while_no_daemon_ran(loop: Loop, option: str, caught: list[str], missed: int) -> None:
+    loop.begin(f"#: name=job {option}\n1-59/5 * * * * echo $PYCROND_FIRE_TIME\n")
+    loop.minutes(1)
+    loop.settle()
+    absence(loop, 33)
+    seconds(loop, 8)
+    loop.settle()
+    assert fires(loop, "succeeded") == ["12:01", *caught]
+    assert {run.trigger for run in loop.runs() if run.state == "succeeded"} <= {"schedule", "catch-up"}
+    gaps = [run for run in loop.runs() if run.state == "missed"]
+    assert sum(run.folded or 0 for run in gaps) == missed
+    assert all(run.reason.startswith("daemon-down: ") for run in gaps)
+    if caught:
+        at = [said for said in loop.log.said("CMDOUT") if "T12:31" in said]
+        assert len(at) == 1, "it has the fire time that it was missed at"
+
+
+def test_catch_ups_start_one_a_second_in_order_also_after_a_restart(loop: Loop) -> None:
+    loop.begin("#: name=a missed=all\n* * * * * true\n#: name=b missed=all\n* * * * * true\n")
+    absence(loop, 5)
+    waiting = fires(loop, "waiting")
+    assert len(waiting) >= 6
+    assert waiting == sorted(waiting)
+    seconds(loop, 2)
+    loop.settle()
+    left = len(fires(loop, "waiting"))
+    assert left == len(waiting) - 2
+    absence(loop, 0)
+    assert len(fires(loop, "waiting")) >= left - 1
+    seconds(loop, left + 1)
+    loop.settle()
+    assert fires(loop, "waiting") == []
+    ran = fires(loop, "succeeded")
+    assert len(ran) >= 8
+    assert all(ran.count(fire) == 2 for fire in ran), "each job once a fire"
+
+
+@pytest.mark.parametrize(
+    ("option", "runs"),
+    [("", 3), ("#: missed=skip\n", 0), ("#: missed=once\n", 1), ("#: missed=all\n", 3)],
+)
+def test_a_turned_clock_and_a_fixed_time(loop: Loop, option: str, runs: int) -> None:
+    """Without the option cron's rule holds: fixed times of up to three hours are run at once."""
+    loop.begin(f"{option}0,10,20 13 * * * true\n")
+    loop.frozen.move_to("2025-06-10T13:25:00Z")
+    loop.turn()
+    seconds(loop, 4)
+    loop.settle()
+    assert len(fires(loop, "succeeded")) == runs
+
+
+def test_random_delay_is_the_same_every_day_and_survives_a_restart(loop: Loop) -> None:
+    loop.begin("RANDOM_DELAY=30\n#: name=late\n5 * * * * echo $PYCROND_FIRE_TIME\n")
+    loop.minutes(5)
+    (run,) = loop.runs()
+    (start_at,) = loop.query("SELECT start_at FROM runs")[0]
+    late = int(start_at - run.fire) // 60
+    assert 0 <= late <= 30
+    if late:
+        assert run.state == "waiting"
+        absence(loop, 0)
+        loop.minutes(late)
+    loop.settle()
+    (run,) = loop.runs()
+    assert run.state == "succeeded"
+    assert run.lateness_ms is not None
+    assert run.lateness_ms // 60000 == late
+
+
+def test_jitter_differs_by_fire_and_stays_below(loop: Loop) -> None:
+    loop.begin("#: name=late jitter=50s\n* * * * * true\n")
+    loop.minutes(12)
+    seconds(loop, 51)
+    loop.settle()
+    found = [
+        int(at - fire) for fire, at in loop.query("SELECT fire, start_at FROM runs WHERE start_at NOT NULL")
+    ]
+    assert len(set(found)) > 5
+    assert all(0 < late <= 50 for late in found)
+    assert set(fires(loop, "succeeded")) >= {f"12:{minute:02}" for minute in range(1, 13)}
+
+
+def test_what_waits_of_a_job_that_is_gone_does_not_run(loop: Loop) -> None:
+    loop.begin("#: name=gone jitter=59s\n* * * * * true\n")
+    loop.minutes(3)
+    loop.write("0 0 1 1 * true\n")
+    loop.daemon.parts.reloading.reload(clock.now())
+    assert not fires(loop, "waiting")
+    assert {run.reason for run in loop.runs() if run.state == "skipped"} <= {"removed: the job is gone"}

@@ -1,0 +1,320 @@
+"""Which files are crontabs, and which are refused: names, kinds, owners, modes, sizes."""
+
+import errno
+import grp
+import os
+import pwd
+import signal
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pycrond.errors import MissingError, PycrondError, RefusedError
+from pycrond.sources import files
+
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+NOBODY = 65534
+LINE = b"* * * * * x\n"
+
+
+@pytest.fixture(autouse=True)
+def no_hanging() -> Iterator[None]:
+    """A file that hangs us fails its test."""
+    signal.alarm(10)
+    yield
+    signal.alarm(0)
+
+
+def crontab(folder: Path, mode: int = 0o644, name: str = "jobs", text: bytes = LINE) -> Path:
+    file = folder / name
+    file.write_bytes(text)
+    file.chmod(mode)
+    return file
+
+
+def refusal(file: Path | str) -> str:
+    with pytest.raises(RefusedError) as refused:
+        files.read(str(file))
+    assert str(refused.value).startswith("not read: ")
+    return str(refused.value).removeprefix("not read: ")
+
+
+# Kinds of files.
+
+
+def test_a_plain_file_is_read_as_it_is(tmp_path: Path) -> None:
+    every_byte = bytes(range(256)) * 3
+    assert files.read(str(crontab(tmp_path, text=every_byte))) == every_byte
+    assert files.read(str(crontab(tmp_path, text=b""))) == b""
+
+
+def test_a_fifo_does_not_hang(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo", 0o644)
+    assert refusal(tmp_path / "fifo") == "it is not a regular file"
+
+
+def test_a_fifo_that_takes_a_files_place_does_not_hang(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fifo, plain = tmp_path / "fifo", crontab(tmp_path)
+    os.mkfifo(fifo, 0o644)
+    before = os.stat(plain)
+    monkeypatch.setattr(os, "stat", lambda _path: before)
+    assert refusal(fifo) == "it is not a regular file"
+
+
+def test_a_folder_a_socket_and_devices_are_no_crontabs(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "null").symlink_to("/dev/null")
+    (tmp_path / "endless").symlink_to("/dev/zero")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+        for name in ("folder", "null", "endless", "socket"):
+            assert refusal(tmp_path / name) == "it is not a regular file", name
+
+
+def test_links(tmp_path: Path) -> None:
+    crontab(tmp_path)
+    (tmp_path / "link").symlink_to("jobs")
+    (tmp_path / "dangling").symlink_to("gone")
+    (tmp_path / "loop").symlink_to("loop")
+    assert files.read(str(tmp_path / "link")) == LINE
+    assert refusal(tmp_path / "dangling") == "it is a link to nothing"
+    assert refusal(tmp_path / "loop") == os.strerror(errno.ELOOP)
+    assert refusal(tmp_path / "gone") == os.strerror(errno.ENOENT)
+
+
+def test_a_file_that_is_by_far_too_large_is_not_even_read(tmp_path: Path) -> None:
+    file = crontab(tmp_path)
+    os.truncate(file, 70 << 20)
+    assert refusal(file) == f"it has {70 << 20} bytes, more than {64 << 20}"
+    assert file.stat().st_blocks == 8  # a sparse one at that
+
+
+def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
+    bad = crontab(tmp_path, 0o666, "bad")
+    before = os.listdir("/proc/self/fd")
+    files.read(str(crontab(tmp_path)))
+    refusal(bad)
+    refusal(tmp_path)
+    assert os.listdir("/proc/self/fd") == before
+
+
+# Owners and modes.
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o644, 0o640, 0o444, 0o400, 0o755])
+def test_modes_that_let_nobody_else_write(tmp_path: Path, mode: int) -> None:
+    assert files.read(str(crontab(tmp_path, mode))) == LINE
+
+
+@pytest.mark.parametrize(
+    ("mode", "message"),
+    [
+        (0o666, "everyone may write it (mode 0666)"),
+        (0o646, "everyone may write it (mode 0646)"),
+        (0o602, "everyone may write it (mode 0602)"),
+        (0o1777, "everyone may write it (mode 1777)"),
+    ],
+)
+def test_modes_that_let_everyone_write(tmp_path: Path, mode: int, message: str) -> None:
+    assert refusal(crontab(tmp_path, mode)) == message
+
+
+@AS_ROOT
+def test_a_foreign_owner_is_refused(tmp_path: Path) -> None:
+    file = crontab(tmp_path)
+    os.chown(file, NOBODY, 0)
+    name = pwd.getpwuid(NOBODY).pw_name
+    assert refusal(file) == f"it belongs to {name}, neither to root nor to root"
+    os.chown(file, 4_000_000, 0)
+    assert "it belongs to uid 4000000," in refusal(file)
+
+
+@AS_ROOT
+def test_the_link_may_be_anyones_but_not_the_file(tmp_path: Path) -> None:
+    crontab(tmp_path)
+    (tmp_path / "link").symlink_to("jobs")
+    os.lchown(tmp_path / "link", NOBODY, NOBODY)
+    assert files.read(str(tmp_path / "link")) == LINE
+
+
+GROUPS = [  # the group's name, the main group of alice, its other members
+    ("alice", 7001, [], True, "the user's own group, nobody else in it: umask 002"),
+    ("alice", 7001, ["alice"], True, "listed in it herself"),
+    ("alice", 7001, ["bob"], False, "somebody else is in it"),
+    ("alice", 7001, ["alice", "bob"], False, "somebody else too"),
+    ("staff", 7001, [], False, "her main group, but not her private one"),
+    ("alice", 50, [], False, "a group of her name that is not her main one"),
+]
+
+
+@AS_ROOT
+@pytest.mark.parametrize("row", GROUPS, ids=lambda row: row[-1])
+def test_a_group_that_may_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: tuple[str, int, list[str], bool, str]
+) -> None:
+    """Files of a user who is in no password file here: only the two look-ups are put in."""
+    name, main, members, read, why = row
+    user = pwd.struct_passwd(("alice", "x", 7001, main, "", "/home/alice", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwuid", {7001: user}.__getitem__)
+    monkeypatch.setattr(grp, "getgrgid", {7001: grp.struct_group((name, "x", 7001, members))}.__getitem__)
+    monkeypatch.setattr(os, "geteuid", lambda: 7001)
+    file = crontab(tmp_path, 0o664)
+    os.chown(file, 7001, 7001)
+    if read:
+        assert files.read(str(file)) == LINE, why
+    else:
+        assert refusal(file) == "its group may write it (mode 0664)", why
+
+
+@AS_ROOT
+def test_a_group_without_a_name_is_not_private(tmp_path: Path) -> None:
+    file = crontab(tmp_path, 0o664)
+    os.chown(file, 0, 4_000_000)
+    assert refusal(file) == "its group may write it (mode 0664)"
+
+
+@AS_ROOT
+def test_roots_own_group_may_write(tmp_path: Path) -> None:
+    assert files.read(str(crontab(tmp_path, 0o664))) == LINE
+
+
+def as_nobody(act: Callable[[], str]) -> str:
+    """What it returns in a child process that has no rights."""
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.setegid(NOBODY)
+            os.seteuid(NOBODY)
+            os.write(writer, act().encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with open(reader, encoding="utf-8") as pipe:
+        said = pipe.read()
+    os.waitpid(child, 0)
+    return said
+
+
+@AS_ROOT
+def test_what_a_user_may_not_read() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        closed = folder / "closed"
+        closed.mkdir(0o700)
+        file = crontab(folder, 0o000)
+        mine = crontab(folder, 0o600, "mine")
+        os.chown(mine, NOBODY, NOBODY)
+        assert as_nobody(lambda: refusal(file)) == "Permission denied"
+        assert as_nobody(lambda: files.read(str(mine)).decode()) == LINE.decode()
+        assert as_nobody(lambda: missing(closed)) == "cannot be read: Permission denied"
+        assert as_nobody(lambda: missing(closed / "below")) == "cannot be read: Permission denied"
+
+
+def missing(folder: Path) -> str:
+    with pytest.raises(MissingError) as said:
+        files.find(str(folder))
+    return str(said.value)
+
+
+# Folders.
+
+
+def test_a_folder_of_crontabs_in_order(tmp_path: Path) -> None:
+    for name in ("b", "a", "10", "9", "Z", "with space", "a.b", "wei\u00df", "x.bak2"):
+        crontab(tmp_path, name=name)
+    found, skipped = files.find(str(tmp_path))
+    assert found == sorted(found)
+    assert {os.path.basename(file) for file in found} == set(os.listdir(tmp_path))
+    assert skipped == []
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        (".hidden", "begins with '.'"),
+        ("#jobs#", "begins with '#'"),
+        ("jobs~", "ends in '~'"),
+        ("jobs.bak", "ends in '.bak'"),
+        (".jobs.swp", "begins with '.'"),
+        ("jobs.swp", "ends in '.swp'"),
+        ("jobs.orig", "ends in '.orig'"),
+        ("jobs.rej", "ends in '.rej'"),
+        ("jobs.dpkg-new", "ends in '.dpkg-new'"),
+        ("jobs.dpkg-old", "ends in '.dpkg-old'"),
+        ("jobs.rpmsave", "ends in '.rpmsave'"),
+        ("jobs.rpmnew", "ends in '.rpmnew'"),
+    ],
+)
+def test_names_that_are_skipped(tmp_path: Path, name: str, why: str) -> None:
+    crontab(tmp_path, name=name)
+    crontab(tmp_path)
+    found, skipped = files.find(str(tmp_path))
+    assert found == [str(tmp_path / "jobs")]
+    assert [str(problem) for problem in skipped] == [f"{tmp_path / name}: warning: not read, its name {why}"]
+
+
+@pytest.mark.parametrize("name", ["jobs.bak.x", "swp", "bak", "my.origin", "dpkg-new", "a~b", "x#"])
+def test_names_that_only_look_like_those(tmp_path: Path, name: str) -> None:
+    crontab(tmp_path, name=name)
+    assert files.find(str(tmp_path))[0] == [str(tmp_path / name)]
+
+
+def test_an_empty_folder(tmp_path: Path) -> None:
+    assert files.find(str(tmp_path)) == ([], [])
+
+
+@pytest.mark.parametrize("what", ["gone", "file"])
+def test_a_folder_that_is_none(tmp_path: Path, what: str) -> None:
+    crontab(tmp_path, name="file")
+    with pytest.raises(MissingError, match="cannot be read"):
+        files.find(str(tmp_path / what))
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o1777])
+def test_a_folder_that_everyone_may_write(tmp_path: Path, mode: int) -> None:
+    tmp_path.chmod(mode)
+    with pytest.raises(RefusedError, match="no crontab in it is read: everyone may write it") as said:
+        files.find(str(tmp_path))
+    assert not isinstance(said.value, MissingError)
+
+
+@AS_ROOT
+def test_a_folder_of_somebody_else(tmp_path: Path) -> None:
+    os.chown(tmp_path, NOBODY, NOBODY)
+    with pytest.raises(RefusedError, match="it belongs to"):
+        files.find(str(tmp_path))
+
+
+def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
+    name = os.path.join(os.fsencode(tmp_path), b"caf\xe9")
+    with open(name, "wb") as file:
+        file.write(LINE)
+    os.chmod(name, 0o644)
+    (found,) = files.find(str(tmp_path))[0]
+    assert os.fsencode(found) == name
+    assert files.read(found) == LINE
+
+
+# The rest.
+
+
+def test_is_safe(tmp_path: Path) -> None:
+    inner = tmp_path / "open" / "inner"
+    inner.mkdir(parents=True)
+    assert files.is_safe("/")
+    assert files.is_safe("/usr/bin")
+    inner.parent.chmod(0o777)
+    assert not files.is_safe(str(inner))  # for the folder above it could be replaced
+    assert not files.is_safe(str(inner.parent))
+
+
+def test_every_refusal_is_for_people() -> None:
+    assert issubclass(MissingError, RefusedError)
+    assert issubclass(RefusedError, PycrondError)

@@ -1,0 +1,177 @@
+"""Which of the system's crontabs count: semantics.md, section 4, row by row."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pycrond.errors import RefusedError
+from pycrond.sources import files
+from pycrond.sources import system as system_crontabs
+from pycrond.sources.system import RULES, Tab
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+NOBODY = 65534
+LINE = b"* * * * * root x\n"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for name in ("etc/cron.d", "var/spool/cron/crontabs"):
+        (tmp_path / name).mkdir(parents=True)
+    return tmp_path
+
+
+def found(root: Path, dialect: str) -> tuple[list[str], list[str]]:
+    """Names of the files that are read, and of those that are not."""
+    tabs, problems = system_crontabs.find(str(root), RULES[dialect])
+    return [os.path.basename(tab.file) for tab in tabs], [os.path.basename(one.file) for one in problems]
+
+
+def why_not(tab: Tab, dialect: str) -> str:
+    """Why a file is refused; empty if it is read."""
+    try:
+        assert files.read(tab.file, system_crontabs.refusal(tab, RULES[dialect])) == LINE
+    except RefusedError as error:
+        return str(error)
+    return ""
+
+
+def test_an_empty_system(tmp_path: Path) -> None:
+    assert found(tmp_path, "debian") == found(tmp_path, "cronie") == ([], [])
+
+
+def test_where_they_lie(root: Path) -> None:
+    (root / "etc/crontab").write_bytes(LINE)
+    (root / "etc/cron.d/sysstat").write_bytes(LINE)
+    (root / "var/spool/cron/crontabs/nobody").write_bytes(LINE)
+    tabs, _ = system_crontabs.find(str(root), RULES["debian"])
+    assert tabs == [
+        Tab(f"{root}/etc/crontab", None),
+        Tab(f"{root}/etc/cron.d/sysstat", None),
+        Tab(f"{root}/var/spool/cron/crontabs/nobody", "nobody"),
+    ]
+
+
+def test_the_other_layout_of_the_spool(tmp_path: Path) -> None:
+    spool = tmp_path / "var/spool/cron"
+    (spool / "atjobs").mkdir(parents=True)
+    (spool / "root").write_bytes(LINE)
+    assert found(tmp_path, "cronie") == (["root"], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "debian", "cronie"),
+    [
+        ("e2scrub_all", True, True),
+        ("php-8_2", True, True),
+        ("0hourly", True, True),
+        ("a.dpkg-new", False, True),
+        ("job.sh", False, True),
+        (".placeholder", False, False),
+        ("#job", False, False),
+        ("job~", False, False),
+        ("job.rpmsave", False, False),
+        ("job.rpmorig", False, False),
+        ("job.rpmnew", False, False),
+        ("jo b", False, True),
+        ("job\u00e9", False, True),
+    ],
+)
+def test_names_in_cron_d(root: Path, name: str, debian: bool, cronie: bool) -> None:
+    (root / "etc/cron.d" / name).write_bytes(LINE)
+    for dialect, wanted in (("debian", debian), ("cronie", cronie)):
+        assert found(root, dialect) == (([name], []) if wanted else ([], [name])), dialect
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("nobody", True), ("no-such-user", False)])
+def test_names_in_the_spool(root: Path, name: str, wanted: bool) -> None:
+    (root / "var/spool/cron/crontabs" / name).write_bytes(LINE)
+    for dialect in RULES:
+        assert found(root, dialect) == (([name], []) if wanted else ([], [name]))
+
+
+def test_hidden_names_in_the_spool_are_none(root: Path) -> None:
+    (root / "var/spool/cron/crontabs/.nobody").write_bytes(LINE)
+    assert found(root, "debian") == ([], [])
+
+
+MODES = (
+    *((0o644, "", ""), (0o640, "", ""), (0o600, "", ""), (0o444, "", ""), (0o400, "", "")),
+    *((0o755, "", "not allowed"), (0o700, "", "not allowed"), (0o000, "", "not allowed")),
+    *(
+        (0o4644, "", "not allowed"),
+        (0o664, "not allowed", "not allowed"),
+        (0o646, "not allowed", "not allowed"),
+    ),
+)
+
+
+@pytest.mark.parametrize(("mode", "debian", "cronie"), MODES)
+@pytest.mark.parametrize("place", ["etc/crontab", "etc/cron.d/job"])
+def test_modes_of_system_files(root: Path, place: str, mode: int, debian: str, cronie: str) -> None:
+    file = root / place
+    file.write_bytes(LINE)
+    file.chmod(mode)
+    for dialect, reason in (("debian", debian), ("cronie", cronie)):
+        said = why_not(Tab(str(file), None), dialect)
+        assert reason in said if reason else not said, dialect
+
+
+@pytest.mark.parametrize(
+    ("mode", "debian", "cronie"), [(0o600, "", ""), (0o644, "0600", ""), (0o700, "0600", "executable")]
+)
+def test_modes_in_the_spool(root: Path, mode: int, debian: str, cronie: str) -> None:
+    file = root / "var/spool/cron/crontabs/nobody"
+    file.write_bytes(LINE)
+    os.chown(file, NOBODY, NOBODY)
+    file.chmod(mode)
+    for dialect, reason in (("debian", debian), ("cronie", cronie)):
+        said = why_not(Tab(str(file), "nobody"), dialect)
+        assert reason in said if reason else not said, dialect
+
+
+@pytest.mark.parametrize("dialect", RULES)
+def test_owners(root: Path, dialect: str) -> None:
+    system, spool = root / "etc/cron.d/job", root / "var/spool/cron/crontabs/nobody"
+    for file, tab in ((system, Tab(str(system), None)), (spool, Tab(str(spool), "nobody"))):
+        file.write_bytes(LINE)
+        file.chmod(0o600)
+        for uid, allowed in ((0, True), (NOBODY, tab.user is not None), (1, False)):
+            os.chown(file, uid, uid)
+            assert bool(why_not(tab, dialect)) is not allowed, (file, uid)
+
+
+@pytest.mark.parametrize(("dialect", "system", "spool"), [("debian", True, False), ("cronie", True, True)])
+def test_symbolic_links(root: Path, dialect: str, system: bool, spool: bool) -> None:
+    target = root / "target"
+    target.write_bytes(LINE)
+    target.chmod(0o600)
+    for place, user, allowed in (
+        ("etc/cron.d/job", None, system),
+        ("etc/crontab", None, system),
+        ("var/spool/cron/crontabs/root", "root", spool),
+    ):
+        (root / place).symlink_to(target)
+        assert bool(why_not(Tab(str(root / place), user), dialect)) is not allowed, place
+
+
+@pytest.mark.parametrize(("dialect", "system", "spool"), [("debian", False, False), ("cronie", True, False)])
+def test_hard_links(root: Path, dialect: str, system: bool, spool: bool) -> None:
+    for place, user, allowed in (
+        ("etc/cron.d/job", None, system),
+        ("var/spool/cron/crontabs/root", "root", spool),
+    ):
+        file = root / place
+        file.write_bytes(LINE)
+        file.chmod(0o600)
+        os.link(file, root / f"other-{file.name}")
+        assert bool(why_not(Tab(str(file), user), dialect)) is not allowed, place
+
+
+@pytest.mark.parametrize("dialect", RULES)
+def test_what_is_no_file_is_refused_and_hangs_nobody(root: Path, dialect: str) -> None:
+    os.mkfifo(root / "etc/cron.d/fifo")
+    (root / "etc/cron.d/folder").mkdir()
+    for name in ("fifo", "folder"):
+        assert "not a regular file" in why_not(Tab(f"{root}/etc/cron.d/{name}", None), dialect)

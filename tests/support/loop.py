@@ -1,0 +1,247 @@
+"""A daemon in the test's own process: its clock stands still until the test moves it."""
+
+import contextlib
+import os
+import re
+import resource
+import signal
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from freezegun import freeze_time
+from freezegun.api import FrozenDateTimeFactory
+
+from pycrond import clock
+from pycrond.daemon.loop import Daemon
+from pycrond.host.signals import Signals
+from pycrond.keeper.client import Keeping
+from pycrond.keeper.readiness import Readiness
+from pycrond.ledger.reader import Reader
+from pycrond.ledger.rows import RunRow
+from pycrond.settings import Settings
+from tests.conftest import remove_cgroups
+
+START = "2025-06-10T12:00:30Z"  # a Tuesday, on which no clock changes
+LINE = re.compile(
+    rb"<(\d+)>(?:\w{3} [ \d]\d \d\d:\d\d:\d\d) (pycrond|PYCROND)\[(\d+)\]: \(([^)]*)\) (\w+) \((.*)\)"
+)
+
+
+class Line(NamedTuple):
+    """A datagram as syslogd sees it."""
+
+    priority: int
+    tag: str
+    pid: int
+    user: str
+    event: str
+    detail: str
+
+
+def read_line(packet: bytes) -> Line:
+    found = LINE.fullmatch(packet)
+    assert found, packet
+    priority, tag, pid, user, event, detail = (part.decode() for part in found.groups())
+    return Line(int(priority), tag, int(pid), user, event, detail)
+
+
+class Log:
+    """A syslogd's socket: it can be there or not, and read or not."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lines: list[Line] = []
+        self._socket: socket.socket | None = None
+
+    def open(self) -> None:
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket.bind(str(self.path))
+
+    def close(self) -> None:
+        """Gone, with all that was not read, and the file as well."""
+        if self._socket:
+            self._socket.close()
+            self._socket = None
+            self.path.unlink()
+
+    def read(self, most: int = 1 << 30) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._socket and most:
+                packet = self._socket.recv(1 << 16)
+                assert len(packet) <= 1024
+                self.lines.append(read_line(packet))
+                most -= 1
+
+    def said(self, event: str) -> list[str]:
+        """The details of every such line."""
+        return [line.detail for line in self.lines if line.event == event]
+
+    def of_pid(self, pid: int) -> list[tuple[str, str]]:
+        return [(line.event, line.detail) for line in self.lines if line.pid == pid]
+
+    def by_run(self) -> dict[int, list[tuple[str, str]]]:
+        """Event and detail of every run's lines, by its pid."""
+        return {line.pid: self.of_pid(line.pid) for line in self.lines if line.tag == "PYCROND"}
+
+
+class Loop:
+    """A daemon, turned by hand, and what it leaves to the next one."""
+
+    def __init__(self, folder: Path, frozen: FrozenDateTimeFactory) -> None:
+        self.folder = folder
+        self.frozen = frozen
+        self.crontabs = folder / "crontabs"
+        self.state = folder / "state"
+        self.log = Log(folder / "log")
+        self.reading = True
+        self.daemon: Daemon
+        self._signals: Signals | None = None
+        for name in ("crontabs", "state", "run"):
+            (folder / name).mkdir()
+        self.settings = Settings(
+            crontabs=(str(self.crontabs),),
+            state_dir=str(self.state),
+            runtime_dir=str(folder / "run"),
+            pidfile=str(folder / "pid"),
+            syslog=str(folder / "log"),
+        )
+
+    # The daemon
+
+    def write(self, text: str | bytes, name: str = "jobs") -> None:
+        """A crontab whose jobs can be told from all other processes."""
+        data = text if isinstance(text, bytes) else text.encode()
+        file = self.crontabs / name
+        file.write_bytes(b"HOME=%b\n%b" % (os.fsencode(self.folder), data))
+        file.chmod(0o644)
+
+    def begin(self, text: str | bytes | None = None, keeper: int | None = None) -> None:
+        """Start a daemon, at whatever time it is."""
+        if text is not None:
+            self.write(text)
+        self._signals = Signals()
+        self.daemon = Daemon(self.settings, self._signals, Readiness(lambda said: None, {}), Keeping(keeper))
+
+    def turn(self) -> None:
+        """Once around the loop."""
+        self.daemon.step(clock.now())
+        if self.reading:
+            self.log.read()
+        for call in self.daemon.parts.poller.wait(0.01):
+            call()
+
+    def until(self, fact: Callable[[], object], seconds: float = 8.0) -> None:
+        give_up = os.times().elapsed + seconds
+        while not fact():
+            assert os.times().elapsed < give_up, f"still not so after {seconds} s: {self.log.lines[-5:]}"
+            self.turn()
+
+    def reload(self) -> None:
+        """As a HUP does it."""
+        reloading = self.daemon.parts.reloading
+        before = reloading.count
+        reloading.ask()
+        self.until(lambda: reloading.count > before)
+
+    def to(self, moment: str | datetime) -> None:
+        """Move the clock there, and have a turn."""
+        self.frozen.move_to(moment)
+        self.turn()
+
+    def minutes(self, number: int = 1) -> None:
+        """Minute after minute, each looked at once."""
+        for _ in range(number):
+            self.to(clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1))
+
+    def settle(self) -> None:
+        """Until nothing runs, and everything is told."""
+        self.until(lambda: not self.daemon.parts.runs.count and not self.daemon.parts.deliveries.backlog)
+        self.turn()
+
+    def stop(self) -> None:
+        """A planned stop; what runs goes on."""
+        self.daemon._end(clock.now())
+        self.release()
+
+    def release(self) -> None:
+        """As the kernel does with what a killed daemon had open."""
+        if self._signals is None:
+            return
+        self.daemon.parts.keeping.close()
+        self.daemon._answering._listener.close()
+        for client in self.daemon._answering._clients:
+            client.close()
+        self.daemon.parts.syslogger.close()
+        self.daemon.parts.ledger.close()
+        self.daemon.parts.starts.close()
+        self.daemon.parts.poller.close()
+        self.daemon.parts.timer.close()
+        self._signals.close()
+        self._signals = None
+        for name in os.listdir("/proc/self/fd"):
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/self/fd/{name}").startswith(f"{self.folder}/"):
+                    os.close(int(name))
+
+    # What is to be seen of it
+
+    def runs(self) -> list[RunRow]:
+        """Oldest first."""
+        reader = Reader(str(self.state))
+        found = reader.history(None, 100_000)
+        reader.close()
+        return found[::-1]
+
+    def query(self, statement: str) -> list[Any]:
+        return self.daemon.parts.ledger.file.db.execute(statement).fetchall()
+
+    def processes(self) -> list[int]:
+        """Every process that one of our jobs left."""
+        found = []
+        for name in os.listdir("/proc"):
+            with contextlib.suppress(OSError):
+                if (
+                    name.isdigit()
+                    and f"HOME={self.folder}".encode() in Path(f"/proc/{name}/environ").read_bytes()
+                ):
+                    found.append(int(name))
+        return [pid for pid in found if pid != os.getpid()]
+
+    def end(self) -> None:
+        self.release()
+        self.log.close()
+        for pid in self.processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        remove_cgroups(self.state)
+
+
+@pytest.fixture
+def silent_loop() -> Iterator[Loop]:
+    """One without a syslogd."""
+    stood, mask, limit = os.getcwd(), os.umask(0o022), resource.getrlimit(resource.RLIMIT_NOFILE)
+    with tempfile.TemporaryDirectory(prefix="loop.") as name, freeze_time(START) as frozen:
+        assert isinstance(frozen, FrozenDateTimeFactory)
+        one = Loop(Path(name), frozen)
+        try:
+            yield one
+        finally:
+            one.end()
+            os.chdir(stood)
+            os.umask(mask)
+            resource.setrlimit(resource.RLIMIT_NOFILE, limit)
+
+
+@pytest.fixture
+def loop(silent_loop: Loop) -> Loop:
+    """One whose syslogd reads."""
+    silent_loop.log.open()
+    return silent_loop
