@@ -18,7 +18,7 @@ from pycrond.control import protocol
 from pycrond.crontab import parser
 from pycrond.errors import PycrondError
 from pycrond.host import pidfile
-from pycrond.host.cgroup import Limits
+from pycrond.host.cgroup import ResourceLimits
 from pycrond.jobs.job import Job, jobs
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import RunRow
@@ -230,7 +230,7 @@ class Crond:
 
 def remove_cgroups(state_dir: Path) -> None:
     """Those that a daemon made and, being killed, left behind; their processes are gone, or about to be."""
-    base = Limits(str(state_dir))._base
+    base = ResourceLimits(str(state_dir))._base
     if base and os.path.isdir(base):
         for path in (*(os.path.join(base, name) for name in os.listdir(base)), base):
             with contextlib.suppress(OSError):

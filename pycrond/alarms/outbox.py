@@ -14,9 +14,9 @@ from pycrond.jobs.job import Account, Entry, Job
 from pycrond.jobs.options import CRON
 from pycrond.jobs.run import Fire
 from pycrond.ledger import rows
-from pycrond.ledger.alarms import Alarm, Alarmbook
+from pycrond.ledger.alarms import Alarm, AlarmTable
 from pycrond.ledger.writer import Ledger
-from pycrond.output.delivery import Deliveries
+from pycrond.output.delivery import Delivery
 from pycrond.output.spool import Spool
 from pycrond.runs.command import describe
 from pycrond.runs.environment import inherited
@@ -39,8 +39,8 @@ class Outbox:
     def __init__(
         self,
         ledger: Ledger,
-        book: Alarmbook,
-        deliveries: Deliveries,
+        book: AlarmTable,
+        deliveries: Delivery,
         settings: Settings,
         *,
         account: Account,
@@ -49,7 +49,7 @@ class Outbox:
         """`account` is the daemon's own; `accounts` are those of the jobs, by name, and change with them."""
         self._ledger = ledger
         self._book = book
-        self._deliveries = deliveries
+        self._delivery = deliveries
         self._settings = settings
         self._account = account
         self.accounts: Mapping[str, Account] = {account.name: account}
@@ -79,7 +79,7 @@ class Outbox:
     def add(self, alarms: Iterable[Alarm]) -> None:
         self._waiting += alarms
 
-    def tend(self, now: datetime) -> None:
+    def tick(self, now: datetime) -> None:
         """Begin what is due, a few at once, those of one job one after another."""
         for alarm in self._next() if self._waiting else ():
             under_way = {(other.key, other.kind) for other, _ in self._under_way.values()}
@@ -123,7 +123,7 @@ class Outbox:
 
     def _begin(self, alarm: Alarm, now: datetime) -> None:
         alarm.tries += 1
-        said = spawn.paper(SAID_MOST)
+        said = spawn.make_memfd(SAID_MOST)
         try:
             launch = self._hook(alarm, said) if alarm.kind == "hook" else self._courier(alarm, said)
             if launch is None:
@@ -200,7 +200,7 @@ class Outbox:
         for pid, status in ended:
             if pid in self._under_way:
                 alarm, said = self._under_way.pop(pid)
-                text = spawn.read_paper(said, SAID_MOST)
+                text = spawn.read_memfd(said, SAID_MOST)
                 self._take(alarm, os.waitstatus_to_exitcode(status), text, now)
 
     def _take(self, alarm: Alarm, code: int, said: str, now: datetime) -> None:
@@ -223,19 +223,19 @@ class Outbox:
         alarm.next_at = now.timestamp() + min(AGAIN_FIRST * 2 ** (alarm.tries - 1), AGAIN_MOST)
         if alarm.tries == 1:
             said = f"{_name(alarm)} is tried again until it is taken: {why}"
-            self._deliveries.say("ALARM", said, now, level="warning")
+            self._delivery.say("ALARM", said, now, level="warning")
         self._waiting.append(alarm)
         self._book.tried(alarm, why)
 
     def _give_up(self, alarm: Alarm, why: str, now: datetime) -> None:
-        self._deliveries.say("ALARM", f"{_name(alarm)} failed: {why}", now, level="err")
+        self._delivery.say("ALARM", f"{_name(alarm)} failed: {why}", now, level="err")
         self._done(alarm, why)
 
     def _done(self, alarm: Alarm, result: str) -> None:
         alarm.next_at = None
         self._book.tried(alarm, result)
         if alarm.kind == "mail" and alarm.run:
-            self._deliveries.mail_done(alarm.run)
+            self._delivery.mail_done(alarm.run)
 
 
 def _name(alarm: Alarm) -> str:

@@ -11,13 +11,13 @@ from pycrond.alarms.outbox import Outbox
 from pycrond.jobs.job import Job
 from pycrond.jobs.options import CRON, Options
 from pycrond.jobs.run import Fire
-from pycrond.ledger.alarms import Alarm, Alarmbook, Health
+from pycrond.ledger.alarms import Alarm, AlarmTable, Health
 from pycrond.ledger.codec import job_of
 from pycrond.ledger.database import Work
 from pycrond.ledger.writer import Ledger
-from pycrond.output.delivery import Deliveries
+from pycrond.output.delivery import Delivery
 from pycrond.runs import policy
-from pycrond.runs.active import Ended, Running
+from pycrond.runs.active import ActiveRun, EndedRun
 from pycrond.settings import Settings
 
 
@@ -25,11 +25,11 @@ class Alarms:
     """Writes them down, with what they are about, and hands them to the outbox."""
 
     def __init__(
-        self, ledger: Ledger, book: Alarmbook, deliveries: Deliveries, outbox: Outbox, settings: Settings
+        self, ledger: Ledger, book: AlarmTable, deliveries: Delivery, outbox: Outbox, settings: Settings
     ) -> None:
         self._ledger = ledger
         self._book = book
-        self._deliveries = deliveries
+        self._delivery = deliveries
         self._outbox = outbox
         self._with_environment = settings.mail_environment
         self._health = book.health()
@@ -38,7 +38,7 @@ class Alarms:
 
     # What comes
 
-    def begun(self, several: Iterable[Running], now: datetime) -> None:
+    def begun(self, several: Iterable[ActiveRun], now: datetime) -> None:
         """Runs that were started; of a job's attempts only the first is told of."""
         made = [
             self._ping(one.run, one.fire.job, "start", now)
@@ -47,7 +47,7 @@ class Alarms:
         ]
         self._write(made, [])
 
-    def after(self, ended: Iterable[Ended], retried: set[int], now: datetime) -> list[Work]:
+    def after(self, ended: Iterable[EndedRun], retried: set[int], now: datetime) -> list[Work]:
         """What is to be written together with the ends, some of which are tried again."""
         made: list[Alarm] = []
         changed: dict[str, Health] = {}
@@ -86,7 +86,7 @@ class Alarms:
 
     # What does not come
 
-    def tend(self, now: datetime) -> None:
+    def tick(self, now: datetime) -> None:
         """Say of jobs that they have not succeeded for too long."""
         if self._overdue_at is None or now.timestamp() < self._overdue_at:
             return
@@ -120,7 +120,7 @@ class Alarms:
         begun = "last" if one.succeeded_at else "expected since"
         gone = "" if one.key in self._jobs else ", and the job is gone"
         said = f"no success for {one.expect:g} s, {begun} {last:%F %H:%M}{gone}"
-        self._deliveries.say("OVERDUE", f"{one.key}: {said}", now, level="err")
+        self._delivery.say("OVERDUE", f"{one.key}: {said}", now, level="err")
         options = job.entry.options
         made = [self._ping(None, job, "failure", now)] if options.ping else []
         if options.on_failure:
@@ -135,7 +135,7 @@ class Alarms:
 
     # What is made of it
 
-    def _of_end(self, one: Ended, now: datetime) -> list[Alarm]:
+    def _of_end(self, one: EndedRun, now: datetime) -> list[Alarm]:
         """Alarms after an end, and what it means for the job's health."""
         job, options, state = one.fire.job, one.fire.job.entry.options, one.outcome.state
         at = one.at.timestamp()
@@ -170,18 +170,18 @@ class Alarms:
         }
         return self._alarm(run, job, ("hook", event), document, now)
 
-    def _is_mailed(self, one: Ended, *, is_last: bool) -> bool:
-        telling = one.running.output.telling if one.running else None
+    def _is_mailed(self, one: EndedRun, *, is_last: bool) -> bool:
+        telling = one.running.output.log if one.running else None
         printed = 1 if telling is None or telling.output_open else telling.spool.size
         options = one.fire.job.entry.options
         wanted = policy.is_mailed(options, one.outcome.state, printed, is_last=is_last)
         wanted = wanted and self._outbox.has_mailer
         if telling and not wanted and telling.mailed:
             telling.mailed = False
-            self._deliveries.touch(telling)
+            self._delivery.touch(telling)
         return wanted
 
-    def _mail(self, one: Ended, now: datetime) -> Alarm:
+    def _mail(self, one: EndedRun, now: datetime) -> Alarm:
         event = "output" if one.outcome.state == "succeeded" else "failure"
         facts = mail.facts(one.fire, one.outcome, one.at, one.duration)
         return self._letter(one.fire, one.run, (event, mail.ending(one.outcome)), facts, now)

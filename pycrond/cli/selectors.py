@@ -12,7 +12,7 @@ from pycrond.cli.data.access import Records
 from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.jobs.run import State
-from pycrond.ledger.rows import BAD_ENDS, JobRow, matching, the_one
+from pycrond.ledger.rows import BAD_ENDS, JobRow, matching_keys, require_one
 
 _AGO = re.compile(r"(?:[0-9]{1,9}[smhdw])+")
 
@@ -24,7 +24,7 @@ def is_pattern(word: str) -> bool:
 def loaded(word: str, jobs: Sequence[JobRow]) -> list[str]:
     """The keys of all loaded jobs that a word or a pattern names; raises PycrondError where it is none."""
     if not is_pattern(word):
-        found = matching(word, ((job.key, job.name, f"{job.file}:{job.line}") for job in jobs))
+        found = matching_keys(word, ((job.key, job.name, f"{job.file}:{job.line}") for job in jobs))
     else:
         from fnmatch import fnmatchcase
 
@@ -40,7 +40,7 @@ def jobs_meant(read: Records, word: str | None) -> list[str] | None:
     """The key of the one job a word names, also one that is gone; the keys of those that a pattern names."""
     if word is None:
         return None
-    return loaded(word, read.jobs()) if is_pattern(word) else [the_one(word, read.find_jobs(word))]
+    return loaded(word, read.jobs()) if is_pattern(word) else [require_one(word, read.find_jobs(word))]
 
 
 def seconds_of(text: str | None) -> float | None:

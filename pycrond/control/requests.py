@@ -11,27 +11,27 @@ TEXT_MOST = 4096  # characters of a text in a request
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class Requester:
     """A user by name, and whose jobs that one may see and act on."""
 
     name: str
     user: str | None
     """None: everybody's."""
 
-    def may(self, user: str) -> bool:
+    def can_access(self, user: str) -> bool:
         """Whether a user's jobs are for this one to see and act on."""
         return self.user is None or self.user == user
 
 
-def asker(uid: int, *, system: bool) -> Asker:
+def requester(uid: int, *, system: bool) -> Requester:
     """Root and the daemon's own user may do everything, others something with `system` only: PycrondError."""
     account = users.own(uid)
     if uid in {0, os.geteuid()}:
-        return Asker(account.name, None)
+        return Requester(account.name, None)
     # Not one without a name, whose number may be another user's name.
     known = users.named(account.name)
     if system and known and known.uid == uid:
-        return Asker(account.name, account.name)
+        return Requester(account.name, account.name)
     raise PycrondError("only root and the daemon's own user may do that")
 
 

@@ -9,7 +9,7 @@ from pycrond.host.poller import Poller
 TURN_MOST = 0.02  # seconds of a turn spent on answers: a minute may be about to begin
 
 
-class Answering:
+class ControlServer:
     """Listens at a path and answers each client when its request is whole; none holds the loop up."""
 
     def __init__(self, path: str, poller: Poller, answerer: protocol.Answerer) -> None:
@@ -49,7 +49,7 @@ class Answering:
         del self._clients[client]
         client.close()
 
-    def tend(self, _elapsed: float) -> None:
+    def tick(self, _elapsed: float) -> None:
         """A new turn: there is time for answers again."""
         self._spent = 0.0
 

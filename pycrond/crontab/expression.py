@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from pycrond.crontab.field import FIELDS, Field, Flaw, Pick, Terms, shown
+from pycrond.crontab.field import FIELDS, Field, FieldFlaw, Pick, TermReader, shown
 from pycrond.errors import PycrondError
 from pycrond.hashing import digest
 from pycrond.schedule.schedule import Schedule, every, of
@@ -26,7 +26,7 @@ class Expression:
     """As written, blanks folded."""
     schedule: Schedule | None
     """None for @reboot, and where a flaw is an error."""
-    flaws: tuple[Flaw, ...] = ()
+    flaws: tuple[FieldFlaw, ...] = ()
     draws: bool = False
     """It has values that are drawn for each entry (`~`, `H`)."""
     utc: bool = False
@@ -128,7 +128,7 @@ def _macro_message(word: str) -> str:
 
 
 def _failed(folded: str, code: str, message: str) -> Expression:
-    return Expression(folded, None, (Flaw(0, "error", code, message),))
+    return Expression(folded, None, (FieldFlaw(0, "error", code, message),))
 
 
 def _read_fields(text: str, pick: Pick) -> Expression:
@@ -142,28 +142,30 @@ def _read_fields(text: str, pick: Pick) -> Expression:
     ]
     if len(words) != len(FIELDS):
         message = f"{len(words)} fields where five belong: minute, hour, day-of-month, month, day-of-week"
-        flaws.append(Flaw(0, "error", "bad-fields", message))
+        flaws.append(FieldFlaw(0, "error", "bad-fields", message))
     if any(flaw.severity == "error" for flaw in flaws):
         return Expression(folded, None, tuple(flaws))
     schedule = _schedule(read_fields, [word.startswith("*") for _, word in words])
     if schedule.never:
         flaws.append(
-            Flaw(words[2][0], "warning", "never-matches", f"{shown(folded)} names no time: it never runs")
+            FieldFlaw(
+                words[2][0], "warning", "never-matches", f"{shown(folded)} names no time: it never runs"
+            )
         )
     return Expression(folded, schedule, tuple(flaws), draws=any(terms.draws for terms in read_fields))
 
 
-def _read_field(field: Field, text: str, pick: Pick) -> Terms:
-    terms = _cached_field(field, text) if len(text) <= LONG else Terms(field, text, pick)
-    return Terms(field, text, pick) if terms.draws else terms
+def _read_field(field: Field, text: str, pick: Pick) -> TermReader:
+    terms = _cached_field(field, text) if len(text) <= LONG else TermReader(field, text, pick)
+    return TermReader(field, text, pick) if terms.draws else terms
 
 
 @lru_cache(maxsize=4096)
-def _cached_field(field: Field, text: str) -> Terms:
-    return Terms(field, text, _no_draw)
+def _cached_field(field: Field, text: str) -> TermReader:
+    return TermReader(field, text, _no_draw)
 
 
-def _schedule(terms: list[Terms], stars: list[bool]) -> Schedule:
+def _schedule(terms: list[TermReader], stars: list[bool]) -> Schedule:
     minutes, hours, days, months, weekdays = terms
     return of(
         minutes.values,

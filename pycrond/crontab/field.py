@@ -8,7 +8,7 @@ from pycrond.errors import Severity
 
 
 @dataclass(frozen=True, slots=True)
-class Flaw:
+class FieldFlaw:
     """Something wrong with a text, `offset` characters from its start."""
 
     offset: int
@@ -57,14 +57,14 @@ Pick = Callable[[int, str], int]
 """``pick(size, place)`` draws from 0 to size - 1, the same for the same place of the same entry."""
 
 
-class Terms:
+class TermReader:
     """What the terms of one field add up to."""
 
     def __init__(self, field: Field, text: str, pick: Pick) -> None:
         self.values: set[int] = set()
         self.specials: set[str] = set()
         """Days that are no fixed numbers: ``L``, ``LW``, ``L-3``, ``15W``, ``5L``, ``1#2``."""
-        self.flaws: list[Flaw] = []
+        self.flaws: list[FieldFlaw] = []
         self.draws = 0
         self._field = field
         self._pick = pick
@@ -165,23 +165,23 @@ class Terms:
 
     def _flaw(self, offset: int, message: str) -> None:
         name = self._field.name
-        self.flaws.append(Flaw(offset, "error", f"bad-{name}", f"bad {name} {message}"))
+        self.flaws.append(FieldFlaw(offset, "error", f"bad-{name}", f"bad {name} {message}"))
 
     def _warn(self, offset: int, code: str, message: str) -> None:
-        self.flaws.append(Flaw(offset, "warning", code, message))
+        self.flaws.append(FieldFlaw(offset, "warning", code, message))
 
 
 _VALUE = "[0-9A-Za-z]+"
 _STEP = "(?:/(?P<step>[0-9]+))?"
-_FORMS: tuple[tuple[Field | None, re.Pattern[str], Callable[[Terms, re.Match[str], int], None]], ...] = (
-    (None, re.compile(r"\*" + _STEP), Terms.star),
-    (None, re.compile(f"(?P<first>(?:{_VALUE})?)~(?P<last>(?:{_VALUE})?){_STEP}"), Terms.draw),
-    (None, re.compile(rf"H(?:\((?P<first>{_VALUE})-(?P<last>{_VALUE})\))?{_STEP}"), Terms.draw),
-    (DAY_OF_MONTH, re.compile("[Ll](?:-(?P<before>[0-9]+))?"), Terms.last_day),
-    (DAY_OF_MONTH, re.compile("[Ll][Ww]"), Terms.last_workday),
-    (DAY_OF_MONTH, re.compile("(?P<number>[0-9]+)(?P<rest>[Ww])"), Terms.weekday),
-    (DAY_OF_WEEK, re.compile("(?P<number>[0-9]+|[A-Za-z]{3})(?P<rest>[Ll]|#[1-5])"), Terms.weekday),
-    (None, re.compile(f"(?P<first>{_VALUE})(?:-(?P<last>{_VALUE}){_STEP})?"), Terms.span),
+_FORMS: tuple[tuple[Field | None, re.Pattern[str], Callable[[TermReader, re.Match[str], int], None]], ...] = (
+    (None, re.compile(r"\*" + _STEP), TermReader.star),
+    (None, re.compile(f"(?P<first>(?:{_VALUE})?)~(?P<last>(?:{_VALUE})?){_STEP}"), TermReader.draw),
+    (None, re.compile(rf"H(?:\((?P<first>{_VALUE})-(?P<last>{_VALUE})\))?{_STEP}"), TermReader.draw),
+    (DAY_OF_MONTH, re.compile("[Ll](?:-(?P<before>[0-9]+))?"), TermReader.last_day),
+    (DAY_OF_MONTH, re.compile("[Ll][Ww]"), TermReader.last_workday),
+    (DAY_OF_MONTH, re.compile("(?P<number>[0-9]+)(?P<rest>[Ww])"), TermReader.weekday),
+    (DAY_OF_WEEK, re.compile("(?P<number>[0-9]+|[A-Za-z]{3})(?P<rest>[Ll]|#[1-5])"), TermReader.weekday),
+    (None, re.compile(f"(?P<first>{_VALUE})(?:-(?P<last>{_VALUE}){_STEP})?"), TermReader.span),
 )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pycrond.crontab.expression import Expression, draw, known, read
 from pycrond.crontab.field import shown
-from pycrond.crontab.scope import InForce
+from pycrond.crontab.scope import Scope
 from pycrond.crontab.syntax import assignment, assignment_gone_wrong, command_and_input
 from pycrond.errors import Problem, Severity
 from pycrond.jobs.job import Entry
@@ -80,7 +80,7 @@ class _Parser:
         self._seed = seed
         self._runs_as = runs_as
         self._quiet_allowed = system or user in {"", "root"}
-        self._force = InForce(self.report)
+        self._force = Scope(self.report)
         self._names: dict[tuple[str | None, str], int] = {}
 
     def read(self, text: str) -> None:

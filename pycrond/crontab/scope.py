@@ -22,7 +22,7 @@ Report = Callable[[int, int, Severity, str, str], None]
 """Line, column, severity, code, message."""
 
 
-class InForce:
+class Scope:
     """Grows with the assignments and the `#:` lines read so far."""
 
     def __init__(self, report: Report) -> None:

@@ -11,11 +11,11 @@ from pycrond.errors import PycrondError
 from pycrond.host import users
 from pycrond.host.pidfile import Pidfile
 from pycrond.host.signals import Signals
-from pycrond.keeper.client import Keeping
+from pycrond.keeper.client import KeeperClient
 from pycrond.keeper.readiness import Readiness
 from pycrond.keeper.start import fill_standard_descriptors
 from pycrond.ledger import database
-from pycrond.sources.loader import Crontabs
+from pycrond.sources.loader import Loader
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     os.chdir("/")
     if own["lock"]:
         os.set_inheritable(int(own["lock"]), False)  # held for life, and no job's to hold
-    keeping = Keeping(int(own["keeper"]) if own["keeper"] else None)
+    keeping = KeeperClient(int(own["keeper"]) if own["keeper"] else None)
     readiness = Readiness(keeping.say, os.environ)
     wanted = settings.from_arguments(rest)
     pidfile = Pidfile(wanted.pidfile)
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
 def rehearse(wanted: settings.Settings) -> int:
     """Load the crontabs and open the ledger, change nothing, and say so at the end."""
     try:
-        Crontabs(wanted, users.own(os.geteuid()), read_only=True).load()
+        Loader(wanted, users.own(os.geteuid()), read_only=True).load()
         database.look(os.path.join(wanted.state_dir, "ledger"))
     except PycrondError as error:
         print(error)  # noqa: T201 -- read by the daemon

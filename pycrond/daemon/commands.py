@@ -7,30 +7,30 @@ from datetime import datetime
 from typing import Any
 
 from pycrond import __version__, clock
-from pycrond.daemon.figures import Figures
-from pycrond.daemon.reexec import Restarting
-from pycrond.daemon.reload import Reloading
-from pycrond.daemon.stopping import Stopping
+from pycrond.daemon.figures import Statistics
+from pycrond.daemon.reexec import Reexec
+from pycrond.daemon.reload import Reloader
+from pycrond.daemon.stopping import Shutdown
 from pycrond.errors import PycrondError
 from pycrond.ledger.writer import Ledger
-from pycrond.output.delivery import Deliveries
-from pycrond.runs.active import Runs
-from pycrond.scheduler.scheduler import Turns
+from pycrond.output.delivery import Delivery
+from pycrond.runs.active import ActiveRuns
+from pycrond.scheduler.scheduler import Scheduler
 
 
 @dataclass(frozen=True, slots=True)
-class Orders:
+class Commands:
     """The parts of the daemon that can be asked, or told what to do."""
 
     ledger: Ledger
-    deliveries: Deliveries
-    runs: Runs
-    turns: Turns
-    reloading: Reloading
-    restarting: Restarting
-    stopping: Stopping
+    deliveries: Delivery
+    runs: ActiveRuns
+    turns: Scheduler
+    reloading: Reloader
+    restarting: Reexec
+    stopping: Shutdown
     started_at: datetime
-    figures: Figures
+    figures: Statistics
     others: Mapping[str, Callable[[dict[str, Any], int], dict[str, Any]]]
     """Orders that others carry out, who look themselves at who gives them."""
 

@@ -9,42 +9,42 @@ from pycrond.alarms.rules import Alarms
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire
 from pycrond.ledger.writer import Ledger
-from pycrond.runs.active import Ended, Runs
-from pycrond.runs.pending import Owed
+from pycrond.runs.active import ActiveRuns, EndedRun
+from pycrond.runs.pending import PendingWrites
 from pycrond.runs.policy import retry_in
-from pycrond.runs.termination import Endings
-from pycrond.scheduler.delayed import Waiting
+from pycrond.runs.termination import Termination
+from pycrond.scheduler.delayed import DelayedStarts
 
 
-class Aftermath:
+class Completion:
     """Takes the ends, as they come."""
 
     def __init__(
         self,
         ledger: Ledger,
-        runs: Runs,
-        owed: Owed,
-        endings: Endings,
+        runs: ActiveRuns,
+        owed: PendingWrites,
+        endings: Termination,
         *,
-        waiting: Waiting,
+        waiting: DelayedStarts,
         alarms: Alarms,
         outbox: Outbox,
     ) -> None:
         self._ledger = ledger
         self._runs = runs
-        self._owed = owed
-        self._endings = endings
+        self._pending = owed
+        self._termination = endings
         self._waiting = waiting
         self._alarms = alarms
         self._outbox = outbox
 
     def take(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """Write down what was started and what has ended since the last time."""
-        self._owed.store_starts(self._runs.living)
+        self._pending.store_starts(self._runs.living)
         ended = self._runs.ended()
         for one in ended:
             if one.running:
-                self._endings.over(one.running)
+                self._termination.over(one.running)
         if begun := self._runs.take_begun():
             self._alarms.begun(begun, now)
         if ended:
@@ -53,10 +53,10 @@ class Aftermath:
             self._waiting.claim([*retries.values()])
             alarms = self._alarms.after(ended, {*retries}, now)
             self._ledger.finished([(one.run, one.outcome, one.at, one.duration) for one in ended], *alarms)
-        self._owed.release()
+        self._pending.release()
         self._outbox.reaped(self._runs.take_strangers(), now)
 
-    def _retries(self, ended: Sequence[Ended], jobs: Mapping[str, Job], now: datetime) -> dict[int, Fire]:
+    def _retries(self, ended: Sequence[EndedRun], jobs: Mapping[str, Job], now: datetime) -> dict[int, Fire]:
         """The attempts that are to follow each run, of jobs as they are now."""
         fires = {}
         for one in ended:

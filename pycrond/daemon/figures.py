@@ -8,27 +8,27 @@ from typing import Any
 
 from pycrond.alarms.outbox import Outbox
 from pycrond.control import requests
-from pycrond.daemon.reload import Reloading
+from pycrond.daemon.reload import Reloader
 from pycrond.errors import PycrondError
-from pycrond.host.cgroup import Limits
+from pycrond.host.cgroup import ResourceLimits
 from pycrond.ledger.paused import Pauses
-from pycrond.runs.launcher import Launching
+from pycrond.runs.launcher import Launcher
 from pycrond.scheduler.admission import Admission
-from pycrond.scheduler.delayed import Waiting
+from pycrond.scheduler.delayed import DelayedStarts
 
 FILES_MOST = 1000  # that are named
 
 
 @dataclass(frozen=True, slots=True)
-class Figures:
+class Statistics:
     """The parts that are counted."""
 
     admission: Admission
-    launching: Launching
-    limits: Limits
+    launching: Launcher
+    limits: ResourceLimits
     pauses: Pauses
-    reloading: Reloading
-    waiting: Waiting
+    reloading: Reloader
+    waiting: DelayedStarts
     outbox: Outbox
     system: bool
 
@@ -50,10 +50,10 @@ class Figures:
     def _files(self, uid: int) -> dict[str, int]:
         """Jobs by file, of the first files."""
         try:
-            asker = requests.asker(uid, system=self.system)
+            asker = requests.requester(uid, system=self.system)
         except PycrondError:
             return {}
-        jobs = (job for job in self.reloading.loaded.jobs if asker.may(job.user))
+        jobs = (job for job in self.reloading.loaded.jobs if asker.can_access(job.user))
         return dict([*Counter(job.entry.file for job in jobs).items()][:FILES_MOST])
 
 

@@ -5,13 +5,13 @@ import signal
 from datetime import datetime
 
 from pycrond import __version__, clock, settings
-from pycrond.control.server import Answering
+from pycrond.control.server import ControlServer
 from pycrond.daemon.parts import Parts
 from pycrond.hashing import digest
 from pycrond.host import machine, spawn
 from pycrond.host.signals import Signals
 from pycrond.jobs.run import Fire
-from pycrond.keeper.client import Keeping
+from pycrond.keeper.client import KeeperClient
 from pycrond.keeper.readiness import Readiness
 from pycrond.text import counted
 
@@ -26,7 +26,7 @@ class Daemon:
         wanted: settings.Settings,
         signals: Signals,
         readiness: Readiness,
-        keeping: Keeping,
+        keeping: KeeperClient,
         *,
         after: str = "",
         lock: int | None = None,
@@ -66,7 +66,7 @@ class Daemon:
         parts.poller.register(parts.timer, self._on_timer)
         parts.poller.register(self._signals, self._on_signals)
         path = os.path.join(parts.settings.runtime_dir, "control.sock")
-        self._answering = Answering(path, parts.poller, parts.orders(now).answer)
+        self._answering = ControlServer(path, parts.poller, parts.orders(now).answer)
         how = f", after {after} of the one before" if after else ""
         parts.deliveries.say("STARTUP", f"{__version__}, {parts.reloading.loaded}{how}", now)
         parts.reloading.report()
@@ -111,7 +111,7 @@ class Daemon:
     def _take_turns(self, now: datetime) -> None:
         parts = self.parts
         parts.jumps.notice(now, clock.elapsed())
-        parts.reloading.tend(now, clock.elapsed())
+        parts.reloading.tick(now, clock.elapsed())
         if not parts.stopping.is_wanted:
             parts.turns.take(now)
 
@@ -122,20 +122,20 @@ class Daemon:
         if not parts.stopping.is_wanted:
             parts.turns.look_ahead(now)
         elapsed = clock.elapsed()
-        parts.runs.tend(now, elapsed)
+        parts.runs.tick(now, elapsed)
         parts.runs.reap(now)  # before it is written what started: of most it is known by then how they ended
         parts.aftermath.take(parts.reloading.jobs, now)
         self._tell_of_missed(now)
-        parts.alarms.tend(now)
-        parts.outbox.tend(now)
+        parts.alarms.tick(now)
+        parts.outbox.tick(now)
         tended = (parts.outputs, parts.launching, parts.endings, parts.restarting, self._answering)
         for each in tended:
-            each.tend(elapsed)
+            each.tick(elapsed)
         self._more = parts.deliveries.pump(now, elapsed)
         parts.upkeep.watch_syslog()
         parts.upkeep.watch_ledger(now)
         if parts.turns.has_time(now):
-            parts.retention.tend(parts.turns.agenda.last, parts.ledger.last_run, now)
+            parts.retention.tick(parts.turns.agenda.last, parts.ledger.last_run, now)
             parts.upkeep.limit_spools(parts.turns.agenda.last, now)
         parts.timer.arm(self._next_look())
 
@@ -186,7 +186,7 @@ class Daemon:
         parts = self.parts
         parts.deliveries.say("RESTART", "in place", now)
         self._farewell(now)
-        parts.ledger.file.pay()
+        parts.ledger.file.flush()
         if parts.ledger.file.owes:
             parts.restarting.refuse(f"the ledger cannot be written: {parts.ledger.file.trouble}")
         else:

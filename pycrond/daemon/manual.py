@@ -8,21 +8,21 @@ from typing import Any
 
 from pycrond import clock
 from pycrond.control import requests
-from pycrond.control.requests import Asker
-from pycrond.daemon.reload import Reloading
-from pycrond.daemon.stopping import Stopping
+from pycrond.control.requests import Requester
+from pycrond.daemon.reload import Reloader
+from pycrond.daemon.stopping import Shutdown
 from pycrond.errors import PycrondError
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire
 from pycrond.ledger.paused import Pauses
-from pycrond.ledger.rows import matching, the_one
-from pycrond.output.delivery import Deliveries
-from pycrond.runs.active import Running, Runs
-from pycrond.runs.launcher import Claimed, Launching
+from pycrond.ledger.rows import matching_keys, require_one
+from pycrond.output.delivery import Delivery
+from pycrond.runs.active import ActiveRun, ActiveRuns
+from pycrond.runs.launcher import ClaimedRun, Launcher
 from pycrond.runs.policy import Verdict
-from pycrond.runs.termination import Endings
+from pycrond.runs.termination import Termination
 from pycrond.scheduler.admission import Admission
-from pycrond.scheduler.delayed import Waiting
+from pycrond.scheduler.delayed import DelayedStarts
 from pycrond.text import storable
 
 PAUSE, PAUSE_MOST = 3600.0, 30 * 86400.0  # seconds: unless told otherwise, and at most
@@ -35,18 +35,18 @@ VERDICTS = {Verdict.START: "start", Verdict.SKIP: "skip", Verdict.MISS: "skip"}
 
 
 @dataclass(frozen=True, slots=True)
-class ByHand:
+class ManualControl:
     """The parts of the daemon that such orders are carried out by."""
 
-    deliveries: Deliveries
-    runs: Runs
-    launching: Launching
-    endings: Endings
+    deliveries: Delivery
+    runs: ActiveRuns
+    launching: Launcher
+    endings: Termination
     pauses: Pauses
     admission: Admission
-    waiting: Waiting
-    reloading: Reloading
-    stopping: Stopping
+    waiting: DelayedStarts
+    reloading: Reloader
+    stopping: Shutdown
     system: bool
     """Whether users may act on their own jobs."""
 
@@ -57,7 +57,7 @@ class ByHand:
 
     def run(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
         """Have a job run now, as its schedule would have it."""
-        asker = requests.asker(uid, system=self.system)
+        asker = requests.requester(uid, system=self.system)
         job = self.reloading.jobs[self._key(requests.text(request, "job"), self._loaded(asker))]
         if self.stopping.is_wanted:
             raise PycrondError("the daemon is about to stop: nothing is started any more")
@@ -73,7 +73,7 @@ class ByHand:
 
     def kill(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
         """End a run, or all of a job, in its way or by one signal; what waits is withdrawn."""
-        asker = requests.asker(uid, system=self.system)
+        asker = requests.requester(uid, system=self.system)
         number = None if request.get("signal") is None else _signal(request["signal"])
         running, waiting = self._meant(requests.text(request, "what"), asker)
         now, reason = clock.now(), f"kill: by {asker.name}"
@@ -91,25 +91,25 @@ class ByHand:
             self.deliveries.say("KILL", f"{key} run {run} {reason.removeprefix('kill: ')}", now)
         return {"runs": [{"run": run, "key": key, "waited": waited} for run, key, waited in found]}
 
-    def _signal(self, running: Sequence[Running], number: int, reason: str) -> list[Running]:
+    def _signal(self, running: Sequence[ActiveRun], number: int, reason: str) -> list[ActiveRun]:
         """That alone, to each group; those that got it."""
         reached = [one for one in running if self.runs.signal(one, number)]
         if number in ENDING:
             self.endings.note_signal(reached, reason)
         return reached
 
-    def _withdraw(self, waiting: Iterable[Claimed], reason: str, now: datetime) -> None:
+    def _withdraw(self, waiting: Iterable[ClaimedRun], reason: str, now: datetime) -> None:
         for one in waiting:
             for part in (self.waiting, self.admission.line, self.launching):
                 part.withdraw(one)
             self.launching.discard([one])
         self.admission.close([(one, reason) for one in waiting], "killed", now)
 
-    def _meant(self, word: str, asker: Asker) -> tuple[list[Running], list[Claimed]]:
+    def _meant(self, word: str, asker: Requester) -> tuple[list[ActiveRun], list[ClaimedRun]]:
         """What runs and waits: the run of that number, else all of a job. Also of one whose line is gone."""
-        running = [one for one in self.runs.living.values() if asker.may(one.fire.job.user)]
+        running = [one for one in self.runs.living.values() if asker.can_access(one.fire.job.user)]
         lines = (self.waiting.all, self.admission.line.waiting, self.launching.again)
-        waiting = [one for line in lines for one in line if asker.may(one.fire.job.user)]
+        waiting = [one for line in lines for one in line if asker.can_access(one.fire.job.user)]
         run = int(word) if word.isdecimal() and len(word) < 19 else 0
         of_run = [one for one in running if one.run == run], [one for one in waiting if one.run == run]
         if any(of_run):
@@ -126,7 +126,7 @@ class ByHand:
 
     def pause(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
         """Have no fire of some jobs start for a while; all of them are there, or nothing is done."""
-        asker = requests.asker(uid, system=self.system)
+        asker = requests.requester(uid, system=self.system)
         keys, now = self._keys(request, asker), clock.now()
         seconds = _seconds(request.get("seconds", PAUSE))
         reason = requests.text(request, "reason", "")
@@ -142,7 +142,7 @@ class ByHand:
 
     def resume(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
         """End pauses; jobs that were not paused are told apart."""
-        asker = requests.asker(uid, system=self.system)
+        asker = requests.requester(uid, system=self.system)
         keys, now = self._keys(request, asker), clock.now()
         resumed = self.pauses.resume(keys, now)
         if not resumed:
@@ -152,20 +152,20 @@ class ByHand:
         self.admission.look_again(now)
         return {"keys": resumed, "others": [key for key in keys if key not in resumed]}
 
-    def _loaded(self, asker: Asker) -> dict[str, Job]:
+    def _loaded(self, asker: Requester) -> dict[str, Job]:
         """Those that are the asker's to act on."""
-        return {key: job for key, job in self.reloading.jobs.items() if asker.may(job.user)}
+        return {key: job for key, job in self.reloading.jobs.items() if asker.can_access(job.user)}
 
-    def _keys(self, request: dict[str, Any], asker: Asker) -> list[str]:
+    def _keys(self, request: dict[str, Any], asker: Requester) -> list[str]:
         words, known = requests.texts(request, "jobs", JOBS_MOST), self._loaded(asker)
         return list(dict.fromkeys(self._key(word, known) for word in words))
 
     def _key(self, word: str, known: dict[str, Job]) -> str:
-        return the_one(word, self._matching(word, known))
+        return require_one(word, self._matching(word, known))
 
     def _matching(self, word: str, known: dict[str, Job]) -> list[str]:
         loaded = self.reloading.jobs
-        return matching(
+        return matching_keys(
             word, ((key, job.entry.options.name, _place(job, loaded)) for key, job in known.items())
         )
 

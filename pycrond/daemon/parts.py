@@ -6,53 +6,53 @@ from datetime import datetime
 from pycrond import __version__, settings
 from pycrond.alarms.outbox import Outbox
 from pycrond.alarms.rules import Alarms
-from pycrond.daemon.commands import Orders
-from pycrond.daemon.completion import Aftermath
-from pycrond.daemon.figures import Figures
-from pycrond.daemon.manual import ByHand
-from pycrond.daemon.queries import Showing
-from pycrond.daemon.reexec import Restarting
-from pycrond.daemon.reload import Reloading
+from pycrond.daemon.commands import Commands
+from pycrond.daemon.completion import Completion
+from pycrond.daemon.figures import Statistics
+from pycrond.daemon.manual import ManualControl
+from pycrond.daemon.queries import Queries
+from pycrond.daemon.reexec import Reexec
+from pycrond.daemon.reload import Reloader
 from pycrond.daemon.retention import Retention
-from pycrond.daemon.stopping import Stopping
+from pycrond.daemon.stopping import Shutdown
 from pycrond.daemon.upkeep import Upkeep
 from pycrond.host import machine, privileges, users
-from pycrond.host.cgroup import Limits
+from pycrond.host.cgroup import ResourceLimits
 from pycrond.host.poller import Poller
 from pycrond.host.privileges import by_setpriv
-from pycrond.host.timerfd import Timer
+from pycrond.host.timerfd import WallClockTimer
 from pycrond.jobs.job import SEARCH_PATHS
-from pycrond.keeper.client import Keeping
-from pycrond.ledger.alarms import Alarmbook
-from pycrond.ledger.archive import Foldbook
+from pycrond.keeper.client import KeeperClient
+from pycrond.ledger.alarms import AlarmTable
+from pycrond.ledger.archive import Archive
 from pycrond.ledger.paused import Pauses
-from pycrond.ledger.pauses import Pausebook
+from pycrond.ledger.pauses import PauseTable
 from pycrond.ledger.writer import Ledger
 from pycrond.output import spool
-from pycrond.output.capture import Outputs
-from pycrond.output.delivery import Deliveries
-from pycrond.output.syslog import Syslogger
-from pycrond.runs.active import Runs
+from pycrond.output.capture import Capture
+from pycrond.output.delivery import Delivery
+from pycrond.output.syslog import SyslogClient
+from pycrond.runs.active import ActiveRuns
 from pycrond.runs.environment import inherited
-from pycrond.runs.journal import Starts
-from pycrond.runs.launcher import Launching
-from pycrond.runs.pending import Owed
+from pycrond.runs.journal import Journal
+from pycrond.runs.launcher import Launcher
+from pycrond.runs.pending import PendingWrites
 from pycrond.runs.recovery import Recovery
-from pycrond.runs.termination import Endings
-from pycrond.scheduler.admission import Admission, Line
+from pycrond.runs.termination import Termination
+from pycrond.scheduler.admission import Admission, WaitingQueue
 from pycrond.scheduler.agenda import Agenda, first_turn
-from pycrond.scheduler.checkpoint import LastTurn
-from pycrond.scheduler.clock_changes import Jumps
-from pycrond.scheduler.delayed import Waiting
-from pycrond.scheduler.scheduler import Turns
-from pycrond.sources.loader import Crontabs
+from pycrond.scheduler.checkpoint import Checkpoint
+from pycrond.scheduler.clock_changes import ClockChanges
+from pycrond.scheduler.delayed import DelayedStarts
+from pycrond.scheduler.scheduler import Scheduler
+from pycrond.sources.loader import Loader
 
 
 class Parts:
     """Made once, in the order in which they need each other; nothing is read, started or claimed yet."""
 
     def __init__(
-        self, wanted: settings.Settings, keeping: Keeping, now: datetime, *, after: str, lock: int | None
+        self, wanted: settings.Settings, keeping: KeeperClient, now: datetime, *, after: str, lock: int | None
     ) -> None:
         """Take everything into possession; raises PycrondError for what cannot be had.
 
@@ -60,45 +60,43 @@ class Parts:
         """
         self.settings = wanted
         self.keeping = keeping
-        self.last_turn = LastTurn(os.path.join(wanted.state_dir, "last-turn"))
-        self.crontabs = Crontabs(wanted, users.own(os.geteuid()))
+        self.last_turn = Checkpoint(os.path.join(wanted.state_dir, "last-turn"))
+        self.crontabs = Loader(wanted, users.own(os.geteuid()))
         self.ledger = Ledger(os.path.join(wanted.state_dir, "ledger"))
         self.ledger.begin(os.getpid(), __version__, machine.boot(), after, now)
-        self.pauses = Pauses(Pausebook(self.ledger.file))
+        self.pauses = Pauses(PauseTable(self.ledger.file))
         self._deliver()
         self._run()
         self._decide(now)
         self._follow()
-        self.restarting = Restarting(
-            settings.to_arguments(wanted), lock, keeping, self.poller, self.deliveries
-        )
-        self.stopping = Stopping(self.runs, self.launching, self.endings)
+        self.restarting = Reexec(settings.to_arguments(wanted), lock, keeping, self.poller, self.deliveries)
+        self.stopping = Shutdown(self.runs, self.launching, self.endings)
 
     def _deliver(self) -> None:
         """From FIFOs to syslog."""
         wanted = self.settings
-        self.poller, self.timer = Poller(), Timer()
-        self.syslogger = Syslogger(
+        self.poller, self.timer = Poller(), WallClockTimer()
+        self.syslogger = SyslogClient(
             wanted.syslog,
             format="rfc5424" if wanted.syslog_format == "rfc5424" else "rfc3164",
             console=wanted.log_console,
             perror=2 if wanted.log_stderr else None,
         )
         self.syslogger.open()
-        self.deliveries = Deliveries(wanted, self.ledger, self.syslogger)
+        self.deliveries = Delivery(wanted, self.ledger, self.syslogger)
         fifos = os.path.join(wanted.runtime_dir, "fifo")
         os.makedirs(fifos, mode=0o700, exist_ok=True)
-        self.starts = Starts(os.path.join(wanted.runtime_dir, "starts"), machine.boot())
+        self.starts = Journal(os.path.join(wanted.runtime_dir, "starts"), machine.boot())
         self.spools = os.path.join(wanted.state_dir, "spool")
-        self.outputs = Outputs(self.poller, self.deliveries, fifos)
+        self.outputs = Capture(self.poller, self.deliveries, fifos)
         if self.ledger.file.set_aside or self.last_turn.owed:  # it does not know all runs there were
             self.ledger.begin_after(max([spool.highest(self.spools), *self.outputs.open]))
 
     def _run(self) -> None:
         """From fires to runs, and to their ends."""
         search_path = SEARCH_PATHS[self.crontabs.dialect]
-        self.owed = Owed(self.ledger, self.keeping, self.starts, self.outputs)
-        self.runs = Runs(
+        self.owed = PendingWrites(self.ledger, self.keeping, self.starts, self.outputs)
+        self.runs = ActiveRuns(
             self.deliveries,
             self.outputs,
             self.poller,
@@ -106,8 +104,8 @@ class Parts:
             starts=self.starts,
             owed=self.owed,
         )
-        self.limits = Limits(self.settings.state_dir)
-        self.launching = Launching(
+        self.limits = ResourceLimits(self.settings.state_dir)
+        self.launching = Launcher(
             self.ledger,
             self.deliveries,
             self.outputs,
@@ -116,12 +114,12 @@ class Parts:
             starts=self.starts,
             limits=self.limits,
             account=self.crontabs.account,
-            become=privileges.quickest() if self.settings.system else by_setpriv,
+            become=privileges.choose_become() if self.settings.system else by_setpriv,
             spools=self.spools,
             search_path=search_path,
             inherited=inherited(os.environ, wanted=self.settings.inherit_env),
         )
-        self.endings = Endings(self.ledger, self.deliveries, self.runs, self.limits)
+        self.endings = Termination(self.ledger, self.deliveries, self.runs, self.limits)
         self.recovery = Recovery(
             self.poller,
             self.ledger,
@@ -137,7 +135,7 @@ class Parts:
         last = self.last_turn.read()
         zone = machine.zone(machine.zone_name(os.environ))
         agenda = Agenda((), zone, first_turn(last.at, now), last.eras)
-        self.jumps = Jumps(self.ledger, self.deliveries, now)
+        self.jumps = ClockChanges(self.ledger, self.deliveries, now)
         self.admission = Admission(
             self.ledger,
             self.deliveries,
@@ -146,12 +144,12 @@ class Parts:
             self.endings,
             self.pauses,
             self.settings.max_running,
-            Line(),
+            WaitingQueue(),
         )
-        self.waiting = Waiting(
+        self.waiting = DelayedStarts(
             self.ledger, self.launching, self.admission, machine.identity(), self.crontabs.dialect
         )
-        self.turns = Turns(
+        self.turns = Scheduler(
             agenda,
             self.last_turn,
             self.launching,
@@ -162,7 +160,7 @@ class Parts:
 
     def _follow(self) -> None:
         """What follows: alarms, changed files, upkeep."""
-        book = Alarmbook(self.ledger.file)
+        book = AlarmTable(self.ledger.file)
         self.outbox = Outbox(
             self.ledger,
             book,
@@ -172,7 +170,7 @@ class Parts:
             search_path=SEARCH_PATHS[self.crontabs.dialect],
         )
         self.alarms = Alarms(self.ledger, book, self.deliveries, self.outbox, self.settings)
-        self.aftermath = Aftermath(
+        self.aftermath = Completion(
             self.ledger,
             self.runs,
             self.owed,
@@ -181,7 +179,7 @@ class Parts:
             alarms=self.alarms,
             outbox=self.outbox,
         )
-        self.reloading = Reloading(
+        self.reloading = Reloader(
             self.crontabs,
             self.ledger,
             self.deliveries,
@@ -200,11 +198,11 @@ class Parts:
             poller=self.poller,
             spool_limit=self.settings.spool_limit,
         )
-        self.retention = Retention(Foldbook(self.ledger.file), self.spools)
+        self.retention = Retention(Archive(self.ledger.file), self.spools)
 
-    def orders(self, now: datetime) -> Orders:
+    def orders(self, now: datetime) -> Commands:
         """What the control socket's clients may ask for, of a daemon that began `now`."""
-        by_hand = ByHand(
+        by_hand = ManualControl(
             self.deliveries,
             self.runs,
             self.launching,
@@ -216,7 +214,7 @@ class Parts:
             self.stopping,
             self.settings.system,
         )
-        figures = Figures(
+        figures = Statistics(
             self.admission,
             self.launching,
             self.limits,
@@ -226,7 +224,7 @@ class Parts:
             self.outbox,
             self.settings.system,
         )
-        return Orders(
+        return Commands(
             self.ledger,
             self.deliveries,
             self.runs,
@@ -236,5 +234,5 @@ class Parts:
             self.stopping,
             now,
             figures,
-            {**by_hand.orders, "read": Showing(self.settings).read},
+            {**by_hand.orders, "read": Queries(self.settings).read},
         )

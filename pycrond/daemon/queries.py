@@ -12,10 +12,10 @@ from typing import Any
 
 from pycrond import clock
 from pycrond.control import requests
-from pycrond.control.requests import Asker
+from pycrond.control.requests import Requester
 from pycrond.errors import PycrondError
 from pycrond.ledger.reader import Reader
-from pycrond.ledger.rows import RunRow, Which
+from pycrond.ledger.rows import RunFilter, RunRow
 from pycrond.output import spool
 from pycrond.settings import Settings
 
@@ -24,10 +24,10 @@ BYTES_MOST = 1 << 16  # of output
 TIME_MOST = 0.1  # seconds that the ledger is read for an answer
 LATEST = 1e12  # a time in Unix seconds
 LARGEST = (1 << 63) - 1  # a number of SQLite's
-Method = Callable[[Reader, dict[str, Any], Asker], Any]
+Method = Callable[[Reader, dict[str, Any], Requester], Any]
 
 
-class Showing:
+class Queries:
     """Reads the ledger anew for each request: no transaction of ours stays open."""
 
     def __init__(self, settings: Settings) -> None:
@@ -56,7 +56,7 @@ class Showing:
 
     def read(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
         """One of the methods of `cli.records.Records`: {"rows": what it gives}."""
-        asker = requests.asker(uid, system=self._system)
+        asker = requests.requester(uid, system=self._system)
         method = self._methods.get(requests.text(request, "method"))
         if method is None:
             raise PycrondError(f"unknown method (known: {', '.join(self._methods)})")
@@ -69,10 +69,10 @@ class Showing:
                 raise PycrondError(f"cannot read the ledger: {error}; ask for less") from error
 
     @staticmethod
-    def _jobs(reader: Reader, request: dict[str, Any], asker: Asker) -> Any:
+    def _jobs(reader: Reader, request: dict[str, Any], asker: Requester) -> Any:
         return reader.jobs(asker.user, requests.number(request, "offset", 0, LARGEST), ROWS_MOST)
 
-    def _problems(self, reader: Reader, _request: dict[str, Any], asker: Asker) -> Any:
+    def _problems(self, reader: Reader, _request: dict[str, Any], asker: Requester) -> Any:
         """A user's are those of the crontab that is called after them."""
         spools = ("var/spool/cron", "var/spool/cron/crontabs")
         own = {os.path.join(self._root, folder, asker.name) for folder in spools}
@@ -83,37 +83,37 @@ class Showing:
         ][:ROWS_MOST]
 
     @staticmethod
-    def _last_runs(reader: Reader, request: dict[str, Any], asker: Asker) -> Any:
+    def _last_runs(reader: Reader, request: dict[str, Any], asker: Requester) -> Any:
         keys = requests.texts(request, "keys", ROWS_MOST)
         return _of(asker, [*reader.last_runs(keys).values()])
 
     @staticmethod
-    def _after(reader: Reader, request: dict[str, Any], asker: Asker) -> Any:
+    def _after(reader: Reader, request: dict[str, Any], asker: Requester) -> Any:
         return reader.after(requests.number(request, "run", 0, LARGEST), ROWS_MOST, asker.user)
 
     @staticmethod
-    def _history(reader: Reader, request: dict[str, Any], asker: Asker) -> Any:
+    def _history(reader: Reader, request: dict[str, Any], asker: Requester) -> Any:
         limit = requests.number(request, "limit", 1, ROWS_MOST)
         which = _which(request)
         if request.get("run") is not None:
             return _of(asker, reader.history(None, limit, requests.number(request, "run", 0, LARGEST)))
         if request.get("keys") is not None:
-            keys = [key for key in requests.texts(request, "keys", ROWS_MOST) if asker.may(_user(key))]
+            keys = [key for key in requests.texts(request, "keys", ROWS_MOST) if asker.can_access(_user(key))]
             return reader.history(keys, limit, None, which)
         if asker.user is not None:
             return reader.history_of(asker.user, limit, which)
         return reader.history(None, limit, None, which)
 
     @staticmethod
-    def _medians(reader: Reader, request: dict[str, Any], asker: Asker) -> Any:
+    def _medians(reader: Reader, request: dict[str, Any], asker: Requester) -> Any:
         keys = requests.texts(request, "keys", ROWS_MOST)
-        return reader.medians([key for key in keys if asker.may(_user(key))])
+        return reader.medians([key for key in keys if asker.can_access(_user(key))])
 
     @staticmethod
-    def _pauses(reader: Reader, _request: dict[str, Any], asker: Asker) -> Any:
-        return [row for row in reader.pauses(clock.now().timestamp()) if asker.may(_user(row.key))]
+    def _pauses(reader: Reader, _request: dict[str, Any], asker: Requester) -> Any:
+        return [row for row in reader.pauses(clock.now().timestamp()) if asker.can_access(_user(row.key))]
 
-    def _output(self, reader: Reader, request: dict[str, Any], asker: Asker) -> Any:
+    def _output(self, reader: Reader, request: dict[str, Any], asker: Requester) -> Any:
         """Where what is kept of a run's output begins and ends, and bytes of it, the latter as base64."""
         run = requests.number(request, "run", 0, LARGEST)
         if not _of(asker, reader.runs([run])):
@@ -123,7 +123,7 @@ class Showing:
         data = spool.read(self._spools, run, offset, most) if most else b""
         return [*spool.kept(self._spools, run), base64.b64encode(data).decode()]
 
-    def _ends(self, reader: Reader, request: dict[str, Any], asker: Asker) -> Any:
+    def _ends(self, reader: Reader, request: dict[str, Any], asker: Requester) -> Any:
         """Of each of these runs its number and the last bytes of its output, as base64; 64 KiB in all."""
         runs = _of(asker, reader.runs(_numbers(request)))
         most = requests.number(request, "most", 1, BYTES_MOST // max(1, len(runs)))
@@ -131,9 +131,9 @@ class Showing:
         return [[run, base64.b64encode(data).decode()] for run, data in ends]
 
 
-def _which(request: dict[str, Any]) -> Which:
+def _which(request: dict[str, Any]) -> RunFilter:
     states = requests.texts(request, "states", ROWS_MOST) if request.get("states") else []
-    return Which(states, *(_seconds(request, name) for name in ("since", "until")))
+    return RunFilter(states, *(_seconds(request, name) for name in ("since", "until")))
 
 
 def _seconds(request: dict[str, Any], name: str) -> float | None:
@@ -145,8 +145,8 @@ def _seconds(request: dict[str, Any], name: str) -> float | None:
     return float(value)
 
 
-def _of(asker: Asker, runs: list[RunRow]) -> list[RunRow]:
-    return [run for run in runs if asker.may(_user(run.key))]
+def _of(asker: Requester, runs: list[RunRow]) -> list[RunRow]:
+    return [run for run in runs if asker.can_access(_user(run.key))]
 
 
 def _user(key: str) -> str:

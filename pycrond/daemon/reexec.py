@@ -12,30 +12,30 @@ from collections.abc import Sequence
 from pycrond import clock
 from pycrond.host import signals, spawn
 from pycrond.host.poller import Poller
-from pycrond.keeper.client import Keeping
-from pycrond.output.delivery import Deliveries
+from pycrond.keeper.client import KeeperClient
+from pycrond.output.delivery import Delivery
 
 TRIAL_TIME = 30.0  # seconds that the new code has to show that it works
 READY = b"\nready\n"  # a trial's last words, when all is well
 
 
-class Restarting:
+class Reexec:
     """One restart at a time: wished for, tried, done or refused."""
 
     def __init__(
         self,
         arguments: Sequence[str],
         lock: int | None,
-        keeping: Keeping,
+        keeping: KeeperClient,
         poller: Poller,
-        deliveries: Deliveries,
+        deliveries: Delivery,
     ) -> None:
         """`arguments` are the settings; `lock` and the keeper's socket are handed on."""
         self._command = [sys.executable, "-P", "-X", "utf8", "-m", "pycrond.daemon", *arguments]
         self._lock = lock
-        self._keeping = keeping
+        self._keeper = keeping
         self._poller = poller
-        self._deliveries = deliveries
+        self._delivery = deliveries
         self._trial = -1  # the reading end of what it says
         self._trial_pid = 0
         self._said = b""
@@ -87,12 +87,12 @@ class Restarting:
         self.refusals += 1
         self.refused = why.splitlines()[-1]
         said = f"not restarted, this one goes on: {self.refused}"
-        self._deliveries.say("ERROR", said, clock.now(), level="err")
+        self._delivery.say("ERROR", said, clock.now(), level="err")
 
     def retry_in(self, elapsed: float) -> float | None:
         return max(0.0, self._give_up_at - elapsed) if self._trial >= 0 else None
 
-    def tend(self, elapsed: float) -> None:
+    def tick(self, elapsed: float) -> None:
         """End a trial that takes too long: it is refused when its output ends."""
         if self._trial >= 0 and elapsed >= self._give_up_at:
             self._said = b"it does not come to an end"
@@ -108,9 +108,9 @@ class Restarting:
         if self._lock is not None:
             os.set_inheritable(self._lock, True)
             command.append(f"--lock={self._lock}")
-        if not self._keeping.is_gone:
-            os.set_inheritable(self._keeping.fileno(), True)
-            command.append(f"--keeper={self._keeping.fileno()}")
+        if not self._keeper.is_gone:
+            os.set_inheritable(self._keeper.fileno(), True)
+            command.append(f"--keeper={self._keeper.fileno()}")
         try:
             os.execv(command[0], command)
         except OSError as error:

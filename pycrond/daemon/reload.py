@@ -11,10 +11,10 @@ from pycrond.jobs.job import Job
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.rows import FileRows
 from pycrond.ledger.writer import Ledger
-from pycrond.output.delivery import Deliveries
-from pycrond.runs.launcher import Launching
-from pycrond.scheduler.scheduler import Turns
-from pycrond.sources.loader import Crontabs, Loaded
+from pycrond.output.delivery import Delivery
+from pycrond.runs.launcher import Launcher
+from pycrond.scheduler.scheduler import Scheduler
+from pycrond.sources.loader import Loaded, Loader
 from pycrond.text import storable
 
 PER_JOB = timedelta(microseconds=1)  # that a reload takes, most of them being as they were
@@ -23,24 +23,24 @@ WRITTEN_FOR = 1.0  # seconds that all files wait for one that is being written
 RETRY = 0.02  # seconds
 
 
-class Reloading:
+class Reloader:
     """What was read last, and where it goes."""
 
     def __init__(
         self,
-        crontabs: Crontabs,
+        crontabs: Loader,
         ledger: Ledger,
-        deliveries: Deliveries,
+        deliveries: Delivery,
         *,
-        launching: Launching,
-        turns: Turns,
+        launching: Launcher,
+        turns: Scheduler,
         alarms: Alarms,
         outbox: Outbox,
     ) -> None:
         self._crontabs = crontabs
         self._ledger = ledger
-        self._deliveries = deliveries
-        self._launching = launching
+        self._delivery = deliveries
+        self._launcher = launching
         self._turns = turns
         self._alarms = alarms
         self._outbox = outbox
@@ -59,7 +59,7 @@ class Reloading:
         """Read what has changed; what is the same stays what it is, and what runs goes on."""
         gc.disable()  # nothing that comes of it is garbage, and there may be a million objects to look at
         self.loaded = self._crontabs.load()
-        self._launching.accounts = self._outbox.accounts = self.loaded.accounts
+        self._launcher.accounts = self._outbox.accounts = self.loaded.accounts
         self._turns.replace(self.jobs, now)
         self._alarms.load(self.jobs, now)
         self.write(now)
@@ -82,7 +82,7 @@ class Reloading:
         if self._asked_at is None:
             self._asked_at, self._look_at = clock.elapsed(), 0.0
 
-    def tend(self, now: datetime, elapsed: float) -> None:
+    def tick(self, now: datetime, elapsed: float) -> None:
         """Read them anew if that was asked for, or if a file has changed, and say so.
 
         Changes are looked for once before a minute is claimed and once more when it has come, so that an
@@ -109,7 +109,7 @@ class Reloading:
     def reload(self, now: datetime) -> None:
         """Read them anew, and say so."""
         self.load(now)
-        self._deliveries.say("RELOAD", str(self.loaded), now)
+        self._delivery.say("RELOAD", str(self.loaded), now)
         self.report()
 
     def retry_in(self, elapsed: float) -> float | None:
@@ -121,6 +121,6 @@ class Reloading:
         now = clock.now()
         for problem in self.loaded.problems:
             error = problem.severity == "error"
-            self._deliveries.say(
+            self._delivery.say(
                 "ERROR" if error else "WARNING", str(problem), now, level="err" if error else "warning"
             )

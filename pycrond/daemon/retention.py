@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from pycrond import clock
 from pycrond.jobs.run import FoldedRow, OldRow
-from pycrond.ledger.archive import Foldbook
+from pycrond.ledger.archive import Archive
 from pycrond.output import spool
 
 KEPT_FOR = timedelta(days=90)
@@ -19,7 +19,7 @@ class Retention:
     idle machine is left alone.
     """
 
-    def __init__(self, book: Foldbook, spools: str) -> None:
+    def __init__(self, book: Archive, spools: str) -> None:
         self._book = book
         self._spools = spools
         self._key = ""  # of the job that was looked at last
@@ -27,7 +27,7 @@ class Retention:
         self._minute: datetime | None = None
         self._runs = 0
 
-    def tend(self, minute: datetime, runs: int, now: datetime) -> None:
+    def tick(self, minute: datetime, runs: int, now: datetime) -> None:
         """Once after each turn, that of `minute`; `runs` is how many there have ever been."""
         if minute == self._minute or self._book.is_owed:
             return

@@ -32,7 +32,7 @@ def own_group(mounts: str = "/proc/self/mountinfo", membership: str = "/proc/sel
     return os.path.join(places[0], inside[1].lstrip("/")).rstrip("/") if places and inside else None
 
 
-class Limits:
+class ResourceLimits:
     """One cgroup below the daemon's own, made when it is needed, and one in it for each run that needs it."""
 
     def __init__(self, state_dir: str) -> None:

@@ -10,7 +10,7 @@ BATCH = 250  # descriptors in a message; the kernel takes 253
 
 
 @contextlib.contextmanager
-def aside(descriptors: Sequence[int]) -> Iterator[list[int]]:
+def parked_fds(descriptors: Sequence[int]) -> Iterator[list[int]]:
     """Keep them in a socket meanwhile. Each process that is started would have them all copied, and closed
     again at its exec: a thousand are 60 us of its start. Afterwards they are in the list, in the same order,
     with other numbers.

@@ -30,7 +30,7 @@ WANTED = {
 """What proc(5) must say of a program that was started as that user."""
 
 
-def quickest() -> Become:
+def choose_become() -> Become:
     """By chroot where that leaves a program nothing of root's, and in its folder; else by setpriv. Only root
     can try it out.
     """

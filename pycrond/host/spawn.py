@@ -172,7 +172,7 @@ def _spawn(launch: Launch, stdin: str) -> int:
         raise PycrondError(f"cannot run {launch.arguments[0]}: {error.strerror}") from error
 
 
-def paper(size: int) -> int:
+def make_memfd(size: int) -> int:
     """A file in memory for what a process prints; beyond `size` bytes it is refused."""
     memory = os.memfd_create("said", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(memory, size)
@@ -180,7 +180,7 @@ def paper(size: int) -> int:
     return memory
 
 
-def read_paper(memory: int, size: int) -> str:
+def read_memfd(memory: int, size: int) -> str:
     """What was printed to it; it is closed."""
     text = os.pread(memory, size, 0)
     os.close(memory)

@@ -16,7 +16,7 @@ TFD_TIMER_CANCEL_ON_SET = 2
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-class Timer:
+class WallClockTimer:
     """A timerfd on CLOCK_REALTIME. epoll's own timeout counts CLOCK_MONOTONIC and is late after a step."""
 
     def __init__(self) -> None:

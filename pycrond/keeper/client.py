@@ -14,7 +14,7 @@ SAID_MOST = 65536  # bytes of a message
 UNSAID_MOST = 16  # messages that wait, before descriptors are not passed on any more
 
 
-class End(NamedTuple):
+class ProcessEnd(NamedTuple):
     """How a process ended that led a session, as its keeper had it from wait4(2), or a daemon noted."""
 
     pid: int
@@ -25,12 +25,12 @@ class End(NamedTuple):
     at: float  # Unix seconds
 
 
-def parse(line: bytes) -> End | None:
+def parse(line: bytes) -> ProcessEnd | None:
     """One line of the keeper's; None for what is none, such as one that a full disk cut."""
     try:
         process, status, cpu, rss, at = line.split()
         pid, _, start = process.partition(b":")
-        return End(int(pid), int(start), int(status), float(cpu), int(rss), float(at))
+        return ProcessEnd(int(pid), int(start), int(status), float(cpu), int(rss), float(at))
     except ValueError:
         return None
 
@@ -44,7 +44,7 @@ def _leader(line: bytes) -> tuple[int, tuple[int, int]] | None:
     return run, (pid, start)
 
 
-class Keeping:
+class KeeperClient:
     """The socket, and what waits to be said on it."""
 
     def __init__(self, descriptor: int | None) -> None:
@@ -110,9 +110,9 @@ class Keeping:
         for first in range(0, len(words), 1000):
             self.say(b"D" + b" ".join(words[first : first + 1000]))
 
-    def ends(self) -> list[End]:
+    def ends(self) -> list[ProcessEnd]:
         """What it has told since the last time."""
-        found: list[End] = []
+        found: list[ProcessEnd] = []
         while self._socket and not self.is_gone:
             try:
                 said = self._socket.recv(SAID_MOST)
@@ -139,7 +139,7 @@ class Keeping:
         self._socket, self.is_gone = None, True
 
 
-def left_behind(path: str) -> list[End]:
+def left_behind(path: str) -> list[ProcessEnd]:
     """What a keeper that ended before this one wrote down."""
     try:
         with open(path, "rb") as file:

@@ -43,7 +43,7 @@ class Health(NamedTuple):
     expect: float | None = None
 
 
-class Alarmbook:
+class AlarmTable:
     """Both tables, in the ledger's file."""
 
     def __init__(self, file: Database) -> None:

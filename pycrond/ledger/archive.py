@@ -23,7 +23,7 @@ DAY = 86_400
 FOLDED_AT_ONCE = 200
 
 
-class Foldbook:
+class Archive:
     """Reads and folds them, in the ledger's file."""
 
     def __init__(self, file: Database) -> None:

@@ -49,7 +49,7 @@ class StepRow(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Unaccounted:
     """A fire that is not accounted for as it should be."""
 
     key: str
@@ -63,7 +63,7 @@ class Audit:
 
     fires: int = 0
     jobs: int = 0
-    findings: tuple[Finding, ...] = ()
+    findings: tuple[Unaccounted, ...] = ()
 
 
 def audit(
@@ -84,7 +84,7 @@ def audit(
     for verdict in verdicts:
         if since.timestamp() < (verdict.until or verdict.fire) and verdict.fire <= until.timestamp():
             given[verdict.key].append(verdict)
-    findings: list[Finding] = []
+    findings: list[Unaccounted] = []
     for key in sorted(wanted.keys() | given.keys()):
         findings += _compare(key, wanted[key], given[key], twice, since.timestamp())
     return Audit(sum(map(len, wanted.values())), len(wanted), tuple(findings))
@@ -113,14 +113,14 @@ def _compare(
     given: Sequence[VerdictRow],
     twice: Sequence[tuple[float, float]],
     since: float,
-) -> Iterator[Finding]:
+) -> Iterator[Unaccounted]:
     """What is wrong with one job's verdicts."""
     seen = _by_fire(given)
     left = [at for place, at in wanted.items() if place not in seen]
     spans = _spans(given)
     for at in left:
         if not any(span.first <= at <= span.last for span in spans):
-            yield Finding(key, at, "no verdict")
+            yield Unaccounted(key, at, "no verdict")
     for place, several in seen.items():
         if not any(start <= place[1] <= end for start, end in twice):
             yield from _misplaced(several, is_wanted=place in wanted)
@@ -164,18 +164,18 @@ def _by_fire(given: Iterable[VerdictRow]) -> dict[tuple[int, float], list[Verdic
     return seen
 
 
-def _misplaced(several: Sequence[VerdictRow], *, is_wanted: bool) -> Iterator[Finding]:
+def _misplaced(several: Sequence[VerdictRow], *, is_wanted: bool) -> Iterator[Unaccounted]:
     """The verdicts on one fire: there must be such a fire, and one start of it at most."""
     first = several[0]
     if not is_wanted:
-        yield Finding(first.key, first.fire, f"a verdict without a fire: {first.state}, run {first.id}")
+        yield Unaccounted(first.key, first.fire, f"a verdict without a fire: {first.state}, run {first.id}")
     started = ", ".join(str(one.id) for one in several if one.state in STARTED)
     if "," in started:
-        yield Finding(first.key, first.fire, f"started more than once: runs {started}")
+        yield Unaccounted(first.key, first.fire, f"started more than once: runs {started}")
 
 
-def _miscounted(key: str, span: _Span, left: Iterable[float]) -> Iterator[Finding]:
+def _miscounted(key: str, span: _Span, left: Iterable[float]) -> Iterator[Unaccounted]:
     """Folded rows that do not stand for as many fires as there are without a verdict of their own."""
     count = sum(span.first <= at <= span.last for at in left)
     if count != span.fires:
-        yield Finding(key, span.first, f"{span.states} stands for {span.fires} fires, not {count}")
+        yield Unaccounted(key, span.first, f"{span.states} stands for {span.fires} fires, not {count}")

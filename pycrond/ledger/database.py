@@ -31,7 +31,7 @@ class Database:
     def __init__(self, path: str) -> None:
         self._path = path
         self._reserve = f"{path}-reserve"
-        self._owed: list[Work] = []
+        self._pending: list[Work] = []
         self._pay_at = 0.0
         self._changes_copied = 0
         self.trouble = ""
@@ -104,24 +104,24 @@ class Database:
     @property
     def owes(self) -> bool:
         """Whether something is known here and nowhere else."""
-        return bool(self._owed)
+        return bool(self._pending)
 
     def do(self, *work: Work) -> None:
         """Write in one transaction, now or when the disk takes it."""
         more = [(statement, rows) for statement, rows in work if rows]
-        self._owed += more
+        self._pending += more
         if not self.trouble or clock.elapsed() >= self._pay_at:
             try:
-                self.pay()
+                self.flush()
             except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
-                del self._owed[-len(more) :]  # a bug of ours, and no reason to try it again
+                del self._pending[-len(more) :]  # a bug of ours, and no reason to try it again
                 raise
 
-    def pay(self) -> None:
+    def flush(self) -> None:
         """Write what is owed."""
         try:
             with self._transaction():
-                for statement, rows in self._owed:
+                for statement, rows in self._pending:
                     self.db.executemany(statement, rows)
         except sqlite3.OperationalError as error:
             self.trouble = str(error)
@@ -131,7 +131,7 @@ class Database:
         except sqlite3.DatabaseError as error:
             self._put_away(str(error))  # it went bad under us
         else:
-            self._owed.clear()
+            self._pending.clear()
             if self.trouble:
                 self._take_reserve()
             self.trouble = ""
@@ -159,8 +159,8 @@ class Database:
 
     def tidy(self) -> None:
         """Write what is owed; copy the log back where it has grown. For a moment in which nothing is due."""
-        if self._owed and clock.elapsed() >= self._pay_at:
-            self.pay()
+        if self._pending and clock.elapsed() >= self._pay_at:
+            self.flush()
         if self.db.total_changes - self._changes_copied > CHECKPOINT_AFTER and not self.trouble:
             with suppress(sqlite3.OperationalError):  # the disk is full: the next time, then
                 self.db.execute("PRAGMA wal_checkpoint(PASSIVE)")
@@ -168,12 +168,12 @@ class Database:
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `tidy` has to try again; None if nothing is owed."""
-        return max(0.0, self._pay_at - elapsed) if self._owed else None
+        return max(0.0, self._pay_at - elapsed) if self._pending else None
 
     def finish(self) -> None:
         """Write what is owed, if that can be, and copy the whole log back."""
-        if self._owed:
-            self.pay()
+        if self._pending:
+            self.flush()
         if not self.trouble:
             with suppress(sqlite3.OperationalError):
                 self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -32,7 +32,7 @@ GONE = "UPDATE jobs SET loaded = 0 WHERE file = ? AND loaded <> 0 AND loaded < 0
 FILE = "INSERT OR REPLACE INTO files (file, place, stamp) VALUES (?, ?, ?)"
 
 
-class Jobbook:
+class JobTable:
     """Reads and replaces them, in the ledger's file."""
 
     def __init__(self, file: Database) -> None:

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from pycrond.ledger.pauses import Pausebook
+from pycrond.ledger.pauses import PauseTable
 from pycrond.ledger.rows import PauseRow
 
 
 class Pauses:
     """Kept in the ledger, so that they survive a restart."""
 
-    def __init__(self, book: Pausebook) -> None:
+    def __init__(self, book: PauseTable) -> None:
         self._book = book
         self._paused = {row.key: row for row in book.open()}
 

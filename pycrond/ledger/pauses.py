@@ -7,7 +7,7 @@ from pycrond.ledger.database import Database
 from pycrond.ledger.rows import PauseRow
 
 
-class Pausebook:
+class PauseTable:
     """Reads and writes it, in the ledger's file."""
 
     def __init__(self, file: Database) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from pycrond.errors import Problem, PycrondError
 from pycrond.ledger.audit import StepRow, VerdictRow, VersionRow
-from pycrond.ledger.rows import DaemonRow, JobRow, PauseRow, RunRow, SpanRow, Which, matching, quoted
+from pycrond.ledger.rows import DaemonRow, JobRow, PauseRow, RunFilter, RunRow, SpanRow, matching_keys, quoted
 
 RUN_COLUMNS = ", ".join("jobs.name" if name == "name" else f"runs.{name}" for name in RunRow._fields)
 
@@ -112,7 +112,7 @@ class Reader:
         )
         return [RunRow(*row) for row in rows]
 
-    def history_of(self, user: str, limit: int, which: Which = Which()) -> list[RunRow]:  # noqa: B008
+    def history_of(self, user: str, limit: int, which: RunFilter = RunFilter()) -> list[RunRow]:  # noqa: B008
         """Runs of a user's jobs, newest first."""
         conditions, values = _conditions("past", which)
         rows = self._db.execute(
@@ -128,7 +128,7 @@ class Reader:
         keys: Sequence[str] | None,
         limit: int,
         run: int | None = None,
-        which: Which = Which(),  # noqa: B008 -- a tuple
+        which: RunFilter = RunFilter(),  # noqa: B008 -- a tuple
     ) -> list[RunRow]:
         """Runs, newest first: of some jobs, of all with None, or the one with an id."""
         conditions, values = _conditions("runs", which)
@@ -234,7 +234,7 @@ class Reader:
             " WHERE key BETWEEN ? AND ? ORDER BY loaded = 0, place, line",
             _range(user),
         )
-        return matching(
+        return matching_keys(
             word, ((key, name, f"{file}:{line}" if loaded else "") for key, name, file, line, loaded in rows)
         )
 
@@ -256,7 +256,7 @@ def _median(values: list[float]) -> float:
     return (values[len(values) // 2] + values[~(len(values) // 2)]) / 2
 
 
-def _conditions(table: str, which: Which) -> tuple[str, list[object]]:
+def _conditions(table: str, which: RunFilter) -> tuple[str, list[object]]:
     """The end of a WHERE, and its values. What is not over goes on for ever."""
     text, values = "", list[object](which.states)
     if which.states:

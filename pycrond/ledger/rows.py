@@ -73,7 +73,7 @@ class SpanRow(NamedTuple):
     key: str
 
 
-class Which(NamedTuple):
+class RunFilter(NamedTuple):
     """Runs that are looked for; those of any state and time without more."""
 
     states: Sequence[str] = ()
@@ -108,7 +108,7 @@ def quoted(path: str) -> str:
     return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
-def matching(word: str, jobs: Iterable[tuple[str, str | None, str]]) -> list[str]:
+def matching_keys(word: str, jobs: Iterable[tuple[str, str | None, str]]) -> list[str]:
     """The keys of the jobs that a word may mean: by name, file:line or key, else by the beginning of a key.
 
     Of each job: key, name, and file:line, empty for one that is gone, for another may stand there now.
@@ -122,7 +122,7 @@ def matching(word: str, jobs: Iterable[tuple[str, str | None, str]]) -> list[str
     return exact or begins
 
 
-def the_one(word: str, found: Sequence[str]) -> str:
+def require_one(word: str, found: Sequence[str]) -> str:
     """The key of the one job a word means; raises PycrondError where it is none, or several, then named."""
     if not found:
         raise PycrondError(f"no job is called '{word}' (see 'pycrond list')")

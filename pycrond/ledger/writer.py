@@ -9,7 +9,7 @@ from datetime import datetime
 from pycrond.errors import Problem
 from pycrond.jobs.run import Fire, GapRow, Outcome, Unfinished, WaitingRow
 from pycrond.ledger.database import Database, Work
-from pycrond.ledger.jobs import Jobbook
+from pycrond.ledger.jobs import JobTable
 from pycrond.ledger.rows import FileRows, RunRow
 from pycrond.text import storable
 
@@ -64,7 +64,7 @@ class Ledger:
         row = self.file.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
         self.last_run = int(row[0]) if row else 0
         """The highest number that a run has."""
-        self.jobs = Jobbook(self.file)
+        self.jobs = JobTable(self.file)
 
     def close(self) -> None:
         self.file.db.close()

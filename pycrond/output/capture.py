@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pycrond import clock
 from pycrond.host import spawn
 from pycrond.host.poller import Poller
-from pycrond.output.delivery import Deliveries
-from pycrond.output.run_log import Telling
+from pycrond.output.delivery import Delivery
+from pycrond.output.run_log import RunLog
 from pycrond.output.spool import CHUNK
 
 RETRY_FULL = 1.0  # seconds between two tries to write to a full disk
@@ -17,22 +17,22 @@ TAKES = 16  # chunks taken from one FIFO before the others have their turn
 
 
 @dataclass(slots=True, eq=False)
-class Output:
+class CapturedOutput:
     """One run's FIFO and where its bytes go."""
 
-    telling: Telling
+    log: RunLog
     reader: int  # -1 once the output has ended
     run_over: bool = False  # its main process is gone: with the last writer the output ends for good
 
 
-class Outputs:
+class Capture:
     """The FIFOs that are open, in a directory of their own."""
 
-    def __init__(self, poller: Poller, deliveries: Deliveries, directory: str) -> None:
+    def __init__(self, poller: Poller, deliveries: Delivery, directory: str) -> None:
         self._poller = poller
-        self._deliveries = deliveries
+        self._delivery = deliveries
         self._directory = directory
-        self._blocked: list[Output] = []  # wait for room on the disk
+        self._blocked: list[CapturedOutput] = []  # wait for room on the disk
         self._retry_at = 0.0
         self._full = False
         self.closed: list[int] = []
@@ -52,19 +52,19 @@ class Outputs:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path(run))
 
-    def watch(self, output: Output) -> None:
+    def watch(self, output: CapturedOutput) -> None:
         """Take what comes."""
         self._poller.register(output.reader, self._reading(output))
 
-    def _reading(self, output: Output) -> Callable[[], None]:
+    def _reading(self, output: CapturedOutput) -> Callable[[], None]:
         return lambda: self.take(output, TAKES * CHUNK)
 
-    def run_ended(self, output: Output) -> int:
+    def run_ended(self, output: CapturedOutput) -> int:
         """The main process is gone: what it printed is in the pipe and is taken now, if the disk takes it,
         and what others print as it comes. Returns how many bytes had been printed by now.
         """
         output.run_over = True
-        printed = output.telling.spool.size
+        printed = output.log.spool.size
         if output.reader >= 0:
             waiting = spawn.waiting_bytes(output.reader)
             printed += waiting
@@ -73,9 +73,9 @@ class Outputs:
             self.watch(output)
         return printed
 
-    def take(self, output: Output, most: int) -> None:
+    def take(self, output: CapturedOutput, most: int) -> None:
         """Move all there is into the spool, if not much more than `most` bytes; close the FIFO at its end."""
-        spool = output.telling.spool
+        spool = output.log.spool
         before = spool.size
         try:
             while spool.size - before <= most and (moved := spool.take(output.reader)) is not None:
@@ -87,34 +87,34 @@ class Outputs:
         else:
             self._full = False
         if spool.size != before:
-            self._deliveries.touch(output.telling)
+            self._delivery.touch(output.log)
 
-    def _no_writers(self, output: Output) -> None:
+    def _no_writers(self, output: CapturedOutput) -> None:
         """No process has the FIFO open. While the main one lives it may open it again, by its name."""
         self._poller.unregister(output.reader)
         if not output.run_over:
             return
         os.close(output.reader)
         output.reader = -1
-        telling = output.telling
+        telling = output.log
         self.remove(telling.run)
         self.closed.append(telling.run)
         telling.spool.close()
         telling.output_open = False
-        self._deliveries.touch(telling)
+        self._delivery.touch(telling)
 
-    def _block(self, output: Output, error: OSError) -> None:
+    def _block(self, output: CapturedOutput, error: OSError) -> None:
         """The disk takes no more: what is in the pipe stays there, and the job waits when that is full."""
         self._poller.unregister(output.reader)
         if not self._full:
-            reason = f"cannot write output of run {output.telling.run}: {error.strerror}"
-            self._deliveries.say("ERROR", reason, clock.now(), level="err")
+            reason = f"cannot write output of run {output.log.run}: {error.strerror}"
+            self._delivery.say("ERROR", reason, clock.now(), level="err")
         self._full = True
         self._retry_at = clock.elapsed() + RETRY_FULL
         if output not in self._blocked:
             self._blocked.append(output)
 
-    def tend(self, elapsed: float) -> None:
+    def tick(self, elapsed: float) -> None:
         """Try again what a full disk has held up."""
         if not self._blocked or elapsed < self._retry_at:
             return

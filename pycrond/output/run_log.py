@@ -11,21 +11,21 @@ from pycrond.output.spool import CHUNK, Spool
 from pycrond.settings import Settings
 from pycrond.text import whole
 
-NOTHING, BEGUN, ENDED, ALL = range(4)  # how much of a run has been told: column `told`
+NOTHING_SENT, CMD_SENT, EXIT_SENT, ALL_SENT = range(4)  # how much of a run has been told: column `told`
 READ = 4096  # bytes made into messages at once: 5 ms at most, where each is a line
 
 
-class Place(NamedTuple):
+class Progress(NamedTuple):
     """How far the telling of a run has come: bytes of its output, and NOTHING to ALL."""
 
     sent: int
     stage: int
 
 
-NOWHERE = Place(0, NOTHING)
+START = Progress(0, NOTHING_SENT)
 
 
-class Voice:
+class SyslogHeader:
     """How every message begins: facility, format, and over a network our name."""
 
     def __init__(self, settings: Settings) -> None:
@@ -47,7 +47,7 @@ class Voice:
 
 
 @dataclass(slots=True, eq=False)
-class Telling:
+class RunLog:
     """One run, as far as syslog is concerned."""
 
     run: int
@@ -61,41 +61,41 @@ class Telling:
     mailed: bool = False  # or may be: both ends of the output are kept until then
     ending: tuple[Outcome, float | None] | None = None  # and how long it took, in seconds
     end_at: int = 0  # bytes it had printed when it ended: those are told before its end is
-    handed: Place = NOWHERE  # to syslog
-    taken: Place = NOWHERE  # by syslog's reader
-    shown: Place = NOWHERE  # on standard error
+    handed: Progress = START  # to syslog
+    taken: Progress = START  # by syslog's reader
+    shown: Progress = START  # on standard error
     ready: bool = False  # it is in line to be handed on
 
-    def messages(self, place: Place, voice: Voice, now: datetime) -> tuple[list[bytes], Place]:
+    def messages(self, place: Progress, voice: SyslogHeader, now: datetime) -> tuple[list[bytes], Progress]:
         """The next packets from `place` on, and the place after them; none when there is nothing."""
         head = voice.head("PYCROND", self.pid, now)
-        if place.stage == NOTHING and not self.logged:
-            place = Place(place.sent, BEGUN)
-        if place.stage == NOTHING:
+        if place.stage == NOTHING_SENT and not self.logged:
+            place = Progress(place.sent, CMD_SENT)
+        if place.stage == NOTHING_SENT:
             said = [("CMD", syslog_format.cron_text(self.command))]
-            return self._packets(head, said), Place(place.sent, BEGUN)
+            return self._packets(head, said), Progress(place.sent, CMD_SENT)
         lines = self._lines(place)
         if lines:
             packets = syslog_format.output(head, self.user, lines.removesuffix(b"\n").split(b"\n"))
-            return packets, Place(place.sent + len(lines), place.stage)
-        if self.ending and self.logged and place.stage == BEGUN and place.sent >= self.end_at:
+            return packets, Progress(place.sent + len(lines), place.stage)
+        if self.ending and self.logged and place.stage == CMD_SENT and place.sent >= self.end_at:
             exit_line = exit_text(self.name, *self.ending)
             said = [("CMDEND", syslog_format.cron_text(self.command)), ("EXIT", exit_line)]
-            return self._packets(head, said), Place(place.sent, ENDED)
+            return self._packets(head, said), Progress(place.sent, EXIT_SENT)
         return [], place
 
     @property
     def is_told(self) -> bool:
         """Syslog's reader has all there will ever be to tell."""
-        last = ENDED if self.logged else self.taken.stage
-        return not self.output_open and bool(self.ending) and self.taken == Place(self.spool.size, last)
+        last = EXIT_SENT if self.logged else self.taken.stage
+        return not self.output_open and bool(self.ending) and self.taken == Progress(self.spool.size, last)
 
     def _packets(self, head: bytes, said: list[tuple[str, str]]) -> list[bytes]:
         return [
             text for event, detail in said for text in syslog_format.packets(head, self.user, event, detail)
         ]
 
-    def _lines(self, place: Place) -> bytes:
+    def _lines(self, place: Progress) -> bytes:
         """Whole lines; one without an end only when its run is over, or when it is too long to wait for."""
         if place.sent >= self.spool.size:
             return b""  # nothing is looked for: most jobs print nothing
@@ -109,12 +109,12 @@ class Telling:
             end = whole(data)
         return data[:end]
 
-    def _is_rest(self, place: Place, size: int) -> bool:
+    def _is_rest(self, place: Progress, size: int) -> bool:
         """Whether these bytes are the last there are to tell, or to tell before the end of the run is."""
         reaches = place.sent + size
         if not self.output_open:
             return reaches == self.spool.size
-        return self.ending is not None and place.stage == BEGUN and reaches >= self.end_at
+        return self.ending is not None and place.stage == CMD_SENT and reaches >= self.end_at
 
 
 def exit_text(name: str, outcome: Outcome, duration: float | None) -> str:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
-from pycrond.output.syslog_socket import Link, places, writable
+from pycrond.output.syslog_socket import SyslogSocket, places, writable
 
 CONSOLE = "/dev/console"
 _Format = Literal["rfc3164", "rfc5424"]
@@ -23,7 +23,7 @@ _SOON, _LATER = 0.01, 1.0  # seconds
 _MOMENT = 0.002  # seconds of a turn in which a reader may make room
 
 
-class Syslogger:
+class SyslogClient:
     """One syslog address, the connection to it, and the messages under way.
 
     The loop calls `open` once, then each turn `tend`, `send` while it `has_room`, `taken`; then it looks at
@@ -43,7 +43,7 @@ class Syslogger:
         self._places = places(address)
         self._end = None if format == "rfc5424" else b"\n"
         self._console, self._perror = console, perror
-        self._link: Link | None = None
+        self._link: SyslogSocket | None = None
         self._dead = contextlib.ExitStack()  # closes lost connections
         self._kept: list[bytes] = []  # not known to be taken
         self._size = 0  # bytes of them
@@ -58,7 +58,7 @@ class Syslogger:
         for family, kind, place in tuple(self._places):
             self._places.append(self._places.pop(0))
             with contextlib.suppress(OSError), contextlib.ExitStack() as failed:
-                self._link = Link(failed.enter_context(socket.socket(family, kind)), place, self._end)
+                self._link = SyslogSocket(failed.enter_context(socket.socket(family, kind)), place, self._end)
                 failed.pop_all()
                 return
 
@@ -85,7 +85,7 @@ class Syslogger:
             return None
         return max(0.0, (self._look_at if self._link else self._reconnect_at) - self._now)
 
-    def tend(self, elapsed: float) -> None:
+    def tick(self, elapsed: float) -> None:
         """Reconnect, finish what was begun, send again what was lost; `elapsed`: by `clock`."""
         self._dead.close()
         self._now, self._give_up = elapsed, elapsed + _MOMENT
@@ -94,7 +94,7 @@ class Syslogger:
         if self._link is None and self._kept and elapsed >= self._reconnect_at:
             self._reconnect_at = elapsed + _LATER
             self.open()
-        self._ask(Link.finish)
+        self._ask(SyslogSocket.finish)
         self._write()
 
     @property
@@ -115,7 +115,7 @@ class Syslogger:
         self._write()
 
     def _write(self) -> None:
-        begun = self._ask(Link.write, self._kept[self._under_way :], self._give_up) or 0
+        begun = self._ask(SyslogSocket.write, self._kept[self._under_way :], self._give_up) or 0
         self._under_way += begun  # from 0 on where the connection was lost meanwhile
 
     def taken(self) -> list[object]:
@@ -126,7 +126,7 @@ class Syslogger:
         """
         if not self._kept or self._now - self._gone_at < _SOON:
             return []
-        untaken = self._ask(Link.untaken) or 0
+        untaken = self._ask(SyslogSocket.untaken) or 0
         left = self._under_way
         while left and untaken > 0:
             left -= 1

@@ -18,7 +18,7 @@ _KINDS = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
 _NETWORK = re.compile(r"(udp|tcp)://(?:\[([^\[\]]+)\]|([^\[\]:/]+))(?::([0-9]{1,5}))?/?")
 
 
-class Link:
+class SyslogSocket:
     """One connection; its calls raise OSError once it is lost."""
 
     def __init__(self, sock: socket.socket, place: Any, end: bytes | None) -> None:

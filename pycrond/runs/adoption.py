@@ -6,18 +6,18 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from pycrond.host import procfs
-from pycrond.keeper.client import End
-from pycrond.runs.journal import LIVES, Noted
+from pycrond.keeper.client import ProcessEnd
+from pycrond.runs.journal import LIVES, JournalEntry
 
 
-class Found(NamedTuple):
+class SurvivingProcess(NamedTuple):
     """A run's process: one that lives, or how it ended, or neither."""
 
     pid: int
     start: int  # in clock ticks since boot; 0: not known
     pidfd: int = -1  # of one that lives and is not our child
     is_child: bool = False  # ours to wait for: this process has executed itself anew
-    end: End | None = None
+    end: ProcessEnd | None = None
 
 
 class Survivors:
@@ -25,8 +25,8 @@ class Survivors:
 
     def __init__(
         self,
-        starts: Mapping[int, Noted],
-        ends: Iterable[End],
+        starts: Mapping[int, JournalEntry],
+        ends: Iterable[ProcessEnd],
         led: Mapping[int, tuple[int, int]] = MappingProxyType({}),
         dead: Collection[tuple[int, int]] = (),
     ) -> None:
@@ -44,7 +44,7 @@ class Survivors:
         """Whose these are is known."""
         self._known.update(pids)
 
-    def find(self, run: int, pid: int | None, start: int | None, since: float) -> Found | None:
+    def find(self, run: int, pid: int | None, start: int | None, since: float) -> SurvivingProcess | None:
         """The process of a run, whose pid and start may not have been written down; None without a trace.
 
         It has not lived before `since`, Unix seconds.
@@ -60,13 +60,13 @@ class Survivors:
         self._known.add(pid)
         end = self.ends.get((pid, start or 0))
         if not end and noted and noted.status != LIVES:
-            end = End(pid, start or 0, noted.status, None, None, noted.at)
+            end = ProcessEnd(pid, start or 0, noted.status, None, None, noted.at)
         if end:
-            return Found(pid, start or 0, end=end)
+            return SurvivingProcess(pid, start or 0, end=end)
         stat = procfs.stat(pid)
         if stat and stat.start == start and stat.parent == os.getpid():
-            return Found(pid, stat.start, is_child=True)
-        return Found(pid, start or 0, procfs.adopt(pid, start or 0))
+            return SurvivingProcess(pid, stat.start, is_child=True)
+        return SurvivingProcess(pid, start or 0, procfs.adopt(pid, start or 0))
 
     def living(self, run: int) -> tuple[int, int]:
         """Pid and start of what was a run's own process when the daemon died, if that lives; else zeros."""

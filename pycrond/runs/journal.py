@@ -16,7 +16,7 @@ SLOTS = 8192  # notes that the ledger may not have heard of yet; the first is th
 LIVES = -1
 
 
-class Noted(NamedTuple):
+class JournalEntry(NamedTuple):
     """A run's process; its status as wait(2) has it, or LIVES, and when it ended, in Unix seconds."""
 
     pid: int
@@ -24,11 +24,11 @@ class Noted(NamedTuple):
     at: float = 0.0
 
 
-BEGINS, NOT_BEGUN = Noted(0), Noted(-1)
+BEGINS, NOT_BEGUN = JournalEntry(0), JournalEntry(-1)
 """It is about to get a process; it got none."""
 
 
-class Starts:
+class Journal:
     """Runs and their processes, in the order in which that was noted."""
 
     def __init__(self, path: str, boot: str) -> None:
@@ -43,16 +43,16 @@ class Starts:
         self.is_complete = known and self._used < SLOTS
         """Whether it has all that was begun in this boot and that the ledger did not hear of."""
 
-    def read(self) -> dict[int, Noted]:
+    def read(self) -> dict[int, JournalEntry]:
         """What was noted last of each run that was not forgotten."""
-        return {run: Noted(pid, status, at) for run, pid, status, at in self._rows()}
+        return {run: JournalEntry(pid, status, at) for run, pid, status, at in self._rows()}
 
     def _rows(self) -> list[tuple[int, int, int, float]]:
         data = os.pread(self._descriptor, (SLOTS - 1) * FORMAT.size, FORMAT.size)
         rows = FORMAT.iter_unpack(data[: len(data) // FORMAT.size * FORMAT.size])
         return list(itertools.takewhile(lambda row: row[0], rows))
 
-    def note(self, run: int, noted: Noted) -> None:
+    def note(self, run: int, noted: JournalEntry) -> None:
         """A start or an end; beyond the last slot it is left to the ledger alone."""
         if self._used < SLOTS:
             os.pwrite(self._descriptor, FORMAT.pack(run, *noted), self._used * FORMAT.size)

@@ -12,21 +12,21 @@ from typing import NamedTuple
 from pycrond import clock
 from pycrond.errors import PycrondError
 from pycrond.host import spawn, users
-from pycrond.host.cgroup import Limits
-from pycrond.host.parked_fds import aside
+from pycrond.host.cgroup import ResourceLimits
+from pycrond.host.parked_fds import parked_fds
 from pycrond.host.privileges import Become
 from pycrond.host.spawn import Launch
 from pycrond.jobs.job import Account
 from pycrond.jobs.run import Fire, Outcome
-from pycrond.keeper.client import Keeping
+from pycrond.keeper.client import KeeperClient
 from pycrond.ledger.writer import Ledger
-from pycrond.output.capture import Output, Outputs
-from pycrond.output.delivery import Deliveries
-from pycrond.output.run_log import Telling
+from pycrond.output.capture import Capture, CapturedOutput
+from pycrond.output.delivery import Delivery
+from pycrond.output.run_log import RunLog
 from pycrond.output.spool import Spool
-from pycrond.runs.active import Ended, Running, Runs
+from pycrond.runs.active import ActiveRun, ActiveRuns, EndedRun
 from pycrond.runs.command import describe
-from pycrond.runs.journal import BEGINS, NOT_BEGUN, Noted, Starts
+from pycrond.runs.journal import BEGINS, NOT_BEGUN, Journal, JournalEntry
 from pycrond.runs.policy import may_be_mailed
 
 AGAIN_EVERY, AGAIN_FOR = 1.0, 60.0  # seconds in which a start that fails for want of room is tried again
@@ -34,7 +34,7 @@ LATENESS_OF = 10_000  # starts whose lateness is remembered
 
 
 @dataclass(slots=True)
-class Claimed:
+class ClaimedRun:
     """A fire that is in the ledger, and all that its start takes, where that could be made ready."""
 
     fire: Fire
@@ -48,26 +48,26 @@ class Claimed:
 class _Tried(NamedTuple):
     """What came of a start: a pid, or an error."""
 
-    one: Claimed
+    one: ClaimedRun
     at: datetime
     elapsed: float
     pid: int = 0
     error: Exception | None = None
 
 
-class Launching:
+class Launcher:
     """Claims fires and starts them; what cannot be started for want of room is tried again."""
 
     def __init__(
         self,
         ledger: Ledger,
-        deliveries: Deliveries,
-        outputs: Outputs,
-        keeping: Keeping,
+        deliveries: Delivery,
+        outputs: Capture,
+        keeping: KeeperClient,
         *,
-        runs: Runs,
-        starts: Starts,
-        limits: Limits,
+        runs: ActiveRuns,
+        starts: Journal,
+        limits: ResourceLimits,
         account: Account,
         become: Become,
         spools: str,
@@ -76,9 +76,9 @@ class Launching:
     ) -> None:
         """`account` is the daemon's own; `accounts` are those of the jobs, by name, and change with them."""
         self._ledger = ledger
-        self._deliveries = deliveries
+        self._delivery = deliveries
         self._outputs = outputs
-        self._keeping = keeping
+        self._keeper = keeping
         self._runs = runs
         self._starts = starts
         self._limits = limits
@@ -88,7 +88,7 @@ class Launching:
         self._search_path = search_path
         self._inherited = inherited
         self._spools = spools
-        self.again: list[Claimed] = []
+        self.again: list[ClaimedRun] = []
         """Could not be started for want of room, and are tried again."""
         self._again_at = 0.0
         self.lateness: deque[float] = deque(maxlen=LATENESS_OF)
@@ -99,11 +99,11 @@ class Launching:
         """The ledger does not have all runs: the disk is full."""
         return self._ledger.file.owes
 
-    def claim(self, fires: Sequence[Fire], boot: str | None = None) -> list[Claimed]:
+    def claim(self, fires: Sequence[Fire], boot: str | None = None) -> list[ClaimedRun]:
         """Write the fires down, durably, and make all ready; leaves out what had been claimed before."""
         runs = self._ledger.claim(fires, boot)
         pairs = zip(fires, runs, strict=True)
-        claimed = [Claimed(fire, run, waits=bool(fire.start_at)) for fire, run in pairs if run is not None]
+        claimed = [ClaimedRun(fire, run, waits=bool(fire.start_at)) for fire, run in pairs if run is not None]
         groups = functools.cache(users.groups)  # looking them up takes as long as all the rest
         for one in claimed:
             if not one.waits:
@@ -112,7 +112,7 @@ class Launching:
         self._hold(claimed)
         return claimed
 
-    def _make_ready(self, one: Claimed, groups: Callable[[Account], Sequence[int]]) -> Launch:
+    def _make_ready(self, one: ClaimedRun, groups: Callable[[Account], Sequence[int]]) -> Launch:
         """All that its start takes, with its FIFO on disk. Raises OSError where there is no room."""
         account = self.accounts[one.fire.job.user]
         launch = describe(
@@ -131,16 +131,16 @@ class Launching:
         one.launch = launch
         return launch
 
-    def _hold(self, several: Iterable[Claimed]) -> None:
+    def _hold(self, several: Iterable[ClaimedRun]) -> None:
         """Have the keeper hold the read ends too, before the runs are started."""
-        self._keeping.hold([(one.run, one.reader) for one in several if one.launch])
+        self._keeper.hold([(one.run, one.reader) for one in several if one.launch])
 
-    def cancel(self, claimed: Sequence[Claimed]) -> None:
+    def cancel(self, claimed: Sequence[ClaimedRun]) -> None:
         """Take back what was claimed for a minute that has not come."""
         self._ledger.cancel([one.run for one in claimed])
         self.discard(claimed)
 
-    def discard(self, claimed: Sequence[Claimed]) -> None:
+    def discard(self, claimed: Sequence[ClaimedRun]) -> None:
         """They will not be started, or not now: nothing of them is kept ready, here or by the keeper.
         He is told at once: a run that is made ready anew has another FIFO.
         """
@@ -151,14 +151,14 @@ class Launching:
                 one.launch = None
             self._outputs.remove(one.run)
             self._limits.remove(one.run)
-        self._keeping.done(held)
+        self._keeper.done(held)
 
-    def start(self, claimed: Sequence[Claimed]) -> None:
+    def start(self, claimed: Sequence[ClaimedRun]) -> None:
         """Start them all, nothing else being done in between; the ledger hears of it later."""
         ready = self._made_ready(claimed)
         if not ready:
             return
-        with aside([one.reader for one, _ in ready]) as readers, spawn.Starter() as starter:
+        with parked_fds([one.reader for one, _ in ready]) as readers, spawn.Starter() as starter:
             tried = [self._begin(starter, one, launch) for one, launch in ready]
         for each, reader in zip(tried, readers, strict=True):
             each.one.reader = reader
@@ -166,7 +166,7 @@ class Launching:
                 self._not_started(each.one, each.error, each.at, each.elapsed)
         self._follow([each for each in tried if not each.error])
 
-    def _made_ready(self, claimed: Sequence[Claimed]) -> list[tuple[Claimed, Launch]]:
+    def _made_ready(self, claimed: Sequence[ClaimedRun]) -> list[tuple[ClaimedRun, Launch]]:
         """Those that may start, each with what it takes."""
         now, elapsed = clock.now(), clock.elapsed()
         groups = functools.cache(users.groups)
@@ -185,7 +185,7 @@ class Launching:
         self._hold(new)
         return ready
 
-    def _begin(self, starter: spawn.Starter, one: Claimed, launch: Launch) -> _Tried:
+    def _begin(self, starter: spawn.Starter, one: ClaimedRun, launch: Launch) -> _Tried:
         now, elapsed = clock.now(), clock.elapsed()  # each start's own: how late it is
         self._starts.note(one.run, BEGINS)
         try:
@@ -193,31 +193,31 @@ class Launching:
         except (PycrondError, OSError) as error:
             self._starts.note(one.run, NOT_BEGUN)
             return _Tried(one, now, elapsed, error=error)
-        self._starts.note(one.run, Noted(pid))
+        self._starts.note(one.run, JournalEntry(pid))
         return _Tried(one, now, elapsed, pid)
 
     def _follow(self, started: Sequence[_Tried]) -> None:
         """Watch them, and have them told."""
         tellings = [self._telling(each.one, each.pid) for each in started]
-        self._deliveries.add(tellings)
+        self._delivery.add(tellings)
         for (one, at, elapsed, pid, _), telling in zip(started, tellings, strict=True):
             late = (at - one.fire.at).total_seconds() * 1000
-            output = Output(telling, one.reader)
-            self._runs.begun(Running(one.run, one.fire, pid, output, elapsed, at.timestamp()), late)
+            output = CapturedOutput(telling, one.reader)
+            self._runs.begun(ActiveRun(one.run, one.fire, pid, output, elapsed, at.timestamp()), late)
             if one.fire.trigger == "schedule" and not one.waits:
                 self.lateness.append(late)
 
-    def _telling(self, one: Claimed, pid: int) -> Telling:
+    def _telling(self, one: ClaimedRun, pid: int) -> RunLog:
         job = one.fire.job
         name = job.key.partition("/")[2]
-        telling = Telling(
+        telling = RunLog(
             one.run, pid, job.user, job.entry.command, name, Spool(self._spools, one.run, is_new=True)
         )
         telling.logged = job.entry.options.log
         telling.mailed = may_be_mailed(job.entry.options)
         return telling
 
-    def _not_started(self, one: Claimed, error: Exception, now: datetime, elapsed: float) -> None:
+    def _not_started(self, one: ClaimedRun, error: Exception, now: datetime, elapsed: float) -> None:
         """Try once more in a while, if the reason may pass; else it has failed."""
         one.give_up_at = one.give_up_at or elapsed + AGAIN_FOR
         if spawn.is_passing(error) and elapsed < one.give_up_at:
@@ -229,11 +229,11 @@ class Launching:
         telling = self._telling(one, os.getpid())
         telling.logged = True  # that it did not start is always told
         telling.output_open, telling.ending = False, (end, None)
-        self._deliveries.add([telling])
-        self._runs.never_began(Ended(one.run, one.fire, end, now))
+        self._delivery.add([telling])
+        self._runs.never_began(EndedRun(one.run, one.fire, end, now))
         self.discard([one])
 
-    def withdraw(self, one: Claimed) -> None:
+    def withdraw(self, one: ClaimedRun) -> None:
         """It is not tried again, if it waits here."""
         self.again = [each for each in self.again if each is not one]
 
@@ -242,7 +242,7 @@ class Launching:
         for one in self.again:
             one.give_up_at = -1.0
 
-    def tend(self, elapsed: float) -> None:
+    def tick(self, elapsed: float) -> None:
         """Try again what could not be started."""
         if self.again and elapsed >= self._again_at:
             again, self.again = self.again, []

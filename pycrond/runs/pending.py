@@ -4,18 +4,18 @@ from collections.abc import Container, Iterable
 from datetime import UTC, datetime
 
 from pycrond.host import procfs
-from pycrond.keeper.client import Keeping
+from pycrond.keeper.client import KeeperClient
 from pycrond.ledger.writer import Ledger
-from pycrond.output.capture import Outputs
-from pycrond.runs.journal import Starts
+from pycrond.output.capture import Capture
+from pycrond.runs.journal import Journal
 
 
-class Owed:
+class PendingWrites:
     """Told in the order in which a daemon that is killed in between leaves all that the next one needs."""
 
-    def __init__(self, ledger: Ledger, keeping: Keeping, starts: Starts, outputs: Outputs) -> None:
+    def __init__(self, ledger: Ledger, keeping: KeeperClient, starts: Journal, outputs: Capture) -> None:
         self._ledger = ledger
-        self._keeping = keeping
+        self._keeper = keeping
         self._starts = starts
         self._outputs = outputs
         self._started: list[tuple[int, int, datetime, float]] = []
@@ -48,6 +48,6 @@ class Owed:
         self._starts.forget()
         done = [*self._done, *((run, 0, 0) for run in self._outputs.closed)]
         if done:
-            self._keeping.done(done)
+            self._keeper.done(done)
             self._done.clear()
             self._outputs.closed.clear()

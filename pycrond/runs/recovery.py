@@ -10,18 +10,18 @@ from pycrond.host import procfs, spawn, users
 from pycrond.host.poller import Poller
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire, Outcome, State, Unfinished
-from pycrond.keeper.client import End, Keeping, left_behind
+from pycrond.keeper.client import KeeperClient, ProcessEnd, left_behind
 from pycrond.ledger.codec import job_of
 from pycrond.ledger.rows import JobRow
 from pycrond.ledger.writer import Ledger
-from pycrond.output.capture import TAKES, Output, Outputs
-from pycrond.output.delivery import Deliveries
-from pycrond.output.run_log import ENDED, Place, Telling
+from pycrond.output.capture import TAKES, Capture, CapturedOutput
+from pycrond.output.delivery import Delivery
+from pycrond.output.run_log import EXIT_SENT, Progress, RunLog
 from pycrond.output.spool import CHUNK, Spool
-from pycrond.runs.active import Running, Runs, how_it_ended
-from pycrond.runs.adoption import Found, Survivors
-from pycrond.runs.journal import NOT_BEGUN, Noted, Starts
-from pycrond.runs.pending import Owed
+from pycrond.runs.active import ActiveRun, ActiveRuns, how_it_ended
+from pycrond.runs.adoption import SurvivingProcess, Survivors
+from pycrond.runs.journal import NOT_BEGUN, Journal, JournalEntry
+from pycrond.runs.pending import PendingWrites
 from pycrond.runs.policy import may_be_mailed
 
 PATIENCE = 1.0  # seconds to wait for the keeper's word
@@ -35,24 +35,24 @@ class Recovery:
         self,
         poller: Poller,
         ledger: Ledger,
-        deliveries: Deliveries,
-        outputs: Outputs,
-        runs: Runs,
+        deliveries: Delivery,
+        outputs: Capture,
+        runs: ActiveRuns,
         *,
-        owed: Owed,
+        owed: PendingWrites,
         state_dir: str,
     ) -> None:
         self._spools = os.path.join(state_dir, "spool")
         self._poller = poller
         self._ledger = ledger
-        self._deliveries = deliveries
+        self._delivery = deliveries
         self._outputs = outputs
         self._runs = runs
-        self._owed = owed
+        self._pending = owed
         self._traceless = False  # a claimed run was met that left no trace of a process
         self._ends = os.path.join(state_dir, "ends")
 
-    def run(self, keeping: Keeping, starts: Starts, last_turn: datetime | None, now: datetime) -> None:
+    def run(self, keeping: KeeperClient, starts: Journal, last_turn: datetime | None, now: datetime) -> None:
         """Take over what lives, close what does not, and go on telling where the last one stopped.
 
         What was claimed for a minute after `last_turn` was not started, and is taken back to be claimed
@@ -78,7 +78,7 @@ class Recovery:
         self._ledger.cancel(not_begun)
         for run in not_begun:
             self._outputs.remove(run)
-        self._owed.forget(survivors.ends)
+        self._pending.forget(survivors.ends)
         if not keeping.is_gone:
             self._poller.register(keeping, self._runs.hear)
             keeping.keep(self._outputs.open)
@@ -119,7 +119,7 @@ class Recovery:
         self._ledger.found(rows)
         return self._ledger.unfinished()
 
-    def _told(self, keeping: Keeping) -> list[End]:
+    def _told(self, keeping: KeeperClient) -> list[ProcessEnd]:
         """What the keeper knows, waited for a second."""
         known, give_up = keeping.ends(), clock.elapsed() + PATIENCE
         if not keeping.is_gone:
@@ -135,14 +135,14 @@ class Recovery:
             found = survivors.find(left.id, left.pid, left.pid_start, left.fire)
         fire = self._fire(left)
         output = self._output(left, found, fire.job)
-        running = Running(left.id, fire, left.pid or 0, output, began_at=left.started_at)
+        running = ActiveRun(left.id, fire, left.pid or 0, output, began_at=left.started_at)
         was_ended = left.state in {"claimed", "running"} and bool(left.reason)
         if was_ended and ", SIG" in left.reason:  # as `ByHand` writes it
             running.signalled = left.reason
         elif was_ended:
             state: State = "timed-out" if left.reason.startswith("timeout") else "killed"
             running.ended_by = (state, left.reason)
-        telling = running.output.telling
+        telling = running.output.log
         if found:
             running.pid, running.start, running.pidfd = found.pid, found.start, found.pidfd
         if found and left.pid is None:
@@ -151,22 +151,22 @@ class Recovery:
             self._continue(running, found, now)
         else:
             telling.ending, telling.end_at = (left.outcome(), left.duration_s), telling.spool.size
-        self._deliveries.touch(telling)
+        self._delivery.touch(telling)
         self._take(output)
 
     def _take_over_output(self, run: int, pid: int) -> None:
         """Of a run that the ledger has never heard of, for the disk was full: what it prints is told."""
         path = self._outputs.path(run)
         user = users.own(os.stat(path).st_uid).name
-        telling = Telling(run, pid, user, "", "", Spool(self._spools, run), logged=False)
-        telling.handed = telling.taken = telling.shown = Place(telling.spool.begin, ENDED)
+        telling = RunLog(run, pid, user, "", "", Spool(self._spools, run), logged=False)
+        telling.handed = telling.taken = telling.shown = Progress(telling.spool.begin, EXIT_SENT)
         telling.ending = (Outcome("unknown"), None)
-        self._deliveries.add([telling])
-        self._take(Output(telling, spawn.open_fifo(path), run_over=True))
+        self._delivery.add([telling])
+        self._take(CapturedOutput(telling, spawn.open_fifo(path), run_over=True))
 
-    def _take(self, output: Output) -> None:
+    def _take(self, output: CapturedOutput) -> None:
         if output.reader >= 0:
-            output.telling.spool.open()  # of a FIFO that nobody writes to, only splice itself shows the end
+            output.log.spool.open()  # of a FIFO that nobody writes to, only splice itself shows the end
             self._outputs.watch(output)
             self._outputs.take(output, TAKES * CHUNK)
 
@@ -177,7 +177,7 @@ class Recovery:
         at = datetime.fromtimestamp(left.fire, UTC)
         return Fire(job_of(row), at, left.wall, left.fold, left.era, left.trigger, attempt=left.attempt)
 
-    def _continue(self, running: Running, found: Found | None, now: datetime) -> None:
+    def _continue(self, running: ActiveRun, found: SurvivingProcess | None, now: datetime) -> None:
         """Watch it, or close it, as far as it is known how."""
         if found and (found.is_child or found.pidfd >= 0):
             running.output.run_over = False
@@ -192,21 +192,21 @@ class Recovery:
             self._runs.over(running, Outcome("unknown", "the daemon died in the instant of its start"), now)
             self._traceless = True
 
-    def _output(self, left: Unfinished, found: Found | None, job: Job) -> Output:
+    def _output(self, left: Unfinished, found: SurvivingProcess | None, job: Job) -> CapturedOutput:
         name = left.key.partition("/")[2]
         pid = found.pid if found else left.pid or 0
-        telling = Telling(left.id, pid, job.user, job.entry.command, name, Spool(self._spools, left.id))
+        telling = RunLog(left.id, pid, job.user, job.entry.command, name, Spool(self._spools, left.id))
         # The daemon may have died, or the disk been full, after it deleted segments and before it wrote so.
         sent = max(left.delivered, telling.spool.begin)
-        telling.handed = telling.taken = telling.shown = Place(sent, left.told)
+        telling.handed = telling.taken = telling.shown = Progress(sent, left.told)
         telling.logged = job.entry.options.log
         telling.mailed = left.state in {"claimed", "running"} and may_be_mailed(job.entry.options)
-        self._deliveries.add([telling])
-        output = Output(telling, spawn.open_fifo(self._outputs.path(left.id)), run_over=True)
+        self._delivery.add([telling])
+        output = CapturedOutput(telling, spawn.open_fifo(self._outputs.path(left.id)), run_over=True)
         telling.output_open = output.reader >= 0
         return output
 
-    def _write_start(self, left: Unfinished, found: Found, now: datetime) -> float:
+    def _write_start(self, left: Unfinished, found: SurvivingProcess, now: datetime) -> float:
         """Of a run whose daemon died before it could write down that it had started."""
         ago = clock.elapsed() - procfs.seconds(found.start) if found.start else 0.0
         latest = found.end.at if found.end else now.timestamp()
@@ -217,6 +217,6 @@ class Recovery:
         return at
 
 
-def _was_never_begun(left: Unfinished, started: Mapping[int, Noted]) -> bool:
+def _was_never_begun(left: Unfinished, started: Mapping[int, JournalEntry]) -> bool:
     """Whether no process was ever started for it, for certain."""
     return left.pid is None and started.get(left.id, NOT_BEGUN) == NOT_BEGUN

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 
 from pycrond import clock
 from pycrond.host import procfs
-from pycrond.host.cgroup import Limits
+from pycrond.host.cgroup import ResourceLimits
 from pycrond.jobs.run import Fire, State
 from pycrond.ledger.writer import Ledger
-from pycrond.output.delivery import Deliveries
-from pycrond.runs.active import NEVER, Running, Runs
+from pycrond.output.delivery import Delivery
+from pycrond.runs.active import NEVER, ActiveRun, ActiveRuns
 from pycrond.runs.command import marks
 
 
 @dataclass(frozen=True, slots=True)
-class _Remains:
+class _LeftBehind:
     """What a run may have left running, and when that is to be killed: never, where it ended by itself."""
 
     run: int
@@ -23,18 +23,22 @@ class _Remains:
     at: float
 
 
-class Endings:
+class Termination:
     """Whose time is over, by themselves or by order."""
 
-    def __init__(self, ledger: Ledger, deliveries: Deliveries, runs: Runs, limits: Limits) -> None:
+    def __init__(
+        self, ledger: Ledger, deliveries: Delivery, runs: ActiveRuns, limits: ResourceLimits
+    ) -> None:
         self._ledger = ledger
-        self._deliveries = deliveries
+        self._delivery = deliveries
         self._runs = runs
         self._limits = limits
-        self._to_look_at: list[_Remains] = []
-        self._to_kill: list[_Remains] = []
+        self._to_look_at: list[_LeftBehind] = []
+        self._to_kill: list[_LeftBehind] = []
 
-    def end(self, several: Iterable[Running], state: State, reason: str, number: int = signal.SIGTERM) -> int:
+    def end(
+        self, several: Iterable[ActiveRun], state: State, reason: str, number: int = signal.SIGTERM
+    ) -> int:
         """TERM, or another signal, now; KILL after each one's grace. What is being ended already goes on so.
         Returns how many were.
         """
@@ -49,13 +53,13 @@ class Endings:
         self._ledger.note([(one.run, reason) for one in begun])
         return len(begun)
 
-    def note_signal(self, several: Iterable[Running], reason: str) -> None:
+    def note_signal(self, several: Iterable[ActiveRun], reason: str) -> None:
         """They were sent a signal by hand that ends most programs: nothing more is done to them."""
         for running in several:
             running.signalled = reason
         self._ledger.note([(one.run, reason) for one in several if one.ended_by is None])
 
-    def tend(self, elapsed: float) -> None:
+    def tick(self, elapsed: float) -> None:
         """End what has run for too long; kill what has had its grace."""
         self._limits.tidy()
         if elapsed >= self._runs.act_at:
@@ -74,16 +78,16 @@ class Endings:
                 self.end([running], "timed-out", f"timeout: it ran for more than {timeout:g} s")
             else:
                 self._runs.signal(running, signal.SIGKILL)
-                self._to_kill.append(_Remains(running.run, running.fire, elapsed))
+                self._to_kill.append(_LeftBehind(running.run, running.fire, elapsed))
         self._runs.act_at = min((one.act_at for one in self._runs.living.values()), default=NEVER)
 
-    def over(self, running: Running) -> None:
+    def over(self, running: ActiveRun) -> None:
         """A main process has ended. What it left behind has the rest of its grace, if we ended it."""
         if running.ended_by:
             at = running.act_at if running.act_at != NEVER else 0.0
-            self._to_look_at.append(_Remains(running.run, running.fire, at))
+            self._to_look_at.append(_LeftBehind(running.run, running.fire, at))
         elif running.output.reader >= 0:  # somebody has it open still
-            self._to_look_at.append(_Remains(running.run, running.fire, NEVER))
+            self._to_look_at.append(_LeftBehind(running.run, running.fire, NEVER))
         else:
             self._limits.remove(running.run)
 
@@ -99,9 +103,9 @@ class Endings:
             self._limits.remove(one.run)
             if pids:
                 detail = f"{_name(one)} left {_processes(pids)} running: {' '.join(map(str, pids))}"
-                self._deliveries.say("LEFT", detail, clock.now(), level="notice")
+                self._delivery.say("LEFT", detail, clock.now(), level="notice")
 
-    def _left(self, several: Iterable[_Remains]) -> dict[int, list[int]]:
+    def _left(self, several: Iterable[_LeftBehind]) -> dict[int, list[int]]:
         """The pids of what runs left running, by run."""
         found, unknown = {}, {}
         for one in several:
@@ -112,7 +116,7 @@ class Endings:
                 found[one.run] = members
         return found | (procfs.marked(unknown, ours=self._runs.has_keeper) if unknown else {})
 
-    def _kill(self, due: Sequence[_Remains]) -> None:
+    def _kill(self, due: Sequence[_LeftBehind]) -> None:
         """KILL to all of a run that is left, in its group or out of it."""
         self._to_kill = [one for one in self._to_kill if one not in due]
         left = self._left(due)
@@ -123,7 +127,7 @@ class Endings:
             self._limits.remove(one.run)
             if pids:
                 detail = f"{_name(one)}: {_processes(pids)} of run {one.run} killed"
-                self._deliveries.say("KILLED", detail, clock.now(), level="notice")
+                self._delivery.say("KILLED", detail, clock.now(), level="notice")
 
     @property
     def left_to_do(self) -> bool:
@@ -138,7 +142,7 @@ class Endings:
         return None if first == NEVER else max(0.0, first - elapsed)
 
 
-def _name(one: _Remains) -> str:
+def _name(one: _LeftBehind) -> str:
     return one.fire.job.key.partition("/")[2]
 
 

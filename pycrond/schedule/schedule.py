@@ -9,7 +9,7 @@ from datetime import datetime
 from weakref import WeakValueDictionary
 
 from pycrond.schedule.days import EVERY_DAY, LAST_DAY, NO_DAY, DayPart, Days, canonical, find, lowest, mask
-from pycrond.schedule.timezone import DAY, LAST_TICK, Piece, Zone, instant, tick_from
+from pycrond.schedule.timezone import DAY, LAST_TICK, OffsetPeriod, Zone, instant, tick_from
 
 __all__ = ["FireTime", "Schedule", "Step", "Stretch", "Zone", "every", "fires", "of", "reached", "restore"]
 __all__ += ["step", "stretches"]
@@ -173,7 +173,7 @@ class FireTime:
 class Stretch:
     """Wall minutes that a daemon goes through: those later than `after`, up to and with `last`."""
 
-    piece: Piece
+    piece: OffsetPeriod
     after: int
     last: int
     tick: int | None = None

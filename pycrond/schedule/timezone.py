@@ -23,7 +23,7 @@ BLOCK = 364 * DAY
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class OffsetPeriod:
     """A stretch of time without a change of offset: ticks from `start` up to but not including `end`."""
 
     start: int
@@ -41,7 +41,7 @@ class Zone:
     def __init__(self, info: ZoneInfo, name: str) -> None:
         self.name = name
         self._info = info
-        self._blocks: dict[int, tuple[Piece, ...]] = {}
+        self._blocks: dict[int, tuple[OffsetPeriod, ...]] = {}
 
     @classmethod
     def of(cls, zone: str | ZoneInfo) -> "Zone":
@@ -70,7 +70,7 @@ class Zone:
         """1 when this instant shows its wall minute for the second time, else 0."""
         return at.astimezone(self._info).fold
 
-    def pieces(self, start: int, end: int) -> Iterator[Piece]:
+    def pieces(self, start: int, end: int) -> Iterator[OffsetPeriod]:
         """The pieces that hold the ticks from `start` up to `end`, in order, the first and last whole.
         Neighbours may have the same shift.
         """
@@ -80,15 +80,15 @@ class Zone:
                 pieces = self._blocks[block] = tuple(self._split(block * BLOCK, (block + 1) * BLOCK))
             yield from (piece for piece in pieces if piece.end > start and piece.start < end)
 
-    def _split(self, start: int, end: int) -> Iterator[Piece]:
+    def _split(self, start: int, end: int) -> Iterator[OffsetPeriod]:
         shift, probe = self._shift(start), start
         while probe < end:
             probe = min(probe + DAY, end)  # no zone has changed back within a day
             if probe < end and self._shift(probe) != shift:
                 probe = self._change(probe - DAY, probe)
-                yield Piece(start, probe, shift)
+                yield OffsetPeriod(start, probe, shift)
                 start, shift = probe, self._shift(probe)
-        yield Piece(start, end, shift)
+        yield OffsetPeriod(start, end, shift)
 
     def _change(self, before: int, after: int) -> int:
         """The first tick with another shift than `before`, by bisection."""

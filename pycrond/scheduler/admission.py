@@ -7,11 +7,11 @@ from datetime import datetime, timedelta
 from pycrond.jobs.job import Job
 from pycrond.ledger.paused import Pauses
 from pycrond.ledger.writer import Ledger
-from pycrond.output.delivery import Deliveries
-from pycrond.runs.active import Runs
-from pycrond.runs.launcher import Claimed, Launching
+from pycrond.output.delivery import Delivery
+from pycrond.runs.active import ActiveRuns
+from pycrond.runs.launcher import ClaimedRun, Launcher
 from pycrond.runs.policy import START, Decision, Situation, Verdict, admit, is_plain, lock_of
-from pycrond.runs.termination import Endings
+from pycrond.runs.termination import Termination
 
 RETRY_FULL = timedelta(seconds=1)  # until it is tried again to write down a start that a full disk refused
 
@@ -21,19 +21,19 @@ class Admission:
     """The parts that a verdict is made of and carried out by, and those that wait."""
 
     ledger: Ledger
-    deliveries: Deliveries
-    launching: Launching
-    runs: Runs
-    endings: Endings
+    deliveries: Delivery
+    launching: Launcher
+    runs: ActiveRuns
+    endings: Termination
     pauses: Pauses
     most: int
     """`max-running`; 0: no limit."""
-    line: "Line"
+    line: "WaitingQueue"
 
-    def enter(self, claimed: Iterable[Claimed], now: datetime) -> list[Decision]:
+    def enter(self, claimed: Iterable[ClaimedRun], now: datetime) -> list[Decision]:
         """Start those that may, in order; the ledger hears of the others after that."""
         decisions, others, written = [], [], []
-        starting: list[Claimed] = []  # at once, for it is quicker
+        starting: list[ClaimedRun] = []  # at once, for it is quicker
         for one in claimed:
             is_free = self._is_free(one)
             if not is_free:  # then it matters what runs
@@ -68,10 +68,10 @@ class Admission:
         if self.line.waiting:
             self.line.look_at = now
 
-    def _is_free(self, one: Claimed) -> bool:
+    def _is_free(self, one: ClaimedRun) -> bool:
         return is_plain(one.fire.job.entry.options) and not self.most
 
-    def _decide(self, one: Claimed, now: datetime) -> Decision:
+    def _decide(self, one: ClaimedRun, now: datetime) -> Decision:
         job = one.fire.job
         paused = self.pauses.why(job.key, now)
         if self._is_free(one) and paused is None:
@@ -88,7 +88,7 @@ class Admission:
         )
         return admit(one.fire, situation)
 
-    def _carry_out(self, one: Claimed, decision: Decision) -> None:
+    def _carry_out(self, one: ClaimedRun, decision: Decision) -> None:
         """All but what is written down."""
         if decision.verdict is Verdict.REPLACE:
             running = self.runs.of_job[one.fire.job.key]
@@ -96,7 +96,7 @@ class Admission:
         if decision.verdict in {Verdict.WAIT, Verdict.REPLACE}:
             self.line.add(one, decision)
 
-    def _write(self, decided: Sequence[tuple[Claimed, Decision]], now: datetime) -> None:
+    def _write(self, decided: Sequence[tuple[ClaimedRun, Decision]], now: datetime) -> None:
         skipped, missed, waiting = [], [], []
         for one, decision in decided:
             if decision.verdict is Verdict.SKIP:
@@ -113,7 +113,7 @@ class Admission:
         self.close(skipped, "skipped", now)
         self.close(missed, "missed", now)
 
-    def close(self, several: Sequence[tuple[Claimed, str]], state: str, now: datetime) -> None:
+    def close(self, several: Sequence[tuple[ClaimedRun, str]], state: str, now: datetime) -> None:
         """They will not run: written down, with the reason, and said."""
         self.ledger.settle([(one.run, reason) for one, reason in several], state, now)
         if state == "missed":
@@ -122,7 +122,7 @@ class Admission:
             detail = f"{one.fire.job.key} {one.fire.at.astimezone():%F %H:%M}: {reason}"
             self.deliveries.say(state.upper(), detail, now, level="notice")
 
-    def _start_written(self, claimed: Sequence[Claimed], now: datetime) -> None:
+    def _start_written(self, claimed: Sequence[ClaimedRun], now: datetime) -> None:
         """First it is written down that they may have been started: they are not, where the disk is full."""
         if not claimed:
             return
@@ -143,11 +143,11 @@ class Admission:
         self.close([(one, "removed: the job is gone") for one in gone], "skipped", now)
 
 
-class Line:
+class WaitingQueue:
     """Those that wait for something else than a time."""
 
     def __init__(self) -> None:
-        self.waiting: list[Claimed] = []
+        self.waiting: list[ClaimedRun] = []
         self.full = False
         """One of them waits for a place among those that may run, and so must all that come after it."""
         self.look_at: datetime | None = None
@@ -156,7 +156,7 @@ class Line:
         self.missed: list[tuple[str, int]] = []
         """Key and run of what has become too late; whoever tells of it empties this."""
 
-    def add(self, one: Claimed, decision: Decision) -> None:
+    def add(self, one: ClaimedRun, decision: Decision) -> None:
         self.waiting.append(one)
         self.waiting.sort(key=lambda each: (each.fire.at, each.run))
         self.full = self.full or decision.reason.startswith("max-running")
@@ -165,11 +165,11 @@ class Line:
             late = one.fire.at + timedelta(seconds=within + 0.001)
             self.look_at = min(self.look_at or late, late)
 
-    def withdraw(self, one: Claimed) -> None:
+    def withdraw(self, one: ClaimedRun) -> None:
         """It is not to start, if it waits here."""
         self.waiting = [each for each in self.waiting if each is not one]
 
-    def earlier_than(self, one: Claimed) -> list[Claimed]:
+    def earlier_than(self, one: ClaimedRun) -> list[ClaimedRun]:
         """Those of the same job that wait longer than this one; they are taken out."""
         before = self.waiting[: self.waiting.index(one)] if one in self.waiting else []
         found = [each for each in before if each.fire.job.key == one.fire.job.key]

@@ -22,7 +22,7 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
+class DueMinute:
     """What one look at the clock leads to; nothing is changed until `Agenda.done` is told so."""
 
     at: datetime
@@ -134,7 +134,7 @@ class Agenda:
         """The same moment with other jobs: what is due next minute is the new jobs' business."""
         return Agenda(jobs, self.zone, self.last, self.eras, self._positions)
 
-    def due(self, now: datetime) -> Turn | None:
+    def due(self, now: datetime) -> DueMinute | None:
         """The next turn to take: the minute after the last one, or this one where the clock has jumped.
 
         None within a minute that had its turn. A caller that is late takes several, one after another.
@@ -170,7 +170,7 @@ class Agenda:
             own = [(job, self._zone(job.entry.zone or self.zone.name)) for job in self.jobs if _decides(job)]
             passed += [(job, zone, eras[0]) for job, zone in own if job.key not in left]
             fires = [fire for fire in fires if fire.at == at or not _decides(fire.job)]
-        return Turn(at, tuple(fires), positions, eras, tuple(passed))
+        return DueMinute(at, tuple(fires), positions, eras, tuple(passed))
 
     def _fires(self, lane: _Lane, first: int, last: int, at: datetime, era: int) -> Iterator[Fire]:
         for wall, schedule in lane.due(first, last):
@@ -184,7 +184,7 @@ class Agenda:
         instant = at - behind * MINUTE
         return instant if instant > self.last else at
 
-    def done(self, turn: Turn) -> None:
+    def done(self, turn: DueMinute) -> None:
         """The turn was carried out."""
         self.last, self.eras = turn.at, turn.eras
         self._positions.update(turn.positions)

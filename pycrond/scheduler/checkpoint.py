@@ -11,7 +11,7 @@ FORMAT = struct.Struct("<8sqqqq16s")
 MAGIC, FIRST_MAGIC = b"pycrond2", b"pycrond1"
 
 
-class Turned(NamedTuple):
+class CheckpointRecord(NamedTuple):
     """What the file says; all but `at` have no meaning where that is None."""
 
     at: datetime | None  # the last minute that had its turn
@@ -20,7 +20,7 @@ class Turned(NamedTuple):
     boot: bytes = b""  # digest of the boot whose @reboot jobs were claimed
 
 
-class LastTurn:
+class Checkpoint:
     """Written before the jobs of that minute are started.
 
     What was claimed for a later minute has certainly not been started; what was claimed for this one or
@@ -38,7 +38,7 @@ class LastTurn:
         self.boot = found.boot
         self.owed = found.owed
 
-    def read(self) -> Turned:
+    def read(self) -> CheckpointRecord:
         """None for the minute at the very first start, or where the file is damaged."""
         return _parsed(os.pread(self._descriptor, FORMAT.size, 0))
 
@@ -51,23 +51,25 @@ class LastTurn:
         os.close(self._descriptor)
 
 
-def look(path: str) -> Turned:
+def look(path: str) -> CheckpointRecord:
     """What the file says, without a daemon; None for the minute where there is none."""
     try:
         with open(path, "rb") as file:
             return _parsed(file.read(FORMAT.size))
     except OSError:
-        return Turned(None)
+        return CheckpointRecord(None)
 
 
-def _parsed(data: bytes) -> Turned:
+def _parsed(data: bytes) -> CheckpointRecord:
     magic, seconds, fixed, wild, owed, boot = FORMAT.unpack(data.ljust(FORMAT.size, b"\0"))
     if magic == FIRST_MAGIC and seconds:
         owed, boot = 0, b""
     elif magic != MAGIC:
-        return Turned(None)
+        return CheckpointRecord(None)
     try:
         since = datetime.fromtimestamp(owed, UTC) if owed else None
-        return Turned(datetime.fromtimestamp(seconds, UTC), (fixed, wild), since, boot.rstrip(b"\0"))
+        return CheckpointRecord(
+            datetime.fromtimestamp(seconds, UTC), (fixed, wild), since, boot.rstrip(b"\0")
+        )
     except (OSError, OverflowError, ValueError):
-        return Turned(None)
+        return CheckpointRecord(None)

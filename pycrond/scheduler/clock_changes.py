@@ -12,10 +12,10 @@ from pycrond.jobs.options import to_json
 from pycrond.jobs.run import GapRow, State
 from pycrond.ledger.codec import from_text
 from pycrond.ledger.writer import Ledger
-from pycrond.output.delivery import Deliveries
+from pycrond.output.delivery import Delivery
 from pycrond.schedule.missed import Gap, gap, gaps
 from pycrond.schedule.schedule import FireTime, Schedule, Zone, fires
-from pycrond.scheduler.agenda import MINUTE, Turn
+from pycrond.scheduler.agenda import MINUTE, DueMinute
 from pycrond.text import counted
 
 JUMP = 5.0  # seconds by which the clocks must have moved apart for us to speak of it
@@ -23,7 +23,7 @@ CAUGHT_MOST = 10_000  # of a job; older ones stay missed
 HELD_UP = "daemon-down: it was held up"
 
 
-class Caught(NamedTuple):
+class CatchUp(NamedTuple):
     """A fire that was missed and is to run all the same."""
 
     key: str
@@ -31,7 +31,7 @@ class Caught(NamedTuple):
     era: int
 
 
-class Span(NamedTuple):
+class MissedSpan(NamedTuple):
     """From `start` up to but not including `until`, noticed `now`."""
 
     start: datetime
@@ -39,15 +39,15 @@ class Span(NamedTuple):
     now: datetime
 
 
-class Jumps:
+class ClockChanges:
     """How the clocks stood when last looked at."""
 
-    def __init__(self, ledger: Ledger, deliveries: Deliveries, now: datetime) -> None:
+    def __init__(self, ledger: Ledger, deliveries: Delivery, now: datetime) -> None:
         self._ledger = ledger
-        self._deliveries = deliveries
+        self._delivery = deliveries
         self._seen = (now, clock.elapsed(), clock.suspended())
         self._reason = HELD_UP
-        self._caught: list[Caught] = []
+        self._caught: list[CatchUp] = []
         self._missed: list[tuple[str, int]] = []
 
     def notice(self, now: datetime, elapsed: float) -> None:
@@ -66,7 +66,7 @@ class Jumps:
 
     def _tell(self, kind: str, seconds: float, text: str, now: datetime) -> None:
         self._ledger.clock_event(kind, round(seconds, 3), now)
-        self._deliveries.say("INFO", text, now, level="notice")
+        self._delivery.say("INFO", text, now, level="notice")
 
     def while_down(self, last: datetime, through: datetime, eras: tuple[int, int], now: datetime) -> None:
         """What the jobs of the daemon before should have run after its last turn, and nobody did."""
@@ -80,7 +80,7 @@ class Jumps:
         era = {key: eras[schedule.wildcard] for key, schedule, _ in jobs}
         span = f"{last.astimezone():%F %H:%M} to {now.astimezone():%F %H:%M}"
         jobs = self._leave(
-            jobs, policies, era, Span(last + MINUTE, through + MINUTE, now), f"daemon-down: {span}"
+            jobs, policies, era, MissedSpan(last + MINUTE, through + MINUTE, now), f"daemon-down: {span}"
         )
         self._write(gaps(jobs, last + MINUTE, through + MINUTE), era, f"daemon-down: {span}", now)
 
@@ -95,7 +95,7 @@ class Jumps:
             found = gaps([(key, schedule, machine.zone(zone))], first, last + MINUTE)
             self._write(found, {key: eras[schedule.wildcard]}, "disk-full: it was not written down", now)
 
-    def at_turn(self, last: datetime, turn: Turn, now: datetime) -> None:
+    def at_turn(self, last: datetime, turn: DueMinute, now: datetime) -> None:
         """What cron's rule leaves out between the turn before, at `last`, and this one."""
         if turn.passed:
             jobs = [
@@ -105,11 +105,11 @@ class Jumps:
             policies = {
                 job.key: to_json(job.entry.options) for job, _, _ in turn.passed if job.entry.options.missed
             }
-            jobs = self._leave(jobs, policies, era, Span(last + MINUTE, turn.at, now), self._reason)
+            jobs = self._leave(jobs, policies, era, MissedSpan(last + MINUTE, turn.at, now), self._reason)
             self._write(gaps(jobs, last + MINUTE, turn.at), era, self._reason, now)
         self._reason = HELD_UP
 
-    def missed(self) -> list[Caught]:
+    def missed(self) -> list[CatchUp]:
         """What was passed over since this was asked last, and is to be caught up."""
         caught, self._caught = self._caught, []
         return caught
@@ -124,7 +124,7 @@ class Jumps:
         jobs: Sequence[tuple[str, Schedule, Zone]],
         policies: Mapping[str, Mapping[str, Any]],
         era: dict[str, int],
-        span: Span,
+        span: MissedSpan,
         reason: str,
     ) -> list[tuple[str, Schedule, Zone]]:
         """The jobs that nothing is caught up of; of the others, that is remembered, and the rest written."""
@@ -135,7 +135,7 @@ class Jumps:
                 plain.append((key, schedule, zone))
                 continue
             cut = _cut(policy, schedule, zone, span)
-            self._caught += [Caught(key, one, era[key]) for one in fires(schedule, zone, cut, span.until)]
+            self._caught += [CatchUp(key, one, era[key]) for one in fires(schedule, zone, cut, span.until)]
             self._write(gaps([(key, schedule, zone)], span.start, cut), era, reason, span.now)
         return plain
 
@@ -164,10 +164,10 @@ class Jumps:
                 self._missed += [(row.key, number) for row, number in zip(rows, numbers, strict=True)]
             fires = counted(sum(row.folded for row in rows), "fire")
             detail = f"{fires} of {counted(len(rows), 'job')}, {reason}"
-            self._deliveries.say(state.upper(), detail, now, level="warning")
+            self._delivery.say(state.upper(), detail, now, level="warning")
 
 
-def _cut(policy: Mapping[str, Any], schedule: Schedule, zone: Zone, span: Span) -> datetime:
+def _cut(policy: Mapping[str, Any], schedule: Schedule, zone: Zone, span: MissedSpan) -> datetime:
     """The instant from which on a job's missed fires are caught up: those before stay missed."""
     within = policy.get("within")
     start = span.start if within is None else max(span.start, span.now - timedelta(seconds=within))

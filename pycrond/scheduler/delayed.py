@@ -8,39 +8,39 @@ from datetime import UTC, datetime, timedelta
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire
 from pycrond.ledger.writer import Ledger
-from pycrond.runs.launcher import Claimed, Launching
+from pycrond.runs.launcher import ClaimedRun, Launcher
 from pycrond.scheduler import jitter
 from pycrond.scheduler.admission import Admission
-from pycrond.scheduler.clock_changes import Caught
+from pycrond.scheduler.clock_changes import CatchUp
 
 SPACE = timedelta(seconds=1)  # between two catch-ups
 GONE = "removed: the job is gone"
 
 
-class Waiting:
+class DelayedStarts:
     """In the order in which they are to start; the ledger has them too."""
 
     def __init__(
-        self, ledger: Ledger, launching: Launching, admission: Admission, seed: str, dialect: str
+        self, ledger: Ledger, launching: Launcher, admission: Admission, seed: str, dialect: str
     ) -> None:
         """`seed` tells this machine from others."""
         self._ledger = ledger
-        self._launching = launching
+        self._launcher = launching
         self._admission = admission
         self._seed = seed
         self._dialect = dialect
-        self._heap: list[tuple[datetime, int, Claimed]] = []
+        self._heap: list[tuple[datetime, int, ClaimedRun]] = []
 
     @property
     def next_at(self) -> datetime | None:
         return self._heap[0][0] if self._heap else None
 
     @property
-    def all(self) -> list[Claimed]:
+    def all(self) -> list[ClaimedRun]:
         """In the order of their starts."""
         return [one for _, _, one in sorted(self._heap)]
 
-    def withdraw(self, one: Claimed) -> None:
+    def withdraw(self, one: ClaimedRun) -> None:
         """It is not to start, if it waits here."""
         self._heap = [place for place in self._heap if place[2] is not one]
         heapq.heapify(self._heap)
@@ -54,7 +54,7 @@ class Waiting:
             for fire in fires
         ]
 
-    def add(self, claimed: Iterable[Claimed]) -> list[Claimed]:
+    def add(self, claimed: Iterable[ClaimedRun]) -> list[ClaimedRun]:
         """Keep those that are to start later; the others are given back."""
         now = []
         for one in claimed:
@@ -66,7 +66,7 @@ class Waiting:
 
     def take(self, now: datetime) -> None:
         """Those whose time has come may start."""
-        due: list[Claimed] = []
+        due: list[ClaimedRun] = []
         while self._heap and self._heap[0][0] <= now:
             due.append(heapq.heappop(self._heap)[2])
         if due:
@@ -74,9 +74,9 @@ class Waiting:
 
     def claim(self, fires: Sequence[Fire]) -> None:
         """Fires that start later, each at its `start_at`."""
-        self.add(self._launching.claim(fires) if fires else ())
+        self.add(self._launcher.claim(fires) if fires else ())
 
-    def catch_up(self, missed: Sequence[Caught], jobs: Mapping[str, Job], now: datetime) -> None:
+    def catch_up(self, missed: Sequence[CatchUp], jobs: Mapping[str, Job], now: datetime) -> None:
         """Claim what was missed and is to run all the same, in order, one a second."""
         start = max([now, *(at + SPACE for at, _, one in self._heap if one.fire.trigger == "catch-up")])
         fires: list[Fire] = []
@@ -108,7 +108,7 @@ class Waiting:
                 start_at=at,
                 attempt=left.attempt,
             )
-            self.add([Claimed(fire, left.id, waits=True)])
+            self.add([ClaimedRun(fire, left.id, waits=True)])
         self._ledger.settle(gone, "skipped", now)
 
     def replace(self, jobs: Mapping[str, Job], now: datetime) -> None:

@@ -4,38 +4,38 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pycrond.jobs.job import Job
-from pycrond.runs.launcher import Claimed, Launching
+from pycrond.runs.launcher import ClaimedRun, Launcher
 from pycrond.scheduler.admission import Admission
-from pycrond.scheduler.agenda import MINUTE, Agenda, Turn, minute
-from pycrond.scheduler.checkpoint import LastTurn
-from pycrond.scheduler.clock_changes import Jumps
-from pycrond.scheduler.delayed import Waiting
+from pycrond.scheduler.agenda import MINUTE, Agenda, DueMinute, minute
+from pycrond.scheduler.checkpoint import Checkpoint
+from pycrond.scheduler.clock_changes import ClockChanges
+from pycrond.scheduler.delayed import DelayedStarts
 
 AHEAD = timedelta(seconds=1)  # so that no disk stands between the minute and the first start
 
 
-class Turns:
+class Scheduler:
     """The agenda, what is claimed of its next minute, and the runs that come of it."""
 
     def __init__(
         self,
         agenda: Agenda,
-        last_turn: LastTurn,
-        launching: Launching,
+        last_turn: Checkpoint,
+        launching: Launcher,
         *,
         admission: Admission,
-        jumps: Jumps,
-        waiting: Waiting,
+        jumps: ClockChanges,
+        waiting: DelayedStarts,
     ) -> None:
         self.agenda = agenda
         self._last_turn = last_turn
-        self._launching = launching
+        self._launcher = launching
         self._admission = admission
         self._jumps = jumps
         self._waiting = waiting
         self._jobs: Mapping[str, Job] = {}  # those of the agenda, by key
-        self._coming: Turn | None = None  # that of the next minute, worked out once
-        self._ahead: tuple[Turn, Sequence[Claimed]] | None = None
+        self._coming: DueMinute | None = None  # that of the next minute, worked out once
+        self._ahead: tuple[DueMinute, Sequence[ClaimedRun]] | None = None
         self._phase: tuple[datetime, bool] | None = None
 
     def take(self, now: datetime) -> None:
@@ -53,33 +53,33 @@ class Turns:
         self._waiting.take(now)
         self._admission.take(now)
 
-    def _due(self, now: datetime) -> Turn | None:
+    def _due(self, now: datetime) -> DueMinute | None:
         if minute(now) == self.agenda.last + MINUTE:
             return self._next()
         return self.agenda.due(now)
 
-    def _next(self) -> Turn | None:
+    def _next(self) -> DueMinute | None:
         if self._coming is None:
             self._coming = self.agenda.due(self.agenda.last + MINUTE)
         return self._coming
 
     def _note_what_is_owed(self, at: datetime) -> None:
         """From which turn on the ledger would not tell the next daemon, after a crash, what was started."""
-        if not self._launching.are_owed:
+        if not self._launcher.are_owed:
             self._last_turn.owed = None
         elif self._last_turn.owed is None:
             self._last_turn.owed = at
 
-    def _claimed(self, turn: Turn) -> Sequence[Claimed]:
+    def _claimed(self, turn: DueMinute) -> Sequence[ClaimedRun]:
         ahead, self._ahead = self._ahead, None
         if ahead and ahead[0].at == turn.at and ahead[0].fires == turn.fires:
             return ahead[1]
         if ahead:  # the clock was turned meanwhile
-            self._launching.cancel(ahead[1])
+            self._launcher.cancel(ahead[1])
         return self._claim(turn)
 
-    def _claim(self, turn: Turn) -> Sequence[Claimed]:
-        return self._launching.claim(self._waiting.delayed(turn.fires)) if turn.fires else ()
+    def _claim(self, turn: DueMinute) -> Sequence[ClaimedRun]:
+        return self._launcher.claim(self._waiting.delayed(turn.fires)) if turn.fires else ()
 
     def look_ahead(self, now: datetime) -> None:
         """Claim the next minute's fires, if that is no more than a second away."""
@@ -129,5 +129,5 @@ class Turns:
     def cancel(self) -> None:
         """Take back what is claimed but not started."""
         if self._ahead:
-            self._launching.cancel(self._ahead[1])
+            self._launcher.cancel(self._ahead[1])
             self._ahead = None

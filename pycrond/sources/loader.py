@@ -15,8 +15,8 @@ from pycrond.sources import files as crontab_files
 from pycrond.sources import source, watch
 from pycrond.sources import system as system_crontabs
 from pycrond.sources.last_good import LastGood
-from pycrond.sources.source import Tab
-from pycrond.sources.watch import Mark, Watch
+from pycrond.sources.source import Source
+from pycrond.sources.watch import FileStamp, Watch
 from pycrond.text import counted
 
 TICK = 0.05  # seconds, several of the ticks that a file's times are taken from
@@ -30,7 +30,7 @@ class Loaded:
     by_key: Mapping[str, Job] = field(default_factory=dict)  # in the order of the files
     problems: tuple[Problem, ...] = ()
     files: int = 0  # that were read
-    tabs: tuple[Tab, ...] = ()
+    tabs: tuple[Source, ...] = ()
     accounts: Mapping[str, Account] = field(default_factory=dict)  # of every user that has a job, by name
 
     @property
@@ -46,7 +46,7 @@ class Loaded:
         return f"{counted(len(self.by_key), 'job')} from {counted(self.files, 'file')}"
 
 
-class Crontabs:
+class Loader:
     """The crontabs that a daemon is to read, and what it read of them."""
 
     def __init__(
@@ -63,12 +63,12 @@ class Crontabs:
         self._directories = [os.path.normpath(directory) for directory in settings.crontabs]
         self._root = settings.root if settings.system else None
         self._last_good = LastGood(os.path.join(settings.state_dir, "crontabs"), read_only=read_only)
-        self._rules = source.Rules(
+        self._rules = source.ParseRules(
             self.dialect, machine.identity() if seed is None else seed, self.account.name
         )
         self._watch = Watch()
-        self._tabs: dict[str, Tab] = {}
-        self._changed: frozenset[Mark] = frozenset()
+        self._tabs: dict[str, Source] = {}
+        self._changed: frozenset[FileStamp] = frozenset()
         self._changed_at = 0.0  # by clock.elapsed, when it came to look so
         self._written: set[str] = set()  # what has changed again just now
 
@@ -122,13 +122,13 @@ class _Reading:
 
     last_good: LastGood
     account: Account
-    rules: source.Rules
-    before: Mapping[str, Tab]
+    rules: source.ParseRules
+    before: Mapping[str, Source]
     written: Collection[str]
     """Files that are not to be read just now."""
-    tabs: dict[str, Tab] = field(default_factory=dict)
+    tabs: dict[str, Source] = field(default_factory=dict)
     """As they were read, whether or not there are such users."""
-    known: list[Tab] = field(default_factory=list)
+    known: list[Source] = field(default_factory=list)
     """The same without the jobs of users that there are not."""
     problems: list[Problem] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
@@ -189,7 +189,7 @@ class _Reading:
         else:
             self._use(self._tab(text, file, owner, mark))
 
-    def _tab(self, text: bytes, file: str, owner: str | None, mark: Mark | None) -> Tab:
+    def _tab(self, text: bytes, file: str, owner: str | None, mark: FileStamp | None) -> Source:
         is_roots = os.stat(file).st_uid == 0
         new = self.rules.read(text, file, owner, mark, is_roots=is_roots)
         if new.is_good:
@@ -208,7 +208,7 @@ class _Reading:
         old = self.rules.read(good, file, owner, mark, is_roots=is_roots)
         return replace(old, problems=problems, kept=True)
 
-    def _use(self, tab: Tab) -> None:
+    def _use(self, tab: Source) -> None:
         """The jobs of a user whom the machine does not know are left out, with an error, until it does."""
         self.tabs[tab.file] = tab
         for name in tab.users - self.accounts.keys():
@@ -226,7 +226,7 @@ def _of_file(file: str, code: str, message: str) -> Problem:
     return Problem(file, 0, 0, "error", code, message)
 
 
-def _lasting(mark: Mark) -> Mark | None:
+def _lasting(mark: FileStamp) -> FileStamp | None:
     """None if the file could be written again and look the same: the clock of its times has coarse ticks."""
     changed_at = mark.ctime_ns / 1e9
     return None if 0 <= clock.now().timestamp() - changed_at < TICK else mark

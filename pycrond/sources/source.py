@@ -8,15 +8,15 @@ from pycrond.crontab import parser
 from pycrond.errors import Problem
 from pycrond.hashing import digest
 from pycrond.jobs.job import Entry, Job, jobs
-from pycrond.sources.watch import Mark
+from pycrond.sources.watch import FileStamp
 
 
 @dataclass(frozen=True, slots=True)
-class Tab:
+class Source:
     """What is in force of a file."""
 
     file: str
-    mark: Mark | None
+    mark: FileStamp | None
     """How the file looked when it was read; None: it may have been written since and look the same."""
     jobs: tuple[Job, ...]
     """With the keys that they would have if there were no other file."""
@@ -34,7 +34,7 @@ class Tab:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class ParseRules:
     """What a line means, besides what it says."""
 
     dialect: str
@@ -44,7 +44,9 @@ class Rules:
     user: str
     """The daemon's own."""
 
-    def read(self, text: bytes, file: str, owner: str | None, mark: Mark | None, *, is_roots: bool) -> Tab:
+    def read(
+        self, text: bytes, file: str, owner: str | None, mark: FileStamp | None, *, is_roots: bool
+    ) -> Source:
         """A text of a user's file, or with None as `owner` of one that has a user column."""
         said = parser.parse(
             text,
@@ -59,7 +61,7 @@ class Rules:
         facts = "\0".join((__version__, *map(str, (self.dialect, self.seed, self.user, owner, is_roots)), ""))
         stamp = digest(facts.encode("utf-8", "surrogateescape") + text)
         made = tuple(jobs(entries, self.user))
-        return Tab(file, mark, made, problems, frozenset(job.user for job in made), stamp)
+        return Source(file, mark, made, problems, frozenset(job.user for job in made), stamp)
 
 
 def _with_own_locks(said: parser.Crontab) -> tuple[Iterable[Entry], tuple[Problem, ...]]:
@@ -77,14 +79,14 @@ def _with_own_locks(said: parser.Crontab) -> tuple[Iterable[Entry], tuple[Proble
     return entries, tuple(problems)
 
 
-def without(tab: Tab, users: Collection[str]) -> Tab:
+def without(tab: Source, users: Collection[str]) -> Source:
     """The jobs of all others, and a problem for each of theirs."""
     left = [job for job in tab.jobs if job.user not in users]
     problems = [_of_nobody(job) for job in tab.jobs if job.user in users]
     return replace(_with_jobs(tab, left, sorted(users)), problems=(*tab.problems, *problems))
 
 
-def _with_jobs(tab: Tab, jobs: Iterable[Job], because_of: Iterable[str]) -> Tab:
+def _with_jobs(tab: Source, jobs: Iterable[Job], because_of: Iterable[str]) -> Source:
     """The same file with other jobs than its text makes, for reasons that its stamp is to tell as well."""
     stamp = digest("\0".join((tab.stamp, *because_of)).encode("utf-8", "surrogateescape"))
     return replace(tab, jobs=tuple(jobs), stamp=stamp)
@@ -95,7 +97,7 @@ def _of_nobody(job: Job) -> Problem:
     return Problem(job.entry.file, job.entry.line, 0, "error", "unknown-user", message)
 
 
-def in_force(tabs: Collection[Tab], user: str) -> tuple[list[Tab], dict[str, Job]]:
+def in_force(tabs: Collection[Source], user: str) -> tuple[list[Source], dict[str, Job]]:
     """The files with the keys that their jobs have together, and all of the jobs by key.
 
     `user` is the daemon's own. A key that two files would give goes to the first.
@@ -108,6 +110,6 @@ def in_force(tabs: Collection[Tab], user: str) -> tuple[list[Tab], dict[str, Job
     return named, {job.key: job for tab in named for job in tab.jobs}
 
 
-def _named(tab: Tab, same: tuple[Job, ...]) -> Tab:
+def _named(tab: Source, same: tuple[Job, ...]) -> Source:
     keys = [job.key for job in same]
     return tab if keys == [job.key for job in tab.jobs] else _with_jobs(tab, same, keys)

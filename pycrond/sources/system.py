@@ -13,7 +13,7 @@ from pycrond.errors import Problem
 
 
 @dataclass(frozen=True, slots=True)
-class Tab:
+class SystemCrontab:
     """A file that is to be read."""
 
     file: str
@@ -22,7 +22,7 @@ class Tab:
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class SystemRules:
     """What one of the two daemons asks of a file."""
 
     names: re.Pattern[str]
@@ -38,7 +38,7 @@ class Rules:
     """Hard links to system files. Those to files in the spool are refused by both."""
 
 
-DEBIAN = Rules(
+DEBIAN = SystemRules(
     re.compile(r"[A-Za-z0-9_-]+"),
     lambda mode: not mode & 0o022,
     lambda mode: mode == 0o600,
@@ -46,7 +46,7 @@ DEBIAN = Rules(
     links=False,
     several_names=False,
 )
-CRONIE = Rules(
+CRONIE = SystemRules(
     re.compile(r"(?![.#])(?!.*(?:~|\.rpmsave|\.rpmorig|\.rpmnew)\Z).+", re.DOTALL),
     lambda mode: mode & 0o7533 == 0o400,
     lambda mode: mode & 0o7533 == 0o400,
@@ -68,17 +68,17 @@ def places(root: str) -> list[str]:
     ]
 
 
-def find(root: str, rules: Rules) -> tuple[list[Tab], list[Problem]]:
+def find(root: str, rules: SystemRules) -> tuple[list[SystemCrontab], list[Problem]]:
     """The files that are to be read, and a problem for each name that is not. What is not there is no error:
     a machine may have any of them.
     """
     table, folder, spool = places(root)
-    found = [Tab(table, None)] if os.path.lexists(table) else []
+    found = [SystemCrontab(table, None)] if os.path.lexists(table) else []
     problems: list[Problem] = []
     for name in _names(folder, problems):
         file = os.path.join(folder, name)
         if rules.names.fullmatch(name):
-            found.append(Tab(file, None))
+            found.append(SystemCrontab(file, None))
         else:
             problems.append(_skipped(file, "not read: a name that cron does not take"))
     for name in _names(spool, problems):
@@ -88,7 +88,7 @@ def find(root: str, rules: Rules) -> tuple[list[Tab], list[Problem]]:
         if _uid(name) is None:
             problems.append(_skipped(file, f"not read: an orphan, there is no user '{name}'"))
         else:
-            found.append(Tab(file, name))
+            found.append(SystemCrontab(file, name))
     return found, problems
 
 
@@ -119,7 +119,7 @@ def _uid(name: str) -> int | None:
         return None
 
 
-def refusal(tab: Tab, rules: Rules) -> Callable[[os.stat_result], str | None]:
+def refusal(tab: SystemCrontab, rules: SystemRules) -> Callable[[os.stat_result], str | None]:
     """What says of the file's owner, mode and links why they forbid its use; None where they do not."""
 
     def say(status: os.stat_result) -> str | None:

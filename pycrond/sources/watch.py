@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from typing import NamedTuple
 
 
-class Mark(NamedTuple):
+class FileStamp(NamedTuple):
     """How a file or a folder looks; of one that cannot be looked at only the error's number is set."""
 
     path: str
@@ -23,22 +23,22 @@ class Watch:
     """Directories and files, and how they looked when that was noted last; at first they have changed."""
 
     def __init__(self) -> None:
-        self._noted: frozenset[Mark] = frozenset()
+        self._noted: frozenset[FileStamp] = frozenset()
 
     def note(self, paths: Iterable[str], but: Collection[str] = ()) -> None:
         """From now on they have changed if they look other than now; those in `but` have at once."""
         self._noted = frozenset(mark for mark in _marks(paths) if mark.path not in but)
 
-    def changed(self, paths: Iterable[str]) -> frozenset[Mark]:
+    def changed(self, paths: Iterable[str]) -> frozenset[FileStamp]:
         """How what has changed in or of these looked, and looks now."""
         return _marks(paths) ^ self._noted
 
 
-def _marks(paths: Iterable[str]) -> frozenset[Mark]:
+def _marks(paths: Iterable[str]) -> frozenset[FileStamp]:
     return frozenset(one for path in paths for one in _marks_in(path))
 
 
-def _marks_in(path: str) -> Iterator[Mark]:
+def _marks_in(path: str) -> Iterator[FileStamp]:
     """Of a file and of what it is a link to; of a folder, of all that is in it."""
     yield mark(path)
     with contextlib.suppress(OSError):  # a plain file, or not there
@@ -46,10 +46,10 @@ def _marks_in(path: str) -> Iterator[Mark]:
             yield mark(os.path.join(path, name))
 
 
-def mark(path: str) -> Mark:
+def mark(path: str) -> FileStamp:
     """How it looks."""
     try:
         one = os.stat(path)
     except OSError as error:
-        return Mark(path, error.errno or 0)
-    return Mark(path, 0, one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns)
+        return FileStamp(path, error.errno or 0)
+    return FileStamp(path, 0, one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns)

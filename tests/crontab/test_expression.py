@@ -5,14 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycrond.crontab.expression import MACROS, FieldError, draw, known, parse_schedule, read
-from pycrond.crontab.field import FIELDS, Terms
+from pycrond.crontab.field import FIELDS, TermReader
 from pycrond.schedule.schedule import Schedule
 
 BY_NAME = {field.name: field for field in FIELDS}
 
 
 def values(name: str, text: str) -> set[int]:
-    terms = Terms(BY_NAME[name], text, draw(""))
+    terms = TermReader(BY_NAME[name], text, draw(""))
     assert not [flaw for flaw in terms.flaws if flaw.severity == "error"], terms.flaws
     return terms.values
 

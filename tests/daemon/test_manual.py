@@ -16,8 +16,8 @@ from pycrond.daemon.figures import lateness
 from pycrond.errors import PycrondError
 from pycrond.host.spawn import Launch
 from pycrond.ledger.reader import Reader
-from pycrond.ledger.rows import Which
-from pycrond.runs.journal import Noted
+from pycrond.ledger.rows import RunFilter
+from pycrond.runs.journal import JournalEntry
 from tests.conftest import alive
 from tests.scheduler.test_admission import WAIT, again, go, reasons, states
 from tests.support.loop import Loop
@@ -174,7 +174,7 @@ def test_the_grace_of_a_kill_goes_on_over_a_restart(loop: Loop, is_written: bool
     loop.turn()
     if not is_written:  # that it has started: as if no turn had come between
         (running,) = loop.daemon.parts.runs.living.values()
-        loop.daemon.parts.starts.note(running.run, Noted(running.pid))
+        loop.daemon.parts.starts.note(running.run, JournalEntry(running.pid))
         loop.query("UPDATE runs SET state = 'claimed', pid = NULL, pid_start = NULL, started_at = NULL")
     ask(loop, "kill", what="job")
     again(loop)
@@ -491,7 +491,7 @@ def test_what_is_read_is_what_the_ledger_has(loop: Loop) -> None:
         {"until": fires[0]},
         {"states": ["succeeded"], "since": 0, "until": fires[0] + 0.5},
     ):
-        found = reader.history(None, 500, None, Which(**which))
+        found = reader.history(None, 500, None, RunFilter(**which))
         assert read(loop, "history", limit=500, **which) == found
         assert read(loop, "history", limit=500, keys=["root/a"], **which) == found
     reader.close()

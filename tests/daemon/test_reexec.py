@@ -116,7 +116,11 @@ def copied(crond: Crond) -> Iterator[Crond]:
     ("file", "text", "why"),
     [
         ("scheduler/agenda.py", "def\n", "SyntaxError: invalid syntax"),
-        ("host/poller.py", "import no_such_module\n", "ModuleNotFoundError: No module named 'no_such_module'"),
+        (
+            "host/poller.py",
+            "import no_such_module\n",
+            "ModuleNotFoundError: No module named 'no_such_module'",
+        ),
         (
             "ledger/schema.py",
             "MIGRATIONS = ()\n",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pycrond.host.cgroup import Limits, own_group
+from pycrond.host.cgroup import ResourceLimits, own_group
 from pycrond.jobs.options import Options
 from tests.support.loop import Loop
 
@@ -53,7 +53,7 @@ def test_a_job_that_exceeds_its_memory_fails(loop: Loop) -> None:
 
 
 def test_where_limits_are_said_to_be(tmp_path: Path) -> None:
-    limits = Limits(str(tmp_path))
+    limits = ResourceLimits(str(tmp_path))
     said = limits.in_force()
     assert set(said) == {"memory", "cpu"}
     limits._base = None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pycrond.host.parked_fds import BATCH, FEW, aside
+from pycrond.host.parked_fds import BATCH, FEW, parked_fds
 
 pytestmark = pytest.mark.process
 
@@ -20,7 +20,7 @@ def test_they_come_back_in_order_and_are_not_inherited(tmp_path: Path, number: i
     made = [os.open(tmp_path / f"{each}", os.O_RDWR | os.O_CREAT) for each in range(number)]
     for each, descriptor in enumerate(made):
         os.write(descriptor, b"%d" % each)
-    with aside(made) as back:
+    with parked_fds(made) as back:
         assert count() - before == (number if number < FEW else 2)
     assert count() - before == number
     assert [os.pread(each, 10, 0) for each in back] == [b"%d" % each for each in range(number)]
@@ -32,7 +32,7 @@ def test_they_come_back_in_order_and_are_not_inherited(tmp_path: Path, number: i
 def test_they_come_back_after_a_failure() -> None:
     before = count()
     made = [os.dup(0) for _ in range(FEW)]
-    with pytest.raises(SystemExit), aside(made) as back:
+    with pytest.raises(SystemExit), parked_fds(made) as back:
         raise SystemExit
     for each in back:
         os.close(each)
@@ -42,7 +42,7 @@ def test_they_come_back_after_a_failure() -> None:
 def test_what_the_kernel_does_not_take_stays() -> None:
     """As where too many are in sockets already, ETOOMANYREFS."""
     made = [os.dup(0) for _ in range(BATCH + 1)]
-    with aside([*made, -1]) as back:  # EBADF
+    with parked_fds([*made, -1]) as back:  # EBADF
         assert [os.fstat(each).st_ino for each in made[BATCH:]] == [os.fstat(0).st_ino]
     assert back[BATCH:] == [made[BATCH], -1]
     for each in back[:-1]:

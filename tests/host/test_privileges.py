@@ -9,7 +9,6 @@ import pytest
 from pycrond.host import privileges
 from pycrond.host.privileges import Become, by_chroot, by_setpriv
 from pycrond.jobs.job import Account
-from pycrond.host import privileges
 
 pytestmark = [pytest.mark.process, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 IS_GNU = (
@@ -27,7 +26,7 @@ def program(folder: Path, text: str) -> str:
 
 @gnu
 def test_chroot_of_gnu_does_it() -> None:
-    assert privileges.quickest() is by_chroot
+    assert privileges.choose_become() is by_chroot
     assert os.getcwd() == "/"
 
 
@@ -55,12 +54,12 @@ def test_a_chroot_is_tried_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, wanted: Become, why: str
 ) -> None:
     monkeypatch.setattr(privileges, "CHROOT", program(tmp_path, does))
-    assert privileges.quickest() is wanted, why
+    assert privileges.choose_become() is wanted, why
 
 
 def test_there_need_be_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(privileges, "CHROOT", "/no/chroot")
-    assert privileges.quickest() is by_setpriv
+    assert privileges.choose_become() is by_setpriv
     assert os.getcwd() == "/"
 
 

@@ -6,15 +6,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pycrond.host.timerfd import Timer
+from pycrond.host.timerfd import WallClockTimer
 
 HOUR = timedelta(hours=1)
 SOON = timedelta(milliseconds=60)
 
 
 @pytest.fixture
-def timer() -> Iterator[Timer]:
-    one = Timer()
+def timer() -> Iterator[WallClockTimer]:
+    one = WallClockTimer()
     yield one
     one.close()
 
@@ -23,16 +23,16 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def rings(timer: Timer, timeout: float = 0.0) -> bool:
+def rings(timer: WallClockTimer, timeout: float = 0.0) -> bool:
     return bool(select.select([timer], [], [], timeout)[0])
 
 
-def test_unarmed_it_is_silent(timer: Timer) -> None:
+def test_unarmed_it_is_silent(timer: WallClockTimer) -> None:
     assert not rings(timer)
     assert timer.read() is False
 
 
-def test_it_wakes_at_the_instant_and_not_before(timer: Timer) -> None:
+def test_it_wakes_at_the_instant_and_not_before(timer: WallClockTimer) -> None:
     at = now() + SOON
     timer.arm(at)
     assert not rings(timer)
@@ -44,12 +44,12 @@ def test_it_wakes_at_the_instant_and_not_before(timer: Timer) -> None:
 
 
 @pytest.mark.parametrize("past", ["2001-01-01T00:00:00+00:00", "1970-01-01T00:00:01+00:00"])
-def test_the_past_is_at_once(timer: Timer, past: str) -> None:
+def test_the_past_is_at_once(timer: WallClockTimer, past: str) -> None:
     timer.arm(datetime.fromisoformat(past))
     assert rings(timer, 5)
 
 
-def test_a_later_call_replaces_an_earlier_one(timer: Timer) -> None:
+def test_a_later_call_replaces_an_earlier_one(timer: WallClockTimer) -> None:
     timer.arm(now() - HOUR)
     timer.arm(now() + HOUR)
     assert not rings(timer)
@@ -57,7 +57,7 @@ def test_a_later_call_replaces_an_earlier_one(timer: Timer) -> None:
     assert rings(timer, 5)
 
 
-def test_after_reading_the_same_instant_rings_again(timer: Timer) -> None:
+def test_after_reading_the_same_instant_rings_again(timer: WallClockTimer) -> None:
     at = now() - HOUR
     for _ in range(2):
         timer.arm(at)
@@ -65,14 +65,14 @@ def test_after_reading_the_same_instant_rings_again(timer: Timer) -> None:
         timer.read()
 
 
-def test_arming_again_for_the_same_instant_keeps_it(timer: Timer) -> None:
+def test_arming_again_for_the_same_instant_keeps_it(timer: WallClockTimer) -> None:
     at = now() + SOON
     for _ in range(1000):
         timer.arm(at)
     assert rings(timer, 5)
 
 
-def test_parts_of_a_second_count(timer: Timer) -> None:
+def test_parts_of_a_second_count(timer: WallClockTimer) -> None:
     at = now() + timedelta(milliseconds=150, microseconds=777)
     timer.arm(at)
     assert rings(timer, 5)

@@ -8,7 +8,7 @@ import pytest
 from pycrond import clock
 from pycrond.daemon import retention
 from pycrond.host import machine
-from pycrond.ledger.audit import Finding, audit
+from pycrond.ledger.audit import Unaccounted, audit
 from pycrond.ledger.reader import Reader
 from pycrond.scheduler import checkpoint
 from tests.support.loop import Loop
@@ -31,7 +31,7 @@ DOUBLE = """
 """
 
 
-def findings(loop: Loop) -> list[Finding]:
+def findings(loop: Loop) -> list[Unaccounted]:
     reader = Reader(str(loop.state))
     last = checkpoint.look(str(loop.state / "last-turn")).at
     assert last

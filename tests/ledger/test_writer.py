@@ -17,9 +17,9 @@ from pycrond.errors import Problem, PycrondError
 from pycrond.jobs.run import Fire, Outcome
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.database import look
-from pycrond.ledger.pauses import Pausebook
+from pycrond.ledger.pauses import PauseTable
 from pycrond.ledger.reader import Reader
-from pycrond.ledger.rows import FileRows, PauseRow, Which
+from pycrond.ledger.rows import FileRows, PauseRow, RunFilter
 from pycrond.ledger.schema import MIGRATIONS
 from pycrond.ledger.writer import Ledger
 from pycrond.scheduler.agenda import MINUTE
@@ -202,16 +202,20 @@ def test_history(ledger: Ledger, reader: Reader) -> None:
 @pytest.mark.parametrize(
     ("which", "found", "why"),
     [
-        (Which(), [6, 5, 4, 3, 2, 1], ""),
-        (Which(("lost", "running")), [4, 3], "any of these"),
-        (Which(until=60), [3, 2, 1], "due before then"),
-        (Which(since=60), [6, 5, 4, 3, 2], "what was due then or later, or went on: 2 ended then, 3 goes on"),
-        (Which(since=61), [6, 5, 3], "5 stands for all up to 200"),
-        (Which(since=150, until=160), [5, 3], "within what they stand for, or run for"),
-        (Which(("succeeded",), 0, 60), [2, 1], "both"),
+        (RunFilter(), [6, 5, 4, 3, 2, 1], ""),
+        (RunFilter(("lost", "running")), [4, 3], "any of these"),
+        (RunFilter(until=60), [3, 2, 1], "due before then"),
+        (
+            RunFilter(since=60),
+            [6, 5, 4, 3, 2],
+            "what was due then or later, or went on: 2 ended then, 3 goes on",
+        ),
+        (RunFilter(since=61), [6, 5, 3], "5 stands for all up to 200"),
+        (RunFilter(since=150, until=160), [5, 3], "within what they stand for, or run for"),
+        (RunFilter(("succeeded",), 0, 60), [2, 1], "both"),
     ],
 )
-def test_which_runs(ledger: Ledger, reader: Reader, which: Which, found: list[int], why: str) -> None:
+def test_which_runs(ledger: Ledger, reader: Reader, which: RunFilter, found: list[int], why: str) -> None:
     ledger.load(rows("#: name=one\n* * * * * x\n"), [], NOON)
     ledger.file.db.executemany(
         "INSERT INTO runs (key, fire, fold, era, trigger, attempt, state, ended_at, until)"
@@ -412,9 +416,9 @@ def test_find_jobs(ledger: Ledger, reader: Reader, word: str, keys: list[str]) -
 
 def test_the_pauses_that_hold(ledger: Ledger, reader: Reader) -> None:
     noon = NOON.timestamp()
-    Pausebook(ledger.file).pause(["root/one", "root/two"], noon + 60, "cleaning", NOON)
-    Pausebook(ledger.file).pause(["root/three"], None, "", NOON)
-    Pausebook(ledger.file).resume(["root/two"], NOON)
+    PauseTable(ledger.file).pause(["root/one", "root/two"], noon + 60, "cleaning", NOON)
+    PauseTable(ledger.file).pause(["root/three"], None, "", NOON)
+    PauseTable(ledger.file).resume(["root/two"], NOON)
     ever = PauseRow("root/three", noon, None, "")
     assert reader.pauses(noon + 59) == [PauseRow("root/one", noon, noon + 60, "cleaning"), ever]
     assert reader.pauses(noon + 60) == [ever]

@@ -21,8 +21,8 @@ import pytest
 from pycrond import clock
 from pycrond.errors import PycrondError
 from pycrond.output import syslog, syslog_format
-from pycrond.output.syslog import Syslogger
-from pycrond.output.syslog_socket import Link
+from pycrond.output.syslog import SyslogClient
+from pycrond.output.syslog_socket import SyslogSocket
 from tests.conftest import wait_until
 from tests.support.rsyslog import Rsyslogd
 
@@ -36,7 +36,7 @@ AT = datetime(2026, 3, 9, 1, 2, 3, tzinfo=UTC)
 HEAD = syslog_format.head(AT, "PYCROND", 77)
 FAR_HEAD = syslog_format.head(AT, "PYCROND", 77, host="web1")
 
-Opened = Callable[..., Syslogger]
+Opened = Callable[..., SyslogClient]
 Listen = Callable[..., socket.socket]
 
 
@@ -53,7 +53,7 @@ def numbers(text: str) -> list[int]:
 class Loop:
     """What a daemon's loop does with a syslogger."""
 
-    def __init__(self, log: Syslogger, packets: list[bytes]) -> None:
+    def __init__(self, log: SyslogClient, packets: list[bytes]) -> None:
         self.log = log
         self.packets = packets
         self.sent = 0
@@ -62,7 +62,7 @@ class Loop:
         self._watched: int | None = None
 
     def turn(self) -> None:
-        self.log.tend(clock.elapsed())
+        self.log.tick(clock.elapsed())
         while self.sent < len(self.packets) and self.log.has_room:
             self.log.send([self.packets[self.sent]], self.sent)
             self.sent += 1
@@ -101,8 +101,8 @@ class Loop:
 def opened() -> Iterator[Opened]:
     with ExitStack() as after:
 
-        def make(address: str, **settings: Any) -> Syslogger:
-            log = Syslogger(address, **settings)
+        def make(address: str, **settings: Any) -> SyslogClient:
+            log = SyslogClient(address, **settings)
             after.callback(log.close)
             log.open()
             return log
@@ -239,13 +239,13 @@ def test_a_stream_socket_at_the_path(opened: Opened, listen: Listen, path: str) 
 )
 def test_no_address(address: str) -> None:
     with pytest.raises(PycrondError, match="bad syslog address"):
-        Syslogger(address)
+        SyslogClient(address)
 
 
 @pytest.mark.parametrize("host", ["x" * 64, "[::1%nowhere]"])
 def test_no_host(host: str) -> None:
     with pytest.raises(PycrondError, match="cannot find syslog host"):
-        Syslogger(f"udp://{host}")
+        SyslogClient(f"udp://{host}")
 
 
 # Readers that are absent, stopped, killed, slow
@@ -383,7 +383,7 @@ def test_many_at_once_are_taken_when_the_last_of_them_is(opened: Opened, listen:
     found, taken = b"", list[object]()
 
     def turn() -> None:
-        log.tend(clock.elapsed())
+        log.tick(clock.elapsed())
         taken.extend(log.taken())
 
     for _ in range(49):
@@ -407,7 +407,7 @@ def test_many_at_once_are_sent_again_after_a_readers_death(opened: Opened, liste
     first.close()
     reader, found, taken = listen(path), b"", list[object]()
     while not taken:
-        log.tend(clock.elapsed())
+        log.tick(clock.elapsed())
         found += drain(reader)
         taken += log.taken()
 
@@ -422,7 +422,7 @@ def test_a_reader_who_makes_room_is_waited_for(
     reader = listen(path)
     reader.setblocking(True)
     log, packets, found = opened(path), numbered(QUEUE + 500), list[bytes]()
-    log.tend(clock.elapsed())
+    log.tick(clock.elapsed())
     thread = threading.Thread(target=lambda: found.extend(reader.recv(1000) for _ in packets))
     thread.start()
 
@@ -506,7 +506,7 @@ def test_tcp_does_not_talk_to_itself() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         with pytest.raises(ConnectionRefusedError):
-            link = Link(sock, sock.getsockname(), b"\n")
+            link = SyslogSocket(sock, sock.getsockname(), b"\n")
             while not link.ready:
                 link.finish()
 
@@ -519,7 +519,7 @@ def test_memory_is_bounded(opened: Opened, listen: Listen) -> None:
     log = opened(f"udp://127.0.0.1:{reader.getsockname()[1]}")
     packet = b"x" * 1000
 
-    log.tend(0.0)
+    log.tick(0.0)
     sent = 0
     while log.has_room:
         log.send([packet], sent)
@@ -529,7 +529,7 @@ def test_memory_is_bounded(opened: Opened, listen: Listen) -> None:
 
 def test_nothing_to_say_nothing_to_do(opened: Opened, listen: Listen, path: str) -> None:
     log = opened(path)
-    log.tend(100.0)
+    log.tick(100.0)
     assert (log.retry_in(), log.wants_write, log.fileno()) == (
         None,
         False,
@@ -538,11 +538,11 @@ def test_nothing_to_say_nothing_to_do(opened: Opened, listen: Listen, path: str)
 
     reader = listen(path)
     log.send([b"a"], 1)
-    log.tend(100.0)
+    log.tick(100.0)
     assert log.has_room
     assert drain(reader) == b"a\n"
     for now in (100.0, 100.1, 100.2):
-        log.tend(now)
+        log.tick(now)
         log.taken()
     assert (log.retry_in(), log.wants_write) == (None, False)
 
@@ -550,27 +550,27 @@ def test_nothing_to_say_nothing_to_do(opened: Opened, listen: Listen, path: str)
 def test_it_reconnects_once_a_second_at_most(opened: Opened, listen: Listen, path: str) -> None:
     log = opened(path)
     log.send([b"a"], 1)
-    log.tend(100.0)
+    log.tick(100.0)
     assert log.retry_in() == 1.0
 
     listen(path)
-    log.tend(100.9)
+    log.tick(100.9)
     assert not log.reachable
-    log.tend(101.0)
+    log.tick(101.0)
     assert log.reachable
 
 
 def test_it_looks_less_and_less_often(opened: Opened, listen: Listen, path: str) -> None:
     listen(path)
     log = opened(path)
-    log.tend(100.0)
+    log.tick(100.0)
     log.send([b"a"], 1)
 
     now, pauses = 100.0, list[float]()
     while len(pauses) < 12:
         pauses.append(log.retry_in() or 0.0)
         now += pauses[-1]
-        log.tend(now)
+        log.tick(now)
         log.taken()
 
     assert pauses == sorted(pauses)
@@ -590,7 +590,7 @@ def test_a_lost_connection_stays_open_until_the_next_turn(opened: Opened, listen
     assert log.fileno() is None
     os.fstat(number)  # so that a selector can still let go of it
 
-    log.tend(100.0)
+    log.tick(100.0)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(number)
 
@@ -637,7 +637,7 @@ def test_a_packet_that_no_socket_takes_is_cut_and_in_nobodys_way(
 # LOG_PERROR and LOG_CONS
 
 
-def shown_on(log: Syslogger, **options: bool) -> None:
+def shown_on(log: SyslogClient, **options: bool) -> None:
     for packet in syslog_format.packets(HEAD, "root", "CMD", "a"):
         log.copy(packet, **options)
 

@@ -6,7 +6,7 @@ import pytest
 
 from pycrond.host import procfs
 from pycrond.runs.adoption import Survivors
-from pycrond.runs.journal import Noted
+from pycrond.runs.journal import JournalEntry
 
 FIRE = 1_000_000.0
 
@@ -25,7 +25,7 @@ def test_what_a_run_left_behind_when_it_ended_just_before_its_daemon(
     dead: tuple[int, int], found: bool, why: str
 ) -> None:
     """The daemon was held up in the instant of the start, and killed there."""
-    survivors = Survivors({7: Noted(50)}, [], {8: (70, 7000)}, [dead])
+    survivors = Survivors({7: JournalEntry(50)}, [], {8: (70, 7000)}, [dead])
     survivors.know([51])
     process = survivors.find(8, None, None, FIRE)
     assert (process is not None and process.pid == 70) is found, why
@@ -34,10 +34,10 @@ def test_what_a_run_left_behind_when_it_ended_just_before_its_daemon(
 def test_of_a_run_whose_own_process_was_noted_nothing_else_is_it() -> None:
     """That is dead; what it left behind leads a session, with the run's number in its environment."""
     dead, gone = 1 << 22, 1 << 22  # no process has this number: they are below 2^22
-    survivors = Survivors({8: Noted(dead)}, [], {8: (os.getpid(), 7000), 9: (gone, 7000)})
+    survivors = Survivors({8: JournalEntry(dead)}, [], {8: (os.getpid(), 7000), 9: (gone, 7000)})
     assert survivors.living(8) == (0, 0)
     assert survivors.living(9) == (gone, 7000)
-    assert Survivors({8: Noted(os.getpid())}, []).living(8) == (
+    assert Survivors({8: JournalEntry(os.getpid())}, []).living(8) == (
         os.getpid(),
         procfs.start_ticks(os.getpid()),
     )

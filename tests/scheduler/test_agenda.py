@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire
 from pycrond.schedule.schedule import Zone, fires
-from pycrond.scheduler.agenda import MINUTE, Agenda, Turn, first_turn, minute
+from pycrond.scheduler.agenda import MINUTE, Agenda, DueMinute, first_turn, minute
 from tests.conftest import jobs_of
 from tests.support.judge import Judge, runs, ticks
 
@@ -72,7 +72,7 @@ def agenda(text: str, now: datetime, zone: str = "UTC") -> Agenda:
     return Agenda(jobs_of(text), Zone.of(zone), now)
 
 
-def look(table: Agenda, now: datetime) -> list[Turn]:
+def look(table: Agenda, now: datetime) -> list[DueMinute]:
     """All the turns that one look at the clock leads to."""
     turns = []
     while (turn := table.due(now)) is not None:

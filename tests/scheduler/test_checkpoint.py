@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from pycrond.scheduler.checkpoint import FORMAT, MAGIC, LastTurn
+from pycrond.scheduler.checkpoint import FORMAT, MAGIC, Checkpoint
 
 AT = datetime(2025, 6, 10, 12, 0, tzinfo=UTC)
 
 
 def test_the_very_first_start(tmp_path: Path) -> None:
-    assert LastTurn(str(tmp_path / "last-turn")).read()[:2] == (None, (0, 0))
+    assert Checkpoint(str(tmp_path / "last-turn")).read()[:2] == (None, (0, 0))
 
 
 @pytest.mark.parametrize(
@@ -27,13 +27,13 @@ def test_the_very_first_start(tmp_path: Path) -> None:
 )
 def test_a_turn_survives_the_daemon(tmp_path: Path, at: datetime, eras: tuple[int, int]) -> None:
     path = str(tmp_path / "last-turn")
-    LastTurn(path).write(at, eras)
-    assert LastTurn(path).read()[:2] == (at, eras)
+    Checkpoint(path).write(at, eras)
+    assert Checkpoint(path).read()[:2] == (at, eras)
 
 
 def test_it_is_overwritten_in_place(tmp_path: Path) -> None:
     file = tmp_path / "last-turn"
-    turns = LastTurn(str(file))
+    turns = Checkpoint(str(file))
     turns.write(AT, (0, 0))
     before = file.stat()
     turns.write(AT.replace(minute=1), (0, 1))
@@ -59,20 +59,20 @@ def test_it_is_overwritten_in_place(tmp_path: Path) -> None:
 def test_a_damaged_file_is_none(tmp_path: Path, text: bytes, why: str) -> None:
     file = tmp_path / "last-turn"
     file.write_bytes(text)
-    turns = LastTurn(str(file))
+    turns = Checkpoint(str(file))
     assert turns.read()[:2] == (None, (0, 0)), why
     turns.write(AT, (5, 6))
     assert turns.read()[:2] == (AT, (5, 6))
 
 
 def test_it_is_our_own(tmp_path: Path) -> None:
-    turns = LastTurn(str(tmp_path / "last-turn"))
+    turns = Checkpoint(str(tmp_path / "last-turn"))
     assert (tmp_path / "last-turn").stat().st_mode & 0o777 == 0o600
     assert not os.get_inheritable(turns._descriptor)
 
 
 def test_a_full_disk_does_not_matter(tmpfs: Path) -> None:
-    turns = LastTurn(str(tmpfs / "last-turn"))
+    turns = Checkpoint(str(tmpfs / "last-turn"))
     turns.write(AT, (0, 0))
     with open(tmpfs / "filler", "wb", buffering=0) as filler:
         while filler.tell() < 1 << 20:
@@ -86,16 +86,16 @@ def test_a_full_disk_does_not_matter(tmpfs: Path) -> None:
 
 
 def test_what_is_owed_and_the_boot(tmp_path: Path) -> None:
-    turns = LastTurn(str(tmp_path / "last-turn"))
+    turns = Checkpoint(str(tmp_path / "last-turn"))
     turns.owed, turns.boot = AT, b"0123456789abcdef"
     turns.write(AT, (0, 0))
-    again = LastTurn(str(tmp_path / "last-turn"))
+    again = Checkpoint(str(tmp_path / "last-turn"))
     assert (again.owed, again.boot) == (AT, b"0123456789abcdef")
     again.owed = None
     again.write(AT, (0, 0))
-    assert LastTurn(str(tmp_path / "last-turn")).read() == (AT, (0, 0), None, b"0123456789abcdef")
+    assert Checkpoint(str(tmp_path / "last-turn")).read() == (AT, (0, 0), None, b"0123456789abcdef")
 
 
 def test_a_file_of_the_first_format(tmp_path: Path) -> None:
     (tmp_path / "last-turn").write_bytes(struct.pack("<8sqqq", b"pycrond1", int(AT.timestamp()), 2, 3))
-    assert LastTurn(str(tmp_path / "last-turn")).read() == (AT, (2, 3), None, b"")
+    assert Checkpoint(str(tmp_path / "last-turn")).read() == (AT, (2, 3), None, b"")

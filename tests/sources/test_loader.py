@@ -14,7 +14,7 @@ from pycrond.ledger.codec import JobRows
 from pycrond.ledger.rows import FileRows
 from pycrond.ledger.writer import Ledger
 from pycrond.settings import Settings
-from pycrond.sources.loader import STILL, TICK, Crontabs, Loaded
+from pycrond.sources.loader import STILL, TICK, Loaded, Loader
 from pycrond.text import storable
 from tests.scheduler.test_agenda import at
 
@@ -32,7 +32,7 @@ class Folder:
         self.state = path / "state"
         self.others: tuple[Path, ...] = ()
         self.loaded = Loaded()
-        self.crontabs: Crontabs | None = None
+        self.crontabs: Loader | None = None
 
     def write(self, name: str, text: str | bytes, mode: int = 0o644) -> Path:
         file = self.path / name
@@ -46,7 +46,7 @@ class Folder:
         self.loaded = self.crontabs.load()
         return [job.entry.command for job in self.loaded.jobs]
 
-    def daemon(self, *, seed: str = "seed") -> Crontabs:
+    def daemon(self, *, seed: str = "seed") -> Loader:
         """A new one: it knows only what is on disk."""
         self.state.mkdir(exist_ok=True)
         settings = Settings(
@@ -55,7 +55,7 @@ class Folder:
             runtime_dir=str(self.state),
             pidfile=str(self.state / "pid"),
         )
-        return Crontabs(settings, ALICE, seed=seed)
+        return Loader(settings, ALICE, seed=seed)
 
     def restart(self) -> list[str]:
         self.crontabs = self.daemon()
@@ -217,7 +217,7 @@ def test_a_folder_that_vanishes_goes_on_as_it_was(folder: Folder, tmp_path: Path
 def test_a_folder_that_vanishes_however_it_was_spelled(folder: Folder) -> None:
     folder.write("a", GOOD)
     spelled = Settings(crontabs=(f"{folder.path}//",), state_dir="", runtime_dir="", pidfile="")
-    crontabs = Crontabs(spelled, ALICE, read_only=True)
+    crontabs = Loader(spelled, ALICE, read_only=True)
     assert len(crontabs.load().jobs) == 2
     folder.path.rename(folder.path.parent / "away")
     assert len(crontabs.load().jobs) == 2

@@ -8,7 +8,7 @@ import pytest
 from pycrond.errors import RefusedError
 from pycrond.sources import files
 from pycrond.sources import system as system_crontabs
-from pycrond.sources.system import RULES, Tab
+from pycrond.sources.system import RULES, SystemCrontab
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 NOBODY = 65534
@@ -28,7 +28,7 @@ def found(root: Path, dialect: str) -> tuple[list[str], list[str]]:
     return [os.path.basename(tab.file) for tab in tabs], [os.path.basename(one.file) for one in problems]
 
 
-def why_not(tab: Tab, dialect: str) -> str:
+def why_not(tab: SystemCrontab, dialect: str) -> str:
     """Why a file is refused; empty if it is read."""
     try:
         assert files.read(tab.file, system_crontabs.refusal(tab, RULES[dialect])) == LINE
@@ -47,9 +47,9 @@ def test_where_they_lie(root: Path) -> None:
     (root / "var/spool/cron/crontabs/nobody").write_bytes(LINE)
     tabs, _ = system_crontabs.find(str(root), RULES["debian"])
     assert tabs == [
-        Tab(f"{root}/etc/crontab", None),
-        Tab(f"{root}/etc/cron.d/sysstat", None),
-        Tab(f"{root}/var/spool/cron/crontabs/nobody", "nobody"),
+        SystemCrontab(f"{root}/etc/crontab", None),
+        SystemCrontab(f"{root}/etc/cron.d/sysstat", None),
+        SystemCrontab(f"{root}/var/spool/cron/crontabs/nobody", "nobody"),
     ]
 
 
@@ -114,7 +114,7 @@ def test_modes_of_system_files(root: Path, place: str, mode: int, debian: str, c
     file.write_bytes(LINE)
     file.chmod(mode)
     for dialect, reason in (("debian", debian), ("cronie", cronie)):
-        said = why_not(Tab(str(file), None), dialect)
+        said = why_not(SystemCrontab(str(file), None), dialect)
         assert reason in said if reason else not said, dialect
 
 
@@ -127,14 +127,17 @@ def test_modes_in_the_spool(root: Path, mode: int, debian: str, cronie: str) -> 
     os.chown(file, NOBODY, NOBODY)
     file.chmod(mode)
     for dialect, reason in (("debian", debian), ("cronie", cronie)):
-        said = why_not(Tab(str(file), "nobody"), dialect)
+        said = why_not(SystemCrontab(str(file), "nobody"), dialect)
         assert reason in said if reason else not said, dialect
 
 
 @pytest.mark.parametrize("dialect", RULES)
 def test_owners(root: Path, dialect: str) -> None:
     system, spool = root / "etc/cron.d/job", root / "var/spool/cron/crontabs/nobody"
-    for file, tab in ((system, Tab(str(system), None)), (spool, Tab(str(spool), "nobody"))):
+    for file, tab in (
+        (system, SystemCrontab(str(system), None)),
+        (spool, SystemCrontab(str(spool), "nobody")),
+    ):
         file.write_bytes(LINE)
         file.chmod(0o600)
         for uid, allowed in ((0, True), (NOBODY, tab.user is not None), (1, False)):
@@ -153,7 +156,7 @@ def test_symbolic_links(root: Path, dialect: str, system: bool, spool: bool) -> 
         ("var/spool/cron/crontabs/root", "root", spool),
     ):
         (root / place).symlink_to(target)
-        assert bool(why_not(Tab(str(root / place), user), dialect)) is not allowed, place
+        assert bool(why_not(SystemCrontab(str(root / place), user), dialect)) is not allowed, place
 
 
 @pytest.mark.parametrize(("dialect", "system", "spool"), [("debian", False, False), ("cronie", True, False)])
@@ -166,7 +169,7 @@ def test_hard_links(root: Path, dialect: str, system: bool, spool: bool) -> None
         file.write_bytes(LINE)
         file.chmod(0o600)
         os.link(file, root / f"other-{file.name}")
-        assert bool(why_not(Tab(str(file), user), dialect)) is not allowed, place
+        assert bool(why_not(SystemCrontab(str(file), user), dialect)) is not allowed, place
 
 
 @pytest.mark.parametrize("dialect", RULES)
@@ -174,4 +177,4 @@ def test_what_is_no_file_is_refused_and_hangs_nobody(root: Path, dialect: str) -
     os.mkfifo(root / "etc/cron.d/fifo")
     (root / "etc/cron.d/folder").mkdir()
     for name in ("fifo", "folder"):
-        assert "not a regular file" in why_not(Tab(f"{root}/etc/cron.d/{name}", None), dialect)
+        assert "not a regular file" in why_not(SystemCrontab(f"{root}/etc/cron.d/{name}", None), dialect)

@@ -19,7 +19,7 @@ from freezegun.api import FrozenDateTimeFactory
 from pycrond import clock
 from pycrond.daemon.loop import Daemon
 from pycrond.host.signals import Signals
-from pycrond.keeper.client import Keeping
+from pycrond.keeper.client import KeeperClient
 from pycrond.keeper.readiness import Readiness
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import RunRow
@@ -125,7 +125,9 @@ class Loop:
         if text is not None:
             self.write(text)
         self._signals = Signals()
-        self.daemon = Daemon(self.settings, self._signals, Readiness(lambda said: None, {}), Keeping(keeper))
+        self.daemon = Daemon(
+            self.settings, self._signals, Readiness(lambda said: None, {}), KeeperClient(keeper)
+        )
 
     def turn(self) -> None:
         """Once around the loop."""

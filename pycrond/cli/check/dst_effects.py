@@ -15,7 +15,7 @@ LONGEST = 179
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class ClockChange:
     """The wall minutes from `first` up to but not including `end` that a clock skips or shows twice."""
 
     first: int
@@ -23,14 +23,14 @@ class Change:
     skipped: bool
 
 
-class Nights:
+class DstEffects:
     """The changes of the year in which `now` lies. Whatever was asked once is known."""
 
     def __init__(self, now: datetime, zone: Zone) -> None:
         self._start = tick_from(datetime(now.year, 1, 1, tzinfo=UTC))
         self._end = tick_from(datetime(now.year + 1, 1, 1, tzinfo=UTC))
         self._zone = zone
-        self._changes: dict[Zone, tuple[Change, ...]] = {}
+        self._changes: dict[Zone, tuple[ClockChange, ...]] = {}
         self._told: dict[tuple[Schedule, str | None], str] = {}
 
     def effect(self, schedule: Schedule, zone: str | None) -> str:
@@ -49,15 +49,15 @@ class Nights:
         told = [text for change in changes if (text := _consequence(schedule, change))]
         return f"in {zone.name} {'; '.join(told)}" if told else ""
 
-    def _find(self, zone: Zone) -> Iterator[Change]:
+    def _find(self, zone: Zone) -> Iterator[ClockChange]:
         pieces = list(zone.pieces(self._start, self._end))
         for before, after in pairwise(pieces):
             old, new = before.end + before.shift, after.start + after.shift
             if 0 < abs(new - old) <= LONGEST:
-                yield Change(min(old, new), max(old, new), skipped=new > old)
+                yield ClockChange(min(old, new), max(old, new), skipped=new > old)
 
 
-def _consequence(schedule: Schedule, change: Change) -> str:
+def _consequence(schedule: Schedule, change: ClockChange) -> str:
     """What pycrond does about the times of a schedule that are skipped or come twice."""
     if schedule.wildcard and _keeps_its_distances(schedule, change):
         return ""
@@ -78,7 +78,7 @@ def _consequence(schedule: Schedule, change: Change) -> str:
     return f"{times} come{'' if several else 's'} twice on {day} and run{'' if several else 's'} {fate}"
 
 
-def _keeps_its_distances(schedule: Schedule, change: Change) -> bool:
+def _keeps_its_distances(schedule: Schedule, change: ClockChange) -> bool:
     """One of every hour does not notice a clock turned by hours, nor `*/10` one turned by 30 minutes."""
     turned = (change.end - change.first) % 60
     minutes = schedule.minutes
@@ -86,7 +86,7 @@ def _keeps_its_distances(schedule: Schedule, change: Change) -> bool:
     return schedule.hours == HOURS and rotated == minutes
 
 
-def _within(schedule: Schedule, change: Change) -> Iterator[int]:
+def _within(schedule: Schedule, change: ClockChange) -> Iterator[int]:
     wall = schedule.next_wall(change.first - 1)
     while wall is not None and wall < change.end:
         yield wall

@@ -1,6 +1,6 @@
 """What is legal in a crontab and surely not meant, or means something else to another cron. Pure.
 
-What must be known of the machine comes as `Facts`, gathered for what `wanted` asks.
+What must be known of the machine comes as `CheckFacts`, gathered for what `wanted` asks.
 """
 
 import re
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from pycrond.cli.check.dst_effects import Nights
+from pycrond.cli.check.dst_effects import DstEffects
 from pycrond.cli.check.positions import Layout, layout, unescaped_percent
 from pycrond.cli.check.program_name import SHELLS, program
 from pycrond.cli.check.variables import of_variables
@@ -28,10 +28,10 @@ _STEP = re.compile(r"\*/([0-9]+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class CheckFacts:
     """What is known of the machine."""
 
-    nights: Nights
+    nights: DstEffects
     missing: frozenset[tuple[str, str]] = frozenset()
     """PATHs and programs that are not in them."""
     strangers: frozenset[str] = frozenset()
@@ -47,7 +47,7 @@ class Facts:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class NeededFacts:
     """What is to be found out."""
 
     programs: set[tuple[str, str]] = field(default_factory=set)
@@ -62,12 +62,12 @@ class _Place:
     entry: Entry
     line: str
     layout: Layout
-    facts: Facts
+    facts: CheckFacts
 
 
-def wanted(crontab: Crontab, path: str) -> Wanted:
-    """What `lint` must know about this crontab's entries; `path` as in `Facts`."""
-    found = Wanted()
+def wanted(crontab: Crontab, path: str) -> NeededFacts:
+    """What `lint` must know about this crontab's entries; `path` as in `CheckFacts`."""
+    found = NeededFacts()
     for entry in crontab.entries:
         if one := _program(entry, path):
             found.programs.add(one)
@@ -84,7 +84,7 @@ def _program(entry: Entry, path: str) -> tuple[str, str] | None:
     return (environment.get("PATH", path), name) if name else None
 
 
-def lint(crontab: Crontab, text: str, facts: Facts, ignored: Iterable[str] = ()) -> list[Problem]:
+def lint(crontab: Crontab, text: str, facts: CheckFacts, ignored: Iterable[str] = ()) -> list[Problem]:
     """The crontab's own problems and all that is found beside them, in the order of the lines.
 
     An unknown option is an error here. `ignored` are codes of warnings that are left out, as are those that a

@@ -25,7 +25,7 @@ from pycrond.ledger.codec import JobRows
 from pycrond.ledger.reader import Reader
 from pycrond.settings import Settings
 from pycrond.sources import system
-from pycrond.sources.loader import Crontabs, Loaded
+from pycrond.sources.loader import Loaded, Loader
 from pycrond.text import counted, rfc3339
 
 AHEAD = timedelta(days=7)  # in which fire times are compared
@@ -73,7 +73,7 @@ def _daemons_zone(settings: Settings) -> str:
 
 
 def _loaded(settings: Settings) -> Loaded:
-    return Crontabs(settings, users.own(os.geteuid()), read_only=True).load()
+    return Loader(settings, users.own(os.geteuid()), read_only=True).load()
 
 
 def _line(change: Change, now: datetime) -> str:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from pycrond import clock
 from pycrond.cli.check import rules as check_rules
-from pycrond.cli.check.dst_effects import Nights
+from pycrond.cli.check.dst_effects import DstEffects
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import configured
 from pycrond.crontab import parser
@@ -23,14 +23,14 @@ from pycrond.ledger.reader import Reader
 from pycrond.settings import Settings
 from pycrond.sources import files as crontab_files
 from pycrond.sources import system as system_crontabs
-from pycrond.sources.loader import Crontabs
+from pycrond.sources.loader import Loader
 from pycrond.text import counted, visible
 
 SHOWN = 100  # characters of a line above its caret
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
+class CheckedFile:
     """A crontab to be checked."""
 
     file: str
@@ -62,11 +62,11 @@ def check(wanted: argparse.Namespace) -> int:
 
 def _checked(settings: Settings, wanted: argparse.Namespace) -> Iterator[Checked]:
     own = users.own(os.geteuid())
-    dialect = Crontabs(settings, own, read_only=True).dialect
+    dialect = Loader(settings, own, read_only=True).dialect
     found, problems = _sources(settings, own.name, dialect, wanted)
     for problem in problems:
         yield _unread(problem)
-    nights = Nights(clock.now(), machine.zone(machine.zone_name(os.environ)))
+    nights = DstEffects(clock.now(), machine.zone(machine.zone_name(os.environ)))
     mailer, took = machine.has_mailer(settings.mailer), _took(settings.state_dir)
     for source in found:
         yield _check(source, dialect, nights, wanted, mailer=mailer, took=took)
@@ -88,35 +88,35 @@ def _took(state_dir: str) -> dict[str, dict[int, float]]:
 
 def _sources(
     settings: Settings, own: str, dialect: str, wanted: argparse.Namespace
-) -> tuple[list[Source], list[Problem]]:
+) -> tuple[list[CheckedFile], list[Problem]]:
     """The files named, else those that the daemon would read."""
     if wanted.files:
         return [_named(file, own, wanted.system_format) for file in wanted.files], []
-    found: list[Source] = []
+    found: list[CheckedFile] = []
     problems: list[Problem] = []
     if settings.system:
         rules = system_crontabs.RULES[dialect]
         tabs, problems = system_crontabs.find(settings.root, rules)
-        found = [Source(tab.file, tab.user, system_crontabs.refusal(tab, rules)) for tab in tabs]
+        found = [CheckedFile(tab.file, tab.user, system_crontabs.refusal(tab, rules)) for tab in tabs]
     for directory in settings.crontabs:
         try:
             files, skipped = crontab_files.find(directory)
         except RefusedError as error:
             problems.append(Problem(directory, 0, 0, "error", "refused", str(error)))
         else:
-            found += [Source(file, own) for file in files]
+            found += [CheckedFile(file, own) for file in files]
             problems += skipped
     return found, problems
 
 
-def _named(file: str, own: str, system: bool) -> Source:
-    return Source(file, None if system or system_crontabs.has_user_column(file) else own, named=True)
+def _named(file: str, own: str, system: bool) -> CheckedFile:
+    return CheckedFile(file, None if system or system_crontabs.has_user_column(file) else own, named=True)
 
 
 def _check(
-    source: Source,
+    source: CheckedFile,
     dialect: str,
-    nights: Nights,
+    nights: DstEffects,
     wanted: argparse.Namespace,
     *,
     mailer: bool,
@@ -147,7 +147,7 @@ def _check(
     text = data.decode("utf-8", "surrogateescape")
     path = SEARCH_PATHS[wanted.other or dialect]
     asked = check_rules.wanted(parsed, path)
-    facts = check_rules.Facts(
+    facts = check_rules.CheckFacts(
         nights,
         frozenset((path, name) for path, name in asked.programs if not shutil.which(name, path=path)),
         frozenset(user for user in asked.users if users.named(user) is None),

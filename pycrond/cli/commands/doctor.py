@@ -14,7 +14,7 @@ from pycrond import __version__, clock
 from pycrond.cli.commands.control import say_to_keeper
 from pycrond.cli.commands.show import next_fire
 from pycrond.cli.doctor import probe
-from pycrond.cli.doctor.facts import Daemon, Facts, Finding, Place
+from pycrond.cli.doctor.facts import DaemonFacts, Finding, MachineFacts, PlaceFacts
 from pycrond.cli.doctor.rules import diagnose
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import configured
@@ -26,7 +26,7 @@ from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow
 from pycrond.settings import Settings
 from pycrond.sources import files
-from pycrond.sources.loader import Crontabs, Loaded
+from pycrond.sources.loader import Loaded, Loader
 
 
 def doctor(wanted: argparse.Namespace) -> int:
@@ -45,15 +45,15 @@ def _line(one: Finding) -> str:
     return f"{one.level:<8} {one.about}: {one.text}{do}"
 
 
-def _facts(settings: Settings) -> Facts:
+def _facts(settings: Settings) -> MachineFacts:
     running = list(probe.processes())
     daemon = _daemon(settings)
-    loaded = Crontabs(settings, users.own(os.geteuid()), read_only=True).load()
+    loaded = Loader(settings, users.own(os.geteuid()), read_only=True).load()
     environ = {**os.environ, **probe.environment(daemon.pid)} if daemon.pid else os.environ
     zone = machine.zone_name(environ)
     unit, of_user = probe.unit_of(daemon.pid) if daemon.pid else ("", False)
     failing, never = _jobs_in_trouble(settings)
-    return Facts(
+    return MachineFacts(
         version=__version__,
         daemon=daemon,
         reads=_reads(settings),
@@ -83,7 +83,7 @@ def _facts(settings: Settings) -> Facts:
     )
 
 
-def _daemon(settings: Settings) -> Daemon:
+def _daemon(settings: Settings) -> DaemonFacts:
     """By lock, control socket, keeper and pidfile."""
     locked = _is_locked(settings.state_dir)
     stale = None if pidfile.holder(settings.pidfile) else pidfile.read(settings.pidfile)
@@ -91,8 +91,8 @@ def _daemon(settings: Settings) -> Daemon:
         path = os.path.join(settings.runtime_dir, "control.sock")
         said: dict[str, Any] = protocol.ask(path, {"command": "status"}, timeout=10.0)
     except PycrondError:
-        return Daemon(locked, answers=False, left=_left(settings) if locked else 0, stale_pid=stale)
-    return Daemon(
+        return DaemonFacts(locked, answers=False, left=_left(settings) if locked else 0, stale_pid=stale)
+    return DaemonFacts(
         locked,
         answers=True,
         pid=said["pid"],
@@ -145,13 +145,13 @@ def _size(path: str) -> int:
         return 0
 
 
-def _place(path: str) -> Place:
+def _place(path: str) -> PlaceFacts:
     """Of one that is not there yet, what it will lie on."""
     there = path
     while not os.path.isdir(there):
         there = os.path.dirname(there)
     free, inodes = probe.room(there)
-    return Place(path, probe.file_system(there), _refusal(path), free, inodes)
+    return PlaceFacts(path, probe.file_system(there), _refusal(path), free, inodes)
 
 
 def _refusal(path: str) -> str | None:

@@ -6,8 +6,8 @@ import os
 
 from pycrond import clock
 from pycrond.cli import describe
-from pycrond.cli.check.dst_effects import Nights
-from pycrond.cli.commands.next import COUNT, MINUTE, Planned, clock_cells, schedule_of, whole_minute
+from pycrond.cli.check.dst_effects import DstEffects
+from pycrond.cli.commands.next import COUNT, MINUTE, ComingFires, clock_cells, schedule_of, whole_minute
 from pycrond.cli.commands.show import find_job, print_table
 from pycrond.cli.render import run_table, terminal
 from pycrond.cli.render.formatting import Cell
@@ -31,9 +31,9 @@ def explain(wanted: argparse.Namespace) -> int:
     notes = [describe.words(schedule)]
     if rule := describe.day_rule(" ".join(text.split())):
         notes.append(rule)
-    if change := Nights(now, zone).effect(schedule, None):
+    if change := DstEffects(now, zone).effect(schedule, None):
         notes.append(change)
-    one = Planned(text, schedule, zone)
+    one = ComingFires(text, schedule, zone)
     times = one.fires(whole_minute(None, now, zone), None, COUNT)
     if wanted.json:
         document = {"expression": text, "zone": zone.name, "words": notes[0], "notes": notes[1:]}

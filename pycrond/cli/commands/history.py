@@ -10,7 +10,7 @@ from pycrond.cli.render import formatting, run_table, terminal
 from pycrond.cli.render.table import lay_out
 from pycrond.cli.settings_layers import configured
 from pycrond.ledger import rows
-from pycrond.ledger.rows import BAD_ENDS, RunRow, Which
+from pycrond.ledger.rows import BAD_ENDS, RunFilter, RunRow
 
 FEW = 20  # shown where nothing says how many
 
@@ -19,7 +19,7 @@ def history(wanted: argparse.Namespace) -> int:
     """Runs, newest first."""
     read = records(configured(wanted))
     keys = selectors.jobs_meant(read, wanted.job)
-    which = Which(wanted.state, *selectors.span(wanted))
+    which = RunFilter(wanted.state, *selectors.span(wanted))
     runs = read.history(keys, wanted.limit or (FEW if which.since is None else -1), None, which)
     if wanted.json:
         print(json.dumps({"runs": [rows.run_json(run) for run in runs]}))

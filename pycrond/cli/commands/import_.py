@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 from pycrond import clock
 from pycrond.cli.check import rules as check_rules
-from pycrond.cli.check.dst_effects import Nights
+from pycrond.cli.check.dst_effects import DstEffects
 from pycrond.cli.importer import anacrontab, report
-from pycrond.cli.importer.report import Machine, Remark, Scripts, Taken
+from pycrond.cli.importer.report import ImportedMachine, Remark, Scripts, Taken
 from pycrond.cli.settings_layers import configured
 from pycrond.crontab import parser
 from pycrond.errors import PycrondError, RefusedError
@@ -69,8 +69,8 @@ class _Importer:
         self.cron = self._cron()
         anacron = any(os.path.exists(self._at(f"usr/{name}/anacron")) for name in ("sbin", "bin"))
         table = os.path.exists(self._at("etc/anacrontab"))
-        self._machine = Machine(self.cron, anacron, table, self._scripts())
-        self._nights = Nights(clock.now(), machine.zone(machine.zone_name(os.environ)))
+        self._machine = ImportedMachine(self.cron, anacron, table, self._scripts())
+        self._nights = DstEffects(clock.now(), machine.zone(machine.zone_name(os.environ)))
         self._mailer = machine.has_mailer(mailer)
 
     def _at(self, path: str) -> str:
@@ -138,9 +138,9 @@ class _Importer:
         text = data.decode("utf-8", "surrogateescape")
         path = SEARCH_PATHS[self.cron]
         asked = (
-            check_rules.wanted(parsed, path) if self._here else check_rules.Wanted()
+            check_rules.wanted(parsed, path) if self._here else check_rules.NeededFacts()
         )  # of another machine we know nothing
-        facts = check_rules.Facts(
+        facts = check_rules.CheckFacts(
             self._nights,
             frozenset((path, name) for path, name in asked.programs if not shutil.which(name, path=path)),
             frozenset(name for name in asked.users if users.named(name) is None),
@@ -151,7 +151,7 @@ class _Importer:
         found = report.remarks(parsed, check_rules.lint(parsed, text, facts), self._machine)
         return Taken(file, user, len(parsed.entries), text.split("\n"), found)
 
-    def _written(self, tab: system_crontabs.Tab, data: bytes) -> Written:
+    def _written(self, tab: system_crontabs.SystemCrontab, data: bytes) -> Written:
         parsed = self._parse(data, tab.file, tab.user)
         out = [one.line for one in parsed.entries if report.is_left_out(one, self._machine)]
         path = os.path.relpath(tab.file, self._root)

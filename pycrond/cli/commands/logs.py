@@ -10,7 +10,7 @@ from pycrond.cli.data.output_lines import Stream, tail
 from pycrond.cli.render import formatting, terminal
 from pycrond.cli.settings_layers import configured
 from pycrond.errors import NotRunningError, PycrondError
-from pycrond.ledger.rows import RunRow, Which
+from pycrond.ledger.rows import RunFilter, RunRow
 
 RUNS_MOST = 10_000  # looked through for output
 LINES = 100  # shown where nothing says how many
@@ -25,7 +25,7 @@ def logs(wanted: argparse.Namespace) -> int:
         raise PycrondError("--follow has no end: it does not go with --until")
     read = records(configured(wanted))
     keys, run = _meant(read, wanted.what)
-    which = Which((), *selectors.span(wanted))
+    which = RunFilter((), *selectors.span(wanted))
     # Before the lines are read: what begins meanwhile is followed from its first byte on.
     newest = max((one.id for one in read.history(None, 1)), default=0)
     heads = Heads(read)

@@ -31,7 +31,7 @@ MINUTE = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
+class ComingFires:
     """What has fire times: a job, a line of a file, or an expression."""
 
     text: str
@@ -76,7 +76,7 @@ def whole_minute(text: str | None, now: datetime, zone: Zone) -> datetime:
     )
 
 
-def _planned(wanted: argparse.Namespace, zone: Zone) -> tuple[Sequence[Planned], int]:
+def _planned(wanted: argparse.Namespace, zone: Zone) -> tuple[Sequence[ComingFires], int]:
     if wanted.file:
         if wanted.what:
             raise PycrondError("--file and a job or an expression: only one of them")
@@ -90,8 +90,8 @@ def _planned(wanted: argparse.Namespace, zone: Zone) -> tuple[Sequence[Planned],
     return [_of_row(row, zone, fixed=bool(wanted.tz)) for row in rows if not keys or row.key in keys], 0
 
 
-def _of_expression(text: str, zone: Zone) -> Planned:
-    return Planned(text, schedule_of(text), zone)
+def _of_expression(text: str, zone: Zone) -> ComingFires:
+    return ComingFires(text, schedule_of(text), zone)
 
 
 def schedule_of(text: str) -> Schedule:
@@ -102,15 +102,15 @@ def schedule_of(text: str) -> Schedule:
         raise PycrondError(f"{error}\n    {text}\n    {' ' * (error.column - 1)}^") from error
 
 
-def _of_row(row: JobRow, zone: Zone, *, fixed: bool) -> Planned:
+def _of_row(row: JobRow, zone: Zone, *, fixed: bool) -> ComingFires:
     """With `fixed`, a job of the daemon's own zone is taken to be in another one."""
     own = machine.zone_name(os.environ)
     schedule = codec.from_text(row.canonical) if row.canonical else None
     where = zone if fixed and row.zone == own else machine.zone(row.zone)
-    return Planned(row.schedule, schedule, where, row.key, row.name, row.file, row.line)
+    return ComingFires(row.schedule, schedule, where, row.key, row.name, row.file, row.line)
 
 
-def _of_file(file: str, zone: Zone) -> tuple[Sequence[Planned], int]:
+def _of_file(file: str, zone: Zone) -> tuple[Sequence[ComingFires], int]:
     own = users.own(os.geteuid()).name
     parsed = parser.parse(
         files.read(file, lambda _: None),
@@ -122,7 +122,7 @@ def _of_file(file: str, zone: Zone) -> tuple[Sequence[Planned], int]:
     errors = [one for one in parsed.problems if one.severity == "error"]
     print_problems(errors, sys.stderr)
     planned = [
-        Planned(
+        ComingFires(
             job.entry.schedule_text,
             job.entry.schedule,
             Zone.of(job.entry.zone) if job.entry.zone else zone,
@@ -137,7 +137,7 @@ def _of_file(file: str, zone: Zone) -> tuple[Sequence[Planned], int]:
 
 
 def _document(
-    found: Iterable[tuple[Planned, list[datetime]]], start: datetime, until: datetime | None, zone: Zone
+    found: Iterable[tuple[ComingFires, list[datetime]]], start: datetime, until: datetime | None, zone: Zone
 ) -> dict[str, object]:
     return {
         "from": rfc3339(start.timestamp()),
@@ -157,7 +157,7 @@ def _document(
     }
 
 
-def _print(found: Sequence[tuple[Planned, list[datetime]]], now: datetime) -> None:
+def _print(found: Sequence[tuple[ComingFires, list[datetime]]], now: datetime) -> None:
     """All of them in the order of time, each by the clock of its zone; what never comes last."""
     rows = [[Cell("TIME"), Cell("ZONE"), Cell("IN"), Cell("JOB"), Cell("SCHEDULE")]]
     coming = sorted(((at, one) for one, times in found for at in times), key=lambda pair: pair[0])
@@ -172,7 +172,7 @@ def _print(found: Sequence[tuple[Planned, list[datetime]]], now: datetime) -> No
     print_table(rows)
 
 
-def _not_coming(one: Planned) -> str:
+def _not_coming(one: ComingFires) -> str:
     if one.schedule is None:
         return "at boot"
     return "never" if one.schedule.next_wall(0) is None else "-"

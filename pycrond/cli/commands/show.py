@@ -19,7 +19,7 @@ from pycrond.errors import Problem
 from pycrond.host import machine
 from pycrond.ledger import codec
 from pycrond.ledger.reader import Reader
-from pycrond.ledger.rows import JobRow, RunRow, the_one
+from pycrond.ledger.rows import JobRow, RunRow, require_one
 from pycrond.schedule.schedule import fires
 from pycrond.settings import Settings
 from pycrond.text import distance
@@ -149,7 +149,7 @@ def next_due(jobs: Iterable[JobRow]) -> str:
 
 def find_job(reader: Reader, word: str) -> str:
     """The key of the one job a word means; raises PycrondError where it is none, or several."""
-    return the_one(word, reader.find_jobs(word))
+    return require_one(word, reader.find_jobs(word))
 
 
 def print_table(rows: Sequence[Sequence[Cell]]) -> None:

@@ -10,7 +10,7 @@ from pycrond.control import protocol
 from pycrond.errors import Problem, PycrondError
 from pycrond.keeper import start
 from pycrond.ledger.reader import Reader
-from pycrond.ledger.rows import DaemonRow, JobRow, PauseRow, RunRow, Which
+from pycrond.ledger.rows import DaemonRow, JobRow, PauseRow, RunFilter, RunRow
 from pycrond.output import spool
 from pycrond.settings import Settings
 
@@ -40,7 +40,7 @@ class Records(Protocol):
         keys: Sequence[str] | None,
         limit: int,
         run: int | None = None,
-        which: Which = Which(),  # noqa: B008 -- a tuple
+        which: RunFilter = RunFilter(),  # noqa: B008 -- a tuple
     ) -> list[RunRow]: ...
     def medians(self, keys: Sequence[str] | None = None) -> dict[str, float]: ...
     def find_jobs(self, word: str) -> list[str]: ...

@@ -7,7 +7,7 @@ from typing import Any
 
 from pycrond.control import protocol
 from pycrond.errors import NotRunningError, Problem
-from pycrond.ledger.rows import DaemonRow, JobRow, PauseRow, RunRow, Which
+from pycrond.ledger.rows import DaemonRow, JobRow, PauseRow, RunFilter, RunRow
 
 ROWS = 500  # of an answer, as many as the daemon gives
 KEYS = 100  # in a request: each is a search
@@ -77,7 +77,7 @@ class Remote:
         keys: Sequence[str] | None,
         limit: int,
         run: int | None = None,
-        which: Which = Which(),  # noqa: B008 -- a tuple
+        which: RunFilter = RunFilter(),  # noqa: B008 -- a tuple
     ) -> list[RunRow]:
         limit = ROWS if limit < 0 else min(limit, ROWS)
         given = {"limit": limit, "run": run, **which._asdict()}

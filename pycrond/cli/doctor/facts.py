@@ -17,7 +17,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Rival:
+class OtherCron:
     """Another cron that runs, or is set up to."""
 
     name: str
@@ -28,7 +28,7 @@ class Rival:
 
 
 @dataclass(frozen=True, slots=True)
-class Daemon:
+class DaemonFacts:
     """Whether ours runs, and what it says of itself."""
 
     locked: bool
@@ -45,7 +45,7 @@ class Daemon:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PlaceFacts:
     """The state directory or the runtime directory."""
 
     path: str
@@ -59,14 +59,14 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Facts:
+class MachineFacts:
     """What was found out."""
 
     version: str
-    daemon: Daemon
+    daemon: DaemonFacts
     reads: tuple[str, ...]
     """Folders that our crontabs are in."""
-    rivals: tuple[Rival, ...]
+    rivals: tuple[OtherCron, ...]
     syslog: str
     syslog_trouble: str
     """Why nothing reaches it; empty if all is well."""
@@ -80,8 +80,8 @@ class Facts:
     synchronised: bool | None
     """The kernel's own word; None where it says nothing."""
     clock_programs: tuple[str, ...]
-    state: Place
-    runtime: Place
+    state: PlaceFacts
+    runtime: PlaceFacts
     unit: str = ""
     """The service of systemd that the daemon runs in."""
     kill_mode: str = ""

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pycrond.cli.doctor.facts import Rival
+from pycrond.cli.doctor.facts import OtherCron
 
 CRON_FOLDERS = ("/etc/crontab", "/etc/cron.d", "/var/spool/cron")
 CLOCK_PROGRAMS = frozenset(
@@ -62,16 +62,16 @@ def _link(path: str) -> str:
         return ""
 
 
-def rivals(running: Sequence[Process], root: str = "/") -> list[Rival]:
+def rivals(running: Sequence[Process], root: str = "/") -> list[OtherCron]:
     """Crons among them, and systemd-cron, which is no process."""
     found = [one for process in running if (one := _rival(process))]
     units = os.path.join(root, "run/systemd/generator/cron.target.wants")
     if os.path.isdir(units):
-        found.append(Rival("systemd-cron", CRON_FOLDERS, "systemctl disable --now cron.target"))
+        found.append(OtherCron("systemd-cron", CRON_FOLDERS, "systemctl disable --now cron.target"))
     return found
 
 
-def _rival(process: Process) -> Rival | None:
+def _rival(process: Process) -> OtherCron | None:
     words = process.words
     named = process.name
     if named == "busybox" and "crond" in words[:2]:
@@ -84,7 +84,7 @@ def _rival(process: Process) -> Rival | None:
     is_busybox = "busybox" in (*words[:1], os.path.basename(_link(f"/proc/{process.pid}/exe")))
     if is_busybox:
         folders = (_after(words, "-c") or "/var/spool/cron/crontabs",)
-    return Rival(text, folders, stop)
+    return OtherCron(text, folders, stop)
 
 
 def _after(words: Sequence[str], option: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from pycrond.cli.doctor.facts import Facts, Finding, Level, Place
+from pycrond.cli.doctor.facts import Finding, Level, MachineFacts, PlaceFacts
 from pycrond.text import counted
 
 MIB = 1 << 20
@@ -13,7 +13,7 @@ BACKLOG_LARGE = 100  # runs whose output waits for syslog
 NAMED = 5  # jobs or files that a finding names
 
 
-def diagnose(facts: Facts) -> list[Finding]:
+def diagnose(facts: MachineFacts) -> list[Finding]:
     """All findings, in the order in which one would look."""
     return [finding for judge in JUDGES for finding in judge(facts)]
 
@@ -21,7 +21,7 @@ def diagnose(facts: Facts) -> list[Finding]:
 Found = Iterator[Finding]
 
 
-def _daemon(facts: Facts) -> Found:
+def _daemon(facts: MachineFacts) -> Found:
     one = facts.daemon
     if one.answers:
         yield Finding("ok", "daemon", f"runs, pid {one.pid}")
@@ -46,7 +46,7 @@ def _daemon(facts: Facts) -> Found:
         yield Finding("warning", "pidfile", text, "trust pycrond status; the next start writes it anew")
 
 
-def _rivals(facts: Facts) -> Found:
+def _rivals(facts: MachineFacts) -> Found:
     for rival in facts.rivals:
         if any(_overlap(ours, theirs) for ours in facts.reads for theirs in rival.folders):
             text = f"{rival.name} runs, and reads the same crontabs: every job runs twice"
@@ -61,7 +61,7 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or one.startswith(other + "/") or other.startswith(one + "/")
 
 
-def _crontabs(facts: Facts) -> Found:
+def _crontabs(facts: MachineFacts) -> Found:
     if facts.broken:
         do = "pycrond check shows them all"
         yield Finding("problem", "crontabs", f"{_some(facts.broken, 'error')}", do)
@@ -72,7 +72,7 @@ def _crontabs(facts: Facts) -> Found:
         yield Finding("ok", "crontabs", f"no errors, {counted(facts.jobs, 'job')}")
 
 
-def _jobs(facts: Facts) -> Found:
+def _jobs(facts: MachineFacts) -> Found:
     if facts.failing:
         text = f"{counted(len(facts.failing), 'job')} failed last: {_named(facts.failing)}"
         yield Finding("problem", "failing", text, "pycrond history JOB, pycrond logs JOB")
@@ -81,7 +81,7 @@ def _jobs(facts: Facts) -> Found:
         yield Finding("warning", "never-due", text, "pycrond explain says what the schedule names")
 
 
-def _syslog(facts: Facts) -> Found:
+def _syslog(facts: MachineFacts) -> Found:
     if not facts.syslog_trouble:
         yield Finding("ok", "syslog", f"{facts.syslog} is there")
         return
@@ -92,7 +92,7 @@ def _syslog(facts: Facts) -> Found:
         yield Finding("warning", "backlog", f"{facts.daemon.backlog} runs wait to be told", "as above")
 
 
-def _zone(facts: Facts) -> Found:
+def _zone(facts: MachineFacts) -> Found:
     running = facts.daemon.zone
     if not facts.zone_known:
         text = f"{facts.zone_from} says {facts.zone}, which is no time zone"
@@ -107,7 +107,7 @@ def _zone(facts: Facts) -> Found:
         yield Finding("ok", "zone", f"{facts.zone}, by {facts.zone_from}")
 
 
-def _clock(facts: Facts) -> Found:
+def _clock(facts: MachineFacts) -> Found:
     by = f" ({', '.join(facts.clock_programs)} runs)" if facts.clock_programs else ""
     if facts.synchronised:
         yield Finding("ok", "clock", f"the kernel says that it is synchronised{by}")
@@ -119,7 +119,7 @@ def _clock(facts: Facts) -> Found:
         yield Finding("warning", "clock", text, "install chrony, or timedatectl set-ntp true")
 
 
-def _places(facts: Facts) -> Found:
+def _places(facts: MachineFacts) -> Found:
     for place, name in ((facts.state, "state"), (facts.runtime, "runtime")):
         if place.refusal:
             do = f"chown it to the daemon's user, chmod go-w {place.path}"
@@ -134,7 +134,7 @@ def _places(facts: Facts) -> Found:
         yield Finding("warning", "ledger", text, do)
 
 
-def _room(state: Place) -> Found:
+def _room(state: PlaceFacts) -> Found:
     low = state.free < ROOM_LOW or (state.inodes is not None and state.inodes < INODES_LOW)
     least = state.free < ROOM_LEAST or (state.inodes is not None and state.inodes < INODES_LEAST)
     inodes = "" if state.inodes is None else f", {state.inodes} inodes"
@@ -148,7 +148,7 @@ def _room(state: Place) -> Found:
         yield Finding("ok", "disk", text)
 
 
-def _service(facts: Facts) -> Found:
+def _service(facts: MachineFacts) -> Found:
     if not facts.unit or not facts.kill_mode:
         return
     if facts.kill_mode != "process":
@@ -159,7 +159,7 @@ def _service(facts: Facts) -> Found:
         yield Finding("ok", "systemd", f"{facts.unit} lets running jobs live")
 
 
-def _mail(facts: Facts) -> Found:
+def _mail(facts: MachineFacts) -> Found:
     if facts.mailed and not facts.has_mailer:
         text = f"{counted(len(facts.mailed), 'job')} with MAILTO, but there is no {facts.mailer}"
         yield Finding(
@@ -175,7 +175,7 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
 
 
-JUDGES: tuple[Callable[[Facts], Found], ...] = (
+JUDGES: tuple[Callable[[MachineFacts], Found], ...] = (
     *(_daemon, _rivals, _crontabs, _jobs, _mail, _syslog),
     *(_zone, _clock, _places, _service),
 )

@@ -38,7 +38,7 @@ class Scripts:
 
 
 @dataclass(frozen=True, slots=True)
-class Machine:
+class ImportedMachine:
     """What is known of it beside the crontabs."""
 
     cron: str
@@ -62,13 +62,13 @@ class Taken:
     """Lines that stand for it from now on, where they are others."""
 
 
-def is_left_out(entry: Entry, machine: Machine) -> bool:
+def is_left_out(entry: Entry, machine: ImportedMachine) -> bool:
     """Whether it starts anacron, whose jobs we take; a line that only asks whether that is there does not."""
     found = _STARTS_ANACRON.search(entry.command)
     return machine.has_anacrontab and found is not None and not _GUARD.search(entry.command)
 
 
-def remarks(parsed: Crontab, problems: Iterable[Problem], machine: Machine) -> list[Remark]:
+def remarks(parsed: Crontab, problems: Iterable[Problem], machine: ImportedMachine) -> list[Remark]:
     """On one crontab; `problems` are those that `lint` finds with an eye to the machine's cron."""
     found = [Remark(one.line, f"{one.severity}: {one.message} [{one.code}]") for one in problems]
     first = next((one for one in parsed.problems if one.severity == "error"), None)
@@ -80,7 +80,7 @@ def remarks(parsed: Crontab, problems: Iterable[Problem], machine: Machine) -> l
     return sorted(found, key=lambda one: one.line)
 
 
-def _of_entry(entry: Entry, machine: Machine) -> Iterator[str]:
+def _of_entry(entry: Entry, machine: ImportedMachine) -> Iterator[str]:
     if "~" in entry.schedule_text and machine.cron == "cronie":
         yield "cronie draws the time anew whenever it reads the file, pycrond once and for all"
     zone = dict(entry.environment).get("CRON_TZ")
@@ -95,7 +95,7 @@ def _of_entry(entry: Entry, machine: Machine) -> Iterator[str]:
         yield from of_scripts(entry.command, machine)
 
 
-def of_scripts(command: str, machine: Machine) -> Iterator[str]:
+def of_scripts(command: str, machine: ImportedMachine) -> Iterator[str]:
     """On what a command with run-parts runs."""
     parts = _RUN_PARTS.search(command)
     scripts = machine.scripts.get(parts[1]) if parts else None

@@ -60,7 +60,7 @@ STYLE = f"{_FIXED}{_LIGHT}@media (prefers-color-scheme:dark){{\n{_DARK}}}\n"
 def svg(heading: str, picture: Picture, herds: Sequence[Stampede], zone: Zone) -> str:
     """The whole picture; what it says in words is its description."""
     lanes = foremost(picture.lanes, LANES, 60)
-    sheet = _Sheet(Scale.of(picture.window, zone, SLOTS), picture.window, zone)
+    sheet = _SvgSheet(Scale.of(picture.window, zone, SLOTS), picture.window, zone)
     titles = text_chart.titles_of(picture)
     said = [
         line
@@ -90,7 +90,7 @@ def svg(heading: str, picture: Picture, herds: Sequence[Stampede], zone: Zone) -
 
 
 @dataclass(frozen=True, slots=True)
-class _Sheet:
+class _SvgSheet:
     """Where times lie on the picture."""
 
     scale: Scale

@@ -60,7 +60,7 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
-class _Sheet:
+class _TextSheet:
     """Where it is drawn: a column of names, columns of time."""
 
     width: int
@@ -91,7 +91,7 @@ def _wrapped(text: str, width: int) -> list[str]:
     return wrap(text, width, subsequent_indent="  ", break_on_hyphens=False)
 
 
-def _body(picture: Picture, herds: Sequence[Stampede], sheet: _Sheet, most: int) -> Iterator[Line]:
+def _body(picture: Picture, herds: Sequence[Stampede], sheet: _TextSheet, most: int) -> Iterator[Line]:
     lanes = foremost(picture.lanes, most, sheet.scale.slot * 60)
     yield _axis(sheet, "STARTS  BAD")
     yield from (_lane(lane, sheet) for lane in lanes)
@@ -104,12 +104,12 @@ def _body(picture: Picture, herds: Sequence[Stampede], sheet: _Sheet, most: int)
     yield from _legend(lanes, sheet)
 
 
-def _sheet(picture: Picture, zone: Zone, look: Look) -> _Sheet:
+def _sheet(picture: Picture, zone: Zone, look: Look) -> _TextSheet:
     """Time has what room the names leave; with that in whole slots, the names have the rest."""
     widest = max((width_of(shown(lane.title)) for lane in picture.lanes), default=0)
     scale = Scale.of(picture.window, zone, look.width - min(NAMES, widest) - 1 - COUNTS)
     names = min(max(widest, LABELS), max(look.width - scale.columns - 1 - COUNTS, 1))
-    return _Sheet(look.width, names, scale, zone, picture.window.now, look.marks)
+    return _TextSheet(look.width, names, scale, zone, picture.window.now, look.marks)
 
 
 def titles_of(picture: Picture) -> dict[str, str]:
@@ -135,14 +135,14 @@ def _advice(one: Suggestion, titles: Mapping[str, str], more: str) -> str:
     return f"jitter={one.jitter // 60}m on {them} would leave about {most}"
 
 
-def _axis(sheet: _Sheet, ends: str = "") -> Line:
+def _axis(sheet: _TextSheet, ends: str = "") -> Line:
     row = [" "] * (sheet.scale.columns + 1)
     for column, hour in sheet.scale.hours(sheet.zone, 4):
         row[column : column + 2] = f"{hour:02}"
     return [Cell(f"{'':{sheet.names}} {''.join(row)[: sheet.scale.columns + 1]} {ends}".rstrip(), "dim")]
 
 
-def _lane(lane: Lane, sheet: _Sheet) -> Line:
+def _lane(lane: Lane, sheet: _TextSheet) -> Line:
     ranks = [-1] * sheet.scale.columns
     for bar in lane.bars:
         rank = STATES.index(like(bar.state))
@@ -158,7 +158,7 @@ def _lane(lane: Lane, sheet: _Sheet) -> Line:
     return [*cells, Cell(f" {lane.starts:6,}"), Cell(failed, "bad")]
 
 
-def _histogram(picture: Picture, herds: Iterable[Stampede], sheet: _Sheet) -> Iterator[Line]:
+def _histogram(picture: Picture, herds: Iterable[Stampede], sheet: _TextSheet) -> Iterator[Line]:
     """Columns as high as their busiest minute; whoever starts at all is seen."""
     most = sheet.scale.folded(picture.starts)
     top, fine = max(most, default=0), len(sheet.marks.steps) - 1
@@ -173,7 +173,7 @@ def _histogram(picture: Picture, herds: Iterable[Stampede], sheet: _Sheet) -> It
         yield cells
 
 
-def _legend(lanes: Iterable[Lane], sheet: _Sheet) -> Iterator[Line]:
+def _legend(lanes: Iterable[Lane], sheet: _TextSheet) -> Iterator[Line]:
     """Of the states that are there, in as many lines as it takes."""
     seen = {like(bar.state) for lane in lanes for bar in lane.bars}
     row: list[Cell] = []

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from pycrond.cli.check import rules
-from pycrond.cli.check.dst_effects import Nights
+from pycrond.cli.check.dst_effects import DstEffects
 from pycrond.crontab import parser
 from pycrond.jobs.job import SEARCH_PATHS
 from pycrond.schedule.timezone import Zone
@@ -21,8 +21,8 @@ def codes(
     )
     path = SEARCH_PATHS["cronie"]
     asked = rules.wanted(parsed, path)
-    facts = rules.Facts(
-        Nights(NOW, Zone.of(zone)),
+    facts = rules.CheckFacts(
+        DstEffects(NOW, Zone.of(zone)),
         frozenset(one for one in asked.programs if "missing" in one[1]),
         frozenset(asked.users & {"stranger"}),
         path,
@@ -181,5 +181,5 @@ def test_no_false_alarms_over_what_distributions_ship() -> None:
 def test_runs_that_take_longer_than_the_interval(line: str, took: float, wanted: list[str]) -> None:
     parsed = parser.parse(f"{line}\n".encode(), "jobs", user="me")
     (entry,) = parsed.entries
-    facts = rules.Facts(Nights(NOW, Zone.of("UTC")), took={entry.line: took})
+    facts = rules.CheckFacts(DstEffects(NOW, Zone.of("UTC")), took={entry.line: took})
     assert [one.code for one in rules.lint(parsed, f"{line}\n", facts)] == wanted

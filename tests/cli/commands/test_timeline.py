@@ -18,7 +18,7 @@ from pycrond.ledger.codec import JobRows
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import FileRows
 from pycrond.ledger.writer import Ledger
-from pycrond.scheduler.checkpoint import LastTurn
+from pycrond.scheduler.checkpoint import Checkpoint
 from tests.conftest import SCRIPT, pycrond
 
 TEXT = (
@@ -68,7 +68,7 @@ def folder(tmp_path: Path) -> Path:
     ledger.begin(1, "0", "b", "", datetime(2026, 1, 1, tzinfo=UTC))
     ledger.load([FileRows("/etc/jobs", "", JobRows(made, "UTC"))], (), datetime(2026, 1, 1, tzinfo=UTC))
     ledger.close()
-    turn = LastTurn(str(tmp_path / "last-turn"))
+    turn = Checkpoint(str(tmp_path / "last-turn"))
     turn.write(datetime(2026, 6, 10, 12, 0, tzinfo=UTC), (0, 0))
     turn.close()
     return tmp_path

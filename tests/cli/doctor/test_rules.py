@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from pycrond.cli.doctor.facts import Daemon, Facts, Place, Rival
+from pycrond.cli.doctor.facts import DaemonFacts, MachineFacts, OtherCron, PlaceFacts
 from pycrond.cli.doctor.rules import MIB, diagnose
 
-RUNNING = Daemon(locked=True, answers=True, pid=7, version="1", zone="UTC")
-WELL = Facts(
+RUNNING = DaemonFacts(locked=True, answers=True, pid=7, version="1", zone="UTC")
+WELL = MachineFacts(
     version="1",
     daemon=RUNNING,
     reads=("/etc/pycrond/crontabs",),
@@ -23,16 +23,16 @@ WELL = Facts(
     zone_from="TZ",
     synchronised=True,
     clock_programs=(),
-    state=Place("/var/lib/pycrond", "ext4"),
-    runtime=Place("/run/pycrond", "tmpfs"),
+    state=PlaceFacts("/var/lib/pycrond", "ext4"),
+    runtime=PlaceFacts("/run/pycrond", "tmpfs"),
     unit="pycrond.service",
     kill_mode="process",
     mailer="/usr/sbin/sendmail",
     has_mailer=True,
 )
 SYSTEM = ("/etc/crontab", "/etc/cron.d", "/var/spool/cron")
-CRON = Rival("cron (pid 5)", SYSTEM, "kill 5")
-BUSYBOX = Rival("crond (pid 5)", ("/var/spool/cron/crontabs",), "kill 5")
+CRON = OtherCron("cron (pid 5)", SYSTEM, "kill 5")
+BUSYBOX = OtherCron("crond (pid 5)", ("/var/spool/cron/crontabs",), "kill 5")
 
 
 def test_all_is_well() -> None:
@@ -46,10 +46,15 @@ def test_all_is_well() -> None:
 @pytest.mark.parametrize(
     ("facts", "level", "about", "text"),
     [
-        ({"daemon": Daemon(locked=False, answers=False)}, "warning", "daemon", "does not run"),
-        ({"daemon": Daemon(locked=True, answers=False)}, "problem", "daemon", "no daemon answers"),
-        ({"daemon": Daemon(locked=True, answers=False, left=2)}, "warning", "daemon", "2 jobs still running"),
-        ({"daemon": Daemon(locked=False, answers=False, stale_pid=9)}, "warning", "pidfile", "names 9"),
+        ({"daemon": DaemonFacts(locked=False, answers=False)}, "warning", "daemon", "does not run"),
+        ({"daemon": DaemonFacts(locked=True, answers=False)}, "problem", "daemon", "no daemon answers"),
+        (
+            {"daemon": DaemonFacts(locked=True, answers=False, left=2)},
+            "warning",
+            "daemon",
+            "2 jobs still running",
+        ),
+        ({"daemon": DaemonFacts(locked=False, answers=False, stale_pid=9)}, "warning", "pidfile", "names 9"),
         ({"daemon": replace(RUNNING, version="0")}, "warning", "version", "installed is 1"),
         ({"daemon": replace(RUNNING, has_keeper=False)}, "warning", "keeper", "was killed"),
         ({"rivals": (CRON,)}, "ok", "other-cron", "other crontabs than we do"),
@@ -75,11 +80,11 @@ def test_all_is_well() -> None:
             "clock",
             "not yet synchronised (chronyd runs)",
         ),
-        ({"state": Place("/s", "ext4", free=100 * MIB)}, "warning", "disk", "100 MiB free"),
-        ({"state": Place("/s", "ext4", free=MIB)}, "problem", "disk", "1 MiB free"),
-        ({"state": Place("/s", "ext4", inodes=10)}, "problem", "disk", "10 inodes free"),
-        ({"state": Place("/s", "ext4", "its group may write it")}, "problem", "state", "/s: its group"),
-        ({"runtime": Place("/r", "ext4")}, "warning", "runtime", "on ext4"),
+        ({"state": PlaceFacts("/s", "ext4", free=100 * MIB)}, "warning", "disk", "100 MiB free"),
+        ({"state": PlaceFacts("/s", "ext4", free=MIB)}, "problem", "disk", "1 MiB free"),
+        ({"state": PlaceFacts("/s", "ext4", inodes=10)}, "problem", "disk", "10 inodes free"),
+        ({"state": PlaceFacts("/s", "ext4", "its group may write it")}, "problem", "state", "/s: its group"),
+        ({"runtime": PlaceFacts("/r", "ext4")}, "warning", "runtime", "on ext4"),
         ({"ledger": 3 << 30}, "warning", "ledger", "3072 MiB"),
         ({"kill_mode": "control-group"}, "problem", "systemd", "kills all running jobs"),
     ],
