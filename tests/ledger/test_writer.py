@@ -586,7 +586,7 @@ WRITES = """
 import sys
 from datetime import datetime, timedelta, timezone
 from pycrond.ledger.writer import Ledger
-from pycrond.ledger.pauses import Pausebook
+from pycrond.ledger.pauses import PauseTable
 from pycrond.jobs.run import Fire, Outcome
 from tests.ledger.test_writer import MINUTE, NOON, fire
 ledger = Ledger(sys.argv[1])
