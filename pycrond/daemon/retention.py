@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from pycrond import clock
-from pycrond.jobs.run import FoldedRow, OldRow
 from pycrond.ledger.archive import Archive
+from pycrond.ledger.rows import FoldedRow, OldRow
 from pycrond.output import spool
 
 KEPT_FOR = timedelta(days=90)

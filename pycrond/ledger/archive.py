@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-from pycrond.jobs.run import FoldedRow, OldRow
 from pycrond.ledger.database import Database
+from pycrond.ledger.rows import FoldedRow, OldRow
 
 OLD = """
     SELECT id, fire, wall, fold, era, attempt, state, bytes FROM runs

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from pycrond.errors import PycrondError
+from pycrond.jobs.run import Outcome, State, Trigger
 from pycrond.text import rfc3339
 
 BAD_ENDS = frozenset({"failed", "timed-out", "killed", "missed", "lost", "unknown"})
@@ -137,3 +138,96 @@ def run_json(run: RunRow) -> dict[str, object]:
     values["count"] = values.pop("folded")
     times = {name: rfc3339(values[name]) for name in ("fire", "started_at", "ended_at", "until")}
     return {**values, **times}
+
+
+class Unfinished(NamedTuple):
+    """A run that an earlier daemon left: still open, or not yet told to syslog in full."""
+
+    id: int
+    key: str
+    fire: float
+    wall: int | None
+    fold: int
+    era: int
+    trigger: Trigger
+    attempt: int
+    state: State
+    reason: str
+    pid: int | None
+    pid_start: int | None
+    started_at: float | None
+    duration_s: float | None
+    exit_status: int | None
+    signal: int | None
+    cpu_s: float | None
+    max_rss_kb: int | None
+    delivered: int
+    told: int
+
+    def outcome(self) -> Outcome:
+        """How it ended, where that is known."""
+        return Outcome(
+            self.state,
+            self.reason,
+            exit_status=self.exit_status,
+            signal=self.signal,
+            cpu_s=self.cpu_s,
+            max_rss_kb=self.max_rss_kb,
+        )
+
+
+class WaitingRow(NamedTuple):
+    """A fire that was claimed and waits for its start. Times are Unix seconds."""
+
+    id: int
+    key: str
+    fire: float
+    wall: int | None
+    fold: int
+    era: int
+    trigger: Trigger
+    attempt: int
+    start_at: float | None
+    """None: it waits for something else than a time."""
+
+
+class OldRow(NamedTuple):
+    """A run that is to be folded."""
+
+    id: int
+    fire: float
+    wall: int | None
+    fold: int
+    era: int
+    attempt: int
+    state: State
+    bytes: int
+
+
+class FoldedRow(NamedTuple):
+    """The runs of a job, a day and a state: what stands for them all, the last fire, and how many."""
+
+    id: int
+    fire: float
+    wall: int | None
+    fold: int
+    era: int
+    attempt: int
+    state: State
+    until: float
+    folded: int
+
+
+class GapRow(NamedTuple):
+    """Fires of a job that were passed over: the first of them, the last, and how many."""
+
+    key: str
+    fire: float
+    wall: int
+    fold: int
+    era: int
+    state: State
+    reason: str
+    noticed_at: float
+    until: float
+    folded: int

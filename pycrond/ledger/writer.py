@@ -7,10 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from pycrond.errors import Problem
-from pycrond.jobs.run import Fire, GapRow, Outcome, Unfinished, WaitingRow
+from pycrond.jobs.run import Fire, Outcome
 from pycrond.ledger.database import Database, Work
 from pycrond.ledger.jobs import JobTable
-from pycrond.ledger.rows import FileRows, RunRow
+from pycrond.ledger.rows import FileRows, GapRow, RunRow, Unfinished, WaitingRow
 from pycrond.text import storable
 
 # Whole statements, each with its columns.

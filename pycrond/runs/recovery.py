@@ -9,10 +9,10 @@ from pycrond import clock
 from pycrond.host import procfs, spawn, users
 from pycrond.host.poller import Poller
 from pycrond.jobs.job import Job
-from pycrond.jobs.run import Fire, Outcome, State, Unfinished
+from pycrond.jobs.run import Fire, Outcome, State
 from pycrond.keeper.client import KeeperClient, ProcessEnd, left_behind
 from pycrond.ledger.codec import job_of
-from pycrond.ledger.rows import JobRow
+from pycrond.ledger.rows import JobRow, Unfinished
 from pycrond.ledger.writer import Ledger
 from pycrond.output.capture import TAKES, Capture, CapturedOutput
 from pycrond.output.delivery import Delivery

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 from pycrond import clock
 from pycrond.host import machine
 from pycrond.jobs.options import to_json
-from pycrond.jobs.run import GapRow, State
+from pycrond.jobs.run import State
 from pycrond.ledger.codec import from_text
+from pycrond.ledger.rows import GapRow
 from pycrond.ledger.writer import Ledger
 from pycrond.output.delivery import Delivery
 from pycrond.schedule.missed import Gap, gap, gaps

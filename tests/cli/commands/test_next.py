@@ -183,7 +183,7 @@ def test_why_tells_what_the_ledger_says(folder: Path) -> None:
 
 
 def _gap(at: datetime) -> Any:
-    from pycrond.jobs.run import GapRow
+    from pycrond.ledger.rows import GapRow
 
     seconds = at.timestamp()
     return GapRow("me/night", seconds, 1, 0, 0, "missed", "daemon-down: x", seconds, seconds, 1)
