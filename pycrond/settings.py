@@ -1,5 +1,6 @@
 """The daemon's settings: their names, defaults and readers. One name each, as flag, key and variable."""
 
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
@@ -81,6 +82,53 @@ class Settings:
     log_stderr: bool = field(
         default=False, metadata={"help": "write every message to standard error as well"}
     )
+
+    @property
+    def ledger_path(self) -> str:
+        return os.path.join(self.state_dir, "ledger")
+
+    @property
+    def spool_dir(self) -> str:
+        """The output of the runs."""
+        return os.path.join(self.state_dir, "spool")
+
+    @property
+    def last_good_dir(self) -> str:
+        """The last good version of each crontab."""
+        return os.path.join(self.state_dir, "crontabs")
+
+    @property
+    def checkpoint_path(self) -> str:
+        """The minute up to which jobs have run."""
+        return os.path.join(self.state_dir, "last-turn")
+
+    @property
+    def ends_path(self) -> str:
+        """The exit statuses that a keeper wrote down when it ended."""
+        return os.path.join(self.state_dir, "ends")
+
+    @property
+    def crash_path(self) -> str:
+        """The tracebacks of crashes."""
+        return os.path.join(self.state_dir, "crash")
+
+    @property
+    def journal_path(self) -> str:
+        """The starts and ends of runs that the ledger may not have."""
+        return os.path.join(self.runtime_dir, "starts")
+
+    @property
+    def fifo_dir(self) -> str:
+        """A FIFO for each run whose output may still come."""
+        return os.path.join(self.runtime_dir, "fifo")
+
+    @property
+    def control_socket(self) -> str:
+        return os.path.join(self.runtime_dir, "control.sock")
+
+    @property
+    def keeper_socket(self) -> str:
+        return os.path.join(self.runtime_dir, "keeper.sock")
 
 
 NAMES = tuple(one.name for one in fields(Settings))

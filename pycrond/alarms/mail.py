@@ -34,8 +34,8 @@ def ending(end: Outcome) -> str:
     """How a run ended, in a few words; nothing where all is well."""
     if end.state == "succeeded":
         return ""
-    if end.state != "failed" or end.reason:
-        return f"{end.state}{f', {end.reason}' if end.reason else ''}"
+    if end.state != "failed" or end.cause.text:
+        return f"{end.state}{f', {end.cause.text}' if end.cause.text else ''}"
     return f"exit status {end.exit_status}" if end.signal is None else f"signal {end.signal}"
 
 

@@ -49,7 +49,7 @@ class ControlServer:
         del self._clients[client]
         client.close()
 
-    def tick(self, _elapsed: float) -> None:
+    def new_turn(self) -> None:
         """A new turn: there is time for answers again."""
         self._spent = 0.0
 

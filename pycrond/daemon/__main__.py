@@ -1,10 +1,10 @@
-"""The daemon's own program, `python -m pycrond.daemon`: from arguments to an exit status."""
+"""The daemon's program, `python -m pycrond.daemon`: from arguments to an exit status."""
 
 import os
 import sys
 from collections.abc import Sequence
 
-from pycrond import __version__, clock, settings
+from pycrond import __version__, clock
 from pycrond.daemon.loop import Daemon
 from pycrond.daemon.reexec import READY
 from pycrond.errors import PycrondError
@@ -14,14 +14,17 @@ from pycrond.host.signals import Signals
 from pycrond.keeper.client import KeeperClient
 from pycrond.keeper.readiness import Readiness
 from pycrond.keeper.start import fill_standard_descriptors
-from pycrond.ledger import database
+from pycrond.ledger.database import check_version
+from pycrond.settings import Settings, from_arguments
 from pycrond.sources.loader import Loader
 
 
 def main(arguments: Sequence[str]) -> int:
-    """The daemon's own program: settings, and `--keeper`, `--lock`, `--after` what end of the one before.
+    """Run a daemon until it stops.
 
-    With `--try` it only shows that it could be the daemon: see `Restarting`.
+    The arguments are the settings and, from the keeper, the descriptors `--keeper` and `--lock`, and
+    `--after`, which says how the daemon before this one ended. With `--try` the program only shows that it
+    could be the daemon.
     """
     own = {"keeper": "", "lock": "", "after": "", "try": ""}
     rest = []
@@ -32,38 +35,38 @@ def main(arguments: Sequence[str]) -> int:
         else:
             rest.append(argument)
     if own["try"]:
-        return rehearse(settings.from_arguments(rest))
+        return rehearse(from_arguments(rest))
     fill_standard_descriptors()
     os.umask(0o022)
     os.chdir("/")
     if own["lock"]:
-        os.set_inheritable(int(own["lock"]), False)  # held for life, and no job's to hold
-    keeping = KeeperClient(int(own["keeper"]) if own["keeper"] else None)
-    readiness = Readiness(keeping.say, os.environ)
-    wanted = settings.from_arguments(rest)
-    pidfile = Pidfile(wanted.pidfile)
+        os.set_inheritable(int(own["lock"]), False)  # held for life, and by no job
+    keeper = KeeperClient(int(own["keeper"]) if own["keeper"] else None)
+    readiness = Readiness(keeper.say, os.environ)
+    settings = from_arguments(rest)
+    pidfile = Pidfile(settings.pidfile)
     try:
         signals = Signals()
         pidfile.write(os.getpid())
         lock = int(own["lock"]) if own["lock"] else None
-        Daemon(wanted, signals, readiness, keeping, after=own["after"], lock=lock).run()
+        Daemon(settings, signals, readiness, keeper, after=own["after"], lock=lock).run()
     except PycrondError as error:
         readiness.failed(str(error))
-        print(f"pycrond: {error}", file=sys.stderr)  # noqa: T201 -- seen in the foreground only
+        print(f"pycrond: {error}", file=sys.stderr)  # noqa: T201 -- visible in the foreground
         return error.status
     except Exception as error:
-        readiness.failed(f"a bug in pycrond: {error!r}; {_keep_traceback(wanted)}")
+        readiness.failed(f"a bug in pycrond: {error!r}; {_keep_traceback(settings)}")
         raise
     finally:
         pidfile.remove()
     return 0
 
 
-def rehearse(wanted: settings.Settings) -> int:
-    """Load the crontabs and open the ledger, change nothing, and say so at the end."""
+def rehearse(settings: Settings) -> int:
+    """Load the crontabs and open the ledger, change nothing, and print READY at the end."""
     try:
-        Loader(wanted, users.own(os.geteuid()), read_only=True).load()
-        database.look(os.path.join(wanted.state_dir, "ledger"))
+        Loader(settings, users.own(os.geteuid()), read_only=True).load()
+        check_version(settings.ledger_path)
     except PycrondError as error:
         print(error)  # noqa: T201 -- read by the daemon
         return error.status
@@ -71,11 +74,11 @@ def rehearse(wanted: settings.Settings) -> int:
     return 0
 
 
-def _keep_traceback(wanted: settings.Settings) -> str:
-    """Standard error is /dev/null: what it takes to mend a bug goes to a file."""
+def _keep_traceback(settings: Settings) -> str:
+    """Write the traceback to a file, since standard error is /dev/null; return where it is."""
     import traceback  # noqa: PLC0415 -- hardly ever needed
 
-    path = os.path.join(wanted.state_dir, "crash")
+    path = settings.crash_path
     try:
         with open(path, "a", encoding="utf-8") as file:
             file.write(f"{clock.now().isoformat()} pycrond {__version__}\n{traceback.format_exc()}\n")

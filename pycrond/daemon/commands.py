@@ -1,96 +1,144 @@
-"""What the control socket's clients may ask for, and the answers."""
+"""The commands of the control socket's clients, and the answers."""
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
 from pycrond import __version__, clock
-from pycrond.daemon.figures import Statistics
-from pycrond.daemon.reexec import Reexec
-from pycrond.daemon.reload import Reloader
-from pycrond.daemon.stopping import Shutdown
+from pycrond.control.requests import requester
+from pycrond.daemon.manual import ManualControl
+from pycrond.daemon.queries import Queries
+from pycrond.daemon.subsystems import Subsystems
 from pycrond.errors import PycrondError
-from pycrond.ledger.writer import Ledger
-from pycrond.output.delivery import Delivery
-from pycrond.runs.active import ActiveRuns
-from pycrond.scheduler.scheduler import Scheduler
+
+MAX_FILES = 1000  # that `status` names
+Command = Callable[[dict[str, Any], int], dict[str, Any]]
+"""From a request and its client's uid to an answer; raises PycrondError for a refused request."""
 
 
-@dataclass(frozen=True, slots=True)
 class Commands:
-    """The parts of the daemon that can be asked, or told what to do."""
+    """Answers requests of the control socket."""
 
-    ledger: Ledger
-    deliveries: Delivery
-    runs: ActiveRuns
-    turns: Scheduler
-    reloading: Reloader
-    restarting: Reexec
-    stopping: Shutdown
-    started_at: datetime
-    figures: Statistics
-    others: Mapping[str, Callable[[dict[str, Any], int], dict[str, Any]]]
-    """Orders that others carry out, who look themselves at who gives them."""
-
-    def answer(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
-        """What `uid` asks for; raises PycrondError for what is unknown or not allowed to it."""
-        command = str(request.get("command"))
-        if command in self.others:
-            return self.others[command](request, uid)
-        if command == "status":
-            return {**self._status(request), **self.figures.at(clock.now(), uid)}
-        orders = {
+    def __init__(self, subsystems: Subsystems, started_at: datetime) -> None:
+        self._subsystems = subsystems
+        self._started_at = started_at
+        manual = ManualControl(subsystems)
+        self._for_owner: Mapping[str, Command] = {
             "reload": self._reload,
             "restart": self._restart,
             "stop": self._stop,
         }
-        order = orders.get(command)
-        if order is None:
-            known = ", ".join(["status", *orders, *self.others])
-            raise PycrondError(f"unknown command {request.get('command')!r} (known: {known})")
-        if uid not in {0, os.geteuid()}:
-            raise PycrondError("only root and the daemon's own user may do that")
-        return order(request)
+        """Commands of root and the daemon's own user; the others check the client themselves."""
+        self._commands: Mapping[str, Command] = {
+            "status": self._status,
+            **self._for_owner,
+            "run": manual.run,
+            "kill": manual.kill,
+            "pause": manual.pause,
+            "resume": manual.resume,
+            "read": Queries(subsystems.settings).read,
+        }
 
-    def _status(self, _request: dict[str, Any]) -> dict[str, Any]:
-        loaded = self.reloading.loaded
+    def answer(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
+        """Carry out a request of the user `uid`. Raises PycrondError where it is unknown or not allowed."""
+        name = str(request.get("command"))
+        command = self._commands.get(name)
+        if command is None:
+            known = ", ".join(self._commands)
+            raise PycrondError(f"unknown command {request.get('command')!r} (known: {known})")
+        if name in self._for_owner and uid not in {0, os.geteuid()}:
+            raise PycrondError("only root and the daemon's own user may do that")
+        return command(request, uid)
+
+    # status
+
+    def _status(self, _request: dict[str, Any], uid: int) -> dict[str, Any]:
+        now = clock.now()
+        return {**self._facts(now), **self._figures(now), "loaded_files": self._files(uid)}
+
+    def _facts(self, now: datetime) -> dict[str, Any]:
+        daemon = self._subsystems
+        loaded = daemon.reloader.loaded
         return {
             "pid": os.getpid(),
-            "start": self.ledger.start,
+            "start": daemon.ledger.start,
             "version": __version__,
-            "zone": self.turns.agenda.zone.name,
-            "started_at": self.started_at.timestamp(),
-            "uptime_s": max(0, int((clock.now() - self.started_at).total_seconds())),
+            "zone": daemon.scheduler.agenda.zone.name,
+            "started_at": self._started_at.timestamp(),
+            "uptime_s": max(0, int((now - self._started_at).total_seconds())),
             "jobs": len(loaded.jobs),
             "files": loaded.files,
             "kept": list(loaded.kept),
-            "loads": self.reloading.count,
+            "loads": daemon.reloader.count,
             "errors": sum(problem.severity == "error" for problem in loaded.problems),
-            "keeper": self.runs.has_keeper,
-            "running": self.runs.count,
-            "backlog": self.deliveries.backlog,
-            "stopping": self.stopping.is_wanted,
-            "refusals": self.restarting.refusals,
-            "refused": self.restarting.refused,
+            "keeper": not daemon.keeper.is_gone,
+            "running": daemon.runs.active.count,
+            "backlog": daemon.output.delivery.backlog,
+            "stopping": daemon.scheduler.is_draining,
+            "refusals": daemon.reexec.refusals,
+            "refused": daemon.reexec.refused,
         }
 
-    def _reload(self, request: dict[str, Any]) -> dict[str, Any]:
-        """As soon as can be; `loads` of a later status tells that it is done."""
-        self.reloading.ask()
-        return self._status(request)
+    def _figures(self, now: datetime) -> dict[str, Any]:
+        daemon = self._subsystems
+        admission = daemon.scheduler.admission
+        return {
+            "waiting": {
+                "for_a_time": len(daemon.scheduler.delayed.claims),
+                "for_others": len(admission.queue.claims),
+                "for_room": len(daemon.runs.launcher.retrying),
+            },
+            "alarms": daemon.alarms.outbox.backlog,
+            "paused": daemon.scheduler.pauses.count(now),
+            "lateness_ms": summarize(daemon.runs.launcher.latenesses),
+            "limits": {**daemon.runs.limits.in_force(), "max_running": admission.max_running},
+        }
 
-    def _restart(self, request: dict[str, Any]) -> dict[str, Any]:
-        """In place; `start` of a later status tells that it is done, `refusals` that it is not."""
-        before = self._status(request)
-        self.restarting.begin()
+    def _files(self, uid: int) -> dict[str, int]:
+        """The number of jobs of each file, of jobs that the user may see."""
+        try:
+            client = requester(uid, system=self._subsystems.settings.system)
+        except PycrondError:
+            return {}
+        jobs = (job for job in self._subsystems.reloader.loaded.jobs if client.can_access(job.user))
+        return dict([*Counter(job.entry.file for job in jobs).items()][:MAX_FILES])
+
+    # reload, restart, stop
+
+    def _reload(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
+        """Request a reload; a later status tells by `loads` that it is done."""
+        self._subsystems.reloader.request()
+        return self._status(request, uid)
+
+    def _restart(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
+        """Begin a restart in place; a later status tells by `start` that it is done, by `refusals` that it is
+        not.
+        """
+        before = self._status(request, uid)
+        self._subsystems.reexec.begin()
         return before
 
-    def _stop(self, request: dict[str, Any]) -> dict[str, Any]:
-        """When nothing runs any more; with `kill` see to that."""
-        self.turns.cancel()
-        self.stopping.when_idle()
+    def _stop(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
+        """Stop when nothing runs any more; with `kill` end what runs."""
+        self._subsystems.scheduler.cancel()
+        self._subsystems.scheduler.is_draining = True
         if request.get("kill"):
-            self.stopping.kill()
-        return self._status(request)
+            self._subsystems.runs.kill_all()
+        return self._status(request, uid)
+
+
+def summarize(latenesses: Iterable[float]) -> dict[str, Any]:
+    """The number of starts, and the median, the 99th percentile and the worst of their lateness, or None."""
+    values = sorted(latenesses)
+    if not values:
+        return {"starts": 0, "median": None, "p99": None, "worst": None}
+    last = len(values) - 1
+    median, p99 = values[last // 2], values[-(-last * 99 // 100)]
+    return {
+        "starts": len(values),
+        "median": round(median, 3),
+        "p99": round(p99, 3),
+        "worst": round(values[-1], 3),
+    }

@@ -1,69 +1,52 @@
-"""What follows from the end of a run: that it is written down, another attempt, alarms."""
+"""The completion of runs: their starts and ends are written down, retries are claimed, alarms are made."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pycrond.alarms.outbox import Outbox
-from pycrond.alarms.rules import Alarms
+from pycrond.alarms.alarms import Alarms
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire
-from pycrond.ledger.writer import Ledger
-from pycrond.runs.active import ActiveRuns, EndedRun
-from pycrond.runs.pending import PendingWrites
+from pycrond.runs.active import EndedRun
 from pycrond.runs.policy import retry_in
-from pycrond.runs.termination import Termination
-from pycrond.scheduler.delayed import DelayedStarts
+from pycrond.runs.runs import Runs, ended_event
+from pycrond.scheduler.scheduler import Scheduler
 
 
 class Completion:
-    """Takes the ends, as they come."""
+    """Processes the starts and ends that came since the last step."""
 
-    def __init__(
-        self,
-        ledger: Ledger,
-        runs: ActiveRuns,
-        owed: PendingWrites,
-        endings: Termination,
-        *,
-        waiting: DelayedStarts,
-        alarms: Alarms,
-        outbox: Outbox,
-    ) -> None:
-        self._ledger = ledger
+    def __init__(self, runs: Runs, scheduler: Scheduler, alarms: Alarms) -> None:
         self._runs = runs
-        self._pending = owed
-        self._termination = endings
-        self._waiting = waiting
+        self._scheduler = scheduler
         self._alarms = alarms
-        self._outbox = outbox
 
-    def take(self, jobs: Mapping[str, Job], now: datetime) -> None:
-        """Write down what was started and what has ended since the last time."""
-        self._pending.store_starts(self._runs.living)
-        ended = self._runs.ended()
-        for one in ended:
-            if one.running:
-                self._termination.over(one.running)
-        if begun := self._runs.take_begun():
-            self._alarms.begun(begun, now)
+    def step(self, jobs: Mapping[str, Job], now: datetime) -> None:
+        """The order (starts, retries, ends, release) makes a crash between two steps recoverable: a daemon
+        that finds an end unwritten finds its retry claimed, and claims no attempt twice.
+        """
+        self._runs.write_starts()
+        ended = self._runs.take_ended()
+        events = [*self._scheduler.take_events(), *self._runs.take_started()]
+        if events:
+            self._alarms.process(events, now)
         if ended:
-            # Before the ends: a daemon that dies in between finds the runs open, and claims no attempt twice.
-            retries = self._retries(ended, jobs, now)
-            self._waiting.claim([*retries.values()])
-            alarms = self._alarms.after(ended, {*retries}, now)
-            self._ledger.finished([(one.run, one.outcome, one.at, one.duration) for one in ended], *alarms)
-        self._pending.release()
-        self._outbox.reaped(self._runs.take_strangers(), now)
+            retries = _retries(ended, jobs, now)
+            self._scheduler.delayed.claim([*retries.values()])
+            alarms = self._alarms.after([ended_event(run) for run in ended], retries.keys(), now)
+            self._runs.write_ends(ended, *alarms)
+        self._runs.journal.release()
+        self._alarms.outbox.children_ended(self._runs.reaper.take_other_children(), now)
 
-    def _retries(self, ended: Sequence[EndedRun], jobs: Mapping[str, Job], now: datetime) -> dict[int, Fire]:
-        """The attempts that are to follow each run, of jobs as they are now."""
-        fires = {}
-        for one in ended:
-            job = jobs.get(one.fire.job.key)
-            delay = retry_in(job.entry.options, one.fire, one.outcome) if job else None
-            if job and delay is not None:
-                at = max(now, one.at + timedelta(seconds=delay))
-                attempt = one.fire.attempt + 1
-                fires[one.run] = replace(one.fire, job=job, trigger="retry", start_at=at, attempt=attempt)
-        return fires
+
+def _retries(ended: Sequence[EndedRun], jobs: Mapping[str, Job], now: datetime) -> dict[int, Fire]:
+    """The attempts that follow failed runs, by the jobs as they are now."""
+    fires = {}
+    for end in ended:
+        fire = end.run.fire
+        job = jobs.get(fire.job.key)
+        delay = retry_in(job.entry.options, fire, end.outcome) if job else None
+        if job and delay is not None:
+            at = max(now, end.at + timedelta(seconds=delay))
+            fires[end.run.id] = replace(fire, job=job, trigger="retry", start_at=at, attempt=fire.attempt + 1)
+    return fires

@@ -1,172 +1,159 @@
-"""Control by hand: jobs started, ended, paused and resumed by order of whom they belong to."""
+"""Manual control: jobs are started, ended, paused and resumed on request of their owner."""
 
 import signal
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from pycrond import clock
 from pycrond.control import requests
-from pycrond.control.requests import Requester
-from pycrond.daemon.reload import Reloader
-from pycrond.daemon.stopping import Shutdown
+from pycrond.control.requests import Requester, requester
+from pycrond.daemon.subsystems import Subsystems
 from pycrond.errors import PycrondError
 from pycrond.jobs.job import Job
-from pycrond.jobs.run import Fire
-from pycrond.ledger.paused import Pauses
+from pycrond.jobs.run import Cause, Fire, Reason, State
 from pycrond.ledger.rows import matching_keys, require_one
-from pycrond.output.delivery import Delivery
-from pycrond.runs.active import ActiveRun, ActiveRuns
-from pycrond.runs.launcher import ClaimedRun, Launcher
+from pycrond.runs.active import ActiveRun
+from pycrond.runs.launcher import ClaimedRun
 from pycrond.runs.policy import Verdict
-from pycrond.runs.termination import Termination
-from pycrond.scheduler.admission import Admission
-from pycrond.scheduler.delayed import DelayedStarts
 from pycrond.text import storable
 
-PAUSE, PAUSE_MOST = 3600.0, 30 * 86400.0  # seconds: unless told otherwise, and at most
-JOBS_MOST = 1000  # of one order
-WAITING_MOST = 100  # runs of a job, when another is asked for
-REASON_MOST = 200  # characters
-ENDING = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
-"""Signals of which a run that ends is said to have been killed by hand."""
+DEFAULT_PAUSE, MAX_PAUSE = 3600.0, 30 * 86400.0  # seconds
+MAX_JOBS = 1000  # of one request
+MAX_WAITING = 100  # runs of a job that wait, when another is requested
+MAX_REASON = 200  # characters
 VERDICTS = {Verdict.START: "start", Verdict.SKIP: "skip", Verdict.MISS: "skip"}
+Answer = dict[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
 class ManualControl:
-    """The parts of the daemon that such orders are carried out by."""
+    """Carries out `run`, `kill`, `pause` and `resume`. With `--system`, users may control their own jobs."""
 
-    deliveries: Delivery
-    runs: ActiveRuns
-    launching: Launcher
-    endings: Termination
-    pauses: Pauses
-    admission: Admission
-    waiting: DelayedStarts
-    reloading: Reloader
-    stopping: Shutdown
-    system: bool
-    """Whether users may act on their own jobs."""
+    def __init__(self, subsystems: Subsystems) -> None:
+        self._system = subsystems.settings.system
+        self._log = subsystems.output.log
+        self._runs = subsystems.runs
+        self._scheduler = subsystems.scheduler
+        self._reloader = subsystems.reloader
 
-    @property
-    def orders(self) -> dict[str, Callable[[dict[str, Any], int], dict[str, Any]]]:
-        """By the word that a request has as its command."""
-        return {"run": self.run, "kill": self.kill, "pause": self.pause, "resume": self.resume}
-
-    def run(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
-        """Have a job run now, as its schedule would have it."""
-        asker = requests.requester(uid, system=self.system)
-        job = self.reloading.jobs[self._key(requests.text(request, "job"), self._loaded(asker))]
-        if self.stopping.is_wanted:
+    def run(self, request: dict[str, Any], uid: int) -> Answer:
+        """Start a job now, as its schedule would."""
+        client = requester(uid, system=self._system)
+        job = self._reloader.jobs[self._key(requests.text(request, "job"), self._loaded(client))]
+        if self._scheduler.is_draining:
             raise PycrondError("the daemon is about to stop: nothing is started any more")
-        line = self.admission.line.waiting
-        if sum(one.fire.job.key == job.key for one in line) >= WAITING_MOST:
-            raise PycrondError(f"{WAITING_MOST} runs of {job.key} wait already")
+        if self._scheduler.admission.queue.count(job.key) >= MAX_WAITING:
+            raise PycrondError(f"{MAX_WAITING} runs of {job.key} wait already")
         now = clock.now()
-        claimed = self.launching.claim([Fire(job, now, None, trigger="manual")])
-        self.deliveries.say("RUN", f"{job.key} run {claimed[0].run} by {asker.name}", now)
-        (decision,) = self.admission.enter(claimed, now)
+        claims = self._runs.claim([Fire(job, now, None, trigger="manual")])
+        run = claims[0].run.id
+        self._log.write("RUN", f"{job.key} run {run} by {client.name}", now)
+        (decision,) = self._scheduler.admission.enter(claims, now)
         verdict = VERDICTS.get(decision.verdict, "wait")
-        return {"run": claimed[0].run, "key": job.key, "verdict": verdict, "reason": decision.reason}
+        return {"run": run, "key": job.key, "verdict": verdict, "reason": decision.cause.text}
 
-    def kill(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
-        """End a run, or all of a job, in its way or by one signal; what waits is withdrawn."""
-        asker = requests.requester(uid, system=self.system)
-        number = None if request.get("signal") is None else _signal(request["signal"])
-        running, waiting = self._meant(requests.text(request, "what"), asker)
-        now, reason = clock.now(), f"kill: by {asker.name}"
+    # kill
+
+    def kill(self, request: dict[str, Any], uid: int) -> Answer:
+        """End a run or all runs of a job, by TERM and KILL or by one signal; runs that wait are withdrawn."""
+        client = requester(uid, system=self._system)
+        number = None if request.get("signal") is None else _signal_number(request["signal"])
+        running, waiting = self._find_runs(requests.text(request, "what"), client)
+        now, details = clock.now(), f"by {client.name}"
         if number:
-            reason += f", {_name(number)}"
-            running, waiting = self._signal(running, number, reason), []
+            details += f", {_signal_name(number)}"
+            waiting = []
+            running = self._runs.termination.signal(running, number, Cause.of(Reason.SIGNAL, details))
         else:
-            self.endings.end(running, "killed", reason)
-            self._withdraw(waiting, reason, now)
+            cause = Cause.of(Reason.KILL, details)
+            self._runs.termination.end(running, cause)
+            self._withdraw(waiting, cause, now)
         if not running and not waiting:
             raise PycrondError("nothing of it runs")
-        found = [(one.run, one.fire.job.key, False) for one in running]
-        found += [(one.run, one.fire.job.key, True) for one in waiting]
-        for run, key, _ in found:
-            self.deliveries.say("KILL", f"{key} run {run} {reason.removeprefix('kill: ')}", now)
-        return {"runs": [{"run": run, "key": key, "waited": waited} for run, key, waited in found]}
+        runs = [(active.run, False) for active in running] + [(claimed.run, True) for claimed in waiting]
+        for run, _ in runs:
+            self._log.write("KILL", f"{run.job.key} run {run.id} {details}", now)
+        return {"runs": [{"run": run.id, "key": run.job.key, "waited": waited} for run, waited in runs]}
 
-    def _signal(self, running: Sequence[ActiveRun], number: int, reason: str) -> list[ActiveRun]:
-        """That alone, to each group; those that got it."""
-        reached = [one for one in running if self.runs.signal(one, number)]
-        if number in ENDING:
-            self.endings.note_signal(reached, reason)
-        return reached
+    def _withdraw(self, claims: Iterable[ClaimedRun], cause: Cause, now: datetime) -> None:
+        claims = list(claims)
+        for claimed in claims:
+            self._scheduler.withdraw(claimed)
+        self._scheduler.admission.settle([(claimed, cause) for claimed in claims], State.KILLED, now)
 
-    def _withdraw(self, waiting: Iterable[ClaimedRun], reason: str, now: datetime) -> None:
-        for one in waiting:
-            for part in (self.waiting, self.admission.line, self.launching):
-                part.withdraw(one)
-            self.launching.discard([one])
-        self.admission.close([(one, reason) for one in waiting], "killed", now)
-
-    def _meant(self, word: str, asker: Requester) -> tuple[list[ActiveRun], list[ClaimedRun]]:
-        """What runs and waits: the run of that number, else all of a job. Also of one whose line is gone."""
-        running = [one for one in self.runs.living.values() if asker.can_access(one.fire.job.user)]
-        lines = (self.waiting.all, self.admission.line.waiting, self.launching.again)
-        waiting = [one for line in lines for one in line if asker.can_access(one.fire.job.user)]
-        run = int(word) if word.isdecimal() and len(word) < 19 else 0
-        of_run = [one for one in running if one.run == run], [one for one in waiting if one.run == run]
-        if any(of_run):
-            return of_run
-        known = {one.fire.job.key: one.fire.job for one in running} | self._loaded(asker)
-        if run and not self._matching(word, known):
+    def _find_runs(self, word: str, client: Requester) -> tuple[list[ActiveRun], list[ClaimedRun]]:
+        """The running and waiting runs that a word means: a run's number, or a job, also one whose line is
+        gone.
+        """
+        actives = self._runs.active.by_pid.values()
+        running = [active for active in actives if client.can_access(active.run.job.user)]
+        waiting = [claimed for claimed in self._scheduler.waiting if client.can_access(claimed.run.job.user)]
+        number = int(word) if word.isdecimal() and len(word) < 19 else 0
+        by_number = (
+            [active for active in running if active.run.id == number],
+            [claimed for claimed in waiting if claimed.run.id == number],
+        )
+        if any(by_number):
+            return by_number
+        jobs = {active.run.job.key: active.run.job for active in running} | self._loaded(client)
+        if number and not self._matching(word, jobs):
             raise PycrondError(f"no run {word} runs or waits")
-        key = self._key(word, known)
-        found = [one for one in running if one.fire.job.key == key]
-        held = [one for one in waiting if one.fire.job.key == key]
-        if not found and not held:
+        key = self._key(word, jobs)
+        by_key = (
+            [active for active in running if active.run.job.key == key],
+            [claimed for claimed in waiting if claimed.run.job.key == key],
+        )
+        if not any(by_key):
             raise PycrondError(f"nothing of {key} runs or waits")
-        return found, held
+        return by_key
 
-    def pause(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
-        """Have no fire of some jobs start for a while; all of them are there, or nothing is done."""
-        asker = requests.requester(uid, system=self.system)
-        keys, now = self._keys(request, asker), clock.now()
-        seconds = _seconds(request.get("seconds", PAUSE))
+    # pause and resume
+
+    def pause(self, request: dict[str, Any], uid: int) -> Answer:
+        """Pause jobs for a time. Either all of them are found, or nothing is done."""
+        client = requester(uid, system=self._system)
+        keys, now = self._keys(request, client), clock.now()
+        seconds = _pause_seconds(request.get("seconds", DEFAULT_PAUSE))
         reason = requests.text(request, "reason", "")
-        if len(reason) > REASON_MOST:
-            raise PycrondError(f"a reason has at most {REASON_MOST} characters")
+        if len(reason) > MAX_REASON:
+            raise PycrondError(f"a reason has at most {MAX_REASON} characters")
         until = None if seconds is None else now + timedelta(seconds=seconds)
-        self.pauses.pause(keys, until.timestamp() if until else None, reason, now)
-        how = f"until {until.astimezone():%F %H:%M}" if until else "until it is resumed"
+        self._scheduler.pauses.pause(keys, until.timestamp() if until else None, reason, now)
+        end = f"until {until.astimezone():%F %H:%M}" if until else "until it is resumed"
         for key in keys:
-            self.deliveries.say("PAUSE", f"{key} {how} by {asker.name}: {reason}".rstrip(": "), now)
-        self.admission.look_again(now)
+            self._log.write("PAUSE", f"{key} {end} by {client.name}: {reason}".rstrip(": "), now)
+        self._scheduler.admission.look_again(now)
         return {"keys": keys, "until": until.timestamp() if until else None}
 
-    def resume(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
-        """End pauses; jobs that were not paused are told apart."""
-        asker = requests.requester(uid, system=self.system)
-        keys, now = self._keys(request, asker), clock.now()
-        resumed = self.pauses.resume(keys, now)
+    def resume(self, request: dict[str, Any], uid: int) -> Answer:
+        """End the pauses of jobs; the answer names apart those that were not paused."""
+        client = requester(uid, system=self._system)
+        keys, now = self._keys(request, client), clock.now()
+        resumed = self._scheduler.pauses.resume(keys, now)
         if not resumed:
             raise PycrondError(f"not paused: {', '.join(keys[:10])}")
         for key in resumed:
-            self.deliveries.say("RESUME", f"{key} by {asker.name}", now)
-        self.admission.look_again(now)
+            self._log.write("RESUME", f"{key} by {client.name}", now)
+        self._scheduler.admission.look_again(now)
         return {"keys": resumed, "others": [key for key in keys if key not in resumed]}
 
-    def _loaded(self, asker: Requester) -> dict[str, Job]:
-        """Those that are the asker's to act on."""
-        return {key: job for key, job in self.reloading.jobs.items() if asker.can_access(job.user)}
+    # Jobs by words
 
-    def _keys(self, request: dict[str, Any], asker: Requester) -> list[str]:
-        words, known = requests.texts(request, "jobs", JOBS_MOST), self._loaded(asker)
-        return list(dict.fromkeys(self._key(word, known) for word in words))
+    def _loaded(self, client: Requester) -> dict[str, Job]:
+        """The loaded jobs that the client may control."""
+        return {key: job for key, job in self._reloader.jobs.items() if client.can_access(job.user)}
 
-    def _key(self, word: str, known: dict[str, Job]) -> str:
-        return require_one(word, self._matching(word, known))
+    def _keys(self, request: dict[str, Any], client: Requester) -> list[str]:
+        words, jobs = requests.texts(request, "jobs", MAX_JOBS), self._loaded(client)
+        return list(dict.fromkeys(self._key(word, jobs) for word in words))
 
-    def _matching(self, word: str, known: dict[str, Job]) -> list[str]:
-        loaded = self.reloading.jobs
+    def _key(self, word: str, jobs: Mapping[str, Job]) -> str:
+        return require_one(word, self._matching(word, jobs))
+
+    def _matching(self, word: str, jobs: Mapping[str, Job]) -> list[str]:
+        loaded = self._reloader.jobs
         return matching_keys(
-            word, ((key, job.entry.options.name, _place(job, loaded)) for key, job in known.items())
+            word, ((key, job.entry.options.name, _place(job, loaded)) for key, job in jobs.items())
         )
 
 
@@ -174,26 +161,26 @@ def _place(job: Job, loaded: Mapping[str, Job]) -> str:
     return f"{storable(job.entry.file)}:{job.entry.line}" if job.key in loaded else ""
 
 
-def _signal(wanted: object) -> int:
-    """A signal by name, with or without SIG, or by number."""
-    name = str(wanted).upper().removeprefix("SIG")
-    found = signal.Signals.__members__.get(f"SIG{name}")
-    if found is None and name.isdecimal() and len(name) < 4 and int(name) in signal.valid_signals():
+def _signal_number(value: object) -> int:
+    """A signal by its name, with or without SIG, or by its number."""
+    name = str(value).upper().removeprefix("SIG")
+    number = signal.Signals.__members__.get(f"SIG{name}")
+    if number is None and name.isdecimal() and len(name) < 4 and int(name) in signal.valid_signals():
         return int(name)
-    if found is None:
-        raise PycrondError(f"no signal is called '{wanted}'"[:100])
-    return found
+    if number is None:
+        raise PycrondError(f"no signal is called '{value}'"[:100])
+    return number
 
 
-def _name(number: int) -> str:
-    """`SIGTERM`; of one without a name its number."""
+def _signal_name(number: int) -> str:
+    """`SIGTERM`; the number of a signal without a name."""
     return signal.Signals(number).name if number in signal.Signals.__members__.values() else str(number)
 
 
-def _seconds(wanted: object) -> float | None:
-    """How long a pause is to last; None: until it is ended."""
-    if wanted is None:
+def _pause_seconds(value: object) -> float | None:
+    """The duration of a pause; None: until it is resumed."""
+    if value is None:
         return None
-    if isinstance(wanted, bool) or not isinstance(wanted, (int, float)) or not 0 < wanted <= PAUSE_MOST:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= MAX_PAUSE:
         raise PycrondError("a pause lasts 30 days at most, unless it is for ever")
-    return float(wanted)
+    return float(value)

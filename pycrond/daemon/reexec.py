@@ -1,7 +1,7 @@
-"""Restart in place, for upgrades: a child tries the code that is installed, then this process executes it.
+"""Restart in place, for upgrades: a child tries the installed code, then this process executes it.
 
-Same pid, so that running jobs stay its children; the lock is never let go. Signals wait from before the exec
-until the new program has its handlers.
+The pid stays, so that running jobs stay its children, and the lock is never released. Signals are blocked
+from before the exec until the new program has its handlers.
 """
 
 import os
@@ -13,45 +13,43 @@ from pycrond import clock
 from pycrond.host import signals, spawn
 from pycrond.host.poller import Poller
 from pycrond.keeper.client import KeeperClient
-from pycrond.output.delivery import Delivery
+from pycrond.output.daemon_log import DaemonLog
 
+PROGRAM = (sys.executable, "-P", "-X", "utf8", "-m", "pycrond.daemon")
+"""The daemon's program; the keeper starts it too."""
 TRIAL_TIME = 30.0  # seconds that the new code has to show that it works
-READY = b"\nready\n"  # a trial's last words, when all is well
+READY = b"\nready\n"  # the end of a successful trial's output
+MAX_OUTPUT = 65536  # bytes of a trial's output
 
 
 class Reexec:
-    """One restart at a time: wished for, tried, done or refused."""
+    """One restart at a time: requested, tried, done or refused."""
 
     def __init__(
-        self,
-        arguments: Sequence[str],
-        lock: int | None,
-        keeping: KeeperClient,
-        poller: Poller,
-        deliveries: Delivery,
+        self, arguments: Sequence[str], lock: int | None, keeper: KeeperClient, poller: Poller, log: DaemonLog
     ) -> None:
         """`arguments` are the settings; `lock` and the keeper's socket are handed on."""
-        self._command = [sys.executable, "-P", "-X", "utf8", "-m", "pycrond.daemon", *arguments]
+        self._command = [*PROGRAM, *arguments]
         self._lock = lock
-        self._keeper = keeping
+        self._keeper = keeper
         self._poller = poller
-        self._delivery = deliveries
-        self._trial = -1  # the reading end of what it says
+        self._log = log
+        self._trial = -1  # the read end of its output
         self._trial_pid = 0
-        self._said = b""
+        self._output = b""
         self._give_up_at = 0.0
         self.is_tried = False
         """The new code has shown that it works."""
         self.refusals = 0
         self.refused = ""
-        """Why the last trial failed."""
+        """The reason of the last refusal."""
 
     def begin(self) -> None:
-        """Try the new code. What is asked for meanwhile is the same restart."""
+        """Try the new code. A request that comes during a trial is the same restart."""
         if self._trial >= 0 or self.is_tried:
             return
         self._trial, writer = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
-        self._said, self._give_up_at = b"", clock.elapsed() + TRIAL_TIME
+        self._output, self._give_up_at = b"", clock.elapsed() + TRIAL_TIME
         command = [*self._command, "--try=yes"]
         actions = [(os.POSIX_SPAWN_DUP2, writer, 1), (os.POSIX_SPAWN_DUP2, writer, 2)]
         try:
@@ -59,48 +57,51 @@ class Reexec:
                 command[0], command, os.environ, file_actions=actions, setsigmask=[], setsid=True
             )
         except OSError as error:
-            self._said = f"cannot run {command[0]}: {error.strerror}".encode()
+            self._output = f"cannot run {command[0]}: {error.strerror}".encode()
         finally:
             os.close(writer)
-        self._poller.register(self._trial, self._listen)
+        self._poller.register(self._trial, self._read)
 
-    def _listen(self) -> None:
+    def _read(self) -> None:
         try:
-            data = os.read(self._trial, 65536)
+            data = os.read(self._trial, MAX_OUTPUT)
         except BlockingIOError:
             return
-        self._said = (self._said + data)[-65536:]
+        self._output = (self._output + data)[-MAX_OUTPUT:]
         if not data:
-            self._ended()
+            self._trial_ended()
 
-    def _ended(self) -> None:
+    def _trial_ended(self) -> None:
         self._poller.unregister(self._trial)
         os.close(self._trial)
         self._trial = -1
-        self.is_tried = self._said.endswith(READY)
+        self.is_tried = self._output.endswith(READY)
         if not self.is_tried:
-            self.refuse(self._said.decode(errors="replace").strip() or "it ended without a word")
+            self.refuse(
+                self._output.decode(errors="replace").strip() or "the new version exited without output"
+            )
 
-    def refuse(self, why: str) -> None:
-        """The old program goes on."""
+    def refuse(self, reason: str) -> None:
+        """Go on with the old program."""
         self.is_tried = False
         self.refusals += 1
-        self.refused = why.splitlines()[-1]
-        said = f"not restarted, this one goes on: {self.refused}"
-        self._delivery.say("ERROR", said, clock.now(), level="err")
+        self.refused = reason.splitlines()[-1]
+        detail = f"not restarted, this one goes on: {self.refused}"
+        self._log.write("ERROR", detail, clock.now(), level="err")
 
     def retry_in(self, elapsed: float) -> float | None:
+        """Seconds until `step` has something to do; None while there is no trial."""
         return max(0.0, self._give_up_at - elapsed) if self._trial >= 0 else None
 
-    def tick(self, elapsed: float) -> None:
-        """End a trial that takes too long: it is refused when its output ends."""
+    def step(self, elapsed: float) -> None:
+        """Kill a trial that takes too long: it is refused when its output ends."""
         if self._trial >= 0 and elapsed >= self._give_up_at:
-            self._said = b"it does not come to an end"
+            self._output = b"it does not come to an end"
             os.kill(self._trial_pid, signal.SIGKILL)
             self._give_up_at = elapsed + TRIAL_TIME
 
     def execute(self) -> None:
-        """Become the new program; returns only where that cannot be."""
+        """Execute the new program; returns only if that fails."""
         self.is_tried = False
         signals.block()
         spawn.restore_descriptor_limit()

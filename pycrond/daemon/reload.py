@@ -1,126 +1,124 @@
-"""The crontabs in force: read, put into the agenda, the ledger and syslog, read again when they change."""
+"""The reload: the crontabs are read, and agenda, ledger and alarms get their jobs."""
 
 import gc
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from pycrond import clock
-from pycrond.alarms.outbox import Outbox
-from pycrond.alarms.rules import Alarms
+from pycrond.alarms.alarms import Alarms
 from pycrond.jobs.job import Job
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.rows import FileRows
 from pycrond.ledger.writer import Ledger
-from pycrond.output.delivery import Delivery
-from pycrond.runs.launcher import Launcher
+from pycrond.output.daemon_log import DaemonLog
+from pycrond.runs.command import CommandBuilder
 from pycrond.scheduler.scheduler import Scheduler
 from pycrond.sources.loader import Loaded, Loader
 from pycrond.text import storable
 
-PER_JOB = timedelta(microseconds=1)  # that a reload takes, most of them being as they were
-BRIEF = timedelta(milliseconds=10)  # a reload that takes no more does not make a job late
-WRITTEN_FOR = 1.0  # seconds that all files wait for one that is being written
-RETRY = 0.02  # seconds
+TIME_PER_JOB = timedelta(microseconds=1)  # of a reload in which most jobs are unchanged
+SHORT_RELOAD = timedelta(milliseconds=10)  # a reload of this duration makes no job late
+MAX_WRITE_WAIT = 1.0  # seconds that all files wait for one that is being written
+RETRY_INTERVAL = 0.02  # seconds
 
 
 class Reloader:
-    """What was read last, and where it goes."""
+    """Reads the crontabs when they have changed, or when that is requested."""
 
     def __init__(
         self,
-        crontabs: Loader,
+        loader: Loader,
         ledger: Ledger,
-        deliveries: Delivery,
-        *,
-        launching: Launcher,
-        turns: Scheduler,
+        log: DaemonLog,
+        builder: CommandBuilder,
+        scheduler: Scheduler,
         alarms: Alarms,
-        outbox: Outbox,
     ) -> None:
-        self._crontabs = crontabs
+        self._loader = loader
         self._ledger = ledger
-        self._delivery = deliveries
-        self._launcher = launching
-        self._turns = turns
+        self._log = log
+        self._builder = builder
+        self._scheduler = scheduler
         self._alarms = alarms
-        self._outbox = outbox
         self.loaded = Loaded()
         self.count = 0
-        """How often they have been read."""
-        self._asked_at: float | None = None  # by clock.elapsed, to read them anew
-        self._look_at = 0.0  # by clock.elapsed, whether that can be done
+        """How often the crontabs were read."""
+        self._requested_at: float | None = None  # by clock.elapsed
+        self._look_at = 0.0  # by clock.elapsed: when to see whether the request can be carried out
 
     @property
     def jobs(self) -> Mapping[str, Job]:
-        """Those that are loaded, by key."""
+        """The loaded jobs, by key."""
         return self.loaded.by_key
 
     def load(self, now: datetime) -> None:
-        """Read what has changed; what is the same stays what it is, and what runs goes on."""
-        gc.disable()  # nothing that comes of it is garbage, and there may be a million objects to look at
-        self.loaded = self._crontabs.load()
-        self._launcher.accounts = self._outbox.accounts = self.loaded.accounts
-        self._turns.replace(self.jobs, now)
-        self._alarms.load(self.jobs, now)
-        self.write(now)
-        gc.collect()
-        gc.freeze()  # no collection looks at the jobs again
-        gc.enable()
+        """Read what has changed. Unchanged jobs stay the same objects, and what runs goes on."""
+        gc.disable()  # nothing of this is garbage, and there may be a million objects to look at
+        try:
+            self.loaded = self._loader.load()
+            self._builder.accounts = self.loaded.accounts
+            self._scheduler.replace_jobs(self.jobs, now)
+            self._alarms.replace_jobs(self.jobs, now)
+            self.write(now)
+            gc.collect()
+            gc.freeze()  # no collection looks at the jobs again
+        finally:
+            gc.enable()
         self.count += 1
 
     def write(self, now: datetime) -> None:
-        """Tell the ledger what is loaded."""
-        zone = self._turns.agenda.zone.name
+        """Write the loaded jobs to the ledger."""
+        agenda = self._scheduler.agenda
+        zone = agenda.zone.name
         files = [
-            FileRows(storable(tab.file), f"{tab.stamp} {zone}", JobRows(tab.jobs, zone))
-            for tab in self.loaded.tabs
+            FileRows(storable(source.file), f"{source.stamp} {zone}", JobRows(source.jobs, zone))
+            for source in self.loaded.tabs
         ]
-        self._ledger.load(files, self.loaded.problems, now, self._turns.agenda.last)
+        self._ledger.load(files, self.loaded.problems, now, agenda.last)
 
-    def ask(self) -> None:
-        """Have them read anew: as soon as nobody is writing them, and no due job would be late for it."""
-        if self._asked_at is None:
-            self._asked_at, self._look_at = clock.elapsed(), 0.0
+    def request(self) -> None:
+        """Have the crontabs read as soon as no file is being written, and no due job would be late for it."""
+        if self._requested_at is None:
+            self._requested_at, self._look_at = clock.elapsed(), 0.0
 
-    def tick(self, now: datetime, elapsed: float) -> None:
-        """Read them anew if that was asked for, or if a file has changed, and say so.
+    def step(self, now: datetime, elapsed: float) -> None:
+        """Read the crontabs if that was requested, or if a watched file has changed.
 
-        Changes are looked for once before a minute is claimed and once more when it has come, so that an
-        edit counts from the very next minute on.
+        Changes are looked for once before a minute is claimed and once more when it has come, so that an edit
+        counts from the next minute on.
         """
-        if self._crontabs.watched and self._turns.is_new_phase(now) and self._crontabs.have_changed():
-            self.ask()
-        if self._asked_at is None or elapsed < self._look_at:
+        loader, scheduler = self._loader, self._scheduler
+        if loader.watched and scheduler.is_new_phase(now) and loader.have_changed():
+            self.request()
+        if self._requested_at is None or elapsed < self._look_at:
             return
-        # Cron would read them now, before the minute that has come is run.
-        must_count = self._crontabs.watched and self._turns.is_due(now)
-        wait = self._crontabs.still_in(elapsed, now if must_count else None)
-        if elapsed - self._asked_at >= WRITTEN_FOR:
+        # Cron would read the files now, before it runs the minute that has come.
+        must_count = loader.watched and scheduler.is_due(now)
+        wait = loader.still_in(elapsed, now if must_count else None)
+        if elapsed - self._requested_at >= MAX_WRITE_WAIT:
             wait = 0.0
-        takes = PER_JOB * len(self.jobs)
-        if takes > BRIEF and not self._turns.has_room(now, 2 * takes):
-            wait = RETRY
+        duration = TIME_PER_JOB * len(self.jobs)
+        if duration > SHORT_RELOAD and not scheduler.has_room(now, 2 * duration):
+            wait = RETRY_INTERVAL
         if wait:
             self._look_at = elapsed + wait
             return
-        self._asked_at = None
+        self._requested_at = None
         self.reload(now)
 
     def reload(self, now: datetime) -> None:
-        """Read them anew, and say so."""
+        """Read the crontabs, and log the result."""
         self.load(now)
-        self._delivery.say("RELOAD", str(self.loaded), now)
-        self.report()
+        self._log.write("RELOAD", str(self.loaded), now)
+        self.report_problems()
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `tend` has something to do; None if nobody has asked for anything."""
-        return None if self._asked_at is None else max(0.0, self._look_at - elapsed)
+        """Seconds until `step` has something to do; None if nothing was requested."""
+        return None if self._requested_at is None else max(0.0, self._look_at - elapsed)
 
-    def report(self) -> None:
-        """Every problem of the last load, to syslog."""
+    def report_problems(self) -> None:
+        """Log every problem of the crontabs."""
         now = clock.now()
         for problem in self.loaded.problems:
-            error = problem.severity == "error"
-            self._delivery.say(
-                "ERROR" if error else "WARNING", str(problem), now, level="err" if error else "warning"
-            )
+            event, level = ("ERROR", "err") if problem.severity == "error" else ("WARNING", "warning")
+            self._log.write(event, str(problem), now, level=level)

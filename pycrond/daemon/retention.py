@@ -1,4 +1,4 @@
-"""What is old is folded: a row stays for each state of a job's runs of a day, and their output goes."""
+"""Retention: old runs are folded to one row for each day and state, and their output is deleted."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -9,65 +9,63 @@ from pycrond.ledger.archive import Archive
 from pycrond.ledger.rows import FoldedRow, OldRow
 from pycrond.output import spool
 
-KEPT_FOR = timedelta(days=90)
-KEPT_MOST = 10_000  # runs of a job
-SHARE = 0.02  # seconds that are spent on it after a minute's work
+KEPT_TIME = timedelta(days=90)
+KEPT_RUNS = 10_000  # of a job
+MAX_TIME = 0.02  # seconds a minute
 
 
 class Retention:
-    """Goes round the jobs, after each minute at one and one more for each run: nobody waits for it, and an
-    idle machine is left alone.
-    """
+    """Folds the runs of one job a minute, and of one more for each new run, within 20 ms."""
 
-    def __init__(self, book: Archive, spools: str) -> None:
-        self._book = book
-        self._spools = spools
+    def __init__(self, archive: Archive, spool_dir: str) -> None:
+        self._archive = archive
+        self._spool_dir = spool_dir
         self._key = ""  # of the job that was looked at last
-        self._has_more = False  # of that job
+        self._has_more = False  # old runs of that job
         self._minute: datetime | None = None
         self._runs = 0
 
-    def tick(self, minute: datetime, runs: int, now: datetime) -> None:
-        """Once after each turn, that of `minute`; `runs` is how many there have ever been."""
-        if minute == self._minute or self._book.is_owed:
+    def step(self, minute: datetime, runs: int, now: datetime) -> None:
+        """Work once after the turn of `minute`; `runs` is the number of runs there have ever been."""
+        if minute == self._minute or self._archive.is_blocked:
             return
-        looks = 1 + runs - (self._runs if self._minute else runs)
+        jobs = 1 + runs - (self._runs if self._minute else runs)
         self._minute, self._runs = minute, runs
-        until = clock.elapsed() + SHARE
+        until = clock.elapsed() + MAX_TIME
         first = None
-        while looks > 0 and clock.elapsed() < until:
-            looks -= 1
+        while jobs > 0 and clock.elapsed() < until:
+            jobs -= 1
             if not self._has_more:
-                self._key = self._book.job_after(self._key) or self._book.job_after("") or ""
+                self._key = self._archive.job_after(self._key) or self._archive.job_after("") or ""
                 if self._key in {"", first}:
                     return
             first = first or self._key
             self._has_more = self.fold(self._key, now)
 
     def fold(self, key: str, now: datetime) -> bool:
-        """A share of the old runs of one job; whether there may be more of them."""
-        old = self._book.old_runs(key, (now - KEPT_FOR).timestamp(), KEPT_MOST)
+        """Fold some old runs of a job; return whether there may be more."""
+        old = self._archive.old_runs(key, (now - KEPT_TIME).timestamp(), KEPT_RUNS)
         if old:
-            self._book.fold(key, _by_day(old), [one.id for one in old])
-        for one in old:
-            spool.remove(self._spools, one.id, one.bytes)
+            self._archive.fold(key, _by_day(old), [row.id for row in old])
+        for row in old:
+            spool.remove(self._spool_dir, row.id, row.bytes)
         return bool(old)
 
 
 def _by_day(old: Iterable[OldRow]) -> list[FoldedRow]:
     """A row for each day (UTC) and state; first attempts at fires apart from all other runs."""
     groups: dict[tuple[object, ...], list[OldRow]] = defaultdict(list)
-    for one in old:
-        day = datetime.fromtimestamp(one.fire, UTC).date()
-        groups[day, one.state, one.wall is None, one.attempt > 1].append(one)
-    return [_row(several) for several in groups.values()]
+    for row in old:
+        day = datetime.fromtimestamp(row.fire, UTC).date()
+        groups[day, row.state, row.wall is None, row.attempt > 1].append(row)
+    return [_folded(rows) for rows in groups.values()]
 
 
-def _row(several: list[OldRow]) -> FoldedRow:
-    first = min(several, key=lambda one: (one.fire, one.id))
-    last = max(one.fire for one in several)
+def _folded(rows: list[OldRow]) -> FoldedRow:
+    first = min(rows, key=lambda row: (row.fire, row.id))
+    last = max(row.fire for row in rows)
     return FoldedRow(
-        min(one.id for one in several),
+        min(row.id for row in rows),
         first.fire,
         first.wall,
         first.fold,
@@ -75,5 +73,5 @@ def _row(several: list[OldRow]) -> FoldedRow:
         first.attempt,
         first.state,
         last,
-        len(several),
+        len(rows),
     )

@@ -45,6 +45,16 @@ class Options:
     """What MAILTO says, empty for nobody; None is the job's user. As MAILFROM, no option but a variable."""
     mailfrom: str | None = None
 
+    @property
+    def may_be_mailed(self) -> bool:
+        """Whether a run's output may go by mail."""
+        return self.mail != "never" and self.mailto != ""
+
+    @property
+    def is_unconditional(self) -> bool:
+        """Whether a fire of such a job starts whatever else runs, a pause and `max-running` apart."""
+        return self.overlap == "allow" and self.lock is None and self.within is None
+
 
 CRON = Options()
 """What plain cron does."""

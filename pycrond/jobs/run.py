@@ -1,36 +1,195 @@
-"""Fires and runs: a job and the time it is due, and one execution of it with its outcome."""
+"""Fires and runs: a job and the minute it is due, and one execution of it with its states and reasons.
 
+Everything about the states of a run is in this module: the states, the reasons, and the table of allowed
+transitions. `docs/design.md` has a picture of the table; `diagram` draws it.
+"""
+
+import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pycrond.jobs.job import Job
 
-State = Literal[
-    "claimed", "waiting", "running", "succeeded", "failed", "timed-out",
-    "killed", "skipped", "missed", "lost", "unknown",
-]  # fmt: skip
 Trigger = Literal["schedule", "catch-up", "retry", "reboot", "manual"]
+
+
+class State(enum.StrEnum):
+    """The state of a run, as the ledger and ``--json`` name it."""
+
+    CLAIMED = "claimed"
+    """Written down; its command has not been started."""
+    WAITING = "waiting"
+    """Written down; it starts at a later time, or when another run has ended."""
+    RUNNING = "running"
+    """Its command was started."""
+    SUCCEEDED = "succeeded"
+    """Ended with an exit status that counts as success."""
+    FAILED = "failed"
+    """Ended with another exit status or by a signal, or could not be started."""
+    TIMED_OUT = "timed-out"
+    """Ended by pycrond because its `timeout` was over."""
+    KILLED = "killed"
+    """Ended by pycrond for another reason: `kill`, `overlap=replace`, `stop --kill-jobs`."""
+    SKIPPED = "skipped"
+    """Never started, by a rule."""
+    MISSED = "missed"
+    """Never started, because no daemon looked in time."""
+    LOST = "lost"
+    """Written down, and certainly not started: the daemon died."""
+    UNKNOWN = "unknown"
+    """Perhaps started; nobody knows how it ended."""
+
+
+class Reason(enum.StrEnum):
+    """The reason for a state: a code, stored in the ledger beside the text for people."""
+
+    NONE = ""
+    """None is needed: the run started, or ended by itself."""
+    OVERLAP = "overlap"
+    """A run of the same job is still running."""
+    REPLACED = "replaced"
+    """A newer run of the same job takes its place (`overlap=replace`)."""
+    LOCK = "lock"
+    """Another run holds the job's lock."""
+    QUEUE_FULL = "queue-full"
+    """A run of the same job waits already."""
+    MAX_RUNNING = "max-running"
+    """As many jobs run as may."""
+    PAUSED = "paused"
+    """The job is paused."""
+    WITHIN = "within"
+    """It could not start within the time that the option `within` allows."""
+    REMOVED = "removed"
+    """The job's line is gone."""
+    DAEMON_DOWN = "daemon-down"
+    """No daemon ran, or it was held up."""
+    CLOCK_STEP = "clock-step"
+    """The clock was turned."""
+    SUSPENDED = "suspended"
+    """The machine slept."""
+    DISK_FULL = "disk-full"
+    """The disk was full, and a crash followed."""
+    START_FAILED = "start-failed"
+    """The command could not be started."""
+    TIMEOUT = "timeout"
+    """The run took longer than its `timeout`."""
+    KILL = "kill"
+    """`pycrond kill` ended it, or withdrew it while it waited."""
+    SIGNAL = "signal"
+    """`pycrond kill --signal` sent a signal that ends most programs."""
+    STOP = "stop"
+    """`pycrond stop --kill-jobs` ended it."""
+    STATUS_UNKNOWN = "status-unknown"
+    """Its exit status went to another process."""
+    START_UNKNOWN = "start-unknown"
+    """The daemon died in the instant of its start."""
+
+
+_WORDS = {Reason.REPLACED: "overlap", Reason.SIGNAL: "kill"}
+"""The word that begins a text, where it is not the code itself."""
+
+
+class Cause(NamedTuple):
+    """A reason and its text for people, such as ``overlap: run 7 is still running``."""
+
+    reason: Reason = Reason.NONE
+    text: str = ""
+
+    @classmethod
+    def of(cls, reason: Reason, details: str) -> "Cause":
+        """The cause whose text is the reason's word and the details."""
+        return cls(reason, f"{_WORDS.get(reason, reason)}: {details}".removesuffix(": "))
+
+
+NO_CAUSE = Cause()
+
+ENDS = frozenset({State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.KILLED, State.LOST, State.UNKNOWN})
+"""The states of a run that was started, or may have been, and is over."""
+
+NOT_STARTED = frozenset({State.SKIPPED, State.MISSED})
+"""The states of a fire that became no run."""
+
+OPEN = frozenset({State.CLAIMED, State.WAITING, State.RUNNING})
+"""The states of a run that is not over."""
+
+TRANSITIONS: Mapping[State | None, frozenset[State]] = {
+    # A new ledger learns of running runs; fires that were passed over are written down as such at once.
+    None: frozenset({State.CLAIMED, State.WAITING, State.RUNNING, State.UNKNOWN}) | NOT_STARTED,
+    State.CLAIMED: frozenset(
+        {State.WAITING, State.RUNNING, State.FAILED, State.KILLED, State.LOST, State.UNKNOWN}
+    )
+    | NOT_STARTED,
+    State.WAITING: frozenset({State.CLAIMED, State.FAILED, State.KILLED}) | NOT_STARTED,
+    State.RUNNING: ENDS - {State.LOST},
+    **dict.fromkeys(sorted(ENDS | NOT_STARTED), frozenset[State]()),
+}
+"""The states that may follow each state; None is a run that is not in the ledger."""
+
+
+class IllegalTransitionError(Exception):
+    """A run cannot go from its state to the given one: a bug of ours."""
+
+    def __init__(self, run: int, before: State | None, after: State) -> None:
+        super().__init__(f"run {run} cannot become {after}: it is {before or 'new'}")
+
+
+def check_transition(run: int, before: State | None, after: State) -> None:
+    """Raise IllegalTransitionError unless the table has this step."""
+    if after not in TRANSITIONS[before]:
+        raise IllegalTransitionError(run, before, after)
+
+
+def diagram() -> str:
+    """The table of transitions as a Mermaid state diagram."""
+    lines = ["stateDiagram-v2"]
+    for before, states in TRANSITIONS.items():
+        start = f"{before}".replace("-", "_") if before else "[*]"
+        lines += [f"    {start} --> {after.replace('-', '_')}" for after in State if after in states]
+        if before and not states:
+            lines.append(f"    {start} --> [*]")
+    return "\n".join(lines) + "\n"
 
 
 @dataclass(frozen=True, slots=True)
 class Fire:
-    """A job and a fire time that has come.
-
-    `at` is the instant it is due, aware UTC. `wall` and `fold` are the wall-clock minute it is named after,
-    in the job's zone (None for @reboot): two fires that a change of clocks moved to one instant differ here.
-    `era` tells minutes apart that come again because the clock was turned back.
-    """
+    """A job and a fire time that has come."""
 
     job: Job
     at: datetime
+    """The instant it is due, aware UTC."""
     wall: int | None
+    """The wall-clock minute it is named after, in the job's zone; None for @reboot and for a run by hand. Two
+    fires that a change of clocks moved to one instant differ in it."""
     fold: int = 0
     era: int = 0
+    """Tells minutes apart that come again because the clock was turned back."""
     trigger: Trigger = "schedule"
     start_at: datetime | None = None
     """When to start it, if that is later than now."""
     attempt: int = 1
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """One execution of a job, from its claim to its end."""
+
+    id: int
+    fire: Fire
+    state: State = State.CLAIMED
+    cause: Cause = NO_CAUSE
+
+    @property
+    def job(self) -> Job:
+        return self.fire.job
+
+    def enter(self, state: State, cause: Cause = NO_CAUSE) -> None:
+        """Change the state. Raises IllegalTransitionError, and changes nothing, where the table has no such
+        step.
+        """
+        check_transition(self.id, self.state, state)
+        self.state, self.cause = state, cause
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +197,7 @@ class Outcome:
     """How a run ended: by an exit status or a signal, or by neither where that is not known."""
 
     state: State
-    reason: str = ""
+    cause: Cause = NO_CAUSE
     exit_status: int | None = None
     signal: int | None = None
     cpu_s: float | None = None

@@ -1,4 +1,4 @@
-"""The ledger's tables of alarms that are to be delivered, and of how each job does."""
+"""The ledger's tables of alarms to be delivered, and of the health of jobs."""
 
 import json
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ HEALTH = """
 
 @dataclass(slots=True)
 class Alarm:
-    """Something to be taken out of the machine. Times are Unix seconds."""
+    """A mail, a command or a ping to be delivered. Times are Unix seconds."""
 
     id: int
     run: int | None
@@ -26,32 +26,32 @@ class Alarm:
     kind: str  # mail, hook, ping
     event: str  # output, start, success, failure, recovery, missed, overdue
     made_at: float
-    next_at: float | None  # None: it is done
+    next_at: float | None  # None: it was delivered, or given up
     tries: int
-    document: dict[str, Any]  # what its courier needs to know
+    document: dict[str, Any]  # all that its delivery needs
 
 
 class Health(NamedTuple):
-    """How a job does, of those whose alarms depend on it. Times are Unix seconds."""
+    """The record of a job whose alarms depend on earlier runs. Times are Unix seconds."""
 
     key: str
     since: float
     failing_since: float | None = None
     alarmed_at: float | None = None
     succeeded_at: float | None = None
-    overdue_at: float | None = None  # when it was said that it has not succeeded for too long
+    overdue_at: float | None = None  # when it was last reported as overdue
     expect: float | None = None
 
 
 class AlarmTable:
-    """Both tables, in the ledger's file."""
+    """Reads and writes both tables."""
 
     def __init__(self, file: Database) -> None:
         self._file = file
         self._last = int(file.db.execute("SELECT coalesce(max(id), 0) FROM alarms").fetchone()[0])
 
     def open(self) -> list[Alarm]:
-        """What is still to be delivered, oldest first."""
+        """The alarms that are not delivered yet, oldest first."""
         rows = self._file.db.execute(
             "SELECT id, run, key, kind, event, made_at, next_at, tries, document FROM alarms"
             " WHERE next_at IS NOT NULL ORDER BY id"
@@ -61,28 +61,28 @@ class AlarmTable:
             for number, run, key, kind, event, made_at, next_at, tries, document in rows
         ]
 
-    def number(self) -> int:
+    def next_id(self) -> int:
         """The next alarm's id."""
         self._last += 1
         return self._last
 
     def added(self, alarms: Iterable[Alarm]) -> Work:
-        """To be written with what they are about."""
-        return ALARM, [(*astuple(one)[:7], json.dumps(one.document)) for one in alarms]
+        """The work of writing new alarms."""
+        return ALARM, [(*astuple(alarm)[:7], json.dumps(alarm.document)) for alarm in alarms]
 
     def tried(self, alarm: Alarm, result: str) -> None:
-        """What came of a try, and when the next one is, if there is one."""
+        """Write the result of a try, and the time of the next."""
         row = (alarm.tries, alarm.next_at, result, alarm.id)
-        self._file.do(("UPDATE alarms SET tries = ?, next_at = ?, result = ? WHERE id = ?", [row]))
+        self._file.write(("UPDATE alarms SET tries = ?, next_at = ?, result = ? WHERE id = ?", [row]))
 
     def health(self) -> dict[str, Health]:
-        """By key."""
+        """The health of jobs, by key."""
         rows = self._file.db.execute(
             "SELECT key, since, failing_since, alarmed_at, succeeded_at, overdue_at, expect FROM health"
         )
         return {row[0]: Health(*row) for row in rows}
 
     @staticmethod
-    def healthy(rows: Iterable[Health]) -> Work:
-        """To be written with what has changed it."""
+    def health_written(rows: Iterable[Health]) -> Work:
+        """The work of writing changed health."""
         return HEALTH, [tuple(row) for row in rows]

@@ -15,8 +15,8 @@ FOLDED = """
     VALUES (?, ?, ?, ?, ?, ?, 'schedule', ?, ?, 3, ?, ?)
 """
 SAME_DAY = """
-    SELECT id, fire, until, folded FROM runs WHERE key = ? AND folded NOT NULL AND reason = '' AND state = ?
-    AND (wall IS NULL) = ? AND (attempt > 1) = ? AND fire >= ? AND fire < ? ORDER BY id LIMIT 1
+    SELECT id, fire, until, folded FROM runs WHERE key = ? AND folded NOT NULL AND reason_code = '' AND state
+    = ? AND (wall IS NULL) = ? AND (attempt > 1) = ? AND fire >= ? AND fire < ? ORDER BY id LIMIT 1
 """
 GROWN = "UPDATE runs SET fire = ?, until = ?, folded = ? WHERE id = ?"
 DAY = 86_400
@@ -30,9 +30,9 @@ class Archive:
         self._file = file
 
     @property
-    def is_owed(self) -> bool:
-        """The disk is full: nothing is to be folded."""
-        return self._file.owes
+    def is_blocked(self) -> bool:
+        """Whether the disk is full, so that nothing can be folded."""
+        return self._file.has_pending
 
     def job_after(self, key: str) -> str | None:
         """The next job there ever was, by key."""
@@ -59,6 +59,6 @@ class Archive:
                 grown.append((min(fire, row.fire), max(until, row.until), folded + row.folded, number))
             else:
                 new.append((row.id, key, *row[1:]))
-        self._file.do(
+        self._file.write(
             ("DELETE FROM runs WHERE id = ?", [(run,) for run in gone]), (FOLDED, new), (GROWN, grown)
         )

@@ -1,7 +1,7 @@
-"""An SQLite file with one writer, who owes what the disk does not take and goes on.
+"""An SQLite file with one writer, which goes on when the disk is full.
 
-What is owed is kept in memory, in order, and written when that can be done. A file that is damaged, or of a
-newer version, is set aside, never deleted, and another begun.
+Writes that failed are queued in memory, in order, and retried. A file that is damaged, or of a newer version,
+is set aside, never deleted, and a new one is made.
 """
 
 import os
@@ -14,11 +14,11 @@ from pycrond.errors import PycrondError
 from pycrond.ledger.rows import quoted
 from pycrond.ledger.schema import MIGRATIONS
 
-PAY_EVERY = 1.0  # seconds between two tries to write what is owed
-RESERVE = 64 << 10  # bytes of the disk that only a start takes: SQLite's shared memory is half of it
+RETRY_INTERVAL = 1.0  # seconds between two tries to write what is queued
+RESERVE_SIZE = 64 << 10  # bytes of the disk that only a start may take: SQLite's shared memory is half of it
 CHECKPOINT_AFTER = 300  # rows written: about 3 MiB of log where each is a transaction
 Work = tuple[str, Collection[Sequence[object]]]
-"""A statement, and the values of each of its executions: gone through again where they had to be owed."""
+"""A statement, and the values of each of its executions; they are iterated again at a retry."""
 
 
 class _TooNewError(Exception):
@@ -26,27 +26,27 @@ class _TooNewError(Exception):
 
 
 class Database:
-    """The open file; raises PycrondError where there can be none."""
+    """An open file. Raises PycrondError where it cannot be opened or made."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._reserve = f"{path}-reserve"
         self._pending: list[Work] = []
-        self._pay_at = 0.0
-        self._changes_copied = 0
+        self._retry_at = 0.0
+        self._checkpointed_changes = 0
         self.trouble = ""
-        """Why what is owed could not be written."""
+        """Why the queued writes failed; empty while nothing is wrong."""
         self.set_aside = ""
-        """What was wrong with the file that was there, and where it is. Whoever tells of it empties this."""
+        """What was wrong with a file that was set aside, and its new path; its reader empties it."""
         try:
-            self._connect_all_the_same()
+            self._connect_with_reserve()
         except (sqlite3.OperationalError, OSError) as error:
             raise PycrondError(f"cannot use ledger {path}: {error}") from error
         except (sqlite3.DatabaseError, _TooNewError) as error:
-            self._put_away(str(error))
+            self._replace(str(error))
 
-    def _connect_all_the_same(self) -> None:
-        """Also on a full disk, which takes not even SQLite's shared memory: with the room kept for that."""
+    def _connect_with_reserve(self) -> None:
+        """Connect; on a full disk without room for SQLite's shared memory, use the room kept for it."""
         try:
             self._connect()
         except (sqlite3.OperationalError, OSError):
@@ -56,40 +56,40 @@ class Database:
         self._take_reserve()
 
     def _take_reserve(self) -> None:
-        """Keep some room, if the disk gives it."""
+        """Keep some room on the disk, if there is any."""
         with suppress(OSError):
             descriptor = os.open(self._reserve, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                os.posix_fallocate(descriptor, 0, RESERVE)
+                os.posix_fallocate(descriptor, 0, RESERVE_SIZE)
             finally:
                 os.close(descriptor)
 
     def _connect(self) -> None:
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # nobody else's to read
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # for its owner alone
         self.db = sqlite3.connect(self._path, isolation_level=None)
         self.db.execute("PRAGMA journal_mode = WAL")
-        # The daemon copies the log back itself, in a quiet moment: a checkpoint can take 40 ms.
+        # `maintain` makes the checkpoints, when nothing is due: one can take 40 ms.
         self.db.execute("PRAGMA wal_autocheckpoint = 0")
         self.db.execute("PRAGMA synchronous = NORMAL")
         self._migrate()
         self.db.execute("SELECT count(*) FROM jobs, problems").fetchone()
-        if self._ended_badly() and (found := self.db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+        if self._has_crashed() and (found := self.db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(found)
 
-    def _ended_badly(self) -> bool:
-        """Whether the latest daemon was killed, or the machine fell over."""
+    def _has_crashed(self) -> bool:
+        """Whether the latest daemon was killed, or the machine crashed."""
         row = self.db.execute("SELECT stopped_at FROM daemons ORDER BY id DESC LIMIT 1").fetchone()
         return row is not None and row[0] is None
 
     def _migrate(self) -> None:
         version: int = self.db.execute("PRAGMA user_version").fetchone()[0]
         if version > len(MIGRATIONS):
-            raise _TooNewError(_too_new(self._path, version))
+            raise _TooNewError(_version_message(self._path, version))
         for number, statements in enumerate(MIGRATIONS[version:], version + 1):
             self.db.executescript(f"BEGIN; {statements} PRAGMA user_version = {number}; COMMIT;")
 
-    def _put_away(self, why: str) -> None:
-        """Keep the file for people to look at, and begin another."""
+    def _replace(self, why: str) -> None:
+        """Set the file aside, for people to look at, and make a new one."""
         self.db.close()
         place = f"{self._path}.{clock.now():%Y%m%dT%H%M%S.%f}"
         for end in ("", "-wal", "-shm"):
@@ -102,34 +102,34 @@ class Database:
             raise PycrondError(f"cannot make a new ledger {self._path}: {error}") from error
 
     @property
-    def owes(self) -> bool:
-        """Whether something is known here and nowhere else."""
+    def has_pending(self) -> bool:
+        """Whether queued writes are in memory only."""
         return bool(self._pending)
 
-    def do(self, *work: Work) -> None:
-        """Write in one transaction, now or when the disk takes it."""
+    def write(self, *work: Work) -> None:
+        """Write in one transaction, now or, while the disk is full, later."""
         more = [(statement, rows) for statement, rows in work if rows]
         self._pending += more
-        if not self.trouble or clock.elapsed() >= self._pay_at:
+        if not self.trouble or clock.elapsed() >= self._retry_at:
             try:
                 self.flush()
             except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
-                del self._pending[-len(more) :]  # a bug of ours, and no reason to try it again
+                del self._pending[-len(more) :]  # our bug: it is not tried again
                 raise
 
     def flush(self) -> None:
-        """Write what is owed."""
+        """Write what is queued."""
         try:
             with self._transaction():
                 for statement, rows in self._pending:
                     self.db.executemany(statement, rows)
         except sqlite3.OperationalError as error:
             self.trouble = str(error)
-            self._pay_at = clock.elapsed() + PAY_EVERY
+            self._retry_at = clock.elapsed() + RETRY_INTERVAL
         except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
             raise
         except sqlite3.DatabaseError as error:
-            self._put_away(str(error))  # it went bad under us
+            self._replace(str(error))  # the file was damaged while it was open
         else:
             self._pending.clear()
             if self.trouble:
@@ -138,7 +138,7 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
-        """Many small questions in one transaction: the file is locked for all of them once."""
+        """A transaction for many small queries: the file is locked once for all of them."""
         self.db.execute("BEGIN")
         try:
             yield
@@ -157,21 +157,21 @@ class Database:
                 self.db.execute("ROLLBACK")
             raise
 
-    def tidy(self) -> None:
-        """Write what is owed; copy the log back where it has grown. For a moment in which nothing is due."""
-        if self._pending and clock.elapsed() >= self._pay_at:
+    def maintain(self) -> None:
+        """Retry what is queued; make a checkpoint when the log has grown. For times when nothing is due."""
+        if self._pending and clock.elapsed() >= self._retry_at:
             self.flush()
-        if self.db.total_changes - self._changes_copied > CHECKPOINT_AFTER and not self.trouble:
-            with suppress(sqlite3.OperationalError):  # the disk is full: the next time, then
+        if self.db.total_changes - self._checkpointed_changes > CHECKPOINT_AFTER and not self.trouble:
+            with suppress(sqlite3.OperationalError):  # the disk is full: later
                 self.db.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            self._changes_copied = self.db.total_changes
+            self._checkpointed_changes = self.db.total_changes
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `tidy` has to try again; None if nothing is owed."""
-        return max(0.0, self._pay_at - elapsed) if self._pending else None
+        """Seconds until `maintain` has to retry; None if nothing is queued."""
+        return max(0.0, self._retry_at - elapsed) if self._pending else None
 
     def finish(self) -> None:
-        """Write what is owed, if that can be, and copy the whole log back."""
+        """Write what is queued, if possible, and empty the log by a checkpoint."""
         if self._pending:
             self.flush()
         if not self.trouble:
@@ -179,8 +179,8 @@ class Database:
                 self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
-def look(path: str) -> None:
-    """Raises PycrondError if this version cannot go on with the file at `path`; changes nothing."""
+def check_version(path: str) -> None:
+    """Raise PycrondError if this version cannot use the file at `path`; change nothing."""
     try:
         db = sqlite3.connect(f"file:{quoted(path)}?mode=ro", uri=True)
         version: int = db.execute("PRAGMA user_version").fetchone()[0]
@@ -188,9 +188,9 @@ def look(path: str) -> None:
     except sqlite3.Error as error:
         raise PycrondError(f"cannot use ledger {path}: {error}") from error
     if version > len(MIGRATIONS):
-        raise PycrondError(_too_new(path, version))
+        raise PycrondError(_version_message(path, version))
 
 
-def _too_new(path: str, version: int) -> str:
+def _version_message(path: str, version: int) -> str:
     known = len(MIGRATIONS)
     return f"ledger {path} is of version {version}, from a newer pycrond; this one knows up to {known}"

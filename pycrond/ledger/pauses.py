@@ -1,4 +1,4 @@
-"""The ledger's table of pauses."""
+"""The paused jobs, in memory and in the ledger's table of pauses."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -7,21 +7,48 @@ from pycrond.ledger.database import Database
 from pycrond.ledger.rows import PauseRow
 
 
-class PauseTable:
-    """Reads and writes it, in the ledger's file."""
+class Pauses:
+    """Pauses and resumes jobs; pauses survive a restart of the daemon."""
 
     def __init__(self, file: Database) -> None:
         self._file = file
+        rows = file.db.execute("SELECT key, since, until, reason FROM pauses WHERE ended_at IS NULL")
+        self._paused = {row.key: row for row in (PauseRow(*values) for values in rows)}
 
-    def open(self) -> list[PauseRow]:
-        """Those that have not been ended; their time may be over."""
-        rows = self._file.db.execute("SELECT key, since, until, reason FROM pauses WHERE ended_at IS NULL")
-        return [PauseRow(*row) for row in rows]
+    def reason(self, key: str, now: datetime) -> str | None:
+        """The reason given for a job's pause, which may be empty; None where the job is not paused."""
+        pause = self._paused.get(key) if self._paused else None
+        if pause is None or (pause.until is not None and now.timestamp() >= pause.until):
+            return None
+        return pause.reason
 
     def pause(self, keys: Iterable[str], until: float | None, reason: str, now: datetime) -> None:
-        rows = [(key, now.timestamp(), until, reason) for key in keys]
-        self._file.do(("INSERT INTO pauses (key, since, until, reason) VALUES (?, ?, ?, ?)", rows))
+        """Pause jobs until a time, in Unix seconds, or until they are resumed; this replaces an earlier
+        pause.
+        """
+        keys = list(keys)
+        self.resume(keys, now)
+        rows = [PauseRow(key, now.timestamp(), until, reason) for key in keys]
+        self._write(rows)
+        self._paused |= {row.key: row for row in rows}
 
-    def resume(self, keys: Iterable[str], now: datetime) -> None:
-        rows = [(now.timestamp(), key) for key in keys]
-        self._file.do(("UPDATE pauses SET ended_at = ? WHERE key = ? AND ended_at IS NULL", rows))
+    def resume(self, keys: Iterable[str], now: datetime) -> list[str]:
+        """End pauses; return the jobs that were paused."""
+        paused = [key for key in keys if self.reason(key, now) is not None]
+        statement = "UPDATE pauses SET ended_at = ? WHERE key = ? AND ended_at IS NULL"
+        self._file.write((statement, [(now.timestamp(), key) for key in paused]))
+        for key in paused:
+            del self._paused[key]
+        return paused
+
+    def _write(self, rows: Iterable[PauseRow]) -> None:
+        statement = "INSERT INTO pauses (key, since, until, reason) VALUES (?, ?, ?, ?)"
+        self._file.write((statement, [tuple(row) for row in rows]))
+
+    def write_all(self) -> None:
+        """Write all pauses to a ledger that has taken the place of the one that had them."""
+        self._write(self._paused.values())
+
+    def count(self, now: datetime) -> int:
+        """How many jobs are paused."""
+        return sum(self.reason(key, now) is not None for key in self._paused)

@@ -4,11 +4,11 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from pycrond.errors import PycrondError
-from pycrond.jobs.run import Outcome, State, Trigger
+from pycrond.jobs.run import Cause, Outcome, Reason, State, Trigger
 from pycrond.text import rfc3339
 
-BAD_ENDS = frozenset({"failed", "timed-out", "killed", "missed", "lost", "unknown"})
-"""The states of what did not go well."""
+BAD_ENDS = frozenset({State.FAILED, State.TIMED_OUT, State.KILLED, State.MISSED, State.LOST, State.UNKNOWN})
+"""The states of runs and fires that did not go well."""
 
 
 class JobRow(NamedTuple):
@@ -152,6 +152,7 @@ class Unfinished(NamedTuple):
     trigger: Trigger
     attempt: int
     state: State
+    reason_code: Reason
     reason: str
     pid: int | None
     pid_start: int | None
@@ -167,8 +168,8 @@ class Unfinished(NamedTuple):
     def outcome(self) -> Outcome:
         """How it ended, where that is known."""
         return Outcome(
-            self.state,
-            self.reason,
+            State(self.state),
+            Cause(Reason(self.reason_code), self.reason),
             exit_status=self.exit_status,
             signal=self.signal,
             cpu_s=self.cpu_s,
@@ -227,6 +228,7 @@ class GapRow(NamedTuple):
     fold: int
     era: int
     state: State
+    reason_code: Reason
     reason: str
     noticed_at: float
     until: float

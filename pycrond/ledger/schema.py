@@ -1,4 +1,4 @@
-"""The ledger's tables, as the list of steps that lead from an empty file to today's."""
+"""The ledger's tables, as a list of migrations that begins with an empty file."""
 
 MIGRATIONS = (
     """
@@ -140,5 +140,13 @@ MIGRATIONS = (
     INSERT INTO files SELECT file, min(loaded), '' FROM jobs WHERE loaded > 0 GROUP BY file;
     UPDATE jobs SET loaded = 1 WHERE loaded > 1;  -- from here on no place; -1: while its file is replaced
     CREATE INDEX jobs_in_force ON jobs (file, loaded) WHERE loaded <> 0;
+    """,
+    """
+    ALTER TABLE runs ADD COLUMN reason_code TEXT NOT NULL DEFAULT '';  -- `jobs.run.Reason`; `reason` is its
+    text UPDATE runs SET reason_code = CASE WHEN reason LIKE 'overlap: replaced by %' THEN 'replaced' WHEN
+    reason LIKE 'kill: %, SIG%' THEN 'signal' WHEN reason LIKE 'stop --%' THEN 'stop' WHEN reason LIKE 'its
+    exit status %' THEN 'status-unknown' WHEN reason LIKE 'the daemon died %' THEN 'start-unknown' WHEN reason
+    LIKE 'claimed, and %' THEN 'daemon-down' ELSE substr(reason, 1, instr(reason || ':', ':') - 1) END WHERE
+    reason <> '';
     """,
 )

@@ -1,13 +1,13 @@
-"""The ledger's writing side: what is claimed, started, ended and delivered, and what should have been.
+"""The ledger's only writer: daemons, jobs, claims, starts, ends and the progress of delivery.
 
-One writer, the daemon. Times come from the caller, as aware UTC; they are stored as Unix seconds.
+Times come from the caller, as aware UTC; they are stored as Unix seconds.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from pycrond.errors import Problem
-from pycrond.jobs.run import Fire, Outcome
+from pycrond.jobs.run import Cause, Fire, Outcome, State
 from pycrond.ledger.database import Database, Work
 from pycrond.ledger.jobs import JobTable
 from pycrond.ledger.rows import FileRows, GapRow, RunRow, Unfinished, WaitingRow
@@ -24,20 +24,20 @@ CLAIM = """
 """
 CLAIMED = "SELECT 1 FROM runs WHERE key = ? AND wall = ? AND fold = ? AND era = ? AND attempt = ?"
 GAP = """
-    INSERT INTO runs (id, key, fire, wall, fold, era, trigger, attempt, state, reason, ended_at,
-    told, until, folded) VALUES (?, ?, ?, ?, ?, ?, 'schedule', 1, ?, ?, ?, 3, ?, ?)
+    INSERT INTO runs (id, key, fire, wall, fold, era, trigger, attempt, state, reason_code, reason,
+    ended_at, told, until, folded) VALUES (?, ?, ?, ?, ?, ?, 'schedule', 1, ?, ?, ?, ?, 3, ?, ?)
     ON CONFLICT DO NOTHING
 """
 STARTED = """
     UPDATE runs SET state = 'running', pid = ?, pid_start = ?, started_at = ?, lateness_ms = ? WHERE id = ?
 """
 FINISHED = """
-    UPDATE runs SET state = ?, reason = ?, exit_status = ?, signal = ?, cpu_s = ?, max_rss_kb = ?,
-    ended_at = ?, duration_s = ? WHERE id = ?
+    UPDATE runs SET state = ?, reason_code = ?, reason = ?, exit_status = ?, signal = ?, cpu_s = ?, max_rss_kb
+    = ?, ended_at = ?, duration_s = ? WHERE id = ?
 """
 UNFINISHED = """
-    SELECT id, key, fire, wall, fold, era, trigger, attempt, state, reason, pid, pid_start, started_at,
-    duration_s, exit_status, signal, cpu_s, max_rss_kb, delivered, told
+    SELECT id, key, fire, wall, fold, era, trigger, attempt, state, reason_code, reason, pid, pid_start,
+    started_at, duration_s, exit_status, signal, cpu_s, max_rss_kb, delivered, told
     FROM runs WHERE id IN (
         SELECT id FROM runs WHERE state IN ('claimed', 'waiting', 'running')
         UNION SELECT id FROM runs WHERE told < 3
@@ -55,11 +55,11 @@ WAITING = """
 
 
 class Ledger:
-    """An open ledger file; raises PycrondError where there can be none."""
+    """An open ledger file. Raises PycrondError where it cannot be opened or made."""
 
     def __init__(self, path: str) -> None:
         self.file = Database(path)
-        self._promised: set[tuple[object, ...]] = set()  # fires whose claims are owed
+        self._promised: set[tuple[object, ...]] = set()  # fires whose claims are queued
         self._daemon = 0
         row = self.file.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
         self.last_run = int(row[0]) if row else 0
@@ -70,15 +70,15 @@ class Ledger:
         self.file.db.close()
 
     def begin_after(self, run: int) -> None:
-        """Give runs numbers higher than this: lower ones are of a ledger that was set aside, or of runs that
-        were never written down, the disk being full.
+        """Give new runs higher numbers than this: lower ones belong to a ledger that was set aside, or to
+        runs that were never written down because the disk was full.
         """
         self.last_run = max(self.last_run, run)
 
     def renew(self) -> None:
-        """Another file has taken this one's place: tell it who we are. `load` tells it the rest."""
+        """Write this daemon into a file that has taken the place of the ledger; `load` writes the rest."""
         self.jobs.begin_again()
-        self.file.do(self._began)
+        self.file.write(self._began)
 
     # The daemon itself
 
@@ -86,24 +86,24 @@ class Ledger:
         """A daemon starts."""
         self._daemon = 1 + (self.file.db.execute("SELECT max(id) FROM daemons").fetchone()[0] or 0)
         self._began: Work = (BEGIN, [(self._daemon, pid, version, boot, now.timestamp(), why)])
-        self.file.do(self._began)
+        self.file.write(self._began)
 
     @property
     def start(self) -> int:
-        """The number of this start of a daemon."""
+        """The number of this start."""
         return self._daemon
 
     def ready(self, now: datetime) -> None:
-        self.file.do(("UPDATE daemons SET ready_at = ? WHERE id = ?", [(now.timestamp(), self._daemon)]))
+        self.file.write(("UPDATE daemons SET ready_at = ? WHERE id = ?", [(now.timestamp(), self._daemon)]))
 
     def stop(self, now: datetime) -> None:
-        """A planned stop; copies the log back and empties it."""
-        self.file.do(("UPDATE daemons SET stopped_at = ? WHERE id = ?", [(now.timestamp(), self._daemon)]))
+        """Write a planned stop; empty the log by a checkpoint."""
+        self.file.write(("UPDATE daemons SET stopped_at = ? WHERE id = ?", [(now.timestamp(), self._daemon)]))
         self.file.finish()
 
     def clock_event(self, kind: str, moved: float, now: datetime) -> None:
         row = (now.timestamp(), kind, moved)
-        self.file.do(("INSERT INTO clock_events (at, kind, moved) VALUES (?, ?, ?)", [row]))
+        self.file.write(("INSERT INTO clock_events (at, kind, moved) VALUES (?, ?, ?)", [row]))
 
     # Jobs
 
@@ -114,12 +114,12 @@ class Ledger:
         now: datetime,
         through: datetime | None = None,
     ) -> None:
-        """The jobs from now on, by their files in order, and what is wrong with these; writes only of files
-        whose jobs are not the same.
+        """Write the jobs that are loaded from now on, by their files in order, and the problems of these;
+        files whose jobs have not changed are left as they are.
 
-        `through` is the last minute that the jobs before them have run in (`now`): theirs begin after it.
+        `through` is the last minute for which the jobs before them have run (`now`): theirs begin after it.
         """
-        self.file.do(
+        self.file.write(
             *self.jobs.loaded(files, (through or now).timestamp()),
             ("DELETE FROM problems", [()]),
             (PROBLEM, [_problem(one) for one in problems]),
@@ -129,7 +129,7 @@ class Ledger:
     # Runs
 
     def latest(self) -> dict[str, float]:
-        """The latest fire time of each job that has a verdict: what is owed is written in order."""
+        """The latest fire time of each job that has a verdict; queued writes are written in order."""
         rows = self.file.db.execute(
             "SELECT key, max(coalesce(until, fire)) FROM runs WHERE wall IS NOT NULL GROUP BY key"
         )
@@ -138,8 +138,8 @@ class Ledger:
     def claim(self, fires: Sequence[Fire], boot: str | None = None) -> list[int | None]:
         """Write down, durably and at once, all that is about to start: a run id for each fire.
 
-        None for a fire that was claimed before and must not start again. With `boot`, these are the
-        @reboot fires of that boot, all None when it has had them. What the disk does not take is owed.
+        None for a fire that was claimed before and must not start again. With `boot`, these are the @reboot
+        fires of that boot, all None if they were claimed before. On a full disk the claims are queued.
         """
         booted: list[Sequence[object]] = []
         if boot is not None:
@@ -164,11 +164,11 @@ class Ledger:
             if run is not None
         ]
         self.file.db.execute("PRAGMA synchronous = FULL")
-        self.file.do(("INSERT INTO boots (boot) VALUES (?) ON CONFLICT DO NOTHING", booted), (CLAIM, rows))
+        self.file.write(("INSERT INTO boots (boot) VALUES (?) ON CONFLICT DO NOTHING", booted), (CLAIM, rows))
         self.file.db.execute("PRAGMA synchronous = NORMAL")
         self.last_run += len(rows)
         names = {_name(fire) for fire in fires}
-        self._promised = self._promised | names if self.file.owes else set()
+        self._promised = self._promised | names if self.file.has_pending else set()
         return numbered
 
     def knows_boot(self, boot: str) -> bool:
@@ -176,7 +176,7 @@ class Ledger:
         return bool(self.file.db.execute("SELECT 1 FROM boots WHERE boot = ?", (boot,)).fetchone())
 
     def _numbered(self, fires: Iterable[Fire]) -> list[int | None]:
-        """The next numbers, for those that had none before."""
+        """Give a number to each fire that was not claimed before."""
         numbered: list[int | None] = []
         run, seen = self.last_run, set(self._promised)
         for fire in fires:
@@ -191,51 +191,59 @@ class Ledger:
         return numbered
 
     def pass_over(self, gaps: Iterable[GapRow]) -> list[int]:
-        """Fires that came while nobody was looking, a row for a job and a gap, told already: their ids."""
+        """Write fires that were passed over, a row for a job and a gap; return the ids of the rows."""
         rows = [(self.last_run + number, *gap) for number, gap in enumerate(gaps, 1)]
         self.last_run += len(rows)
-        self.file.do((GAP, rows))
+        self.file.write((GAP, rows))
         return [row[0] for row in rows]
 
     def cancel(self, runs: Iterable[int]) -> None:
-        """Take back claims whose minute has not come: the job is gone, or the clock was turned."""
-        self.file.do(
+        """Delete claims for a minute that has not come."""
+        self.file.write(
             ("DELETE FROM runs WHERE id = ? AND state IN ('claimed', 'waiting')", [(run,) for run in runs])
         )
         self._promised.clear()
 
     def waiting(self) -> list[WaitingRow]:
-        """What was claimed to start later, in the order of the fires."""
+        """The waiting runs, in the order of their fires."""
         return [WaitingRow(*row) for row in self.file.db.execute(WAITING)]
 
-    def wait(self, rows: Sequence[tuple[int, str]]) -> None:
-        """Claimed runs that cannot start yet, and why."""
-        statement = "UPDATE runs SET state = 'waiting', start_at = NULL, reason = ? WHERE id = ?"
-        self.file.do((statement, [(reason, run) for run, reason in rows]))
+    def wait(self, rows: Sequence[tuple[int, Cause]]) -> None:
+        """Claimed runs wait."""
+        statement = (
+            "UPDATE runs SET state = 'waiting', start_at = NULL, reason_code = ?, reason = ? WHERE id = ?"
+        )
+        self.file.write((statement, [(*cause, run) for run, cause in rows]))
 
     def may_start(self, runs: Sequence[int]) -> bool:
-        """Write down, durably, that they do not wait any more; False if the disk does not take it."""
+        """Write, durably, that these runs do not wait any more; return False if the disk is full."""
         self.file.db.execute("PRAGMA synchronous = FULL")
-        self.file.do(
-            ("UPDATE runs SET state = 'claimed', reason = '' WHERE id = ?", [(run,) for run in runs])
+        self.file.write(
+            (
+                "UPDATE runs SET state = 'claimed', reason_code = '', reason = '' WHERE id = ?",
+                [(run,) for run in runs],
+            )
         )
         self.file.db.execute("PRAGMA synchronous = NORMAL")
-        return not self.file.owes
+        return not self.file.has_pending
 
-    def settle(self, rows: Sequence[tuple[int, str]], state: str, now: datetime) -> None:
-        """They will not run, and why: `state` is skipped or missed."""
-        statement = "UPDATE runs SET state = ?, reason = ?, ended_at = ?, told = 3 WHERE id = ?"
-        self.file.do((statement, [(state, reason, now.timestamp(), run) for run, reason in rows]))
+    def settle(self, rows: Sequence[tuple[int, Cause]], state: State, now: datetime) -> None:
+        """Claimed and waiting runs become skipped, missed or killed."""
+        statement = (
+            "UPDATE runs SET state = ?, reason_code = ?, reason = ?, ended_at = ?, told = 3 WHERE id = ?"
+        )
+        self.file.write((statement, [(state, *cause, now.timestamp(), run) for run, cause in rows]))
 
-    def note(self, rows: Sequence[tuple[int, str]]) -> None:
-        """Of runs that live, why they are being ended."""
-        self.file.do(("UPDATE runs SET reason = ? WHERE id = ?", [(reason, run) for run, reason in rows]))
+    def note(self, rows: Sequence[tuple[int, Cause]]) -> None:
+        """Running runs are being ended, for these causes."""
+        statement = "UPDATE runs SET reason_code = ?, reason = ? WHERE id = ?"
+        self.file.write((statement, [(*cause, run) for run, cause in rows]))
 
     def found(self, rows: Iterable[Sequence[object]]) -> None:
-        """Runs that live and that this ledger, being new, does not know: id, key, fire, trigger, attempt,
-        pid, its start in clock ticks, when it started.
+        """Write running runs that this ledger, being new, does not have: id, key, fire, trigger, attempt,
+        pid, start time of the pid in clock ticks, when it started.
         """
-        self.file.do((FOUND, [tuple(row) for row in rows]))
+        self.file.write((FOUND, [tuple(row) for row in rows]))
 
     def run(self, run: int) -> RunRow | None:
         """A run, as `history` shows it."""
@@ -249,40 +257,40 @@ class Ledger:
     # What starts and ends
 
     def started(self, rows: Iterable[tuple[int, int, int, datetime, float]]) -> None:
-        """Runs that live: id, pid, start time of the pid in clock ticks, when, lateness in ms."""
-        self.file.do(
+        """Write starts: id, pid, start time of the pid in clock ticks, when, lateness in ms."""
+        self.file.write(
             (STARTED, [(pid, ticks, at.timestamp(), late, run) for run, pid, ticks, at, late in rows])
         )
 
     def finished(self, rows: Iterable[tuple[int, Outcome, datetime, float | None]], *more: Work) -> None:
-        """Runs that are over: id, outcome, when, duration in seconds if it was measured; and what follows."""
+        """Write ends, and what follows from them: id, outcome, when, duration in seconds if measured."""
         values = [
             (
-                end.state, end.reason, end.exit_status, end.signal, end.cpu_s, end.max_rss_kb,
+                end.state, *end.cause, end.exit_status, end.signal, end.cpu_s, end.max_rss_kb,
                 at.timestamp(), duration, run,
             )
             for run, end, at, duration in rows
         ]  # fmt: skip
-        self.file.do((FINISHED, values), *more)
+        self.file.write((FINISHED, values), *more)
 
     def delivered(self, progress: Mapping[int, tuple[int, int, int]]) -> None:
-        """How far each run's output has come: bytes spooled, bytes that syslog has taken, what was told."""
+        """Write the progress of outputs: bytes spooled, bytes that syslog has taken, messages sent."""
         rows = [(written, taken, told, run) for run, (written, taken, told) in progress.items()]
-        self.file.do(("UPDATE runs SET bytes = ?, delivered = ?, told = ? WHERE id = ?", rows))
+        self.file.write(("UPDATE runs SET bytes = ?, delivered = ?, told = ? WHERE id = ?", rows))
 
     def unfinished(self) -> list[Unfinished]:
-        """What an earlier daemon left to do, oldest first."""
+        """The runs that an earlier daemon left open or not delivered, oldest first."""
         return [Unfinished(*row) for row in self.file.db.execute(UNFINISHED)]
 
 
 def _name(fire: Fire) -> tuple[object, ...]:
-    """What is unique in the ledger, where the fire has a wall minute."""
+    """The columns that are unique in the ledger, where the fire has a wall minute."""
     return fire.job.key, fire.wall, fire.fold, fire.era, fire.attempt
 
 
 def _start(fire: Fire) -> tuple[str, float | None]:
-    """The state that it is claimed in, and when it is to start."""
-    return ("waiting", fire.start_at.timestamp()) if fire.start_at else ("claimed", None)
+    """The state in which a fire is claimed, and when it is to start."""
+    return (State.WAITING, fire.start_at.timestamp()) if fire.start_at else (State.CLAIMED, None)
 
 
 def _problem(one: Problem) -> tuple[str, int, int, str, str, str]:

@@ -1,4 +1,4 @@
-"""From the FIFOs to the spools: what the jobs print, as it comes."""
+"""Capture of the jobs' output: from the FIFOs to the spools, as it comes."""
 
 import contextlib
 import os
@@ -8,123 +8,128 @@ from dataclasses import dataclass
 from pycrond import clock
 from pycrond.host import spawn
 from pycrond.host.poller import Poller
+from pycrond.output.daemon_log import DaemonLog
 from pycrond.output.delivery import Delivery
 from pycrond.output.run_log import RunLog
 from pycrond.output.spool import CHUNK
 
-RETRY_FULL = 1.0  # seconds between two tries to write to a full disk
-TAKES = 16  # chunks taken from one FIFO before the others have their turn
+RETRY_INTERVAL = 1.0  # seconds between two tries to write to a full disk
+MAX_TAKEN = 16 * CHUNK  # bytes read from one FIFO before the others have their turn
 
 
 @dataclass(slots=True, eq=False)
 class CapturedOutput:
-    """One run's FIFO and where its bytes go."""
+    """One run's FIFO, and the log that its bytes go to."""
 
     log: RunLog
     reader: int  # -1 once the output has ended
-    run_over: bool = False  # its main process is gone: with the last writer the output ends for good
+    run_over: bool = False  # the main process is gone: with the last writer the output ends for good
 
 
 class Capture:
     """The FIFOs that are open, in a directory of their own."""
 
-    def __init__(self, poller: Poller, deliveries: Delivery, directory: str) -> None:
+    def __init__(self, poller: Poller, delivery: Delivery, daemon_log: DaemonLog, directory: str) -> None:
         self._poller = poller
-        self._delivery = deliveries
+        self._delivery = delivery
+        self._daemon_log = daemon_log
         self._directory = directory
         self._blocked: list[CapturedOutput] = []  # wait for room on the disk
         self._retry_at = 0.0
-        self._full = False
-        self.closed: list[int] = []
-        """Runs whose FIFO is done with: whoever else holds it may let it go, and empties this."""
+        self._is_full = False
+        self._closed: list[int] = []
 
     @property
-    def open(self) -> list[int]:
-        """The runs whose output may still come."""
+    def open_runs(self) -> list[int]:
+        """The runs that have a FIFO."""
         return [int(name) for name in os.listdir(self._directory)]
 
     def path(self, run: int) -> str:
-        """Where a run's FIFO is made."""
+        """The path of a run's FIFO."""
         return os.path.join(self._directory, str(run))
 
     def remove(self, run: int) -> None:
-        """Take the FIFO away; processes that have it open keep it."""
+        """Remove the FIFO; processes that have it open keep it."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path(run))
 
-    def watch(self, output: CapturedOutput) -> None:
-        """Take what comes."""
-        self._poller.register(output.reader, self._reading(output))
+    def take_closed(self) -> list[int]:
+        """Return the runs whose FIFO was closed since the last call: the keeper may close it too."""
+        closed, self._closed = self._closed, []
+        return closed
 
-    def _reading(self, output: CapturedOutput) -> Callable[[], None]:
-        return lambda: self.take(output, TAKES * CHUNK)
+    def watch(self, output: CapturedOutput) -> None:
+        """Read the FIFO whenever there is something in it."""
+        self._poller.register(output.reader, self._reader_of(output))
+
+    def _reader_of(self, output: CapturedOutput) -> Callable[[], None]:
+        return lambda: self.read(output, MAX_TAKEN)
 
     def run_ended(self, output: CapturedOutput) -> int:
-        """The main process is gone: what it printed is in the pipe and is taken now, if the disk takes it,
-        and what others print as it comes. Returns how many bytes had been printed by now.
+        """Read what is in the pipe now that the main process is gone, and what other processes print as it
+        comes. Return how many bytes the run has printed by now.
         """
         output.run_over = True
         printed = output.log.spool.size
         if output.reader >= 0:
             waiting = spawn.waiting_bytes(output.reader)
             printed += waiting
-            self.take(output, waiting)
+            self.read(output, waiting)
         if output.reader >= 0 and output not in self._blocked:
             self.watch(output)
         return printed
 
-    def take(self, output: CapturedOutput, most: int) -> None:
-        """Move all there is into the spool, if not much more than `most` bytes; close the FIFO at its end."""
+    def read(self, output: CapturedOutput, max_size: int) -> None:
+        """Move what is in the pipe to the spool, not much more than `max_size` bytes; close it at its end."""
         spool = output.log.spool
         before = spool.size
         try:
-            while spool.size - before <= most and (moved := spool.take(output.reader)) is not None:
+            while spool.size - before <= max_size and (moved := spool.take(output.reader)) is not None:
                 if moved == 0:
                     self._no_writers(output)
                     break
         except OSError as error:
             self._block(output, error)
         else:
-            self._full = False
+            self._is_full = False
         if spool.size != before:
-            self._delivery.touch(output.log)
+            self._delivery.changed(output.log)
 
     def _no_writers(self, output: CapturedOutput) -> None:
-        """No process has the FIFO open. While the main one lives it may open it again, by its name."""
+        """No process has the FIFO open. While the main process lives it may open it again by its name."""
         self._poller.unregister(output.reader)
         if not output.run_over:
             return
         os.close(output.reader)
         output.reader = -1
-        telling = output.log
-        self.remove(telling.run)
-        self.closed.append(telling.run)
-        telling.spool.close()
-        telling.output_open = False
-        self._delivery.touch(telling)
+        log = output.log
+        self.remove(log.run)
+        self._closed.append(log.run)
+        log.spool.close()
+        log.output_open = False
+        self._delivery.changed(log)
 
     def _block(self, output: CapturedOutput, error: OSError) -> None:
-        """The disk takes no more: what is in the pipe stays there, and the job waits when that is full."""
+        """Leave what is in the pipe there: the disk is full, and the job waits when the pipe is."""
         self._poller.unregister(output.reader)
-        if not self._full:
-            reason = f"cannot write output of run {output.log.run}: {error.strerror}"
-            self._delivery.say("ERROR", reason, clock.now(), level="err")
-        self._full = True
-        self._retry_at = clock.elapsed() + RETRY_FULL
+        if not self._is_full:
+            detail = f"cannot write output of run {output.log.run}: {error.strerror}"
+            self._daemon_log.write("ERROR", detail, clock.now(), level="err")
+        self._is_full = True
+        self._retry_at = clock.elapsed() + RETRY_INTERVAL
         if output not in self._blocked:
             self._blocked.append(output)
 
-    def tick(self, elapsed: float) -> None:
-        """Try again what a full disk has held up."""
+    def retry(self, elapsed: float) -> None:
+        """Read again what a full disk has held up."""
         if not self._blocked or elapsed < self._retry_at:
             return
         blocked, self._blocked = self._blocked, []
         for output in blocked:
-            if output.reader < 0:
-                continue  # its end came meanwhile
-            self.watch(output)
-            self.take(output, TAKES * CHUNK)
+            if output.reader >= 0:
+                self.watch(output)
+                self.read(output, MAX_TAKEN)
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `tend` has something to do; None if nothing waits."""
+        """Seconds until `retry` has something to do; None if nothing waits."""
         return max(0.0, self._retry_at - elapsed) if self._blocked else None

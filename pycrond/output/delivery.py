@@ -1,10 +1,9 @@
-"""Telling syslog: the daemon's own words and, from the spools, what every run did and printed.
+"""Delivery of the runs' messages from the spools to syslog.
 
-At least once, in order within a run. What has been told is known by what the reader has certainly taken;
-where that ends is stored, and a later daemon goes on there.
+At least once, and in order within a run. The ledger stores how much syslog's reader has certainly taken; a
+later daemon goes on from there.
 """
 
-import os
 from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -12,148 +11,136 @@ from datetime import datetime
 from pycrond import clock
 from pycrond.host import machine
 from pycrond.ledger.writer import Ledger
-from pycrond.output import syslog_format
-from pycrond.output.run_log import ALL_SENT, CMD_SENT, Progress, RunLog, SyslogHeader
+from pycrond.output.daemon_log import DaemonLog
+from pycrond.output.run_log import ALL_SENT, CMD_SENT, Progress, RunLog
 from pycrond.output.spool import Spool
 from pycrond.output.syslog import SyslogClient
+from pycrond.output.syslog_format import SyslogHeader
 from pycrond.settings import Settings
 
-OWN_MOST = 1000  # of the daemon's own messages kept while syslog is away; runs are kept by the ledger
-TURN_MOST = 0.002  # seconds of a turn, so that what jobs print holds up no start
-MAILED = 4  # segments of each end of an output that a mail may want: LIMIT of mailtext is 7 MB
-STORE_EVERY = 1.0  # seconds
-STORE_AFTER = 1 << 18  # bytes of output that syslog has taken: so much is told again after a crash
+MAX_TURN_TIME = 0.002  # seconds of a turn of the loop, so that output holds up no start
+MAILED_SEGMENTS = 4  # of each end of an output that a mail may want: a mail holds 7 MB
+STORE_INTERVAL = 1.0  # seconds
+STORE_SIZE = 1 << 18  # bytes that syslog has taken, before that is stored: they are sent again after a crash
 
 
 class Delivery:
-    """What is still to be told, and how far that has come."""
+    """The logs of the runs that syslog does not have in full."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, syslogger: SyslogClient) -> None:
-        self._syslog = syslogger
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        syslog: SyslogClient,
+        header: SyslogHeader,
+        daemon_log: DaemonLog,
+    ) -> None:
+        self._settings = settings
         self._ledger = ledger
-        self._voice = SyslogHeader(settings)
-        self._shows = settings.log_stderr
-        self._mailer = settings.mailer
-        self._spools = os.path.join(settings.state_dir, "spool")
-        self._own: deque[bytes] = deque()
+        self._syslog = syslog
+        self._header = header
+        self._daemon_log = daemon_log
         self._logs: dict[int, RunLog] = {}
-        self._ready: deque[RunLog] = deque()
+        self._queue: deque[RunLog] = deque()
         self._changed: dict[int, RunLog] = {}
         self._stored_at = 0.0
-        self._unstored = 0  # bytes that were taken since
-        self.dropped = 0  # own messages that fell off while syslog was away
+        self._unstored = 0  # bytes that syslog has taken since
 
-    def say(self, event: str, detail: str, now: datetime, *, level: str = "info") -> None:
-        """A word of the daemon's own, as `(CRON) EVENT (detail)`."""
-        head = self._voice.head("pycrond", os.getpid(), now, level)
-        for packet in syslog_format.packets(head, "CRON", event, detail):
-            self._syslog.copy(packet, console=True)
-            self._own.append(packet)
-        while len(self._own) > OWN_MOST:
-            self._own.popleft()
-            self.dropped += 1
+    @property
+    def backlog(self) -> int:
+        """The number of runs that are not delivered in full."""
+        return len(self._logs)
 
-    def add(self, tellings: Sequence[RunLog]) -> None:
-        """Runs to be told, each from where it stands."""
-        has_mailer = machine.has_mailer(self._mailer)
-        for telling in tellings:
-            telling.mailed = telling.mailed and has_mailer
-            self._logs[telling.run] = telling
-            self.touch(telling)
+    def add(self, logs: Sequence[RunLog]) -> None:
+        """Deliver these runs, each from its own position on."""
+        has_mailer = machine.has_mailer(self._settings.mailer)
+        for log in logs:
+            log.mailed = log.mailed and has_mailer
+            self._logs[log.run] = log
+            self.changed(log)
 
-    def touch(self, telling: RunLog) -> None:
-        """It began, its output grew or ended, or it ended: there may be something to tell and to store."""
-        self._changed[telling.run] = telling
-        if not telling.ready:
-            telling.ready = True
-            self._ready.append(telling)
-        while self._shows:
-            packets, telling.shown = telling.messages(telling.shown, self._voice, clock.now())
+    def changed(self, log: RunLog) -> None:
+        """Look at a run again: it began or ended, or its output grew or ended."""
+        self._changed[log.run] = log
+        if not log.is_queued:
+            log.is_queued = True
+            self._queue.append(log)
+        while self._settings.log_stderr:
+            packets, log.copied = log.messages(log.copied, self._header, clock.now())
             if not packets:
                 break
             for packet in packets:
                 self._syslog.copy(packet)
 
     def keep_for_mail(self, runs: Iterable[int]) -> None:
-        """Both ends of their output are wanted still."""
+        """Keep both ends of these runs' output until `mail_done`."""
         for run in runs:
             if run in self._logs:
                 self._logs[run].mailed = True
 
-    def give_up_beyond(self, most: int, now: datetime) -> None:
-        """Of the output that waits for syslog keep so many bytes, the newest runs'."""
-        waiting = sum(one.spool.size - one.taken.sent for one in self._logs.values())
-        for telling in [*self._logs.values()] if waiting > most else ():
-            left = telling.spool.size - telling.taken.sent
-            if waiting <= most or not left:
-                continue
-            waiting -= left
-            telling.handed = telling.taken = Progress(telling.spool.size, max(telling.taken.stage, CMD_SENT))
-            self.touch(telling)
-            said = f"{left} bytes that run {telling.run} printed: {most >> 20} MiB wait for syslog"
-            self.say("DROPPED", said, now, level="err")
-
     def mail_done(self, run: int) -> None:
-        """Its output is not wanted any more but by syslog."""
-        if run in self._logs:
-            self._logs[run].mailed = False
-            self.touch(self._logs[run])
-        else:
-            spool = Spool(self._spools, run)
+        """Keep a run's output for syslog only."""
+        log = self._logs.get(run)
+        if log is None:
+            spool = Spool(self._settings.spool_dir, run)
             spool.drop_before(spool.size)
+        elif log.mailed:
+            log.mailed = False
+            self.changed(log)
 
-    @property
-    def backlog(self) -> int:
-        """Runs not yet told in full."""
-        return len(self._logs)
+    def enforce_limit(self, max_size: int, now: datetime) -> None:
+        """Keep at most `max_size` bytes of undelivered output, that of the newest runs; drop the rest."""
+        waiting = sum(log.spool.size - log.taken.sent for log in self._logs.values())
+        for log in [*self._logs.values()] if waiting > max_size else ():
+            size = log.spool.size - log.taken.sent
+            if waiting <= max_size or not size:
+                continue
+            waiting -= size
+            log.handed = log.taken = Progress(log.spool.size, max(log.taken.stage, CMD_SENT))
+            self.changed(log)
+            detail = f"{size} bytes that run {log.run} printed: {max_size >> 20} MiB wait for syslog"
+            self._daemon_log.write("DROPPED", detail, now, level="err")
 
-    def pump(self, now: datetime, elapsed: float) -> bool:
-        """Hand over what can be; True if there is more that could go at once."""
+    def step(self, now: datetime, elapsed: float) -> bool:
+        """Send what syslog takes within a moment; return whether there is more that it would take."""
         self._syslog.tick(elapsed)
-        more = self._pump_own() and self._pump_runs(now, elapsed + TURN_MOST)
-        self._take_note()
-        is_time = elapsed - self._stored_at >= STORE_EVERY or self._unstored >= STORE_AFTER
+        more = self._daemon_log.flush() and self._send(now, elapsed + MAX_TURN_TIME)
+        self._note_taken()
+        is_time = elapsed - self._stored_at >= STORE_INTERVAL or self._unstored >= STORE_SIZE
         if self._changed and (is_time or not more):
             self.store()
             self._stored_at = elapsed
         return more
 
-    def _pump_own(self) -> bool:
-        """The daemon's own words first; False once syslog takes no more."""
-        while self._own and self._syslog.has_room:
-            self._syslog.send([self._own.popleft()], None)
-        return not self._own
-
-    def _pump_runs(self, now: datetime, give_up: float) -> bool:
-        """A batch of messages for each run in turn; True if there is more that syslog would take."""
-        while self._ready and self._syslog.has_room:
-            telling = self._ready.popleft()
-            packets, telling.handed = telling.messages(telling.handed, self._voice, now)
-            telling.ready = bool(packets)
+    def _send(self, now: datetime, give_up_at: float) -> bool:
+        """Send a batch of messages of each run in turn; return whether syslog would take more."""
+        while self._queue and self._syslog.has_room:
+            log = self._queue.popleft()
+            packets, log.handed = log.messages(log.handed, self._header, now)
+            log.is_queued = bool(packets)
             if packets:
-                self._syslog.send(packets, (telling, telling.handed))
-                self._ready.append(telling)
-            if clock.elapsed() >= give_up:
+                self._syslog.send(packets, (log, log.handed))
+                self._queue.append(log)
+            if clock.elapsed() >= give_up_at:
                 break
-        return bool(self._ready) and self._syslog.has_room
+        return bool(self._queue) and self._syslog.has_room
 
-    def _take_note(self) -> None:
-        """Where the reader has got to."""
+    def _note_taken(self) -> None:
         for token in self._syslog.taken():
             if isinstance(token, tuple):
-                telling, place = token
-                self._unstored += max(0, place.sent - telling.taken.sent)
-                telling.taken = max(telling.taken, place)  # it may have been given up meanwhile
-                self._changed[telling.run] = telling
+                log, progress = token
+                self._unstored += max(0, progress.sent - log.taken.sent)
+                log.taken = max(log.taken, progress)  # the limit may have moved it on meanwhile
+                self._changed[log.run] = log
 
     def store(self) -> None:
-        """Write down how far it has come; runs that have been told in full are done with."""
-        for telling in self._changed.values():
-            if telling.is_told:
-                telling.taken = Progress(telling.spool.size, ALL_SENT)
-                self._logs.pop(telling.run, None)
-            telling.spool.drop_before(telling.taken.sent, ends=MAILED if telling.mailed else 0)
+        """Write the progress to the ledger, delete delivered segments, forget runs delivered in full."""
+        for log in self._changed.values():
+            if log.is_delivered:
+                log.taken = Progress(log.spool.size, ALL_SENT)
+                self._logs.pop(log.run, None)
+            log.spool.drop_before(log.taken.sent, ends=MAILED_SEGMENTS if log.mailed else 0)
         if self._changed:
-            self._ledger.delivered({run: (one.spool.size, *one.taken) for run, one in self._changed.items()})
+            self._ledger.delivered({run: (log.spool.size, *log.taken) for run, log in self._changed.items()})
         self._changed.clear()
         self._unstored = 0

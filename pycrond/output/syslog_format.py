@@ -1,9 +1,11 @@
 """What a log line says and how it looks on the wire; nothing in it can begin a second line."""
 
+import os
 from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
+from pycrond.settings import Settings
 from pycrond.text import _CONTROLS, _OCTAL, split, visible
 
 Format = Literal["rfc3164", "rfc5424"]
@@ -57,6 +59,20 @@ def head(
         return f"<{priority}>1 {time} {host or '-'} {tag} {pid} - - ".encode()
     time = f"{_MONTHS[at.month - 1]} {at.day:2} {at:%H:%M:%S}"
     return f"<{priority}>{time} {host + ' ' if host else ''}{tag}[{pid}]: ".encode()
+
+
+class SyslogHeader:
+    """The part before the text of every message: priority, time, tag, and over a network the host."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._form: Format = "rfc5424" if settings.syslog_format == "rfc5424" else "rfc3164"
+        self._facility = settings.syslog_facility
+        self._host = os.uname().nodename if "://" in settings.syslog else ""
+
+    def format(self, tag: str, pid: int, now: datetime, level: str = "info") -> bytes:
+        """The header with the local time of `now`."""
+        at = now.astimezone()
+        return head(at, tag, pid, level=level, facility=self._facility, host=self._host, form=self._form)
 
 
 def packet(before: bytes, text: str) -> bytes:

@@ -1,23 +1,76 @@
-"""What a run is started with: its command, environment, folder, standard input, and as whom."""
+"""The command of a run: its arguments, environment, directory, standard input and user."""
 
+import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
 from types import MappingProxyType
 
+from pycrond.host import privileges, users
 from pycrond.host.privileges import Become, by_setpriv
 from pycrond.host.spawn import Launch, as_bytes
 from pycrond.jobs.job import Account
 from pycrond.jobs.run import Fire
+from pycrond.settings import Settings
 
 ENV = "/usr/bin/env"
 UNSAFE = re.compile(
     "(?:LD|MALLOC|GLIBC|RES|RESOLV|LC|NSS)_.*|LANG|LANGUAGE|LOC(?:ALDOMAIN|PATH)|(?:GCONV|NIS|NLS)(?:_)?PATH"
     "|GETCONF_DIR|HOSTALIASES|TMPDIR|TZ|TZDIR"
 )
-"""Variables that can make a program load or write files, those that ld.so(8) takes from setuid programs among
-them: a user's own reach only what runs as that user, not chroot or setpriv, which are root when they begin.
+"""Variables that can make a program load or write files, among them those that ld.so(8) ignores in
+set-user-ID programs. A user's own reach only what runs as that user, not chroot or setpriv, which begin as
+root.
 """
+_NOT_INHERITED = re.compile(
+    "(?:LD|PYCROND|LISTEN|WATCHDOG|SYSTEMD)_.*|NOTIFY_SOCKET|INVOCATION_ID|JOURNAL_STREAM|M(?:AIN|ANAGER)PID"
+    "|MALLOC_MMAP_THRESHOLD_|SHELL|HOME|LOGNAME|USER|MAIL|MAILTO|MAILFROM|PWD|OLDPWD|SHLVL|_|(?![A-Za-z_]).*"
+)
+"""Variables of the daemon that make programs load files, are for the daemon alone, or belong to the user who
+started it."""
+
+
+class CommandBuilder:
+    """Builds commands that run as a job's user, under one daemon's settings."""
+
+    def __init__(self, settings: Settings, account: Account, search_path: str) -> None:
+        """`account` is the daemon's own, `search_path` the PATH of jobs that set none."""
+        self.account = account
+        self.accounts: Mapping[str, Account] = {account.name: account}
+        """The accounts of the users that have jobs, by name; replaced at each reload."""
+        self.search_path = search_path
+        self._state_dir = settings.state_dir
+        self._become = privileges.choose_become() if settings.system else by_setpriv
+        self._inherited = inherited(os.environ, wanted=settings.inherit_env)
+
+    def build(
+        self,
+        fire: Fire,
+        run: int,
+        fifo: str,
+        *,
+        prefix: tuple[str, ...] = (),
+        account: Account | None = None,
+        groups_of: Callable[[Account], Sequence[int]] = users.groups,
+    ) -> Launch:
+        """The command of a run that prints to `fifo`, as its job's user unless `account` says otherwise.
+
+        `prefix` is a command that executes its arguments; it runs as the daemon's user. `groups_of` looks up
+        the groups of an account; a caller that builds many commands passes a function that remembers them.
+        """
+        account = account or self.accounts[fire.job.user]
+        return describe(
+            fire,
+            run,
+            account,
+            fifo,
+            self.search_path,
+            groups=None if account == self.account else groups_of(account),
+            become=self._become,
+            prefix=prefix,
+            state_dir=self._state_dir,
+            inherited=self._inherited,
+        )
 
 
 def describe(
@@ -36,9 +89,8 @@ def describe(
     """The command, environment (semantics.md 3) and standard input of a run that prints to `fifo`.
 
     `groups` are those of another user than the daemon's own, which must then be root; else None. `prefix`
-    is a command that executes the one which follows it, under limits; it is run as the daemon's user, before
-    that of `become`.
-    `state_dir` is the daemon's, `inherited` are variables that the crontab's go before.
+    is a command that executes its arguments, under limits; it runs as the daemon's user, before that of
+    `become`. `state_dir` is the daemon's; variables of the crontab take precedence over `inherited` ones.
     """
     entry = fire.job.entry
     environment = {"SHELL": "/bin/sh", "HOME": account.home, "PATH": search_path, **inherited}
@@ -47,27 +99,34 @@ def describe(
         LOGNAME=account.name,
         USER=account.name,
         PYCROND_ATTEMPT=str(fire.attempt),
-        **_names(run, fire, state_dir),
+        **_identity(run, fire, state_dir),
     )
     shell = environment["SHELL"] or "/bin/sh"
     command: tuple[str, ...] = (shell, "-c", entry.command)
-    folder, stdin = environment["HOME"], as_bytes(entry.stdin)
+    directory, stdin = environment["HOME"], as_bytes(entry.stdin)
     if groups is None:
-        return Launch((*prefix, *command), environment, folder, stdin, fifo)
+        return Launch((*prefix, *command), environment, directory, stdin, fifo)
     unsafe = {name: environment.pop(name) for name in list(environment) if UNSAFE.fullmatch(name)}
     if unsafe:
         command = (ENV, "--", *(f"{name}={value}" for name, value in unsafe.items()), *command)
     command = (*prefix, *become(account, groups), *command)
-    return Launch(command, environment, folder, stdin, fifo, account, tuple(groups))
+    return Launch(command, environment, directory, stdin, fifo, account, tuple(groups))
 
 
-def _names(run: int, fire: Fire, state_dir: str) -> dict[str, str]:
-    """What tells a run's processes from all others, other daemons' too; and a job finds its daemon by it."""
+def _identity(run: int, fire: Fire, state_dir: str) -> dict[str, str]:
+    """Variables that tell a run's processes from all others, other daemons' too; by them a job finds its
+    daemon.
+    """
     at = fire.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     names = {"PYCROND_JOB": fire.job.key, "PYCROND_RUN": str(run), "PYCROND_FIRE_TIME": at}
     return {**names, "PYCROND_STATE_DIR": state_dir} if state_dir else names
 
 
 def marks(run: int, fire: Fire, state_dir: str) -> list[bytes]:
-    """What stands in the environment of every process of a run, unless one has emptied it."""
-    return [as_bytes(f"{name}={value}") for name, value in _names(run, fire, state_dir).items()]
+    """The assignments in the environment of every process of a run, unless it has emptied its environment."""
+    return [as_bytes(f"{name}={value}") for name, value in _identity(run, fire, state_dir).items()]
+
+
+def inherited(environ: Mapping[str, str], *, wanted: bool) -> dict[str, str]:
+    """The daemon's variables that go to every job (`inherit-env`); none unless `wanted`."""
+    return {name: value for name, value in environ.items() if wanted and not _NOT_INHERITED.fullmatch(name)}

@@ -1,23 +1,29 @@
-"""Which runs were begun, which pid each got, and how it ended: in a small file, noted in that instant.
+"""The journal of starts and ends: a small file that is written at once, before the ledger is.
 
-When a daemon is killed before the ledger has it, or while the disk is full, the next one knows all the same.
-Of a run that is not in it, it knows that no process was ever started.
+When a daemon is killed before the ledger has them, or while the disk is full, the next daemon reads them
+here. For a run that is not in it, no process was ever started.
 """
 
 import itertools
 import os
 import struct
+from collections.abc import Container, Iterable
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from pycrond.hashing import digest
+from pycrond.host import procfs
+from pycrond.keeper.client import KeeperClient
+from pycrond.ledger.writer import Ledger
+from pycrond.output.capture import Capture
 
 FORMAT = struct.Struct("<qqqd")
-SLOTS = 8192  # notes that the ledger may not have heard of yet; the first is the file's own
+SLOTS = 8192  # entries that the ledger may not have yet; the first slot identifies the file
 LIVES = -1
 
 
 class JournalEntry(NamedTuple):
-    """A run's process; its status as wait(2) has it, or LIVES, and when it ended, in Unix seconds."""
+    """A run's process, its status as wait(2) has it, or LIVES, and when it ended, in Unix seconds."""
 
     pid: int
     status: int = LIVES
@@ -25,26 +31,36 @@ class JournalEntry(NamedTuple):
 
 
 BEGINS, NOT_BEGUN = JournalEntry(0), JournalEntry(-1)
-"""It is about to get a process; it got none."""
+"""The run is about to get a process; it got none."""
 
 
 class Journal:
-    """Runs and their processes, in the order in which that was noted."""
+    """The file, and what the ledger and the keeper have yet to be told.
 
-    def __init__(self, path: str, boot: str) -> None:
-        """The room is taken now: raises OSError where there is none. `boot` tells this boot from others."""
+    The order (starts, ends, release) makes a crash between two steps recoverable.
+    """
+
+    def __init__(self, path: str, boot: str, ledger: Ledger, keeper: KeeperClient, capture: Capture) -> None:
+        """Take the room on the disk; raises OSError where there is none. `boot` identifies this boot."""
+        self._ledger = ledger
+        self._keeper = keeper
+        self._capture = capture
+        self._starts: list[tuple[int, int, datetime, float]] = []
+        self._done: list[tuple[int, int, int]] = []
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.posix_fallocate(self._descriptor, 0, SLOTS * FORMAT.size)
         mark = FORMAT.pack(int(digest(boot.encode(), 7), 16), 0, 0, 0.0)
-        known = os.pread(self._descriptor, FORMAT.size, 0) == mark
-        if not known:
+        is_known = os.pread(self._descriptor, FORMAT.size, 0) == mark
+        if not is_known:
             os.pwrite(self._descriptor, mark + bytes((SLOTS - 1) * FORMAT.size), 0)
         self._used = 1 + len(self._rows())
-        self.is_complete = known and self._used < SLOTS
-        """Whether it has all that was begun in this boot and that the ledger did not hear of."""
+        self.is_complete = is_known and self._used < SLOTS
+        """Whether it has every start of this boot that the ledger does not have."""
+
+    # The file
 
     def read(self) -> dict[int, JournalEntry]:
-        """What was noted last of each run that was not forgotten."""
+        """The last entry of each run in it."""
         return {run: JournalEntry(pid, status, at) for run, pid, status, at in self._rows()}
 
     def _rows(self) -> list[tuple[int, int, int, float]]:
@@ -52,17 +68,47 @@ class Journal:
         rows = FORMAT.iter_unpack(data[: len(data) // FORMAT.size * FORMAT.size])
         return list(itertools.takewhile(lambda row: row[0], rows))
 
-    def note(self, run: int, noted: JournalEntry) -> None:
-        """A start or an end; beyond the last slot it is left to the ledger alone."""
+    def note(self, run: int, entry: JournalEntry) -> None:
+        """Write a start or an end; when all slots are used, only the ledger will have it."""
         if self._used < SLOTS:
-            os.pwrite(self._descriptor, FORMAT.pack(run, *noted), self._used * FORMAT.size)
+            os.pwrite(self._descriptor, FORMAT.pack(run, *entry), self._used * FORMAT.size)
             self._used += 1
 
-    def forget(self) -> None:
-        """The ledger has them all."""
+    def clear(self) -> None:
+        """Empty the file: the ledger has all that is in it."""
         if self._used > 1:
             os.pwrite(self._descriptor, bytes((self._used - 1) * FORMAT.size), FORMAT.size)
             self._used = 1
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+    # What the ledger and the keeper have yet to be told
+
+    def add_start(self, run: int, pid: int, at: float, lateness: float) -> None:
+        """Queue a start for the ledger: `at` in Unix seconds, `lateness` in ms."""
+        self._starts.append((run, pid, datetime.fromtimestamp(at, UTC), lateness))
+
+    def forget_processes(self, processes: Iterable[tuple[int, int]]) -> None:
+        """Have the keeper forget processes, by pid and start time, once the ledger has been written."""
+        self._done += [(0, *process) for process in processes]
+
+    def write_starts(self, living: Container[int]) -> None:
+        """Write the queued starts to the ledger. The start time of a pid in `living` is read from /proc."""
+        if self._starts:
+            rows = [
+                (run, pid, (procfs.start_ticks(pid) or 0) if pid in living else 0, at, lateness)
+                for run, pid, at, lateness in self._starts
+            ]
+            self._ledger.started(rows)
+            self._starts.clear()
+
+    def release(self) -> None:
+        """Clear the file and release the keeper's copies, if the ledger has everything."""
+        if self._ledger.file.has_pending:
+            return
+        self.clear()
+        done = [*self._done, *((run, 0, 0) for run in self._capture.take_closed())]
+        if done:
+            self._keeper.done(done)
+            self._done.clear()

@@ -1,10 +1,10 @@
-"""From fires to runs: claimed in the ledger, made ready, started."""
+"""The start of runs. What it needs is made ready before; a start that fails for want of room is retried."""
 
 import contextlib
 import functools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
@@ -14,41 +14,34 @@ from pycrond.errors import PycrondError
 from pycrond.host import spawn, users
 from pycrond.host.cgroup import ResourceLimits
 from pycrond.host.parked_fds import parked_fds
-from pycrond.host.privileges import Become
 from pycrond.host.spawn import Launch
 from pycrond.jobs.job import Account
-from pycrond.jobs.run import Fire, Outcome
+from pycrond.jobs.run import Cause, Outcome, Reason, Run, State
 from pycrond.keeper.client import KeeperClient
-from pycrond.ledger.writer import Ledger
-from pycrond.output.capture import Capture, CapturedOutput
-from pycrond.output.delivery import Delivery
-from pycrond.output.run_log import RunLog
-from pycrond.output.spool import Spool
+from pycrond.output.output import Output
 from pycrond.runs.active import ActiveRun, ActiveRuns, EndedRun
-from pycrond.runs.command import describe
+from pycrond.runs.command import CommandBuilder
 from pycrond.runs.journal import BEGINS, NOT_BEGUN, Journal, JournalEntry
-from pycrond.runs.policy import may_be_mailed
 
-AGAIN_EVERY, AGAIN_FOR = 1.0, 60.0  # seconds in which a start that fails for want of room is tried again
-LATENESS_OF = 10_000  # starts whose lateness is remembered
+RETRY_INTERVAL, RETRY_TIME = 1.0, 60.0  # seconds in which a start that fails for want of room is retried
+MAX_LATENESSES = 10_000  # starts whose lateness is remembered
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ClaimedRun:
-    """A fire that is in the ledger, and all that its start takes, where that could be made ready."""
+    """A run that is in the ledger, and what its start needs, where that could be made ready."""
 
-    fire: Fire
-    run: int
+    run: Run
     launch: Launch | None = None
     reader: int = -1  # our end of its FIFO
     give_up_at: float = 0.0  # by clock.elapsed; 0 before the first try
-    waits: bool = False  # in the ledger: a start must be written down first
+    has_waited: bool = False  # its start must be written down first
 
 
-class _Tried(NamedTuple):
-    """What came of a start: a pid, or an error."""
+class _Start(NamedTuple):
+    """The result of a start: a pid, or an error."""
 
-    one: ClaimedRun
+    claimed: ClaimedRun
     at: datetime
     elapsed: float
     pid: int = 0
@@ -56,198 +49,158 @@ class _Tried(NamedTuple):
 
 
 class Launcher:
-    """Claims fires and starts them; what cannot be started for want of room is tried again."""
+    """Starts claimed runs."""
 
     def __init__(
         self,
-        ledger: Ledger,
-        deliveries: Delivery,
-        outputs: Capture,
-        keeping: KeeperClient,
-        *,
-        runs: ActiveRuns,
-        starts: Journal,
+        output: Output,
+        keeper: KeeperClient,
+        active: ActiveRuns,
+        journal: Journal,
+        builder: CommandBuilder,
         limits: ResourceLimits,
-        account: Account,
-        become: Become,
-        spools: str,
-        search_path: str,
-        inherited: Mapping[str, str],
     ) -> None:
-        """`account` is the daemon's own; `accounts` are those of the jobs, by name, and change with them."""
-        self._ledger = ledger
-        self._delivery = deliveries
-        self._outputs = outputs
-        self._keeper = keeping
-        self._runs = runs
-        self._starts = starts
+        self._output = output
+        self._keeper = keeper
+        self._active = active
+        self._journal = journal
+        self._builder = builder
         self._limits = limits
-        self._account = account
-        self._become = become
-        self.accounts: Mapping[str, Account] = {account.name: account}
-        self._search_path = search_path
-        self._inherited = inherited
-        self._spools = spools
-        self.again: list[ClaimedRun] = []
-        """Could not be started for want of room, and are tried again."""
-        self._again_at = 0.0
-        self.lateness: deque[float] = deque(maxlen=LATENESS_OF)
-        """Of the latest starts that a schedule asked for, in ms."""
+        self.retrying: list[ClaimedRun] = []
+        """Runs that could not be started for want of room."""
+        self._retry_at = 0.0
+        self.latenesses: deque[float] = deque(maxlen=MAX_LATENESSES)
+        """Of the latest starts by a schedule, in ms."""
 
-    @property
-    def are_owed(self) -> bool:
-        """The ledger does not have all runs: the disk is full."""
-        return self._ledger.file.owes
+    # Before the start
 
-    def claim(self, fires: Sequence[Fire], boot: str | None = None) -> list[ClaimedRun]:
-        """Write the fires down, durably, and make all ready; leaves out what had been claimed before."""
-        runs = self._ledger.claim(fires, boot)
-        pairs = zip(fires, runs, strict=True)
-        claimed = [ClaimedRun(fire, run, waits=bool(fire.start_at)) for fire, run in pairs if run is not None]
-        groups = functools.cache(users.groups)  # looking them up takes as long as all the rest
-        for one in claimed:
-            if not one.waits:
-                with contextlib.suppress(OSError):  # tried again at its minute, and then told of
-                    self._make_ready(one, groups)
-        self._hold(claimed)
-        return claimed
+    def prepare(self, claims: Sequence[ClaimedRun]) -> None:
+        """Make ready what the starts need. A failure is no error yet: the start tries again."""
+        groups_of = functools.cache(users.groups)  # looking groups up takes as long as all the rest
+        for claimed in claims:
+            with contextlib.suppress(OSError):
+                self._make_ready(claimed, groups_of)
+        self._hold(claims)
 
-    def _make_ready(self, one: ClaimedRun, groups: Callable[[Account], Sequence[int]]) -> Launch:
-        """All that its start takes, with its FIFO on disk. Raises OSError where there is no room."""
-        account = self.accounts[one.fire.job.user]
-        launch = describe(
-            one.fire,
-            one.run,
-            account,
-            self._outputs.path(one.run),
-            self._search_path,
-            groups=None if account is self._account else groups(account),
-            become=self._become,
-            prefix=self._limits.prefix(one.fire.job.entry.options, one.run),
-            state_dir=self._limits.state_dir,
-            inherited=self._inherited,
-        )
-        one.reader = spawn.make_fifo(launch)
-        one.launch = launch
+    def _make_ready(self, claimed: ClaimedRun, groups_of: Callable[[Account], Sequence[int]]) -> Launch:
+        """Describe the command and make its FIFO. Raises OSError where there is no room."""
+        run = claimed.run
+        prefix = self._limits.prefix(run.job.entry.options, run.id)
+        fifo = self._output.capture.path(run.id)
+        launch = self._builder.build(run.fire, run.id, fifo, prefix=prefix, groups_of=groups_of)
+        claimed.reader = spawn.make_fifo(launch)
+        claimed.launch = launch
         return launch
 
-    def _hold(self, several: Iterable[ClaimedRun]) -> None:
+    def _hold(self, claims: Iterable[ClaimedRun]) -> None:
         """Have the keeper hold the read ends too, before the runs are started."""
-        self._keeper.hold([(one.run, one.reader) for one in several if one.launch])
+        self._keeper.hold([(claimed.run.id, claimed.reader) for claimed in claims if claimed.launch])
 
-    def cancel(self, claimed: Sequence[ClaimedRun]) -> None:
-        """Take back what was claimed for a minute that has not come."""
-        self._ledger.cancel([one.run for one in claimed])
-        self.discard(claimed)
-
-    def discard(self, claimed: Sequence[ClaimedRun]) -> None:
-        """They will not be started, or not now: nothing of them is kept ready, here or by the keeper.
-        He is told at once: a run that is made ready anew has another FIFO.
-        """
-        held = [(one.run, 0, 0) for one in claimed if one.launch]
-        for one in claimed:
-            if one.launch:
-                os.close(one.reader)
-                one.launch = None
-            self._outputs.remove(one.run)
-            self._limits.remove(one.run)
+    def discard(self, claims: Sequence[ClaimedRun]) -> None:
+        """Undo `prepare`. The keeper is told at once: a run that is made ready again has another FIFO."""
+        held = [(claimed.run.id, 0, 0) for claimed in claims if claimed.launch]
+        for claimed in claims:
+            if claimed.launch:
+                os.close(claimed.reader)
+                claimed.launch = None
+            self._output.capture.remove(claimed.run.id)
+            self._limits.remove(claimed.run.id)
         self._keeper.done(held)
 
-    def start(self, claimed: Sequence[ClaimedRun]) -> None:
-        """Start them all, nothing else being done in between; the ledger hears of it later."""
-        ready = self._made_ready(claimed)
+    # The start
+
+    def start(self, claims: Sequence[ClaimedRun]) -> None:
+        """Start all of them, with nothing in between; the ledger is written later."""
+        ready = self._ready(claims)
         if not ready:
             return
-        with parked_fds([one.reader for one, _ in ready]) as readers, spawn.Starter() as starter:
-            tried = [self._begin(starter, one, launch) for one, launch in ready]
-        for each, reader in zip(tried, readers, strict=True):
-            each.one.reader = reader
-            if each.error:
-                self._not_started(each.one, each.error, each.at, each.elapsed)
-        self._follow([each for each in tried if not each.error])
+        readers_before = [claimed.reader for claimed, _ in ready]
+        with parked_fds(readers_before) as readers, spawn.Starter() as starter:
+            starts = [self._start(starter, claimed, launch) for claimed, launch in ready]
+        for start, reader in zip(starts, readers, strict=True):
+            start.claimed.reader = reader
+            if start.error:
+                self._not_started(start.claimed, start.error, start.at, start.elapsed)
+        self._follow([start for start in starts if not start.error])
 
-    def _made_ready(self, claimed: Sequence[ClaimedRun]) -> list[tuple[ClaimedRun, Launch]]:
-        """Those that may start, each with what it takes."""
+    def _ready(self, claims: Sequence[ClaimedRun]) -> list[tuple[ClaimedRun, Launch]]:
+        """The runs that may start, with what their starts need."""
         now, elapsed = clock.now(), clock.elapsed()
-        groups = functools.cache(users.groups)
+        groups_of = functools.cache(users.groups)
         is_expired = functools.cache(functools.partial(users.is_expired, today=int(now.timestamp() // 86400)))
-        new = [one for one in claimed if one.launch is None]
+        new = [claimed for claimed in claims if claimed.launch is None]
         ready = []
-        for one in claimed:
+        for claimed in claims:
             try:
-                launch = one.launch or self._make_ready(one, groups)
+                launch = claimed.launch or self._make_ready(claimed, groups_of)
                 if launch.owner and is_expired(launch.owner.name):
                     raise PycrondError(f"the account of {launch.owner.name} has expired")  # noqa: TRY301
             except (PycrondError, OSError) as error:
-                self._not_started(one, error, now, elapsed)
+                self._not_started(claimed, error, now, elapsed)
             else:
-                ready.append((one, launch))
+                ready.append((claimed, launch))
         self._hold(new)
         return ready
 
-    def _begin(self, starter: spawn.Starter, one: ClaimedRun, launch: Launch) -> _Tried:
-        now, elapsed = clock.now(), clock.elapsed()  # each start's own: how late it is
-        self._starts.note(one.run, BEGINS)
+    def _start(self, starter: spawn.Starter, claimed: ClaimedRun, launch: Launch) -> _Start:
+        now, elapsed = clock.now(), clock.elapsed()  # of this start: its lateness counts
+        self._journal.note(claimed.run.id, BEGINS)
         try:
             pid = starter.start(launch)
         except (PycrondError, OSError) as error:
-            self._starts.note(one.run, NOT_BEGUN)
-            return _Tried(one, now, elapsed, error=error)
-        self._starts.note(one.run, JournalEntry(pid))
-        return _Tried(one, now, elapsed, pid)
+            self._journal.note(claimed.run.id, NOT_BEGUN)
+            return _Start(claimed, now, elapsed, error=error)
+        self._journal.note(claimed.run.id, JournalEntry(pid))
+        return _Start(claimed, now, elapsed, pid)
 
-    def _follow(self, started: Sequence[_Tried]) -> None:
-        """Watch them, and have them told."""
-        tellings = [self._telling(each.one, each.pid) for each in started]
-        self._delivery.add(tellings)
-        for (one, at, elapsed, pid, _), telling in zip(started, tellings, strict=True):
-            late = (at - one.fire.at).total_seconds() * 1000
-            output = CapturedOutput(telling, one.reader)
-            self._runs.begun(ActiveRun(one.run, one.fire, pid, output, elapsed, at.timestamp()), late)
-            if one.fire.trigger == "schedule" and not one.waits:
-                self.lateness.append(late)
-
-    def _telling(self, one: ClaimedRun, pid: int) -> RunLog:
-        job = one.fire.job
-        name = job.key.partition("/")[2]
-        telling = RunLog(
-            one.run, pid, job.user, job.entry.command, name, Spool(self._spools, one.run, is_new=True)
+    def _follow(self, starts: Sequence[_Start]) -> None:
+        """Capture their output, watch for their ends, and queue the starts for the ledger."""
+        outputs = self._output.begin(
+            [(start.claimed.run, start.pid, start.claimed.reader) for start in starts]
         )
-        telling.logged = job.entry.options.log
-        telling.mailed = may_be_mailed(job.entry.options)
-        return telling
+        for start, output in zip(starts, outputs, strict=True):
+            run, at = start.claimed.run, start.at
+            lateness = (at - run.fire.at).total_seconds() * 1000
+            run.enter(State.RUNNING)
+            active = ActiveRun(run, start.pid, output, start.elapsed, at.timestamp())
+            self._journal.add_start(run.id, start.pid, at.timestamp(), lateness)
+            self._active.add(active)
+            self._active.add_started(active)
+            if run.fire.trigger == "schedule" and not start.claimed.has_waited:
+                self.latenesses.append(lateness)
 
-    def _not_started(self, one: ClaimedRun, error: Exception, now: datetime, elapsed: float) -> None:
-        """Try once more in a while, if the reason may pass; else it has failed."""
-        one.give_up_at = one.give_up_at or elapsed + AGAIN_FOR
-        if spawn.is_passing(error) and elapsed < one.give_up_at:
-            if not self.again:
-                self._again_at = elapsed + AGAIN_EVERY
-            self.again.append(one)
+    # Failures
+
+    def _not_started(self, claimed: ClaimedRun, error: Exception, now: datetime, elapsed: float) -> None:
+        """Retry later if the cause may pass; else the run has failed."""
+        claimed.give_up_at = claimed.give_up_at or elapsed + RETRY_TIME
+        if spawn.is_passing(error) and elapsed < claimed.give_up_at:
+            if not self.retrying:
+                self._retry_at = elapsed + RETRY_INTERVAL
+            self.retrying.append(claimed)
             return
-        end = Outcome("failed", f"start-failed: {error}")
-        telling = self._telling(one, os.getpid())
-        telling.logged = True  # that it did not start is always told
-        telling.output_open, telling.ending = False, (end, None)
-        self._delivery.add([telling])
-        self._runs.never_began(EndedRun(one.run, one.fire, end, now))
-        self.discard([one])
+        run = claimed.run
+        outcome = Outcome(State.FAILED, Cause.of(Reason.START_FAILED, str(error)))
+        run.enter(outcome.state, outcome.cause)
+        self._output.not_started(run, outcome)
+        self._active.add_ended(EndedRun(run, outcome, now))
+        self.discard([claimed])
 
-    def withdraw(self, one: ClaimedRun) -> None:
-        """It is not tried again, if it waits here."""
-        self.again = [each for each in self.again if each is not one]
+    def withdraw(self, claimed: ClaimedRun) -> None:
+        """Do not retry this start, if it waits here."""
+        self.retrying = [other for other in self.retrying if other is not claimed]
 
     def give_up(self) -> None:
-        """What waits to be started again is tried once more, and then has failed."""
-        for one in self.again:
-            one.give_up_at = -1.0
+        """Retry each waiting start only once more."""
+        for claimed in self.retrying:
+            claimed.give_up_at = -1.0
 
-    def tick(self, elapsed: float) -> None:
-        """Try again what could not be started."""
-        if self.again and elapsed >= self._again_at:
-            again, self.again = self.again, []
-            self.start(again)
+    def retry(self, elapsed: float) -> None:
+        """Start again what could not be started."""
+        if self.retrying and elapsed >= self._retry_at:
+            claims, self.retrying = self.retrying, []
+            self.start(claims)
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `tend` has something to do; None if nothing waits."""
-        return max(0.0, self._again_at - elapsed) if self.again else None
+        """Seconds until `retry` has something to do; None if nothing waits."""
+        return max(0.0, self._retry_at - elapsed) if self.retrying else None

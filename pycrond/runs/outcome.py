@@ -1,17 +1,51 @@
-"""How a run ended, from what the kernel or the keeper says of its process."""
+"""The outcome of a run, from what the kernel or the keeper says about its process."""
 
 import os
+from collections.abc import Container
+from dataclasses import replace
+from datetime import UTC, datetime
 
-from pycrond.jobs.run import Outcome
+from pycrond.jobs.run import NO_CAUSE, Cause, Outcome, Reason, State
+from pycrond.keeper.client import ProcessEnd
+
+ENDED_BY_US = {
+    Reason.TIMEOUT: State.TIMED_OUT,
+    Reason.REPLACED: State.KILLED,
+    Reason.KILL: State.KILLED,
+    Reason.STOP: State.KILLED,
+}
+"""The reasons for which pycrond ends a run, and the state that it has then."""
 
 
 def outcome(status: int, cpu_s: float | None = None, max_rss_kb: int | None = None) -> Outcome:
-    """What wait(2) says of a process, and what it and its children used."""
+    """The outcome of a process by its status as wait(2) has it; `max_rss_kb` in KiB."""
     code = os.waitstatus_to_exitcode(status)
     return Outcome(
-        state="succeeded" if code == 0 else "failed",
+        state=State.SUCCEEDED if code == 0 else State.FAILED,
         exit_status=code if code >= 0 else None,
         signal=-code if code < 0 else None,
         cpu_s=cpu_s,
         max_rss_kb=max_rss_kb,
     )
+
+
+def reported_outcome(end: ProcessEnd, began_at: float | None) -> tuple[Outcome, datetime, float | None]:
+    """The keeper's report as an outcome, when the run ended, and its duration in seconds if known."""
+    duration = None if began_at is None else round(max(0.0, end.at - began_at), 3)
+    return outcome(end.status, end.cpu_s, end.max_rss_kb), datetime.fromtimestamp(end.at, UTC), duration
+
+
+def judge(end: Outcome, success: Container[int], cause: Cause = NO_CAUSE) -> Outcome:
+    """The same end by the rules of the job: `success` holds the exit statuses that count as success, `cause`
+    is the reason for which pycrond was ending the run, if it was.
+
+    A run that succeeds although it was being ended has succeeded, unless its time was over.
+    """
+    if end.state in {State.SUCCEEDED, State.FAILED} and end.exit_status is not None:
+        end = replace(end, state=State.SUCCEEDED if end.exit_status in success else State.FAILED)
+    state = ENDED_BY_US.get(cause.reason)
+    if state and (end.state != State.SUCCEEDED or state == State.TIMED_OUT):
+        return replace(end, state=state, cause=cause)
+    if cause.reason is Reason.SIGNAL and end.state == State.FAILED:
+        return replace(end, state=State.KILLED, cause=cause)
+    return end

@@ -1,4 +1,4 @@
-"""Runs that are ended by us: TERM to the process group, after a grace time KILL, then to all that is left."""
+"""Termination of runs: TERM to the process group, KILL after a grace, then KILL to all that is left."""
 
 import signal
 from collections.abc import Iterable, Sequence
@@ -7,143 +7,154 @@ from dataclasses import dataclass
 from pycrond import clock
 from pycrond.host import procfs
 from pycrond.host.cgroup import ResourceLimits
-from pycrond.jobs.run import Fire, State
+from pycrond.jobs.run import Cause, Fire, Reason
+from pycrond.keeper.client import KeeperClient
 from pycrond.ledger.writer import Ledger
-from pycrond.output.delivery import Delivery
+from pycrond.output.daemon_log import DaemonLog
 from pycrond.runs.active import NEVER, ActiveRun, ActiveRuns
 from pycrond.runs.command import marks
+
+ENDING_SIGNALS = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
+"""Signals that end most programs: a run that fails after one of them by hand was killed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _LeftBehind:
-    """What a run may have left running, and when that is to be killed: never, where it ended by itself."""
+    """Processes that an ended run may have left, and when they are killed: NEVER if it ended by itself."""
 
     run: int
     fire: Fire
-    at: float
+    kill_at: float
+
+    @property
+    def name(self) -> str:
+        return self.fire.job.key.partition("/")[2]
 
 
 class Termination:
-    """Whose time is over, by themselves or by order."""
+    """Ends runs whose time is over, and those that it is told to end."""
 
     def __init__(
-        self, ledger: Ledger, deliveries: Delivery, runs: ActiveRuns, limits: ResourceLimits
+        self,
+        ledger: Ledger,
+        log: DaemonLog,
+        active: ActiveRuns,
+        keeper: KeeperClient,
+        limits: ResourceLimits,
     ) -> None:
         self._ledger = ledger
-        self._delivery = deliveries
-        self._runs = runs
+        self._log = log
+        self._active = active
+        self._keeper = keeper
         self._limits = limits
         self._to_look_at: list[_LeftBehind] = []
         self._to_kill: list[_LeftBehind] = []
 
-    def end(
-        self, several: Iterable[ActiveRun], state: State, reason: str, number: int = signal.SIGTERM
-    ) -> int:
-        """TERM, or another signal, now; KILL after each one's grace. What is being ended already goes on so.
-        Returns how many were.
+    def end(self, runs: Iterable[ActiveRun], cause: Cause, number: int = signal.SIGTERM) -> None:
+        """Send TERM, or another signal, now and KILL after each run's grace. A run that is being ended goes
+        on so.
         """
-        begun = []
-        for running in several:
-            if running.ended_by is None and self._runs.signal(running, number):
-                running.ended_by = (state, reason)
-                grace = running.fire.job.entry.options.grace
-                self._runs.act_when(running, clock.elapsed() + grace)
-                begun.append(running)
-        # So that a daemon which comes after this one knows whose hand it was.
-        self._ledger.note([(one.run, reason) for one in begun])
-        return len(begun)
+        ending = []
+        for active in runs:
+            if not active.is_being_ended and active.signal(number):
+                active.is_being_ended, active.run.cause = True, cause
+                self._active.act_when(active, clock.elapsed() + active.grace)
+                ending.append(active.run)
+        # A daemon that comes after this one has to know why.
+        self._ledger.note([(run.id, cause) for run in ending])
 
-    def note_signal(self, several: Iterable[ActiveRun], reason: str) -> None:
-        """They were sent a signal by hand that ends most programs: nothing more is done to them."""
-        for running in several:
-            running.signalled = reason
-        self._ledger.note([(one.run, reason) for one in several if one.ended_by is None])
+    def signal(self, runs: Iterable[ActiveRun], number: int, cause: Cause) -> list[ActiveRun]:
+        """Send a signal and do nothing more; return the runs that got it."""
+        reached = [active for active in runs if active.signal(number)]
+        if number in ENDING_SIGNALS:
+            noted = [active.run for active in reached if not active.is_being_ended]
+            for run in noted:
+                run.cause = cause
+            self._ledger.note([(run.id, cause) for run in noted])
+        return reached
 
-    def tick(self, elapsed: float) -> None:
+    def step(self, elapsed: float) -> None:
         """End what has run for too long; kill what has had its grace."""
         self._limits.tidy()
-        if elapsed >= self._runs.act_at:
+        if elapsed >= self._active.act_at:
             self._act(elapsed)
         if self._to_look_at:
             self._look()
-        if self._to_kill and elapsed >= min(one.at for one in self._to_kill):
-            self._kill([one for one in self._to_kill if elapsed >= one.at])
+        if self._to_kill and elapsed >= min(left.kill_at for left in self._to_kill):
+            self._kill([left for left in self._to_kill if elapsed >= left.kill_at])
 
     def _act(self, elapsed: float) -> None:
-        late = [one for one in self._runs.living.values() if elapsed >= one.act_at]
-        for running in late:
-            running.act_at = NEVER
-            if running.ended_by is None:
-                timeout = running.fire.job.entry.options.timeout
-                self.end([running], "timed-out", f"timeout: it ran for more than {timeout:g} s")
+        due = [active for active in self._active.by_pid.values() if elapsed >= active.act_at]
+        for active in due:
+            active.act_at = NEVER
+            if active.is_being_ended:
+                active.signal(signal.SIGKILL)
+                self._to_kill.append(_LeftBehind(active.run.id, active.run.fire, elapsed))
             else:
-                self._runs.signal(running, signal.SIGKILL)
-                self._to_kill.append(_LeftBehind(running.run, running.fire, elapsed))
-        self._runs.act_at = min((one.act_at for one in self._runs.living.values()), default=NEVER)
+                details = f"it ran for more than {active.timeout:g} s"
+                self.end([active], Cause.of(Reason.TIMEOUT, details))
+        self._active.act_at = min((run.act_at for run in self._active.by_pid.values()), default=NEVER)
 
-    def over(self, running: ActiveRun) -> None:
-        """A main process has ended. What it left behind has the rest of its grace, if we ended it."""
-        if running.ended_by:
-            at = running.act_at if running.act_at != NEVER else 0.0
-            self._to_look_at.append(_LeftBehind(running.run, running.fire, at))
-        elif running.output.reader >= 0:  # somebody has it open still
-            self._to_look_at.append(_LeftBehind(running.run, running.fire, NEVER))
+    def run_ended(self, active: ActiveRun) -> None:
+        """Look for processes that a run left behind; if we ended it they have the rest of its grace."""
+        run = active.run
+        if active.is_being_ended:
+            kill_at = active.act_at if active.act_at != NEVER else 0.0
+            self._to_look_at.append(_LeftBehind(run.id, run.fire, kill_at))
+        elif active.output.reader >= 0:  # a process has it open still
+            self._to_look_at.append(_LeftBehind(run.id, run.fire, NEVER))
         else:
-            self._limits.remove(running.run)
+            self._limits.remove(run.id)
 
     def _look(self) -> None:
-        """Who has left something: that of a normal end is left alone, and told of."""
-        remains, self._to_look_at = self._to_look_at, []
-        left = self._left(remains)
-        for one in remains:
-            pids = left.get(one.run, [])
-            if pids and one.at != NEVER:
-                self._to_kill.append(one)
+        """Find what runs have left. After a normal end it is left alone, and logged."""
+        ended, self._to_look_at = self._to_look_at, []
+        pids_of = self._find(ended)
+        for left in ended:
+            pids = pids_of.get(left.run, [])
+            if pids and left.kill_at != NEVER:
+                self._to_kill.append(left)
                 continue
-            self._limits.remove(one.run)
+            self._limits.remove(left.run)
             if pids:
-                detail = f"{_name(one)} left {_processes(pids)} running: {' '.join(map(str, pids))}"
-                self._delivery.say("LEFT", detail, clock.now(), level="notice")
+                detail = f"{left.name} left {_processes(pids)} running: {' '.join(map(str, pids))}"
+                self._log.write("LEFT", detail, clock.now(), level="notice")
 
-    def _left(self, several: Iterable[_LeftBehind]) -> dict[int, list[int]]:
-        """The pids of what runs left running, by run."""
-        found, unknown = {}, {}
-        for one in several:
-            members = self._limits.members(one.run)
+    def _find(self, ended: Iterable[_LeftBehind]) -> dict[int, list[int]]:
+        """The pids of the processes that runs have left, by run."""
+        by_cgroup, by_marks = {}, {}
+        for left in ended:
+            members = self._limits.members(left.run)
             if members is None:
-                unknown[one.run] = marks(one.run, one.fire, self._limits.state_dir)
+                by_marks[left.run] = marks(left.run, left.fire, self._limits.state_dir)
             else:
-                found[one.run] = members
-        return found | (procfs.marked(unknown, ours=self._runs.has_keeper) if unknown else {})
+                by_cgroup[left.run] = members
+        return by_cgroup | (procfs.marked(by_marks, ours=not self._keeper.is_gone) if by_marks else {})
 
     def _kill(self, due: Sequence[_LeftBehind]) -> None:
-        """KILL to all of a run that is left, in its group or out of it."""
-        self._to_kill = [one for one in self._to_kill if one not in due]
-        left = self._left(due)
-        for one in due:
-            pids = left.get(one.run, [])
-            if not self._limits.kill(one.run):
-                procfs.kill(pids, marks(one.run, one.fire, self._limits.state_dir))
-            self._limits.remove(one.run)
+        """Send KILL to all that a run has left, in its process group or not."""
+        self._to_kill = [left for left in self._to_kill if left not in due]
+        pids_of = self._find(due)
+        for left in due:
+            pids = pids_of.get(left.run, [])
+            if not self._limits.kill(left.run):
+                procfs.kill(pids, marks(left.run, left.fire, self._limits.state_dir))
+            self._limits.remove(left.run)
             if pids:
-                detail = f"{_name(one)}: {_processes(pids)} of run {one.run} killed"
-                self._delivery.say("KILLED", detail, clock.now(), level="notice")
+                detail = f"{left.name}: {_processes(pids)} of run {left.run} killed"
+                self._log.write("KILLED", detail, clock.now(), level="notice")
 
     @property
-    def left_to_do(self) -> bool:
-        """Whether what ended runs left behind has its grace still."""
+    def is_busy(self) -> bool:
+        """Whether processes that ended runs have left are still in their grace."""
         return bool(self._to_look_at or self._to_kill)
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `tend` has something to do; None if nothing waits."""
-        first = min([self._runs.act_at, *(one.at for one in self._to_kill)])
+        """Seconds until `step` has something to do; None if nothing waits."""
         if self._to_look_at:
             return 0.0
+        first = min([self._active.act_at, *(left.kill_at for left in self._to_kill)])
         return None if first == NEVER else max(0.0, first - elapsed)
-
-
-def _name(one: _LeftBehind) -> str:
-    return one.fire.job.key.partition("/")[2]
 
 
 def _processes(pids: Sequence[int]) -> str:

@@ -1,187 +1,195 @@
-"""Fires that have come, until they start or never will: the verdicts of `policy`, carried out."""
+"""Admission: fires that are due start, wait or are skipped, by the decisions of `runs.policy`."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 
+from pycrond.jobs.events import Event, Missed, Skipped
 from pycrond.jobs.job import Job
-from pycrond.ledger.paused import Pauses
-from pycrond.ledger.writer import Ledger
-from pycrond.output.delivery import Delivery
-from pycrond.runs.active import ActiveRuns
-from pycrond.runs.launcher import ClaimedRun, Launcher
-from pycrond.runs.policy import START, Decision, Situation, Verdict, admit, is_plain, lock_of
-from pycrond.runs.termination import Termination
+from pycrond.jobs.run import NO_CAUSE, Cause, Reason, State
+from pycrond.ledger.pauses import Pauses
+from pycrond.output.daemon_log import DaemonLog
+from pycrond.runs.launcher import ClaimedRun
+from pycrond.runs.policy import START, Decision, Situation, Verdict, admit, lock_of
+from pycrond.runs.runs import Runs
 
-RETRY_FULL = timedelta(seconds=1)  # until it is tried again to write down a start that a full disk refused
+RETRY_INTERVAL = timedelta(seconds=1)  # until a start that could not be written to a full disk is tried again
+REMOVED = Cause.of(Reason.REMOVED, "the job is gone")
 
 
-@dataclass(frozen=True, slots=True)
 class Admission:
-    """The parts that a verdict is made of and carried out by, and those that wait."""
+    """Decides about claimed runs, and carries the decisions out."""
 
-    ledger: Ledger
-    deliveries: Delivery
-    launching: Launcher
-    runs: ActiveRuns
-    endings: Termination
-    pauses: Pauses
-    most: int
-    """`max-running`; 0: no limit."""
-    line: "WaitingQueue"
+    def __init__(self, log: DaemonLog, runs: Runs, pauses: Pauses, max_running: int) -> None:
+        """`max_running` is the setting; 0: no limit."""
+        self._log = log
+        self._runs = runs
+        self._pauses = pauses
+        self.max_running = max_running
+        self.queue = WaitingQueue()
+        self._events: list[Event] = []
 
-    def enter(self, claimed: Iterable[ClaimedRun], now: datetime) -> list[Decision]:
-        """Start those that may, in order; the ledger hears of the others after that."""
+    def take_events(self) -> list[Event]:
+        """Return the fires that were skipped or missed since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def enter(self, claims: Iterable[ClaimedRun], now: datetime) -> list[Decision]:
+        """Start the runs that may start, in order, then write down the others; return the decisions."""
         decisions, others, written = [], [], []
-        starting: list[ClaimedRun] = []  # at once, for it is quicker
-        for one in claimed:
-            is_free = self._is_free(one)
-            if not is_free:  # then it matters what runs
-                self.launching.start(starting)
+        starting: list[ClaimedRun] = []  # several are started at once, which is quicker
+        for claimed in claims:
+            is_unconditional = self._is_unconditional(claimed)
+            if not is_unconditional:  # what runs matters: start the ones before it first
+                self._runs.launcher.start(starting)
                 starting.clear()
-            decision = self._decide(one, now)
+            decision = self._decide(claimed, now)
             decisions.append(decision)
             if decision is not START:
-                others.append((one, decision))
-                self._carry_out(one, decision)
-            elif not one.waits:
-                starting.append(one)
-            elif is_free:
-                written.append(one)  # in one transaction
+                others.append((claimed, decision))
+                self._carry_out(claimed, decision)
+            elif not claimed.has_waited:
+                starting.append(claimed)
+            elif is_unconditional:
+                written.append(claimed)  # in one transaction
             else:
-                self._start_written([one], now)
-        self.launching.start(starting)
-        self.launching.discard([one for one, _ in others])
-        self._start_written(written, now)
+                self._start_waiting([claimed], now)
+        self._runs.launcher.start(starting)
+        self._runs.launcher.discard([claimed for claimed, _ in others])
+        self._start_waiting(written, now)
         self._write(others, now)
         return decisions
 
-    def take(self, now: datetime) -> None:
-        """Look again at those that wait, if anything has changed."""
-        if self.line.is_to_be_looked_at(self.runs.changes, now):
-            waiting, self.line.waiting = self.line.waiting, []
-            self.line.full = False
-            self.enter(waiting, now)
+    def step(self, now: datetime) -> None:
+        """Decide again about the waiting runs, if anything has changed."""
+        if self.queue.is_due(self._runs.active.ends, now):
+            claims, self.queue.claims = self.queue.claims, []
+            self.queue.is_full = False
+            self.enter(claims, now)
 
     def look_again(self, now: datetime) -> None:
-        """Something has changed that those that wait may wait for."""
-        if self.line.waiting:
-            self.line.look_at = now
+        """Decide again about the waiting runs in the next step."""
+        if self.queue.claims:
+            self.queue.look_at = now
 
-    def _is_free(self, one: ClaimedRun) -> bool:
-        return is_plain(one.fire.job.entry.options) and not self.most
+    def _is_unconditional(self, claimed: ClaimedRun) -> bool:
+        return claimed.run.job.entry.options.is_unconditional and not self.max_running
 
-    def _decide(self, one: ClaimedRun, now: datetime) -> Decision:
-        job = one.fire.job
-        paused = self.pauses.why(job.key, now)
-        if self._is_free(one) and paused is None:
+    def _decide(self, claimed: ClaimedRun, now: datetime) -> Decision:
+        job, active = claimed.run.job, self._runs.active
+        paused = self._pauses.reason(job.key, now)
+        if self._is_unconditional(claimed) and paused is None:
             return START
         lock = lock_of(job)
-        holder = self.runs.holders.get(lock) if lock else None
+        holder = active.lock_holders.get(lock) if lock else None
         situation = Situation(
-            tuple(running.run for running in self.runs.of_job.get(job.key, ())),
-            sum(other.fire.job.key == job.key for other in self.line.waiting),
-            holder.run if holder else 0,
-            bool(self.most) and (self.line.full or self.runs.count >= self.most),
-            paused,
-            (now - one.fire.at).total_seconds(),
+            running=tuple(running.run.id for running in active.of_job.get(job.key, ())),
+            waiting=self.queue.count(job.key),
+            holder=holder.run.id if holder else 0,
+            full=bool(self.max_running) and (self.queue.is_full or active.count >= self.max_running),
+            paused=paused,
+            late=(now - claimed.run.fire.at).total_seconds(),
         )
-        return admit(one.fire, situation)
+        return admit(claimed.run.fire, situation)
 
-    def _carry_out(self, one: ClaimedRun, decision: Decision) -> None:
-        """All but what is written down."""
+    def _carry_out(self, claimed: ClaimedRun, decision: Decision) -> None:
+        """Carry out a decision, except for what is written to the ledger."""
         if decision.verdict is Verdict.REPLACE:
-            running = self.runs.of_job[one.fire.job.key]
-            self.endings.end(running, "killed", f"overlap: replaced by run {one.run}")
+            running = self._runs.active.of_job[claimed.run.job.key]
+            self._runs.termination.end(running, _replaced_by(claimed))
         if decision.verdict in {Verdict.WAIT, Verdict.REPLACE}:
-            self.line.add(one, decision)
+            self.queue.add(claimed, decision.cause)
 
     def _write(self, decided: Sequence[tuple[ClaimedRun, Decision]], now: datetime) -> None:
         skipped, missed, waiting = [], [], []
-        for one, decision in decided:
+        for claimed, decision in decided:
             if decision.verdict is Verdict.SKIP:
-                skipped.append((one, decision.reason))
+                skipped.append((claimed, decision.cause))
             elif decision.verdict is Verdict.MISS:
-                missed.append((one, decision.reason))
-            elif not one.waits:
-                one.waits = True
-                waiting.append((one.run, decision.reason))
+                missed.append((claimed, decision.cause))
+            elif not claimed.has_waited:
+                waiting.append((claimed, decision.cause))
             if decision.verdict is Verdict.REPLACE:
-                replaced = self.line.earlier_than(one)
-                skipped += [(other, f"overlap: replaced by run {one.run}") for other in replaced]
-        self.ledger.wait(waiting)
-        self.close(skipped, "skipped", now)
-        self.close(missed, "missed", now)
+                earlier = self.queue.take_earlier(claimed)
+                skipped += [(other, _replaced_by(claimed)) for other in earlier]
+        self._runs.wait(waiting)
+        self.settle(skipped, State.SKIPPED, now)
+        self.settle(missed, State.MISSED, now)
 
-    def close(self, several: Sequence[tuple[ClaimedRun, str]], state: str, now: datetime) -> None:
-        """They will not run: written down, with the reason, and said."""
-        self.ledger.settle([(one.run, reason) for one, reason in several], state, now)
-        if state == "missed":
-            self.line.missed += [(one.fire.job.key, one.run) for one, _ in several]
-        for one, reason in several:
-            detail = f"{one.fire.job.key} {one.fire.at.astimezone():%F %H:%M}: {reason}"
-            self.deliveries.say(state.upper(), detail, now, level="notice")
+    def settle(self, claims: Sequence[tuple[ClaimedRun, Cause]], state: State, now: datetime) -> None:
+        """Write down and log that these claims become no runs: skipped, missed or killed."""
+        self._runs.settle(claims, state, now)
+        for claimed, cause in claims:
+            run = claimed.run
+            is_missed = state == State.MISSED
+            self._events.append(
+                Missed(run.id, run.job.key) if is_missed else Skipped(run.id, run.job.key, cause)
+            )
+            detail = f"{run.job.key} {run.fire.at.astimezone():%F %H:%M}: {cause.text}"
+            self._log.write(state.upper(), detail, now, level="notice")
 
-    def _start_written(self, claimed: Sequence[ClaimedRun], now: datetime) -> None:
-        """First it is written down that they may have been started: they are not, where the disk is full."""
-        if not claimed:
-            return
-        if self.ledger.may_start([one.run for one in claimed]):
-            self.launching.start(claimed)
-            return
-        for one in claimed:
-            self.line.add(one, Decision(Verdict.WAIT))
-        self.line.look_at = now + RETRY_FULL
+    def _start_waiting(self, claims: Sequence[ClaimedRun], now: datetime) -> None:
+        if claims and not self._runs.start_waiting(claims):
+            for claimed in claims:
+                self.queue.add(claimed, NO_CAUSE)
+            self.queue.look_at = now + RETRY_INTERVAL
 
-    def replace(self, jobs: Mapping[str, Job], now: datetime) -> None:
-        """The jobs that are loaded now: what waits of one that has changed is of the new one."""
-        gone = [one for one in self.line.waiting if one.fire.job.key not in jobs]
-        self.line.waiting = [one for one in self.line.waiting if one.fire.job.key in jobs]
-        for one in self.line.waiting:
-            one.fire = replace(one.fire, job=jobs[one.fire.job.key])
-        self.line.look_at = now if self.line.waiting else None
-        self.close([(one, "removed: the job is gone") for one in gone], "skipped", now)
+    def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
+        """Use the jobs that are loaded now: a waiting run of a changed job becomes one of the new job."""
+        gone = [claimed for claimed in self.queue.claims if claimed.run.job.key not in jobs]
+        self.queue.claims = [claimed for claimed in self.queue.claims if claimed.run.job.key in jobs]
+        for claimed in self.queue.claims:
+            claimed.run.fire = replace(claimed.run.fire, job=jobs[claimed.run.job.key])
+        self.queue.look_at = now if self.queue.claims else None
+        self.settle([(claimed, REMOVED) for claimed in gone], State.SKIPPED, now)
+
+
+def _replaced_by(claimed: ClaimedRun) -> Cause:
+    return Cause.of(Reason.REPLACED, f"replaced by run {claimed.run.id}")
 
 
 class WaitingQueue:
-    """Those that wait for something else than a time."""
+    """Runs that wait for something other than a time, in the order of their fires."""
 
     def __init__(self) -> None:
-        self.waiting: list[ClaimedRun] = []
-        self.full = False
-        """One of them waits for a place among those that may run, and so must all that come after it."""
+        self.claims: list[ClaimedRun] = []
+        self.is_full = False
+        """A run waits because of `max-running`, so all that come after it wait too."""
         self.look_at: datetime | None = None
-        """When they are to be looked at whatever happens: one may have become too late."""
-        self._seen = 0
-        self.missed: list[tuple[str, int]] = []
-        """Key and run of what has become too late; whoever tells of it empties this."""
+        """When they are looked at even if nothing has ended: a run may have become too late."""
+        self._ends_seen = 0
 
-    def add(self, one: ClaimedRun, decision: Decision) -> None:
-        self.waiting.append(one)
-        self.waiting.sort(key=lambda each: (each.fire.at, each.run))
-        self.full = self.full or decision.reason.startswith("max-running")
-        within = one.fire.job.entry.options.within
-        if within is not None and one.fire.trigger != "manual":
-            late = one.fire.at + timedelta(seconds=within + 0.001)
-            self.look_at = min(self.look_at or late, late)
+    def add(self, claimed: ClaimedRun, cause: Cause) -> None:
+        self.claims.append(claimed)
+        self.claims.sort(key=lambda waiting: (waiting.run.fire.at, waiting.run.id))
+        self.is_full = self.is_full or cause.reason is Reason.MAX_RUNNING
+        fire = claimed.run.fire
+        within = fire.job.entry.options.within
+        if within is not None and fire.trigger != "manual":
+            too_late = fire.at + timedelta(seconds=within + 0.001)
+            self.look_at = min(self.look_at or too_late, too_late)
 
-    def withdraw(self, one: ClaimedRun) -> None:
-        """It is not to start, if it waits here."""
-        self.waiting = [each for each in self.waiting if each is not one]
+    def count(self, key: str) -> int:
+        """How many runs of a job wait."""
+        return sum(claimed.run.job.key == key for claimed in self.claims)
 
-    def earlier_than(self, one: ClaimedRun) -> list[ClaimedRun]:
-        """Those of the same job that wait longer than this one; they are taken out."""
-        before = self.waiting[: self.waiting.index(one)] if one in self.waiting else []
-        found = [each for each in before if each.fire.job.key == one.fire.job.key]
-        self.waiting = [each for each in self.waiting if each not in found]
-        return found
+    def withdraw(self, claimed: ClaimedRun) -> None:
+        """Remove a run, if it waits here."""
+        self.claims = [other for other in self.claims if other is not claimed]
 
-    def is_to_be_looked_at(self, changes: int, now: datetime) -> bool:
-        """Whether something has ended since, or a time has come."""
-        timed = self.look_at is not None and now >= self.look_at
-        if not self.waiting or (changes == self._seen and not timed):
+    def take_earlier(self, claimed: ClaimedRun) -> list[ClaimedRun]:
+        """Remove and return the runs of the same job that have waited longer."""
+        before = self.claims[: self.claims.index(claimed)] if claimed in self.claims else []
+        earlier = [other for other in before if other.run.job.key == claimed.run.job.key]
+        self.claims = [other for other in self.claims if other not in earlier]
+        return earlier
+
+    def is_due(self, ends: int, now: datetime) -> bool:
+        """Whether a run has ended since the last call, or the time has come to look."""
+        is_time = self.look_at is not None and now >= self.look_at
+        if not self.claims or (ends == self._ends_seen and not is_time):
             return False
-        self._seen = changes
-        if timed:
+        self._ends_seen = ends
+        if is_time:
             self.look_at = None
         return True

@@ -1,4 +1,4 @@
-"""Fires that are claimed and start later: delayed ones, and those that were missed and are caught up."""
+"""Delayed starts: fires with a delay, missed fires that are caught up, retries."""
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,26 +6,24 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from pycrond.jobs.job import Job
-from pycrond.jobs.run import Fire
+from pycrond.jobs.run import Cause, Fire, Run, State
 from pycrond.ledger.writer import Ledger
-from pycrond.runs.launcher import ClaimedRun, Launcher
-from pycrond.scheduler import jitter
-from pycrond.scheduler.admission import Admission
+from pycrond.runs.launcher import ClaimedRun
+from pycrond.runs.runs import Runs
+from pycrond.scheduler.admission import REMOVED, Admission
 from pycrond.scheduler.clock_changes import CatchUp
+from pycrond.scheduler.jitter import delay
 
-SPACE = timedelta(seconds=1)  # between two catch-ups
-GONE = "removed: the job is gone"
+CATCH_UP_INTERVAL = timedelta(seconds=1)  # between two catch-ups
 
 
 class DelayedStarts:
-    """In the order in which they are to start; the ledger has them too."""
+    """Claimed runs that start at a later time, in the order of their starts; the ledger has them too."""
 
-    def __init__(
-        self, ledger: Ledger, launching: Launcher, admission: Admission, seed: str, dialect: str
-    ) -> None:
-        """`seed` tells this machine from others."""
+    def __init__(self, ledger: Ledger, runs: Runs, admission: Admission, seed: str, dialect: str) -> None:
+        """`seed` identifies this machine."""
         self._ledger = ledger
-        self._launcher = launching
+        self._runs = runs
         self._admission = admission
         self._seed = seed
         self._dialect = dialect
@@ -36,36 +34,36 @@ class DelayedStarts:
         return self._heap[0][0] if self._heap else None
 
     @property
-    def all(self) -> list[ClaimedRun]:
-        """In the order of their starts."""
-        return [one for _, _, one in sorted(self._heap)]
+    def claims(self) -> list[ClaimedRun]:
+        """The runs in the order of their starts."""
+        return [claimed for _, _, claimed in sorted(self._heap)]
 
-    def withdraw(self, one: ClaimedRun) -> None:
-        """It is not to start, if it waits here."""
-        self._heap = [place for place in self._heap if place[2] is not one]
+    def withdraw(self, claimed: ClaimedRun) -> None:
+        """Remove a run, if it waits here."""
+        self._heap = [place for place in self._heap if place[2] is not claimed]
         heapq.heapify(self._heap)
 
-    def delayed(self, fires: Iterable[Fire]) -> list[Fire]:
-        """The same fires, each told when to start if that is later."""
+    def with_delays(self, fires: Iterable[Fire]) -> list[Fire]:
+        """The same fires, those that start later with `start_at`."""
         return [
-            replace(fire, start_at=fire.at + timedelta(seconds=late))
-            if (late := jitter.delay(fire.job, fire.at, self._seed, self._dialect))
+            replace(fire, start_at=fire.at + timedelta(seconds=seconds))
+            if (seconds := delay(fire.job, fire.at, self._seed, self._dialect))
             else fire
             for fire in fires
         ]
 
-    def add(self, claimed: Iterable[ClaimedRun]) -> list[ClaimedRun]:
-        """Keep those that are to start later; the others are given back."""
-        now = []
-        for one in claimed:
-            if one.fire.start_at:
-                heapq.heappush(self._heap, (one.fire.start_at, one.run, one))
+    def add(self, claims: Iterable[ClaimedRun]) -> list[ClaimedRun]:
+        """Keep the runs that start later; return the others."""
+        due = []
+        for claimed in claims:
+            if claimed.run.fire.start_at:
+                heapq.heappush(self._heap, (claimed.run.fire.start_at, claimed.run.id, claimed))
             else:
-                now.append(one)
-        return now
+                due.append(claimed)
+        return due
 
-    def take(self, now: datetime) -> None:
-        """Those whose time has come may start."""
+    def step(self, now: datetime) -> None:
+        """Admit the runs whose time has come."""
         due: list[ClaimedRun] = []
         while self._heap and self._heap[0][0] <= now:
             due.append(heapq.heappop(self._heap)[2])
@@ -73,51 +71,53 @@ class DelayedStarts:
             self._admission.enter(due, now)
 
     def claim(self, fires: Sequence[Fire]) -> None:
-        """Fires that start later, each at its `start_at`."""
-        self.add(self._launcher.claim(fires) if fires else ())
+        """Claim fires that start later, each at its `start_at`."""
+        self.add(self._runs.claim(fires) if fires else ())
 
     def catch_up(self, missed: Sequence[CatchUp], jobs: Mapping[str, Job], now: datetime) -> None:
-        """Claim what was missed and is to run all the same, in order, one a second."""
-        start = max([now, *(at + SPACE for at, _, one in self._heap if one.fire.trigger == "catch-up")])
+        """Claim missed fires that are to run all the same, in order, one a second."""
+        waiting = (
+            at + CATCH_UP_INTERVAL for at, _, claimed in self._heap if claimed.run.fire.trigger == "catch-up"
+        )
+        start = max([now, *waiting])
         fires: list[Fire] = []
-        for one in sorted(missed, key=lambda one: one.fire.at):
-            if job := jobs.get(one.key):
-                at = start + len(fires) * SPACE
-                wall, fold = one.fire.wall, one.fire.fold
-                fires.append(Fire(job, one.fire.at, wall, fold, one.era, "catch-up", start_at=at))
+        for key, fire_time, era in sorted(missed, key=lambda catch_up: catch_up.fire.at):
+            if job := jobs.get(key):
+                at = start + len(fires) * CATCH_UP_INTERVAL
+                wall, fold = fire_time.wall, fire_time.fold
+                fires.append(Fire(job, fire_time.at, wall, fold, era, "catch-up", start_at=at))
         self.claim(fires)
 
     def restore(self, jobs: Mapping[str, Job], now: datetime) -> None:
-        """What waited when the daemon before ended; of a job that is gone it will not run, which is said."""
-        gone, start = [], now
-        for left in self._ledger.waiting():
-            at = now if left.start_at is None else datetime.fromtimestamp(left.start_at, UTC)
-            if left.trigger == "catch-up" and left.start_at is not None:
-                at, start = start, start + SPACE
-            job = jobs.get(left.key)
+        """Keep what waited when the last daemon ended; a run whose job is gone is skipped."""
+        gone: list[tuple[int, Cause]] = []
+        start = now
+        for row in self._ledger.waiting():
+            at = now if row.start_at is None else datetime.fromtimestamp(row.start_at, UTC)
+            if row.trigger == "catch-up" and row.start_at is not None:
+                at, start = start, start + CATCH_UP_INTERVAL
+            job = jobs.get(row.key)
             if job is None:
-                gone.append((left.id, GONE))
+                gone.append((row.id, REMOVED))
                 continue
             fire = Fire(
                 job,
-                datetime.fromtimestamp(left.fire, UTC),
-                left.wall,
-                left.fold,
-                left.era,
-                left.trigger,
+                datetime.fromtimestamp(row.fire, UTC),
+                row.wall,
+                row.fold,
+                row.era,
+                row.trigger,
                 start_at=at,
-                attempt=left.attempt,
+                attempt=row.attempt,
             )
-            self.add([ClaimedRun(fire, left.id, waits=True)])
-        self._ledger.settle(gone, "skipped", now)
+            self.add([ClaimedRun(Run(row.id, fire, State.WAITING), has_waited=True)])
+        self._ledger.settle(gone, State.SKIPPED, now)
 
-    def replace(self, jobs: Mapping[str, Job], now: datetime) -> None:
-        """The jobs that are loaded now: what waits of others will not run, what waits of one that has changed
-        is of the new one.
-        """
-        gone = [one for _, _, one in self._heap if one.fire.job.key not in jobs]
-        self._heap = [place for place in self._heap if place[2].fire.job.key in jobs]
+    def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
+        """Use the jobs that are loaded now: a waiting run of a changed job becomes one of the new job."""
+        gone = [claimed for _, _, claimed in self._heap if claimed.run.job.key not in jobs]
+        self._heap = [place for place in self._heap if place[2].run.job.key in jobs]
         heapq.heapify(self._heap)
-        for _, _, one in self._heap:
-            one.fire = replace(one.fire, job=jobs[one.fire.job.key])
-        self._admission.close([(one, GONE) for one in gone], "skipped", now)
+        for _, _, claimed in self._heap:
+            claimed.run.fire = replace(claimed.run.fire, job=jobs[claimed.run.job.key])
+        self._admission.settle([(claimed, REMOVED) for claimed in gone], State.SKIPPED, now)

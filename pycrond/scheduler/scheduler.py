@@ -1,57 +1,107 @@
-"""Carrying out the agenda: what is due is claimed in the second before its minute and started at it."""
+"""The scheduler: claims what is due in the second before its minute, and starts it at the minute."""
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from pycrond.hashing import digest
+from pycrond.host import machine
+from pycrond.jobs.events import Event
 from pycrond.jobs.job import Job
-from pycrond.runs.launcher import ClaimedRun, Launcher
+from pycrond.jobs.run import Fire
+from pycrond.ledger.pauses import Pauses
+from pycrond.ledger.writer import Ledger
+from pycrond.output.daemon_log import DaemonLog
+from pycrond.runs.launcher import ClaimedRun
+from pycrond.runs.runs import Runs
 from pycrond.scheduler.admission import Admission
-from pycrond.scheduler.agenda import MINUTE, Agenda, DueMinute, minute
+from pycrond.scheduler.agenda import MINUTE, Agenda, DueMinute, first_turn, minute
 from pycrond.scheduler.checkpoint import Checkpoint
 from pycrond.scheduler.clock_changes import ClockChanges
 from pycrond.scheduler.delayed import DelayedStarts
+from pycrond.settings import Settings
 
-AHEAD = timedelta(seconds=1)  # so that no disk stands between the minute and the first start
+CLAIM_AHEAD = timedelta(seconds=1)  # so that no disk stands between the minute and the first start
 
 
 class Scheduler:
-    """The agenda, what is claimed of its next minute, and the runs that come of it."""
+    """The agenda, the claims of its next minute, and the fires that wait."""
 
     def __init__(
-        self,
-        agenda: Agenda,
-        last_turn: Checkpoint,
-        launching: Launcher,
-        *,
-        admission: Admission,
-        jumps: ClockChanges,
-        waiting: DelayedStarts,
+        self, settings: Settings, ledger: Ledger, log: DaemonLog, runs: Runs, dialect: str, now: datetime
     ) -> None:
-        self.agenda = agenda
-        self._last_turn = last_turn
-        self._launcher = launching
-        self._admission = admission
-        self._jumps = jumps
-        self._waiting = waiting
-        self._jobs: Mapping[str, Job] = {}  # those of the agenda, by key
-        self._coming: DueMinute | None = None  # that of the next minute, worked out once
-        self._ahead: tuple[DueMinute, Sequence[ClaimedRun]] | None = None
+        """Raises PycrondError where the checkpoint cannot be written. `dialect` is `debian` or `cronie`."""
+        self._ledger = ledger
+        self._runs = runs
+        self.checkpoint = Checkpoint(settings.checkpoint_path)
+        self._last_record = self.checkpoint.read()
+        zone = machine.zone(machine.zone_name(os.environ))
+        self.agenda = Agenda((), zone, first_turn(self._last_record.at, now), self._last_record.eras)
+        self.pauses = Pauses(ledger.file)
+        self.clock_changes = ClockChanges(ledger, log, now)
+        self.admission = Admission(log, runs, self.pauses, settings.max_running)
+        self.delayed = DelayedStarts(ledger, runs, self.admission, machine.identity(), dialect)
+        self.is_draining = False
+        """Nothing is started any more: the daemon stops when nothing runs."""
+        self._jobs: Mapping[str, Job] = {}
+        self._coming: DueMinute | None = None  # the next minute, computed once
+        self._claimed: tuple[DueMinute, Sequence[ClaimedRun]] | None = None
         self._phase: tuple[datetime, bool] | None = None
 
-    def take(self, now: datetime) -> None:
-        """Start what is due, a turn a minute when late."""
-        while (turn := self._due(now)) is not None:
-            claimed = self._claimed(turn)
-            self._jumps.at_turn(self.agenda.last, turn, now)
-            self._note_what_is_owed(turn.at)
-            self._last_turn.write(turn.at, turn.eras)  # before the first start: see `Recovery`
-            self._admission.enter(self._waiting.add(claimed), now)
-            self.agenda.done(turn)
+    # The start of a daemon
+
+    @property
+    def last_turn(self) -> datetime | None:
+        """The last turn of the daemon before this one."""
+        return self._last_record.at
+
+    def account_for_absence(self, now: datetime) -> None:
+        """Write down what the jobs of the last daemon should have run since its last turn."""
+        last, eras, unwritten_since, _ = self._last_record
+        if last is not None and unwritten_since is not None:
+            self.clock_changes.claims_were_unwritten(unwritten_since, last, eras, now)
+            self.checkpoint.unwritten_since = unwritten_since if self._ledger.file.has_pending else None
+        if last is not None:
+            self.clock_changes.daemon_was_down(last, self.agenda.last, eras, now)
+        # Jobs that are loaded from here on have missed nothing before.
+        self.checkpoint.write(self.agenda.last, eras)
+
+    def resume(self, now: datetime) -> None:
+        """Keep the fires that waited when the last daemon ended."""
+        self.delayed.restore(self._jobs, now)
+
+    def catch_up(self, now: datetime) -> None:
+        """Claim the missed fires that are to run all the same."""
+        self.delayed.catch_up(self.clock_changes.take_catch_ups(), self._jobs, now)
+
+    def run_at_boot(self, jobs: Iterable[Job], now: datetime) -> None:
+        """Start the @reboot jobs, once a boot of the machine or container."""
+        boot = machine.boot()
+        mark = digest(boot.encode(), 8).encode()
+        if self.checkpoint.boot == mark:
+            return  # also where the ledger that knew it was set aside
+        fires = [Fire(job, now, None, trigger="reboot") for job in jobs if not job.entry.schedule]
+        claims = self._runs.claim(fires, boot)
+        self.checkpoint.boot = mark
+        self.checkpoint.write(self.agenda.last, self.agenda.eras)
+        self.admission.enter(claims, now)
+
+    # The minutes
+
+    def turn(self, now: datetime) -> None:
+        """Start what is due, a minute after the other when late."""
+        while (due := self._due(now)) is not None:
+            claims = self._claims_of(due)
+            self.clock_changes.turn(self.agenda.last, due, now)
+            self._note_unwritten(due.at)
+            self.checkpoint.write(due.at, due.eras)  # before the first start: see `runs.recovery`
+            self.admission.enter(self.delayed.add(claims), now)
+            self.agenda.done(due)
             self._coming = None
-            if missed := self._jumps.missed():
-                self._waiting.catch_up(missed, self._jobs, now)
-        self._waiting.take(now)
-        self._admission.take(now)
+            if catch_ups := self.clock_changes.take_catch_ups():
+                self.delayed.catch_up(catch_ups, self._jobs, now)
+        self.delayed.step(now)
+        self.admission.step(now)
 
     def _due(self, now: datetime) -> DueMinute | None:
         if minute(now) == self.agenda.last + MINUTE:
@@ -63,39 +113,49 @@ class Scheduler:
             self._coming = self.agenda.due(self.agenda.last + MINUTE)
         return self._coming
 
-    def _note_what_is_owed(self, at: datetime) -> None:
-        """From which turn on the ledger would not tell the next daemon, after a crash, what was started."""
-        if not self._launcher.are_owed:
-            self._last_turn.owed = None
-        elif self._last_turn.owed is None:
-            self._last_turn.owed = at
+    def _note_unwritten(self, at: datetime) -> None:
+        """Note the turn from which on the ledger would not tell the next daemon, after a crash, what was
+        started.
+        """
+        if not self._ledger.file.has_pending:
+            self.checkpoint.unwritten_since = None
+        elif self.checkpoint.unwritten_since is None:
+            self.checkpoint.unwritten_since = at
 
-    def _claimed(self, turn: DueMinute) -> Sequence[ClaimedRun]:
-        ahead, self._ahead = self._ahead, None
-        if ahead and ahead[0].at == turn.at and ahead[0].fires == turn.fires:
-            return ahead[1]
-        if ahead:  # the clock was turned meanwhile
-            self._launcher.cancel(ahead[1])
-        return self._claim(turn)
+    def _claims_of(self, due: DueMinute) -> Sequence[ClaimedRun]:
+        claimed, self._claimed = self._claimed, None
+        if claimed and claimed[0].at == due.at and claimed[0].fires == due.fires:
+            return claimed[1]
+        if claimed:  # the clock was turned meanwhile
+            self._runs.cancel(claimed[1])
+        return self._claim(due)
 
-    def _claim(self, turn: DueMinute) -> Sequence[ClaimedRun]:
-        return self._launcher.claim(self._waiting.delayed(turn.fires)) if turn.fires else ()
+    def _claim(self, due: DueMinute) -> Sequence[ClaimedRun]:
+        return self._runs.claim(self.delayed.with_delays(due.fires)) if due.fires else ()
 
-    def look_ahead(self, now: datetime) -> None:
-        """Claim the next minute's fires, if that is no more than a second away."""
+    def claim_ahead(self, now: datetime) -> None:
+        """Claim the next minute's fires, if that is at most a second away."""
         coming = self.agenda.last + MINUTE
-        if self._ahead is None and timedelta(0) < coming - now <= AHEAD:
-            turn = self._next()
-            if turn:
-                self._ahead = (turn, self._claim(turn))
+        if self._claimed is None and timedelta(0) < coming - now <= CLAIM_AHEAD:
+            due = self._next()
+            if due:
+                self._claimed = (due, self._claim(due))
+
+    def cancel(self) -> None:
+        """Undo the claims of the next minute."""
+        if self._claimed:
+            self._runs.cancel(self._claimed[1])
+            self._claimed = None
+
+    # The time until the next minute
 
     def has_time(self, now: datetime) -> bool:
         """Whether no minute is about to begin."""
-        return self._ahead is None and self.agenda.last + MINUTE - now > AHEAD
+        return self._claimed is None and self.agenda.last + MINUTE - now > CLAIM_AHEAD
 
-    def has_room(self, now: datetime, took: timedelta) -> bool:
-        """Whether nothing is claimed for the next minute, and what takes so long ends before that comes."""
-        return self._ahead is None and now + took < self.agenda.last + MINUTE
+    def has_room(self, now: datetime, duration: timedelta) -> bool:
+        """Whether nothing is claimed for the next minute, and work of this duration ends before it."""
+        return self._claimed is None and now + duration < self.agenda.last + MINUTE
 
     def is_due(self, now: datetime) -> bool:
         """Whether a minute has come that did not have its turn yet."""
@@ -104,30 +164,43 @@ class Scheduler:
     def is_new_phase(self, now: datetime) -> bool:
         """Whether this is the first look within a second of the next minute, or the first after it came."""
         coming = self.agenda.last + MINUTE
-        phase = (self.agenda.last, now >= coming) if now >= coming - AHEAD or now < self.agenda.last else None
-        new, self._phase = phase is not None and phase != self._phase, phase
-        return new
+        is_near = now >= coming - CLAIM_AHEAD or now < self.agenda.last
+        phase = (self.agenda.last, now >= coming) if is_near else None
+        is_new, self._phase = phase is not None and phase != self._phase, phase
+        return is_new
 
     def next_look(self) -> datetime:
-        """When there is something to do again: the next minute, or the second before it to claim."""
+        """When there is something to do: the next minute, the second before it, or a delayed start."""
         coming = self.agenda.last + MINUTE
-        if self._ahead is None:
-            turn = self._next()
-            if turn and turn.fires:
-                coming -= AHEAD
-        later = [self._waiting.next_at, self._admission.line.look_at]
+        if self._claimed is None:
+            due = self._next()
+            if due and due.fires:
+                coming -= CLAIM_AHEAD
+        later = [self.delayed.next_at, self.admission.queue.look_at]
         return min([coming, *(at for at in later if at)])
 
-    def replace(self, jobs: Mapping[str, Job], now: datetime) -> None:
-        """Other jobs from now on, by key; what had been claimed for the next minute is claimed anew."""
+    # The jobs
+
+    def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
+        """Use these jobs from now on, by key; the claims of the next minute are made again."""
         self.cancel()
         self._jobs = jobs
         self.agenda, self._coming = self.agenda.replaced_by(jobs.values()), None
-        self._waiting.replace(jobs, now)
-        self._admission.replace(jobs, now)
+        self.delayed.replace_jobs(jobs, now)
+        self.admission.replace_jobs(jobs, now)
 
-    def cancel(self) -> None:
-        """Take back what is claimed but not started."""
-        if self._ahead:
-            self._launcher.cancel(self._ahead[1])
-            self._ahead = None
+    def withdraw(self, claimed: ClaimedRun) -> None:
+        """Remove a run from wherever it waits, and undo what was made ready for it."""
+        self.delayed.withdraw(claimed)
+        self.admission.queue.withdraw(claimed)
+        self._runs.launcher.withdraw(claimed)
+        self._runs.launcher.discard([claimed])
+
+    @property
+    def waiting(self) -> list[ClaimedRun]:
+        """All runs that wait: for a time, for another run, or for room."""
+        return [*self.delayed.claims, *self.admission.queue.claims, *self._runs.launcher.retrying]
+
+    def take_events(self) -> list[Event]:
+        """Return the fires that were skipped or missed since the last call."""
+        return [*self.clock_changes.take_events(), *self.admission.take_events()]

@@ -38,7 +38,7 @@ def events(loop: Loop) -> list[str]:
 
 def quiet(loop: Loop) -> bool:
     """Nothing runs, nothing is to be delivered."""
-    return not loop.daemon.parts.runs.count and not loop.daemon.parts.outbox.backlog
+    return not loop.daemon.subsystems.runs.active.count and not loop.daemon.subsystems.alarms.outbox.backlog
 
 
 def rest(loop: Loop) -> None:
@@ -232,8 +232,8 @@ def test_pings_are_sent_again_in_order(loop: Loop, web: Web) -> None:
     assert loop.query("SELECT tries FROM alarms ORDER BY id") == [(1,), (0,)], (
         "the second waits for the first"
     )
-    file = loop.daemon.parts.ledger.file
-    file.do(("UPDATE alarms SET document = replace(document, '127.0.0.1:1', ?)", [(f"127.0.0.1:{port}",)]))
+    file = loop.daemon.subsystems.ledger.file
+    file.write(("UPDATE alarms SET document = replace(document, '127.0.0.1:1', ?)", [(f"127.0.0.1:{port}",)]))
     loop.release()
     loop.begin()
     loop.minutes(1)
@@ -264,7 +264,7 @@ def test_of_a_job_that_was_removed_a_success_is_still_expected(loop: Loop) -> No
     loop.minutes(5)
     loop.settle()
     loop.write("0 0 1 1 * true\n")
-    loop.daemon.parts.reloading.reload(clock.now())
+    loop.daemon.subsystems.reloader.reload(clock.now())
     loop.release()
     loop.frozen.tick(timedelta(hours=1))
     loop.begin()

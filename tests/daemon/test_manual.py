@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pycrond import clock
 from pycrond.daemon import queries
-from pycrond.daemon.figures import lateness
+from pycrond.daemon.commands import summarize
 from pycrond.errors import PycrondError
 from pycrond.host.spawn import Launch
 from pycrond.ledger.reader import Reader
@@ -28,7 +28,7 @@ NOBODY = 65534
 def ask(loop: Loop, command: str, /, uid: int | None = None, **request: Any) -> dict[str, Any]:
     """An order, by the daemon's own user unless told otherwise."""
     who = os.geteuid() if uid is None else uid
-    return loop.daemon._answering._answerer({"command": command, **request}, who)
+    return loop.daemon._server._answerer({"command": command, **request}, who)
 
 
 # run
@@ -67,7 +67,7 @@ def test_what_its_options_say_holds_for_a_run_by_hand(loop: Loop) -> None:
     loop.until(lambda: states(loop, "times") == ["timed-out"])
     loop.minutes(2)
     assert states(loop, "queues") == ["running", "waiting", "waiting"], "within is for fires of the schedule"
-    look_at = loop.daemon.parts.admission.line.look_at
+    look_at = loop.daemon.subsystems.scheduler.admission.queue.look_at
     assert look_at is None or look_at > clock.now(), "nothing to look at again and again"
     go(loop)
     loop.until(lambda: states(loop, "queues") == ["succeeded"] * 3)
@@ -173,8 +173,8 @@ def test_the_grace_of_a_kill_goes_on_over_a_restart(loop: Loop, is_written: bool
     loop.until((loop.folder / "up").exists)
     loop.turn()
     if not is_written:  # that it has started: as if no turn had come between
-        (running,) = loop.daemon.parts.runs.living.values()
-        loop.daemon.parts.starts.note(running.run, JournalEntry(running.pid))
+        (running,) = loop.daemon.subsystems.runs.active.by_pid.values()
+        loop.daemon.subsystems.runs.journal.note(running.run.id, JournalEntry(running.pid))
         loop.query("UPDATE runs SET state = 'claimed', pid = NULL, pid_start = NULL, started_at = NULL")
     ask(loop, "kill", what="job")
     again(loop)
@@ -357,17 +357,17 @@ def test_a_later_pause_takes_the_place_of_an_earlier_one(loop: Loop) -> None:
 
 def test_a_pause_holds_also_while_it_cannot_be_written(loop: Loop) -> None:
     loop.begin("#: name=job\n* * * * * true\n")
-    loop.daemon.parts.ledger.file.trouble = "database or disk is full"
-    loop.daemon.parts.ledger.file._pay_at = float("inf")
+    loop.daemon.subsystems.ledger.file.trouble = "database or disk is full"
+    loop.daemon.subsystems.ledger.file._retry_at = float("inf")
     ask(loop, "pause", jobs=["job"], reason="why not")
-    assert loop.daemon.parts.pauses.why("root/job", clock.now()) == "why not"
+    assert loop.daemon.subsystems.scheduler.pauses.reason("root/job", clock.now()) == "why not"
 
 
 def test_a_pause_goes_into_a_ledger_that_takes_the_place_of_a_bad_one(loop: Loop) -> None:
     loop.begin("#: name=job\n* * * * * true\n")
     ask(loop, "pause", jobs=["job"], reason="why not")
     loop.turn()
-    loop.daemon.parts.ledger.file._put_away("it was bad")
+    loop.daemon.subsystems.ledger.file._replace("it was bad")
     loop.turn()
     again(loop)
     loop.minutes()
@@ -430,7 +430,7 @@ def test_status(loop: Loop) -> None:
     ],
 )
 def test_lateness(starts: list[float], median: float, p99: float, worst: float) -> None:
-    assert lateness(starts[::-1]) == {"starts": len(starts), "median": median, "p99": p99, "worst": worst}
+    assert summarize(starts[::-1]) == {"starts": len(starts), "median": median, "p99": p99, "worst": worst}
 
 
 # Who may
@@ -509,7 +509,7 @@ def test_a_user_reads_of_that_user_alone(loop: Loop) -> None:
     loop.begin()
     loop.minutes(1)
     loop.settle()
-    db = loop.daemon.parts.ledger.file.db
+    db = loop.daemon.subsystems.ledger.file.db
     for key in ("nobodyelse/job", "nobod/job", "nobody0/job"):
         db.execute(
             "INSERT INTO runs SELECT id + 100 + length(?), ?, fire, wall, fold, era, trigger, attempt, state,"
@@ -552,7 +552,7 @@ def test_a_user_reads_of_that_user_alone(loop: Loop) -> None:
 
 def test_a_request_that_takes_long_is_given_up(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     loop.begin("0 0 1 1 * true\n")
-    loop.daemon.parts.ledger.file.db.execute(
+    loop.daemon.subsystems.ledger.file.db.execute(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO runs"
         " (key, fire, fold, era, trigger, attempt, state) SELECT 'root/x', i, 0, 0, 'schedule', 1, 'lost' FROM n"
     )

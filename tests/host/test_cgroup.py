@@ -13,7 +13,7 @@ from tests.support.loop import Loop
 def printed(loop: Loop, options: str, command: str, *, grouped: bool = True) -> list[str]:
     loop.begin(f"#: name=job {options}\n* * * * * {command}\n")
     if not grouped:
-        loop.daemon.parts.limits._base = None
+        loop.daemon.subsystems.runs.limits._base = None
     loop.minutes(1)
     loop.settle()
     return loop.log.said("CMDOUT")
@@ -89,7 +89,7 @@ def test_a_cgroup_holds_all_that_a_run_starts(loop: Loop) -> None:
         give_up("no cgroup of version 2 may be made here")
     loop.begin("#: timeout=60s\n* * * * * setsid sleep 100 & sleep 100\n")
     loop.minutes(1)
-    loop.until(lambda: len(loop.daemon.parts.limits.members(1) or []) == 3)
-    assert loop.daemon.parts.limits.kill(1)
+    loop.until(lambda: len(loop.daemon.subsystems.runs.limits.members(1) or []) == 3)
+    assert loop.daemon.subsystems.runs.limits.kill(1)
     loop.settle()
-    assert loop.daemon.parts.limits.members(1) in (None, [])
+    assert loop.daemon.subsystems.runs.limits.members(1) in (None, [])

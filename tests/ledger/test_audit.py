@@ -33,7 +33,7 @@ DOUBLE = """
 
 def findings(loop: Loop) -> list[Unaccounted]:
     reader = Reader(str(loop.state))
-    last = checkpoint.look(str(loop.state / "last-turn")).at
+    last = checkpoint.read_checkpoint(str(loop.state / "last-turn")).at
     assert last
     found = audit(
         reader.versions(), reader.verdicts(), reader.steps(), since=EPOCH, until=last, zone=machine.zone
@@ -60,7 +60,7 @@ def test_nothing_is_found_whatever_happens(loop: Loop, seed: int) -> None:
             case 0:
                 kill_and_start(loop, chance.choice([0, 1, 2, 7, 45]))
             case 1:
-                loop.daemon.parts.stopping.at_once()
+                loop.daemon._stop_now = True
                 loop.stop()
                 loop.frozen.tick(timedelta(minutes=chance.choice([0, 1, 30])))
                 loop.begin()
@@ -72,7 +72,7 @@ def test_nothing_is_found_whatever_happens(loop: Loop, seed: int) -> None:
                 loop.turn()
             case 4:  # an edit
                 loop.write(JOBS.replace("*/3", chance.choice(["*/2", "*/5", "1-20"])))
-                loop.daemon.parts.reloading.reload(clock.now())
+                loop.daemon.subsystems.reloader.reload(clock.now())
             case _:
                 loop.minutes(chance.randrange(1, 5))
         loop.turn()

@@ -34,11 +34,11 @@ def test_jobs_run_and_are_written_down_when_there_is_room(loop: Loop, narrow: Pa
     loop.minutes(3)
     ran = loop.folder / "ran"
     loop.until(lambda: ran.exists() and len(ran.read_text().split()) == 3)
-    loop.until(lambda: not loop.daemon.parts.runs.count)
+    loop.until(lambda: not loop.daemon.subsystems.runs.active.count)
     assert any("cannot write the ledger" in said for said in loop.log.said("ERROR"))
-    assert loop.daemon.parts.ledger.file.owes
+    assert loop.daemon.subsystems.ledger.file.has_pending
     narrow.unlink()
-    loop.until(lambda: not loop.daemon.parts.ledger.file.owes)
+    loop.until(lambda: not loop.daemon.subsystems.ledger.file.has_pending)
     assert [(run.state, run.exit_status) for run in loop.runs()] == [("failed", 3)] * 3
     loop.until(lambda: "the ledger is written again" in loop.log.said("INFO"))
 
@@ -71,7 +71,7 @@ def test_what_ended_on_a_full_disk_is_known_to_the_next_daemon(loop: Loop, narro
     loop.until(lambda: [run.state for run in loop.runs()] == ["running"])
     fill(narrow)
     (loop.folder / "go").touch()
-    loop.until(lambda: not loop.daemon.parts.runs.count)
+    loop.until(lambda: not loop.daemon.subsystems.runs.active.count)
     loop.release()  # killed
     narrow.unlink()
     loop.begin()
@@ -84,9 +84,9 @@ def test_a_disk_that_is_full_again_soon(loop: Loop, narrow: Path) -> None:
     for _ in range(3):
         fill(narrow)
         loop.minutes(2)
-        loop.until(lambda: not loop.daemon.parts.runs.count)
+        loop.until(lambda: not loop.daemon.subsystems.runs.active.count)
         narrow.unlink()
-        loop.until(lambda: not loop.daemon.parts.ledger.file.owes)
+        loop.until(lambda: not loop.daemon.subsystems.ledger.file.has_pending)
         fill(narrow)
         loop.minutes(2)
         loop.release()  # killed
@@ -108,7 +108,7 @@ def test_runs_that_were_not_written_down_share_no_number_and_no_output_with_late
     loop.begin(f"* * * * * {job}\n")
     fill(narrow)
     loop.minutes(2)
-    loop.until(lambda: loop.daemon.parts.runs.count == 2)
+    loop.until(lambda: loop.daemon.subsystems.runs.active.count == 2)
     loop.release()  # killed
     narrow.unlink()
     loop.begin()
@@ -200,5 +200,5 @@ def test_a_start_on_a_full_disk(loop: Loop, narrow: Path) -> None:
     loop.until(lambda: len(ran.read_text().split()) == 3)
     loop.settle()
     narrow.unlink()
-    loop.until(lambda: not loop.daemon.parts.ledger.file.owes)
+    loop.until(lambda: not loop.daemon.subsystems.ledger.file.has_pending)
     assert [run.state for run in loop.runs()] == ["succeeded"] * 3

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from pycrond.errors import Problem, PycrondError
-from pycrond.jobs.run import Fire, Outcome
+from pycrond.jobs.run import Cause, Fire, Outcome, Reason, State
 from pycrond.ledger.codec import JobRows
-from pycrond.ledger.database import look
-from pycrond.ledger.pauses import PauseTable
+from pycrond.ledger.database import check_version
+from pycrond.ledger.pauses import Pauses
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import FileRows, PauseRow, RunFilter
 from pycrond.ledger.schema import MIGRATIONS
@@ -163,7 +163,7 @@ def test_a_run_from_claim_to_end(ledger: Ledger, reader: Reader) -> None:
         250.0,
     )
     assert reader.last_runs() == {}
-    end = Outcome("failed", "why", signal=9, cpu_s=0.5, max_rss_kb=1000)
+    end = Outcome(State.FAILED, Cause(Reason.START_FAILED, "why"), signal=9, cpu_s=0.5, max_rss_kb=1000)
     ledger.finished([(run, end, NOON + SECOND, 0.75)])
     (row,) = reader.history(None, 10)
     assert (row.state, row.reason, row.exit_status, row.signal) == ("failed", "why", None, 9)
@@ -182,7 +182,7 @@ def test_a_run_from_claim_to_end(ledger: Ledger, reader: Reader) -> None:
 def test_the_last_run_is_the_last_that_is_over(ledger: Ledger, reader: Reader) -> None:
     ledger.load(rows("#: name=one\n* * * * * x\n#: name=two\n5 * * * * y\n"), [], NOON)
     first, second, third = claim(ledger, fire(0), fire(1), fire(2))
-    ledger.finished([(run, Outcome("succeeded", exit_status=0), NOON, 1.0) for run in (first, second)])
+    ledger.finished([(run, Outcome(State.SUCCEEDED, exit_status=0), NOON, 1.0) for run in (first, second)])
     ledger.started([(third, 9, 9, NOON, 0.0)])
     assert {key: run.id for key, run in reader.last_runs().items()} == {"root/one": second}
     assert [run.id for run in reader.running()] == [third]
@@ -265,7 +265,7 @@ def test_what_an_earlier_daemon_left(ledger: Ledger) -> None:
     ledger.load(rows("#: name=one\n* * * * * x\n"), [], NOON)
     claimed, living, untold, told, half = claim(ledger, *(fire(n) for n in range(5)))
     ledger.started([(run, 100 + run, 7, NOON, 0.0) for run in (living, untold, told, half)])
-    end = Outcome("failed", "why", exit_status=3, cpu_s=0.5, max_rss_kb=9)
+    end = Outcome(State.FAILED, Cause(Reason.START_FAILED, "why"), exit_status=3, cpu_s=0.5, max_rss_kb=9)
     ledger.finished([(run, end, NOON, 1.5) for run in (untold, told, half)])
     ledger.delivered({told: (10, 10, 3), half: (10, 4, 1)})
     left = ledger.unfinished()
@@ -416,9 +416,9 @@ def test_find_jobs(ledger: Ledger, reader: Reader, word: str, keys: list[str]) -
 
 def test_the_pauses_that_hold(ledger: Ledger, reader: Reader) -> None:
     noon = NOON.timestamp()
-    PauseTable(ledger.file).pause(["root/one", "root/two"], noon + 60, "cleaning", NOON)
-    PauseTable(ledger.file).pause(["root/three"], None, "", NOON)
-    PauseTable(ledger.file).resume(["root/two"], NOON)
+    Pauses(ledger.file).pause(["root/one", "root/two"], noon + 60, "cleaning", NOON)
+    Pauses(ledger.file).pause(["root/three"], None, "", NOON)
+    Pauses(ledger.file).resume(["root/two"], NOON)
     ever = PauseRow("root/three", noon, None, "")
     assert reader.pauses(noon + 59) == [PauseRow("root/one", noon, noon + 60, "cleaning"), ever]
     assert reader.pauses(noon + 60) == [ever]
@@ -488,11 +488,11 @@ def test_a_ledger_of_a_newer_pycrond(ledger: Ledger, tmp_path: Path) -> None:
     ledger.file.db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     path = str(tmp_path / "ledger")
     with pytest.raises(PycrondError, match="from a newer pycrond") as said:
-        look(path)
+        check_version(path)
     assert f"is of version {len(MIGRATIONS) + 1}" in str(said.value)
     other = Ledger(path)
     assert other.file.set_aside.startswith(str(said.value))
-    look(path)
+    check_version(path)
     other.close()
 
 
@@ -552,7 +552,7 @@ def test_a_reader_does_not_hold_up_the_tidying(ledger: Ledger, reader: Reader, t
     for number in range(100):
         claim(ledger, *(fire(20 * number + n) for n in range(20)))
         reader.history(None, 10)
-        ledger.file.tidy()
+        ledger.file.maintain()
     assert log.stat().st_size < 8 << 20
     ledger.stop(NOON)
     assert log.stat().st_size == 0
@@ -574,9 +574,9 @@ def test_tidying_keeps_the_log_small(ledger: Ledger, tmp_path: Path) -> None:
         (run,) = claim(ledger, fire(number))
         ledger.started([(run, 1, 1, NOON, 0.0)])
         ledger.delivered({run: (0, 0, 1)})
-        ledger.finished([(run, Outcome("succeeded", exit_status=0), NOON, 1.0)])
+        ledger.finished([(run, Outcome(State.SUCCEEDED, exit_status=0), NOON, 1.0)])
         ledger.delivered({run: (0, 0, 3)})
-        ledger.file.tidy()
+        ledger.file.maintain()
     assert (tmp_path / "ledger-wal").stat().st_size < 8 << 20
 
 
@@ -586,16 +586,16 @@ WRITES = """
 import sys
 from datetime import datetime, timedelta, timezone
 from pycrond.ledger.writer import Ledger
-from pycrond.ledger.pauses import PauseTable
-from pycrond.jobs.run import Fire, Outcome
+from pycrond.ledger.pauses import Pauses
+from pycrond.jobs.run import Fire, Outcome, State
 from tests.ledger.test_writer import MINUTE, NOON, fire
 ledger = Ledger(sys.argv[1])
 for number in range(int(sys.argv[2]), 1 << 30):
     runs = ledger.claim([fire(3 * number + n) for n in range(3)])
     ledger.started([(run, run, run, NOON, 0.0) for run in runs])
-    ledger.finished([(run, Outcome("succeeded", exit_status=0), NOON, 1.0) for run in runs[1:]])
+    ledger.finished([(run, Outcome(State.SUCCEEDED, exit_status=0), NOON, 1.0) for run in runs[1:]])
     print(number, flush=True)
-    ledger.file.tidy()
+    ledger.file.maintain()
 """
 
 

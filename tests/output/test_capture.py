@@ -139,7 +139,7 @@ def test_without_a_syslogd_everything_works_and_is_told_later(silent_loop: Loop)
     loop.begin("* * * * * echo $PYCROND_RUN; seq 1 50\n")
     loop.minutes(3)
     loop.until(lambda: [run.state for run in loop.runs()] == ["succeeded"] * 3)
-    assert loop.daemon.parts.deliveries.backlog == 3
+    assert loop.daemon.subsystems.output.delivery.backlog == 3
     loop.log.open()
     loop.settle()
     assert loop.log.said("STARTUP")
@@ -250,7 +250,7 @@ def test_output_of_what_is_left_behind_flows_after_the_end(loop: Loop) -> None:
     loop.minutes()
     loop.until(lambda: loop.log.said("EXIT"))
     assert loop.runs()[0].state == "succeeded"
-    assert loop.daemon.parts.runs.count == 0
+    assert loop.daemon.subsystems.runs.active.count == 0
     (loop.folder / "go").write_text("go\n")
     loop.settle()
     (told,) = loop.log.by_run().values()
@@ -287,7 +287,7 @@ def test_a_job_that_closes_its_output_lives_on(loop: Loop) -> None:
     loop.until(lambda: loop.log.said("CMDOUT"))
     for _ in range(5):
         loop.turn()
-    assert loop.daemon.parts.runs.count == 1
+    assert loop.daemon.subsystems.runs.active.count == 1
     (loop.folder / "go").write_text("go\n")
     loop.settle()
     assert loop.log.said("CMDOUT") == ["said"]
@@ -298,13 +298,13 @@ def test_an_end_of_output_does_not_keep_the_loop_awake(loop: Loop) -> None:
     loop.begin("* * * * * exec > /dev/null 2>&1; exec sleep 100\n")
     loop.minutes()
     loop.until(lambda: loop.log.said("CMD"))
-    (running,) = loop.daemon.parts.runs.living.values()
+    (running,) = loop.daemon.subsystems.runs.active.by_pid.values()
     loop.until(
-        lambda: running.output.reader not in loop.daemon.parts.poller._calls
+        lambda: running.output.reader not in loop.daemon.subsystems.poller._calls
     )  # it has closed its output
     loop.turn()
-    loop.daemon.parts.timer.arm(loop.frozen().replace(year=2090))
-    assert list(loop.daemon.parts.poller.wait(0.2)) == []
+    loop.daemon._timer.arm(loop.frozen().replace(year=2090))
+    assert list(loop.daemon.subsystems.poller.wait(0.2)) == []
 
 
 def test_a_job_may_open_its_output_again_by_name(loop: Loop) -> None:
@@ -371,7 +371,7 @@ def test_what_waits_for_syslog_is_limited(silent_loop: Loop) -> None:
     loop.settings = replace(loop.settings, spool_limit=3)
     loop.begin("1 12 * * * yes | head -c 4000000; echo old\n2 12 * * * echo new\n")
     loop.minutes(2)
-    loop.until(lambda: not loop.daemon.parts.runs.count)
+    loop.until(lambda: not loop.daemon.subsystems.runs.active.count)
     loop.log.open()
     loop.minutes(1)
     loop.settle()

@@ -246,15 +246,15 @@ def test_unchanged_jobs_keep_their_key_and_their_run(loop: Loop) -> None:
     loop.begin("* * * * * read go < go; echo done\n")
     os.mkfifo(loop.folder / "go")
     loop.minutes()
-    loop.until(lambda: loop.daemon.parts.runs.count)
+    loop.until(lambda: loop.daemon.subsystems.runs.active.count)
     (key,) = loop.query("SELECT key FROM jobs")[0]
     for _ in range(20):
         os.kill(os.getpid(), signal.SIGHUP)
     loop.until(lambda: loop.log.said("RELOAD"))
     loop.write("# moved down\n\n* * * * *    read go < go; echo done\n")
-    loop.daemon.parts.reloading.reload(clock.now())
+    loop.daemon.subsystems.reloader.reload(clock.now())
     assert loop.query("SELECT key FROM jobs WHERE loaded") == [(key,)]
-    assert loop.daemon.parts.runs.count == 1
+    assert loop.daemon.subsystems.runs.active.count == 1
     (loop.folder / "go").write_text("go\n")
     loop.settle()
     assert loop.log.said("CMDOUT") == ["done"]
@@ -279,7 +279,7 @@ def test_a_reload_in_the_second_before_the_minute(loop: Loop) -> None:
     loop.to("2025-06-10T12:00:59.5Z")
     assert len(loop.runs()) == 2
     loop.write("#: name=stays\n* * * * * true\n#: name=comes\n* * * * * true\n")
-    loop.daemon.parts.reloading.reload(clock.now())
+    loop.daemon.subsystems.reloader.reload(clock.now())
     loop.turn()
     loop.to("2025-06-10T12:01:00Z")
     loop.settle()
@@ -291,7 +291,7 @@ def test_a_bad_edit_is_told_and_changes_nothing(loop: Loop) -> None:
     loop.begin("#: name=good\n* * * * * echo good\n")
     loop.write("61 * * * * echo bad\n* * * * * echo new\n")
     loop.reload()
-    answer = loop.daemon._answering._answerer({"command": "status"}, os.geteuid())
+    answer = loop.daemon._server._answerer({"command": "status"}, os.geteuid())
     assert (answer["kept"], answer["jobs"], answer["errors"]) == ([str(loop.crontabs / "jobs")], 1, 2)
     loop.minutes()
     loop.settle()
@@ -306,12 +306,12 @@ def test_a_bad_edit_is_told_and_changes_nothing(loop: Loop) -> None:
 
 def test_what_an_editor_is_writing_in_place_is_not_read(loop: Loop) -> None:
     loop.begin("#: name=good\n* * * * * echo good\n")
-    reloading = loop.daemon.parts.reloading
+    reloading = loop.daemon.subsystems.reloader
     before = reloading.count
     text = "61 * * * * broken\n"
     for end in (0, 3, len(text)):
         loop.write(text[:end])
-        reloading.ask()
+        reloading.request()
         loop.turn()
         assert reloading.count == before, "half of it was read"
     loop.until(lambda: reloading.count > before)
@@ -320,16 +320,16 @@ def test_what_an_editor_is_writing_in_place_is_not_read(loop: Loop) -> None:
 
 def test_a_daemon_that_waits_for_its_jobs_to_stop_reads_crontabs_all_the_same(loop: Loop) -> None:
     loop.begin("@reboot sleep 1000\n")
-    loop.daemon.parts.stopping.when_idle()
+    loop.daemon.subsystems.scheduler.is_draining = True
     loop.write("* * * * * true\n")
     loop.reload()
-    assert [job.entry.command for job in loop.daemon.parts.reloading.loaded.jobs] == ["true"]
-    loop.until(lambda: loop.daemon._wait_most() is None)  # nothing is left to do
+    assert [job.entry.command for job in loop.daemon.subsystems.reloader.loaded.jobs] == ["true"]
+    loop.until(lambda: loop.daemon._max_wait() is None)  # nothing is left to do
 
 
 def test_a_file_that_is_written_all_the_time_does_not_hold_up_the_others(loop: Loop) -> None:
     loop.begin("#: name=before\n* * * * * true\n")
-    reloading = loop.daemon.parts.reloading
+    reloading = loop.daemon.subsystems.reloader
     before, numbers = reloading.count, itertools.count()
     loop.write("#: name=other\n* * * * * true\n", "other")
 
@@ -337,11 +337,11 @@ def test_a_file_that_is_written_all_the_time_does_not_hold_up_the_others(loop: L
         loop.write(f"#: name=after\n* * * * * echo {next(numbers)}\n")
         return reloading.count > before
 
-    reloading.ask()
+    reloading.request()
     loop.until(is_read)
     assert list(reloading.jobs) == ["root/before", "root/other"]
     assert [problem.code for problem in reloading.loaded.problems] == ["written"]
-    assert loop.daemon.parts.crontabs.have_changed()
+    assert loop.daemon.subsystems.reloader._loader.have_changed()
     loop.reload()
     assert list(reloading.jobs) == ["root/after", "root/other"]
 
@@ -352,7 +352,7 @@ def test_no_file_name_ends_the_daemon(loop: Loop, name: bytes) -> None:
     with open(os.path.join(os.fsencode(loop.crontabs), name), "wb") as file:
         file.write(b"61 * * * * bad\n* * * * * echo fine\n")
     os.chmod(file.name, 0o644)
-    loop.daemon.parts.reloading.reload(clock.now())
+    loop.daemon.subsystems.reloader.reload(clock.now())
     loop.minutes()
     loop.settle()
     assert "good" in loop.log.said("CMDOUT")
@@ -388,7 +388,7 @@ def test_silent_clients_hold_nobody_up(loop: Loop) -> None:
         loop.turn()
     loop.minutes()
     loop.settle()
-    assert len(loop.daemon._answering._clients) == protocol.CLIENTS_MOST
+    assert len(loop.daemon._server._clients) == protocol.CLIENTS_MOST
     for client in clients[:50]:
         assert client.recv(1) == b"", "those that have been silent longest are gone"
     with protocol.connect(path, 5) as client:
@@ -426,12 +426,12 @@ def test_who_may_reload(loop: Loop, uid: int, allowed: bool) -> None:
     from pycrond.errors import PycrondError
 
     loop.begin("* * * * * true\n")
-    assert loop.daemon._answering._answerer({"command": "status"}, uid)["jobs"] == 1
+    assert loop.daemon._server._answerer({"command": "status"}, uid)["jobs"] == 1
     if allowed:
-        assert loop.daemon._answering._answerer({"command": "reload"}, uid)["kept"] == []
+        assert loop.daemon._server._answerer({"command": "reload"}, uid)["kept"] == []
     else:
         with pytest.raises(PycrondError, match="only root"):
-            loop.daemon._answering._answerer({"command": "reload"}, uid)
+            loop.daemon._server._answerer({"command": "reload"}, uid)
 
 
 # Stopping.
@@ -479,7 +479,7 @@ def test_a_start_for_which_there_is_no_room_is_tried_again(
     with monkeypatch.context() as narrow:
         narrow.setattr(spawn, "KEPT_BACK", 1 << 30)  # no descriptor is left for jobs
         loop.minutes()
-        assert loop.daemon.parts.launching.retry_in(clock.elapsed()) is not None
+        assert loop.daemon.subsystems.runs.launcher.retry_in(clock.elapsed()) is not None
         assert [run.state for run in loop.runs()] == ["claimed"]
     loop.until(lambda: [run.state for run in loop.runs()] == ["succeeded"])
     loop.settle()
@@ -509,7 +509,7 @@ def test_a_daemon_that_dies_between_an_end_and_the_ledger(
     loop.until(lambda: [run.state for run in loop.runs()] == ["running"])
     (loop.folder / "go").touch()
     wait_until(lambda: spawn.ended_child() is not None)
-    loop.daemon.parts.runs.reap(clock.now())
+    loop.daemon.subsystems.runs.reaper.reap(clock.now())
     loop.release()  # killed
     loop.begin()
     loop.settle()
@@ -521,8 +521,8 @@ def test_a_daemon_that_dies_between_an_end_and_the_ledger(
 def test_a_run_that_ends_as_the_next_daemon_looks_for_it(loop: Loop) -> None:
     loop.begin("* * * * * exit 3\n")
     loop.frozen.move_to("2025-06-10T12:01:00Z")
-    loop.daemon.parts.turns.take(clock.now())
-    (pid,) = loop.daemon.parts.runs.living
+    loop.daemon.subsystems.scheduler.turn(clock.now())
+    (pid,) = loop.daemon.subsystems.runs.active.by_pid
     start = procfs.start_ticks(pid)
     loop.release()  # killed before the ledger had the pid
     os.waitpid(pid, 0)

@@ -26,7 +26,7 @@ def test_what_a_run_left_behind_when_it_ended_just_before_its_daemon(
 ) -> None:
     """The daemon was held up in the instant of the start, and killed there."""
     survivors = Survivors({7: JournalEntry(50)}, [], {8: (70, 7000)}, [dead])
-    survivors.know([51])
+    survivors.add_known([51])
     process = survivors.find(8, None, None, FIRE)
     assert (process is not None and process.pid == 70) is found, why
 

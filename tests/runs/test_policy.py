@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from pycrond.jobs.run import Fire, Outcome, State, Trigger
-from pycrond.runs.policy import Situation, Verdict, admit, is_plain, judged, lock_of, retry_in
+from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, Reason, State, Trigger
+from pycrond.runs.outcome import judge
+from pycrond.runs.policy import Situation, Verdict, admit, lock_of, retry_in
 from tests.conftest import jobs_of
 
 AT = datetime(2025, 6, 10, 12, tzinfo=UTC)
@@ -55,7 +56,7 @@ HELD, HELD_AND_WAITS = Situation(holder=9), Situation(holder=9, waiting=1)
 def test_a_fire(options: str, now: Situation, verdict: Verdict, reason: str) -> None:
     decision = admit(fire(options), now)
     assert decision.verdict is verdict
-    assert decision.reason.startswith(reason)
+    assert decision.cause.text.startswith(reason)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +88,7 @@ def test_what_is_caught_up_does_not_fill_the_queue() -> None:
     ],
 )
 def test_plain(options: str, plain: bool) -> None:
-    assert is_plain(fire(options).job.entry.options) is plain
+    assert fire(options).job.entry.options.is_unconditional is plain
 
 
 @pytest.mark.parametrize(
@@ -100,50 +101,53 @@ def test_whose_lock(lock: str, held: str | None) -> None:
 @pytest.mark.parametrize(
     ("end", "success", "state"),
     [
-        (Outcome("failed", exit_status=3), (0, 3), "succeeded"),
-        (Outcome("succeeded", exit_status=0), (3,), "failed"),
-        (Outcome("succeeded", exit_status=0), (0,), "succeeded"),
-        (Outcome("failed", signal=9), (0, 9), "failed"),
-        (Outcome("unknown"), (0,), "unknown"),
+        (Outcome(State.FAILED, exit_status=3), (0, 3), "succeeded"),
+        (Outcome(State.SUCCEEDED, exit_status=0), (3,), "failed"),
+        (Outcome(State.SUCCEEDED, exit_status=0), (0,), "succeeded"),
+        (Outcome(State.FAILED, signal=9), (0, 9), "failed"),
+        (Outcome(State.UNKNOWN), (0,), "unknown"),
     ],
 )
 def test_what_counts_as_success(end: Outcome, success: tuple[int, ...], state: str) -> None:
-    assert judged(end, success).state == state
+    assert judge(end, success).state == state
+
+
+TIMEOUT, KILL = Cause(Reason.TIMEOUT, "timeout"), Cause(Reason.KILL, "kill: by me")
+SIGNAL = Cause(Reason.SIGNAL, "kill: SIGINT")
 
 
 @pytest.mark.parametrize(
-    ("end", "ended_by", "signalled", "state", "reason"),
+    ("end", "cause", "state", "reason"),
     [
-        (Outcome("failed", signal=15), ("timed-out", "timeout"), "", "timed-out", "timeout"),
-        (Outcome("succeeded", exit_status=0), ("timed-out", "timeout"), "", "timed-out", "timeout"),
-        (Outcome("failed", signal=15), ("killed", "kill: by me"), "", "killed", "kill: by me"),
-        (Outcome("succeeded", exit_status=0), ("killed", "kill: by me"), "", "succeeded", ""),
-        (Outcome("unknown"), ("killed", "kill: by me"), "", "killed", "kill: by me"),
-        (Outcome("failed", signal=2), None, "kill: SIGINT", "killed", "kill: SIGINT"),
-        (Outcome("succeeded", exit_status=0), None, "kill: SIGINT", "succeeded", ""),
-        (Outcome("unknown"), None, "kill: SIGINT", "unknown", ""),
+        (Outcome(State.FAILED, signal=15), TIMEOUT, "timed-out", "timeout"),
+        (Outcome(State.SUCCEEDED, exit_status=0), TIMEOUT, "timed-out", "timeout"),
+        (Outcome(State.FAILED, signal=15), KILL, "killed", "kill: by me"),
+        (Outcome(State.SUCCEEDED, exit_status=0), KILL, "succeeded", ""),
+        (Outcome(State.UNKNOWN), KILL, "killed", "kill: by me"),
+        (Outcome(State.FAILED, signal=2), SIGNAL, "killed", "kill: SIGINT"),
+        (Outcome(State.SUCCEEDED, exit_status=0), SIGNAL, "succeeded", ""),
+        (Outcome(State.UNKNOWN), SIGNAL, "unknown", ""),
     ],
 )
-def test_whose_hand_it_was(
-    end: Outcome, ended_by: tuple[State, str] | None, signalled: str, state: str, reason: str
-) -> None:
-    found = judged(end, (0,), ended_by=ended_by, signalled=signalled)
-    assert (found.state, found.reason) == (state, reason)
+def test_whose_hand_it_was(end: Outcome, cause: Cause, state: str, reason: str) -> None:
+    judged = judge(end, (0,), cause)
+    assert (judged.state, judged.cause.text) == (state, reason)
+    assert judged.cause in {cause, NO_CAUSE}
 
 
 @pytest.mark.parametrize(
     ("options", "attempt", "end", "least"),
     [
-        ("", 1, Outcome("failed"), None),
-        ("retries=2", 1, Outcome("failed"), 60),
-        ("retries=2", 2, Outcome("failed"), 120),
-        ("retries=2", 3, Outcome("failed"), None),
-        ("retries=2 retry-delay=30s", 1, Outcome("timed-out"), 30),
-        ("retries=2", 1, Outcome("succeeded"), None),
-        ("retries=2", 1, Outcome("killed"), None),
-        ("retries=2", 1, Outcome("lost"), None),
-        ("retries=1000", 900, Outcome("failed"), 3600),
-        ("retries=2 retry-delay=0", 1, Outcome("failed"), 0),
+        ("", 1, Outcome(State.FAILED), None),
+        ("retries=2", 1, Outcome(State.FAILED), 60),
+        ("retries=2", 2, Outcome(State.FAILED), 120),
+        ("retries=2", 3, Outcome(State.FAILED), None),
+        ("retries=2 retry-delay=30s", 1, Outcome(State.TIMED_OUT), 30),
+        ("retries=2", 1, Outcome(State.SUCCEEDED), None),
+        ("retries=2", 1, Outcome(State.KILLED), None),
+        ("retries=2", 1, Outcome(State.LOST), None),
+        ("retries=1000", 900, Outcome(State.FAILED), 3600),
+        ("retries=2 retry-delay=0", 1, Outcome(State.FAILED), 0),
     ],
 )
 def test_retries(options: str, attempt: int, end: Outcome, least: float | None) -> None:

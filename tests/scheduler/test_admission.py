@@ -84,7 +84,7 @@ def test_a_queue_whose_job_is_removed(loop: Loop) -> None:
     loop.begin(f"#: name=job overlap=queue\n* * * * * {WAIT.format('go')}\n")
     loop.minutes(2)
     loop.write("0 0 1 1 * true\n")
-    loop.daemon.parts.reloading.reload(clock.now())
+    loop.daemon.subsystems.reloader.reload(clock.now())
     assert (states(loop), reasons(loop)[1]) == (["running", "skipped"], "removed: the job is gone")
     go(loop)
     loop.settle()
@@ -142,7 +142,7 @@ def test_more_than_may_run_wait_in_the_order_of_their_fires(loop: Loop) -> None:
 
     def settled() -> bool:
         nonlocal most
-        most = max(most, loop.daemon.parts.runs.count)
+        most = max(most, loop.daemon.subsystems.runs.active.count)
         return states(loop) == ["succeeded"] * 10
 
     loop.until(settled)
@@ -201,7 +201,7 @@ def test_a_retry_is_of_the_job_as_it_is_then(loop: Loop) -> None:
     loop.minutes(1)
     loop.until(lambda: states(loop) == ["failed", "waiting"])
     loop.write("#: name=job retries=1 retry-delay=60s\n1 12 * * * echo new\n")
-    loop.daemon.parts.reloading.reload(clock.now())
+    loop.daemon.subsystems.reloader.reload(clock.now())
     loop.minutes(2)
     loop.settle()
     assert states(loop) == ["failed", "succeeded"]
@@ -261,7 +261,7 @@ def test_what_left_the_group_is_ended_too(loop: Loop, grouped: bool) -> None:
         "* * * * * setsid sh -c 'trap \"\" TERM; (echo $$ >left; exec sleep 1000) &' ; sleep 1000\n"
     )
     if not grouped:
-        loop.daemon.parts.limits._base = None
+        loop.daemon.subsystems.runs.limits._base = None
     loop.minutes(1)
     loop.until((loop.folder / "left").exists)
     assert [pid for pid in loop.processes() if alive(pid)]
@@ -316,7 +316,7 @@ def test_a_timeout_that_comes_while_the_daemon_is_away(loop: Loop) -> None:
 
 def test_no_cgroup_stays_behind(loop: Loop) -> None:
     loop.begin("#: timeout=5s\n* * * * * true\n")
-    base = loop.daemon.parts.limits._base
+    base = loop.daemon.subsystems.runs.limits._base
     loop.minutes(1)
     loop.settle()
     loop.turn()

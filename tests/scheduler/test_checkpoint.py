@@ -85,13 +85,13 @@ def test_a_full_disk_does_not_matter(tmpfs: Path) -> None:
     turns.close()
 
 
-def test_what_is_owed_and_the_boot(tmp_path: Path) -> None:
+def test_unwritten_claims_and_the_boot(tmp_path: Path) -> None:
     turns = Checkpoint(str(tmp_path / "last-turn"))
-    turns.owed, turns.boot = AT, b"0123456789abcdef"
+    turns.unwritten_since, turns.boot = AT, b"0123456789abcdef"
     turns.write(AT, (0, 0))
     again = Checkpoint(str(tmp_path / "last-turn"))
-    assert (again.owed, again.boot) == (AT, b"0123456789abcdef")
-    again.owed = None
+    assert (again.unwritten_since, again.boot) == (AT, b"0123456789abcdef")
+    again.unwritten_since = None
     again.write(AT, (0, 0))
     assert Checkpoint(str(tmp_path / "last-turn")).read() == (AT, (0, 0), None, b"0123456789abcdef")
 

@@ -128,6 +128,6 @@ def test_what_waits_of_a_job_that_is_gone_does_not_run(loop: Loop) -> None:
     loop.begin("#: name=gone jitter=59s\n* * * * * true\n")
     loop.minutes(3)
     loop.write("0 0 1 1 * true\n")
-    loop.daemon.parts.reloading.reload(clock.now())
+    loop.daemon.subsystems.reloader.reload(clock.now())
     assert not fires(loop, "waiting")
     assert {run.reason for run in loop.runs() if run.state == "skipped"} <= {"removed: the job is gone"}

@@ -134,7 +134,7 @@ class Loop:
         self.daemon.step(clock.now())
         if self.reading:
             self.log.read()
-        for call in self.daemon.parts.poller.wait(0.01):
+        for call in self.daemon.subsystems.poller.wait(0.01):
             call()
 
     def until(self, fact: Callable[[], object], seconds: float = 8.0) -> None:
@@ -145,10 +145,10 @@ class Loop:
 
     def reload(self) -> None:
         """As a HUP does it."""
-        reloading = self.daemon.parts.reloading
-        before = reloading.count
-        reloading.ask()
-        self.until(lambda: reloading.count > before)
+        reloader = self.daemon.subsystems.reloader
+        before = reloader.count
+        reloader.request()
+        self.until(lambda: reloader.count > before)
 
     def to(self, moment: str | datetime) -> None:
         """Move the clock there, and have a turn."""
@@ -162,7 +162,12 @@ class Loop:
 
     def settle(self) -> None:
         """Until nothing runs, and everything is told."""
-        self.until(lambda: not self.daemon.parts.runs.count and not self.daemon.parts.deliveries.backlog)
+        self.until(
+            lambda: (
+                not self.daemon.subsystems.runs.active.count
+                and not self.daemon.subsystems.output.delivery.backlog
+            )
+        )
         self.turn()
 
     def stop(self) -> None:
@@ -174,15 +179,15 @@ class Loop:
         """As the kernel does with what a killed daemon had open."""
         if self._signals is None:
             return
-        self.daemon.parts.keeping.close()
-        self.daemon._answering._listener.close()
-        for client in self.daemon._answering._clients:
+        self.daemon.subsystems.keeper.close()
+        self.daemon._server._listener.close()
+        for client in self.daemon._server._clients:
             client.close()
-        self.daemon.parts.syslogger.close()
-        self.daemon.parts.ledger.close()
-        self.daemon.parts.starts.close()
-        self.daemon.parts.poller.close()
-        self.daemon.parts.timer.close()
+        self.daemon.subsystems.output.close()
+        self.daemon.subsystems.ledger.close()
+        self.daemon.subsystems.runs.journal.close()
+        self.daemon.subsystems.poller.close()
+        self.daemon._timer.close()
         self._signals.close()
         self._signals = None
         for name in os.listdir("/proc/self/fd"):
@@ -200,7 +205,7 @@ class Loop:
         return found[::-1]
 
     def query(self, statement: str) -> list[Any]:
-        return self.daemon.parts.ledger.file.db.execute(statement).fetchall()
+        return self.daemon.subsystems.ledger.file.db.execute(statement).fetchall()
 
     def processes(self) -> list[int]:
         """Every process that one of our jobs left."""

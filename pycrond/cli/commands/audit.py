@@ -12,7 +12,7 @@ from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.ledger.audit import audit as compare
 from pycrond.ledger.reader import Reader
-from pycrond.scheduler.checkpoint import look
+from pycrond.scheduler.checkpoint import read_checkpoint
 from pycrond.text import counted, rfc3339
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -22,7 +22,7 @@ def audit(wanted: argparse.Namespace) -> int:
     """Hold the fire times that follow from what was loaded when against the ledger; 1 if they differ."""
     settings = configured(wanted)
     reader = Reader(settings.state_dir)
-    last = look(os.path.join(settings.state_dir, "last-turn")).at
+    last = read_checkpoint(os.path.join(settings.state_dir, "last-turn")).at
     if last is None:
         raise PycrondError(f"no daemon has run with {settings.state_dir} yet")
     since = EPOCH

@@ -40,7 +40,7 @@ def timeline(wanted: argparse.Namespace) -> int:
     zone = machine.zone(machine.zone_name(os.environ))
     window, day = _window(wanted, now, zone)
     running = keeper_start.is_locked(settings.state_dir)
-    turn = None if running else checkpoint.look(os.path.join(settings.state_dir, "last-turn")).at
+    turn = None if running else checkpoint.read_checkpoint(os.path.join(settings.state_dir, "last-turn")).at
     told = window.now if turn is None else turn.timestamp()
     drawn, herds = _gathered(reader, wanted, window, told)
     reader.close()

@@ -183,10 +183,12 @@ def test_why_tells_what_the_ledger_says(folder: Path) -> None:
 
 
 def _gap(at: datetime) -> Any:
+    from pycrond.jobs.run import Reason, State
     from pycrond.ledger.rows import GapRow
 
     seconds = at.timestamp()
-    return GapRow("me/night", seconds, 1, 0, 0, "missed", "daemon-down: x", seconds, seconds, 1)
+    cause = (Reason.DAEMON_DOWN, "daemon-down: x")
+    return GapRow("me/night", seconds, 1, 0, 0, State.MISSED, *cause, seconds, seconds, 1)
 
 
 def test_why_of_a_job_without_times(folder: Path) -> None:

@@ -5,19 +5,19 @@ import signal
 
 import pytest
 
-from pycrond.jobs.run import Outcome
+from pycrond.jobs.run import Outcome, State
 from pycrond.runs.outcome import outcome
 
 
 @pytest.mark.parametrize(
     ("status", "expected", "why"),
     [
-        (0, Outcome("succeeded", exit_status=0), "exit 0"),
-        (3 << 8, Outcome("failed", exit_status=3), "exit 3"),
-        (255 << 8, Outcome("failed", exit_status=255), "exit -1"),
-        (signal.SIGKILL, Outcome("failed", signal=9), "killed"),
-        (signal.SIGSEGV | 0x80, Outcome("failed", signal=11), "with a core dump"),
-        (64, Outcome("failed", signal=64), "the last real-time signal"),
+        (0, Outcome(State.SUCCEEDED, exit_status=0), "exit 0"),
+        (3 << 8, Outcome(State.FAILED, exit_status=3), "exit 3"),
+        (255 << 8, Outcome(State.FAILED, exit_status=255), "exit -1"),
+        (signal.SIGKILL, Outcome(State.FAILED, signal=9), "killed"),
+        (signal.SIGSEGV | 0x80, Outcome(State.FAILED, signal=11), "with a core dump"),
+        (64, Outcome(State.FAILED, signal=64), "the last real-time signal"),
     ],
 )
 def test_endings(status: int, expected: Outcome, why: str) -> None:
@@ -27,7 +27,7 @@ def test_endings(status: int, expected: Outcome, why: str) -> None:
         expected.exit_status,
         expected.signal,
     ), why
-    assert (told.reason, told.cpu_s, told.max_rss_kb) == ("", None, None)
+    assert (told.cause.text, told.cpu_s, told.max_rss_kb) == ("", None, None)
 
 
 def test_what_a_real_process_used() -> None:

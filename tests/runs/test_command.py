@@ -6,8 +6,7 @@ import pytest
 
 from pycrond.jobs.job import Account
 from pycrond.jobs.run import Fire
-from pycrond.runs.command import describe
-from pycrond.runs.environment import inherited
+from pycrond.runs.command import describe, inherited
 from tests.conftest import jobs_of
 
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)

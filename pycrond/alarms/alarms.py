@@ -1,0 +1,210 @@
+"""The alarms of one daemon: which follow from runs and from what did not run, and their delivery."""
+
+import os
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from pycrond.alarms import mail, rules
+from pycrond.alarms.outbox import Outbox
+from pycrond.jobs.events import Ended, Event, Missed, Started
+from pycrond.jobs.job import Job
+from pycrond.jobs.options import CRON
+from pycrond.jobs.run import Fire, State
+from pycrond.ledger.alarms import Alarm, AlarmTable, Health
+from pycrond.ledger.codec import job_of
+from pycrond.ledger.database import Work
+from pycrond.ledger.writer import Ledger
+from pycrond.output.output import Output
+from pycrond.runs.command import CommandBuilder
+from pycrond.settings import Settings
+
+
+class Alarms:
+    """Hears the events of runs and fires, writes alarms down and hands them to the outbox."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, output: Output, builder: CommandBuilder) -> None:
+        self._ledger = ledger
+        self._table = AlarmTable(ledger.file)
+        self._output = output
+        self.outbox = Outbox(settings, ledger, self._table, output, builder)
+        self._with_environment = settings.mail_environment
+        self._health = self._table.health()
+        self._overdue_at: float | None = 0.0  # no later than the first job is overdue; None: never
+        self._jobs: Mapping[str, Job] = {}
+
+    # Events
+
+    def process(self, events: Iterable[Event], now: datetime) -> None:
+        """Make and write the alarms of starts and of missed fires."""
+        alarms = []
+        for event in events:
+            if isinstance(event, Started):
+                job = event.fire.job
+                if job.entry.options.ping and event.fire.attempt == 1:
+                    alarms.append(self._ping(event.run, job, "start", now))
+            elif isinstance(event, Missed):
+                missed_job = self._jobs.get(event.key)
+                if missed_job:
+                    alarms += self._calls(event.run, missed_job, [("hook", "missed")], now)
+        self._write(alarms, [])
+
+    def after(self, ended: Iterable[Ended], retried: Collection[int], now: datetime) -> list[Work]:
+        """Make the alarms of ends, and return what is to be written together with these. `retried` are the
+        runs that are tried again.
+        """
+        alarms: list[Alarm] = []
+        changed: dict[str, Health] = {}
+        for end in ended:
+            job, is_last = end.fire.job, end.run not in retried
+            if self._is_mailed(end, is_last=is_last):
+                alarms.append(self._mail(end, now))
+            if is_last and rules.has_alarms(job.entry.options):
+                alarms += self._of_end(end, now)
+                changed[job.key] = self._health[job.key]
+        self.outbox.add(alarms)
+        return [self._table.added(alarms), self._table.health_written(changed.values())]
+
+    def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
+        """Use these jobs from now on. What was expected of a job that is gone is still expected."""
+        self._jobs = jobs
+        changed = []
+        for key, job in jobs.items():
+            expect = job.entry.options.expect
+            if expect is not None or key in self._health:
+                before = self._health.get(key) or Health(key, now.timestamp())
+                if before.expect != expect or key not in self._health:
+                    changed.append(before._replace(expect=expect))
+        self._health |= {health.key: health for health in changed}
+        self._write([], changed)
+        self._overdue_at = 0.0
+
+    # Overdue jobs
+
+    def step(self, now: datetime) -> None:
+        """Report jobs that are overdue, and deliver what is due."""
+        if self._overdue_at is not None and now.timestamp() >= self._overdue_at:
+            self._report_overdue(now)
+        self.outbox.step(now)
+
+    def _report_overdue(self, now: datetime) -> None:
+        alarms, changed = [], []
+        expecting = [health for health in self._health.values() if health.expect is not None]
+        for health in expecting:
+            at = self._overdue_time(health)
+            if at is not None and now.timestamp() >= at:
+                alarms += self._overdue(health, now)
+                changed.append(health._replace(overdue_at=now.timestamp()))
+        self._health |= {health.key: health for health in changed}
+        self._write(alarms, changed)
+        times = [at for health in self._health.values() if (at := self._overdue_time(health)) is not None]
+        self._overdue_at = min(times, default=None)
+
+    @property
+    def next_at(self) -> datetime | None:
+        """When `step` has something to do."""
+        overdue_at = datetime.fromtimestamp(self._overdue_at, UTC) if self._overdue_at else None
+        return min((at for at in (overdue_at, self.outbox.next_at) if at), default=None)
+
+    def _overdue_time(self, health: Health) -> float | None:
+        job = self._jobs.get(health.key)
+        repeat = job.entry.options.alarm_repeat if job else None
+        options = replace(CRON, expect=health.expect, alarm_repeat=repeat)
+        return rules.overdue_at(options, health.since, health.succeeded_at, health.overdue_at)
+
+    def _overdue(self, health: Health, now: datetime) -> list[Alarm]:
+        job = self._jobs.get(health.key) or self._removed_job(health.key)
+        if job is None:
+            return []
+        since = datetime.fromtimestamp(health.succeeded_at or health.since, UTC).astimezone()
+        begun = "last" if health.succeeded_at else "expected since"
+        gone = "" if health.key in self._jobs else ", and the job is gone"
+        detail = f"no success for {health.expect:g} s, {begun} {since:%F %H:%M}{gone}"
+        self._output.log.write("OVERDUE", f"{health.key}: {detail}", now, level="err")
+        alarms = [self._ping(None, job, "failure", now)] if job.entry.options.ping else []
+        alarms += self._calls(None, job, [("hook", "overdue")], now)
+        is_mailed = rules.is_mailed(job.entry.options, State.FAILED, 1, is_last=True)
+        if is_mailed and self.outbox.has_mailer:
+            alarms.append(self._letter(Fire(job, now, None), None, ("overdue", detail), (), now))
+        return alarms
+
+    def _removed_job(self, key: str) -> Job | None:
+        row = self._ledger.jobs.job(key)
+        return job_of(row) if row else None
+
+    # The alarms
+
+    def _of_end(self, end: Ended, now: datetime) -> list[Alarm]:
+        """The alarms of an end; the job's health is updated."""
+        job, options, state = end.fire.job, end.fire.job.entry.options, end.outcome.state
+        at = end.at.timestamp()
+        health = self._health.get(job.key) or Health(job.key, at, expect=options.expect)
+        is_failing = health.failing_since is not None
+        calls = rules.alarms(options, state, failing=is_failing, alarmed_at=health.alarmed_at, now=at)
+        if state == State.SUCCEEDED:
+            health = health._replace(failing_since=None, alarmed_at=None, succeeded_at=at, overdue_at=None)
+        elif state in rules.FAILURES:
+            alarmed_at = at if ("hook", "failure") in calls else health.alarmed_at
+            health = health._replace(failing_since=health.failing_since or at, alarmed_at=alarmed_at)
+        self._health[job.key] = health
+        self._overdue_at = 0.0 if health.expect is not None else self._overdue_at
+        return self._calls(end.run, job, calls, now)
+
+    def _calls(self, run: int | None, job: Job, calls: Iterable[rules.Call], now: datetime) -> list[Alarm]:
+        """The hooks and pings among these calls that the job has."""
+        options, alarms = job.entry.options, []
+        for kind, event in calls:
+            if kind == "ping" and options.ping:
+                alarms.append(self._ping(run, job, event, now))
+            elif kind == "hook" and (command := rules.hook(options, event)):
+                alarms.append(self._hook(run, job, event, command, now))
+        return alarms
+
+    def _ping(self, run: int | None, job: Job, event: str, now: datetime) -> Alarm:
+        return self._alarm(run, job, ("ping", event), {"url": job.entry.options.ping, "event": event}, now)
+
+    def _hook(self, run: int | None, job: Job, event: str, command: str, now: datetime) -> Alarm:
+        entry = job.entry
+        document = {
+            "command": command,
+            "user": job.user,
+            "environment": entry.environment,
+            "about": {"file": entry.file, "line": entry.line, "command": entry.command},
+        }
+        return self._alarm(run, job, ("hook", event), document, now)
+
+    def _is_mailed(self, end: Ended, *, is_last: bool) -> bool:
+        """Whether an end is mailed; if not, its output is no longer kept for a mail."""
+        options = end.fire.job.entry.options
+        is_mailed = rules.is_mailed(options, end.outcome.state, end.printed, is_last=is_last)
+        is_mailed = is_mailed and self.outbox.has_mailer
+        if not is_mailed and options.may_be_mailed:
+            self._output.delivery.mail_done(end.run)
+        return is_mailed
+
+    def _mail(self, end: Ended, now: datetime) -> Alarm:
+        event = "output" if end.outcome.state == State.SUCCEEDED else "failure"
+        facts = mail.facts(end.fire, end.outcome, end.at, end.duration)
+        return self._letter(end.fire, end.run, (event, mail.ending(end.outcome)), facts, now)
+
+    def _letter(
+        self, fire: Fire, run: int | None, about: tuple[str, str], facts: mail.Pairs, now: datetime
+    ) -> Alarm:
+        """The mail about a run or, without `run`, about a job; `about` is the event and the ending."""
+        variables = fire.job.entry.environment if self._with_environment else ()
+        letter = mail.letter(
+            fire, run or 0, about, facts=facts, host=os.uname().nodename, variables=variables
+        )
+        document = {**asdict(letter), "fire": fire.at.timestamp()}
+        return self._alarm(run, fire.job, ("mail", about[0]), {"letter": document}, now)
+
+    def _alarm(
+        self, run: int | None, job: Job, call: rules.Call, document: dict[str, Any], now: datetime
+    ) -> Alarm:
+        at = now.timestamp()
+        return Alarm(self._table.next_id(), run, job.key, *call, at, at, 0, document)
+
+    def _write(self, alarms: list[Alarm], changed: Iterable[Health]) -> None:
+        self.outbox.add(alarms)
+        self._ledger.file.write(self._table.added(alarms), self._table.health_written(changed))

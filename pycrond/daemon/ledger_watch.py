@@ -1,0 +1,32 @@
+"""A look at the ledger's file between turns: queued writes, a file that was replaced."""
+
+from datetime import datetime
+
+from pycrond.daemon.subsystems import Subsystems
+
+
+class LedgerWatch:
+    """Retries failed writes, logs when they begin and end, and fills a new file with what the old one had."""
+
+    def __init__(self, subsystems: Subsystems) -> None:
+        self._subsystems = subsystems
+        self._trouble = ""
+
+    def step(self, now: datetime) -> None:
+        ledger, log = self._subsystems.ledger, self._subsystems.output.log
+        file, before = ledger.file, self._trouble
+        file.maintain()
+        if file.set_aside:
+            detail = f"{file.set_aside}; what ran before is no longer known here"
+            log.write("ERROR", detail, now, level="err")
+            file.set_aside = ""
+            ledger.renew()
+            self._subsystems.reloader.write(now)
+            ledger.found(self._subsystems.runs.active.rows())
+            self._subsystems.scheduler.pauses.write_all()
+        self._trouble = file.trouble
+        if file.trouble and not before:
+            detail = f"cannot write the ledger: {file.trouble}; jobs run, what they do is kept in memory"
+            log.write("ERROR", detail, now, level="err")
+        elif before and not file.trouble:
+            log.write("INFO", "the ledger is written again", now, level="notice")

@@ -1,0 +1,66 @@
+"""The subsystems of a daemon, built in the order in which they need each other."""
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+
+from pycrond import __version__
+from pycrond.alarms.alarms import Alarms
+from pycrond.daemon.reexec import Reexec
+from pycrond.daemon.reload import Reloader
+from pycrond.host import machine, users
+from pycrond.host.poller import Poller
+from pycrond.jobs.job import SEARCH_PATHS
+from pycrond.keeper.client import KeeperClient
+from pycrond.ledger.writer import Ledger
+from pycrond.output import spool
+from pycrond.output.output import Output
+from pycrond.runs.command import CommandBuilder
+from pycrond.runs.runs import Runs
+from pycrond.scheduler.scheduler import Scheduler
+from pycrond.settings import Settings, to_arguments
+from pycrond.sources.loader import Loader
+
+
+@dataclass(frozen=True, slots=True)
+class Subsystems:
+    """Each owns its records; only the daemon joins them."""
+
+    settings: Settings
+    keeper: KeeperClient
+    poller: Poller
+    ledger: Ledger
+    output: Output
+    runs: Runs
+    scheduler: Scheduler
+    alarms: Alarms
+    reloader: Reloader
+    reexec: Reexec
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing runs, and nothing that runs have left behind is being ended."""
+        return not self.runs.active.count and not self.runs.termination.is_busy
+
+
+def build(
+    settings: Settings, keeper: KeeperClient, now: datetime, *, after: str, lock: int | None
+) -> Subsystems:
+    """Open and make everything that a daemon needs; nothing is read, started or claimed yet.
+
+    Raises PycrondError for what cannot be had. `after` and `lock` are those of `Daemon`.
+    """
+    poller = Poller()
+    loader = Loader(settings, users.own(os.geteuid()))
+    ledger = Ledger(settings.ledger_path)
+    ledger.begin(os.getpid(), __version__, machine.boot(), after, now)
+    output = Output(settings, ledger, poller)
+    builder = CommandBuilder(settings, loader.account, SEARCH_PATHS[loader.dialect])
+    runs = Runs(settings, ledger, output, keeper, poller, builder)
+    scheduler = Scheduler(settings, ledger, output.log, runs, loader.dialect, now)
+    if ledger.file.set_aside or scheduler.checkpoint.unwritten_since:  # it does not have all runs
+        ledger.begin_after(max([spool.highest(settings.spool_dir), *output.capture.open_runs]))
+    alarms = Alarms(settings, ledger, output, builder)
+    reloader = Reloader(loader, ledger, output.log, builder, scheduler, alarms)
+    reexec = Reexec(to_arguments(settings), lock, keeper, poller, output.log)
+    return Subsystems(settings, keeper, poller, ledger, output, runs, scheduler, alarms, reloader, reexec)

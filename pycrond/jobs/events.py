@@ -1,0 +1,49 @@
+"""Events that the subsystems emit: what happened to a run, as small immutable records."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from pycrond.jobs.run import Cause, Fire, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A run's command was started."""
+
+    run: int
+    fire: Fire
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A run is over, or could not be started."""
+
+    run: int
+    fire: Fire
+    outcome: Outcome
+    at: datetime
+    duration: float | None
+    """Seconds; None where it was not measured."""
+    printed: int
+    """Bytes of output so far; at least 1 while more may come, and where it could not be started."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A fire was not started, by a rule."""
+
+    run: int
+    key: str
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Missed:
+    """A fire, or several of one job in a row, came while no daemon looked, and will not be started."""
+
+    run: int
+    """The row of the ledger that says so."""
+    key: str
+
+
+Event = Started | Ended | Skipped | Missed

@@ -1,0 +1,38 @@
+"""The daemon's own messages to syslog."""
+
+import os
+from collections import deque
+from datetime import datetime
+
+from pycrond.output import syslog_format
+from pycrond.output.syslog import SyslogClient
+from pycrond.output.syslog_format import SyslogHeader
+
+MAX_QUEUED = 1000  # messages kept while syslog is away
+
+
+class DaemonLog:
+    """Messages ``(CRON) EVENT (detail)``; while syslog is away the newest are kept."""
+
+    def __init__(self, header: SyslogHeader, syslog: SyslogClient) -> None:
+        self._header = header
+        self._syslog = syslog
+        self._queue: deque[bytes] = deque()
+        self.dropped = 0
+        """Messages that were dropped while syslog was away."""
+
+    def write(self, event: str, detail: str, now: datetime, *, level: str = "info") -> None:
+        """Queue a message, and copy it to the console or standard error where the settings say so."""
+        head = self._header.format("pycrond", os.getpid(), now, level)
+        for packet in syslog_format.packets(head, "CRON", event, detail):
+            self._syslog.copy(packet, console=True)
+            self._queue.append(packet)
+        while len(self._queue) > MAX_QUEUED:
+            self._queue.popleft()
+            self.dropped += 1
+
+    def flush(self) -> bool:
+        """Send as much as syslog takes; return whether nothing is left."""
+        while self._queue and self._syslog.has_room:
+            self._syslog.send([self._queue.popleft()], None)
+        return not self._queue

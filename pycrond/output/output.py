@@ -1,0 +1,137 @@
+"""The output of the jobs and the daemon's messages, on their way to syslog."""
+
+import os
+from collections.abc import Sequence
+from datetime import datetime
+
+from pycrond.host import spawn, users
+from pycrond.host.poller import Poller
+from pycrond.jobs.run import OPEN, Outcome, Run, State
+from pycrond.ledger.rows import Unfinished
+from pycrond.ledger.writer import Ledger
+from pycrond.output.capture import MAX_TAKEN, Capture, CapturedOutput
+from pycrond.output.daemon_log import DaemonLog
+from pycrond.output.delivery import Delivery
+from pycrond.output.run_log import EXIT_SENT, Progress, RunLog
+from pycrond.output.spool import Spool
+from pycrond.output.syslog import SyslogClient
+from pycrond.output.syslog_format import SyslogHeader
+from pycrond.settings import Settings
+
+
+class Output:
+    """Captures, stores and delivers; the only writer of the runs' logs and spools."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, poller: Poller) -> None:
+        """Connect to syslog and make the directory of the FIFOs."""
+        self._spool_dir = settings.spool_dir
+        self._limit = settings.spool_limit << 20  # bytes
+        self._limited_at: datetime | None = None
+        self._poller = poller
+        self._watched: int | None = None
+        self._syslog = SyslogClient(
+            settings.syslog,
+            format="rfc5424" if settings.syslog_format == "rfc5424" else "rfc3164",
+            console=settings.log_console,
+            perror=2 if settings.log_stderr else None,
+        )
+        self._syslog.open()
+        header = SyslogHeader(settings)
+        self.log = DaemonLog(header, self._syslog)
+        self.delivery = Delivery(settings, ledger, self._syslog, header, self.log)
+        os.makedirs(settings.fifo_dir, mode=0o700, exist_ok=True)
+        self.capture = Capture(poller, self.delivery, self.log, settings.fifo_dir)
+
+    # Runs
+
+    def begin(self, started: Sequence[tuple[Run, int, int]]) -> list[CapturedOutput]:
+        """Log runs that were started, and capture their output: run, pid, and the FIFO's read end of each."""
+        outputs = [
+            CapturedOutput(RunLog.of(run, pid, Spool(self._spool_dir, run.id, is_new=True)), reader)
+            for run, pid, reader in started
+        ]
+        self.delivery.add([output.log for output in outputs])
+        for output in outputs:
+            self.capture.watch(output)
+        return outputs
+
+    def end(self, output: CapturedOutput, outcome: Outcome, duration: float | None) -> None:
+        """Log the end of a run; what processes that it left behind print is captured as it comes."""
+        output.log.size_at_end = self.capture.run_ended(output)
+        output.log.ending = (outcome, duration)
+        self.delivery.changed(output.log)
+
+    def not_started(self, run: Run, outcome: Outcome) -> None:
+        """Log a run that could not be started, also with `log=no`."""
+        log = RunLog.of(run, os.getpid(), Spool(self._spool_dir, run.id, is_new=True))
+        log.logged, log.output_open, log.ending = True, False, (outcome, None)
+        self.delivery.add([log])
+
+    def resume(self, run: Run, row: Unfinished, pid: int) -> CapturedOutput:
+        """Go on with a run of an earlier daemon, from where its delivery ended."""
+        log = RunLog.of(run, pid, Spool(self._spool_dir, run.id))
+        # The daemon may have died, or the disk been full, after it deleted segments and before it stored
+        # that.
+        sent = max(row.delivered, log.spool.begin)
+        log.handed = log.taken = log.copied = Progress(sent, row.told)
+        is_open = run.state in OPEN
+        log.mailed = log.mailed and is_open
+        if not is_open:
+            log.ending, log.size_at_end = (row.outcome(), row.duration_s), log.spool.size
+        return self._resume(log)
+
+    def resume_unknown(self, run: int, pid: int) -> CapturedOutput:
+        """Go on with the output of a run that the ledger has never heard of, because the disk was full."""
+        user = users.own(os.stat(self.capture.path(run)).st_uid).name
+        log = RunLog(run, pid, user, "", "", Spool(self._spool_dir, run), logged=False)
+        log.handed = log.taken = log.copied = Progress(log.spool.begin, EXIT_SENT)
+        log.ending = (Outcome(State.UNKNOWN), None)
+        return self._resume(log)
+
+    def _resume(self, log: RunLog) -> CapturedOutput:
+        output = CapturedOutput(log, spawn.open_fifo(self.capture.path(log.run)), run_over=True)
+        log.output_open = output.reader >= 0
+        self.delivery.add([log])
+        return output
+
+    def catch_up(self, output: CapturedOutput) -> None:
+        """Read what a FIFO without a daemon holds: if nobody writes to it, only splice(2) shows its end."""
+        if output.reader >= 0:
+            output.log.spool.open()
+            self.capture.watch(output)
+            self.capture.read(output, MAX_TAKEN)
+
+    # The loop
+
+    def step(self, now: datetime, elapsed: float) -> bool:
+        """Retry, and send what syslog takes; return whether there is more to do at once."""
+        self.capture.retry(elapsed)
+        more = self.delivery.step(now, elapsed)
+        self._watch_syslog()
+        return more
+
+    def _watch_syslog(self) -> None:
+        """Wait for room in syslog's queue only while there is something for it."""
+        number = self._syslog.fileno() if self._syslog.wants_write else None
+        if number == self._watched:
+            return
+        if self._watched is not None:
+            self._poller.unregister(self._watched)
+        if number is not None:
+            self._poller.register(number, lambda: None, write=True)
+        self._watched = number
+
+    def enforce_limit(self, minute: datetime, now: datetime) -> None:
+        """Hold the setting `spool-limit`, once a minute."""
+        if self._limit and minute != self._limited_at:
+            self._limited_at = minute
+            self.delivery.enforce_limit(self._limit, now)
+
+    def retry_in(self, elapsed: float) -> float | None:
+        """Seconds until `step` has something to do; None if it has to wait for nothing."""
+        waits = [self.capture.retry_in(elapsed), self._syslog.retry_in()]
+        return min((wait for wait in waits if wait is not None), default=None)
+
+    def close(self) -> None:
+        """Close the connection to syslog; what is under way is sent again by the next daemon."""
+        self._syslog.close()

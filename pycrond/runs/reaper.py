@@ -1,0 +1,136 @@
+"""The ends of runs: children are reaped, adopted runs are watched, the keeper reports."""
+
+import os
+from datetime import datetime
+
+from pycrond import clock
+from pycrond.host import procfs, spawn
+from pycrond.host.poller import Poller
+from pycrond.jobs.run import Cause, Outcome, Reason, State
+from pycrond.keeper.client import KeeperClient
+from pycrond.output.output import Output
+from pycrond.runs.active import NEVER, ActiveRun, ActiveRuns, EndedRun
+from pycrond.runs.journal import Journal, JournalEntry
+from pycrond.runs.outcome import judge, outcome, reported_outcome
+
+REPORT_TIMEOUT = 1.0  # seconds to wait for the keeper's report of how an adopted run ended
+STATUS_UNKNOWN = Outcome(
+    State.UNKNOWN, Cause(Reason.STATUS_UNKNOWN, "its exit status went to another process")
+)
+
+
+class Reaper:
+    """Notices that processes have ended, and makes ended runs of active ones."""
+
+    def __init__(
+        self, active: ActiveRuns, output: Output, keeper: KeeperClient, journal: Journal, poller: Poller
+    ) -> None:
+        self._active = active
+        self._output = output
+        self._keeper = keeper
+        self.journal = journal
+        self._poller = poller
+        self._awaited: list[ActiveRun] = []  # have ended; nothing has reported their status yet
+        self._other_children: list[tuple[int, int]] = []
+
+    def reap(self, now: datetime) -> None:
+        """Reap every child that has ended. Each status is in the journal before the child is reaped."""
+        while (ended := spawn.ended_child()) is not None:
+            pid, status = ended
+            active = self._active.by_pid.get(pid)
+            if active and active.pidfd < 0:
+                self.journal.note(active.run.id, JournalEntry(pid, status, now.timestamp()))
+            _, _, usage = os.wait4(pid, 0)
+            if active is None:
+                self._other_children.append((pid, status))
+            elif active.pidfd < 0:
+                cpu = round(usage.ru_utime + usage.ru_stime, 3)
+                self.end(active, outcome(status, cpu, usage.ru_maxrss), now)
+
+    def take_other_children(self) -> list[tuple[int, int]]:
+        """Return pid and status of children that have ended since the last call and were no runs."""
+        children, self._other_children = self._other_children, []
+        return children
+
+    # Adopted runs
+
+    def adopt(self, active: ActiveRun) -> None:
+        """Watch a running run of an earlier daemon. If it was being ended, its grace begins anew."""
+        self._active.add(active)
+        if active.run.cause.reason in {Reason.KILL, Reason.REPLACED, Reason.STOP}:
+            self._active.act_when(active, clock.elapsed() + active.grace)
+        if active.pidfd >= 0:
+            self._poller.register(active.pidfd, lambda: self._adopted_ended(active))
+
+    def await_status(self, active: ActiveRun) -> None:
+        """Wait for the keeper's report about a run of an earlier daemon that has just ended."""
+        self._active.add(active)
+        self._await(active)
+
+    def _await(self, active: ActiveRun) -> None:
+        active.act_at = NEVER
+        active.status_due_at = clock.elapsed() + (0.0 if self._keeper.is_gone else REPORT_TIMEOUT)
+        self._awaited.append(active)
+
+    def _adopted_ended(self, active: ActiveRun) -> None:
+        """The keeper, its parent, has the status, and has reported it or is about to."""
+        self._poller.unregister(active.pidfd)
+        self._await(active)
+        self.read_reports()
+
+    def read_reports(self) -> None:
+        """Read what the keeper reports: the ends of adopted runs, and of processes that are no runs."""
+        self._keeper.flush()
+        for end in self._keeper.ends():
+            active = self._active.by_pid.get(end.pid)
+            # A run that ended just as it was looked for has no known start time.
+            is_unseen = active in self._awaited and not active.start if active else False
+            if active and (active.start == end.start or is_unseen):
+                active.start = end.start
+                if active.pidfd >= 0:
+                    self._poller.unregister(active.pidfd)
+                if active in self._awaited:
+                    self._awaited.remove(active)
+                self.end(active, *reported_outcome(end, active.began_at))
+            else:
+                self.journal.forget_processes([(end.pid, end.start)])
+        if self._keeper.is_gone and self._keeper.fileno() >= 0:
+            self._poller.unregister(self._keeper)
+            self._keeper.close()
+            detail = (
+                "the keeper is gone: a daemon that dies now stays dead, and what ends meanwhile is unknown"
+            )
+            self._output.log.write("ERROR", detail, clock.now(), level="err")
+
+    def step(self, now: datetime, elapsed: float) -> None:
+        """Wait no longer for reports that do not come."""
+        self._keeper.flush()
+        for active in [run for run in self._awaited if elapsed >= (run.status_due_at or 0.0)]:
+            self._awaited.remove(active)
+            status = procfs.exit_status(active.pidfd, active.pid, active.start)
+            self.end(active, STATUS_UNKNOWN if status is None else outcome(status), now)
+
+    def retry_in(self, elapsed: float) -> float | None:
+        """Seconds until `step` has something to do; None if nothing waits."""
+        first = min((active.status_due_at or 0.0 for active in self._awaited), default=None)
+        return None if first is None else max(0.0, first - elapsed)
+
+    # The end
+
+    def end(self, active: ActiveRun, end: Outcome, at: datetime, duration: float | None = None) -> None:
+        """End a run whose main process has ended: its output so far is captured at once, that of processes it
+        left behind as it comes.
+        """
+        self._active.remove(active)
+        run = active.run
+        end = judge(end, run.job.entry.options.success, run.cause)
+        if active.began is not None:
+            duration = round(clock.elapsed() - active.began, 6)
+        elif duration is None and active.began_at is not None and end.state != State.UNKNOWN:
+            duration = round(max(0.0, at.timestamp() - active.began_at), 3)
+        if active.pidfd >= 0:
+            os.close(active.pidfd)
+        run.enter(end.state, end.cause)
+        self._active.add_ended(EndedRun(run, end, at, duration, active))
+        self.journal.forget_processes([(active.pid, active.start)])
+        self._output.end(active.output, end, duration)
