@@ -142,11 +142,15 @@ MIGRATIONS = (
     CREATE INDEX jobs_in_force ON jobs (file, loaded) WHERE loaded <> 0;
     """,
     """
-    ALTER TABLE runs ADD COLUMN reason_code TEXT NOT NULL DEFAULT '';  -- `jobs.run.Reason`; `reason` is its
-    text UPDATE runs SET reason_code = CASE WHEN reason LIKE 'overlap: replaced by %' THEN 'replaced' WHEN
-    reason LIKE 'kill: %, SIG%' THEN 'signal' WHEN reason LIKE 'stop --%' THEN 'stop' WHEN reason LIKE 'its
-    exit status %' THEN 'status-unknown' WHEN reason LIKE 'the daemon died %' THEN 'start-unknown' WHEN reason
-    LIKE 'claimed, and %' THEN 'daemon-down' ELSE substr(reason, 1, instr(reason || ':', ':') - 1) END WHERE
-    reason <> '';
+    ALTER TABLE runs ADD COLUMN reason_code TEXT NOT NULL DEFAULT '';  -- jobs.run.Reason; its text: reason
+    UPDATE runs SET reason_code = CASE
+        WHEN reason LIKE 'overlap: replaced by %' THEN 'replaced'
+        WHEN reason LIKE 'kill: %, SIG%' THEN 'signal'
+        WHEN reason LIKE 'stop --%' THEN 'stop'
+        WHEN reason LIKE 'its exit status %' THEN 'status-unknown'
+        WHEN reason LIKE 'the daemon died %' THEN 'start-unknown'
+        WHEN reason LIKE 'claimed, and %' THEN 'daemon-down'
+        ELSE substr(reason, 1, instr(reason || ':', ':') - 1)
+    END WHERE reason <> '';
     """,
 )

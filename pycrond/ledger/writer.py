@@ -32,8 +32,8 @@ STARTED = """
     UPDATE runs SET state = 'running', pid = ?, pid_start = ?, started_at = ?, lateness_ms = ? WHERE id = ?
 """
 FINISHED = """
-    UPDATE runs SET state = ?, reason_code = ?, reason = ?, exit_status = ?, signal = ?, cpu_s = ?, max_rss_kb
-    = ?, ended_at = ?, duration_s = ? WHERE id = ?
+    UPDATE runs SET state = ?, reason_code = ?, reason = ?, exit_status = ?, signal = ?, cpu_s = ?,
+    max_rss_kb = ?, ended_at = ?, duration_s = ? WHERE id = ?
 """
 UNFINISHED = """
     SELECT id, key, fire, wall, fold, era, trigger, attempt, state, reason_code, reason, pid, pid_start,

@@ -109,7 +109,7 @@ def test_damage_is_found(loop: Loop, damage: str, what: str) -> None:
 
 
 def test_what_is_old_is_folded_and_still_accounted_for(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "KEPT_MOST", 4)
+    monkeypatch.setattr(retention, "KEPT_RUNS", 4)
     loop.begin(
         "#: name=each retries=1 retry-delay=0\n* * * * * echo x; [ $PYCROND_FIRE_TIME \\> 2025-06-10T12:05 ]\n"
         + JOBS[30:]

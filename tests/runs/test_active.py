@@ -488,7 +488,7 @@ def test_a_start_for_which_there_is_no_room_is_tried_again(
 
 def test_it_fails_when_there_was_no_room_for_long(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spawn, "KEPT_BACK", 1 << 30)
-    monkeypatch.setattr(launcher, "AGAIN_FOR", 0.5)
+    monkeypatch.setattr(launcher, "RETRY_TIME", 0.5)
     loop.begin("* * * * * true\n")
     loop.minutes()
     loop.until(lambda: [run.state for run in loop.runs()] == ["failed"])
