@@ -1,52 +1,75 @@
-"""What a mail tells of a run: from fire and outcome to a letter. Pure."""
+"""The contents of a mail about a job, as the daemon stores them in an alarm's document. Pure."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
-from pycrond.alarms.mail_text import Letter
 from pycrond.jobs.run import Fire, Outcome
 
-Pairs = tuple[tuple[str, str], ...]
+Pairs = Sequence[Sequence[str]]
+"""Names and their values. JSON turns tuples into lists."""
 
 
-def letter(
+@dataclass(frozen=True, slots=True)
+class JobMail:
+    """The contents of a mail. The names of the fields are keys of the document in the ledger."""
+
+    to: str  # MAILTO
+    sender: str | None  # MAILFROM
+    user: str
+    host: str
+    command: str
+    name: str
+    event: str  # output, failure, overdue
+    ending: str  # `exit status 3`; empty after a success
+    run: int  # 0 if the mail is about no run
+    fire: float  # fire time in Unix seconds
+    facts: Pairs = ()  # shown below the output
+    environment: Pairs = ()  # shown in X-Cron-Env headers
+    content_type: str = ""  # CONTENT_TYPE, such as `text/html; charset=utf-8`; empty: plain text
+
+
+def job_mail(
     fire: Fire, run: int, about: tuple[str, str], *, facts: Pairs, host: str, variables: Pairs
-) -> Letter:
-    """`about` is the event and how it ended; `run` is 0 where there was none; `variables` are to be shown."""
+) -> JobMail:
+    """Return the contents of a mail; `about` is its event and the ending of the run."""
     job, options = fire.job, fire.job.entry.options
-    return Letter(
-        options.mailto or job.user,
-        options.mailfrom or None,
-        job.user,
-        host,
-        job.entry.command,
-        job.key.partition("/")[2],
-        about[0],
-        about[1],
-        run,
-        fire.at,
-        facts,
-        variables,
-        dict(job.entry.environment).get("CONTENT_TYPE", ""),
+    return JobMail(
+        to=options.mailto or job.user,
+        sender=options.mailfrom or None,
+        user=job.user,
+        host=host,
+        command=job.entry.command,
+        name=job.key.partition("/")[2],
+        event=about[0],
+        ending=about[1],
+        run=run,
+        fire=fire.at.timestamp(),
+        facts=facts,
+        environment=variables,
+        content_type=dict(job.entry.environment).get("CONTENT_TYPE", ""),
     )
 
 
-def ending(end: Outcome) -> str:
-    """How a run ended, in a few words; nothing where all is well."""
-    if end.state == "succeeded":
+def ending(outcome: Outcome) -> str:
+    """Return a few words about an outcome; none after a success."""
+    if outcome.state == "succeeded":
         return ""
-    if end.state != "failed" or end.reason:
-        return f"{end.state}{f', {end.reason}' if end.reason else ''}"
-    return f"exit status {end.exit_status}" if end.signal is None else f"signal {end.signal}"
+    if outcome.state != "failed" or outcome.reason:
+        return f"{outcome.state}{f', {outcome.reason}' if outcome.reason else ''}"
+    return f"exit status {outcome.exit_status}" if outcome.signal is None else f"signal {outcome.signal}"
 
 
-def facts(fire: Fire, end: Outcome, at: datetime, duration: float | None) -> Pairs:
-    """What stands below the output; times in the local zone."""
-    found = {
+def facts(fire: Fire, outcome: Outcome, ended_at: datetime, duration: float | None) -> Pairs:
+    """Return the facts about a run, with times in the local zone."""
+    cpu_s, memory_kb = outcome.cpu_s, outcome.max_rss_kb
+    ended = ending(outcome) or f"exit status {outcome.exit_status}"
+    lines = {
         "Run": f"attempt {fire.attempt}, {fire.trigger}",
         "Fire time": f"{fire.at.astimezone():%F %H:%M %Z}",
-        "Ended": f"{at.astimezone():%F %H:%M:%S %Z}, {ending(end) or f'exit status {end.exit_status}'}",
+        "Ended": f"{ended_at.astimezone():%F %H:%M:%S %Z}, {ended}",
         "Took": "" if duration is None else f"{duration:.1f} s",
-        "Processor": "" if end.cpu_s is None else f"{end.cpu_s:.2f} s",
-        "Memory": "" if end.max_rss_kb is None else f"{end.max_rss_kb} kB at most",
+        "Processor": "" if cpu_s is None else f"{cpu_s:.2f} s",
+        "Memory": "" if memory_kb is None else f"{memory_kb} kB at most",
     }
-    return tuple((name, text) for name, text in found.items() if text)
+    return tuple((name, text) for name, text in lines.items() if text)

@@ -191,11 +191,10 @@ class Alarms:
     ) -> Alarm:
         """`about` is the event and how it ended."""
         variables = fire.job.entry.environment if self._with_environment else ()
-        letter = mail.letter(
+        contents = mail.job_mail(
             fire, run or 0, about, facts=facts, host=os.uname().nodename, variables=variables
         )
-        document = {**asdict(letter), "fire": fire.at.timestamp()}
-        return self._alarm(run, fire.job, ("mail", about[0]), {"letter": document}, now)
+        return self._alarm(run, fire.job, ("mail", about[0]), {"letter": asdict(contents)}, now)
 
     def _alarm(
         self, run: int | None, job: Job, call: policy.Call, document: dict[str, Any], now: datetime
