@@ -54,13 +54,13 @@ def mail(document: Document) -> None:
 
     The same document makes the same Message-ID, so that a mail sent twice is recognized.
     """
-    from pycrond.alarms import mail_message, mail_output, sendmail, smtp  # noqa: PLC0415 -- not needed for a ping
+    from pycrond.alarms import mail_message, mail_output  # noqa: PLC0415 -- not needed for a ping
 
     contents = JobMail(**document["letter"])
     if refusal := address_refusal(contents.to):
         raise PermanentDeliveryError(f"MAILTO {contents.to!r}: {refusal}")
     if contents.sender and (refusal := address_refusal(contents.sender)):
-        # As in cron, the mail is sent all the same.
+        # The mail is sent all the same, as cron does.
         unused = ("MAILFROM", f"{contents.sender!r} is not used: {refusal}")
         contents = replace(contents, sender=None, facts=(*contents.facts, unused))
     output = mail_output.read(document["spool"], document["run"], document["bytes"])
@@ -68,10 +68,14 @@ def mail(document: Document) -> None:
     mailer: str = document["mailer"]
     timeout = document.get("timeout", MAIL_TIMEOUT)
     if "://" in mailer:
+        from pycrond.alarms import smtp  # noqa: PLC0415 -- loads much, as does sendmail
+
         server = smtp.parse_url(mailer, document.get("password_file", ""))
         message = mail_message.build(contents, output, clock.now(), token, domain_of(contents.host))
         smtp.send(server, contents, message, timeout)
     else:
+        from pycrond.alarms import sendmail  # noqa: PLC0415
+
         message = mail_message.build(contents, output, clock.now(), token)
         sendmail.send(mailer, contents, bytes(message), timeout)
 

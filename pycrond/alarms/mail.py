@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from pycrond.jobs.run import Fire, Outcome
+if TYPE_CHECKING:  # the courier starts sooner without the modules about jobs
+    from pycrond.jobs.run import Fire, Outcome
 
 Pairs = Sequence[Sequence[str]]
 """Names and their values. JSON turns tuples into lists."""
@@ -30,7 +32,7 @@ class JobMail:
 
 
 def job_mail(
-    fire: Fire, run: int, about: tuple[str, str], *, facts: Pairs, host: str, variables: Pairs
+    fire: "Fire", run: int, about: tuple[str, str], *, facts: Pairs, host: str, variables: Pairs
 ) -> JobMail:
     """Return the contents of a mail; `about` is its event and the ending of the run."""
     job, options = fire.job, fire.job.entry.options
@@ -51,7 +53,7 @@ def job_mail(
     )
 
 
-def ending(outcome: Outcome) -> str:
+def ending(outcome: "Outcome") -> str:
     """Return a few words about an outcome; none after a success."""
     if outcome.state == "succeeded":
         return ""
@@ -60,7 +62,7 @@ def ending(outcome: Outcome) -> str:
     return f"exit status {outcome.exit_status}" if outcome.signal is None else f"signal {outcome.signal}"
 
 
-def facts(fire: Fire, outcome: Outcome, ended_at: datetime, duration: float | None) -> Pairs:
+def facts(fire: "Fire", outcome: "Outcome", ended_at: datetime, duration: float | None) -> Pairs:
     """Return the facts about a run, with times in the local zone."""
     cpu_s, memory_kb = outcome.cpu_s, outcome.max_rss_kb
     ended = ending(outcome) or f"exit status {outcome.exit_status}"

@@ -22,9 +22,6 @@ from pycrond.alarms.mail_variables import domain_of, split_addresses
 
 _PORTS = {"smtp": 25, "smtps": 465}
 
-Answers = dict[str, tuple[int, bytes]]
-"""Codes and texts, by recipient."""
-
 
 @dataclass(frozen=True, slots=True)
 class SmtpServer:
@@ -78,7 +75,7 @@ def send(server: SmtpServer, mail: JobMail, message: EmailMessage, timeout: floa
         raise _delivery_error(server, error) from error
     if refusals:
         text = "; ".join(f"{address}: {_answer(*answer)}" for address, answer in refusals.items())
-        # If a recipient may be accepted later: rather two mails to the others than none to it.
+        # One temporary refusal makes all of them temporary: rather two mails to the others than none to one.
         code = min(code for code, _ in refusals.values())
         raise _refusal(code, f"{server} refuses {text}")
 
@@ -86,12 +83,12 @@ def send(server: SmtpServer, mail: JobMail, message: EmailMessage, timeout: floa
 @contextlib.contextmanager
 def _session(server: SmtpServer, domain: str, timeout: float) -> Iterator[smtplib.SMTP]:
     """Connect and log in, and at the end quit. The domain spares a look-up of this host's name."""
-    context = _tls_context(server)
-    kind = partial(smtplib.SMTP_SSL, context=context) if server.scheme == "smtps" else smtplib.SMTP
-    with contextlib.closing(kind(server.host, server.port, domain, timeout=timeout)) as session:
+    is_tls = server.scheme == "smtps"
+    connect = partial(smtplib.SMTP_SSL, context=_tls_context(server)) if is_tls else smtplib.SMTP
+    with contextlib.closing(connect(server.host, server.port, domain, timeout=timeout)) as session:
         session.ehlo_or_helo_if_needed()
-        if server.scheme == "smtp" and session.has_extn("starttls"):
-            session.starttls(context=context)
+        if not is_tls and session.has_extn("starttls"):
+            session.starttls(context=_tls_context(server))
             session.ehlo()
         if server.user:
             _log_in(session, server)
@@ -123,11 +120,14 @@ def _log_in(session: smtplib.SMTP, server: SmtpServer) -> None:
     session.login(server.user, server.password)
 
 
-def _transmit(session: smtplib.SMTP, sender: str, recipients: list[str], message: EmailMessage) -> Answers:
-    """Send a message, in ASCII if the server has no 8BITMIME. Return the refusals, unless all refuse."""
-    if not bytes(message).isascii() and not session.has_extn("8bitmime"):
-        encode_body(message)
+def _transmit(
+    session: smtplib.SMTP, sender: str, recipients: list[str], message: EmailMessage
+) -> dict[str, tuple[int, bytes]]:
+    """Send a message, in ASCII if the server has no 8BITMIME. Return the recipients that were refused."""
     data = bytes(message)
+    if not data.isascii() and not session.has_extn("8bitmime"):
+        encode_body(message)
+        data = bytes(message)
     options = [] if data.isascii() else ["BODY=8BITMIME"]
     return session.sendmail(sender, recipients, data.replace(b"\n", b"\r\n"), options)
 
