@@ -31,9 +31,9 @@ def main() -> int:
         document: Document = json.load(sys.stdin.buffer)
         _exit_after(document.get("limit", TIME_LIMIT))
         if document["kind"] == "ping":
-            ping(document)
+            send_ping(document)
         else:
-            mail(document)
+            send_mail(document)
     except DeliveryError as error:
         _print_reason(str(error))
         return error.status
@@ -43,16 +43,16 @@ def main() -> int:
     return 0
 
 
-def ping(document: Document) -> None:
-    from pycrond.alarms import ping as http_ping  # noqa: PLC0415 -- not needed for a mail
+def send_ping(document: Document) -> None:
+    from pycrond.alarms import ping  # noqa: PLC0415 -- not needed for a mail
 
-    http_ping.ping(document["url"], document["event"], document.get("timeout", PING_TIMEOUT))
+    ping.send(document["url"], document["event"], document.get("timeout", PING_TIMEOUT))
 
 
-def mail(document: Document) -> None:
+def send_mail(document: Document) -> None:
     """Send a mail by the mailer, which is a program's path or a server's URL.
 
-    The same document makes the same Message-ID, so that a mail sent twice is recognized.
+    A document that is sent again has the same Message-ID, so the recipient recognizes the duplicate.
     """
     from pycrond.alarms import mail_message, mail_output  # noqa: PLC0415 -- not needed for a ping
 
@@ -60,7 +60,7 @@ def mail(document: Document) -> None:
     if refusal := address_refusal(contents.to):
         raise PermanentDeliveryError(f"MAILTO {contents.to!r}: {refusal}")
     if contents.sender and (refusal := address_refusal(contents.sender)):
-        # The mail is sent all the same, as cron does.
+        # Other crons also send the mail without it.
         unused = ("MAILFROM", f"{contents.sender!r} is not used: {refusal}")
         contents = replace(contents, sender=None, facts=(*contents.facts, unused))
     output = mail_output.read(document["spool"], document["run"], document["bytes"])

@@ -36,7 +36,7 @@ def build(mail: JobMail, output: bytes, at: datetime, token: str, domain: str = 
     facts = _facts(mail).encode(charset, "backslashreplace")
     if output and is_content_type(mail.content_type):
         content_type = mail.content_type
-        facts = facts if content_type.lower().startswith("text/plain") else b""  # no part of a page
+        facts = facts if content_type.lower().startswith("text/plain") else b""  # not below a page
     message = EmailMessage(policy=_POLICY)
     for name, value in _headers(mail, at, token, domain):
         _add_header(message, name, value)
@@ -54,9 +54,9 @@ def build(mail: JobMail, output: bytes, at: datetime, token: str, domain: str = 
 
 
 def encode_body(message: EmailMessage) -> None:
-    """Encode the body in ASCII: quoted-printable, which people can read in a mailbox, if it is not longer.
+    """Encode the body in ASCII: quoted-printable, readable in a mailbox's file, unless base64 is shorter.
 
-    By hand: `EmailMessage.set_content` drops every CR of a text, and would decide by its first ten lines.
+    Not by `EmailMessage.set_content`: it drops each CR of a text and chooses by the first ten lines.
     """
     body = message.get_payload(decode=True)
     assert isinstance(body, bytes)  # noqa: S101 -- the message has one part
@@ -71,7 +71,7 @@ def encode_body(message: EmailMessage) -> None:
 
 
 def _is_sendable(body: bytes) -> bool:
-    """Return True if a body need not be encoded: its lines are complete and short, without CR and NUL."""
+    """Return True if a mail can hold the body as it is: complete, short lines without CR and NUL."""
     longest = max(map(len, body.split(b"\n")))
     return longest <= _MAX_LINE and with_newline(body) == body and not re.search(rb"[\0\r]", body)
 

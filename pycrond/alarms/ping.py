@@ -22,9 +22,9 @@ _HANDLERS = (
 )
 
 
-def ping(url: str, event: str, timeout: float) -> None:
+def send(url: str, event: str, timeout: float) -> None:
     """Request the URL of an event. Raises DeliveryError; its text names only the host: the URL is secret."""
-    host = "the URL"
+    host = "ping"
     try:
         parts = urlsplit(url)
         host = parts.hostname or host
@@ -40,7 +40,7 @@ def ping(url: str, event: str, timeout: float) -> None:
         kind = TemporaryDeliveryError if is_temporary else PermanentDeliveryError
         raise kind(f"{host}: HTTP {error.code} {error.reason}") from error
     except (ValueError, http.client.InvalidURL) as error:
-        raise PermanentDeliveryError(f"{host} is not a URL that can be asked for") from error
+        raise PermanentDeliveryError(f"{host}: invalid URL") from error
     except (OSError, http.client.HTTPException) as error:
         raise TemporaryDeliveryError(f"{host}: {getattr(error, 'reason', '') or error}") from error
 

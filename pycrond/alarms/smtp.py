@@ -47,7 +47,7 @@ def parse_url(url: str, password_file: str) -> SmtpServer:
             f"a mailer is smtp://host:port, smtps://host:port or a path, not {url!r}"
         ) from error
     if not parts.hostname or parts.password is not None:
-        raise MailerConfigError("a mailer's URL has a host, and no password: that stands in a file")
+        raise MailerConfigError("a mailer's URL has a host and no password (see mailer-password-file)")
     password = _read_password(password_file) if parts.username else ""
     return SmtpServer(parts.scheme, parts.hostname, port, unquote(parts.username or ""), password)
 
@@ -75,14 +75,14 @@ def send(server: SmtpServer, mail: JobMail, message: EmailMessage, timeout: floa
         raise _delivery_error(server, error) from error
     if refusals:
         text = "; ".join(f"{address}: {_answer(*answer)}" for address, answer in refusals.items())
-        # One temporary refusal makes all of them temporary: rather two mails to the others than none to one.
+        # After a temporary refusal the mail is sent again, even if some recipients then have it twice.
         code = min(code for code, _ in refusals.values())
         raise _refusal(code, f"{server} refuses {text}")
 
 
 @contextlib.contextmanager
 def _session(server: SmtpServer, domain: str, timeout: float) -> Iterator[smtplib.SMTP]:
-    """Connect and log in, and at the end quit. The domain spares a look-up of this host's name."""
+    """Connect and log in; quit at the end. EHLO sends the domain, so this host's name is not looked up."""
     is_tls = server.scheme == "smtps"
     connect = partial(smtplib.SMTP_SSL, context=_tls_context(server)) if is_tls else smtplib.SMTP
     with contextlib.closing(connect(server.host, server.port, domain, timeout=timeout)) as session:
@@ -95,7 +95,7 @@ def _session(server: SmtpServer, domain: str, timeout: float) -> Iterator[smtpli
         try:
             yield session
         finally:
-            # The server has answered about the mail: no error changes that.
+            # The server has accepted or refused the mail already.
             with contextlib.suppress(smtplib.SMTPException, OSError):
                 session.quit()
 

@@ -471,7 +471,7 @@ def test_the_answer_to_a_ping(web: Web, path: str, status: int, reason: str) -> 
 )
 def test_an_invalid_url(url: str) -> None:
     status, reason = courier({"kind": "ping", "url": url, "event": "success"})
-    assert (status, reason.endswith("is not a URL that can be asked for")) == (os.EX_UNAVAILABLE, True)
+    assert (status, reason.endswith(": invalid URL")) == (os.EX_UNAVAILABLE, True)
 
 
 def test_an_answer_that_is_not_http_and_an_answer_without_end() -> None:
@@ -504,7 +504,7 @@ def test_a_timeout() -> None:
 def test_a_ping_does_not_load_the_mailers(web: Web) -> None:
     program = (
         "import sys, pycrond.alarms.courier as courier\n"
-        f"courier.ping({{'url': {web.url!r}, 'event': 'start'}})\n"
+        f"courier.send_ping({{'url': {web.url!r}, 'event': 'start'}})\n"
         "sys.exit(bool({'smtplib', 'subprocess', 'pycrond.alarms.smtp', 'pycrond.alarms.sendmail'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
