@@ -108,4 +108,5 @@ def test_the_daemon_loads_nothing_that_only_people_or_couriers_need() -> None:
         "argparse",
         "subprocess",
         "logging",
+        "email",
     }

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pycrond.alarms import mail, rules
+from pycrond.alarms import mail, mail_contents, rules
 from pycrond.alarms.outbox import Outbox
 from pycrond.jobs.events import Ended, Event, Missed, Started
 from pycrond.jobs.job import Job
@@ -185,19 +185,18 @@ class Alarms:
 
     def _mail(self, end: Ended, now: datetime) -> Alarm:
         event = "output" if end.outcome.state == State.SUCCEEDED else "failure"
-        facts = mail.facts(end.fire, end.outcome, end.at, end.duration)
-        return self._letter(end.fire, end.run, (event, mail.ending(end.outcome)), facts, now)
+        facts = mail_contents.facts(end.fire, end.outcome, end.at, end.duration)
+        return self._letter(end.fire, end.run, (event, mail_contents.ending(end.outcome)), facts, now)
 
     def _letter(
         self, fire: Fire, run: int | None, about: tuple[str, str], facts: mail.Pairs, now: datetime
     ) -> Alarm:
         """The mail about a run or, without `run`, about a job; `about` is the event and the ending."""
         variables = fire.job.entry.environment if self._with_environment else ()
-        letter = mail.letter(
+        contents = mail_contents.job_mail(
             fire, run or 0, about, facts=facts, host=os.uname().nodename, variables=variables
         )
-        document = {**asdict(letter), "fire": fire.at.timestamp()}
-        return self._alarm(run, fire.job, ("mail", about[0]), {"letter": document}, now)
+        return self._alarm(run, fire.job, ("mail", about[0]), {"letter": asdict(contents)}, now)
 
     def _alarm(
         self, run: int | None, job: Job, call: rules.Call, document: dict[str, Any], now: datetime

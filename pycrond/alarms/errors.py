@@ -1,27 +1,27 @@
-"""Why the courier could not deliver something, and what its exit status says of it."""
+"""Failed deliveries, and the exit statuses by which the courier reports them."""
 
 import os
 
 
-class UndeliveredError(Exception):
-    """Its text is the whole reason."""
+class DeliveryError(Exception):
+    """A failed delivery. The text is the whole reason."""
 
-    status = os.EX_SOFTWARE
+    status: int
 
 
-class LaterError(UndeliveredError):
-    """Another time it may go."""
+class TemporaryDeliveryError(DeliveryError):
+    """A delivery that may succeed later."""
 
     status = os.EX_TEMPFAIL
 
 
-class NeverError(UndeliveredError):
-    """It will not go, however often it is tried."""
+class PermanentDeliveryError(DeliveryError):
+    """A delivery that fails however often it is tried."""
 
     status = os.EX_UNAVAILABLE
 
 
-class NoMailerError(UndeliveredError):
-    """Not before someone has changed the settings or the machine."""
+class MailerConfigError(DeliveryError):
+    """A delivery that fails until the settings or the machine are changed."""
 
     status = os.EX_CONFIG

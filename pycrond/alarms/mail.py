@@ -1,52 +1,26 @@
-"""What a mail tells of a run: from fire and outcome to a letter. Pure."""
+"""A mail about a job, as the daemon stores it in an alarm's document and the courier reads it. Pure."""
 
-from datetime import datetime
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-from pycrond.alarms.mail_text import Letter
-from pycrond.jobs.run import Fire, Outcome
-
-Pairs = tuple[tuple[str, str], ...]
-
-
-def letter(
-    fire: Fire, run: int, about: tuple[str, str], *, facts: Pairs, host: str, variables: Pairs
-) -> Letter:
-    """`about` is the event and how it ended; `run` is 0 where there was none; `variables` are to be shown."""
-    job, options = fire.job, fire.job.entry.options
-    return Letter(
-        options.mailto or job.user,
-        options.mailfrom or None,
-        job.user,
-        host,
-        job.entry.command,
-        job.key.partition("/")[2],
-        about[0],
-        about[1],
-        run,
-        fire.at,
-        facts,
-        variables,
-        dict(job.entry.environment).get("CONTENT_TYPE", ""),
-    )
+Pairs = Sequence[Sequence[str]]
+"""Names and their values. JSON turns tuples into lists."""
 
 
-def ending(end: Outcome) -> str:
-    """How a run ended, in a few words; nothing where all is well."""
-    if end.state == "succeeded":
-        return ""
-    if end.state != "failed" or end.cause.text:
-        return f"{end.state}{f', {end.cause.text}' if end.cause.text else ''}"
-    return f"exit status {end.exit_status}" if end.signal is None else f"signal {end.signal}"
+@dataclass(frozen=True, slots=True)
+class JobMail:
+    """The contents of a mail. The names of the fields are keys of the document in the ledger."""
 
-
-def facts(fire: Fire, end: Outcome, at: datetime, duration: float | None) -> Pairs:
-    """What stands below the output; times in the local zone."""
-    found = {
-        "Run": f"attempt {fire.attempt}, {fire.trigger}",
-        "Fire time": f"{fire.at.astimezone():%F %H:%M %Z}",
-        "Ended": f"{at.astimezone():%F %H:%M:%S %Z}, {ending(end) or f'exit status {end.exit_status}'}",
-        "Took": "" if duration is None else f"{duration:.1f} s",
-        "Processor": "" if end.cpu_s is None else f"{end.cpu_s:.2f} s",
-        "Memory": "" if end.max_rss_kb is None else f"{end.max_rss_kb} kB at most",
-    }
-    return tuple((name, text) for name, text in found.items() if text)
+    to: str  # MAILTO
+    sender: str | None  # MAILFROM
+    user: str
+    host: str
+    command: str
+    name: str
+    event: str  # output, failure, overdue
+    ending: str  # `exit status 3`; empty after a success
+    run: int  # 0 if the mail is about no run
+    fire: float  # fire time in Unix seconds
+    facts: Pairs = ()  # shown below the output
+    environment: Pairs = ()  # shown in X-Cron-Env headers
+    content_type: str = ""  # CONTENT_TYPE, such as `text/html; charset=utf-8`; empty: plain text

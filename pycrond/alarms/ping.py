@@ -1,4 +1,4 @@
-"""Telling a URL that a job has begun, done well or failed, as healthchecks.io wants it."""
+"""Pings: requests that report a start, a success or a failure to a URL like those of healthchecks.io."""
 
 import http.client
 import urllib.error
@@ -6,12 +6,12 @@ import urllib.request
 from urllib.parse import urlsplit, urlunsplit
 
 from pycrond import __version__
-from pycrond.alarms.errors import LaterError, NeverError
+from pycrond.alarms.errors import PermanentDeliveryError, TemporaryDeliveryError
 
-_PATHS = {"start": "/start", "success": "", "failure": "/fail"}
-_LATER = {408, 425, 429}  # beside 5xx: a timeout, too early, too many
+_SUFFIXES = {"start": "/start", "success": "", "failure": "/fail"}
+_TEMPORARY = {408, 425, 429}  # beside 5xx: timeout, too early, too many requests
 
-# Not urllib's own set, which also follows a redirect to ftp.
+# Not urllib's default handlers, which follow a redirect to ftp.
 _HANDLERS = (
     urllib.request.ProxyHandler,
     urllib.request.HTTPHandler,
@@ -22,38 +22,32 @@ _HANDLERS = (
 )
 
 
-def target(url: str, event: str) -> str:
-    """The URL for an event; a query stays where it is."""
-    parts = urlsplit(url)
-    return urlunsplit(
-        parts._replace(path=parts.path.rstrip("/") + _PATHS[event] if _PATHS[event] else parts.path)
-    )
-
-
-def ping(url: str, event: str, timeout: float) -> None:
-    """Raises UndeliveredError. Its text names the host alone: who knows the whole URL can ping it, too."""
-    host = "the URL"
+def send(url: str, event: str, timeout: float) -> None:
+    """Request the URL of an event. Raises DeliveryError; its text names only the host: the URL is secret."""
+    host = "ping"
     try:
-        host = urlsplit(url).hostname or host
-        _get(target(url, event), timeout)
+        parts = urlsplit(url)
+        host = parts.hostname or host
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(url)  # noqa: TRY301 -- like the errors of urllib
+        if suffix := _SUFFIXES[event]:
+            parts = parts._replace(path=parts.path.rstrip("/") + suffix)
+        with _opener().open(urlunsplit(parts), timeout=timeout):
+            pass
     except urllib.error.HTTPError as error:
         error.close()
-        kind = LaterError if error.code >= 500 or error.code in _LATER else NeverError
+        is_temporary = error.code >= 500 or error.code in _TEMPORARY
+        kind = TemporaryDeliveryError if is_temporary else PermanentDeliveryError
         raise kind(f"{host}: HTTP {error.code} {error.reason}") from error
     except (ValueError, http.client.InvalidURL) as error:
-        raise NeverError(f"{host} is not a URL that can be asked for") from error
+        raise PermanentDeliveryError(f"{host}: invalid URL") from error
     except (OSError, http.client.HTTPException) as error:
-        raise LaterError(f"{host}: {getattr(error, 'reason', '') or error}") from error
+        raise TemporaryDeliveryError(f"{host}: {getattr(error, 'reason', '') or error}") from error
 
 
-def _get(url: str, timeout: float) -> None:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError(url)
+def _opener() -> urllib.request.OpenerDirector:
     opener = urllib.request.OpenerDirector()
     for handler in _HANDLERS:
         opener.add_handler(handler())
     opener.addheaders = [("User-Agent", f"pycrond/{__version__}")]
-    answer = opener.open(url, timeout=timeout)
-    assert answer  # noqa: S101 -- None only where no handler knows the scheme
-    answer.close()
+    return opener

@@ -1,56 +1,53 @@
-"""Handing a mail to the machine's own mailer, a sendmail or what goes by its name."""
+"""Delivery of a mail by the machine's own mailer: sendmail, or a program with its options."""
 
 import os
 import signal
 import subprocess
 import tempfile
+from typing import IO
 
-from pycrond.alarms import mail_text
-from pycrond.alarms.errors import LaterError, NeverError, NoMailerError
+from pycrond.alarms.errors import MailerConfigError, PermanentDeliveryError, TemporaryDeliveryError
+from pycrond.alarms.mail import JobMail
+from pycrond.alarms.mail_variables import split_addresses
 
-TIMEOUT = 60.0  # seconds
-
-# Not EX_NOHOST and EX_UNAVAILABLE: msmtp says so when no name server answers, and of a server's 450.
-_NEVER = {os.EX_USAGE, os.EX_DATAERR, os.EX_NOUSER, os.EX_NOPERM}
+# Without EX_NOHOST and EX_UNAVAILABLE: msmtp uses them if no name server answers, and for a server's 450.
+_PERMANENT = {os.EX_USAGE, os.EX_DATAERR, os.EX_NOUSER, os.EX_NOPERM}
 
 
-def send(mailer: str, letter: mail_text.Letter, message: bytes, timeout: float) -> None:
-    """Raises UndeliveredError."""
+def send(mailer: str, mail: JobMail, message: bytes, timeout: float) -> None:
+    """Send a message to all recipients. Raises DeliveryError."""
     # Debian's flags, and cronie's -f for a MAILFROM: full name, a lone dot ends nothing, errors by mail.
     command = [mailer, "-FCronDaemon", "-i", "-B8BITMIME", "-oem"]
-    if letter.sender:
-        command += ["-f", mail_text.addresses(letter.sender)[0]]
-    # Its output goes to a file: what it leaves running in the background may keep a pipe open.
-    with tempfile.TemporaryFile() as said:
-        status = _run([*command, *mail_text.addresses(letter.to)], message, said.fileno(), timeout)
-        said.seek(0)
-        why = said.read(4096).decode("utf-8", "replace").strip()
+    if mail.sender:
+        command += ["-f", split_addresses(mail.sender)[0]]
+    # The mailer prints to a file: a process that it leaves in the background may keep a pipe open.
+    with tempfile.TemporaryFile() as printed:
+        status = _run([*command, *split_addresses(mail.to)], message, printed, timeout)
+        printed.seek(0)
+        reason = printed.read(4096).decode("utf-8", "replace").strip()
     if status == 0:
         return
-    text = f"{mailer}: {_ending(status)}{': ' if why else ''}{why}"
+    ending = f"exit status {status}" if status > 0 else f"killed by signal {-status}"
+    text = f"{mailer}: {ending}{': ' if reason else ''}{reason}"
     if status == os.EX_CONFIG:
-        raise NoMailerError(text)
-    raise NeverError(text) if status in _NEVER else LaterError(text)
+        raise MailerConfigError(text)
+    raise (PermanentDeliveryError if status in _PERMANENT else TemporaryDeliveryError)(text)
 
 
-def _run(command: list[str], message: bytes, said: int, timeout: float) -> int:
-    """Its exit status; with its minus a signal's number that ended it."""
+def _run(command: list[str], message: bytes, printed: IO[bytes], timeout: float) -> int:
+    """Return the exit status, or the negative number of the signal that ended the mailer."""
     try:
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=said, stderr=said, cwd="/", start_new_session=True
+            command, stdin=subprocess.PIPE, stdout=printed, stderr=printed, cwd="/", start_new_session=True
         )
     except OSError as error:
-        raise NoMailerError(f"{command[0]}: {error.strerror}") from error
+        raise MailerConfigError(f"{command[0]}: {error.strerror}") from error
     with process:
         try:
             process.communicate(message, timeout=timeout)
         except subprocess.TimeoutExpired as error:
-            raise LaterError(f"{command[0]}: not done after {timeout:g} s") from error
+            raise TemporaryDeliveryError(f"{command[0]}: not done after {timeout:g} s") from error
         finally:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)
     return process.returncode
-
-
-def _ending(status: int) -> str:
-    return f"exit status {status}" if status >= 0 else f"killed by signal {-status}"

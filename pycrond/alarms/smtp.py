@@ -1,23 +1,31 @@
-"""Handing a mail to a server by SMTP, with TLS where it is to be had."""
+"""Delivery of a mail to a server by SMTP, with TLS if the server offers it."""
 
 import contextlib
 import ipaddress
 import smtplib
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import datetime
-from urllib.parse import SplitResult, unquote, urlsplit
+from email.message import EmailMessage
+from functools import partial
+from urllib.parse import unquote, urlsplit
 
-from pycrond.alarms import mail_text
-from pycrond.alarms.errors import LaterError, NeverError, NoMailerError, UndeliveredError
+from pycrond.alarms.errors import (
+    DeliveryError,
+    MailerConfigError,
+    PermanentDeliveryError,
+    TemporaryDeliveryError,
+)
+from pycrond.alarms.mail import JobMail
+from pycrond.alarms.mail_message import encode_body
+from pycrond.alarms.mail_variables import domain_of, split_addresses
 
-TIMEOUT = 60.0  # seconds for each answer; what is scanned for viruses first takes long
 _PORTS = {"smtp": 25, "smtps": 465}
 
 
 @dataclass(frozen=True, slots=True)
-class Server:
-    """Whom to hand a mail to; without a user there is no login."""
+class SmtpServer:
+    """A mail server. With an empty user there is no login."""
 
     scheme: str
     host: str
@@ -29,123 +37,113 @@ class Server:
         return f"{self.host}:{self.port}"
 
 
-def server(url: str, password_file: str) -> Server:
-    """``smtp://[user@]host[:port]`` or ``smtps://…``. Raises NoMailerError."""
+def parse_url(url: str, password_file: str) -> SmtpServer:
+    """Read ``smtp://[user@]host[:port]`` or ``smtps://…``. Raises MailerConfigError."""
     try:
         parts = urlsplit(url)
         port = parts.port or _PORTS[parts.scheme]
     except (ValueError, KeyError) as error:
-        raise NoMailerError(
+        raise MailerConfigError(
             f"a mailer is smtp://host:port, smtps://host:port or a path, not {url!r}"
         ) from error
     if not parts.hostname or parts.password is not None:
-        raise NoMailerError("a mailer's URL has a host, and no password: that stands in a file")
-    return Server(
-        parts.scheme, parts.hostname, port, unquote(parts.username or ""), _password(parts, password_file)
-    )
+        raise MailerConfigError("a mailer's URL has a host and no password (see mailer-password-file)")
+    password = _read_password(password_file) if parts.username else ""
+    return SmtpServer(parts.scheme, parts.hostname, port, unquote(parts.username or ""), password)
 
 
-def _password(url: SplitResult, file: str) -> str:
-    """The first line of the file."""
-    if not url.username:
-        return ""
+def _read_password(path: str) -> str:
+    """Return the first line of the file."""
     try:
-        with open(file, encoding="utf-8") as lines:
+        with open(path, encoding="utf-8") as lines:
             return lines.readline().rstrip("\r\n")
     except (OSError, UnicodeDecodeError) as error:
-        raise NoMailerError(f"cannot read the password file {file!r}: {error}") from error
+        raise MailerConfigError(f"cannot read the password file {path!r}: {error}") from error
 
 
-def send(
-    to: Server, letter: mail_text.Letter, output: bytes, at: datetime, token: str, *, timeout: float
-) -> None:
-    """Raises UndeliveredError."""
+def send(server: SmtpServer, mail: JobMail, message: EmailMessage, timeout: float) -> None:
+    """Send a message to all recipients. Raises DeliveryError."""
+    domain = domain_of(mail.host)
+    sender = split_addresses(mail.sender or "root", domain)[0]
+    recipients = split_addresses(mail.to, domain)
     try:
-        link = _connected(to, mail_text.domain_of(letter.host), timeout)
-        try:
-            refused = _hand_over(link, letter, output, at, token)
-        finally:
-            _leave(link)
+        with _session(server, domain, timeout) as session:
+            refusals = _transmit(session, sender, recipients, message)
     except smtplib.SMTPRecipientsRefused as error:
-        refused = error.recipients
+        refusals = error.recipients
     except (smtplib.SMTPException, OSError) as error:
-        raise _undelivered(to, error) from error
-    if refused:
-        raise _refusal(to, refused)
+        raise _delivery_error(server, error) from error
+    if refusals:
+        text = "; ".join(f"{address}: {_answer(*answer)}" for address, answer in refusals.items())
+        # After a temporary refusal the mail is sent again, even if some recipients then have it twice.
+        code = min(code for code, _ in refusals.values())
+        raise _refusal(code, f"{server} refuses {text}")
 
 
-def _connected(to: Server, domain: str, timeout: float) -> smtplib.SMTP:
-    """A session in which a mail may be sent. Told who we are, it need not ask a name server."""
-    if to.scheme == "smtps":
-        link: smtplib.SMTP = smtplib.SMTP_SSL(to.host, to.port, domain, timeout=timeout, context=_context(to))
-    else:
-        link = smtplib.SMTP(to.host, to.port, domain, timeout=timeout)
-    try:
-        link.ehlo_or_helo_if_needed()
-        if to.scheme == "smtp" and link.has_extn("starttls"):
-            link.starttls(context=_context(to))
-            link.ehlo()
-        if to.user:
-            _log_in(link, to)
-    except BaseException:
-        link.close()
-        raise
-    return link
+@contextlib.contextmanager
+def _session(server: SmtpServer, domain: str, timeout: float) -> Iterator[smtplib.SMTP]:
+    """Connect and log in; quit at the end. EHLO sends the domain, so this host's name is not looked up."""
+    is_tls = server.scheme == "smtps"
+    connect = partial(smtplib.SMTP_SSL, context=_tls_context(server)) if is_tls else smtplib.SMTP
+    with contextlib.closing(connect(server.host, server.port, domain, timeout=timeout)) as session:
+        session.ehlo_or_helo_if_needed()
+        if not is_tls and session.has_extn("starttls"):
+            session.starttls(context=_tls_context(server))
+            session.ehlo()
+        if server.user:
+            _log_in(session, server)
+        try:
+            yield session
+        finally:
+            # The server has accepted or refused the mail already.
+            with contextlib.suppress(smtplib.SMTPException, OSError):
+                session.quit()
 
 
-def _context(to: Server) -> ssl.SSLContext:
-    """Between mail servers any certificate is better than no TLS; a password needs one that is trusted."""
+def _tls_context(server: SmtpServer) -> ssl.SSLContext:
+    """Return a context that accepts any certificate between mail servers, where the choice is TLS or none.
+
+    A password, and smtps, need a trusted certificate.
+    """
     context = ssl.create_default_context()
-    if to.scheme == "smtp" and not to.user:
+    if server.scheme == "smtp" and not server.user:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
 
 
-def _log_in(link: smtplib.SMTP, to: Server) -> None:
-    assert link.sock  # noqa: S101 -- it is connected
-    near = ipaddress.ip_address(link.sock.getpeername()[0]).is_loopback
-    if not (near or isinstance(link.sock, ssl.SSLSocket)):
-        raise NoMailerError(f"{to} offers no TLS, so the password is not sent")
-    link.login(to.user, to.password)
+def _log_in(session: smtplib.SMTP, server: SmtpServer) -> None:
+    assert session.sock  # noqa: S101 -- it is connected
+    is_local = ipaddress.ip_address(session.sock.getpeername()[0]).is_loopback
+    if not (is_local or isinstance(session.sock, ssl.SSLSocket)):
+        raise MailerConfigError(f"{server} offers no TLS, so the password is not sent")
+    session.login(server.user, server.password)
 
 
-def _hand_over(
-    link: smtplib.SMTP, letter: mail_text.Letter, output: bytes, at: datetime, token: str
+def _transmit(
+    session: smtplib.SMTP, sender: str, recipients: list[str], message: EmailMessage
 ) -> dict[str, tuple[int, bytes]]:
-    """Those who were refused, where another was not."""
-    domain = mail_text.domain_of(letter.host)
-    eight = link.has_extn("8bitmime")
-    message = mail_text.message(letter, output, at, token, domain=domain, seven_bit=not eight)
-    options = ["BODY=8BITMIME"] if eight and not message.isascii() else []
-    sender = mail_text.addresses(letter.sender or "root", domain)[0]
-    to = mail_text.addresses(letter.to, domain)
-    return link.sendmail(sender, to, message.replace(b"\n", b"\r\n"), options)
+    """Send a message, in ASCII if the server has no 8BITMIME. Return the recipients that were refused."""
+    data = bytes(message)
+    if not data.isascii() and not session.has_extn("8bitmime"):
+        encode_body(message)
+        data = bytes(message)
+    options = [] if data.isascii() else ["BODY=8BITMIME"]
+    return session.sendmail(sender, recipients, data.replace(b"\n", b"\r\n"), options)
 
 
-def _leave(link: smtplib.SMTP) -> None:
-    """What is said now changes nothing any more."""
-    with contextlib.suppress(smtplib.SMTPException, OSError):
-        link.quit()
-    link.close()
-
-
-def _undelivered(to: Server, error: Exception) -> UndeliveredError:
+def _delivery_error(server: SmtpServer, error: Exception) -> DeliveryError:
     if not isinstance(error, smtplib.SMTPResponseException):
-        kind = NoMailerError if isinstance(error, smtplib.SMTPNotSupportedError) else LaterError
-        return kind(f"{to}: {error}")
-    text = f"{to}: {error.smtp_code} {_text(error.smtp_error)}"
-    if error.smtp_code < 500:
-        return LaterError(text)
-    return NoMailerError(text) if isinstance(error, smtplib.SMTPAuthenticationError) else NeverError(text)
+        is_config = isinstance(error, smtplib.SMTPNotSupportedError)
+        return (MailerConfigError if is_config else TemporaryDeliveryError)(f"{server}: {error}")
+    is_config = isinstance(error, smtplib.SMTPAuthenticationError) and error.smtp_code >= 500
+    text = f"{server}: {_answer(error.smtp_code, error.smtp_error)}"
+    return MailerConfigError(text) if is_config else _refusal(error.smtp_code, text)
 
 
-def _refusal(to: Server, refused: dict[str, tuple[int, bytes]]) -> UndeliveredError:
-    """If one may be accepted later, all are tried again: rather two mails to the others than none to it."""
-    text = "; ".join(f"{who}: {code} {_text(said)}" for who, (code, said) in refused.items())
-    kind = NeverError if all(code >= 500 for code, _ in refused.values()) else LaterError
-    return kind(f"{to} refuses {text}")
+def _refusal(code: int, text: str) -> DeliveryError:
+    return (PermanentDeliveryError if code >= 500 else TemporaryDeliveryError)(text)
 
 
-def _text(said: bytes | str) -> str:
-    return said if isinstance(said, str) else said.decode("utf-8", "replace")
+def _answer(code: int, text: bytes | str) -> str:
+    return f"{code} {text if isinstance(text, str) else text.decode('utf-8', 'replace')}"

@@ -1,4 +1,4 @@
-"""The courier: a program that delivers one thing, by a real mailer to a real server, or says why it cannot."""
+"""The courier: deliveries by real mailers to real servers, and the reasons of failures."""
 
 import contextlib
 import email
@@ -42,8 +42,8 @@ BELOW = b"\n-- \njob: backup\n"
 
 
 def courier(document: dict[str, Any], **environment: str) -> tuple[int, str]:
-    """Its exit status and what it said: nothing, or one line."""
-    done = subprocess.run(
+    """Its exit status, and the reason if it failed."""
+    process = subprocess.run(
         [sys.executable, "-m", "pycrond.alarms.courier"],
         input=json.dumps(document).encode(),
         capture_output=True,
@@ -51,37 +51,38 @@ def courier(document: dict[str, Any], **environment: str) -> tuple[int, str]:
         timeout=60,
         check=False,
     )
-    assert not done.stderr, done.stderr.decode()
-    text = done.stdout.decode()
-    assert text.count("\n") == (done.returncode != 0)
-    return done.returncode, text.rstrip("\n")
+    assert not process.stderr, process.stderr.decode()
+    reason = process.stdout.decode()
+    assert reason.count("\n") == (process.returncode != 0)
+    return process.returncode, reason.rstrip("\n")
 
 
-def printed(folder: Path, output: bytes, run: int = 7) -> dict[str, Any]:
-    """A run's output in a spool, as a document tells of it."""
+def spooled(directory: Path, output: bytes, run: int = 7) -> dict[str, Any]:
+    """The fields of a document about a run's output in a spool."""
     for start in range(0, len(output), spool.SEGMENT):
-        file = Path(spool.path(str(folder / "spool"), run, start // spool.SEGMENT))
+        file = Path(spool.path(str(directory / "spool"), run, start // spool.SEGMENT))
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(output[start : start + spool.SEGMENT])
-    return {"spool": str(folder / "spool"), "run": run, "bytes": len(output)}
+    return {"spool": str(directory / "spool"), "run": run, "bytes": len(output)}
 
 
-def mail(folder: Path, mailer: str, output: bytes = b"no space\n", **letter: Any) -> dict[str, Any]:
-    return {"kind": "mail", "mailer": mailer, "letter": LETTER | letter, **printed(folder, output)}
+def mail(directory: Path, mailer: str, output: bytes = b"no space\n", **letter: Any) -> dict[str, Any]:
+    return {"kind": "mail", "mailer": mailer, "letter": LETTER | letter, **spooled(directory, output)}
 
 
 def payload(content: bytes) -> bytes:
-    found = email.message_from_bytes(content).get_payload(decode=True)
-    assert isinstance(found, bytes)
-    return found
+    body = email.message_from_bytes(content).get_payload(decode=True)
+    assert isinstance(body, bytes)
+    return body
 
 
-def header(content: bytes) -> Message:
+def headers(content: bytes) -> Message:
     return email.message_from_bytes(content)
 
 
-def give_up(why: str) -> None:
-    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(why)
+def skip_or_fail(reason: str) -> None:
+    """A test that cannot run fails in CI."""
+    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
 
 
 # By SMTP
@@ -92,71 +93,71 @@ def test_a_mail_by_smtp(tmp_path: Path, smtpd: Smtpd) -> None:
         0,
         "",
     )
-    (one,) = smtpd.mails()
-    assert (one.sender, one.to) == ("root@web1", ["ops@example.org", "root@web1"])
-    assert "BODY=8BITMIME" in one.options
-    head = header(one.content)
+    (received,) = smtpd.mails()
+    assert (received.sender, received.to) == ("root@web1", ["ops@example.org", "root@web1"])
+    assert "BODY=8BITMIME" in received.options
+    head = headers(received.content)
     assert head["From"] == "root@web1 (Cron Daemon)"
     assert head["Subject"] == "Cron <root@web1> backup --all (exit status 3)"
-    assert payload(one.content) == "Größe\n.\n..\n".encode() + BELOW
+    assert payload(received.content) == "Größe\n.\n..\n".encode() + BELOW
 
 
 def test_mailfrom_is_the_envelopes_sender(tmp_path: Path, smtpd: Smtpd) -> None:
     assert courier(mail(tmp_path, smtpd.url, sender="cron@example.org")) == (0, "")
-    (one,) = smtpd.mails()
-    assert one.sender == header(one.content)["From"] == "cron@example.org"
+    (received,) = smtpd.mails()
+    assert received.sender == headers(received.content)["From"] == "cron@example.org"
 
 
 def test_an_unsafe_mailfrom_keeps_no_mail_back(tmp_path: Path, smtpd: Smtpd) -> None:
     assert courier(mail(tmp_path, smtpd.url, sender="a b@c")) == (0, "")
-    (one,) = smtpd.mails()
-    assert one.sender == "root@web1"
-    assert b"MAILFROM: 'a b@c' is not used: unsafe character ' '" in payload(one.content)
+    (received,) = smtpd.mails()
+    assert received.sender == "root@web1"
+    assert b"MAILFROM: 'a b@c' is not used: unsafe character ' '" in payload(received.content)
 
 
 @pytest.mark.parametrize("output", [b"\xff\0\r\n", b"x" * 5000, bytes(range(256)) * 9000], ids=len)
 def test_any_output_arrives(tmp_path: Path, smtpd: Smtpd, output: bytes) -> None:
     assert courier(mail(tmp_path, smtpd.url, output)) == (0, "")
-    (one,) = smtpd.mails()
-    assert payload(one.content).startswith(output)
+    (received,) = smtpd.mails()
+    assert payload(received.content).startswith(output)
 
 
-def test_a_huge_output_and_one_that_is_no_longer_kept(tmp_path: Path, smtpd: Smtpd) -> None:
+def test_a_huge_output_and_an_output_no_longer_kept(tmp_path: Path, smtpd: Smtpd) -> None:
     document = mail(tmp_path, smtpd.url, b"0123456789abcde\n" * 1_000_000)
     os.unlink(spool.path(document["spool"], 7, 0))
     assert courier(document) == (0, "")
     for segment in spool.segments(document["spool"], 7):
         os.unlink(spool.path(document["spool"], 7, segment))
     assert courier(document) == (0, "")
-    some, none = (payload(one.content) for one in smtpd.mails())
-    assert some.startswith(b"[pycrond: 1048576 bytes before this are no longer kept]\n0123456789")
-    assert b" bytes are left out here]\n" in some
-    assert none == b"[pycrond: 16000000 bytes before this are no longer kept]\n" + BELOW
+    with_rest, without = (payload(received.content) for received in smtpd.mails())
+    assert with_rest.startswith(b"[pycrond: 1048576 bytes before this are no longer kept]\n0123456789")
+    assert b" bytes are left out here]\n" in with_rest
+    assert without == b"[pycrond: 16000000 bytes before this are no longer kept]\n" + BELOW
 
 
 def test_only_so_many_bytes_are_mailed(tmp_path: Path, smtpd: Smtpd) -> None:
     assert courier(mail(tmp_path, smtpd.url, b"first\nsecond\n") | {"bytes": 6}) == (0, "")
-    (one,) = smtpd.mails()
-    assert payload(one.content) == b"first\n" + BELOW
+    (received,) = smtpd.mails()
+    assert payload(received.content) == b"first\n" + BELOW
 
 
-def test_less_is_there_than_was_said(tmp_path: Path, smtpd: Smtpd) -> None:
-    """A machine that lost its power may have lost the end of a file."""
+def test_a_spool_shorter_than_recorded(tmp_path: Path, smtpd: Smtpd) -> None:
+    """A power cut may have lost the end of a file."""
     assert courier(mail(tmp_path, smtpd.url, b"half a l") | {"bytes": 10**12}) == (0, "")
-    (one,) = smtpd.mails()
-    assert payload(one.content) == b"half a l\n" + BELOW
+    (received,) = smtpd.mails()
+    assert payload(received.content) == b"half a l\n" + BELOW
 
 
-def test_what_is_sent_again_has_the_same_message_id(tmp_path: Path, smtpd: Smtpd) -> None:
+def test_a_mail_sent_again_has_the_same_message_id(tmp_path: Path, smtpd: Smtpd) -> None:
     document = mail(tmp_path, smtpd.url)
-    for again in (document, document, document | {"bytes": 2}):
-        assert courier(again) == (0, "")
-    first, second, other = (header(one.content)["Message-ID"] for one in smtpd.mails())
-    assert first == second != other
+    for attempt in (document, document, document | {"bytes": 2}):
+        assert courier(attempt) == (0, "")
+    first, second, changed = (headers(mail.content)["Message-ID"] for mail in smtpd.mails())
+    assert first == second != changed
 
 
 @pytest.mark.parametrize(
-    ("command", "line", "end"),
+    ("command", "line", "result"),
     [
         ("RCPT", "450 greylisted", (os.EX_TEMPFAIL, "refuses ops@example.org: 450 greylisted")),
         ("RCPT", "550 no such user", (os.EX_UNAVAILABLE, "refuses ops@example.org: 550 no such user")),
@@ -169,44 +170,44 @@ def test_what_is_sent_again_has_the_same_message_id(tmp_path: Path, smtpd: Smtpd
             "554-spam\r\n554 see\x1b[31m http://x/",
             (os.EX_UNAVAILABLE, "554 spam see^[[31m http://x/"),
         ),
-        ("QUIT", "421 never mind", (0, "")),  # it has the mail
+        ("QUIT", "421 never mind", (0, "")),  # it has accepted the mail
     ],
 )
-def test_what_a_server_refuses(
-    tmp_path: Path, smtpd: Smtpd, command: str, line: str, end: tuple[int, str]
+def test_a_refusal_of_the_server(
+    tmp_path: Path, smtpd: Smtpd, command: str, line: str, result: tuple[int, str]
 ) -> None:
-    status, said = end
+    expected_status, expected_reason = result
     smtpd.answer(command, line)
-    found, text = courier(mail(tmp_path, smtpd.url))
-    assert found == status
-    assert text.endswith(said)
+    status, reason = courier(mail(tmp_path, smtpd.url))
+    assert status == expected_status
+    assert reason.endswith(expected_reason)
     assert len(smtpd.mails()) == (status == 0)
 
 
 @pytest.mark.parametrize(("code", "status"), [(450, os.EX_TEMPFAIL), (550, os.EX_UNAVAILABLE)])
-def test_one_of_two_is_refused(tmp_path: Path, smtpd: Smtpd, code: int, status: int) -> None:
+def test_a_refusal_of_one_of_two_recipients(tmp_path: Path, smtpd: Smtpd, code: int, status: int) -> None:
     smtpd.answer("RCPT b@example.org", f"{code} not that one")
-    found, text = courier(mail(tmp_path, smtpd.url, to="a@example.org,b@example.org"))
-    assert (found, text) == (status, f"127.0.0.1:{smtpd.port} refuses b@example.org: {code} not that one")
-    assert [one.to for one in smtpd.mails()] == [["a@example.org"]]
+    result = courier(mail(tmp_path, smtpd.url, to="a@example.org,b@example.org"))
+    assert result == (status, f"127.0.0.1:{smtpd.port} refuses b@example.org: {code} not that one")
+    assert [received.to for received in smtpd.mails()] == [["a@example.org"]]
 
 
 def test_a_server_without_8bitmime(tmp_path: Path) -> None:
     server = Smtpd(tmp_path / "seven", "seven")
     try:
         assert courier(mail(tmp_path, server.url, "Größe\n".encode())) == (0, "")
-        (one,) = server.mails()
+        (received,) = server.mails()
     finally:
         server.end()
-    assert one.content.isascii()
-    assert payload(one.content) == "Größe\n".encode() + BELOW
+    assert received.content.isascii()
+    assert payload(received.content) == "Größe\n".encode() + BELOW
 
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """One that signs itself, for 127.0.0.1."""
+    """A self-signed certificate for 127.0.0.1, with its key."""
     if not shutil.which("openssl"):
-        give_up("no openssl to make a certificate with")
+        skip_or_fail("no openssl to make a certificate with")
     file = tmp_path / "cert.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "30"]
@@ -217,13 +218,15 @@ def certificate(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("option", ["tls", "tls-only"])
 def test_tls(tmp_path: Path, certificate: Path, option: str) -> None:
-    """STARTTLS with any certificate, for it takes nothing away; smtps:// and a login with one that is trusted."""
+    """STARTTLS accepts any certificate, smtps:// a trusted certificate."""
     server = Smtpd(tmp_path / "smtpd", option)
     try:
         url = server.url if option == "tls" else server.url.replace("smtp", "smtps")
         document = mail(tmp_path, url)
-        status, said = courier(document)
-        assert (status, "self-signed" in said) == ((0, False) if option == "tls" else (os.EX_TEMPFAIL, True))
+        status, reason = courier(document)
+        assert (status, "self-signed" in reason) == (
+            (0, False) if option == "tls" else (os.EX_TEMPFAIL, True)
+        )
         assert courier(document, SSL_CERT_FILE=str(certificate)) == (0, "")
         assert len(server.mails()) == 1 + (option == "tls")
     finally:
@@ -237,15 +240,15 @@ def test_login(tmp_path: Path, certificate: Path, options: list[str]) -> None:
     trusted = {"SSL_CERT_FILE": str(certificate)}
     try:
         document = mail(tmp_path, server.url.replace("//", "//cron@")) | {"password_file": str(secret)}
-        status, said = courier(document, **trusted)
-        assert (status, "cannot read the password file" in said) == (os.EX_CONFIG, True)
+        status, reason = courier(document, **trusted)
+        assert (status, "cannot read the password file" in reason) == (os.EX_CONFIG, True)
         secret.write_text("wrong\n")
-        status, said = courier(document, **trusted)
-        assert (status, "535" in said) == (os.EX_CONFIG, True)
+        status, reason = courier(document, **trusted)
+        assert (status, "535" in reason) == (os.EX_CONFIG, True)
         secret.write_text("secret\n")
         assert courier(document, **trusted) == (0, "")
         if "tls" in options:
-            assert courier(document)[0] == os.EX_TEMPFAIL  # to whom it cannot be sure it gives no password
+            assert courier(document)[0] == os.EX_TEMPFAIL  # no password without a trusted certificate
         assert len(server.mails()) == 1
     finally:
         server.end()
@@ -263,18 +266,18 @@ def test_login(tmp_path: Path, certificate: Path, options: list[str]) -> None:
         "smtp://u@localhost",
     ],
 )
-def test_a_mailer_that_is_none(tmp_path: Path, mailer: str) -> None:
+def test_an_invalid_mailer(tmp_path: Path, mailer: str) -> None:
     assert courier(mail(tmp_path, mailer))[0] == os.EX_CONFIG
 
 
-def test_nobody_listens(tmp_path: Path) -> None:
+def test_a_closed_port(tmp_path: Path) -> None:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         where = f"127.0.0.1:{bound.getsockname()[1]}"
-        status, said = courier(mail(tmp_path, f"smtp://{where}"))
-        assert (status, said) == (os.EX_TEMPFAIL, f"{where}: [Errno 111] Connection refused")
-        status, said = courier({"kind": "ping", "url": f"http://{where}/id", "event": "success"})
-        assert (status, said) == (os.EX_TEMPFAIL, "127.0.0.1: [Errno 111] Connection refused")
+        status, reason = courier(mail(tmp_path, f"smtp://{where}"))
+        assert (status, reason) == (os.EX_TEMPFAIL, f"{where}: [Errno 111] Connection refused")
+        status, reason = courier({"kind": "ping", "url": f"http://{where}/id", "event": "success"})
+        assert (status, reason) == (os.EX_TEMPFAIL, "127.0.0.1: [Errno 111] Connection refused")
 
 
 @pytest.mark.parametrize(
@@ -295,8 +298,8 @@ def test_a_server_that_hangs_up(tmp_path: Path, greeting: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", ["mail", "ping"])
-def test_it_never_hangs(tmp_path: Path, kind: str) -> None:
-    """A server that takes the connection and says nothing."""
+def test_the_time_limit(tmp_path: Path, kind: str) -> None:
+    """A server accepts the connection and sends nothing."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         where = f"127.0.0.1:{server.getsockname()[1]}"
         document = {"kind": "ping", "url": f"http://{where}/", "event": "start"}
@@ -307,14 +310,13 @@ def test_it_never_hangs(tmp_path: Path, kind: str) -> None:
 
 @pytest.mark.parametrize("to", ["", "-oQ/tmp", "a,-oQ/tmp", "a b", "a\nBcc: b"])
 def test_an_unsafe_address_is_never_tried(tmp_path: Path, smtpd: Smtpd, to: str) -> None:
-    status, said = courier(mail(tmp_path, smtpd.url, to=to))
-    assert (status, said.startswith("MAILTO ")) == (os.EX_UNAVAILABLE, True)
+    status, reason = courier(mail(tmp_path, smtpd.url, to=to))
+    assert (status, reason.startswith("MAILTO ")) == (os.EX_UNAVAILABLE, True)
     assert not smtpd.mails()
 
 
-def test_what_is_no_document() -> None:
-    status, said = courier({"kind": "ping"})
-    assert (status, said) == (os.EX_SOFTWARE, "a bug in pycrond: KeyError('url')")
+def test_an_incomplete_document() -> None:
+    assert courier({"kind": "ping"}) == (os.EX_SOFTWARE, "a bug in pycrond: KeyError('url')")
 
 
 # By the machine's mailer
@@ -322,13 +324,13 @@ def test_what_is_no_document() -> None:
 
 @pytest.fixture
 def msmtp(tmp_path: Path, smtpd: Smtpd) -> str:
-    """A sendmail that hands on to the test's server. Where CI runs, a test that cannot have it fails."""
+    """The path of msmtp, which sends to the test's server."""
     if not shutil.which("msmtp"):
-        why = "no msmtp, and not root with apt-get to install it"
+        reason = "no msmtp, and not root with apt-get to install it"
         if os.geteuid() == 0 and shutil.which("apt-get"):
-            why = _apt_get("update") or _apt_get("install", "--yes", "--no-install-recommends", "msmtp")
-        if why:
-            give_up(why)
+            reason = _apt_get("update") or _apt_get("install", "--yes", "--no-install-recommends", "msmtp")
+        if reason:
+            skip_or_fail(reason)
     configuration = tmp_path / ".msmtprc"
     configuration.write_text(
         f"account default\nhost 127.0.0.1\nport {smtpd.port}\nfrom root@web1\nset_from_header off\n"
@@ -342,64 +344,64 @@ def test_a_mail_by_sendmail(tmp_path: Path, smtpd: Smtpd, msmtp: str) -> None:
     output = "Größe\n.\nTo: nobody\n".encode()
     document = mail(tmp_path, msmtp, output, to="ops@example.org,dev@example.org", sender="cron@example.org")
     assert courier(document, HOME=str(tmp_path)) == (0, "")
-    (one,) = smtpd.mails()
-    assert (one.sender, one.to) == ("cron@example.org", ["ops@example.org", "dev@example.org"])
-    head = header(one.content)
+    (received,) = smtpd.mails()
+    assert (received.sender, received.to) == ("cron@example.org", ["ops@example.org", "dev@example.org"])
+    head = headers(received.content)
     assert head["Subject"] == "Cron <root@web1> backup --all (exit status 3)"
     assert head["From"] == "cron@example.org"
-    assert payload(one.content) == output + BELOW
+    assert payload(received.content) == output + BELOW
 
 
 def test_a_sendmail_whose_server_refuses(tmp_path: Path, smtpd: Smtpd, msmtp: str) -> None:
     document = mail(tmp_path, msmtp)
     smtpd.answer("RCPT", "450 greylisted")
-    status, said = courier(document, HOME=str(tmp_path))
-    assert (status, "450 greylisted" in said) == (os.EX_TEMPFAIL, True)
+    status, reason = courier(document, HOME=str(tmp_path))
+    assert (status, "450 greylisted" in reason) == (os.EX_TEMPFAIL, True)
     smtpd.end()
     assert courier(document, HOME=str(tmp_path))[0] == os.EX_TEMPFAIL
     assert not smtpd.mails()
 
 
-def script(folder: Path, text: str) -> str:
-    file = folder / "mailer"
+def script(directory: Path, text: str) -> str:
+    file = directory / "mailer"
     file.write_text(f"#!/bin/sh\n{text}\n")
     file.chmod(0o755)
     return str(file)
 
 
-def test_how_a_sendmail_is_called(tmp_path: Path) -> None:
+def test_the_arguments_of_sendmail(tmp_path: Path) -> None:
     mailer = script(tmp_path, 'cd "${0%/*}"; printf "%s\\n" "$@" >words; cat >message')
     assert courier(mail(tmp_path, mailer, to="root, b@c")) == (0, "")
     words = (tmp_path / "words").read_text().split("\n")[:-1]
     assert words == ["-FCronDaemon", "-i", "-B8BITMIME", "-oem", "root", "b@c"]
-    assert header((tmp_path / "message").read_bytes())["From"] == "root (Cron Daemon)"
+    assert headers((tmp_path / "message").read_bytes())["From"] == "root (Cron Daemon)"
 
 
 @pytest.mark.parametrize(
-    ("text", "status", "said"),
+    ("text", "status", "reason"),
     [
         ("cat >/dev/null; exit 0", 0, ""),
         ("exit 0", 0, ""),  # reads nothing
         ("sleep 20 & exit 0", 0, ""),  # goes on in the background
         ("cat >/dev/null; echo full; echo disk >&2; exit 75", os.EX_TEMPFAIL, ": exit status 75: full disk"),
         ("kill -9 $$", os.EX_TEMPFAIL, ": killed by signal 9"),
-        ("exit 1", os.EX_TEMPFAIL, ": exit status 1"),  # whatever it means
+        ("exit 1", os.EX_TEMPFAIL, ": exit status 1"),  # of unknown meaning
         ("exit 68", os.EX_TEMPFAIL, ": exit status 68"),  # perhaps no name server
         ("exit 64", os.EX_UNAVAILABLE, ": exit status 64"),
         ("exit 67", os.EX_UNAVAILABLE, ": exit status 67"),
-        ("exit 69", os.EX_TEMPFAIL, ": exit status 69"),  # msmtp's for 450, too
+        ("exit 69", os.EX_TEMPFAIL, ": exit status 69"),  # msmtp's also for 450
         ("exit 78", os.EX_CONFIG, ": exit status 78"),
     ],
 )
-def test_how_a_sendmail_ends(tmp_path: Path, text: str, status: int, said: str) -> None:
+def test_the_exit_status_of_sendmail(tmp_path: Path, text: str, status: int, reason: str) -> None:
     mailer = script(tmp_path, text)
-    assert courier(mail(tmp_path, mailer, b"x\n" * 100_000)) == (status, said and mailer + said)
+    assert courier(mail(tmp_path, mailer, b"x\n" * 100_000)) == (status, reason and mailer + reason)
 
 
-def test_a_sendmail_that_hangs_is_ended(tmp_path: Path) -> None:
+def test_a_sendmail_that_hangs_is_killed(tmp_path: Path) -> None:
     mailer = script(tmp_path, 'cd "${0%/*}"; sleep 60 & echo $$ $! >pids; wait')
-    status, said = courier(mail(tmp_path, mailer) | {"timeout": 1.0})
-    assert (status, said) == (os.EX_TEMPFAIL, f"{mailer}: not done after 1 s")
+    status, reason = courier(mail(tmp_path, mailer) | {"timeout": 1.0})
+    assert (status, reason) == (os.EX_TEMPFAIL, f"{mailer}: not done after 1 s")
     pids = [int(pid) for pid in (tmp_path / "pids").read_text().split()]
     wait_until(lambda: not any(map(alive, pids)))
 
@@ -415,7 +417,7 @@ def test_no_sendmail(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "event", "asked"),
+    ("path", "event", "requested"),
     [
         ("/id", "start", "/id/start"),
         ("/id", "success", "/id"),
@@ -427,13 +429,13 @@ def test_no_sendmail(tmp_path: Path) -> None:
         ("", "start", "/start"),
     ],
 )
-def test_ping(web: Web, path: str, event: str, asked: str) -> None:
+def test_ping(web: Web, path: str, event: str, requested: str) -> None:
     assert courier({"kind": "ping", "url": web.url + path, "event": event}) == (0, "")
-    assert web.asked == [(asked, f"pycrond/{__version__}")]
+    assert web.asked == [(requested, f"pycrond/{__version__}")]
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "said"),
+    ("path", "status", "reason"),
     [
         ("/201/a", 0, ""),
         ("/302/a", 0, ""),  # moved
@@ -446,10 +448,10 @@ def test_ping(web: Web, path: str, event: str, asked: str) -> None:
         ("/503/a", os.EX_TEMPFAIL, "127.0.0.1: HTTP 503 Service Unavailable"),
     ],
 )
-def test_what_a_ping_is_answered(web: Web, path: str, status: int, said: str) -> None:
-    found, text = courier({"kind": "ping", "url": web.url + path, "event": "success"})
-    assert found == status
-    assert text == said or (path == "/301/a" and text.startswith("127.0.0.1: "))
+def test_the_answer_to_a_ping(web: Web, path: str, status: int, reason: str) -> None:
+    result = courier({"kind": "ping", "url": web.url + path, "event": "success"})
+    assert result[0] == status
+    assert result[1] == reason or (path == "/301/a" and result[1].startswith("127.0.0.1: "))
 
 
 @pytest.mark.parametrize(
@@ -467,12 +469,12 @@ def test_what_a_ping_is_answered(web: Web, path: str, status: int, said: str) ->
         "http://[::1",
     ],
 )
-def test_what_is_no_url(url: str) -> None:
-    status, said = courier({"kind": "ping", "url": url, "event": "success"})
-    assert (status, said.endswith("is not a URL that can be asked for")) == (os.EX_UNAVAILABLE, True)
+def test_an_invalid_url(url: str) -> None:
+    status, reason = courier({"kind": "ping", "url": url, "event": "success"})
+    assert (status, reason.endswith(": invalid URL")) == (os.EX_UNAVAILABLE, True)
 
 
-def test_an_answer_that_is_no_http_and_one_that_never_ends() -> None:
+def test_an_answer_that_is_not_http_and_an_answer_without_end() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         stop = threading.Event()
 
@@ -481,7 +483,7 @@ def test_an_answer_that_is_no_http_and_one_that_never_ends() -> None:
                 link.sendall(b"220 mail.test\r\n")
             with server.accept()[0] as link, contextlib.suppress(ConnectionError):
                 while not stop.wait(0.05):
-                    link.sendall(b"H")  # each in time
+                    link.sendall(b"H")  # each within the timeout
 
         thread = threading.Thread(target=answer)
         thread.start()
@@ -495,14 +497,14 @@ def test_an_answer_that_is_no_http_and_one_that_never_ends() -> None:
 def test_a_timeout() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/"
-        status, said = courier({"kind": "ping", "url": url, "event": "success", "timeout": 0.3})
-    assert (status, said) == (os.EX_TEMPFAIL, "127.0.0.1: timed out")
+        status, reason = courier({"kind": "ping", "url": url, "event": "success", "timeout": 0.3})
+    assert (status, reason) == (os.EX_TEMPFAIL, "127.0.0.1: timed out")
 
 
-def test_a_ping_loads_nothing_of_mails(web: Web) -> None:
+def test_a_ping_does_not_load_the_mailers(web: Web) -> None:
     program = (
         "import sys, pycrond.alarms.courier as courier\n"
-        f"courier.ping({{'url': {web.url!r}, 'event': 'start'}})\n"
+        f"courier.send_ping({{'url': {web.url!r}, 'event': 'start'}})\n"
         "sys.exit(bool({'smtplib', 'subprocess', 'pycrond.alarms.smtp', 'pycrond.alarms.sendmail'} & set(sys.modules)))"
     )
     subprocess.run([sys.executable, "-c", program], check=True)

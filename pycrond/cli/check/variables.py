@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from pycrond.alarms.mail_text import address_refusal, is_content_type
+from pycrond.alarms.mail_variables import address_refusal, is_content_type
 from pycrond.cli.check.positions import Assignment, assignments
 from pycrond.crontab.parser import Crontab
 from pycrond.errors import Problem

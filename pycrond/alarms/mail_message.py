@@ -1,0 +1,138 @@
+"""Mail messages: headers like those of Debian's cron, the output unchanged, the facts below it.
+
+Every header is ASCII (RFC 2047 encodes other text), so SMTPUTF8 is never needed.
+"""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from email.header import Header
+from email.message import EmailMessage
+from email.policy import compat32
+from email.utils import format_datetime
+
+from pycrond.alarms.mail import JobMail
+from pycrond.alarms.mail_output import with_newline
+from pycrond.alarms.mail_variables import MAX_HEADER_VALUE, domain_of, is_content_type, split_addresses
+from pycrond.text import visible
+
+_MAX_LINE = 998  # bytes (RFC 5322, 2.1.1)
+_READABLE = bytes({*range(0x20, 0x7F), 9, 10} - {ord("=")})  # the bytes that quoted-printable leaves alone
+
+# Not the default policy, which parses headers and writes them anew: it decodes `=?utf-8?q?x?=` in a command,
+# turns `text/html;charset=utf-8` into `text/html; charset="utf-8"` and the address a:b@c into a group.
+_POLICY = compat32.clone(max_line_length=_MAX_LINE, mangle_from_=False)
+
+
+def build(mail: JobMail, output: bytes, at: datetime, token: str, domain: str = "") -> EmailMessage:
+    """Return a message dated `at`; the token makes its Message-ID unique.
+
+    A bare name as address gets the domain, unless that is empty.
+    """
+    charset = _charset(output)
+    content_type = f"text/plain; charset={charset}"
+    facts = _facts(mail).encode(charset, "backslashreplace")
+    if output and is_content_type(mail.content_type):
+        content_type = mail.content_type
+        facts = facts if content_type.lower().startswith("text/plain") else b""  # not below a page
+    message = EmailMessage(policy=_POLICY)
+    for name, value in _headers(mail, at, token, domain):
+        _add_header(message, name, value)
+    message["MIME-Version"] = "1.0"
+    message["Content-Type"] = content_type
+    message["Content-Transfer-Encoding"] = "8bit"
+    for name, value in mail.environment:
+        _add_header(message, "X-Cron-Env", f"<{name}={value}>")
+    # `-- ` is the line by which mail programs recognize a signature.
+    body = with_newline(output) + b"\n-- \n" + facts if output and facts else output or facts
+    message.set_payload(body.decode("ascii", "surrogateescape"))
+    if charset != "utf-8" or not _is_sendable(body):
+        encode_body(message)
+    return message
+
+
+def encode_body(message: EmailMessage) -> None:
+    """Encode the body in ASCII: quoted-printable, readable in a mailbox's file, unless base64 is shorter.
+
+    Not by `EmailMessage.set_content`: it drops each CR of a text and chooses by the first ten lines.
+    """
+    body = message.get_payload(decode=True)
+    assert isinstance(body, bytes)  # noqa: S101 -- the message has one part
+    # An unreadable byte becomes three bytes; in base64 three bytes become four.
+    if 6 * len(body.translate(None, _READABLE)) <= len(body):
+        encoding = "quoted-printable"
+        encoded = b"\n".join(binascii.b2a_qp(line, istext=False) for line in body.split(b"\n"))
+    else:
+        encoding, encoded = "base64", base64.encodebytes(body)
+    message.set_payload(encoded.decode("ascii"))
+    message.replace_header("Content-Transfer-Encoding", encoding)
+
+
+def _is_sendable(body: bytes) -> bool:
+    """Return True if a mail can hold the body as it is: complete, short lines without CR and NUL."""
+    longest = max(map(len, body.split(b"\n")))
+    return longest <= _MAX_LINE and with_newline(body) == body and not re.search(rb"[\0\r]", body)
+
+
+def _charset(output: bytes) -> str:
+    """Return `utf-8` if the output is that, else `iso-8859-1`.
+
+    In ISO 8859-1 every byte is a character, so each mail program shows something and the bytes can be
+    recovered. RFC 1428's unknown-8bit would be more honest, but not every program supports it.
+    """
+    try:
+        output.decode()
+    except UnicodeDecodeError:
+        return "iso-8859-1"
+    return "utf-8"
+
+
+def _facts(mail: JobMail) -> str:
+    width = 1 + max((len(name) for name, _ in mail.facts), default=0)
+    return "".join(f"{_visible(name) + ':':<{width}} {_visible(value)}\n" for name, value in mail.facts)
+
+
+def _headers(mail: JobMail, at: datetime, token: str, domain: str) -> Iterator[tuple[str, str]]:
+    yield "From", mail.sender or f"{split_addresses('root', domain)[0]} (Cron Daemon)"
+    yield "To", ", ".join(split_addresses(mail.to, domain))
+    yield "Subject", _subject(mail)
+    yield "Date", format_datetime(at)
+    yield "Message-ID", f"<pycrond.{mail.run}.{token}@{domain_of(mail.host)}>"
+    yield "Auto-Submitted", "auto-generated"
+    yield "Precedence", "bulk"
+    yield "X-Pycrond-Job", mail.name
+    yield "X-Pycrond-Event", mail.event
+    yield "X-Pycrond-Run", str(mail.run)
+    yield "X-Pycrond-Fire-Time", f"{datetime.fromtimestamp(mail.fire, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    yield "X-Pycrond-Ending", mail.ending
+
+
+def _subject(mail: JobMail) -> str:
+    """Return the subject; a long command is cut, not the ending behind it."""
+    before = f"Cron <{mail.user}@{mail.host}> "
+    after = f" ({mail.ending})" if mail.ending else ""
+    return before + _cut(_visible(mail.command), MAX_HEADER_VALUE - len(_visible(before + after))) + after
+
+
+def _add_header(message: EmailMessage, name: str, value: str) -> None:
+    """Add a header with a visible value: one line if that is ASCII. Add none if it is empty."""
+    value = _visible(value).strip()
+    if name == "To" and len(value) > MAX_HEADER_VALUE:
+        value = value.replace(", ", ",\n ")  # no recipient is cut off
+    else:
+        value = _cut(value, MAX_HEADER_VALUE)
+    # Mail programs would decode ASCII text that looks like an encoded word.
+    if not value.isascii() or "=?" in value:
+        value = Header(value, "utf-8", header_name=name).encode()
+    if value:
+        message[name] = value
+
+
+def _cut(text: str, size: int) -> str:
+    return text if len(text) <= size else text[: max(0, size - 3)] + "..."
+
+
+def _visible(text: str) -> str:
+    return visible(text.encode("utf-8", "surrogateescape"))

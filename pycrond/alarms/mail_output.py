@@ -1,0 +1,41 @@
+"""The output of a run as it is mailed: all of it, or its two ends."""
+
+from collections.abc import Callable
+
+from pycrond.output import spool
+from pycrond.text import whole
+
+MAX_OUTPUT = 7_000_000  # bytes; in base64 9.5 million, and Postfix refuses mails above 10,240,000 by default
+_CUT_WINDOW = 4096  # bytes in which a cut is moved to the end of a line
+_CONTINUATION = bytes(range(0x80, 0xC0))  # the bytes within a UTF-8 character
+
+
+def read(directory: str, run: int, size: int) -> bytes:
+    """Return an excerpt of the first `size` bytes of a run's output, without those no longer in the spool."""
+    start = spool.first_offset(directory, run)
+    start = size if start is None else min(start, size)
+    end = min(size, max(start, spool.Spool(directory, run).size))
+    kept = excerpt(end - start, lambda offset, count: spool.read(directory, run, start + offset, count))
+    return (b"[pycrond: %d bytes before this are no longer kept]\n" % start if start else b"") + kept
+
+
+def excerpt(size: int, read_at: Callable[[int, int], bytes]) -> bytes:
+    """Return all `size` bytes; of more than MAX_OUTPUT both ends, and between them a line about the rest.
+
+    `read_at` takes an offset and a number of bytes.
+    """
+    if size <= MAX_OUTPUT:
+        return read_at(0, size)
+    half = MAX_OUTPUT // 2 - 100  # leaves room for the line between
+    head, tail = read_at(0, half), read_at(size - half, half)
+    # A cut within a character would make all of the output invalid UTF-8.
+    head = head[: head.rfind(b"\n", -_CUT_WINDOW) + 1 or whole(head)]
+    tail = tail[tail.find(b"\n", 0, _CUT_WINDOW) + 1 :]
+    tail = tail[:3].lstrip(_CONTINUATION) + tail[3:]
+    omitted = size - len(head) - len(tail)
+    return with_newline(head) + b"[pycrond: %d bytes are left out here]\n" % omitted + tail
+
+
+def with_newline(text: bytes) -> bytes:
+    """Return the text, its last line completed."""
+    return text if not text or text.endswith(b"\n") else text + b"\n"

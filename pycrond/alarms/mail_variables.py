@@ -1,0 +1,47 @@
+"""The variables MAILTO, MAILFROM and CONTENT_TYPE of a crontab, split and checked. Pure."""
+
+import re
+
+MAX_HEADER_VALUE = 900  # characters; one line in ASCII, so that a filter matches the whole value
+_MAX_ADDRESS = 254  # characters (RFC 5321, 4.5.3.1.3)
+_DELIMITERS = "@!:%-.,_+=/"  # Debian's list; cronie's lacks = and /
+_UNSAFE = re.compile(rf"[^A-Za-z0-9{re.escape(_DELIMITERS)}]")
+_CONTENT_TYPE = re.compile(
+    r"(?!multipart/|message/)[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+(?:[ \t]*;[ -~]*)?", re.IGNORECASE
+)
+
+
+def split_addresses(text: str, domain: str = "") -> list[str]:
+    """Return the addresses of a MAILTO. A bare name gets the domain, unless that is empty."""
+    addresses = filter(None, (part.strip(" \t") for part in text.split(",")))
+    return [name if "@" in name or not domain else f"{name}@{domain}" for name in addresses]
+
+
+def address_refusal(text: str) -> str | None:
+    """Return the reason why the addresses are not used (cronie and Debian's cron: UNSAFE), or None.
+
+    Stricter than cronie and Debian's cron in that each address begins with a letter or a digit: each is an
+    argument of its own to the mailer and must not be an option. Less strict in that blanks may surround a
+    comma.
+    """
+    addresses = split_addresses(text)
+    if not addresses:
+        return "there is no address"
+    for address in addresses:
+        if unsafe := _UNSAFE.search(address):
+            return f"unsafe character {unsafe[0]!r} in an address"
+        if address[0] in _DELIMITERS:
+            return f"an address begins with {address[0]!r}"
+        if len(address) > _MAX_ADDRESS:
+            return f"an address of more than {_MAX_ADDRESS} characters"
+    return None
+
+
+def is_content_type(text: str) -> bool:
+    """Return True for a type of a single part with its parameters (RFC 2045, 5.1), in ASCII."""
+    return len(text) <= MAX_HEADER_VALUE and _CONTENT_TYPE.fullmatch(text) is not None
+
+
+def domain_of(host: str) -> str:
+    """Return the host's name reduced to the characters that an address and SMTP's EHLO allow."""
+    return re.sub(r"[^A-Za-z0-9.-]", "", host).strip(".-") or "localhost"
