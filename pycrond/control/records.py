@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from pycrond.control.requests import Check, number, seconds, several, text
+from pycrond.control.requests import Check, list_of, number, seconds, text
 from pycrond.errors import PycrondError
 from pycrond.keeper import start
 from pycrond.ledger.reader import SharedReader
@@ -54,8 +54,8 @@ def optional(check: Check[Any]) -> Check[Any]:
 
 
 NUMBER = partial(number, first=0, last=LARGEST)
-KEYS = partial(several, check=text, longest=MAX_ROWS)
-RUNS = partial(several, check=NUMBER, longest=MAX_ROWS, shortest=0)
+KEYS = partial(list_of, check=text, longest=MAX_ROWS)
+RUNS = partial(list_of, check=NUMBER, longest=MAX_ROWS, shortest=0)
 
 QUERIES: dict[str, dict[str, Check[Any]]] = {
     "daemon": {},

@@ -68,7 +68,7 @@ def seconds(request: dict[str, Any], name: str) -> float:
     return float(value)
 
 
-def several(
+def list_of(
     request: dict[str, Any], name: str, check: Check[Value], longest: int, *, shortest: int = 1
 ) -> list[Value]:
     """Return a list of values that pass a check."""

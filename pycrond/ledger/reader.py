@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pycrond.errors import Problem, PycrondError
 from pycrond.ledger.audit import StepRow, VerdictRow, VersionRow
-from pycrond.ledger.rows import DaemonRow, JobRow, PauseRow, RunRow, SpanRow, matching_keys, quoted
+from pycrond.ledger.rows import DaemonRow, JobRow, PauseRow, RunRow, SpanRow, matching_keys, quote_path
 
 Row = TypeVar("Row")
 
@@ -35,10 +35,8 @@ SPANS = """
     WHERE state IN ('claimed', 'waiting', 'running') AND state = 'running'))
     WHERE start < :until AND fire <= :now AND coalesce(until, over, start) >= :start
 """
-LONGEST_EARLIER_RUN = (
-    86_400  # seconds: a run that began longer before the first minute of `spans` is not found
-)
-LATEST_RECORD = 3600  # seconds that a returning daemon takes at most to record what it has missed
+SPANS_MARGIN = 86_400  # seconds: `spans` leaves out runs that began earlier before its start and have ended
+RECORDING_TIME = 3600  # seconds in which a daemon that is back has recorded all fires that it missed
 LATEST_RUNS = 20  # of a job, from which its usual duration is computed
 
 
@@ -56,7 +54,7 @@ class SharedReader:
         if not os.path.exists(path):
             raise PycrondError(f"there is no ledger at {path}: no daemon has run with this --state-dir yet")
         try:
-            self._db = sqlite3.connect(f"file:{quoted(path)}?mode=ro", uri=True, isolation_level=None)
+            self._db = sqlite3.connect(f"file:{quote_path(path)}?mode=ro", uri=True, isolation_level=None)
             self._db.execute("SELECT count(*) FROM daemons").fetchone()
         except sqlite3.Error as error:
             raise PycrondError(f"cannot read ledger {path}: {error}") from error
@@ -232,8 +230,8 @@ class Reader(SharedReader):
         """
         back = self._first_since(until)
         row = self._db.execute(RECORDED, (back,)).fetchone()
-        last = self._first_since(max(until, row[1]) + LATEST_RECORD) if row else back
-        first = self._first_since(start - LONGEST_EARLIER_RUN)
+        last = self._first_since(max(until, row[1]) + RECORDING_TIME) if row else back
+        first = self._first_since(start - SPANS_MARGIN)
         return self._rows(SpanRow, SPANS, first=first, last=last, start=start, until=until, now=now)
 
     def _first_since(self, moment: float) -> int:

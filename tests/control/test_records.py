@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from pycrond.control.records import QUERIES, Records, optional
-from pycrond.control.requests import number, seconds, several, text
+from pycrond.control.requests import list_of, number, seconds, text
 from pycrond.errors import PycrondError
 from pycrond.ledger.reader import SharedReader
 
@@ -42,7 +42,7 @@ def test_not_a_time(value: object) -> None:
 @pytest.mark.parametrize("value", [None, "x", [], ["x"] * 4, {"x": 1}])
 def test_not_a_list(value: object) -> None:
     with pytest.raises(PycrondError, match=r"^'a' must be a list of 1 to 3 values$"):
-        several({"a": value}, "a", text, 3)
+        list_of({"a": value}, "a", text, 3)
 
 
 def test_what_passes() -> None:
@@ -51,6 +51,6 @@ def test_what_passes() -> None:
     assert text(request, "absent", "default") == "default"
     assert number(request, "number", 1, 3) == 3
     assert seconds(request, "time") == 5.0
-    assert several(request, "list", text, 2) == ["a", "b"]
+    assert list_of(request, "list", text, 2) == ["a", "b"]
     assert optional(seconds)(request, "none") is optional(seconds)(request, "absent") is None
     assert optional(seconds)(request, "time") == 5.0
