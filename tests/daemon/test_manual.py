@@ -538,7 +538,7 @@ def test_a_user_reads_of_that_user_alone(loop: Loop) -> None:
     assert mine("history", limit=500, states=["failed"]) == mine("history", limit=500, until=0) == []
     assert [*mine("medians", keys=["root/job", "nobody/job", "nobody0/job"])] == ["nobody/job"]
     assert [*mine("ends", runs=everybodys)] == [run.id]
-    for other in everybodys:
+    for other in (*everybodys, 999):
         if other == run.id:
             assert mine("output", run=other, offset=0, most=100)[2]
             assert mine("runs", runs=[other]) == [run]
@@ -575,7 +575,7 @@ def test_a_request_that_takes_long_is_given_up(loop: Loop, monkeypatch: pytest.M
         *({"method": "pauses", "now": now} for now in ("1", True, None)),
         *({"method": "medians", "keys": keys} for keys in ([], ["x"] * 501, [1], None)),
         *({"method": "output", "run": 1, "offset": 0, "most": most} for most in (-1, 65537, None)),
-        *({"method": "output", "run": run, "offset": 0, "most": 0} for run in (1 << 63, -1, 7)),
+        *({"method": "output", "run": run, "offset": 0, "most": 0} for run in (1 << 63, -1, None)),
         *({"method": "runs", "runs": runs} for runs in ([1] * 501, "1", ["1"], None)),
         *({"method": "last_runs", "keys": keys} for keys in ([], ["x"] * 501, [1], None)),
     ],
