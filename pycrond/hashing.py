@@ -1,12 +1,23 @@
 """Hashes for names, not for secrets."""
 
 try:
-    # hashlib would bring OpenSSL with it: 3.6 MB of a daemon that has 20.
+    # hashlib would load OpenSSL: 3.6 MB more for a daemon of 20 MB.
     from _blake2 import blake2b
 except ImportError:
     from hashlib import blake2b
 
 
 def digest(data: bytes, size: int = 16) -> str:
-    """So many bytes' worth of BLAKE2b, as hexadecimal digits: two a byte."""
+    """The BLAKE2b hash of `size` bytes, as hexadecimal digits."""
     return str(blake2b(data, digest_size=size).hexdigest())
+
+
+def digest_words(*words: str | bytes, size: int = 16) -> str:
+    """The digest of words, which a NUL separates; texts are encoded as paths are."""
+    encoded = (word if isinstance(word, bytes) else word.encode("utf-8", "surrogateescape") for word in words)
+    return digest(b"\0".join(encoded), size)
+
+
+def draw_below(limit: int, *words: str, size: int = 8) -> int:
+    """A number from 0 to `limit` - 1 that the same words always give, from a digest of `size` bytes."""
+    return int(digest_words(*words, size=size), 16) % limit

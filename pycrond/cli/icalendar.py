@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from math import ceil
 from statistics import median
 
-from pycrond.hashing import digest
+from pycrond.hashing import digest_words
 from pycrond.schedule.schedule import FireTime
 from pycrond.text import split, visible
 
@@ -52,9 +52,7 @@ def _fire(job: Planned, fire: FireTime, machine: str, now: datetime) -> Iterator
 
 def uid(key: str, fire: FireTime, machine: str) -> str:
     """The same whenever it is asked for: of the job and the minute that the fire is named after."""
-    return (
-        f"{digest(f'{machine} {key} {fire.wall} {fire.fold}'.encode('utf-8', 'surrogateescape'), 16)}@pycrond"
-    )
+    return f"{digest_words(f'{machine} {key} {fire.wall} {fire.fold}')}@pycrond"
 
 
 def stamp(at: datetime) -> str:

@@ -8,7 +8,7 @@ from typing import get_args
 
 from pycrond import clock
 from pycrond.cli import time_input
-from pycrond.cli.data.access import Records
+from pycrond.control.records import Records
 from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.jobs.run import State

@@ -1,11 +1,13 @@
-"""The control socket: newline-delimited JSON, one request and one answer a connection.
+"""The control socket: newline-delimited JSON, one request and one answer for each connection.
 
-Anyone may connect (mode 0666); who it is, the kernel says (SO_PEERCRED). A slow or silent client holds
-nobody up: it is only read from when it has written, gets an answer as it takes it, and is dropped when it
-says too much, or when another one wants its place.
+Anyone may connect (mode 0666); the kernel reports the client's uid (SO_PEERCRED). A slow or silent client
+blocks nobody: the daemon reads only what has arrived, sends only what the socket takes, and drops a client
+whose request is too long, or the one that was silent longest when there are too many.
 """
 
+import base64
 import contextlib
+import dataclasses
 import json
 import os
 import socket
@@ -15,24 +17,24 @@ from typing import Any
 
 from pycrond.errors import NotRunningError, PycrondError
 
-REQUEST_MOST = 65536  # bytes
-CLIENTS_MOST = 200
+MAX_REQUEST = 65536  # bytes
+MAX_CLIENTS = 200
 Answerer = Callable[[dict[str, Any], int], dict[str, Any]]
 """From a request and the uid that makes it to the answer; PycrondError's text becomes its `error`."""
 
 
 @contextlib.contextmanager
 def short_path(path: str) -> Iterator[str]:
-    """A name of at most 108 bytes, all that a socket's address may have, for a path of any length."""
-    folder = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    """A name of at most 108 bytes, the limit of a socket's address, for a path of any length."""
+    directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        yield f"/proc/self/fd/{folder}/{os.path.basename(path)}"
+        yield f"/proc/self/fd/{directory}/{os.path.basename(path)}"
     finally:
-        os.close(folder)
+        os.close(directory)
 
 
 def listen(path: str, mode: int) -> socket.socket:
-    """A listening socket at `path`; whatever is there is from a daemon that died, for we hold the lock."""
+    """A listening socket at `path`. It replaces the socket of a dead daemon: the caller holds the lock."""
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -57,10 +59,10 @@ def connect(path: str, timeout: float) -> socket.socket:
 
 
 def ask(path: str, request: dict[str, Any], timeout: float = 60.0) -> dict[str, Any]:
-    """One request to the daemon and its answer; raises what the daemon answers as an error."""
+    """Send a request to the daemon and return its answer; raises the error that it answers."""
     with connect(path, timeout) as client:
         try:
-            client.sendall(json.dumps(request).encode() + b"\n")
+            client.sendall(_line(request))
             with client.makefile("rb") as lines:
                 line = lines.readline()
         except (ConnectionResetError, BrokenPipeError):
@@ -75,14 +77,23 @@ def ask(path: str, request: dict[str, Any], timeout: float = 60.0) -> dict[str, 
     return answer
 
 
+def _line(message: dict[str, Any]) -> bytes:
+    return json.dumps(message, default=_plain).encode() + b"\n"
+
+
+def _plain(value: Any) -> Any:
+    """The form in JSON of bytes (base64) and of a dataclass (a list of its fields)."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else dataclasses.astuple(value)
+
+
 class Client:
-    """A connection on the daemon's side: first it is listened to, then it gets its answer."""
+    """A connection on the daemon's side: it sends a request, then receives the answer."""
 
     def __init__(self, connection: socket.socket) -> None:
         connection.setblocking(False)
         self._connection = connection
-        self._said = b""
-        self._rest = b""
+        self._request = b""
+        self._unsent = b""
         _, self.uid, _ = struct.unpack(
             "iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
         )
@@ -92,33 +103,31 @@ class Client:
 
     @property
     def is_answered(self) -> bool:
-        """Whether it has an answer, and has not taken all of it yet."""
-        return bool(self._rest)
+        """Tell whether the client waits for the rest of an answer."""
+        return bool(self._unsent)
 
     def serve(self, answerer: Answerer) -> bool:
-        """Take what it says and answer when that is a whole line, or give it more of its answer; False once
-        the connection is done with.
-        """
+        """Read what has arrived and answer a whole line, or send more of the answer; False at the end."""
         try:
-            return self._send() if self._rest else self._listen(answerer)
+            return self._send() if self._unsent else self._receive(answerer)
         except BlockingIOError:
             return True
         except OSError:
             return False
 
-    def _listen(self, answerer: Answerer) -> bool:
-        said = self._connection.recv(REQUEST_MOST)
-        self._said += said
-        if b"\n" not in self._said:
-            return bool(said) and len(self._said) < REQUEST_MOST
-        answer = self._answer(self._said.partition(b"\n")[0], answerer)
-        self._said = b""
-        self._rest = json.dumps(answer).encode() + b"\n"
+    def _receive(self, answerer: Answerer) -> bool:
+        data = self._connection.recv(MAX_REQUEST)
+        self._request += data
+        if b"\n" not in self._request:
+            return bool(data) and len(self._request) < MAX_REQUEST
+        answer = self._answer(self._request.partition(b"\n")[0], answerer)
+        self._request = b""
+        self._unsent = _line(answer)
         return self._send()
 
     def _send(self) -> bool:
-        self._rest = self._rest[self._connection.send(self._rest) :]
-        return bool(self._rest)
+        self._unsent = self._unsent[self._connection.send(self._unsent) :]
+        return bool(self._unsent)
 
     def _answer(self, line: bytes, answerer: Answerer) -> dict[str, Any]:
         try:

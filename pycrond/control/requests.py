@@ -1,34 +1,43 @@
-"""Who asks through the control socket, for which jobs, and what a request says, checked."""
+"""The users behind requests, and the checks of what a request contains."""
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from pycrond.errors import PycrondError
 from pycrond.host import users
 
-TEXT_MOST = 4096  # characters of a text in a request
+MAX_TEXT = 4096  # characters of a text in a request
+LATEST = 1e12  # Unix seconds
+Value = TypeVar("Value")
+Check = Callable[[dict[str, Any], str], Value]
+"""From a request and a parameter's name to the parameter's value; raises PycrondError for a bad one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Requester:
-    """A user by name, and whose jobs that one may see and act on."""
+    """A user by name, and the user whose jobs it may see and act on."""
 
     name: str
     user: str | None
-    """None: everybody's."""
+    """None: all users."""
 
     def can_access(self, user: str) -> bool:
-        """Whether a user's jobs are for this one to see and act on."""
+        """Tell whether the requester may see and act on a user's jobs."""
         return self.user is None or self.user == user
 
 
 def requester(uid: int, *, system: bool) -> Requester:
-    """Root and the daemon's own user may do everything, others something with `system` only: PycrondError."""
+    """Return the user that makes a request.
+
+    Root and the daemon's own user may do everything, others act on their own jobs, with `system` only; raises
+    PycrondError.
+    """
     account = users.own(uid)
     if uid in {0, os.geteuid()}:
         return Requester(account.name, None)
-    # Not one without a name, whose number may be another user's name.
+    # A uid without a name is refused: its number may be the name of another user.
     known = users.named(account.name)
     if system and known and known.uid == uid:
         return Requester(account.name, account.name)
@@ -36,24 +45,34 @@ def requester(uid: int, *, system: bool) -> Requester:
 
 
 def text(request: dict[str, Any], name: str, default: str | None = None) -> str:
-    """A text of a request; raises PycrondError where there is none that can be stored."""
+    """Return a text that can be stored."""
     value = request.get(name, default)
-    if not isinstance(value, str) or len(value) > TEXT_MOST:
-        raise PycrondError(f"'{name}': a text of at most {TEXT_MOST} characters is wanted")
+    if not isinstance(value, str) or len(value) > MAX_TEXT:
+        raise PycrondError(f"'{name}' must be a text of at most {MAX_TEXT} characters")
     return value.encode("utf-8", "backslashreplace").decode()
 
 
-def texts(request: dict[str, Any], name: str, most: int) -> list[str]:
-    """Several of them, at least one."""
-    values = request.get(name)
-    if not isinstance(values, list) or not 0 < len(values) <= most:
-        raise PycrondError(f"'{name}': a list of 1 to {most} texts is wanted")
-    return [text({name: value}, name) for value in values]
-
-
 def number(request: dict[str, Any], name: str, first: int, last: int) -> int:
-    """A whole number from `first` to `last`."""
+    """Return a whole number from `first` to `last`."""
     value = request.get(name)
     if type(value) is not int or not first <= value <= last:
-        raise PycrondError(f"'{name}': a whole number from {first} to {last} is wanted")
+        raise PycrondError(f"'{name}' must be a whole number from {first} to {last}")
     return value
+
+
+def seconds(request: dict[str, Any], name: str) -> float:
+    """Return a time in Unix seconds."""
+    value: Any = request.get(name)
+    if type(value) not in {int, float} or not abs(value) < LATEST:
+        raise PycrondError(f"'{name}' must be a time in seconds")
+    return float(value)
+
+
+def list_of(
+    request: dict[str, Any], name: str, check: Check[Value], longest: int, *, shortest: int = 1
+) -> list[Value]:
+    """Return a list of values that pass a check."""
+    values = request.get(name)
+    if not isinstance(values, list) or not shortest <= len(values) <= longest:
+        raise PycrondError(f"'{name}' must be a list of {shortest} to {longest} values")
+    return [check({name: value}, name) for value in values]

@@ -1,4 +1,4 @@
-"""The control socket's clients: who has connected, and what they get for an answer."""
+"""The control socket's server: its clients, and the time spent on them."""
 
 import os
 
@@ -6,36 +6,36 @@ from pycrond import clock
 from pycrond.control import protocol
 from pycrond.host.poller import Poller
 
-TURN_MOST = 0.02  # seconds of a turn spent on answers: a minute may be about to begin
+MAX_TURN_TIME = 0.02  # seconds of a turn spent on answers: a minute may be about to begin
 
 
 class ControlServer:
-    """Listens at a path and answers each client when its request is whole; none holds the loop up."""
+    """Listens at a path and answers each client when its request is whole; no client blocks the loop."""
 
     def __init__(self, path: str, poller: Poller, answerer: protocol.Answerer) -> None:
         self._path = path
         self._poller = poller
         self._answerer = answerer
         self._spent = 0.0
-        self._clients: dict[protocol.Client, None] = {}  # the one that has been silent longest first
-        self._listener = protocol.listen(path, 0o666)  # anyone: the kernel tells who it is
+        self._clients: dict[protocol.Client, None] = {}  # in order of their last activity, oldest first
+        self._listener = protocol.listen(path, 0o666)  # for all users: the kernel reports their uids
         self._listener.setblocking(False)
         poller.register(self._listener, self._accept)
 
     def _accept(self) -> None:
         try:
             connection, _ = self._listener.accept()
-        except OSError:  # it has gone away, or there are no descriptors left
+        except OSError:  # the client has gone, or no descriptor is free
             return
-        if len(self._clients) >= protocol.CLIENTS_MOST:
+        if len(self._clients) >= protocol.MAX_CLIENTS:
             self._drop(next(iter(self._clients)))
         client = protocol.Client(connection)
         self._clients[client] = None
         self._poller.register(client, lambda: self._serve(client))
 
     def _serve(self, client: protocol.Client) -> None:
-        if self._spent >= TURN_MOST:
-            return  # it is there in the next turn too
+        if self._spent >= MAX_TURN_TIME:
+            return  # the poller reports it again in the next turn
         began = clock.elapsed()
         self._clients[client] = self._clients.pop(client)
         if not client.serve(self._answerer):
@@ -50,11 +50,11 @@ class ControlServer:
         client.close()
 
     def new_turn(self) -> None:
-        """A new turn: there is time for answers again."""
+        """Begin a new turn."""
         self._spent = 0.0
 
     def close(self) -> None:
-        """Nobody is answered any more, and the path is gone."""
+        """Stop listening and remove the socket's path."""
         self._poller.unregister(self._listener)
         self._listener.close()
         os.unlink(self._path)

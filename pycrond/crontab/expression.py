@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from pycrond.crontab.field import FIELDS, Field, FieldFlaw, Pick, TermReader, shown
 from pycrond.errors import PycrondError
-from pycrond.hashing import digest
+from pycrond.hashing import draw_below
 from pycrond.schedule.schedule import Schedule, every, of
 
 
@@ -70,12 +70,7 @@ def parse_schedule(text: str, *, seed: str = "") -> Schedule:
 
 def draw(seed: str, *identity: str) -> Pick:
     """Numbers that are the same whenever and wherever seed and identity are."""
-    text = "\0".join((seed, *identity))
-
-    def pick(size: int, place: str) -> int:
-        return int(digest(f"{text}\0{place}".encode("utf-8", "surrogateescape"), 8), 16) % size
-
-    return pick
+    return lambda size, place: draw_below(size, seed, *identity, place)
 
 
 def read(text: str, pick: Pick) -> Expression:

@@ -144,7 +144,7 @@ class ManualControl:
         return {key: job for key, job in self._reloader.jobs.items() if client.can_access(job.user)}
 
     def _keys(self, request: dict[str, Any], client: Requester) -> list[str]:
-        words, jobs = requests.texts(request, "jobs", MAX_JOBS), self._loaded(client)
+        words, jobs = requests.list_of(request, "jobs", requests.text, MAX_JOBS), self._loaded(client)
         return list(dict.fromkeys(self._key(word, jobs) for word in words))
 
     def _key(self, word: str, jobs: Mapping[str, Job]) -> str:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from pycrond.hashing import digest
+from pycrond.hashing import digest_words
 from pycrond.jobs.options import Options
 from pycrond.schedule.schedule import Schedule
 
@@ -70,8 +70,7 @@ def identity(user: str, entry: Entry) -> str:
     parts = [user, entry.schedule_text, entry.command]
     if entry.stdin:
         parts.append(entry.stdin)
-    text = "\0".join(parts)
-    return digest(text.encode("utf-8", "surrogateescape"), 6)
+    return digest_words(*parts, size=6)
 
 
 @dataclass(frozen=True, slots=True)

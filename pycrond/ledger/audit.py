@@ -1,7 +1,7 @@
-"""The fire times that should have been, from what was loaded when, against the verdicts that there are.
+"""The audit: the fire times that the loaded versions of each job imply, compared with the ledger's verdicts.
 
-Pure. A fire is known by its job, its wall minute and its instant. In an interval that a clock turned back has
-gone through twice, jobs may have run once or twice, as cron's rule has it: there, one verdict is enough.
+Pure. A fire is known by its job, its wall minute and its instant. In an interval that was repeated because
+the clock was set back, cron's rule lets jobs run once or twice: there, one verdict is enough.
 """
 
 from collections import defaultdict
@@ -15,6 +15,8 @@ from pycrond.schedule.schedule import Zone, fires
 
 MINUTE = timedelta(minutes=1)
 STARTED = {"running", "succeeded", "failed", "timed-out", "killed", "lost", "unknown"}
+FireId = tuple[int, float]
+"""The wall minute and the instant of a fire."""
 
 
 class VersionRow(NamedTuple):
@@ -28,7 +30,7 @@ class VersionRow(NamedTuple):
 
 
 class VerdictRow(NamedTuple):
-    """What the ledger says of a fire; of a folded row, of `folded` fires up to `until`."""
+    """The verdict on a fire; a folded row stands for `folded` fires up to `until`."""
 
     id: int
     key: str
@@ -42,7 +44,7 @@ class VerdictRow(NamedTuple):
 
 
 class StepRow(NamedTuple):
-    """The clock was turned by so many seconds, and was `at` afterwards."""
+    """A change of the clock by so many seconds, to the time `at`."""
 
     at: float
     moved: float
@@ -50,7 +52,7 @@ class StepRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Unaccounted:
-    """A fire that is not accounted for as it should be."""
+    """A fire whose verdict is missing or wrong."""
 
     key: str
     at: float
@@ -59,7 +61,7 @@ class Unaccounted:
 
 @dataclass(slots=True)
 class Audit:
-    """What was compared."""
+    """The number of fires and jobs that were compared, and the findings."""
 
     fires: int = 0
     jobs: int = 0
@@ -75,63 +77,63 @@ def audit(
     until: datetime,
     zone: Callable[[str], Zone],
 ) -> Audit:
-    """Compare all that was due after `since` up to and including `until`; `zone` finds a zone by its name."""
-    twice = [(one.at - 60, one.at - one.moved + 60) for one in steps if one.moved < 0]
-    wanted: dict[str, dict[tuple[int, float], float]] = defaultdict(dict)
+    """Compare all fires after `since` up to and including `until`; `zone` returns a time zone by its name."""
+    repeated = [(step.at - 60, step.at - step.moved + 60) for step in steps if step.moved < 0]
+    due: dict[str, dict[FireId, float]] = defaultdict(dict)
     for version in versions:
-        wanted[version.key].update(_wanted(version, since, until, zone))
+        due[version.key].update(_due(version, since, until, zone))
     given: dict[str, list[VerdictRow]] = defaultdict(list)
     for verdict in verdicts:
         if since.timestamp() < (verdict.until or verdict.fire) and verdict.fire <= until.timestamp():
             given[verdict.key].append(verdict)
     findings: list[Unaccounted] = []
-    for key in sorted(wanted.keys() | given.keys()):
-        findings += _compare(key, wanted[key], given[key], twice, since.timestamp())
-    return Audit(sum(map(len, wanted.values())), len(wanted), tuple(findings))
+    for key in sorted(due.keys() | given.keys()):
+        findings += _compare(key, due[key], given[key], repeated, since.timestamp())
+    return Audit(sum(map(len, due.values())), len(due), tuple(findings))
 
 
-def _wanted(
+def _due(
     version: VersionRow, since: datetime, until: datetime, zone: Callable[[str], Zone]
-) -> Iterator[tuple[tuple[int, float], float]]:
-    """Wall minute and instant of each fire of a version, and the instant."""
+) -> Iterator[tuple[FireId, float]]:
+    """The fires of a version, each with its instant."""
     if version.canonical is None:
         return
-    first = max(_at(version.since), since) + MINUTE
-    last = until if version.until is None else min(_at(version.until), until)
+    first = max(_minute(version.since), since) + MINUTE
+    last = until if version.until is None else min(_minute(version.until), until)
     for fire in fires(from_text(version.canonical), zone(version.zone), first, last + MINUTE):
         at = fire.at.timestamp()
         yield (fire.wall, at), at
 
 
-def _at(seconds: float) -> datetime:
+def _minute(seconds: float) -> datetime:
     return datetime.fromtimestamp(seconds, UTC).replace(second=0, microsecond=0)
 
 
 def _compare(
     key: str,
-    wanted: dict[tuple[int, float], float],
+    due: dict[FireId, float],
     given: Sequence[VerdictRow],
-    twice: Sequence[tuple[float, float]],
+    repeated: Sequence[tuple[float, float]],
     since: float,
 ) -> Iterator[Unaccounted]:
-    """What is wrong with one job's verdicts."""
-    seen = _by_fire(given)
-    left = [at for place, at in wanted.items() if place not in seen]
+    """The findings about one job."""
+    single = _by_fire(given)
+    without_own = [at for fire, at in due.items() if fire not in single]
     spans = _spans(given)
-    for at in left:
+    for at in without_own:
         if not any(span.first <= at <= span.last for span in spans):
             yield Unaccounted(key, at, "no verdict")
-    for place, several in seen.items():
-        if not any(start <= place[1] <= end for start, end in twice):
-            yield from _misplaced(several, is_wanted=place in wanted)
+    for fire, verdicts in single.items():
+        if not any(start <= fire[1] <= end for start, end in repeated):
+            yield from _misplaced(verdicts, is_due=fire in due)
     for span in spans:
-        disturbed = any(start <= span.last and span.first <= end for start, end in twice)
-        if span.first > since and not disturbed:
-            yield from _miscounted(key, span, left)
+        is_repeated = any(start <= span.last and span.first <= end for start, end in repeated)
+        if span.first > since and not is_repeated:
+            yield from _miscounted(key, span, without_own)
 
 
 class _Span(NamedTuple):
-    """Folded rows of a job that overlap: they stand for so many fires together."""
+    """Overlapping folded rows of a job, and the number of fires that they stand for together."""
 
     first: float
     last: float
@@ -140,12 +142,12 @@ class _Span(NamedTuple):
 
 
 def _spans(given: Iterable[VerdictRow]) -> list[_Span]:
-    """In order; a day's runs are a row for each state, in one stretch of time. Retries are no fires."""
+    """The spans in order; the rows of a day, a row for each state, overlap. Retries do not count."""
     spans: list[_Span] = []
-    for one in sorted(given, key=lambda row: row.fire):
-        if one.folded is None or one.wall is None or one.attempt != 1:
+    for row in sorted(given, key=lambda row: row.fire):
+        if row.folded is None or row.wall is None or row.attempt != 1:
             continue
-        span = _Span(one.fire, one.until or one.fire, one.folded, one.state)
+        span = _Span(row.fire, row.until or row.fire, row.folded, row.state)
         if spans and span.first <= spans[-1].last:
             before = spans.pop()
             states = before.states if span.states in before.states else f"{before.states}, {span.states}"
@@ -155,27 +157,27 @@ def _spans(given: Iterable[VerdictRow]) -> list[_Span]:
     return spans
 
 
-def _by_fire(given: Iterable[VerdictRow]) -> dict[tuple[int, float], list[VerdictRow]]:
-    """The verdicts on single fires: not those on @reboot, nor further attempts."""
-    seen: dict[tuple[int, float], list[VerdictRow]] = defaultdict(list)
-    for one in given:
-        if one.wall is not None and one.attempt == 1 and one.folded is None:
-            seen[one.wall, one.fire].append(one)
-    return seen
+def _by_fire(given: Iterable[VerdictRow]) -> dict[FireId, list[VerdictRow]]:
+    """The verdicts on single fires, without those on @reboot and on retries."""
+    verdicts: dict[FireId, list[VerdictRow]] = defaultdict(list)
+    for row in given:
+        if row.wall is not None and row.attempt == 1 and row.folded is None:
+            verdicts[row.wall, row.fire].append(row)
+    return verdicts
 
 
-def _misplaced(several: Sequence[VerdictRow], *, is_wanted: bool) -> Iterator[Unaccounted]:
-    """The verdicts on one fire: there must be such a fire, and one start of it at most."""
-    first = several[0]
-    if not is_wanted:
+def _misplaced(verdicts: Sequence[VerdictRow], *, is_due: bool) -> Iterator[Unaccounted]:
+    """The findings about one fire: it must be due, and started once at most."""
+    first = verdicts[0]
+    if not is_due:
         yield Unaccounted(first.key, first.fire, f"a verdict without a fire: {first.state}, run {first.id}")
-    started = ", ".join(str(one.id) for one in several if one.state in STARTED)
+    started = ", ".join(str(row.id) for row in verdicts if row.state in STARTED)
     if "," in started:
         yield Unaccounted(first.key, first.fire, f"started more than once: runs {started}")
 
 
-def _miscounted(key: str, span: _Span, left: Iterable[float]) -> Iterator[Unaccounted]:
-    """Folded rows that do not stand for as many fires as there are without a verdict of their own."""
-    count = sum(span.first <= at <= span.last for at in left)
+def _miscounted(key: str, span: _Span, without_own: Iterable[float]) -> Iterator[Unaccounted]:
+    """The finding about folded rows that stand for more or fewer fires than have no verdict of their own."""
+    count = sum(span.first <= at <= span.last for at in without_own)
     if count != span.fires:
         yield Unaccounted(key, span.first, f"{span.states} stands for {span.fires} fires, not {count}")

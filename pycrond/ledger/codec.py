@@ -1,4 +1,4 @@
-"""Jobs as the ledger keeps them: with their schedules as plain numbers, to be read without a crontab."""
+"""The ledger's form of jobs: their schedules are plain numbers, readable without the crontab."""
 
 import json
 from collections.abc import Collection, Iterator
@@ -14,20 +14,20 @@ from pycrond.text import storable
 
 @dataclass(frozen=True, slots=True)
 class JobRows(Collection[JobRow]):
-    """The rows of jobs, made when they are looked at: those of 100,000 would double what the daemon takes."""
+    """The rows of jobs, made during iteration: the rows of 100,000 jobs would double the daemon's memory."""
 
     jobs: Collection[Job]
     zone: str
-    """The daemon's."""
+    """The time zone of the daemon."""
 
     def __len__(self) -> int:
         return len(self.jobs)
 
     def __contains__(self, row: object) -> bool:
-        return any(row == one for one in self)
+        return any(row == job_row for job_row in self)
 
     def __iter__(self) -> Iterator[JobRow]:
-        # Most jobs have the options and the schedule of another; by id, for options take long to compare.
+        # Most jobs share options and schedules. Options are known by id, as they take long to compare.
         options: dict[int, str] = {}
         schedules: dict[Schedule | None, str | None] = {None: None}
         for job in self.jobs:
@@ -51,7 +51,7 @@ class JobRows(Collection[JobRow]):
 
 
 def job_of(row: JobRow) -> Job:
-    """The job again, as far as the ledger has it: not its environment nor its standard input."""
+    """Return the job of a row, without its environment and standard input, which the ledger does not keep."""
     entry = Entry(
         row.file,
         row.line,
@@ -68,7 +68,7 @@ def job_of(row: JobRow) -> Job:
 
 
 def to_text(schedule: Schedule) -> str:
-    """Its bit masks in hexadecimal, day part, flags; the inverse of `from_text`."""
+    """Return a schedule's bit masks in hexadecimal, its day part and flags; the inverse of `from_text`."""
     part = schedule.part
     words = [
         f"{schedule.minutes:x}",
@@ -86,7 +86,7 @@ def to_text(schedule: Schedule) -> str:
 
 
 def from_text(text: str) -> Schedule:
-    """The schedule again, the very object where it is in use."""
+    """Return the schedule of a text; equal schedules that are in use are one object."""
     minutes, hours, days, months, weekdays, day_or, kind, period, specials, special_weekdays = text.split()
     part = DayPart(
         int(days, 16),

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 
 from pycrond import clock
 from pycrond.errors import PycrondError
-from pycrond.ledger.rows import quoted
+from pycrond.ledger.rows import quote_path
 from pycrond.ledger.schema import MIGRATIONS
 
 RETRY_INTERVAL = 1.0  # seconds between two tries to write what is queued
@@ -182,7 +182,7 @@ class Database:
 def check_version(path: str) -> None:
     """Raise PycrondError if this version cannot use the file at `path`; change nothing."""
     try:
-        db = sqlite3.connect(f"file:{quoted(path)}?mode=ro", uri=True)
+        db = sqlite3.connect(f"file:{quote_path(path)}?mode=ro", uri=True)
         version: int = db.execute("PRAGMA user_version").fetchone()[0]
         db.close()
     except sqlite3.Error as error:

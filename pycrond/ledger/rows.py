@@ -1,4 +1,4 @@
-"""The ledger's rows, as they are read: jobs, runs, daemons. Times are Unix seconds, UTC."""
+"""The rows of the ledger: jobs, runs, pauses, daemons. Times are Unix seconds, UTC."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
@@ -12,7 +12,7 @@ BAD_ENDS = frozenset({State.FAILED, State.TIMED_OUT, State.KILLED, State.MISSED,
 
 
 class JobRow(NamedTuple):
-    """A job that is loaded; `canonical` is its schedule as plain numbers, None for @reboot."""
+    """A loaded job; `canonical` is its schedule as plain numbers, None for @reboot."""
 
     key: str
     name: str | None
@@ -27,7 +27,7 @@ class JobRow(NamedTuple):
 
 
 class FileRows(NamedTuple):
-    """A crontab's jobs, which two readings with the same `stamp` have in common."""
+    """The jobs of a crontab; a file that is read again with the same `stamp` has the same jobs."""
 
     file: str
     stamp: str
@@ -35,7 +35,7 @@ class FileRows(NamedTuple):
 
 
 class RunRow(NamedTuple):
-    """A run, as `history` shows it. Times are Unix seconds."""
+    """A run, or in one row `folded` runs or fires from `fire` to `until`."""
 
     id: int
     key: str
@@ -60,32 +60,32 @@ class RunRow(NamedTuple):
 
 
 class SpanRow(NamedTuple):
-    """When a run lived, a fire was passed over or, in one row, `several` were. Times are Unix seconds."""
+    """The time of a run, of a fire that was skipped or missed, or of `several` of them."""
 
     start: float
-    """Of what is yet to start, when that is."""
+    """The planned start of a run that has not started."""
     end: float | None
-    """None: it lives."""
+    """None while it runs."""
     state: str
     run: int | None
     several: int
     scheduled: int
-    """1: the schedule's doing."""
+    """1 if the schedule started it."""
     key: str
 
 
 class RunFilter(NamedTuple):
-    """Runs that are looked for; those of any state and time without more."""
+    """The runs to search for; by default those of all states and times."""
 
     states: Sequence[str] = ()
     since: float | None = None
-    """Going on, or due, at this time or later."""
+    """Runs that were under way or due at this time or later."""
     until: float | None = None
-    """Due before this time."""
+    """Runs that were due before this time."""
 
 
 class PauseRow(NamedTuple):
-    """A job that is paused. Times are Unix seconds."""
+    """A paused job; `until` is None where it stays paused until it is resumed."""
 
     key: str
     since: float
@@ -94,7 +94,7 @@ class PauseRow(NamedTuple):
 
 
 class DaemonRow(NamedTuple):
-    """The latest daemon there was."""
+    """A daemon, from its start to its planned stop."""
 
     pid: int
     version: str
@@ -104,36 +104,36 @@ class DaemonRow(NamedTuple):
     stopped_at: float | None
 
 
-def quoted(path: str) -> str:
-    """A path in one of SQLite's file: addresses."""
+def quote_path(path: str) -> str:
+    """Return a path as it stands in one of SQLite's file: addresses."""
     return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
 def matching_keys(word: str, jobs: Iterable[tuple[str, str | None, str]]) -> list[str]:
-    """The keys of the jobs that a word may mean: by name, file:line or key, else by the beginning of a key.
+    """Return the keys of the jobs that have a word as name, file:line or key, else as the beginning of a key.
 
-    Of each job: key, name, and file:line, empty for one that is gone, for another may stand there now.
+    `jobs`: key, name and file:line, the last empty for a job that is gone, as another may stand there now.
     """
-    exact, begins = [], []
+    exact, partial = [], []
     for key, name, place in jobs:
         if word in {key, name} or (place and word in {place, place.rpartition("/")[2]}):
             exact.append(key)
         elif key.startswith(word) or key.partition("/")[2].startswith(word):
-            begins.append(key)
-    return exact or begins
+            partial.append(key)
+    return exact or partial
 
 
-def require_one(word: str, found: Sequence[str]) -> str:
-    """The key of the one job a word means; raises PycrondError where it is none, or several, then named."""
-    if not found:
+def require_one(word: str, keys: Sequence[str]) -> str:
+    """Return the key of the only job that a word may mean; raises PycrondError for none, or more than one."""
+    if not keys:
         raise PycrondError(f"no job is called '{word}' (see 'pycrond list')")
-    if len(found) > 1:
-        raise PycrondError(f"'{word}' may mean {len(found)} jobs: {', '.join(found[:10])}")
-    return found[0]
+    if len(keys) > 1:
+        raise PycrondError(f"'{word}' may mean {len(keys)} jobs: {', '.join(keys[:10])}")
+    return keys[0]
 
 
 def run_json(run: RunRow) -> dict[str, object]:
-    """A run as `history --json` gives it."""
+    """Return a run as `history --json` prints it."""
     values = run._asdict()
     values["count"] = values.pop("folded")
     times = {name: rfc3339(values[name]) for name in ("fire", "started_at", "ended_at", "until")}
@@ -141,7 +141,7 @@ def run_json(run: RunRow) -> dict[str, object]:
 
 
 class Unfinished(NamedTuple):
-    """A run that an earlier daemon left: still open, or not yet told to syslog in full."""
+    """A run of an earlier daemon that is not over, or whose records syslog has not received in full."""
 
     id: int
     key: str
@@ -166,7 +166,7 @@ class Unfinished(NamedTuple):
     told: int
 
     def outcome(self) -> Outcome:
-        """How it ended, where that is known."""
+        """Return the outcome, as far as it is known."""
         return Outcome(
             State(self.state),
             Cause(Reason(self.reason_code), self.reason),
@@ -178,7 +178,7 @@ class Unfinished(NamedTuple):
 
 
 class WaitingRow(NamedTuple):
-    """A fire that was claimed and waits for its start. Times are Unix seconds."""
+    """A run that was claimed and waits for its start."""
 
     id: int
     key: str
@@ -189,11 +189,11 @@ class WaitingRow(NamedTuple):
     trigger: Trigger
     attempt: int
     start_at: float | None
-    """None: it waits for something else than a time."""
+    """None where it does not wait for a time."""
 
 
 class OldRow(NamedTuple):
-    """A run that is to be folded."""
+    """A run old enough to be folded."""
 
     id: int
     fire: float
@@ -206,7 +206,7 @@ class OldRow(NamedTuple):
 
 
 class FoldedRow(NamedTuple):
-    """The runs of a job, a day and a state: what stands for them all, the last fire, and how many."""
+    """All runs of a job, a day and a state in one row: the first run, the last fire time and their number."""
 
     id: int
     fire: float
@@ -220,7 +220,7 @@ class FoldedRow(NamedTuple):
 
 
 class GapRow(NamedTuple):
-    """Fires of a job that were passed over: the first of them, the last, and how many."""
+    """Fires of a job that were skipped or missed, in one row: the first, the last and their number."""
 
     key: str
     fire: float

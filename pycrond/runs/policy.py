@@ -3,7 +3,7 @@
 import enum
 from dataclasses import dataclass
 
-from pycrond.hashing import digest
+from pycrond.hashing import draw_below
 from pycrond.jobs.job import Job
 from pycrond.jobs.options import Options
 from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, Reason, State
@@ -105,5 +105,5 @@ def retry_in(options: Options, fire: Fire, end: Outcome) -> float | None:
         return None
     # The delays of the ninth attempt on are an hour even from one of 10 s: 2**40 only keeps the number small.
     delay: float = min(options.retry_delay * 2 ** min(fire.attempt - 1, 40), MAX_RETRY_DELAY)
-    drawn = int(digest(f"{fire.job.key} {fire.at.timestamp():.0f} {fire.attempt}".encode(), 4), 16)
-    return delay * (1 + RETRY_SPREAD / 100 * (drawn % 1001) / 1000)
+    drawn = draw_below(1001, f"{fire.job.key} {fire.at.timestamp():.0f} {fire.attempt}", size=4)
+    return delay * (1 + RETRY_SPREAD / 100 * drawn / 1000)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from pycrond.hashing import digest
+from pycrond.hashing import draw_below
 from pycrond.jobs.job import Job
 
 MAX_RANDOM_DELAY = 24 * 60  # minutes
@@ -18,9 +18,5 @@ def delay(job: Job, at: datetime, seed: str, dialect: str) -> int:
     is_valid = dialect == "cronie" and text.isascii() and text.isdigit() and len(text) < 9
     minutes = min(int(text), MAX_RANDOM_DELAY) if is_valid else 0
     jitter = int(job.entry.options.jitter)
-    seconds = 60 * _draw(f"{seed} {job.key}", minutes + 1) if minutes else 0
-    return seconds + (_draw(f"{seed} {job.key} {at.timestamp():.0f}", jitter + 1) if jitter else 0)
-
-
-def _draw(text: str, sides: int) -> int:
-    return int(digest(text.encode("utf-8", "surrogateescape"), 8), 16) % sides
+    seconds = 60 * draw_below(minutes + 1, f"{seed} {job.key}") if minutes else 0
+    return seconds + (draw_below(jitter + 1, f"{seed} {job.key} {at.timestamp():.0f}") if jitter else 0)

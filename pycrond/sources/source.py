@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pycrond import __version__
 from pycrond.crontab import parser
 from pycrond.errors import Problem
-from pycrond.hashing import digest
+from pycrond.hashing import digest_words
 from pycrond.jobs.job import Entry, Job, jobs
 from pycrond.sources.watch import FileStamp
 
@@ -58,8 +58,8 @@ class ParseRules:
             runs_as=None if owner == self.user else owner,
         )
         entries, problems = (said.entries, said.problems) if is_roots else _with_own_locks(said)
-        facts = "\0".join((__version__, *map(str, (self.dialect, self.seed, self.user, owner, is_roots)), ""))
-        stamp = digest(facts.encode("utf-8", "surrogateescape") + text)
+        facts = map(str, (self.dialect, self.seed, self.user, owner, is_roots))
+        stamp = digest_words(__version__, *facts, text)
         made = tuple(jobs(entries, self.user))
         return Source(file, mark, made, problems, frozenset(job.user for job in made), stamp)
 
@@ -88,7 +88,7 @@ def without(tab: Source, users: Collection[str]) -> Source:
 
 def _with_jobs(tab: Source, jobs: Iterable[Job], because_of: Iterable[str]) -> Source:
     """The same file with other jobs than its text makes, for reasons that its stamp is to tell as well."""
-    stamp = digest("\0".join((tab.stamp, *because_of)).encode("utf-8", "surrogateescape"))
+    stamp = digest_words(tab.stamp, *because_of)
     return replace(tab, jobs=tuple(jobs), stamp=stamp)
 
 

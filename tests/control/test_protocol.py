@@ -1,4 +1,4 @@
-"""The control socket: whole requests are answered, anything else is dropped, and nobody holds us up."""
+"""The control socket: whole requests are answered, the rest is dropped, and no client blocks the daemon."""
 
 import contextlib
 import json
@@ -22,11 +22,11 @@ NOBODY = 65534
 def echo(request: dict[str, Any], uid: int) -> dict[str, Any]:
     if "refuse" in request:
         raise PycrondError("not for you")
-    return {"said": request, "uid": uid}
+    return {"request": request, "uid": uid}
 
 
 class Server:
-    """The daemon's side, served by hand."""
+    """The daemon's side; a test serves each client itself."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -35,10 +35,10 @@ class Server:
     def accept(self) -> protocol.Client:
         return protocol.Client(self.listener.accept()[0])
 
-    def answer(self, said: bytes) -> dict[str, Any]:
-        """What a client that says this gets."""
+    def answer(self, data: bytes) -> dict[str, Any]:
+        """Return the answer to a client that sends these bytes."""
         with protocol.connect(self.path, 5) as near:
-            near.sendall(said)
+            near.sendall(data)
             with contextlib.closing(self.accept()) as client:
                 assert client.serve(echo) is False
             answer: dict[str, Any] = json.loads(near.makefile("rb").readline())
@@ -47,13 +47,16 @@ class Server:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    one = Server(str(tmp_path / "control.sock"))
-    yield one
-    one.listener.close()
+    server = Server(str(tmp_path / "control.sock"))
+    yield server
+    server.listener.close()
 
 
 def test_a_request_and_its_answer(server: Server) -> None:
-    assert server.answer(b'{"command": "status"}\n') == {"said": {"command": "status"}, "uid": os.geteuid()}
+    assert server.answer(b'{"command": "status"}\n') == {
+        "request": {"command": "status"},
+        "uid": os.geteuid(),
+    }
 
 
 def test_ask(server: Server) -> None:
@@ -67,8 +70,8 @@ def test_ask(server: Server) -> None:
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        assert protocol.ask(server.path, {"text": "\u00fc\n\0"})["said"] == {"text": "\u00fc\n\0"}
-        assert len(protocol.ask(server.path, {"long": "x" * 60_000})["said"]["long"]) == 60_000
+        assert protocol.ask(server.path, {"text": "\u00fc\n\0"})["request"] == {"text": "\u00fc\n\0"}
+        assert len(protocol.ask(server.path, {"long": "x" * 60_000})["request"]["long"]) == 60_000
         with pytest.raises(PycrondError, match=r"^not for you$"):
             protocol.ask(server.path, {"refuse": True})
     finally:
@@ -76,7 +79,7 @@ def test_ask(server: Server) -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "error"),
+    ("data", "error"),
     [
         (b"\n", "not JSON"),
         (b"{\n", "not JSON"),
@@ -93,14 +96,14 @@ def test_ask(server: Server) -> None:
     ],
     ids=lambda part: repr(part[:20]),
 )
-def test_rubbish_gets_an_error(server: Server, said: bytes, error: str) -> None:
-    assert server.answer(said)["error"].startswith(error)
+def test_invalid_requests_are_answered_by_an_error(server: Server, data: bytes, error: str) -> None:
+    assert server.answer(data)["error"].startswith(error)
 
 
-def test_half_a_request_waits(server: Server) -> None:
+def test_a_partial_request_waits_for_its_end(server: Server) -> None:
     with protocol.connect(server.path, 5) as near:
         client = server.accept()
-        assert client.serve(echo) is True, "nothing said yet"
+        assert client.serve(echo) is True, "nothing was sent yet"
         near.sendall(b'{"command":')
         assert client.serve(echo) is True
         near.sendall(b'"x"}')
@@ -108,17 +111,17 @@ def test_half_a_request_waits(server: Server) -> None:
         near.sendall(b"\n")
         assert client.serve(echo) is False
         client.close()
-        assert json.loads(near.recv(1000))["said"] == {"command": "x"}
+        assert json.loads(near.recv(1000))["request"] == {"command": "x"}
 
 
-def test_what_follows_a_request_is_ignored(server: Server) -> None:
-    assert server.answer(b'{"a": 1}\n{"refuse": 1}\n')["said"] == {"a": 1}
+def test_data_after_a_request_is_ignored(server: Server) -> None:
+    assert server.answer(b'{"a": 1}\n{"refuse": 1}\n')["request"] == {"a": 1}
 
 
-def test_who_hangs_up_is_done_with(server: Server) -> None:
-    for said in (b"", b'{"half":'):
+def test_a_client_that_disconnects_is_dropped(server: Server) -> None:
+    for data in (b"", b'{"half":'):
         near = protocol.connect(server.path, 5)
-        near.sendall(said)
+        near.sendall(data)
         client = server.accept()
         near.close()
         while client.serve(echo):
@@ -126,7 +129,7 @@ def test_who_hangs_up_is_done_with(server: Server) -> None:
         client.close()
 
 
-def test_who_resets_is_done_with(server: Server) -> None:
+def test_a_client_that_resets_the_connection_is_dropped(server: Server) -> None:
     near = protocol.connect(server.path, 5)
     client = server.accept()
     near.sendall(b'{"a": 1}\n')
@@ -135,7 +138,7 @@ def test_who_resets_is_done_with(server: Server) -> None:
     client.close()
 
 
-def test_who_never_ends_is_dropped(server: Server) -> None:
+def test_a_client_whose_request_is_too_long_is_dropped(server: Server) -> None:
     with protocol.connect(server.path, 5) as near:
         near.setblocking(False)
         client = server.accept()
@@ -153,20 +156,20 @@ def flood(_request: dict[str, Any], _uid: int) -> dict[str, Any]:
     return {"much": "x" * 10_000_000}
 
 
-def test_a_long_answer_goes_as_it_is_taken(server: Server) -> None:
+def test_a_long_answer_is_sent_in_parts(server: Server) -> None:
     with protocol.connect(server.path, 5) as near, contextlib.closing(server.accept()) as client:
         near.sendall(b"{}\n")
-        assert client.serve(flood) is True, "and it has returned"
+        assert client.serve(flood) is True, "it did not block"
         assert client.is_answered
-        taken, more = b"", True
-        while not taken.endswith(b"\n"):
-            taken += near.recv(1 << 20)
+        received, more = b"", True
+        while not received.endswith(b"\n"):
+            received += near.recv(1 << 20)
             more = more and client.serve(flood)
         assert more is False
-        assert json.loads(taken) == flood({}, 0)
+        assert json.loads(received) == flood({}, 0)
 
 
-def test_who_goes_in_the_middle_of_its_answer_is_done_with(server: Server) -> None:
+def test_a_client_that_disconnects_during_its_answer_is_dropped(server: Server) -> None:
     near = protocol.connect(server.path, 5)
     near.sendall(b"{}\n")
     client = server.accept()
@@ -176,73 +179,73 @@ def test_who_goes_in_the_middle_of_its_answer_is_done_with(server: Server) -> No
     client.close()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another")
-def test_the_kernel_says_who_it_is(server: Server) -> None:
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_the_uid_is_the_kernels(server: Server) -> None:
     os.chmod(os.path.dirname(server.path), 0o755)
     near = socket.socket(socket.AF_UNIX)
-    folder = os.open(os.path.dirname(server.path), os.O_PATH)
+    directory = os.open(os.path.dirname(server.path), os.O_PATH)
     child = os.fork()
     if not child:
         try:
             os.setgroups([])
             os.setgid(NOBODY)
             os.setuid(NOBODY)
-            near.connect(f"/proc/self/fd/{folder}/control.sock")
+            near.connect(f"/proc/self/fd/{directory}/control.sock")
         finally:
             os._exit(0)
     near.close()
-    os.close(folder)
+    os.close(directory)
     client = server.accept()
     assert client.uid == NOBODY
     client.close()
     os.waitpid(child, 0)
 
 
-# Addresses.
+# Addresses
 
 
-def test_anyone_may_connect(server: Server) -> None:
+def test_all_users_may_connect(server: Server) -> None:
     assert stat.S_IMODE(os.stat(server.path).st_mode) == 0o666
 
 
-def test_a_path_of_any_length(tmp_path: Path) -> None:
-    folder = tmp_path / ("x" * 200)
-    folder.mkdir()
-    server = Server(str(folder / "control.sock"))
-    assert server.answer(b"{}\n")["said"] == {}
+def test_a_path_may_have_any_length(tmp_path: Path) -> None:
+    directory = tmp_path / ("x" * 200)
+    directory.mkdir()
+    server = Server(str(directory / "control.sock"))
+    assert server.answer(b"{}\n")["request"] == {}
     server.listener.close()
     assert stat.S_ISSOCK(os.stat(server.path).st_mode)
 
 
-def test_what_a_dead_daemon_left_is_replaced(server: Server) -> None:
+def test_the_socket_of_a_dead_daemon_is_replaced(server: Server) -> None:
     server.listener.close()
     again = Server(server.path)
-    assert again.answer(b"{}\n")["said"] == {}
+    assert again.answer(b"{}\n")["request"] == {}
     again.listener.close()
 
 
-def test_a_file_in_its_place_is_replaced(tmp_path: Path) -> None:
+def test_a_file_at_the_path_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "control.sock").write_text("x")
     server = Server(str(tmp_path / "control.sock"))
-    assert server.answer(b"{}\n")["said"] == {}
+    assert server.answer(b"{}\n")["request"] == {}
     server.listener.close()
 
 
 @pytest.mark.parametrize("name", ["gone", "gone/control.sock", "file"])
-def test_where_nobody_listens(tmp_path: Path, name: str) -> None:
+def test_not_running(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(NotRunningError, match="pycrond is not running") as said:
+    with pytest.raises(NotRunningError, match="pycrond is not running") as error:
         protocol.ask(str(tmp_path / name), {})
-    assert said.value.status == 3
+    assert error.value.status == 3
 
 
-def test_a_stale_socket_is_nobody(server: Server) -> None:
+def test_a_stale_socket_means_not_running(server: Server) -> None:
     server.listener.close()
     with pytest.raises(NotRunningError):
         protocol.ask(server.path, {})
 
 
-def test_a_daemon_that_dies_before_it_answers(server: Server) -> None:
+def test_the_daemon_dies_before_it_answers(server: Server) -> None:
     def hang_up() -> None:
         connection, _ = server.listener.accept()
         connection.recv(100)
@@ -255,7 +258,7 @@ def test_a_daemon_that_dies_before_it_answers(server: Server) -> None:
     thread.join(10)
 
 
-def test_a_daemon_that_does_not_answer(server: Server) -> None:
+def test_the_daemon_does_not_answer(server: Server) -> None:
     with pytest.raises(PycrondError, match="does not answer"):
         protocol.ask(server.path, {}, timeout=0.05)
 

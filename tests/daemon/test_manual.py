@@ -282,8 +282,8 @@ def test_a_job_whose_line_is_gone_can_be_killed(loop: Loop) -> None:
         ({"what": "job", "signal": "999"}, "no signal is called '999'"),
         ({"what": "job", "signal": "²"}, "no signal is called"),
         ({"what": "²"}, "no job is called"),
-        ({}, "'what': a text"),
-        ({"what": 7}, "'what': a text"),
+        ({}, "'what' must be a text"),
+        ({"what": 7}, "'what' must be a text"),
     ],
 )
 def test_nothing_to_kill(loop: Loop, request_: dict[str, Any], error: str) -> None:
@@ -468,21 +468,22 @@ def test_what_is_read_is_what_the_ledger_has(loop: Loop) -> None:
     assert read(loop, "daemon") == reader.daemon()
     assert read(loop, "jobs", offset=0) == reader.jobs()
     assert read(loop, "jobs", offset=1) == reader.jobs()[1:]
-    assert [one[1] for one in read(loop, "problems")] == [6]
-    assert read(loop, "running") == read(loop, "unfinished") == reader.running()
-    assert read(loop, "runs", runs=[2, 7]) == [reader.running()[1]]
-    assert read(loop, "after", run=1) == [reader.running()[1]]
+    assert [problem.line for problem in read(loop, "problems")] == [6]
+    assert read(loop, "unfinished") == reader.unfinished()
+    assert read(loop, "runs", runs=[2, 7]) == [reader.unfinished()[1]]
+    assert read(loop, "after", run=1) == [reader.unfinished()[1]]
     assert read(loop, "history", limit=500) == reader.history(None, 500)
     assert read(loop, "history", limit=1, keys=["root/a"]) == reader.history(None, 1)
     assert read(loop, "find_jobs", word="a") == ["root/a"]
-    assert read(loop, "pauses") == reader.pauses(clock.now().timestamp())
-    loop.until(lambda: read(loop, "output", run=1, offset=0, most=10) == [0, 2, "YQo="])
-    assert read(loop, "output", run=1, offset=1, most=0) == [0, 2, ""]
+    now = clock.now().timestamp()
+    assert read(loop, "pauses", now=now) == reader.pauses(now)
+    loop.until(lambda: read(loop, "output", run=1, offset=0, most=10) == (0, 2, b"a\n"))
+    assert read(loop, "output", run=1, offset=1, most=0) == (0, 2, b"")
     go(loop)
     loop.settle()
-    assert {run.id for run in read(loop, "last_runs", keys=["root/a", "root/x"])} == {2}
+    assert {run.id for run in read(loop, "last_runs", keys=["root/a", "root/x"]).values()} == {2}
     assert [*read(loop, "medians", keys=["root/a", "root/b"])] == ["root/a"]
-    assert read(loop, "ends", runs=[1, 2, 9], most=1) == [[1, "Cg=="], [2, "Cg=="]]
+    assert read(loop, "ends", runs=[1, 2, 9]) == {1: b"a\n", 2: b"a\n"}
     fires = [run.fire for run in reader.history(None, 500)]
     for which in (
         {"states": ["succeeded"]},
@@ -491,7 +492,7 @@ def test_what_is_read_is_what_the_ledger_has(loop: Loop) -> None:
         {"until": fires[0]},
         {"states": ["succeeded"], "since": 0, "until": fires[0] + 0.5},
     ):
-        found = reader.history(None, 500, None, RunFilter(**which))
+        found = reader.history(None, 500, *RunFilter(**which))
         assert read(loop, "history", limit=500, **which) == found
         assert read(loop, "history", limit=500, keys=["root/a"], **which) == found
     reader.close()
@@ -523,9 +524,8 @@ def test_a_user_reads_of_that_user_alone(loop: Loop) -> None:
             (key,),
         )
 
-    def mine(method: str, **request: Any) -> list[Any]:
-        found: list[Any] = ask(loop, "read", NOBODY, method=method, **request)["rows"]
-        return found
+    def mine(method: str, **request: Any) -> Any:
+        return ask(loop, "read", NOBODY, method=method, **request)["rows"]
 
     (run,) = mine("history", limit=500)
     assert run.key == "nobody/job"
@@ -533,21 +533,21 @@ def test_a_user_reads_of_that_user_alone(loop: Loop) -> None:
     everybodys = [one.id for one in loop.runs()]
     assert mine("runs", runs=everybodys) == mine("after", run=0) == [run]
     assert mine("history", limit=500, keys=["root/job", "nobody/job", "nobodyelse/job"]) == [run]
-    assert mine("last_runs", keys=["root/job", "nobody/job", "nobody0/job"]) == [run]
+    assert mine("last_runs", keys=["root/job", "nobody/job", "nobody0/job"]) == {run.key: run}
     assert mine("history", limit=500, states=["succeeded"], since=0) == [run]
     assert mine("history", limit=500, states=["failed"]) == mine("history", limit=500, until=0) == []
     assert [*mine("medians", keys=["root/job", "nobody/job", "nobody0/job"])] == ["nobody/job"]
-    assert [number for number, _ in mine("ends", runs=everybodys, most=100)] == [run.id]
-    for other in everybodys:
+    assert [*mine("ends", runs=everybodys)] == [run.id]
+    for other in (*everybodys, 999):
         if other == run.id:
             assert mine("output", run=other, offset=0, most=100)[2]
-            assert mine("history", limit=1, run=other) == [run]
+            assert mine("runs", runs=[other]) == [run]
         else:
-            assert mine("history", limit=1, run=other) == []
+            assert mine("runs", runs=[other]) == []
             with pytest.raises(PycrondError, match=f"^there is no run {other}$"):
                 mine("output", run=other, offset=0, most=100)
     ask(loop, "pause", jobs=["root/job"])
-    assert mine("pauses") == []
+    assert mine("pauses", now=0) == []
 
 
 def test_a_request_that_takes_long_is_given_up(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -557,7 +557,7 @@ def test_a_request_that_takes_long_is_given_up(loop: Loop, monkeypatch: pytest.M
         " (key, fire, fold, era, trigger, attempt, state) SELECT 'root/x', i, 0, 0, 'schedule', 1, 'lost' FROM n"
     )
     assert len(read(loop, "history", limit=500)) == 500
-    monkeypatch.setattr(queries, "TIME_MOST", -1.0)
+    monkeypatch.setattr(queries, "MAX_TIME", -1.0)
     with pytest.raises(PycrondError, match=r"^cannot read the ledger: interrupted; ask for less$"):
         read(loop, "history", limit=500)
     monkeypatch.undo()
@@ -571,11 +571,11 @@ def test_a_request_that_takes_long_is_given_up(loop: Loop, monkeypatch: pytest.M
         *({"method": "history", "limit": limit} for limit in (0, 501, "1", True, 1.0, None)),
         *({"method": "history", "limit": 1, "since": since} for since in ("1", True, 10**400, 1e999, ["1"])),
         *({"method": "history", "limit": 1, "states": states} for states in ("failed", [1], ["x"] * 501)),
-        *({"method": "ends", "runs": [1], "most": most} for most in (0, 65537, None)),
-        {"method": "ends", "runs": "1", "most": 1},
+        *({"method": "ends", "runs": runs} for runs in ("1", [1] * 65, None)),
+        *({"method": "pauses", "now": now} for now in ("1", True, None)),
         *({"method": "medians", "keys": keys} for keys in ([], ["x"] * 501, [1], None)),
         *({"method": "output", "run": 1, "offset": 0, "most": most} for most in (-1, 65537, None)),
-        *({"method": "output", "run": run, "offset": 0, "most": 0} for run in (1 << 63, -1, 7)),
+        *({"method": "output", "run": run, "offset": 0, "most": 0} for run in (1 << 63, -1, None)),
         *({"method": "runs", "runs": runs} for runs in ([1] * 501, "1", ["1"], None)),
         *({"method": "last_runs", "keys": keys} for keys in ([], ["x"] * 501, [1], None)),
     ],
@@ -596,10 +596,22 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )
-METHODS = ["jobs", "last_runs", "runs", "after", "history", "find_jobs", "output", "medians", "ends"]
+METHODS = [
+    "jobs",
+    "last_runs",
+    "runs",
+    "after",
+    "history",
+    "find_jobs",
+    "output",
+    "medians",
+    "ends",
+    "pauses",
+]
 NAMES = [
     "word",
     "most",
+    "now",
     "job",
     "jobs",
     "what",

@@ -1,4 +1,4 @@
-"""The audit: finds nothing where the daemon was killed, stopped, edited under and its clock turned; and every damage."""
+"""The audit: no findings after crashes, stops, edits and clock changes; a finding for every damage."""
 
 import random
 from datetime import UTC, datetime, timedelta
@@ -35,12 +35,12 @@ def findings(loop: Loop) -> list[Unaccounted]:
     reader = Reader(str(loop.state))
     last = checkpoint.read_checkpoint(str(loop.state / "last-turn")).at
     assert last
-    found = audit(
+    result = audit(
         reader.versions(), reader.verdicts(), reader.steps(), since=EPOCH, until=last, zone=machine.zone
     )
     reader.close()
-    assert found.fires
-    return list(found.findings)
+    assert result.fires
+    return list(result.findings)
 
 
 def kill_and_start(loop: Loop, minutes: int) -> None:
@@ -51,7 +51,7 @@ def kill_and_start(loop: Loop, minutes: int) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_nothing_is_found_whatever_happens(loop: Loop, seed: int) -> None:
+def test_no_findings_whatever_happens(loop: Loop, seed: int) -> None:
     chance = random.Random(seed)
     loop.begin(JOBS)
     loop.minutes(3)
@@ -64,13 +64,13 @@ def test_nothing_is_found_whatever_happens(loop: Loop, seed: int) -> None:
                 loop.stop()
                 loop.frozen.tick(timedelta(minutes=chance.choice([0, 1, 30])))
                 loop.begin()
-            case 2:  # the clock is turned
+            case 2:  # the clock is set forward
                 loop.frozen.tick(timedelta(minutes=chance.choice([2, 4, 20, 100, 200])))
                 loop.turn()
             case 3:
                 loop.frozen.move_to(clock.now() - timedelta(minutes=chance.choice([2, 20, 60])))
                 loop.turn()
-            case 4:  # an edit
+            case 4:  # the crontab is edited
                 loop.write(JOBS.replace("*/3", chance.choice(["*/2", "*/5", "1-20"])))
                 loop.daemon.subsystems.reloader.reload(clock.now())
             case _:
@@ -103,12 +103,10 @@ def test_damage_is_found(loop: Loop, damage: str, what: str) -> None:
     loop.settle()
     assert findings(loop) == []
     loop.query(damage)
-    found = findings(loop)
-    assert found
-    assert any(one.what.startswith(what) for one in found), found
+    assert any(finding.what.startswith(what) for finding in findings(loop))
 
 
-def test_what_is_old_is_folded_and_still_accounted_for(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folded_runs_are_accounted_for(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "KEPT_RUNS", 4)
     loop.begin(
         "#: name=each retries=1 retry-delay=0\n* * * * * echo x; [ $PYCROND_FIRE_TIME \\> 2025-06-10T12:05 ]\n"
@@ -124,7 +122,7 @@ def test_what_is_old_is_folded_and_still_accounted_for(loop: Loop, monkeypatch: 
     rows = [run for run in loop.runs() if run.name == "each"]
     assert len(rows) < 12
     folded = {(run.state, run.attempt > 1): run for run in rows if run.folded and not run.reason}
-    assert {(state, again) for state, again in folded} == {
+    assert {*folded} == {
         ("failed", False),
         ("failed", True),
         ("succeeded", False),
@@ -137,7 +135,7 @@ def test_what_is_old_is_folded_and_still_accounted_for(loop: Loop, monkeypatch: 
     assert findings(loop)
 
 
-def test_what_is_older_than_ninety_days(loop: Loop) -> None:
+def test_runs_older_than_ninety_days_are_folded_and_accounted_for(loop: Loop) -> None:
     loop.begin("0 0 * * * true\n")
     for _ in range(3):
         loop.to((clock.now() + timedelta(days=1)).replace(hour=0, minute=0, second=0))

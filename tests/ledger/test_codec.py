@@ -1,4 +1,4 @@
-"""A schedule as text and back: the very same schedule, whatever its crontab said."""
+"""Schedules as text and back: the result is the same object."""
 
 import pytest
 from hypothesis import given
@@ -27,32 +27,32 @@ from tests.scheduler.test_agenda import EXPRESSIONS
         "0 0 29 2 mon",
     ],
 )
-def test_a_schedule_comes_back(text: str) -> None:
+def test_a_schedule_is_restored(text: str) -> None:
     schedule = parse_schedule(text)
     assert from_text(to_text(schedule)) is schedule
 
 
 def lists(first: int, last: int) -> st.SearchStrategy[str]:
     numbers = st.lists(st.integers(first, last), min_size=1, max_size=5)
-    return numbers.map(lambda several: ",".join(map(str, several)))
+    return numbers.map(lambda values: ",".join(map(str, values)))
 
 
 @given(st.tuples(lists(0, 59), lists(0, 23), lists(1, 31), lists(1, 12), lists(0, 7)))
-def test_any_schedule_comes_back(fields: tuple[str, ...]) -> None:
+def test_any_schedule_is_restored(fields: tuple[str, ...]) -> None:
     schedule = parse_schedule(" ".join(fields))
     assert from_text(to_text(schedule)) is schedule
 
 
-def test_texts_tell_schedules_apart() -> None:
+def test_different_schedules_have_different_texts() -> None:
     texts = {to_text(parse_schedule(text)) for text in EXPRESSIONS}
     assert len(texts) == len(EXPRESSIONS)
 
 
-def test_wildcard_and_fixed_are_two_schedules() -> None:
+def test_wildcard_and_fixed_schedules_differ() -> None:
     assert to_text(parse_schedule("* * * * *")) != to_text(parse_schedule("0-59 0-23 * * *"))
 
 
 @pytest.mark.parametrize("text", ["", "1 2 3", "x " * 10, "1 1 1 1 1 and fixed zero - -"])
-def test_anything_else_is_an_error(text: str) -> None:
+def test_invalid_texts(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         from_text(text)

@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -153,9 +154,9 @@ def test_a_run_from_claim_to_end(ledger: Ledger, reader: Reader) -> None:
     (row,) = reader.history(None, 10)
     assert (row.id, row.key, row.name, row.fire) == (run, "root/one", "one", NOON.timestamp())
     assert (row.state, row.trigger, row.attempt, row.pid) == ("claimed", "schedule", 1, None)
-    assert reader.running() == []
+    assert [run.state for run in reader.unfinished()] == ["claimed"]
     ledger.started([(run, 123, 456, NOON + SECOND / 4, 250.0)])
-    (row,) = reader.running()
+    (row,) = reader.unfinished()
     assert (row.state, row.pid, row.started_at, row.lateness_ms) == (
         "running",
         123,
@@ -174,7 +175,7 @@ def test_a_run_from_claim_to_end(ledger: Ledger, reader: Reader) -> None:
         0.75,
     )
     assert reader.last_runs() == {"root/one": row}
-    assert reader.running() == []
+    assert reader.unfinished() == []
     ledger.delivered({run: (100, 60, 1)})
     assert reader.history(None, 10)[0].bytes == 100
 
@@ -185,7 +186,7 @@ def test_the_last_run_is_the_last_that_is_over(ledger: Ledger, reader: Reader) -
     ledger.finished([(run, Outcome(State.SUCCEEDED, exit_status=0), NOON, 1.0) for run in (first, second)])
     ledger.started([(third, 9, 9, NOON, 0.0)])
     assert {key: run.id for key, run in reader.last_runs().items()} == {"root/one": second}
-    assert [run.id for run in reader.running()] == [third]
+    assert [run.id for run in reader.unfinished()] == [third]
 
 
 def test_history(ledger: Ledger, reader: Reader) -> None:
@@ -193,8 +194,8 @@ def test_history(ledger: Ledger, reader: Reader) -> None:
     assert [run.id for run in reader.history(None, 4)] == [6, 5, 4, 3]
     assert [run.id for run in reader.history(["root/one"], 10)] == [5, 3, 1]
     assert [run.id for run in reader.history(["root/one", "root/two"], 3)] == [6, 5, 4]
-    assert [run.id for run in reader.history(None, 1, run=2)] == [2]
-    assert reader.history(None, 1, run=99) == []
+    assert [run.id for run in reader.runs([2])] == [2]
+    assert reader.runs([99]) == []
     assert reader.history([], 10) == []
     assert reader.history(None, 0) == []
 
@@ -215,7 +216,7 @@ def test_history(ledger: Ledger, reader: Reader) -> None:
         (RunFilter(("succeeded",), 0, 60), [2, 1], "both"),
     ],
 )
-def test_which_runs(ledger: Ledger, reader: Reader, which: RunFilter, found: list[int], why: str) -> None:
+def test_which_runs(ledger: Ledger, tmp_path: Path, which: RunFilter, found: list[int], why: str) -> None:
     ledger.load(rows("#: name=one\n* * * * * x\n"), [], NOON)
     ledger.file.db.executemany(
         "INSERT INTO runs (key, fire, fold, era, trigger, attempt, state, ended_at, until)"
@@ -229,10 +230,11 @@ def test_which_runs(ledger: Ledger, reader: Reader, which: RunFilter, found: lis
             (300, "failed", 301, None),
         ],
     )
-    assert [run.id for run in reader.history(None, 10, None, which)] == found, why
-    assert [run.id for run in reader.history(["root/one"], 10, None, which)] == found
-    assert [run.id for run in reader.history_of("root", 10, which)] == found
-    assert reader.history(["root/two"], 10, None, which) == reader.history_of("roo", 10, which) == []
+    for user, runs in ((None, found), ("root", found), ("roo", [])):
+        with closing(Reader(str(tmp_path), user)) as reader:
+            assert [run.id for run in reader.history(None, 10, *which)] == runs, why
+            assert [run.id for run in reader.history(["root/one"], 10, *which)] == runs
+            assert reader.history(["root/two"], 10, *which) == []
 
 
 @pytest.mark.parametrize(

@@ -383,12 +383,12 @@ def test_silent_clients_hold_nobody_up(loop: Loop) -> None:
     loop.begin("* * * * * true\n")
     path = str(loop.folder / "run" / "control.sock")
     clients = []
-    for _ in range(protocol.CLIENTS_MOST + 50):
+    for _ in range(protocol.MAX_CLIENTS + 50):
         clients.append(protocol.connect(path, 5))
         loop.turn()
     loop.minutes()
     loop.settle()
-    assert len(loop.daemon._server._clients) == protocol.CLIENTS_MOST
+    assert len(loop.daemon._server._clients) == protocol.MAX_CLIENTS
     for client in clients[:50]:
         assert client.recv(1) == b"", "those that have been silent longest are gone"
     with protocol.connect(path, 5) as client:
@@ -407,7 +407,7 @@ def test_who_says_something_keeps_its_place(loop: Loop) -> None:
     path = str(loop.folder / "run" / "control.sock")
     clients = [protocol.connect(path, 5)]
     loop.turn()
-    for number in range(protocol.CLIENTS_MOST + 10):
+    for number in range(protocol.MAX_CLIENTS + 10):
         clients.append(protocol.connect(path, 5))
         loop.turn()
         if number % 50 == 0:

@@ -8,11 +8,12 @@ from typing import Any
 
 from pycrond import clock
 from pycrond.cli.commands.logs import AWAY, QUICK, SLOW, UNFINISHED
-from pycrond.cli.data.access import Records, control_socket, records
+from pycrond.cli.data.access import control_socket, records
 from pycrond.cli.data.output_lines import Stream
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import configured
 from pycrond.control import protocol
+from pycrond.control.records import Records
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.ledger.rows import RunRow
 
@@ -40,7 +41,7 @@ def run(wanted: argparse.Namespace) -> int:
 
 def _wait(read: Records, run: int, stream: Stream | None) -> RunRow:
     """Until it is over, with what it prints meanwhile."""
-    read.patience = AWAY
+    read.retry_for = AWAY
     pause = QUICK / 4
     while True:
         found = read.runs([run])  # before its output: all of that is there when the run is over

@@ -5,10 +5,11 @@ import json
 from collections.abc import Sequence
 
 from pycrond.cli import selectors
-from pycrond.cli.data.access import Records, records
+from pycrond.cli.data.access import records
 from pycrond.cli.render import formatting, run_table, terminal
 from pycrond.cli.render.table import lay_out
 from pycrond.cli.settings_layers import configured
+from pycrond.control.records import Records
 from pycrond.ledger import rows
 from pycrond.ledger.rows import BAD_ENDS, RunFilter, RunRow
 
@@ -20,7 +21,7 @@ def history(wanted: argparse.Namespace) -> int:
     read = records(configured(wanted))
     keys = selectors.jobs_meant(read, wanted.job)
     which = RunFilter(wanted.state, *selectors.span(wanted))
-    runs = read.history(keys, wanted.limit or (FEW if which.since is None else -1), None, which)
+    runs = read.history(keys, wanted.limit or (FEW if which.since is None else -1), *which)
     if wanted.json:
         print(json.dumps({"runs": [rows.run_json(run) for run in runs]}))
         return 0

@@ -5,10 +5,11 @@ import time
 from collections.abc import Mapping, Sequence
 
 from pycrond.cli import selectors
-from pycrond.cli.data.access import Records, records
+from pycrond.cli.data.access import records
 from pycrond.cli.data.output_lines import Stream, tail
 from pycrond.cli.render import formatting, terminal
 from pycrond.cli.settings_layers import configured
+from pycrond.control.records import Records
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.ledger.rows import RunFilter, RunRow
 
@@ -29,7 +30,7 @@ def logs(wanted: argparse.Namespace) -> int:
     # Before the lines are read: what begins meanwhile is followed from its first byte on.
     newest = max((one.id for one in read.history(None, 1)), default=0)
     heads = Heads(read)
-    newest_first = read.history(keys, 1 if run else RUNS_MOST, run, which)
+    newest_first = read.runs([run]) if run else read.history(keys, RUNS_MOST, *which)
     runs = sorted(newest_first, key=lambda one: (one.started_at or one.fire, one.id))
     most = wanted.lines or (LINES if which.since is None else None)
     ends = _show(read, heads, runs, most, follow=wanted.follow)
@@ -42,7 +43,7 @@ def _meant(read: Records, what: str | None) -> tuple[list[str] | None, int | Non
     """What a word means: the key of a job, or a run's number."""
     if what is None:
         return None, None
-    if what.isdecimal() and len(what) < 19 and read.history(None, 1, run=int(what)):
+    if what.isdecimal() and len(what) < 19 and read.runs([int(what)]):
         return None, int(what)
     return selectors.jobs_meant(read, what), None
 
@@ -103,7 +104,7 @@ class Following:
 
     def follow(self, last: int) -> None:
         """Until the one run is over, or for ever. Runs up to the number `last` were looked at before."""
-        self._read.patience = AWAY
+        self._read.retry_for = AWAY
         self._begin(last)
         pause = QUICK
         while self._streams or not self._run:

@@ -8,13 +8,14 @@ from functools import cache
 from typing import TextIO
 
 from pycrond import clock
-from pycrond.cli.data.access import Records, records
+from pycrond.cli.data.access import records
 from pycrond.cli.render import formatting, job_table, terminal
 from pycrond.cli.render import table as render_table
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.job_table import Listed
 from pycrond.cli.render.table import Line
 from pycrond.cli.settings_layers import configured
+from pycrond.control.records import Records
 from pycrond.errors import Problem
 from pycrond.host import machine
 from pycrond.ledger import codec

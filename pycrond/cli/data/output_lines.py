@@ -1,16 +1,16 @@
-"""What runs print, as lines: the last ones, and those that come."""
+"""The output of runs, split into lines."""
 
 from collections.abc import Iterator
 
-from pycrond.cli.data.access import Records
+from pycrond.control.records import MAX_BYTES, Records
 from pycrond.output import spool
 from pycrond.text import visible
 
-LONGEST = 1 << 16  # bytes of a line that are waited for
+LONGEST_LINE = 1 << 16  # bytes after which a line is shown in pieces
 
 
 class Stream:
-    """One run's output from an offset on."""
+    """The output of a run from an offset on."""
 
     def __init__(self, records: Records, run: int, offset: int = 0, head: str = "") -> None:
         """`head` stands before each line."""
@@ -22,32 +22,30 @@ class Stream:
 
     @property
     def offset(self) -> int:
-        """Where what has not been shown yet begins."""
+        """The beginning of the output that has not been shown."""
         return self._offset - len(self._rest)
 
     def lines(self, *, to_the_end: bool) -> Iterator[str]:
-        """What has come since the last time, fit for a terminal; at the end also what is no whole line."""
+        """The lines since the last call, fit for a terminal; at the end also a partial line."""
         while data := self._data():
             self._offset += len(data)
-            *whole, self._rest = (self._rest + data).split(b"\n")
-            for line in whole:
+            *lines, self._rest = (self._rest + data).split(b"\n")
+            for line in lines:
                 yield self._shown(line)
-            if len(self._rest) > LONGEST:
-                yield from self._last()
+            if len(self._rest) > LONGEST_LINE:
+                yield from self._partial()
         if to_the_end:
-            yield from self._last()
+            yield from self._partial()
 
     def _data(self) -> bytes:
-        data = self._records.output(self._run, self._offset)
-        if not data:
-            first, _ = self._records.kept(self._run)
-            if first > self._offset:  # what lies between has been told to syslog, and deleted
-                lost, self._offset = first - self._offset, first
-                self._rest += f"[{lost} bytes are no longer kept]\n".encode()
-                data = self._records.output(self._run, self._offset)
+        first, _, data = self._records.output(self._run, self._offset, MAX_BYTES)
+        if not data and first > self._offset:  # syslog has taken the bytes between, and they were deleted
+            lost, self._offset = first - self._offset, first
+            self._rest += f"[{lost} bytes are no longer kept]\n".encode()
+            data = self._records.output(self._run, self._offset, MAX_BYTES)[2]
         return data
 
-    def _last(self) -> Iterator[str]:
+    def _partial(self) -> Iterator[str]:
         if self._rest:
             yield self._shown(self._rest)
             self._rest = b""
@@ -57,13 +55,11 @@ class Stream:
 
 
 def tail(records: Records, run: int, most: int, *, whole: bool) -> tuple[list[str], int]:
-    """The last lines of what is kept of a run's output, and where they end; with `whole` without a last one
-    that is not ended yet.
-    """
+    """The last lines of a run's kept output, and where they end; with `whole` without a partial last line."""
     first, end = records.kept(run)
     offset = max(first, (end // spool.SEGMENT - 1) * spool.SEGMENT)
     data = b""
-    while offset + len(data) < end and (part := records.output(run, offset + len(data))):
+    while offset + len(data) < end and (part := records.output(run, offset + len(data), MAX_BYTES)[2]):
         data += part
     *lines, rest = data.split(b"\n")
     end = offset + len(data)

@@ -1,118 +1,84 @@
-"""The ledger and the spools as the daemon shows them: to a user, of that user's own jobs."""
+"""The ledger and the spools through the daemon, for users who cannot open them."""
 
 import base64
+import functools
+import operator
 import time
-from collections.abc import Iterator, Sequence
-from typing import Any
+from types import UnionType
+from typing import Any, get_args, get_origin
 
 from pycrond.control import protocol
-from pycrond.errors import NotRunningError, Problem
-from pycrond.ledger.rows import DaemonRow, JobRow, PauseRow, RunFilter, RunRow
+from pycrond.control.records import KEYS, MAX_ENDS, MAX_ROWS, QUERIES, Records
+from pycrond.errors import NotRunningError
+from pycrond.ledger.rows import JobRow
 
-ROWS = 500  # of an answer, as many as the daemon gives
-KEYS = 100  # in a request: each is a search
-BYTES = 1 << 16
-END = 1024  # bytes at the end of a run's output, among which its last line is looked for
-ENDS = 64  # runs of a request for them
-RETRY = 0.2  # seconds
+RETRY_INTERVAL = 0.2  # seconds
+PORTION = MAX_ENDS  # keys or runs of a request: each is a search in the ledger
 
 
-class Remote:
-    """Asks the daemon, in portions."""
+class Remote(Records):
+    """Sends each of QUERIES to the daemon, which answers with rows of the user's own jobs."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self.patience = 0.0
-
-    def _read(self, method: str, **given: Any) -> Any:
-        give_up = time.monotonic() + self.patience
-        while True:
-            try:
-                return protocol.ask(self._path, {"command": "read", "method": method, **given})["rows"]
-            except NotRunningError:
-                if time.monotonic() >= give_up:
-                    raise
-            time.sleep(RETRY)
-
-    def _runs(self, method: str, **given: Any) -> list[RunRow]:
-        return [RunRow(*row) for row in self._read(method, **given)]
+        for name in QUERIES.keys() - {"jobs"}:
+            setattr(self, name, functools.partial(self._query, name))
 
     def is_running(self) -> bool:
-        """It answers."""
-        self._read("daemon")
+        """Return True; raises NotRunningError where no daemon answers."""
+        self.daemon()
         return True
 
-    def daemon(self) -> DaemonRow | None:
-        row = self._read("daemon")
-        return DaemonRow(*row) if row else None
+    def jobs(self, offset: int = 0) -> list[JobRow]:
+        """All loaded jobs, page by page."""
+        jobs: list[JobRow] = []
+        while not len(jobs) % MAX_ROWS and (page := self._query("jobs", offset + len(jobs))):
+            jobs += page
+        return jobs
 
-    def jobs(self) -> list[JobRow]:
-        found: list[JobRow] = []
-        while len(rows := self._read("jobs", offset=len(found))) == ROWS:
-            found += [JobRow(*row) for row in rows]
-        return found + [JobRow(*row) for row in rows]
+    def _query(self, name: str, *values: Any, **named: Any) -> Any:
+        arguments = dict(zip(QUERIES[name], values, strict=False)) | named
+        if "limit" in arguments:
+            arguments["limit"] = MAX_ROWS if arguments["limit"] < 0 else min(arguments["limit"], MAX_ROWS)
+        kind = getattr(Records, name).__annotations__["return"]
+        answers = [restored(kind, self._ask(name, portion)) for portion in self._portions(name, arguments)]
+        if not answers:
+            return get_origin(kind)()
+        rows = functools.reduce(operator.ior if get_origin(kind) is dict else operator.iadd, answers)
+        return sorted(rows, key=lambda run: -run.id)[: arguments["limit"]] if "limit" in arguments else rows
 
-    def problems(self) -> list[Problem]:
-        return [Problem(*row) for row in self._read("problems")]
+    def _portions(self, name: str, arguments: dict[str, Any]) -> list[dict[str, Any]]:
+        """The arguments of each request of a query."""
+        if QUERIES[name].get("keys") is KEYS and arguments.get("keys") is None:  # a list is required
+            arguments["keys"] = [job.key for job in self.jobs()]
+        for divided in ("keys", "runs"):
+            if (values := arguments.get(divided)) is not None:
+                starts = range(0, len(values), PORTION)
+                return [{**arguments, divided: values[start : start + PORTION]} for start in starts]
+        return [arguments]
 
-    def last_runs(self) -> dict[str, RunRow]:
-        keys = [job.key for job in self.jobs()]
-        found = (run for some in _portions(keys, KEYS) for run in self._runs("last_runs", keys=some))
-        return {run.key: run for run in found}
-
-    def running(self) -> list[RunRow]:
-        return self._runs("running")
-
-    def unfinished(self) -> list[RunRow]:
-        return self._runs("unfinished")
-
-    def runs(self, ids: Sequence[int]) -> list[RunRow]:
-        return [run for some in _portions(ids, KEYS) for run in self._runs("runs", runs=some)]
-
-    def after(self, run: int) -> list[RunRow]:
-        return self._runs("after", run=run)
-
-    def history(
-        self,
-        keys: Sequence[str] | None,
-        limit: int,
-        run: int | None = None,
-        which: RunFilter = RunFilter(),  # noqa: B008 -- a tuple
-    ) -> list[RunRow]:
-        limit = ROWS if limit < 0 else min(limit, ROWS)
-        given = {"limit": limit, "run": run, **which._asdict()}
-        if keys is None or len(keys) <= KEYS:
-            return self._runs("history", keys=keys, **given)
-        found = [one for some in _portions(keys, KEYS) for one in self._runs("history", keys=some, **given)]
-        return sorted(found, key=lambda one: -one.id)[:limit]
-
-    def medians(self, keys: Sequence[str] | None = None) -> dict[str, float]:
-        keys = [job.key for job in self.jobs()] if keys is None else keys
-        return {
-            key: took
-            for some in _portions(keys, KEYS)
-            for key, took in self._read("medians", keys=some).items()
-        }
-
-    def find_jobs(self, word: str) -> list[str]:
-        found: list[str] = self._read("find_jobs", word=word)
-        return found
-
-    def pauses(self, _now: float) -> list[PauseRow]:
-        return [PauseRow(*row) for row in self._read("pauses")]
-
-    def kept(self, run: int) -> tuple[int, int]:
-        first, end, _ = self._read("output", run=run, offset=0, most=0)
-        return first, end
-
-    def output(self, run: int, offset: int) -> bytes:
-        return base64.b64decode(self._read("output", run=run, offset=offset, most=BYTES)[2])
-
-    def ends(self, runs: Sequence[int]) -> dict[int, bytes]:
-        found = (pair for some in _portions(runs, ENDS) for pair in self._read("ends", runs=some, most=END))
-        return {run: base64.b64decode(data) for run, data in found}
+    def _ask(self, name: str, arguments: dict[str, Any]) -> Any:
+        deadline = time.monotonic() + self.retry_for
+        while True:
+            try:
+                return protocol.ask(self._path, {"command": "read", "method": name, **arguments})["rows"]
+            except NotRunningError:
+                if time.monotonic() >= deadline:
+                    raise
+            time.sleep(RETRY_INTERVAL)
 
 
-def _portions(values: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    for start in range(0, len(values), size):
-        yield values[start : start + size]
+def restored(kind: Any, value: Any) -> Any:
+    """A value of a type, from its form in JSON."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if origin is list:
+        return [restored(parts[0], part) for part in value]
+    if origin is dict:
+        return {parts[0](key): restored(parts[1], part) for key, part in value.items()}
+    if origin is tuple:
+        return tuple(map(restored, parts, value))
+    if origin is UnionType:  # a row or None
+        return value and restored(parts[0], value)
+    if kind is bytes:
+        return base64.b64decode(value)
+    return kind(*value) if isinstance(value, list) else kind(value)

@@ -1,0 +1,81 @@
+"""The queries of the ledger and of the spools that clients of the control socket may make."""
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from pycrond.control.requests import Check, list_of, number, seconds, text
+from pycrond.errors import PycrondError
+from pycrond.keeper import start
+from pycrond.ledger.reader import SharedReader
+from pycrond.output import spool
+
+MAX_ROWS = 500  # of an answer
+MAX_BYTES = 1 << 16  # of output in an answer
+LINE_BYTES = 1024  # at the end of a run's output, in which its last line is looked for
+MAX_ENDS = MAX_BYTES // LINE_BYTES  # runs
+LARGEST = (1 << 63) - 1  # SQLite's largest number
+
+
+class Records(SharedReader):
+    """The ledger and the spools of a state directory."""
+
+    retry_for = 0.0
+    """Seconds to wait for a daemon that is away, where it is asked."""
+
+    @property
+    def _spools(self) -> str:
+        return os.path.join(self._state_dir, "spool")
+
+    def is_running(self) -> bool:
+        """Tell whether there is a daemon."""
+        return start.is_locked(self._state_dir)
+
+    def kept(self, run: int) -> tuple[int, int]:
+        """Return where the kept output of a run begins and ends."""
+        return self.output(run, 0, 0)[:2]
+
+    def output(self, run: int, offset: int, most: int) -> tuple[int, int, bytes]:
+        """Return where the kept output of a run begins and ends, and up to `most` bytes of it."""
+        if self._user is not None and not self.runs([run]):
+            raise PycrondError(f"there is no run {run}")
+        data = spool.read(self._spools, run, offset, most) if most else b""
+        return *spool.kept(self._spools, run), data
+
+    def ends(self, runs: Sequence[int]) -> dict[int, bytes]:
+        """Return the last bytes of the output of each run, enough for its last line."""
+        return {run.id: spool.end(self._spools, run.id, LINE_BYTES) for run in self.runs(runs)}
+
+
+def optional(check: Check[Any]) -> Check[Any]:
+    """Return a check that also passes a parameter that is missing or null."""
+    return lambda request, name: None if request.get(name) is None else check(request, name)
+
+
+NUMBER = partial(number, first=0, last=LARGEST)
+KEYS = partial(list_of, check=text, longest=MAX_ROWS)
+RUNS = partial(list_of, check=NUMBER, longest=MAX_ROWS, shortest=0)
+
+QUERIES: dict[str, dict[str, Check[Any]]] = {
+    "daemon": {},
+    "jobs": {"offset": NUMBER},
+    "problems": {},
+    "last_runs": {"keys": KEYS},
+    "unfinished": {},
+    "runs": {"runs": RUNS},
+    "after": {"run": NUMBER},
+    "history": {
+        "keys": optional(KEYS),
+        "limit": partial(NUMBER, first=1, last=MAX_ROWS),
+        "states": optional(partial(KEYS, shortest=0)),
+        "since": optional(seconds),
+        "until": optional(seconds),
+    },
+    "medians": {"keys": KEYS},
+    "find_jobs": {"word": text},
+    "pauses": {"now": seconds},
+    "output": {"run": NUMBER, "offset": NUMBER, "most": partial(NUMBER, last=MAX_BYTES)},
+    "ends": {"runs": partial(RUNS, longest=MAX_ENDS)},
+}
+"""The methods of Records that clients may call, with the parameters of each and their checks."""
