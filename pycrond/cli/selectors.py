@@ -4,7 +4,6 @@ import os
 import re
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
-from typing import get_args
 
 from pycrond import clock
 from pycrond.cli import time_input
@@ -59,7 +58,7 @@ def span(wanted: Namespace) -> tuple[float | None, float | None]:
 def states(text: str) -> tuple[str, ...]:
     """States by their names, `failed` being any that is not well, `ok` succeeded."""
     meant = {"failed": BAD_ENDS, "ok": {"succeeded"}}
-    known = get_args(State)
+    known = [state.value for state in State]
     found: set[str] = set()
     for word in text.split(","):
         if word not in meant and word not in known:

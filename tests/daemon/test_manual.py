@@ -515,7 +515,7 @@ def test_a_user_reads_of_that_user_alone(loop: Loop) -> None:
         db.execute(
             "INSERT INTO runs SELECT id + 100 + length(?), ?, fire, wall, fold, era, trigger, attempt, state,"
             " reason, pid, pid_start, started_at, ended_at, duration_s, exit_status, signal, cpu_s, max_rss_kb,"
-            " lateness_ms, bytes, delivered, told, until, folded, start_at FROM runs WHERE id = 1",
+            " lateness_ms, bytes, delivered, told, until, folded, start_at, reason_code FROM runs WHERE id = 1",
             (key, key),
         )
         db.execute(
