@@ -124,9 +124,9 @@ def copied(crond: Crond) -> Iterator[Crond]:
         (
             "ledger/schema.py",
             "MIGRATIONS = ()\n",
-            "ledger {} is of version 5, from a newer pycrond; this one knows up to 0",
+            "ledger {} is of version 6, from a newer pycrond; this one knows up to 0",
         ),
-        ("sources/loader.py", "raise SystemExit\n", "it ended without a word"),
+        ("sources/loader.py", "raise SystemExit\n", "the new version exited without output"),
     ],
 )
 def test_new_code_that_cannot_start_changes_nothing(
