@@ -121,7 +121,7 @@ TRANSITIONS: Mapping[State | None, frozenset[State]] = {
         {State.WAITING, State.RUNNING, State.FAILED, State.KILLED, State.LOST, State.UNKNOWN}
     )
     | NOT_STARTED,
-    State.WAITING: frozenset({State.CLAIMED, State.FAILED, State.KILLED}) | NOT_STARTED,
+    State.WAITING: frozenset({State.CLAIMED, State.KILLED}) | NOT_STARTED,
     State.RUNNING: ENDS - {State.LOST},
     **dict.fromkeys(sorted(ENDS | NOT_STARTED), frozenset[State]()),
 }
