@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pycrond.cli.compare import Change, compare
+from pycrond.cli.compare import JobChange, compare
 from pycrond.crontab import parser
 from pycrond.host import machine
 from pycrond.jobs.job import jobs
@@ -18,7 +18,7 @@ def rows(text: str) -> list[JobRow]:
     return list(JobRows(jobs(parser.parse(text.encode(), "/etc/jobs").entries, "me"), "UTC"))
 
 
-def changes(before: str, after: str) -> list[Change]:
+def changes(before: str, after: str) -> list[JobChange]:
     return compare(rows(before), rows(after), machine.zone, NOON, NOON + timedelta(days=7))
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycrond.cli import icalendar as icalendar_text
-from pycrond.cli.icalendar import Planned
+from pycrond.cli.icalendar import CalendarJob
 from pycrond.crontab import expression
 from pycrond.schedule.schedule import FireTime, Zone, fires
 from pycrond.text import visible
@@ -18,10 +18,12 @@ from pycrond.text import visible
 NOW = datetime(2026, 3, 28, 12, 0, 30, tzinfo=UTC)
 BERLIN = Zone.of("Europe/Berlin")
 FIRE = FireTime(datetime(2026, 3, 29, 1, 0, tzinfo=UTC), 29_575_830, 0)
-ONE = Planned("me/backup", "backup", "tar; echo a, b \\ c", "30 2 * * *", "Europe/Berlin", (60, 90.2, 3600))
+ONE = CalendarJob(
+    "me/backup", "backup", "tar; echo a, b \\ c", "30 2 * * *", "Europe/Berlin", (60, 90.2, 3600)
+)
 
 
-def lines(job: Planned, *times: FireTime) -> bytes:
+def lines(job: CalendarJob, *times: FireTime) -> bytes:
     return b"".join(icalendar_text.calendar([(job, time) for time in times], "0.1", "machine", NOW))
 
 
@@ -56,7 +58,7 @@ def test_durations(seconds: float, text: str) -> None:
 
 
 def test_a_run_that_was_never_timed_takes_a_minute() -> None:
-    (found,) = read(lines(Planned("k", "t", "c", "s", "UTC"), FIRE))
+    (found,) = read(lines(CalendarJob("k", "t", "c", "s", "UTC"), FIRE))
     assert found["DURATION"].dt == timedelta(minutes=1)
 
 
@@ -91,7 +93,7 @@ def test_long_lines_are_folded(line: str, whole: str) -> None:
 
 @given(st.text(max_size=200), st.text(max_size=200), st.text(min_size=1, max_size=30))
 def test_whatever_the_texts_they_are_read_back(title: str, command: str, key: str) -> None:
-    data = lines(Planned(key, title, command, "30 2 * * *", "UTC"), FIRE, FIRE)
+    data = lines(CalendarJob(key, title, command, "30 2 * * *", "UTC"), FIRE, FIRE)
     assert data.replace(b"\r\n", b"").find(b"\n") == -1
     assert max(map(len, data.split(b"\r\n"))) <= 75
     for line in data.split(b"\r\n"):

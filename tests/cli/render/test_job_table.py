@@ -9,10 +9,11 @@ import pytest
 from rich.cells import cell_len
 
 from pycrond.cli.render import job_table, run_table
-from pycrond.cli.render.job_table import Listed
-from pycrond.cli.render.table import lay_out, plain
+from pycrond.cli.render.job_table import JobStatus
+from pycrond.cli.render.table import lay_out
 from pycrond.ledger.rows import DaemonRow, JobRow, PauseRow, RunRow
 from pycrond.text import rfc3339
+from tests.cli.render.test_table import plain
 
 BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
 NOW = datetime(2025, 6, 10, 3, 0, 30, tzinfo=BERLIN)
@@ -73,29 +74,29 @@ GAP = run(
 PAUSE = PauseRow("root/x", ago(hours=1), (NOW + timedelta(hours=2)).timestamp(), "the NAS is being moved")
 
 THREE = [
-    Listed(job("health"), coming(minutes=5), last=OK, median_s=1.4),
-    Listed(
+    JobStatus(job("health"), coming(minutes=5), last=OK, median_s=1.4),
+    JobStatus(
         job("backup", "0 2 * * *"), coming(hours=23), last=FAILED, median_s=251.0, last_line="No space left"
     ),
-    Listed(job(None, "@hourly"), coming(hours=1), (RUNNING,), OK, median_s=3.0),
+    JobStatus(job(None, "@hourly"), coming(hours=1), (RUNNING,), OK, median_s=3.0),
 ]
 MANY = [
     *THREE,
-    Listed(
+    JobStatus(
         job("report", "30 7 * * mon-fri", "America/New_York", "alice"), coming(NEW_YORK, hours=10), last=GAP
     ),
-    Listed(job("moved"), coming(minutes=5), last=OK, pause=PAUSE),
-    Listed(job("for-ever"), coming(minutes=5), last=FAILED, pause=PAUSE._replace(until=None, reason="")),
-    Listed(job("備份-資料庫", user="www-data"), coming(days=3), last=FAILED),
-    Listed(job("boots", "@reboot"), None),
-    Listed(
+    JobStatus(job("moved"), coming(minutes=5), last=OK, pause=PAUSE),
+    JobStatus(job("for-ever"), coming(minutes=5), last=FAILED, pause=PAUSE._replace(until=None, reason="")),
+    JobStatus(job("備份-資料庫", user="www-data"), coming(days=3), last=FAILED),
+    JobStatus(job("boots", "@reboot"), None),
+    JobStatus(
         job("never", "0 0 30 2 *"), None, waiting=(run(11, ago(), "waiting", attempt=2, reason="lock: x"),)
     ),
-    Listed(job("slow-and-failed"), coming(days=40), (RUNNING, RUNNING), FAILED, last_line="why"),
+    JobStatus(job("slow-and-failed"), coming(days=40), (RUNNING, RUNNING), FAILED, last_line="why"),
 ]
 
 
-def shown(jobs: Sequence[Listed], width: int) -> list[str]:
+def shown(jobs: Sequence[JobStatus], width: int) -> list[str]:
     lines = plain(lay_out(job_table.columns(jobs, NOW, width), width, job_table.below(jobs, NOW)))
     assert all(cell_len(line) <= width for line in lines)
     return lines
@@ -305,14 +306,14 @@ def test_memory(kibibytes: int | None, text: str) -> None:
     ("milliseconds", "text"), [(None, ""), (4.4, "4 ms"), (2500.0, "2.5 s"), (3.6e6, "60 m")]
 )
 def test_lateness(milliseconds: float | None, text: str) -> None:
-    assert run_table.late(milliseconds) == text
+    assert run_table.lateness(milliseconds) == text
 
 
 # JSON: keys are added, never renamed.
 
 
 def test_a_job_as_json() -> None:
-    one = Listed(job("a"), coming(minutes=5), (RUNNING,), FAILED, PAUSE, (OK,), 1.5, "why")
+    one = JobStatus(job("a"), coming(minutes=5), (RUNNING,), FAILED, PAUSE, (OK,), 1.5, "why")
     found = json.loads(json.dumps(job_table.job_json(one)))
     needed = "key name file line user schedule zone command options next running last paused"
     assert {*needed.split(), "waiting", "median_s", "last_line"} == set(found)
@@ -320,7 +321,7 @@ def test_a_job_as_json() -> None:
     assert found["options"] == {"timeout": 9}
     assert found["paused"] == {"until": rfc3339(PAUSE.until), "reason": PAUSE.reason}
     assert (found["waiting"], found["median_s"], found["last_line"]) == ([7], 1.5, "why")
-    bare = job_table.job_json(Listed(job("a"), None))
+    bare = job_table.job_json(JobStatus(job("a"), None))
     assert [bare[key] for key in ("next", "running", "last", "paused", "median_s")] == [
         None,
         [],

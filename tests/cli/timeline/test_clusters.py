@@ -4,7 +4,7 @@ from random import Random
 
 import pytest
 
-from pycrond.cli.timeline.clusters import largest, stampedes
+from pycrond.cli.timeline.clusters import find_clusters, largest
 
 TWO = 120  # the minute 02:00
 
@@ -14,7 +14,7 @@ def names(count: int, prefix: str = "job") -> list[str]:
 
 
 def test_a_herd_is_found_and_parted() -> None:
-    (herd,) = stampedes({TWO: names(41), TWO + 60: names(3, "other")})
+    (herd,) = find_clusters({TWO: names(41), TWO + 60: names(3, "other")})
     assert (herd.minute, len(herd.jobs), herd.again) == (TWO, 41, 0)
     said = herd.suggestion
     assert said is not None
@@ -34,12 +34,12 @@ def test_a_herd_is_found_and_parted() -> None:
     ],
 )
 def test_what_is_a_stampede(fires: dict[int, list[str]], found: list[tuple[int, int]], why: str) -> None:
-    assert [(one.minute, one.again) for one in stampedes(fires)] == found, why
+    assert [(one.minute, one.again) for one in find_clusters(fires)] == found, why
 
 
 def suggested(fires: dict[int, list[str]], jittered: list[str] | None = None) -> tuple[int, int] | None:
     """Jitter, and how many are to have it."""
-    said = stampedes(fires, jittered or [])[0].suggestion
+    said = find_clusters(fires, jittered or [])[0].suggestion
     return (said.jitter, len(said.jobs)) if said else None
 
 
@@ -60,7 +60,7 @@ def test_who_has_a_jitter_is_given_no_other() -> None:
 
 def test_others_in_those_minutes_count() -> None:
     crowded = {TWO: names(40)} | {TWO + 1 + minute: names(9, "x") for minute in range(60)}
-    said = stampedes(crowded)[0].suggestion
+    said = find_clusters(crowded)[0].suggestion
     assert said is not None
     assert said.most > 9
 

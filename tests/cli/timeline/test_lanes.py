@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycrond.cli.timeline.lanes import Lane, Picture, Window, foremost, foreseen, picture
-from pycrond.cli.timeline.scale import SLOTS, Scale
+from pycrond.cli.timeline.lanes import Lane, Timeline, TimeWindow, build_timeline, foremost, foreseen
+from pycrond.cli.timeline.scale import SLOTS, TimeScale
 from pycrond.ledger.rows import JobRow, SpanRow
 from pycrond.schedule.schedule import Zone
 
@@ -23,7 +23,7 @@ def at(text: str) -> float:
     return datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp()
 
 
-DAY = Window(at("00:00"), at("2026-06-11T00:00"), at("12:00:20"))
+DAY = TimeWindow(at("00:00"), at("2026-06-11T00:00"), at("12:00:20"))
 
 
 def job(name: str | None, key: str = "") -> JobRow:
@@ -43,14 +43,14 @@ def span(
 def drawn(
     *spans: SpanRow,
     coming: Mapping[str, Sequence[str]] | None = None,
-    window: Window = DAY,
+    window: TimeWindow = DAY,
     paused: Mapping[str, float] | None = None,
-) -> Picture:
+) -> Timeline:
     coming = coming or {}
     names = dict.fromkeys([one.key.removeprefix("me/") for one in spans] + list(coming))
     ahead = {f"me/{name}": [at(time) for time in times] for name, times in coming.items()}
     known = foreseen(ahead, paused or {}, window.now)
-    return picture([job(name) for name in names], chain(spans, known), window, {})
+    return build_timeline([job(name) for name in names], chain(spans, known), window, {})
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_what_a_paused_job_would_start_is_skipped() -> None:
 
 def test_a_job_that_is_gone_has_its_lane_and_one_without_bars_has_none() -> None:
     spans = [span("old", "01:00"), span("0123456789ab", "02:00")]
-    found = picture([job("idle")], spans, DAY, {"me/old": "old", "me/0123456789ab": None})
+    found = build_timeline([job("idle")], spans, DAY, {"me/old": "old", "me/0123456789ab": None})
     assert [(lane.name, lane.title) for lane in found.lanes] == [("old", "old"), (None, "me/0123456789ab")]
 
 
@@ -125,7 +125,7 @@ def test_all_lanes_in_their_order_or_those_that_matter() -> None:
     [(47, 60, 24), (48, 30, 48), (71, 30, 48), (72, 20, 72), (144, 10, 144), (1440, 1, 1440), (3, 240, 3)],
 )
 def test_slots_are_as_fine_as_there_is_room(room: int, slot: int, columns: int) -> None:
-    scale = Scale.of(DAY, Zone.of("UTC"), room)
+    scale = TimeScale.of(DAY, Zone.of("UTC"), room)
     assert (scale.slot, scale.columns) == (slot, columns)
 
 
@@ -139,7 +139,7 @@ def test_slots_are_as_fine_as_there_is_room(room: int, slot: int, columns: int) 
     ],
 )
 def test_hours_are_those_of_the_zone(start: str, until: str, hours: list[int]) -> None:
-    scale = Scale.of(Window(at(start), at(until), 0), BERLIN, 50)
+    scale = TimeScale.of(TimeWindow(at(start), at(until), 0), BERLIN, 50)
     labels = list(scale.hours(BERLIN, 5))
     assert [hour for _, hour in labels] == hours
     for column, hour in labels:
@@ -150,14 +150,14 @@ def test_hours_are_those_of_the_zone(start: str, until: str, hours: list[int]) -
 @given(st.integers(0, 1439), st.integers(0, 1439), st.integers(10, 300))
 def test_every_start_has_its_column(first: int, minute: int, room: int) -> None:
     start = at("00:00") + first * 60
-    scale = Scale.of(Window(start, start + 86_400, start), BERLIN, room)
+    scale = TimeScale.of(TimeWindow(start, start + 86_400, start), BERLIN, room)
     tick = int(start // 60) + minute
-    assert sum(scale.folded({tick: 3})) == 3
+    assert sum(scale.busiest({tick: 3})) == 3
     assert scale.columns <= room or scale.slot == SLOTS[-1]
-    assert scale.folded({tick: 3})[scale.column(tick * 60)] == 3
+    assert scale.busiest({tick: 3})[scale.column(tick * 60)] == 3
 
 
 def test_a_slot_shows_its_busiest_minute() -> None:
-    scale = Scale.of(DAY, Zone.of("UTC"), 24)
+    scale = TimeScale.of(DAY, Zone.of("UTC"), 24)
     first = int(DAY.start // 60)
-    assert scale.folded({first: 2, first + 59: 5, first + 60: 1, first - 1: 99})[:3] == [5, 1, 0]
+    assert scale.busiest({first: 2, first + 59: 5, first + 60: 1, first - 1: 99})[:3] == [5, 1, 0]

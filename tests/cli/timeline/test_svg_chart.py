@@ -6,12 +6,12 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycrond.cli.timeline import text_chart
-from pycrond.cli.timeline.clusters import Stampede, stampedes
-from pycrond.cli.timeline.lanes import Picture, picture
+from pycrond.cli.timeline.clusters import Cluster, find_clusters
+from pycrond.cli.timeline.lanes import SHOWN_STATES, Timeline, build_timeline
 from pycrond.cli.timeline.svg_chart import STYLE, svg
 from pycrond.ledger.rows import SpanRow
 from pycrond.schedule.schedule import Zone
+from pycrond.text import printable
 from tests.cli.timeline.test_lanes import DAY, at, drawn, job, span
 from tests.cli.timeline.test_text_chart import COMING, SPANS
 
@@ -19,7 +19,7 @@ BERLIN = Zone.of("Europe/Berlin")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def parsed(found: Picture, herds: list[Stampede] | None = None, heading: str = "A day") -> ET.Element:
+def parsed(found: Timeline, herds: list[Cluster] | None = None, heading: str = "A day") -> ET.Element:
     return ET.fromstring(svg(heading, found, herds or [], BERLIN))
 
 
@@ -45,7 +45,7 @@ def test_each_bar_says_what_it_is() -> None:
 def test_it_needs_nothing_else_and_says_what_it_shows() -> None:
     spans = [span(f"job-{number}", "02:00", "02:10") for number in range(41)]
     found = drawn(*spans)
-    text = svg("A day", found, stampedes(found.fires), BERLIN)
+    text = svg("A day", found, find_clusters(found.fires), BERLIN)
     assert not re.search(r"<script|href|url\(|@import|<!|https?://(?!www.w3.org/2000/svg)", text)
     root = ET.fromstring(text)
     assert root.get("role") == "img"
@@ -59,7 +59,7 @@ def test_it_needs_nothing_else_and_says_what_it_shows() -> None:
 
 def test_each_state_has_a_style_on_light_and_on_dark() -> None:
     light, _, dark = STYLE.partition("@media (prefers-color-scheme:dark)")
-    for state in (*text_chart.STATES, "starts", "herd", "now", "text", "paper"):
+    for state in (*SHOWN_STATES, "starts", "herd", "now", "text", "paper"):
         for style in (light, dark):
             assert re.search(rf"(^|[.,]){state}[,{{]", style, re.MULTILINE), state
 
@@ -92,8 +92,8 @@ def test_whatever_the_names_it_is_xml(names: list[str], heading: str) -> None:
     spans = [SpanRow(at("02:00"), at("03:00"), "succeeded", 1, 1, 1, f"me/{name}") for name in names]
     rows = [job(name) for name in names]
     rows[0] = rows[0]._replace(name=None, command=names[0])
-    herd = Stampede(120, tuple(one.key for one in spans))
-    root = parsed(picture(rows, spans, DAY, {}), [herd], heading)
+    herd = Cluster(120, tuple(one.key for one in spans))
+    root = parsed(build_timeline(rows, spans, DAY, {}), [herd], heading)
     assert len(tooltips(root, "succeeded")) == len(names)
     told = {text.partition(": ok,")[0] for text in tooltips(root, "succeeded")}
-    assert told >= {text_chart.shown(name).replace("\r", "") for name in names[1:] if ": ok," not in name}
+    assert told >= {printable(name).replace("\r", "") for name in names[1:] if ": ok," not in name}

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pycrond.cli.render import cell_width
 from pycrond.cli.timeline import text_chart
-from pycrond.cli.timeline.clusters import Stampede, Suggestion, stampedes
-from pycrond.cli.timeline.lanes import Picture, Window, picture
-from pycrond.cli.timeline.text_chart import ASCII, BLOCKS, Look
+from pycrond.cli.timeline.clusters import Cluster, JitterSuggestion, descriptions, find_clusters
+from pycrond.cli.timeline.lanes import Timeline, TimeWindow, build_timeline
+from pycrond.cli.timeline.text_chart import ASCII, BLOCKS, ChartSize
 from pycrond.ledger.rows import SpanRow
 from pycrond.schedule.schedule import Zone
 from tests.cli.timeline.test_lanes import DAY, at, drawn, job, span
@@ -28,9 +29,9 @@ COMING = {"sync": ["13:00", "14:00"], "backup": ["23:00"]}
 
 
 def seen(
-    found: Picture, width: int = 80, herds: list[Stampede] | None = None, look: Look | None = None
+    found: Timeline, width: int = 80, herds: list[Cluster] | None = None, look: ChartSize | None = None
 ) -> str:
-    lines = text_chart.lines("A day", found, herds or [], UTC, look or Look(width))
+    lines = text_chart.lines("A day", found, herds or [], UTC, look or ChartSize(width))
     return "\n".join("".join(cell.text for cell in line).rstrip() for line in lines) + "\n"
 
 
@@ -57,7 +58,7 @@ X failed, timed out or killed   ? lost or unknown   ○ missed   - skipped
 
 
 def test_the_same_where_there_are_no_blocks() -> None:
-    text = seen(drawn(*SPANS, coming=COMING), look=Look(80, None, ASCII))
+    text = seen(drawn(*SPANS, coming=COMING), look=ChartSize(80, None, ASCII))
     assert text.isascii()
     assert text.splitlines()[2:7] == [
         "backup             ====                |                     .       2",
@@ -71,7 +72,7 @@ def test_the_same_where_there_are_no_blocks() -> None:
 def test_a_stampede_and_what_there_is_no_room_for() -> None:
     spans = [span(f"job-{number}", "02:00", "02:10") for number in range(41)]
     found = drawn(*spans, span("long", "10:00", "11:45"), span("bad", "12:00", "12:00", "failed"))
-    text = seen(found, herds=stampedes(found.fires), look=Look(80, 24))
+    text = seen(found, herds=find_clusters(found.fires), look=ChartSize(80, 24))
     assert (
         text
         == """\
@@ -102,6 +103,11 @@ X failed, timed out or killed   ▆ ok
     )
 
 
+def described(cluster: Cluster, titles: dict[str, str], ellipsis: str = "…") -> str:
+    (sentence,) = descriptions([cluster], titles, UTC, ellipsis)
+    return sentence
+
+
 @pytest.mark.parametrize(
     ("jobs", "them"),
     [
@@ -113,22 +119,22 @@ X failed, timed out or killed   ▆ ok
 )
 def test_what_is_told_of_a_stampede(jobs: int, them: str) -> None:
     names = tuple(f"job-{number}" for number in range(jobs))
-    said = Suggestion(900, names, 5.6, 9)
-    text = text_chart.told_of(Stampede(120, names, 3, said), {name: name for name in names}, UTC, "…")
+    said = JitterSuggestion(900, names, 5.6, 9)
+    text = described(Cluster(120, names, 3, said), {name: name for name in names})
     start = f"02:00: {jobs:,} jobs start together, some of them in 3 other minutes, too; "
     assert text == f"{start}jitter=15m on {them} would leave about 6 in the largest minute, 9 at most"
-    text = text_chart.told_of(Stampede(120, names), {}, UTC, "…")
-    assert text == f"02:00: {jobs:,} jobs start together; no jitter would part them"
+    text = described(Cluster(120, names), {})
+    assert text == f"02:00: {jobs:,} jobs start together; no jitter would spread them"
 
 
 def test_jobs_with_names_are_named_first() -> None:
     rows = [job(None, "me/0123"), job("b" * 30)]
     spans = [span("0123", "02:00"), span("b" * 30, "02:00")]
-    found = picture(rows, spans, DAY, {})
-    herd = Stampede(
-        120, ("me/0123", f"me/{'b' * 30}"), 0, Suggestion(900, ("me/0123", f"me/{'b' * 30}"), 1, 1)
+    found = build_timeline(rows, spans, DAY, {})
+    herd = Cluster(
+        120, ("me/0123", f"me/{'b' * 30}"), 0, JitterSuggestion(900, ("me/0123", f"me/{'b' * 30}"), 1, 1)
     )
-    text = text_chart.told_of(herd, text_chart.titles_of(found), UTC, "...")
+    text = described(herd, found.titles, "...")
     assert f"on {'b' * 15}... and 0123 run None would" in text
 
 
@@ -137,10 +143,10 @@ def test_a_picture_without_lanes_is_its_heading() -> None:
 
 
 @pytest.mark.parametrize("marks", [BLOCKS, ASCII])
-def test_no_two_states_look_alike(marks: text_chart.Marks) -> None:
+def test_no_two_states_look_alike(marks: text_chart.MarkSet) -> None:
     shapes = [*marks.states.values(), marks.now]
     assert len(set(shapes)) == len(shapes)
-    assert all(text_chart.width_of(one) == 1 for one in [*shapes, *marks.steps])
+    assert all(cell_width.width(one) == 1 for one in [*shapes, *marks.steps])
 
 
 @given(
@@ -152,10 +158,10 @@ def test_whatever_the_names_it_fits_and_commands_nothing(
     names: list[str], width: int, height: int | None
 ) -> None:
     spans = [SpanRow(at("02:00"), at("03:00"), "succeeded", 1, 1, 1, f"me/{name}") for name in names]
-    found = picture([job(name) for name in names], spans, DAY, {})
-    for line in text_chart.lines("A day", found, [], UTC, Look(width, height)):
+    found = build_timeline([job(name) for name in names], spans, DAY, {})
+    for line in text_chart.lines("A day", found, [], UTC, ChartSize(width, height)):
         text = "".join(cell.text for cell in line)
-        assert text_chart.width_of(text.rstrip()) <= width
+        assert cell_width.width(text.rstrip()) <= width
         assert not {category(char) for char in text} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -163,11 +169,11 @@ def test_whatever_the_names_it_fits_and_commands_nothing(
     ("text", "size", "cut"), [("数据库备份", 6, "数据… "), ("e\u0301e", 3, "e\u0301e "), ("abc", 2, "a…")]
 )
 def test_names_are_as_wide_as_they_look(text: str, size: int, cut: str) -> None:
-    assert text_chart.fitted(text, size, "…") == cut
+    assert cell_width.fit(text, size) == cut
 
 
 def test_lanes_end_where_the_window_does() -> None:
-    night = Window(at("00:00"), at("2026-06-11T00:00"), at("2026-06-12T00:00"))
+    night = TimeWindow(at("00:00"), at("2026-06-11T00:00"), at("2026-06-12T00:00"))
     eve = span("a", "2026-06-09T22:00", "01:00")
     late = span("a", "23:00", "2026-06-11T09:00")
     line = seen(drawn(eve, late, window=night)).splitlines()[2]
