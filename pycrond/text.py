@@ -18,7 +18,7 @@ _ESCAPES = {
     **{ord(char): "".join(OCTAL[byte] for byte in char.encode()) for char in _INVISIBLE},
 }
 
-_BEYOND_ASCII = re.compile(r"[^ -~\t]+")
+_UNPRINTABLE = re.compile(r"[^ -~\t]")
 
 
 def counted(number: int, noun: str, form: str = "d") -> str:
@@ -35,15 +35,12 @@ def visible(raw: bytes) -> str:
     text = raw.decode("utf-8", "surrogateescape")
     if text.isascii() and text.isprintable():
         return text
-    return _BEYOND_ASCII.sub(_escape_unprintable, text.translate(_ESCAPES))
+    text = text.translate(_ESCAPES)
+    return text if text.replace("\t", " ").isprintable() else _UNPRINTABLE.sub(_octal, text)
 
 
-def _escape_unprintable(match: re.Match[str]) -> str:
-    text = match[0]
-    return text if text.isprintable() else "".join(map(_escaped, text))
-
-
-def _escaped(char: str) -> str:
+def _octal(match: re.Match[str]) -> str:
+    char = match[0]
     if char.isprintable() or (char.isspace() and char not in "\x85\u2028\u2029"):
         return char
     return "".join(OCTAL[byte] for byte in char.encode())

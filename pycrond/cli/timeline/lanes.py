@@ -118,15 +118,11 @@ def build_timeline(
 
 
 def _lane(key: str, name: str | None, title: str, bars: list[SpanRow], window: TimeWindow) -> Lane:
-    starts, failed, longest = 0, 0, 0.0
-    for bar in bars:
-        if bar.state in STARTS and bar.start >= window.start:
-            starts += bar.several
-        if bar.state in BAD:
-            failed += bar.several
-        if bar.several == 1:
-            longest = max(longest, (window.now if bar.end is None else bar.end) - bar.start)
     bars.sort(key=itemgetter(0))
+    starts = sum(bar.several for bar in bars if bar.state in STARTS and bar.start >= window.start)
+    failed = sum(bar.several for bar in bars if bar.state in BAD)
+    took = ((window.now if bar.end is None else bar.end) - bar.start for bar in bars if bar.several == 1)
+    longest = max(took, default=0.0)
     return Lane(key, name, printable(title), bars, starts, failed, longest)
 
 
