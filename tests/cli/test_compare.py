@@ -1,4 +1,4 @@
-"""What changes between two sets of jobs."""
+"""The changes between two sets of jobs."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -56,8 +56,8 @@ def test_no_change(before: str, after: str) -> None:
 
 
 def test_several() -> None:
-    found = changes("1 5 * * * a\n2 5 * * * b\n3 5 * * * c\n", "2 5 * * * b\n4 5 * * * c\n5 5 * * * d\n")
-    assert [(change.kind, change.job.command) for change in found] == [
+    listed = changes("1 5 * * * a\n2 5 * * * b\n3 5 * * * c\n", "2 5 * * * b\n4 5 * * * c\n5 5 * * * d\n")
+    assert [(change.kind, change.job.command) for change in listed] == [
         ("changed", "c"),
         ("added", "d"),
         ("removed", "a"),

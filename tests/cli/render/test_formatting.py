@@ -1,4 +1,4 @@
-"""Rows to text: times, distances, endings, and JSON with its promised keys."""
+"""Rows as text: times, durations, endings; and as JSON with the promised keys."""
 
 import json
 from datetime import UTC, datetime
@@ -53,7 +53,7 @@ def at(text: str) -> datetime:
         (1743296400.0, "2025-03-30T01:00:00Z"),
     ],
 )
-def test_instants_are_rfc_3339(seconds: float | None, text: str | None) -> None:
+def test_times_by_rfc_3339(seconds: float | None, text: str | None) -> None:
     assert rfc3339(seconds) == text
 
 
@@ -74,7 +74,7 @@ def test_moments(moment: str, text: str, why: str) -> None:
     assert formatting.moment(at(moment), NOW) == text, why
 
 
-def test_moments_are_in_the_zone_of_the_reader() -> None:
+def test_moments_are_in_the_reader_s_zone() -> None:
     assert formatting.moment(datetime(2025, 6, 10, 22, 30, tzinfo=UTC), NOW) == "Wed 00:30"
 
 
@@ -145,7 +145,7 @@ def test_brief_moments(moment: str, text: str) -> None:
     assert len(text) <= 12
 
 
-def test_a_moment_after_the_clocks_are_turned_is_shown_by_the_clock_of_then() -> None:
+def test_a_moment_after_a_clock_change_is_in_the_new_offset() -> None:
     fire = datetime(2025, 10, 26, 1, 15, tzinfo=UTC)
     assert formatting.brief(fire, datetime(2025, 10, 24, 12, tzinfo=NOW.tzinfo)) == "Sun 02:15"
 
@@ -175,7 +175,7 @@ def test_the_last_line_of_an_output(data: bytes, line: str | None) -> None:
         ("grün", "grün"),
     ],
 )
-def test_no_text_can_command_the_terminal(command: str, escaped: str) -> None:
+def test_no_text_can_control_the_terminal(command: str, escaped: str) -> None:
     assert printable(command) == escaped
     assert printable_all([command, "end"]) == [escaped, "end"]
 
@@ -234,5 +234,5 @@ def test_a_problem_and_a_daemon_as_json() -> None:
         (PauseRow("root/0123456789ab", 1749556700.0, None, "for ever"), "paused: for ever"),
     ],
 )
-def test_a_paused_job_is_listed_so(pause: PauseRow, text: str) -> None:
+def test_a_paused_job(pause: PauseRow, text: str) -> None:
     assert formatting.paused(pause, NOW) == text

@@ -1,4 +1,4 @@
-"""Tables: no line is wider than the terminal, whatever is in them, and what matters most stays."""
+"""Tables: with any text no line is wider than the terminal, and the important columns stay."""
 
 import unicodedata
 from collections.abc import Sequence
@@ -63,10 +63,10 @@ def test_fit(text: str, size: int, fitted: str) -> None:
     assert cell_width.fit_all([text, ""], size) == [fitted, " " * size]
 
 
-# Some from everywhere, and many of those that are no column wide, or two.
+# Any characters, and often characters of no width or of two columns.
 TEXTS = st.text(
     st.one_of(
-        # Some became wide in a Unicode that Python 3.11 does not have yet, and rich has.
+        # rich knows a newer Unicode than Python 3.11, in which some characters became wide.
         st.characters(codec="utf-8").filter(lambda char: cell_len(char) <= cell_width.width(char)),
         st.sampled_from("ab\u0301\u0308備份\uff46🙂❤\ufe0f\u200d\u1160한ㅎ\t\n\x1b"),
     )
@@ -74,7 +74,7 @@ TEXTS = st.text(
 
 
 @given(TEXTS.map(printable), st.integers(0, 40))
-def test_what_is_fitted_is_never_wider(text: str, size: int) -> None:
+def test_a_fitted_text_has_its_size(text: str, size: int) -> None:
     for right in (False, True):
         fitted = cell_width.fit(text, size, right=right)
         assert cell_width.width(fitted) == size
@@ -87,7 +87,7 @@ def test_what_is_fitted_is_never_wider(text: str, size: int) -> None:
     st.lists(st.tuples(st.integers(0, 3), st.integers(1, 30), st.booleans()), min_size=3, max_size=3),
     TEXTS,
 )
-def test_whatever_the_texts_each_line_fits(
+def test_each_line_fits_with_any_texts(
     rows: list[tuple[str, ...]], width: int, kinds: list[tuple[int, int, bool]], below: str
 ) -> None:
     columns = [
@@ -112,7 +112,7 @@ def table(width: int, *rows: tuple[str, ...]) -> list[str]:
     return plain(lay_out(columns_of([[Cell(text) for text in row] for row in rows]), width))
 
 
-def test_columns_are_in_line() -> None:
+def test_columns_are_aligned() -> None:
     assert table(80, ("A", "LONG"), ("bbbb", "c"), ("", "d")) == [
         "A     LONG",
         "bbbb  c",
@@ -120,12 +120,12 @@ def test_columns_are_in_line() -> None:
     ]
 
 
-def test_a_long_one_is_cut() -> None:
+def test_a_long_text_is_cut() -> None:
     lines = table(80, ("NAME", "NEXT"), ("x" * 200, "12:00 in 3 m"))
     assert lines[1] == "x" * 65 + "…  12:00 in 3 m"
 
 
-def test_two_long_ones_are_both_cut() -> None:
+def test_two_long_texts_are_both_cut() -> None:
     lines = table(80, ("N", "T", "REASON"), ("x" * 200, "12:00", "y" * 300))
     assert sorted(map(len, lines[1].split())) == [5, 35, 36]
     assert len(lines[1]) == 80
@@ -141,7 +141,7 @@ def test_two_long_ones_are_both_cut() -> None:
         (6, ["NAME …", "a lon…"]),
     ],
 )
-def test_the_higher_its_rank_the_sooner_a_column_gives_way(width: int, lines: list[str]) -> None:
+def test_columns_of_high_rank_are_left_out_first(width: int, lines: list[str]) -> None:
     columns = [
         TableColumn("NAME", [Cell("a long name")], least=10),
         TableColumn("A", [Cell("aaaaaaaa")], rank=1),
@@ -149,12 +149,12 @@ def test_the_higher_its_rank_the_sooner_a_column_gives_way(width: int, lines: li
         TableColumn("B", [Cell("bbb")]),
         TableColumn("C", [Cell("1")], rank=2, right=True),
     ]
-    found = plain(lay_out(columns, width))
-    assert all(len(line) <= width for line in found)
-    assert [" ".join(line.split()) for line in found] == [" ".join(line.split()) for line in lines]
+    shown = plain(lay_out(columns, width))
+    assert all(len(line) <= width for line in shown)
+    assert [" ".join(line.split()) for line in shown] == [" ".join(line.split()) for line in lines]
 
 
-def test_what_stands_below_a_row() -> None:
+def test_a_line_below_a_row() -> None:
     column = TableColumn("N", [Cell("one", "bad"), Cell("two")])
     assert lay_out([column], 12, {0: [Cell("why it is so", "dim")]}) == [
         [("N", "head")],
