@@ -18,9 +18,8 @@ from pycrond.host import machine
 COLOURS = {"good": "32", "bad": "31", "busy": "33", "dim": "2", "head": "1"}
 """The ANSI code (SGR) of each kind of cell: green, red, yellow, faint, bold."""
 DUMB = {"dumb", "unknown"}  # values of TERM: terminals that know no control sequences
-OPEN_SCREEN, CLOSE_SCREEN = "\x1b[?1049h\x1b[?25l", "\x1b[?1049l\x1b[?25h"
-"""Switch to the alternate screen and hide the cursor; undo both."""
-HOME, ERASE_TO_END_OF_LINE = "\x1b[H", "\x1b[K"
+SCREEN = ("\x1b[?1049h\x1b[?25l", "\x1b[H", "\x1b[K", "\x1b[?1049l\x1b[?25h")
+"""Control sequences: open a screen without a cursor, go to its start, erase the rest of a line, close it."""
 
 
 def is_terminal() -> bool:
@@ -73,10 +72,7 @@ def show(lines: Iterable[StyledLine]) -> None:
 def watch(draw: Callable[[int], Sequence[StyledLine]], seconds: float) -> None:
     """Show `draw(width)` on the alternate screen, again every so many seconds, until interrupted."""
     paint = painter()
-    opening, closing, home, erase = OPEN_SCREEN, CLOSE_SCREEN, HOME, ERASE_TO_END_OF_LINE
-    if _is_dumb():
-        opening = closing = erase = ""
-        home = "\n"
+    opening, home, erase, closing = ("", "\n", "", "") if _is_dumb() else SCREEN
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` restores the screen
     try:
         sys.stdout.write(opening)

@@ -1,7 +1,8 @@
 """Clusters: minutes in which many jobs start together, and the jitter that would spread them. Pure."""
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import ceil, exp, lgamma, log, prod
 
 from pycrond.cli.render.cell_width import cut
@@ -43,26 +44,27 @@ class Cluster:
     suggestion: JitterSuggestion | None = None
 
 
-def find_clusters(
-    fires: Mapping[int, Sequence[str]], jittered: Iterable[str] = (), least: float = MIN_JOBS
-) -> list[Cluster]:
+def find_clusters(fires: Mapping[int, Sequence[str]], jittered: Iterable[str] = ()) -> list[Cluster]:
     """Return the clusters, the largest first. `fires` has the keys of the jobs that start in each minute;
     no jitter is suggested for `jittered` jobs, as they have one.
     """
-    clusters: list[tuple[Cluster, set[str]]] = []
-    least = max(least, MIN_SHARE * max(map(len, fires.values()), default=0))
+    jobs: dict[int, set[str]] = {}
+    again: Counter[int] = Counter()
+    least = max(MIN_JOBS, MIN_SHARE * max(map(len, fires.values()), default=0))
     for minute in sorted(fires, key=lambda minute: (-len(fires[minute]), minute)):
-        jobs = tuple(dict.fromkeys(fires[minute]))
-        if len(jobs) < least:
+        keys = set(fires[minute])
+        if len(keys) < least:
             continue
-        shared = [2 * len(keys.intersection(jobs)) >= len(jobs) for _, keys in clusters]
-        if True in shared:
-            cluster, keys = clusters[shared.index(True)]
-            clusters[shared.index(True)] = (replace(cluster, again=cluster.again + 1), keys)
-        elif len(clusters) < MAX_CLUSTERS:
-            clusters.append((Cluster(minute, jobs), set(jobs)))
-    room = _room(fires, set[str]().union(*(keys for _, keys in clusters)) - set(jittered))
-    return [replace(cluster, suggestion=suggest(cluster.minute, fires, room)) for cluster, _ in clusters]
+        similar = next((first for first, known in jobs.items() if 2 * len(keys & known) >= len(keys)), None)
+        if similar is not None:
+            again[similar] += 1
+        elif len(jobs) < MAX_CLUSTERS:
+            jobs[minute] = keys
+    room = _room(fires, set[str]().union(*jobs.values()) - set(jittered))
+    return [
+        Cluster(minute, tuple(dict.fromkeys(fires[minute])), again[minute], suggest(minute, fires, room))
+        for minute in jobs
+    ]
 
 
 def _room(fires: Mapping[int, Sequence[str]], keys: set[str]) -> dict[str, int]:

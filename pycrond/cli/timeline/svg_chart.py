@@ -50,7 +50,7 @@ _COLOURS = (  # on light, on dark; not as CSS variables, which not every SVG vie
     (".succeeded", "fill", "#1a7f37", "#3fb950"),
     (".failed,.bad", "fill", "#cf222e", "#f85149"),
     (".missed,.lost,.now", "stroke", "#cf222e", "#f85149"),
-    (".running,.herd", "fill", "#9a6700", "#d29922"),
+    (".running,.cluster", "fill", "#9a6700", "#d29922"),
     (".starts", "fill", "#0969da", "#4493f8"),
 )
 _LIGHT, _DARK = ("".join(f"{row[0]}{{{row[1]}:{row[place]}}}\n" for row in _COLOURS) for place in (2, 3))
@@ -165,7 +165,7 @@ class _SvgChart:
                 at = self.zone.local(instant(self.scale.minute(column)))
                 about = f"<title>{at:%H:%M}: {count:,} in a minute</title>"
                 box = _box(LEFT + wide * column, bottom - high, max(1.0, wide - 0.4), high)
-                yield f'<rect class="{"herd" if column in clustered else "starts"}" {box}>{about}</rect>'
+                yield f'<rect class="{"cluster" if column in clustered else "starts"}" {box}>{about}</rect>'
         yield f'<path class="l" d="M{LEFT} {bottom}H{WIDTH - RIGHT}"/>'
 
 

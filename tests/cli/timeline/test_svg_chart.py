@@ -59,7 +59,7 @@ def test_the_picture_is_self_contained_and_described() -> None:
 
 def test_each_state_has_a_style_on_light_and_on_dark() -> None:
     light, _, dark = STYLE.partition("@media (prefers-color-scheme:dark)")
-    for state in (*SHOWN_STATES, "starts", "herd", "now", "text", "paper"):
+    for state in (*SHOWN_STATES, "starts", "cluster", "now", "text", "paper"):
         for style in (light, dark):
             assert re.search(rf"(^|[.,]){state}[,{{]", style, re.MULTILINE), state
 
