@@ -26,12 +26,14 @@ def counted(number: int, noun: str, form: str = "d") -> str:
     return f"{number:{form}} {noun}{'' if number == 1 else 's'}"
 
 
-def visible(raw: bytes) -> str:
-    r"""Return output of a job as text that a log line and a terminal can show.
+def visible(raw: bytes | str) -> str:
+    r"""Return output of a job, or a text, as text that a log line and a terminal can show.
 
     Printable UTF-8 and TAB stay. ASCII controls become ``^X``; bytes that are not UTF-8, C1 controls, and
     characters that are invisible, unassigned or change the writing direction become ``\ooo``, byte by byte.
     """
+    if isinstance(raw, str):
+        raw = raw.encode("utf-8", "surrogateescape")
     text = raw.decode("utf-8", "surrogateescape")
     if text.isascii() and text.isprintable():
         return text
@@ -50,7 +52,7 @@ def printable(text: str) -> str:
     """Return a command, name or reason as one line that cannot control a terminal; TAB becomes a space."""
     if text.isascii() and text.isprintable():
         return text
-    return visible(text.encode("utf-8", "surrogateescape")).replace("\t", " ")
+    return visible(text).replace("\t", " ")
 
 
 def printable_all(texts: Sequence[str]) -> Sequence[str]:

@@ -70,7 +70,7 @@ def duration(seconds: float) -> str:
 
 def _text(text: str) -> str:
     """Return the value of a text property."""
-    return visible(text.encode("utf-8", "surrogateescape")).translate(_ESCAPES)
+    return visible(text).translate(_ESCAPES)
 
 
 def folded(line: str) -> bytes:
