@@ -192,9 +192,8 @@ def _failure(status: JobStatus, last: RunRow, now: datetime) -> str:
 
 def _wait(waiting: Sequence[RunRow]) -> str:
     run, more = waiting[0], f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
-    return joined(
-        f"{f'attempt {run.attempt}' if run.attempt > 1 else f'run {run.id}'}{more} waits", run.reason
-    )
+    name = f"attempt {run.attempt}" if run.attempt > 1 else f"run {run.id}"
+    return joined(f"{name}{more} waits", run.reason)
 
 
 def job_json(status: JobStatus) -> dict[str, object]:

@@ -121,19 +121,17 @@ class _SvgChart:
                 x, end = self.x(bar.start), self.x(self.window.now if bar.end is None else bar.end)
                 yield _bar(state, x, y, end - x, f"{lane.title}: {self._about(bar)}")
 
-    def _merged(self, bars: Iterable[SpanRow]) -> Iterator[SpanRow]:
+    def _merged(self, bars: Iterable[SpanRow]) -> list[SpanRow]:
         """Merge bars that would touch."""
-        last: SpanRow | None = None
+        merged: list[SpanRow] = []
         for bar in bars:
+            last = merged[-1] if merged else None
             if last and last.end is not None and self.x(bar.start) - self.x(last.end) < MIN_GAP:
                 end = None if bar.end is None else max(last.end, bar.end)
-                last = last._replace(end=end, run=None, several=last.several + bar.several)
-                continue
-            if last:
-                yield last
-            last = bar
-        if last:
-            yield last
+                merged[-1] = last._replace(end=end, run=None, several=last.several + bar.several)
+            else:
+                merged.append(bar)
+        return merged
 
     def _about(self, bar: SpanRow) -> str:
         """Return the text of a tooltip."""
