@@ -13,7 +13,7 @@ StyledLine = Sequence[tuple[str, str]]
 """The pieces of a line, each a text and its kind: cells, or plain tuples, which are made faster."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class TableColumn:
     """A heading and a cell for each row."""
 
@@ -68,17 +68,14 @@ def columns_of(rows: Sequence[Sequence[Cell]]) -> list[TableColumn]:
 
 def _shown_columns(columns: Sequence[TableColumn], width: int) -> list[TableColumn]:
     """Return the columns that fit if each is as narrow as it may be, in their order."""
-    shown = {place for place, column in enumerate(columns) if not column.rank}
-    required = [columns[place] for place in sorted(shown)]
-    used = _total(required, [column.least for column in required])
-    optional = [place for place, column in enumerate(columns) if column.rank and any(column.texts[1:])]
-    for place in sorted(optional, key=lambda place: columns[place].rank):
-        column = columns[place]
-        if used + column.least + column.gap <= width:
+    shown = [column for column in columns if not column.rank]
+    used = _total(shown, [column.least for column in shown])
+    for column in sorted(columns, key=lambda column: column.rank):
+        if column.rank and any(column.texts[1:]) and used + column.least + column.gap <= width:
             # Count up to twice the least width, so that columns of higher ranks do not squeeze this one.
             used += min(column.natural, 2 * column.least) + column.gap
-            shown.add(place)
-    return [columns[place] for place in sorted(shown)]
+            shown.append(column)
+    return [column for column in columns if column in shown]
 
 
 def _sizes(columns: Sequence[TableColumn], width: int) -> list[int]:
@@ -88,13 +85,11 @@ def _sizes(columns: Sequence[TableColumn], width: int) -> list[int]:
         [column.least for column in columns],
         [min(column.natural, MIN_WIDTH) for column in columns],
     ):
-        while (excess := _total(columns, sizes) - width) > 0:
+        for _ in range(_total(columns, sizes) - width):
             room = [size if size > floor else 0 for size, floor in zip(sizes, floors, strict=True)]
-            if not (widest := max(room)):
+            if not any(room):
                 break
-            place = room.index(widest)
-            second = max((size for number, size in enumerate(room) if number != place), default=0)
-            sizes[place] = max(floors[place], min(widest - 1, max(second, widest - excess)))
+            sizes[room.index(max(room))] -= 1
     return sizes
 
 
