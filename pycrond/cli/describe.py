@@ -2,8 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from itertools import groupby
 
 from pycrond.crontab.expression import MACROS
 from pycrond.crontab.field import DAY_OF_MONTH, DAY_OF_WEEK, FIELDS, HOUR, MINUTE, MONTH, Field
@@ -11,6 +12,7 @@ from pycrond.schedule.days import (
     ALL_DAYS,
     ALL_MONTHS,
     ALL_WEEKDAYS,
+    EVERY_DAY,
     NO_DAY,
     DayPart,
     canonical,
@@ -21,13 +23,7 @@ from pycrond.schedule.days import (
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import DAY
 
-FULL = dict(
-    zip(
-        FIELDS,
-        (mask(range(MINUTE.last + 1)), mask(range(HOUR.last + 1)), ALL_DAYS, ALL_MONTHS, ALL_WEEKDAYS),
-        strict=True,
-    )
-)
+FULL = dict(zip(FIELDS, ((1 << 60) - 1, (1 << 24) - 1, ALL_DAYS, ALL_MONTHS, ALL_WEEKDAYS), strict=True))
 """The set that `*` means in each field."""
 
 
@@ -35,13 +31,9 @@ def numbers(bits: int, field: Field) -> str:
     """Return a set as a field would write it: ``*``, ``1-5``, ``0,15,30,45``, with names if it has any."""
     if bits == FULL[field]:
         return "*"
-    runs: list[list[str]] = []
-    previous = None
-    for number in numbers_in(bits):
-        if previous is None or number != previous + 1:
-            runs.append([])
-        runs[-1].append(_name(number, field))
-        previous = number
+    # In a run of consecutive numbers, the difference between a number and its position stays the same.
+    groups = groupby(enumerate(numbers_in(bits)), key=lambda pair: pair[1] - pair[0])
+    runs = [[_name(number, field) for _, number in group] for _, group in groups]
     return ",".join(f"{run[0]}-{run[-1]}" if len(run) > 2 else ",".join(run) for run in runs)
 
 
@@ -153,10 +145,8 @@ def checks(schedule: Schedule, wall: int) -> list[FieldCheck]:
     day = wall // DAY
     at = datetime(1970, 1, 1) + timedelta(minutes=wall)  # noqa: DTZ001 -- of a wall clock
     part = schedule.part
-    month_day = DayPart(part.days_of_month, ALL_MONTHS, ALL_WEEKDAYS, day_or=False, specials=part.specials)
-    week_day = DayPart(
-        ALL_DAYS, ALL_MONTHS, part.days_of_week, day_or=False, special_weekdays=part.special_weekdays
-    )
+    month_day = replace(EVERY_DAY, days_of_month=part.days_of_month, specials=part.specials)
+    week_day = replace(EVERY_DAY, days_of_week=part.days_of_week, special_weekdays=part.special_weekdays)
     weekday = at.isoweekday() % 7
     return [
         _check(MINUTE, at.minute, schedule.minutes),
