@@ -50,13 +50,13 @@ def compare(
     command are one changed job.
     """
 
-    def fire_times(job: JobRow | None) -> set[datetime]:
+    def times_of(job: JobRow | None) -> set[datetime]:
         if job is None or job.canonical is None:
             return set()
         return {fire.at for fire in fires(from_text(job.canonical), zone(job.zone), start, until)}
 
     def change(old: JobRow | None, new: JobRow | None) -> JobChange:
-        had, has = fire_times(old), fire_times(new)
+        had, has = times_of(old), times_of(new)
         what = _differences(old, new) if old and new else ()
         return JobChange(old, new, what, tuple(sorted(has - had)), tuple(sorted(had - has)))
 
