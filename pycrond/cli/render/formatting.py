@@ -1,15 +1,21 @@
 """Parts of rows as text or JSON: times, titles of jobs, how a run ended, the daemon and problems. Pure."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from pycrond.errors import Problem
+from pycrond.jobs.run import State
 from pycrond.ledger.rows import BAD_ENDS, DaemonRow, PauseRow, RunRow
 from pycrond.text import printable, rfc3339, visible
 
 WEEKDAYS = timedelta(days=6)  # within which a weekday is unambiguous
 MONTHS = timedelta(days=300)  # within which day and month are
-KINDS = {**dict.fromkeys(BAD_ENDS, "bad"), "succeeded": "good", "running": "busy"}
+KINDS: Mapping[str, str] = {
+    **dict.fromkeys(BAD_ENDS, "bad"),
+    State.SUCCEEDED: "good",
+    State.RUNNING: "busy",
+}
 """The kind of a cell that shows a run's state; none for other states."""
 
 
@@ -44,8 +50,8 @@ def _local(at: datetime | float, now: datetime) -> datetime:
 
 def ending(run: RunRow) -> Cell:
     """Return how a run ended, in one or two words."""
-    if run.state != "failed":
-        return Cell("ok" if run.state == "succeeded" else run.state, KINDS.get(run.state, ""))
+    if run.state != State.FAILED:
+        return Cell("ok" if run.state == State.SUCCEEDED else run.state, KINDS.get(run.state, ""))
     if run.exit_status is not None:
         return Cell(f"exit {run.exit_status}", "bad")
     return Cell("not started" if run.signal is None else f"signal {run.signal}", "bad")

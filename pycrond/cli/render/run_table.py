@@ -5,6 +5,7 @@ from datetime import datetime
 
 from pycrond.cli.render.formatting import Cell, brief, ending_and_count, joined, title
 from pycrond.cli.render.table import TableColumn
+from pycrond.jobs.run import State
 from pycrond.ledger.rows import RunRow
 from pycrond.text import duration
 
@@ -43,7 +44,7 @@ def columns(
 
 def _took(run: RunRow, now: datetime) -> float | None:
     """Return the duration of a run in seconds; so far, if it has not ended."""
-    if run.state == "running" and run.started_at is not None:
+    if run.state == State.RUNNING and run.started_at is not None:
         return max(0.0, now.timestamp() - run.started_at)
     return run.duration_s
 

@@ -4,32 +4,41 @@ Times are Unix seconds, as in the ledger; minutes are whole minutes since 1970.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
 from pycrond.cli.render import formatting
+from pycrond.jobs.run import ENDS, State
 from pycrond.ledger.rows import JobRow, SpanRow
 from pycrond.text import printable
 
 COMING = "coming"
 """The state of a fire in the future; all other states are the ledger's."""
-BAD = frozenset({"failed", "timed-out", "killed"})
-STARTS = BAD | {COMING, "claimed", "waiting", "running", "succeeded", "lost", "unknown"}
-SHOWN_STATES = (COMING, "succeeded", "running", "skipped", "missed", "lost", "failed")
+FAILURES = frozenset({State.FAILED, State.TIMED_OUT, State.KILLED})
+STARTS: Collection[str] = ENDS | {COMING, State.CLAIMED, State.WAITING, State.RUNNING}
+SHOWN_STATES = (
+    COMING,
+    State.SUCCEEDED,
+    State.RUNNING,
+    State.SKIPPED,
+    State.MISSED,
+    State.LOST,
+    State.FAILED,
+)
 """The states that a chart distinguishes; where bars overlap, the later one in this order is drawn on top."""
-_SHOWN_AS = {
-    "timed-out": "failed",
-    "killed": "failed",
-    "unknown": "lost",
-    "claimed": COMING,
-    "waiting": COMING,
+_SHOWN_AS: Mapping[str, str] = {
+    State.TIMED_OUT: State.FAILED,
+    State.KILLED: State.FAILED,
+    State.UNKNOWN: State.LOST,
+    State.CLAIMED: COMING,
+    State.WAITING: COMING,
 }
-LABELS = {
+LABELS: Mapping[str, str] = {
     COMING: "to come",
-    "succeeded": "ok",
-    "lost": "lost or unknown",
-    "failed": "failed, timed out or killed",
+    State.SUCCEEDED: "ok",
+    State.LOST: "lost or unknown",
+    State.FAILED: "failed, timed out or killed",
 }
 """The legend's words where they differ from the state."""
 
@@ -120,7 +129,7 @@ def build_timeline(
 def _lane(key: str, name: str | None, title: str, bars: list[SpanRow], window: TimeWindow) -> Lane:
     bars.sort(key=itemgetter(0))
     starts = sum(bar.several for bar in bars if bar.state in STARTS and bar.start >= window.start)
-    failed = sum(bar.several for bar in bars if bar.state in BAD)
+    failed = sum(bar.several for bar in bars if bar.state in FAILURES)
     took = ((window.now if bar.end is None else bar.end) - bar.start for bar in bars if bar.several == 1)
     longest = max(took, default=0.0)
     return Lane(key, name, printable(title), bars, starts, failed, longest)

@@ -3,14 +3,24 @@
 Each state has its own shape and a tooltip; colours, for light and dark pages, come on top of that.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from textwrap import wrap
 
 from pycrond.cli.render.cell_width import cut
 from pycrond.cli.timeline.clusters import Cluster, descriptions
-from pycrond.cli.timeline.lanes import COMING, SHOWN_STATES, Lane, Timeline, foremost, legend, shown_state
+from pycrond.cli.timeline.lanes import (
+    COMING,
+    LABELS,
+    SHOWN_STATES,
+    Lane,
+    Timeline,
+    foremost,
+    legend,
+    shown_state,
+)
 from pycrond.cli.timeline.scale import TimeScale
+from pycrond.jobs.run import State
 from pycrond.ledger.rows import SpanRow
 from pycrond.schedule.schedule import Zone
 from pycrond.schedule.timezone import instant
@@ -25,12 +35,12 @@ MIN_GAP = 2.0  # pixels between two bars; closer bars are merged
 CROSS_WIDTH = 10.0  # pixels of a failed bar from which on it has a cross
 NAME_WIDTH = 25  # characters
 SENTENCE_WIDTH = 170  # characters
-SHAPES = {  # height and least width in pixels, radius of the corners
-    "succeeded": (12, 2.0, 1),
-    "failed": (18, 3.0, 0),
-    "skipped": (6, 5.0, 0),
-    "missed": (10, 10.0, 5),
-    "lost": (14, 5.0, 0),
+SHAPES: Mapping[str, tuple[int, float, int]] = {  # height and least width in pixels, radius of the corners
+    State.SUCCEEDED: (12, 2.0, 1),
+    State.FAILED: (18, 3.0, 0),
+    State.SKIPPED: (6, 5.0, 0),
+    State.MISSED: (10, 10.0, 5),
+    State.LOST: (14, 5.0, 0),
     COMING: (4, 2.0, 0),
 }
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;"})
@@ -135,7 +145,7 @@ class _SvgChart:
 
     def _about(self, bar: SpanRow) -> str:
         """Return the text of a tooltip."""
-        word = {"succeeded": "ok", COMING: "to come"}.get(bar.state, bar.state)
+        word = LABELS[bar.state] if bar.state in {COMING, State.SUCCEEDED} else bar.state
         runs = f", {bar.several:,} in one" if bar.several > 1 else f", run {bar.run}" if bar.run else ""
         times = self._clock(bar.start)
         if bar.end is None:
@@ -170,14 +180,14 @@ class _SvgChart:
 def _bar(state: str, x: float, y: int, wide: float, about: str) -> str:
     """Return a bar in the shape of its state: an arrow if it is running, else a box."""
     title = f"<title>{escaped(about)}</title>" if about else ""
-    if state == "running":
+    if state == State.RUNNING:
         wide, middle = max(wide, 6.0), y + ROW_HEIGHT / 2
         outline = f"M{x:.1f} {middle - 6}h{wide - 5:.1f}l5 6l-5 6h{5 - wide:.1f}z"
         return f'<path class="running" d="{outline}">{title}</path>'
     high, least, radius = SHAPES[state]
     box = _box(x, y + (ROW_HEIGHT - high) / 2, max(wide, least), high)
     cross = ""
-    if state == "failed" and wide > CROSS_WIDTH:
+    if state == State.FAILED and wide > CROSS_WIDTH:
         cross = f'<path class="cross" d="M{x + wide / 2 - 3:.1f} {y + 7}l6 6m-6 0l6-6"/>'
     return f'<rect class="{state}" {box} rx="{radius}">{title}</rect>{cross}'
 
