@@ -17,16 +17,18 @@ COMING = "coming"
 """The state of a fire in the future; all other states are the ledger's."""
 FAILURES = frozenset({State.FAILED, State.TIMED_OUT, State.KILLED})
 STARTS: Collection[str] = ENDS | {COMING, State.CLAIMED, State.WAITING, State.RUNNING}
-SHOWN_STATES = (
-    COMING,
-    State.SUCCEEDED,
-    State.RUNNING,
-    State.SKIPPED,
-    State.MISSED,
-    State.LOST,
-    State.FAILED,
-)
-"""The states that a chart distinguishes; where bars overlap, the later one in this order is drawn on top."""
+LABELS: Mapping[str, str] = {
+    COMING: "to come",
+    State.SUCCEEDED: "ok",
+    State.RUNNING: "running",
+    State.SKIPPED: "skipped",
+    State.MISSED: "missed",
+    State.LOST: "lost or unknown",
+    State.FAILED: "failed, timed out or killed",
+}
+"""The states that a chart distinguishes, and their labels in its legend."""
+SHOWN_STATES = tuple(LABELS)
+"""Where bars overlap, the later state in this order is drawn on top."""
 _SHOWN_AS: Mapping[str, str] = {
     State.TIMED_OUT: State.FAILED,
     State.KILLED: State.FAILED,
@@ -34,13 +36,6 @@ _SHOWN_AS: Mapping[str, str] = {
     State.CLAIMED: COMING,
     State.WAITING: COMING,
 }
-LABELS: Mapping[str, str] = {
-    COMING: "to come",
-    State.SUCCEEDED: "ok",
-    State.LOST: "lost or unknown",
-    State.FAILED: "failed, timed out or killed",
-}
-"""The legend's words where they differ from the state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +147,6 @@ def shown_state(state: str) -> str:
 
 
 def legend(lanes: Iterable[Lane]) -> list[tuple[str, str]]:
-    """Return the states that occur in lanes, in the order of `SHOWN_STATES`, each with its label."""
+    """Return the states that occur in lanes, in the order of `LABELS`, each with its label."""
     states = {shown_state(bar.state) for lane in lanes for bar in lane.bars}
-    return [(state, LABELS.get(state, state)) for state in SHOWN_STATES if state in states]
+    return [(state, label) for state, label in LABELS.items() if state in states]
