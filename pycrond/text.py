@@ -1,55 +1,78 @@
-"""Text for people: what a terminal or a log line can show, counts, times and durations."""
+"""Text for people: escaping for terminals and log lines, counts, durations, times, and cutting UTF-8."""
 
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-_CONTROLS = {byte: f"^{chr(byte ^ 0x40)}" for byte in (*range(0x20), 0x7F)}
+CONTROLS = {code: f"^{chr(code ^ 0x40)}" for code in (*range(0x20), 0x7F)}
+"""The escapes of ASCII controls, as `str.translate` takes them."""
+OCTAL = {byte: f"\\{byte:03o}" for byte in range(0x80, 0x100)}
+"""The escapes of bytes beyond ASCII."""
 
-_OCTAL = {byte: f"\\{byte:03o}" for byte in range(0x80, 0x100)}
+# Letters and marks by category that show nothing: a joiner, Hangul and Khmer fillers, Mongolian selectors.
+_INVISIBLE = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0"
 
-# Letters and marks by category, yet nothing to see: a joiner, Hangul and Khmer fillers, Mongolian selectors.
-_UNSEEN = "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u3164\uffa0"
-
-_HIDDEN = {
-    **{code: text for code, text in _CONTROLS.items() if code != 9},
-    **{0xDC00 + byte: text for byte, text in _OCTAL.items()},  # bytes that were not UTF-8
-    **{ord(char): "".join(_OCTAL[byte] for byte in char.encode()) for char in _UNSEEN},
+_ESCAPES = {
+    **{code: text for code, text in CONTROLS.items() if code != 9},
+    **{0xDC00 + byte: text for byte, text in OCTAL.items()},  # bytes that were not UTF-8
+    **{ord(char): "".join(OCTAL[byte] for byte in char.encode()) for char in _INVISIBLE},
 }
 
-_FOREIGN = re.compile(r"[^ -~\t]+")
+_UNPRINTABLE = re.compile(r"[^ -~\t]")
 
 
-def counted(number: int, noun: str) -> str:
-    """`1 job`, `2 jobs`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def counted(number: int, noun: str, form: str = "d") -> str:
+    """Return `1 job`, `2 jobs`; with the form `,` also `1,200 jobs`."""
+    return f"{number:{form}} {noun}{'' if number == 1 else 's'}"
 
 
-def visible(raw: bytes) -> str:
-    r"""What a job printed, as text that a log line and a terminal can show.
+def visible(raw: bytes | str) -> str:
+    r"""Return output of a job, or a text, as text that a log line and a terminal can show.
 
     Printable UTF-8 and TAB stay. ASCII controls become ``^X``; bytes that are not UTF-8, C1 controls, and
-    characters that are unseen, unassigned or turn the writing direction become ``\ooo``, byte by byte.
+    characters that are invisible, unassigned or change the writing direction become ``\ooo``, byte by byte.
     """
+    if isinstance(raw, str):
+        raw = raw.encode("utf-8", "surrogateescape")
     text = raw.decode("utf-8", "surrogateescape")
     if text.isascii() and text.isprintable():
         return text
-    return _FOREIGN.sub(_without_format, text.translate(_HIDDEN))
+    text = text.translate(_ESCAPES)
+    return text if text.replace("\t", " ").isprintable() else _UNPRINTABLE.sub(_octal, text)
 
 
-def _without_format(run: re.Match[str]) -> str:
-    text = run[0]
-    return text if text.isprintable() else "".join(map(_escaped, text))
-
-
-def _escaped(char: str) -> str:
+def _octal(match: re.Match[str]) -> str:
+    char = match[0]
     if char.isprintable() or (char.isspace() and char not in "\x85\u2028\u2029"):
         return char
-    return "".join(_OCTAL[byte] for byte in char.encode())
+    return "".join(OCTAL[byte] for byte in char.encode())
+
+
+def printable(text: str) -> str:
+    """Return a command, name or reason as one line that cannot control a terminal; TAB becomes a space."""
+    if text.isascii() and text.isprintable():
+        return text
+    return visible(text).replace("\t", " ")
+
+
+def printable_all(texts: Sequence[str]) -> Sequence[str]:
+    """Return each text as `printable` does; fast if none needs a change."""
+    joined = "".join(texts)
+    return texts if joined.isascii() and joined.isprintable() else [printable(text) for text in texts]
+
+
+def storable(text: str) -> str:
+    r"""Return a crontab's or a path's text as UTF-8 for SQLite; bytes that are not UTF-8 become ``\xNN``."""
+    if text.isascii():
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def split(text: str, size: int) -> list[str]:
-    """Pieces of at most `size` UTF-8 bytes, at least 4, none ending inside a character; of nothing, one."""
+    """Split a text into pieces of at most `size` UTF-8 bytes, at least 4, without tearing a character.
+
+    An empty text is one empty piece.
+    """
     data = text.encode()
     pieces, start = [], 0
     while len(data) - start > size:
@@ -61,50 +84,34 @@ def split(text: str, size: int) -> list[str]:
     return [*pieces, data[start:].decode()]
 
 
-def whole(data: bytes) -> int:
-    """How many bytes of it end with a whole character, where they are UTF-8; all where they are not."""
-    for back in range(1, min(4, len(data)) + 1):
-        lead = data[-back]
-        if lead & 0xC0 != 0x80:  # not a byte within a character
-            length = (
-                2 if lead >> 5 == 0b110 else 3 if lead >> 4 == 0b1110 else 4 if lead >> 3 == 0b11110 else 1
-            )
-            return len(data) - back if length > back else len(data)
+def complete_length(data: bytes) -> int:
+    """Return the number of bytes up to the last complete UTF-8 character; all if the end is not UTF-8."""
+    for back, byte in enumerate(reversed(data[-4:]), 1):
+        if byte & 0xC0 != 0x80:  # the first byte; its leading 1 bits count the bytes
+            length = 8 - (byte ^ 0xFF).bit_length()
+            return len(data) - back if back < length <= 4 else len(data)
     return len(data)
 
 
-def distance(seconds: float) -> str:
-    """A length of time in its largest unit: `40 s`, `3 m`, `5 h`, `12 d`."""
+def duration(seconds: float | None) -> str:
+    """Return how long a run took: with tenths below two minutes, then like `rough_duration`."""
+    if seconds is None:
+        return ""
+    return f"{seconds:.1f} s" if seconds < 120 else rough_duration(seconds)
+
+
+def rough_duration(seconds: float) -> str:
+    """Return a duration in its largest unit, rounded down: `40 s`, `3 m`, `5 h`, `12 d`."""
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size * 2 or (unit != "h" and seconds >= size):
             return f"{int(seconds // size)} {unit}"
     return f"{int(seconds)} s"
 
 
-def shown(text: str) -> str:
-    """Commands, names and reasons as written, but for what a terminal would obey."""
-    if text.isascii() and text.isprintable():
-        return text
-    return visible(text.encode("utf-8", "surrogateescape")).replace("\t", " ")
-
-
-def shown_all(texts: Sequence[str]) -> Sequence[str]:
-    """Each of them as `shown`."""
-    whole = "".join(texts)
-    return texts if whole.isascii() and whole.isprintable() else [shown(text) for text in texts]
-
-
 def rfc3339(seconds: float | None) -> str | None:
-    """RFC 3339 in UTC, to the millisecond where it is not whole; None stays None."""
+    """Return a Unix time in UTC by RFC 3339, to the millisecond if it is not whole; None for None."""
     if seconds is None:
         return None
     at = datetime.fromtimestamp(seconds, UTC)
     spec = "milliseconds" if at.microsecond else "seconds"
     return at.isoformat(timespec=spec).replace("+00:00", "Z")
-
-
-def storable(text: str) -> str:
-    r"""SQLite keeps UTF-8: bytes of a crontab or a path that are not become \xNN."""
-    if text.isascii():
-        return text
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -104,7 +104,6 @@ def test_the_daemon_loads_nothing_that_only_people_or_couriers_need() -> None:
     assert not loaded & {COURIER, *ours(COURIER) & {"alarms.sendmail", "alarms.smtp", "alarms.ping"}}
     others = set().union(*(imports(name) for name in loaded))
     assert not {one.partition(".")[0] for one in others} & {
-        "rich",
         "argparse",
         "subprocess",
         "logging",

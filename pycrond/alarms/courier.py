@@ -17,7 +17,7 @@ from pycrond.alarms.errors import DeliveryError, PermanentDeliveryError
 from pycrond.alarms.mail import JobMail
 from pycrond.alarms.mail_variables import address_refusal, domain_of
 from pycrond.hashing import digest
-from pycrond.text import shown
+from pycrond.text import printable
 
 TIME_LIMIT = 90.0  # seconds for the whole delivery
 MAIL_TIMEOUT = 60.0  # seconds for a mailer, or for an answer of a server, which may scan for viruses first
@@ -94,7 +94,7 @@ def _exit_after(seconds: float) -> None:
 
 def _print_reason(reason: str) -> None:
     """Print one line, whatever a server has answered. Without a reader the exit status is enough."""
-    line = shown(" ".join(reason.split())[:1000])
+    line = printable(" ".join(reason.split())[:1000])
     with contextlib.suppress(OSError):
         os.write(1, line.encode() + b"\n")
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from pycrond.output import spool
-from pycrond.text import whole
+from pycrond.text import complete_length
 
 MAX_OUTPUT = 7_000_000  # bytes; in base64 9.5 million, and Postfix refuses mails above 10,240,000 by default
 _CUT_WINDOW = 4096  # bytes in which a cut is moved to the end of a line
@@ -29,7 +29,7 @@ def excerpt(size: int, read_at: Callable[[int, int], bytes]) -> bytes:
     half = MAX_OUTPUT // 2 - 100  # leaves room for the line between
     head, tail = read_at(0, half), read_at(size - half, half)
     # A cut within a character would make all of the output invalid UTF-8.
-    head = head[: head.rfind(b"\n", -_CUT_WINDOW) + 1 or whole(head)]
+    head = head[: head.rfind(b"\n", -_CUT_WINDOW) + 1 or complete_length(head)]
     tail = tail[tail.find(b"\n", 0, _CUT_WINDOW) + 1 :]
     tail = tail[:3].lstrip(_CONTINUATION) + tail[3:]
     omitted = size - len(head) - len(tail)

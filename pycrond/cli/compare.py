@@ -1,4 +1,4 @@
-"""What a reload would change: jobs that come, go and change, and fire times won and lost. Pure."""
+"""The effect of a reload: jobs added, removed and changed, and fire times gained and lost. Pure."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -6,20 +6,20 @@ from datetime import datetime
 
 from pycrond.ledger.codec import from_text
 from pycrond.ledger.rows import JobRow
-from pycrond.schedule.schedule import Schedule, Zone, fires
+from pycrond.schedule.schedule import Zone, fires
 
-CHANGES = ("schedule", "zone", "command", "options", "user")
-"""What makes a job with the same key another one; its file and line may change freely."""
+COMPARED = ("schedule", "zone", "command", "options", "user")
+"""The columns that matter; a job's file and line may change freely."""
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """One job before and after, and what that does to its fire times in the time looked at."""
+class JobChange:
+    """A job before and after a reload, and the effect on its fire times in the compared period."""
 
     before: JobRow | None
     after: JobRow | None
     what: tuple[str, ...]
-    """Which of `CHANGES` differ."""
+    """The members of `COMPARED` that differ."""
     won: tuple[datetime, ...]
     lost: tuple[datetime, ...]
 
@@ -31,9 +31,9 @@ class Change:
 
     @property
     def job(self) -> JobRow:
-        """The job as it will be, or was."""
+        """The job as it will be or, if it is removed, was."""
         job = self.after or self.before
-        assert job  # noqa: S101 -- one of the two is there
+        assert job  # noqa: S101 -- at least one of them is given
         return job
 
 
@@ -43,47 +43,38 @@ def compare(
     zone: Callable[[str], Zone],
     start: datetime,
     until: datetime,
-) -> list[Change]:
-    """In the order of the files; what stays as it is, is left out. `zone` finds a zone by its stored name.
+) -> list[JobChange]:
+    """Return the changes in the order of the files. `zone` returns a zone by its stored name.
 
-    A job that goes and one that comes with the same command are one that is changed: keys hold schedules.
+    As the key of a job without a name depends on its schedule, a removed and an added job with the same
+    command are one changed job.
     """
-    old = {job.key: job for job in before}
-    new = {job.key: job for job in after}
-    gone = [job for job in before if job.key not in new]
-    found = []
-    for job in after:
-        was = old.get(job.key) or _twin(job, gone)
-        if was is None:
-            found.append(_change(None, job, zone, start, until))
-        elif _differences(was, job):
-            found.append(_change(was, job, zone, start, until))
-    return found + [_change(job, None, zone, start, until) for job in gone]
+
+    def times_of(job: JobRow | None) -> set[datetime]:
+        if job is None or job.canonical is None:
+            return set()
+        return {fire.at for fire in fires(from_text(job.canonical), zone(job.zone), start, until)}
+
+    def change(old: JobRow | None, new: JobRow | None) -> JobChange:
+        had, has = times_of(old), times_of(new)
+        what = _differences(old, new) if old and new else ()
+        return JobChange(old, new, what, tuple(sorted(has - had)), tuple(sorted(had - has)))
+
+    loaded, keys = {job.key: job for job in before}, {job.key for job in after}
+    removed = [job for job in before if job.key not in keys]
+    pairs = [(loaded.get(job.key) or _take_predecessor(job, removed), job) for job in after]
+    changes = [change(old, new) for old, new in pairs if old is None or _differences(old, new)]
+    return changes + [change(job, None) for job in removed]
 
 
-def _twin(job: JobRow, gone: list[JobRow]) -> JobRow | None:
-    """The job that this one was before its schedule was edited; taken out of those that are gone."""
-    for one in gone:
-        if (one.command, one.user, one.file, one.name) == (job.command, job.user, job.file, job.name):
-            gone.remove(one)
-            return one
+def _take_predecessor(job: JobRow, removed: list[JobRow]) -> JobRow | None:
+    """Return the job as it was before its schedule was edited, and delete it from `removed`."""
+    for old in removed:
+        if (old.command, old.user, old.file, old.name) == (job.command, job.user, job.file, job.name):
+            removed.remove(old)
+            return old
     return None
 
 
 def _differences(before: JobRow, after: JobRow) -> tuple[str, ...]:
-    return tuple(name for name in CHANGES if getattr(before, name) != getattr(after, name))
-
-
-def _change(
-    before: JobRow | None, after: JobRow | None, zone: Callable[[str], Zone], start: datetime, until: datetime
-) -> Change:
-    had, has = (_fires(job, zone, start, until) if job else frozenset[datetime]() for job in (before, after))
-    what = _differences(before, after) if before and after else ()
-    return Change(before, after, what, tuple(sorted(has - had)), tuple(sorted(had - has)))
-
-
-def _fires(job: JobRow, zone: Callable[[str], Zone], start: datetime, until: datetime) -> frozenset[datetime]:
-    if job.canonical is None:
-        return frozenset()
-    schedule: Schedule = from_text(job.canonical)
-    return frozenset(one.at for one in fires(schedule, zone(job.zone), start, until))
+    return tuple(column for column in COMPARED if getattr(before, column) != getattr(after, column))

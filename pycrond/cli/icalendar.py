@@ -10,48 +10,49 @@ from pycrond.hashing import digest_words
 from pycrond.schedule.schedule import FireTime
 from pycrond.text import split, visible
 
-OCTETS = 75  # in a line
-UNKNOWN = 60  # seconds that a run takes where none has been timed
-_ESCAPED = str.maketrans({"\\": r"\\", ";": r"\;", ",": r"\,", "\n": r"\n"})
+MAX_LINE = 75  # octets
+DEFAULT_DURATION = 60  # seconds, for a job without a measured run
+_ESCAPES = str.maketrans({"\\": r"\\", ";": r"\;", ",": r"\,", "\n": r"\n"})
 
 
 @dataclass(frozen=True, slots=True)
-class Planned:
-    """A job, and how long its latest runs took, in seconds."""
+class CalendarJob:
+    """A job, and the durations of its latest runs in seconds."""
 
     key: str
     title: str
     command: str
     schedule: str
     zone: str
-    took: tuple[float, ...] = ()
+    durations: tuple[float, ...] = ()
 
 
 def calendar(
-    fires: Iterable[tuple[Planned, FireTime]], version: str, machine: str, now: datetime
+    fires: Iterable[tuple[CalendarJob, FireTime]], version: str, machine: str, now: datetime
 ) -> Iterator[bytes]:
-    """A calendar's lines. `machine` is what tells this machine's jobs from another's of the same names."""
-    lines = ["BEGIN:VCALENDAR", "VERSION:2.0", f"PRODID:-//pycrond//pycrond {_text(version)}//EN"]
-    yield from map(folded, lines)
+    """Yield a calendar's lines. `machine` distinguishes jobs of the same name on several machines."""
+    yield folded("BEGIN:VCALENDAR")
+    yield folded("VERSION:2.0")
+    yield folded(f"PRODID:-//pycrond//pycrond {_text(version)}//EN")
     for job, fire in fires:
-        yield from map(folded, _fire(job, fire, machine, now))
+        yield from map(folded, _event(job, fire, machine, now))
     yield folded("END:VCALENDAR")
 
 
-def _fire(job: Planned, fire: FireTime, machine: str, now: datetime) -> Iterator[str]:
+def _event(job: CalendarJob, fire: FireTime, machine: str, now: datetime) -> Iterator[str]:
     yield "BEGIN:VEVENT"
     yield f"UID:{uid(job.key, fire, machine)}"
     yield f"DTSTAMP:{stamp(now)}"
     yield f"DTSTART:{stamp(fire.at)}"
-    yield f"DURATION:{duration(median(job.took) if job.took else UNKNOWN)}"
+    yield f"DURATION:{duration(median(job.durations) if job.durations else DEFAULT_DURATION)}"
     yield f"SUMMARY:{_text(job.title)}"
     yield f"DESCRIPTION:{_text(job.command)}\\n{_text(f'{job.schedule} ({job.zone})')}"
-    yield "TRANSP:TRANSPARENT"  # nobody is busy while it runs
+    yield "TRANSP:TRANSPARENT"  # the calendar's owner is not busy while it runs
     yield "END:VEVENT"
 
 
 def uid(key: str, fire: FireTime, machine: str) -> str:
-    """The same whenever it is asked for: of the job and the minute that the fire is named after."""
+    """Return an identifier that depends only on the machine, the job and the scheduled minute."""
     return f"{digest_words(f'{machine} {key} {fire.wall} {fire.fold}')}@pycrond"
 
 
@@ -60,7 +61,7 @@ def stamp(at: datetime) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In whole seconds, at least one, as PT1H2M3S."""
+    """Return `PT1H2M3S`: whole seconds, rounded up, at least one."""
     minutes, second = divmod(max(1, ceil(seconds)), 60)
     hour, minute = divmod(minutes, 60)
     parts = ((hour, "H"), (minute, "M"), (second, "S"))
@@ -68,12 +69,12 @@ def duration(seconds: float) -> str:
 
 
 def _text(text: str) -> str:
-    """A value of a property; what no text may hold is made visible."""
-    return visible(text.encode("utf-8", "surrogateescape")).translate(_ESCAPED)
+    """Return the value of a text property."""
+    return visible(text).translate(_ESCAPES)
 
 
 def folded(line: str) -> bytes:
-    """In pieces of at most 75 octets, none ending inside a character; a blank begins all but the first."""
-    first = split(line, OCTETS)[0]
-    rest = split(line[len(first) :], OCTETS - 1) if len(line) > len(first) else []
+    """Fold a line into pieces of at most 75 octets, all but the first after a space; tear no character."""
+    first = split(line, MAX_LINE)[0]
+    rest = split(line[len(first) :], MAX_LINE - 1) if len(line) > len(first) else []
     return "\r\n ".join([first, *rest]).encode() + b"\r\n"

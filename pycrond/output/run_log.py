@@ -8,7 +8,7 @@ from pycrond.jobs.run import Outcome, Run
 from pycrond.output import syslog_format
 from pycrond.output.spool import CHUNK, Spool
 from pycrond.output.syslog_format import SyslogHeader
-from pycrond.text import whole
+from pycrond.text import complete_length
 
 NOTHING_SENT, CMD_SENT, EXIT_SENT, ALL_SENT = range(4)  # column `told` of the ledger
 READ_SIZE = 4096  # bytes made into messages at once: at most 5 ms, where each byte is a line
@@ -101,7 +101,7 @@ class RunLog:
         if not end and self._is_rest(progress, len(data)):
             end = len(data)
         elif not end and len(data) > CHUNK:
-            end = whole(data)
+            end = complete_length(data)
         return data[:end]
 
     def _is_rest(self, progress: Progress, size: int) -> bool:

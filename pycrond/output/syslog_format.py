@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from pycrond.settings import Settings
-from pycrond.text import _CONTROLS, _OCTAL, split, visible
+from pycrond.text import CONTROLS, OCTAL, split, visible
 
 Format = Literal["rfc3164", "rfc5424"]
 
@@ -22,7 +22,7 @@ LEVELS = {name: number for number, name in enumerate(_LEVELS)}
 # Not strftime's, which speaks the language of the locale.
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
-_CRONIE = _CONTROLS | _OCTAL
+_CRONIE = CONTROLS | OCTAL
 
 _PLAIN = bytes([9, *range(0x20, 0x7F)])
 

@@ -1,10 +1,10 @@
-"""What changes between two sets of jobs."""
+"""The changes between two sets of jobs."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from pycrond.cli.compare import Change, compare
+from pycrond.cli.compare import JobChange, compare
 from pycrond.crontab import parser
 from pycrond.host import machine
 from pycrond.jobs.job import jobs
@@ -18,7 +18,7 @@ def rows(text: str) -> list[JobRow]:
     return list(JobRows(jobs(parser.parse(text.encode(), "/etc/jobs").entries, "me"), "UTC"))
 
 
-def changes(before: str, after: str) -> list[Change]:
+def changes(before: str, after: str) -> list[JobChange]:
     return compare(rows(before), rows(after), machine.zone, NOON, NOON + timedelta(days=7))
 
 
@@ -56,8 +56,8 @@ def test_no_change(before: str, after: str) -> None:
 
 
 def test_several() -> None:
-    found = changes("1 5 * * * a\n2 5 * * * b\n3 5 * * * c\n", "2 5 * * * b\n4 5 * * * c\n5 5 * * * d\n")
-    assert [(change.kind, change.job.command) for change in found] == [
+    listed = changes("1 5 * * * a\n2 5 * * * b\n3 5 * * * c\n", "2 5 * * * b\n4 5 * * * c\n5 5 * * * d\n")
+    assert [(change.kind, change.job.command) for change in listed] == [
         ("changed", "c"),
         ("added", "d"),
         ("removed", "a"),

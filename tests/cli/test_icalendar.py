@@ -1,4 +1,4 @@
-"""Fire times as iCalendar: what is written is read back by another's parser."""
+"""Fire times as iCalendar, read back by another parser."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycrond.cli import icalendar as icalendar_text
-from pycrond.cli.icalendar import Planned
+from pycrond.cli.icalendar import CalendarJob
 from pycrond.crontab import expression
 from pycrond.schedule.schedule import FireTime, Zone, fires
 from pycrond.text import visible
@@ -18,33 +18,35 @@ from pycrond.text import visible
 NOW = datetime(2026, 3, 28, 12, 0, 30, tzinfo=UTC)
 BERLIN = Zone.of("Europe/Berlin")
 FIRE = FireTime(datetime(2026, 3, 29, 1, 0, tzinfo=UTC), 29_575_830, 0)
-ONE = Planned("me/backup", "backup", "tar; echo a, b \\ c", "30 2 * * *", "Europe/Berlin", (60, 90.2, 3600))
+JOB = CalendarJob(
+    "me/backup", "backup", "tar; echo a, b \\ c", "30 2 * * *", "Europe/Berlin", (60, 90.2, 3600)
+)
 
 
-def lines(job: Planned, *times: FireTime) -> bytes:
+def lines(job: CalendarJob, *times: FireTime) -> bytes:
     return b"".join(icalendar_text.calendar([(job, time) for time in times], "0.1", "machine", NOW))
 
 
 def read(data: bytes) -> list[Any]:
-    found: Any = icalendar.Calendar.from_ical(data)
-    assert not found.errors
-    assert (str(found["VERSION"]), str(found["PRODID"])) == ("2.0", "-//pycrond//pycrond 0.1//EN")
-    return list(found.walk("VEVENT"))
+    document: Any = icalendar.Calendar.from_ical(data)
+    assert not document.errors
+    assert (str(document["VERSION"]), str(document["PRODID"])) == ("2.0", "-//pycrond//pycrond 0.1//EN")
+    return list(document.walk("VEVENT"))
 
 
 def test_a_fire() -> None:
-    assert lines(ONE, FIRE) == (
+    assert lines(JOB, FIRE) == (
         b"BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//pycrond//pycrond 0.1//EN\r\n"
         b"BEGIN:VEVENT\r\nUID:%b\r\nDTSTAMP:20260328T120030Z\r\nDTSTART:20260329T010000Z\r\n"
         b"DURATION:PT1M31S\r\nSUMMARY:backup\r\n"
         b"DESCRIPTION:tar\\; echo a\\, b \\\\ c\\n30 2 * * * (Europe/Berlin)\r\n"
         b"TRANSP:TRANSPARENT\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
-        % icalendar_text.uid(ONE.key, FIRE, "machine").encode()
+        % icalendar_text.uid(JOB.key, FIRE, "machine").encode()
     )
-    (found,) = read(lines(ONE, FIRE))
-    assert found["DTSTART"].dt == FIRE.at
-    assert found["DURATION"].dt == timedelta(seconds=91)
-    assert str(found["DESCRIPTION"]) == "tar; echo a, b \\ c\n30 2 * * * (Europe/Berlin)"
+    (event,) = read(lines(JOB, FIRE))
+    assert event["DTSTART"].dt == FIRE.at
+    assert event["DURATION"].dt == timedelta(seconds=91)
+    assert str(event["DESCRIPTION"]) == "tar; echo a, b \\ c\n30 2 * * * (Europe/Berlin)"
 
 
 @pytest.mark.parametrize(
@@ -55,13 +57,13 @@ def test_durations(seconds: float, text: str) -> None:
     assert icalendar_text.duration(seconds) == text
 
 
-def test_a_run_that_was_never_timed_takes_a_minute() -> None:
-    (found,) = read(lines(Planned("k", "t", "c", "s", "UTC"), FIRE))
-    assert found["DURATION"].dt == timedelta(minutes=1)
+def test_a_job_without_durations_takes_a_minute() -> None:
+    (event,) = read(lines(CalendarJob("k", "t", "c", "s", "UTC"), FIRE))
+    assert event["DURATION"].dt == timedelta(minutes=1)
 
 
-def test_uids_are_those_of_job_and_fire() -> None:
-    """Two fires that a change of the clock moves to one instant are two, and so is an hour that comes twice."""
+def test_uids_depend_on_job_and_fire() -> None:
+    """Two fires that a clock change moves to the same time differ; so do the two hours of a repeated hour."""
     start = datetime(2026, 3, 28, 23, 0, tzinfo=UTC)
     moved = list(islice(fires(expression.parse_schedule("0,30 2 * * *"), BERLIN, start), 2))
     assert moved[0].at == moved[1].at
@@ -72,11 +74,11 @@ def test_uids_are_those_of_job_and_fire() -> None:
         icalendar_text.uid(key, fire, host) for key in "ab" for fire in moved + twice for host in ("x", "y")
     ]
     assert len(set(ids)) == len(ids)
-    assert read(lines(ONE, FIRE))[0]["UID"] == read(lines(ONE, FIRE))[0]["UID"]
+    assert read(lines(JOB, FIRE))[0]["UID"] == read(lines(JOB, FIRE))[0]["UID"]
 
 
 @pytest.mark.parametrize(
-    ("line", "whole"),
+    ("line", "folded"),
     [
         ("x" * 75, "x" * 75),
         ("x" * 76, "x" * 75 + "\r\n x"),
@@ -85,18 +87,18 @@ def test_uids_are_those_of_job_and_fire() -> None:
         ("", ""),
     ],
 )
-def test_long_lines_are_folded(line: str, whole: str) -> None:
-    assert icalendar_text.folded(line).decode() == f"{whole}\r\n"
+def test_long_lines_are_folded(line: str, folded: str) -> None:
+    assert icalendar_text.folded(line).decode() == f"{folded}\r\n"
 
 
 @given(st.text(max_size=200), st.text(max_size=200), st.text(min_size=1, max_size=30))
-def test_whatever_the_texts_they_are_read_back(title: str, command: str, key: str) -> None:
-    data = lines(Planned(key, title, command, "30 2 * * *", "UTC"), FIRE, FIRE)
+def test_any_text_is_read_back(title: str, command: str, key: str) -> None:
+    data = lines(CalendarJob(key, title, command, "30 2 * * *", "UTC"), FIRE, FIRE)
     assert data.replace(b"\r\n", b"").find(b"\n") == -1
     assert max(map(len, data.split(b"\r\n"))) <= 75
     for line in data.split(b"\r\n"):
-        line.decode()  # no character is torn
-    found = read(data)
-    assert len(found) == 2
-    assert str(found[0]["SUMMARY"]) == visible(title.encode("utf-8", "surrogateescape"))
-    assert str(found[0]["DESCRIPTION"]).startswith(visible(command.encode("utf-8", "surrogateescape")))
+        line.decode()  # fails if a character is torn
+    events = read(data)
+    assert len(events) == 2
+    assert str(events[0]["SUMMARY"]) == visible(title.encode("utf-8", "surrogateescape"))
+    assert str(events[0]["DESCRIPTION"]).startswith(visible(command.encode("utf-8", "surrogateescape")))

@@ -10,9 +10,9 @@ from pycrond.cli import selectors
 from pycrond.cli.parser import build_parser
 from pycrond.cli.render import terminal
 from pycrond.cli.render.formatting import Cell
-from pycrond.cli.render.table import plain
 from pycrond.errors import PycrondError
 from pycrond.ledger.rows import BAD_ENDS, JobRow
+from tests.cli.render.test_table import plain
 
 
 def job(key: str, name: str | None, line: int) -> JobRow:

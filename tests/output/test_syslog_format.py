@@ -9,7 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pycrond.output import syslog_format
-from pycrond.text import split, visible, whole
+from pycrond.text import complete_length, split, visible
 
 AT = datetime(2026, 3, 9, 1, 2, 3, 45, timezone(timedelta(hours=1)))
 HEAD = syslog_format.head(AT, "PYCROND", 1234)
@@ -158,12 +158,12 @@ def test_a_line_of_1_mb_is_split_not_cut() -> None:
 def test_what_ends_with_a_whole_character(char: str) -> None:
     data = ("a" + char * 3).encode()
     for end in range(1, len(data) + 1):
-        kept = whole(data[:end])
+        kept = complete_length(data[:end])
         assert 0 <= end - kept < 4
         data[:kept].decode()
-    assert whole(data) == len(data)
+    assert complete_length(data) == len(data)
 
 
 @pytest.mark.parametrize("data", [b"", b"\x80\x80\x80\x80\x80", b"a\xff", b"\xc3\xa9\x80\x80\x80\x80"])
 def test_bytes_that_are_no_characters_are_all_kept(data: bytes) -> None:
-    assert whole(data) == len(data)
+    assert complete_length(data) == len(data)

@@ -16,6 +16,7 @@ from pycrond.control import protocol
 from pycrond.control.records import Records
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.ledger.rows import RunRow
+from pycrond.text import duration
 
 
 def _order(wanted: argparse.Namespace, command: str, **given: Any) -> dict[str, Any]:
@@ -65,7 +66,7 @@ def _how_it_ended(over: RunRow) -> str:
     if over.signal is not None:
         how += f", signal {over.signal}"
     if over.duration_s is not None:
-        how += f"{' in' if how == over.state else ', in'} {formatting.took(over.duration_s)}"
+        how += f"{' in' if how == over.state else ', in'} {duration(over.duration_s)}"
     return f"{how}: {over.reason}".removesuffix(": ")
 
 

@@ -12,7 +12,7 @@ from pycrond import __version__, clock
 from pycrond.cli import icalendar
 from pycrond.cli.commands.next import whole_minute
 from pycrond.cli.commands.show import find_job
-from pycrond.cli.icalendar import Planned
+from pycrond.cli.icalendar import CalendarJob
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import configured
 from pycrond.cli.time_input import moment
@@ -63,9 +63,9 @@ def _seldom(jobs: Sequence[JobRow], start: datetime) -> Sequence[JobRow]:
 
 def _fires(
     job: JobRow, took: tuple[float, ...], start: datetime, until: datetime, most: int | None
-) -> Iterator[tuple[Planned, FireTime]]:
+) -> Iterator[tuple[CalendarJob, FireTime]]:
     title = formatting.title(job.key, job.name, job.command)
-    one = Planned(job.key, title, job.command, job.schedule, job.zone, took)
+    one = CalendarJob(job.key, title, job.command, job.schedule, job.zone, took)
     times = fires(codec.from_text(job.canonical or ""), machine.zone(job.zone), start, until)
     return ((one, fire) for fire in islice(times, most))
 

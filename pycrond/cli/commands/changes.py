@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from pycrond import clock
 from pycrond.cli.commands.show import print_problems
-from pycrond.cli.compare import Change, compare
+from pycrond.cli.compare import JobChange, compare
 from pycrond.cli.data.access import reload_and_wait
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import configured
@@ -76,7 +76,7 @@ def _loaded(settings: Settings) -> Loaded:
     return Loader(settings, users.own(os.geteuid()), read_only=True).load()
 
 
-def _line(change: Change, now: datetime) -> str:
+def _line(change: JobChange, now: datetime) -> str:
     job = change.job
     text = f"{MARKS[change.kind]} {formatting.title(job.key, job.name, job.command)}  {job.schedule}"
     if change.before and change.after and "schedule" in change.what:
@@ -91,7 +91,7 @@ def _line(change: Change, now: datetime) -> str:
     return text
 
 
-def _document(changes: list[Change], errors: list[Problem], loaded: Loaded) -> dict[str, object]:
+def _document(changes: list[JobChange], errors: list[Problem], loaded: Loaded) -> dict[str, object]:
     return {
         "changes": [
             {

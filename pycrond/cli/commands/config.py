@@ -11,7 +11,7 @@ from typing import NamedTuple
 from pycrond import settings
 from pycrond.cli.render import terminal
 from pycrond.cli.render.formatting import Cell
-from pycrond.cli.render.table import Column, lay_out
+from pycrond.cli.render.table import TableColumn, lay_out
 from pycrond.cli.settings_layers import config_file, layers
 from pycrond.settings import Settings, flag
 
@@ -35,9 +35,9 @@ def config(wanted: argparse.Namespace) -> int:
         print(json.dumps({"config_file": os.path.abspath(config_file(wanted.config)), "settings": document}))
         return 0
     columns = [
-        Column("SETTING", [Cell(flag(one.name)[2:]) for one in known]),
-        Column("VALUE", [Cell(_shown(one.value)) for one in known]),
-        Column("FROM", [Cell(one.origin) for one in known]),
+        TableColumn("SETTING", [Cell(flag(one.name)[2:]) for one in known]),
+        TableColumn("VALUE", [Cell(_shown(one.value)) for one in known]),
+        TableColumn("FROM", [Cell(one.origin) for one in known]),
     ]
     terminal.show(lay_out(columns, UNCUT))
     return 0

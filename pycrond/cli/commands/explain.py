@@ -69,7 +69,7 @@ def why(wanted: argparse.Namespace) -> int:
             "schedule": row[0].schedule,
             "due": due,
             "fields": [
-                {"field": one.field, "value": one.value, "wanted": one.wanted, "matches": one.matches}
+                {"field": one.field, "value": one.value, "wanted": one.required, "matches": one.matches}
                 for one in fields_said
             ],
             "runs": [rows.run_json(run) for run in runs],
@@ -82,7 +82,7 @@ def why(wanted: argparse.Namespace) -> int:
     marks = {True: Cell("yes", "good"), False: Cell("no", "bad")}
     print_table(
         head
-        + [[marks[one.matches], Cell(one.field), Cell(one.value), Cell(one.wanted)] for one in fields_said]
+        + [[marks[one.matches], Cell(one.field), Cell(one.value), Cell(one.required)] for one in fields_said]
     )
     if rule := describe.day_rule(row[0].schedule):
         print(rule)

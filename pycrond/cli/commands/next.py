@@ -24,7 +24,7 @@ from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow
 from pycrond.schedule.schedule import Schedule, Zone, fires
 from pycrond.sources import files, system
-from pycrond.text import distance, rfc3339
+from pycrond.text import rfc3339, rough_duration
 
 COUNT = 5  # fire times of a job where no end is given
 MINUTE = timedelta(minutes=1)
@@ -184,5 +184,5 @@ def clock_cells(at: datetime, zone: Zone, now: datetime) -> list[Cell]:
     return [
         Cell(f"{local:%a %Y-%m-%d %H:%M}"),
         Cell(f"{local:%Z}" or zone.name),
-        Cell(distance(ahead) if ahead >= 0 else f"{distance(-ahead)} ago"),
+        Cell(rough_duration(ahead) if ahead >= 0 else f"{rough_duration(-ahead)} ago"),
     ]

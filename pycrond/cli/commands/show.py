@@ -12,8 +12,8 @@ from pycrond.cli.data.access import records
 from pycrond.cli.render import formatting, job_table, terminal
 from pycrond.cli.render import table as render_table
 from pycrond.cli.render.formatting import Cell
-from pycrond.cli.render.job_table import Listed
-from pycrond.cli.render.table import Line
+from pycrond.cli.render.job_table import JobStatus
+from pycrond.cli.render.table import StyledLine
 from pycrond.cli.settings_layers import configured
 from pycrond.control.records import Records
 from pycrond.errors import Problem
@@ -23,7 +23,7 @@ from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow, RunRow, require_one
 from pycrond.schedule.schedule import fires
 from pycrond.settings import Settings
-from pycrond.text import distance
+from pycrond.text import rough_duration
 
 MANY = 1000  # jobs: to read what is usual of more takes too long for a narrow terminal
 
@@ -51,7 +51,9 @@ def _document(settings: Settings, wanted: argparse.Namespace) -> dict[str, objec
     }
 
 
-def _picture(settings: Settings, wanted: argparse.Namespace, width: int, *, cut: bool) -> Sequence[Line]:
+def _picture(
+    settings: Settings, wanted: argparse.Namespace, width: int, *, cut: bool
+) -> Sequence[StyledLine]:
     """All lines, the table's no wider than `width`; with `cut` no line is."""
     read, here = records(settings), terminal.here()
     running = read.is_running()
@@ -59,7 +61,7 @@ def _picture(settings: Settings, wanted: argparse.Namespace, width: int, *, cut:
     jobs = _chosen(listed, wanted)
     jobs = _told(read, jobs, everything=len(jobs) <= MANY or width >= job_table.WIDE)
     heads = job_table.heading(read.daemon(), running, listed, here, width)
-    table: Sequence[Line] = [[Cell("none of them")]] if listed else ()
+    table: Sequence[StyledLine] = [[Cell("none of them")]] if listed else ()
     if jobs:
         table = render_table.lay_out(job_table.columns(jobs, here, width), width, job_table.below(jobs, here))
     problems = [[Cell(str(one), "bad" if one.severity == "error" else "busy")] for one in read.problems()]
@@ -67,7 +69,7 @@ def _picture(settings: Settings, wanted: argparse.Namespace, width: int, *, cut:
     return [render_table.clipped(line, width) for line in lines] if cut else lines
 
 
-def _listed(read: Records, now: datetime, running: bool) -> Sequence[Listed]:
+def _listed(read: Records, now: datetime, running: bool) -> Sequence[JobStatus]:
     last = read.last_runs()
     alive: dict[str, tuple[RunRow, ...]] = {}
     waiting: dict[str, tuple[RunRow, ...]] = {}
@@ -85,11 +87,11 @@ def _listed(read: Records, now: datetime, running: bool) -> Sequence[Listed]:
             known[meaning] = machine.zone(job.zone).local(coming) if coming else None
         key = job.key
         about = (alive.get(key, ()), last.get(key), paused.get(key), waiting.get(key, ()))
-        jobs.append(Listed(job, known[meaning], *about))
+        jobs.append(JobStatus(job, known[meaning], *about))
     return jobs
 
 
-def _chosen(jobs: Sequence[Listed], wanted: argparse.Namespace) -> Sequence[Listed]:
+def _chosen(jobs: Sequence[JobStatus], wanted: argparse.Namespace) -> Sequence[JobStatus]:
     """Those that were asked for, in the order that was."""
     if wanted.jobs:
         from pycrond.cli import selectors
@@ -104,7 +106,7 @@ def _chosen(jobs: Sequence[Listed], wanted: argparse.Namespace) -> Sequence[List
     return sorted(jobs, key=job_table.ORDERS[wanted.sort]) if wanted.sort else jobs
 
 
-def _told(read: Records, jobs: Sequence[Listed], *, everything: bool) -> Sequence[Listed]:
+def _told(read: Records, jobs: Sequence[JobStatus], *, everything: bool) -> Sequence[JobStatus]:
     """With what is usual, of all or of those that run, and with what those said last that failed."""
     keys = [one.job.key for one in jobs if everything or one.running]
     medians = read.medians(None if len(keys) > MANY else keys)
@@ -144,7 +146,7 @@ def next_due(jobs: Iterable[JobRow]) -> str:
         return "nothing will ever be due"
     at, job = coming
     name = formatting.title(job.key, job.name, job.command)
-    wait = distance((at - now).total_seconds())
+    wait = rough_duration((at - now).total_seconds())
     return f"next: {name} at {formatting.moment(at, terminal.here(now))}, in {wait}"
 
 
@@ -155,7 +157,7 @@ def find_job(reader: Reader, word: str) -> str:
 
 def print_table(rows: Sequence[Sequence[Cell]]) -> None:
     """A table: plain into a pipe, coloured on a terminal, never wider than that."""
-    terminal.show(render_table.table(rows, terminal.width()))
+    terminal.show(render_table.lay_out(render_table.columns_of(rows), terminal.width()))
 
 
 def print_problems(problems: Iterable[Problem], where: TextIO) -> None:

@@ -13,7 +13,7 @@ from pycrond.control import protocol
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.keeper import start
 from pycrond.settings import Settings
-from pycrond.text import counted, distance
+from pycrond.text import counted, rough_duration
 
 FILES_MOST = 20  # that are named
 
@@ -33,7 +33,7 @@ def status(wanted: argparse.Namespace) -> int:
     if wanted.json:
         print(json.dumps({**answer, "running": True, "running_jobs": answer["running"]}))
         return 0
-    up = distance(max(0.0, time.time() - answer["started_at"]))
+    up = rough_duration(max(0.0, time.time() - answer["started_at"]))
     print(f"pycrond {answer['version']} runs, pid {answer['pid']}, for {up}")
     print(f"crontabs: {loaded(answer['jobs'], answer['files'])}, {counted(answer['errors'], 'error')}")
     for line in _files(answer):

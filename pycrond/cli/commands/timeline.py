@@ -13,12 +13,13 @@ from math import inf
 
 from pycrond import clock
 from pycrond.cli.commands.next import whole_minute
+from pycrond.cli.render import terminal
 from pycrond.cli.settings_layers import configured
 from pycrond.cli.time_input import moment
 from pycrond.cli.timeline import text_chart
-from pycrond.cli.timeline.clusters import Stampede, stampedes
-from pycrond.cli.timeline.lanes import Picture, Window, foreseen, picture
-from pycrond.cli.timeline.text_chart import Look
+from pycrond.cli.timeline.clusters import Cluster, find_clusters
+from pycrond.cli.timeline.lanes import Timeline, TimeWindow, build_timeline, foreseen
+from pycrond.cli.timeline.text_chart import ChartSize
 from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.keeper import start as keeper_start
@@ -27,9 +28,7 @@ from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow, SpanRow
 from pycrond.schedule.schedule import Schedule, Zone, fires
 from pycrond.scheduler import checkpoint
-from pycrond.text import rfc3339
-
-STYLES = {"good": "green", "bad": "red", "busy": "yellow", "dim": "bright_black", "": ""}
+from pycrond.text import counted, rfc3339
 
 
 def timeline(wanted: argparse.Namespace) -> int:
@@ -59,7 +58,7 @@ def timeline(wanted: argparse.Namespace) -> int:
     return 0
 
 
-def _window(wanted: argparse.Namespace, now: datetime, zone: Zone) -> tuple[Window, str | None]:
+def _window(wanted: argparse.Namespace, now: datetime, zone: Zone) -> tuple[TimeWindow, str | None]:
     """From midnight to midnight of the zone, or the coming 24 hours."""
     if wanted.next:
         start, day = whole_minute(None, now, zone), None
@@ -68,12 +67,12 @@ def _window(wanted: argparse.Namespace, now: datetime, zone: Zone) -> tuple[Wind
         date = zone.local(moment(wanted.day, now, zone).at).date()
         day = date.isoformat()
         start, until = (moment(one.isoformat(), now, zone).at for one in (date, date + timedelta(days=1)))
-    return Window(start.timestamp(), until.timestamp(), now.timestamp()), day
+    return TimeWindow(start.timestamp(), until.timestamp(), now.timestamp()), day
 
 
 def _gathered(
-    reader: Reader, wanted: argparse.Namespace, window: Window, told: float
-) -> tuple[Picture, list[Stampede]]:
+    reader: Reader, wanted: argparse.Namespace, window: TimeWindow, told: float
+) -> tuple[Timeline, list[Cluster]]:
     """What the ledger has, which is all that was due up to `told`, and after that what the schedules say."""
     globs = wanted.jobs
     spans = [] if wanted.next else reader.spans(window.start, window.until, window.now)
@@ -90,9 +89,9 @@ def _gathered(
             raise PycrondError(f"no job is called '{' '.join(globs)}' (see 'pycrond list')")
     coming = _coming(jobs, max(window.start, (told // 60 + 1) * 60), window.until)
     paused = {row.key: row.until or inf for row in reader.pauses(window.now)}
-    drawn = picture(jobs, chain(spans, foreseen(coming, paused, window.now)), window, gone)
+    drawn = build_timeline(jobs, chain(spans, foreseen(coming, paused, window.now)), window, gone)
     jittered = [job.key for job in jobs if '"jitter"' in job.options]
-    return drawn, stampedes(drawn.fires, jittered)
+    return drawn, find_clusters(drawn.fires, jittered)
 
 
 def _meant(globs: Iterable[str], *words: str | None) -> bool:
@@ -126,38 +125,19 @@ def _later(job: JobRow, times: Iterable[float]) -> Sequence[float]:
     return [at + delay(one, datetime.fromtimestamp(at, UTC), seed, "") for at in times]
 
 
-def _heading(drawn: Picture, day: str | None, zone: Zone) -> str:
+def _heading(drawn: Timeline, day: str | None, zone: Zone) -> str:
     when = f"{datetime.fromisoformat(day):%A} {day}" if day else "The next 24 hours"
     bad = f", {drawn.failed:,} failed" if drawn.failed else ""
     jobs, starts = len(drawn.lanes), drawn.total
-    said = f"{jobs:,} job{'' if jobs == 1 else 's'}, {starts:,} start{'' if starts == 1 else 's'}{bad}"
-    return f"{when}, {zone.name}: {said}"
+    return f"{when}, {zone.name}: {counted(jobs, 'job', ',')}, {counted(starts, 'start', ',')}{bad}"
 
 
-def _print(heading: str, drawn: Picture, herds: Sequence[Stampede], zone: Zone) -> None:
-    """Coloured on a terminal; in plain characters where the locale's encoding has no others."""
-    terminal = sys.stdout.isatty()
-    size = shutil.get_terminal_size((80, 24))
-    width = size.columns if terminal or "COLUMNS" in os.environ else 80
-    encoding = sys.stdout.encoding
-    marks = text_chart.BLOCKS if _can(encoding) else text_chart.ASCII
-    look = Look(width, size.lines if terminal else None, marks)
-    rows = text_chart.lines(heading, drawn, herds, zone, look)
-    if not terminal or os.environ.get("NO_COLOR"):
-        for row in rows:
-            line = "".join(cell.text for cell in row).rstrip()
-            print(line.encode(encoding, "replace").decode(encoding))
-        return
-    from rich.console import Console
-    from rich.text import Text
-
-    console = Console(highlight=False, soft_wrap=True)
-    for row in rows:
-        text = Text()
-        for cell in row:
-            text.append(cell.text.encode(encoding, "replace").decode(encoding), STYLES[cell.kind])
-        text.rstrip()
-        console.print(text)
+def _print(heading: str, drawn: Timeline, herds: Sequence[Cluster], zone: Zone) -> None:
+    """Print the chart, in plain characters if the output's encoding has no others."""
+    marks = text_chart.BLOCKS if _can(sys.stdout.encoding) else text_chart.ASCII
+    height = shutil.get_terminal_size().lines if terminal.is_terminal() else None
+    size = ChartSize(terminal.width(), height, marks)
+    terminal.show(text_chart.lines(heading, drawn, herds, zone, size))
 
 
 def _can(encoding: str) -> bool:
@@ -179,7 +159,7 @@ def _write(file: str, text: str) -> None:
         raise PycrondError(f"cannot write {file}: {error.strerror}") from error
 
 
-def _document(drawn: Picture, herds: Iterable[Stampede], day: str | None, zone: Zone) -> dict[str, object]:
+def _document(drawn: Timeline, herds: Iterable[Cluster], day: str | None, zone: Zone) -> dict[str, object]:
     return {
         "day": day,
         "from": rfc3339(drawn.window.start),
@@ -206,7 +186,7 @@ def _bar_json(bar: SpanRow) -> dict[str, object]:
     }
 
 
-def _stampede_json(one: Stampede) -> dict[str, object]:
+def _stampede_json(one: Cluster) -> dict[str, object]:
     said = one.suggestion
     return {
         "at": rfc3339(one.minute * 60),

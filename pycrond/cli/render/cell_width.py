@@ -1,68 +1,65 @@
-"""How many columns of a terminal a text takes, and how it is cut and filled up to a number of them."""
+"""The width of texts in columns of a terminal: measuring, cutting and padding."""
 
 from collections.abc import Sequence
 from functools import lru_cache
 from unicodedata import category, east_asian_width
 
-AS_PICTURE = "\ufe0f"  # after a character that is one column wide, and its marks: shown in two
+EMOJI_SIGN = "\ufe0f"  # after a narrow character and its marks: shown as a picture, two columns wide
 
 
 def width(text: str) -> int:
-    """At least the columns it takes: where terminals do not agree, the more.
-
-    Not by `rich` or `wcwidth`, which cost more to load than a whole table.
-    """
+    """Return the columns that a text takes; the larger number where terminals differ."""
     if text.isascii():
         return len(text)
-    whole, narrow = 0, False
+    total, is_narrow = 0, False
     for char in text:
-        if char == AS_PICTURE:
-            columns, narrow = int(narrow), False
+        if char == EMOJI_SIGN:
+            columns, is_narrow = int(is_narrow), False
         elif columns := _columns(char):
-            # A space is no picture: what begins with the sign is as wide beside a space as alone.
-            narrow = columns == 1 and char != " "
-        whole += columns
-    return whole
+            is_narrow = columns == 1 and char != " "  # a space does not become a picture
+        total += columns
+    return total
 
 
 @lru_cache(4096)
 def _columns(char: str) -> int:
-    if category(char) in {"Mn", "Me"}:  # goes onto the one before
+    if category(char) in {"Mn", "Me"}:  # a mark on the character before it
         return 0
     return 2 if east_asian_width(char) in {"W", "F"} else 1
 
 
-def cut(text: str, size: int) -> str:
-    """The beginning, of at most `size` columns; one that is not the whole ends in an ellipsis."""
+def cut(text: str, size: int, ellipsis: str = "…") -> str:
+    """Return the beginning of a text, at most `size` columns, with an ellipsis if something is left out."""
     if width(text) <= size:
         return text
+    room = size - len(ellipsis)
+    if room < 0:
+        return ellipsis[: max(size, 0)]
     if text.isascii():
-        return text[: size - 1] + "…" if size > 0 else ""
-    kept, whole = [], 0
+        return text[:room] + ellipsis
+    kept, total = [], 0
     for char in text:
-        whole += width(char) + (char == AS_PICTURE)
-        if whole >= size:
+        total += width(char) + (char == EMOJI_SIGN)
+        if total > room:
             break
         kept.append(char)
-    return "".join(kept) + "…" if size > 0 else ""
+    return "".join(kept) + ellipsis
 
 
 def widest(texts: Sequence[str]) -> int:
-    """The columns that the widest of them takes."""
+    """Return the columns that the widest text takes."""
     return max(map(len if "".join(texts).isascii() else width, texts), default=0)
 
 
 def fit_all(texts: Sequence[str], size: int, *, right: bool = False) -> list[str]:
-    """Each of them; all that a long table costs is this, so the plain case has a way of its own."""
+    """Fit each text; the common case, short ASCII texts, is fast, as long tables spend their time here."""
     if widest(texts) > size or not "".join(texts).isascii():
         return [fit(text, size, right=right) for text in texts]
     return [text.rjust(size) if right else text.ljust(size) for text in texts]
 
 
-def fit(text: str, size: int, *, right: bool = False) -> str:
-    """Exactly `size` columns: cut, or with spaces after it, or before it."""
-    text = cut(text, size)
-    if text.isascii():
-        return text.rjust(size) if right else text.ljust(size)
+def fit(text: str, size: int, *, right: bool = False, ellipsis: str = "…") -> str:
+    """Cut or pad a text to exactly `size` columns."""
+    text = cut(text, size, ellipsis)
     space = " " * (size - width(text))
     return space + text if right else text + space

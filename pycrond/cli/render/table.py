@@ -1,103 +1,104 @@
-"""Tables that fit a terminal: which columns there is room for, which are cut, and what stands below a row."""
+"""Tables that fit a terminal: choosing and cutting columns, and the details printed below a row."""
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 from pycrond.cli.render import cell_width
-from pycrond.cli.render.formatting import NARROWEST, Cell
-from pycrond.text import shown, shown_all
+from pycrond.cli.render.formatting import Cell
+from pycrond.text import printable, printable_all
 
 INDENT = "    "
-Line = Sequence[tuple[str, str]]
-"""The pieces of a line, one after the other: cells, or what is as good and sooner made."""
+MIN_WIDTH = 12  # characters that every column keeps, unless its texts are shorter
+StyledLine = Sequence[tuple[str, str]]
+"""The pieces of a line, each a text and its kind: cells, or plain tuples, which are made faster."""
 
 
-class Column(NamedTuple):
-    """A head and a cell for each row."""
+@dataclass(slots=True, eq=False)
+class TableColumn:
+    """A heading and a cell for each row."""
 
-    head: str
+    heading: str
     cells: Sequence[Cell]
     rank: int = 0
-    """0: always there. The higher, the sooner it gives way to others; empty ones have no place at all."""
+    """0: always shown. Of the others, the lowest ranks are shown first; an empty column is left out."""
     least: int = 1 << 16
-    """It may be cut to so many columns of the terminal for the sake of others."""
+    """The column may be cut to this width if space is short."""
     right: bool = False
+    """Align to the right."""
     gap: int = 2
-    """Spaces after it."""
+    """Spaces after the column."""
+    texts: Sequence[str] = field(init=False)
+    """The heading and the cells, printable."""
+    natural: int = field(init=False)
+    """The width of the widest text."""
+
+    def __post_init__(self) -> None:
+        self.texts = printable_all([self.heading, *(text for text, _ in self.cells)])
+        self.natural = cell_width.widest(self.texts)
+        self.least = min(self.least, self.natural)
 
 
-class _Sized(NamedTuple):
-    column: Column
-    texts: Sequence[str]
-    natural: int
-
-    @property
-    def least(self) -> int:
-        return min(self.column.least, self.natural)
-
-
-def lay_out(columns: Sequence[Column], width: int, below: Mapping[int, Line] | None = None) -> list[Line]:
-    """Lines that are at most `width` wide: the head, and each row with what stands indented below it."""
-    chosen = _chosen([_sized(one) for one in columns], width)
-    sizes = _sizes(chosen, width)
+def lay_out(
+    columns: Sequence[TableColumn], width: int, below: Mapping[int, StyledLine] | None = None
+) -> list[StyledLine]:
+    """Return lines of at most `width` columns: the headings, and each row with its line `below`."""
+    shown = _shown_columns(columns, width)
+    sizes = _sizes(shown, width)
     padded = [
-        cell_width.fit_all(one.texts, size, right=one.column.right)
-        for one, size in zip(chosen, sizes, strict=True)
+        cell_width.fit_all(column.texts, size, right=column.right)
+        for column, size in zip(shown, sizes, strict=True)
     ]
-    kinds = [["head", *(kind for _, kind in one.column.cells)] for one in chosen]
-    gaps = [" " * one.column.gap for one in chosen]
-    wide = _needed(chosen, sizes) > width
-    lines: list[Line] = []
-    for number, (texts, row) in enumerate(
-        zip(zip(*padded, strict=True), zip(*kinds, strict=True), strict=True)
-    ):
-        line = _joined(texts, row, gaps)
-        lines.append(clipped(line, width) if wide else line)
-        if below and number - 1 in below:
-            lines.append(clipped([Cell(INDENT), *below[number - 1]], width))
+    kinds = [["head", *(kind for _, kind in column.cells)] for column in shown]
+    gaps = [" " * column.gap for column in shown]
+    too_wide = _total(shown, sizes) > width
+    lines: list[StyledLine] = []
+    rows = zip(zip(*padded, strict=True), zip(*kinds, strict=True), strict=True)
+    for number, (texts, row_kinds) in enumerate(rows, -1):
+        line = _joined(texts, row_kinds, gaps)
+        lines.append(clipped(line, width) if too_wide else line)
+        if below and number in below:
+            lines.append(clipped([(INDENT, ""), *below[number]], width))
     return lines
 
 
-def _sized(column: Column) -> _Sized:
-    texts = shown_all([column.head, *(text for text, _ in column.cells)])
-    return _Sized(column, texts, cell_width.widest(texts))
+def columns_of(rows: Sequence[Sequence[Cell]]) -> list[TableColumn]:
+    """Return the columns of a table given as rows, the headings first; the widest ones may be cut."""
+    return [TableColumn(cells[0].text, cells[1:], least=MIN_WIDTH) for cells in zip(*rows, strict=True)]
 
 
-def _chosen(columns: Sequence[_Sized], width: int) -> list[_Sized]:
-    """Those that there is room for when each is as narrow as it may be."""
-    kept = {place for place, one in enumerate(columns) if not one.column.rank}
-    used = _needed(
-        [columns[place] for place in sorted(kept)], [columns[place].least for place in sorted(kept)]
-    )
-    optional = (place for place, one in enumerate(columns) if one.column.rank and any(one.texts[1:]))
-    for place in sorted(optional, key=lambda place: columns[place].column.rank):
-        one = columns[place]
-        if used + one.least + one.column.gap <= width:
-            used += min(one.natural, 2 * one.least) + one.column.gap  # what comes after it leaves it as much
-            kept.add(place)
-    return [columns[place] for place in sorted(kept)]
+def _shown_columns(columns: Sequence[TableColumn], width: int) -> list[TableColumn]:
+    """Return the columns that fit if each is as narrow as it may be, in their order."""
+    shown = [column for column in columns if not column.rank]
+    used = _total(shown, [column.least for column in shown])
+    for column in sorted(columns, key=lambda column: column.rank):
+        if column.rank and any(column.texts[1:]) and used + column.least + column.gap <= width:
+            # Count up to twice the least width, so that columns of higher ranks do not squeeze this one.
+            used += min(column.natural, 2 * column.least) + column.gap
+            shown.append(column)
+    return [column for column in columns if column in shown]
 
 
-def _sizes(columns: Sequence[_Sized], width: int) -> list[int]:
-    """The widest of those that may be cut gives way first; where that is not enough, the widest of all."""
-    sizes = [min(one.natural, width) for one in columns]
-    for floors in ([one.least for one in columns], [min(one.natural, NARROWEST) for one in columns]):
-        while (over := _needed(columns, sizes) - width) > 0:
+def _sizes(columns: Sequence[TableColumn], width: int) -> list[int]:
+    """Cut the widest columns first: down to their least width, then, if necessary, all to `MIN_WIDTH`."""
+    sizes = [min(column.natural, width) for column in columns]
+    for floors in (
+        [column.least for column in columns],
+        [min(column.natural, MIN_WIDTH) for column in columns],
+    ):
+        for _ in range(_total(columns, sizes) - width):
             room = [size if size > floor else 0 for size, floor in zip(sizes, floors, strict=True)]
-            if not (most := max(room)):
+            if not any(room):
                 break
-            place = room.index(most)
-            others = max((size for number, size in enumerate(room) if number != place), default=0)
-            sizes[place] = max(floors[place], min(most - 1, max(others, most - over)))
+            sizes[room.index(max(room))] -= 1
     return sizes
 
 
-def _needed(columns: Sequence[_Sized], sizes: Sequence[int]) -> int:
-    return sum(sizes) + sum(one.column.gap for one in columns[:-1])
+def _total(columns: Sequence[TableColumn], sizes: Sequence[int]) -> int:
+    return sum(sizes) + sum(column.gap for column in columns[:-1])
 
 
-def _joined(texts: Sequence[str], kinds: Sequence[str], gaps: Sequence[str]) -> Line:
-    """A row as pieces, without spaces at its end."""
+def _joined(texts: Sequence[str], kinds: Sequence[str], gaps: Sequence[str]) -> StyledLine:
+    """Return a row as a line without spaces at its end."""
     last = len(texts) - 1
     while last and (not texts[last] or texts[last].isspace()):
         last -= 1
@@ -106,23 +107,16 @@ def _joined(texts: Sequence[str], kinds: Sequence[str], gaps: Sequence[str]) -> 
     return line
 
 
-def clipped(line: Line, width: int) -> Line:
-    """A line that goes no further than `width`, made fit for a terminal."""
+def clipped(line: StyledLine, width: int) -> StyledLine:
+    """Return a line cut to `width` columns, with control characters escaped."""
     pieces = []
     for text, kind in line:
-        kept = cell_width.cut(shown(text), width)
+        kept = cell_width.cut(printable(text), width)
         width -= cell_width.width(kept)
         pieces.append((kept, kind))
     return pieces
 
 
-def table(rows: Sequence[Sequence[Cell]], width: int) -> list[Line]:
-    """Rows of cells, the first one the head; every column is there, the widest are cut."""
-    return lay_out(
-        [Column(column[0].text, column[1:], least=NARROWEST) for column in zip(*rows, strict=True)], width
-    )
-
-
-def plain(lines: Sequence[Line]) -> list[str]:
-    """Without their meaning."""
-    return ["".join(text for text, _ in line).rstrip(" ") for line in lines]
+def plain_text(line: StyledLine) -> str:
+    """Return the text of a line, without colours and trailing spaces."""
+    return "".join(text for text, _ in line).rstrip(" ")

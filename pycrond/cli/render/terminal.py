@@ -1,4 +1,4 @@
-"""The terminal: how wide it is, what its colours mean, and pictures that are drawn anew in place."""
+"""The terminal: its width and colours, and a screen that is redrawn at intervals."""
 
 import io
 import os
@@ -11,25 +11,29 @@ from datetime import datetime
 
 from pycrond import clock
 from pycrond.cli.render.formatting import Cell
-from pycrond.cli.render.table import Line, clipped
+from pycrond.cli.render.table import StyledLine, clipped, plain_text
 from pycrond.errors import PycrondError
 from pycrond.host import machine
 
-STYLES = {"good": "green", "bad": "red", "busy": "yellow", "dim": "dim", "head": "bold"}
-Painter = Callable[[Line], str]
+COLOURS = {"good": "32", "bad": "31", "busy": "33", "dim": "2", "head": "1"}
+"""The ANSI code (SGR) of each kind of cell: green, red, yellow, faint, bold."""
+DUMB = {"dumb", "unknown"}  # values of TERM: terminals that know no control sequences
+SCREEN = ("\x1b[?1049h\x1b[?25l", "\x1b[H", "\x1b[K", "\x1b[?1049l\x1b[?25h")
+"""Control sequences: open a screen without a cursor, go to its start, erase the rest of a line, close it."""
 
 
 def is_terminal() -> bool:
+    """Return whether the standard output is a terminal."""
     return sys.stdout.isatty()
 
 
 def width() -> int:
-    """Columns there are for a table."""
+    """Return the number of columns that a table may use."""
     return shutil.get_terminal_size().columns if is_terminal() or "COLUMNS" in os.environ else 80
 
 
 def here(now: datetime | None = None) -> datetime:
-    """Now, by the clocks around, also for times beyond their next change."""
+    """Return the time in the reader's zone, with that zone's rules attached for later times."""
     now = now or clock.now()
     try:
         return machine.zone(machine.zone_name(os.environ)).local(now)
@@ -37,69 +41,61 @@ def here(now: datetime | None = None) -> datetime:
         return now.astimezone()
 
 
-def painter() -> Painter:
-    """From a line to text: with colours on a terminal that has them, unless NO_COLOR is set. What the
-    terminal's encoding does not have is a question mark from now on.
+def painter() -> Callable[[StyledLine], str]:
+    """Return the function that turns a line into text, with colours if the terminal has them and NO_COLOR is
+    not set. From this call on, characters that the output's encoding lacks are printed as question marks.
     """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    if not is_terminal() or os.environ.get("NO_COLOR"):
-        return _plain
-    from rich.color import ColorSystem
-    from rich.console import Console
-    from rich.style import Style
-
-    if Console().color_system is None:
-        return _plain
-    styles = {kind: Style.parse(text) for kind, text in STYLES.items()}
-
-    def paint(line: Line) -> str:
-        return "".join(
-            styles[kind].render(text, color_system=ColorSystem.STANDARD) if kind in styles else text
-            for text, kind in line
-        )
-
-    return paint
+    has_colours = is_terminal() and not os.environ.get("NO_COLOR") and not _is_dumb()
+    return _coloured if has_colours else plain_text
 
 
-def _plain(line: Line) -> str:
-    return "".join(text for text, _ in line).rstrip(" ")
+def _is_dumb() -> bool:
+    return os.environ.get("TERM") in DUMB
 
 
-def show(lines: Iterable[Line]) -> None:
-    """Each on a line of its own."""
+def _coloured(line: StyledLine) -> str:
+    pieces = (
+        f"\x1b[{COLOURS[kind]}m{text}\x1b[0m" if text and kind in COLOURS else text for text, kind in line
+    )
+    return "".join(pieces).rstrip(" ")
+
+
+def show(lines: Iterable[StyledLine]) -> None:
+    """Print each line; nothing if there are none."""
     text = "\n".join(map(painter(), lines))
     if text:
         print(text)
 
 
-def watch(picture: Callable[[int], Sequence[Line]], seconds: float) -> None:
-    """Draws it every so many seconds, for a width, on a screen of its own, until interrupted."""
-    from rich.console import Console
-    from rich.control import Control
-    from rich.segment import ControlType
-
-    home, erase = str(Control.home()), str(Control((ControlType.ERASE_IN_LINE, 0)))
+def watch(draw: Callable[[int], Sequence[StyledLine]], seconds: float) -> None:
+    """Show `draw(width)` on the alternate screen, again every so many seconds, until interrupted."""
     paint = painter()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the screen is put back
-    with Console().screen(hide_cursor=True):
+    opening, home, erase, closing = ("", "\n", "", "") if _is_dumb() else SCREEN
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` restores the screen
+    try:
+        sys.stdout.write(opening)
         while True:
             size = shutil.get_terminal_size()
-            lines = [paint(line) for line in framed(_drawn(picture, size.columns), *size)]
+            lines = [paint(line) for line in framed(_drawn(draw, size.columns), *size)]
             sys.stdout.write(home + "\n".join(line + erase for line in lines))
             sys.stdout.flush()
             time.sleep(seconds)
+    finally:
+        sys.stdout.write(closing)
+        sys.stdout.flush()
 
 
-def _drawn(picture: Callable[[int], Sequence[Line]], columns: int) -> Sequence[Line]:
+def _drawn(draw: Callable[[int], Sequence[StyledLine]], columns: int) -> Sequence[StyledLine]:
     try:
-        return picture(columns)
-    except PycrondError as error:  # it may come back
+        return draw(columns)
+    except PycrondError as error:  # it may be over at the next look
         return [[Cell(f"pycrond: {error}", "bad")]]
 
 
-def framed(lines: Sequence[Line], columns: int, rows: int) -> list[Line]:
-    """Exactly so many lines, none wider; the last one says how many there is no room for."""
+def framed(lines: Sequence[StyledLine], columns: int, rows: int) -> list[StyledLine]:
+    """Return exactly `rows` lines, none wider than `columns`; the last one counts those left out."""
     if len(lines) > rows:
         lines = [*lines[: rows - 1], [Cell(f"… {len(lines) - rows + 1} more lines", "dim")]]
     return [clipped(line, columns) for line in lines] + [[]] * (rows - len(lines))

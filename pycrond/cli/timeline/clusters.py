@@ -1,21 +1,29 @@
-"""Minutes in which a herd of jobs starts together, and the jitter that would part it. Pure."""
+"""Clusters: minutes in which many jobs start together, and the jitter that would spread them. Pure."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from math import ceil, exp, lgamma, log, prod
 
-LEAST = 10  # jobs; fewer are no herd
-SMALL = 0.2  # of the largest herd; a smaller one goes under beside it
-MOST = 10  # that are told of
-JITTERS = (120, 300, 600, 900, 1800, 3600)
-ENOUGH, FEW = 4, 5  # a jitter that leaves a quarter of the herd in a minute, or so few, need not be longer
-WORTH = 0.75  # of the herd may be left in one minute, or nobody need be asked to change anything
-SELDOM = 0.01  # how likely it is that more start in a minute than are said to be the most
-DEVIATIONS = 9  # beyond so many standard deviations nothing is looked for
+from pycrond.cli.render.cell_width import cut
+from pycrond.schedule.schedule import Zone
+from pycrond.schedule.timezone import instant
+from pycrond.text import counted
+
+MIN_JOBS = 10  # in a cluster
+MIN_SHARE = 0.2  # of the largest cluster's jobs; smaller clusters do not matter beside it
+MAX_CLUSTERS = 10  # reported
+MAX_DESCRIBED = 3  # clusters that a chart describes
+JITTERS = (120, 300, 600, 900, 1800, 3600)  # seconds
+GOOD_SHARE, GOOD_JOBS = 0.25, 5  # of a cluster left in one minute: a longer jitter is not needed
+WORTHWHILE_SHARE = 0.75  # at most this much may be left in one minute, or the jitter is not suggested
+EXCEEDED = 0.01  # probability that more jobs start in a minute than the number given as the most
+DEVIATIONS = 9  # standard deviations beyond which probabilities are taken as 0
+TITLE_WIDTH = 18  # columns of a job's title in a description
 
 
 @dataclass(frozen=True, slots=True)
-class Suggestion:
+class JitterSuggestion:
     """A jitter in seconds, the jobs to give it to, and how many would then start in the largest minute:
     on average, and at most on 99 of 100 days.
     """
@@ -27,45 +35,42 @@ class Suggestion:
 
 
 @dataclass(frozen=True, slots=True)
-class Stampede:
-    """Jobs that start in one minute; `again`: in how many others most of them do, too."""
+class Cluster:
+    """The jobs that start in one minute; most of them also start together in `again` other minutes."""
 
     minute: int
     jobs: tuple[str, ...]
     again: int = 0
-    suggestion: Suggestion | None = None
+    suggestion: JitterSuggestion | None = None
 
 
-def stampedes(
-    fires: Mapping[int, Sequence[str]], jittered: Iterable[str] = (), least: float = LEAST
-) -> list[Stampede]:
-    """The largest first. `fires`: which jobs start in which minute; those that are `jittered` already are
-    given no other jitter.
+def find_clusters(fires: Mapping[int, Sequence[str]], jittered: Iterable[str] = ()) -> list[Cluster]:
+    """Return the clusters, the largest first. `fires` has the keys of the jobs that start in each minute;
+    no jitter is suggested for `jittered` jobs, as they have one.
     """
-    found: list[tuple[Stampede, set[str]]] = []
-    least = max(least, SMALL * max(map(len, fires.values()), default=0))
-    for minute in sorted(fires, key=lambda one: (-len(fires[one]), one)):
-        jobs = tuple(dict.fromkeys(fires[minute]))
-        if len(jobs) < least:
+    jobs: dict[int, set[str]] = {}
+    again: Counter[int] = Counter()
+    least = max(MIN_JOBS, MIN_SHARE * max(map(len, fires.values()), default=0))
+    for minute in sorted(fires, key=lambda minute: (-len(fires[minute]), minute)):
+        keys = set(fires[minute])
+        if len(keys) < least:
             continue
-        like = next((place for place, (_, seen) in enumerate(found) if _mostly(jobs, seen)), None)
-        if like is not None:
-            known, seen = found[like]
-            found[like] = (replace(known, again=known.again + 1), seen)
-        elif len(found) < MOST:
-            found.append((Stampede(minute, jobs), set(jobs)))
-    room = _room(fires, set().union(*(seen for _, seen in found)), set(jittered))
-    return [replace(one, suggestion=suggest(one.minute, fires, room)) for one, _ in found]
+        similar = next((first for first, known in jobs.items() if 2 * len(keys & known) >= len(keys)), None)
+        if similar is not None:
+            again[similar] += 1
+        elif len(jobs) < MAX_CLUSTERS:
+            jobs[minute] = keys
+    room = _room(fires, set[str]().union(*jobs.values()) - set(jittered))
+    return [
+        Cluster(minute, tuple(dict.fromkeys(fires[minute])), again[minute], suggest(minute, fires, room))
+        for minute in jobs
+    ]
 
 
-def _mostly(jobs: Sequence[str], seen: set[str]) -> bool:
-    return 2 * sum(key in seen for key in jobs) >= len(jobs)
-
-
-def _room(fires: Mapping[int, Sequence[str]], keys: set[str], jittered: set[str]) -> dict[str, int]:
-    """How many seconds each job may be delayed: up to half the time to its next start."""
+def _room(fires: Mapping[int, Sequence[str]], keys: set[str]) -> dict[str, int]:
+    """Return the seconds that each job may be delayed: at most half the time to its next start."""
     last: dict[str, int] = {}
-    room = dict.fromkeys(keys - jittered, 2 * JITTERS[-1])
+    room = dict.fromkeys(keys, 2 * JITTERS[-1])
     for minute in sorted(fires):
         for key in fires[minute]:
             if key in room and minute > last.get(key, minute):
@@ -74,13 +79,13 @@ def _room(fires: Mapping[int, Sequence[str]], keys: set[str], jittered: set[str]
     return room
 
 
-def suggest(minute: int, fires: Mapping[int, Sequence[str]], room: Mapping[str, int]) -> Suggestion | None:
-    """The shortest jitter that makes the herd small enough, but for what others start in those minutes;
-    else the one that does most for it; None if none makes a difference. `room`: how long each job may be
-    delayed, in seconds.
+def suggest(
+    minute: int, fires: Mapping[int, Sequence[str]], room: Mapping[str, int]
+) -> JitterSuggestion | None:
+    """Return the shortest jitter that makes a cluster small, apart from other starts in those minutes; else
+    the jitter with the largest effect; None if none has. `room`: the seconds that each job may be delayed.
     """
     count, best = len(fires[minute]), None
-    worth = int(count * WORTH)
     for jitter in JITTERS:
         moved = [key for key in fires[minute] if room.get(key, 0) >= jitter]
         if not moved:
@@ -88,30 +93,30 @@ def suggest(minute: int, fires: Mapping[int, Sequence[str]], room: Mapping[str, 
         others = [len(fires.get(minute + later, ())) for later in range(jitter // 60 + 1)]
         others[0] -= len(moved)
         average, most = largest(len(moved), jitter, others)
-        if most < best.most if best else most <= worth:
-            best = Suggestion(jitter, tuple(dict.fromkeys(moved)), average, most)
-            if most - max(others) <= max(FEW, (count - max(others)) / ENOUGH):
+        if most < best.most if best else most <= int(count * WORTHWHILE_SHARE):
+            best = JitterSuggestion(jitter, tuple(dict.fromkeys(moved)), average, most)
+            if most - max(others) <= max(GOOD_JOBS, (count - max(others)) * GOOD_SHARE):
                 break
     return best
 
 
 def largest(moved: int, jitter: int, others: Sequence[int]) -> tuple[float, int]:
-    """How many start in the largest minute when so many draw a delay of 0 to `jitter` whole seconds each:
-    on average, and the number that is exceeded with the probability `SELDOM` at most. `others` start in
-    these minutes anyway.
+    """Return the size of the largest minute if `moved` jobs are delayed by 0 to `jitter` whole seconds each:
+    the average, and the size exceeded with a probability of at most `EXCEEDED`. `others` are the jobs that
+    start in each of these minutes anyway.
 
-    For the average, minutes are taken as if they knew nothing of one another; what the one gets the other
-    cannot, which makes little difference. The most is never too low by that: the chances are added up.
+    The average treats minutes as independent, although a job in one minute is in no other: the difference is
+    small. The second figure is never too low, as the probabilities of the minutes are added.
     """
-    whole, rest = 60 / (jitter + 1), 1 / (jitter + 1)  # the last second lies in a minute of its own
-    crowd, straggler = _exceeds(moved, whole), _exceeds(moved, rest)
-    above = [(crowd if later < len(others) - 1 else straggler, base) for later, base in enumerate(others)]
-    lowest = moved * whole - DEVIATIONS * (moved * whole) ** 0.5
+    minute, last_second = 60 / (jitter + 1), 1 / (jitter + 1)  # the last second lies in a minute of its own
+    in_minute, in_last = _exceeds(moved, minute), _exceeds(moved, last_second)
+    above = [(in_minute if later < len(others) - 1 else in_last, base) for later, base in enumerate(others)]
+    lowest = moved * minute - DEVIATIONS * (moved * minute) ** 0.5
     size = max(*others, int(max(others[:-1]) + lowest))
     average, most = float(size), -1
     while True:
         chances = [chance[size - base] if size - base < len(chance) else 0.0 for chance, base in above]
-        if most < 0 and sum(chances) <= SELDOM:
+        if most < 0 and sum(chances) <= EXCEEDED:
             most = size
         if not any(chances):
             return average, most
@@ -120,14 +125,36 @@ def largest(moved: int, jitter: int, others: Sequence[int]) -> tuple[float, int]
 
 
 def _exceeds(number: int, chance: float) -> list[float]:
-    """The probability that more than 0, 1, 2 … of so many draws fall where each does with this chance, up
-    to where it is as good as none.
+    """Return the probabilities that more than 0, 1, 2 … of `number` draws hit, each with the probability
+    `chance`, up to where they are practically 0.
     """
     highest = min(number, ceil(number * chance + DEVIATIONS * (number * chance) ** 0.5) + DEVIATIONS)
     choose = lgamma(number + 1)
-    left, found = 1.0, []
+    left, exceeding = 1.0, []
     for hits in range(highest):
         ways = choose - lgamma(hits + 1) - lgamma(number - hits + 1)
         left -= exp(ways + hits * log(chance) + (number - hits) * log(1 - chance))
-        found.append(max(0.0, left))
-    return found
+        exceeding.append(max(0.0, left))
+    return exceeding
+
+
+def descriptions(
+    clusters: Sequence[Cluster], titles: Mapping[str, str], zone: Zone, ellipsis: str
+) -> Iterator[str]:
+    """Yield a sentence for each of the largest clusters. `titles` are by job key; the first are named."""
+    for cluster in clusters[:MAX_DESCRIBED]:
+        again = f", some of them in {counted(cluster.again, 'other minute')}, too" if cluster.again else ""
+        advice = _advice(cluster.suggestion, titles, ellipsis)
+        time = f"{zone.local(instant(cluster.minute)):%H:%M}"
+        yield f"{time}: {len(cluster.jobs):,} jobs start together{again}; {advice}"
+
+
+def _advice(suggestion: JitterSuggestion | None, titles: Mapping[str, str], ellipsis: str) -> str:
+    if suggestion is None:
+        return "no jitter would spread them"
+    jobs = set(suggestion.jobs)
+    names = [cut(titles[key], TITLE_WIDTH, ellipsis).rstrip() for key in titles if key in jobs][:2]
+    if len(jobs) > 2:
+        names = [", ".join(names), counted(len(jobs) - 2, "other", ",")]
+    most = f"{suggestion.average:.0f} in the largest minute, {suggestion.most:,} at most"
+    return f"jitter={suggestion.jitter // 60}m on {' and '.join(names)} would leave about {most}"

@@ -1,26 +1,46 @@
-"""A stretch of time as lanes of bars, one a job: what the ledger's rows and the schedules say of it. Pure.
+"""Lanes of bars, a lane for each job: a stretch of time by the ledger's rows and the schedules. Pure.
 
-Times are Unix seconds, as in the ledger; minutes are whole ones since 1970.
+Times are Unix seconds, as in the ledger; minutes are whole minutes since 1970.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
 from pycrond.cli.render import formatting
+from pycrond.jobs.run import ENDS, State
 from pycrond.ledger.rows import JobRow, SpanRow
+from pycrond.text import printable
 
 COMING = "coming"
-"""The state of a fire that is yet to come; all others are the ledger's."""
-BAD = frozenset({"failed", "timed-out", "killed"})
-AHEAD = frozenset({COMING, "claimed", "waiting"})
-STARTS = BAD | AHEAD | {"running", "succeeded", "lost", "unknown"}
+"""The state of a fire in the future; all other states are the ledger's."""
+FAILURES = frozenset({State.FAILED, State.TIMED_OUT, State.KILLED})
+STARTS: Collection[str] = ENDS | {COMING, State.CLAIMED, State.WAITING, State.RUNNING}
+LABELS: Mapping[str, str] = {
+    COMING: "to come",
+    State.SUCCEEDED: "ok",
+    State.RUNNING: "running",
+    State.SKIPPED: "skipped",
+    State.MISSED: "missed",
+    State.LOST: "lost or unknown",
+    State.FAILED: "failed, timed out or killed",
+}
+"""The states that a chart distinguishes, and their labels in its legend."""
+SHOWN_STATES = tuple(LABELS)
+"""Where bars overlap, the later state in this order is drawn on top."""
+_SHOWN_AS: Mapping[str, str] = {
+    State.TIMED_OUT: State.FAILED,
+    State.KILLED: State.FAILED,
+    State.UNKNOWN: State.LOST,
+    State.CLAIMED: COMING,
+    State.WAITING: COMING,
+}
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """From `start` up to but not including `until`, whole minutes, looked at `now`."""
+class TimeWindow:
+    """The whole minutes from `start` up to but not including `until`, and the present."""
 
     start: float
     until: float
@@ -29,27 +49,28 @@ class Window:
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """A job with all that is to be drawn of it, and what it is judged by when there is no room for all."""
+    """A job's bars, and the figures by which lanes are chosen if there is no room for all."""
 
     key: str
     name: str | None
     title: str
+    """Printable."""
     bars: Sequence[SpanRow]
     starts: int
     failed: int
     longest: float
-    """Seconds, of a run."""
+    """Seconds that the longest run took."""
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """All lanes, in the order of the jobs, and what starts in each minute by schedule and otherwise."""
+class Timeline:
+    """All lanes, in the order of the jobs, and what starts in each minute."""
 
     lanes: tuple[Lane, ...]
-    window: Window
+    window: TimeWindow
     starts: Mapping[int, int]
     fires: Mapping[int, Sequence[str]]
-    """Of what starts by schedule, the keys."""
+    """The keys of the jobs that start by schedule, by minute."""
 
     @property
     def total(self) -> int:
@@ -59,12 +80,18 @@ class Picture:
     def failed(self) -> int:
         return sum(lane.failed for lane in self.lanes)
 
+    @property
+    def titles(self) -> dict[str, str]:
+        """The titles of jobs by key; first the jobs that have a name."""
+        return {lane.key: lane.title for lane in sorted(self.lanes, key=lambda lane: lane.name is None)}
+
 
 def foreseen(
     coming: Mapping[str, Iterable[float]], paused: Mapping[str, float], now: float
 ) -> Iterator[SpanRow]:
-    """What becomes of fires that the ledger does not know: those that have passed are missed, as no daemon
-    ran, and those of jobs that are `paused` until later will be skipped.
+    """Yield bars for fire times that the ledger does not know, by job key.
+
+    Past fires are missed, as no daemon ran; `paused` has the time up to which a job's fires will be skipped.
     """
     for key, times in coming.items():
         until = paused.get(key, 0.0)
@@ -73,19 +100,17 @@ def foreseen(
             yield SpanRow(at, at, state, None, 1, 1, key)
 
 
-def picture(
-    jobs: Iterable[JobRow],
-    spans: Iterable[SpanRow],
-    window: Window,
-    gone: Mapping[str, str | None],
-) -> Picture:
-    """`spans` are what the ledger has and what is foreseen, `gone` the names of jobs not loaded any more."""
+def build_timeline(
+    jobs: Iterable[JobRow], spans: Iterable[SpanRow], window: TimeWindow, gone: Mapping[str, str | None]
+) -> Timeline:
+    """Sort bars into lanes. `gone` has the names of jobs that are not loaded any more, by key."""
     bars: dict[str, list[SpanRow]] = defaultdict(list)
     starts: dict[int, int] = defaultdict(int)
     fires: dict[int, list[str]] = defaultdict(list)
     for bar in spans:
         bars[bar.key].append(bar)
-        if bar.state in STARTS and bar.start >= window.start and bar.several == 1:  # of folded: who knows
+        # Of several runs in one row only the first start is known: they are not counted.
+        if bar.state in STARTS and bar.start >= window.start and bar.several == 1:
             minute = int(bar.start // 60)
             starts[minute] += 1
             if bar.scheduled:
@@ -93,28 +118,35 @@ def picture(
     names = [(job.key, job.name, formatting.title(job.key, job.name, job.command)) for job in jobs]
     names += [(key, name, name or key) for key, name in gone.items()]
     lanes = (_lane(key, name, title, bars[key], window) for key, name, title in names if key in bars)
-    return Picture(tuple(lanes), window, starts, fires)
+    return Timeline(tuple(lanes), window, starts, fires)
 
 
-def _lane(key: str, name: str | None, title: str, bars: list[SpanRow], window: Window) -> Lane:
-    starts, failed, longest = 0, 0, 0.0
-    for bar in bars:
-        if bar.state in STARTS and bar.start >= window.start:
-            starts += bar.several
-        if bar.state in BAD:
-            failed += bar.several
-        if bar.several == 1:
-            longest = max(longest, (window.now if bar.end is None else bar.end) - bar.start)
+def _lane(key: str, name: str | None, title: str, bars: list[SpanRow], window: TimeWindow) -> Lane:
     bars.sort(key=itemgetter(0))
-    return Lane(key, name, title, bars, starts, failed, longest)
+    starts = sum(bar.several for bar in bars if bar.state in STARTS and bar.start >= window.start)
+    failed = sum(bar.several for bar in bars if bar.state in FAILURES)
+    took = ((window.now if bar.end is None else bar.end) - bar.start for bar in bars if bar.several == 1)
+    longest = max(took, default=0.0)
+    return Lane(key, name, printable(title), bars, starts, failed, longest)
 
 
 def foremost(lanes: Sequence[Lane], most: int, slot: float) -> list[Lane]:
-    """As many lanes as there is room for: all in their order, or of more than `most` those that matter.
+    """Return all lanes in their order or, if there are more than `most`, the most important ones.
 
-    First jobs that failed, then those that run the longest, then those that start the most often. `slot` is
-    the shortest time, in seconds, that can be seen: what runs for less is no longer than anything else.
+    These are jobs that failed, then those with the longest runs, then those that start most often. `slot` is
+    the shortest time, in seconds, that a chart can show: shorter differences do not count.
     """
     if len(lanes) <= most:
         return list(lanes)
     return sorted(lanes, key=lambda lane: (-lane.failed, -(lane.longest // slot), -lane.starts))[:most]
+
+
+def shown_state(state: str) -> str:
+    """Return the member of `SHOWN_STATES` that stands for a state of the ledger."""
+    return _SHOWN_AS.get(state, state)
+
+
+def legend(lanes: Iterable[Lane]) -> list[tuple[str, str]]:
+    """Return the states that occur in lanes, in the order of `LABELS`, each with its label."""
+    states = {shown_state(bar.state) for lane in lanes for bar in lane.bars}
+    return [(state, label) for state, label in LABELS.items() if state in states]

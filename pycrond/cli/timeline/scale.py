@@ -1,65 +1,64 @@
-"""How a stretch of time is spread over columns: slots of whole minutes, the hours of a zone. Pure."""
+"""The columns of a chart: slots of whole minutes, and the hours of a zone. Pure."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from pycrond.cli.timeline.lanes import Window
+from pycrond.cli.timeline.lanes import TimeWindow
 from pycrond.ledger.rows import SpanRow
 from pycrond.schedule.schedule import Zone
 from pycrond.schedule.timezone import instant
 
-SLOTS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 240)
-HOURS = (1, 2, 3, 4, 6, 12)  # between two labels
+SLOTS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 240)  # minutes
+LABEL_STEPS = (1, 2, 3, 4, 6, 12)  # hours between two labels
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
-    """Columns of `slot` minutes each; the first begins at the minute `origin`, a whole slot of the clock."""
+class TimeScale:
+    """Columns of `slot` minutes each; the first begins at the minute `origin`, a multiple of the slot by the
+    zone's clock.
+    """
 
     origin: int
     slot: int
     columns: int
 
     @classmethod
-    def of(cls, window: Window, zone: Zone, room: int) -> "Scale":
-        """The finest that has room."""
+    def of(cls, window: TimeWindow, zone: Zone, room: int) -> "TimeScale":
+        """Return the finest scale of at most `room` columns."""
         first, end = int(window.start // 60), -int(-window.until // 60)
         wall = zone.wall(instant(first))
         sizes = ((slot, -(-(end - first + wall % slot) // slot)) for slot in SLOTS)
         slot, columns = next((size for size in sizes if size[1] <= room), (SLOTS[-1], max(room, 1)))
         return cls(first - wall % slot, slot, columns)
 
+    def minute(self, column: int) -> int:
+        """Return the minute at which a column begins."""
+        return self.origin + column * self.slot
+
     def column(self, seconds: float) -> int:
-        """May lie before the first or after the last one."""
+        """Return the column of a time; it may lie before the first or after the last column."""
         return int((seconds - self.origin * 60) // (self.slot * 60))
 
     def columns_of(self, bar: SpanRow, now: float) -> range:
-        """Those that a bar goes through, at least one: to the last of several fires, not to a run's end."""
-        end = now if bar.end is None else bar.end
-        behind = (
-            self.column(end) + 1 if bar.several > 1 else -int(-(end - self.origin * 60) // (self.slot * 60))
-        )
-        first = self.column(bar.start)
-        return range(max(0, first), min(max(behind, first + 1), self.columns))
+        """Return the columns of a bar, at least one: of a run up to its end, else through the last fire."""
+        first, end = self.column(bar.start), now if bar.end is None else bar.end
+        last = self.column(end)
+        if bar.several <= 1 and last * self.slot * 60 == end - self.origin * 60:
+            last -= 1  # the run ended as this column began
+        return range(max(0, first), min(max(first, last) + 1, self.columns))
 
     def hours(self, zone: Zone, room: int) -> Iterator[tuple[int, int]]:
-        """Columns in which hours begin that are labelled, and the hours: no two nearer than `room`."""
-        shown = {self.column(tick * 60): wall for tick, wall in self._walls(zone) if wall % 60 < self.slot}
-        step = next((one for one in HOURS if one * 60 >= room * self.slot), 24)
+        """Yield columns to be labelled, at least `room` - 1 apart, each with the hour that begins in it."""
+        step = next((hours for hours in LABEL_STEPS if hours * 60 >= room * self.slot), 24)
         free = 0
-        for column, wall in shown.items():
-            hour = wall // 60 % 24
-            if hour % step == 0 and column >= free:
-                yield column, hour
+        for column in range(self.columns):
+            hour, minute = divmod(zone.wall(instant(self.minute(column))), 60)
+            if minute < self.slot and hour % 24 % step == 0 and column >= free:
+                yield column, hour % 24
                 free = column + room - 1
 
-    def _walls(self, zone: Zone) -> Iterator[tuple[int, int]]:
-        for column in range(self.columns):
-            tick = self.origin + column * self.slot
-            yield tick, zone.wall(instant(tick))
-
-    def folded(self, starts: Mapping[int, int]) -> list[int]:
-        """The busiest minute of each column."""
+    def busiest(self, starts: Mapping[int, int]) -> list[int]:
+        """Return the number of starts in the busiest minute of each column."""
         most = [0] * self.columns
         for minute, count in starts.items():
             column = (minute - self.origin) // self.slot

@@ -1,4 +1,4 @@
-"""Rows to text: times, distances, endings, and JSON with its promised keys."""
+"""Rows as text: times, durations, endings; and as JSON with the promised keys."""
 
 import json
 from datetime import UTC, datetime
@@ -11,7 +11,7 @@ from pycrond.cli.render.formatting import Cell
 from pycrond.errors import Problem
 from pycrond.ledger import rows
 from pycrond.ledger.rows import DaemonRow, PauseRow, RunRow
-from pycrond.text import distance, rfc3339, shown, shown_all
+from pycrond.text import duration, printable, printable_all, rfc3339, rough_duration
 
 NOW = datetime(2025, 6, 10, 14, 0, 30, tzinfo=ZoneInfo("Europe/Berlin"))
 RUN = RunRow(
@@ -53,7 +53,7 @@ def at(text: str) -> datetime:
         (1743296400.0, "2025-03-30T01:00:00Z"),
     ],
 )
-def test_instants_are_rfc_3339(seconds: float | None, text: str | None) -> None:
+def test_times_by_rfc_3339(seconds: float | None, text: str | None) -> None:
     assert rfc3339(seconds) == text
 
 
@@ -74,7 +74,7 @@ def test_moments(moment: str, text: str, why: str) -> None:
     assert formatting.moment(at(moment), NOW) == text, why
 
 
-def test_moments_are_in_the_zone_of_the_reader() -> None:
+def test_moments_are_in_the_reader_s_zone() -> None:
     assert formatting.moment(datetime(2025, 6, 10, 22, 30, tzinfo=UTC), NOW) == "Wed 00:30"
 
 
@@ -94,15 +94,15 @@ def test_moments_are_in_the_zone_of_the_reader() -> None:
         (4000 * 86400, "4000 d"),
     ],
 )
-def test_distances(seconds: float, text: str) -> None:
-    assert distance(seconds) == text
+def test_rough_durations(seconds: float, text: str) -> None:
+    assert rough_duration(seconds) == text
 
 
 @pytest.mark.parametrize(
     ("seconds", "text"), [(None, ""), (0.04, "0.0 s"), (1.25, "1.2 s"), (119.9, "119.9 s"), (130, "2 m")]
 )
-def test_took(seconds: float | None, text: str) -> None:
-    assert formatting.took(seconds) == text
+def test_durations(seconds: float | None, text: str) -> None:
+    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_brief_moments(moment: str, text: str) -> None:
     assert len(text) <= 12
 
 
-def test_a_moment_after_the_clocks_are_turned_is_shown_by_the_clock_of_then() -> None:
+def test_a_moment_after_a_clock_change_is_in_the_new_offset() -> None:
     fire = datetime(2025, 10, 26, 1, 15, tzinfo=UTC)
     assert formatting.brief(fire, datetime(2025, 10, 24, 12, tzinfo=NOW.tzinfo)) == "Sun 02:15"
 
@@ -175,9 +175,9 @@ def test_the_last_line_of_an_output(data: bytes, line: str | None) -> None:
         ("grün", "grün"),
     ],
 )
-def test_no_text_can_command_the_terminal(command: str, escaped: str) -> None:
-    assert shown(command) == escaped
-    assert shown_all([command, "end"]) == [escaped, "end"]
+def test_no_text_can_control_the_terminal(command: str, escaped: str) -> None:
+    assert printable(command) == escaped
+    assert printable_all([command, "end"]) == [escaped, "end"]
 
     assert formatting.log_head(RUN, command, NOW) == f"14:00 012345 {escaped} | "
 
@@ -190,14 +190,14 @@ def test_the_head_of_a_log_line() -> None:
 
 
 def test_a_run_as_json() -> None:
-    shown = json.loads(json.dumps(rows.run_json(RUN)))
+    document = json.loads(json.dumps(rows.run_json(RUN)))
     needed = (
         "id key name fire trigger attempt state reason pid started_at ended_at exit_status signal cpu_s"
         " max_rss_kb lateness_ms bytes until count"
     )
-    assert set(needed.split()) <= set(shown)
-    assert (shown["fire"], shown["started_at"]) == ("2025-06-10T12:00:00Z", "2025-06-10T12:00:00.004Z")
-    assert (shown["count"], shown["until"], shown["exit_status"]) == (None, None, 0)
+    assert set(needed.split()) <= set(document)
+    assert (document["fire"], document["started_at"]) == ("2025-06-10T12:00:00Z", "2025-06-10T12:00:00.004Z")
+    assert (document["count"], document["until"], document["exit_status"]) == (None, None, 0)
     assert rows.run_json(RUN._replace(folded=9, until=1749556800.0))["count"] == 9
 
 
@@ -234,5 +234,5 @@ def test_a_problem_and_a_daemon_as_json() -> None:
         (PauseRow("root/0123456789ab", 1749556700.0, None, "for ever"), "paused: for ever"),
     ],
 )
-def test_a_paused_job_is_listed_so(pause: PauseRow, text: str) -> None:
+def test_a_paused_job(pause: PauseRow, text: str) -> None:
     assert formatting.paused(pause, NOW) == text

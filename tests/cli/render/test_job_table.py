@@ -1,4 +1,4 @@
-"""What `list` and `history` tell, whole, at 80 and at 200 columns; which jobs, and in which order."""
+"""The tables of `list` and `history`, whole, at 80 and at 200 columns, and their parts."""
 
 import json
 from collections.abc import Sequence
@@ -9,21 +9,22 @@ import pytest
 from rich.cells import cell_len
 
 from pycrond.cli.render import job_table, run_table
-from pycrond.cli.render.job_table import Listed
-from pycrond.cli.render.table import lay_out, plain
+from pycrond.cli.render.job_table import JobStatus
+from pycrond.cli.render.table import lay_out
 from pycrond.ledger.rows import DaemonRow, JobRow, PauseRow, RunRow
 from pycrond.text import rfc3339
+from tests.cli.render.test_table import plain
 
 BERLIN, NEW_YORK = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York")
 NOW = datetime(2025, 6, 10, 3, 0, 30, tzinfo=BERLIN)
 
 
-def ago(**distance: float) -> float:
-    return (NOW - timedelta(**distance)).timestamp()
+def ago(**duration: float) -> float:
+    return (NOW - timedelta(**duration)).timestamp()
 
 
-def coming(zone: ZoneInfo = BERLIN, **distance: float) -> datetime:
-    return (NOW.replace(second=0) + timedelta(**distance)).astimezone(zone)
+def coming(zone: ZoneInfo = BERLIN, **duration: float) -> datetime:
+    return (NOW.replace(second=0) + timedelta(**duration)).astimezone(zone)
 
 
 def job(
@@ -73,29 +74,29 @@ GAP = run(
 PAUSE = PauseRow("root/x", ago(hours=1), (NOW + timedelta(hours=2)).timestamp(), "the NAS is being moved")
 
 THREE = [
-    Listed(job("health"), coming(minutes=5), last=OK, median_s=1.4),
-    Listed(
+    JobStatus(job("health"), coming(minutes=5), last=OK, median_s=1.4),
+    JobStatus(
         job("backup", "0 2 * * *"), coming(hours=23), last=FAILED, median_s=251.0, last_line="No space left"
     ),
-    Listed(job(None, "@hourly"), coming(hours=1), (RUNNING,), OK, median_s=3.0),
+    JobStatus(job(None, "@hourly"), coming(hours=1), (RUNNING,), OK, median_s=3.0),
 ]
 MANY = [
     *THREE,
-    Listed(
+    JobStatus(
         job("report", "30 7 * * mon-fri", "America/New_York", "alice"), coming(NEW_YORK, hours=10), last=GAP
     ),
-    Listed(job("moved"), coming(minutes=5), last=OK, pause=PAUSE),
-    Listed(job("for-ever"), coming(minutes=5), last=FAILED, pause=PAUSE._replace(until=None, reason="")),
-    Listed(job("備份-資料庫", user="www-data"), coming(days=3), last=FAILED),
-    Listed(job("boots", "@reboot"), None),
-    Listed(
+    JobStatus(job("moved"), coming(minutes=5), last=OK, pause=PAUSE),
+    JobStatus(job("for-ever"), coming(minutes=5), last=FAILED, pause=PAUSE._replace(until=None, reason="")),
+    JobStatus(job("備份-資料庫", user="www-data"), coming(days=3), last=FAILED),
+    JobStatus(job("boots", "@reboot"), None),
+    JobStatus(
         job("never", "0 0 30 2 *"), None, waiting=(run(11, ago(), "waiting", attempt=2, reason="lock: x"),)
     ),
-    Listed(job("slow-and-failed"), coming(days=40), (RUNNING, RUNNING), FAILED, last_line="why"),
+    JobStatus(job("slow-and-failed"), coming(days=40), (RUNNING, RUNNING), FAILED, last_line="why"),
 ]
 
 
-def shown(jobs: Sequence[Listed], width: int) -> list[str]:
+def shown(jobs: Sequence[JobStatus], width: int) -> list[str]:
     lines = plain(lay_out(job_table.columns(jobs, NOW, width), width, job_table.below(jobs, NOW)))
     assert all(cell_len(line) <= width for line in lines)
     return lines
@@ -172,7 +173,7 @@ def test_many_jobs_at_200() -> None:
 
 
 @pytest.mark.parametrize("width", [1, 2, 5, 10, 20, 30, 40, 50, 60, 70, 90, 120, 160])
-def test_whatever_the_width_it_fits(width: int) -> None:
+def test_the_table_fits_any_width(width: int) -> None:
     shown(MANY, width)
 
 
@@ -185,8 +186,8 @@ def test_whatever_the_width_it_fits(width: int) -> None:
     ],
 )
 def test_orders(order: str, names: list[str | None]) -> None:
-    found = [one.job.name for one in sorted(MANY, key=job_table.ORDERS[order])]
-    assert found[: len(names)] == names
+    ordered = [status.job.name for status in sorted(MANY, key=job_table.ORDERS[order])]
+    assert ordered[: len(names)] == names
 
 
 DAEMON = DaemonRow(42, "0.1.0", ago(hours=2), ago(hours=2), ago(hours=2), None)
@@ -241,7 +242,7 @@ RUNS = [
 ]
 
 
-def ran(width: int) -> list[str]:
+def history(width: int) -> list[str]:
     lines = plain(
         lay_out(
             run_table.columns(RUNS, NOW, {}, {"root/backup": 12.0}, {23: "No space left on device"}), width
@@ -252,7 +253,7 @@ def ran(width: int) -> list[str]:
 
 
 def test_history_at_80() -> None:
-    assert ran(80) == [
+    assert history(80) == [
         "RUN  NAME    FIRE         ENDED         TOOK  USUAL  TRIGGER  REASON",
         " 25  backup  02:56        running        3 m  20.0x",
         " 24  backup  02:51        ok          36.2 s   3.0x  retry 2",
@@ -265,7 +266,7 @@ def test_history_at_80() -> None:
 
 
 def test_history_at_200() -> None:
-    assert ran(200) == [
+    assert history(200) == [
         "RUN  NAME    FIRE         ENDED         TOOK  USUAL     CPU  MEMORY  LATE  TRIGGER  REASON",
         " 25  backup  02:56        running        3 m  20.0x          8.8 MB  4 ms",
         " 24  backup  02:51        ok          36.2 s   3.0x  9.05 s  8.8 MB  4 ms  retry 2",
@@ -290,7 +291,7 @@ def test_history_at_200() -> None:
         (12_000.0, 12.0, "1000x"),
     ],
 )
-def test_how_a_duration_compares(took: float | None, median: float | None, text: str) -> None:
+def test_durations_compared_with_the_median(took: float | None, median: float | None, text: str) -> None:
     assert run_table.compared(took, median).text == text
 
 
@@ -305,27 +306,27 @@ def test_memory(kibibytes: int | None, text: str) -> None:
     ("milliseconds", "text"), [(None, ""), (4.4, "4 ms"), (2500.0, "2.5 s"), (3.6e6, "60 m")]
 )
 def test_lateness(milliseconds: float | None, text: str) -> None:
-    assert run_table.late(milliseconds) == text
+    assert run_table.lateness(milliseconds) == text
 
 
 # JSON: keys are added, never renamed.
 
 
 def test_a_job_as_json() -> None:
-    one = Listed(job("a"), coming(minutes=5), (RUNNING,), FAILED, PAUSE, (OK,), 1.5, "why")
-    found = json.loads(json.dumps(job_table.job_json(one)))
+    status = JobStatus(job("a"), coming(minutes=5), (RUNNING,), FAILED, PAUSE, (OK,), 1.5, "why")
+    document = json.loads(json.dumps(job_table.job_json(status)))
     needed = "key name file line user schedule zone command options next running last paused"
-    assert {*needed.split(), "waiting", "median_s", "last_line"} == set(found)
-    assert (found["next"], found["running"], found["last"]["id"]) == ("2025-06-10T01:05:00Z", [9], 8)
-    assert found["options"] == {"timeout": 9}
-    assert found["paused"] == {"until": rfc3339(PAUSE.until), "reason": PAUSE.reason}
-    assert (found["waiting"], found["median_s"], found["last_line"]) == ([7], 1.5, "why")
-    bare = job_table.job_json(Listed(job("a"), None))
-    assert [bare[key] for key in ("next", "running", "last", "paused", "median_s")] == [
+    assert {*needed.split(), "waiting", "median_s", "last_line"} == set(document)
+    assert (document["next"], document["running"], document["last"]["id"]) == ("2025-06-10T01:05:00Z", [9], 8)
+    assert document["options"] == {"timeout": 9}
+    assert document["paused"] == {"until": rfc3339(PAUSE.until), "reason": PAUSE.reason}
+    assert (document["waiting"], document["median_s"], document["last_line"]) == ([7], 1.5, "why")
+    idle = job_table.job_json(JobStatus(job("a"), None))
+    assert [idle[key] for key in ("next", "running", "last", "paused", "median_s")] == [
         None,
         [],
         None,
         None,
         None,
     ]
-    assert datetime.fromisoformat(found["next"]).astimezone(UTC) == coming(minutes=5)
+    assert datetime.fromisoformat(document["next"]).astimezone(UTC) == coming(minutes=5)

@@ -1,6 +1,7 @@
-"""Tables: no line is wider than the terminal, whatever is in them, and what matters most stays."""
+"""Tables: with any text no line is wider than the terminal, and the important columns stay."""
 
 import unicodedata
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
@@ -9,8 +10,13 @@ from rich.cells import cell_len
 
 from pycrond.cli.render import cell_width
 from pycrond.cli.render.formatting import Cell
-from pycrond.cli.render.table import Column, clipped, lay_out, plain, table
-from pycrond.text import shown
+from pycrond.cli.render.table import StyledLine, TableColumn, clipped, columns_of, lay_out, plain_text
+from pycrond.text import printable
+
+
+def plain(lines: Sequence[StyledLine]) -> list[str]:
+    return [plain_text(line) for line in lines]
+
 
 # Widths, in columns of a terminal.
 
@@ -57,18 +63,18 @@ def test_fit(text: str, size: int, fitted: str) -> None:
     assert cell_width.fit_all([text, ""], size) == [fitted, " " * size]
 
 
-# Some from everywhere, and many of those that are no column wide, or two.
+# Any characters, and often characters of no width or of two columns.
 TEXTS = st.text(
     st.one_of(
-        # Some became wide in a Unicode that Python 3.11 does not have yet, and rich has.
+        # rich knows a newer Unicode than Python 3.11, in which some characters became wide.
         st.characters(codec="utf-8").filter(lambda char: cell_len(char) <= cell_width.width(char)),
         st.sampled_from("ab\u0301\u0308備份\uff46🙂❤\ufe0f\u200d\u1160한ㅎ\t\n\x1b"),
     )
 )
 
 
-@given(TEXTS.map(shown), st.integers(0, 40))
-def test_what_is_fitted_is_never_wider(text: str, size: int) -> None:
+@given(TEXTS.map(printable), st.integers(0, 40))
+def test_a_fitted_text_has_its_size(text: str, size: int) -> None:
     for right in (False, True):
         fitted = cell_width.fit(text, size, right=right)
         assert cell_width.width(fitted) == size
@@ -81,11 +87,11 @@ def test_what_is_fitted_is_never_wider(text: str, size: int) -> None:
     st.lists(st.tuples(st.integers(0, 3), st.integers(1, 30), st.booleans()), min_size=3, max_size=3),
     TEXTS,
 )
-def test_whatever_the_texts_each_line_fits(
+def test_each_line_fits_with_any_texts(
     rows: list[tuple[str, ...]], width: int, kinds: list[tuple[int, int, bool]], below: str
 ) -> None:
     columns = [
-        Column("HEAD", [Cell(text) for text in texts], kind[0] if place else 0, *kind[1:])
+        TableColumn("HEAD", [Cell(text) for text in texts], kind[0] if place else 0, *kind[1:])
         for place, (texts, kind) in enumerate(zip(zip(*rows, strict=True), kinds, strict=True))
     ]
     lines = plain(lay_out(columns, width, {0: [Cell(below), Cell("more")]}))
@@ -99,28 +105,28 @@ def test_a_line_is_clipped(text: str, width: int) -> None:
     assert all(cell_len(line) <= width for line in plain([clipped([Cell(text), Cell(text)], width)]))
 
 
-# Which columns there are.
+# The choice of columns.
 
 
-def of(*rows: tuple[str, ...]) -> list[list[Cell]]:
-    return [[Cell(text) for text in row] for row in rows]
+def table(width: int, *rows: tuple[str, ...]) -> list[str]:
+    return plain(lay_out(columns_of([[Cell(text) for text in row] for row in rows]), width))
 
 
-def test_columns_are_in_line() -> None:
-    assert plain(table(of(("A", "LONG"), ("bbbb", "c"), ("", "d")), 80)) == [
+def test_columns_are_aligned() -> None:
+    assert table(80, ("A", "LONG"), ("bbbb", "c"), ("", "d")) == [
         "A     LONG",
         "bbbb  c",
         "      d",
     ]
 
 
-def test_a_long_one_is_cut() -> None:
-    lines = plain(table(of(("NAME", "NEXT"), ("x" * 200, "12:00 in 3 m")), 80))
+def test_a_long_text_is_cut() -> None:
+    lines = table(80, ("NAME", "NEXT"), ("x" * 200, "12:00 in 3 m"))
     assert lines[1] == "x" * 65 + "…  12:00 in 3 m"
 
 
-def test_two_long_ones_are_both_cut() -> None:
-    lines = plain(table(of(("N", "T", "REASON"), ("x" * 200, "12:00", "y" * 300)), 80))
+def test_two_long_texts_are_both_cut() -> None:
+    lines = table(80, ("N", "T", "REASON"), ("x" * 200, "12:00", "y" * 300))
     assert sorted(map(len, lines[1].split())) == [5, 35, 36]
     assert len(lines[1]) == 80
 
@@ -135,21 +141,21 @@ def test_two_long_ones_are_both_cut() -> None:
         (6, ["NAME …", "a lon…"]),
     ],
 )
-def test_the_higher_its_rank_the_sooner_a_column_gives_way(width: int, lines: list[str]) -> None:
+def test_columns_of_high_rank_are_left_out_first(width: int, lines: list[str]) -> None:
     columns = [
-        Column("NAME", [Cell("a long name")], least=10),
-        Column("A", [Cell("aaaaaaaa")], rank=1),
-        Column("EMPTY", [Cell("")], rank=1),
-        Column("B", [Cell("bbb")]),
-        Column("C", [Cell("1")], rank=2, right=True),
+        TableColumn("NAME", [Cell("a long name")], least=10),
+        TableColumn("A", [Cell("aaaaaaaa")], rank=1),
+        TableColumn("EMPTY", [Cell("")], rank=1),
+        TableColumn("B", [Cell("bbb")]),
+        TableColumn("C", [Cell("1")], rank=2, right=True),
     ]
-    found = plain(lay_out(columns, width))
-    assert all(len(line) <= width for line in found)
-    assert [" ".join(line.split()) for line in found] == [" ".join(line.split()) for line in lines]
+    shown = plain(lay_out(columns, width))
+    assert all(len(line) <= width for line in shown)
+    assert [" ".join(line.split()) for line in shown] == [" ".join(line.split()) for line in lines]
 
 
-def test_what_stands_below_a_row() -> None:
-    column = Column("N", [Cell("one", "bad"), Cell("two")])
+def test_a_line_below_a_row() -> None:
+    column = TableColumn("N", [Cell("one", "bad"), Cell("two")])
     assert lay_out([column], 12, {0: [Cell("why it is so", "dim")]}) == [
         [("N", "head")],
         [("one", "bad")],

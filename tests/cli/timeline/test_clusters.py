@@ -1,10 +1,10 @@
-"""Herds of jobs, and what a jitter would make of them, held against draws."""
+"""Clusters of jobs, and the effect of a jitter on them compared with random draws."""
 
 from random import Random
 
 import pytest
 
-from pycrond.cli.timeline.clusters import largest, stampedes
+from pycrond.cli.timeline.clusters import find_clusters, largest
 
 TWO = 120  # the minute 02:00
 
@@ -13,37 +13,39 @@ def names(count: int, prefix: str = "job") -> list[str]:
     return [f"{prefix}-{number}" for number in range(count)]
 
 
-def test_a_herd_is_found_and_parted() -> None:
-    (herd,) = stampedes({TWO: names(41), TWO + 60: names(3, "other")})
-    assert (herd.minute, len(herd.jobs), herd.again) == (TWO, 41, 0)
-    said = herd.suggestion
-    assert said is not None
-    assert (said.jitter, len(said.jobs), said.most) == (900, 41, 9)
-    assert 5.5 < said.average < 6.5
+def test_a_cluster_and_its_jitter() -> None:
+    (cluster,) = find_clusters({TWO: names(41), TWO + 60: names(3, "other")})
+    assert (cluster.minute, len(cluster.jobs), cluster.again) == (TWO, 41, 0)
+    suggestion = cluster.suggestion
+    assert suggestion is not None
+    assert (suggestion.jitter, len(suggestion.jobs), suggestion.most) == (900, 41, 9)
+    assert 5.5 < suggestion.average < 6.5
 
 
 @pytest.mark.parametrize(
-    ("fires", "found", "why"),
+    ("fires", "clusters", "why"),
     [
-        ({TWO: names(9)}, [], "nine are no herd"),
+        ({TWO: names(9)}, [], "nine are no cluster"),
         ({TWO: names(10)}, [(TWO, 0)], "ten are"),
         ({TWO: [*names(5), *names(5)]}, [], "five jobs that start twice are five"),
-        ({TWO: names(20), TWO + 60: names(30)}, [(TWO + 60, 1)], "the same herd again"),
+        ({TWO: names(20), TWO + 60: names(30)}, [(TWO + 60, 1)], "the same cluster again"),
         ({TWO: names(20), TWO + 60: names(30, "x")}, [(TWO + 60, 0), (TWO, 0)], "the largest first"),
-        ({TWO: names(20), TWO + 60: names(101, "x")}, [(TWO + 60, 0)], "a fifth of the largest is little"),
+        ({TWO: names(20), TWO + 60: names(101, "x")}, [(TWO + 60, 0)], "less than a fifth of the largest"),
     ],
 )
-def test_what_is_a_stampede(fires: dict[int, list[str]], found: list[tuple[int, int]], why: str) -> None:
-    assert [(one.minute, one.again) for one in stampedes(fires)] == found, why
+def test_which_minutes_are_clusters(
+    fires: dict[int, list[str]], clusters: list[tuple[int, int]], why: str
+) -> None:
+    assert [(cluster.minute, cluster.again) for cluster in find_clusters(fires)] == clusters, why
 
 
 def suggested(fires: dict[int, list[str]], jittered: list[str] | None = None) -> tuple[int, int] | None:
-    """Jitter, and how many are to have it."""
-    said = stampedes(fires, jittered or [])[0].suggestion
-    return (said.jitter, len(said.jobs)) if said else None
+    """The suggested jitter, and the number of jobs to have it."""
+    suggestion = find_clusters(fires, jittered or [])[0].suggestion
+    return (suggestion.jitter, len(suggestion.jobs)) if suggestion else None
 
 
-def test_nobody_is_delayed_into_his_next_start() -> None:
+def test_no_job_is_delayed_into_its_next_start() -> None:
     every_minute = {TWO + minute: names(20) for minute in range(10)}
     assert suggested(every_minute) is None
     every_ten = {TWO + minute: names(40) for minute in range(0, 60, 10)}
@@ -52,17 +54,17 @@ def test_nobody_is_delayed_into_his_next_start() -> None:
     assert suggested(mixed) == (600, 60)
 
 
-def test_who_has_a_jitter_is_given_no_other() -> None:
+def test_a_job_with_a_jitter_gets_no_other() -> None:
     assert suggested({TWO: names(50)}, names(10)) == (600, 40)
     assert suggested({TWO: names(50)}, names(50)) is None
     assert suggested({TWO: names(50)}, names(40)) is None  # ten of fifty would make no difference
 
 
-def test_others_in_those_minutes_count() -> None:
+def test_other_starts_in_those_minutes_count() -> None:
     crowded = {TWO: names(40)} | {TWO + 1 + minute: names(9, "x") for minute in range(60)}
-    said = stampedes(crowded)[0].suggestion
-    assert said is not None
-    assert said.most > 9
+    suggestion = find_clusters(crowded)[0].suggestion
+    assert suggestion is not None
+    assert suggestion.most > 9
 
 
 @pytest.mark.parametrize(
@@ -75,15 +77,15 @@ def test_others_in_those_minutes_count() -> None:
         (300, 120, [0, 0, 0]),
     ],
 )
-def test_the_largest_minute_is_what_draws_give(moved: int, jitter: int, others: list[int]) -> None:
+def test_the_largest_minute_agrees_with_draws(moved: int, jitter: int, others: list[int]) -> None:
     draws = Random(1)
-    seen = []
+    sizes = []
     for _ in range(300):
         minutes = list(others)
         for _ in range(moved):
             minutes[draws.randint(0, jitter) // 60] += 1
-        seen.append(max(minutes))
+        sizes.append(max(minutes))
     average, most = largest(moved, jitter, others)
-    assert abs(average - sum(seen) / len(seen)) < 0.05 * average + 0.3
-    assert sum(one > most for one in seen) <= 0.03 * len(seen)
-    assert most <= max(seen) + 3
+    assert abs(average - sum(sizes) / len(sizes)) < 0.05 * average + 0.3
+    assert sum(size > most for size in sizes) <= 0.03 * len(sizes)
+    assert most <= max(sizes) + 3

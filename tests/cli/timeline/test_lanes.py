@@ -1,4 +1,4 @@
-"""A day's rows and fires to lanes: what is counted, what comes first, how time falls into columns."""
+"""Lanes made of rows and fire times: their figures, the choice among them, and the columns of time."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycrond.cli.timeline.lanes import Lane, Picture, Window, foremost, foreseen, picture
-from pycrond.cli.timeline.scale import SLOTS, Scale
+from pycrond.cli.timeline.lanes import Lane, Timeline, TimeWindow, build_timeline, foremost, foreseen
+from pycrond.cli.timeline.scale import SLOTS, TimeScale
 from pycrond.ledger.rows import JobRow, SpanRow
 from pycrond.schedule.schedule import Zone
 
@@ -18,12 +18,12 @@ BERLIN = Zone.of("Europe/Berlin")
 
 
 def at(text: str) -> float:
-    """A time of 2026-06-10 in UTC, or any other."""
-    whole = text if "T" in text else f"2026-06-10T{text}"
-    return datetime.fromisoformat(whole).replace(tzinfo=UTC).timestamp()
+    """A time in UTC; without a date, of 2026-06-10."""
+    text = text if "T" in text else f"2026-06-10T{text}"
+    return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
 
 
-DAY = Window(at("00:00"), at("2026-06-11T00:00"), at("12:00:20"))
+DAY = TimeWindow(at("00:00"), at("2026-06-11T00:00"), at("12:00:20"))
 
 
 def job(name: str | None, key: str = "") -> JobRow:
@@ -35,7 +35,7 @@ def job(name: str | None, key: str = "") -> JobRow:
 def span(
     name: str, start: str, end: str | None = None, state: str = "succeeded", several: int = 1
 ) -> SpanRow:
-    """`end` None: as short as can be; '-': it runs."""
+    """A bar; without an end it takes no time, with the end `-` it is running."""
     stop = None if end == "-" else at(end or start)
     return SpanRow(at(start), stop, state, 7, several, 1, f"me/{name}")
 
@@ -43,18 +43,18 @@ def span(
 def drawn(
     *spans: SpanRow,
     coming: Mapping[str, Sequence[str]] | None = None,
-    window: Window = DAY,
+    window: TimeWindow = DAY,
     paused: Mapping[str, float] | None = None,
-) -> Picture:
+) -> Timeline:
     coming = coming or {}
-    names = dict.fromkeys([one.key.removeprefix("me/") for one in spans] + list(coming))
+    names = dict.fromkeys([bar.key.removeprefix("me/") for bar in spans] + list(coming))
     ahead = {f"me/{name}": [at(time) for time in times] for name, times in coming.items()}
     known = foreseen(ahead, paused or {}, window.now)
-    return picture([job(name) for name in names], chain(spans, known), window, {})
+    return build_timeline([job(name) for name in names], chain(spans, known), window, {})
 
 
 @pytest.mark.parametrize(
-    ("one", "starts", "failed", "longest"),
+    ("bar", "starts", "failed", "longest"),
     [
         (span("a", "01:00", "01:10"), 1, 0, 600),
         (span("a", "01:00", "01:10", "failed"), 1, 1, 600),
@@ -62,70 +62,70 @@ def drawn(
         (span("a", "01:00", "01:10", "killed"), 1, 1, 600),
         (span("a", "01:00", "01:10", "lost"), 1, 0, 600),
         (span("a", "11:00", "-", "running"), 1, 0, 3620),
-        (span("a", "2026-06-09T23:00", "01:00"), 0, 0, 7200),  # begun the day before
+        (span("a", "2026-06-09T23:00", "01:00"), 0, 0, 7200),  # it began the day before
         (span("a", "01:00", "01:00", "skipped"), 0, 0, 0),
         (span("a", "01:00", "09:00", "missed", 8), 0, 0, 0),
-        (span("a", "01:00", "09:00", "failed", 8), 8, 8, 0),  # folded: nobody knows how long one took
+        (span("a", "01:00", "09:00", "failed", 8), 8, 8, 0),  # folded: the duration of each is unknown
         (span("a", "12:05", "12:05", "waiting"), 1, 0, 0),
     ],
 )
-def test_what_a_lane_is_judged_by(one: SpanRow, starts: int, failed: int, longest: float) -> None:
-    (lane,) = drawn(one).lanes
+def test_the_figures_of_a_lane(bar: SpanRow, starts: int, failed: int, longest: float) -> None:
+    (lane,) = drawn(bar).lanes
     assert (lane.starts, lane.failed, lane.longest) == (starts, failed, longest)
 
 
 def test_starts_are_counted_by_the_minute() -> None:
     by_hand = span("b", "01:00:20")._replace(scheduled=0)
     folded = span("c", "01:00", "02:00", several=9)
-    found = drawn(span("a", "01:00:05"), span("a", "01:01"), by_hand, folded, coming={"d": ["13:00"]})
+    timeline = drawn(span("a", "01:00:05"), span("a", "01:01"), by_hand, folded, coming={"d": ["13:00"]})
     minute = int(at("01:00") // 60)
     later = int(at("13:00") // 60)
-    assert dict(found.starts) == {minute: 2, minute + 1: 1, later: 1}
-    assert dict(found.fires) == {minute: ["me/a"], minute + 1: ["me/a"], later: ["me/d"]}
-    assert (found.total, found.failed) == (2 + 1 + 9 + 1, 0)
+    assert dict(timeline.starts) == {minute: 2, minute + 1: 1, later: 1}
+    assert dict(timeline.fires) == {minute: ["me/a"], minute + 1: ["me/a"], later: ["me/d"]}
+    assert (timeline.total, timeline.failed) == (2 + 1 + 9 + 1, 0)
 
 
-def test_what_the_ledger_does_not_know_is_missed_until_now_and_then_to_come() -> None:
+def test_fires_unknown_to_the_ledger_are_missed_or_coming() -> None:
     (lane,) = drawn(coming={"a": ["11:00", "13:00"]}).lanes
     assert [(bar.state, bar.run) for bar in lane.bars] == [("missed", None), ("coming", None)]
 
 
-def test_what_a_paused_job_would_start_is_skipped() -> None:
+def test_fires_of_a_paused_job_are_skipped() -> None:
     until = {"me/a": at("14:00"), "me/b": inf}
-    found = drawn(coming={"a": ["11:00", "13:59", "14:00"], "b": ["23:00"]}, paused=until)
-    assert [[bar.state for bar in lane.bars] for lane in found.lanes] == [
+    timeline = drawn(coming={"a": ["11:00", "13:59", "14:00"], "b": ["23:00"]}, paused=until)
+    assert [[bar.state for bar in lane.bars] for lane in timeline.lanes] == [
         ["missed", "skipped", "coming"],
         ["skipped"],
     ]
-    assert found.total == 1
+    assert timeline.total == 1
 
 
-def test_a_job_that_is_gone_has_its_lane_and_one_without_bars_has_none() -> None:
+def test_a_job_that_is_gone_has_a_lane_and_a_job_without_bars_has_none() -> None:
     spans = [span("old", "01:00"), span("0123456789ab", "02:00")]
-    found = picture([job("idle")], spans, DAY, {"me/old": "old", "me/0123456789ab": None})
-    assert [(lane.name, lane.title) for lane in found.lanes] == [("old", "old"), (None, "me/0123456789ab")]
+    timeline = build_timeline([job("idle")], spans, DAY, {"me/old": "old", "me/0123456789ab": None})
+    assert [(lane.name, lane.title) for lane in timeline.lanes] == [("old", "old"), (None, "me/0123456789ab")]
 
 
-def test_all_lanes_in_their_order_or_those_that_matter() -> None:
+def test_all_lanes_or_the_most_important() -> None:
     spans = [span("often", f"{hour:02}:00") for hour in range(9)]
     spans += [span("once", "03:00"), span("long", "01:00", "05:00"), span("short", "01:00", "01:04")]
     spans += [span("bad", "03:00", "03:00", "failed")]
     lanes = drawn(*spans).lanes
 
-    def names(found: Sequence[Lane]) -> list[str | None]:
-        return [lane.name for lane in found]
+    def names(lanes: Sequence[Lane]) -> list[str | None]:
+        return [lane.name for lane in lanes]
 
     assert names(foremost(lanes, 5, 300)) == ["often", "once", "long", "short", "bad"]
     assert names(foremost(lanes, 4, 300)) == ["bad", "long", "often", "once"]
-    assert names(foremost(lanes, 4, 60)) == ["bad", "long", "short", "often"]  # now four minutes can be seen
+    assert names(foremost(lanes, 4, 60)) == ["bad", "long", "short", "often"]  # now four minutes are visible
 
 
 @pytest.mark.parametrize(
     ("room", "slot", "columns"),
     [(47, 60, 24), (48, 30, 48), (71, 30, 48), (72, 20, 72), (144, 10, 144), (1440, 1, 1440), (3, 240, 3)],
 )
-def test_slots_are_as_fine_as_there_is_room(room: int, slot: int, columns: int) -> None:
-    scale = Scale.of(DAY, Zone.of("UTC"), room)
+def test_slots_are_as_short_as_the_room_allows(room: int, slot: int, columns: int) -> None:
+    scale = TimeScale.of(DAY, Zone.of("UTC"), room)
     assert (scale.slot, scale.columns) == (slot, columns)
 
 
@@ -138,8 +138,8 @@ def test_slots_are_as_fine_as_there_is_room(room: int, slot: int, columns: int) 
         ("2026-06-10T12:07", "2026-06-11T12:07", [15, 18, 21, 0, 3, 6, 9, 12]),  # the next 24 hours
     ],
 )
-def test_hours_are_those_of_the_zone(start: str, until: str, hours: list[int]) -> None:
-    scale = Scale.of(Window(at(start), at(until), 0), BERLIN, 50)
+def test_hours_are_local(start: str, until: str, hours: list[int]) -> None:
+    scale = TimeScale.of(TimeWindow(at(start), at(until), 0), BERLIN, 50)
     labels = list(scale.hours(BERLIN, 5))
     assert [hour for _, hour in labels] == hours
     for column, hour in labels:
@@ -148,16 +148,16 @@ def test_hours_are_those_of_the_zone(start: str, until: str, hours: list[int]) -
 
 
 @given(st.integers(0, 1439), st.integers(0, 1439), st.integers(10, 300))
-def test_every_start_has_its_column(first: int, minute: int, room: int) -> None:
+def test_each_start_has_its_column(first: int, minute: int, room: int) -> None:
     start = at("00:00") + first * 60
-    scale = Scale.of(Window(start, start + 86_400, start), BERLIN, room)
+    scale = TimeScale.of(TimeWindow(start, start + 86_400, start), BERLIN, room)
     tick = int(start // 60) + minute
-    assert sum(scale.folded({tick: 3})) == 3
+    assert sum(scale.busiest({tick: 3})) == 3
     assert scale.columns <= room or scale.slot == SLOTS[-1]
-    assert scale.folded({tick: 3})[scale.column(tick * 60)] == 3
+    assert scale.busiest({tick: 3})[scale.column(tick * 60)] == 3
 
 
 def test_a_slot_shows_its_busiest_minute() -> None:
-    scale = Scale.of(DAY, Zone.of("UTC"), 24)
+    scale = TimeScale.of(DAY, Zone.of("UTC"), 24)
     first = int(DAY.start // 60)
-    assert scale.folded({first: 2, first + 59: 5, first + 60: 1, first - 1: 99})[:3] == [5, 1, 0]
+    assert scale.busiest({first: 2, first + 59: 5, first + 60: 1, first - 1: 99})[:3] == [5, 1, 0]

@@ -1,4 +1,4 @@
-"""The picture as SVG: valid whatever jobs are called, by itself, each bar with its tooltip."""
+"""The SVG chart: valid with any name, self-contained, a tooltip for each bar."""
 
 import re
 from xml.etree import ElementTree as ET
@@ -6,12 +6,12 @@ from xml.etree import ElementTree as ET
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycrond.cli.timeline import text_chart
-from pycrond.cli.timeline.clusters import Stampede, stampedes
-from pycrond.cli.timeline.lanes import Picture, picture
+from pycrond.cli.timeline.clusters import Cluster, find_clusters
+from pycrond.cli.timeline.lanes import SHOWN_STATES, Timeline, build_timeline
 from pycrond.cli.timeline.svg_chart import STYLE, svg
 from pycrond.ledger.rows import SpanRow
 from pycrond.schedule.schedule import Zone
+from pycrond.text import printable
 from tests.cli.timeline.test_lanes import DAY, at, drawn, job, span
 from tests.cli.timeline.test_text_chart import COMING, SPANS
 
@@ -19,16 +19,16 @@ BERLIN = Zone.of("Europe/Berlin")
 SVG = "{http://www.w3.org/2000/svg}"
 
 
-def parsed(found: Picture, herds: list[Stampede] | None = None, heading: str = "A day") -> ET.Element:
-    return ET.fromstring(svg(heading, found, herds or [], BERLIN))
+def parsed(timeline: Timeline, clusters: list[Cluster] | None = None, heading: str = "A day") -> ET.Element:
+    return ET.fromstring(svg(heading, timeline, clusters or [], BERLIN))
 
 
 def tooltips(root: ET.Element, kind: str) -> list[str]:
-    found = (one for one in root.iter() if one.get("class") == kind)
-    return [title.text or "" for one in found if (title := one.find(f"{SVG}title")) is not None]
+    shapes = (element for element in root.iter() if element.get("class") == kind)
+    return [title.text or "" for shape in shapes if (title := shape.find(f"{SVG}title")) is not None]
 
 
-def test_each_bar_says_what_it_is() -> None:
+def test_each_bar_has_a_tooltip() -> None:
     root = parsed(drawn(*SPANS, coming=COMING))
     assert tooltips(root, "succeeded") == [
         "backup: ok, 04:15:00 to 05:40:00 (85 m), run 7",
@@ -42,10 +42,10 @@ def test_each_bar_says_what_it_is() -> None:
     assert len(tooltips(root, "starts")) == 8
 
 
-def test_it_needs_nothing_else_and_says_what_it_shows() -> None:
+def test_the_picture_is_self_contained_and_described() -> None:
     spans = [span(f"job-{number}", "02:00", "02:10") for number in range(41)]
-    found = drawn(*spans)
-    text = svg("A day", found, stampedes(found.fires), BERLIN)
+    timeline = drawn(*spans)
+    text = svg("A day", timeline, find_clusters(timeline.fires), BERLIN)
     assert not re.search(r"<script|href|url\(|@import|<!|https?://(?!www.w3.org/2000/svg)", text)
     root = ET.fromstring(text)
     assert root.get("role") == "img"
@@ -53,18 +53,18 @@ def test_it_needs_nothing_else_and_says_what_it_shows() -> None:
     assert title == "A day"
     assert description is not None
     assert description.startswith("04:00: 41 jobs start together; jitter=15m on job-0, job-1 and 39 others")
-    assert {one.get("id") for one in root} >= {"title", "desc"}
+    assert {element.get("id") for element in root} >= {"title", "desc"}
     assert root.get("aria-labelledby") == "title desc"
 
 
 def test_each_state_has_a_style_on_light_and_on_dark() -> None:
     light, _, dark = STYLE.partition("@media (prefers-color-scheme:dark)")
-    for state in (*text_chart.STATES, "starts", "herd", "now", "text", "paper"):
+    for state in (*SHOWN_STATES, "starts", "cluster", "now", "text", "paper"):
         for style in (light, dark):
             assert re.search(rf"(^|[.,]){state}[,{{]", style, re.MULTILINE), state
 
 
-def test_bars_that_would_touch_are_one() -> None:
+def test_bars_that_would_touch_are_merged() -> None:
     spans = [span("a", f"{hour:02}:{minute:02}") for hour in range(12) for minute in range(60)]
     assert tooltips(parsed(drawn(*spans)), "succeeded") == [
         "a: ok, 02:00:00 to 13:59:00 (11 h), 720 in one",
@@ -73,27 +73,31 @@ def test_bars_that_would_touch_are_one() -> None:
     assert len(tooltips(parsed(drawn(*spans)), "succeeded")) == 24
 
 
-def test_of_many_lanes_those_that_matter() -> None:
+def test_of_many_lanes_the_most_important() -> None:
     spans = [span(f"job-{number}", "02:00") for number in range(150)]
     root = parsed(drawn(*spans, span("bad", "03:00", "03:00", "failed")))
-    texts = [one.text for one in root.iter(f"{SVG}text")]
+    texts = [element.text for element in root.iter(f"{SVG}text")]
     assert "bad" in texts
     assert "… and 51 more" in texts
 
 
 def test_nothing_is_drawn_outside() -> None:
     eve = span("a", "2026-06-09T22:00", "2026-06-11T09:00")
-    (box,) = (one for one in parsed(drawn(eve)).iter() if one.get("class") == "succeeded" and len(one))
+    (box,) = (
+        element
+        for element in parsed(drawn(eve)).iter()
+        if element.get("class") == "succeeded" and len(element)
+    )
     assert (float(box.get("x", 0)), float(box.get("width", 0))) == (200, 920)
 
 
 @given(st.lists(st.text(min_size=1, max_size=60), min_size=1, max_size=4, unique=True), st.text(max_size=60))
-def test_whatever_the_names_it_is_xml(names: list[str], heading: str) -> None:
+def test_any_name_gives_valid_xml(names: list[str], heading: str) -> None:
     spans = [SpanRow(at("02:00"), at("03:00"), "succeeded", 1, 1, 1, f"me/{name}") for name in names]
     rows = [job(name) for name in names]
     rows[0] = rows[0]._replace(name=None, command=names[0])
-    herd = Stampede(120, tuple(one.key for one in spans))
-    root = parsed(picture(rows, spans, DAY, {}), [herd], heading)
+    cluster = Cluster(120, tuple(bar.key for bar in spans))
+    root = parsed(build_timeline(rows, spans, DAY, {}), [cluster], heading)
     assert len(tooltips(root, "succeeded")) == len(names)
-    told = {text.partition(": ok,")[0] for text in tooltips(root, "succeeded")}
-    assert told >= {text_chart.shown(name).replace("\r", "") for name in names[1:] if ": ok," not in name}
+    titles = {text.partition(": ok,")[0] for text in tooltips(root, "succeeded")}
+    assert titles >= {printable(name).replace("\r", "") for name in names[1:] if ": ok," not in name}

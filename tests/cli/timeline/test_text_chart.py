@@ -1,4 +1,4 @@
-"""The picture of a day on a terminal, as it is seen."""
+"""The text chart of a day, character by character."""
 
 from unicodedata import category
 
@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pycrond.cli.render import cell_width
 from pycrond.cli.timeline import text_chart
-from pycrond.cli.timeline.clusters import Stampede, Suggestion, stampedes
-from pycrond.cli.timeline.lanes import Picture, Window, picture
-from pycrond.cli.timeline.text_chart import ASCII, BLOCKS, Look
+from pycrond.cli.timeline.clusters import Cluster, JitterSuggestion, descriptions, find_clusters
+from pycrond.cli.timeline.lanes import Timeline, TimeWindow, build_timeline
+from pycrond.cli.timeline.text_chart import ASCII, BLOCKS, ChartSize
 from pycrond.ledger.rows import SpanRow
 from pycrond.schedule.schedule import Zone
 from tests.cli.timeline.test_lanes import DAY, at, drawn, job, span
@@ -27,16 +28,14 @@ SPANS = [
 COMING = {"sync": ["13:00", "14:00"], "backup": ["23:00"]}
 
 
-def seen(
-    found: Picture, width: int = 80, herds: list[Stampede] | None = None, look: Look | None = None
-) -> str:
-    lines = text_chart.lines("A day", found, herds or [], UTC, look or Look(width))
+def chart(timeline: Timeline, clusters: list[Cluster] | None = None, size: ChartSize | None = None) -> str:
+    lines = text_chart.lines("A day", timeline, clusters or [], UTC, size or ChartSize(80))
     return "\n".join("".join(cell.text for cell in line).rstrip() for line in lines) + "\n"
 
 
 def test_a_day_in_80_columns() -> None:
     assert (
-        seen(drawn(*SPANS, coming=COMING))
+        chart(drawn(*SPANS, coming=COMING))
         == """\
 A day
                00  02  04  06  08  10  12  14  16  18  20  22    STARTS  BAD
@@ -56,8 +55,8 @@ X failed, timed out or killed   ? lost or unknown   ○ missed   - skipped
     )
 
 
-def test_the_same_where_there_are_no_blocks() -> None:
-    text = seen(drawn(*SPANS, coming=COMING), look=Look(80, None, ASCII))
+def test_the_same_in_ascii() -> None:
+    text = chart(drawn(*SPANS, coming=COMING), size=ChartSize(80, None, ASCII))
     assert text.isascii()
     assert text.splitlines()[2:7] == [
         "backup             ====                |                     .       2",
@@ -68,10 +67,10 @@ def test_the_same_where_there_are_no_blocks() -> None:
     ]
 
 
-def test_a_stampede_and_what_there_is_no_room_for() -> None:
+def test_a_cluster_and_lanes_left_out() -> None:
     spans = [span(f"job-{number}", "02:00", "02:10") for number in range(41)]
-    found = drawn(*spans, span("long", "10:00", "11:45"), span("bad", "12:00", "12:00", "failed"))
-    text = seen(found, herds=stampedes(found.fires), look=Look(80, 24))
+    timeline = drawn(*spans, span("long", "10:00", "11:45"), span("bad", "12:00", "12:00", "failed"))
+    text = chart(timeline, find_clusters(timeline.fires), ChartSize(80, 24))
     assert (
         text
         == """\
@@ -102,6 +101,11 @@ X failed, timed out or killed   ▆ ok
     )
 
 
+def described(cluster: Cluster, titles: dict[str, str], ellipsis: str = "…") -> str:
+    (sentence,) = descriptions([cluster], titles, UTC, ellipsis)
+    return sentence
+
+
 @pytest.mark.parametrize(
     ("jobs", "them"),
     [
@@ -111,36 +115,36 @@ X failed, timed out or killed   ▆ ok
         (1202, "job-0, job-1 and 1,200 others"),
     ],
 )
-def test_what_is_told_of_a_stampede(jobs: int, them: str) -> None:
+def test_the_description_of_a_cluster(jobs: int, them: str) -> None:
     names = tuple(f"job-{number}" for number in range(jobs))
-    said = Suggestion(900, names, 5.6, 9)
-    text = text_chart.told_of(Stampede(120, names, 3, said), {name: name for name in names}, UTC, "…")
+    suggestion = JitterSuggestion(900, names, 5.6, 9)
+    text = described(Cluster(120, names, 3, suggestion), {name: name for name in names})
     start = f"02:00: {jobs:,} jobs start together, some of them in 3 other minutes, too; "
     assert text == f"{start}jitter=15m on {them} would leave about 6 in the largest minute, 9 at most"
-    text = text_chart.told_of(Stampede(120, names), {}, UTC, "…")
-    assert text == f"02:00: {jobs:,} jobs start together; no jitter would part them"
+    text = described(Cluster(120, names), {})
+    assert text == f"02:00: {jobs:,} jobs start together; no jitter would spread them"
 
 
-def test_jobs_with_names_are_named_first() -> None:
+def test_jobs_with_names_come_first() -> None:
     rows = [job(None, "me/0123"), job("b" * 30)]
     spans = [span("0123", "02:00"), span("b" * 30, "02:00")]
-    found = picture(rows, spans, DAY, {})
-    herd = Stampede(
-        120, ("me/0123", f"me/{'b' * 30}"), 0, Suggestion(900, ("me/0123", f"me/{'b' * 30}"), 1, 1)
+    timeline = build_timeline(rows, spans, DAY, {})
+    cluster = Cluster(
+        120, ("me/0123", f"me/{'b' * 30}"), 0, JitterSuggestion(900, ("me/0123", f"me/{'b' * 30}"), 1, 1)
     )
-    text = text_chart.told_of(herd, text_chart.titles_of(found), UTC, "...")
+    text = described(cluster, timeline.titles, "...")
     assert f"on {'b' * 15}... and 0123 run None would" in text
 
 
-def test_a_picture_without_lanes_is_its_heading() -> None:
-    assert seen(drawn()) == "A day\n"
+def test_a_chart_without_lanes_is_its_heading() -> None:
+    assert chart(drawn()) == "A day\n"
 
 
 @pytest.mark.parametrize("marks", [BLOCKS, ASCII])
-def test_no_two_states_look_alike(marks: text_chart.Marks) -> None:
+def test_no_two_states_look_alike(marks: text_chart.MarkSet) -> None:
     shapes = [*marks.states.values(), marks.now]
     assert len(set(shapes)) == len(shapes)
-    assert all(text_chart.width_of(one) == 1 for one in [*shapes, *marks.steps])
+    assert all(cell_width.width(mark) == 1 for mark in [*shapes, *marks.steps])
 
 
 @given(
@@ -148,14 +152,14 @@ def test_no_two_states_look_alike(marks: text_chart.Marks) -> None:
     st.integers(50, 220),
     st.none() | st.integers(1, 60),
 )
-def test_whatever_the_names_it_fits_and_commands_nothing(
+def test_any_name_fits_and_cannot_control_the_terminal(
     names: list[str], width: int, height: int | None
 ) -> None:
     spans = [SpanRow(at("02:00"), at("03:00"), "succeeded", 1, 1, 1, f"me/{name}") for name in names]
-    found = picture([job(name) for name in names], spans, DAY, {})
-    for line in text_chart.lines("A day", found, [], UTC, Look(width, height)):
+    timeline = build_timeline([job(name) for name in names], spans, DAY, {})
+    for line in text_chart.lines("A day", timeline, [], UTC, ChartSize(width, height)):
         text = "".join(cell.text for cell in line)
-        assert text_chart.width_of(text.rstrip()) <= width
+        assert cell_width.width(text.rstrip()) <= width
         assert not {category(char) for char in text} & {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -163,12 +167,12 @@ def test_whatever_the_names_it_fits_and_commands_nothing(
     ("text", "size", "cut"), [("数据库备份", 6, "数据… "), ("e\u0301e", 3, "e\u0301e "), ("abc", 2, "a…")]
 )
 def test_names_are_as_wide_as_they_look(text: str, size: int, cut: str) -> None:
-    assert text_chart.fitted(text, size, "…") == cut
+    assert cell_width.fit(text, size) == cut
 
 
 def test_lanes_end_where_the_window_does() -> None:
-    night = Window(at("00:00"), at("2026-06-11T00:00"), at("2026-06-12T00:00"))
+    night = TimeWindow(at("00:00"), at("2026-06-11T00:00"), at("2026-06-12T00:00"))
     eve = span("a", "2026-06-09T22:00", "01:00")
     late = span("a", "23:00", "2026-06-11T09:00")
-    line = seen(drawn(eve, late, window=night)).splitlines()[2]
+    line = chart(drawn(eve, late, window=night)).splitlines()[2]
     assert line == f"a              ▆▆{'':44}▆▆      1"
