@@ -45,7 +45,7 @@ def test_a_transition_is_made_or_changes_nothing(before: State, after: State) ->
 
 
 def test_every_state_is_open_ended_or_not_started() -> None:
-    assert OPEN | ENDS | NOT_STARTED == {*State}
+    assert {*State} == OPEN | ENDS | NOT_STARTED
     assert not (OPEN & ENDS or OPEN & NOT_STARTED or ENDS & NOT_STARTED)
     assert BAD_ENDS < ENDS | NOT_STARTED
 
