@@ -43,7 +43,7 @@ test: .venv/installed-dev
 	$(BIN)/pytest -n 2 --dist worksteal
 
 quick: .venv/installed-dev
-	$(BIN)/pytest -q -m "not daemon and not process"
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not daemon and not process"
 
 sizes: .venv/installed-dev
 	$(BIN)/python -m tools.sizes

@@ -18,7 +18,7 @@ import pytest
 from pycrond import __version__
 from pycrond.output import spool
 from tests.conftest import alive, wait_until
-from tests.support.rsyslog import _apt_get
+from tests.support import packages
 from tests.support.smtpd import Smtpd
 from tests.support.web import Web
 
@@ -78,11 +78,6 @@ def payload(content: bytes) -> bytes:
 
 def headers(content: bytes) -> Message:
     return email.message_from_bytes(content)
-
-
-def skip_or_fail(reason: str) -> None:
-    """A test that cannot run fails in CI."""
-    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
 
 
 # By SMTP
@@ -207,7 +202,7 @@ def test_a_server_without_8bitmime(tmp_path: Path) -> None:
 def certificate(tmp_path: Path) -> Path:
     """A self-signed certificate for 127.0.0.1, with its key."""
     if not shutil.which("openssl"):
-        skip_or_fail("no openssl to make a certificate with")
+        packages.give_up("no openssl to make a certificate with")
     file = tmp_path / "cert.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "30"]
@@ -325,12 +320,7 @@ def test_an_incomplete_document() -> None:
 @pytest.fixture
 def msmtp(tmp_path: Path, smtpd: Smtpd) -> str:
     """The path of msmtp, which sends to the test's server."""
-    if not shutil.which("msmtp"):
-        reason = "no msmtp, and not root with apt-get to install it"
-        if os.geteuid() == 0 and shutil.which("apt-get"):
-            reason = _apt_get("update") or _apt_get("install", "--yes", "--no-install-recommends", "msmtp")
-        if reason:
-            skip_or_fail(reason)
+    packages.install("msmtp", lambda: shutil.which("msmtp"))
     configuration = tmp_path / ".msmtprc"
     configuration.write_text(
         f"account default\nhost 127.0.0.1\nport {smtpd.port}\nfrom root@web1\nset_from_header off\n"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from pycrond.ledger.reader import Reader
 from tests.chaos.judgement import Judgement
 from tests.chaos.kinds import KINDS
-from tests.conftest import Crond, _forget_shared_clock, alive, wait_until
+from tests.conftest import Crond, alive, wait_until
 from tests.support import proc
 from tests.support.rsyslog import Rsyslogd
 
@@ -153,7 +153,6 @@ class Chaos:
                 os.kill(pid, signal.SIGKILL)
         self.kills[how] += 1
         wait_until(lambda: not pid or not proc.exists(pid))
-        _forget_shared_clock(pid or 0)  # else another process with this number cannot start
 
     def stop_and_start(self) -> None:
         self.crond.run("stop", *self.chance.choice([[], ["--wait=0.5"]]), status=None)

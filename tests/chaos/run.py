@@ -4,8 +4,6 @@ python -m tests.chaos.run [ROUNDS] [FIRST SEED] [BLOWS] [--copies OF EACH KIND O
 """
 
 import argparse
-import ctypes
-import os
 import shutil
 import signal
 import subprocess
@@ -17,23 +15,12 @@ from collections import Counter
 from pathlib import Path
 
 from tests.chaos.driver import Chaos
-from tests.support import rsyslog
-
-CLONE_NEWNS = 0x20000  # <linux/sched.h>
-
-
-def keep_clocks_apart() -> None:
-    """Have no shared memory in which libfaketime leaves the clock of a process that is killed: a later one that
-    is given its pid does not even begin.
-    """
-    if os.geteuid() == 0 and ctypes.CDLL(None).unshare(CLONE_NEWNS) == 0:
-        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", "/dev/shm"], check=True)
+from tests.support import faketime, rsyslog
 
 
 def one_round(seed: int, wanted: argparse.Namespace) -> tuple[Counter[str], Counter[str]]:
     """A life and its judgement; what it died of, and how its runs ended."""
-    rsyslog._install()
+    rsyslog.install()
     with (
         tempfile.TemporaryDirectory(prefix="chaos.") as folder,
         tempfile.TemporaryDirectory(prefix="rsyslog.") as home,
@@ -97,7 +84,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--keep", help="where the files of a round that goes wrong are copied to")
     wanted = parser.parse_args(arguments)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Control-C: nothing is left behind
-    keep_clocks_apart()
+    faketime.hide_shared_memory()
     kills: Counter[str] = Counter()
     wrong = []
     for seed in range(wanted.seed, wanted.seed + wanted.rounds):

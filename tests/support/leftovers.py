@@ -1,0 +1,107 @@
+"""The suite leaves nothing behind: a session with processes, mounts, cgroups or files left over fails.
+
+The controller of pytest-xdist makes the preparations, which its workers inherit, and the check after they have ended.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pycrond.host.cgroup import ResourceLimits
+from tests.support import faketime
+
+ENDING_TIME = 5.0  # seconds that processes which are ending may take
+DEFAULT_DIRECTORIES = ("/etc/pycrond", "/run/pycrond", "/var/lib/pycrond")
+_SESSION = pytest.StashKey["Session"]()
+
+
+class Session:
+    """The directories of one run of the suite, and the files that others had left in shared memory before it."""
+
+    def __init__(self) -> None:
+        faketime.hide_shared_memory()
+        self._shared_before = faketime.files()
+        self._absent_before = [path for path in DEFAULT_DIRECTORIES if not os.path.exists(path)]
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # of pytest's own directories
+        self.temporary = tempfile.mkdtemp(prefix="pycrond-tests-")
+        os.chmod(self.temporary, 0o755)  # jobs of other users go through it
+        os.environ["TMPDIR"] = tempfile.tempdir = self.temporary
+
+    def leftovers(self, base: Path) -> Iterator[str]:
+        """Yield a line for each thing that is left over; end the processes. `base` is pytest's own directory."""
+        directories = [str(base), self.temporary]
+        deadline = time.monotonic() + ENDING_TIME
+        while (left := _processes(directories)) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        for pid, command in left.items():
+            yield f"process {pid}: {command}"
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        for point in _mount_points(directories):
+            yield f"mount: {point}"
+        for path in _cgroups(base):
+            yield f"cgroup: {path}"
+        for path in filter(os.path.exists, self._absent_before):
+            yield f"directory: {path}"
+        for name in os.listdir(self.temporary):
+            yield f"in the directory for temporary files: {name}"
+        shutil.rmtree(self.temporary, ignore_errors=True)
+        for path in filter(faketime.is_stale, faketime.files() - self._shared_before):
+            os.unlink(path)  # without root nothing keeps killed processes from leaving them
+        for path in faketime.files() - self._shared_before:
+            yield f"in shared memory: {path}"
+
+
+def _processes(directories: list[str]) -> dict[int, str]:
+    """Return the commands of the processes that have such a directory in their arguments or environment, by pid."""
+    paths = [os.fsencode(directory) for directory in directories]
+    commands = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            arguments = Path("/proc", name, "cmdline").read_bytes()
+            text = arguments + Path("/proc", name, "environ").read_bytes()
+        except OSError:
+            continue
+        if any(path in text for path in paths):
+            commands[int(name)] = arguments.replace(b"\0", b" ").decode(errors="replace")
+    commands.pop(os.getpid(), None)
+    return commands
+
+
+def _mount_points(directories: list[str]) -> list[str]:
+    points = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    return [point for point in points if point.startswith(tuple(directories))]
+
+
+def _cgroups(base: Path) -> list[str]:
+    """Return the cgroups of daemons whose state directory lies below this one."""
+    states = [directory for directory, _, files in os.walk(base) if "ledger" in files]
+    paths = [ResourceLimits(state)._base for state in states]
+    return [path for path in paths if path and os.path.isdir(path)]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if not hasattr(config, "workerinput"):
+        config.stash[_SESSION] = Session()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Iterator[None]:
+    """Fail after all else, also after the workers' end, if something is left over."""
+    yield
+    config = session.config
+    if _SESSION not in config.stash:
+        return
+    base: Path = config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]
+    lines = list(config.stash[_SESSION].leftovers(base))
+    for line in lines:
+        config.get_terminal_writer().line(f"left over: {line}", red=True)
+    if lines and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
