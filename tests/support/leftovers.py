@@ -37,26 +37,29 @@ class Session:
     def leftovers(self, base: Path) -> Iterator[str]:
         """Yield a line for each thing that is left over; end the processes. `base` is pytest's own directory."""
         directories = [str(base), self.temporary]
-        deadline = time.monotonic() + ENDING_TIME
-        while (left := _processes(directories)) and time.monotonic() < deadline:
-            time.sleep(0.1)
-        for pid, command in left.items():
-            yield f"process {pid}: {command}"
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        for point in _mount_points(directories):
-            yield f"mount: {point}"
-        for path in _cgroups(base):
-            yield f"cgroup: {path}"
-        for path in filter(os.path.exists, self._absent_before):
-            yield f"directory: {path}"
-        for name in os.listdir(self.temporary):
-            yield f"in the directory for temporary files: {name}"
-        shutil.rmtree(self.temporary, ignore_errors=True)
+        yield from _end_processes(directories)
         for path in filter(faketime.is_stale, faketime.files() - self._shared_before):
             os.unlink(path)  # without root nothing keeps killed processes from leaving them
-        for path in faketime.files() - self._shared_before:
-            yield f"in shared memory: {path}"
+        paths = {
+            "mount": _mount_points(directories),
+            "cgroup": _cgroups(base),
+            "directory": list(filter(os.path.exists, self._absent_before)),
+            "temporary file": os.listdir(self.temporary),
+            "shared memory": sorted(faketime.files() - self._shared_before),
+        }
+        shutil.rmtree(self.temporary, ignore_errors=True)
+        yield from (f"{kind}: {path}" for kind, left in paths.items() for path in left)
+
+
+def _end_processes(directories: list[str]) -> Iterator[str]:
+    """Yield a line for each process that does not end by itself within a short time, and kill it."""
+    deadline = time.monotonic() + ENDING_TIME
+    while (left := _processes(directories)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for pid, command in left.items():
+        yield f"process {pid}: {command}"
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _processes(directories: list[str]) -> dict[int, str]:
