@@ -5,6 +5,7 @@ import email
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -372,7 +373,7 @@ def test_the_arguments_of_sendmail(tmp_path: Path) -> None:
     [
         ("cat >/dev/null; exit 0", 0, ""),
         ("exit 0", 0, ""),  # reads nothing
-        ("sleep 20 & exit 0", 0, ""),  # goes on in the background
+        ('sleep 20 & echo $! >"${0%/*}/pid"; exit 0', 0, ""),  # goes on in the background
         ("cat >/dev/null; echo full; echo disk >&2; exit 75", os.EX_TEMPFAIL, ": exit status 75: full disk"),
         ("kill -9 $$", os.EX_TEMPFAIL, ": killed by signal 9"),
         ("exit 1", os.EX_TEMPFAIL, ": exit status 1"),  # of unknown meaning
@@ -386,6 +387,8 @@ def test_the_arguments_of_sendmail(tmp_path: Path) -> None:
 def test_the_exit_status_of_sendmail(tmp_path: Path, text: str, status: int, reason: str) -> None:
     mailer = script(tmp_path, text)
     assert courier(mail(tmp_path, mailer, b"x\n" * 100_000)) == (status, reason and mailer + reason)
+    if (tmp_path / "pid").exists():
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
 def test_a_sendmail_that_hangs_is_killed(tmp_path: Path) -> None:
