@@ -424,7 +424,7 @@ def test_no_sendmail(tmp_path: Path) -> None:
 )
 def test_ping(web: Web, path: str, event: str, requested: str) -> None:
     assert courier({"kind": "ping", "url": web.url + path, "event": event}) == (0, "")
-    assert web.asked == [(requested, f"pycrond/{__version__}")]
+    assert web.requests == [(requested, f"pycrond/{__version__}")]
 
 
 @pytest.mark.parametrize(
