@@ -3,7 +3,7 @@
 # make quick: run the pure tests alone (neither daemons nor jobs are started), in less than a minute.
 # make sizes: print the sizes of the package, its modules and functions; fail where one is beyond its limit.
 # make fmt:   format the code, and repair what ruff can repair.
-# make chaos: kill and starve daemons in every way: ROUNDS of BLOWS, from SEED on, with COPIES of each kind of job;
+# make chaos: kill and starve daemons in every way: ROUNDS of FAULTS, from SEED on, with COPIES of each kind of job;
 #             needs root, strace, rsyslog and libfaketime.
 # make bench: measure pycrond beside Debian's cron, busybox's crond and, with CRONIE=/path/to/crond, cronie; needs root.
 #             BENCH has the options, as in BENCH='--quick --only burst'.
@@ -15,7 +15,7 @@ BIN := .venv/bin
 SECONDS_OF_FUZZ ?= 1200
 ROUNDS ?= 10
 SEED ?= 1
-BLOWS ?= 60
+FAULTS ?= 60
 COPIES ?= 3
 
 .PHONY: start stop test quick sizes bench chaos proof fuzz fmt clean
@@ -53,7 +53,7 @@ bench: .venv/installed-dev
 	$(BIN)/python benchmarks/run.py $(if $(CRONIE),--cronie $(CRONIE)) $(BENCH)
 
 chaos: .venv/installed-dev
-	$(BIN)/python -m tests.chaos.run $(ROUNDS) $(SEED) $(BLOWS) --copies $(COPIES)
+	$(BIN)/python -m tests.chaos.run $(ROUNDS) $(SEED) $(FAULTS) --copies $(COPIES)
 
 proof: .venv/installed-dev
 	$(BIN)/python -m tests.proof.run
