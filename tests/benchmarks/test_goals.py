@@ -14,7 +14,7 @@ import report  # noqa: E402
 
 ABSOLUTE = figures.Goal("a", "a thing", "ms", 5)
 WORST = figures.Goal("b", "another", "ms", 5, worst=True)
-LEAST = figures.Goal("c", "how many", "", 20, worst=True, least=True)
+LEAST = figures.Goal("c", "how many", "", 20, worst=True, is_minimum=True)
 BESIDE = figures.Goal("d", "beside", "ms", None, {"cronie": 0.5})
 LATER = figures.Goal("e", "later", "ms", past=True)
 
