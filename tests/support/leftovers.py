@@ -4,12 +4,14 @@ The controller of pytest-xdist makes the preparations, which its workers inherit
 """
 
 import contextlib
+import gc
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,7 @@ from tests.support import faketime
 ENDING_TIME = 5.0  # seconds that processes which are ending may take
 DEFAULT_DIRECTORIES = ("/etc/pycrond", "/run/pycrond", "/var/lib/pycrond")
 _SESSION = pytest.StashKey["Session"]()
+_HAS_FAILED = pytest.StashKey[bool]()
 
 
 class Session:
@@ -88,6 +91,22 @@ def _cgroups(base: Path) -> list[str]:
     states = [directory for directory, _, files in os.walk(base) if "ledger" in files]
     paths = [ResourceLimits(state)._base for state in states]
     return [path for path in paths if path and os.path.isdir(path)]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """End the processes that a failed test has not ended; their warnings would fail some later test."""
+    report = yield
+    if report.failed:
+        item.stash[_HAS_FAILED] = True
+    if report.when == "teardown" and item.stash.get(_HAS_FAILED, False):
+        for process in gc.get_objects():
+            if isinstance(process, subprocess.Popen) and process.poll() is None:
+                process.kill()
+                process.wait()
+    return report
 
 
 def pytest_configure(config: pytest.Config) -> None:
