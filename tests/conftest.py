@@ -46,7 +46,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(max(kinds, key=[*KINDS.values()].index))
 
 
-def wait_until(fact: Callable[[], object], seconds: float = 10.0) -> None:
+def wait_until(fact: Callable[[], object], seconds: float = 30.0) -> None:
     """Wait until a fact is true; fail after so many seconds, measured with a clock that no test freezes."""
     deadline = os.times().elapsed + seconds
     while not fact():
