@@ -1,5 +1,6 @@
 """libfaketime: gives whole process trees a clock of their own, also across exec, where freezegun ends."""
 
+import contextlib
 import ctypes
 import functools
 import glob
@@ -39,9 +40,13 @@ def hide_shared_memory() -> None:
 
 
 def files() -> set[str]:
-    """Return the paths of libfaketime's files in shared memory."""
-    names = os.listdir(SHARED_MEMORY) if os.path.isdir(SHARED_MEMORY) else []
-    return {os.path.join(SHARED_MEMORY, name) for name in names if FILE.fullmatch(name)}
+    """Return the paths of libfaketime's files in shared memory that belong to this user."""
+    paths = set()
+    with contextlib.suppress(FileNotFoundError), os.scandir(SHARED_MEMORY) as entries:
+        for entry in entries:
+            if FILE.fullmatch(entry.name) and entry.stat().st_uid == os.geteuid():
+                paths.add(entry.path)
+    return paths
 
 
 def is_stale(path: str) -> bool:
