@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from pycrond.host.cgroup import ResourceLimits
-from tests.support import faketime
+from tests.support import faketime, proc
 
 ENDING_TIME = 5.0  # seconds that processes which are ending may take
 DEFAULT_DIRECTORIES = ("/etc/pycrond", "/run/pycrond", "/var/lib/pycrond")
@@ -39,10 +39,10 @@ class Session:
 
     def leftovers(self, base: Path) -> Iterator[str]:
         """Yield a line for each thing that is left over; end the processes. `base` is pytest's own directory."""
-        directories = [str(base), self.temporary]
+        directories = [f"{base}/", self.temporary]  # pytest-1/ is not pytest-12/
         yield from _end_processes(directories)
         for path in filter(faketime.is_stale, faketime.files() - self._shared_before):
-            os.unlink(path)  # without root nothing keeps killed processes from leaving them
+            os.unlink(path)  # only root can prevent that killed processes leave them
         paths = {
             "mount": _mount_points(directories),
             "cgroup": _cgroups(base),
@@ -77,8 +77,8 @@ def _processes(directories: list[str]) -> dict[int, str]:
             continue
         if any(path in text for path in paths):
             commands[int(name)] = arguments.replace(b"\0", b" ").decode(errors="replace")
-    commands.pop(os.getpid(), None)
-    return commands
+    own = {os.getpid(), *proc.ancestors(os.getpid())}
+    return {pid: command for pid, command in commands.items() if pid not in own}
 
 
 def _mount_points(directories: list[str]) -> list[str]:
@@ -103,7 +103,7 @@ def pytest_runtest_makereport(
         item.stash[_HAS_FAILED] = True
     if report.when == "teardown" and item.stash.get(_HAS_FAILED, False):
         for process in gc.get_objects():
-            if isinstance(process, subprocess.Popen) and process.poll() is None:
+            if type(process) is subprocess.Popen and process.poll() is None:
                 process.kill()
                 process.wait()
     return report
