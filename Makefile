@@ -1,20 +1,24 @@
-# make start: set up, install, run the daemon on crontabs/, show the jobs.
-# make test:  set up, then format check, lint, types and every test.
-# make chaos: daemons killed and starved in every way: ROUNDS of BLOWS, from SEED on, with COPIES of each kind of job; needs
-#             root, strace, rsyslog, libfaketime.
-# make bench: pycrond beside Debian's cron, busybox's crond and, where CRONIE=/path/to/crond is built, cronie; needs root. Options
-#             in BENCH, as BENCH='--quick --only burst'.
-# make proof: every change of every zone's clock against independent judges. make fuzz: the parser, 20 minutes.
+# make start: set up, install, start the daemon on crontabs/, list the jobs. make stop: stop it.
+# make test:  set up, then check the format, lint, check the types, and run every test.
+# make quick: run the pure tests alone (neither daemons nor jobs are started), in less than a minute.
+# make sizes: print the sizes of the package, its modules and functions; fail where one is beyond its limit.
+# make fmt:   format the code, and repair what ruff can repair.
+# make chaos: kill and starve daemons in every way: ROUNDS of FAULTS, from SEED on, with COPIES of each kind of job;
+#             needs root, strace, rsyslog and libfaketime.
+# make bench: measure pycrond beside Debian's cron, busybox's crond and, with CRONIE=/path/to/crond, cronie; needs root.
+#             BENCH has the options, as in BENCH='--quick --only burst'.
+# make proof: compare the fire times at every clock change of every time zone with independent implementations.
+# make fuzz:  feed the parser of crontabs random input for SECONDS_OF_FUZZ.
 
 PYTHON ?= python3
 BIN := .venv/bin
 SECONDS_OF_FUZZ ?= 1200
 ROUNDS ?= 10
 SEED ?= 1
-BLOWS ?= 60
+FAULTS ?= 60
 COPIES ?= 3
 
-.PHONY: start stop test quick bench chaos proof fuzz fmt clean
+.PHONY: start stop test quick sizes bench chaos proof fuzz fmt clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -39,14 +43,17 @@ test: .venv/installed-dev
 	$(BIN)/pytest -n 2 --dist worksteal
 
 quick: .venv/installed-dev
-	$(BIN)/pytest -q -m "not daemon and not process"
+	$(BIN)/pytest -q -n 2 --dist worksteal -m "not daemon and not process"
+
+sizes: .venv/installed-dev
+	$(BIN)/python -m tools.sizes
 
 bench: .venv/installed-dev
-	$(BIN)/python -m compileall -q pycrond  # as an installed package is
+	$(BIN)/python -m compileall -q pycrond  # like an installed package
 	$(BIN)/python benchmarks/run.py $(if $(CRONIE),--cronie $(CRONIE)) $(BENCH)
 
 chaos: .venv/installed-dev
-	$(BIN)/python -m tests.chaos.run $(ROUNDS) $(SEED) $(BLOWS) --copies $(COPIES)
+	$(BIN)/python -m tests.chaos.run $(ROUNDS) $(SEED) $(FAULTS) --copies $(COPIES)
 
 proof: .venv/installed-dev
 	$(BIN)/python -m tests.proof.run

@@ -1,4 +1,4 @@
-"""What a wheel holds beside the modules, as `pycrond/share`: completions, made here, and copies."""
+"""A build hook: adds completions of shells and copies of data files to a wheel, as `pycrond/share`."""
 
 import sys
 import tempfile
@@ -9,7 +9,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
-    """Adds them to a wheel; an editable installation has them in its source tree."""
+    """Data files of a wheel; an editable installation reads them from its source tree."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         if version == "editable":
@@ -17,16 +17,16 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
         sys.path.insert(0, self.root)
         sys.dont_write_bytecode = True
         from pycrond.cli.commands import completion  # noqa: PLC0415
-        from pycrond.cli.setup import data_files  # noqa: PLC0415 -- of the tree that is built
+        from pycrond.cli.setup import data_files  # noqa: PLC0415 -- from the tree that is built
 
-        self._folder = tempfile.TemporaryDirectory()
+        self._directory = tempfile.TemporaryDirectory()
         included = {str(Path(self.root, source)): name for name, source in data_files.SOURCES.items()}
         for name, shell in data_files.COMPLETIONS.items():
-            made = Path(self._folder.name, shell)
-            made.write_text(completion.script(shell), encoding="utf-8")
-            included[str(made)] = name
+            file = Path(self._directory.name, shell)
+            file.write_text(completion.script(shell), encoding="utf-8")
+            included[str(file)] = name
         build_data["force_include"] |= {path: f"pycrond/share/{name}" for path, name in included.items()}
 
     def finalize(self, version: str, _build_data: dict[str, Any], _artifact_path: str) -> None:
         if version != "editable":
-            self._folder.cleanup()
+            self._directory.cleanup()

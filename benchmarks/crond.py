@@ -1,4 +1,4 @@
-"""A pycrond of the bench's own: in a temporary folder, with a reader of its syslog, ended afterwards."""
+"""A pycrond for measurements: in temporary directories, with a reader of its syslog, ended afterwards."""
 
 import contextlib
 import json
@@ -16,40 +16,40 @@ from typing import Any
 
 SCRIPT = os.path.join(os.path.dirname(sys.executable), "pycrond")
 
-# As in real use: the ledger on a disk, FIFOs and sockets on a tmpfs where there is one.
+# Like in production, the ledger is on a disk, and FIFOs and sockets are on a tmpfs if possible.
 DISK = tempfile.gettempdir()
 MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else DISK
-LEFT_OUT = ("PYCROND_", "PYTHONDONTWRITEBYTECODE")  # with the latter every start would compile every module
+REMOVED = ("PYCROND_", "PYTHONDONTWRITEBYTECODE")  # the latter makes each start compile all modules
 
 
 class Crond:
-    """Its folders, its environment, its command line."""
+    """The directories, the environment and the command line of a pycrond."""
 
-    def __init__(self, folder: str, runtime_dir: str) -> None:
-        self.folder = folder
+    def __init__(self, directory: str, runtime_dir: str) -> None:
+        self.directory = directory
         self.runtime_dir = runtime_dir
-        self._crontabs = os.path.join(folder, "crontabs")
-        self._pidfile = os.path.join(folder, "pid")
+        self._crontabs = os.path.join(directory, "crontabs")
+        self._pidfile = os.path.join(directory, "pid")
         os.mkdir(self._crontabs)
-        config = os.path.join(folder, "pycrond.toml")
+        config = os.path.join(directory, "pycrond.toml")
         _write(config, "")
-        plain = {name: text for name, text in os.environ.items() if not name.startswith(LEFT_OUT)}
+        environment = {name: text for name, text in os.environ.items() if not name.startswith(REMOVED)}
         self.environment = {
-            **plain,
+            **environment,
             "PYCROND_CONFIG": config,
             "PYCROND_CRONTABS": self._crontabs,
-            "PYCROND_STATE_DIR": os.path.join(folder, "state"),
+            "PYCROND_STATE_DIR": os.path.join(directory, "state"),
             "PYCROND_RUNTIME_DIR": runtime_dir,
             "PYCROND_PIDFILE": self._pidfile,
-            "PYCROND_SYSLOG": os.path.join(folder, "log"),
+            "PYCROND_SYSLOG": os.path.join(directory, "log"),
         }
 
     def write(self, crontab: str) -> None:
-        """The one crontab there is."""
+        """Write the only crontab."""
         _write(os.path.join(self._crontabs, "bench"), crontab)
 
     def run(self, *arguments: str) -> str:
-        """One command to its end; what it printed. Raises RuntimeError with its words if it failed."""
+        """Run a command and return its output; raise RuntimeError with its message if it fails."""
         done = subprocess.run(
             [SCRIPT, *arguments], env=self.environment, capture_output=True, text=True, check=False
         )
@@ -58,7 +58,7 @@ class Crond:
         return done.stdout
 
     def runs(self) -> list[dict[str, Any]]:
-        """What the ledger says of every run."""
+        """Return all runs of the ledger."""
         document: dict[str, list[dict[str, Any]]] = json.loads(
             self.run("history", "--json", "--limit", "100000")
         )
@@ -66,60 +66,60 @@ class Crond:
 
     @property
     def pid(self) -> int:
-        """The daemon's."""
+        """The daemon's pid."""
         with open(self._pidfile, encoding="ascii") as file:
             return int(file.read())
 
     @property
     def keeper(self) -> int:
-        """The keeper's: the daemon's parent."""
+        """The keeper's pid: the daemon's parent."""
         return int(proc_status(self.pid)["PPid"])
 
     def end(self) -> None:
-        """Stop it; what does not stop is killed, the keeper first, so that it starts no other daemon."""
+        """Stop the daemon; if that fails, kill the keeper, which would start another one, then the daemon."""
         with contextlib.suppress(FileNotFoundError, ValueError):
-            left = [self.keeper, self.pid]
+            pids = [self.keeper, self.pid]
             try:
                 self.run("stop")
             except RuntimeError:
-                for pid in left:
+                for pid in pids:
                     os.kill(pid, signal.SIGKILL)
 
 
 def _write(path: str, text: str) -> None:
-    """A file that is ours alone, whatever the umask: pycrond refuses what others may write."""
+    """Write a file that only its owner may write, whatever the umask; pycrond refuses others."""
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
     os.chmod(path, 0o600)
 
 
 def proc_status(pid: int) -> dict[str, str]:
-    """/proc/PID/status, each field's first word."""
+    """Return the first word of each field of /proc/PID/status."""
     with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
         pairs = (line.partition(":") for line in file)
         return {name: (text.split() or [""])[0] for name, _, text in pairs}
 
 
 @contextlib.contextmanager
-def crond(*, syslogd: bool = True) -> Iterator[Crond]:
-    """One that has no crontab and is not started yet; with `syslogd`, somebody reads what it logs."""
-    folder = tempfile.mkdtemp(prefix="pycrond-bench-", dir=DISK)
+def open_crond(*, syslogd: bool = True) -> Iterator[Crond]:
+    """Make a pycrond without crontabs that is not started yet, and end it; with `syslogd` its log is read."""
+    directory = tempfile.mkdtemp(prefix="pycrond-bench-", dir=DISK)
     runtime_dir = tempfile.mkdtemp(prefix="pycrond-bench-", dir=MEMORY)
-    one = Crond(folder, runtime_dir)
+    crond = Crond(directory, runtime_dir)
     try:
-        with _reader(one.environment["PYCROND_SYSLOG"]) if syslogd else contextlib.nullcontext():
+        with _reader(crond.environment["PYCROND_SYSLOG"]) if syslogd else contextlib.nullcontext():
             try:
-                yield one
+                yield crond
             finally:
-                one.end()
+                crond.end()
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(directory)
         shutil.rmtree(runtime_dir)
 
 
 @contextlib.contextmanager
 def _reader(path: str) -> Iterator[None]:
-    """A syslogd that reads everything at once and forgets it."""
+    """Run a syslogd that reads messages as they come and discards them."""
     log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     log.bind(path)
     thread = threading.Thread(target=_read_all, args=(log,), daemon=True)
@@ -138,10 +138,13 @@ def _read_all(log: socket.socket) -> None:
 
 
 def wait_until(fact: Callable[[], object], seconds: float) -> bool:
-    """Whether it has become true within so many seconds. Looks twice a second: looking must not disturb."""
-    give_up = time.monotonic() + seconds
+    """Wait for a fact; return False if it is not true after so many seconds.
+
+    It looks only twice a second, so that it does not disturb the measurement.
+    """
+    deadline = time.monotonic() + seconds
     while not fact():
-        if time.monotonic() > give_up:
+        if time.monotonic() > deadline:
             return False
         time.sleep(0.5)
     return True

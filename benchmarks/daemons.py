@@ -1,4 +1,4 @@
-"""The daemons that are measured: how each is had, where its crontabs lie, how it is started."""
+"""The daemons that are measured: their programs, arguments and directories of crontabs."""
 
 import functools
 import glob
@@ -10,37 +10,32 @@ from dataclasses import dataclass, replace
 
 from crond import SCRIPT
 
-PAST = 1_000_000
+PAST_RUNS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """What the cells need to know of one."""
+    """A daemon as the cells start it."""
 
     name: str
     argv: tuple[str, ...]
-    """Empty where it is not to be had."""
+    """Empty if the daemon is not available."""
     spool: str = "/var/spool/cron/crontabs"
     generation: int = 1
-    """1: the cell's first process has it as its child; 2: as a child's child, and the child is its keeper."""
+    """1 for a child of the cell's first process; 2 for a grandchild, whose parent is the keeper."""
     logs_output: bool = False
-    """Whether it can send what jobs print to syslog."""
+    """Whether it can send the output of jobs to syslog."""
     past: int = 0
-    """So many runs lie in its ledger."""
+    """The number of runs in its ledger before the measurement."""
 
 
 def daemons(cronie: str | None) -> list[Daemon]:
-    """All, in the order of the table. `cronie` is the path of a built crond."""
-    ours = (
-        "start",
-        "--system",
-        "--dialect=debian",
-        "--runtime-dir=/run/pycrond",
-    )
-    pycrond = Daemon("pycrond", (SCRIPT, *ours), generation=2, logs_output=True)
+    """Return all daemons, in the order of the table. `cronie` is the path of its crond, built from source."""
+    arguments = ("start", "--system", "--dialect=debian", "--runtime-dir=/run/pycrond")
+    pycrond = Daemon("pycrond", (SCRIPT, *arguments), generation=2, logs_output=True)
     return [
         pycrond,
-        replace(pycrond, name="past", past=PAST),
+        replace(pycrond, name="past", past=PAST_RUNS),
         Daemon("cronie", (cronie, "-n", "-s") if cronie else (), "/var/spool/cron", logs_output=True),
         Daemon("busybox", _argv(_busybox(), "crond", "-f", "-S")),
         Daemon("debian", _argv(_debian(), "-f")),
@@ -56,7 +51,7 @@ def _debian() -> str:
 
 
 def _busybox() -> str:
-    """Debian's smaller package has no crond in it."""
+    """Return the path of a busybox with crond; the one in Debian's package `busybox` has none."""
     installed = shutil.which("busybox") or ""
     return installed if _has_crond(installed) else _unpacked("busybox-static", "bin/busybox")
 
@@ -70,19 +65,19 @@ def _has_crond(program: str) -> bool:
 
 @functools.cache
 def _unpacked(package: str, program: str) -> str:
-    """A program of a package fetched and unpacked, not installed; empty if it is not to be had."""
-    folder = os.path.join(tempfile.gettempdir(), f"pycrond-bench-peer-{os.geteuid()}-{package}")
-    path = os.path.join(folder, program)
+    """Download and unpack a package, and return the path of a program in it; empty if that is impossible."""
+    directory = os.path.join(tempfile.gettempdir(), f"pycrond-bench-peer-{os.geteuid()}-{package}")
+    path = os.path.join(directory, program)
     if os.path.exists(path) or not shutil.which("apt-get"):
         return path if os.path.exists(path) else ""
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    os.makedirs(directory, mode=0o700, exist_ok=True)
     for command in (
         ["apt-get", "download", package],
         ["apt-get", "update"],
         ["apt-get", "download", package],
     ):
-        subprocess.run(command, cwd=folder, capture_output=True, check=False)
-        if found := glob.glob(f"{folder}/*.deb"):
-            subprocess.run(["dpkg", "-x", found[0], folder], check=True)
+        subprocess.run(command, cwd=directory, capture_output=True, check=False)
+        if packages := glob.glob(f"{directory}/*.deb"):
+            subprocess.run(["dpkg", "-x", packages[0], directory], check=True)
             break
     return path if os.path.exists(path) else ""

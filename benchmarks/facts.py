@@ -1,4 +1,4 @@
-"""On what was measured. No name of the machine: what counts is its kind."""
+"""Facts about the machine of a measurement, without its name."""
 
 import os
 import platform
@@ -11,7 +11,8 @@ from daemons import Daemon
 
 
 def machine(daemons: Sequence[Daemon]) -> dict[str, str | int | float]:
-    """Facts to judge the figures by; `load` is that of the minute before the bench."""
+    """Return the facts with which figures are compared; `load` is that of the minute before the benchmark."""
+    peers = [daemon.name for daemon in daemons if daemon.argv and daemon.generation == 1]
     return {
         "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "cores": len(os.sched_getaffinity(0)),
@@ -22,7 +23,7 @@ def machine(daemons: Sequence[Daemon]) -> dict[str, str | int | float]:
         "state_on": _filesystem(DISK),
         "runtime_on": _filesystem(MEMORY),
         "load": round(os.getloadavg()[0], 2),
-        "peers": ", ".join(one.name for one in daemons if one.argv and one.generation == 1) or "none",
+        "peers": ", ".join(peers) or "none",
     }
 
 

@@ -1,4 +1,4 @@
-"""A figure: what was measured of one daemon, several times. A goal: what they mean."""
+"""Figures, which were measured, and goals, with which they are compared."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """Some values for one row of the table."""
+    """The values of a daemon for a row of the table."""
 
     row: str
     daemon: str
@@ -16,61 +16,64 @@ class Figure:
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What a row is called, and what pycrond must reach in it.
+    """The title of a row and the limits for pycrond's figures in it; a row without limits only informs.
 
-    `most` is a number of the row's unit, `of` the most allowed as a part of a peer's median. Where neither is
-    given the row only informs. `least` turns the comparison with `most` round.
+    `limit` is in the row's unit and is a maximum, or a minimum if `is_minimum`. `ratios` are the greatest
+    allowed ratios to the medians of peers.
     """
 
     row: str
-    what: str
+    title: str
     unit: str
-    most: float | None = None
-    of: Mapping[str, float] = field(default_factory=dict)
+    limit: float | None = None
+    ratios: Mapping[str, float] = field(default_factory=dict)
     worst: bool = False
-    """Judged by the greatest value (with `least`: the smallest), not by the median."""
-    least: bool = False
+    """Whether the worst value is judged, instead of the median."""
+    is_minimum: bool = False
     past: bool = False
-    """Whether it must stay as it is when the ledger is full of past runs."""
+    """Whether the figure with a full ledger is judged too."""
 
 
-PAST = 1.10
-"""The most that a past may change a row, as a part of what it is without."""
+PAST_RATIO = 1.10
+"""The greatest allowed ratio of a figure with a full ledger to the one with an empty ledger."""
 
-US, US_LATER = "pycrond", "past"
+PYCROND, WITH_PAST = "pycrond", "past"
 
 
-def judged(goal: Goal, values: Sequence[float]) -> float:
+def judged_value(goal: Goal, values: Sequence[float]) -> float:
+    """Return the value that is compared with the limits."""
     if goal.worst:
-        return min(values) if goal.least else max(values)
+        return min(values) if goal.is_minimum else max(values)
     return statistics.median(values)
 
 
 def verdicts(goal: Goal, measured: Mapping[str, Sequence[float]]) -> dict[str, bool]:
-    """Each part of the goal that could be looked at, in words, and whether it is met."""
-    ours = measured.get(US)
+    """Return whether each limit of the goal is met, by its text; limits without measurement are left out."""
+    ours = measured.get(PYCROND)
     if not ours:
         return {}
-    value = judged(goal, ours)
-    found = {}
-    if goal.most is not None:
-        sign = ">=" if goal.least else "<="
-        met = value >= goal.most if goal.least else value <= goal.most
-        found[f"{sign} {goal.most:g} {goal.unit}".strip()] = met
-    for peer, part in goal.of.items():
+    value = judged_value(goal, ours)
+    met = {}
+    if goal.limit is not None:
+        sign = ">=" if goal.is_minimum else "<="
+        text = f"{sign} {goal.limit:g} {goal.unit}".strip()
+        met[text] = value >= goal.limit if goal.is_minimum else value <= goal.limit
+    for peer, ratio in goal.ratios.items():
         if measured.get(peer):
-            found[f"<= {part:.2f} x {peer}"] = value <= part * judged(goal, measured[peer])
-    if goal.past and measured.get(US_LATER):
-        found[f"<= {PAST:.2f} x itself with a past"] = judged(goal, measured[US_LATER]) <= PAST * value
-    return found
+            met[f"<= {ratio:.2f} x {peer}"] = value <= ratio * judged_value(goal, measured[peer])
+    if goal.past and measured.get(WITH_PAST):
+        met[f"<= {PAST_RATIO:.2f} x itself with a past"] = (
+            judged_value(goal, measured[WITH_PAST]) <= PAST_RATIO * value
+        )
+    return met
 
 
-def in_words(goal: Goal) -> str:
-    """All that is asked of the row."""
+def limits_text(goal: Goal) -> str:
+    """Return the text of all limits of a goal."""
     parts = []
-    if goal.most is not None:
-        parts.append(f"{'>=' if goal.least else '<='} {short(goal.most)} {goal.unit}".strip())
-    parts += [f"<= {part:.2f} x {peer}" for peer, part in goal.of.items()]
+    if goal.limit is not None:
+        parts.append(f"{'>=' if goal.is_minimum else '<='} {short(goal.limit)} {goal.unit}".strip())
+    parts += [f"<= {ratio:.2f} x {peer}" for peer, ratio in goal.ratios.items()]
     return ", ".join(parts)
 
 
@@ -81,20 +84,22 @@ def short(number: float) -> str:
 
 
 def _ratio(ours: float, others: float, name: str) -> float:
-    """Ours as a part of a peer's; of ourselves with a past, its part of ours."""
-    return others / ours if name == US_LATER else ours / others
+    """Return pycrond's ratio to a peer; for pycrond with a full ledger its ratio to pycrond without."""
+    return others / ours if name == WITH_PAST else ours / others
 
 
 def document(goal: Goal, measured: Mapping[str, Sequence[float]]) -> dict[str, object]:
-    """A row as JSON has it, with every value measured."""
-    ours = statistics.median(measured[US]) if measured.get(US) else None
-    others = {name: statistics.median(values) for name, values in measured.items() if name != US and values}
+    """Return a row for JSON, with all values measured."""
+    ours = statistics.median(measured[PYCROND]) if measured.get(PYCROND) else None
+    others = {
+        name: statistics.median(values) for name, values in measured.items() if name != PYCROND and values
+    }
     ratios = {name: _ratio(ours, value, name) for name, value in others.items() if ours and value}
     return {
         "row": goal.row,
-        "what": goal.what,
+        "what": goal.title,
         "unit": goal.unit,
-        "goal": in_words(goal),
+        "goal": limits_text(goal),
         "met": verdicts(goal, measured),
         "daemons": {
             name: {

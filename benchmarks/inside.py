@@ -1,6 +1,6 @@
-"""The first process of a cell: makes its mounts, starts the daemon, reaps what is left to it.
+"""The first process of a cell: makes its mounts, starts the daemon, and reaps orphans.
 
-Started by unshare(1) in namespaces of its own, with one argument: JSON, `mounts` (arguments of mount(8)),
+unshare(1) starts it in namespaces of its own, with one argument in JSON: `mounts` (arguments of mount(8)),
 `devices`, `log`, `shared`, `began` and `argv`.
 """
 
@@ -31,18 +31,18 @@ def main(text: str) -> None:
             time.sleep(1)
 
 
-def _make_devices(folder: str, log: str, shared: str) -> None:
-    """A /dev with little in it, and with a log of its own."""
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", folder], check=True)
+def _make_devices(directory: str, log: str, shared: str) -> None:
+    """Make a /dev with a few devices and a log of its own."""
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "none", directory], check=True)
     for name, (major, minor) in NODES.items():
-        path = os.path.join(folder, name)
+        path = os.path.join(directory, name)
         os.mknod(path, stat.S_IFCHR, os.makedev(major, minor))
         os.chmod(path, 0o666)
-    os.symlink("/proc/self/fd", os.path.join(folder, "fd"))
-    os.symlink(log, os.path.join(folder, "log"))
-    os.mkdir(os.path.join(folder, "shm"))
+    os.symlink("/proc/self/fd", os.path.join(directory, "fd"))
+    os.symlink(log, os.path.join(directory, "log"))
+    os.mkdir(os.path.join(directory, "shm"))
     if os.path.isdir(shared):
-        subprocess.run(["mount", "--bind", shared, os.path.join(folder, "shm")], check=True)
+        subprocess.run(["mount", "--bind", shared, os.path.join(directory, "shm")], check=True)
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
-"""A past: a ledger that is full of runs that have ended."""
+"""A ledger that is full of past runs."""
 
 import os
 import sqlite3
 import time
 
-KEYS = 1_000
-"""As many jobs at least have a past: a job's runs beyond 10,000 would be folded."""
+JOBS = 1_000
+"""The number of jobs with past runs; each has fewer than 10,000, beyond which the daemon archives them."""
 
 
 def fill(ledger: str, runs: int) -> bool:
-    """Give every job that the ledger knows its part of so many runs, one a minute up to now. False as long as
-    no daemon has made the ledger and loaded its jobs.
+    """Add so many runs, distributed to the jobs of the ledger, one a minute up to now.
+
+    Return False, with nothing added, as long as no daemon has made the ledger and loaded its jobs.
     """
     if not os.path.exists(ledger):
         return False
@@ -19,8 +20,8 @@ def fill(ledger: str, runs: int) -> bool:
             return False
         if not db.execute("SELECT 1 FROM daemons WHERE ready_at IS NOT NULL").fetchone():
             return False
-        keys = [row[0] for row in db.execute("SELECT key FROM jobs WHERE loaded > 0 ORDER BY key")][:KEYS]
-        keys += [f"root/gone-{number}" for number in range(KEYS - len(keys))]
+        keys = [row[0] for row in db.execute("SELECT key FROM jobs WHERE loaded > 0 ORDER BY key")][:JOBS]
+        keys += [f"root/gone-{number}" for number in range(JOBS - len(keys))]
         now = int(time.time()) // 60
         for key in keys:
             db.execute(
@@ -29,7 +30,7 @@ def fill(ledger: str, runs: int) -> bool:
                 " started_at, ended_at, duration_s, exit_status, cpu_s, max_rss_kb, lateness_ms, told)"
                 " SELECT ?, 60.0 * (? - i), ? - i, 0, 0, 'schedule', 1, 'succeeded', 4711, 4711,"
                 " 60.0 * (? - i), 60.0 * (? - i), 0.01, 0, 0.01, 20000, 1.5, 3 FROM n",
-                (runs // KEYS, key, now - 2, now - 2, now - 2, now - 2),
+                (runs // JOBS, key, now - 2, now - 2, now - 2, now - 2),
             )
     db.close()
     return True

@@ -1,9 +1,9 @@
-"""The tiny program with which a job records its own start, so that what is measured is the cron.
+"""A tiny program with which a job records its own start, so that the cron is measured and not the job.
 
-`date +%s%N` costs about as much as the shell that starts it, so a thousand jobs at once would measure `date`.
-On an x86-64 the program is therefore made here, by hand and without a compiler: it reads CLOCK_REALTIME,
-writes the 16 bytes to its standard output, a file opened for appending, and ends. Elsewhere it is `date`.
-The bench prints what the recorder costs; the jobs of all daemons use the same one.
+`date +%s%N` costs about as much as the shell that starts it: a thousand jobs at once would measure `date`.
+On x86-64 the program is therefore made here from machine code: it reads CLOCK_REALTIME, appends the 16 bytes
+to its standard output, and ends. On other machines it is `date`. The benchmark prints the cost of the
+recorder, which is the same for all daemons.
 """
 
 import os
@@ -28,37 +28,37 @@ _PROGRAM = bytes.fromhex(
     "0f05"  # syscall
 )
 _ADDRESS = 0x400000
-_HEADERS = 64 + 56  # bytes of the file's header and of its one segment's: elf(5)
+_HEADERS = 64 + 56  # bytes of the headers of the file and of its segment: elf(5)
 
 
 @dataclass(frozen=True, slots=True)
 class Recorder:
-    """A shell command that records when it runs, and the file it records to."""
+    """A shell command that records when it runs, and the file of its records."""
 
     command: str
-    """In a crontab each `%` in it needs a backslash."""
+    """A crontab needs a backslash before each `%`."""
     path: str
     _read: Callable[[bytes], list[int]]
 
     def starts(self) -> list[int]:
-        """What was recorded so far, each in nanoseconds since 1970, in order of time."""
+        """Return the times recorded so far in nanoseconds since 1970, in ascending order."""
         if not os.path.exists(self.path):
             return []
         with open(self.path, "rb") as file:
             return sorted(self._read(file.read()))
 
-    def forget(self) -> None:
-        """Begin anew. The file stays: users who may not make one record there."""
+    def reset(self) -> None:
+        """Discard all records. The file remains for users who may not make it."""
         if os.path.exists(self.path):
             os.truncate(self.path, 0)
 
 
-def recorder(folder: str) -> Recorder:
-    """One that keeps its program and its records in this folder."""
-    path = os.path.join(folder, "starts")
+def make_recorder(directory: str) -> Recorder:
+    """Make a recorder with its program and its records in this directory."""
+    path = os.path.join(directory, "starts")
     if platform.machine() != "x86_64":
         return Recorder(f"date +%s%N >>{path}", path, _lines)
-    program = os.path.join(folder, "recorder")
+    program = os.path.join(directory, "recorder")
     with open(program, "wb") as file:
         file.write(_executable(_PROGRAM))
     os.chmod(program, 0o755)
@@ -66,7 +66,7 @@ def recorder(folder: str) -> Recorder:
 
 
 def _executable(code: bytes) -> bytes:
-    """The smallest ELF file that Linux runs: two headers and the code, mapped as one segment."""
+    """Return a minimal ELF file: two headers and the code, mapped as one segment."""
     size = _HEADERS + len(code)
     ident = b"\x7fELF\2\1\1" + bytes(9)  # 64 bits, little-endian, version 1
     header = struct.pack("<HHIQQQIHHHHHH", 2, 62, 1, _ADDRESS + _HEADERS, 64, 0, 0, 64, 56, 1, 0, 0, 0)
@@ -75,8 +75,8 @@ def _executable(code: bytes) -> bytes:
 
 
 def _timespecs(data: bytes) -> list[int]:
-    whole = data[: len(data) // 16 * 16]
-    return [seconds * 10**9 + rest for seconds, rest in struct.iter_unpack("qq", whole)]
+    records = data[: len(data) // 16 * 16]
+    return [seconds * 10**9 + nanoseconds for seconds, nanoseconds in struct.iter_unpack("qq", records)]
 
 
 def _lines(data: bytes) -> list[int]:

@@ -1,4 +1,4 @@
-"""The table of the figures, from the results of one or more runs: as text, or into docs/performance.md."""
+"""Print the figures of one or more benchmarks as a table, or write them into docs/performance.md."""
 
 import argparse
 import glob
@@ -19,7 +19,7 @@ HEAD = ("what", "unit", "pycrond: min", "median", "max", "goal", "met", *PEERS, 
 
 
 def table(measured: Mapping[str, Any]) -> list[str]:
-    """Lines in columns."""
+    """Return the lines of the table as text."""
     rows = [HEAD, *(cells(row) for row in measured["rows"])]
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
     return [
@@ -28,7 +28,7 @@ def table(measured: Mapping[str, Any]) -> list[str]:
 
 
 def markdown(measured: Mapping[str, Any]) -> list[str]:
-    """The same as the page has it, with what it was measured on."""
+    """Return the lines of the table for the page, with facts about the machine."""
     rows = [HEAD, ("---",) * len(HEAD), *(cells(row) for row in measured["rows"])]
     facts = ", ".join(f"{name.replace('_', ' ')} {fact}" for name, fact in measured["machine"].items())
     loads = measured.get("loads", {}).values()
@@ -37,6 +37,7 @@ def markdown(measured: Mapping[str, Any]) -> list[str]:
 
 
 def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the texts of a row of the table."""
     measured = row["daemons"]
     ours = measured.get("pycrond")
     numbers = [short(ours[name]) for name in ("min", "median", "max")] if ours else ["not measured"] * 3
@@ -46,21 +47,21 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _peer(measured: Mapping[str, float] | None, ratio: float | None) -> str:
-    """Its median, and ours as a part of it."""
+    """Return the cell of a peer: its median, and pycrond's ratio to it."""
     if not measured:
         return "not measured"
     return short(measured["median"]) + (f" (x {ratio:.2f})" if ratio else "")
 
 
 def merged(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The values of all runs, judged together; of a daemon that several have in a row, the last one's."""
+    """Join results and judge them together; for a daemon that several have in a row, the last one counts."""
     measured: dict[str, dict[str, list[float]]] = {}
     loads: dict[str, float] = {}
-    for one in documents:
-        loads |= one.get("loads", {})
-        for row in one["rows"]:
-            found = {name: about["values"] for name, about in row["daemons"].items()}
-            measured.setdefault(row["row"], {}).update(found)
+    for result in documents:
+        loads |= result.get("loads", {})
+        for row in result["rows"]:
+            values = {name: figure["values"] for name, figure in row["daemons"].items()}
+            measured.setdefault(row["row"], {}).update(values)
     rows = [document(goal, measured[goal.row]) for goal in GOALS if goal.row in measured]
     return {"machine": documents[-1]["machine"], "rows": rows, "loads": loads}
 
@@ -72,22 +73,22 @@ def _read(path: str) -> Any:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--page", action="store_true", help="put the table into docs/performance.md")
-    parser.add_argument("results", nargs="*", help="files of results; the newest one if none is named")
-    wanted = parser.parse_args(arguments)
-    paths = wanted.results or sorted(glob.glob(f"{HERE}/results/*.json"))[-1:]
+    parser.add_argument("--page", action="store_true", help="write the table into docs/performance.md")
+    parser.add_argument("results", nargs="*", help="files of results; by default the newest one")
+    options = parser.parse_args(arguments)
+    paths = options.results or sorted(glob.glob(f"{HERE}/results/*.json"))[-1:]
     if not paths:
-        print("report: nothing was measured yet", file=sys.stderr)
+        print("report: there are no results yet", file=sys.stderr)
         return 1
-    all_of_it = merged([_read(path) for path in paths])
-    if not wanted.page:
-        print("\n".join(table(all_of_it)))
+    joined = merged([_read(path) for path in paths])
+    if not options.page:
+        print("\n".join(table(joined)))
         return 0
     with open(PAGE, encoding="utf-8") as file:
         before, _, rest = file.read().partition(BEGIN)
     after = rest.partition(END)[2]
     with open(PAGE, "w", encoding="utf-8") as file:
-        file.write("\n".join([before + BEGIN, *markdown(all_of_it), END]) + after)
+        file.write("\n".join([before + BEGIN, *markdown(joined), END]) + after)
     return 0
 
 

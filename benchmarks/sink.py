@@ -1,5 +1,7 @@
-"""A syslogd that takes every datagram at once, counts them and keeps them in a file: a process of its own, so
-that nothing the bench does holds it up. In C (sink.c) where there is a compiler, else in Python.
+"""A syslogd that reads datagrams as fast as possible, counts them and writes them to a file.
+
+It is a process of its own, so that the benchmark does not delay it; in C (sink.c) if there is a compiler,
+else in Python.
 """
 
 import mmap
@@ -10,41 +12,41 @@ import socket
 import subprocess
 import sys
 
-WITH_US = "setpriv --pdeathsig KILL"
-"""Before a command: it is killed when the bench is."""
+DIE_WITH_PARENT = "setpriv --pdeathsig KILL"
+"""A prefix of a command, which is killed when the benchmark is."""
 
 
 class Sink:
-    """One that listens on FOLDER/log."""
+    """A syslogd that listens on DIRECTORY/log."""
 
-    def __init__(self, folder: str) -> None:
-        self.path = os.path.join(folder, "log")
-        self._text = os.path.join(folder, "log.text")
-        counter = os.path.join(folder, "log.count")
+    def __init__(self, directory: str) -> None:
+        self.path = os.path.join(directory, "log")
+        self._text = os.path.join(directory, "log.text")
+        counter = os.path.join(directory, "log.count")
         with open(counter, "wb") as file:
             file.write(bytes(8))
         with open(counter, "r+b") as file:
             self._counter = mmap.mmap(file.fileno(), 8)
-        program = _compiled(folder) or (sys.executable, "-I", "-S", __file__)
+        program = _compiled(directory) or (sys.executable, "-I", "-S", __file__)
         self._process = subprocess.Popen(
-            (*WITH_US.split(), *program, self.path, self._text, counter), stdout=subprocess.PIPE
+            (*DIE_WITH_PARENT.split(), *program, self.path, self._text, counter), stdout=subprocess.PIPE
         )
         assert self._process.stdout is not None
-        self._process.stdout.readline()  # it listens
+        self._process.stdout.readline()  # it is listening
 
     @property
     def count(self) -> int:
-        """How many datagrams it has taken."""
+        """The number of datagrams read."""
         return int.from_bytes(self._counter[:], sys.byteorder)
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         self._process.send_signal(signal.SIGSTOP)
 
     def go_on(self) -> None:
         self._process.send_signal(signal.SIGCONT)
 
     def end(self) -> list[bytes]:
-        """What it has taken."""
+        """End the process and return all datagrams read."""
         if self._process.poll() is None:
             self._process.terminate()
             self._process.wait()
@@ -52,9 +54,9 @@ class Sink:
             return file.read().split(b"\n")[:-1]
 
 
-def _compiled(folder: str) -> tuple[str, ...]:
-    """The program, made there; empty without a compiler."""
-    compiler, program = shutil.which("cc"), os.path.join(folder, "sink")
+def _compiled(directory: str) -> tuple[str, ...]:
+    """Compile the program in a directory and return its command; empty without a compiler."""
+    compiler, program = shutil.which("cc"), os.path.join(directory, "sink")
     if not compiler:
         return ()
     source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "sink.c")
@@ -62,7 +64,7 @@ def _compiled(folder: str) -> tuple[str, ...]:
     return (program,)
 
 
-def _take(path: str, text: str, counter: str) -> None:
+def _receive(path: str, text: str, counter: str) -> None:
     log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     log.bind(path)
     os.chmod(path, 0o666)
@@ -70,18 +72,18 @@ def _take(path: str, text: str, counter: str) -> None:
     buffer = bytearray(65536)
     view = memoryview(buffer)
     with open(counter, "r+b") as file:
-        counted = memoryview(mmap.mmap(file.fileno(), 8)).cast("Q")
+        shared_count = memoryview(mmap.mmap(file.fileno(), 8)).cast("Q")
     with open(text, "wb", buffering=1 << 20) as out:
         print(flush=True)
         receive, write = log.recv_into, out.write
-        taken = 0
+        count = 0
         while True:
             size = receive(buffer)
             write(view[:size])
             write(b"\n")
-            taken += 1
-            counted[0] = taken
+            count += 1
+            shared_count[0] = count
 
 
 if __name__ == "__main__":
-    _take(*sys.argv[1:])
+    _receive(*sys.argv[1:])

@@ -1,4 +1,4 @@
-"""What every test may use: waiting for facts, and a pycrond of its own that is gone afterwards."""
+"""Helpers and fixtures for all tests: waiting for a fact, and a pycrond that is ended after the test."""
 
 import contextlib
 import json
@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import freezegun
 import pytest
 
 from pycrond.control import protocol
@@ -22,29 +23,47 @@ from pycrond.host.cgroup import ResourceLimits
 from pycrond.jobs.job import Job, jobs
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import RunRow
+from tests.support import faketime, packages
 
-pytest_plugins = ["tests.support.loop", "tests.support.rsyslog", "tests.support.smtpd", "tests.support.web"]
+pytest_plugins = [
+    *("tests.support.leftovers", "tests.support.loop", "tests.support.rsyslog"),
+    *("tests.support.smtpd", "tests.support.web"),
+]
 SCRIPT = os.path.join(os.path.dirname(sys.executable), "pycrond")
+CGROUP_REMOVAL_TIME = 5.0  # seconds
+KINDS = {"silent_loop": "process", "crond": "daemon"}
+"""The kind of a test that uses such a fixture and names no kind itself."""
+
+freezegun.configure(extend_ignore_list=["_pytest.timing"])
 
 
-def wait_until(fact: Callable[[], object], seconds: float = 10.0) -> None:
-    """Until it is true; a failure after so many seconds. Not measured with a clock that a test may stop."""
-    give_up = os.times().elapsed + seconds
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start jobs or daemons, before `-m` selects by the marks."""
+    for item in items:
+        kinds = {mark for name, mark in KINDS.items() if name in getattr(item, "fixturenames", ())}
+        if kinds and not any(item.get_closest_marker(mark) for mark in KINDS.values()):
+            item.add_marker(max(kinds, key=[*KINDS.values()].index))
+
+
+def wait_until(fact: Callable[[], object], seconds: float = 30.0) -> None:
+    """Wait until a fact is true; fail after so many seconds, measured with a clock that no test freezes."""
+    deadline = os.times().elapsed + seconds
     while not fact():
-        assert os.times().elapsed < give_up, f"still not true after {seconds} s"
+        assert os.times().elapsed < deadline, f"still not true after {seconds} s"
         os.sched_yield()
         _pause()
 
 
 def _pause() -> None:
-    """10 ms of real time, also where `time` is frozen."""
+    """Sleep for 10 ms of real time, also where `time` is frozen."""
     import select
 
     select.select([], [], [], 0.01)
 
 
 def children(pid: int) -> list[int]:
-    """The pids of a process's children."""
+    """Return the pids of a process's children."""
     try:
         return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except FileNotFoundError:
@@ -52,20 +71,20 @@ def children(pid: int) -> list[int]:
 
 
 def alive(pid: int) -> bool:
-    """Whether there is such a process; one that only waits to be reaped is dead."""
+    """Return whether there is such a process that is not a zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except (FileNotFoundError, ProcessLookupError):
         return False
 
 
-def pycrond(folder: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    """The command line in a folder that is its home and its state directory, in UTC."""
-    environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "TZ": "UTC"}
+def pycrond(directory: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    """Run the command line in UTC, in a directory that is its home and its state directory."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "TZ": "UTC"}
     done = subprocess.run(
         [SCRIPT, *arguments],
-        env={**environment, "PYCROND_STATE_DIR": str(folder)},
-        cwd=folder,
+        env={**environment, "PYCROND_STATE_DIR": str(directory)},
+        cwd=directory,
         capture_output=True,
         text=True,
         check=False,
@@ -76,7 +95,7 @@ def pycrond(folder: Path, *arguments: str, status: int = 0) -> subprocess.Comple
 
 
 class Crond:
-    """A pycrond of its own: directories in a temporary folder, the installed script, and its daemons."""
+    """A pycrond with its own directories below a temporary one, the installed script, and its daemons."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -85,7 +104,7 @@ class Crond:
         self.runtime = folder / "run"
         self.pidfile = folder / "pid"
         self.syslog = folder / "log"
-        self.prefix: list[str] = []  # what every command is run by
+        self.prefix: list[str] = []  # the program that runs every command, with its arguments
         self.crontabs.mkdir()
         self.environment = {
             **{
@@ -100,7 +119,7 @@ class Crond:
         }
 
     def write(self, name: str, text: str | bytes) -> Path:
-        """A crontab, with the mode that is right whatever the umask."""
+        """Write a crontab with the mode that pycrond accepts, whatever the umask."""
         file = self.crontabs / name
         file.write_bytes(text if isinstance(text, bytes) else text.encode())
         file.chmod(0o644)
@@ -109,7 +128,7 @@ class Crond:
     def run(
         self, *arguments: str, status: int | None = 0, **options: Any
     ) -> subprocess.CompletedProcess[str]:
-        """The command line, to its end; `status` is what it must exit with, None for whatever."""
+        """Run the command line until it ends with the exit status `status`; None accepts any."""
         options.setdefault("env", self.environment)
         done = subprocess.run(
             [*self.prefix, SCRIPT, *arguments],
@@ -125,18 +144,14 @@ class Crond:
         return done
 
     def at(self, moment: str, *, wake: bool = True) -> None:
-        """Turn the clock, to `2031-03-01 11:59:57` in UTC, for all that is started from now on and for the
-        daemon, which is woken: what has come due by then has been started when this returns.
+        """Set the clock of the daemon, the keeper and the command line to a time in UTC, like `2031-03-01 11:59:57`.
 
-        From there the clock goes on as ever, and so does everything that shares it: command line, keeper, daemon,
-        not the jobs. The moment must lie in the future, for CLOCK_MONOTONIC is moved as well, and cannot be below 0.
+        The clock goes on from there; jobs have the real one. With `wake` the daemon has started what is due when this
+        returns. The time must lie in the future: CLOCK_MONOTONIC moves as well and cannot be negative.
         """
-        # No sooner: it imports a plugin of pytest, which must be the first to do so.
-        from tests.support import faketime
-
         new = self.folder / "clock.new"
-        wanted = datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
-        new.write_text(f"{wanted - time.time():+.6f}\n")
+        timestamp = datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
+        new.write_text(f"{timestamp - time.time():+.6f}\n")
         new.replace(self.folder / "clock")
         self.environment |= {
             "LD_PRELOAD": faketime.library(),
@@ -145,32 +160,32 @@ class Crond:
             "TZ": "UTC",
         }
         if wake:
-            self.status()  # the kernel's timer knows nothing of this clock
+            self.status()  # the kernel's timer does not follow this clock
 
     def json(self, *arguments: str) -> Any:
         return json.loads(self.run(*arguments, "--json").stdout)
 
     @property
     def pid(self) -> int:
-        """The daemon's."""
+        """The daemon's pid."""
         pid = pidfile.read(str(self.pidfile))
         assert pid is not None, "there is no pidfile"
         return pid
 
     @property
     def keeper(self) -> int:
-        """The keeper's: the parent of the daemon."""
+        """The keeper's pid: the daemon's parent."""
         return int(Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[1])
 
     def status(self) -> dict[str, Any] | None:
-        """What the daemon answers, without the command line: quick enough to wait for. None if there is none."""
+        """Return the daemon's status without the command line, which is slower; None if no daemon answers."""
         try:
             return protocol.ask(str(self.runtime / "control.sock"), {"command": "status"}, 10.0)
         except (PycrondError, OSError):
             return None
 
     def runs(self) -> list[RunRow]:
-        """All runs, the newest first, straight from the ledger: quick enough to wait for."""
+        """Return all runs from the ledger, the newest first, without the command line, which is slower."""
         reader = Reader(str(self.state))
         try:
             return reader.history(None, 10000)
@@ -178,33 +193,30 @@ class Crond:
             reader.close()
 
     def history(self) -> list[dict[str, Any]]:
-        """All runs, the newest first."""
+        """Return all runs by the command line, the newest first."""
         runs: list[dict[str, Any]] = self.json("history", "--limit", "10000")["runs"]
         return runs
 
     def programs(self, name: str) -> list[int]:
-        """The pids of the keepers (`keeper`) or the daemons (`daemon`) of this state directory."""
-        found = []
+        """Return the pids of the keepers (`keeper`) or the daemons (`daemon`) of this state directory."""
+        pids = []
         for pid in filter(str.isdigit, os.listdir("/proc")):
             try:
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
             except OSError:
                 continue
-            if b"--state-dir=%b" % os.fsencode(self.state) not in words:
+            if b"--state-dir=%b" % os.fsencode(self.state) not in words or b"--try=yes" in words:
                 continue
-            keeps = any(
-                word.endswith(b"/keeper/__main__.py") for word in words
-            )  # with the daemon's own after that
-            if b"--try=yes" in words:
-                continue
-            if keeps if name == "keeper" else any(word.startswith(b"--keeper=") for word in words):
-                found.append(int(pid))
-        return found
+            # A keeper's arguments end with those of the daemon.
+            is_keeper = any(word.endswith(b"/keeper/__main__.py") for word in words)
+            if is_keeper if name == "keeper" else any(word.startswith(b"--keeper=") for word in words):
+                pids.append(int(pid))
+        return pids
 
     def processes(self) -> list[int]:
-        """Every process that was started with this state directory, or by a daemon that was, in its argument
-        list or its environment, and what they have started."""
-        found = []
+        """Return the pids of all processes that have this state directory in their arguments or environment, and of
+        their children, in all generations."""
+        pids = []
         for name in os.listdir("/proc"):
             if not name.isdigit() or int(name) == os.getpid():
                 continue
@@ -213,47 +225,48 @@ class Crond:
             except OSError:
                 continue
             if os.fsencode(self.state) in text or os.fsencode(f"HOME={self.folder}") in text:
-                found.append(int(name))
-        for pid in found:  # grows meanwhile
-            found += [child for child in children(pid) if child not in found]
-        return found
+                pids.append(int(name))
+        for pid in pids:  # grows meanwhile
+            pids += [child for child in children(pid) if child not in pids]
+        return pids
 
     def end(self) -> None:
-        """End what was started here, keepers first, so that none starts another daemon."""
+        """End all processes, keepers first, which would start another daemon, and remove the cgroups."""
         for _ in range(3):
             for pid in self.processes():
                 with contextlib.suppress(OSError):
-                    _forget_shared_clock(pid)
                     os.kill(pid, signal.SIGKILL)
         remove_cgroups(self.state)
 
 
 def remove_cgroups(state_dir: Path) -> None:
-    """Those that a daemon made and, being killed, left behind; their processes are gone, or about to be."""
+    """End the processes in the cgroups of a daemon that was killed, and remove the cgroups."""
     base = ResourceLimits(str(state_dir))._base
-    if base and os.path.isdir(base):
-        for path in (*(os.path.join(base, name) for name in os.listdir(base)), base):
-            with contextlib.suppress(OSError):
-                os.rmdir(path)
+    if not base or not os.path.isdir(base):
+        return
+    with contextlib.suppress(OSError):  # older kernels have no such file
+        Path(base, "cgroup.kill").write_text("1")
 
+    def is_removed() -> bool:
+        with contextlib.suppress(OSError):  # a process is still ending
+            for directory in filter(Path.is_dir, Path(base).iterdir()):
+                directory.rmdir()
+            os.rmdir(base)
+        return not os.path.isdir(base)
 
-def _forget_shared_clock(pid: int) -> None:
-    """What libfaketime leaves behind for a process that is killed."""
-    for name in (f"faketime_shm_{pid}", f"sem.faketime_sem_{pid}"):
-        with contextlib.suppress(OSError):  # it may be mounted so that nothing can be left there
-            Path("/dev/shm", name).unlink()
+    wait_until(is_removed, CGROUP_REMOVAL_TIME)
 
 
 @pytest.fixture
 def crond(tmp_path: Path) -> Iterator[Crond]:
-    """A pycrond that is not started yet; whatever it has started is ended."""
-    one = Crond(tmp_path)
-    yield one
-    one.end()
+    """A pycrond that is not started yet; all that it starts is ended after the test."""
+    crond = Crond(tmp_path)
+    yield crond
+    crond.end()
 
 
 def jobs_of(text: str | bytes, user: str = "root", file: str = "/etc/crontabs/test") -> list[Job]:
-    """The jobs of a crontab, which must be without errors."""
+    """Return the jobs of a crontab, which must be without errors."""
     table = parser.parse(text.encode() if isinstance(text, str) else text, file, user=user)
     assert not [problem for problem in table.problems if problem.severity == "error"], table.problems
     return jobs(table.entries, user)
@@ -261,13 +274,12 @@ def jobs_of(text: str | bytes, user: str = "root", file: str = "/etc/crontabs/te
 
 @pytest.fixture
 def tmpfs(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 512 KiB that is soon full. Where CI runs, a test that cannot have it fails."""
-    folder = tmp_path / "tmpfs"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k,mode=755", "none", str(folder)]
+    """A file system of 512 KiB, for tests of a full disk."""
+    directory = tmp_path / "tmpfs"
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k,mode=755", "none", str(directory)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode:
-        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        give_up(f"cannot mount a tmpfs: {done.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+        packages.give_up(f"cannot mount a tmpfs: {done.stderr.strip()}")
+    yield directory
+    subprocess.run(["umount", "--lazy", str(directory)], check=True)

@@ -26,7 +26,7 @@ from pycrond.jobs.job import Account, jobs
 from pycrond.jobs.run import Fire
 from pycrond.runs.command import describe
 from tests.conftest import Crond
-from tests.support.rsyslog import _apt_get
+from tests.support import packages
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "man").iterdir())
@@ -233,13 +233,7 @@ def test_limits() -> None:
 
 @functools.cache
 def mandoc() -> str:
-    """Where CI runs, a test that cannot have it fails; elsewhere it is skipped."""
-    why = "" if shutil.which("mandoc") else "no mandoc, and not root with apt-get to install it"
-    if why and os.geteuid() == 0 and shutil.which("apt-get"):
-        why = _apt_get("update") or _apt_get("install", "--yes", "--no-install-recommends", "mandoc")
-    if why:
-        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        give_up(why)
+    packages.install("mandoc", lambda: shutil.which("mandoc"))
     return "mandoc"
 
 

@@ -5,6 +5,7 @@ import email
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -18,7 +19,7 @@ import pytest
 from pycrond import __version__
 from pycrond.output import spool
 from tests.conftest import alive, wait_until
-from tests.support.rsyslog import _apt_get
+from tests.support import packages
 from tests.support.smtpd import Smtpd
 from tests.support.web import Web
 
@@ -78,11 +79,6 @@ def payload(content: bytes) -> bytes:
 
 def headers(content: bytes) -> Message:
     return email.message_from_bytes(content)
-
-
-def skip_or_fail(reason: str) -> None:
-    """A test that cannot run fails in CI."""
-    (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(reason)
 
 
 # By SMTP
@@ -207,7 +203,7 @@ def test_a_server_without_8bitmime(tmp_path: Path) -> None:
 def certificate(tmp_path: Path) -> Path:
     """A self-signed certificate for 127.0.0.1, with its key."""
     if not shutil.which("openssl"):
-        skip_or_fail("no openssl to make a certificate with")
+        packages.give_up("no openssl to make a certificate with")
     file = tmp_path / "cert.pem"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
     command += ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "30"]
@@ -325,12 +321,7 @@ def test_an_incomplete_document() -> None:
 @pytest.fixture
 def msmtp(tmp_path: Path, smtpd: Smtpd) -> str:
     """The path of msmtp, which sends to the test's server."""
-    if not shutil.which("msmtp"):
-        reason = "no msmtp, and not root with apt-get to install it"
-        if os.geteuid() == 0 and shutil.which("apt-get"):
-            reason = _apt_get("update") or _apt_get("install", "--yes", "--no-install-recommends", "msmtp")
-        if reason:
-            skip_or_fail(reason)
+    packages.install("msmtp", lambda: shutil.which("msmtp"))
     configuration = tmp_path / ".msmtprc"
     configuration.write_text(
         f"account default\nhost 127.0.0.1\nport {smtpd.port}\nfrom root@web1\nset_from_header off\n"
@@ -382,7 +373,7 @@ def test_the_arguments_of_sendmail(tmp_path: Path) -> None:
     [
         ("cat >/dev/null; exit 0", 0, ""),
         ("exit 0", 0, ""),  # reads nothing
-        ("sleep 20 & exit 0", 0, ""),  # goes on in the background
+        ('sleep 20 & echo $! >"${0%/*}/pid"; exit 0', 0, ""),  # goes on in the background
         ("cat >/dev/null; echo full; echo disk >&2; exit 75", os.EX_TEMPFAIL, ": exit status 75: full disk"),
         ("kill -9 $$", os.EX_TEMPFAIL, ": killed by signal 9"),
         ("exit 1", os.EX_TEMPFAIL, ": exit status 1"),  # of unknown meaning
@@ -396,6 +387,8 @@ def test_the_arguments_of_sendmail(tmp_path: Path) -> None:
 def test_the_exit_status_of_sendmail(tmp_path: Path, text: str, status: int, reason: str) -> None:
     mailer = script(tmp_path, text)
     assert courier(mail(tmp_path, mailer, b"x\n" * 100_000)) == (status, reason and mailer + reason)
+    if (tmp_path / "pid").exists():
+        os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
 
 
 def test_a_sendmail_that_hangs_is_killed(tmp_path: Path) -> None:
@@ -431,7 +424,7 @@ def test_no_sendmail(tmp_path: Path) -> None:
 )
 def test_ping(web: Web, path: str, event: str, requested: str) -> None:
     assert courier({"kind": "ping", "url": web.url + path, "event": event}) == (0, "")
-    assert web.asked == [(requested, f"pycrond/{__version__}")]
+    assert web.requests == [(requested, f"pycrond/{__version__}")]
 
 
 @pytest.mark.parametrize(

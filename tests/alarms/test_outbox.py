@@ -85,7 +85,7 @@ def test_a_server_that_is_away_loses_no_mail_also_over_a_restart(loop: Loop, smt
     loop.until(lambda: loop.query("SELECT min(tries), count(*) FROM alarms") == [(1, 3)])
     assert any("450" in said for said in loop.log.said("ALARM"))
     loop.release()
-    (smtpd.folder / "RCPT").unlink()
+    (smtpd.directory / "RCPT").unlink()
     loop.begin()
     loop.minutes(1)
     loop.until(lambda: len(smtpd.mails()) == 3)
@@ -221,7 +221,7 @@ def test_pings(loop: Loop, web: Web) -> None:
     for _ in range(2):
         loop.minutes(1)
         loop.until(lambda: loop.runs() and quiet(loop))
-    assert [path for path, _ in web.asked] == ["/id/start", "/id/fail", "/id/start", "/id"]
+    assert [path for path, _ in web.requests] == ["/id/start", "/id/fail", "/id/start", "/id"]
 
 
 def test_pings_are_sent_again_in_order(loop: Loop, web: Web) -> None:
@@ -237,8 +237,8 @@ def test_pings_are_sent_again_in_order(loop: Loop, web: Web) -> None:
     loop.release()
     loop.begin()
     loop.minutes(1)
-    loop.until(lambda: quiet(loop) and len(web.asked) == 2)
-    assert [path for path, _ in web.asked] == ["/id/start", "/id"]
+    loop.until(lambda: quiet(loop) and len(web.requests) == 2)
+    assert [path for path, _ in web.requests] == ["/id/start", "/id"]
 
 
 # expect

@@ -1,4 +1,4 @@
-"""What the bench makes of its values: judged, compared, laid out."""
+"""The judgement and the tables of the benchmark, from given values."""
 
 import sys
 from pathlib import Path
@@ -14,7 +14,7 @@ import report  # noqa: E402
 
 ABSOLUTE = figures.Goal("a", "a thing", "ms", 5)
 WORST = figures.Goal("b", "another", "ms", 5, worst=True)
-LEAST = figures.Goal("c", "how many", "", 20, worst=True, least=True)
+LEAST = figures.Goal("c", "how many", "", 20, worst=True, is_minimum=True)
 BESIDE = figures.Goal("d", "beside", "ms", None, {"cronie": 0.5})
 LATER = figures.Goal("e", "later", "ms", past=True)
 
@@ -28,10 +28,10 @@ LATER = figures.Goal("e", "later", "ms", past=True)
         (LEAST, {"pycrond": [20, 19]}, [False]),
         (BESIDE, {"pycrond": [4], "cronie": [8]}, [True]),
         (BESIDE, {"pycrond": [5], "cronie": [8]}, [False]),
-        (BESIDE, {"pycrond": [5]}, []),  # nobody to compare with
+        (BESIDE, {"pycrond": [5]}, []),  # no peer was measured
         (LATER, {"pycrond": [10], "past": [11]}, [True]),
         (LATER, {"pycrond": [10], "past": [12]}, [False]),
-        (BESIDE, {"cronie": [8]}, []),  # of us there is nothing
+        (BESIDE, {"cronie": [8]}, []),  # pycrond was not measured
     ],
 )
 def test_a_goal_is_met(goal: figures.Goal, measured: dict[str, list[float]], met: list[bool]) -> None:

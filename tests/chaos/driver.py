@@ -1,6 +1,6 @@
-"""The attack: real daemons under a clock of their own, killed, edited, stopped and starved, and then judged.
+"""The attack: a real daemon with a clock of its own is killed, edited, stopped and starved, and then judged.
 
-Reproducible as far as processes are: a seed gives the jobs, the order of the blows and their moments.
+A seed determines the jobs, the order of the faults and their times; the scheduling of processes remains random.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from pycrond.ledger.reader import Reader
 from tests.chaos.judgement import Judgement
 from tests.chaos.kinds import KINDS
-from tests.conftest import Crond, _forget_shared_clock, alive, wait_until
+from tests.conftest import Crond, alive, wait_until
 from tests.support import proc
 from tests.support.rsyslog import Rsyslogd
 
@@ -27,45 +27,45 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MINUTE = timedelta(minutes=1)
-SYSCALLS, SYSCALLS_A_JOB = 400, 12  # in one turn of the daemon; beyond, a blow falls in a later one
+SYSCALLS, SYSCALLS_A_JOB = 400, 12  # made in one turn of the loop
 
 
 class Chaos:
-    """One daemon's life, with its jobs and what is done to it."""
+    """One round: a daemon, its jobs, and the faults injected into it."""
 
     def __init__(
-        self, folder: Path, rsyslogd: Rsyslogd, seed: int, copies: int = 3, *, quick: bool = False
+        self, directory: Path, rsyslogd: Rsyslogd, seed: int, copies: int = 3, *, quick: bool = False
     ) -> None:
-        """`copies` of each kind of job; `quick`: those alone that end at once, every minute."""
-        self.chance = random.Random(seed)
-        self.crond = Crond(folder)
+        """Write `copies` of each kind of job; with `quick` only those that end at once, every minute."""
+        self.random = random.Random(seed)
+        self.crond = Crond(directory)
         self.crond.environment["PYCROND_SYSLOG"] = rsyslogd.path
         self.rsyslogd = rsyslogd
         self.now = datetime(2031, 3, 1, 12, 0, tzinfo=UTC)
-        self.ahead = 0.0  # seconds by which the daemon's clock is
+        self.ahead = 0.0  # seconds by which the daemon's clock is ahead of the real one
         self.kills: Counter[str] = Counter()
-        self.done: list[str] = []  # the blows, in order
-        self.turned = self.chance.random() < 0.5
-        """Whether the clock is turned to each minute; else time itself leaps, as if nothing ran meanwhile."""
+        self.done: list[str] = []  # the faults, in order
+        self.turned = self.random.random() < 0.5
+        """True: the wall clock alone is set to each minute. False: CLOCK_MONOTONIC leaps too, like after a suspend."""
         if self.turned:
             self.crond.environment["FAKETIME_DONT_FAKE_MONOTONIC"] = "1"
             self.crond.environment["PYTHONPATH"] = str(Path(__file__).parent / "turned")
         self.jobs = {
             f"{kind}{number}": kind
-            for kind, what in KINDS.items()
-            if what.quick or not quick
-            for number in range(1 if what.rare else copies)
+            for kind, traits in KINDS.items()
+            if traits.quick or not quick
+            for number in range(1 if traits.rare else copies)
         }
         often = ["* * * * *"] if quick else ["* * * * *", "*/2 * * * *", "0-59/3 * * * *"]
         self.schedules = {
-            name: "*/9 * * * *" if KINDS[kind].rare else self.chance.choice(often)
+            name: "*/9 * * * *" if KINDS[kind].rare else self.random.choice(often)
             for name, kind in self.jobs.items()
         }
-        (folder / "tally").mkdir()
+        (directory / "tally").mkdir()
         self.write()
 
     def write(self, extra: str = "") -> None:
-        """The crontab; each job keeps a tally of its own, and says who it is in every line."""
+        """Write the crontab. Each job counts its runs in a tally, and prints its name in every line."""
         lines = [f"HOME={self.crond.folder}"]
         for name, kind in self.jobs.items():
             tally = str(self.crond.folder / "tally" / name)
@@ -79,7 +79,7 @@ class Chaos:
         self.crond.run("start")
 
     def judge(self) -> Counter[str]:
-        """After everything has come to rest; how the runs ended."""
+        """Wait until nothing runs, check the promises, and return how often runs ended in which way."""
         self.minute()
         return Judgement(
             self.crond,
@@ -93,55 +93,60 @@ class Chaos:
     # Time
 
     def minute(self, minutes: int = 1, before: float = 0.0, *, wake: bool = True) -> None:
-        """The clock goes on: to the next minute, to some seconds before it, or by a jump."""
+        """Set the clock forward by some minutes, or to some seconds before the last of them."""
         reached = datetime.fromtimestamp(time.time() + self.ahead, UTC).replace(second=0, microsecond=0)
         self.now = max(self.now, reached) + minutes * MINUTE
         self._turn(self.now - timedelta(seconds=before), wake=wake)
 
     def come_to_minute(self) -> None:
-        """By a leap, or through the second before it, in which its runs are claimed."""
-        if self.chance.random() < 0.5:
+        """Set the clock to the next minute, or to just before it: a daemon claims the runs in the last second."""
+        if self.random.random() < 0.5:
             self.minute()
             return
         self.minute(before=0.3)
-        time.sleep(self.chance.random() * 0.4)
-        self.crond.status()  # the kernel's timer knows nothing of this clock
+        time.sleep(self.random.random() * 0.4)
+        self.crond.status()  # the kernel's timer does not follow this clock
 
     def _turn(self, moment: datetime, *, wake: bool = True) -> None:
         self.ahead = moment.timestamp() - time.time()
         self.crond.at(f"{moment:%F %T.%f}", wake=wake)
 
     def pid(self) -> int | None:
-        """The daemon's, once there is one that answers."""
+        """Wait for a daemon that answers, and return its pid."""
         wait_until(self.crond.status, 60.0)
         return int((self.crond.status() or {"pid": 0})["pid"]) or None
 
-    # Blows
+    # Faults
 
     def kill(self) -> None:
-        """At any instant around a minute."""
+        """Kill the daemon at a random time near the beginning of a minute."""
         pid = self.pid()
         self.come_to_minute()
-        time.sleep(self.chance.random() * 0.3)
+        time.sleep(self.random.random() * 0.3)
         self._end(pid, "instant")
 
     def kill_at_system_call(self, number: int | None = None) -> None:
-        """On its way into the n-th system call from now, or from when all is quiet: strace(1) sends the signal."""
+        """Kill the daemon, by strace(1), when it enters its n-th system call.
+
+        A given `number` counts from when all output is delivered; without it n is random, from now.
+        """
         pid = self.pid()
         if number:
             wait_until(lambda: not (self.crond.status() or {"backlog": 1})["backlog"], 30.0)
-        count = number or self.chance.randrange(1, SYSCALLS + SYSCALLS_A_JOB * len(self.jobs))
+        count = number or self.random.randrange(1, SYSCALLS + SYSCALLS_A_JOB * len(self.jobs))
         inject = f"inject=all:signal=KILL:when={count}"
         tracer = subprocess.Popen(
             ["strace", "-qq", "-o", "/dev/null", "-e", inject, "-p", str(pid)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        with contextlib.suppress(AssertionError, OSError):  # it may have ended already
+        with contextlib.suppress(AssertionError, OSError):  # the daemon may have ended
             wait_until(lambda: proc.status(pid or 0, "TracerPid") != "0" if alive(pid or 0) else True, 5.0)
         self.minute(wake=False)
         with contextlib.suppress(AssertionError, OSError):
-            os.kill(pid or 0, signal.SIGCHLD)  # wakes it; the kernel's timer knows nothing of this clock
+            os.kill(
+                pid or 0, signal.SIGCHLD
+            )  # wakes the daemon; the kernel's timer knows nothing of this clock
             wait_until(lambda: not alive(pid or 0), 0.6)
         tracer.terminate()
         tracer.wait()
@@ -153,18 +158,17 @@ class Chaos:
                 os.kill(pid, signal.SIGKILL)
         self.kills[how] += 1
         wait_until(lambda: not pid or not proc.exists(pid))
-        _forget_shared_clock(pid or 0)  # else another process with this number cannot start
 
     def stop_and_start(self) -> None:
-        self.crond.run("stop", *self.chance.choice([[], ["--wait=0.5"]]), status=None)
-        if not self.turned:  # the keeper waits 10 s for strays to print, by a clock that is about to leap
+        self.crond.run("stop", *self.random.choice([[], ["--wait=0.5"]]), status=None)
+        if not self.turned:  # the keeper waits 10 s for output of strays, by a clock that is about to leap
             wait_until(lambda: not self._strays(), 30.0)
-        self.minute(self.chance.choice([1, 1, 5]))
+        self.minute(self.random.choice([1, 1, 5]))
         done = self.crond.run("start", status=None)
         assert done.returncode == 0 or "already running" in done.stderr, done.stderr
 
     def _strays(self) -> list[int]:
-        """What the jobs have started and still runs."""
+        """Return the pids of living processes that the jobs have started."""
         programs = {*self.crond.programs("keeper"), *self.crond.programs("daemon")}
         return [pid for pid in self.crond.processes() if pid not in programs and alive(pid)]
 
@@ -176,36 +180,35 @@ class Chaos:
         pid = self.pid()
         for _ in range(30):
             with contextlib.suppress(ProcessLookupError):
-                os.kill(pid or 0, self.chance.choice([signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD]))
+                os.kill(pid or 0, self.random.choice([signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD]))
 
     def jump(self) -> None:
-        """The clock is turned forward, or the machine slept."""
-        self.minute(self.chance.choice([2, 4, 30, 200]))
+        """Set the clock forward by minutes or hours."""
+        self.minute(self.random.choice([2, 4, 30, 200]))
 
     def edit(self) -> None:
-        self.write(self.chance.choice(["", "61 * * * * broken", "@daily true"]))
+        self.write(self.random.choice(["", "61 * * * * broken", "@daily true"]))
         self.crond.run("reload", status=None)
 
     def edit_in_a_storm(self) -> None:
-        """An editor writes in place, again and again, while the crontabs are to be read all the time."""
-        pid, over = self.pid(), threading.Event()
+        """Write the crontab in place 50 times while signals make the daemon read it all the time."""
+        pid, is_over = self.pid(), threading.Event()
 
         def storm() -> None:
             with contextlib.suppress(ProcessLookupError):
-                while pid and not over.wait(0.001):
+                while pid and not is_over.wait(0.001):
                     os.kill(pid, signal.SIGHUP)
 
         hups = threading.Thread(target=storm)
         hups.start()
         for _ in range(50):
-            self.write(self.chance.choice(["", "61 * * * * broken", "@daily true"]))
-        over.set()
+            self.write(self.random.choice(["", "61 * * * * broken", "@daily true"]))
+        is_over.set()
         hups.join()
         self.minute()
 
     def fill_disk(self) -> None:
-        """For two minutes the state directory takes nothing more, if it is a file system of its own; the daemon may
-        die of it."""
+        """Leave the state directory without space for two minutes, if it is a file system of its own."""
         state = self.crond.state
         if not os.path.ismount(state):
             return
@@ -217,21 +220,21 @@ class Chaos:
         time.sleep(0.3)
         self.minute()
         time.sleep(0.3)
-        if self.chance.random() < 0.3:
+        if self.random.random() < 0.3:
             self._end(pid, "full disk")
         (state / "filler").unlink()
         self.pid()
         wait_until(self._has_room, 10.0)
 
     def _has_room(self) -> bool:
-        """The daemon has written what it owed, if it owed anything."""
+        """Return whether the daemon has caught up on the writes that failed."""
         reader = Reader(str(self.crond.state))
         (claimed,) = reader._db.execute("SELECT count(*) FROM runs WHERE state = 'claimed'").fetchone()
         reader.close()
         return not claimed
 
     def hurt_syslogd(self) -> None:
-        match self.chance.randrange(3):
+        match self.random.randrange(3):
             case 0:
                 self.rsyslogd.pause()
                 self.minute()
@@ -244,9 +247,9 @@ class Chaos:
                 self.rsyslogd.end(signal.SIGKILL)
                 self.rsyslogd.start()
 
-    def blow(self) -> None:
-        """Something bad, the worst most often."""
-        blows: list[tuple[Callable[[], None], int]] = [
+    def inject_fault(self) -> None:
+        """Inject a random fault, the worst ones most often."""
+        faults: list[tuple[Callable[[], None], int]] = [
             (self.kill, 6),
             (self.minute, 4),
             (self.stop_and_start, 1),
@@ -259,9 +262,9 @@ class Chaos:
             (self.fill_disk, 1),
         ]
         if shutil.which("strace"):
-            blows.append((self.kill_at_system_call, 6))
-        (call,) = self.chance.choices([call for call, _ in blows], [weight for _, weight in blows])
+            faults.append((self.kill_at_system_call, 6))
+        (call,) = self.random.choices([call for call, _ in faults], [weight for _, weight in faults])
         self.done.append(call.__name__)
         if not self.turned:
-            self.pid()  # else what a daemon waits for at its start is given up when time leaps
+            self.pid()  # a daemon that is starting would time out when its clock leaps
         call()

@@ -1,30 +1,28 @@
-"""The judgement after a round of the attack: what must hold, held; by what the jobs themselves and syslog say."""
+"""The judgement after a round of the attack: the ledger and the spool against the jobs' own records and syslog."""
 
-import contextlib
 import os
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import RunRow
 from pycrond.output import spool
 from tests.chaos.kinds import KINDS
-from tests.conftest import Crond, alive, wait_until
+from tests.conftest import Crond, alive, children, wait_until
 from tests.support import proc
 from tests.support.judge import Judge
 from tests.support.rsyslog import Rsyslogd
 
 LINE = re.compile(rb"CMDOUT \((\w+) (\S+) (\d+)x*\)")
-INSTANT = "unknown: the daemon died in the instant of its start"  # one a death at most
+INSTANT = "unknown: the daemon died in the instant of its start"  # at most one for each death of a daemon
 STARTED = {"succeeded", "failed", "unknown", "killed", "timed-out"}
 
 
 @dataclass
 class Judgement:
-    """The jobs of a round, by name: their kinds, their schedules; and all that is known of them."""
+    """The jobs of a round, their kinds and schedules by name, and the runs in the ledger."""
 
     crond: Crond
     rsyslogd: Rsyslogd
@@ -34,7 +32,10 @@ class Judgement:
     kills: int
 
     def judge(self) -> Counter[str]:
-        """After everything has come to rest; returns how the runs ended, those that nobody saw ending by why."""
+        """Wait until nothing runs, check the promises, and return how often runs ended in which way.
+
+        The runs whose end nobody saw are counted by their reason.
+        """
         wait_until(self._is_idle, 120.0)
         wait_until(lambda: (self.crond.status() or {"backlog": 1})["backlog"] == 0, 120.0)
         done = self.crond.run("audit", status=None)
@@ -57,15 +58,15 @@ class Judgement:
         return ends
 
     def _is_idle(self) -> bool:
-        """Nothing runs, and nothing waits but for its time."""
+        """Return whether no job runs, and none waits for another run's end."""
         status = self.crond.status()
         return status is not None and not status["running"] and not sum(status["waiting"].values())
 
     def _judge_options(self) -> None:
-        """Each attempt ran once; what is to run alone never ran beside another."""
+        """Check that each attempt ran once, and that a job with `overlap` or `lock` never ran beside another run."""
         for name, kind in self.jobs.items():
             attempts = Counter(self._lines(f"{name}.attempts"))
-            assert not [one for one, count in attempts.items() if count > 1], (name, attempts)
+            assert not [attempt for attempt, count in attempts.items() if count > 1], (name, attempts)
             assert not self._lines(f"{name}.beside"), (name, self._lines(f"{name}.beside"))
             for attempt in attempts:
                 fire, _, number = attempt.partition("/")
@@ -78,19 +79,19 @@ class Judgement:
         return file.read_text().split() if file.exists() else []
 
     def _tally(self, name: str) -> Counter[str]:
-        """The fires that a job says it ran for."""
+        """Return how often a job ran for each fire time, by its own record."""
         return Counter(self._lines(name))
 
     def _by_fire(self) -> dict[str, dict[str, list[RunRow]]]:
-        """By name and fire time."""
-        found: dict[str, dict[str, list[RunRow]]] = defaultdict(lambda: defaultdict(list))
+        """Return the rows by name and fire time; rows that stand for several fires are left out."""
+        rows: dict[str, dict[str, list[RunRow]]] = defaultdict(lambda: defaultdict(list))
         for run in self.runs:
             if run.folded is None and run.name in self.jobs:
-                found[run.name][datetime.fromtimestamp(run.fire, UTC).strftime("%FT%TZ")].append(run)
-        return found
+                rows[run.name][datetime.fromtimestamp(run.fire, UTC).strftime("%FT%TZ")].append(run)
+        return rows
 
     def _judge_minutes(self, begin: int) -> None:
-        """Minute by minute, with a matcher that knows nothing of `schedule`: each has a verdict."""
+        """Check that each minute has a verdict, by an implementation of schedules that is independent of pycrond."""
         for name, text in self.schedules.items():
             mine = [
                 (run.fire, run.fire if run.until is None else run.until)
@@ -106,7 +107,7 @@ class Judgement:
                 assert known or not matches(wall), (name, datetime.fromtimestamp(at, UTC))
 
     def _judge_runs(self) -> None:
-        """By what the jobs say, each ran at most once a fire, never without a verdict; and ended as it did."""
+        """Check by the jobs' records: at most one run for each fire, none without a row, each with its true end."""
         by_fire = self._by_fire()
         for name, kind in self.jobs.items():
             ran = self._tally(name)
@@ -123,58 +124,54 @@ class Judgement:
                         assert (run.exit_status, run.signal) == (KINDS[kind].status, KINDS[kind].signal), run
 
     def _folded(self, name: str, fire: str) -> list[str]:
-        """The states of rows that stand for several fires, this one among them."""
+        """Return the states of the rows that stand for several fires, if this fire is one of them."""
         at = datetime.fromisoformat(fire).timestamp()
         mine = [run for run in self.runs if run.name == name and run.until is not None]
         return [run.state for run in mine if run.fire <= at <= (run.until or 0)]
 
     def _judge_output(self) -> None:
-        """Each line of each run that ran: once in its spool, at least once in syslog."""
-        told = self._told()
+        """Check that each line of each run is once in its spool, and at least once in syslog."""
+        logged = self._logged_lines()
         by_fire = self._by_fire()
         for name, kind in self.jobs.items():
             fires = self._tally(name).keys() & by_fire[name].keys()
             for fire in () if KINDS[kind].options else fires:
-                # One of an era that was never started prints nothing.
+                # A row can be of an earlier era of the job, whose run never started and printed nothing.
                 runs = [run.id for run in by_fire[name][fire]]
-                size, wanted = sum(self._size(run) for run in runs), set(range(1, KINDS[kind].lines + 1))
-                if size < spool.SEGMENT:  # of longer ones the beginning is gone
-                    said = Counter(self._text(runs).split("\n"))
-                    said.subtract([KINDS[kind].rest, *(f"{name} {fire} {number}" for number in wanted)])
-                    assert not any(said.values()), (
-                        name,
-                        fire,
-                        runs,
-                        {one: n for one, n in said.items() if n},
-                    )
+                size, numbers = sum(self._size(run) for run in runs), set(range(1, KINDS[kind].lines + 1))
+                if size < spool.SEGMENT:  # of longer output only the end is kept
+                    lines = Counter(self._text(runs).split("\n"))
+                    lines.subtract([KINDS[kind].rest, *(f"{name} {fire} {number}" for number in numbers)])
+                    wrong = {line: count for line, count in lines.items() if count}
+                    assert not wrong, (name, fire, runs, wrong)
                 assert size == KINDS[kind].size(name, fire), (name, fire, runs, size)
-                missing = wanted - told[name, fire]
+                missing = numbers - logged[name, fire]
                 assert not missing, (name, fire, runs, len(missing), sorted(missing)[:20])
 
-    def _told(self) -> dict[tuple[str, str], set[int]]:
-        """The numbers of the lines that syslog has, by name and fire time."""
-        told: dict[tuple[str, str], set[int]] = defaultdict(set)
+    def _logged_lines(self) -> dict[tuple[str, str], set[int]]:
+        """Return the numbers of the lines in syslog, by name and fire time."""
+        logged: dict[tuple[str, str], set[int]] = defaultdict(set)
         with (self.rsyslogd.home / "lines").open("rb") as lines:
             for line in lines:
-                if found := LINE.search(line):
-                    told[found[1].decode(), found[2].decode()].add(int(found[3]))
-        return told
+                if match := LINE.search(line):
+                    logged[match[1].decode(), match[2].decode()].add(int(match[3]))
+        return logged
 
     def _size(self, run: int) -> int:
         return spool.Spool(str(self.crond.state / "spool"), run).size
 
     def _text(self, runs: list[int]) -> str:
-        """What is kept of their output."""
-        folder = str(self.crond.state / "spool")
+        """Return the output of the runs, as far as it is kept."""
+        directory = str(self.crond.state / "spool")
         return b"".join(
-            spool.read(folder, run, spool.first_offset(folder, run) or 0, 1 << 21) for run in runs
+            spool.read(directory, run, spool.first_offset(directory, run) or 0, 1 << 21) for run in runs
         ).decode()
 
     def _judge_leftovers(self) -> None:
-        """No FIFO, no zombie, no descriptor more than a quiet daemon has, hardly more memory."""
+        """Check that no FIFO and no zombie is left, and that descriptors and memory are those of an idle daemon."""
         wait_until(lambda: not os.listdir(self.crond.runtime / "fifo"), 20.0)
         keeper, daemon = self.crond.keeper, self.crond.pid
-        wait_until(lambda: not [one for pid in (keeper, daemon) for one in _children(pid) if not alive(one)])
+        wait_until(lambda: all(alive(child) for pid in (keeper, daemon) for child in children(pid)))
         assert len(proc.descriptors(keeper)) <= 12, proc.descriptors(keeper)
         assert len(proc.descriptors(daemon)) <= 24, proc.descriptors(daemon)
         assert _memory(keeper) < 14_000, _memory(keeper)
@@ -182,11 +179,5 @@ class Judgement:
 
 
 def _memory(pid: int) -> int:
-    """KiB."""
+    """Return the resident memory in KiB."""
     return int(proc.status(pid, "VmRSS").split()[0])
-
-
-def _children(pid: int) -> list[int]:
-    with contextlib.suppress(FileNotFoundError):
-        return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    return []

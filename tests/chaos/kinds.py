@@ -1,4 +1,4 @@
-"""The kinds of jobs: what each does, what it prints, how it ends. Every line says whose it is, and is numbered."""
+"""The kinds of jobs. Each line that they print has the name of the job, the fire time and a number."""
 
 import os
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ BEGIN = (
     'echo "$PYCROND_FIRE_TIME/$PYCROND_ATTEMPT" >>{tally}.attempts; '
     'say() { n=$1; while [ $n -le $2 ]; do echo "{name} $PYCROND_FIRE_TIME $n"; n=$((n+1)); done; }; '
 )
-ALONE = "mkdir {lock} || echo $PYCROND_FIRE_TIME >>{tally}.beside; "  # two at a time would be told of
+ALONE = "mkdir {lock} || echo $PYCROND_FIRE_TIME >>{tally}.beside; "  # records a second run at the same time
 LEAVE = "rmdir {lock}"
-PADDING = 880  # bytes after each line of a big job: as many as one message to syslog takes
+PADDING = 880  # bytes after each line of a big job; the line still fits into one message to syslog
 
 
 @dataclass(frozen=True)
@@ -23,13 +23,13 @@ class Kind:
     signal: int | None = None
     rest: str = ""
     padding: int = 0
-    rare: bool = False  # one such job, now and then
+    rare: bool = False  # a single job of this kind, with a rare schedule
     options: str = ""
-    """Of the `#:` line. How such a job ends, and how much it prints, depends on when the blows fall."""
+    """The options of the `#:` line. With them the end and the output depend on when the faults come."""
 
     @property
     def attempts(self) -> bool:
-        """Whether a fire may have several runs."""
+        """Return whether a fire may have several runs."""
         return "retries=" in self.options
 
     @property
@@ -42,7 +42,7 @@ class Kind:
         return script.replace("{name}", name).replace("{tally}", tally).replace("{lock}", lock)
 
     def size(self, name: str, fire: str) -> int:
-        """The bytes that a run prints."""
+        """Return how many bytes a run prints."""
         digits = sum(len(str(number)) for number in range(1, self.lines + 1))
         return self.lines * (len(f"{name} {fire} \n") + self.padding) + digits + len(self.rest)
 
@@ -63,7 +63,7 @@ KINDS = {
     "terminated": Kind("say 1 3; kill -TERM $$", 3, status=None, signal=15),
     "crashed": Kind("say 1 1; kill -SEGV $$", 1, status=None, signal=11),
     "forking": Kind("say 1 1; (sleep 0.4; say 2 3) & say 4 4", 4),
-    "leaving": Kind(  # a daemon of its own, whose end is not the run's
+    "leaving": Kind(  # a process in a session of its own, which ends after the run
         "say 1 1; (setsid sh -c 'sleep 0.8; echo \"{name} $PYCROND_FIRE_TIME 2\"; exit 9' &); say 3 3; exit 4",
         3,
         status=4,

@@ -1,11 +1,9 @@
-"""`make chaos ROUNDS=20`: long rounds of the attack, each a daemon's life of many blows; prints what was done.
+"""`make chaos ROUNDS=20`: rounds of the attack, each with many faults injected into a daemon; prints the results.
 
-python -m tests.chaos.run [ROUNDS] [FIRST SEED] [BLOWS] [--copies OF EACH KIND OF JOB] [--sweep [FROM]] [--keep FOLDER]
+python -m tests.chaos.run [ROUNDS] [FIRST SEED] [FAULTS] [--copies N] [--sweep [FROM]] [--keep DIRECTORY]
 """
 
 import argparse
-import ctypes
-import os
 import shutil
 import signal
 import subprocess
@@ -17,53 +15,44 @@ from collections import Counter
 from pathlib import Path
 
 from tests.chaos.driver import Chaos
-from tests.support import rsyslog
-
-CLONE_NEWNS = 0x20000  # <linux/sched.h>
+from tests.support import faketime, rsyslog
 
 
-def keep_clocks_apart() -> None:
-    """Have no shared memory in which libfaketime leaves the clock of a process that is killed: a later one that
-    is given its pid does not even begin.
-    """
-    if os.geteuid() == 0 and ctypes.CDLL(None).unshare(CLONE_NEWNS) == 0:
-        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", "/dev/shm"], check=True)
-
-
-def one_round(seed: int, wanted: argparse.Namespace) -> tuple[Counter[str], Counter[str]]:
-    """A life and its judgement; what it died of, and how its runs ended."""
-    rsyslog._install()
+def one_round(seed: int, options: argparse.Namespace) -> tuple[Counter[str], Counter[str]]:
+    """Attack one daemon and judge the result; return how often it was killed in which way, and how its runs ended."""
+    rsyslog.install()
     with (
-        tempfile.TemporaryDirectory(prefix="chaos.") as folder,
+        tempfile.TemporaryDirectory(prefix="chaos.") as directory,
         tempfile.TemporaryDirectory(prefix="rsyslog.") as home,
     ):
         syslogd = rsyslog.Rsyslogd(Path(home))
         syslogd.start()
-        chaos = Chaos(Path(folder), syslogd, seed, wanted.copies, quick=wanted.sweep is not None)
+        chaos = Chaos(Path(directory), syslogd, seed, options.copies, quick=options.sweep is not None)
         chaos.crond.state.mkdir(mode=0o700)
-        megabytes = 128 + 16 * wanted.copies + (wanted.blows if wanted.sweep is not None else 0)
-        options = f"size={megabytes}m,mode=700"
-        mount = ["mount", "-t", "tmpfs", "-o", options, "none", str(chaos.crond.state)]
+        megabytes = 128 + 16 * options.copies + (options.faults if options.sweep is not None else 0)
+        size = f"size={megabytes}m,mode=700"
+        mount = ["mount", "-t", "tmpfs", "-o", size, "none", str(chaos.crond.state)]
         mounted = subprocess.run(mount, check=False, stderr=subprocess.DEVNULL).returncode == 0
         print("seed", seed, "clock turned" if chaos.turned else "time leaping", flush=True)
         try:
             chaos.start()
-            for number in range(wanted.blows):
-                if wanted.sweep is None:
-                    chaos.blow()
+            for number in range(options.faults):
+                if options.sweep is None:
+                    chaos.inject_fault()
                 else:
-                    chaos.kill_at_system_call(wanted.sweep + number)
+                    chaos.kill_at_system_call(options.sweep + number)
             ended = chaos.judge()
         except BaseException:
             print(
-                f"{chaos.kills.total()} kills, clock {'turned' if chaos.turned else 'leaping'}; blows:",
+                f"{chaos.kills.total()} kills, clock {'turned' if chaos.turned else 'leaping'}; faults:",
                 *chaos.done,
             )
             crash = chaos.crond.state / "crash"
             print(crash.read_text()[-4000:] if crash.exists() else "no crash")
-            if wanted.keep:
-                print("kept:", *(_kept(Path(each), Path(wanted.keep, str(seed))) for each in (folder, home)))
+            if options.keep:
+                print(
+                    "kept:", *(_copy(Path(name), Path(options.keep, str(seed))) for name in (directory, home))
+                )
             raise
         finally:
             chaos.crond.end()
@@ -73,13 +62,13 @@ def one_round(seed: int, wanted: argparse.Namespace) -> tuple[Counter[str], Coun
         return chaos.kills, ended
 
 
-def _kept(folder: Path, place: Path) -> Path:
-    """A copy of what files there are, for people to look at."""
-    kept = place / folder.name
+def _copy(directory: Path, target: Path) -> Path:
+    """Copy the files of a round, without sockets and FIFOs, and return where they are."""
+    copy = target / directory.name
     shutil.copytree(
-        folder, kept, ignore=lambda _, names: {"fifo", "log", "clock", *_sockets(names)} & set(names)
+        directory, copy, ignore=lambda _, names: {"fifo", "log", "clock", *_sockets(names)} & set(names)
     )
-    return kept
+    return copy
 
 
 def _sockets(names: list[str]) -> set[str]:
@@ -88,34 +77,40 @@ def _sockets(names: list[str]) -> set[str]:
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser()
-    for name, default in (("rounds", 10), ("seed", 1), ("blows", 60)):
+    for name, default in (("rounds", 10), ("seed", 1), ("faults", 60)):
         parser.add_argument(name, nargs="?", type=int, default=default)
-    parser.add_argument("--copies", type=int, default=3, help="of each kind of job")
+    parser.add_argument("--copies", type=int, default=3, help="number of jobs of each kind")
     parser.add_argument(
-        "--sweep", nargs="?", type=int, const=1, help="kill at every system call from this one on"
+        "--sweep",
+        nargs="?",
+        type=int,
+        const=1,
+        help="kill at every system call, one after another, from this number on",
     )
-    parser.add_argument("--keep", help="where the files of a round that goes wrong are copied to")
-    wanted = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Control-C: nothing is left behind
-    keep_clocks_apart()
+    parser.add_argument("--keep", metavar="DIRECTORY", help="copy the files of a failed round to it")
+    options = parser.parse_args(arguments)
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # like Control-C, so that nothing is left behind
+    faketime.hide_shared_memory()
     kills: Counter[str] = Counter()
-    wrong = []
-    for seed in range(wanted.seed, wanted.seed + wanted.rounds):
+    failed = []
+    for seed in range(options.seed, options.seed + options.rounds):
         since = time.monotonic()
         try:
-            died, ended = one_round(seed, wanted)
-        except Exception:  # noqa: BLE001 -- the next seed may tell more
-            wrong.append(seed)
+            killed, ended = one_round(seed, options)
+        except Exception:  # noqa: BLE001 -- the next seeds may help to find the cause
+            failed.append(seed)
             traceback.print_exc()
-            print(f"seed {seed}: wrong, {time.monotonic() - since:.0f} s", flush=True)
+            print(f"seed {seed}: failed, {time.monotonic() - since:.0f} s", flush=True)
             continue
-        kills += died
+        kills += killed
         print(
-            f"seed {seed}: {died.total()} kills {dict(died)}, runs {dict(ended)}, {time.monotonic() - since:.0f} s;"
-            f" in all {kills.total()} kills, wrong: {wrong}",
+            f"seed {seed}: {killed.total()} kills {dict(killed)}, runs {dict(ended)}, {time.monotonic() - since:.0f} s;"
+            f" in all {kills.total()} kills, failed: {failed}",
             flush=True,
         )
-    return 1 if wrong else 0
+    return 1 if failed else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A short round of the attack; `make chaos` runs long ones."""
+"""Short rounds of the attack; `make chaos` runs long ones."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ def test_nothing_is_lost(tmp_path: Path, rsyslogd: Rsyslogd, seed: int) -> None:
     try:
         chaos.start()
         for _ in range(10):
-            chaos.blow()
+            chaos.inject_fault()
         chaos.judge()
     finally:
         chaos.crond.end()

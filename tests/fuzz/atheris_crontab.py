@@ -1,44 +1,44 @@
-"""`make fuzz`: atheris on `crontab.parse`. Options are libFuzzer's; a folder named is the corpus, kept.
+"""`make fuzz`: feed the parser of crontabs random input by atheris.
 
-An input fails that makes the parser raise, leaves a line unaccounted for, or takes more than its time.
+Options are those of libFuzzer; a directory as argument keeps the corpus. An input fails if the parser raises, if the
+rules of `account` do not hold for it, or if it takes too much CPU time.
 """
 
 import os
 import sys
 import tempfile
 
-import atheris  # an extra, with wheels for few Pythons
+import atheris  # not in the extra `dev`: it has wheels for few versions of Python
 
 with atheris.instrument_imports(include=["pycrond"]):
     from tests.fuzz.account import cpu, examine
 from tests.fuzz.seeds import SEEDS, dictionary
 
-SECONDS_FOR_ANY = 0.1
-SECONDS_A_BYTE = 50e-6
-"""Instrumented code is about ten times as slow; quadratic time is a hundred times and more at a few KiB."""
+BASE_CPU_TIME, CPU_TIME_A_BYTE = 0.1, 50e-6  # seconds
+"""Ten times the normal ones, for instrumented code; quadratic time exceeds them a hundredfold at a few KiB."""
 
 
 def one_input(data: bytes) -> None:
     examine(data)
     if len(data) >= 512:
-        spent, allowed = cpu(data), SECONDS_FOR_ANY + SECONDS_A_BYTE * len(data)
+        spent, allowed = cpu(data), BASE_CPU_TIME + CPU_TIME_A_BYTE * len(data)
         assert spent < allowed, f"{spent:.3f} s of CPU for {len(data)} bytes"
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        words = os.path.join(folder, "words")
+    with tempfile.TemporaryDirectory() as directory:
+        words = os.path.join(directory, "words")
         with open(words, "w", encoding="ascii") as file:
             file.write(dictionary())
-        seeds = os.path.join(folder, "seeds")
+        seeds = os.path.join(directory, "seeds")
         os.mkdir(seeds)
         for number, text in enumerate(SEEDS):
             with open(os.path.join(seeds, str(number)), "wb") as file:
                 file.write(text.encode())
         corpus = [word for word in sys.argv[1:] if not word.startswith("-")]
         options = [word for word in sys.argv[1:] if word.startswith("-")]
-        given = ["-max_len=8192", "-timeout=20", f"-dict={words}", *options]
-        atheris.Setup([sys.argv[0], *given, *corpus, seeds], one_input)
+        arguments = ["-max_len=8192", "-timeout=20", f"-dict={words}", *options]
+        atheris.Setup([sys.argv[0], *arguments, *corpus, seeds], one_input)
         atheris.Fuzz()
 
 

@@ -1,4 +1,4 @@
-"""Crontabs as people write them, to begin fuzzing with, and the words they are made of."""
+"""Typical crontabs with which fuzzing begins, and the words of the language."""
 
 SEEDS = (
     "",
@@ -148,5 +148,5 @@ WORDS = (
 
 
 def dictionary() -> str:
-    """The words in libFuzzer's form: quoted, bytes that are not plain as hexadecimal."""
+    """Return the words in the format of libFuzzer's dictionaries, with each byte in hexadecimal."""
     return "".join('"' + "".join(f"\\x{byte:02x}" for byte in word.encode()) + '"\n' for word in WORDS)

@@ -1,4 +1,4 @@
-"""No input makes the parser raise, and every line of every input is accounted for."""
+"""No input makes the parser raise, and each line of each input is an entry, a setting, a comment or an error."""
 
 import pytest
 from hypothesis import example, given, settings

@@ -1,8 +1,8 @@
-"""`make proof`: schedules held against independent judges, all of it, on as many cores as there are.
+"""`make proof`: compare schedules with independent implementations, on all cores.
 
-Every change of offset of every zone from 2000 to 2040, and random expressions over whole years, each against a
-minute by minute run of cron's loop and, where they agree on the rule, against cronsim. Prints how many fires were
-compared; fails at the first that differs. `make test` runs samples of the same.
+Every change of offset of every zone from 2000 to 2040, and random expressions over whole years, are compared with cron's
+loop run minute by minute and, in UTC, with cronsim. Prints the number of fires compared and fails at the first
+difference. `make test` runs samples of the same.
 """
 
 import multiprocessing
@@ -26,29 +26,29 @@ ZONES = (
     *("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo", "Africa/Casablanca"),
     *("America/St_Johns", "Asia/Tehran", "Antarctica/Troll", "Asia/Kolkata", "Pacific/Chatham"),
 )
-EXPRESSIONS = 5  # a year
-MORE = ("*/7 1-3 * * *", "0,30 2 * * *", "59 23 * * *", "0 0-23/2 * * sun", "0 * * * *")
+EXPRESSIONS_A_YEAR = 5
+MORE_EXPRESSIONS = ("*/7 1-3 * * *", "0,30 2 * * *", "59 23 * * *", "0 0-23/2 * * sun", "0 * * * *")
 
 
 def nights(zone: str) -> tuple[str, int, int]:
-    """All changes of one zone: nights and fires."""
-    found = list(changes(ZoneInfo(zone), FIRST, END))
-    texts = (*TEXTS, *MORE)
-    return zone, len(found), sum(compare(zone, day - timedelta(hours=3), 36, texts) for day in found)
+    """Compare all changes of a zone; return the zone and how many nights and fires were compared."""
+    days = list(changes(ZoneInfo(zone), FIRST, END))
+    texts = (*TEXTS, *MORE_EXPRESSIONS)
+    return zone, len(days), sum(compare(zone, day - timedelta(hours=3), 36, texts) for day in days)
 
 
 def year(seed: int) -> tuple[str, int, int]:
-    """Random expressions over one year: in a zone against the loop, by naive time against cronsim."""
+    """Compare random expressions over one year, in a zone with cron's loop, and in UTC with cronsim."""
     choice = random.Random(seed)
     zone = choice.choice(ZONES)
     start = datetime(choice.randrange(1990, 2040), 1, 1, tzinfo=UTC)
-    texts = [expression(choice) for _ in range(EXPRESSIONS)]
+    texts = [expression(choice) for _ in range(EXPRESSIONS_A_YEAR)]
     compared = compare(zone, start, 365 * 24, texts)
-    return zone, 1, compared + sum(by_cronsim(text, start) for text in texts)
+    return zone, 1, compared + sum(compare_with_cronsim(text, start) for text in texts)
 
 
-def by_cronsim(text: str, start: datetime) -> int:
-    """A year in UTC, where no clock is turned and the two must agree."""
+def compare_with_cronsim(text: str, start: datetime) -> int:
+    """Compare a year in UTC, which has no clock changes, so that both follow the same rule."""
     until = start + timedelta(days=365)
     ours = [fire.at for fire in fires(parse_schedule(text), Zone.of("UTC"), start, until)]
     theirs = []
@@ -63,7 +63,7 @@ def by_cronsim(text: str, start: datetime) -> int:
 
 
 def expression(choice: random.Random) -> str:
-    """Five fields that every reader reads alike: no reversed ranges, no range of one value with a step."""
+    """Return five fields that both interpret alike: no reversed ranges, no single value with a step."""
     limits = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
     return " ".join(field(choice, *pair) for pair in limits)
 
@@ -78,7 +78,7 @@ def field(choice: random.Random, low: int, high: int) -> str:
 
 
 def distinct_zones() -> list[str]:
-    """One name for each set of zones that change alike in these years."""
+    """Return one name for each set of zones that have the same offsets in these years."""
     seen: dict[tuple[object, ...], str] = {}
     for zone in sorted(available_timezones() - {"localtime", "Factory"}):
         info = ZoneInfo(zone)
@@ -88,14 +88,14 @@ def distinct_zones() -> list[str]:
     return list(seen.values())
 
 
-def report(what: str, results: Iterable[tuple[str, int, int]], unit: str) -> None:
+def report(title: str, results: Iterable[tuple[str, int, int]], unit: str) -> None:
     began, units, fires_compared, zones = time.monotonic(), 0, 0, set()
     for zone, number, compared in results:
         units, fires_compared = units + number, fires_compared + compared
         zones.add(zone)
     took = time.monotonic() - began
     print(
-        f"{what}: {fires_compared:,} fires of {units:,} {unit} in {len(zones)} zones, {took:.0f} s",
+        f"{title}: {fires_compared:,} fires of {units:,} {unit} in {len(zones)} zones, {took:.0f} s",
         flush=True,
     )
 

@@ -1,29 +1,55 @@
-"""libfaketime: a clock of their own for whole daemons, also across exec, where freezegun ends."""
+"""libfaketime: gives whole process trees a clock of their own, also across exec, where freezegun ends."""
 
+import contextlib
+import ctypes
 import functools
 import glob
 import os
-import shutil
+import re
+import subprocess
 
-import pytest
+from tests.support import packages, proc
 
-from tests.support.rsyslog import _apt_get
+CLONE_NEWNS = 0x20000  # <linux/sched.h>
+SHARED_MEMORY = "/dev/shm"
+FILE = re.compile(r"(?:faketime_shm|sem\.faketime_sem)_(\d+)")
 
 
-def _installed() -> str | None:
-    return next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), None)
+def _installed() -> str:
+    return next(iter(glob.glob("/usr/lib/*/faketime/libfaketime.so.1")), "")
 
 
 @functools.cache
 def library() -> str:
-    """The library to preload. Where CI runs, a test that cannot have it fails; elsewhere it is skipped."""
-    found = _installed()
-    if found is None:
-        why = "no libfaketime, and not root with apt-get to install it"
-        if os.geteuid() == 0 and shutil.which("apt-get"):
-            why = _apt_get("update") or _apt_get("install", "--yes", "--no-install-recommends", "libfaketime")
-        found = _installed()
-        if found is None:
-            give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-            give_up(why)
-    return found
+    """Return the path of the library to preload, which is installed if necessary."""
+    packages.install("libfaketime", _installed)
+    return _installed()
+
+
+def hide_shared_memory() -> None:
+    """Give this process, and all that it starts, an empty read-only /dev/shm, if it is root and may do so.
+
+    libfaketime makes two files there that are named after the pid and works as well where it cannot. A process that is
+    killed leaves them behind, and a later process with the same pid fails because of them.
+    """
+    if os.geteuid() != 0 or not os.access(SHARED_MEMORY, os.W_OK):
+        return  # not root, or hidden by the process that started this one
+    if ctypes.CDLL(None).unshare(CLONE_NEWNS) == 0:
+        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", SHARED_MEMORY], check=True)
+
+
+def files() -> set[str]:
+    """Return the paths of libfaketime's files in shared memory that belong to this user."""
+    paths = set()
+    with contextlib.suppress(FileNotFoundError), os.scandir(SHARED_MEMORY) as entries:
+        for entry in entries:
+            if FILE.fullmatch(entry.name) and entry.stat().st_uid == os.geteuid():
+                paths.add(entry.path)
+    return paths
+
+
+def is_stale(path: str) -> bool:
+    """Return whether the process that made such a file has ended."""
+    match = FILE.fullmatch(os.path.basename(path))
+    return bool(match and not proc.exists(int(match[1])))

@@ -1,4 +1,4 @@
-"""An independent judge of schedules: bit tests on the wall clock, minute by minute, sharing no code with pycrond."""
+"""An independent implementation of schedules, which tests each minute of the wall clock and shares no code with pycrond."""
 
 import calendar
 import time
@@ -19,7 +19,7 @@ NAMES = {
 
 
 class Judge:
-    """Five plain fields, as the real crons read them."""
+    """A schedule of five fields without extensions, interpreted like cronie and Debian's cron do."""
 
     def __init__(self, text: str) -> None:
         words = text.split()
@@ -64,16 +64,16 @@ def _number(text: str) -> int:
 
 
 def ticks(zone: ZoneInfo, start: datetime, until: datetime) -> list[tuple[int, int]]:
-    """Each whole minute, as minutes since the epoch, and the wall minute shown then."""
-    found = []
+    """Return each minute since the epoch with the minute that the wall clock shows then."""
+    minutes = []
     for minute in range(int(start.timestamp()) // 60, int(until.timestamp()) // 60):
         shown = datetime.fromtimestamp(minute * 60, zone).replace(tzinfo=UTC)
-        found.append((minute, int(shown.timestamp()) // 60))
-    return found
+        minutes.append((minute, int(shown.timestamp()) // 60))
+    return minutes
 
 
 def runs(judge: Judge, minutes: list[tuple[int, int]]) -> Iterator[tuple[int, int]]:
-    """What a cron that has been running before runs in these minutes: when, and for which wall minute."""
+    """Yield the starts of a job in these minutes by a cron that was running before, with the wall minute of each."""
     through = minutes[0][1] - 1
     for minute, wall in minutes:
         ahead = wall - through
@@ -87,11 +87,11 @@ def runs(judge: Judge, minutes: list[tuple[int, int]]) -> Iterator[tuple[int, in
             due = [wall]
         if ahead not in range(-179, 1):
             through = wall
-        yield from ((minute, named) for named in due if judge(named))
+        yield from ((minute, wall_minute) for wall_minute in due if judge(wall_minute))
 
 
 def special_days(word: str, year: int, month: int) -> set[int]:
-    """The days of a month that an extension names, told from the calendar: L LW L-3 15W 5L 1#2."""
+    """Return the days of a month that an extension names, by the calendar: L LW L-3 15W 5L 1#2."""
     weeks = calendar.Calendar(6).monthdayscalendar(year, month)  # begins with Sunday, as 0-6 does
     last = calendar.monthrange(year, month)[1]
     working = [d for d in range(1, last + 1) if date(year, month, d).isoweekday() < 6]
@@ -107,7 +107,7 @@ def special_days(word: str, year: int, month: int) -> set[int]:
 
 
 def changes(zone: ZoneInfo, start: datetime, until: datetime) -> Iterator[datetime]:
-    """Days (their first minute in UTC) within which the offset changes, by looking at each."""
+    """Yield the days, by their first minute in UTC, during which the offset changes, by comparing each day's ends."""
     at = start
     while at < until:
         after = at + timedelta(days=1)

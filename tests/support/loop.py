@@ -1,4 +1,4 @@
-"""A daemon in the test's own process: its clock stands still until the test moves it."""
+"""A daemon in the test's own process, whose clock stands still until the test moves it."""
 
 import contextlib
 import os
@@ -33,7 +33,7 @@ LINE = re.compile(
 
 
 class Line(NamedTuple):
-    """A datagram as syslogd sees it."""
+    """The fields of a message to syslogd."""
 
     priority: int
     tag: str
@@ -44,14 +44,14 @@ class Line(NamedTuple):
 
 
 def read_line(packet: bytes) -> Line:
-    found = LINE.fullmatch(packet)
-    assert found, packet
-    priority, tag, pid, user, event, detail = (part.decode() for part in found.groups())
+    match = LINE.fullmatch(packet)
+    assert match, packet
+    priority, tag, pid, user, event, detail = (part.decode() for part in match.groups())
     return Line(int(priority), tag, int(pid), user, event, detail)
 
 
 class Log:
-    """A syslogd's socket: it can be there or not, and read or not."""
+    """The socket of a syslogd, which can exist or not, and can be read or not."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -63,7 +63,7 @@ class Log:
         self._socket.bind(str(self.path))
 
     def close(self) -> None:
-        """Gone, with all that was not read, and the file as well."""
+        """Remove the socket and its file; messages that were not read are lost."""
         if self._socket:
             self._socket.close()
             self._socket = None
@@ -78,19 +78,19 @@ class Log:
                 most -= 1
 
     def said(self, event: str) -> list[str]:
-        """The details of every such line."""
+        """Return the details of all lines of this event."""
         return [line.detail for line in self.lines if line.event == event]
 
     def of_pid(self, pid: int) -> list[tuple[str, str]]:
         return [(line.event, line.detail) for line in self.lines if line.pid == pid]
 
     def by_run(self) -> dict[int, list[tuple[str, str]]]:
-        """Event and detail of every run's lines, by its pid."""
+        """Return event and detail of the lines of runs, by the pid of the run."""
         return {line.pid: self.of_pid(line.pid) for line in self.lines if line.tag == "PYCROND"}
 
 
 class Loop:
-    """A daemon, turned by hand, and what it leaves to the next one."""
+    """A daemon whose loop the test turns, and the files with which the next daemon continues."""
 
     def __init__(self, folder: Path, frozen: FrozenDateTimeFactory) -> None:
         self.folder = folder
@@ -114,69 +114,66 @@ class Loop:
     # The daemon
 
     def write(self, text: str | bytes, name: str = "jobs") -> None:
-        """A crontab whose jobs can be told from all other processes."""
+        """Write a crontab whose jobs are recognized by their HOME."""
         data = text if isinstance(text, bytes) else text.encode()
         file = self.crontabs / name
         file.write_bytes(b"HOME=%b\n%b" % (os.fsencode(self.folder), data))
         file.chmod(0o644)
 
     def begin(self, text: str | bytes | None = None, keeper: int | None = None) -> None:
-        """Start a daemon, at whatever time it is."""
+        """Start a daemon at the current time."""
         if text is not None:
             self.write(text)
         self._signals = Signals()
         self.daemon = Daemon(
-            self.settings, self._signals, Readiness(lambda said: None, {}), KeeperClient(keeper)
+            self.settings, self._signals, Readiness(lambda line: None, {}), KeeperClient(keeper)
         )
 
     def turn(self) -> None:
-        """Once around the loop."""
+        """Run the loop once."""
         self.daemon.step(clock.now())
         if self.reading:
             self.log.read()
         for call in self.daemon.subsystems.poller.wait(0.01):
             call()
 
-    def until(self, fact: Callable[[], object], seconds: float = 8.0) -> None:
-        give_up = os.times().elapsed + seconds
+    def until(self, fact: Callable[[], object], seconds: float = 30.0) -> None:
+        """Turn the loop until a fact is true; fail after so many seconds of real time."""
+        deadline = os.times().elapsed + seconds
         while not fact():
-            assert os.times().elapsed < give_up, f"still not so after {seconds} s: {self.log.lines[-5:]}"
+            assert os.times().elapsed < deadline, f"still not true after {seconds} s: {self.log.lines[-5:]}"
             self.turn()
 
     def reload(self) -> None:
-        """As a HUP does it."""
+        """Read the crontabs again, like a daemon that receives HUP."""
         reloader = self.daemon.subsystems.reloader
         before = reloader.count
         reloader.request()
         self.until(lambda: reloader.count > before)
 
     def to(self, moment: str | datetime) -> None:
-        """Move the clock there, and have a turn."""
+        """Set the clock and run the loop once."""
         self.frozen.move_to(moment)
         self.turn()
 
     def minutes(self, number: int = 1) -> None:
-        """Minute after minute, each looked at once."""
+        """Move the clock by so many minutes, and run the loop once in each."""
         for _ in range(number):
             self.to(clock.now().replace(second=0, microsecond=0) + timedelta(minutes=1))
 
     def settle(self) -> None:
-        """Until nothing runs, and everything is told."""
-        self.until(
-            lambda: (
-                not self.daemon.subsystems.runs.active.count
-                and not self.daemon.subsystems.output.delivery.backlog
-            )
-        )
+        """Turn the loop until nothing runs and all output is delivered."""
+        subsystems = self.daemon.subsystems
+        self.until(lambda: not subsystems.runs.active.count and not subsystems.output.delivery.backlog)
         self.turn()
 
     def stop(self) -> None:
-        """A planned stop; what runs goes on."""
+        """Stop the daemon as planned; its jobs continue."""
         self.daemon._end(clock.now())
         self.release()
 
     def release(self) -> None:
-        """As the kernel does with what a killed daemon had open."""
+        """Close all descriptors, like the kernel when a daemon is killed."""
         if self._signals is None:
             return
         self.daemon.subsystems.keeper.close()
@@ -195,29 +192,26 @@ class Loop:
                 if os.readlink(f"/proc/self/fd/{name}").startswith(f"{self.folder}/"):
                     os.close(int(name))
 
-    # What is to be seen of it
+    # Its effects
 
     def runs(self) -> list[RunRow]:
-        """Oldest first."""
+        """Return all runs from the ledger, the oldest first."""
         reader = Reader(str(self.state))
-        found = reader.history(None, 100_000)
+        rows = reader.history(None, 100_000)
         reader.close()
-        return found[::-1]
+        return rows[::-1]
 
     def query(self, statement: str) -> list[Any]:
         return self.daemon.subsystems.ledger.file.db.execute(statement).fetchall()
 
     def processes(self) -> list[int]:
-        """Every process that one of our jobs left."""
-        found = []
-        for name in os.listdir("/proc"):
+        """Return the pids of all processes that the jobs have started."""
+        home, pids = f"HOME={self.folder}".encode(), []
+        for name in filter(str.isdigit, os.listdir("/proc")):
             with contextlib.suppress(OSError):
-                if (
-                    name.isdigit()
-                    and f"HOME={self.folder}".encode() in Path(f"/proc/{name}/environ").read_bytes()
-                ):
-                    found.append(int(name))
-        return [pid for pid in found if pid != os.getpid()]
+                if home in Path(f"/proc/{name}/environ").read_bytes():
+                    pids.append(int(name))
+        return [pid for pid in pids if pid != os.getpid()]
 
     def end(self) -> None:
         self.release()
@@ -233,22 +227,22 @@ class Loop:
 
 @pytest.fixture
 def silent_loop() -> Iterator[Loop]:
-    """One without a syslogd."""
-    stood, mask, limit = os.getcwd(), os.umask(0o022), resource.getrlimit(resource.RLIMIT_NOFILE)
+    """A loop without a syslogd."""
+    directory, mask, limit = os.getcwd(), os.umask(0o022), resource.getrlimit(resource.RLIMIT_NOFILE)
     with tempfile.TemporaryDirectory(prefix="loop.") as name, freeze_time(START) as frozen:
         assert isinstance(frozen, FrozenDateTimeFactory)
-        one = Loop(Path(name), frozen)
+        loop = Loop(Path(name), frozen)
         try:
-            yield one
+            yield loop
         finally:
-            one.end()
-            os.chdir(stood)
+            loop.end()
+            os.chdir(directory)
             os.umask(mask)
             resource.setrlimit(resource.RLIMIT_NOFILE, limit)
 
 
 @pytest.fixture
 def loop(silent_loop: Loop) -> Loop:
-    """One whose syslogd reads."""
+    """A loop with a syslogd that reads."""
     silent_loop.log.open()
     return silent_loop

@@ -1,4 +1,4 @@
-"""What /proc says of a process: see proc(5)."""
+"""The facts in /proc about a process: see proc(5)."""
 
 import contextlib
 import os
@@ -22,36 +22,36 @@ def stat(pid: int) -> Stat:
 
 
 def status(pid: int, field: str) -> str:
-    """A field of /proc/PID/status, as `Umask`."""
+    """Return a field of /proc/PID/status, for example `Umask`."""
     lines = (line.partition(":") for line in Path(f"/proc/{pid}/status").read_text().splitlines())
     return next(text.strip() for name, _, text in lines if name == field)
 
 
 def signals(mask: str) -> set[int]:
-    """The numbers in a mask as SigIgn and SigBlk have it, without the C library's own two.
+    """Return the numbers of the signals in a mask like SigIgn or SigBlk, without the two that glibc uses itself.
 
-    glibc's posix_spawn leaves those ignored, and puts them right in every program that has threads.
+    glibc's posix_spawn leaves these two ignored; a program with threads resets them.
     """
     return {bit + 1 for bit in range(64) if int(mask, 16) >> bit & 1} - {32, 33}
 
 
 def descriptors(pid: int) -> dict[int, str]:
-    """What each open descriptor leads to."""
-    found = {}
+    """Return the file of each open descriptor."""
+    paths = {}
     for name in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
-            found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
-    return found
+            paths[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
+    return paths
 
 
 def ancestors(pid: int) -> list[int]:
-    """From the parent up to the first process of all."""
-    found = []
+    """Return the pids of the ancestors, from the parent to the first process of the system."""
+    pids = []
     while pid := stat(pid).parent:
-        found.append(pid)
-    return found
+        pids.append(pid)
+    return pids
 
 
 def exists(pid: int) -> bool:
-    """Whether there is such a process, if only a zombie."""
+    """Return whether there is such a process, which may be a zombie."""
     return os.path.exists(f"/proc/{pid}")

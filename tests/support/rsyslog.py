@@ -1,4 +1,4 @@
-"""A real rsyslogd for tests, on sockets of its own: a unix socket, and udp and tcp on loopback."""
+"""A real rsyslogd for tests, which listens on a unix socket, and by UDP and TCP on the loopback interface."""
 
 import contextlib
 import os
@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import wait_until
+from tests.support import packages
 
 _PATH = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
 _CONFIGURATION = """\
@@ -31,10 +32,10 @@ action(type="omfile" file="{home}/lines" template="all")
 
 
 class Rsyslogd:
-    """One rsyslogd after another with one configuration.
+    """An rsyslogd that can be ended and started again with the same configuration.
 
-    `queue` is what it does with what it has read: "Direct" writes each message before it reads the next, so that
-    a kill takes at most the one in its hands; "FixedArray", as by default, keeps some in memory.
+    With the `queue` "Direct" it writes each message before it reads the next, so that a kill loses one message at
+    most; "FixedArray", rsyslogd's default, keeps some in memory.
     """
 
     def __init__(self, home: Path, queue: str = "Direct") -> None:
@@ -50,7 +51,7 @@ class Rsyslogd:
         return self._process.pid
 
     def start(self) -> None:
-        """Return when it listens."""
+        """Start it, and return when it listens."""
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.path)
         command = [str(shutil.which("rsyslogd", path=_PATH)), "-n", "-f", f"{self.home}/rsyslog.conf"]
@@ -65,26 +66,27 @@ class Rsyslogd:
         assert process.poll() is None, (self.home / "complaints").read_text()
 
     def pause(self) -> None:
-        """Stop it as a debugger would; what it has open stays open."""
+        """Stop the process by a signal; its sockets stay open."""
         os.kill(self.pid, signal.SIGSTOP)
-        wait_until(lambda: set(self._states()) == {"T"})  # each thread stops when it comes to it
+        wait_until(lambda: set(self._states()) == {"T"})  # its threads stop one after another
 
     def _states(self) -> Iterator[str]:
         for thread in Path(f"/proc/{self.pid}/task").iterdir():
             yield (thread / "stat").read_text().rpartition(")")[2].split()[0]
 
     def go_on(self) -> None:
+        """Continue after `pause`."""
         os.kill(self.pid, signal.SIGCONT)
 
     def end(self, number: int = signal.SIGKILL) -> None:
-        """End it, with what it has not read; the socket's file stays behind a kill."""
+        """End it; messages that it has not read are lost. After a kill the file of the socket remains."""
         if self._process and self._process.poll() is None:
             os.kill(self.pid, number)
             self.go_on()
             self._process.wait()
 
     def lines(self) -> list[str]:
-        """What it has written, as ``cron.info HOST TAG[pid]: (user) CMD (command)``."""
+        """Return the lines it has written, like ``cron.info HOST TAG[pid]: (user) CMD (command)``."""
         try:
             return (self.home / "lines").read_text(errors="surrogateescape").split("\n")[:-1]
         except FileNotFoundError:
@@ -97,8 +99,8 @@ class Rsyslogd:
 
 @pytest.fixture
 def rsyslogd() -> Iterator[Rsyslogd]:
-    """A running rsyslogd, gone after the test; its home's name is short enough for a socket's path."""
-    _install()
+    """A running rsyslogd; the path of its directory is short enough for a socket."""
+    install()
     with tempfile.TemporaryDirectory(prefix="rsyslog.") as home:
         daemon = Rsyslogd(Path(home))
         try:
@@ -108,33 +110,12 @@ def rsyslogd() -> Iterator[Rsyslogd]:
             daemon.end()
 
 
-def _install() -> None:
-    """Where CI runs, a test that cannot have its rsyslogd fails; elsewhere it is skipped."""
-    if shutil.which("rsyslogd", path=_PATH):
-        return
-    why = "no rsyslogd, and not root with apt-get to install it"
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        why = _apt_get("update") or _apt_get("install", "--yes", "--no-install-recommends", "rsyslog")
-    if why:
-        give_up = pytest.fail if os.environ.get("CI") == "true" else pytest.skip
-        give_up(why)
-
-
-def _apt_get(*words: str) -> str:
-    """What went wrong, if anything."""
-    done = subprocess.run(
-        ["apt-get", "--quiet=2", "-o", "DPkg::Lock::Timeout=300", *words],
-        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return f"apt-get {words[0]}: {done.stderr.strip()}" if done.returncode else ""
+def install() -> None:
+    packages.install("rsyslog", lambda: shutil.which("rsyslogd", path=_PATH))
 
 
 def _free_port() -> int:
-    """Free for udp and tcp just now; the kernel gives out others for a while."""
+    """Return a port that neither UDP nor TCP uses; the kernel assigns other ones for a while."""
     while True:
         with socket.socket() as tcp, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp:
             tcp.bind(("127.0.0.1", 0))

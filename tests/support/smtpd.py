@@ -1,4 +1,4 @@
-"""A real SMTP server for tests, on loopback: `python -m tests.support.smtpd FOLDER`, and a fixture that runs it."""
+"""A real SMTP server for tests, on the loopback interface: `python -m tests.support.smtpd DIRECTORY`, and its fixture."""
 
 import asyncio
 import contextlib
@@ -24,18 +24,18 @@ class Received:
 
 
 class Smtpd:
-    """What a test sees of it: its port, what it has received, and orders for it in a file that it reads."""
+    """The server as a test sees it: its port, the mails it has received, the answers it is to give."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
-        self.folder = folder
-        folder.mkdir()
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.directory = directory
+        directory.mkdir()
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.smtpd", str(folder), *options],
+            [sys.executable, "-m", "tests.support.smtpd", str(directory), *options],
             cwd=Path(__file__).parents[2],
         )
         try:
-            wait_until(lambda: (folder / "port").exists() or self._process.poll() is not None)
-            self.port = int((folder / "port").read_text())
+            wait_until(lambda: (directory / "port").exists() or self._process.poll() is not None)
+            self.port = int((directory / "port").read_text())
         except BaseException:
             self.end()
             raise
@@ -45,16 +45,16 @@ class Smtpd:
         return f"smtp://127.0.0.1:{self.port}"
 
     def answer(self, command: str, line: str) -> None:
-        """From now on, to `RCPT`, `DATA` or another command; to one recipient by `RCPT who@where`."""
-        (self.folder / command).write_text(line)
+        """Set the answer to `RCPT`, `DATA` or another command; `RCPT who@where` is for one recipient alone."""
+        (self.directory / command).write_text(line)
 
     def mails(self) -> list[Received]:
-        found = []
-        for file in sorted(self.folder.glob("*.mail")):
+        mails = []
+        for file in sorted(self.directory.glob("*.mail")):
             head, _, content = file.read_bytes().partition(b"\n")
             sender, to, options = head.decode().split("\t")
-            found.append(Received(sender, to.split(","), options.split(), content))
-        return found
+            mails.append(Received(sender, to.split(","), options.split(), content))
+        return mails
 
     def end(self) -> None:
         self._process.kill()
@@ -68,11 +68,11 @@ def smtpd(tmp_path: Path) -> Iterator[Smtpd]:
     server.end()
 
 
-class _Box:
-    """What the server does with each command: aiosmtpd calls these by name."""
+class _Mailbox:
+    """Writes each mail to a file. aiosmtpd calls a method by the name of the command."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
         self._count = 0
 
     async def handle_MAIL(  # noqa: N802
@@ -80,66 +80,66 @@ class _Box:
     ) -> str:
         envelope.mail_from = address
         envelope.mail_options.extend(options)
-        return self._order("MAIL") or "250 OK"
+        return self._answer("MAIL") or "250 OK"
 
     async def handle_RCPT(  # noqa: N802
         self, server: Any, session: Any, envelope: Any, address: str, options: list[str]
     ) -> str:
-        if order := self._order(f"RCPT {address}") or self._order("RCPT"):
-            return order
+        if answer := self._answer(f"RCPT {address}") or self._answer("RCPT"):
+            return answer
         envelope.rcpt_tos.append(address)
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
-        if order := self._order("DATA"):
-            return order
+        if answer := self._answer("DATA"):
+            return answer
         head = "\t".join([envelope.mail_from, ",".join(envelope.rcpt_tos), " ".join(envelope.mail_options)])
         self._count += 1
-        new = self._folder / "new"
+        new = self._directory / "new"
         new.write_bytes(head.encode() + b"\n" + envelope.content.replace(b"\r\n", b"\n"))
-        new.rename(self._folder / f"{self._count:05}.mail")
+        new.rename(self._directory / f"{self._count:05}.mail")
         return "250 OK"
 
     async def handle_QUIT(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802
-        return self._order("QUIT") or "221 Bye"
+        return self._answer("QUIT") or "221 Bye"
 
-    def _order(self, command: str) -> str:
+    def _answer(self, command: str) -> str:
         with contextlib.suppress(FileNotFoundError):
-            return (self._folder / command).read_text()
+            return (self._directory / command).read_text()
         return ""
 
 
-def main(folder: Path, options: list[str]) -> None:
-    """Options: `tls` (offers STARTTLS by FOLDER/../cert.pem), `tls-only`, `login` (user `cron`, password `secret`),
-    `seven` (no 8BITMIME)."""
+def main(directory: Path, options: list[str]) -> None:
+    """Serve. Options: `tls` (STARTTLS with DIRECTORY/../cert.pem), `tls-only`, `login` (user `cron`, password
+    `secret`), `seven` (no 8BITMIME)."""
     import warnings
 
     from aiosmtpd.smtp import SMTP, AuthResult
 
-    warnings.simplefilter("ignore")  # it takes passwords without TLS, as it is told to
+    warnings.simplefilter("ignore")  # about passwords without TLS, which `login` allows
 
-    class Seven(SMTP):
+    class SevenBitSMTP(SMTP):
         async def push(self, status: Any) -> None:
             if b"8BITMIME" not in (status if isinstance(status, bytes) else status.encode()):
                 await super().push(status)
 
-    def known(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
+    def authenticate(server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         return AuthResult(success=(data.login, data.password) == (b"cron", b"secret"), handled=False)
 
     context = None
     if {"tls", "tls-only"} & set(options):
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(folder.parent / "cert.pem")
+        context.load_cert_chain(directory.parent / "cert.pem")
 
-    box = _Box(folder)
+    mailbox = _Mailbox(directory)
 
     def session() -> SMTP:
-        return (Seven if "seven" in options else SMTP)(
-            box,
+        return (SevenBitSMTP if "seven" in options else SMTP)(
+            mailbox,
             data_size_limit=1 << 26,
             hostname="mail.test",
             tls_context=context if "tls" in options else None,
-            authenticator=known,
+            authenticator=authenticate,
             auth_required="login" in options,
             auth_require_tls=False,
         )
@@ -149,9 +149,9 @@ def main(folder: Path, options: list[str]) -> None:
         server = await loop.create_server(
             session, "127.0.0.1", 0, ssl=context if "tls-only" in options else None
         )
-        new = folder / "port.new"
+        new = directory / "port.new"
         new.write_text(str(server.sockets[0].getsockname()[1]))
-        new.rename(folder / "port")
+        new.rename(directory / "port")
         await server.serve_forever()
 
     asyncio.run(serve())

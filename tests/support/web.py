@@ -1,4 +1,4 @@
-"""A real HTTP server for tests, on loopback, that remembers what it was asked."""
+"""A real HTTP server for tests, on the loopback interface, that records the requests."""
 
 import http.server
 import threading
@@ -9,17 +9,17 @@ import pytest
 
 
 class Web:
-    """What has been asked of a server, and what it answers: `/404/…` with 404, the others with 200."""
+    """A server and the requests to it, as path and User-Agent; it answers `/404/…` with 404 and others with 200."""
 
     def __init__(self) -> None:
-        self.asked: list[tuple[str, str]] = []
-        asked = self.asked
+        self.requests: list[tuple[str, str]] = []
+        requests = self.requests
 
         class Answer(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
-                asked.append((self.path, self.headers["User-Agent"]))
-                first = self.path.split("/")[1]
-                code = int(first) if first.isdigit() else 200
+                requests.append((self.path, self.headers["User-Agent"]))
+                directory = self.path.split("/")[1]
+                code = int(directory) if directory.isdigit() else 200
                 self.send_response(code)
                 if 300 <= code < 400:
                     self.send_header("Location", "/moved" if code == 302 else "ftp://127.0.0.1/x")

@@ -1,4 +1,4 @@
-"""Where libfaketime leaves CLOCK_MONOTONIC alone, it fails clock_nanosleep(2), which `time.sleep` uses."""
+"""A `time.sleep` for libfaketime with FAKETIME_DONT_FAKE_MONOTONIC, where clock_nanosleep(2) fails."""
 
 import select
 import time

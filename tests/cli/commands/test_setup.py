@@ -13,7 +13,7 @@ from pycrond import settings
 from pycrond.cli.commands import completion
 from pycrond.cli.parser import build_parser
 from tests.conftest import SCRIPT, pycrond
-from tests.support.rsyslog import _apt_get
+from tests.support import packages
 
 ROOT = Path(__file__).parents[3]
 SHARE = "usr/local/share"
@@ -131,12 +131,7 @@ def test_one_of_the_two_must_be_said(tmp_path: Path) -> None:
     ("whose", "name"), [("--system", UNIT), ("--user", ".config/systemd/user/pycrond.service")]
 )
 def test_systemd_takes_the_units(tmp_path: Path, whose: str, name: str) -> None:
-    if not shutil.which("systemd-analyze"):
-        why = "not root with apt-get to install systemd"
-        if os.geteuid() == 0 and shutil.which("apt-get"):
-            why = _apt_get("update") or _apt_get("install", "--yes", "--no-install-recommends", "systemd")
-        if why:
-            (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(why)
+    packages.install("systemd", lambda: shutil.which("systemd-analyze"))
     setup(tmp_path, whose=whose)
     home = tmp_path / "root" if whose == "--system" else tmp_path / "root" / str(tmp_path).lstrip("/")
     unit = home / name
