@@ -1,4 +1,4 @@
-"""What the nights when clocks change do to a schedule, in one year."""
+"""The effects of a year's clock changes on a schedule, in words."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,10 +8,9 @@ from itertools import pairwise
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import EPOCH, Zone, tick_from
 
-HOURS = (1 << 24) - 1
-MINUTES = (1 << 60) - 1
-LONGEST = 179
-"""Minutes. A longer jump is none of summer time, and cron has another rule for it."""
+ALL_HOURS = (1 << 24) - 1
+ALL_MINUTES = (1 << 60) - 1
+MAX_DST_JUMP = 179  # minutes; a longer jump is not a DST change, and cron treats it in another way
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,74 +23,72 @@ class ClockChange:
 
 
 class DstEffects:
-    """The changes of the year in which `now` lies. Whatever was asked once is known."""
+    """The effects on schedules of the clock changes in the year of `now`, cached by schedule and zone."""
 
     def __init__(self, now: datetime, zone: Zone) -> None:
         self._start = tick_from(datetime(now.year, 1, 1, tzinfo=UTC))
         self._end = tick_from(datetime(now.year + 1, 1, 1, tzinfo=UTC))
         self._zone = zone
         self._changes: dict[Zone, tuple[ClockChange, ...]] = {}
-        self._told: dict[tuple[Schedule, str | None], str] = {}
+        self._effects: dict[tuple[Schedule, str | None], str] = {}
 
-    def effect(self, schedule: Schedule, zone: str | None) -> str:
-        """In words, for a schedule in a zone, None being the daemon's; empty where there is none."""
-        key = (schedule, zone)
-        if key not in self._told:
-            self._told[key] = self._tell(schedule, self._zone if zone is None else Zone.of(zone))
-        return self._told[key]
+    def effect(self, schedule: Schedule, zone_name: str | None) -> str:
+        """Describe the effect on a schedule; empty if none. Without a `zone_name`: in the daemon's zone."""
+        key = (schedule, zone_name)
+        if key not in self._effects:
+            zone = self._zone if zone_name is None else Zone.of(zone_name)
+            self._effects[key] = self._describe(schedule, zone)
+        return self._effects[key]
 
-    def _tell(self, schedule: Schedule, zone: Zone) -> str:
+    def _describe(self, schedule: Schedule, zone: Zone) -> str:
         if schedule.period:
             return ""
         changes = self._changes.get(zone)
         if changes is None:
-            changes = self._changes[zone] = tuple(self._find(zone))
-        told = [text for change in changes if (text := _consequence(schedule, change))]
-        return f"in {zone.name} {'; '.join(told)}" if told else ""
+            changes = self._changes[zone] = tuple(self._clock_changes(zone))
+        effects = [text for change in changes if (text := _effect_of_change(schedule, change))]
+        return f"in {zone.name} {'; '.join(effects)}" if effects else ""
 
-    def _find(self, zone: Zone) -> Iterator[ClockChange]:
-        pieces = list(zone.pieces(self._start, self._end))
-        for before, after in pairwise(pieces):
+    def _clock_changes(self, zone: Zone) -> Iterator[ClockChange]:
+        for before, after in pairwise(zone.pieces(self._start, self._end)):
             old, new = before.end + before.shift, after.start + after.shift
-            if 0 < abs(new - old) <= LONGEST:
+            if 0 < abs(new - old) <= MAX_DST_JUMP:
                 yield ClockChange(min(old, new), max(old, new), skipped=new > old)
 
 
-def _consequence(schedule: Schedule, change: ClockChange) -> str:
-    """What pycrond does about the times of a schedule that are skipped or come twice."""
-    if schedule.wildcard and _keeps_its_distances(schedule, change):
+def _effect_of_change(schedule: Schedule, change: ClockChange) -> str:
+    """Describe the fate of the fire times that one clock change skips or repeats."""
+    if schedule.wildcard and _keeps_its_intervals(schedule, change):
         return ""
-    walls = list(_within(schedule, change))
+    walls = list(_walls_within(schedule, change))
     if not walls:
         return ""
-    day, first, several = f"{_wall(walls[0]):%F}", f"{_wall(walls[0]):%H:%M}", len(walls) > 1
-    times = f"{first} and {len(walls) - 1} more times" if several else first
-    if change.skipped:
-        fate = "run" if several else "runs"
-        fate = (
-            f"do{'' if several else 'es'} not run"
-            if schedule.wildcard
-            else f"{fate} at {_wall(change.end):%H:%M}"
-        )
-        return f"{times} {'are' if several else 'is'} skipped on {day} and {fate}"
-    fate = "both times" if schedule.wildcard else "the first time only"
-    return f"{times} come{'' if several else 's'} twice on {day} and run{'' if several else 's'} {fate}"
+    first, more = _wall_time(walls[0]), len(walls) - 1
+    times = f"{first:%H:%M} and {more} more times" if more else f"{first:%H:%M}"
+    be, do, s = ("are", "do", "") if more else ("is", "does", "s")
+    if not change.skipped:
+        which = "both times" if schedule.wildcard else "the first time only"
+        return f"{times} come{s} twice on {first:%F} and run{s} {which}"
+    fate = f"{do} not run" if schedule.wildcard else f"run{s} at {_wall_time(change.end):%H:%M}"
+    return f"{times} {be} skipped on {first:%F} and {fate}"
 
 
-def _keeps_its_distances(schedule: Schedule, change: ClockChange) -> bool:
-    """One of every hour does not notice a clock turned by hours, nor `*/10` one turned by 30 minutes."""
+def _keeps_its_intervals(schedule: Schedule, change: ClockChange) -> bool:
+    """Return True if the intervals are the same across the change: an hourly schedule does not notice a
+    clock turned by whole hours, nor does `*/10` notice a turn by 30 minutes.
+    """
     turned = (change.end - change.first) % 60
     minutes = schedule.minutes
-    rotated = (minutes << turned | minutes >> (60 - turned)) & MINUTES
-    return schedule.hours == HOURS and rotated == minutes
+    rotated = (minutes << turned | minutes >> (60 - turned)) & ALL_MINUTES
+    return schedule.hours == ALL_HOURS and rotated == minutes
 
 
-def _within(schedule: Schedule, change: ClockChange) -> Iterator[int]:
+def _walls_within(schedule: Schedule, change: ClockChange) -> Iterator[int]:
     wall = schedule.next_wall(change.first - 1)
     while wall is not None and wall < change.end:
         yield wall
         wall = schedule.next_wall(wall)
 
 
-def _wall(minute: int) -> datetime:
+def _wall_time(minute: int) -> datetime:
     return EPOCH + timedelta(minutes=minute)

@@ -1,4 +1,4 @@
-"""Where the parts of a line stand, so that a warning can point at them. Offsets count from 0."""
+"""The positions of a line's parts, so that a warning can point at them. Offsets count from 0."""
 
 import re
 from collections.abc import Iterator
@@ -12,37 +12,37 @@ _FLAGS = re.compile(r"(?:-[nqs]+(?:[ \t]+|\Z))*")
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
-    """An entry's line, taken apart."""
+class EntryPositions:
+    """The offsets of the parts of an entry's line."""
 
     quiet: bool
-    """It begins with cronie's ``-``, which stands before `words`."""
+    """The line begins with cronie's ``-``, which stands before `words`."""
     words: tuple[int, ...]
-    """Where each word of the schedule begins."""
+    """The start of each word of the schedule."""
     user: int
-    """Where the user column begins; -1 without one."""
+    """The start of the user column; -1 without a user column."""
     flags: int
-    """Where the flags before the command begin, or the command."""
+    """The start of the flags before the command; `command` if there are none."""
     command: int
-    """Where the command begins; it goes on to the end of the line, standard input and all."""
+    """The start of the command, which extends to the end of the line and includes its standard input."""
 
 
-def layout(line: str, entry: Entry) -> Layout:
-    """`line` is the one that `entry` was read from."""
+def entry_positions(line: str, entry: Entry) -> EntryPositions:
+    """Return the positions in `line`, the line that `entry` was parsed from."""
     start = len(line) - len(line.lstrip(" \t"))
     quiet = line[start] == "-"
-    number = len(entry.schedule_text.split(" "))
+    word_count = len(entry.schedule_text.split(" ")) + (entry.user is not None)
     starts, end = [], start + quiet
-    for found in _WORD.finditer(line, end):
-        starts.append(found.start())
-        end = found.end()
-        if len(starts) == number + (entry.user is not None):
+    for word in _WORD.finditer(line, end):
+        starts.append(word.start())
+        end = word.end()
+        if len(starts) == word_count:
             break
     flags = end + len(line[end:]) - len(line[end:].lstrip(" \t"))
-    found_flags = _FLAGS.match(line, flags)
-    command = found_flags.end() if found_flags else flags
+    matched_flags = _FLAGS.match(line, flags)
+    command = matched_flags.end() if matched_flags else flags
     user = -1 if entry.user is None else starts.pop()
-    return Layout(quiet, tuple(starts), user, flags, command)
+    return EntryPositions(quiet, tuple(starts), user, flags, command)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,17 +51,17 @@ class Assignment:
 
     line: int
     start: int
-    """Where the name begins."""
+    """The start of the name."""
     name: str
     value: str
     text: str
-    """From the name to the end of the line."""
+    """The line from the name to the end."""
 
 
-def assignments(lines: list[str], others: set[int]) -> Iterator[Assignment]:
-    """Those among the lines of a crontab; `others` are the numbers of its entries and of its bad lines."""
+def assignments(lines: list[str], excluded: set[int]) -> Iterator[Assignment]:
+    """Yield the assignments of a crontab; `excluded` are the numbers of its entries and bad lines."""
     for number, line in enumerate(lines, 1):
-        if "=" not in line or number in others:
+        if "=" not in line or number in excluded:
             continue
         text = line.lstrip(" \t")
         pair = None if text.startswith("#") else assignment(text)
@@ -70,7 +70,7 @@ def assignments(lines: list[str], others: set[int]) -> Iterator[Assignment]:
 
 
 def unescaped_percent(line: str, start: int) -> int:
-    """Where the ``%`` stands that ends the command which begins at `start`; -1 where none does."""
+    """Return the offset of the ``%`` that ends the command beginning at `start`; -1 if there is none."""
     at = line.find("%", start)
     while at > start:
         before = at

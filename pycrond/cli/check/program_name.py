@@ -1,4 +1,4 @@
-"""The program that a shell command starts first, where that is plain to see."""
+"""The name of the program that a shell command starts first, if it can be read without running a shell."""
 
 import re
 
@@ -7,9 +7,9 @@ _PLAIN = re.compile(
     r"""(?P<word>[\w./+@:,%^-]+|'[\w./+@:,%^ -]+'|"[\w./+@:,%^ -]+")(?=[ \t\n;|&<>]|\Z)(?![ \t]*\()"""
 )
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"})
-"""Shells whose words are read alike."""
+"""Shells that split a command into the same words."""
 
-_BUILTIN = frozenset(
+_BUILTINS = frozenset(
     """
     ! . : [ [[ alias autoload bg bind break builtin caller case cd chdir command compgen complete
     compopt continue coproc declare dirs disown do done echo elif else emulate enable esac eval
@@ -21,20 +21,21 @@ _BUILTIN = frozenset(
 )
 
 
-def program(command: str) -> str | None:
-    """The first word of a command that is to be found in PATH, or is a path from the root.
-    None for what the shell itself does, for anything unclear, and where ``||`` says what else to do.
+def program_name(command: str) -> str | None:
+    """Return the first word of a command if the word is a program in PATH or an absolute path.
+
+    None for a builtin of the shell, for a word that needs expansion, and if ``||`` provides an alternative.
     """
     if "||" in command:
         return None
     start = len(command) - len(command.lstrip(" \t"))
-    while found := _ASSIGNED.match(command, start):
-        if found["name"] == "PATH":
+    while assigned := _ASSIGNED.match(command, start):
+        if assigned["name"] == "PATH":
             return None
-        start = found.end()
-    found = _PLAIN.match(command, start)
-    if not found:
+        start = assigned.end()
+    plain = _PLAIN.match(command, start)
+    if not plain:
         return None
-    word = found["word"].strip("'\"")
-    relative = "/" in word and not word.startswith("/")
-    return None if relative or word in _BUILTIN or re.fullmatch("[0-9]+", word) else word
+    word = plain["word"].strip("'\"")
+    is_relative = "/" in word and not word.startswith("/")
+    return None if is_relative or word in _BUILTINS or re.fullmatch("[0-9]+", word) else word

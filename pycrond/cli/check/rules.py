@@ -1,6 +1,6 @@
-"""What is legal in a crontab and surely not meant, or means something else to another cron. Pure.
+"""Warnings about text that is legal but probably a mistake, or that another cron reads differently. Pure.
 
-What must be known of the machine comes as `CheckFacts`, gathered for what `wanted` asks.
+Facts about the machine come as `CheckFacts`.
 """
 
 import re
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from pycrond.cli.check.dst_effects import DstEffects
-from pycrond.cli.check.positions import Layout, layout, unescaped_percent
-from pycrond.cli.check.program_name import SHELLS, program
-from pycrond.cli.check.variables import of_variables
+from pycrond.cli.check.positions import EntryPositions, assignments, entry_positions, unescaped_percent
+from pycrond.cli.check.program_name import SHELLS, program_name
+from pycrond.cli.check.variables import assignment_warnings
 from pycrond.crontab.field import DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE, shown
 from pycrond.crontab.parser import Crontab
 from pycrond.errors import Problem
@@ -19,9 +19,9 @@ from pycrond.jobs.job import SEARCH_PATHS, Entry
 from pycrond.jobs.options import BY_NAME, to_json
 from pycrond.schedule.schedule import Schedule
 
-LOOKED_AT, SOME_MINUTE = 300, 29_000_000  # fire times, from a wall minute on: distances hardly change
-DEBIANS_LONGEST = 998
-"""Bytes of a command that Debian cron takes."""
+SAMPLED_FIRE_TIMES = 300  # the shortest interval of a schedule is found among so many fire times
+SAMPLE_START = 29_000_000  # wall minute
+MAX_DEBIAN_COMMAND = 998  # bytes of a command in Debian cron
 
 _IGNORE = re.compile(r"^[ \t]*#[ \t]*pycrond: ignore ([\w, -]+)$", re.MULTILINE)
 _STEP = re.compile(r"\*/([0-9]+)")
@@ -29,152 +29,135 @@ _STEP = re.compile(r"\*/([0-9]+)")
 
 @dataclass(frozen=True, slots=True)
 class CheckFacts:
-    """What is known of the machine."""
+    """Facts about the machine that the rules need."""
 
-    nights: DstEffects
-    missing: frozenset[tuple[str, str]] = frozenset()
-    """PATHs and programs that are not in them."""
-    strangers: frozenset[str] = frozenset()
-    """Users that the machine does not know."""
-    path: str = SEARCH_PATHS["cronie"]
+    dst_effects: DstEffects
+    program_exists: Callable[[str, str], bool] = lambda _name, _path: True
+    """Look up a program by its name and PATH."""
+    user_exists: Callable[[str], bool] = lambda _name: True
+    default_path: str = SEARCH_PATHS["cronie"]
     """The PATH of a job that sets none."""
-    other: str = ""
-    """The cron whose reading is asked for as well: `debian`, `cronie` or none."""
-    mailer: bool = False
-    """Whether mail can be sent."""
-    took: Mapping[int, float] = field(default_factory=dict)
-    """By line of the file, the median of how long the job's latest runs took, in seconds."""
+    other_cron: str = ""
+    """The cron to compare with: `debian`, `cronie` or empty."""
+    has_mailer: bool = False
+    run_seconds: Mapping[int, float] = field(default_factory=dict)
+    """The median duration of a job's latest runs, by line of the file."""
 
 
 @dataclass(frozen=True, slots=True)
-class NeededFacts:
-    """What is to be found out."""
-
-    programs: set[tuple[str, str]] = field(default_factory=set)
-    """PATH and name, or path from the root."""
-    users: set[str] = field(default_factory=set)
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """An entry and where its parts stand."""
+class _CheckedEntry:
+    """An entry, its line and the facts, as every rule receives them."""
 
     entry: Entry
     line: str
-    layout: Layout
+    at: EntryPositions
     facts: CheckFacts
 
 
-def wanted(crontab: Crontab, path: str) -> NeededFacts:
-    """What `lint` must know about this crontab's entries; `path` as in `CheckFacts`."""
-    found = NeededFacts()
-    for entry in crontab.entries:
-        if one := _program(entry, path):
-            found.programs.add(one)
-        if entry.user is not None:
-            found.users.add(entry.user)
-    return found
+def find_problems(
+    crontab: Crontab, text: str, facts: CheckFacts, ignored: Iterable[str] = ()
+) -> list[Problem]:
+    """Return the parser's problems and the warnings of all rules, in the order of the lines.
 
-
-def _program(entry: Entry, path: str) -> tuple[str, str] | None:
-    environment = dict(entry.environment)
-    if environment.get("SHELL", "sh").rpartition("/")[2] not in SHELLS:
-        return None
-    name = program(entry.command)
-    return (environment.get("PATH", path), name) if name else None
-
-
-def lint(crontab: Crontab, text: str, facts: CheckFacts, ignored: Iterable[str] = ()) -> list[Problem]:
-    """The crontab's own problems and all that is found beside them, in the order of the lines.
-
-    An unknown option is an error here. `ignored` are codes of warnings that are left out, as are those that a
-    comment ``# pycrond: ignore CODE`` names, anywhere in the file.
+    An unknown option is an error here. Warnings are left out if `ignored` or a comment
+    ``# pycrond: ignore CODE``, anywhere in the file, has their code.
     """
     lines = text.replace("\r\n", "\n").split("\n")
     silent = set(ignored)
     for comment in _IGNORE.finditer(text):
         silent.update(re.split(r"[, \t]+", comment[1].strip()))
-    found = [_stricter(problem) for problem in crontab.problems]
+    problems = [
+        replace(problem, severity="error") if problem.code == "unknown-option" else problem
+        for problem in crontab.problems
+    ]
+    problems += [
+        Problem(crontab.file, line, offset + 1, "warning", code, message)
+        for line, offset, code, message in _warnings(crontab, lines, facts)
+    ]
+    kept = [problem for problem in problems if problem.severity == "error" or problem.code not in silent]
+    return sorted(kept, key=lambda problem: (problem.line, problem.column))
+
+
+def _warnings(crontab: Crontab, lines: list[str], facts: CheckFacts) -> Iterator[tuple[int, int, str, str]]:
+    """Yield line, offset in the line, code and message."""
     for entry in crontab.entries:
         line = lines[entry.line - 1]
-        place = _Place(entry, line, layout(line, entry), facts)
+        checked = _CheckedEntry(entry, line, entry_positions(line, entry), facts)
         for rule in RULES:
-            for column, code, message in rule(place):
-                found.append(Problem(entry.file, entry.line, column + 1, "warning", code, message))
-    found += of_variables(crontab, lines, facts.other, mailer=facts.mailer)
-    found = [one for one in found if one.severity == "error" or one.code not in silent]
-    return sorted(found, key=lambda one: (one.line, one.column))
+            for offset, code, message in rule(checked):
+                yield entry.line, offset, code, message
+    errors = {problem.line for problem in crontab.problems if problem.severity == "error"}
+    for assignment in assignments(lines, errors | {entry.line for entry in crontab.entries}):
+        for code, message in assignment_warnings(assignment, facts.other_cron, has_mailer=facts.has_mailer):
+            yield assignment.line, assignment.start, code, message
 
 
-def _stricter(problem: Problem) -> Problem:
-    return replace(problem, severity="error") if problem.code == "unknown-option" else problem
-
-
-Found = Iterator[tuple[int, str, str]]
+RuleWarnings = Iterator[tuple[int, str, str]]
 """Offset in the line, code, message."""
 
 
-def _day_union(place: _Place) -> Found:
-    words = place.entry.schedule_text.split(" ")
+def _day_union(checked: _CheckedEntry) -> RuleWarnings:
+    words = checked.entry.schedule_text.split(" ")
     if len(words) != 5 or words[2][0] == "*" or words[4][0] == "*":
         return
     message = (
-        f"runs on each day that {DAY_OF_MONTH.name} {words[2]} or {DAY_OF_WEEK.name} {words[4]} names:"
-        " one is enough, as neither begins with *"
+        f"runs on each day that matches {DAY_OF_MONTH.name} {words[2]} or {DAY_OF_WEEK.name} {words[4]}:"
+        " either is enough, because neither begins with *"
     )
-    yield place.layout.words[2], "day-union", message
+    yield checked.at.words[2], "day-union", message
 
 
-def _steps(place: _Place) -> Found:
-    words = place.entry.schedule_text.split(" ")
+def _steps(checked: _CheckedEntry) -> RuleWarnings:
+    words = checked.entry.schedule_text.split(" ")
     if len(words) != 5:
         return
-    for index, (one, size) in enumerate(((MINUTE, 60), (HOUR, 24), (DAY_OF_MONTH, 31))):
-        step = _STEP.fullmatch(words[index])
-        every = int(step[1]) if step else 1
-        if every >= size:
-            message = f"{words[index]} names {one.first} alone: its steps begin anew each time"
-            yield place.layout.words[index], "large-step", message
-        elif size % every:
-            last = one.first + (size - 1) // every * every
-            message = f"uneven: after {one.name} {last} comes {one.first} again, not {every} later"
-            yield place.layout.words[index], "uneven-step", message
+    for index, (unit, size) in enumerate(((MINUTE, 60), (HOUR, 24), (DAY_OF_MONTH, 31))):
+        match = _STEP.fullmatch(words[index])
+        step = int(match[1]) if match else 1
+        if step >= size:
+            message = f"{words[index]} means {unit.first} only: the step is not shorter than the field"
+            yield checked.at.words[index], "large-step", message
+        elif size % step:
+            last = unit.first + (size - 1) // step * step
+            message = f"uneven: after {unit.name} {last} comes {unit.first} again, not {step} later"
+            yield checked.at.words[index], "uneven-step", message
 
 
-def _clock_change(place: _Place) -> Found:
-    if place.entry.schedule and (text := place.facts.nights.effect(place.entry.schedule, place.entry.zone)):
-        yield place.layout.words[0], "clock-change", text
+def _clock_change(checked: _CheckedEntry) -> RuleWarnings:
+    entry = checked.entry
+    if entry.schedule and (effect := checked.facts.dst_effects.effect(entry.schedule, entry.zone)):
+        yield checked.at.words[0], "clock-change", effect
 
 
-def _percent(place: _Place) -> Found:
-    at = unescaped_percent(place.line, place.layout.command) if "%" in place.line else -1
-    if at >= 0:
-        yield at, "percent", "an unescaped % ends the command, what follows is its standard input (write \\%)"
+def _percent(checked: _CheckedEntry) -> RuleWarnings:
+    offset = unescaped_percent(checked.line, checked.at.command) if "%" in checked.line else -1
+    if offset >= 0:
+        message = "an unescaped % ends the command; the rest is its standard input (write \\%)"
+        yield offset, "percent", message
 
 
-def _missing_program(place: _Place) -> Found:
-    one = _program(place.entry, place.facts.path)
-    if one in place.facts.missing:
-        path, name = one
-        where = "there is no program" if name.startswith("/") else f"not found in PATH ({path}):"
-        yield place.layout.command, "missing-program", f"{where} {shown(name)}"
+def _missing_program(checked: _CheckedEntry) -> RuleWarnings:
+    environment = dict(checked.entry.environment)
+    if environment.get("SHELL", "sh").rpartition("/")[2] not in SHELLS:
+        return
+    name = program_name(checked.entry.command)
+    path = environment.get("PATH", checked.facts.default_path)
+    if name and not checked.facts.program_exists(name, path):
+        reason = "there is no program" if name.startswith("/") else f"not found in PATH ({path}):"
+        yield checked.at.command, "missing-program", f"{reason} {shown(name)}"
 
 
-def _stranger(place: _Place) -> Found:
-    if place.entry.user in place.facts.strangers:
-        yield (
-            place.layout.user,
-            "unknown-user",
-            f"there is no user {shown(place.entry.user or '')}",
-        )
+def _unknown_user(checked: _CheckedEntry) -> RuleWarnings:
+    user = checked.entry.user
+    if user is not None and not checked.facts.user_exists(user):
+        yield checked.at.user, "unknown-user", f"there is no user {shown(user)}"
 
 
-def _without_effect(place: _Place) -> Found:
-    idle = [
-        name for name in to_json(place.entry.options) if name in BY_NAME and not BY_NAME[name].carried_out
-    ]
+def _without_effect(checked: _CheckedEntry) -> RuleWarnings:
+    names = to_json(checked.entry.options)
+    idle = [name for name in names if name in BY_NAME and not BY_NAME[name].carried_out]
     if idle:
-        yield place.layout.words[0], "without-effect", f"without effect yet: {', '.join(idle)}"
+        yield checked.at.words[0], "without-effect", f"without effect yet: {', '.join(idle)}"
 
 
 _EXTENSION = re.compile(
@@ -186,65 +169,61 @@ _EXTENSION = re.compile(
 _OPEN_RANGE = re.compile(r".*(?:~(?![0-9])|(?:^|[ ,])~|~[0-9]+/).*")
 
 
-def _extension(place: _Place) -> Found:
-    text = place.entry.schedule_text
+def _extension(checked: _CheckedEntry) -> RuleWarnings:
+    text = checked.entry.schedule_text
     if _EXTENSION.fullmatch(text) or _OPEN_RANGE.fullmatch(text):
-        yield (
-            place.layout.words[0],
-            "extension",
-            f"{shown(text)} is an extension, which other crons refuse",
-        )
+        message = f"{shown(text)} is an extension, which other crons refuse"
+        yield checked.at.words[0], "extension", message
 
 
-def _elsewhere(place: _Place) -> Found:
-    """Semantics of the other daemon where it reads a line otherwise."""
-    entry, at = place.entry, place.layout
-    text = place.line[at.command :]
-    if place.facts.other == "cronie" and "\\\\" in text and "%" in text:
+def _other_cron(checked: _CheckedEntry) -> RuleWarnings:
+    """Warn of parts that the other cron reads differently."""
+    schedule_text, at = checked.entry.schedule_text, checked.at
+    command = checked.line[at.command :]
+    if checked.facts.other_cron == "cronie" and "\\\\" in command and "%" in command:
         yield at.command, "other-cron", "cronie keeps both of two backslashes"
-    if place.facts.other != "debian":
+    if checked.facts.other_cron != "debian":
         return
-    if "~" in entry.schedule_text and not _OPEN_RANGE.fullmatch(entry.schedule_text):
+    if "~" in schedule_text and not _OPEN_RANGE.fullmatch(schedule_text):
         yield at.words[0], "other-cron", "Debian cron refuses ~, and with it the whole file"
     if at.quiet:
-        yield (
-            at.words[0],
-            "other-cron",
-            "Debian cron refuses the - before the minute, and the whole file with it",
-        )
+        message = "Debian cron refuses the - before the minute, and with it the whole file"
+        yield at.words[0], "other-cron", message
     if at.flags != at.command:
-        yield at.flags, "other-cron", "Debian cron takes the flag for a part of the command"
-    if "\\\\" in text:
-        yield at.command, "other-cron", "Debian cron makes one of two backslashes"
-    if len(text.encode("utf-8", "surrogateescape")) > DEBIANS_LONGEST:
-        message = f"Debian cron refuses commands of more than {DEBIANS_LONGEST} bytes"
+        yield at.flags, "other-cron", "Debian cron reads the flag as part of the command"
+    if "\\\\" in command:
+        yield at.command, "other-cron", "Debian cron reads two backslashes as one"
+    if len(command.encode("utf-8", "surrogateescape")) > MAX_DEBIAN_COMMAND:
+        message = f"Debian cron refuses commands of more than {MAX_DEBIAN_COMMAND} bytes"
         yield at.command, "other-cron", message
 
 
-def _too_slow(place: _Place) -> Found:
-    """A job that takes longer than it is from one fire time to the next, and starts beside itself."""
-    schedule, took = place.entry.schedule, place.facts.took.get(place.entry.line)
-    if schedule is None or took is None or place.entry.options.overlap != "allow":
+def _longer_than_interval(checked: _CheckedEntry) -> RuleWarnings:
+    """Warn of runs that last longer than the interval between fire times, and therefore overlap."""
+    entry = checked.entry
+    duration = checked.facts.run_seconds.get(entry.line)
+    if entry.schedule is None or duration is None or entry.options.overlap != "allow":
         return
-    shortest = min(pairwise_distances(schedule), default=0) * 60
-    if 0 < shortest < took:
+    interval = _shortest_interval(entry.schedule) * 60
+    if 0 < interval < duration:
         message = (
-            f"its runs take {took:.0f} s, and it is due again after {shortest} s: say overlap=skip or queue"
+            f"its runs take {duration:.0f} s, but it is due again after {interval} s:"
+            " set overlap=skip or overlap=queue"
         )
-        yield place.layout.words[0], "longer-than-interval", message
+        yield checked.at.words[0], "longer-than-interval", message
 
 
-def pairwise_distances(schedule: Schedule) -> list[int]:
-    """Wall minutes between the next few fire times of a schedule."""
+def _shortest_interval(schedule: Schedule) -> int:
+    """Return the least number of wall minutes between two fire times; 0 if there are not two."""
     walls: list[int] = []
-    wall = schedule.next_wall(SOME_MINUTE)
-    while wall is not None and len(walls) < LOOKED_AT:
+    wall = schedule.next_wall(SAMPLE_START)
+    while wall is not None and len(walls) < SAMPLED_FIRE_TIMES:
         walls.append(wall)
         wall = schedule.next_wall(wall)
-    return [after - before for before, after in pairwise(walls)]
+    return min((after - before for before, after in pairwise(walls)), default=0)
 
 
-RULES: tuple[Callable[[_Place], Found], ...] = (
-    *(_day_union, _steps, _clock_change, _percent, _missing_program, _stranger),
-    *(_without_effect, _extension, _elsewhere, _too_slow),
+RULES: tuple[Callable[[_CheckedEntry], RuleWarnings], ...] = (
+    *(_day_union, _steps, _clock_change, _percent, _missing_program, _unknown_user),
+    *(_without_effect, _extension, _other_cron, _longer_than_interval),
 )

@@ -1,53 +1,37 @@
-"""What is surely not meant in a crontab's variables, or means something else to another cron. Pure."""
+"""Warnings about assignments: values that have no effect, and differences between crons. Pure."""
 
 from collections.abc import Iterator
 
 from pycrond.alarms.mail_variables import address_refusal, is_content_type
-from pycrond.cli.check.positions import Assignment, assignments
-from pycrond.crontab.parser import Crontab
-from pycrond.errors import Problem
-
-Found = Iterator[tuple[str, str]]
-"""Code and message."""
+from pycrond.cli.check.positions import Assignment
 
 
-def of_variables(crontab: Crontab, lines: list[str], other: str, *, mailer: bool) -> Iterator[Problem]:
-    """`other` is the cron whose reading is asked for as well, or empty; `mailer`: there is one."""
-    errors = [one for one in crontab.problems if one.severity == "error"]
-    taken = {one.line for one in crontab.entries} | {one.line for one in errors}
-    for one in assignments(lines, taken):
-        found = [
-            *_mail(one, mailer=mailer),
-            *_content(one),
-            *(("other-cron", said) for said in _elsewhere(one, other)),
-        ]
-        for code, message in found:
-            yield Problem(crontab.file, one.line, one.start + 1, "warning", code, message)
+def assignment_warnings(
+    assignment: Assignment, other_cron: str, *, has_mailer: bool
+) -> Iterator[tuple[str, str]]:
+    """Yield the code and message of each warning. `other_cron` is the cron to compare with, or empty."""
+    name, value = assignment.name, assignment.value
+    if name in {"MAILTO", "MAILFROM"} and value:
+        refusal = address_refusal(value)
+        if refusal:
+            yield "bad-address", f"{name} is not used: {refusal}"
+        elif not has_mailer:
+            yield "without-effect", f"{name}: no mail is sent, there is no mailer (see the setting mailer)"
+    if name == "CONTENT_TYPE" and value and not is_content_type(value):
+        message = "CONTENT_TYPE is not used: it does not have the form text/html; charset=utf-8"
+        yield "bad-content-type", message
+    if other_cron == "debian":
+        for message in _differences_in_debian_cron(assignment):
+            yield "other-cron", message
 
 
-def _mail(one: Assignment, *, mailer: bool) -> Found:
-    if one.name not in {"MAILTO", "MAILFROM"} or not one.value:
-        return
-    refusal = address_refusal(one.value)
-    if refusal:
-        yield "bad-address", f"{one.name} is not used: {refusal}"
-    elif not mailer:
-        yield "without-effect", f"{one.name}: no mail is sent, there is no mailer (see the setting mailer)"
-
-
-def _content(one: Assignment) -> Found:
-    if one.name == "CONTENT_TYPE" and one.value and not is_content_type(one.value):
-        yield "bad-content-type", "CONTENT_TYPE is not used: it is not like text/html; charset=utf-8"
-
-
-def _elsewhere(one: Assignment, other: str) -> Iterator[str]:
-    if other != "debian":
-        return
-    if one.name in {"CRON_TZ", "RANDOM_DELAY"}:
-        yield f"to Debian cron {one.name} is a variable like any other: it moves no job"
-    if one.value != one.value.rstrip(" \t"):
+def _differences_in_debian_cron(assignment: Assignment) -> Iterator[str]:
+    name, value = assignment.name, assignment.value
+    if name in {"CRON_TZ", "RANDOM_DELAY"}:
+        yield f"Debian cron treats {name} as an ordinary variable: it does not change the times of jobs"
+    if value != value.rstrip(" \t"):
         yield "Debian cron drops the blanks at the end of a quoted value"
-    if len(one.value) > 1 and one.value[0] == one.value[-1] and one.value[0] in "'\"":
-        yield "Debian cron takes away the inner quotes as well"
-    if not one.value and not one.text.rstrip().endswith(("''", '""')):
-        yield "Debian cron takes no empty value without quotes, and ignores the whole file"
+    if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
+        yield "Debian cron removes the inner quotes as well"
+    if not value and not assignment.text.rstrip().endswith(("''", '""')):
+        yield "Debian cron ignores the whole file because of an empty value without quotes"

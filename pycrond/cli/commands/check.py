@@ -3,21 +3,17 @@
 import argparse
 import json
 import os
-import shutil
 import statistics
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from pycrond import clock
-from pycrond.cli.check import rules as check_rules
-from pycrond.cli.check.dst_effects import DstEffects
+from pycrond.cli.check.checker import CheckedCrontab, CrontabChecker
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import configured
-from pycrond.crontab import parser
+from pycrond.crontab.parser import Crontab
 from pycrond.errors import Problem, PycrondError, RefusedError
-from pycrond.host import machine, users
-from pycrond.jobs.job import SEARCH_PATHS
+from pycrond.host import users
 from pycrond.jobs.options import to_json
 from pycrond.ledger.reader import Reader
 from pycrond.settings import Settings
@@ -30,7 +26,7 @@ SHOWN = 100  # characters of a line above its caret
 
 
 @dataclass(frozen=True, slots=True)
-class CheckedFile:
+class FileToCheck:
     """A crontab to be checked."""
 
     file: str
@@ -39,146 +35,112 @@ class CheckedFile:
     named: bool = False  # on the command line: read whatever its owner and mode
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """What came of one."""
-
-    file: str
-    lines: list[str]
-    parsed: parser.Crontab
-    problems: list[Problem]
-
-
 def check(wanted: argparse.Namespace) -> int:
     """Print all that is wrong; 1 where there are errors."""
     settings = configured(wanted)
     results = list(_checked(settings, wanted))
     if wanted.json:
-        print(json.dumps({"files": [_document(one, verbose=wanted.verbose) for one in results]}))
+        print(json.dumps({"files": [_document(crontab, verbose=wanted.verbose) for crontab in results]}))
     else:
         _print(results, verbose=wanted.verbose)
-    return 1 if any(problem.severity == "error" for one in results for problem in one.problems) else 0
+    problems = [problem for crontab in results for problem in crontab.problems]
+    return 1 if any(problem.severity == "error" for problem in problems) else 0
 
 
-def _checked(settings: Settings, wanted: argparse.Namespace) -> Iterator[Checked]:
+def _checked(settings: Settings, wanted: argparse.Namespace) -> Iterator[CheckedCrontab]:
     own = users.own(os.geteuid())
     dialect = Loader(settings, own, read_only=True).dialect
     found, problems = _sources(settings, own.name, dialect, wanted)
     for problem in problems:
         yield _unread(problem)
-    nights = DstEffects(clock.now(), machine.zone(machine.zone_name(os.environ)))
-    mailer, took = machine.has_mailer(settings.mailer), _took(settings.state_dir)
+    checker = CrontabChecker(dialect, settings.mailer, other_cron=wanted.other or "")
+    run_seconds = _run_seconds(settings.state_dir)
+    ignored = [code for codes in wanted.ignore for code in codes.split(",")]
     for source in found:
-        yield _check(source, dialect, nights, wanted, mailer=mailer, took=took)
+        yield _check(checker, source, run_seconds.get(source.file, {}), ignored)
 
 
-def _took(state_dir: str) -> dict[str, dict[int, float]]:
-    """How long the loaded jobs' latest runs took, the median by file and line; nothing without a ledger."""
+def _run_seconds(state_dir: str) -> dict[str, dict[int, float]]:
+    """Return the median duration of each job's latest runs, by file and line; empty without a ledger."""
     try:
         reader = Reader(state_dir)
     except PycrondError:
         return {}
-    found: dict[str, dict[int, float]] = {}
+    medians: dict[str, dict[int, float]] = {}
     durations = reader.durations()
     for job in reader.jobs():
         if durations.get(job.key):
-            found.setdefault(job.file, {})[job.line] = statistics.median(durations[job.key])
-    return found
+            medians.setdefault(job.file, {})[job.line] = statistics.median(durations[job.key])
+    return medians
 
 
 def _sources(
     settings: Settings, own: str, dialect: str, wanted: argparse.Namespace
-) -> tuple[list[CheckedFile], list[Problem]]:
+) -> tuple[list[FileToCheck], list[Problem]]:
     """The files named, else those that the daemon would read."""
     if wanted.files:
         return [_named(file, own, wanted.system_format) for file in wanted.files], []
-    found: list[CheckedFile] = []
+    found: list[FileToCheck] = []
     problems: list[Problem] = []
     if settings.system:
         rules = system_crontabs.RULES[dialect]
         tabs, problems = system_crontabs.find(settings.root, rules)
-        found = [CheckedFile(tab.file, tab.user, system_crontabs.refusal(tab, rules)) for tab in tabs]
+        found = [FileToCheck(tab.file, tab.user, system_crontabs.refusal(tab, rules)) for tab in tabs]
     for directory in settings.crontabs:
         try:
             files, skipped = crontab_files.find(directory)
         except RefusedError as error:
             problems.append(Problem(directory, 0, 0, "error", "refused", str(error)))
         else:
-            found += [CheckedFile(file, own) for file in files]
+            found += [FileToCheck(file, own) for file in files]
             problems += skipped
     return found, problems
 
 
-def _named(file: str, own: str, system: bool) -> CheckedFile:
-    return CheckedFile(file, None if system or system_crontabs.has_user_column(file) else own, named=True)
+def _named(file: str, own: str, system: bool) -> FileToCheck:
+    return FileToCheck(file, None if system or system_crontabs.has_user_column(file) else own, named=True)
 
 
 def _check(
-    source: CheckedFile,
-    dialect: str,
-    nights: DstEffects,
-    wanted: argparse.Namespace,
-    *,
-    mailer: bool,
-    took: dict[str, dict[int, float]],
-) -> Checked:
-    notes = []
+    checker: CrontabChecker, source: FileToCheck, run_seconds: Mapping[int, float], ignored: Sequence[str]
+) -> CheckedCrontab:
+    refusals = []
     why_not = source.why_not or crontab_files.refusal
 
-    def noted(status: os.stat_result) -> str | None:
+    def refusal(status: os.stat_result) -> str | None:
         reason = why_not(status)
-        if reason and source.named:
-            message = f"the daemon would not read it: {reason}"
-            notes.append(Problem(source.file, 0, 0, "warning", "refused", message))
-        return None if source.named else reason
+        if not (reason and source.named):
+            return reason
+        message = f"the daemon would not read it: {reason}"
+        refusals.append(Problem(source.file, 0, 0, "warning", "refused", message))
+        return None
 
     try:
-        data = crontab_files.read(source.file, noted)
+        data = crontab_files.read(source.file, refusal)
     except RefusedError as error:
         return _unread(Problem(source.file, 0, 0, "error", "refused", str(error)))
-    parsed = parser.parse(
-        data,
-        source.file,
-        system=source.user is None,
-        dialect=dialect,
-        user=source.user or "",
-        seed=machine.identity(),
-    )
-    text = data.decode("utf-8", "surrogateescape")
-    path = SEARCH_PATHS[wanted.other or dialect]
-    asked = check_rules.wanted(parsed, path)
-    facts = check_rules.CheckFacts(
-        nights,
-        frozenset((path, name) for path, name in asked.programs if not shutil.which(name, path=path)),
-        frozenset(user for user in asked.users if users.named(user) is None),
-        path,
-        wanted.other or "",
-        mailer,
-        took.get(source.file, {}),
-    )
-    ignored = [code for part in wanted.ignore for code in part.split(",")]
-    problems = check_rules.lint(parsed, text, facts, ignored)
-    return Checked(source.file, text.split("\n"), parsed, [*notes, *problems])
+    crontab = checker.check(data, source.file, source.user, run_seconds=run_seconds, ignored=ignored)
+    return replace(crontab, problems=[*refusals, *crontab.problems])
 
 
-def _unread(problem: Problem) -> Checked:
-    return Checked(problem.file, [], parser.Crontab(problem.file, (), ()), [problem])
+def _unread(problem: Problem) -> CheckedCrontab:
+    return CheckedCrontab(Crontab(problem.file, (), ()), [], [problem])
 
 
-def _print(results: list[Checked], *, verbose: bool) -> None:
+def _print(results: list[CheckedCrontab], *, verbose: bool) -> None:
     errors = warnings = 0
-    for one in results:
-        for problem in one.problems:
+    for crontab in results:
+        for problem in crontab.problems:
             errors += problem.severity == "error"
             warnings += problem.severity == "warning"
             print(f"{problem} [{problem.code}]")
-            if problem.line and problem.column and problem.line <= len(one.lines):
-                print(_caret(one.lines[problem.line - 1], problem.column - 1))
+            if problem.line and problem.column and problem.line <= len(crontab.lines):
+                print(_caret(crontab.lines[problem.line - 1], problem.column - 1))
         if verbose:
-            print(f"{one.file}: {len(one.parsed.entries)} valid entries")
+            print(f"{crontab.parsed.file}: {len(crontab.parsed.entries)} valid entries")
     if errors or warnings:
-        said = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
-        print(f"{said} in {counted(len(results), 'file')}", file=sys.stderr)
+        counts = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
+        print(f"{counts} in {counted(len(results), 'file')}", file=sys.stderr)
 
 
 def _caret(line: str, offset: int) -> str:
@@ -191,17 +153,17 @@ def _caret(line: str, offset: int) -> str:
     return f"    {before}{after}\n    {' ' * len(before)}^"
 
 
-def _document(one: Checked, *, verbose: bool) -> dict[str, object]:
-    found: dict[str, object] = {
-        "file": one.file,
-        "entries": len(one.parsed.entries),
+def _document(crontab: CheckedCrontab, *, verbose: bool) -> dict[str, object]:
+    document: dict[str, object] = {
+        "file": crontab.parsed.file,
+        "entries": len(crontab.parsed.entries),
         "problems": [
             {name: value for name, value in formatting.problem_json(problem).items() if name != "file"}
-            for problem in one.problems
+            for problem in crontab.problems
         ],
     }
     if verbose:
-        found["parsed"] = [
+        document["parsed"] = [
             {
                 "line": entry.line,
                 "schedule": entry.schedule_text,
@@ -212,6 +174,6 @@ def _document(one: Checked, *, verbose: bool) -> dict[str, object]:
                 "environment": dict(entry.environment),
                 "options": to_json(entry.options),
             }
-            for entry in one.parsed.entries
+            for entry in crontab.parsed.entries
         ]
-    return found
+    return document

@@ -11,16 +11,12 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from pycrond import clock
-from pycrond.cli.check import rules as check_rules
-from pycrond.cli.check.dst_effects import DstEffects
+from pycrond.cli.check.checker import CheckedCrontab, CrontabChecker
 from pycrond.cli.importer import anacrontab, report
-from pycrond.cli.importer.report import ImportedMachine, Remark, Scripts, Taken
+from pycrond.cli.importer.report import ImportedCrontab, ImportedMachine, Remark, RunPartsScripts
 from pycrond.cli.settings_layers import configured
-from pycrond.crontab import parser
 from pycrond.errors import PycrondError, RefusedError
 from pycrond.host import machine, users
-from pycrond.jobs.job import SEARCH_PATHS
 from pycrond.sources import files
 from pycrond.sources import system as system_crontabs
 
@@ -46,8 +42,8 @@ def import_crontabs(wanted: argparse.Namespace) -> int:
     """The report, and with --output the crontabs; of another user than root, only his own."""
     root = os.path.abspath(wanted.root)
     importer = _Importer(root, configured(wanted).mailer)
-    taken, written = importer.own() if os.geteuid() and root == "/" else importer.system()
-    lines = [*report.report(taken, importer.cron)]
+    crontabs, written = importer.own() if os.geteuid() and root == "/" else importer.system()
+    lines = [*report.report_lines(crontabs, importer.cron)]
     if wanted.output:
         folder = os.path.abspath(wanted.output)
         _write(folder, written)
@@ -65,13 +61,11 @@ class _Importer:
 
     def __init__(self, root: str, mailer: str) -> None:
         self._root = root
-        self._here = root == "/"
         self.cron = self._cron()
         anacron = any(os.path.exists(self._at(f"usr/{name}/anacron")) for name in ("sbin", "bin"))
         table = os.path.exists(self._at("etc/anacrontab"))
         self._machine = ImportedMachine(self.cron, anacron, table, self._scripts())
-        self._nights = DstEffects(clock.now(), machine.zone(machine.zone_name(os.environ)))
-        self._mailer = machine.has_mailer(mailer)
+        self._checker = CrontabChecker(self.cron, mailer, other_cron=self.cron, same_machine=root == "/")
 
     def _at(self, path: str) -> str:
         return os.path.join(self._root, path)
@@ -82,7 +76,7 @@ class _Importer:
             return machine.dialect(self._root)
         return "debian" if os.path.isdir(self._at("var/spool/cron/crontabs")) else "cronie"
 
-    def _scripts(self) -> dict[str, Scripts]:
+    def _scripts(self) -> dict[str, RunPartsScripts]:
         found = {}
         for period in PERIODIC:
             folder = f"/etc/cron.{period}"
@@ -93,14 +87,16 @@ class _Importer:
             paths = {name: self._at(f"{folder[1:]}/{name}") for name in names if not name.startswith(".")}
             run = [name for name, path in paths.items() if self._runs(name, path)]
             left_out = [name for name in paths if name not in run]
-            found[folder] = Scripts(run, left_out, [name for name in run if _asks_for_systemd(paths[name])])
+            found[folder] = RunPartsScripts(
+                run, left_out, [name for name in run if _asks_for_systemd(paths[name])]
+            )
         return found
 
     def _runs(self, name: str, path: str) -> bool:
         taken = RUN_BY_RUN_PARTS if self.cron == "debian" else system_crontabs.CRONIE.names
         return bool(taken.fullmatch(name)) and os.path.isfile(path) and os.access(path, os.X_OK)
 
-    def own(self) -> tuple[list[Taken], list[Written]]:
+    def own(self) -> tuple[list[ImportedCrontab], list[Written]]:
         """The crontab of who asks, as crontab(1) shows it."""
         name = users.own(os.geteuid()).name
         if not shutil.which("crontab"):
@@ -108,79 +104,64 @@ class _Importer:
         done = subprocess.run(["crontab", "-l"], capture_output=True, check=False)
         if done.returncode:
             return [], []
-        one = self._read(done.stdout, f"crontab of {name}", name)
-        return [one], [Written(name, _copy(done.stdout, f"crontab -l of {name}", []), 0o600, name)]
+        checked = self._checker.check(done.stdout, f"crontab of {name}", name)
+        return [self._imported(checked, name)], [
+            Written(name, _copy(done.stdout, f"crontab -l of {name}", []), 0o600, name)
+        ]
 
-    def system(self) -> tuple[list[Taken], list[Written]]:
+    def system(self) -> tuple[list[ImportedCrontab], list[Written]]:
         rules = system_crontabs.RULES[self.cron]
         tabs, skipped = system_crontabs.find(self._root, rules)
-        taken = [Taken(one.file, None, 0, (), [Remark(0, one.message)]) for one in skipped]
+        crontabs = [
+            ImportedCrontab(problem.file, None, remarks=[Remark(0, problem.message)]) for problem in skipped
+        ]
         written = []
         for tab in tabs:
             try:
                 data = files.read(tab.file, system_crontabs.refusal(tab, rules))
             except RefusedError as error:
-                remark = Remark(0, f"{error}, by {report.CRONS[self.cron]} and by pycrond")
-                taken.append(Taken(tab.file, tab.user, 0, (), [remark]))
+                remark = Remark(0, f"{error}, by {report.CRON_NAMES[self.cron]} and by pycrond")
+                crontabs.append(ImportedCrontab(tab.file, tab.user, remarks=[remark]))
                 continue
-            taken.append(self._read(data, tab.file, tab.user))
-            written.append(self._written(tab, data))
+            checked = self._checker.check(data, tab.file, tab.user)
+            crontabs.append(self._imported(checked, tab.user))
+            written.append(self._written(tab, data, checked))
         more = list(self._anacrontab())
-        return [*taken, *(one for one, _ in more)], [*written, *(one for _, one in more)]
+        return [*crontabs, *(one for one, _ in more)], [*written, *(one for _, one in more)]
 
-    def _parse(self, data: bytes, file: str, user: str | None) -> parser.Crontab:
-        return parser.parse(
-            data, file, system=user is None, dialect=self.cron, user=user or "", seed=machine.identity()
-        )
+    def _imported(self, checked: CheckedCrontab, user: str | None) -> ImportedCrontab:
+        remarks = report.crontab_remarks(checked, self._machine)
+        parsed = checked.parsed
+        return ImportedCrontab(parsed.file, user, len(parsed.entries), checked.lines, remarks)
 
-    def _read(self, data: bytes, file: str, user: str | None) -> Taken:
-        parsed = self._parse(data, file, user)
-        text = data.decode("utf-8", "surrogateescape")
-        path = SEARCH_PATHS[self.cron]
-        asked = (
-            check_rules.wanted(parsed, path) if self._here else check_rules.NeededFacts()
-        )  # of another machine we know nothing
-        facts = check_rules.CheckFacts(
-            self._nights,
-            frozenset((path, name) for path, name in asked.programs if not shutil.which(name, path=path)),
-            frozenset(name for name in asked.users if users.named(name) is None),
-            path,
-            self.cron,
-            self._mailer,
-        )
-        found = report.remarks(parsed, check_rules.lint(parsed, text, facts), self._machine)
-        return Taken(file, user, len(parsed.entries), text.split("\n"), found)
-
-    def _written(self, tab: system_crontabs.SystemCrontab, data: bytes) -> Written:
-        parsed = self._parse(data, tab.file, tab.user)
-        out = [one.line for one in parsed.entries if report.is_left_out(one, self._machine)]
+    def _written(self, tab: system_crontabs.SystemCrontab, data: bytes, checked: CheckedCrontab) -> Written:
+        entries = checked.parsed.entries
+        out = [entry.line for entry in entries if report.starts_anacron(entry, self._machine)]
         path = os.path.relpath(tab.file, self._root)
         if tab.user is None:
             return Written(path, _copy(data, tab.file, out), 0o644, "root")
         return Written(f"var/spool/cron/crontabs/{tab.user}", _copy(data, tab.file, out), 0o600, tab.user)
 
-    def _anacrontab(self) -> Iterator[tuple[Taken, Written]]:
+    def _anacrontab(self) -> Iterator[tuple[ImportedCrontab, Written]]:
         file = self._at("etc/anacrontab")
         with contextlib.suppress(RefusedError):
             data = files.read(file)
-            hour = anacrontab.HOUR_OF_DEBIAN if self.cron == "debian" else anacrontab.HOUR_OF_CRONIE
-            table = anacrontab.parse(data, file, hour=hour)
-            made = list(anacrontab.crontab_lines(table, self.cron))
-            new = "".join(text for _, text in made)
-            found = [Remark(line, message) for line, message in table.remarks]
-            for one, _ in made:
-                if one:
-                    found += [
-                        Remark(one.line, said) for said in report.of_scripts(one.command, self._machine)
-                    ]
-            found.sort(key=lambda one: one.line)
+            table = anacrontab.parse(data, file, hour=anacrontab.START_HOURS[self.cron])
+            converted = list(anacrontab.crontab_lines(table, self.cron))
+            jobs = [job for job, _ in converted if job]
+            new = "".join(text for _, text in converted)
+            remarks = [*table.remarks]
+            for job in jobs:
+                scripts = report.script_remarks(job.command, self._machine)
+                remarks += [Remark(job.line, text) for text in scripts]
+            remarks.sort(key=lambda remark: remark.line)
             if table.items:
-                found.append(Remark(0, "anacron is not needed for them any more: disable it, and its timer"))
+                text = "anacron is not needed for them any more: disable it, and its timer"
+                remarks.append(Remark(0, text))
             lines = data.decode("utf-8", "surrogateescape").split("\n")
-            jobs = sum(one is not None for one, _ in made)
             yield (
-                Taken(file, None, jobs, lines, found, new),
-                Written(ANACRON, _imported(file, new), 0o644, "root"),
+                ImportedCrontab(file, None, len(jobs), lines, remarks, new),
+                Written(ANACRON, _with_source(file, new), 0o644, "root"),
             )
 
 
@@ -193,7 +174,7 @@ def _asks_for_systemd(path: str) -> bool:
         return False
 
 
-def _imported(file: str, text: str) -> bytes:
+def _with_source(file: str, text: str) -> bytes:
     return f"# From {file}, by pycrond import.\n{text}".encode("utf-8", "surrogateescape")
 
 
@@ -202,7 +183,7 @@ def _copy(data: bytes, file: str, left_out: Sequence[int]) -> bytes:
     lines = data.removesuffix(b"\n").split(b"\n")
     for number in left_out:
         lines[number - 1] = b"# starts anacron, whose jobs are in cron.d/anacrontab now: " + lines[number - 1]
-    return _imported(file, "") + b"\n".join(lines) + b"\n"
+    return _with_source(file, "") + b"\n".join(lines) + b"\n"
 
 
 def _write(folder: str, written: Sequence[Written]) -> None:

@@ -1,22 +1,23 @@
-"""An anacrontab, and the lines of a crontab that do the same: on a schedule, and caught up when missed."""
+"""The conversion of an anacrontab to lines of a crontab: the same jobs, caught up when missed."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pycrond.cli.importer.report import Remark
 from pycrond.crontab.syntax import command_and_input
 
-HOUR_OF_CRONIE, HOUR_OF_DEBIAN = 3, 7  # where START_HOURS_RANGE says nothing: when anacron is first started
+START_HOURS = {"cronie": 3, "debian": 7}  # hour of anacron's first start on a day, without START_HOURS_RANGE
 _JOB = re.compile(r"(?P<period>@\w+|\d+)[ \t]+(?P<delay>\d+)[ \t]+(?P<name>[^ \t/]+)[ \t]+(?P<command>.+)")
 _ASSIGNMENT = re.compile(r"(?P<name>[^\s=#]+)[ \t]*=[ \t]*(?P<value>.*)")
-_PERIODS = {"@daily": 1, "@weekly": 7, "@monthly": 30, "@yearly": 365, "@annually": 365}
-_DAYS = {1: "* * *", 7: "* * 7", 30: "1 * *", 31: "1 * *", 365: "1 1 *", 366: "1 1 *"}
-"""Day of month, month and day of week for periods that a schedule can name."""
+_DAYS_BY_NAME = {"@daily": 1, "@weekly": 7, "@monthly": 30, "@yearly": 365, "@annually": 365}
+_DAY_FIELDS = {1: "* * *", 7: "* * 7", 30: "1 * *", 31: "1 * *", 365: "1 1 *", 366: "1 1 *"}
+"""Day of month, month and day of week, by days of a period that a schedule can name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """A job of anacron's: every so many days, so many minutes after anacron is started."""
+    """A job of anacron: due every `days`, `delay` minutes after anacron is started."""
 
     line: int
     text: str
@@ -25,14 +26,14 @@ class Period:
     name: str
     command: str
     hour: int
-    """When anacron is first started on a day."""
+    """The hour of anacron's first start on a day."""
     random_delay: int
-    """Minutes, at most, that are added to the delay."""
+    """The maximum number of minutes added to the delay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """An assignment, which holds for what follows."""
+    """An assignment, in force for the lines that follow."""
 
     line: int
     name: str
@@ -41,27 +42,27 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Anacrontab:
-    """What the file says, in its order."""
+    """A parsed anacrontab."""
 
     file: str
     items: tuple[Period | Variable, ...]
-    remarks: tuple[tuple[int, str], ...]
-    """Line and text: what cannot be read, or is not quite the same to us."""
+    """The jobs and assignments in the order of the file."""
+    remarks: tuple[Remark, ...]
+    """Lines that cannot be read or that mean something slightly different to pycrond."""
 
 
-def parse(data: bytes, file: str, *, hour: int = HOUR_OF_CRONIE) -> Anacrontab:
-    """Read one; `hour` is when the machine's own anacron is started without START_HOURS_RANGE."""
+def parse(data: bytes, file: str, *, hour: int = START_HOURS["cronie"]) -> Anacrontab:
+    """Parse an anacrontab; `hour` is the hour at which anacron starts if START_HOURS_RANGE is not set."""
     items: list[Period | Variable] = []
     remarks = []
     random_delay = 0
-    for number, line in _lines(data.decode("utf-8", "surrogateescape")):
-        if found := _ASSIGNMENT.fullmatch(line):
-            name, value = found["name"], found["value"]
-            if name == "START_HOURS_RANGE" and (range_ := re.match(r"(\d{1,2})-", value)):
-                hour = min(int(range_[1]), 23)
-                remarks.append(
-                    (number, "jobs are due in its first hour; what was missed is caught up at any")
-                )
+    for number, line in _logical_lines(data.decode("utf-8", "surrogateescape")):
+        if assigned := _ASSIGNMENT.fullmatch(line):
+            name, value = assigned["name"], assigned["value"]
+            if name == "START_HOURS_RANGE" and (hours := re.match(r"(\d{1,2})-", value)):
+                hour = min(int(hours[1]), 23)
+                text = "jobs are due in its first hour; what was missed is caught up at any"
+                remarks.append(Remark(number, text))
             elif name == "RANDOM_DELAY" and value.isdecimal():
                 random_delay = int(value)
             else:
@@ -69,60 +70,63 @@ def parse(data: bytes, file: str, *, hour: int = HOUR_OF_CRONIE) -> Anacrontab:
         elif (job := _JOB.fullmatch(line)) and (days := _days(job["period"])):
             delay, command = int(job["delay"]), job["command"]
             items.append(Period(number, line, days, delay, job["name"], command, hour, random_delay))
-            if days not in _DAYS:
-                remarks.append((number, f"every {days} days, counted from 1970 on, at midnight UTC"))
+            if days not in _DAY_FIELDS:
+                remarks.append(Remark(number, f"every {days} days, counted from 1970-01-01, at midnight UTC"))
         else:
-            remarks.append((number, "left out: anacron cannot read it either"))
+            remarks.append(Remark(number, "left out: anacron cannot read it either"))
     return Anacrontab(file, tuple(items), tuple(remarks))
 
 
-def _lines(text: str) -> Iterator[tuple[int, str]]:
-    """Those that say something, with the number of the first of those that a backslash joins."""
+def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
+    """Yield each line that is not blank or a comment, with its number; lines joined by a backslash are one
+    line with the number of the first.
+    """
     begun, number = "", 0
     for at, line in enumerate(text.split("\n"), 1):
         number = number if begun else at
         if line.endswith("\\"):
             begun += line[:-1]
             continue
-        whole, begun = (begun + line).strip(" \t"), ""
-        if whole and not whole.startswith("#"):
-            yield number, whole
+        joined, begun = (begun + line).strip(" \t"), ""
+        if joined and not joined.startswith("#"):
+            yield number, joined
 
 
-def _days(text: str) -> int:
-    return _PERIODS.get(text, 0) if text.startswith("@") else int(text)
+def _days(period: str) -> int:
+    return _DAYS_BY_NAME.get(period, 0) if period.startswith("@") else int(period)
 
 
 def crontab_lines(table: Anacrontab, dialect: str) -> Iterator[tuple[Period | None, str]]:
-    """The lines of a system crontab, each with the job that it stands for, its options before it."""
-    for one in table.items:
-        if isinstance(one, Variable):
-            quoted = f'"{one.value}"' if one.value == "" or one.value != one.value.strip() else one.value
-            yield None, f"{one.name}={quoted}\n"
+    """Yield each job with its lines of a system crontab; None with an assignment's line."""
+    for item in table.items:
+        if isinstance(item, Variable):
+            value = item.value
+            quoted = f'"{value}"' if value == "" or value != value.strip() else value
+            yield None, f"{item.name}={quoted}\n"
             continue
-        command = _escaped(one.command, dialect)
+        command = _escaped(item.command, dialect)
         if command is None:
-            said = f"# Not taken, a crontab cannot say \\% here: {one.text}\n"
+            yield item, f"# Not converted, a crontab cannot express \\% here: {item.text}\n"
         else:
-            said = f"# {table.file}:{one.line}\n#: {_options(one)}\n{_schedule(one)} root {command}\n"
-        yield one, said
+            source = f"# {table.file}:{item.line}\n"
+            yield item, f"{source}#: {_options(item)}\n{_schedule(item)} root {command}\n"
 
 
-def _schedule(one: Period) -> str:
-    if one.days not in _DAYS:
-        return f"@every {one.days}d"
-    minutes = min(one.hour * 60 + one.delay, 24 * 60 - 1)
-    return f"{minutes % 60} {minutes // 60} {_DAYS[one.days]}"
+def _schedule(job: Period) -> str:
+    if job.days not in _DAY_FIELDS:
+        return f"@every {job.days}d"
+    minutes = min(job.hour * 60 + job.delay, 24 * 60 - 1)
+    return f"{minutes % 60} {minutes // 60} {_DAY_FIELDS[job.days]}"
 
 
-def _options(one: Period) -> str:
-    """Caught up once, as long as the next one is not due; one at a time, as ``anacron -s`` runs them."""
-    name = re.sub(r"[^\w.:@+-]", "_", one.name)[:100].lstrip(".:@+-") or "job"
-    options = f"name={name} missed=once within={one.days}d lock=anacron"
-    return f"{options} jitter={one.random_delay}m" if one.random_delay else options
+def _options(job: Period) -> str:
+    """Return options for a catch-up before the next fire time, and one job at a time as `anacron -s`."""
+    name = re.sub(r"[^\w.:@+-]", "_", job.name)[:100].lstrip(".:@+-") or "job"
+    options = f"name={name} missed=once within={job.days}d lock=anacron"
+    return f"{options} jitter={job.random_delay}m" if job.random_delay else options
 
 
 def _escaped(command: str, dialect: str) -> str | None:
-    """To anacron a % is nothing special. None where no escaping leads back to the same command."""
+    """Escape the ``%`` of a command, which anacron reads literally; None if a crontab cannot express it."""
     text = re.sub(r"[%\\]" if dialect == "debian" else "%", r"\\\g<0>", command)
     return text if command_and_input(text, dialect) == (command, "") else None

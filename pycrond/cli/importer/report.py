@@ -1,144 +1,155 @@
-"""What changes when pycrond runs the crontabs of another cron: remarks on their lines, and a report. Pure."""
+"""The report of `import`: remarks on lines that pycrond runs differently than the present cron."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from pycrond.crontab.parser import Crontab
-from pycrond.errors import Problem
+from pycrond.cli.check.checker import CheckedCrontab
 from pycrond.jobs.job import Entry
 from pycrond.text import counted, visible
 
-NAMED = 12  # scripts that a remark names
+MAX_NAMED_SCRIPTS = 12  # in one remark
 _RUN_PARTS = re.compile(r"run-parts(?:[ \t]+-\S+)*[ \t]+(/[^ \t;&|}]+)")
-_GUARD = re.compile(r"(?:test[ \t]+-x|\[[ \t]+-x)[ \t]+\S*anacron(?:[ \t]+\])?[ \t]*(?:\|\||;)")
-_STARTS_ANACRON = re.compile(
+_ANACRON_TEST = re.compile(r"(?:test[ \t]+-x|\[[ \t]+-x)[ \t]+\S*anacron(?:[ \t]+\])?[ \t]*(?:\|\||;)")
+_ANACRON_START = re.compile(
     r"(?:^|[ \t;&|/])anacron[ \t]+(?:start\b|-)|(?:^|/)anacron[ \t]*(?:$|[;&|])|start[ \t]+anacron"
 )
-CRONS = {"debian": "Debian cron", "cronie": "cronie"}
+CRON_NAMES = {"debian": "Debian cron", "cronie": "cronie"}
 
 
-@dataclass(frozen=True, slots=True)
-class Remark:
-    """Something that differs, or is to be known; line 0 is the whole file."""
+class Remark(NamedTuple):
+    """A difference or a hint on a line; line 0 means the whole file."""
 
     line: int
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Scripts:
-    """What lies in a folder of run-parts."""
+class RunPartsScripts:
+    """The scripts in a directory of run-parts."""
 
     run: Sequence[str] = ()
     left_out: Sequence[str] = ()
-    """For their names, or not executable."""
+    """Not run because of their names, or not executable."""
     masked: Sequence[str] = ()
-    """Those that run, and look whether systemd does: a timer is in their place then."""
+    """Those of `run` that look for systemd: where it runs, a timer usually replaces them."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImportedMachine:
-    """What is known of it beside the crontabs."""
+    """Facts about the machine whose crontabs are imported."""
 
     cron: str
-    """Whose crontabs they are: `debian` or `cronie`."""
+    """The cron that reads the crontabs: `debian` or `cronie`."""
     has_anacron: bool = False
     has_anacrontab: bool = False
-    scripts: Mapping[str, Scripts] = field(default_factory=dict)
-    """By folder of run-parts."""
+    scripts: Mapping[str, RunPartsScripts] = field(default_factory=dict)
+    """By directory of run-parts."""
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A file that was read, or could not be."""
+class ImportedCrontab:
+    """A crontab in the report."""
 
     file: str
     user: str | None
-    jobs: int
-    lines: Sequence[str]
-    remarks: Sequence[Remark]
+    jobs: int = 0
+    lines: Sequence[str] = ()
+    remarks: Sequence[Remark] = ()
     new: str = ""
-    """Lines that stand for it from now on, where they are others."""
+    """The lines that replace the file's content, if they differ."""
 
 
-def is_left_out(entry: Entry, machine: ImportedMachine) -> bool:
-    """Whether it starts anacron, whose jobs we take; a line that only asks whether that is there does not."""
-    found = _STARTS_ANACRON.search(entry.command)
-    return machine.has_anacrontab and found is not None and not _GUARD.search(entry.command)
+def starts_anacron(entry: Entry, machine: ImportedMachine) -> bool:
+    """Return True if the entry starts anacron, whose jobs are imported; False if it only looks for it."""
+    command = entry.command
+    return (
+        machine.has_anacrontab
+        and _ANACRON_START.search(command) is not None
+        and not _ANACRON_TEST.search(command)
+    )
 
 
-def remarks(parsed: Crontab, problems: Iterable[Problem], machine: ImportedMachine) -> list[Remark]:
-    """On one crontab; `problems` are those that `lint` finds with an eye to the machine's cron."""
-    found = [Remark(one.line, f"{one.severity}: {one.message} [{one.code}]") for one in problems]
-    first = next((one for one in parsed.problems if one.severity == "error"), None)
-    if first and parsed.entries and machine.cron == "debian":
-        runs = f"pycrond runs its {counted(len(parsed.entries), 'other line')}"
-        found.append(Remark(0, f"Debian cron runs nothing of it, because of line {first.line}: {runs}"))
+def crontab_remarks(crontab: CheckedCrontab, machine: ImportedMachine) -> list[Remark]:
+    """Return the remarks on a crontab in the order of the lines."""
+    parsed = crontab.parsed
+    remarks = [
+        Remark(problem.line, f"{problem.severity}: {problem.message} [{problem.code}]")
+        for problem in crontab.problems
+    ]
+    first_error = next((problem for problem in parsed.problems if problem.severity == "error"), None)
+    if first_error and parsed.entries and machine.cron == "debian":
+        others = counted(len(parsed.entries), "other line")
+        text = (
+            f"Debian cron runs nothing of it, because of line {first_error.line}: pycrond runs its {others}"
+        )
+        remarks.append(Remark(0, text))
     for entry in parsed.entries:
-        found += [Remark(entry.line, text) for text in _of_entry(entry, machine)]
-    return sorted(found, key=lambda one: one.line)
+        remarks += [Remark(entry.line, text) for text in _entry_remarks(entry, machine)]
+    return sorted(remarks, key=lambda remark: remark.line)
 
 
-def _of_entry(entry: Entry, machine: ImportedMachine) -> Iterator[str]:
+def _entry_remarks(entry: Entry, machine: ImportedMachine) -> Iterator[str]:
     if "~" in entry.schedule_text and machine.cron == "cronie":
-        yield "cronie draws the time anew whenever it reads the file, pycrond once and for all"
+        yield "cronie draws the time anew whenever it reads the file, pycrond draws it once"
     zone = dict(entry.environment).get("CRON_TZ")
     if zone and machine.cron == "debian":
         yield f"Debian cron runs it by the machine's clock, pycrond by that of {zone}"
-    if is_left_out(entry, machine):
+    if starts_anacron(entry, machine):
         yield "starts anacron, whose jobs are schedules of pycrond's now: left out of what is written"
-        return
-    if _RUN_PARTS.search(entry.command) and machine.has_anacron and _GUARD.search(entry.command):
+    elif machine.has_anacron and _RUN_PARTS.search(entry.command) and _ANACRON_TEST.search(entry.command):
         yield "does nothing, as anacron is installed: it is anacrontab's job"
     else:
-        yield from of_scripts(entry.command, machine)
+        yield from script_remarks(entry.command, machine)
 
 
-def of_scripts(command: str, machine: ImportedMachine) -> Iterator[str]:
-    """On what a command with run-parts runs."""
-    parts = _RUN_PARTS.search(command)
-    scripts = machine.scripts.get(parts[1]) if parts else None
-    if parts is None or scripts is None:
+def script_remarks(command: str, machine: ImportedMachine) -> Iterator[str]:
+    """Yield remarks on the scripts that a command starts through run-parts."""
+    run_parts = _RUN_PARTS.search(command)
+    directory = run_parts[1] if run_parts else ""
+    scripts = machine.scripts.get(directory)
+    if scripts is None:
         return
-    folder = parts[1]
-    yield f"one job to pycrond too: {folder} has {counted(len(scripts.run), 'script')}{_names(scripts.run)}"
+    count = counted(len(scripts.run), "script")
+    yield f"one job to pycrond too: {directory} has {count}{_in_brackets(scripts.run)}"
     if scripts.left_out:
-        yield f"run-parts leaves out{_names(scripts.left_out)}: for their names, or not executable"
+        names = _in_brackets(scripts.left_out)
+        yield f"run-parts leaves out{names}: for their names, or not executable"
     if scripts.masked:
-        yield f"where systemd runs, a timer may be in the place of{_names(scripts.masked)}"
-    if "0anacron" in scripts.run and folder.endswith("hourly"):
-        yield f"{folder}/0anacron starts anacron: remove it, or anacrontab's jobs run twice"
+        yield f"where systemd runs, a timer may be in the place of{_in_brackets(scripts.masked)}"
+    if "0anacron" in scripts.run and directory.endswith("hourly"):
+        yield f"{directory}/0anacron starts anacron: remove it, or anacrontab's jobs run twice"
 
 
-def _names(names: Sequence[str]) -> str:
-    more = ", …" if len(names) > NAMED else ""
-    return f" ({', '.join(map(_shown, names[:NAMED]))}{more})" if names else ""
+def _in_brackets(names: Sequence[str]) -> str:
+    more = ", …" if len(names) > MAX_NAMED_SCRIPTS else ""
+    return f" ({', '.join(map(_shown, names[:MAX_NAMED_SCRIPTS]))}{more})" if names else ""
 
 
 def _shown(text: str) -> str:
     return visible(text.encode("utf-8", "surrogateescape"))
 
 
-def report(taken: Iterable[Taken], cron: str) -> Iterator[str]:
-    """Lines of the report: each file, and of it only what differs."""
-    taken = list(taken)
-    jobs = sum(one.jobs for one in taken)
-    files = counted(len(taken), "file")
-    yield f"Crontabs of {CRONS[cron]}, as pycrond would run them: {counted(jobs, 'job')} in {files}."
-    for one in taken:
-        of = f", of {one.user}" if one.user else ""
+def report_lines(crontabs: Sequence[ImportedCrontab], cron: str) -> Iterator[str]:
+    """Yield the lines of the report: each file, and those of its lines that have remarks."""
+    jobs = counted(sum(crontab.jobs for crontab in crontabs), "job")
+    files = counted(len(crontabs), "file")
+    yield f"Crontabs of {CRON_NAMES[cron]}, as pycrond would run them: {jobs} in {files}."
+    for crontab in crontabs:
+        owner = f", of {crontab.user}" if crontab.user else ""
+        unchanged = "" if crontab.remarks else ", all as before"
         yield ""
-        yield f"{_shown(one.file)}{of}: {counted(one.jobs, 'job')}{'' if one.remarks else ', all as before'}"
-        last = 0
-        for remark in one.remarks:
-            if remark.line and remark.line != last:
-                yield f"  {remark.line}: {_shown(_line(one.lines, remark.line))}"
-            last = remark.line
+        yield f"{_shown(crontab.file)}{owner}: {counted(crontab.jobs, 'job')}{unchanged}"
+        last_line = 0
+        for remark in crontab.remarks:
+            if remark.line and remark.line != last_line:
+                yield f"  {remark.line}: {_shown(_line(crontab.lines, remark.line))}"
+            last_line = remark.line
             yield f"{'      ' if remark.line else '  '}{remark.text}"
-        if one.new:
+        if crontab.new:
             yield "  which becomes:"
-            yield from (f"      {_shown(line)}" for line in one.new.splitlines())
+            yield from (f"      {_shown(line)}" for line in crontab.new.splitlines())
 
 
 def _line(lines: Sequence[str], number: int) -> str:

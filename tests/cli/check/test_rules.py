@@ -1,4 +1,4 @@
-"""What is legal and surely not meant: one row a rule, with what it must be silent about."""
+"""Warnings about legal text: rows for each rule, with lines that must give no warning."""
 
 from datetime import UTC, datetime
 
@@ -7,32 +7,28 @@ import pytest
 from pycrond.cli.check import rules
 from pycrond.cli.check.dst_effects import DstEffects
 from pycrond.crontab import parser
-from pycrond.jobs.job import SEARCH_PATHS
 from pycrond.schedule.timezone import Zone
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 
 def codes(
-    text: str, other: str = "", *, system: bool = False, zone: str = "UTC", ignored: str = ""
+    text: str, other_cron: str = "", *, system: bool = False, zone: str = "UTC", ignored: str = ""
 ) -> list[str]:
     parsed = parser.parse(
         text.encode("utf-8", "surrogateescape"), "jobs", system=system, user="" if system else "me"
     )
-    path = SEARCH_PATHS["cronie"]
-    asked = rules.wanted(parsed, path)
     facts = rules.CheckFacts(
         DstEffects(NOW, Zone.of(zone)),
-        frozenset(one for one in asked.programs if "missing" in one[1]),
-        frozenset(asked.users & {"stranger"}),
-        path,
-        other,
+        program_exists=lambda name, _path: "missing" not in name,
+        user_exists=lambda name: name != "stranger",
+        other_cron=other_cron,
     )
-    return [one.code for one in rules.lint(parsed, text, facts, ignored.split(","))]
+    return [problem.code for problem in rules.find_problems(parsed, text, facts, ignored.split(","))]
 
 
 @pytest.mark.parametrize(
-    ("line", "wanted"),
+    ("line", "expected"),
     [
         ("0 0 13 * 5 x", ["day-union"]),
         ("0 0 1-31 * 5 x", ["day-union"]),
@@ -83,12 +79,12 @@ def codes(
         ("61 * * * * x", ["bad-minute"]),
     ],
 )
-def test_rules(line: str, wanted: list[str]) -> None:
-    assert codes(f"{line}\n") == wanted
+def test_rules(line: str, expected: list[str]) -> None:
+    assert codes(f"{line}\n") == expected
 
 
 @pytest.mark.parametrize(
-    ("line", "warned"),
+    ("line", "is_warned"),
     [
         ("30 2 * * * x", True),
         ("0 2-4 * * * x", True),
@@ -100,9 +96,9 @@ def test_rules(line: str, wanted: list[str]) -> None:
         ("@every 90m x", False),
     ],
 )
-def test_nights_when_clocks_change(line: str, warned: bool) -> None:
-    assert ("clock-change" in codes(f"{line}\n", zone="Europe/Berlin")) is warned
-    assert ("clock-change" in codes(f"CRON_TZ=Europe/Berlin\n{line}\n")) is warned
+def test_clock_changes(line: str, is_warned: bool) -> None:
+    assert ("clock-change" in codes(f"{line}\n", zone="Europe/Berlin")) is is_warned
+    assert ("clock-change" in codes(f"CRON_TZ=Europe/Berlin\n{line}\n")) is is_warned
     assert "clock-change" not in codes(f"{line}\n")
 
 
@@ -123,7 +119,7 @@ def test_nights_when_clocks_change(line: str, warned: bool) -> None:
         (f"5 5 * * * {'x' * 999}\n", True, False),
     ],
 )
-def test_what_other_crons_read_otherwise(text: str, debian: bool, cronie: bool) -> None:
+def test_differences_in_other_crons(text: str, debian: bool, cronie: bool) -> None:
     assert ("other-cron" in codes(text, "debian")) is debian
     assert ("other-cron" in codes(text, "cronie")) is cronie
     assert "other-cron" not in codes(text)
@@ -134,21 +130,21 @@ def test_a_leading_minus_in_a_system_crontab() -> None:
     assert codes("-5 5 * * * root x\n", "debian", system=True) == ["other-cron"]
 
 
-def test_a_user_whom_nobody_knows() -> None:
+def test_an_unknown_user() -> None:
     assert codes("5 5 * * * stranger x\n5 5 * * * root x\n", system=True) == ["unknown-user"]
 
 
-@pytest.mark.parametrize("how", ["option", "comment"])
-def test_warnings_can_be_silenced_and_errors_cannot(how: str) -> None:
+@pytest.mark.parametrize("source", ["option", "comment"])
+def test_warnings_can_be_silenced_but_errors_cannot(source: str) -> None:
     text = "*/7 * * * * x\n61 * * * * x\n0 0 13 * 5 x\n"
-    if how == "comment":
+    if source == "comment":
         text += "  # pycrond: ignore uneven-step, day-union bad-minute\n"
-    assert codes(text, ignored="uneven-step,day-union,bad-minute" if how == "option" else "") == [
+    assert codes(text, ignored="uneven-step,day-union,bad-minute" if source == "option" else "") == [
         "bad-minute"
     ]
 
 
-DISTRIBUTION = """\
+DISTRIBUTION_CRONTAB = """\
 SHELL=/bin/sh
 PATH=/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin
 17 *\t* * *\troot    cd / && run-parts --report /etc/cron.hourly
@@ -164,12 +160,12 @@ PATH=/usr/local/sbin:/usr/local/bin:/sbin:/bin:/usr/sbin:/usr/bin
 """
 
 
-def test_no_false_alarms_over_what_distributions_ship() -> None:
-    assert codes(DISTRIBUTION, system=True, zone="UTC") == []
+def test_a_crontab_as_distributions_ship_it_has_no_warnings() -> None:
+    assert codes(DISTRIBUTION_CRONTAB, system=True, zone="UTC") == []
 
 
 @pytest.mark.parametrize(
-    ("line", "took", "wanted"),
+    ("line", "seconds", "expected"),
     [
         ("*/5 * * * * x", 400.0, ["longer-than-interval"]),
         ("*/5 * * * * x", 200.0, []),
@@ -178,8 +174,9 @@ def test_no_false_alarms_over_what_distributions_ship() -> None:
         ("@reboot x", 400.0, []),
     ],
 )
-def test_runs_that_take_longer_than_the_interval(line: str, took: float, wanted: list[str]) -> None:
+def test_runs_longer_than_the_interval(line: str, seconds: float, expected: list[str]) -> None:
     parsed = parser.parse(f"{line}\n".encode(), "jobs", user="me")
     (entry,) = parsed.entries
-    facts = rules.CheckFacts(DstEffects(NOW, Zone.of("UTC")), took={entry.line: took})
-    assert [one.code for one in rules.lint(parsed, f"{line}\n", facts)] == wanted
+    facts = rules.CheckFacts(DstEffects(NOW, Zone.of("UTC")), run_seconds={entry.line: seconds})
+    problems = rules.find_problems(parsed, f"{line}\n", facts)
+    assert [problem.code for problem in problems] == expected

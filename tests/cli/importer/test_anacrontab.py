@@ -1,4 +1,4 @@
-"""anacrontab into schedules: row by row, and read back by our own parser."""
+"""Anacrontabs converted to crontab lines: rows of examples, and the lines read back by the crontab parser."""
 
 import pytest
 
@@ -8,9 +8,8 @@ from pycrond.crontab import parser
 
 
 def lines(text: str, dialect: str = "cronie", hour: int = 3) -> str:
-    return "".join(
-        said for _, said in anacrontab.crontab_lines(anacrontab.parse(text.encode(), "f", hour=hour), dialect)
-    )
+    table = anacrontab.parse(text.encode(), "f", hour=hour)
+    return "".join(converted for _, converted in anacrontab.crontab_lines(table, dialect))
 
 
 @pytest.mark.parametrize(
@@ -33,15 +32,15 @@ def test_periods(line: str, schedule: str, within: str) -> None:
     )
 
 
-def test_what_holds_from_a_line_on() -> None:
+def test_assignments_hold_for_the_lines_that_follow() -> None:
     text = "A=b\n1 1 one x\nSTART_HOURS_RANGE=6-22\nRANDOM_DELAY=45\nMAILTO=\n1 1 two x\n"
     table = anacrontab.parse(text.encode(), "f")
-    assert [one for one in table.items if isinstance(one, Variable)] == [
+    assert [item for item in table.items if isinstance(item, Variable)] == [
         Variable(1, "A", "b"),
         Variable(5, "MAILTO", ""),
     ]
-    one, two = [one for one in table.items if isinstance(one, Period)]
-    assert (one.hour, one.random_delay, two.hour, two.random_delay) == (3, 0, 6, 45)
+    first, second = [item for item in table.items if isinstance(item, Period)]
+    assert (first.hour, first.random_delay, second.hour, second.random_delay) == (3, 0, 6, 45)
     assert lines(text).splitlines() == [
         "A=b",
         *("# f:2", "#: name=one missed=once within=1d lock=anacron", "1 3 * * * root x"),
@@ -50,37 +49,40 @@ def test_what_holds_from_a_line_on() -> None:
     ]
 
 
-def test_lines_that_a_backslash_joins() -> None:
-    (one,) = anacrontab.parse(b"# c\n1 5 a \\\nx \\\n y\n", "f").items
-    assert isinstance(one, Period)
-    assert (one.line, one.command) == (2, "x  y")
+def test_lines_joined_by_a_backslash() -> None:
+    (job,) = anacrontab.parse(b"# c\n1 5 a \\\nx \\\n y\n", "f").items
+    assert isinstance(job, Period)
+    assert (job.line, job.command) == (2, "x  y")
 
 
 @pytest.mark.parametrize("line", ["0 5 a x", "@hourly 5 a x", "1 a x", "1 5 a", "1 5 a/b x", "x"])
-def test_what_anacron_cannot_read_either(line: str) -> None:
+def test_lines_that_anacron_cannot_read(line: str) -> None:
     table = anacrontab.parse(f"\n{line}\n".encode(), "f")
     assert (table.items, [number for number, _ in table.remarks]) == ((), [2])
 
 
 @pytest.mark.parametrize("dialect", ["debian", "cronie"])
 @pytest.mark.parametrize("command", ["date +%F", r"printf 'a\nb'", r"a \\ b", "caf\u00e9 '#' =%%", "x  "])
-def test_the_command_stays_what_it_is(command: str, dialect: str) -> None:
-    read = parser.parse(
+def test_the_command_is_read_back_unchanged(command: str, dialect: str) -> None:
+    crontab = parser.parse(
         lines(f"1 5 a/b {command}\n1 5 a {command}\n", dialect).encode(), "f", system=True, dialect=dialect
     )
-    (entry,) = read.entries
+    (entry,) = crontab.entries
     assert (entry.command, entry.stdin, entry.user) == (command.strip(), "", "root")
     assert (entry.options.name, entry.options.missed, entry.options.within) == ("a", "once", 86400)
-    assert not read.problems
+    assert not crontab.problems
 
 
-def test_a_command_that_no_crontab_can_say_is_left_out_and_told() -> None:
-    assert lines("1 5 a date +\\%F\n") == "# Not taken, a crontab cannot say \\% here: 1 5 a date +\\%F\n"
+def test_a_command_that_a_crontab_cannot_express_becomes_a_comment() -> None:
+    assert (
+        lines("1 5 a date +\\%F\n")
+        == "# Not converted, a crontab cannot express \\% here: 1 5 a date +\\%F\n"
+    )
     assert lines("1 5 a date +\\%F\n", "debian").endswith("root date +\\\\\\%F\n")
 
 
 @pytest.mark.parametrize(
-    ("name", "ours"), [("cron.daily", "cron.daily"), ("a*b", "a_b"), ("-x", "x"), ("\u00e9", "\u00e9")]
+    ("name", "expected"), [("cron.daily", "cron.daily"), ("a*b", "a_b"), ("-x", "x"), ("\u00e9", "\u00e9")]
 )
-def test_names(name: str, ours: str) -> None:
-    assert f"#: name={ours} " in lines(f"1 5 {name} x\n")
+def test_names(name: str, expected: str) -> None:
+    assert f"#: name={expected} " in lines(f"1 5 {name} x\n")

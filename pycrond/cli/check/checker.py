@@ -1,0 +1,74 @@
+"""The path from a crontab's bytes to its entries and problems, shared by `check` and `import`."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+
+from pycrond import clock
+from pycrond.cli.check.dst_effects import DstEffects
+from pycrond.cli.check.rules import CheckFacts, find_problems
+from pycrond.crontab.parser import Crontab, parse
+from pycrond.errors import Problem
+from pycrond.host import machine, users
+from pycrond.jobs.job import SEARCH_PATHS
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedCrontab:
+    """A crontab that was read, with its lines and all its problems."""
+
+    parsed: Crontab
+    lines: Sequence[str]
+    problems: Sequence[Problem]
+
+
+class CrontabChecker:
+    """Parses crontabs in one dialect and checks them against this machine."""
+
+    def __init__(self, dialect: str, mailer: str, *, other_cron: str = "", same_machine: bool = True) -> None:
+        """`other_cron` is the cron to compare with, or empty. Programs and users are looked up only if the
+        crontabs belong to the `same_machine`.
+        """
+        self._dialect = dialect
+        self._facts = CheckFacts(
+            DstEffects(clock.now(), machine.zone(machine.zone_name(os.environ))),
+            default_path=SEARCH_PATHS[other_cron or dialect],
+            other_cron=other_cron,
+            has_mailer=machine.has_mailer(mailer),
+        )
+        if same_machine:
+            self._facts = replace(self._facts, program_exists=_program_exists, user_exists=_user_exists)
+
+    def check(
+        self,
+        data: bytes,
+        file: str,
+        user: str | None,
+        *,
+        run_seconds: Mapping[int, float] | None = None,
+        ignored: Sequence[str] = (),
+    ) -> CheckedCrontab:
+        """Parse and check a crontab of `user`; None for a crontab with a user column."""
+        parsed = parse(
+            data,
+            file,
+            system=user is None,
+            dialect=self._dialect,
+            user=user or "",
+            seed=machine.identity(),
+        )
+        text = data.decode("utf-8", "surrogateescape")
+        facts = replace(self._facts, run_seconds=run_seconds or {})
+        return CheckedCrontab(parsed, text.split("\n"), find_problems(parsed, text, facts, ignored))
+
+
+@cache
+def _program_exists(name: str, path: str) -> bool:
+    return shutil.which(name, path=path) is not None
+
+
+@cache
+def _user_exists(name: str) -> bool:
+    return users.named(name) is not None
