@@ -7,14 +7,13 @@ import os
 import stat
 import subprocess
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from pycrond import __version__, clock
 from pycrond.cli.commands.control import say_to_keeper
 from pycrond.cli.commands.show import next_fire
 from pycrond.cli.doctor import probe
-from pycrond.cli.doctor.facts import DaemonFacts, Finding, MachineFacts, PlaceFacts
+from pycrond.cli.doctor.facts import DaemonFacts, DirectoryFacts, Finding, MachineFacts
 from pycrond.cli.doctor.rules import diagnose
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import configured
@@ -33,53 +32,57 @@ def doctor(wanted: argparse.Namespace) -> int:
     """A line for each thing looked at; 1 if one is a problem."""
     findings = diagnose(_facts(configured(wanted)))
     if wanted.json:
-        print(json.dumps({"findings": [asdict(one) for one in findings]}))
+        print(json.dumps({"findings": [_json(finding) for finding in findings]}))
     else:
-        for one in findings:
-            print(_line(one))
-    return 1 if any(one.level == "problem" for one in findings) else 0
+        for finding in findings:
+            print(_line(finding))
+    return 1 if any(finding.level == "problem" for finding in findings) else 0
 
 
-def _line(one: Finding) -> str:
-    do = f"  -> {one.do}" if one.do else ""
-    return f"{one.level:<8} {one.about}: {one.text}{do}"
+def _json(finding: Finding) -> dict[str, str]:
+    return {"level": finding.level, "about": finding.about, "text": finding.text, "do": finding.remedy}
+
+
+def _line(finding: Finding) -> str:
+    remedy = f"  -> {finding.remedy}" if finding.remedy else ""
+    return f"{finding.level:<8} {finding.about}: {finding.text}{remedy}"
 
 
 def _facts(settings: Settings) -> MachineFacts:
     running = list(probe.processes())
     daemon = _daemon(settings)
     loaded = Loader(settings, users.own(os.geteuid()), read_only=True).load()
-    environ = {**os.environ, **probe.environment(daemon.pid)} if daemon.pid else os.environ
+    environ = {**os.environ, **probe.environment(daemon.pid)}
     zone = machine.zone_name(environ)
-    unit, of_user = probe.unit_of(daemon.pid) if daemon.pid else ("", False)
-    failing, never = _jobs_in_trouble(settings)
+    unit, of_user = probe.unit_of(daemon.pid)
+    failing, never_due = _jobs_in_trouble(settings)
     return MachineFacts(
         version=__version__,
         daemon=daemon,
-        reads=_reads(settings),
-        rivals=tuple(probe.rivals(running)),
+        crontabs=_crontab_paths(settings),
+        other_crons=tuple(probe.other_crons(running)),
         syslog=settings.syslog,
-        syslog_trouble=probe.syslog_trouble(settings.syslog),
+        syslog_error=probe.syslog_error(settings.syslog),
         log_stderr=settings.log_stderr,
         zone=zone,
-        zone_known=_is_zone(zone),
-        timezone_file=_text("/etc/timezone"),
-        zone_from="TZ" if "TZ" in environ else machine.LOCALTIME,
+        zone_exists=_zone_exists(zone),
+        timezone_file=probe.read_text("/etc/timezone").strip(),
+        zone_source="TZ" if "TZ" in environ else machine.LOCALTIME,
         synchronised=probe.synchronised(),
         clock_programs=probe.clock_programs(running),
-        state=_place(settings.state_dir),
-        runtime=_place(settings.runtime_dir),
+        state=_directory(settings.state_dir),
+        runtime=_directory(settings.runtime_dir),
         unit=unit,
         kill_mode=_kill_mode(unit, of_user=of_user),
         mailer=settings.mailer,
         has_mailer=machine.has_mailer(settings.mailer),
-        mailed=tuple(job.key for job in loaded.jobs if job.entry.options.mailto),
-        kept=loaded.kept,
-        broken=_errors(loaded),
+        jobs_with_mailto=tuple(job.key for job in loaded.jobs if job.entry.options.mailto),
+        kept_crontabs=loaded.kept,
+        crontab_errors=_errors(loaded),
         jobs=len(loaded.jobs),
-        failing=failing,
-        never=never,
-        ledger=_size(os.path.join(settings.state_dir, "ledger")),
+        failing_jobs=failing,
+        never_due_jobs=never_due,
+        ledger_bytes=_size(os.path.join(settings.state_dir, "ledger")),
     )
 
 
@@ -91,7 +94,7 @@ def _daemon(settings: Settings) -> DaemonFacts:
         path = os.path.join(settings.runtime_dir, "control.sock")
         said: dict[str, Any] = protocol.ask(path, {"command": "status"}, timeout=10.0)
     except PycrondError:
-        return DaemonFacts(locked, answers=False, left=_left(settings) if locked else 0, stale_pid=stale)
+        return DaemonFacts(locked, answers=False, jobs_left=_left(settings) if locked else 0, stale_pid=stale)
     return DaemonFacts(
         locked,
         answers=True,
@@ -117,25 +120,17 @@ def _left(settings: Settings) -> int:
     return 0
 
 
-def _reads(settings: Settings) -> tuple[str, ...]:
-    system = [os.path.join(settings.root, path.lstrip("/")) for path in probe.CRON_FOLDERS]
+def _crontab_paths(settings: Settings) -> tuple[str, ...]:
+    system = [os.path.join(settings.root, path.lstrip("/")) for path in probe.CRON_PATHS]
     return (*(os.path.realpath(one) for one in settings.crontabs), *(system if settings.system else ()))
 
 
-def _is_zone(name: str) -> bool:
+def _zone_exists(name: str) -> bool:
     try:
         machine.zone(name)
     except (PycrondError, ValueError):
         return False
     return True
-
-
-def _text(path: str) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read().strip()
-    except OSError:
-        return ""
 
 
 def _size(path: str) -> int:
@@ -145,13 +140,13 @@ def _size(path: str) -> int:
         return 0
 
 
-def _place(path: str) -> PlaceFacts:
-    """Of one that is not there yet, what it will lie on."""
-    there = path
-    while not os.path.isdir(there):
-        there = os.path.dirname(there)
-    free, inodes = probe.room(there)
-    return PlaceFacts(path, probe.file_system(there), _refusal(path), free, inodes)
+def _directory(path: str) -> DirectoryFacts:
+    """Return the facts about a directory; if it does not exist, about the file system it will be on."""
+    existing = path
+    while not os.path.isdir(existing):
+        existing = os.path.dirname(existing)
+    free_bytes, free_inodes = probe.free_space(existing)
+    return DirectoryFacts(path, probe.file_system(existing), _refusal(path), free_bytes, free_inodes)
 
 
 def _refusal(path: str) -> str | None:

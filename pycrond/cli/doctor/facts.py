@@ -1,4 +1,4 @@
-"""What was found out about daemon, crontabs and machine, and what is said of it."""
+"""The facts about daemon, crontabs and machine that `doctor` gathers, and the findings drawn from them."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,93 +8,94 @@ Level = Literal["ok", "warning", "problem"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line."""
+    """One line of the output."""
 
     level: Level
     about: str
     text: str
-    do: str = ""
+    remedy: str = ""
+    """The commands or changes that help; empty if the level is `ok`."""
 
 
 @dataclass(frozen=True, slots=True)
 class OtherCron:
-    """Another cron that runs, or is set up to."""
+    """Another cron that runs, or that is configured to run."""
 
     name: str
-    folders: tuple[str, ...]
-    """What it reads."""
+    crontabs: tuple[str, ...]
+    """The files and directories that it reads."""
     stop: str
-    """How it is stopped."""
+    """The command that stops it."""
 
 
 @dataclass(frozen=True, slots=True)
 class DaemonFacts:
-    """Whether ours runs, and what it says of itself."""
+    """The state of our daemon."""
 
-    locked: bool
+    is_locked: bool
     answers: bool
-    left: int = 0
-    """Jobs that a stop has left running."""
+    jobs_left: int = 0
+    """Jobs that still run although the daemon was stopped."""
     pid: int = 0
     version: str = ""
     zone: str = ""
     has_keeper: bool = True
     backlog: int = 0
+    """Ended runs whose output is not yet sent to syslog."""
     stale_pid: int | None = None
-    """What stands in a pidfile that no daemon holds."""
+    """The pid in a pidfile that no daemon holds."""
 
 
 @dataclass(frozen=True, slots=True)
-class PlaceFacts:
+class DirectoryFacts:
     """The state directory or the runtime directory."""
 
     path: str
-    kind: str
-    """Its file system; empty where the directory is not there yet."""
+    file_system: str
+    """Its type, such as `ext4`; empty if unknown."""
     refusal: str | None = None
-    """Why its owner or mode forbids its use."""
-    free: int = 1 << 40
-    inodes: int | None = None
-    """Free ones; None where the file system makes them as needed."""
+    """The reason why owner or mode forbid the use of the directory."""
+    free_bytes: int = 1 << 40
+    free_inodes: int | None = None
+    """None if the file system creates inodes on demand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineFacts:
-    """What was found out."""
+    """All facts."""
 
     version: str
+    """The installed version."""
     daemon: DaemonFacts
-    reads: tuple[str, ...]
-    """Folders that our crontabs are in."""
-    rivals: tuple[OtherCron, ...]
+    crontabs: tuple[str, ...]
+    """The files and directories that pycrond reads."""
+    other_crons: tuple[OtherCron, ...]
     syslog: str
-    syslog_trouble: str
-    """Why nothing reaches it; empty if all is well."""
+    syslog_error: str
+    """The reason why no message reaches syslog; empty if messages do."""
     log_stderr: bool
     zone: str
-    zone_known: bool
-    timezone_file: str
-    """What /etc/timezone says; empty without it."""
-    zone_from: str
+    zone_exists: bool
+    zone_source: str
     """TZ or /etc/localtime."""
+    timezone_file: str
+    """The content of /etc/timezone; empty without the file."""
     synchronised: bool | None
-    """The kernel's own word; None where it says nothing."""
+    """The state of the kernel's clock; None if it cannot be read."""
     clock_programs: tuple[str, ...]
-    state: PlaceFacts
-    runtime: PlaceFacts
+    state: DirectoryFacts
+    runtime: DirectoryFacts
     unit: str = ""
     """The service of systemd that the daemon runs in."""
     kill_mode: str = ""
     mailer: str
     has_mailer: bool
-    mailed: tuple[str, ...] = ()
-    """Jobs with a MAILTO."""
-    kept: tuple[str, ...] = ()
-    """Files that keep their last good version."""
-    broken: tuple[str, ...] = ()
-    """Errors of crontabs, as they print."""
+    jobs_with_mailto: tuple[str, ...] = ()
+    kept_crontabs: tuple[str, ...] = ()
+    """Files of which the last good version is in force."""
+    crontab_errors: tuple[str, ...] = ()
+    """Errors of crontabs, as `check` prints them."""
     jobs: int = 0
-    failing: tuple[str, ...] = ()
-    never: tuple[str, ...] = ()
-    ledger: int = 0
-    """Bytes."""
+    failing_jobs: tuple[str, ...] = ()
+    never_due_jobs: tuple[str, ...] = ()
+    ledger_bytes: int = 0

@@ -1,4 +1,4 @@
-"""The machine around the daemon: other crons, what keeps the clock, file systems, whoever reads syslog."""
+"""Facts about the machine around the daemon: other crons, clock, file systems, syslog, systemd."""
 
 import ctypes
 import errno
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from pycrond.cli.doctor.facts import OtherCron
 
-CRON_FOLDERS = ("/etc/crontab", "/etc/cron.d", "/var/spool/cron")
+CRON_PATHS = ("/etc/crontab", "/etc/cron.d", "/var/spool/cron")
 CLOCK_PROGRAMS = frozenset(
     {
         "chronyd",
@@ -25,141 +25,140 @@ CLOCK_PROGRAMS = frozenset(
         "vmtoolsd",
     }
 )
-"""As the kernel names them: 15 characters at most."""
+"""Process names as the kernel has them, cut to 15 characters."""
 STA_UNSYNC, TIME_ERROR = 0x40, 5  # <linux/timex.h>
-TIMEX_BYTES, STATUS_AT = 208, 40  # of struct timex on machines with 64 bits, and where its status stands
-PATIENCE = 2.0  # seconds for a server that takes syslog
+TIMEX_SIZE, TIMEX_STATUS_OFFSET = 208, 40  # bytes; struct timex on 64-bit machines
+SYSLOG_CONNECT_TIMEOUT = 2.0  # seconds
 
 
 class Process(NamedTuple):
-    """One that sees the same files as we do."""
+    """A process in our mount namespace, which therefore sees the same files."""
 
     pid: int
     name: str
-    words: Sequence[str]
+    arguments: Sequence[str]
 
 
-def processes(proc: str = "/proc") -> Iterator[Process]:
-    """Those that could be read; not those of containers, which have files of their own."""
-    ours = _link(f"{proc}/self/ns/mnt")
-    for pid in filter(str.isdigit, os.listdir(proc)):
-        folder = f"{proc}/{pid}"
-        try:
-            with open(f"{folder}/comm", encoding="utf-8", errors="replace") as file:
-                name = file.read().strip()
-            with open(f"{folder}/cmdline", encoding="utf-8", errors="replace") as file:
-                words = file.read().rstrip("\0").split("\0")
-        except OSError:
-            continue
-        if _link(f"{folder}/ns/mnt") in {ours, ""}:
-            yield Process(int(pid), name, words)
+def read_text(path: str) -> str:
+    """Return the content of a file; empty if it cannot be read."""
+    try:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError:
+        return ""
 
 
-def _link(path: str) -> str:
+def _link_target(path: str) -> str:
     try:
         return os.readlink(path)
     except OSError:
         return ""
 
 
-def rivals(running: Sequence[Process], root: str = "/") -> list[OtherCron]:
-    """Crons among them, and systemd-cron, which is no process."""
-    found = [one for process in running if (one := _rival(process))]
+def processes() -> Iterator[Process]:
+    """Yield the readable processes, without those of containers, which have other files."""
+    namespace = _link_target("/proc/self/ns/mnt")
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        name = read_text(f"/proc/{pid}/comm").strip()
+        if name and _link_target(f"/proc/{pid}/ns/mnt") in {namespace, ""}:
+            arguments = read_text(f"/proc/{pid}/cmdline").rstrip("\0").split("\0")
+            yield Process(int(pid), name, arguments)
+
+
+def other_crons(running: Sequence[Process], root: str = "/") -> list[OtherCron]:
+    """Return the crons among the processes, and systemd-cron, which has no process."""
+    crons = [cron for process in running if (cron := _as_cron(process))]
     units = os.path.join(root, "run/systemd/generator/cron.target.wants")
     if os.path.isdir(units):
-        found.append(OtherCron("systemd-cron", CRON_FOLDERS, "systemctl disable --now cron.target"))
-    return found
+        crons.append(OtherCron("systemd-cron", CRON_PATHS, "systemctl disable --now cron.target"))
+    return crons
 
 
-def _rival(process: Process) -> OtherCron | None:
-    words = process.words
-    named = process.name
-    if named == "busybox" and "crond" in words[:2]:
-        named = "crond"
-    if named not in {"cron", "crond", "fcron", "bcron-sched"}:
+def _as_cron(process: Process) -> OtherCron | None:
+    pid, name, arguments = process
+    if name == "busybox" and "crond" in arguments[:2]:
+        name = "crond"
+    if name not in {"cron", "crond", "fcron", "bcron-sched"}:
         return None
-    text = f"{named} (pid {process.pid})"
-    stop = f"systemctl disable --now {named}, or kill {process.pid}"
-    folders = {"fcron": ("/var/spool/fcron",)}.get(named, CRON_FOLDERS)
-    is_busybox = "busybox" in (*words[:1], os.path.basename(_link(f"/proc/{process.pid}/exe")))
-    if is_busybox:
-        folders = (_after(words, "-c") or "/var/spool/cron/crontabs",)
-    return OtherCron(text, folders, stop)
+    crontabs = ("/var/spool/fcron",) if name == "fcron" else CRON_PATHS
+    if "busybox" in {*arguments[:1], os.path.basename(_link_target(f"/proc/{pid}/exe"))}:
+        crontabs = (_option_value(arguments, "-c") or "/var/spool/cron/crontabs",)
+    return OtherCron(f"{name} (pid {pid})", crontabs, f"systemctl disable --now {name}, or kill {pid}")
 
 
-def _after(words: Sequence[str], option: str) -> str:
-    """What follows a flag, or is written together with it."""
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        if word == option:
+def _option_value(arguments: Sequence[str], option: str) -> str:
+    """Return the value of an option, in its own argument or in the next; empty without the option."""
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument == option:
             return following
-        if word.startswith(option):
-            return word.removeprefix(option)
+        if argument.startswith(option):
+            return argument.removeprefix(option)
     return ""
 
 
 def clock_programs(running: Sequence[Process]) -> tuple[str, ...]:
-    return tuple(sorted({one.name for one in running if one.name in CLOCK_PROGRAMS}))
+    return tuple(sorted({process.name for process in running} & CLOCK_PROGRAMS))
 
 
 def synchronised() -> bool | None:
-    """What the kernel's own clock says, adjtimex(2); None where it cannot be asked."""
+    """Return the state of the kernel's clock by adjtimex(2); None if it cannot be read."""
     if ctypes.sizeof(ctypes.c_long) != 8:
         return None
-    timex = ctypes.create_string_buffer(TIMEX_BYTES)  # modes 0: only asked
+    timex = ctypes.create_string_buffer(TIMEX_SIZE)  # modes 0: read only
     state = ctypes.CDLL(None).adjtimex(timex)
     if state < 0:
         return None
-    status = int.from_bytes(timex.raw[STATUS_AT : STATUS_AT + 4], "little")
+    status = int.from_bytes(timex.raw[TIMEX_STATUS_OFFSET : TIMEX_STATUS_OFFSET + 4], "little")
     return state != TIME_ERROR and not status & STA_UNSYNC
 
 
 def file_system(path: str, mounts: str = "/proc/self/mountinfo") -> str:
-    """The kind of file system that a path lies on (proc(5))."""
+    """Return the type of the file system that contains a path (proc_pid_mountinfo(5))."""
     path = os.path.realpath(path)
-    best, kind = "", ""
+    longest, kind = "", ""
     with open(mounts, encoding="utf-8", errors="surrogateescape") as file:
         for line in file:
             fields, _, rest = line.partition(" - ")
-            point = re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), fields.split()[4])
-            inside = path == point or path.startswith(point.rstrip("/") + "/")
-            if inside and len(point) >= len(best):
-                best, kind = point, rest.split()[0]
+            point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields.split()[4])
+            contains = path == point or path.startswith(point.rstrip("/") + "/")
+            if contains and len(point) >= len(longest):
+                longest, kind = point, rest.split()[0]
     return kind
 
 
-def room(path: str) -> tuple[int, int | None]:
-    """Bytes and inodes that are free for us."""
-    found = os.statvfs(path)
-    return found.f_bavail * found.f_frsize, found.f_favail if found.f_files else None
+def free_space(path: str) -> tuple[int, int | None]:
+    """Return the bytes and inodes available to us; None for inodes that are created on demand."""
+    status = os.statvfs(path)
+    return status.f_bavail * status.f_frsize, status.f_favail if status.f_files else None
 
 
-def syslog_trouble(address: str) -> str:
-    """Why messages cannot be sent there; empty where they can, or where that cannot be told, as of UDP."""
+def syslog_error(address: str) -> str:
+    """Return the reason why messages cannot be sent; empty if they can, or for UDP, which does not tell."""
     try:
         if address.startswith("udp://"):
             return ""
         if address.startswith("tcp://"):
             host, _, port = address.removeprefix("tcp://").rpartition(":")
-            socket.create_connection((host.strip("[]"), int(port)), PATIENCE).close()
+            socket.create_connection((host.strip("[]"), int(port)), SYSLOG_CONNECT_TIMEOUT).close()
             return ""
         if not stat.S_ISSOCK(os.stat(address).st_mode):
-            return "is no socket"
-        return _unheard(address)
+            return "is not a socket"
+        return _unix_socket_error(address)
     except FileNotFoundError:
-        return "is not there"
+        return "does not exist"
     except (OSError, ValueError) as error:
-        return f"nobody takes messages: {getattr(error, 'strerror', None) or error}"
+        return f"cannot connect: {getattr(error, 'strerror', None) or error}"
 
 
-def _unheard(path: str) -> str:
+def _unix_socket_error(path: str) -> str:
     for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-        with socket.socket(socket.AF_UNIX, kind) as one:
+        with socket.socket(socket.AF_UNIX, kind) as client:
             try:
-                one.connect(path)
+                client.connect(path)
             except ConnectionRefusedError:
-                return "nobody reads it"
+                return "no process reads it"
             except OSError as error:
-                if error.errno == errno.EPROTOTYPE:  # it is of the other kind
+                if error.errno == errno.EPROTOTYPE:  # a socket of the other kind
                     continue
                 raise
             return ""
@@ -167,27 +166,20 @@ def _unheard(path: str) -> str:
 
 
 def unit_of(pid: int) -> tuple[str, bool]:
-    """The service of systemd that a process runs in, and whether it is a user's; empty for none."""
-    try:
-        with open(f"/proc/{pid}/cgroup", encoding="utf-8", errors="surrogateescape") as file:
-            return unit_in(file.read())
-    except OSError:
-        return "", False
+    """Return the service of systemd that a process runs in, empty if none; True if it is a user's service."""
+    return unit_in(read_text(f"/proc/{pid}/cgroup"))
 
 
-def unit_in(text: str) -> tuple[str, bool]:
-    """The same of what /proc/PID/cgroup says."""
-    # Beside version 1, systemd may use either of the two.
-    paths = re.findall(r"^(?:0:|\d+:name=systemd):(/.*)$", text, re.MULTILINE)
+def unit_in(cgroups: str) -> tuple[str, bool]:
+    """Return the same as `unit_of` for the content of /proc/PID/cgroup."""
+    # Beside cgroup version 1, systemd may use either of the two hierarchies.
+    paths = re.findall(r"^(?:0:|\d+:name=systemd):(/.*)$", cgroups, re.MULTILINE)
     services = [part for path in paths for part in path.split("/") if part.endswith(".service")]
-    own = [part for part in services if not part.startswith("user@")]
+    own = [service for service in services if not service.startswith("user@")]
     return (own[-1], own != services) if own else ("", False)
 
 
 def environment(pid: int) -> Mapping[str, str]:
-    """What a process was started with, where it may be read."""
-    try:
-        with open(f"/proc/{pid}/environ", encoding="utf-8", errors="surrogateescape") as file:
-            return dict(word.partition("=")[::2] for word in file.read().split("\0") if word)
-    except OSError:
-        return {}
+    """Return the environment that a process was started with; empty if it cannot be read."""
+    variables = read_text(f"/proc/{pid}/environ").split("\0")
+    return dict(variable.partition("=")[::2] for variable in variables if variable)

@@ -1,181 +1,178 @@
-"""What usually goes wrong around a cron daemon, judged from facts: each finding says what to do. Pure."""
+"""Rules for common problems around a cron daemon: facts in, findings with a remedy out. Pure."""
 
 from collections.abc import Callable, Iterator, Sequence
 
-from pycrond.cli.doctor.facts import Finding, Level, MachineFacts, PlaceFacts
+from pycrond.cli.doctor.facts import DirectoryFacts, Finding, Level, MachineFacts
 from pycrond.text import counted
 
-MIB = 1 << 20
-ROOM_LEAST, ROOM_LOW = 32 * MIB, 512 * MIB  # bytes free
-INODES_LEAST, INODES_LOW = 1_000, 10_000
-LEDGER_LARGE = 1 << 30
-BACKLOG_LARGE = 100  # runs whose output waits for syslog
-NAMED = 5  # jobs or files that a finding names
+MIB = 1 << 20  # bytes
+PROBLEM_FREE_BYTES, WARNING_FREE_BYTES = 32 * MIB, 512 * MIB
+PROBLEM_FREE_INODES, WARNING_FREE_INODES = 1_000, 10_000
+WARNING_LEDGER_BYTES = 1 << 30
+WARNING_BACKLOG = 100  # runs whose output is not yet sent to syslog
+MAX_NAMED = 5  # jobs or files named in a finding
 
 
 def diagnose(facts: MachineFacts) -> list[Finding]:
-    """All findings, in the order in which one would look."""
-    return [finding for judge in JUDGES for finding in judge(facts)]
+    """Return the findings of all rules, the most basic ones first."""
+    return [finding for rule in RULES for finding in rule(facts)]
 
 
-Found = Iterator[Finding]
+Findings = Iterator[Finding]
 
 
-def _daemon(facts: MachineFacts) -> Found:
-    one = facts.daemon
-    if one.answers:
-        yield Finding("ok", "daemon", f"runs, pid {one.pid}")
-    elif one.left:
-        yield Finding(
-            "warning", "daemon", f"is stopped, {counted(one.left, 'job')} still running", "pycrond start"
-        )
-    elif one.locked:
+def _daemon(facts: MachineFacts) -> Findings:
+    daemon = facts.daemon
+    if daemon.answers:
+        yield Finding("ok", "daemon", f"runs, pid {daemon.pid}")
+    elif daemon.jobs_left:
+        text = f"is stopped, {counted(daemon.jobs_left, 'job')} still running"
+        yield Finding("warning", "daemon", text, "pycrond start")
+    elif daemon.is_locked:
         text = "the lock is held, but no daemon answers: it hangs, or cannot start"
-        yield Finding(
-            "problem", "daemon", text, "look at the log; kill -9 the daemon, its keeper starts it anew"
-        )
+        remedy = "look at the log; kill -9 the daemon, its keeper starts it again"
+        yield Finding("problem", "daemon", text, remedy)
     else:
         yield Finding("warning", "daemon", "does not run", "pycrond start")
-    if one.answers and one.version != facts.version:
-        text = f"it is version {one.version}, installed is {facts.version}"
+    if daemon.answers and daemon.version != facts.version:
+        text = f"the daemon has version {daemon.version}, installed is {facts.version}"
         yield Finding("warning", "version", text, "pycrond restart")
-    if one.answers and not one.has_keeper:
-        yield Finding("warning", "keeper", "was killed: nothing starts the daemon again", "pycrond restart")
-    if one.stale_pid is not None:
-        text = f"the pidfile names {one.stale_pid}, which is no daemon"
-        yield Finding("warning", "pidfile", text, "trust pycrond status; the next start writes it anew")
+    if daemon.answers and not daemon.has_keeper:
+        text = "was killed: nothing starts the daemon again after a crash"
+        yield Finding("warning", "keeper", text, "pycrond restart")
+    if daemon.stale_pid is not None:
+        text = f"the pidfile names {daemon.stale_pid}, which is not the daemon"
+        remedy = "use pycrond status instead; the next start rewrites the pidfile"
+        yield Finding("warning", "pidfile", text, remedy)
 
 
-def _rivals(facts: MachineFacts) -> Found:
-    for rival in facts.rivals:
-        if any(_overlap(ours, theirs) for ours in facts.reads for theirs in rival.folders):
-            text = f"{rival.name} runs, and reads the same crontabs: every job runs twice"
-            yield Finding("problem", "other-cron", text, rival.stop)
+def _other_crons(facts: MachineFacts) -> Findings:
+    for cron in facts.other_crons:
+        if any(_overlap(ours, theirs) for ours in facts.crontabs for theirs in cron.crontabs):
+            text = f"{cron.name} runs, and reads the same crontabs: every job runs twice"
+            yield Finding("problem", "other-cron", text, cron.stop)
         else:
-            yield Finding("ok", "other-cron", f"{rival.name} runs, and reads other crontabs than we do")
-    if not facts.rivals:
+            yield Finding("ok", "other-cron", f"{cron.name} runs, and reads other crontabs than pycrond")
+    if not facts.other_crons:
         yield Finding("ok", "other-cron", "none runs")
 
 
-def _overlap(one: str, other: str) -> bool:
-    return one == other or one.startswith(other + "/") or other.startswith(one + "/")
+def _overlap(path: str, other_path: str) -> bool:
+    return path == other_path or path.startswith(other_path + "/") or other_path.startswith(path + "/")
 
 
-def _crontabs(facts: MachineFacts) -> Found:
-    if facts.broken:
-        do = "pycrond check shows them all"
-        yield Finding("problem", "crontabs", f"{_some(facts.broken, 'error')}", do)
-    if facts.kept:
-        text = f"keep their last good version: {_named(facts.kept)}"
+def _crontabs(facts: MachineFacts) -> Findings:
+    if facts.crontab_errors:
+        text = f"{counted(len(facts.crontab_errors), 'error')}, the first: {facts.crontab_errors[0]}"
+        yield Finding("problem", "crontabs", text, "pycrond check shows them all")
+    if facts.kept_crontabs:
+        text = f"the last good version stays in force: {_named(facts.kept_crontabs)}"
         yield Finding("problem", "last-good", text, "repair them, then pycrond reload")
-    if not facts.broken:
+    if not facts.crontab_errors:
         yield Finding("ok", "crontabs", f"no errors, {counted(facts.jobs, 'job')}")
 
 
-def _jobs(facts: MachineFacts) -> Found:
-    if facts.failing:
-        text = f"{counted(len(facts.failing), 'job')} failed last: {_named(facts.failing)}"
+def _jobs(facts: MachineFacts) -> Findings:
+    failing, never_due = facts.failing_jobs, facts.never_due_jobs
+    if failing:
+        text = f"{counted(len(failing), 'job')} failed last: {_named(failing)}"
         yield Finding("problem", "failing", text, "pycrond history JOB, pycrond logs JOB")
-    if facts.never:
-        text = f"{counted(len(facts.never), 'job')} never due: {_named(facts.never)}"
-        yield Finding("warning", "never-due", text, "pycrond explain says what the schedule names")
+    if never_due:
+        text = f"{counted(len(never_due), 'job')} never due: {_named(never_due)}"
+        yield Finding("warning", "never-due", text, "pycrond explain describes the schedule")
 
 
-def _syslog(facts: MachineFacts) -> Found:
-    if not facts.syslog_trouble:
-        yield Finding("ok", "syslog", f"{facts.syslog} is there")
+def _mail(facts: MachineFacts) -> Findings:
+    if facts.jobs_with_mailto and not facts.has_mailer:
+        text = f"{counted(len(facts.jobs_with_mailto), 'job')} with MAILTO, but there is no {facts.mailer}"
+        remedy = "install a sendmail (postfix, msmtp-mta), or set --mailer smtp://…"
+        yield Finding("problem", "mail", text, remedy)
+
+
+def _syslog(facts: MachineFacts) -> Findings:
+    if not facts.syslog_error:
+        yield Finding("ok", "syslog", f"{facts.syslog} accepts messages")
         return
     level: Level = "warning" if facts.log_stderr else "problem"
-    text = f"{facts.syslog}: {facts.syslog_trouble}; what jobs print waits on disk"
-    yield Finding(level, "syslog", text, "start a syslogd (rsyslog, journald), or set another --syslog")
-    if facts.daemon.backlog > BACKLOG_LARGE:
-        yield Finding("warning", "backlog", f"{facts.daemon.backlog} runs wait to be told", "as above")
+    text = f"{facts.syslog}: {facts.syslog_error}; the output of jobs waits on disk"
+    remedy = "start a syslogd (rsyslog, journald), or set another --syslog"
+    yield Finding(level, "syslog", text, remedy)
+    if facts.daemon.backlog > WARNING_BACKLOG:
+        yield Finding("warning", "backlog", f"the output of {facts.daemon.backlog} runs waits", remedy)
 
 
-def _zone(facts: MachineFacts) -> Found:
+def _zone(facts: MachineFacts) -> Findings:
     running = facts.daemon.zone
-    if not facts.zone_known:
-        text = f"{facts.zone_from} says {facts.zone}, which is no time zone"
+    if not facts.zone_exists:
+        text = f"{facts.zone_source} says {facts.zone}, which is no time zone"
         yield Finding("problem", "zone", text, "set it to a name in /usr/share/zoneinfo")
     elif running and running != facts.zone:
-        text = f"the daemon runs in {running}, {facts.zone_from} here says {facts.zone}"
+        text = f"the daemon runs in {running}, {facts.zone_source} here says {facts.zone}"
         yield Finding("warning", "zone", text, "pycrond restart, if the machine's zone was changed")
     elif facts.timezone_file and facts.timezone_file != facts.zone:
-        text = f"{facts.zone_from} says {facts.zone}, which counts; /etc/timezone says {facts.timezone_file}"
+        text = f"/etc/timezone says {facts.timezone_file}, but {facts.zone_source} is used: {facts.zone}"
         yield Finding("warning", "zone", text, f"timedatectl set-timezone {facts.zone}")
     else:
-        yield Finding("ok", "zone", f"{facts.zone}, by {facts.zone_from}")
+        yield Finding("ok", "zone", f"{facts.zone}, by {facts.zone_source}")
 
 
-def _clock(facts: MachineFacts) -> Found:
-    by = f" ({', '.join(facts.clock_programs)} runs)" if facts.clock_programs else ""
+def _clock(facts: MachineFacts) -> Findings:
+    programs = f" ({', '.join(facts.clock_programs)} runs)" if facts.clock_programs else ""
     if facts.synchronised:
-        yield Finding("ok", "clock", f"the kernel says that it is synchronised{by}")
-    elif by:
-        text = f"not yet synchronised{by}"
-        yield Finding("warning", "clock", text, "chronyc tracking, or timedatectl, says why")
+        yield Finding("ok", "clock", f"synchronised, according to the kernel{programs}")
+    elif programs:
+        remedy = "chronyc tracking, or timedatectl, shows the reason"
+        yield Finding("warning", "clock", f"not yet synchronised{programs}", remedy)
     else:
-        text = "not synchronised, and nothing runs that would do it: jobs drift"
+        text = "not synchronised, and nothing runs that would synchronise it: jobs drift"
         yield Finding("warning", "clock", text, "install chrony, or timedatectl set-ntp true")
 
 
-def _places(facts: MachineFacts) -> Found:
-    for place, name in ((facts.state, "state"), (facts.runtime, "runtime")):
-        if place.refusal:
-            do = f"chown it to the daemon's user, chmod go-w {place.path}"
-            yield Finding("problem", name, f"{place.path}: {place.refusal}", do)
-    yield from _room(facts.state)
-    if facts.runtime.kind and facts.runtime.kind not in {"tmpfs", "ramfs"}:
-        text = f"{facts.runtime.path} is on {facts.runtime.kind}: starts wait for the disk"
-        yield Finding("warning", "runtime", text, "set --runtime-dir to a folder on a tmpfs, as in /run")
-    if facts.ledger > LEDGER_LARGE:
-        text = f"has {facts.ledger // MIB} MiB"
-        do = "have jobs run less often, or stop pycrond and sqlite3 STATE/ledger VACUUM"
-        yield Finding("warning", "ledger", text, do)
+def _directories(facts: MachineFacts) -> Findings:
+    for directory, name in ((facts.state, "state"), (facts.runtime, "runtime")):
+        if directory.refusal:
+            remedy = f"chown it to the daemon's user, chmod go-w {directory.path}"
+            yield Finding("problem", name, f"{directory.path}: {directory.refusal}", remedy)
+    yield from _disk(facts.state)
+    if facts.runtime.file_system not in {"", "tmpfs", "ramfs"}:
+        text = f"{facts.runtime.path} is on {facts.runtime.file_system}: starts wait for the disk"
+        yield Finding("warning", "runtime", text, "set --runtime-dir to a directory on a tmpfs, as in /run")
+    if facts.ledger_bytes > WARNING_LEDGER_BYTES:
+        text = f"has {facts.ledger_bytes // MIB} MiB"
+        remedy = "have jobs run less often, or stop pycrond and sqlite3 STATE/ledger VACUUM"
+        yield Finding("warning", "ledger", text, remedy)
 
 
-def _room(state: PlaceFacts) -> Found:
-    low = state.free < ROOM_LOW or (state.inodes is not None and state.inodes < INODES_LOW)
-    least = state.free < ROOM_LEAST or (state.inodes is not None and state.inodes < INODES_LEAST)
-    inodes = "" if state.inodes is None else f", {state.inodes} inodes"
-    text = f"{state.path} has {state.free // MIB} MiB{inodes} free"
-    if not state.kind:
+def _disk(state: DirectoryFacts) -> Findings:
+    if not state.file_system:
         return
-    if low:
-        do = "make room: without it runs are not written down"
-        yield Finding("problem" if least else "warning", "disk", text, do)
+    free, inodes = state.free_bytes, state.free_inodes
+    text = f"{state.path} has {free // MIB} MiB{'' if inodes is None else f', {inodes} inodes'} free"
+    remedy = "free some space: without it runs are not recorded"
+    if free < PROBLEM_FREE_BYTES or (inodes is not None and inodes < PROBLEM_FREE_INODES):
+        yield Finding("problem", "disk", text, remedy)
+    elif free < WARNING_FREE_BYTES or (inodes is not None and inodes < WARNING_FREE_INODES):
+        yield Finding("warning", "disk", text, remedy)
     else:
         yield Finding("ok", "disk", text)
 
 
-def _service(facts: MachineFacts) -> Found:
+def _service(facts: MachineFacts) -> Findings:
     if not facts.unit or not facts.kill_mode:
         return
     if facts.kill_mode != "process":
         text = f"{facts.unit} has KillMode={facts.kill_mode}: a stop or restart kills all running jobs"
-        do = f"systemctl edit {facts.unit}: [Service] KillMode=process; or pycrond setup"
-        yield Finding("problem", "systemd", text, do)
+        remedy = f"systemctl edit {facts.unit}: [Service] KillMode=process; or pycrond setup"
+        yield Finding("problem", "systemd", text, remedy)
     else:
-        yield Finding("ok", "systemd", f"{facts.unit} lets running jobs live")
-
-
-def _mail(facts: MachineFacts) -> Found:
-    if facts.mailed and not facts.has_mailer:
-        text = f"{counted(len(facts.mailed), 'job')} with MAILTO, but there is no {facts.mailer}"
-        yield Finding(
-            "problem", "mail", text, "install a sendmail (postfix, msmtp-mta), or set --mailer smtp://…"
-        )
-
-
-def _some(errors: Sequence[str], what: str) -> str:
-    return f"{counted(len(errors), what)}, the first: {errors[0]}"
+        yield Finding("ok", "systemd", f"{facts.unit} does not kill running jobs")
 
 
 def _named(names: Sequence[str]) -> str:
-    return ", ".join(names[:NAMED]) + (", …" if len(names) > NAMED else "")
+    return ", ".join(names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else "")
 
 
-JUDGES: tuple[Callable[[MachineFacts], Found], ...] = (
-    *(_daemon, _rivals, _crontabs, _jobs, _mail, _syslog),
-    *(_zone, _clock, _places, _service),
+RULES: tuple[Callable[[MachineFacts], Findings], ...] = (
+    *(_daemon, _other_crons, _crontabs, _jobs, _mail, _syslog),
+    *(_zone, _clock, _directories, _service),
 )

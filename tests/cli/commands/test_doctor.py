@@ -39,7 +39,7 @@ def test_what_is_wrong_is_told_and_is_exit_status_1(crond: Crond) -> None:
     crond.run("reload", status=1)
     lines = crond.run("doctor", status=1).stdout.splitlines()
     told = "\n".join(line for line in lines if line.startswith("problem"))
-    for word in ("1 error", "last-good", "1 job failed last: bad", "mail: 2 jobs", "log: is not there"):
+    for word in ("1 error", "last-good", "1 job failed last: bad", "mail: 2 jobs", "log: does not exist"):
         assert word in told
     assert "warning  never-due: 1 job never due: never  -> " in "\n".join(lines)
 

@@ -1,4 +1,4 @@
-"""The machine around the daemon, on real sockets and processes where they can be had."""
+"""Facts about the machine around the daemon, read from real sockets and processes where possible."""
 
 import os
 import shutil
@@ -9,37 +9,37 @@ from pathlib import Path
 import pytest
 
 from pycrond.cli.doctor import probe
-from pycrond.cli.doctor.probe import CRON_FOLDERS, Process
+from pycrond.cli.doctor.probe import CRON_PATHS, Process
 from tests.conftest import wait_until
 
 
 @pytest.mark.parametrize("kind", [socket.SOCK_DGRAM, socket.SOCK_STREAM])
-def test_who_reads_syslog(tmp_path: Path, kind: socket.SocketKind) -> None:
+def test_syslog_on_a_unix_socket(tmp_path: Path, kind: socket.SocketKind) -> None:
     path = str(tmp_path / "log")
-    assert probe.syslog_trouble(path) == "is not there"
+    assert probe.syslog_error(path) == "does not exist"
     with socket.socket(socket.AF_UNIX, kind) as reader:
         reader.bind(path)
         if kind == socket.SOCK_STREAM:
             reader.listen()
-        assert probe.syslog_trouble(path) == ""
-    assert probe.syslog_trouble(path) == "nobody reads it"
-    assert probe.syslog_trouble("/etc/passwd") == "is no socket"
+        assert probe.syslog_error(path) == ""
+    assert probe.syslog_error(path) == "no process reads it"
+    assert probe.syslog_error("/etc/passwd") == "is not a socket"
 
 
-def test_syslog_by_tcp_and_udp() -> None:
+def test_syslog_over_tcp_and_udp() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert probe.syslog_trouble(f"tcp://127.0.0.1:{port}") == ""
-    assert probe.syslog_trouble(f"tcp://127.0.0.1:{port}").startswith("nobody takes messages")
-    assert probe.syslog_trouble("tcp://x:y").startswith("nobody takes messages")
-    assert probe.syslog_trouble("udp://127.0.0.1") == ""
+        assert probe.syslog_error(f"tcp://127.0.0.1:{port}") == ""
+    assert probe.syslog_error(f"tcp://127.0.0.1:{port}").startswith("cannot connect")
+    assert probe.syslog_error("tcp://x:y").startswith("cannot connect")
+    assert probe.syslog_error("udp://127.0.0.1") == ""
 
 
 @pytest.mark.parametrize(
-    ("name", "words", "folders"),
+    ("name", "arguments", "crontabs"),
     [
-        ("cron", ["/usr/sbin/cron", "-f"], CRON_FOLDERS),
-        ("crond", ["/usr/sbin/crond", "-n"], CRON_FOLDERS),
+        ("cron", ["/usr/sbin/cron", "-f"], CRON_PATHS),
+        ("crond", ["/usr/sbin/crond", "-n"], CRON_PATHS),
         ("fcron", ["fcron"], ("/var/spool/fcron",)),
         ("busybox", ["busybox", "crond", "-f"], ("/var/spool/cron/crontabs",)),
         ("busybox", ["busybox", "crond", "-f", "-c", "/mine"], ("/mine",)),
@@ -49,30 +49,32 @@ def test_syslog_by_tcp_and_udp() -> None:
         ("crontab", ["crontab", "-e"], None),
     ],
 )
-def test_other_crons(name: str, words: list[str], folders: tuple[str, ...] | None, tmp_path: Path) -> None:
-    found = probe.rivals([Process(0, name, words)], str(tmp_path))
-    assert [one.folders for one in found] == ([folders] if folders else [])
+def test_other_crons(
+    name: str, arguments: list[str], crontabs: tuple[str, ...] | None, tmp_path: Path
+) -> None:
+    crons = probe.other_crons([Process(0, name, arguments)], str(tmp_path))
+    assert [cron.crontabs for cron in crons] == ([crontabs] if crontabs else [])
 
 
 def test_a_process_is_found_by_its_name(tmp_path: Path) -> None:
     shutil.copy(shutil.which("sleep") or "", tmp_path / "crond")
-    with subprocess.Popen([tmp_path / "crond", "60"]) as started:
+    with subprocess.Popen([tmp_path / "crond", "60"]) as child:
         try:
-            wait_until(lambda: Path(f"/proc/{started.pid}/comm").read_text() == "crond\n")
-            running = [one for one in probe.processes() if one.pid == started.pid]
-            assert running == [Process(started.pid, "crond", [str(tmp_path / "crond"), "60"])]
-            (rival,) = probe.rivals(running, str(tmp_path))
-            assert rival.stop.endswith(f"kill {started.pid}")
+            wait_until(lambda: Path(f"/proc/{child.pid}/comm").read_text() == "crond\n")
+            running = [process for process in probe.processes() if process.pid == child.pid]
+            assert running == [Process(child.pid, "crond", [str(tmp_path / "crond"), "60"])]
+            (cron,) = probe.other_crons(running, str(tmp_path))
+            assert cron.stop.endswith(f"kill {child.pid}")
         finally:
-            started.kill()
+            child.kill()
 
 
-def test_systemd_cron_is_a_folder_of_units(tmp_path: Path) -> None:
+def test_systemd_cron_is_a_directory_of_units(tmp_path: Path) -> None:
     (tmp_path / "run/systemd/generator/cron.target.wants").mkdir(parents=True)
-    assert [one.name for one in probe.rivals([], str(tmp_path))] == ["systemd-cron"]
+    assert [cron.name for cron in probe.other_crons([], str(tmp_path))] == ["systemd-cron"]
 
 
-def test_what_keeps_the_clock() -> None:
+def test_programs_that_synchronise_the_clock() -> None:
     running = [Process(1, name, []) for name in ("systemd", "chronyd", "systemd-timesyn")]
     assert probe.clock_programs(running) == ("chronyd", "systemd-timesyn")
     assert probe.synchronised() in {True, False}
@@ -88,13 +90,13 @@ def test_file_systems(tmp_path: Path) -> None:
     for path, kind in (("a", "tmpfs"), ("a/b", "tmpfs"), ("ab", "ext4"), ("a b/c", "btrfs")):
         assert probe.file_system(str(tmp_path / path), str(mounts)) == kind
     assert probe.file_system("/proc") == "proc"
-    free, inodes = probe.room(str(tmp_path))
+    free, inodes = probe.free_space(str(tmp_path))
     assert free > 0
     assert inodes is None or inodes > 0
 
 
 @pytest.mark.parametrize(
-    ("text", "unit"),
+    ("cgroups", "unit"),
     [
         ("0::/system.slice/pycrond.service\n", ("pycrond.service", False)),
         ("0::/system.slice/pycrond.service/pycrond-1234/7\n", ("pycrond.service", False)),
@@ -107,10 +109,10 @@ def test_file_systems(tmp_path: Path) -> None:
         ("", ("", False)),
     ],
 )
-def test_the_unit_by_its_cgroup(text: str, unit: tuple[str, bool]) -> None:
-    assert probe.unit_in(text) == unit
+def test_the_unit_by_its_cgroup(cgroups: str, unit: tuple[str, bool]) -> None:
+    assert probe.unit_in(cgroups) == unit
 
 
-def test_what_a_process_was_started_with() -> None:
+def test_the_environment_of_a_process() -> None:
     assert probe.environment(os.getpid()).keys() >= {"PATH"}
     assert probe.environment(1 << 30) == {}
