@@ -8,11 +8,10 @@ import sys
 
 from pycrond.cli.setup import data_files
 from pycrond.cli.setup.install import Installation
-from pycrond.cli.setup.plan import Step
+from pycrond.cli.setup.plan import SetupStep
 from pycrond.errors import PycrondError
 
 PROGRAM_IN_UNITS = "/usr/local/bin/pycrond"
-SAID = {"write": "write", "remove": "remove"}
 
 
 def setup(wanted: argparse.Namespace) -> int:
@@ -33,7 +32,7 @@ def setup(wanted: argparse.Namespace) -> int:
 
 
 def _undo(installation: Installation, root: str, *, dry: bool) -> int:
-    if not installation.is_there:
+    if installation.is_empty:
         raise PycrondError("nothing was set up here")
     steps = installation.plan_undo()
     if not dry:
@@ -42,13 +41,13 @@ def _undo(installation: Installation, root: str, *, dry: bool) -> int:
     return 1 if any(step.action == "leave" for step in steps) else 0
 
 
-def _tell(steps: list[Step], root: str, *, dry: bool) -> None:
+def _tell(steps: list[SetupStep], root: str, *, dry: bool) -> None:
     for step in steps:
         path = os.path.join(root, step.path.lstrip("/"))
-        if step.action in SAID:
-            print(f"{'would ' * dry}{SAID[step.action]} {path}{' ' * bool(step.why)}{step.why}")
+        if step.action in {"write", "remove"}:
+            print(f"{'would ' * dry}{step.action} {path} {step.reason}".rstrip())
         else:
-            print(f"{path} {step.why}", file=sys.stderr if step.action == "leave" else sys.stdout)
+            print(f"{path} {step.reason}", file=sys.stderr if step.action == "leave" else sys.stdout)
 
 
 def _system_places() -> dict[str, str]:

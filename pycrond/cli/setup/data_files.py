@@ -1,4 +1,4 @@
-"""The files that come beside the program: manual pages, completions, unit files, examples."""
+"""The files that belong to the program: manual pages, completions, unit files, examples."""
 
 import os
 
@@ -12,21 +12,20 @@ SOURCES = {
     "examples/standard-input": "crontabs/stdin-example",
     "examples/hardened.conf": "contrib/hardened.conf",
 }
-"""Names in `share`, where a wheel has them, and where they stand in a source tree."""
+"""Paths in the wheel's `share` directory, with the paths in a source tree."""
 COMPLETIONS = {f"completions/{shell}": shell for shell in ("bash", "zsh", "fish")}
-"""Made when a wheel is built; a source tree has none."""
+"""Generated when a wheel is built; a source tree does not contain them."""
 
 
-def files(package: str = PACKAGE) -> dict[str, bytes]:
-    """Those that there are, by their names in `share`."""
-    share, tree = os.path.join(package, "share"), os.path.dirname(package)
-    built = os.path.isdir(share)
-    places = {name: os.path.join(share, name) for name in (*SOURCES, *COMPLETIONS)}
-    if not built:
-        places = {name: os.path.join(tree, source) for name, source in SOURCES.items()}
-    return {name: _read(path) for name, path in places.items() if os.path.isfile(path)}
+def files() -> dict[str, bytes]:
+    """Return the content of the existing files, by their paths in `share`."""
+    share, tree = os.path.join(PACKAGE, "share"), os.path.dirname(PACKAGE)
+    paths = {name: os.path.join(share, name) for name in (*SOURCES, *COMPLETIONS)}
+    if not os.path.isdir(share):
+        paths = {name: os.path.join(tree, source) for name, source in SOURCES.items()}
+    return {name: _content(path) for name, path in paths.items() if os.path.isfile(path)}
 
 
-def _read(path: str) -> bytes:
+def _content(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read()

@@ -1,123 +1,131 @@
-"""Putting files in place and taking them away again, by a record of what was placed."""
+"""Placing and removing the program's files below a root, with a record of the placed files."""
 
 import contextlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pycrond.cli.setup.plan import Record, Step, afterwards, meanwhile, to_place, to_remove
+from pycrond.cli.setup.plan import (
+    Record,
+    SetupStep,
+    plan_placement,
+    plan_removal,
+    record_after,
+    record_during,
+)
 from pycrond.errors import PycrondError
 from pycrond.hashing import digest
 
 
 class Installation:
-    """Files below a root, and the record of those that were placed there by us. Paths begin with ``/``."""
+    """The files that setup placed below a root, and their record. Paths begin with ``/``."""
 
     def __init__(self, root: str, record: str) -> None:
-        """`record` is the path of that record, below the root like all others."""
+        """`record` is the path of the record, below the root like all others."""
         self._root = root
         self._record = record
         self._placed: Record = {}
-        self._folders: list[str] = []
+        self._directories: list[str] = []
         with (
             contextlib.suppress(FileNotFoundError),
             self._reported(record),
-            open(self._at(record), "rb") as file,
+            open(self._below_root(record), "rb") as file,
         ):
             document = json.loads(file.read())
             self._placed = {path: tuple(digests) for path, digests in document["files"].items()}
-            self._folders = list(document["folders"])
+            self._directories = list(document["folders"])
 
-    def _at(self, path: str) -> str:
+    def _below_root(self, path: str) -> str:
         return os.path.join(self._root, path.lstrip("/"))
 
     @property
-    def is_there(self) -> bool:
-        return bool(self._placed)
+    def is_empty(self) -> bool:
+        return not self._placed
 
-    def plan(self, files: Mapping[str, bytes]) -> list[Step]:
-        """What would have to be done for these files to be there, and no others of ours."""
-        wanted = {path: digest(content) for path, content in files.items()}
-        return to_place(wanted, self._found({*wanted, *self._placed}), self._placed)
+    def plan(self, files: Mapping[str, bytes]) -> list[SetupStep]:
+        """Return the steps after which these files exist, and no others of ours."""
+        digests = {path: digest(content) for path, content in files.items()}
+        return plan_placement(digests, self._existing({*digests, *self._placed}), self._placed)
 
-    def plan_undo(self) -> list[Step]:
-        return to_remove(self._found(self._placed), self._placed)
+    def plan_undo(self) -> list[SetupStep]:
+        return plan_removal(self._existing(self._placed), self._placed)
 
-    def _found(self, paths: Iterable[str]) -> dict[str, str]:
-        found = {}
+    def _existing(self, paths: Iterable[str]) -> dict[str, str]:
+        """Return the digests of the existing files; of a link or a directory a text that no file has."""
+        digests = {}
         for path in paths:
+            full_path = self._below_root(path)
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                found[path] = self._digest(path)
-        return found
+                if os.path.islink(full_path) or os.path.isdir(full_path):
+                    digests[path] = "not a regular file"
+                    continue
+                with open(full_path, "rb") as file:
+                    digests[path] = digest(file.read())
+        return digests
 
-    def _digest(self, path: str) -> str:
-        """Of what is no plain file it is none that a file could have."""
-        if os.path.islink(self._at(path)) or os.path.isdir(self._at(path)):
-            return "no file"
-        with open(self._at(path), "rb") as file:
-            return digest(file.read())
-
-    def place(self, steps: Sequence[Step], files: Mapping[str, bytes]) -> None:
-        """Do what was planned for `files`."""
-        during = meanwhile(steps, {path: digest(content) for path, content in files.items()}, self._placed)
+    def place(self, steps: Sequence[SetupStep], files: Mapping[str, bytes]) -> None:
+        """Carry out the steps planned for `files`."""
+        digests = {path: digest(content) for path, content in files.items()}
+        during = record_during(steps, digests, self._placed)
         if during == self._placed:
             return
-        self._make_folder(os.path.dirname(self._record))
+        self._make_directory(os.path.dirname(self._record))
         self._write_record(during)
         placed: Record = during
         try:
             for step in steps:
-                self._do(step, files)
-            placed = afterwards(steps, during)
+                self._apply(step, files)
+            placed = record_after(steps, during)
         finally:
-            self._write_record(placed)  # with the folders that were made
+            self._write_record(placed)  # now with the created directories
 
-    def _do(self, step: Step, files: Mapping[str, bytes]) -> None:
+    def undo(self, steps: Sequence[SetupStep]) -> None:
+        """Carry out the planned steps, and remove the created directories if they are empty."""
+        for step in steps:
+            self._apply(step, {})
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self._below_root(self._record))
+        for directory in reversed(self._directories):
+            with contextlib.suppress(OSError):
+                os.rmdir(self._below_root(directory))
+
+    def _apply(self, step: SetupStep, files: Mapping[str, bytes]) -> None:
         if step.action == "write":
-            self._make_folder(os.path.dirname(step.path))
+            self._make_directory(os.path.dirname(step.path))
         with self._reported(step.path):
             if step.action == "write":
                 self._write(step.path, files[step.path])
             elif step.action == "remove":
-                os.unlink(self._at(step.path))
+                os.unlink(self._below_root(step.path))
 
-    def undo(self, steps: Sequence[Step]) -> None:
-        """Do what was planned, and remove the folders that were made, where nothing else is in them."""
-        for step in steps:
-            self._do(step, {})
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._at(self._record))
-        for folder in reversed(self._folders):
-            with contextlib.suppress(OSError):
-                os.rmdir(self._at(folder))
-
-    def _make_folder(self, path: str) -> None:
+    def _make_directory(self, path: str) -> None:
         os.makedirs(self._root, exist_ok=True)
         missing = []
-        while not os.path.isdir(self._at(path)):
+        while not os.path.isdir(self._below_root(path)):
             missing.append(path)
             path = os.path.dirname(path)
-        for folder in reversed(missing):
-            with self._reported(folder):
-                os.mkdir(self._at(folder), 0o755)
-            os.chmod(self._at(folder), 0o755)  # noqa: S103 -- whatever the umask
-            self._folders.append(folder)
+        for directory in reversed(missing):
+            full_path = self._below_root(directory)
+            with self._reported(directory):
+                os.mkdir(full_path, 0o755)
+            os.chmod(full_path, 0o755)  # noqa: S103 -- whatever the umask
+            self._directories.append(directory)
 
     def _write_record(self, placed: Record) -> None:
         self._placed = placed
-        document = {"files": placed, "folders": self._folders}
+        document = {"files": placed, "folders": self._directories}
         with self._reported(self._record):
             self._write(self._record, (json.dumps(document, indent=1) + "\n").encode())
 
     def _write(self, path: str, content: bytes) -> None:
-        """Renamed into place: what is there is always whole."""
-        new = self._at(path) + ".new"
+        """Write a file and rename it into place, so that it is never half written."""
+        new = self._below_root(path) + ".new"
         with contextlib.suppress(FileNotFoundError):
             os.unlink(new)
         with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "wb") as file:
             os.fchmod(file.fileno(), 0o644)
             file.write(content)
-        os.replace(new, self._at(path))
+        os.replace(new, self._below_root(path))
 
     @contextlib.contextmanager
     def _reported(self, path: str) -> Iterator[None]:
@@ -126,4 +134,4 @@ class Installation:
         except FileNotFoundError:
             raise
         except (OSError, ValueError, KeyError) as error:
-            raise PycrondError(f"{self._at(path)}: {getattr(error, 'strerror', error)}") from error
+            raise PycrondError(f"{self._below_root(path)}: {getattr(error, 'strerror', error)}") from error

@@ -1,6 +1,6 @@
-"""What is to be done so that files are in place, or gone again, and nobody else's are touched. Pure.
+"""Plans for placing and removing files, and for the record of the placed files. Pure.
 
-A file is ours if the record of what was placed has its content's digest; with any other it is somebody's.
+A file is ours if the record has the digest of its content; any other file is never touched.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,61 +9,59 @@ from typing import Literal
 
 Action = Literal["write", "keep", "leave", "remove"]
 Record = Mapping[str, tuple[str, ...]]
-"""By path, the digests of what was placed there; two while a newer one is being written over an older one."""
-Found = Mapping[str, str]
-"""By path, the digest of what is there; without those that are not."""
+"""The digests of the placed content, by path; two while a newer version is written over an older one."""
+Digests = Mapping[str, str]
+"""The digest of a file's content, by path."""
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """What is done with one path, or why nothing is."""
+class SetupStep:
+    """An action on one path."""
 
     action: Action
     path: str
-    why: str = ""
+    reason: str = ""
 
 
-def to_place(wanted: Mapping[str, str], found: Found, recorded: Record) -> list[Step]:
-    """`wanted` has the digest of what is to be at each path. What an older version had placed, and
-    this one has not, goes.
-    """
-    steps = [_place(path, digest, found.get(path), recorded.get(path, ())) for path, digest in wanted.items()]
-    gone = [path for path in recorded if path not in wanted]
-    return steps + to_remove(found, {path: recorded[path] for path in gone})
+def plan_placement(files: Digests, existing: Digests, recorded: Record) -> list[SetupStep]:
+    """Return the steps that place `files` and remove what an older version placed and this one does not."""
+    steps = [
+        _placement(path, digest, existing.get(path), recorded.get(path, ())) for path, digest in files.items()
+    ]
+    obsolete = {path: digests for path, digests in recorded.items() if path not in files}
+    return steps + plan_removal(existing, obsolete)
 
 
-def _place(path: str, digest: str, there: str | None, ours: tuple[str, ...]) -> Step:
-    if there is None:
-        return Step("write", path)
-    if there == digest:
-        return Step("keep", path, "is as it should be")
-    if there in ours:
-        return Step("write", path, "in place of an older one")
-    why = "was changed since it was placed" if ours else "is there already, and not from here"
-    return Step("leave", path, f"{why}: left as it is")
+def _placement(path: str, digest: str, existing: str | None, ours: tuple[str, ...]) -> SetupStep:
+    if existing is None:
+        return SetupStep("write", path)
+    if existing == digest:
+        return SetupStep("keep", path, "is up to date")
+    if existing in ours:
+        return SetupStep("write", path, "in place of an older one")
+    reason = "was changed since it was placed" if ours else "exists already, and not from here"
+    return SetupStep("leave", path, f"{reason}: left as it is")
 
 
-def to_remove(found: Found, recorded: Record) -> list[Step]:
-    """All that was placed; what is gone by itself needs nothing."""
-    return [_remove(path, found[path], ours) for path, ours in recorded.items() if path in found]
+def plan_removal(existing: Digests, recorded: Record) -> list[SetupStep]:
+    """Return the steps that remove all placed files; files that no longer exist need no step."""
+    return [
+        SetupStep("remove", path)
+        if existing[path] in ours
+        else SetupStep("leave", path, "was changed since it was placed: left as it is")
+        for path, ours in recorded.items()
+        if path in existing
+    ]
 
 
-def _remove(path: str, there: str, ours: tuple[str, ...]) -> Step:
-    if there in ours:
-        return Step("remove", path)
-    return Step("leave", path, "was changed since it was placed: left as it is")
-
-
-def meanwhile(
-    steps: Iterable[Step], wanted: Mapping[str, str], recorded: Record
-) -> dict[str, tuple[str, ...]]:
-    """The record for the time in which the steps are done: whatever was done of them, each file is ours."""
-    new = {step.path: wanted[step.path] for step in steps if step.action == "write"}
+def record_during(steps: Iterable[SetupStep], files: Digests, recorded: Record) -> dict[str, tuple[str, ...]]:
+    """Return the record for the time of the steps: after a crash at any step each placed file is ours."""
+    new = {step.path: files[step.path] for step in steps if step.action == "write"}
     kept = {path: digests for path, digests in recorded.items() if path not in new}
     return kept | {path: (*recorded.get(path, ())[-1:], digest) for path, digest in new.items()}
 
 
-def afterwards(steps: Iterable[Step], during: Record) -> dict[str, tuple[str, ...]]:
-    """The record for when they are done."""
-    gone = {step.path for step in steps if step.action == "remove"}
-    return {path: digests[-1:] for path, digests in during.items() if path not in gone}
+def record_after(steps: Iterable[SetupStep], during: Record) -> dict[str, tuple[str, ...]]:
+    """Return the record after the steps."""
+    removed = {step.path for step in steps if step.action == "remove"}
+    return {path: digests[-1:] for path, digests in during.items() if path not in removed}
