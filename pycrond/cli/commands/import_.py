@@ -1,212 +1,56 @@
-"""import: the machine's present crontabs, what would change under pycrond, and crontabs for it."""
+"""import: a report on the machine's present crontabs under pycrond, and copies of them for pycrond."""
 
 import argparse
-import contextlib
 import os
 import pwd
-import re
-import shutil
-import stat
-import subprocess
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
-from pycrond.cli.check.checker import CheckedCrontab, CrontabChecker
-from pycrond.cli.importer import anacrontab, report
-from pycrond.cli.importer.report import ImportedCrontab, ImportedMachine, Remark, RunPartsScripts
+from pycrond.cli.importer.importer import CrontabImporter
+from pycrond.cli.importer.report import CrontabCopy, report_lines
 from pycrond.cli.settings_layers import configured
-from pycrond.errors import PycrondError, RefusedError
-from pycrond.host import machine, users
-from pycrond.sources import files
-from pycrond.sources import system as system_crontabs
-
-PERIODIC = ("hourly", "daily", "weekly", "monthly", "yearly")
-ANACRON = "etc/cron.d/anacrontab"
-"""Where anacron's jobs go: a name that both crons take, and anacron's own package does not have."""
-SCRIPT_READ = 4096  # bytes of a script, which asks before it does anything
-RUN_BY_RUN_PARTS = re.compile(r"[A-Za-z0-9_-]+")
+from pycrond.errors import PycrondError
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A crontab for pycrond."""
-
-    path: str
-    """Below the folder of all."""
-    content: bytes
-    mode: int
-    owner: str
-
-
-def import_crontabs(wanted: argparse.Namespace) -> int:
-    """The report, and with --output the crontabs; of another user than root, only his own."""
-    root = os.path.abspath(wanted.root)
-    importer = _Importer(root, configured(wanted).mailer)
-    crontabs, written = importer.own() if os.geteuid() and root == "/" else importer.system()
-    lines = [*report.report_lines(crontabs, importer.cron)]
-    if wanted.output:
-        folder = os.path.abspath(wanted.output)
-        _write(folder, written)
-        lines += ["", *_next(folder, importer.cron, alone=os.geteuid() != 0 and root == "/")]
+def import_crontabs(options: argparse.Namespace) -> int:
+    """Print the report and with --output write the crontabs; a user other than root imports only its own."""
+    root = os.path.abspath(options.root)
+    own_only = os.geteuid() != 0 and root == "/"
+    importer = CrontabImporter(root, configured(options).mailer, own_only=own_only)
+    crontabs = importer.crontabs()
+    lines = [*report_lines(crontabs, importer.cron)]
+    if options.output:
+        directory = os.path.abspath(options.output)
+        _write_copies(directory, [crontab.copy for crontab in crontabs if crontab.copy])
+        lines += ["", *_next_steps(directory, importer.cron, own_only=own_only)]
     text = "\n".join(lines) + "\n"
-    if wanted.report:
-        _save(wanted.report, text)
+    if options.report:
+        _write_report(options.report, text)
     else:
         print(text, end="")
     return 0
 
 
-class _Importer:
-    """Reads the crontabs below a root."""
-
-    def __init__(self, root: str, mailer: str) -> None:
-        self._root = root
-        self.cron = self._cron()
-        anacron = any(os.path.exists(self._at(f"usr/{name}/anacron")) for name in ("sbin", "bin"))
-        table = os.path.exists(self._at("etc/anacrontab"))
-        self._machine = ImportedMachine(self.cron, anacron, table, self._scripts())
-        self._checker = CrontabChecker(self.cron, mailer, other_cron=self.cron, same_machine=root == "/")
-
-    def _at(self, path: str) -> str:
-        return os.path.join(self._root, path)
-
-    def _cron(self) -> str:
-        """By the system's name, else by where the users' crontabs lie."""
-        if os.path.exists(self._at("etc/os-release")):
-            return machine.dialect(self._root)
-        return "debian" if os.path.isdir(self._at("var/spool/cron/crontabs")) else "cronie"
-
-    def _scripts(self) -> dict[str, RunPartsScripts]:
-        found = {}
-        for period in PERIODIC:
-            folder = f"/etc/cron.{period}"
-            try:
-                names = sorted(os.listdir(self._at(folder[1:])))
-            except OSError:
-                continue
-            paths = {name: self._at(f"{folder[1:]}/{name}") for name in names if not name.startswith(".")}
-            run = [name for name, path in paths.items() if self._runs(name, path)]
-            left_out = [name for name in paths if name not in run]
-            found[folder] = RunPartsScripts(
-                run, left_out, [name for name in run if _asks_for_systemd(paths[name])]
-            )
-        return found
-
-    def _runs(self, name: str, path: str) -> bool:
-        taken = RUN_BY_RUN_PARTS if self.cron == "debian" else system_crontabs.CRONIE.names
-        return bool(taken.fullmatch(name)) and os.path.isfile(path) and os.access(path, os.X_OK)
-
-    def own(self) -> tuple[list[ImportedCrontab], list[Written]]:
-        """The crontab of who asks, as crontab(1) shows it."""
-        name = users.own(os.geteuid()).name
-        if not shutil.which("crontab"):
-            raise PycrondError("there is no crontab(1) that would show your crontab; root can read it")
-        done = subprocess.run(["crontab", "-l"], capture_output=True, check=False)
-        if done.returncode:
-            return [], []
-        checked = self._checker.check(done.stdout, f"crontab of {name}", name)
-        return [self._imported(checked, name)], [
-            Written(name, _copy(done.stdout, f"crontab -l of {name}", []), 0o600, name)
-        ]
-
-    def system(self) -> tuple[list[ImportedCrontab], list[Written]]:
-        rules = system_crontabs.RULES[self.cron]
-        tabs, skipped = system_crontabs.find(self._root, rules)
-        crontabs = [
-            ImportedCrontab(problem.file, None, remarks=[Remark(0, problem.message)]) for problem in skipped
-        ]
-        written = []
-        for tab in tabs:
-            try:
-                data = files.read(tab.file, system_crontabs.refusal(tab, rules))
-            except RefusedError as error:
-                remark = Remark(0, f"{error}, by {report.CRON_NAMES[self.cron]} and by pycrond")
-                crontabs.append(ImportedCrontab(tab.file, tab.user, remarks=[remark]))
-                continue
-            checked = self._checker.check(data, tab.file, tab.user)
-            crontabs.append(self._imported(checked, tab.user))
-            written.append(self._written(tab, data, checked))
-        more = list(self._anacrontab())
-        return [*crontabs, *(one for one, _ in more)], [*written, *(one for _, one in more)]
-
-    def _imported(self, checked: CheckedCrontab, user: str | None) -> ImportedCrontab:
-        remarks = report.crontab_remarks(checked, self._machine)
-        parsed = checked.parsed
-        return ImportedCrontab(parsed.file, user, len(parsed.entries), checked.lines, remarks)
-
-    def _written(self, tab: system_crontabs.SystemCrontab, data: bytes, checked: CheckedCrontab) -> Written:
-        entries = checked.parsed.entries
-        out = [entry.line for entry in entries if report.starts_anacron(entry, self._machine)]
-        path = os.path.relpath(tab.file, self._root)
-        if tab.user is None:
-            return Written(path, _copy(data, tab.file, out), 0o644, "root")
-        return Written(f"var/spool/cron/crontabs/{tab.user}", _copy(data, tab.file, out), 0o600, tab.user)
-
-    def _anacrontab(self) -> Iterator[tuple[ImportedCrontab, Written]]:
-        file = self._at("etc/anacrontab")
-        with contextlib.suppress(RefusedError):
-            data = files.read(file)
-            table = anacrontab.parse(data, file, hour=anacrontab.START_HOURS[self.cron])
-            converted = list(anacrontab.crontab_lines(table, self.cron))
-            jobs = [job for job, _ in converted if job]
-            new = "".join(text for _, text in converted)
-            remarks = [*table.remarks]
-            for job in jobs:
-                scripts = report.script_remarks(job.command, self._machine)
-                remarks += [Remark(job.line, text) for text in scripts]
-            remarks.sort(key=lambda remark: remark.line)
-            if table.items:
-                text = "anacron is not needed for them any more: disable it, and its timer"
-                remarks.append(Remark(0, text))
-            lines = data.decode("utf-8", "surrogateescape").split("\n")
-            yield (
-                ImportedCrontab(file, None, len(jobs), lines, remarks, new),
-                Written(ANACRON, _with_source(file, new), 0o644, "root"),
-            )
-
-
-def _asks_for_systemd(path: str) -> bool:
-    """As scripts do that a timer replaces there."""
+def _write_copies(directory: str, copies: Sequence[CrontabCopy]) -> None:
+    """Write into an empty directory; root gives each file to its owner."""
     try:
-        with open(path, "rb") as file:
-            return b"/run/systemd/system" in file.read(SCRIPT_READ)
-    except OSError:
-        return False
-
-
-def _with_source(file: str, text: str) -> bytes:
-    return f"# From {file}, by pycrond import.\n{text}".encode("utf-8", "surrogateescape")
-
-
-def _copy(data: bytes, file: str, left_out: Sequence[int]) -> bytes:
-    """The same bytes, with a word on where they come from; the numbered lines become comments."""
-    lines = data.removesuffix(b"\n").split(b"\n")
-    for number in left_out:
-        lines[number - 1] = b"# starts anacron, whose jobs are in cron.d/anacrontab now: " + lines[number - 1]
-    return _with_source(file, "") + b"\n".join(lines) + b"\n"
-
-
-def _write(folder: str, written: Sequence[Written]) -> None:
-    """Into a folder that has nothing else; owners as they must be, where we are root."""
-    try:
-        os.makedirs(folder, mode=0o755, exist_ok=True)
-        if os.listdir(folder):
-            raise PycrondError(f"{folder} is not empty: nothing was written")
-        for one in written:
-            path = os.path.join(folder, one.path)
+        os.makedirs(directory, mode=0o755, exist_ok=True)
+        if os.listdir(directory):
+            raise PycrondError(f"{directory} is not empty: nothing was written")
+        for copy in copies:
+            path = os.path.join(directory, copy.path)
             os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
             with open(descriptor, "wb") as file:
-                file.write(one.content)
+                file.write(copy.content)
                 if os.geteuid() == 0:
-                    account = pwd.getpwnam(one.owner)
+                    account = pwd.getpwnam(copy.owner)
                     os.fchown(descriptor, account.pw_uid, account.pw_gid)
-                os.fchmod(descriptor, stat.S_IMODE(one.mode))
+                os.fchmod(descriptor, copy.mode)
     except OSError as error:
         raise PycrondError(f"cannot write {error.filename}: {error.strerror}") from error
 
 
-def _save(file: str, text: str) -> None:
+def _write_report(file: str, text: str) -> None:
     try:
         with open(file, "w", encoding="utf-8", errors="surrogateescape") as opened:
             opened.write(text)
@@ -214,10 +58,10 @@ def _save(file: str, text: str) -> None:
         raise PycrondError(f"cannot write {file}: {error.strerror}") from error
 
 
-def _next(folder: str, cron: str, *, alone: bool) -> Iterator[str]:
-    yield f"The crontabs are in {folder}. Next:"
-    options = f"--crontabs {folder}" if alone else f"--system --root {folder} --dialect {cron}"
+def _next_steps(directory: str, cron: str, *, own_only: bool) -> Iterator[str]:
+    yield f"The crontabs are in {directory}. Next:"
+    options = f"--crontabs {directory}" if own_only else f"--system --root {directory} --dialect {cron}"
     yield f"  pycrond check {options}"
-    if not alone:
+    if not own_only:
         yield "  systemctl disable --now cron crond anacron.timer    (those that there are)"
     yield f"  pycrond start {options}"

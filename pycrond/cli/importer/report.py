@@ -49,6 +49,17 @@ class ImportedMachine:
 
 
 @dataclass(frozen=True, slots=True)
+class CrontabCopy:
+    """A crontab for pycrond."""
+
+    path: str
+    """Below the output directory."""
+    content: bytes
+    owner: str
+    mode: int
+
+
+@dataclass(frozen=True, slots=True)
 class ImportedCrontab:
     """A crontab in the report."""
 
@@ -59,6 +70,8 @@ class ImportedCrontab:
     remarks: Sequence[Remark] = ()
     new: str = ""
     """The lines that replace the file's content, if they differ."""
+    copy: CrontabCopy | None = None
+    """None if the file was not read."""
 
 
 def starts_anacron(entry: Entry, machine: ImportedMachine) -> bool:
