@@ -1,4 +1,4 @@
-"""The drop-in mode: the system's own crontabs below a root of ours, each job as its user."""
+"""pycrond as the system's cron: the system's crontabs below another root, each job as its user."""
 
 import contextlib
 import os
@@ -21,7 +21,7 @@ def groups(user: str) -> str:
 
 
 class System:
-    """A pycrond that is the cron of a system below its folder."""
+    """A pycrond that is the cron of a system below a directory."""
 
     def __init__(self, crond: Crond) -> None:
         self.crond = crond
@@ -34,7 +34,7 @@ class System:
         self.write("etc/os-release", "ID=debian\n")
 
     def write(self, name: str, text: str) -> Path:
-        """A file as its owner and mode should be: of the user after whom one in the spool is called."""
+        """Write a file with the right owner and mode; a file in the spool belongs to the user whose name it has."""
         file = self.root / name
         file.write_text(text)
         file.chmod(0o600 if "spool" in name else 0o644)
@@ -42,8 +42,8 @@ class System:
             os.chown(file, *pwd.getpwnam(file.name)[2:4])
         return file
 
-    def said(self) -> list[str]:
-        """What the jobs printed, once all of them have ended."""
+    def output(self) -> list[str]:
+        """Wait until all jobs have ended, and return the lines that they printed."""
         wait_until(lambda: self.crond.runs() and all(run.ended_at for run in self.crond.runs()))
         lines = self.crond.run("logs").stdout.splitlines()
         return [line.partition(" | ")[2] for line in lines]
@@ -60,37 +60,37 @@ def test_each_job_runs_as_its_user(system: System) -> None:
     system.write("etc/cron.d/extra", "#: name=extra\n" + who.format("root "))
     system.write("var/spool/cron/crontabs/nobody", "#: name=spool\n" + who.format(""))
     assert "3 jobs from 3 files" in system.crond.run("start").stdout
-    assert sorted(system.said()) == sorted(
+    assert sorted(system.output()) == sorted(
         line
         for user, name in (("nobody", "table"), ("root", "extra"), ("nobody", "spool"))
         for line in (user, groups(user), f"{user} {user} {user}/{name}")
     )
 
 
-def test_there_is_no_way_back_to_root(system: System) -> None:
+def test_a_job_cannot_become_root_again(system: System) -> None:
     system.write(
         "etc/crontab", "HOME=/\n@reboot nobody grep -E '^(Uid|Gid|Groups|Cap...):' /proc/self/status\n"
     )
     system.crond.run("start")
-    said = {name: values.split() for name, _, values in (line.partition(":") for line in system.said())}
-    assert said["Uid"] == [str(NOBODY.pw_uid)] * 4
-    assert said["Gid"] == [str(NOBODY.pw_gid)] * 4
-    assert set(said["Groups"]) <= {str(NOBODY.pw_gid)}
+    status = {name: values.split() for name, _, values in (line.partition(":") for line in system.output())}
+    assert status["Uid"] == [str(NOBODY.pw_uid)] * 4
+    assert status["Gid"] == [str(NOBODY.pw_gid)] * 4
+    assert set(status["Groups"]) <= {str(NOBODY.pw_gid)}
     assert {
-        name: int(said[name][0], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")
+        name: int(status[name][0], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")
     } == dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapAmb"), 0)
 
 
-def test_a_users_variables_reach_nothing_that_is_still_root(system: System) -> None:
-    """ld.so says of each program that it cannot preload: the shell does, chroot or setpriv and env do not."""
+def test_a_users_variables_do_not_reach_programs_that_run_as_root(system: System) -> None:
+    """Each program that gets LD_PRELOAD prints an error: the shell does, chroot, setpriv and env must not."""
     system.write(
         "etc/crontab",
         "HOME=/\nLD_PRELOAD=/no/such.so\nTMPDIR=/mine\n@reboot nobody echo $LD_PRELOAD $TMPDIR\n",
     )
     system.crond.run("start")
-    said, complaint = sorted(system.said())
-    assert "'/no/such.so'" in complaint
-    assert said == "/no/such.so /mine"
+    variables, error = sorted(system.output())
+    assert "'/no/such.so'" in error
+    assert variables == "/no/such.so /mine"
 
 
 def test_a_home_that_the_user_may_not_enter(system: System) -> None:
@@ -111,7 +111,7 @@ def test_an_unknown_user_is_an_error_and_the_other_lines_run(system: System) -> 
     assert [job["name"] for job in system.crond.json("list")["jobs"]] == ["good"]
 
 
-def test_what_the_rules_refuse_is_reported_and_not_run(system: System) -> None:
+def test_files_that_the_rules_refuse_are_reported_and_not_run(system: System) -> None:
     system.write("etc/cron.d/with.dot", "@reboot root true\n")
     system.write("etc/cron.d/writable", "@reboot root true\n").chmod(0o666)
     system.write("etc/cron.d/good", "@reboot root true\n")
@@ -133,13 +133,13 @@ def test_the_dialect_is_the_systems(system: System, release: str, path: str) -> 
     system.write("etc/os-release", release)
     system.write("etc/crontab", "HOME=/\n@reboot root echo $PATH\n")
     system.crond.run("start")
-    assert system.said() == [path]
+    assert system.output() == [path]
 
 
-def test_reboot_jobs_run_once_a_boot(system: System) -> None:
+def test_reboot_jobs_run_once_per_boot(system: System) -> None:
     system.write("etc/crontab", "HOME=/\n@reboot root echo booted\n")
     system.crond.run("start")
-    assert system.said() == ["booted"]
+    assert system.output() == ["booted"]
     system.crond.run("restart")
     system.crond.run("stop")
     system.crond.run("start")
@@ -169,14 +169,16 @@ def test_watched_directories(crond: Crond) -> None:
     crond.write("jobs", "#: name=new\n* * * * * true\n61 * * * * broken\n")
     crond.at("2031-03-01 12:00:01")
     wait_until(lambda: crond.runs() and crond.runs()[0].ended_at)
-    assert [run.name for run in crond.runs()] == ["old"], "a bad edit silences nothing"
+    assert [run.name for run in crond.runs()] == ["old"], (
+        "a bad edit does not stop the jobs of the last good version"
+    )
     crond.write("jobs", "#: name=new\n* * * * * true\n")
     crond.at("2031-03-01 12:01:01")
     wait_until(lambda: len(crond.runs()) == 2 and crond.runs()[0].ended_at)
     assert crond.runs()[0].name == "new"
 
 
-def test_without_watching_nothing_is_read_by_itself(crond: Crond) -> None:
+def test_without_watch_changes_are_not_read(crond: Crond) -> None:
     crond.at("2031-03-01 11:59:30")
     crond.write("jobs", "#: name=old\n* * * * * true\n")
     crond.run("start")
@@ -186,14 +188,14 @@ def test_without_watching_nothing_is_read_by_itself(crond: Crond) -> None:
     assert [run.name for run in crond.runs()] == ["old"]
 
 
-def test_limits_are_set_before_root_is_left_and_commands_run_as_the_user(system: System) -> None:
+def test_limits_are_set_as_root_and_commands_run_as_the_user(system: System) -> None:
     system.write(
         "var/spool/cron/crontabs/nobody",
         "HOME=/\n#: name=job nice=-3 timeout=30s on-failure='echo $(id -un) $PYCROND_EXIT_STATUS; exit 1'\n"
         "@reboot nice; id -un; exit 4\n",
     )
     system.crond.run("start")
-    assert system.said() == ["-3", "nobody"]
+    assert system.output() == ["-3", "nobody"]
 
     def results() -> list[str]:
         with contextlib.closing(sqlite3.connect(system.crond.state / "ledger")) as ledger:
@@ -202,11 +204,11 @@ def test_limits_are_set_before_root_is_left_and_commands_run_as_the_user(system:
     wait_until(lambda: results() == ["exit status 1: nobody 4"])
 
 
-def test_a_lock_of_all_users_is_roots_to_use(system: System) -> None:
+def test_only_root_may_use_a_lock_of_all_users(system: System) -> None:
     system.write("etc/crontab", "HOME=/\n#: name=a lock=global:db\n@reboot root sleep 0.5\n")
     system.write("var/spool/cron/crontabs/nobody", "HOME=/\n#: name=b lock=global:db\n@reboot true\n")
     done = system.crond.run("start")
     assert "lock=global:db is for crontabs that belong to root" in done.stderr
     wait_until(lambda: sorted(run.state for run in system.crond.runs()) == ["succeeded"] * 2)
     a, b = sorted(system.crond.runs(), key=lambda run: run.name or "")
-    assert (b.ended_at or 0) < (a.ended_at or 0), "it did not wait"
+    assert (b.ended_at or 0) < (a.ended_at or 0), "b did not wait for a"

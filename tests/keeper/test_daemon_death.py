@@ -1,4 +1,4 @@
-"""The keeper, from outside: what it does for a daemon that dies, and what a daemon does without it."""
+"""The keeper, seen from outside, when its daemon dies; and a daemon whose keeper has died."""
 
 import itertools
 import os
@@ -24,41 +24,41 @@ def started(crond: Crond) -> Crond:
     return crond
 
 
-def new_daemon(crond: Crond, old: int) -> int:
-    """The pid of the daemon that comes after `old`, once it is ready."""
+def next_daemon(crond: Crond, old: int) -> int:
+    """Wait until the daemon after `old` is ready, and return its pid."""
     wait_until(lambda: (crond.status() or {"pid": old})["pid"] != old)
     return crond.pid
 
 
-def test_it_starts_the_daemon_again_when_that_is_killed(started: Crond) -> None:
+def test_the_keeper_starts_a_killed_daemon_again(started: Crond) -> None:
     keeper, first = started.keeper, started.pid
     os.kill(first, signal.SIGKILL)
-    second = new_daemon(started, first)
-    assert started.keeper == keeper, "the pidfile names the new one, a child of the same keeper"
+    second = next_daemon(started, first)
+    assert started.keeper == keeper, "the pidfile names the new daemon, a child of the same keeper"
     assert started.programs("daemon") == [second]
-    assert not proc.exists(first), "the old one was reaped"
+    assert not proc.exists(first), "the old daemon was reaped"
 
 
-def test_syslog_hears_why_there_is_a_new_daemon(crond: Crond, rsyslogd: Rsyslogd) -> None:
+def test_the_reason_for_a_new_daemon_is_logged(crond: Crond, rsyslogd: Rsyslogd) -> None:
     crond.environment["PYCROND_SYSLOG"] = rsyslogd.path
     crond.run("start")
     os.kill(first := crond.pid, signal.SIGKILL)
-    second = new_daemon(crond, first)
+    second = next_daemon(crond, first)
     wait_until(lambda: any(f"pycrond[{second}]" in line and "signal 9" in line for line in rsyslogd.lines()))
 
 
-def test_an_orphan_of_a_job_becomes_its_child_and_is_reaped(crond: Crond) -> None:
-    note = crond.folder / "orphan"
+def test_an_orphan_of_a_job_becomes_the_keepers_child_and_is_reaped(crond: Crond) -> None:
+    orphan_file = crond.folder / "orphan"
     crond.write("jobs", f"HOME={crond.folder}\n@reboot setsid sleep 1000 & echo $! >new; mv new orphan\n")
     crond.run("start")
-    wait_until(lambda: note.exists() and crond.runs()[0].state == "succeeded")
-    orphan = int(note.read_text())
+    wait_until(lambda: orphan_file.exists() and crond.runs()[0].state == "succeeded")
+    orphan = int(orphan_file.read_text())
     wait_until(lambda: proc.stat(orphan).parent == crond.keeper)
     os.kill(orphan, signal.SIGKILL)
     wait_until(lambda: not proc.exists(orphan))
 
 
-def test_orphans_of_a_dead_daemon_become_its_children(crond: Crond) -> None:
+def test_orphans_of_a_dead_daemon_become_the_keepers_children(crond: Crond) -> None:
     crond.write("jobs", f"HOME={crond.folder}\n@reboot exec sleep 1000\n")
     crond.run("start")
     keeper, first = crond.keeper, crond.pid
@@ -66,14 +66,14 @@ def test_orphans_of_a_dead_daemon_become_its_children(crond: Crond) -> None:
     job = crond.runs()[0].pid
     assert job
     os.kill(first, signal.SIGKILL)
-    new_daemon(crond, first)
+    next_daemon(crond, first)
     assert proc.stat(job).parent == keeper
     os.kill(job, signal.SIGKILL)
     wait_until(lambda: not proc.exists(job))
     wait_until(lambda: crond.runs()[0].state not in {"running", "claimed"})
 
 
-def test_it_holds_the_lock_whether_or_not_there_is_a_daemon(started: Crond) -> None:
+def test_the_keeper_holds_the_lock_also_without_a_daemon(started: Crond) -> None:
     keeper, daemon = started.keeper, started.pid
     assert start.take_lock(str(started.state)) is None
     os.kill(keeper, signal.SIGSTOP)
@@ -81,17 +81,17 @@ def test_it_holds_the_lock_whether_or_not_there_is_a_daemon(started: Crond) -> N
     wait_until(lambda: not alive(daemon))
     assert start.take_lock(str(started.state)) is None
     os.kill(keeper, signal.SIGCONT)
-    new_daemon(started, daemon)
+    next_daemon(started, daemon)
 
 
-def test_it_answers_a_second_start_with_the_daemons_pid(started: Crond) -> None:
+def test_the_keeper_answers_a_second_start_with_the_daemons_pid(started: Crond) -> None:
     pid = started.pid
     done = started.run("start", status=1)
     assert done.stderr == f"pycrond: already running, pid {pid}\n"
     assert started.pid == pid
 
 
-def test_a_start_while_the_daemon_is_dead_waits_for_the_next(started: Crond) -> None:
+def test_a_start_while_the_daemon_is_dead_waits_for_the_next_daemon(started: Crond) -> None:
     first = started.pid
     os.kill(first, signal.SIGKILL)
     wait_until(lambda: not proc.exists(first))
@@ -102,7 +102,7 @@ def test_a_start_while_the_daemon_is_dead_waits_for_the_next(started: Crond) -> 
     )
 
 
-def test_it_is_gone_after_a_stop(started: Crond) -> None:
+def test_after_a_stop_the_keeper_is_gone(started: Crond) -> None:
     keeper, daemon = started.keeper, started.pid
     started.run("stop")
     assert not alive(keeper)
@@ -114,31 +114,31 @@ def test_it_is_gone_after_a_stop(started: Crond) -> None:
     os.close(lock)
 
 
-def test_it_is_small(started: Crond) -> None:
+def test_the_keeper_uses_little_memory(started: Crond) -> None:
     assert int(proc.status(started.keeper, "VmRSS").removesuffix(" kB")) < 12 * 1024
 
 
-def test_a_stranger_who_says_nothing_or_nonsense_is_no_matter(started: Crond) -> None:
+def test_a_client_that_sends_nothing_or_garbage_does_no_harm(started: Crond) -> None:
     path = str(started.runtime / "keeper.sock")
-    with protocol.connect(path, 5.0), protocol.connect(path, 5.0) as loud:
-        loud.sendall(b"\0\xff" * 1000)
+    with protocol.connect(path, 5.0), protocol.connect(path, 5.0) as garbage:
+        garbage.sendall(b"\0\xff" * 1000)
         assert "already running" in started.run("start", status=1).stderr
-    with protocol.connect(path, 5.0) as gone:
-        gone.sendall(b"start")  # and hangs up before it has its answer
+    with protocol.connect(path, 5.0) as client:
+        client.sendall(b"start")  # and disconnects before the answer
     assert alive(started.keeper)
     started.run("stop")
 
 
-def test_its_socket_is_its_users_own(started: Crond) -> None:
+def test_only_its_user_may_connect_to_the_keepers_socket(started: Crond) -> None:
     assert (started.runtime / "keeper.sock").stat().st_mode & 0o777 == 0o600
 
 
-# A daemon that cannot live
+# A daemon that cannot start
 
 
 @pytest.fixture
-def spoiled(started: Crond) -> Crond:
-    """Its ledger has become a directory, and its daemon has died."""
+def broken(started: Crond) -> Crond:
+    """A pycrond whose ledger was replaced by a directory, and whose daemon has died."""
     ledger = started.state / "ledger"
     ledger.rename(started.state / "good")
     for leftover in started.state.glob("ledger-*"):
@@ -150,62 +150,62 @@ def spoiled(started: Crond) -> Crond:
     return started
 
 
-def heal(crond: Crond) -> None:
+def repair(crond: Crond) -> None:
     (crond.state / "ledger").rmdir()
     for good in crond.state.glob("good*"):
         good.rename(crond.state / good.name.replace("good", "ledger"))
 
 
 def next_child(parent: int, seen: set[int]) -> float:
-    """When a process has a child that it did not have, in seconds."""
+    """Wait for a new child of a process, add it to `seen` and return the time in seconds."""
     wait_until(lambda: set(children(parent)) - seen)
     seen |= set(children(parent))
     return time.monotonic()
 
 
-def test_a_daemon_that_dies_again_and_again_is_tried_again_with_growing_pauses(spoiled: Crond) -> None:
-    keeper = spoiled.programs("keeper")[0]
+def test_a_daemon_that_always_dies_is_started_again_after_growing_intervals(broken: Crond) -> None:
+    keeper = broken.programs("keeper")[0]
     seen: set[int] = set()
     times = [next_child(keeper, seen) for _ in range(4)]
-    gaps = [after - before for before, after in itertools.pairwise(times)]
-    # 0.4, 0.8, 1.6 s, each after the same short life; or twice that, where the first was over before we looked.
-    assert gaps[0] < gaps[1] < gaps[2]
-    assert gaps[2] > 1.5
+    intervals = [after - before for before, after in itertools.pairwise(times)]
+    # 0.4, 0.8, 1.6 s, each after the same short life; or twice that, if the first interval was already over.
+    assert intervals[0] < intervals[1] < intervals[2]
+    assert intervals[2] > 1.5
 
 
-def test_it_heals_when_the_cause_is_gone(spoiled: Crond) -> None:
-    keeper = spoiled.programs("keeper")[0]
+def test_the_daemon_runs_again_after_the_repair(broken: Crond) -> None:
+    keeper = broken.programs("keeper")[0]
     seen: set[int] = set()
     for _ in range(3):
         next_child(keeper, seen)
-    heal(spoiled)
-    wait_until(spoiled.status)
-    assert spoiled.keeper == keeper
-    assert len(spoiled.json("list")["jobs"]) == 1
+    repair(broken)
+    wait_until(broken.status)
+    assert broken.keeper == keeper
+    assert len(broken.json("list")["jobs"]) == 1
 
 
-def test_start_says_why_it_cannot_live_and_need_not_wait_for_the_next_try(spoiled: Crond) -> None:
-    wait_until(lambda: not spoiled.programs("daemon"))
-    said = spoiled.run("start", status=1).stderr
-    assert said.startswith("pycrond: not started: ")
-    assert str(spoiled.state / "ledger") in said
-    heal(spoiled)
-    assert spoiled.run("start").stdout.startswith("pycrond started, pid ")
+def test_a_start_reports_the_error_and_does_not_wait_for_the_next_attempt(broken: Crond) -> None:
+    wait_until(lambda: not broken.programs("daemon"))
+    stderr = broken.run("start", status=1).stderr
+    assert stderr.startswith("pycrond: not started: ")
+    assert str(broken.state / "ledger") in stderr
+    repair(broken)
+    assert broken.run("start").stdout.startswith("pycrond started, pid ")
 
 
-def test_stop_ends_the_tries(spoiled: Crond) -> None:
-    keeper = spoiled.programs("keeper")[0]
+def test_a_stop_ends_the_attempts(broken: Crond) -> None:
+    keeper = broken.programs("keeper")[0]
     next_child(keeper, set())
-    spoiled.run("stop")
+    broken.run("stop")
     assert not alive(keeper)
-    assert spoiled.programs("daemon") == []
+    assert broken.programs("daemon") == []
 
 
-def test_one_that_fails_at_its_first_start_is_not_tried_again(crond: Crond) -> None:
+def test_a_daemon_that_fails_at_its_first_start_is_not_started_again(crond: Crond) -> None:
     (crond.state / "ledger").mkdir(parents=True)
     crond.state.chmod(0o700)
-    said = crond.run("start", status=1).stderr
-    assert str(crond.state / "ledger") in said
+    stderr = crond.run("start", status=1).stderr
+    assert str(crond.state / "ledger") in stderr
     wait_until(lambda: not crond.programs("keeper"))
     assert crond.programs("daemon") == []
     (crond.state / "ledger").rmdir()
@@ -223,18 +223,18 @@ def orphaned(started: Crond) -> Crond:
     return started
 
 
-def test_without_its_keeper_a_daemon_goes_on(orphaned: Crond) -> None:
+def test_without_its_keeper_a_daemon_continues(orphaned: Crond) -> None:
     pid = orphaned.pid
     orphaned.write("more", "0 0 1 1 * false\n")
     assert "2 jobs" in orphaned.run("reload").stdout
     assert orphaned.json("status")["pid"] == pid
 
 
-def test_without_its_keeper_a_daemon_keeps_another_from_starting(orphaned: Crond) -> None:
+def test_without_its_keeper_a_daemon_prevents_a_second_daemon(orphaned: Crond) -> None:
     pid = orphaned.pid
-    since = time.monotonic()
+    started_at = time.monotonic()
     assert orphaned.run("start", status=1).stderr == f"pycrond: already running, pid {pid}\n"
-    assert time.monotonic() - since < 5.0
+    assert time.monotonic() - started_at < 5.0
     assert orphaned.programs("daemon") == [pid]
 
 
@@ -253,7 +253,7 @@ def test_without_its_keeper_a_daemon_can_be_restarted(orphaned: Crond) -> None:
     assert orphaned.programs("keeper") == [orphaned.keeper]
 
 
-def test_after_both_were_killed_a_start_finds_no_obstacle(started: Crond) -> None:
+def test_after_both_were_killed_a_start_succeeds(started: Crond) -> None:
     keeper, daemon = started.keeper, started.pid
     os.kill(keeper, signal.SIGKILL)
     os.kill(daemon, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Everything at once: starts against starts, starts against a stop, signals against a daemon being born."""
+"""Simultaneous commands and signals: several starts, starts with a stop, signals during a start."""
 
 import os
 import re
@@ -16,14 +16,15 @@ from tests.support.rsyslog import Rsyslogd
 pytestmark = pytest.mark.daemon
 
 STARTED = r"pycrond started, pid (\d+): 1 job from 1 file; next: .*\n"
-THERE_IS_ONE = r"pycrond: already running, pid (\d+)\n"
+ALREADY_RUNNING = r"pycrond: already running, pid (\d+)\n"
 STOPPED = r"pycrond stopped(, pid \d+)?\n"
-NONE_TO_STOP = r"pycrond: pycrond is not running\n"
-STOPPED_MEANWHILE = r"pycrond: not started: the daemon ended with exit status 0 before it was ready\n"
-Said = tuple[int, str]
+NOT_RUNNING = r"pycrond: pycrond is not running\n"
+STOPPED_DURING_START = r"pycrond: not started: the daemon ended with exit status 0 before it was ready\n"
+Result = tuple[int, str]
+"""Exit status and output."""
 
 
-def begin(crond: Crond, *arguments: str) -> "subprocess.Popen[str]":
+def start_command(crond: Crond, *arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
         [SCRIPT, *arguments],
         env=crond.environment,
@@ -33,23 +34,22 @@ def begin(crond: Crond, *arguments: str) -> "subprocess.Popen[str]":
     )
 
 
-def end(process: "subprocess.Popen[str]") -> Said:
-    """The exit status and all that was said."""
-    said, _ = process.communicate(timeout=90)
-    return process.returncode, said
+def result_of(process: "subprocess.Popen[str]") -> Result:
+    output, _ = process.communicate(timeout=90)
+    return process.returncode, output
 
 
-def matching(all_said: Sequence[Said], status: int, pattern: str) -> list[str]:
-    """The pids in what was said in these words, with this status."""
-    found = (re.fullmatch(pattern, said) for code, said in all_said if code == status)
-    return [match[1] for match in found if match]
+def pids_in(results: Sequence[Result], status: int, pattern: str) -> list[str]:
+    """Return the pids in the outputs that match a pattern, of the results with this exit status."""
+    matches = (re.fullmatch(pattern, output) for code, output in results if code == status)
+    return [match[1] for match in matches if match]
 
 
-def no_one_runs(crond: Crond) -> bool:
+def nothing_runs(crond: Crond) -> bool:
     return not crond.programs("keeper") and not crond.programs("daemon")
 
 
-def exactly_one_runs(crond: Crond) -> bool:
+def one_daemon_runs(crond: Crond) -> bool:
     return crond.programs("keeper") == [crond.keeper] and crond.programs("daemon") == [crond.pid]
 
 
@@ -59,135 +59,135 @@ def one_job(crond: Crond) -> None:
 
 
 def test_twenty_starts_at_once_leave_one_daemon_and_nineteen_messages(crond: Crond) -> None:
-    said = [end(process) for process in [begin(crond, "start") for _ in range(20)]]
-    wait_until(lambda: exactly_one_runs(crond))
-    assert matching(said, 0, STARTED) == [str(crond.pid)], said
-    assert matching(said, 1, THERE_IS_ONE) == [str(crond.pid)] * 19, said
+    results = [result_of(process) for process in [start_command(crond, "start") for _ in range(20)]]
+    wait_until(lambda: one_daemon_runs(crond))
+    assert pids_in(results, 0, STARTED) == [str(crond.pid)], results
+    assert pids_in(results, 1, ALREADY_RUNNING) == [str(crond.pid)] * 19, results
 
 
-def test_twenty_starts_racing_a_stop_leave_one_daemon_or_none(crond: Crond) -> None:
+def test_twenty_starts_during_a_stop_leave_one_daemon_or_none(crond: Crond) -> None:
     crond.run("start")
     first = str(crond.pid)
-    processes = [begin(crond, "start") for _ in range(10)]
-    stop = begin(crond, "stop")
-    processes += [begin(crond, "start") for _ in range(10)]
-    said = [end(process) for process in processes]
-    assert re.fullmatch(STOPPED, end(stop)[1])
-    started = matching(said, 0, STARTED)
-    assert len(started) <= 1, said
-    assert set(matching(said, 1, THERE_IS_ONE)) <= {first, *started}, said
-    assert len(matching(said, 1, THERE_IS_ONE)) == 20 - len(started), said
-    wait_until(lambda: exactly_one_runs(crond) if started else no_one_runs(crond))
+    processes = [start_command(crond, "start") for _ in range(10)]
+    stop = start_command(crond, "stop")
+    processes += [start_command(crond, "start") for _ in range(10)]
+    results = [result_of(process) for process in processes]
+    assert re.fullmatch(STOPPED, result_of(stop)[1])
+    started = pids_in(results, 0, STARTED)
+    assert len(started) <= 1, results
+    assert set(pids_in(results, 1, ALREADY_RUNNING)) <= {first, *started}, results
+    assert len(pids_in(results, 1, ALREADY_RUNNING)) == 20 - len(started), results
+    wait_until(lambda: one_daemon_runs(crond) if started else nothing_runs(crond))
 
 
-def test_starts_and_stops_in_any_order_are_told_clearly(crond: Crond) -> None:
-    processes = [begin(crond, "stop" if number % 3 == 2 else "start") for number in range(18)]
-    said = [end(process) for process in processes]
-    starts = [one for number, one in enumerate(said) if number % 3 != 2]
-    stops = [one for number, one in enumerate(said) if number % 3 == 2]
-    for clear in (
-        sum(len(matching(starts, code, words)) for code, words in ((0, STARTED), (1, THERE_IS_ONE)))
-        + sum(1 for _, words in starts if re.fullmatch(STOPPED_MEANWHILE, words)) == len(starts),
-        all(re.fullmatch(STOPPED if code == 0 else NONE_TO_STOP, words) for code, words in stops),
+def test_starts_and_stops_in_any_order_have_clear_messages(crond: Crond) -> None:
+    processes = [start_command(crond, "stop" if number % 3 == 2 else "start") for number in range(18)]
+    results = [result_of(process) for process in processes]
+    starts = [result for number, result in enumerate(results) if number % 3 != 2]
+    stops = [result for number, result in enumerate(results) if number % 3 == 2]
+    for is_clear in (
+        sum(len(pids_in(starts, code, pattern)) for code, pattern in ((0, STARTED), (1, ALREADY_RUNNING)))
+        + sum(1 for _, output in starts if re.fullmatch(STOPPED_DURING_START, output)) == len(starts),
+        all(re.fullmatch(STOPPED if code == 0 else NOT_RUNNING, output) for code, output in stops),
     ):  # fmt: skip
-        assert clear, said
-    wait_until(lambda: no_one_runs(crond) or exactly_one_runs(crond))
+        assert is_clear, results
+    wait_until(lambda: nothing_runs(crond) or one_daemon_runs(crond))
     crond.run("stop", status=None)
-    assert no_one_runs(crond)
+    assert nothing_runs(crond)
 
 
-# Signals while it starts
+# Signals during a start
 
 
-def storm(
+def send_repeatedly(
     crond: Crond, starting: "subprocess.Popen[str]", numbers: Sequence[int], names: Sequence[str]
 ) -> set[int]:
-    """Send these signals to keeper and daemon, over and over, from their first moment until `start` returns."""
-    hit = set()
+    """Send signals to the named programs again and again, from their first moment until `start` returns."""
+    signalled = set()
     while starting.poll() is None:
         for pid in [pid for name in names for pid in crond.programs(name)]:
             for number in numbers:
                 with suppress(ProcessLookupError):
                     os.kill(pid, number)
-                    hit.add(pid)
-    return hit
+                    signalled.add(pid)
+    return signalled
 
 
 @pytest.mark.parametrize(
     "numbers", [[signal.SIGHUP], [signal.SIGUSR2], [signal.SIGHUP, signal.SIGUSR2, signal.SIGCHLD]]
 )
-def test_a_storm_of_signals_while_it_starts_kills_nothing(crond: Crond, numbers: Sequence[int]) -> None:
-    starting = begin(crond, "start")
-    hit = storm(crond, starting, numbers, ["keeper", "daemon"])
-    assert matching([end(starting)], 0, STARTED) == [str(crond.pid)]
-    assert hit >= {crond.keeper, crond.pid}
+def test_many_signals_during_a_start_kill_nothing(crond: Crond, numbers: Sequence[int]) -> None:
+    starting = start_command(crond, "start")
+    signalled = send_repeatedly(crond, starting, numbers, ["keeper", "daemon"])
+    assert pids_in([result_of(starting)], 0, STARTED) == [str(crond.pid)]
+    assert signalled >= {crond.keeper, crond.pid}
     assert crond.runs() == []
     wait_until(lambda: (crond.status() or {"pid": 0})["pid"] == crond.pid)
 
 
-def first_moment(crond: Crond, name: str) -> int:
+def wait_for_program(crond: Crond, name: str) -> int:
     wait_until(lambda: crond.programs(name))
     return crond.programs(name)[0]
 
 
 @pytest.mark.parametrize("name", ["keeper", "daemon"])
-def test_a_hup_while_it_starts_is_not_lost(crond: Crond, rsyslogd: Rsyslogd, name: str) -> None:
+def test_a_hup_during_a_start_is_not_lost(crond: Crond, rsyslogd: Rsyslogd, name: str) -> None:
     crond.environment["PYCROND_SYSLOG"] = rsyslogd.path
-    starting = begin(crond, "start")
-    os.kill(first_moment(crond, name), signal.SIGHUP)
-    assert end(starting)[0] == 0
+    starting = start_command(crond, "start")
+    os.kill(wait_for_program(crond, name), signal.SIGHUP)
+    assert result_of(starting)[0] == 0
     wait_until(lambda: any("RELOAD" in line for line in rsyslogd.lines()))
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("name", ["keeper", "daemon"])
-def test_an_order_to_stop_while_it_starts_is_not_lost(crond: Crond, name: str, number: int) -> None:
-    starting = begin(crond, "start")
-    os.kill(first_moment(crond, name), number)
-    said = end(starting)
-    wait_until(lambda: no_one_runs(crond))
+def test_term_or_int_during_a_start_is_not_lost(crond: Crond, name: str, number: int) -> None:
+    starting = start_command(crond, "start")
+    os.kill(wait_for_program(crond, name), number)
+    result = result_of(starting)
+    wait_until(lambda: nothing_runs(crond))
     assert not crond.pidfile.exists(), "it has stopped, not died"
-    assert matching([said], 0, STARTED) or re.fullmatch(STOPPED_MEANWHILE, said[1]), said
+    assert pids_in([result], 0, STARTED) or re.fullmatch(STOPPED_DURING_START, result[1]), result
 
 
-def test_a_storm_of_orders_to_stop_is_one_stop(crond: Crond) -> None:
-    starting = begin(crond, "start")
-    storm(crond, starting, [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ["keeper", "daemon"])
-    code, said = end(starting)
-    wait_until(lambda: no_one_runs(crond))
+def test_many_signals_to_stop_during_a_start_are_one_stop(crond: Crond) -> None:
+    starting = start_command(crond, "start")
+    send_repeatedly(crond, starting, [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ["keeper", "daemon"])
+    code, output = result_of(starting)
+    wait_until(lambda: nothing_runs(crond))
     assert not crond.pidfile.exists()
-    assert matching([(code, said)], 0, STARTED) or re.fullmatch(STOPPED_MEANWHILE, said), said
+    assert pids_in([(code, output)], 0, STARTED) or re.fullmatch(STOPPED_DURING_START, output), output
     crond.run("start")
 
 
-def test_a_daemon_that_is_killed_while_it_starts_is_told_of(crond: Crond) -> None:
-    starting = begin(crond, "start")
-    os.kill(first_moment(crond, "daemon"), signal.SIGKILL)
-    code, said = end(starting)
-    assert (code, said) == (1, "pycrond: not started: the daemon ended with signal 9 before it was ready\n")
-    wait_until(lambda: no_one_runs(crond))
+def test_a_daemon_killed_during_a_start_is_reported(crond: Crond) -> None:
+    starting = start_command(crond, "start")
+    os.kill(wait_for_program(crond, "daemon"), signal.SIGKILL)
+    code, output = result_of(starting)
+    assert (code, output) == (1, "pycrond: not started: the daemon ended with signal 9 before it was ready\n")
+    wait_until(lambda: nothing_runs(crond))
 
 
-def test_a_keeper_that_is_killed_while_it_starts_is_told_of(crond: Crond) -> None:
-    starting = begin(crond, "start")
-    os.kill(first_moment(crond, "keeper"), signal.SIGKILL)
-    code, said = end(starting)
-    assert (code, said) == (1, "pycrond: not started: the daemon ended before it said a word\n")
+def test_a_keeper_killed_during_a_start_is_reported(crond: Crond) -> None:
+    starting = start_command(crond, "start")
+    os.kill(wait_for_program(crond, "keeper"), signal.SIGKILL)
+    code, output = result_of(starting)
+    assert (code, output) == (1, "pycrond: not started: the daemon ended before it said a word\n")
     crond.run("stop", status=None)
 
 
-def test_a_start_that_is_given_up_leaves_a_whole_daemon_or_none(crond: Crond) -> None:
-    # Whoever waits for it may be killed: what it has begun goes on, and the next one finds it.
-    starting = begin(crond, "start")
-    keeper = first_moment(crond, "keeper")
+def test_a_start_command_that_is_killed_leaves_a_running_daemon(crond: Crond) -> None:
+    # Once started, the keeper does not need the command that waits for it.
+    starting = start_command(crond, "start")
+    keeper = wait_for_program(crond, "keeper")
     starting.kill()
     starting.communicate()
     wait_until(crond.status)
     assert crond.keeper == keeper
-    assert exactly_one_runs(crond)
+    assert one_daemon_runs(crond)
 
 
-def test_signals_in_a_storm_leave_a_running_daemon_whole(crond: Crond) -> None:
+def test_many_signals_do_not_harm_a_running_daemon(crond: Crond) -> None:
     crond.run("start")
     keeper, daemon = crond.keeper, crond.pid
     for _ in range(200):

@@ -1,4 +1,4 @@
-"""start --foreground: stays in the terminal, tells it everything, and ends with it when that asks."""
+"""start --foreground: the keeper stays in the terminal, logs there, and ends when a signal or key asks."""
 
 import os
 import pty
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.daemon
 
 
 class Foreground:
-    """A pycrond that stays in the foreground, and what it has written there."""
+    """A pycrond in the foreground, with its standard error in a file."""
 
     def __init__(self, crond: Crond) -> None:
         self.crond = crond
@@ -27,28 +27,28 @@ class Foreground:
             )  # fmt: skip
         wait_until(lambda: crond.status() or self.process.poll() is not None)
 
-    def said(self) -> str:
+    def stderr(self) -> str:
         return (self.crond.folder / "stderr").read_text()
 
 
 @pytest.fixture
 def foreground(crond: Crond) -> Iterator[Foreground]:
     crond.write("jobs", "#: name=hello\n@reboot echo hi there\n")
-    one = Foreground(crond)
-    yield one
+    pycrond = Foreground(crond)
+    yield pycrond
     crond.end()
-    one.process.communicate(timeout=60)
+    pycrond.process.communicate(timeout=60)
 
 
-def test_it_stays_as_the_keeper_of_its_daemon(foreground: Foreground) -> None:
+def test_the_command_becomes_the_keeper_of_its_daemon(foreground: Foreground) -> None:
     crond = foreground.crond
     assert foreground.process.poll() is None
     assert crond.keeper == foreground.process.pid
     assert crond.programs("daemon") == [crond.pid]
-    assert os.getsid(crond.pid) == os.getsid(0), "it has not left the session"
+    assert os.getsid(crond.pid) == os.getsid(0), "the daemon has not left the session"
 
 
-SAID = (
+MESSAGES = (
     "STARTUP",
     "CMD (echo hi there)",
     "CMDOUT (hi there)",
@@ -57,29 +57,29 @@ SAID = (
 )
 
 
-def test_it_says_on_standard_error_what_it_tells_syslog(crond: Crond, rsyslogd: Rsyslogd) -> None:
+def test_messages_go_to_standard_error_and_to_syslog(crond: Crond, rsyslogd: Rsyslogd) -> None:
     crond.environment["PYCROND_SYSLOG"] = rsyslogd.path
     crond.write("jobs", "#: name=hello\n@reboot echo hi there\n")
     foreground = Foreground(crond)
-    wait_until(lambda: all(words in foreground.said() for words in SAID))
+    wait_until(lambda: all(words in foreground.stderr() for words in MESSAGES))
     crond.run("stop")
     assert foreground.process.communicate(timeout=60)[0] == b""
-    assert "SHUTDOWN" in foreground.said()
+    assert "SHUTDOWN" in foreground.stderr()
 
 
-def test_it_says_all_of_it_without_a_syslog_too(foreground: Foreground) -> None:
-    wait_until(lambda: all(words in foreground.said() for words in SAID))
+def test_messages_go_to_standard_error_without_a_syslog(foreground: Foreground) -> None:
+    wait_until(lambda: all(words in foreground.stderr() for words in MESSAGES))
 
 
-def test_it_says_none_of_it_where_that_is_not_wanted(crond: Crond) -> None:
-    """Under systemd: the journal has what goes to syslog, and would have it twice."""
+def test_no_messages_go_to_standard_error_if_the_setting_is_no(crond: Crond) -> None:
+    """Under systemd the journal receives the messages through syslog, and would show them twice."""
     crond.environment["PYCROND_LOG_STDERR"] = "no"
     crond.write("jobs", "@reboot true\n")
-    one = Foreground(crond)
+    foreground = Foreground(crond)
     wait_until(lambda: [run.state for run in crond.runs()] == ["succeeded"])
-    one.process.terminate()
-    one.process.communicate(timeout=20)
-    assert (one.process.returncode, one.said()) == (0, "")
+    foreground.process.terminate()
+    foreground.process.communicate(timeout=20)
+    assert (foreground.process.returncode, foreground.stderr()) == (0, "")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -89,7 +89,7 @@ def test_term_and_int_end_it_with_0(foreground: Foreground, number: int) -> None
     assert foreground.process.wait(60) == 0
     assert not alive(daemon)
     assert not foreground.crond.pidfile.exists()
-    assert "SHUTDOWN" in foreground.said()
+    assert "SHUTDOWN" in foreground.stderr()
 
 
 def test_stop_ends_it_with_0(foreground: Foreground) -> None:
@@ -102,7 +102,7 @@ def test_hup_is_passed_on(foreground: Foreground) -> None:
     crond.write("more", "0 0 1 1 * true\n")
     foreground.process.send_signal(signal.SIGHUP)
     wait_until(lambda: (crond.status() or {})["jobs"] == 2)
-    wait_until(lambda: "RELOAD" in foreground.said())
+    wait_until(lambda: "RELOAD" in foreground.stderr())
 
 
 def test_a_daemon_that_is_killed_comes_back(foreground: Foreground) -> None:
@@ -114,12 +114,12 @@ def test_a_daemon_that_is_killed_comes_back(foreground: Foreground) -> None:
     assert foreground.process.wait(60) == 0
 
 
-def test_what_it_was_started_with_is_not_for_jobs(crond: Crond) -> None:
-    # `nohup … &` in a script: HUP, INT and QUIT are ignored; and a supervisor may have blocked some.
+def test_jobs_do_not_inherit_ignored_or_blocked_signals(crond: Crond) -> None:
+    # After `nohup … &` in a script HUP, INT and QUIT are ignored; a supervisor may have blocked others.
     crond.write("jobs", f"HOME={crond.folder}\n@reboot grep ^Sig /proc/self/status >new; mv new job\n")
-    ugly = "trap '' HUP INT QUIT USR1; umask 077; exec $0 start --foreground"
+    script = "trap '' HUP INT QUIT USR1; umask 077; exec $0 start --foreground"
     with subprocess.Popen(
-        ["sh", "-c", ugly, SCRIPT], env=crond.environment, stderr=subprocess.DEVNULL
+        ["sh", "-c", script, SCRIPT], env=crond.environment, stderr=subprocess.DEVNULL
     ) as process:
         wait_until((crond.folder / "job").exists)
         fields = dict(line.split(":\t") for line in (crond.folder / "job").read_text().splitlines())
@@ -129,36 +129,36 @@ def test_what_it_was_started_with_is_not_for_jobs(crond: Crond) -> None:
         assert process.wait(60) == 0
 
 
-def test_a_second_one_names_the_first(foreground: Foreground) -> None:
+def test_a_second_start_names_the_running_daemon(foreground: Foreground) -> None:
     crond = foreground.crond
     for arguments in (["start"], ["start", "--foreground"]):
-        said = crond.run(*arguments, status=1).stderr
-        assert said == f"pycrond: already running, pid {crond.pid}\n"
+        stderr = crond.run(*arguments, status=1).stderr
+        assert stderr == f"pycrond: already running, pid {crond.pid}\n"
 
 
-def test_a_first_one_that_fails_says_why(crond: Crond) -> None:
+def test_a_start_that_fails_prints_the_reason(crond: Crond) -> None:
     crond.pidfile.mkdir()
     done = crond.run("start", "--foreground", status=1)
     assert f"cannot write pidfile {crond.pidfile}: Is a directory" in done.stderr
     crond.run("status", status=3)
 
 
-def test_the_key_for_it_ends_it(crond: Crond) -> None:
+def test_ctrl_c_ends_it(crond: Crond) -> None:
     pid, master = pty.fork()
     if pid == 0:
         os.execve(SCRIPT, [SCRIPT, "start", "--foreground"], crond.environment)
     wait_until(crond.status)
     daemon = crond.pid
-    os.write(master, b"\x03")  # the whole foreground group gets INT: keeper and daemon
-    said = b""
+    os.write(master, b"\x03")  # the terminal sends INT to its foreground process group: keeper and daemon
+    output = b""
     try:
         while chunk := os.read(master, 65536):
-            said += chunk
+            output += chunk
     except OSError:
-        pass  # everybody has closed the terminal
+        pass  # all processes have closed the terminal
     os.close(master)
     _, status = os.waitpid(pid, 0)
     assert os.waitstatus_to_exitcode(status) == 0
     assert not alive(daemon)
-    assert b"STARTUP" in said
-    assert b"Traceback" not in said
+    assert b"STARTUP" in output
+    assert b"Traceback" not in output

@@ -1,4 +1,4 @@
-"""A proper daemon, whatever it was started from: one start from an ugly place, looked at from all sides."""
+"""The detached daemon and its keeper, started from a hostile environment: session, terminal, descriptors, signals."""
 
 import os
 import pty
@@ -16,23 +16,23 @@ from tests.support import proc
 
 pytestmark = pytest.mark.daemon
 
-ABOVE = 3  # of /dev/null
-UGLY = """
+FIRST_OWN_DESCRIPTOR = 3  # those below are /dev/null
+HOSTILE_START = """
 import os, resource, signal, sys
-folder, program = sys.argv[1:]
+directory, program = sys.argv[1:]
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 for number in range(50):
-    os.set_inheritable(os.open(f"{folder}/{number}", os.O_RDWR | os.O_CREAT), True)
+    os.set_inheritable(os.open(f"{directory}/{number}", os.O_RDWR | os.O_CREAT), True)
 os.dup2(3, min(hard, 1000) - 1)
 os.umask(0o077)
-os.chdir(folder)
+os.chdir(directory)
 catchable = signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}
 for number in catchable:
     signal.signal(number, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_BLOCK, catchable)
 os.execv(program, [program, "start"])
 """
-"""Has 50 descriptors open and one far up, a umask, a folder; ignores all signals and blocks them."""
+"""Starts pycrond with 51 open descriptors, a umask, a working directory, and all signals ignored and blocked."""
 
 SUBREAPER = """
 import ctypes, subprocess, sys
@@ -47,26 +47,26 @@ import fcntl, os, sys, termios
 terminal = os.open(sys.argv[2], os.O_RDWR)
 try:
     fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
-    taken = "taken"
+    answer = "taken"
 except PermissionError:
-    taken = "refused"
+    answer = "refused"
 tty = open("/proc/self/stat").read().rpartition(")")[2].split()[4]
-os.write(int(sys.argv[1]), f"{tty} {taken}".encode())
+os.write(int(sys.argv[1]), f"{tty} {answer}".encode())
 """
-"""Opens a terminal, and asks outright for it to be its controlling one."""
+"""Opens a terminal and asks explicitly for it as its controlling terminal."""
 
 
 @pytest.fixture(scope="module")
-def ugly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crond]:
-    """Started once from an ugly place, with a job that has said how it looks and lives on."""
-    crond = Crond(tmp_path_factory.mktemp("ugly"))
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crond]:
+    """A pycrond started from a hostile environment, with a job that has recorded its own state and still runs."""
+    crond = Crond(tmp_path_factory.mktemp("hostile"))
     inherited = crond.folder / "inherited"
     inherited.mkdir()
-    look_at = "grep -E '^(Sig|Umask)' /proc/self/status; ls -l /proc/self/fd"
+    record = "grep -E '^(Sig|Umask)' /proc/self/status; ls -l /proc/self/fd"
     crond.write(
-        "jobs", f"HOME={crond.folder}\n@reboot ({look_at}) >job.new; mv job.new job; exec sleep 1000\n"
+        "jobs", f"HOME={crond.folder}\n@reboot ({record}) >job.new; mv job.new job; exec sleep 1000\n"
     )
-    command = [sys.executable, "-c", UGLY, str(inherited), SCRIPT]
+    command = [sys.executable, "-c", HOSTILE_START, str(inherited), SCRIPT]
     try:
         done = subprocess.run(
             command, env=crond.environment, capture_output=True, text=True, timeout=60, check=False
@@ -79,15 +79,15 @@ def ugly(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crond]:
 
 
 @pytest.fixture(params=["keeper", "daemon"])
-def pid(ugly: Crond, request: pytest.FixtureRequest) -> int:
-    """What holds of the daemon holds of its keeper."""
-    return ugly.keeper if request.param == "keeper" else ugly.pid
+def pid(hostile: Crond, request: pytest.FixtureRequest) -> int:
+    """The pid of the daemon or of its keeper: both must pass the same tests."""
+    return hostile.keeper if request.param == "keeper" else hostile.pid
 
 
-def test_it_is_in_a_session_of_which_it_is_not_the_leader(pid: int) -> None:
+def test_it_is_in_a_session_whose_leader_has_exited(pid: int) -> None:
     session = proc.stat(pid).session
     assert session not in {pid, os.getsid(0)}
-    assert not proc.exists(session), "the leader that could be given a terminal has gone"
+    assert not proc.exists(session), "only a leader could acquire a terminal, and it has exited"
 
 
 def test_it_has_no_controlling_terminal(pid: int) -> None:
@@ -107,22 +107,24 @@ def test_its_standard_descriptors_are_on_dev_null(pid: int) -> None:
     assert [opened[number] for number in range(3)] == ["/dev/null"] * 3
 
 
-def test_no_inherited_descriptor_is_open(ugly: Crond, pid: int) -> None:
+def test_no_inherited_descriptor_is_open(hostile: Crond, pid: int) -> None:
     opened = proc.descriptors(pid)
     assert not [target for target in opened.values() if "/inherited" in target]
-    ours = ("socket:", "pipe:", "anon_inode:", str(ugly.folder))
+    ours = ("socket:", "pipe:", "anon_inode:", str(hostile.folder))
     assert not [
-        target for number, target in opened.items() if number >= ABOVE and not target.startswith(ours)
+        target
+        for number, target in opened.items()
+        if number >= FIRST_OWN_DESCRIPTOR and not target.startswith(ours)
     ]
 
 
-def test_the_keeper_holds_nothing_but_what_it_needs(ugly: Crond) -> None:
-    kinds = sorted(target.split(":")[0] for target in proc.descriptors(ugly.keeper).values())
+def test_the_keeper_has_only_the_descriptors_that_it_needs(hostile: Crond) -> None:
+    kinds = sorted(target.split(":")[0] for target in proc.descriptors(hostile.keeper).values())
     kinds = [
-        kind for kind in kinds if not kind.startswith(str(ugly.runtime / "fifo"))
-    ]  # what it holds for runs
-    lock, null, pipe, socket_ = str(ugly.state / "lock"), "/dev/null", "pipe", "socket"
-    # The pipe of signals; the sockets that `start` asks at and that the daemon speaks on.
+        kind for kind in kinds if not kind.startswith(str(hostile.runtime / "fifo"))
+    ]  # without the FIFOs of runs
+    lock, null, pipe, socket_ = str(hostile.state / "lock"), "/dev/null", "pipe", "socket"
+    # The pipe of signals; the socket for requests and the socket to the daemon.
     assert kinds == sorted([null] * 3 + [lock] + [pipe] * 2 + [socket_] * 2)
 
 
@@ -130,28 +132,28 @@ def test_no_signal_is_blocked(pid: int) -> None:
     assert proc.signals(proc.status(pid, "SigBlk")) == set()
 
 
-def test_no_signal_is_ignored_but_what_python_ignores(pid: int) -> None:
+def test_no_signal_is_ignored_except_those_that_python_ignores(pid: int) -> None:
     assert proc.signals(proc.status(pid, "SigIgn")) <= {signal.SIGPIPE, signal.SIGXFSZ}
 
 
-def test_a_job_has_clean_signals_and_umask(ugly: Crond) -> None:
-    lines = (ugly.folder / "job").read_text().splitlines()
+def test_a_job_has_clean_signals_and_umask(hostile: Crond) -> None:
+    lines = (hostile.folder / "job").read_text().splitlines()
     fields = dict(line.split(":\t") for line in lines if ":\t" in line)
     assert proc.signals(fields["SigIgn"]) == set()
     assert proc.signals(fields["SigBlk"]) == set()
     assert fields["Umask"] == "0022"
 
 
-def test_a_job_inherits_no_descriptor(ugly: Crond) -> None:
-    opened = [line for line in (ugly.folder / "job").read_text().splitlines() if " -> " in line]
+def test_a_job_inherits_no_descriptor(hostile: Crond) -> None:
+    opened = [line for line in (hostile.folder / "job").read_text().splitlines() if " -> " in line]
     numbers = {int(line.split(" -> ")[0].split()[-1]) for line in opened}
-    assert numbers == {0, 1, 2, 3}, f"3 is what ls lists them by: {opened}"
+    assert numbers == {0, 1, 2, 3}, f"3 is the directory that ls reads: {opened}"
 
 
-def test_its_only_ancestors_are_its_keeper_and_the_first_process(ugly: Crond) -> None:
-    keeper, *above = proc.ancestors(ugly.pid)
-    assert ugly.programs("keeper") == [keeper]
-    # 1, or a subreaper between it and us; never the shell it was started from, which lives no more.
+def test_its_only_ancestors_are_its_keeper_and_the_first_process(hostile: Crond) -> None:
+    keeper, *above = proc.ancestors(hostile.pid)
+    assert hostile.programs("keeper") == [keeper]
+    # Process 1, or a subreaper between it and this test; never the shell, which has exited.
     assert above[0] in {1, *proc.ancestors(os.getpid())}
 
 
@@ -165,8 +167,8 @@ def test_the_nearest_subreaper_is_the_keepers_parent(crond: Crond) -> None:
         subreaper.stdin.close()
 
 
-def test_the_shell_has_its_prompt_back(crond: Crond) -> None:
-    # The daemon lives, and holds no end of the pipes that the shell's words come through: they end.
+def test_the_shell_continues_after_the_start(crond: Crond) -> None:
+    # run() returns at the end of the shell's output: the live daemon does not hold the pipes open.
     done = subprocess.run(
         ["sh", "-c", f"{SCRIPT} start; echo prompt"],
         env=crond.environment, capture_output=True, text=True, timeout=60, check=True,
@@ -177,7 +179,7 @@ def test_the_shell_has_its_prompt_back(crond: Crond) -> None:
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
 def test_started_with_standard_descriptors_closed(crond: Crond, closed: str) -> None:
-    # The first files that are opened get these numbers: the lock and the sockets must survive.
+    # The first opened files get the numbers 0 to 2: the lock and the sockets must survive.
     subprocess.run(["sh", "-c", f"{SCRIPT} start {closed}"], env=crond.environment, timeout=60, check=True)
     for pid in (crond.keeper, crond.pid):
         opened = proc.descriptors(pid)
@@ -185,7 +187,7 @@ def test_started_with_standard_descriptors_closed(crond: Crond, closed: str) -> 
     crond.run("stop")
 
 
-def test_started_again_it_is_as_proper_as_the_first(crond: Crond) -> None:
+def test_a_daemon_started_again_is_detached_like_the_first(crond: Crond) -> None:
     crond.run("start", umask=0o077)
     keeper, first = crond.keeper, crond.pid
     before = proc.descriptors(first)
@@ -195,7 +197,9 @@ def test_started_again_it_is_as_proper_as_the_first(crond: Crond) -> None:
     assert proc.stat(second)[1:] == (keeper, *proc.stat(keeper)[2:])
     assert proc.status(second, "Umask") == "0022"
     assert proc.signals(proc.status(second, "SigBlk")) == set()
-    wait_until(lambda: len(proc.descriptors(second)) == len(before))  # we may have one open a moment longer
+    wait_until(
+        lambda: len(proc.descriptors(second)) == len(before)
+    )  # a descriptor may be closed a moment later
 
 
 # Terminals
@@ -203,53 +207,54 @@ def test_started_again_it_is_as_proper_as_the_first(crond: Crond) -> None:
 
 @pytest.fixture
 def terminal() -> Iterator[str]:
-    """A free terminal, nobody's controlling one."""
-    ours, its = pty.openpty()
-    yield os.ttyname(its)
-    os.close(ours)
-    os.close(its)
+    """A terminal that controls no session."""
+    master, slave = pty.openpty()
+    yield os.ttyname(slave)
+    os.close(master)
+    os.close(slave)
 
 
-def test_opening_a_terminal_does_not_give_it_one_back(terminal: str) -> None:
-    # The daemon's own code puts this program in the keeper's place: what it cannot, nobody there can.
-    ours, its = socket.socketpair()
-    with ours:
-        with its:
-            start.detach([sys.executable, "-c", TERMINAL, str(its.fileno()), terminal], (), its)
-        assert ours.recv(100).decode() == "0 refused"
+def test_a_detached_process_cannot_acquire_a_terminal(terminal: str) -> None:
+    # The code that detaches the keeper starts this program instead.
+    parent, child = socket.socketpair()
+    with parent:
+        with child:
+            start.detach([sys.executable, "-c", TERMINAL, str(child.fileno()), terminal], (), child)
+        assert parent.recv(100).decode() == "0 refused"
 
 
 def test_a_jobs_terminal_is_not_the_daemons(crond: Crond, terminal: str) -> None:
-    said = crond.folder / "tty"
+    tty = crond.folder / "tty"
     crond.write(
         "jobs",
         f"HOME={crond.folder}\n@reboot exec <{terminal}; cut -d' ' -f7 /proc/$$/stat >new; mv new tty; exec sleep 9\n",
     )
     crond.run("start")
-    wait_until(said.exists)
-    assert int(said.read_text()) > 0, "a job leads its session, and has got the terminal"
+    wait_until(tty.exists)
+    assert int(tty.read_text()) > 0, "a job leads its session, and has acquired the terminal"
     assert proc.stat(crond.pid).tty == proc.stat(crond.keeper).tty == 0
 
 
 def in_terminal(commands: str, environment: dict[str, str]) -> tuple[int, int]:
-    """A shell in a terminal of its own, doing this: its pid, and the terminal's other end."""
+    """Start a shell in a new terminal, and return its pid and the master side of the terminal."""
     pid, master = pty.fork()
     if pid == 0:
         try:
+            signal.signal(signal.SIGHUP, signal.SIG_DFL)  # pytest may run under nohup
             os.execve("/bin/sh", ["sh", "-c", commands], environment)
         finally:
             os._exit(127)
     return pid, master
 
 
-def end_of(pid: int) -> Callable[[], bool]:
+def has_exited(pid: int) -> Callable[[], bool]:
     return lambda: os.waitpid(pid, os.WNOHANG)[0] == pid
 
 
 def read_until(master: int, text: bytes) -> None:
-    said = b""
-    while text not in said:
-        said += os.read(master, 4096)
+    output = b""
+    while text not in output:
+        output += os.read(master, 4096)
 
 
 def test_it_survives_the_death_of_its_terminal_and_shell(crond: Crond) -> None:
@@ -258,36 +263,36 @@ def test_it_survives_the_death_of_its_terminal_and_shell(crond: Crond) -> None:
     read_until(master, b"gone")
     before = (crond.keeper, crond.pid)
     run = crond.history()[0]
-    os.close(master)  # the kernel sends HUP to all that have it as their controlling terminal
-    wait_until(end_of(shell))
+    os.close(master)  # the kernel sends HUP to all processes whose controlling terminal it is
+    wait_until(has_exited(shell))
     assert (crond.keeper, crond.pid) == before
     assert crond.run("status").stdout
-    assert alive(run["pid"]), "nor does a job notice"
+    assert alive(run["pid"]), "the job is not affected either"
     assert crond.json("list")["daemon"]["pid"] == before[1]
 
 
-def test_a_hangup_of_everything_in_the_terminal_does_not_reach_it(crond: Crond) -> None:
-    # As sshd and a shell's `kill -HUP 0` do it: HUP to the group, then KILL to the shell.
+def test_a_hangup_of_the_process_group_does_not_reach_it(crond: Crond) -> None:
+    # Like sshd, `kill -HUP 0` sends HUP to the process group of the shell.
     shell, master = in_terminal(f"{SCRIPT} start; echo gone; kill -HUP 0; sleep 1000; :", crond.environment)
     read_until(master, b"gone")
-    wait_until(end_of(shell))
+    wait_until(has_exited(shell))
     os.close(master)
     assert alive(crond.keeper)
     assert crond.run("status").stdout
 
 
-def test_the_terminal_has_been_let_go(crond: Crond) -> None:
+def test_the_terminal_is_closed(crond: Crond) -> None:
     shell, master = in_terminal(f"{SCRIPT} start; echo gone", crond.environment)
     read_until(master, b"gone")
-    wait_until(end_of(shell))
-    with pytest.raises(OSError, match="Input/output error"):  # the last to have it open has closed it
+    wait_until(has_exited(shell))
+    with pytest.raises(OSError, match="Input/output error"):  # no process has it open any more
         while os.read(master, 4096):
             pass
     os.close(master)
     assert alive(crond.pid)
 
 
-def test_nohup_is_no_different(crond: Crond) -> None:
+def test_a_start_under_nohup_still_handles_hup(crond: Crond) -> None:
     subprocess.run(["nohup", SCRIPT, "start"], env=crond.environment, capture_output=True, check=True)
     crond.write("jobs", "0 0 1 1 * true\n")
     os.kill(crond.pid, signal.SIGHUP)
