@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from pycrond import clock
-from pycrond.cli.check.dst_effects import DstEffects
 from pycrond.cli.check.rules import CheckFacts, find_problems
 from pycrond.crontab.parser import Crontab, parse
 from pycrond.errors import Problem
@@ -33,7 +32,8 @@ class CrontabChecker:
         """
         self._dialect = dialect
         self._facts = CheckFacts(
-            DstEffects(clock.now(), machine.zone(machine.zone_name(os.environ))),
+            clock.now().year,
+            machine.zone(machine.zone_name(os.environ)),
             default_path=SEARCH_PATHS[other_cron or dialect],
             other_cron=other_cron,
             has_mailer=machine.has_mailer(mailer),

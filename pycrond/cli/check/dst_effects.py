@@ -1,8 +1,9 @@
 """The effects of a year's clock changes on a schedule, in words."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import pairwise
 
 from pycrond.schedule.schedule import Schedule
@@ -22,38 +23,25 @@ class ClockChange:
     skipped: bool
 
 
-class DstEffects:
-    """The effects on schedules of the clock changes in the year of `now`, cached by schedule and zone."""
+@cache  # thousands of jobs have no more than a few hundred schedules
+def dst_effect(schedule: Schedule, zone: Zone, year: int) -> str:
+    """Describe the effect of a year's clock changes on a schedule; empty if there is none."""
+    if schedule.period:
+        return ""
+    changes = _clock_changes(zone, year)
+    effects = [text for change in changes if (text := _effect_of_change(schedule, change))]
+    return f"in {zone.name} {'; '.join(effects)}" if effects else ""
 
-    def __init__(self, now: datetime, zone: Zone) -> None:
-        self._start = tick_from(datetime(now.year, 1, 1, tzinfo=UTC))
-        self._end = tick_from(datetime(now.year + 1, 1, 1, tzinfo=UTC))
-        self._zone = zone
-        self._changes: dict[Zone, tuple[ClockChange, ...]] = {}
-        self._effects: dict[tuple[Schedule, str | None], str] = {}
 
-    def effect(self, schedule: Schedule, zone_name: str | None) -> str:
-        """Describe the effect on a schedule; empty if none. Without a `zone_name`: in the daemon's zone."""
-        key = (schedule, zone_name)
-        if key not in self._effects:
-            zone = self._zone if zone_name is None else Zone.of(zone_name)
-            self._effects[key] = self._describe(schedule, zone)
-        return self._effects[key]
-
-    def _describe(self, schedule: Schedule, zone: Zone) -> str:
-        if schedule.period:
-            return ""
-        changes = self._changes.get(zone)
-        if changes is None:
-            changes = self._changes[zone] = tuple(self._clock_changes(zone))
-        effects = [text for change in changes if (text := _effect_of_change(schedule, change))]
-        return f"in {zone.name} {'; '.join(effects)}" if effects else ""
-
-    def _clock_changes(self, zone: Zone) -> Iterator[ClockChange]:
-        for before, after in pairwise(zone.pieces(self._start, self._end)):
-            old, new = before.end + before.shift, after.start + after.shift
-            if 0 < abs(new - old) <= MAX_DST_JUMP:
-                yield ClockChange(min(old, new), max(old, new), skipped=new > old)
+@cache
+def _clock_changes(zone: Zone, year: int) -> Sequence[ClockChange]:
+    start, end = (tick_from(datetime(first, 1, 1, tzinfo=UTC)) for first in (year, year + 1))
+    changes = []
+    for before, after in pairwise(zone.pieces(start, end)):
+        old, new = before.end + before.shift, after.start + after.shift
+        if 0 < abs(new - old) <= MAX_DST_JUMP:
+            changes.append(ClockChange(min(old, new), max(old, new), skipped=new > old))
+    return changes
 
 
 def _effect_of_change(schedule: Schedule, change: ClockChange) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from pycrond.cli.check.dst_effects import DstEffects
+from pycrond.cli.check.dst_effects import dst_effect
 from pycrond.cli.check.positions import EntryPositions, assignments, entry_positions, unescaped_percent
 from pycrond.cli.check.program_name import SHELLS, program_name
 from pycrond.cli.check.variables import assignment_warnings
@@ -18,6 +18,7 @@ from pycrond.errors import Problem
 from pycrond.jobs.job import SEARCH_PATHS, Entry
 from pycrond.jobs.options import BY_NAME, to_json
 from pycrond.schedule.schedule import Schedule
+from pycrond.schedule.timezone import Zone
 
 SAMPLED_FIRE_TIMES = 300  # the shortest interval of a schedule is found among so many fire times
 SAMPLE_START = 29_000_000  # wall minute
@@ -31,7 +32,9 @@ _STEP = re.compile(r"\*/([0-9]+)")
 class CheckFacts:
     """Facts about the machine that the rules need."""
 
-    dst_effects: DstEffects
+    year: int
+    zone: Zone
+    """The daemon's time zone."""
     program_exists: Callable[[str, str], bool] = lambda _name, _path: True
     """Look up a program by its name and PATH."""
     user_exists: Callable[[str], bool] = lambda _name: True
@@ -124,8 +127,9 @@ def _steps(checked: _CheckedEntry) -> RuleWarnings:
 
 
 def _clock_change(checked: _CheckedEntry) -> RuleWarnings:
-    entry = checked.entry
-    if entry.schedule and (effect := checked.facts.dst_effects.effect(entry.schedule, entry.zone)):
+    entry, facts = checked.entry, checked.facts
+    zone = facts.zone if entry.zone is None else Zone.of(entry.zone)
+    if entry.schedule and (effect := dst_effect(entry.schedule, zone, facts.year)):
         yield checked.at.words[0], "clock-change", effect
 
 

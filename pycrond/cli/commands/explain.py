@@ -6,7 +6,7 @@ import os
 
 from pycrond import clock
 from pycrond.cli import describe
-from pycrond.cli.check.dst_effects import DstEffects
+from pycrond.cli.check.dst_effects import dst_effect
 from pycrond.cli.commands.next import COUNT, MINUTE, ComingFires, clock_cells, schedule_of, whole_minute
 from pycrond.cli.commands.show import find_job, print_table
 from pycrond.cli.render import run_table, terminal
@@ -31,7 +31,7 @@ def explain(wanted: argparse.Namespace) -> int:
     notes = [describe.words(schedule)]
     if rule := describe.day_rule(" ".join(text.split())):
         notes.append(rule)
-    if change := DstEffects(now, zone).effect(schedule, None):
+    if change := dst_effect(schedule, zone, now.year):
         notes.append(change)
     one = ComingFires(text, schedule, zone)
     times = one.fires(whole_minute(None, now, zone), None, COUNT)
