@@ -46,7 +46,7 @@ def entry_positions(line: str, entry: Entry) -> EntryPositions:
 
 
 @dataclass(frozen=True, slots=True)
-class Assignment:
+class AssignmentLine:
     """A line that sets a variable."""
 
     line: int
@@ -58,7 +58,7 @@ class Assignment:
     """The line from the name to the end."""
 
 
-def assignments(lines: list[str], excluded: set[int]) -> Iterator[Assignment]:
+def assignments(lines: list[str], excluded: set[int]) -> Iterator[AssignmentLine]:
     """Yield the assignments of a crontab; `excluded` are the numbers of its entries and bad lines."""
     for number, line in enumerate(lines, 1):
         if "=" not in line or number in excluded:
@@ -66,7 +66,7 @@ def assignments(lines: list[str], excluded: set[int]) -> Iterator[Assignment]:
         text = line.lstrip(" \t")
         pair = None if text.startswith("#") else assignment(text)
         if pair:
-            yield Assignment(number, len(line) - len(text), *pair, text)
+            yield AssignmentLine(number, len(line) - len(text), *pair, text)
 
 
 def unescaped_percent(line: str, start: int) -> int:

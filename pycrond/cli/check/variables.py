@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 
 from pycrond.alarms.mail_variables import address_refusal, is_content_type
-from pycrond.cli.check.positions import Assignment
+from pycrond.cli.check.positions import AssignmentLine
 
 
 def assignment_warnings(
-    assignment: Assignment, other_cron: str, *, has_mailer: bool
+    assignment: AssignmentLine, other_cron: str, *, has_mailer: bool
 ) -> Iterator[tuple[str, str]]:
     """Yield the code and message of each warning. `other_cron` is the cron to compare with, or empty."""
     name, value = assignment.name, assignment.value
@@ -25,7 +25,7 @@ def assignment_warnings(
             yield "other-cron", message
 
 
-def _differences_in_debian_cron(assignment: Assignment) -> Iterator[str]:
+def _differences_in_debian_cron(assignment: AssignmentLine) -> Iterator[str]:
     name, value = assignment.name, assignment.value
     if name in {"CRON_TZ", "RANDOM_DELAY"}:
         yield f"Debian cron treats {name} as an ordinary variable: it does not change the times of jobs"
