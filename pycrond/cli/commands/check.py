@@ -1,4 +1,4 @@
-"""check: every error and warning of crontabs, as the daemon would see them and beyond."""
+"""check: every error and warning of crontabs, those of the daemon and more."""
 
 import argparse
 import json
@@ -6,7 +6,8 @@ import os
 import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from pycrond.cli.check.checker import CheckedCrontab, CrontabChecker
 from pycrond.cli.render import formatting
@@ -20,43 +21,48 @@ from pycrond.settings import Settings
 from pycrond.sources import files as crontab_files
 from pycrond.sources import system as system_crontabs
 from pycrond.sources.loader import Loader
-from pycrond.text import counted, visible
+from pycrond.text import counted, shown
 
-SHOWN = 100  # characters of a line above its caret
+EXCERPT_LENGTH = 100  # characters of a line above its caret
 
 
-@dataclass(frozen=True, slots=True)
-class FileToCheck:
+class FileToCheck(NamedTuple):
     """A crontab to be checked."""
 
     file: str
-    user: str | None  # None: it has a user column
-    why_not: crontab_files.Refusal | None = None
-    named: bool = False  # on the command line: read whatever its owner and mode
+    user: str | None
+    """None for a file with a user column."""
+    refusal: crontab_files.Refusal = crontab_files.refusal
+    is_named: bool = False
+    """Named on the command line: read whatever its owner and mode."""
 
 
-def check(wanted: argparse.Namespace) -> int:
-    """Print all that is wrong; 1 where there are errors."""
-    settings = configured(wanted)
-    results = list(_checked(settings, wanted))
-    if wanted.json:
-        print(json.dumps({"files": [_document(crontab, verbose=wanted.verbose) for crontab in results]}))
+def check(options: argparse.Namespace) -> int:
+    """Print all problems; 1 if there are errors."""
+    settings = configured(options)
+    results = list(_checked(settings, options))
+    if options.json:
+        print(json.dumps({"files": [_document(crontab, verbose=options.verbose) for crontab in results]}))
     else:
-        _print(results, verbose=wanted.verbose)
+        _print(results, verbose=options.verbose)
     problems = [problem for crontab in results for problem in crontab.problems]
     return 1 if any(problem.severity == "error" for problem in problems) else 0
 
 
-def _checked(settings: Settings, wanted: argparse.Namespace) -> Iterator[CheckedCrontab]:
+def _checked(settings: Settings, options: argparse.Namespace) -> Iterator[CheckedCrontab]:
     own = users.own(os.geteuid())
     dialect = Loader(settings, own, read_only=True).dialect
-    found, problems = _sources(settings, own.name, dialect, wanted)
-    for problem in problems:
-        yield _unread(problem)
-    checker = CrontabChecker(dialect, settings.mailer, other_cron=wanted.other or "")
+    files: list[FileToCheck] = []
+    for file in options.files:
+        has_user_column = options.system_format or system_crontabs.has_user_column(file)
+        files.append(FileToCheck(file, None if has_user_column else own.name, is_named=True))
+    if not options.files:
+        files, problems = _daemon_files(settings, own.name, dialect)
+        yield from map(_unread, problems)
+    checker = CrontabChecker(dialect, settings.mailer, other_cron=options.other or "")
     run_seconds = _run_seconds(settings.state_dir)
-    ignored = [code for codes in wanted.ignore for code in codes.split(",")]
-    for source in found:
+    ignored = [code for codes in options.ignore for code in codes.split(",")]
+    for source in files:
         yield _check(checker, source, run_seconds.get(source.file, {}), ignored)
 
 
@@ -74,42 +80,35 @@ def _run_seconds(state_dir: str) -> dict[str, dict[int, float]]:
     return medians
 
 
-def _sources(
-    settings: Settings, own: str, dialect: str, wanted: argparse.Namespace
-) -> tuple[list[FileToCheck], list[Problem]]:
-    """The files named, else those that the daemon would read."""
-    if wanted.files:
-        return [_named(file, own, wanted.system_format) for file in wanted.files], []
-    found: list[FileToCheck] = []
+def _daemon_files(settings: Settings, user: str, dialect: str) -> tuple[list[FileToCheck], list[Problem]]:
+    """Return the files that the daemon would read, and a problem for each file that it would not."""
+    to_check: list[FileToCheck] = []
     problems: list[Problem] = []
     if settings.system:
         rules = system_crontabs.RULES[dialect]
-        tabs, problems = system_crontabs.find(settings.root, rules)
-        found = [FileToCheck(tab.file, tab.user, system_crontabs.refusal(tab, rules)) for tab in tabs]
+        crontabs, problems = system_crontabs.find(settings.root, rules)
+        for crontab in crontabs:
+            refusal = system_crontabs.refusal(crontab, rules)
+            to_check.append(FileToCheck(crontab.file, crontab.user, refusal))
     for directory in settings.crontabs:
         try:
             files, skipped = crontab_files.find(directory)
         except RefusedError as error:
             problems.append(Problem(directory, 0, 0, "error", "refused", str(error)))
         else:
-            found += [FileToCheck(file, own) for file in files]
+            to_check += [FileToCheck(file, user) for file in files]
             problems += skipped
-    return found, problems
-
-
-def _named(file: str, own: str, system: bool) -> FileToCheck:
-    return FileToCheck(file, None if system or system_crontabs.has_user_column(file) else own, named=True)
+    return to_check, problems
 
 
 def _check(
     checker: CrontabChecker, source: FileToCheck, run_seconds: Mapping[int, float], ignored: Sequence[str]
 ) -> CheckedCrontab:
     refusals = []
-    why_not = source.why_not or crontab_files.refusal
 
     def refusal(status: os.stat_result) -> str | None:
-        reason = why_not(status)
-        if not (reason and source.named):
+        reason = source.refusal(status)
+        if not (reason and source.is_named):
             return reason
         message = f"the daemon would not read it: {reason}"
         refusals.append(Problem(source.file, 0, 0, "warning", "refused", message))
@@ -144,12 +143,9 @@ def _print(results: list[CheckedCrontab], *, verbose: bool) -> None:
 
 
 def _caret(line: str, offset: int) -> str:
-    """The line, or what is around the place, and a caret below it."""
-    begin = max(0, offset - SHOWN // 2) if len(line) > SHOWN else 0
-    before, after = (
-        visible(part.encode("utf-8", "surrogateescape")).replace("\t", " ")
-        for part in (line[begin:offset], line[offset : begin + SHOWN])
-    )
+    """Return the line, or the excerpt around the offset, and a caret below it."""
+    begin = max(0, offset - EXCERPT_LENGTH // 2) if len(line) > EXCERPT_LENGTH else 0
+    before, after = shown(line[begin:offset]), shown(line[offset : begin + EXCERPT_LENGTH])
     return f"    {before}{after}\n    {' ' * len(before)}^"
 
 

@@ -1,4 +1,4 @@
-"""doctor: gathers what there is to know about daemon, crontabs and machine, and says what is wrong."""
+"""doctor: findings about the daemon, the crontabs and the machine, with remedies."""
 
 import argparse
 import contextlib
@@ -25,13 +25,13 @@ from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow
 from pycrond.settings import Settings
 from pycrond.sources import files
-from pycrond.sources.loader import Loaded, Loader
+from pycrond.sources.loader import Loader
 
 
-def doctor(wanted: argparse.Namespace) -> int:
-    """A line for each thing looked at; 1 if one is a problem."""
-    findings = diagnose(_facts(configured(wanted)))
-    if wanted.json:
+def doctor(options: argparse.Namespace) -> int:
+    """Print the findings; 1 if one is a problem."""
+    findings = diagnose(_facts(configured(options)))
+    if options.json:
         print(json.dumps({"findings": [_json(finding) for finding in findings]}))
     else:
         for finding in findings:
@@ -56,6 +56,10 @@ def _facts(settings: Settings) -> MachineFacts:
     zone = machine.zone_name(environ)
     unit, of_user = probe.unit_of(daemon.pid)
     failing, never_due = _jobs_in_trouble(settings)
+    errors = [
+        problem for problem in loaded.problems if problem.severity == "error" and problem.code != "kept"
+    ]
+    ledger = os.path.join(settings.state_dir, "ledger")
     return MachineFacts(
         version=__version__,
         daemon=daemon,
@@ -78,31 +82,32 @@ def _facts(settings: Settings) -> MachineFacts:
         has_mailer=machine.has_mailer(settings.mailer),
         jobs_with_mailto=tuple(job.key for job in loaded.jobs if job.entry.options.mailto),
         kept_crontabs=loaded.kept,
-        crontab_errors=_errors(loaded),
+        crontab_errors=tuple(map(str, errors)),
         jobs=len(loaded.jobs),
         failing_jobs=failing,
         never_due_jobs=never_due,
-        ledger_bytes=_size(os.path.join(settings.state_dir, "ledger")),
+        ledger_bytes=os.path.getsize(ledger) if os.path.exists(ledger) else 0,
     )
 
 
 def _daemon(settings: Settings) -> DaemonFacts:
-    """By lock, control socket, keeper and pidfile."""
+    """Ask the daemon; if it does not answer, look at the lock and ask the keeper."""
     locked = _is_locked(settings.state_dir)
     stale = None if pidfile.holder(settings.pidfile) else pidfile.read(settings.pidfile)
     try:
         path = os.path.join(settings.runtime_dir, "control.sock")
-        said: dict[str, Any] = protocol.ask(path, {"command": "status"}, timeout=10.0)
+        status: dict[str, Any] = protocol.ask(path, {"command": "status"}, timeout=10.0)
     except PycrondError:
-        return DaemonFacts(locked, answers=False, jobs_left=_left(settings) if locked else 0, stale_pid=stale)
+        jobs_left = _jobs_left(settings) if locked else 0
+        return DaemonFacts(locked, answers=False, jobs_left=jobs_left, stale_pid=stale)
     return DaemonFacts(
         locked,
         answers=True,
-        pid=said["pid"],
-        version=said["version"],
-        zone=said["zone"],
-        has_keeper=said["keeper"],
-        backlog=said["backlog"] - said["running"],
+        pid=status["pid"],
+        version=status["version"],
+        zone=status["zone"],
+        has_keeper=status["keeper"],
+        backlog=status["backlog"] - status["running"],
     )
 
 
@@ -110,10 +115,10 @@ def _is_locked(state_dir: str) -> bool:
     try:
         return start.is_locked(state_dir)
     except PycrondError:
-        return False  # not ours to open: its owner and mode are told of
+        return False  # the lock is not readable; the finding about the state directory says why
 
 
-def _left(settings: Settings) -> int:
+def _jobs_left(settings: Settings) -> int:
     with contextlib.suppress(PycrondError, ValueError):
         daemon, _, left = say_to_keeper(settings, "status").partition(" ")
         return int(left or 0) if daemon == "0" else 0
@@ -122,7 +127,7 @@ def _left(settings: Settings) -> int:
 
 def _crontab_paths(settings: Settings) -> tuple[str, ...]:
     system = [os.path.join(settings.root, path.lstrip("/")) for path in probe.CRON_PATHS]
-    return (*(os.path.realpath(one) for one in settings.crontabs), *(system if settings.system else ()))
+    return (*map(os.path.realpath, settings.crontabs), *(system if settings.system else ()))
 
 
 def _zone_exists(name: str) -> bool:
@@ -131,13 +136,6 @@ def _zone_exists(name: str) -> bool:
     except (PycrondError, ValueError):
         return False
     return True
-
-
-def _size(path: str) -> int:
-    try:
-        return os.stat(path).st_size
-    except OSError:
-        return 0
 
 
 def _directory(path: str) -> DirectoryFacts:
@@ -150,13 +148,13 @@ def _directory(path: str) -> DirectoryFacts:
 
 
 def _refusal(path: str) -> str | None:
-    """As a start would judge it."""
+    """Return the reason why a start would refuse the directory."""
     try:
         status = os.stat(path)
     except OSError:
         return None
     if not stat.S_ISDIR(status.st_mode):
-        return "is no directory"
+        return "is not a directory"
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
         return files.refusal(status) or "does not belong to the daemon's user, or others may write there"
     return None
@@ -165,28 +163,25 @@ def _refusal(path: str) -> str | None:
 def _kill_mode(unit: str, *, of_user: bool) -> str:
     if not unit:
         return ""
-    command = ["systemctl", *(["--user"] if of_user else []), "show", "--property=KillMode", "--value", unit]
+    user = ["--user"] if of_user else []
+    command = ["systemctl", *user, "show", "--property=KillMode", "--value", unit]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
+        result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return ""
-    return done.stdout.strip()
-
-
-def _errors(loaded: Loaded) -> tuple[str, ...]:
-    return tuple(str(one) for one in loaded.problems if one.severity == "error" and one.code != "kept")
+    return result.stdout.strip()
 
 
 def _jobs_in_trouble(settings: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Those whose latest run went wrong, and those that are never due; as the ledger has them."""
+    """Return the titles of jobs whose latest run failed, and of jobs that are never due, by the ledger."""
     try:
         reader = Reader(settings.state_dir)
     except PycrondError:
         return (), ()
     jobs, last, now = reader.jobs(), reader.last_runs(), clock.now()
     failing = [job for job in jobs if job.key in last and formatting.ending(last[job.key]).kind == "bad"]
-    never = [job for job in jobs if job.canonical is not None and next_fire(job, now) is None]
-    return _titles(failing), _titles(never)
+    never_due = [job for job in jobs if job.canonical is not None and next_fire(job, now) is None]
+    return _titles(failing), _titles(never_due)
 
 
 def _titles(jobs: Sequence[JobRow]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""setup: manual pages, completions, a unit file and examples put into place, and taken away again."""
+"""setup: place manual pages, completions, a unit file and examples, and remove them again."""
 
 import argparse
 import os
@@ -14,34 +14,27 @@ from pycrond.errors import PycrondError
 PROGRAM_IN_UNITS = "/usr/local/bin/pycrond"
 
 
-def setup(wanted: argparse.Namespace) -> int:
-    """Say each thing that is done; 1 if a file stood in the way."""
-    places = _system_places() if wanted.system else _user_places()
-    root = os.path.abspath(wanted.root)
-    installation = Installation(root, os.path.join(places["share"], "pycrond/setup.json"))
-    if wanted.undo:
-        return _undo(installation, root, dry=wanted.dry_run)
-    kind = "system" if wanted.system else "user"
-    files = _files(places, kind)
-    steps = installation.plan(files)
-    if not wanted.dry_run:
-        installation.place(steps, files)
-    _tell(steps, root, dry=wanted.dry_run)
-    _say_what_is_next(places, kind)
-    return 1 if any(step.action == "leave" for step in steps) else 0
-
-
-def _undo(installation: Installation, root: str, *, dry: bool) -> int:
-    if installation.is_empty:
+def setup(options: argparse.Namespace) -> int:
+    """Print each action; 1 if a file of others is in the way."""
+    directories = _system_directories() if options.system else _user_directories()
+    root = os.path.abspath(options.root)
+    installation = Installation(root, os.path.join(directories["share"], "pycrond/setup.json"))
+    kind = "system" if options.system else "user"
+    files = {} if options.undo else _files(directories, kind)
+    if options.undo and installation.is_empty:
         raise PycrondError("nothing was set up here")
-    steps = installation.plan_undo()
-    if not dry:
+    steps = installation.plan_undo() if options.undo else installation.plan(files)
+    if options.undo and not options.dry_run:
         installation.undo(steps)
-    _tell(steps, root, dry=dry)
+    elif not options.dry_run:
+        installation.place(steps, files)
+    _print_steps(steps, root, dry=options.dry_run)
+    if not options.undo:
+        _print_next_steps(directories, kind)
     return 1 if any(step.action == "leave" for step in steps) else 0
 
 
-def _tell(steps: list[SetupStep], root: str, *, dry: bool) -> None:
+def _print_steps(steps: list[SetupStep], root: str, *, dry: bool) -> None:
     for step in steps:
         path = os.path.join(root, step.path.lstrip("/"))
         if step.action in {"write", "remove"}:
@@ -50,20 +43,20 @@ def _tell(steps: list[SetupStep], root: str, *, dry: bool) -> None:
             print(f"{path} {step.reason}", file=sys.stderr if step.action == "leave" else sys.stdout)
 
 
-def _system_places() -> dict[str, str]:
-    """What is not the distribution's own lies below /usr/local."""
+def _system_directories() -> dict[str, str]:
+    """Return the directories for the system; /usr/local is for files that no package owns."""
     return {"share": "/usr/local/share", "units": "/etc/systemd/system"}
 
 
-def _user_places() -> dict[str, str]:
+def _user_directories() -> dict[str, str]:
     share = os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share")
     configuration = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
     return {"share": share, "units": os.path.join(configuration, "systemd/user")}
 
 
-def _files(places: dict[str, str], kind: str) -> dict[str, bytes]:
-    """By their paths, those that belong to a system or to a user."""
-    share, found = places["share"], {}
+def _files(directories: dict[str, str], kind: str) -> dict[str, bytes]:
+    """Return the content of the files for a system or a user, by path."""
+    share, files = directories["share"], {}
     completions = {
         "completions/bash": "bash-completion/completions/pycrond",
         "completions/zsh": "zsh/site-functions/_pycrond",
@@ -71,18 +64,18 @@ def _files(places: dict[str, str], kind: str) -> dict[str, bytes]:
     }
     for name, content in data_files.files().items():
         if name.startswith("man/"):
-            found[os.path.join(share, name)] = content
+            files[os.path.join(share, name)] = content
         elif name in completions:
-            found[os.path.join(share, completions[name])] = content
+            files[os.path.join(share, completions[name])] = content
         elif name.startswith("examples/"):
-            found[os.path.join(share, "doc/pycrond", name)] = content
+            files[os.path.join(share, "doc/pycrond", name)] = content
         elif name == f"systemd/{kind}/pycrond.service":
-            found[os.path.join(places["units"], "pycrond.service")] = _unit(content.decode()).encode()
-    return found
+            files[os.path.join(directories["units"], "pycrond.service")] = _unit(content.decode()).encode()
+    return files
 
 
 def _unit(text: str) -> str:
-    """With the path of this program, as systemd.service(5) quotes it."""
+    """Insert the path of this program, quoted as in systemd.service(5), into a unit file."""
     program = _program()
     if not re.fullmatch(r"[\w./+@-]+", program):
         quoted = program.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
@@ -91,21 +84,21 @@ def _unit(text: str) -> str:
 
 
 def _program() -> str:
-    """The name by which it is found, where that is this very one: it outlives an upgrade."""
+    """Return the program's path; a link in PATH is preferred because it survives an upgrade."""
     called = os.path.abspath(sys.argv[0])
     if os.path.basename(called) != "pycrond":
         called = os.path.join(os.path.dirname(sys.executable), "pycrond")
-    known = shutil.which("pycrond")
-    return os.path.abspath(known) if known and os.path.samefile(known, called) else called
+    in_path = shutil.which("pycrond")
+    return os.path.abspath(in_path) if in_path and os.path.samefile(in_path, called) else called
 
 
-def _say_what_is_next(places: dict[str, str], kind: str) -> None:
+def _print_next_steps(directories: dict[str, str], kind: str) -> None:
     if not data_files.COMPLETIONS.keys() & data_files.files().keys():
-        print("no completions: they are made when pycrond is built, and this one runs from its source tree")
+        print("no completions: they exist only in a built pycrond, and this is a source tree")
     user = "" if kind == "system" else "--user "
     print(f"next: systemctl {user}daemon-reload && systemctl {user}enable --now pycrond")
     if user:
         print("      loginctl enable-linger    so that it runs while you are not logged in")
-        print(f"      fpath=({places['share']}/zsh/site-functions $fpath)    in .zshrc, before compinit")
+        print(f"      fpath=({directories['share']}/zsh/site-functions $fpath)    in .zshrc, before compinit")
     else:
         print("      pycrond doctor    says whether another cron runs the same crontabs")
