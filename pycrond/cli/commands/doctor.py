@@ -156,7 +156,7 @@ def _refusal(path: str) -> str | None:
     if not stat.S_ISDIR(status.st_mode):
         return "is not a directory"
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        return files.refusal(status) or "does not belong to the daemon's user, or others may write there"
+        return files.refusal(status) or "belongs to another user, or others may write there"
     return None
 
 
