@@ -21,7 +21,7 @@ from pycrond.settings import Settings
 from pycrond.sources import files as crontab_files
 from pycrond.sources import system as system_crontabs
 from pycrond.sources.loader import Loader
-from pycrond.text import counted, shown
+from pycrond.text import counted, printable
 
 EXCERPT_LENGTH = 100  # characters of a line above its caret
 
@@ -145,7 +145,7 @@ def _print(results: list[CheckedCrontab], *, verbose: bool) -> None:
 def _caret(line: str, offset: int) -> str:
     """Return the line, or the excerpt around the offset, and a caret below it."""
     begin = max(0, offset - EXCERPT_LENGTH // 2) if len(line) > EXCERPT_LENGTH else 0
-    before, after = shown(line[begin:offset]), shown(line[offset : begin + EXCERPT_LENGTH])
+    before, after = printable(line[begin:offset]), printable(line[offset : begin + EXCERPT_LENGTH])
     return f"    {before}{after}\n    {' ' * len(before)}^"
 
 

@@ -137,11 +137,7 @@ def script_remarks(command: str, machine: ImportedMachine) -> Iterator[str]:
 
 def _in_brackets(names: Sequence[str]) -> str:
     more = ", …" if len(names) > MAX_NAMED_SCRIPTS else ""
-    return f" ({', '.join(map(_shown, names[:MAX_NAMED_SCRIPTS]))}{more})" if names else ""
-
-
-def _shown(text: str) -> str:
-    return visible(text.encode("utf-8", "surrogateescape"))
+    return f" ({', '.join(map(visible, names[:MAX_NAMED_SCRIPTS]))}{more})" if names else ""
 
 
 def report_lines(crontabs: Sequence[ImportedCrontab], cron: str) -> Iterator[str]:
@@ -153,16 +149,16 @@ def report_lines(crontabs: Sequence[ImportedCrontab], cron: str) -> Iterator[str
         owner = f", of {crontab.user}" if crontab.user else ""
         unchanged = "" if crontab.remarks else ", all as before"
         yield ""
-        yield f"{_shown(crontab.file)}{owner}: {counted(crontab.jobs, 'job')}{unchanged}"
+        yield f"{visible(crontab.file)}{owner}: {counted(crontab.jobs, 'job')}{unchanged}"
         last_line = 0
         for remark in crontab.remarks:
             if remark.line and remark.line != last_line:
-                yield f"  {remark.line}: {_shown(_line(crontab.lines, remark.line))}"
+                yield f"  {remark.line}: {visible(_line(crontab.lines, remark.line))}"
             last_line = remark.line
             yield f"{'      ' if remark.line else '  '}{remark.text}"
         if crontab.new:
             yield "  which becomes:"
-            yield from (f"      {_shown(line)}" for line in crontab.new.splitlines())
+            yield from (f"      {visible(line)}" for line in crontab.new.splitlines())
 
 
 def _line(lines: Sequence[str], number: int) -> str:
