@@ -19,11 +19,11 @@ class NotRunningError(PycrondError):
     status = 3
 
 
-class RefusedError(PycrondError):
+class UnreadableError(PycrondError):
     """A file or folder that is not read, and why."""
 
 
-class MissingError(RefusedError):
+class MissingDirectoryError(UnreadableError):
     """A folder that is not there or cannot be listed: rather an accident than an order to run nothing."""
 
 

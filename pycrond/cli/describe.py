@@ -16,7 +16,7 @@ from pycrond.schedule.days import (
     NO_DAY,
     DayPart,
     canonical,
-    find,
+    days_of,
     mask,
     numbers_in,
 )
@@ -52,7 +52,7 @@ def words(schedule: Schedule) -> str:
     """
     if schedule.period:
         return f"every {schedule.period} minutes, counted from 1970-01-01 00:00 UTC"
-    if schedule.never:
+    if schedule.is_empty:
         return "never"
     part = schedule.part
     time = _described(f"{_stepped(schedule.minutes, MINUTE)} {_hours(schedule.hours)} * * *", "TIMEOFDAY")
@@ -169,5 +169,5 @@ def _is_in(part: DayPart, day: int) -> bool:
     whole_part = canonical(part)
     if whole_part == NO_DAY:
         return False
-    days = find(whole_part)
-    return days is None or days.first(day) == day
+    days = days_of(whole_part)
+    return days is None or days.first_from(day) == day

@@ -4,13 +4,13 @@ import re
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from pycrond.crontab.field import FIELDS, Field, FieldFlaw, Pick, TermReader, shown
+from pycrond.crontab.field import FIELDS, Field, FieldFlaw, ParsedField, Pick, quoted
 from pycrond.errors import PycrondError
 from pycrond.hashing import draw_below
-from pycrond.schedule.schedule import Schedule, every, of
+from pycrond.schedule.schedule import Schedule, every_minutes, make_schedule
 
 
-class FieldError(PycrondError):
+class ExpressionError(PycrondError):
     """A schedule that cannot be read. `column` counts from 1."""
 
     def __init__(self, message: str, column: int) -> None:
@@ -29,7 +29,7 @@ class Expression:
     flaws: tuple[FieldFlaw, ...] = ()
     draws: bool = False
     """It has values that are drawn for each entry (`~`, `H`)."""
-    utc: bool = False
+    in_utc: bool = False
     """The schedule is one of UTC, whatever the zone of its entry."""
 
     @property
@@ -55,37 +55,37 @@ _PERIOD = re.compile("(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?")
 
 
 def parse_schedule(text: str, *, seed: str = "") -> Schedule:
-    """The schedule of an expression that stands alone; raises `FieldError` for the first error in it.
+    """The schedule of an expression that stands alone; raises `ExpressionError` for the first error in it.
     `seed` decides what `~` and `H` draw.
     """
     stripped = text.strip(" \t")
-    expression = read(stripped, draw(seed, stripped))
+    expression = parse_expression(stripped, seeded_pick(seed, stripped))
     for flaw in expression.flaws:
         if flaw.severity == "error":
-            raise FieldError(flaw.message, text.find(stripped) + flaw.offset + 1)
+            raise ExpressionError(flaw.message, text.find(stripped) + flaw.offset + 1)
     if expression.schedule is None:
-        raise FieldError("@reboot names no times", 1)
+        raise ExpressionError("@reboot names no times", 1)
     return expression.schedule
 
 
-def draw(seed: str, *identity: str) -> Pick:
+def seeded_pick(seed: str, *identity: str) -> Pick:
     """Numbers that are the same whenever and wherever seed and identity are."""
     return lambda size, place: draw_below(size, seed, *identity, place)
 
 
-def read(text: str, pick: Pick) -> Expression:
+def parse_expression(text: str, pick: Pick) -> Expression:
     """Five fields or a macro, without blanks around them."""
     return _read_macro(text) if text.startswith("@") else _read_fields(text, pick)
 
 
-def known(text: str) -> Expression:
+def parse_cached(text: str) -> Expression:
     """As `read`, without work for a text already seen; what it draws stands for nothing."""
-    return _cached(text) if len(text) <= LONG else read(text, _no_draw)
+    return _cached(text) if len(text) <= LONG else parse_expression(text, _no_draw)
 
 
 @lru_cache(maxsize=4096)
 def _cached(text: str) -> Expression:
-    return read(text, _no_draw)
+    return parse_expression(text, _no_draw)
 
 
 def _no_draw(_size: int, _place: str) -> int:
@@ -96,7 +96,7 @@ def _read_macro(text: str) -> Expression:
     words = _WORD.findall(text)
     folded = " ".join(words)
     if folded in MACROS:
-        return replace(known(MACROS[folded]), text=folded)
+        return replace(parse_cached(MACROS[folded]), text=folded)
     if folded == "@reboot":
         return Expression(folded, None)
     if words[0] != "@every":
@@ -107,7 +107,7 @@ def _read_macro(text: str) -> Expression:
         return _failed(
             folded, "bad-period", "after @every stands a number of minutes, hours or days: 90m, 2h, 1d"
         )
-    return Expression(folded, every(minutes), utc=True)
+    return Expression(folded, every_minutes(minutes), in_utc=True)
 
 
 def _minutes(days: str, hours: str, minutes: str) -> int:
@@ -116,10 +116,10 @@ def _minutes(days: str, hours: str, minutes: str) -> int:
 
 def _macro_message(word: str) -> str:
     if word in {*MACROS, "@reboot"}:
-        return f"nothing may follow the macro {shown(word)}"
+        return f"nothing may follow the macro {quoted(word)}"
     if word.lower() in {*MACROS, "@reboot", "@every"}:
-        return f"bad macro {shown(word)} (macros are lower case: {word.lower()})"
-    return f"bad macro {shown(word)} (@reboot, @every, {', '.join(MACROS)})"
+        return f"bad macro {quoted(word)} (macros are lower case: {word.lower()})"
+    return f"bad macro {quoted(word)} (@reboot, @every, {', '.join(MACROS)})"
 
 
 def _failed(folded: str, code: str, message: str) -> Expression:
@@ -141,28 +141,28 @@ def _read_fields(text: str, pick: Pick) -> Expression:
     if any(flaw.severity == "error" for flaw in flaws):
         return Expression(folded, None, tuple(flaws))
     schedule = _schedule(read_fields, [word.startswith("*") for _, word in words])
-    if schedule.never:
+    if schedule.is_empty:
         flaws.append(
             FieldFlaw(
-                words[2][0], "warning", "never-matches", f"{shown(folded)} names no time: it never runs"
+                words[2][0], "warning", "never-matches", f"{quoted(folded)} names no time: it never runs"
             )
         )
     return Expression(folded, schedule, tuple(flaws), draws=any(terms.draws for terms in read_fields))
 
 
-def _read_field(field: Field, text: str, pick: Pick) -> TermReader:
-    terms = _cached_field(field, text) if len(text) <= LONG else TermReader(field, text, pick)
-    return TermReader(field, text, pick) if terms.draws else terms
+def _read_field(field: Field, text: str, pick: Pick) -> ParsedField:
+    terms = _cached_field(field, text) if len(text) <= LONG else ParsedField(field, text, pick)
+    return ParsedField(field, text, pick) if terms.draws else terms
 
 
 @lru_cache(maxsize=4096)
-def _cached_field(field: Field, text: str) -> TermReader:
-    return TermReader(field, text, _no_draw)
+def _cached_field(field: Field, text: str) -> ParsedField:
+    return ParsedField(field, text, _no_draw)
 
 
-def _schedule(terms: list[TermReader], stars: list[bool]) -> Schedule:
+def _schedule(terms: list[ParsedField], stars: list[bool]) -> Schedule:
     minutes, hours, days, months, weekdays = terms
-    return of(
+    return make_schedule(
         minutes.values,
         hours.values,
         days.values,

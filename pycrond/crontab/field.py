@@ -57,7 +57,7 @@ Pick = Callable[[int, str], int]
 """``pick(size, place)`` draws from 0 to size - 1, the same for the same place of the same entry."""
 
 
-class TermReader:
+class ParsedField:
     """What the terms of one field add up to."""
 
     def __init__(self, field: Field, text: str, pick: Pick) -> None:
@@ -79,7 +79,7 @@ class TermReader:
             if found:
                 read(self, found, offset)
                 return
-        self._flaw(offset, f"{shown(term or text)} ({hint(self._field, term)})")
+        self._flaw(offset, f"{quoted(term or text)} ({hint(self._field, term)})")
 
     def star(self, found: re.Match[str], offset: int) -> None:
         self._add(self._field.first, self._field.last, self._step(found, offset))
@@ -97,7 +97,7 @@ class TermReader:
 
     def _end_of_reversed(self, found: re.Match[str], first: int, last: int, offset: int) -> int:
         """The last value of a range that ends before it begins: it names nothing, but 5-0 is read as 5-7."""
-        text, name = shown(found[0]), self._field.name
+        text, name = quoted(found[0]), self._field.name
         if self._field is DAY_OF_WEEK and last == 0 and found["step"] is None:
             self._warn(offset, "ends-in-sunday", f"{text} is read as {first}-7; Debian reads nothing in it")
             return 7
@@ -115,7 +115,7 @@ class TermReader:
         if first is None or last is None or not step:
             return
         if first > last:
-            self._flaw(offset, f"{shown(found[0])} (a value is drawn from LOW to HIGH)")
+            self._flaw(offset, f"{quoted(found[0])} (a value is drawn from LOW to HIGH)")
             return
         self.draws += 1
         size = last - first + 1 if found["step"] is None else min(step, last - first + 1)
@@ -124,9 +124,9 @@ class TermReader:
 
     def last_day(self, found: re.Match[str], offset: int) -> None:
         """The last day of the month, or so many days before it."""
-        before = whole(found["before"] or "")
+        before = parse_number(found["before"] or "")
         if before > LONGEST_BEFORE_END:
-            self._flaw(offset, f"{shown(found[0])} (L-1 to L-{LONGEST_BEFORE_END})")
+            self._flaw(offset, f"{quoted(found[0])} (L-1 to L-{LONGEST_BEFORE_END})")
             return
         self.specials.add(f"L-{before}" if before else "L")
 
@@ -148,19 +148,19 @@ class TermReader:
         """1 where none is written, 0 where it is wrong."""
         if found["step"] is None:
             return 1
-        step = whole(found["step"])
+        step = parse_number(found["step"])
         if not step:
-            self._flaw(offset + found.start("step"), f"step {shown(found['step'])} (from 1)")
+            self._flaw(offset + found.start("step"), f"step {quoted(found['step'])} (from 1)")
         return step
 
     def _value(self, found: re.Match[str], group: str, offset: int) -> int | None:
         text, names = found[group], self._field.names
-        number = whole(text) if text.isdigit() else -1
+        number = parse_number(text) if text.isdigit() else -1
         if text.lower() in names:
             number = names.index(text.lower()) + self._field.first
         if self._field.first <= number <= self._field.last:
             return number
-        self._flaw(offset + found.start(group), f"{shown(text)} ({hint(self._field, text)})")
+        self._flaw(offset + found.start(group), f"{quoted(text)} ({hint(self._field, text)})")
         return None
 
     def _flaw(self, offset: int, message: str) -> None:
@@ -173,25 +173,27 @@ class TermReader:
 
 _VALUE = "[0-9A-Za-z]+"
 _STEP = "(?:/(?P<step>[0-9]+))?"
-_FORMS: tuple[tuple[Field | None, re.Pattern[str], Callable[[TermReader, re.Match[str], int], None]], ...] = (
-    (None, re.compile(r"\*" + _STEP), TermReader.star),
-    (None, re.compile(f"(?P<first>(?:{_VALUE})?)~(?P<last>(?:{_VALUE})?){_STEP}"), TermReader.draw),
-    (None, re.compile(rf"H(?:\((?P<first>{_VALUE})-(?P<last>{_VALUE})\))?{_STEP}"), TermReader.draw),
-    (DAY_OF_MONTH, re.compile("[Ll](?:-(?P<before>[0-9]+))?"), TermReader.last_day),
-    (DAY_OF_MONTH, re.compile("[Ll][Ww]"), TermReader.last_workday),
-    (DAY_OF_MONTH, re.compile("(?P<number>[0-9]+)(?P<rest>[Ww])"), TermReader.weekday),
-    (DAY_OF_WEEK, re.compile("(?P<number>[0-9]+|[A-Za-z]{3})(?P<rest>[Ll]|#[1-5])"), TermReader.weekday),
-    (None, re.compile(f"(?P<first>{_VALUE})(?:-(?P<last>{_VALUE}){_STEP})?"), TermReader.span),
+_FORMS: tuple[
+    tuple[Field | None, re.Pattern[str], Callable[[ParsedField, re.Match[str], int], None]], ...
+] = (
+    (None, re.compile(r"\*" + _STEP), ParsedField.star),
+    (None, re.compile(f"(?P<first>(?:{_VALUE})?)~(?P<last>(?:{_VALUE})?){_STEP}"), ParsedField.draw),
+    (None, re.compile(rf"H(?:\((?P<first>{_VALUE})-(?P<last>{_VALUE})\))?{_STEP}"), ParsedField.draw),
+    (DAY_OF_MONTH, re.compile("[Ll](?:-(?P<before>[0-9]+))?"), ParsedField.last_day),
+    (DAY_OF_MONTH, re.compile("[Ll][Ww]"), ParsedField.last_workday),
+    (DAY_OF_MONTH, re.compile("(?P<number>[0-9]+)(?P<rest>[Ww])"), ParsedField.weekday),
+    (DAY_OF_WEEK, re.compile("(?P<number>[0-9]+|[A-Za-z]{3})(?P<rest>[Ll]|#[1-5])"), ParsedField.weekday),
+    (None, re.compile(f"(?P<first>{_VALUE})(?:-(?P<last>{_VALUE}){_STEP})?"), ParsedField.span),
 )
 
 
-def whole(digits: str) -> int:
+def parse_number(digits: str) -> int:
     """Leading zeros are harmless; a number too long to matter is just large."""
     digits = digits.lstrip("0")
     return int(digits or "0") if len(digits) < 10 else 10**9
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """In quotes, on one line, without control characters, and not too long."""
     return repr(text if len(text) <= 40 else text[:37] + "...")
 

@@ -3,15 +3,15 @@
 import re
 from dataclasses import dataclass
 
-from pycrond.crontab.expression import Expression, draw, known, read
-from pycrond.crontab.field import shown
+from pycrond.crontab.expression import Expression, parse_cached, parse_expression, seeded_pick
+from pycrond.crontab.field import quoted
 from pycrond.crontab.scope import Scope
-from pycrond.crontab.syntax import assignment, assignment_gone_wrong, command_and_input
+from pycrond.crontab.syntax import explain_bad_assignment, parse_assignment, split_command
 from pycrond.errors import Problem, Severity
 from pycrond.jobs.job import Entry
 from pycrond.jobs.options import Value
 
-LONGEST_LINE = 131_071
+MAX_LINE_BYTES = 131_071
 """Bytes. cronie cuts a longer line silently; here it is an error."""
 
 _NUMBERS = [0]
@@ -118,8 +118,8 @@ class _Parser:
             self.report(1, 1, "error", "byte-order-mark", message)
         elif "\0" in line:
             self.report(number, line.index("\0") + 1, "error", "nul", "a NUL byte")
-        elif len(line) * 4 > LONGEST_LINE and len(line.encode("utf-8", "surrogateescape")) > LONGEST_LINE:
-            self.report(number, 1, "error", "too-long", f"the line is longer than {LONGEST_LINE} bytes")
+        elif len(line) * 4 > MAX_LINE_BYTES and len(line.encode("utf-8", "surrogateescape")) > MAX_LINE_BYTES:
+            self.report(number, 1, "error", "too-long", f"the line is longer than {MAX_LINE_BYTES} bytes")
         else:
             return False
         return True
@@ -130,14 +130,14 @@ class _Parser:
         """
         quiet = self._quiet_allowed and _QUIET.match(line, start) is not None
         found = self._pattern.match(line, start + quiet)
-        expression = known(found["schedule"] if found else line[start + quiet :].rstrip(" \t"))
+        expression = parse_cached(found["schedule"] if found else line[start + quiet :].rstrip(" \t"))
         if not expression.valid or line.startswith("@", start + quiet):
             text = line[start:]
-            pair = assignment(text)
+            pair = parse_assignment(text)
             if pair:
                 self._force.assign(number, start + 1, line.rindex(pair[1]) + 1, *pair)
                 return True
-            wrong = None if expression.valid else assignment_gone_wrong(text)
+            wrong = None if expression.valid else explain_bad_assignment(text)
             if wrong:
                 self.report(number, start + wrong[0] + 1, "error", "bad-assignment", wrong[1])
                 return False
@@ -159,7 +159,7 @@ class _Parser:
             user = found["user"] if self._system else self._runs_as
             command, given = text, ""
             if "%" in text or "\\" in text:
-                command, given = command_and_input(text, self._dialect)
+                command, given = split_command(text, self._dialect)
             if expression.draws:
                 expression = self._drawn(number, found, expression, (user or self._user, command))
             options = self._force.options(meant)
@@ -172,7 +172,7 @@ class _Parser:
                     user,
                     expression.schedule,
                     expression.text,
-                    "UTC" if expression.utc else self._force.zone,
+                    "UTC" if expression.in_utc else self._force.zone,
                     command,
                     given,
                     self._force.environment(),
@@ -185,7 +185,7 @@ class _Parser:
     ) -> Expression:
         """The expression with the values drawn for this entry, which may name days that do not exist."""
         user, command = identity
-        drawn = read(found["schedule"], draw(self._seed, user, expression.text, command))
+        drawn = parse_expression(found["schedule"], seeded_pick(self._seed, user, expression.text, command))
         for flaw in drawn.flaws[len(expression.flaws) :]:
             column = found.start("schedule") + flaw.offset + 1
             self.report(number, column, flaw.severity, flaw.code, flaw.message)
@@ -200,7 +200,7 @@ class _Parser:
         while text.startswith("-"):
             flags = _FLAGS.match(text)
             if not flags:
-                message = f"unknown flag {shown(text.split()[0])} before the command (-n, -q, -s)"
+                message = f"unknown flag {quoted(text.split()[0])} before the command (-n, -q, -s)"
                 self.report(number, column, "error", "bad-flag", message)
                 return None
             for letter in flags["letters"]:
@@ -217,7 +217,7 @@ class _Parser:
 
     def _report_no_user(self, number: int, found: re.Match[str]) -> None:
         if found["user"]:
-            message = f"bad user {shown(found['user'])}: cron has no sixth field"
+            message = f"bad user {quoted(found['user'])}: cron has no sixth field"
             self.report(number, found.start("user") + 1, "error", "sixth-field", message)
         else:
             self.report(number, found.end() + 1, "error", "no-command", "no user and no command")
@@ -225,7 +225,7 @@ class _Parser:
     def _report_duplicate(self, number: int, column: int, user: str | None, name: str) -> None:
         first = self._names.setdefault((user, name), number)
         if first != number:
-            message = f"the name {shown(name)} is taken by line {first}: this job goes by a hash"
+            message = f"the name {quoted(name)} is taken by line {first}: this job goes by a hash"
             self.report(number, column, "warning", "duplicate-name", message)
 
 

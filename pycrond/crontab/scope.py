@@ -4,16 +4,16 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from pycrond.crontab.field import shown
-from pycrond.crontab.syntax import option_words
+from pycrond.crontab.field import quoted
+from pycrond.crontab.syntax import split_options
 from pycrond.errors import PycrondError, Severity
 from pycrond.jobs.options import BY_NAME, CRON, Options, Value
-from pycrond.schedule.schedule import Zone
+from pycrond.schedule.timezone import Zone
 
-MOST_NAMES = 1_000
+MAX_NAMES = 1_000
 """Different names assigned in one file, as in cronie."""
 
-MOST_WORDS = 1_000
+MAX_OPTIONS_PER_LINE = 1_000
 """Options read from one line."""
 
 PREFIX = "PYCROND_"
@@ -64,8 +64,8 @@ class Scope:
             self._set_default(line, column, value_column, name, value)
         elif not name:
             self._report(line, column, "warning", "bad-name", "an assignment without a name has no effect")
-        elif name not in self._assigned and len(self._assigned) == MOST_NAMES:
-            self._report(line, column, "error", "too-many-names", f"more than {MOST_NAMES} different names")
+        elif name not in self._assigned and len(self._assigned) == MAX_NAMES:
+            self._report(line, column, "error", "too-many-names", f"more than {MAX_NAMES} different names")
         else:
             if self._assigned.get(name) != (name, value):
                 self._assigned[name] = (name, value)
@@ -82,7 +82,7 @@ class Scope:
         self.zone, self.bad_zone = name or None, 0
         if not self._is_zone(name or "UTC"):
             self.bad_zone = line
-            self._report(line, column, "error", "bad-zone", f"unknown time zone {shown(name)}")
+            self._report(line, column, "error", "bad-zone", f"unknown time zone {quoted(name)}")
 
     def _is_zone(self, name: str) -> bool:
         if name not in self._unknown_zones:
@@ -105,11 +105,11 @@ class Scope:
         """The words of a `#:` line from `start` on."""
         self._waiting_lines.append(line)
         try:
-            words = list(option_words(text, start))
+            words = list(split_options(text, start))
         except ValueError as error:
             self._report(line, start + 1, "warning", "bad-option", f"these options are left out: {error}")
             return
-        for offset, name, value in words[:MOST_WORDS]:
+        for offset, name, value in words[:MAX_OPTIONS_PER_LINE]:
             self._waiting |= self._option(line, offset + 1, offset + len(name) + 2, name, value)
 
     def _option(
@@ -118,7 +118,7 @@ class Scope:
         """The attribute of `Options` with its value, or nothing after a warning. ``name=`` is cron's own."""
         option = BY_NAME.get(name)
         if option is None:
-            message = f"unknown option {shown(name)}{did_you_mean(name)}"
+            message = f"unknown option {quoted(name)}{did_you_mean(name)}"
             self._report(line, column, "warning", "unknown-option", message)
             return {}
         if text == "":
@@ -126,7 +126,7 @@ class Scope:
         try:
             return {option.attribute: option.read(text or "")}
         except ValueError as error:
-            message = f"bad {name} {shown(text or '')} ({error})"
+            message = f"bad {name} {quoted(text or '')} ({error})"
             self._report(line, value_column, "warning", "bad-option", message)
             return {}
 

@@ -20,7 +20,7 @@ _TWO_WORDS = re.compile(r"[A-Za-z_]\w*+[ \t]++[A-Za-z_]\w*+[ \t]*+=")
 _SHELL = re.compile(r"(?:export|set|setenv|declare|let)[ \t]+[^ \t=]+[ \t=]")
 
 
-def assignment(text: str) -> tuple[str, str] | None:
+def parse_assignment(text: str) -> tuple[str, str] | None:
     """Name and value; None where the text is none. It has no blanks before it."""
     found = _ASSIGNMENT.match(text)
     if not found:
@@ -33,7 +33,7 @@ def assignment(text: str) -> tuple[str, str] | None:
     return (name, quoted[1] if quoted[1] is not None else quoted[2]) if quoted else None
 
 
-def assignment_gone_wrong(text: str) -> tuple[int, str] | None:
+def explain_bad_assignment(text: str) -> tuple[int, str] | None:
     """Where and why a text that was surely meant as an assignment is none."""
     found = _SHELL.match(text)
     if found:
@@ -53,7 +53,7 @@ _WORD = re.compile(r"""(?:[^ \t\r\n'"\\]|\\.|'[^']*+'|"(?:\\.|[^"\\])*+")*+""", 
 _QUOTING = re.compile(r"['\"\\]")
 
 
-def option_words(text: str, start: int) -> Iterator[tuple[int, str, str | None]]:
+def split_options(text: str, start: int) -> Iterator[tuple[int, str, str | None]]:
     """Where each word begins, its name and, if there is one, its value, split as by `shlex`.
     Raises ValueError where a quote is not closed.
     """
@@ -81,7 +81,7 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _PERCENT = re.compile(r"\\?%")
 
 
-def command_and_input(text: str, dialect: str) -> tuple[str, str]:
+def split_command(text: str, dialect: str) -> tuple[str, str]:
     """What the shell is given and what it reads: all that follows the first ``%`` without a backslash.
     In Debian's dialect a backslash in the command escapes a backslash, too.
     """

@@ -20,7 +20,7 @@ CLASSES = {"realtime": "1", "best-effort": "2", "idle": "3"}
 PERIOD = 100_000  # microseconds, of cpu.max
 
 
-def own_group(mounts: str = "/proc/self/mountinfo", membership: str = "/proc/self/cgroup") -> str | None:
+def own_cgroup(mounts: str = "/proc/self/mountinfo", membership: str = "/proc/self/cgroup") -> str | None:
     """The directory of the cgroup that this process is in; None where version 2 is not mounted."""
     try:
         with open(mounts, encoding="utf-8", errors="surrogateescape") as file:
@@ -38,18 +38,18 @@ class ResourceLimits:
     def __init__(self, state_dir: str) -> None:
         """`state_dir` tells this daemon from others."""
         self.state_dir = state_dir
-        own = own_group()
+        own = own_cgroup()
         self._base = os.path.join(own, f"pycrond-{digest(os.fsencode(state_dir), 6)}") if own else None
         self._groups: set[int] = set()
         self._emptying: set[int] = set()  # to be removed, once their processes are gone
         self._made = False
 
-    def adopt(self) -> None:
+    def find_existing(self) -> None:
         """The cgroups that an earlier daemon made."""
         with contextlib.suppress(OSError):
             self._groups |= {int(name) for name in os.listdir(self._base or "") if name.isdigit()}
 
-    def prefix(self, options: Options, run: int) -> tuple[str, ...]:
+    def command_prefix(self, options: Options, run: int) -> tuple[str, ...]:
         """The command that a run's own is to follow; empty where it has no limits."""
         group = self._group(run) if options.timeout or options.memory or options.cpu else None
         words: list[str] = [SHELL, "-c", ENTER, f"{group}/cgroup.procs"] if group else []
@@ -73,7 +73,7 @@ class ResourceLimits:
             words += [f"--cpu={math.ceil(options.cpu * options.timeout)}"] if options.timeout else []
         return words
 
-    def in_force(self) -> dict[str, str]:
+    def mechanisms(self) -> dict[str, str]:
         """By what memory and cpu are limited here."""
         group = self._group(0)
         has = {name: bool(group) and os.path.exists(f"{group}/{name}.max") for name in ("memory", "cpu")}
@@ -104,7 +104,7 @@ class ResourceLimits:
             for controller in ("+memory", "+cpu"):  # each that there is
                 _write(parent, {"cgroup.subtree_control": controller})
 
-    def members(self, run: int) -> list[int] | None:
+    def pids(self, run: int) -> list[int] | None:
         """The pids in a run's cgroup; None where it has none."""
         if run not in self._groups:
             return None
@@ -122,9 +122,9 @@ class ResourceLimits:
         """The cgroup goes, as soon as it is empty."""
         if run in self._groups:
             self._emptying.add(run)
-            self.tidy()
+            self.remove_empty()
 
-    def tidy(self) -> None:
+    def remove_empty(self) -> None:
         """Remove what has become empty."""
         for run in [*self._emptying]:
             with contextlib.suppress(FileNotFoundError):
@@ -139,7 +139,7 @@ class ResourceLimits:
 
     def close(self) -> None:
         """The daemon ends: nothing empty stays behind."""
-        self.tidy()
+        self.remove_empty()
         if self._base and not self._groups:
             with contextlib.suppress(OSError):
                 os.rmdir(self._base)

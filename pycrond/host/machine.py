@@ -19,18 +19,18 @@ def _text(path: str) -> str:
         return ""
 
 
-def boot() -> str:
+def boot_id() -> str:
     """Which boot of the machine or container this is: boot_id alone outlives a container's restart."""
     first = _text("/proc/1/stat").rpartition(")")[2].split()
     return f"{_text('/proc/sys/kernel/random/boot_id')}/{first[19] if len(first) > 19 else 0}"
 
 
-def identity() -> str:
+def machine_id() -> str:
     """What tells this machine from its like, so that a fleet's hashed schedules spread."""
     return _text("/etc/machine-id") or _text("/var/lib/dbus/machine-id") or os.uname().nodename
 
 
-def zone_name(environ: Mapping[str, str]) -> str:
+def local_zone_name(environ: Mapping[str, str]) -> str:
     """The daemon's time zone: TZ, else what /etc/localtime is, else UTC. A name, or a file's path."""
     if "TZ" in environ:
         return environ["TZ"].removeprefix(":") or "UTC"
@@ -41,7 +41,7 @@ def zone_name(environ: Mapping[str, str]) -> str:
     return LOCALTIME if os.path.exists(LOCALTIME) else "UTC"
 
 
-def zone(name: str) -> Zone:
+def load_zone(name: str) -> Zone:
     """A zone by its name, or by the path of its file; raises PycrondError for neither."""
     if not name.startswith("/"):
         return Zone.of(name)
@@ -52,12 +52,12 @@ def zone(name: str) -> Zone:
         raise PycrondError(f"cannot read time zone {name}: {error}") from error
 
 
-def has_mailer(mailer: str) -> bool:
+def is_mailer_available(mailer: str) -> bool:
     """Whether the setting names a server, or a program that is there."""
     return "://" in mailer or os.access(mailer, os.X_OK)
 
 
-def dialect(root: str) -> str:
+def detect_dialect(root: str) -> str:
     """Whose cron this system has, by ROOT/etc/os-release: `debian` or `cronie`."""
     words = set()
     for line in _text(os.path.join(root, "etc/os-release")).splitlines():

@@ -5,8 +5,8 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 
-FEW = 100  # descriptors that cost less where they are
-BATCH = 250  # descriptors in a message; the kernel takes 253
+MIN_PARKED = 100  # descriptors that cost less where they are
+FDS_PER_MESSAGE = 250  # descriptors in a message; the kernel takes 253
 
 
 @contextlib.contextmanager
@@ -16,7 +16,7 @@ def parked_fds(descriptors: Sequence[int]) -> Iterator[list[int]]:
     with other numbers.
     """
     back = list(descriptors)
-    if len(back) < FEW:
+    if len(back) < MIN_PARKED:
         yield back
         return
     end, other = socket.socketpair()
@@ -32,7 +32,7 @@ def _send(end: socket.socket, descriptors: Sequence[int]) -> int:
     """Send them, and close them here: how many the kernel has taken."""
     sent = 0
     with contextlib.suppress(OSError):
-        while batch := descriptors[sent : sent + BATCH]:
+        while batch := descriptors[sent : sent + FDS_PER_MESSAGE]:
             socket.send_fds(end, [b"F"], batch)
             for each in batch:
                 os.close(each)
@@ -42,8 +42,8 @@ def _send(end: socket.socket, descriptors: Sequence[int]) -> int:
 
 def _receive(end: socket.socket, number: int) -> list[int]:
     found: list[int] = []
-    for _ in range(0, number, BATCH):
-        found += socket.recv_fds(end, 1, BATCH)[1]
+    for _ in range(0, number, FDS_PER_MESSAGE):
+        found += socket.recv_fds(end, 1, FDS_PER_MESSAGE)[1]
     for each in found:
         os.set_inheritable(each, False)
     return found

@@ -67,7 +67,7 @@ class Pidfile:
         self._descriptor = -1
 
 
-def read(path: str) -> int | None:
+def read_pid(path: str) -> int | None:
     """The pid in the file, None where there is none to be read."""
     try:
         # O_NONBLOCK: a FIFO in its place must not hang the command line.
@@ -78,7 +78,7 @@ def read(path: str) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def holder(path: str) -> int | None:
+def locked_pid(path: str) -> int | None:
     """The pid in the file if a daemon has it locked, so that the number is really its own; else None."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -87,7 +87,7 @@ def holder(path: str) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return read(path)
+        return read_pid(path)
     else:
         return None
     finally:

@@ -15,7 +15,7 @@ STRANGER, GROUPS = Account("", 65534, 65533, "/"), (65533, 65532)
 CHROOT, SETPRIV = "/usr/sbin/chroot", "/usr/bin/setpriv"
 
 
-Become = Callable[[Account, Sequence[int]], list[str]]
+UserPrefix = Callable[[Account, Sequence[int]], list[str]]
 """The command that executes the one which follows it as that user, with these groups and no way back: the
 daemon never changes a uid of its own but the effective one, or that user's processes could signal it.
 """
@@ -30,19 +30,19 @@ WANTED = {
 """What proc(5) must say of a program that was started as that user."""
 
 
-def choose_become() -> Become:
+def choose_user_prefix() -> UserPrefix:
     """By chroot where that leaves a program nothing of root's, and in its folder; else by setpriv. Only root
     can try it out.
     """
     os.chdir("/proc")
     try:
-        status = _printed([*by_chroot(STRANGER, GROUPS), "/bin/cat", "self/status"])
+        status = _printed([*chroot_prefix(STRANGER, GROUPS), "/bin/cat", "self/status"])
     except OSError:
         status = ""
     finally:
         os.chdir("/")
     said = {name: values.split() for name, _, values in (line.partition(":") for line in status.splitlines())}
-    return by_chroot if {name: said.get(name) for name in WANTED} == WANTED else by_setpriv
+    return chroot_prefix if {name: said.get(name) for name in WANTED} == WANTED else setpriv_prefix
 
 
 def _printed(command: list[str]) -> str:
@@ -59,13 +59,13 @@ def _printed(command: list[str]) -> str:
     return printed.decode("utf-8", "replace")
 
 
-def by_setpriv(account: Account, _groups: Sequence[int]) -> list[str]:
+def setpriv_prefix(account: Account, _groups: Sequence[int]) -> list[str]:
     """It looks the groups up itself."""
     ids = [f"--reuid={account.uid}", f"--regid={account.gid}", "--init-groups"]
     return [SETPRIV, *ids, "--inh-caps=-all", "--"]
 
 
-def by_chroot(account: Account, groups: Sequence[int]) -> list[str]:
+def chroot_prefix(account: Account, groups: Sequence[int]) -> list[str]:
     """The root stays the same. `+` says that what follows is no name."""
     numbers = ",".join(f"+{group}" for group in groups)
     return [CHROOT, f"--userspec=+{account.uid}:+{account.gid}", f"--groups={numbers}", "--skip-chdir", "/"]

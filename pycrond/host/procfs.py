@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 
-class Stat(NamedTuple):
+class ProcessStat(NamedTuple):
     """Of /proc/PID/stat (proc(5)): state, parent, session, and when it began in clock ticks since boot."""
 
     state: str
@@ -18,35 +18,35 @@ class Stat(NamedTuple):
     start: int
 
 
-def stat(pid: int) -> Stat | None:
+def read_stat(pid: int) -> ProcessStat | None:
     """What the process is; None if there is none."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rpartition(b")")[2].split()
-        return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]))
+        return ProcessStat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]))
     except (OSError, IndexError, ValueError):
         return None
 
 
 def start_ticks(pid: int) -> int | None:
     """When the process began, in clock ticks since boot; None if there is none."""
-    found = stat(pid)
+    found = read_stat(pid)
     return found.start if found else None
 
 
-def seconds(ticks: int) -> float:
+def ticks_to_seconds(ticks: int) -> float:
     """From boot to a process's start."""
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def adopt(pid: int, start: int) -> int:
+def open_pidfd(pid: int, start: int) -> int:
     """A pidfd of a process that an earlier daemon started; -1 if it is gone or the number is another's."""
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:
         return -1
     # The descriptor is opened first: a process that has this start time now is the one it holds.
-    found = stat(pid)
+    found = read_stat(pid)
     if found is None or found.start != start or found.state in "ZX":
         os.close(descriptor)
         return -1
@@ -74,14 +74,14 @@ def exit_status(pidfd: int, pid: int, start: int) -> int | None:
     return code if mask & 1 << 3 else None
 
 
-def marked(wanted: Mapping[int, Sequence[bytes]], *, ours: bool) -> dict[int, list[int]]:
+def pids_by_run(wanted: Mapping[int, Sequence[bytes]], *, ours: bool) -> dict[int, list[int]]:
     """By run, the pids of processes whose environment, as it was at their exec, holds all that is wanted of
     it; but for zombies. One look at all of /proc.
 
     With `ours` only what descends from our parent, the keeper, who is given the orphans: another daemon on
     the machine may have a run with the same marks.
     """
-    parents = {int(name): stat(int(name)) for name in os.listdir("/proc") if name.isdigit()}
+    parents = {int(name): read_stat(int(name)) for name in os.listdir("/proc") if name.isdigit()}
     found: dict[int, list[int]] = {}
     for pid, process in parents.items():
         if not process or process.state in "ZX" or pid == os.getpid():
@@ -103,13 +103,13 @@ def _environment(pid: int) -> set[bytes]:
         return set()
 
 
-def _descends(pid: int, parents: Mapping[int, Stat | None], ancestor: int) -> bool:
+def _descends(pid: int, parents: Mapping[int, ProcessStat | None], ancestor: int) -> bool:
     while (found := parents.get(pid)) and pid != ancestor:
         pid = found.parent
     return pid == ancestor
 
 
-def kill(pids: Iterable[int], marks: Sequence[bytes]) -> None:
+def kill_marked(pids: Iterable[int], marks: Sequence[bytes]) -> None:
     """KILL to those that are still what they were when they were found."""
     for pid in pids:
         with contextlib.suppress(OSError):
@@ -121,7 +121,7 @@ def kill(pids: Iterable[int], marks: Sequence[bytes]) -> None:
                 os.close(descriptor)
 
 
-def told(pid: int) -> dict[str, str] | None:
+def run_variables(pid: int) -> dict[str, str] | None:
     """What a run's own process says of it: JOB, RUN, FIRE_TIME and ATTEMPT; None where it does not."""
     words = [word.partition(b"=") for word in _environment(pid)] if pid else []
     found = {
@@ -139,7 +139,7 @@ def children_by_run() -> dict[str, tuple[int, int]]:
     except OSError:  # not every kernel has it
         return {}
     for pid in pids:
-        process, said = stat(pid), told(pid)
+        process, said = read_stat(pid), run_variables(pid)
         if process and process.session == pid and said and "EVENT" not in said:  # which only hooks have
             found[said["RUN"]] = (pid, process.start)
     return found

@@ -4,34 +4,30 @@ import os
 import signal
 from types import FrameType
 
-WANTED = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGCHLD)
+HANDLED = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGCHLD)
 
 
 def block() -> None:
-    """Keep the wanted signals pending, for the time between exec and `Signals`: there, they would kill."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, WANTED)
+    """Keep the wanted signals pending, for the time between exec and `SignalPipe`: there, they would kill."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
 
 
 def unblock() -> None:
     """Let what is pending come."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, WANTED)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
 
 
 def _nothing(_number: int, _frame: FrameType | None) -> None:
     """The whole of every signal's work here; the wakeup pipe does the rest."""
 
 
-class Signals:
+class SignalPipe:
     """The read end of the wakeup pipe; made once a process, in its main thread."""
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._before = {number: signal.signal(number, _nothing) for number in WANTED}
-
-    def release(self) -> None:
-        """Let what is pending come: from here on no signal can be lost or kill."""
-        unblock()
+        self._before = {number: signal.signal(number, _nothing) for number in HANDLED}
 
     def fileno(self) -> int:
         return self._reader

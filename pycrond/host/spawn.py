@@ -20,7 +20,7 @@ class Launch:
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
-    folder: str
+    directory: str
     stdin: bytes
     fifo: str
     owner: Account | None = None  # where it is not the daemon's own user
@@ -31,17 +31,17 @@ KEPT_BACK = 64  # descriptors that no run may have: the daemon's own files, sock
 PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC}
 # What Python, the daemon or the shell that started it (`&`, nohup) ignores must not reach the job ignored.
 RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
-DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)  # as they were when the daemon was started
+INITIAL_FD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)  # as they were when the daemon was started
 
 
-def raise_descriptor_limit() -> None:
+def raise_fd_limit() -> None:
     """A thousand jobs are a thousand FIFOs: take what the hard limit gives; jobs get the old limit back."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS[1], DESCRIPTORS[1]))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (INITIAL_FD_LIMIT[1], INITIAL_FD_LIMIT[1]))
 
 
-def restore_descriptor_limit() -> None:
+def restore_fd_limit() -> None:
     """As it was, for what this process executes."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, DESCRIPTORS)
+    resource.setrlimit(resource.RLIMIT_NOFILE, INITIAL_FD_LIMIT)
 
 
 def make_fifo(launch: Launch) -> int:
@@ -60,25 +60,19 @@ def make_fifo(launch: Launch) -> int:
 def _open_reader(fifo: str) -> int:
     """Refused while the daemon has hardly a descriptor left for itself."""
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if reader >= DESCRIPTORS[1] - KEPT_BACK:
+    if reader >= INITIAL_FD_LIMIT[1] - KEPT_BACK:
         os.close(reader)
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     return reader
 
 
-def is_passing(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
     """Whether what could not be started now may be in a while: no memory, processes, descriptors, room."""
     cause = error if isinstance(error, OSError) else error.__cause__
     return isinstance(cause, OSError) and cause.errno in PASSING
 
 
-def start(launch: Launch) -> int:
-    """Start one alone; see `Starter.start`."""
-    with Starter() as starter:
-        return starter.start(launch)
-
-
-class Starter:
+class Spawner:
     """Starts one after another, by posix_spawn, which copies no page tables. That knows no folder and no
     limit: they are set for the whole process, which has one thread, and nothing else is to be opened within.
     """
@@ -88,18 +82,18 @@ class Starter:
 
     def __enter__(self) -> Self:
         self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # one of them will be enough
-        restore_descriptor_limit()
+        restore_fd_limit()
         return self
 
     def __exit__(self, *_: object) -> None:
-        raise_descriptor_limit()
+        raise_fd_limit()
         os.chdir("/")
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def start(self, launch: Launch) -> int:
-        """Start it: its pid. Raises PycrondError or OSError with the reason why not; see `is_passing`."""
+        """Start it: its pid. Raises PycrondError or OSError with the reason why not; see `is_transient`."""
         last, self._last = self._last, None
-        if last is None or (last.folder, last.owner) != (launch.folder, launch.owner):
+        if last is None or (last.directory, last.owner) != (launch.directory, launch.owner):
             _enter(launch)
         self._last = launch
         if not launch.stdin:
@@ -114,9 +108,9 @@ class Starter:
 def _enter(launch: Launch) -> None:
     try:
         with _seen_as(launch):
-            os.chdir(as_bytes(launch.folder))
+            os.chdir(as_bytes(launch.directory))
     except OSError as error:
-        raise PycrondError(f"cannot enter folder {launch.folder}: {error.strerror}") from error
+        raise PycrondError(f"cannot enter folder {launch.directory}: {error.strerror}") from error
 
 
 @contextlib.contextmanager
@@ -139,11 +133,11 @@ def _seen_as(launch: Launch) -> Iterator[None]:
 
 def _memory(text: bytes) -> int:
     """A file in memory that holds this; its number may be beyond what a job may open."""
-    raise_descriptor_limit()
+    raise_fd_limit()
     try:
         memory = os.memfd_create("stdin", os.MFD_CLOEXEC)
     finally:
-        restore_descriptor_limit()
+        restore_fd_limit()
     view = memoryview(text)
     while view:
         view = view[os.write(memory, view) :]
@@ -195,7 +189,7 @@ def open_fifo(path: str) -> int:
         return -1
 
 
-def ended_child() -> tuple[int, int] | None:
+def peek_ended_child() -> tuple[int, int] | None:
     """Pid and status, as wait(2) has it, of a child that has ended and is still to be reaped."""
     try:
         found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
@@ -218,7 +212,7 @@ def signal_group(pid: int, number: int) -> bool:
     return True
 
 
-def waiting_bytes(fifo: int) -> int:
+def unread_bytes(fifo: int) -> int:
     """How much the FIFO holds, without taking it."""
     return int.from_bytes(fcntl.ioctl(fifo, 0x541B, b"\0\0\0\0"), "little")  # FIONREAD
 

@@ -7,7 +7,7 @@ import pwd
 from pycrond.jobs.job import Account
 
 
-def own(uid: int) -> Account:
+def by_uid(uid: int) -> Account:
     """The user as whom the daemon runs; one without a password entry (in a container) gets a bare one."""
     try:
         entry = pwd.getpwuid(uid)
@@ -16,7 +16,7 @@ def own(uid: int) -> Account:
     return _account(entry)
 
 
-def named(name: str) -> Account | None:
+def by_name(name: str) -> Account | None:
     """A user by name; None for one the machine does not know."""
     try:
         return _account(pwd.getpwnam(name))
@@ -28,7 +28,7 @@ def _account(entry: pwd.struct_passwd) -> Account:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
 
 
-def groups(account: Account) -> list[int]:
+def group_ids(account: Account) -> list[int]:
     """All groups of a user, as a login would give them."""
     return os.getgrouplist(account.name, account.gid)
 

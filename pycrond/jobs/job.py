@@ -43,7 +43,7 @@ class Job:
     entry: Entry
 
 
-def jobs(entries: Iterable[Entry], user: str) -> list[Job]:
+def make_jobs(entries: Iterable[Entry], user: str) -> list[Job]:
     """One job for each entry. `user` is whom entries without a user column run as.
 
     A second entry of one user with the same name goes by its hash; further entries with the same key
@@ -56,7 +56,7 @@ def jobs(entries: Iterable[Entry], user: str) -> list[Job]:
         owner = user if entry.user is None else entry.user
         key = f"{owner}/{entry.options.name}"
         if entry.options.name is None or key in taken:
-            base = key = f"{owner}/{identity(owner, entry)}"
+            base = key = f"{owner}/{entry_hash(owner, entry)}"
             while key in taken:
                 copies[base] += 1
                 key = f"{base}-{copies[base] + 1}"
@@ -65,7 +65,7 @@ def jobs(entries: Iterable[Entry], user: str) -> list[Job]:
     return made
 
 
-def identity(user: str, entry: Entry) -> str:
+def entry_hash(user: str, entry: Entry) -> str:
     """Twelve hexadecimal digits for what an entry is, wherever it stands. Standard input counts, if any."""
     parts = [user, entry.schedule_text, entry.command]
     if entry.stdin:

@@ -112,7 +112,7 @@ class Days:
         self._part = part
         self._blocks: dict[int, int] = {}
 
-    def first(self, day: int) -> int | None:
+    def first_from(self, day: int) -> int | None:
         """The first of them from `day` on, that day included; None: there is none any more."""
         block = day >> BLOCK_BITS
         bits = self._block(block) >> (day & BLOCK - 1) << (day & BLOCK - 1)
@@ -120,7 +120,7 @@ class Days:
             if bits:
                 break
             block, bits = coming, self._block(coming)
-        return (block << BLOCK_BITS) + lowest(bits) if bits else None
+        return (block << BLOCK_BITS) + lowest_bit(bits) if bits else None
 
     def _block(self, block: int) -> int:
         bits = self._blocks.get(block)
@@ -132,7 +132,7 @@ class Days:
 _SHARED: WeakValueDictionary[DayPart, Days] = WeakValueDictionary()
 
 
-def find(part: DayPart) -> Days | None:
+def days_of(part: DayPart) -> Days | None:
     """The days of a canonical part; None stands for every day. `NO_DAY` has none and is not asked for."""
     if part == EVERY_DAY:
         return None
@@ -224,7 +224,7 @@ def _iteration(expression: str) -> "croniter":
     return _library().croniter(expression, datetime(1970, 1, 1))  # noqa: DTZ001  (days have no zone)
 
 
-def lowest(bits: int) -> int:
+def lowest_bit(bits: int) -> int:
     return (bits & -bits).bit_length() - 1
 
 

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from pycrond.schedule.schedule import FireTime, Schedule, Stretch, Zone, fires, stretches
-from pycrond.schedule.timezone import DAY
+from pycrond.schedule.dst import FireTime, Stretch, fire_times, stretches
+from pycrond.schedule.schedule import Schedule
+from pycrond.schedule.timezone import DAY, Zone
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +21,9 @@ class Gap:
     count: int
 
 
-def gap(schedule: Schedule, zone: Zone, start: datetime, until: datetime) -> Gap | None:
+def find_gap(schedule: Schedule, zone: Zone, start: datetime, until: datetime) -> Gap | None:
     """What a daemon would have run from `start` up to but not including `until`; None for nothing."""
-    first = next(fires(schedule, zone, start, until), None)
+    first = next(fire_times(schedule, zone, start, until), None)
     if first is None:
         return None
     zone = Zone.of("UTC") if schedule.period else zone
@@ -65,14 +66,14 @@ def _days(schedule: Schedule, first: int, end: int) -> int:
     """How many of these days a schedule names."""
     if schedule.days is None:
         return end - first
-    count, day = 0, schedule.days.first(first)
+    count, day = 0, schedule.days.first_from(first)
     while day is not None and day < end:
         count += 1
-        day = schedule.days.first(day + 1)
+        day = schedule.days.first_from(day + 1)
     return count
 
 
-def gaps(
+def find_gaps(
     jobs: Iterable[tuple[str, Schedule, Zone]], start: datetime, until: datetime
 ) -> Iterator[tuple[str, Gap]]:
     """The gap of each job that has one, by its key; equal schedules in one zone are looked at once."""
@@ -80,7 +81,7 @@ def gaps(
     for key, schedule, zone in jobs:
         place = (schedule, zone.name)
         if place not in known:
-            known[place] = gap(schedule, zone, start, until)
+            known[place] = find_gap(schedule, zone, start, until)
         found = known[place]
         if found:
             yield key, found

@@ -28,7 +28,7 @@ class OffsetPeriod:
 
     start: int
     end: int
-    shift: int
+    offset: int
     """Wall minute minus tick."""
 
 
@@ -70,7 +70,7 @@ class Zone:
         """1 when this instant shows its wall minute for the second time, else 0."""
         return at.astimezone(self._info).fold
 
-    def pieces(self, start: int, end: int) -> Iterator[OffsetPeriod]:
+    def offset_periods(self, start: int, end: int) -> Iterator[OffsetPeriod]:
         """The pieces that hold the ticks from `start` up to `end`, in order, the first and last whole.
         Neighbours may have the same shift.
         """

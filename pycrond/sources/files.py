@@ -7,26 +7,26 @@ import re
 import stat
 from collections.abc import Callable
 
-from pycrond.errors import MissingError, Problem, RefusedError
+from pycrond.errors import MissingDirectoryError, Problem, UnreadableError
 
 LARGEST = 64 << 20  # bytes of a crontab; more is a mistake
 SKIPPED = re.compile(r"^[.#]|~$|\.(?:bak|swp|orig|rej)$|\.dpkg-[^.]*$|\.rpm[^.]*$")
 """Names that editors and package managers leave behind."""
 
-Refusal = Callable[[os.stat_result], str | None]
+PermissionCheck = Callable[[os.stat_result], str | None]
 """Says of a file's owner and mode why they forbid its use; None where they do not."""
 
 
-def find(directory: str) -> tuple[list[str], list[Problem]]:
-    """The crontabs of a folder, and a warning for each name skipped; raises RefusedError for the folder."""
+def list_crontabs(directory: str) -> tuple[list[str], list[Problem]]:
+    """List the crontabs of a directory, and a warning for each name skipped; raises UnreadableError."""
     try:
         status = os.stat(directory)
         names = sorted(os.listdir(directory))
     except OSError as error:
-        raise MissingError(f"cannot be read: {error.strerror}") from error
-    reason = refusal(status)
+        raise MissingDirectoryError(f"cannot be read: {error.strerror}") from error
+    reason = permission_problem(status)
     if reason:
-        raise RefusedError(f"no crontab in it is read: {reason}")
+        raise UnreadableError(f"no crontab in it is read: {reason}")
     found, skipped = [], []
     for name in names:
         file = os.path.join(directory, name)
@@ -41,14 +41,14 @@ def find(directory: str) -> tuple[list[str], list[Problem]]:
     return found, skipped
 
 
-def read(file: str, why_not: Refusal | None = None) -> bytes:
-    """The bytes of a crontab; raises RefusedError if it is not a file that may tell us what to run.
+def read_crontab(file: str, why_not: PermissionCheck | None = None) -> bytes:
+    """The bytes of a crontab; raises UnreadableError if it is not a file that may tell us what to run.
 
     `why_not` is asked of its owner and mode; by default they are judged by `refusal`.
     """
     try:
         if not stat.S_ISREG(os.stat(file).st_mode):  # looked at first: opening a device may do something
-            raise RefusedError("not read: it is not a regular file")
+            raise UnreadableError("not read: it is not a regular file")
         # O_NONBLOCK: if it has become a FIFO meanwhile, opening it must not hang the daemon.
         descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError as error:
@@ -57,23 +57,23 @@ def read(file: str, why_not: Refusal | None = None) -> bytes:
             if error.errno == errno.ENOENT and os.path.islink(file)
             else error.strerror
         )
-        raise RefusedError(f"not read: {reason}") from error
+        raise UnreadableError(f"not read: {reason}") from error
     with open(descriptor, "rb", buffering=0) as opened:
         status = os.fstat(descriptor)
-        reason = (why_not or refusal)(status)
+        reason = (why_not or permission_problem)(status)
         if not stat.S_ISREG(status.st_mode):
             reason = "it is not a regular file"
         if status.st_size > LARGEST:
             reason = f"it has {status.st_size} bytes, more than {LARGEST}"
         if reason:
-            raise RefusedError(f"not read: {reason}")
+            raise UnreadableError(f"not read: {reason}")
         try:
             return opened.readall() or b""
         except OSError as error:
-            raise RefusedError(f"not read: {error.strerror}") from error
+            raise UnreadableError(f"not read: {error.strerror}") from error
 
 
-def refusal(status: os.stat_result) -> str | None:
+def permission_problem(status: os.stat_result) -> str | None:
     """Why its owner or mode forbids its use: whoever can write a crontab can run commands as us."""
     if status.st_uid not in {0, os.geteuid()}:
         return f"it belongs to {_user_name(status.st_uid)}, neither to root nor to {_user_name(os.geteuid())}"
@@ -105,9 +105,9 @@ def _user_name(uid: int) -> str:
         return f"uid {uid}"
 
 
-def is_safe(directory: str) -> bool:
+def is_safe_directory(directory: str) -> bool:
     """Whether a folder and all above it may be written by root and the daemon's user alone."""
-    while refusal(os.stat(directory)) is None:
+    while permission_problem(os.stat(directory)) is None:
         if directory == "/":
             return True
         directory = os.path.dirname(directory)

@@ -19,7 +19,7 @@ class LastGood:
     def _place(self, file: str) -> str:
         return os.path.join(self._directory, digest(os.fsencode(file)))
 
-    def text(self, file: str) -> bytes | None:
+    def load(self, file: str) -> bytes | None:
         """The last good text of the crontab, None if it never had one."""
         try:
             with open(self._place(file), "rb") as kept:
@@ -27,9 +27,9 @@ class LastGood:
         except FileNotFoundError:
             return None
 
-    def keep(self, file: str, text: bytes) -> None:
+    def save(self, file: str, text: bytes) -> None:
         """Remember a good text; renamed into place, so that a crash leaves the old one or the new one."""
-        if self._read_only or self.text(file) == text:
+        if self._read_only or self.load(file) == text:
             return
         place = self._place(file)
         with open(place + ".new", "wb") as new:
@@ -38,7 +38,7 @@ class LastGood:
             os.fsync(new.fileno())
         os.replace(place + ".new", place)
 
-    def forget_all_but(self, files: list[str]) -> None:
+    def prune(self, files: list[str]) -> None:
         """Crontabs that are gone leave nothing behind: a new file of that name starts afresh."""
         if self._read_only:
             return

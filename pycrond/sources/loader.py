@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pycrond import clock
-from pycrond.errors import MissingError, Problem, RefusedError
+from pycrond.errors import MissingDirectoryError, Problem, UnreadableError
 from pycrond.host import machine, users
 from pycrond.jobs.job import Account, Job
 from pycrond.settings import Settings
@@ -19,18 +19,18 @@ from pycrond.sources.source import Source
 from pycrond.sources.watch import FileStamp, Watch
 from pycrond.text import counted
 
-TICK = 0.05  # seconds, several of the ticks that a file's times are taken from
-STILL = 0.02  # seconds for which a file that has changed has to look the same before it is read
+TIMESTAMP_TICK = 0.05  # seconds, several of the ticks that a file's times are taken from
+SETTLE_TIME = 0.02  # seconds for which a file that has changed has to look the same before it is read
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
+class LoadResult:
     """What one reading of all crontabs led to."""
 
     by_key: Mapping[str, Job] = field(default_factory=dict)  # in the order of the files
     problems: tuple[Problem, ...] = ()
     files: int = 0  # that were read
-    tabs: tuple[Source, ...] = ()
+    sources: tuple[Source, ...] = ()
     accounts: Mapping[str, Account] = field(default_factory=dict)  # of every user that has a job, by name
 
     @property
@@ -40,7 +40,7 @@ class Loaded:
     @property
     def kept(self) -> tuple[str, ...]:
         """Files with errors that keep their last good version."""
-        return tuple(tab.file for tab in self.tabs if tab.kept)
+        return tuple(tab.file for tab in self.sources if tab.uses_last_good)
 
     def __str__(self) -> str:
         return f"{counted(len(self.by_key), 'job')} from {counted(self.files, 'file')}"
@@ -59,12 +59,12 @@ class Loader:
         self.watched = settings.watch or settings.system
         self.dialect = settings.dialect
         if settings.dialect == "auto":
-            self.dialect = machine.dialect(settings.root) if settings.system else "cronie"
+            self.dialect = machine.detect_dialect(settings.root) if settings.system else "cronie"
         self._directories = [os.path.normpath(directory) for directory in settings.crontabs]
         self._root = settings.root if settings.system else None
         self._last_good = LastGood(os.path.join(settings.state_dir, "crontabs"), read_only=read_only)
-        self._rules = source.ParseRules(
-            self.dialect, machine.identity() if seed is None else seed, self.account.name
+        self._rules = source.SourceParser(
+            self.dialect, machine.machine_id() if seed is None else seed, self.account.name
         )
         self._watch = Watch()
         self._tabs: dict[str, Source] = {}
@@ -72,11 +72,11 @@ class Loader:
         self._changed_at = 0.0  # by clock.elapsed, when it came to look so
         self._written: set[str] = set()  # what has changed again just now
 
-    def have_changed(self) -> bool:
+    def has_changes(self) -> bool:
         """Whether any file, or a folder of them, looks other than when they were read."""
         return bool(self._watch.changed(self._places))
 
-    def still_in(self, elapsed: float, at: datetime | None = None) -> float:
+    def seconds_until_stable(self, elapsed: float, at: datetime | None = None) -> float:
         """Seconds until nothing that has changed has been written for a moment, if that goes on. With `at`,
         what by its own times had not been written for a moment then need not be looked at twice.
 
@@ -87,14 +87,14 @@ class Loader:
             self._written = {mark.path for mark in changed ^ self._changed}
             self._changed, self._changed_at = changed, elapsed
         latest = max((mark.ctime_ns for mark in changed), default=0) / 1e9
-        is_old = at is not None and latest <= at.timestamp() - STILL
-        wait = max(0.0, self._changed_at + STILL - elapsed) if changed and not is_old else 0.0
+        is_old = at is not None and latest <= at.timestamp() - SETTLE_TIME
+        wait = max(0.0, self._changed_at + SETTLE_TIME - elapsed) if changed and not is_old else 0.0
         if not wait:
             self._written = set()
         return wait
 
-    def load(self) -> Loaded:
-        """Read what has changed and, as far as `still_in` knows, is whole.
+    def load(self) -> LoadResult:
+        """Read what has changed and, as far as `seconds_until_stable` knows, is whole.
 
         Never raises for what the files say, are, or forbid.
         """
@@ -106,14 +106,14 @@ class Loader:
         for directory in self._directories:
             reading.directory(directory)
         if reading.complete:
-            self._last_good.forget_all_but(reading.files)
+            self._last_good.prune(reading.files)
         self._tabs = reading.tabs
-        found, by_key = source.in_force(reading.known, self.account.name)
-        return Loaded(by_key, tuple(reading.problems), len(reading.files), tuple(found), reading.accounts)
+        found, by_key = source.merge(reading.known, self.account.name)
+        return LoadResult(by_key, tuple(reading.problems), len(reading.files), tuple(found), reading.accounts)
 
     @property
     def _places(self) -> list[str]:
-        return [*self._directories, *([] if self._root is None else system_crontabs.places(self._root))]
+        return [*self._directories, *([] if self._root is None else system_crontabs.system_paths(self._root))]
 
 
 @dataclass(slots=True)
@@ -122,7 +122,7 @@ class _Reading:
 
     last_good: LastGood
     account: Account
-    rules: source.ParseRules
+    rules: source.SourceParser
     before: Mapping[str, Source]
     written: Collection[str]
     """Files that are not to be read just now."""
@@ -140,8 +140,8 @@ class _Reading:
 
     def directory(self, directory: str) -> None:
         try:
-            found, skipped = crontab_files.find(directory)
-        except MissingError as error:
+            found, skipped = crontab_files.list_crontabs(directory)
+        except MissingDirectoryError as error:
             stay = [tab for file, tab in self.before.items() if os.path.dirname(file) == directory]
             self.complete = False
             count = sum(len(tab.jobs) for tab in stay)
@@ -149,7 +149,7 @@ class _Reading:
             self._trouble(directory, "missing", f"{error}{note}")
             for tab in stay:
                 self._use(replace(tab, mark=None, problems=()))
-        except RefusedError as error:
+        except UnreadableError as error:
             self._trouble(directory, "refused", str(error))
         else:
             self.problems += skipped
@@ -159,15 +159,17 @@ class _Reading:
     def system(self, root: str) -> None:
         """What the system's own cron would read."""
         rules = system_crontabs.RULES[self.rules.dialect]
-        found, skipped = system_crontabs.find(root, rules)
+        found, skipped = system_crontabs.list_system_crontabs(root, rules)
         self.problems += skipped
         for tab in found:
-            self._file(tab.file, tab.user, system_crontabs.refusal(tab, rules))
+            self._file(tab.file, tab.user, system_crontabs.permission_check(tab, rules))
 
-    def _file(self, file: str, owner: str | None, why_not: crontab_files.Refusal | None = None) -> None:
+    def _file(
+        self, file: str, owner: str | None, why_not: crontab_files.PermissionCheck | None = None
+    ) -> None:
         """A file of a user's, or with None one that has a user column."""
         self.files.append(file)
-        before, mark = self.before.get(file), _lasting(watch.mark(file))
+        before, mark = self.before.get(file), _lasting(watch.file_stamp(file))
         if before and file in self.written:
             self._use(before)
             self._trouble(
@@ -180,42 +182,42 @@ class _Reading:
             self._use(before)
             return
         try:
-            text = crontab_files.read(file, why_not)
-            if not (before or text.strip()) and self.last_good.text(file):
-                time.sleep(STILL)  # at a start there is nothing yet to be late with
-                text = crontab_files.read(file, why_not)
-        except RefusedError as error:
+            text = crontab_files.read_crontab(file, why_not)
+            if not (before or text.strip()) and self.last_good.load(file):
+                time.sleep(SETTLE_TIME)  # at a start there is nothing yet to be late with
+                text = crontab_files.read_crontab(file, why_not)
+        except UnreadableError as error:
             self._trouble(file, "refused", str(error))
         else:
             self._use(self._tab(text, file, owner, mark))
 
     def _tab(self, text: bytes, file: str, owner: str | None, mark: FileStamp | None) -> Source:
         is_roots = os.stat(file).st_uid == 0
-        new = self.rules.read(text, file, owner, mark, is_roots=is_roots)
+        new = self.rules.parse(text, file, owner, mark, is_roots=is_roots)
         if new.is_good:
             try:
-                self.last_good.keep(file, text)
+                self.last_good.save(file, text)
             except OSError as error:
                 message = f"cannot be kept as the last good version: {error.strerror}"
                 problem = _of_file(file, "not-kept", message)
                 return replace(new, mark=None, problems=(*new.problems, problem))
             return new
-        good = self.last_good.text(file)
+        good = self.last_good.load(file)
         if good is None:
             return new
         message = "has errors: its last good version goes on running until it is repaired"
         problems = (*new.problems, _of_file(file, "kept", message))
-        old = self.rules.read(good, file, owner, mark, is_roots=is_roots)
-        return replace(old, problems=problems, kept=True)
+        old = self.rules.parse(good, file, owner, mark, is_roots=is_roots)
+        return replace(old, problems=problems, uses_last_good=True)
 
     def _use(self, tab: Source) -> None:
         """The jobs of a user whom the machine does not know are left out, with an error, until it does."""
         self.tabs[tab.file] = tab
         for name in tab.users - self.accounts.keys():
-            if account := users.named(name):
+            if account := users.by_name(name):
                 self.accounts[name] = account
         unknown = tab.users - self.accounts.keys()
-        self.known.append(source.without(tab, unknown) if unknown else tab)
+        self.known.append(source.without_users(tab, unknown) if unknown else tab)
         self.problems += self.known[-1].problems
 
     def _trouble(self, file: str, code: str, message: str) -> None:
@@ -229,4 +231,4 @@ def _of_file(file: str, code: str, message: str) -> Problem:
 def _lasting(mark: FileStamp) -> FileStamp | None:
     """None if the file could be written again and look the same: the clock of its times has coarse ticks."""
     changed_at = mark.ctime_ns / 1e9
-    return None if 0 <= clock.now().timestamp() - changed_at < TICK else mark
+    return None if 0 <= clock.now().timestamp() - changed_at < TIMESTAMP_TICK else mark

@@ -7,7 +7,7 @@ from pycrond import __version__
 from pycrond.crontab import parser
 from pycrond.errors import Problem
 from pycrond.hashing import digest_words
-from pycrond.jobs.job import Entry, Job, jobs
+from pycrond.jobs.job import Entry, Job, make_jobs
 from pycrond.sources.watch import FileStamp
 
 
@@ -25,7 +25,7 @@ class Source:
     """Whose jobs they are."""
     stamp: str
     """Two readings of a file with one stamp are the same jobs, in this daemon or another."""
-    kept: bool = False
+    uses_last_good: bool = False
     """It has errors, and these are the jobs of its last good version."""
 
     @property
@@ -34,7 +34,7 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class ParseRules:
+class SourceParser:
     """What a line means, besides what it says."""
 
     dialect: str
@@ -44,7 +44,7 @@ class ParseRules:
     user: str
     """The daemon's own."""
 
-    def read(
+    def parse(
         self, text: bytes, file: str, owner: str | None, mark: FileStamp | None, *, is_roots: bool
     ) -> Source:
         """A text of a user's file, or with None as `owner` of one that has a user column."""
@@ -60,7 +60,7 @@ class ParseRules:
         entries, problems = (said.entries, said.problems) if is_roots else _with_own_locks(said)
         facts = map(str, (self.dialect, self.seed, self.user, owner, is_roots))
         stamp = digest_words(__version__, *facts, text)
-        made = tuple(jobs(entries, self.user))
+        made = tuple(make_jobs(entries, self.user))
         return Source(file, mark, made, problems, frozenset(job.user for job in made), stamp)
 
 
@@ -79,7 +79,7 @@ def _with_own_locks(said: parser.Crontab) -> tuple[Iterable[Entry], tuple[Proble
     return entries, tuple(problems)
 
 
-def without(tab: Source, users: Collection[str]) -> Source:
+def without_users(tab: Source, users: Collection[str]) -> Source:
     """The jobs of all others, and a problem for each of theirs."""
     left = [job for job in tab.jobs if job.user not in users]
     problems = [_of_nobody(job) for job in tab.jobs if job.user in users]
@@ -97,7 +97,7 @@ def _of_nobody(job: Job) -> Problem:
     return Problem(job.entry.file, job.entry.line, 0, "error", "unknown-user", message)
 
 
-def in_force(tabs: Collection[Source], user: str) -> tuple[list[Source], dict[str, Job]]:
+def merge(tabs: Collection[Source], user: str) -> tuple[list[Source], dict[str, Job]]:
     """The files with the keys that their jobs have together, and all of the jobs by key.
 
     `user` is the daemon's own. A key that two files would give goes to the first.
@@ -105,7 +105,7 @@ def in_force(tabs: Collection[Source], user: str) -> tuple[list[Source], dict[st
     together = {job.key: job for tab in tabs for job in tab.jobs}
     if len(together) == sum(len(tab.jobs) for tab in tabs):
         return list(tabs), together
-    made = iter(jobs([job.entry for tab in tabs for job in tab.jobs], user))
+    made = iter(make_jobs([job.entry for tab in tabs for job in tab.jobs], user))
     named = [_named(tab, tuple(next(made) for _ in tab.jobs)) for tab in tabs]
     return named, {job.key: job for tab in named for job in tab.jobs}
 

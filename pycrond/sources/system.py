@@ -57,7 +57,7 @@ CRONIE = SystemRules(
 RULES = {"debian": DEBIAN, "cronie": CRONIE}
 
 
-def places(root: str) -> list[str]:
+def system_paths(root: str) -> list[str]:
     """/etc/crontab, /etc/cron.d and the spool, below `root`."""
     spool = os.path.join(root, "var/spool/cron")
     debian = os.path.join(spool, "crontabs")
@@ -68,11 +68,11 @@ def places(root: str) -> list[str]:
     ]
 
 
-def find(root: str, rules: SystemRules) -> tuple[list[SystemCrontab], list[Problem]]:
+def list_system_crontabs(root: str, rules: SystemRules) -> tuple[list[SystemCrontab], list[Problem]]:
     """The files that are to be read, and a problem for each name that is not. What is not there is no error:
     a machine may have any of them.
     """
-    table, folder, spool = places(root)
+    table, folder, spool = system_paths(root)
     found = [SystemCrontab(table, None)] if os.path.lexists(table) else []
     problems: list[Problem] = []
     for name in _names(folder, problems):
@@ -119,7 +119,7 @@ def _uid(name: str) -> int | None:
         return None
 
 
-def refusal(tab: SystemCrontab, rules: SystemRules) -> Callable[[os.stat_result], str | None]:
+def permission_check(tab: SystemCrontab, rules: SystemRules) -> Callable[[os.stat_result], str | None]:
     """What says of the file's owner, mode and links why they forbid its use; None where they do not."""
 
     def say(status: os.stat_result) -> str | None:

@@ -27,7 +27,7 @@ class Watch:
 
     def note(self, paths: Iterable[str], but: Collection[str] = ()) -> None:
         """From now on they have changed if they look other than now; those in `but` have at once."""
-        self._noted = frozenset(mark for mark in _marks(paths) if mark.path not in but)
+        self._noted = frozenset(stamp for stamp in _marks(paths) if stamp.path not in but)
 
     def changed(self, paths: Iterable[str]) -> frozenset[FileStamp]:
         """How what has changed in or of these looked, and looks now."""
@@ -40,13 +40,13 @@ def _marks(paths: Iterable[str]) -> frozenset[FileStamp]:
 
 def _marks_in(path: str) -> Iterator[FileStamp]:
     """Of a file and of what it is a link to; of a folder, of all that is in it."""
-    yield mark(path)
+    yield file_stamp(path)
     with contextlib.suppress(OSError):  # a plain file, or not there
         for name in os.listdir(path):
-            yield mark(os.path.join(path, name))
+            yield file_stamp(os.path.join(path, name))
 
 
-def mark(path: str) -> FileStamp:
+def file_stamp(path: str) -> FileStamp:
     """How it looks."""
     try:
         one = os.stat(path)

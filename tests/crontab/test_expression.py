@@ -4,15 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycrond.crontab.expression import MACROS, FieldError, draw, known, parse_schedule, read
-from pycrond.crontab.field import FIELDS, TermReader
+from pycrond.crontab.expression import (
+    MACROS,
+    ExpressionError,
+    parse_cached,
+    parse_expression,
+    parse_schedule,
+    seeded_pick,
+)
+from pycrond.crontab.field import FIELDS, ParsedField
 from pycrond.schedule.schedule import Schedule
 
 BY_NAME = {field.name: field for field in FIELDS}
 
 
 def values(name: str, text: str) -> set[int]:
-    terms = TermReader(BY_NAME[name], text, draw(""))
+    terms = ParsedField(BY_NAME[name], text, seeded_pick(""))
     assert not [flaw for flaw in terms.flaws if flaw.severity == "error"], terms.flaws
     return terms.values
 
@@ -149,13 +156,13 @@ def test_what_a_field_names(name: str, text: str, expected: list[int], why: str)
     ],
 )
 def test_what_is_wrong_and_where(text: str, column: int, message: str) -> None:
-    with pytest.raises(FieldError) as caught:
+    with pytest.raises(ExpressionError) as caught:
         parse_schedule(text)
     assert (str(caught.value), caught.value.column) == (message, column)
 
 
 def test_all_errors_are_found() -> None:
-    flaws = read("61,62 5/15 foo 0 8", draw("")).flaws
+    flaws = parse_expression("61,62 5/15 foo 0 8", seeded_pick("")).flaws
     assert [(flaw.offset, flaw.code) for flaw in flaws] == [
         (0, "bad-minute"),
         (3, "bad-minute"),
@@ -179,7 +186,7 @@ def test_all_errors_are_found() -> None:
     ],
 )
 def test_warnings(text: str, expected: list[str], why: str) -> None:
-    flaws = known(text).flaws
+    flaws = parse_cached(text).flaws
     assert [(flaw.code, flaw.severity) for flaw in flaws] == [(code, "warning") for code in expected], why
 
 
@@ -198,12 +205,12 @@ def test_warnings(text: str, expected: list[str], why: str) -> None:
 )
 def test_macros(macro: str, fields: str) -> None:
     assert parse_schedule(macro) is parse_schedule(fields)
-    assert known(macro).text == macro
+    assert parse_cached(macro).text == macro
 
 
 def test_text_is_kept_with_its_blanks_folded() -> None:
-    assert known("*/5\t 0  1 * \t*").text == "*/5 0 1 * *"
-    assert known("@every   90m").text == "@every 90m"
+    assert parse_cached("*/5\t 0  1 * \t*").text == "*/5 0 1 * *"
+    assert parse_cached("@every   90m").text == "@every 90m"
 
 
 def drawn(text: str, seed: str = "machine") -> Schedule:
@@ -276,5 +283,5 @@ def test_drawn_weekdays_have_one_sunday() -> None:
 def test_reading_never_raises_anything_else(text: str) -> None:
     try:
         parse_schedule(text)
-    except FieldError as error:
+    except ExpressionError as error:
         assert 1 <= error.column <= len(text) + 1

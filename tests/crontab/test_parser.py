@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycrond.crontab.parser import LONGEST_LINE, Crontab, parse
-from pycrond.crontab.scope import MOST_NAMES
-from pycrond.crontab.syntax import assignment
-from pycrond.jobs.job import Entry, jobs
+from pycrond.crontab.parser import MAX_LINE_BYTES, Crontab, parse
+from pycrond.crontab.scope import MAX_NAMES
+from pycrond.crontab.syntax import parse_assignment
+from pycrond.jobs.job import Entry, make_jobs
 from pycrond.jobs.options import CRON, Options
-from pycrond.schedule.schedule import Zone
+from pycrond.schedule.timezone import Zone
 
 
 def read(text: str, **how: str | bool) -> Crontab:
@@ -308,8 +308,8 @@ def test_lines(data: str, commands: list[str], expected: list[tuple[int, int, st
 
 def test_the_longest_line() -> None:
     prefix = "* * * * * "
-    longest = prefix + "\u00e4" * ((LONGEST_LINE - len(prefix)) // 2) + "x"
-    assert len(longest.encode()) == LONGEST_LINE
+    longest = prefix + "\u00e4" * ((MAX_LINE_BYTES - len(prefix)) // 2) + "x"
+    assert len(longest.encode()) == MAX_LINE_BYTES
     assert only(longest).command == longest.removeprefix(prefix)
     assert errors(longest + "x") == ["too-long"]
     assert errors("#" + longest) == []
@@ -434,7 +434,7 @@ def test_options_that_bind_to_nothing() -> None:
 def test_one_name_for_two_entries() -> None:
     table = read("#: name=a\n* * * * * x\n#: name=a\n* * * * * y\n")
     assert codes(table) == [(4, 1, "duplicate-name")]
-    assert [job.key.split("/")[1] == "a" for job in jobs(table.entries, "me")] == [True, False]
+    assert [job.key.split("/")[1] == "a" for job in make_jobs(table.entries, "me")] == [True, False]
 
 
 def test_one_name_of_two_users() -> None:
@@ -456,7 +456,7 @@ def test_draws_are_the_entry_s_own_and_stay() -> None:
 
 def test_a_draw_that_never_comes_is_said() -> None:
     table = read("".join(f"0 0 ~ 2 * job{n}\n" for n in range(300)), seed="a")
-    never = [entry.line for entry in table.entries if entry.schedule is not None and entry.schedule.never]
+    never = [entry.line for entry in table.entries if entry.schedule is not None and entry.schedule.is_empty]
     assert never
     assert codes(table) == [(line, 5, "never-matches") for line in never]
 
@@ -534,9 +534,9 @@ def test_every_line_is_one_thing(text: str, system: bool) -> None:
         if not line or (line.startswith("#") and not (number == 1 and text.startswith("\ufeff"))):
             assert number not in entries | bad
         elif number not in entries | bad:
-            assert assignment(line)
+            assert parse_assignment(line)
     assert list(table.problems) == sorted(table.problems, key=lambda p: (p.line, p.column))
-    assert len({job.key for job in jobs(table.entries, "me")}) == len(entries)
+    assert len({job.key for job in make_jobs(table.entries, "me")}) == len(entries)
     for entry in table.entries:
         assert Zone.of(entry.zone or "UTC").name
         assert "\n" not in entry.command
@@ -607,8 +607,8 @@ def test_repetition_takes_linear_time(start: str) -> None:
 
 
 def test_names_have_a_limit() -> None:
-    lines = "".join(f"A{n}=1\n" for n in range(MOST_NAMES + 1))
-    assert codes(read(lines)) == [(MOST_NAMES + 1, 1, "too-many-names")]
+    lines = "".join(f"A{n}=1\n" for n in range(MAX_NAMES + 1))
+    assert codes(read(lines)) == [(MAX_NAMES + 1, 1, "too-many-names")]
 
 
 def test_100_000_lines() -> None:

@@ -7,7 +7,8 @@ import pytest
 from pycrond.crontab import parser
 from pycrond.crontab.expression import parse_schedule
 from pycrond.jobs.job import Entry
-from pycrond.schedule.schedule import Zone, fires
+from pycrond.schedule.dst import fire_times
+from pycrond.schedule.timezone import Zone
 
 USERS, SYSTEM = False, True
 
@@ -129,13 +130,13 @@ def test_which_lines_are_accepted(line: str, accepted: bool) -> None:
 )
 def test_runs(text: str, start: str, until: str, expected: list[str]) -> None:
     first, end = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (start, until))
-    found = fires(parse_schedule(text), Zone.of("UTC"), first, end)
+    found = fire_times(parse_schedule(text), Zone.of("UTC"), first, end)
     assert [f"{fire.at:%m-%d %H:%M}" for fire in found] == expected
 
 
 def test_leap_years() -> None:
     first, end = datetime(2095, 1, 1, tzinfo=UTC), datetime(2106, 1, 1, tzinfo=UTC)
-    found = fires(parse_schedule("0 0 29 2 *"), Zone.of("UTC"), first, end)
+    found = fire_times(parse_schedule("0 0 29 2 *"), Zone.of("UTC"), first, end)
     assert [fire.at.year for fire in found] == [2096, 2104]
 
 

@@ -23,7 +23,7 @@ from pycrond.host import machine
     ],
 )
 def test_tz_says_it(value: str, name: str) -> None:
-    assert machine.zone_name({"TZ": value}) == name
+    assert machine.local_zone_name({"TZ": value}) == name
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ def test_localtime_is_a_link_into_the_zones(
         file.parent.mkdir(parents=True)
         file.touch()
         localtime.symlink_to(target)
-    assert machine.zone_name({"LANG": "C"}) == (name or str(localtime))
+    assert machine.local_zone_name({"LANG": "C"}) == (name or str(localtime))
 
 
 def zone_file(name: str = "Europe/Berlin") -> str:
@@ -62,15 +62,15 @@ def test_localtime_may_be_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     copy = tmp_path / "localtime"
     copy.write_bytes(Path(zone_file()).read_bytes())
     monkeypatch.setattr(machine, "LOCALTIME", str(copy))
-    zone = machine.zone(machine.zone_name({}))
-    berlin = machine.zone("Europe/Berlin")
-    assert [piece.shift for piece in zone.pieces(0, 600_000)] == [
-        piece.shift for piece in berlin.pieces(0, 600_000)
+    zone = machine.load_zone(machine.local_zone_name({}))
+    berlin = machine.load_zone("Europe/Berlin")
+    assert [piece.offset for piece in zone.offset_periods(0, 600_000)] == [
+        piece.offset for piece in berlin.offset_periods(0, 600_000)
     ]
 
 
 def test_a_zone_by_name_is_one_object() -> None:
-    assert machine.zone("Europe/Berlin") is machine.zone("Europe/Berlin")
+    assert machine.load_zone("Europe/Berlin") is machine.load_zone("Europe/Berlin")
 
 
 @pytest.mark.parametrize(
@@ -90,19 +90,19 @@ def test_a_zone_by_name_is_one_object() -> None:
 )
 def test_what_is_no_zone(name: str) -> None:
     with pytest.raises(PycrondError, match="time zone"):
-        machine.zone(name)
+        machine.load_zone(name)
 
 
 def test_a_boot_has_a_name_and_keeps_it() -> None:
-    assert re.fullmatch(r"[0-9a-f-]{36}/[0-9]+", machine.boot())
-    assert machine.boot() == machine.boot()
+    assert re.fullmatch(r"[0-9a-f-]{36}/[0-9]+", machine.boot_id())
+    assert machine.boot_id() == machine.boot_id()
 
 
 def test_a_machine_has_a_name_and_keeps_it() -> None:
-    assert machine.identity()
-    assert machine.identity() == machine.identity()
+    assert machine.machine_id()
+    assert machine.machine_id() == machine.machine_id()
 
 
 def test_without_a_machine_id_the_host_name_serves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "_text", lambda _path: "")
-    assert machine.identity() == os.uname().nodename
+    assert machine.machine_id() == os.uname().nodename

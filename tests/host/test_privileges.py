@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pycrond.host import privileges
-from pycrond.host.privileges import Become, by_chroot, by_setpriv
+from pycrond.host.privileges import UserPrefix, chroot_prefix, setpriv_prefix
 from pycrond.jobs.job import Account
 
 pytestmark = [pytest.mark.process, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -26,7 +26,7 @@ def program(folder: Path, text: str) -> str:
 
 @gnu
 def test_chroot_of_gnu_does_it() -> None:
-    assert privileges.choose_become() is by_chroot
+    assert privileges.choose_user_prefix() is chroot_prefix
     assert os.getcwd() == "/"
 
 
@@ -36,35 +36,35 @@ OF_STRANGER = 'exec setpriv --reuid=65534 --regid=65533 --groups=65532,65533 --i
 @pytest.mark.parametrize(
     ("does", "wanted", "why"),
     [
-        (f"shift 4; {OF_STRANGER}", by_chroot, "all that is wanted"),
-        (f"cd /; shift 4; {OF_STRANGER}", by_setpriv, "it is in another folder"),
-        (f"shift 4; {OF_STRANGER}".replace("65532,", ""), by_setpriv, "a group is missing"),
+        (f"shift 4; {OF_STRANGER}", chroot_prefix, "all that is wanted"),
+        (f"cd /; shift 4; {OF_STRANGER}", setpriv_prefix, "it is in another folder"),
+        (f"shift 4; {OF_STRANGER}".replace("65532,", ""), setpriv_prefix, "a group is missing"),
         (
             f"shift 4; {OF_STRANGER}".replace("--groups=65532", "--groups=0,65532"),
-            by_setpriv,
+            setpriv_prefix,
             "one of root's",
         ),
-        (f"shift 4; {OF_STRANGER}".replace("--reuid", "--euid"), by_setpriv, "a way back"),
-        (f"shift 4; {OF_STRANGER}".replace("-all", "+chown"), by_setpriv, "a capability"),
-        ('shift 4; exec "$@"', by_setpriv, "still root"),
-        ("echo 'unrecognized option: userspec' >&2; exit 1", by_setpriv, "as busybox"),
+        (f"shift 4; {OF_STRANGER}".replace("--reuid", "--euid"), setpriv_prefix, "a way back"),
+        (f"shift 4; {OF_STRANGER}".replace("-all", "+chown"), setpriv_prefix, "a capability"),
+        ('shift 4; exec "$@"', setpriv_prefix, "still root"),
+        ("echo 'unrecognized option: userspec' >&2; exit 1", setpriv_prefix, "as busybox"),
     ],
 )
 def test_a_chroot_is_tried_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, wanted: Become, why: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, wanted: UserPrefix, why: str
 ) -> None:
     monkeypatch.setattr(privileges, "CHROOT", program(tmp_path, does))
-    assert privileges.choose_become() is wanted, why
+    assert privileges.choose_user_prefix() is wanted, why
 
 
 def test_there_need_be_none(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(privileges, "CHROOT", "/no/chroot")
-    assert privileges.choose_become() is by_setpriv
+    assert privileges.choose_user_prefix() is setpriv_prefix
     assert os.getcwd() == "/"
 
 
-@pytest.mark.parametrize("become", [pytest.param(by_chroot, marks=gnu), by_setpriv])
-def test_both_leave_the_same(become: Become) -> None:
+@pytest.mark.parametrize("become", [pytest.param(chroot_prefix, marks=gnu), setpriv_prefix])
+def test_both_leave_the_same(become: UserPrefix) -> None:
     """The groups are those of the password file: `setpriv` looks them up itself."""
     account = Account("nobody", 65534, 65534, "/")
     shown = ["/bin/grep", "-E", "^(Uid|Gid|Groups|Cap(Inh|Prm|Eff|Amb)):", "/proc/self/status"]

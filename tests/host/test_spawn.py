@@ -59,7 +59,8 @@ class Shop:
         return launch
 
     def start(self, launch: Launch) -> tuple[int, int]:
-        pid = spawn.start(launch)
+        with spawn.Spawner() as spawner:
+            pid = spawner.start(launch)
         self.started.append(pid)
         return pid, self.readers[launch.fifo]
 
@@ -274,7 +275,7 @@ def test_a_next_daemon_reads_by_the_name(shop: Shop) -> None:
     again = spawn.open_fifo(launch.fifo)
     assert again is not None
     os.close(reader)
-    assert spawn.waiting_bytes(again) == 2
+    assert spawn.unread_bytes(again) == 2
     (shop.folder / "go").write_text("go\n")
     assert drain(again) == b"x\ny\n"
     os.waitpid(pid, 0)
@@ -339,17 +340,17 @@ def test_three_descriptors_and_no_more(shop: Shop) -> None:
 
 
 def test_the_descriptor_limit_is_the_one_from_before(shop: Shop) -> None:
-    before = spawn.DESCRIPTORS
-    spawn.raise_descriptor_limit()
+    before = spawn.INITIAL_FD_LIMIT
+    spawn.raise_fd_limit()
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == before[1]
     assert tuple(probe(shop)["files"]) == before
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == before[1]
 
 
 def test_a_lower_limit_than_the_daemon_has_descriptors(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    hard = spawn.DESCRIPTORS[1]
-    monkeypatch.setattr(spawn, "DESCRIPTORS", (40, hard))
-    spawn.raise_descriptor_limit()
+    hard = spawn.INITIAL_FD_LIMIT[1]
+    monkeypatch.setattr(spawn, "INITIAL_FD_LIMIT", (40, hard))
+    spawn.raise_fd_limit()
     held = [os.open("/dev/null", os.O_RDONLY) for _ in range(60)]
     found = probe(shop)
     for one in held:
@@ -358,8 +359,8 @@ def test_a_lower_limit_than_the_daemon_has_descriptors(shop: Shop, monkeypatch: 
 
 
 def test_standard_input_where_the_limit_is_lower(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spawn, "DESCRIPTORS", (40, spawn.DESCRIPTORS[1]))
-    spawn.raise_descriptor_limit()
+    monkeypatch.setattr(spawn, "INITIAL_FD_LIMIT", (40, spawn.INITIAL_FD_LIMIT[1]))
+    spawn.raise_fd_limit()
     held = [os.open("/dev/null", os.O_RDONLY) for _ in range(60)]
     assert shop.output("* * * * * cat%given\n") == b"given\n"
     for one in held:
@@ -375,14 +376,14 @@ def test_several_are_started_at_once_each_in_its_folder(shop: Shop) -> None:
         for folder in folders
     ]
     said = []
-    with spawn.Starter() as starter:
+    with spawn.Spawner() as starter:
         for launch in launches:
             try:
                 shop.started.append(starter.start(launch))
             except PycrondError as error:
                 said.append(str(error))
     assert said == [f"cannot enter folder {shop.folder}/no: No such file or directory"]
-    printed = [drain(shop.readers[one.fifo]).decode() for one in launches if not one.folder.endswith("no")]
+    printed = [drain(shop.readers[one.fifo]).decode() for one in launches if not one.directory.endswith("no")]
     assert printed == [f"{shop.folder}/{folder}\n" for folder in "aaba"]
     os.close(shop.readers[launches[2].fifo])
 
@@ -435,7 +436,7 @@ def test_an_empty_shell_is_the_usual_one(shop: Shop) -> None:
 
 def unchanged(act: Callable[[], object]) -> None:
     """Nothing is left open or blocked, and the daemon stands where it stood, with its limits."""
-    spawn.raise_descriptor_limit()
+    spawn.raise_fd_limit()
     os.chdir("/")
     before = surroundings()
     act()
@@ -492,8 +493,8 @@ def test_a_fifo_that_is_gone(shop: Shop) -> None:
     os.unlink(launch.fifo)
 
     def start() -> None:
-        with pytest.raises(FileNotFoundError):
-            spawn.start(launch)
+        with pytest.raises(FileNotFoundError), spawn.Spawner() as spawner:
+            spawner.start(launch)
 
     unchanged(start)
     os.close(shop.readers[launch.fifo])
@@ -523,20 +524,20 @@ def test_start_ticks_name_a_process(shop: Shop) -> None:
     ticks = procfs.start_ticks(pid)
     assert ticks is not None
     assert ticks >= (procfs.start_ticks(os.getpid()) or 0)
-    descriptor = procfs.adopt(pid, ticks)
+    descriptor = procfs.open_pidfd(pid, ticks)
     assert descriptor >= 0
     assert not select.select([descriptor], [], [], 0)[0]
-    assert procfs.adopt(pid, ticks + 1) == -1, "the number is another's by now"
+    assert procfs.open_pidfd(pid, ticks + 1) == -1, "the number is another's by now"
     os.killpg(pid, signal.SIGKILL)
     assert select.select([descriptor], [], [], 20)[0], "readable once it has ended"
     os.close(descriptor)
     wait_until(lambda: not alive(pid))
-    assert procfs.adopt(pid, ticks) == -1, "it has ended and only waits to be reaped"
+    assert procfs.open_pidfd(pid, ticks) == -1, "it has ended and only waits to be reaped"
     assert procfs.start_ticks(pid) == ticks
     os.waitpid(pid, 0)
     shop.started.remove(pid)
     assert procfs.start_ticks(pid) is None
-    assert procfs.adopt(pid, ticks) == -1
+    assert procfs.open_pidfd(pid, ticks) == -1
 
 
 def test_a_name_like_a_stat_line_does_not_mislead(shop: Shop) -> None:
@@ -550,13 +551,13 @@ def test_a_name_like_a_stat_line_does_not_mislead(shop: Shop) -> None:
 
 def test_there_is_no_such_process() -> None:
     assert procfs.start_ticks(4_194_305) is None
-    assert procfs.adopt(4_194_305, 1) == -1
+    assert procfs.open_pidfd(4_194_305, 1) == -1
 
 
 def test_waiting_bytes(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     both = os.open(tmp_path / "fifo", os.O_RDWR)
-    assert spawn.waiting_bytes(both) == 0
+    assert spawn.unread_bytes(both) == 0
     os.write(both, b"x" * 60_000)
-    assert spawn.waiting_bytes(both) == 60_000
+    assert spawn.unread_bytes(both) == 60_000
     os.close(both)

@@ -10,21 +10,21 @@ from pycrond.host import users
 
 
 def test_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    root = users.own(0)
+    root = users.by_uid(0)
     assert (root.name, root.uid, root.gid, root.home) == ("root", 0, 0, pwd.getpwuid(0).pw_dir)
     monkeypatch.setenv("HOME", "/somewhere")
-    bare = users.own(4_000_000)
+    bare = users.by_uid(4_000_000)
     assert (bare.name, bare.uid, bare.home) == ("4000000", 4_000_000, "/somewhere")
 
 
 def test_named() -> None:
-    assert users.named("root") == users.own(0)
+    assert users.by_name("root") == users.by_uid(0)
     for name in ("no-such-user", "", "0", "root:root", "a\0b", "\udcff"):
-        assert users.named(name) is None, name
+        assert users.by_name(name) is None, name
 
 
 def test_groups() -> None:
-    assert 0 in users.groups(users.own(0))
+    assert 0 in users.group_ids(users.by_uid(0))
 
 
 @pytest.mark.parametrize(

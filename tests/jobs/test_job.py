@@ -3,11 +3,11 @@ from hashlib import blake2b
 import pytest
 
 from pycrond.crontab.parser import parse
-from pycrond.jobs.job import jobs
+from pycrond.jobs.job import make_jobs
 
 
 def keys(text: str, user: str = "me", *, system: bool = False) -> list[str]:
-    return [job.key for job in jobs(parse(text.encode(), "f", system=system).entries, user)]
+    return [job.key for job in make_jobs(parse(text.encode(), "f", system=system).entries, user)]
 
 
 def digits(*parts: str) -> str:
@@ -67,11 +67,11 @@ def test_a_name_that_looks_like_a_hash_takes_nothing_away() -> None:
 
 
 def test_the_user_column_is_the_user() -> None:
-    (job,) = jobs(parse(b"@daily bob x\n", "f", system=True).entries, "root")
+    (job,) = make_jobs(parse(b"@daily bob x\n", "f", system=True).entries, "root")
     assert (job.user, job.key) == ("bob", f"bob/{digits('bob', '@daily', 'x')}")
     assert keys("#: name=a\n@daily bob x\n#: name=a\n@daily eve x\n", system=True) == ["bob/a", "eve/a"]
 
 
 def test_bytes_that_are_no_text() -> None:
-    (job,) = jobs(parse(b"@daily \xff\n", "f").entries, "me")
+    (job,) = make_jobs(parse(b"@daily \xff\n", "f").entries, "me")
     assert job.key == "me/" + blake2b(b"me\0@daily\0\xff", digest_size=6).hexdigest()

@@ -13,9 +13,11 @@ from cronsim import CronSim
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pycrond.crontab.expression import known, parse_schedule
+from pycrond.crontab.expression import parse_cached, parse_schedule
 from pycrond.errors import PycrondError
-from pycrond.schedule.schedule import Schedule, Step, Zone, every, fires, step
+from pycrond.schedule.dst import Step, fire_times, step
+from pycrond.schedule.schedule import Schedule, every_minutes
+from pycrond.schedule.timezone import Zone
 from tests.support.judge import Judge, changes, runs, special_days, ticks
 
 UTC_ZONE = Zone.of("UTC")
@@ -37,7 +39,7 @@ def wall_of(text: str) -> int:
 
 def days(text: str, start: str, until: str) -> list[str]:
     """The days on which an expression runs, as MM-DD."""
-    found = fires(parse_schedule(text), UTC_ZONE, at(start + "T00:00Z"), at(until + "T00:00Z"))
+    found = fire_times(parse_schedule(text), UTC_ZONE, at(start + "T00:00Z"), at(until + "T00:00Z"))
     return sorted({fire.at.strftime("%m-%d") for fire in found})
 
 
@@ -89,12 +91,16 @@ def test_days(text: str, start: str, until: str, expected: str, why: str) -> Non
 
 
 def test_leap_days_skip_2100() -> None:
-    found = fires(parse_schedule("0 0 29 2 *"), UTC_ZONE, at("2095-01-01T00:00Z"), at("2105-01-01T00:00Z"))
+    found = fire_times(
+        parse_schedule("0 0 29 2 *"), UTC_ZONE, at("2095-01-01T00:00Z"), at("2105-01-01T00:00Z")
+    )
     assert [fire.at.year for fire in found] == [2096, 2104]
 
 
 def test_minutes_of_an_hour() -> None:
-    found = fires(parse_schedule("*/7 3 * * *"), UTC_ZONE, at("2024-03-01T00:00Z"), at("2024-03-02T00:00Z"))
+    found = fire_times(
+        parse_schedule("*/7 3 * * *"), UTC_ZONE, at("2024-03-01T00:00Z"), at("2024-03-02T00:00Z")
+    )
     assert [fire.at.strftime("%H:%M") for fire in found] == [f"03:{m:02}" for m in range(0, 60, 7)]
 
 
@@ -104,10 +110,10 @@ def test_minutes_of_an_hour() -> None:
 )
 def test_what_never_matches_is_known_at_once(text: str) -> None:
     schedule = parse_schedule(text)
-    assert schedule.never
+    assert schedule.is_empty
     assert schedule.next_wall(0) is None
     assert not schedule.matches(0)
-    assert list(fires(schedule, Zone.of("Europe/Berlin"), at("2024-03-01T00:00Z"))) == []
+    assert list(fire_times(schedule, Zone.of("Europe/Berlin"), at("2024-03-01T00:00Z"))) == []
 
 
 @pytest.mark.parametrize(
@@ -260,14 +266,14 @@ def test_dst(zone: str, day: str, text: str, expected: str, why: str) -> None:
     info = ZoneInfo(zone)
     start = datetime.fromisoformat(day).replace(tzinfo=info)
     until = (datetime.fromisoformat(day) + timedelta(days=1)).replace(tzinfo=info)
-    found = fires(parse_schedule(text), Zone.of(zone), start.astimezone(UTC), until.astimezone(UTC))
+    found = fire_times(parse_schedule(text), Zone.of(zone), start.astimezone(UTC), until.astimezone(UTC))
     shown = [fire.at.astimezone(info).isoformat(timespec="minutes") for fire in found]
     assert shown == [f"{day}T{time}" for time in expected.split()], why
 
 
 def test_a_whole_hour_of_fixed_times_runs_once_when_it_comes_twice() -> None:
     day = at("2025-10-26T00:00+02:00"), at("2025-10-27T00:00+01:00")
-    found = list(fires(parse_schedule("0-59 2 * * *"), Zone.of("Europe/Berlin"), *day))
+    found = list(fire_times(parse_schedule("0-59 2 * * *"), Zone.of("Europe/Berlin"), *day))
     assert len(found) == 60
     assert {fire.fold for fire in found} == {0}
     assert found[-1].at == at("2025-10-26T02:59+02:00")
@@ -275,7 +281,7 @@ def test_a_whole_hour_of_fixed_times_runs_once_when_it_comes_twice() -> None:
 
 def test_a_fire_is_named_after_its_own_wall_minute() -> None:
     night = at("2025-03-30T00:00+01:00"), at("2025-03-30T12:00+02:00")
-    found = fires(parse_schedule("0,30 2 * * *"), Zone.of("Europe/Berlin"), *night)
+    found = fire_times(parse_schedule("0,30 2 * * *"), Zone.of("Europe/Berlin"), *night)
     assert [(fire.at, wall_text(fire.wall)) for fire in found] == [
         (at("2025-03-30T01:00Z"), "2025-03-30 02:00"),
         (at("2025-03-30T01:00Z"), "2025-03-30 02:30"),
@@ -284,7 +290,7 @@ def test_a_fire_is_named_after_its_own_wall_minute() -> None:
 
 def test_a_repeated_minute_has_a_fold() -> None:
     night = at("2025-10-26T00:00+02:00"), at("2025-10-26T12:00+01:00")
-    found = fires(parse_schedule("30 */2 * * *"), Zone.of("Europe/Berlin"), *night)
+    found = fire_times(parse_schedule("30 */2 * * *"), Zone.of("Europe/Berlin"), *night)
     assert [(wall_text(fire.wall)[11:], fire.fold) for fire in found][:4] == [
         ("00:30", 0),
         ("02:30", 0),
@@ -304,7 +310,7 @@ def test_a_repeated_minute_has_a_fold() -> None:
 )
 def test_start_is_inclusive_until_exclusive(start: str, until: str, expected: str, why: str) -> None:
     window = at(f"2025-01-01T{start}+00:00"), at(f"2025-01-01T{until}+00:00")
-    found = fires(parse_schedule("*/5 * * * *"), UTC_ZONE, *window)
+    found = fire_times(parse_schedule("*/5 * * * *"), UTC_ZONE, *window)
     assert [fire.at.strftime("%H:%M") for fire in found] == expected.split(), why
 
 
@@ -318,37 +324,39 @@ def test_start_is_inclusive_until_exclusive(start: str, until: str, expected: st
     ],
 )
 def test_starting_in_the_night_itself(start: str, expected: str, why: str) -> None:
-    found = fires(parse_schedule("30 2 * * *"), Zone.of("Europe/Berlin"), at(start))
+    found = fire_times(parse_schedule("30 2 * * *"), Zone.of("Europe/Berlin"), at(start))
     assert next(found).at == at(expected), why
 
 
 def test_without_an_end_it_goes_on() -> None:
-    found = fires(parse_schedule("0 12 29 2 0"), Zone.of("America/New_York"), at("2026-01-01T00:00Z"))
+    found = fire_times(parse_schedule("0 12 29 2 0"), Zone.of("America/New_York"), at("2026-01-01T00:00Z"))
     assert len(list(islice(found, 300))) == 300
 
 
 def test_the_calendar_has_an_end() -> None:
-    found = list(fires(parse_schedule("0 0 1 1 *"), Zone.of("Asia/Tokyo"), at("9997-06-01T00:00Z")))
+    found = list(fire_times(parse_schedule("0 0 1 1 *"), Zone.of("Asia/Tokyo"), at("9997-06-01T00:00Z")))
     assert [fire.at.year for fire in found] == [9997, 9998]
     assert parse_schedule("0 0 1 1 *").next_wall(wall_of("9999-06-01")) is None
     assert parse_schedule("0 0 * * *").next_wall(wall_of("9999-12-31")) is None
-    assert every(90).next_wall(wall_of("9999-12-31T23:59")) is None
+    assert every_minutes(90).next_wall(wall_of("9999-12-31T23:59")) is None
 
 
 def test_the_calendar_has_a_beginning() -> None:
     for text in ("*/5 2 * * *", "0 0 1 * 1", "0 0 LW * *", "@every 7m"):
         assert (
-            len([*islice(fires(parse_schedule(text), Zone.of("Asia/Tokyo"), at("0001-01-01T00:00Z")), 9)])
+            len(
+                [*islice(fire_times(parse_schedule(text), Zone.of("Asia/Tokyo"), at("0001-01-01T00:00Z")), 9)]
+            )
             == 9
         )
-        assert list(fires(parse_schedule(text), Zone.of("Asia/Tokyo"), at("9999-12-31T00:00Z"))) == []
+        assert list(fire_times(parse_schedule(text), Zone.of("Asia/Tokyo"), at("9999-12-31T00:00Z"))) == []
 
 
 def test_years_after_2037_have_their_summer_time() -> None:
     day = at("2055-07-01T00:00Z"), at("2055-07-02T00:00Z")
-    assert [fire.at.hour for fire in fires(parse_schedule("0 12 * * *"), Zone.of("Europe/Berlin"), *day)] == [
-        10
-    ]
+    assert [
+        fire.at.hour for fire in fire_times(parse_schedule("0 12 * * *"), Zone.of("Europe/Berlin"), *day)
+    ] == [10]
 
 
 @pytest.mark.parametrize(
@@ -363,7 +371,7 @@ def test_years_after_2037_have_their_summer_time() -> None:
 def test_every_counts_from_the_epoch_in_utc(text: str, expected: str) -> None:
     night = at("2025-03-30T00:00Z"), at("2025-03-30T05:00Z")
     for zone in ("UTC", "Europe/Berlin", "Asia/Kolkata"):
-        found = fires(parse_schedule(text), Zone.of(zone), *night)
+        found = fire_times(parse_schedule(text), Zone.of(zone), *night)
         assert [fire.at.strftime("%H:%M") for fire in found] == expected.split()
 
 
@@ -492,7 +500,7 @@ def _all(schedule: Schedule, wall: int | None) -> list[int]:
 @settings(max_examples=60, deadline=None)
 @given(EXPRESSIONS, st.integers(1980, 2090))
 def test_cronsim_agrees(text: str, year: int) -> None:
-    assume(not parse_schedule(text).never and not _read_otherwise(text))
+    assume(not parse_schedule(text).is_empty and not _read_otherwise(text))
     start = datetime(year, 5, 17)  # noqa: DTZ001  (naive, so that both are asked about the calendar alone)
     theirs = islice(CronSim(text, start), 5)
     ours = _all(parse_schedule(text), wall_of(start.isoformat()))[:5]
@@ -504,7 +512,7 @@ def _read_otherwise(text: str) -> bool:
     ends = re.findall(r"(\w+)-(\w+)", text)
     reverses = {"reversed-range", "ends-in-sunday"}
     return any(a == b or a.isalpha() or b.isalpha() or int(a) == int(b) for a, b in ends) or any(
-        flaw.code in reverses for flaw in known(text).flaws
+        flaw.code in reverses for flaw in parse_cached(text).flaws
     )
 
 
@@ -555,7 +563,7 @@ def compare(zone: str, start: datetime, hours: int, texts: Sequence[str]) -> int
     info, until, compared = ZoneInfo(zone), start + timedelta(hours=hours), 0
     minutes = ticks(info, start, until)
     for text in texts:
-        found = list(fires(parse_schedule(text), Zone.of(zone), start, until))
+        found = list(fire_times(parse_schedule(text), Zone.of(zone), start, until))
         ours = [((fire.at - EPOCH) // MINUTE, fire.wall) for fire in found]
         assert ours == list(runs(Judge(text), minutes)), (zone, start, text)
         assert len({(fire.wall, fire.fold) for fire in found}) == len(found), "two fires of one name"
@@ -615,7 +623,7 @@ def test_extensions_are_what_the_calendar_says(word: str, month: str) -> None:
         for m in months
         for day in sorted(special_days(word, year, m))
     ]
-    found = fires(schedule, UTC_ZONE, at("2023-01-01T00:00Z"), at("2029-01-01T00:00Z"))
+    found = fire_times(schedule, UTC_ZONE, at("2023-01-01T00:00Z"), at("2029-01-01T00:00Z"))
     assert [wall_text(fire.wall) for fire in found] == expected
 
 
@@ -646,6 +654,6 @@ def test_finding_days_starts_no_program(tmp_path: Path) -> None:
     marker = tmp_path / "ran"
     (tmp_path / "file").write_text(f"#!/bin/sh\ntouch {marker}\n")
     (tmp_path / "file").chmod(0o755)
-    code = "from pycrond.crontab import expression; assert expression.known('0 0 13 * 5').schedule.next_wall(0) is not None"
+    code = "from pycrond.crontab import expression; assert expression.parse_cached('0 0 13 * 5').schedule.next_wall(0) is not None"
     subprocess.run([sys.executable, "-c", code], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
     assert not marker.exists()

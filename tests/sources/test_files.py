@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pycrond.errors import MissingError, PycrondError, RefusedError
+from pycrond.errors import MissingDirectoryError, PycrondError, UnreadableError
 from pycrond.sources import files
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -36,8 +36,8 @@ def crontab(folder: Path, mode: int = 0o644, name: str = "jobs", text: bytes = L
 
 
 def refusal(file: Path | str) -> str:
-    with pytest.raises(RefusedError) as refused:
-        files.read(str(file))
+    with pytest.raises(UnreadableError) as refused:
+        files.read_crontab(str(file))
     assert str(refused.value).startswith("not read: ")
     return str(refused.value).removeprefix("not read: ")
 
@@ -47,8 +47,8 @@ def refusal(file: Path | str) -> str:
 
 def test_a_plain_file_is_read_as_it_is(tmp_path: Path) -> None:
     every_byte = bytes(range(256)) * 3
-    assert files.read(str(crontab(tmp_path, text=every_byte))) == every_byte
-    assert files.read(str(crontab(tmp_path, text=b""))) == b""
+    assert files.read_crontab(str(crontab(tmp_path, text=every_byte))) == every_byte
+    assert files.read_crontab(str(crontab(tmp_path, text=b""))) == b""
 
 
 def test_a_fifo_does_not_hang(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_links(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("jobs")
     (tmp_path / "dangling").symlink_to("gone")
     (tmp_path / "loop").symlink_to("loop")
-    assert files.read(str(tmp_path / "link")) == LINE
+    assert files.read_crontab(str(tmp_path / "link")) == LINE
     assert refusal(tmp_path / "dangling") == "it is a link to nothing"
     assert refusal(tmp_path / "loop") == os.strerror(errno.ELOOP)
     assert refusal(tmp_path / "gone") == os.strerror(errno.ENOENT)
@@ -97,7 +97,7 @@ def test_a_file_that_is_by_far_too_large_is_not_even_read(tmp_path: Path) -> Non
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     bad = crontab(tmp_path, 0o666, "bad")
     before = os.listdir("/proc/self/fd")
-    files.read(str(crontab(tmp_path)))
+    files.read_crontab(str(crontab(tmp_path)))
     refusal(bad)
     refusal(tmp_path)
     assert os.listdir("/proc/self/fd") == before
@@ -108,7 +108,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o640, 0o444, 0o400, 0o755])
 def test_modes_that_let_nobody_else_write(tmp_path: Path, mode: int) -> None:
-    assert files.read(str(crontab(tmp_path, mode))) == LINE
+    assert files.read_crontab(str(crontab(tmp_path, mode))) == LINE
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_the_link_may_be_anyones_but_not_the_file(tmp_path: Path) -> None:
     crontab(tmp_path)
     (tmp_path / "link").symlink_to("jobs")
     os.lchown(tmp_path / "link", NOBODY, NOBODY)
-    assert files.read(str(tmp_path / "link")) == LINE
+    assert files.read_crontab(str(tmp_path / "link")) == LINE
 
 
 GROUPS = [  # the group's name, the main group of alice, its other members
@@ -166,7 +166,7 @@ def test_a_group_that_may_write(
     file = crontab(tmp_path, 0o664)
     os.chown(file, 7001, 7001)
     if read:
-        assert files.read(str(file)) == LINE, why
+        assert files.read_crontab(str(file)) == LINE, why
     else:
         assert refusal(file) == "its group may write it (mode 0664)", why
 
@@ -180,7 +180,7 @@ def test_a_group_without_a_name_is_not_private(tmp_path: Path) -> None:
 
 @AS_ROOT
 def test_roots_own_group_may_write(tmp_path: Path) -> None:
-    assert files.read(str(crontab(tmp_path, 0o664))) == LINE
+    assert files.read_crontab(str(crontab(tmp_path, 0o664))) == LINE
 
 
 def as_nobody(act: Callable[[], str]) -> str:
@@ -212,14 +212,14 @@ def test_what_a_user_may_not_read() -> None:
         mine = crontab(folder, 0o600, "mine")
         os.chown(mine, NOBODY, NOBODY)
         assert as_nobody(lambda: refusal(file)) == "Permission denied"
-        assert as_nobody(lambda: files.read(str(mine)).decode()) == LINE.decode()
+        assert as_nobody(lambda: files.read_crontab(str(mine)).decode()) == LINE.decode()
         assert as_nobody(lambda: missing(closed)) == "cannot be read: Permission denied"
         assert as_nobody(lambda: missing(closed / "below")) == "cannot be read: Permission denied"
 
 
 def missing(folder: Path) -> str:
-    with pytest.raises(MissingError) as said:
-        files.find(str(folder))
+    with pytest.raises(MissingDirectoryError) as said:
+        files.list_crontabs(str(folder))
     return str(said.value)
 
 
@@ -229,7 +229,7 @@ def missing(folder: Path) -> str:
 def test_a_folder_of_crontabs_in_order(tmp_path: Path) -> None:
     for name in ("b", "a", "10", "9", "Z", "with space", "a.b", "wei\u00df", "x.bak2"):
         crontab(tmp_path, name=name)
-    found, skipped = files.find(str(tmp_path))
+    found, skipped = files.list_crontabs(str(tmp_path))
     assert found == sorted(found)
     assert {os.path.basename(file) for file in found} == set(os.listdir(tmp_path))
     assert skipped == []
@@ -255,7 +255,7 @@ def test_a_folder_of_crontabs_in_order(tmp_path: Path) -> None:
 def test_names_that_are_skipped(tmp_path: Path, name: str, why: str) -> None:
     crontab(tmp_path, name=name)
     crontab(tmp_path)
-    found, skipped = files.find(str(tmp_path))
+    found, skipped = files.list_crontabs(str(tmp_path))
     assert found == [str(tmp_path / "jobs")]
     assert [str(problem) for problem in skipped] == [f"{tmp_path / name}: warning: not read, its name {why}"]
 
@@ -263,33 +263,33 @@ def test_names_that_are_skipped(tmp_path: Path, name: str, why: str) -> None:
 @pytest.mark.parametrize("name", ["jobs.bak.x", "swp", "bak", "my.origin", "dpkg-new", "a~b", "x#"])
 def test_names_that_only_look_like_those(tmp_path: Path, name: str) -> None:
     crontab(tmp_path, name=name)
-    assert files.find(str(tmp_path))[0] == [str(tmp_path / name)]
+    assert files.list_crontabs(str(tmp_path))[0] == [str(tmp_path / name)]
 
 
 def test_an_empty_folder(tmp_path: Path) -> None:
-    assert files.find(str(tmp_path)) == ([], [])
+    assert files.list_crontabs(str(tmp_path)) == ([], [])
 
 
 @pytest.mark.parametrize("what", ["gone", "file"])
 def test_a_folder_that_is_none(tmp_path: Path, what: str) -> None:
     crontab(tmp_path, name="file")
-    with pytest.raises(MissingError, match="cannot be read"):
-        files.find(str(tmp_path / what))
+    with pytest.raises(MissingDirectoryError, match="cannot be read"):
+        files.list_crontabs(str(tmp_path / what))
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777])
 def test_a_folder_that_everyone_may_write(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
-    with pytest.raises(RefusedError, match="no crontab in it is read: everyone may write it") as said:
-        files.find(str(tmp_path))
-    assert not isinstance(said.value, MissingError)
+    with pytest.raises(UnreadableError, match="no crontab in it is read: everyone may write it") as said:
+        files.list_crontabs(str(tmp_path))
+    assert not isinstance(said.value, MissingDirectoryError)
 
 
 @AS_ROOT
 def test_a_folder_of_somebody_else(tmp_path: Path) -> None:
     os.chown(tmp_path, NOBODY, NOBODY)
-    with pytest.raises(RefusedError, match="it belongs to"):
-        files.find(str(tmp_path))
+    with pytest.raises(UnreadableError, match="it belongs to"):
+        files.list_crontabs(str(tmp_path))
 
 
 def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
@@ -297,9 +297,9 @@ def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
     with open(name, "wb") as file:
         file.write(LINE)
     os.chmod(name, 0o644)
-    (found,) = files.find(str(tmp_path))[0]
+    (found,) = files.list_crontabs(str(tmp_path))[0]
     assert os.fsencode(found) == name
-    assert files.read(found) == LINE
+    assert files.read_crontab(found) == LINE
 
 
 # The rest.
@@ -308,13 +308,13 @@ def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
 def test_is_safe(tmp_path: Path) -> None:
     inner = tmp_path / "open" / "inner"
     inner.mkdir(parents=True)
-    assert files.is_safe("/")
-    assert files.is_safe("/usr/bin")
+    assert files.is_safe_directory("/")
+    assert files.is_safe_directory("/usr/bin")
     inner.parent.chmod(0o777)
-    assert not files.is_safe(str(inner))  # for the folder above it could be replaced
-    assert not files.is_safe(str(inner.parent))
+    assert not files.is_safe_directory(str(inner))  # for the folder above it could be replaced
+    assert not files.is_safe_directory(str(inner.parent))
 
 
 def test_every_refusal_is_for_people() -> None:
-    assert issubclass(MissingError, RefusedError)
-    assert issubclass(RefusedError, PycrondError)
+    assert issubclass(MissingDirectoryError, UnreadableError)
+    assert issubclass(UnreadableError, PycrondError)

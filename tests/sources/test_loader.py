@@ -14,7 +14,7 @@ from pycrond.ledger.codec import JobRows
 from pycrond.ledger.rows import FileRows
 from pycrond.ledger.writer import Ledger
 from pycrond.settings import Settings
-from pycrond.sources.loader import STILL, TICK, Loaded, Loader
+from pycrond.sources.loader import SETTLE_TIME, TIMESTAMP_TICK, Loader, LoadResult
 from pycrond.text import storable
 from tests.scheduler.test_agenda import at
 
@@ -31,7 +31,7 @@ class Folder:
         self.path.mkdir()
         self.state = path / "state"
         self.others: tuple[Path, ...] = ()
-        self.loaded = Loaded()
+        self.loaded = LoadResult()
         self.crontabs: Loader | None = None
 
     def write(self, name: str, text: str | bytes, mode: int = 0o644) -> Path:
@@ -275,18 +275,20 @@ def test_what_is_being_written_is_not_still(folder: Folder) -> None:
     file = folder.write("a", GOOD)
     folder.load()
     assert folder.crontabs
-    assert folder.crontabs.still_in(1.0) == 0, "nothing has changed"
+    assert folder.crontabs.seconds_until_stable(1.0) == 0, "nothing has changed"
     file.write_text("")
-    assert folder.crontabs.still_in(2.0) == pytest.approx(STILL)
-    assert folder.crontabs.still_in(2.0 + STILL / 2) == pytest.approx(STILL / 2)
+    assert folder.crontabs.seconds_until_stable(2.0) == pytest.approx(SETTLE_TIME)
+    assert folder.crontabs.seconds_until_stable(2.0 + SETTLE_TIME / 2) == pytest.approx(SETTLE_TIME / 2)
     file.write_text("* * * * * half")
-    assert folder.crontabs.still_in(2.0 + STILL) == pytest.approx(STILL), "it was written once more"
-    assert folder.crontabs.still_in(2.0 + 2 * STILL) == pytest.approx(0)
+    assert folder.crontabs.seconds_until_stable(2.0 + SETTLE_TIME) == pytest.approx(SETTLE_TIME), (
+        "it was written once more"
+    )
+    assert folder.crontabs.seconds_until_stable(2.0 + 2 * SETTLE_TIME) == pytest.approx(0)
     folder.write("new", GOOD)
-    assert folder.crontabs.still_in(3.0) == pytest.approx(STILL)
-    assert folder.crontabs.still_in(3.0 + STILL) == pytest.approx(0)
+    assert folder.crontabs.seconds_until_stable(3.0) == pytest.approx(SETTLE_TIME)
+    assert folder.crontabs.seconds_until_stable(3.0 + SETTLE_TIME) == pytest.approx(0)
     folder.load()
-    assert folder.crontabs.still_in(4.0) == 0
+    assert folder.crontabs.seconds_until_stable(4.0) == 0
 
 
 def test_what_is_old_by_its_own_times_is_still(folder: Folder) -> None:
@@ -294,9 +296,9 @@ def test_what_is_old_by_its_own_times_is_still(folder: Folder) -> None:
     changed = folder.write("a", GOOD).stat().st_ctime
     crontabs = folder.crontabs
     assert crontabs
-    for since, wait in ((STILL / 2, STILL), (-3600, STILL), (2 * STILL, 0)):
+    for since, wait in ((SETTLE_TIME / 2, SETTLE_TIME), (-3600, SETTLE_TIME), (2 * SETTLE_TIME, 0)):
         at = datetime.fromtimestamp(changed + since, UTC)
-        assert crontabs.still_in(1.0, at) == pytest.approx(wait)
+        assert crontabs.seconds_until_stable(1.0, at) == pytest.approx(wait)
     assert folder.load() == ["one", "two"]
     assert folder.loaded.problems == ()
 
@@ -305,7 +307,7 @@ def test_a_start_in_the_instant_in_which_a_file_is_emptied(folder: Folder) -> No
     file = folder.write("a", GOOD)
     folder.load()
     file.write_text("")
-    editor = threading.Timer(STILL / 4, file.write_text, [BAD])
+    editor = threading.Timer(SETTLE_TIME / 4, file.write_text, [BAD])
     editor.start()
     try:
         assert folder.restart() == ["one", "two"], "the empty text was no version of it"
@@ -315,8 +317,8 @@ def test_a_start_in_the_instant_in_which_a_file_is_emptied(folder: Folder) -> No
 
 def old(file: Path) -> None:
     """Its times lie back far enough to tell whether it is written again."""
-    while 0 <= time.time() - file.stat().st_ctime < 2 * TICK:
-        time.sleep(TICK / 5)
+    while 0 <= time.time() - file.stat().st_ctime < 2 * TIMESTAMP_TICK:
+        time.sleep(TIMESTAMP_TICK / 5)
 
 
 def test_what_has_not_changed_is_not_read_again(folder: Folder) -> None:
@@ -359,10 +361,10 @@ def test_keys_are_those_of_a_new_daemon_whatever_came_before(folder: Folder, tex
         change()
         folder.load()
         found = [(job.key, job.entry.command) for job in folder.loaded.jobs]
-        stamps = [tab.stamp for tab in folder.loaded.tabs]
+        stamps = [tab.stamp for tab in folder.loaded.sources]
         afresh = folder.daemon().load()
         assert [(job.key, job.entry.command) for job in afresh.jobs] == found
-        assert [tab.stamp for tab in afresh.tabs] == stamps
+        assert [tab.stamp for tab in afresh.sources] == stamps
         assert len({key for key, _ in found}) == len(found)
 
 
@@ -423,6 +425,8 @@ def test_whatever_the_bytes_the_ledger_takes_it(folder: Folder, tmp_path: Path, 
         os.chmod(file.name, 0o644)
     folder.load()
     ledger = Ledger(str(tmp_path / "ledger"))
-    files = [FileRows(storable(tab.file), tab.stamp, JobRows(tab.jobs, "UTC")) for tab in folder.loaded.tabs]
+    files = [
+        FileRows(storable(tab.file), tab.stamp, JobRows(tab.jobs, "UTC")) for tab in folder.loaded.sources
+    ]
     ledger.load(files, folder.loaded.problems, at("2025-06-10T12:00Z"))
     ledger.close()

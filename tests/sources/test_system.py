@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pycrond.errors import RefusedError
+from pycrond.errors import UnreadableError
 from pycrond.sources import files
 from pycrond.sources import system as system_crontabs
 from pycrond.sources.system import RULES, SystemCrontab
@@ -24,15 +24,15 @@ def root(tmp_path: Path) -> Path:
 
 def found(root: Path, dialect: str) -> tuple[list[str], list[str]]:
     """Names of the files that are read, and of those that are not."""
-    tabs, problems = system_crontabs.find(str(root), RULES[dialect])
+    tabs, problems = system_crontabs.list_system_crontabs(str(root), RULES[dialect])
     return [os.path.basename(tab.file) for tab in tabs], [os.path.basename(one.file) for one in problems]
 
 
 def why_not(tab: SystemCrontab, dialect: str) -> str:
     """Why a file is refused; empty if it is read."""
     try:
-        assert files.read(tab.file, system_crontabs.refusal(tab, RULES[dialect])) == LINE
-    except RefusedError as error:
+        assert files.read_crontab(tab.file, system_crontabs.permission_check(tab, RULES[dialect])) == LINE
+    except UnreadableError as error:
         return str(error)
     return ""
 
@@ -45,7 +45,7 @@ def test_where_they_lie(root: Path) -> None:
     (root / "etc/crontab").write_bytes(LINE)
     (root / "etc/cron.d/sysstat").write_bytes(LINE)
     (root / "var/spool/cron/crontabs/nobody").write_bytes(LINE)
-    tabs, _ = system_crontabs.find(str(root), RULES["debian"])
+    tabs, _ = system_crontabs.list_system_crontabs(str(root), RULES["debian"])
     assert tabs == [
         SystemCrontab(f"{root}/etc/crontab", None),
         SystemCrontab(f"{root}/etc/cron.d/sysstat", None),

@@ -50,9 +50,9 @@ class DstEffects:
         return f"in {zone.name} {'; '.join(told)}" if told else ""
 
     def _find(self, zone: Zone) -> Iterator[ClockChange]:
-        pieces = list(zone.pieces(self._start, self._end))
+        pieces = list(zone.offset_periods(self._start, self._end))
         for before, after in pairwise(pieces):
-            old, new = before.end + before.shift, after.start + after.shift
+            old, new = before.end + before.offset, after.start + after.offset
             if 0 < abs(new - old) <= LONGEST:
                 yield ClockChange(min(old, new), max(old, new), skipped=new > old)
 

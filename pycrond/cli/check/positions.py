@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pycrond.crontab.syntax import assignment
+from pycrond.crontab.syntax import parse_assignment
 from pycrond.jobs.job import Entry
 
 _WORD = re.compile(r"[^ \t]+")
@@ -64,7 +64,7 @@ def assignments(lines: list[str], others: set[int]) -> Iterator[Assignment]:
         if "=" not in line or number in others:
             continue
         text = line.lstrip(" \t")
-        pair = None if text.startswith("#") else assignment(text)
+        pair = None if text.startswith("#") else parse_assignment(text)
         if pair:
             yield Assignment(number, len(line) - len(text), *pair, text)
 

@@ -12,7 +12,7 @@ from pycrond.cli.check.dst_effects import DstEffects
 from pycrond.cli.check.positions import Layout, layout, unescaped_percent
 from pycrond.cli.check.program_name import SHELLS, program
 from pycrond.cli.check.variables import of_variables
-from pycrond.crontab.field import DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE, shown
+from pycrond.crontab.field import DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE, quoted
 from pycrond.crontab.parser import Crontab
 from pycrond.errors import Problem
 from pycrond.jobs.job import SEARCH_PATHS, Entry
@@ -157,7 +157,7 @@ def _missing_program(place: _Place) -> Found:
     if one in place.facts.missing:
         path, name = one
         where = "there is no program" if name.startswith("/") else f"not found in PATH ({path}):"
-        yield place.layout.command, "missing-program", f"{where} {shown(name)}"
+        yield place.layout.command, "missing-program", f"{where} {quoted(name)}"
 
 
 def _stranger(place: _Place) -> Found:
@@ -165,7 +165,7 @@ def _stranger(place: _Place) -> Found:
         yield (
             place.layout.user,
             "unknown-user",
-            f"there is no user {shown(place.entry.user or '')}",
+            f"there is no user {quoted(place.entry.user or '')}",
         )
 
 
@@ -192,7 +192,7 @@ def _extension(place: _Place) -> Found:
         yield (
             place.layout.words[0],
             "extension",
-            f"{shown(text)} is an extension, which other crons refuse",
+            f"{quoted(text)} is an extension, which other crons refuse",
         )
 
 

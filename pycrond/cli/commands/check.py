@@ -15,7 +15,7 @@ from pycrond.cli.check.dst_effects import DstEffects
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import configured
 from pycrond.crontab import parser
-from pycrond.errors import Problem, PycrondError, RefusedError
+from pycrond.errors import Problem, PycrondError, UnreadableError
 from pycrond.host import machine, users
 from pycrond.jobs.job import SEARCH_PATHS
 from pycrond.jobs.options import to_json
@@ -35,7 +35,7 @@ class CheckedFile:
 
     file: str
     user: str | None  # None: it has a user column
-    why_not: crontab_files.Refusal | None = None
+    why_not: crontab_files.PermissionCheck | None = None
     named: bool = False  # on the command line: read whatever its owner and mode
 
 
@@ -61,13 +61,13 @@ def check(wanted: argparse.Namespace) -> int:
 
 
 def _checked(settings: Settings, wanted: argparse.Namespace) -> Iterator[Checked]:
-    own = users.own(os.geteuid())
+    own = users.by_uid(os.geteuid())
     dialect = Loader(settings, own, read_only=True).dialect
     found, problems = _sources(settings, own.name, dialect, wanted)
     for problem in problems:
         yield _unread(problem)
-    nights = DstEffects(clock.now(), machine.zone(machine.zone_name(os.environ)))
-    mailer, took = machine.has_mailer(settings.mailer), _took(settings.state_dir)
+    nights = DstEffects(clock.now(), machine.load_zone(machine.local_zone_name(os.environ)))
+    mailer, took = machine.is_mailer_available(settings.mailer), _took(settings.state_dir)
     for source in found:
         yield _check(source, dialect, nights, wanted, mailer=mailer, took=took)
 
@@ -96,12 +96,14 @@ def _sources(
     problems: list[Problem] = []
     if settings.system:
         rules = system_crontabs.RULES[dialect]
-        tabs, problems = system_crontabs.find(settings.root, rules)
-        found = [CheckedFile(tab.file, tab.user, system_crontabs.refusal(tab, rules)) for tab in tabs]
+        tabs, problems = system_crontabs.list_system_crontabs(settings.root, rules)
+        found = [
+            CheckedFile(tab.file, tab.user, system_crontabs.permission_check(tab, rules)) for tab in tabs
+        ]
     for directory in settings.crontabs:
         try:
-            files, skipped = crontab_files.find(directory)
-        except RefusedError as error:
+            files, skipped = crontab_files.list_crontabs(directory)
+        except UnreadableError as error:
             problems.append(Problem(directory, 0, 0, "error", "refused", str(error)))
         else:
             found += [CheckedFile(file, own) for file in files]
@@ -123,7 +125,7 @@ def _check(
     took: dict[str, dict[int, float]],
 ) -> Checked:
     notes = []
-    why_not = source.why_not or crontab_files.refusal
+    why_not = source.why_not or crontab_files.permission_problem
 
     def noted(status: os.stat_result) -> str | None:
         reason = why_not(status)
@@ -133,8 +135,8 @@ def _check(
         return None if source.named else reason
 
     try:
-        data = crontab_files.read(source.file, noted)
-    except RefusedError as error:
+        data = crontab_files.read_crontab(source.file, noted)
+    except UnreadableError as error:
         return _unread(Problem(source.file, 0, 0, "error", "refused", str(error)))
     parsed = parser.parse(
         data,
@@ -142,7 +144,7 @@ def _check(
         system=source.user is None,
         dialect=dialect,
         user=source.user or "",
-        seed=machine.identity(),
+        seed=machine.machine_id(),
     )
     text = data.decode("utf-8", "surrogateescape")
     path = SEARCH_PATHS[wanted.other or dialect]
@@ -150,7 +152,7 @@ def _check(
     facts = check_rules.CheckFacts(
         nights,
         frozenset((path, name) for path, name in asked.programs if not shutil.which(name, path=path)),
-        frozenset(user for user in asked.users if users.named(user) is None),
+        frozenset(user for user in asked.users if users.by_name(user) is None),
         path,
         wanted.other or "",
         mailer,

@@ -26,7 +26,7 @@ from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow
 from pycrond.settings import Settings
 from pycrond.sources import files
-from pycrond.sources.loader import Loaded, Loader
+from pycrond.sources.loader import Loader, LoadResult
 
 
 def doctor(wanted: argparse.Namespace) -> int:
@@ -48,9 +48,9 @@ def _line(one: Finding) -> str:
 def _facts(settings: Settings) -> MachineFacts:
     running = list(probe.processes())
     daemon = _daemon(settings)
-    loaded = Loader(settings, users.own(os.geteuid()), read_only=True).load()
+    loaded = Loader(settings, users.by_uid(os.geteuid()), read_only=True).load()
     environ = {**os.environ, **probe.environment(daemon.pid)} if daemon.pid else os.environ
-    zone = machine.zone_name(environ)
+    zone = machine.local_zone_name(environ)
     unit, of_user = probe.unit_of(daemon.pid) if daemon.pid else ("", False)
     failing, never = _jobs_in_trouble(settings)
     return MachineFacts(
@@ -72,7 +72,7 @@ def _facts(settings: Settings) -> MachineFacts:
         unit=unit,
         kill_mode=_kill_mode(unit, of_user=of_user),
         mailer=settings.mailer,
-        has_mailer=machine.has_mailer(settings.mailer),
+        has_mailer=machine.is_mailer_available(settings.mailer),
         mailed=tuple(job.key for job in loaded.jobs if job.entry.options.mailto),
         kept=loaded.kept,
         broken=_errors(loaded),
@@ -86,7 +86,7 @@ def _facts(settings: Settings) -> MachineFacts:
 def _daemon(settings: Settings) -> DaemonFacts:
     """By lock, control socket, keeper and pidfile."""
     locked = _is_locked(settings.state_dir)
-    stale = None if pidfile.holder(settings.pidfile) else pidfile.read(settings.pidfile)
+    stale = None if pidfile.locked_pid(settings.pidfile) else pidfile.read_pid(settings.pidfile)
     try:
         path = os.path.join(settings.runtime_dir, "control.sock")
         said: dict[str, Any] = protocol.ask(path, {"command": "status"}, timeout=10.0)
@@ -124,7 +124,7 @@ def _reads(settings: Settings) -> tuple[str, ...]:
 
 def _is_zone(name: str) -> bool:
     try:
-        machine.zone(name)
+        machine.load_zone(name)
     except (PycrondError, ValueError):
         return False
     return True
@@ -163,7 +163,10 @@ def _refusal(path: str) -> str | None:
     if not stat.S_ISDIR(status.st_mode):
         return "is no directory"
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        return files.refusal(status) or "does not belong to the daemon's user, or others may write there"
+        return (
+            files.permission_problem(status)
+            or "does not belong to the daemon's user, or others may write there"
+        )
     return None
 
 
@@ -178,7 +181,7 @@ def _kill_mode(unit: str, *, of_user: bool) -> str:
     return done.stdout.strip()
 
 
-def _errors(loaded: Loaded) -> tuple[str, ...]:
+def _errors(loaded: LoadResult) -> tuple[str, ...]:
     return tuple(str(one) for one in loaded.problems if one.severity == "error" and one.code != "kept")
 
 

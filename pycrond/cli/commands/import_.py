@@ -18,7 +18,7 @@ from pycrond.cli.importer import anacrontab, report
 from pycrond.cli.importer.report import ImportedMachine, Remark, Scripts, Taken
 from pycrond.cli.settings_layers import configured
 from pycrond.crontab import parser
-from pycrond.errors import PycrondError, RefusedError
+from pycrond.errors import PycrondError, UnreadableError
 from pycrond.host import machine, users
 from pycrond.jobs.job import SEARCH_PATHS
 from pycrond.sources import files
@@ -70,8 +70,8 @@ class _Importer:
         anacron = any(os.path.exists(self._at(f"usr/{name}/anacron")) for name in ("sbin", "bin"))
         table = os.path.exists(self._at("etc/anacrontab"))
         self._machine = ImportedMachine(self.cron, anacron, table, self._scripts())
-        self._nights = DstEffects(clock.now(), machine.zone(machine.zone_name(os.environ)))
-        self._mailer = machine.has_mailer(mailer)
+        self._nights = DstEffects(clock.now(), machine.load_zone(machine.local_zone_name(os.environ)))
+        self._mailer = machine.is_mailer_available(mailer)
 
     def _at(self, path: str) -> str:
         return os.path.join(self._root, path)
@@ -79,7 +79,7 @@ class _Importer:
     def _cron(self) -> str:
         """By the system's name, else by where the users' crontabs lie."""
         if os.path.exists(self._at("etc/os-release")):
-            return machine.dialect(self._root)
+            return machine.detect_dialect(self._root)
         return "debian" if os.path.isdir(self._at("var/spool/cron/crontabs")) else "cronie"
 
     def _scripts(self) -> dict[str, Scripts]:
@@ -102,7 +102,7 @@ class _Importer:
 
     def own(self) -> tuple[list[Taken], list[Written]]:
         """The crontab of who asks, as crontab(1) shows it."""
-        name = users.own(os.geteuid()).name
+        name = users.by_uid(os.geteuid()).name
         if not shutil.which("crontab"):
             raise PycrondError("there is no crontab(1) that would show your crontab; root can read it")
         done = subprocess.run(["crontab", "-l"], capture_output=True, check=False)
@@ -113,13 +113,13 @@ class _Importer:
 
     def system(self) -> tuple[list[Taken], list[Written]]:
         rules = system_crontabs.RULES[self.cron]
-        tabs, skipped = system_crontabs.find(self._root, rules)
+        tabs, skipped = system_crontabs.list_system_crontabs(self._root, rules)
         taken = [Taken(one.file, None, 0, (), [Remark(0, one.message)]) for one in skipped]
         written = []
         for tab in tabs:
             try:
-                data = files.read(tab.file, system_crontabs.refusal(tab, rules))
-            except RefusedError as error:
+                data = files.read_crontab(tab.file, system_crontabs.permission_check(tab, rules))
+            except UnreadableError as error:
                 remark = Remark(0, f"{error}, by {report.CRONS[self.cron]} and by pycrond")
                 taken.append(Taken(tab.file, tab.user, 0, (), [remark]))
                 continue
@@ -130,7 +130,7 @@ class _Importer:
 
     def _parse(self, data: bytes, file: str, user: str | None) -> parser.Crontab:
         return parser.parse(
-            data, file, system=user is None, dialect=self.cron, user=user or "", seed=machine.identity()
+            data, file, system=user is None, dialect=self.cron, user=user or "", seed=machine.machine_id()
         )
 
     def _read(self, data: bytes, file: str, user: str | None) -> Taken:
@@ -143,7 +143,7 @@ class _Importer:
         facts = check_rules.CheckFacts(
             self._nights,
             frozenset((path, name) for path, name in asked.programs if not shutil.which(name, path=path)),
-            frozenset(name for name in asked.users if users.named(name) is None),
+            frozenset(name for name in asked.users if users.by_name(name) is None),
             path,
             self.cron,
             self._mailer,
@@ -161,8 +161,8 @@ class _Importer:
 
     def _anacrontab(self) -> Iterator[tuple[Taken, Written]]:
         file = self._at("etc/anacrontab")
-        with contextlib.suppress(RefusedError):
-            data = files.read(file)
+        with contextlib.suppress(UnreadableError):
+            data = files.read_crontab(file)
             hour = anacrontab.HOUR_OF_DEBIAN if self.cron == "debian" else anacrontab.HOUR_OF_CRONIE
             table = anacrontab.parse(data, file, hour=hour)
             made = list(anacrontab.crontab_lines(table, self.cron))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pycrond.crontab.syntax import command_and_input
+from pycrond.crontab.syntax import split_command
 
 HOUR_OF_CRONIE, HOUR_OF_DEBIAN = 3, 7  # where START_HOURS_RANGE says nothing: when anacron is first started
 _JOB = re.compile(r"(?P<period>@\w+|\d+)[ \t]+(?P<delay>\d+)[ \t]+(?P<name>[^ \t/]+)[ \t]+(?P<command>.+)")
@@ -125,4 +125,4 @@ def _options(one: Period) -> str:
 def _escaped(command: str, dialect: str) -> str | None:
     """To anacron a % is nothing special. None where no escaping leads back to the same command."""
     text = re.sub(r"[%\\]" if dialect == "debian" else "%", r"\\\g<0>", command)
-    return text if command_and_input(text, dialect) == (command, "") else None
+    return text if split_command(text, dialect) == (command, "") else None
