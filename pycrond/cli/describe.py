@@ -15,9 +15,9 @@ from pycrond.schedule.days import (
     EVERY_DAY,
     NO_DAY,
     DayPart,
+    bit_mask,
     canonical,
     days_of,
-    mask,
     numbers_in,
 )
 from pycrond.schedule.schedule import Schedule
@@ -72,7 +72,7 @@ def _stepped(bits: int, field: Field) -> str:
     """Return a set as `numbers` does, or as a step if the step divides the field."""
     size = field.last + 1
     for step in range(2, size):
-        if size % step == 0 and bits == mask(range(0, size, step)):
+        if size % step == 0 and bits == bit_mask(range(0, size, step)):
             return f"*/{step}"
     return numbers(bits, field)
 

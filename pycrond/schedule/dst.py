@@ -10,113 +10,115 @@ from datetime import datetime
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import DAY, LAST_TICK, OffsetPeriod, Zone, instant, tick_from
 
-WEEK = 7 * DAY
+WEEK = 7 * DAY  # minutes; an older change of the offset has no effect any more
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is due at one wall minute: the wildcard fires from `wild_from` and the fixed-time ones
-    from `fixed_from`, both up to and including that minute (later than it: none).
+    """The wall minutes that are due when the clock shows a new minute: of wildcard schedules those from
+    `wild_from`, of fixed-time schedules those from `fixed_from`, up to that minute. A start after it: none.
     """
 
     wild_from: int
     fixed_from: int
     through: int
-    """The wall minute up to which jobs have run after this."""
+    """The wall minute up to which jobs have run after this step."""
 
 
 def step(through: int, wall: int) -> Step:
-    """Cron's rule for a clock that now shows `wall` when jobs have run up to `through` (Debian's bounds)."""
+    """Apply cron's rule (with Debian's bounds): the clock shows `wall`, jobs have run up to `through`."""
     ahead = wall - through
-    if -180 < ahead <= 0:  # turned back: fixed times wait until the clock has passed where it was
+    if -180 < ahead <= 0:  # set back: fixed times wait until the clock shows a minute that has not run
         return Step(wall, wall + 1, through)
     if 1 < ahead <= 5:  # a late wake-up
         return Step(through + 1, through + 1, wall)
-    if 5 < ahead <= 180:  # turned forward
+    if 5 < ahead <= 180:  # set forward
         return Step(wall, through + 1, wall)
     return Step(wall, wall, wall)
 
 
 @dataclass(frozen=True, slots=True)
 class FireTime:
-    """One minute of a schedule in a zone."""
+    """One minute of a schedule in a time zone."""
 
     at: datetime
-    """When it is due: UTC, a whole minute."""
+    """The instant at which it is due: UTC, a whole minute."""
     wall: int
-    """The wall minute it is named after, which a clock turned forward may never have shown."""
+    """The wall minute that the schedule names. A clock that was set forward may never have shown it."""
     fold: int
-    """1 for the second occurrence of its wall minute."""
+    """1 for the second occurrence of the wall minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Wall minutes that a daemon goes through: those later than `after`, up to and with `last`."""
+    """The wall minutes later than `after` up to `last`, which a daemon processes in one period of a zone."""
 
-    piece: OffsetPeriod
+    zone: Zone
+    period: OffsetPeriod
     after: int
     last: int
-    tick: int | None = None
-    """When they are all due at once: a change of the clock has brought them."""
+    due_tick: int | None = None
+    """The tick at which all of them are due, because a change of the offset has skipped them."""
 
     def walls(self, schedule: Schedule) -> Iterator[int]:
-        """Those that a schedule names."""
+        """Yield the wall minutes of a schedule in the stretch."""
         wall = schedule.next_wall(self.after)
         while wall is not None and wall <= self.last:
             yield wall
             wall = schedule.next_wall(wall)
 
-    def fire_time(self, wall: int, zone: Zone) -> FireTime:
-        """When the daemon comes to one of them."""
-        tick = wall - self.piece.offset if self.tick is None else self.tick
+    def fire_time(self, wall: int) -> FireTime:
+        """Return the fire time of a wall minute in the stretch."""
+        tick = wall - self.period.offset if self.due_tick is None else self.due_tick
         at = instant(tick)
-        moved = wall != tick + self.piece.offset
-        return FireTime(at, wall, 0 if moved or tick - self.piece.start > WEEK else zone.fold(at))
+        moved = wall != tick + self.period.offset
+        return FireTime(at, wall, 0 if moved or tick - self.period.start > WEEK else self.zone.fold(at))
 
 
 def fire_times(
     schedule: Schedule, zone: Zone, start: datetime, until: datetime | None = None
 ) -> Iterator[FireTime]:
-    """What a daemon that has been running since long before `start` runs from `start` (inclusive)
-    up to `until` (exclusive), in order: `step` applied at every change of the zone's offset.
-    Fixed times moved to one instant are all given.
+    """Yield the fire times of a schedule from `start` (inclusive) to `until` (exclusive), in order.
+
+    They are those of a daemon that has been running since long before `start`: `step` is applied at every
+    change of the zone's offset. Fixed times that are moved to one instant are all yielded.
     """
-    zone = Zone.of("UTC") if schedule.period else zone
     for stretch in stretches(schedule, zone, start, until):
         for wall in stretch.walls(schedule):
-            yield stretch.fire_time(wall, zone)
+            yield stretch.fire_time(wall)
 
 
 def stretches(
     schedule: Schedule, zone: Zone, start: datetime, until: datetime | None = None
 ) -> Iterator[Stretch]:
-    """The same as stretches of wall minutes; they end where the schedule never fires again."""
+    """Yield the stretches with the fire times of `fire_times`, until the schedule never fires again."""
+    zone = Zone.of("UTC") if schedule.period else zone
     first = tick_from(start)
     end = LAST_TICK if until is None else min(tick_from(until), LAST_TICK)
     through: int | None = None
-    for piece in zone.offset_periods(first - WEEK, end):  # a change longer ago has no effect any more
-        wall = piece.start + piece.offset
-        now = Step(wall, wall, wall) if through is None else step(through, wall)
-        if piece.end > first:
-            if schedule.next_wall(max(piece.start, first) + piece.offset - 1) is None:
+    for period in zone.offset_periods(first - WEEK, end):
+        wall = period.start + period.offset
+        change = Step(wall, wall, wall) if through is None else step(through, wall)
+        if period.end > first:
+            if schedule.next_wall(max(period.start, first) + period.offset - 1) is None:
                 return
-            if piece.start >= first:
-                since = now.wild_from if schedule.wildcard else now.fixed_from
-                yield Stretch(piece, since - 1, wall, piece.start)
-            waits_for = wall if schedule.wildcard else max(wall, now.through)
-            after = max(waits_for, first + piece.offset - 1)
-            yield Stretch(piece, after, min(piece.end, end) - 1 + piece.offset)
-        through = max(now.through, piece.end - 1 + piece.offset)
+            if period.start >= first:
+                due_from = change.wild_from if schedule.wildcard else change.fixed_from
+                yield Stretch(zone, period, due_from - 1, wall, period.start)
+            waits_for = wall if schedule.wildcard else max(wall, change.through)
+            after = max(waits_for, first + period.offset - 1)
+            yield Stretch(zone, period, after, min(period.end, end) - 1 + period.offset)
+        through = max(change.through, period.end - 1 + period.offset)
 
 
 def processed_through(zone: Zone, at: datetime) -> int:
-    """The wall minute up to which fixed-time jobs have run by `at`, if the daemon has long been running:
-    later than what the clock shows while that repeats an hour.
+    """Return the wall minute up to which a daemon that has long been running has run fixed-time jobs by `at`.
+    While the clock repeats an hour this is later than the minute that it shows.
     """
     tick = tick_from(at)
     through = None
-    for piece in zone.offset_periods(tick - WEEK, tick + 1):
-        wall = piece.start + piece.offset
+    for period in zone.offset_periods(tick - WEEK, tick + 1):
+        wall = period.start + period.offset
         first = wall if through is None else step(through, wall).through
-        through = max(first, min(piece.end - 1, tick) + piece.offset)
+        through = max(first, min(period.end - 1, tick) + period.offset)
     return zone.wall(at) if through is None else through

@@ -1,6 +1,6 @@
-"""The set of minutes an entry names, and when a daemon runs them: cron's loop as pure functions.
+"""The set of minutes that the schedule of an entry names.
 
-A *wall minute* is an int: minutes from 1970-01-01T00:00 of some zone's wall clock.
+A *wall minute* is an int: minutes from 1970-01-01T00:00 of a time zone's wall clock.
 """
 
 from collections.abc import Collection
@@ -13,10 +13,10 @@ from pycrond.schedule.days import (
     NO_DAY,
     DayPart,
     Days,
+    bit_mask,
     canonical,
     days_of,
     lowest_bit,
-    mask,
 )
 from pycrond.schedule.timezone import DAY
 
@@ -25,23 +25,23 @@ LAST_WALL = (LAST_DAY + 1) * DAY - 1
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Schedule:
-    """A set of wall minutes. Made by `of` and `every` only, which give one object for one meaning,
-    so that equality is identity. `minutes` and `hours` are bit masks; both are 0 when it never fires.
+    """A set of wall minutes. Only the functions of this module make one, always the same object for the same
+    meaning, so that equality is identity. `minutes` and `hours` are bit masks, both 0 if the set is empty.
     """
 
     minutes: int
     hours: int
     part: DayPart
     wildcard: bool
-    """The minute's or the hour's text begins with ``*``: follows the clock when that is turned."""
+    """The text of the minute or hour field begins with ``*``: the schedule follows a clock that is set."""
     period: int = 0
-    """Not 0: every so many minutes since 1970-01-01T00:00Z. Such a schedule is a wildcard schedule
+    """If not 0: every so many minutes since 1970-01-01T00:00Z. Such a schedule is a wildcard schedule
     on the wall clock of UTC, whatever the zone of its entry."""
     days: Days | None = field(default=None, repr=False)
 
     @property
     def is_empty(self) -> bool:
-        """It names no minute at all, and that is plain from the sets."""
+        """The fields alone show that the set has no minute."""
         return not self.hours
 
     def matches(self, wall: int) -> bool:
@@ -53,16 +53,16 @@ class Schedule:
         return self.days is None or self.days.first_from(day) == day
 
     def next_wall(self, after: int) -> int | None:
-        """The first matching wall minute later than `after`; None: never again."""
+        """Return the first wall minute of the set later than `after`; None if there is none."""
         if self.period:
-            coming = after - after % self.period + self.period
-            return coming if coming <= LAST_WALL else None
+            wall = after - after % self.period + self.period
+            return wall if wall <= LAST_WALL else None
         if not self.hours:
             return None
         day, minute = divmod(after + 1, DAY)
         first = self._first_day(day)
         if first == day:
-            within = self._in_day(minute)
+            within = self._minute_of_day(minute)
             if within is not None:
                 return day * DAY + within
             first = self._first_day(day + 1)
@@ -75,8 +75,8 @@ class Schedule:
             return None
         return day if self.days is None else self.days.first_from(day)
 
-    def _in_day(self, minute: int) -> int | None:
-        """The first matching minute of a day at or after `minute`."""
+    def _minute_of_day(self, minute: int) -> int | None:
+        """Return the first matching minute of a day at or after `minute`."""
         hour = minute // 60
         if self.hours >> hour & 1:
             rest = self.minutes >> minute % 60
@@ -84,9 +84,6 @@ class Schedule:
                 return minute + lowest_bit(rest)
         later = self.hours >> hour + 1
         return (hour + 1 + lowest_bit(later)) * 60 + lowest_bit(self.minutes) if later else None
-
-
-_INTERNED: WeakValueDictionary[tuple[int, int, DayPart, bool, int], Schedule] = WeakValueDictionary()
 
 
 def make_schedule(
@@ -101,14 +98,14 @@ def make_schedule(
     specials: Collection[str] = (),
     special_weekdays: Collection[str] = (),
 ) -> Schedule:
-    """The schedule of five sets; weekdays are 0 (Sunday) to 6. `day_or`: neither day field's text
+    """Return the schedule of five sets; weekdays are 0 (Sunday) to 6. `day_or`: the text of neither day field
     begins with ``*``, so a day matches that is in either of them. For the specials see `DayPart`.
     """
     part = canonical(
         DayPart(
-            mask(days_of_month),
-            mask(months),
-            mask(days_of_week),
+            bit_mask(days_of_month),
+            bit_mask(months),
+            bit_mask(days_of_week),
             day_or,
             tuple(sorted(specials)),
             tuple(sorted(special_weekdays)),
@@ -116,12 +113,15 @@ def make_schedule(
     )
     if not minutes or not hours or part == NO_DAY:
         return intern_schedule(0, 0, NO_DAY, wildcard=wildcard, period=0)
-    return intern_schedule(mask(minutes), mask(hours), part, wildcard=wildcard, period=0)
+    return intern_schedule(bit_mask(minutes), bit_mask(hours), part, wildcard=wildcard, period=0)
 
 
 def every_minutes(minutes: int) -> Schedule:
-    """Every so many minutes, counted from the Unix epoch in UTC."""
+    """Return the schedule of every so many minutes, counted from the Unix epoch in UTC."""
     return intern_schedule(1, 1, EVERY_DAY, wildcard=True, period=minutes)
+
+
+_INTERNED: WeakValueDictionary[tuple[int, int, DayPart, bool, int], Schedule] = WeakValueDictionary()
 
 
 def intern_schedule(minutes: int, hours: int, part: DayPart, *, wildcard: bool, period: int) -> Schedule:
