@@ -338,8 +338,8 @@ def test_all_errors_of_a_line_and_where_they_stand() -> None:
         ("* * * * * * x", 11, "the command begins with '*': cron has no sixth field"),
         ("@daily", 7, "no command"),
         ("@Daily x", 1, "bad macro '@Daily' (macros are lower case: @daily)"),
-        ("@every 90s x", 1, "after @every stands a number of minutes, hours or days: 90m, 2h, 1d"),
-        ("* * * *", 1, "4 fields where five belong: minute, hour, day-of-month, month, day-of-week"),
+        ("@every 90s x", 1, "@every takes a number of minutes, hours or days: 90m, 2h, 1d"),
+        ("* * * *", 1, "4 fields instead of five: minute, hour, day-of-month, month, day-of-week"),
     ],
 )
 def test_friendly_words(line: str, column: int, message: str) -> None:
