@@ -1,4 +1,4 @@
-"""What is in force at a line of a crontab: environment, time zone, and options for the next entry."""
+"""The settings that apply to a line of a crontab: environment, time zone, and options of the next entry."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,10 +11,9 @@ from pycrond.jobs.options import BY_NAME, CRON, Options, Value
 from pycrond.schedule.timezone import Zone
 
 MAX_NAMES = 1_000
-"""Different names assigned in one file, as in cronie."""
+"""The most different names that a file may assign, as in cronie."""
 
 MAX_OPTIONS_PER_LINE = 1_000
-"""Options read from one line."""
 
 PREFIX = "PYCROND_"
 
@@ -23,40 +22,40 @@ Report = Callable[[int, int, Severity, str, str], None]
 
 
 class Scope:
-    """Grows with the assignments and the `#:` lines read so far."""
+    """The effect of the assignments and `#:` lines read so far."""
 
     def __init__(self, report: Report) -> None:
         self.zone: str | None = None
         self.bad_zone = 0
-        """The line of the CRON_TZ that is unknown, 0 while there is none."""
+        """The line of a CRON_TZ with an unknown zone; 0 if there is none."""
         self._report = report
         self._assigned: dict[str, tuple[str, str]] = {}
         self._environment: tuple[tuple[str, str], ...] | None = ()
         self._defaults = CRON
-        self._waiting: dict[str, Value] = {}
-        self._waiting_lines: list[int] = []
+        self._pending: dict[str, Value] = {}  # options for the next entry
+        self._pending_lines: list[int] = []
         self._unknown_zones: set[str] = set()
 
     def environment(self) -> tuple[tuple[str, str], ...]:
-        """One object until the next assignment."""
+        """Return the environment, the same object until the next assignment."""
         if self._environment is None:
             self._environment = tuple(self._assigned.values())
         return self._environment
 
-    def options(self, meant: dict[str, Value]) -> Options:
-        """For the entry that has come; `meant` is what its flags say, over which `#:` lines win."""
-        if not meant and not self._waiting:
+    def options(self, flags: dict[str, Value]) -> Options:
+        """Return the options of the current entry; those of `#:` lines override those of its flags."""
+        if not flags and not self._pending:
             return self._defaults
-        values: dict[str, Any] = {**meant, **self._waiting}
+        values: dict[str, Any] = {**flags, **self._pending}
         return replace(self._defaults, **values)
 
-    def bound(self) -> None:
-        """The entry that the `#:` lines waited for is over."""
-        if self._waiting_lines:
-            self._waiting, self._waiting_lines = {}, []
+    def end_entry(self) -> None:
+        """Forget the options that applied to the current entry."""
+        if self._pending_lines:
+            self._pending, self._pending_lines = {}, []
 
-    def at_end(self) -> None:
-        for line in self._waiting_lines:
+    def end_file(self) -> None:
+        for line in self._pending_lines:
             self._report(line, 1, "warning", "unbound-options", "no entry follows these options")
 
     def assign(self, line: int, column: int, value_column: int, name: str, value: str) -> None:
@@ -78,7 +77,7 @@ class Scope:
                 self._defaults = replace(self._defaults, mailfrom=value)
 
     def _set_zone(self, line: int, column: int, name: str) -> None:
-        """An empty CRON_TZ is the daemon's zone again."""
+        """Set the time zone; an empty name stands for the daemon's."""
         self.zone, self.bad_zone = name or None, 0
         if not self._is_zone(name or "UTC"):
             self.bad_zone = line
@@ -98,24 +97,24 @@ class Scope:
             message = "a name belongs to one entry: write it in a #: line"
             self._report(line, column, "warning", "bad-option", message)
             return
-        changed: dict[str, Any] = self._option(line, column, value_column, name, text)
+        changed: dict[str, Any] = self._parse_option(line, column, value_column, name, text)
         self._defaults = replace(self._defaults, **changed)
 
-    def option_line(self, line: int, text: str, start: int) -> None:
-        """The words of a `#:` line from `start` on."""
-        self._waiting_lines.append(line)
+    def add_options(self, line: int, text: str, start: int) -> None:
+        """Add the options of a `#:` line, whose words begin at `start`, to those of the next entry."""
+        self._pending_lines.append(line)
         try:
             words = list(split_options(text, start))
         except ValueError as error:
-            self._report(line, start + 1, "warning", "bad-option", f"these options are left out: {error}")
+            self._report(line, start + 1, "warning", "bad-option", f"these options are ignored: {error}")
             return
         for offset, name, value in words[:MAX_OPTIONS_PER_LINE]:
-            self._waiting |= self._option(line, offset + 1, offset + len(name) + 2, name, value)
+            self._pending |= self._parse_option(line, offset + 1, offset + len(name) + 2, name, value)
 
-    def _option(
+    def _parse_option(
         self, line: int, column: int, value_column: int, name: str, text: str | None
     ) -> dict[str, Value]:
-        """The attribute of `Options` with its value, or nothing after a warning. ``name=`` is cron's own."""
+        """Return the attribute and the value, or nothing after a warning. ``name=`` sets cron's default."""
         option = BY_NAME.get(name)
         if option is None:
             message = f"unknown option {quoted(name)}{did_you_mean(name)}"
@@ -132,7 +131,7 @@ class Scope:
 
 
 def did_you_mean(name: str) -> str:
-    """The option that begins with the same letter and has the same letters but one."""
-    meant = name.lower().replace("_", "-")
-    near = [known for known in BY_NAME if known[0] == meant[:1] and len(set(known) ^ set(meant)) < 2]
-    return f" (did you mean {near[0]}?)" if near and len(meant) < 20 else ""
+    """Suggest the option with the same first letter and the same letters but one."""
+    lower = name.lower().replace("_", "-")
+    near = [known for known in BY_NAME if known[0] == lower[:1] and len(set(known) ^ set(lower)) < 2]
+    return f" (did you mean {near[0]}?)" if near and len(lower) < 20 else ""

@@ -329,12 +329,12 @@ def test_all_errors_of_a_line_and_where_they_stand() -> None:
 @pytest.mark.parametrize(
     ("line", "column", "message"),
     [
-        ("export A=b", 1, "'export' is the shell's: an assignment in a crontab is NAME=VALUE"),
-        ("setenv A b", 1, "'setenv' is the shell's: an assignment in a crontab is NAME=VALUE"),
-        ("A B=c", 1, "two words stand before the '=': a name with a blank in it is quoted"),
-        ("A='b'c", 3, "a value that begins with a quote ends with the same quote, and the line with it"),
-        ("A = 'b' # c", 5, "a value that begins with a quote ends with the same quote, and the line with it"),
-        ('A="b', 3, "a value that begins with a quote ends with the same quote, and the line with it"),
+        ("export A=b", 1, "'export' is shell syntax: an assignment in a crontab is NAME=VALUE"),
+        ("setenv A b", 1, "'setenv' is shell syntax: an assignment in a crontab is NAME=VALUE"),
+        ("A B=c", 1, "there are two words before the '=': put a name with a blank in quotes"),
+        ("A='b'c", 3, "a value that begins with a quote must end with it, at the end of the line"),
+        ("A = 'b' # c", 5, "a value that begins with a quote must end with it, at the end of the line"),
+        ('A="b', 3, "a value that begins with a quote must end with it, at the end of the line"),
         ("* * * * * * x", 11, "the command begins with '*': cron has no sixth field"),
         ("@daily", 7, "no command"),
         ("@Daily x", 1, "bad macro '@Daily' (macros are lower case: @daily)"),
