@@ -1,4 +1,4 @@
-"""One field of a schedule: its terms, separated by commas, the values that they name, and their flaws."""
+"""A field of a schedule: its terms, separated by commas, the values that they name, and their flaws."""
 
 import re
 from collections.abc import Callable
@@ -206,7 +206,7 @@ _HINTS = (
 
 
 def hint(field: Field, text: str) -> str:
-    """Return a hint at what is allowed instead of a wrong term."""
+    """Return a hint that corrects a wrong term."""
     for pattern, words in _HINTS:
         if re.fullmatch(pattern, text):
             return words

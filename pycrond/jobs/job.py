@@ -14,12 +14,12 @@ SEARCH_PATHS = {"debian": "/usr/bin:/bin", "cronie": "/usr/bin:/bin:/usr/sbin:/s
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a crontab. Text is bytes decoded as UTF-8 with surrogateescape."""
+    """A line with a schedule and a command. Text is bytes decoded as UTF-8 with surrogateescape."""
 
     file: str
     line: int
     user: str | None
-    """The user from the user column or from the name of a crontab in the spool; None is the daemon's user."""
+    """From the user column or the name of a crontab in the spool; None is the daemon's user."""
     schedule: Schedule | None
     """None for @reboot."""
     schedule_text: str

@@ -39,7 +39,7 @@ def step(through: int, wall: int) -> Step:
 
 @dataclass(frozen=True, slots=True)
 class FireTime:
-    """One minute of a schedule in a time zone."""
+    """A minute of a schedule in a time zone."""
 
     at: datetime
     """The instant at which it is due: UTC, a whole minute."""

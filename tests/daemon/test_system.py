@@ -101,7 +101,7 @@ def test_a_home_that_the_user_may_not_enter(system: System) -> None:
     ends = {run.key.partition("/")[0]: (run.state, run.reason) for run in system.crond.runs()}
     assert ends["root"] == ("succeeded", "")
     assert ends["nobody"][0] == "failed"
-    assert f"cannot enter folder {system.root}/locked: Permission denied" in ends["nobody"][1]
+    assert f"cannot enter directory {system.root}/locked: Permission denied" in ends["nobody"][1]
 
 
 def test_an_unknown_user_is_an_error_and_the_other_lines_run(system: System) -> None:

@@ -382,7 +382,7 @@ def test_several_are_started_at_once_each_in_its_folder(shop: Shop) -> None:
                 shop.started.append(starter.start(launch))
             except PycrondError as error:
                 said.append(str(error))
-    assert said == [f"cannot enter folder {shop.folder}/no: No such file or directory"]
+    assert said == [f"cannot enter directory {shop.folder}/no: No such file or directory"]
     printed = [drain(shop.readers[one.fifo]).decode() for one in launches if not one.directory.endswith("no")]
     assert printed == [f"{shop.folder}/{folder}\n" for folder in "aaba"]
     os.close(shop.readers[launches[2].fifo])
@@ -455,10 +455,10 @@ def surroundings() -> tuple[object, ...]:
         ("SHELL=sh\n", "cannot run sh: No such file or directory"),
         ("SHELL=/etc/passwd\n", "cannot run /etc/passwd: Permission denied"),
         ("SHELL=/tmp\n", "cannot run /tmp: Permission denied"),
-        ("HOME=/no/home\n", "cannot enter folder /no/home: No such file or directory"),
-        ("HOME=/etc/passwd\n", "cannot enter folder /etc/passwd: Not a directory"),
-        ("HOME=\n", "cannot enter folder : No such file or directory"),
-        ("HOME=/no/home\n", "cannot enter folder /no/home: No such file or directory"),
+        ("HOME=/no/home\n", "cannot enter directory /no/home: No such file or directory"),
+        ("HOME=/etc/passwd\n", "cannot enter directory /etc/passwd: Not a directory"),
+        ("HOME=\n", "cannot enter directory : No such file or directory"),
+        ("HOME=/no/home\n", "cannot enter directory /no/home: No such file or directory"),
     ],
 )
 def test_what_cannot_be_started_says_why(shop: Shop, lines: str, message: str) -> None:

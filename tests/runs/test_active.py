@@ -477,7 +477,7 @@ def test_a_start_for_which_there_is_no_room_is_tried_again(
 ) -> None:
     loop.begin("* * * * * echo late\n")
     with monkeypatch.context() as narrow:
-        narrow.setattr(spawn, "KEPT_BACK", 1 << 30)  # no descriptor is left for jobs
+        narrow.setattr(spawn, "RESERVED_FDS", 1 << 30)  # no descriptor is left for jobs
         loop.minutes()
         assert loop.daemon.subsystems.runs.launcher.retry_in(clock.elapsed()) is not None
         assert [run.state for run in loop.runs()] == ["claimed"]
@@ -487,7 +487,7 @@ def test_a_start_for_which_there_is_no_room_is_tried_again(
 
 
 def test_it_fails_when_there_was_no_room_for_long(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spawn, "KEPT_BACK", 1 << 30)
+    monkeypatch.setattr(spawn, "RESERVED_FDS", 1 << 30)
     monkeypatch.setattr(launcher, "RETRY_TIME", 0.5)
     loop.begin("* * * * * true\n")
     loop.minutes()
