@@ -1,4 +1,4 @@
-"""Facts about the machine: which boot this is, which machine, which time zone."""
+"""Facts about the machine: its id, the id of its boot, its time zone, its mailer and its cron."""
 
 import os
 from collections.abc import Mapping
@@ -20,18 +20,20 @@ def _text(path: str) -> str:
 
 
 def boot_id() -> str:
-    """Which boot of the machine or container this is: boot_id alone outlives a container's restart."""
-    first = _text("/proc/1/stat").rpartition(")")[2].split()
-    return f"{_text('/proc/sys/kernel/random/boot_id')}/{first[19] if len(first) > 19 else 0}"
+    """Return an id of this boot of the machine or container: the kernel's boot_id and the start of process 1,
+    since a container that is restarted keeps the boot_id.
+    """
+    fields = _text("/proc/1/stat").rpartition(")")[2].split()
+    return f"{_text('/proc/sys/kernel/random/boot_id')}/{fields[19] if len(fields) > 19 else 0}"
 
 
 def machine_id() -> str:
-    """What tells this machine from its like, so that a fleet's hashed schedules spread."""
+    """Return an id that differs between the machines of a fleet, so that their drawn times differ."""
     return _text("/etc/machine-id") or _text("/var/lib/dbus/machine-id") or os.uname().nodename
 
 
 def local_zone_name(environ: Mapping[str, str]) -> str:
-    """The daemon's time zone: TZ, else what /etc/localtime is, else UTC. A name, or a file's path."""
+    """Return the name or the file of the time zone: from TZ, else from /etc/localtime, else UTC."""
     if "TZ" in environ:
         return environ["TZ"].removeprefix(":") or "UTC"
     target = os.path.realpath(LOCALTIME)
@@ -42,7 +44,7 @@ def local_zone_name(environ: Mapping[str, str]) -> str:
 
 
 def load_zone(name: str) -> Zone:
-    """A zone by its name, or by the path of its file; raises PycrondError for neither."""
+    """Return a time zone by its name or the path of its file; raises PycrondError if there is none."""
     if not name.startswith("/"):
         return Zone.of(name)
     try:
@@ -53,12 +55,12 @@ def load_zone(name: str) -> Zone:
 
 
 def is_mailer_available(mailer: str) -> bool:
-    """Whether the setting names a server, or a program that is there."""
+    """Return whether the setting `mailer` names a server or an existing program."""
     return "://" in mailer or os.access(mailer, os.X_OK)
 
 
 def detect_dialect(root: str) -> str:
-    """Whose cron this system has, by ROOT/etc/os-release: `debian` or `cronie`."""
+    """Return the cron of this system by ROOT/etc/os-release: `debian` or `cronie`."""
     words = set()
     for line in _text(os.path.join(root, "etc/os-release")).splitlines():
         name, _, value = line.partition("=")

@@ -78,9 +78,9 @@ def long_number(path: Path) -> None:
         (link_to_nothing, "it is a symbolic link"),
         (Path.mkdir, "Is a directory"),
         (fifo, "it is not a regular file"),
-        (foreign, "it is no pidfile, and stays as it is"),
-        (foreign_number, "it is no pidfile, and stays as it is"),
-        (long_number, "it is no pidfile, and stays as it is"),
+        (foreign, "it is not a pidfile, and stays as it is"),
+        (foreign_number, "it is not a pidfile, and stays as it is"),
+        (long_number, "it is not a pidfile, and stays as it is"),
     ],
 )
 def test_what_is_no_pidfile_is_refused_and_left_alone(crond: Crond, put: object, reason: str) -> None:

@@ -68,5 +68,5 @@ def test_both_leave_the_same(become: UserPrefix) -> None:
     """The groups are those of the password file: `setpriv` looks them up itself."""
     account = Account("nobody", 65534, 65534, "/")
     shown = ["/bin/grep", "-E", "^(Uid|Gid|Groups|Cap(Inh|Prm|Eff|Amb)):", "/proc/self/status"]
-    said = privileges._printed([*become(account, (65534,)), *shown]).split()
+    said = privileges._output([*become(account, (65534,)), *shown]).split()
     assert [word for word in said if not word.endswith(":")] == ["65534"] * 9 + ["0" * 16] * 4
