@@ -131,7 +131,7 @@ def kill_marked(pids: Iterable[int], marks: Sequence[bytes]) -> None:
 
 
 def run_variables(pid: int) -> dict[str, str] | None:
-    """Return JOB, RUN, FIRE_TIME, ATTEMPT etc. of a run's process from its PYCROND_ variables; None for others."""
+    """Return JOB, RUN, FIRE_TIME, ATTEMPT etc. of a run's process by its PYCROND_ variables; else None."""
     words = [word.partition(b"=") for word in _environment(pid)] if pid else []
     variables = {
         os.fsdecode(name[8:]): os.fsdecode(value) for name, _, value in words if name.startswith(b"PYCROND_")

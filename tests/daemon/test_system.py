@@ -117,7 +117,7 @@ def test_what_the_rules_refuse_is_reported_and_not_run(system: System) -> None:
     system.write("etc/cron.d/good", "@reboot root true\n")
     done = system.crond.run("start")
     assert "1 job from" in done.stdout
-    assert "with.dot: warning: not read: a name that cron does not take" in done.stderr
+    assert "with.dot: warning: not read: cron does not read files with such a name" in done.stderr
     assert "writable: error: not read: its mode 0666 is not allowed (writable by root alone)" in done.stderr
 
 

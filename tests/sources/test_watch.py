@@ -42,12 +42,12 @@ def test_a_change_is_seen_until_it_is_noted(tmp_path: Path, change: Callable[[Pa
     file.write_text("a")
     watch = Watch()
     assert watch.changed([str(tmp_path)]), "at first everything is new"
-    watch.note([str(tmp_path)])
+    watch.record([str(tmp_path)])
     assert not watch.changed([str(tmp_path)])
     change(file)
     seen = watch.changed([str(tmp_path)])
     assert seen == watch.changed([str(tmp_path)]) != frozenset()
-    watch.note([str(tmp_path)])
+    watch.record([str(tmp_path)])
     assert not watch.changed([str(tmp_path)])
 
 
@@ -57,7 +57,7 @@ def test_what_a_link_leads_to_counts(tmp_path: Path) -> None:
     folder.mkdir()
     (folder / "jobs").symlink_to(target)
     watch = Watch()
-    watch.note([str(folder)])
+    watch.record([str(folder)])
     in_place(target)
     assert watch.changed([str(folder)])
 
@@ -65,11 +65,11 @@ def test_what_a_link_leads_to_counts(tmp_path: Path) -> None:
 def test_a_folder_and_a_file_that_come_and_go(tmp_path: Path) -> None:
     watch = Watch()
     for path in (tmp_path / "folder", tmp_path / "file"):
-        watch.note([str(path)])
+        watch.record([str(path)])
         assert not watch.changed([str(path)]), "not there, as before"
     (tmp_path / "folder").mkdir()
     assert watch.changed([str(tmp_path / "folder")])
-    watch.note([str(tmp_path / "folder")])
+    watch.record([str(tmp_path / "folder")])
     (tmp_path / "folder").rmdir()
     assert watch.changed([str(tmp_path / "folder")])
 
@@ -77,6 +77,6 @@ def test_a_folder_and_a_file_that_come_and_go(tmp_path: Path) -> None:
 def test_reading_is_no_change(tmp_path: Path) -> None:
     (tmp_path / "jobs").write_text("a")
     watch = Watch()
-    watch.note([str(tmp_path)])
+    watch.record([str(tmp_path)])
     (tmp_path / "jobs").read_text()
     assert not watch.changed([str(tmp_path)])
