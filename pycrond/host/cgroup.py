@@ -11,6 +11,7 @@ import os
 import re
 
 from pycrond.hashing import digest
+from pycrond.host.machine import read_text
 from pycrond.jobs.options import Options
 
 NICE, IONICE, PRLIMIT, SHELL = "/usr/bin/nice", "/usr/bin/ionice", "/usr/bin/prlimit", "/bin/sh"
@@ -86,11 +87,11 @@ class ResourceLimits:
         if self._base is None:
             return []
         if os.path.isdir(self._base):
-            return _read(f"{self._base}/cgroup.subtree_control").split()
+            return read_text(f"{self._base}/cgroup.subtree_control").split()
         own = os.path.dirname(self._base)
         # Only the root cgroup, which has no cgroup.type, can hold processes beside children with controllers.
         can_enable = os.access(own, os.W_OK) and not os.path.exists(f"{own}/cgroup.type")
-        return _read(f"{own}/cgroup.controllers").split() if can_enable else []
+        return read_text(f"{own}/cgroup.controllers").split() if can_enable else []
 
     def _make_group(self, run: int) -> str | None:
         """Make the cgroup of a run and return its directory; None if that is not possible."""
@@ -152,14 +153,6 @@ class ResourceLimits:
         if self._base and not self._groups:
             with contextlib.suppress(OSError):
                 os.rmdir(self._base)
-
-
-def _read(path: str) -> str:
-    try:
-        with open(path, encoding="ascii") as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 def _write(group: str | None, name: str, value: str) -> bool:

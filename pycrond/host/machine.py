@@ -11,7 +11,8 @@ LOCALTIME = "/etc/localtime"
 ZONE_TREES = ("/usr/share/zoneinfo/", "/usr/lib/zoneinfo/", "/usr/share/lib/zoneinfo/", "/etc/zoneinfo/")
 
 
-def _text(path: str) -> str:
+def read_text(path: str) -> str:
+    """Return the text of a file of the system without blanks around it; empty if it cannot be read."""
     try:
         with open(path, encoding="ascii", errors="replace") as file:
             return file.read().strip()
@@ -23,13 +24,13 @@ def boot_id() -> str:
     """Return an id of this boot of the machine or container: the kernel's boot_id and the start of process 1,
     since a container that is restarted keeps the boot_id.
     """
-    fields = _text("/proc/1/stat").rpartition(")")[2].split()
-    return f"{_text('/proc/sys/kernel/random/boot_id')}/{fields[19] if len(fields) > 19 else 0}"
+    fields = read_text("/proc/1/stat").rpartition(")")[2].split()
+    return f"{read_text('/proc/sys/kernel/random/boot_id')}/{fields[19] if len(fields) > 19 else 0}"
 
 
 def machine_id() -> str:
     """Return an id that differs between the machines of a fleet, so that their drawn times differ."""
-    return _text("/etc/machine-id") or _text("/var/lib/dbus/machine-id") or os.uname().nodename
+    return read_text("/etc/machine-id") or read_text("/var/lib/dbus/machine-id") or os.uname().nodename
 
 
 def local_zone_name(environ: Mapping[str, str]) -> str:
@@ -62,7 +63,7 @@ def is_mailer_available(mailer: str) -> bool:
 def detect_dialect(root: str) -> str:
     """Return the cron of this system by ROOT/etc/os-release: `debian` or `cronie`."""
     words = set()
-    for line in _text(os.path.join(root, "etc/os-release")).splitlines():
+    for line in read_text(os.path.join(root, "etc/os-release")).splitlines():
         name, _, value = line.partition("=")
         if name in {"ID", "ID_LIKE"}:
             words |= set(value.strip("\"'").lower().split())

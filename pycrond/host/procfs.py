@@ -1,4 +1,4 @@
-"""Facts about processes, also those that are not children of this one: proc(5), pidfd_open(2)."""
+"""Facts about processes, not only children of this one: proc(5), pidfd_open(2)."""
 
 import contextlib
 import fcntl

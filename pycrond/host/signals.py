@@ -13,7 +13,7 @@ def block() -> None:
 
 
 def unblock() -> None:
-    """Deliver handled signals, also those that are pending."""
+    """Deliver handled signals again, beginning with those that are pending."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
 
 

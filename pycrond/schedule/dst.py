@@ -95,11 +95,9 @@ def stretches(
     zone = Zone.of("UTC") if schedule.period else zone
     first = tick_from(start)
     end = LAST_TICK if until is None else min(tick_from(until), LAST_TICK)
-    through: int | None = None
-    for period in zone.offset_periods(first - WEEK, end):
-        wall = period.start + period.offset
-        change = Step(wall, wall, wall) if through is None else step(through, wall)
+    for period, change in _changes(zone, first, end):
         if period.end > first:
+            wall = period.start + period.offset
             if schedule.next_wall(max(period.start, first) + period.offset - 1) is None:
                 return
             if period.start >= first:
@@ -108,7 +106,6 @@ def stretches(
             waits_for = wall if schedule.wildcard else max(wall, change.through)
             after = max(waits_for, first + period.offset - 1)
             yield Stretch(zone, period, after, min(period.end, end) - 1 + period.offset)
-        through = max(change.through, period.end - 1 + period.offset)
 
 
 def processed_through(zone: Zone, at: datetime) -> int:
@@ -116,9 +113,17 @@ def processed_through(zone: Zone, at: datetime) -> int:
     While the clock repeats an hour this is later than the minute that it shows.
     """
     tick = tick_from(at)
-    through = None
-    for period in zone.offset_periods(tick - WEEK, tick + 1):
+    through = zone.wall(at)
+    for period, change in _changes(zone, tick, tick + 1):
+        through = max(change.through, min(period.end - 1, tick) + period.offset)
+    return through
+
+
+def _changes(zone: Zone, first: int, end: int) -> Iterator[tuple[OffsetPeriod, Step]]:
+    """Yield the periods of a zone with the ticks from `first` to `end`, each with the step at its start."""
+    through: int | None = None
+    for period in zone.offset_periods(first - WEEK, end):
         wall = period.start + period.offset
-        first = wall if through is None else step(through, wall).through
-        through = max(first, min(period.end - 1, tick) + period.offset)
-    return zone.wall(at) if through is None else through
+        change = Step(wall, wall, wall) if through is None else step(through, wall)
+        yield period, change
+        through = max(change.through, period.end - 1 + period.offset)

@@ -210,7 +210,7 @@ class _Reading:
         return replace(old, problems=problems, uses_last_good=True)
 
     def _add(self, source: Source) -> None:
-        """Add a source; jobs of users whom the machine does not know are left out, with an error."""
+        """Add a source; jobs of unknown users are left out, with an error for each."""
         self.sources[source.file] = source
         for name in source.users - self.accounts.keys():
             if account := users.by_name(name):

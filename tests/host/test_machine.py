@@ -104,5 +104,5 @@ def test_a_machine_has_a_name_and_keeps_it() -> None:
 
 
 def test_without_a_machine_id_the_host_name_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_text", lambda _path: "")
+    monkeypatch.setattr(machine, "read_text", lambda _path: "")
     assert machine.machine_id() == os.uname().nodename
