@@ -67,7 +67,7 @@ def values(name: str, text: str) -> set[int]:
         ("hour", "22-0", [], "5-0 is for weekdays only"),
     ],
 )
-def test_what_a_field_names(name: str, text: str, expected: list[int], why: str) -> None:
+def test_values_of_a_field(name: str, text: str, expected: list[int], why: str) -> None:
     assert values(name, text) == set(expected), why
 
 
@@ -155,13 +155,13 @@ def test_what_a_field_names(name: str, text: str, expected: list[int], why: str)
         ("@daily x", 1, "nothing may follow the macro '@daily'"),
     ],
 )
-def test_what_is_wrong_and_where(text: str, column: int, message: str) -> None:
+def test_errors_and_their_columns(text: str, column: int, message: str) -> None:
     with pytest.raises(ExpressionError) as caught:
         parse_schedule(text)
     assert (str(caught.value), caught.value.column) == (message, column)
 
 
-def test_all_errors_are_found() -> None:
+def test_all_errors_are_reported() -> None:
     flaws = parse_expression("61,62 5/15 foo 0 8", seeded_pick("")).flaws
     assert [(flaw.offset, flaw.code) for flaw in flaws] == [
         (0, "bad-minute"),
@@ -208,7 +208,7 @@ def test_macros(macro: str, fields: str) -> None:
     assert parse_cached(macro).text == macro
 
 
-def test_text_is_kept_with_its_blanks_folded() -> None:
+def test_the_text_keeps_single_blanks() -> None:
     assert parse_cached("*/5\t 0  1 * \t*").text == "*/5 0 1 * *"
     assert parse_cached("@every   90m").text == "@every 90m"
 
@@ -218,12 +218,12 @@ def drawn(text: str, seed: str = "machine") -> Schedule:
 
 
 def minutes_drawn(text: str) -> Counter[tuple[int, ...]]:
-    """The minutes that 600 machines draw."""
-    found: Counter[tuple[int, ...]] = Counter()
+    """Count the minutes that 600 machines draw."""
+    counts: Counter[tuple[int, ...]] = Counter()
     for seed in range(600):
         bits = drawn(f"{text} * * * *", str(seed)).minutes
-        found[tuple(n for n in range(60) if bits >> n & 1)] += 1
-    return found
+        counts[tuple(n for n in range(60) if bits >> n & 1)] += 1
+    return counts
 
 
 @pytest.mark.parametrize(
@@ -248,15 +248,15 @@ def test_draws(text: str, expected: list[tuple[int, ...]], why: str) -> None:
     assert set(minutes_drawn(text)) == set(expected), why
 
 
-def test_draws_are_kept_and_spread() -> None:
+def test_draws_stay_and_are_spread() -> None:
     assert drawn("~ ~ * * *") is drawn("~ ~ * * *")
     assert len({drawn("H H * * *", str(seed)) for seed in range(200)}) > 150
     assert max(minutes_drawn("H").values()) < 30  # 600 machines over 60 minutes: about 10 each
 
 
 def test_terms_of_one_entry_are_drawn_apart() -> None:
-    several = [drawn("~,~ * * * *", str(seed)).minutes.bit_count() for seed in range(50)]
-    assert several.count(2) > 40
+    bit_counts = [drawn("~,~ * * * *", str(seed)).minutes.bit_count() for seed in range(50)]
+    assert bit_counts.count(2) > 40
 
 
 @pytest.mark.parametrize(
@@ -280,7 +280,7 @@ def test_drawn_weekdays_have_one_sunday() -> None:
 
 
 @given(st.text("0123456789*,-/~#LWHRmonfri@ \t?x()", max_size=30) | st.text(max_size=20))
-def test_reading_never_raises_anything_else(text: str) -> None:
+def test_parsing_raises_nothing_else(text: str) -> None:
     try:
         parse_schedule(text)
     except ExpressionError as error:

@@ -40,7 +40,7 @@ def test_a_share_of_the_processor_without_a_timeout_has_no_effect(loop: Loop) ->
     assert printed(loop, "cpu=0.5", "ulimit -t", grouped=False) == ["unlimited"]
 
 
-def test_all_at_once_and_still_a_session_of_its_own(loop: Loop) -> None:
+def test_all_limits_together_in_a_session_of_its_own(loop: Loop) -> None:
     options = "nice=3 ionice=idle memory=1G cpu=1 timeout=60s"
     lines = printed(loop, options, "echo $$; ps -o sid= -p $$; nice; ionice")
     assert lines[0] == lines[1].strip()

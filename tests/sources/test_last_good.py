@@ -1,4 +1,4 @@
-"""The last good texts on disk: kept, found again, replaced whole, forgotten."""
+"""The last good texts on disk: saved, loaded, replaced atomically, pruned."""
 
 import os
 import stat
@@ -9,11 +9,11 @@ import pytest
 from pycrond.sources.last_good import LastGood
 
 
-def test_a_text_is_kept_over_a_restart(tmp_path: Path) -> None:
-    folder = str(tmp_path / "crontabs")
-    LastGood(folder).save("/etc/a", b"\0\xff any bytes\n")
-    assert LastGood(folder).load("/etc/a") == b"\0\xff any bytes\n"
-    assert LastGood(folder).load("/etc/b") is None
+def test_a_text_survives_a_restart(tmp_path: Path) -> None:
+    directory = str(tmp_path / "crontabs")
+    LastGood(directory).save("/etc/a", b"\0\xff any bytes\n")
+    assert LastGood(directory).load("/etc/a") == b"\0\xff any bytes\n"
+    assert LastGood(directory).load("/etc/b") is None
 
 
 def test_an_empty_text_is_a_text(tmp_path: Path) -> None:
@@ -22,7 +22,7 @@ def test_an_empty_text_is_a_text(tmp_path: Path) -> None:
     assert kept.load("/etc/a") == b""
 
 
-def test_the_newest_counts(tmp_path: Path) -> None:
+def test_the_newest_text_is_loaded(tmp_path: Path) -> None:
     kept = LastGood(str(tmp_path))
     for text in (b"one", b"two, which is longer", b"3"):
         kept.save("/etc/a", text)
@@ -38,10 +38,10 @@ def test_the_same_text_is_not_written_again(tmp_path: Path) -> None:
     kept.save("/etc/a", b"one")
     assert file.stat().st_ino == before
     kept.save("/etc/a", b"two")
-    assert file.stat().st_ino != before  # a new file in its place, so that no crash leaves half of one
+    assert file.stat().st_ino != before  # replaced by a new file, so that a crash leaves no partial text
 
 
-def test_what_a_crash_left_half_written_is_not_used(tmp_path: Path) -> None:
+def test_a_partial_text_left_by_a_crash_is_not_used(tmp_path: Path) -> None:
     kept = LastGood(str(tmp_path))
     kept.save("/etc/a", b"good")
     (file,) = tmp_path.iterdir()
@@ -52,7 +52,7 @@ def test_what_a_crash_left_half_written_is_not_used(tmp_path: Path) -> None:
     assert (kept.load("/etc/a"), half.exists()) == (b"better", False)
 
 
-def test_forgotten_ones_start_afresh(tmp_path: Path) -> None:
+def test_a_pruned_file_has_no_last_good_text(tmp_path: Path) -> None:
     kept = LastGood(str(tmp_path))
     for name in "abc":
         kept.save(f"/etc/{name}", name.encode())
@@ -67,13 +67,13 @@ def test_forgotten_ones_start_afresh(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["/etc/a", "/etc/wei\u00df", "/etc/caf\udce9", "/" + "x" * 3000, "/etc/a\nb"]
 )
-def test_any_path_will_do(tmp_path: Path, name: str) -> None:
+def test_any_path(tmp_path: Path, name: str) -> None:
     kept = LastGood(str(tmp_path))
     kept.save(name, b"text")
     assert kept.load(name) == b"text"
 
 
-def test_nobody_else_may_read_it(tmp_path: Path) -> None:
-    folder = tmp_path / "crontabs"
-    LastGood(str(folder))
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
+    directory = tmp_path / "crontabs"
+    LastGood(str(directory))
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
