@@ -53,7 +53,7 @@ def open_pidfd(pid: int, start: int) -> int:
         descriptor = os.pidfd_open(pid)
     except OSError:
         return -1
-    # The pidfd is opened first, so a process with this start is the one that it holds.
+    # The pidfd is open already, so it refers to the process whose start is compared here.
     process = read_stat(pid)
     if process is None or process.start != start or process.state in "ZX":
         os.close(descriptor)

@@ -13,7 +13,7 @@ def block() -> None:
 
 
 def unblock() -> None:
-    """Deliver handled signals again, beginning with those that are pending."""
+    """Let the pending handled signals, and all later ones, be delivered."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
 
 

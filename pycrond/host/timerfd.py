@@ -32,9 +32,9 @@ class WallClockTimer:
         """Become readable at `at`, at once if that is past; a later call replaces an earlier one."""
         if at == self._armed:
             return
-        whole, part = divmod(at.timestamp(), 1)
+        seconds, fraction = divmod(at.timestamp(), 1)
         # An all-zero value would disarm the timer, but no instant here is in 1970.
-        value = struct.pack("qqqq", 0, 0, int(whole), int(part * 1_000_000_000))
+        value = struct.pack("qqqq", 0, 0, int(seconds), int(fraction * 1_000_000_000))
         flags = TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET
         if _libc.timerfd_settime(self._descriptor, flags, value, None) < 0:
             raise _last_error()

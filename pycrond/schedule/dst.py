@@ -14,7 +14,7 @@ WEEK = 7 * DAY  # minutes; an older change of the offset has no effect any more
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ClockStep:
     """The wall minutes that are due when the clock shows a new minute: of wildcard schedules those from
     `wild_from`, of fixed-time schedules those from `fixed_from`, up to that minute. A start after it: none.
     """
@@ -25,16 +25,16 @@ class Step:
     """The wall minute up to which jobs have run after this step."""
 
 
-def step(through: int, wall: int) -> Step:
+def step(through: int, wall: int) -> ClockStep:
     """Apply cron's rule (with Debian's bounds): the clock shows `wall`, jobs have run up to `through`."""
     ahead = wall - through
     if -180 < ahead <= 0:  # set back: fixed times wait until the clock shows a minute that has not run
-        return Step(wall, wall + 1, through)
+        return ClockStep(wall, wall + 1, through)
     if 1 < ahead <= 5:  # a late wake-up
-        return Step(through + 1, through + 1, wall)
+        return ClockStep(through + 1, through + 1, wall)
     if 5 < ahead <= 180:  # set forward
-        return Step(wall, through + 1, wall)
-    return Step(wall, wall, wall)
+        return ClockStep(wall, through + 1, wall)
+    return ClockStep(wall, wall, wall)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,11 +119,11 @@ def processed_through(zone: Zone, at: datetime) -> int:
     return through
 
 
-def _changes(zone: Zone, first: int, end: int) -> Iterator[tuple[OffsetPeriod, Step]]:
+def _changes(zone: Zone, first: int, end: int) -> Iterator[tuple[OffsetPeriod, ClockStep]]:
     """Yield the periods of a zone with the ticks from `first` to `end`, each with the step at its start."""
     through: int | None = None
     for period in zone.offset_periods(first - WEEK, end):
         wall = period.start + period.offset
-        change = Step(wall, wall, wall) if through is None else step(through, wall)
+        change = ClockStep(wall, wall, wall) if through is None else step(through, wall)
         yield period, change
         through = max(change.through, period.end - 1 + period.offset)

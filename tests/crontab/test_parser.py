@@ -250,7 +250,7 @@ def test_flags(line: str, changed: dict[str, object], command: str, why: str) ->
     ("user", "system", "runs", "why"),
     [
         ("root", False, True, "cronie takes it from root"),
-        ("", False, True, "nobody in particular"),
+        ("", False, True, "no particular user"),
         ("alice", False, False, "an error in both"),
         ("", True, True, "system crontabs are root's"),
     ],

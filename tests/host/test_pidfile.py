@@ -60,7 +60,7 @@ def fifo(path: Path) -> None:
 
 
 def foreign(path: Path) -> None:
-    path.write_text("this is somebody's file\n")
+    path.write_text("this is another file\n")
 
 
 def foreign_number(path: Path) -> None:
@@ -86,17 +86,17 @@ def long_number(path: Path) -> None:
 def test_another_file_is_refused_and_left_as_it_is(crond: Crond, put: object, reason: str) -> None:
     assert callable(put)
     put(crond.pidfile)
-    before = looks(crond.folder)
+    before = file_states(crond.folder)
     done = crond.run("start", status=1)
     assert done.stderr == f"pycrond: not started: cannot write pidfile {crond.pidfile}: {reason}\n"
-    assert looks(crond.folder) == before
+    assert file_states(crond.folder) == before
     wait_until(lambda: not crond.programs("keeper"))
     crond.run("stop", status=3)
 
 
-def looks(folder: Path) -> dict[str, object]:
+def file_states(directory: Path) -> dict[str, object]:
     """Return the state of all files there but those in the daemon's own directories."""
-    paths = [path for path in folder.iterdir() if path.name not in {"state", "run", "crontabs"}]
+    paths = [path for path in directory.iterdir() if path.name not in {"state", "run", "crontabs"}]
     return {path.name: (path.lstat().st_mode, path.is_file() and path.read_bytes()) for path in paths}
 
 

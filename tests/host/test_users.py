@@ -34,7 +34,7 @@ def test_group_ids() -> None:
         ("eve:!:1:0:99999:7::20000:", True, "today"),
         ("eve:!:1:0:99999:7::19999:", True, "yesterday"),
         ("eve:!:1:0:99999:7::20001:", False, "tomorrow"),
-        ("evelyn:!:1:0:99999:7::1:", False, "somebody else"),
+        ("evelyn:!:1:0:99999:7::1:", False, "another user"),
         ("eve:!", False, "a line cut short"),
         ("eve:!:1:0:99999:7::soon:", False, "no number"),
         ("", False, "an empty file"),

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from pycrond.crontab.expression import parse_cached, parse_schedule
 from pycrond.errors import PycrondError
-from pycrond.schedule.dst import Step, fire_times, step
+from pycrond.schedule.dst import ClockStep, fire_times, step
 from pycrond.schedule.schedule import Schedule, every_minutes
 from pycrond.schedule.timezone import Zone
 from tests.support.judge import Judge, changes, runs, special_days, ticks
@@ -176,20 +176,20 @@ def test_the_text_decides_what_is_a_wildcard(text: str, wildcard: bool) -> None:
 @pytest.mark.parametrize(
     ("ahead", "expected", "why"),
     [
-        (1, Step(1001, 1001, 1001), "the normal minute"),
-        (2, Step(1001, 1001, 1002), "one late: everything of both minutes"),
-        (5, Step(1001, 1001, 1005), "the last of the small steps"),
-        (6, Step(1006, 1001, 1006), "wildcard jobs only now, fixed ones for each minute"),
-        (180, Step(1180, 1001, 1180), "the last of the medium steps"),
-        (181, Step(1181, 1181, 1181), "as if nothing had happened"),
-        (1_000_000, Step(1_001_000, 1_001_000, 1_001_000), "the same"),
-        (0, Step(1000, 1001, 1000), "one back: fixed jobs wait"),
-        (-179, Step(821, 822, 1000), "the last of the backward steps (Debian's)"),
-        (-180, Step(820, 820, 820), "cronie waits here; Debian goes on with the new clock"),
-        (-100_000, Step(-99_000, -99_000, -99_000), "the same"),
+        (1, ClockStep(1001, 1001, 1001), "the normal minute"),
+        (2, ClockStep(1001, 1001, 1002), "one late: everything of both minutes"),
+        (5, ClockStep(1001, 1001, 1005), "the last of the small steps"),
+        (6, ClockStep(1006, 1001, 1006), "wildcard jobs only now, fixed ones for each minute"),
+        (180, ClockStep(1180, 1001, 1180), "the last of the medium steps"),
+        (181, ClockStep(1181, 1181, 1181), "as if nothing had happened"),
+        (1_000_000, ClockStep(1_001_000, 1_001_000, 1_001_000), "the same"),
+        (0, ClockStep(1000, 1001, 1000), "one back: fixed jobs wait"),
+        (-179, ClockStep(821, 822, 1000), "the last of the backward steps (Debian's)"),
+        (-180, ClockStep(820, 820, 820), "cronie waits here; Debian goes on with the new clock"),
+        (-100_000, ClockStep(-99_000, -99_000, -99_000), "the same"),
     ],
 )
-def test_step(ahead: int, expected: Step, why: str) -> None:
+def test_step(ahead: int, expected: ClockStep, why: str) -> None:
     assert step(1000, 1000 + ahead) == expected, why
 
 

@@ -105,7 +105,7 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o640, 0o444, 0o400, 0o755])
-def test_modes_that_let_nobody_else_write(tmp_path: Path, mode: int) -> None:
+def test_modes_that_let_no_other_user_write(tmp_path: Path, mode: int) -> None:
     assert files.read_crontab(str(crontab(tmp_path, mode))) == LINE
 
 
@@ -141,10 +141,10 @@ def test_the_owner_of_a_link_does_not_matter(tmp_path: Path) -> None:
 
 
 GROUPS = [  # the group's name, the main group of alice, its other members
-    ("alice", 7001, [], True, "the user's own group, nobody else in it: umask 002"),
+    ("alice", 7001, [], True, "the user's own group without other members: umask 002"),
     ("alice", 7001, ["alice"], True, "listed in it herself"),
-    ("alice", 7001, ["bob"], False, "somebody else is in it"),
-    ("alice", 7001, ["alice", "bob"], False, "somebody else too"),
+    ("alice", 7001, ["bob"], False, "it has another member"),
+    ("alice", 7001, ["alice", "bob"], False, "another member too"),
     ("staff", 7001, [], False, "her main group, but not her private one"),
     ("alice", 50, [], False, "a group of her name that is not her main one"),
 ]

@@ -194,11 +194,11 @@ def test_a_file_that_is_no_crontab_does_not_affect_others(directory: CrontabDire
 
 
 def test_the_jobs_of_a_directory_that_vanishes_go_on(directory: CrontabDirectory, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    other.mkdir(0o755)
-    (other / "c").write_text("* * * * * other\n")
+    second = tmp_path / "other"
+    second.mkdir(0o755)
+    (second / "c").write_text("* * * * * other\n")
     directory.write("a", GOOD)
-    directory.others = (other,)
+    directory.others = (second,)
     assert directory.load() == ["one", "two", "other"]
     keys = [job.key for job in directory.loaded.jobs]
     directory.path.rename(tmp_path / "away")

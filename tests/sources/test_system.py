@@ -23,7 +23,7 @@ def root(tmp_path: Path) -> Path:
 
 
 def found(root: Path, dialect: str) -> tuple[list[str], list[str]]:
-    """Return the names of the files that are read, and of those that are not."""
+    """Return the names of the files read and of the files skipped."""
     tabs, problems = system_crontabs.list_system_crontabs(str(root), RULES[dialect])
     return [os.path.basename(tab.file) for tab in tabs], [
         os.path.basename(problem.file) for problem in problems

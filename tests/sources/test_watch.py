@@ -14,9 +14,9 @@ def in_place(file: Path) -> None:
 
 
 def renamed_over(file: Path) -> None:
-    other = file.with_name("other")
-    other.write_text(file.read_text())
-    other.rename(file)
+    new_file = file.with_name("other")
+    new_file.write_text(file.read_text())
+    new_file.rename(file)
 
 
 def same_size_and_time(file: Path) -> None:
