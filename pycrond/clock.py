@@ -1,19 +1,19 @@
-"""The clocks: the only module that reads them."""
+"""The clocks. No other module reads them."""
 
 import time
 from datetime import UTC, datetime
 
 
 def now() -> datetime:
-    """The wall clock, aware, in UTC."""
+    """Return the wall clock as an aware datetime in UTC."""
     return datetime.fromtimestamp(time.time(), UTC)
 
 
 def suspended() -> float:
-    """Seconds since boot that the machine was asleep."""
+    """Return the seconds since boot during which the machine slept."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)
 
 
 def elapsed() -> float:
-    """Seconds since boot, sleep included: what durations are measured with."""
+    """Return the seconds since boot, including sleep, to measure durations."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,4 +1,4 @@
-"""What can be wrong, as values: errors a person can act on, and problems found in files."""
+"""Errors that a user can act on, and problems in files."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -7,32 +7,32 @@ Severity = Literal["error", "warning"]
 
 
 class PycrondError(Exception):
-    """Something the user can act on; its text is the whole message."""
+    """An error that the user can act on; its text is the whole message."""
 
     status = 1
-    """The exit status of the command line: 1 the user can act."""
+    """The exit status of the command line."""
 
 
 class NotRunningError(PycrondError):
-    """There is no daemon to talk to."""
+    """No daemon is running."""
 
     status = 3
 
 
-class RefusedError(PycrondError):
-    """A file or folder that is not read, and why."""
+class UnreadableError(PycrondError):
+    """A file or directory that is not read; the text is the reason."""
 
 
-class MissingError(RefusedError):
-    """A folder that is not there or cannot be listed: rather an accident than an order to run nothing."""
+class MissingDirectoryError(UnreadableError):
+    """A directory that does not exist or cannot be listed. Its jobs are kept, as this may be an accident."""
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing wrong with a file; prints as ``file:line:column: severity: message``.
+    """An error or warning about a file; prints as ``file:line:column: severity: message``.
 
-    `line` and `column` count from 1 and are 0 where the whole file is meant. `code` is a short
-    stable word for the kind of problem, by which a warning can be silenced.
+    `line` and `column` count from 1; they are 0 for a problem of the whole file. `code` is a short stable
+    name of the kind of problem, by which a warning can be silenced.
     """
 
     file: str
@@ -43,9 +43,9 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        place = self.file
+        position = self.file
         if self.line:
-            place += f":{self.line}"
+            position += f":{self.line}"
         if self.column:
-            place += f":{self.column}"
-        return f"{place}: {self.severity}: {self.message}"
+            position += f":{self.column}"
+        return f"{position}: {self.severity}: {self.message}"

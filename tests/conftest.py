@@ -20,7 +20,7 @@ from pycrond.crontab import parser
 from pycrond.errors import PycrondError
 from pycrond.host import pidfile
 from pycrond.host.cgroup import ResourceLimits
-from pycrond.jobs.job import Job, jobs
+from pycrond.jobs.job import Job, make_jobs
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import RunRow
 from tests.support import faketime, packages
@@ -168,7 +168,7 @@ class Crond:
     @property
     def pid(self) -> int:
         """The daemon's pid."""
-        pid = pidfile.read(str(self.pidfile))
+        pid = pidfile.read_pid(str(self.pidfile))
         assert pid is not None, "there is no pidfile"
         return pid
 
@@ -269,7 +269,7 @@ def jobs_of(text: str | bytes, user: str = "root", file: str = "/etc/crontabs/te
     """Return the jobs of a crontab, which must be without errors."""
     table = parser.parse(text.encode() if isinstance(text, str) else text, file, user=user)
     assert not [problem for problem in table.problems if problem.severity == "error"], table.problems
-    return jobs(table.entries, user)
+    return make_jobs(table.entries, user)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from pycrond.crontab.field import FIELDS, Field
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.host import signals
 from pycrond.jobs import options
-from pycrond.jobs.job import Account, jobs
+from pycrond.jobs.job import Account, make_jobs
 from pycrond.jobs.run import Fire
 from pycrond.runs.command import describe
 from tests.conftest import Crond
@@ -116,7 +116,7 @@ def test_every_exit_status_is_named() -> None:
     assert {int(one) for one in told} == statuses
 
 
-@pytest.mark.parametrize("number", sorted(set(signals.WANTED) - {signal.SIGCHLD}))
+@pytest.mark.parametrize("number", sorted(set(signals.HANDLED) - {signal.SIGCHLD}))
 def test_every_signal_is_named(number: int) -> None:
     assert says(section("pycrond.8", "SIGNALS"), signal.Signals(number).name)
 
@@ -208,7 +208,7 @@ def test_the_options_that_are_carried_out_are_told_apart() -> None:
 
 def test_every_variable_of_a_job_is_named() -> None:
     entry = parser.parse(b"* * * * * true\n", "one").entries
-    fire = Fire(jobs(entry, "me")[0], datetime.now(UTC), 0)
+    fire = Fire(make_jobs(entry, "me")[0], datetime.now(UTC), 0)
     launch = describe(fire, 1, Account("me", 1, 1, "/"), "fifo", "/bin", state_dir="/")
     told = section("pycrond.crontab.5", "ASSIGNMENTS")
     assert not [name for name in launch.environment if not says(told, name)]
@@ -225,7 +225,7 @@ def test_the_example_has_no_problems() -> None:
 
 
 def test_limits() -> None:
-    assert says(section("pycrond.crontab.5", "BYTES AND LIMITS"), str(parser.LONGEST_LINE))
+    assert says(section("pycrond.crontab.5", "BYTES AND LIMITS"), str(parser.MAX_LINE_BYTES))
 
 
 # Both

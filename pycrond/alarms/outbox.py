@@ -48,7 +48,7 @@ class Outbox:
 
     @property
     def has_mailer(self) -> bool:
-        return machine.has_mailer(self._settings.mailer)
+        return machine.is_mailer_available(self._settings.mailer)
 
     @property
     def backlog(self) -> int:
@@ -119,7 +119,9 @@ class Outbox:
                 self._done(alarm, "nothing was printed")
                 os.close(printed)
                 return
-            self._deliveries[spawn.start(launch)] = (alarm, printed)
+            with spawn.Spawner() as spawner:
+                pid = spawner.start(launch)
+            self._deliveries[pid] = (alarm, printed)
         except (PycrondError, OSError) as error:
             os.close(printed)
             self._failed(alarm, str(error), now)
@@ -150,7 +152,7 @@ class Outbox:
     def _hook(self, alarm: Alarm, printed: int) -> Launch:
         """The command of a hook, as the job's user, whose account may be gone by now."""
         document = alarm.document
-        account = self._builder.accounts.get(document["user"]) or users.named(document["user"])
+        account = self._builder.accounts.get(document["user"]) or users.by_name(document["user"])
         if account is None:
             raise PycrondError(f"there is no user '{document['user']}'")
         about = self._about(alarm)

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from pycrond.ledger.codec import from_text
 from pycrond.ledger.rows import JobRow
-from pycrond.schedule.schedule import Zone, fires
+from pycrond.schedule.dst import fire_times
+from pycrond.schedule.timezone import Zone
 
 COMPARED = ("schedule", "zone", "command", "options", "user")
 """The columns that matter; a job's file and line may change freely."""
@@ -53,7 +54,7 @@ def compare(
     def times_of(job: JobRow | None) -> set[datetime]:
         if job is None or job.canonical is None:
             return set()
-        return {fire.at for fire in fires(from_text(job.canonical), zone(job.zone), start, until)}
+        return {fire.at for fire in fire_times(from_text(job.canonical), zone(job.zone), start, until)}
 
     def change(old: JobRow | None, new: JobRow | None) -> JobChange:
         had, has = times_of(old), times_of(new)

@@ -15,9 +15,9 @@ from pycrond.schedule.days import (
     EVERY_DAY,
     NO_DAY,
     DayPart,
+    bit_mask,
     canonical,
-    find,
-    mask,
+    days_of,
     numbers_in,
 )
 from pycrond.schedule.schedule import Schedule
@@ -52,7 +52,7 @@ def words(schedule: Schedule) -> str:
     """
     if schedule.period:
         return f"every {schedule.period} minutes, counted from 1970-01-01 00:00 UTC"
-    if schedule.never:
+    if schedule.is_empty:
         return "never"
     part = schedule.part
     time = _described(f"{_stepped(schedule.minutes, MINUTE)} {_hours(schedule.hours)} * * *", "TIMEOFDAY")
@@ -72,7 +72,7 @@ def _stepped(bits: int, field: Field) -> str:
     """Return a set as `numbers` does, or as a step if the step divides the field."""
     size = field.last + 1
     for step in range(2, size):
-        if size % step == 0 and bits == mask(range(0, size, step)):
+        if size % step == 0 and bits == bit_mask(range(0, size, step)):
             return f"*/{step}"
     return numbers(bits, field)
 
@@ -169,5 +169,5 @@ def _is_in(part: DayPart, day: int) -> bool:
     whole_part = canonical(part)
     if whole_part == NO_DAY:
         return False
-    days = find(whole_part)
-    return days is None or days.first(day) == day
+    days = days_of(whole_part)
+    return days is None or days.first_from(day) == day

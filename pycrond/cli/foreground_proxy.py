@@ -10,7 +10,7 @@ import signal
 from pycrond.control import protocol
 from pycrond.errors import PycrondError
 from pycrond.host import procfs
-from pycrond.host.signals import Signals
+from pycrond.host.signals import SignalPipe, unblock
 from pycrond.keeper.readiness import Readiness
 from pycrond.settings import Settings
 
@@ -19,9 +19,9 @@ FAREWELL = 60.0  # seconds that a daemon may take to stop
 
 def stand_in(settings: Settings, daemon: int) -> int:
     """Stay until the keeper of `daemon` has gone, or until the daemon was stopped through us; 0."""
-    signals = Signals()
-    signals.release()  # they were blocked before the daemon was asked for
-    found = procfs.stat(daemon)
+    signals = SignalPipe()
+    unblock()  # they were blocked before the daemon was asked for
+    found = procfs.read_stat(daemon)
     try:
         keeper = os.pidfd_open(found.parent) if found else -1
     except ProcessLookupError:

@@ -7,7 +7,7 @@ from math import ceil
 from statistics import median
 
 from pycrond.hashing import digest_words
-from pycrond.schedule.schedule import FireTime
+from pycrond.schedule.dst import FireTime
 from pycrond.text import split, visible
 
 MAX_LINE = 75  # octets

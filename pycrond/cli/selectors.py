@@ -47,7 +47,9 @@ def seconds_of(text: str | None) -> float | None:
     if text is None:
         return None
     text = f"-{text}" if _AGO.fullmatch(text) else text
-    return time_input.moment(text, clock.now(), machine.zone(machine.zone_name(os.environ))).at.timestamp()
+    return time_input.moment(
+        text, clock.now(), machine.load_zone(machine.local_zone_name(os.environ))
+    ).at.timestamp()
 
 
 def span(wanted: Namespace) -> tuple[float | None, float | None]:

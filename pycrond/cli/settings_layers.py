@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 
 from pycrond import settings
-from pycrond.errors import PycrondError, RefusedError
+from pycrond.errors import PycrondError, UnreadableError
 from pycrond.hashing import digest
 from pycrond.settings import PATHS, Settings
 from pycrond.sources import files
@@ -84,8 +84,8 @@ def config_file(named: str | None) -> str:
 def _from_file(named: str | None) -> dict[str, object]:
     path = config_file(named)
     try:
-        text = files.read(os.path.abspath(path))
-    except RefusedError as error:
+        text = files.read_crontab(os.path.abspath(path))
+    except UnreadableError as error:
         if named is None and not os.path.lexists(path):
             return {}
         raise PycrondError(f"{path}: {error}") from error
@@ -156,6 +156,6 @@ def _default_crontabs() -> str:
     """`./crontabs` where there is one; root takes only one that nobody else could have put there."""
     with contextlib.suppress(FileNotFoundError):  # the working directory may be gone
         here = os.path.abspath("crontabs")
-        if os.path.isdir(here) and (not _is_root() or files.is_safe(here)):
+        if os.path.isdir(here) and (not _is_root() or files.is_safe_directory(here)):
             return here
     return os.path.join(config_dir(), "crontabs")

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pycrond.errors import PycrondError
-from pycrond.schedule.schedule import Zone
-from pycrond.schedule.timezone import DAY, FIRST_TICK, LAST_TICK, instant, tick_from
+from pycrond.schedule.timezone import DAY, FIRST_TICK, LAST_TICK, Zone, instant, tick_from
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- of a wall clock
 _MINUTE = timedelta(minutes=1)
@@ -82,7 +81,9 @@ def _of_wall_clock(typed: datetime, zone: Zone) -> Moment:
     if found:
         return Moment(found[0] + seconds, wall)
     jump = next(
-        piece for piece in zone.pieces(wall - 2 * DAY, wall + 2 * DAY) if piece.start + piece.shift > wall
+        piece
+        for piece in zone.offset_periods(wall - 2 * DAY, wall + 2 * DAY)
+        if piece.start + piece.offset > wall
     )
     return Moment(instant(jump.start), wall)
 
@@ -90,6 +91,7 @@ def _of_wall_clock(typed: datetime, zone: Zone) -> Moment:
 def instants(zone: Zone, wall: int) -> list[datetime]:
     """When a zone's clock shows a wall minute: twice where it is turned back, never where turned forward."""
     ticks = [
-        (wall - piece.shift, piece.start, piece.end) for piece in zone.pieces(wall - 2 * DAY, wall + 2 * DAY)
+        (wall - piece.offset, piece.start, piece.end)
+        for piece in zone.offset_periods(wall - 2 * DAY, wall + 2 * DAY)
     ]
     return [instant(tick) for tick, start, end in ticks if start <= tick < end]

@@ -34,11 +34,11 @@ def requester(uid: int, *, system: bool) -> Requester:
     Root and the daemon's own user may do everything, others act on their own jobs, with `system` only; raises
     PycrondError.
     """
-    account = users.own(uid)
+    account = users.by_uid(uid)
     if uid in {0, os.geteuid()}:
         return Requester(account.name, None)
     # A uid without a name is refused: its number may be the name of another user.
-    known = users.named(account.name)
+    known = users.by_name(account.name)
     if system and known and known.uid == uid:
         return Requester(account.name, account.name)
     raise PycrondError("only root and the daemon's own user may do that")

@@ -1,21 +1,21 @@
-"""A crontab: bytes in; its entries, and every problem with line and column, out."""
+"""The crontab parser: from bytes to entries, and to every problem with its line and column."""
 
 import re
 from dataclasses import dataclass
 
-from pycrond.crontab.expression import Expression, draw, known, read
-from pycrond.crontab.field import shown
+from pycrond.crontab.expression import Expression, parse_cached, parse_expression, seeded_pick
+from pycrond.crontab.field import quoted
 from pycrond.crontab.scope import Scope
-from pycrond.crontab.syntax import assignment, assignment_gone_wrong, command_and_input
+from pycrond.crontab.syntax import explain_bad_assignment, parse_assignment, split_command
 from pycrond.errors import Problem, Severity
 from pycrond.jobs.job import Entry
 from pycrond.jobs.options import Value
 
-LONGEST_LINE = 131_071
+MAX_LINE_BYTES = 131_071
 """Bytes. cronie cuts a longer line silently; here it is an error."""
 
 _NUMBERS = [0]
-"""Of lines: each number once in memory, however many crontabs have such a line."""
+"""Line numbers, shared by all entries: each number is in memory once."""
 
 _SCHEDULE = r"(?P<schedule>@every[ \t]++[^ \t]++|@[^ \t]*+|[^@ \t][^ \t]*+(?:[ \t]++[^ \t]++){4})"
 _USER = r"(?:[ \t]++(?P<user>[^ \t]++))?+"
@@ -25,7 +25,7 @@ _SYSTEM_ENTRY = re.compile(_SCHEDULE + _USER + _COMMAND, re.DOTALL)
 
 _QUIET = re.compile(r"-[^ \t]")
 _FLAGS = re.compile(r"-(?P<letters>[nqs]++)(?:[ \t]++|\Z)")
-_MEANT_BY: dict[str, dict[str, Value]] = {
+_FLAG_OPTIONS: dict[str, dict[str, Value]] = {
     "n": {"mail": "failure"},
     "q": {"log": False},
     "s": {"overlap": "skip"},
@@ -34,12 +34,12 @@ _MEANT_BY: dict[str, dict[str, Value]] = {
 
 @dataclass(frozen=True, slots=True)
 class Crontab:
-    """What one file says."""
+    """The parsed content of a file."""
 
     file: str
     entries: tuple[Entry, ...]
     problems: tuple[Problem, ...]
-    """Errors and warnings in the order of the lines. A line with an error is no entry."""
+    """Errors and warnings in the order of the lines. A line with an error gives no entry."""
 
 
 def parse(
@@ -52,20 +52,20 @@ def parse(
     seed: str = "",
     runs_as: str | None = None,
 ) -> Crontab:
-    """Read a crontab; `system` ones have a user column. Never raises for what the file says.
+    """Parse a crontab; with `system` it has a user column. Never raises for the content of the file.
 
-    `dialect` is ``cronie`` or ``debian``. `user` is whose crontab it is. `seed` (the machine's id) and
-    what an entry says decide the values that `~` and `H` draw. `runs_as` becomes the user of each entry
-    that has no user column.
+    `dialect` is ``cronie`` or ``debian``. `user` owns the crontab. `seed` (the machine's id) and the text of
+    an entry decide the values that `~` and `H` draw. `runs_as` becomes the user of each entry without a user
+    column.
     """
     parser = _Parser(file, system, dialect, user, seed=seed, runs_as=runs_as)
-    parser.read(data.decode("utf-8", "surrogateescape"))
+    parser.parse(data.decode("utf-8", "surrogateescape"))
     problems = sorted(parser.report.problems, key=lambda problem: (problem.line, problem.column))
     return Crontab(file, tuple(parser.entries), tuple(problems))
 
 
 class _Parser:
-    """Reads one crontab, line by line."""
+    """Parses one crontab, line by line."""
 
     def __init__(
         self, file: str, system: bool, dialect: str, user: str, *, seed: str, runs_as: str | None
@@ -80,10 +80,10 @@ class _Parser:
         self._seed = seed
         self._runs_as = runs_as
         self._quiet_allowed = system or user in {"", "root"}
-        self._force = Scope(self.report)
+        self._scope = Scope(self.report)
         self._names: dict[tuple[str | None, str], int] = {}
 
-    def read(self, text: str) -> None:
+    def parse(self, text: str) -> None:
         lines = self._without_carriage_returns(text).split("\n")
         while len(_NUMBERS) <= len(lines):
             _NUMBERS.append(len(_NUMBERS))
@@ -93,14 +93,14 @@ class _Parser:
                 continue
             if line[start] == "#":
                 if line.startswith("#:", start):
-                    self._force.option_line(number, line, start + 2)
-            elif self._unreadable(number, line) or not self._read_assignment(number, line, start):
-                self._force.bound()
+                    self._scope.add_options(number, line, start + 2)
+            elif self._has_bad_bytes(number, line) or not self._parse_line(number, line, start):
+                self._scope.end_entry()
         last = lines[-1].lstrip(" \t")
         if last and not last.startswith("#"):
             message = "the last line has no newline: other crons do not run it"
             self.report(len(lines), len(lines[-1]) + 1, "warning", "no-newline", message)
-        self._force.at_end()
+        self._scope.end_file()
 
     def _without_carriage_returns(self, text: str) -> str:
         first = re.search(r"\r(?:\n|\Z)", text)
@@ -108,61 +108,61 @@ class _Parser:
             return text
         line = text.count("\n", 0, first.start()) + 1
         column = first.start() - text.rfind("\n", 0, first.start())
-        message = "a line ends with CR LF: the CR is left out, here and below; other crons keep it"
+        message = "a line ends with CR LF: the CR is ignored, here and below; other crons keep it"
         self.report(line, column, "warning", "carriage-return", message)
         return re.sub(r"\r(?=\n|\Z)", "", text)
 
-    def _unreadable(self, number: int, line: str) -> bool:
+    def _has_bad_bytes(self, number: int, line: str) -> bool:
         if number == 1 and line.startswith("\ufeff"):
             message = "the file begins with a byte order mark: remove it"
             self.report(1, 1, "error", "byte-order-mark", message)
         elif "\0" in line:
-            self.report(number, line.index("\0") + 1, "error", "nul", "a NUL byte")
-        elif len(line) * 4 > LONGEST_LINE and len(line.encode("utf-8", "surrogateescape")) > LONGEST_LINE:
-            self.report(number, 1, "error", "too-long", f"the line is longer than {LONGEST_LINE} bytes")
+            self.report(number, line.index("\0") + 1, "error", "nul", "the line contains a NUL byte")
+        elif len(line) * 4 > MAX_LINE_BYTES and len(line.encode("utf-8", "surrogateescape")) > MAX_LINE_BYTES:
+            self.report(number, 1, "error", "too-long", f"the line is longer than {MAX_LINE_BYTES} bytes")
         else:
             return False
         return True
 
-    def _read_assignment(self, number: int, line: str, start: int) -> bool:
-        """Whether the line is one; else it is read as an entry. An assignment comes first in cron, but text
-        that begins with a valid schedule can be one only after a macro (``@daily = x``).
+    def _parse_line(self, number: int, line: str, start: int) -> bool:
+        """Parse a line as an assignment, else as an entry, and return whether it is an assignment. cron tries
+        the assignment first, but after a valid schedule only a macro can begin one (``@daily = x``).
         """
         quiet = self._quiet_allowed and _QUIET.match(line, start) is not None
-        found = self._pattern.match(line, start + quiet)
-        expression = known(found["schedule"] if found else line[start + quiet :].rstrip(" \t"))
+        match = self._pattern.match(line, start + quiet)
+        expression = parse_cached(match["schedule"] if match else line[start + quiet :].rstrip(" \t"))
         if not expression.valid or line.startswith("@", start + quiet):
             text = line[start:]
-            pair = assignment(text)
+            pair = parse_assignment(text)
             if pair:
-                self._force.assign(number, start + 1, line.rindex(pair[1]) + 1, *pair)
+                self._scope.assign(number, start + 1, line.rindex(pair[1]) + 1, *pair)
                 return True
-            wrong = None if expression.valid else assignment_gone_wrong(text)
-            if wrong:
-                self.report(number, start + wrong[0] + 1, "error", "bad-assignment", wrong[1])
+            mistake = None if expression.valid else explain_bad_assignment(text)
+            if mistake:
+                self.report(number, start + mistake[0] + 1, "error", "bad-assignment", mistake[1])
                 return False
         for flaw in expression.flaws:
             self.report(number, start + quiet + flaw.offset + 1, flaw.severity, flaw.code, flaw.message)
-        if found:
-            self._read_entry(number, found, expression, {"log": False} if quiet else {})
+        if match:
+            self._parse_entry(number, match, expression, {"log": False} if quiet else {})
         return False
 
-    def _read_entry(
-        self, number: int, found: re.Match[str], expression: Expression, meant: dict[str, Value]
+    def _parse_entry(
+        self, number: int, match: re.Match[str], expression: Expression, flags: dict[str, Value]
     ) -> None:
-        column = found.start("schedule") + 1
-        text = self._command(number, found, meant)
-        if self._force.bad_zone:
-            message = f"not run, because the time zone in line {self._force.bad_zone} is unknown"
+        column = match.start("schedule") + 1
+        text = self._parse_command(number, match, flags)
+        if self._scope.bad_zone:
+            message = f"not run, because the time zone in line {self._scope.bad_zone} is unknown"
             self.report(number, column, "error", "bad-zone", message)
         elif text and expression.valid:
-            user = found["user"] if self._system else self._runs_as
-            command, given = text, ""
+            user = match["user"] if self._system else self._runs_as
+            command, stdin = text, ""
             if "%" in text or "\\" in text:
-                command, given = command_and_input(text, self._dialect)
+                command, stdin = split_command(text, self._dialect)
             if expression.draws:
-                expression = self._drawn(number, found, expression, (user or self._user, command))
-            options = self._force.options(meant)
+                expression = self._draw_values(number, match, expression, (user or self._user, command))
+            options = self._scope.options(flags)
             if options.name is not None:
                 self._report_duplicate(number, column, user, options.name)
             self.entries.append(
@@ -172,40 +172,40 @@ class _Parser:
                     user,
                     expression.schedule,
                     expression.text,
-                    "UTC" if expression.utc else self._force.zone,
+                    "UTC" if expression.in_utc else self._scope.zone,
                     command,
-                    given,
-                    self._force.environment(),
+                    stdin,
+                    self._scope.environment(),
                     options,
                 )
             )
 
-    def _drawn(
-        self, number: int, found: re.Match[str], expression: Expression, identity: tuple[str, str]
+    def _draw_values(
+        self, number: int, match: re.Match[str], expression: Expression, identity: tuple[str, str]
     ) -> Expression:
-        """The expression with the values drawn for this entry, which may name days that do not exist."""
+        """Return the expression with the values drawn for an entry; they may give days that do not exist."""
         user, command = identity
-        drawn = read(found["schedule"], draw(self._seed, user, expression.text, command))
+        drawn = parse_expression(match["schedule"], seeded_pick(self._seed, user, expression.text, command))
         for flaw in drawn.flaws[len(expression.flaws) :]:
-            column = found.start("schedule") + flaw.offset + 1
+            column = match.start("schedule") + flaw.offset + 1
             self.report(number, column, flaw.severity, flaw.code, flaw.message)
         return drawn
 
-    def _command(self, number: int, found: re.Match[str], meant: dict[str, Value]) -> str | None:
-        """The text of the command without its flags, which are added to `meant`; None after an error."""
-        if self._system and (found["user"] or "*").startswith("*"):
-            self._report_no_user(number, found)
+    def _parse_command(self, number: int, match: re.Match[str], flags: dict[str, Value]) -> str | None:
+        """Return the command without its flags, whose options are added to `flags`; None after an error."""
+        if self._system and (match["user"] or "*").startswith("*"):
+            self._report_no_user(number, match)
             return None
-        text, column = found["command"], found.start("command") + 1
+        text, column = match["command"], match.start("command") + 1
         while text.startswith("-"):
-            flags = _FLAGS.match(text)
-            if not flags:
-                message = f"unknown flag {shown(text.split()[0])} before the command (-n, -q, -s)"
+            word = _FLAGS.match(text)
+            if not word:
+                message = f"unknown flag {quoted(text.split()[0])} before the command (-n, -q, -s)"
                 self.report(number, column, "error", "bad-flag", message)
                 return None
-            for letter in flags["letters"]:
-                meant.update(_MEANT_BY[letter])
-            text, column = text[flags.end() :], column + flags.end()
+            for letter in word["letters"]:
+                flags.update(_FLAG_OPTIONS[letter])
+            text, column = text[word.end() :], column + word.end()
         if not text:
             self.report(number, column, "error", "no-command", "no command")
         elif text.startswith("*") and not self._system:
@@ -215,22 +215,22 @@ class _Parser:
             return text
         return None
 
-    def _report_no_user(self, number: int, found: re.Match[str]) -> None:
-        if found["user"]:
-            message = f"bad user {shown(found['user'])}: cron has no sixth field"
-            self.report(number, found.start("user") + 1, "error", "sixth-field", message)
+    def _report_no_user(self, number: int, match: re.Match[str]) -> None:
+        if match["user"]:
+            message = f"bad user {quoted(match['user'])}: cron has no sixth field"
+            self.report(number, match.start("user") + 1, "error", "sixth-field", message)
         else:
-            self.report(number, found.end() + 1, "error", "no-command", "no user and no command")
+            self.report(number, match.end() + 1, "error", "no-command", "no user and no command")
 
     def _report_duplicate(self, number: int, column: int, user: str | None, name: str) -> None:
         first = self._names.setdefault((user, name), number)
         if first != number:
-            message = f"the name {shown(name)} is taken by line {first}: this job goes by a hash"
+            message = f"the name {quoted(name)} is already used in line {first}: this job gets a hash instead"
             self.report(number, column, "warning", "duplicate-name", message)
 
 
 class _Report:
-    """Collects what is wrong: no part of the parser, or that would refer to itself and stay in memory."""
+    """The problems of a file. Not part of the parser, which would then refer to itself and stay in memory."""
 
     def __init__(self, file: str) -> None:
         self.problems: list[Problem] = []

@@ -1,4 +1,4 @@
-"""What a crontab's lines hold besides a schedule: assignments, options, the command and its input."""
+"""The syntax of a crontab's lines besides the schedule: assignments, options, the command and its input."""
 
 import re
 import shlex
@@ -20,31 +20,31 @@ _TWO_WORDS = re.compile(r"[A-Za-z_]\w*+[ \t]++[A-Za-z_]\w*+[ \t]*+=")
 _SHELL = re.compile(r"(?:export|set|setenv|declare|let)[ \t]+[^ \t=]+[ \t=]")
 
 
-def assignment(text: str) -> tuple[str, str] | None:
-    """Name and value; None where the text is none. It has no blanks before it."""
-    found = _ASSIGNMENT.match(text)
-    if not found:
+def parse_assignment(text: str) -> tuple[str, str] | None:
+    """Return the name and the value of an assignment without leading blanks; None if the text is not one."""
+    match = _ASSIGNMENT.match(text)
+    if not match:
         return None
-    name = next(part for part in found.group("single", "double", "bare") if part is not None)
-    value = found["value"]
+    name = next(part for part in match.group("single", "double", "bare") if part is not None)
+    value = match["value"]
     if value[:1] not in {"'", '"'}:
         return name, value.rstrip(" \t\r\v\f")
     quoted = _QUOTED.fullmatch(value)
     return (name, quoted[1] if quoted[1] is not None else quoted[2]) if quoted else None
 
 
-def assignment_gone_wrong(text: str) -> tuple[int, str] | None:
-    """Where and why a text that was surely meant as an assignment is none."""
-    found = _SHELL.match(text)
-    if found:
-        return 0, f"'{found[0].split()[0]}' is the shell's: an assignment in a crontab is NAME=VALUE"
-    found = _TWO_WORDS.match(text)
-    if found:
-        return 0, "two words stand before the '=': a name with a blank in it is quoted"
-    found = _ASSIGNMENT.match(text)
-    if found:  # with a quoted value, or it would be one
-        message = "a value that begins with a quote ends with the same quote, and the line with it"
-        return found.start("value"), message
+def explain_bad_assignment(text: str) -> tuple[int, str] | None:
+    """Return the offset and the message of an error if a text was clearly meant as an assignment."""
+    match = _SHELL.match(text)
+    if match:
+        return 0, f"'{match[0].split()[0]}' is shell syntax: an assignment in a crontab is NAME=VALUE"
+    match = _TWO_WORDS.match(text)
+    if match:
+        return 0, "there are two words before the '=': put a name with a blank in quotes"
+    match = _ASSIGNMENT.match(text)
+    if match:  # its value begins with a quote, or it would be an assignment
+        message = "a value that begins with a quote must end with it, at the end of the line"
+        return match.start("value"), message
     return None
 
 
@@ -53,15 +53,15 @@ _WORD = re.compile(r"""(?:[^ \t\r\n'"\\]|\\.|'[^']*+'|"(?:\\.|[^"\\])*+")*+""", 
 _QUOTING = re.compile(r"['\"\\]")
 
 
-def option_words(text: str, start: int) -> Iterator[tuple[int, str, str | None]]:
-    """Where each word begins, its name and, if there is one, its value, split as by `shlex`.
-    Raises ValueError where a quote is not closed.
+def split_options(text: str, start: int) -> Iterator[tuple[int, str, str | None]]:
+    """Yield the offset, the name and the value, if any, of each word, split as `shlex` splits.
+    Raises ValueError for a quote that is not closed.
     """
     start = _end(_GAP, text, start)
     while start < len(text):
         end = _end(_WORD, text, start)
         if end < len(text) and text[end] not in " \t\r\n":
-            raise ValueError("a quote or a backslash stands open")
+            raise ValueError("a quote is not closed, or a backslash ends the line")
         word = text[start:end]
         if _QUOTING.search(word):
             (word,) = shlex.split(word)
@@ -71,9 +71,9 @@ def option_words(text: str, start: int) -> Iterator[tuple[int, str, str | None]]
 
 
 def _end(pattern: re.Pattern[str], text: str, start: int) -> int:
-    """Where what a pattern matches ends; it may be nothing."""
-    found = pattern.match(text, start)
-    return found.end() if found else start
+    """Return the end of a match, which may be empty, at `start`."""
+    match = pattern.match(text, start)
+    return match.end() if match else start
 
 
 _COMMAND = re.compile(r"(?:[^%\\]|\\.)*+\\?+", re.DOTALL)
@@ -81,14 +81,14 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _PERCENT = re.compile(r"\\?%")
 
 
-def command_and_input(text: str, dialect: str) -> tuple[str, str]:
-    """What the shell is given and what it reads: all that follows the first ``%`` without a backslash.
-    In Debian's dialect a backslash in the command escapes a backslash, too.
+def split_command(text: str, dialect: str) -> tuple[str, str]:
+    """Return the shell's command and its standard input: the text after the first ``%`` without a backslash.
+    In Debian's dialect a backslash in the command also escapes a backslash.
     """
     escapable = "%\\" if dialect == "debian" else "%"
     end = _end(_COMMAND, text, 0)
     command = _ESCAPED.sub(lambda pair: pair[1] if pair[1] in escapable else pair[0], text[:end])
-    given = _PERCENT.sub(lambda found: "%" if found[0] == "\\%" else "\n", text[end + 1 :])
-    if given and not given.endswith("\n"):
-        given += "\n"
-    return command, given
+    stdin = _PERCENT.sub(lambda match: "%" if match[0] == "\\%" else "\n", text[end + 1 :])
+    if stdin and not stdin.endswith("\n"):
+        stdin += "\n"
+    return command, stdin

@@ -10,7 +10,7 @@ from pycrond.daemon.reexec import READY
 from pycrond.errors import PycrondError
 from pycrond.host import users
 from pycrond.host.pidfile import Pidfile
-from pycrond.host.signals import Signals
+from pycrond.host.signals import SignalPipe
 from pycrond.keeper.client import KeeperClient
 from pycrond.keeper.readiness import Readiness
 from pycrond.keeper.start import fill_standard_descriptors
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     settings = from_arguments(rest)
     pidfile = Pidfile(settings.pidfile)
     try:
-        signals = Signals()
+        signals = SignalPipe()
         pidfile.write(os.getpid())
         lock = int(own["lock"]) if own["lock"] else None
         Daemon(settings, signals, readiness, keeper, after=own["after"], lock=lock).run()
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
 def rehearse(settings: Settings) -> int:
     """Load the crontabs and open the ledger, change nothing, and print READY at the end."""
     try:
-        Loader(settings, users.own(os.geteuid()), read_only=True).load()
+        Loader(settings, users.by_uid(os.geteuid()), read_only=True).load()
         check_version(settings.ledger_path)
     except PycrondError as error:
         print(error)  # noqa: T201 -- read by the daemon

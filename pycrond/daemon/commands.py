@@ -93,7 +93,7 @@ class Commands:
             "alarms": daemon.alarms.outbox.backlog,
             "paused": daemon.scheduler.pauses.count(now),
             "lateness_ms": summarize(daemon.runs.launcher.latenesses),
-            "limits": {**daemon.runs.limits.in_force(), "max_running": admission.max_running},
+            "limits": {**daemon.runs.limits.mechanisms(), "max_running": admission.max_running},
         }
 
     def _files(self, uid: int) -> dict[str, int]:

@@ -12,7 +12,7 @@ from pycrond.daemon.ledger_watch import LedgerWatch
 from pycrond.daemon.retention import Retention
 from pycrond.daemon.subsystems import build
 from pycrond.host import spawn
-from pycrond.host.signals import Signals
+from pycrond.host.signals import SignalPipe, unblock
 from pycrond.host.timerfd import WallClockTimer
 from pycrond.keeper.client import KeeperClient
 from pycrond.keeper.readiness import Readiness
@@ -29,7 +29,7 @@ class Daemon:
     def __init__(
         self,
         settings: Settings,
-        signals: Signals,
+        signals: SignalPipe,
         readiness: Readiness,
         keeper: KeeperClient,
         *,
@@ -43,7 +43,7 @@ class Daemon:
         """
         self._signals = signals
         self._readiness = readiness
-        spawn.raise_descriptor_limit()
+        spawn.raise_fd_limit()
         now = clock.now()
         self.subsystems = build(settings, keeper, now, after=after, lock=lock)
         self._timer = WallClockTimer()
@@ -74,7 +74,7 @@ class Daemon:
         daemon.reloader.report_problems()
         daemon.scheduler.run_at_boot(daemon.reloader.loaded.jobs, now)
         daemon.ledger.ready(now)
-        self._signals.release()
+        unblock()
         daemon.runs.reaper.reap(now)  # children that ended before this process was a daemon
         self._readiness.ready(os.getpid())
 

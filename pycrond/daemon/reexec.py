@@ -104,7 +104,7 @@ class Reexec:
         """Execute the new program; returns only if that fails."""
         self.is_tried = False
         signals.block()
-        spawn.restore_descriptor_limit()
+        spawn.restore_fd_limit()
         command = [*self._command, "--after=restart"]
         if self._lock is not None:
             os.set_inheritable(self._lock, True)
@@ -116,5 +116,5 @@ class Reexec:
             os.execv(command[0], command)
         except OSError as error:
             self.refuse(f"cannot execute {command[0]}: {error.strerror}")
-        spawn.raise_descriptor_limit()
+        spawn.raise_fd_limit()
         signals.unblock()

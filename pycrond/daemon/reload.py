@@ -13,7 +13,7 @@ from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.runs.command import CommandBuilder
 from pycrond.scheduler.scheduler import Scheduler
-from pycrond.sources.loader import Loaded, Loader
+from pycrond.sources.loader import Loader, LoadResult
 from pycrond.text import storable
 
 TIME_PER_JOB = timedelta(microseconds=1)  # of a reload in which most jobs are unchanged
@@ -40,7 +40,7 @@ class Reloader:
         self._builder = builder
         self._scheduler = scheduler
         self._alarms = alarms
-        self.loaded = Loaded()
+        self.loaded = LoadResult()
         self.count = 0
         """How often the crontabs were read."""
         self._requested_at: float | None = None  # by clock.elapsed
@@ -72,7 +72,7 @@ class Reloader:
         zone = agenda.zone.name
         files = [
             FileRows(storable(source.file), f"{source.stamp} {zone}", JobRows(source.jobs, zone))
-            for source in self.loaded.tabs
+            for source in self.loaded.sources
         ]
         self._ledger.load(files, self.loaded.problems, now, agenda.last)
 
@@ -88,13 +88,13 @@ class Reloader:
         counts from the next minute on.
         """
         loader, scheduler = self._loader, self._scheduler
-        if loader.watched and scheduler.is_new_phase(now) and loader.have_changed():
+        if loader.watched and scheduler.is_new_phase(now) and loader.has_changes():
             self.request()
         if self._requested_at is None or elapsed < self._look_at:
             return
         # Cron would read the files now, before it runs the minute that has come.
         must_count = loader.watched and scheduler.is_due(now)
-        wait = loader.still_in(elapsed, now if must_count else None)
+        wait = loader.seconds_until_stable(elapsed, now if must_count else None)
         if elapsed - self._requested_at >= MAX_WRITE_WAIT:
             wait = 0.0
         duration = TIME_PER_JOB * len(self.jobs)

@@ -51,9 +51,9 @@ def build(
     Raises PycrondError for what cannot be had. `after` and `lock` are those of `Daemon`.
     """
     poller = Poller()
-    loader = Loader(settings, users.own(os.geteuid()))
+    loader = Loader(settings, users.by_uid(os.geteuid()))
     ledger = Ledger(settings.ledger_path)
-    ledger.begin(os.getpid(), __version__, machine.boot(), after, now)
+    ledger.begin(os.getpid(), __version__, machine.boot_id(), after, now)
     output = Output(settings, ledger, poller)
     builder = CommandBuilder(settings, loader.account, SEARCH_PATHS[loader.dialect])
     runs = Runs(settings, ledger, output, keeper, poller, builder)

@@ -1,7 +1,7 @@
-"""What a run may use, and who belongs to it: by a cgroup where one may be made, else by what programs set.
+"""Limits and processes of a run, by a cgroup if one can be made, else by nice(1), prlimit(1) and others.
 
-Only jobs with `timeout`, `memory` or `cpu` get a cgroup (version 2, cgroups(7)); they enter it by a shell
-that executes what follows.
+Only jobs with `timeout`, `memory` or `cpu` get a cgroup (version 2, cgroups(7)). A shell enters it and then
+executes the command.
 """
 
 import contextlib
@@ -9,82 +9,92 @@ import errno
 import math
 import os
 import re
-from collections.abc import Mapping
 
 from pycrond.hashing import digest
+from pycrond.host.machine import read_text
 from pycrond.jobs.options import Options
 
 NICE, IONICE, PRLIMIT, SHELL = "/usr/bin/nice", "/usr/bin/ionice", "/usr/bin/prlimit", "/bin/sh"
 ENTER = 'echo 0 2>/dev/null >"$0"; exec "$@"'
-CLASSES = {"realtime": "1", "best-effort": "2", "idle": "3"}
-PERIOD = 100_000  # microseconds, of cpu.max
+IO_CLASSES = {"realtime": "1", "best-effort": "2", "idle": "3"}
+CPU_PERIOD = 100_000  # microseconds, of cpu.max
+CONTROLLERS = ("memory", "cpu")
 
 
-def own_group(mounts: str = "/proc/self/mountinfo", membership: str = "/proc/self/cgroup") -> str | None:
-    """The directory of the cgroup that this process is in; None where version 2 is not mounted."""
+def own_cgroup(mounts: str = "/proc/self/mountinfo", membership: str = "/proc/self/cgroup") -> str | None:
+    """Return the directory of the cgroup of this process; None if version 2 is not mounted."""
     try:
         with open(mounts, encoding="utf-8", errors="surrogateescape") as file:
-            places = [line.split()[4] for line in file if " - cgroup2 " in line]
+            roots = [line.split()[4] for line in file if " - cgroup2 " in line]
         with open(membership, encoding="utf-8", errors="surrogateescape") as file:
-            inside = re.search("^0::(.*)$", file.read(), re.MULTILINE)
+            path = re.search("^0::(.*)$", file.read(), re.MULTILINE)
     except OSError:
         return None
-    return os.path.join(places[0], inside[1].lstrip("/")).rstrip("/") if places and inside else None
+    return os.path.join(roots[0], path[1].lstrip("/")).rstrip("/") if roots and path else None
 
 
 class ResourceLimits:
-    """One cgroup below the daemon's own, made when it is needed, and one in it for each run that needs it."""
+    """The limits of runs: a cgroup below the daemon's own, made when it is needed, and in it one a run."""
 
     def __init__(self, state_dir: str) -> None:
-        """`state_dir` tells this daemon from others."""
+        """`state_dir` distinguishes this daemon from others."""
         self.state_dir = state_dir
-        own = own_group()
+        own = own_cgroup()
         self._base = os.path.join(own, f"pycrond-{digest(os.fsencode(state_dir), 6)}") if own else None
-        self._groups: set[int] = set()
-        self._emptying: set[int] = set()  # to be removed, once their processes are gone
+        self._groups: set[int] = set()  # runs with a cgroup
+        self._ended: set[int] = set()  # those whose cgroup is removed when its last process has ended
         self._made = False
 
-    def adopt(self) -> None:
-        """The cgroups that an earlier daemon made."""
+    def find_existing(self) -> None:
+        """Take over the cgroups that an earlier daemon made."""
         with contextlib.suppress(OSError):
             self._groups |= {int(name) for name in os.listdir(self._base or "") if name.isdigit()}
 
-    def prefix(self, options: Options, run: int) -> tuple[str, ...]:
-        """The command that a run's own is to follow; empty where it has no limits."""
-        group = self._group(run) if options.timeout or options.memory or options.cpu else None
+    def command_prefix(self, options: Options, run: int) -> tuple[str, ...]:
+        """Return the command that applies a run's limits and executes its arguments; empty without limits."""
+        group = self._make_group(run) if options.timeout or options.memory or options.cpu else None
         words: list[str] = [SHELL, "-c", ENTER, f"{group}/cgroup.procs"] if group else []
         if options.nice:
             words += [NICE, "-n", str(options.nice)]
         if options.ionice:
             kind, _, level = options.ionice.partition(":")
-            words += [IONICE, "-c", CLASSES[kind], *(["-n", level] if level else [])]
-        limits = self._without_group(options, group)
+            words += [IONICE, "-c", IO_CLASSES[kind], *(["-n", level] if level else [])]
+        limits = self._process_limits(options, group)
         if limits:
             words += [PRLIMIT, *limits]
         return tuple(words)
 
-    def _without_group(self, options: Options, group: str | None) -> list[str]:
-        """What prlimit(1) is to do: limits of each process, for want of limits of all together."""
+    def _process_limits(self, options: Options, group: str | None) -> list[str]:
+        """Set the limits of the cgroup, and return the arguments of prlimit(1) for those it does not have."""
         words = []
-        if options.memory and not _write(group, {"memory.max": str(options.memory)}):
+        if options.memory and not _write(group, "memory.max", str(options.memory)):
             words.append(f"--as={options.memory}")
-        if options.cpu and not _write(group, {"cpu.max": f"{int(options.cpu * PERIOD)} {PERIOD}"}):
-            # Processor time, not its share: what the share comes to until the run is ended.
+        if options.cpu and not _write(group, "cpu.max", f"{int(options.cpu * CPU_PERIOD)} {CPU_PERIOD}"):
+            # Processor time, not its share: the most that the share can amount to before the timeout.
             words += [f"--cpu={math.ceil(options.cpu * options.timeout)}"] if options.timeout else []
         return words
 
-    def in_force(self) -> dict[str, str]:
-        """By what memory and cpu are limited here."""
-        group = self._group(0)
-        has = {name: bool(group) and os.path.exists(f"{group}/{name}.max") for name in ("memory", "cpu")}
-        self.remove(0)
+    def mechanisms(self) -> dict[str, str]:
+        """Return the means by which memory and cpu are limited on this machine."""
+        controllers = self._controllers()
         return {
-            "memory": "cgroup" if has["memory"] else "RLIMIT_AS of each process",
-            "cpu": "cgroup" if has["cpu"] else "RLIMIT_CPU of each process, with a timeout",
+            "memory": "cgroup" if "memory" in controllers else "RLIMIT_AS of each process",
+            "cpu": "cgroup" if "cpu" in controllers else "RLIMIT_CPU of each process, with a timeout",
         }
 
-    def _group(self, run: int) -> str | None:
-        """The run's cgroup, made now; None where there can be none."""
+    def _controllers(self) -> list[str]:
+        """Return the controllers that the cgroup of a run has, or would have if it were made."""
+        if self._base is None:
+            return []
+        if os.path.isdir(self._base):
+            return read_text(f"{self._base}/cgroup.subtree_control").split()
+        own = os.path.dirname(self._base)
+        # Only the root cgroup, which has no cgroup.type, can hold processes beside children with controllers.
+        can_enable = os.access(own, os.W_OK) and not os.path.exists(f"{own}/cgroup.type")
+        return read_text(f"{own}/cgroup.controllers").split() if can_enable else []
+
+    def _make_group(self, run: int) -> str | None:
+        """Make the cgroup of a run and return its directory; None if that is not possible."""
         if self._base is None:
             return None
         group = os.path.join(self._base, str(run))
@@ -101,11 +111,11 @@ class ResourceLimits:
         os.makedirs(base, exist_ok=True)
         self._made = True
         for parent in (os.path.dirname(base), base):
-            for controller in ("+memory", "+cpu"):  # each that there is
-                _write(parent, {"cgroup.subtree_control": controller})
+            for controller in CONTROLLERS:  # one by one, as one of them may not exist
+                _write(parent, "cgroup.subtree_control", f"+{controller}")
 
-    def members(self, run: int) -> list[int] | None:
-        """The pids in a run's cgroup; None where it has none."""
+    def pids(self, run: int) -> list[int] | None:
+        """Return the pids in a run's cgroup; None if the run has none."""
         if run not in self._groups:
             return None
         try:
@@ -115,18 +125,18 @@ class ResourceLimits:
             return None
 
     def kill(self, run: int) -> bool:
-        """KILL to all in a run's cgroup; False where it has none."""
-        return run in self._groups and _write(f"{self._base}/{run}", {"cgroup.kill": "1"})
+        """Send KILL to all processes in a run's cgroup; False if the run has none."""
+        return run in self._groups and _write(f"{self._base}/{run}", "cgroup.kill", "1")
 
     def remove(self, run: int) -> None:
-        """The cgroup goes, as soon as it is empty."""
+        """Remove a run's cgroup, now or when its last process has ended."""
         if run in self._groups:
-            self._emptying.add(run)
-            self.tidy()
+            self._ended.add(run)
+            self.remove_empty()
 
-    def tidy(self) -> None:
-        """Remove what has become empty."""
-        for run in [*self._emptying]:
+    def remove_empty(self) -> None:
+        """Remove the cgroups of ended runs that have no process any more."""
+        for run in [*self._ended]:
             with contextlib.suppress(FileNotFoundError):
                 try:
                     os.rmdir(f"{self._base}/{run}")
@@ -135,24 +145,23 @@ class ResourceLimits:
                         continue
                     raise
             self._groups.discard(run)
-            self._emptying.discard(run)
+            self._ended.discard(run)
 
     def close(self) -> None:
-        """The daemon ends: nothing empty stays behind."""
-        self.tidy()
+        """Remove all empty cgroups when the daemon ends."""
+        self.remove_empty()
         if self._base and not self._groups:
             with contextlib.suppress(OSError):
                 os.rmdir(self._base)
 
 
-def _write(group: str | None, values: Mapping[str, str]) -> bool:
-    """Into files of a cgroup; whether it was taken."""
+def _write(group: str | None, name: str, value: str) -> bool:
+    """Write to a file of a cgroup; False if there is no cgroup or the kernel refuses the value."""
     if group is None:
         return False
     try:
-        for name, value in values.items():
-            with open(f"{group}/{name}", "w", encoding="ascii") as file:
-                file.write(value)
+        with open(f"{group}/{name}", "w", encoding="ascii") as file:
+            file.write(value)
     except OSError:
         return False
     return True

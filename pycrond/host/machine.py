@@ -1,4 +1,4 @@
-"""Facts about the machine: which boot this is, which machine, which time zone."""
+"""Facts about the machine: its id, the id of its boot, its time zone, its mailer and its cron."""
 
 import os
 from collections.abc import Mapping
@@ -11,7 +11,8 @@ LOCALTIME = "/etc/localtime"
 ZONE_TREES = ("/usr/share/zoneinfo/", "/usr/lib/zoneinfo/", "/usr/share/lib/zoneinfo/", "/etc/zoneinfo/")
 
 
-def _text(path: str) -> str:
+def read_text(path: str) -> str:
+    """Return the text of a file of the system without blanks around it; empty if it cannot be read."""
     try:
         with open(path, encoding="ascii", errors="replace") as file:
             return file.read().strip()
@@ -19,19 +20,21 @@ def _text(path: str) -> str:
         return ""
 
 
-def boot() -> str:
-    """Which boot of the machine or container this is: boot_id alone outlives a container's restart."""
-    first = _text("/proc/1/stat").rpartition(")")[2].split()
-    return f"{_text('/proc/sys/kernel/random/boot_id')}/{first[19] if len(first) > 19 else 0}"
+def boot_id() -> str:
+    """Return an id of this boot of the machine or container: the kernel's boot_id and the start of process 1,
+    since a container that is restarted keeps the boot_id.
+    """
+    fields = read_text("/proc/1/stat").rpartition(")")[2].split()
+    return f"{read_text('/proc/sys/kernel/random/boot_id')}/{fields[19] if len(fields) > 19 else 0}"
 
 
-def identity() -> str:
-    """What tells this machine from its like, so that a fleet's hashed schedules spread."""
-    return _text("/etc/machine-id") or _text("/var/lib/dbus/machine-id") or os.uname().nodename
+def machine_id() -> str:
+    """Return an id that differs between the machines of a fleet, so that their drawn times differ."""
+    return read_text("/etc/machine-id") or read_text("/var/lib/dbus/machine-id") or os.uname().nodename
 
 
-def zone_name(environ: Mapping[str, str]) -> str:
-    """The daemon's time zone: TZ, else what /etc/localtime is, else UTC. A name, or a file's path."""
+def local_zone_name(environ: Mapping[str, str]) -> str:
+    """Return the name or the file of the time zone: from TZ, else from /etc/localtime, else UTC."""
     if "TZ" in environ:
         return environ["TZ"].removeprefix(":") or "UTC"
     target = os.path.realpath(LOCALTIME)
@@ -41,8 +44,8 @@ def zone_name(environ: Mapping[str, str]) -> str:
     return LOCALTIME if os.path.exists(LOCALTIME) else "UTC"
 
 
-def zone(name: str) -> Zone:
-    """A zone by its name, or by the path of its file; raises PycrondError for neither."""
+def load_zone(name: str) -> Zone:
+    """Return a time zone by its name or the path of its file; raises PycrondError if there is none."""
     if not name.startswith("/"):
         return Zone.of(name)
     try:
@@ -52,15 +55,15 @@ def zone(name: str) -> Zone:
         raise PycrondError(f"cannot read time zone {name}: {error}") from error
 
 
-def has_mailer(mailer: str) -> bool:
-    """Whether the setting names a server, or a program that is there."""
+def is_mailer_available(mailer: str) -> bool:
+    """Return whether the setting `mailer` names a server or an existing program."""
     return "://" in mailer or os.access(mailer, os.X_OK)
 
 
-def dialect(root: str) -> str:
-    """Whose cron this system has, by ROOT/etc/os-release: `debian` or `cronie`."""
+def detect_dialect(root: str) -> str:
+    """Return the cron of this system by ROOT/etc/os-release: `debian` or `cronie`."""
     words = set()
-    for line in _text(os.path.join(root, "etc/os-release")).splitlines():
+    for line in read_text(os.path.join(root, "etc/os-release")).splitlines():
         name, _, value = line.partition("=")
         if name in {"ID", "ID_LIKE"}:
             words |= set(value.strip("\"'").lower().split())

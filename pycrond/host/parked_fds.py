@@ -1,49 +1,48 @@
-"""Descriptors put aside while many processes are started."""
+"""Descriptors parked in a socket while many processes are started."""
 
 import contextlib
 import os
 import socket
 from collections.abc import Iterator, Sequence
 
-FEW = 100  # descriptors that cost less where they are
-BATCH = 250  # descriptors in a message; the kernel takes 253
+MIN_PARKED = 100  # descriptors; fewer cost less if they stay open
+FDS_PER_MESSAGE = 250  # the kernel takes at most 253
 
 
 @contextlib.contextmanager
 def parked_fds(descriptors: Sequence[int]) -> Iterator[list[int]]:
-    """Keep them in a socket meanwhile. Each process that is started would have them all copied, and closed
-    again at its exec: a thousand are 60 us of its start. Afterwards they are in the list, in the same order,
-    with other numbers.
+    """Move descriptors into a socket so that starting a process need not copy them, and its exec close them:
+    a thousand cost 60 us a start. Afterwards they are in the list again, in the same order, with new numbers.
     """
-    back = list(descriptors)
-    if len(back) < FEW:
-        yield back
+    parked = list(descriptors)
+    if len(parked) < MIN_PARKED:
+        yield parked
         return
-    end, other = socket.socketpair()
-    with end, other:
-        sent = _send(other, back)
+    receiver, sender = socket.socketpair()
+    with receiver, sender:
+        count = _send(sender, parked)
         try:
-            yield back
+            yield parked
         finally:
-            back[:sent] = _receive(end, sent)
+            parked[:count] = _receive(receiver, count)
 
 
-def _send(end: socket.socket, descriptors: Sequence[int]) -> int:
-    """Send them, and close them here: how many the kernel has taken."""
+def _send(sender: socket.socket, descriptors: Sequence[int]) -> int:
+    """Send descriptors and close them here; return the number that the kernel took."""
     sent = 0
     with contextlib.suppress(OSError):
-        while batch := descriptors[sent : sent + BATCH]:
-            socket.send_fds(end, [b"F"], batch)
-            for each in batch:
-                os.close(each)
+        while batch := descriptors[sent : sent + FDS_PER_MESSAGE]:
+            socket.send_fds(sender, [b"F"], batch)
+            for descriptor in batch:
+                os.close(descriptor)
             sent += len(batch)
     return sent
 
 
-def _receive(end: socket.socket, number: int) -> list[int]:
-    found: list[int] = []
-    for _ in range(0, number, BATCH):
-        found += socket.recv_fds(end, 1, BATCH)[1]
-    for each in found:
-        os.set_inheritable(each, False)
-    return found
+def _receive(receiver: socket.socket, count: int) -> list[int]:
+    descriptors: list[int] = []
+    for _ in range(0, count, FDS_PER_MESSAGE):
+        descriptors += socket.recv_fds(receiver, 1, FDS_PER_MESSAGE)[1]
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
+    return descriptors

@@ -1,4 +1,4 @@
-"""The one place that waits: descriptors, and what to call when one has something."""
+"""Waiting for descriptors, in one place: an epoll set with callbacks."""
 
 import select
 from collections.abc import Callable, Iterator
@@ -10,34 +10,34 @@ class HasFileno(Protocol):
 
 
 class Poller:
-    """An epoll set with a callback a descriptor."""
+    """An epoll set with a callback for each descriptor."""
 
     def __init__(self) -> None:
         self._epoll = select.epoll()
-        self._calls: dict[int, Callable[[], None]] = {}
+        self._callbacks: dict[int, Callable[[], None]] = {}
 
-    def register(self, source: HasFileno | int, call: Callable[[], None], *, write: bool = False) -> None:
-        """From now on call this when there is something to read, or with `write`, room to write."""
+    def register(self, source: HasFileno | int, callback: Callable[[], None], *, write: bool = False) -> None:
+        """Call `callback` whenever there is something to read, or with `write` room to write."""
         number = source if isinstance(source, int) else source.fileno()
         mask = select.EPOLLOUT if write else select.EPOLLIN
-        if number in self._calls:
+        if number in self._callbacks:
             self._epoll.modify(number, mask)
         else:
             self._epoll.register(number, mask)
-        self._calls[number] = call
+        self._callbacks[number] = callback
 
     def unregister(self, source: HasFileno | int) -> None:
-        """Look no more; to be called before the descriptor is closed. An end of file left in would spin."""
+        """Stop watching a descriptor, before it is closed. At end of file it would wake the loop forever."""
         number = source if isinstance(source, int) else source.fileno()
-        if self._calls.pop(number, None):
+        if self._callbacks.pop(number, None):
             self._epoll.unregister(number)
 
     def wait(self, timeout: float | None) -> Iterator[Callable[[], None]]:
-        """Sleep until something comes or `timeout` seconds are over (None: for as long as it takes).
-        A call that takes a descriptor out takes it out of this round too.
+        """Wait for a descriptor, at most `timeout` seconds (None: no limit); yield the callbacks to call.
+        A callback that unregisters a descriptor also removes it from this round.
         """
-        found = self._epoll.poll(timeout)
-        return (call for number, _ in found if (call := self._calls.get(number)))
+        ready = self._epoll.poll(timeout)
+        return (callback for number, _ in ready if (callback := self._callbacks.get(number)))
 
     def close(self) -> None:
         self._epoll.close()

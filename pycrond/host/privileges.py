@@ -1,7 +1,6 @@
-"""How programs are started as another user: by chroot(8), in 0.6 ms, or by setpriv(1), in 1 ms.
+"""Commands that execute another command as another user: by chroot(8), in 0.6 ms, or by setpriv(1), in 1 ms.
 
-Of GNU's chroot it is known that with `/` it changes no root, only the user; whether the one of this machine
-does all that is wanted is tried out.
+GNU's chroot with `/` only changes the user. The chroot of this machine is tested before it is used.
 """
 
 import os
@@ -9,44 +8,46 @@ from collections.abc import Callable, Sequence
 
 from pycrond.jobs.job import Account
 
-STRANGER, GROUPS = Account("", 65534, 65533, "/"), (65533, 65532)
+TEST_ACCOUNT, TEST_GROUPS = Account("", 65534, 65533, "/"), (65533, 65532)
 
 
 CHROOT, SETPRIV = "/usr/sbin/chroot", "/usr/bin/setpriv"
 
 
-Become = Callable[[Account, Sequence[int]], list[str]]
-"""The command that executes the one which follows it as that user, with these groups and no way back: the
-daemon never changes a uid of its own but the effective one, or that user's processes could signal it.
+UserPrefix = Callable[[Account, Sequence[int]], list[str]]
+"""Returns the command that executes its arguments as a user with these groups, without a way back. The daemon
+changes only its effective uid: with another real or saved uid, that user's processes could signal it.
 """
 
 
-WANTED = {
+EXPECTED_STATUS = {
     "Uid": ["65534"] * 4,
     "Gid": ["65533"] * 4,
     "Groups": ["65532", "65533"],
     **{name: ["0" * 16] for name in ("CapInh", "CapPrm", "CapEff", "CapAmb")},
 }
-"""What proc(5) must say of a program that was started as that user."""
+"""Lines of /proc/self/status of a program that runs as the test account."""
 
 
-def choose_become() -> Become:
-    """By chroot where that leaves a program nothing of root's, and in its folder; else by setpriv. Only root
-    can try it out.
+def choose_user_prefix() -> UserPrefix:
+    """Return `chroot_prefix` if it leaves a program no right of root's and keeps the directory.
+
+    Otherwise `setpriv_prefix`. Only root can test this.
     """
     os.chdir("/proc")
     try:
-        status = _printed([*by_chroot(STRANGER, GROUPS), "/bin/cat", "self/status"])
+        status = _output([*chroot_prefix(TEST_ACCOUNT, TEST_GROUPS), "/bin/cat", "self/status"])
     except OSError:
         status = ""
     finally:
         os.chdir("/")
-    said = {name: values.split() for name, _, values in (line.partition(":") for line in status.splitlines())}
-    return by_chroot if {name: said.get(name) for name in WANTED} == WANTED else by_setpriv
+    values = {name: value.split() for name, _, value in (line.partition(":") for line in status.splitlines())}
+    passed = {name: values.get(name) for name in EXPECTED_STATUS} == EXPECTED_STATUS
+    return chroot_prefix if passed else setpriv_prefix
 
 
-def _printed(command: list[str]) -> str:
-    """What a program prints until its end."""
+def _output(command: list[str]) -> str:
+    """Return the output of a command."""
     reader, writer = os.pipe2(os.O_CLOEXEC)
     with open(reader, "rb") as file:
         try:
@@ -54,18 +55,18 @@ def _printed(command: list[str]) -> str:
             pid = os.posix_spawn(command[0], command, {}, file_actions=actions, setsigmask=[])
         finally:
             os.close(writer)
-        printed = file.read()
+        output = file.read()
     os.waitpid(pid, 0)
-    return printed.decode("utf-8", "replace")
+    return output.decode("utf-8", "replace")
 
 
-def by_setpriv(account: Account, _groups: Sequence[int]) -> list[str]:
-    """It looks the groups up itself."""
+def setpriv_prefix(account: Account, _groups: Sequence[int]) -> list[str]:
+    """Return a setpriv(1) command, which looks up the groups itself."""
     ids = [f"--reuid={account.uid}", f"--regid={account.gid}", "--init-groups"]
     return [SETPRIV, *ids, "--inh-caps=-all", "--"]
 
 
-def by_chroot(account: Account, groups: Sequence[int]) -> list[str]:
-    """The root stays the same. `+` says that what follows is no name."""
+def chroot_prefix(account: Account, groups: Sequence[int]) -> list[str]:
+    """Return a chroot(8) command that keeps the root directory. `+` marks a number, not a name."""
     numbers = ",".join(f"+{group}" for group in groups)
     return [CHROOT, f"--userspec=+{account.uid}:+{account.gid}", f"--groups={numbers}", "--skip-chdir", "/"]

@@ -1,4 +1,4 @@
-"""What the kernel says of processes that need not be children of ours: proc(5), pidfd_open(2)."""
+"""Facts about processes, not only children of this one: proc(5), pidfd_open(2)."""
 
 import contextlib
 import fcntl
@@ -8,9 +8,13 @@ import struct
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+PIDFD_INFO_EXIT = 1 << 3  # <linux/pidfd.h>
+PIDFD_GET_INFO = 0xC000FF0B
+PIDFD_INFO = "=QQ11Ii"  # mask, cgroup id, pids and uids, exit status
 
-class Stat(NamedTuple):
-    """Of /proc/PID/stat (proc(5)): state, parent, session, and when it began in clock ticks since boot."""
+
+class ProcessStat(NamedTuple):
+    """Fields of /proc/PID/stat (proc(5)): state, parent, session, and start in clock ticks since boot."""
 
     state: str
     parent: int
@@ -18,81 +22,86 @@ class Stat(NamedTuple):
     start: int
 
 
-def stat(pid: int) -> Stat | None:
-    """What the process is; None if there is none."""
+def read_stat(pid: int) -> ProcessStat | None:
+    """Return the state of a process; None if it does not exist."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-        return Stat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]))
+        fields = _stat_fields(pid)
+        return ProcessStat(fields[0].decode(), int(fields[1]), int(fields[3]), int(fields[19]))
     except (OSError, IndexError, ValueError):
         return None
 
 
+def _stat_fields(pid: int) -> list[bytes]:
+    """Return the fields after the name, so from field 3 of proc(5) on."""
+    with open(f"/proc/{pid}/stat", "rb") as file:
+        return file.read().rpartition(b")")[2].split()
+
+
 def start_ticks(pid: int) -> int | None:
-    """When the process began, in clock ticks since boot; None if there is none."""
-    found = stat(pid)
-    return found.start if found else None
+    """Return the start of a process in clock ticks since boot; None if it does not exist."""
+    process = read_stat(pid)
+    return process.start if process else None
 
 
-def seconds(ticks: int) -> float:
-    """From boot to a process's start."""
+def ticks_to_seconds(ticks: int) -> float:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def adopt(pid: int, start: int) -> int:
-    """A pidfd of a process that an earlier daemon started; -1 if it is gone or the number is another's."""
+def open_pidfd(pid: int, start: int) -> int:
+    """Return a pidfd of a process that an earlier daemon started; -1 if it has ended."""
     try:
         descriptor = os.pidfd_open(pid)
     except OSError:
         return -1
-    # The descriptor is opened first: a process that has this start time now is the one it holds.
-    found = stat(pid)
-    if found is None or found.start != start or found.state in "ZX":
+    # The pidfd is open already, so it refers to the process whose start is compared here.
+    process = read_stat(pid)
+    if process is None or process.start != start or process.state in "ZX":
         os.close(descriptor)
         return -1
     return descriptor
 
 
 def exit_status(pidfd: int, pid: int, start: int) -> int | None:
-    """How a process ended that was no child of ours, as wait(2) has it; None where the kernel cannot tell.
+    """Return the wait(2) status of a process that is not a child; None if the kernel cannot tell.
 
-    Until its parent has reaped it, /proc/PID/stat does (field 52, to its user and root); from then on
-    PIDFD_GET_INFO with PIDFD_INFO_EXIT of <linux/pidfd.h>, from Linux 6.15 on.
+    Until its parent reaps it, /proc/PID/stat has the status (field 52, for its user and root); after that
+    PIDFD_GET_INFO has it, from Linux 6.15 on.
     """
-    with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", "rb") as file:
-        fields = file.read().rpartition(b")")[2].split()
+    with contextlib.suppress(OSError):
+        fields = _stat_fields(pid)
         if fields[0] == b"Z" and int(fields[19]) == start:
             return int(fields[49])
     if pidfd < 0:
         return None
-    info = bytearray(struct.pack("=QQ11Ii", 1 << 3, 0, *[0] * 12))
+    info = bytearray(struct.pack(PIDFD_INFO, PIDFD_INFO_EXIT, 0, *[0] * 12))
     try:
-        fcntl.ioctl(pidfd, 0xC000FF0B | len(info) << 16, info)
+        fcntl.ioctl(pidfd, PIDFD_GET_INFO | len(info) << 16, info)
     except OSError:
         return None
-    mask, *_, code = struct.unpack("=QQ11Ii", info)
-    return code if mask & 1 << 3 else None
+    mask, *_, status = struct.unpack(PIDFD_INFO, info)
+    return status if mask & PIDFD_INFO_EXIT else None
 
 
-def marked(wanted: Mapping[int, Sequence[bytes]], *, ours: bool) -> dict[int, list[int]]:
-    """By run, the pids of processes whose environment, as it was at their exec, holds all that is wanted of
-    it; but for zombies. One look at all of /proc.
+def pids_by_run(marks_by_run: Mapping[int, Sequence[bytes]], *, ours: bool) -> dict[int, list[int]]:
+    """Return, by run, the pids of processes whose environment at their exec contains all marks of the run.
 
-    With `ours` only what descends from our parent, the keeper, who is given the orphans: another daemon on
-    the machine may have a run with the same marks.
+    Zombies are left out. Reads all of /proc once.
+
+    With `ours` only descendants of our parent count, the keeper, which adopts orphans: another daemon on the
+    machine may have a run with the same marks.
     """
-    parents = {int(name): stat(int(name)) for name in os.listdir("/proc") if name.isdigit()}
-    found: dict[int, list[int]] = {}
-    for pid, process in parents.items():
+    processes = {int(name): read_stat(int(name)) for name in os.listdir("/proc") if name.isdigit()}
+    pids: dict[int, list[int]] = {}
+    for pid, process in processes.items():
         if not process or process.state in "ZX" or pid == os.getpid():
             continue
-        words = _environment(pid)
-        if any(word.startswith(b"PYCROND_EVENT=") for word in words):
-            continue  # a hook, which tells of the run
-        for run, marks in wanted.items():
-            if words.issuperset(marks) and (not ours or _descends(pid, parents, os.getppid())):
-                found.setdefault(run, []).append(pid)
-    return found
+        variables = _environment(pid)
+        if any(variable.startswith(b"PYCROND_EVENT=") for variable in variables):
+            continue  # a hook, which has the marks of its run as well
+        for run, marks in marks_by_run.items():
+            if variables.issuperset(marks) and (not ours or _descends(pid, processes, os.getppid())):
+                pids.setdefault(run, []).append(pid)
+    return pids
 
 
 def _environment(pid: int) -> set[bytes]:
@@ -103,14 +112,14 @@ def _environment(pid: int) -> set[bytes]:
         return set()
 
 
-def _descends(pid: int, parents: Mapping[int, Stat | None], ancestor: int) -> bool:
-    while (found := parents.get(pid)) and pid != ancestor:
-        pid = found.parent
+def _descends(pid: int, processes: Mapping[int, ProcessStat | None], ancestor: int) -> bool:
+    while (process := processes.get(pid)) and pid != ancestor:
+        pid = process.parent
     return pid == ancestor
 
 
-def kill(pids: Iterable[int], marks: Sequence[bytes]) -> None:
-    """KILL to those that are still what they were when they were found."""
+def kill_marked(pids: Iterable[int], marks: Sequence[bytes]) -> None:
+    """Send KILL to those processes whose environment still contains all marks."""
     for pid in pids:
         with contextlib.suppress(OSError):
             descriptor = os.pidfd_open(pid)
@@ -121,25 +130,25 @@ def kill(pids: Iterable[int], marks: Sequence[bytes]) -> None:
                 os.close(descriptor)
 
 
-def told(pid: int) -> dict[str, str] | None:
-    """What a run's own process says of it: JOB, RUN, FIRE_TIME and ATTEMPT; None where it does not."""
+def run_variables(pid: int) -> dict[str, str] | None:
+    """Return JOB, RUN, FIRE_TIME, ATTEMPT etc. of a run's process by its PYCROND_ variables; else None."""
     words = [word.partition(b"=") for word in _environment(pid)] if pid else []
-    found = {
+    variables = {
         os.fsdecode(name[8:]): os.fsdecode(value) for name, _, value in words if name.startswith(b"PYCROND_")
     }
-    return found if {"JOB", "RUN", "FIRE_TIME", "ATTEMPT"} <= found.keys() else None
+    return variables if {"JOB", "RUN", "FIRE_TIME", "ATTEMPT"} <= variables.keys() else None
 
 
 def children_by_run() -> dict[str, tuple[int, int]]:
-    """Pid and start of each of our children that is a run's own process, as its environment says."""
-    found = {}
+    """Return the pid and the start of each child that is the first process of a run, by the run's number."""
+    runs = {}
     try:
         with open(f"/proc/self/task/{os.getpid()}/children", encoding="ascii") as file:
             pids = [int(word) for word in file.read().split()]
-    except OSError:  # not every kernel has it
+    except OSError:  # some kernels lack this file
         return {}
     for pid in pids:
-        process, said = stat(pid), told(pid)
-        if process and process.session == pid and said and "EVENT" not in said:  # which only hooks have
-            found[said["RUN"]] = (pid, process.start)
-    return found
+        process, variables = read_stat(pid), run_variables(pid)
+        if process and process.session == pid and variables and "EVENT" not in variables:  # EVENT: a hook
+            runs[variables["RUN"]] = (pid, process.start)
+    return runs

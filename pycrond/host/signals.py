@@ -1,52 +1,48 @@
-"""Signals as bytes on a pipe: a signal only wakes the loop, which then reads what came."""
+"""Signals as bytes on a pipe: a signal only wakes the loop, which then reads which signals came."""
 
 import os
 import signal
 from types import FrameType
 
-WANTED = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGCHLD)
+HANDLED = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGCHLD)
 
 
 def block() -> None:
-    """Keep the wanted signals pending, for the time between exec and `Signals`: there, they would kill."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, WANTED)
+    """Keep handled signals pending, between an exec and the `SignalPipe`: there they would kill."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
 
 
 def unblock() -> None:
-    """Let what is pending come."""
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, WANTED)
+    """Let the pending handled signals, and all later ones, be delivered."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
 
 
-def _nothing(_number: int, _frame: FrameType | None) -> None:
-    """The whole of every signal's work here; the wakeup pipe does the rest."""
+def _do_nothing(_number: int, _frame: FrameType | None) -> None:
+    """Handle every signal; the wakeup pipe does the work."""
 
 
-class Signals:
+class SignalPipe:
     """The read end of the wakeup pipe; made once a process, in its main thread."""
 
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._before = {number: signal.signal(number, _nothing) for number in WANTED}
-
-    def release(self) -> None:
-        """Let what is pending come: from here on no signal can be lost or kill."""
-        unblock()
+        self._before = {number: signal.signal(number, _do_nothing) for number in HANDLED}
 
     def fileno(self) -> int:
         return self._reader
 
     def read(self) -> set[int]:
-        """The signals that came since the last call, each once."""
-        came: set[int] = set()
+        """Return the signals that came since the last call."""
+        numbers: set[int] = set()
         while True:
             try:
-                came.update(os.read(self._reader, 4096))
+                numbers.update(os.read(self._reader, 4096))
             except BlockingIOError:
-                return came
+                return numbers
 
     def close(self) -> None:
-        """Put the old disposition back; only tests live on after this."""
+        """Restore the earlier handlers, for tests; nothing else goes on after this."""
         signal.set_wakeup_fd(-1)
         for number, before in self._before.items():
             signal.signal(number, before)

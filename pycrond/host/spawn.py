@@ -1,4 +1,4 @@
-"""Starting jobs: each in a session of its own, its output in a FIFO."""
+"""Starting jobs, each in a session of its own with its output in a FIFO; signals to them and their ends."""
 
 import contextlib
 import errno
@@ -16,112 +16,113 @@ from pycrond.jobs.job import Account
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """All that starting a run takes."""
+    """The command, the environment and the rest that a run is started with."""
 
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
-    folder: str
+    directory: str
     stdin: bytes
     fifo: str
-    owner: Account | None = None  # where it is not the daemon's own user
+    owner: Account | None = None  # None: the daemon's own user
     groups: tuple[int, ...] = ()  # of the owner
 
 
-KEPT_BACK = 64  # descriptors that no run may have: the daemon's own files, sockets, spools
-PASSING = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC}
-# What Python, the daemon or the shell that started it (`&`, nohup) ignores must not reach the job ignored.
-RESET = (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
-DESCRIPTORS = resource.getrlimit(resource.RLIMIT_NOFILE)  # as they were when the daemon was started
+RESERVED_FDS = 64  # highest descriptors, kept for the daemon's own files, sockets and spools
+TRANSIENT_ERRORS = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC}
+# A job must not inherit that Python, the daemon or the shell that started it (`&`, nohup) ignores a signal.
+DEFAULT_SIGNALS = (
+    *(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM),
+)
+INITIAL_FD_LIMIT = resource.getrlimit(resource.RLIMIT_NOFILE)  # soft and hard, from the start of the daemon
 
 
-def raise_descriptor_limit() -> None:
-    """A thousand jobs are a thousand FIFOs: take what the hard limit gives; jobs get the old limit back."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, (DESCRIPTORS[1], DESCRIPTORS[1]))
+def raise_fd_limit() -> None:
+    """Raise the daemon's limit to the hard limit, for a FIFO a job; jobs get the initial limit."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (INITIAL_FD_LIMIT[1], INITIAL_FD_LIMIT[1]))
 
 
-def restore_descriptor_limit() -> None:
-    """As it was, for what this process executes."""
-    resource.setrlimit(resource.RLIMIT_NOFILE, DESCRIPTORS)
+def restore_fd_limit() -> None:
+    """Set the initial limit again, for programs that this process executes."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, INITIAL_FD_LIMIT)
 
 
 def make_fifo(launch: Launch) -> int:
-    """Make a run's FIFO on disk: our end of it. Raises OSError where there is no room."""
+    """Make a run's FIFO and return its reading end. Raises OSError, such as for a full disk."""
     try:
         os.mkfifo(launch.fifo, 0o600)
-    except FileExistsError:  # of a run with this number that belonged to a ledger now gone
+    except FileExistsError:  # left by a run with this number in a ledger that was removed
         os.unlink(launch.fifo)
         os.mkfifo(launch.fifo, 0o600)
-    reader = _open_reader(launch.fifo)
-    if launch.owner:
-        os.chown(launch.fifo, launch.owner.uid, launch.owner.gid)  # so that it may open /dev/stderr by name
-    return reader
-
-
-def _open_reader(fifo: str) -> int:
-    """Refused while the daemon has hardly a descriptor left for itself."""
-    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if reader >= DESCRIPTORS[1] - KEPT_BACK:
+    reader = os.open(launch.fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if reader >= INITIAL_FD_LIMIT[1] - RESERVED_FDS:
         os.close(reader)
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    if launch.owner:
+        os.chown(launch.fifo, launch.owner.uid, launch.owner.gid)  # so that it can open /dev/stderr by name
     return reader
 
 
-def is_passing(error: BaseException) -> bool:
-    """Whether what could not be started now may be in a while: no memory, processes, descriptors, room."""
+def open_fifo(path: str) -> int:
+    """Open the reading end of an earlier daemon's FIFO; -1 if it does not exist."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return -1
+
+
+def is_transient(error: BaseException) -> bool:
+    """Return whether a failed start may succeed later: no memory, processes, descriptors or disk space."""
     cause = error if isinstance(error, OSError) else error.__cause__
-    return isinstance(cause, OSError) and cause.errno in PASSING
+    return isinstance(cause, OSError) and cause.errno in TRANSIENT_ERRORS
 
 
-def start(launch: Launch) -> int:
-    """Start one alone; see `Starter.start`."""
-    with Starter() as starter:
-        return starter.start(launch)
+class Spawner:
+    """A context in which runs are started by posix_spawn, which copies no page tables.
 
-
-class Starter:
-    """Starts one after another, by posix_spawn, which copies no page tables. That knows no folder and no
-    limit: they are set for the whole process, which has one thread, and nothing else is to be opened within.
+    posix_spawn sets neither directory nor limit, so they are set for this process, which has one thread.
+    Nothing else may open files in this context.
     """
 
     def __init__(self) -> None:
-        self._last: Launch | None = None  # whose folder is entered
+        self._last: Launch | None = None  # whose directory is the current one
 
     def __enter__(self) -> Self:
-        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})  # one of them will be enough
-        restore_descriptor_limit()
+        # One SIGCHLD after all starts is enough.
+        self._mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        restore_fd_limit()
         return self
 
     def __exit__(self, *_: object) -> None:
-        raise_descriptor_limit()
+        raise_fd_limit()
         os.chdir("/")
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def start(self, launch: Launch) -> int:
-        """Start it: its pid. Raises PycrondError or OSError with the reason why not; see `is_passing`."""
+        """Start a run and return its pid. Raises PycrondError or OSError; see `is_transient`."""
         last, self._last = self._last, None
-        if last is None or (last.folder, last.owner) != (launch.folder, launch.owner):
-            _enter(launch)
+        if last is None or (last.directory, last.owner) != (launch.directory, launch.owner):
+            _enter_directory(launch)
         self._last = launch
         if not launch.stdin:
             return _spawn(launch, os.devnull)
-        memory = _memory(launch.stdin)
+        memory = _stdin_memfd(launch.stdin)
         try:
             return _spawn(launch, f"/proc/self/fd/{memory}")
         finally:
             os.close(memory)
 
 
-def _enter(launch: Launch) -> None:
+def _enter_directory(launch: Launch) -> None:
     try:
-        with _seen_as(launch):
-            os.chdir(as_bytes(launch.folder))
+        with _rights_of(launch):
+            os.chdir(as_bytes(launch.directory))
     except OSError as error:
-        raise PycrondError(f"cannot enter folder {launch.folder}: {error.strerror}") from error
+        raise PycrondError(f"cannot enter directory {launch.directory}: {error.strerror}") from error
 
 
 @contextlib.contextmanager
-def _seen_as(launch: Launch) -> Iterator[None]:
-    """Reach files with the rights of the job's user: a folder that only root may enter is not for him."""
+def _rights_of(launch: Launch) -> Iterator[None]:
+    """Access files with the rights of the job's user, who may have fewer than root."""
     if launch.owner is None:
         yield
         return
@@ -137,13 +138,13 @@ def _seen_as(launch: Launch) -> Iterator[None]:
         os.setgroups(groups)
 
 
-def _memory(text: bytes) -> int:
-    """A file in memory that holds this; its number may be beyond what a job may open."""
-    raise_descriptor_limit()
+def _stdin_memfd(text: bytes) -> int:
+    """Return a file in memory with a text; its number may be beyond the limit of a job."""
+    raise_fd_limit()
     try:
         memory = os.memfd_create("stdin", os.MFD_CLOEXEC)
     finally:
-        restore_descriptor_limit()
+        restore_fd_limit()
     view = memoryview(text)
     while view:
         view = view[os.write(memory, view) :]
@@ -156,8 +157,8 @@ def _spawn(launch: Launch, stdin: str) -> int:
             as_bytes(launch.arguments[0]),
             [as_bytes(argument) for argument in launch.arguments],
             {as_bytes(name): as_bytes(value) for name, value in launch.environment.items()},
-            # Opened by the child: a number of ours that its limit forbids could not be handed down.
-            # Read and write: it is its own reader of last resort, so that a dead daemon gives it no SIGPIPE.
+            # The child opens them: a descriptor of ours beyond its limit could not be inherited.
+            # For reading and writing: it is a reader itself, so that it gets no SIGPIPE if the daemon dies.
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, stdin, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, launch.fifo, os.O_RDWR, 0),
@@ -165,52 +166,42 @@ def _spawn(launch: Launch, stdin: str) -> int:
             ],
             setsid=True,
             setsigmask=[],
-            setsigdef=RESET,
+            setsigdef=DEFAULT_SIGNALS,
         )
     except OSError as error:
-        os.stat(launch.fifo)  # if somebody removed it, let us not say that the shell could not be run
+        os.stat(launch.fifo)  # if the FIFO was removed, this error is the reason, not the command
         raise PycrondError(f"cannot run {launch.arguments[0]}: {error.strerror}") from error
 
 
 def make_memfd(size: int) -> int:
-    """A file in memory for what a process prints; beyond `size` bytes it is refused."""
-    memory = os.memfd_create("said", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    """Return a file in memory for the output of a process, of at most `size` bytes."""
+    memory = os.memfd_create("output", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     os.ftruncate(memory, size)
     fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
     return memory
 
 
 def read_memfd(memory: int, size: int) -> str:
-    """What was printed to it; it is closed."""
+    """Return the output in a file of `make_memfd`, and close it."""
     text = os.pread(memory, size, 0)
     os.close(memory)
     return text.rstrip(b"\0").decode("utf-8", "replace")
 
 
-def open_fifo(path: str) -> int:
-    """The reading end of an earlier daemon's FIFO; -1 where it is gone."""
+def peek_ended_child() -> tuple[int, int] | None:
+    """Return the pid and the wait(2) status of a child that has ended, but do not reap it; None if none."""
     try:
-        return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return -1
-
-
-def ended_child() -> tuple[int, int] | None:
-    """Pid and status, as wait(2) has it, of a child that has ended and is still to be reaped."""
-    try:
-        found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
         return None
-    if found is None:
+    if ended is None:
         return None
-    exited = found.si_code == os.CLD_EXITED
-    return found.si_pid, found.si_status << 8 if exited else found.si_status
+    exited = ended.si_code == os.CLD_EXITED
+    return ended.si_pid, ended.si_status << 8 if exited else ended.si_status
 
 
 def signal_group(pid: int, number: int) -> bool:
-    """A signal to the process group that a run leads, whether it could be given; to be called before the
-    leader is reaped.
-    """
+    """Send a signal to the process group that a run leads; False if that failed. Do not reap it before."""
     try:
         os.killpg(pid, number)
     except (ProcessLookupError, PermissionError):
@@ -218,11 +209,11 @@ def signal_group(pid: int, number: int) -> bool:
     return True
 
 
-def waiting_bytes(fifo: int) -> int:
-    """How much the FIFO holds, without taking it."""
+def unread_bytes(fifo: int) -> int:
+    """Return the number of bytes in a FIFO."""
     return int.from_bytes(fcntl.ioctl(fifo, 0x541B, b"\0\0\0\0"), "little")  # FIONREAD
 
 
 def as_bytes(text: str) -> bytes:
-    """A crontab's bytes again, whatever the daemon's locale."""
+    """Return the bytes of a text from a crontab, whatever the daemon's locale."""
     return text.encode("utf-8", "surrogateescape")

@@ -1,4 +1,4 @@
-"""The one timer: wakes at an instant of the wall clock, or as soon as somebody turns that clock."""
+"""The timer of the loop: it fires at an instant of the wall clock, or when that clock is set."""
 
 import ctypes
 import errno
@@ -22,28 +22,26 @@ class WallClockTimer:
     def __init__(self) -> None:
         self._descriptor: int = _libc.timerfd_create(time.CLOCK_REALTIME, TFD_NONBLOCK | TFD_CLOEXEC)
         if self._descriptor < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+            raise _last_error()
         self._armed: datetime | None = None
 
     def fileno(self) -> int:
         return self._descriptor
 
     def arm(self, at: datetime) -> None:
-        """Become readable at `at`, at once where that is past; a later call replaces an earlier one."""
+        """Become readable at `at`, at once if that is past; a later call replaces an earlier one."""
         if at == self._armed:
             return
-        whole, part = divmod(at.timestamp(), 1)
-        # An all-zero value would disarm; no instant of ours is 1970.
-        value = struct.pack("qqqq", 0, 0, int(whole), int(part * 1_000_000_000))
+        seconds, fraction = divmod(at.timestamp(), 1)
+        # An all-zero value would disarm the timer, but no instant here is in 1970.
+        value = struct.pack("qqqq", 0, 0, int(seconds), int(fraction * 1_000_000_000))
         flags = TFD_TIMER_ABSTIME | TFD_TIMER_CANCEL_ON_SET
         if _libc.timerfd_settime(self._descriptor, flags, value, None) < 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
+            raise _last_error()
         self._armed = at
 
     def read(self) -> bool:
-        """Take the event; True if the clock was turned (or the machine slept) rather than the time come."""
+        """Consume the event; return True if the clock was set or the machine slept, not the time came."""
         self._armed = None
         try:
             os.read(self._descriptor, 8)
@@ -57,3 +55,8 @@ class WallClockTimer:
 
     def close(self) -> None:
         os.close(self._descriptor)
+
+
+def _last_error() -> OSError:
+    number = ctypes.get_errno()
+    return OSError(number, os.strerror(number))

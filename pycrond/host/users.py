@@ -1,4 +1,4 @@
-"""Users of this machine: who runs a job, and whether they may."""
+"""The users of this machine, from the password database, and whether an account has expired."""
 
 import contextlib
 import os
@@ -7,8 +7,8 @@ import pwd
 from pycrond.jobs.job import Account
 
 
-def own(uid: int) -> Account:
-    """The user as whom the daemon runs; one without a password entry (in a container) gets a bare one."""
+def by_uid(uid: int) -> Account:
+    """Return a user; without a password entry (in a container) its home is HOME of the environment."""
     try:
         entry = pwd.getpwuid(uid)
     except KeyError:
@@ -16,11 +16,11 @@ def own(uid: int) -> Account:
     return _account(entry)
 
 
-def named(name: str) -> Account | None:
-    """A user by name; None for one the machine does not know."""
+def by_name(name: str) -> Account | None:
+    """Return a user; None for an unknown name."""
     try:
         return _account(pwd.getpwnam(name))
-    except (KeyError, ValueError):  # ValueError: a NUL or what no locale can write
+    except (KeyError, ValueError):  # ValueError: a NUL, or bytes that the locale cannot encode
         return None
 
 
@@ -28,20 +28,20 @@ def _account(entry: pwd.struct_passwd) -> Account:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
 
 
-def groups(account: Account) -> list[int]:
-    """All groups of a user, as a login would give them."""
+def group_ids(account: Account) -> list[int]:
+    """Return all groups of a user, as a login sets them."""
     return os.getgrouplist(account.name, account.gid)
 
 
 def is_expired(name: str, today: int, shadow: str = "/etc/shadow") -> bool:
-    """Whether the account is closed: on `today`, in days since 1970, its expiry date (shadow(5)) has come.
+    """Return whether the expiry date (shadow(5)) of an account is `today`, in days since 1970, or before.
 
-    Where the file cannot be read, as by others than root, nobody is.
+    False if the file cannot be read, as by users other than root.
     """
     with contextlib.suppress(OSError, ValueError, IndexError), open(shadow, "rb") as file:
-        begin = name.encode("utf-8", "surrogateescape") + b":"
+        prefix = name.encode("utf-8", "surrogateescape") + b":"
         for line in file:
-            if line.startswith(begin):
+            if line.startswith(prefix):
                 day = line.split(b":")[7]
                 return bool(day) and int(day) <= today
     return False

@@ -1,4 +1,4 @@
-"""An entry of a crontab, and the job it becomes once it is known whom it runs as."""
+"""An entry of a crontab, and the job that it becomes when its user is known."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -9,27 +9,27 @@ from pycrond.jobs.options import Options
 from pycrond.schedule.schedule import Schedule
 
 SEARCH_PATHS = {"debian": "/usr/bin:/bin", "cronie": "/usr/bin:/bin:/usr/sbin:/sbin"}
-"""The PATH of a job that sets none, by dialect."""
+"""The PATH of a job that does not set it, by dialect."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One line of a crontab. Text is bytes decoded as UTF-8 with surrogateescape."""
+    """A line with a schedule and a command. Text is bytes decoded as UTF-8 with surrogateescape."""
 
     file: str
     line: int
     user: str | None
-    """Whom it runs as, by the user column or as one of the spool; None: as whoever runs the daemon."""
+    """From the user column or the name of a crontab in the spool; None is the daemon's user."""
     schedule: Schedule | None
     """None for @reboot."""
     schedule_text: str
-    """As written, blanks folded: ``*/5 * * * *``, ``@daily``."""
+    """As written, with single blanks: ``*/5 * * * *``, ``@daily``."""
     zone: str | None
-    """The zone of the schedule; None is the daemon's. Where the schedule is one of UTC, UTC."""
+    """The time zone of the schedule; None is the daemon's. UTC for a schedule that counts in UTC."""
     command: str
     stdin: str
     environment: tuple[tuple[str, str], ...]
-    """The assignments in force. Entries without an assignment between them share one object."""
+    """The assignments before the entry. Entries without an assignment between them share one object."""
     options: Options
 
 
@@ -38,35 +38,35 @@ class Job:
     """An entry that the daemon has loaded."""
 
     key: str
-    """``user/name``, or ``user/`` and 12 hexadecimal digits made from what the entry says."""
+    """``user/name``, or ``user/`` and the 12 hexadecimal digits of `entry_hash`."""
     user: str
     entry: Entry
 
 
-def jobs(entries: Iterable[Entry], user: str) -> list[Job]:
-    """One job for each entry. `user` is whom entries without a user column run as.
+def make_jobs(entries: Iterable[Entry], user: str) -> list[Job]:
+    """Return a job for each entry. `user` is the user of entries without a user column.
 
-    A second entry of one user with the same name goes by its hash; further entries with the same key
-    get ``-2``, ``-3`` appended.
+    The key of a second entry with the same user and name has the hash of the entry; further entries with the
+    same key get ``-2``, ``-3`` appended.
     """
-    taken: set[str] = set()
+    keys: set[str] = set()
     copies: Counter[str] = Counter()
-    made = []
+    jobs = []
     for entry in entries:
         owner = user if entry.user is None else entry.user
         key = f"{owner}/{entry.options.name}"
-        if entry.options.name is None or key in taken:
-            base = key = f"{owner}/{identity(owner, entry)}"
-            while key in taken:
+        if entry.options.name is None or key in keys:
+            base = key = f"{owner}/{entry_hash(owner, entry)}"
+            while key in keys:
                 copies[base] += 1
                 key = f"{base}-{copies[base] + 1}"
-        taken.add(key)
-        made.append(Job(key, owner, entry))
-    return made
+        keys.add(key)
+        jobs.append(Job(key, owner, entry))
+    return jobs
 
 
-def identity(user: str, entry: Entry) -> str:
-    """Twelve hexadecimal digits for what an entry is, wherever it stands. Standard input counts, if any."""
+def entry_hash(user: str, entry: Entry) -> str:
+    """Return 12 hexadecimal digits made from user, schedule, command and standard input."""
     parts = [user, entry.schedule_text, entry.command]
     if entry.stdin:
         parts.append(entry.stdin)
@@ -75,7 +75,7 @@ def identity(user: str, entry: Entry) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A user, as the password file has it."""
+    """A user's entry in the password file."""
 
     name: str
     uid: int

@@ -87,7 +87,7 @@ def detach(command: list[str], kept: tuple[int, ...], waiter: socket.socket) -> 
 
 def _reset_signals() -> None:
     """What the shell had ignored (nohup) or blocked is not for jobs to inherit; ours stay blocked for now."""
-    signal.pthread_sigmask(signal.SIG_SETMASK, signals.WANTED)
+    signal.pthread_sigmask(signal.SIG_SETMASK, signals.HANDLED)
     # SIGPIPE is Python's to ignore.
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE}:
         signal.signal(number, signal.SIG_DFL)

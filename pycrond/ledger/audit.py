@@ -11,7 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from pycrond.ledger.codec import from_text
-from pycrond.schedule.schedule import Zone, fires
+from pycrond.schedule.dst import fire_times
+from pycrond.schedule.timezone import Zone
 
 MINUTE = timedelta(minutes=1)
 STARTED = {"running", "succeeded", "failed", "timed-out", "killed", "lost", "unknown"}
@@ -100,7 +101,7 @@ def _due(
         return
     first = max(_minute(version.since), since) + MINUTE
     last = until if version.until is None else min(_minute(version.until), until)
-    for fire in fires(from_text(version.canonical), zone(version.zone), first, last + MINUTE):
+    for fire in fire_times(from_text(version.canonical), zone(version.zone), first, last + MINUTE):
         at = fire.at.timestamp()
         yield (fire.wall, at), at
 

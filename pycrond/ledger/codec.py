@@ -8,7 +8,7 @@ from pycrond.jobs.job import Entry, Job
 from pycrond.jobs.options import from_json, to_json
 from pycrond.ledger.rows import JobRow
 from pycrond.schedule.days import DayPart
-from pycrond.schedule.schedule import Schedule, restore
+from pycrond.schedule.schedule import Schedule, intern_schedule
 from pycrond.text import storable
 
 
@@ -96,7 +96,9 @@ def from_text(text: str) -> Schedule:
         _words(specials),
         _words(special_weekdays),
     )
-    return restore(int(minutes, 16), int(hours, 16), part, wildcard=kind == "wildcard", period=int(period))
+    return intern_schedule(
+        int(minutes, 16), int(hours, 16), part, wildcard=kind == "wildcard", period=int(period)
+    )
 
 
 def _words(text: str) -> tuple[str, ...]:

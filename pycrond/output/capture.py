@@ -72,7 +72,7 @@ class Capture:
         output.run_over = True
         printed = output.log.spool.size
         if output.reader >= 0:
-            waiting = spawn.waiting_bytes(output.reader)
+            waiting = spawn.unread_bytes(output.reader)
             printed += waiting
             self.read(output, waiting)
         if output.reader >= 0 and output not in self._blocked:

@@ -53,7 +53,7 @@ class Delivery:
 
     def add(self, logs: Sequence[RunLog]) -> None:
         """Deliver these runs, each from its own position on."""
-        has_mailer = machine.has_mailer(self._settings.mailer)
+        has_mailer = machine.is_mailer_available(self._settings.mailer)
         for log in logs:
             log.mailed = log.mailed and has_mailer
             self._logs[log.run] = log

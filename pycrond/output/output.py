@@ -82,7 +82,7 @@ class Output:
 
     def resume_unknown(self, run: int, pid: int) -> CapturedOutput:
         """Go on with the output of a run that the ledger has never heard of, because the disk was full."""
-        user = users.own(os.stat(self.capture.path(run)).st_uid).name
+        user = users.by_uid(os.stat(self.capture.path(run)).st_uid).name
         log = RunLog(run, pid, user, "", "", Spool(self._spool_dir, run), logged=False)
         log.handed = log.taken = log.copied = Progress(log.spool.begin, EXIT_SENT)
         log.ending = (Outcome(State.UNKNOWN), None)

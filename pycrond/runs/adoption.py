@@ -68,10 +68,10 @@ class Survivors:
             end = ProcessEnd(pid, start or 0, entry.status, None, None, entry.at)
         if end:
             return SurvivingProcess(pid, start or 0, end=end)
-        stat = procfs.stat(pid)
+        stat = procfs.read_stat(pid)
         if stat and stat.start == start and stat.parent == os.getpid():
             return SurvivingProcess(pid, stat.start, is_child=True)
-        return SurvivingProcess(pid, start or 0, procfs.adopt(pid, start or 0))
+        return SurvivingProcess(pid, start or 0, procfs.open_pidfd(pid, start or 0))
 
     def living(self, run: int) -> tuple[int, int]:
         """Pid and start time of a run's own process when the daemon died, if that lives; else zeros."""

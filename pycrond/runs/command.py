@@ -7,7 +7,7 @@ from datetime import UTC
 from types import MappingProxyType
 
 from pycrond.host import privileges, users
-from pycrond.host.privileges import Become, by_setpriv
+from pycrond.host.privileges import UserPrefix, setpriv_prefix
 from pycrond.host.spawn import Launch, as_bytes
 from pycrond.jobs.job import Account
 from pycrond.jobs.run import Fire
@@ -40,7 +40,7 @@ class CommandBuilder:
         """The accounts of the users that have jobs, by name; replaced at each reload."""
         self.search_path = search_path
         self._state_dir = settings.state_dir
-        self._become = privileges.choose_become() if settings.system else by_setpriv
+        self._become = privileges.choose_user_prefix() if settings.system else setpriv_prefix
         self._inherited = inherited(os.environ, wanted=settings.inherit_env)
 
     def build(
@@ -51,7 +51,7 @@ class CommandBuilder:
         *,
         prefix: tuple[str, ...] = (),
         account: Account | None = None,
-        groups_of: Callable[[Account], Sequence[int]] = users.groups,
+        groups_of: Callable[[Account], Sequence[int]] = users.group_ids,
     ) -> Launch:
         """The command of a run that prints to `fifo`, as its job's user unless `account` says otherwise.
 
@@ -81,7 +81,7 @@ def describe(
     search_path: str,
     *,
     groups: Sequence[int] | None = None,
-    become: Become = by_setpriv,
+    become: UserPrefix = setpriv_prefix,
     prefix: tuple[str, ...] = (),
     state_dir: str = "",
     inherited: Mapping[str, str] = MappingProxyType({}),

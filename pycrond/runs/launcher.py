@@ -76,7 +76,7 @@ class Launcher:
 
     def prepare(self, claims: Sequence[ClaimedRun]) -> None:
         """Make ready what the starts need. A failure is no error yet: the start tries again."""
-        groups_of = functools.cache(users.groups)  # looking groups up takes as long as all the rest
+        groups_of = functools.cache(users.group_ids)  # looking groups up takes as long as all the rest
         for claimed in claims:
             with contextlib.suppress(OSError):
                 self._make_ready(claimed, groups_of)
@@ -85,7 +85,7 @@ class Launcher:
     def _make_ready(self, claimed: ClaimedRun, groups_of: Callable[[Account], Sequence[int]]) -> Launch:
         """Describe the command and make its FIFO. Raises OSError where there is no room."""
         run = claimed.run
-        prefix = self._limits.prefix(run.job.entry.options, run.id)
+        prefix = self._limits.command_prefix(run.job.entry.options, run.id)
         fifo = self._output.capture.path(run.id)
         launch = self._builder.build(run.fire, run.id, fifo, prefix=prefix, groups_of=groups_of)
         claimed.reader = spawn.make_fifo(launch)
@@ -115,7 +115,7 @@ class Launcher:
         if not ready:
             return
         readers_before = [claimed.reader for claimed, _ in ready]
-        with parked_fds(readers_before) as readers, spawn.Starter() as starter:
+        with parked_fds(readers_before) as readers, spawn.Spawner() as starter:
             starts = [self._start(starter, claimed, launch) for claimed, launch in ready]
         for start, reader in zip(starts, readers, strict=True):
             start.claimed.reader = reader
@@ -126,7 +126,7 @@ class Launcher:
     def _ready(self, claims: Sequence[ClaimedRun]) -> list[tuple[ClaimedRun, Launch]]:
         """The runs that may start, with what their starts need."""
         now, elapsed = clock.now(), clock.elapsed()
-        groups_of = functools.cache(users.groups)
+        groups_of = functools.cache(users.group_ids)
         is_expired = functools.cache(functools.partial(users.is_expired, today=int(now.timestamp() // 86400)))
         new = [claimed for claimed in claims if claimed.launch is None]
         ready = []
@@ -142,7 +142,7 @@ class Launcher:
         self._hold(new)
         return ready
 
-    def _start(self, starter: spawn.Starter, claimed: ClaimedRun, launch: Launch) -> _Start:
+    def _start(self, starter: spawn.Spawner, claimed: ClaimedRun, launch: Launch) -> _Start:
         now, elapsed = clock.now(), clock.elapsed()  # of this start: its lateness counts
         self._journal.note(claimed.run.id, BEGINS)
         try:
@@ -174,7 +174,7 @@ class Launcher:
     def _not_started(self, claimed: ClaimedRun, error: Exception, now: datetime, elapsed: float) -> None:
         """Retry later if the cause may pass; else the run has failed."""
         claimed.give_up_at = claimed.give_up_at or elapsed + RETRY_TIME
-        if spawn.is_passing(error) and elapsed < claimed.give_up_at:
+        if spawn.is_transient(error) and elapsed < claimed.give_up_at:
             if not self.retrying:
                 self._retry_at = elapsed + RETRY_INTERVAL
             self.retrying.append(claimed)

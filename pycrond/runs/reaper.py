@@ -35,7 +35,7 @@ class Reaper:
 
     def reap(self, now: datetime) -> None:
         """Reap every child that has ended. Each status is in the journal before the child is reaped."""
-        while (ended := spawn.ended_child()) is not None:
+        while (ended := spawn.peek_ended_child()) is not None:
             pid, status = ended
             active = self._active.by_pid.get(pid)
             if active and active.pidfd < 0:

@@ -104,9 +104,9 @@ class Recovery:
         rows = []
         for run in sorted(unknown):
             pid, start = children.get(str(run)) or survivors.living(run)
-            variables = procfs.told(pid)
+            variables = procfs.run_variables(pid)
             if variables and variables["RUN"] == str(run):
-                at = now.timestamp() - max(0.0, clock.elapsed() - procfs.seconds(start))
+                at = now.timestamp() - max(0.0, clock.elapsed() - procfs.ticks_to_seconds(start))
                 fire = datetime.fromisoformat(variables["FIRE_TIME"]).timestamp()
                 attempt = int(variables["ATTEMPT"])
                 rows.append((run, variables["JOB"], fire, "schedule", attempt, pid, start, at))
@@ -165,7 +165,7 @@ class Recovery:
 
     def _write_start(self, row: Unfinished, process: SurvivingProcess, now: datetime) -> float:
         """Write the start of a run whose daemon died before it could; return it in Unix seconds."""
-        age = clock.elapsed() - procfs.seconds(process.start) if process.start else 0.0
+        age = clock.elapsed() - procfs.ticks_to_seconds(process.start) if process.start else 0.0
         latest = process.end.at if process.end else now.timestamp()
         at = max(row.fire, min(now.timestamp() - age, latest))
         lateness = 1000 * (at - row.fire)

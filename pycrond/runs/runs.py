@@ -38,7 +38,7 @@ class Runs:
         self._output = output
         self.active = ActiveRuns()
         self.limits = ResourceLimits(settings.state_dir)
-        self.journal = Journal(settings.journal_path, machine.boot(), ledger, keeper, output.capture)
+        self.journal = Journal(settings.journal_path, machine.boot_id(), ledger, keeper, output.capture)
         self.reaper = Reaper(self.active, output, keeper, self.journal, poller)
         self.launcher = Launcher(output, keeper, self.active, self.journal, builder, self.limits)
         self.termination = Termination(ledger, output.log, self.active, keeper, self.limits)
@@ -48,7 +48,7 @@ class Runs:
 
     def recover(self, last_turn: datetime | None, now: datetime) -> None:
         """Take over from an earlier daemon whose last turn was at that minute."""
-        self.limits.adopt()
+        self.limits.find_existing()
         self._recovery.run(last_turn, now)
 
     def recovered(self) -> None:

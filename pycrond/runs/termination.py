@@ -75,7 +75,7 @@ class Termination:
 
     def step(self, elapsed: float) -> None:
         """End what has run for too long; kill what has had its grace."""
-        self._limits.tidy()
+        self._limits.remove_empty()
         if elapsed >= self._active.act_at:
             self._act(elapsed)
         if self._to_look_at:
@@ -124,12 +124,12 @@ class Termination:
         """The pids of the processes that runs have left, by run."""
         by_cgroup, by_marks = {}, {}
         for left in ended:
-            members = self._limits.members(left.run)
+            members = self._limits.pids(left.run)
             if members is None:
                 by_marks[left.run] = marks(left.run, left.fire, self._limits.state_dir)
             else:
                 by_cgroup[left.run] = members
-        return by_cgroup | (procfs.marked(by_marks, ours=not self._keeper.is_gone) if by_marks else {})
+        return by_cgroup | (procfs.pids_by_run(by_marks, ours=not self._keeper.is_gone) if by_marks else {})
 
     def _kill(self, due: Sequence[_LeftBehind]) -> None:
         """Send KILL to all that a run has left, in its process group or not."""
@@ -138,7 +138,7 @@ class Termination:
         for left in due:
             pids = pids_of.get(left.run, [])
             if not self._limits.kill(left.run):
-                procfs.kill(pids, marks(left.run, left.fire, self._limits.state_dir))
+                procfs.kill_marked(pids, marks(left.run, left.fire, self._limits.state_dir))
             self._limits.remove(left.run)
             if pids:
                 detail = f"{left.name}: {_processes(pids)} of run {left.run} killed"

@@ -1,8 +1,9 @@
-"""Which days a schedule runs on: croniter finds the days of each single word, and they are put together here.
+"""The days on which a schedule runs, computed from the day-of-month, month and day-of-week fields.
 
-A day is an int: days since 1970-01-01. A set of numbers is a bit mask: bit n stands for n. The 1st, the
-2nd ... the 31sts, Sundays ... Saturdays, the last days of the months: each is one iteration of croniter,
-shared by all schedules in which the word occurs, so a thousand schedules cost no more than these few.
+A day is an int: days since 1970-01-01. A set of numbers is a bit mask: bit n stands for n. croniter
+computes the days of each single term (the 1st, the 2nd, ..., Sundays, ..., the last days of the months), and
+this module combines them. All schedules share the results of a term, so a thousand schedules cost no more
+than these few terms.
 """
 
 import sys
@@ -17,27 +18,27 @@ from weakref import WeakValueDictionary
 if TYPE_CHECKING:
     from croniter import croniter
 
-EPOCH = date(1970, 1, 1).toordinal()
-FIRST_DAY = date(4, 1, 1).toordinal() - EPOCH
-LAST_DAY = date(9999, 12, 29).toordinal() - EPOCH
-"""Well within what `datetime` can say, so that no zone and no block leads out of it."""
+EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+FIRST_DAY = date(4, 1, 1).toordinal() - EPOCH_ORDINAL
+LAST_DAY = date(9999, 12, 29).toordinal() - EPOCH_ORDINAL
+"""Far enough from the limits of `datetime` that no time zone and no block crosses them."""
 
 ALL_DAYS = 0xFFFFFFFE  # 1-31
 ALL_MONTHS = 0x1FFE  # 1-12
 ALL_WEEKDAYS = 0x7F  # 0-6
-LENGTHS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+MONTH_LENGTHS = (0, 31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 BLOCK_BITS = 6
-BLOCK = 1 << BLOCK_BITS
-"""Days are found and kept in blocks of so many, a block as a bit mask."""
+BLOCK_DAYS = 1 << BLOCK_BITS
+"""Days are computed and cached in blocks of this many, each block as a bit mask."""
 
-ALL_OF_BLOCK = (1 << BLOCK) - 1
+FULL_BLOCK = (1 << BLOCK_DAYS) - 1
 
-BLOCKS_AHEAD = 50 * 366 // BLOCK
-"""How far a set of days is searched. A 29 February comes on each weekday at least every 40 years."""
+BLOCKS_AHEAD = 50 * 366 // BLOCK_DAYS
+"""The limit of a search for the next day. 29 February falls on each weekday at least every 40 years."""
 
 
-def mask(numbers: Iterable[int]) -> int:
+def bit_mask(numbers: Iterable[int]) -> int:
     bits = 0
     for number in numbers:
         bits |= 1 << number
@@ -48,13 +49,17 @@ def numbers_in(bits: int) -> Iterator[int]:
     return (n for n in range(bits.bit_length()) if bits >> n & 1)
 
 
+def lowest_bit(bits: int) -> int:
+    return (bits & -bits).bit_length() - 1
+
+
 @dataclass(frozen=True, slots=True)
 class DayPart:
-    """The canonical form of day-of-month, month and day-of-week. Days that no month has are left out.
+    """The canonical form of the day-of-month, month and day-of-week fields, without days that no month has.
 
-    With `day_or` a day matches either of the two, else both; a field that restricts nothing is full.
-    `specials` are words of the day-of-month (`L`, `LW`, `L-3`, `15W`), `special_weekdays` of the
-    day-of-week (`5L`, `1#2`, numbers only), each in order.
+    With `day_or` a day matches either of the two day fields, else both. A field that restricts nothing is
+    full. `specials` are terms of the day-of-month field (`L`, `LW`, `L-3`, `15W`), `special_weekdays` of the
+    day-of-week field (`5L`, `1#2`, numbers only); both are sorted.
     """
 
     days_of_month: int
@@ -70,9 +75,9 @@ NO_DAY = DayPart(0, 0, 0, day_or=False)
 
 
 def canonical(part: DayPart) -> DayPart:
-    """The one day part that stands for all with the same days, as far as simple rules tell."""
+    """Return one day part for all that have the same days, as far as simple rules can tell."""
     every_day, every_weekday, nothing = (ALL_DAYS, ()), (ALL_WEEKDAYS, ()), (0, ())
-    month = _existing(part)
+    month = _existing_days(part)
     week = (part.days_of_week, part.special_weekdays)
     week = every_weekday if week[0] == ALL_WEEKDAYS else week
     if part.day_or:
@@ -88,19 +93,19 @@ def canonical(part: DayPart) -> DayPart:
     return DayPart(month[0], part.months, week[0], day_or, month[1], week[1])
 
 
-def _existing(part: DayPart) -> tuple[int, tuple[str, ...]]:
-    """Day-of-month without the days that none of the months has."""
-    longest = max((LENGTHS[month] for month in numbers_in(part.months)), default=0)
+def _existing_days(part: DayPart) -> tuple[int, tuple[str, ...]]:
+    """Return the day-of-month field without days that none of the months has."""
+    longest = max((MONTH_LENGTHS[month] for month in numbers_in(part.months)), default=0)
     existing = ALL_DAYS & ((2 << longest) - 1)
     days = part.days_of_month & existing
     if days == existing:
         return ALL_DAYS, ()
-    return days, tuple(word for word in part.specials if _before_end(word) < longest)
+    return days, tuple(term for term in part.specials if _days_before_end(term) < longest)
 
 
-def _before_end(word: str) -> int:
-    """3 for ``L-3``; 0 for every other special."""
-    return int(word[2:]) if word.startswith("L-") else 0
+def _days_before_end(term: str) -> int:
+    """3 for ``L-3``; 0 for every other special term."""
+    return int(term[2:]) if term.startswith("L-") else 0
 
 
 class Days:
@@ -112,28 +117,28 @@ class Days:
         self._part = part
         self._blocks: dict[int, int] = {}
 
-    def first(self, day: int) -> int | None:
-        """The first of them from `day` on, that day included; None: there is none any more."""
+    def first_from(self, day: int) -> int | None:
+        """Return the first day of the set on or after `day`; None if there is none."""
         block = day >> BLOCK_BITS
-        bits = self._block(block) >> (day & BLOCK - 1) << (day & BLOCK - 1)
-        for coming in range(block + 1, min(block + BLOCKS_AHEAD, LAST_DAY >> BLOCK_BITS) + 1):
+        bits = self._block(block) >> (day & BLOCK_DAYS - 1) << (day & BLOCK_DAYS - 1)
+        for next_block in range(block + 1, min(block + BLOCKS_AHEAD, LAST_DAY >> BLOCK_BITS) + 1):
             if bits:
                 break
-            block, bits = coming, self._block(coming)
-        return (block << BLOCK_BITS) + lowest(bits) if bits else None
+            block, bits = next_block, self._block(next_block)
+        return (block << BLOCK_BITS) + lowest_bit(bits) if bits else None
 
     def _block(self, block: int) -> int:
         bits = self._blocks.get(block)
         if bits is None:
-            bits = self._blocks[block] = _put_together(self._part, block)
+            bits = self._blocks[block] = _days_in_block(self._part, block)
         return bits
 
 
 _SHARED: WeakValueDictionary[DayPart, Days] = WeakValueDictionary()
 
 
-def find(part: DayPart) -> Days | None:
-    """The days of a canonical part; None stands for every day. `NO_DAY` has none and is not asked for."""
+def days_of(part: DayPart) -> Days | None:
+    """Return the shared `Days` of a canonical part other than `NO_DAY`; None stands for every day."""
     if part == EVERY_DAY:
         return None
     days = _SHARED.get(part)
@@ -142,9 +147,9 @@ def find(part: DayPart) -> Days | None:
     return days
 
 
-def _put_together(part: DayPart, block: int) -> int:
-    """The days of a part in one block. croniter is asked for no more than is needed."""
-    allowed = ALL_OF_BLOCK if part.months == ALL_MONTHS else _any(_months(block), part.months)
+def _days_in_block(part: DayPart, block: int) -> int:
+    """Return the days of a part in one block. Asks croniter for no more than is needed."""
+    allowed = FULL_BLOCK if part.months == ALL_MONTHS else _days_of_months(part.months, block)
     if not allowed:
         return 0
     by_month = _by_month(part, block)
@@ -156,91 +161,91 @@ def _put_together(part: DayPart, block: int) -> int:
 
 def _by_month(part: DayPart, block: int) -> int:
     if part.days_of_month == ALL_DAYS:
-        return ALL_OF_BLOCK
+        return FULL_BLOCK
     bits = 0
     for number in numbers_in(part.days_of_month):
-        bits |= _found(f"0 0 {number} * *", block)
-    for word in part.specials:
-        bits |= _from_end(word, block) if word.startswith("L") else _found(f"0 0 {word} * *", block)
+        bits |= _croniter_days(f"0 0 {number} * *", block)
+    for term in part.specials:
+        bits |= (
+            _before_month_end(term, block)
+            if term.startswith("L")
+            else _croniter_days(f"0 0 {term} * *", block)
+        )
     return bits
 
 
 def _by_week(part: DayPart, block: int) -> int:
     if part.days_of_week == ALL_WEEKDAYS:
-        return ALL_OF_BLOCK
+        return FULL_BLOCK
     bits = 0
     for number in numbers_in(part.days_of_week):
-        bits |= _found(f"0 0 * * {number}", block)
-    for word in part.special_weekdays:
-        croniters = f"L{word[:-1]}" if word.endswith("L") else word
-        bits |= _found(f"0 0 * * {croniters}", block)
+        bits |= _croniter_days(f"0 0 * * {number}", block)
+    for term in part.special_weekdays:
+        croniter_term = f"L{term[:-1]}" if term.endswith("L") else term
+        bits |= _croniter_days(f"0 0 * * {croniter_term}", block)
     return bits
 
 
-def _any(sets: tuple[int, ...], wanted: int) -> int:
-    bits = 0
-    for number in numbers_in(wanted):
-        bits |= sets[number]
+def _days_of_months(months: int, block: int) -> int:
+    bits, by_month = 0, _block_by_month(block)
+    for month in numbers_in(months):
+        bits |= by_month[month]
     return bits
 
 
 @lru_cache(maxsize=4096)
-def _months(block: int) -> tuple[int, ...]:
-    """The days of a block that lie in each month, January at 1."""
-    sets = [0] * 13
-    for offset in range(min(BLOCK, LAST_DAY + 1 - (block << BLOCK_BITS))):
-        sets[date.fromordinal((block << BLOCK_BITS) + offset + EPOCH).month] |= 1 << offset
-    return tuple(sets)
+def _block_by_month(block: int) -> tuple[int, ...]:
+    """Return the days of a block that lie in each month; January is at index 1."""
+    by_month = [0] * 13
+    for offset in range(min(BLOCK_DAYS, LAST_DAY + 1 - (block << BLOCK_BITS))):
+        by_month[date.fromordinal((block << BLOCK_BITS) + offset + EPOCH_ORDINAL).month] |= 1 << offset
+    return tuple(by_month)
 
 
-def _from_end(word: str, block: int) -> int:
-    """`L`, `LW` and `L-3`, told from the last days of the months."""
+def _before_month_end(term: str, block: int) -> int:
+    """Return the days of `L`, `LW` or `L-3`, counted back from the last days of the months."""
     start, bits = block << BLOCK_BITS, 0
     for number in (block, block + 1):
-        for offset in numbers_in(_found("0 0 L * *", number)):
+        for offset in numbers_in(_croniter_days("0 0 L * *", number)):
             end = (number << BLOCK_BITS) + offset
-            last = date.fromordinal(end + EPOCH)
-            before = max(0, last.isoweekday() - 5) if word == "LW" else _before_end(word)
-            if before < last.day and 0 <= end - before - start < BLOCK:
+            last = date.fromordinal(end + EPOCH_ORDINAL)
+            before = max(0, last.isoweekday() - 5) if term == "LW" else _days_before_end(term)
+            if before < last.day and 0 <= end - before - start < BLOCK_DAYS:
                 bits |= 1 << end - before - start
     return bits
 
 
 @lru_cache(maxsize=65_536)
-def _found(expression: str, block: int) -> int:
-    """The days of a block that croniter finds. Such an expression has some in any year."""
-    croniter = _library()
+def _croniter_days(expression: str, block: int) -> int:
+    """Return the days of a block that croniter gives for an expression that has some in every year."""
+    croniter = _import_croniter()
     start, bits = block << BLOCK_BITS, 0
     with suppress(croniter.CroniterBadDateError, OverflowError, ValueError):  # the calendar ends in 9999
-        dates = _iteration(expression)
-        dates.set_current(datetime.fromordinal(start + EPOCH) - timedelta(minutes=1))
-        while (offset := dates.get_next(datetime).toordinal() - EPOCH - start) < BLOCK:
+        dates = _croniter(expression)
+        dates.set_current(datetime.fromordinal(start + EPOCH_ORDINAL) - timedelta(minutes=1))
+        while (offset := dates.get_next(datetime).toordinal() - EPOCH_ORDINAL - start) < BLOCK_DAYS:
             bits |= 1 << offset
     return bits
 
 
 @lru_cache(maxsize=256)
-def _iteration(expression: str) -> "croniter":
-    return _library().croniter(expression, datetime(1970, 1, 1))  # noqa: DTZ001  (days have no zone)
-
-
-def lowest(bits: int) -> int:
-    return (bits & -bits).bit_length() - 1
+def _croniter(expression: str) -> "croniter":
+    return _import_croniter().croniter(expression, datetime(1970, 1, 1))  # noqa: DTZ001  (days have no zone)
 
 
 @lru_cache(maxsize=1)
-def _library() -> Any:
-    """croniter: 45 ms, and few schedules need it.
+def _import_croniter() -> Any:
+    """Import croniter at its first use: it takes 45 ms, and few schedules need it.
 
-    While it is imported it asks platform.architecture() whether this is a 32-bit Python, which runs file(1)
-    from wherever PATH leads to. A daemon, root's above all, is not to start that: the answer is given here.
+    During its import it asks platform.architecture() whether this is a 32-bit Python, which runs file(1) from
+    PATH. A daemon, above all root's, must not start that, so the import gets the answer from here.
     """
     import platform  # noqa: PLC0415
 
-    asked = platform.architecture
+    original = platform.architecture
     platform.architecture = lambda *_: (f"{sys.maxsize.bit_length() + 1}bit", "")
     try:
         import croniter  # noqa: PLC0415
     finally:
-        platform.architecture = asked
+        platform.architecture = original
     return croniter

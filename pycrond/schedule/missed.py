@@ -1,86 +1,83 @@
-"""Fire times that came while nobody was looking: the daemon was down, the machine asleep, the clock turned.
+"""Fire times that passed while no daemon looked: it was down, the machine slept, the clock was set forward.
 
-Pure. A gap is one for a job, however many fires it holds, and is counted without going through them.
+Pure. All missed fire times of a job form one gap and are counted without visiting each of them.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from pycrond.schedule.schedule import FireTime, Schedule, Stretch, Zone, fires, stretches
-from pycrond.schedule.timezone import DAY
+from pycrond.schedule.dst import FireTime, Stretch, stretches
+from pycrond.schedule.schedule import Schedule
+from pycrond.schedule.timezone import DAY, Zone
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Fires that were passed over."""
+    """The first, the last and the number of a job's missed fire times."""
 
     first: FireTime
     last: FireTime
     count: int
 
 
-def gap(schedule: Schedule, zone: Zone, start: datetime, until: datetime) -> Gap | None:
-    """What a daemon would have run from `start` up to but not including `until`; None for nothing."""
-    first = next(fires(schedule, zone, start, until), None)
-    if first is None:
+def find_gap(schedule: Schedule, zone: Zone, start: datetime, until: datetime) -> Gap | None:
+    """Return the gap of the fire times from `start` (inclusive) to `until` (exclusive); None if none."""
+    missed = [
+        stretch
+        for stretch in stretches(schedule, zone, start, until)
+        if next(stretch.walls(schedule), None) is not None
+    ]
+    if not missed:
         return None
-    zone = Zone.of("UTC") if schedule.period else zone
-    passed = list(stretches(schedule, zone, start, until))
-    last = next(found for one in reversed(passed) if (found := _last(one, schedule, zone)))
-    return Gap(first, last, sum(_count(one, schedule) for one in passed))
+    first = missed[0].fire_time(next(missed[0].walls(schedule)))
+    last = missed[-1].fire_time(_last_wall(missed[-1], schedule))
+    return Gap(first, last, sum(_count(stretch, schedule) for stretch in missed))
 
 
-def _last(stretch: Stretch, schedule: Schedule, zone: Zone) -> FireTime | None:
-    """Looked for from its end, in windows that double."""
-    size = DAY
+def _last_wall(stretch: Stretch, schedule: Schedule) -> int:
+    """Return the last wall minute of a schedule in a stretch that has some (search in doubling windows)."""
+    window = DAY
     while True:
-        after = max(stretch.after, stretch.last - size)
-        walls = list(Stretch(stretch.piece, after, stretch.last).walls(schedule))
+        walls = list(replace(stretch, after=max(stretch.after, stretch.last - window)).walls(schedule))
         if walls:
-            return stretch.fire_time(walls[-1], zone)
-        if after == stretch.after:
-            return None
-        size *= 2
+            return walls[-1]
+        window *= 2
 
 
 def _count(stretch: Stretch, schedule: Schedule) -> int:
-    """How many wall minutes of a stretch a schedule names: a whole day at once."""
+    """Return the number of wall minutes of a schedule in a stretch; calculate those of whole days."""
     after, last = stretch.after, stretch.last
     if schedule.period:
         return max(0, last // schedule.period - after // schedule.period)
-    first_whole, end_whole = -(-(after + 1) // DAY), (last + 1) // DAY
-    if first_whole >= end_whole:
+    first_day, end_day = -(-(after + 1) // DAY), (last + 1) // DAY
+    if first_day >= end_day:
         return sum(1 for _ in stretch.walls(schedule))
-    edges = (
-        Stretch(stretch.piece, after, first_whole * DAY - 1),
-        Stretch(stretch.piece, end_whole * DAY - 1, last),
-    )
-    a_day = schedule.hours.bit_count() * schedule.minutes.bit_count()
-    days = _days(schedule, first_whole, end_whole)
-    return a_day * days + sum(1 for one in edges for _ in one.walls(schedule))
+    edges = (replace(stretch, last=first_day * DAY - 1), replace(stretch, after=end_day * DAY - 1))
+    per_day = schedule.hours.bit_count() * schedule.minutes.bit_count()
+    days = _count_days(schedule, first_day, end_day)
+    return per_day * days + sum(1 for edge in edges for _ in edge.walls(schedule))
 
 
-def _days(schedule: Schedule, first: int, end: int) -> int:
-    """How many of these days a schedule names."""
+def _count_days(schedule: Schedule, first: int, end: int) -> int:
     if schedule.days is None:
         return end - first
-    count, day = 0, schedule.days.first(first)
+    count, day = 0, schedule.days.first_from(first)
     while day is not None and day < end:
         count += 1
-        day = schedule.days.first(day + 1)
+        day = schedule.days.first_from(day + 1)
     return count
 
 
-def gaps(
+def find_gaps(
     jobs: Iterable[tuple[str, Schedule, Zone]], start: datetime, until: datetime
 ) -> Iterator[tuple[str, Gap]]:
-    """The gap of each job that has one, by its key; equal schedules in one zone are looked at once."""
+    """Yield the key and the gap of each job that has one; equal schedules in one zone are computed once."""
     known: dict[tuple[Schedule, str], Gap | None] = {}
     for key, schedule, zone in jobs:
-        place = (schedule, zone.name)
-        if place not in known:
-            known[place] = gap(schedule, zone, start, until)
-        found = known[place]
-        if found:
-            yield key, found
+        in_zone = (schedule, zone.name)
+        if in_zone not in known:
+            known[in_zone] = find_gap(schedule, zone, start, until)
+        gap = known[in_zone]
+        if gap:
+            yield key, gap

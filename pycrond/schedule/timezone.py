@@ -1,4 +1,4 @@
-"""Time zones: what a wall clock shows at an instant, and when its offset changes.
+"""Time zones: the wall clock at an instant, and the periods between changes of the UTC offset.
 
 A *tick* is an int: whole minutes since 1970-01-01T00:00Z. A *wall minute* is a tick plus the zone's offset.
 """
@@ -14,29 +14,29 @@ from pycrond.schedule.days import FIRST_DAY, LAST_DAY
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
 SECOND = timedelta(seconds=1)
-DAY = 24 * 60
+DAY = 24 * 60  # minutes
 FIRST_TICK = FIRST_DAY * DAY
 LAST_TICK = LAST_DAY * DAY
 
-BLOCK = 364 * DAY
-"""Offset changes are looked for in blocks of this many minutes, and kept."""
+BLOCK_MINUTES = 364 * DAY
+"""Offset changes are searched for and cached in blocks of this length."""
 
 
 @dataclass(frozen=True, slots=True)
 class OffsetPeriod:
-    """A stretch of time without a change of offset: ticks from `start` up to but not including `end`."""
+    """A period with one UTC offset: the ticks from `start` (inclusive) to `end` (exclusive)."""
 
     start: int
     end: int
-    shift: int
+    offset: int
     """Wall minute minus tick."""
 
 
 class Zone:
-    """A time zone by its name, such as ``Europe/Berlin``. One object for a name."""
+    """A time zone with its name, such as ``Europe/Berlin``."""
 
     __slots__ = ("_blocks", "_info", "name")
-    _known: dict[str, "Zone"] = {}  # noqa: RUF012  (shared on purpose: zones are few and cost a file to read)
+    _by_name: dict[str, "Zone"] = {}  # noqa: RUF012  (shared on purpose: zones are few, and each costs a file)
 
     def __init__(self, info: ZoneInfo, name: str) -> None:
         self.name = name
@@ -45,63 +45,67 @@ class Zone:
 
     @classmethod
     def of(cls, zone: str | ZoneInfo) -> "Zone":
-        """A `ZoneInfo` without a key (read from a file) is called ``localtime``."""
+        """Return the zone with a name, always the same object; raises PycrondError for an unknown name.
+
+        A `ZoneInfo` without a key (read from a file) gets the name ``localtime``.
+        """
         if isinstance(zone, ZoneInfo):
             return cls(zone, zone.key or "localtime")
-        known = cls._known.get(zone)
-        if known is None:
-            known = cls._known[zone] = cls(_read(zone), zone)
-        return known
+        if zone not in cls._by_name:
+            cls._by_name[zone] = cls(_zone_info(zone), zone)
+        return cls._by_name[zone]
 
     def __repr__(self) -> str:
         return f"Zone({self.name!r})"
 
     def wall(self, at: datetime) -> int:
-        """The wall minute shown at this instant."""
+        """Return the wall minute at an instant."""
         tick = (at - EPOCH) // SECOND
         offset = at.astimezone(self._info).utcoffset() or timedelta()
         return (tick + offset // SECOND) // 60
 
     def local(self, at: datetime) -> datetime:
-        """The wall clock at this instant, aware."""
+        """Return the wall clock at an instant, as an aware datetime."""
         return at.astimezone(self._info)
 
     def fold(self, at: datetime) -> int:
-        """1 when this instant shows its wall minute for the second time, else 0."""
+        """Return 1 if the wall clock shows its minute for the second time at this instant, else 0."""
         return at.astimezone(self._info).fold
 
-    def pieces(self, start: int, end: int) -> Iterator[OffsetPeriod]:
-        """The pieces that hold the ticks from `start` up to `end`, in order, the first and last whole.
-        Neighbours may have the same shift.
+    def offset_periods(self, start: int, end: int) -> Iterator[OffsetPeriod]:
+        """Yield the periods that contain the ticks from `start` to `end`, in order, the first and last whole.
+        Neighbours may have the same offset.
         """
-        for block in range(max(start, FIRST_TICK) // BLOCK, (min(end, LAST_TICK) - 1) // BLOCK + 1):
-            pieces = self._blocks.get(block)
-            if pieces is None:
-                pieces = self._blocks[block] = tuple(self._split(block * BLOCK, (block + 1) * BLOCK))
-            yield from (piece for piece in pieces if piece.end > start and piece.start < end)
+        last = (min(end, LAST_TICK) - 1) // BLOCK_MINUTES
+        for block in range(max(start, FIRST_TICK) // BLOCK_MINUTES, last + 1):
+            periods = self._blocks.get(block)
+            if periods is None:
+                bounds = block * BLOCK_MINUTES, (block + 1) * BLOCK_MINUTES
+                periods = self._blocks[block] = tuple(self._find_periods(*bounds))
+            yield from (period for period in periods if period.end > start and period.start < end)
 
-    def _split(self, start: int, end: int) -> Iterator[OffsetPeriod]:
-        shift, probe = self._shift(start), start
+    def _find_periods(self, start: int, end: int) -> Iterator[OffsetPeriod]:
+        offset, probe = self._offset(start), start
         while probe < end:
-            probe = min(probe + DAY, end)  # no zone has changed back within a day
-            if probe < end and self._shift(probe) != shift:
-                probe = self._change(probe - DAY, probe)
-                yield OffsetPeriod(start, probe, shift)
-                start, shift = probe, self._shift(probe)
-        yield OffsetPeriod(start, end, shift)
+            probe = min(probe + DAY, end)  # no zone has ever changed back within a day
+            if probe < end and self._offset(probe) != offset:
+                probe = self._find_change(probe - DAY, probe)
+                yield OffsetPeriod(start, probe, offset)
+                start, offset = probe, self._offset(probe)
+        yield OffsetPeriod(start, end, offset)
 
-    def _change(self, before: int, after: int) -> int:
-        """The first tick with another shift than `before`, by bisection."""
-        shift = self._shift(before)
+    def _find_change(self, before: int, after: int) -> int:
+        """Return the first tick with another offset than `before`, by bisection."""
+        offset = self._offset(before)
         while after - before > 1:
             middle = (before + after) // 2
-            if self._shift(middle) == shift:
+            if self._offset(middle) == offset:
                 before = middle
             else:
                 after = middle
         return after
 
-    def _shift(self, tick: int) -> int:
+    def _offset(self, tick: int) -> int:
         tick = min(max(tick, FIRST_TICK), LAST_TICK)
         offset = instant(tick).astimezone(self._info).utcoffset() or timedelta()
         return offset // MINUTE
@@ -112,12 +116,12 @@ def instant(tick: int) -> datetime:
 
 
 def tick_from(at: datetime) -> int:
-    """The first whole minute at or after this instant."""
+    """Return the first tick at or after an instant."""
     return -((EPOCH - at) // MINUTE)
 
 
-def _read(name: str) -> ZoneInfo:
+def _zone_info(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:  # unknown, not a name at all, a folder of zones
+    except (KeyError, ValueError, OSError) as error:  # unknown, malformed, a directory of zones
         raise PycrondError(f"unknown time zone {name!r}") from error

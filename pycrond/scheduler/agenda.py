@@ -6,7 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire
-from pycrond.schedule.schedule import Schedule, Zone, reached, step
+from pycrond.schedule.dst import processed_through, step
+from pycrond.schedule.schedule import Schedule
+from pycrond.schedule.timezone import Zone
 
 MINUTE = timedelta(minutes=1)
 LARGEST_STEP = 180 * MINUTE  # turned back by more, fixed-time jobs run again as well, as in cron
@@ -119,7 +121,7 @@ class Agenda:
     def _add_zone(self, name: str, groups: Mapping[Schedule, list[Job]]) -> None:
         if name not in self._positions:
             zone = self._zone(name)
-            self._positions[name] = Position(reached(zone, self.last), zone.wall(self.last))
+            self._positions[name] = Position(processed_through(zone, self.last), zone.wall(self.last))
         position = self._positions[name]
         wild = _Lane({schedule: jobs for schedule, jobs in groups.items() if schedule.wildcard})
         fixed = _Lane({schedule: jobs for schedule, jobs in groups.items() if not schedule.wildcard})

@@ -15,8 +15,10 @@ from pycrond.ledger.codec import from_text
 from pycrond.ledger.rows import GapRow
 from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
-from pycrond.schedule.missed import Gap, gap, gaps
-from pycrond.schedule.schedule import FireTime, Schedule, Zone, fires
+from pycrond.schedule.dst import FireTime, fire_times
+from pycrond.schedule.missed import Gap, find_gap, find_gaps
+from pycrond.schedule.schedule import Schedule
+from pycrond.schedule.timezone import Zone
 from pycrond.scheduler.agenda import MINUTE, DueMinute
 from pycrond.text import counted
 
@@ -88,7 +90,7 @@ class ClockChanges:
             return
         expected = self._ledger.jobs.expected()
         schedules = {text: from_text(text) for text in {text for _, text, *_ in expected}}
-        zones = {zone: machine.zone(zone) for zone in {zone for _, _, zone, *_ in expected}}
+        zones = {zone: machine.load_zone(zone) for zone in {zone for _, _, zone, *_ in expected}}
         jobs = [(key, schedules[text], zones[zone]) for key, text, zone, _, _ in expected]
         policies = {key: json.loads(options) for key, _, _, options, _ in expected if "missed" in options}
         era_of = {key: eras[schedule.wildcard] for key, schedule, _ in jobs}
@@ -103,7 +105,9 @@ class ClockChanges:
         for key, text, zone, _, begins in self._ledger.jobs.expected():
             schedule = from_text(text)
             known = datetime.fromtimestamp(max(begins, latest.get(key, 0.0)), since.tzinfo)
-            passed = gaps([(key, schedule, machine.zone(zone))], max(since, known + MINUTE), last + MINUTE)
+            passed = find_gaps(
+                [(key, schedule, machine.load_zone(zone))], max(since, known + MINUTE), last + MINUTE
+            )
             self._write(passed, {key: eras[schedule.wildcard]}, NOT_WRITTEN, now)
 
     def turn(self, last: datetime, due: DueMinute, now: datetime) -> None:
@@ -146,10 +150,10 @@ class ClockChanges:
                 continue
             cut = _catch_up_from(policy, schedule, zone, span)
             self._catch_ups += [
-                CatchUp(key, fire, era_of[key]) for fire in fires(schedule, zone, cut, span.until)
+                CatchUp(key, fire, era_of[key]) for fire in fire_times(schedule, zone, cut, span.until)
             ]
-            self._write(gaps([(key, schedule, zone)], span.start, cut), era_of, cause, span.now)
-        self._write(gaps(plain, span.start, span.until), era_of, cause, span.now)
+            self._write(find_gaps([(key, schedule, zone)], span.start, cut), era_of, cause, span.now)
+        self._write(find_gaps(plain, span.start, span.until), era_of, cause, span.now)
 
     def _write(
         self, passed: Iterable[tuple[str, Gap]], era_of: Mapping[str, int], cause: Cause, now: datetime
@@ -187,7 +191,7 @@ def _catch_up_from(policy: Mapping[str, Any], schedule: Schedule, zone: Zone, sp
     if start >= span.until:
         return span.until
     if policy["missed"] == "once":
-        passed = gap(schedule, zone, start, span.until)
+        passed = find_gap(schedule, zone, start, span.until)
         return passed.last.at if passed else span.until
-    newest = deque(fires(schedule, zone, start, span.until), maxlen=MAX_CATCH_UPS)
+    newest = deque(fire_times(schedule, zone, start, span.until), maxlen=MAX_CATCH_UPS)
     return newest[0].at if newest else span.until

@@ -35,12 +35,12 @@ class Scheduler:
         self._runs = runs
         self.checkpoint = Checkpoint(settings.checkpoint_path)
         self._last_record = self.checkpoint.read()
-        zone = machine.zone(machine.zone_name(os.environ))
+        zone = machine.load_zone(machine.local_zone_name(os.environ))
         self.agenda = Agenda((), zone, first_turn(self._last_record.at, now), self._last_record.eras)
         self.pauses = Pauses(ledger.file)
         self.clock_changes = ClockChanges(ledger, log, now)
         self.admission = Admission(log, runs, self.pauses, settings.max_running)
-        self.delayed = DelayedStarts(ledger, runs, self.admission, machine.identity(), dialect)
+        self.delayed = DelayedStarts(ledger, runs, self.admission, machine.machine_id(), dialect)
         self.is_draining = False
         """Nothing is started any more: the daemon stops when nothing runs."""
         self._jobs: Mapping[str, Job] = {}
@@ -76,7 +76,7 @@ class Scheduler:
 
     def run_at_boot(self, jobs: Iterable[Job], now: datetime) -> None:
         """Start the @reboot jobs, once a boot of the machine or container."""
-        boot = machine.boot()
+        boot = machine.boot_id()
         mark = digest(boot.encode(), 8).encode()
         if self.checkpoint.boot == mark:
             return  # also where the ledger that knew it was set aside

@@ -1,4 +1,4 @@
-"""Finding and reading crontab files, under the rules for their names, owners and modes."""
+"""Listing and reading crontab files, with checks of their names, owners and modes."""
 
 import errno
 import os
@@ -7,74 +7,20 @@ import re
 import stat
 from collections.abc import Callable
 
-from pycrond.errors import MissingError, Problem, RefusedError
+from pycrond.errors import MissingDirectoryError, Problem, UnreadableError
 
-LARGEST = 64 << 20  # bytes of a crontab; more is a mistake
+MAX_BYTES = 64 << 20  # of a crontab; more is a mistake
 SKIPPED = re.compile(r"^[.#]|~$|\.(?:bak|swp|orig|rej)$|\.dpkg-[^.]*$|\.rpm[^.]*$")
 """Names that editors and package managers leave behind."""
 
-Refusal = Callable[[os.stat_result], str | None]
-"""Says of a file's owner and mode why they forbid its use; None where they do not."""
+PermissionCheck = Callable[[os.stat_result], str | None]
+"""Returns the reason why the owner or the mode of a file forbids its use; None if they allow it."""
 
 
-def find(directory: str) -> tuple[list[str], list[Problem]]:
-    """The crontabs of a folder, and a warning for each name skipped; raises RefusedError for the folder."""
-    try:
-        status = os.stat(directory)
-        names = sorted(os.listdir(directory))
-    except OSError as error:
-        raise MissingError(f"cannot be read: {error.strerror}") from error
-    reason = refusal(status)
-    if reason:
-        raise RefusedError(f"no crontab in it is read: {reason}")
-    found, skipped = [], []
-    for name in names:
-        file = os.path.join(directory, name)
-        match = SKIPPED.search(name)
-        if match:
-            place = "begins with" if match.start() == 0 else "ends in"
-            skipped.append(
-                Problem(file, 0, 0, "warning", "skipped", f"not read, its name {place} '{match.group()}'")
-            )
-        else:
-            found.append(file)
-    return found, skipped
-
-
-def read(file: str, why_not: Refusal | None = None) -> bytes:
-    """The bytes of a crontab; raises RefusedError if it is not a file that may tell us what to run.
-
-    `why_not` is asked of its owner and mode; by default they are judged by `refusal`.
+def permission_problem(status: os.stat_result) -> str | None:
+    """Return the reason why an owner or a mode forbids the use of a file or directory; None if they allow it.
+    A user who can write a crontab can run commands as the daemon's user.
     """
-    try:
-        if not stat.S_ISREG(os.stat(file).st_mode):  # looked at first: opening a device may do something
-            raise RefusedError("not read: it is not a regular file")
-        # O_NONBLOCK: if it has become a FIFO meanwhile, opening it must not hang the daemon.
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError as error:
-        reason = (
-            "it is a link to nothing"
-            if error.errno == errno.ENOENT and os.path.islink(file)
-            else error.strerror
-        )
-        raise RefusedError(f"not read: {reason}") from error
-    with open(descriptor, "rb", buffering=0) as opened:
-        status = os.fstat(descriptor)
-        reason = (why_not or refusal)(status)
-        if not stat.S_ISREG(status.st_mode):
-            reason = "it is not a regular file"
-        if status.st_size > LARGEST:
-            reason = f"it has {status.st_size} bytes, more than {LARGEST}"
-        if reason:
-            raise RefusedError(f"not read: {reason}")
-        try:
-            return opened.readall() or b""
-        except OSError as error:
-            raise RefusedError(f"not read: {error.strerror}") from error
-
-
-def refusal(status: os.stat_result) -> str | None:
-    """Why its owner or mode forbids its use: whoever can write a crontab can run commands as us."""
     if status.st_uid not in {0, os.geteuid()}:
         return f"it belongs to {_user_name(status.st_uid)}, neither to root nor to {_user_name(os.geteuid())}"
     if status.st_mode & stat.S_IWOTH:
@@ -85,7 +31,7 @@ def refusal(status: os.stat_result) -> str | None:
 
 
 def _is_private_group(gid: int, uid: int) -> bool:
-    """Whether the group is the user's own, with nobody else in it (umask 002 makes files writable by it)."""
+    """Return whether a group is the user's own, without other members (umask 002 lets it write files)."""
     import grp  # noqa: PLC0415 -- rarely needed
 
     if gid == 0 == uid:
@@ -105,10 +51,59 @@ def _user_name(uid: int) -> str:
         return f"uid {uid}"
 
 
-def is_safe(directory: str) -> bool:
-    """Whether a folder and all above it may be written by root and the daemon's user alone."""
-    while refusal(os.stat(directory)) is None:
+def is_safe_directory(directory: str) -> bool:
+    """Return whether only root and the daemon's user can write a directory and all directories above it."""
+    while permission_problem(os.stat(directory)) is None:
         if directory == "/":
             return True
         directory = os.path.dirname(directory)
     return False
+
+
+def list_crontabs(directory: str) -> tuple[list[str], list[Problem]]:
+    """List the crontabs of a directory, and a warning for each name skipped; raises UnreadableError."""
+    try:
+        status = os.stat(directory)
+        names = sorted(os.listdir(directory))
+    except OSError as error:
+        raise MissingDirectoryError(f"cannot be read: {error.strerror}") from error
+    reason = permission_problem(status)
+    if reason:
+        raise UnreadableError(f"no crontab in it is read: {reason}")
+    crontabs, skipped = [], []
+    for name in names:
+        file = os.path.join(directory, name)
+        match = SKIPPED.search(name)
+        if match:
+            position = "begins with" if match.start() == 0 else "ends in"
+            message = f"not read, its name {position} '{match.group()}'"
+            skipped.append(Problem(file, 0, 0, "warning", "skipped", message))
+        else:
+            crontabs.append(file)
+    return crontabs, skipped
+
+
+def read_crontab(file: str, check: PermissionCheck = permission_problem) -> bytes:
+    """Return the bytes of a crontab; raises UnreadableError, above all for a reason that `check` returns."""
+    try:
+        if not stat.S_ISREG(os.stat(file).st_mode):  # before it is opened: opening a device may have effects
+            raise UnreadableError("not read: it is not a regular file")
+        # O_NONBLOCK: if it has become a FIFO in between, opening it must not hang the daemon.
+        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        dangling = error.errno == errno.ENOENT and os.path.islink(file)
+        reason = "it is a link to nothing" if dangling else error.strerror
+        raise UnreadableError(f"not read: {reason}") from error
+    with open(descriptor, "rb", buffering=0) as crontab:
+        status = os.fstat(descriptor)
+        reason = check(status)
+        if not stat.S_ISREG(status.st_mode):
+            reason = "it is not a regular file"
+        if status.st_size > MAX_BYTES:
+            reason = f"it has {status.st_size} bytes, more than {MAX_BYTES}"
+        if reason:
+            raise UnreadableError(f"not read: {reason}")
+        try:
+            return crontab.readall() or b""
+        except OSError as error:
+            raise UnreadableError(f"not read: {error.strerror}") from error

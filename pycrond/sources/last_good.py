@@ -1,4 +1,4 @@
-"""The last error-free text of each crontab, kept on disk: what runs on while an edit of it is broken."""
+"""The last version without errors of each crontab, on disk. It runs on while an edit has errors."""
 
 import contextlib
 import os
@@ -7,43 +7,43 @@ from pycrond.hashing import digest
 
 
 class LastGood:
-    """A folder of texts by the path of the crontab they came from."""
+    """A directory of crontab texts, each under a hash of the path of its crontab."""
 
     def __init__(self, directory: str, *, read_only: bool = False) -> None:
-        """`read_only`: for looking, whatever is to be kept or forgotten."""
+        """With `read_only` nothing is saved or removed."""
         self._directory = directory
         self._read_only = read_only
         if not read_only:
             os.makedirs(directory, mode=0o700, exist_ok=True)
 
-    def _place(self, file: str) -> str:
+    def _path(self, file: str) -> str:
         return os.path.join(self._directory, digest(os.fsencode(file)))
 
-    def text(self, file: str) -> bytes | None:
-        """The last good text of the crontab, None if it never had one."""
+    def load(self, file: str) -> bytes | None:
+        """Return the last good text of a crontab; None if it has never had one."""
         try:
-            with open(self._place(file), "rb") as kept:
-                return kept.read()
+            with open(self._path(file), "rb") as saved:
+                return saved.read()
         except FileNotFoundError:
             return None
 
-    def keep(self, file: str, text: bytes) -> None:
-        """Remember a good text; renamed into place, so that a crash leaves the old one or the new one."""
-        if self._read_only or self.text(file) == text:
+    def save(self, file: str, text: bytes) -> None:
+        """Save a good text. It is renamed into place, so that a crash leaves the old or the new text."""
+        if self._read_only or self.load(file) == text:
             return
-        place = self._place(file)
-        with open(place + ".new", "wb") as new:
+        path = self._path(file)
+        with open(path + ".new", "wb") as new:
             new.write(text)
             new.flush()
             os.fsync(new.fileno())
-        os.replace(place + ".new", place)
+        os.replace(path + ".new", path)
 
-    def forget_all_but(self, files: list[str]) -> None:
-        """Crontabs that are gone leave nothing behind: a new file of that name starts afresh."""
+    def prune(self, files: list[str]) -> None:
+        """Remove the texts of all crontabs but these, so that a new file does not get an old file's text."""
         if self._read_only:
             return
-        kept = {os.path.basename(self._place(file)) for file in files}
+        current = {os.path.basename(self._path(file)) for file in files}
         for name in os.listdir(self._directory):
-            if name not in kept:
+            if name not in current:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(os.path.join(self._directory, name))

@@ -1,4 +1,4 @@
-"""One crontab as it was read: its jobs and its problems, to be had again while the file stays the same."""
+"""A crontab as it was read: its jobs and problems, which are used again while the file stays the same."""
 
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
@@ -7,26 +7,26 @@ from pycrond import __version__
 from pycrond.crontab import parser
 from pycrond.errors import Problem
 from pycrond.hashing import digest_words
-from pycrond.jobs.job import Entry, Job, jobs
+from pycrond.jobs.job import Entry, Job, make_jobs
 from pycrond.sources.watch import FileStamp
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What is in force of a file."""
+    """A crontab file with the jobs that run from it."""
 
     file: str
-    mark: FileStamp | None
-    """How the file looked when it was read; None: it may have been written since and look the same."""
+    file_stamp: FileStamp | None
+    """The stamp of the file when it was read; None if a later change could leave it the same."""
     jobs: tuple[Job, ...]
-    """With the keys that they would have if there were no other file."""
+    """The jobs, with the keys that they have if there is no other file."""
     problems: tuple[Problem, ...]
     users: frozenset[str]
-    """Whose jobs they are."""
+    """The users of the jobs."""
     stamp: str
-    """Two readings of a file with one stamp are the same jobs, in this daemon or another."""
-    kept: bool = False
-    """It has errors, and these are the jobs of its last good version."""
+    """A hash: two readings of a file with the same stamp give the same jobs, in this daemon or another."""
+    uses_last_good: bool = False
+    """The file has errors, and the jobs are those of its last good version."""
 
     @property
     def is_good(self) -> bool:
@@ -34,21 +34,21 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
-class ParseRules:
-    """What a line means, besides what it says."""
+class SourceParser:
+    """Parses crontabs under the rules of this daemon."""
 
     dialect: str
     """`debian` or `cronie`."""
     seed: str
-    """Tells this machine from others: what `~` and `H` draw."""
+    """An id of this machine, which decides the values that `~` and `H` draw."""
     user: str
-    """The daemon's own."""
+    """The daemon's user."""
 
-    def read(
-        self, text: bytes, file: str, owner: str | None, mark: FileStamp | None, *, is_roots: bool
+    def parse(
+        self, text: bytes, file: str, owner: str | None, file_stamp: FileStamp | None, *, is_roots: bool
     ) -> Source:
-        """A text of a user's file, or with None as `owner` of one that has a user column."""
-        said = parser.parse(
+        """Parse a crontab of the user `owner`, or with None one that has a user column."""
+        crontab = parser.parse(
             text,
             file,
             system=owner is None,
@@ -57,17 +57,19 @@ class ParseRules:
             seed=self.seed,
             runs_as=None if owner == self.user else owner,
         )
-        entries, problems = (said.entries, said.problems) if is_roots else _with_own_locks(said)
+        entries, problems = (
+            (crontab.entries, crontab.problems) if is_roots else _without_global_locks(crontab)
+        )
         facts = map(str, (self.dialect, self.seed, self.user, owner, is_roots))
         stamp = digest_words(__version__, *facts, text)
-        made = tuple(jobs(entries, self.user))
-        return Source(file, mark, made, problems, frozenset(job.user for job in made), stamp)
+        jobs = tuple(make_jobs(entries, self.user))
+        return Source(file, file_stamp, jobs, problems, frozenset(job.user for job in jobs), stamp)
 
 
-def _with_own_locks(said: parser.Crontab) -> tuple[Iterable[Entry], tuple[Problem, ...]]:
-    """A lock of all users is for crontabs that belong to root."""
-    entries, problems = [], list(said.problems)
-    for entry in said.entries:
+def _without_global_locks(crontab: parser.Crontab) -> tuple[Iterable[Entry], tuple[Problem, ...]]:
+    """Replace locks of all users, which only root's crontabs may use, by the user's own, with a warning."""
+    entries, problems = [], list(crontab.problems)
+    for entry in crontab.entries:
         lock = entry.options.lock or ""
         own = lock.removeprefix("global:")
         if own == lock:
@@ -79,37 +81,38 @@ def _with_own_locks(said: parser.Crontab) -> tuple[Iterable[Entry], tuple[Proble
     return entries, tuple(problems)
 
 
-def without(tab: Source, users: Collection[str]) -> Source:
-    """The jobs of all others, and a problem for each of theirs."""
-    left = [job for job in tab.jobs if job.user not in users]
-    problems = [_of_nobody(job) for job in tab.jobs if job.user in users]
-    return replace(_with_jobs(tab, left, sorted(users)), problems=(*tab.problems, *problems))
+def without_users(source: Source, users: Collection[str]) -> Source:
+    """Return a source without the jobs of unknown users, with an error for each of these jobs."""
+    remaining = [job for job in source.jobs if job.user not in users]
+    errors = [
+        Problem(
+            *(job.entry.file, job.entry.line, 0, "error", "unknown-user"),
+            f"not run, there is no user '{job.user}'",
+        )
+        for job in source.jobs
+        if job.user in users
+    ]
+    return replace(_with_jobs(source, remaining, reasons=sorted(users)), problems=(*source.problems, *errors))
 
 
-def _with_jobs(tab: Source, jobs: Iterable[Job], because_of: Iterable[str]) -> Source:
-    """The same file with other jobs than its text makes, for reasons that its stamp is to tell as well."""
-    stamp = digest_words(tab.stamp, *because_of)
-    return replace(tab, jobs=tuple(jobs), stamp=stamp)
+def _with_jobs(source: Source, jobs: Iterable[Job], reasons: Iterable[str]) -> Source:
+    """Return a source with other jobs than its text gives; the stamp includes the reasons."""
+    return replace(source, jobs=tuple(jobs), stamp=digest_words(source.stamp, *reasons))
 
 
-def _of_nobody(job: Job) -> Problem:
-    message = f"not run, there is no user '{job.user}'"
-    return Problem(job.entry.file, job.entry.line, 0, "error", "unknown-user", message)
+def merge(sources: Collection[Source], user: str) -> tuple[list[Source], dict[str, Job]]:
+    """Return the sources with jobs whose keys are unique among all sources, and all jobs by key.
 
-
-def in_force(tabs: Collection[Source], user: str) -> tuple[list[Source], dict[str, Job]]:
-    """The files with the keys that their jobs have together, and all of the jobs by key.
-
-    `user` is the daemon's own. A key that two files would give goes to the first.
+    `user` is the daemon's user. The first of two sources with the same key keeps it.
     """
-    together = {job.key: job for tab in tabs for job in tab.jobs}
-    if len(together) == sum(len(tab.jobs) for tab in tabs):
-        return list(tabs), together
-    made = iter(jobs([job.entry for tab in tabs for job in tab.jobs], user))
-    named = [_named(tab, tuple(next(made) for _ in tab.jobs)) for tab in tabs]
-    return named, {job.key: job for tab in named for job in tab.jobs}
-
-
-def _named(tab: Source, same: tuple[Job, ...]) -> Source:
-    keys = [job.key for job in same]
-    return tab if keys == [job.key for job in tab.jobs] else _with_jobs(tab, same, keys)
+    by_key = {job.key: job for source in sources for job in source.jobs}
+    if len(by_key) == sum(len(source.jobs) for source in sources):
+        return list(sources), by_key
+    jobs = iter(make_jobs([job.entry for source in sources for job in source.jobs], user))
+    merged = []
+    for source in sources:
+        unique = [next(jobs) for _ in source.jobs]
+        keys = [job.key for job in unique]
+        changed = keys != [job.key for job in source.jobs]
+        merged.append(_with_jobs(source, unique, reasons=keys) if changed else source)
+    return merged, {job.key: job for source in merged for job in source.jobs}

@@ -1,41 +1,43 @@
-"""The system's own crontabs, where and as Debian cron and cronie take them: /etc/crontab, /etc/cron.d and the
-users' in the spool (semantics.md, section 4).
+"""The system's crontabs: /etc/crontab, /etc/cron.d and the users' crontabs in the spool, under the rules of
+Debian's cron or cronie (semantics.md, section 4).
 """
 
 import os
-import pwd
 import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pycrond.errors import Problem
+from pycrond.host import users
+from pycrond.sources.files import PermissionCheck
 
 
 @dataclass(frozen=True, slots=True)
 class SystemCrontab:
-    """A file that is to be read."""
+    """A file of the system's cron."""
 
     file: str
     user: str | None
-    """Whose it is, of one in the spool. None: it has a user column."""
+    """The owner of a crontab in the spool; None: the file has a user column."""
 
 
 @dataclass(frozen=True, slots=True)
 class SystemRules:
-    """What one of the two daemons asks of a file."""
+    """The conditions under which one of the two daemons reads a file."""
 
     names: re.Pattern[str]
-    """Names in /etc/cron.d."""
+    """Allowed names in /etc/cron.d."""
     mode: Callable[[int], bool]
-    """Modes of system files."""
+    """Returns whether a mode of a system file is allowed."""
     spool_mode: Callable[[int], bool]
+    """The same for a file in the spool."""
     modes: tuple[str, str]
-    """The modes allowed, in words."""
+    """The allowed modes of system files and in the spool, in words."""
     links: bool
-    """Symbolic links in the spool."""
+    """Symbolic links in the spool are allowed."""
     several_names: bool
-    """Hard links to system files. Those to files in the spool are refused by both."""
+    """Hard links to system files are allowed. Both refuse those to files in the spool."""
 
 
 DEBIAN = SystemRules(
@@ -57,8 +59,8 @@ CRONIE = SystemRules(
 RULES = {"debian": DEBIAN, "cronie": CRONIE}
 
 
-def places(root: str) -> list[str]:
-    """/etc/crontab, /etc/cron.d and the spool, below `root`."""
+def system_paths(root: str) -> list[str]:
+    """Return the paths of /etc/crontab, /etc/cron.d and the spool below `root`."""
     spool = os.path.join(root, "var/spool/cron")
     debian = os.path.join(spool, "crontabs")
     return [
@@ -68,43 +70,41 @@ def places(root: str) -> list[str]:
     ]
 
 
-def find(root: str, rules: SystemRules) -> tuple[list[SystemCrontab], list[Problem]]:
-    """The files that are to be read, and a problem for each name that is not. What is not there is no error:
-    a machine may have any of them.
-    """
-    table, folder, spool = places(root)
-    found = [SystemCrontab(table, None)] if os.path.lexists(table) else []
+def list_system_crontabs(root: str, rules: SystemRules) -> tuple[list[SystemCrontab], list[Problem]]:
+    """List the system's crontabs, and a problem for each name not read. Missing files are no error."""
+    table, directory, spool = system_paths(root)
+    crontabs = [SystemCrontab(table, None)] if os.path.lexists(table) else []
     problems: list[Problem] = []
-    for name in _names(folder, problems):
-        file = os.path.join(folder, name)
+    for name in _names(directory, problems):
+        file = os.path.join(directory, name)
         if rules.names.fullmatch(name):
-            found.append(SystemCrontab(file, None))
+            crontabs.append(SystemCrontab(file, None))
         else:
-            problems.append(_skipped(file, "not read: a name that cron does not take"))
+            problems.append(_skipped(file, "not read: cron does not read files with such a name"))
     for name in _names(spool, problems):
         file = os.path.join(spool, name)
         if name.startswith(".") or (os.path.isdir(file) and not os.path.islink(file)):
-            continue  # at's folders lie there, too
-        if _uid(name) is None:
+            continue  # at's directories are there, too
+        if users.by_name(name) is None:
             problems.append(_skipped(file, f"not read: an orphan, there is no user '{name}'"))
         else:
-            found.append(SystemCrontab(file, name))
-    return found, problems
+            crontabs.append(SystemCrontab(file, name))
+    return crontabs, problems
 
 
 def has_user_column(file: str) -> bool:
-    """Whether a path is one of system crontabs: /etc/crontab, or in a folder called cron.d."""
+    """Return whether a path is that of a system crontab: /etc/crontab, or in a directory named cron.d."""
     path = os.path.abspath(file)
     return path == "/etc/crontab" or os.path.basename(os.path.dirname(path)) == "cron.d"
 
 
-def _names(folder: str, problems: list[Problem]) -> list[str]:
+def _names(directory: str, problems: list[Problem]) -> list[str]:
     try:
-        return sorted(os.listdir(folder))
+        return sorted(os.listdir(directory))
     except FileNotFoundError:
         return []
     except OSError as error:
-        problems.append(Problem(folder, 0, 0, "error", "missing", f"cannot be read: {error.strerror}"))
+        problems.append(Problem(directory, 0, 0, "error", "missing", f"cannot be read: {error.strerror}"))
         return []
 
 
@@ -112,28 +112,21 @@ def _skipped(file: str, message: str) -> Problem:
     return Problem(file, 0, 0, "warning", "skipped", message)
 
 
-def _uid(name: str) -> int | None:
-    try:
-        return pwd.getpwnam(name).pw_uid
-    except (KeyError, ValueError):
-        return None
+def permission_check(crontab: SystemCrontab, rules: SystemRules) -> PermissionCheck:
+    """Return the check of a crontab's owner, mode and links."""
 
-
-def refusal(tab: SystemCrontab, rules: SystemRules) -> Callable[[os.stat_result], str | None]:
-    """What says of the file's owner, mode and links why they forbid its use; None where they do not."""
-
-    def say(status: os.stat_result) -> str | None:
+    def check(status: os.stat_result) -> str | None:
         mode = stat.S_IMODE(status.st_mode)
-        spool = tab.user is not None
-        owners = {0, _uid(tab.user)} if tab.user is not None else {0}
-        if spool and not rules.links and os.path.islink(tab.file):
+        spool = crontab.user is not None
+        account = users.by_name(crontab.user) if crontab.user is not None else None
+        if spool and not rules.links and os.path.islink(crontab.file):
             return "it is a symbolic link"
-        if status.st_uid not in owners:
-            return f"wrong file owner (uid {status.st_uid}), it must belong to {tab.user or 'root'}"
+        if status.st_uid not in {0, account.uid if account else 0}:
+            return f"wrong file owner (uid {status.st_uid}), it must belong to {crontab.user or 'root'}"
         if not (rules.spool_mode if spool else rules.mode)(mode):
             return f"its mode {mode:04o} is not allowed ({rules.modes[spool]})"
         if status.st_nlink > 1 and (spool or not rules.several_names):
             return f"it has {status.st_nlink} names (hard links)"
         return None
 
-    return say
+    return check

@@ -1,4 +1,4 @@
-"""Whether crontab files have changed, told from what stat(2) says of them."""
+"""Detecting changes of crontab files, by what stat(2) reports about them."""
 
 import contextlib
 import os
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class FileStamp(NamedTuple):
-    """How a file or a folder looks; of one that cannot be looked at only the error's number is set."""
+    """The identity and the times of a file or directory; after an error of stat(2) only its number."""
 
     path: str
     error: int = 0
@@ -16,40 +16,39 @@ class FileStamp(NamedTuple):
     size: int = 0
     mtime_ns: int = 0
     ctime_ns: int = 0
-    """It is in it, for a file of the same size may be written twice in one tick of its clock."""
 
 
 class Watch:
-    """Directories and files, and how they looked when that was noted last; at first they have changed."""
+    """Directories and files, and their stamps when these were last recorded; at first all have changed."""
 
     def __init__(self) -> None:
-        self._noted: frozenset[FileStamp] = frozenset()
+        self._recorded: frozenset[FileStamp] = frozenset()
 
-    def note(self, paths: Iterable[str], but: Collection[str] = ()) -> None:
-        """From now on they have changed if they look other than now; those in `but` have at once."""
-        self._noted = frozenset(mark for mark in _marks(paths) if mark.path not in but)
+    def record(self, paths: Iterable[str], but: Collection[str] = ()) -> None:
+        """Record the current stamps to compare with; the files in `but` count as changed at once."""
+        self._recorded = frozenset(stamp for stamp in _stamps(paths) if stamp.path not in but)
 
     def changed(self, paths: Iterable[str]) -> frozenset[FileStamp]:
-        """How what has changed in or of these looked, and looks now."""
-        return _marks(paths) ^ self._noted
+        """Return the old and the new stamps of all that has changed in or of the paths."""
+        return _stamps(paths) ^ self._recorded
 
 
-def _marks(paths: Iterable[str]) -> frozenset[FileStamp]:
-    return frozenset(one for path in paths for one in _marks_in(path))
+def _stamps(paths: Iterable[str]) -> frozenset[FileStamp]:
+    return frozenset(stamp for path in paths for stamp in _stamps_in(path))
 
 
-def _marks_in(path: str) -> Iterator[FileStamp]:
-    """Of a file and of what it is a link to; of a folder, of all that is in it."""
-    yield mark(path)
-    with contextlib.suppress(OSError):  # a plain file, or not there
+def _stamps_in(path: str) -> Iterator[FileStamp]:
+    """Yield the stamp of a file, following links, or those of a directory and of all files in it."""
+    yield file_stamp(path)
+    with contextlib.suppress(OSError):  # not a directory, or it does not exist
         for name in os.listdir(path):
-            yield mark(os.path.join(path, name))
+            yield file_stamp(os.path.join(path, name))
 
 
-def mark(path: str) -> FileStamp:
-    """How it looks."""
+def file_stamp(path: str) -> FileStamp:
     try:
-        one = os.stat(path)
+        status = os.stat(path)
     except OSError as error:
         return FileStamp(path, error.errno or 0)
-    return FileStamp(path, 0, one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns)
+    times = status.st_mtime_ns, status.st_ctime_ns
+    return FileStamp(path, 0, status.st_dev, status.st_ino, status.st_size, *times)

@@ -7,7 +7,7 @@ import pytest
 from pycrond.cli.compare import JobChange, compare
 from pycrond.crontab import parser
 from pycrond.host import machine
-from pycrond.jobs.job import jobs
+from pycrond.jobs.job import make_jobs
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.rows import JobRow
 
@@ -15,11 +15,11 @@ NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
 
 def rows(text: str) -> list[JobRow]:
-    return list(JobRows(jobs(parser.parse(text.encode(), "/etc/jobs").entries, "me"), "UTC"))
+    return list(JobRows(make_jobs(parser.parse(text.encode(), "/etc/jobs").entries, "me"), "UTC"))
 
 
 def changes(before: str, after: str) -> list[JobChange]:
-    return compare(rows(before), rows(after), machine.zone, NOON, NOON + timedelta(days=7))
+    return compare(rows(before), rows(after), machine.load_zone, NOON, NOON + timedelta(days=7))
 
 
 @pytest.mark.parametrize(

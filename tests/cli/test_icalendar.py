@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from pycrond.cli import icalendar as icalendar_text
 from pycrond.cli.icalendar import CalendarJob
 from pycrond.crontab import expression
-from pycrond.schedule.schedule import FireTime, Zone, fires
+from pycrond.schedule.dst import FireTime, fire_times
+from pycrond.schedule.timezone import Zone
 from pycrond.text import visible
 
 NOW = datetime(2026, 3, 28, 12, 0, 30, tzinfo=UTC)
@@ -65,10 +66,10 @@ def test_a_job_without_durations_takes_a_minute() -> None:
 def test_uids_depend_on_job_and_fire() -> None:
     """Two fires that a clock change moves to the same time differ; so do the two hours of a repeated hour."""
     start = datetime(2026, 3, 28, 23, 0, tzinfo=UTC)
-    moved = list(islice(fires(expression.parse_schedule("0,30 2 * * *"), BERLIN, start), 2))
+    moved = list(islice(fire_times(expression.parse_schedule("0,30 2 * * *"), BERLIN, start), 2))
     assert moved[0].at == moved[1].at
     start = datetime(2026, 10, 25, 0, 0, tzinfo=UTC)
-    twice = list(islice(fires(expression.parse_schedule("*/60 * * * *"), BERLIN, start), 2))
+    twice = list(islice(fire_times(expression.parse_schedule("*/60 * * * *"), BERLIN, start), 2))
     assert twice[0].wall == twice[1].wall
     ids = [
         icalendar_text.uid(key, fire, host) for key in "ab" for fire in moved + twice for host in ("x", "y")

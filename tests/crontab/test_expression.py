@@ -4,15 +4,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycrond.crontab.expression import MACROS, FieldError, draw, known, parse_schedule, read
-from pycrond.crontab.field import FIELDS, TermReader
+from pycrond.crontab.expression import (
+    MACROS,
+    ExpressionError,
+    parse_cached,
+    parse_expression,
+    parse_schedule,
+    seeded_pick,
+)
+from pycrond.crontab.field import FIELDS, ParsedField
 from pycrond.schedule.schedule import Schedule
 
 BY_NAME = {field.name: field for field in FIELDS}
 
 
 def values(name: str, text: str) -> set[int]:
-    terms = TermReader(BY_NAME[name], text, draw(""))
+    terms = ParsedField(BY_NAME[name], text, seeded_pick(""))
     assert not [flaw for flaw in terms.flaws if flaw.severity == "error"], terms.flaws
     return terms.values
 
@@ -60,7 +67,7 @@ def values(name: str, text: str) -> set[int]:
         ("hour", "22-0", [], "5-0 is for weekdays only"),
     ],
 )
-def test_what_a_field_names(name: str, text: str, expected: list[int], why: str) -> None:
+def test_values_of_a_field(name: str, text: str, expected: list[int], why: str) -> None:
     assert values(name, text) == set(expected), why
 
 
@@ -88,17 +95,17 @@ def test_what_a_field_names(name: str, text: str, expected: list[int], why: str)
         (
             "1, 2 * * *",
             3,
-            "bad minute '1,' (a value is missing; commas stand between two values, without blanks)",
+            "bad minute '1,' (a value is missing; a comma needs one on each side, without blanks)",
         ),
         (
             ",1 * * * *",
             1,
-            "bad minute ',1' (a value is missing; commas stand between two values, without blanks)",
+            "bad minute ',1' (a value is missing; a comma needs one on each side, without blanks)",
         ),
         (
             "1,,2 * * * *",
             3,
-            "bad minute '1,,2' (a value is missing; commas stand between two values, without blanks)",
+            "bad minute '1,,2' (a value is missing; a comma needs one on each side, without blanks)",
         ),
         ("1- * * * *", 1, "bad minute '1-' (a range is FIRST-LAST)"),
         ("-5 * * * *", 1, "bad minute '-5' (a range is FIRST-LAST)"),
@@ -137,25 +144,25 @@ def test_what_a_field_names(name: str, text: str, expected: list[int], why: str)
         ("  61 * * * *", 3, "bad minute '61' (0-59)"),
         ("@Daily", 1, "bad macro '@Daily' (macros are lower case: @daily)"),
         ("@fortnightly", 1, f"bad macro '@fortnightly' (@reboot, @every, {', '.join(MACROS)})"),
-        ("@every 90s", 1, "after @every stands a number of minutes, hours or days: 90m, 2h, 1d"),
-        ("@every", 1, "after @every stands a number of minutes, hours or days: 90m, 2h, 1d"),
-        ("@every 0m", 1, "after @every stands a number of minutes, hours or days: 90m, 2h, 1d"),
-        ("@every 1.5h", 1, "after @every stands a number of minutes, hours or days: 90m, 2h, 1d"),
+        ("@every 90s", 1, "@every takes a number of minutes, hours or days: 90m, 2h, 1d"),
+        ("@every", 1, "@every takes a number of minutes, hours or days: 90m, 2h, 1d"),
+        ("@every 0m", 1, "@every takes a number of minutes, hours or days: 90m, 2h, 1d"),
+        ("@every 1.5h", 1, "@every takes a number of minutes, hours or days: 90m, 2h, 1d"),
         ("@reboot", 1, "@reboot names no times"),
-        ("* * * *", 1, "4 fields where five belong: minute, hour, day-of-month, month, day-of-week"),
-        ("* * * * * *", 1, "6 fields where five belong: minute, hour, day-of-month, month, day-of-week"),
-        ("", 1, "0 fields where five belong: minute, hour, day-of-month, month, day-of-week"),
+        ("* * * *", 1, "4 fields instead of five: minute, hour, day-of-month, month, day-of-week"),
+        ("* * * * * *", 1, "6 fields instead of five: minute, hour, day-of-month, month, day-of-week"),
+        ("", 1, "0 fields instead of five: minute, hour, day-of-month, month, day-of-week"),
         ("@daily x", 1, "nothing may follow the macro '@daily'"),
     ],
 )
-def test_what_is_wrong_and_where(text: str, column: int, message: str) -> None:
-    with pytest.raises(FieldError) as caught:
+def test_errors_and_their_columns(text: str, column: int, message: str) -> None:
+    with pytest.raises(ExpressionError) as caught:
         parse_schedule(text)
     assert (str(caught.value), caught.value.column) == (message, column)
 
 
-def test_all_errors_are_found() -> None:
-    flaws = read("61,62 5/15 foo 0 8", draw("")).flaws
+def test_all_errors_are_reported() -> None:
+    flaws = parse_expression("61,62 5/15 foo 0 8", seeded_pick("")).flaws
     assert [(flaw.offset, flaw.code) for flaw in flaws] == [
         (0, "bad-minute"),
         (3, "bad-minute"),
@@ -179,7 +186,7 @@ def test_all_errors_are_found() -> None:
     ],
 )
 def test_warnings(text: str, expected: list[str], why: str) -> None:
-    flaws = known(text).flaws
+    flaws = parse_cached(text).flaws
     assert [(flaw.code, flaw.severity) for flaw in flaws] == [(code, "warning") for code in expected], why
 
 
@@ -198,12 +205,12 @@ def test_warnings(text: str, expected: list[str], why: str) -> None:
 )
 def test_macros(macro: str, fields: str) -> None:
     assert parse_schedule(macro) is parse_schedule(fields)
-    assert known(macro).text == macro
+    assert parse_cached(macro).text == macro
 
 
-def test_text_is_kept_with_its_blanks_folded() -> None:
-    assert known("*/5\t 0  1 * \t*").text == "*/5 0 1 * *"
-    assert known("@every   90m").text == "@every 90m"
+def test_the_text_keeps_single_blanks() -> None:
+    assert parse_cached("*/5\t 0  1 * \t*").text == "*/5 0 1 * *"
+    assert parse_cached("@every   90m").text == "@every 90m"
 
 
 def drawn(text: str, seed: str = "machine") -> Schedule:
@@ -211,12 +218,12 @@ def drawn(text: str, seed: str = "machine") -> Schedule:
 
 
 def minutes_drawn(text: str) -> Counter[tuple[int, ...]]:
-    """The minutes that 600 machines draw."""
-    found: Counter[tuple[int, ...]] = Counter()
+    """Count the minutes that 600 machines draw."""
+    counts: Counter[tuple[int, ...]] = Counter()
     for seed in range(600):
         bits = drawn(f"{text} * * * *", str(seed)).minutes
-        found[tuple(n for n in range(60) if bits >> n & 1)] += 1
-    return found
+        counts[tuple(n for n in range(60) if bits >> n & 1)] += 1
+    return counts
 
 
 @pytest.mark.parametrize(
@@ -241,15 +248,15 @@ def test_draws(text: str, expected: list[tuple[int, ...]], why: str) -> None:
     assert set(minutes_drawn(text)) == set(expected), why
 
 
-def test_draws_are_kept_and_spread() -> None:
+def test_draws_stay_and_are_spread() -> None:
     assert drawn("~ ~ * * *") is drawn("~ ~ * * *")
     assert len({drawn("H H * * *", str(seed)) for seed in range(200)}) > 150
     assert max(minutes_drawn("H").values()) < 30  # 600 machines over 60 minutes: about 10 each
 
 
 def test_terms_of_one_entry_are_drawn_apart() -> None:
-    several = [drawn("~,~ * * * *", str(seed)).minutes.bit_count() for seed in range(50)]
-    assert several.count(2) > 40
+    bit_counts = [drawn("~,~ * * * *", str(seed)).minutes.bit_count() for seed in range(50)]
+    assert bit_counts.count(2) > 40
 
 
 @pytest.mark.parametrize(
@@ -273,8 +280,8 @@ def test_drawn_weekdays_have_one_sunday() -> None:
 
 
 @given(st.text("0123456789*,-/~#LWHRmonfri@ \t?x()", max_size=30) | st.text(max_size=20))
-def test_reading_never_raises_anything_else(text: str) -> None:
+def test_parsing_raises_nothing_else(text: str) -> None:
     try:
         parse_schedule(text)
-    except FieldError as error:
+    except ExpressionError as error:
         assert 1 <= error.column <= len(text) + 1

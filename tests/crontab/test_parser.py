@@ -4,12 +4,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycrond.crontab.parser import LONGEST_LINE, Crontab, parse
-from pycrond.crontab.scope import MOST_NAMES
-from pycrond.crontab.syntax import assignment
-from pycrond.jobs.job import Entry, jobs
+from pycrond.crontab.parser import MAX_LINE_BYTES, Crontab, parse
+from pycrond.crontab.scope import MAX_NAMES
+from pycrond.crontab.syntax import parse_assignment
+from pycrond.jobs.job import Entry, make_jobs
 from pycrond.jobs.options import CRON, Options
-from pycrond.schedule.schedule import Zone
+from pycrond.schedule.timezone import Zone
 
 
 def read(text: str, **how: str | bool) -> Crontab:
@@ -43,7 +43,7 @@ def test_an_entry() -> None:
     assert (entry.environment, entry.options) == ((), CRON)
 
 
-# Section 8: a line, and whether pycrond runs it. D and C are the verdicts of Debian's cron and cronie.
+# Section 8: lines that pycrond runs or refuses. D and C are the verdicts of Debian's cron and cronie.
 @pytest.mark.parametrize(
     ("line", "runs", "why"),
     [
@@ -143,7 +143,7 @@ def test_section_3(line: str, name: str, value: str, why: str) -> None:
     assert environment(line) == {name: value}, why
 
 
-def test_an_assignment_counts_from_its_line_on() -> None:
+def test_an_assignment_applies_from_its_line_on() -> None:
     table = read("* * * * * a\nA=1\nB=2\n* * * * * b\n* * * * * c\nA=3\n* * * * * d\n")
     a, b, c, d = (entry.environment for entry in table.entries)
     assert (a, b, d) == ((), (("A", "1"), ("B", "2")), (("A", "3"), ("B", "2")))
@@ -197,7 +197,7 @@ def test_percent_in_debian_s_dialect(text: str, command: str, given: str, why: s
         ("@every 2h nobody x", "nobody", "x", "after a macro of two words"),
         ("@reboot root x", "root", "x", "after a macro"),
         ("* * * * * root * x", "root", "* x", "accepted in both"),
-        ("* * * * * user:group x", "user:group", "x", "who that is the parser does not know"),
+        ("* * * * * user:group x", "user:group", "x", "the parser does not know users"),
         ("-* * * * * root -n x", "root", "x", "flags"),
     ],
 )
@@ -250,12 +250,12 @@ def test_flags(line: str, changed: dict[str, object], command: str, why: str) ->
     ("user", "system", "runs", "why"),
     [
         ("root", False, True, "cronie takes it from root"),
-        ("", False, True, "nobody in particular"),
+        ("", False, True, "no particular user"),
         ("alice", False, False, "an error in both"),
         ("", True, True, "system crontabs are root's"),
     ],
 )
-def test_who_may_begin_a_line_with_a_minus(user: str, system: bool, runs: bool, why: str) -> None:
+def test_users_who_may_begin_a_line_with_a_minus(user: str, system: bool, runs: bool, why: str) -> None:
     assert bool(read("-5 * * * * root x\n", user=user, system=system).entries) is runs, why
 
 
@@ -308,14 +308,14 @@ def test_lines(data: str, commands: list[str], expected: list[tuple[int, int, st
 
 def test_the_longest_line() -> None:
     prefix = "* * * * * "
-    longest = prefix + "\u00e4" * ((LONGEST_LINE - len(prefix)) // 2) + "x"
-    assert len(longest.encode()) == LONGEST_LINE
+    longest = prefix + "\u00e4" * ((MAX_LINE_BYTES - len(prefix)) // 2) + "x"
+    assert len(longest.encode()) == MAX_LINE_BYTES
     assert only(longest).command == longest.removeprefix(prefix)
     assert errors(longest + "x") == ["too-long"]
     assert errors("#" + longest) == []
 
 
-def test_all_errors_of_a_line_and_where_they_stand() -> None:
+def test_all_errors_of_a_line_with_their_columns() -> None:
     problems = read("MAILTO=a\n  61 25\t1,0 * fri-2 -z x\n").problems
     assert [str(problem) for problem in problems] == [
         "f:2:3: error: bad minute '61' (0-59)",
@@ -329,20 +329,20 @@ def test_all_errors_of_a_line_and_where_they_stand() -> None:
 @pytest.mark.parametrize(
     ("line", "column", "message"),
     [
-        ("export A=b", 1, "'export' is the shell's: an assignment in a crontab is NAME=VALUE"),
-        ("setenv A b", 1, "'setenv' is the shell's: an assignment in a crontab is NAME=VALUE"),
-        ("A B=c", 1, "two words stand before the '=': a name with a blank in it is quoted"),
-        ("A='b'c", 3, "a value that begins with a quote ends with the same quote, and the line with it"),
-        ("A = 'b' # c", 5, "a value that begins with a quote ends with the same quote, and the line with it"),
-        ('A="b', 3, "a value that begins with a quote ends with the same quote, and the line with it"),
+        ("export A=b", 1, "'export' is shell syntax: an assignment in a crontab is NAME=VALUE"),
+        ("setenv A b", 1, "'setenv' is shell syntax: an assignment in a crontab is NAME=VALUE"),
+        ("A B=c", 1, "there are two words before the '=': put a name with a blank in quotes"),
+        ("A='b'c", 3, "a value that begins with a quote must end with it, at the end of the line"),
+        ("A = 'b' # c", 5, "a value that begins with a quote must end with it, at the end of the line"),
+        ('A="b', 3, "a value that begins with a quote must end with it, at the end of the line"),
         ("* * * * * * x", 11, "the command begins with '*': cron has no sixth field"),
         ("@daily", 7, "no command"),
         ("@Daily x", 1, "bad macro '@Daily' (macros are lower case: @daily)"),
-        ("@every 90s x", 1, "after @every stands a number of minutes, hours or days: 90m, 2h, 1d"),
-        ("* * * *", 1, "4 fields where five belong: minute, hour, day-of-month, month, day-of-week"),
+        ("@every 90s x", 1, "@every takes a number of minutes, hours or days: 90m, 2h, 1d"),
+        ("* * * *", 1, "4 fields instead of five: minute, hour, day-of-month, month, day-of-week"),
     ],
 )
-def test_friendly_words(line: str, column: int, message: str) -> None:
+def test_messages(line: str, column: int, message: str) -> None:
     first = read(line + "\n").problems[0]
     assert (first.column, first.message) == (column, message)
 
@@ -350,14 +350,14 @@ def test_friendly_words(line: str, column: int, message: str) -> None:
 # CRON_TZ
 
 
-def test_cron_tz_counts_from_its_line_on_and_is_passed_on() -> None:
+def test_cron_tz_applies_from_its_line_on_and_is_exported() -> None:
     table = read("1 1 * * * a\nCRON_TZ=Asia/Tokyo\n1 1 * * * b\nCRON_TZ=\n1 1 * * * c\n@every 1h d\n")
     assert not table.problems
     assert [entry.zone for entry in table.entries] == [None, "Asia/Tokyo", None, "UTC"]
     assert table.entries[1].environment == (("CRON_TZ", "Asia/Tokyo"),)
 
 
-def test_an_unknown_cron_tz_stops_what_follows() -> None:
+def test_entries_after_an_unknown_cron_tz_do_not_run() -> None:
     table = read("1 1 * * * a\nCRON_TZ = Mars/X \n1 1 * * * b\n61 1 * * * c\nCRON_TZ=UTC\n1 1 * * * d\n")
     assert [entry.command for entry in table.entries] == ["a", "d"]
     assert [str(problem) for problem in table.problems] == [
@@ -417,7 +417,7 @@ def test_options(text: str, expected: Options, problems: list[tuple[int, int, st
     assert options(text + "* * * * * x\n") == (expected, problems), why
 
 
-def test_what_is_close_to_an_option_is_named() -> None:
+def test_a_similar_option_is_suggested() -> None:
     (problem,) = read("#: tiemout=5m\n* * * * * x\n").problems
     assert problem.message == "unknown option 'tiemout' (did you mean timeout?)"
 
@@ -426,7 +426,7 @@ def test_options_are_not_passed_to_the_job() -> None:
     assert environment("PYCROND_TIMEOUT=2h", "A=b") == {"A": "b"}
 
 
-def test_options_that_bind_to_nothing() -> None:
+def test_options_without_an_entry() -> None:
     table = read("* * * * * x\n#: name=a\n# c\n#: nice=5\nA=b\n")
     assert codes(table) == [(2, 1, "unbound-options"), (4, 1, "unbound-options")]
 
@@ -434,14 +434,14 @@ def test_options_that_bind_to_nothing() -> None:
 def test_one_name_for_two_entries() -> None:
     table = read("#: name=a\n* * * * * x\n#: name=a\n* * * * * y\n")
     assert codes(table) == [(4, 1, "duplicate-name")]
-    assert [job.key.split("/")[1] == "a" for job in jobs(table.entries, "me")] == [True, False]
+    assert [job.key.split("/")[1] == "a" for job in make_jobs(table.entries, "me")] == [True, False]
 
 
 def test_one_name_of_two_users() -> None:
     assert not read("#: name=a\n@daily u x\n#: name=a\n@daily v x\n", system=True).problems
 
 
-# Values that are drawn
+# Drawn values
 
 
 def test_draws_are_the_entry_s_own_and_stay() -> None:
@@ -454,14 +454,14 @@ def test_draws_are_the_entry_s_own_and_stay() -> None:
     assert first != [entry.schedule for entry in read(text, seed="a", user="you").entries]
 
 
-def test_a_draw_that_never_comes_is_said() -> None:
+def test_a_drawn_schedule_that_never_matches_is_reported() -> None:
     table = read("".join(f"0 0 ~ 2 * job{n}\n" for n in range(300)), seed="a")
-    never = [entry.line for entry in table.entries if entry.schedule is not None and entry.schedule.never]
+    never = [entry.line for entry in table.entries if entry.schedule is not None and entry.schedule.is_empty]
     assert never
     assert codes(table) == [(line, 5, "never-matches") for line in never]
 
 
-# No input is too much
+# Arbitrary and huge input
 
 
 PIECES = st.sampled_from(
@@ -523,20 +523,20 @@ LINES = st.lists(
 @given(
     LINES | st.text() | st.binary().map(lambda data: data.decode("utf-8", "surrogateescape")), st.booleans()
 )
-def test_every_line_is_one_thing(text: str, system: bool) -> None:
+def test_every_line_is_an_entry_an_assignment_or_an_error(text: str, system: bool) -> None:
     table = read(text, system=system)
     entries = {entry.line for entry in table.entries}
     bad = {problem.line for problem in table.problems if problem.severity == "error"}
     assert len(entries) == len(table.entries)
     assert not entries & bad
-    for number, whole in enumerate(text.encode("utf-8", "surrogateescape").split(b"\n"), 1):
-        line = whole.decode("utf-8", "surrogateescape").removesuffix("\r").lstrip(" \t")
+    for number, raw in enumerate(text.encode("utf-8", "surrogateescape").split(b"\n"), 1):
+        line = raw.decode("utf-8", "surrogateescape").removesuffix("\r").lstrip(" \t")
         if not line or (line.startswith("#") and not (number == 1 and text.startswith("\ufeff"))):
             assert number not in entries | bad
         elif number not in entries | bad:
-            assert assignment(line)
+            assert parse_assignment(line)
     assert list(table.problems) == sorted(table.problems, key=lambda p: (p.line, p.column))
-    assert len({job.key for job in jobs(table.entries, "me")}) == len(entries)
+    assert len({job.key for job in make_jobs(table.entries, "me")}) == len(entries)
     for entry in table.entries:
         assert Zone.of(entry.zone or "UTC").name
         assert "\n" not in entry.command
@@ -544,7 +544,7 @@ def test_every_line_is_one_thing(text: str, system: bool) -> None:
 
 
 HUGE = 40_000
-PIECES_OF_IT = (
+HUGE_PIECES = (
     *(
         " ",
         "*",
@@ -599,16 +599,18 @@ PIECES_OF_IT = (
 
 @pytest.mark.parametrize("start", ["", "* * * * * ", "* ", "#: ", "A=", "'"])
 def test_repetition_takes_linear_time(start: str) -> None:
-    for piece in PIECES_OF_IT:
+    for piece in HUGE_PIECES:
         text = start + piece * (HUGE // len(piece))
         began = time.process_time()
         parse(text.encode("utf-8", "surrogateescape"), "f")
-        assert time.process_time() - began < 2, f"{piece!r} again and again"  # 0.1 s; quadratic is many
+        assert time.process_time() - began < 2, (
+            f"{piece!r} repeated"
+        )  # takes 0.1 s; quadratic time would be many seconds
 
 
 def test_names_have_a_limit() -> None:
-    lines = "".join(f"A{n}=1\n" for n in range(MOST_NAMES + 1))
-    assert codes(read(lines)) == [(MOST_NAMES + 1, 1, "too-many-names")]
+    lines = "".join(f"A{n}=1\n" for n in range(MAX_NAMES + 1))
+    assert codes(read(lines)) == [(MAX_NAMES + 1, 1, "too-many-names")]
 
 
 def test_100_000_lines() -> None:
@@ -618,4 +620,4 @@ def test_100_000_lines() -> None:
     began = time.process_time()
     entries = sum(len(parse(text, "f").entries) for _ in range(5))
     assert entries == 100_000
-    assert time.process_time() - began < 10  # about 0.6 s; slow machines are not what this is about
+    assert time.process_time() - began < 10  # takes about 0.6 s; the limit allows for slow machines

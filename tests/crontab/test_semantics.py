@@ -1,4 +1,4 @@
-"""docs/semantics.md as tables: what it says stands here, row by row, where no other test file has it."""
+"""The rules of docs/semantics.md that no other test file covers, as tables."""
 
 from datetime import UTC, datetime
 
@@ -7,7 +7,8 @@ import pytest
 from pycrond.crontab import parser
 from pycrond.crontab.expression import parse_schedule
 from pycrond.jobs.job import Entry
-from pycrond.schedule.schedule import Zone, fires
+from pycrond.schedule.dst import fire_times
+from pycrond.schedule.timezone import Zone
 
 USERS, SYSTEM = False, True
 
@@ -19,7 +20,7 @@ def parsed(text: str, *, system: bool = False, dialect: str = "cronie") -> parse
 
 
 def codes(text: str, severity: str) -> list[str]:
-    return [one.code for one in parsed(text).problems if one.severity == severity]
+    return [problem.code for problem in parsed(text).problems if problem.severity == severity]
 
 
 def entry(text: str, **how: bool | str) -> Entry:
@@ -52,8 +53,8 @@ def entry(text: str, **how: bool | str) -> Entry:
     ],
 )
 def test_the_file(text: str, entries: int, errors: list[str], warnings: list[str], why: str) -> None:
-    found = parsed(text)
-    assert len(found.entries) == entries, why
+    crontab = parsed(text)
+    assert len(crontab.entries) == entries, why
     assert codes(text, "error") == errors, why
     assert codes(text, "warning") == warnings, why
 
@@ -90,7 +91,7 @@ def test_the_file(text: str, entries: int, errors: list[str], warnings: list[str
         ("A='b'c", False),
         ("export A=b", False),
         ("1- * * * * x", False),
-        ("*5 * * * * x", False),  # rubbish after an item
+        ("*5 * * * * x", False),  # text after a term
         ("* * * * *", False),  # no command
         ("5* * * * * x", False),
         ("1.5 * * * * x", False),
@@ -129,14 +130,14 @@ def test_which_lines_are_accepted(line: str, accepted: bool) -> None:
 )
 def test_runs(text: str, start: str, until: str, expected: list[str]) -> None:
     first, end = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (start, until))
-    found = fires(parse_schedule(text), Zone.of("UTC"), first, end)
-    assert [f"{fire.at:%m-%d %H:%M}" for fire in found] == expected
+    fires = fire_times(parse_schedule(text), Zone.of("UTC"), first, end)
+    assert [f"{fire.at:%m-%d %H:%M}" for fire in fires] == expected
 
 
 def test_leap_years() -> None:
     first, end = datetime(2095, 1, 1, tzinfo=UTC), datetime(2106, 1, 1, tzinfo=UTC)
-    found = fires(parse_schedule("0 0 29 2 *"), Zone.of("UTC"), first, end)
-    assert [fire.at.year for fire in found] == [2096, 2104]
+    fires = fire_times(parse_schedule("0 0 29 2 *"), Zone.of("UTC"), first, end)
+    assert [fire.at.year for fire in fires] == [2096, 2104]
 
 
 @pytest.mark.parametrize(
@@ -155,16 +156,16 @@ def test_leap_years() -> None:
 )
 @pytest.mark.parametrize("dialect", ["debian", "cronie"])
 def test_commands_and_input(text: str, command: str, given: str, dialect: str) -> None:
-    found = entry(f"* * * * * {text}\n", dialect=dialect)
-    assert (found.command, found.stdin) == (command, given)
+    parsed_entry = entry(f"* * * * * {text}\n", dialect=dialect)
+    assert (parsed_entry.command, parsed_entry.stdin) == (command, given)
 
 
 @pytest.mark.parametrize(
     ("dialect", "command", "given"), [("debian", "x \\", "y\n"), ("cronie", "x \\\\", "y\n")]
 )
 def test_two_backslashes_before_a_percent(dialect: str, command: str, given: str) -> None:
-    found = entry("* * * * * x \\\\%y\n", dialect=dialect)
-    assert (found.command, found.stdin) == (command, given)
+    parsed_entry = entry("* * * * * x \\\\%y\n", dialect=dialect)
+    assert (parsed_entry.command, parsed_entry.stdin) == (command, given)
 
 
 # Section 3: assignments
@@ -192,8 +193,8 @@ def test_values(line: str, value: str) -> None:
 
 
 def test_each_entry_has_the_environment_of_its_place() -> None:
-    found = parsed("A=1\n* * * * * x\nA=2\nB=3\n* * * * * y\n").entries
-    assert [dict(one.environment) for one in found] == [{"A": "1"}, {"A": "2", "B": "3"}]
+    entries = parsed("A=1\n* * * * * x\nA=2\nB=3\n* * * * * y\n").entries
+    assert [dict(parsed_entry.environment) for parsed_entry in entries] == [{"A": "1"}, {"A": "2", "B": "3"}]
 
 
 # Section 2: the user column, flags
@@ -210,8 +211,8 @@ def test_each_entry_has_the_environment_of_its_place() -> None:
     ],
 )
 def test_the_user_column(line: str, user: str, command: str) -> None:
-    found = entry(f"{line}\n", system=True)
-    assert (found.user, found.command) == (user, command)
+    parsed_entry = entry(f"{line}\n", system=True)
+    assert (parsed_entry.user, parsed_entry.command) == (user, command)
 
 
 @pytest.mark.parametrize("line", ["* * * * * root", "* * * * *", "* * * * * * x"])
@@ -224,7 +225,7 @@ def test_without_a_command_after_the_user(line: str) -> None:
     [("-n x", "x", "mail"), ("-q x", "x", "log"), ("-s x", "x", "overlap"), ("-n -s x", "x", "mail")],
 )
 def test_flags(text: str, command: str, option: str) -> None:
-    found = entry(f"* * * * * {text}\n")
+    parsed_entry = entry(f"* * * * * {text}\n")
     plain = entry("* * * * * x\n")
-    assert found.command == command
-    assert getattr(found.options, option) != getattr(plain.options, option)
+    assert parsed_entry.command == command
+    assert getattr(parsed_entry.options, option) != getattr(plain.options, option)

@@ -250,11 +250,11 @@ def test_what_waits_is_withdrawn(loop: Loop) -> None:
 def test_a_start_that_is_tried_again_is_withdrawn(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     from pycrond.host import spawn
 
-    def full(_starter: spawn.Starter, _launch: Launch) -> int:
+    def full(_starter: spawn.Spawner, _launch: Launch) -> int:
         raise BlockingIOError(11, "no more processes")
 
     loop.begin("#: name=job\n0 0 1 1 * true\n")
-    monkeypatch.setattr(spawn.Starter, "start", full)
+    monkeypatch.setattr(spawn.Spawner, "start", full)
     ask(loop, "run", job="job")
     assert ask(loop, "status")["waiting"]["for_room"] == 1
     ask(loop, "kill", what="1")

@@ -101,7 +101,7 @@ def test_a_home_that_the_user_may_not_enter(system: System) -> None:
     ends = {run.key.partition("/")[0]: (run.state, run.reason) for run in system.crond.runs()}
     assert ends["root"] == ("succeeded", "")
     assert ends["nobody"][0] == "failed"
-    assert f"cannot enter folder {system.root}/locked: Permission denied" in ends["nobody"][1]
+    assert f"cannot enter directory {system.root}/locked: Permission denied" in ends["nobody"][1]
 
 
 def test_an_unknown_user_is_an_error_and_the_other_lines_run(system: System) -> None:
@@ -117,7 +117,7 @@ def test_files_that_the_rules_refuse_are_reported_and_not_run(system: System) ->
     system.write("etc/cron.d/good", "@reboot root true\n")
     done = system.crond.run("start")
     assert "1 job from" in done.stdout
-    assert "with.dot: warning: not read: a name that cron does not take" in done.stderr
+    assert "with.dot: warning: not read: cron does not read files with such a name" in done.stderr
     assert "writable: error: not read: its mode 0666 is not allowed (writable by root alone)" in done.stderr
 
 

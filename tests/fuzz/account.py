@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pycrond.crontab import parser
 from pycrond.errors import Problem
-from pycrond.jobs.job import jobs
+from pycrond.jobs.job import make_jobs
 
 LONGEST_LINE = 131_071
 SPACE = " \t\r\v\f"  # C's isspace, the newline apart
@@ -116,12 +116,12 @@ def _check_message(problem: Problem, lines: list[str]) -> None:
 
 
 def _check_jobs(table: parser.Crontab) -> None:
-    loaded = jobs(table.entries, "me")
+    loaded = make_jobs(table.entries, "me")
     assert len({job.key for job in loaded}) == len(loaded)
     for schedule in {entry.schedule for entry in table.entries if entry.schedule is not None}:
         coming = schedule.next_wall(NOW)
         assert coming is None or (coming > NOW and schedule.matches(coming))
-        assert not (schedule.never and coming)
+        assert not (schedule.is_empty and coming)
 
 
 def cpu(data: bytes) -> float:

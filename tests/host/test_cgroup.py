@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pycrond.host.cgroup import ResourceLimits, own_group
+from pycrond.host.cgroup import ResourceLimits, own_cgroup
 from pycrond.jobs.options import Options
 from tests.support import packages
 from tests.support.loop import Loop
@@ -55,11 +55,11 @@ def test_a_job_that_exceeds_its_memory_fails(loop: Loop) -> None:
 
 def test_where_limits_are_said_to_be(tmp_path: Path) -> None:
     limits = ResourceLimits(str(tmp_path))
-    said = limits.in_force()
+    said = limits.mechanisms()
     assert set(said) == {"memory", "cpu"}
     limits._base = None
-    assert limits.in_force()["memory"] == "RLIMIT_AS of each process"
-    assert limits.prefix(Options(), 1) == ()
+    assert limits.mechanisms()["memory"] == "RLIMIT_AS of each process"
+    assert limits.command_prefix(Options(), 1) == ()
 
 
 @pytest.mark.parametrize(
@@ -81,15 +81,15 @@ def test_where_limits_are_said_to_be(tmp_path: Path) -> None:
 def test_which_cgroup_is_ours(tmp_path: Path, mounts: str, membership: str, group: str | None) -> None:
     (tmp_path / "mounts").write_text(mounts)
     (tmp_path / "membership").write_text(membership)
-    assert own_group(str(tmp_path / "mounts"), str(tmp_path / "membership")) == group
+    assert own_cgroup(str(tmp_path / "mounts"), str(tmp_path / "membership")) == group
 
 
 def test_a_cgroup_holds_all_that_a_run_starts(loop: Loop) -> None:
-    if not os.access(own_group() or "/nowhere", os.W_OK):
+    if not os.access(own_cgroup() or "/nowhere", os.W_OK):
         packages.give_up("no cgroup of version 2 may be made here")
     loop.begin("#: timeout=60s\n* * * * * setsid sleep 100 & sleep 100\n")
     loop.minutes(1)
-    loop.until(lambda: len(loop.daemon.subsystems.runs.limits.members(1) or []) == 3)
+    loop.until(lambda: len(loop.daemon.subsystems.runs.limits.pids(1) or []) == 3)
     assert loop.daemon.subsystems.runs.limits.kill(1)
     loop.settle()
-    assert loop.daemon.subsystems.runs.limits.members(1) in (None, [])
+    assert loop.daemon.subsystems.runs.limits.pids(1) in (None, [])

@@ -1,4 +1,4 @@
-"""Facts about the machine: its time zone from TZ and /etc/localtime, which boot, which machine."""
+"""Facts about the machine: its time zone from TZ and /etc/localtime, the ids of the boot and the machine."""
 
 import os
 import re
@@ -22,8 +22,8 @@ from pycrond.host import machine
         ("/some/where", "/some/where"),
     ],
 )
-def test_tz_says_it(value: str, name: str) -> None:
-    assert machine.zone_name({"TZ": value}) == name
+def test_time_zone_from_tz(value: str, name: str) -> None:
+    assert machine.local_zone_name({"TZ": value}) == name
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_tz_says_it(value: str, name: str) -> None:
         (None, "UTC"),
     ],
 )
-def test_localtime_is_a_link_into_the_zones(
+def test_time_zone_from_the_link_localtime(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, target: str | None, name: str | None
 ) -> None:
     localtime = tmp_path / "localtime"
@@ -48,29 +48,29 @@ def test_localtime_is_a_link_into_the_zones(
         file.parent.mkdir(parents=True)
         file.touch()
         localtime.symlink_to(target)
-    assert machine.zone_name({"LANG": "C"}) == (name or str(localtime))
+    assert machine.local_zone_name({"LANG": "C"}) == (name or str(localtime))
 
 
 def zone_file(name: str = "Europe/Berlin") -> str:
     for tree in TZPATH:
         if os.path.exists(os.path.join(tree, name)):
             return os.path.join(tree, name)
-    pytest.skip("no zone files on this machine, only Python's own")
+    pytest.skip("this machine has no zone files, only Python's")
 
 
-def test_localtime_may_be_a_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_zone_from_a_copied_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     copy = tmp_path / "localtime"
     copy.write_bytes(Path(zone_file()).read_bytes())
     monkeypatch.setattr(machine, "LOCALTIME", str(copy))
-    zone = machine.zone(machine.zone_name({}))
-    berlin = machine.zone("Europe/Berlin")
-    assert [piece.shift for piece in zone.pieces(0, 600_000)] == [
-        piece.shift for piece in berlin.pieces(0, 600_000)
+    zone = machine.load_zone(machine.local_zone_name({}))
+    berlin = machine.load_zone("Europe/Berlin")
+    assert [period.offset for period in zone.offset_periods(0, 600_000)] == [
+        period.offset for period in berlin.offset_periods(0, 600_000)
     ]
 
 
 def test_a_zone_by_name_is_one_object() -> None:
-    assert machine.zone("Europe/Berlin") is machine.zone("Europe/Berlin")
+    assert machine.load_zone("Europe/Berlin") is machine.load_zone("Europe/Berlin")
 
 
 @pytest.mark.parametrize(
@@ -88,21 +88,21 @@ def test_a_zone_by_name_is_one_object() -> None:
         "nul\0",
     ],
 )
-def test_what_is_no_zone(name: str) -> None:
+def test_unknown_zones(name: str) -> None:
     with pytest.raises(PycrondError, match="time zone"):
-        machine.zone(name)
+        machine.load_zone(name)
 
 
-def test_a_boot_has_a_name_and_keeps_it() -> None:
-    assert re.fullmatch(r"[0-9a-f-]{36}/[0-9]+", machine.boot())
-    assert machine.boot() == machine.boot()
+def test_the_boot_id_stays() -> None:
+    assert re.fullmatch(r"[0-9a-f-]{36}/[0-9]+", machine.boot_id())
+    assert machine.boot_id() == machine.boot_id()
 
 
-def test_a_machine_has_a_name_and_keeps_it() -> None:
-    assert machine.identity()
-    assert machine.identity() == machine.identity()
+def test_the_machine_id_stays() -> None:
+    assert machine.machine_id()
+    assert machine.machine_id() == machine.machine_id()
 
 
-def test_without_a_machine_id_the_host_name_serves(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_text", lambda _path: "")
-    assert machine.identity() == os.uname().nodename
+def test_the_host_name_replaces_a_missing_machine_id(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "read_text", lambda _path: "")
+    assert machine.machine_id() == os.uname().nodename

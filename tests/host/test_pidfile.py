@@ -1,4 +1,4 @@
-"""The pidfile, from outside: information for whoever wants to send a signal, and nobody's proof."""
+"""The pidfile of a daemon: it tells scripts the process to signal, but proves nothing."""
 
 import os
 import signal
@@ -13,28 +13,28 @@ from tests.conftest import Crond, alive, wait_until
 pytestmark = pytest.mark.daemon
 
 
-def test_it_holds_the_daemons_pid_for_all_to_read(crond: Crond) -> None:
+def test_the_pidfile_has_the_daemons_pid_and_is_readable_by_all(crond: Crond) -> None:
     crond.run("start", umask=0o077)
     assert crond.pidfile.stat().st_mode & 0o7777 == 0o644
     assert crond.pidfile.read_text() == f"{crond.pid}\n"
     assert crond.programs("daemon") == [crond.pid]
 
 
-def test_an_old_ones_mode_is_put_right(crond: Crond) -> None:
+def test_the_mode_of_an_old_pidfile_is_corrected(crond: Crond) -> None:
     crond.pidfile.write_text("1\n")
     crond.pidfile.chmod(0o666)
     crond.run("start")
     assert crond.pidfile.stat().st_mode & 0o7777 == 0o644
 
 
-def test_it_is_removed_at_a_stop(crond: Crond) -> None:
+def test_the_pidfile_is_removed_at_a_stop(crond: Crond) -> None:
     crond.run("start")
     crond.run("stop")
     assert not crond.pidfile.exists()
 
 
-def test_it_is_rewritten_in_place(crond: Crond) -> None:
-    # Whoever watches it, or has made a hard link, sees the new daemon's pid.
+def test_the_pidfile_is_rewritten_in_place(crond: Crond) -> None:
+    # A program that watches the file, or a hard link to it, sees the new daemon's pid.
     crond.run("start")
     first, inode = crond.pid, crond.pidfile.stat().st_ino
     os.kill(first, signal.SIGKILL)
@@ -43,7 +43,7 @@ def test_it_is_rewritten_in_place(crond: Crond) -> None:
     assert crond.programs("daemon") == [crond.pid]
 
 
-# What is no place for a pid: (how it comes to be there, what start says of it)
+# Files that are refused: (the function that makes one, the message of `start`)
 
 
 def link(path: Path) -> None:
@@ -56,11 +56,11 @@ def link_to_nothing(path: Path) -> None:
 
 
 def fifo(path: Path) -> None:
-    os.mkfifo(path)  # opening it to write would wait for ever
+    os.mkfifo(path)  # opening it to write would wait forever
 
 
 def foreign(path: Path) -> None:
-    path.write_text("this is somebody's file\n")
+    path.write_text("this is another file\n")
 
 
 def foreign_number(path: Path) -> None:
@@ -78,25 +78,25 @@ def long_number(path: Path) -> None:
         (link_to_nothing, "it is a symbolic link"),
         (Path.mkdir, "Is a directory"),
         (fifo, "it is not a regular file"),
-        (foreign, "it is no pidfile, and stays as it is"),
-        (foreign_number, "it is no pidfile, and stays as it is"),
-        (long_number, "it is no pidfile, and stays as it is"),
+        (foreign, "it is not a pidfile, and stays as it is"),
+        (foreign_number, "it is not a pidfile, and stays as it is"),
+        (long_number, "it is not a pidfile, and stays as it is"),
     ],
 )
-def test_what_is_no_pidfile_is_refused_and_left_alone(crond: Crond, put: object, reason: str) -> None:
+def test_another_file_is_refused_and_left_as_it_is(crond: Crond, put: object, reason: str) -> None:
     assert callable(put)
     put(crond.pidfile)
-    before = looks(crond.folder)
+    before = file_states(crond.folder)
     done = crond.run("start", status=1)
     assert done.stderr == f"pycrond: not started: cannot write pidfile {crond.pidfile}: {reason}\n"
-    assert looks(crond.folder) == before
+    assert file_states(crond.folder) == before
     wait_until(lambda: not crond.programs("keeper"))
     crond.run("stop", status=3)
 
 
-def looks(folder: Path) -> dict[str, object]:
-    """Everything there but the directories of the daemon's own."""
-    paths = [path for path in folder.iterdir() if path.name not in {"state", "run", "crontabs"}]
+def file_states(directory: Path) -> dict[str, object]:
+    """Return the state of all files there but those in the daemon's own directories."""
+    paths = [path for path in directory.iterdir() if path.name not in {"state", "run", "crontabs"}]
     return {path.name: (path.lstat().st_mode, path.is_file() and path.read_bytes()) for path in paths}
 
 
@@ -108,7 +108,7 @@ def looks(folder: Path) -> dict[str, object]:
         ("/proc/pid", "No such file or directory"),
     ],
 )
-def test_a_pidfile_that_cannot_be_written_is_said(crond: Crond, pidfile: str, reason: str) -> None:
+def test_a_pidfile_that_cannot_be_written_is_an_error(crond: Crond, pidfile: str, reason: str) -> None:
     (crond.folder / "file").touch()
     pidfile = pidfile.format(crond.folder)
     done = crond.run("start", "--pidfile", pidfile, status=1)
@@ -116,8 +116,8 @@ def test_a_pidfile_that_cannot_be_written_is_said(crond: Crond, pidfile: str, re
     wait_until(lambda: not crond.programs("keeper"))
 
 
-def test_an_empty_one_is_taken(crond: Crond) -> None:
-    # As a crash right after its making, or an init script's `touch`, may leave it.
+def test_an_empty_pidfile_is_used(crond: Crond) -> None:
+    # Left by a crash right after its creation, or by an init script's `touch`.
     crond.pidfile.touch()
     crond.run("start")
     assert crond.programs("daemon") == [crond.pid]
@@ -128,13 +128,13 @@ def test_an_empty_one_is_taken(crond: Crond) -> None:
 
 @pytest.fixture
 def stranger() -> Iterator[int]:
-    """A process that is none of ours."""
+    """A process that is no pycrond."""
     with subprocess.Popen(["sleep", "1000"]) as process:
         yield process.pid
         process.kill()
 
 
-def test_a_stale_one_is_no_obstacle(crond: Crond) -> None:
+def test_a_stale_pidfile_does_not_prevent_a_start(crond: Crond) -> None:
     crond.run("start")
     keeper, daemon = crond.keeper, crond.pid
     os.kill(keeper, signal.SIGKILL)
@@ -147,7 +147,9 @@ def test_a_stale_one_is_no_obstacle(crond: Crond) -> None:
     assert crond.pid != daemon
 
 
-def test_one_that_names_a_stranger_is_no_obstacle_and_no_order(crond: Crond, stranger: int) -> None:
+def test_a_pidfile_of_another_process_prevents_no_start_and_signals_nothing(
+    crond: Crond, stranger: int
+) -> None:
     crond.pidfile.write_text(f"{stranger}\n")
     for command in ("stop", "status", "reload"):
         crond.run(command, status=3)
@@ -157,7 +159,7 @@ def test_one_that_names_a_stranger_is_no_obstacle_and_no_order(crond: Crond, str
     assert alive(stranger)
 
 
-def test_one_that_was_changed_meanwhile_misleads_nobody(crond: Crond, stranger: int) -> None:
+def test_a_pidfile_that_was_changed_does_not_mislead_a_stop(crond: Crond, stranger: int) -> None:
     crond.run("start")
     daemon = crond.pid
     crond.pidfile.write_text(f"{stranger}\n")
@@ -168,7 +170,7 @@ def test_one_that_was_changed_meanwhile_misleads_nobody(crond: Crond, stranger: 
 
 
 @pytest.mark.parametrize("command", ["stop", "restart"])
-def test_one_that_was_removed_meanwhile_is_not_needed(crond: Crond, command: str) -> None:
+def test_a_pidfile_that_was_removed_is_not_needed(crond: Crond, command: str) -> None:
     crond.run("start")
     daemon = crond.pid
     crond.pidfile.unlink()
@@ -177,8 +179,8 @@ def test_one_that_was_removed_meanwhile_is_not_needed(crond: Crond, command: str
     assert crond.pidfile.exists() == (command == "restart")
 
 
-def test_another_files_place_is_not_cleared(crond: Crond) -> None:
-    # The pidfile was replaced, by an administrator or another daemon: what is there now is not ours to remove.
+def test_a_file_that_replaced_the_pidfile_is_not_removed(crond: Crond) -> None:
+    # An administrator or another daemon has replaced the pidfile: the new file must not be removed.
     crond.run("start")
     crond.pidfile.rename(crond.folder / "moved")
     crond.pidfile.write_text("not yours\n")
@@ -186,20 +188,20 @@ def test_another_files_place_is_not_cleared(crond: Crond) -> None:
     assert crond.pidfile.read_text() == "not yours\n"
 
 
-def test_two_daemons_cannot_share_one(crond: Crond, tmp_path_factory: pytest.TempPathFactory) -> None:
-    other = Crond(tmp_path_factory.mktemp("other"))
-    other.environment["PYCROND_PIDFILE"] = str(crond.pidfile)
+def test_two_daemons_cannot_share_a_pidfile(crond: Crond, tmp_path_factory: pytest.TempPathFactory) -> None:
+    second = Crond(tmp_path_factory.mktemp("other"))
+    second.environment["PYCROND_PIDFILE"] = str(crond.pidfile)
     crond.run("start")
     pid = crond.pid
     try:
-        said = other.run("start", status=1).stderr
-        assert said.startswith(
+        caught = second.run("start", status=1).stderr
+        assert caught.startswith(
             f"pycrond: not started: pidfile {crond.pidfile} is in use by another daemon, pid {pid}"
         )
         assert crond.run("status").stdout
         assert crond.pid == pid, "the first is not disturbed"
-        other.environment["PYCROND_PIDFILE"] = str(other.pidfile)
-        other.run("start")
-        assert other.pid != pid
+        second.environment["PYCROND_PIDFILE"] = str(second.pidfile)
+        second.run("start")
+        assert second.pid != pid
     finally:
-        other.end()
+        second.end()

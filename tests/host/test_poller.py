@@ -1,4 +1,4 @@
-"""Waiting: what is readable, what has room, what is unregistered, and how long."""
+"""Waiting for descriptors to become readable or writable, with a timeout."""
 
 import functools
 import os
@@ -12,9 +12,9 @@ from pycrond.host.poller import Poller
 
 @pytest.fixture
 def poller() -> Iterator[Poller]:
-    one = Poller()
-    yield one
-    one.close()
+    poller = Poller()
+    yield poller
+    poller.close()
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def test_nothing_to_wait_for(poller: Poller) -> None:
     assert os.times().elapsed - before >= 0.03
 
 
-def test_what_is_readable_is_called(poller: Poller, pipe: tuple[int, int]) -> None:
+def test_the_callback_of_a_readable_descriptor_is_called(poller: Poller, pipe: tuple[int, int]) -> None:
     got: list[bytes] = []
     poller.register(pipe[0], lambda: got.append(os.read(pipe[0], 10)))
     assert called(poller) == 0
@@ -49,7 +49,7 @@ def test_what_is_readable_is_called(poller: Poller, pipe: tuple[int, int]) -> No
     assert (got, called(poller)) == ([b"x"], 0)
 
 
-def test_it_stays_readable_until_it_is_read(poller: Poller, pipe: tuple[int, int]) -> None:
+def test_a_descriptor_stays_readable_until_it_is_read(poller: Poller, pipe: tuple[int, int]) -> None:
     poller.register(pipe[0], lambda: None)
     os.write(pipe[1], b"x")
     assert [called(poller) for _ in range(3)] == [1, 1, 1]
@@ -60,13 +60,13 @@ def test_room_to_write(poller: Poller) -> None:
     with near, far:
         poller.register(near, lambda: None, write=True)
         assert called(poller) == 1
-        poller.register(near, lambda: None)  # from now on to read
+        poller.register(near, lambda: None)  # now for reading
         assert called(poller) == 0
         far.send(b"x")
         assert called(poller) == 1
 
 
-def test_the_latest_call_counts(poller: Poller, pipe: tuple[int, int]) -> None:
+def test_the_latest_callback_replaces_an_earlier_one(poller: Poller, pipe: tuple[int, int]) -> None:
     got: list[str] = []
     poller.register(pipe[0], lambda: got.append("first"))
     poller.register(pipe[0], lambda: got.append("second"))
@@ -75,14 +75,14 @@ def test_the_latest_call_counts(poller: Poller, pipe: tuple[int, int]) -> None:
     assert got == ["second"]
 
 
-def test_an_end_of_file_is_told_until_unregistered(poller: Poller) -> None:
+def test_an_end_of_file_is_reported_until_unregistered(poller: Poller) -> None:
     reader, writer = os.pipe()
     poller.register(reader, lambda: None)
     os.close(writer)
     assert [called(poller), called(poller)] == [1, 1]
     poller.unregister(reader)
     assert called(poller) == 0
-    poller.unregister(reader)  # once more does no harm
+    poller.unregister(reader)  # a second time has no effect
     os.close(reader)
 
 
@@ -95,7 +95,7 @@ def test_unregistered_and_registered_again(poller: Poller, pipe: tuple[int, int]
         assert called(poller) == 0
 
 
-def test_a_number_that_is_used_again_is_another(poller: Poller) -> None:
+def test_a_reused_number_is_another_descriptor(poller: Poller) -> None:
     got: list[str] = []
     reader, writer = os.pipe()
     poller.register(reader, lambda: got.append("old"))
@@ -113,27 +113,27 @@ def test_a_number_that_is_used_again_is_another(poller: Poller) -> None:
     os.close(writer)
 
 
-def test_what_a_call_takes_out_is_not_called_in_the_same_round(poller: Poller) -> None:
-    got: list[int] = []
+def test_a_descriptor_unregistered_by_a_callback_is_not_called_in_the_same_round(poller: Poller) -> None:
+    calls: list[int] = []
     pipes = [os.pipe() for _ in range(2)]
 
-    def only_one(here: int, other: int) -> None:
-        got.append(here)
-        poller.unregister(other)
+    def remove_other(this_reader: int, other_reader: int) -> None:
+        calls.append(this_reader)
+        poller.unregister(other_reader)
 
-    for (reader, writer), (other, _) in zip(pipes, pipes[::-1], strict=True):
-        poller.register(reader, functools.partial(only_one, reader, other))
+    for (reader, writer), (other_reader, _) in zip(pipes, pipes[::-1], strict=True):
+        poller.register(reader, functools.partial(remove_other, reader, other_reader))
         os.write(writer, b"x")
     assert called(poller) == 1
-    assert len(got) == 1
-    poller.unregister(got[0])
+    assert len(calls) == 1
+    poller.unregister(calls[0])
     for reader, writer in pipes:
         os.close(reader)
         os.close(writer)
 
 
-def test_it_waits_when_it_is_asked_to(poller: Poller, pipe: tuple[int, int]) -> None:
-    """And not when its answer is looked at: what is due is done between the two."""
+def test_the_poll_happens_in_the_call(poller: Poller, pipe: tuple[int, int]) -> None:
+    """The poll happens in the call, not when its result is iterated: the loop works between the two."""
     poller.register(pipe[0], lambda: None)
     calls = poller.wait(0)
     os.write(pipe[1], b"x")
@@ -148,7 +148,7 @@ def test_many_at_once(poller: Poller) -> None:
         os.write(writer, str(number).encode())
     while called(poller):
         pass
-    assert {int(one) for one in got} == set(range(300))
+    assert {int(text) for text in got} == set(range(300))
     for reader, writer in pipes:
         poller.unregister(reader)
         os.close(reader)

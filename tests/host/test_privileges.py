@@ -1,4 +1,4 @@
-"""As whom another user's programs run: the user alone, with nothing of root's left."""
+"""Programs of another user run with none of root's rights."""
 
 import os
 import subprocess
@@ -7,66 +7,66 @@ from pathlib import Path
 import pytest
 
 from pycrond.host import privileges
-from pycrond.host.privileges import Become, by_chroot, by_setpriv
+from pycrond.host.privileges import UserPrefix, chroot_prefix, setpriv_prefix
 from pycrond.jobs.job import Account
 
 pytestmark = [pytest.mark.process, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 IS_GNU = (
     b"coreutils" in subprocess.run([privileges.CHROOT, "--version"], capture_output=True, check=False).stdout
 )
-gnu = pytest.mark.skipif(not IS_GNU, reason="another chroot")
+gnu = pytest.mark.skipif(not IS_GNU, reason="not the chroot of GNU")
 
 
-def program(folder: Path, text: str) -> str:
-    path = folder / "chroot"
+def program(directory: Path, text: str) -> str:
+    path = directory / "chroot"
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return str(path)
 
 
 @gnu
-def test_chroot_of_gnu_does_it() -> None:
-    assert privileges.choose_become() is by_chroot
+def test_chroot_of_gnu_passes_the_test() -> None:
+    assert privileges.choose_user_prefix() is chroot_prefix
     assert os.getcwd() == "/"
 
 
-OF_STRANGER = 'exec setpriv --reuid=65534 --regid=65533 --groups=65532,65533 --inh-caps=-all "$@"'
+AS_TEST_ACCOUNT = 'exec setpriv --reuid=65534 --regid=65533 --groups=65532,65533 --inh-caps=-all "$@"'
 
 
 @pytest.mark.parametrize(
-    ("does", "wanted", "why"),
+    ("does", "expected", "why"),
     [
-        (f"shift 4; {OF_STRANGER}", by_chroot, "all that is wanted"),
-        (f"cd /; shift 4; {OF_STRANGER}", by_setpriv, "it is in another folder"),
-        (f"shift 4; {OF_STRANGER}".replace("65532,", ""), by_setpriv, "a group is missing"),
+        (f"shift 4; {AS_TEST_ACCOUNT}", chroot_prefix, "as expected"),
+        (f"cd /; shift 4; {AS_TEST_ACCOUNT}", setpriv_prefix, "it is in another directory"),
+        (f"shift 4; {AS_TEST_ACCOUNT}".replace("65532,", ""), setpriv_prefix, "a group is missing"),
         (
-            f"shift 4; {OF_STRANGER}".replace("--groups=65532", "--groups=0,65532"),
-            by_setpriv,
-            "one of root's",
+            f"shift 4; {AS_TEST_ACCOUNT}".replace("--groups=65532", "--groups=0,65532"),
+            setpriv_prefix,
+            "a group of root's",
         ),
-        (f"shift 4; {OF_STRANGER}".replace("--reuid", "--euid"), by_setpriv, "a way back"),
-        (f"shift 4; {OF_STRANGER}".replace("-all", "+chown"), by_setpriv, "a capability"),
-        ('shift 4; exec "$@"', by_setpriv, "still root"),
-        ("echo 'unrecognized option: userspec' >&2; exit 1", by_setpriv, "as busybox"),
+        (f"shift 4; {AS_TEST_ACCOUNT}".replace("--reuid", "--euid"), setpriv_prefix, "a way back"),
+        (f"shift 4; {AS_TEST_ACCOUNT}".replace("-all", "+chown"), setpriv_prefix, "a capability"),
+        ('shift 4; exec "$@"', setpriv_prefix, "still root"),
+        ("echo 'unrecognized option: userspec' >&2; exit 1", setpriv_prefix, "as busybox"),
     ],
 )
-def test_a_chroot_is_tried_out(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, wanted: Become, why: str
+def test_a_chroot_is_tested(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, expected: UserPrefix, why: str
 ) -> None:
     monkeypatch.setattr(privileges, "CHROOT", program(tmp_path, does))
-    assert privileges.choose_become() is wanted, why
+    assert privileges.choose_user_prefix() is expected, why
 
 
-def test_there_need_be_none(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_chroot_setpriv_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(privileges, "CHROOT", "/no/chroot")
-    assert privileges.choose_become() is by_setpriv
+    assert privileges.choose_user_prefix() is setpriv_prefix
     assert os.getcwd() == "/"
 
 
-@pytest.mark.parametrize("become", [pytest.param(by_chroot, marks=gnu), by_setpriv])
-def test_both_leave_the_same(become: Become) -> None:
+@pytest.mark.parametrize("prefix", [pytest.param(chroot_prefix, marks=gnu), setpriv_prefix])
+def test_both_prefixes_have_the_same_effect(prefix: UserPrefix) -> None:
     """The groups are those of the password file: `setpriv` looks them up itself."""
     account = Account("nobody", 65534, 65534, "/")
     shown = ["/bin/grep", "-E", "^(Uid|Gid|Groups|Cap(Inh|Prm|Eff|Amb)):", "/proc/self/status"]
-    said = privileges._printed([*become(account, (65534,)), *shown]).split()
-    assert [word for word in said if not word.endswith(":")] == ["65534"] * 9 + ["0" * 16] * 4
+    words = privileges._output([*prefix(account, (65534,)), *shown]).split()
+    assert [word for word in words if not word.endswith(":")] == ["65534"] * 9 + ["0" * 16] * 4

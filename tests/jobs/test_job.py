@@ -3,11 +3,11 @@ from hashlib import blake2b
 import pytest
 
 from pycrond.crontab.parser import parse
-from pycrond.jobs.job import jobs
+from pycrond.jobs.job import make_jobs
 
 
 def keys(text: str, user: str = "me", *, system: bool = False) -> list[str]:
-    return [job.key for job in jobs(parse(text.encode(), "f", system=system).entries, user)]
+    return [job.key for job in make_jobs(parse(text.encode(), "f", system=system).entries, user)]
 
 
 def digits(*parts: str) -> str:
@@ -38,16 +38,16 @@ def test_keys_stay(before: str, after: str, why: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "why"),
+    ("first", "second", "why"),
     [
         ("@daily x\n", "@daily y\n", "the command"),
         ("@daily x\n", "0 0 * * * x\n", "the schedule's text"),
         ("@daily x\n", "@daily x%input\n", "the standard input"),
     ],
 )
-def test_keys_differ(one: str, other: str, why: str) -> None:
-    assert keys(one) != keys(other), why
-    assert keys(one) != keys(one, "you")
+def test_keys_differ(first: str, second: str, why: str) -> None:
+    assert keys(first) != keys(second), why
+    assert keys(first) != keys(first, "you")
 
 
 def test_exact_duplicates_are_counted() -> None:
@@ -55,23 +55,23 @@ def test_exact_duplicates_are_counted() -> None:
     assert keys("@daily x\n" * 3 + "@daily y\n")[:3] == [key, f"{key}-2", f"{key}-3"]
 
 
-def test_a_name_taken_is_a_key_no_more() -> None:
+def test_a_second_entry_with_the_same_name_gets_a_hash() -> None:
     text = "#: name=a\n@daily x\n#: name=a\n@daily y\n#: name=a\n@daily y\n"
     key = f"me/{digits('me', '@daily', 'y')}"
     assert keys(text) == ["me/a", key, f"{key}-2"]
 
 
-def test_a_name_that_looks_like_a_hash_takes_nothing_away() -> None:
+def test_a_name_that_looks_like_a_hash() -> None:
     key = digits("me", "@daily", "x")
     assert keys(f"#: name={key}\n@daily y\n@daily x\n") == [f"me/{key}", f"me/{key}-2"]
 
 
 def test_the_user_column_is_the_user() -> None:
-    (job,) = jobs(parse(b"@daily bob x\n", "f", system=True).entries, "root")
+    (job,) = make_jobs(parse(b"@daily bob x\n", "f", system=True).entries, "root")
     assert (job.user, job.key) == ("bob", f"bob/{digits('bob', '@daily', 'x')}")
     assert keys("#: name=a\n@daily bob x\n#: name=a\n@daily eve x\n", system=True) == ["bob/a", "eve/a"]
 
 
-def test_bytes_that_are_no_text() -> None:
-    (job,) = jobs(parse(b"@daily \xff\n", "f").entries, "me")
+def test_bytes_that_are_not_utf8() -> None:
+    (job,) = make_jobs(parse(b"@daily \xff\n", "f").entries, "me")
     assert job.key == "me/" + blake2b(b"me\0@daily\0\xff", digest_size=6).hexdigest()

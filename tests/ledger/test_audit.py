@@ -36,7 +36,7 @@ def findings(loop: Loop) -> list[Unaccounted]:
     last = checkpoint.read_checkpoint(str(loop.state / "last-turn")).at
     assert last
     result = audit(
-        reader.versions(), reader.verdicts(), reader.steps(), since=EPOCH, until=last, zone=machine.zone
+        reader.versions(), reader.verdicts(), reader.steps(), since=EPOCH, until=last, zone=machine.load_zone
     )
     reader.close()
     assert result.fires

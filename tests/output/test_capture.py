@@ -301,7 +301,7 @@ def test_an_end_of_output_does_not_keep_the_loop_awake(loop: Loop) -> None:
     loop.until(lambda: loop.log.said("CMD"))
     (running,) = loop.daemon.subsystems.runs.active.by_pid.values()
     loop.until(
-        lambda: running.output.reader not in loop.daemon.subsystems.poller._calls
+        lambda: running.output.reader not in loop.daemon.subsystems.poller._callbacks
     )  # it has closed its output
     loop.turn()
     loop.daemon._timer.arm(loop.frozen().replace(year=2090))

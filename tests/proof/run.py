@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo, available_timezones
 from cronsim import CronSim
 
 from pycrond.crontab.expression import parse_schedule
-from pycrond.schedule.schedule import Zone, fires
+from pycrond.schedule.dst import fire_times
+from pycrond.schedule.timezone import Zone
 from tests.schedule.test_schedule import TEXTS, compare
 from tests.support.judge import changes
 
@@ -50,7 +51,7 @@ def year(seed: int) -> tuple[str, int, int]:
 def compare_with_cronsim(text: str, start: datetime) -> int:
     """Compare a year in UTC, which has no clock changes, so that both follow the same rule."""
     until = start + timedelta(days=365)
-    ours = [fire.at for fire in fires(parse_schedule(text), Zone.of("UTC"), start, until)]
+    ours = [fire.at for fire in fire_times(parse_schedule(text), Zone.of("UTC"), start, until)]
     theirs = []
     coming = CronSim(text, start - timedelta(minutes=1))
     try:

@@ -341,7 +341,7 @@ def test_a_file_that_is_written_all_the_time_does_not_hold_up_the_others(loop: L
     loop.until(is_read)
     assert list(reloading.jobs) == ["root/before", "root/other"]
     assert [problem.code for problem in reloading.loaded.problems] == ["written"]
-    assert loop.daemon.subsystems.reloader._loader.have_changed()
+    assert loop.daemon.subsystems.reloader._loader.has_changes()
     loop.reload()
     assert list(reloading.jobs) == ["root/after", "root/other"]
 
@@ -477,7 +477,7 @@ def test_a_start_for_which_there_is_no_room_is_tried_again(
 ) -> None:
     loop.begin("* * * * * echo late\n")
     with monkeypatch.context() as narrow:
-        narrow.setattr(spawn, "KEPT_BACK", 1 << 30)  # no descriptor is left for jobs
+        narrow.setattr(spawn, "RESERVED_FDS", 1 << 30)  # no descriptor is left for jobs
         loop.minutes()
         assert loop.daemon.subsystems.runs.launcher.retry_in(clock.elapsed()) is not None
         assert [run.state for run in loop.runs()] == ["claimed"]
@@ -487,7 +487,7 @@ def test_a_start_for_which_there_is_no_room_is_tried_again(
 
 
 def test_it_fails_when_there_was_no_room_for_long(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(spawn, "KEPT_BACK", 1 << 30)
+    monkeypatch.setattr(spawn, "RESERVED_FDS", 1 << 30)
     monkeypatch.setattr(launcher, "RETRY_TIME", 0.5)
     loop.begin("* * * * * true\n")
     loop.minutes()
@@ -508,7 +508,7 @@ def test_a_daemon_that_dies_between_an_end_and_the_ledger(
     loop.minutes()
     loop.until(lambda: [run.state for run in loop.runs()] == ["running"])
     (loop.folder / "go").touch()
-    wait_until(lambda: spawn.ended_child() is not None)
+    wait_until(lambda: spawn.peek_ended_child() is not None)
     loop.daemon.subsystems.runs.reaper.reap(clock.now())
     loop.release()  # killed
     loop.begin()
@@ -545,7 +545,7 @@ def test_a_run_that_ends_as_the_next_daemon_looks_for_it(loop: Loop) -> None:
 
 def test_each_of_many_has_its_own_output(loop: Loop) -> None:
     """Their FIFOs are out of the way while they are started."""
-    numbers = [str(number) for number in range(2 * parked_fds.FEW)]
+    numbers = [str(number) for number in range(2 * parked_fds.MIN_PARKED)]
     loop.begin("".join(f"* * * * * echo {number}\n" for number in numbers))
     loop.minutes(1)
     loop.settle()
@@ -566,9 +566,9 @@ def test_what_was_claimed_and_not_begun_starts_late(
 ) -> None:
     """Of the one in the middle nobody knows; those after it certainly have not run."""
     loop.begin("".join(f"{option}1 12 * * * echo {n} >>ran\n" for n in range(5)))
-    real, calls = spawn.Starter.start, 0
+    real, calls = spawn.Spawner.start, 0
 
-    def dies(starter: spawn.Starter, launch: Launch) -> int:
+    def dies(starter: spawn.Spawner, launch: Launch) -> int:
         nonlocal calls
         calls += 1
         if calls == 3:
@@ -576,7 +576,7 @@ def test_what_was_claimed_and_not_begun_starts_late(
         return real(starter, launch)
 
     with monkeypatch.context() as dying:
-        dying.setattr(spawn.Starter, "start", dies)
+        dying.setattr(spawn.Spawner, "start", dies)
         with pytest.raises(SystemExit):
             loop.minutes(1)
     loop.release()

@@ -1,4 +1,4 @@
-"""Fires that were passed over, counted without going through them."""
+"""Missed fire times, counted without visiting each."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 
 from pycrond.crontab import expression
 from pycrond.schedule import missed
-from pycrond.schedule.schedule import Schedule, Zone, fires
+from pycrond.schedule.dst import fire_times
+from pycrond.schedule.schedule import Schedule
+from pycrond.schedule.timezone import Zone
 
 ZONES = ("UTC", "Europe/Berlin", "Australia/Lord_Howe", "America/New_York", "Africa/Cairo", "Pacific/Apia")
 TEXTS = (
@@ -28,25 +30,25 @@ TEXTS = (
 
 
 def schedule(text: str) -> Schedule:
-    found = expression.known(text).schedule
-    assert found is not None
-    return found
+    parsed = expression.parse_cached(text).schedule
+    assert parsed is not None
+    return parsed
 
 
-def slow(one: Schedule, zone: Zone, start: datetime, until: datetime) -> missed.Gap | None:
-    """The same by going through all of them."""
-    found = list(fires(one, zone, start, until))
-    return missed.Gap(found[0], found[-1], len(found)) if found else None
+def by_visiting(rule: Schedule, zone: Zone, start: datetime, until: datetime) -> missed.Gap | None:
+    """Return the same gap by visiting all fire times."""
+    fires = list(fire_times(rule, zone, start, until))
+    return missed.Gap(fires[0], fires[-1], len(fires)) if fires else None
 
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("name", ZONES)
 def test_a_year_by_months(text: str, name: str) -> None:
-    one, zone = schedule(text), Zone.of(name)
+    rule, zone = schedule(text), Zone.of(name)
     start = datetime(2011, 12, 1, 0, 7, tzinfo=UTC)
     for days in (0, 1, 2, 29, 30, 31, 65):
         until = start + timedelta(days=days, minutes=days % 7)
-        assert missed.gap(one, zone, start, until) == slow(one, zone, start, until), days
+        assert missed.find_gap(rule, zone, start, until) == by_visiting(rule, zone, start, until), days
 
 
 @given(
@@ -58,18 +60,18 @@ def test_a_year_by_months(text: str, name: str) -> None:
 def test_any_gap(text: str, name: str, start: int, length: int) -> None:
     begin = datetime(2010, 1, 1, tzinfo=UTC) + timedelta(minutes=start)
     until = begin + timedelta(minutes=length)
-    one, zone = schedule(text), Zone.of(name)
-    assert missed.gap(one, zone, begin, until) == slow(one, zone, begin, until)
+    rule, zone = schedule(text), Zone.of(name)
+    assert missed.find_gap(rule, zone, begin, until) == by_visiting(rule, zone, begin, until)
 
 
-def test_ten_years_take_no_longer_than_their_days() -> None:
+def test_ten_years_are_counted_by_days() -> None:
     start = datetime(2010, 1, 1, tzinfo=UTC)
-    found = missed.gap(schedule("* * * * *"), Zone.of("UTC"), start, start + timedelta(days=3652))
-    assert found is not None
-    assert found.count == 3652 * 1440
+    gap = missed.find_gap(schedule("* * * * *"), Zone.of("UTC"), start, start + timedelta(days=3652))
+    assert gap is not None
+    assert gap.count == 3652 * 1440
 
 
-def test_each_job_has_its_own() -> None:
+def test_each_job_has_its_own_gap() -> None:
     start = datetime(2026, 3, 29, 0, 30, tzinfo=UTC)
     berlin, hourly = Zone.of("Europe/Berlin"), schedule("@hourly")
     jobs = [
@@ -78,7 +80,7 @@ def test_each_job_has_its_own() -> None:
         ("c", schedule("@yearly"), berlin),
         ("d", hourly, berlin),
     ]
-    found = dict(missed.gaps(jobs, start, start + timedelta(hours=2)))
-    assert sorted(found) == ["a", "b", "d"]
-    assert found["a"] is found["d"]
-    assert [found[key].count for key in "ab"] == [2, 2]
+    gaps = dict(missed.find_gaps(jobs, start, start + timedelta(hours=2)))
+    assert sorted(gaps) == ["a", "b", "d"]
+    assert gaps["a"] is gaps["d"]
+    assert [gaps[key].count for key in "ab"] == [2, 2]

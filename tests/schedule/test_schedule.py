@@ -13,9 +13,11 @@ from cronsim import CronSim
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pycrond.crontab.expression import known, parse_schedule
+from pycrond.crontab.expression import parse_cached, parse_schedule
 from pycrond.errors import PycrondError
-from pycrond.schedule.schedule import Schedule, Step, Zone, every, fires, step
+from pycrond.schedule.dst import ClockStep, fire_times, step
+from pycrond.schedule.schedule import Schedule, every_minutes
+from pycrond.schedule.timezone import Zone
 from tests.support.judge import Judge, changes, runs, special_days, ticks
 
 UTC_ZONE = Zone.of("UTC")
@@ -36,9 +38,9 @@ def wall_of(text: str) -> int:
 
 
 def days(text: str, start: str, until: str) -> list[str]:
-    """The days on which an expression runs, as MM-DD."""
-    found = fires(parse_schedule(text), UTC_ZONE, at(start + "T00:00Z"), at(until + "T00:00Z"))
-    return sorted({fire.at.strftime("%m-%d") for fire in found})
+    """Return the days on which an expression runs, as MM-DD."""
+    fires = fire_times(parse_schedule(text), UTC_ZONE, at(start + "T00:00Z"), at(until + "T00:00Z"))
+    return sorted({fire.at.strftime("%m-%d") for fire in fires})
 
 
 # The day rule: AND if the text of either day field begins with *, else OR. March 2024 begins on a Friday.
@@ -89,29 +91,33 @@ def test_days(text: str, start: str, until: str, expected: str, why: str) -> Non
 
 
 def test_leap_days_skip_2100() -> None:
-    found = fires(parse_schedule("0 0 29 2 *"), UTC_ZONE, at("2095-01-01T00:00Z"), at("2105-01-01T00:00Z"))
-    assert [fire.at.year for fire in found] == [2096, 2104]
+    fires = fire_times(
+        parse_schedule("0 0 29 2 *"), UTC_ZONE, at("2095-01-01T00:00Z"), at("2105-01-01T00:00Z")
+    )
+    assert [fire.at.year for fire in fires] == [2096, 2104]
 
 
 def test_minutes_of_an_hour() -> None:
-    found = fires(parse_schedule("*/7 3 * * *"), UTC_ZONE, at("2024-03-01T00:00Z"), at("2024-03-02T00:00Z"))
-    assert [fire.at.strftime("%H:%M") for fire in found] == [f"03:{m:02}" for m in range(0, 60, 7)]
+    fires = fire_times(
+        parse_schedule("*/7 3 * * *"), UTC_ZONE, at("2024-03-01T00:00Z"), at("2024-03-02T00:00Z")
+    )
+    assert [fire.at.strftime("%H:%M") for fire in fires] == [f"03:{m:02}" for m in range(0, 60, 7)]
 
 
 @pytest.mark.parametrize(
     "text",
     ["0 0 30 2 *", "0 22-2 * * *", "30-10 * * * *", "0 0 * nov-feb *", "0 0 31 2 3-1", "0 0 L-30 4,9 *"],
 )
-def test_what_never_matches_is_known_at_once(text: str) -> None:
+def test_schedules_that_never_match_are_empty(text: str) -> None:
     schedule = parse_schedule(text)
-    assert schedule.never
+    assert schedule.is_empty
     assert schedule.next_wall(0) is None
     assert not schedule.matches(0)
-    assert list(fires(schedule, Zone.of("Europe/Berlin"), at("2024-03-01T00:00Z"))) == []
+    assert list(fire_times(schedule, Zone.of("Europe/Berlin"), at("2024-03-01T00:00Z"))) == []
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "why"),
+    ("first", "second", "why"),
     [
         ("0 0 * * *", "@daily", "a macro is its five fields"),
         ("0 0 1-31 * 5", "0 0 * * 0-6", "both are every day"),
@@ -125,19 +131,19 @@ def test_what_never_matches_is_known_at_once(text: str) -> None:
         ("0 0 * * mon#2", "0 0 * * 1#2", "names are numbers"),
     ],
 )
-def test_equal_schedules_are_one_object(one: str, other: str, why: str) -> None:
-    assert parse_schedule(one) is parse_schedule(other), why
+def test_equal_schedules_are_one_object(first: str, second: str, why: str) -> None:
+    assert parse_schedule(first) is parse_schedule(second), why
 
 
 @pytest.mark.parametrize(
-    ("one", "other", "why"),
+    ("first", "second", "why"),
     [
         ("* 1 * * *", "0-59 1 * * *", "only the first follows the clock"),
         ("0 0 13 * 5", "0 0 13 * *", "either, or one"),
     ],
 )
-def test_different_schedules_are_not(one: str, other: str, why: str) -> None:
-    assert parse_schedule(one) != parse_schedule(other), why
+def test_different_schedules_are_not(first: str, second: str, why: str) -> None:
+    assert parse_schedule(first) != parse_schedule(second), why
 
 
 @pytest.mark.parametrize(
@@ -162,7 +168,7 @@ def test_different_schedules_are_not(one: str, other: str, why: str) -> None:
         ("H H * * *", False),
     ],
 )
-def test_only_the_text_makes_a_wildcard(text: str, wildcard: bool) -> None:
+def test_the_text_decides_what_is_a_wildcard(text: str, wildcard: bool) -> None:
     assert parse_schedule(text).wildcard is wildcard
 
 
@@ -170,20 +176,20 @@ def test_only_the_text_makes_a_wildcard(text: str, wildcard: bool) -> None:
 @pytest.mark.parametrize(
     ("ahead", "expected", "why"),
     [
-        (1, Step(1001, 1001, 1001), "the normal minute"),
-        (2, Step(1001, 1001, 1002), "one late: everything of both minutes"),
-        (5, Step(1001, 1001, 1005), "the last of the small steps"),
-        (6, Step(1006, 1001, 1006), "wildcard jobs only now, fixed ones for each minute"),
-        (180, Step(1180, 1001, 1180), "the last of the medium steps"),
-        (181, Step(1181, 1181, 1181), "as if nothing had happened"),
-        (1_000_000, Step(1_001_000, 1_001_000, 1_001_000), "the same"),
-        (0, Step(1000, 1001, 1000), "one back: fixed jobs wait"),
-        (-179, Step(821, 822, 1000), "the last of the backward steps (Debian's)"),
-        (-180, Step(820, 820, 820), "cronie waits here; Debian goes on with the new clock"),
-        (-100_000, Step(-99_000, -99_000, -99_000), "the same"),
+        (1, ClockStep(1001, 1001, 1001), "the normal minute"),
+        (2, ClockStep(1001, 1001, 1002), "one late: everything of both minutes"),
+        (5, ClockStep(1001, 1001, 1005), "the last of the small steps"),
+        (6, ClockStep(1006, 1001, 1006), "wildcard jobs only now, fixed ones for each minute"),
+        (180, ClockStep(1180, 1001, 1180), "the last of the medium steps"),
+        (181, ClockStep(1181, 1181, 1181), "as if nothing had happened"),
+        (1_000_000, ClockStep(1_001_000, 1_001_000, 1_001_000), "the same"),
+        (0, ClockStep(1000, 1001, 1000), "one back: fixed jobs wait"),
+        (-179, ClockStep(821, 822, 1000), "the last of the backward steps (Debian's)"),
+        (-180, ClockStep(820, 820, 820), "cronie waits here; Debian goes on with the new clock"),
+        (-100_000, ClockStep(-99_000, -99_000, -99_000), "the same"),
     ],
 )
-def test_step(ahead: int, expected: Step, why: str) -> None:
+def test_step(ahead: int, expected: ClockStep, why: str) -> None:
     assert step(1000, 1000 + ahead) == expected, why
 
 
@@ -260,23 +266,23 @@ def test_dst(zone: str, day: str, text: str, expected: str, why: str) -> None:
     info = ZoneInfo(zone)
     start = datetime.fromisoformat(day).replace(tzinfo=info)
     until = (datetime.fromisoformat(day) + timedelta(days=1)).replace(tzinfo=info)
-    found = fires(parse_schedule(text), Zone.of(zone), start.astimezone(UTC), until.astimezone(UTC))
-    shown = [fire.at.astimezone(info).isoformat(timespec="minutes") for fire in found]
+    fires = fire_times(parse_schedule(text), Zone.of(zone), start.astimezone(UTC), until.astimezone(UTC))
+    shown = [fire.at.astimezone(info).isoformat(timespec="minutes") for fire in fires]
     assert shown == [f"{day}T{time}" for time in expected.split()], why
 
 
-def test_a_whole_hour_of_fixed_times_runs_once_when_it_comes_twice() -> None:
+def test_fixed_times_of_a_repeated_hour_run_once() -> None:
     day = at("2025-10-26T00:00+02:00"), at("2025-10-27T00:00+01:00")
-    found = list(fires(parse_schedule("0-59 2 * * *"), Zone.of("Europe/Berlin"), *day))
-    assert len(found) == 60
-    assert {fire.fold for fire in found} == {0}
-    assert found[-1].at == at("2025-10-26T02:59+02:00")
+    fires = list(fire_times(parse_schedule("0-59 2 * * *"), Zone.of("Europe/Berlin"), *day))
+    assert len(fires) == 60
+    assert {fire.fold for fire in fires} == {0}
+    assert fires[-1].at == at("2025-10-26T02:59+02:00")
 
 
-def test_a_fire_is_named_after_its_own_wall_minute() -> None:
+def test_a_moved_fire_time_keeps_its_wall_minute() -> None:
     night = at("2025-03-30T00:00+01:00"), at("2025-03-30T12:00+02:00")
-    found = fires(parse_schedule("0,30 2 * * *"), Zone.of("Europe/Berlin"), *night)
-    assert [(fire.at, wall_text(fire.wall)) for fire in found] == [
+    fires = fire_times(parse_schedule("0,30 2 * * *"), Zone.of("Europe/Berlin"), *night)
+    assert [(fire.at, wall_text(fire.wall)) for fire in fires] == [
         (at("2025-03-30T01:00Z"), "2025-03-30 02:00"),
         (at("2025-03-30T01:00Z"), "2025-03-30 02:30"),
     ]
@@ -284,8 +290,8 @@ def test_a_fire_is_named_after_its_own_wall_minute() -> None:
 
 def test_a_repeated_minute_has_a_fold() -> None:
     night = at("2025-10-26T00:00+02:00"), at("2025-10-26T12:00+01:00")
-    found = fires(parse_schedule("30 */2 * * *"), Zone.of("Europe/Berlin"), *night)
-    assert [(wall_text(fire.wall)[11:], fire.fold) for fire in found][:4] == [
+    fires = fire_times(parse_schedule("30 */2 * * *"), Zone.of("Europe/Berlin"), *night)
+    assert [(wall_text(fire.wall)[11:], fire.fold) for fire in fires][:4] == [
         ("00:30", 0),
         ("02:30", 0),
         ("02:30", 1),
@@ -304,8 +310,8 @@ def test_a_repeated_minute_has_a_fold() -> None:
 )
 def test_start_is_inclusive_until_exclusive(start: str, until: str, expected: str, why: str) -> None:
     window = at(f"2025-01-01T{start}+00:00"), at(f"2025-01-01T{until}+00:00")
-    found = fires(parse_schedule("*/5 * * * *"), UTC_ZONE, *window)
-    assert [fire.at.strftime("%H:%M") for fire in found] == expected.split(), why
+    fires = fire_times(parse_schedule("*/5 * * * *"), UTC_ZONE, *window)
+    assert [fire.at.strftime("%H:%M") for fire in fires] == expected.split(), why
 
 
 @pytest.mark.parametrize(
@@ -317,38 +323,40 @@ def test_start_is_inclusive_until_exclusive(start: str, until: str, expected: st
         ("2025-10-26T01:30Z", "2025-10-27T01:30Z", "the second does not count"),
     ],
 )
-def test_starting_in_the_night_itself(start: str, expected: str, why: str) -> None:
-    found = fires(parse_schedule("30 2 * * *"), Zone.of("Europe/Berlin"), at(start))
-    assert next(found).at == at(expected), why
+def test_a_start_during_the_night_of_the_change(start: str, expected: str, why: str) -> None:
+    fires = fire_times(parse_schedule("30 2 * * *"), Zone.of("Europe/Berlin"), at(start))
+    assert next(fires).at == at(expected), why
 
 
-def test_without_an_end_it_goes_on() -> None:
-    found = fires(parse_schedule("0 12 29 2 0"), Zone.of("America/New_York"), at("2026-01-01T00:00Z"))
-    assert len(list(islice(found, 300))) == 300
+def test_without_an_end_fire_times_go_on() -> None:
+    fires = fire_times(parse_schedule("0 12 29 2 0"), Zone.of("America/New_York"), at("2026-01-01T00:00Z"))
+    assert len(list(islice(fires, 300))) == 300
 
 
 def test_the_calendar_has_an_end() -> None:
-    found = list(fires(parse_schedule("0 0 1 1 *"), Zone.of("Asia/Tokyo"), at("9997-06-01T00:00Z")))
-    assert [fire.at.year for fire in found] == [9997, 9998]
+    fires = list(fire_times(parse_schedule("0 0 1 1 *"), Zone.of("Asia/Tokyo"), at("9997-06-01T00:00Z")))
+    assert [fire.at.year for fire in fires] == [9997, 9998]
     assert parse_schedule("0 0 1 1 *").next_wall(wall_of("9999-06-01")) is None
     assert parse_schedule("0 0 * * *").next_wall(wall_of("9999-12-31")) is None
-    assert every(90).next_wall(wall_of("9999-12-31T23:59")) is None
+    assert every_minutes(90).next_wall(wall_of("9999-12-31T23:59")) is None
 
 
 def test_the_calendar_has_a_beginning() -> None:
     for text in ("*/5 2 * * *", "0 0 1 * 1", "0 0 LW * *", "@every 7m"):
         assert (
-            len([*islice(fires(parse_schedule(text), Zone.of("Asia/Tokyo"), at("0001-01-01T00:00Z")), 9)])
+            len(
+                [*islice(fire_times(parse_schedule(text), Zone.of("Asia/Tokyo"), at("0001-01-01T00:00Z")), 9)]
+            )
             == 9
         )
-        assert list(fires(parse_schedule(text), Zone.of("Asia/Tokyo"), at("9999-12-31T00:00Z"))) == []
+        assert list(fire_times(parse_schedule(text), Zone.of("Asia/Tokyo"), at("9999-12-31T00:00Z"))) == []
 
 
 def test_years_after_2037_have_their_summer_time() -> None:
     day = at("2055-07-01T00:00Z"), at("2055-07-02T00:00Z")
-    assert [fire.at.hour for fire in fires(parse_schedule("0 12 * * *"), Zone.of("Europe/Berlin"), *day)] == [
-        10
-    ]
+    assert [
+        fire.at.hour for fire in fire_times(parse_schedule("0 12 * * *"), Zone.of("Europe/Berlin"), *day)
+    ] == [10]
 
 
 @pytest.mark.parametrize(
@@ -363,8 +371,8 @@ def test_years_after_2037_have_their_summer_time() -> None:
 def test_every_counts_from_the_epoch_in_utc(text: str, expected: str) -> None:
     night = at("2025-03-30T00:00Z"), at("2025-03-30T05:00Z")
     for zone in ("UTC", "Europe/Berlin", "Asia/Kolkata"):
-        found = fires(parse_schedule(text), Zone.of(zone), *night)
-        assert [fire.at.strftime("%H:%M") for fire in found] == expected.split()
+        fires = fire_times(parse_schedule(text), Zone.of(zone), *night)
+        assert [fire.at.strftime("%H:%M") for fire in fires] == expected.split()
 
 
 def test_every_day_schedules_need_no_calendar() -> None:
@@ -396,7 +404,7 @@ def test_every_day_schedules_need_no_calendar() -> None:
         "zone.tab",
     ],
 )
-def test_what_is_no_zone(name: str) -> None:
+def test_unknown_zones(name: str) -> None:
     with pytest.raises(PycrondError, match="unknown time zone"):
         Zone.of(name)
 
@@ -425,7 +433,7 @@ def test_a_zone_from_a_file_is_called_localtime(tmp_path: object) -> None:
         ("1960-01-01T00:00Z", "1960-01-01 01:00", 0),
     ],
 )
-def test_what_a_wall_clock_shows(instant: str, wall: str, fold: int) -> None:
+def test_wall_minutes_and_folds(instant: str, wall: str, fold: int) -> None:
     zone = Zone.of("Europe/Berlin")
     assert (wall_text(zone.wall(at(instant))), zone.fold(at(instant))) == (wall, fold)
 
@@ -464,39 +472,39 @@ EXPRESSIONS = st.tuples(
 
 @settings(max_examples=150, deadline=None)
 @given(EXPRESSIONS, st.integers(1970, 2150), st.data())
-def test_a_schedule_is_what_the_judge_says(text: str, year: int, data: st.DataObject) -> None:
+def test_a_schedule_agrees_with_the_judge(text: str, year: int, data: st.DataObject) -> None:
     schedule, judge = parse_schedule(text), Judge(text)
     start = wall_of(f"{year}-01-01") // 1440
     expected = [day for day in range(start, start + 366) if judge.minutes and judge.hours and judge.day(day)]
     day = start * 1440 - 1
-    found = []
+    matching_days = []
     while (coming := schedule.next_wall(day)) is not None and coming < (start + 366) * 1440:
         assert judge(coming)
-        found.append(coming // 1440)
+        matching_days.append(coming // 1440)
         day = (coming // 1440 + 1) * 1440 - 1
-    assert found == expected
-    for wanted in data.draw(st.lists(st.sampled_from(expected), max_size=2)) if expected else []:
-        minutes = [wall for wall in range(wanted * 1440, wanted * 1440 + 1440) if judge(wall)]
-        assert [*islice(_all(schedule, wanted * 1440 - 1), len(minutes))] == minutes
+    assert matching_days == expected
+    for checked_day in data.draw(st.lists(st.sampled_from(expected), max_size=2)) if expected else []:
+        minutes = [wall for wall in range(checked_day * 1440, checked_day * 1440 + 1440) if judge(wall)]
+        assert [*islice(_all(schedule, checked_day * 1440 - 1), len(minutes))] == minutes
     for wall in data.draw(st.lists(st.integers(start * 1440, (start + 366) * 1440), max_size=20)):
         assert schedule.matches(wall) == judge(wall)
 
 
 def _all(schedule: Schedule, wall: int | None) -> list[int]:
-    found: list[int] = []
-    while (wall := schedule.next_wall(wall) if wall is not None else None) is not None and len(found) < 1440:
-        found.append(wall)
-    return found
+    walls: list[int] = []
+    while (wall := schedule.next_wall(wall) if wall is not None else None) is not None and len(walls) < 1440:
+        walls.append(wall)
+    return walls
 
 
 @settings(max_examples=60, deadline=None)
 @given(EXPRESSIONS, st.integers(1980, 2090))
 def test_cronsim_agrees(text: str, year: int) -> None:
-    assume(not parse_schedule(text).never and not _read_otherwise(text))
+    assume(not parse_schedule(text).is_empty and not _read_otherwise(text))
     start = datetime(year, 5, 17)  # noqa: DTZ001  (naive, so that both are asked about the calendar alone)
     theirs = islice(CronSim(text, start), 5)
     ours = _all(parse_schedule(text), wall_of(start.isoformat()))[:5]
-    assert [wall_text(wall) for wall in ours] == [f"{found:%Y-%m-%d %H:%M}" for found in theirs]
+    assert [wall_text(wall) for wall in ours] == [f"{expected_at:%Y-%m-%d %H:%M}" for expected_at in theirs]
 
 
 def _read_otherwise(text: str) -> bool:
@@ -504,11 +512,11 @@ def _read_otherwise(text: str) -> bool:
     ends = re.findall(r"(\w+)-(\w+)", text)
     reverses = {"reversed-range", "ends-in-sunday"}
     return any(a == b or a.isalpha() or b.isalpha() or int(a) == int(b) for a, b in ends) or any(
-        flaw.code in reverses for flaw in known(text).flaws
+        flaw.code in reverses for flaw in parse_cached(text).flaws
     )
 
 
-# Nights in which clocks change
+# Nights with a change of the offset
 
 
 NIGHTS = (  # 40 hours from these days on, in UTC
@@ -551,32 +559,34 @@ TEXTS = (
 
 
 def compare(zone: str, start: datetime, hours: int, texts: Sequence[str]) -> int:
-    """Hold `fires` against a minute by minute run of the rule; the number of fires compared."""
+    """Compare `fire_times` with cron's loop run minute by minute; return the number of fire times."""
     info, until, compared = ZoneInfo(zone), start + timedelta(hours=hours), 0
     minutes = ticks(info, start, until)
     for text in texts:
-        found = list(fires(parse_schedule(text), Zone.of(zone), start, until))
-        ours = [((fire.at - EPOCH) // MINUTE, fire.wall) for fire in found]
+        fires = list(fire_times(parse_schedule(text), Zone.of(zone), start, until))
+        ours = [((fire.at - EPOCH) // MINUTE, fire.wall) for fire in fires]
         assert ours == list(runs(Judge(text), minutes)), (zone, start, text)
-        assert len({(fire.wall, fire.fold) for fire in found}) == len(found), "two fires of one name"
+        assert len({(fire.wall, fire.fold) for fire in fires}) == len(fires), (
+            "two fire times with the same name"
+        )
         compared += len(ours)
     return compared
 
 
 @pytest.mark.parametrize(("zone", "day"), NIGHTS)
-def test_fires_are_cron_s_loop_minute_by_minute(zone: str, day: str) -> None:
+def test_fire_times_agree_with_cron_s_loop(zone: str, day: str) -> None:
     assert compare(zone, at(f"{day}T00:00Z"), 60, TEXTS)
 
 
 def test_random_nights_of_random_zones() -> None:
-    """A seeded sample of all changes of offset from 2000 to 2040; `make proof` looks at every one of them."""
+    """Compare a seeded sample of the offset changes from 2000 to 2040; `make proof` compares all of them."""
     choice = random.Random(20250330)
     zones = sorted(available_timezones() - {"localtime", "Factory"})
     compared = nights = 0
     for zone in choice.sample(zones, 25):
         info = ZoneInfo(zone)
-        found = list(changes(info, at("2000-01-01T00:00Z"), at("2041-01-01T00:00Z")))
-        for day in choice.sample(found, min(2, len(found))):
+        nights_of_zone = list(changes(info, at("2000-01-01T00:00Z"), at("2041-01-01T00:00Z")))
+        for day in choice.sample(nights_of_zone, min(2, len(nights_of_zone))):
             nights += 1
             compared += compare(zone, day - timedelta(hours=3), 36, choice.sample(TEXTS, 4))
     assert nights > 25
@@ -605,7 +615,7 @@ def test_random_nights_of_random_zones() -> None:
     ],
 )
 @pytest.mark.parametrize("month", ["*", "2", "4,9"])
-def test_extensions_are_what_the_calendar_says(word: str, month: str) -> None:
+def test_extensions_agree_with_the_calendar(word: str, month: str) -> None:
     weekly = word[-1] != "W" and word[0] != "L"
     schedule = parse_schedule(f"0 0 * {month} {word}" if weekly else f"0 0 {word} {month} *")
     months = [int(part) for part in month.split(",")] if month != "*" else list(range(1, 13))
@@ -615,8 +625,8 @@ def test_extensions_are_what_the_calendar_says(word: str, month: str) -> None:
         for m in months
         for day in sorted(special_days(word, year, m))
     ]
-    found = fires(schedule, UTC_ZONE, at("2023-01-01T00:00Z"), at("2029-01-01T00:00Z"))
-    assert [wall_text(fire.wall) for fire in found] == expected
+    fires = fire_times(schedule, UTC_ZONE, at("2023-01-01T00:00Z"), at("2029-01-01T00:00Z"))
+    assert [wall_text(fire.wall) for fire in fires] == expected
 
 
 @pytest.mark.parametrize(
@@ -636,16 +646,16 @@ def test_extensions_go_together(text: str, expected: str, why: str) -> None:
     assert days(text, "2024-03-01", "2024-04-01") == expected.split(), why
 
 
-def test_a_search_for_what_never_comes_ends() -> None:
-    assert parse_schedule("0 0 LW * */7").next_wall(0) is None  # the last working day is no Sunday
+def test_a_search_for_a_day_that_never_comes_ends() -> None:
+    assert parse_schedule("0 0 LW * */7").next_wall(0) is None  # the last working day is never a Sunday
     assert parse_schedule("0 0 * 2 6#5").next_wall(wall_of("2021-01-01")) == wall_of("2048-02-29")
 
 
-def test_finding_days_starts_no_program(tmp_path: Path) -> None:
-    """croniter, left to itself, runs file(1) by PATH when it is imported."""
+def test_importing_croniter_starts_no_program(tmp_path: Path) -> None:
+    """Without precautions croniter runs file(1) from PATH when it is imported."""
     marker = tmp_path / "ran"
     (tmp_path / "file").write_text(f"#!/bin/sh\ntouch {marker}\n")
     (tmp_path / "file").chmod(0o755)
-    code = "from pycrond.crontab import expression; assert expression.known('0 0 13 * 5').schedule.next_wall(0) is not None"
+    code = "from pycrond.crontab import expression; assert expression.parse_cached('0 0 13 * 5').schedule.next_wall(0) is not None"
     subprocess.run([sys.executable, "-c", code], env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, check=True)
     assert not marker.exists()

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire
-from pycrond.schedule.schedule import Zone, fires
+from pycrond.schedule.dst import fire_times
+from pycrond.schedule.timezone import Zone
 from pycrond.scheduler.agenda import MINUTE, Agenda, DueMinute, first_turn, minute
 from tests.conftest import jobs_of
 from tests.support.judge import Judge, runs, ticks
@@ -116,7 +117,7 @@ def test_a_night_is_as_foretold(zone: str, evening: str, why: str, of_daemon: bo
     for job in jobs_of(text):
         schedule = job.entry.schedule
         assert schedule is not None
-        foretold = fires(schedule, Zone.of(zone), start + MINUTE, start + (NIGHT + 1) * MINUTE)
+        foretold = fire_times(schedule, Zone.of(zone), start + MINUTE, start + (NIGHT + 1) * MINUTE)
         assert found[job.entry.schedule_text] == [(one.at, one.wall, one.fold) for one in foretold], (
             job.entry.schedule_text,
             why,

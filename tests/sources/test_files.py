@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pycrond.errors import MissingError, PycrondError, RefusedError
+from pycrond.errors import MissingDirectoryError, PycrondError, UnreadableError
 from pycrond.sources import files
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -22,22 +22,22 @@ LINE = b"* * * * * x\n"
 
 @pytest.fixture(autouse=True)
 def no_hanging() -> Iterator[None]:
-    """A file that hangs us fails its test."""
+    """Fail a test whose read hangs."""
     signal.alarm(10)
     yield
     signal.alarm(0)
 
 
-def crontab(folder: Path, mode: int = 0o644, name: str = "jobs", text: bytes = LINE) -> Path:
-    file = folder / name
+def crontab(directory: Path, mode: int = 0o644, name: str = "jobs", text: bytes = LINE) -> Path:
+    file = directory / name
     file.write_bytes(text)
     file.chmod(mode)
     return file
 
 
 def refusal(file: Path | str) -> str:
-    with pytest.raises(RefusedError) as refused:
-        files.read(str(file))
+    with pytest.raises(UnreadableError) as refused:
+        files.read_crontab(str(file))
     assert str(refused.value).startswith("not read: ")
     return str(refused.value).removeprefix("not read: ")
 
@@ -47,8 +47,8 @@ def refusal(file: Path | str) -> str:
 
 def test_a_plain_file_is_read_as_it_is(tmp_path: Path) -> None:
     every_byte = bytes(range(256)) * 3
-    assert files.read(str(crontab(tmp_path, text=every_byte))) == every_byte
-    assert files.read(str(crontab(tmp_path, text=b""))) == b""
+    assert files.read_crontab(str(crontab(tmp_path, text=every_byte))) == every_byte
+    assert files.read_crontab(str(crontab(tmp_path, text=b""))) == b""
 
 
 def test_a_fifo_does_not_hang(tmp_path: Path) -> None:
@@ -56,9 +56,7 @@ def test_a_fifo_does_not_hang(tmp_path: Path) -> None:
     assert refusal(tmp_path / "fifo") == "it is not a regular file"
 
 
-def test_a_fifo_that_takes_a_files_place_does_not_hang(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_fifo_that_replaces_a_file_does_not_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fifo, plain = tmp_path / "fifo", crontab(tmp_path)
     os.mkfifo(fifo, 0o644)
     before = os.stat(plain)
@@ -66,13 +64,13 @@ def test_a_fifo_that_takes_a_files_place_does_not_hang(
     assert refusal(fifo) == "it is not a regular file"
 
 
-def test_a_folder_a_socket_and_devices_are_no_crontabs(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
+def test_a_directory_a_socket_and_devices_are_no_crontabs(tmp_path: Path) -> None:
+    (tmp_path / "directory").mkdir()
     (tmp_path / "null").symlink_to("/dev/null")
     (tmp_path / "endless").symlink_to("/dev/zero")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(tmp_path / "socket"))
-        for name in ("folder", "null", "endless", "socket"):
+        for name in ("directory", "null", "endless", "socket"):
             assert refusal(tmp_path / name) == "it is not a regular file", name
 
 
@@ -81,23 +79,23 @@ def test_links(tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to("jobs")
     (tmp_path / "dangling").symlink_to("gone")
     (tmp_path / "loop").symlink_to("loop")
-    assert files.read(str(tmp_path / "link")) == LINE
+    assert files.read_crontab(str(tmp_path / "link")) == LINE
     assert refusal(tmp_path / "dangling") == "it is a link to nothing"
     assert refusal(tmp_path / "loop") == os.strerror(errno.ELOOP)
     assert refusal(tmp_path / "gone") == os.strerror(errno.ENOENT)
 
 
-def test_a_file_that_is_by_far_too_large_is_not_even_read(tmp_path: Path) -> None:
+def test_a_file_that_is_too_large_is_not_read(tmp_path: Path) -> None:
     file = crontab(tmp_path)
     os.truncate(file, 70 << 20)
     assert refusal(file) == f"it has {70 << 20} bytes, more than {64 << 20}"
-    assert file.stat().st_blocks == 8  # a sparse one at that
+    assert file.stat().st_blocks == 8  # it is sparse
 
 
 def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
     bad = crontab(tmp_path, 0o666, "bad")
     before = os.listdir("/proc/self/fd")
-    files.read(str(crontab(tmp_path)))
+    files.read_crontab(str(crontab(tmp_path)))
     refusal(bad)
     refusal(tmp_path)
     assert os.listdir("/proc/self/fd") == before
@@ -107,8 +105,8 @@ def test_no_descriptor_is_left_open(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o640, 0o444, 0o400, 0o755])
-def test_modes_that_let_nobody_else_write(tmp_path: Path, mode: int) -> None:
-    assert files.read(str(crontab(tmp_path, mode))) == LINE
+def test_modes_that_let_no_other_user_write(tmp_path: Path, mode: int) -> None:
+    assert files.read_crontab(str(crontab(tmp_path, mode))) == LINE
 
 
 @pytest.mark.parametrize(
@@ -135,18 +133,18 @@ def test_a_foreign_owner_is_refused(tmp_path: Path) -> None:
 
 
 @AS_ROOT
-def test_the_link_may_be_anyones_but_not_the_file(tmp_path: Path) -> None:
+def test_the_owner_of_a_link_does_not_matter(tmp_path: Path) -> None:
     crontab(tmp_path)
     (tmp_path / "link").symlink_to("jobs")
     os.lchown(tmp_path / "link", NOBODY, NOBODY)
-    assert files.read(str(tmp_path / "link")) == LINE
+    assert files.read_crontab(str(tmp_path / "link")) == LINE
 
 
 GROUPS = [  # the group's name, the main group of alice, its other members
-    ("alice", 7001, [], True, "the user's own group, nobody else in it: umask 002"),
+    ("alice", 7001, [], True, "the user's own group without other members: umask 002"),
     ("alice", 7001, ["alice"], True, "listed in it herself"),
-    ("alice", 7001, ["bob"], False, "somebody else is in it"),
-    ("alice", 7001, ["alice", "bob"], False, "somebody else too"),
+    ("alice", 7001, ["bob"], False, "it has another member"),
+    ("alice", 7001, ["alice", "bob"], False, "another member too"),
     ("staff", 7001, [], False, "her main group, but not her private one"),
     ("alice", 50, [], False, "a group of her name that is not her main one"),
 ]
@@ -157,7 +155,7 @@ GROUPS = [  # the group's name, the main group of alice, its other members
 def test_a_group_that_may_write(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row: tuple[str, int, list[str], bool, str]
 ) -> None:
-    """Files of a user who is in no password file here: only the two look-ups are put in."""
+    """Fake a user without a password entry by replacing the two look-ups."""
     name, main, members, read, why = row
     user = pwd.struct_passwd(("alice", "x", 7001, main, "", "/home/alice", "/bin/sh"))
     monkeypatch.setattr(pwd, "getpwuid", {7001: user}.__getitem__)
@@ -166,7 +164,7 @@ def test_a_group_that_may_write(
     file = crontab(tmp_path, 0o664)
     os.chown(file, 7001, 7001)
     if read:
-        assert files.read(str(file)) == LINE, why
+        assert files.read_crontab(str(file)) == LINE, why
     else:
         assert refusal(file) == "its group may write it (mode 0664)", why
 
@@ -180,11 +178,11 @@ def test_a_group_without_a_name_is_not_private(tmp_path: Path) -> None:
 
 @AS_ROOT
 def test_roots_own_group_may_write(tmp_path: Path) -> None:
-    assert files.read(str(crontab(tmp_path, 0o664))) == LINE
+    assert files.read_crontab(str(crontab(tmp_path, 0o664))) == LINE
 
 
 def as_nobody(act: Callable[[], str]) -> str:
-    """What it returns in a child process that has no rights."""
+    """Return the result of a function in a child process without rights."""
     reader, writer = os.pipe()
     child = os.fork()
     if not child:
@@ -196,42 +194,42 @@ def as_nobody(act: Callable[[], str]) -> str:
             os._exit(0)
     os.close(writer)
     with open(reader, encoding="utf-8") as pipe:
-        said = pipe.read()
+        caught = pipe.read()
     os.waitpid(child, 0)
-    return said
+    return caught
 
 
 @AS_ROOT
-def test_what_a_user_may_not_read() -> None:
+def test_files_that_a_user_may_not_read() -> None:
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        closed = folder / "closed"
+        directory = Path(name)
+        directory.chmod(0o755)
+        closed = directory / "closed"
         closed.mkdir(0o700)
-        file = crontab(folder, 0o000)
-        mine = crontab(folder, 0o600, "mine")
+        file = crontab(directory, 0o000)
+        mine = crontab(directory, 0o600, "mine")
         os.chown(mine, NOBODY, NOBODY)
         assert as_nobody(lambda: refusal(file)) == "Permission denied"
-        assert as_nobody(lambda: files.read(str(mine)).decode()) == LINE.decode()
+        assert as_nobody(lambda: files.read_crontab(str(mine)).decode()) == LINE.decode()
         assert as_nobody(lambda: missing(closed)) == "cannot be read: Permission denied"
         assert as_nobody(lambda: missing(closed / "below")) == "cannot be read: Permission denied"
 
 
-def missing(folder: Path) -> str:
-    with pytest.raises(MissingError) as said:
-        files.find(str(folder))
-    return str(said.value)
+def missing(directory: Path) -> str:
+    with pytest.raises(MissingDirectoryError) as caught:
+        files.list_crontabs(str(directory))
+    return str(caught.value)
 
 
-# Folders.
+# Directories.
 
 
-def test_a_folder_of_crontabs_in_order(tmp_path: Path) -> None:
+def test_a_directory_of_crontabs_in_order(tmp_path: Path) -> None:
     for name in ("b", "a", "10", "9", "Z", "with space", "a.b", "wei\u00df", "x.bak2"):
         crontab(tmp_path, name=name)
-    found, skipped = files.find(str(tmp_path))
-    assert found == sorted(found)
-    assert {os.path.basename(file) for file in found} == set(os.listdir(tmp_path))
+    crontabs, skipped = files.list_crontabs(str(tmp_path))
+    assert crontabs == sorted(crontabs)
+    assert {os.path.basename(file) for file in crontabs} == set(os.listdir(tmp_path))
     assert skipped == []
 
 
@@ -255,41 +253,41 @@ def test_a_folder_of_crontabs_in_order(tmp_path: Path) -> None:
 def test_names_that_are_skipped(tmp_path: Path, name: str, why: str) -> None:
     crontab(tmp_path, name=name)
     crontab(tmp_path)
-    found, skipped = files.find(str(tmp_path))
-    assert found == [str(tmp_path / "jobs")]
+    crontabs, skipped = files.list_crontabs(str(tmp_path))
+    assert crontabs == [str(tmp_path / "jobs")]
     assert [str(problem) for problem in skipped] == [f"{tmp_path / name}: warning: not read, its name {why}"]
 
 
 @pytest.mark.parametrize("name", ["jobs.bak.x", "swp", "bak", "my.origin", "dpkg-new", "a~b", "x#"])
-def test_names_that_only_look_like_those(tmp_path: Path, name: str) -> None:
+def test_similar_names_that_are_read(tmp_path: Path, name: str) -> None:
     crontab(tmp_path, name=name)
-    assert files.find(str(tmp_path))[0] == [str(tmp_path / name)]
+    assert files.list_crontabs(str(tmp_path))[0] == [str(tmp_path / name)]
 
 
-def test_an_empty_folder(tmp_path: Path) -> None:
-    assert files.find(str(tmp_path)) == ([], [])
+def test_an_empty_directory(tmp_path: Path) -> None:
+    assert files.list_crontabs(str(tmp_path)) == ([], [])
 
 
 @pytest.mark.parametrize("what", ["gone", "file"])
-def test_a_folder_that_is_none(tmp_path: Path, what: str) -> None:
+def test_a_directory_that_is_missing_or_a_file(tmp_path: Path, what: str) -> None:
     crontab(tmp_path, name="file")
-    with pytest.raises(MissingError, match="cannot be read"):
-        files.find(str(tmp_path / what))
+    with pytest.raises(MissingDirectoryError, match="cannot be read"):
+        files.list_crontabs(str(tmp_path / what))
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o1777])
-def test_a_folder_that_everyone_may_write(tmp_path: Path, mode: int) -> None:
+def test_a_directory_that_everyone_may_write(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
-    with pytest.raises(RefusedError, match="no crontab in it is read: everyone may write it") as said:
-        files.find(str(tmp_path))
-    assert not isinstance(said.value, MissingError)
+    with pytest.raises(UnreadableError, match="no crontab in it is read: everyone may write it") as caught:
+        files.list_crontabs(str(tmp_path))
+    assert not isinstance(caught.value, MissingDirectoryError)
 
 
 @AS_ROOT
-def test_a_folder_of_somebody_else(tmp_path: Path) -> None:
+def test_a_directory_of_another_user(tmp_path: Path) -> None:
     os.chown(tmp_path, NOBODY, NOBODY)
-    with pytest.raises(RefusedError, match="it belongs to"):
-        files.find(str(tmp_path))
+    with pytest.raises(UnreadableError, match="it belongs to"):
+        files.list_crontabs(str(tmp_path))
 
 
 def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
@@ -297,24 +295,24 @@ def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
     with open(name, "wb") as file:
         file.write(LINE)
     os.chmod(name, 0o644)
-    (found,) = files.find(str(tmp_path))[0]
-    assert os.fsencode(found) == name
-    assert files.read(found) == LINE
+    (path,) = files.list_crontabs(str(tmp_path))[0]
+    assert os.fsencode(path) == name
+    assert files.read_crontab(path) == LINE
 
 
-# The rest.
+# Directories above, and messages.
 
 
-def test_is_safe(tmp_path: Path) -> None:
+def test_is_safe_directory(tmp_path: Path) -> None:
     inner = tmp_path / "open" / "inner"
     inner.mkdir(parents=True)
-    assert files.is_safe("/")
-    assert files.is_safe("/usr/bin")
+    assert files.is_safe_directory("/")
+    assert files.is_safe_directory("/usr/bin")
     inner.parent.chmod(0o777)
-    assert not files.is_safe(str(inner))  # for the folder above it could be replaced
-    assert not files.is_safe(str(inner.parent))
+    assert not files.is_safe_directory(str(inner))  # someone could replace the directory above it
+    assert not files.is_safe_directory(str(inner.parent))
 
 
-def test_every_refusal_is_for_people() -> None:
-    assert issubclass(MissingError, RefusedError)
-    assert issubclass(RefusedError, PycrondError)
+def test_every_reason_is_readable() -> None:
+    assert issubclass(MissingDirectoryError, UnreadableError)
+    assert issubclass(UnreadableError, PycrondError)

@@ -1,4 +1,4 @@
-"""The last good texts on disk: kept, found again, replaced whole, forgotten."""
+"""The last good texts on disk: saved, loaded, replaced atomically, pruned."""
 
 import os
 import stat
@@ -9,71 +9,71 @@ import pytest
 from pycrond.sources.last_good import LastGood
 
 
-def test_a_text_is_kept_over_a_restart(tmp_path: Path) -> None:
-    folder = str(tmp_path / "crontabs")
-    LastGood(folder).keep("/etc/a", b"\0\xff any bytes\n")
-    assert LastGood(folder).text("/etc/a") == b"\0\xff any bytes\n"
-    assert LastGood(folder).text("/etc/b") is None
+def test_a_text_survives_a_restart(tmp_path: Path) -> None:
+    directory = str(tmp_path / "crontabs")
+    LastGood(directory).save("/etc/a", b"\0\xff any bytes\n")
+    assert LastGood(directory).load("/etc/a") == b"\0\xff any bytes\n"
+    assert LastGood(directory).load("/etc/b") is None
 
 
 def test_an_empty_text_is_a_text(tmp_path: Path) -> None:
     kept = LastGood(str(tmp_path))
-    kept.keep("/etc/a", b"")
-    assert kept.text("/etc/a") == b""
+    kept.save("/etc/a", b"")
+    assert kept.load("/etc/a") == b""
 
 
-def test_the_newest_counts(tmp_path: Path) -> None:
+def test_the_newest_text_is_loaded(tmp_path: Path) -> None:
     kept = LastGood(str(tmp_path))
     for text in (b"one", b"two, which is longer", b"3"):
-        kept.keep("/etc/a", text)
-    assert kept.text("/etc/a") == b"3"
+        kept.save("/etc/a", text)
+    assert kept.load("/etc/a") == b"3"
     assert len(os.listdir(tmp_path)) == 1
 
 
 def test_the_same_text_is_not_written_again(tmp_path: Path) -> None:
     kept = LastGood(str(tmp_path))
-    kept.keep("/etc/a", b"one")
+    kept.save("/etc/a", b"one")
     (file,) = tmp_path.iterdir()
     before = file.stat().st_ino
-    kept.keep("/etc/a", b"one")
+    kept.save("/etc/a", b"one")
     assert file.stat().st_ino == before
-    kept.keep("/etc/a", b"two")
-    assert file.stat().st_ino != before  # a new file in its place, so that no crash leaves half of one
+    kept.save("/etc/a", b"two")
+    assert file.stat().st_ino != before  # replaced by a new file, so that a crash leaves no partial text
 
 
-def test_what_a_crash_left_half_written_is_not_used(tmp_path: Path) -> None:
+def test_a_partial_text_left_by_a_crash_is_not_used(tmp_path: Path) -> None:
     kept = LastGood(str(tmp_path))
-    kept.keep("/etc/a", b"good")
+    kept.save("/etc/a", b"good")
     (file,) = tmp_path.iterdir()
     half = Path(f"{file}.new")
     half.write_bytes(b"ha")
-    assert LastGood(str(tmp_path)).text("/etc/a") == b"good"
-    kept.keep("/etc/a", b"better")
-    assert (kept.text("/etc/a"), half.exists()) == (b"better", False)
+    assert LastGood(str(tmp_path)).load("/etc/a") == b"good"
+    kept.save("/etc/a", b"better")
+    assert (kept.load("/etc/a"), half.exists()) == (b"better", False)
 
 
-def test_forgotten_ones_start_afresh(tmp_path: Path) -> None:
+def test_a_pruned_file_has_no_last_good_text(tmp_path: Path) -> None:
     kept = LastGood(str(tmp_path))
     for name in "abc":
-        kept.keep(f"/etc/{name}", name.encode())
+        kept.save(f"/etc/{name}", name.encode())
     (tmp_path / "left.new").write_bytes(b"of a crash")
-    kept.forget_all_but(["/etc/b", "/etc/never"])
-    assert [kept.text(f"/etc/{name}") for name in "abc"] == [None, b"b", None]
+    kept.prune(["/etc/b", "/etc/never"])
+    assert [kept.load(f"/etc/{name}") for name in "abc"] == [None, b"b", None]
     assert len(os.listdir(tmp_path)) == 1
-    kept.forget_all_but([])
+    kept.prune([])
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(
     "name", ["/etc/a", "/etc/wei\u00df", "/etc/caf\udce9", "/" + "x" * 3000, "/etc/a\nb"]
 )
-def test_any_path_will_do(tmp_path: Path, name: str) -> None:
+def test_any_path(tmp_path: Path, name: str) -> None:
     kept = LastGood(str(tmp_path))
-    kept.keep(name, b"text")
-    assert kept.text(name) == b"text"
+    kept.save(name, b"text")
+    assert kept.load(name) == b"text"
 
 
-def test_nobody_else_may_read_it(tmp_path: Path) -> None:
-    folder = tmp_path / "crontabs"
-    LastGood(str(folder))
-    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+def test_only_its_owner_may_read_it(tmp_path: Path) -> None:
+    directory = tmp_path / "crontabs"
+    LastGood(str(directory))
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700

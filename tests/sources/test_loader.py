@@ -1,4 +1,4 @@
-"""From folders of crontabs to jobs: what runs when a file is broken, refused, gone or back."""
+"""Loading jobs: the jobs that run when a crontab has errors, is refused, vanishes or returns."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ from pycrond.ledger.codec import JobRows
 from pycrond.ledger.rows import FileRows
 from pycrond.ledger.writer import Ledger
 from pycrond.settings import Settings
-from pycrond.sources.loader import STILL, TICK, Loaded, Loader
+from pycrond.sources.loader import SETTLE_TIME, TIMESTAMP_TICK, Loader, LoadResult
 from pycrond.text import storable
 from tests.scheduler.test_agenda import at
 
@@ -23,15 +23,15 @@ GOOD = "* * * * * one\n* * * * * two\n"
 BAD = "61 * * * * one\n* * * * * changed\n"
 
 
-class Folder:
-    """A folder of crontabs, and a state directory, loaded again and again."""
+class CrontabDirectory:
+    """A directory of crontabs and a state directory, to be loaded repeatedly."""
 
     def __init__(self, path: Path) -> None:
         self.path = path / "crontabs"
         self.path.mkdir()
         self.state = path / "state"
         self.others: tuple[Path, ...] = ()
-        self.loaded = Loaded()
+        self.loaded = LoadResult()
         self.crontabs: Loader | None = None
 
     def write(self, name: str, text: str | bytes, mode: int = 0o644) -> Path:
@@ -41,13 +41,13 @@ class Folder:
         return file
 
     def load(self) -> list[str]:
-        """The commands of the jobs there are now."""
+        """Load, and return the commands of all jobs."""
         self.crontabs = self.crontabs or self.daemon()
         self.loaded = self.crontabs.load()
         return [job.entry.command for job in self.loaded.jobs]
 
     def daemon(self, *, seed: str = "seed") -> Loader:
-        """A new one: it knows only what is on disk."""
+        """Return a new loader, which knows only the files on disk."""
         self.state.mkdir(exist_ok=True)
         settings = Settings(
             crontabs=tuple(map(str, (self.path, *self.others))),
@@ -62,281 +62,283 @@ class Folder:
         return self.load()
 
     def errors(self) -> list[str]:
-        texts = [str(one) for one in self.loaded.problems if one.severity == "error"]
+        texts = [str(problem) for problem in self.loaded.problems if problem.severity == "error"]
         return [text.replace(str(self.path), "DIR") for text in texts]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Folder:
-    return Folder(tmp_path)
+def directory(tmp_path: Path) -> CrontabDirectory:
+    return CrontabDirectory(tmp_path)
 
 
-def test_all_files_in_order_of_names(folder: Folder) -> None:
-    folder.write("b", "1 1 * * * later\n")
-    folder.write("a", GOOD)
-    assert folder.load() == ["one", "two", "later"]
-    assert (folder.loaded.files, folder.loaded.kept, folder.loaded.problems) == (2, (), ())
-    assert {job.user for job in folder.loaded.jobs} == {"alice"}
-    assert len({job.key for job in folder.loaded.jobs}) == 3
+def test_all_files_in_order_of_names(directory: CrontabDirectory) -> None:
+    directory.write("b", "1 1 * * * later\n")
+    directory.write("a", GOOD)
+    assert directory.load() == ["one", "two", "later"]
+    assert (directory.loaded.files, directory.loaded.kept, directory.loaded.problems) == (2, (), ())
+    assert {job.user for job in directory.loaded.jobs} == {"alice"}
+    assert len({job.key for job in directory.loaded.jobs}) == 3
 
 
-def test_nothing_is_nothing(folder: Folder) -> None:
-    assert folder.load() == []
-    folder.write("empty", "")
-    assert folder.load() == []
-    assert (folder.loaded.files, folder.errors()) == (1, [])
+def test_without_crontabs_there_are_no_jobs(directory: CrontabDirectory) -> None:
+    assert directory.load() == []
+    directory.write("empty", "")
+    assert directory.load() == []
+    assert (directory.loaded.files, directory.errors()) == (1, [])
 
 
-def test_the_good_lines_of_a_new_file_run(folder: Folder) -> None:
-    folder.write("a", BAD)
-    assert folder.load() == ["changed"]
-    assert len(folder.errors()) == 1
-    assert folder.errors()[0].startswith("DIR/a:1:1: error: ")
-    folder.write("a", "61 * * * * one\n* * * * * again\n")
-    assert folder.load() == ["again"], "it never had a version without errors"
-    assert folder.loaded.kept == ()
+def test_the_good_lines_of_a_new_file_run(directory: CrontabDirectory) -> None:
+    directory.write("a", BAD)
+    assert directory.load() == ["changed"]
+    assert len(directory.errors()) == 1
+    assert directory.errors()[0].startswith("DIR/a:1:1: error: ")
+    directory.write("a", "61 * * * * one\n* * * * * again\n")
+    assert directory.load() == ["again"], "it never had a version without errors"
+    assert directory.loaded.kept == ()
 
 
-def test_an_edit_that_is_broken_changes_nothing(folder: Folder) -> None:
-    file = folder.write("a", GOOD)
-    before = folder.load()
-    keys = [job.key for job in folder.loaded.jobs]
-    folder.write("a", BAD)
-    assert folder.load() == before
-    assert [job.key for job in folder.loaded.jobs] == keys
-    assert folder.loaded.kept == (str(file),)
-    assert [error.partition(": error")[0] for error in folder.errors()] == ["DIR/a:1:1", "DIR/a"]
+def test_an_edit_with_errors_changes_nothing(directory: CrontabDirectory) -> None:
+    file = directory.write("a", GOOD)
+    before = directory.load()
+    keys = [job.key for job in directory.loaded.jobs]
+    directory.write("a", BAD)
+    assert directory.load() == before
+    assert [job.key for job in directory.loaded.jobs] == keys
+    assert directory.loaded.kept == (str(file),)
+    assert [error.partition(": error")[0] for error in directory.errors()] == ["DIR/a:1:1", "DIR/a"]
 
 
-def test_the_last_good_version_survives_restarts_and_further_edits(folder: Folder) -> None:
-    folder.write("a", GOOD)
-    folder.load()
+def test_the_last_good_version_survives_restarts_and_further_edits(directory: CrontabDirectory) -> None:
+    directory.write("a", GOOD)
+    directory.load()
     for _ in range(2):
-        folder.write("a", BAD)
-        assert folder.restart() == ["one", "two"]
-        folder.write("a", "nonsense\n")
-        assert folder.load() == ["one", "two"]
-    folder.write("a", "* * * * * mended\n")
-    assert folder.restart() == ["mended"]
-    assert (folder.loaded.kept, folder.errors()) == ((), [])
-    folder.write("a", BAD)
-    assert folder.load() == ["mended"]
+        directory.write("a", BAD)
+        assert directory.restart() == ["one", "two"]
+        directory.write("a", "nonsense\n")
+        assert directory.load() == ["one", "two"]
+    directory.write("a", "* * * * * mended\n")
+    assert directory.restart() == ["mended"]
+    assert (directory.loaded.kept, directory.errors()) == ((), [])
+    directory.write("a", BAD)
+    assert directory.load() == ["mended"]
 
 
-def test_warnings_are_no_errors(folder: Folder) -> None:
-    folder.write("a", GOOD)
-    folder.load()
-    folder.write("a", "#: nonsense=1\n* * * * * warned")
-    assert folder.load() == ["warned"]
-    assert len(folder.loaded.problems) == 2
-    assert folder.errors() == []
+def test_an_edit_with_warnings_is_used(directory: CrontabDirectory) -> None:
+    directory.write("a", GOOD)
+    directory.load()
+    directory.write("a", "#: nonsense=1\n* * * * * warned")
+    assert directory.load() == ["warned"]
+    assert len(directory.loaded.problems) == 2
+    assert directory.errors() == []
 
 
-def test_emptying_a_file_is_an_order(folder: Folder) -> None:
-    folder.write("a", GOOD)
-    folder.load()
-    folder.write("a", "")
-    assert folder.load() == []
-    folder.write("a", BAD)
-    assert folder.load() == [], "the empty version was the last good one"
+def test_an_empty_file_has_no_jobs(directory: CrontabDirectory) -> None:
+    directory.write("a", GOOD)
+    directory.load()
+    directory.write("a", "")
+    assert directory.load() == []
+    directory.write("a", BAD)
+    assert directory.load() == [], "the empty version was the last good one"
 
 
-def test_a_file_that_was_removed_starts_afresh(folder: Folder) -> None:
-    folder.write("a", GOOD).unlink()
-    folder.write("b", GOOD)
-    folder.load()
-    folder.write("a", GOOD)
-    folder.load()
-    (folder.path / "a").unlink()
-    assert folder.load() == ["one", "two"]
-    folder.write("a", BAD)
-    assert folder.load() == ["changed", "one", "two"]
+def test_a_file_that_was_removed_has_no_last_good_version(directory: CrontabDirectory) -> None:
+    directory.write("a", GOOD).unlink()
+    directory.write("b", GOOD)
+    directory.load()
+    directory.write("a", GOOD)
+    directory.load()
+    (directory.path / "a").unlink()
+    assert directory.load() == ["one", "two"]
+    directory.write("a", BAD)
+    assert directory.load() == ["changed", "one", "two"]
 
 
-def test_a_file_that_was_renamed_is_the_same_jobs(folder: Folder) -> None:
-    folder.write("a", GOOD)
-    folder.load()
-    keys = {job.key for job in folder.loaded.jobs}
-    (folder.path / "a").rename(folder.path / "z")
-    folder.load()
-    assert {job.key for job in folder.loaded.jobs} == keys
+def test_a_renamed_file_has_the_same_jobs(directory: CrontabDirectory) -> None:
+    directory.write("a", GOOD)
+    directory.load()
+    keys = {job.key for job in directory.loaded.jobs}
+    (directory.path / "a").rename(directory.path / "z")
+    directory.load()
+    assert {job.key for job in directory.loaded.jobs} == keys
 
 
-def test_a_refused_file_loses_its_jobs_at_once(folder: Folder) -> None:
-    folder.write("a", GOOD)
-    folder.write("b", "* * * * * other\n")
-    folder.load()
-    (folder.path / "a").chmod(0o666)
-    assert folder.load() == ["other"]
-    assert folder.errors() == ["DIR/a: error: not read: everyone may write it (mode 0666)"]
-    (folder.path / "a").chmod(0o644)
-    assert folder.load() == ["one", "two", "other"]
+def test_a_refused_file_loses_its_jobs_at_once(directory: CrontabDirectory) -> None:
+    directory.write("a", GOOD)
+    directory.write("b", "* * * * * other\n")
+    directory.load()
+    (directory.path / "a").chmod(0o666)
+    assert directory.load() == ["other"]
+    assert directory.errors() == ["DIR/a: error: not read: everyone may write it (mode 0666)"]
+    (directory.path / "a").chmod(0o644)
+    assert directory.load() == ["one", "two", "other"]
 
 
-@pytest.mark.parametrize("kind", ["fifo", "folder", "dangling", "binary", "device"])
-def test_what_is_no_crontab_stops_no_other(folder: Folder, kind: str) -> None:
-    folder.write("b", GOOD)
-    odd = folder.path / "a"
+@pytest.mark.parametrize("kind", ["fifo", "directory", "dangling", "binary", "device"])
+def test_a_file_that_is_no_crontab_does_not_affect_others(directory: CrontabDirectory, kind: str) -> None:
+    directory.write("b", GOOD)
+    odd = directory.path / "a"
     match kind:
         case "fifo":
             os.mkfifo(odd, 0o644)
-        case "folder":
+        case "directory":
             odd.mkdir(0o755)
         case "dangling":
             odd.symlink_to("nowhere")
         case "binary":
-            folder.write("a", os.urandom(1 << 16).replace(b"\n", b"") + b"\0\n")
+            directory.write("a", os.urandom(1 << 16).replace(b"\n", b"") + b"\0\n")
         case _:
             odd.symlink_to("/dev/zero")
-    assert folder.load() == ["one", "two"]
-    assert folder.errors()[0].startswith("DIR/a:")
-    assert folder.restart() == ["one", "two"]
+    assert directory.load() == ["one", "two"]
+    assert directory.errors()[0].startswith("DIR/a:")
+    assert directory.restart() == ["one", "two"]
 
 
-def test_a_folder_that_vanishes_goes_on_as_it_was(folder: Folder, tmp_path: Path) -> None:
-    other = tmp_path / "other"
-    other.mkdir(0o755)
-    (other / "c").write_text("* * * * * other\n")
-    folder.write("a", GOOD)
-    folder.others = (other,)
-    assert folder.load() == ["one", "two", "other"]
-    keys = [job.key for job in folder.loaded.jobs]
-    folder.path.rename(tmp_path / "away")
+def test_the_jobs_of_a_directory_that_vanishes_go_on(directory: CrontabDirectory, tmp_path: Path) -> None:
+    second = tmp_path / "other"
+    second.mkdir(0o755)
+    (second / "c").write_text("* * * * * other\n")
+    directory.write("a", GOOD)
+    directory.others = (second,)
+    assert directory.load() == ["one", "two", "other"]
+    keys = [job.key for job in directory.loaded.jobs]
+    directory.path.rename(tmp_path / "away")
     for _ in range(2):
-        assert folder.load() == ["one", "two", "other"]
-        assert [job.key for job in folder.loaded.jobs] == keys
-        assert folder.errors() == [
+        assert directory.load() == ["one", "two", "other"]
+        assert [job.key for job in directory.loaded.jobs] == keys
+        assert directory.errors() == [
             "DIR: error: cannot be read: No such file or directory; its 2 jobs go on as they were"
         ]
-    (tmp_path / "away").rename(folder.path)
-    folder.write("a", BAD)
-    assert folder.load() == ["one", "two", "other"], "its last good texts were not forgotten either"
-    assert folder.errors()
+    (tmp_path / "away").rename(directory.path)
+    directory.write("a", BAD)
+    assert directory.load() == ["one", "two", "other"], "its last good texts are kept as well"
+    assert directory.errors()
 
 
-def test_a_folder_that_vanishes_however_it_was_spelled(folder: Folder) -> None:
-    folder.write("a", GOOD)
-    spelled = Settings(crontabs=(f"{folder.path}//",), state_dir="", runtime_dir="", pidfile="")
+def test_the_jobs_go_on_however_the_directory_is_spelled(directory: CrontabDirectory) -> None:
+    directory.write("a", GOOD)
+    spelled = Settings(crontabs=(f"{directory.path}//",), state_dir="", runtime_dir="", pidfile="")
     crontabs = Loader(spelled, ALICE, read_only=True)
     assert len(crontabs.load().jobs) == 2
-    folder.path.rename(folder.path.parent / "away")
+    directory.path.rename(directory.path.parent / "away")
     assert len(crontabs.load().jobs) == 2
 
 
-def test_a_folder_that_is_refused_loses_its_jobs(folder: Folder) -> None:
-    folder.write("a", GOOD)
-    folder.load()
-    folder.path.chmod(0o777)
-    assert folder.load() == []
-    assert folder.errors() == ["DIR: error: no crontab in it is read: everyone may write it (mode 0777)"]
-    folder.path.chmod(0o755)
-    assert folder.load() == ["one", "two"]
+def test_a_directory_that_is_refused_loses_its_jobs(directory: CrontabDirectory) -> None:
+    directory.write("a", GOOD)
+    directory.load()
+    directory.path.chmod(0o777)
+    assert directory.load() == []
+    assert directory.errors() == ["DIR: error: no crontab in it is read: everyone may write it (mode 0777)"]
+    directory.path.chmod(0o755)
+    assert directory.load() == ["one", "two"]
 
 
-def test_a_folder_that_never_was(folder: Folder) -> None:
-    folder.path.rmdir()
-    assert folder.load() == []
-    assert folder.errors() == ["DIR: error: cannot be read: No such file or directory"]
+def test_a_directory_that_never_existed(directory: CrontabDirectory) -> None:
+    directory.path.rmdir()
+    assert directory.load() == []
+    assert directory.errors() == ["DIR: error: cannot be read: No such file or directory"]
 
 
-def test_skipped_names_are_told(folder: Folder) -> None:
-    folder.write("a~", GOOD)
-    assert folder.load() == []
-    assert [problem.code for problem in folder.loaded.problems] == ["skipped"]
+def test_skipped_names_are_reported(directory: CrontabDirectory) -> None:
+    directory.write("a~", GOOD)
+    assert directory.load() == []
+    assert [problem.code for problem in directory.loaded.problems] == ["skipped"]
 
 
-def test_two_files_with_one_line_are_two_jobs(folder: Folder) -> None:
+def test_two_files_with_one_line_are_two_jobs(directory: CrontabDirectory) -> None:
     for name in "ab":
-        folder.write(name, "#: name=same\n* * * * * x\n")
-    assert folder.load() == ["x", "x"]
-    assert len({job.key for job in folder.loaded.jobs}) == 2
+        directory.write(name, "#: name=same\n* * * * * x\n")
+    assert directory.load() == ["x", "x"]
+    assert len({job.key for job in directory.loaded.jobs}) == 2
 
 
-def test_a_seed_decides_what_is_drawn(folder: Folder) -> None:
-    folder.write("a", "H H * * * x\n")
-    seeds = {folder.daemon(seed=seed).load().jobs[0].entry.schedule for seed in ("a", "b", "c", "a")}
+def test_the_seed_decides_drawn_values(directory: CrontabDirectory) -> None:
+    directory.write("a", "H H * * * x\n")
+    seeds = {directory.daemon(seed=seed).load().jobs[0].entry.schedule for seed in ("a", "b", "c", "a")}
     assert len(seeds) == 3
 
 
-def test_a_full_disk_stops_no_job(folder: Folder, tmpfs: Path) -> None:
-    folder.state = tmpfs / "last-good"
-    folder.write("a", GOOD)
-    folder.load()
+def test_a_full_disk_does_not_stop_jobs(directory: CrontabDirectory, tmpfs: Path) -> None:
+    directory.state = tmpfs / "last-good"
+    directory.write("a", GOOD)
+    directory.load()
     (tmpfs / "filler").write_bytes(b"x" * (400 << 10))
-    folder.write("a", f"* * * * * new\n#{'x' * (200 << 10)}\n")
-    assert folder.load() == ["new"]
-    assert folder.errors(), "what cannot be kept is told"
+    directory.write("a", f"* * * * * new\n#{'x' * (200 << 10)}\n")
+    assert directory.load() == ["new"]
+    assert directory.errors(), "a text that cannot be saved is reported"
 
 
-# Files that are being written, and files that are not read again.
+# Files that are being written, and unchanged files.
 
 
-def test_what_is_being_written_is_not_still(folder: Folder) -> None:
-    file = folder.write("a", GOOD)
-    folder.load()
-    assert folder.crontabs
-    assert folder.crontabs.still_in(1.0) == 0, "nothing has changed"
+def test_a_file_that_is_being_written_is_not_stable(directory: CrontabDirectory) -> None:
+    file = directory.write("a", GOOD)
+    directory.load()
+    assert directory.crontabs
+    assert directory.crontabs.seconds_until_stable(1.0) == 0, "nothing has changed"
     file.write_text("")
-    assert folder.crontabs.still_in(2.0) == pytest.approx(STILL)
-    assert folder.crontabs.still_in(2.0 + STILL / 2) == pytest.approx(STILL / 2)
+    assert directory.crontabs.seconds_until_stable(2.0) == pytest.approx(SETTLE_TIME)
+    assert directory.crontabs.seconds_until_stable(2.0 + SETTLE_TIME / 2) == pytest.approx(SETTLE_TIME / 2)
     file.write_text("* * * * * half")
-    assert folder.crontabs.still_in(2.0 + STILL) == pytest.approx(STILL), "it was written once more"
-    assert folder.crontabs.still_in(2.0 + 2 * STILL) == pytest.approx(0)
-    folder.write("new", GOOD)
-    assert folder.crontabs.still_in(3.0) == pytest.approx(STILL)
-    assert folder.crontabs.still_in(3.0 + STILL) == pytest.approx(0)
-    folder.load()
-    assert folder.crontabs.still_in(4.0) == 0
+    assert directory.crontabs.seconds_until_stable(2.0 + SETTLE_TIME) == pytest.approx(SETTLE_TIME), (
+        "it was written once more"
+    )
+    assert directory.crontabs.seconds_until_stable(2.0 + 2 * SETTLE_TIME) == pytest.approx(0)
+    directory.write("new", GOOD)
+    assert directory.crontabs.seconds_until_stable(3.0) == pytest.approx(SETTLE_TIME)
+    assert directory.crontabs.seconds_until_stable(3.0 + SETTLE_TIME) == pytest.approx(0)
+    directory.load()
+    assert directory.crontabs.seconds_until_stable(4.0) == 0
 
 
-def test_what_is_old_by_its_own_times_is_still(folder: Folder) -> None:
-    folder.load()
-    changed = folder.write("a", GOOD).stat().st_ctime
-    crontabs = folder.crontabs
+def test_a_file_that_is_old_by_its_own_times_is_stable(directory: CrontabDirectory) -> None:
+    directory.load()
+    changed = directory.write("a", GOOD).stat().st_ctime
+    crontabs = directory.crontabs
     assert crontabs
-    for since, wait in ((STILL / 2, STILL), (-3600, STILL), (2 * STILL, 0)):
+    for since, wait in ((SETTLE_TIME / 2, SETTLE_TIME), (-3600, SETTLE_TIME), (2 * SETTLE_TIME, 0)):
         at = datetime.fromtimestamp(changed + since, UTC)
-        assert crontabs.still_in(1.0, at) == pytest.approx(wait)
-    assert folder.load() == ["one", "two"]
-    assert folder.loaded.problems == ()
+        assert crontabs.seconds_until_stable(1.0, at) == pytest.approx(wait)
+    assert directory.load() == ["one", "two"]
+    assert directory.loaded.problems == ()
 
 
-def test_a_start_in_the_instant_in_which_a_file_is_emptied(folder: Folder) -> None:
-    file = folder.write("a", GOOD)
-    folder.load()
+def test_a_start_while_a_file_is_being_written(directory: CrontabDirectory) -> None:
+    file = directory.write("a", GOOD)
+    directory.load()
     file.write_text("")
-    editor = threading.Timer(STILL / 4, file.write_text, [BAD])
+    editor = threading.Timer(SETTLE_TIME / 4, file.write_text, [BAD])
     editor.start()
     try:
-        assert folder.restart() == ["one", "two"], "the empty text was no version of it"
+        assert directory.restart() == ["one", "two"], "the empty text was no version of it"
     finally:
         editor.join()
 
 
-def old(file: Path) -> None:
-    """Its times lie back far enough to tell whether it is written again."""
-    while 0 <= time.time() - file.stat().st_ctime < 2 * TICK:
-        time.sleep(TICK / 5)
+def wait_until_old(file: Path) -> None:
+    """Wait until the times of a file are old enough to show another write."""
+    while 0 <= time.time() - file.stat().st_ctime < 2 * TIMESTAMP_TICK:
+        time.sleep(TIMESTAMP_TICK / 5)
 
 
-def test_what_has_not_changed_is_not_read_again(folder: Folder) -> None:
-    old(folder.write("a", GOOD))
-    folder.load()
-    first = folder.loaded
-    folder.write("b", "* * * * * other\n")
-    assert folder.load() == ["one", "two", "other"]
-    for before, now in zip(first.jobs, folder.loaded.jobs, strict=False):
+def test_an_unchanged_file_is_not_read_again(directory: CrontabDirectory) -> None:
+    wait_until_old(directory.write("a", GOOD))
+    directory.load()
+    first = directory.loaded
+    directory.write("b", "* * * * * other\n")
+    assert directory.load() == ["one", "two", "other"]
+    for before, now in zip(first.jobs, directory.loaded.jobs, strict=False):
         assert before is now
 
 
-def test_a_file_that_was_read_just_when_it_was_written_is_read_again(folder: Folder) -> None:
-    file = folder.write("a", "* * * * * one\n")
-    folder.load()
+def test_a_file_that_was_read_right_after_a_write_is_read_again(directory: CrontabDirectory) -> None:
+    file = directory.write("a", "* * * * * one\n")
+    directory.load()
     before = file.stat()
-    for text in ("* * * * * two\n", "* * * * * six\n"):  # maybe in the same tick, and as long
+    for text in ("* * * * * two\n", "* * * * * six\n"):  # of the same length, maybe in the same tick
         file.write_text(text)
         os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
-        assert folder.load() == [text.split()[-1]]
+        assert directory.load() == [text.split()[-1]]
 
 
 @pytest.mark.parametrize(
@@ -347,8 +349,8 @@ def test_a_file_that_was_read_just_when_it_was_written_is_read_again(folder: Fol
         ("* * * * * x\n", "1 * * * * z\n* * * * * x\n* * * * * x\n"),
     ],
 )
-def test_keys_are_those_of_a_new_daemon_whatever_came_before(folder: Folder, texts: tuple[str, str]) -> None:
-    first, second = (old_file(folder, name, text) for name, text in zip("ab", texts, strict=True))
+def test_keys_do_not_depend_on_earlier_changes(directory: CrontabDirectory, texts: tuple[str, str]) -> None:
+    first, second = (old_file(directory, name, text) for name, text in zip("ab", texts, strict=True))
     for change in (
         lambda: None,
         lambda: first.rename(first.with_name("z")),
@@ -357,44 +359,44 @@ def test_keys_are_those_of_a_new_daemon_whatever_came_before(folder: Folder, tex
         lambda: second.write_text(texts[0]),
     ):
         change()
-        folder.load()
-        found = [(job.key, job.entry.command) for job in folder.loaded.jobs]
-        stamps = [tab.stamp for tab in folder.loaded.tabs]
-        afresh = folder.daemon().load()
-        assert [(job.key, job.entry.command) for job in afresh.jobs] == found
-        assert [tab.stamp for tab in afresh.tabs] == stamps
-        assert len({key for key, _ in found}) == len(found)
+        directory.load()
+        jobs = [(job.key, job.entry.command) for job in directory.loaded.jobs]
+        stamps = [tab.stamp for tab in directory.loaded.sources]
+        afresh = directory.daemon().load()
+        assert [(job.key, job.entry.command) for job in afresh.jobs] == jobs
+        assert [tab.stamp for tab in afresh.sources] == stamps
+        assert len({key for key, _ in jobs}) == len(jobs)
 
 
-def old_file(folder: Folder, name: str, text: str) -> Path:
-    file = folder.write(name, text)
-    old(file)
+def old_file(directory: CrontabDirectory, name: str, text: str) -> Path:
+    file = directory.write(name, text)
+    wait_until_old(file)
     return file
 
 
-def test_a_text_that_could_not_be_kept_is_kept_when_there_is_room(folder: Folder, tmpfs: Path) -> None:
-    folder.state = tmpfs / "state"
-    old(folder.write("a", GOOD))
-    folder.daemon()
+def test_a_text_that_could_not_be_saved_is_saved_later(directory: CrontabDirectory, tmpfs: Path) -> None:
+    directory.state = tmpfs / "state"
+    wait_until_old(directory.write("a", GOOD))
+    directory.daemon()
     filler = tmpfs / "filler"
     with contextlib.suppress(OSError):
         filler.write_bytes(b"x" * (600 << 10))
-    folder.load()
-    assert folder.errors()
+    directory.load()
+    assert directory.errors()
     filler.unlink()
-    folder.load()
-    assert folder.errors() == []
-    folder.write("a", BAD)
-    assert folder.load() == ["one", "two"]
+    directory.load()
+    assert directory.errors() == []
+    directory.write("a", BAD)
+    assert directory.load() == ["one", "two"]
 
 
 # Rows for the ledger.
 
 
-def test_a_row(folder: Folder) -> None:
-    folder.write("a", "#: name=nightly timeout=2h\nCRON_TZ=Asia/Tokyo\n15  2 * * * x\n@reboot y%in\n")
-    folder.load()
-    first, second = JobRows(folder.loaded.jobs, "Europe/Berlin")
+def test_a_row(directory: CrontabDirectory) -> None:
+    directory.write("a", "#: name=nightly timeout=2h\nCRON_TZ=Asia/Tokyo\n15  2 * * * x\n@reboot y%in\n")
+    directory.load()
+    first, second = JobRows(directory.loaded.jobs, "Europe/Berlin")
     assert (first.key, first.name, first.user, first.line) == ("alice/nightly", "nightly", "alice", 3)
     assert (first.schedule, first.zone, first.options) == (
         "15 2 * * *",
@@ -408,21 +410,23 @@ def test_a_row(folder: Folder) -> None:
         "Asia/Tokyo",
         "y",
     )
-    folder.write("a", "@daily z\n")
-    folder.load()
-    (row,) = JobRows(folder.loaded.jobs, "Europe/Berlin")
+    directory.write("a", "@daily z\n")
+    directory.load()
+    (row,) = JobRows(directory.loaded.jobs, "Europe/Berlin")
     assert row.zone == "Europe/Berlin"
 
 
 @pytest.mark.parametrize("text", [b"* * * * * echo \xff\n", b"61 * * * * \xff\n", b"* * * * * good\n"])
-def test_whatever_the_bytes_the_ledger_takes_it(folder: Folder, tmp_path: Path, text: bytes) -> None:
-    """Names and texts that are not UTF-8 are legal in files and crontabs, and no text for SQLite."""
+def test_the_ledger_accepts_any_bytes(directory: CrontabDirectory, tmp_path: Path, text: bytes) -> None:
+    """File names and crontabs need not be UTF-8, but texts in SQLite must be."""
     for name in (b"caf\xe9", b"caf\xe9~"):
-        with open(os.path.join(os.fsencode(folder.path), name), "wb") as file:
+        with open(os.path.join(os.fsencode(directory.path), name), "wb") as file:
             file.write(text)
         os.chmod(file.name, 0o644)
-    folder.load()
+    directory.load()
     ledger = Ledger(str(tmp_path / "ledger"))
-    files = [FileRows(storable(tab.file), tab.stamp, JobRows(tab.jobs, "UTC")) for tab in folder.loaded.tabs]
-    ledger.load(files, folder.loaded.problems, at("2025-06-10T12:00Z"))
+    files = [
+        FileRows(storable(tab.file), tab.stamp, JobRows(tab.jobs, "UTC")) for tab in directory.loaded.sources
+    ]
+    ledger.load(files, directory.loaded.problems, at("2025-06-10T12:00Z"))
     ledger.close()

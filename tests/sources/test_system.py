@@ -1,11 +1,11 @@
-"""Which of the system's crontabs count: semantics.md, section 4, row by row."""
+"""The system's crontabs that are read: the table in semantics.md, section 4."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from pycrond.errors import RefusedError
+from pycrond.errors import UnreadableError
 from pycrond.sources import files
 from pycrond.sources import system as system_crontabs
 from pycrond.sources.system import RULES, SystemCrontab
@@ -23,16 +23,18 @@ def root(tmp_path: Path) -> Path:
 
 
 def found(root: Path, dialect: str) -> tuple[list[str], list[str]]:
-    """Names of the files that are read, and of those that are not."""
-    tabs, problems = system_crontabs.find(str(root), RULES[dialect])
-    return [os.path.basename(tab.file) for tab in tabs], [os.path.basename(one.file) for one in problems]
+    """Return the names of the files read and of the files skipped."""
+    tabs, problems = system_crontabs.list_system_crontabs(str(root), RULES[dialect])
+    return [os.path.basename(tab.file) for tab in tabs], [
+        os.path.basename(problem.file) for problem in problems
+    ]
 
 
 def why_not(tab: SystemCrontab, dialect: str) -> str:
-    """Why a file is refused; empty if it is read."""
+    """Return the reason why a file is refused; empty if it is read."""
     try:
-        assert files.read(tab.file, system_crontabs.refusal(tab, RULES[dialect])) == LINE
-    except RefusedError as error:
+        assert files.read_crontab(tab.file, system_crontabs.permission_check(tab, RULES[dialect])) == LINE
+    except UnreadableError as error:
         return str(error)
     return ""
 
@@ -41,11 +43,11 @@ def test_an_empty_system(tmp_path: Path) -> None:
     assert found(tmp_path, "debian") == found(tmp_path, "cronie") == ([], [])
 
 
-def test_where_they_lie(root: Path) -> None:
+def test_paths(root: Path) -> None:
     (root / "etc/crontab").write_bytes(LINE)
     (root / "etc/cron.d/sysstat").write_bytes(LINE)
     (root / "var/spool/cron/crontabs/nobody").write_bytes(LINE)
-    tabs, _ = system_crontabs.find(str(root), RULES["debian"])
+    tabs, _ = system_crontabs.list_system_crontabs(str(root), RULES["debian"])
     assert tabs == [
         SystemCrontab(f"{root}/etc/crontab", None),
         SystemCrontab(f"{root}/etc/cron.d/sysstat", None),
@@ -53,7 +55,7 @@ def test_where_they_lie(root: Path) -> None:
     ]
 
 
-def test_the_other_layout_of_the_spool(tmp_path: Path) -> None:
+def test_spool_of_cronie(tmp_path: Path) -> None:
     spool = tmp_path / "var/spool/cron"
     (spool / "atjobs").mkdir(parents=True)
     (spool / "root").write_bytes(LINE)
@@ -80,18 +82,18 @@ def test_the_other_layout_of_the_spool(tmp_path: Path) -> None:
 )
 def test_names_in_cron_d(root: Path, name: str, debian: bool, cronie: bool) -> None:
     (root / "etc/cron.d" / name).write_bytes(LINE)
-    for dialect, wanted in (("debian", debian), ("cronie", cronie)):
-        assert found(root, dialect) == (([name], []) if wanted else ([], [name])), dialect
+    for dialect, is_read in (("debian", debian), ("cronie", cronie)):
+        assert found(root, dialect) == (([name], []) if is_read else ([], [name])), dialect
 
 
-@pytest.mark.parametrize(("name", "wanted"), [("nobody", True), ("no-such-user", False)])
-def test_names_in_the_spool(root: Path, name: str, wanted: bool) -> None:
+@pytest.mark.parametrize(("name", "is_read"), [("nobody", True), ("no-such-user", False)])
+def test_names_in_the_spool(root: Path, name: str, is_read: bool) -> None:
     (root / "var/spool/cron/crontabs" / name).write_bytes(LINE)
     for dialect in RULES:
-        assert found(root, dialect) == (([name], []) if wanted else ([], [name]))
+        assert found(root, dialect) == (([name], []) if is_read else ([], [name]))
 
 
-def test_hidden_names_in_the_spool_are_none(root: Path) -> None:
+def test_hidden_names_in_the_spool(root: Path) -> None:
     (root / "var/spool/cron/crontabs/.nobody").write_bytes(LINE)
     assert found(root, "debian") == ([], [])
 
@@ -114,8 +116,8 @@ def test_modes_of_system_files(root: Path, place: str, mode: int, debian: str, c
     file.write_bytes(LINE)
     file.chmod(mode)
     for dialect, reason in (("debian", debian), ("cronie", cronie)):
-        said = why_not(SystemCrontab(str(file), None), dialect)
-        assert reason in said if reason else not said, dialect
+        problem = why_not(SystemCrontab(str(file), None), dialect)
+        assert reason in problem if reason else not problem, dialect
 
 
 @pytest.mark.parametrize(
@@ -127,8 +129,8 @@ def test_modes_in_the_spool(root: Path, mode: int, debian: str, cronie: str) -> 
     os.chown(file, NOBODY, NOBODY)
     file.chmod(mode)
     for dialect, reason in (("debian", debian), ("cronie", cronie)):
-        said = why_not(SystemCrontab(str(file), "nobody"), dialect)
-        assert reason in said if reason else not said, dialect
+        problem = why_not(SystemCrontab(str(file), "nobody"), dialect)
+        assert reason in problem if reason else not problem, dialect
 
 
 @pytest.mark.parametrize("dialect", RULES)
@@ -173,8 +175,8 @@ def test_hard_links(root: Path, dialect: str, system: bool, spool: bool) -> None
 
 
 @pytest.mark.parametrize("dialect", RULES)
-def test_what_is_no_file_is_refused_and_hangs_nobody(root: Path, dialect: str) -> None:
+def test_other_kinds_of_files_are_refused_without_hanging(root: Path, dialect: str) -> None:
     os.mkfifo(root / "etc/cron.d/fifo")
-    (root / "etc/cron.d/folder").mkdir()
-    for name in ("fifo", "folder"):
+    (root / "etc/cron.d/directory").mkdir()
+    for name in ("fifo", "directory"):
         assert "not a regular file" in why_not(SystemCrontab(f"{root}/etc/cron.d/{name}", None), dialect)

@@ -1,4 +1,4 @@
-"""Changes of files, seen by stat alone."""
+"""Changes of files, detected by stat(2)."""
 
 import os
 from collections.abc import Callable
@@ -14,9 +14,9 @@ def in_place(file: Path) -> None:
 
 
 def renamed_over(file: Path) -> None:
-    other = file.with_name("other")
-    other.write_text(file.read_text())
-    other.rename(file)
+    new_file = file.with_name("other")
+    new_file.write_text(file.read_text())
+    new_file.rename(file)
 
 
 def same_size_and_time(file: Path) -> None:
@@ -37,46 +37,46 @@ CHANGES: list[Callable[[Path], object]] = [
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_is_seen_until_it_is_noted(tmp_path: Path, change: Callable[[Path], object]) -> None:
+def test_a_change_is_reported_until_it_is_recorded(tmp_path: Path, change: Callable[[Path], object]) -> None:
     file = tmp_path / "jobs"
     file.write_text("a")
     watch = Watch()
     assert watch.changed([str(tmp_path)]), "at first everything is new"
-    watch.note([str(tmp_path)])
+    watch.record([str(tmp_path)])
     assert not watch.changed([str(tmp_path)])
     change(file)
     seen = watch.changed([str(tmp_path)])
     assert seen == watch.changed([str(tmp_path)]) != frozenset()
-    watch.note([str(tmp_path)])
+    watch.record([str(tmp_path)])
     assert not watch.changed([str(tmp_path)])
 
 
-def test_what_a_link_leads_to_counts(tmp_path: Path) -> None:
-    target, folder = tmp_path / "target", tmp_path / "folder"
+def test_the_target_of_a_link_counts(tmp_path: Path) -> None:
+    target, directory = tmp_path / "target", tmp_path / "directory"
     target.write_text("a")
-    folder.mkdir()
-    (folder / "jobs").symlink_to(target)
+    directory.mkdir()
+    (directory / "jobs").symlink_to(target)
     watch = Watch()
-    watch.note([str(folder)])
+    watch.record([str(directory)])
     in_place(target)
-    assert watch.changed([str(folder)])
+    assert watch.changed([str(directory)])
 
 
-def test_a_folder_and_a_file_that_come_and_go(tmp_path: Path) -> None:
+def test_a_directory_and_a_file_that_come_and_go(tmp_path: Path) -> None:
     watch = Watch()
-    for path in (tmp_path / "folder", tmp_path / "file"):
-        watch.note([str(path)])
+    for path in (tmp_path / "directory", tmp_path / "file"):
+        watch.record([str(path)])
         assert not watch.changed([str(path)]), "not there, as before"
-    (tmp_path / "folder").mkdir()
-    assert watch.changed([str(tmp_path / "folder")])
-    watch.note([str(tmp_path / "folder")])
-    (tmp_path / "folder").rmdir()
-    assert watch.changed([str(tmp_path / "folder")])
+    (tmp_path / "directory").mkdir()
+    assert watch.changed([str(tmp_path / "directory")])
+    watch.record([str(tmp_path / "directory")])
+    (tmp_path / "directory").rmdir()
+    assert watch.changed([str(tmp_path / "directory")])
 
 
-def test_reading_is_no_change(tmp_path: Path) -> None:
+def test_reading_a_file_is_no_change(tmp_path: Path) -> None:
     (tmp_path / "jobs").write_text("a")
     watch = Watch()
-    watch.note([str(tmp_path)])
+    watch.record([str(tmp_path)])
     (tmp_path / "jobs").read_text()
     assert not watch.changed([str(tmp_path)])

@@ -18,7 +18,7 @@ from freezegun.api import FrozenDateTimeFactory
 
 from pycrond import clock
 from pycrond.daemon.loop import Daemon
-from pycrond.host.signals import Signals
+from pycrond.host.signals import SignalPipe
 from pycrond.keeper.client import KeeperClient
 from pycrond.keeper.readiness import Readiness
 from pycrond.ledger.reader import Reader
@@ -100,7 +100,7 @@ class Loop:
         self.log = Log(folder / "log")
         self.reading = True
         self.daemon: Daemon
-        self._signals: Signals | None = None
+        self._signals: SignalPipe | None = None
         for name in ("crontabs", "state", "run"):
             (folder / name).mkdir()
         self.settings = Settings(
@@ -124,7 +124,7 @@ class Loop:
         """Start a daemon at the current time."""
         if text is not None:
             self.write(text)
-        self._signals = Signals()
+        self._signals = SignalPipe()
         self.daemon = Daemon(
             self.settings, self._signals, Readiness(lambda line: None, {}), KeeperClient(keeper)
         )

@@ -33,10 +33,10 @@ class CrontabChecker:
         self._dialect = dialect
         self._facts = CheckFacts(
             clock.now().year,
-            machine.zone(machine.zone_name(os.environ)),
+            machine.load_zone(machine.local_zone_name(os.environ)),
             default_path=SEARCH_PATHS[other_cron or dialect],
             other_cron=other_cron,
-            has_mailer=machine.has_mailer(mailer),
+            has_mailer=machine.is_mailer_available(mailer),
         )
         if same_machine:
             self._facts = replace(self._facts, program_exists=_program_exists, user_exists=_user_exists)
@@ -57,7 +57,7 @@ class CrontabChecker:
             system=user is None,
             dialect=self._dialect,
             user=user or "",
-            seed=machine.identity(),
+            seed=machine.machine_id(),
         )
         text = data.decode("utf-8", "surrogateescape")
         facts = replace(self._facts, run_seconds=run_seconds or {})
@@ -71,4 +71,4 @@ def _program_exists(name: str, path: str) -> bool:
 
 @cache
 def _user_exists(name: str) -> bool:
-    return users.named(name) is not None
+    return users.by_name(name) is not None

@@ -37,8 +37,8 @@ def dst_effect(schedule: Schedule, zone: Zone, year: int) -> str:
 def _clock_changes(zone: Zone, year: int) -> Sequence[ClockChange]:
     start, end = (tick_from(datetime(first, 1, 1, tzinfo=UTC)) for first in (year, year + 1))
     changes = []
-    for before, after in pairwise(zone.pieces(start, end)):
-        old, new = before.end + before.shift, after.start + after.shift
+    for before, after in pairwise(zone.offset_periods(start, end)):
+        old, new = before.end + before.offset, after.start + after.offset
         if 0 < abs(new - old) <= MAX_DST_JUMP:
             changes.append(ClockChange(min(old, new), max(old, new), skipped=new > old))
     return changes

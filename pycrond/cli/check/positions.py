@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from pycrond.crontab.syntax import assignment
+from pycrond.crontab.syntax import parse_assignment
 from pycrond.jobs.job import Entry
 
 _WORD = re.compile(r"[^ \t]+")
@@ -64,7 +64,7 @@ def assignments(lines: list[str], excluded: set[int]) -> Iterator[AssignmentLine
         if "=" not in line or number in excluded:
             continue
         text = line.lstrip(" \t")
-        pair = None if text.startswith("#") else assignment(text)
+        pair = None if text.startswith("#") else parse_assignment(text)
         if pair:
             yield AssignmentLine(number, len(line) - len(text), *pair, text)
 

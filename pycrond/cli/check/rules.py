@@ -12,7 +12,7 @@ from pycrond.cli.check.dst_effects import dst_effect
 from pycrond.cli.check.positions import EntryPositions, assignments, entry_positions, unescaped_percent
 from pycrond.cli.check.program_name import SHELLS, program_name
 from pycrond.cli.check.variables import assignment_warnings
-from pycrond.crontab.field import DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE, shown
+from pycrond.crontab.field import DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE, quoted
 from pycrond.crontab.parser import Crontab
 from pycrond.errors import Problem
 from pycrond.jobs.job import SEARCH_PATHS, Entry
@@ -148,13 +148,13 @@ def _missing_program(checked: _CheckedEntry) -> RuleWarnings:
     path = environment.get("PATH", checked.facts.default_path)
     if name and not checked.facts.program_exists(name, path):
         reason = "there is no program" if name.startswith("/") else f"not found in PATH ({path}):"
-        yield checked.at.command, "missing-program", f"{reason} {shown(name)}"
+        yield checked.at.command, "missing-program", f"{reason} {quoted(name)}"
 
 
 def _unknown_user(checked: _CheckedEntry) -> RuleWarnings:
     user = checked.entry.user
     if user is not None and not checked.facts.user_exists(user):
-        yield checked.at.user, "unknown-user", f"there is no user {shown(user)}"
+        yield checked.at.user, "unknown-user", f"there is no user {quoted(user)}"
 
 
 def _without_effect(checked: _CheckedEntry) -> RuleWarnings:
@@ -176,7 +176,7 @@ _OPEN_RANGE = re.compile(r".*(?:~(?![0-9])|(?:^|[ ,])~|~[0-9]+/).*")
 def _extension(checked: _CheckedEntry) -> RuleWarnings:
     text = checked.entry.schedule_text
     if _EXTENSION.fullmatch(text) or _OPEN_RANGE.fullmatch(text):
-        message = f"{shown(text)} is an extension, which other crons refuse"
+        message = f"{quoted(text)} is an extension, which other crons refuse"
         yield checked.at.words[0], "extension", message
 
 

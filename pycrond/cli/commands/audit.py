@@ -28,9 +28,9 @@ def audit(wanted: argparse.Namespace) -> int:
     since = EPOCH
     if wanted.since:
         now = clock.now()
-        since = moment(wanted.since, now, machine.zone(machine.zone_name(os.environ))).at
+        since = moment(wanted.since, now, machine.load_zone(machine.local_zone_name(os.environ))).at
     found = compare(
-        reader.versions(), reader.verdicts(), reader.steps(), since=since, until=last, zone=machine.zone
+        reader.versions(), reader.verdicts(), reader.steps(), since=since, until=last, zone=machine.load_zone
     )
     if wanted.json:
         document = {

@@ -20,8 +20,8 @@ from pycrond.host import machine
 from pycrond.ledger import codec
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow
-from pycrond.schedule.missed import gaps
-from pycrond.schedule.schedule import FireTime, fires
+from pycrond.schedule.dst import FireTime, fire_times
+from pycrond.schedule.missed import find_gaps
 from pycrond.text import rfc3339, visible
 
 DAYS = timedelta(days=7)
@@ -33,7 +33,7 @@ def calendar(wanted: argparse.Namespace) -> int:
     """All or some jobs' fire times, in the order of time."""
     reader = Reader(configured(wanted).state_dir)
     now = clock.now()
-    zone = machine.zone(machine.zone_name(os.environ))
+    zone = machine.load_zone(machine.local_zone_name(os.environ))
     start = whole_minute(wanted.since, now, zone)
     until = moment(wanted.until, now, zone).at if wanted.until else start + DAYS
     keys = {find_job(reader, word) for word in wanted.jobs}
@@ -45,15 +45,15 @@ def calendar(wanted: argparse.Namespace) -> int:
     if len(found) > MOST:
         last = rfc3339(found[MOST - 1][1].at.timestamp())
         _say(f"only the first {MOST:,} fire times, up to {last}")
-    for line in icalendar.calendar(found[:MOST], __version__, machine.identity(), now):
+    for line in icalendar.calendar(found[:MOST], __version__, machine.machine_id(), now):
         sys.stdout.buffer.write(line)
     return 0
 
 
 def _seldom(jobs: Sequence[JobRow], start: datetime) -> Sequence[JobRow]:
     """Those that a calendar can show; the others are told of."""
-    timed = [(job.key, codec.from_text(job.canonical or ""), machine.zone(job.zone)) for job in jobs]
-    often = {key for key, found in gaps(timed, start, start + timedelta(days=1)) if found.count > OFTEN}
+    timed = [(job.key, codec.from_text(job.canonical or ""), machine.load_zone(job.zone)) for job in jobs]
+    often = {key for key, found in find_gaps(timed, start, start + timedelta(days=1)) if found.count > OFTEN}
     names = [formatting.title(job.key, job.name, job.command) for job in jobs if job.key in often]
     if names:
         more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
@@ -66,7 +66,7 @@ def _fires(
 ) -> Iterator[tuple[CalendarJob, FireTime]]:
     title = formatting.title(job.key, job.name, job.command)
     one = CalendarJob(job.key, title, job.command, job.schedule, job.zone, took)
-    times = fires(codec.from_text(job.canonical or ""), machine.zone(job.zone), start, until)
+    times = fire_times(codec.from_text(job.canonical or ""), machine.load_zone(job.zone), start, until)
     return ((one, fire) for fire in islice(times, most))
 
 

@@ -25,7 +25,7 @@ from pycrond.ledger.codec import JobRows
 from pycrond.ledger.reader import Reader
 from pycrond.settings import Settings
 from pycrond.sources import system
-from pycrond.sources.loader import Loaded, Loader
+from pycrond.sources.loader import Loader, LoadResult
 from pycrond.text import counted, rfc3339
 
 AHEAD = timedelta(days=7)  # in which fire times are compared
@@ -49,7 +49,7 @@ def show_changes(settings: Settings, *, as_json: bool = False) -> int:
     own = _daemons_zone(settings)
     after = list(JobRows(loaded.jobs, own))
     before = Reader(settings.state_dir).jobs()
-    changes = compare(before, after, machine.zone, start + timedelta(minutes=1), start + AHEAD)
+    changes = compare(before, after, machine.load_zone, start + timedelta(minutes=1), start + AHEAD)
     errors = [one for one in loaded.problems if one.severity == "error"]
     if as_json:
         print(json.dumps(_document(changes, errors, loaded)))
@@ -68,12 +68,12 @@ def _daemons_zone(settings: Settings) -> str:
     try:
         answer = protocol.ask(os.path.join(settings.runtime_dir, "control.sock"), {"command": "status"})
     except PycrondError:
-        return machine.zone(machine.zone_name(os.environ)).name
+        return machine.load_zone(machine.local_zone_name(os.environ)).name
     return str(answer["zone"])
 
 
-def _loaded(settings: Settings) -> Loaded:
-    return Loader(settings, users.own(os.geteuid()), read_only=True).load()
+def _loaded(settings: Settings) -> LoadResult:
+    return Loader(settings, users.by_uid(os.geteuid()), read_only=True).load()
 
 
 def _line(change: JobChange, now: datetime) -> str:
@@ -91,7 +91,7 @@ def _line(change: JobChange, now: datetime) -> str:
     return text
 
 
-def _document(changes: list[JobChange], errors: list[Problem], loaded: Loaded) -> dict[str, object]:
+def _document(changes: list[JobChange], errors: list[Problem], loaded: LoadResult) -> dict[str, object]:
     return {
         "changes": [
             {
@@ -179,8 +179,8 @@ def _errors(text: bytes, file: str) -> list[Problem]:
         text,
         file,
         system=system.has_user_column(file),
-        user=users.own(os.geteuid()).name,
-        seed=machine.identity(),
+        user=users.by_uid(os.geteuid()).name,
+        seed=machine.machine_id(),
     )
     return [one for one in parsed.problems if one.severity == "error"]
 

@@ -13,7 +13,7 @@ from pycrond.cli.check.checker import CheckedCrontab, CrontabChecker
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import configured
 from pycrond.crontab.parser import Crontab
-from pycrond.errors import Problem, PycrondError, RefusedError
+from pycrond.errors import Problem, PycrondError, UnreadableError
 from pycrond.host import users
 from pycrond.jobs.options import to_json
 from pycrond.ledger.reader import Reader
@@ -32,7 +32,7 @@ class FileToCheck(NamedTuple):
     file: str
     user: str | None
     """None for a file with a user column."""
-    refusal: crontab_files.Refusal = crontab_files.refusal
+    refusal: crontab_files.PermissionCheck = crontab_files.permission_problem
     is_named: bool = False
     """Named on the command line: read whatever its owner and mode."""
 
@@ -50,7 +50,7 @@ def check(options: argparse.Namespace) -> int:
 
 
 def _checked(settings: Settings, options: argparse.Namespace) -> Iterator[CheckedCrontab]:
-    own = users.own(os.geteuid())
+    own = users.by_uid(os.geteuid())
     dialect = Loader(settings, own, read_only=True).dialect
     files: list[FileToCheck] = []
     for file in options.files:
@@ -86,14 +86,14 @@ def _daemon_files(settings: Settings, user: str, dialect: str) -> tuple[list[Fil
     problems: list[Problem] = []
     if settings.system:
         rules = system_crontabs.RULES[dialect]
-        crontabs, problems = system_crontabs.find(settings.root, rules)
+        crontabs, problems = system_crontabs.list_system_crontabs(settings.root, rules)
         for crontab in crontabs:
-            refusal = system_crontabs.refusal(crontab, rules)
+            refusal = system_crontabs.permission_check(crontab, rules)
             to_check.append(FileToCheck(crontab.file, crontab.user, refusal))
     for directory in settings.crontabs:
         try:
-            files, skipped = crontab_files.find(directory)
-        except RefusedError as error:
+            files, skipped = crontab_files.list_crontabs(directory)
+        except UnreadableError as error:
             problems.append(Problem(directory, 0, 0, "error", "refused", str(error)))
         else:
             to_check += [FileToCheck(file, user) for file in files]
@@ -115,8 +115,8 @@ def _check(
         return None
 
     try:
-        data = crontab_files.read(source.file, refusal)
-    except RefusedError as error:
+        data = crontab_files.read_crontab(source.file, refusal)
+    except UnreadableError as error:
         return _unread(Problem(source.file, 0, 0, "error", "refused", str(error)))
     crontab = checker.check(data, source.file, source.user, run_seconds=run_seconds, ignored=ignored)
     return replace(crontab, problems=[*refusals, *crontab.problems])

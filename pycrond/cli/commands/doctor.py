@@ -51,9 +51,9 @@ def _line(finding: Finding) -> str:
 def _facts(settings: Settings) -> MachineFacts:
     running = list(probe.processes())
     daemon = _daemon(settings)
-    loaded = Loader(settings, users.own(os.geteuid()), read_only=True).load()
+    loaded = Loader(settings, users.by_uid(os.geteuid()), read_only=True).load()
     environ = {**os.environ, **probe.environment(daemon.pid)}
-    zone = machine.zone_name(environ)
+    zone = machine.local_zone_name(environ)
     unit, of_user = probe.unit_of(daemon.pid)
     failing, never_due = _jobs_in_trouble(settings)
     errors = [
@@ -79,7 +79,7 @@ def _facts(settings: Settings) -> MachineFacts:
         unit=unit,
         kill_mode=_kill_mode(unit, of_user=of_user),
         mailer=settings.mailer,
-        has_mailer=machine.has_mailer(settings.mailer),
+        has_mailer=machine.is_mailer_available(settings.mailer),
         jobs_with_mailto=tuple(job.key for job in loaded.jobs if job.entry.options.mailto),
         kept_crontabs=loaded.kept,
         crontab_errors=tuple(map(str, errors)),
@@ -93,7 +93,7 @@ def _facts(settings: Settings) -> MachineFacts:
 def _daemon(settings: Settings) -> DaemonFacts:
     """Ask the daemon; if it does not answer, look at the lock and ask the keeper."""
     locked = _is_locked(settings.state_dir)
-    stale = None if pidfile.holder(settings.pidfile) else pidfile.read(settings.pidfile)
+    stale = None if pidfile.locked_pid(settings.pidfile) else pidfile.read_pid(settings.pidfile)
     try:
         path = os.path.join(settings.runtime_dir, "control.sock")
         status: dict[str, Any] = protocol.ask(path, {"command": "status"}, timeout=10.0)
@@ -132,7 +132,7 @@ def _crontab_paths(settings: Settings) -> tuple[str, ...]:
 
 def _zone_exists(name: str) -> bool:
     try:
-        machine.zone(name)
+        machine.load_zone(name)
     except (PycrondError, ValueError):
         return False
     return True
@@ -156,7 +156,7 @@ def _refusal(path: str) -> str | None:
     if not stat.S_ISDIR(status.st_mode):
         return "is not a directory"
     if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        return files.refusal(status) or "belongs to another user, or others may write there"
+        return files.permission_problem(status) or "belongs to another user, or others may write there"
     return None
 
 

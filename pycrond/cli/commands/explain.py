@@ -18,7 +18,8 @@ from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.ledger import codec, rows
 from pycrond.ledger.reader import Reader
-from pycrond.schedule.schedule import Zone, fires
+from pycrond.schedule.dst import fire_times
+from pycrond.schedule.timezone import Zone
 from pycrond.text import rfc3339
 
 
@@ -26,7 +27,7 @@ def explain(wanted: argparse.Namespace) -> int:
     """An expression in words, how its days are decided, and its next five times."""
     text = " ".join(wanted.expression)
     now = clock.now()
-    zone = Zone.of(wanted.tz) if wanted.tz else machine.zone(machine.zone_name(os.environ))
+    zone = Zone.of(wanted.tz) if wanted.tz else machine.load_zone(machine.local_zone_name(os.environ))
     schedule = schedule_of(text)
     notes = [describe.words(schedule)]
     if rule := describe.day_rule(" ".join(text.split())):
@@ -54,12 +55,12 @@ def why(wanted: argparse.Namespace) -> int:
         raise PycrondError(
             f"'{wanted.job}' {'runs at boot' if row else 'is not loaded any more'}: it has no times"
         )
-    zone, schedule = machine.zone(row[0].zone), codec.from_text(row[0].canonical)
+    zone, schedule = machine.load_zone(row[0].zone), codec.from_text(row[0].canonical)
     now = clock.now()
     asked = moment(wanted.time, now, zone)
     minute = asked.at.replace(second=0, microsecond=0)
     fields_said = describe.checks(schedule, asked.wall)
-    due = any(one.at == minute for one in fires(schedule, zone, minute, minute + MINUTE))
+    due = any(one.at == minute for one in fire_times(schedule, zone, minute, minute + MINUTE))
     runs = reader.at(key, minute.timestamp())
     if wanted.json:
         document = {

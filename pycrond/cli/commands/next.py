@@ -18,11 +18,13 @@ from pycrond.crontab import expression as crontab_expression
 from pycrond.crontab import parser
 from pycrond.errors import PycrondError
 from pycrond.host import machine, users
-from pycrond.jobs.job import jobs
+from pycrond.jobs.job import make_jobs
 from pycrond.ledger import codec
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow
-from pycrond.schedule.schedule import Schedule, Zone, fires
+from pycrond.schedule.dst import fire_times
+from pycrond.schedule.schedule import Schedule
+from pycrond.schedule.timezone import Zone
 from pycrond.sources import files, system
 from pycrond.text import rfc3339, rough_duration
 
@@ -49,13 +51,13 @@ class ComingFires:
     def fires(self, start: datetime, until: datetime | None, most: int | None) -> list[datetime]:
         if self.schedule is None:
             return []
-        return [one.at for one in islice(fires(self.schedule, self.zone, start, until), most)]
+        return [one.at for one in islice(fire_times(self.schedule, self.zone, start, until), most)]
 
 
 def next(wanted: argparse.Namespace) -> int:  # noqa: A001 -- as the command is called
     """The coming fire times; 1 if a file given with --file has errors."""
     now = clock.now()
-    zone = Zone.of(wanted.tz) if wanted.tz else machine.zone(machine.zone_name(os.environ))
+    zone = Zone.of(wanted.tz) if wanted.tz else machine.load_zone(machine.local_zone_name(os.environ))
     start = whole_minute(wanted.since, now, zone)
     until = moment(wanted.until, now, zone).at if wanted.until else None
     most = wanted.count or (None if until else COUNT)
@@ -81,7 +83,7 @@ def _planned(wanted: argparse.Namespace, zone: Zone) -> tuple[Sequence[ComingFir
         if wanted.what:
             raise PycrondError("--file and a job or an expression: only one of them")
         return _of_file(wanted.file, zone)
-    expression = crontab_expression.known(" ".join(wanted.what)) if wanted.what else None
+    expression = crontab_expression.parse_cached(" ".join(wanted.what)) if wanted.what else None
     if expression and (len(wanted.what[0].split()) > 1 or wanted.what[0].startswith("@") or expression.valid):
         return [_of_expression(" ".join(wanted.what), zone)], 0
     reader = Reader(configured(wanted).state_dir)
@@ -97,27 +99,27 @@ def _of_expression(text: str, zone: Zone) -> ComingFires:
 def schedule_of(text: str) -> Schedule:
     """An expression's schedule; raises PycrondError with a caret below the place."""
     try:
-        return crontab_expression.parse_schedule(text, seed=machine.identity())
-    except crontab_expression.FieldError as error:
+        return crontab_expression.parse_schedule(text, seed=machine.machine_id())
+    except crontab_expression.ExpressionError as error:
         raise PycrondError(f"{error}\n    {text}\n    {' ' * (error.column - 1)}^") from error
 
 
 def _of_row(row: JobRow, zone: Zone, *, fixed: bool) -> ComingFires:
     """With `fixed`, a job of the daemon's own zone is taken to be in another one."""
-    own = machine.zone_name(os.environ)
+    own = machine.local_zone_name(os.environ)
     schedule = codec.from_text(row.canonical) if row.canonical else None
-    where = zone if fixed and row.zone == own else machine.zone(row.zone)
+    where = zone if fixed and row.zone == own else machine.load_zone(row.zone)
     return ComingFires(row.schedule, schedule, where, row.key, row.name, row.file, row.line)
 
 
 def _of_file(file: str, zone: Zone) -> tuple[Sequence[ComingFires], int]:
-    own = users.own(os.geteuid()).name
+    own = users.by_uid(os.geteuid()).name
     parsed = parser.parse(
-        files.read(file, lambda _: None),
+        files.read_crontab(file, lambda _: None),
         file,
         system=system.has_user_column(file),
         user=own,
-        seed=machine.identity(),
+        seed=machine.machine_id(),
     )
     errors = [one for one in parsed.problems if one.severity == "error"]
     print_problems(errors, sys.stderr)
@@ -131,7 +133,7 @@ def _of_file(file: str, zone: Zone) -> tuple[Sequence[ComingFires], int]:
             file,
             job.entry.line,
         )
-        for job in jobs(parsed.entries, own)
+        for job in make_jobs(parsed.entries, own)
     ]
     return planned, 1 if errors else 0
 

@@ -21,7 +21,7 @@ from pycrond.host import machine
 from pycrond.ledger import codec
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow, RunRow, require_one
-from pycrond.schedule.schedule import fires
+from pycrond.schedule.dst import fire_times
 from pycrond.settings import Settings
 from pycrond.text import rough_duration
 
@@ -84,7 +84,7 @@ def _listed(read: Records, now: datetime, running: bool) -> Sequence[JobStatus]:
         meaning = (job.canonical, job.zone)
         if meaning not in known:
             coming = next_fire(job, now)
-            known[meaning] = machine.zone(job.zone).local(coming) if coming else None
+            known[meaning] = machine.load_zone(job.zone).local(coming) if coming else None
         key = job.key
         about = (alive.get(key, ()), last.get(key), paused.get(key), waiting.get(key, ()))
         jobs.append(JobStatus(job, known[meaning], *about))
@@ -133,7 +133,7 @@ def next_fire(job: JobRow, now: datetime) -> datetime | None:
 @cache
 def _next_fire(canonical: str, zone: str, now: datetime) -> datetime | None:
     """Thousands of jobs have no more than a few hundred schedules."""
-    coming = fires(codec.from_text(canonical), machine.zone(zone), now)
+    coming = fire_times(codec.from_text(canonical), machine.load_zone(zone), now)
     return next((fire.at for fire in coming), None)
 
 

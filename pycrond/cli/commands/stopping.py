@@ -28,7 +28,7 @@ from pycrond.text import counted
 def stop(wanted: argparse.Namespace) -> int:
     """Ask the keeper to stop the daemon, and wait until that is gone, and the keeper if no job runs on."""
     settings = configured(wanted)
-    pid = pidfile.read(settings.pidfile)
+    pid = pidfile.read_pid(settings.pidfile)
     asked = (wanted.wait is not None or wanted.kill_jobs) and _when_idle(settings, wanted)
     try:
         left = stop_daemon(settings)
@@ -105,14 +105,14 @@ def _ask_to_stop(settings: Settings) -> int | None:
 
 def _stop_without_keeper(settings: Settings) -> bool:
     """Its keeper was killed: signal the daemon itself, whose pid the locked pidfile proves."""
-    pid = pidfile.holder(settings.pidfile)
+    pid = pidfile.locked_pid(settings.pidfile)
     if pid is None:
         return False
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
         return True
-    if pidfile.holder(settings.pidfile) == pid:
+    if pidfile.locked_pid(settings.pidfile) == pid:
         signal.pidfd_send_signal(process, signal.SIGTERM)
         select.select([process], [], [], PATIENCE)
     os.close(process)

@@ -26,7 +26,8 @@ from pycrond.keeper import start as keeper_start
 from pycrond.ledger import codec
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow, SpanRow
-from pycrond.schedule.schedule import Schedule, Zone, fires
+from pycrond.schedule.dst import fire_times
+from pycrond.schedule.timezone import Zone
 from pycrond.scheduler import checkpoint
 from pycrond.text import counted, rfc3339
 
@@ -36,7 +37,7 @@ def timeline(wanted: argparse.Namespace) -> int:
     settings = configured(wanted)
     reader = Reader(settings.state_dir)
     now = clock.now()
-    zone = machine.zone(machine.zone_name(os.environ))
+    zone = machine.load_zone(machine.local_zone_name(os.environ))
     window, day = _window(wanted, now, zone)
     running = keeper_start.is_locked(settings.state_dir)
     turn = None if running else checkpoint.read_checkpoint(os.path.join(settings.state_dir, "last-turn")).at
@@ -103,14 +104,15 @@ def _meant(globs: Iterable[str], *words: str | None) -> bool:
 def _coming(jobs: Iterable[JobRow], start: float, until: float) -> dict[str, Sequence[float]]:
     """When each job is to start; equal schedules are looked at once."""
     first, end = (datetime.fromtimestamp(at, UTC) for at in (start, until))
-    known: dict[tuple[Schedule, str], Sequence[float]] = {}
+    known: dict[tuple[object, str], Sequence[float]] = {}
     found = {}
     for job in jobs:
         if job.canonical is None or start >= until:
             continue
-        place = (codec.from_text(job.canonical), job.zone)
+        schedule = codec.from_text(job.canonical)
+        place = (schedule, job.zone)
         if place not in known:
-            coming = fires(place[0], machine.zone(job.zone), first, end)
+            coming = fire_times(schedule, machine.load_zone(job.zone), first, end)
             known[place] = [one.at.timestamp() for one in coming]
         found[job.key] = _later(job, known[place]) if '"jitter"' in job.options else known[place]
     return found
@@ -121,7 +123,7 @@ def _later(job: JobRow, times: Iterable[float]) -> Sequence[float]:
     from pycrond.ledger.codec import job_of
     from pycrond.scheduler.jitter import delay
 
-    one, seed = job_of(job), machine.identity()
+    one, seed = job_of(job), machine.machine_id()
     return [at + delay(one, datetime.fromtimestamp(at, UTC), seed, "") for at in times]
 
 

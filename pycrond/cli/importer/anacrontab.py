@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from pycrond.cli.importer.report import Remark
-from pycrond.crontab.syntax import command_and_input
+from pycrond.crontab.syntax import split_command
 
 START_HOURS = {"cronie": 3, "debian": 7}  # hour of anacron's first start on a day, without START_HOURS_RANGE
 _JOB = re.compile(r"(?P<period>@\w+|\d+)[ \t]+(?P<delay>\d+)[ \t]+(?P<name>[^ \t/]+)[ \t]+(?P<command>.+)")
@@ -129,4 +129,4 @@ def _options(job: Period) -> str:
 def _escaped(command: str, dialect: str) -> str | None:
     """Escape the ``%`` of a command, which anacron reads literally; None if a crontab cannot express it."""
     text = re.sub(r"[%\\]" if dialect == "debian" else "%", r"\\\g<0>", command)
-    return text if command_and_input(text, dialect) == (command, "") else None
+    return text if split_command(text, dialect) == (command, "") else None

@@ -15,7 +15,7 @@ from pycrond.cli.importer.report import (
     Remark,
     RunPartsScripts,
 )
-from pycrond.errors import PycrondError, RefusedError
+from pycrond.errors import PycrondError, UnreadableError
 from pycrond.host import machine, users
 from pycrond.sources import files
 from pycrond.sources import system as system_crontabs
@@ -52,7 +52,7 @@ class CrontabImporter:
     def _detected_cron(self) -> str:
         """Return `debian` or `cronie` by the system's name, else by the place of the users' crontabs."""
         if os.path.exists(self._at("etc/os-release")):
-            return machine.dialect(self._root)
+            return machine.detect_dialect(self._root)
         return "debian" if os.path.isdir(self._at("var/spool/cron/crontabs")) else "cronie"
 
     def _scripts(self) -> Iterator[tuple[str, RunPartsScripts]]:
@@ -75,7 +75,7 @@ class CrontabImporter:
 
     def _own(self) -> Iterator[ImportedCrontab]:
         """Yield the caller's crontab as crontab(1) prints it; nothing if there is none."""
-        name = users.own(os.geteuid()).name
+        name = users.by_uid(os.geteuid()).name
         if not shutil.which("crontab"):
             raise PycrondError("there is no crontab(1) that would show your crontab; root can read it")
         result = subprocess.run(["crontab", "-l"], capture_output=True, check=False)
@@ -84,14 +84,14 @@ class CrontabImporter:
 
     def _system(self) -> Iterator[ImportedCrontab]:
         rules = system_crontabs.RULES[self.cron]
-        crontabs, skipped = system_crontabs.find(self._root, rules)
+        crontabs, skipped = system_crontabs.list_system_crontabs(self._root, rules)
         for problem in skipped:
             yield ImportedCrontab(problem.file, None, remarks=[Remark(0, problem.message)])
         for crontab in crontabs:
             file, user = crontab.file, crontab.user
             try:
-                data = files.read(file, system_crontabs.refusal(crontab, rules))
-            except RefusedError as error:
+                data = files.read_crontab(file, system_crontabs.permission_check(crontab, rules))
+            except UnreadableError as error:
                 remark = Remark(0, f"{error}, by {report.CRON_NAMES[self.cron]} and by pycrond")
                 yield ImportedCrontab(file, user, remarks=[remark])
             else:
@@ -110,8 +110,8 @@ class CrontabImporter:
     def _anacrontab(self) -> Iterator[ImportedCrontab]:
         file = self._at("etc/anacrontab")
         try:
-            data = files.read(file)
-        except RefusedError:
+            data = files.read_crontab(file)
+        except UnreadableError:
             return
         table = anacrontab.parse(data, file, hour=anacrontab.START_HOURS[self.cron])
         converted = list(anacrontab.crontab_lines(table, self.cron))

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from math import ceil, exp, lgamma, log, prod
 
 from pycrond.cli.render.cell_width import cut
-from pycrond.schedule.schedule import Zone
-from pycrond.schedule.timezone import instant
+from pycrond.schedule.timezone import Zone, instant
 from pycrond.text import counted
 
 MIN_JOBS = 10  # in a cluster

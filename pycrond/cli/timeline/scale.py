@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from pycrond.cli.timeline.lanes import TimeWindow
 from pycrond.ledger.rows import SpanRow
-from pycrond.schedule.schedule import Zone
-from pycrond.schedule.timezone import instant
+from pycrond.schedule.timezone import Zone, instant
 
 SLOTS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 240)  # minutes
 LABEL_STEPS = (1, 2, 3, 4, 6, 12)  # hours between two labels

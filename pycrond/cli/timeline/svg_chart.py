@@ -22,8 +22,7 @@ from pycrond.cli.timeline.lanes import (
 from pycrond.cli.timeline.scale import TimeScale
 from pycrond.jobs.run import State
 from pycrond.ledger.rows import SpanRow
-from pycrond.schedule.schedule import Zone
-from pycrond.schedule.timezone import instant
+from pycrond.schedule.timezone import Zone, instant
 from pycrond.text import counted, duration, printable
 
 WIDTH, LEFT, RIGHT, TOP = 1200, 200, 80, 58  # pixels: the picture, and the margins of its columns of time

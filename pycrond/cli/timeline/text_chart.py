@@ -13,7 +13,7 @@ from pycrond.cli.render.formatting import KINDS, Cell
 from pycrond.cli.timeline.clusters import Cluster, descriptions
 from pycrond.cli.timeline.lanes import SHOWN_STATES, Lane, Timeline, foremost, legend, shown_state
 from pycrond.cli.timeline.scale import TimeScale
-from pycrond.schedule.schedule import Zone
+from pycrond.schedule.timezone import Zone
 
 NAMES_WIDTH = 18  # columns kept for long names before time gets the rest
 LABELS_WIDTH = 14  # columns of the longest label beside the histogram

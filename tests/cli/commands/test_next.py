@@ -9,7 +9,7 @@ import pytest
 
 from pycrond.cli import describe
 from pycrond.crontab import expression, parser
-from pycrond.jobs.job import jobs
+from pycrond.jobs.job import make_jobs
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.rows import FileRows
 from pycrond.ledger.writer import Ledger
@@ -28,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
     """A state directory in which three jobs are loaded."""
     ledger = Ledger(str(tmp_path / "ledger"))
     text = b"#: name=night\n30 2 * * *\ttrue\n#: name=boot\n@reboot true\n#: name=never\n0 0 31 2 * true\n"
-    made = jobs(parser.parse(text, "/etc/jobs").entries, "me")
+    made = make_jobs(parser.parse(text, "/etc/jobs").entries, "me")
     ledger.begin(1, "0", "b", "", datetime(2026, 1, 1, tzinfo=UTC))
     ledger.load(
         [FileRows("/etc/jobs", "", JobRows(made, "Europe/Berlin"))], (), datetime(2026, 1, 1, tzinfo=UTC)

@@ -110,7 +110,7 @@ def test_what_is_not_run_is_said_in_a_line(crond: Crond) -> None:
         assert command.stderr.readline() == "run 5 of root/queues killed: kill: by root\n"
     done = crond.run("run", "bad", "--wait", status=1)
     assert done.stderr.splitlines()[1].startswith(
-        "run 6 of root/bad failed: start-failed: cannot enter folder"
+        "run 6 of root/bad failed: start-failed: cannot enter directory"
     )
     crond.run("run", "nonsense", status=1)
     (crond.folder / "go").touch()

@@ -13,7 +13,7 @@ import icalendar
 import pytest
 
 from pycrond.crontab import parser
-from pycrond.jobs.job import jobs
+from pycrond.jobs.job import make_jobs
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import FileRows
@@ -64,7 +64,7 @@ def run(
 def folder(tmp_path: Path) -> Path:
     """A state directory in which jobs are loaded, a daemon has run until 2026-06-10T12:00Z, none does now."""
     ledger = Ledger(str(tmp_path / "ledger"))
-    made = jobs(parser.parse(TEXT, "/etc/jobs").entries, "me")
+    made = make_jobs(parser.parse(TEXT, "/etc/jobs").entries, "me")
     ledger.begin(1, "0", "b", "", datetime(2026, 1, 1, tzinfo=UTC))
     ledger.load([FileRows("/etc/jobs", "", JobRows(made, "UTC"))], (), datetime(2026, 1, 1, tzinfo=UTC))
     ledger.close()

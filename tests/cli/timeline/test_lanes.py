@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pycrond.cli.timeline.lanes import Lane, Timeline, TimeWindow, build_timeline, foremost, foreseen
 from pycrond.cli.timeline.scale import SLOTS, TimeScale
 from pycrond.ledger.rows import JobRow, SpanRow
-from pycrond.schedule.schedule import Zone
+from pycrond.schedule.timezone import Zone
 
 BERLIN = Zone.of("Europe/Berlin")
 

@@ -10,7 +10,7 @@ from pycrond.cli.timeline.clusters import Cluster, find_clusters
 from pycrond.cli.timeline.lanes import SHOWN_STATES, Timeline, build_timeline
 from pycrond.cli.timeline.svg_chart import STYLE, svg
 from pycrond.ledger.rows import SpanRow
-from pycrond.schedule.schedule import Zone
+from pycrond.schedule.timezone import Zone
 from pycrond.text import printable
 from tests.cli.timeline.test_lanes import DAY, at, drawn, job, span
 from tests.cli.timeline.test_text_chart import COMING, SPANS

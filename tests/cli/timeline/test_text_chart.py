@@ -12,7 +12,7 @@ from pycrond.cli.timeline.clusters import Cluster, JitterSuggestion, description
 from pycrond.cli.timeline.lanes import Timeline, TimeWindow, build_timeline
 from pycrond.cli.timeline.text_chart import ASCII, BLOCKS, ChartSize
 from pycrond.ledger.rows import SpanRow
-from pycrond.schedule.schedule import Zone
+from pycrond.schedule.timezone import Zone
 from tests.cli.timeline.test_lanes import DAY, at, drawn, job, span
 
 UTC = Zone.of("UTC")
