@@ -79,10 +79,12 @@ def test_every_option_is_named(option: str) -> None:
     assert says(section("pycrond.8", "COMMANDS") + section("pycrond.8", "SETTINGS"), option)
 
 
-@pytest.mark.parametrize("name", settings.NAMES)
+@pytest.mark.parametrize("name", settings.SETTINGS)
 def test_every_setting_has_its_paragraph_and_variable(name: str) -> None:
-    assert re.search(rf"^\.It {settings.flag(name)}\b", section("pycrond.8", "SETTINGS"), re.MULTILINE)
-    assert says(section("pycrond.8", "ENVIRONMENT"), f"PYCROND_{name.upper()}")
+    assert re.search(
+        rf"^\.It {settings.SETTINGS[name].flag}\b", section("pycrond.8", "SETTINGS"), re.MULTILINE
+    )
+    assert says(section("pycrond.8", "ENVIRONMENT"), settings.SETTINGS[name].variable)
 
 
 def test_what_a_setting_may_be_is_named() -> None:

@@ -27,7 +27,6 @@ def test_the_first_layer_that_has_it_decides() -> None:
 
 def test_each_has_a_help_text() -> None:
     assert all(one.metadata["help"] for one in fields(Settings))
-    assert set(settings.PATHS) <= set(settings.NAMES)
     assert {one.name for one in fields(Settings) if one.default is MISSING} == set(NEEDED) - {"crontabs"}
 
 
@@ -52,14 +51,14 @@ def test_no(word: object) -> None:
         ("log_console", "", "setting 'log-console': '' is neither yes nor no"),
         ("log_stderr", 2, "setting 'log-stderr': '2' is neither yes nor no"),
         ("syslog_format", "json", "setting 'syslog-format': 'json' is not one of rfc3164, rfc5424"),
-        ("state_dir", 5, "setting 'state-dir': text is wanted, not 5"),
-        ("pidfile", ["/a"], "setting 'pidfile': text is wanted, not ['/a']"),
-        ("crontabs", 5, "setting 'crontabs': a list of directories is wanted"),
-        ("crontabs", ["/a", 5], "setting 'crontabs': a list of directories is wanted"),
-        ("crontabs", [], "setting 'crontabs': a list of directories is wanted"),
-        ("crontabs", ["/a", ""], "setting 'crontabs': a list of directories is wanted"),
-        ("crontabs", "", "setting 'crontabs': a list of directories is wanted"),
-        ("state_dir", "", "setting 'state-dir': text is wanted, not ''"),
+        ("state_dir", 5, "setting 'state-dir' must be text, not 5"),
+        ("pidfile", ["/a"], "setting 'pidfile' must be text, not ['/a']"),
+        ("crontabs", 5, "setting 'crontabs' must be a list of directories"),
+        ("crontabs", ["/a", 5], "setting 'crontabs' must be a list of directories"),
+        ("crontabs", [], "setting 'crontabs' must be a list of directories"),
+        ("crontabs", ["/a", ""], "setting 'crontabs' must be a list of directories"),
+        ("crontabs", "", "setting 'crontabs' must be a list of directories"),
+        ("state_dir", "", "setting 'state-dir' must be text, not ''"),
     ],
 )
 def test_what_is_not_allowed(name: str, value: object, message: str) -> None:
@@ -108,8 +107,8 @@ def test_a_typo_in_the_file_is_an_error(key: str) -> None:
 
 
 def test_flags() -> None:
-    assert settings.flag("state_dir") == "--state-dir"
-    assert settings.flag("pidfile") == "--pidfile"
+    assert settings.SETTINGS["state_dir"].flag == "--state-dir"
+    assert settings.SETTINGS["pidfile"].flag == "--pidfile"
 
 
 def test_arguments_say_what_differs() -> None:

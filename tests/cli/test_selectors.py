@@ -44,13 +44,13 @@ JOBS = [
     ],
 )
 def test_jobs_by_names_and_patterns(word: str, places: list[int]) -> None:
-    assert selectors.loaded(word, JOBS) == [JOBS[place].key for place in places]
+    assert selectors.matching_jobs(word, JOBS) == [JOBS[place].key for place in places]
 
 
 @pytest.mark.parametrize("word", ["x", "x*", "Backup*", "backup["])
 def test_no_such_job(word: str) -> None:
     with pytest.raises(PycrondError, match="no job is called"):
-        selectors.loaded(word, JOBS)
+        selectors.matching_jobs(word, JOBS)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_no_such_state(text: str) -> None:
 def test_times(text: str | None, at: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.setattr(clock, "now", lambda: datetime(2025, 6, 10, 12, tzinfo=UTC))
-    assert selectors.seconds_of(text) == (datetime.fromisoformat(at).timestamp() if at else None)
+    assert selectors.unix_time(text) == (datetime.fromisoformat(at).timestamp() if at else None)
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "x", "nan", "1e9"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pycrond.cli.parser import build_parser
-from pycrond.cli.settings_layers import configured
+from pycrond.cli.settings_layers import load_settings
 from pycrond.hashing import digest
 from pycrond.settings import Settings
 
@@ -28,7 +28,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def found(*arguments: str) -> Settings:
-    return configured(build_parser().parse_args(["list", *arguments]))
+    return load_settings(build_parser().parse_args(["list", *arguments]))
 
 
 def test_a_users_own(home: Path) -> None:

@@ -22,8 +22,8 @@ def known(folder: Path, *arguments: str) -> dict[str, Any]:
 def test_every_setting_is_shown(tmp_path: Path) -> None:
     lines = pycrond(tmp_path, "config").stdout.splitlines()
     assert lines[0].split() == ["SETTING", "VALUE", "FROM"]
-    assert [line.split()[0] for line in lines[1:]] == [settings.flag(name)[2:] for name in settings.NAMES]
-    assert set(known(tmp_path)) == {settings.flag(name)[2:] for name in settings.NAMES}
+    assert [line.split()[0] for line in lines[1:]] == [setting.key for setting in settings.SETTINGS.values()]
+    assert set(known(tmp_path)) == {setting.key for setting in settings.SETTINGS.values()}
 
 
 @pytest.mark.parametrize("line", ["max-running = 3", '"max-running"=3', "  'max-running' = 3 # why"])

@@ -118,7 +118,7 @@ def test_an_edit_that_somebody_else_makes_meanwhile_is_not_lost(crond: Crond) ->
     editor(crond, GOOD + "# mine\n")
     script = Path(crond.environment["VISUAL"])
     script.write_text(script.read_text().replace("exit 0", f"echo '# theirs' >> {file}"))
-    assert "was changed by somebody else meanwhile" in crond.run("edit", str(file), status=1).stderr
+    assert "was changed by another program meanwhile" in crond.run("edit", str(file), status=1).stderr
     assert file.read_text() == GOOD + "# theirs\n"
     assert len(drafts(crond)) == 1
 

@@ -72,7 +72,7 @@ def test_which_jobs_are_listed(crond: Crond) -> None:
     assert names(crond, "--sort", "name") == ["bad", "good", "slow"]
     assert names(crond, "--sort", "last") == ["slow", "bad", "good"]
     assert names(crond, "--user", "nobody") == []
-    assert crond.run("list", "good", "--failed").stdout.splitlines()[1:] == ["none of them"]
+    assert crond.run("list", "good", "--failed").stdout.splitlines()[1:] == ["no job matches"]
     assert "no job is called 'x*'" in crond.run("list", "x*", status=1).stderr
 
 
@@ -107,7 +107,7 @@ def test_logs_of_a_stretch_of_time(crond: Crond) -> None:
     lines = crond.run("logs", "*d", "--since", "1h", "--lines", "3").stdout.splitlines()
     assert [line.partition(" | ")[2] for line in lines] == said[1:4]
     done = crond.run("logs", "-f", "--until", "1h", status=1)
-    assert done.stderr == "pycrond: --follow has no end: it does not go with --until\n"
+    assert done.stderr == "pycrond: --follow has no end: use it without --until\n"
 
 
 def test_watch_in_a_pipe_prints_once(crond: Crond) -> None:

@@ -243,7 +243,7 @@ def test_pause_for_ever_and_resume(crond: Crond) -> None:
     ("arguments", "status", "said"),
     [
         (("--for", "31d"), 1, "30 days at most"),
-        (("--for", "0s"), 2, "'0s': a duration of more than 0s is wanted"),
+        (("--for", "0s"), 2, "'0s': a duration of more than 0s is expected"),
         (("--for", "soon"), 2, "'soon': a duration such as"),
         (("--for", "1h", "--forever"), 2, "not allowed with"),
     ],

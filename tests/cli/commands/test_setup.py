@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pycrond import settings
-from pycrond.cli.commands import completion
+from pycrond.cli import completion
 from pycrond.cli.parser import build_parser
 from tests.conftest import SCRIPT, pycrond
 from tests.support import packages

@@ -97,7 +97,7 @@ def test_of_crontabs_here_that_are_not_taken_start_says_why(crond: Crond) -> Non
     del crond.environment["PYCROND_CRONTABS"]
     crond.folder.chmod(0o777)
     done = crond.run("start", status=1, cwd=crond.folder)
-    assert "./crontabs is not taken unless --crontabs names it: others can write above it" in done.stderr
+    assert "./crontabs is used only if --crontabs names it, for other users can write above it" in done.stderr
 
 
 @pytest.mark.parametrize(
