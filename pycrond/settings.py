@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from pycrond.errors import PycrondError
 
@@ -153,8 +153,7 @@ def recorded_settings_path(state_dir: str) -> str:
     return os.path.join(state_dir, "settings")
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """A row of the table: a field of `Settings` and the names by which users set it."""
 
     name: str

@@ -16,7 +16,7 @@ def main(argv: Sequence[str]) -> int:
 
     try:
         command, options = parse(argv)
-        return command.load().run(options)
+        return command.run(options)
     except PycrondError as error:
         print(f"pycrond: {error}", file=sys.stderr)
         return error.status

@@ -1,9 +1,9 @@
 """The table of commands, and the parser of the command line, which imports only the command's module."""
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
-from typing import NamedTuple, NoReturn, Protocol, cast
+from typing import Any, NamedTuple, NoReturn
 
 from pycrond import __version__
 from pycrond.settings import SETTINGS
@@ -12,16 +12,8 @@ SUGGESTIONS_MOST = 2
 SUGGESTION_SIMILARITY = 0.7  # from 0 to 1, as difflib measures it
 
 
-class CommandModule(Protocol):
-    """A module in `pycrond.cli.commands`."""
-
-    add_arguments: Callable[[argparse.ArgumentParser], None]
-    run: Callable[[argparse.Namespace], int]
-    """Carry out the command and return the exit status."""
-
-
 class Command(NamedTuple):
-    """A row of the table."""
+    """A row of the table; its module in `pycrond.cli.commands` has `add_arguments` and `run`."""
 
     name: str
     summary: str
@@ -30,9 +22,17 @@ class Command(NamedTuple):
     own_flags: tuple[str, ...] = ()
     """Settings whose flag is an option of the command with another meaning."""
 
-    def load(self) -> CommandModule:
-        module = "import_" if self.name == "import" else self.name  # `import` is a word of Python
-        return cast("CommandModule", import_module(f"pycrond.cli.commands.{module}"))
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        self._module().add_arguments(parser)
+
+    def run(self, options: argparse.Namespace) -> int:
+        """Carry out the command and return the exit status."""
+        status: int = self._module().run(options)
+        return status
+
+    def _module(self) -> Any:
+        name = "import_" if self.name == "import" else self.name  # `import` is a word of Python
+        return import_module(f"pycrond.cli.commands.{name}")
 
 
 COMMANDS = {
@@ -175,5 +175,5 @@ def build_parser(*, with_arguments: bool = True) -> CommandLineParser:
 
 
 def _add_arguments(parser: CommandLineParser, command: Command) -> None:
-    command.load().add_arguments(parser)
+    command.add_arguments(parser)
     parser.add_settings(command)

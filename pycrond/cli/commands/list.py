@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from pycrond import clock
-from pycrond.cli import selectors
 from pycrond.cli.arguments import add_json, seconds
 from pycrond.cli.data.access import records
 from pycrond.cli.next_fire import next_fire
@@ -115,6 +114,8 @@ def _by_key(runs: Iterable[RunRow]) -> dict[str, tuple[RunRow, ...]]:
 def _select(jobs: Sequence[JobStatus], options: argparse.Namespace) -> Sequence[JobStatus]:
     """Return the jobs that the options select, in the order that they demand."""
     if options.jobs:
+        from pycrond.cli import selectors
+
         rows = [job_status.job for job_status in jobs]
         keys = {key for word in options.jobs for key in selectors.matching_jobs(word, rows)}
         jobs = [job_status for job_status in jobs if job_status.job.key in keys]
