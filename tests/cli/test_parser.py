@@ -1,4 +1,4 @@
-"""The command line: the table of commands, help without arguments, and errors that name what was meant."""
+"""The command line: the table of commands, its help, and errors that suggest the nearest command or option."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""Which jobs, states and times are meant by what people type; what fits a screen."""
+"""Jobs, states and times selected by words; lines that fit a screen."""
 
 from argparse import ArgumentTypeError
 from datetime import UTC, datetime
@@ -92,7 +92,7 @@ def test_times(text: str | None, at: str | None, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "x", "nan", "1e9"])
-def test_no_such_pace(seconds: str) -> None:
+def test_no_such_interval(seconds: str) -> None:
     with pytest.raises(SystemExit):
         build_parser().parse_args(["list", f"--watch={seconds}"])
 
@@ -106,7 +106,7 @@ def test_no_such_pace(seconds: str) -> None:
         (1, ["… 3 mo…"]),
     ],
 )
-def test_a_picture_fills_the_screen_and_no_more(rows: int, shown: list[str]) -> None:
+def test_lines_fill_the_screen_and_no_more(rows: int, shown: list[str]) -> None:
     lines = [[Cell("one")], [Cell("two")], [Cell("three")]]
     assert plain(terminal.framed(lines, 7, rows)) == shown
 

@@ -1,4 +1,4 @@
-"""`pycrond check` as a person runs it."""
+"""The command check."""
 
 import json
 import os
@@ -16,9 +16,9 @@ def check(folder: Path, *arguments: str, status: int = 0) -> subprocess.Complete
 
 
 def document(folder: Path, *arguments: str, status: int = 0) -> dict[str, Any]:
-    whole = json.loads(check(folder, *arguments, "--json", status=status).stdout)
-    assert list(whole) == ["files"]
-    (only,) = whole["files"]
+    answer = json.loads(check(folder, *arguments, "--json", status=status).stdout)
+    assert list(answer) == ["files"]
+    (only,) = answer["files"]
     return dict(only)
 
 
@@ -49,7 +49,7 @@ def test_warnings_alone_are_no_failure(tmp_path: Path) -> None:
     assert check(tmp_path, "jobs", "--ignore", "uneven-step").stdout == ""
 
 
-def test_a_good_file_says_nothing(tmp_path: Path) -> None:
+def test_a_good_file_prints_nothing(tmp_path: Path) -> None:
     (tmp_path / "jobs").write_text("*/5 * * * * true\n")
     done = check(tmp_path, "jobs")
     assert (done.stdout, done.stderr) == ("", "")
@@ -60,10 +60,10 @@ def test_the_user_column(tmp_path: Path, place: str, options: list[str]) -> None
     file = tmp_path / place
     file.parent.mkdir(exist_ok=True)
     file.write_text("#: name=mine\nA=b\n0 5 * * * root true %in\n")
-    found = document(tmp_path, place, *options, "--verbose")
-    assert found["file"] == place
-    assert found["entries"] == 1
-    assert found["parsed"] == [
+    checked = document(tmp_path, place, *options, "--verbose")
+    assert checked["file"] == place
+    assert checked["entries"] == 1
+    assert checked["parsed"] == [
         {
             "line": 3,
             "schedule": "0 5 * * *",
@@ -75,35 +75,35 @@ def test_the_user_column(tmp_path: Path, place: str, options: list[str]) -> None
             "options": {"name": "mine"},
         }
     ]
-    assert [problem["code"] for problem in found["problems"]] == ["percent"]
+    assert [problem["code"] for problem in checked["problems"]] == ["percent"]
 
 
 def test_the_daemons_own_files(tmp_path: Path) -> None:
     (tmp_path / "crontabs").mkdir()
     (tmp_path / "crontabs/jobs").write_text("61 * * * * x\n")
     (tmp_path / "crontabs/jobs~").write_text("62 * * * * x\n")
-    said = check(tmp_path, "--crontabs", "crontabs", status=1).stdout
-    assert "jobs:1:1: error: bad minute '61'" in said
-    assert "jobs~: warning: not read" in said
+    stdout = check(tmp_path, "--crontabs", "crontabs", status=1).stdout
+    assert "jobs:1:1: error: bad minute '61'" in stdout
+    assert "jobs~: warning: not read" in stdout
 
 
-def test_the_systems_files_before_they_are_taken_over(tmp_path: Path) -> None:
+def test_the_systems_files_before_an_import(tmp_path: Path) -> None:
     (tmp_path / "etc/cron.d").mkdir(parents=True)
     (tmp_path / "etc/cron.d/good").write_text("61 * * * * root true\n")
     (tmp_path / "etc/cron.d/not.read").write_text("62 * * * * root true\n")
     (tmp_path / "etc/os-release").write_text("ID=debian\n")
-    said = check(tmp_path, "--system", "--root", str(tmp_path), status=1).stdout
-    assert ("good:1:1: error: bad minute '61'" in said) is (os.geteuid() == 0), "it must belong to root"
-    assert "not.read: warning: not read: a name that cron does not take" in said
+    stdout = check(tmp_path, "--system", "--root", str(tmp_path), status=1).stdout
+    assert ("good:1:1: error: bad minute '61'" in stdout) is (os.geteuid() == 0), "it must belong to root"
+    assert "not.read: warning: not read: a name that cron does not take" in stdout
 
 
-def test_a_file_that_the_daemon_would_refuse_is_read_all_the_same(tmp_path: Path) -> None:
+def test_a_file_that_the_daemon_would_refuse_is_checked_with_a_warning(tmp_path: Path) -> None:
     file = tmp_path / "jobs"
     file.write_text("0 5 * * * true\n")
     file.chmod(0o666)
-    found = document(tmp_path, "jobs")
-    assert found["entries"] == 1
-    (problem,) = found["problems"]
+    checked = document(tmp_path, "jobs")
+    assert checked["entries"] == 1
+    (problem,) = checked["problems"]
     assert problem == {
         "line": 0,
         "column": 0,

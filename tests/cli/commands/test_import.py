@@ -1,4 +1,4 @@
-"""`pycrond import` of whole systems below a root of ours: what is reported, what is written."""
+"""The command import with the files of a whole system below a directory: its report and the written crontabs."""
 
 import os
 import pwd
@@ -19,7 +19,7 @@ STARTER = "30 7-23 * * *   root	[ -x /etc/init.d/anacron ] && if [ ! -d /run/sys
 
 
 class Machine:
-    """Files of one, and what import makes of them."""
+    """The files of a machine, and the result of their import."""
 
     def __init__(self, folder: Path, system: str) -> None:
         self.folder = folder
@@ -43,15 +43,15 @@ class Machine:
         return done.stdout + done.stderr
 
     def after(self, line: str, *arguments: str) -> list[str]:
-        """The remarks on a line."""
+        """Return the remarks below a line of the report."""
         lines = self.report(*arguments).splitlines()
-        at = next(number for number, one in enumerate(lines) if one.startswith("  ") and line in one)
-        found = []
-        for one in lines[at + 1 :]:
-            if not one.startswith("      "):
+        at = next(number for number, row in enumerate(lines) if row.startswith("  ") and line in row)
+        remarks = []
+        for row in lines[at + 1 :]:
+            if not row.startswith("      "):
                 break
-            found.append(one.strip())
-        return found
+            remarks.append(row.strip())
+        return remarks
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def fedora(tmp_path: Path) -> Machine:
     return Machine(tmp_path, "fedora")
 
 
-def test_where_nothing_differs_nothing_is_said(debian: Machine) -> None:
+def test_lines_that_mean_the_same_get_no_remark(debian: Machine) -> None:
     file = debian.write("etc/cron.d/job", "0 5 * * * root true\n")
     assert debian.report().splitlines() == [
         "Crontabs of Debian cron, as pycrond would run them: 1 job in 1 file.",
@@ -75,7 +75,7 @@ def test_where_nothing_differs_nothing_is_said(debian: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "remark"),
     [
         ("0~9 * * * * root x", "Debian cron refuses ~, and with it the whole file [other-cron]"),
         ("*/7 * * * * root x", "uneven"),
@@ -84,16 +84,16 @@ def test_where_nothing_differs_nothing_is_said(debian: Machine) -> None:
         ("MAILTO=me@example.org", "no mail is sent"),
     ],
 )
-def test_what_check_says_stands_below_the_line(debian: Machine, line: str, said: str) -> None:
+def test_warnings_of_check_stand_below_the_line(debian: Machine, line: str, remark: str) -> None:
     debian.write("etc/cron.d/job", f"# one\n{line}\n")
-    (told,) = debian.after(f"2: {line}")
-    assert said in told
+    (shown,) = debian.after(f"2: {line}")
+    assert remark in shown
 
 
-def test_a_file_that_debian_cron_ignores_as_a_whole(debian: Machine) -> None:
+def test_a_file_that_debian_cron_ignores_entirely(debian: Machine) -> None:
     debian.write("etc/cron.d/job", "61 * * * * root x\n0 5 * * * root y\n")
-    said = "Debian cron runs nothing of it, because of line 1: pycrond runs its 1 other line"
-    assert said in debian.report()
+    remark = "Debian cron runs nothing of it, because of line 1: pycrond runs its 1 other line"
+    assert remark in debian.report()
 
 
 def test_another_clock(debian: Machine, tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_another_clock(debian: Machine, tmp_path: Path) -> None:
     ]
 
 
-def test_cronie_draws_anew(fedora: Machine) -> None:
+def test_cronie_draws_random_minutes_again(fedora: Machine) -> None:
     fedora.write("etc/cron.d/job", "0~9 5 * * * root x\n")
     assert "cronie draws the time anew" in fedora.report()
 
@@ -111,9 +111,9 @@ def test_cronie_draws_anew(fedora: Machine) -> None:
 def test_files_that_are_not_read(debian: Machine) -> None:
     debian.write("etc/cron.d/loose", "0 5 * * * root x\n", 0o666)
     debian.write("etc/cron.d/job.bak", "0 5 * * * root x\n")
-    said = debian.report("--output", str(debian.out))
-    assert "its mode 0666 is not allowed (writable by root alone), by Debian cron and by pycrond" in said
-    assert "not read: a name that cron does not take" in said
+    report = debian.report("--output", str(debian.out))
+    assert "its mode 0666 is not allowed (writable by root alone), by Debian cron and by pycrond" in report
+    assert "not read: a name that cron does not take" in report
     assert not debian.out.exists() or not [path for path in debian.out.rglob("*") if path.is_file()]
 
 
@@ -138,8 +138,8 @@ def test_anacron_on_debian(debian: Machine) -> None:
     assert debian.after("1: 30 7-23")[0].startswith(
         "starts anacron, whose jobs are schedules of pycrond's now"
     )
-    said = debian.report("--output", str(debian.out))
-    assert "      5 7 * * * root run-parts --report /etc/cron.daily\n" in said
+    report = debian.report("--output", str(debian.out))
+    assert "      5 7 * * * root run-parts --report /etc/cron.daily\n" in report
     assert (debian.out / "etc/cron.d/anacron").read_text().splitlines()[1].startswith("# starts anacron")
     assert (debian.out / "etc/cron.d/anacrontab").read_text() == (
         f"# From {debian.root}/etc/anacrontab, by pycrond import.\nHOME=/root\n"
@@ -155,10 +155,10 @@ def test_cronies_anacron(fedora: Machine) -> None:
         "etc/anacrontab",
         "RANDOM_DELAY=45\nSTART_HOURS_RANGE=3-22\n1 5 cron.daily nice run-parts /etc/cron.daily\n",
     )
-    said = fedora.report()
-    assert "/etc/cron.hourly/0anacron starts anacron: remove it, or anacrontab's jobs run twice" in said
-    assert "#: name=cron.daily missed=once within=1d lock=anacron jitter=45m" in said
-    assert "what was missed is caught up at any" in said
+    report = fedora.report()
+    assert "/etc/cron.hourly/0anacron starts anacron: remove it, or anacrontab's jobs run twice" in report
+    assert "#: name=cron.daily missed=once within=1d lock=anacron jitter=45m" in report
+    assert "what was missed is caught up at any" in report
 
 
 def test_the_originals_stay_and_the_copies_are_the_same_bytes(debian: Machine) -> None:
@@ -173,7 +173,7 @@ def test_the_originals_stay_and_the_copies_are_the_same_bytes(debian: Machine) -
     assert (copy.stat().st_mode & 0o7777, copy.stat().st_uid) == (0o600, pwd.getpwnam("nobody").pw_uid)
 
 
-def test_nothing_is_written_over(debian: Machine) -> None:
+def test_no_file_is_overwritten(debian: Machine) -> None:
     debian.write("etc/cron.d/job", "0 5 * * * root x\n")
     debian.report("--output", str(debian.out))
     assert "is not empty: nothing was written" in debian.report("--output", str(debian.out), status=1)
@@ -184,7 +184,7 @@ def test_the_report_in_a_file(debian: Machine, tmp_path: Path) -> None:
     assert (tmp_path / "report").read_text().startswith("Crontabs of Debian cron")
 
 
-def test_a_user_gets_his_own(
+def test_a_user_imports_only_its_own_crontab(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     tool = tmp_path / "bin/crontab"
@@ -195,21 +195,21 @@ def test_a_user_gets_his_own(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(os, "geteuid", lambda: pwd.getpwnam("nobody").pw_uid)
     assert main(["import", "--output", str(tmp_path / "out")]) == 0
-    said = capsys.readouterr().out
-    assert "crontab of nobody, of nobody: 1 job\n  1: */7 * * * * true\n      warning: uneven" in said
-    assert f"pycrond start --crontabs {tmp_path}/out" in said
+    stdout = capsys.readouterr().out
+    assert "crontab of nobody, of nobody: 1 job\n  1: */7 * * * * true\n      warning: uneven" in stdout
+    assert f"pycrond start --crontabs {tmp_path}/out" in stdout
     assert (tmp_path / "out/nobody").read_text().endswith("\n*/7 * * * * true\n")
 
 
 @pytest.mark.daemon
-def test_what_is_written_is_what_start_takes(debian: Machine, crond: Crond) -> None:
+def test_start_accepts_the_written_crontabs(debian: Machine, crond: Crond) -> None:
     debian.write("etc/crontab", DEBIANS)
     debian.write("etc/anacrontab", "1 5 cron.daily run-parts /etc/cron.daily\n3 5 three true\n")
     debian.spool("nobody", "HOME=/\n@reboot true\n")
-    said = debian.report("--output", str(debian.out))
+    report = debian.report("--output", str(debian.out))
     crond.folder.chmod(0o755)
     del crond.environment["PYCROND_CRONTABS"]
-    (start,) = [line.split()[1:] for line in said.splitlines() if "pycrond start" in line]
+    (start,) = [line.split()[1:] for line in report.splitlines() if "pycrond start" in line]
     assert "5 jobs from 3 files" in crond.run(*start).stdout
     wait_until(lambda: [run.state for run in crond.runs()] == ["succeeded"])
     names = {job["name"] for job in crond.json("list")["jobs"]}
