@@ -62,7 +62,7 @@ class Loader:
             self.dialect = machine.dialect(settings.root) if settings.system else "cronie"
         self._directories = [os.path.normpath(directory) for directory in settings.crontabs]
         self._root = settings.root if settings.system else None
-        self._last_good = LastGood(settings.last_good_directory, read_only=read_only)
+        self._last_good = LastGood(settings.last_good_dir, read_only=read_only)
         self._rules = source.ParseRules(
             self.dialect, machine.identity() if seed is None else seed, self.account.name
         )
