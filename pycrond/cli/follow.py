@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping
 from pycrond.cli.data.output_lines import Stream
 from pycrond.control.records import Records
 from pycrond.errors import NotRunningError
+from pycrond.jobs.run import OPEN
 from pycrond.ledger.rows import RunRow
 
 DAEMON_ABSENCE_MOST = 15.0  # seconds that a daemon may not answer, as during a restart
 RUN_POLL_INTERVAL, OUTPUT_POLL_INTERVAL = 0.025, 0.1  # seconds
 POLL_INTERVAL_MOST = 0.5  # seconds
 POLL_INTERVAL_GROWTH = 1.5
-UNFINISHED = {"claimed", "waiting", "running"}
 
 
 class PollInterval:
@@ -34,7 +34,7 @@ def follow_run(records: Records, run: int, stream: Stream | None) -> RunRow:
     interval = PollInterval(RUN_POLL_INTERVAL)
     while True:
         rows = records.runs([run])  # read before the output, which is complete once the run has ended
-        ended = bool(rows) and rows[0].state not in UNFINISHED
+        ended = bool(rows) and rows[0].state not in OPEN
         printed = _print_lines(stream, to_the_end=ended) if stream else False
         if ended:
             return rows[0]
@@ -73,7 +73,7 @@ class Follower:
         """
         self._records.retry_for = DAEMON_ABSENCE_MOST
         for run in self._records.runs([self._run]) if self._run else self._records.unfinished():
-            if run.state in UNFINISHED and run.id <= newest and self._is_selected(run):
+            if run.state in OPEN and run.id <= newest and self._is_selected(run):
                 offset = offsets[run.id] if run.id in offsets else self._records.kept(run.id)[1]
                 self._add(run, offset)
         interval = PollInterval(OUTPUT_POLL_INTERVAL)
@@ -99,7 +99,7 @@ class Follower:
         states = {run.id: run.state for run in self._records.runs([*self._streams])}
         printed = False
         for run, stream in [*self._streams.items()]:
-            ended = states.get(run) not in UNFINISHED
+            ended = states.get(run) not in OPEN
             printed |= _print_lines(stream, to_the_end=ended)
             if ended:
                 del self._streams[run]

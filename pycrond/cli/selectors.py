@@ -3,7 +3,6 @@
 import re
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
-from typing import get_args
 
 from pycrond import clock
 from pycrond.cli import time_input
@@ -62,11 +61,10 @@ def period(options: Namespace) -> tuple[float | None, float | None]:
 
 def states(text: str) -> tuple[str, ...]:
     """The type of states by their names; `failed` is every bad end, `ok` is succeeded."""
-    groups = {"failed": BAD_ENDS, "ok": {"succeeded"}}
-    known = get_args(State)
+    groups = {"failed": BAD_ENDS, "ok": {State.SUCCEEDED}}
     selected: set[str] = set()
     for word in text.split(","):
-        if word not in groups and word not in known:
-            raise ArgumentTypeError(f"'{word}' is no state (known: {', '.join(known)})")
+        if word not in groups and word not in [*State]:
+            raise ArgumentTypeError(f"'{word}' is no state (known: {', '.join(State)})")
         selected |= groups.get(word, {word})
     return tuple(sorted(selected))

@@ -16,6 +16,7 @@ from pycrond.cli.render.table import StyledLine
 from pycrond.cli.settings_layers import load_settings
 from pycrond.control.records import Records
 from pycrond.host import machine
+from pycrond.jobs.run import State
 from pycrond.ledger.rows import RunRow
 from pycrond.settings import Settings
 
@@ -88,8 +89,8 @@ def _lines(settings: Settings, options: argparse.Namespace, width: int, *, cut: 
 def _read_jobs(read: Records, now: datetime, running: bool) -> Sequence[JobStatus]:
     last = read.last_runs()
     unfinished = read.unfinished() if running else []
-    active = _by_key(run for run in unfinished if run.state == "running")
-    waiting = _by_key(run for run in unfinished if run.state == "waiting")
+    active = _by_key(run for run in unfinished if run.state == State.RUNNING)
+    waiting = _by_key(run for run in unfinished if run.state == State.WAITING)
     paused = {row.key: row for row in read.pauses(now.timestamp())}
     next_times: dict[tuple[str | None, str], datetime | None] = {}
     jobs = []

@@ -7,11 +7,12 @@ from pycrond.cli import selectors
 from pycrond.cli.arguments import add_period, positive_count
 from pycrond.cli.data.access import records
 from pycrond.cli.data.output_lines import Stream, tail
-from pycrond.cli.follow import UNFINISHED, Follower
+from pycrond.cli.follow import Follower
 from pycrond.cli.render import formatting, terminal
 from pycrond.cli.settings_layers import load_settings
 from pycrond.control.records import Records
 from pycrond.errors import PycrondError
+from pycrond.jobs.run import OPEN
 from pycrond.ledger.rows import RunFilter, RunRow
 
 RUNS_SEARCHED = 10_000  # newest runs whose output is looked at
@@ -82,7 +83,7 @@ def _print_last(
         missing = most - len(newest_first)
         if missing <= 0:
             break
-        lines, offsets[row.id] = tail(read, row.id, missing, whole=follow and row.state in UNFINISHED)
+        lines, offsets[row.id] = tail(read, row.id, missing, whole=follow and row.state in OPEN)
         newest_first += [prefix(row) + line for line in reversed(lines)]
     for line in reversed(newest_first):
         print(line, flush=follow)
@@ -92,6 +93,6 @@ def _print_last(
 def _print_all(read: Records, prefix: LinePrefix, row: RunRow, *, follow: bool) -> int:
     """Print the output that is kept of a run, and return the offset where it ends."""
     stream = Stream(read, row.id, read.kept(row.id)[0], prefix(row))
-    for line in stream.lines(to_the_end=not (follow and row.state in UNFINISHED)):
+    for line in stream.lines(to_the_end=not (follow and row.state in OPEN)):
         print(line, flush=follow)
     return stream.offset

@@ -10,6 +10,7 @@ from pycrond.cli.follow import follow_run
 from pycrond.cli.settings_layers import load_settings
 from pycrond.control import protocol
 from pycrond.errors import PycrondError
+from pycrond.jobs.run import State
 from pycrond.ledger.rows import RunRow
 from pycrond.text import duration
 
@@ -57,4 +58,4 @@ def _exit_status(row: RunRow) -> int:
         return 128 + row.signal
     if row.exit_status is None:
         return 1
-    return row.exit_status or int(row.state != "succeeded")
+    return row.exit_status or int(row.state != State.SUCCEEDED)
