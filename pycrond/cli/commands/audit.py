@@ -1,4 +1,4 @@
-"""audit: whether every fire time has its verdict in the ledger."""
+"""audit: check that every fire time has its verdict in the ledger."""
 
 import argparse
 import json

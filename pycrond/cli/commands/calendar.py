@@ -1,4 +1,4 @@
-"""calendar: the coming fire times as iCalendar."""
+"""calendar: print coming fire times as iCalendar."""
 
 import argparse
 import heapq

@@ -1,4 +1,4 @@
-"""config: every setting, its value and where that comes from."""
+"""config: list all settings with their values and origins."""
 
 import argparse
 import json

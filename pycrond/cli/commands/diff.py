@@ -1,4 +1,4 @@
-"""diff: the changes that a reload would make."""
+"""diff: show the changes that a reload would make."""
 
 import argparse
 import os

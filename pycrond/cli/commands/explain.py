@@ -1,4 +1,4 @@
-"""explain: an expression in words, and its next times."""
+"""explain: explain an expression in words, with its next times."""
 
 import argparse
 import json

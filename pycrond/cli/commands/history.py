@@ -1,4 +1,4 @@
-"""history: the runs, the newest first."""
+"""history: list runs, the newest first."""
 
 import argparse
 import json

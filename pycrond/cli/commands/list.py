@@ -1,4 +1,4 @@
-"""list: every job, when it runs next and how its last run ended."""
+"""list: list jobs, with their next fire times and last runs."""
 
 import argparse
 import json

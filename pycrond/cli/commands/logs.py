@@ -1,4 +1,4 @@
-"""logs: the output of jobs, and with --follow also the output to come."""
+"""logs: show the output of jobs, with --follow also the output to come."""
 
 import argparse
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""next: the coming fire times of jobs, of a file or of an expression."""
+"""next: show coming fire times of jobs, of a file or of an expression."""
 
 import argparse
 import json

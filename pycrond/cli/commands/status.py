@@ -1,4 +1,4 @@
-"""status: whether the daemon runs, and with what load."""
+"""status: show whether the daemon runs, and its load."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""why: why a job is due at a time, or not, and how its run ended."""
+"""why: explain why a job is due at a time, or not, and how its run ended."""
 
 import argparse
 import json
