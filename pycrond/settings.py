@@ -1,4 +1,4 @@
-"""The table of settings: names, defaults, allowed values; reading and writing each form of them."""
+"""The table of settings: names, defaults, allowed values; and the settings as arguments of the daemon."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -186,27 +186,6 @@ SETTINGS = {
     for row in fields(Settings)
 }
 """The table, by the fields' names."""
-
-
-def from_environment(environ: Mapping[str, str]) -> dict[str, object]:
-    """Return the settings named in the environment; PYCROND_CRONTABS separates directories by colons."""
-    layer: dict[str, object] = {}
-    for setting in SETTINGS.values():
-        text = environ.get(setting.variable, "")
-        # An empty name in the list would be the working directory.
-        value = tuple(part for part in text.split(":") if part) if setting.name == "crontabs" else text
-        if value:
-            layer[setting.name] = value
-    return layer
-
-
-def from_toml(document: Mapping[str, object], file: str) -> dict[str, object]:
-    """Return the settings of a parsed pycrond.toml; raise PycrondError for an unknown key."""
-    names = {setting.key: setting.name for setting in SETTINGS.values()}
-    for key in document:
-        if key not in names:
-            raise PycrondError(f"{file}: unknown setting '{key}' (known: {', '.join(names)})")
-    return {names[key]: value for key, value in document.items()}
 
 
 def settle(layers: Iterable[Mapping[str, object]]) -> Settings:

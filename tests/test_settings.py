@@ -81,36 +81,6 @@ def test_crontabs_in_every_form(value: object, expected: tuple[str, ...]) -> Non
     assert settle(crontabs=value).crontabs == expected
 
 
-@pytest.mark.parametrize(
-    ("environ", "expected"),
-    [
-        ({"PYCROND_STATE_DIR": "/x", "HOME": "/h"}, {"state_dir": "/x"}),
-        ({"PYCROND_CRONTABS": "/a:/b"}, {"crontabs": ("/a", "/b")}),
-        (
-            {"PYCROND_CRONTABS": ":/a::"},
-            {"crontabs": ("/a",)},
-        ),  # an empty name would be the working directory
-        ({"PYCROND_CRONTABS": ":"}, {}),
-        ({"PYCROND_STATE_DIR": ""}, {}),
-        ({"PYCROND_SYSLOG_FORMAT": "rfc5424"}, {"syslog_format": "rfc5424"}),
-        ({"PYCROND_JOB": "a job's own", "PYCROND_RUN": "5"}, {}),
-    ],
-)
-def test_the_environment(environ: dict[str, str], expected: dict[str, object]) -> None:
-    assert settings.from_environment(environ) == expected
-
-
-def test_the_file() -> None:
-    layer = settings.from_toml({"state-dir": "/x", "crontabs": ["/a"], "log-console": True}, "f")
-    assert layer == {"state_dir": "/x", "crontabs": ["/a"], "log_console": True}
-
-
-@pytest.mark.parametrize("key", ["state_dir", "State-Dir", "pid-file", ""])
-def test_a_typo_in_the_file_is_an_error(key: str) -> None:
-    with pytest.raises(PycrondError, match=rf"^/p.toml: unknown setting '{key}' \(known: crontabs, state-"):
-        settings.from_toml({key: "x"}, "/p.toml")
-
-
 def test_flags() -> None:
     assert settings.SETTINGS["state_dir"].flag == "--state-dir"
     assert settings.SETTINGS["pidfile"].flag == "--pidfile"

@@ -25,7 +25,7 @@ def layers(options: argparse.Namespace, *, use_recorded: bool = True) -> dict[st
     flags = {name: value for name in SETTINGS if (value := getattr(options, name, None)) is not None}
     given = {
         "flag": _absolute(flags),
-        "variable": _absolute(settings.from_environment(os.environ)),
+        "variable": _absolute(from_environment(os.environ)),
         "file": _from_file(options.config),
     }
     system = str(_first(given.values(), "system")).lower() in settings.TRUE
@@ -97,7 +97,28 @@ def _from_file(option: str | None) -> dict[str, object]:
         document = tomllib.loads(text.decode())
     except ValueError as error:
         raise PycrondError(f"{path}: {error}") from error
-    return _absolute(settings.from_toml(document, path), os.path.dirname(os.path.abspath(path)))
+    return _absolute(from_toml(document, path), os.path.dirname(os.path.abspath(path)))
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, object]:
+    """Return the settings named in the environment; PYCROND_CRONTABS separates directories by colons."""
+    layer: dict[str, object] = {}
+    for setting in SETTINGS.values():
+        text = environ.get(setting.variable, "")
+        # An empty name in the list would be the working directory.
+        value = tuple(part for part in text.split(":") if part) if setting.name == "crontabs" else text
+        if value:
+            layer[setting.name] = value
+    return layer
+
+
+def from_toml(document: Mapping[str, object], file: str) -> dict[str, object]:
+    """Return the settings of a parsed pycrond.toml; raise PycrondError for an unknown key."""
+    names = {setting.key: setting.name for setting in SETTINGS.values()}
+    for key in document:
+        if key not in names:
+            raise PycrondError(f"{file}: unknown setting '{key}' (known: {', '.join(names)})")
+    return {names[key]: value for key, value in document.items()}
 
 
 def _absolute(layer: Mapping[str, object], base: str | None = None) -> dict[str, object]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from pycrond.cli.parser import build_parser
-from pycrond.cli.settings_layers import load_settings
+from pycrond.cli.settings_layers import from_environment, from_toml, load_settings
+from pycrond.errors import PycrondError
 from pycrond.hashing import digest
 from pycrond.settings import Settings
 
@@ -68,3 +69,30 @@ def test_recorded_settings_that_are_not_readable_are_ignored(
 
     monkeypatch.setattr("builtins.open", refused)
     assert locate("--system").state_dir == "/var/lib/pycrond"
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"PYCROND_STATE_DIR": "/x", "HOME": "/h"}, {"state_dir": "/x"}),
+        ({"PYCROND_CRONTABS": "/a:/b"}, {"crontabs": ("/a", "/b")}),
+        ({"PYCROND_CRONTABS": ":/a::"}, {"crontabs": ("/a",)}),  # "" would be the working directory
+        ({"PYCROND_CRONTABS": ":"}, {}),
+        ({"PYCROND_STATE_DIR": ""}, {}),
+        ({"PYCROND_SYSLOG_FORMAT": "rfc5424"}, {"syslog_format": "rfc5424"}),
+        ({"PYCROND_JOB": "a job's own", "PYCROND_RUN": "5"}, {}),
+    ],
+)
+def test_the_environment(environ: dict[str, str], expected: dict[str, object]) -> None:
+    assert from_environment(environ) == expected
+
+
+def test_the_file() -> None:
+    layer = from_toml({"state-dir": "/x", "crontabs": ["/a"], "log-console": True}, "f")
+    assert layer == {"state_dir": "/x", "crontabs": ["/a"], "log_console": True}
+
+
+@pytest.mark.parametrize("key", ["state_dir", "State-Dir", "pid-file", ""])
+def test_a_typo_in_the_file_is_an_error(key: str) -> None:
+    with pytest.raises(PycrondError, match=rf"^/p.toml: unknown setting '{key}' \(known: crontabs, state-"):
+        from_toml({key: "x"}, "/p.toml")

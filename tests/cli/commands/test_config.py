@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from pycrond import settings
+from pycrond.cli.settings_layers import from_toml
 from pycrond.settings import Settings
 from tests.conftest import Crond, pycrond
 
@@ -77,7 +78,7 @@ def test_init_writes_every_setting_with_its_default(tmp_path: Path) -> None:
     pycrond(tmp_path, "init", "--directory", "d")
     text = (tmp_path / "d/pycrond.toml").read_text()
     document = tomllib.loads(re.sub(r"^# (?=[a-z-]+ = )", "", text, flags=re.MULTILINE))
-    read = settings.settle([settings.from_toml(document, "f")])
+    read = settings.settle([from_toml(document, "f")])
     for field in fields(Settings):
         assert field.metadata["help"] in re.sub(r"\n# ", " ", text)
         if field.name not in {"crontabs", "state_dir", "runtime_dir", "pidfile"}:

@@ -12,6 +12,7 @@ import pytest
 from pycrond import settings
 from pycrond.cli import completion
 from pycrond.cli.parser import build_parser
+from pycrond.cli.settings_layers import from_environment
 from tests.conftest import SCRIPT, pycrond
 from tests.support import packages
 
@@ -169,7 +170,7 @@ def test_required_lines_of_a_unit(name: str) -> None:
 def test_the_dockerfile_uses_existing_settings() -> None:
     text = (ROOT / "Dockerfile").read_text()
     environ = dict(re.findall(r"\b(PYCROND_\w+)=(\S+)", text))
-    known = settings.from_environment(environ)
+    known = from_environment(environ)
     assert len(known) == len(environ)
     settings.settle([known, {"state_dir": "/s", "runtime_dir": "/r", "pidfile": "/p"}])
     (entry,) = re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)
