@@ -16,7 +16,7 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             return
         sys.path.insert(0, self.root)
         sys.dont_write_bytecode = True
-        from pycrond.cli.commands import completion  # noqa: PLC0415
+        from pycrond.cli import completion  # noqa: PLC0415
         from pycrond.cli.setup import data_files  # noqa: PLC0415 -- from the tree that is built
 
         self._directory = tempfile.TemporaryDirectory()

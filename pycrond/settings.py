@@ -1,9 +1,9 @@
-"""The daemon's settings: their names, defaults and readers. One name each, as flag, key and variable."""
+"""The table of settings: names, defaults, allowed values; and the settings as arguments of the daemon."""
 
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any
+from typing import Any, NamedTuple
 
 from pycrond.errors import PycrondError
 
@@ -12,30 +12,38 @@ FACILITIES = (
     *(f"local{number}" for number in range(8)),
 )
 TRUE, FALSE = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
+NUMBER_DIGITS_MOST = 9
+_DIRECTORY = {"metavar": "DIR", "is_path": True, "locates_daemon": True}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What a daemon is started with. `state_dir` is its identity: one daemon for a state directory.
+    """The values a daemon is started with. `state_dir` is its identity: one daemon for a state directory.
 
     A field `state_dir` is `--state-dir` on the command line, `state-dir` in pycrond.toml and
-    PYCROND_STATE_DIR in the environment. Fields with a default are optional everywhere.
+    PYCROND_STATE_DIR in the environment. Fields with a default are optional everywhere. The metadata of a
+    field are attributes of its `Setting`.
     """
 
     crontabs: tuple[str, ...] = field(
-        default=(), metadata={"help": "a directory of crontab files (may be repeated)"}
+        default=(), metadata=_DIRECTORY | {"help": "a directory of crontab files (may be repeated)"}
     )
-    state_dir: str = field(metadata={"help": "where the ledger and the jobs' output are kept"})
-    runtime_dir: str = field(metadata={"help": "where sockets and FIFOs are made; best on a tmpfs"})
-    pidfile: str = field(metadata={"help": "the file that holds the daemon's pid"})
+    state_dir: str = field(metadata=_DIRECTORY | {"help": "where the ledger and the jobs' output are kept"})
+    runtime_dir: str = field(
+        metadata=_DIRECTORY | {"help": "where sockets and FIFOs are made; best on a tmpfs"}
+    )
+    pidfile: str = field(
+        metadata=_DIRECTORY | {"help": "the file that holds the daemon's pid", "metavar": "FILE"}
+    )
     system: bool = field(
         default=False,
         metadata={
-            "help": "read /etc/crontab, /etc/cron.d and the users' crontabs, as the system's cron does"
+            "help": "read /etc/crontab, /etc/cron.d and the users' crontabs, as the system's cron does",
+            "locates_daemon": True,
         },
     )
     root: str = field(
-        default="/", metadata={"help": "with --system: the directory that these three lie below"}
+        default="/", metadata=_DIRECTORY | {"help": "with --system: the directory that these three lie below"}
     )
     dialect: str = field(
         default="auto",
@@ -57,27 +65,32 @@ class Settings:
         default="cron", metadata={"help": "the facility of every message", "allowed": FACILITIES}
     )
     spool_limit: int = field(
-        default=4096, metadata={"help": "MiB of output that wait for syslog at most; 0: no limit"}
+        default=4096, metadata={"help": "most MiB of output that may wait for syslog; 0: no limit"}
     )
     mailer: str = field(
         default="/usr/sbin/sendmail",
         metadata={"help": "what sends mail: a program, smtp://[user@]host[:port] or smtps://…"},
     )
     mailer_password_file: str = field(
-        default="", metadata={"help": "with a user in --mailer: the file whose first line is the password"}
+        default="",
+        metadata={
+            "help": "with a user in --mailer: the file whose first line is the password",
+            "metavar": "FILE",
+        },
     )
     mail_environment: bool = field(
         default=False, metadata={"help": "add the jobs' variables to their mails, as X-Cron-Env"}
     )
     max_running: int = field(
-        default=0, metadata={"help": "so many jobs at once at most, the others wait; 0: no limit"}
+        default=0, metadata={"help": "most jobs that run at once, the others wait; 0: no limit"}
     )
     inherit_env: bool = field(
         default=False,
         metadata={"help": "give jobs the daemon's own environment too, below what their crontab sets"},
     )
     log_console: bool = field(
-        default=False, metadata={"help": "write the daemon's messages to the console when syslog is away"}
+        default=False,
+        metadata={"help": "write the daemon's messages to the console when syslog cannot be reached"},
     )
     log_stderr: bool = field(
         default=False, metadata={"help": "write every message to standard error as well"}
@@ -96,6 +109,10 @@ class Settings:
     def last_good_dir(self) -> str:
         """The last good version of each crontab."""
         return os.path.join(self.state_dir, "crontabs")
+
+    @property
+    def lock_path(self) -> str:
+        return os.path.join(self.state_dir, "lock")
 
     @property
     def checkpoint_path(self) -> str:
@@ -131,99 +148,110 @@ class Settings:
         return os.path.join(self.runtime_dir, "keeper.sock")
 
 
-NAMES = tuple(one.name for one in fields(Settings))
-PATHS = ("crontabs", "state_dir", "runtime_dir", "pidfile", "root")
+def recorded_settings_path(state_dir: str) -> str:
+    """Return where the settings of the latest daemon are recorded, by which commands find it."""
+    return os.path.join(state_dir, "settings")
 
 
-def flag(name: str) -> str:
-    """The command line's spelling of a setting, also its key in pycrond.toml (less the dashes before it)."""
-    return "--" + name.replace("_", "-")
+class Setting(NamedTuple):
+    """A row of the table: a field of `Settings` and the names by which users set it."""
+
+    name: str
+    default: Any
+    """None if it depends on the user."""
+    help: str
+    metavar: str = "VALUE"
+    allowed: tuple[str, ...] = ()
+    is_path: bool = False
+    """Relative to the working directory, or to the directory of pycrond.toml."""
+    locates_daemon: bool = False
+    """Accepted by every command; the others only by the commands that start a daemon or read crontabs."""
+
+    @property
+    def key(self) -> str:
+        """The name in pycrond.toml."""
+        return self.name.replace("_", "-")
+
+    @property
+    def flag(self) -> str:
+        return f"--{self.key}"
+
+    @property
+    def variable(self) -> str:
+        return f"PYCROND_{self.name.upper()}"
 
 
-def from_environment(environ: Mapping[str, str]) -> dict[str, object]:
-    """The settings named in the environment; PYCROND_CRONTABS separates directories by colons."""
-    found: dict[str, object] = {}
-    for name in NAMES:
-        text = environ.get("PYCROND_" + name.upper(), "")
-        # An empty name in the list would be the directory we happen to be in.
-        value = tuple(part for part in text.split(":") if part) if name == "crontabs" else text
-        if value:
-            found[name] = value
-    return found
-
-
-def from_toml(document: Mapping[str, object], file: str) -> dict[str, object]:
-    """The settings of a parsed pycrond.toml; an unknown key is an error, so that no typo stays silent."""
-    known = {flag(name)[2:]: name for name in NAMES}
-    for key in document:
-        if key not in known:
-            raise PycrondError(f"{file}: unknown setting '{key}' (known: {', '.join(known)})")
-    return {known[key]: value for key, value in document.items()}
+SETTINGS = {
+    row.name: Setting(row.name, None if row.default is MISSING else row.default, **row.metadata)
+    for row in fields(Settings)
+}
+"""The table, by the fields' names."""
 
 
 def settle(layers: Iterable[Mapping[str, object]]) -> Settings:
-    """One value a setting, from the first layer that has it; raises PycrondError for a value not allowed."""
+    """Take each setting from the first layer that has it; raise PycrondError for a value not allowed."""
     merged: dict[str, object] = {}
     for layer in layers:
         for name, value in layer.items():
             merged.setdefault(name, value)
-    values: dict[str, Any] = {name: _read(name, value) for name, value in merged.items()}
+    values: dict[str, Any] = {name: _read(SETTINGS[name], value) for name, value in merged.items()}
     return Settings(**values)
 
 
-def _read(name: str, value: object) -> object:
-    if name == "crontabs":
-        several = (value,) if isinstance(value, str) else value
-        if (
-            isinstance(several, (list, tuple))
-            and (several or several == ())
-            and all(one and isinstance(one, str) for one in several)
-        ):
-            return tuple(several)
-        raise PycrondError("setting 'crontabs': a list of directories is wanted")
-    about = next(one for one in fields(Settings) if one.name == name)
-    if isinstance(about.default, bool):
-        return _read_bool(name, value)
-    if isinstance(about.default, int):
-        return _read_number(name, value)
-    if not isinstance(value, str) or (name in PATHS and not value):
-        raise PycrondError(f"setting '{flag(name)[2:]}': text is wanted, not {value!r}")
-    allowed = about.metadata.get("allowed")
-    if allowed and value not in allowed:
-        raise PycrondError(f"setting '{flag(name)[2:]}': '{value}' is not one of {', '.join(allowed)}")
+def _read(setting: Setting, value: object) -> object:
+    if setting.name == "crontabs":
+        return _read_directories(value)
+    if isinstance(setting.default, bool):
+        return _read_bool(setting, value)
+    if isinstance(setting.default, int):
+        return _read_number(setting, value)
+    if not isinstance(value, str) or (setting.is_path and not value):
+        raise PycrondError(f"setting '{setting.key}' must be text, not {value!r}")
+    if setting.allowed and value not in setting.allowed:
+        raise PycrondError(f"setting '{setting.key}': '{value}' is not one of {', '.join(setting.allowed)}")
     return value
 
 
-def _read_bool(name: str, value: object) -> bool:
+def _read_directories(value: object) -> tuple[str, ...]:
+    directories = (value,) if isinstance(value, str) else value
+    if (
+        isinstance(directories, (list, tuple))
+        and (directories or directories == ())
+        and all(directory and isinstance(directory, str) for directory in directories)
+    ):
+        return tuple(directories)
+    raise PycrondError("setting 'crontabs' must be a list of directories")
+
+
+def _read_bool(setting: Setting, value: object) -> bool:
     if isinstance(value, bool):
         return value
     word = str(value).lower()
     if word not in TRUE + FALSE:
-        raise PycrondError(f"setting '{flag(name)[2:]}': '{value}' is neither yes nor no")
+        raise PycrondError(f"setting '{setting.key}': '{value}' is neither yes nor no")
     return word in TRUE
 
 
-def _read_number(name: str, value: object) -> int:
+def _read_number(setting: Setting, value: object) -> int:
     text = str(value)
-    if isinstance(value, bool) or not text.isascii() or not text.isdigit() or len(text) > 9:
-        raise PycrondError(f"setting '{flag(name)[2:]}': a whole number from 0 is wanted, not '{value}'")
+    if isinstance(value, bool) or not (text.isascii() and text.isdigit()) or len(text) > NUMBER_DIGITS_MOST:
+        raise PycrondError(f"setting '{setting.key}' must be a whole number from 0, not '{value}'")
     return int(text)
 
 
 def to_arguments(settings: Settings) -> list[str]:
-    """The settings as arguments of the daemon's own program, only what differs from the defaults."""
+    """Return the settings that differ from the defaults, as arguments of the daemon's program."""
     arguments = []
-    for one in fields(Settings):
-        value = getattr(settings, one.name)
-        if one.default is not MISSING and value == one.default:
-            continue
-        several = value if isinstance(value, tuple) else (value,)
-        arguments += [f"{flag(one.name)}={part}" for part in several]
+    for setting in SETTINGS.values():
+        value = getattr(settings, setting.name)
+        if value != setting.default:
+            values = value if isinstance(value, tuple) else (value,)
+            arguments += [f"{setting.flag}={part}" for part in values]
     return arguments
 
 
 def from_arguments(arguments: Iterable[str]) -> Settings:
-    """The inverse of `to_arguments`."""
+    """Invert `to_arguments`."""
     layer: dict[str, object] = {}
     for argument in arguments:
         key, _, text = argument.removeprefix("--").partition("=")

@@ -79,10 +79,12 @@ def test_every_option_is_named(option: str) -> None:
     assert says(section("pycrond.8", "COMMANDS") + section("pycrond.8", "SETTINGS"), option)
 
 
-@pytest.mark.parametrize("name", settings.NAMES)
+@pytest.mark.parametrize("name", settings.SETTINGS)
 def test_every_setting_has_its_paragraph_and_variable(name: str) -> None:
-    assert re.search(rf"^\.It {settings.flag(name)}\b", section("pycrond.8", "SETTINGS"), re.MULTILINE)
-    assert says(section("pycrond.8", "ENVIRONMENT"), f"PYCROND_{name.upper()}")
+    assert re.search(
+        rf"^\.It {settings.SETTINGS[name].flag}\b", section("pycrond.8", "SETTINGS"), re.MULTILINE
+    )
+    assert says(section("pycrond.8", "ENVIRONMENT"), settings.SETTINGS[name].variable)
 
 
 def test_what_a_setting_may_be_is_named() -> None:
@@ -122,7 +124,7 @@ def test_every_signal_is_named(number: int) -> None:
 
 
 def test_every_kind_of_log_line_is_named() -> None:
-    found = (re.findall(r'\bsay\(\s*"([A-Z]+)"', text) for _, text in sources_of_ours())
+    found = (re.findall(r'\bwrite\(\s*"([A-Z]+)"', text) for _, text in sources_of_ours())
     said = {word for several in found for word in several}
     assert {"STARTUP", "SHUTDOWN"} <= said  # or this test looks at nothing
     said |= {"ERROR", "WARNING", "CMD", "CMDOUT", "CMDEND", "EXIT"}

@@ -1,5 +1,7 @@
-"""start --foreground beside a keeper that was left for running jobs: that one starts the daemon, and this
-process stands in for it, so that whoever started it has something to signal and to wait for.
+"""A process that represents a daemon which another keeper runs, for `start --foreground`.
+
+If a keeper was left for running jobs, it starts the daemon. A service manager, however, signals and waits for
+the process that it has started: this one passes the signals on and ends with the keeper.
 """
 
 import contextlib
@@ -14,39 +16,40 @@ from pycrond.host.signals import SignalPipe, unblock
 from pycrond.keeper.readiness import Readiness
 from pycrond.settings import Settings
 
-FAREWELL = 60.0  # seconds that a daemon may take to stop
+STOP_TIMEOUT = 60.0  # seconds
 
 
-def stand_in(settings: Settings, daemon: int) -> int:
-    """Stay until the keeper of `daemon` has gone, or until the daemon was stopped through us; 0."""
+def represent_daemon(settings: Settings, daemon: int) -> int:
+    """Return 0 when the keeper of `daemon` has ended, or a signal to this process has stopped the daemon."""
     signals = SignalPipe()
-    unblock()  # they were blocked before the daemon was asked for
-    found = procfs.read_stat(daemon)
+    unblock()  # they were blocked before the daemon was started
+    process = procfs.read_stat(daemon)
     try:
-        keeper = os.pidfd_open(found.parent) if found else -1
+        keeper = os.pidfd_open(process.parent) if process else -1
     except ProcessLookupError:
         keeper = -1
     if keeper < 0:
-        raise PycrondError(f"the daemon, pid {daemon}, has ended again")
-    Readiness(lambda _said: None, os.environ).ready(daemon)  # to systemd: it may not know that daemon
+        raise PycrondError(f"the daemon, pid {daemon}, has ended again; its messages in syslog say why")
+    Readiness(lambda _: None, os.environ).ready(daemon)  # systemd may not know the pid of that daemon
     poll = select.poll()
     poll.register(signals, select.POLLIN)
     poll.register(keeper, select.POLLIN)
     while not any(descriptor == keeper for descriptor, _ in poll.poll()):
-        came = signals.read() - {signal.SIGCHLD}
-        for number in came:
+        received = signals.read() - {signal.SIGCHLD}
+        for number in received:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(keeper, number)
-        if came & {signal.SIGTERM, signal.SIGINT}:
-            _wait_for_the_end(settings)
+        if received & {signal.SIGTERM, signal.SIGINT}:
+            _wait_for_stop(settings)
             return 0
     return 0
 
 
-def _wait_for_the_end(settings: Settings) -> None:
-    """The keeper answers when the daemon has ended; it may stay itself, for the jobs."""
-    with contextlib.suppress(PycrondError, OSError):
-        path = os.path.join(settings.runtime_dir, "keeper.sock")
-        with protocol.connect(path, FAREWELL) as keeper:
-            keeper.sendall(b"stop")
-            keeper.recv(64)
+def _wait_for_stop(settings: Settings) -> None:
+    """Return when the daemon has ended: then the keeper answers, though it may stay for running jobs."""
+    with (
+        contextlib.suppress(PycrondError, OSError),
+        protocol.connect(settings.keeper_socket, STOP_TIMEOUT) as keeper,
+    ):
+        keeper.sendall(b"stop")
+        keeper.recv(64)

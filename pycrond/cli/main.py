@@ -1,33 +1,32 @@
-"""The command line: what can be said, and the one place where errors are printed."""
+"""The entry point of the command line, and the one place where errors are printed."""
 
-import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from pycrond.errors import PycrondError
 
-Command = Callable[[argparse.Namespace], int]
-
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command; its exit status: 0 done, 1 the user can act, 2 usage, 3 not running, 70 our bug."""
-    from pycrond.cli.parser import build_parser
+    """Run one command and return its exit status.
+
+    0 done, 1 the user can act, 2 usage, 3 not running, 70 an error in pycrond.
+    """
+    from pycrond.cli.parser import parse
 
     try:
-        wanted = build_parser().parse_args(argv)
-        command: Command = wanted.call
-        return command(wanted)
+        command, options = parse(argv)
+        return command.run(options)
     except PycrondError as error:
         print(f"pycrond: {error}", file=sys.stderr)
         return error.status
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of a pipe has gone, as `head` does: nothing to say, and nobody to say it to.
+        # The reader of a pipe, such as `head`, has gone: Python must not fail to flush standard output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except Exception:  # noqa: BLE001 -- the last edge: what gets here is our bug, and is shown as one
+    except Exception:  # noqa: BLE001 -- any other exception is an error in pycrond and is shown as such
         import traceback
 
         traceback.print_exc()
@@ -36,5 +35,5 @@ def main(argv: Sequence[str]) -> int:
 
 
 def entry() -> None:
-    """The installed script."""
+    """Run the installed script."""
     sys.exit(main(sys.argv[1:]))

@@ -1,6 +1,5 @@
-"""What people name on the command line: jobs, also by patterns of names, stretches of time, states."""
+"""The meaning of the words by which people select jobs, runs and periods."""
 
-import os
 import re
 from argparse import ArgumentTypeError, Namespace
 from collections.abc import Sequence
@@ -9,8 +8,8 @@ from pycrond import clock
 from pycrond.cli import time_input
 from pycrond.control.records import Records
 from pycrond.errors import PycrondError
-from pycrond.host import machine
 from pycrond.jobs.run import State
+from pycrond.ledger.reader import SharedReader
 from pycrond.ledger.rows import BAD_ENDS, JobRow, matching_keys, require_one
 
 _AGO = re.compile(r"(?:[0-9]{1,9}[smhdw])+")
@@ -20,50 +19,52 @@ def is_pattern(word: str) -> bool:
     return any(char in word for char in "*?[")
 
 
-def loaded(word: str, jobs: Sequence[JobRow]) -> list[str]:
-    """The keys of all loaded jobs that a word or a pattern names; raises PycrondError where it is none."""
+def matching_jobs(word: str, jobs: Sequence[JobRow]) -> list[str]:
+    """Return the keys of all loaded jobs that a word or a pattern names; raise PycrondError if none."""
     if not is_pattern(word):
-        found = matching_keys(word, ((job.key, job.name, f"{job.file}:{job.line}") for job in jobs))
+        keys = matching_keys(word, ((job.key, job.name, f"{job.file}:{job.line}") for job in jobs))
     else:
         from fnmatch import fnmatchcase
 
         with_user = "/" in word
-        called = ((job.key, job.key if with_user else job.name or job.key.partition("/")[2]) for job in jobs)
-        found = [key for key, name in called if fnmatchcase(name, word)]
-    if not found:
+        names = ((job.key, job.key if with_user else job.name or job.key.partition("/")[2]) for job in jobs)
+        keys = [key for key, name in names if fnmatchcase(name, word)]
+    if not keys:
         raise PycrondError(f"no job is called '{word}' (see 'pycrond list')")
-    return found
+    return keys
 
 
-def jobs_meant(read: Records, word: str | None) -> list[str] | None:
-    """The key of the one job a word names, also one that is gone; the keys of those that a pattern names."""
+def find_job(records: SharedReader, word: str) -> str:
+    """Return the key of the job that a word names, also of one no longer loaded; PycrondError unless one."""
+    return require_one(word, records.find_jobs(word))
+
+
+def find_jobs(records: Records, word: str | None) -> list[str] | None:
+    """Return the key of the job that a word names, or the keys that a pattern matches; None for all jobs."""
     if word is None:
         return None
-    return loaded(word, read.jobs()) if is_pattern(word) else [require_one(word, read.find_jobs(word))]
+    return matching_jobs(word, records.jobs()) if is_pattern(word) else [find_job(records, word)]
 
 
-def seconds_of(text: str | None) -> float | None:
-    """A time as Unix seconds; a distance without a sign is one ago."""
+def unix_time(text: str | None) -> float | None:
+    """Return a time as Unix seconds; a distance without a sign lies in the past."""
     if text is None:
         return None
     text = f"-{text}" if _AGO.fullmatch(text) else text
-    return time_input.moment(
-        text, clock.now(), machine.load_zone(machine.local_zone_name(os.environ))
-    ).at.timestamp()
+    return time_input.moment(text, clock.now(), time_input.local_zone()).at.timestamp()
 
 
-def span(wanted: Namespace) -> tuple[float | None, float | None]:
-    """From --since up to --until."""
-    return seconds_of(wanted.since), seconds_of(wanted.until)
+def period(options: Namespace) -> tuple[float | None, float | None]:
+    """Return --since and --until as Unix seconds."""
+    return unix_time(options.since), unix_time(options.until)
 
 
 def states(text: str) -> tuple[str, ...]:
-    """States by their names, `failed` being any that is not well, `ok` succeeded."""
-    meant = {"failed": BAD_ENDS, "ok": {"succeeded"}}
-    known = [state.value for state in State]
-    found: set[str] = set()
+    """The type of states by their names; `failed` is every bad end, `ok` is succeeded."""
+    groups = {"failed": BAD_ENDS, "ok": {State.SUCCEEDED}}
+    selected: set[str] = set()
     for word in text.split(","):
-        if word not in meant and word not in known:
-            raise ArgumentTypeError(f"'{word}' is no state (known: {', '.join(known)})")
-        found |= meant.get(word, {word})
-    return tuple(sorted(found))
+        if word not in groups and word not in [*State]:
+            raise ArgumentTypeError(f"'{word}' is no state (known: {', '.join(State)})")
+        selected |= groups.get(word, {word})
+    return tuple(sorted(selected))

@@ -1,92 +1,94 @@
-"""Which settings hold: flags, then the environment, then pycrond.toml, then what fits the user."""
+"""The settings in force: flags, then the environment, then pycrond.toml, then defaults that fit the user."""
 
 import argparse
 import contextlib
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
 
 from pycrond import settings
 from pycrond.errors import PycrondError, UnreadableError
 from pycrond.hashing import digest
-from pycrond.settings import PATHS, Settings
+from pycrond.settings import SETTINGS, Settings
 from pycrond.sources import files
 
-RECORD = "settings"
-"""In the state directory: what the latest daemon was started with, so that it can be found by that alone."""
+
+def load_settings(options: argparse.Namespace) -> Settings:
+    """Return the settings for this command; those of the latest daemon precede defaults."""
+    return settings.settle(layers(options).values())
 
 
-def configured(wanted: argparse.Namespace, *, as_before: bool = True) -> Settings:
-    """The settings for this command; `as_before`: what the daemon was started with goes before defaults."""
-    return settings.settle(layers(wanted, as_before=as_before).values())
+def layers(options: argparse.Namespace, *, use_recorded: bool = True) -> dict[str, dict[str, object]]:
+    """Return the layers `flag`, `variable`, `file`, `latest daemon` and `default`; the first one decides.
 
-
-def layers(wanted: argparse.Namespace, *, as_before: bool = True) -> dict[str, dict[str, object]]:
-    """What `flag`, `variable`, `file`, `latest daemon` and `default` say; the first one decides."""
-    flags = {name: value for name in settings.NAMES if (value := getattr(wanted, name, None)) is not None}
+    `use_recorded`: with the settings of the latest daemon, by which commands find it.
+    """
+    flags = {name: value for name in SETTINGS if (value := getattr(options, name, None)) is not None}
     given = {
         "flag": _absolute(flags),
-        "variable": _absolute(settings.from_environment(os.environ)),
-        "file": _from_file(wanted.config),
+        "variable": _absolute(from_environment(os.environ)),
+        "file": _from_file(options.config),
     }
     system = str(_first(given.values(), "system")).lower() in settings.TRUE
     of_root = _is_root() or system
     state_dir = str(_first(given.values(), "state_dir") or default_state_dir(of_root=of_root))
-    if as_before:
+    if use_recorded:
         given["latest daemon"] = _recorded(state_dir)
-    defaults = worked_out(state_dir, of_root=of_root or _is_of_root(state_dir))
+    defaults = user_defaults(state_dir, of_root=of_root or _belongs_to_root(state_dir))
     if not settings.settle([*given.values(), defaults]).system:
         defaults["crontabs"] = (_default_crontabs(),)
     return given | {"default": defaults}
 
 
 def _first(layers: Iterable[Mapping[str, object]], name: str) -> object:
-    """A setting's value before defaults; None where nobody has given it."""
+    """Return a setting's value before defaults; None where no layer has it."""
     return next((layer[name] for layer in layers if name in layer), None)
 
 
-def record(running: Settings) -> None:
-    """Write down what a daemon is started with; renamed into place."""
-    path = os.path.join(running.state_dir, RECORD)
-    if recorded(running.state_dir) == settings.to_arguments(running):
-        return  # a full disk need not keep it from starting
+def record_settings(running: Settings) -> None:
+    """Write down the settings that a daemon is started with."""
+    path = settings.recorded_settings_path(running.state_dir)
+    arguments = settings.to_arguments(running)
+    if recorded_arguments(running.state_dir) == arguments:
+        return  # nothing to write: a full disk does not prevent a start
     with open(path + ".new", "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write("\n".join(settings.to_arguments(running)))
+        file.write("\n".join(arguments))
     os.replace(path + ".new", path)
 
 
-def recorded(state_dir: str) -> list[str]:
-    """The arguments of the latest daemon; none where there was none, or it is not for us to know."""
+def recorded_arguments(state_dir: str) -> list[str]:
+    """Return the arguments of the latest daemon; none if there was none or they are not readable."""
+    path = settings.recorded_settings_path(state_dir)
     try:
-        with open(os.path.join(state_dir, RECORD), encoding="utf-8", errors="surrogateescape") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read().splitlines()
     except (FileNotFoundError, PermissionError):
-        return []  # another user's: the daemon has to be found by what is given and by defaults
+        return []  # another user's daemon is located by flags, variables and defaults
 
 
 def _recorded(state_dir: str) -> dict[str, object]:
     try:
-        arguments = recorded(state_dir)
+        arguments = recorded_arguments(state_dir)
         if not arguments:
             return {}
-        before = settings.from_arguments(arguments)
-    except (OSError, TypeError) as error:
-        raise PycrondError(f"cannot read {os.path.join(state_dir, RECORD)}: {error}") from error
-    # Without directories there was --system; --crontabs may come beside it.
-    return {one.name: value for one in fields(Settings) if (value := getattr(before, one.name)) != ()}
+        latest = settings.from_arguments(arguments)
+    except (OSError, KeyError, TypeError) as error:
+        path = settings.recorded_settings_path(state_dir)
+        raise PycrondError(f"cannot read {path}: {error}; 'pycrond start' writes it anew") from error
+    # Crontabs are () if the daemon had only --system; another --crontabs may be given beside it now.
+    return {name: value for name in SETTINGS if (value := getattr(latest, name)) != ()}
 
 
-def config_file(named: str | None) -> str:
-    """The pycrond.toml that is read; `named` is what --config says."""
-    return named or os.environ.get("PYCROND_CONFIG") or os.path.join(config_dir(), "pycrond.toml")
+def config_file(path: str | None) -> str:
+    """Return the pycrond.toml that is read; `path` is the value of --config."""
+    return path or os.environ.get("PYCROND_CONFIG") or os.path.join(config_dir(), "pycrond.toml")
 
 
-def _from_file(named: str | None) -> dict[str, object]:
-    path = config_file(named)
+def _from_file(option: str | None) -> dict[str, object]:
+    path = config_file(option)
     try:
         text = files.read_crontab(os.path.abspath(path))
     except UnreadableError as error:
-        if named is None and not os.path.lexists(path):
+        if option is None and not os.path.lexists(path):
             return {}
         raise PycrondError(f"{path}: {error}") from error
     import tomllib
@@ -95,23 +97,43 @@ def _from_file(named: str | None) -> dict[str, object]:
         document = tomllib.loads(text.decode())
     except ValueError as error:
         raise PycrondError(f"{path}: {error}") from error
-    return _absolute(settings.from_toml(document, path), os.path.dirname(os.path.abspath(path)))
+    return _absolute(from_toml(document, path), os.path.dirname(os.path.abspath(path)))
+
+
+def from_environment(environ: Mapping[str, str]) -> dict[str, object]:
+    """Return the settings named in the environment; PYCROND_CRONTABS separates directories by colons."""
+    layer: dict[str, object] = {}
+    for setting in SETTINGS.values():
+        text = environ.get(setting.variable, "")
+        # An empty name in the list would be the working directory.
+        value = tuple(part for part in text.split(":") if part) if setting.name == "crontabs" else text
+        if value:
+            layer[setting.name] = value
+    return layer
+
+
+def from_toml(document: Mapping[str, object], file: str) -> dict[str, object]:
+    """Return the settings of a parsed pycrond.toml; raise PycrondError for an unknown key."""
+    names = {setting.key: setting.name for setting in SETTINGS.values()}
+    for key in document:
+        if key not in names:
+            raise PycrondError(f"{file}: unknown setting '{key}' (known: {', '.join(names)})")
+    return {names[key]: value for key, value in document.items()}
 
 
 def _absolute(layer: Mapping[str, object], base: str | None = None) -> dict[str, object]:
-    """Paths made absolute: the daemon's working directory is `/`."""
+    """Make paths absolute, for the daemon's working directory is `/`."""
 
     def absolute(path: object) -> str:
         return os.path.abspath(os.path.join(base, str(path)) if base else str(path))
 
-    whole = dict(layer)
-    for name in PATHS:
-        value = whole.get(name)
-        if isinstance(value, str):
-            whole[name] = absolute(value)
-        elif isinstance(value, (list, tuple)):
-            whole[name] = tuple(absolute(one) for one in value)
-    return whole
+    resolved = dict(layer)
+    for name, value in layer.items():
+        if SETTINGS[name].is_path and isinstance(value, str):
+            resolved[name] = absolute(value)
+        elif SETTINGS[name].is_path and isinstance(value, (list, tuple)):
+            resolved[name] = tuple(absolute(path) for path in value)
+    return resolved
 
 
 def _is_root() -> bool:
@@ -123,11 +145,11 @@ def _user_dir(variable: str, fallback: str) -> str:
 
 
 def config_dir() -> str:
+    """Return the directory of pycrond.toml and of a user's crontabs."""
     return "/etc/pycrond" if _is_root() else _user_dir("XDG_CONFIG_HOME", "~/.config")
 
 
-def _is_of_root(state_dir: str) -> bool:
-    """Whether it is root's daemon that has this state directory."""
+def _belongs_to_root(state_dir: str) -> bool:
     try:
         return os.stat(state_dir).st_uid == 0
     except OSError:
@@ -135,13 +157,13 @@ def _is_of_root(state_dir: str) -> bool:
 
 
 def default_state_dir(*, of_root: bool | None = None) -> str:
-    """Ours, or with `of_root` that of root's daemon or another's."""
+    """Return this user's state directory, or with `of_root` that of root's daemon or of a user's."""
     root = _is_root() if of_root is None else of_root
     return "/var/lib/pycrond" if root else _user_dir("XDG_STATE_HOME", "~/.local/state")
 
 
-def worked_out(state_dir: str, *, of_root: bool | None = None) -> dict[str, object]:
-    """Defaults that depend on who we are; `of_root`: of root's daemon, which users may ask too."""
+def user_defaults(state_dir: str, *, of_root: bool | None = None) -> dict[str, object]:
+    """Return the defaults that depend on the user; `of_root` as in `default_state_dir`."""
     short = digest(os.fsencode(os.path.realpath(state_dir)), 6)
     root = _is_root() if of_root is None else of_root
     session = "/run" if root else os.environ.get("XDG_RUNTIME_DIR", "")
@@ -153,8 +175,8 @@ def worked_out(state_dir: str, *, of_root: bool | None = None) -> dict[str, obje
 
 
 def _default_crontabs() -> str:
-    """`./crontabs` where there is one; root takes only one that nobody else could have put there."""
-    with contextlib.suppress(FileNotFoundError):  # the working directory may be gone
+    """Return `./crontabs` if there is one; for root only if no other user could have put it there."""
+    with contextlib.suppress(FileNotFoundError):  # the working directory may have been removed
         here = os.path.abspath("crontabs")
         if os.path.isdir(here) and (not _is_root() or files.is_safe_directory(here)):
             return here

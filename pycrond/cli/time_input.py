@@ -1,14 +1,16 @@
 """Times as a person types them: dates, times of the day, distances from now."""
 
+import os
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pycrond.errors import PycrondError
+from pycrond.host import machine
 from pycrond.schedule.timezone import DAY, FIRST_TICK, LAST_TICK, Zone, instant, tick_from
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- of a wall clock
-_MINUTE = timedelta(minutes=1)
+MINUTE = timedelta(minutes=1)
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DISTANCE = re.compile(r"([+-])((?:[0-9]{1,9}[smhdw])+)")
 _DAYS = {"yesterday": -1, "today": 0, "tomorrow": 1}
@@ -21,18 +23,30 @@ class Moment:
     """A time that was typed."""
 
     at: datetime
-    """Aware UTC. Of a wall-clock time that comes twice, the first; of one that is left out, the moment the
+    """Aware UTC. For a wall-clock time that occurs twice, the first; for one that is left out, the moment the
     clock jumps."""
     wall: int
-    """The wall minute typed, also one that the clock never showed; else the one shown at `at`."""
+    """The wall minute typed, also a minute that the clock never showed; without one, that shown at `at`."""
 
 
 def moment(text: str, now: datetime, zone: Zone) -> Moment:
-    """A time without an offset is one of `zone`; raises PycrondError for what cannot be read."""
+    """Read a time, in `zone` unless it has an offset; raise PycrondError if it cannot be read."""
     try:
         return _read(" ".join(text.split()), now, zone)
     except (ValueError, OverflowError) as error:
         raise PycrondError(f"bad time '{text}' (as in {FORMS})") from error
+
+
+def local_zone() -> Zone:
+    """Return the zone of this process: TZ, else that of the machine."""
+    return machine.load_zone(machine.local_zone_name(os.environ))
+
+
+def whole_minute(text: str | None, now: datetime, zone: Zone) -> datetime:
+    """Read a time (now, if there is none) and round it up to a whole minute."""
+    start = moment(text, now, zone).at if text else now
+    minute = start.replace(second=0, microsecond=0)
+    return minute if minute == start else minute + MINUTE
 
 
 def _read(text: str, now: datetime, zone: Zone) -> Moment:
@@ -74,24 +88,24 @@ def _exact(at: datetime, zone: Zone) -> Moment:
 
 
 def _of_wall_clock(typed: datetime, zone: Zone) -> Moment:
-    wall, seconds = divmod(typed - _EPOCH, _MINUTE)
+    wall, seconds = divmod(typed - _EPOCH, MINUTE)
     if not FIRST_TICK + 2 * DAY <= wall <= LAST_TICK - 2 * DAY:
         raise ValueError("beyond the calendar")
-    found = instants(zone, wall)
-    if found:
-        return Moment(found[0] + seconds, wall)
+    shown = instants(zone, wall)
+    if shown:
+        return Moment(shown[0] + seconds, wall)
     jump = next(
-        piece
-        for piece in zone.offset_periods(wall - 2 * DAY, wall + 2 * DAY)
-        if piece.start + piece.offset > wall
+        period
+        for period in zone.offset_periods(wall - 2 * DAY, wall + 2 * DAY)
+        if period.start + period.offset > wall
     )
     return Moment(instant(jump.start), wall)
 
 
 def instants(zone: Zone, wall: int) -> list[datetime]:
-    """When a zone's clock shows a wall minute: twice where it is turned back, never where turned forward."""
+    """Return when a zone's clock shows a wall minute: twice if it is turned back, never if turned forward."""
     ticks = [
-        (wall - piece.offset, piece.start, piece.end)
-        for piece in zone.offset_periods(wall - 2 * DAY, wall + 2 * DAY)
+        (wall - period.offset, period.start, period.end)
+        for period in zone.offset_periods(wall - 2 * DAY, wall + 2 * DAY)
     ]
     return [instant(tick) for tick, start, end in ticks if start <= tick < end]

@@ -61,7 +61,7 @@ class Loader:
             self.dialect = machine.detect_dialect(settings.root) if settings.system else "cronie"
         self._directories = [os.path.normpath(directory) for directory in settings.crontabs]
         self._root = settings.root if settings.system else None
-        self._last_good = LastGood(os.path.join(settings.state_dir, "crontabs"), read_only=read_only)
+        self._last_good = LastGood(settings.last_good_dir, read_only=read_only)
         self._parser = SourceParser(
             self.dialect, machine.machine_id() if seed is None else seed, self.account.name
         )

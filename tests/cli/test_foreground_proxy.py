@@ -1,4 +1,4 @@
-"""start --foreground while a keeper is left with jobs that a stop let live: it stays, and the jobs are taken over."""
+"""start --foreground while a keeper waits for jobs that a stop left running: it stays, and they are taken over."""
 
 import os
 import signal
@@ -15,29 +15,29 @@ pytestmark = pytest.mark.daemon
 
 
 class Service:
-    """A pycrond as systemd runs one: in the foreground, with a socket that it is told by."""
+    """A pycrond as systemd runs it: in the foreground, with a socket for notifications."""
 
     def __init__(self, crond: Crond) -> None:
         self.crond = crond
-        self.told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.told.bind(str(crond.folder / "notify"))
-        self.told.settimeout(20)
+        self.notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notifications.bind(str(crond.folder / "notify"))
+        self.notifications.settimeout(20)
         crond.environment["NOTIFY_SOCKET"] = str(crond.folder / "notify")
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> subprocess.Popen[bytes]:
-        """Return when it has said that it is ready."""
-        one = subprocess.Popen(
+        """Start it and return when it has reported that it is ready."""
+        process = subprocess.Popen(
             [SCRIPT, "start", "--foreground"], env=self.crond.environment,
             stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
-        self.processes.append(one)
-        while self.told.recv(1024) != b"READY=1":
+        self.processes.append(process)
+        while self.notifications.recv(1024) != b"READY=1":
             pass
-        return one
+        return process
 
     def left(self) -> int:
-        """The pid of the job that runs, after a first start and a stop."""
+        """Start and stop it, and return the pid of the job that is left running."""
         first = self.start()
         wait_until(lambda: [run.state for run in self.crond.runs()] == ["running"])
         first.send_signal(signal.SIGTERM)
@@ -50,16 +50,16 @@ class Service:
 @pytest.fixture
 def service(crond: Crond) -> Iterator[Service]:
     crond.write("jobs", "#: name=long\n@reboot sleep 300\n")
-    one = Service(crond)
-    yield one
+    service_ = Service(crond)
+    yield service_
     crond.end()
-    for process in one.processes:
+    for process in service_.processes:
         process.kill()
         process.wait(20)
-    one.told.close()
+    service_.notifications.close()
 
 
-def test_it_stays_and_the_job_lives_on(service: Service) -> None:
+def test_it_stays_and_the_job_continues(service: Service) -> None:
     job = service.left()
     second = service.start()
     wait_until(service.crond.status)
@@ -68,7 +68,7 @@ def test_it_stays_and_the_job_lives_on(service: Service) -> None:
     assert [(run.state, run.pid) for run in service.crond.runs()] == [("running", job)]
 
 
-def test_it_is_stopped_like_any_other_again_and_again(service: Service) -> None:
+def test_it_can_be_stopped_again_and_again(service: Service) -> None:
     job = service.left()
     for _ in range(2):
         again = service.start()
@@ -89,7 +89,7 @@ def test_hup_is_passed_on(service: Service) -> None:
     assert second.poll() is None
 
 
-def test_a_stop_by_command_ends_it_once_nothing_is_left(service: Service) -> None:
+def test_a_stop_by_command_ends_it_if_no_job_is_left(service: Service) -> None:
     job = service.left()
     second = service.start()
     os.kill(job, signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""Which jobs, states and times are meant by what people type; what fits a screen."""
+"""Jobs, states and times selected by words; lines that fit a screen."""
 
 from argparse import ArgumentTypeError
 from datetime import UTC, datetime
@@ -44,13 +44,13 @@ JOBS = [
     ],
 )
 def test_jobs_by_names_and_patterns(word: str, places: list[int]) -> None:
-    assert selectors.loaded(word, JOBS) == [JOBS[place].key for place in places]
+    assert selectors.matching_jobs(word, JOBS) == [JOBS[place].key for place in places]
 
 
 @pytest.mark.parametrize("word", ["x", "x*", "Backup*", "backup["])
 def test_no_such_job(word: str) -> None:
     with pytest.raises(PycrondError, match="no job is called"):
-        selectors.loaded(word, JOBS)
+        selectors.matching_jobs(word, JOBS)
 
 
 @pytest.mark.parametrize(
@@ -88,11 +88,11 @@ def test_no_such_state(text: str) -> None:
 def test_times(text: str | None, at: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
     monkeypatch.setattr(clock, "now", lambda: datetime(2025, 6, 10, 12, tzinfo=UTC))
-    assert selectors.seconds_of(text) == (datetime.fromisoformat(at).timestamp() if at else None)
+    assert selectors.unix_time(text) == (datetime.fromisoformat(at).timestamp() if at else None)
 
 
 @pytest.mark.parametrize("seconds", ["0", "-1", "x", "nan", "1e9"])
-def test_no_such_pace(seconds: str) -> None:
+def test_no_such_interval(seconds: str) -> None:
     with pytest.raises(SystemExit):
         build_parser().parse_args(["list", f"--watch={seconds}"])
 
@@ -106,7 +106,7 @@ def test_no_such_pace(seconds: str) -> None:
         (1, ["… 3 mo…"]),
     ],
 )
-def test_a_picture_fills_the_screen_and_no_more(rows: int, shown: list[str]) -> None:
+def test_lines_fill_the_screen_and_no_more(rows: int, shown: list[str]) -> None:
     lines = [[Cell("one")], [Cell("two")], [Cell("three")]]
     assert plain(terminal.framed(lines, 7, rows)) == shown
 

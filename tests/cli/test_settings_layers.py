@@ -1,4 +1,4 @@
-"""Where a command looks for the daemon: the user's own, or root's, which users may ask for their own jobs."""
+"""The location of the daemon: the user's own, or root's, which users may ask about their own jobs."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from pycrond.cli.parser import build_parser
-from pycrond.cli.settings_layers import configured
+from pycrond.cli.settings_layers import from_environment, from_toml, load_settings
+from pycrond.errors import PycrondError
 from pycrond.hashing import digest
 from pycrond.settings import Settings
 
@@ -17,7 +18,7 @@ def short(state_dir: Path | str) -> str:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A user's, who is not root."""
+    """The home directory of a user other than root."""
     for name in [name for name in os.environ if name.startswith(("PYCROND_", "XDG_"))]:
         monkeypatch.delenv(name)
     monkeypatch.setattr(os, "geteuid", lambda: 65534)
@@ -27,39 +28,71 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def found(*arguments: str) -> Settings:
-    return configured(build_parser().parse_args(["list", *arguments]))
+def locate(*arguments: str) -> Settings:
+    return load_settings(build_parser().parse_args(["list", *arguments]))
 
 
-def test_a_users_own(home: Path) -> None:
+def test_a_users_own_daemon(home: Path) -> None:
     state = home / ".local/state/pycrond"
-    at = found()
-    assert (at.state_dir, at.runtime_dir) == (str(state), f"{home}/session/pycrond/{short(state)}")
+    settings = locate()
+    assert (settings.state_dir, settings.runtime_dir) == (
+        str(state),
+        f"{home}/session/pycrond/{short(state)}",
+    )
 
 
 @pytest.mark.parametrize("how", ["flag", "variable"])
-def test_the_systems(home: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
+def test_the_daemon_of_the_system(home: Path, monkeypatch: pytest.MonkeyPatch, how: str) -> None:
     if how == "variable":
         monkeypatch.setenv("PYCROND_SYSTEM", "yes")
-    at = found(*["--system"] * (how == "flag"))
+    settings = locate(*["--system"] * (how == "flag"))
     state = "/var/lib/pycrond"
-    assert (at.state_dir, at.runtime_dir) == (state, f"/run/pycrond/{short(state)}")
-    assert at.pidfile == "/run/pycrond.pid"
-    assert found("--no-system").state_dir != state
+    assert (settings.state_dir, settings.runtime_dir) == (state, f"/run/pycrond/{short(state)}")
+    assert settings.pidfile == "/run/pycrond.pid"
+    assert locate("--no-system").state_dir != state
 
 
-def test_a_state_directory_of_roots(home: Path) -> None:
-    """Whichever that is: the root directory is one that everybody has."""
-    at = found("--state-dir", "/")
-    assert at.runtime_dir == f"/run/pycrond/{short('/')}"
+def test_a_state_directory_that_belongs_to_root(home: Path) -> None:
+    """Such as the root directory, which exists on every machine."""
+    settings = locate("--state-dir", "/")
+    assert settings.runtime_dir == f"/run/pycrond/{short('/')}"
     (home / "own").mkdir()
     os.chown(home / "own", 65534 if os.getuid() == 0 else -1, -1)
-    assert found("--state-dir", f"{home}/own").runtime_dir == f"{home}/session/pycrond/{short(home / 'own')}"
+    assert locate("--state-dir", f"{home}/own").runtime_dir == f"{home}/session/pycrond/{short(home / 'own')}"
 
 
-def test_what_may_not_be_read_is_left_out(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recorded_settings_that_are_not_readable_are_ignored(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def refused(path: str, *_: object, **__: object) -> None:
         raise PermissionError(13, "Permission denied", path)
 
     monkeypatch.setattr("builtins.open", refused)
-    assert found("--system").state_dir == "/var/lib/pycrond"
+    assert locate("--system").state_dir == "/var/lib/pycrond"
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"PYCROND_STATE_DIR": "/x", "HOME": "/h"}, {"state_dir": "/x"}),
+        ({"PYCROND_CRONTABS": "/a:/b"}, {"crontabs": ("/a", "/b")}),
+        ({"PYCROND_CRONTABS": ":/a::"}, {"crontabs": ("/a",)}),  # "" would be the working directory
+        ({"PYCROND_CRONTABS": ":"}, {}),
+        ({"PYCROND_STATE_DIR": ""}, {}),
+        ({"PYCROND_SYSLOG_FORMAT": "rfc5424"}, {"syslog_format": "rfc5424"}),
+        ({"PYCROND_JOB": "a job's own", "PYCROND_RUN": "5"}, {}),
+    ],
+)
+def test_the_environment(environ: dict[str, str], expected: dict[str, object]) -> None:
+    assert from_environment(environ) == expected
+
+
+def test_the_file() -> None:
+    layer = from_toml({"state-dir": "/x", "crontabs": ["/a"], "log-console": True}, "f")
+    assert layer == {"state_dir": "/x", "crontabs": ["/a"], "log_console": True}
+
+
+@pytest.mark.parametrize("key", ["state_dir", "State-Dir", "pid-file", ""])
+def test_a_typo_in_the_file_is_an_error(key: str) -> None:
+    with pytest.raises(PycrondError, match=rf"^/p.toml: unknown setting '{key}' \(known: crontabs, state-"):
+        from_toml({key: "x"}, "/p.toml")

@@ -1,8 +1,7 @@
-"""calendar: the coming fire times, for a calendar to show."""
+"""calendar: print coming fire times as iCalendar."""
 
 import argparse
 import heapq
-import os
 import sys
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -10,12 +9,12 @@ from itertools import islice
 
 from pycrond import __version__, clock
 from pycrond.cli import icalendar
-from pycrond.cli.commands.next import whole_minute
-from pycrond.cli.commands.show import find_job
+from pycrond.cli.arguments import add_fire_times
 from pycrond.cli.icalendar import CalendarJob
 from pycrond.cli.render import formatting
-from pycrond.cli.settings_layers import configured
-from pycrond.cli.time_input import moment
+from pycrond.cli.selectors import find_job
+from pycrond.cli.settings_layers import load_settings
+from pycrond.cli.time_input import local_zone, moment, whole_minute
 from pycrond.host import machine
 from pycrond.ledger import codec
 from pycrond.ledger.reader import Reader
@@ -24,51 +23,61 @@ from pycrond.schedule.dst import FireTime, fire_times
 from pycrond.schedule.missed import find_gaps
 from pycrond.text import rfc3339, visible
 
-DAYS = timedelta(days=7)
-MOST = 10_000  # fire times
-OFTEN = 50  # fire times a day: who has more is left out unless named
+DEFAULT_LENGTH = timedelta(days=7)
+FIRES_MOST = 10_000
+DAILY_FIRES_MOST = 50  # a job with more is left out unless named
+NAMES_SHOWN = 3  # of jobs that are left out
 
 
-def calendar(wanted: argparse.Namespace) -> int:
-    """All or some jobs' fire times, in the order of time."""
-    reader = Reader(configured(wanted).state_dir)
-    now = clock.now()
-    zone = machine.load_zone(machine.local_zone_name(os.environ))
-    start = whole_minute(wanted.since, now, zone)
-    until = moment(wanted.until, now, zone).at if wanted.until else start + DAYS
-    keys = {find_job(reader, word) for word in wanted.jobs}
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("jobs", nargs="*", metavar="JOB", help="only these jobs")
+    add_fire_times(
+        parser,
+        until="up to but not including this time (7 days after the first)",
+        count="at most this many of each job",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    reader = Reader(load_settings(options).state_dir)
+    now, zone = clock.now(), local_zone()
+    start = whole_minute(options.since, now, zone)
+    until = moment(options.until, now, zone).at if options.until else start + DEFAULT_LENGTH
+    keys = {find_job(reader, word) for word in options.jobs}
     jobs = [job for job in reader.jobs() if job.canonical and (not keys or job.key in keys)]
-    shown = jobs if keys else _seldom(jobs, start)
-    took = reader.durations()
-    coming = [_fires(job, tuple(took.get(job.key, ())), start, until, wanted.count) for job in shown]
-    found = list(islice(heapq.merge(*coming, key=lambda pair: pair[1].at), MOST + 1))
-    if len(found) > MOST:
-        last = rfc3339(found[MOST - 1][1].at.timestamp())
-        _say(f"only the first {MOST:,} fire times, up to {last}")
-    for line in icalendar.calendar(found[:MOST], __version__, machine.machine_id(), now):
+    shown = jobs if keys else _without_frequent(jobs, start)
+    durations = reader.durations()
+    coming = [_fires(job, tuple(durations.get(job.key, ())), start, until, options.count) for job in shown]
+    planned = list(islice(heapq.merge(*coming, key=lambda pair: pair[1].at), FIRES_MOST + 1))
+    if len(planned) > FIRES_MOST:
+        last = rfc3339(planned[FIRES_MOST - 1][1].at.timestamp())
+        _warn(f"only the first {FIRES_MOST:,} fire times, up to {last}")
+    for line in icalendar.calendar(planned[:FIRES_MOST], __version__, machine.machine_id(), now):
         sys.stdout.buffer.write(line)
     return 0
 
 
-def _seldom(jobs: Sequence[JobRow], start: datetime) -> Sequence[JobRow]:
-    """Those that a calendar can show; the others are told of."""
+def _without_frequent(jobs: Sequence[JobRow], start: datetime) -> Sequence[JobRow]:
+    """Return the jobs that a calendar can show, and warn about the others."""
     timed = [(job.key, codec.from_text(job.canonical or ""), machine.load_zone(job.zone)) for job in jobs]
-    often = {key for key, found in find_gaps(timed, start, start + timedelta(days=1)) if found.count > OFTEN}
-    names = [formatting.title(job.key, job.name, job.command) for job in jobs if job.key in often]
+    day = find_gaps(timed, start, start + timedelta(days=1))
+    frequent = {key for key, fire_times in day if fire_times.count > DAILY_FIRES_MOST}
+    names = [formatting.title(job.key, job.name, job.command) for job in jobs if job.key in frequent]
     if names:
-        more = f" and {len(names) - 3:,} more" if len(names) > 3 else ""
-        _say(f"left out, as due more than {OFTEN} times a day unless named: {', '.join(names[:3])}{more}")
-    return [job for job in jobs if job.key not in often]
+        more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
+        shown = ", ".join(names[:NAMES_SHOWN])
+        _warn(f"left out, as due more than {DAILY_FIRES_MOST} times a day unless named: {shown}{more}")
+    return [job for job in jobs if job.key not in frequent]
 
 
 def _fires(
-    job: JobRow, took: tuple[float, ...], start: datetime, until: datetime, most: int | None
+    job: JobRow, durations: tuple[float, ...], start: datetime, until: datetime, most: int | None
 ) -> Iterator[tuple[CalendarJob, FireTime]]:
     title = formatting.title(job.key, job.name, job.command)
-    one = CalendarJob(job.key, title, job.command, job.schedule, job.zone, took)
+    planned = CalendarJob(job.key, title, job.command, job.schedule, job.zone, durations)
     times = fire_times(codec.from_text(job.canonical or ""), machine.load_zone(job.zone), start, until)
-    return ((one, fire) for fire in islice(times, most))
+    return ((planned, fire) for fire in islice(times, most))
 
 
-def _say(what: str) -> None:
-    print(f"pycrond: {visible(what.encode('utf-8', 'surrogateescape'))}", file=sys.stderr)
+def _warn(message: str) -> None:
+    print(f"pycrond: {visible(message.encode('utf-8', 'surrogateescape'))}", file=sys.stderr)

@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+from pycrond.cli.arguments import add_json
 from pycrond.cli.check.checker import CheckedCrontab, CrontabChecker
 from pycrond.cli.render import formatting
-from pycrond.cli.settings_layers import configured
+from pycrond.cli.settings_layers import load_settings
 from pycrond.crontab.parser import Crontab
 from pycrond.errors import Problem, PycrondError, UnreadableError
 from pycrond.host import users
@@ -37,9 +38,21 @@ class FileToCheck(NamedTuple):
     """Named on the command line: read whatever its owner and mode."""
 
 
-def check(options: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="*", metavar="FILE", help="instead of the daemon's own crontabs")
+    parser.add_argument("--system-format", action="store_true", help="the files have a user column")
+    about = "report also what this cron would read otherwise"
+    parser.add_argument("--as", dest="other", choices=("debian", "cronie"), help=about)
+    about = "leave out warnings with this code"
+    parser.add_argument("--ignore", action="append", default=[], metavar="CODE", help=about)
+    about = "print the number of valid entries; with --json the parsed entries"
+    parser.add_argument("--verbose", action="store_true", help=about)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
     """Print all problems; 1 if there are errors."""
-    settings = configured(options)
+    settings = load_settings(options)
     results = list(_checked(settings, options))
     if options.json:
         print(json.dumps({"files": [_document(crontab, verbose=options.verbose) for crontab in results]}))

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from pycrond import __version__, clock
-from pycrond.cli.commands.control import say_to_keeper
-from pycrond.cli.commands.show import next_fire
+from pycrond.cli.arguments import add_json
 from pycrond.cli.doctor import probe
 from pycrond.cli.doctor.facts import DaemonFacts, DirectoryFacts, Finding, MachineFacts
 from pycrond.cli.doctor.rules import diagnose
+from pycrond.cli.keeper_request import count_jobs_left
+from pycrond.cli.next_fire import next_fire
 from pycrond.cli.render import formatting
-from pycrond.cli.settings_layers import configured
+from pycrond.cli.settings_layers import load_settings
 from pycrond.control import protocol
 from pycrond.errors import PycrondError
 from pycrond.host import machine, pidfile, users
@@ -27,10 +28,16 @@ from pycrond.settings import Settings
 from pycrond.sources import files
 from pycrond.sources.loader import Loader
 
+STATUS_TIMEOUT = 10.0  # seconds
 
-def doctor(options: argparse.Namespace) -> int:
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
     """Print the findings; 1 if one is a problem."""
-    findings = diagnose(_facts(configured(options)))
+    findings = diagnose(_facts(load_settings(options)))
     if options.json:
         print(json.dumps({"findings": [_json(finding) for finding in findings]}))
     else:
@@ -59,7 +66,7 @@ def _facts(settings: Settings) -> MachineFacts:
     errors = [
         problem for problem in loaded.problems if problem.severity == "error" and problem.code != "kept"
     ]
-    ledger = os.path.join(settings.state_dir, "ledger")
+    ledger = settings.ledger_path
     return MachineFacts(
         version=__version__,
         daemon=daemon,
@@ -95,8 +102,8 @@ def _daemon(settings: Settings) -> DaemonFacts:
     locked = _is_locked(settings.state_dir)
     stale = None if pidfile.locked_pid(settings.pidfile) else pidfile.read_pid(settings.pidfile)
     try:
-        path = os.path.join(settings.runtime_dir, "control.sock")
-        status: dict[str, Any] = protocol.ask(path, {"command": "status"}, timeout=10.0)
+        request = {"command": "status"}
+        status: dict[str, Any] = protocol.ask(settings.control_socket, request, timeout=STATUS_TIMEOUT)
     except PycrondError:
         jobs_left = _jobs_left(settings) if locked else 0
         return DaemonFacts(locked, answers=False, jobs_left=jobs_left, stale_pid=stale)
@@ -120,8 +127,7 @@ def _is_locked(state_dir: str) -> bool:
 
 def _jobs_left(settings: Settings) -> int:
     with contextlib.suppress(PycrondError, ValueError):
-        daemon, _, left = say_to_keeper(settings, "status").partition(" ")
-        return int(left or 0) if daemon == "0" else 0
+        return count_jobs_left(settings)
     return 0
 
 

@@ -12,13 +12,17 @@ from pycrond.errors import PycrondError
 PAGES = {"pycrond(8)": "man/man8/pycrond.8", "pycrond.crontab(5)": "man/man5/pycrond.crontab.5"}
 
 
-def help(wanted: argparse.Namespace) -> int:  # noqa: A001 -- as the command is called
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("words", nargs="*", metavar="WORD")
+
+
+def run(options: argparse.Namespace) -> int:
     """The parts of both manual pages that are about a word; without one, what there is."""
     parts = list(_parts())
-    if not wanted.words:
+    if not options.words:
         _overview(parts)
         return 0
-    asked = " ".join(wanted.words)
+    asked = " ".join(options.words)
     word = asked.lower().removesuffix("=")
     found = [(page, part) for page, part in parts if word in _names(part)]
     if not found:

@@ -1,42 +1,53 @@
-"""history: what ran."""
+"""history: list runs, the newest first."""
 
 import argparse
 import json
 from collections.abc import Sequence
 
 from pycrond.cli import selectors
+from pycrond.cli.arguments import add_json, add_period, positive_count
 from pycrond.cli.data.access import records
 from pycrond.cli.render import formatting, run_table, terminal
 from pycrond.cli.render.table import lay_out
-from pycrond.cli.settings_layers import configured
+from pycrond.cli.settings_layers import load_settings
 from pycrond.control.records import Records
 from pycrond.ledger import rows
 from pycrond.ledger.rows import BAD_ENDS, RunFilter, RunRow
 
-FEW = 20  # shown where nothing says how many
+RUNS = 20  # shown unless options say how many
 
 
-def history(wanted: argparse.Namespace) -> int:
-    """Runs, newest first."""
-    read = records(configured(wanted))
-    keys = selectors.jobs_meant(read, wanted.job)
-    which = RunFilter(wanted.state, *selectors.span(wanted))
-    runs = read.history(keys, wanted.limit or (FEW if which.since is None else -1), *which)
-    if wanted.json:
-        print(json.dumps({"runs": [rows.run_json(run) for run in runs]}))
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    about = "a job's name, the beginning of its key, file:line, or a pattern such as 'backup*'"
+    parser.add_argument("job", nargs="?", metavar="JOB", help=about)
+    about = "runs in these states, separated by commas; failed: any bad end"
+    parser.add_argument("--state", type=selectors.states, default=(), metavar="S", help=about)
+    about = "show at most this many runs (20; all with --since)"
+    parser.add_argument("--limit", type=positive_count, metavar="N", help=about)
+    add_period(parser)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    read = records(load_settings(options))
+    keys = selectors.find_jobs(read, options.job)
+    filter_ = RunFilter(options.state, *selectors.period(options))
+    runs = read.history(keys, options.limit or (RUNS if filter_.since is None else -1), *filter_)
+    if options.json:
+        print(json.dumps({"runs": [rows.run_json(row) for row in runs]}))
         return 0
     if not runs:
         print("no runs")
         return 0
     commands = {job.key: job.command for job in read.jobs()}
-    medians = read.medians([*{run.key for run in runs}])
+    medians = read.medians([*{row.key for row in runs}])
     columns = run_table.columns(runs, terminal.here(), commands, medians, _last_lines(read, runs))
     terminal.show(lay_out(columns, terminal.width()))
     return 0
 
 
 def _last_lines(read: Records, runs: Sequence[RunRow]) -> dict[int, str]:
-    """What those said last that did not end well."""
-    ends = read.ends([run.id for run in runs if run.state in BAD_ENDS and run.started_at])
+    """Return the last lines of output of the runs with a bad end."""
+    ends = read.ends([row.id for row in runs if row.state in BAD_ENDS and row.started_at])
     lines = ((run, formatting.last_line(data)) for run, data in ends.items())
     return {run: line for run, line in lines if line}

@@ -7,15 +7,22 @@ from collections.abc import Iterator, Sequence
 
 from pycrond.cli.importer.importer import CrontabImporter
 from pycrond.cli.importer.report import CrontabCopy, report_lines
-from pycrond.cli.settings_layers import configured
+from pycrond.cli.settings_layers import load_settings
 from pycrond.errors import PycrondError
 
 
-def import_crontabs(options: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    about = "the root directory of the machine whose crontabs are imported"
+    parser.add_argument("--root", default="/", metavar="DIR", help=about)
+    parser.add_argument("--output", metavar="DIR", help="write crontabs for pycrond there")
+    parser.add_argument("--report", metavar="FILE", help="write the report there")
+
+
+def run(options: argparse.Namespace) -> int:
     """Print the report and with --output write the crontabs; a user other than root imports only its own."""
     root = os.path.abspath(options.root)
     own_only = os.geteuid() != 0 and root == "/"
-    importer = CrontabImporter(root, configured(options).mailer, own_only=own_only)
+    importer = CrontabImporter(root, load_settings(options).mailer, own_only=own_only)
     crontabs = importer.crontabs()
     lines = [*report_lines(crontabs, importer.cron)]
     if options.output:

@@ -1,20 +1,19 @@
-"""init: a first pycrond.toml, with every setting explained, and a first crontab."""
+"""init: write a first pycrond.toml, with every setting explained, and a first crontab."""
 
 import argparse
 import json
 import os
 import textwrap
 from collections.abc import Iterator
-from dataclasses import fields
 
-from pycrond.cli.settings_layers import config_dir, default_state_dir, worked_out
+from pycrond.cli.settings_layers import config_dir, default_state_dir, user_defaults
 from pycrond.errors import PycrondError
-from pycrond.settings import Settings, flag
+from pycrond.settings import SETTINGS
 
-WIDTH = 96
+COMMENT_WIDTH = 96  # characters
 CRONTAB = """\
-# A crontab: one job a line. Read by pycrond when it starts and at `pycrond reload`; `pycrond check` says what
-# is wrong, `pycrond next` when each job is due. man 5 pycrond.crontab has it all.
+# A crontab: one job a line. pycrond reads it when it starts and at `pycrond reload`. `pycrond check` lists
+# its errors, `pycrond next` the fire times of each job. Manual page: man 5 pycrond.crontab.
 #
 # minute (0-59)
 # |  hour (0-23)
@@ -24,21 +23,21 @@ CRONTAB = """\
 # |  |  |  |  |
 # *  *  *  *  *  command
 
-# A job that shows that all is well; remove it when you have seen it in `pycrond history`.
+# A job that shows that pycrond works; remove it when you have seen it in `pycrond history`.
 #: name=hello
 */5 * * * *      echo "pycrond runs on $(uname -n)"
 
-# Take the # away from the lines that you want. Options of the next job stand in a #: line, which other
-# crons take for a comment.
+# To use one of the lines below, remove its #. Options of the next job stand in a #: line, which other crons
+# read as a comment.
 
-# Who gets what jobs print by mail; nobody with "".
+# The address that receives the output of jobs by mail; "" for no mail.
 # MAILTO=you@example.org
 
-# Every night, caught up once if the machine was off, for 12 hours; told if it fails, ended after 2 hours:
+# Every night; started late if the machine was off, by up to 12 hours; reported if it fails, ended after 2 h:
 # #: name=backup missed=once within=12h timeout=2h on-failure="logger backup failed"
 # 30 2 * * *     /usr/local/bin/backup /home /srv/backup
 
-# Every minute, never twice at once:
+# Every minute, but not while the run before goes on:
 # #: name=queue overlap=skip
 # * * * * *      /usr/local/bin/work-through-queue
 
@@ -49,24 +48,35 @@ CRONTAB = """\
 # Once after each boot:
 # @reboot        /usr/local/bin/after-boot
 """
+TOML_HEADER = (
+    "Settings of pycrond. Each is also a flag (--state-dir) and a variable (PYCROND_STATE_DIR), which precede"
+    " this file. A line that is commented out shows the default. Paths are relative to this file's directory."
+    " `pycrond config` shows the settings in force and their origin; man 8 pycrond, SETTINGS, has more."
+)
 
 
-def init(wanted: argparse.Namespace) -> int:
-    """Write both where neither is; say what to do next."""
-    own = os.path.abspath(config_dir())
-    folder = os.path.abspath(wanted.directory or own)
-    elsewhere = folder != own
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    about = "where to write them, instead of /etc/pycrond or ~/.config/pycrond"
+    parser.add_argument("--directory", metavar="DIR", help=about)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write both files unless one exists, and name the next commands."""
+    default = os.path.abspath(config_dir())
+    directory = os.path.abspath(options.directory or default)
+    is_elsewhere = directory != default
+    config = os.path.join(directory, "pycrond.toml")
     files = {
-        os.path.join(folder, "pycrond.toml"): "".join(_toml(with_crontabs=elsewhere)),
-        os.path.join(folder, "crontabs", "first"): CRONTAB,
+        config: "".join(_toml(uses_crontabs=is_elsewhere)),
+        os.path.join(directory, "crontabs", "first"): CRONTAB,
     }
-    there = [path for path in files if os.path.lexists(path)]
-    if there:
-        raise PycrondError(f"{' and '.join(there)} {'are' if len(there) > 1 else 'is'} there already")
+    existing = [path for path in files if os.path.lexists(path)]
+    if existing:
+        raise PycrondError(f"{' and '.join(existing)} {'are' if len(existing) > 1 else 'is'} there already")
     for path, text in files.items():
         _write(path, text)
         print(f"wrote {path}")
-    option = f" --config {os.path.join(folder, 'pycrond.toml')}" if elsewhere else ""
+    option = f" --config {config}" if is_elsewhere else ""
     print(f"next: edit them; pycrond check{option}; pycrond start{option}; pycrond list")
     return 0
 
@@ -74,7 +84,7 @@ def init(wanted: argparse.Namespace) -> int:
 def _write(path: str, text: str) -> None:
     try:
         os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        # Not over a file that came meanwhile, nor through a link; for nobody else to write.
+        # O_EXCL, O_NOFOLLOW: neither over a file made meanwhile nor through a link.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
         with open(descriptor, "w", encoding="utf-8") as file:
             os.fchmod(descriptor, 0o644)
@@ -83,21 +93,17 @@ def _write(path: str, text: str) -> None:
         raise PycrondError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _toml(*, with_crontabs: bool) -> Iterator[str]:
-    """A comment and a line a setting; `with_crontabs`: those beside the file are used."""
-    default: dict[str, object] = {one.name: one.default for one in fields(Settings)}
-    default |= {"crontabs": ["crontabs"], **worked_out(default_state_dir())}
-    yield from _comment(
-        "Settings of pycrond. Each is also a flag (--state-dir) and a variable (PYCROND_STATE_DIR), which go"
-        " before this file. What is commented out is the default. Paths are relative to this file's folder."
-        " `pycrond config` shows what holds and why; man 8 pycrond, SETTINGS, has more."
-    )
-    for one in fields(Settings):
+def _toml(*, uses_crontabs: bool) -> Iterator[str]:
+    """Yield a comment and a line for each setting; `uses_crontabs`: the directory beside the file is set."""
+    defaults = {"crontabs": ["crontabs"], **user_defaults(default_state_dir())}
+    yield from _comment(TOML_HEADER)
+    for setting in SETTINGS.values():
         yield "\n"
-        yield from _comment(one.metadata["help"])
-        used = with_crontabs and one.name == "crontabs"
-        yield f"{'' if used else '# '}{flag(one.name)[2:]} = {json.dumps(default[one.name])}\n"
+        yield from _comment(setting.help)
+        is_set = uses_crontabs and setting.name == "crontabs"
+        value = json.dumps(defaults.get(setting.name, setting.default))
+        yield f"{'' if is_set else '# '}{setting.key} = {value}\n"
 
 
 def _comment(text: str) -> list[str]:
-    return [f"# {line}\n" for line in textwrap.wrap(text, WIDTH, break_on_hyphens=False)]
+    return [f"# {line}\n" for line in textwrap.wrap(text, COMMENT_WIDTH, break_on_hyphens=False)]

@@ -1,148 +1,98 @@
-"""logs: what the jobs printed, and with --follow what they print."""
+"""logs: show the output of jobs, with --follow also the output to come."""
 
 import argparse
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from pycrond.cli import selectors
+from pycrond.cli.arguments import add_period, positive_count
 from pycrond.cli.data.access import records
 from pycrond.cli.data.output_lines import Stream, tail
+from pycrond.cli.follow import Follower
 from pycrond.cli.render import formatting, terminal
-from pycrond.cli.settings_layers import configured
+from pycrond.cli.settings_layers import load_settings
 from pycrond.control.records import Records
-from pycrond.errors import NotRunningError, PycrondError
+from pycrond.errors import PycrondError
+from pycrond.jobs.run import OPEN
 from pycrond.ledger.rows import RunFilter, RunRow
 
-RUNS_MOST = 10_000  # looked through for output
-LINES = 100  # shown where nothing says how many
-QUICK, SLOW = 0.1, 0.5  # seconds between two looks
-AWAY = 15.0  # seconds that a daemon may be away while it is followed what its jobs do
-UNFINISHED = {"claimed", "waiting", "running"}
+RUNS_SEARCHED = 10_000  # newest runs whose output is looked at
+LINES = 100  # printed unless options say how many
+RUN_NUMBER_DIGITS_MOST = 18
 
 
-def logs(wanted: argparse.Namespace) -> int:
-    """The newest lines that jobs printed, oldest first, each with the time and name of its run."""
-    if wanted.follow and wanted.until is not None:
-        raise PycrondError("--follow has no end: it does not go with --until")
-    read = records(configured(wanted))
-    keys, run = _meant(read, wanted.what)
-    which = RunFilter((), *selectors.span(wanted))
-    # Before the lines are read: what begins meanwhile is followed from its first byte on.
-    newest = max((one.id for one in read.history(None, 1)), default=0)
-    heads = Heads(read)
-    newest_first = read.runs([run]) if run else read.history(keys, RUNS_MOST, *which)
-    runs = sorted(newest_first, key=lambda one: (one.started_at or one.fire, one.id))
-    most = wanted.lines or (LINES if which.since is None else None)
-    ends = _show(read, heads, runs, most, follow=wanted.follow)
-    if wanted.follow:
-        Following(read, heads, ends, keys=keys, run=run).follow(newest)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    about = "a job, a pattern of names, or a run's number"
+    parser.add_argument("selected", nargs="?", metavar="JOB|RUN", help=about)
+    about = "continue with the output to come, until interrupted"
+    parser.add_argument("-f", "--follow", action="store_true", help=about)
+    about = "print at most this many lines (100; all with --since)"
+    parser.add_argument("--lines", type=positive_count, metavar="N", help=about)
+    add_period(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the newest lines, oldest first, each with the time and name of its run."""
+    if options.follow and options.until is not None:
+        raise PycrondError("--follow has no end: use it without --until")
+    read = records(load_settings(options))
+    keys, number = _select(read, options.selected)
+    filter_ = RunFilter((), *selectors.period(options))
+    # Before the lines are read, so that a run that starts meanwhile is followed from its first byte.
+    newest = max((row.id for row in read.history(None, 1)), default=0)
+    prefix = LinePrefix(read)
+    rows = read.runs([number]) if number else read.history(keys, RUNS_SEARCHED, *filter_)
+    runs = sorted(rows, key=lambda row: (row.started_at or row.fire, row.id))
+    if options.lines is None and filter_.since is not None:
+        offsets = {row.id: _print_all(read, prefix, row, follow=options.follow) for row in runs}
+    else:
+        offsets = _print_last(read, prefix, runs, options.lines or LINES, follow=options.follow)
+    if options.follow:
+        Follower(read, prefix, keys=keys, run=number).follow(offsets, newest)
     return 0
 
 
-def _meant(read: Records, what: str | None) -> tuple[list[str] | None, int | None]:
-    """What a word means: the key of a job, or a run's number."""
-    if what is None:
-        return None, None
-    if what.isdecimal() and len(what) < 19 and read.runs([int(what)]):
-        return None, int(what)
-    return selectors.jobs_meant(read, what), None
+def _select(read: Records, word: str | None) -> tuple[list[str] | None, int | None]:
+    """Return the keys of the jobs or the number of the run that a word means."""
+    if word and word.isdecimal() and len(word) <= RUN_NUMBER_DIGITS_MOST:
+        number = int(word)
+        if read.runs([number]):
+            return None, number
+    return selectors.find_jobs(read, word), None
 
 
-class Heads:
-    """What stands before the lines of each run."""
+class LinePrefix:
+    """The text before the lines of a run: its time and job."""
 
     def __init__(self, read: Records) -> None:
-        self._read = read
         self._commands = {job.key: job.command for job in read.jobs()}
         self._now = terminal.here()
         self._paint = terminal.painter()
 
-    def of(self, run: RunRow) -> str:
+    def __call__(self, run: RunRow) -> str:
         head = formatting.log_head(run, self._commands.get(run.key, ""), self._now).rstrip(" ")
         return self._paint([(head, "dim")]) + " "
 
 
-def _show(
-    read: Records, heads: Heads, runs: Sequence[RunRow], most: int | None, *, follow: bool
+def _print_last(
+    read: Records, prefix: LinePrefix, runs: Sequence[RunRow], most: int, *, follow: bool
 ) -> dict[int, int]:
-    """The last lines of runs, the oldest first, or all that is kept; where they end, by run."""
-    if most is None:
-        return {run.id: _show_all(read, heads, run, follow=follow) for run in runs}
+    """Print the last lines of runs, the oldest first, and return by run the offset where they end."""
     newest_first: list[str] = []
-    ends = {}
-    for run in reversed(runs):
+    offsets = {}
+    for row in reversed(runs):
         missing = most - len(newest_first)
         if missing <= 0:
             break
-        lines, ends[run.id] = tail(read, run.id, missing, whole=follow and run.state in UNFINISHED)
-        newest_first += [heads.of(run) + line for line in reversed(lines)]
+        lines, offsets[row.id] = tail(read, row.id, missing, whole=follow and row.state in OPEN)
+        newest_first += [prefix(row) + line for line in reversed(lines)]
     for line in reversed(newest_first):
         print(line, flush=follow)
-    return ends
+    return offsets
 
 
-def _show_all(read: Records, heads: Heads, run: RunRow, *, follow: bool) -> int:
-    stream = Stream(read, run.id, read.kept(run.id)[0], heads.of(run))
-    for line in stream.lines(to_the_end=not (follow and run.state in UNFINISHED)):
+def _print_all(read: Records, prefix: LinePrefix, row: RunRow, *, follow: bool) -> int:
+    """Print the output that is kept of a run, and return the offset where it ends."""
+    stream = Stream(read, row.id, read.kept(row.id)[0], prefix(row))
+    for line in stream.lines(to_the_end=not (follow and row.state in OPEN)):
         print(line, flush=follow)
     return stream.offset
-
-
-class Following:
-    """What is printed from now on: by all jobs, by one, or in one run."""
-
-    def __init__(
-        self, read: Records, heads: Heads, ends: Mapping[int, int], *, keys: list[str] | None, run: int | None
-    ) -> None:
-        """`ends`: up to where the output of each run has been shown."""
-        self._read = read
-        self._heads = heads
-        self._ends = ends
-        self._keys = keys
-        self._run = run
-        self._streams: dict[int, Stream] = {}
-
-    def follow(self, last: int) -> None:
-        """Until the one run is over, or for ever. Runs up to the number `last` were looked at before."""
-        self._read.retry_for = AWAY
-        self._begin(last)
-        pause = QUICK
-        while self._streams or not self._run:
-            if not self._run:
-                last = self._add(last)
-            pause = QUICK if self._print() else min(SLOW, pause * 1.5)
-            if not self._read.is_running():
-                raise NotRunningError("pycrond has stopped")
-            time.sleep(pause)
-
-    def _begin(self, last: int) -> None:
-        """Those that are not over, from where their lines were shown."""
-        for one in self._read.runs([self._run]) if self._run else self._read.unfinished():
-            if one.state in UNFINISHED and one.id <= last and self._is_meant(one):
-                offset = self._ends[one.id] if one.id in self._ends else self._read.kept(one.id)[1]
-                self._streams[one.id] = Stream(self._read, one.id, offset, self._heads.of(one))
-
-    def _is_meant(self, run: RunRow) -> bool:
-        return self._keys is None or run.key in self._keys
-
-    def _add(self, last: int) -> int:
-        """Those that have begun since; the number of the last one."""
-        for one in self._read.after(last):
-            last = one.id
-            if self._is_meant(one):
-                offset = self._ends.get(one.id, 0)
-                self._streams[one.id] = Stream(self._read, one.id, offset, self._heads.of(one))
-        return last
-
-    def _print(self) -> bool:
-        """What has come of each; those that are over are left out from now on. Whether there was anything."""
-        states = {one.id: one.state for one in self._read.runs([*self._streams])}
-        came = False
-        for run, stream in [*self._streams.items()]:
-            over = states.get(run) not in UNFINISHED
-            for line in stream.lines(to_the_end=over):
-                print(line, flush=True)
-                came = True
-            if over:
-                del self._streams[run]
-        return came

@@ -14,7 +14,16 @@ from pycrond.errors import PycrondError
 PROGRAM_IN_UNITS = "/usr/local/bin/pycrond"
 
 
-def setup(options: argparse.Namespace) -> int:
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    scope = parser.add_mutually_exclusive_group(required=True)
+    scope.add_argument("--system", action="store_true", help="below /usr/local and /etc/systemd/system")
+    scope.add_argument("--user", action="store_true", help="below ~/.local/share and ~/.config/systemd/user")
+    parser.add_argument("--undo", action="store_true", help="remove what setup has put there")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
+    parser.add_argument("--root", default="/", metavar="DIR", help="the directory below which all of it lies")
+
+
+def run(options: argparse.Namespace) -> int:
     """Print each action; 1 if a file of others is in the way."""
     directories = _system_directories() if options.system else _user_directories()
     root = os.path.abspath(options.root)

@@ -1,4 +1,4 @@
-"""status: whether the daemon runs, and how it does."""
+"""status: show whether the daemon runs, and its load."""
 
 import argparse
 import json
@@ -6,49 +6,59 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from pycrond.cli.commands.control import loaded, say_to_keeper
-from pycrond.cli.data.access import control_socket
-from pycrond.cli.settings_layers import configured
+from pycrond.cli.arguments import add_json
+from pycrond.cli.keeper_request import count_jobs_left
+from pycrond.cli.load_report import jobs_from_files
+from pycrond.cli.settings_layers import load_settings
 from pycrond.control import protocol
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.keeper import start
 from pycrond.settings import Settings
 from pycrond.text import counted, rough_duration
 
-FILES_MOST = 20  # that are named
+FILES_MOST = 20  # listed by name
+STATUS_TIMEOUT = 10.0  # seconds
+WAITS = {"for_a_time": "for its time", "for_others": "for another run", "for_room": "for room"}
 
 
-def status(wanted: argparse.Namespace) -> int:
-    """Whether it runs, told by the lock, and how it does, told by itself."""
-    settings = configured(wanted)
-    answer = _status(settings)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the daemon's status; 3 if none runs."""
+    settings = load_settings(options)
+    answer = _ask_status(settings)
     if answer is None:
-        left = _left_running(settings)
-        if wanted.json:
+        left = count_jobs_left(settings)
+        if options.json:
             print(json.dumps({"running": False, "running_jobs": left}))
             return NotRunningError.status
         if left:
             raise NotRunningError(f"pycrond is stopped, {counted(left, 'job')} still running")
         raise NotRunningError("pycrond is not running")
-    if wanted.json:
+    if options.json:
         print(json.dumps({**answer, "running": True, "running_jobs": answer["running"]}))
-        return 0
-    up = rough_duration(max(0.0, time.time() - answer["started_at"]))
-    print(f"pycrond {answer['version']} runs, pid {answer['pid']}, for {up}")
-    print(f"crontabs: {loaded(answer['jobs'], answer['files'])}, {counted(answer['errors'], 'error')}")
-    for line in _files(answer):
-        print(line)
-    print(f"running: {counted(answer['running'], 'job')}")
-    for line in _figures(answer):
-        print(line)
-    behind = max(0, answer["backlog"] - answer["running"])  # what runs is not told in full anyway
-    print(f"syslog: {counted(behind, 'run')} not yet told in full")
-    if answer.get("alarms"):
-        print(f"alarms: {answer['alarms']} not yet delivered")
+    else:
+        print("\n".join(_lines(answer)))
     return 0
 
 
-def _files(answer: dict[str, Any]) -> Iterator[str]:
+def _lines(answer: dict[str, Any]) -> Iterator[str]:
+    uptime = rough_duration(max(0.0, time.time() - answer["started_at"]))
+    yield f"pycrond {answer['version']} runs, pid {answer['pid']}, for {uptime}"
+    loaded = jobs_from_files(answer["jobs"], answer["files"])
+    yield f"crontabs: {loaded}, {counted(answer['errors'], 'error')}"
+    yield from _file_lines(answer)
+    yield f"running: {counted(answer['running'], 'job')}"
+    yield from _load_lines(answer)
+    backlog = max(0, answer["backlog"] - answer["running"])  # output of running jobs is never complete
+    yield f"syslog: {counted(backlog, 'run')} not yet sent in full"
+    if answer.get("alarms"):
+        yield f"alarms: {answer['alarms']} not yet delivered"
+
+
+def _file_lines(answer: dict[str, Any]) -> Iterator[str]:
     files = [*answer.get("loaded_files", {}).items()]
     for file, jobs in files[:FILES_MOST]:
         yield f"    {file}: {counted(jobs, 'job')}"
@@ -56,28 +66,27 @@ def _files(answer: dict[str, Any]) -> Iterator[str]:
         yield f"    and {len(files) - FILES_MOST} more"
 
 
-def _figures(answer: dict[str, Any]) -> Iterator[str]:
-    """What waits, how late starts were, what limits runs."""
+def _load_lines(answer: dict[str, Any]) -> Iterator[str]:
+    """Yield how many runs wait, how late starts were, and by what runs are limited."""
     if "waiting" not in answer:
-        return  # it is of an older version, and not restarted yet
-    waits, late, limits = answer["waiting"], answer["lateness_ms"], answer["limits"]
-    words = {"for_a_time": "for its time", "for_others": "for another run", "for_room": "for room"}
-    parts = [f"{waits[name]} {word}" for name, word in words.items() if waits[name]]
+        return  # a daemon of an older version, which a restart replaces
+    waiting, lateness, limits = answer["waiting"], answer["lateness_ms"], answer["limits"]
+    parts = [f"{waiting[name]} {phrase}" for name, phrase in WAITS.items() if waiting[name]]
     yield f"waiting: {', '.join(parts) or '0'}"
     yield f"paused: {counted(answer['paused'], 'job')}"
-    if late["starts"]:
-        figures = ", ".join(f"{name} {late[name]:.1f} ms" for name in ("median", "p99", "worst"))
-        yield f"lateness of the last {counted(late['starts'], 'start')}: {figures}"
+    if lateness["starts"]:
+        figures = ", ".join(f"{name} {lateness[name]:.1f} ms" for name in ("median", "p99", "worst"))
+        yield f"lateness of the last {counted(lateness['starts'], 'start')}: {figures}"
     most = f", max-running {limits['max_running']}" if limits["max_running"] else ""
     yield f"limits: memory by {limits['memory']}, cpu by {limits['cpu']}{most}"
 
 
-def _status(settings: Settings) -> dict[str, Any] | None:
-    """What the daemon says of itself; None if there is none."""
+def _ask_status(settings: Settings) -> dict[str, Any] | None:
+    """Return the daemon's answer; None if there is no daemon."""
     try:
-        return protocol.ask(control_socket(settings), {"command": "status"}, timeout=10.0)
+        return protocol.ask(settings.control_socket, {"command": "status"}, timeout=STATUS_TIMEOUT)
     except NotRunningError:
-        if not _is_locked(settings) or _left_running(settings):
+        if not _is_locked(settings) or count_jobs_left(settings):
             return None
         raise
 
@@ -85,14 +94,5 @@ def _status(settings: Settings) -> dict[str, Any] | None:
 def _is_locked(settings: Settings) -> bool:
     try:
         return start.is_locked(settings.state_dir)
-    except PycrondError:  # another user's: who does not answer is not there
+    except PycrondError:  # another user's state directory; its daemon would have answered
         return False
-
-
-def _left_running(settings: Settings) -> int:
-    """How many jobs a stop has left behind that still run: known to the keeper that stays for them."""
-    try:
-        daemon, _, left = say_to_keeper(settings, "status").partition(" ")
-    except NotRunningError:
-        return 0
-    return int(left or 0) if daemon == "0" else 0

@@ -1,8 +1,7 @@
-"""timeline: a day as a picture, on the terminal, as SVG or as JSON."""
+"""timeline: draw a day on the terminal, as SVG or as JSON."""
 
 import argparse
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -12,10 +11,10 @@ from itertools import chain
 from math import inf
 
 from pycrond import clock
-from pycrond.cli.commands.next import whole_minute
+from pycrond.cli.arguments import add_json
 from pycrond.cli.render import terminal
-from pycrond.cli.settings_layers import configured
-from pycrond.cli.time_input import moment
+from pycrond.cli.settings_layers import load_settings
+from pycrond.cli.time_input import local_zone, moment, whole_minute
 from pycrond.cli.timeline import text_chart
 from pycrond.cli.timeline.clusters import Cluster, find_clusters
 from pycrond.cli.timeline.lanes import Timeline, TimeWindow, build_timeline, foreseen
@@ -29,122 +28,130 @@ from pycrond.ledger.rows import JobRow, SpanRow
 from pycrond.schedule.dst import fire_times
 from pycrond.schedule.timezone import Zone
 from pycrond.scheduler import checkpoint
+from pycrond.scheduler.jitter import delay
 from pycrond.text import counted, rfc3339
 
 
-def timeline(wanted: argparse.Namespace) -> int:
-    """What ran, did not, and is to come, lane by lane; the stampedes by name."""
-    settings = configured(wanted)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    when = parser.add_mutually_exclusive_group()
+    when.add_argument("--day", default="today", metavar="DAY", help="such as yesterday, 2026-03-29 (today)")
+    when.add_argument("--next", action="store_true", help="the coming 24 hours, by the schedules")
+    about = "only jobs whose name or key matches"
+    parser.add_argument("--job", dest="jobs", nargs="+", action="extend", metavar="GLOB", help=about)
+    parser.add_argument("--svg", metavar="FILE", help="write the picture to this file")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Show runs, skipped and missed fires, and coming fires in a lane for each job; name the clusters."""
+    settings = load_settings(options)
     reader = Reader(settings.state_dir)
-    now = clock.now()
-    zone = machine.load_zone(machine.local_zone_name(os.environ))
-    window, day = _window(wanted, now, zone)
+    now, zone = clock.now(), local_zone()
+    window, day = _window(options, now, zone)
     running = keeper_start.is_locked(settings.state_dir)
-    turn = None if running else checkpoint.read_checkpoint(os.path.join(settings.state_dir, "last-turn")).at
-    told = window.now if turn is None else turn.timestamp()
-    drawn, herds = _gathered(reader, wanted, window, told)
+    last = None if running else checkpoint.read_checkpoint(settings.checkpoint_path).at
+    timeline = _read_timeline(reader, options, window, last.timestamp() if last else window.now)
+    clusters = find_clusters(timeline.fires, [job.key for job in reader.jobs() if _has_jitter(job)])
     reader.close()
-    heading = _heading(drawn, day, zone)
-    if wanted.svg:
+    heading = _heading(timeline, day, zone)
+    if options.svg:
         from pycrond.cli.timeline.svg_chart import svg
 
-        _write(wanted.svg, svg(heading, drawn, herds, zone))
-    if wanted.json:
-        print(json.dumps(_document(drawn, herds, day, zone)))
-    if wanted.svg or wanted.json:
-        return 0
-    if not running:
-        heading += "; pycrond does NOT run"
-    _print(heading, drawn, herds, zone)
+        _write(options.svg, svg(heading, timeline, clusters, zone))
+    if options.json:
+        print(json.dumps(_document(timeline, clusters, day, zone)))
+    if not options.svg and not options.json:
+        _print(heading if running else f"{heading}; pycrond does NOT run", timeline, clusters, zone)
     return 0
 
 
-def _window(wanted: argparse.Namespace, now: datetime, zone: Zone) -> tuple[TimeWindow, str | None]:
-    """From midnight to midnight of the zone, or the coming 24 hours."""
-    if wanted.next:
+def _window(options: argparse.Namespace, now: datetime, zone: Zone) -> tuple[TimeWindow, str | None]:
+    """Return the day from midnight to midnight of the zone, and its date; or the coming 24 hours."""
+    if options.next:
         start, day = whole_minute(None, now, zone), None
         until = start + timedelta(hours=24)
     else:
-        date = zone.local(moment(wanted.day, now, zone).at).date()
+        date = zone.local(moment(options.day, now, zone).at).date()
         day = date.isoformat()
-        start, until = (moment(one.isoformat(), now, zone).at for one in (date, date + timedelta(days=1)))
+        midnights = (date, date + timedelta(days=1))
+        start, until = (moment(midnight.isoformat(), now, zone).at for midnight in midnights)
     return TimeWindow(start.timestamp(), until.timestamp(), now.timestamp()), day
 
 
-def _gathered(
-    reader: Reader, wanted: argparse.Namespace, window: TimeWindow, told: float
-) -> tuple[Timeline, list[Cluster]]:
-    """What the ledger has, which is all that was due up to `told`, and after that what the schedules say."""
-    globs = wanted.jobs
-    spans = [] if wanted.next else reader.spans(window.start, window.until, window.now)
+def _read_timeline(
+    reader: Reader, options: argparse.Namespace, window: TimeWindow, recorded: float
+) -> Timeline:
+    """Take what was due up to the time `recorded` from the ledger, and later fires from the schedules."""
+    spans = [] if options.next else reader.spans(window.start, window.until, window.now)
     jobs = reader.jobs()
-    known = {job.key for job in jobs}
-    absent = sorted({span.key for span in spans} - known)
+    absent = sorted({span.key for span in spans} - {job.key for job in jobs})
     gone = {key: reader.history([key], 1)[0].name for key in absent}
-    if globs:
-        jobs = [job for job in jobs if _meant(globs, job.key, job.name, f"{job.file}:{job.line}")]
-        gone = {key: name for key, name in gone.items() if _meant(globs, key, name)}
-        known = {job.key for job in jobs} | set(gone)
-        spans = [span for span in spans if span.key in known]
-        if not jobs and not gone:
+    if options.jobs:
+        globs = options.jobs
+        jobs = [job for job in jobs if _matches(globs, job.key, job.name, f"{job.file}:{job.line}")]
+        gone = {key: name for key, name in gone.items() if _matches(globs, key, name)}
+        selected = {job.key for job in jobs} | gone.keys()
+        spans = [span for span in spans if span.key in selected]
+        if not selected:
             raise PycrondError(f"no job is called '{' '.join(globs)}' (see 'pycrond list')")
-    coming = _coming(jobs, max(window.start, (told // 60 + 1) * 60), window.until)
+    coming = _coming_starts(jobs, max(window.start, (recorded // 60 + 1) * 60), window.until)
     paused = {row.key: row.until or inf for row in reader.pauses(window.now)}
-    drawn = build_timeline(jobs, chain(spans, foreseen(coming, paused, window.now)), window, gone)
-    jittered = [job.key for job in jobs if '"jitter"' in job.options]
-    return drawn, find_clusters(drawn.fires, jittered)
+    return build_timeline(jobs, chain(spans, foreseen(coming, paused, window.now)), window, gone)
 
 
-def _meant(globs: Iterable[str], *words: str | None) -> bool:
-    """Key, name, file:line, or the end of one after a slash."""
-    texts = [text for word in words if word for text in (word, word.rpartition("/")[2])]
+def _matches(globs: Iterable[str], *names: str | None) -> bool:
+    """Compare the globs with key, name and file:line, and with their ends after the last slash."""
+    texts = [text for name in names if name for text in (name, name.rpartition("/")[2])]
     return any(fnmatchcase(text, glob) for glob in globs for text in texts)
 
 
-def _coming(jobs: Iterable[JobRow], start: float, until: float) -> dict[str, Sequence[float]]:
-    """When each job is to start; equal schedules are looked at once."""
+def _coming_starts(jobs: Iterable[JobRow], start: float, until: float) -> dict[str, Sequence[float]]:
+    """Return when each job is to start; the fire times of equal schedules are computed once."""
+    if start >= until:
+        return {}
     first, end = (datetime.fromtimestamp(at, UTC) for at in (start, until))
-    known: dict[tuple[object, str], Sequence[float]] = {}
-    found = {}
+    by_schedule: dict[tuple[str, str], Sequence[float]] = {}
+    starts = {}
     for job in jobs:
-        if job.canonical is None or start >= until:
+        if job.canonical is None:
             continue
-        schedule = codec.from_text(job.canonical)
-        place = (schedule, job.zone)
-        if place not in known:
-            coming = fire_times(schedule, machine.load_zone(job.zone), first, end)
-            known[place] = [one.at.timestamp() for one in coming]
-        found[job.key] = _later(job, known[place]) if '"jitter"' in job.options else known[place]
-    return found
+        schedule = (job.canonical, job.zone)
+        if schedule not in by_schedule:
+            coming = fire_times(codec.from_text(job.canonical), machine.load_zone(job.zone), first, end)
+            by_schedule[schedule] = [fire.at.timestamp() for fire in coming]
+        times = by_schedule[schedule]
+        starts[job.key] = _delayed(job, times) if _has_jitter(job) else times
+    return starts
 
 
-def _later(job: JobRow, times: Iterable[float]) -> Sequence[float]:
-    """The delays that the daemon will draw; RANDOM_DELAY, which the ledger does not know, apart."""
-    from pycrond.ledger.codec import job_of
-    from pycrond.scheduler.jitter import delay
-
-    one, seed = job_of(job), machine.machine_id()
-    return [at + delay(one, datetime.fromtimestamp(at, UTC), seed, "") for at in times]
+def _has_jitter(job: JobRow) -> bool:
+    return '"jitter"' in job.options
 
 
-def _heading(drawn: Timeline, day: str | None, zone: Zone) -> str:
+def _delayed(row: JobRow, times: Iterable[float]) -> Sequence[float]:
+    """Add the delays that the daemon will draw, without RANDOM_DELAY, which the ledger does not have."""
+    job, seed = codec.job_of(row), machine.machine_id()
+    return [at + delay(job, datetime.fromtimestamp(at, UTC), seed, "") for at in times]
+
+
+def _heading(timeline: Timeline, day: str | None, zone: Zone) -> str:
     when = f"{datetime.fromisoformat(day):%A} {day}" if day else "The next 24 hours"
-    bad = f", {drawn.failed:,} failed" if drawn.failed else ""
-    jobs, starts = len(drawn.lanes), drawn.total
-    return f"{when}, {zone.name}: {counted(jobs, 'job', ',')}, {counted(starts, 'start', ',')}{bad}"
+    failed = f", {timeline.failed:,} failed" if timeline.failed else ""
+    jobs, starts = counted(len(timeline.lanes), "job", ","), counted(timeline.total, "start", ",")
+    return f"{when}, {zone.name}: {jobs}, {starts}{failed}"
 
 
-def _print(heading: str, drawn: Timeline, herds: Sequence[Cluster], zone: Zone) -> None:
+def _print(heading: str, timeline: Timeline, clusters: Sequence[Cluster], zone: Zone) -> None:
     """Print the chart, in plain characters if the output's encoding has no others."""
-    marks = text_chart.BLOCKS if _can(sys.stdout.encoding) else text_chart.ASCII
+    marks = text_chart.BLOCKS if _is_encodable(f"{text_chart.BLOCKS}") else text_chart.ASCII
     height = shutil.get_terminal_size().lines if terminal.is_terminal() else None
     size = ChartSize(terminal.width(), height, marks)
-    terminal.show(text_chart.lines(heading, drawn, herds, zone, size))
+    terminal.show(text_chart.lines(heading, timeline, clusters, zone, size))
 
 
-def _can(encoding: str) -> bool:
+def _is_encodable(text: str) -> bool:
     try:
-        f"{text_chart.BLOCKS}".encode(encoding)
+        text.encode(sys.stdout.encoding)
     except UnicodeEncodeError:
         return False
     return True
@@ -155,26 +162,27 @@ def _write(file: str, text: str) -> None:
         print(text)
         return
     try:
-        with open(file, "w", encoding="utf-8") as out:
-            out.write(text)
+        with open(file, "w", encoding="utf-8") as stream:
+            stream.write(text)
     except OSError as error:
         raise PycrondError(f"cannot write {file}: {error.strerror}") from error
 
 
-def _document(drawn: Timeline, herds: Iterable[Cluster], day: str | None, zone: Zone) -> dict[str, object]:
+def _document(
+    timeline: Timeline, clusters: Iterable[Cluster], day: str | None, zone: Zone
+) -> dict[str, object]:
+    starts = sorted(timeline.starts.items())
     return {
         "day": day,
-        "from": rfc3339(drawn.window.start),
-        "until": rfc3339(drawn.window.until),
+        "from": rfc3339(timeline.window.start),
+        "until": rfc3339(timeline.window.until),
         "zone": zone.name,
         "lanes": [
             {"key": lane.key, "name": lane.name, "bars": [_bar_json(bar) for bar in lane.bars]}
-            for lane in drawn.lanes
+            for lane in timeline.lanes
         ],
-        "starts": [
-            {"minute": rfc3339(minute * 60), "count": drawn.starts[minute]} for minute in sorted(drawn.starts)
-        ],
-        "stampedes": [_stampede_json(one) for one in herds],
+        "starts": [{"minute": rfc3339(minute * 60), "count": count} for minute, count in starts],
+        "stampedes": [_cluster_json(cluster) for cluster in clusters],
     }
 
 
@@ -188,18 +196,18 @@ def _bar_json(bar: SpanRow) -> dict[str, object]:
     }
 
 
-def _stampede_json(one: Cluster) -> dict[str, object]:
-    said = one.suggestion
+def _cluster_json(cluster: Cluster) -> dict[str, object]:
+    suggestion = cluster.suggestion
     return {
-        "at": rfc3339(one.minute * 60),
-        "count": len(one.jobs),
-        "jobs": one.jobs,
-        "again": one.again,
-        "suggestion": said
+        "at": rfc3339(cluster.minute * 60),
+        "count": len(cluster.jobs),
+        "jobs": cluster.jobs,
+        "again": cluster.again,
+        "suggestion": suggestion
         and {
-            "jitter": said.jitter,
-            "jobs": said.jobs,
-            "average": round(said.average, 1),
-            "most": said.most,
+            "jitter": suggestion.jitter,
+            "jobs": suggestion.jobs,
+            "average": round(suggestion.average, 1),
+            "most": suggestion.most,
         },
     }

@@ -16,18 +16,12 @@ POLL_INTERVAL = 0.01  # seconds
 
 def records(settings: Settings) -> Records:
     """The ledger and the spools themselves where they can be read, else what the daemon shows of them."""
-    ledger = os.path.join(settings.state_dir, "ledger")
     try:
-        os.stat(ledger)
-        is_readable = os.access(ledger, os.R_OK)
+        os.stat(settings.ledger_path)
+        is_readable = os.access(settings.ledger_path, os.R_OK)
     except OSError as error:
         is_readable = not isinstance(error, PermissionError)  # Records reports any other error
-    return Records(settings.state_dir) if is_readable else Remote(control_socket(settings))
-
-
-def control_socket(settings: Settings) -> str:
-    """The path at which the daemon listens."""
-    return os.path.join(settings.runtime_dir, "control.sock")
+    return Records(settings.state_dir) if is_readable else Remote(settings.control_socket)
 
 
 def reload_and_wait(settings: Settings) -> dict[str, Any]:
@@ -35,11 +29,11 @@ def reload_and_wait(settings: Settings) -> dict[str, Any]:
 
     It reads them when nobody is writing them.
     """
-    before = protocol.ask(control_socket(settings), {"command": "reload"})
+    before = protocol.ask(settings.control_socket, {"command": "reload"})
     deadline = time.monotonic() + RELOAD_TIMEOUT
     while time.monotonic() < deadline:
         time.sleep(POLL_INTERVAL)
-        now = protocol.ask(control_socket(settings), {"command": "status"})
+        now = protocol.ask(settings.control_socket, {"command": "status"})
         if (now["start"], now["loads"]) != (before["start"], before["loads"]):
             return now
     raise PycrondError(f"timed out after {RELOAD_TIMEOUT:.0f} s: the daemon has not reloaded")

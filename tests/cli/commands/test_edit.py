@@ -1,4 +1,4 @@
-"""diff, reload --dry-run and edit, beside a running daemon."""
+"""The commands diff, reload --dry-run and edit beside a running daemon."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ GOOD = "#: name=mine\n0 5 * * * true\n"
 
 
 def editor(crond: Crond, text: str, status: int = 0) -> None:
-    """An $EDITOR that writes this."""
+    """Set an $EDITOR that writes this text."""
     script = crond.folder / "editor"
     (crond.folder / "text").write_text(text)
     script.write_text(f'#!/bin/sh\ncat {crond.folder}/text > "$1"\nexit {status}\n')
@@ -24,7 +24,7 @@ def drafts(crond: Crond) -> list[Path]:
     return [path for path in crond.crontabs.iterdir() if path.name.startswith(".")]
 
 
-def test_what_a_reload_would_change(crond: Crond) -> None:
+def test_changes_that_a_reload_would_make(crond: Crond) -> None:
     crond.write("jobs", GOOD)
     crond.run("start")
     assert crond.run("diff").stdout == "nothing would change\n"
@@ -32,14 +32,14 @@ def test_what_a_reload_would_change(crond: Crond) -> None:
     assert crond.run("diff").stdout == "nothing would change\n"
     crond.write("jobs", GOOD.replace("0 5", "0 6") + "1 1 * * * new\n")
     for command in (["diff"], ["reload", "--dry-run"]):
-        said = crond.run(*command).stdout.splitlines()
-        assert said[0].startswith("~ mine  0 6 * * * (was 0 5 * * *); 7 fires won in 7 days: ")
-        assert "; 7 fires lost in 7 days: " in said[0]
-        assert said[1].startswith("+ ")
-        assert said[2] == "1 added, 0 removed, 1 changed; 2 jobs in all"
+        lines = crond.run(*command).stdout.splitlines()
+        assert lines[0].startswith("~ mine  0 6 * * * (was 0 5 * * *); 7 fires won in 7 days: ")
+        assert "; 7 fires lost in 7 days: " in lines[0]
+        assert lines[1].startswith("+ ")
+        assert lines[2] == "1 added, 0 removed, 1 changed; 2 jobs in all"
     assert [job["schedule"] for job in crond.json("list")["jobs"]] == ["0 5 * * *"], "nothing has changed yet"
     document = crond.json("diff")
-    assert [(one["kind"], one["before"], one["schedule"]) for one in document["changes"]] == [
+    assert [(change["kind"], change["before"], change["schedule"]) for change in document["changes"]] == [
         ("changed", "0 5 * * *", "0 6 * * *"),
         ("added", None, "1 1 * * *"),
     ]
@@ -60,9 +60,9 @@ def test_a_broken_edit_in_diff(crond: Crond) -> None:
 def test_another_directory(crond: Crond) -> None:
     crond.write("jobs", GOOD)
     crond.run("start")
-    other = crond.folder / "other"
-    other.mkdir()
-    assert "0 added, 1 removed, 0 changed; 0 jobs in all" in crond.run("diff", str(other)).stdout
+    directory = crond.folder / "other"
+    directory.mkdir()
+    assert "0 added, 1 removed, 0 changed; 0 jobs in all" in crond.run("diff", str(directory)).stdout
 
 
 def test_an_edit_is_put_in_place_and_loaded(crond: Crond) -> None:
@@ -70,9 +70,9 @@ def test_an_edit_is_put_in_place_and_loaded(crond: Crond) -> None:
     file.chmod(0o640)
     crond.run("start")
     editor(crond, GOOD + "1 1 * * * new\n")
-    said = crond.run("edit", str(file)).stdout
-    assert "1 added, 0 removed, 0 changed" in said
-    assert said.endswith("jobs is in place, 2 jobs are loaded\n")
+    stdout = crond.run("edit", str(file)).stdout
+    assert "1 added, 0 removed, 0 changed" in stdout
+    assert stdout.endswith("jobs is in place, 2 jobs are loaded\n")
     assert len(crond.json("list")["jobs"]) == 2
     assert file.stat().st_mode & 0o7777 == 0o640
     assert drafts(crond) == []
@@ -89,7 +89,7 @@ def test_an_edit_with_errors_is_never_put_in_place(crond: Crond) -> None:
     assert (file.read_text(), draft.read_text()) == (GOOD, "61 * * * * oops\n")
 
 
-def test_nothing_changed_leaves_nothing_behind(crond: Crond) -> None:
+def test_an_edit_without_changes_removes_the_draft(crond: Crond) -> None:
     file = crond.write("jobs", GOOD)
     editor(crond, GOOD)
     assert crond.run("edit", str(file)).stdout == "nothing was changed\n"
@@ -102,7 +102,7 @@ def test_without_a_daemon(crond: Crond) -> None:
     assert (crond.crontabs / "new").read_text() == GOOD
 
 
-def test_a_link_stays_one(crond: Crond) -> None:
+def test_a_link_stays_a_link(crond: Crond) -> None:
     target = crond.folder / "target"
     target.write_text(GOOD)
     link = crond.crontabs / "jobs"
@@ -113,21 +113,21 @@ def test_a_link_stays_one(crond: Crond) -> None:
     assert target.read_text().endswith("# more\n")
 
 
-def test_an_edit_that_somebody_else_makes_meanwhile_is_not_lost(crond: Crond) -> None:
+def test_a_concurrent_edit_is_not_lost(crond: Crond) -> None:
     file = crond.write("jobs", GOOD)
     editor(crond, GOOD + "# mine\n")
     script = Path(crond.environment["VISUAL"])
     script.write_text(script.read_text().replace("exit 0", f"echo '# theirs' >> {file}"))
-    assert "was changed by somebody else meanwhile" in crond.run("edit", str(file), status=1).stderr
+    assert "was changed by another program meanwhile" in crond.run("edit", str(file), status=1).stderr
     assert file.read_text() == GOOD + "# theirs\n"
     assert len(drafts(crond)) == 1
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("no-such-editor", "cannot run the editor"), ("false", "ended with 1")]
+    ("name", "message"), [("no-such-editor", "cannot run the editor"), ("false", "ended with 1")]
 )
-def test_an_editor_that_fails(crond: Crond, name: str, said: str) -> None:
+def test_an_editor_that_fails(crond: Crond, name: str, message: str) -> None:
     file = crond.write("jobs", GOOD)
     crond.environment |= {"VISUAL": name, "PATH": os.environ["PATH"]}
-    assert said in crond.run("edit", str(file), status=1).stderr
+    assert message in crond.run("edit", str(file), status=1).stderr
     assert file.read_text() == GOOD

@@ -1,4 +1,4 @@
-"""list, history and logs as people type them: on a terminal, in a pipe, with the daemon down, of others' daemons."""
+"""The commands list, history and logs: on a terminal, in a pipe, without a daemon, with another user's daemon."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ JOBS = """
 
 
 def begin(crond: Crond) -> None:
-    """good and bad have run, slow runs."""
+    """Start a daemon; the jobs good and bad have run, slow is running."""
     crond.write("jobs", f"HOME={crond.folder}\n{JOBS}")
     crond.run("start")
     for name in ("good", "bad"):
@@ -40,7 +40,7 @@ def names(crond: Crond, *arguments: str) -> list[str]:
     return [job["name"] for job in crond.json("list", *arguments)["jobs"]]
 
 
-def test_list_says_what_failed_and_why(crond: Crond) -> None:
+def test_list_shows_failed_jobs_with_the_reason(crond: Crond) -> None:
     begin(crond)
     lines = crond.run("list").stdout.splitlines()
     assert lines[0].endswith(", 3 jobs: 1 failed, 1 running")
@@ -61,7 +61,7 @@ def test_list_says_what_failed_and_why(crond: Crond) -> None:
     assert "! bad" in crond.run("list").stdout
 
 
-def test_which_jobs_are_listed(crond: Crond) -> None:
+def test_selection_of_jobs(crond: Crond) -> None:
     begin(crond)
     assert names(crond) == ["good", "bad", "slow"]
     assert names(crond, "--failed") == ["bad"]
@@ -72,7 +72,7 @@ def test_which_jobs_are_listed(crond: Crond) -> None:
     assert names(crond, "--sort", "name") == ["bad", "good", "slow"]
     assert names(crond, "--sort", "last") == ["slow", "bad", "good"]
     assert names(crond, "--user", "nobody") == []
-    assert crond.run("list", "good", "--failed").stdout.splitlines()[1:] == ["none of them"]
+    assert crond.run("list", "good", "--failed").stdout.splitlines()[1:] == ["no job matches"]
     assert "no job is called 'x*'" in crond.run("list", "x*", status=1).stderr
 
 
@@ -97,17 +97,17 @@ def test_history_filters(crond: Crond) -> None:
     assert "bad time 'soon'" in crond.run("history", "--since", "soon", status=1).stderr
 
 
-def test_logs_of_a_stretch_of_time(crond: Crond) -> None:
+def test_logs_of_a_period(crond: Crond) -> None:
     begin(crond)
-    said = ["fine", "one", "^[[31mno space left", "", "begun"]
+    texts = ["fine", "one", "^[[31mno space left", "", "begun"]
     for arguments in ((), ("--since", "1h"), ("--since", "1h", "--until", "+1h")):
         lines = crond.run("logs", *arguments).stdout.splitlines()
-        assert [line.partition(" | ")[2] for line in lines] == said
+        assert [line.partition(" | ")[2] for line in lines] == texts
     assert crond.run("logs", "--until", "1h").stdout == ""
     lines = crond.run("logs", "*d", "--since", "1h", "--lines", "3").stdout.splitlines()
-    assert [line.partition(" | ")[2] for line in lines] == said[1:4]
+    assert [line.partition(" | ")[2] for line in lines] == texts[1:4]
     done = crond.run("logs", "-f", "--until", "1h", status=1)
-    assert done.stderr == "pycrond: --follow has no end: it does not go with --until\n"
+    assert done.stderr == "pycrond: --follow has no end: use it without --until\n"
 
 
 def test_watch_in_a_pipe_prints_once(crond: Crond) -> None:
@@ -117,7 +117,7 @@ def test_watch_in_a_pipe_prints_once(crond: Crond) -> None:
     assert len(crond.json("list", "--watch", "1")["jobs"]) == 3
 
 
-def test_what_the_encoding_does_not_have(crond: Crond) -> None:
+def test_characters_that_the_encoding_lacks(crond: Crond) -> None:
     crond.write("jobs", f"#: name=long\n{NEVER} printf '\\345\\202\\231\\345\\202\\231\\n'; exit 1\n")
     crond.run("start")
     crond.run("run", "long", "--wait", status=None)
@@ -130,7 +130,7 @@ def test_what_the_encoding_does_not_have(crond: Crond) -> None:
 
 
 class Screen:
-    """What a command writes on a terminal of 80 columns and 24 lines."""
+    """A command on a terminal of 80 columns and 24 lines, and the text that it writes there."""
 
     def __init__(self, crond: Crond, *arguments: str, **environment: str) -> None:
         self._fd, terminal = pty.openpty()
@@ -145,19 +145,19 @@ class Screen:
             stderr=terminal,
         )
         os.close(terminal)
-        self.said = ""
+        self.text = ""
 
     def read(self, until: str = "") -> str:
-        """All that comes, up to a text that comes for the first time after this, or to the end."""
-        begun = len(self.said)
-        while not until or until not in self.said[begun:]:
-            assert select.select([self._fd], [], [], 20)[0], f"it says no more than {self.said!r}"
+        """Read until a text comes that has not come before, or to the end; return all text so far."""
+        begun = len(self.text)
+        while not until or until not in self.text[begun:]:
+            assert select.select([self._fd], [], [], 20)[0], f"it writes no more than {self.text!r}"
             try:
                 data = os.read(self._fd, 1 << 16)
             except OSError:  # the terminal's other side is closed
                 break
-            self.said += data.decode()
-        return self.said
+            self.text += data.decode()
+        return self.text
 
     def close(self) -> None:
         self.command.kill()
@@ -167,54 +167,54 @@ class Screen:
 
 @contextlib.contextmanager
 def on_screen(crond: Crond, *arguments: str, **environment: str) -> Iterator[Screen]:
-    one = Screen(crond, *arguments, **environment)
+    screen = Screen(crond, *arguments, **environment)
     try:
-        yield one
+        yield screen
     finally:
-        one.close()
+        screen.close()
 
 
-def test_colours_on_a_terminal_that_has_them(crond: Crond) -> None:
+def test_colours_on_a_terminal_that_supports_them(crond: Crond) -> None:
     begin(crond)
-    with on_screen(crond, "list") as one:
-        assert "\x1b[31m! \x1b[0m" in one.read()
+    with on_screen(crond, "list") as screen:
+        assert "\x1b[31m! \x1b[0m" in screen.read()
     for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
-        with on_screen(crond, "list", **{name: value}) as one:
-            assert "\x1b" not in one.read()
-            assert "! bad" in one.said
+        with on_screen(crond, "list", **{name: value}) as screen:
+            assert "\x1b" not in screen.read()
+            assert "! bad" in screen.text
 
 
-def test_watch_draws_anew_and_leaves_the_terminal_as_it_was(crond: Crond) -> None:
+def test_watch_redraws_and_restores_the_terminal(crond: Crond) -> None:
     begin(crond)
-    with on_screen(crond, "list", "--watch", "0.2") as one:
-        one.read("running")
+    with on_screen(crond, "list", "--watch", "0.2") as screen:
+        screen.read("running")
         (crond.folder / "go").touch()
-        one.read("\x1b[32mok")
-        wait_until(lambda: "1 running" not in one.read("3 jobs").rpartition("pycrond 0")[2])
+        screen.read("\x1b[32mok")
+        wait_until(lambda: "1 running" not in screen.read("3 jobs").rpartition("pycrond 0")[2])
         for stop, status in ((signal.SIGINT, 130),):
-            one.command.send_signal(stop)
-            assert one.command.wait(10) == status
-        one.read()
-    assert one.said.startswith(("\x1b[?1049h", "\x1b[?25l"))
-    assert one.said.count("\x1b[?1049h") == one.said.count("\x1b[?1049l") == 1
-    assert "\x1b[?25h" in one.said[one.said.rindex("3 jobs") :]
-    assert "Traceback" not in one.said
+            screen.command.send_signal(stop)
+            assert screen.command.wait(10) == status
+        screen.read()
+    assert screen.text.startswith(("\x1b[?1049h", "\x1b[?25l"))
+    assert screen.text.count("\x1b[?1049h") == screen.text.count("\x1b[?1049l") == 1
+    assert "\x1b[?25h" in screen.text[screen.text.rindex("3 jobs") :]
+    assert "Traceback" not in screen.text
 
 
 def test_watch_ended_by_term(crond: Crond) -> None:
     begin(crond)
-    with on_screen(crond, "list", "--watch") as one:
-        one.read("slow")
-        one.command.terminate()
-        assert one.command.wait(10) == 143
-        assert one.read().count("\x1b[?1049l") == 1
+    with on_screen(crond, "list", "--watch") as screen:
+        screen.read("slow")
+        screen.command.terminate()
+        assert screen.command.wait(10) == 143
+        assert screen.read().count("\x1b[?1049l") == 1
 
 
 # Users of a system daemon
 
 
 @needs_root
-def test_a_user_sees_why_own_jobs_failed(system: System) -> None:
+def test_a_user_sees_the_reason_why_its_own_jobs_failed(system: System) -> None:
     system.write("nobody", f"#: name=bad\n{NEVER} echo why; exit 3\n#: name=good\n{NEVER} true\n")
     system.write("daemon", f"#: name=secret\n{NEVER} echo hidden; exit 4\n")
     system.crond.run("start")

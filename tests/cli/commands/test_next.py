@@ -1,4 +1,4 @@
-"""`pycrond next`, `explain` and `why` as a person runs them."""
+"""The commands next, explain and why."""
 
 import json
 from datetime import UTC, datetime
@@ -19,8 +19,8 @@ GAP = "2026-03-29"
 
 
 def document(folder: Path, *arguments: str, status: int = 0) -> dict[str, Any]:
-    whole = json.loads(pycrond(folder, *arguments, "--json", status=status).stdout)
-    return dict(whole)
+    answer = json.loads(pycrond(folder, *arguments, "--json", status=status).stdout)
+    return dict(answer)
 
 
 @pytest.fixture
@@ -39,13 +39,13 @@ def folder(tmp_path: Path) -> Path:
 
 def test_an_expression_from_a_time_to_a_time(tmp_path: Path) -> None:
     words = ["next", "30 2 * * *", "--tz", "Europe/Berlin", "--from", GAP, "--until", "2026-03-31"]
-    found = document(tmp_path, *words)
-    assert (found["from"], found["until"], found["zone"]) == (
+    answer = document(tmp_path, *words)
+    assert (answer["from"], answer["until"], answer["zone"]) == (
         "2026-03-28T23:00:00Z",
         "2026-03-30T22:00:00Z",
         "Europe/Berlin",
     )
-    assert found["jobs"] == [
+    assert answer["jobs"] == [
         {
             "key": None,
             "name": None,
@@ -62,8 +62,8 @@ def test_an_expression_from_a_time_to_a_time(tmp_path: Path) -> None:
     [("2026-01-01T12:00Z", "12:00"), ("2026-01-01T12:00:01Z", "12:01"), ("2026-01-01T11:59:59Z", "12:00")],
 )
 def test_from_is_inclusive(tmp_path: Path, since: str, first: str) -> None:
-    found = document(tmp_path, "next", "*", "*", "*", "*", "*", "--from", since)["jobs"][0]["fires"]
-    assert (len(found), found[0]) == (5, f"2026-01-01T{first}:00Z")
+    fires = document(tmp_path, "next", "*", "*", "*", "*", "*", "--from", since)["jobs"][0]["fires"]
+    assert (len(fires), fires[0]) == (5, f"2026-01-01T{first}:00Z")
 
 
 def test_two_fires_moved_to_one_instant_are_listed_twice(tmp_path: Path) -> None:
@@ -72,27 +72,25 @@ def test_two_fires_moved_to_one_instant_are_listed_twice(tmp_path: Path) -> None
 
 
 def test_the_loaded_jobs(folder: Path) -> None:
-    found = document(folder, "next", "--from", GAP, "--count", "1")["jobs"]
-    assert [(one["name"], one["fires"]) for one in found] == [
+    rows = document(folder, "next", "--from", GAP, "--count", "1")["jobs"]
+    assert [(row["name"], row["fires"]) for row in rows] == [
         ("night", ["2026-03-29T01:00:00Z"]),
         ("boot", []),
         ("never", []),
     ]
     (only,) = document(folder, "next", "night", "--count", "1")["jobs"]
     assert (only["key"], only["file"], only["line"]) == ("me/night", "/etc/jobs", 2)
-    said = pycrond(folder, "next").stdout.splitlines()
-    assert len(said) == 1 + 5 + 2
-    assert said[-2].split() == ["at", "boot", "boot", "@reboot"]
+    lines = pycrond(folder, "next").stdout.splitlines()
+    assert len(lines) == 1 + 5 + 2
+    assert lines[-2].split() == ["at", "boot", "boot", "@reboot"]
     assert "no job is called 'nobody'" in pycrond(folder, "next", "nobody", status=1).stderr
 
 
-def test_a_file_gives_a_row_a_line_in_its_order(tmp_path: Path) -> None:
+def test_a_file_gives_a_row_for_each_line_in_order(tmp_path: Path) -> None:
     lines = ["0 5 * * * a", "0 0 31 2 * b", "@reboot c", "CRON_TZ=Asia/Tokyo", "0 4 * * * d"]
     (tmp_path / "jobs").write_text("\n".join(lines) + "\n")
-    found = document(tmp_path, "next", "--file", "jobs", "--from", "2026-01-01T00:00Z", "--count", "1")[
-        "jobs"
-    ]
-    assert [(one["file"], one["line"], one["fires"]) for one in found] == [
+    rows = document(tmp_path, "next", "--file", "jobs", "--from", "2026-01-01T00:00Z", "--count", "1")["jobs"]
+    assert [(row["file"], row["line"], row["fires"]) for row in rows] == [
         ("jobs", 1, ["2026-01-01T05:00:00Z"]),
         ("jobs", 2, []),
         ("jobs", 3, []),
@@ -100,7 +98,7 @@ def test_a_file_gives_a_row_a_line_in_its_order(tmp_path: Path) -> None:
     ]
 
 
-def test_a_file_with_errors_gives_the_rest(tmp_path: Path) -> None:
+def test_the_good_lines_of_a_file_with_errors(tmp_path: Path) -> None:
     (tmp_path / "jobs").write_text("61 * * * * a\n0 5 * * * b\n")
     done = pycrond(tmp_path, "next", "--file", "jobs", "--json", status=1)
     assert len(json.loads(done.stdout)["jobs"]) == 1
@@ -108,7 +106,7 @@ def test_a_file_with_errors_gives_the_rest(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["next", "0 25 * * *"], "bad hour '25' (0-23)\n    0 25 * * *\n      ^\n"),
         (["next", "* * * * *", "--from", "soon"], "bad time 'soon' (as in "),
@@ -117,10 +115,10 @@ def test_a_file_with_errors_gives_the_rest(tmp_path: Path) -> None:
         (["explain", "@reboot"], "@reboot names no times"),
     ],
 )
-def test_what_cannot_be_read(tmp_path: Path, words: list[str], said: str) -> None:
+def test_words_that_cannot_be_parsed(tmp_path: Path, words: list[str], message: str) -> None:
     done = pycrond(tmp_path, *words, status=1)
     assert done.stderr.startswith("pycrond: ")
-    assert said in done.stderr
+    assert message in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -148,10 +146,12 @@ def test_words(text: str, words: str | None, rule: str) -> None:
 
 
 def test_explain(tmp_path: Path) -> None:
-    said = pycrond(tmp_path, "explain", "30", "2", "*", "*", "*", "--tz", "Europe/Berlin").stdout.splitlines()
-    assert said[0] == "at 02:30, every day"
-    assert any("is skipped on" in line for line in said)
-    assert len(said) == 3 + 5
+    lines = pycrond(
+        tmp_path, "explain", "30", "2", "*", "*", "*", "--tz", "Europe/Berlin"
+    ).stdout.splitlines()
+    assert lines[0] == "at 02:30, every day"
+    assert any("is skipped on" in line for line in lines)
+    assert len(lines) == 3 + 5
 
 
 @pytest.mark.parametrize(
@@ -165,20 +165,20 @@ def test_explain(tmp_path: Path) -> None:
 )
 def test_why(folder: Path, time: str, due: bool, wrong: list[str]) -> None:
     """On the night of the gap the job runs at 03:00, which none of its fields names."""
-    found = document(folder, "why", "night", time)
-    assert found["due"] is due
-    assert [one["field"] for one in found["fields"] if not one["matches"]] == wrong
-    said = pycrond(folder, "why", "night", time).stdout
-    assert ("It is due then." in said) is due
+    answer = document(folder, "why", "night", time)
+    assert answer["due"] is due
+    assert [check["field"] for check in answer["fields"] if not check["matches"]] == wrong
+    stdout = pycrond(folder, "why", "night", time).stdout
+    assert ("It is due then." in stdout) is due
 
 
-def test_why_tells_what_the_ledger_says(folder: Path) -> None:
+def test_why_shows_the_runs_of_the_ledger(folder: Path) -> None:
     ledger = Ledger(str(folder / "ledger"))
     at = datetime(2026, 6, 1, 0, 30, tzinfo=UTC)
     ledger.pass_over([_gap(at)])
     ledger.close()
-    found = document(folder, "why", "night", "2026-06-01T02:30")
-    assert [(run["state"], run["reason"]) for run in found["runs"]] == [("missed", "daemon-down: x")]
+    answer = document(folder, "why", "night", "2026-06-01T02:30")
+    assert [(run["state"], run["reason"]) for run in answer["runs"]] == [("missed", "daemon-down: x")]
     assert "daemon-down: x" in pycrond(folder, "why", "night", "2026-06-01T02:30").stdout
 
 

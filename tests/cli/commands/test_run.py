@@ -1,4 +1,4 @@
-"""run, kill, pause, resume, logs -f and status, as people type them; users of a system daemon; rude clients."""
+"""The commands run, kill, pause, resume, logs -f and status; users of a system daemon; slow clients."""
 
 import contextlib
 import json
@@ -23,14 +23,14 @@ NEVER = "0 0 1 1 *"
 
 
 def write(crond: Crond, **jobs: str) -> None:
-    """Jobs that never come by themselves, by name."""
+    """Write a crontab with jobs, by name, that are never due."""
     lines = "".join(f"#: name={name}\n{NEVER} {command}\n" for name, command in jobs.items())
     crond.write("jobs", f"HOME={crond.folder}\n{lines}")
 
 
 @contextlib.contextmanager
 def running(crond: Crond, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A command that does not end at once; its standard output is read line by line."""
+    """Run a command that does not end at once; its standard output is read line by line."""
     command = subprocess.Popen(
         [*crond.prefix, SCRIPT, *arguments],
         env=crond.environment,
@@ -46,22 +46,22 @@ def running(crond: Crond, *arguments: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def line(command: subprocess.Popen[str]) -> str:
-    """The next line that it prints, waited for a while."""
+    """Wait for the next line that a command prints."""
     assert command.stdout
-    said = b""
-    while not said.endswith(b"\n"):
-        assert select.select([command.stdout], [], [], 10)[0], f"it prints no more than {said!r}"
+    read = b""
+    while not read.endswith(b"\n"):
+        assert select.select([command.stdout], [], [], 10)[0], f"it prints no more than {read!r}"
         byte = os.read(command.stdout.fileno(), 1)  # the file object would take more than a line
-        assert byte, f"it has ended after {said!r}"
-        said += byte
-    return said.decode().rstrip("\n")
+        assert byte, f"it has ended after {read!r}"
+        read += byte
+    return read.decode().rstrip("\n")
 
 
 # run
 
 
 @pytest.mark.parametrize(
-    ("command", "status", "said"),
+    ("command", "status", "end"),
     [
         ("true", 0, "succeeded in"),
         ("exit 3", 3, "failed, exit status 3, in"),
@@ -69,13 +69,13 @@ def line(command: subprocess.Popen[str]) -> str:
         ("exit 70", 70, "failed, exit status 70, in"),
     ],
 )
-def test_run_wait_exits_as_the_job_does(crond: Crond, command: str, status: int, said: str) -> None:
+def test_run_wait_exits_as_the_job_does(crond: Crond, command: str, status: int, end: str) -> None:
     write(crond, job=command)
     crond.run("start")
     done = crond.run("run", "job", "--wait", status=status)
     began, ended = done.stderr.splitlines()
     assert began == "run 1 of root/job started"
-    assert ended.startswith(f"run 1 of root/job {said}")
+    assert ended.startswith(f"run 1 of root/job {end}")
     assert done.stdout == ""
 
 
@@ -89,7 +89,7 @@ def test_run_without_waiting(crond: Crond) -> None:
     assert crond.history()[0]["trigger"] == "manual"
 
 
-def test_what_is_not_run_is_said_in_a_line(crond: Crond) -> None:
+def test_a_run_that_does_not_start_is_reported_in_a_line(crond: Crond) -> None:
     wait = "while [ ! -e go ]; do sleep 0.02; done"
     crond.write(
         "jobs",
@@ -116,7 +116,7 @@ def test_what_is_not_run_is_said_in_a_line(crond: Crond) -> None:
     (crond.folder / "go").touch()
 
 
-def test_follow_prints_what_comes_as_it_comes(crond: Crond) -> None:
+def test_follow_prints_output_as_it_comes(crond: Crond) -> None:
     write(
         crond,
         job=r"echo one; while [ ! -e go ]; do sleep 0.02; done; printf 'two\r\n\033[31mred\n\377\nlast'; exit 4",
@@ -130,7 +130,7 @@ def test_follow_prints_what_comes_as_it_comes(crond: Crond) -> None:
         assert command.wait(10) == 4
 
 
-def test_follow_of_much(crond: Crond) -> None:
+def test_follow_of_much_output(crond: Crond) -> None:
     write(crond, job="seq 300000; head -c 200000 /dev/zero | tr '\\000' x; echo; echo end")
     crond.run("start")
     out = crond.run("run", "job", "--follow").stdout.splitlines()
@@ -139,7 +139,7 @@ def test_follow_of_much(crond: Crond) -> None:
     assert "".join(out[300000:-1]) == "x" * 200000
 
 
-def test_who_waits_is_left_waiting_by_a_restart(crond: Crond) -> None:
+def test_run_wait_continues_over_a_restart(crond: Crond) -> None:
     write(crond, job="echo one; while [ ! -e go ]; do sleep 0.02; done; echo two; exit 5")
     crond.run("start")
     with running(crond, "run", "job", "--follow") as command:
@@ -152,7 +152,7 @@ def test_who_waits_is_left_waiting_by_a_restart(crond: Crond) -> None:
         assert command.wait(10) == 5
 
 
-def test_who_waits_is_told_of_a_stop(crond: Crond) -> None:
+def test_run_wait_ends_at_a_stop(crond: Crond) -> None:
     write(crond, job="exec sleep 100")
     crond.run("start")
     with running(crond, "run", "job", "--wait") as command:
@@ -240,18 +240,18 @@ def test_pause_for_ever_and_resume(crond: Crond) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "status", "said"),
+    ("arguments", "status", "message"),
     [
         (("--for", "31d"), 1, "30 days at most"),
-        (("--for", "0s"), 2, "'0s': a duration of more than 0s is wanted"),
+        (("--for", "0s"), 2, "'0s': a duration of more than 0s is expected"),
         (("--for", "soon"), 2, "'soon': a duration such as"),
         (("--for", "1h", "--forever"), 2, "not allowed with"),
     ],
 )
-def test_no_such_pause(crond: Crond, arguments: tuple[str, ...], status: int, said: str) -> None:
+def test_no_such_pause(crond: Crond, arguments: tuple[str, ...], status: int, message: str) -> None:
     write(crond, job="true")
     crond.run("start")
-    assert said in crond.run("pause", "job", *arguments, status=status).stderr
+    assert message in crond.run("pause", "job", *arguments, status=status).stderr
 
 
 # logs -f
@@ -262,17 +262,17 @@ def test_logs_follow(crond: Crond) -> None:
     crond.run("start")
     crond.run("run", "a")
     wait_until(lambda: "one" in crond.run("logs").stdout)
-    with running(crond, "logs", "-f") as all_, running(crond, "logs", "--follow", "1") as one:
-        for command in (all_, one):
+    with running(crond, "logs", "-f") as all_, running(crond, "logs", "--follow", "1") as of_run:
+        for command in (all_, of_run):
             assert line(command).endswith(" a | one")
         crond.run("run", "b")
         assert line(all_).endswith(" b | b")
         (crond.folder / "go").touch()
-        for command in (all_, one):
+        for command in (all_, of_run):
             assert line(command).endswith(" a | two")
-        assert one.wait(10) == 0
-        assert one.stdout
-        assert one.stdout.read() == ""
+        assert of_run.wait(10) == 0
+        assert of_run.stdout
+        assert of_run.stdout.read() == ""
         crond.run("stop")
         assert all_.wait(10) == 3
 
@@ -308,10 +308,10 @@ def test_status_figures(crond: Crond) -> None:
     assert "\nlimits: memory by " in text
 
 
-# Rude clients
+# Slow clients
 
 
-def test_a_hundred_silent_clients_and_one_that_dribbles_hold_no_minute_up(crond: Crond) -> None:
+def test_silent_and_slow_clients_delay_no_minute(crond: Crond) -> None:
     crond.at("2031-03-01 11:59:56")
     crond.write("jobs", "* * * * * true\n")
     crond.run("start")
@@ -332,7 +332,7 @@ def test_a_hundred_silent_clients_and_one_that_dribbles_hold_no_minute_up(crond:
     assert late < 500
 
 
-def test_a_hundred_at_once_are_all_answered(crond: Crond) -> None:
+def test_a_hundred_clients_at_once_are_all_answered(crond: Crond) -> None:
     write(crond, job="true")
     crond.run("start")
     path = str(crond.runtime / "control.sock")
@@ -352,7 +352,7 @@ ALICE, BOB = pwd.getpwnam("nobody"), pwd.getpwnam("daemon")
 
 
 class System:
-    """The cron of a system below a folder that everybody may enter; `as_user` gives orders."""
+    """The cron of a system below a directory that everybody can enter."""
 
     def __init__(self, folder: Path) -> None:
         folder.chmod(0o755)
@@ -374,7 +374,7 @@ class System:
         return ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
 
     def as_user(self, user: pwd.struct_passwd, *arguments: str, status: int = 0) -> str:
-        """What the command prints, on either stream."""
+        """Run a command and return what it prints on both streams."""
         self.crond.prefix = self.prefix(user)
         try:
             done = self.crond.run(*arguments, status=status, env={**self.crond.environment, "HOME": "/"})
@@ -389,15 +389,15 @@ class System:
 @pytest.fixture
 def system() -> Iterator[System]:
     with tempfile.TemporaryDirectory(prefix="system.", dir="/tmp") as name:
-        one = System(Path(name))
+        system_ = System(Path(name))
         if subprocess.run(
-            [*one.prefix(ALICE), SCRIPT, "--version"], check=False, capture_output=True
+            [*system_.prefix(ALICE), SCRIPT, "--version"], check=False, capture_output=True
         ).returncode:
             pytest.skip("another user cannot run the installed script here")
         try:
-            yield one
+            yield system_
         finally:
-            one.crond.end()
+            system_.crond.end()
 
 
 @needs_root
@@ -440,8 +440,8 @@ def test_users_see_and_act_on_their_own_jobs_alone(system: System) -> None:
     assert system.json(ALICE, "list")["jobs"][0]["paused"]["reason"] == "mine"
     assert system.as_user(ALICE, "resume", "work") == "nobody/work is resumed\n"
     for order in ("reload", "restart", "stop"):
-        said = system.as_user(ALICE, order, status=1)
-        assert "only root" in said or "Permission denied" in said or "cannot" in said
+        printed = system.as_user(ALICE, order, status=1)
+        assert "only root" in printed or "Permission denied" in printed or "cannot" in printed
     status = system.json(ALICE, "status")
     assert [*status["loaded_files"]] == [str(system.root / "var/spool/cron/crontabs/nobody")]
     assert (system.crond.status() or {})["jobs"] == 3
@@ -466,7 +466,7 @@ def test_a_user_waits_for_a_run_and_follows_it(system: System) -> None:
 
 
 @needs_root
-def test_a_daemon_of_one_user_is_for_that_one(system: System) -> None:
+def test_a_users_daemon_refuses_other_users(system: System) -> None:
     del system.crond.environment["PYCROND_SYSTEM"]
     (system.crond.folder / "crontabs").chmod(0o755)
     system.crond.environment["PYCROND_CRONTABS"] = str(system.crond.crontabs)
@@ -480,6 +480,6 @@ def test_a_daemon_of_one_user_is_for_that_one(system: System) -> None:
         ["list"],
         ["logs"],
     ):
-        said = system.as_user(ALICE, *order, status=1)
-        assert said == "pycrond: only root and the daemon's own user may do that\n"
+        printed = system.as_user(ALICE, *order, status=1)
+        assert printed == "pycrond: only root and the daemon's own user may do that\n"
     assert system.json(ALICE, "status")["loaded_files"] == {}

@@ -1,4 +1,4 @@
-"""`pycrond setup` below a root of ours: real files, completions read by real shells, units by systemd."""
+"""The command setup below a directory; shells read its completions, systemd its units."""
 
 import json
 import os
@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from pycrond import settings
-from pycrond.cli.commands import completion
+from pycrond.cli import completion
 from pycrond.cli.parser import build_parser
+from pycrond.cli.settings_layers import from_environment
 from tests.conftest import SCRIPT, pycrond
 from tests.support import packages
 
@@ -35,11 +36,11 @@ def setup(folder: Path, *arguments: str, whose: str = "--system", status: int = 
     return done.stdout + done.stderr
 
 
-def test_what_is_placed_is_said_and_removed_without_a_trace(tmp_path: Path) -> None:
-    said = setup(tmp_path)
+def test_installed_files_are_listed_and_removed_without_a_trace(tmp_path: Path) -> None:
+    printed = setup(tmp_path)
     root = tmp_path / "root"
     assert files(root) == PLACED | {f"{SHARE}/pycrond/setup.json"}
-    assert {line.split()[1] for line in said.splitlines() if line.startswith("write ")} == {
+    assert {line.split()[1] for line in printed.splitlines() if line.startswith("write ")} == {
         str(root / name) for name in PLACED
     }
     assert (root / SHARE / "man/man8/pycrond.8").read_bytes() == (ROOT / "man/pycrond.8").read_bytes()
@@ -57,7 +58,7 @@ def test_a_dry_run_does_nothing(tmp_path: Path) -> None:
     assert files(tmp_path / "root") >= PLACED
 
 
-def test_done_again_it_changes_nothing(tmp_path: Path) -> None:
+def test_a_second_setup_changes_nothing(tmp_path: Path) -> None:
     setup(tmp_path)
     root = tmp_path / "root"
     before = {name: (root / name).stat().st_mtime_ns for name in files(root)}
@@ -72,7 +73,7 @@ def test_for_a_user(tmp_path: Path) -> None:
     assert (home / ".local/share/man/man8/pycrond.8").is_file()
 
 
-def test_what_somebody_else_put_there_is_left(tmp_path: Path) -> None:
+def test_a_file_of_another_origin_is_left(tmp_path: Path) -> None:
     unit = tmp_path / "root" / UNIT
     unit.parent.mkdir(parents=True)
     unit.write_text("mine\n")
@@ -83,7 +84,7 @@ def test_what_somebody_else_put_there_is_left(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("changed", ["edit", "link"])
-def test_what_was_changed_since_is_left_and_told(tmp_path: Path, changed: str) -> None:
+def test_a_changed_file_is_left_and_reported(tmp_path: Path, changed: str) -> None:
     setup(tmp_path)
     unit = tmp_path / "root" / UNIT
     if changed == "edit":
@@ -91,13 +92,13 @@ def test_what_was_changed_since_is_left_and_told(tmp_path: Path, changed: str) -
     else:
         unit.unlink()
         unit.symlink_to("/dev/null")
-    said = f"{unit} was changed since it was placed: left as it is"
-    assert said in setup(tmp_path, status=1)
-    assert said in setup(tmp_path, "--undo", status=1)
+    message = f"{unit} was changed since it was placed: left as it is"
+    assert message in setup(tmp_path, status=1)
+    assert message in setup(tmp_path, "--undo", status=1)
     assert files(tmp_path / "root") == {UNIT}
 
 
-def test_what_fails_half_way_can_be_undone(tmp_path: Path) -> None:
+def test_a_setup_that_failed_halfway_can_be_undone(tmp_path: Path) -> None:
     obstacle = tmp_path / "root/etc/systemd"
     obstacle.parent.mkdir(parents=True)
     obstacle.write_text("in the way\n")
@@ -110,17 +111,17 @@ def test_what_fails_half_way_can_be_undone(tmp_path: Path) -> None:
 def test_a_file_of_an_older_version_is_replaced(tmp_path: Path) -> None:
     setup(tmp_path)
     unit = tmp_path / "root" / UNIT
-    other = unit.read_text().replace("\n[Unit]", "\n# older\n[Unit]")
+    older = unit.read_text().replace("\n[Unit]", "\n# older\n[Unit]")
     record = tmp_path / "root" / SHARE / "pycrond/setup.json"
     from pycrond.hashing import digest
 
-    record.write_text(record.read_text().replace(digest(unit.read_bytes()), digest(other.encode())))
-    unit.write_text(other)
+    record.write_text(record.read_text().replace(digest(unit.read_bytes()), digest(older.encode())))
+    unit.write_text(older)
     assert f"write {unit} in place of an older one" in setup(tmp_path)
     assert "# older" not in unit.read_text()
 
 
-def test_one_of_the_two_must_be_said(tmp_path: Path) -> None:
+def test_system_or_user_is_required(tmp_path: Path) -> None:
     assert "one of the arguments --system --user is required" in pycrond(tmp_path, "setup", status=2).stderr
 
 
@@ -130,7 +131,7 @@ def test_one_of_the_two_must_be_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("whose", "name"), [("--system", UNIT), ("--user", ".config/systemd/user/pycrond.service")]
 )
-def test_systemd_takes_the_units(tmp_path: Path, whose: str, name: str) -> None:
+def test_systemd_accepts_the_units(tmp_path: Path, whose: str, name: str) -> None:
     packages.install("systemd", lambda: shutil.which("systemd-analyze"))
     setup(tmp_path, whose=whose)
     home = tmp_path / "root" if whose == "--system" else tmp_path / "root" / str(tmp_path).lstrip("/")
@@ -145,15 +146,15 @@ def test_systemd_takes_the_units(tmp_path: Path, whose: str, name: str) -> None:
         capture_output=True, text=True, check=False,
         env={**os.environ, "XDG_RUNTIME_DIR": str(tmp_path)},
     )  # fmt: skip
-    # What it says of the machine's own units is not ours.
+    # Messages about the machine's own units do not matter.
     assert not [line for line in done.stderr.splitlines() if "pycrond" in line or "hardened" in line], (
         done.stderr
     )
 
 
 @pytest.mark.parametrize("name", ["pycrond.service", "user/pycrond.service"])
-def test_what_a_unit_must_say(name: str) -> None:
-    """Or a stop of the service ends running jobs, and a start is not known to be done."""
+def test_required_lines_of_a_unit(name: str) -> None:
+    """Without them a stop of the service ends running jobs, and systemd does not learn when a start is done."""
     lines = (ROOT / "contrib" / name).read_text().splitlines()
     assert {
         *("Type=notify", "NotifyAccess=all", "KillMode=process", "ExecReload=/bin/kill -HUP $MAINPID"),
@@ -166,10 +167,10 @@ def test_what_a_unit_must_say(name: str) -> None:
     assert not [line for line in lines if line.startswith("RuntimeDirectory")]
 
 
-def test_the_dockerfile_says_what_is_there() -> None:
+def test_the_dockerfile_uses_existing_settings() -> None:
     text = (ROOT / "Dockerfile").read_text()
     environ = dict(re.findall(r"\b(PYCROND_\w+)=(\S+)", text))
-    known = settings.from_environment(environ)
+    known = from_environment(environ)
     assert len(known) == len(environ)
     settings.settle([known, {"state_dir": "/s", "runtime_dir": "/r", "pidfile": "/p"}])
     (entry,) = re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)
@@ -202,17 +203,17 @@ def test_bash_completes_commands_and_options(scripts: Path) -> None:
     COMP_WORDS=(pycrond sta) COMP_CWORD=1; _shtab_pycrond pycrond sta pycrond; echo "${{COMPREPLY[@]}}"
     COMP_WORDS=(pycrond setup --sy) COMP_CWORD=2; _shtab_pycrond pycrond --sy setup; echo "${{COMPREPLY[@]}}"
     """
-    told, commands, options = run("bash", text).splitlines()
-    assert told == "complete -o bashdefault -F _shtab_pycrond pycrond"
+    registered, commands, options = run("bash", text).splitlines()
+    assert registered == "complete -o bashdefault -F _shtab_pycrond pycrond"
     assert commands.split() == ["start", "status"]
     assert options.split() == ["--system"]
 
 
-def test_zsh_takes_its_script(scripts: Path) -> None:
+def test_zsh_accepts_its_script(scripts: Path) -> None:
     text = f'autoload -U compinit; compinit -D -u; eval "$(cat {scripts}/zsh)"; echo $_comps[pycrond]'
     assert run("zsh", text) == "_shtab_pycrond\n"
 
 
 def test_fish_completes_commands(scripts: Path) -> None:
-    found = run("fish", f"source {scripts}/fish; complete -C 'pycrond sta'")
-    assert [line.split("\t")[0] for line in found.splitlines()] == ["start", "status"]
+    completions = run("fish", f"source {scripts}/fish; complete -C 'pycrond sta'")
+    assert [line.split("\t")[0] for line in completions.splitlines()] == ["start", "status"]

@@ -1,4 +1,4 @@
-"""start, stop, restart, reload, status: each does what its name says, waits until it is true, and says why not."""
+"""The commands start, stop, restart, reload and status: each returns when it is done, or prints the reason why not."""
 
 import json
 import os
@@ -19,32 +19,34 @@ pytestmark = pytest.mark.daemon
 NEVER = "0 0 1 1 * true\n"
 
 
-def no_one_runs(crond: Crond) -> bool:
+def nothing_runs(crond: Crond) -> bool:
     return not crond.programs("keeper") and not crond.programs("daemon")
 
 
 # start
 
 
-def test_start_says_who_runs_with_how_many_jobs_and_what_is_next(crond: Crond) -> None:
+def test_start_prints_pid_number_of_jobs_and_next_fire_time(crond: Crond) -> None:
     crond.at("2031-03-01 11:59:30")
     crond.write("one", "#: name=first\n5 12 * * * true\n0 13 * * * true\n")
     crond.write("two", "@reboot true\n")
-    said = crond.run("start").stdout
-    assert said == (f"pycrond started, pid {crond.pid}: 3 jobs from 2 files; next: first at 12:05, in 5 m\n")
+    stdout = crond.run("start").stdout
+    assert stdout == (
+        f"pycrond started, pid {crond.pid}: 3 jobs from 2 files; next: first at 12:05, in 5 m\n"
+    )
 
 
 def test_start_returns_when_the_daemon_is_ready(crond: Crond) -> None:
     crond.write("jobs", "@reboot true\n")
     crond.run("start")
-    # No waiting here: it answers, its jobs are known, and those of the boot have been started.
+    # Without waiting: the daemon answers, its jobs are loaded, and the @reboot jobs have been started.
     assert crond.status()
     assert crond.programs("daemon") == [crond.pid]
     assert [job["schedule"] for job in crond.json("list")["jobs"]] == ["@reboot"]
     assert len(crond.history()) == 1
 
 
-def test_start_reports_a_crontabs_errors_line_by_line_and_its_good_lines_run(crond: Crond) -> None:
+def test_start_reports_a_crontabs_errors_and_its_good_lines_run(crond: Crond) -> None:
     crond.at("2031-03-01 11:59:30")
     bad = crond.write("bad", "#: name=good\n* * * * * true\n61 * * * * true\n* * * x * true\n* * * *\n")
     good = crond.write("good", "#: name=other\n* * * * * true\n")
@@ -59,8 +61,8 @@ def test_start_reports_a_crontabs_errors_line_by_line_and_its_good_lines_run(cro
     assert {run.name for run in crond.runs()} == {"good", "other"}
 
 
-def test_start_reports_what_it_does_not_read(crond: Crond) -> None:
-    # Each is refused with its reason, and hangs nobody; the good file beside them runs.
+def test_start_reports_files_that_it_does_not_read(crond: Crond) -> None:
+    # Each is refused with its reason, and reading does not hang; the good file beside them is loaded.
     crond.write("fine", NEVER)
     crond.write("open", NEVER).chmod(0o666)
     crond.write("kept.bak", NEVER)
@@ -69,11 +71,11 @@ def test_start_reports_what_it_does_not_read(crond: Crond) -> None:
     (crond.crontabs / "link").symlink_to("nowhere")
     done = crond.run("start")
     assert "1 job from 1 file" in done.stdout
-    said = {Path(line.split(": ")[0]).name: line for line in done.stderr.splitlines()}
-    assert set(said) == {"open", "kept.bak", "fifo", "folder", "link"}
-    assert "everyone may write it" in said["open"]
-    assert "not a regular file" in said["fifo"]
-    assert "not a regular file" in said["folder"]
+    warnings = {Path(line.split(": ")[0]).name: line for line in done.stderr.splitlines()}
+    assert set(warnings) == {"open", "kept.bak", "fifo", "folder", "link"}
+    assert "everyone may write it" in warnings["open"]
+    assert "not a regular file" in warnings["fifo"]
+    assert "not a regular file" in warnings["folder"]
 
 
 def test_a_second_start_names_the_first(crond: Crond) -> None:
@@ -83,7 +85,7 @@ def test_a_second_start_names_the_first(crond: Crond) -> None:
     assert not done.stdout
 
 
-def test_a_first_start_makes_the_directories_it_needs_for_itself_alone(crond: Crond) -> None:
+def test_a_first_start_makes_directories_that_only_its_user_can_read(crond: Crond) -> None:
     crond.environment["PYCROND_STATE_DIR"] = str(crond.folder / "deep" / "state")
     crond.state = crond.folder / "deep" / "state"
     crond.run("start", umask=0)
@@ -93,11 +95,11 @@ def test_a_first_start_makes_the_directories_it_needs_for_itself_alone(crond: Cr
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root minds who could have put ./crontabs there")
-def test_of_crontabs_here_that_are_not_taken_start_says_why(crond: Crond) -> None:
+def test_start_explains_why_crontabs_in_the_working_directory_are_not_used(crond: Crond) -> None:
     del crond.environment["PYCROND_CRONTABS"]
     crond.folder.chmod(0o777)
     done = crond.run("start", status=1, cwd=crond.folder)
-    assert "./crontabs is not taken unless --crontabs names it: others can write above it" in done.stderr
+    assert "./crontabs is used only if --crontabs names it, for other users can write above it" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -116,24 +118,24 @@ def test_of_crontabs_here_that_are_not_taken_start_says_why(crond: Crond) -> Non
         (["--config", "{}/none.toml"], "{}/none.toml: not read: No such file or directory"),
     ],
 )  # fmt: skip
-def test_a_start_that_fails_says_why(crond: Crond, arguments: list[str], reason: str) -> None:
+def test_a_start_that_fails_prints_the_reason(crond: Crond, arguments: list[str], reason: str) -> None:
     (crond.folder / "file").write_text("")
     (crond.folder / "open").mkdir(mode=0o777)
     (crond.folder / "open").chmod(0o777)
-    done = crond.run("start", *(one.format(crond.folder) for one in arguments), status=1)
+    done = crond.run("start", *(argument.format(crond.folder) for argument in arguments), status=1)
     assert done.stderr.startswith(f"pycrond: {reason.format(crond.folder)}")
     assert len(done.stderr.splitlines()) == 1
     assert not done.stdout
-    wait_until(lambda: no_one_runs(crond))
+    wait_until(lambda: nothing_runs(crond))
 
 
 def test_a_start_that_fails_leaves_no_pidfile(crond: Crond) -> None:
     crond.run("start", "--syslog", "smoke:signals", status=1)
-    wait_until(lambda: no_one_runs(crond))
+    wait_until(lambda: nothing_runs(crond))
     assert not crond.pidfile.exists()
 
 
-def test_a_state_directory_of_somebody_else_is_refused(crond: Crond) -> None:
+def test_a_state_directory_of_another_user_is_refused(crond: Crond) -> None:
     state = "/"
     if os.geteuid() == 0:
         state = str(crond.folder / "theirs")
@@ -151,7 +153,7 @@ for capability in (1, 2):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, by which 
     ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP, refused to others
 os.execv(sys.argv[1], sys.argv[1:])
 """
-"""Executes a program that permissions concern also where it is root's."""
+"""A program that executes another without the capabilities by which root ignores permissions."""
 
 
 @pytest.mark.parametrize(
@@ -164,19 +166,19 @@ os.execv(sys.argv[1], sys.argv[1:])
         ("PIDFILE", "read-only", "not started: cannot write pidfile {}/read-only: Permission denied"),
     ],
 )
-def test_what_may_not_be_written_is_said(crond: Crond, setting: str, path: str, reason: str) -> None:
+def test_a_path_without_write_permission_is_named(crond: Crond, setting: str, path: str, reason: str) -> None:
     (crond.folder / "closed").mkdir(mode=0o500)
     (crond.folder / "read-only").touch(mode=0o400)
     environment = {**crond.environment, f"PYCROND_{setting}": str(crond.folder / path)}
     command = [sys.executable, "-c", CONFINED, SCRIPT, "start"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (1, f"pycrond: {reason.format(crond.folder)}\n")
-    wait_until(lambda: no_one_runs(crond))
+    wait_until(lambda: nothing_runs(crond))
 
 
 @pytest.fixture
 def nobody() -> Iterator[Crond]:
-    """A pycrond for a user without rights."""
+    """A pycrond of a user without privileges."""
     with tempfile.TemporaryDirectory(prefix="pycrond.") as folder:
         crond = Crond(Path(folder))
         if os.geteuid() == 0:
@@ -196,7 +198,7 @@ def test_any_user_can_have_a_daemon(nobody: Crond) -> None:
     nobody.run("stop")
 
 
-def test_start_works_from_a_folder_that_is_gone(crond: Crond) -> None:
+def test_start_works_from_a_removed_directory(crond: Crond) -> None:
     command = f"mkdir {crond.folder}/gone; cd {crond.folder}/gone; rmdir {crond.folder}/gone; exec $0 start"
     subprocess.run(
         ["sh", "-c", command, SCRIPT], env=crond.environment, check=True, capture_output=True, timeout=60
@@ -204,22 +206,22 @@ def test_start_works_from_a_folder_that_is_gone(crond: Crond) -> None:
     assert crond.status()
 
 
-def test_relative_paths_are_those_of_the_shells_folder(crond: Crond) -> None:
+def test_paths_are_relative_to_the_working_directory(crond: Crond) -> None:
     for name in ("CRONTABS", "STATE_DIR", "RUNTIME_DIR", "PIDFILE"):
         del crond.environment[f"PYCROND_{name}"]
     paths = ["--crontabs", "crontabs", "--state-dir", "state", "--runtime-dir", "run", "--pidfile", "pid"]
     crond.write("jobs", NEVER)
     assert "1 job" in crond.run("start", *paths, cwd=crond.folder).stdout
     assert crond.programs("daemon") == [crond.pid]
-    # What it was started with is known from the state directory alone.
+    # The state directory alone locates the daemon: its settings are recorded there.
     crond.run("stop", "--state-dir", "state", cwd=crond.folder)
-    assert no_one_runs(crond)
+    assert nothing_runs(crond)
 
 
 # status
 
 
-def test_status_is_3_before_0_while_and_3_after(crond: Crond) -> None:
+def test_status_is_3_before_0_during_and_3_after(crond: Crond) -> None:
     assert crond.run("status", status=3).stderr == "pycrond: pycrond is not running\n"
     crond.run("start")
     assert crond.run("status").stdout.startswith("pycrond ")
@@ -240,7 +242,7 @@ def test_status_as_json(crond: Crond) -> None:
 # stop
 
 
-def test_stop_says_whom_and_returns_when_keeper_and_daemon_are_gone(crond: Crond) -> None:
+def test_stop_prints_the_pid_and_returns_when_keeper_and_daemon_have_ended(crond: Crond) -> None:
     crond.run("start")
     keeper, daemon = crond.keeper, crond.pid
     assert crond.run("stop").stdout == f"pycrond stopped, pid {daemon}\n"
@@ -260,12 +262,12 @@ def test_stop_when_stopped_is_3(crond: Crond) -> None:
 def test_term_and_int_stop_it(crond: Crond, number: int, to: str) -> None:
     crond.run("start")
     os.kill(crond.keeper if to == "keeper" else crond.pid, number)
-    wait_until(lambda: no_one_runs(crond))
+    wait_until(lambda: nothing_runs(crond))
     assert not crond.pidfile.exists()
     crond.run("status", status=3)
 
 
-def test_a_running_job_does_not_notice_a_stop_and_is_taken_over(crond: Crond) -> None:
+def test_a_running_job_continues_over_a_stop_and_is_taken_over(crond: Crond) -> None:
     crond.write("jobs", f"HOME={crond.folder}\n@reboot sleep 1000; exit 3\n")
     crond.run("start")
     wait_until(lambda: crond.runs()[0].pid)
@@ -292,10 +294,10 @@ def test_two_stops_at_once_both_wait(crond: Crond) -> None:
         )
         for _ in range(2)
     ]
-    said = [stop.communicate(timeout=60)[1] for stop in stops]
-    assert no_one_runs(crond)
-    for stop, words in zip(stops, said, strict=True):
-        assert (stop.returncode, words) in {(0, ""), (3, "pycrond: pycrond is not running\n")}
+    messages = [stop.communicate(timeout=60)[1] for stop in stops]
+    assert nothing_runs(crond)
+    for stop, message in zip(stops, messages, strict=True):
+        assert (stop.returncode, message) in {(0, ""), (3, "pycrond: pycrond is not running\n")}
 
 
 # restart
@@ -309,7 +311,7 @@ def test_restart_is_in_place_with_the_same_settings(crond: Crond) -> None:
     assert b"--syslog-facility=local3" in Path(f"/proc/{crond.pid}/cmdline").read_bytes().split(b"\0")
 
 
-def test_restart_takes_new_settings(crond: Crond) -> None:
+def test_restart_applies_new_settings(crond: Crond) -> None:
     crond.run("start", "--syslog-facility", "local3")
     crond.run("restart", "--syslog-facility", "local4")
     assert b"--syslog-facility=local4" in Path(f"/proc/{crond.pid}/cmdline").read_bytes().split(b"\0")
@@ -320,7 +322,7 @@ def test_restart_when_stopped_starts(crond: Crond) -> None:
     assert crond.programs("daemon") == [crond.pid]
 
 
-def test_a_restart_does_not_run_the_jobs_of_the_boot_again(crond: Crond) -> None:
+def test_a_restart_does_not_repeat_reboot_jobs(crond: Crond) -> None:
     crond.write("jobs", "@reboot true\n")
     crond.run("start")
     crond.run("restart")
@@ -330,11 +332,11 @@ def test_a_restart_does_not_run_the_jobs_of_the_boot_again(crond: Crond) -> None
 # reload, and what works without a daemon
 
 
-def test_reload_says_what_is_loaded_now(crond: Crond) -> None:
+def test_reload_prints_what_is_loaded(crond: Crond) -> None:
     crond.run("start")
     crond.write("jobs", NEVER)
-    said = crond.run("reload").stdout
-    assert re.match(r"pycrond reloaded: 1 job from 1 file; next: \S+ true at ", said)
+    stdout = crond.run("reload").stdout
+    assert re.match(r"pycrond reloaded: 1 job from 1 file; next: \S+ true at ", stdout)
     assert [job["command"] for job in crond.json("list")["jobs"]] == ["true"]
 
 
@@ -346,7 +348,7 @@ def test_reload_when_stopped_is_3(crond: Crond) -> None:
 
 
 @pytest.mark.parametrize("command", ["list", "history", "logs"])
-def test_what_only_shows_works_with_the_daemon_down(crond: Crond, command: str) -> None:
+def test_commands_that_only_read_work_without_a_daemon(crond: Crond, command: str) -> None:
     crond.write("jobs", "#: name=hello\n@reboot echo hi there\n")
     crond.run("start")
     wait_until(lambda: crond.runs()[0].state == "succeeded")

@@ -1,4 +1,4 @@
-"""`pycrond timeline` and `pycrond calendar` as a person runs them, and what the ledger gives them."""
+"""The commands timeline and calendar, and the spans that the ledger gives them."""
 
 import json
 import os
@@ -48,7 +48,7 @@ def run(
     until: str | None = None,
     folded: int | None = None,
 ) -> None:
-    """A row of the ledger; `start` is the fire time, or None for one that did not."""
+    """Insert a run into the ledger; `start` is None for a run that did not start."""
     begun = at(start or fire) if start is not None else None
     over = at(end) if end else None
     took = over - begun if over and begun else None
@@ -62,7 +62,7 @@ def run(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A state directory in which jobs are loaded, a daemon has run until 2026-06-10T12:00Z, none does now."""
+    """A state directory with loaded jobs, of a daemon that ran until 2026-06-10T12:00Z."""
     ledger = Ledger(str(tmp_path / "ledger"))
     made = make_jobs(parser.parse(TEXT, "/etc/jobs").entries, "me")
     ledger.begin(1, "0", "b", "", datetime(2026, 1, 1, tzinfo=UTC))
@@ -79,8 +79,8 @@ def document(folder: Path, *words: str) -> dict[str, Any]:
 
 
 def lane(document: dict[str, Any], name: str) -> list[tuple[str, str | None, str]]:
-    (found,) = (one for one in document["lanes"] if one["name"] == name)
-    return [(bar["start"], bar["end"], bar["state"]) for bar in found["bars"]]
+    (lane_json,) = (lane_json for lane_json in document["lanes"] if lane_json["name"] == name)
+    return [(bar["start"], bar["end"], bar["state"]) for bar in lane_json["bars"]]
 
 
 DAY = ("--day", "2026-06-10")
@@ -88,10 +88,10 @@ DAY = ("--day", "2026-06-10")
 
 def test_a_past_day_as_json(folder: Path) -> None:
     run(folder, "me/backup", "2026-06-10T02:15:00", "2026-06-10T02:20:00.500")
-    found = document(folder, *DAY, "--job", "backup")
-    assert (found["day"], found["zone"]) == ("2026-06-10", "UTC")
-    assert (found["from"], found["until"]) == ("2026-06-10T00:00:00Z", "2026-06-11T00:00:00Z")
-    assert found["lanes"] == [
+    answer = document(folder, *DAY, "--job", "backup")
+    assert (answer["day"], answer["zone"]) == ("2026-06-10", "UTC")
+    assert (answer["from"], answer["until"]) == ("2026-06-10T00:00:00Z", "2026-06-11T00:00:00Z")
+    assert answer["lanes"] == [
         {
             "key": "me/backup",
             "name": "backup",
@@ -106,12 +106,12 @@ def test_a_past_day_as_json(folder: Path) -> None:
             ],
         }
     ]
-    assert found["starts"] == [{"minute": "2026-06-10T02:15:00Z", "count": 1}]
-    assert found["stampedes"] == []
+    assert answer["starts"] == [{"minute": "2026-06-10T02:15:00Z", "count": 1}]
+    assert answer["stampedes"] == []
 
 
-def test_what_has_passed_since_the_daemon_ended_is_missed(folder: Path) -> None:
-    """It ended at noon; and it is later than that day now."""
+def test_fire_times_since_the_daemon_ended_are_missed(folder: Path) -> None:
+    """The daemon ended at noon of a day that is over now."""
     bars = lane(document(folder, *DAY), "often")
     assert {state for _, _, state in bars} == {"missed"}
     assert bars[0][0] == "2026-06-10T12:05:00Z"
@@ -119,12 +119,12 @@ def test_what_has_passed_since_the_daemon_ended_is_missed(folder: Path) -> None:
 
 
 def test_a_day_to_come(folder: Path) -> None:
-    found = document(folder, "--day", "2100-01-01")
-    assert {bar["state"] for one in found["lanes"] for bar in one["bars"]} == {"coming"}
-    assert lane(found, "backup") == [("2100-01-01T02:15:00Z", "2100-01-01T02:15:00Z", "coming")]
-    ((late, _, _),) = lane(found, "late")
-    assert "2100-01-01T03:00:00Z" <= late <= "2100-01-01T03:10:00Z"  # as the daemon will draw it
-    (herd,) = found["stampedes"]
+    answer = document(folder, "--day", "2100-01-01")
+    assert {bar["state"] for row in answer["lanes"] for bar in row["bars"]} == {"coming"}
+    assert lane(answer, "backup") == [("2100-01-01T02:15:00Z", "2100-01-01T02:15:00Z", "coming")]
+    ((late, _, _),) = lane(answer, "late")
+    assert "2100-01-01T03:00:00Z" <= late <= "2100-01-01T03:10:00Z"  # the delay that the daemon will draw
+    (herd,) = answer["stampedes"]
     assert (herd["at"], herd["count"], len(herd["jobs"])) == ("2100-01-01T04:30:00Z", 21, 21)
     assert herd["suggestion"]["jitter"] == 900
     assert set(herd["jobs"]) - set(herd["suggestion"]["jobs"]) == {"me/often"}
@@ -132,12 +132,12 @@ def test_a_day_to_come(folder: Path) -> None:
 
 
 def test_the_next_24_hours(folder: Path) -> None:
-    found = document(folder, "--next")
-    assert found["day"] is None
-    length = datetime.fromisoformat(found["until"]) - datetime.fromisoformat(found["from"])
+    answer = document(folder, "--next")
+    assert answer["day"] is None
+    length = datetime.fromisoformat(answer["until"]) - datetime.fromisoformat(answer["from"])
     assert length == timedelta(hours=24)
-    assert len(lane(found, "often")) == 288
-    assert len(lane(found, "backup")) == 1
+    assert len(lane(answer, "often")) == 288
+    assert len(lane(answer, "backup")) == 1
 
 
 def test_a_paused_job_starts_nothing(folder: Path) -> None:
@@ -167,13 +167,13 @@ def test_a_day_for_people(folder: Path) -> None:
         ({"PYTHONIOENCODING": "latin-1"}, {"=", "o"}),
     ],
 )
-def test_plain_characters_where_there_are_no_others(
+def test_plain_characters_if_the_encoding_has_no_others(
     folder: Path, environment: dict[str, str], marks: set[str]
 ) -> None:
     run(folder, "me/backup", "2026-06-10T02:15:00", "2026-06-10T02:40:00")
-    told = {"PATH": os.environ["PATH"], "HOME": str(folder), "TZ": "UTC", "COLUMNS": "120", **environment}
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "TZ": "UTC", "COLUMNS": "120", **environment}
     words = [SCRIPT, "timeline", *DAY, "--state-dir", str(folder)]
-    done = subprocess.run(words, env=told, capture_output=True, check=True, timeout=60)
+    done = subprocess.run(words, env=environ, capture_output=True, check=True, timeout=60)
     text = done.stdout.decode(environment["PYTHONIOENCODING"])
     assert marks <= set(text)
     assert "\x1b" not in text
@@ -188,8 +188,8 @@ def test_svg(folder: Path) -> None:
         "Wednesday 2026-06-10, UTC: "
     )
     assert pycrond(folder, "timeline", *DAY, "--svg", "-").stdout.startswith("<svg ")
-    said = pycrond(folder, "timeline", "--svg", "no/where", status=1).stderr
-    assert said == "pycrond: cannot write no/where: No such file or directory\n"
+    stderr = pycrond(folder, "timeline", "--svg", "no/where", status=1).stderr
+    assert stderr == "pycrond: cannot write no/where: No such file or directory\n"
 
 
 @pytest.mark.parametrize(
@@ -203,44 +203,44 @@ def test_svg(folder: Path) -> None:
     ],
 )
 def test_some_jobs(folder: Path, globs: list[str], names: list[str]) -> None:
-    found = document(folder, "--next", "--job", *globs)
-    assert [one["name"] for one in found["lanes"]] == names
+    answer = document(folder, "--next", "--job", *globs)
+    assert [row["name"] for row in answer["lanes"]] == names
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["timeline", "--job", "nobody"], "no job is called 'nobody'"),
         (["timeline", "--day", "soon"], "bad time 'soon'"),
         (["calendar", "nobody"], "no job is called 'nobody'"),
     ],
 )
-def test_what_cannot_be_shown(folder: Path, words: list[str], said: str) -> None:
-    assert said in pycrond(folder, *words, status=1).stderr
+def test_errors(folder: Path, words: list[str], message: str) -> None:
+    assert message in pycrond(folder, *words, status=1).stderr
 
 
-def test_jobs_that_are_gone_are_drawn(folder: Path) -> None:
+def test_jobs_that_are_no_longer_loaded_are_drawn(folder: Path) -> None:
     run(folder, "me/old", "2026-06-10T02:15:00", "2026-06-10T02:40:00")
-    assert [one["key"] for one in document(folder, *DAY, "--job", "*old")["lanes"]] == ["me/old"]
+    assert [row["key"] for row in document(folder, *DAY, "--job", "*old")["lanes"]] == ["me/old"]
 
 
-# What the ledger gives.
+# Spans of the ledger
 
 
 def spans(folder: Path, now: str = "2026-07-01") -> list[tuple[str, float, float | None, str]]:
-    """Of 2026-06-10: job, start and end in hours from midnight, state."""
+    """Return the spans of 2026-06-10: job, start and end in hours from midnight, state."""
     start = at("2026-06-10")
     reader = Reader(str(folder))
-    found = reader.spans(start, start + 86_400, at(now))
+    rows = reader.spans(start, start + 86_400, at(now))
     reader.close()
     return [
         (
-            one.key,
-            (one.start - start) / 3600,
-            None if one.end is None else (one.end - start) / 3600,
-            one.state,
+            row.key,
+            (row.start - start) / 3600,
+            None if row.end is None else (row.end - start) / 3600,
+            row.state,
         )
-        for one in found
+        for row in rows
     ]
 
 
@@ -267,7 +267,7 @@ def spans(folder: Path, now: str = "2026-07-01") -> list[tuple[str, float, float
             },
             [(2.5, 2.5, "waiting")],
         ),
-        (  # a daemon that was away for days writes down what it has missed when it is back
+        (  # a daemon that starts after days records the fire times that it has missed
             {
                 "fire": "2026-06-08T00:00",
                 "end": "2026-06-20T00:00",
@@ -290,22 +290,22 @@ def spans(folder: Path, now: str = "2026-07-01") -> list[tuple[str, float, float
         ),
     ],
 )
-def test_what_the_ledger_has_of_a_day(folder: Path, row: dict[str, Any], seen: list[tuple[Any, ...]]) -> None:
+def test_spans_of_a_day_in_the_ledger(folder: Path, row: dict[str, Any], seen: list[tuple[Any, ...]]) -> None:
     for day in range(1, 8):
         run(folder, "me/often", f"2026-06-0{day}T12:00", f"2026-06-0{day}T12:01")
     run(folder, "me/backup", row.pop("fire"), row.pop("end"), **row)
     for day in range(20, 28):
         run(folder, "me/often", f"2026-06-{day}T12:00", f"2026-06-{day}T12:01")
-    assert [one[1:] for one in spans(folder)] == seen
+    assert [span[1:] for span in spans(folder)] == seen
 
 
-def test_a_minute_that_is_claimed_already_is_yet_to_come(folder: Path) -> None:
+def test_a_claimed_minute_is_still_to_come(folder: Path) -> None:
     run(folder, "me/often", "2026-06-10T02:00", None, "claimed", start=None)
     assert spans(folder, "2026-06-10T01:59:59.500") == []
     assert len(spans(folder, "2026-06-10T02:00")) == 1
 
 
-def test_what_runs_now_is_nothing_of_days_to_come(folder: Path) -> None:
+def test_a_running_job_has_no_span_on_later_days(folder: Path) -> None:
     run(folder, "me/often", "2026-06-08T02:00", None, "running")
     assert spans(folder, "2026-06-09T23:00") == []
     assert len(spans(folder, "2026-06-10T00:00")) == 1
@@ -320,42 +320,48 @@ def test_an_empty_ledger_has_nothing(folder: Path) -> None:
 
 def calendar(folder: Path, *words: str) -> tuple[list[Any], str]:
     done = pycrond(folder, "calendar", *words)
-    found: Any = icalendar.Calendar.from_ical(done.stdout)
-    assert not found.errors
-    return list(found.walk("VEVENT")), done.stderr
+    calendar_: Any = icalendar.Calendar.from_ical(done.stdout)
+    assert not calendar_.errors
+    return list(calendar_.walk("VEVENT")), done.stderr
 
 
 def test_the_coming_week(folder: Path) -> None:
     for day, end in ((7, "02:25"), (8, "02:45"), (9, "02:35")):
         run(folder, "me/backup", f"2026-06-0{day}T02:15", f"2026-06-0{day}T{end}")
-    found, said = calendar(folder)
-    assert {str(one["SUMMARY"]) for one in found} == {"backup", "late", *(f"herd-{n}" for n in range(20))}
-    assert len(found) == 22 * 7
-    assert said == "pycrond: left out, as due more than 50 times a day unless named: often\n"
-    times = [one["DTSTART"].dt for one in found]
+    events, stderr = calendar(folder)
+    assert {str(event["SUMMARY"]) for event in events} == {
+        "backup",
+        "late",
+        *(f"herd-{n}" for n in range(20)),
+    }
+    assert len(events) == 22 * 7
+    assert stderr == "pycrond: left out, as due more than 50 times a day unless named: often\n"
+    times = [event["DTSTART"].dt for event in events]
     assert times == sorted(times)
-    backups = [one for one in found if one["SUMMARY"] == "backup"]
-    assert {one["DURATION"].dt for one in backups} == {timedelta(minutes=20)}
+    backups = [event for event in events if event["SUMMARY"] == "backup"]
+    assert {event["DURATION"].dt for event in backups} == {timedelta(minutes=20)}
     assert str(backups[0]["DESCRIPTION"]) == "tar\n15 2 * * * (UTC)"
 
 
 def test_one_job_from_a_time_to_a_time(folder: Path) -> None:
     words = ["--from", "2026-06-10T00:01Z", "--until", "2026-06-10T00:20Z"]
-    found, said = calendar(folder, "often", *words)
-    assert [f"{one['DTSTART'].dt:%H:%M}" for one in found] == ["00:05", "00:10", "00:15"]
-    assert said == ""
-    assert len({one["UID"] for one in found}) == 3
-    assert [one["UID"] for one in calendar(folder, "often", *words)[0]] == [one["UID"] for one in found]
+    events, stderr = calendar(folder, "often", *words)
+    assert [f"{event['DTSTART'].dt:%H:%M}" for event in events] == ["00:05", "00:10", "00:15"]
+    assert stderr == ""
+    assert len({event["UID"] for event in events}) == 3
+    assert [event["UID"] for event in calendar(folder, "often", *words)[0]] == [
+        event["UID"] for event in events
+    ]
     assert len(calendar(folder, "often", *words, "--count", "2")[0]) == 2
 
 
-def test_ten_thousand_at_most(folder: Path) -> None:
-    found, said = calendar(folder, "often", "--from", "2026-01-01T00:00Z", "--until", "2027-01-01T00:00Z")
-    assert len(found) == 10_000
-    assert said == "pycrond: only the first 10,000 fire times, up to 2026-02-04T17:15:00Z\n"
+def test_at_most_ten_thousand_fire_times(folder: Path) -> None:
+    events, stderr = calendar(folder, "often", "--from", "2026-01-01T00:00Z", "--until", "2027-01-01T00:00Z")
+    assert len(events) == 10_000
+    assert stderr == "pycrond: only the first 10,000 fire times, up to 2026-02-04T17:15:00Z\n"
 
 
-def test_lines_end_as_the_format_wants(folder: Path) -> None:
+def test_lines_end_as_the_format_demands(folder: Path) -> None:
     words = [SCRIPT, "calendar", "backup", "--state-dir", str(folder)]
     data = subprocess.run(words, capture_output=True, check=True, timeout=60).stdout
     assert data.count(b"\n") == data.count(b"\r\n") == data.count(b"\r")

@@ -1,0 +1,66 @@
+"""Arguments that several commands share, and the types of their values."""
+
+import argparse
+from collections.abc import Callable
+from math import inf
+
+from pycrond.jobs.options import positive_duration
+
+JOB = "a job's name, the beginning of its key, or file:line"
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON document")
+
+
+def add_fire_times(parser: argparse.ArgumentParser, *, until: str, count: str) -> None:
+    """Add --from, --until and --count, which limit coming fire times."""
+    parser.add_argument("--from", dest="since", metavar="TIME", help="from this time on (now)")
+    parser.add_argument("--until", metavar="TIME", help=until)
+    parser.add_argument("--count", type=positive_count, metavar="N", help=count)
+
+
+def add_period(parser: argparse.ArgumentParser) -> None:
+    """Add --since and --until, which limit runs."""
+    about = "runs that went on at this time or later, such as 02:00, 'yesterday 22:00', 2h (ago)"
+    parser.add_argument("--since", metavar="TIME", help=about)
+    parser.add_argument("--until", metavar="TIME", help="runs that were due before this time")
+
+
+def add_zone(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--tz", metavar="ZONE", help="as if the daemon ran in this time zone")
+
+
+def positive_count(text: str) -> int:
+    """The type of a number of things."""
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 1")
+    return number
+
+
+def seconds(first: float = 0.0, last: float = inf) -> Callable[[str], float]:
+    """Return the type of a number of seconds between two others."""
+
+    def read(text: str) -> float:
+        try:
+            number = float(text)
+        except ValueError:
+            number = -1.0
+        if not first <= number <= last:
+            most = f" to {last:.0f}" if last < inf else ""
+            raise argparse.ArgumentTypeError(f"'{text}' is not a number of seconds from {first:g}{most}")
+        return number
+
+    return read
+
+
+def duration(text: str) -> float:
+    """The type of a length of time such as 90s or 2h, in seconds."""
+    try:
+        return positive_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"'{text}': {error} is expected") from error

@@ -1,0 +1,21 @@
+"""kill: end a run, or all runs of a job."""
+
+import argparse
+
+from pycrond.cli.settings_layers import load_settings
+from pycrond.control import protocol
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("selected", metavar="RUN|JOB", help="a run's number, or a job")
+    about = "send only this signal, by name or number (TERM, and after the grace time KILL)"
+    parser.add_argument("--signal", metavar="S", help=about)
+
+
+def run(options: argparse.Namespace) -> int:
+    request = {"command": "kill", "what": options.selected, "signal": options.signal}
+    answer = protocol.ask(load_settings(options).control_socket, request)
+    action = "gets the signal" if options.signal else "is being ended"
+    for row in answer["runs"]:
+        print(f"run {row['run']} of {row['key']} {'waited, and is withdrawn' if row['waited'] else action}")
+    return 0

@@ -1,0 +1,39 @@
+"""pause: have jobs not start for a while."""
+
+import argparse
+from datetime import UTC, datetime
+
+from pycrond import clock
+from pycrond.cli.arguments import JOB, duration
+from pycrond.cli.render import formatting
+from pycrond.cli.settings_layers import load_settings
+from pycrond.control import protocol
+
+DURATION = 3600  # seconds, unless options say how long
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("jobs", nargs="+", metavar="JOB", help=JOB)
+    length = parser.add_mutually_exclusive_group()
+    about = "how long, such as 90s, 5m, 2h, 1d; 30d at most (1h)"
+    length.add_argument(
+        "--for", dest="duration", type=duration, default=DURATION, metavar="DURATION", help=about
+    )
+    length.add_argument("--forever", action="store_true", help="until they are resumed")
+    parser.add_argument("--reason", default="", metavar="TEXT", help="shown by list and history")
+
+
+def run(options: argparse.Namespace) -> int:
+    request = {
+        "command": "pause",
+        "jobs": options.jobs,
+        "seconds": None if options.forever else options.duration,
+        "reason": options.reason,
+    }
+    answer = protocol.ask(load_settings(options).control_socket, request)
+    end = "it is resumed"
+    if answer["until"] is not None:
+        end = formatting.moment(datetime.fromtimestamp(answer["until"], UTC), clock.now().astimezone())
+    for key in answer["keys"]:
+        print(f"{key} is paused until {end}")
+    return 0

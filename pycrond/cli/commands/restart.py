@@ -1,0 +1,53 @@
+"""restart: have the daemon execute the installed program, or stop it and start another."""
+
+import argparse
+import contextlib
+import time
+
+from pycrond.cli.daemon_start import start_daemon
+from pycrond.cli.daemon_stop import stop_daemon
+from pycrond.cli.keeper_request import LOCK_POLL_INTERVAL
+from pycrond.cli.load_report import print_load_report
+from pycrond.cli.settings_layers import load_settings, recorded_arguments
+from pycrond.control import protocol
+from pycrond.errors import NotRunningError, PycrondError
+from pycrond.settings import Settings, to_arguments
+
+RESTART_TIMEOUT = 60.0  # seconds
+
+
+def add_arguments(_parser: argparse.ArgumentParser) -> None:
+    """Add none: restart has only settings."""
+
+
+def run(options: argparse.Namespace) -> int:
+    """Restart in place if the settings are the same; else stop the daemon, if there is one, and start."""
+    settings = load_settings(options)
+    if to_arguments(settings) == recorded_arguments(settings.state_dir):
+        with contextlib.suppress(NotRunningError):
+            return _restart_in_place(settings)
+    with contextlib.suppress(NotRunningError):
+        stop_daemon(settings)
+    return start_daemon(settings)
+
+
+def _restart_in_place(settings: Settings) -> int:
+    """Have the process execute the installed program; raise NotRunningError if it needs a new start."""
+    path = settings.control_socket
+    if not protocol.ask(path, {"command": "status"})["keeper"]:
+        raise NotRunningError("the keeper has ended; only a new start makes another")
+    before = protocol.ask(path, {"command": "restart"})
+    deadline = time.monotonic() + RESTART_TIMEOUT
+    while time.monotonic() < deadline:
+        with contextlib.suppress(NotRunningError):  # while the program starts, no process listens
+            now = protocol.ask(path, {"command": "status"})
+            if now["start"] != before["start"]:
+                print_load_report(settings, f"pycrond restarted in place, pid {now['pid']}")
+                return 0
+            if now["refusals"] != before["refusals"]:
+                raise PycrondError(f"not restarted, the old one goes on: {now['refused']}")
+        time.sleep(LOCK_POLL_INTERVAL)
+    raise PycrondError(
+        f"timed out after {RESTART_TIMEOUT:.0f} s: the daemon does not answer after its restart;"
+        " see its messages in syslog"
+    )

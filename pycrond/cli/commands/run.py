@@ -1,0 +1,61 @@
+"""run: run a job now, as its schedule would."""
+
+import argparse
+import sys
+
+from pycrond.cli.arguments import JOB
+from pycrond.cli.data.access import records
+from pycrond.cli.data.output_lines import Stream
+from pycrond.cli.follow import follow_run
+from pycrond.cli.settings_layers import load_settings
+from pycrond.control import protocol
+from pycrond.errors import PycrondError
+from pycrond.jobs.run import State
+from pycrond.ledger.rows import RunRow
+from pycrond.text import duration
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB", help=JOB)
+    about = "wait until it has ended, and exit with its status"
+    parser.add_argument("--wait", action="store_true", help=about)
+    parser.add_argument("--follow", action="store_true", help="print its output; waits too")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Have the job started; with --wait or --follow, return its exit status."""
+    settings = load_settings(options)
+    answer = protocol.ask(settings.control_socket, {"command": "run", "job": options.job})
+    name = f"run {answer['run']} of {answer['key']}"
+    waits = options.wait or options.follow
+    if answer["verdict"] == "skip":
+        raise PycrondError(f"{name} is skipped: {answer['reason']}")
+    verdict = f"waits: {answer['reason']}" if answer["verdict"] == "wait" else "started"
+    print(f"{name} {verdict}", file=sys.stderr if waits else sys.stdout, flush=True)
+    if not waits:
+        return 0
+    read = records(settings)
+    row = follow_run(read, answer["run"], Stream(read, answer["run"]) if options.follow else None)
+    print(f"{name} {_describe_end(row)}", file=sys.stderr)
+    return _exit_status(row)
+
+
+def _describe_end(row: RunRow) -> str:
+    """Return `succeeded in 1.2 s`, `failed, exit status 3, in 0.1 s`, `skipped: overlap: …`."""
+    text = row.state
+    if row.exit_status:
+        text += f", exit status {row.exit_status}"
+    if row.signal is not None:
+        text += f", signal {row.signal}"
+    if row.duration_s is not None:
+        text += f"{' in' if text == row.state else ', in'} {duration(row.duration_s)}"
+    return f"{text}: {row.reason}".removesuffix(": ")
+
+
+def _exit_status(row: RunRow) -> int:
+    """Return the job's status as a shell does; 1 if it has none, or 0 although it did not succeed."""
+    if row.signal is not None:
+        return 128 + row.signal
+    if row.exit_status is None:
+        return 1
+    return row.exit_status or int(row.state != State.SUCCEEDED)

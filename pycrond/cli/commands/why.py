@@ -1,0 +1,100 @@
+"""why: explain why a job is due at a time, or not, and how its run ended."""
+
+import argparse
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from pycrond import clock
+from pycrond.cli import describe
+from pycrond.cli.arguments import JOB, add_json
+from pycrond.cli.describe import FieldCheck
+from pycrond.cli.printing import print_table
+from pycrond.cli.render import run_table, terminal
+from pycrond.cli.render.formatting import Cell
+from pycrond.cli.render.table import lay_out
+from pycrond.cli.selectors import find_job
+from pycrond.cli.settings_layers import load_settings
+from pycrond.cli.time_input import MINUTE, moment
+from pycrond.errors import PycrondError
+from pycrond.host import machine
+from pycrond.ledger import codec, rows
+from pycrond.ledger.reader import Reader
+from pycrond.ledger.rows import JobRow, RunRow
+from pycrond.schedule.dst import fire_times
+from pycrond.text import rfc3339
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", help=JOB)
+    parser.add_argument("time", help="such as '02:30', 'yesterday 02:30', 2026-03-29T02:30")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare the time with each field of the schedule, and show the runs that the ledger has of it."""
+    reader = Reader(load_settings(options).state_dir)
+    job = _loaded_job(reader, options.job)
+    zone, schedule = machine.load_zone(job.zone), codec.from_text(job.canonical or "")
+    typed = moment(options.time, clock.now(), zone)
+    minute = typed.at.replace(second=0, microsecond=0)
+    checks = describe.checks(schedule, typed.wall)
+    due = any(fire.at == minute for fire in fire_times(schedule, zone, minute, minute + MINUTE))
+    runs = reader.at(job.key, minute.timestamp())
+    if options.json:
+        print(json.dumps(_document(job, minute, checks, runs) | {"due": due}))
+        return 0
+    print(f"{job.schedule}  ({job.file}:{job.line}) at {zone.local(minute):%a %Y-%m-%d %H:%M %Z}")
+    _print_checks(checks)
+    if rule := describe.day_rule(job.schedule):
+        print(rule)
+    print("It is due then." if due else "It is not due then.")
+    _print_runs(runs, job, minute, due=due)
+    return 0
+
+
+def _loaded_job(reader: Reader, word: str) -> JobRow:
+    """Return the row of a job that has a schedule."""
+    key = find_job(reader, word)
+    loaded = [job for job in reader.jobs() if job.key == key]
+    if not loaded:
+        raise PycrondError(f"'{word}' is not loaded any more: it has no fire times")
+    if loaded[0].canonical is None:
+        raise PycrondError(f"'{word}' runs at boot: it has no fire times")
+    return loaded[0]
+
+
+def _document(
+    job: JobRow, minute: datetime, checks: Sequence[FieldCheck], runs: Sequence[RunRow]
+) -> dict[str, object]:
+    return {
+        "key": job.key,
+        "time": rfc3339(minute.timestamp()),
+        "zone": machine.load_zone(job.zone).name,
+        "schedule": job.schedule,
+        "fields": [
+            {"field": check.field, "value": check.value, "wanted": check.required, "matches": check.matches}
+            for check in checks
+        ],
+        "runs": [rows.run_json(run) for run in runs],
+    }
+
+
+def _print_checks(checks: Sequence[FieldCheck]) -> None:
+    marks = {True: Cell("yes", "good"), False: Cell("no", "bad")}
+    head = [Cell(""), Cell("FIELD"), Cell("IS"), Cell("WANTED")]
+    body = [
+        [marks[check.matches], Cell(check.field), Cell(check.value), Cell(check.required)] for check in checks
+    ]
+    print_table([head, *body])
+
+
+def _print_runs(runs: Sequence[RunRow], job: JobRow, minute: datetime, *, due: bool) -> None:
+    now = clock.now()
+    if runs:
+        columns = run_table.columns(runs, terminal.here(now), {job.key: job.command}, {}, {})
+        terminal.show(lay_out(columns, terminal.width()))
+    elif due and minute > now:
+        print("The ledger has no run of it: the time has not come yet.")
+    elif due:
+        print("The ledger has no run of it.")

@@ -1,0 +1,134 @@
+"""The start of a daemon: become the keeper, have a keeper made, or ask the keeper that holds the lock."""
+
+import os
+import socket
+import sys
+import time
+
+from pycrond.cli.keeper_request import KEEPER_TIMEOUT, LOCK_POLL_INTERVAL, ask_keeper
+from pycrond.cli.load_report import print_load_report
+from pycrond.cli.settings_layers import config_dir, record_settings
+from pycrond.control import protocol
+from pycrond.errors import PycrondError
+from pycrond.host import signals
+from pycrond.keeper import start as keeper_start
+from pycrond.settings import Settings, to_arguments
+
+
+def start_daemon(settings: Settings, *, foreground: bool = False, log_stderr: bool = False) -> int:
+    """Start a daemon and return the exit status once it is ready; with `foreground`, once it has ended.
+
+    `log_stderr`: every message also goes to standard error, without becoming a recorded setting.
+    """
+    keeper_start.fill_standard_descriptors()
+    _check_crontabs(settings)
+    _make_directory(settings.state_dir, 0o700)
+    _make_directory(settings.runtime_dir, 0o755)
+    deadline = time.monotonic() + KEEPER_TIMEOUT
+    while time.monotonic() < deadline:
+        lock = keeper_start.take_lock(settings.state_dir)
+        if foreground:
+            signals.block()  # a signal that comes from now on is meant for the daemon
+        if lock is None:
+            answer = _ask_lock_holder(settings)
+        else:
+            answer = _launch(settings, lock, foreground=foreground, log_stderr=log_stderr)
+        if answer:
+            pid = _started_pid(answer)
+            print_load_report(settings, f"pycrond started, pid {pid}")
+            return _represent_daemon(settings, pid) if foreground else 0
+        time.sleep(LOCK_POLL_INTERVAL)  # a keeper is about to end, or does not listen yet
+    raise PycrondError(
+        f"{settings.lock_path} is held, but neither keeper nor daemon answers: end the process that holds it"
+    )
+
+
+def _check_crontabs(settings: Settings) -> None:
+    if settings.system and os.geteuid():
+        raise PycrondError("--system: only root can run other users' jobs")
+    for directory in settings.crontabs:
+        if not os.path.isdir(directory):
+            is_default = directory == os.path.join(config_dir(), "crontabs")
+            refused = is_default and os.path.isdir("crontabs")
+            hint = "; ./crontabs is used only if --crontabs names it, for other users can write above it"
+            raise PycrondError(f"no such crontab directory: {directory}{hint if refused else ''}")
+
+
+def _make_directory(directory: str, mode: int) -> None:
+    """Make it unless it exists, and check that only the daemon's user can write there."""
+    # The control socket, in the runtime directory, is for every user, whatever the umask.
+    mask = os.umask(0o022) if mode == 0o755 else None
+    try:
+        os.makedirs(directory, mode=mode, exist_ok=True)
+    except OSError as error:
+        raise PycrondError(f"cannot make {directory}: {error.strerror}") from error
+    finally:
+        if mask is not None:
+            os.umask(mask)
+    status = os.stat(directory)
+    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        raise PycrondError(f"{directory} must belong to the daemon's user and be writable by nobody else")
+    if not os.access(directory, os.W_OK | os.X_OK):
+        raise PycrondError(f"cannot write to {directory}: Permission denied")
+
+
+def _launch(settings: Settings, lock: int, *, foreground: bool, log_stderr: bool) -> str:
+    """With the lock held, become the keeper (foreground), or have a keeper made and wait for its answer."""
+    record_settings(settings)
+    listener = protocol.listen(settings.keeper_socket, 0o600)
+    daemon = [*_daemon_command(settings), *(["--log-stderr=yes"] if log_stderr else [])]
+    inherited = (lock, listener.fileno())
+
+    def command(waiter: int) -> list[str]:
+        return keeper_start.keeper_command(
+            lock, listener, waiter, path=settings.keeper_socket, state_dir=settings.state_dir, daemon=daemon
+        )
+
+    if foreground:
+        keeper_start.become_keeper(command(-1), inherited)
+    ours, keepers = socket.socketpair()
+    with ours:
+        keeper_start.detach(command(keepers.fileno()), inherited, keepers)
+        listener.close()
+        keepers.close()
+        os.close(lock)
+        with ours.makefile(encoding="utf-8", errors="replace") as lines:
+            return lines.readline().strip() or "Fthe daemon ended without a message"
+
+
+def _daemon_command(settings: Settings) -> list[str]:
+    # -P: Python must not import modules from the working directory.
+    return [sys.executable, "-P", "-X", "utf8", "-m", "pycrond.daemon", *to_arguments(settings)]
+
+
+def _ask_lock_holder(settings: Settings) -> str:
+    """Return the answer of the process that holds the lock; empty if it is ending or does not listen yet."""
+    try:
+        answer = ask_keeper(settings, "\0".join(["start", *_daemon_command(settings)]))
+    except PycrondError:
+        answer = ""
+    return answer or _ask_daemon(settings)
+
+
+def _ask_daemon(settings: Settings) -> str:
+    """Ask a daemon whose keeper was killed, which holds the lock itself."""
+    try:
+        return f"A{protocol.ask(settings.control_socket, {'command': 'status'}, KEEPER_TIMEOUT)['pid']}"
+    except PycrondError:
+        return ""
+
+
+def _started_pid(answer: str) -> int:
+    """Return the pid in an answer: R is ready, A already running, F failed with a reason."""
+    kind, text = answer[0], answer[1:]
+    if kind == "F":
+        raise PycrondError(f"not started: {text}")
+    if kind == "A":
+        raise PycrondError(f"already running, pid {text}")
+    return int(text)
+
+
+def _represent_daemon(settings: Settings, pid: int) -> int:
+    from pycrond.cli.foreground_proxy import represent_daemon
+
+    return represent_daemon(settings, pid)

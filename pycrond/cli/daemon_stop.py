@@ -1,0 +1,79 @@
+"""The stop of a daemon, by its keeper or, if that was killed, by a signal."""
+
+import os
+import select
+import signal
+import time
+
+from pycrond.cli.keeper_request import KEEPER_TIMEOUT, LOCK_POLL_INTERVAL, ask_keeper
+from pycrond.errors import NotRunningError, PycrondError
+from pycrond.host import pidfile
+from pycrond.keeper import start as keeper_start
+from pycrond.settings import Settings
+from pycrond.text import counted
+
+NO_SOCKET = (0, 0)
+
+
+def stop_daemon(settings: Settings) -> int:
+    """Stop the daemon and return how many jobs are left running, once daemon and keeper have ended.
+
+    The keeper stays while jobs run. A daemon that is started after the stopped one is not waited for.
+    """
+    deadline = time.monotonic() + KEEPER_TIMEOUT
+    stopped: tuple[int, int] | None = None
+    while keeper_start.is_locked(settings.state_dir):
+        keeper = _socket_identity(settings)
+        if stopped and keeper not in {stopped, NO_SOCKET}:
+            return 0
+        if not stopped and (left := _ask_to_stop(settings)) is not None:
+            if left:
+                return left
+            stopped = keeper
+        if time.monotonic() > deadline:
+            raise PycrondError(
+                f"{settings.lock_path} is still held after {KEEPER_TIMEOUT:.0f} s: the daemon has not ended"
+            )
+        time.sleep(LOCK_POLL_INTERVAL)
+    if not stopped:
+        raise NotRunningError("pycrond is not running")
+    return 0
+
+
+def _socket_identity(settings: Settings) -> tuple[int, int]:
+    """Return inode and change time of the keeper's socket, which tell it from that of the next keeper."""
+    try:
+        status = os.stat(settings.keeper_socket)
+    except FileNotFoundError:
+        return NO_SOCKET
+    return status.st_ino, status.st_ctime_ns
+
+
+def _ask_to_stop(settings: Settings) -> int | None:
+    """Return how many jobs are left once the daemon has ended; None if there was nothing to stop."""
+    try:
+        answer = ask_keeper(settings, "stop")
+    except NotRunningError:
+        return 0 if _stop_without_keeper(settings) else None
+    daemon, _, left = answer.partition(" ")
+    if daemon == "0" and left == "0":
+        return None  # another stop has ended the daemon, and the keeper is about to end
+    if daemon == "0":
+        raise NotRunningError(f"pycrond is stopped already, {counted(int(left), 'job')} still running")
+    return int(left or 0)
+
+
+def _stop_without_keeper(settings: Settings) -> bool:
+    """Signal a daemon whose keeper was killed; its pid is certain because it holds a lock on the pidfile."""
+    pid = pidfile.locked_pid(settings.pidfile)
+    if pid is None:
+        return False
+    try:
+        process = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    if pidfile.locked_pid(settings.pidfile) == pid:
+        signal.pidfd_send_signal(process, signal.SIGTERM)
+        select.select([process], [], [], KEEPER_TIMEOUT)
+    os.close(process)
+    return True

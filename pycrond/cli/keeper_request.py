@@ -1,0 +1,30 @@
+"""Requests from commands to the keeper, which answers also while there is no daemon."""
+
+from pycrond.control import protocol
+from pycrond.errors import NotRunningError, PycrondError
+from pycrond.settings import Settings
+
+KEEPER_TIMEOUT = 60.0  # seconds until a keeper has answered, or another daemon has ended
+LOCK_POLL_INTERVAL = 0.05  # seconds
+
+
+def ask_keeper(settings: Settings, request: str) -> str:
+    """Return the answer to a request; empty if the keeper ended before it answered."""
+    with protocol.connect(settings.keeper_socket, KEEPER_TIMEOUT) as keeper:
+        try:
+            keeper.sendall(request.encode("utf-8", "surrogateescape"))
+            with keeper.makefile(encoding="utf-8", errors="replace") as lines:
+                return lines.readline().strip()
+        except TimeoutError as error:
+            raise PycrondError(f"the keeper has not answered for {KEEPER_TIMEOUT:.0f} s") from error
+        except OSError:
+            return ""
+
+
+def count_jobs_left(settings: Settings) -> int:
+    """Return how many jobs a stop has left running, known to the keeper that waits for them; else 0."""
+    try:
+        daemon, _, jobs = ask_keeper(settings, "status").partition(" ")
+    except NotRunningError:
+        return 0
+    return int(jobs or 0) if daemon == "0" else 0

@@ -1,0 +1,98 @@
+"""The changes that a reload would make: jobs added, removed and changed, with fire times won and lost."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from pycrond import clock
+from pycrond.cli.compare import JobChange, compare
+from pycrond.cli.printing import print_problems
+from pycrond.cli.render import formatting
+from pycrond.control import protocol
+from pycrond.errors import Problem, PycrondError
+from pycrond.host import machine, users
+from pycrond.ledger.codec import JobRows
+from pycrond.ledger.reader import Reader
+from pycrond.settings import Settings
+from pycrond.sources.loader import Loader, LoadResult
+from pycrond.text import counted, rfc3339
+
+COMPARED_DAYS = 7  # whose fire times are compared
+FIRES_SHOWN = 3  # for each job
+MARKS = {"added": "+", "removed": "-", "changed": "~"}
+
+
+def print_reload_preview(settings: Settings, *, as_json: bool = False) -> int:
+    """Print the changes, and return the exit status of such a reload: 1 if a file has errors."""
+    now = clock.now()
+    loaded = Loader(settings, users.by_uid(os.geteuid()), read_only=True).load()
+    changes = _compare(settings, loaded, now)
+    errors = [problem for problem in loaded.problems if problem.severity == "error"]
+    if as_json:
+        print(json.dumps(_document(changes, errors, loaded)))
+    else:
+        for change in changes:
+            print(_line(change, now.astimezone()))
+        kinds = [change.kind for change in changes]
+        counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in MARKS)
+        print(f"{counts}; {counted(len(loaded.jobs), 'job')} in all" if changes else "nothing would change")
+        print_problems(errors, sys.stderr)
+    return 1 if errors else 0
+
+
+def _compare(settings: Settings, loaded: LoadResult, now: datetime) -> list[JobChange]:
+    after = list(JobRows(loaded.jobs, _daemon_zone(settings)))
+    before = Reader(settings.state_dir).jobs()
+    minute = now.replace(second=0, microsecond=0)
+    until = minute + timedelta(days=COMPARED_DAYS)
+    return compare(before, after, machine.load_zone, minute + timedelta(minutes=1), until)
+
+
+def _daemon_zone(settings: Settings) -> str:
+    """Return the zone in which the daemon runs, which may differ from this shell's."""
+    try:
+        return str(protocol.ask(settings.control_socket, {"command": "status"})["zone"])
+    except PycrondError:
+        return machine.load_zone(machine.local_zone_name(os.environ)).name
+
+
+def _line(change: JobChange, now: datetime) -> str:
+    job = change.job
+    text = f"{MARKS[change.kind]} {formatting.title(job.key, job.name, job.command)}  {job.schedule}"
+    if change.before and change.after and "schedule" in change.what:
+        text += f" (was {change.before.schedule})"
+    elif change.what:
+        text += f" (other {', '.join(change.what)})"
+    for verb, times in (("won", change.won), ("lost", change.lost)):
+        if times:
+            shown = ", ".join(formatting.moment(at, now) for at in times[:FIRES_SHOWN])
+            more = ", …" if len(times) > FIRES_SHOWN else ""
+            text += f"; {counted(len(times), 'fire')} {verb} in {COMPARED_DAYS} days: {shown}{more}"
+    return text
+
+
+def _document(
+    changes: Sequence[JobChange], errors: Sequence[Problem], loaded: LoadResult
+) -> dict[str, object]:
+    return {
+        "changes": [_change_json(change) for change in changes],
+        "kept": list(loaded.kept),
+        "problems": [formatting.problem_json(problem) for problem in errors],
+    }
+
+
+def _change_json(change: JobChange) -> dict[str, object]:
+    return {
+        "kind": change.kind,
+        "key": change.job.key,
+        "name": change.job.name,
+        "file": change.job.file,
+        "line": change.job.line,
+        "schedule": change.job.schedule,
+        "before": change.before.schedule if change.before else None,
+        "what": list(change.what),
+        "won": [rfc3339(at.timestamp()) for at in change.won],
+        "lost": [rfc3339(at.timestamp()) for at in change.lost],
+    }
