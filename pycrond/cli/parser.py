@@ -74,8 +74,8 @@ def build_parser(version: str = __version__) -> argparse.ArgumentParser:
     edit.add_argument("file", metavar="FILE")
     audit = command("audit", "audit", "whether every fire time that should have been has its verdict")
     audit.add_argument("--since", metavar="TIME", help="only what was due after this time")
-    about = "what the manual says of a command, option, setting, variable, signal or section"
-    command("help", "help", about).add_argument("words", nargs="*", metavar="WORD")
+    about = "print the help of a command, an option of a job or a setting"
+    command("help", "help", about).add_argument("word", nargs="?", metavar="WORD", help="its name")
     timeline = _add_pictures(command)
     _add_installation(command)
     for one in (status, listing, history, check, coming, explain, why, diff, audit, timeline):

@@ -171,7 +171,7 @@ def _stranger(place: _Place) -> Found:
 
 def _without_effect(place: _Place) -> Found:
     idle = [
-        name for name in to_json(place.entry.options) if name in BY_NAME and not BY_NAME[name].carried_out
+        name for name in to_json(place.entry.options) if name in BY_NAME and not BY_NAME[name].implemented
     ]
     if idle:
         yield place.layout.words[0], "without-effect", f"without effect yet: {', '.join(idle)}"
