@@ -1,9 +1,9 @@
-"""Records a real session of pycrond in a terminal of its own, as docs/pictures/session.svg.
+"""Records a real session of pycrond as docs/pictures/session.svg.
 
     .venv/bin/python docs/record.py
 
-The commands run in an empty directory, on a terminal of 96 columns; what they print is kept with its colours.
-Only the name of the directory is replaced, by ~/crons.
+The commands run in an empty directory, on a terminal of 96 columns. Their output keeps its colours.
+Only the name of the directory is replaced with ~/crons.
 """
 
 import fcntl
@@ -26,8 +26,7 @@ from rich.text import Text
 PROGRAM = Path(sys.executable).parent / "pycrond"
 PICTURE = Path(__file__).parent / "pictures" / "session.svg"
 COLUMNS, ROWS = 96, 50
-SECOND = 56  # of the minute, so that one begins meanwhile
-SECOND = 56  # of the minute, so that one begins meanwhile
+START_SECOND = 56  # of a minute, so that the next minute begins during the session
 CRONTAB = """\
 #: name=nightly-backup timeout=30m overlap=skip missed=once
 15 2 * * *       echo copying /srv; sleep 1; echo "backup host: connection refused"; exit 12
@@ -49,67 +48,70 @@ SESSION = (
 
 
 def main() -> None:
-    """Record, and put the picture in place."""
+    """Record the session and write the picture."""
     home = Path(tempfile.mkdtemp(prefix="pycrond-record."))
     try:
-        time.sleep((SECOND - time.time()) % 60)
-        time.sleep((SECOND - time.time()) % 60)
+        time.sleep((START_SECOND - time.time()) % 60)
         (home / "crontabs").mkdir()
         (home / "crontabs" / "mine").write_text(CRONTAB)
         try:
-            said = [(command, run(command, home)) for command in SESSION]
+            outputs = [(command, run(command, home)) for command in SESSION]
         finally:
             run("pycrond stop --kill-jobs", home)
         PICTURE.parent.mkdir(exist_ok=True)
-        PICTURE.write_text(drawn([(command, text.replace(str(home), "~/crons")) for command, text in said]))
+        PICTURE.write_text(svg([(command, text.replace(str(home), "~/crons")) for command, text in outputs]))
     finally:
         shutil.rmtree(home)
     print(f"{PICTURE} written")
 
 
 def run(command: str, home: Path) -> str:
-    """What a shell command prints on a terminal."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
-    kept = {name: os.environ[name] for name in ("LANG", "USER", "LOGNAME") if name in os.environ}
-    places = {"STATE_DIR": "state", "RUNTIME_DIR": "run", "PIDFILE": "pid", "CRONTABS": "crontabs"}
-    variables = kept | {f"PYCROND_{name}": str(home / place) for name, place in places.items()}
+    """Run a shell command on a terminal and return its output."""
+    terminal, command_end = pty.openpty()
+    fcntl.ioctl(command_end, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    inherited = {name: os.environ[name] for name in ("LANG", "USER", "LOGNAME") if name in os.environ}
+    paths = {"STATE_DIR": "state", "RUNTIME_DIR": "run", "PIDFILE": "pid", "CRONTABS": "crontabs"}
+    variables = inherited | {f"PYCROND_{name}": str(home / path) for name, path in paths.items()}
     variables |= {
         "PATH": f"{PROGRAM.parent}:{os.environ['PATH']}",
         "HOME": str(home),
         "TERM": "xterm-256color",
     }
     process = subprocess.Popen(
-        ["/bin/sh", "-c", command], cwd=home, env=variables, stdin=theirs, stdout=theirs, stderr=theirs
+        ["/bin/sh", "-c", command],
+        cwd=home,
+        env=variables,
+        stdin=command_end,
+        stdout=command_end,
+        stderr=command_end,
     )
-    os.close(theirs)
+    os.close(command_end)
     text = b""
-    os.set_blocking(ours, False)
+    os.set_blocking(terminal, False)
     while process.poll() is None:
-        text += _read(ours)
+        text += _read(terminal)
         time.sleep(0.01)
-    text += _read(ours)
-    os.close(ours)
+    text += _read(terminal)
+    os.close(terminal)
     return text.decode().replace("\r\n", "\n")
 
 
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 1 << 16)
-    except (BlockingIOError, OSError):  # nothing now, or nobody on the other side
+    except (BlockingIOError, OSError):  # no output now, or the command has ended
         return b""
 
 
-def drawn(said: list[tuple[str, str]]) -> str:
-    """The session as SVG that names no other place."""
+def svg(outputs: list[tuple[str, str]]) -> str:
+    """Return the session as SVG that refers to no other file."""
     console = Console(record=True, width=COLUMNS, file=open(os.devnull, "w"), force_terminal=True)  # noqa: SIM115
-    for command, text in said:
+    for command, text in outputs:
         console.print(Text.assemble(("$ ", "dim"), (command, "bold")))
         console.print(Text.from_ansi(text.rstrip("\n")))
     picture = console.export_svg(title="pycrond", theme=MONOKAI, unique_id="session")
-    picture = re.sub(
-        r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL
-    )  # the fonts of the reader's machine
+    # The picture uses the fonts of the reader's machine.
+    picture = re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)
     return picture.replace("Fira Code, monospace", "ui-monospace, Menlo, Consolas, monospace")
 
 
