@@ -16,8 +16,8 @@ from pycrond.cli.option_texts import TEXTS, OptionText
 
 PAGE = Path(__file__).parent.parent / "man" / "pycrond.crontab.5"
 BEGIN = '.\\" Options: begin (written by docs/manual.py)\n'
-WIDTH = 110  # columns
 END = '.\\" Options: end\n'
+WIDTH = 110  # columns
 
 
 def main() -> int:

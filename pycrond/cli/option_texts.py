@@ -37,7 +37,7 @@ TEXTS = {
         "DURATION",
         """End the run after this time: TERM goes to its process group, and KILL follows after `grace`,
         also for processes of the run that have left the group. The state of the run is then `timed-out`,
-        whatever its exit status. A restart of the daemon does not begin the time anew.""",
+        whatever its exit status. After a restart of the daemon, the time continues.""",
     ),
     "grace": OptionText("DURATION", "The time between TERM and KILL when a run is ended.", "10s"),
     "overlap": OptionText(

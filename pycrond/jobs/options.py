@@ -55,7 +55,7 @@ Value = str | int | float | bool | tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A row of the table of options. `read` parses a value; its ValueError describes what is accepted."""
+    """A row of the table of options. `read` parses a value; its ValueError describes the accepted values."""
 
     name: str
     read: Callable[[str], Value]
