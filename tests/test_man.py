@@ -1,4 +1,4 @@
-"""The manual pages say all that the program takes, does and leaves; mandoc finds nothing wrong with them."""
+"""The manual pages name every command, option, setting, file and message; mandoc reports no fault in them."""
 
 import argparse
 import ast
@@ -8,6 +8,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -34,29 +35,29 @@ PAGES = sorted((ROOT / "man").iterdir())
 
 @functools.cache
 def source(page: str) -> str:
-    """A page's source, with options spelled as they are typed: `Fl Fl json` is --json."""
+    """Return a page's source, with options spelled as they are typed: `Fl Fl json` becomes --json."""
     text = (ROOT / "man" / page).read_text()
     return re.sub(r"\bFl (?=\w)", "-", re.sub(r"\bFl Fl ", "--", text))
 
 
 def section(page: str, title: str) -> str:
-    """From a heading to the next of its kind, subsections and all."""
-    found = re.search(rf"^\.S[sh] {title}\n(.*?)(?=^\.S[sh] |\Z)", source(page), re.MULTILINE | re.DOTALL)
-    assert found, f"{page} has no section {title}"
-    return found[1]
+    """Return the text from a heading of a section or subsection to the next heading."""
+    match = re.search(rf"^\.S[sh] {title}\n(.*?)(?=^\.S[sh] |\Z)", source(page), re.MULTILINE | re.DOTALL)
+    assert match, f"{page} has no section {title}"
+    return match[1]
 
 
-def says(text: str, word: str) -> bool:
+def names(text: str, word: str) -> bool:
     return re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text) is not None
 
 
-def sources_of_ours() -> Iterator[tuple[Path, str]]:
+def program_sources() -> Iterator[tuple[Path, str]]:
     for path in sorted((ROOT / "pycrond").rglob("*.py")):
         yield path, path.read_text()
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    actions = (one for one in build_parser()._actions if isinstance(one, argparse._SubParsersAction))
+    actions = (action for action in build_parser()._actions if isinstance(action, argparse._SubParsersAction))
     return dict(next(actions).choices)
 
 
@@ -66,17 +67,22 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 @pytest.mark.parametrize("name", commands())
 def test_every_command_has_its_paragraph(name: str) -> None:
     assert re.search(rf"^\.It Cm {name}\b", section("pycrond.8", "COMMANDS"), re.MULTILINE)
-    assert says(section("pycrond.8", "SYNOPSIS"), name)
+    assert names(section("pycrond.8", "SYNOPSIS"), name)
 
 
 OPTIONS = sorted(
-    {option for one in commands().values() for action in one._actions for option in action.option_strings}
+    {
+        option
+        for command in commands().values()
+        for action in command._actions
+        for option in action.option_strings
+    }
 )
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_is_named(option: str) -> None:
-    assert says(section("pycrond.8", "COMMANDS") + section("pycrond.8", "SETTINGS"), option)
+    assert names(section("pycrond.8", "COMMANDS") + section("pycrond.8", "SETTINGS"), option)
 
 
 @pytest.mark.parametrize("name", settings.SETTINGS)
@@ -84,29 +90,29 @@ def test_every_setting_has_its_paragraph_and_variable(name: str) -> None:
     assert re.search(
         rf"^\.It {settings.SETTINGS[name].flag}\b", section("pycrond.8", "SETTINGS"), re.MULTILINE
     )
-    assert says(section("pycrond.8", "ENVIRONMENT"), settings.SETTINGS[name].variable)
+    assert names(section("pycrond.8", "ENVIRONMENT"), settings.SETTINGS[name].variable)
 
 
-def test_what_a_setting_may_be_is_named() -> None:
-    told = section("pycrond.8", "SETTINGS")
+def test_every_value_of_a_setting_is_named() -> None:
+    text = section("pycrond.8", "SETTINGS")
     for allowed in (settings.FACILITIES[:-8], ("local0", "local7", "rfc3164", "rfc5424")):
-        assert not [word for word in allowed if not says(told, word)]
+        assert not [word for word in allowed if not names(text, word)]
 
 
 READ = re.compile(r'(?:environ\[|environ\.get\(|_user_dir\()"([A-Z_]+[A-Z])"|"([A-Z_]+)" in (?:os\.)?environ')
 
 
 def test_every_variable_that_is_read_is_named() -> None:
-    found = (READ.findall(text) for _, text in sources_of_ours())
-    read = {name for several in found for pair in several for name in pair if name}
-    assert {"TZ", "COLUMNS", "NOTIFY_SOCKET", "XDG_STATE_HOME"} <= read  # or this test looks at nothing
-    assert not [name for name in read if not says(section("pycrond.8", "ENVIRONMENT"), name)]
+    matches = [pair for _, text in program_sources() for pair in READ.findall(text)]
+    read = {name for pair in matches for name in pair if name}
+    assert {"TZ", "COLUMNS", "NOTIFY_SOCKET", "XDG_STATE_HOME"} <= read  # else the pattern matches nothing
+    assert not [name for name in read if not names(section("pycrond.8", "ENVIRONMENT"), name)]
 
 
 def test_every_exit_status_is_named() -> None:
     text = (ROOT / "pycrond/cli/main.py").read_text()
     main = next(
-        one for one in ast.parse(text).body if isinstance(one, ast.FunctionDef) and one.name == "main"
+        node for node in ast.parse(text).body if isinstance(node, ast.FunctionDef) and node.name == "main"
     )
     returned = {
         node.value.value
@@ -114,21 +120,20 @@ def test_every_exit_status_is_named() -> None:
         if isinstance(node, ast.Return) and isinstance(node.value, ast.Constant)
     }
     statuses = {0, 2, PycrondError.status, NotRunningError.status} | returned
-    told = re.findall(r"^\.It (\d+)$", section("pycrond.8", "EXIT STATUS"), re.MULTILINE)
-    assert {int(one) for one in told} == statuses
+    documented = re.findall(r"^\.It (\d+)$", section("pycrond.8", "EXIT STATUS"), re.MULTILINE)
+    assert {int(status) for status in documented} == statuses
 
 
 @pytest.mark.parametrize("number", sorted(set(signals.HANDLED) - {signal.SIGCHLD}))
 def test_every_signal_is_named(number: int) -> None:
-    assert says(section("pycrond.8", "SIGNALS"), signal.Signals(number).name)
+    assert names(section("pycrond.8", "SIGNALS"), signal.Signals(number).name)
 
 
 def test_every_kind_of_log_line_is_named() -> None:
-    found = (re.findall(r'\bwrite\(\s*"([A-Z]+)"', text) for _, text in sources_of_ours())
-    said = {word for several in found for word in several}
-    assert {"STARTUP", "SHUTDOWN"} <= said  # or this test looks at nothing
-    said |= {"ERROR", "WARNING", "CMD", "CMDOUT", "CMDEND", "EXIT"}
-    assert not [word for word in said if not says(section("pycrond.8", "LOG LINES"), word)]
+    words = {word for _, text in program_sources() for word in re.findall(r'\bwrite\(\s*"([A-Z]+)"', text)}
+    assert {"STARTUP", "SHUTDOWN"} <= words  # else the pattern matches nothing
+    words |= {"ERROR", "WARNING", "CMD", "CMDOUT", "CMDEND", "EXIT"}
+    assert not [word for word in words if not names(section("pycrond.8", "LOG LINES"), word)]
 
 
 @pytest.mark.parametrize("name", ["a~", "a.bak", "a.swp", "a.orig", "a.rej", "a.dpkg-new", "a.rpmsave"])
@@ -139,12 +144,12 @@ def test_every_name_that_is_skipped_is_named(name: str) -> None:
 
 @pytest.mark.daemon
 def test_everything_a_daemon_leaves_is_named(crond: Crond) -> None:
-    crond.write("one", "* * * * * true\n@reboot echo hello\n")
+    crond.write("jobs", "* * * * * true\n@reboot echo hello\n")
     crond.run("start")
     listed = re.findall(r"(STATE|RUNTIME)/([\w.-]+)", section("pycrond.8", "FILES"))
-    for place, folder in (("STATE", crond.state), ("RUNTIME", crond.runtime)):
-        names = tuple(name for where, name in listed if where == place)
-        assert not [name for name in os.listdir(folder) if not name.startswith(names)]
+    for place, directory in (("STATE", crond.state), ("RUNTIME", crond.runtime)):
+        prefixes = tuple(name for root, name in listed if root == place)
+        assert not [name for name in os.listdir(directory) if not name.startswith(prefixes)]
 
 
 # pycrond.crontab(5)
@@ -160,11 +165,11 @@ def test_every_field_has_its_row(field: Field) -> None:
 
 @pytest.mark.parametrize("macro", [*MACROS, "@reboot", "@every"])
 def test_every_macro_is_named(macro: str) -> None:
-    assert says(source("pycrond.crontab.5"), macro)
+    assert names(source("pycrond.crontab.5"), macro)
 
 
 @pytest.mark.parametrize(("macro", "stands_for"), MACROS.items())
-def test_what_a_macro_stands_for(macro: str, stands_for: str) -> None:
+def test_the_fields_of_every_macro(macro: str, stands_for: str) -> None:
     assert re.search(
         rf"^\.It Li .*{macro}\b.*\n\.Li {re.escape(stands_for)}$", source("pycrond.crontab.5"), re.MULTILINE
     )
@@ -180,15 +185,15 @@ def test_what_a_macro_stands_for(macro: str, stands_for: str) -> None:
         *("H(0-29)/10 * * * *", "@every 90m", "@every 2h", "@every 1d12h", "@every_minute"),
     ],
 )
-def test_what_the_page_shows_is_accepted(schedule: str) -> None:
-    assert len(parser.parse(f"{schedule} true\n".encode(), "shown").entries) == 1
+def test_every_schedule_of_the_page_is_accepted(schedule: str) -> None:
+    assert len(parser.parse(f"{schedule} true\n".encode(), "page").entries) == 1
 
 
 @pytest.mark.parametrize(
     "schedule", ["5/15 * * * *", "60 * * * *", "*/0 * * * *", "? * * * *", "R * * * *", "0 0 * * monday"]
 )
-def test_what_the_page_calls_an_error_is_one(schedule: str) -> None:
-    assert not parser.parse(f"{schedule} true\n".encode(), "shown").entries
+def test_every_error_of_the_page_is_an_error(schedule: str) -> None:
+    assert not parser.parse(f"{schedule} true\n".encode(), "page").entries
 
 
 @pytest.mark.parametrize("option", options.OPTIONS, ids=lambda option: option.name)
@@ -196,38 +201,40 @@ def test_every_option_of_a_job_has_its_paragraph(option: options.Option) -> None
     assert re.search(rf"^\.It Cm {option.name}= ", section("pycrond.crontab.5", "OPTIONS"), re.MULTILINE)
 
 
-def test_the_options_that_are_carried_out_are_told_apart() -> None:
-    found = re.search(
-        r"^All but\n(.*?)^(?:is|are) carried out",
-        section("pycrond.crontab.5", "OPTIONS"),
-        re.MULTILINE | re.DOTALL,
+def test_the_options_section_is_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs" / "manual.py", "--check"], capture_output=True, text=True, check=False
     )
-    assert found
-    assert set(re.findall(r"^\.Cm ([\w-]+)", found[1], re.MULTILINE)) == {
-        one.name for one in options.OPTIONS if not one.carried_out
-    }
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("option", options.OPTIONS, ids=lambda option: option.name)
+def test_an_option_without_effect_is_marked(option: options.Option) -> None:
+    entries = section("pycrond.crontab.5", "OPTIONS").split(f".It Cm {option.name}= ")
+    entry, _, _ = entries[1].partition("\n.It ")
+    assert ("has no effect yet" in entry) == (not option.implemented)
 
 
 def test_every_variable_of_a_job_is_named() -> None:
     entry = parser.parse(b"* * * * * true\n", "one").entries
     fire = Fire(make_jobs(entry, "me")[0], datetime.now(UTC), 0)
     launch = describe(fire, 1, Account("me", 1, 1, "/"), "fifo", "/bin", state_dir="/")
-    told = section("pycrond.crontab.5", "ASSIGNMENTS")
-    assert not [name for name in launch.environment if not says(told, name)]
+    text = section("pycrond.crontab.5", "ASSIGNMENTS")
+    assert not [name for name in launch.environment if not names(text, name)]
 
 
 def test_the_example_has_no_problems() -> None:
-    found = re.search(
+    match = re.search(
         r"^\.Bd -literal\n(.*?)^\.Ed$", section("pycrond.crontab.5", "EXAMPLES"), re.MULTILINE | re.DOTALL
     )
-    assert found
-    read = parser.parse(found[1].replace(r"\e", "\\").encode(), "example")
+    assert match
+    read = parser.parse(match[1].replace(r"\e", "\\").encode(), "example")
     assert read.entries
     assert not read.problems
 
 
 def test_limits() -> None:
-    assert says(section("pycrond.crontab.5", "BYTES AND LIMITS"), str(parser.MAX_LINE_BYTES))
+    assert names(section("pycrond.crontab.5", "BYTES AND LIMITS"), str(parser.MAX_LINE_BYTES))
 
 
 # Both
@@ -240,7 +247,7 @@ def mandoc() -> str:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_mandoc_finds_nothing_wrong(page: Path) -> None:
+def test_mandoc_reports_no_fault(page: Path) -> None:
     done = subprocess.run(
         [mandoc(), "-T", "lint", "-W", "warning", page], capture_output=True, text=True, check=False
     )

@@ -118,7 +118,7 @@ class CommandLineParser(argparse.ArgumentParser):
                 return
             option = word.partition("=")[0]
             if option.startswith("--") and " " not in word and option not in self._option_string_actions:
-                near = _suggestion(option, self._option_string_actions)
+                near = suggestion(option, self._option_string_actions)
                 self.error(f"'{option}' is no option of {self.prog}{near}")
 
     def error(self, message: str) -> NoReturn:
@@ -127,7 +127,8 @@ class CommandLineParser(argparse.ArgumentParser):
         self.exit(2, f"pycrond: {message}\n{self.format_usage()}see '{self.prog} --help'\n")
 
 
-def _suggestion(word: str, known: Iterable[str]) -> str:
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Return a hint to similar words, to be appended to a message, or an empty text."""
     import difflib
 
     near = difflib.get_close_matches(word, known, SUGGESTIONS_MOST, SUGGESTION_SIMILARITY)
@@ -159,7 +160,7 @@ def _parse_without_command(word: str) -> NoReturn:
         parser.error(f"'{option}' comes after the command, as in 'pycrond list {word} ...'")
     parser.check_options([word])
     kind = "option" if word.startswith("-") else "command"
-    parser.error(f"'{word}' is no {kind} of pycrond{_suggestion(word, COMMANDS)}")
+    parser.error(f"'{word}' is no {kind} of pycrond{suggestion(word, COMMANDS)}")
 
 
 def build_parser(*, with_arguments: bool = True) -> CommandLineParser:

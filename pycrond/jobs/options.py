@@ -1,4 +1,4 @@
-"""The options of a job: what `#:` lines and PYCROND_ assignments may say, each typed, with cron's default."""
+"""The options of a job, set by `#:` lines and PYCROND_ assignments: their types, readers and defaults."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ Nodes = Literal["every", "one"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How a job is to be run. Durations are in seconds, `memory` in bytes; None: no such limit or wish."""
+    """The options of one job. Durations are in seconds, `memory` is in bytes; None means not set."""
 
     name: str | None = None
     timeout: float | None = None
@@ -21,7 +21,7 @@ class Options:
     overlap: Overlap = "allow"
     lock: str | None = None
     missed: Missed | None = None
-    """None is cron's rule for clock steps, and `skip` for what came while no daemon ran."""
+    """None: cron's rule for clock steps, and `skip` for fire times that passed while no daemon ran."""
     within: float | None = None
     retries: int = 0
     retry_delay: float = 60
@@ -42,8 +42,9 @@ class Options:
     log: bool = True
     on: Nodes = "every"
     mailto: str | None = None
-    """What MAILTO says, empty for nobody; None is the job's user. As MAILFROM, no option but a variable."""
+    """The variable MAILTO: empty means no mail, None means mail to the job's user."""
     mailfrom: str | None = None
+    """The variable MAILFROM."""
 
     @property
     def may_be_mailed(self) -> bool:
@@ -57,39 +58,39 @@ class Options:
 
 
 CRON = Options()
-"""What plain cron does."""
+"""The options that give plain cron's behaviour."""
 
 Value = str | int | float | bool | tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """A row of the table of options. `read` makes the value; its ValueError says what is wanted."""
+    """A row of the table of options. `read` parses a value; its ValueError describes the accepted values."""
 
     name: str
     read: Callable[[str], Value]
-    meaning: str
-    carried_out: bool = True
+    implemented: bool = True
 
     @property
     def attribute(self) -> str:
+        """The name of the field of `Options`."""
         return self.name.replace("-", "_")
 
 
-LONGEST = 36_500 * 86_400
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_SIZES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+MAX_DURATION = 36_500 * 86_400  # seconds
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_SIZE_BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
 def duration(text: str) -> float:
-    """Seconds, an int where they are whole."""
+    """Return seconds, as an int if they are a whole number."""
     if text == "0":
         return 0
-    found = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])", text)
-    if not found:
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])", text)
+    if not match:
         raise ValueError("a duration such as 90s, 5m, 2h or 1d")
-    seconds = float(found[1]) * _UNITS[found[2]]
-    if seconds > LONGEST:
+    seconds = float(match[1]) * _UNIT_SECONDS[match[2]]
+    if seconds > MAX_DURATION:
         raise ValueError("a duration of at most 36500d")
     return int(seconds) if seconds.is_integer() else seconds
 
@@ -101,7 +102,9 @@ def positive_duration(text: str) -> float:
     return seconds
 
 
-def one_of(*words: str) -> Callable[[str], str]:
+def choice(*words: str) -> Callable[[str], str]:
+    """Return a reader that accepts one of these words."""
+
     def read(text: str) -> str:
         if text not in words:
             raise ValueError(f"one of {', '.join(words)}")
@@ -110,7 +113,9 @@ def one_of(*words: str) -> Callable[[str], str]:
     return read
 
 
-def whole(first: int, last: int) -> Callable[[str], int]:
+def integer(first: int, last: int) -> Callable[[str], int]:
+    """Return a reader that accepts the integers from `first` to `last`."""
+
     def read(text: str) -> int:
         if not re.fullmatch(r"-?[0-9]{1,9}", text) or not first <= int(text) <= last:
             raise ValueError(f"a whole number from {first} to {last}")
@@ -126,6 +131,7 @@ def job_name(text: str) -> str:
 
 
 def lock_name(text: str) -> str:
+    """Return the name of a lock of the job's user, or with the prefix `global:` of all users."""
     return job_name(text.removeprefix("global:")) and text
 
 
@@ -142,17 +148,17 @@ def io_class(text: str) -> str:
 
 
 def size(text: str) -> int:
-    """Bytes."""
-    found = re.fullmatch(r"([0-9]{1,12})([kmgt]?)(?:i?b)?", text.lower())
-    if not found or not int(found[1]):
+    """Return a number of bytes."""
+    match = re.fullmatch(r"([0-9]{1,12})([kmgt]?)(?:i?b)?", text.lower())
+    if not match or not int(match[1]):
         raise ValueError("a size such as 512M or 2G")
-    return int(found[1]) * _SIZES[found[2]]
+    return int(match[1]) * _SIZE_BYTES[match[2]]
 
 
 def processors(text: str) -> float:
-    """How many processors' worth of time."""
-    found = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(%?)", text)
-    share = float(found[1]) / (100 if found[2] else 1) if found else 0
+    """Return a number of processors, 1 for the whole time of one."""
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(%?)", text)
+    share = float(match[1]) / (100 if match[2] else 1) if match else 0
     if not share:
         raise ValueError("a number of processors such as 0.5 or 50%")
     return share
@@ -161,8 +167,8 @@ def processors(text: str) -> float:
 def exit_statuses(text: str) -> tuple[int, ...]:
     statuses: set[int] = set()
     for part in text.split(","):
-        found = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", part)
-        first, last = (int(found[1]), int(found[2] or found[1])) if found else (1, 0)
+        match = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
         if not first <= last <= 255:
             raise ValueError("exit statuses such as 0,1 or 0-3, up to 255")
         statuses.update(range(first, last + 1))
@@ -176,42 +182,42 @@ def url(text: str) -> str:
 
 
 def yes_no(text: str) -> bool:
-    return one_of("yes", "no")(text) == "yes"
+    return choice("yes", "no")(text) == "yes"
 
 
 OPTIONS = (
-    Option("name", job_name, "what the job is called"),
-    Option("timeout", positive_duration, "end the run after this long"),
-    Option("grace", duration, "wait this long between TERM and KILL"),
-    Option("overlap", one_of("allow", "skip", "queue", "replace"), "when it is due while still running"),
-    Option("lock", lock_name, "of the jobs with this lock one runs at a time"),
-    Option("missed", one_of("skip", "once", "all"), "what to do about fire times that were missed"),
-    Option("within", positive_duration, "catch up only what was missed no longer ago"),
-    Option("retries", whole(0, 1_000), "try again so many times after a failure"),
-    Option("retry-delay", duration, "wait before the first retry, doubling"),
-    Option("jitter", duration, "start up to this much later"),
-    Option("nice", whole(-20, 19), "the niceness of the run"),
-    Option("ionice", io_class, "the I/O class of the run"),
-    Option("memory", size, "the most memory a run may use"),
-    Option("cpu", processors, "the most processor time a run may use, in processors"),
-    Option("success", exit_statuses, "the exit statuses that count as success"),
-    Option("mail", one_of("always", "failure", "never"), "when the output is mailed"),
-    Option("on-failure", command, "run after a failure"),
-    Option("on-success", command, "run after a success"),
-    Option("on-recovery", command, "run after the first success that follows a failure"),
-    Option("on-missed", command, "run when a fire time was missed"),
-    Option("alarm-repeat", positive_duration, "repeat an alarm after this long"),
-    Option("expect", positive_duration, "sound an alarm if it has not succeeded for this long"),
-    Option("ping", url, "tell this URL of starts and endings"),
-    Option("log", yes_no, "whether starts and endings are logged"),
-    Option("on", one_of("every", "one"), "on how many machines of a cluster it runs", carried_out=False),
+    Option("name", job_name),
+    Option("timeout", positive_duration),
+    Option("grace", duration),
+    Option("overlap", choice("allow", "skip", "queue", "replace")),
+    Option("lock", lock_name),
+    Option("missed", choice("skip", "once", "all")),
+    Option("within", positive_duration),
+    Option("retries", integer(0, 1_000)),
+    Option("retry-delay", duration),
+    Option("jitter", duration),
+    Option("nice", integer(-20, 19)),
+    Option("ionice", io_class),
+    Option("memory", size),
+    Option("cpu", processors),
+    Option("success", exit_statuses),
+    Option("mail", choice("always", "failure", "never")),
+    Option("on-failure", command),
+    Option("on-success", command),
+    Option("on-recovery", command),
+    Option("on-missed", command),
+    Option("alarm-repeat", positive_duration),
+    Option("expect", positive_duration),
+    Option("ping", url),
+    Option("log", yes_no),
+    Option("on", choice("every", "one"), implemented=False),
 )
 
 BY_NAME = {option.name: option for option in OPTIONS}
 
 
 def to_json(options: Options) -> dict[str, object]:
-    """What differs from cron's defaults, under the names used in a crontab."""
+    """Return the options that differ from cron's defaults, under the names used in a crontab."""
     return {
         field.name.replace("_", "-"): getattr(options, field.name)
         for field in fields(options)
@@ -220,7 +226,7 @@ def to_json(options: Options) -> dict[str, object]:
 
 
 def from_json(document: Mapping[str, Any]) -> Options:
-    """The inverse of `to_json`; names that are unknown here are left out."""
+    """Return the options that `to_json` wrote; unknown names are ignored."""
     known = {name.replace("-", "_"): value for name, value in document.items()}
     values = {field.name: known[field.name] for field in fields(Options) if field.name in known}
     if "success" in values:

@@ -159,7 +159,7 @@ def _unknown_user(checked: _CheckedEntry) -> RuleWarnings:
 
 def _without_effect(checked: _CheckedEntry) -> RuleWarnings:
     names = to_json(checked.entry.options)
-    idle = [name for name in names if name in BY_NAME and not BY_NAME[name].carried_out]
+    idle = [name for name in names if name in BY_NAME and not BY_NAME[name].implemented]
     if idle:
         yield checked.at.words[0], "without-effect", f"without effect yet: {', '.join(idle)}"
 

@@ -1,68 +1,50 @@
-"""help: what the manual says of a word."""
+"""help: the help of a command, an option of a job or a setting."""
 
 import argparse
-import difflib
-import re
-from collections.abc import Iterator
+import textwrap
+from collections.abc import Iterable
 
-from pycrond.cli.render import mdoc, terminal
-from pycrond.cli.setup import data_files
+from pycrond.cli.option_texts import TEXTS
+from pycrond.cli.parser import COMMANDS, build_parser, parse, suggestion
+from pycrond.cli.render import terminal
 from pycrond.errors import PycrondError
+from pycrond.settings import SETTINGS
 
-PAGES = {"pycrond(8)": "man/man8/pycrond.8", "pycrond.crontab(5)": "man/man5/pycrond.crontab.5"}
+MAX_WIDTH = 100  # columns
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("words", nargs="*", metavar="WORD")
+    parser.add_argument("word", nargs="?", metavar="WORD", help="a command, an option of a job or a setting")
 
 
 def run(options: argparse.Namespace) -> int:
-    """The parts of both manual pages that are about a word; without one, what there is."""
-    parts = list(_parts())
-    if not options.words:
-        _overview(parts)
+    """Print the help of a word, or without one the names of all commands, options and settings."""
+    settings = {setting.key: setting for setting in SETTINGS.values()}
+    if options.word is None:
+        _print_overview(settings)
         return 0
-    asked = " ".join(options.words)
-    word = asked.lower().removesuffix("=")
-    found = [(page, part) for page, part in parts if word in _names(part)]
-    if not found:
-        words = sorted({name for _, part in parts for name in _names(part)})
-        near = difflib.get_close_matches(word, words, 3)
-        hint = f" (did you mean {', '.join(near)}?)" if near else " (see 'pycrond help')"
-        raise PycrondError(f"the manual has no entry '{asked}'{hint}")
-    for page, part in found:
-        print(f"{part.head}    [{page}, {part.section}]")
-        print("\n".join(mdoc.rendered(part.lines, min(terminal.width(), 100), "    ")))
+    word = options.word.lower()
+    name = word.removesuffix("=").removeprefix("pycrond_").replace("_", "-")
+    if word in COMMANDS:
+        parse([word, "--help"])  # prints and exits
+    elif name in TEXTS:
+        print(f"{name}={TEXTS[name].form}    (an option of a job)")
+        print("\n\n".join(_wrapped(text.replace("`", "'")) for text in TEXTS[name].paragraphs))
+    elif name in settings:
+        print(f"{settings[name].flag}, {settings[name].variable}    (a setting)")
+        print(_wrapped(settings[name].help))
+    else:
+        hint = suggestion(name, [*COMMANDS, *TEXTS, *settings]) or "; see 'pycrond help'"
+        raise PycrondError(f"'{options.word}' is no command, option or setting{hint}")
     return 0
 
 
-def _parts() -> Iterator[tuple[str, mdoc.Part]]:
-    files = data_files.files()
-    for page, name in PAGES.items():
-        if name not in files:
-            raise PycrondError(f"the manual page {page} was not installed")
-        for part in mdoc.parts(files[name].decode()):
-            yield page, part
+def _print_overview(settings: Iterable[str]) -> None:
+    build_parser(with_arguments=False).print_help()
+    for title, names in (("options of a job", TEXTS), ("settings", settings)):
+        print(f"\n{title}, for 'pycrond help NAME':\n{_wrapped(' '.join(names))}")
 
 
-def _names(part: mdoc.Part) -> set[str]:
-    """What an entry can be asked for by: its first words, a flag with and without its dashes."""
-    if _is_section(part):
-        return {part.head.lower()}
-    heads = re.split(r"[ ,]+(?=-|[A-Z_]+\b)", part.head)
-    words = [re.split(r"[ =\[(|]", head.removeprefix("(CRON) ").strip(), maxsplit=1)[0] for head in heads]
-    words += [word.removeprefix("SIG") for word in words]
-    return {name for word in words if word for name in (word.lower(), word.lower().lstrip("-"))}
-
-
-def _is_section(part: mdoc.Part) -> bool:
-    return part.head == part.section
-
-
-def _overview(parts: list[tuple[str, mdoc.Part]]) -> None:
-    commands = [part.head.split()[0] for _, part in parts if part.section == "COMMANDS" and part.is_command]
-    print("pycrond help WORD: a command, an option, a setting, a variable, a signal, a section")
-    print(f"commands: {' '.join(commands)}")
-    for page in PAGES:
-        heads = [part.head.lower() for where, part in parts if where == page and _is_section(part)]
-        print(f"{page}: {', '.join(heads)}")
+def _wrapped(text: str) -> str:
+    width = min(terminal.width(), MAX_WIDTH)
+    return textwrap.fill(text, width, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)

@@ -1,0 +1,166 @@
+"""The descriptions of a job's options for `pycrond help OPTION` and pycrond.crontab(5).
+
+`docs/manual.py` writes them into the manual. Words in backquotes are code; an empty line begins a paragraph.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class OptionText:
+    """The description of an option: the form of its value, its meaning and its default."""
+
+    form: str
+    """A placeholder in capital letters, or the words that are allowed."""
+    text: str
+    default: str = ""
+    """A value as it is written in a crontab, or empty if there is none."""
+
+    @property
+    def paragraphs(self) -> list[str]:
+        """The meaning and the default as paragraphs, each without line breaks."""
+        paragraphs = [" ".join(paragraph.split()) for paragraph in self.text.split("\n\n")]
+        if self.default:
+            paragraphs[0] += f" Default: `{self.default}`."
+        return paragraphs
+
+
+TEXTS = {
+    "name": OptionText(
+        "NAME",
+        """The name of the job: letters, digits and `. _ - : @ +`, at most 100 characters.
+        A job without a name is identified by a hash of its schedule and command, so that a changed command
+        makes it a new job without a history. A second entry with the same name is identified by its hash.
+        An assignment cannot set this option.""",
+    ),
+    "timeout": OptionText(
+        "DURATION",
+        """End the run after this time: TERM goes to its process group, and KILL follows after `grace`,
+        also for processes of the run that have left the group. The state of the run is then `timed-out`,
+        whatever its exit status. After a restart of the daemon, the time continues.""",
+    ),
+    "grace": OptionText("DURATION", "The time between TERM and KILL when a run is ended.", "10s"),
+    "overlap": OptionText(
+        "allow | skip | queue | replace",
+        """The action when the job is due while it is still running. `allow` starts another run beside the
+        running one, as cron does. `skip` leaves out this fire time. `queue` lets the fire time wait until the
+        running one has ended; at most one waits, and further ones are left out. `replace` ends the running
+        one as `timeout` does, and then starts the new one.""",
+        "allow",
+    ),
+    "lock": OptionText(
+        "NAME",
+        """Only one of the jobs with this lock runs at a time. The others wait, with at most one fire time of
+        each job; with `overlap=skip` their fire times are left out instead. The lock is shared by all jobs
+        of the same user, in whatever file they are. `global:NAME` is a lock that the jobs of all users share;
+        only crontabs that belong to root can use it.""",
+    ),
+    "missed": OptionText(
+        "skip | once | all",
+        """The action for fire times that were missed because no daemon ran, the machine slept or its clock
+        was turned. `skip` starts nothing, `once` starts one run for the latest of them, and `all` starts
+        a run for each (the newest 10,000). One such run starts each second. It carries the fire time that was
+        missed, and `pycrond history` marks it `catch-up`. Without this option, a turned clock is handled
+        as cron does, and fire times that passed while no daemon ran are left out.""",
+    ),
+    "within": OptionText(
+        "DURATION",
+        """The latest start after the fire time, whatever the run waits for. A fire time that cannot start by
+        then is `missed`.""",
+    ),
+    "retries": OptionText(
+        "NUMBER",
+        """The number of times that a run is tried again after a failure or a `timeout`, up to 1000.
+        Each attempt is a run of its own, numbered by `PYCROND_ATTEMPT`. It runs the job as the crontab
+        defines it at that time.""",
+        "0",
+    ),
+    "retry-delay": OptionText(
+        "DURATION",
+        """The time before the first retry. It doubles with each further retry, up to an hour, and is
+        longer by up to a tenth, chosen at random.""",
+        "60s",
+    ),
+    "jitter": OptionText(
+        "DURATION",
+        """Start up to this much later than the fire time. The delay is chosen for each fire time, and
+        stays the same after a restart.""",
+    ),
+    "nice": OptionText("NUMBER", "The niceness of the run, from -20 to 19."),
+    "ionice": OptionText(
+        "CLASS",
+        """The I/O class of the run: `idle`, `best-effort` or `realtime`. The last two may have a level from 0
+        to 7, such as `best-effort:7`.""",
+    ),
+    "memory": OptionText(
+        "SIZE",
+        """The most memory that a run may use, such as `512M` or `2G`. If the daemon can make a cgroup with a
+        memory controller, the limit holds for the whole run. Otherwise it holds for each process of the
+        run (`RLIMIT_AS`).""",
+    ),
+    "cpu": OptionText(
+        "NUMBER",
+        """The most processor time that a run may use, in processors, such as `0.5` or `50%`. Without
+        a cgroup with a cpu controller, the limit has an effect only together with `timeout`: each process may
+        then use the processor for that share of the timeout (`RLIMIT_CPU`). `pycrond status` shows which
+        limit is in force.""",
+    ),
+    "success": OptionText(
+        "STATUSES", "The exit statuses that count as success, such as `0,1` or `0-3`.", "0"
+    ),
+    "mail": OptionText(
+        "always | failure | never",
+        """The condition for mailing the output to `MAILTO`. `always` sends a mail whenever there is output,
+        as cron does. `failure` sends one when the last attempt has failed, with or without output. `never`
+        sends none.""",
+        "always",
+    ),
+    "on-failure": OptionText(
+        "COMMAND",
+        """Run this command after a failure: after the first one, and not again before the job has succeeded.
+        A run that is tried again has not failed yet.
+
+        The job's `SHELL` runs the command as the job's user, with the job's variables, for 60 seconds
+        at most. The command also gets the variables `PYCROND_EVENT` (`failure`, `success`, `recovery`,
+        `missed` or `overdue`), `PYCROND_JOB`, `PYCROND_RUN`, `PYCROND_NAME`, `PYCROND_STATE`,
+        `PYCROND_REASON`, `PYCROND_EXIT_STATUS`, `PYCROND_SIGNAL`, `PYCROND_DURATION_S`
+        and `PYCROND_ATTEMPT`. Its standard input is one line of JSON: the run as `pycrond history --json`
+        shows it, with `file`, `line`, `command` and `event`. Its output is not kept. If it fails, the log
+        has a message with the first line of its output. All this holds for the commands of the other
+        options that begin with `on-`, too.""",
+    ),
+    "on-success": OptionText("COMMAND", "Run this command after each success; see `on-failure`."),
+    "on-recovery": OptionText(
+        "COMMAND", "Run this command after the first success that follows a failure; see `on-failure`."
+    ),
+    "on-missed": OptionText(
+        "COMMAND",
+        "Run this command when a fire time was missed, once for all fire times of a gap; see `on-failure`.",
+    ),
+    "alarm-repeat": OptionText(
+        "DURATION",
+        """Run the command of `on-failure` again after this time while the job goes on failing or is
+        overdue.""",
+    ),
+    "expect": OptionText(
+        "DURATION",
+        """A success is expected at least this often. If none has come for this time, the log says OVERDUE,
+        a mail is sent, `on-failure` runs with the event `overdue`, and `ping` reports a failure; each of
+        these happens once. They also happen if the job was not due, was removed, or no daemon ran, which the
+        next start of the daemon detects. Give such a job a name: without one, it is another job when its
+        line changes.""",
+    ),
+    "ping": OptionText(
+        "URL",
+        """Report starts and ends to this URL with the requests that healthchecks.io defines: a GET of
+        `URL/start` before the first attempt, of `URL` after a success, and of `URL/fail` after a failure.
+        The requests are sent in order, and are repeated until the server accepts them, for five days.""",
+    ),
+    "log": OptionText("yes | no", "Log the starts and ends of the job's runs.", "yes"),
+    "on": OptionText(
+        "every | one",
+        """The machines of a cluster on which the job runs: every machine, or one of them. This option has no
+        effect yet.""",
+        "every",
+    ),
+}
