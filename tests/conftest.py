@@ -15,7 +15,7 @@ from typing import Any
 import freezegun
 import pytest
 
-from pycrond.control import protocol
+from pycrond.control.client import ask
 from pycrond.crontab import parser
 from pycrond.errors import PycrondError
 from pycrond.host import pidfile
@@ -180,7 +180,7 @@ class Crond:
     def status(self) -> dict[str, Any] | None:
         """Return the daemon's status without the command line, which is slower; None if no daemon answers."""
         try:
-            return protocol.ask(str(self.runtime / "control.sock"), {"command": "status"}, 10.0)
+            return ask(str(self.runtime / "control.sock"), {"command": "status"}, 10.0)
         except (PycrondError, OSError):
             return None
 

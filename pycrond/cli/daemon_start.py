@@ -9,8 +9,9 @@ from pycrond.cli.keeper_request import KEEPER_TIMEOUT, LOCK_POLL_INTERVAL, ask_k
 from pycrond.cli.load_report import print_load_report
 from pycrond.cli.settings_layers import config_dir, record_settings
 from pycrond.control import protocol
+from pycrond.control.client import ask
 from pycrond.errors import PycrondError
-from pycrond.host import signals
+from pycrond.host import signals, spawn
 from pycrond.keeper import start as keeper_start
 from pycrond.settings import Settings, to_arguments
 
@@ -20,7 +21,7 @@ def start_daemon(settings: Settings, *, foreground: bool = False, log_stderr: bo
 
     `log_stderr`: every message also goes to standard error, without becoming a recorded setting.
     """
-    keeper_start.fill_standard_descriptors()
+    spawn.fill_standard_descriptors()
     _check_crontabs(settings)
     _make_directory(settings.state_dir, 0o700)
     _make_directory(settings.runtime_dir, 0o755)
@@ -113,7 +114,7 @@ def _ask_lock_holder(settings: Settings) -> str:
 def _ask_daemon(settings: Settings) -> str:
     """Ask a daemon whose keeper was killed, which holds the lock itself."""
     try:
-        return f"A{protocol.ask(settings.control_socket, {'command': 'status'}, KEEPER_TIMEOUT)['pid']}"
+        return f"A{ask(settings.control_socket, {'command': 'status'}, KEEPER_TIMEOUT)['pid']}"
     except PycrondError:
         return ""
 

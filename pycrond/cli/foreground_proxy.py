@@ -9,7 +9,7 @@ import os
 import select
 import signal
 
-from pycrond.control import protocol
+from pycrond.control.client import connect
 from pycrond.errors import PycrondError
 from pycrond.host import procfs
 from pycrond.host.signals import SignalPipe, unblock
@@ -49,7 +49,7 @@ def _wait_for_stop(settings: Settings) -> None:
     """Return when the daemon has ended: then the keeper answers, though it may stay for running jobs."""
     with (
         contextlib.suppress(PycrondError, OSError),
-        protocol.connect(settings.keeper_socket, STOP_TIMEOUT) as keeper,
+        connect(settings.keeper_socket, STOP_TIMEOUT) as keeper,
     ):
         keeper.sendall(b"stop")
         keeper.recv(64)

@@ -1,6 +1,6 @@
 """Requests from commands to the keeper, which answers also while there is no daemon."""
 
-from pycrond.control import protocol
+from pycrond.control.client import connect
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.settings import Settings
 
@@ -10,7 +10,7 @@ LOCK_POLL_INTERVAL = 0.05  # seconds
 
 def ask_keeper(settings: Settings, request: str) -> str:
     """Return the answer to a request; empty if the keeper ended before it answered."""
-    with protocol.connect(settings.keeper_socket, KEEPER_TIMEOUT) as keeper:
+    with connect(settings.keeper_socket, KEEPER_TIMEOUT) as keeper:
         try:
             keeper.sendall(request.encode("utf-8", "surrogateescape"))
             with keeper.makefile(encoding="utf-8", errors="replace") as lines:

@@ -10,7 +10,7 @@ from pycrond import clock
 from pycrond.cli.compare import JobChange, compare
 from pycrond.cli.printing import print_problems
 from pycrond.cli.render import formatting
-from pycrond.control import protocol
+from pycrond.control.client import ask
 from pycrond.errors import Problem, PycrondError
 from pycrond.host import machine, users
 from pycrond.ledger.codec import JobRows
@@ -53,7 +53,7 @@ def _compare(settings: Settings, loaded: LoadResult, now: datetime) -> list[JobC
 def _daemon_zone(settings: Settings) -> str:
     """Return the zone in which the daemon runs, which may differ from this shell's."""
     try:
-        return str(protocol.ask(settings.control_socket, {"command": "status"})["zone"])
+        return str(ask(settings.control_socket, {"command": "status"})["zone"])
     except PycrondError:
         return machine.load_zone(machine.local_zone_name(os.environ)).name
 

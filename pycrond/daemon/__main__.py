@@ -11,9 +11,9 @@ from pycrond.errors import PycrondError
 from pycrond.host import users
 from pycrond.host.pidfile import Pidfile
 from pycrond.host.signals import SignalPipe
+from pycrond.host.spawn import fill_standard_descriptors
 from pycrond.keeper.client import KeeperClient
 from pycrond.keeper.readiness import Readiness
-from pycrond.keeper.start import fill_standard_descriptors
 from pycrond.ledger.database import check_version
 from pycrond.settings import Settings, from_arguments
 from pycrond.sources.loader import Loader

@@ -217,3 +217,10 @@ def unread_bytes(fifo: int) -> int:
 def as_bytes(text: str) -> bytes:
     """Return the bytes of a text from a crontab, whatever the daemon's locale."""
     return text.encode("utf-8", "surrogateescape")
+
+
+def fill_standard_descriptors() -> None:
+    """Where 0, 1 or 2 are closed, /dev/null takes their place: the lock must not get such a number."""
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)

@@ -14,13 +14,6 @@ KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 
 
-def fill_standard_descriptors() -> None:
-    """Where 0, 1 or 2 are closed, /dev/null takes their place: the lock must not get such a number."""
-    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(descriptor, True)
-    os.close(descriptor)
-
-
 def take_lock(state_dir: str) -> int | None:
     """The descriptor of STATE/lock, held; None while another keeper or daemon holds it.
 

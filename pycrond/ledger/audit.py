@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from pycrond.ledger.codec import from_text
+from pycrond.ledger.rows import StepRow, VerdictRow, VersionRow
 from pycrond.schedule.dst import fire_times
 from pycrond.schedule.timezone import Zone
 
@@ -18,37 +19,6 @@ MINUTE = timedelta(minutes=1)
 STARTED = {"running", "succeeded", "failed", "timed-out", "killed", "lost", "unknown"}
 FireId = tuple[int, float]
 """The wall minute and the instant of a fire."""
-
-
-class VersionRow(NamedTuple):
-    """A job as it was for a time: due in the minutes after `since` up to `until` (None: still)."""
-
-    key: str
-    canonical: str | None
-    zone: str
-    since: float
-    until: float | None
-
-
-class VerdictRow(NamedTuple):
-    """The verdict on a fire; a folded row stands for `folded` fires up to `until`."""
-
-    id: int
-    key: str
-    fire: float
-    wall: int | None
-    trigger: str
-    attempt: int
-    state: str
-    until: float | None
-    folded: int | None
-
-
-class StepRow(NamedTuple):
-    """A change of the clock by so many seconds, to the time `at`."""
-
-    at: float
-    moved: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,18 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from pycrond.errors import Problem, PycrondError
-from pycrond.ledger.audit import StepRow, VerdictRow, VersionRow
-from pycrond.ledger.rows import DaemonRow, JobRow, PauseRow, RunRow, SpanRow, matching_keys, quote_path
+from pycrond.ledger.rows import (
+    DaemonRow,
+    JobRow,
+    PauseRow,
+    RunRow,
+    SpanRow,
+    StepRow,
+    VerdictRow,
+    VersionRow,
+    matching_keys,
+    quote_path,
+)
 
 Row = TypeVar("Row")
 

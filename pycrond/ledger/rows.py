@@ -7,6 +7,38 @@ from pycrond.errors import PycrondError
 from pycrond.jobs.run import Cause, Outcome, Reason, State, Trigger
 from pycrond.text import rfc3339
 
+
+class VersionRow(NamedTuple):
+    """A job as it was for a time: due in the minutes after `since` up to `until` (None: still)."""
+
+    key: str
+    canonical: str | None
+    zone: str
+    since: float
+    until: float | None
+
+
+class VerdictRow(NamedTuple):
+    """The verdict on a fire; a folded row stands for `folded` fires up to `until`."""
+
+    id: int
+    key: str
+    fire: float
+    wall: int | None
+    trigger: str
+    attempt: int
+    state: str
+    until: float | None
+    folded: int | None
+
+
+class StepRow(NamedTuple):
+    """A change of the clock by so many seconds, to the time `at`."""
+
+    at: float
+    moved: float
+
+
 BAD_ENDS = frozenset({State.FAILED, State.TIMED_OUT, State.KILLED, State.MISSED, State.LOST, State.UNKNOWN})
 """The states of runs and fires that did not go well."""
 

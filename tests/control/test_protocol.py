@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from pycrond.control import protocol
+from pycrond.control.client import ask, connect
+from pycrond.control.server import Connection
 from pycrond.errors import NotRunningError, PycrondError
 from tests.conftest import wait_until
 
@@ -32,12 +34,12 @@ class Server:
         self.path = path
         self.listener = protocol.listen(path, 0o666)
 
-    def accept(self) -> protocol.Client:
-        return protocol.Client(self.listener.accept()[0])
+    def accept(self) -> Connection:
+        return Connection(self.listener.accept()[0])
 
     def answer(self, data: bytes) -> dict[str, Any]:
         """Return the answer to a client that sends these bytes."""
-        with protocol.connect(self.path, 5) as near:
+        with connect(self.path, 5) as near:
             near.sendall(data)
             with contextlib.closing(self.accept()) as client:
                 assert client.serve(echo) is False
@@ -70,10 +72,10 @@ def test_ask(server: Server) -> None:
     thread = threading.Thread(target=serve)
     thread.start()
     try:
-        assert protocol.ask(server.path, {"text": "\u00fc\n\0"})["request"] == {"text": "\u00fc\n\0"}
-        assert len(protocol.ask(server.path, {"long": "x" * 60_000})["request"]["long"]) == 60_000
+        assert ask(server.path, {"text": "\u00fc\n\0"})["request"] == {"text": "\u00fc\n\0"}
+        assert len(ask(server.path, {"long": "x" * 60_000})["request"]["long"]) == 60_000
         with pytest.raises(PycrondError, match=r"^not for you$"):
-            protocol.ask(server.path, {"refuse": True})
+            ask(server.path, {"refuse": True})
     finally:
         thread.join(10)
 
@@ -101,7 +103,7 @@ def test_invalid_requests_are_answered_by_an_error(server: Server, data: bytes, 
 
 
 def test_a_partial_request_waits_for_its_end(server: Server) -> None:
-    with protocol.connect(server.path, 5) as near:
+    with connect(server.path, 5) as near:
         client = server.accept()
         assert client.serve(echo) is True, "nothing was sent yet"
         near.sendall(b'{"command":')
@@ -120,7 +122,7 @@ def test_data_after_a_request_is_ignored(server: Server) -> None:
 
 def test_a_client_that_disconnects_is_dropped(server: Server) -> None:
     for data in (b"", b'{"half":'):
-        near = protocol.connect(server.path, 5)
+        near = connect(server.path, 5)
         near.sendall(data)
         client = server.accept()
         near.close()
@@ -130,7 +132,7 @@ def test_a_client_that_disconnects_is_dropped(server: Server) -> None:
 
 
 def test_a_client_that_resets_the_connection_is_dropped(server: Server) -> None:
-    near = protocol.connect(server.path, 5)
+    near = connect(server.path, 5)
     client = server.accept()
     near.sendall(b'{"a": 1}\n')
     near.close()
@@ -139,7 +141,7 @@ def test_a_client_that_resets_the_connection_is_dropped(server: Server) -> None:
 
 
 def test_a_client_whose_request_is_too_long_is_dropped(server: Server) -> None:
-    with protocol.connect(server.path, 5) as near:
+    with connect(server.path, 5) as near:
         near.setblocking(False)
         client = server.accept()
         served = 0
@@ -157,7 +159,7 @@ def flood(_request: dict[str, Any], _uid: int) -> dict[str, Any]:
 
 
 def test_a_long_answer_is_sent_in_parts(server: Server) -> None:
-    with protocol.connect(server.path, 5) as near, contextlib.closing(server.accept()) as client:
+    with connect(server.path, 5) as near, contextlib.closing(server.accept()) as client:
         near.sendall(b"{}\n")
         assert client.serve(flood) is True, "it did not block"
         assert client.is_answered
@@ -170,7 +172,7 @@ def test_a_long_answer_is_sent_in_parts(server: Server) -> None:
 
 
 def test_a_client_that_disconnects_during_its_answer_is_dropped(server: Server) -> None:
-    near = protocol.connect(server.path, 5)
+    near = connect(server.path, 5)
     near.sendall(b"{}\n")
     client = server.accept()
     assert client.serve(flood) is True
@@ -235,14 +237,14 @@ def test_a_file_at_the_path_is_replaced(tmp_path: Path) -> None:
 def test_not_running(tmp_path: Path, name: str) -> None:
     (tmp_path / "file").write_text("x")
     with pytest.raises(NotRunningError, match="pycrond is not running") as error:
-        protocol.ask(str(tmp_path / name), {})
+        ask(str(tmp_path / name), {})
     assert error.value.status == 3
 
 
 def test_a_stale_socket_means_not_running(server: Server) -> None:
     server.listener.close()
     with pytest.raises(NotRunningError):
-        protocol.ask(server.path, {})
+        ask(server.path, {})
 
 
 def test_the_daemon_dies_before_it_answers(server: Server) -> None:
@@ -254,18 +256,18 @@ def test_the_daemon_dies_before_it_answers(server: Server) -> None:
     thread = threading.Thread(target=hang_up)
     thread.start()
     with pytest.raises(NotRunningError, match="ended before it answered"):
-        protocol.ask(server.path, {})
+        ask(server.path, {})
     thread.join(10)
 
 
 def test_the_daemon_does_not_answer(server: Server) -> None:
     with pytest.raises(PycrondError, match="does not answer"):
-        protocol.ask(server.path, {}, timeout=0.05)
+        ask(server.path, {}, timeout=0.05)
 
 
 def test_no_descriptor_is_left_open(server: Server) -> None:
     before = len(os.listdir("/proc/self/fd"))
     server.answer(b"{}\n")
     with pytest.raises(NotRunningError):
-        protocol.ask(server.path + "x", {})
+        ask(server.path + "x", {})
     wait_until(lambda: len(os.listdir("/proc/self/fd")) == before)

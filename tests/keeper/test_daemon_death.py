@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from pycrond.control import protocol
+from pycrond.control.client import connect
 from pycrond.keeper import start
 from tests.conftest import Crond, alive, children, wait_until
 from tests.support import proc
@@ -120,10 +120,10 @@ def test_the_keeper_uses_little_memory(started: Crond) -> None:
 
 def test_a_client_that_sends_nothing_or_garbage_does_no_harm(started: Crond) -> None:
     path = str(started.runtime / "keeper.sock")
-    with protocol.connect(path, 5.0), protocol.connect(path, 5.0) as garbage:
+    with connect(path, 5.0), connect(path, 5.0) as garbage:
         garbage.sendall(b"\0\xff" * 1000)
         assert "already running" in started.run("start", status=1).stderr
-    with protocol.connect(path, 5.0) as client:
+    with connect(path, 5.0) as client:
         client.sendall(b"start")  # and disconnects before the answer
     assert alive(started.keeper)
     started.run("stop")

@@ -11,6 +11,7 @@ import pytest
 
 from pycrond import clock
 from pycrond.control import protocol
+from pycrond.control.client import connect
 from pycrond.host import parked_fds, procfs, spawn
 from pycrond.host.spawn import Launch
 from pycrond.runs import launcher
@@ -368,7 +369,7 @@ def test_no_file_name_ends_the_daemon(loop: Loop, name: bytes) -> None:
 )
 def test_no_request_ends_the_daemon(loop: Loop, said: bytes) -> None:
     loop.begin("* * * * * true\n")
-    with protocol.connect(str(loop.folder / "run" / "control.sock"), 0.05) as client:
+    with connect(str(loop.folder / "run" / "control.sock"), 0.05) as client:
         client.sendall(said)
         for _ in range(5):
             loop.turn()
@@ -384,14 +385,14 @@ def test_silent_clients_hold_nobody_up(loop: Loop) -> None:
     path = str(loop.folder / "run" / "control.sock")
     clients = []
     for _ in range(protocol.MAX_CLIENTS + 50):
-        clients.append(protocol.connect(path, 5))
+        clients.append(connect(path, 5))
         loop.turn()
     loop.minutes()
     loop.settle()
     assert len(loop.daemon._server._clients) == protocol.MAX_CLIENTS
     for client in clients[:50]:
         assert client.recv(1) == b"", "those that have been silent longest are gone"
-    with protocol.connect(path, 5) as client:
+    with connect(path, 5) as client:
         client.sendall(b'{"command": "status"}\n')
         poll = select.poll()
         poll.register(client, select.POLLIN)
@@ -405,10 +406,10 @@ def test_silent_clients_hold_nobody_up(loop: Loop) -> None:
 def test_who_says_something_keeps_its_place(loop: Loop) -> None:
     loop.begin("* * * * * true\n")
     path = str(loop.folder / "run" / "control.sock")
-    clients = [protocol.connect(path, 5)]
+    clients = [connect(path, 5)]
     loop.turn()
     for number in range(protocol.MAX_CLIENTS + 10):
-        clients.append(protocol.connect(path, 5))
+        clients.append(connect(path, 5))
         loop.turn()
         if number % 50 == 0:
             clients[0].sendall(b" ")

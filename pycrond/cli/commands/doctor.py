@@ -18,7 +18,7 @@ from pycrond.cli.keeper_request import count_jobs_left
 from pycrond.cli.next_fire import next_fire
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import load_settings
-from pycrond.control import protocol
+from pycrond.control.client import ask
 from pycrond.errors import PycrondError
 from pycrond.host import machine, pidfile, users
 from pycrond.keeper import start
@@ -103,7 +103,7 @@ def _daemon(settings: Settings) -> DaemonFacts:
     stale = None if pidfile.locked_pid(settings.pidfile) else pidfile.read_pid(settings.pidfile)
     try:
         request = {"command": "status"}
-        status: dict[str, Any] = protocol.ask(settings.control_socket, request, timeout=STATUS_TIMEOUT)
+        status: dict[str, Any] = ask(settings.control_socket, request, timeout=STATUS_TIMEOUT)
     except PycrondError:
         jobs_left = _jobs_left(settings) if locked else 0
         return DaemonFacts(locked, answers=False, jobs_left=jobs_left, stale_pid=stale)

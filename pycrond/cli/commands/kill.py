@@ -3,7 +3,7 @@
 import argparse
 
 from pycrond.cli.settings_layers import load_settings
-from pycrond.control import protocol
+from pycrond.control.client import ask
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     request = {"command": "kill", "what": options.selected, "signal": options.signal}
-    answer = protocol.ask(load_settings(options).control_socket, request)
+    answer = ask(load_settings(options).control_socket, request)
     action = "gets the signal" if options.signal else "is being ended"
     for row in answer["runs"]:
         print(f"run {row['run']} of {row['key']} {'waited, and is withdrawn' if row['waited'] else action}")

@@ -7,7 +7,7 @@ from pycrond import clock
 from pycrond.cli.arguments import JOB, duration
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import load_settings
-from pycrond.control import protocol
+from pycrond.control.client import ask
 
 DURATION = 3600  # seconds, unless options say how long
 
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
         "seconds": None if options.forever else options.duration,
         "reason": options.reason,
     }
-    answer = protocol.ask(load_settings(options).control_socket, request)
+    answer = ask(load_settings(options).control_socket, request)
     end = "it is resumed"
     if answer["until"] is not None:
         end = formatting.moment(datetime.fromtimestamp(answer["until"], UTC), clock.now().astimezone())

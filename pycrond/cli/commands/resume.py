@@ -5,7 +5,7 @@ import sys
 
 from pycrond.cli.arguments import JOB
 from pycrond.cli.settings_layers import load_settings
-from pycrond.control import protocol
+from pycrond.control.client import ask
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     request = {"command": "resume", "jobs": options.jobs}
-    answer = protocol.ask(load_settings(options).control_socket, request)
+    answer = ask(load_settings(options).control_socket, request)
     for key in answer["keys"]:
         print(f"{key} is resumed")
     for key in answer["others"]:

@@ -10,7 +10,7 @@ from pycrond.cli.arguments import add_json
 from pycrond.cli.keeper_request import count_jobs_left
 from pycrond.cli.load_report import jobs_from_files
 from pycrond.cli.settings_layers import load_settings
-from pycrond.control import protocol
+from pycrond.control.client import ask
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.keeper import start
 from pycrond.settings import Settings
@@ -84,7 +84,7 @@ def _load_lines(answer: dict[str, Any]) -> Iterator[str]:
 def _ask_status(settings: Settings) -> dict[str, Any] | None:
     """Return the daemon's answer; None if there is no daemon."""
     try:
-        return protocol.ask(settings.control_socket, {"command": "status"}, timeout=STATUS_TIMEOUT)
+        return ask(settings.control_socket, {"command": "status"}, timeout=STATUS_TIMEOUT)
     except NotRunningError:
         if not _is_locked(settings) or count_jobs_left(settings):
             return None

@@ -8,7 +8,7 @@ from pycrond.cli.arguments import seconds
 from pycrond.cli.daemon_stop import stop_daemon
 from pycrond.cli.keeper_request import LOCK_POLL_INTERVAL
 from pycrond.cli.settings_layers import load_settings
-from pycrond.control import protocol
+from pycrond.control.client import ask
 from pycrond.errors import NotRunningError
 from pycrond.host import pidfile
 from pycrond.settings import Settings
@@ -43,11 +43,11 @@ def _drain(settings: Settings, options: argparse.Namespace) -> bool:
     path = settings.control_socket
     deadline = time.monotonic() + options.wait if options.wait else None
     try:
-        before = protocol.ask(path, {"command": "stop", "kill": options.kill_jobs})
+        before = ask(path, {"command": "stop", "kill": options.kill_jobs})
     except NotRunningError:
         return False
     with contextlib.suppress(NotRunningError):  # it has ended
-        while protocol.ask(path, {"command": "status"})["start"] == before["start"]:
+        while ask(path, {"command": "status"})["start"] == before["start"]:
             if deadline and time.monotonic() >= deadline:
                 break
             time.sleep(LOCK_POLL_INTERVAL)

@@ -7,7 +7,7 @@ import time
 from types import UnionType
 from typing import Any, get_args, get_origin
 
-from pycrond.control import protocol
+from pycrond.control.client import ask
 from pycrond.control.records import KEYS, MAX_ENDS, MAX_ROWS, QUERIES, Records
 from pycrond.errors import NotRunningError
 from pycrond.ledger.rows import JobRow
@@ -61,7 +61,7 @@ class Remote(Records):
         deadline = time.monotonic() + self.retry_for
         while True:
             try:
-                return protocol.ask(self._path, {"command": "read", "method": name, **arguments})["rows"]
+                return ask(self._path, {"command": "read", "method": name, **arguments})["rows"]
             except NotRunningError:
                 if time.monotonic() >= deadline:
                     raise

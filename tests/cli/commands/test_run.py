@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from pycrond.control import protocol
+from pycrond.control.client import connect
 from tests.conftest import SCRIPT, Crond, alive, wait_until
 
 pytestmark = pytest.mark.daemon
@@ -318,10 +318,10 @@ def test_silent_and_slow_clients_delay_no_minute(crond: Crond) -> None:
     path = str(crond.runtime / "control.sock")
     with contextlib.ExitStack() as stack:
         for _ in range(100):
-            stack.enter_context(protocol.connect(path, 5)).sendall(b'{"command":')
-        deaf = stack.enter_context(protocol.connect(path, 5))  # asks, and takes nothing of the answer
+            stack.enter_context(connect(path, 5)).sendall(b'{"command":')
+        deaf = stack.enter_context(connect(path, 5))  # asks, and takes nothing of the answer
         deaf.sendall(b'{"command": "read", "method": "history", "limit": 500}\n')
-        dribbler = stack.enter_context(protocol.connect(path, 5))
+        dribbler = stack.enter_context(connect(path, 5))
         while not crond.runs():
             dribbler.sendall(b" ")
             time.sleep(0.002)
@@ -337,7 +337,7 @@ def test_a_hundred_clients_at_once_are_all_answered(crond: Crond) -> None:
     crond.run("start")
     path = str(crond.runtime / "control.sock")
     with contextlib.ExitStack() as stack:
-        clients = [stack.enter_context(protocol.connect(path, 20)) for _ in range(100)]
+        clients = [stack.enter_context(connect(path, 20)) for _ in range(100)]
         for client in clients:
             client.sendall(b'{"command": "read", "method": "jobs", "offset": 0}\n')
         for client in clients:

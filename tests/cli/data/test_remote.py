@@ -58,10 +58,10 @@ def both(state: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Records
     monkeypatch.setattr(queries, "MAX_TIME", 60.0)
 
     def ask(_path: str, request: dict[str, Any]) -> Any:
-        line = protocol._line(daemon.read(json.loads(json.dumps(request)), 0))
+        line = protocol.encode(daemon.read(json.loads(json.dumps(request)), 0))
         return json.loads(line)
 
-    monkeypatch.setattr(protocol, "ask", ask)
+    monkeypatch.setattr(remote, "ask", ask)
     records = Records(str(state))
     yield records, Remote("")
     records.close()
@@ -95,7 +95,7 @@ def test_each_query_gives_the_same(both: tuple[Records, Remote]) -> None:
 
 def test_nothing_is_asked_of_no_keys(both: tuple[Records, Remote], monkeypatch: pytest.MonkeyPatch) -> None:
     _, through = both
-    monkeypatch.setattr(protocol, "ask", None)
+    monkeypatch.setattr(remote, "ask", None)
     assert (through.runs([]), through.history([], 5)) == ([], [])
     assert (through.last_runs([]), through.medians([]), through.ends([])) == ({}, {}, {})
 
@@ -109,7 +109,7 @@ def test_a_daemon_that_is_away_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> 
             raise NotRunningError("away")
         return answer
 
-    monkeypatch.setattr(protocol, "ask", ask)
+    monkeypatch.setattr(remote, "ask", ask)
     monkeypatch.setattr(remote, "RETRY_INTERVAL", 0.001)
     through = Remote("")
     through.retry_for = 10.0

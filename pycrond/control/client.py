@@ -1,0 +1,40 @@
+"""The client of the control socket: one request, one answer."""
+
+import json
+import socket
+from typing import Any
+
+from pycrond.control.protocol import encode, short_path
+from pycrond.errors import NotRunningError, PycrondError
+
+
+def connect(path: str, timeout: float) -> socket.socket:
+    """A connection; raises NotRunningError where nobody listens."""
+    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    client.settimeout(timeout)
+    try:
+        with short_path(path) as short:
+            client.connect(short)
+    except OSError as error:
+        client.close()
+        raise NotRunningError(f"pycrond is not running (nobody listens at {path})") from error
+    return client
+
+
+def ask(path: str, request: dict[str, Any], timeout: float = 60.0) -> dict[str, Any]:
+    """Send a request to the daemon and return its answer; raises the error that it answers."""
+    with connect(path, timeout) as client:
+        try:
+            client.sendall(encode(request))
+            with client.makefile("rb") as lines:
+                line = lines.readline()
+        except (ConnectionResetError, BrokenPipeError):
+            line = b""
+        except OSError as error:
+            raise PycrondError(f"the daemon does not answer: {error}") from error
+    if not line:
+        raise NotRunningError("the daemon ended before it answered")
+    answer: dict[str, Any] = json.loads(line)
+    if "error" in answer:
+        raise PycrondError(answer["error"])
+    return answer
