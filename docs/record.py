@@ -1,6 +1,5 @@
 """Record a session of pycrond on a terminal, as docs/pictures/session.svg.
 
-    .venv/bin/pip install rich
     .venv/bin/python docs/record.py
 
 The commands run in an empty directory, on a terminal of 96 columns; their output keeps its colours. Only the

@@ -31,12 +31,12 @@ SYSCALLS, SYSCALLS_A_JOB = 400, 12  # made in one turn of the loop
 
 
 class Chaos:
-    """One round: a daemon, its jobs, and the faults injected into it."""
+    """A round with one daemon, its jobs, and the faults injected into it."""
 
     def __init__(
         self, directory: Path, rsyslogd: Rsyslogd, seed: int, copies: int = 3, *, quick: bool = False
     ) -> None:
-        """Write `copies` of each kind of job; with `quick` only those that end at once, every minute."""
+        """Write `copies` jobs of each kind; with `quick` only kinds that end at once, and every minute."""
         self.random = random.Random(seed)
         self.crond = Crond(directory)
         self.crond.environment["PYCROND_SYSLOG"] = rsyslogd.path

@@ -47,7 +47,6 @@ class Pair:
         crond.write("jobs", self._crontab("ours"))
         crond.run("start")
         self._cron = DebianCron(crond.folder / "cron", self._crontab("theirs"), self._fake)
-        time.sleep(0.3)  # until it has read the clock: it says nothing of that
 
     def _crontab(self, who: str) -> str:
         settings = "".join(f"{name}={value}\n" for name, value in self._fake.items())
@@ -71,9 +70,14 @@ class Pair:
 
         wait_until(both_have_looked)
         seen = -1
-        while seen != (seen := sum(len(self.lines(who)) for who in before)):
+        while seen != (seen := sum(len(self.lines(who)) for who in before)) or not self._is_idle():
             time.sleep(QUIET)
             self._cron.poke()
+
+    def _is_idle(self) -> bool:
+        """Return whether no job of either daemon runs."""
+        status = self._crond.status()
+        return status is not None and not status["running"] and self._cron.is_idle
 
     def lines(self, who: str, name: str = "") -> list[str]:
         try:

@@ -9,6 +9,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from tests.conftest import children, wait_until
 from tests.support import packages
 
 PAM = "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_permit.so\n"
@@ -50,6 +51,12 @@ class DebianCron:
         self._process = subprocess.Popen(
             ["unshare", "--mount", "sh", "-c", command], env={"PATH": os.environ["PATH"], "FAKE": fake}
         )
+        wait_until((directory / "run/crond.reboot").exists)  # cron makes it after it has read the clock
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no job runs."""
+        return not children(self._process.pid)
 
     def poke(self) -> None:
         """Make it look at the clock: a signal ends its sleep(3)."""
