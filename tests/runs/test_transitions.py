@@ -14,7 +14,7 @@ from pycrond.runs import launcher
 from tests.conftest import alive
 from tests.daemon.test_manual import ask
 from tests.ledger.test_disk_full import fill
-from tests.scheduler.test_admission import WAIT, again, go, reasons, states
+from tests.scheduler.test_admission import WAIT, go, reasons, restart_daemon, states
 from tests.support.loop import Loop
 
 pytestmark = pytest.mark.process
@@ -145,7 +145,7 @@ def test_a_run_without_room_starts_late_after_the_death_of_the_daemon(
     loop.minutes()
     assert has_retries(loop)
     no_room.undo()
-    again(loop)
+    restart_daemon(loop)
     loop.until(lambda: states(loop) == ["succeeded"])
 
 
@@ -156,7 +156,7 @@ def test_a_run_without_room_starts_late_after_the_death_of_the_daemon(
 def test_a_restored_run_is_killed(loop: Loop, text: str) -> None:
     loop.begin(text)
     loop.minutes(1 + (text is QUEUE))
-    again(loop)
+    restart_daemon(loop)
     (run,) = [run for run in loop.runs() if run.state == "waiting"]
     ask(loop, "kill", what=str(run.id))
     assert states(loop)[-1] == "killed"
@@ -171,12 +171,12 @@ def test_a_restored_run_is_skipped_when_its_job_is_removed(loop: Loop, text: str
     loop.begin(text)
     loop.minutes(1 + (text is QUEUE))
     if is_running:
-        again(loop)
+        restart_daemon(loop)
         loop.write("0 0 1 1 * true\n")
         loop.reload()
     else:
         loop.write("0 0 1 1 * true\n")
-        again(loop)
+        restart_daemon(loop)
     assert (states(loop)[-1], reasons(loop)[-1]) == ("skipped", REMOVED)
     go(loop)
     loop.until(lambda: not loop.daemon.subsystems.runs.active.count)
@@ -185,7 +185,7 @@ def test_a_restored_run_is_skipped_when_its_job_is_removed(loop: Loop, text: str
 def test_a_restored_run_is_skipped_when_its_job_is_paused(loop: Loop) -> None:
     loop.begin(QUEUE)
     loop.minutes(2)
-    again(loop)
+    restart_daemon(loop)
     ask(loop, "pause", jobs=["job"], reason="moving house")
     loop.turn()
     assert (states(loop)[1], reasons(loop)[1]) == ("skipped", "paused: moving house")
@@ -195,7 +195,7 @@ def test_a_restored_run_is_skipped_when_its_job_is_paused(loop: Loop) -> None:
 def test_a_restored_run_is_missed_when_its_time_is_over(loop: Loop) -> None:
     loop.begin(QUEUE.replace("overlap=queue", "overlap=queue within=90s"))
     loop.minutes(2)
-    again(loop)
+    restart_daemon(loop)
     assert states(loop) == ["running", "waiting"]
     loop.minutes(2)
     assert (states(loop)[1], reasons(loop)[1]) == ("missed", "within: it could not start within 90 s")
@@ -208,7 +208,7 @@ def test_a_restored_run_is_replaced_by_a_newer_one(loop: Loop) -> None:
     loop.minutes()
     loop.until((loop.folder / "up").exists)
     loop.minutes()
-    again(loop)
+    restart_daemon(loop)
     loop.minutes()
     assert states(loop) == ["running", "skipped", "waiting"]
     assert reasons(loop)[1] == "overlap: replaced by run 3"
@@ -236,7 +236,7 @@ def test_an_adopted_run_keeps_the_cause_for_which_it_is_ended(
     elif how == "stop":
         ask(loop, "stop", kill=True)
     loop.until(lambda: reasons(loop) == [reason])
-    again(loop)
+    restart_daemon(loop)
     assert (states(loop), reasons(loop)) == (["running"], [reason])
     loop.until(lambda: states(loop) == [state])
     assert reasons(loop) == [reason]
