@@ -1,4 +1,4 @@
-"""run, kill, pause, resume, status: orders that come by the control socket, with real processes."""
+"""The requests run, kill, pause, resume, status and read on the control socket, with real processes."""
 
 import os
 import signal
@@ -19,22 +19,22 @@ from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import RunFilter
 from pycrond.runs.journal import JournalEntry
 from tests.conftest import alive
-from tests.scheduler.test_admission import WAIT, again, go, reasons, states
+from tests.scheduler.test_admission import WAIT, go, reasons, restart_daemon, states
 from tests.support.loop import Loop
 
 NOBODY = 65534
 
 
 def ask(loop: Loop, command: str, /, uid: int | None = None, **request: Any) -> dict[str, Any]:
-    """An order, by the daemon's own user unless told otherwise."""
-    who = os.geteuid() if uid is None else uid
-    return loop.daemon._server._answerer({"command": command, **request}, who)
+    """Send a request, as the daemon's own user unless `uid` is given."""
+    user = os.geteuid() if uid is None else uid
+    return loop.daemon._server._answerer({"command": command, **request}, user)
 
 
 # run
 
 
-def test_run(loop: Loop) -> None:
+def test_a_job_runs_on_request(loop: Loop) -> None:
     loop.begin("A=b\n#: name=job\n0 0 1 1 * echo $A $PYCROND_JOB $PYCROND_FIRE_TIME\n")
     assert ask(loop, "run", job="job") == {"run": 1, "key": "root/job", "verdict": "start", "reason": ""}
     loop.settle()
@@ -44,7 +44,7 @@ def test_run(loop: Loop) -> None:
     assert loop.log.said("RUN") == ["root/job run 1 by root"]
 
 
-def test_two_runs_in_one_instant_are_two(loop: Loop) -> None:
+def test_each_request_in_the_same_instant_starts_a_run(loop: Loop) -> None:
     loop.begin("#: name=job\n* * * * * true\n")
     assert [ask(loop, "run", job="job")["run"] for _ in range(3)] == [1, 2, 3]
     loop.minutes()
@@ -53,7 +53,7 @@ def test_two_runs_in_one_instant_are_two(loop: Loop) -> None:
     assert not list(loop.query("SELECT 1 FROM runs WHERE trigger = 'schedule' AND id < 4"))
 
 
-def test_what_its_options_say_holds_for_a_run_by_hand(loop: Loop) -> None:
+def test_overlap_and_timeout_hold_for_a_run_by_hand_and_within_does_not(loop: Loop) -> None:
     wait = WAIT.format("go")
     loop.begin(
         f"#: name=skips overlap=skip\n0 0 1 1 * {wait}\n#: name=queues overlap=queue within=1s\n0 0 1 1 * {wait}\n"
@@ -61,14 +61,18 @@ def test_what_its_options_say_holds_for_a_run_by_hand(loop: Loop) -> None:
     )
     assert [ask(loop, "run", job="skips")["verdict"] for _ in range(2)] == ["start", "skip"]
     answers = [ask(loop, "run", job="queues") for _ in range(3)]
-    assert [one["verdict"] for one in answers] == ["start", "wait", "wait"], "by hand more than one may wait"
+    assert [answer["verdict"] for answer in answers] == ["start", "wait", "wait"], (
+        "more than one run by hand may wait"
+    )
     assert answers[1]["reason"] == "overlap: run 3 still runs"
     ask(loop, "run", job="times")
     loop.until(lambda: states(loop, "times") == ["timed-out"])
     loop.minutes(2)
-    assert states(loop, "queues") == ["running", "waiting", "waiting"], "within is for fires of the schedule"
+    assert states(loop, "queues") == ["running", "waiting", "waiting"], (
+        "the option within is for fires of the schedule"
+    )
     look_at = loop.daemon.subsystems.scheduler.admission.queue.look_at
-    assert look_at is None or look_at > clock.now(), "nothing to look at again and again"
+    assert look_at is None or look_at > clock.now(), "the queue is not looked at in every turn"
     go(loop)
     loop.until(lambda: states(loop, "queues") == ["succeeded"] * 3)
 
@@ -78,22 +82,24 @@ def test_a_run_that_waits_survives_a_restart_in_the_same_minute(loop: Loop) -> N
     ask(loop, "run", job="job")
     ask(loop, "run", job="job")
     loop.turn()
-    again(loop)
+    restart_daemon(loop)
     assert states(loop) == ["running", "waiting"]
     go(loop)
     loop.until(lambda: states(loop)[1:] == ["succeeded"])
 
 
-def test_a_run_by_hand_whose_start_was_not_written_down_is_not_forgotten(loop: Loop) -> None:
+def test_a_run_by_hand_whose_start_was_not_written_is_adopted(loop: Loop) -> None:
     loop.begin(f"#: name=job\n0 0 1 1 * {WAIT.format('go')}\n")
-    ask(loop, "run", job="job")  # and killed before another turn
-    again(loop)
+    ask(loop, "run", job="job")  # the daemon is killed before its next turn
+    restart_daemon(loop)
     assert states(loop) == ["running"]
     go(loop)
-    loop.until(lambda: states(loop)[0] in {"succeeded", "unknown"})  # here, it is the test's own child
+    loop.until(
+        lambda: states(loop)[0] in {"succeeded", "unknown"}
+    )  # in this test, it is a child of both daemons
 
 
-def test_nothing_is_run_by_a_daemon_that_is_about_to_stop(loop: Loop) -> None:
+def test_a_daemon_that_is_about_to_stop_refuses_to_run_a_job(loop: Loop) -> None:
     loop.begin(f"#: name=job\n0 0 1 1 * {WAIT.format('go')}\n")
     ask(loop, "run", job="job")
     ask(loop, "stop")
@@ -103,7 +109,7 @@ def test_nothing_is_run_by_a_daemon_that_is_about_to_stop(loop: Loop) -> None:
     loop.settle()
 
 
-def test_no_more_than_a_hundred_wait(loop: Loop) -> None:
+def test_at_most_a_hundred_runs_of_a_job_wait(loop: Loop) -> None:
     loop.begin(f"#: name=job overlap=queue\n0 0 1 1 * {WAIT.format('go')}\n")
     for _ in range(101):
         ask(loop, "run", job="job")
@@ -113,17 +119,17 @@ def test_no_more_than_a_hundred_wait(loop: Loop) -> None:
     loop.until(lambda: set(states(loop)) == {"killed"})
 
 
-# How a job is called
+# Words that mean a job
 
 
 @pytest.mark.parametrize("word", ["job", "root/job", "root/jo", "jo", "jobs:3", "{folder}/crontabs/jobs:3"])
-def test_a_job_is_found(loop: Loop, word: str) -> None:
+def test_a_word_means_the_job_with_this_name_key_or_line(loop: Loop, word: str) -> None:
     loop.begin("#: name=job\n0 0 1 1 * true\n#: name=other\n0 0 1 1 * true\n")
     assert ask(loop, "run", job=word.format(folder=loop.folder))["key"] == "root/job"
 
 
 @pytest.mark.parametrize("command", ["run", "kill", "pause", "resume"])
-def test_several_that_a_word_may_mean_are_named_and_nothing_is_done(loop: Loop, command: str) -> None:
+def test_a_word_that_means_several_jobs_is_refused_and_names_them(loop: Loop, command: str) -> None:
     loop.begin("#: name=job-a\n0 0 1 1 * true\n#: name=job-b\n0 0 1 1 * true\n")
     words = {"run": {"job": "job"}, "kill": {"what": "job"}}.get(command, {"jobs": ["job-a", "job"]})
     with pytest.raises(PycrondError, match=r"^'job' may mean 2 jobs: root/job-a, root/job-b$"):
@@ -132,7 +138,7 @@ def test_several_that_a_word_may_mean_are_named_and_nothing_is_done(loop: Loop, 
     assert loop.query("SELECT * FROM pauses") == []
 
 
-def test_no_such_job(loop: Loop) -> None:
+def test_a_word_that_means_no_job_is_refused(loop: Loop) -> None:
     loop.begin("0 0 1 1 * true\n")
     with pytest.raises(PycrondError, match=r"^no job is called 'x' \(see 'pycrond list'\)$"):
         ask(loop, "run", job="x")
@@ -142,7 +148,7 @@ def test_no_such_job(loop: Loop) -> None:
 
 
 @pytest.mark.parametrize("word", ["1", "job"])
-def test_kill(loop: Loop, word: str) -> None:
+def test_kill_ends_a_run_and_all_its_processes(loop: Loop, word: str) -> None:
     loop.begin("#: name=job retries=3\n0 0 1 1 * sleep 100 & sleep 100\n")
     ask(loop, "run", job="job")
     answer = ask(loop, "kill", what=word)
@@ -154,7 +160,7 @@ def test_kill(loop: Loop, word: str) -> None:
     assert loop.log.said("KILL") == ["root/job run 1 by root"]
 
 
-def test_kill_of_what_ignores_term(loop: Loop) -> None:
+def test_kill_ends_a_run_that_ignores_term_after_its_grace(loop: Loop) -> None:
     loop.begin(
         "#: name=job grace=0.3s\n0 0 1 1 * trap '' TERM; (setsid sleep 100 &); touch up; while :; do sleep 0.02; done\n"
     )
@@ -167,24 +173,26 @@ def test_kill_of_what_ignores_term(loop: Loop) -> None:
 
 
 @pytest.mark.parametrize("is_written", [True, False])
-def test_the_grace_of_a_kill_goes_on_over_a_restart(loop: Loop, is_written: bool) -> None:
+def test_the_grace_of_a_kill_continues_after_a_restart(loop: Loop, is_written: bool) -> None:
     loop.begin("#: name=job grace=0.3s\n0 0 1 1 * trap '' TERM; touch up; while :; do sleep 0.02; done\n")
     ask(loop, "run", job="job")
     loop.until((loop.folder / "up").exists)
     loop.turn()
-    if not is_written:  # that it has started: as if no turn had come between
+    if not is_written:  # as if the daemon had been killed before it wrote the start
         (running,) = loop.daemon.subsystems.runs.active.by_pid.values()
         loop.daemon.subsystems.runs.journal.note(running.run.id, JournalEntry(running.pid))
         loop.query("UPDATE runs SET state = 'claimed', pid = NULL, pid_start = NULL, started_at = NULL")
     ask(loop, "kill", what="job")
-    again(loop)
+    restart_daemon(loop)
     loop.until(lambda: not [pid for pid in loop.processes() if alive(pid)])
 
 
 @pytest.mark.parametrize(
     ("name", "number"), [("KILL", 9), ("SIGTERM", 15), ("int", 2), ("3", 3), ("15", 15), (9, 9)]
 )
-def test_kill_by_one_signal(loop: Loop, name: str, number: int) -> None:
+def test_kill_with_a_signal_that_ends_programs_makes_the_run_killed(
+    loop: Loop, name: str, number: int
+) -> None:
     loop.begin("#: name=job grace=0.1s\n0 0 1 1 * exec sleep 100\n")
     ask(loop, "run", job="job")
     ask(loop, "kill", what="job", signal=name)
@@ -193,7 +201,7 @@ def test_kill_by_one_signal(loop: Loop, name: str, number: int) -> None:
     assert (loop.runs()[0].reason, loop.runs()[0].signal) == (reason, number)
 
 
-def test_one_signal_is_that_alone(loop: Loop) -> None:
+def test_kill_with_a_signal_sends_no_other_signal_later(loop: Loop) -> None:
     loop.begin(
         "#: name=job grace=0.1s\n0 0 1 1 * trap 'echo usr' USR1; trap 'echo term' TERM; touch up; "
         f"{WAIT.format('go')}\n"
@@ -204,7 +212,7 @@ def test_one_signal_is_that_alone(loop: Loop) -> None:
     loop.until(lambda: "usr" in loop.log.said("CMDOUT"))
     ask(loop, "kill", what="1", signal="TERM")
     loop.until(lambda: "term" in loop.log.said("CMDOUT"))
-    again(loop)
+    restart_daemon(loop)
     began = clock.elapsed()
     loop.until(lambda: clock.elapsed() > began + 0.3)
     assert states(loop) == ["running"]
@@ -212,7 +220,7 @@ def test_one_signal_is_that_alone(loop: Loop) -> None:
     loop.until(lambda: states(loop)[0] in {"succeeded", "unknown"})
 
 
-def test_another_signal_leaves_the_state_as_the_job_ends(loop: Loop) -> None:
+def test_kill_with_another_signal_leaves_the_state_to_the_exit_status(loop: Loop) -> None:
     loop.begin("#: name=job\n0 0 1 1 * exec sleep 100\n")
     ask(loop, "run", job="job")
     ask(loop, "kill", what="job", signal="USR2")
@@ -225,7 +233,7 @@ def test_another_signal_leaves_the_state_as_the_job_ends(loop: Loop) -> None:
     assert loop.log.said("KILL")[1] == "root/job run 2 by root, 40"
 
 
-def test_what_waits_is_withdrawn(loop: Loop) -> None:
+def test_kill_withdraws_waiting_runs(loop: Loop) -> None:
     loop.begin(
         f"#: name=queued overlap=queue\n0 0 1 1 * {WAIT.format('go')}\n#: name=later retries=1\n0 0 1 1 * false\n"
     )
@@ -239,22 +247,22 @@ def test_what_waits_is_withdrawn(loop: Loop) -> None:
     assert reasons(loop)[1] == "kill: by root"
     assert len(loop.log.said("KILLED")) == 0
     loop.turn()
-    assert any("root/queued" in said and "kill: by root" in said for said in loop.log.said("KILLED"))
-    again(loop)
+    assert any("root/queued" in text and "kill: by root" in text for text in loop.log.said("KILLED"))
+    restart_daemon(loop)
     loop.minutes(3)
     go(loop)
     loop.until(lambda: states(loop)[0] in {"succeeded", "unknown"})
     assert states(loop)[1:] == ["killed", "failed", "killed"]
 
 
-def test_a_start_that_is_tried_again_is_withdrawn(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kill_withdraws_a_start_that_is_retried(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     from pycrond.host import spawn
 
-    def full(_starter: spawn.Spawner, _launch: Launch) -> int:
+    def fail(_starter: spawn.Spawner, _launch: Launch) -> int:
         raise BlockingIOError(11, "no more processes")
 
     loop.begin("#: name=job\n0 0 1 1 * true\n")
-    monkeypatch.setattr(spawn.Spawner, "start", full)
+    monkeypatch.setattr(spawn.Spawner, "start", fail)
     ask(loop, "run", job="job")
     assert ask(loop, "status")["waiting"]["for_room"] == 1
     ask(loop, "kill", what="1")
@@ -262,7 +270,7 @@ def test_a_start_that_is_tried_again_is_withdrawn(loop: Loop, monkeypatch: pytes
     assert ask(loop, "status")["waiting"]["for_room"] == 0
 
 
-def test_a_job_whose_line_is_gone_can_be_killed(loop: Loop) -> None:
+def test_kill_ends_a_run_whose_job_is_removed(loop: Loop) -> None:
     loop.begin("#: name=job\n0 0 1 1 * exec sleep 100\n")
     ask(loop, "run", job="job")
     loop.write("0 0 1 1 * true\n")
@@ -272,7 +280,7 @@ def test_a_job_whose_line_is_gone_can_be_killed(loop: Loop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("request_", "error"),
+    ("fields", "error"),
     [
         ({"what": "job"}, "nothing of root/job runs or waits"),
         ({"what": "7"}, "no run 7 runs or waits"),
@@ -286,23 +294,25 @@ def test_a_job_whose_line_is_gone_can_be_killed(loop: Loop) -> None:
         ({"what": 7}, "'what' must be a text"),
     ],
 )
-def test_nothing_to_kill(loop: Loop, request_: dict[str, Any], error: str) -> None:
+def test_kill_refuses_a_request_that_means_no_run_or_no_signal(
+    loop: Loop, fields: dict[str, Any], error: str
+) -> None:
     loop.begin("#: name=job\n0 0 1 1 * true\n")
     with pytest.raises(PycrondError, match=error):
-        ask(loop, "kill", **request_)
+        ask(loop, "kill", **fields)
 
 
 # pause and resume
 
 
-def test_a_pause_lasts_an_hour_over_restarts_and_each_fire_has_its_verdict(loop: Loop) -> None:
+def test_a_pause_lasts_an_hour_over_restarts_and_records_each_skipped_fire(loop: Loop) -> None:
     loop.begin("#: name=job\n*/20 * * * * true\n#: name=other\n*/20 * * * * true\n")
     answer = ask(loop, "pause", jobs=["job"], reason="a disk is full")
     assert answer == {"keys": ["root/job"], "until": clock.now().timestamp() + 3600}
     for _ in range(3):
         loop.minutes(20)
         loop.settle()
-        again(loop)
+        restart_daemon(loop)
     loop.minutes()
     assert states(loop, "job") == ["skipped", "skipped", "skipped"]
     assert states(loop, "other") == ["succeeded"] * 3
@@ -315,7 +325,7 @@ def test_a_pause_lasts_an_hour_over_restarts_and_each_fire_has_its_verdict(loop:
     ]
 
 
-def test_resume(loop: Loop) -> None:
+def test_resume_ends_the_pauses_of_the_jobs_that_are_paused(loop: Loop) -> None:
     loop.begin("#: name=job\n* * * * * true\n#: name=other\n0 0 1 1 * true\n")
     ask(loop, "pause", jobs=["job"], seconds=None)
     loop.minutes(2)
@@ -337,7 +347,7 @@ def test_a_pause_does_not_hold_up_a_run_by_hand(loop: Loop) -> None:
     loop.settle()
 
 
-def test_what_waits_when_its_job_is_paused_is_skipped(loop: Loop) -> None:
+def test_a_waiting_run_is_skipped_when_its_job_is_paused(loop: Loop) -> None:
     loop.begin(f"#: name=job overlap=queue\n* * * * * {WAIT.format('go')}\n")
     loop.minutes(2)
     assert states(loop) == ["running", "waiting"]
@@ -348,14 +358,14 @@ def test_what_waits_when_its_job_is_paused_is_skipped(loop: Loop) -> None:
     loop.settle()
 
 
-def test_a_later_pause_takes_the_place_of_an_earlier_one(loop: Loop) -> None:
+def test_a_later_pause_replaces_an_earlier_one(loop: Loop) -> None:
     loop.begin("#: name=job\n0 0 1 1 * true\n")
     ask(loop, "pause", jobs=["job"], seconds=60, reason="one")
     ask(loop, "pause", jobs=["job", "root/job"], seconds=120, reason="two")
     assert loop.query("SELECT reason, ended_at IS NULL FROM pauses") == [("one", 0), ("two", 1)]
 
 
-def test_a_pause_holds_also_while_it_cannot_be_written(loop: Loop) -> None:
+def test_a_pause_holds_while_it_cannot_be_written(loop: Loop) -> None:
     loop.begin("#: name=job\n* * * * * true\n")
     loop.daemon.subsystems.ledger.file.trouble = "database or disk is full"
     loop.daemon.subsystems.ledger.file._retry_at = float("inf")
@@ -363,13 +373,13 @@ def test_a_pause_holds_also_while_it_cannot_be_written(loop: Loop) -> None:
     assert loop.daemon.subsystems.scheduler.pauses.reason("root/job", clock.now()) == "why not"
 
 
-def test_a_pause_goes_into_a_ledger_that_takes_the_place_of_a_bad_one(loop: Loop) -> None:
+def test_a_pause_is_written_into_a_ledger_that_replaces_a_damaged_one(loop: Loop) -> None:
     loop.begin("#: name=job\n* * * * * true\n")
     ask(loop, "pause", jobs=["job"], reason="why not")
     loop.turn()
     loop.daemon.subsystems.ledger.file._replace("it was bad")
     loop.turn()
-    again(loop)
+    restart_daemon(loop)
     loop.minutes()
     assert reasons(loop) == ["paused: why not"]
 
@@ -378,21 +388,21 @@ SECONDS: list[object] = [0, -1, 1e9, float("nan"), "60", True, []]
 
 
 @pytest.mark.parametrize(
-    "request_",
+    "fields",
     [
         *({"jobs": []}, {"jobs": "job"}, {"jobs": [1]}, {"jobs": ["job"] * 1001}),
         *({"jobs": ["job"], "seconds": seconds} for seconds in SECONDS),
         *({"jobs": ["job"], "reason": "x" * 201}, {"jobs": ["job"], "reason": 1}),
     ],
 )
-def test_no_pause(loop: Loop, request_: dict[str, Any]) -> None:
+def test_pause_refuses_a_request_that_is_not_valid(loop: Loop, fields: dict[str, Any]) -> None:
     loop.begin("#: name=job\n0 0 1 1 * true\n")
     with pytest.raises(PycrondError):
-        ask(loop, "pause", **request_)
+        ask(loop, "pause", **fields)
     assert loop.query("SELECT * FROM pauses") == []
 
 
-def test_a_reason_that_is_no_text_of_utf8(loop: Loop) -> None:
+def test_a_reason_that_is_not_utf8_is_escaped(loop: Loop) -> None:
     loop.begin("#: name=job\n0 0 1 1 * true\n")
     ask(loop, "pause", jobs=["job"], reason="\ud800\udcff\n\0")
     assert loop.query("SELECT reason FROM pauses") == [("\\ud800\\udcff\n\0",)]
@@ -402,19 +412,19 @@ def test_a_reason_that_is_no_text_of_utf8(loop: Loop) -> None:
 # status
 
 
-def test_status(loop: Loop) -> None:
+def test_status_counts_runs_files_and_lateness(loop: Loop) -> None:
     loop.begin(
         f"#: name=a\n* * * * * {WAIT.format('go')}\n#: name=b overlap=queue\n* * * * * {WAIT.format('go')}\n"
     )
     loop.minutes(2)
-    said = ask(loop, "status")
-    assert (said["running"], said["uptime_s"], said["paused"]) == (3, 90, 0)
-    assert said["waiting"] == {"for_a_time": 0, "for_others": 1, "for_room": 0}
-    assert said["loaded_files"] == {str(loop.crontabs / "jobs"): 2}
-    assert said["lateness_ms"]["starts"] == 3
-    assert said["lateness_ms"]["worst"] == pytest.approx(0, abs=5)
-    assert said["limits"]["max_running"] == 0
-    assert set(said["limits"]) == {"memory", "cpu", "max_running"}
+    status = ask(loop, "status")
+    assert (status["running"], status["uptime_s"], status["paused"]) == (3, 90, 0)
+    assert status["waiting"] == {"for_a_time": 0, "for_others": 1, "for_room": 0}
+    assert status["loaded_files"] == {str(loop.crontabs / "jobs"): 2}
+    assert status["lateness_ms"]["starts"] == 3
+    assert status["lateness_ms"]["worst"] == pytest.approx(0, abs=5)
+    assert status["limits"]["max_running"] == 0
+    assert set(status["limits"]) == {"memory", "cpu", "max_running"}
     go(loop)
     loop.settle()
 
@@ -429,15 +439,17 @@ def test_status(loop: Loop) -> None:
         ([float(n) for n in range(1, 1001)], 500.0, 991.0, 1000.0),
     ],
 )
-def test_lateness(starts: list[float], median: float, p99: float, worst: float) -> None:
+def test_lateness_is_summarized_by_median_p99_and_worst(
+    starts: list[float], median: float, p99: float, worst: float
+) -> None:
     assert summarize(starts[::-1]) == {"starts": len(starts), "median": median, "p99": p99, "worst": worst}
 
 
-# Who may
+# Permissions
 
 
 @pytest.mark.parametrize(
-    ("command", "request_"),
+    ("command", "fields"),
     [
         ("run", {"job": "job"}),
         ("kill", {"what": "job"}),
@@ -445,22 +457,22 @@ def test_lateness(starts: list[float], median: float, p99: float, worst: float) 
         ("resume", {"jobs": ["job"]}),
     ],
 )
-def test_another_user_may_do_nothing(loop: Loop, command: str, request_: dict[str, Any]) -> None:
+def test_another_user_may_control_nothing(loop: Loop, command: str, fields: dict[str, Any]) -> None:
     loop.begin("#: name=job\n0 0 1 1 * true\n")
     with pytest.raises(PycrondError, match=r"^only root and the daemon's own user may do that$"):
-        ask(loop, command, NOBODY, **request_)
+        ask(loop, command, NOBODY, **fields)
     assert loop.runs() == []
     assert ask(loop, "status", NOBODY)["loaded_files"] == {}
 
 
-# What is read through the daemon
+# Queries
 
 
 def read(loop: Loop, method: str, **request: Any) -> Any:
     return ask(loop, "read", method=method, **request)["rows"]
 
 
-def test_what_is_read_is_what_the_ledger_has(loop: Loop) -> None:
+def test_read_returns_the_same_rows_as_a_reader_of_the_ledger(loop: Loop) -> None:
     loop.begin(f"#: name=a\n* * * * * echo a; {WAIT.format('go')}\n#: name=b\n0 0 1 1 * true\n61 * * * * x\n")
     ask(loop, "pause", jobs=["b"])
     loop.minutes(2)
@@ -485,22 +497,22 @@ def test_what_is_read_is_what_the_ledger_has(loop: Loop) -> None:
     assert [*read(loop, "medians", keys=["root/a", "root/b"])] == ["root/a"]
     assert read(loop, "ends", runs=[1, 2, 9]) == {1: b"a\n", 2: b"a\n"}
     fires = [run.fire for run in reader.history(None, 500)]
-    for which in (
+    for filters in (
         {"states": ["succeeded"]},
         {"states": ["failed", "lost"]},
         {"since": fires[0]},
         {"until": fires[0]},
         {"states": ["succeeded"], "since": 0, "until": fires[0] + 0.5},
     ):
-        found = reader.history(None, 500, *RunFilter(**which))
-        assert read(loop, "history", limit=500, **which) == found
-        assert read(loop, "history", limit=500, keys=["root/a"], **which) == found
+        runs = reader.history(None, 500, *RunFilter(**filters))
+        assert read(loop, "history", limit=500, **filters) == runs
+        assert read(loop, "history", limit=500, keys=["root/a"], **filters) == runs
     reader.close()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can run jobs of other users")
-def test_a_user_reads_of_that_user_alone(loop: Loop) -> None:
-    """Of two users whose names begin alike, in a ledger of a system's."""
+def test_a_user_reads_only_its_own_jobs_and_runs(loop: Loop) -> None:
+    """The ledger of a system daemon, with users whose names begin alike."""
     loop.begin("0 0 1 1 * true\n")
     loop.stop()
     loop.settings = replace(loop.settings, system=True, root=str(loop.folder), crontabs=())
@@ -524,33 +536,33 @@ def test_a_user_reads_of_that_user_alone(loop: Loop) -> None:
             (key,),
         )
 
-    def mine(method: str, **request: Any) -> Any:
+    def read_own(method: str, **request: Any) -> Any:
         return ask(loop, "read", NOBODY, method=method, **request)["rows"]
 
-    (run,) = mine("history", limit=500)
+    (run,) = read_own("history", limit=500)
     assert run.key == "nobody/job"
-    assert [job.key for job in mine("jobs", offset=0)] == mine("find_jobs", word="") == ["nobody/job"]
-    everybodys = [one.id for one in loop.runs()]
-    assert mine("runs", runs=everybodys) == mine("after", run=0) == [run]
-    assert mine("history", limit=500, keys=["root/job", "nobody/job", "nobodyelse/job"]) == [run]
-    assert mine("last_runs", keys=["root/job", "nobody/job", "nobody0/job"]) == {run.key: run}
-    assert mine("history", limit=500, states=["succeeded"], since=0) == [run]
-    assert mine("history", limit=500, states=["failed"]) == mine("history", limit=500, until=0) == []
-    assert [*mine("medians", keys=["root/job", "nobody/job", "nobody0/job"])] == ["nobody/job"]
-    assert [*mine("ends", runs=everybodys)] == [run.id]
-    for other in (*everybodys, 999):
-        if other == run.id:
-            assert mine("output", run=other, offset=0, most=100)[2]
-            assert mine("runs", runs=[other]) == [run]
+    assert [job.key for job in read_own("jobs", offset=0)] == read_own("find_jobs", word="") == ["nobody/job"]
+    all_ids = [run.id for run in loop.runs()]
+    assert read_own("runs", runs=all_ids) == read_own("after", run=0) == [run]
+    assert read_own("history", limit=500, keys=["root/job", "nobody/job", "nobodyelse/job"]) == [run]
+    assert read_own("last_runs", keys=["root/job", "nobody/job", "nobody0/job"]) == {run.key: run}
+    assert read_own("history", limit=500, states=["succeeded"], since=0) == [run]
+    assert read_own("history", limit=500, states=["failed"]) == read_own("history", limit=500, until=0) == []
+    assert [*read_own("medians", keys=["root/job", "nobody/job", "nobody0/job"])] == ["nobody/job"]
+    assert [*read_own("ends", runs=all_ids)] == [run.id]
+    for number in (*all_ids, 999):
+        if number == run.id:
+            assert read_own("output", run=number, offset=0, most=100)[2]
+            assert read_own("runs", runs=[number]) == [run]
         else:
-            assert mine("runs", runs=[other]) == []
-            with pytest.raises(PycrondError, match=f"^there is no run {other}$"):
-                mine("output", run=other, offset=0, most=100)
+            assert read_own("runs", runs=[number]) == []
+            with pytest.raises(PycrondError, match=f"^there is no run {number}$"):
+                read_own("output", run=number, offset=0, most=100)
     ask(loop, "pause", jobs=["root/job"])
-    assert mine("pauses", now=0) == []
+    assert read_own("pauses", now=0) == []
 
 
-def test_a_request_that_takes_long_is_given_up(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_query_that_takes_too_long_is_interrupted(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     loop.begin("0 0 1 1 * true\n")
     loop.daemon.subsystems.ledger.file.db.execute(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO runs"
@@ -565,7 +577,7 @@ def test_a_request_that_takes_long_is_given_up(loop: Loop, monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize(
-    "request_",
+    "fields",
     [
         *({}, {"method": "nonsense"}, {"method": ["history"]}, {"method": "history"}),
         *({"method": "history", "limit": limit} for limit in (0, 501, "1", True, 1.0, None)),
@@ -580,10 +592,10 @@ def test_a_request_that_takes_long_is_given_up(loop: Loop, monkeypatch: pytest.M
         *({"method": "last_runs", "keys": keys} for keys in ([], ["x"] * 501, [1], None)),
     ],
 )
-def test_what_cannot_be_read(loop: Loop, request_: dict[str, Any]) -> None:
+def test_read_refuses_a_request_that_is_not_valid(loop: Loop, fields: dict[str, Any]) -> None:
     loop.begin("0 0 1 1 * true\n")
     with pytest.raises(PycrondError):
-        ask(loop, "read", **request_)
+        ask(loop, "read", **fields)
 
 
 VALUES = st.recursive(
@@ -629,7 +641,7 @@ NAMES = [
 ]
 
 
-def test_no_request_gets_more_than_an_error(loop: Loop) -> None:
+def test_a_random_request_gets_an_answer_or_an_error(loop: Loop) -> None:
     loop.begin("#: name=job\n0 0 1 1 * true\n")
 
     @hypothesis_settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
@@ -639,10 +651,10 @@ def test_no_request_gets_more_than_an_error(loop: Loop) -> None:
         method=st.sampled_from(METHODS),
         uid=st.sampled_from([0, NOBODY, 2**32 - 1]),
     )
-    def try_it(command: str, request: dict[str, Any], method: str, uid: int) -> None:
+    def send_request(command: str, request: dict[str, Any], method: str, uid: int) -> None:
         try:
             ask(loop, command, uid, **request, method=method)
         except PycrondError as error:
             assert str(error)
 
-    try_it()
+    send_request()

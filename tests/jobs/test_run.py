@@ -55,7 +55,7 @@ def test_every_state_is_in_the_table_and_can_be_reached() -> None:
     assert set().union(*TRANSITIONS.values()) == {*State}
 
 
-def test_what_is_over_stays_over() -> None:
+def test_no_transition_leads_out_of_a_final_state() -> None:
     assert not any(TRANSITIONS[state] for state in ENDS | NOT_STARTED)
 
 

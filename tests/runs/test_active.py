@@ -1,4 +1,4 @@
-"""Starting and ending: on the minute, claimed before it, once, and recorded as it was."""
+"""Starts and ends of runs in one daemon: on the minute, claimed before it, never twice, and recorded."""
 
 import itertools
 import os
@@ -34,9 +34,9 @@ def test_a_job_runs_at_its_minute_and_is_recorded(loop: Loop) -> None:
     assert run.duration_s is not None
     assert 0 < run.duration_s < 5, "by a clock that nobody stops"
     assert run.pid is not None
-    told = loop.log.of_pid(run.pid)
-    assert [event for event, _ in told] == ["CMD", "CMDOUT", "CMDEND", "EXIT"]
-    assert told[3][1].startswith("hello status=3 duration=")
+    lines = loop.log.of_pid(run.pid)
+    assert [event for event, _ in lines] == ["CMD", "CMDOUT", "CMDEND", "EXIT"]
+    assert lines[3][1].startswith("hello status=3 duration=")
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,9 @@ def test_a_job_runs_at_its_minute_and_is_recorded(loop: Loop) -> None:
         ("exec 1>&- 2>&-; exit 4", "failed", (4, None)),
     ],
 )
-def test_how_runs_end(loop: Loop, command: str, state: str, end: tuple[int | None, int | None]) -> None:
+def test_the_exit_status_or_signal_of_a_run_is_recorded(
+    loop: Loop, command: str, state: str, end: tuple[int | None, int | None]
+) -> None:
     loop.begin(f"#: name=x\n* * * * * {command}\n")
     loop.minutes()
     loop.settle()
@@ -60,7 +62,7 @@ def test_how_runs_end(loop: Loop, command: str, state: str, end: tuple[int | Non
     assert [text.split()[:2] for text in loop.log.said("EXIT")] == [["x", word]]
 
 
-def test_what_was_used_is_counted(loop: Loop) -> None:
+def test_the_processor_time_and_memory_of_a_run_are_recorded(loop: Loop) -> None:
     loop.begin("* * * * * i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done\n")
     loop.minutes()
     loop.settle()
@@ -70,7 +72,7 @@ def test_what_was_used_is_counted(loop: Loop) -> None:
     assert run.max_rss_kb is not None
 
 
-def test_nothing_is_started_twice(loop: Loop) -> None:
+def test_a_fire_starts_no_second_run_when_the_clock_moves_within_its_minute(loop: Loop) -> None:
     loop.begin("* * * * * echo x\n")
     for second in ("12:01:00", "12:01:00.5", "12:01:59.999"):
         loop.to(f"2025-06-10T{second}Z")
@@ -78,13 +80,13 @@ def test_nothing_is_started_twice(loop: Loop) -> None:
     assert loop.query("SELECT count(*) FROM runs WHERE state != 'claimed'") == [(1,)]
 
 
-def test_the_minute_it_starts_in_is_not_run(loop: Loop) -> None:
+def test_no_job_runs_in_the_minute_in_which_the_daemon_starts(loop: Loop) -> None:
     loop.begin("* * * * * echo x\n")
     loop.to("2025-06-10T12:00:59.999Z")
     assert loop.query("SELECT count(*) FROM runs WHERE state != 'claimed'") == [(0,)]
 
 
-def test_due_jobs_are_claimed_in_the_second_before(loop: Loop) -> None:
+def test_due_jobs_are_claimed_in_the_second_before_their_minute(loop: Loop) -> None:
     loop.begin("1 12 * * * echo x\n")
     loop.to("2025-06-10T12:00:58.9Z")
     assert loop.runs() == []
@@ -99,7 +101,7 @@ def test_due_jobs_are_claimed_in_the_second_before(loop: Loop) -> None:
     assert os.listdir(loop.folder / "run" / "fifo") == []
 
 
-def test_a_late_look_runs_every_minute(loop: Loop) -> None:
+def test_a_daemon_that_is_held_up_runs_every_minute_that_it_has_passed(loop: Loop) -> None:
     loop.begin("* * * * * echo $PYCROND_FIRE_TIME\n")
     loop.to("2025-06-10T12:04:10Z")
     loop.settle()
@@ -108,7 +110,7 @@ def test_a_late_look_runs_every_minute(loop: Loop) -> None:
 
 
 @pytest.mark.parametrize(
-    ("moment", "ran", "moved", "skipped"),
+    ("moment", "runs", "moved", "skipped"),
     [
         ("2025-06-10T13:01:00Z", (1, 60), "+3600", {"wild": 59}),
         ("2025-06-10T17:01:00Z", (1, 1), "+18000", {"wild": 299, "fixed": 299}),
@@ -116,24 +118,24 @@ def test_a_late_look_runs_every_minute(loop: Loop) -> None:
         ("2025-06-10T06:01:00Z", (1, 1), "-21600", {}),
     ],
 )
-def test_a_turned_clock_is_told_and_obeyed(
-    loop: Loop, moment: str, ran: tuple[int, int], moved: str, skipped: dict[str, int]
+def test_a_turned_clock_is_logged_and_jobs_run_by_its_new_time(
+    loop: Loop, moment: str, runs: tuple[int, int], moved: str, skipped: dict[str, int]
 ) -> None:
     loop.begin("#: name=wild\n* * * * * true\n#: name=fixed\n0-59 0-23 * * * true\n")
     loop.to("2025-06-10T12:01:00Z")
     loop.to(moment)
     loop.settle()
     names = [run.name for run in loop.runs() if run.state == "succeeded"]
-    assert (names.count("wild"), names.count("fixed")) == (1 + ran[0], 1 + ran[1]), "wild, fixed"
-    left_out = [run for run in loop.runs() if run.state == "skipped"]
-    assert {run.name: run.folded for run in left_out} == skipped
-    assert {run.reason for run in left_out} <= {f"clock-step: {moved} s"}
-    assert {run.fire for run in left_out} <= {1749556920.0}, "the first of them is 12:02"
+    assert (names.count("wild"), names.count("fixed")) == (1 + runs[0], 1 + runs[1]), "wild, fixed"
+    skipped_runs = [run for run in loop.runs() if run.state == "skipped"]
+    assert {run.name: run.folded for run in skipped_runs} == skipped
+    assert {run.reason for run in skipped_runs} <= {f"clock-step: {moved} s"}
+    assert {run.fire for run in skipped_runs} <= {1749556920.0}, "the first of them is 12:02"
     assert f"the clock was turned by {moved} s" in loop.log.said("INFO")
     assert round(loop.query("SELECT moved FROM clock_events ORDER BY id DESC")[0][0] / 60) == int(moved) / 60
 
 
-def test_a_claim_is_taken_back_when_the_clock_is_turned_in_that_second(loop: Loop) -> None:
+def test_a_claim_is_cancelled_when_the_clock_is_turned_in_the_second_before_its_minute(loop: Loop) -> None:
     loop.begin("1 12 * * * echo x\n")
     loop.to("2025-06-10T12:00:59.5Z")
     assert len(loop.runs()) == 1
@@ -144,14 +146,16 @@ def test_a_claim_is_taken_back_when_the_clock_is_turned_in_that_second(loop: Loo
     assert os.listdir(loop.folder / "run" / "fifo") == []
 
 
-def test_what_came_while_no_daemon_ran_is_written_down(loop: Loop) -> None:
+def test_fires_that_came_while_no_daemon_ran_are_recorded_as_missed(loop: Loop) -> None:
     loop.begin(
         "#: name=often\n*/5 * * * * true\n#: name=once\n30 12 * * * true\n#: name=never\n0 0 1 1 * true\n"
     )
     loop.to("2025-06-10T12:01:00Z")
     loop.stop()
     loop.frozen.move_to("2025-06-10T12:40:20Z")
-    loop.begin("#: name=new\n* * * * * true\n")  # what was loaded before counts, not what is loaded now
+    loop.begin(
+        "#: name=new\n* * * * * true\n"
+    )  # the jobs of the earlier daemon have missed fires, not the new one
     missed = {run.name: run for run in loop.runs()}
     assert sorted(str(name) for name in missed) == ["often", "once"]
     often = missed["often"]
@@ -162,10 +166,10 @@ def test_what_came_while_no_daemon_ran_is_written_down(loop: Loop) -> None:
     assert loop.log.said("MISSED") == [f"9 fires of 2 jobs, {often.reason}"]
     loop.stop()
     loop.begin()
-    assert len(loop.runs()) == 2, "and once only"
+    assert len(loop.runs()) == 2, "they are recorded only once"
 
 
-def test_a_gap_of_a_minute_is_lateness(loop: Loop) -> None:
+def test_a_fire_that_came_a_minute_ago_starts_late(loop: Loop) -> None:
     loop.begin("* * * * * true\n")
     loop.to("2025-06-10T12:01:00Z")
     loop.settle()
@@ -177,12 +181,12 @@ def test_a_gap_of_a_minute_is_lateness(loop: Loop) -> None:
     assert [run.state for run in loop.runs()] == ["succeeded"] * 2
 
 
-def test_the_very_first_start_has_missed_nothing(loop: Loop) -> None:
+def test_the_first_daemon_of_a_state_directory_has_missed_nothing(loop: Loop) -> None:
     loop.begin("* * * * * true\n")
     assert loop.runs() == []
 
 
-def test_reboot_jobs_run_once_a_boot(loop: Loop) -> None:
+def test_reboot_jobs_run_once_after_each_boot(loop: Loop) -> None:
     loop.begin("@reboot echo booted\n")
     loop.settle()
     assert loop.log.said("CMDOUT") == ["booted"]
@@ -193,7 +197,7 @@ def test_reboot_jobs_run_once_a_boot(loop: Loop) -> None:
     assert [run.trigger for run in loop.runs()] == ["reboot"]
 
 
-def test_what_cannot_be_started_is_told_and_stops_nothing(loop: Loop) -> None:
+def test_a_run_that_cannot_be_started_fails_and_the_other_jobs_run(loop: Loop) -> None:
     loop.begin("SHELL=/no/shell\n#: name=a\n* * * * * x\nSHELL=/bin/sh\n#: name=b\n* * * * * echo fine\n")
     loop.minutes()
     loop.settle()
@@ -205,7 +209,7 @@ def test_what_cannot_be_started_is_told_and_stops_nothing(loop: Loop) -> None:
     assert os.listdir(loop.folder / "run" / "fifo") == []
 
 
-def test_many_at_once(loop: Loop) -> None:
+def test_two_hundred_jobs_run_in_one_minute(loop: Loop) -> None:
     loop.begin("".join(f"#: name=job{n}\n* * * * * echo {n}; exit $(({n} \\% 7))\n" for n in range(200)))
     loop.minutes()
     assert loop.query("SELECT count(*) FROM runs") == [(200,)]
@@ -213,13 +217,13 @@ def test_many_at_once(loop: Loop) -> None:
     runs = loop.runs()
     assert [run.exit_status for run in runs] == [n % 7 for n in range(200)]
     assert sorted(map(int, loop.log.said("CMDOUT"))) == list(range(200))
-    for told in loop.log.by_run().values():
-        assert [event for event, _ in told] == ["CMD", "CMDOUT", "CMDEND", "EXIT"]
+    for lines in loop.log.by_run().values():
+        assert [event for event, _ in lines] == ["CMD", "CMDOUT", "CMDEND", "EXIT"]
     assert loop.processes() == []
     assert os.listdir(loop.folder / "run" / "fifo") == []
 
 
-def test_no_descriptor_is_left_of_runs_that_are_over(loop: Loop) -> None:
+def test_ended_runs_leave_no_open_descriptor(loop: Loop) -> None:
     loop.begin("* * * * * echo x\n*/2 * * * * true\n")
     loop.minutes()
     loop.settle()
@@ -229,7 +233,7 @@ def test_no_descriptor_is_left_of_runs_that_are_over(loop: Loop) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_a_run_that_is_killed_from_outside(loop: Loop) -> None:
+def test_the_signal_of_a_run_that_another_program_kills_is_recorded(loop: Loop) -> None:
     loop.begin("* * * * * exec sleep 100\n")
     loop.minutes()
     loop.until(lambda: loop.runs()[0].pid)
@@ -240,10 +244,10 @@ def test_a_run_that_is_killed_from_outside(loop: Loop) -> None:
     assert loop.runs()[0].signal == signal.SIGINT
 
 
-# Reloads.
+# Reloads
 
 
-def test_unchanged_jobs_keep_their_key_and_their_run(loop: Loop) -> None:
+def test_an_unchanged_job_keeps_its_key_and_its_run_at_a_reload(loop: Loop) -> None:
     loop.begin("* * * * * read go < go; echo done\n")
     os.mkfifo(loop.folder / "go")
     loop.minutes()
@@ -262,7 +266,7 @@ def test_unchanged_jobs_keep_their_key_and_their_run(loop: Loop) -> None:
     assert loop.runs()[0].state == "succeeded"
 
 
-def test_a_changed_job_is_due_in_the_next_minute(loop: Loop) -> None:
+def test_a_changed_job_is_due_in_the_minute_after_the_reload(loop: Loop) -> None:
     loop.begin("5 12 * * * echo old\n")
     loop.turn()
     loop.write("1 12 * * * echo new\n")
@@ -274,8 +278,8 @@ def test_a_changed_job_is_due_in_the_next_minute(loop: Loop) -> None:
     assert loop.log.said("CMDOUT") == ["new"]
 
 
-def test_a_reload_in_the_second_before_the_minute(loop: Loop) -> None:
-    """What had been claimed is claimed anew: of a job that stays, one run; of one that went, none."""
+def test_a_reload_in_the_second_before_the_minute_claims_its_fires_again(loop: Loop) -> None:
+    """A job that stays has one run, and a removed job has none."""
     loop.begin("#: name=stays\n* * * * * true\n#: name=goes\n* * * * * true\n")
     loop.to("2025-06-10T12:00:59.5Z")
     assert len(loop.runs()) == 2
@@ -288,7 +292,7 @@ def test_a_reload_in_the_second_before_the_minute(loop: Loop) -> None:
     assert os.listdir(loop.folder / "run" / "fifo") == []
 
 
-def test_a_bad_edit_is_told_and_changes_nothing(loop: Loop) -> None:
+def test_a_crontab_with_errors_is_reported_and_its_last_good_version_runs(loop: Loop) -> None:
     loop.begin("#: name=good\n* * * * * echo good\n")
     loop.write("61 * * * * echo bad\n* * * * * echo new\n")
     loop.reload()
@@ -305,50 +309,50 @@ def test_a_bad_edit_is_told_and_changes_nothing(loop: Loop) -> None:
     assert loop.log.said("CMDOUT") == ["good", "good"]
 
 
-def test_what_an_editor_is_writing_in_place_is_not_read(loop: Loop) -> None:
+def test_a_crontab_is_not_read_while_an_editor_writes_it(loop: Loop) -> None:
     loop.begin("#: name=good\n* * * * * echo good\n")
-    reloading = loop.daemon.subsystems.reloader
-    before = reloading.count
+    reloader = loop.daemon.subsystems.reloader
+    before = reloader.count
     text = "61 * * * * broken\n"
     for end in (0, 3, len(text)):
         loop.write(text[:end])
-        reloading.request()
+        reloader.request()
         loop.turn()
-        assert reloading.count == before, "half of it was read"
-    loop.until(lambda: reloading.count > before)
-    assert list(reloading.jobs) == ["root/good"], "the empty text became the last good version"
+        assert reloader.count == before, "half of the crontab was read"
+    loop.until(lambda: reloader.count > before)
+    assert list(reloader.jobs) == ["root/good"], "the empty text became the last good version"
 
 
-def test_a_daemon_that_waits_for_its_jobs_to_stop_reads_crontabs_all_the_same(loop: Loop) -> None:
+def test_a_daemon_that_stops_when_its_jobs_have_ended_still_reads_crontabs(loop: Loop) -> None:
     loop.begin("@reboot sleep 1000\n")
     loop.daemon.subsystems.scheduler.is_draining = True
     loop.write("* * * * * true\n")
     loop.reload()
     assert [job.entry.command for job in loop.daemon.subsystems.reloader.loaded.jobs] == ["true"]
-    loop.until(lambda: loop.daemon._max_wait() is None)  # nothing is left to do
+    loop.until(lambda: loop.daemon._max_wait() is None)  # nothing more has to be done
 
 
-def test_a_file_that_is_written_all_the_time_does_not_hold_up_the_others(loop: Loop) -> None:
+def test_a_crontab_that_is_written_all_the_time_does_not_delay_the_other_crontabs(loop: Loop) -> None:
     loop.begin("#: name=before\n* * * * * true\n")
-    reloading = loop.daemon.subsystems.reloader
-    before, numbers = reloading.count, itertools.count()
+    reloader = loop.daemon.subsystems.reloader
+    before, numbers = reloader.count, itertools.count()
     loop.write("#: name=other\n* * * * * true\n", "other")
 
     def is_read() -> bool:
         loop.write(f"#: name=after\n* * * * * echo {next(numbers)}\n")
-        return reloading.count > before
+        return reloader.count > before
 
-    reloading.request()
+    reloader.request()
     loop.until(is_read)
-    assert list(reloading.jobs) == ["root/before", "root/other"]
-    assert [problem.code for problem in reloading.loaded.problems] == ["written"]
+    assert list(reloader.jobs) == ["root/before", "root/other"]
+    assert [problem.code for problem in reloader.loaded.problems] == ["written"]
     assert loop.daemon.subsystems.reloader._loader.has_changes()
     loop.reload()
-    assert list(reloading.jobs) == ["root/after", "root/other"]
+    assert list(reloader.jobs) == ["root/after", "root/other"]
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9", b"caf\xe9~", b"a\nb", b"a\x1b[31m"])
-def test_no_file_name_ends_the_daemon(loop: Loop, name: bytes) -> None:
+def test_the_daemon_survives_every_file_name(loop: Loop, name: bytes) -> None:
     loop.begin("* * * * * echo good\n")
     with open(os.path.join(os.fsencode(loop.crontabs), name), "wb") as file:
         file.write(b"61 * * * * bad\n* * * * * echo fine\n")
@@ -359,18 +363,18 @@ def test_no_file_name_ends_the_daemon(loop: Loop, name: bytes) -> None:
     assert "good" in loop.log.said("CMDOUT")
 
 
-# Whatever comes in by the socket.
+# Requests on the control socket
 
 
 @pytest.mark.parametrize(
-    "said",
+    "data",
     [b"{}\n", b"rubbish\n", b'{"command": ["status"]}\n', b'{"command": "\xc3"}\n', b"[" * 60_000 + b"\n"],
-    ids=lambda said: repr(said[:12]),
+    ids=lambda data: repr(data[:12]),
 )
-def test_no_request_ends_the_daemon(loop: Loop, said: bytes) -> None:
+def test_the_daemon_survives_every_request(loop: Loop, data: bytes) -> None:
     loop.begin("* * * * * true\n")
     with connect(str(loop.folder / "run" / "control.sock"), 0.05) as client:
-        client.sendall(said)
+        client.sendall(data)
         for _ in range(5):
             loop.turn()
         client.setblocking(False)
@@ -380,7 +384,7 @@ def test_no_request_ends_the_daemon(loop: Loop, said: bytes) -> None:
     assert len(loop.runs()) == 1
 
 
-def test_silent_clients_hold_nobody_up(loop: Loop) -> None:
+def test_silent_clients_do_not_delay_jobs_or_other_clients(loop: Loop) -> None:
     loop.begin("* * * * * true\n")
     path = str(loop.folder / "run" / "control.sock")
     clients = []
@@ -391,7 +395,7 @@ def test_silent_clients_hold_nobody_up(loop: Loop) -> None:
     loop.settle()
     assert len(loop.daemon._server._clients) == protocol.MAX_CLIENTS
     for client in clients[:50]:
-        assert client.recv(1) == b"", "those that have been silent longest are gone"
+        assert client.recv(1) == b"", "the clients that have been silent longest are disconnected"
     with connect(path, 5) as client:
         client.sendall(b'{"command": "status"}\n')
         poll = select.poll()
@@ -403,7 +407,7 @@ def test_silent_clients_hold_nobody_up(loop: Loop) -> None:
     assert len(loop.runs()) == 1
 
 
-def test_who_says_something_keeps_its_place(loop: Loop) -> None:
+def test_a_client_that_sends_something_stays_connected(loop: Loop) -> None:
     loop.begin("* * * * * true\n")
     path = str(loop.folder / "run" / "control.sock")
     clients = [connect(path, 5)]
@@ -423,7 +427,7 @@ def test_who_says_something_keeps_its_place(loop: Loop) -> None:
 
 
 @pytest.mark.parametrize(("uid", "allowed"), [(0, True), (65534, False)])
-def test_who_may_reload(loop: Loop, uid: int, allowed: bool) -> None:
+def test_only_root_and_the_user_of_the_daemon_may_reload(loop: Loop, uid: int, allowed: bool) -> None:
     from pycrond.errors import PycrondError
 
     loop.begin("* * * * * true\n")
@@ -435,7 +439,7 @@ def test_who_may_reload(loop: Loop, uid: int, allowed: bool) -> None:
             loop.daemon._server._answerer({"command": "reload"}, uid)
 
 
-# Stopping.
+# Stops
 
 
 def test_a_stop_leaves_jobs_running(loop: Loop) -> None:
@@ -451,7 +455,7 @@ def test_a_stop_leaves_jobs_running(loop: Loop) -> None:
     assert not (loop.folder / "run" / "control.sock").exists()
 
 
-def test_a_stop_in_the_second_before_the_minute_takes_claims_back(loop: Loop) -> None:
+def test_a_stop_in_the_second_before_the_minute_cancels_its_claims(loop: Loop) -> None:
     loop.begin("1 12 * * * echo x\n")
     loop.to("2025-06-10T12:00:59.5Z")
     loop.stop()
@@ -459,10 +463,10 @@ def test_a_stop_in_the_second_before_the_minute_takes_claims_back(loop: Loop) ->
     loop.begin()
     loop.to("2025-06-10T12:01:30Z")
     loop.settle()
-    assert [run.lateness_ms for run in loop.runs()] == [30_000], "and the next daemon makes it good"
+    assert [run.lateness_ms for run in loop.runs()] == [30_000], "the next daemon starts it late"
 
 
-def test_term_ends_the_loop(loop: Loop) -> None:
+def test_sigterm_ends_the_loop(loop: Loop) -> None:
     loop.begin("* * * * * true\n")
     os.kill(os.getpid(), signal.SIGTERM)
     loop.daemon.run()
@@ -470,12 +474,10 @@ def test_term_ends_the_loop(loop: Loop) -> None:
     assert loop.log.said("SHUTDOWN")
 
 
-# What cannot be started for now
+# Starts for which there is no room
 
 
-def test_a_start_for_which_there_is_no_room_is_tried_again(
-    loop: Loop, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_start_is_retried_while_no_descriptor_is_free(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
     loop.begin("* * * * * echo late\n")
     with monkeypatch.context() as narrow:
         narrow.setattr(spawn, "RESERVED_FDS", 1 << 30)  # no descriptor is left for jobs
@@ -487,7 +489,9 @@ def test_a_start_for_which_there_is_no_room_is_tried_again(
     assert loop.log.said("CMDOUT") == ["late"]
 
 
-def test_it_fails_when_there_was_no_room_for_long(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_fails_when_no_descriptor_is_free_for_the_retry_time(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(spawn, "RESERVED_FDS", 1 << 30)
     monkeypatch.setattr(launcher, "RETRY_TIME", 0.5)
     loop.begin("* * * * * true\n")
@@ -502,7 +506,7 @@ def test_it_fails_when_there_was_no_room_for_long(loop: Loop, monkeypatch: pytes
     ("command", "state", "end"),
     [("true", "succeeded", (0, None)), ("exit 3", "failed", (3, None)), ("kill -9 $$", "failed", (None, 9))],
 )
-def test_a_daemon_that_dies_between_an_end_and_the_ledger(
+def test_an_end_that_only_the_journal_has_is_in_the_ledger_of_the_next_daemon(
     loop: Loop, command: str, state: str, end: tuple[int | None, int | None]
 ) -> None:
     loop.begin(f"* * * * * while ! test -e go; do sleep 0.02; done; {command}\n")
@@ -519,7 +523,7 @@ def test_a_daemon_that_dies_between_an_end_and_the_ledger(
     assert run.ended_at == clock.now().timestamp()
 
 
-def test_a_run_that_ends_as_the_next_daemon_looks_for_it(loop: Loop) -> None:
+def test_the_status_of_a_run_that_ends_while_the_next_daemon_starts_comes_from_the_keeper(loop: Loop) -> None:
     loop.begin("* * * * * exit 3\n")
     loop.frozen.move_to("2025-06-10T12:01:00Z")
     loop.daemon.subsystems.scheduler.turn(clock.now())
@@ -527,57 +531,57 @@ def test_a_run_that_ends_as_the_next_daemon_looks_for_it(loop: Loop) -> None:
     start = procfs.start_ticks(pid)
     loop.release()  # killed before the ledger had the pid
     os.waitpid(pid, 0)
-    keeper, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    keeper, daemon_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     keeper.settimeout(10.0)
     with keeper:
-        keeper.send(b"E")  # that is all, so far
-        loop.begin(keeper=its.detach())
+        keeper.send(b"E")  # the end of its reports so far
+        loop.begin(keeper=daemon_end.detach())
         assert [run.state for run in loop.runs()] == ["running"]
         keeper.send(b"E%d:%d 768 0.01 1234 %.6f" % (pid, start or 0, clock.now().timestamp()))
         loop.settle()
         assert [(run.state, run.exit_status) for run in loop.runs()] == [("failed", 3)]
-        said = b""
-        while b"%d:%d" % (pid, start or 0) not in said:
-            said += keeper.recv(65536)  # it may forget it
+        received = b""
+        while b"%d:%d" % (pid, start or 0) not in received:  # the keeper may forget this end
+            received += keeper.recv(65536)
 
 
-# Many at once
+# Many runs in one minute
 
 
-def test_each_of_many_has_its_own_output(loop: Loop) -> None:
-    """Their FIFOs are out of the way while they are started."""
+def test_each_of_many_runs_has_its_own_output(loop: Loop) -> None:
+    """The read ends of their FIFOs are parked while they are started."""
     numbers = [str(number) for number in range(2 * parked_fds.MIN_PARKED)]
     loop.begin("".join(f"* * * * * echo {number}\n" for number in numbers))
     loop.minutes(1)
     loop.settle()
-    said = loop.log.by_run().values()
-    assert [lines[1][1] for lines in said] == [lines[0][1].removeprefix("echo ") for lines in said]
+    runs = loop.log.by_run().values()
+    assert [lines[1][1] for lines in runs] == [lines[0][1].removeprefix("echo ") for lines in runs]
     assert sorted(loop.log.said("CMDOUT")) == sorted(numbers)
 
 
-# A daemon that dies in the middle of its starts
+# A daemon that dies during its starts
 
 
 @pytest.mark.parametrize(
     ("option", "minutes", "state"),
     [("", 0, "succeeded"), ("", 30, "missed"), ("#: missed=once\n", 30, "succeeded")],
 )
-def test_what_was_claimed_and_not_begun_starts_late(
+def test_claimed_runs_that_were_not_begun_start_late(
     loop: Loop, monkeypatch: pytest.MonkeyPatch, option: str, minutes: int, state: str
 ) -> None:
-    """Of the one in the middle nobody knows; those after it certainly have not run."""
+    """The run whose start was under way is unknown; the runs after it have certainly not been started."""
     loop.begin("".join(f"{option}1 12 * * * echo {n} >>ran\n" for n in range(5)))
-    real, calls = spawn.Spawner.start, 0
+    start, calls = spawn.Spawner.start, 0
 
-    def dies(starter: spawn.Spawner, launch: Launch) -> int:
+    def start_or_die(starter: spawn.Spawner, launch: Launch) -> int:
         nonlocal calls
         calls += 1
         if calls == 3:
             raise SystemExit
-        return real(starter, launch)
+        return start(starter, launch)
 
     with monkeypatch.context() as dying:
-        dying.setattr(spawn.Spawner, "start", dies)
+        dying.setattr(spawn.Spawner, "start", start_or_die)
         with pytest.raises(SystemExit):
             loop.minutes(1)
     loop.release()

@@ -1,4 +1,4 @@
-"""Which process was a run's, from what little a daemon that was killed has left."""
+"""The search for the process of a run whose daemon was killed before it wrote down the start."""
 
 import os
 
@@ -12,27 +12,27 @@ FIRE = 1_000_000.0
 
 
 @pytest.mark.parametrize(
-    ("dead", "found", "why"),
+    ("dead", "is_adopted", "why"),
     [
-        ((60, 6999), False, "that was the run's, and the one that lives a daemon that it left behind"),
-        ((60, 7000), False, "so it may be: they began in the same tick"),
-        ((60, 7001), True, "younger"),
-        ((50, 6999), True, "another run's, as was noted"),
-        ((51, 6999), True, "another run's, as the ledger says"),
+        ((60, 6999), False, "it may be the run's own process, and the living process its child"),
+        ((60, 7000), False, "it may be the run's own: both began in the same tick"),
+        ((60, 7001), True, "it is younger than the living process"),
+        ((50, 6999), True, "the journal has it as the process of another run"),
+        ((51, 6999), True, "the ledger has it as the process of another run"),
     ],
 )
-def test_what_a_run_left_behind_when_it_ended_just_before_its_daemon(
-    dead: tuple[int, int], found: bool, why: str
+def test_a_living_process_is_not_adopted_if_an_older_unknown_leader_is_dead(
+    dead: tuple[int, int], is_adopted: bool, why: str
 ) -> None:
-    """The daemon was held up in the instant of the start, and killed there."""
+    """The daemon was killed in the instant of the start: the journal does not have the pid."""
     survivors = Survivors({7: JournalEntry(50)}, [], {8: (70, 7000)}, [dead])
     survivors.add_known([51])
     process = survivors.find(8, None, None, FIRE)
-    assert (process is not None and process.pid == 70) is found, why
+    assert (process is not None and process.pid == 70) is is_adopted, why
 
 
-def test_of_a_run_whose_own_process_was_noted_nothing_else_is_it() -> None:
-    """That is dead; what it left behind leads a session, with the run's number in its environment."""
+def test_a_run_whose_pid_is_in_the_journal_has_no_other_process() -> None:
+    """The process itself is dead; its child leads a session and has the run's number in its environment."""
     dead, gone = 1 << 22, 1 << 22  # no process has this number: they are below 2^22
     survivors = Survivors({8: JournalEntry(dead)}, [], {8: (os.getpid(), 7000), 9: (gone, 7000)})
     assert survivors.living(8) == (0, 0)

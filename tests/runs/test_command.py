@@ -1,4 +1,4 @@
-"""Which of the daemon's variables reach jobs with inherit-env, and what goes before them."""
+"""The environment of a job with `inherit-env`: the daemon's variables that it gets and those that it does not."""
 
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("name", ["DATABASE_URL", "PATH", "TZ", "LANG", "http_proxy", "A", "MAILTOX", "_A"])
-def test_what_is_given(name: str) -> None:
+def test_a_job_inherits_ordinary_variables_only_with_the_option(name: str) -> None:
     assert inherited({name: "x"}, wanted=True) == {name: "x"}
     assert inherited({name: "x"}, wanted=False) == {}
 
@@ -26,27 +26,32 @@ def test_what_is_given(name: str) -> None:
         *("HOME", "SHELL", "LOGNAME", "USER", "PWD", "_", "MAILTO", "1A", ""),
     ],
 )
-def test_what_is_not(name: str) -> None:
+def test_a_job_never_inherits_variables_that_are_for_the_daemon_or_its_user(name: str) -> None:
     assert inherited({name: "x"}, wanted=True) == {}
 
 
 def environment(text: str, groups: tuple[int, ...] | None = None) -> tuple[dict[str, str], tuple[str, ...]]:
     (job,) = jobs_of(text)
-    given = {"A": "daemon", "B": "daemon", "PATH": "/opt", "TMPDIR": "/t"}
+    daemon_variables = {"A": "daemon", "B": "daemon", "PATH": "/opt", "TMPDIR": "/t"}
     account = Account("me", 1, 1, "/home/me")
-    launch = describe(Fire(job, NOON, 0), 1, account, "f", "/bin", groups=groups, inherited=given)
+    launch = describe(Fire(job, NOON, 0), 1, account, "f", "/bin", groups=groups, inherited=daemon_variables)
     return dict(launch.environment), launch.arguments
 
 
-def test_the_crontab_goes_before_it() -> None:
-    found, _ = environment("B=crontab\n* * * * * x\n")
-    assert (found["A"], found["B"], found["PATH"], found["HOME"]) == ("daemon", "crontab", "/opt", "/home/me")
-    found, _ = environment("PATH=/mine\n* * * * * x\n")
-    assert found["PATH"] == "/mine"
+def test_variables_of_the_crontab_replace_inherited_variables() -> None:
+    variables, _ = environment("B=crontab\n* * * * * x\n")
+    assert (variables["A"], variables["B"], variables["PATH"], variables["HOME"]) == (
+        "daemon",
+        "crontab",
+        "/opt",
+        "/home/me",
+    )
+    variables, _ = environment("PATH=/mine\n* * * * * x\n")
+    assert variables["PATH"] == "/mine"
 
 
-def test_none_of_it_that_could_make_a_program_load_or_write_files_reaches_one_of_root() -> None:
-    found, arguments = environment("* * * * * x\n", groups=(1,))
-    assert "TMPDIR" not in found
+def test_unsafe_inherited_variables_do_not_reach_programs_that_run_as_root() -> None:
+    variables, arguments = environment("* * * * * x\n", groups=(1,))
+    assert "TMPDIR" not in variables
     assert "TMPDIR=/t" in arguments
-    assert found["A"] == "daemon"
+    assert variables["A"] == "daemon"

@@ -1,4 +1,4 @@
-"""What wait4 tells of a run, as an outcome."""
+"""The outcome of a run from the status that wait4 returns."""
 
 import os
 import signal
@@ -20,21 +20,21 @@ from pycrond.runs.outcome import outcome
         (64, Outcome(State.FAILED, signal=64), "the last real-time signal"),
     ],
 )
-def test_endings(status: int, expected: Outcome, why: str) -> None:
-    told = outcome(status)
-    assert (told.state, told.exit_status, told.signal) == (
+def test_a_wait_status_becomes_an_exit_status_or_a_signal(status: int, expected: Outcome, why: str) -> None:
+    end = outcome(status)
+    assert (end.state, end.exit_status, end.signal) == (
         expected.state,
         expected.exit_status,
         expected.signal,
     ), why
-    assert (told.cause.text, told.cpu_s, told.max_rss_kb) == ("", None, None)
+    assert (end.cause.text, end.cpu_s, end.max_rss_kb) == ("", None, None)
 
 
-def test_what_a_real_process_used() -> None:
+def test_an_outcome_has_the_processor_time_and_memory_of_a_real_process() -> None:
     pid = os.posix_spawn("/bin/sh", ["sh", "-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done"], {})
     _, status, usage = os.wait4(pid, 0)
-    told = outcome(status, round(usage.ru_utime + usage.ru_stime, 3), usage.ru_maxrss)
-    assert told.state == "succeeded"
-    assert told.cpu_s == round(usage.ru_utime + usage.ru_stime, 3)
-    assert told.max_rss_kb is not None
-    assert 100 < told.max_rss_kb < 1_000_000
+    end = outcome(status, round(usage.ru_utime + usage.ru_stime, 3), usage.ru_maxrss)
+    assert end.state == "succeeded"
+    assert end.cpu_s == round(usage.ru_utime + usage.ru_stime, 3)
+    assert end.max_rss_kb is not None
+    assert 100 < end.max_rss_kb < 1_000_000

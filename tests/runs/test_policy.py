@@ -1,4 +1,4 @@
-"""What becomes of a fire and of an end: the tables of `policy`."""
+"""The decisions of `policy` about fires and ends, as tables."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,29 +18,29 @@ def fire(options: str = "", trigger: Trigger = "schedule", attempt: int = 1) -> 
     return Fire(job, AT, 0, trigger=trigger, attempt=attempt)
 
 
-ONE_RUNS, ONE_WAITS = Situation(running=(7,)), Situation(running=(7,), waiting=1)
-HELD, HELD_AND_WAITS = Situation(holder=9), Situation(holder=9, waiting=1)
+RUNNING, RUNNING_AND_WAITING = Situation(running=(7,)), Situation(running=(7,), waiting=1)
+HELD, HELD_AND_WAITING = Situation(holder=9), Situation(holder=9, waiting=1)
 
 
 @pytest.mark.parametrize(
     ("options", "now", "verdict", "reason"),
     [
         ("", Situation(), Verdict.START, ""),
-        ("", ONE_RUNS, Verdict.START, ""),
+        ("", RUNNING, Verdict.START, ""),
         ("overlap=allow", Situation(running=(7, 8)), Verdict.START, ""),
         ("overlap=skip", Situation(), Verdict.START, ""),
-        ("overlap=skip", ONE_RUNS, Verdict.SKIP, "overlap: run 7 still runs"),
-        ("overlap=queue", ONE_RUNS, Verdict.WAIT, "overlap: run 7 still runs"),
+        ("overlap=skip", RUNNING, Verdict.SKIP, "overlap: run 7 still runs"),
+        ("overlap=queue", RUNNING, Verdict.WAIT, "overlap: run 7 still runs"),
         (
             "overlap=queue",
-            ONE_WAITS,
+            RUNNING_AND_WAITING,
             Verdict.SKIP,
             "queue-full: one waits already, overlap: run 7 still runs",
         ),
-        ("overlap=replace", ONE_RUNS, Verdict.REPLACE, "overlap: run 7 still runs"),
-        ("overlap=replace", ONE_WAITS, Verdict.REPLACE, "overlap: run 7 still runs"),
+        ("overlap=replace", RUNNING, Verdict.REPLACE, "overlap: run 7 still runs"),
+        ("overlap=replace", RUNNING_AND_WAITING, Verdict.REPLACE, "overlap: run 7 still runs"),
         ("lock=db", HELD, Verdict.WAIT, "lock: run 9 holds db"),
-        ("lock=db", HELD_AND_WAITS, Verdict.SKIP, "queue-full: one waits already, lock: run 9 holds db"),
+        ("lock=db", HELD_AND_WAITING, Verdict.SKIP, "queue-full: one waits already, lock: run 9 holds db"),
         ("lock=db overlap=skip", HELD, Verdict.SKIP, "lock: run 9 holds db"),
         ("lock=db overlap=replace", HELD, Verdict.WAIT, "lock: run 9 holds db"),
         ("lock=db overlap=skip", Situation(), Verdict.START, ""),
@@ -50,10 +50,12 @@ HELD, HELD_AND_WAITS = Situation(holder=9), Situation(holder=9, waiting=1)
         ("", Situation(paused=""), Verdict.SKIP, "paused"),
         ("within=5m", Situation(late=300), Verdict.START, ""),
         ("within=5m", Situation(late=301), Verdict.MISS, "within: it could not start within 300 s"),
-        ("within=5m overlap=queue", replace(ONE_RUNS, late=301), Verdict.MISS, "within: it could not"),
+        ("within=5m overlap=queue", replace(RUNNING, late=301), Verdict.MISS, "within: it could not"),
     ],
 )
-def test_a_fire(options: str, now: Situation, verdict: Verdict, reason: str) -> None:
+def test_a_fire_starts_waits_or_is_skipped_by_its_options_and_the_situation(
+    options: str, now: Situation, verdict: Verdict, reason: str
+) -> None:
     decision = admit(fire(options), now)
     assert decision.verdict is verdict
     assert decision.cause.text.startswith(reason)
@@ -64,21 +66,23 @@ def test_a_fire(options: str, now: Situation, verdict: Verdict, reason: str) -> 
     [
         ("manual", Situation(paused="x"), Verdict.START),
         ("manual", Situation(late=10_000), Verdict.START),
-        ("manual", ONE_RUNS, Verdict.SKIP),
-        ("retry", ONE_RUNS, Verdict.SKIP),
-        ("catch-up", ONE_RUNS, Verdict.SKIP),
+        ("manual", RUNNING, Verdict.SKIP),
+        ("retry", RUNNING, Verdict.SKIP),
+        ("catch-up", RUNNING, Verdict.SKIP),
     ],
 )
-def test_by_trigger(trigger: Trigger, now: Situation, verdict: Verdict) -> None:
+def test_a_pause_and_within_do_not_hold_up_runs_by_hand(
+    trigger: Trigger, now: Situation, verdict: Verdict
+) -> None:
     assert admit(fire("overlap=skip within=1h", trigger), now).verdict is verdict
 
 
-def test_what_is_caught_up_does_not_fill_the_queue() -> None:
-    assert admit(fire("overlap=queue", "catch-up"), ONE_WAITS).verdict is Verdict.WAIT
+def test_a_catch_up_waits_even_if_the_queue_is_full() -> None:
+    assert admit(fire("overlap=queue", "catch-up"), RUNNING_AND_WAITING).verdict is Verdict.WAIT
 
 
 @pytest.mark.parametrize(
-    ("options", "plain"),
+    ("options", "is_unconditional"),
     [
         ("", True),
         ("timeout=5m retries=3", True),
@@ -87,15 +91,17 @@ def test_what_is_caught_up_does_not_fill_the_queue() -> None:
         ("within=1m", False),
     ],
 )
-def test_plain(options: str, plain: bool) -> None:
-    assert fire(options).job.entry.options.is_unconditional is plain
+def test_a_job_without_restricting_options_starts_unconditionally(
+    options: str, is_unconditional: bool
+) -> None:
+    assert fire(options).job.entry.options.is_unconditional is is_unconditional
 
 
 @pytest.mark.parametrize(
-    ("lock", "held"), [("", None), ("lock=db", "root/db"), ("lock=global:db", "global:db")]
+    ("lock", "name"), [("", None), ("lock=db", "root/db"), ("lock=global:db", "global:db")]
 )
-def test_whose_lock(lock: str, held: str | None) -> None:
-    assert lock_of(fire(lock).job) == held
+def test_a_lock_belongs_to_the_user_unless_it_is_global(lock: str, name: str | None) -> None:
+    assert lock_of(fire(lock).job) == name
 
 
 @pytest.mark.parametrize(
@@ -108,7 +114,9 @@ def test_whose_lock(lock: str, held: str | None) -> None:
         (Outcome(State.UNKNOWN), (0,), "unknown"),
     ],
 )
-def test_what_counts_as_success(end: Outcome, success: tuple[int, ...], state: str) -> None:
+def test_the_option_success_decides_which_exit_statuses_succeed(
+    end: Outcome, success: tuple[int, ...], state: str
+) -> None:
     assert judge(end, success).state == state
 
 
@@ -129,7 +137,9 @@ SIGNAL = Cause(Reason.SIGNAL, "kill: SIGINT")
         (Outcome(State.UNKNOWN), SIGNAL, "unknown", ""),
     ],
 )
-def test_whose_hand_it_was(end: Outcome, cause: Cause, state: str, reason: str) -> None:
+def test_a_run_that_pycrond_ends_has_the_cause_of_its_end(
+    end: Outcome, cause: Cause, state: str, reason: str
+) -> None:
     judged = judge(end, (0,), cause)
     assert (judged.state, judged.cause.text) == (state, reason)
     assert judged.cause in {cause, NO_CAUSE}
@@ -150,12 +160,14 @@ def test_whose_hand_it_was(end: Outcome, cause: Cause, state: str, reason: str) 
         ("retries=2 retry-delay=0", 1, Outcome(State.FAILED), 0),
     ],
 )
-def test_retries(options: str, attempt: int, end: Outcome, least: float | None) -> None:
-    one = fire(options, attempt=attempt)
-    delay = retry_in(one.job.entry.options, one, end)
+def test_the_delay_of_a_retry_doubles_with_each_attempt(
+    options: str, attempt: int, end: Outcome, least: float | None
+) -> None:
+    failed = fire(options, attempt=attempt)
+    delay = retry_in(failed.job.entry.options, failed, end)
     if least is None:
         assert delay is None
     else:
         assert delay is not None
         assert least <= delay <= least * 1.1
-        assert delay == retry_in(one.job.entry.options, one, end), "drawn once"
+        assert delay == retry_in(failed.job.entry.options, failed, end), "the same delay after a restart"

@@ -1,4 +1,4 @@
-"""Jobs and their daemon's death: they go on, their output arrives, their exit status is known."""
+"""Runs whose daemon dies or stops: they go on, their output arrives, and their exit status is known."""
 
 import os
 import re
@@ -16,12 +16,12 @@ NEVER = "0 0 1 1 * true\n"
 
 
 def job(crond: Crond, script: str, number: int = 1) -> None:
-    """Jobs that wait for the file `go`, and then do something."""
+    """Write jobs that wait for the file `go` and then execute the script."""
     line = f"@reboot touch began$$; while ! [ -e go ]; do sleep 0.02; done; {script}\n"
     crond.write("jobs", f"HOME={crond.folder}\n" + "".join(f"#: name=j{n}\n{line}" for n in range(number)))
 
 
-def began(crond: Crond, number: int = 1) -> bool:
+def have_begun(crond: Crond, number: int = 1) -> bool:
     return len(list(crond.folder.glob("began*"))) == number
 
 
@@ -38,7 +38,7 @@ def output(crond: Crond) -> list[str]:
 
 
 def kill(crond: Crond) -> int:
-    """Kill the daemon and keep its keeper from starting the next one; it is at work all the same."""
+    """Kill the daemon and wait until it is gone; return its pid."""
     pid = crond.pid
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: not proc.exists(pid))
@@ -53,12 +53,12 @@ def kill(crond: Crond) -> int:
         ("echo out; kill -9 $$", ("failed", None, 9)),
     ],
 )
-def test_a_job_that_ends_while_the_daemon_is_dead(
+def test_a_run_that_ends_while_the_daemon_is_dead_has_its_status_and_output(
     crond: Crond, script: str, end: tuple[str, int | None, int | None]
 ) -> None:
     job(crond, script, 20)
     crond.run("start")
-    wait_until(lambda: began(crond, 20))
+    wait_until(lambda: have_begun(crond, 20))
     pid = crond.pid
     os.kill(pid, signal.SIGKILL)
     go(crond)
@@ -68,11 +68,11 @@ def test_a_job_that_ends_while_the_daemon_is_dead(
     assert {run.cpu_s is not None and run.duration_s is not None for run in crond.runs()} == {True}
 
 
-def test_more_output_than_a_pipe_holds_while_there_is_no_daemon(crond: Crond) -> None:
-    """With a daemon that cannot come back the keeper goes on for as long as it takes."""
+def test_the_keeper_stores_more_output_than_a_pipe_holds_while_no_daemon_can_start(crond: Crond) -> None:
+    """The keeper goes on until the next daemon starts, however long that takes."""
     job(crond, "seq 500000; exit 3")
     crond.run("start")
-    wait_until(lambda: began(crond))
+    wait_until(lambda: have_begun(crond))
     ledger = crond.state / "ledger"
     ledger.rename(crond.state / "good")
     ledger.mkdir()  # no daemon can start
@@ -87,11 +87,11 @@ def test_more_output_than_a_pipe_holds_while_there_is_no_daemon(crond: Crond) ->
     assert "".join(path.read_text() for path in segments).split() == [str(n) for n in range(1, 500001)]
 
 
-def test_an_adopted_job_that_ends_later(crond: Crond, rsyslogd: Rsyslogd) -> None:
+def test_an_adopted_run_that_ends_later_has_its_status_and_output(crond: Crond, rsyslogd: Rsyslogd) -> None:
     crond.environment["PYCROND_SYSLOG"] = rsyslogd.path
     job(crond, "echo late; exit 9", 5)
     crond.run("start")
-    wait_until(lambda: began(crond, 5))
+    wait_until(lambda: have_begun(crond, 5))
     pid = crond.pid
     os.kill(pid, signal.SIGKILL)
     wait_until(lambda: (crond.status() or {"pid": pid})["pid"] != pid)
@@ -102,10 +102,10 @@ def test_an_adopted_job_that_ends_later(crond: Crond, rsyslogd: Rsyslogd) -> Non
     assert sum("CMDOUT (late)" in line for line in rsyslogd.lines()) == 5
 
 
-def test_a_stop_leaves_a_keeper_that_takes_the_output_and_the_status(crond: Crond) -> None:
+def test_after_a_stop_the_keeper_stores_the_output_and_status_of_running_jobs(crond: Crond) -> None:
     job(crond, "echo before; sleep 0.1; echo after; exit 4", 3)
     crond.run("start")
-    wait_until(lambda: began(crond, 3))
+    wait_until(lambda: have_begun(crond, 3))
     pid, keeper = crond.pid, crond.keeper
     done = crond.run("stop")
     assert (
@@ -124,10 +124,10 @@ def test_a_stop_leaves_a_keeper_that_takes_the_output_and_the_status(crond: Cron
     assert not (crond.state / "ends").exists()
 
 
-def test_a_start_while_jobs_still_run_takes_them_over(crond: Crond) -> None:
+def test_a_start_while_jobs_still_run_adopts_them(crond: Crond) -> None:
     job(crond, "exit 6", 2)
     crond.run("start")
-    wait_until(lambda: began(crond, 2))
+    wait_until(lambda: have_begun(crond, 2))
     keeper = crond.keeper
     crond.run("stop")
     assert crond.run("start").stdout.startswith("pycrond started, pid ")
@@ -138,7 +138,7 @@ def test_a_start_while_jobs_still_run_takes_them_over(crond: Crond) -> None:
     assert not alive(keeper)
 
 
-def test_a_process_that_a_job_left_behind_does_not_keep_the_keeper(crond: Crond) -> None:
+def test_the_keeper_does_not_wait_for_a_process_that_a_job_left_behind(crond: Crond) -> None:
     crond.write("jobs", f"HOME={crond.folder}\n@reboot sleep 1000 & echo $! >stray\n")
     crond.run("start")
     wait_until(lambda: [run.state for run in crond.runs()] == ["succeeded"])
@@ -148,11 +148,11 @@ def test_a_process_that_a_job_left_behind_does_not_keep_the_keeper(crond: Crond)
     assert alive(int((crond.folder / "stray").read_text()))
 
 
-def test_without_its_keeper_a_daemon_says_so_and_goes_on(crond: Crond, rsyslogd: Rsyslogd) -> None:
+def test_a_daemon_without_its_keeper_logs_an_error_and_goes_on(crond: Crond, rsyslogd: Rsyslogd) -> None:
     crond.environment["PYCROND_SYSLOG"] = rsyslogd.path
     job(crond, "exit 8")
     crond.run("start")
-    wait_until(lambda: began(crond))
+    wait_until(lambda: have_begun(crond))
     pid = crond.pid
     os.kill(crond.keeper, signal.SIGKILL)
     wait_until(lambda: any("the keeper is gone" in line for line in rsyslogd.lines()))
@@ -161,11 +161,11 @@ def test_without_its_keeper_a_daemon_says_so_and_goes_on(crond: Crond, rsyslogd:
     assert crond.pid == pid
 
 
-def test_the_next_daemon_of_another_keeper_asks_the_kernel(crond: Crond) -> None:
-    """Keeper and daemon were killed: the job is init's child now, and only a pidfd can tell how it ended."""
+def test_a_daemon_with_a_new_keeper_gets_the_status_of_an_adopted_run_from_the_kernel(crond: Crond) -> None:
+    """Keeper and daemon were killed: the run is a child of init, and only a pidfd has its exit status."""
     job(crond, "exit 8")
     crond.run("start")
-    wait_until(lambda: began(crond))
+    wait_until(lambda: have_begun(crond))
     os.kill(crond.keeper, signal.SIGKILL)
     kill(crond)
     crond.write("jobs", NEVER)
@@ -178,7 +178,7 @@ def test_the_next_daemon_of_another_keeper_asks_the_kernel(crond: Crond) -> None
     assert states(crond) == known or (not newer and states(crond) == {("unknown", None, None)})
 
 
-def test_the_keeper_lets_go_of_what_is_over(crond: Crond) -> None:
+def test_the_keeper_closes_the_fifos_of_ended_runs(crond: Crond) -> None:
     crond.write("jobs", "".join(f"@reboot echo {number}\n" for number in range(50)))
     crond.run("start")
     wait_until(lambda: {run.state for run in crond.runs()} == {"succeeded"})
@@ -186,7 +186,7 @@ def test_the_keeper_lets_go_of_what_is_over(crond: Crond) -> None:
     assert os.listdir(crond.runtime / "fifo") == []
 
 
-def test_in_the_foreground_a_copy_of_the_keeper_stays_for_the_output(crond: Crond) -> None:
+def test_in_the_foreground_a_keeper_stays_for_the_output_of_running_jobs(crond: Crond) -> None:
     import subprocess
 
     from tests.conftest import SCRIPT
@@ -195,7 +195,7 @@ def test_in_the_foreground_a_copy_of_the_keeper_stays_for_the_output(crond: Cron
     shell = subprocess.Popen(
         [SCRIPT, "start", "--foreground"], env=crond.environment, stderr=subprocess.DEVNULL
     )
-    wait_until(lambda: began(crond))
+    wait_until(lambda: have_begun(crond))
     wait_until(crond.status)
     os.kill(shell.pid, signal.SIGTERM)
     assert shell.wait(10) == 0

@@ -1,4 +1,4 @@
-"""Beside Debian's own cron, minute after minute through nights and turned clocks: what it starts, we start."""
+"""The same jobs under Debian's cron and pycrond, through nights with clock changes: both start the same runs."""
 
 import time
 from collections import Counter
@@ -60,7 +60,7 @@ class Pair:
         self._crond.at(at.strftime("%Y-%m-%d %H:%M:%S"))
 
     def to(self, at: datetime) -> None:
-        """Turn the clock there, and wait until both have run what that brings."""
+        """Set the clock, and wait until both have run the jobs that are due."""
         before = {who: len(self.lines(who, "every")) for who in ("ours", "theirs")}
         self._set(at)
 
@@ -87,12 +87,12 @@ class Pair:
         return [line for line in text.splitlines() if line.startswith(f"{name} " if name else "")]
 
     def compare(self) -> None:
-        """Wildcard jobs ran in the same wall-clock minutes, the others as often: they may be caught up at leisure."""
+        """Wildcard jobs ran in the same wall-clock minutes, the others as often: cron may start these late."""
         for name in WILDCARD:
             assert Counter(self.lines("ours", name)) == Counter(self.lines("theirs", name)), name
         ran = {who: {name: len(self.lines(who, name)) for name in FIXED} for who in ("ours", "theirs")}
         assert ran["ours"] == ran["theirs"]
-        assert sum(ran["ours"].values()), "some of them have run"
+        assert sum(ran["ours"].values()), "some fixed jobs have run"
 
     def end(self) -> None:
         self._cron.end()
@@ -100,7 +100,7 @@ class Pair:
 
 @pytest.fixture
 def crond(crond: Crond) -> Iterator[Crond]:
-    """Where both can run."""
+    """A pycrond on a machine that has Debian's cron and libfaketime."""
     program()
     faketime.library()
     yield crond
@@ -123,10 +123,12 @@ def minutes(pair: Pair, start: datetime, number: int) -> datetime:
         ("Australia/Lord_Howe", "2031-04-06T01:57:02+11:00", 36),
     ],
 )
-def test_nights_when_the_clock_is_turned(crond: Crond, zone: str, begin: str, number: int) -> None:
+def test_both_run_the_same_jobs_in_a_night_when_the_clock_changes(
+    crond: Crond, zone: str, begin: str, number: int
+) -> None:
     start = datetime.fromisoformat(begin).astimezone(UTC)
     turned = [(start + timedelta(minutes=n)).astimezone(ZoneInfo(zone)).utcoffset() for n in (0, number)]
-    assert turned[0] != turned[1], "the night is in it"
+    assert turned[0] != turned[1], "the clock changes within these minutes"
     pair = Pair(crond, zone, start - timedelta(minutes=1))
     try:
         minutes(pair, start, number)
@@ -137,7 +139,7 @@ def test_nights_when_the_clock_is_turned(crond: Crond, zone: str, begin: str, nu
 
 
 @pytest.mark.parametrize("step", [10, 120, 300, -10, -120, -300])
-def test_a_clock_that_is_turned_by_hand(crond: Crond, step: int) -> None:
+def test_both_run_the_same_jobs_after_the_clock_is_set_by_hand(crond: Crond, step: int) -> None:
     start = datetime(2031, 6, 1, 6, 57, 2, tzinfo=UTC)
     pair = Pair(crond, "UTC", start - timedelta(minutes=1))
     try:

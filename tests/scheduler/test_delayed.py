@@ -1,4 +1,4 @@
-"""Fires that start later: delayed ones, and missed ones that are caught up; also over a restart."""
+"""Fires that start later: with a delay, or caught up after they were missed; also over a restart."""
 
 from datetime import timedelta
 
@@ -8,8 +8,8 @@ from pycrond import clock
 from tests.support.loop import Loop
 
 
-def absence(loop: Loop, minutes: int) -> None:
-    """The daemon is killed, and another comes so many minutes later."""
+def restart_daemon_after(loop: Loop, minutes: int) -> None:
+    """Kill the daemon, and start another after so many minutes."""
     loop.release()
     loop.frozen.tick(timedelta(minutes=minutes))
     loop.begin()
@@ -17,12 +17,14 @@ def absence(loop: Loop, minutes: int) -> None:
 
 
 def seconds(loop: Loop, number: int) -> None:
+    """Second after second, each with a turn of the loop."""
     for _ in range(number):
         loop.frozen.tick(timedelta(seconds=1))
         loop.turn()
 
 
 def fires(loop: Loop, state: str) -> list[str]:
+    """The fire times, as HH:MM, of the runs in this state."""
     from datetime import UTC, datetime
 
     return [
@@ -33,7 +35,7 @@ def fires(loop: Loop, state: str) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("option", "caught", "missed"),
+    ("option", "caught_up", "missed"),
     [
         ("missed=skip", [], 6),
         ("missed=once", ["12:31"], 5),
@@ -42,26 +44,28 @@ def fires(loop: Loop, state: str) -> list[str]:
         ("missed=once within=1m", [], 6),
     ],
 )
-def test_what_came_while_no_daemon_ran(loop: Loop, option: str, caught: list[str], missed: int) -> None:
+def test_the_option_missed_decides_which_fires_are_caught_up(
+    loop: Loop, option: str, caught_up: list[str], missed: int
+) -> None:
     loop.begin(f"#: name=job {option}\n1-59/5 * * * * echo $PYCROND_FIRE_TIME\n")
     loop.minutes(1)
     loop.settle()
-    absence(loop, 33)
+    restart_daemon_after(loop, 33)
     seconds(loop, 8)
     loop.settle()
-    assert fires(loop, "succeeded") == ["12:01", *caught]
+    assert fires(loop, "succeeded") == ["12:01", *caught_up]
     assert {run.trigger for run in loop.runs() if run.state == "succeeded"} <= {"schedule", "catch-up"}
     gaps = [run for run in loop.runs() if run.state == "missed"]
     assert sum(run.folded or 0 for run in gaps) == missed
     assert all(run.reason.startswith("daemon-down: ") for run in gaps)
-    if caught:
-        at = [said for said in loop.log.said("CMDOUT") if "T12:31" in said]
-        assert len(at) == 1, "it has the fire time that it was missed at"
+    if caught_up:
+        lines = [line for line in loop.log.said("CMDOUT") if "T12:31" in line]
+        assert len(lines) == 1, "the run has the fire time that was missed"
 
 
 def test_catch_ups_start_one_a_second_in_order_also_after_a_restart(loop: Loop) -> None:
     loop.begin("#: name=a missed=all\n* * * * * true\n#: name=b missed=all\n* * * * * true\n")
-    absence(loop, 5)
+    restart_daemon_after(loop, 5)
     waiting = fires(loop, "waiting")
     assert len(waiting) >= 6
     assert waiting == sorted(waiting)
@@ -69,7 +73,7 @@ def test_catch_ups_start_one_a_second_in_order_also_after_a_restart(loop: Loop) 
     loop.settle()
     left = len(fires(loop, "waiting"))
     assert left == len(waiting) - 2
-    absence(loop, 0)
+    restart_daemon_after(loop, 0)
     assert len(fires(loop, "waiting")) >= left - 1
     seconds(loop, left + 1)
     loop.settle()
@@ -83,8 +87,10 @@ def test_catch_ups_start_one_a_second_in_order_also_after_a_restart(loop: Loop) 
     ("option", "runs"),
     [("", 3), ("#: missed=skip\n", 0), ("#: missed=once\n", 1), ("#: missed=all\n", 3)],
 )
-def test_a_turned_clock_and_a_fixed_time(loop: Loop, option: str, runs: int) -> None:
-    """Without the option cron's rule holds: fixed times of up to three hours are run at once."""
+def test_fires_that_a_turned_clock_skips_are_caught_up_by_the_option_missed(
+    loop: Loop, option: str, runs: int
+) -> None:
+    """Without the option, cron's rule holds: fixed times of up to three hours run at once."""
     loop.begin(f"{option}0,10,20 13 * * * true\n")
     loop.frozen.move_to("2025-06-10T13:25:00Z")
     loop.turn()
@@ -102,7 +108,7 @@ def test_random_delay_is_the_same_every_day_and_survives_a_restart(loop: Loop) -
     assert 0 <= late <= 30
     if late:
         assert run.state == "waiting"
-        absence(loop, 0)
+        restart_daemon_after(loop, 0)
         loop.minutes(late)
     loop.settle()
     (run,) = loop.runs()
@@ -111,20 +117,20 @@ def test_random_delay_is_the_same_every_day_and_survives_a_restart(loop: Loop) -
     assert run.lateness_ms // 60000 == late
 
 
-def test_jitter_differs_by_fire_and_stays_below(loop: Loop) -> None:
+def test_jitter_differs_between_fires_and_stays_below_its_limit(loop: Loop) -> None:
     loop.begin("#: name=late jitter=50s\n* * * * * true\n")
     loop.minutes(12)
     seconds(loop, 51)
     loop.settle()
-    found = [
+    delays = [
         int(at - fire) for fire, at in loop.query("SELECT fire, start_at FROM runs WHERE start_at NOT NULL")
     ]
-    assert len(set(found)) > 5
-    assert all(0 < late <= 50 for late in found)
+    assert len(set(delays)) > 5
+    assert all(0 < late <= 50 for late in delays)
     assert set(fires(loop, "succeeded")) >= {f"12:{minute:02}" for minute in range(1, 13)}
 
 
-def test_what_waits_of_a_job_that_is_gone_does_not_run(loop: Loop) -> None:
+def test_a_delayed_run_is_skipped_when_its_job_is_removed(loop: Loop) -> None:
     loop.begin("#: name=gone jitter=59s\n* * * * * true\n")
     loop.minutes(3)
     loop.write("0 0 1 1 * true\n")

@@ -1,4 +1,4 @@
-"""Five hundred jobs in one minute."""
+"""The scheduler with five hundred jobs in one minute."""
 
 import contextlib
 
@@ -12,25 +12,24 @@ pytestmark = pytest.mark.daemon
 MANY = 500
 
 
-def zombies(crond: Crond) -> list[int]:
-    """Children of the daemon and its keeper that nobody has taken the exit status of."""
-    born = children(crond.pid) + children(crond.keeper)
-    found = []
-    for pid in born:
+def find_zombies(crond: Crond) -> list[int]:
+    """The children of the daemon and its keeper that have ended and are not reaped."""
+    zombies = []
+    for pid in children(crond.pid) + children(crond.keeper):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # reaped meanwhile
-            found += [pid] * (proc.stat(pid).state == "Z")
-    return found
+            zombies += [pid] * (proc.stat(pid).state == "Z")
+    return zombies
 
 
 def test_five_hundred_jobs_in_one_minute_all_run_once_and_leave_no_zombie(crond: Crond) -> None:
-    # A second mkdir of the same name would fail. Each leaves an orphan behind too, which the keeper has to reap.
+    # A second mkdir of the same name fails. Each job also leaves an orphan, which the keeper has to reap.
     lines = "".join(f"* * * * * mkdir {number} && (sleep 0.1 &)\n" for number in range(MANY))
     crond.write("jobs", f"HOME={crond.folder}/done\n{lines}")
     (crond.folder / "done").mkdir()
     crond.at("2031-03-01 11:59:57")
     assert f"{MANY} jobs" in crond.run("start").stdout
     wait_until(lambda: sum(run.ended_at is not None for run in crond.runs()) == MANY, seconds=40)
-    wait_until(lambda: not zombies(crond) and not set(children(crond.pid)), seconds=1)
+    wait_until(lambda: not find_zombies(crond) and not set(children(crond.pid)), seconds=1)
     wait_until(lambda: children(crond.keeper) == [crond.pid], seconds=1)
     runs = crond.runs()
     assert {run.state for run in runs} == {"succeeded"}
