@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from pycrond.output import spool
-from pycrond.output.spool import CHUNK, SEGMENT, Spool
+from pycrond.output.spool import CHUNK_SIZE, SEGMENT_SIZE, Spool
 
 
 class Fifo:
@@ -50,16 +50,16 @@ def fifo(tmp_path: Path) -> Iterator[Fifo]:
 
 def pour(one: Spool, fifo: Fifo, text: bytes) -> None:
     """Through the FIFO into the spool, whatever the size."""
-    for start in range(0, len(text), CHUNK):
-        fifo.write(text[start : start + CHUNK])
-        while one.take(fifo.reader):
+    for start in range(0, len(text), CHUNK_SIZE):
+        fifo.write(text[start : start + CHUNK_SIZE])
+        while one.move_from(fifo.reader):
             pass
 
 
 def content(folder: Path, run: int, start: int = 0) -> bytes:
     found, part = b"", b"x"
     while part:
-        part = spool.read(str(folder), run, start + len(found), CHUNK)
+        part = spool.read(str(folder), run, start + len(found), CHUNK_SIZE)
         found += part
     return found
 
@@ -72,11 +72,11 @@ def numbered(size: int) -> bytes:
 
 def test_a_silent_job_makes_no_file(fifo: Fifo, tmp_path: Path) -> None:
     one = Spool(str(tmp_path / "spool"), 7)
-    assert one.take(fifo.reader) in {0, None}
+    assert one.move_from(fifo.reader) in {0, None}
     fifo.write(b"")
-    assert one.take(fifo.reader) is None, "a writer, and nothing written"
+    assert one.move_from(fifo.reader) is None, "a writer, and nothing written"
     fifo.hang_up()
-    assert one.take(fifo.reader) == 0, "no writer any more"
+    assert one.move_from(fifo.reader) == 0, "no writer any more"
     assert not (tmp_path / "spool").exists()
     assert (one.size, one.read(0, 10)) == (0, b"")
     assert spool.first_offset(str(tmp_path / "spool"), 7) is None
@@ -86,11 +86,11 @@ def test_bytes_arrive_as_they_are(fifo: Fifo, tmp_path: Path) -> None:
     one = Spool(str(tmp_path), 7)
     every = bytes(range(256))
     fifo.write(every)
-    assert one.take(fifo.reader) == 256
-    assert one.take(fifo.reader) is None, "empty for now"
+    assert one.move_from(fifo.reader) == 256
+    assert one.move_from(fifo.reader) is None, "empty for now"
     fifo.write(b"more")
     fifo.hang_up()
-    assert [one.take(fifo.reader) for _ in range(3)] == [4, 0, 0]
+    assert [one.move_from(fifo.reader) for _ in range(3)] == [4, 0, 0]
     assert (one.size, one.read(0, 1000)) == (260, every + b"more")
     one.close()
 
@@ -100,7 +100,7 @@ def test_an_end_and_then_more(fifo: Fifo, tmp_path: Path) -> None:
     for text in (b"one", b"two"):
         fifo.write(text)
         fifo.hang_up()
-        assert [one.take(fifo.reader), one.take(fifo.reader)] == [3, 0]
+        assert [one.move_from(fifo.reader), one.move_from(fifo.reader)] == [3, 0]
     assert content(tmp_path, 7) == b"onetwo"
 
 
@@ -109,43 +109,53 @@ def test_an_adopted_fifo_without_writers_shows_its_end(fifo: Fifo, tmp_path: Pat
     fifo.hang_up()
     one = Spool(str(tmp_path), 7)
     one.open()
-    assert [one.take(fifo.reader), one.take(fifo.reader)] == [11, 0]
+    assert [one.move_from(fifo.reader), one.move_from(fifo.reader)] == [11, 0]
 
 
 def test_reading(fifo: Fifo, tmp_path: Path) -> None:
     one = Spool(str(tmp_path), 7)
     pour(one, fifo, b"0123456789")
     assert (one.read(3, 4), one.read(8, 10), one.read(10, 10), one.read(99, 1)) == (b"3456", b"89", b"", b"")
-    assert one.read(5 * SEGMENT, 1) == b""
+    assert one.read(5 * SEGMENT_SIZE, 1) == b""
 
 
-@pytest.mark.parametrize("size", [0, 9, 10, 11, SEGMENT - 1, SEGMENT, SEGMENT + 3, 2 * SEGMENT + 12])
+@pytest.mark.parametrize(
+    "size", [0, 9, 10, 11, SEGMENT_SIZE - 1, SEGMENT_SIZE, SEGMENT_SIZE + 3, 2 * SEGMENT_SIZE + 12]
+)
 def test_its_end(fifo: Fifo, tmp_path: Path, size: int) -> None:
     text = numbered(size)
     one = Spool(str(tmp_path), 7)
     pour(one, fifo, text)
-    assert spool.end(str(tmp_path), 7, 10) == text[-10:]
+    assert spool.tail(str(tmp_path), 7, 10) == text[-10:]
     one.drop_before(size)
-    kept = text[spool.kept(str(tmp_path), 7)[0] :]
-    assert spool.end(str(tmp_path), 7, 10) == kept[-10:], "of what is left"
-    assert spool.end(str(tmp_path), 8, 10) == b""
+    kept = text[spool.kept_range(str(tmp_path), 7)[0] :]
+    assert spool.tail(str(tmp_path), 7, 10) == kept[-10:], "of what is left"
+    assert spool.tail(str(tmp_path), 8, 10) == b""
 
 
 def test_segments(fifo: Fifo, tmp_path: Path) -> None:
-    text = numbered(2 * SEGMENT + 12_345)
+    text = numbered(2 * SEGMENT_SIZE + 12_345)
     one = Spool(str(tmp_path), 1234)
     pour(one, fifo, text)
     assert one.size == len(text)
     assert spool.segments(str(tmp_path), 1234) == [0, 1, 2]
     assert sorted(os.listdir(tmp_path / "1")) == ["1234.0", "1234.1", "1234.2"]
     assert content(tmp_path, 1234) == text
-    assert one.read(SEGMENT - 10, 100) == text[SEGMENT - 10 : SEGMENT + 90], "of two segments"
-    assert one.read(SEGMENT, 100) == text[SEGMENT : SEGMENT + 100]
+    assert one.read(SEGMENT_SIZE - 10, 100) == text[SEGMENT_SIZE - 10 : SEGMENT_SIZE + 90], "of two segments"
+    assert one.read(SEGMENT_SIZE, 100) == text[SEGMENT_SIZE : SEGMENT_SIZE + 100]
 
 
 def test_it_goes_on_where_an_earlier_one_stopped(fifo: Fifo, tmp_path: Path) -> None:
-    text = numbered(3 * SEGMENT)
-    stops = [1, CHUNK, SEGMENT - 1, SEGMENT, SEGMENT + 1, 2 * SEGMENT, 3 * SEGMENT]
+    text = numbered(3 * SEGMENT_SIZE)
+    stops = [
+        1,
+        CHUNK_SIZE,
+        SEGMENT_SIZE - 1,
+        SEGMENT_SIZE,
+        SEGMENT_SIZE + 1,
+        2 * SEGMENT_SIZE,
+        3 * SEGMENT_SIZE,
+    ]
     for start, stop in zip([0, *stops], stops, strict=False):
         one = Spool(str(tmp_path), 7)
         assert one.size == start
@@ -167,21 +177,21 @@ def test_runs_do_not_mix(fifo: Fifo, tmp_path: Path) -> None:
     ("before", "left", "why"),
     [
         (0, [0, 1, 2], "nothing delivered"),
-        (SEGMENT - 1, [0, 1, 2], "not the whole first one"),
-        (SEGMENT, [1, 2], "the first one"),
-        (2 * SEGMENT + 4, [2], "both"),
-        (2 * SEGMENT + 5, [2], "everything: the last stays, people may want it"),
+        (SEGMENT_SIZE - 1, [0, 1, 2], "not the whole first one"),
+        (SEGMENT_SIZE, [1, 2], "the first one"),
+        (2 * SEGMENT_SIZE + 4, [2], "both"),
+        (2 * SEGMENT_SIZE + 5, [2], "everything: the last stays, people may want it"),
     ],
 )
 def test_delivered_segments_go(fifo: Fifo, tmp_path: Path, before: int, left: list[int], why: str) -> None:
-    text = numbered(2 * SEGMENT + 5)
+    text = numbered(2 * SEGMENT_SIZE + 5)
     one = Spool(str(tmp_path), 7)
     pour(one, fifo, text)
     one.drop_before(before)
     one.drop_before(before)
     assert spool.segments(str(tmp_path), 7) == left, why
-    assert spool.first_offset(str(tmp_path), 7) == left[0] * SEGMENT
-    assert content(tmp_path, 7, left[0] * SEGMENT) == text[left[0] * SEGMENT :]
+    assert spool.first_offset(str(tmp_path), 7) == left[0] * SEGMENT_SIZE
+    assert content(tmp_path, 7, left[0] * SEGMENT_SIZE) == text[left[0] * SEGMENT_SIZE :]
     assert one.read(0, 10) == (b"" if left[0] else text[:10])
     again = Spool(str(tmp_path), 7)
     assert again.size == len(text)
@@ -191,11 +201,11 @@ def test_delivered_segments_go(fifo: Fifo, tmp_path: Path, before: int, left: li
 
 def test_a_whole_number_of_segments_keeps_the_last(fifo: Fifo, tmp_path: Path) -> None:
     one = Spool(str(tmp_path), 7)
-    pour(one, fifo, b"x" * 2 * SEGMENT)
-    one.drop_before(2 * SEGMENT)
+    pour(one, fifo, b"x" * 2 * SEGMENT_SIZE)
+    one.drop_before(2 * SEGMENT_SIZE)
     assert 1 in spool.segments(str(tmp_path), 7)
     pour(one, fifo, b"y")
-    one.drop_before(2 * SEGMENT + 1)
+    one.drop_before(2 * SEGMENT_SIZE + 1)
     assert spool.segments(str(tmp_path), 7) == [2]
 
 
@@ -215,15 +225,15 @@ def test_a_full_disk_keeps_the_rest_in_the_pipe(fifo: Fifo, tmpfs: Path) -> None
     poured = 0
     with pytest.raises(OSError, match="No space left"):
         while poured < len(text):
-            fifo.write(text[poured : poured + CHUNK])
-            poured += len(text[poured : poured + CHUNK])
-            while one.take(fifo.reader):
+            fifo.write(text[poured : poured + CHUNK_SIZE])
+            poured += len(text[poured : poured + CHUNK_SIZE])
+            while one.move_from(fifo.reader):
                 pass
     assert one.size < poured < len(text)
     with pytest.raises(OSError, match="No space left"):
-        one.take(fifo.reader)
+        one.move_from(fifo.reader)
     filler.unlink()
-    while one.take(fifo.reader):
+    while one.move_from(fifo.reader):
         pass
     pour(one, fifo, text[poured:])
     assert content(tmpfs / "spool", 7) == text
@@ -237,9 +247,9 @@ def test_a_disk_full_from_the_first_byte_on(fifo: Fifo, tmpfs: Path) -> None:
     fifo.write(b"first")
     for _ in range(3):
         with pytest.raises(OSError, match="No space left"):
-            one.take(fifo.reader)
+            one.move_from(fifo.reader)
     (tmpfs / "filler").unlink()
-    assert one.take(fifo.reader) == 5
+    assert one.move_from(fifo.reader) == 5
     assert content(tmpfs / "spool", 7) == b"first"
 
 
@@ -250,7 +260,7 @@ reader = os.open(sys.argv[1], os.O_RDONLY | os.O_NONBLOCK)
 spool = Spool(sys.argv[2], 7)
 spool.open()
 os.write(1, b"begun")
-while spool.take(reader) is not None or select.select([reader], [], []):
+while spool.move_from(reader) is not None or select.select([reader], [], []):
     pass
 """
 LINES = 1_500_000
@@ -275,9 +285,9 @@ def test_a_kill_in_the_middle_of_moving_loses_no_byte_and_doubles_none(fifo: Fif
         mover.wait()
         kills += 1
         waiting = int.from_bytes(fcntl.ioctl(fifo.reader, 0x541B, bytes(4)), "little")
-        assert 0 <= waiting <= CHUNK
+        assert 0 <= waiting <= CHUNK_SIZE
     one = Spool(str(spools), 7)
-    while (moved := one.take(fifo.reader)) != 0:
+    while (moved := one.move_from(fifo.reader)) != 0:
         if moved is None:
             select.select([fifo.reader], [], [])
     writer.wait()

@@ -33,8 +33,8 @@ QUEUE = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
 pytestmark = pytest.mark.process
 
 AT = datetime(2026, 3, 9, 1, 2, 3, tzinfo=UTC)
-HEAD = syslog_format.head(AT, "PYCROND", 77)
-FAR_HEAD = syslog_format.head(AT, "PYCROND", 77, host="web1")
+HEAD = syslog_format.format_header(AT, "PYCROND", 77)
+FAR_HEAD = syslog_format.format_header(AT, "PYCROND", 77, host="web1")
 
 Opened = Callable[..., SyslogClient]
 Listen = Callable[..., socket.socket]
@@ -63,10 +63,10 @@ class Loop:
 
     def turn(self) -> None:
         self.log.tick(clock.elapsed())
-        while self.sent < len(self.packets) and self.log.has_room:
+        while self.sent < len(self.packets) and self.log.can_send:
             self.log.send([self.packets[self.sent]], self.sent)
             self.sent += 1
-        self.taken += self.log.taken()
+        self.taken += self.log.pop_acknowledged()
         number = self.log.fileno() if self.log.wants_write else None
         if number != self._watched:
             if self._watched is not None:
@@ -156,7 +156,7 @@ def test_lines_arrive_and_in_order(
     opened: Opened, rsyslogd: Rsyslogd, scheme: str, form: syslog_format.Format
 ) -> None:
     address = rsyslogd.path if scheme == "unix" else f"{scheme}://127.0.0.1:{rsyslogd.port}"
-    head = syslog_format.head(AT, "PYCROND", 77, host="" if scheme == "unix" else "web1", form=form)
+    head = syslog_format.format_header(AT, "PYCROND", 77, host="" if scheme == "unix" else "web1", form=form)
 
     Loop(opened(address, format=form), numbered(200, head)).run()
 
@@ -379,12 +379,12 @@ def test_many_at_once_are_taken_when_the_last_of_them_is(opened: Opened, listen:
     reader = listen(path)
     log, packets = opened(path), numbered(QUEUE + 50)
     log.send(packets, "all")
-    assert not log.has_room
+    assert not log.can_send
     found, taken = b"", list[object]()
 
     def turn() -> None:
         log.tick(clock.elapsed())
-        taken.extend(log.taken())
+        taken.extend(log.pop_acknowledged())
 
     for _ in range(49):
         found += reader.recv(1000) + b"\n"
@@ -409,7 +409,7 @@ def test_many_at_once_are_sent_again_after_a_readers_death(opened: Opened, liste
     while not taken:
         log.tick(clock.elapsed())
         found += drain(reader)
-        taken += log.taken()
+        taken += log.pop_acknowledged()
 
     assert taken == ["all"]
     assert numbers(found.decode()) == list(range(QUEUE + 50))
@@ -418,7 +418,7 @@ def test_many_at_once_are_sent_again_after_a_readers_death(opened: Opened, liste
 def test_a_reader_who_makes_room_is_waited_for(
     opened: Opened, listen: Listen, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(syslog, "_MOMENT", 60.0)
+    monkeypatch.setattr(syslog, "_SEND_TIMEOUT", 60.0)
     reader = listen(path)
     reader.setblocking(True)
     log, packets, found = opened(path), numbered(QUEUE + 500), list[bytes]()
@@ -428,7 +428,7 @@ def test_a_reader_who_makes_room_is_waited_for(
 
     log.send(packets, "all")
 
-    assert log.has_room
+    assert log.can_send
     thread.join()
     assert found == packets
 
@@ -468,7 +468,7 @@ class StreamReader:
 def test_a_stream_reset_halfway_through_a_message(
     opened: Opened, listen: Listen, path: str, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(syslog, "_KEPT", 1 << 30)  # more than the kernel's buffers hold
+    monkeypatch.setattr(syslog, "_MAX_PENDING_SIZE", 1 << 30)  # more than the kernel's buffers hold
     listener = listen(path if scheme == "unix" else ("127.0.0.1", 0), socket.SOCK_STREAM)
     address = path if scheme == "unix" else f"tcp://127.0.0.1:{listener.getsockname()[1]}"
     loop = Loop(opened(address), [packet.ljust(8000, b".") for packet in numbered(900)])
@@ -521,10 +521,10 @@ def test_memory_is_bounded(opened: Opened, listen: Listen) -> None:
 
     log.tick(0.0)
     sent = 0
-    while log.has_room:
+    while log.can_send:
         log.send([packet], sent)
         sent += len(packet)
-    assert syslog._KEPT <= sent < syslog._KEPT + len(packet)
+    assert syslog._MAX_PENDING_SIZE <= sent < syslog._MAX_PENDING_SIZE + len(packet)
 
 
 def test_nothing_to_say_nothing_to_do(opened: Opened, listen: Listen, path: str) -> None:
@@ -539,11 +539,11 @@ def test_nothing_to_say_nothing_to_do(opened: Opened, listen: Listen, path: str)
     reader = listen(path)
     log.send([b"a"], 1)
     log.tick(100.0)
-    assert log.has_room
+    assert log.can_send
     assert drain(reader) == b"a\n"
     for now in (100.0, 100.1, 100.2):
         log.tick(now)
-        log.taken()
+        log.pop_acknowledged()
     assert (log.retry_in(), log.wants_write) == (None, False)
 
 
@@ -571,7 +571,7 @@ def test_it_looks_less_and_less_often(opened: Opened, listen: Listen, path: str)
         pauses.append(log.retry_in() or 0.0)
         now += pauses[-1]
         log.tick(now)
-        log.taken()
+        log.pop_acknowledged()
 
     assert pauses == sorted(pauses)
     assert pauses[0] == pytest.approx(0.01)
@@ -599,7 +599,7 @@ def test_a_lost_connection_stays_open_until_the_next_turn(opened: Opened, listen
 
 
 def test_a_line_of_1_mb(opened: Opened, rsyslogd: Rsyslogd) -> None:
-    packets = syslog_format.output(HEAD, "root", [b"0123456789abcdef" * 65536])
+    packets = syslog_format.output_packets(HEAD, "root", [b"0123456789abcdef" * 65536])
 
     Loop(opened(rsyslogd.path), packets).run()
 
@@ -613,7 +613,7 @@ def test_no_line_can_be_forged(opened: Opened, rsyslogd: Rsyslogd, scheme: str) 
     address = rsyslogd.path if scheme == "unix" else f"{scheme}://127.0.0.1:{rsyslogd.port}"
     evil = b"a\n<78>Mar  9 01:02:03 web1 PYCROND[1]: (root) CMD (rm)\x00\x1b[2J\xff\xe2\x80\xae\r\n"
 
-    Loop(opened(address), 2 * syslog_format.output(FAR_HEAD, "root", [evil])).run()
+    Loop(opened(address), 2 * syslog_format.output_packets(FAR_HEAD, "root", [evil])).run()
 
     wait_until(lambda: len(rsyslogd.lines()) >= 2)
     shown = (
@@ -677,7 +677,7 @@ def test_perror_never_waits(opened: Opened, make: Callable[[], tuple[int, int]])
 def test_rfc5424_is_shown_without_its_number(opened: Opened, path: str) -> None:
     with open(path, "wb", buffering=0) as file:
         opened("/nowhere", perror=file.fileno()).copy(
-            syslog_format.packet(syslog_format.head(AT, "pycrond", 1, form="rfc5424"), "hello")
+            syslog_format.packet(syslog_format.format_header(AT, "pycrond", 1, form="rfc5424"), "hello")
         )
 
     assert Path(path).read_text() == "2026-03-09T01:02:03.000000+00:00 - pycrond 1 - - hello\n"

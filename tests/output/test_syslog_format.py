@@ -12,7 +12,7 @@ from pycrond.output import syslog_format
 from pycrond.text import complete_length, split, visible
 
 AT = datetime(2026, 3, 9, 1, 2, 3, 45, timezone(timedelta(hours=1)))
-HEAD = syslog_format.head(AT, "PYCROND", 1234)
+HEAD = syslog_format.format_header(AT, "PYCROND", 1234)
 
 
 @pytest.mark.parametrize(
@@ -86,21 +86,21 @@ def test_split(text: str, size: int) -> None:
     [
         (HEAD, b"<78>Mar  9 01:02:03 PYCROND[1234]: "),  # for a local socket: who, not where
         (
-            syslog_format.head(AT, "pycrond", 1, host="web1", level="err", facility="local7"),
+            syslog_format.format_header(AT, "pycrond", 1, host="web1", level="err", facility="local7"),
             b"<187>Mar  9 01:02:03 web1 pycrond[1]: ",
         ),
         (
-            syslog_format.head(AT, "pycrond", 1, host="web1", form="rfc5424"),
+            syslog_format.format_header(AT, "pycrond", 1, host="web1", form="rfc5424"),
             b"<78>1 2026-03-09T01:02:03.000045+01:00 web1 pycrond 1 - - ",
         ),
         (
-            syslog_format.head(
+            syslog_format.format_header(
                 AT.astimezone(UTC).replace(day=31), "pycrond", 1, facility="kern", level="emerg"
             ),
             b"<0>Mar 31 00:02:03 pycrond[1]: ",
         ),
         (
-            syslog_format.head(AT, "pycrond", 1, form="rfc5424"),
+            syslog_format.format_header(AT, "pycrond", 1, form="rfc5424"),
             b"<78>1 2026-03-09T01:02:03.000045+01:00 - pycrond 1 - - ",
         ),
     ],
@@ -145,7 +145,7 @@ def test_output_takes_no_other_way_than_packets(lines: list[bytes]) -> None:
     shown = [visible(line.removesuffix(b"\r")) for line in lines]
     expected = [packet for text in shown for packet in syslog_format.packets(HEAD, "root", "CMDOUT", text)]
 
-    assert expected == syslog_format.output(HEAD, "root", lines)
+    assert expected == syslog_format.output_packets(HEAD, "root", lines)
 
 
 def test_a_line_of_1_mb_is_split_not_cut() -> None:

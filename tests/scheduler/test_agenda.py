@@ -12,7 +12,7 @@ from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire
 from pycrond.schedule.dst import fire_times
 from pycrond.schedule.timezone import Zone
-from pycrond.scheduler.agenda import MINUTE, Agenda, DueMinute, first_turn, minute
+from pycrond.scheduler.agenda import MINUTE, Agenda, DueMinute, initial_minute, minute
 from tests.conftest import jobs_of
 from tests.support.judge import Judge, runs, ticks
 
@@ -78,7 +78,7 @@ def look(table: Agenda, now: datetime) -> list[DueMinute]:
     turns = []
     while (turn := table.due(now)) is not None:
         turns.append(turn)
-        table.done(turn)
+        table.advance(turn)
     return turns
 
 
@@ -289,7 +289,7 @@ def test_looking_ahead_changes_nothing() -> None:
         assert coming == curious.due(now)
         assert coming is not None
         assert [(turn.at, turn.fires) for turn in look(plain, now)] == [(coming.at, coming.fires)]
-        curious.done(coming)
+        curious.advance(coming)
         assert (plain.last, plain.eras) == (curious.last, curious.eras)
 
 
@@ -416,9 +416,9 @@ def test_a_turned_back_clock_is_remembered_while_no_job_is_there() -> None:
 )
 def test_first_turn(last: str | None, now: str, expected: str, why: str) -> None:
     before = at(f"2025-06-10T{last}Z") if last else None
-    assert first_turn(before, at(f"2025-06-10T{now}Z")) == at(f"2025-06-10T{expected}Z"), why
+    assert initial_minute(before, at(f"2025-06-10T{now}Z")) == at(f"2025-06-10T{expected}Z"), why
 
 
 def test_first_turn_knows_other_zones() -> None:
     now = datetime.fromisoformat("2025-06-10T14:01:10+02:00")
-    assert first_turn(at("2025-06-10T12:00Z"), now) == at("2025-06-10T12:00Z")
+    assert initial_minute(at("2025-06-10T12:00Z"), now) == at("2025-06-10T12:00Z")
