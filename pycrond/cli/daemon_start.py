@@ -27,7 +27,7 @@ def start_daemon(settings: Settings, *, foreground: bool = False, log_stderr: bo
     _make_directory(settings.runtime_dir, 0o755)
     deadline = time.monotonic() + KEEPER_TIMEOUT
     while time.monotonic() < deadline:
-        lock = keeper_start.take_lock(settings.state_dir)
+        lock = keeper_start.acquire_lock(settings.state_dir)
         if foreground:
             signals.block()  # a signal that comes from now on is meant for the daemon
         if lock is None:

@@ -41,11 +41,11 @@ class Records(SharedReader):
         if self._user is not None and not self.runs([run]):
             raise PycrondError(f"there is no run {run}")
         data = spool.read(self._spools, run, offset, most) if most else b""
-        return *spool.kept(self._spools, run), data
+        return *spool.kept_range(self._spools, run), data
 
     def ends(self, runs: Sequence[int]) -> dict[int, bytes]:
         """Return the last bytes of the output of each run, enough for its last line."""
-        return {run.id: spool.end(self._spools, run.id, LINE_BYTES) for run in self.runs(runs)}
+        return {run.id: spool.tail(self._spools, run.id, LINE_BYTES) for run in self.runs(runs)}
 
 
 def optional(check: Check[Any]) -> Check[Any]:

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     if own["lock"]:
         os.set_inheritable(int(own["lock"]), False)  # held for life, and by no job
     keeper = KeeperClient(int(own["keeper"]) if own["keeper"] else None)
-    readiness = Readiness(keeper.say, os.environ)
+    readiness = Readiness(keeper.send, os.environ)
     settings = from_arguments(rest)
     pidfile = Pidfile(settings.pidfile)
     try:

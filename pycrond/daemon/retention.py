@@ -36,7 +36,7 @@ class Retention:
         while jobs > 0 and clock.elapsed() < until:
             jobs -= 1
             if not self._has_more:
-                self._key = self._archive.job_after(self._key) or self._archive.job_after("") or ""
+                self._key = self._archive.next_job(self._key) or self._archive.next_job("") or ""
                 if self._key in {"", first}:
                     return
             first = first or self._key

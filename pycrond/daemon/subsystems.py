@@ -59,7 +59,7 @@ def build(
     runs = Runs(settings, ledger, output, keeper, poller, builder)
     scheduler = Scheduler(settings, ledger, output.log, runs, loader.dialect, now)
     if ledger.file.set_aside or scheduler.checkpoint.unwritten_since:  # it does not have all runs
-        ledger.begin_after(max([spool.highest(settings.spool_dir), *output.capture.open_runs]))
+        ledger.begin_after(max([spool.upper_run_bound(settings.spool_dir), *output.capture.open_runs]))
     alarms = Alarms(settings, ledger, output, builder)
     reloader = Reloader(loader, ledger, output.log, builder, scheduler, alarms)
     reexec = Reexec(to_arguments(settings), lock, keeper, poller, output.log)

@@ -220,7 +220,7 @@ def as_bytes(text: str) -> bytes:
 
 
 def fill_standard_descriptors() -> None:
-    """Where 0, 1 or 2 are closed, /dev/null takes their place: the lock must not get such a number."""
+    """Open /dev/null as 0, 1 and 2 where these are closed: no other file must get such a number."""
     while (descriptor := os.open(os.devnull, os.O_RDWR)) <= 2:
         os.set_inheritable(descriptor, True)
     os.close(descriptor)

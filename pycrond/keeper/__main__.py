@@ -1,21 +1,28 @@
-"""The keeper: stands between init and the daemon, starts it again when it dies, remembers for it meanwhile.
+"""The keeper: a small program between init and the daemon, which starts the daemon again when it dies.
 
-A program of its own that imports nothing of ours and does almost nothing, so that it does not die:
+It imports nothing of ours and does little, so that it does not fail itself.
 
-    python -I -S keeper.py LOCK LISTEN WAITER SOCKET STATE DAEMON [ARGUMENT...]
+    python -I -S keeper/__main__.py LOCK LISTENER WAITER SOCKET STATE DAEMON [ARGUMENT...]
 
-LOCK is the descriptor of STATE/lock, held as long as the keeper or the daemon lives. LISTEN is the
-listening socket at the path SOCKET, where `start`, `stop` and `status` ask. WAITER is the socket of the
-`start` that made us, -1 in the foreground.
+LOCK is the descriptor of STATE/lock, held as long as the keeper or the daemon lives. LISTENER is a socket
+that listens at the path SOCKET for `start`, `stop` and `status`. WAITER is the socket of the `start` that
+executed the keeper; -1 in the foreground.
 
-The daemon speaks to us in datagrams, the first byte telling what: R it is ready, and its pid; F it failed,
-and why; S a planned stop has begun, which leaves these pids running; H hold these runs' read ends (they come
-with it); K keep no others than these; D done with these, each `run:pid:start`. R and F go on to everyone who
-waits for a start. We tell it E, one line for each leader of a session that ended as our child: `pid:start
-status cpu rss when` (the pid's start time, what wait4(2) told), and `run pid start` for each process that led
-a run's session when the daemon before this one died, run 0 for one that was dead then and could not say whose
-it was; an empty line ends what a new daemon is told at once.
-While there is no daemon, what the jobs print goes on into the spools, whose layout is that of spool.py.
+Daemon and keeper exchange datagrams; the first byte is the kind. START is a process's start time in ticks.
+
+    R PID               the daemon is ready; passed on to every `start` that waits
+    F REASON            the daemon failed; passed on too
+    S PID...            a planned stop has begun, which leaves these processes running
+    H RUN...            hold the read ends of these runs' FIFOs, which come with the message
+    K RUN...            release the read ends of all other runs
+    D RUN:PID:START...  release these runs' read ends; forget how these processes ended
+    E LINE...           the only kind from the keeper; each line is one of these:
+      PID:START STATUS CPU RSS TIME   the end of a session leader that was the keeper's child, from wait4(2)
+      RUN PID START                   the leader of a run's session when the daemon before this one died;
+                                      RUN is 0 if it was dead then: its run is unknown
+      (empty)                         the end of the report that a new daemon receives first
+
+While there is no daemon, the keeper moves the jobs' output to the spools; output/spool.py has their layout.
 """
 
 import os
@@ -26,336 +33,345 @@ import socket
 import sys
 import time
 
-MARK = b"PYCROND_RUN="
-THRIFTY = {"MALLOC_MMAP_THRESHOLD_": "131072"}
-"""glibc gives large tables back to the kernel, as a reload makes them: 8 MB of 100,000 entries."""
-BIRTH = 10  # times 10 ms that a process may take between fork and exec
-PAUSE_FIRST, PAUSE_MOST = 0.2, 10.0  # seconds between starts of a daemon that dies before it is ready
-PASSED_ON = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
-WANTED = (*PASSED_ON, signal.SIGCHLD)
-REQUEST_MOST, REQUEST_TIME = 65536, 1.0  # bytes and seconds for a request: the daemon's arguments
-ENDS_MOST = 100_000  # of processes that nobody asked for yet
-LOOK = 1.0  # seconds between two looks at a full disk, or at what a planned stop left running
-LAST_GRACE = 10.0  # seconds for what jobs left behind to print, and for all when we are a container's first
-SEGMENT = 1 << 20
+RUN_VARIABLE = b"PYCROND_RUN="
+DAEMON_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "131072"}
+"""glibc returns large blocks to the kernel when they are freed: 8 MB after a reload of 100,000 entries."""
+EXEC_CHECKS = 10  # checks, 10 ms apart, of a process that was forked and has not executed its program
+FIRST_PAUSE, MAX_PAUSE = 0.2, 10.0  # seconds between starts of a daemon that dies before it is ready
+SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGCHLD)
+MAX_MESSAGE_SIZE = 65536  # bytes; a `start` sends the daemon's arguments
+REQUEST_TIMEOUT = 1.0  # seconds
+MAX_ENDS = 100_000  # processes whose end no daemon has released yet
+CHECK_INTERVAL = 1.0  # seconds between two checks of a full disk, or of what a planned stop left running
+FINAL_OUTPUT_TIME = 10.0  # seconds after a stop in which what jobs left behind may print; in all for pid 1
+SEGMENT_SIZE = 1 << 20  # bytes
 
 
 class Keeper:
-    """One daemon, who waits for it, and when to start it again. Times are CLOCK_MONOTONIC seconds."""
+    """The daemon, the commands that wait for it, and what outlives it. Times are CLOCK_MONOTONIC seconds."""
 
-    def __init__(self, lock: int, listener: socket.socket, state: str, argv: list[str]) -> None:
+    def __init__(
+        self, lock: int, listener: socket.socket, waiter: socket.socket | None, state: str, argv: list[str]
+    ) -> None:
+        """`waiter` is the socket of the `start` that executed the keeper; None in the foreground."""
         self.lock, self.listener, self.state, self.argv = lock, listener, state, argv
         self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self.waiters: list[socket.socket] = []  # whose start this is: to be told how it went
-        self.others: list[socket.socket] = []  # who asked for the same meanwhile
-        self.stoppers: list[socket.socket] = []  # held open: they wait for the daemon's end
+        self.is_foreground = waiter is None  # the keeper ends with the daemon
+        self.waiters = [(waiter, b"R")] if waiter else []
+        """The socket of each `start` that waits, and the answer when the daemon is ready: R for the `start`
+        that caused this start, A (already running) for those that came meanwhile."""
+        self.stoppers: list[socket.socket] = []  # of each `stop`, answered when the daemon has ended
         self.channel: socket.socket | None = None  # to the daemon
         self.daemon = 0  # its pid, 0 while there is none
-        self.ready = b""  # the pid, once the daemon has said that it is ready
-        self.ever_ready = self.stopping = self.resting = False
-        self.foreground = False  # nothing may outlast us
-        self.pause = self.start_at = self.rest_until = self.look_at = 0.0
-        self.ending = ""  # how the daemon before this one ended
-        self.status = 0  # the exit status, once there is nothing left to keep
-        self.held: dict[int, int] = {}  # the read end of each run's FIFO
-        self.dry: set[int] = set()  # runs whose FIFO nobody writes to, or the disk takes no more of
-        self.ends: dict[bytes, bytes] = {}  # by pid and start, until the daemon is done with them
-        self.untold: list[bytes] = []
-        self.leaders: dict[bytes, bytes] = {}  # of the runs' sessions, when the daemon died
-        self.left: set[int] = set()  # pids that a planned stop left running
+        self.ready_pid = b""  # its pid, once it is ready
+        self.was_ever_ready = self.is_stopping = False
+        self.is_stopped = False  # no daemon is started any more
+        self.pause = self.start_at = self.output_deadline = self.check_at = 0.0
+        self.last_end = ""  # how the daemon before this one ended
+        self.exit_status = 0
+        self.readers: dict[int, int] = {}  # the read end of each run's FIFO
+        self.idle: set[int] = set()  # runs whose FIFO has no writer, or whose output does not fit the disk
+        self.ends: dict[bytes, bytes] = {}  # lines by PID:START, until the daemon releases them
+        self.unreported: list[bytes] = []  # lines to send to the daemon
+        self.leaders: dict[bytes, bytes] = {}  # lines `RUN PID START`, by pid if RUN is 0
+        self.left_running: set[int] = set()  # pids after a planned stop
 
     def run(self, wakeup: int) -> int:
-        """Until the daemon has ended for good and nothing of it runs; its exit status."""
-        while not self.over():
-            if not (self.daemon or self.resting) and time.monotonic() >= self.start_at:
-                self.spawn()
+        """Run until the daemon has ended for good and its jobs' processes too; return its exit status."""
+        while not self.is_done():
+            if not (self.daemon or self.is_stopped) and time.monotonic() >= self.start_at:
+                self.start_daemon()
             calls = {
-                wakeup: lambda: self.signals(os.read(wakeup, 4096)),
-                self.listener.fileno(): self.answer,
+                wakeup: lambda: self.process_signals(os.read(wakeup, 4096)),
+                self.listener.fileno(): self.accept_request,
             }
             if self.channel:
-                calls[self.channel.fileno()] = self.talk
-            wait = self.wait()
-            runs = {} if self.daemon else {self.held[run]: run for run in self.held.keys() - self.dry}
-            poll = select.poll()
-            for number in (*calls, *runs):
-                poll.register(number, select.POLLIN)
-            if self.channel and self.untold:
-                poll.register(self.channel, select.POLLIN | select.POLLOUT)
-            for number, event in poll.poll(wait):
+                calls[self.channel.fileno()] = self.exchange
+            timeout = self.timeout()
+            runs = {} if self.daemon else {self.readers[run]: run for run in self.readers.keys() - self.idle}
+            events = dict.fromkeys((*calls, *runs), select.POLLIN)
+            if self.channel and self.unreported:
+                events[self.channel.fileno()] |= select.POLLOUT
+            for number, event in poll(events, timeout):
                 if number in runs:
                     self.drain(runs[number], number, event)
                 else:
                     calls[number]()
-        return self.status
+        return self.exit_status
 
-    def wait(self) -> int | None:
-        """Milliseconds; None for as long as it takes."""
+    def timeout(self) -> int | None:
+        """Return how long to wait for events, in milliseconds; None means without limit."""
         if self.daemon:
             return None
         now = time.monotonic()
-        if now >= self.look_at:
-            self.dry.clear()
-            self.look_at = now + LOOK
-        return int(1000 * (LOOK if self.resting else min(LOOK, max(0.0, self.start_at - now)))) + 1
+        if now >= self.check_at:
+            self.idle.clear()
+            self.check_at = now + CHECK_INTERVAL
+        wait = CHECK_INTERVAL if self.is_stopped else min(CHECK_INTERVAL, max(0.0, self.start_at - now))
+        return int(1000 * wait) + 1
 
-    def over(self) -> bool:
-        """Whether nothing is left to be kept."""
-        if not self.resting:
+    def is_done(self) -> bool:
+        """Return whether the keeper has nothing left to wait for."""
+        if not self.is_stopped:
             return False
-        self.left = {pid for pid in self.left if os.path.exists(f"/proc/{pid}")}
-        late = time.monotonic() > self.rest_until
-        if os.getpid() == 1 and late:
+        self.left_running = {pid for pid in self.left_running if os.path.exists(f"/proc/{pid}")}
+        is_late = time.monotonic() > self.output_deadline
+        if os.getpid() == 1 and is_late:
             return True
-        return not self.left and (late or not self.held.keys() - self.dry)  # strays may print for a while
+        return not self.left_running and (is_late or not self.readers.keys() - self.idle)
 
     # The daemon
 
-    def spawn(self) -> None:
-        self.channel, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    def start_daemon(self) -> None:
+        self.channel, daemon_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.channel.setblocking(False)
-        its.set_inheritable(True)
-        self.untold = [*self.ends.values(), *self.leaders.values(), b""]
-        argv = [*self.argv, f"--keeper={its.fileno()}", f"--lock={self.lock}", f"--after={self.ending}"]
+        daemon_end.set_inheritable(True)
+        self.unreported = [*self.ends.values(), *self.leaders.values(), b""]
+        own = [f"--keeper={daemon_end.fileno()}", f"--lock={self.lock}", f"--after={self.last_end}"]
         resource.setrlimit(resource.RLIMIT_NOFILE, self.limit)
-        try:  # with the signals blocked, for until it has its handlers they would kill it
-            environment = {**THRIFTY, **os.environ}
-            self.daemon = os.posix_spawn(argv[0], argv, environment, setsigmask=WANTED)
+        try:  # with the signals blocked: they would kill a daemon that has no handlers yet
+            environment = {**DAEMON_ENVIRONMENT, **os.environ}
+            self.daemon = os.posix_spawn(self.argv[0], [*self.argv, *own], environment, setsigmask=SIGNALS)
         except OSError as error:
-            self.tell(f"Fcannot start {argv[0]}: {error.strerror}".encode())
-            self.ended(70)
+            self.notify_waiters(f"Fcannot start {self.argv[0]}: {error.strerror}".encode())
+            self.daemon_ended(70)
         resource.setrlimit(resource.RLIMIT_NOFILE, (self.limit[1], self.limit[1]))
-        its.close()
-        if self.daemon and self.stopping:
-            os.kill(self.daemon, signal.SIGTERM)  # it waits, as all signals do, until the daemon is ready
+        daemon_end.close()
+        if self.daemon and self.is_stopping:
+            os.kill(self.daemon, signal.SIGTERM)  # pending until the daemon is ready
 
-    def stop(self) -> None:
-        """Stop the daemon; where there is none just now, start one that takes stock and stops."""
+    def stop_daemon(self) -> None:
+        """Stop the daemon; if there is none now, start a daemon that adopts the runs and stops."""
         if self.daemon:
             os.kill(self.daemon, signal.SIGTERM)
-        elif not self.resting:
+        elif not self.is_stopped:
             self.start_at = 0.0
 
-    def talk(self) -> None:
-        """Say what the daemon has not been told; hear what it says, until it has no more for now, or ever."""
+    def exchange(self) -> None:
+        """Send what the daemon has not received, then receive what it has sent."""
         try:
-            while self.channel and self.untold:
-                self.channel.send(b"E" + b"\n".join(self.untold[:200]))
-                del self.untold[:200]
+            while self.channel and self.unreported:
+                self.channel.send(b"E" + b"\n".join(self.unreported[:200]))
+                del self.unreported[:200]
         except OSError:
-            pass  # it has much to read yet, or is gone, which the next lines tell
-        self.listen()
+            pass  # the socket is full; or the daemon is gone, which `receive` notices
+        self.receive()
 
-    def listen(self) -> None:
+    def receive(self) -> None:
+        """Process the daemon's messages until there is none for now; close the channel at its end."""
         while self.channel:
             try:
-                said, ends, _, _ = socket.recv_fds(self.channel, REQUEST_MOST, 253)
+                message, descriptors, _, _ = socket.recv_fds(self.channel, MAX_MESSAGE_SIZE, 253)
             except BlockingIOError:
                 return
             except ConnectionResetError:
-                continue  # it ended without reading all of ours; what it said is there to be read
+                continue  # the daemon ended with messages of ours unread; its own are still there
             except OSError:
-                said, ends = b"", []
-            if not said:
+                message, descriptors = b"", []
+            if not message:
                 self.channel.close()
                 self.channel = None
-            self.heard(said, said[1:].split(), ends)
+            self.process_message(message, descriptors)
 
-    def heard(self, said: bytes, words: list[bytes], ends: list[int]) -> None:
-        kind = said[:1]
+    def process_message(self, message: bytes, descriptors: list[int]) -> None:
+        kind, fields = message[:1], message[1:].split()
         if kind == b"R":
-            self.ready, self.ever_ready, self.pause = said[1:], True, 0.0
-            self.leaders.clear()  # it has taken over whom they led
+            self.ready_pid, self.was_ever_ready, self.pause = message[1:], True, 0.0
+            self.leaders.clear()  # the daemon has adopted their runs
         if kind in {b"R", b"F"}:
-            self.tell(said)
+            self.notify_waiters(message)
         elif kind == b"S":
-            self.stopping, self.left = True, set(map(int, words))
+            self.is_stopping, self.left_running = True, set(map(int, fields))
         elif kind == b"H":
-            self.hold(words, ends)
+            self.hold(fields, descriptors)
         elif kind == b"K":
-            self.let_go(self.held.keys() - set(map(int, words)))
+            self.release(self.readers.keys() - set(map(int, fields)))
         elif kind == b"D":
-            parts = [word.partition(b":") for word in words]
-            self.let_go(self.held.keys() & {int(run) for run, _, _ in parts})
+            parts = [field.partition(b":") for field in fields]
+            self.release(self.readers.keys() & {int(run) for run, _, _ in parts})
             for _, _, process in parts:
                 self.ends.pop(process, None)
 
-    def hold(self, words: list[bytes], ends: list[int]) -> None:
-        for run, end in zip(words, ends, strict=False):
-            os.set_inheritable(end, False)
-            self.let_go(self.held.keys() & {int(run)})
-            self.held[int(run)] = end
+    def hold(self, runs: list[bytes], readers: list[int]) -> None:
+        for run, reader in zip(map(int, runs), readers, strict=False):
+            os.set_inheritable(reader, False)
+            self.release(self.readers.keys() & {run})
+            self.readers[run] = reader
 
-    def let_go(self, runs: set[int]) -> None:
+    def release(self, runs: set[int]) -> None:
         for run in runs:
-            os.close(self.held.pop(run))
+            os.close(self.readers.pop(run))
 
-    def tell(self, said: bytes) -> None:
-        """How the start went, to each who waits for it."""
+    def notify_waiters(self, message: bytes) -> None:
+        """Send the result of the start to each `start` that waits for it."""
         while self.waiters:
-            reply(self.waiters.pop(), said)
-        while self.others:
-            reply(self.others.pop(), b"A" + said[1:] if said.startswith(b"R") else said)
+            client, answer = self.waiters.pop()
+            reply(client, answer + message[1:] if message.startswith(b"R") else message)
 
-    def ended(self, code: int) -> None:
-        """The daemon is gone: start it again after a pause, or rest until what it left has ended."""
+    def daemon_ended(self, code: int) -> None:
+        """Plan the next start after a pause; after a stop, wait for the processes left running."""
         self.daemon = 0
-        self.ending = f"signal {-code}" if code < 0 else f"exit status {code}"
-        self.tell(f"Fthe daemon ended with {self.ending} before it was ready".encode())
-        was_ready, self.ready = self.ready, b""
+        self.last_end = f"signal {-code}" if code < 0 else f"exit status {code}"
+        self.notify_waiters(f"Fthe daemon ended with {self.last_end} before it was ready".encode())
+        was_ready, self.ready_pid = self.ready_pid, b""
         while self.stoppers:
-            reply(self.stoppers.pop(), b"S %d" % len(self.left))
-        if self.stopping or not self.ever_ready:
-            self.status = 128 - code if code < 0 else code
-            self.resting, self.ending = True, ""
-            self.rest_until = time.monotonic() + LAST_GRACE
-            if self.foreground and self.left and os.getpid() != 1 and os.fork():
-                os._exit(self.status)  # who waits for the daemon's end has it; a copy of us stays behind
+            reply(self.stoppers.pop(), b"S %d" % len(self.left_running))
+        if self.is_stopping or not self.was_ever_ready:
+            self.exit_status = 128 - code if code < 0 else code
+            self.is_stopped, self.last_end = True, ""
+            self.output_deadline = time.monotonic() + FINAL_OUTPUT_TIME
+            if self.is_foreground and self.left_running and os.getpid() != 1 and os.fork():
+                os._exit(self.exit_status)  # for the process that waits for it; the child remains the keeper
             return
-        self.pause = min(2 * self.pause, PAUSE_MOST) if self.pause and not was_ready else PAUSE_FIRST
+        self.pause = min(2 * self.pause, MAX_PAUSE) if self.pause and not was_ready else FIRST_PAUSE
         self.start_at = time.monotonic() + self.pause
 
     # Signals, children, output
 
-    def signals(self, numbers: bytes) -> None:
+    def process_signals(self, numbers: bytes) -> None:
         for number in numbers:
-            self.stopping |= number in {signal.SIGTERM, signal.SIGINT}
+            self.is_stopping |= number in {signal.SIGTERM, signal.SIGINT}
             if number == signal.SIGCHLD:
                 self.reap()
-            elif self.stopping and not self.daemon:
-                self.stop()
+            elif self.is_stopping and not self.daemon:
+                self.stop_daemon()
             elif self.daemon:
                 os.kill(self.daemon, number)
 
     def reap(self) -> None:
-        """The daemon's end, and those of orphans, which come to us as their subreaper."""
+        """Reap the daemon, and orphans: the keeper is the subreaper of all below it."""
         while True:
             try:
-                found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                child = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
             except ChildProcessError:
                 return
-            if found is None:
+            if child is None:
                 return
-            pid = found.si_pid
-            with open(f"/proc/{pid}/stat", "rb") as file:  # a zombie's says still what it was
-                fields = file.read().rpartition(b")")[2].split()
+            pid = child.si_pid
+            fields = stat_fields(pid)
             _, status, usage = os.wait4(pid, 0)
             if pid == self.daemon:
-                self.look_for_leaders()
-                self.listen()
-                self.ended(os.waitstatus_to_exitcode(status))
+                self.find_leaders()
+                self.receive()
+                self.daemon_ended(os.waitstatus_to_exitcode(status))
             elif int(fields[3]) == pid:  # every run leads a session
-                self.remember(pid, fields[19], status, usage)
+                self.record_end(pid, fields[19], status, usage)
 
-    def remember(self, pid: int, start: bytes, status: int, usage: resource.struct_rusage) -> None:
+    def record_end(self, pid: int, start: bytes, status: int, usage: resource.struct_rusage) -> None:
         process = b"%d:%b" % (pid, start)
         cpu = usage.ru_utime + usage.ru_stime
-        told = b"%b %d %.3f %d %.6f" % (process, status, cpu, usage.ru_maxrss, time.time())
-        self.ends[process] = told
-        if self.is_daemon_dead():  # and its tracer hears of that before us
+        line = b"%b %d %.3f %d %.6f" % (process, status, cpu, usage.ru_maxrss, time.time())
+        self.ends[process] = line
+        if stat_fields(self.daemon)[:1] == [b"Z"]:  # the daemon is dead, but not reaped yet
             self.leaders[b"%d" % pid] = b"0 %d %b" % (pid, start)
         if self.channel:
-            self.untold.append(told)
-        if len(self.ends) > ENDS_MOST:
+            self.unreported.append(line)
+        if len(self.ends) > MAX_ENDS:
             self.ends.pop(next(iter(self.ends)))
 
-    def is_daemon_dead(self) -> bool:
-        return b") Z " in contents(b"/proc/%d/stat" % self.daemon)
+    def find_leaders(self) -> None:
+        """Record the oldest session leader of each run, which it shows in its environment.
 
-    def look_for_leaders(self) -> None:
-        """The oldest leader of a session for each run, as its environment says: now it is the run's own
-        process, later it may be one that the run left behind. So may it be now, where an older one is dead.
-        Of a process that was forked and has not executed its program yet, it is waited for.
+        At the daemon's death it is the run's own process, unless that is dead; later it may be a process that
+        the run left behind. Wait for processes that have not executed their programs yet.
         """
-        with open(f"/proc/self/task/{os.getpid()}/children", "rb") as file:
-            unsaid = sorted(file.read().split(), key=int)
-        for _ in range(BIRTH):
-            unsaid = [pid for pid in unsaid if not self.is_identified(pid)]
-            if not unsaid:
+        children = contents(f"/proc/self/task/{os.getpid()}/children")
+        unidentified = sorted(map(int, children.split()))
+        for _ in range(EXEC_CHECKS):
+            unidentified = [pid for pid in unidentified if not self.identify(pid)]
+            if not unidentified:
                 break
-            select.poll().poll(10)
+            poll({}, 10)
 
-    def is_identified(self, pid: bytes) -> bool:
-        """Whether a process has said what it is, or never will; if it leads a session, it is written down."""
-        words = [word for word in contents(b"/proc/%b/environ" % pid).split(b"\0") if word.startswith(MARK)]
-        fields = contents(b"/proc/%b/stat" % pid).rpartition(b")")[2].split()
+    def identify(self, pid: int) -> bool:
+        """Record a process that is dead or leads a run's session; return whether its run will not change."""
+        environment = contents(f"/proc/{pid}/environ").split(b"\0")
+        variable = next((entry for entry in environment if entry.startswith(RUN_VARIABLE)), b"")
+        fields = stat_fields(pid)
         if not fields:
             return True
         if fields[0] == b"Z":
-            self.leaders.setdefault(pid, b"0 %b %b" % (pid, fields[19]))
-        elif words and fields[3] == pid:
-            self.leaders.setdefault(words[0], b"%b %b %b" % (words[0][len(MARK) :], pid, fields[19]))
-        return bool(words) or fields[0] == b"Z"
+            self.leaders.setdefault(b"%d" % pid, b"0 %d %b" % (pid, fields[19]))
+        elif variable and int(fields[3]) == pid:
+            run = variable.removeprefix(RUN_VARIABLE)
+            self.leaders.setdefault(variable, b"%b %d %b" % (run, pid, fields[19]))
+        return bool(variable) or fields[0] == b"Z"
 
-    def drain(self, run: int, number: int, event: int) -> None:
-        """What a run printed, into its spool; what the disk does not take stays in the pipe."""
-        self.dry.add(run)  # unless more may come at once
+    def drain(self, run: int, reader: int, event: int) -> None:
+        """Move a run's output into its spool; on a full disk it stays in the pipe."""
+        self.idle.add(run)  # until the move has succeeded
         if not event & select.POLLIN:
             return
-        folder = f"{self.state}/spool/{run // 1000}"
+        directory = f"{self.state}/spool/{run // 1000}"
         try:
-            os.makedirs(folder, 0o700, exist_ok=True)
-            mine = [name for name in os.listdir(folder) if name.startswith(f"{run}.")]
-            last = max((int(name.partition(".")[2]) for name in mine), default=0)
-            if mine and os.stat(f"{folder}/{run}.{last}").st_size >= SEGMENT:
-                last += 1
-            file = os.open(f"{folder}/{run}.{last}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.makedirs(directory, 0o700, exist_ok=True)
+            names = [name for name in os.listdir(directory) if name.startswith(f"{run}.")]
+            segment = max((int(name.partition(".")[2]) for name in names), default=0)
+            if names and os.stat(f"{directory}/{run}.{segment}").st_size >= SEGMENT_SIZE:
+                segment += 1
+            file = os.open(f"{directory}/{run}.{segment}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
-                inside = os.fstat(file).st_size
-                os.splice(number, file, SEGMENT - inside, offset_dst=inside, flags=os.SPLICE_F_NONBLOCK)
+                size = os.fstat(file).st_size
+                os.splice(reader, file, SEGMENT_SIZE - size, offset_dst=size, flags=os.SPLICE_F_NONBLOCK)
             finally:
                 os.close(file)
         except OSError:
             return
-        self.dry.discard(run)
+        self.idle.discard(run)
 
-    def finish(self) -> None:
-        """For a daemon that comes after us: what is in the pipes still, and the ends that nobody heard of."""
-        for run, number in self.held.items():
-            self.dry.discard(run)
-            while run not in self.dry:
-                poll = select.poll()
-                poll.register(number, select.POLLIN)
-                self.drain(run, number, sum(event for _, event in poll.poll(0)))
+    def save(self) -> None:
+        """Store the jobs' output and the processes' ends that no daemon has read, for the next daemon."""
+        for run, reader in self.readers.items():
+            self.idle.discard(run)
+            while run not in self.idle:
+                self.drain(run, reader, sum(event for _, event in poll({reader: select.POLLIN}, 0)))
         try:
             file = os.open(f"{self.state}/ends", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-            os.write(file, b"".join(told + b"\n" for told in self.ends.values()))
+            os.write(file, b"".join(line + b"\n" for line in self.ends.values()))
         except OSError:
-            pass  # they will be unknown
+            pass  # how these processes ended remains unknown
 
-    # Who asks
+    # Commands
 
-    def answer(self) -> None:
-        """`stop`, whose caller waits for the daemon's end; `start` with its arguments; `status`."""
+    def accept_request(self) -> None:
+        """Accept a command's connection: `start` with the daemon's arguments, `stop` or `status`."""
         client, _ = self.listener.accept()
-        client.settimeout(REQUEST_TIME)
+        client.settimeout(REQUEST_TIMEOUT)
         try:
-            request, *argv = client.recv(REQUEST_MOST).decode("utf-8", "surrogateescape").split("\0")
+            request, *argv = client.recv(MAX_MESSAGE_SIZE).decode("utf-8", "surrogateescape").split("\0")
         except OSError:
             request, argv = "", []
-        if request == "status" or (request == "stop" and self.resting):
-            reply(client, b"%d %d" % (self.daemon, len(self.left)))
+        if request == "status" or (request == "stop" and self.is_stopped):
+            reply(client, b"%d %d" % (self.daemon, len(self.left_running)))
         elif request == "stop":
-            self.stopping = True
+            self.is_stopping = True
             self.stoppers.append(client)
-            self.stop()
+            self.stop_daemon()
         elif request == "start":
-            self.asked_to_start(client, argv)
+            self.process_start(client, argv)
 
-    def asked_to_start(self, client: socket.socket, argv: list[str]) -> None:
-        if self.ready:
-            reply(client, b"A" + self.ready)
-        elif self.daemon and not self.stopping:
-            self.others.append(client)
-        elif not self.daemon and not self.over():  # else we are about to go
-            self.waiters.append(client)
+    def process_start(self, client: socket.socket, argv: list[str]) -> None:
+        if self.ready_pid:
+            reply(client, b"A" + self.ready_pid)
+        elif self.daemon and not self.is_stopping:
+            self.waiters.append((client, b"A"))
+        elif not self.daemon and not self.is_done():  # otherwise the keeper is about to end
+            self.waiters.append((client, b"R"))
             self.argv, self.start_at = argv, 0.0
-            if self.resting:
-                self.resting = self.stopping = self.ever_ready = False
+            if self.is_stopped:
+                self.is_stopped = self.is_stopping = self.was_ever_ready = False
 
 
-def contents(path: bytes) -> bytes:
-    """Of a file; nothing if there is none, as there is no environment (ESRCH) of a process that is dead."""
+def poll(events: dict[int, int], timeout: int | None) -> list[tuple[int, int]]:
+    """Wait up to `timeout` milliseconds for these events of descriptors; return those that came."""
+    poller = select.poll()
+    for descriptor, event in events.items():
+        poller.register(descriptor, event)
+    return poller.poll(timeout)
+
+
+def contents(path: str) -> bytes:
+    """Return a file's contents; nothing if it cannot be read (of a dead process: ENOENT or ESRCH)."""
     try:
         with open(path, "rb") as file:
             return file.read()
@@ -363,32 +379,38 @@ def contents(path: bytes) -> bytes:
         return b""
 
 
-def reply(client: socket.socket, said: bytes) -> None:
+def stat_fields(pid: int) -> list[bytes]:
+    """Return the fields of /proc/PID/stat from the state on; none if there is no such process."""
+    return contents(f"/proc/{pid}/stat").rpartition(b")")[2].split()
+
+
+def reply(client: socket.socket, message: bytes) -> None:
     client.setblocking(False)
-    try:  # noqa: SIM105 -- contextlib would be a tenth of our memory
-        client.sendall(said + b"\n")
+    try:  # noqa: SIM105 -- contextlib would take a tenth of the keeper's memory
+        client.sendall(message + b"\n")
     except OSError:
-        pass  # it has gone away, which is no matter
+        pass  # the client is gone
     client.close()
 
 
 def main(argv: list[str]) -> int:
-    reader, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    wakeup, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    for each in WANTED:
-        signal.signal(each, lambda *_: None)
-    listener = socket.socket(fileno=int(argv[2]))
+    for number in SIGNALS:
+        signal.signal(number, lambda *_: None)
+    lock, listener_fd, waiter_fd = map(int, argv[1:4])
+    path, state, *daemon_argv = argv[4:]
+    listener = socket.socket(fileno=listener_fd)
     listener.set_inheritable(False)
-    keeper = Keeper(int(argv[1]), listener, argv[5], argv[6:])
-    keeper.foreground = int(argv[3]) < 0
+    waiter = socket.socket(fileno=waiter_fd) if waiter_fd >= 0 else None
+    if waiter:
+        waiter.set_inheritable(False)
+    keeper = Keeper(lock, listener, waiter, state, daemon_argv)
     resource.setrlimit(resource.RLIMIT_NOFILE, (keeper.limit[1], keeper.limit[1]))
-    if not keeper.foreground:
-        keeper.waiters.append(socket.socket(fileno=int(argv[3])))
-        keeper.waiters[0].set_inheritable(False)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, WANTED)
-    status = keeper.run(reader)
-    keeper.finish()
-    os.unlink(argv[4])  # before the lock goes with us: a `start` that finds no socket tries the lock again
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    status = keeper.run(wakeup)
+    keeper.save()
+    os.unlink(path)  # before the lock is released: a `start` without a socket to ask tries the lock again
     return status
 
 

@@ -1,6 +1,6 @@
-"""The daemon's side of the socket to its keeper: what that is to hold, and what it saw ending.
+"""The daemon's side of the socket to its keeper; the keeper's program describes the messages.
 
-The words are those of keeper.py. A keeper that is gone, or does not listen, is no error: `is_gone` tells.
+A keeper that is gone, or does not read, is no error: `is_gone` becomes true, or messages wait for `flush`.
 """
 
 import os
@@ -9,24 +9,25 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-BATCH = 250  # descriptors in a message; the kernel takes 253
-SAID_MOST = 65536  # bytes of a message
-UNSAID_MOST = 16  # messages that wait, before descriptors are not passed on any more
+MAX_DESCRIPTORS = 250  # in a message; the kernel takes 253
+MAX_MESSAGE_SIZE = 65536  # bytes
+MAX_RELEASED = 1000  # runs in a message
+MAX_PENDING = 16  # messages that wait, before no more descriptors are passed on
 
 
 class ProcessEnd(NamedTuple):
-    """How a process ended that led a session, as its keeper had it from wait4(2), or a daemon noted."""
+    """The end of a session leader, from the keeper's wait4(2) or an earlier daemon's journal."""
 
     pid: int
     start: int  # in clock ticks since boot
-    status: int  # as wait(2) has it
+    status: int  # as from wait(2)
     cpu_s: float | None
     max_rss_kb: int | None
     at: float  # Unix seconds
 
 
-def parse(line: bytes) -> ProcessEnd | None:
-    """One line of the keeper's; None for what is none, such as one that a full disk cut."""
+def _parse_end(line: bytes) -> ProcessEnd | None:
+    """Parse a line about an end; return None for any other line, such as a line that a full disk cut."""
     try:
         process, status, cpu, rss, at = line.split()
         pid, _, start = process.partition(b":")
@@ -35,8 +36,8 @@ def parse(line: bytes) -> ProcessEnd | None:
         return None
 
 
-def _leader(line: bytes) -> tuple[int, tuple[int, int]] | None:
-    """A run, and the pid and the start of its process; None for a line that says something else."""
+def _parse_leader(line: bytes) -> tuple[int, tuple[int, int]] | None:
+    """Parse a line about a run's leader: the run, its process's pid and start; None for any other line."""
     try:
         run, pid, start = map(int, line.split())
     except ValueError:
@@ -45,46 +46,46 @@ def _leader(line: bytes) -> tuple[int, tuple[int, int]] | None:
 
 
 class KeeperClient:
-    """The socket, and what waits to be said on it."""
+    """The socket to the keeper, and the messages that wait to be sent."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._socket = socket.socket(fileno=descriptor) if descriptor is not None else None
         self.is_gone = self._socket is None
-        self._unsaid: deque[tuple[bytes, Sequence[int]]] = deque()
+        self._pending: deque[tuple[bytes, Sequence[int]]] = deque()
         self.leaders: dict[int, tuple[int, int]] = {}
         """Pid and start of each run's own process, when the daemon before this one died."""
         self.dead_leaders: set[tuple[int, int]] = set()
-        """Those that were dead at that moment, whosever they were."""
-        self.all_told = self.is_gone
-        """Whether what ended before this daemon began has been told in full."""
+        """Pid and start of the processes that were dead at that moment; their runs are unknown."""
+        self.is_complete = self.is_gone
+        """True once the keeper has reported all that ended before this daemon began."""
         if self._socket:
             self._socket.setblocking(False)
             self._socket.set_inheritable(False)
 
     def fileno(self) -> int:
-        """-1 when there is none. One that is gone keeps its number until `close`."""
+        """Return the socket's descriptor, -1 if there is none; it stays open until `close`."""
         return self._socket.fileno() if self._socket else -1
 
-    def say(self, words: bytes, descriptors: Sequence[int] = ()) -> None:
-        """One message, after those that wait. The descriptors are the caller's, and may be closed after."""
-        if self._unsaid or not self._send(words, descriptors):
-            self._unsaid.append((words, [os.dup(each) for each in descriptors]))
+    def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
+        """Send a message after those that wait. The caller may close the descriptors afterwards."""
+        if self._pending or not self._try_to_send(message, descriptors):
+            self._pending.append((message, [os.dup(descriptor) for descriptor in descriptors]))
 
     def flush(self) -> None:
-        """Say what waits."""
-        while self._unsaid and self._send(*self._unsaid[0]):
-            for each in self._unsaid.popleft()[1]:
-                os.close(each)
+        """Send the messages that wait."""
+        while self._pending and self._try_to_send(*self._pending[0]):
+            for descriptor in self._pending.popleft()[1]:
+                os.close(descriptor)
 
-    def _send(self, words: bytes, descriptors: Sequence[int]) -> bool:
-        """Whether it is said, or there is nobody to hear it."""
+    def _try_to_send(self, message: bytes, descriptors: Sequence[int]) -> bool:
+        """Return False if the message has to wait; True also if the keeper is gone."""
         try:
             if self.is_gone or not self._socket:
                 return True
             if descriptors:
-                socket.send_fds(self._socket, [words], descriptors)
+                socket.send_fds(self._socket, [message], descriptors)
             else:
-                self._socket.send(words)
+                self._socket.send(message)
         except BlockingIOError:
             return False
         except OSError:
@@ -92,46 +93,46 @@ class KeeperClient:
         return True
 
     def hold(self, readers: Sequence[tuple[int, int]]) -> None:
-        """Have it hold these runs' read ends, run and descriptor each, before the runs are started.
+        """Have the keeper hold the read ends of runs that are about to start: run and descriptor of each.
 
-        One that does not listen (stopped by a signal) gets no more of them than wait already.
+        A keeper that does not read (stopped by a signal) gets no more of them than wait already.
         """
-        for first in range(0, len(readers) if len(self._unsaid) < UNSAID_MOST else 0, BATCH):
-            batch = readers[first : first + BATCH]
-            self.say(b"H" + b" ".join(b"%d" % run for run, _ in batch), [reader for _, reader in batch])
+        for first in range(0, len(readers) if len(self._pending) < MAX_PENDING else 0, MAX_DESCRIPTORS):
+            batch = readers[first : first + MAX_DESCRIPTORS]
+            self.send(b"H" + b" ".join(b"%d" % run for run, _ in batch), [reader for _, reader in batch])
 
-    def keep(self, runs: Iterable[int]) -> None:
-        """Have it let go of all other runs: an earlier daemon died before it could say so."""
-        self.say(b"K" + b" ".join(b"%d" % run for run in runs))
+    def release_others(self, runs: Iterable[int]) -> None:
+        """Have the keeper release all runs but these: an earlier daemon may have died before it did so."""
+        self.send(b"K" + b" ".join(b"%d" % run for run in runs))
 
-    def done(self, runs: Iterable[tuple[int, int, int]]) -> None:
-        """Run, pid and start of each that it need not remember any more."""
-        words = [b"%d:%d:%d" % each for each in runs]
-        for first in range(0, len(words), 1000):
-            self.say(b"D" + b" ".join(words[first : first + 1000]))
+    def release(self, processes: Iterable[tuple[int, int, int]]) -> None:
+        """Have the keeper forget these runs and how their processes ended: run, pid and start of each."""
+        fields = [b"%d:%d:%d" % process for process in processes]
+        for first in range(0, len(fields), MAX_RELEASED):
+            self.send(b"D" + b" ".join(fields[first : first + MAX_RELEASED]))
 
-    def ends(self) -> list[ProcessEnd]:
-        """What it has told since the last time."""
-        found: list[ProcessEnd] = []
+    def read_ends(self) -> list[ProcessEnd]:
+        """Return the ends that the keeper has reported since the last call."""
+        ends: list[ProcessEnd] = []
         while self._socket and not self.is_gone:
             try:
-                said = self._socket.recv(SAID_MOST)
+                message = self._socket.recv(MAX_MESSAGE_SIZE)
             except BlockingIOError:
-                return found
+                return ends
             except OSError:
-                said = b""
-            if not said:
+                message = b""
+            if not message:
                 self._lose()
-            lines = said[1:].split(b"\n")
-            found += [end for line in lines if (end := parse(line))]
-            leaders = [leader for line in lines if (leader := _leader(line))]
+            lines = message[1:].split(b"\n")
+            ends += [end for line in lines if (end := _parse_end(line))]
+            leaders = [leader for line in lines if (leader := _parse_leader(line))]
             self.leaders |= {run: process for run, process in leaders if run}
             self.dead_leaders |= {process for run, process in leaders if not run}
-            self.all_told = self.all_told or b"" in lines
-        return found
+            self.is_complete = self.is_complete or b"" in lines
+        return ends
 
     def _lose(self) -> None:
-        self.is_gone = self.all_told = True
+        self.is_gone = self.is_complete = True
 
     def close(self) -> None:
         if self._socket:
@@ -139,10 +140,10 @@ class KeeperClient:
         self._socket, self.is_gone = None, True
 
 
-def left_behind(path: str) -> list[ProcessEnd]:
-    """What a keeper that ended before this one wrote down."""
+def read_saved_ends(path: str) -> list[ProcessEnd]:
+    """Return the ends that an earlier keeper saved in the file at `path`."""
     try:
         with open(path, "rb") as file:
-            return [end for line in file if (end := parse(line))]
+            return [end for line in file if (end := _parse_end(line))]
     except FileNotFoundError:
         return []

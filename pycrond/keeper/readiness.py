@@ -1,4 +1,4 @@
-"""Telling whoever started the daemon how it goes: the keeper over its socket, systemd over its own."""
+"""Reports of the daemon's state to those that wait for it: the keeper, and systemd."""
 
 import contextlib
 import socket
@@ -6,28 +6,27 @@ from collections.abc import Callable, Iterable, Mapping
 
 
 class Readiness:
-    """Where to say ready, failed, stopping; every word is optional to whoever listens and blocks nobody."""
+    """Sends ready, failed and stopping to the keeper and to systemd; never waits, ignores errors."""
 
-    def __init__(self, keeper: Callable[[bytes], None], environ: Mapping[str, str]) -> None:
-        """`keeper` says a message to it."""
-        self._tell_keeper = keeper
+    def __init__(self, send_to_keeper: Callable[[bytes], None], environ: Mapping[str, str]) -> None:
+        self._send_to_keeper = send_to_keeper
         self._systemd = environ.get("NOTIFY_SOCKET", "")
 
     def ready(self, pid: int) -> None:
-        self._tell_keeper(b"R%d" % pid)
-        self._tell_systemd("READY=1")
+        self._send_to_keeper(b"R%d" % pid)
+        self._send_to_systemd("READY=1")
 
     def failed(self, reason: str) -> None:
-        self._tell_keeper(b"F" + reason.replace("\n", " ").encode(errors="replace"))
-        self._tell_systemd(f"STATUS=failed: {reason}")
+        self._send_to_keeper(b"F" + reason.replace("\n", " ").encode(errors="replace"))
+        self._send_to_systemd(f"STATUS=failed: {reason}")
 
-    def stopping(self, left: Iterable[int]) -> None:
-        """A planned stop, which leaves these pids running."""
-        self._tell_keeper(b"S" + b" ".join(b"%d" % pid for pid in left))
-        self._tell_systemd("STOPPING=1")
+    def stopping(self, left_running: Iterable[int]) -> None:
+        """Report a planned stop, which leaves these pids running."""
+        self._send_to_keeper(b"S" + b" ".join(b"%d" % pid for pid in left_running))
+        self._send_to_systemd("STOPPING=1")
 
-    def _tell_systemd(self, text: str) -> None:
-        """sd_notify(3): one datagram; a leading @ is an abstract socket."""
+    def _send_to_systemd(self, text: str) -> None:
+        """Send one datagram, as sd_notify(3) does; a leading @ is an abstract socket."""
         if not self._systemd:
             return
         address = "\0" + self._systemd[1:] if self._systemd.startswith("@") else self._systemd

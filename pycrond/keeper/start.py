@@ -1,4 +1,4 @@
-"""Becoming a daemon: the lock, the forks that leave the terminal behind, the word back that all is well."""
+"""The start of the keeper: the lock, and the forks that leave the terminal behind."""
 
 import contextlib
 import fcntl
@@ -14,10 +14,10 @@ KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
 
 
-def take_lock(state_dir: str) -> int | None:
-    """The descriptor of STATE/lock, held; None while another keeper or daemon holds it.
+def acquire_lock(state_dir: str) -> int | None:
+    """Lock STATE/lock and return its descriptor; None while another keeper or daemon holds the lock.
 
-    The file is never unlinked: with a lock file that comes and goes, two processes can each hold "the" lock.
+    The file is never unlinked: otherwise two processes could hold locks on two files of the same name.
     """
     path = os.path.join(state_dir, "lock")
     try:
@@ -35,27 +35,27 @@ def take_lock(state_dir: str) -> int | None:
 def keeper_command(
     lock: int, listener: socket.socket, waiter: int, *, path: str, state_dir: str, daemon: list[str]
 ) -> list[str]:
-    """What to execute: the keeper's program on the plain interpreter, without site-packages."""
+    """Return the keeper's command line: the plain interpreter, without site-packages."""
     numbers = [str(number) for number in (lock, listener.fileno(), waiter)]
     return [sys.executable, "-I", "-S", KEEPER, *numbers, path, state_dir, *daemon]
 
 
-def become_keeper(command: list[str], kept: tuple[int, ...]) -> None:
-    """Execute the keeper in this process, orphans of the daemon becoming its children; never returns."""
-    # Set here and not in the keeper: the attribute outlives an exec, and it need not load ctypes.
-    import ctypes  # noqa: PLC0415 -- `list` asks for the lock, and need not pay for this
+def become_keeper(command: list[str], inherited: tuple[int, ...]) -> None:
+    """Execute the keeper in this process, with these descriptors; orphans below it become its children."""
+    # Set here, as the attribute outlives an exec: ctypes would double the keeper's memory.
+    import ctypes  # noqa: PLC0415 -- commands that import this module for the lock start faster
 
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     _reset_signals()
-    for descriptor in kept:
+    for descriptor in inherited:
         os.set_inheritable(descriptor, True)
     os.execv(command[0], command)
 
 
-def detach(command: list[str], kept: tuple[int, ...], waiter: socket.socket) -> None:
-    """Execute the keeper in a grandchild that has nothing of this terminal; returns in the caller at once.
+def detach(command: list[str], inherited: tuple[int, ...], waiter: socket.socket) -> None:
+    """Execute the keeper in a grandchild without this terminal, and return at once.
 
-    `waiter` is the socket on which the keeper, or a failure on the way to it, tells how the start went.
+    The keeper reports the result of the start on `waiter`; an error before the exec is reported there too.
     """
     child = os.fork()
     if child:
@@ -63,42 +63,42 @@ def detach(command: list[str], kept: tuple[int, ...], waiter: socket.socket) -> 
             os.waitpid(child, 0)
         return
     try:
-        signals.block()  # here already: from the second fork on there is a keeper whom they may be meant for
+        signals.block()  # from the second fork on, signals to this pid are meant for the keeper
         os.setsid()
-        # A second fork, so that no session leader is left: only a leader can be given a terminal.
+        # A second fork leaves no session leader: only a leader can acquire a terminal.
         if os.fork():
             os._exit(0)
         os.chdir("/")
         os.umask(0o022)
-        _close_all_but({*kept, waiter.fileno()})
-        become_keeper(command, (*kept, waiter.fileno()))
-    except BaseException as error:  # noqa: BLE001 -- nobody is left above us to be told but by the pipe
+        _close_all_but({*inherited, waiter.fileno()})
+        become_keeper(command, (*inherited, waiter.fileno()))
+    except BaseException as error:  # noqa: BLE001 -- the caller learns of it only by the socket
         with contextlib.suppress(OSError):
             waiter.sendall(f"F{error}\n".encode(errors="replace"))
     os._exit(1)
 
 
 def _reset_signals() -> None:
-    """What the shell had ignored (nohup) or blocked is not for jobs to inherit; ours stay blocked for now."""
+    """Undo what the shell ignored (nohup) or blocked, so that jobs do not inherit it; ours stay blocked."""
     signal.pthread_sigmask(signal.SIG_SETMASK, signals.HANDLED)
-    # SIGPIPE is Python's to ignore.
+    # Python ignores SIGPIPE itself.
     for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGPIPE}:
         signal.signal(number, signal.SIG_DFL)
 
 
 def _close_all_but(kept: set[int]) -> None:
-    """0, 1 and 2 on /dev/null, every other descriptor closed but the `kept` ones."""
+    """Open /dev/null as 0, 1 and 2; close every other descriptor that is not in `kept`."""
     null = os.open(os.devnull, os.O_RDWR)
     for standard in range(3):
         os.dup2(null, standard)
     for name in os.listdir("/proc/self/fd"):
         if int(name) > 2 and int(name) not in kept:
-            with contextlib.suppress(OSError):  # the listing's own, closed by now
+            with contextlib.suppress(OSError):  # the listing's own descriptor is closed already
                 os.close(int(name))
 
 
 def is_locked(state_dir: str) -> bool:
-    """Whether a keeper or a daemon lives there. Asks with a shared lock, held for an instant."""
+    """Return whether a keeper or a daemon holds the lock, by trying a shared lock for an instant."""
     try:
         descriptor = os.open(os.path.join(state_dir, "lock"), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:

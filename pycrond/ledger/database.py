@@ -1,4 +1,4 @@
-"""An SQLite file with one writer, which goes on when the disk is full.
+"""An SQLite file with a single writer that continues while the disk is full.
 
 Writes that failed are queued in memory, in order, and retried. A file that is damaged, or of a newer version,
 is set aside, never deleted, and a new one is made.
@@ -14,11 +14,11 @@ from pycrond.errors import PycrondError
 from pycrond.ledger.rows import quote_path
 from pycrond.ledger.schema import MIGRATIONS
 
-RETRY_INTERVAL = 1.0  # seconds between two tries to write what is queued
-RESERVE_SIZE = 64 << 10  # bytes of the disk that only a start may take: SQLite's shared memory is half of it
-CHECKPOINT_AFTER = 300  # rows written: about 3 MiB of log where each is a transaction
+RETRY_INTERVAL = 1.0  # seconds between two attempts to write the queue
+RESERVE_SIZE = 64 << 10  # bytes of disk space kept for a start; SQLite's shared memory needs half
+CHECKPOINT_AFTER = 300  # rows written; about 3 MiB of log if each is a transaction
 Work = tuple[str, Collection[Sequence[object]]]
-"""A statement, and the values of each of its executions; they are iterated again at a retry."""
+"""A statement and the values of its executions; a retry iterates over them again."""
 
 
 class _TooNewError(Exception):
@@ -26,7 +26,7 @@ class _TooNewError(Exception):
 
 
 class Database:
-    """An open file. Raises PycrondError where it cannot be opened or made."""
+    """An open file. Its constructor raises PycrondError if the file can be neither opened nor made."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -46,17 +46,17 @@ class Database:
             self._replace(str(error))
 
     def _connect_with_reserve(self) -> None:
-        """Connect; on a full disk without room for SQLite's shared memory, use the room kept for it."""
+        """Connect; if the disk is too full for SQLite's shared memory, release the reserved space first."""
         try:
             self._connect()
         except (sqlite3.OperationalError, OSError):
             with suppress(FileNotFoundError):
                 os.unlink(self._reserve)
             self._connect()
-        self._take_reserve()
+        self._reserve_space()
 
-    def _take_reserve(self) -> None:
-        """Keep some room on the disk, if there is any."""
+    def _reserve_space(self) -> None:
+        """Reserve some disk space, if there is any."""
         with suppress(OSError):
             descriptor = os.open(self._reserve, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
@@ -65,19 +65,23 @@ class Database:
                 os.close(descriptor)
 
     def _connect(self) -> None:
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))  # for its owner alone
+        os.close(
+            os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        )  # readable by its owner only
         self.db = sqlite3.connect(self._path, isolation_level=None)
         self.db.execute("PRAGMA journal_mode = WAL")
-        # `maintain` makes the checkpoints, when nothing is due: one can take 40 ms.
+        # `maintain` makes the checkpoints when nothing is due: a checkpoint can take 40 ms.
         self.db.execute("PRAGMA wal_autocheckpoint = 0")
         self.db.execute("PRAGMA synchronous = NORMAL")
         self._migrate()
         self.db.execute("SELECT count(*) FROM jobs, problems").fetchone()
-        if self._has_crashed() and (found := self.db.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise sqlite3.DatabaseError(found)
+        if self._has_crashed():
+            result = self.db.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if result != "ok":
+                raise sqlite3.DatabaseError(result)
 
     def _has_crashed(self) -> bool:
-        """Whether the latest daemon was killed, or the machine crashed."""
+        """Return whether the latest daemon did not stop properly: it was killed, or the machine crashed."""
         row = self.db.execute("SELECT stopped_at FROM daemons ORDER BY id DESC LIMIT 1").fetchone()
         return row is not None and row[0] is None
 
@@ -89,7 +93,7 @@ class Database:
             self.db.executescript(f"BEGIN; {statements} PRAGMA user_version = {number}; COMMIT;")
 
     def _replace(self, why: str) -> None:
-        """Set the file aside, for people to look at, and make a new one."""
+        """Rename the damaged file, so that it can be examined, and make a new one."""
         self.db.close()
         place = f"{self._path}.{clock.now():%Y%m%dT%H%M%S.%f}"
         for end in ("", "-wal", "-shm"):
@@ -103,7 +107,7 @@ class Database:
 
     @property
     def has_pending(self) -> bool:
-        """Whether queued writes are in memory only."""
+        """True while queued writes are in memory only."""
         return bool(self._pending)
 
     def write(self, *work: Work) -> None:
@@ -114,11 +118,11 @@ class Database:
             try:
                 self.flush()
             except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
-                del self._pending[-len(more) :]  # our bug: it is not tried again
+                del self._pending[-len(more) :]  # a bug of ours: not retried
                 raise
 
     def flush(self) -> None:
-        """Write what is queued."""
+        """Write the queue in one transaction; if the disk is full, leave it for `maintain`."""
         try:
             with self._transaction():
                 for statement, rows in self._pending:
@@ -133,7 +137,7 @@ class Database:
         else:
             self._pending.clear()
             if self.trouble:
-                self._take_reserve()
+                self._reserve_space()
             self.trouble = ""
 
     @contextmanager
@@ -158,11 +162,11 @@ class Database:
             raise
 
     def maintain(self) -> None:
-        """Retry what is queued; make a checkpoint when the log has grown. For times when nothing is due."""
+        """Retry the queue; make a checkpoint if the log has grown. To be called when nothing is due."""
         if self._pending and clock.elapsed() >= self._retry_at:
             self.flush()
         if self.db.total_changes - self._checkpointed_changes > CHECKPOINT_AFTER and not self.trouble:
-            with suppress(sqlite3.OperationalError):  # the disk is full: later
+            with suppress(sqlite3.OperationalError):  # the disk is full
                 self.db.execute("PRAGMA wal_checkpoint(PASSIVE)")
             self._checkpointed_changes = self.db.total_changes
 
@@ -171,7 +175,7 @@ class Database:
         return max(0.0, self._retry_at - elapsed) if self._pending else None
 
     def finish(self) -> None:
-        """Write what is queued, if possible, and empty the log by a checkpoint."""
+        """Write the queue, if possible, and empty the log by a checkpoint."""
         if self._pending:
             self.flush()
         if not self.trouble:

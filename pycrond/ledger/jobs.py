@@ -1,39 +1,39 @@
-"""The ledger's table of jobs: what is loaded, from which files, and what should have run when."""
+"""The ledger's tables of crontab files, of jobs, and of all versions of each job."""
 
 from collections.abc import Sequence
 
 from pycrond.ledger.database import Database, Work
 from pycrond.ledger.rows import FileRows, JobRow
 
-# A file's jobs are replaced by statements alone, which hold whenever a full disk lets them be carried out.
-LEFT = "UPDATE jobs SET loaded = -1 WHERE file = ? AND loaded <> 0"
-JOB = """
+# Statements replace a file's jobs without values read before: after a full disk they may be executed later.
+MARK_OLD_JOBS = "UPDATE jobs SET loaded = -1 WHERE file = ? AND loaded <> 0"
+STORE_JOB = """
     INSERT INTO jobs (key, name, user, file, line, schedule, canonical, zone, command, options, loaded)
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1) ON CONFLICT DO UPDATE SET
     name = excluded.name, user = excluded.user, file = excluded.file, line = excluded.line,
     schedule = excluded.schedule, canonical = excluded.canonical, zone = excluded.zone,
     command = excluded.command, options = excluded.options, loaded = 1
 """
-VERSIONS_END = """
+END_VERSIONS = """
     UPDATE job_versions SET until = ? WHERE until IS NULL
     AND key IN (SELECT key FROM jobs WHERE file = ? AND loaded <> 0)
     AND NOT EXISTS (SELECT 1 FROM jobs WHERE key = job_versions.key AND loaded = 1
         AND canonical IS job_versions.canonical AND zone = job_versions.zone
         AND command = job_versions.command AND options = job_versions.options)
 """
-VERSIONS_BEGIN = """
+BEGIN_VERSIONS = """
     INSERT INTO job_versions (key, file, line, canonical, zone, command, options, since)
     SELECT key, file, line, canonical, zone, command, options, ? FROM jobs
     WHERE file = ? AND loaded <> 0 AND loaded = 1
     AND NOT EXISTS (SELECT 1 FROM job_versions WHERE key = jobs.key AND until IS NULL)
     ORDER BY line
 """
-GONE = "UPDATE jobs SET loaded = 0 WHERE file = ? AND loaded <> 0 AND loaded < 0"
-FILE = "INSERT OR REPLACE INTO files (file, place, stamp) VALUES (?, ?, ?)"
+UNLOAD_OLD_JOBS = "UPDATE jobs SET loaded = 0 WHERE file = ? AND loaded <> 0 AND loaded < 0"
+STORE_FILE = "INSERT OR REPLACE INTO files (file, place, stamp) VALUES (?, ?, ?)"
 
 
 class JobTable:
-    """Reads and replaces them, in the ledger's file."""
+    """Reads and replaces the jobs in the ledger."""
 
     def __init__(self, file: Database) -> None:
         self._file = file
@@ -41,36 +41,37 @@ class JobTable:
             row[0]: row for row in file.db.execute("SELECT file, place, stamp FROM files")
         }
 
-    def begin_again(self) -> None:
-        """Another file has taken the place of the ledger's: it knows no jobs."""
+    def reset(self) -> None:
+        """Forget the files: the ledger has been replaced by an empty one."""
         self._files = {}
 
-    def loaded(self, files: Sequence[FileRows], since: float) -> list[Work]:
-        """What makes these the jobs from then on (Unix seconds), by their files in order: nothing of files
-        whose stamp is known already.
+    def replace(self, files: Sequence[FileRows], since: float) -> list[Work]:
+        """Return the statements that make the jobs of these files, in this order, the loaded jobs.
+
+        The jobs are loaded from `since` on (Unix seconds). Files with a known stamp need no statement.
         """
-        found = {one.file: (one.file, place, one.stamp) for place, one in enumerate(files, 1)}
-        stamps = {file: stamp for file, _, stamp in self._files.values()}
-        others = [one for one in files if stamps.get(one.file) != one.stamp]
-        gone = [(file,) for file in self._files if file not in found]
-        changed = [*gone, *((one.file,) for one in others)]
-        at = [(since, *file) for file in changed]
-        places = [row for file, row in found.items() if self._files.get(file) != row]
-        self._files = found
-        # All are left before the first is filled: a key may go from one file to another.
+        file_rows = {file.file: (file.file, place, file.stamp) for place, file in enumerate(files, 1)}
+        stamps = {path: stamp for path, _, stamp in self._files.values()}
+        new = [file for file in files if stamps.get(file.file) != file.stamp]
+        gone = [(path,) for path in self._files if path not in file_rows]
+        changed = [*gone, *((file.file,) for file in new)]
+        changed_at = [(since, *path) for path in changed]
+        moved = [row for path, row in file_rows.items() if self._files.get(path) != row]
+        self._files = file_rows
+        # All old jobs are marked before the first new job is stored: a key may move from file to file.
         return [
-            (LEFT, changed),
-            *((JOB, one.rows) for one in others),
-            (VERSIONS_END, at),
-            (VERSIONS_BEGIN, at),
-            (GONE, changed),
+            (MARK_OLD_JOBS, changed),
+            *((STORE_JOB, file.rows) for file in new),
+            (END_VERSIONS, changed_at),
+            (BEGIN_VERSIONS, changed_at),
+            (UNLOAD_OLD_JOBS, changed),
             ("DELETE FROM files WHERE file = ?", gone),
-            (FILE, places),
+            (STORE_FILE, moved),
         ]
 
-    def expected(self) -> list[tuple[str, str, str, str, float]]:
-        """Of every job with fire times that the last daemon had loaded: key, stored schedule, zone, options,
-        and the minute after which these hold.
+    def loaded_schedules(self) -> list[tuple[str, str, str, str, float]]:
+        """Return the loaded jobs with fire times: key, stored schedule, zone, options, and the time (Unix
+        seconds) after which they are due.
         """
         return self._file.db.execute(
             "SELECT jobs.key, jobs.canonical, jobs.zone, jobs.options, max(since)"
@@ -80,7 +81,7 @@ class JobTable:
         ).fetchall()
 
     def job(self, key: str) -> JobRow | None:
-        """A job as it was when it was loaded last."""
+        """Return a job as it was when it was loaded last."""
         row = self._file.db.execute(
             "SELECT key, name, user, file, line, schedule, canonical, zone, command, options"
             " FROM jobs WHERE key = ?",

@@ -10,11 +10,11 @@ MIGRATIONS = (
         started_at REAL NOT NULL,     -- every time is Unix seconds, UTC
         ready_at   REAL,
         loaded_at  REAL,              -- when the crontabs were last read
-        stopped_at REAL,              -- a planned stop; null for a crash
-        why        TEXT NOT NULL      -- why it was started: '' by hand, 'signal 9' by the keeper after that
+        stopped_at REAL,              -- null after a crash
+        why        TEXT NOT NULL      -- how the daemon before ended, 'signal 9'; '' if started by hand
     ) STRICT;
 
-    CREATE TABLE boots (boot TEXT PRIMARY KEY) STRICT;  -- those whose @reboot jobs were claimed
+    CREATE TABLE boots (boot TEXT PRIMARY KEY) STRICT;  -- boots whose @reboot jobs were claimed
 
     CREATE TABLE jobs (
         key       TEXT PRIMARY KEY,
@@ -26,11 +26,11 @@ MIGRATIONS = (
         canonical TEXT,               -- as plain numbers; null for @reboot
         zone      TEXT NOT NULL,
         command   TEXT NOT NULL,      -- bytes that are not UTF-8 as \\xNN
-        options   TEXT NOT NULL,      -- JSON, what differs from the defaults
+        options   TEXT NOT NULL,      -- JSON, only values that differ from the defaults
         loaded    INTEGER NOT NULL    -- its place among the loaded jobs from 1; 0: gone, its history stays
     ) STRICT, WITHOUT ROWID;
 
-    CREATE TABLE job_versions (       -- append only: what should have run when
+    CREATE TABLE job_versions (       -- every version of each job, append only
         id        INTEGER PRIMARY KEY,
         key       TEXT NOT NULL,
         file      TEXT NOT NULL,
@@ -39,12 +39,12 @@ MIGRATIONS = (
         zone      TEXT NOT NULL,
         command   TEXT NOT NULL,
         options   TEXT NOT NULL,
-        since     REAL NOT NULL,      -- it is due in the minutes after this one,
-        until     REAL                -- up to this one; null while it holds
+        since     REAL NOT NULL,      -- due in the minutes after this time
+        until     REAL                -- up to this time; null for the current version
     ) STRICT;
     CREATE INDEX job_versions_open ON job_versions (key) WHERE until IS NULL;
 
-    CREATE TABLE problems (           -- of the last load
+    CREATE TABLE problems (           -- in crontabs, at the last load
         file     TEXT NOT NULL,
         line     INTEGER NOT NULL,
         column   INTEGER NOT NULL,
@@ -57,14 +57,14 @@ MIGRATIONS = (
         id     INTEGER PRIMARY KEY,
         at     REAL NOT NULL,         -- by the clock after the step
         kind   TEXT NOT NULL,         -- 'step', 'suspend'
-        moved  REAL NOT NULL          -- seconds, negative when turned back
+        moved  REAL NOT NULL          -- seconds; negative if turned back
     ) STRICT;
 
     CREATE TABLE runs (
         id          INTEGER PRIMARY KEY AUTOINCREMENT,
         key         TEXT NOT NULL,
         fire        REAL NOT NULL,
-        wall        INTEGER,          -- the wall-clock minute the fire is named after; null: by hand, @reboot
+        wall        INTEGER,          -- the fire's wall-clock minute; null for @reboot and runs by hand
         fold        INTEGER NOT NULL,
         era         INTEGER NOT NULL,
         trigger     TEXT NOT NULL,
@@ -72,20 +72,20 @@ MIGRATIONS = (
         state       TEXT NOT NULL,
         reason      TEXT NOT NULL DEFAULT '',
         pid         INTEGER,
-        pid_start   INTEGER,          -- /proc/PID/stat field 22: with the pid, which process it was
+        pid_start   INTEGER,          -- /proc/PID/stat field 22; identifies the process together with the pid
         started_at  REAL,
         ended_at    REAL,
-        duration_s  REAL,             -- by a clock that nobody turns
+        duration_s  REAL,             -- by the monotonic clock
         exit_status INTEGER,
         signal      INTEGER,
         cpu_s       REAL,
         max_rss_kb  INTEGER,
         lateness_ms REAL,
-        bytes       INTEGER NOT NULL DEFAULT 0,  -- of output, in the spool
-        delivered   INTEGER NOT NULL DEFAULT 0,  -- bytes of it that syslog has taken
-        told        INTEGER NOT NULL DEFAULT 0,  -- 0 nothing, 1 CMD, 2 CMDEND and EXIT, 3 and all output
-        until       REAL,             -- of a folded row: its last fire, and how many it stands for
-        folded      INTEGER,
+        bytes       INTEGER NOT NULL DEFAULT 0,  -- of output in the spool
+        delivered   INTEGER NOT NULL DEFAULT 0,  -- bytes of output that syslog has received
+        told        INTEGER NOT NULL DEFAULT 0,  -- syslog has 0 nothing, 1 CMD, 2 CMDEND and EXIT, 3 all
+        until       REAL,             -- a folded row's last fire
+        folded      INTEGER,          -- number of runs a folded row stands for
         UNIQUE (key, wall, fold, attempt, era)
     ) STRICT;
     CREATE INDEX runs_of_job ON runs (key, id);
@@ -93,56 +93,56 @@ MIGRATIONS = (
     CREATE INDEX runs_untold ON runs (id) WHERE told < 3;
     """,
     """
-    ALTER TABLE runs ADD COLUMN start_at REAL;  -- of one that waits: when it is to start
+    ALTER TABLE runs ADD COLUMN start_at REAL;  -- when a waiting run is to start
     """,
     """
     CREATE TABLE pauses (
         id       INTEGER PRIMARY KEY,
         key      TEXT NOT NULL,
         since    REAL NOT NULL,
-        until    REAL,               -- null: until it is resumed
+        until    REAL,               -- null: until it is resumed by hand
         reason   TEXT NOT NULL,
-        ended_at REAL                -- when it was resumed, or paused otherwise
+        ended_at REAL                -- when it was resumed, or replaced by another pause
     ) STRICT;
     CREATE INDEX pauses_open ON pauses (key) WHERE ended_at IS NULL;
     """,
     """
-    CREATE TABLE alarms (            -- what is to be taken out of the machine: mail, commands, pings
+    CREATE TABLE alarms (            -- messages to deliver: mail, commands, pings
         id       INTEGER PRIMARY KEY,
-        run      INTEGER,            -- null: of no run, but of the absence of one
+        run      INTEGER,            -- null for an alarm about a missing run
         key      TEXT NOT NULL,
         kind     TEXT NOT NULL,      -- mail, hook, ping
         event    TEXT NOT NULL,      -- output, start, success, failure, recovery, missed, overdue
-        document TEXT NOT NULL,      -- JSON, all that it takes to deliver it
+        document TEXT NOT NULL,      -- JSON, everything needed to deliver it
         made_at  REAL NOT NULL,
-        next_at  REAL,               -- when it is tried (again); null: delivered, or given up
+        next_at  REAL,               -- the next attempt; null: delivered or given up
         tries    INTEGER NOT NULL DEFAULT 0,
         result   TEXT NOT NULL DEFAULT ''
     ) STRICT;
     CREATE INDEX alarms_open ON alarms (id) WHERE next_at IS NOT NULL;
 
-    CREATE TABLE health (            -- of jobs whose alarms depend on what was before
+    CREATE TABLE health (            -- jobs whose alarms depend on earlier runs
         key           TEXT PRIMARY KEY,
-        since         REAL NOT NULL, -- when we first saw it
-        failing_since REAL,          -- null while it does well
+        since         REAL NOT NULL, -- when the job was first loaded
+        failing_since REAL,          -- null while it succeeds
         alarmed_at    REAL,
         succeeded_at  REAL,
-        overdue_at    REAL,          -- when it was said that it has not succeeded for too long
+        overdue_at    REAL,          -- when the alarm for no success in time was raised
         expect        REAL           -- seconds
     ) STRICT, WITHOUT ROWID;
     """,
     """
-    CREATE TABLE files (             -- the crontabs that jobs are loaded from
+    CREATE TABLE files (             -- the crontabs with loaded jobs
         file  TEXT PRIMARY KEY,
-        place INTEGER NOT NULL,      -- in the order in which they are read, from 1
-        stamp TEXT NOT NULL          -- a file read again with the same stamp has the same jobs
+        place INTEGER NOT NULL,      -- position in the order of reading, from 1
+        stamp TEXT NOT NULL          -- equal stamps mean equal jobs
     ) STRICT, WITHOUT ROWID;
     INSERT INTO files SELECT file, min(loaded), '' FROM jobs WHERE loaded > 0 GROUP BY file;
-    UPDATE jobs SET loaded = 1 WHERE loaded > 1;  -- from here on no place; -1: while its file is replaced
+    UPDATE jobs SET loaded = 1 WHERE loaded > 1;  -- now 1: loaded, 0: gone, -1: its file is being replaced
     CREATE INDEX jobs_in_force ON jobs (file, loaded) WHERE loaded <> 0;
     """,
     """
-    ALTER TABLE runs ADD COLUMN reason_code TEXT NOT NULL DEFAULT '';  -- jobs.run.Reason; its text: reason
+    ALTER TABLE runs ADD COLUMN reason_code TEXT NOT NULL DEFAULT '';  -- a jobs.run.Reason
     UPDATE runs SET reason_code = CASE
         WHEN reason LIKE 'overlap: replaced by %' THEN 'replaced'
         WHEN reason LIKE 'kill: %, SIG%' THEN 'signal'

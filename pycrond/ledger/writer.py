@@ -77,7 +77,7 @@ class Ledger:
 
     def renew(self) -> None:
         """Write this daemon into a file that has taken the place of the ledger; `load` writes the rest."""
-        self.jobs.begin_again()
+        self.jobs.reset()
         self.file.write(self._began)
 
     # The daemon itself
@@ -120,7 +120,7 @@ class Ledger:
         `through` is the last minute for which the jobs before them have run (`now`): theirs begin after it.
         """
         self.file.write(
-            *self.jobs.loaded(files, (through or now).timestamp()),
+            *self.jobs.replace(files, (through or now).timestamp()),
             ("DELETE FROM problems", [()]),
             (PROBLEM, [_problem(one) for one in problems]),
             ("UPDATE daemons SET loaded_at = ? WHERE id = ?", [(now.timestamp(), self._daemon)]),

@@ -11,10 +11,10 @@ from pycrond.host.poller import Poller
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.output.delivery import Delivery
 from pycrond.output.run_log import RunLog
-from pycrond.output.spool import CHUNK
+from pycrond.output.spool import CHUNK_SIZE
 
 RETRY_INTERVAL = 1.0  # seconds between two tries to write to a full disk
-MAX_TAKEN = 16 * CHUNK  # bytes read from one FIFO before the others have their turn
+MAX_TAKEN = 16 * CHUNK_SIZE  # bytes read from one FIFO before the others have their turn
 
 
 @dataclass(slots=True, eq=False)
@@ -84,7 +84,7 @@ class Capture:
         spool = output.log.spool
         before = spool.size
         try:
-            while spool.size - before <= max_size and (moved := spool.take(output.reader)) is not None:
+            while spool.size - before <= max_size and (moved := spool.move_from(output.reader)) is not None:
                 if moved == 0:
                     self._no_writers(output)
                     break

@@ -33,6 +33,6 @@ class DaemonLog:
 
     def flush(self) -> bool:
         """Send as much as syslog takes; return whether nothing is left."""
-        while self._queue and self._syslog.has_room:
+        while self._queue and self._syslog.can_send:
             self._syslog.send([self._queue.popleft()], None)
         return not self._queue

@@ -114,7 +114,7 @@ class Delivery:
 
     def _send(self, now: datetime, give_up_at: float) -> bool:
         """Send a batch of messages of each run in turn; return whether syslog would take more."""
-        while self._queue and self._syslog.has_room:
+        while self._queue and self._syslog.can_send:
             log = self._queue.popleft()
             packets, log.handed = log.messages(log.handed, self._header, now)
             log.is_queued = bool(packets)
@@ -123,10 +123,10 @@ class Delivery:
                 self._queue.append(log)
             if clock.elapsed() >= give_up_at:
                 break
-        return bool(self._queue) and self._syslog.has_room
+        return bool(self._queue) and self._syslog.can_send
 
     def _note_taken(self) -> None:
-        for token in self._syslog.taken():
+        for token in self._syslog.pop_acknowledged():
             if isinstance(token, tuple):
                 log, progress = token
                 self._unstored += max(0, progress.sent - log.taken.sent)

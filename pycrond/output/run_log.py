@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pycrond.jobs.run import Outcome, Run
 from pycrond.output import syslog_format
-from pycrond.output.spool import CHUNK, Spool
+from pycrond.output.spool import CHUNK_SIZE, Spool
 from pycrond.output.syslog_format import SyslogHeader
 from pycrond.text import complete_length
 
@@ -68,7 +68,7 @@ class RunLog:
             return self._packets(head, events), Progress(progress.sent, CMD_SENT)
         lines = self._lines(progress)
         if lines:
-            packets = syslog_format.output(head, self.user, lines.removesuffix(b"\n").split(b"\n"))
+            packets = syslog_format.output_packets(head, self.user, lines.removesuffix(b"\n").split(b"\n"))
             return packets, Progress(progress.sent + len(lines), progress.stage)
         is_end_next = progress.stage == CMD_SENT and progress.sent >= self.size_at_end
         if self.ending and self.logged and is_end_next:
@@ -96,11 +96,11 @@ class RunLog:
             return b""  # without a look at the disk: most jobs print nothing
         data = self.spool.read(progress.sent, READ_SIZE)
         if len(data) == READ_SIZE and b"\n" not in data:  # a long line
-            data += self.spool.read(progress.sent + len(data), CHUNK)
+            data += self.spool.read(progress.sent + len(data), CHUNK_SIZE)
         end = data.rfind(b"\n") + 1
         if not end and self._is_rest(progress, len(data)):
             end = len(data)
-        elif not end and len(data) > CHUNK:
+        elif not end and len(data) > CHUNK_SIZE:
             end = complete_length(data)
         return data[:end]
 

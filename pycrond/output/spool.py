@@ -1,24 +1,24 @@
-"""A run's output on disk: the truth, from which syslog and people are served.
+"""The authoritative copy of a run's output, on disk; syslog, mail and users read it from here.
 
-Bytes come from the run's FIFO by splice(2): in the kernel, so that a kill at any instant loses none. The
-spool is a row of segments; those that everyone has had are deleted, but for the last.
+splice(2) moves the bytes from the run's FIFO inside the kernel, so that a kill at any instant loses none. A
+spool is a sequence of segment files. Segments that are delivered are deleted, except for the last.
 """
 
 import contextlib
 import os
 import select
 
-SEGMENT = 1 << 20  # bytes
-CHUNK = 1 << 16  # bytes moved at once: what a pipe holds
+SEGMENT_SIZE = 1 << 20  # bytes
+CHUNK_SIZE = 1 << 16  # bytes moved at once: the capacity of a pipe
 
 
 def path(directory: str, run: int, segment: int) -> str:
-    """Where a segment of a run's output lies: a thousand runs share a folder."""
+    """Return the path of a segment of a run's output; a thousand runs share a directory."""
     return os.path.join(directory, str(run // 1000), f"{run}.{segment}")
 
 
 def segments(directory: str, run: int) -> list[int]:
-    """The segments that are there, in order; none for a run that printed nothing."""
+    """Return the numbers of the segments on disk, in order; none for a run that printed nothing."""
     try:
         names = os.listdir(os.path.join(directory, str(run // 1000)))
     except OSError:
@@ -27,8 +27,8 @@ def segments(directory: str, run: int) -> list[int]:
 
 
 def remove(directory: str, run: int, size: int) -> None:
-    """All that is kept of a run that printed `size` bytes; the folder too, if nothing else is in it."""
-    for segment in range(-(-size // SEGMENT)):
+    """Delete the output of a run that printed `size` bytes, and the directory if it is empty then."""
+    for segment in range(-(-size // SEGMENT_SIZE)):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path(directory, run, segment))
     if size:
@@ -36,8 +36,8 @@ def remove(directory: str, run: int, size: int) -> None:
             os.rmdir(os.path.dirname(path(directory, run, 0)))
 
 
-def highest(directory: str) -> int:
-    """A number that no run whose output is kept has gone beyond."""
+def upper_run_bound(directory: str) -> int:
+    """Return a number that is no less than that of any run with output on disk."""
     try:
         return 1000 * (1 + max((int(name) for name in os.listdir(directory) if name.isdigit()), default=-1))
     except OSError:
@@ -45,66 +45,66 @@ def highest(directory: str) -> int:
 
 
 class Spool:
-    """One run's output, growing at its end; offsets count from its first byte ever."""
+    """The output of a run, appended to at its end. Offsets count from the first byte that it printed."""
 
     def __init__(self, directory: str, run: int, *, is_new: bool = False) -> None:
-        """`is_new`: nothing is there yet, which need not be looked for."""
+        """`is_new`: the run has no output yet, so do not look for segments."""
         self._directory = directory
         self._run = run
         self._descriptor = -1  # of the last segment
-        there = [] if is_new else segments(directory, run)
-        self._first = there[0] if there else 0
-        self._middle = 0  # where the next one to be deleted between both ends is
+        existing = [] if is_new else segments(directory, run)
+        self._first = existing[0] if existing else 0
+        self._middle = 0  # the first segment not yet deleted between both ends
         self.size = 0
-        if there:
-            self.size = there[-1] * SEGMENT + os.stat(path(directory, run, there[-1])).st_size
+        if existing:
+            self.size = existing[-1] * SEGMENT_SIZE + os.stat(path(directory, run, existing[-1])).st_size
 
     @property
-    def begin(self) -> int:
-        """Where what is kept begins: everyone has had what was before."""
-        return self._first * SEGMENT
+    def kept_start(self) -> int:
+        """The offset at which the output on disk begins; everything before is delivered and deleted."""
+        return self._first * SEGMENT_SIZE
 
-    def take(self, fifo: int) -> int | None:
-        """Move what the FIFO holds, up to a chunk: bytes moved, 0 at its end, None when it is empty for now.
+    def move_from(self, fifo: int) -> int | None:
+        """Move up to a chunk of bytes from the FIFO. Return how many; 0 at its end, None if it is empty.
 
-        The first byte makes the file, for many jobs print nothing. Raises OSError where the disk takes no
-        more; the bytes then stay in the pipe.
+        The file is created with the first byte, because many jobs print nothing. Raises OSError if the disk
+        is full; the bytes then stay in the pipe.
         """
-        if self._descriptor < 0 and not (state := _state(fifo)) & select.POLLIN:
+        if self._descriptor < 0 and not (state := _poll(fifo)) & select.POLLIN:
             return 0 if state & select.POLLHUP else None
         self.open()
-        inside = self.size % SEGMENT
-        room = min(CHUNK, SEGMENT - inside)
+        position = self.size % SEGMENT_SIZE
+        room = min(CHUNK_SIZE, SEGMENT_SIZE - position)
         try:
-            moved = os.splice(fifo, self._descriptor, room, offset_dst=inside, flags=os.SPLICE_F_NONBLOCK)
+            moved = os.splice(fifo, self._descriptor, room, offset_dst=position, flags=os.SPLICE_F_NONBLOCK)
         except BlockingIOError:
             return None
         self.size += moved
         return moved
 
     def open(self) -> None:
-        """Have the last segment open. An adopted FIFO without writers shows its end only to splice itself."""
-        last = self.size // SEGMENT
-        if self._descriptor >= 0 and (self.size % SEGMENT or not self.size):
+        """Open the last segment. Needed for an adopted FIFO: without writers only splice(2) sees its end."""
+        last = self.size // SEGMENT_SIZE
+        if self._descriptor >= 0 and (self.size % SEGMENT_SIZE or not self.size):
             return
         self.close()
         file = path(self._directory, self._run, last)
         os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
-        # Not O_APPEND: splice(2) refuses it. The file's size says where to go on.
+        # Not O_APPEND: splice(2) refuses it. The file's size is the position to go on at.
         self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    def read(self, offset: int, most: int) -> bytes:
-        """Up to `most` bytes from `offset` on; less only at the end, or where it is gone."""
-        return read(self._directory, self._run, offset, most)
+    def read(self, offset: int, max_size: int) -> bytes:
+        """Return up to `max_size` bytes from `offset` on; fewer only at the end, or at a deleted segment."""
+        return read(self._directory, self._run, offset, max_size)
 
     def drop_before(self, offset: int, *, ends: int = 0) -> None:
-        """Delete the segments that end at or before `offset`, but for the last: people may want it.
-        With `ends` so many are kept at the beginning, and at the end as it is now.
+        """Delete the segments that end at or before `offset`, except for the last, which users may read.
+        With `ends`, keep this many segments at the beginning and at the current end.
         """
-        keep = min(offset, max(0, self.size - 1)) // SEGMENT
+        keep = min(offset, max(0, self.size - 1)) // SEGMENT_SIZE
         first = max(self._first, ends, self._middle) if ends else self._first
         if ends:
-            keep = min(keep, self.size // SEGMENT - ends)
+            keep = min(keep, self.size // SEGMENT_SIZE - ends)
         for segment in range(first, keep):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path(self._directory, self._run, segment))
@@ -119,23 +119,22 @@ class Spool:
             self._descriptor = -1
 
 
-def _state(fifo: int) -> int:
-    """What poll(2) says of the FIFO now: POLLIN there are bytes, POLLHUP nobody has it open for writing."""
+def _poll(fifo: int) -> int:
+    """Return the FIFO's state: POLLIN if it holds bytes, POLLHUP if no process has it open for writing."""
     poll = select.poll()
     poll.register(fifo, select.POLLIN)
-    found = poll.poll(0)
-    return found[0][1] if found else 0
+    return sum(event for _, event in poll.poll(0))
 
 
-def read(directory: str, run: int, offset: int, most: int) -> bytes:
-    """Up to `most` bytes of a run's output from `offset` on; less only at its end, or where it is gone."""
+def read(directory: str, run: int, offset: int, max_size: int) -> bytes:
+    """Return up to `max_size` bytes of a run's output from `offset` on; fewer only as `Spool.read` does."""
     data = b""
-    while len(data) < most:
-        segment, inside = divmod(offset + len(data), SEGMENT)
-        room = min(most - len(data), SEGMENT - inside)
+    while len(data) < max_size:
+        segment, position = divmod(offset + len(data), SEGMENT_SIZE)
+        room = min(max_size - len(data), SEGMENT_SIZE - position)
         try:
             with open(path(directory, run, segment), "rb", buffering=0) as file:
-                part = os.pread(file.fileno(), room, inside)
+                part = os.pread(file.fileno(), room, position)
         except FileNotFoundError:
             break
         data += part
@@ -144,32 +143,32 @@ def read(directory: str, run: int, offset: int, most: int) -> bytes:
     return data
 
 
-def kept(directory: str, run: int) -> tuple[int, int]:
-    """Where the kept output of a run begins and ends; both 0 where there is none."""
-    there = segments(directory, run)
-    if not there:
+def kept_range(directory: str, run: int) -> tuple[int, int]:
+    """Return the offsets at which a run's output on disk begins and ends; both 0 if there is none."""
+    existing = segments(directory, run)
+    if not existing:
         return 0, 0
     try:
-        size = os.stat(path(directory, run, there[-1])).st_size
+        size = os.stat(path(directory, run, existing[-1])).st_size
     except FileNotFoundError:
         size = 0
-    return there[0] * SEGMENT, there[-1] * SEGMENT + size
+    return existing[0] * SEGMENT_SIZE, existing[-1] * SEGMENT_SIZE + size
 
 
-def end(directory: str, run: int, most: int) -> bytes:
-    """The last bytes of what is kept of a run's output."""
-    try:  # nearly always there is one segment alone, and folders are long
+def tail(directory: str, run: int, max_size: int) -> bytes:
+    """Return the last bytes of a run's output, up to `max_size`."""
+    try:  # nearly always there is a single segment, and listing a large directory is slow
         with open(path(directory, run, 0), "rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
-            if size < SEGMENT:
-                return os.pread(file.fileno(), most, max(0, size - most))
+            if size < SEGMENT_SIZE:
+                return os.pread(file.fileno(), max_size, max(0, size - max_size))
     except FileNotFoundError:
         pass
-    first, last = kept(directory, run)
-    return read(directory, run, max(first, last - most), most)
+    start, end = kept_range(directory, run)
+    return read(directory, run, max(start, end - max_size), max_size)
 
 
 def first_offset(directory: str, run: int) -> int | None:
-    """Where the kept output of a run begins; None where there is none."""
-    there = segments(directory, run)
-    return there[0] * SEGMENT if there else None
+    """Return the offset at which a run's output on disk begins; None if there is none."""
+    existing = segments(directory, run)
+    return existing[0] * SEGMENT_SIZE if existing else None

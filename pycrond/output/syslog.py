@@ -1,8 +1,8 @@
-"""Hands messages to syslog, whose reader may stand still, and knows which of them he has taken.
+"""Reliable sending to syslog, whose reader may be stopped, killed or replaced.
 
-That send() succeeds says only that the kernel has a message; a reader that is killed takes the unread with
-it. So each is kept until a reader who still lives a moment later has it, else sent again: at least once,
-first arrivals in order.
+A successful send() means only that the kernel has a message; when the reader is killed, the unread messages
+are lost. So each message is kept until the reader has read it and is still alive a moment later; otherwise it
+is sent again. Messages arrive at least once; their first arrivals are in order.
 """
 
 # ruff: noqa: A002 - `format` is the setting's name
@@ -11,167 +11,173 @@ import os
 import socket
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any, Literal
+from typing import Any
 
-from pycrond.output.syslog_socket import SyslogSocket, places, writable
+from pycrond.output.syslog_format import Format
+from pycrond.output.syslog_socket import SyslogSocket, resolve, writable
 
 CONSOLE = "/dev/console"
-_Format = Literal["rfc3164", "rfc5424"]
-_KEPT = 1 << 20  # bytes under way at most; what a fast reader takes between two looks, 10 ms apart, is less
-_LONGEST = 8192  # bytes of a packet; one that no socket takes would be in the way of all others for ever
-_SOON, _LATER = 0.01, 1.0  # seconds
-_MOMENT = 0.002  # seconds of a turn in which a reader may make room
+_MAX_PENDING_SIZE = 1 << 20  # bytes on their way; a fast reader reads less between two checks
+_MAX_PACKET_SIZE = 8192  # bytes; a packet that no socket accepts would block all later messages
+_MIN_CHECK_INTERVAL = 0.01  # seconds between two checks of what was read
+_MAX_CHECK_INTERVAL = 1.0  # seconds; the same between two attempts to connect
+_SEND_TIMEOUT = 0.002  # seconds of a turn of the loop in which a reader may make room
 
 
 class SyslogClient:
-    """One syslog address, the connection to it, and the messages under way.
+    """The connection to a syslog address, and the messages not known to be read.
 
-    The loop calls `open` once, then each turn `tend`, `send` while it `has_room`, `taken`; then it looks at
-    `fileno`, to wait until that is writable while `wants_write` is true (and only then: a dead connection
-    always is), but not longer than `retry_in`. A lost connection's number stays open until the next `tend`,
-    to be unregistered in peace. Nothing but the constructor raises. Nothing blocks, but that a reader has up
-    to 2 ms of a turn to make room.
+    The loop calls `open` once; then, each turn, `tick`, `send` while `can_send`, and `pop_acknowledged`. It
+    waits until `fileno` is writable while `wants_write` (only then: a dead connection always is), but no
+    longer than `retry_in`. A lost connection's descriptor stays open until the next `tick`, so that the loop
+    can unregister it. Only the constructor raises. Nothing blocks, except that a reader has up to 2 ms of a
+    turn to make room.
     """
 
     def __init__(
-        self, address: str, *, format: _Format = "rfc3164", console: bool = False, perror: int | None = None
+        self, address: str, *, format: Format = "rfc3164", console: bool = False, perror: int | None = None
     ) -> None:
-        """`address` is a socket's path, ``udp://host[:514]`` or ``tcp://host:port``, IPv6 in brackets; a name
-        is looked up here, once. Over tcp `format` says how messages are told apart: a line each, or (rfc5424)
-        their length first. For `console` (LOG_CONS) and `perror` (LOG_PERROR's descriptor) see `copy`.
+        """`address` is a socket's path, ``udp://host[:514]`` or ``tcp://host:port``, IPv6 in brackets; a host
+        name is looked up here, once. Over tcp each message ends with a newline, or (rfc5424) begins with its
+        length. `copy` uses `console` (LOG_CONS) and the descriptor `perror` (LOG_PERROR).
         """
-        self._places = places(address)
-        self._end = None if format == "rfc5424" else b"\n"
+        self._addresses = resolve(address)
+        self._terminator = None if format == "rfc5424" else b"\n"
         self._console, self._perror = console, perror
-        self._link: SyslogSocket | None = None
-        self._dead = contextlib.ExitStack()  # closes lost connections
-        self._kept: list[bytes] = []  # not known to be taken
-        self._size = 0  # bytes of them
-        self._under_way = self._gone = 0  # how many of them are sent; how many had left the queue by _gone_at
-        self._tokens: deque[tuple[int, object]] = deque()  # and how many messages there were up to each, ever
-        self._taken = 0  # messages, ever
-        self._now = self._sent_at = self._look_at = self._gone_at = self._reconnect_at = 0.0
+        self._connection: SyslogSocket | None = None
+        self._lost = contextlib.ExitStack()  # closes lost connections
+        self._pending: list[bytes] = []  # messages not known to be read
+        self._pending_size = 0  # bytes
+        self._sent = 0  # how many of the pending messages are sent
+        self._read = 0  # how many of these had been read at the last check
+        self._tokens: deque[tuple[int, object]] = deque()  # each with the number of messages up to it, ever
+        self._acknowledged = 0  # messages, ever
+        # Times by clock.elapsed()
+        self._now = self._sent_at = self._check_at = self._checked_at = self._reconnect_at = 0.0
         self._give_up = 0.0
 
     def open(self) -> None:
-        """Connect, or begin to; that nobody listens is no error."""
-        for family, kind, place in tuple(self._places):
-            self._places.append(self._places.pop(0))
+        """Connect, or begin to connect; an absent reader is no error."""
+        for family, kind, address in tuple(self._addresses):
+            self._addresses.append(self._addresses.pop(0))
             with contextlib.suppress(OSError), contextlib.ExitStack() as failed:
-                self._link = SyslogSocket(failed.enter_context(socket.socket(family, kind)), place, self._end)
+                sock = failed.enter_context(socket.socket(family, kind))
+                self._connection = SyslogSocket(sock, address, self._terminator)
                 failed.pop_all()
                 return
 
     def close(self) -> None:
-        """What is under way is for the next process to send: all that `taken` never named."""
+        """Disconnect. The next process sends what was not acknowledged."""
         self._lose()
-        self._dead.close()
+        self._lost.close()
 
     def fileno(self) -> int | None:
-        return self._link.sock.fileno() if self._link else None
+        return self._connection.sock.fileno() if self._connection else None
 
     @property
     def reachable(self) -> bool:
-        """Somebody listened when last looked; whether he reads is another matter."""
-        return self._link is not None and self._link.ready
+        """True while there is a connection; its reader may be stopped nevertheless."""
+        return self._connection is not None and self._connection.ready
 
     @property
     def wants_write(self) -> bool:
-        return self._link is not None and self._link.wants_write
+        return self._connection is not None and self._connection.wants_write
 
     def retry_in(self) -> float | None:
-        """Seconds from the last `tend` until the next is wanted; None while nothing waits."""
-        if not self._kept:
+        """Return the seconds from the last `tick` to the next; None if no message waits."""
+        if not self._pending:
             return None
-        return max(0.0, (self._look_at if self._link else self._reconnect_at) - self._now)
+        return max(0.0, (self._check_at if self._connection else self._reconnect_at) - self._now)
 
     def tick(self, elapsed: float) -> None:
-        """Reconnect, finish what was begun, send again what was lost; `elapsed`: by `clock`."""
-        self._dead.close()
-        self._now, self._give_up = elapsed, elapsed + _MOMENT
-        if elapsed >= self._look_at:
-            self._look_at = elapsed + min(elapsed - self._sent_at, _LATER)
-        if self._link is None and self._kept and elapsed >= self._reconnect_at:
-            self._reconnect_at = elapsed + _LATER
+        """Reconnect, finish sending a message, send again what was lost. `elapsed` is by the clock."""
+        self._lost.close()
+        self._now, self._give_up = elapsed, elapsed + _SEND_TIMEOUT
+        if elapsed >= self._check_at:
+            self._check_at = elapsed + min(elapsed - self._sent_at, _MAX_CHECK_INTERVAL)
+        if self._connection is None and self._pending and elapsed >= self._reconnect_at:
+            self._reconnect_at = elapsed + _MAX_CHECK_INTERVAL
             self.open()
-        self._ask(SyslogSocket.finish)
+        self._call(SyslogSocket.finish)
         self._write()
 
     @property
-    def has_room(self) -> bool:
-        """All that was handed over is on its way, and that is not too much."""
-        return self._under_way == len(self._kept) and self._size < _KEPT
+    def can_send(self) -> bool:
+        """True while all earlier messages are sent, and not too many of them are unread."""
+        return self._sent == len(self._pending) and self._pending_size < _MAX_PENDING_SIZE
 
     def send(self, packets: Iterable[bytes], token: object) -> None:
-        """Hand messages over while it `has_room`, to get the token from `taken` when all of them are taken.
+        """Send messages, while `can_send`; `pop_acknowledged` returns the token once all of them are read.
 
-        A packet has no newline in it: `logtext.packet` sees to that.
+        A packet contains no newline: `syslog_format.packet` makes sure of it.
         """
-        new = [packet[:_LONGEST] for packet in packets]
-        self._kept += new
-        self._size += sum(map(len, new))
-        self._tokens.append((self._taken + len(self._kept), token))
-        self._sent_at, self._look_at = self._now, self._now + _SOON
+        new = [packet[:_MAX_PACKET_SIZE] for packet in packets]
+        self._pending += new
+        self._pending_size += sum(map(len, new))
+        self._tokens.append((self._acknowledged + len(self._pending), token))
+        self._sent_at, self._check_at = self._now, self._now + _MIN_CHECK_INTERVAL
         self._write()
 
     def _write(self) -> None:
-        begun = self._ask(SyslogSocket.write, self._kept[self._under_way :], self._give_up) or 0
-        self._under_way += begun  # from 0 on where the connection was lost meanwhile
+        begun = self._call(SyslogSocket.write, self._pending[self._sent :], self._give_up) or 0
+        self._sent += begun  # from 0 on if the connection was lost meanwhile
 
-    def taken(self) -> list[object]:
-        """The tokens, in order, of the messages now known to be taken.
+    def pop_acknowledged(self) -> list[object]:
+        """Return, in order, the tokens whose messages have become known to be read.
 
-        A local reader has read them, a tcp peer's kernel has acknowledged them, udp ones have left; and at
-        another look, 10 ms or more later, the other end still lived: it had the time to write them down.
+        A local reader has read them, a tcp peer's kernel has acknowledged them, udp packets have left; and at
+        another check, 10 ms or more later, the reader still lived: it had the time to store them.
         """
-        if not self._kept or self._now - self._gone_at < _SOON:
+        if not self._pending or self._now - self._checked_at < _MIN_CHECK_INTERVAL:
             return []
-        untaken = self._ask(SyslogSocket.untaken) or 0
-        left = self._under_way
-        while left and untaken > 0:
-            left -= 1
-            untaken -= len(self._kept[left])
-        sure = min(left, self._gone)
-        self._size -= sum(map(len, self._kept[:sure]))
-        del self._kept[:sure]
-        self._under_way -= sure
-        self._taken += sure
-        self._gone, self._gone_at = left - sure, self._now
+        unread = self._call(SyslogSocket.unread_size) or 0
+        read = self._sent
+        while read and unread > 0:
+            read -= 1
+            unread -= len(self._pending[read])
+        certain = min(read, self._read)
+        self._pending_size -= sum(map(len, self._pending[:certain]))
+        del self._pending[:certain]
+        self._sent -= certain
+        self._acknowledged += certain
+        self._read, self._checked_at = read - certain, self._now
         tokens = []
-        while self._tokens and self._tokens[0][0] <= self._taken:
+        while self._tokens and self._tokens[0][0] <= self._acknowledged:
             tokens.append(self._tokens.popleft()[1])
         return tokens
 
     def copy(self, packet: bytes, *, console: bool = False) -> None:
-        """Show a message to people too, to be called once for each: to `perror`, and with `console` to the
-        machine's console while syslog cannot be reached. What cannot be written at once is dropped.
+        """Write a message to `perror`; with `console`, to the console too while syslog cannot be reached.
+        To be called once for each message. What cannot be written at once is dropped.
         """
         line = packet.partition(b">")[2].removeprefix(b"1 ")
         if self._perror is not None:
-            _show(f"/proc/self/fd/{self._perror}", line + b"\n", self._perror)
+            _write_at_once(f"/proc/self/fd/{self._perror}", line + b"\n", self._perror)
         if console and self._console and not self.reachable:
-            _show(CONSOLE, line + b"\r\n")
+            _write_at_once(CONSOLE, line + b"\r\n")
 
-    def _ask(self, call: Callable[..., Any], *given: object) -> Any:
-        """Call a method of the link; None if there is none, or no longer."""
+    def _call(self, method: Callable[..., Any], *arguments: object) -> Any:
+        """Call a method of the connection; return None if there is none, or if it was lost."""
         try:
-            return call(self._link, *given) if self._link else None
+            return method(self._connection, *arguments) if self._connection else None
         except OSError:
             self._lose()
 
     def _lose(self) -> None:
-        if self._link:
-            self._dead.callback(self._link.sock.close)
-        self._link = None
-        self._under_way = self._gone = 0
+        if self._connection:
+            self._lost.callback(self._connection.sock.close)
+        self._connection = None
+        self._sent = self._read = 0
 
 
-def _show(path: str, line: bytes, shared: int = -1) -> None:
-    """Write at once or not at all. What is shared is opened anew: O_NONBLOCK would be for all who share."""
+def _write_at_once(path: str, line: bytes, shared: int = -1) -> None:
+    """Write a line unless that would block. The file of a `shared` descriptor is opened again, as O_NONBLOCK
+    would hold for all processes that share the descriptor.
+    """
     with contextlib.suppress(OSError):
         descriptor = -1
-        if not os.path.isfile(path):  # it never makes us wait, and has one offset for all who share
-            with contextlib.suppress(OSError):  # a socket, somebody else's terminal
+        if not os.path.isfile(path):  # a regular file never blocks, and its users share an offset
+            with contextlib.suppress(OSError):  # a socket, or another user's terminal
                 descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
         with os.fdopen(os.dup(shared) if descriptor < 0 else descriptor, "wb", buffering=0) as file:
             if writable(file.fileno()):

@@ -1,4 +1,4 @@
-"""What a log line says and how it looks on the wire; nothing in it can begin a second line."""
+"""Format of the messages to syslog: each is one line, whatever text is in it."""
 
 import os
 from collections.abc import Iterable
@@ -10,8 +10,8 @@ from pycrond.text import CONTROLS, OCTAL, split, visible
 
 Format = Literal["rfc3164", "rfc5424"]
 
-SIZE = 1024
-"""Bytes in a packet: what every receiver must take (RFC 3164, 4.1)."""
+MAX_PACKET_SIZE = 1024
+"""Bytes; every receiver must accept a packet of this size (RFC 3164, 4.1)."""
 
 _CLASSIC = ["kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron"]
 FACILITIES = {name: number for number, name in enumerate(_CLASSIC)}
@@ -19,7 +19,7 @@ FACILITIES |= {"authpriv": 10, "ftp": 11} | {f"local{number}": 16 + number for n
 _LEVELS = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"]
 LEVELS = {name: number for number, name in enumerate(_LEVELS)}
 
-# Not strftime's, which speaks the language of the locale.
+# Not from strftime, which uses the language of the locale.
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _CRONIE = CONTROLS | OCTAL
@@ -28,9 +28,9 @@ _PLAIN = bytes([9, *range(0x20, 0x7F)])
 
 
 def cron_text(command: str) -> str:
-    r"""A command as cronie writes it after CMD: controls as ``^X``, TAB too, bytes from 0x80 on as ``\303``.
+    r"""Return a command as cronie logs it: controls, also TAB, as ``^X``, bytes from 0x80 on as ``\303``.
 
-    Bytes of a crontab that are not UTF-8 are expected as surrogates (``surrogateescape``).
+    Bytes of a crontab that are not UTF-8 are surrogates in `command` (``surrogateescape``).
     """
     return command.encode("utf-8", "surrogateescape").decode("latin-1").translate(_CRONIE)
 
@@ -39,7 +39,7 @@ def message(user: str, event: str, detail: str) -> str:
     return f"({user}) {event} ({detail})"
 
 
-def head(
+def format_header(
     at: datetime,
     tag: str,
     pid: int,
@@ -49,9 +49,9 @@ def head(
     host: str = "",
     form: Format = "rfc3164",
 ) -> bytes:
-    """What stands before the text. `at` is local wall time, aware for RFC 5424.
+    """Return the part of a message before its text. `at` is local wall time, aware for RFC 5424.
 
-    A local socket's reader knows its own name: give a `host` only to what goes over a network.
+    `host` is only for a network address: the reader of a local socket adds its own.
     """
     priority = FACILITIES[facility] * 8 + LEVELS[level]
     if form == "rfc5424":
@@ -62,7 +62,7 @@ def head(
 
 
 class SyslogHeader:
-    """The part before the text of every message: priority, time, tag, and over a network the host."""
+    """The headers of all messages by the settings: priority, time, host (over a network), tag and pid."""
 
     def __init__(self, settings: Settings) -> None:
         self._form: Format = "rfc5424" if settings.syslog_format == "rfc5424" else "rfc3164"
@@ -70,36 +70,38 @@ class SyslogHeader:
         self._host = os.uname().nodename if "://" in settings.syslog else ""
 
     def format(self, tag: str, pid: int, now: datetime, level: str = "info") -> bytes:
-        """The header with the local time of `now`."""
+        """Return a header with `now` in local time."""
         at = now.astimezone()
-        return head(at, tag, pid, level=level, facility=self._facility, host=self._host, form=self._form)
+        return format_header(
+            at, tag, pid, level=level, facility=self._facility, host=self._host, form=self._form
+        )
 
 
-def packet(before: bytes, text: str) -> bytes:
-    """A message ready to be sent; `before` is a `head`. Whatever `text` holds, this is one line."""
-    return before + _harmless(text).encode()
+def packet(header: bytes, text: str) -> bytes:
+    """Return a message ready to be sent, in one line whatever `text` contains."""
+    return header + _escape(text).encode()
 
 
-def packets(before: bytes, user: str, event: str, detail: str) -> list[bytes]:
-    """``(user) EVENT (detail)`` in packets of at most `SIZE` bytes, each a whole message."""
-    room = SIZE - len(packet(before, message(user, event, "")))
-    return [packet(before, message(user, event, piece)) for piece in split(_harmless(detail), room)]
+def packets(header: bytes, user: str, event: str, detail: str) -> list[bytes]:
+    """Return ``(user) EVENT (detail)``, split if it is too long: each packet is a whole message."""
+    room = MAX_PACKET_SIZE - len(packet(header, message(user, event, "")))
+    return [packet(header, message(user, event, piece)) for piece in split(_escape(detail), room)]
 
 
-def output(before: bytes, user: str, lines: Iterable[bytes]) -> list[bytes]:
-    """Lines that a job printed, as packets of ``(user) CMDOUT (line)``; a CR at a line's end is not shown."""
-    start = packet(before, f"({user}) CMDOUT (")
-    room = SIZE - len(start)
-    made: list[bytes] = []
+def output_packets(header: bytes, user: str, lines: Iterable[bytes]) -> list[bytes]:
+    """Return the lines that a job printed as ``(user) CMDOUT (line)``, without the CR at a line's end."""
+    start = packet(header, f"({user}) CMDOUT (")
+    room = MAX_PACKET_SIZE - len(start)
+    result: list[bytes] = []
     for line in lines:
-        is_plain = not line.translate(None, _PLAIN)  # as nearly all are
+        is_plain = not line.translate(None, _PLAIN)  # like nearly all lines
         shown = line if is_plain else visible(line.removesuffix(b"\r")).encode()
         if len(shown) < room:
-            made.append(b"%b%b)" % (start, shown))
+            result.append(b"%b%b)" % (start, shown))
         else:
-            made += packets(before, user, "CMDOUT", shown.decode())
-    return made
+            result += packets(header, user, "CMDOUT", shown.decode())
+    return result
 
 
-def _harmless(text: str) -> str:
+def _escape(text: str) -> str:
     return visible(text.encode("utf-8", "surrogateescape"))

@@ -110,5 +110,5 @@ class Journal:
         self.clear()
         done = [*self._done, *((run, 0, 0) for run in self._capture.take_closed())]
         if done:
-            self._keeper.done(done)
+            self._keeper.release(done)
             self._done.clear()

@@ -105,7 +105,7 @@ class Launcher:
                 claimed.launch = None
             self._output.capture.remove(claimed.run.id)
             self._limits.remove(claimed.run.id)
-        self._keeper.done(held)
+        self._keeper.release(held)
 
     # The start
 

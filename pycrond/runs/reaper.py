@@ -81,7 +81,7 @@ class Reaper:
     def read_reports(self) -> None:
         """Read what the keeper reports: the ends of adopted runs, and of processes that are no runs."""
         self._keeper.flush()
-        for end in self._keeper.ends():
+        for end in self._keeper.read_ends():
             active = self._active.by_pid.get(end.pid)
             # A run that ended just as it was looked for has no known start time.
             is_unseen = active in self._awaited and not active.start if active else False

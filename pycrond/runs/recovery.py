@@ -9,7 +9,7 @@ from pycrond import clock
 from pycrond.host import procfs
 from pycrond.host.poller import Poller
 from pycrond.jobs.run import OPEN, Cause, Fire, Outcome, Reason, Run, State
-from pycrond.keeper.client import KeeperClient, ProcessEnd, left_behind
+from pycrond.keeper.client import KeeperClient, ProcessEnd, read_saved_ends
 from pycrond.ledger.codec import job_of
 from pycrond.ledger.rows import JobRow, Unfinished
 from pycrond.ledger.writer import Ledger
@@ -54,7 +54,7 @@ class Recovery:
         again. A run that was claimed up to it may have been started, and is not started again.
         """
         entries = self._journal.read()
-        ends = [*left_behind(self._ends_path), *self._read_reports()]
+        ends = [*read_saved_ends(self._ends_path), *self._read_reports()]
         survivors = Survivors(entries, ends, self._keeper.leaders, self._keeper.dead_leaders)
         unfinished = self._unfinished(survivors, now)
         survivors.add_known(row.pid for row in unfinished if row.pid)
@@ -77,7 +77,7 @@ class Recovery:
         self._journal.forget_processes(survivors.ends)
         if not self._keeper.is_gone:
             self._poller.register(self._keeper, self._reaper.read_reports)
-            self._keeper.keep(self._output.capture.open_runs)
+            self._keeper.release_others(self._output.capture.open_runs)
 
     def done(self) -> None:
         """Remove the file of ends: the ledger has them."""
@@ -86,12 +86,12 @@ class Recovery:
 
     def _read_reports(self) -> list[ProcessEnd]:
         """The ends that the keeper reports; the last of them is waited for, for a second."""
-        ends, give_up_at = self._keeper.ends(), clock.elapsed() + REPORT_TIMEOUT
+        ends, give_up_at = self._keeper.read_ends(), clock.elapsed() + REPORT_TIMEOUT
         if not self._keeper.is_gone:
             self._poller.register(self._keeper, lambda: None)
-        while not self._keeper.all_told and clock.elapsed() < give_up_at:
+        while not self._keeper.is_complete and clock.elapsed() < give_up_at:
             self._poller.wait(give_up_at - clock.elapsed())
-            ends += self._keeper.ends()
+            ends += self._keeper.read_ends()
         return ends
 
     def _unfinished(self, survivors: Survivors, now: datetime) -> list[Unfinished]:

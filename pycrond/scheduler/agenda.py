@@ -1,4 +1,4 @@
-"""What is due: cron's loop over wall-clock minutes, in every zone of its own. Pure; `now` is an argument."""
+"""The fires that are due: cron's loop over wall-clock minutes, for each time zone. Pure."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -11,13 +11,13 @@ from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import Zone
 
 MINUTE = timedelta(minutes=1)
-LARGEST_STEP = 180 * MINUTE  # turned back by more, fixed-time jobs run again as well, as in cron
-LATE = 5 * MINUTE  # behind by no more than this, every minute gets a turn of its own
+MAX_STEP_BACK = 180 * MINUTE  # a clock turned back by more repeats fixed-time jobs too, as in cron
+MAX_LATENESS = 5 * MINUTE  # if the loop is late by no more than this, each minute has its own turn
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """How far a zone's jobs have run, in wall minutes: the fixed-time ones and the wildcard ones."""
+    """The last wall minute that a zone's jobs have run for: fixed-time jobs and wildcard jobs."""
 
     fixed: int
     wild: int
@@ -25,23 +25,24 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class DueMinute:
-    """What one look at the clock leads to; nothing is changed until `Agenda.done` is told so."""
+    """The fires of a minute, and the state of the agenda after them; `Agenda.advance` sets that state."""
 
     at: datetime
     fires: tuple[Fire, ...]
     positions: Mapping[str, Position]
-    eras: tuple[int, int]  # fixed, wildcard
-    passed: tuple[tuple[Job, Zone, int], ...] = ()
-    """After a jump of the clock: jobs whose fires before `at` are left out, each with its zone and era."""
+    eras: tuple[int, int]
+    """How often the clock was turned back so far that fixed-time and wildcard jobs run again."""
+    left_out: tuple[tuple[Job, Zone, int], ...] = ()
+    """After a jump of the clock, the jobs whose fires before `at` are not due, each with its zone and era."""
 
 
 def minute(at: datetime) -> datetime:
-    """The minute an instant lies in."""
+    """Return the beginning of the minute that `at` is in."""
     return at.replace(second=0, microsecond=0)
 
 
 def _by_schedule(jobs: Iterable[Job], zone: str) -> dict[str, dict[Schedule, list[Job]]]:
-    """The jobs that have one, by the zone (`zone` where they name none) and then by the schedule."""
+    """Return the jobs that have a schedule, by their zone (`zone` is the default) and schedule."""
     zones: dict[str, dict[Schedule, list[Job]]] = {}
     for job in jobs:
         entry = job.entry
@@ -51,50 +52,50 @@ def _by_schedule(jobs: Iterable[Job], zone: str) -> dict[str, dict[Schedule, lis
 
 
 @dataclass(slots=True)
-class _Lane:
-    """The schedules of one kind in one zone, each under its next wall minute.
+class _ScheduleIndex:
+    """The schedules of a zone's fixed-time or wildcard jobs, indexed by their next wall minute.
 
-    Equal schedules are one: a hundred thousand entries with a thousand schedules are a thousand things to
-    look at, and at a turn only those whose minute has come.
+    A turn looks only at the schedules whose minute has come. Jobs with equal schedules share an entry of the
+    index: 100,000 jobs often have 1,000 schedules.
     """
 
     jobs: dict[Schedule, list[Job]]
-    coming: dict[int, list[Schedule]] = field(default_factory=dict)
+    next_at: dict[int, list[Schedule]] = field(default_factory=dict)
     through: int = 0
 
     def seek(self, through: int) -> None:
-        """Go on after this wall minute, forwards or backwards."""
-        if through >= self.through and self.coming:
-            moved = [
-                one for wall in [w for w in self.coming if w <= through] for one in self.coming.pop(wall)
-            ]
+        """Index the minutes after `through`, which may be before or after the current position."""
+        if through >= self.through and self.next_at:
+            reached_walls = [wall for wall in self.next_at if wall <= through]
+            moved = [schedule for wall in reached_walls for schedule in self.next_at.pop(wall)]
         else:
-            self.coming.clear()
+            self.next_at.clear()
             moved = list(self.jobs)
         self.through = through
         for schedule in moved:
             wall = schedule.next_wall(through)
             if wall is not None:
-                self.coming.setdefault(wall, []).append(schedule)
+                self.next_at.setdefault(wall, []).append(schedule)
 
     def due(self, first: int, last: int) -> Iterator[tuple[int, Schedule]]:
-        """Each schedule's wall minutes from `first` to `last`, in order of the minutes."""
-        found = []
-        if first <= self.through:  # the clock was turned back: the index does not reach there
+        """Return the wall minutes from `first` to `last` with the schedules that name them, in order."""
+        minutes = []
+        if first <= self.through:  # the clock was turned back to minutes before the index
             candidates = list(self.jobs)
         else:
-            candidates = [one for wall, several in self.coming.items() if wall <= last for one in several]
+            groups = [schedules for wall, schedules in self.next_at.items() if wall <= last]
+            candidates = [schedule for schedules in groups for schedule in schedules]
         for schedule in candidates:
             wall = schedule.next_wall(first - 1)
             while wall is not None and wall <= last:
-                found.append((wall, schedule))
+                minutes.append((wall, schedule))
                 wall = schedule.next_wall(wall)
-        found.sort(key=lambda pair: pair[0])
-        return iter(found)
+        minutes.sort(key=lambda pair: pair[0])
+        return iter(minutes)
 
 
 class Agenda:
-    """The jobs, where each zone's wall clock stands, and the fires that come of it."""
+    """The jobs, the positions of the zones' wall clocks, and the fires that follow from both."""
 
     def __init__(
         self,
@@ -104,17 +105,17 @@ class Agenda:
         eras: tuple[int, int] = (0, 0),
         positions: Mapping[str, Position] | None = None,
     ) -> None:
-        """`zone` is the daemon's. The minute of `now` counts as run: it is not due, as in cron.
+        """`zone` is the daemon's. The minute of `now` counts as run, as in cron.
 
-        `positions` are those of zones that were there before, with or without jobs; a new one stands where
-        it would if it had always been there.
+        `positions` are of zones known before, with or without jobs; a new zone gets the position that it
+        would have if it had always been known.
         """
         self.jobs = tuple(jobs)
         self.zone = zone
         self.last = minute(now)
         self.eras = eras
         self._positions = dict(positions or {})
-        self._lanes: dict[str, tuple[_Lane, _Lane]] = {}
+        self._indexes: dict[str, tuple[_ScheduleIndex, _ScheduleIndex]] = {}
         for name, groups in _by_schedule(self.jobs, zone.name).items():
             self._add_zone(name, groups)
 
@@ -123,90 +124,92 @@ class Agenda:
             zone = self._zone(name)
             self._positions[name] = Position(processed_through(zone, self.last), zone.wall(self.last))
         position = self._positions[name]
-        wild = _Lane({schedule: jobs for schedule, jobs in groups.items() if schedule.wildcard})
-        fixed = _Lane({schedule: jobs for schedule, jobs in groups.items() if not schedule.wildcard})
+        wild = _ScheduleIndex({schedule: jobs for schedule, jobs in groups.items() if schedule.wildcard})
+        fixed = _ScheduleIndex({schedule: jobs for schedule, jobs in groups.items() if not schedule.wildcard})
         fixed.seek(position.fixed)
         wild.seek(position.wild)
-        self._lanes[name] = (fixed, wild)
+        self._indexes[name] = (fixed, wild)
 
     def _zone(self, name: str) -> Zone:
         return self.zone if name == self.zone.name else Zone.of(name)
 
     def replaced_by(self, jobs: Iterable[Job]) -> "Agenda":
-        """The same moment with other jobs: what is due next minute is the new jobs' business."""
+        """Return an agenda with other jobs at the same position; they are due from the next minute on."""
         return Agenda(jobs, self.zone, self.last, self.eras, self._positions)
 
     def due(self, now: datetime) -> DueMinute | None:
-        """The next turn to take: the minute after the last one, or this one where the clock has jumped.
+        """Return the next minute: the minute after the last, or that of `now` if the clock has jumped.
 
-        None within a minute that had its turn. A caller that is late takes several, one after another.
+        None if the minute of `now` was the last. A late caller gets several minutes, one after another.
         """
         at = minute(now)
         if at == self.last:
             return None
-        if timedelta(0) < at - self.last <= LATE:
+        if timedelta(0) < at - self.last <= MAX_LATENESS:
             at = self.last + MINUTE
         back = self.last - at
-        eras = (self.eras[0] + (back > LARGEST_STEP), self.eras[1] + (back > timedelta(0)))
+        eras = (self.eras[0] + (back > MAX_STEP_BACK), self.eras[1] + (back > timedelta(0)))
+        has_jumped = at - self.last > MINUTE
         fires: list[Fire] = []
-        passed: list[tuple[Job, Zone, int]] = []
+        left_out: list[tuple[Job, Zone, int]] = []
         positions = {}
         for name, position in self._positions.items():
-            wall = self._zone(name).wall(at)
-            taken = step(position.fixed, wall)
-            positions[name] = Position(taken.through, wall)
-            if name not in self._lanes:
+            zone = self._zone(name)
+            wall = zone.wall(at)
+            moved = step(position.fixed, wall)
+            positions[name] = Position(moved.through, wall)
+            if name not in self._indexes:
                 continue
-            fixed, wild = self._lanes[name]
-            fires += self._fires(wild, taken.wild_from, wall, at, eras[1])
-            fires += self._fires(fixed, taken.fixed_from, wall, at, eras[0])
-            if at - self.last > MINUTE:
-                zone = self._zone(name)
-                passed += [(job, zone, eras[1]) for jobs in wild.jobs.values() for job in jobs]
-                if taken.fixed_from == wall:
-                    passed += [(job, zone, eras[0]) for jobs in fixed.jobs.values() for job in jobs]
-        if (
-            at - self.last > LATE
-        ):  # jobs that say what to do about missed fires are not caught up by cron's rule
-            left = {job.key for job, _, _ in passed}
-            own = [(job, self._zone(job.entry.zone or self.zone.name)) for job in self.jobs if _decides(job)]
-            passed += [(job, zone, eras[0]) for job, zone in own if job.key not in left]
-            fires = [fire for fire in fires if fire.at == at or not _decides(fire.job)]
-        return DueMinute(at, tuple(fires), positions, eras, tuple(passed))
+            fixed, wild = self._indexes[name]
+            fires += self._fires(wild, moved.wild_from, wall, at, eras[1])
+            fires += self._fires(fixed, moved.fixed_from, wall, at, eras[0])
+            if has_jumped:
+                left_out += [(job, zone, eras[1]) for jobs in wild.jobs.values() for job in jobs]
+            if has_jumped and moved.fixed_from == wall:
+                left_out += [(job, zone, eras[0]) for jobs in fixed.jobs.values() for job in jobs]
+        if at - self.last > MAX_LATENESS:
+            # The option `missed` replaces cron's rule, which catches up fixed-time jobs.
+            keys = {job.key for job, _, _ in left_out}
+            by_option = [job for job in self.jobs if _has_missed_option(job) and job.key not in keys]
+            left_out += [(job, self._zone_of(job), eras[0]) for job in by_option]
+            fires = [fire for fire in fires if fire.at == at or not _has_missed_option(fire.job)]
+        return DueMinute(at, tuple(fires), positions, eras, tuple(left_out))
 
-    def _fires(self, lane: _Lane, first: int, last: int, at: datetime, era: int) -> Iterator[Fire]:
-        for wall, schedule in lane.due(first, last):
+    def _fires(self, index: _ScheduleIndex, first: int, last: int, at: datetime, era: int) -> Iterator[Fire]:
+        for wall, schedule in index.due(first, last):
             due_at = self._instant(at, last - wall)
-            for job in lane.jobs[schedule]:
-                fold = self._zone(job.entry.zone or self.zone.name).fold(due_at)
-                yield Fire(job, due_at, wall, fold, era)
+            for job in index.jobs[schedule]:
+                yield Fire(job, due_at, wall, self._zone_of(job).fold(due_at), era)
+
+    def _zone_of(self, job: Job) -> Zone:
+        return self._zone(job.entry.zone or self.zone.name)
 
     def _instant(self, at: datetime, behind: int) -> datetime:
-        """When a wall minute `behind` this turn's was due: at once, if a gap in the clock swallowed it."""
+        """Return when the wall minute `behind` minutes before `at` was due; `at` if the clock skipped it."""
         instant = at - behind * MINUTE
         return instant if instant > self.last else at
 
-    def done(self, turn: DueMinute) -> None:
-        """The turn was carried out."""
-        self.last, self.eras = turn.at, turn.eras
-        self._positions.update(turn.positions)
-        for name, (fixed, wild) in self._lanes.items():
-            fixed.seek(turn.positions[name].fixed)
-            wild.seek(turn.positions[name].wild)
+    def advance(self, due: DueMinute) -> None:
+        """Count a minute as run; `due` returns it no more."""
+        self.last, self.eras = due.at, due.eras
+        self._positions.update(due.positions)
+        for name, (fixed, wild) in self._indexes.items():
+            fixed.seek(due.positions[name].fixed)
+            wild.seek(due.positions[name].wild)
 
 
-def _decides(job: Job) -> bool:
-    """Whether the option `missed` decides alone."""
+def _has_missed_option(job: Job) -> bool:
+    """Return whether the option `missed` alone decides about fires that were not started in time."""
     return job.entry.options.missed is not None and job.entry.schedule is not None
 
 
-def first_turn(last: datetime | None, now: datetime) -> datetime:
-    """The minute that counts as run when a daemon starts.
+def initial_minute(last: datetime | None, now: datetime) -> datetime:
+    """Return the minute that counts as run when a daemon starts; `last` is the latest minute that was run.
 
-    A gap of up to a minute since the last turn is lateness: what came due in it is run at once. After a
-    longer one, and at the very first start, the running minute is not run, as in cron.
+    A gap of up to a minute is lateness: what came due in it is run at once. After a longer gap, and at the
+    very first start, the current minute is not run, as in cron.
     """
-    this = minute(now.astimezone(UTC))
-    if last is not None and timedelta(0) <= this - last <= MINUTE:
+    current = minute(now.astimezone(UTC))
+    if last is not None and timedelta(0) <= current - last <= MINUTE:
         return last
-    return this
+    return current

@@ -88,7 +88,7 @@ class ClockChanges:
         """Write the fires of the last daemon's jobs between its last turn and the first of this one."""
         if through <= last:
             return
-        expected = self._ledger.jobs.expected()
+        expected = self._ledger.jobs.loaded_schedules()
         schedules = {text: from_text(text) for text in {text for _, text, *_ in expected}}
         zones = {zone: machine.load_zone(zone) for zone in {zone for _, _, zone, *_ in expected}}
         jobs = [(key, schedules[text], zones[zone]) for key, text, zone, _, _ in expected]
@@ -102,7 +102,7 @@ class ClockChanges:
     ) -> None:
         """Write the fires that were due while the disk was full, before a crash: they may have run."""
         latest = self._ledger.latest()
-        for key, text, zone, _, begins in self._ledger.jobs.expected():
+        for key, text, zone, _, begins in self._ledger.jobs.loaded_schedules():
             schedule = from_text(text)
             known = datetime.fromtimestamp(max(begins, latest.get(key, 0.0)), since.tzinfo)
             passed = find_gaps(
@@ -112,13 +112,13 @@ class ClockChanges:
 
     def turn(self, last: datetime, due: DueMinute, now: datetime) -> None:
         """Write the fires that cron's rule leaves out between the turn at `last` and this one."""
-        if due.passed:
+        if due.left_out:
             jobs = [
-                (job.key, schedule, zone) for job, zone, _ in due.passed if (schedule := job.entry.schedule)
+                (job.key, schedule, zone) for job, zone, _ in due.left_out if (schedule := job.entry.schedule)
             ]
-            era_of = {job.key: era for job, _, era in due.passed}
+            era_of = {job.key: era for job, _, era in due.left_out}
             policies = {
-                job.key: to_json(job.entry.options) for job, _, _ in due.passed if job.entry.options.missed
+                job.key: to_json(job.entry.options) for job, _, _ in due.left_out if job.entry.options.missed
             }
             self._pass_over(jobs, policies, era_of, MissedSpan(last + MINUTE, due.at, now), self._cause)
         self._cause = HELD_UP

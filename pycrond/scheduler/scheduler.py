@@ -15,7 +15,7 @@ from pycrond.output.daemon_log import DaemonLog
 from pycrond.runs.launcher import ClaimedRun
 from pycrond.runs.runs import Runs
 from pycrond.scheduler.admission import Admission
-from pycrond.scheduler.agenda import MINUTE, Agenda, DueMinute, first_turn, minute
+from pycrond.scheduler.agenda import MINUTE, Agenda, DueMinute, initial_minute, minute
 from pycrond.scheduler.checkpoint import Checkpoint
 from pycrond.scheduler.clock_changes import ClockChanges
 from pycrond.scheduler.delayed import DelayedStarts
@@ -36,7 +36,7 @@ class Scheduler:
         self.checkpoint = Checkpoint(settings.checkpoint_path)
         self._last_record = self.checkpoint.read()
         zone = machine.load_zone(machine.local_zone_name(os.environ))
-        self.agenda = Agenda((), zone, first_turn(self._last_record.at, now), self._last_record.eras)
+        self.agenda = Agenda((), zone, initial_minute(self._last_record.at, now), self._last_record.eras)
         self.pauses = Pauses(ledger.file)
         self.clock_changes = ClockChanges(ledger, log, now)
         self.admission = Admission(log, runs, self.pauses, settings.max_running)
@@ -96,7 +96,7 @@ class Scheduler:
             self._note_unwritten(due.at)
             self.checkpoint.write(due.at, due.eras)  # before the first start: see `runs.recovery`
             self.admission.enter(self.delayed.add(claims), now)
-            self.agenda.done(due)
+            self.agenda.advance(due)
             self._coming = None
             if catch_ups := self.clock_changes.take_catch_ups():
                 self.delayed.catch_up(catch_ups, self._jobs, now)

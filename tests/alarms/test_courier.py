@@ -60,10 +60,10 @@ def courier(document: dict[str, Any], **environment: str) -> tuple[int, str]:
 
 def spooled(directory: Path, output: bytes, run: int = 7) -> dict[str, Any]:
     """The fields of a document about a run's output in a spool."""
-    for start in range(0, len(output), spool.SEGMENT):
-        file = Path(spool.path(str(directory / "spool"), run, start // spool.SEGMENT))
+    for start in range(0, len(output), spool.SEGMENT_SIZE):
+        file = Path(spool.path(str(directory / "spool"), run, start // spool.SEGMENT_SIZE))
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(output[start : start + spool.SEGMENT])
+        file.write_bytes(output[start : start + spool.SEGMENT_SIZE])
     return {"spool": str(directory / "spool"), "run": run, "bytes": len(output)}
 
 

@@ -133,7 +133,7 @@ def test_a_mail_has_both_ends_of_a_long_output(loop: Loop, smtpd: Smtpd) -> None
     assert b"\nlast\n" in text
     assert b"left out" in text
     (delivered,) = loop.query("SELECT delivered FROM runs")[0]
-    wanted = {f"1.{number}" for number in range(delivered // spool.SEGMENT, 12)}
+    wanted = {f"1.{number}" for number in range(delivered // spool.SEGMENT_SIZE, 12)}
     assert wanted <= {file.name for file in (loop.state / "spool").rglob("*.*")}, "syslog is to have it all"
 
 

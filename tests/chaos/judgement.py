@@ -139,7 +139,7 @@ class Judgement:
                 # A row can be of an earlier era of the job, whose run never started and printed nothing.
                 runs = [run.id for run in by_fire[name][fire]]
                 size, numbers = sum(self._size(run) for run in runs), set(range(1, KINDS[kind].lines + 1))
-                if size < spool.SEGMENT:  # of longer output only the end is kept
+                if size < spool.SEGMENT_SIZE:  # of longer output only the end is kept
                     lines = Counter(self._text(runs).split("\n"))
                     lines.subtract([KINDS[kind].rest, *(f"{name} {fire} {number}" for number in numbers)])
                     wrong = {line: count for line, count in lines.items() if count}

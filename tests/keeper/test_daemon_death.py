@@ -75,11 +75,11 @@ def test_orphans_of_a_dead_daemon_become_the_keepers_children(crond: Crond) -> N
 
 def test_the_keeper_holds_the_lock_also_without_a_daemon(started: Crond) -> None:
     keeper, daemon = started.keeper, started.pid
-    assert start.take_lock(str(started.state)) is None
+    assert start.acquire_lock(str(started.state)) is None
     os.kill(keeper, signal.SIGSTOP)
     os.kill(daemon, signal.SIGKILL)
     wait_until(lambda: not alive(daemon))
-    assert start.take_lock(str(started.state)) is None
+    assert start.acquire_lock(str(started.state)) is None
     os.kill(keeper, signal.SIGCONT)
     next_daemon(started, daemon)
 
@@ -109,7 +109,7 @@ def test_after_a_stop_the_keeper_is_gone(started: Crond) -> None:
     assert not alive(daemon)
     assert not started.pidfile.exists()
     assert list(started.runtime.glob("*.sock")) == []
-    lock = start.take_lock(str(started.state))
+    lock = start.acquire_lock(str(started.state))
     assert lock is not None
     os.close(lock)
 

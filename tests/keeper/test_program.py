@@ -36,7 +36,7 @@ def test_dead_leaders_are_distinguished_from_live_ones(spawn: Spawn) -> None:
     keeper = object.__new__(Keeper)
     keeper.leaders = {}
 
-    keeper.look_for_leaders()
+    keeper.find_leaders()
 
     leaders = [(int(run), int(pid)) for run, pid, _ in (line.split() for line in keeper.leaders.values())]
     assert {(0, dead), (7, left_behind), (8, other_run)} <= set(leaders)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pycrond.output import spool
-from pycrond.output.spool import SEGMENT
+from pycrond.output.spool import SEGMENT_SIZE
 from tests.support import packages
 from tests.support.loop import Loop
 
@@ -79,9 +79,11 @@ def test_a_line_of_a_megabyte_comes_in_whole_pieces(loop: Loop, char: str) -> No
     assert "".join(pieces[1:-1]) == text
 
 
-@pytest.mark.parametrize("size", [20_000, 60_000, 65_536, 70_000, 100_000, SEGMENT - 1, SEGMENT + 1])
+@pytest.mark.parametrize(
+    "size", [20_000, 60_000, 65_536, 70_000, 100_000, SEGMENT_SIZE - 1, SEGMENT_SIZE + 1]
+)
 def test_long_lines_across_segments(loop: Loop, size: int) -> None:
-    lines = [chr(ord("a") + number % 26) * (size - 1) for number in range(2 * SEGMENT // size + 2)]
+    lines = [chr(ord("a") + number % 26) * (size - 1) for number in range(2 * SEGMENT_SIZE // size + 2)]
     pieces = printed(loop, "".join(f"{line}\n" for line in lines).encode())
     assert "".join(pieces) == "".join(lines)
     assert {len(set(piece)) for piece in pieces} == {1}, "no piece has parts of two lines"
@@ -90,8 +92,8 @@ def test_long_lines_across_segments(loop: Loop, size: int) -> None:
 @pytest.mark.parametrize("tail", [0, 1, 100, 8_192, 8_193])
 def test_a_line_that_ends_where_a_segment_does(loop: Loop, tail: int) -> None:
     text = b"y" * 99 + b"\n"
-    filler = text * ((SEGMENT - 20_000) // 100)
-    last = b"z" * (SEGMENT - len(filler) - 1 + tail) + b"\nend\n"
+    filler = text * ((SEGMENT_SIZE - 20_000) // 100)
+    last = b"z" * (SEGMENT_SIZE - len(filler) - 1 + tail) + b"\nend\n"
     pieces = printed(loop, filler + last)
     assert pieces[-1] == "end"
     assert sum(map(len, pieces)) == len(filler) // 100 * 99 + len(last) - 2
@@ -183,7 +185,7 @@ def test_a_syslogd_that_is_killed_again_and_again(loop: Loop) -> None:
 
 
 def test_delivered_segments_are_deleted(loop: Loop) -> None:
-    printed(loop, b"x" * 1000 + b"\n" + b"y" * (3 * SEGMENT))
+    printed(loop, b"x" * 1000 + b"\n" + b"y" * (3 * SEGMENT_SIZE))
     assert os.listdir(loop.state / "spool" / "0") == ["1.3"]
 
 

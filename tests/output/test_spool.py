@@ -1,4 +1,4 @@
-"""Spools: bytes from a FIFO to segments on disk, each exactly once, through full disks and kills."""
+"""Spools: each byte of a FIFO gets to disk exactly once, also with full disks and killed processes."""
 
 import contextlib
 import fcntl
@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from pycrond.output import spool
-from pycrond.output.spool import CHUNK, SEGMENT, Spool
+from pycrond.output.spool import CHUNK_SIZE, SEGMENT_SIZE, Spool
 
 
 class Fifo:
-    """A FIFO with our reading end, and writing ends that come and go."""
+    """A FIFO with a reading end, and a writing end that is opened when needed."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -43,121 +43,138 @@ class Fifo:
 
 @pytest.fixture
 def fifo(tmp_path: Path) -> Iterator[Fifo]:
-    one = Fifo(tmp_path / "fifo")
-    yield one
-    one.close()
+    fifo = Fifo(tmp_path / "fifo")
+    yield fifo
+    fifo.close()
 
 
-def pour(one: Spool, fifo: Fifo, text: bytes) -> None:
-    """Through the FIFO into the spool, whatever the size."""
-    for start in range(0, len(text), CHUNK):
-        fifo.write(text[start : start + CHUNK])
-        while one.take(fifo.reader):
+def write_through(output: Spool, fifo: Fifo, text: bytes) -> None:
+    """Write any amount of text to the FIFO and move it to the spool."""
+    for start in range(0, len(text), CHUNK_SIZE):
+        fifo.write(text[start : start + CHUNK_SIZE])
+        while output.move_from(fifo.reader):
             pass
 
 
-def content(folder: Path, run: int, start: int = 0) -> bytes:
-    found, part = b"", b"x"
+def content(directory: Path, run: int, start: int = 0) -> bytes:
+    data, part = b"", b"x"
     while part:
-        part = spool.read(str(folder), run, start + len(found), CHUNK)
-        found += part
-    return found
+        part = spool.read(str(directory), run, start + len(data), CHUNK_SIZE)
+        data += part
+    return data
 
 
 def numbered(size: int) -> bytes:
-    """Lines that tell where they belong."""
+    """Return numbered lines, so that a lost or moved line is noticed."""
     text = b"".join(b"%d\n" % number for number in range(size // 4))
     return text[:size]
 
 
-def test_a_silent_job_makes_no_file(fifo: Fifo, tmp_path: Path) -> None:
-    one = Spool(str(tmp_path / "spool"), 7)
-    assert one.take(fifo.reader) in {0, None}
+def test_a_job_without_output_has_no_file(fifo: Fifo, tmp_path: Path) -> None:
+    output = Spool(str(tmp_path / "spool"), 7)
+    assert output.move_from(fifo.reader) in {0, None}
     fifo.write(b"")
-    assert one.take(fifo.reader) is None, "a writer, and nothing written"
+    assert output.move_from(fifo.reader) is None, "a writer, and nothing written"
     fifo.hang_up()
-    assert one.take(fifo.reader) == 0, "no writer any more"
+    assert output.move_from(fifo.reader) == 0, "no writer is left"
     assert not (tmp_path / "spool").exists()
-    assert (one.size, one.read(0, 10)) == (0, b"")
+    assert (output.size, output.read(0, 10)) == (0, b"")
     assert spool.first_offset(str(tmp_path / "spool"), 7) is None
 
 
 def test_bytes_arrive_as_they_are(fifo: Fifo, tmp_path: Path) -> None:
-    one = Spool(str(tmp_path), 7)
+    output = Spool(str(tmp_path), 7)
     every = bytes(range(256))
     fifo.write(every)
-    assert one.take(fifo.reader) == 256
-    assert one.take(fifo.reader) is None, "empty for now"
+    assert output.move_from(fifo.reader) == 256
+    assert output.move_from(fifo.reader) is None, "empty for now"
     fifo.write(b"more")
     fifo.hang_up()
-    assert [one.take(fifo.reader) for _ in range(3)] == [4, 0, 0]
-    assert (one.size, one.read(0, 1000)) == (260, every + b"more")
-    one.close()
+    assert [output.move_from(fifo.reader) for _ in range(3)] == [4, 0, 0]
+    assert (output.size, output.read(0, 1000)) == (260, every + b"more")
+    output.close()
 
 
-def test_an_end_and_then_more(fifo: Fifo, tmp_path: Path) -> None:
-    one = Spool(str(tmp_path), 7)
+def test_more_output_after_the_end_of_the_fifo(fifo: Fifo, tmp_path: Path) -> None:
+    output = Spool(str(tmp_path), 7)
     for text in (b"one", b"two"):
         fifo.write(text)
         fifo.hang_up()
-        assert [one.take(fifo.reader), one.take(fifo.reader)] == [3, 0]
+        assert [output.move_from(fifo.reader), output.move_from(fifo.reader)] == [3, 0]
     assert content(tmp_path, 7) == b"onetwo"
 
 
 def test_an_adopted_fifo_without_writers_shows_its_end(fifo: Fifo, tmp_path: Path) -> None:
     fifo.write(b"left behind")
     fifo.hang_up()
-    one = Spool(str(tmp_path), 7)
-    one.open()
-    assert [one.take(fifo.reader), one.take(fifo.reader)] == [11, 0]
+    output = Spool(str(tmp_path), 7)
+    output.open()
+    assert [output.move_from(fifo.reader), output.move_from(fifo.reader)] == [11, 0]
 
 
-def test_reading(fifo: Fifo, tmp_path: Path) -> None:
-    one = Spool(str(tmp_path), 7)
-    pour(one, fifo, b"0123456789")
-    assert (one.read(3, 4), one.read(8, 10), one.read(10, 10), one.read(99, 1)) == (b"3456", b"89", b"", b"")
-    assert one.read(5 * SEGMENT, 1) == b""
+def test_parts_can_be_read(fifo: Fifo, tmp_path: Path) -> None:
+    output = Spool(str(tmp_path), 7)
+    write_through(output, fifo, b"0123456789")
+    assert (output.read(3, 4), output.read(8, 10), output.read(10, 10), output.read(99, 1)) == (
+        b"3456",
+        b"89",
+        b"",
+        b"",
+    )
+    assert output.read(5 * SEGMENT_SIZE, 1) == b""
 
 
-@pytest.mark.parametrize("size", [0, 9, 10, 11, SEGMENT - 1, SEGMENT, SEGMENT + 3, 2 * SEGMENT + 12])
-def test_its_end(fifo: Fifo, tmp_path: Path, size: int) -> None:
+@pytest.mark.parametrize(
+    "size", [0, 9, 10, 11, SEGMENT_SIZE - 1, SEGMENT_SIZE, SEGMENT_SIZE + 3, 2 * SEGMENT_SIZE + 12]
+)
+def test_tail(fifo: Fifo, tmp_path: Path, size: int) -> None:
     text = numbered(size)
-    one = Spool(str(tmp_path), 7)
-    pour(one, fifo, text)
-    assert spool.end(str(tmp_path), 7, 10) == text[-10:]
-    one.drop_before(size)
-    kept = text[spool.kept(str(tmp_path), 7)[0] :]
-    assert spool.end(str(tmp_path), 7, 10) == kept[-10:], "of what is left"
-    assert spool.end(str(tmp_path), 8, 10) == b""
+    output = Spool(str(tmp_path), 7)
+    write_through(output, fifo, text)
+    assert spool.tail(str(tmp_path), 7, 10) == text[-10:]
+    output.drop_before(size)
+    kept = text[spool.kept_range(str(tmp_path), 7)[0] :]
+    assert spool.tail(str(tmp_path), 7, 10) == kept[-10:], "the same from the rest"
+    assert spool.tail(str(tmp_path), 8, 10) == b""
 
 
-def test_segments(fifo: Fifo, tmp_path: Path) -> None:
-    text = numbered(2 * SEGMENT + 12_345)
-    one = Spool(str(tmp_path), 1234)
-    pour(one, fifo, text)
-    assert one.size == len(text)
+def test_long_output_has_several_segments(fifo: Fifo, tmp_path: Path) -> None:
+    text = numbered(2 * SEGMENT_SIZE + 12_345)
+    output = Spool(str(tmp_path), 1234)
+    write_through(output, fifo, text)
+    assert output.size == len(text)
     assert spool.segments(str(tmp_path), 1234) == [0, 1, 2]
     assert sorted(os.listdir(tmp_path / "1")) == ["1234.0", "1234.1", "1234.2"]
     assert content(tmp_path, 1234) == text
-    assert one.read(SEGMENT - 10, 100) == text[SEGMENT - 10 : SEGMENT + 90], "of two segments"
-    assert one.read(SEGMENT, 100) == text[SEGMENT : SEGMENT + 100]
+    assert output.read(SEGMENT_SIZE - 10, 100) == text[SEGMENT_SIZE - 10 : SEGMENT_SIZE + 90], (
+        "of two segments"
+    )
+    assert output.read(SEGMENT_SIZE, 100) == text[SEGMENT_SIZE : SEGMENT_SIZE + 100]
 
 
-def test_it_goes_on_where_an_earlier_one_stopped(fifo: Fifo, tmp_path: Path) -> None:
-    text = numbered(3 * SEGMENT)
-    stops = [1, CHUNK, SEGMENT - 1, SEGMENT, SEGMENT + 1, 2 * SEGMENT, 3 * SEGMENT]
+def test_a_spool_goes_on_where_an_earlier_spool_stopped(fifo: Fifo, tmp_path: Path) -> None:
+    text = numbered(3 * SEGMENT_SIZE)
+    stops = [
+        1,
+        CHUNK_SIZE,
+        SEGMENT_SIZE - 1,
+        SEGMENT_SIZE,
+        SEGMENT_SIZE + 1,
+        2 * SEGMENT_SIZE,
+        3 * SEGMENT_SIZE,
+    ]
     for start, stop in zip([0, *stops], stops, strict=False):
-        one = Spool(str(tmp_path), 7)
-        assert one.size == start
-        pour(one, fifo, text[start:stop])
-        assert one.size == stop
-        one.close()
+        output = Spool(str(tmp_path), 7)
+        assert output.size == start
+        write_through(output, fifo, text[start:stop])
+        assert output.size == stop
+        output.close()
     assert content(tmp_path, 7) == text
 
 
 def test_runs_do_not_mix(fifo: Fifo, tmp_path: Path) -> None:
     for run in (1, 10, 100, 1000, 1001, 11):
-        pour(Spool(str(tmp_path), run), fifo, b"%d" % run)
+        write_through(Spool(str(tmp_path), run), fifo, b"%d" % run)
     for run in (1, 10, 100, 1000, 1001, 11):
         assert content(tmp_path, run) == b"%d" % run
         assert spool.segments(str(tmp_path), run) == [0]
@@ -167,22 +184,24 @@ def test_runs_do_not_mix(fifo: Fifo, tmp_path: Path) -> None:
     ("before", "left", "why"),
     [
         (0, [0, 1, 2], "nothing delivered"),
-        (SEGMENT - 1, [0, 1, 2], "not the whole first one"),
-        (SEGMENT, [1, 2], "the first one"),
-        (2 * SEGMENT + 4, [2], "both"),
-        (2 * SEGMENT + 5, [2], "everything: the last stays, people may want it"),
+        (SEGMENT_SIZE - 1, [0, 1, 2], "the first segment is incomplete"),
+        (SEGMENT_SIZE, [1, 2], "the first segment"),
+        (2 * SEGMENT_SIZE + 4, [2], "both complete segments"),
+        (2 * SEGMENT_SIZE + 5, [2], "all is delivered: the last segment stays for users"),
     ],
 )
-def test_delivered_segments_go(fifo: Fifo, tmp_path: Path, before: int, left: list[int], why: str) -> None:
-    text = numbered(2 * SEGMENT + 5)
-    one = Spool(str(tmp_path), 7)
-    pour(one, fifo, text)
-    one.drop_before(before)
-    one.drop_before(before)
+def test_delivered_segments_are_deleted(
+    fifo: Fifo, tmp_path: Path, before: int, left: list[int], why: str
+) -> None:
+    text = numbered(2 * SEGMENT_SIZE + 5)
+    output = Spool(str(tmp_path), 7)
+    write_through(output, fifo, text)
+    output.drop_before(before)
+    output.drop_before(before)
     assert spool.segments(str(tmp_path), 7) == left, why
-    assert spool.first_offset(str(tmp_path), 7) == left[0] * SEGMENT
-    assert content(tmp_path, 7, left[0] * SEGMENT) == text[left[0] * SEGMENT :]
-    assert one.read(0, 10) == (b"" if left[0] else text[:10])
+    assert spool.first_offset(str(tmp_path), 7) == left[0] * SEGMENT_SIZE
+    assert content(tmp_path, 7, left[0] * SEGMENT_SIZE) == text[left[0] * SEGMENT_SIZE :]
+    assert output.read(0, 10) == (b"" if left[0] else text[:10])
     again = Spool(str(tmp_path), 7)
     assert again.size == len(text)
     again.drop_before(len(text))
@@ -190,42 +209,42 @@ def test_delivered_segments_go(fifo: Fifo, tmp_path: Path, before: int, left: li
 
 
 def test_a_whole_number_of_segments_keeps_the_last(fifo: Fifo, tmp_path: Path) -> None:
-    one = Spool(str(tmp_path), 7)
-    pour(one, fifo, b"x" * 2 * SEGMENT)
-    one.drop_before(2 * SEGMENT)
+    output = Spool(str(tmp_path), 7)
+    write_through(output, fifo, b"x" * 2 * SEGMENT_SIZE)
+    output.drop_before(2 * SEGMENT_SIZE)
     assert 1 in spool.segments(str(tmp_path), 7)
-    pour(one, fifo, b"y")
-    one.drop_before(2 * SEGMENT + 1)
+    write_through(output, fifo, b"y")
+    output.drop_before(2 * SEGMENT_SIZE + 1)
     assert spool.segments(str(tmp_path), 7) == [2]
 
 
-def test_it_is_nobody_elses(fifo: Fifo, tmp_path: Path) -> None:
-    one = Spool(str(tmp_path / "spool"), 7)
-    pour(one, fifo, b"secret")
+def test_only_its_owner_can_read_it(fifo: Fifo, tmp_path: Path) -> None:
+    output = Spool(str(tmp_path / "spool"), 7)
+    write_through(output, fifo, b"secret")
     assert (tmp_path / "spool" / "0").stat().st_mode & 0o777 == 0o700
     assert (tmp_path / "spool" / "0" / "7.0").stat().st_mode & 0o777 == 0o600
-    assert not os.get_inheritable(one._descriptor)
+    assert not os.get_inheritable(output._descriptor)
 
 
 def test_a_full_disk_keeps_the_rest_in_the_pipe(fifo: Fifo, tmpfs: Path) -> None:
     text = numbered(400 << 10)
     filler = tmpfs / "filler"
     filler.write_bytes(b"x" * (300 << 10))
-    one = Spool(str(tmpfs / "spool"), 7)
-    poured = 0
+    output = Spool(str(tmpfs / "spool"), 7)
+    written = 0
     with pytest.raises(OSError, match="No space left"):
-        while poured < len(text):
-            fifo.write(text[poured : poured + CHUNK])
-            poured += len(text[poured : poured + CHUNK])
-            while one.take(fifo.reader):
+        while written < len(text):
+            fifo.write(text[written : written + CHUNK_SIZE])
+            written += len(text[written : written + CHUNK_SIZE])
+            while output.move_from(fifo.reader):
                 pass
-    assert one.size < poured < len(text)
+    assert output.size < written < len(text)
     with pytest.raises(OSError, match="No space left"):
-        one.take(fifo.reader)
+        output.move_from(fifo.reader)
     filler.unlink()
-    while one.take(fifo.reader):
+    while output.move_from(fifo.reader):
         pass
-    pour(one, fifo, text[poured:])
+    write_through(output, fifo, text[written:])
     assert content(tmpfs / "spool", 7) == text
 
 
@@ -233,39 +252,39 @@ def test_a_disk_full_from_the_first_byte_on(fifo: Fifo, tmpfs: Path) -> None:
     with open(tmpfs / "filler", "wb", buffering=0) as filler, contextlib.suppress(OSError):
         while True:
             filler.write(b"x" * 4096)
-    one = Spool(str(tmpfs / "spool"), 7)
+    output = Spool(str(tmpfs / "spool"), 7)
     fifo.write(b"first")
     for _ in range(3):
         with pytest.raises(OSError, match="No space left"):
-            one.take(fifo.reader)
+            output.move_from(fifo.reader)
     (tmpfs / "filler").unlink()
-    assert one.take(fifo.reader) == 5
+    assert output.move_from(fifo.reader) == 5
     assert content(tmpfs / "spool", 7) == b"first"
 
 
-MOVES = """
+MOVE_PROGRAM = """
 import os, select, sys
 from pycrond.output.spool import Spool
 reader = os.open(sys.argv[1], os.O_RDONLY | os.O_NONBLOCK)
 spool = Spool(sys.argv[2], 7)
 spool.open()
 os.write(1, b"begun")
-while spool.take(reader) is not None or select.select([reader], [], []):
+while spool.move_from(reader) is not None or select.select([reader], [], []):
     pass
 """
-LINES = 1_500_000
+LINE_COUNT = 1_500_000
 
 
 def test_a_kill_in_the_middle_of_moving_loses_no_byte_and_doubles_none(fifo: Fifo, tmp_path: Path) -> None:
-    """We hold a reading end, as the keeper does, so that the pipe outlives whoever moves its bytes."""
-    spools = tmp_path / "spool"
+    """The test holds a reading end, as the keeper does, so that the pipe outlives the killed process."""
+    spool_dir = tmp_path / "spool"
     with open(fifo.path, "r+b", buffering=0) as entrance:
-        writer = subprocess.Popen(["seq", str(LINES)], stdout=entrance)
-    expected = b"".join(b"%d\n" % number for number in range(1, LINES + 1))
+        writer = subprocess.Popen(["seq", str(LINE_COUNT)], stdout=entrance)
+    expected = b"".join(b"%d\n" % number for number in range(1, LINE_COUNT + 1))
     kills = 0
     while writer.poll() is None and kills < 8:
         mover = subprocess.Popen(
-            [sys.executable, "-c", MOVES, str(fifo.path), str(spools)], stdout=subprocess.PIPE
+            [sys.executable, "-c", MOVE_PROGRAM, str(fifo.path), str(spool_dir)], stdout=subprocess.PIPE
         )
         assert mover.stdout
         with mover.stdout:
@@ -275,12 +294,12 @@ def test_a_kill_in_the_middle_of_moving_loses_no_byte_and_doubles_none(fifo: Fif
         mover.wait()
         kills += 1
         waiting = int.from_bytes(fcntl.ioctl(fifo.reader, 0x541B, bytes(4)), "little")
-        assert 0 <= waiting <= CHUNK
-    one = Spool(str(spools), 7)
-    while (moved := one.take(fifo.reader)) != 0:
+        assert 0 <= waiting <= CHUNK_SIZE
+    output = Spool(str(spool_dir), 7)
+    while (moved := output.move_from(fifo.reader)) != 0:
         if moved is None:
             select.select([fifo.reader], [], [])
     writer.wait()
-    assert one.size == len(expected)
-    assert content(spools, 7) == expected
+    assert output.size == len(expected)
+    assert content(spool_dir, 7) == expected
     assert kills > 2

@@ -1,4 +1,4 @@
-"""Messages reach a real rsyslogd, however it is stopped, killed and replaced, and nobody waits for it."""
+"""Messages to a real rsyslogd that is stopped, killed and replaced: none is lost, and nothing waits."""
 
 import os
 import pty
@@ -27,46 +27,47 @@ from tests.conftest import wait_until
 from tests.support.rsyslog import Rsyslogd
 
 QUEUE = int(Path("/proc/sys/net/unix/max_dgram_qlen").read_text())
-"""Datagrams that wait for a reader, less one: 10 by the kernel, 512 where systemd has begun."""
+"""The number of datagrams that wait for a reader, less one: 10 by default, 512 with systemd."""
 
 
 pytestmark = pytest.mark.process
 
-AT = datetime(2026, 3, 9, 1, 2, 3, tzinfo=UTC)
-HEAD = syslog_format.head(AT, "PYCROND", 77)
-FAR_HEAD = syslog_format.head(AT, "PYCROND", 77, host="web1")
+TIME = datetime(2026, 3, 9, 1, 2, 3, tzinfo=UTC)
+HEADER = syslog_format.format_header(TIME, "PYCROND", 77)
+NETWORK_HEADER = syslog_format.format_header(TIME, "PYCROND", 77, host="web1")
 
 Opened = Callable[..., SyslogClient]
 Listen = Callable[..., socket.socket]
 
 
-def numbered(count: int, head: bytes = HEAD) -> list[bytes]:
+def numbered(count: int, header: bytes = HEADER) -> list[bytes]:
     return [
-        syslog_format.packet(head, syslog_format.message("root", "CMDOUT", f"line {n}")) for n in range(count)
+        syslog_format.packet(header, syslog_format.message("root", "CMDOUT", f"line {n}"))
+        for n in range(count)
     ]
 
 
 def numbers(text: str) -> list[int]:
-    return [int(found) for found in re.findall(r"CMDOUT \(line (\d+)\)", text)]
+    return [int(number) for number in re.findall(r"CMDOUT \(line (\d+)\)", text)]
 
 
 class Loop:
-    """What a daemon's loop does with a syslogger."""
+    """The calls that a daemon's loop makes to a client."""
 
     def __init__(self, log: SyslogClient, packets: list[bytes]) -> None:
         self.log = log
         self.packets = packets
         self.sent = 0
-        self.taken: list[object] = []
+        self.acknowledged: list[object] = []
         self._epoll = select.epoll()
         self._watched: int | None = None
 
     def turn(self) -> None:
         self.log.tick(clock.elapsed())
-        while self.sent < len(self.packets) and self.log.has_room:
+        while self.sent < len(self.packets) and self.log.can_send:
             self.log.send([self.packets[self.sent]], self.sent)
             self.sent += 1
-        self.taken += self.log.taken()
+        self.acknowledged += self.log.pop_acknowledged()
         number = self.log.fileno() if self.log.wants_write else None
         if number != self._watched:
             if self._watched is not None:
@@ -75,26 +76,26 @@ class Loop:
                 self._epoll.register(number, select.EPOLLOUT)
             self._watched = number
 
-    def turned_until(self, fact: Callable[[], bool]) -> None:
-        """Turns, without waits, until it is so."""
-        give_up = os.times().elapsed + 10
+    def turn_until(self, fact: Callable[[], bool]) -> None:
+        """Make turns without waits until `fact` is true."""
+        deadline = os.times().elapsed + 10
         while not fact():
-            assert os.times().elapsed < give_up
+            assert os.times().elapsed < deadline
             self.turn()
 
-    def wait(self, most: float = 0.0) -> bool:
-        """No longer than the syslogger asks for; whether there is room to write."""
-        return bool(self._epoll.poll(most or self.log.retry_in() or 0.0))
+    def wait(self, timeout: float = 0.0) -> bool:
+        """Wait no longer than the client requires; return whether there is room to write."""
+        return bool(self._epoll.poll(timeout or self.log.retry_in() or 0.0))
 
     def run(self, meanwhile: Callable[[], object] = lambda: None) -> None:
-        """Until all are known to be taken, each once and in order."""
-        give_up = os.times().elapsed + 60
-        while len(self.taken) < len(self.packets):
-            assert os.times().elapsed < give_up, f"{self.sent} sent, {len(self.taken)} taken"
+        """Make turns until all packets are acknowledged, once and in order."""
+        deadline = os.times().elapsed + 60
+        while len(self.acknowledged) < len(self.packets):
+            assert os.times().elapsed < deadline, f"{self.sent} sent, {len(self.acknowledged)} acknowledged"
             self.turn()
             meanwhile()
             self.wait()
-        assert self.taken == list(range(len(self.packets)))
+        assert self.acknowledged == list(range(len(self.packets)))
 
 
 @pytest.fixture
@@ -112,14 +113,14 @@ def opened() -> Iterator[Opened]:
 
 @pytest.fixture
 def path() -> Iterator[str]:
-    """Where a reader may listen; pytest's own folders can be too deep for a socket."""
-    with tempfile.TemporaryDirectory(prefix="log.") as folder:
-        yield f"{folder}/log"
+    """A path for a socket; pytest's own directories can be too deep for that."""
+    with tempfile.TemporaryDirectory(prefix="log.") as directory:
+        yield f"{directory}/log"
 
 
 @pytest.fixture
 def listen() -> Iterator[Listen]:
-    """Readers of the test's own: at a path, or on a port of loopback."""
+    """Make readers that belong to the test: at a path, or on a port of loopback."""
     with ExitStack() as after:
 
         def make(place: str | tuple[str, int], kind: int = socket.SOCK_DGRAM) -> socket.socket:
@@ -139,12 +140,12 @@ def listen() -> Iterator[Listen]:
 
 
 def drain(reader: socket.socket) -> bytes:
-    """All that there is to read, a line for a datagram."""
-    found = b""
+    """Read all that waits, a datagram as a line."""
+    received = b""
     with suppress(BlockingIOError):
         while data := reader.recv(65536):
-            found += data + (b"\n" if reader.type == socket.SOCK_DGRAM else b"")
-    return found
+            received += data + (b"\n" if reader.type == socket.SOCK_DGRAM else b"")
+    return received
 
 
 # Where messages go
@@ -156,9 +157,11 @@ def test_lines_arrive_and_in_order(
     opened: Opened, rsyslogd: Rsyslogd, scheme: str, form: syslog_format.Format
 ) -> None:
     address = rsyslogd.path if scheme == "unix" else f"{scheme}://127.0.0.1:{rsyslogd.port}"
-    head = syslog_format.head(AT, "PYCROND", 77, host="" if scheme == "unix" else "web1", form=form)
+    header = syslog_format.format_header(
+        TIME, "PYCROND", 77, host="" if scheme == "unix" else "web1", form=form
+    )
 
-    Loop(opened(address, format=form), numbered(200, head)).run()
+    Loop(opened(address, format=form), numbered(200, header)).run()
 
     wait_until(lambda: len(rsyslogd.lines()) >= 200)
     assert numbers("\n".join(rsyslogd.lines())) == list(range(200))
@@ -167,7 +170,7 @@ def test_lines_arrive_and_in_order(
 
 
 def test_a_line_as_rsyslogd_writes_it(opened: Opened, rsyslogd: Rsyslogd) -> None:
-    Loop(opened(rsyslogd.path), syslog_format.packets(HEAD, "root", "CMD", "backup --all")).run()
+    Loop(opened(rsyslogd.path), syslog_format.packets(HEADER, "root", "CMD", "backup --all")).run()
 
     wait_until(lambda: len(rsyslogd.lines()) == 1)
     assert re.fullmatch(r"cron\.info \S+ PYCROND\[77\]: \(root\) CMD \(backup --all\)", rsyslogd.lines()[0])
@@ -176,11 +179,11 @@ def test_a_line_as_rsyslogd_writes_it(opened: Opened, rsyslogd: Rsyslogd) -> Non
 @pytest.mark.parametrize(
     ("form", "expected"),
     [
-        ("rfc3164", b"%b\n%b\n"),  # a line each
-        ("rfc5424", b"55 %b55 %b"),  # counted
+        ("rfc3164", b"%b\n%b\n"),  # lines
+        ("rfc5424", b"55 %b55 %b"),  # with lengths
     ],
 )
-def test_framing_over_tcp(opened: Opened, listen: Listen, form: str, expected: bytes) -> None:
+def test_message_framing_over_tcp(opened: Opened, listen: Listen, form: str, expected: bytes) -> None:
     listener = listen(("127.0.0.1", 0), socket.SOCK_STREAM)
     port = listener.getsockname()[1]
     loop = Loop(opened(f"tcp://127.0.0.1:{port}", format=form), numbered(2))
@@ -208,15 +211,17 @@ def test_a_stream_socket_at_the_path(opened: Opened, listen: Listen, path: str) 
     loop = Loop(opened(path), numbered(2))
     reader, _ = listener.accept()
     with reader:
-        found = b""
+        received = b""
 
         def read() -> None:
-            nonlocal found
-            found += reader.recv(1000, socket.MSG_DONTWAIT) if select.select([reader], [], [], 0)[0] else b""
+            nonlocal received
+            received += (
+                reader.recv(1000, socket.MSG_DONTWAIT) if select.select([reader], [], [], 0)[0] else b""
+            )
 
         loop.run(read)
 
-    assert found == b"%b\0%b\0" % tuple(loop.packets)  # as libc ends them
+    assert received == b"%b\0%b\0" % tuple(loop.packets)  # as libc ends them
 
 
 @pytest.mark.parametrize(
@@ -225,38 +230,40 @@ def test_a_stream_socket_at_the_path(opened: Opened, listen: Listen, path: str) 
         "",
         "log",  # the daemon's directory is /
         "localhost:514",
-        "/" + "x" * 107,  # longer than the kernel takes
+        "/" + "x" * 107,  # longer than the kernel accepts
         "/a\0b",
-        "tcp://host",  # there is no port that all agree on
+        "tcp://host",  # tcp has no default port
         "tcp://host:",
         "udp://:514",
         "udp://host:0",
         "udp://host:65536",
         "udp://host:514/x",
-        "udp://::1:514",  # brackets
+        "udp://::1:514",  # brackets are missing
         "tls://host:6514",
     ],
 )
-def test_no_address(address: str) -> None:
+def test_bad_addresses(address: str) -> None:
     with pytest.raises(PycrondError, match="bad syslog address"):
         SyslogClient(address)
 
 
 @pytest.mark.parametrize("host", ["x" * 64, "[::1%nowhere]"])
-def test_no_host(host: str) -> None:
+def test_unknown_hosts(host: str) -> None:
     with pytest.raises(PycrondError, match="cannot find syslog host"):
         SyslogClient(f"udp://{host}")
 
 
-# Readers that are absent, stopped, killed, slow
+# Readers that are absent, stopped, killed or slow
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])  # one leaves the socket's file behind
-def test_absent_at_the_start(opened: Opened, rsyslogd: Rsyslogd, number: signal.Signals) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_reader_that_is_absent_at_the_start(
+    opened: Opened, rsyslogd: Rsyslogd, number: signal.Signals
+) -> None:
     rsyslogd.end(number)
     loop = Loop(opened(rsyslogd.path), numbered(100))
     loop.turn()
-    assert (loop.sent, loop.taken, loop.log.reachable) == (1, [], False)  # the one that it waits with
+    assert (loop.sent, loop.acknowledged, loop.log.reachable) == (1, [], False)
 
     rsyslogd.start()
     loop.run()
@@ -265,7 +272,7 @@ def test_absent_at_the_start(opened: Opened, rsyslogd: Rsyslogd, number: signal.
     assert numbers("\n".join(rsyslogd.lines())) == list(range(100))
 
 
-def test_stopped_it_holds_nobody_up(opened: Opened, rsyslogd: Rsyslogd) -> None:
+def test_a_stopped_reader_delays_nothing(opened: Opened, rsyslogd: Rsyslogd) -> None:
     count = QUEUE + 490
     loop = Loop(opened(rsyslogd.path), numbered(count))
     rsyslogd.pause()
@@ -274,9 +281,9 @@ def test_stopped_it_holds_nobody_up(opened: Opened, rsyslogd: Rsyslogd) -> None:
     for _ in range(1000):
         loop.turn()
     assert os.times().elapsed - began < 2.0
-    loop.turned_until(lambda: loop.log.wants_write)
+    loop.turn_until(lambda: loop.log.wants_write)
     assert 0 < loop.sent < count
-    assert loop.taken == []
+    assert loop.acknowledged == []
     assert not loop.wait(0.1)
 
     rsyslogd.go_on()
@@ -287,42 +294,46 @@ def test_stopped_it_holds_nobody_up(opened: Opened, rsyslogd: Rsyslogd) -> None:
 
 
 @pytest.mark.parametrize("scheme", ["unix", "tcp"])
-def test_killed_again_and_again_no_line_is_lost(opened: Opened, rsyslogd: Rsyslogd, scheme: str) -> None:
+def test_no_line_is_lost_when_the_reader_is_killed_repeatedly(
+    opened: Opened, rsyslogd: Rsyslogd, scheme: str
+) -> None:
     address = rsyslogd.path if scheme == "unix" else f"tcp://127.0.0.1:{rsyslogd.port}"
-    loop = Loop(opened(address), numbered(5000, HEAD if scheme == "unix" else FAR_HEAD))
+    loop = Loop(opened(address), numbered(5000, HEADER if scheme == "unix" else NETWORK_HEADER))
     kills = [800, 1600, 2400, 3200, 4000]
 
     def kill() -> None:
         if kills and loop.sent > kills[0]:
             del kills[0]
             rsyslogd.end(signal.SIGKILL)
-            loop.turn()  # with nobody there
+            loop.turn()  # without a reader
             rsyslogd.start()
 
     loop.run(kill)
 
-    def found() -> list[int]:
+    def received() -> list[int]:
         return numbers("\n".join(rsyslogd.lines()))
 
-    wait_until(lambda: len(set(found())) == 5000)
+    wait_until(lambda: len(set(received())) == 5000)
     assert not kills
-    firsts = list(dict.fromkeys(found()))
+    firsts = list(dict.fromkeys(received()))
     assert firsts == sorted(firsts)
-    print(f"{scheme}: {len(found()) - 5000} of 5000 lines twice after 5 kills")
+    print(f"{scheme}: {len(received()) - 5000} of 5000 lines twice after 5 kills")
 
 
-def test_what_a_dead_reader_had_not_read_is_not_taken(opened: Opened, listen: Listen, path: str) -> None:
+def test_unread_messages_of_a_dead_reader_are_not_acknowledged(
+    opened: Opened, listen: Listen, path: str
+) -> None:
     first = listen(path)
     loop = Loop(opened(path), numbered(5))
     loop.turn()
     first.recv(1000)
-    first.close()  # and its queue, which looks as if all had been read
-    loop.turned_until(lambda: not loop.log.reachable)
-    assert (loop.sent, loop.taken) == (5, [])
+    first.close()  # with its queue, which is empty then as if all were read
+    loop.turn_until(lambda: not loop.log.reachable)
+    assert (loop.sent, loop.acknowledged) == (5, [])
 
-    second, found = listen(path), [b""]
-    loop.run(lambda: found.append(drain(second)))
-    assert numbers(b"".join(found).decode()) == [0, 1, 2, 3, 4]
+    second, received = listen(path), [b""]
+    loop.run(lambda: received.append(drain(second)))
+    assert numbers(b"".join(received).decode()) == [0, 1, 2, 3, 4]
 
 
 def test_a_reader_that_dies_at_once_may_not_have_written(opened: Opened, listen: Listen, path: str) -> None:
@@ -333,21 +344,21 @@ def test_a_reader_that_dies_at_once_may_not_have_written(opened: Opened, listen:
     loop.turn()
     first.close()
 
-    second, found = listen(path), [b""]
-    loop.run(lambda: found.append(drain(second)))
-    assert numbers(b"".join(found).decode()) == [0, 1, 2, 3, 4]
+    second, received = listen(path), [b""]
+    loop.run(lambda: received.append(drain(second)))
+    assert numbers(b"".join(received).decode()) == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("reads", [True, False])
 def test_another_reader_at_the_same_path(opened: Opened, listen: Listen, path: str, reads: bool) -> None:
-    first = listen(path)  # and lives on
+    first = listen(path)  # stays alive
     loop = Loop(opened(path), numbered(20))
     before = b""
     for _ in range(20):
         loop.turn()
         before += drain(first) if reads else b""
         select.select([], [], [], 0.01)
-    assert loop.taken == (list(range(20)) if reads else [])
+    assert loop.acknowledged == (list(range(20)) if reads else [])
 
     second = listen(path)
     loop.packets = numbered(40)
@@ -358,79 +369,81 @@ def test_another_reader_at_the_same_path(opened: Opened, listen: Listen, path: s
     assert numbers(b"".join(after).decode()) == list(range(20 if reads else 0, 40))
 
 
-def test_a_slow_reader_is_waited_for_without_waiting(opened: Opened, listen: Listen, path: str) -> None:
+def test_a_slow_reader_receives_everything(opened: Opened, listen: Listen, path: str) -> None:
     reader = listen(path)
     count = QUEUE + 290
     loop = Loop(opened(path), numbered(count))
-    found = b""
+    received = b""
 
     def read_some() -> None:
-        nonlocal found
+        nonlocal received
         with suppress(BlockingIOError):
             for _ in range(QUEUE // 5 + 1):
-                found += reader.recv(1000) + b"\n"
+                received += reader.recv(1000) + b"\n"
 
     loop.run(read_some)
 
-    assert numbers(found.decode()) == list(range(count))
+    assert numbers(received.decode()) == list(range(count))
 
 
-def test_many_at_once_are_taken_when_the_last_of_them_is(opened: Opened, listen: Listen, path: str) -> None:
+def test_a_batch_is_acknowledged_with_its_last_message(opened: Opened, listen: Listen, path: str) -> None:
     reader = listen(path)
     log, packets = opened(path), numbered(QUEUE + 50)
     log.send(packets, "all")
-    assert not log.has_room
-    found, taken = b"", list[object]()
+    assert not log.can_send
+    received, acknowledged = b"", list[object]()
 
     def turn() -> None:
         log.tick(clock.elapsed())
-        taken.extend(log.taken())
+        acknowledged.extend(log.pop_acknowledged())
 
     for _ in range(49):
-        found += reader.recv(1000) + b"\n"
+        received += reader.recv(1000) + b"\n"
         select.select([], [], [], 0.01)
         turn()
-    assert taken == []
+    assert acknowledged == []
 
-    while not taken:
-        found += drain(reader)
+    while not acknowledged:
+        received += drain(reader)
         turn()
-    assert taken == ["all"]
-    assert numbers(found.decode()) == list(range(QUEUE + 50))
+    assert acknowledged == ["all"]
+    assert numbers(received.decode()) == list(range(QUEUE + 50))
 
 
-def test_many_at_once_are_sent_again_after_a_readers_death(opened: Opened, listen: Listen, path: str) -> None:
+def test_a_batch_is_sent_again_after_the_death_of_the_reader(
+    opened: Opened, listen: Listen, path: str
+) -> None:
     first = listen(path)
     log, packets = opened(path), numbered(QUEUE + 50)
     log.send(packets, "all")
     first.recv(1000)
     first.close()
-    reader, found, taken = listen(path), b"", list[object]()
-    while not taken:
+    reader, received, acknowledged = listen(path), b"", list[object]()
+    while not acknowledged:
         log.tick(clock.elapsed())
-        found += drain(reader)
-        taken += log.taken()
+        received += drain(reader)
+        acknowledged += log.pop_acknowledged()
 
-    assert taken == ["all"]
-    assert numbers(found.decode()) == list(range(QUEUE + 50))
+    assert acknowledged == ["all"]
+    assert numbers(received.decode()) == list(range(QUEUE + 50))
 
 
-def test_a_reader_who_makes_room_is_waited_for(
+def test_the_client_waits_for_a_reader_that_makes_room(
     opened: Opened, listen: Listen, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(syslog, "_MOMENT", 60.0)
+    monkeypatch.setattr(syslog, "_SEND_TIMEOUT", 60.0)
     reader = listen(path)
     reader.setblocking(True)
-    log, packets, found = opened(path), numbered(QUEUE + 500), list[bytes]()
+    log, packets, received = opened(path), numbered(QUEUE + 500), list[bytes]()
     log.tick(clock.elapsed())
-    thread = threading.Thread(target=lambda: found.extend(reader.recv(1000) for _ in packets))
+    thread = threading.Thread(target=lambda: received.extend(reader.recv(1000) for _ in packets))
     thread.start()
 
     log.send(packets, "all")
 
-    assert log.has_room
+    assert log.can_send
     thread.join()
-    assert found == packets
+    assert received == packets
 
 
 class StreamReader:
@@ -439,18 +452,18 @@ class StreamReader:
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
         self._connection: socket.socket | None = None
-        self.heard: list[bytes] = []
+        self.received: list[bytes] = []
 
     def read(self) -> None:
         with suppress(BlockingIOError):
             connection, _ = self._listener.accept()
             self.reset()
             self._connection = connection
-            self.heard.append(b"")
+            self.received.append(b"")
         if self._connection:
             with suppress(BlockingIOError):
                 while data := self._connection.recv(100_000, socket.MSG_DONTWAIT):
-                    self.heard[-1] += data
+                    self.received[-1] += data
 
     def reset(self) -> None:
         if self._connection:
@@ -459,25 +472,25 @@ class StreamReader:
             self._connection = None
 
     def whole(self) -> list[int]:
-        """Which of the numbered messages it has heard to the end, the first time each."""
-        ends = [re.findall(rb"\(line (\d+)\)\.+[\n\0]", heard) for heard in self.heard]
-        return list(dict.fromkeys(int(number) for found in ends for number in found))
+        """Return the numbers of the messages received completely, each at its first arrival."""
+        ends = [re.findall(rb"\(line (\d+)\)\.+[\n\0]", received) for received in self.received]
+        return list(dict.fromkeys(int(number) for matches in ends for number in matches))
 
 
 @pytest.mark.parametrize("scheme", ["unix", "tcp"])
 def test_a_stream_reset_halfway_through_a_message(
     opened: Opened, listen: Listen, path: str, scheme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(syslog, "_KEPT", 1 << 30)  # more than the kernel's buffers hold
+    monkeypatch.setattr(syslog, "_MAX_PENDING_SIZE", 1 << 30)  # more than the kernel's buffers hold
     listener = listen(path if scheme == "unix" else ("127.0.0.1", 0), socket.SOCK_STREAM)
     address = path if scheme == "unix" else f"tcp://127.0.0.1:{listener.getsockname()[1]}"
     loop = Loop(opened(address), [packet.ljust(8000, b".") for packet in numbered(900)])
-    loop.turned_until(lambda: loop.sent > 10 and loop.log.wants_write)  # it is full
+    loop.turn_until(lambda: loop.sent > 10 and loop.log.wants_write)  # the kernel's buffers are full
     reader = StreamReader(listener)
 
     def read() -> None:
         reader.read()
-        if len(reader.heard) in {1, 2} and len(reader.heard[-1]) > 200_000:
+        if len(reader.received) in {1, 2} and len(reader.received[-1]) > 200_000:
             reader.reset()
 
     loop.run(read)
@@ -485,24 +498,24 @@ def test_a_stream_reset_halfway_through_a_message(
         reader.read()
     reader.reset()
 
-    assert len(reader.heard) == 3
+    assert len(reader.received) == 3
     assert reader.whole() == list(range(900))
 
 
-def test_udp_comes_back(opened: Opened, listen: Listen) -> None:
+def test_udp_to_a_reader_that_comes_back(opened: Opened, listen: Listen) -> None:
     port = (reader := listen(("127.0.0.1", 0))).getsockname()[1]
     reader.close()
-    loop = Loop(opened(f"udp://127.0.0.1:{port}"), numbered(3, FAR_HEAD))
+    loop = Loop(opened(f"udp://127.0.0.1:{port}"), numbered(3, NETWORK_HEADER))
     loop.turn()
-    loop.turned_until(lambda: not loop.log.reachable)  # loopback says that nobody is there
+    loop.turn_until(lambda: not loop.log.reachable)  # loopback reports that there is no reader
 
     reader = listen(("127.0.0.1", port))
     loop.run()
     assert numbers(drain(reader).decode()) == [0, 1, 2]
 
 
-def test_tcp_does_not_talk_to_itself() -> None:
-    """Who connects to a free port of his own machine may, by chance, be given that port to connect from."""
+def test_a_tcp_socket_does_not_connect_to_itself() -> None:
+    """A socket that connects to a free local port may, by chance, be bound to that port itself."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         with pytest.raises(ConnectionRefusedError):
@@ -521,33 +534,33 @@ def test_memory_is_bounded(opened: Opened, listen: Listen) -> None:
 
     log.tick(0.0)
     sent = 0
-    while log.has_room:
+    while log.can_send:
         log.send([packet], sent)
         sent += len(packet)
-    assert syslog._KEPT <= sent < syslog._KEPT + len(packet)
+    assert syslog._MAX_PENDING_SIZE <= sent < syslog._MAX_PENDING_SIZE + len(packet)
 
 
-def test_nothing_to_say_nothing_to_do(opened: Opened, listen: Listen, path: str) -> None:
+def test_without_messages_the_client_waits_for_nothing(opened: Opened, listen: Listen, path: str) -> None:
     log = opened(path)
     log.tick(100.0)
     assert (log.retry_in(), log.wants_write, log.fileno()) == (
         None,
         False,
         None,
-    )  # nobody there, and no matter
+    )  # without a reader
 
     reader = listen(path)
     log.send([b"a"], 1)
     log.tick(100.0)
-    assert log.has_room
+    assert log.can_send
     assert drain(reader) == b"a\n"
     for now in (100.0, 100.1, 100.2):
         log.tick(now)
-        log.taken()
+        log.pop_acknowledged()
     assert (log.retry_in(), log.wants_write) == (None, False)
 
 
-def test_it_reconnects_once_a_second_at_most(opened: Opened, listen: Listen, path: str) -> None:
+def test_the_client_reconnects_once_a_second_at_most(opened: Opened, listen: Listen, path: str) -> None:
     log = opened(path)
     log.send([b"a"], 1)
     log.tick(100.0)
@@ -560,7 +573,7 @@ def test_it_reconnects_once_a_second_at_most(opened: Opened, listen: Listen, pat
     assert log.reachable
 
 
-def test_it_looks_less_and_less_often(opened: Opened, listen: Listen, path: str) -> None:
+def test_the_intervals_between_checks_grow(opened: Opened, listen: Listen, path: str) -> None:
     listen(path)
     log = opened(path)
     log.tick(100.0)
@@ -571,7 +584,7 @@ def test_it_looks_less_and_less_often(opened: Opened, listen: Listen, path: str)
         pauses.append(log.retry_in() or 0.0)
         now += pauses[-1]
         log.tick(now)
-        log.taken()
+        log.pop_acknowledged()
 
     assert pauses == sorted(pauses)
     assert pauses[0] == pytest.approx(0.01)
@@ -588,7 +601,7 @@ def test_a_lost_connection_stays_open_until_the_next_turn(opened: Opened, listen
 
     log.send([b"a"], 1)
     assert log.fileno() is None
-    os.fstat(number)  # so that a selector can still let go of it
+    os.fstat(number)  # so that a selector can still unregister it
 
     log.tick(100.0)
     with pytest.raises(OSError, match="Bad file descriptor"):
@@ -599,7 +612,7 @@ def test_a_lost_connection_stays_open_until_the_next_turn(opened: Opened, listen
 
 
 def test_a_line_of_1_mb(opened: Opened, rsyslogd: Rsyslogd) -> None:
-    packets = syslog_format.output(HEAD, "root", [b"0123456789abcdef" * 65536])
+    packets = syslog_format.output_packets(HEADER, "root", [b"0123456789abcdef" * 65536])
 
     Loop(opened(rsyslogd.path), packets).run()
 
@@ -613,7 +626,7 @@ def test_no_line_can_be_forged(opened: Opened, rsyslogd: Rsyslogd, scheme: str) 
     address = rsyslogd.path if scheme == "unix" else f"{scheme}://127.0.0.1:{rsyslogd.port}"
     evil = b"a\n<78>Mar  9 01:02:03 web1 PYCROND[1]: (root) CMD (rm)\x00\x1b[2J\xff\xe2\x80\xae\r\n"
 
-    Loop(opened(address), 2 * syslog_format.output(FAR_HEAD, "root", [evil])).run()
+    Loop(opened(address), 2 * syslog_format.output_packets(NETWORK_HEADER, "root", [evil])).run()
 
     wait_until(lambda: len(rsyslogd.lines()) >= 2)
     shown = (
@@ -622,23 +635,21 @@ def test_no_line_can_be_forged(opened: Opened, rsyslogd: Rsyslogd, scheme: str) 
     assert Counter(line[line.index("(root)") :] for line in rsyslogd.lines()) == {shown: 2}
 
 
-def test_a_packet_that_no_socket_takes_is_cut_and_in_nobodys_way(
-    opened: Opened, listen: Listen, path: str
-) -> None:
+def test_a_packet_that_no_socket_accepts_is_cut(opened: Opened, listen: Listen, path: str) -> None:
     reader = listen(path)
     loop = Loop(opened(path), [b"x" * 1_000_000, b"y"])
-    found = [b""]
+    received = [b""]
 
-    loop.run(lambda: found.append(drain(reader)))
+    loop.run(lambda: received.append(drain(reader)))
 
-    assert b"".join(found) == b"x" * 8192 + b"\ny\n"
+    assert b"".join(received) == b"x" * 8192 + b"\ny\n"
 
 
 # LOG_PERROR and LOG_CONS
 
 
-def shown_on(log: SyslogClient, **options: bool) -> None:
-    for packet in syslog_format.packets(HEAD, "root", "CMD", "a"):
+def copy_message(log: SyslogClient, **options: bool) -> None:
+    for packet in syslog_format.packets(HEADER, "root", "CMD", "a"):
         log.copy(packet, **options)
 
 
@@ -648,36 +659,36 @@ SHOWN = b"Mar  9 01:02:03 PYCROND[77]: (root) CMD (a)"
 def test_perror_to_a_file(opened: Opened, path: str) -> None:
     with open(path, "wb", buffering=0) as file:
         log = opened("/nowhere", perror=file.fileno())
-        shown_on(log)
-        file.write(b"said by somebody else\n")
-        shown_on(log, console=True)
+        copy_message(log)
+        file.write(b"from another process\n")
+        copy_message(log, console=True)
 
-    assert Path(path).read_bytes() == SHOWN + b"\nsaid by somebody else\n" + SHOWN + b"\n"
+    assert Path(path).read_bytes() == SHOWN + b"\nfrom another process\n" + SHOWN + b"\n"
 
 
 @pytest.mark.parametrize("make", [os.pipe, pty.openpty, lambda: [s.detach() for s in socket.socketpair()]])
-def test_perror_never_waits(opened: Opened, make: Callable[[], tuple[int, int]]) -> None:
+def test_perror_never_blocks(opened: Opened, make: Callable[[], tuple[int, int]]) -> None:
     reader, writer = make()
     log = opened("/nowhere", perror=writer)
 
-    shown_on(log)
+    copy_message(log)
     assert os.read(reader, 100).rstrip() == SHOWN
     began = os.times().elapsed
     for _ in range(20_000):
-        shown_on(log)  # and nobody reads
+        copy_message(log)  # and nothing reads
     assert os.times().elapsed - began < 10.0
-    assert os.get_blocking(writer)  # as its other users have it
+    assert os.get_blocking(writer)  # unchanged for its other users
 
     os.close(reader)
-    shown_on(log)
+    copy_message(log)
     os.close(writer)
-    shown_on(log)
+    copy_message(log)
 
 
-def test_rfc5424_is_shown_without_its_number(opened: Opened, path: str) -> None:
+def test_rfc5424_is_copied_without_its_version_number(opened: Opened, path: str) -> None:
     with open(path, "wb", buffering=0) as file:
         opened("/nowhere", perror=file.fileno()).copy(
-            syslog_format.packet(syslog_format.head(AT, "pycrond", 1, form="rfc5424"), "hello")
+            syslog_format.packet(syslog_format.format_header(TIME, "pycrond", 1, form="rfc5424"), "hello")
         )
 
     assert Path(path).read_text() == "2026-03-09T01:02:03.000000+00:00 - pycrond 1 - - hello\n"
@@ -687,9 +698,9 @@ def test_rfc5424_is_shown_without_its_number(opened: Opened, path: str) -> None:
     ("reachable", "setting", "asked", "shown"),
     [
         (False, True, True, SHOWN + b"\r\n"),
-        (True, True, True, b""),  # syslog has it
+        (True, True, True, b""),  # syslog receives it
         (False, False, True, b""),  # no LOG_CONS
-        (False, True, False, b""),  # not one of the daemon's own
+        (False, True, False, b""),  # not a message of the daemon itself
     ],
 )
 def test_console(  # noqa: PLR0917 - fixtures and a table
@@ -708,7 +719,7 @@ def test_console(  # noqa: PLR0917 - fixtures and a table
     if reachable:
         listen(path)
 
-    shown_on(opened(path, console=setting), console=asked)
+    copy_message(opened(path, console=setting), console=asked)
 
     assert os.read(reader, 100) == shown
     os.close(reader)

@@ -1,4 +1,4 @@
-"""Log lines: nothing that a job prints can break one, forge one or hide in one."""
+"""Log lines: nothing that a job prints can break a line, forge a line or be invisible in it."""
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pycrond.output import syslog_format
 from pycrond.text import complete_length, split, visible
 
-AT = datetime(2026, 3, 9, 1, 2, 3, 45, timezone(timedelta(hours=1)))
-HEAD = syslog_format.head(AT, "PYCROND", 1234)
+TIME = datetime(2026, 3, 9, 1, 2, 3, 45, timezone(timedelta(hours=1)))
+HEADER = syslog_format.format_header(TIME, "PYCROND", 1234)
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ HEAD = syslog_format.head(AT, "PYCROND", 1234)
     [
         (b"", ""),
         (b"all is well", "all is well"),
-        (b"a\tb", "a\tb"),  # TAB is harmless
+        (b"a\tb", "a\tb"),  # TAB is shown as it is
         (b"a\nb\r\x00\x1b[31m\x7f", "a^Jb^M^@^[[31m^?"),
         ("Größe: 5 €, 漢字".encode(), "Größe: 5 €, 漢字"),
         ("1\u202f234\u00a0€".encode(), "1\u202f234\u00a0€"),  # spaces as French writes them
@@ -32,8 +32,8 @@ HEAD = syslog_format.head(AT, "PYCROND", 1234)
         ("a\u2028b\u2029".encode(), "a\\342\\200\\250b\\342\\200\\251"),  # line and paragraph separator
         ("\u202etxt.exe\u2066".encode(), "\\342\\200\\256txt.exe\\342\\201\\246"),  # turns the direction
         ("a\u200bb\ufeff".encode(), "a\\342\\200\\213b\\357\\273\\277"),  # no width
-        ("\u3164\u115f".encode(), "\\343\\205\\244\\341\\205\\237"),  # letters, but nothing to see
-        ("\U000e0041".encode(), "\\363\\240\\201\\201"),  # a tag, meant for no eye
+        ("\u3164\u115f".encode(), "\\343\\205\\244\\341\\205\\237"),  # invisible letters
+        ("\U000e0041".encode(), "\\363\\240\\201\\201"),  # a tag, invisible
     ],
 )
 def test_visible(raw: bytes, shown: str) -> None:
@@ -47,11 +47,11 @@ def test_visible_is_one_harmless_line(raw: bytes) -> None:
 
     assert len((shown + "x").splitlines()) == 1
     assert all(char.isprintable() or char == "\t" or (char.isspace() and char > "\x9f") for char in shown)
-    assert shown == visible(shown.encode())  # so it does not matter who has made it harmless before
+    assert shown == visible(shown.encode())  # so it may be applied twice
 
 
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126)))
-def test_ascii_stays(text: str) -> None:
+def test_ascii_is_unchanged(text: str) -> None:
     assert text == visible(text.encode())
 
 
@@ -78,43 +78,43 @@ def test_split(text: str, size: int) -> None:
     assert text == "".join(pieces)
     assert all(len(piece.encode()) <= size for piece in pieces)
     assert all(pieces) or pieces == [""]
-    assert all(len((one + two[0]).encode()) > size for one, two in pairwise(pieces))
+    assert all(len((piece + following[0]).encode()) > size for piece, following in pairwise(pieces))
 
 
 @pytest.mark.parametrize(
-    ("head", "expected"),
+    ("header", "expected"),
     [
-        (HEAD, b"<78>Mar  9 01:02:03 PYCROND[1234]: "),  # for a local socket: who, not where
+        (HEADER, b"<78>Mar  9 01:02:03 PYCROND[1234]: "),  # for a local socket, without a host
         (
-            syslog_format.head(AT, "pycrond", 1, host="web1", level="err", facility="local7"),
+            syslog_format.format_header(TIME, "pycrond", 1, host="web1", level="err", facility="local7"),
             b"<187>Mar  9 01:02:03 web1 pycrond[1]: ",
         ),
         (
-            syslog_format.head(AT, "pycrond", 1, host="web1", form="rfc5424"),
+            syslog_format.format_header(TIME, "pycrond", 1, host="web1", form="rfc5424"),
             b"<78>1 2026-03-09T01:02:03.000045+01:00 web1 pycrond 1 - - ",
         ),
         (
-            syslog_format.head(
-                AT.astimezone(UTC).replace(day=31), "pycrond", 1, facility="kern", level="emerg"
+            syslog_format.format_header(
+                TIME.astimezone(UTC).replace(day=31), "pycrond", 1, facility="kern", level="emerg"
             ),
             b"<0>Mar 31 00:02:03 pycrond[1]: ",
         ),
         (
-            syslog_format.head(AT, "pycrond", 1, form="rfc5424"),
+            syslog_format.format_header(TIME, "pycrond", 1, form="rfc5424"),
             b"<78>1 2026-03-09T01:02:03.000045+01:00 - pycrond 1 - - ",
         ),
     ],
 )
-def test_head(head: bytes, expected: bytes) -> None:
-    assert expected == head
+def test_format_header(header: bytes, expected: bytes) -> None:
+    assert expected == header
 
 
 def test_a_packet_is_one_line_whatever_the_text() -> None:
     text = syslog_format.message("root", "CMD", "a\n<78>Mar  9 01:02:03 PYCROND[1]: (root) CMD (b\udcff)")
 
     assert (
-        syslog_format.packet(HEAD, text)
-        == HEAD + b"(root) CMD (a^J<78>Mar  9 01:02:03 PYCROND[1]: (root) CMD (b\\377))"
+        syslog_format.packet(HEADER, text)
+        == HEADER + b"(root) CMD (a^J<78>Mar  9 01:02:03 PYCROND[1]: (root) CMD (b\\377))"
     )
 
 
@@ -123,12 +123,12 @@ def test_a_packet_is_one_line_whatever_the_text() -> None:
 @example("x" * 5000)
 @example("\n" * 2000)
 def test_packets_are_whole_messages_of_at_most_1024_bytes(detail: str) -> None:
-    packets = syslog_format.packets(HEAD, "root", "CMDOUT", detail)
+    packets = syslog_format.packets(HEADER, "root", "CMDOUT", detail)
 
     assert all(len(packet) <= 1024 for packet in packets)
-    found = [re.fullmatch(rb"\(root\) CMDOUT \((.*)\)", packet.removeprefix(HEAD)) for packet in packets]
-    assert visible(detail.encode()).encode() == b"".join(match[1] for match in found if match)
-    assert all(found)
+    matches = [re.fullmatch(rb"\(root\) CMDOUT \((.*)\)", packet.removeprefix(HEADER)) for packet in packets]
+    assert visible(detail.encode()).encode() == b"".join(match[1] for match in matches if match)
+    assert all(matches)
 
 
 PRINTED = (
@@ -138,24 +138,24 @@ PRINTED = (
 
 @given(st.lists(PRINTED))
 @example([b"plain", b"with a CR\r", b"", b"\r", b"plain"])
-@example([b"x" * (1024 - len(HEAD) - len("(root) CMDOUT ()"))])  # just fits
-@example([b"x" * (1025 - len(HEAD) - len("(root) CMDOUT ()"))])
-@example([b"\x80" * ((1025 - len(HEAD) - len("(root) CMDOUT ()")) // 4)])  # so does this, as \200
-def test_output_takes_no_other_way_than_packets(lines: list[bytes]) -> None:
+@example([b"x" * (1024 - len(HEADER) - len("(root) CMDOUT ()"))])  # just fits
+@example([b"x" * (1025 - len(HEADER) - len("(root) CMDOUT ()"))])
+@example([b"\x80" * ((1025 - len(HEADER) - len("(root) CMDOUT ()")) // 4)])  # fits too, as \200
+def test_output_packets_are_as_packets_makes_them(lines: list[bytes]) -> None:
     shown = [visible(line.removesuffix(b"\r")) for line in lines]
-    expected = [packet for text in shown for packet in syslog_format.packets(HEAD, "root", "CMDOUT", text)]
+    expected = [packet for text in shown for packet in syslog_format.packets(HEADER, "root", "CMDOUT", text)]
 
-    assert expected == syslog_format.output(HEAD, "root", lines)
+    assert expected == syslog_format.output_packets(HEADER, "root", lines)
 
 
-def test_a_line_of_1_mb_is_split_not_cut() -> None:
-    packets = syslog_format.packets(HEAD, "root", "CMDOUT", visible("€".encode() * 350_000))
+def test_a_line_of_1_mb_is_split_without_loss() -> None:
+    packets = syslog_format.packets(HEADER, "root", "CMDOUT", visible("€".encode() * 350_000))
 
-    assert "".join(packet.decode()[len(HEAD) + 15 : -1] for packet in packets) == "€" * 350_000
+    assert "".join(packet.decode()[len(HEADER) + 15 : -1] for packet in packets) == "€" * 350_000
 
 
 @pytest.mark.parametrize("char", ["x", "\u00e9", "\u20ac", "\U0001f600"])
-def test_what_ends_with_a_whole_character(char: str) -> None:
+def test_the_length_of_whole_characters(char: str) -> None:
     data = ("a" + char * 3).encode()
     for end in range(1, len(data) + 1):
         kept = complete_length(data[:end])

@@ -57,7 +57,7 @@ class Stream:
 def tail(records: Records, run: int, most: int, *, whole: bool) -> tuple[list[str], int]:
     """The last lines of a run's kept output, and where they end; with `whole` without a partial last line."""
     first, end = records.kept(run)
-    offset = max(first, (end // spool.SEGMENT - 1) * spool.SEGMENT)
+    offset = max(first, (end // spool.SEGMENT_SIZE - 1) * spool.SEGMENT_SIZE)
     data = b""
     while offset + len(data) < end and (part := records.output(run, offset + len(data), MAX_BYTES)[2]):
         data += part
