@@ -38,7 +38,7 @@ def has_retries(loop: Loop) -> bool:
 @pytest.fixture
 def no_room(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """No descriptor is left for jobs; `undo` gives them back."""
-    monkeypatch.setattr(spawn, "KEPT_BACK", 1 << 30)
+    monkeypatch.setattr(spawn, "RESERVED_FDS", 1 << 30)
     return monkeypatch
 
 
