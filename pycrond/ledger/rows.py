@@ -195,7 +195,7 @@ class Unfinished(NamedTuple):
     cpu_s: float | None
     max_rss_kb: int | None
     delivered: int
-    told: int
+    stage: int
 
     def outcome(self) -> Outcome:
         """Return the outcome, as far as it is known."""
