@@ -13,7 +13,7 @@ from pycrond.jobs.job import Job
 from pycrond.jobs.options import CRON
 from pycrond.jobs.run import Fire, State
 from pycrond.ledger.alarms import Alarm, AlarmTable, Health
-from pycrond.ledger.codec import job_of
+from pycrond.ledger.codec import decode_job
 from pycrond.ledger.database import Work
 from pycrond.ledger.writer import Ledger
 from pycrond.output.output import Output
@@ -131,7 +131,7 @@ class Alarms:
 
     def _removed_job(self, key: str) -> Job | None:
         row = self._ledger.jobs.job(key)
-        return job_of(row) if row else None
+        return decode_job(row) if row else None
 
     # The alarms
 

@@ -62,7 +62,7 @@ def of_row(row: JobRow, zone: Zone | None = None) -> ComingFires:
     is_own = row.zone == machine.local_zone_name(os.environ)
     return ComingFires(
         row.schedule,
-        codec.from_text(row.canonical) if row.canonical else None,
+        codec.decode_schedule(row.canonical) if row.canonical else None,
         zone if zone and is_own else machine.load_zone(row.zone),
         row.key,
         row.name,

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from pycrond.ledger.codec import from_text
+from pycrond.ledger.codec import decode_schedule
 from pycrond.ledger.rows import JobRow
 from pycrond.schedule.dst import fire_times
 from pycrond.schedule.timezone import Zone
@@ -54,7 +54,7 @@ def compare(
     def times_of(job: JobRow | None) -> set[datetime]:
         if job is None or job.canonical is None:
             return set()
-        return {fire.at for fire in fire_times(from_text(job.canonical), zone(job.zone), start, until)}
+        return {fire.at for fire in fire_times(decode_schedule(job.canonical), zone(job.zone), start, until)}
 
     def change(old: JobRow | None, new: JobRow | None) -> JobChange:
         had, has = times_of(old), times_of(new)

@@ -20,7 +20,7 @@ def next_fire(job: JobRow, now: datetime) -> datetime | None:
 
 @cache  # thousands of jobs have no more than a few hundred schedules
 def _next_fire(canonical: str, zone: str, now: datetime) -> datetime | None:
-    coming = fire_times(codec.from_text(canonical), machine.load_zone(zone), now)
+    coming = fire_times(codec.decode_schedule(canonical), machine.load_zone(zone), now)
     return next((fire.at for fire in coming), None)
 
 

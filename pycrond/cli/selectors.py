@@ -9,8 +9,8 @@ from pycrond.cli import time_input
 from pycrond.control.records import Records
 from pycrond.errors import PycrondError
 from pycrond.jobs.run import State
-from pycrond.ledger.reader import SharedReader
 from pycrond.ledger.rows import BAD_ENDS, JobRow, matching_keys, require_one
+from pycrond.ledger.shared_reader import SharedReader
 
 _AGO = re.compile(r"(?:[0-9]{1,9}[smhdw])+")
 

@@ -8,7 +8,7 @@ from typing import Any
 from pycrond.control.requests import Check, list_of, number, seconds, text
 from pycrond.errors import PycrondError
 from pycrond.keeper import start
-from pycrond.ledger.reader import SharedReader
+from pycrond.ledger.shared_reader import SharedReader
 from pycrond.output import spool
 
 MAX_ROWS = 500  # of an answer

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from pycrond.ledger.codec import from_text
+from pycrond.ledger.codec import decode_schedule
 from pycrond.ledger.rows import StepRow, VerdictRow, VersionRow
 from pycrond.schedule.dst import fire_times
 from pycrond.schedule.timezone import Zone
@@ -71,7 +71,7 @@ def _due(
         return
     first = max(_minute(version.since), since) + MINUTE
     last = until if version.until is None else min(_minute(version.until), until)
-    for fire in fire_times(from_text(version.canonical), zone(version.zone), first, last + MINUTE):
+    for fire in fire_times(decode_schedule(version.canonical), zone(version.zone), first, last + MINUTE):
         at = fire.at.timestamp()
         yield (fire.wall, at), at
 

@@ -35,7 +35,7 @@ class JobRows(Collection[JobRow]):
             if id(entry.options) not in options:
                 options[id(entry.options)] = json.dumps(to_json(entry.options))
             if entry.schedule and entry.schedule not in schedules:
-                schedules[entry.schedule] = to_text(entry.schedule)
+                schedules[entry.schedule] = encode_schedule(entry.schedule)
             yield JobRow(
                 job.key,
                 entry.options.name,
@@ -50,13 +50,13 @@ class JobRows(Collection[JobRow]):
             )
 
 
-def job_of(row: JobRow) -> Job:
+def decode_job(row: JobRow) -> Job:
     """Return the job of a row, without its environment and standard input, which the ledger does not keep."""
     entry = Entry(
         row.file,
         row.line,
         row.user,
-        from_text(row.canonical) if row.canonical else None,
+        decode_schedule(row.canonical) if row.canonical else None,
         row.schedule,
         row.zone,
         row.command,
@@ -67,8 +67,8 @@ def job_of(row: JobRow) -> Job:
     return Job(row.key, row.user, entry)
 
 
-def to_text(schedule: Schedule) -> str:
-    """Return a schedule's bit masks in hexadecimal, its day part and flags; the inverse of `from_text`."""
+def encode_schedule(schedule: Schedule) -> str:
+    """Return a schedule as bit masks in hexadecimal, day part and flags."""
     part = schedule.part
     words = [
         f"{schedule.minutes:x}",
@@ -85,7 +85,7 @@ def to_text(schedule: Schedule) -> str:
     return " ".join(words)
 
 
-def from_text(text: str) -> Schedule:
+def decode_schedule(text: str) -> Schedule:
     """Return the schedule of a text; equal schedules that are in use are one object."""
     minutes, hours, days, months, weekdays, day_or, kind, period, specials, special_weekdays = text.split()
     part = DayPart(

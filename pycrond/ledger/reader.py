@@ -1,40 +1,11 @@
-"""The ledger's reading side: jobs, runs and pauses, with the daemon up or down."""
+"""All queries of a ledger that can be opened, with the daemon up or down."""
 
-import json
-import os
-import sqlite3
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Iterator
 
-from pycrond.errors import Problem, PycrondError
-from pycrond.ledger.rows import (
-    DaemonRow,
-    JobRow,
-    PauseRow,
-    RunRow,
-    SpanRow,
-    StepRow,
-    VerdictRow,
-    VersionRow,
-    matching_keys,
-    quote_path,
-)
+from pycrond.ledger.rows import RunRow, SpanRow, StepRow, VerdictRow, VersionRow
+from pycrond.ledger.shared_reader import RUNS, SharedReader
 
-Row = TypeVar("Row")
-
-OPEN = "('claimed', 'waiting', 'running')"
-OWN = "jobs.key BETWEEN :first_key AND :last_key"
-"""The jobs in a reader's scope."""
-RUN = ", ".join("jobs.name" if name == "name" else f"runs.{name}" for name in RunRow._fields)
-RUNS = f"SELECT {RUN} FROM runs LEFT JOIN jobs USING (key) WHERE +runs.key BETWEEN :first_key AND :last_key"  # noqa: S608
-"""The runs in a reader's scope; the plus keeps SQLite from searching them by their keys."""
-CONDITIONS = {
-    "keys": " AND runs.key IN (SELECT value FROM json_each(:keys))",
-    "states": " AND state IN (SELECT value FROM json_each(:states))",
-    "since": f" AND coalesce(runs.until, ended_at, iif(state IN {OPEN}, 9e999, fire)) >= :since",
-    "until": " AND fire < :until",
-}
 RECORDED = "SELECT id, coalesce(started_at, ended_at, fire) FROM runs WHERE id >= ? ORDER BY id LIMIT 1"
 SPANS = """
     SELECT start, CASE WHEN state = 'running' THEN NULL ELSE max(start, coalesce(until, over, start)) END,
@@ -47,169 +18,6 @@ SPANS = """
 """
 SPANS_MARGIN = 86_400  # seconds: `spans` leaves out runs that began earlier before its start and have ended
 RECORDING_TIME = 3600  # seconds in which a daemon that is back has recorded all fires that it missed
-LATEST_RUNS = 20  # of a job, from which its usual duration is computed
-
-
-class SharedReader:
-    """The queries that the daemon also answers for users who cannot open the ledger.
-
-    The file is opened for reading only; no transaction stays open between two calls.
-    """
-
-    def __init__(
-        self, state_dir: str, user: str | None = None, *, crontabs: Sequence[str] = (), limit: int = -1
-    ) -> None:
-        """With `user`, show its jobs, their runs and the problems of `crontabs`; at most `limit` rows."""
-        path = os.path.join(state_dir, "ledger")
-        if not os.path.exists(path):
-            raise PycrondError(f"there is no ledger at {path}: no daemon has run with this --state-dir yet")
-        try:
-            self._db = sqlite3.connect(f"file:{quote_path(path)}?mode=ro", uri=True, isolation_level=None)
-            self._db.execute("SELECT count(*) FROM daemons").fetchone()
-        except sqlite3.Error as error:
-            raise PycrondError(f"cannot read ledger {path}: {error}") from error
-        self._state_dir = state_dir
-        self._user = user
-        prefix = "" if user is None else f"{user}/"
-        self._scope: dict[str, object] = {
-            "first_key": prefix,
-            "last_key": f"{prefix}\U0010ffff",
-            "crontabs": None if user is None else json.dumps(crontabs),
-            "row_limit": limit,
-        }
-
-    def _execute(self, statement: str, **values: object) -> sqlite3.Cursor:
-        """Run a statement with the reader's scope and these values; a list becomes JSON."""
-        bound = self._scope | values
-        for name, value in values.items():
-            if isinstance(value, Sequence) and not isinstance(value, str):
-                bound[name] = json.dumps([*value])
-        return self._db.execute(statement, bound)
-
-    def _rows(self, row: Callable[..., Row], statement: str, **values: object) -> list[Row]:
-        return [row(*columns) for columns in self._execute(statement, **values)]
-
-    def interrupt_when(self, is_late: Callable[[], bool]) -> None:
-        """Raise sqlite3.OperationalError in a query that is under way when this turns true."""
-        self._db.set_progress_handler(is_late, 1000)
-
-    def daemon(self) -> DaemonRow | None:
-        """The latest daemon."""
-        rows = self._rows(
-            DaemonRow,
-            "SELECT pid, version, started_at, ready_at, loaded_at, stopped_at FROM daemons"
-            " ORDER BY id DESC LIMIT 1",
-        )
-        return rows[0] if rows else None
-
-    def jobs(self, offset: int = 0) -> list[JobRow]:
-        """The loaded jobs, in the order of their files and lines."""
-        return self._rows(
-            JobRow,
-            "SELECT key, name, user, file, line, schedule, canonical, zone, command, options"  # noqa: S608
-            f" FROM jobs JOIN files USING (file) WHERE loaded > 0 AND {OWN}"
-            " ORDER BY place, line LIMIT :row_limit OFFSET :offset",
-            offset=offset,
-        )
-
-    def problems(self) -> list[Problem]:
-        """The errors and warnings of the last load."""
-        return self._rows(
-            Problem,
-            "SELECT file, line, column, severity, code, message FROM problems"
-            " WHERE :crontabs IS NULL OR file IN (SELECT value FROM json_each(:crontabs))"
-            " ORDER BY rowid LIMIT :row_limit",
-        )
-
-    def last_runs(self, keys: Sequence[str] | None = None) -> dict[str, RunRow]:
-        """The latest run of each loaded job that is over, by key; of all jobs, or of some."""
-        runs = self._rows(
-            RunRow,
-            f"SELECT {RUN} FROM jobs JOIN runs ON runs.id = ("  # noqa: S608
-            " SELECT max(id) FROM runs AS past WHERE past.key = jobs.key"
-            f" AND state NOT IN {OPEN}) WHERE jobs.loaded > 0 AND {OWN}{_with_keys(keys)}",
-            keys=keys,
-        )
-        return {run.key: run for run in runs}
-
-    def unfinished(self) -> list[RunRow]:
-        """The runs that are not over: claimed, waiting or running."""
-        return self._rows(RunRow, f"{RUNS} AND state IN {OPEN} ORDER BY runs.id LIMIT :row_limit")
-
-    def runs(self, runs: Sequence[int]) -> list[RunRow]:
-        """The runs with these numbers."""
-        ids = "SELECT value FROM json_each(:runs)"
-        return self._rows(RunRow, f"{RUNS} AND runs.id IN ({ids}) ORDER BY runs.id", runs=runs)
-
-    def after(self, run: int) -> list[RunRow]:
-        """The runs with higher numbers than this, the lowest first."""
-        statement = RUNS
-        if self._user is not None:  # a user's runs may be few among many: search by job
-            statement = f"SELECT {RUN} FROM jobs CROSS JOIN runs USING (key) WHERE {OWN}"  # noqa: S608
-        return self._rows(
-            RunRow, f"{statement} AND runs.id > :run ORDER BY runs.id LIMIT :row_limit", run=run
-        )
-
-    def history(
-        self,
-        keys: Sequence[str] | None,
-        limit: int,
-        states: Sequence[str] = (),
-        since: float | None = None,
-        until: float | None = None,
-    ) -> list[RunRow]:
-        """Runs of some jobs, or of all with None, newest first; see RunFilter for `states` and the rest."""
-        values = {"keys": keys, "states": states or None, "since": since, "until": until}
-        conditions = "".join(CONDITIONS[name] for name, value in values.items() if value is not None)
-        statement = RUNS + conditions
-        if self._user is not None and keys is None:  # as in `after`
-            statement = (
-                f"SELECT {RUN} FROM jobs CROSS JOIN runs ON runs.id IN (SELECT id FROM runs"  # noqa: S608
-                f" WHERE runs.key = jobs.key{conditions} ORDER BY id DESC LIMIT :limit) WHERE {OWN}"
-            )
-        return self._rows(RunRow, f"{statement} ORDER BY runs.id DESC LIMIT :limit", limit=limit, **values)
-
-    def medians(self, keys: Sequence[str] | None = None) -> dict[str, float]:
-        """The usual duration of each loaded job in seconds, by key; of all jobs, or of some.
-
-        It is the median of the succeeded runs among the latest; a job without any is left out.
-        """
-        seconds = self._durations("CASE state WHEN 'succeeded' THEN duration_s END", keys)
-        return {key: _median(values) for key, values in seconds.items()}
-
-    def _durations(self, column: str, keys: Sequence[str] | None = None) -> dict[str, list[float]]:
-        """A column of the latest runs of each job that have a duration; a job without any is left out."""
-        # A text for each job: to fetch a row for each run would take three times as long.
-        rows = self._execute(
-            f"SELECT key, (SELECT group_concat(seconds) FROM (SELECT {column} AS seconds FROM runs"  # noqa: S608
-            " WHERE runs.key = jobs.key AND duration_s NOT NULL ORDER BY runs.id DESC LIMIT :latest))"
-            f" FROM jobs WHERE loaded > 0 AND {OWN}{_with_keys(keys)}",
-            latest=LATEST_RUNS,
-            keys=keys,
-        )
-        return {key: [float(text) for text in texts.split(",")] for key, texts in rows if texts}
-
-    def find_jobs(self, word: str) -> list[str]:
-        """The keys a word may mean: a name, the beginning of a key, or file:line; also of gone jobs."""
-        rows = self._execute(
-            f"SELECT key, name, file, line, loaded FROM jobs LEFT JOIN files USING (file) WHERE {OWN}"  # noqa: S608
-            " ORDER BY loaded = 0, place, line"
-        )
-        return matching_keys(
-            word, ((key, name, f"{file}:{line}" if loaded else "") for key, name, file, line, loaded in rows)
-        )
-
-    def pauses(self, now: float) -> list[PauseRow]:
-        """The jobs that are paused at a time, in Unix seconds."""
-        return self._rows(
-            PauseRow,
-            "SELECT key, since, until, reason FROM pauses WHERE ended_at IS NULL"
-            " AND (until IS NULL OR until > :now) AND key BETWEEN :first_key AND :last_key",
-            now=now,
-        )
-
-    def close(self) -> None:
-        self._db.close()
 
 
 class Reader(SharedReader):
@@ -265,13 +73,3 @@ class Reader(SharedReader):
     def steps(self) -> list[StepRow]:
         """The times at which the clock was set."""
         return self._rows(StepRow, "SELECT at, moved FROM clock_events WHERE kind = 'step' ORDER BY id")
-
-
-def _median(values: list[float]) -> float:
-    values.sort()
-    return (values[len(values) // 2] + values[~(len(values) // 2)]) / 2
-
-
-def _with_keys(keys: Sequence[str] | None) -> str:
-    """The condition that leaves some jobs of all."""
-    return "" if keys is None else " AND jobs.key IN (SELECT value FROM json_each(:keys))"

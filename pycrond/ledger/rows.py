@@ -92,7 +92,7 @@ class RunRow(NamedTuple):
 
 
 class SpanRow(NamedTuple):
-    """The time of a run, of a fire that was skipped or missed, or of `several` of them."""
+    """The time of a run, of a fire that was skipped or missed, or of `fires` of them."""
 
     start: float
     """The planned start of a run that has not started."""
@@ -100,7 +100,7 @@ class SpanRow(NamedTuple):
     """None while it runs."""
     state: str
     run: int | None
-    several: int
+    fires: int
     scheduled: int
     """1 if the schedule started it."""
     key: str
@@ -195,7 +195,7 @@ class Unfinished(NamedTuple):
     cpu_s: float | None
     max_rss_kb: int | None
     delivered: int
-    told: int
+    stage: int
 
     def outcome(self) -> Outcome:
         """Return the outcome, as far as it is known."""

@@ -73,7 +73,7 @@ class Output:
         # The daemon may have died, or the disk been full, after it deleted segments and before it stored
         # that.
         sent = max(row.delivered, log.spool.kept_start)
-        log.handed = log.taken = log.copied = Progress(sent, row.told)
+        log.handed = log.taken = log.copied = Progress(sent, row.stage)
         is_open = run.state in OPEN
         log.mailed = log.mailed and is_open
         if not is_open:

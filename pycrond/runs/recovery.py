@@ -10,7 +10,7 @@ from pycrond.host import procfs
 from pycrond.host.poller import Poller
 from pycrond.jobs.run import OPEN, Cause, Fire, Outcome, Reason, Run, State
 from pycrond.keeper.client import KeeperClient, ProcessEnd, read_saved_ends
-from pycrond.ledger.codec import job_of
+from pycrond.ledger.codec import decode_job
 from pycrond.ledger.rows import JobRow, Unfinished
 from pycrond.ledger.writer import Ledger
 from pycrond.output.output import Output
@@ -181,7 +181,7 @@ def _run_of(ledger: Ledger, row: Unfinished) -> Run:
         row.key, None, row.key.partition("/")[0], "", 0, "", None, "UTC", "", "{}"
     )
     at = datetime.fromtimestamp(row.fire, UTC)
-    fire = Fire(job_of(job), at, row.wall, row.fold, row.era, row.trigger, attempt=row.attempt)
+    fire = Fire(decode_job(job), at, row.wall, row.fold, row.era, row.trigger, attempt=row.attempt)
     return Run(row.id, fire, State(row.state), Cause(Reason(row.reason_code), row.reason))
 
 

@@ -11,7 +11,7 @@ from pycrond.host import machine
 from pycrond.jobs.events import Event, Missed
 from pycrond.jobs.options import to_json
 from pycrond.jobs.run import Cause, Reason, State
-from pycrond.ledger.codec import from_text
+from pycrond.ledger.codec import decode_schedule
 from pycrond.ledger.rows import GapRow
 from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
@@ -89,7 +89,7 @@ class ClockChanges:
         if through <= last:
             return
         expected = self._ledger.jobs.loaded_schedules()
-        schedules = {text: from_text(text) for text in {text for _, text, *_ in expected}}
+        schedules = {text: decode_schedule(text) for text in {text for _, text, *_ in expected}}
         zones = {zone: machine.load_zone(zone) for zone in {zone for _, _, zone, *_ in expected}}
         jobs = [(key, schedules[text], zones[zone]) for key, text, zone, _, _ in expected]
         policies = {key: json.loads(options) for key, _, _, options, _ in expected if "missed" in options}
@@ -103,7 +103,7 @@ class ClockChanges:
         """Write the fires that were due while the disk was full, before a crash: they may have run."""
         latest = self._ledger.latest()
         for key, text, zone, _, begins in self._ledger.jobs.loaded_schedules():
-            schedule = from_text(text)
+            schedule = decode_schedule(text)
             known = datetime.fromtimestamp(max(begins, latest.get(key, 0.0)), since.tzinfo)
             passed = find_gaps(
                 [(key, schedule, machine.load_zone(zone))], max(since, known + MINUTE), last + MINUTE

@@ -7,7 +7,7 @@ import pytest
 from pycrond.control.records import QUERIES, Records, optional
 from pycrond.control.requests import list_of, number, seconds, text
 from pycrond.errors import PycrondError
-from pycrond.ledger.reader import SharedReader
+from pycrond.ledger.shared_reader import SharedReader
 
 
 @pytest.mark.parametrize("name", QUERIES)

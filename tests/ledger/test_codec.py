@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycrond.crontab.expression import parse_schedule
-from pycrond.ledger.codec import from_text, to_text
+from pycrond.ledger.codec import decode_schedule, encode_schedule
 from tests.scheduler.test_agenda import EXPRESSIONS
 
 
@@ -29,7 +29,7 @@ from tests.scheduler.test_agenda import EXPRESSIONS
 )
 def test_a_schedule_is_restored(text: str) -> None:
     schedule = parse_schedule(text)
-    assert from_text(to_text(schedule)) is schedule
+    assert decode_schedule(encode_schedule(schedule)) is schedule
 
 
 def lists(first: int, last: int) -> st.SearchStrategy[str]:
@@ -40,19 +40,19 @@ def lists(first: int, last: int) -> st.SearchStrategy[str]:
 @given(st.tuples(lists(0, 59), lists(0, 23), lists(1, 31), lists(1, 12), lists(0, 7)))
 def test_any_schedule_is_restored(fields: tuple[str, ...]) -> None:
     schedule = parse_schedule(" ".join(fields))
-    assert from_text(to_text(schedule)) is schedule
+    assert decode_schedule(encode_schedule(schedule)) is schedule
 
 
 def test_different_schedules_have_different_texts() -> None:
-    texts = {to_text(parse_schedule(text)) for text in EXPRESSIONS}
+    texts = {encode_schedule(parse_schedule(text)) for text in EXPRESSIONS}
     assert len(texts) == len(EXPRESSIONS)
 
 
 def test_wildcard_and_fixed_schedules_differ() -> None:
-    assert to_text(parse_schedule("* * * * *")) != to_text(parse_schedule("0-59 0-23 * * *"))
+    assert encode_schedule(parse_schedule("* * * * *")) != encode_schedule(parse_schedule("0-59 0-23 * * *"))
 
 
 @pytest.mark.parametrize("text", ["", "1 2 3", "x " * 10, "1 1 1 1 1 and fixed zero - -"])
 def test_invalid_texts(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
-        from_text(text)
+        decode_schedule(text)

@@ -280,7 +280,7 @@ def test_what_an_earlier_daemon_left(ledger: Ledger) -> None:
     job = ledger.jobs.job(left[0].key)
     assert job
     assert (job.user, job.command) == ("root", "x")
-    assert (left[3].delivered, left[3].told, left[3].duration_s, left[3].pid_start) == (4, 1, 1.5, 7)
+    assert (left[3].delivered, left[3].stage, left[3].duration_s, left[3].pid_start) == (4, 1, 1.5, 7)
     assert left[3].outcome() == end
 
 

@@ -59,7 +59,9 @@ def run(options: argparse.Namespace) -> int:
 
 def _without_frequent(jobs: Sequence[JobRow], start: datetime) -> Sequence[JobRow]:
     """Return the jobs that a calendar can show, and warn about the others."""
-    timed = [(job.key, codec.from_text(job.canonical or ""), machine.load_zone(job.zone)) for job in jobs]
+    timed = [
+        (job.key, codec.decode_schedule(job.canonical or ""), machine.load_zone(job.zone)) for job in jobs
+    ]
     day = find_gaps(timed, start, start + timedelta(days=1))
     frequent = {key for key, fire_times in day if fire_times.count > DAILY_FIRES_MOST}
     names = [formatting.title(job.key, job.name, job.command) for job in jobs if job.key in frequent]
@@ -75,7 +77,7 @@ def _fires(
 ) -> Iterator[tuple[CalendarJob, FireTime]]:
     title = formatting.title(job.key, job.name, job.command)
     planned = CalendarJob(job.key, title, job.command, job.schedule, job.zone, durations)
-    times = fire_times(codec.from_text(job.canonical or ""), machine.load_zone(job.zone), start, until)
+    times = fire_times(codec.decode_schedule(job.canonical or ""), machine.load_zone(job.zone), start, until)
     return ((planned, fire) for fire in islice(times, most))
 
 

@@ -117,7 +117,7 @@ def _coming_starts(jobs: Iterable[JobRow], start: float, until: float) -> dict[s
             continue
         schedule = (job.canonical, job.zone)
         if schedule not in by_schedule:
-            coming = fire_times(codec.from_text(job.canonical), machine.load_zone(job.zone), first, end)
+            coming = fire_times(codec.decode_schedule(job.canonical), machine.load_zone(job.zone), first, end)
             by_schedule[schedule] = [fire.at.timestamp() for fire in coming]
         times = by_schedule[schedule]
         starts[job.key] = _delayed(job, times) if _has_jitter(job) else times
@@ -130,7 +130,7 @@ def _has_jitter(job: JobRow) -> bool:
 
 def _delayed(row: JobRow, times: Iterable[float]) -> Sequence[float]:
     """Add the delays that the daemon will draw, without RANDOM_DELAY, which the ledger does not have."""
-    job, seed = codec.job_of(row), machine.machine_id()
+    job, seed = codec.decode_job(row), machine.machine_id()
     return [at + delay(job, datetime.fromtimestamp(at, UTC), seed, "") for at in times]
 
 
@@ -192,7 +192,7 @@ def _bar_json(bar: SpanRow) -> dict[str, object]:
         "end": rfc3339(bar.end),
         "state": bar.state,
         "run": bar.run,
-        "count": bar.several,
+        "count": bar.fires,
     }
 
 

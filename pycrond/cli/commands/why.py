@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     """Compare the time with each field of the schedule, and show the runs that the ledger has of it."""
     reader = Reader(load_settings(options).state_dir)
     job = _loaded_job(reader, options.job)
-    zone, schedule = machine.load_zone(job.zone), codec.from_text(job.canonical or "")
+    zone, schedule = machine.load_zone(job.zone), codec.decode_schedule(job.canonical or "")
     typed = moment(options.time, clock.now(), zone)
     minute = typed.at.replace(second=0, microsecond=0)
     checks = describe.checks(schedule, typed.wall)

@@ -110,7 +110,7 @@ def build_timeline(
     for bar in spans:
         bars[bar.key].append(bar)
         # Of several runs in one row only the first start is known: they are not counted.
-        if bar.state in STARTS and bar.start >= window.start and bar.several == 1:
+        if bar.state in STARTS and bar.start >= window.start and bar.fires == 1:
             minute = int(bar.start // 60)
             starts[minute] += 1
             if bar.scheduled:
@@ -123,9 +123,9 @@ def build_timeline(
 
 def _lane(key: str, name: str | None, title: str, bars: list[SpanRow], window: TimeWindow) -> Lane:
     bars.sort(key=itemgetter(0))
-    starts = sum(bar.several for bar in bars if bar.state in STARTS and bar.start >= window.start)
-    failed = sum(bar.several for bar in bars if bar.state in FAILURES)
-    took = ((window.now if bar.end is None else bar.end) - bar.start for bar in bars if bar.several == 1)
+    starts = sum(bar.fires for bar in bars if bar.state in STARTS and bar.start >= window.start)
+    failed = sum(bar.fires for bar in bars if bar.state in FAILURES)
+    took = ((window.now if bar.end is None else bar.end) - bar.start for bar in bars if bar.fires == 1)
     longest = max(took, default=0.0)
     return Lane(key, name, printable(title), bars, starts, failed, longest)
 

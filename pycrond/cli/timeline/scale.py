@@ -42,7 +42,7 @@ class TimeScale:
         """Return the columns of a bar, at least one: of a run up to its end, else through the last fire."""
         first, end = self.column(bar.start), now if bar.end is None else bar.end
         last = self.column(end)
-        if bar.several <= 1 and last * self.slot * 60 == end - self.origin * 60:
+        if bar.fires <= 1 and last * self.slot * 60 == end - self.origin * 60:
             last -= 1  # the run ended as this column began
         return range(max(0, first), min(max(first, last) + 1, self.columns))
 

@@ -137,7 +137,7 @@ class _SvgChart:
             last = merged[-1] if merged else None
             if last and last.end is not None and self.x(bar.start) - self.x(last.end) < MIN_GAP:
                 end = None if bar.end is None else max(last.end, bar.end)
-                merged[-1] = last._replace(end=end, run=None, several=last.several + bar.several)
+                merged[-1] = last._replace(end=end, run=None, fires=last.fires + bar.fires)
             else:
                 merged.append(bar)
         return merged
@@ -145,7 +145,7 @@ class _SvgChart:
     def _about(self, bar: SpanRow) -> str:
         """Return the text of a tooltip."""
         word = LABELS[bar.state] if bar.state in {COMING, State.SUCCEEDED} else bar.state
-        runs = f", {bar.several:,} in one" if bar.several > 1 else f", run {bar.run}" if bar.run else ""
+        runs = f", {bar.fires:,} in one" if bar.fires > 1 else f", run {bar.run}" if bar.run else ""
         times = self._clock(bar.start)
         if bar.end is None:
             times += " until now"

@@ -32,12 +32,10 @@ def job(name: str | None, key: str = "") -> JobRow:
     )
 
 
-def span(
-    name: str, start: str, end: str | None = None, state: str = "succeeded", several: int = 1
-) -> SpanRow:
+def span(name: str, start: str, end: str | None = None, state: str = "succeeded", fires: int = 1) -> SpanRow:
     """A bar; without an end it takes no time, with the end `-` it is running."""
     stop = None if end == "-" else at(end or start)
-    return SpanRow(at(start), stop, state, 7, several, 1, f"me/{name}")
+    return SpanRow(at(start), stop, state, 7, fires, 1, f"me/{name}")
 
 
 def drawn(
@@ -76,7 +74,7 @@ def test_the_figures_of_a_lane(bar: SpanRow, starts: int, failed: int, longest: 
 
 def test_starts_are_counted_by_the_minute() -> None:
     by_hand = span("b", "01:00:20")._replace(scheduled=0)
-    folded = span("c", "01:00", "02:00", several=9)
+    folded = span("c", "01:00", "02:00", fires=9)
     timeline = drawn(span("a", "01:00:05"), span("a", "01:01"), by_hand, folded, coming={"d": ["13:00"]})
     minute = int(at("01:00") // 60)
     later = int(at("13:00") // 60)
