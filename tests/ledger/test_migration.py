@@ -136,7 +136,7 @@ def test_the_audit_accounts_for_every_fire(reader: Reader) -> None:
         reader.steps(),
         since=NOON,
         until=NOON + timedelta(minutes=MINUTES),
-        zone=machine.zone,
+        zone=machine.load_zone,
     )
     assert (result.fires, result.findings) == (MINUTES, ())
 
