@@ -1,4 +1,4 @@
-"""nice, ionice, memory, cpu: what a job's own process finds, with a cgroup and without one."""
+"""The effect of nice, ionice, memory and cpu on a job's process, with a cgroup and without."""
 
 import os
 from pathlib import Path
@@ -33,19 +33,19 @@ def test_ionice(loop: Loop, option: str, shown: str) -> None:
 
 
 def test_memory_and_cpu_without_a_cgroup(loop: Loop) -> None:
-    said = printed(loop, "memory=512M cpu=0.5 timeout=100s", "ulimit -v; ulimit -t", grouped=False)
-    assert said == [str(512 * 1024), "50"]
+    lines = printed(loop, "memory=512M cpu=0.5 timeout=100s", "ulimit -v; ulimit -t", grouped=False)
+    assert lines == [str(512 * 1024), "50"]
 
 
-def test_a_share_of_the_processor_without_a_timeout_is_not_in_force(loop: Loop) -> None:
+def test_a_share_of_the_processor_without_a_timeout_has_no_effect(loop: Loop) -> None:
     assert printed(loop, "cpu=0.5", "ulimit -t", grouped=False) == ["unlimited"]
 
 
-def test_all_at_once_and_still_a_session_of_its_own(loop: Loop) -> None:
+def test_all_limits_together_in_a_session_of_its_own(loop: Loop) -> None:
     options = "nice=3 ionice=idle memory=1G cpu=1 timeout=60s"
-    said = printed(loop, options, "echo $$; ps -o sid= -p $$; nice; ionice")
-    assert said[0] == said[1].strip()
-    assert said[2:] == [str(os.nice(0) + 3), "idle"]
+    lines = printed(loop, options, "echo $$; ps -o sid= -p $$; nice; ionice")
+    assert lines[0] == lines[1].strip()
+    assert lines[2:] == [str(os.nice(0) + 3), "idle"]
 
 
 def test_a_job_that_exceeds_its_memory_fails(loop: Loop) -> None:
@@ -53,13 +53,44 @@ def test_a_job_that_exceeds_its_memory_fails(loop: Loop) -> None:
     assert loop.runs()[0].state == "failed"
 
 
-def test_where_limits_are_said_to_be(tmp_path: Path) -> None:
+def test_mechanisms_without_a_cgroup(tmp_path: Path) -> None:
     limits = ResourceLimits(str(tmp_path))
-    said = limits.mechanisms()
-    assert set(said) == {"memory", "cpu"}
+    assert set(limits.mechanisms()) == {"memory", "cpu"}
     limits._base = None
     assert limits.mechanisms()["memory"] == "RLIMIT_AS of each process"
     assert limits.command_prefix(Options(), 1) == ()
+
+
+@pytest.mark.parametrize(
+    ("files", "memory", "cpu", "why"),
+    [
+        ({"cgroup.controllers": "cpuset cpu memory\n"}, True, True, "the root cgroup has no cgroup.type"),
+        ({"cgroup.controllers": "cpu pids\n"}, False, True, "there is no memory controller"),
+        (
+            {"cgroup.controllers": "cpu memory\n", "cgroup.type": "domain\n"},
+            False,
+            False,
+            "the daemon is in it",
+        ),
+        ({}, False, False, "no controller"),
+        (
+            {"cgroup.controllers": "", "base/cgroup.subtree_control": "memory\n"},
+            True,
+            False,
+            "enabled before",
+        ),
+    ],
+)
+def test_mechanisms(tmp_path: Path, files: dict[str, str], memory: bool, cpu: bool, why: str) -> None:
+    limits = ResourceLimits(str(tmp_path))
+    limits._base = str(tmp_path / "base")
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    before = sorted(tmp_path.rglob("*"))
+    mechanisms = limits.mechanisms()
+    assert [mechanisms[name] == "cgroup" for name in ("memory", "cpu")] == [memory, cpu], why
+    assert sorted(tmp_path.rglob("*")) == before, "a query changes nothing"
 
 
 @pytest.mark.parametrize(
@@ -78,15 +109,15 @@ def test_where_limits_are_said_to_be(tmp_path: Path) -> None:
         ("30 24 0:27 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n", "4:memory:/a\n", None),
     ],
 )
-def test_which_cgroup_is_ours(tmp_path: Path, mounts: str, membership: str, group: str | None) -> None:
+def test_own_cgroup(tmp_path: Path, mounts: str, membership: str, group: str | None) -> None:
     (tmp_path / "mounts").write_text(mounts)
     (tmp_path / "membership").write_text(membership)
     assert own_cgroup(str(tmp_path / "mounts"), str(tmp_path / "membership")) == group
 
 
-def test_a_cgroup_holds_all_that_a_run_starts(loop: Loop) -> None:
+def test_a_cgroup_contains_all_processes_of_a_run(loop: Loop) -> None:
     if not os.access(own_cgroup() or "/nowhere", os.W_OK):
-        packages.give_up("no cgroup of version 2 may be made here")
+        packages.give_up("no cgroup of version 2 can be made here")
     loop.begin("#: timeout=60s\n* * * * * setsid sleep 100 & sleep 100\n")
     loop.minutes(1)
     loop.until(lambda: len(loop.daemon.subsystems.runs.limits.pids(1) or []) == 3)
