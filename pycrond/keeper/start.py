@@ -42,8 +42,8 @@ def keeper_command(
 
 def become_keeper(command: list[str], inherited: tuple[int, ...]) -> None:
     """Execute the keeper in this process, with these descriptors; orphans below it become its children."""
-    # Set here, as the attribute outlives an exec: ctypes would double the keeper's memory.
-    import ctypes  # noqa: PLC0415 -- commands that import this module for the lock start faster
+    # Set here, as the attribute outlives an exec: the keeper need not load ctypes.
+    import ctypes  # noqa: PLC0415 -- most commands need this module only for the lock
 
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     _reset_signals()
@@ -59,7 +59,7 @@ def detach(command: list[str], inherited: tuple[int, ...], waiter: socket.socket
     """
     child = os.fork()
     if child:
-        with contextlib.suppress(ChildProcessError):  # it leaves no status where SIGCHLD is ignored
+        with contextlib.suppress(ChildProcessError):  # no status if SIGCHLD is ignored
             os.waitpid(child, 0)
         return
     try:

@@ -94,7 +94,7 @@ class Spool:
         self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def read(self, offset: int, max_size: int) -> bytes:
-        """Return up to `max_size` bytes from `offset` on; fewer only at the end, or at a deleted segment."""
+        """Return up to `max_size` bytes from `offset` on; fewer where the output ends or is deleted."""
         return read(self._directory, self._run, offset, max_size)
 
     def drop_before(self, offset: int, *, ends: int = 0) -> None:
@@ -127,7 +127,7 @@ def _poll(fifo: int) -> int:
 
 
 def read(directory: str, run: int, offset: int, max_size: int) -> bytes:
-    """Return up to `max_size` bytes of a run's output from `offset` on; fewer only as `Spool.read` does."""
+    """Return up to `max_size` bytes of a run's output from `offset` on; fewer where it ends or is deleted."""
     data = b""
     while len(data) < max_size:
         segment, position = divmod(offset + len(data), SEGMENT_SIZE)

@@ -31,7 +31,7 @@ class DueMinute:
     fires: tuple[Fire, ...]
     positions: Mapping[str, Position]
     eras: tuple[int, int]
-    """How often the clock was turned back so far that fixed-time and wildcard jobs run again."""
+    """How often the clock was turned back so far that jobs run again: fixed-time jobs, wildcard jobs."""
     left_out: tuple[tuple[Job, Zone, int], ...] = ()
     """After a jump of the clock, the jobs whose fires before `at` are not due, each with its zone and era."""
 
