@@ -172,7 +172,7 @@ def test_a_keeper_killed_during_a_start_is_reported(crond: Crond) -> None:
     starting = start_command(crond, "start")
     os.kill(wait_for_program(crond, "keeper"), signal.SIGKILL)
     code, output = result_of(starting)
-    assert (code, output) == (1, "pycrond: not started: the daemon ended before it said a word\n")
+    assert (code, output) == (1, "pycrond: not started: the daemon ended without a message\n")
     crond.run("stop", status=None)
 
 
