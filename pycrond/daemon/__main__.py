@@ -26,14 +26,7 @@ def main(arguments: Sequence[str]) -> int:
     `--after`, which says how the daemon before this one ended. With `--try` the program only shows that it
     could be the daemon.
     """
-    own = {"keeper": "", "lock": "", "after": "", "try": ""}
-    rest = []
-    for argument in arguments:
-        key, _, text = argument.removeprefix("--").partition("=")
-        if key in own:
-            own[key] = text
-        else:
-            rest.append(argument)
+    own, rest = _split(arguments)
     if own["try"]:
         return rehearse(from_arguments(rest))
     fill_standard_descriptors()
@@ -60,6 +53,19 @@ def main(arguments: Sequence[str]) -> int:
     finally:
         pidfile.remove()
     return 0
+
+
+def _split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Return the program's own arguments by name, each empty by default, and the settings."""
+    own = {"keeper": "", "lock": "", "after": "", "try": ""}
+    rest = []
+    for argument in arguments:
+        key, _, text = argument.removeprefix("--").partition("=")
+        if key in own:
+            own[key] = text
+        else:
+            rest.append(argument)
+    return own, rest
 
 
 def rehearse(settings: Settings) -> int:
