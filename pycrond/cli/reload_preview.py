@@ -55,7 +55,7 @@ def _daemon_zone(settings: Settings) -> str:
     try:
         return str(ask(settings.control_socket, {"command": "status"})["zone"])
     except PycrondError:
-        return machine.load_zone(machine.local_zone_name(os.environ)).name
+        return machine.local_zone().name
 
 
 def _line(change: JobChange, now: datetime) -> str:
