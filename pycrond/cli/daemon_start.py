@@ -1,15 +1,15 @@
 """The start of a daemon: become the keeper, have a keeper made, or ask the keeper that holds the lock."""
 
+import contextlib
 import os
 import socket
 import sys
 import time
 
-from pycrond.cli.keeper_request import KEEPER_TIMEOUT, LOCK_POLL_INTERVAL, ask_keeper
+from pycrond.cli.daemon_requests import KEEPER_TIMEOUT, LOCK_POLL_INTERVAL, ask_daemon, ask_keeper
 from pycrond.cli.load_report import print_load_report
 from pycrond.cli.settings_layers import config_dir, record_settings
 from pycrond.control import protocol
-from pycrond.control.client import ask
 from pycrond.errors import PycrondError
 from pycrond.host import signals, spawn
 from pycrond.keeper import start as keeper_start
@@ -104,19 +104,13 @@ def _daemon_command(settings: Settings) -> list[str]:
 
 def _ask_lock_holder(settings: Settings) -> str:
     """Return the answer of the process that holds the lock; empty if it is ending or does not listen yet."""
-    try:
-        answer = ask_keeper(settings, "\0".join(["start", *_daemon_command(settings)]))
-    except PycrondError:
-        answer = ""
-    return answer or _ask_daemon(settings)
-
-
-def _ask_daemon(settings: Settings) -> str:
-    """Ask a daemon whose keeper was killed, which holds the lock itself."""
-    try:
-        return f"A{ask(settings.control_socket, {'command': 'status'}, KEEPER_TIMEOUT)['pid']}"
-    except PycrondError:
-        return ""
+    request = "\0".join(["start", *_daemon_command(settings)])
+    with contextlib.suppress(PycrondError):
+        if answer := ask_keeper(settings, request):
+            return answer
+    with contextlib.suppress(PycrondError):  # a daemon whose keeper was killed holds the lock itself
+        return f"A{ask_daemon(settings, 'status', timeout=KEEPER_TIMEOUT)['pid']}"
+    return ""
 
 
 def _started_pid(answer: str) -> int:

@@ -5,7 +5,7 @@ import select
 import signal
 import time
 
-from pycrond.cli.keeper_request import KEEPER_TIMEOUT, LOCK_POLL_INTERVAL, ask_keeper
+from pycrond.cli.daemon_requests import KEEPER_TIMEOUT, LOCK_POLL_INTERVAL, ask_keeper
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.host import pidfile
 from pycrond.keeper import start as keeper_start

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 
 from pycrond import clock
 from pycrond.cli.compare import JobChange, compare
+from pycrond.cli.daemon_requests import ask_daemon
 from pycrond.cli.printing import print_problems
 from pycrond.cli.render import formatting
-from pycrond.control.client import ask
 from pycrond.errors import Problem, PycrondError
 from pycrond.host import machine, users
 from pycrond.ledger.codec import JobRows
@@ -53,9 +53,9 @@ def _compare(settings: Settings, loaded: LoadResult, now: datetime) -> list[JobC
 def _daemon_zone(settings: Settings) -> str:
     """Return the zone in which the daemon runs, which may differ from this shell's."""
     try:
-        return str(ask(settings.control_socket, {"command": "status"})["zone"])
+        return str(ask_daemon(settings, "status")["zone"])
     except PycrondError:
-        return machine.load_zone(machine.local_zone_name(os.environ)).name
+        return machine.local_zone().name
 
 
 def _line(change: JobChange, now: datetime) -> str:

@@ -8,6 +8,7 @@ from pycrond import clock
 from pycrond.cli import time_input
 from pycrond.control.records import Records
 from pycrond.errors import PycrondError
+from pycrond.host import machine
 from pycrond.jobs.run import State
 from pycrond.ledger.rows import BAD_ENDS, JobRow, matching_keys, require_one
 from pycrond.ledger.shared_reader import SharedReader
@@ -51,7 +52,7 @@ def unix_time(text: str | None) -> float | None:
     if text is None:
         return None
     text = f"-{text}" if _AGO.fullmatch(text) else text
-    return time_input.moment(text, clock.now(), time_input.local_zone()).at.timestamp()
+    return time_input.moment(text, clock.now(), machine.local_zone()).at.timestamp()
 
 
 def period(options: Namespace) -> tuple[float | None, float | None]:

@@ -1,12 +1,10 @@
 """Times as a person types them: dates, times of the day, distances from now."""
 
-import os
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pycrond.errors import PycrondError
-from pycrond.host import machine
 from pycrond.schedule.timezone import DAY, FIRST_TICK, LAST_TICK, Zone, instant, tick_from
 
 _EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 -- of a wall clock
@@ -35,11 +33,6 @@ def moment(text: str, now: datetime, zone: Zone) -> Moment:
         return _read(" ".join(text.split()), now, zone)
     except (ValueError, OverflowError) as error:
         raise PycrondError(f"bad time '{text}' (as in {FORMS})") from error
-
-
-def local_zone() -> Zone:
-    """Return the zone of this process: TZ, else that of the machine."""
-    return machine.load_zone(machine.local_zone_name(os.environ))
 
 
 def whole_minute(text: str | None, now: datetime, zone: Zone) -> datetime:

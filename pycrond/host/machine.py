@@ -55,6 +55,11 @@ def load_zone(name: str) -> Zone:
         raise PycrondError(f"cannot read time zone {name}: {error}") from error
 
 
+def local_zone() -> Zone:
+    """Return the time zone of this process: from TZ, else that of the machine."""
+    return load_zone(local_zone_name(os.environ))
+
+
 def is_mailer_available(mailer: str) -> bool:
     """Return whether the setting `mailer` names a server or an existing program."""
     return "://" in mailer or os.access(mailer, os.X_OK)

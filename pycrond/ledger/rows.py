@@ -106,16 +106,6 @@ class SpanRow(NamedTuple):
     key: str
 
 
-class RunFilter(NamedTuple):
-    """The runs to search for; by default those of all states and times."""
-
-    states: Sequence[str] = ()
-    since: float | None = None
-    """Runs that were under way or due at this time or later."""
-    until: float | None = None
-    """Runs that were due before this time."""
-
-
 class PauseRow(NamedTuple):
     """A paused job; `until` is None where it stays paused until it is resumed."""
 

@@ -141,7 +141,10 @@ class SharedReader:
         since: float | None = None,
         until: float | None = None,
     ) -> list[RunRow]:
-        """Runs of some jobs, or of all with None, newest first; see RunFilter for `states` and the rest."""
+        """Return runs of some jobs, or of all with None, newest first.
+
+        `since`: runs that were under way or due at this time or later; `until`: that were due before.
+        """
         values = {"keys": keys, "states": states or None, "since": since, "until": until}
         conditions = "".join(CONDITIONS[name] for name, value in values.items() if value is not None)
         statement = RUNS + conditions

@@ -1,6 +1,5 @@
 """The scheduler: claims what is due in the second before its minute, and starts it at the minute."""
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
@@ -35,7 +34,7 @@ class Scheduler:
         self._runs = runs
         self.checkpoint = Checkpoint(settings.checkpoint_path)
         self._last_record = self.checkpoint.read()
-        zone = machine.load_zone(machine.local_zone_name(os.environ))
+        zone = machine.local_zone()
         self.agenda = Agenda((), zone, initial_minute(self._last_record.at, now), self._last_record.eras)
         self.pauses = Pauses(ledger.file)
         self.clock_changes = ClockChanges(ledger, log, now)

@@ -16,7 +16,6 @@ from pycrond.daemon.commands import summarize
 from pycrond.errors import PycrondError
 from pycrond.host.spawn import Launch
 from pycrond.ledger.reader import Reader
-from pycrond.ledger.rows import RunFilter
 from pycrond.runs.journal import JournalEntry
 from tests.conftest import alive
 from tests.scheduler.test_admission import WAIT, go, reasons, restart_daemon, states
@@ -504,7 +503,7 @@ def test_read_returns_the_same_rows_as_a_reader_of_the_ledger(loop: Loop) -> Non
         {"until": fires[0]},
         {"states": ["succeeded"], "since": 0, "until": fires[0] + 0.5},
     ):
-        runs = reader.history(None, 500, *RunFilter(**filters))
+        runs = reader.history(None, 500, **filters)
         assert read(loop, "history", limit=500, **filters) == runs
         assert read(loop, "history", limit=500, keys=["root/a"], **filters) == runs
     reader.close()

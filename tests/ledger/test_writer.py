@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,7 +21,7 @@ from pycrond.ledger.codec import JobRows
 from pycrond.ledger.database import check_version
 from pycrond.ledger.pauses import Pauses
 from pycrond.ledger.reader import Reader
-from pycrond.ledger.rows import FileRows, PauseRow, RunFilter
+from pycrond.ledger.rows import FileRows, PauseRow
 from pycrond.ledger.schema import MIGRATIONS
 from pycrond.ledger.writer import Ledger
 from pycrond.scheduler.agenda import MINUTE
@@ -203,20 +204,22 @@ def test_history(ledger: Ledger, reader: Reader) -> None:
 @pytest.mark.parametrize(
     ("which", "found", "why"),
     [
-        (RunFilter(), [6, 5, 4, 3, 2, 1], ""),
-        (RunFilter(("lost", "running")), [4, 3], "any of these"),
-        (RunFilter(until=60), [3, 2, 1], "due before then"),
+        ({}, [6, 5, 4, 3, 2, 1], ""),
+        ({"states": ("lost", "running")}, [4, 3], "any of these"),
+        ({"until": 60}, [3, 2, 1], "due before then"),
         (
-            RunFilter(since=60),
+            {"since": 60},
             [6, 5, 4, 3, 2],
             "what was due then or later, or went on: 2 ended then, 3 goes on",
         ),
-        (RunFilter(since=61), [6, 5, 3], "5 stands for all up to 200"),
-        (RunFilter(since=150, until=160), [5, 3], "within what they stand for, or run for"),
-        (RunFilter(("succeeded",), 0, 60), [2, 1], "both"),
+        ({"since": 61}, [6, 5, 3], "5 stands for all up to 200"),
+        ({"since": 150, "until": 160}, [5, 3], "within what they stand for, or run for"),
+        ({"states": ("succeeded",), "since": 0, "until": 60}, [2, 1], "both"),
     ],
 )
-def test_which_runs(ledger: Ledger, tmp_path: Path, which: RunFilter, found: list[int], why: str) -> None:
+def test_which_runs(
+    ledger: Ledger, tmp_path: Path, which: dict[str, Any], found: list[int], why: str
+) -> None:
     ledger.load(rows("#: name=one\n* * * * * x\n"), [], NOON)
     ledger.file.db.executemany(
         "INSERT INTO runs (key, fire, fold, era, trigger, attempt, state, ended_at, until)"
@@ -232,9 +235,9 @@ def test_which_runs(ledger: Ledger, tmp_path: Path, which: RunFilter, found: lis
     )
     for user, runs in ((None, found), ("root", found), ("roo", [])):
         with closing(Reader(str(tmp_path), user)) as reader:
-            assert [run.id for run in reader.history(None, 10, *which)] == runs, why
-            assert [run.id for run in reader.history(["root/one"], 10, *which)] == runs
-            assert reader.history(["root/two"], 10, *which) == []
+            assert [run.id for run in reader.history(None, 10, **which)] == runs, why
+            assert [run.id for run in reader.history(["root/one"], 10, **which)] == runs
+            assert reader.history(["root/two"], 10, **which) == []
 
 
 @pytest.mark.parametrize(

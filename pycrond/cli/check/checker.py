@@ -1,6 +1,5 @@
 """The path from a crontab's bytes to its entries and problems, shared by `check` and `import`."""
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -33,7 +32,7 @@ class CrontabChecker:
         self._dialect = dialect
         self._facts = CheckFacts(
             clock.now().year,
-            machine.load_zone(machine.local_zone_name(os.environ)),
+            machine.local_zone(),
             default_path=SEARCH_PATHS[other_cron or dialect],
             other_cron=other_cron,
             has_mailer=machine.is_mailer_available(mailer),

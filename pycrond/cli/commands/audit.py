@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pycrond import clock
 from pycrond.cli.arguments import add_json
 from pycrond.cli.settings_layers import load_settings
-from pycrond.cli.time_input import local_zone, moment
+from pycrond.cli.time_input import moment
 from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.ledger import audit
@@ -30,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
     until = checkpoint.read_checkpoint(settings.checkpoint_path).at
     if until is None:
         raise PycrondError(f"no daemon has run with {settings.state_dir} yet: there is nothing to audit")
-    since = moment(options.since, clock.now(), local_zone()).at if options.since else EPOCH
+    since = moment(options.since, clock.now(), machine.local_zone()).at if options.since else EPOCH
     result = audit.audit(
         reader.versions(), reader.verdicts(), reader.steps(), since=since, until=until, zone=machine.load_zone
     )

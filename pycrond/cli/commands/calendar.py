@@ -14,7 +14,7 @@ from pycrond.cli.icalendar import CalendarJob
 from pycrond.cli.render import formatting
 from pycrond.cli.selectors import find_job
 from pycrond.cli.settings_layers import load_settings
-from pycrond.cli.time_input import local_zone, moment, whole_minute
+from pycrond.cli.time_input import moment, whole_minute
 from pycrond.host import machine
 from pycrond.ledger import codec
 from pycrond.ledger.reader import Reader
@@ -40,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     reader = Reader(load_settings(options).state_dir)
-    now, zone = clock.now(), local_zone()
+    now, zone = clock.now(), machine.local_zone()
     start = whole_minute(options.since, now, zone)
     until = moment(options.until, now, zone).at if options.until else start + DEFAULT_LENGTH
     keys = {find_job(reader, word) for word in options.jobs}

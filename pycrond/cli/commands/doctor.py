@@ -7,28 +7,23 @@ import os
 import stat
 import subprocess
 from collections.abc import Sequence
-from typing import Any
 
 from pycrond import __version__, clock
 from pycrond.cli.arguments import add_json
+from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon, count_jobs_left, is_locked
 from pycrond.cli.doctor import probe
 from pycrond.cli.doctor.facts import DaemonFacts, DirectoryFacts, Finding, MachineFacts
 from pycrond.cli.doctor.rules import diagnose
-from pycrond.cli.keeper_request import count_jobs_left
 from pycrond.cli.next_fire import next_fire
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import load_settings
-from pycrond.control.client import ask
 from pycrond.errors import PycrondError
 from pycrond.host import machine, pidfile, users
-from pycrond.keeper import start
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow
 from pycrond.settings import Settings
 from pycrond.sources import files
 from pycrond.sources.loader import Loader
-
-STATUS_TIMEOUT = 10.0  # seconds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -99,11 +94,10 @@ def _facts(settings: Settings) -> MachineFacts:
 
 def _daemon(settings: Settings) -> DaemonFacts:
     """Ask the daemon; if it does not answer, look at the lock and ask the keeper."""
-    locked = _is_locked(settings.state_dir)
+    locked = is_locked(settings)  # if the lock is not readable, the finding about its directory says why
     stale = None if pidfile.locked_pid(settings.pidfile) else pidfile.read_pid(settings.pidfile)
     try:
-        request = {"command": "status"}
-        status: dict[str, Any] = ask(settings.control_socket, request, timeout=STATUS_TIMEOUT)
+        status = ask_daemon(settings, "status", timeout=STATUS_TIMEOUT)
     except PycrondError:
         jobs_left = _jobs_left(settings) if locked else 0
         return DaemonFacts(locked, answers=False, jobs_left=jobs_left, stale_pid=stale)
@@ -116,13 +110,6 @@ def _daemon(settings: Settings) -> DaemonFacts:
         has_keeper=status["keeper"],
         backlog=status["backlog"] - status["running"],
     )
-
-
-def _is_locked(state_dir: str) -> bool:
-    try:
-        return start.is_locked(state_dir)
-    except PycrondError:
-        return False  # the lock is not readable; the finding about the state directory says why
 
 
 def _jobs_left(settings: Settings) -> int:

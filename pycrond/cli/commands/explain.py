@@ -8,7 +8,8 @@ from pycrond.cli import describe
 from pycrond.cli.arguments import add_json, add_zone
 from pycrond.cli.check.dst_effects import dst_effect
 from pycrond.cli.coming_fires import FIRES, ComingFires, clock_cells, parse_expression
-from pycrond.cli.time_input import local_zone, whole_minute
+from pycrond.cli.time_input import whole_minute
+from pycrond.host import machine
 from pycrond.schedule.timezone import Zone
 from pycrond.text import rfc3339
 
@@ -23,7 +24,7 @@ def run(options: argparse.Namespace) -> int:
     """Print the words, the rule by which the days are decided, the effect of DST, and the next times."""
     text = " ".join(options.expression)
     now = clock.now()
-    zone = Zone.of(options.tz) if options.tz else local_zone()
+    zone = Zone.of(options.tz) if options.tz else machine.local_zone()
     schedule = parse_expression(text)
     notes = [describe.words(schedule)]
     if rule := describe.day_rule(" ".join(text.split())):

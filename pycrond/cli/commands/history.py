@@ -12,7 +12,7 @@ from pycrond.cli.render.table import lay_out
 from pycrond.cli.settings_layers import load_settings
 from pycrond.control.records import Records
 from pycrond.ledger import rows
-from pycrond.ledger.rows import BAD_ENDS, RunFilter, RunRow
+from pycrond.ledger.rows import BAD_ENDS, RunRow
 
 RUNS = 20  # shown unless options say how many
 
@@ -31,8 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     read = records(load_settings(options))
     keys = selectors.find_jobs(read, options.job)
-    filter_ = RunFilter(options.state, *selectors.period(options))
-    runs = read.history(keys, options.limit or (RUNS if filter_.since is None else -1), *filter_)
+    since, until = selectors.period(options)
+    most = options.limit or (RUNS if since is None else -1)
+    runs = read.history(keys, most, options.state, since, until)
     if options.json:
         print(json.dumps({"runs": [rows.run_json(row) for row in runs]}))
         return 0

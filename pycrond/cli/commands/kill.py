@@ -2,8 +2,8 @@
 
 import argparse
 
+from pycrond.cli.daemon_requests import ask_daemon
 from pycrond.cli.settings_layers import load_settings
-from pycrond.control.client import ask
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,8 +13,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    request = {"command": "kill", "what": options.selected, "signal": options.signal}
-    answer = ask(load_settings(options).control_socket, request)
+    settings = load_settings(options)
+    answer = ask_daemon(settings, "kill", what=options.selected, signal=options.signal)
     action = "gets the signal" if options.signal else "is being ended"
     for row in answer["runs"]:
         print(f"run {row['run']} of {row['key']} {'waited, and is withdrawn' if row['waited'] else action}")

@@ -13,7 +13,7 @@ from pycrond.cli.settings_layers import load_settings
 from pycrond.control.records import Records
 from pycrond.errors import PycrondError
 from pycrond.jobs.run import OPEN
-from pycrond.ledger.rows import RunFilter, RunRow
+from pycrond.ledger.rows import RunRow
 
 RUNS_SEARCHED = 10_000  # newest runs whose output is looked at
 LINES = 100  # printed unless options say how many
@@ -36,13 +36,13 @@ def run(options: argparse.Namespace) -> int:
         raise PycrondError("--follow has no end: use it without --until")
     read = records(load_settings(options))
     keys, number = _select(read, options.selected)
-    filter_ = RunFilter((), *selectors.period(options))
+    since, until = selectors.period(options)
     # Before the lines are read, so that a run that starts meanwhile is followed from its first byte.
     newest = max((row.id for row in read.history(None, 1)), default=0)
     prefix = LinePrefix(read)
-    rows = read.runs([number]) if number else read.history(keys, RUNS_SEARCHED, *filter_)
+    rows = read.runs([number]) if number else read.history(keys, RUNS_SEARCHED, (), since, until)
     runs = sorted(rows, key=lambda row: (row.started_at or row.fire, row.id))
-    if options.lines is None and filter_.since is not None:
+    if options.lines is None and since is not None:
         offsets = {row.id: _print_all(read, prefix, row, follow=options.follow) for row in runs}
     else:
         offsets = _print_last(read, prefix, runs, options.lines or LINES, follow=options.follow)

@@ -14,7 +14,7 @@ from pycrond.cli.printing import print_problems, print_table
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.selectors import find_job
 from pycrond.cli.settings_layers import load_settings
-from pycrond.cli.time_input import local_zone, moment, whole_minute
+from pycrond.cli.time_input import moment, whole_minute
 from pycrond.crontab import expression, parser
 from pycrond.errors import PycrondError
 from pycrond.host import machine, users
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the fire times; 1 if a file given with --file has errors."""
     now = clock.now()
-    zone = Zone.of(options.tz) if options.tz else local_zone()
+    zone = Zone.of(options.tz) if options.tz else machine.local_zone()
     start = whole_minute(options.since, now, zone)
     until = moment(options.until, now, zone).at if options.until else None
     most = options.count or (None if until else FIRES)

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 from pycrond import clock
 from pycrond.cli.arguments import JOB, duration
+from pycrond.cli.daemon_requests import ask_daemon
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import load_settings
-from pycrond.control.client import ask
 
 DURATION = 3600  # seconds, unless options say how long
 
@@ -24,13 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    request = {
-        "command": "pause",
-        "jobs": options.jobs,
-        "seconds": None if options.forever else options.duration,
-        "reason": options.reason,
-    }
-    answer = ask(load_settings(options).control_socket, request)
+    settings = load_settings(options)
+    seconds = None if options.forever else options.duration
+    answer = ask_daemon(settings, "pause", jobs=options.jobs, seconds=seconds, reason=options.reason)
     end = "it is resumed"
     if answer["until"] is not None:
         end = formatting.moment(datetime.fromtimestamp(answer["until"], UTC), clock.now().astimezone())

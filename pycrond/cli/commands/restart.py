@@ -4,12 +4,11 @@ import argparse
 import contextlib
 import time
 
+from pycrond.cli.daemon_requests import LOCK_POLL_INTERVAL, ask_daemon
 from pycrond.cli.daemon_start import start_daemon
 from pycrond.cli.daemon_stop import stop_daemon
-from pycrond.cli.keeper_request import LOCK_POLL_INTERVAL
 from pycrond.cli.load_report import print_load_report
 from pycrond.cli.settings_layers import load_settings, recorded_arguments
-from pycrond.control.client import ask
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.settings import Settings, to_arguments
 
@@ -33,14 +32,13 @@ def run(options: argparse.Namespace) -> int:
 
 def _restart_in_place(settings: Settings) -> int:
     """Have the process execute the installed program; raise NotRunningError if it needs a new start."""
-    path = settings.control_socket
-    if not ask(path, {"command": "status"})["keeper"]:
+    if not ask_daemon(settings, "status")["keeper"]:
         raise NotRunningError("the keeper has ended; only a new start makes another")
-    before = ask(path, {"command": "restart"})
+    before = ask_daemon(settings, "restart")
     deadline = time.monotonic() + RESTART_TIMEOUT
     while time.monotonic() < deadline:
         with contextlib.suppress(NotRunningError):  # while the program starts, no process listens
-            now = ask(path, {"command": "status"})
+            now = ask_daemon(settings, "status")
             if now["start"] != before["start"]:
                 print_load_report(settings, f"pycrond restarted in place, pid {now['pid']}")
                 return 0

@@ -4,8 +4,8 @@ import argparse
 import sys
 
 from pycrond.cli.arguments import JOB
+from pycrond.cli.daemon_requests import ask_daemon
 from pycrond.cli.settings_layers import load_settings
-from pycrond.control.client import ask
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -13,8 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    request = {"command": "resume", "jobs": options.jobs}
-    answer = ask(load_settings(options).control_socket, request)
+    answer = ask_daemon(load_settings(options), "resume", jobs=options.jobs)
     for key in answer["keys"]:
         print(f"{key} is resumed")
     for key in answer["others"]:

@@ -4,11 +4,11 @@ import argparse
 import sys
 
 from pycrond.cli.arguments import JOB
+from pycrond.cli.daemon_requests import ask_daemon
 from pycrond.cli.data.access import records
 from pycrond.cli.data.output_lines import Stream
 from pycrond.cli.follow import follow_run
 from pycrond.cli.settings_layers import load_settings
-from pycrond.control.client import ask
 from pycrond.errors import PycrondError
 from pycrond.jobs.run import State
 from pycrond.ledger.rows import RunRow
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Have the job started; with --wait or --follow, return its exit status."""
     settings = load_settings(options)
-    answer = ask(settings.control_socket, {"command": "run", "job": options.job})
+    answer = ask_daemon(settings, "run", job=options.job)
     name = f"run {answer['run']} of {answer['key']}"
     waits = options.wait or options.follow
     if answer["verdict"] == "skip":

@@ -7,17 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from pycrond.cli.arguments import add_json
-from pycrond.cli.keeper_request import count_jobs_left
+from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon, count_jobs_left, is_locked
 from pycrond.cli.load_report import jobs_from_files
 from pycrond.cli.settings_layers import load_settings
-from pycrond.control.client import ask
-from pycrond.errors import NotRunningError, PycrondError
-from pycrond.keeper import start
+from pycrond.errors import NotRunningError
 from pycrond.settings import Settings
 from pycrond.text import counted, rough_duration
 
 FILES_MOST = 20  # listed by name
-STATUS_TIMEOUT = 10.0  # seconds
 WAITS = {"for_a_time": "for its time", "for_others": "for another run", "for_room": "for room"}
 
 
@@ -84,15 +81,8 @@ def _load_lines(answer: dict[str, Any]) -> Iterator[str]:
 def _ask_status(settings: Settings) -> dict[str, Any] | None:
     """Return the daemon's answer; None if there is no daemon."""
     try:
-        return ask(settings.control_socket, {"command": "status"}, timeout=STATUS_TIMEOUT)
+        return ask_daemon(settings, "status", timeout=STATUS_TIMEOUT)
     except NotRunningError:
-        if not _is_locked(settings) or count_jobs_left(settings):
+        if not is_locked(settings) or count_jobs_left(settings):
             return None
         raise
-
-
-def _is_locked(settings: Settings) -> bool:
-    try:
-        return start.is_locked(settings.state_dir)
-    except PycrondError:  # another user's state directory; its daemon would have answered
-        return False

@@ -5,10 +5,9 @@ import contextlib
 import time
 
 from pycrond.cli.arguments import seconds
+from pycrond.cli.daemon_requests import LOCK_POLL_INTERVAL, ask_daemon
 from pycrond.cli.daemon_stop import stop_daemon
-from pycrond.cli.keeper_request import LOCK_POLL_INTERVAL
 from pycrond.cli.settings_layers import load_settings
-from pycrond.control.client import ask
 from pycrond.errors import NotRunningError
 from pycrond.host import pidfile
 from pycrond.settings import Settings
@@ -40,14 +39,13 @@ def run(options: argparse.Namespace) -> int:
 
 def _drain(settings: Settings, options: argparse.Namespace) -> bool:
     """Have the daemon start no more jobs and wait until it ends or the time is over; False: no daemon."""
-    path = settings.control_socket
     deadline = time.monotonic() + options.wait if options.wait else None
     try:
-        before = ask(path, {"command": "stop", "kill": options.kill_jobs})
+        before = ask_daemon(settings, "stop", kill=options.kill_jobs)
     except NotRunningError:
         return False
     with contextlib.suppress(NotRunningError):  # it has ended
-        while ask(path, {"command": "status"})["start"] == before["start"]:
+        while ask_daemon(settings, "status")["start"] == before["start"]:
             if deadline and time.monotonic() >= deadline:
                 break
             time.sleep(LOCK_POLL_INTERVAL)

@@ -14,7 +14,7 @@ from pycrond import clock
 from pycrond.cli.arguments import add_json
 from pycrond.cli.render import terminal
 from pycrond.cli.settings_layers import load_settings
-from pycrond.cli.time_input import local_zone, moment, whole_minute
+from pycrond.cli.time_input import moment, whole_minute
 from pycrond.cli.timeline import text_chart
 from pycrond.cli.timeline.clusters import Cluster, find_clusters
 from pycrond.cli.timeline.lanes import Timeline, TimeWindow, build_timeline, foreseen
@@ -46,12 +46,11 @@ def run(options: argparse.Namespace) -> int:
     """Show runs, skipped and missed fires, and coming fires in a lane for each job; name the clusters."""
     settings = load_settings(options)
     reader = Reader(settings.state_dir)
-    now, zone = clock.now(), local_zone()
+    now, zone = clock.now(), machine.local_zone()
     window, day = _window(options, now, zone)
     running = keeper_start.is_locked(settings.state_dir)
     last = None if running else checkpoint.read_checkpoint(settings.checkpoint_path).at
-    timeline = _read_timeline(reader, options, window, last.timestamp() if last else window.now)
-    clusters = find_clusters(timeline.fires, [job.key for job in reader.jobs() if _has_jitter(job)])
+    timeline, clusters = _read(reader, options, window, last.timestamp() if last else window.now)
     reader.close()
     heading = _heading(timeline, day, zone)
     if options.svg:
@@ -78,9 +77,9 @@ def _window(options: argparse.Namespace, now: datetime, zone: Zone) -> tuple[Tim
     return TimeWindow(start.timestamp(), until.timestamp(), now.timestamp()), day
 
 
-def _read_timeline(
+def _read(
     reader: Reader, options: argparse.Namespace, window: TimeWindow, recorded: float
-) -> Timeline:
+) -> tuple[Timeline, list[Cluster]]:
     """Take what was due up to the time `recorded` from the ledger, and later fires from the schedules."""
     spans = [] if options.next else reader.spans(window.start, window.until, window.now)
     jobs = reader.jobs()
@@ -96,7 +95,8 @@ def _read_timeline(
             raise PycrondError(f"no job is called '{' '.join(globs)}' (see 'pycrond list')")
     coming = _coming_starts(jobs, max(window.start, (recorded // 60 + 1) * 60), window.until)
     paused = {row.key: row.until or inf for row in reader.pauses(window.now)}
-    return build_timeline(jobs, chain(spans, foreseen(coming, paused, window.now)), window, gone)
+    timeline = build_timeline(jobs, chain(spans, foreseen(coming, paused, window.now)), window, gone)
+    return timeline, find_clusters(timeline.fires, [job.key for job in jobs if _has_jitter(job)])
 
 
 def _matches(globs: Iterable[str], *names: str | None) -> bool:

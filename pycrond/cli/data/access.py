@@ -4,8 +4,8 @@ import os
 import time
 from typing import Any
 
+from pycrond.cli.daemon_requests import ask_daemon
 from pycrond.cli.data.remote import Remote
-from pycrond.control.client import ask
 from pycrond.control.records import Records
 from pycrond.errors import PycrondError
 from pycrond.settings import Settings
@@ -29,11 +29,11 @@ def reload_and_wait(settings: Settings) -> dict[str, Any]:
 
     It reads them when nobody is writing them.
     """
-    before = ask(settings.control_socket, {"command": "reload"})
+    before = ask_daemon(settings, "reload")
     deadline = time.monotonic() + RELOAD_TIMEOUT
     while time.monotonic() < deadline:
         time.sleep(POLL_INTERVAL)
-        now = ask(settings.control_socket, {"command": "status"})
+        now = ask_daemon(settings, "status")
         if (now["start"], now["loads"]) != (before["start"], before["loads"]):
             return now
     raise PycrondError(f"timed out after {RELOAD_TIMEOUT:.0f} s: the daemon has not reloaded")

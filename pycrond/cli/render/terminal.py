@@ -36,7 +36,7 @@ def here(now: datetime | None = None) -> datetime:
     """Return the time in the reader's zone, with that zone's rules attached for later times."""
     now = now or clock.now()
     try:
-        return machine.load_zone(machine.local_zone_name(os.environ)).local(now)
+        return machine.local_zone().local(now)
     except PycrondError:  # a TZ that is a rule, not a name
         return now.astimezone()
 

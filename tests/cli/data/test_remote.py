@@ -16,7 +16,6 @@ from pycrond.daemon import queries
 from pycrond.errors import NotRunningError, Problem
 from pycrond.jobs.run import Outcome, State
 from pycrond.ledger.pauses import Pauses
-from pycrond.ledger.rows import RunFilter
 from pycrond.ledger.writer import Ledger
 from pycrond.output import spool
 from pycrond.settings import Settings
@@ -81,7 +80,7 @@ def test_each_query_gives_the_same(both: tuple[Records, Remote]) -> None:
     assert through.after(100) == records.after(100)
     assert through.history(None, -1) == records.history(None, -1)
     assert through.history(keys, 7) == records.history(keys, 7)
-    failed = RunFilter(("failed",), 0, now + 1)
+    failed = (("failed",), 0, now + 1)
     assert through.history(keys, -1, *failed) == records.history(keys, -1, *failed) != []
     assert through.medians() == records.medians() == {f"root/job{ENDED - 1}": 0.5}
     assert through.find_jobs("job77") == records.find_jobs("job77") != []

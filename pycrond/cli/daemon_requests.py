@@ -1,11 +1,23 @@
-"""Requests from commands to the keeper, which answers also while there is no daemon."""
+"""Requests from commands to the daemon, and to the keeper, which answers also while there is no daemon."""
 
-from pycrond.control.client import connect
+from typing import Any
+
+from pycrond.control.client import ask, connect
 from pycrond.errors import NotRunningError, PycrondError
+from pycrond.keeper import start
 from pycrond.settings import Settings
 
+DAEMON_TIMEOUT = 60.0  # seconds
+STATUS_TIMEOUT = 10.0  # seconds, for commands that report a daemon that does not answer
 KEEPER_TIMEOUT = 60.0  # seconds until a keeper has answered, or another daemon has ended
 LOCK_POLL_INTERVAL = 0.05  # seconds
+
+
+def ask_daemon(
+    settings: Settings, command: str, *, timeout: float = DAEMON_TIMEOUT, **values: Any
+) -> dict[str, Any]:
+    """Return the answer to a request; raise the error that the daemon answers, or NotRunningError."""
+    return ask(settings.control_socket, {"command": command, **values}, timeout)
 
 
 def ask_keeper(settings: Settings, request: str) -> str:
@@ -28,3 +40,11 @@ def count_jobs_left(settings: Settings) -> int:
     except NotRunningError:
         return 0
     return int(jobs or 0) if daemon == "0" else 0
+
+
+def is_locked(settings: Settings) -> bool:
+    """Return whether a keeper or a daemon holds the lock; False if this user cannot open it."""
+    try:
+        return start.is_locked(settings.state_dir)
+    except PycrondError:
+        return False
