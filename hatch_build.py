@@ -16,14 +16,14 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
             return
         sys.path.insert(0, self.root)
         sys.dont_write_bytecode = True
-        from pycrond.cli import completion  # noqa: PLC0415
+        from pycrond.cli import shell_completion  # noqa: PLC0415
         from pycrond.cli.setup import data_files  # noqa: PLC0415 -- from the tree that is built
 
         self._directory = tempfile.TemporaryDirectory()
         included = {str(Path(self.root, source)): name for name, source in data_files.SOURCES.items()}
         for name, shell in data_files.COMPLETIONS.items():
             file = Path(self._directory.name, shell)
-            file.write_text(completion.script(shell), encoding="utf-8")
+            file.write_text(shell_completion.script(shell), encoding="utf-8")
             included[str(file)] = name
         build_data["force_include"] |= {path: f"pycrond/share/{name}" for path, name in included.items()}
 

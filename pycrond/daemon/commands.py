@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from pycrond import __version__, clock
-from pycrond.control.requests import requester
+from pycrond.control.permissions import requester
 from pycrond.daemon.manual import ManualControl
 from pycrond.daemon.queries import Queries
 from pycrond.daemon.subsystems import Subsystems

@@ -7,9 +7,9 @@ from datetime import datetime
 from pycrond import __version__, clock
 from pycrond.control.server import ControlServer
 from pycrond.daemon.commands import Commands
-from pycrond.daemon.completion import Completion
 from pycrond.daemon.ledger_watch import LedgerWatch
 from pycrond.daemon.retention import Retention
+from pycrond.daemon.run_completion import RunCompletion
 from pycrond.daemon.subsystems import build
 from pycrond.host import spawn
 from pycrond.host.signals import SignalPipe, unblock
@@ -47,7 +47,9 @@ class Daemon:
         now = clock.now()
         self.subsystems = build(settings, keeper, now, after=after, lock=lock)
         self._timer = WallClockTimer()
-        self._completion = Completion(self.subsystems.runs, self.subsystems.scheduler, self.subsystems.alarms)
+        self._completion = RunCompletion(
+            self.subsystems.runs, self.subsystems.scheduler, self.subsystems.alarms
+        )
         self._retention = Retention(Archive(self.subsystems.ledger.file), settings.spool_dir)
         self._ledger_watch = LedgerWatch(self.subsystems)
         self._stop_now = False

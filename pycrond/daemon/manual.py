@@ -7,7 +7,7 @@ from typing import Any
 
 from pycrond import clock
 from pycrond.control import requests
-from pycrond.control.requests import Requester, requester
+from pycrond.control.permissions import Requester, requester
 from pycrond.daemon.subsystems import Subsystems
 from pycrond.errors import PycrondError
 from pycrond.jobs.job import Job

@@ -9,9 +9,9 @@ from contextlib import closing
 from typing import Any
 
 from pycrond import clock
-from pycrond.control import requests
+from pycrond.control import permissions, requests
+from pycrond.control.permissions import Requester
 from pycrond.control.records import MAX_ROWS, QUERIES, Records
-from pycrond.control.requests import Requester
 from pycrond.errors import PycrondError
 from pycrond.settings import Settings
 
@@ -26,7 +26,7 @@ class Queries:
 
     def read(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
         """Return the rows of one query."""
-        requester = requests.requester(uid, system=self._settings.system)
+        requester = permissions.requester(uid, system=self._settings.system)
         name = requests.text(request, "method")
         if name not in QUERIES:
             raise PycrondError(f"unknown method (known: {', '.join(QUERIES)})")

@@ -1,4 +1,4 @@
-"""Mail, commands, pings and `expect`: what follows from ends and absences, through real servers on loopback."""
+"""Mail, commands, pings and `expect` after real runs, through real servers on the loopback interface."""
 
 import json
 from dataclasses import replace
@@ -13,7 +13,7 @@ from tests.support.loop import Loop
 from tests.support.smtpd import Smtpd
 from tests.support.web import Web
 
-TELL = 'cat >>told; echo "$PYCROND_EVENT $PYCROND_STATE $PYCROND_EXIT_STATUS" >>events'
+HOOK = 'cat >>documents; echo "$PYCROND_EVENT $PYCROND_STATE $PYCROND_EXIT_STATUS" >>events'
 
 
 @pytest.fixture(autouse=True)
@@ -21,13 +21,13 @@ def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
 
 
-def mailing(loop: Loop, server: Smtpd) -> None:
+def set_mailer(loop: Loop, server: Smtpd) -> None:
     loop.settings = replace(loop.settings, mailer=server.url)
 
 
-def told(loop: Loop) -> list[dict[str, Any]]:
-    """What the hooks were given on standard input."""
-    file = loop.folder / "told"
+def documents(loop: Loop) -> list[dict[str, Any]]:
+    """The documents that the hooks read from standard input."""
+    file = loop.folder / "documents"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
@@ -36,28 +36,28 @@ def events(loop: Loop) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-def quiet(loop: Loop) -> bool:
-    """Nothing runs, nothing is to be delivered."""
+def is_quiet(loop: Loop) -> bool:
+    """Return whether nothing runs and every alarm is delivered."""
     return not loop.daemon.subsystems.runs.active.count and not loop.daemon.subsystems.alarms.outbox.backlog
 
 
-def rest(loop: Loop) -> None:
-    """Until all that follows has come, too."""
+def settle(loop: Loop) -> None:
+    """Wait until the alarms that follow from other alarms are delivered too."""
     for _ in range(3):
-        loop.until(lambda: quiet(loop))
+        loop.until(lambda: is_quiet(loop))
         loop.turn()
 
 
 # Mail
 
 
-def test_what_a_job_prints_is_mailed(loop: Loop, smtpd: Smtpd) -> None:
-    mailing(loop, smtpd)
+def test_the_output_of_a_job_is_mailed(loop: Loop, smtpd: Smtpd) -> None:
+    set_mailer(loop, smtpd)
     loop.begin(
         "MAILTO=ops@example.org\n#: name=job\n* * * * * printf 'caf\\303\\251\\n'; exit 3\n* * * * * true\n"
     )
     loop.minutes(1)
-    loop.until(lambda: len(smtpd.mails()) == 1 and quiet(loop))
+    loop.until(lambda: len(smtpd.mails()) == 1 and is_quiet(loop))
     (mail,) = smtpd.mails()
     text = mail.content.decode()
     assert mail.to == ["ops@example.org"]
@@ -67,38 +67,40 @@ def test_what_a_job_prints_is_mailed(loop: Loop, smtpd: Smtpd) -> None:
     assert [row[0] for row in loop.query("SELECT result FROM alarms")] == ["delivered"]
 
 
-def test_a_page_is_mailed_as_a_page(loop: Loop, smtpd: Smtpd) -> None:
-    mailing(loop, smtpd)
+def test_output_is_mailed_with_the_content_type_of_the_crontab(loop: Loop, smtpd: Smtpd) -> None:
+    set_mailer(loop, smtpd)
     loop.begin("MAILTO=ops@example.org\nCONTENT_TYPE=text/html; charset=utf-8\n* * * * * echo '<p>Done'\n")
     loop.minutes(1)
-    loop.until(lambda: len(smtpd.mails()) == 1 and quiet(loop))
+    loop.until(lambda: len(smtpd.mails()) == 1 and is_quiet(loop))
     text = smtpd.mails()[0].content.decode()
     assert "\nContent-Type: text/html; charset=utf-8\n" in text.replace("\r", "")
     assert text.endswith(("\n<p>Done\n", "\r\n<p>Done\r\n"))
 
 
-def test_a_server_that_is_away_loses_no_mail_also_over_a_restart(loop: Loop, smtpd: Smtpd) -> None:
-    mailing(loop, smtpd)
+def test_mail_that_a_server_rejects_for_now_is_sent_later_also_after_a_restart(
+    loop: Loop, smtpd: Smtpd
+) -> None:
+    set_mailer(loop, smtpd)
     smtpd.answer("RCPT", "450 later")
     loop.begin("MAILTO=ops@example.org\n1-3 12 * * * echo $PYCROND_FIRE_TIME\n")
     loop.minutes(3)
     loop.until(lambda: loop.query("SELECT min(tries), count(*) FROM alarms") == [(1, 3)])
-    assert any("450" in said for said in loop.log.said("ALARM"))
+    assert any("450" in text for text in loop.log.said("ALARM"))
     loop.release()
     (smtpd.directory / "RCPT").unlink()
     loop.begin()
     loop.minutes(1)
     loop.until(lambda: len(smtpd.mails()) == 3)
-    rest(loop)
+    settle(loop)
 
 
-def test_what_a_server_refuses_for_good_is_told(loop: Loop, smtpd: Smtpd) -> None:
-    mailing(loop, smtpd)
+def test_mail_that_a_server_rejects_for_good_is_logged(loop: Loop, smtpd: Smtpd) -> None:
+    set_mailer(loop, smtpd)
     smtpd.answer("RCPT", "550 nobody of that name")
     loop.begin("MAILTO=ops@example.org\n#: name=job\n1 12 * * * echo x\n")
     loop.minutes(1)
-    loop.until(lambda: any("mail of root/job failed" in said for said in loop.log.said("ALARM")))
-    assert quiet(loop)
+    loop.until(lambda: any("mail of root/job failed" in text for text in loop.log.said("ALARM")))
+    assert is_quiet(loop)
 
 
 @pytest.mark.parametrize(
@@ -115,26 +117,30 @@ def test_what_a_server_refuses_for_good_is_told(loop: Loop, smtpd: Smtpd) -> Non
         ("SHELL=/no/such/shell\n* * * * * x\n", 1),
     ],
 )
-def test_when_it_is_mailed(loop: Loop, smtpd: Smtpd, lines: str, mails: int) -> None:
-    mailing(loop, smtpd)
+def test_the_options_of_a_job_decide_whether_it_is_mailed(
+    loop: Loop, smtpd: Smtpd, lines: str, mails: int
+) -> None:
+    set_mailer(loop, smtpd)
     loop.begin(lines)
     loop.minutes(1)
-    loop.until(lambda: loop.runs() and loop.runs()[0].ended_at and quiet(loop))
+    loop.until(lambda: loop.runs() and loop.runs()[0].ended_at and is_quiet(loop))
     assert len(smtpd.mails()) == mails
 
 
-def test_a_mail_has_both_ends_of_a_long_output(loop: Loop, smtpd: Smtpd) -> None:
-    mailing(loop, smtpd)
+def test_a_mail_has_the_beginning_and_the_end_of_a_long_output(loop: Loop, smtpd: Smtpd) -> None:
+    set_mailer(loop, smtpd)
     loop.begin("* * * * * echo first; yes $(printf \\%01000d 7) | head -c 12000000; echo; echo last\n")
     loop.minutes(1)
-    loop.until(lambda: quiet(loop) and len(smtpd.mails()) == 1, 60.0)
+    loop.until(lambda: is_quiet(loop) and len(smtpd.mails()) == 1, 60.0)
     text = smtpd.mails()[0].content
     assert b"\nfirst\n" in text
     assert b"\nlast\n" in text
     assert b"left out" in text
     (delivered,) = loop.query("SELECT delivered FROM runs")[0]
-    wanted = {f"1.{number}" for number in range(delivered // spool.SEGMENT_SIZE, 12)}
-    assert wanted <= {file.name for file in (loop.state / "spool").rglob("*.*")}, "syslog is to have it all"
+    kept_segments = {f"1.{number}" for number in range(delivered // spool.SEGMENT_SIZE, 12)}
+    assert kept_segments <= {file.name for file in (loop.state / "spool").rglob("*.*")}, (
+        "syslog gets all of the output"
+    )
 
 
 def test_without_a_mailer_there_is_no_mail(loop: Loop) -> None:
@@ -148,64 +154,64 @@ def test_without_a_mailer_there_is_no_mail(loop: Loop) -> None:
 # Commands
 
 
-def test_one_alarm_for_the_first_failure_and_one_for_the_recovery(loop: Loop) -> None:
+def test_a_hook_runs_at_the_first_failure_and_at_the_recovery(loop: Loop) -> None:
     loop.begin(
-        f"#: name=job on-failure='{TELL}' on-recovery='{TELL}'\n"
+        f"#: name=job on-failure='{HOOK}' on-recovery='{HOOK}'\n"
         "* * * * * case $PYCROND_FIRE_TIME in *:0[2345]:*) exit 7;; esac\n"
     )
     for _ in range(7):
         loop.minutes(1)
-        rest(loop)
+        settle(loop)
     assert events(loop) == ["failure failed 7", "recovery succeeded 0"]
-    first = told(loop)[0]
+    first = documents(loop)[0]
     assert (first["event"], first["exit_status"], first["fire"]) == ("failure", 7, "2025-06-10T12:02:00Z")
     assert (first["name"], first["line"], first["key"]) == ("job", 3, "root/job")
     assert first["file"].endswith("/jobs")
     assert first["command"].startswith("case ")
 
 
-def test_alarm_repeat_and_on_success(loop: Loop) -> None:
+def test_alarm_repeat_repeats_the_alarm_of_a_job_that_keeps_failing(loop: Loop) -> None:
     loop.begin(
-        f"#: on-failure='{TELL}' on-success='{TELL}' alarm-repeat=2m\n* * * * * [ $PYCROND_FIRE_TIME = 2025-06-10T12:01:00Z ]\n"
+        f"#: on-failure='{HOOK}' on-success='{HOOK}' alarm-repeat=2m\n* * * * * [ $PYCROND_FIRE_TIME = 2025-06-10T12:01:00Z ]\n"
     )
     for _ in range(6):
         loop.minutes(1)
-        rest(loop)
-    assert [word.split()[0] for word in events(loop)] == ["success", "failure", "failure", "failure"]
+        settle(loop)
+    assert [event.split()[0] for event in events(loop)] == ["success", "failure", "failure", "failure"]
 
 
-def test_a_failure_that_is_tried_again_is_none_yet(loop: Loop) -> None:
-    loop.begin(f"#: on-failure='{TELL}' retries=1 retry-delay=60s\n1 12 * * * exit 5\n")
+def test_a_failure_that_is_retried_raises_no_alarm_before_the_last_attempt(loop: Loop) -> None:
+    loop.begin(f"#: on-failure='{HOOK}' retries=1 retry-delay=60s\n1 12 * * * exit 5\n")
     loop.minutes(1)
     loop.until(lambda: len(loop.runs()) == 2)
     assert events(loop) == []
     loop.minutes(2)
-    loop.until(lambda: quiet(loop) and events(loop) == ["failure failed 5"])
-    assert told(loop)[0]["attempt"] == 2
+    loop.until(lambda: is_quiet(loop) and events(loop) == ["failure failed 5"])
+    assert documents(loop)[0]["attempt"] == 2
 
 
-def test_on_missed(loop: Loop) -> None:
-    loop.begin(f"#: name=job on-missed='{TELL}'\n*/5 * * * * true\n")
+def test_on_missed_reports_the_number_of_missed_fires(loop: Loop) -> None:
+    loop.begin(f"#: name=job on-missed='{HOOK}'\n*/5 * * * * true\n")
     loop.release()
     loop.frozen.tick(timedelta(minutes=21))
     loop.begin()
-    loop.until(lambda: quiet(loop) and events(loop) == ["missed missed "])
-    (one,) = told(loop)
-    assert one["count"] == 4
-    assert one["reason"].startswith("daemon-down")
+    loop.until(lambda: is_quiet(loop) and events(loop) == ["missed missed "])
+    (document,) = documents(loop)
+    assert document["count"] == 4
+    assert document["reason"].startswith("daemon-down")
 
 
-def test_a_hook_that_fails_or_talks_too_much(loop: Loop) -> None:
+def test_a_hook_that_fails_or_prints_too_much_is_logged(loop: Loop) -> None:
     loop.begin(
         "#: name=job on-failure='echo no route; exit 9'\n#: name=job\n1 12 * * * false\n#: name=loud on-failure='seq 1000000'\n1 12 * * * false\n"
     )
     loop.minutes(1)
-    loop.until(lambda: quiet(loop) and len(loop.log.said("ALARM")) == 2)
+    loop.until(lambda: is_quiet(loop) and len(loop.log.said("ALARM")) == 2)
     assert "on-failure of root/job failed: exit status 9: no route" in loop.log.said("ALARM")
 
 
-def test_the_hook_of_a_killed_run_lives_on(loop: Loop) -> None:
-    """It has the run's number in its environment, and is not taken for what the run left behind."""
+def test_the_hook_of_a_killed_run_is_not_killed(loop: Loop) -> None:
+    """The hook has the run's number in its environment, but was not started by the run."""
     loop.begin(
         "#: name=job timeout=0.3s grace=1s on-failure='sleep 2; touch done'\n1 12 * * * (trap '' TERM; sleep 100) & wait\n"
     )
@@ -216,15 +222,15 @@ def test_the_hook_of_a_killed_run_lives_on(loop: Loop) -> None:
 # Pings
 
 
-def test_pings(loop: Loop, web: Web) -> None:
+def test_a_ping_is_sent_at_the_start_and_at_the_end_of_a_run(loop: Loop, web: Web) -> None:
     loop.begin(f"#: name=job ping={web.url}/id\n1-2 12 * * * [ $PYCROND_FIRE_TIME = 2025-06-10T12:02:00Z ]\n")
     for _ in range(2):
         loop.minutes(1)
-        loop.until(lambda: loop.runs() and quiet(loop))
+        loop.until(lambda: loop.runs() and is_quiet(loop))
     assert [path for path, _ in web.requests] == ["/id/start", "/id/fail", "/id/start", "/id"]
 
 
-def test_pings_are_sent_again_in_order(loop: Loop, web: Web) -> None:
+def test_pings_are_retried_in_order(loop: Loop, web: Web) -> None:
     port = web.url.rpartition(":")[2]
     loop.begin("#: name=job ping=http://127.0.0.1:1/id\n1 12 * * * true\n")
     loop.minutes(1)
@@ -237,29 +243,29 @@ def test_pings_are_sent_again_in_order(loop: Loop, web: Web) -> None:
     loop.release()
     loop.begin()
     loop.minutes(1)
-    loop.until(lambda: quiet(loop) and len(web.requests) == 2)
+    loop.until(lambda: is_quiet(loop) and len(web.requests) == 2)
     assert [path for path, _ in web.requests] == ["/id/start", "/id"]
 
 
 # expect
 
 
-def test_a_job_that_has_not_succeeded_for_too_long(loop: Loop) -> None:
+def test_a_job_that_has_not_succeeded_for_too_long_is_overdue(loop: Loop) -> None:
     loop.begin(
-        f"#: name=job expect=10m on-failure='{TELL}'\n*/5 * * * * [ $PYCROND_FIRE_TIME \\< 2025-06-10T12:06 ]\n"
+        f"#: name=job expect=10m on-failure='{HOOK}'\n*/5 * * * * [ $PYCROND_FIRE_TIME \\< 2025-06-10T12:06 ]\n"
     )
     loop.minutes(14)
-    rest(loop)
+    settle(loop)
     assert not loop.log.said("OVERDUE")
     loop.minutes(2)
-    loop.until(lambda: quiet(loop) and loop.log.said("OVERDUE"))
+    loop.until(lambda: is_quiet(loop) and loop.log.said("OVERDUE"))
     loop.minutes(5)
-    rest(loop)
+    settle(loop)
     assert len(loop.log.said("OVERDUE")) == 1
     assert events(loop)[-1].split() == ["overdue"]
 
 
-def test_of_a_job_that_was_removed_a_success_is_still_expected(loop: Loop) -> None:
+def test_a_removed_job_becomes_overdue_if_its_success_is_expected(loop: Loop) -> None:
     loop.begin("#: name=job expect=10m\n*/5 * * * * true\n")
     loop.minutes(5)
     loop.settle()
@@ -269,6 +275,6 @@ def test_of_a_job_that_was_removed_a_success_is_still_expected(loop: Loop) -> No
     loop.frozen.tick(timedelta(hours=1))
     loop.begin()
     loop.until(lambda: loop.log.said("OVERDUE"))
-    (said,) = loop.log.said("OVERDUE")
-    assert said.startswith("root/job: no success for 600 s, last 2025-06-10 12:05")
-    assert said.endswith("and the job is gone")
+    (message,) = loop.log.said("OVERDUE")
+    assert message.startswith("root/job: no success for 600 s, last 2025-06-10 12:05")
+    assert message.endswith("and the job is gone")

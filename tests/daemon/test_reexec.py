@@ -1,4 +1,4 @@
-"""Restart in place: same pid, nothing lost, and new code that cannot start changes nothing."""
+"""A restart in place keeps the pid and the running jobs; new code that cannot start changes nothing."""
 
 import os
 import signal
@@ -17,18 +17,19 @@ pytestmark = pytest.mark.daemon
 ROOT = Path(__file__).parents[2]
 
 
-def start(crond: Crond) -> int:
-    """Which start of a daemon this is, 0 while there is none."""
+def start_number(crond: Crond) -> int:
+    """The number of this start of a daemon; 0 while no daemon answers."""
     return int((crond.status() or {"start": 0})["start"])
 
 
-def waiting_job(crond: Crond, number: int = 3) -> None:
+def write_waiting_jobs(crond: Crond, number: int = 3) -> None:
+    """Write jobs that wait for the file `go`, print a line and fail with exit status 7."""
     text = "@reboot touch began$$; while ! [ -e go ]; do sleep 0.02; done; echo late; exit 7\n"
     crond.write("jobs", f"HOME={crond.folder}\n" + "".join(f"#: name=j{n}\n{text}" for n in range(number)))
 
 
-def test_running_jobs_stay_its_children(crond: Crond) -> None:
-    waiting_job(crond)
+def test_running_jobs_stay_children_of_the_daemon_over_a_restart(crond: Crond) -> None:
+    write_waiting_jobs(crond)
     crond.run("start")
     wait_until(lambda: len(list(crond.folder.glob("began*"))) == 3)
     pid, keeper = crond.pid, crond.keeper
@@ -43,8 +44,8 @@ def test_running_jobs_stay_its_children(crond: Crond) -> None:
     wait_until(lambda: not any("/fifo/" in to for to in proc.descriptors(keeper).values()))
 
 
-def test_a_job_that_ends_in_the_middle_of_it(crond: Crond) -> None:
-    """Its status waits for the new program, as any child's does."""
+def test_a_run_that_ends_during_a_restart_has_its_exit_status(crond: Crond) -> None:
+    """The kernel keeps the exit status of a child until the new program reads it."""
     crond.write("jobs", f"HOME={crond.folder}\n" + "@reboot sleep 0.$$; echo x; exit 3\n" * 50)
     crond.run("start")
     for _ in range(4):
@@ -53,22 +54,22 @@ def test_a_job_that_ends_in_the_middle_of_it(crond: Crond) -> None:
     assert len(list((crond.state / "spool").rglob("*.*"))) == 50
 
 
-def test_a_hundred_usr2_in_a_storm(crond: Crond) -> None:
-    waiting_job(crond)
+def test_a_hundred_usr2_signals_leave_one_daemon_and_all_runs(crond: Crond) -> None:
+    write_waiting_jobs(crond)
     crond.run("start")
     wait_until(lambda: len(list(crond.folder.glob("began*"))) == 3)
     pid = crond.pid
-    before = start(crond)
+    before = start_number(crond)
     for _ in range(100):
         os.kill(pid, signal.SIGUSR2)
         os.sched_yield()
-    wait_until(lambda: start(crond) > before)
+    wait_until(lambda: start_number(crond) > before)
     (crond.folder / "go").touch()
     wait_until(lambda: {(run.state, run.exit_status) for run in crond.runs()} == {("failed", 7)})
     assert (crond.pid, crond.programs("daemon")) == (pid, [pid])
 
 
-def test_it_leaves_no_descriptor_behind(crond: Crond) -> None:
+def test_a_restart_leaves_no_open_descriptor(crond: Crond) -> None:
     crond.write("jobs", "0 0 1 1 * true\n")
     crond.run("start")
     crond.run("restart")
@@ -79,7 +80,7 @@ def test_it_leaves_no_descriptor_behind(crond: Crond) -> None:
     assert not [number for number in proc.descriptors(crond.pid).values() if "fifo" in number]
 
 
-def test_a_job_has_the_limit_of_descriptors_that_the_first_start_had(crond: Crond) -> None:
+def test_a_job_has_the_descriptor_limit_of_the_first_start(crond: Crond) -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -92,16 +93,16 @@ def test_a_job_has_the_limit_of_descriptors_that_the_first_start_had(crond: Cron
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     crond.run("restart")
     os.kill(crond.pid, signal.SIGKILL)
-    wait_until(lambda: start(crond) == 3)
+    wait_until(lambda: start_number(crond) == 3)
     crond.run("restart")
     crond.at("2031-03-01 12:00:00")
-    note = crond.folder / "limit"
-    wait_until(lambda: note.exists() and note.read_text() == "1000\n")
+    limit = crond.folder / "limit"
+    wait_until(lambda: limit.exists() and limit.read_text() == "1000\n")
 
 
 @pytest.fixture
 def copied(crond: Crond) -> Iterator[Crond]:
-    """One whose program may be spoiled: a copy, found before the installed one."""
+    """A pycrond that runs from a copy of the package, which a test may break."""
     import shutil
 
     site = crond.folder / "site"
@@ -113,7 +114,7 @@ def copied(crond: Crond) -> Iterator[Crond]:
 
 
 @pytest.mark.parametrize(
-    ("file", "text", "why"),
+    ("file", "text", "error"),
     [
         ("scheduler/agenda.py", "def\n", "SyntaxError: invalid syntax"),
         (
@@ -129,28 +130,28 @@ def copied(crond: Crond) -> Iterator[Crond]:
         ("sources/loader.py", "raise SystemExit\n", "the new version exited without output"),
     ],
 )
-def test_new_code_that_cannot_start_changes_nothing(
-    copied: Crond, rsyslogd: Rsyslogd, file: str, text: str, why: str
+def test_a_daemon_whose_new_code_cannot_start_goes_on_and_reports_the_error(
+    copied: Crond, rsyslogd: Rsyslogd, file: str, text: str, error: str
 ) -> None:
     copied.environment["PYCROND_SYSLOG"] = rsyslogd.path
     copied.run("start")
-    pid, before = copied.pid, start(copied)
+    pid, before = copied.pid, start_number(copied)
     (copied.folder / "site" / "pycrond" / file).write_text(text)
-    said = f"not restarted, the old one goes on: {why.format(copied.state / 'ledger')}"
-    # The command line is spoiled too, in part: what is asked here is the daemon.
+    refusal = error.format(copied.state / "ledger")
+    # The command line may be broken too: ask the daemon itself.
     os.kill(pid, signal.SIGUSR2)
     wait_until(lambda: (copied.status() or {"refusals": 0})["refusals"] == 1)
     status = copied.status()
     assert status
-    assert (status["pid"], status["start"], status["refused"]) == (pid, before, said.partition("on: ")[2])
+    assert (status["pid"], status["start"], status["refused"]) == (pid, before, refusal)
     wait_until(lambda: any("not restarted, this one goes on" in line for line in rsyslogd.lines()))
 
 
-def test_restart_says_why_not(copied: Crond) -> None:
+def test_restart_prints_why_the_new_code_cannot_start(copied: Crond) -> None:
     copied.run("start")
     (copied.folder / "site" / "pycrond" / "daemon" / "loop.py").write_text("import no_such_module\n")
-    said = copied.run("restart", status=1).stderr
-    assert said == (
+    stderr = copied.run("restart", status=1).stderr
+    assert stderr == (
         "pycrond: not restarted, the old one goes on: ModuleNotFoundError: No module named 'no_such_module'\n"
     )
 
@@ -158,8 +159,8 @@ def test_restart_says_why_not(copied: Crond) -> None:
 # stop --wait and --kill-jobs
 
 
-def test_stop_wait_lets_jobs_end(crond: Crond) -> None:
-    waiting_job(crond)
+def test_stop_wait_stops_when_the_jobs_have_ended(crond: Crond) -> None:
+    write_waiting_jobs(crond)
     crond.run("start")
     wait_until(lambda: len(list(crond.folder.glob("began*"))) == 3)
     pid, keeper = crond.pid, crond.keeper
@@ -176,8 +177,8 @@ def test_stop_wait_lets_jobs_end(crond: Crond) -> None:
     assert {(run.state, run.exit_status) for run in crond.runs()} == {("failed", 7)}
 
 
-def test_stop_wait_for_a_time(crond: Crond) -> None:
-    waiting_job(crond)
+def test_stop_wait_with_a_duration_leaves_running_jobs(crond: Crond) -> None:
+    write_waiting_jobs(crond)
     crond.run("start")
     wait_until(lambda: len(list(crond.folder.glob("began*"))) == 3)
     done = crond.run("stop", "--wait=0.2", status=1)
@@ -187,15 +188,15 @@ def test_stop_wait_for_a_time(crond: Crond) -> None:
 def test_stop_kill_jobs_ends_process_groups(crond: Crond) -> None:
     crond.write("jobs", f"HOME={crond.folder}\n@reboot sleep 1000 & echo $! >child; wait\n")
     crond.run("start")
-    note = crond.folder / "child"
-    wait_until(lambda: note.exists() and note.read_text())
+    child = crond.folder / "child"
+    wait_until(lambda: child.exists() and child.read_text())
     crond.run("stop", "--kill-jobs")
     (run,) = crond.runs()
     assert (run.state, run.signal, run.reason) == ("killed", 15, "stop --kill-jobs")
-    wait_until(lambda: not alive(int(note.read_text())))
+    wait_until(lambda: not alive(int(child.read_text())))
 
 
-def test_stop_kill_jobs_also_ends_those_of_an_earlier_daemon(crond: Crond) -> None:
+def test_stop_kill_jobs_ends_the_runs_of_an_earlier_daemon(crond: Crond) -> None:
     crond.write("jobs", "@reboot exec sleep 1000\n")
     crond.run("start")
     wait_until(lambda: crond.runs()[0].state == "running")

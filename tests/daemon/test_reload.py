@@ -1,4 +1,4 @@
-"""SIGHUP and `pycrond reload`: what is edited takes effect, what is broken does not, what runs does not notice."""
+"""SIGHUP and `pycrond reload`: edits take effect, crontabs with errors keep their last good version."""
 
 import os
 import shutil
@@ -21,24 +21,24 @@ BROKEN = "#: name=kept\n* * * * * echo new\n61 * * * * echo never\n"
 
 @pytest.fixture
 def crond(crond: Crond) -> Iterator[Crond]:
-    """Half a minute before noon."""
+    """A pycrond whose clock is half a minute before noon."""
     crond.at(BEFORE)
     yield crond
 
 
-def ran(crond: Crond) -> list[str]:
-    """The names of the jobs that have been run, in order of their names, once none runs any more."""
+def names_of_runs(crond: Crond) -> list[str]:
+    """The names of the jobs that have run, sorted, once no run is going on."""
     wait_until(lambda: all(run.state not in {"claimed", "running"} for run in crond.runs()))
     return sorted(run.name or "" for run in crond.runs())
 
 
 def job(crond: Crond, name: str) -> dict[str, Any]:
-    (found,) = [one for one in crond.json("list")["jobs"] if one["name"] == name]
-    return dict(found)
+    (matching_job,) = [job for job in crond.json("list")["jobs"] if job["name"] == name]
+    return dict(matching_job)
 
 
-def hup(crond: Crond) -> None:
-    """As a user does it; return when the daemon has read the crontabs."""
+def send_hup(crond: Crond) -> None:
+    """Send HUP to the pid in the pidfile; return when the daemon has read the crontabs."""
     before = crond.json("list")["daemon"]["loaded_at"]
     subprocess.run(["sh", "-c", f"kill -HUP $(cat {crond.pidfile})"], check=True)
     wait_until(lambda: crond.json("list")["daemon"]["loaded_at"] != before)
@@ -56,24 +56,24 @@ def test_added_changed_and_removed_jobs_take_effect_for_the_next_minute(crond: C
     else:
         os.kill(crond.keeper if "keeper" in how else crond.pid, signal.SIGHUP)
         wait_until(
-            lambda: {one["name"] for one in crond.json("list")["jobs"]} == {"stays", "changes", "comes"}
+            lambda: {job["name"] for job in crond.json("list")["jobs"]} == {"stays", "changes", "comes"}
         )
     crond.at(NOON)
-    assert ran(crond) == ["changes", "comes", "stays"]
+    assert names_of_runs(crond) == ["changes", "comes", "stays"]
     assert crond.run("logs", "changes").stdout.endswith(" new\n")
 
 
 def test_an_unchanged_job_keeps_its_identity_when_its_line_moves(crond: Crond) -> None:
-    # One with a name, one without, and one that is written otherwise and means the same.
+    # The named job moves to another line, and the line of the other job gets more spaces.
     crond.write("jobs", "#: name=mine\n* * * * * true\n0 0 * * * echo nameless\n")
     crond.run("start")
-    before = {one["command"]: one["key"] for one in crond.json("list")["jobs"]}
+    before = {job["command"]: job["key"] for job in crond.json("list")["jobs"]}
     crond.write("jobs", "# a new line\nA=b\n  0   0 * * *\techo nameless\n\n#: name=mine\n* * * * * true\n")
     crond.run("reload")
-    assert {one["command"]: one["key"] for one in crond.json("list")["jobs"]} == before
+    assert {job["command"]: job["key"] for job in crond.json("list")["jobs"]} == before
 
 
-def test_a_running_job_does_not_notice(crond: Crond) -> None:
+def test_a_reload_leaves_running_jobs_alone(crond: Crond) -> None:
     lines = "".join(f"#: name={name}\n@reboot sleep 1000\n" for name in ("stays", "changes", "goes"))
     crond.write("jobs", f"HOME={crond.folder}\n{lines}")
     crond.run("start")
@@ -92,7 +92,7 @@ def test_a_running_job_does_not_notice(crond: Crond) -> None:
     wait_until(lambda: all(run.signal == signal.SIGTERM for run in crond.runs()))
 
 
-def test_a_run_of_a_job_that_is_gone_is_told_to_its_end(crond: Crond) -> None:
+def test_the_output_of_a_running_job_that_is_removed_is_stored_to_its_end(crond: Crond) -> None:
     crond.write("jobs", f"HOME={crond.folder}\n#: name=gone\n@reboot read line <gate; echo $line\n")
     os.mkfifo(crond.folder / "gate")
     crond.run("start")
@@ -103,30 +103,30 @@ def test_a_run_of_a_job_that_is_gone_is_told_to_its_end(crond: Crond) -> None:
     assert "the end" in crond.run("logs", "gone").stdout
 
 
-def test_a_reload_does_not_run_the_jobs_of_the_boot(crond: Crond) -> None:
+def test_a_reload_does_not_run_reboot_jobs(crond: Crond) -> None:
     crond.run("start")
     crond.write("jobs", "@reboot true\n")
     crond.run("reload")
     assert crond.history() == []
 
 
-# A broken edit
+# Crontabs with errors
 
 
-def test_a_broken_edit_keeps_the_version_that_ran_before(crond: Crond) -> None:
+def test_a_crontab_with_errors_keeps_its_last_good_version(crond: Crond) -> None:
     crond.write("jobs", GOOD)
     crond.run("start")
     before = job(crond, "kept")["key"]
     crond.write("jobs", BROKEN)
     crond.run("reload", status=1)
     crond.at(NOON)
-    assert ran(crond) == ["kept"]
-    assert crond.run("logs").stdout.endswith(" old\n"), "and not the good lines of the broken one"
+    assert names_of_runs(crond) == ["kept"]
+    assert crond.run("logs").stdout.endswith(" old\n"), "the good lines of the broken version do not run"
     assert job(crond, "kept")["key"] == before
 
 
 @pytest.mark.parametrize("how", ["stop and start", "restart", "kill"])
-def test_a_broken_edit_keeps_the_old_version_over_a_restart(crond: Crond, how: str) -> None:
+def test_a_crontab_with_errors_keeps_its_last_good_version_over_a_restart(crond: Crond, how: str) -> None:
     crond.write("jobs", GOOD)
     crond.run("start")
     crond.write("jobs", BROKEN)
@@ -134,28 +134,28 @@ def test_a_broken_edit_keeps_the_old_version_over_a_restart(crond: Crond, how: s
         os.kill(first := crond.pid, signal.SIGKILL)
         wait_until(lambda: (crond.status() or {"pid": first})["pid"] != first)
     else:
-        said = [crond.run(command).stderr for command in how.split(" and ")]
-        assert "its last good version goes on" in said[-1]
+        errors = [crond.run(command).stderr for command in how.split(" and ")]
+        assert "its last good version goes on" in errors[-1]
     assert job(crond, "kept")["command"] == "echo old"
     crond.at(NOON)
-    assert ran(crond) == ["kept"]
+    assert names_of_runs(crond) == ["kept"]
     assert crond.run("logs").stdout.endswith(" old\n")
 
 
-def test_a_broken_edit_is_told_by_reload_list_and_status(crond: Crond) -> None:
+def test_reload_list_and_status_report_the_errors_of_a_crontab(crond: Crond) -> None:
     file = crond.write("jobs", GOOD)
     crond.run("start")
     crond.write("jobs", BROKEN)
     done = crond.run("reload", status=1)
-    told = [
+    messages = [
         f"{file}:3:1: error: bad minute '61' (0-59)",
         f"{file}: error: has errors: its last good version goes on running until it is repaired",
     ]
-    assert done.stderr.splitlines() == told
+    assert done.stderr.splitlines() == messages
     assert done.stdout.startswith("pycrond reloaded: 1 job from 1 file;")
-    assert crond.run("list").stdout.splitlines()[-2:] == told
+    assert crond.run("list").stdout.splitlines()[-2:] == messages
     problems = crond.json("list")["problems"]
-    assert [(one["file"], one["line"], one["code"]) for one in problems] == [
+    assert [(problem["file"], problem["line"], problem["code"]) for problem in problems] == [
         (str(file), 3, problems[0]["code"]),
         (str(file), 0, "kept"),
     ]
@@ -163,21 +163,21 @@ def test_a_broken_edit_is_told_by_reload_list_and_status(crond: Crond) -> None:
     crond.run("reload", status=1)
 
 
-def test_a_broken_edit_is_told_to_syslog(crond: Crond, rsyslogd: Rsyslogd) -> None:
+def test_the_errors_of_a_crontab_are_sent_to_syslog(crond: Crond, rsyslogd: Rsyslogd) -> None:
     crond.environment["PYCROND_SYSLOG"] = rsyslogd.path
     file = crond.write("jobs", GOOD)
     crond.run("start")
     crond.write("jobs", BROKEN)
-    hup(crond)
+    send_hup(crond)
     head = f"pycrond[{crond.pid}]: (CRON)"
-    for words in (f"{file}:3:1: error: bad minute '61' (0-59)", f"{file}: error: has errors"):
-        wait_until(lambda words=words: any(head in line and words in line for line in rsyslogd.lines()))  # type: ignore[misc]
+    for message in (f"{file}:3:1: error: bad minute '61' (0-59)", f"{file}: error: has errors"):
+        wait_until(lambda message=message: any(head in line and message in line for line in rsyslogd.lines()))  # type: ignore[misc]
     errors = [line for line in rsyslogd.lines() if "error:" in line]
     assert all(line.startswith("cron.err ") for line in errors)
     assert any(f"{head} RELOAD (1 job from 1 file)" in line for line in rsyslogd.lines())
 
 
-def test_a_repaired_one_takes_effect(crond: Crond) -> None:
+def test_a_repaired_crontab_takes_effect(crond: Crond) -> None:
     crond.write("jobs", GOOD)
     crond.run("start")
     crond.write("jobs", BROKEN)
@@ -188,34 +188,34 @@ def test_a_repaired_one_takes_effect(crond: Crond) -> None:
     assert "2 jobs" in done.stdout
     assert crond.json("list")["problems"] == []
     crond.at(NOON)
-    assert ran(crond) == ["kept"]
+    assert names_of_runs(crond) == ["kept"]
     assert crond.run("logs").stdout.endswith(" new\n")
 
 
-def test_where_there_never_was_a_good_one_the_good_lines_run(crond: Crond) -> None:
+def test_the_good_lines_run_of_a_crontab_that_never_had_a_good_version(crond: Crond) -> None:
     crond.run("start")
     crond.write("jobs", BROKEN)
     done = crond.run("reload", status=None)
     assert ":3:1: error: bad minute" in done.stderr
     crond.at(NOON)
-    assert ran(crond) == ["kept"]
+    assert names_of_runs(crond) == ["kept"]
     assert crond.run("logs").stdout.endswith(" new\n")
 
 
-def test_one_broken_file_does_not_hold_up_the_others(crond: Crond) -> None:
+def test_a_crontab_with_errors_does_not_delay_the_other_crontabs(crond: Crond) -> None:
     crond.write("jobs", GOOD)
     crond.run("start")
     crond.write("jobs", BROKEN)
     crond.write("other", "#: name=other\n* * * * * true\n")
     crond.run("reload", status=1)
     crond.at(NOON)
-    assert ran(crond) == ["kept", "other"]
+    assert names_of_runs(crond) == ["kept", "other"]
 
 
 @pytest.mark.parametrize(
     "text", [b"\x00" * 100, b"\xff\xfe\n" * 10, b"* * * * * " + b"x" * 200_000, b"<<<<<<< HEAD\n"]
 )
-def test_rubbish_is_no_better_than_a_broken_edit(crond: Crond, text: bytes) -> None:
+def test_a_file_that_is_no_crontab_keeps_the_last_good_version(crond: Crond, text: bytes) -> None:
     crond.write("jobs", GOOD)
     crond.run("start")
     crond.write("jobs", text)
@@ -223,7 +223,7 @@ def test_rubbish_is_no_better_than_a_broken_edit(crond: Crond, text: bytes) -> N
     assert job(crond, "kept")["command"] == "echo old"
 
 
-# What is gone
+# Removed files and directories
 
 
 def test_a_removed_file_loses_its_jobs(crond: Crond) -> None:
@@ -233,10 +233,10 @@ def test_a_removed_file_loses_its_jobs(crond: Crond) -> None:
     (crond.crontabs / "jobs").unlink()
     crond.run("reload")
     crond.at(NOON)
-    assert ran(crond) == ["other"]
+    assert names_of_runs(crond) == ["other"]
 
 
-def test_a_removed_files_last_good_version_is_gone_with_it(crond: Crond) -> None:
+def test_a_removed_file_loses_its_last_good_version(crond: Crond) -> None:
     crond.write("jobs", GOOD)
     crond.run("start")
     (crond.crontabs / "jobs").unlink()
@@ -247,7 +247,7 @@ def test_a_removed_files_last_good_version_is_gone_with_it(crond: Crond) -> None
 
 
 def test_a_file_that_is_refused_loses_its_jobs(crond: Crond) -> None:
-    # Whoever could write it could run commands as us: it has no last good version.
+    # Everyone could write it and run commands as the daemon's user: it has no last good version.
     file = crond.write("jobs", GOOD)
     crond.run("start")
     file.chmod(0o666)
@@ -264,14 +264,14 @@ def test_a_directory_that_vanishes_keeps_its_jobs(crond: Crond) -> None:
     assert f"{crond.crontabs}: error: cannot be read" in done.stderr
     assert job(crond, "kept")["key"] == key
     crond.at(NOON)
-    assert ran(crond) == ["kept"]
+    assert names_of_runs(crond) == ["kept"]
     (crond.folder / "elsewhere").rename(crond.crontabs)
     assert not crond.run("reload").stderr
     crond.at(LATER)
-    assert ran(crond) == ["kept", "kept"]
+    assert names_of_runs(crond) == ["kept", "kept"]
 
 
-def test_a_directory_that_was_emptied_loses_its_jobs(crond: Crond) -> None:
+def test_an_empty_directory_has_no_jobs(crond: Crond) -> None:
     crond.write("jobs", GOOD)
     crond.run("start")
     shutil.rmtree(crond.crontabs)
@@ -280,10 +280,10 @@ def test_a_directory_that_was_emptied_loses_its_jobs(crond: Crond) -> None:
     assert crond.json("list")["jobs"] == []
 
 
-# Many
+# Many reloads
 
 
-def test_twenty_hups_in_a_row_are_harmless(crond: Crond) -> None:
+def test_twenty_hups_in_a_row_start_each_job_once(crond: Crond) -> None:
     crond.write("jobs", f"HOME={crond.folder}\n#: name=long\n@reboot sleep 1000\n{GOOD}")
     crond.run("start")
     pid, before = crond.pid, crond.json("list")["jobs"]
@@ -297,16 +297,16 @@ def test_twenty_hups_in_a_row_are_harmless(crond: Crond) -> None:
         os.kill(pid, signal.SIGHUP)
     crond.run("reload")
     wait_until(lambda: [run.state for run in crond.runs()] == ["succeeded", "running"])
-    assert [run.name for run in crond.runs()] == ["kept", "long"], "each of them once"
+    assert [run.name for run in crond.runs()] == ["kept", "long"], "each job ran once"
 
 
-def test_twenty_reloads_at_once_all_have_their_answer(crond: Crond) -> None:
+def test_twenty_reloads_at_the_same_time_all_get_an_answer(crond: Crond) -> None:
     crond.run("start")
     crond.write("jobs", GOOD)
     reloads = [
         subprocess.Popen([SCRIPT, "reload"], env=crond.environment, stdout=subprocess.PIPE, text=True)
         for _ in range(20)
     ]
-    said = [reload.communicate(timeout=60)[0] for reload in reloads]
-    assert all(one.startswith("pycrond reloaded: 1 job from 1 file;") for one in said)
+    outputs = [reload.communicate(timeout=60)[0] for reload in reloads]
+    assert all(text.startswith("pycrond reloaded: 1 job from 1 file;") for text in outputs)
     assert not any(reload.returncode for reload in reloads)

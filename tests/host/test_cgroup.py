@@ -20,7 +20,7 @@ def printed(loop: Loop, options: str, command: str, *, grouped: bool = True) -> 
     return loop.log.said("CMDOUT")
 
 
-def test_nice(loop: Loop) -> None:
+def test_a_job_runs_with_its_nice_value(loop: Loop) -> None:
     assert printed(loop, "nice=7", "nice") == [str(os.nice(0) + 7)]
 
 
@@ -28,11 +28,11 @@ def test_nice(loop: Loop) -> None:
     ("option", "shown"),
     [("idle", "idle"), ("best-effort:6", "best-effort: prio 6"), ("best-effort", "best-effort: prio 4")],
 )
-def test_ionice(loop: Loop, option: str, shown: str) -> None:
+def test_a_job_runs_in_its_io_scheduling_class(loop: Loop, option: str, shown: str) -> None:
     assert printed(loop, f"ionice={option}", "ionice") == [shown]
 
 
-def test_memory_and_cpu_without_a_cgroup(loop: Loop) -> None:
+def test_memory_and_cpu_are_resource_limits_without_a_cgroup(loop: Loop) -> None:
     lines = printed(loop, "memory=512M cpu=0.5 timeout=100s", "ulimit -v; ulimit -t", grouped=False)
     assert lines == [str(512 * 1024), "50"]
 
@@ -41,7 +41,7 @@ def test_a_share_of_the_processor_without_a_timeout_has_no_effect(loop: Loop) ->
     assert printed(loop, "cpu=0.5", "ulimit -t", grouped=False) == ["unlimited"]
 
 
-def test_all_limits_together_in_a_session_of_its_own(loop: Loop) -> None:
+def test_a_job_with_all_limits_leads_a_session_of_its_own(loop: Loop) -> None:
     options = "nice=3 ionice=idle memory=1G cpu=1 timeout=60s"
     lines = printed(loop, options, "echo $$; ps -o sid= -p $$; nice; ionice")
     assert lines[0] == lines[1].strip()
@@ -53,7 +53,7 @@ def test_a_job_that_exceeds_its_memory_fails(loop: Loop) -> None:
     assert loop.runs()[0].state == "failed"
 
 
-def test_mechanisms_without_a_cgroup(tmp_path: Path) -> None:
+def test_limits_without_a_cgroup_need_no_command_prefix(tmp_path: Path) -> None:
     limits = ResourceLimits(str(tmp_path))
     assert set(limits.mechanisms()) == {"memory", "cpu"}
     limits._base = None
@@ -81,7 +81,9 @@ def test_mechanisms_without_a_cgroup(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_mechanisms(tmp_path: Path, files: dict[str, str], memory: bool, cpu: bool, why: str) -> None:
+def test_the_mechanisms_of_the_limits_depend_on_the_controllers(
+    tmp_path: Path, files: dict[str, str], memory: bool, cpu: bool, why: str
+) -> None:
     limits = ResourceLimits(str(tmp_path))
     limits._base = str(tmp_path / "base")
     for name, text in files.items():
@@ -109,7 +111,9 @@ def test_mechanisms(tmp_path: Path, files: dict[str, str], memory: bool, cpu: bo
         ("30 24 0:27 / /sys/fs/cgroup rw - tmpfs tmpfs rw\n", "4:memory:/a\n", None),
     ],
 )
-def test_own_cgroup(tmp_path: Path, mounts: str, membership: str, group: str | None) -> None:
+def test_the_cgroup_of_the_daemon_is_read_from_its_mounts_and_membership(
+    tmp_path: Path, mounts: str, membership: str, group: str | None
+) -> None:
     (tmp_path / "mounts").write_text(mounts)
     (tmp_path / "membership").write_text(membership)
     assert own_cgroup(str(tmp_path / "mounts"), str(tmp_path / "membership")) == group

@@ -1,4 +1,4 @@
-"""A full disk and a damaged ledger: jobs run on time all the same, and what is not known is said."""
+"""A full disk and a damaged ledger: jobs run on time, and runs that could not be recorded become unknown."""
 
 import contextlib
 import os
@@ -12,8 +12,8 @@ from tests.support.loop import Loop
 
 
 @pytest.fixture
-def narrow(loop: Loop, tmpfs: Path) -> Iterator[Path]:
-    """The state directory on a small file system; what fills it."""
+def filler(loop: Loop, tmpfs: Path) -> Iterator[Path]:
+    """A file that may fill the small file system on which the state directory lies."""
     loop.settings = replace(loop.settings, state_dir=str(tmpfs))
     loop.state = tmpfs
     yield tmpfs / "filler"
@@ -21,6 +21,7 @@ def narrow(loop: Loop, tmpfs: Path) -> Iterator[Path]:
 
 
 def fill(filler: Path) -> None:
+    """Let this file take all room on its disk."""
     with open(filler, "ab", buffering=0) as file:
         for size in (4096, 512, 1):
             with contextlib.suppress(OSError):
@@ -28,31 +29,33 @@ def fill(filler: Path) -> None:
                     file.write(b"x" * size)
 
 
-def test_jobs_run_and_are_written_down_when_there_is_room(loop: Loop, narrow: Path) -> None:
+def test_jobs_run_on_a_full_disk_and_are_recorded_when_there_is_room(loop: Loop, filler: Path) -> None:
     loop.begin("* * * * * echo $PYCROND_FIRE_TIME >>ran; exit 3\n")
-    fill(narrow)
+    fill(filler)
     loop.minutes(3)
     ran = loop.folder / "ran"
     loop.until(lambda: ran.exists() and len(ran.read_text().split()) == 3)
     loop.until(lambda: not loop.daemon.subsystems.runs.active.count)
-    assert any("cannot write the ledger" in said for said in loop.log.said("ERROR"))
+    assert any("cannot write the ledger" in text for text in loop.log.said("ERROR"))
     assert loop.daemon.subsystems.ledger.file.has_pending
-    narrow.unlink()
+    filler.unlink()
     loop.until(lambda: not loop.daemon.subsystems.ledger.file.has_pending)
     assert [(run.state, run.exit_status) for run in loop.runs()] == [("failed", 3)] * 3
     loop.until(lambda: "the ledger is written again" in loop.log.said("INFO"))
 
 
-def test_what_was_owed_when_the_daemon_died_is_unknown_and_not_run_again(loop: Loop, narrow: Path) -> None:
+def test_runs_that_were_not_recorded_when_the_daemon_died_are_unknown_and_not_repeated(
+    loop: Loop, filler: Path
+) -> None:
     loop.begin("* * * * * echo $PYCROND_FIRE_TIME >>ran\n#: name=later\n0 0 * * * true\n")
     loop.minutes(1)
     loop.settle()
-    fill(narrow)
+    fill(filler)
     loop.minutes(3)
     ran = loop.folder / "ran"
     loop.until(lambda: len(ran.read_text().split()) == 4)
     loop.release()  # killed
-    narrow.unlink()
+    filler.unlink()
     loop.begin()
     loop.turn()
     first, unknown = loop.runs()
@@ -62,55 +65,55 @@ def test_what_was_owed_when_the_daemon_died_is_unknown_and_not_run_again(loop: L
     loop.minutes(1)
     loop.until(lambda: len(ran.read_text().split()) == 5)
     fires = ran.read_text().split()
-    assert len(set(fires)) == 5, "none twice"
+    assert len(set(fires)) == 5, "no fire ran twice"
 
 
-def test_what_ended_on_a_full_disk_is_known_to_the_next_daemon(loop: Loop, narrow: Path) -> None:
+def test_the_next_daemon_knows_an_end_that_came_while_the_disk_was_full(loop: Loop, filler: Path) -> None:
     loop.begin("* * * * * while ! test -e go; do sleep 0.02; done; exit 3\n")
     loop.minutes(1)
     loop.until(lambda: [run.state for run in loop.runs()] == ["running"])
-    fill(narrow)
+    fill(filler)
     (loop.folder / "go").touch()
     loop.until(lambda: not loop.daemon.subsystems.runs.active.count)
     loop.release()  # killed
-    narrow.unlink()
+    filler.unlink()
     loop.begin()
     loop.settle()
     assert [(run.state, run.exit_status) for run in loop.runs()] == [("failed", 3)]
 
 
-def test_a_disk_that_is_full_again_soon(loop: Loop, narrow: Path) -> None:
+def test_each_fire_is_recorded_once_on_a_disk_that_is_full_repeatedly(loop: Loop, filler: Path) -> None:
     loop.begin("* * * * * true\n")
     for _ in range(3):
-        fill(narrow)
+        fill(filler)
         loop.minutes(2)
         loop.until(lambda: not loop.daemon.subsystems.runs.active.count)
-        narrow.unlink()
+        filler.unlink()
         loop.until(lambda: not loop.daemon.subsystems.ledger.file.has_pending)
-        fill(narrow)
+        fill(filler)
         loop.minutes(2)
         loop.release()  # killed
-        narrow.unlink()
+        filler.unlink()
         loop.begin()
         loop.turn()
-    named = {run for (run,) in loop.query("SELECT id FROM runs WHERE wall NOT NULL")}  # not what was adopted
-    rows = [run for run in loop.runs() if run.id in named]
+    scheduled = {run for (run,) in loop.query("SELECT id FROM runs WHERE wall NOT NULL")}  # no adopted runs
+    rows = [run for run in loop.runs() if run.id in scheduled]
     fires = [run.fire for run in rows]
     assert [run.state for run in rows] == ["succeeded", "succeeded", "unknown"] * 3
     assert [fire - fires[0] for fire in fires] == [0, 60, 120, 240, 300, 360, 480, 540, 600]
     assert [run.folded for run in rows] == [None, None, 2] * 3
 
 
-def test_runs_that_were_not_written_down_share_no_number_and_no_output_with_later_ones(
-    loop: Loop, narrow: Path
+def test_runs_that_were_not_recorded_share_no_number_and_no_output_with_later_runs(
+    loop: Loop, filler: Path
 ) -> None:
     job = "echo $PYCROND_FIRE_TIME; while ! test -e go; do sleep 0.02; done; echo end $PYCROND_FIRE_TIME"
     loop.begin(f"* * * * * {job}\n")
-    fill(narrow)
+    fill(filler)
     loop.minutes(2)
     loop.until(lambda: loop.daemon.subsystems.runs.active.count == 2)
     loop.release()  # killed
-    narrow.unlink()
+    filler.unlink()
     loop.begin()
     loop.minutes(1)
     (loop.folder / "go").touch()
@@ -118,8 +121,10 @@ def test_runs_that_were_not_written_down_share_no_number_and_no_output_with_late
     loop.until(lambda: len(loop.log.said("CMDOUT")) == 6)
     assert sorted(loop.log.said("CMDOUT")) == sorted([*fires, *(f"end {fire}" for fire in fires)])
     loop.settle()
-    found = sorted((run.state, run.bytes) for run in loop.runs())
-    assert found == [*[("succeeded", 46)] * 3, ("unknown", 0)], "their fires are unknown, they were adopted"
+    runs = sorted((run.state, run.bytes) for run in loop.runs())
+    assert runs == [*[("succeeded", 46)] * 3, ("unknown", 0)], (
+        "the runs were adopted, their fires are unknown"
+    )
     assert not os.listdir(loop.folder / "run" / "fifo")
 
 
@@ -141,21 +146,21 @@ def test_a_ledger_that_cannot_be_used_is_set_aside(loop: Loop, damage: str) -> N
     loop.begin()
     loop.minutes(1)
     loop.settle()
-    (said,) = loop.log.said("ERROR")
-    kept = Path(said.partition("it is kept as ")[2].partition(";")[0])
-    assert kept.exists()
+    (message,) = loop.log.said("ERROR")
+    damaged = Path(message.partition("it is kept as ")[2].partition(";")[0])
+    assert damaged.exists()
     (run,) = loop.runs()
-    assert (run.state, run.bytes) == ("succeeded", 6), "no number that was used before"
+    assert (run.state, run.bytes) == ("succeeded", 6), "the number was not used before"
     assert run.id > 1000
     loop.stop()
     loop.begin()
     loop.settle()
     assert (loop.folder / "booted").read_text() == "x\n", (
-        "that jobs of the boot have run is known all the same"
+        "the checkpoint knows that the @reboot jobs have run"
     )
 
 
-def test_a_ledger_that_goes_bad_under_the_daemon(loop: Loop) -> None:
+def test_a_ledger_that_is_damaged_under_a_running_daemon_is_replaced(loop: Loop) -> None:
     loop.begin("* * * * * echo hello\n")
     loop.minutes(1)
     loop.settle()
@@ -169,8 +174,8 @@ def test_a_ledger_that_goes_bad_under_the_daemon(loop: Loop) -> None:
     assert [run.state for run in loop.runs()][-1] == "succeeded"
 
 
-def test_what_runs_is_known_to_a_new_ledger(loop: Loop) -> None:
-    """It says itself who it is; its output, its end and its time limit are as ever."""
+def test_a_new_ledger_has_the_running_runs(loop: Loop) -> None:
+    """The environment of a process identifies its run; its output and its end are recorded."""
     loop.begin("#: name=long\n1 12 * * * echo a; while [ ! -e go ]; do sleep 0.02; done; echo b; exit 4\n")
     loop.minutes(1)
     loop.until(lambda: loop.log.said("CMDOUT") == ["a"])
@@ -188,17 +193,17 @@ def test_what_runs_is_known_to_a_new_ledger(loop: Loop) -> None:
     assert loop.log.said("CMDOUT")[-1] == "b"
 
 
-def test_a_start_on_a_full_disk(loop: Loop, narrow: Path) -> None:
+def test_a_daemon_starts_and_runs_jobs_on_a_full_disk(loop: Loop, filler: Path) -> None:
     loop.begin("* * * * * echo $PYCROND_FIRE_TIME >>ran\n")
     loop.minutes(1)
     loop.settle()
     loop.stop()
-    fill(narrow)
+    fill(filler)
     loop.begin()
     loop.minutes(2)
     ran = loop.folder / "ran"
     loop.until(lambda: len(ran.read_text().split()) == 3)
     loop.settle()
-    narrow.unlink()
+    filler.unlink()
     loop.until(lambda: not loop.daemon.subsystems.ledger.file.has_pending)
     assert [run.state for run in loop.runs()] == ["succeeded"] * 3

@@ -1,4 +1,4 @@
-"""The ledger, written and read: claims once and for all, versions of jobs, damage, crashes, readers."""
+"""The ledger, written and read: claims, runs, versions of jobs, damaged files, crashes and readers."""
 
 import dataclasses
 import os
@@ -30,12 +30,12 @@ from tests.scheduler.test_agenda import at
 
 NOON = at("2025-06-10T12:00Z")
 SECOND = timedelta(seconds=1)
-ONE, TWO, BOOT = jobs_of("#: name=one\n* * * * * x\n#: name=two\n5 * * * * y\n#: name=boot\n@reboot z\n")
+EVERY, HOURLY, BOOT = jobs_of("#: name=one\n* * * * * x\n#: name=two\n5 * * * * y\n#: name=boot\n@reboot z\n")
 
 
 def fire(number: int = 0, /, **changed: object) -> Fire:
-    """A fire of `ONE` so many minutes after noon."""
-    plain = Fire(ONE, NOON + number * MINUTE, 1000 + number)
+    """A fire of `EVERY` so many minutes after noon."""
+    plain = Fire(EVERY, NOON + number * MINUTE, 1000 + number)
     return dataclasses.replace(plain, **changed)  # type: ignore[arg-type]
 
 
@@ -47,27 +47,27 @@ def rows(*texts: str) -> list[FileRows]:
 
 @pytest.fixture
 def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    one = Ledger(str(tmp_path / "ledger"))
-    one.begin(42, "0.1.0", "boot/1", "", NOON)
-    yield one
-    one.close()
+    ledger = Ledger(str(tmp_path / "ledger"))
+    ledger.begin(42, "0.1.0", "boot/1", "", NOON)
+    yield ledger
+    ledger.close()
 
 
 @pytest.fixture
 def reader(ledger: Ledger, tmp_path: Path) -> Iterator[Reader]:
-    one = Reader(str(tmp_path))
-    yield one
-    one.close()
+    reader = Reader(str(tmp_path))
+    yield reader
+    reader.close()
 
 
 def claim(ledger: Ledger, *fires: Fire) -> list[int]:
-    runs = ledger.claim(fires)
-    found = [run for run in runs if run is not None]
-    assert len(found) == len(fires)
-    return found
+    """Claim fires that were not claimed before; return their runs."""
+    runs = [run for run in ledger.claim(fires) if run is not None]
+    assert len(runs) == len(fires)
+    return runs
 
 
-# Claims.
+# Claims
 
 
 def test_a_fire_is_claimed_once(ledger: Ledger) -> None:
@@ -78,31 +78,33 @@ def test_a_fire_is_claimed_once(ledger: Ledger) -> None:
 
 
 @pytest.mark.parametrize(
-    ("other", "again", "why"),
+    ("changes", "is_same", "why"),
     [
-        ({}, True, "the same"),
-        ({"at": NOON + 30 * MINUTE}, True, "the instant is not what names it: a gap may move it"),
-        ({"trigger": "catch-up"}, True, "nor is why it was started"),
+        ({}, True, "the same fire"),
+        ({"at": NOON + 30 * MINUTE}, True, "the instant does not name a fire: a clock change may move it"),
+        ({"trigger": "catch-up"}, True, "the trigger does not name a fire either"),
         ({"wall": 1001}, False, "another minute"),
-        ({"fold": 1}, False, "the same minute the second time"),
+        ({"fold": 1}, False, "the minute that comes twice when a clock is set back"),
         ({"era": 1}, False, "the clock was turned back"),
-        ({"job": TWO}, False, "another job"),
+        ({"job": HOURLY}, False, "another job"),
     ],
 )
-def test_what_names_a_fire(ledger: Ledger, other: dict[str, object], again: bool, why: str) -> None:
+def test_a_fire_is_named_by_its_job_minute_fold_and_era(
+    ledger: Ledger, changes: dict[str, object], is_same: bool, why: str
+) -> None:
     claim(ledger, fire())
-    assert (ledger.claim([fire(0, **other)]) == [None]) is again, why
+    assert (ledger.claim([fire(0, **changes)]) == [None]) is is_same, why
 
 
 def test_claims_survive_a_restart(ledger: Ledger, tmp_path: Path) -> None:
     claim(ledger, fire(0), fire(1))
     ledger.close()
-    again = Ledger(str(tmp_path / "ledger"))
-    assert again.claim([fire(1), fire(2)]) == [None, 3]
-    again.close()
+    reopened = Ledger(str(tmp_path / "ledger"))
+    assert reopened.claim([fire(1), fire(2)]) == [None, 3]
+    reopened.close()
 
 
-def test_a_claim_taken_back_can_be_made_again(ledger: Ledger) -> None:
+def test_a_cancelled_claim_can_be_made_again(ledger: Ledger) -> None:
     first, second = claim(ledger, fire(0), fire(1))
     ledger.cancel([second])
     assert claim(ledger, fire(1)) == [3], "no number is used twice"
@@ -113,28 +115,28 @@ def test_a_claim_taken_back_can_be_made_again(ledger: Ledger) -> None:
 def test_numbers_of_cancelled_runs_stay_used_over_a_restart(ledger: Ledger, tmp_path: Path) -> None:
     ledger.cancel(claim(ledger, fire(0), fire(1)))
     ledger.close()
-    again = Ledger(str(tmp_path / "ledger"))
-    assert again.claim([fire(0)]) == [3]
-    again.close()
+    reopened = Ledger(str(tmp_path / "ledger"))
+    assert reopened.claim([fire(0)]) == [3]
+    reopened.close()
 
 
-def test_what_was_started_cannot_be_taken_back(ledger: Ledger) -> None:
+def test_a_run_that_was_started_cannot_be_cancelled(ledger: Ledger) -> None:
     (run,) = claim(ledger, fire())
     ledger.started([(run, 1, 2, NOON, 0.0)])
     ledger.cancel([run])
     assert ledger.claim([fire()]) == [None]
 
 
-def test_reboot_jobs_run_once_a_boot(ledger: Ledger) -> None:
+def test_reboot_jobs_are_claimed_once_for_each_boot(ledger: Ledger) -> None:
     boot = Fire(BOOT, NOON, None, trigger="reboot")
-    other = Fire(ONE, NOON, None, trigger="reboot")
-    assert ledger.claim([boot, other], "boot/1") == [1, 2]
+    boot_of_every = Fire(EVERY, NOON, None, trigger="reboot")
+    assert ledger.claim([boot, boot_of_every], "boot/1") == [1, 2]
     assert ledger.claim([boot], "boot/1") == [None]
-    assert ledger.claim([boot, other], "boot/2") == [3, 4]
+    assert ledger.claim([boot, boot_of_every], "boot/2") == [3, 4]
     assert ledger.claim([boot], "boot/1") == [None]
 
 
-def test_a_boot_without_reboot_jobs_counts(ledger: Ledger) -> None:
+def test_a_boot_without_reboot_jobs_is_recorded(ledger: Ledger) -> None:
     assert ledger.claim([], "boot/1") == []
     assert ledger.claim([Fire(BOOT, NOON, None, trigger="reboot")], "boot/1") == [None]
 
@@ -146,10 +148,10 @@ def test_claims_are_all_or_nothing(ledger: Ledger, reader: Reader) -> None:
     assert len(claim(ledger, fire(0))) == 1
 
 
-# Runs.
+# Runs
 
 
-def test_a_run_from_claim_to_end(ledger: Ledger, reader: Reader) -> None:
+def test_a_run_is_recorded_from_its_claim_to_its_end(ledger: Ledger, reader: Reader) -> None:
     ledger.load(rows("#: name=one\n* * * * * x\n"), [], NOON)
     (run,) = claim(ledger, fire(fold=1))
     (row,) = reader.history(None, 10)
@@ -181,7 +183,7 @@ def test_a_run_from_claim_to_end(ledger: Ledger, reader: Reader) -> None:
     assert reader.history(None, 10)[0].bytes == 100
 
 
-def test_the_last_run_is_the_last_that_is_over(ledger: Ledger, reader: Reader) -> None:
+def test_the_last_run_is_the_latest_that_has_ended(ledger: Ledger, reader: Reader) -> None:
     ledger.load(rows("#: name=one\n* * * * * x\n#: name=two\n5 * * * * y\n"), [], NOON)
     first, second, third = claim(ledger, fire(0), fire(1), fire(2))
     ledger.finished([(run, Outcome(State.SUCCEEDED, exit_status=0), NOON, 1.0) for run in (first, second)])
@@ -190,8 +192,8 @@ def test_the_last_run_is_the_last_that_is_over(ledger: Ledger, reader: Reader) -
     assert [run.id for run in reader.unfinished()] == [third]
 
 
-def test_history(ledger: Ledger, reader: Reader) -> None:
-    claim(ledger, *(fire(n, job=(ONE, TWO)[n % 2]) for n in range(6)))
+def test_history_lists_the_latest_runs_first(ledger: Ledger, reader: Reader) -> None:
+    claim(ledger, *(fire(n, job=(EVERY, HOURLY)[n % 2]) for n in range(6)))
     assert [run.id for run in reader.history(None, 4)] == [6, 5, 4, 3]
     assert [run.id for run in reader.history(["root/one"], 10)] == [5, 3, 1]
     assert [run.id for run in reader.history(["root/one", "root/two"], 3)] == [6, 5, 4]
@@ -202,23 +204,23 @@ def test_history(ledger: Ledger, reader: Reader) -> None:
 
 
 @pytest.mark.parametrize(
-    ("which", "found", "why"),
+    ("filters", "runs", "why"),
     [
         ({}, [6, 5, 4, 3, 2, 1], ""),
-        ({"states": ("lost", "running")}, [4, 3], "any of these"),
-        ({"until": 60}, [3, 2, 1], "due before then"),
+        ({"states": ("lost", "running")}, [4, 3], "any of these states"),
+        ({"until": 60}, [3, 2, 1], "due before that time"),
         (
             {"since": 60},
             [6, 5, 4, 3, 2],
-            "what was due then or later, or went on: 2 ended then, 3 goes on",
+            "due at that time or later, or not over by then: run 2 ended then, run 3 is running",
         ),
-        ({"since": 61}, [6, 5, 3], "5 stands for all up to 200"),
-        ({"since": 150, "until": 160}, [5, 3], "within what they stand for, or run for"),
-        ({"states": ("succeeded",), "since": 0, "until": 60}, [2, 1], "both"),
+        ({"since": 61}, [6, 5, 3], "row 5 stands for fires up to 200"),
+        ({"since": 150, "until": 160}, [5, 3], "in the time of a folded row or of a running run"),
+        ({"states": ("succeeded",), "since": 0, "until": 60}, [2, 1], "states and times"),
     ],
 )
-def test_which_runs(
-    ledger: Ledger, tmp_path: Path, which: dict[str, Any], found: list[int], why: str
+def test_history_filters_runs_by_state_and_time(
+    ledger: Ledger, tmp_path: Path, filters: dict[str, Any], runs: list[int], why: str
 ) -> None:
     ledger.load(rows("#: name=one\n* * * * * x\n"), [], NOON)
     ledger.file.db.executemany(
@@ -233,15 +235,15 @@ def test_which_runs(
             (300, "failed", 301, None),
         ],
     )
-    for user, runs in ((None, found), ("root", found), ("roo", [])):
+    for user, visible in ((None, runs), ("root", runs), ("roo", [])):
         with closing(Reader(str(tmp_path), user)) as reader:
-            assert [run.id for run in reader.history(None, 10, **which)] == runs, why
-            assert [run.id for run in reader.history(["root/one"], 10, **which)] == runs
-            assert reader.history(["root/two"], 10, **which) == []
+            assert [run.id for run in reader.history(None, 10, **filters)] == visible, why
+            assert [run.id for run in reader.history(["root/one"], 10, **filters)] == visible
+            assert reader.history(["root/two"], 10, **filters) == []
 
 
 @pytest.mark.parametrize(
-    ("took", "median"),
+    ("durations", "median"),
     [
         ([], None),
         ([3], 3),
@@ -253,61 +255,68 @@ def test_which_runs(
         ([5, *[-1] * 20], None),
     ],
 )
-def test_medians(ledger: Ledger, reader: Reader, took: list[float], median: float | None) -> None:
-    """Of the latest 20 that have a duration; -1 stands for one that failed."""
+def test_the_median_of_a_job_is_that_of_its_latest_succeeded_runs(
+    ledger: Ledger, reader: Reader, durations: list[float], median: float | None
+) -> None:
+    """The latest 20 runs that have a duration count; -1 stands for a failed run."""
     ledger.load(rows("#: name=one\n* * * * * x\n#: name=two\n* * * * * y\n"), [], NOON)
     ledger.file.db.executemany(
         "INSERT INTO runs (key, fire, fold, era, trigger, attempt, state, duration_s)"
         " VALUES ('root/one', 0, 0, 0, 'schedule', 1, ?, ?)",
-        [("failed" if seconds < 0 else "succeeded", seconds) for seconds in took],
+        [("failed" if seconds < 0 else "succeeded", seconds) for seconds in durations],
     )
     expected = {} if median is None else {"root/one": median}
     assert reader.medians() == reader.medians(["root/two", "root/one", "root/x"]) == expected
     assert reader.medians(["root/two"]) == reader.medians([]) == {}
 
 
-def test_what_an_earlier_daemon_left(ledger: Ledger) -> None:
+def test_the_unfinished_runs_are_open_or_not_delivered(ledger: Ledger) -> None:
     ledger.load(rows("#: name=one\n* * * * * x\n"), [], NOON)
-    claimed, living, untold, told, half = claim(ledger, *(fire(n) for n in range(5)))
-    ledger.started([(run, 100 + run, 7, NOON, 0.0) for run in (living, untold, told, half)])
+    claimed, running, undelivered, delivered, half = claim(ledger, *(fire(n) for n in range(5)))
+    ledger.started([(run, 100 + run, 7, NOON, 0.0) for run in (running, undelivered, delivered, half)])
     end = Outcome(State.FAILED, Cause(Reason.START_FAILED, "why"), exit_status=3, cpu_s=0.5, max_rss_kb=9)
-    ledger.finished([(run, end, NOON, 1.5) for run in (untold, told, half)])
-    ledger.delivered({told: (10, 10, 3), half: (10, 4, 1)})
-    left = ledger.unfinished()
-    assert [(one.id, one.state, one.pid) for one in left] == [
+    ledger.finished([(run, end, NOON, 1.5) for run in (undelivered, delivered, half)])
+    ledger.delivered({delivered: (10, 10, 3), half: (10, 4, 1)})
+    unfinished = ledger.unfinished()
+    assert [(row.id, row.state, row.pid) for row in unfinished] == [
         (claimed, "claimed", None),
-        (living, "running", 102),
-        (untold, "failed", 103),
+        (running, "running", 102),
+        (undelivered, "failed", 103),
         (half, "failed", 105),
     ]
-    job = ledger.jobs.job(left[0].key)
+    job = ledger.jobs.job(unfinished[0].key)
     assert job
     assert (job.user, job.command) == ("root", "x")
-    assert (left[3].delivered, left[3].stage, left[3].duration_s, left[3].pid_start) == (4, 1, 1.5, 7)
-    assert left[3].outcome() == end
+    assert (
+        unfinished[3].delivered,
+        unfinished[3].stage,
+        unfinished[3].duration_s,
+        unfinished[3].pid_start,
+    ) == (4, 1, 1.5, 7)
+    assert unfinished[3].outcome() == end
 
 
-def test_a_run_whose_job_is_gone_is_left_too(ledger: Ledger) -> None:
+def test_a_run_whose_job_is_removed_can_be_unfinished(ledger: Ledger) -> None:
     claim(ledger, fire())
-    assert [one.key for one in ledger.unfinished()] == ["root/one"]
+    assert [row.key for row in ledger.unfinished()] == ["root/one"]
     assert ledger.jobs.job("root/one") is None
 
 
-# Jobs.
+# Jobs
 
 
 def versions(ledger: Ledger) -> list[tuple[str, str, float, float | None]]:
     """Key, command, since and until, in minutes after noon."""
-    found = ledger.file.db.execute(
+    rows = ledger.file.db.execute(
         "SELECT key, command, since, until FROM job_versions ORDER BY id"
     ).fetchall()
     return [
         (key, text, (since - NOON.timestamp()) / 60, until and (until - NOON.timestamp()) / 60)
-        for key, text, since, until in found
+        for key, text, since, until in rows
     ]
 
 
-def test_jobs_in_order(ledger: Ledger, reader: Reader) -> None:
+def test_jobs_are_listed_in_the_order_of_files_and_lines(ledger: Ledger, reader: Reader) -> None:
     ledger.load(rows("* * * * * x\n#: name=b timeout=5m\n1 * * * * y\n@reboot z\n"), [], NOON)
     assert [(job.name, job.command, job.line) for job in reader.jobs()] == [
         (None, "x", 1),
@@ -316,10 +325,12 @@ def test_jobs_in_order(ledger: Ledger, reader: Reader) -> None:
     ]
     assert [bool(job.canonical) for job in reader.jobs()] == [True, True, False]
     ledger.load(list(reversed(rows("* * * * * x\n", "@reboot z\n"))), [], NOON)
-    assert [job.command for job in reader.jobs()] == ["z", "x"], "the files' order, not their names'"
+    assert [job.command for job in reader.jobs()] == ["z", "x"], (
+        "in the order of the files, not of their names"
+    )
 
 
-def test_versions_tell_what_should_have_run_when(ledger: Ledger, reader: Reader) -> None:
+def test_the_versions_of_a_job_record_from_when_to_when_it_was_due(ledger: Ledger, reader: Reader) -> None:
     texts = [
         "#: name=a\n* * * * * x\n",
         "#: name=a\n* * * * * x\n",  # the same: nothing is written
@@ -341,37 +352,37 @@ def test_versions_tell_what_should_have_run_when(ledger: Ledger, reader: Reader)
 @pytest.mark.parametrize(
     ("text", "changed"),
     [
-        ("#: name=a\n*/1 * * * * x\n", False),  # the same minutes, otherwise written
+        ("#: name=a\n*/1 * * * * x\n", False),  # the same minutes, written in another way
         ("#: name=a\n*/2 * * * * x\n", True),
         ("#: name=a timeout=5m\n* * * * * x\n", True),
         ("CRON_TZ=Asia/Tokyo\n#: name=a\n* * * * * x\n", True),
         ("#: name=a\n* * * * * x%y\n", False),
     ],
 )
-def test_what_makes_a_version(ledger: Ledger, text: str, changed: bool) -> None:
+def test_a_job_whose_meaning_changes_gets_a_new_version(ledger: Ledger, text: str, changed: bool) -> None:
     ledger.load(rows("#: name=a\n* * * * * x\n"), [], NOON)
     ledger.load(rows(text), [], NOON + MINUTE)
     assert len(versions(ledger)) == 1 + changed
 
 
-def test_a_job_that_goes_to_another_file_is_the_same_job(ledger: Ledger, reader: Reader) -> None:
-    one, two = "#: name=a\n* * * * * x\n", "#: name=b\n* * * * * y\n"
-    for minute, texts in enumerate([(one + two, ""), ("", one + two), (two, one), (one,)]):
+def test_a_job_that_moves_to_another_file_is_the_same_job(ledger: Ledger, reader: Reader) -> None:
+    first, second = "#: name=a\n* * * * * x\n", "#: name=b\n* * * * * y\n"
+    for minute, texts in enumerate([(first + second, ""), ("", first + second), (second, first), (first,)]):
         ledger.load(rows(*texts), [], NOON + minute * MINUTE)
     assert versions(ledger) == [("root/a", "x", 0, None), ("root/b", "y", 0, 3)]
     assert [(job.key, job.file) for job in reader.jobs()] == [("root/a", "/etc/crontabs/test")]
-    assert reader.find_jobs("b") == ["root/b"], "one that is gone"
+    assert reader.find_jobs("b") == ["root/b"], "a removed job is found too"
 
 
-def test_another_daemon_writes_only_what_is_other(ledger: Ledger, tmp_path: Path) -> None:
+def test_the_next_daemon_writes_only_the_files_that_changed(ledger: Ledger, tmp_path: Path) -> None:
     texts = "".join(f"{n} * * * * x{n}\n" for n in range(50)), "* * * * * y\n"
     ledger.load(rows(*texts), [], NOON)
-    again = Ledger(str(tmp_path / "ledger"))
-    before = again.file.db.total_changes
-    again.load(rows(texts[0], "* * * * * z\n"), [], NOON + MINUTE)
-    assert again.file.db.total_changes - before < 10
-    assert [text for _, text, since, _ in versions(again) if since == 1] == ["z"]
-    again.close()
+    reopened = Ledger(str(tmp_path / "ledger"))
+    before = reopened.file.db.total_changes
+    reopened.load(rows(texts[0], "* * * * * z\n"), [], NOON + MINUTE)
+    assert reopened.file.db.total_changes - before < 10
+    assert [text for _, text, since, _ in versions(reopened) if since == 1] == ["z"]
+    reopened.close()
 
 
 def test_an_unchanged_load_writes_no_job(ledger: Ledger) -> None:
@@ -379,13 +390,13 @@ def test_an_unchanged_load_writes_no_job(ledger: Ledger) -> None:
     ledger.load(rows(text), [], NOON)
     before = ledger.file.db.total_changes
     ledger.load(rows(text), [], NOON + MINUTE)
-    assert ledger.file.db.total_changes - before == 1, "when it was loaded, and no more"
+    assert ledger.file.db.total_changes - before == 1, "only the time of the load is written"
 
 
-def test_problems_are_those_of_the_last_load(ledger: Ledger, reader: Reader) -> None:
-    found = [Problem("/b", 2, 3, "error", "c", "m"), Problem("/a", 0, 0, "warning", "d", "n\nx")]
-    ledger.load([], found, NOON)
-    assert reader.problems() == found
+def test_the_problems_are_those_of_the_last_load(ledger: Ledger, reader: Reader) -> None:
+    problems = [Problem("/b", 2, 3, "error", "c", "m"), Problem("/a", 0, 0, "warning", "d", "n\nx")]
+    ledger.load([], problems, NOON)
+    assert reader.problems() == problems
     ledger.load([], [], NOON)
     assert reader.problems() == []
 
@@ -413,26 +424,28 @@ def test_a_load_that_fails_changes_nothing(ledger: Ledger, reader: Reader) -> No
         ("", ["root/nightly", "root/nightwatch", "root/gone"]),
     ],
 )
-def test_find_jobs(ledger: Ledger, reader: Reader, word: str, keys: list[str]) -> None:
+def test_a_word_means_jobs_by_name_key_or_line(
+    ledger: Ledger, reader: Reader, word: str, keys: list[str]
+) -> None:
     ledger.load(rows("#: name=gone\n9 * * * * x\n"), [], NOON)
     ledger.load(rows("#: name=nightly\n* * * * * x\n#: name=nightwatch\n* * * * * y\n"), [], NOON)
     assert reader.find_jobs(word) == keys
 
 
-def test_the_pauses_that_hold(ledger: Ledger, reader: Reader) -> None:
+def test_only_pauses_in_force_are_listed(ledger: Ledger, reader: Reader) -> None:
     noon = NOON.timestamp()
     Pauses(ledger.file).pause(["root/one", "root/two"], noon + 60, "cleaning", NOON)
     Pauses(ledger.file).pause(["root/three"], None, "", NOON)
     Pauses(ledger.file).resume(["root/two"], NOON)
-    ever = PauseRow("root/three", noon, None, "")
-    assert reader.pauses(noon + 59) == [PauseRow("root/one", noon, noon + 60, "cleaning"), ever]
-    assert reader.pauses(noon + 60) == [ever]
+    unlimited = PauseRow("root/three", noon, None, "")
+    assert reader.pauses(noon + 59) == [PauseRow("root/one", noon, noon + 60, "cleaning"), unlimited]
+    assert reader.pauses(noon + 60) == [unlimited]
 
 
-# Daemons and clocks.
+# Daemons and clocks
 
 
-def test_daemons(ledger: Ledger, reader: Reader) -> None:
+def test_the_start_and_stop_of_each_daemon_are_recorded(ledger: Ledger, reader: Reader) -> None:
     ledger.load([], [], NOON + SECOND)
     ledger.ready(NOON + 2 * SECOND)
     row = reader.daemon()
@@ -447,17 +460,17 @@ def test_daemons(ledger: Ledger, reader: Reader) -> None:
     assert (row.pid, row.ready_at, row.stopped_at) == (43, None, None)
 
 
-def test_clock_events(ledger: Ledger) -> None:
+def test_a_change_of_the_clock_is_recorded(ledger: Ledger) -> None:
     ledger.clock_event("step", -3600.5, NOON)
     assert ledger.file.db.execute("SELECT at, kind, moved FROM clock_events").fetchall() == [
         (NOON.timestamp(), "step", -3600.5)
     ]
 
 
-# The file.
+# The file
 
 
-def test_only_its_owner_may_read_it(ledger: Ledger, tmp_path: Path) -> None:
+def test_only_the_owner_may_read_the_files(ledger: Ledger, tmp_path: Path) -> None:
     claim(ledger, fire())
     for file in tmp_path.iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600, file.name
@@ -466,44 +479,44 @@ def test_only_its_owner_may_read_it(ledger: Ledger, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", [b"nonsense " * 1000, b"SQLite format 3\0" + b"\xff" * 5000], ids=["text", "head"]
 )
-def test_a_damaged_file_is_told_by_name(tmp_path: Path, text: bytes) -> None:
+def test_a_damaged_file_is_set_aside_unchanged(tmp_path: Path, text: bytes) -> None:
     (tmp_path / "ledger").write_bytes(text)
     with pytest.raises(PycrondError, match=f"ledger {tmp_path}/ledger"):
         Reader(str(tmp_path))
     ledger = Ledger(str(tmp_path / "ledger"))
-    why, _, place = ledger.file.set_aside.partition("; it is kept as ")
-    assert "file is not a database" in why
-    assert Path(place).read_bytes() == text, "as it was"
+    error, _, path = ledger.file.set_aside.partition("; it is kept as ")
+    assert "file is not a database" in error
+    assert Path(path).read_bytes() == text
     assert claim(ledger, fire()) == [1]
     ledger.close()
 
 
-def test_a_torn_file_is_told(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_truncated_file_is_set_aside(ledger: Ledger, tmp_path: Path) -> None:
     claim(ledger, *(fire(n) for n in range(500)))
     ledger.stop(NOON)
     ledger.close()
     os.truncate(tmp_path / "ledger", 8192)
-    other = Ledger(str(tmp_path / "ledger"))
-    assert other.file.set_aside
-    assert claim(other, fire()) == [1]
-    other.close()
+    new = Ledger(str(tmp_path / "ledger"))
+    assert new.file.set_aside
+    assert claim(new, fire()) == [1]
+    new.close()
 
 
-def test_a_ledger_of_a_newer_pycrond(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_ledger_of_a_newer_pycrond_is_set_aside(ledger: Ledger, tmp_path: Path) -> None:
     ledger.file.db.execute(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     path = str(tmp_path / "ledger")
-    with pytest.raises(PycrondError, match="from a newer pycrond") as said:
+    with pytest.raises(PycrondError, match="from a newer pycrond") as error:
         check_version(path)
-    assert f"is of version {len(MIGRATIONS) + 1}" in str(said.value)
-    other = Ledger(path)
-    assert other.file.set_aside.startswith(str(said.value))
+    assert f"is of version {len(MIGRATIONS) + 1}" in str(error.value)
+    new = Ledger(path)
+    assert new.file.set_aside.startswith(str(error.value))
     check_version(path)
-    other.close()
+    new.close()
 
 
-@pytest.mark.parametrize("path", ["gone/ledger", "folder"])
-def test_where_no_ledger_can_be(tmp_path: Path, path: str) -> None:
-    (tmp_path / "folder").mkdir()
+@pytest.mark.parametrize("path", ["gone/ledger", "directory"])
+def test_a_path_that_cannot_be_a_ledger_is_an_error(tmp_path: Path, path: str) -> None:
+    (tmp_path / "directory").mkdir()
     with pytest.raises(PycrondError, match="ledger"):
         Ledger(str(tmp_path / path))
 
@@ -515,7 +528,7 @@ def test_an_empty_file_is_a_new_ledger(tmp_path: Path) -> None:
     ledger.close()
 
 
-def test_a_link_is_followed_by_nobody_else(tmp_path: Path) -> None:
+def test_a_reader_needs_a_ledger_with_tables(tmp_path: Path) -> None:
     with pytest.raises(PycrondError, match="there is no ledger at"):
         Reader(str(tmp_path))
     (tmp_path / "ledger").touch()
@@ -525,34 +538,34 @@ def test_a_link_is_followed_by_nobody_else(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a b", "a?mode=rw", "50%", "a#b", "%2e", "caf\u00e9"])
 def test_a_reader_finds_any_path(tmp_path: Path, name: str) -> None:
-    folder = tmp_path / name
-    folder.mkdir()
-    ledger = Ledger(str(folder / "ledger"))
+    directory = tmp_path / name
+    directory.mkdir()
+    ledger = Ledger(str(directory / "ledger"))
     claim(ledger, fire())
-    reader = Reader(str(folder))
+    reader = Reader(str(directory))
     assert len(reader.history(None, 10)) == 1
     reader.close()
     ledger.close()
 
 
-# Readers and writers at once.
+# Readers and writers at the same time
 
 
-def test_reading_while_writing(ledger: Ledger, reader: Reader) -> None:
+def test_a_reader_sees_each_claim_at_once(ledger: Ledger, reader: Reader) -> None:
     for number in range(50):
         claim(ledger, fire(2 * number), fire(2 * number + 1))
         assert len(reader.history(None, 1000)) == 2 * number + 2
 
 
-def test_reading_while_a_write_is_under_way(ledger: Ledger, reader: Reader) -> None:
+def test_a_reader_does_not_wait_for_a_write_that_is_under_way(ledger: Ledger, reader: Reader) -> None:
     claim(ledger, fire())
     with ledger.file._transaction():
         ledger.file.db.execute("DELETE FROM runs")
-        assert len(reader.history(None, 10)) == 1, "not waiting, and not seeing half of it"
+        assert len(reader.history(None, 10)) == 1, "the reader neither waits nor sees half of the write"
     assert reader.history(None, 10) == []
 
 
-def test_a_reader_does_not_hold_up_the_tidying(ledger: Ledger, reader: Reader, tmp_path: Path) -> None:
+def test_a_reader_does_not_delay_checkpoints(ledger: Ledger, reader: Reader, tmp_path: Path) -> None:
     log = tmp_path / "ledger-wal"
     for number in range(100):
         claim(ledger, *(fire(20 * number + n) for n in range(20)))
@@ -563,7 +576,7 @@ def test_a_reader_does_not_hold_up_the_tidying(ledger: Ledger, reader: Reader, t
     assert log.stat().st_size == 0
 
 
-def test_it_is_read_with_the_daemon_down(ledger: Ledger, tmp_path: Path) -> None:
+def test_the_ledger_can_be_read_while_no_daemon_runs(ledger: Ledger, tmp_path: Path) -> None:
     claim(ledger, fire())
     ledger.stop(NOON)
     ledger.close()
@@ -573,8 +586,8 @@ def test_it_is_read_with_the_daemon_down(ledger: Ledger, tmp_path: Path) -> None
     reader.close()
 
 
-def test_tidying_keeps_the_log_small(ledger: Ledger, tmp_path: Path) -> None:
-    """As a job does that runs once a minute: every step of every run in a transaction of its own."""
+def test_checkpoints_keep_the_log_small(ledger: Ledger, tmp_path: Path) -> None:
+    """The writes of a job that runs once a minute: each step of each run is a transaction of its own."""
     for number in range(400):
         (run,) = claim(ledger, fire(number))
         ledger.started([(run, 1, 1, NOON, 0.0)])
@@ -585,7 +598,7 @@ def test_tidying_keeps_the_log_small(ledger: Ledger, tmp_path: Path) -> None:
     assert (tmp_path / "ledger-wal").stat().st_size < 8 << 20
 
 
-# A crash at any instant.
+# A crash at any instant
 
 WRITES = """
 import sys
@@ -604,7 +617,7 @@ for number in range(int(sys.argv[2]), 1 << 30):
 """
 
 
-def test_whatever_was_claimed_before_a_kill_stays_claimed(tmp_path: Path) -> None:
+def test_claims_survive_a_kill_of_the_writer(tmp_path: Path) -> None:
     path = str(tmp_path / "ledger")
     done = 0
     for _ in range(3):
@@ -617,22 +630,22 @@ def test_whatever_was_claimed_before_a_kill_stays_claimed(tmp_path: Path) -> Non
                 if int(line) >= done + 15:
                     break
             writer.send_signal(signal.SIGKILL)
-            said = [int(line), *map(int, writer.stdout.read().split())]
+            numbers = [int(line), *map(int, writer.stdout.read().split())]
         writer.wait()
         ledger = Ledger(path)
-        for number in range(done, said[-1] + 1):
+        for number in range(done, numbers[-1] + 1):
             assert ledger.claim([fire(3 * number + n) for n in range(3)]) == [None] * 3, number
         assert ledger.file.db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         groups = ledger.file.db.execute("SELECT count(*) FROM runs GROUP BY wall / 3, state").fetchall()
         assert {size for (size,) in groups} <= {1, 2, 3}
         assert ledger.file.db.execute("SELECT count(*) % 3 FROM runs").fetchone() == (0,), (
-            "no half of a claim"
+            "each claim is written as a whole"
         )
         ledger.close()
-        done = said[-1] + 2
+        done = numbers[-1] + 2
 
 
-def test_the_daemon_that_was_killed_is_known_as_such(tmp_path: Path) -> None:
+def test_a_daemon_that_was_killed_has_no_stop_time(tmp_path: Path) -> None:
     def begin(now: datetime) -> Ledger:
         ledger = Ledger(str(tmp_path / "ledger"))
         ledger.begin(1, "v", "b", "", now)

@@ -1,4 +1,4 @@
-"""From what a job prints to syslog: every line, in order, whole, whatever it holds and whoever listens when."""
+"""The way of a job's output to syslog: every line, in order and whole, whatever it contains."""
 
 import os
 import sqlite3
@@ -43,15 +43,17 @@ def printed(loop: Loop, text: bytes) -> list[str]:
         (b"a\0b\0\n", ["a^@b^@"], "NUL"),
         (b"\ttab\n", ["\ttab"], "TAB stays"),
         (b"gr\xc3\xbcn \xe2\x82\xac\n", ["gr\u00fcn \u20ac"], "UTF-8 stays"),
-        (b"caf\xe9 \xff\xfe\n", ["caf\\351 \\377\\376"], "what is not UTF-8"),
-        (b"\x1b[2J\x07\x7f\n", ["^[[2J^G^?"], "what a terminal would obey"),
-        (b"\xc2\x85\xe2\x80\xa8x\n", ["\\302\\205\\342\\200\\250x"], "other new lines than LF"),
+        (b"caf\xe9 \xff\xfe\n", ["caf\\351 \\377\\376"], "bytes that are not UTF-8 are octal"),
+        (b"\x1b[2J\x07\x7f\n", ["^[[2J^G^?"], "control characters of a terminal"),
+        (b"\xc2\x85\xe2\x80\xa8x\n", ["\\302\\205\\342\\200\\250x"], "line separators other than LF"),
         (b"\xe2\x80\xaeexe.txt\n", ["\\342\\200\\256exe.txt"], "text that runs backwards"),
         (b"a) CMDEND (b\n", ["a) CMDEND (b"], "brackets"),
-        (b"%s%n\n", ["%s%n"], "nobody's format"),
+        (b"%s%n\n", ["%s%n"], "no format string"),
     ],
 )
-def test_lines(loop: Loop, text: bytes, lines: list[str], why: str) -> None:
+def test_each_line_is_a_message_with_special_characters_escaped(
+    loop: Loop, text: bytes, lines: list[str], why: str
+) -> None:
     assert printed(loop, text) == lines, why
 
 
@@ -63,7 +65,7 @@ def test_lines(loop: Loop, text: bytes, lines: list[str], why: str) -> None:
         b"x\r\n<0>Oct  1 00:00:00 kernel: panic\0<0>again\n",
     ],
 )
-def test_no_output_looks_like_another_message(loop: Loop, forged: bytes) -> None:
+def test_output_cannot_forge_another_message(loop: Loop, forged: bytes) -> None:
     printed(loop, forged)
     (run,) = loop.runs()
     assert {line.event for line in loop.log.lines if line.pid == run.pid} == set(ORDER)
@@ -72,7 +74,7 @@ def test_no_output_looks_like_another_message(loop: Loop, forged: bytes) -> None
 
 
 @pytest.mark.parametrize("char", ["x", "\u00e9", "\u20ac", "\U0001f600"], ids=["1", "2", "3", "4 bytes"])
-def test_a_line_of_a_megabyte_comes_in_whole_pieces(loop: Loop, char: str) -> None:
+def test_a_line_of_a_megabyte_is_split_between_characters(loop: Loop, char: str) -> None:
     text = char * ((1 << 20) // len(char.encode()) + 5_000)
     pieces = printed(loop, f"before\n{text}\nafter\n".encode())
     assert (pieces[0], pieces[-1]) == ("before", "after")
@@ -82,15 +84,15 @@ def test_a_line_of_a_megabyte_comes_in_whole_pieces(loop: Loop, char: str) -> No
 @pytest.mark.parametrize(
     "size", [20_000, 60_000, 65_536, 70_000, 100_000, SEGMENT_SIZE - 1, SEGMENT_SIZE + 1]
 )
-def test_long_lines_across_segments(loop: Loop, size: int) -> None:
+def test_long_lines_are_split_within_a_line_only(loop: Loop, size: int) -> None:
     lines = [chr(ord("a") + number % 26) * (size - 1) for number in range(2 * SEGMENT_SIZE // size + 2)]
     pieces = printed(loop, "".join(f"{line}\n" for line in lines).encode())
     assert "".join(pieces) == "".join(lines)
-    assert {len(set(piece)) for piece in pieces} == {1}, "no piece has parts of two lines"
+    assert {len(set(piece)) for piece in pieces} == {1}, "no message has parts of two lines"
 
 
 @pytest.mark.parametrize("tail", [0, 1, 100, 8_192, 8_193])
-def test_a_line_that_ends_where_a_segment_does(loop: Loop, tail: int) -> None:
+def test_a_line_that_ends_at_the_end_of_a_segment_is_whole(loop: Loop, tail: int) -> None:
     text = b"y" * 99 + b"\n"
     filler = text * ((SEGMENT_SIZE - 20_000) // 100)
     last = b"z" * (SEGMENT_SIZE - len(filler) - 1 + tail) + b"\nend\n"
@@ -100,26 +102,26 @@ def test_a_line_that_ends_where_a_segment_does(loop: Loop, tail: int) -> None:
     assert len("".join(pieces).replace("y", "").replace("end", "")) == last.count(b"z")
 
 
-def test_many_lines_in_order(loop: Loop) -> None:
+def test_many_lines_arrive_in_order(loop: Loop) -> None:
     loop.begin("* * * * * seq 1 4000; seq 4001 8000 >&2\n")
     loop.minutes()
     loop.settle()
     assert loop.log.said("CMDOUT") == [str(number) for number in range(1, 8001)]
 
 
-def test_each_runs_lines_are_in_order(loop: Loop) -> None:
+def test_the_lines_of_each_of_many_runs_arrive_in_order(loop: Loop) -> None:
     loop.begin("".join(f"* * * * * seq {n} {n + 200}\n" for n in range(0, 20_000, 1000)))
     loop.minutes()
     loop.settle()
-    told = loop.log.by_run()
-    assert len(told) == 20
-    for lines in told.values():
+    lines_of_runs = loop.log.by_run()
+    assert len(lines_of_runs) == 20
+    for lines in lines_of_runs.values():
         numbers = [int(detail) for event, detail in lines if event == "CMDOUT"]
         assert numbers == list(range(numbers[0], numbers[0] + 201))
         assert [event for event, _ in lines] == ["CMD", *["CMDOUT"] * 201, "CMDEND", "EXIT"]
 
 
-def test_what_comes_slowly_comes_as_it_comes(loop: Loop) -> None:
+def test_each_line_is_sent_when_it_is_complete(loop: Loop) -> None:
     for name in ("go1", "go2"):
         os.mkfifo(loop.folder / name)
     loop.begin("* * * * * printf half; read go < go1; echo ' line'; read go < go2; echo end\n")
@@ -134,10 +136,10 @@ def test_what_comes_slowly_comes_as_it_comes(loop: Loop) -> None:
     assert loop.log.said("CMDOUT") == ["half line", "end"]
 
 
-# Who listens, and when.
+# Syslogd is absent, slow or killed
 
 
-def test_without_a_syslogd_everything_works_and_is_told_later(silent_loop: Loop) -> None:
+def test_without_a_syslogd_jobs_run_and_their_output_is_sent_later(silent_loop: Loop) -> None:
     loop = silent_loop
     loop.begin("* * * * * echo $PYCROND_RUN; seq 1 50\n")
     loop.minutes(3)
@@ -146,27 +148,27 @@ def test_without_a_syslogd_everything_works_and_is_told_later(silent_loop: Loop)
     loop.log.open()
     loop.settle()
     assert loop.log.said("STARTUP")
-    told = list(loop.log.by_run().values())
-    assert [lines[1] for lines in told] == [("CMDOUT", str(run)) for run in (1, 2, 3)]
-    for lines in told:
+    lines_of_runs = list(loop.log.by_run().values())
+    assert [lines[1] for lines in lines_of_runs] == [("CMDOUT", str(run)) for run in (1, 2, 3)]
+    for lines in lines_of_runs:
         assert [event for event, _ in lines] == ["CMD", *["CMDOUT"] * 51, "CMDEND", "EXIT"]
 
 
-def test_a_syslogd_that_does_not_read_holds_nothing_up(loop: Loop) -> None:
+def test_a_syslogd_that_does_not_read_delays_no_job(loop: Loop) -> None:
     loop.reading = False
     loop.begin("* * * * * seq 1 200\n")
     loop.minutes(3)
     loop.until(lambda: len([run for run in loop.runs() if run.state == "succeeded"]) == 3)
     loop.reading = True
     loop.settle()
-    told = list(loop.log.by_run().values())
-    assert len(told) == 3
-    for lines in told:
+    lines_of_runs = list(loop.log.by_run().values())
+    assert len(lines_of_runs) == 3
+    for lines in lines_of_runs:
         assert [detail for event, detail in lines if event == "CMDOUT"] == [str(n) for n in range(1, 201)]
         assert lines[-1][0] == "EXIT"
 
 
-def test_a_syslogd_that_is_killed_again_and_again(loop: Loop) -> None:
+def test_a_syslogd_that_is_killed_repeatedly_gets_every_line(loop: Loop) -> None:
     loop.begin("* * * * * seq 1 1500\n")
     loop.minutes()
     for number in range(8):
@@ -174,7 +176,7 @@ def test_a_syslogd_that_is_killed_again_and_again(loop: Loop) -> None:
         loop.reading = False
         for _ in range(3):
             loop.turn()
-        loop.log.close()  # with what it had not read
+        loop.log.close()  # the messages that it had not read are lost
         loop.turn()
         loop.log.open()
         loop.reading = True
@@ -189,7 +191,7 @@ def test_delivered_segments_are_deleted(loop: Loop) -> None:
     assert os.listdir(loop.state / "spool" / "0") == ["1.3"]
 
 
-def test_a_daemon_that_died_before_it_wrote_down_what_it_deleted(loop: Loop) -> None:
+def test_output_continues_when_segments_were_deleted_and_the_ledger_does_not_know(loop: Loop) -> None:
     (loop.folder / "text").write_bytes((b"x" * 900 + b"\n") * 1500)
     loop.begin("* * * * * cat text; while ! test -e go; do sleep 0.02; done; echo last\n")
     loop.minutes(1)
@@ -205,7 +207,7 @@ def test_a_daemon_that_died_before_it_wrote_down_what_it_deleted(loop: Loop) -> 
     assert [run.bytes for run in loop.runs()] == [1500 * 901 + 5]
 
 
-def test_what_is_delivered_is_written_down_as_it_comes(loop: Loop) -> None:
+def test_the_ledger_has_the_progress_of_delivery_while_a_job_runs(loop: Loop) -> None:
     os.mkfifo(loop.folder / "go")
     loop.begin("* * * * * seq 1 100; read go < go; echo end\n")
     loop.minutes()
@@ -215,7 +217,7 @@ def test_what_is_delivered_is_written_down_as_it_comes(loop: Loop) -> None:
     assert loop.query("SELECT bytes, delivered, told FROM runs") == [(296, 296, 3)]
 
 
-def test_settings_of_syslog(silent_loop: Loop) -> None:
+def test_messages_have_the_facility_of_the_setting_and_their_priority(silent_loop: Loop) -> None:
     loop = silent_loop
     loop.log.open()
     loop.settings = replace(loop.settings, syslog_facility="local3")
@@ -227,27 +229,27 @@ def test_settings_of_syslog(silent_loop: Loop) -> None:
 
 
 @pytest.mark.parametrize("output", ["", "echo said; "])
-def test_a_job_that_is_not_to_be_logged(loop: Loop, output: str) -> None:
+def test_the_option_log_no_hides_the_start_and_end_of_a_run(loop: Loop, output: str) -> None:
     loop.begin(f"#: log=no\n* * * * * {output}exit 3\n#: name=other\n* * * * * true\n")
     loop.minutes()
     loop.settle()
     assert loop.log.said("CMDOUT") == (["said"] if output else [])
     assert [loop.log.said(event) for event in ("CMD", "CMDEND")] == [["true"], ["true"]]
-    assert sorted(run.state for run in loop.runs()) == ["failed", "succeeded"], "the ledger has both"
+    assert sorted(run.state for run in loop.runs()) == ["failed", "succeeded"], "the ledger has both runs"
     assert loop.query("SELECT told FROM runs") == [(3,), (3,)]
 
 
-def test_that_a_job_did_not_start_is_always_logged(loop: Loop) -> None:
+def test_a_failed_start_is_logged_whatever_the_option_says(loop: Loop) -> None:
     loop.begin("SHELL=/no/such/shell\n* * * * * -q true\n")
     loop.minutes()
     loop.settle()
     assert "start-failed" in loop.log.said("EXIT")[0]
 
 
-# What a job leaves behind.
+# Output of processes that a job leaves behind
 
 
-def test_output_of_what_is_left_behind_flows_after_the_end(loop: Loop) -> None:
+def test_output_of_a_process_that_a_job_leaves_behind_is_sent_after_the_end(loop: Loop) -> None:
     os.mkfifo(loop.folder / "go")
     loop.begin("* * * * * echo main; (read go < go; echo late; printf half) &\n")
     loop.minutes()
@@ -256,13 +258,13 @@ def test_output_of_what_is_left_behind_flows_after_the_end(loop: Loop) -> None:
     assert loop.daemon.subsystems.runs.active.count == 0
     (loop.folder / "go").write_text("go\n")
     loop.settle()
-    (told,) = loop.log.by_run().values()
-    assert [event for event, _ in told] == ["CMD", "CMDOUT", "CMDEND", "EXIT", "CMDOUT", "CMDOUT"]
-    assert [detail for event, detail in told if event == "CMDOUT"] == ["main", "late", "half"]
+    (lines,) = loop.log.by_run().values()
+    assert [event for event, _ in lines] == ["CMD", "CMDOUT", "CMDEND", "EXIT", "CMDOUT", "CMDOUT"]
+    assert [detail for event, detail in lines if event == "CMDOUT"] == ["main", "late", "half"]
     assert os.listdir(loop.folder / "run" / "fifo") == []
 
 
-def test_lines_of_what_is_left_behind_stay_whole(loop: Loop) -> None:
+def test_lines_of_a_process_that_a_job_leaves_behind_stay_whole(loop: Loop) -> None:
     for number in range(3):
         os.mkfifo(loop.folder / f"go{number}")
     loop.begin("* * * * * (for n in 0 1 2; do printf a; read go < go$n; done; echo b) &\n")
@@ -273,17 +275,17 @@ def test_lines_of_what_is_left_behind_stay_whole(loop: Loop) -> None:
         loop.until(lambda size=size: loop.query("SELECT bytes FROM runs")[0][0] >= size)  # type: ignore[misc]
     loop.settle()
     assert "".join(loop.log.said("CMDOUT")) == "aaab"
-    assert len(loop.log.said("CMDOUT")) <= 2, "what was there at its end, and the rest"
+    assert len(loop.log.said("CMDOUT")) <= 2, "the part before the end, and the rest"
 
 
-def test_a_flood_left_behind_holds_nobody_up(loop: Loop) -> None:
+def test_a_process_that_floods_its_output_delays_no_other_job(loop: Loop) -> None:
     loop.begin("* * * * * yes & sleep 0.05\n#: name=other\n* * * * * echo other\n")
     loop.minutes()
     loop.until(lambda: "other" in loop.log.said("CMDOUT") and loop.log.said("EXIT"))
     loop.until(lambda: [run.state for run in loop.runs()] == ["succeeded"] * 2)
 
 
-def test_a_job_that_closes_its_output_lives_on(loop: Loop) -> None:
+def test_a_job_that_closes_its_output_goes_on(loop: Loop) -> None:
     os.mkfifo(loop.folder / "go")
     loop.begin("* * * * * echo said; exec > /dev/null 2>&1; echo unheard; read go < go; exit 3\n")
     loop.minutes()
@@ -297,20 +299,20 @@ def test_a_job_that_closes_its_output_lives_on(loop: Loop) -> None:
     assert loop.runs()[0].exit_status == 3
 
 
-def test_an_end_of_output_does_not_keep_the_loop_awake(loop: Loop) -> None:
+def test_closed_output_does_not_wake_the_loop(loop: Loop) -> None:
     loop.begin("* * * * * exec > /dev/null 2>&1; exec sleep 100\n")
     loop.minutes()
     loop.until(lambda: loop.log.said("CMD"))
-    (running,) = loop.daemon.subsystems.runs.active.by_pid.values()
+    (active,) = loop.daemon.subsystems.runs.active.by_pid.values()
     loop.until(
-        lambda: running.output.reader not in loop.daemon.subsystems.poller._callbacks
-    )  # it has closed its output
+        lambda: active.output.reader not in loop.daemon.subsystems.poller._callbacks
+    )  # the job has closed its output
     loop.turn()
     loop.daemon._timer.arm(loop.frozen().replace(year=2090))
     assert list(loop.daemon.subsystems.poller.wait(0.2)) == []
 
 
-def test_a_job_may_open_its_output_again_by_name(loop: Loop) -> None:
+def test_a_job_can_open_its_output_again_by_name(loop: Loop) -> None:
     os.mkfifo(loop.folder / "go")
     name = f"{loop.folder}/run/fifo/$PYCROND_RUN"
     loop.begin(f"* * * * * exec > /dev/null 2>&1; read go < go; echo again > {name}; exit 2\n")
@@ -323,52 +325,52 @@ def test_a_job_may_open_its_output_again_by_name(loop: Loop) -> None:
     assert loop.log.said("CMDOUT") == ["again"]
 
 
-# A full disk.
+# Full disks and limits
 
 
 @pytest.fixture
-def narrow(loop: Loop) -> Iterator[Path]:
-    """Half a megabyte for the spools."""
-    folder = loop.state / "spool"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k,mode=700", "none", str(folder)]
+def small_spool(loop: Loop) -> Iterator[Path]:
+    """The spool directory, on a file system of half a megabyte."""
+    directory = loop.state / "spool"
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k,mode=700", "none", str(directory)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode:
         packages.give_up(f"cannot mount a tmpfs: {done.stderr.strip()}")
-    yield folder
+    yield directory
     loop.release()
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(directory)], check=True)
 
 
-def test_output_waits_while_the_disk_is_full(loop: Loop, narrow: Path) -> None:
-    (narrow / "filler").write_bytes(b"x" * (480 << 10))
+def test_output_waits_while_the_disk_is_full(loop: Loop, small_spool: Path) -> None:
+    (small_spool / "filler").write_bytes(b"x" * (480 << 10))
     loop.begin("* * * * * seq 1 20000\n#: name=silent\n* * * * * true\n")
     loop.minutes()
     loop.until(lambda: loop.log.said("ERROR"))
     assert "cannot write output of run 1: No space left on device" in loop.log.said("ERROR")
     loop.until(lambda: len([run for run in loop.runs() if run.state == "succeeded"]) == 1)
-    (narrow / "filler").unlink()
+    (small_spool / "filler").unlink()
     loop.settle()
     assert loop.log.said("CMDOUT") == [str(number) for number in range(1, 20_001)]
     assert [run.state for run in loop.runs()] == ["succeeded", "succeeded"]
 
 
-def test_a_job_that_ends_while_the_disk_is_full_loses_nothing(loop: Loop, narrow: Path) -> None:
-    (narrow / "filler").write_bytes(b"x" * (1 << 19))
+def test_the_output_of_a_job_that_ends_while_the_disk_is_full_is_kept(loop: Loop, small_spool: Path) -> None:
+    (small_spool / "filler").write_bytes(b"x" * (1 << 19))
     loop.begin("* * * * * seq 1 2000\n")
     loop.minutes()
     loop.until(lambda: [run.state for run in loop.runs()] == ["succeeded"])
     for _ in range(10):
         loop.turn()
-    (narrow / "filler").unlink()
+    (small_spool / "filler").unlink()
     loop.settle()
     assert loop.log.said("CMDOUT") == [str(number) for number in range(1, 2001)]
-    (told,) = loop.log.by_run().values()
-    assert told[-1][0] == "EXIT"
+    (lines,) = loop.log.by_run().values()
+    assert lines[-1][0] == "EXIT"
 
 
-def test_what_waits_for_syslog_is_limited(silent_loop: Loop) -> None:
-    """The oldest output falls off, and that is said."""
+def test_the_oldest_output_is_dropped_when_too_much_waits_for_syslog(silent_loop: Loop) -> None:
+    """A message names the run and the number of bytes that are dropped."""
     loop = silent_loop
     loop.settings = replace(loop.settings, spool_limit=3)
     loop.begin("1 12 * * * yes | head -c 4000000; echo old\n2 12 * * * echo new\n")
@@ -377,8 +379,8 @@ def test_what_waits_for_syslog_is_limited(silent_loop: Loop) -> None:
     loop.log.open()
     loop.minutes(1)
     loop.settle()
-    said = [one for one in loop.log.said("DROPPED") if "4000004 bytes that run 1 printed: 3 MiB wait" in one]
-    assert len(said) == 1
+    messages = loop.log.said("DROPPED")
+    assert sum("4000004 bytes that run 1 printed: 3 MiB wait" in message for message in messages) == 1
     assert loop.log.said("CMDOUT") == ["new"]
     assert len(loop.log.said("EXIT")) == 2
     assert [run.bytes for run in loop.runs()] == [4000004, 4]

@@ -1,4 +1,4 @@
-"""The environment of a job with `inherit-env`: the daemon's variables that it gets and those that it does not."""
+"""The environment of a job with the option `inherit-env`: inherited variables and excluded variables."""
 
 from datetime import UTC, datetime
 

@@ -80,7 +80,7 @@ def test_catch_ups_start_one_a_second_in_order_also_after_a_restart(loop: Loop) 
     assert fires(loop, "waiting") == []
     ran = fires(loop, "succeeded")
     assert len(ran) >= 8
-    assert all(ran.count(fire) == 2 for fire in ran), "each job once a fire"
+    assert all(ran.count(fire) == 2 for fire in ran), "each of both jobs ran once for each fire"
 
 
 @pytest.mark.parametrize(

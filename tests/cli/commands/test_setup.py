@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from pycrond import settings
-from pycrond.cli import completion
+from pycrond.cli import shell_completion
 from pycrond.cli.parser import build_parser
 from pycrond.cli.settings_layers import from_environment
 from tests.conftest import SCRIPT, pycrond
@@ -184,8 +184,8 @@ def test_the_dockerfile_uses_existing_settings() -> None:
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("completions")
-    for shell in completion.SHELLS:
-        (folder / shell).write_text(completion.script(shell))
+    for shell in shell_completion.SHELLS:
+        (folder / shell).write_text(shell_completion.script(shell))
     return folder
 
 

@@ -13,7 +13,7 @@ from pycrond.runs.runs import Runs, ended_event
 from pycrond.scheduler.scheduler import Scheduler
 
 
-class Completion:
+class RunCompletion:
     """Processes the starts and ends that came since the last step."""
 
     def __init__(self, runs: Runs, scheduler: Scheduler, alarms: Alarms) -> None:
