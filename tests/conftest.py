@@ -37,6 +37,12 @@ KINDS = {"silent_loop": "process", "crond": "daemon"}
 freezegun.configure(extend_ignore_list=["_pytest.timing"])
 
 
+def pytest_configure() -> None:
+    """Undo that a script which starts the suite in the background ignores INT: the commands under test inherit it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests that start jobs or daemons, before `-m` selects by the marks."""
