@@ -24,7 +24,7 @@ class Daemon:
     generation: int = 1
     """1 for a child of the cell's first process; 2 for a grandchild, whose parent is the keeper."""
     logs_output: bool = False
-    """Whether it can send the output of jobs to syslog."""
+    """Return whether it can send the output of jobs to syslog."""
     past: int = 0
     """The number of runs in its ledger before the measurement."""
 

@@ -28,10 +28,10 @@ class Goal:
     limit: float | None = None
     ratios: Mapping[str, float] = field(default_factory=dict)
     worst: bool = False
-    """Whether the worst value is judged, instead of the median."""
+    """Return whether the worst value is judged, instead of the median."""
     is_minimum: bool = False
     past: bool = False
-    """Whether the figure with a full ledger is judged too."""
+    """Return whether the figure with a full ledger is judged too."""
 
 
 PAST_RATIO = 1.10

@@ -175,7 +175,7 @@ class Alarms:
         return self._alarm(run, job, ("hook", event), document, now)
 
     def _is_mailed(self, end: Ended, *, is_last: bool) -> bool:
-        """Whether an end is mailed; if not, its output is no longer kept for a mail."""
+        """Return whether an end is mailed; if not, its output is no longer kept for a mail."""
         options = end.fire.job.entry.options
         is_mailed = rules.is_mailed(options, end.outcome.state, end.printed, is_last=is_last)
         is_mailed = is_mailed and self.outbox.has_mailer

@@ -52,7 +52,7 @@ class Outbox:
 
     @property
     def backlog(self) -> int:
-        """How many alarms are not delivered yet."""
+        """The number of alarms that are not delivered yet."""
         return len(self._waiting) + len(self._deliveries)
 
     @property
@@ -100,7 +100,7 @@ class Outbox:
         return candidates
 
     def _is_ready(self, alarm: Alarm, now: datetime) -> bool:
-        """Whether an alarm need not wait: a mail waits for the end of the output, for a while."""
+        """Return whether an alarm need not wait: a mail waits for the end of the output, for a while."""
         if alarm.kind != "mail" or not os.path.exists(self._output.capture.path(alarm.run or 0)):
             return True
         if now.timestamp() >= alarm.made_at + OUTPUT_WAIT:

@@ -13,7 +13,7 @@ Call = tuple[str, str]
 
 
 def has_alarms(options: Options) -> bool:
-    """Whether anything but mail follows from the end of a run."""
+    """Return whether anything but mail follows from the end of a run."""
     values = (options.on_failure, options.on_success, options.on_recovery, options.ping, options.expect)
     return any(value is not None for value in values)
 
@@ -35,8 +35,8 @@ def alarms(
 
 
 def is_mailed(options: Options, state: State, printed: int, *, is_last: bool) -> bool:
-    """Whether a run's output goes by mail: as in cron when there is any, with `mail=failure` after a last
-    attempt that failed. `printed` is in bytes.
+    """Return whether a run's output goes by mail: as in cron when there is any, with `mail=failure` after a
+    last attempt that failed. `printed` is in bytes.
     """
     if not options.may_be_mailed:
         return False

@@ -24,7 +24,7 @@ FAREWELL_TIME = 1.0  # seconds that a stop spends on sending what is left to sys
 
 
 class Daemon:
-    """One daemon, from its settings to its stop. `step` does all that is due, and waits for nothing."""
+    """A daemon, from its settings to its stop. `step` does everything that is due, and waits for nothing."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class Daemon:
         self._end(clock.now())
 
     def _turn(self, now: datetime) -> None:
-        """Start what is due, by crontabs that are up to date."""
+        """Start the due jobs of up-to-date crontabs."""
         daemon = self.subsystems
         elapsed = clock.elapsed()
         daemon.scheduler.clock_changes.look(now, elapsed)

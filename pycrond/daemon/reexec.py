@@ -23,7 +23,7 @@ MAX_OUTPUT = 65536  # bytes of a trial's output
 
 
 class Reexec:
-    """One restart at a time: requested, tried, done or refused."""
+    """A restart: requested, tried, done or refused."""
 
     def __init__(
         self, arguments: Sequence[str], lock: int | None, keeper: KeeperClient, poller: Poller, log: DaemonLog

@@ -39,7 +39,7 @@ class Subsystems:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing runs, and nothing that runs have left behind is being ended."""
+        """Return whether nothing runs, and nothing that runs have left behind is being ended."""
         return not self.runs.active.count and not self.runs.termination.is_busy
 
 

@@ -48,12 +48,12 @@ class Options:
 
     @property
     def may_be_mailed(self) -> bool:
-        """Whether a run's output may go by mail."""
+        """Return whether a run's output may go by mail."""
         return self.mail != "never" and self.mailto != ""
 
     @property
     def is_unconditional(self) -> bool:
-        """Whether a fire of such a job starts whatever else runs, a pause and `max-running` apart."""
+        """Return whether a fire of such a job starts whatever else runs, a pause and `max-running` apart."""
         return self.overlap == "allow" and self.lock is None and self.within is None
 
 

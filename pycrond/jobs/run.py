@@ -173,7 +173,7 @@ class Fire:
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """One execution of a job, from its claim to its end."""
+    """An execution of a job, from its claim to its end."""
 
     id: int
     fire: Fire
@@ -194,7 +194,7 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: by an exit status or a signal, or by neither where that is not known."""
+    """The end of a run: by an exit status or a signal, or by neither where that is not known."""
 
     state: State
     cause: Cause = NO_CAUSE

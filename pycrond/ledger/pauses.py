@@ -46,9 +46,9 @@ class Pauses:
         self._file.write((statement, [tuple(row) for row in rows]))
 
     def write_all(self) -> None:
-        """Write all pauses to a ledger that has taken the place of the one that had them."""
+        """Write all pauses to a new ledger that has replaced a damaged one."""
         self._write(self._paused.values())
 
     def count(self, now: datetime) -> int:
-        """How many jobs are paused."""
+        """The number of paused jobs."""
         return sum(self.reason(key, now) is not None for key in self._paused)

@@ -172,7 +172,7 @@ class Ledger:
         return numbered
 
     def knows_boot(self, boot: str) -> bool:
-        """Whether the @reboot jobs of that boot were claimed."""
+        """Return whether the @reboot jobs of that boot were claimed."""
         return bool(self.file.db.execute("SELECT 1 FROM boots WHERE boot = ?", (boot,)).fetchone())
 
     def _numbered(self, fires: Iterable[Fire]) -> list[int | None]:

@@ -19,7 +19,7 @@ MAX_TAKEN = 16 * CHUNK_SIZE  # bytes read from one FIFO before the others have t
 
 @dataclass(slots=True, eq=False)
 class CapturedOutput:
-    """One run's FIFO, and the log that its bytes go to."""
+    """The FIFO of a run, and the log that its bytes go to."""
 
     log: RunLog
     reader: int  # -1 once the output has ended

@@ -28,7 +28,7 @@ START = Progress(0, NOTHING_SENT)
 
 @dataclass(slots=True, eq=False)
 class RunLog:
-    """One run as syslog sees it, and how far that has come."""
+    """A run as syslog sees it, and how far its delivery has come."""
 
     run: int
     pid: int
@@ -79,7 +79,7 @@ class RunLog:
 
     @property
     def is_delivered(self) -> bool:
-        """Whether syslog's reader has taken all there will ever be."""
+        """Return whether syslog's reader has taken all there will ever be."""
         last = EXIT_SENT if self.logged else self.taken.stage
         return not self.output_open and bool(self.ending) and self.taken == Progress(self.spool.size, last)
 
@@ -105,7 +105,7 @@ class RunLog:
         return data[:end]
 
     def _is_rest(self, progress: Progress, size: int) -> bool:
-        """Whether these bytes are the last of all, or the last before the message of the end."""
+        """Return whether these bytes are the last of all, or the last before the message of the end."""
         reached = progress.sent + size
         if not self.output_open:
             return reached == self.spool.size

@@ -1,4 +1,4 @@
-"""The runs that are running, and those that have ended and are not written down yet."""
+"""The running runs, and ended runs that are not written to the ledger yet."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -101,7 +101,7 @@ class ActiveRuns:
             del self.lock_holders[lock]
 
     def rows(self) -> list[tuple[int, str, float, str, int, int, int, float | None]]:
-        """All running runs, for a ledger that has taken the place of the one that knew them."""
+        """All running runs, for a new ledger that has replaced a damaged one."""
         return [
             (
                 active.run.id,

@@ -55,7 +55,7 @@ class Journal:
             os.pwrite(self._descriptor, mark + bytes((SLOTS - 1) * FORMAT.size), 0)
         self._used = 1 + len(self._rows())
         self.is_complete = is_known and self._used < SLOTS
-        """Whether it has every start of this boot that the ledger does not have."""
+        """Return whether it has every start of this boot that the ledger does not have."""
 
     # The file
 

@@ -186,5 +186,5 @@ def _run_of(ledger: Ledger, row: Unfinished) -> Run:
 
 
 def _was_not_begun(row: Unfinished, entries: Mapping[int, JournalEntry]) -> bool:
-    """Whether it is certain that no process was ever started for a run."""
+    """Return whether it is certain that no process was ever started for a run."""
     return row.pid is None and entries.get(row.id, NOT_BEGUN) == NOT_BEGUN

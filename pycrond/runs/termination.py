@@ -32,7 +32,7 @@ class _LeftBehind:
 
 
 class Termination:
-    """Ends runs whose time is over, and those that it is told to end."""
+    """Ends runs: at their timeout, or on request."""
 
     def __init__(
         self,
@@ -146,7 +146,7 @@ class Termination:
 
     @property
     def is_busy(self) -> bool:
-        """Whether processes that ended runs have left are still in their grace."""
+        """Return whether processes that ended runs have left are still in their grace."""
         return bool(self._to_look_at or self._to_kill)
 
     def retry_in(self, elapsed: float) -> float | None:

@@ -170,7 +170,7 @@ class WaitingQueue:
             self.look_at = min(self.look_at or too_late, too_late)
 
     def count(self, key: str) -> int:
-        """How many runs of a job wait."""
+        """The number of waiting runs of a job."""
         return sum(claimed.run.job.key == key for claimed in self.claims)
 
     def withdraw(self, claimed: ClaimedRun) -> None:
@@ -185,7 +185,7 @@ class WaitingQueue:
         return earlier
 
     def is_due(self, ends: int, now: datetime) -> bool:
-        """Whether a run has ended since the last call, or the time has come to look."""
+        """Return whether a run has ended since the last call, or the time has come to look."""
         is_time = self.look_at is not None and now >= self.look_at
         if not self.claims or (ends == self._ends_seen and not is_time):
             return False

@@ -36,7 +36,7 @@ Scheduled = tuple[str, Schedule, Zone]
 
 
 class CatchUp(NamedTuple):
-    """A missed fire that is to run all the same."""
+    """A missed fire that is to be caught up."""
 
     key: str
     fire: FireTime

@@ -75,7 +75,7 @@ class DelayedStarts:
         self.add(self._runs.claim(fires) if fires else ())
 
     def catch_up(self, missed: Sequence[CatchUp], jobs: Mapping[str, Job], now: datetime) -> None:
-        """Claim missed fires that are to run all the same, in order, one a second."""
+        """Claim the missed fires to be caught up, in order, one a second."""
         waiting = (
             at + CATCH_UP_INTERVAL for at, _, claimed in self._heap if claimed.run.fire.trigger == "catch-up"
         )

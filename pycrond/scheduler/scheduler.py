@@ -1,4 +1,4 @@
-"""The scheduler: claims what is due in the second before its minute, and starts it at the minute."""
+"""The scheduler: claims due fires in the second before their minute, and starts them at the minute."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -70,7 +70,7 @@ class Scheduler:
         self.delayed.restore(self._jobs, now)
 
     def catch_up(self, now: datetime) -> None:
-        """Claim the missed fires that are to run all the same."""
+        """Claim the missed fires to be caught up."""
         self.delayed.catch_up(self.clock_changes.take_catch_ups(), self._jobs, now)
 
     def run_at_boot(self, jobs: Iterable[Job], now: datetime) -> None:
@@ -88,7 +88,7 @@ class Scheduler:
     # The minutes
 
     def turn(self, now: datetime) -> None:
-        """Start what is due, a minute after the other when late."""
+        """Start the due jobs; when late, one minute after the other."""
         while (due := self._due(now)) is not None:
             claims = self._claims_of(due)
             self.clock_changes.turn(self.agenda.last, due, now)
@@ -149,19 +149,21 @@ class Scheduler:
     # The time until the next minute
 
     def has_time(self, now: datetime) -> bool:
-        """Whether no minute is about to begin."""
+        """Return whether no minute is about to begin."""
         return self._claimed is None and self.agenda.last + MINUTE - now > CLAIM_AHEAD
 
     def has_room(self, now: datetime, duration: timedelta) -> bool:
-        """Whether nothing is claimed for the next minute, and work of this duration ends before it."""
+        """Return whether nothing is claimed for the next minute, and work of this duration ends before it."""
         return self._claimed is None and now + duration < self.agenda.last + MINUTE
 
     def is_due(self, now: datetime) -> bool:
-        """Whether a minute has come that did not have its turn yet."""
+        """Return whether a minute has come that did not have its turn yet."""
         return now >= self.agenda.last + MINUTE
 
     def is_new_phase(self, now: datetime) -> bool:
-        """Whether this is the first look within a second of the next minute, or the first after it came."""
+        """Return whether this is the first look within a second of the next minute, or the first after it
+        came.
+        """
         coming = self.agenda.last + MINUTE
         is_near = now >= coming - CLAIM_AHEAD or now < self.agenda.last
         phase = (self.agenda.last, now >= coming) if is_near else None

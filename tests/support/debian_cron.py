@@ -55,7 +55,7 @@ class DebianCron:
 
     @property
     def is_idle(self) -> bool:
-        """Whether no job runs."""
+        """Return whether no job runs."""
         return not children(self._process.pid)
 
     def poke(self) -> None:
