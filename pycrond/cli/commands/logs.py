@@ -40,7 +40,10 @@ def run(options: argparse.Namespace) -> int:
     # Before the lines are read, so that a run that starts meanwhile is followed from its first byte.
     newest = max((row.id for row in read.history(None, 1)), default=0)
     prefix = LinePrefix(read)
-    rows = read.runs([number]) if number else read.history(keys, RUNS_SEARCHED, (), since, until)
+    if number:
+        rows = [row for row in read.runs([number]) if _is_in_period(row, since, until)]
+    else:
+        rows = read.history(keys, RUNS_SEARCHED, (), since, until)
     runs = sorted(rows, key=lambda row: (row.started_at or row.fire, row.id))
     if options.lines is None and since is not None:
         offsets = {row.id: _print_all(read, prefix, row, follow=options.follow) for row in runs}
@@ -49,6 +52,12 @@ def run(options: argparse.Namespace) -> int:
     if options.follow:
         Follower(read, prefix, keys=keys, run=number).follow(offsets, newest)
     return 0
+
+
+def _is_in_period(row: RunRow, since: float | None, until: float | None) -> bool:
+    """Return whether `history` would show a run of this period (Unix seconds)."""
+    end = row.until or row.ended_at or (float("inf") if row.state in OPEN else row.fire)
+    return (since is None or end >= since) and (until is None or row.fire < until)
 
 
 def _select(read: Records, word: str | None) -> tuple[list[str] | None, int | None]:

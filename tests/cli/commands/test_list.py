@@ -104,6 +104,8 @@ def test_logs_of_a_period(crond: Crond) -> None:
         lines = crond.run("logs", *arguments).stdout.splitlines()
         assert [line.partition(" | ")[2] for line in lines] == texts
     assert crond.run("logs", "--until", "1h").stdout == ""
+    assert crond.run("logs", "1", "--until", "1h").stdout == ""
+    assert crond.run("logs", "1", "--since", "1h").stdout == crond.run("logs", "1").stdout != ""
     lines = crond.run("logs", "*d", "--since", "1h", "--lines", "3").stdout.splitlines()
     assert [line.partition(" | ")[2] for line in lines] == texts[1:4]
     done = crond.run("logs", "-f", "--until", "1h", status=1)
