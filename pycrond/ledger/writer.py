@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from pycrond.errors import Problem
-from pycrond.jobs.run import Cause, Fire, Outcome, State
+from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, State
 from pycrond.ledger.database import Database, Work
 from pycrond.ledger.jobs import JobTable
 from pycrond.ledger.rows import FileRows, GapRow, RunRow, Unfinished, WaitingRow
@@ -216,7 +216,12 @@ class Ledger:
         self.file.write((statement, [(*cause, run) for run, cause in rows]))
 
     def may_start(self, runs: Sequence[int]) -> bool:
-        """Write, durably, that these runs do not wait any more; return False if the disk is full."""
+        """Write, durably, that these runs do not wait any more; return False, and leave them waiting, if the
+        disk is full.
+        """
+        is_disk_full = self.file.has_pending
+        if is_disk_full:
+            return False
         self.file.db.execute("PRAGMA synchronous = FULL")
         self.file.write(
             (
@@ -225,7 +230,10 @@ class Ledger:
             )
         )
         self.file.db.execute("PRAGMA synchronous = NORMAL")
-        return not self.file.has_pending
+        if self.file.has_pending:  # the queue of writes must end with the state that they have
+            self.wait([(run, NO_CAUSE) for run in runs])
+            return False
+        return True
 
     def settle(self, rows: Sequence[tuple[int, Cause]], state: State, now: datetime) -> None:
         """Claimed and waiting runs become skipped, missed or killed."""

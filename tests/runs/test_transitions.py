@@ -277,6 +277,7 @@ def test_a_waiting_run_does_not_start_before_its_start_can_be_written(
     wait_on_full_disk(loop, filler, text)
     filler.unlink()
     loop.until(lambda: not has_pending(loop))
+    assert states(loop)[-1] == "waiting", "the ledger has the state of the run"
     loop.frozen.tick(timedelta(seconds=2))
     loop.until(lambda: set(states(loop)) == {"succeeded"})
 
