@@ -163,9 +163,8 @@ class Ledger:
             for run, fire in zip(numbered, fires, strict=True)
             if run is not None
         ]
-        self.file.db.execute("PRAGMA synchronous = FULL")
-        self.file.write(("INSERT INTO boots (boot) VALUES (?) ON CONFLICT DO NOTHING", booted), (CLAIM, rows))
-        self.file.db.execute("PRAGMA synchronous = NORMAL")
+        boots = ("INSERT INTO boots (boot) VALUES (?) ON CONFLICT DO NOTHING", booted)
+        self.file.write_durably(boots, (CLAIM, rows))
         self.last_run += len(rows)
         names = {_name(fire) for fire in fires}
         self._promised = self._promised | names if self.file.has_pending else set()
@@ -219,21 +218,13 @@ class Ledger:
         """Write, durably, that these runs do not wait any more; return False, and leave them waiting, if the
         disk is full.
         """
-        is_disk_full = self.file.has_pending
-        if is_disk_full:
+        if self.file.has_pending:
             return False
-        self.file.db.execute("PRAGMA synchronous = FULL")
-        self.file.write(
-            (
-                "UPDATE runs SET state = 'claimed', reason_code = '', reason = '' WHERE id = ?",
-                [(run,) for run in runs],
-            )
-        )
-        self.file.db.execute("PRAGMA synchronous = NORMAL")
+        statement = "UPDATE runs SET state = 'claimed', reason_code = '', reason = '' WHERE id = ?"
+        self.file.write_durably((statement, [(run,) for run in runs]))
         if self.file.has_pending:  # the queue of writes must end with the state that they have
             self.wait([(run, NO_CAUSE) for run in runs])
-            return False
-        return True
+        return not self.file.has_pending
 
     def settle(self, rows: Sequence[tuple[int, Cause]], state: State, now: datetime) -> None:
         """Claimed and waiting runs become skipped, missed or killed."""
