@@ -121,11 +121,12 @@ class Database:
                 del self._pending[-len(more) :]  # a bug of ours: not retried
                 raise
 
-    def write_durably(self, *work: Work) -> None:
-        """As `write`, so that a power cut cannot undo it."""
+    def write_durably(self, *work: Work) -> bool:
+        """Write so that a power cut cannot undo it; return whether it is written, not queued."""
         self.db.execute("PRAGMA synchronous = FULL")
         self.write(*work)
         self.db.execute("PRAGMA synchronous = NORMAL")
+        return not self._pending
 
     def flush(self) -> None:
         """Write the queue in one transaction; if the disk is full, leave it for `maintain`."""

@@ -221,10 +221,10 @@ class Ledger:
         if self.file.has_pending:
             return False
         statement = "UPDATE runs SET state = 'claimed', reason_code = '', reason = '' WHERE id = ?"
-        self.file.write_durably((statement, [(run,) for run in runs]))
-        if self.file.has_pending:  # the queue of writes must end with the state that they have
+        is_written = self.file.write_durably((statement, [(run,) for run in runs]))
+        if not is_written:  # the queue of writes must end with the state that they have
             self.wait([(run, NO_CAUSE) for run in runs])
-        return not self.file.has_pending
+        return is_written
 
     def settle(self, rows: Sequence[tuple[int, Cause]], state: State, now: datetime) -> None:
         """Claimed and waiting runs become skipped, missed or killed."""
