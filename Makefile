@@ -1,5 +1,5 @@
 # make start: set up, install, start the daemon on crontabs/, list the jobs. make stop: stop it.
-# make test:  set up, then check the format, lint, check the types, and run every test.
+# make test:  set up, then check the format, lint, check the types and the sizes, and run every test.
 # make quick: run the pure tests alone (neither daemons nor jobs are started), in less than a minute.
 # make sizes: print the sizes of the package, its modules and functions; fail where one is beyond its limit.
 # make fmt:   format the code, and repair what ruff can repair.
@@ -40,6 +40,7 @@ test: .venv/installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
+	$(BIN)/python -m tools.sizes
 	$(BIN)/pytest -n 2 --dist worksteal
 
 quick: .venv/installed-dev
