@@ -363,7 +363,7 @@ class Keeper:
 
 
 def poll(events: dict[int, int], timeout: int | None) -> list[tuple[int, int]]:
-    """Wait up to `timeout` milliseconds for these events of descriptors; return those that came."""
+    """Wait up to `timeout` milliseconds for events of descriptors; return the events that came."""
     poller = select.poll()
     for descriptor, event in events.items():
         poller.register(descriptor, event)

@@ -46,7 +46,7 @@ def _parse_leader(line: bytes) -> tuple[int, tuple[int, int]] | None:
 
 
 class KeeperClient:
-    """The socket to the keeper, and the messages that wait to be sent."""
+    """The socket to the keeper, and the pending messages."""
 
     def __init__(self, descriptor: int | None) -> None:
         self._socket = socket.socket(fileno=descriptor) if descriptor is not None else None
@@ -67,12 +67,12 @@ class KeeperClient:
         return self._socket.fileno() if self._socket else -1
 
     def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
-        """Send a message after those that wait. The caller may close the descriptors afterwards."""
+        """Send a message after the pending messages. The caller may close the descriptors afterwards."""
         if self._pending or not self._try_to_send(message, descriptors):
             self._pending.append((message, [os.dup(descriptor) for descriptor in descriptors]))
 
     def flush(self) -> None:
-        """Send the messages that wait."""
+        """Send the pending messages."""
         while self._pending and self._try_to_send(*self._pending[0]):
             for descriptor in self._pending.popleft()[1]:
                 os.close(descriptor)

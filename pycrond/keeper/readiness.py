@@ -1,4 +1,4 @@
-"""Reports of the daemon's state to those that wait for it: the keeper, and systemd."""
+"""Reports of the daemon's state to its keeper and to systemd."""
 
 import contextlib
 import socket

@@ -19,7 +19,7 @@ from pycrond.output.syslog_socket import SyslogSocket, resolve, writable
 CONSOLE = "/dev/console"
 _MAX_PENDING_SIZE = 1 << 20  # bytes on their way; a fast reader reads less between two checks
 _MAX_PACKET_SIZE = 8192  # bytes; a packet that no socket accepts would block all later messages
-_MIN_CHECK_INTERVAL = 0.01  # seconds between two checks of what was read
+_MIN_CHECK_INTERVAL = 0.01  # seconds between two checks of the reader's progress
 _MAX_CHECK_INTERVAL = 1.0  # seconds; the same between two attempts to connect
 _SEND_TIMEOUT = 0.002  # seconds of a turn of the loop in which a reader may make room
 
@@ -67,7 +67,7 @@ class SyslogClient:
                 return
 
     def close(self) -> None:
-        """Disconnect. The next process sends what was not acknowledged."""
+        """Disconnect. The next process sends the messages that were not acknowledged."""
         self._lose()
         self._lost.close()
 
@@ -90,7 +90,7 @@ class SyslogClient:
         return max(0.0, (self._check_at if self._connection else self._reconnect_at) - self._now)
 
     def tick(self, elapsed: float) -> None:
-        """Reconnect, finish sending a message, send again what was lost. `elapsed` is by the clock."""
+        """Reconnect, finish a message that was begun, send lost messages again. `elapsed` is by the clock."""
         self._lost.close()
         self._now, self._give_up = elapsed, elapsed + _SEND_TIMEOUT
         if elapsed >= self._check_at:
