@@ -104,7 +104,7 @@ class Crond:
     """A pycrond with its own directories below a temporary one, the installed script, and its daemons."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.directory = folder
         self.crontabs = folder / "crontabs"
         self.state = folder / "state"
         self.runtime = folder / "run"
@@ -155,13 +155,13 @@ class Crond:
         The clock goes on from there; jobs have the real one. With `wake` the daemon has started what is due when this
         returns. The time must lie in the future: CLOCK_MONOTONIC moves as well and cannot be negative.
         """
-        new = self.folder / "clock.new"
+        new = self.directory / "clock.new"
         timestamp = datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp()
         new.write_text(f"{timestamp - time.time():+.6f}\n")
-        new.replace(self.folder / "clock")
+        new.replace(self.directory / "clock")
         self.environment |= {
             "LD_PRELOAD": faketime.library(),
-            "FAKETIME_TIMESTAMP_FILE": str(self.folder / "clock"),
+            "FAKETIME_TIMESTAMP_FILE": str(self.directory / "clock"),
             "FAKETIME_NO_CACHE": "1",
             "TZ": "UTC",
         }
@@ -230,7 +230,7 @@ class Crond:
                 text = Path(f"/proc/{name}/cmdline").read_bytes() + Path(f"/proc/{name}/environ").read_bytes()
             except OSError:
                 continue
-            if os.fsencode(self.state) in text or os.fsencode(f"HOME={self.folder}") in text:
+            if os.fsencode(self.state) in text or os.fsencode(f"HOME={self.directory}") in text:
                 pids.append(int(name))
         for pid in pids:  # grows meanwhile
             pids += [child for child in children(pid) if child not in pids]

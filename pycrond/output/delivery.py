@@ -90,13 +90,13 @@ class Delivery:
 
     def enforce_limit(self, max_size: int, now: datetime) -> None:
         """Keep at most `max_size` bytes of undelivered output, that of the newest runs; drop the rest."""
-        waiting = sum(log.spool.size - log.taken.sent for log in self._logs.values())
+        waiting = sum(log.spool.size - log.acknowledged.sent for log in self._logs.values())
         for log in [*self._logs.values()] if waiting > max_size else ():
-            size = log.spool.size - log.taken.sent
+            size = log.spool.size - log.acknowledged.sent
             if waiting <= max_size or not size:
                 continue
             waiting -= size
-            log.handed = log.taken = Progress(log.spool.size, max(log.taken.stage, CMD_SENT))
+            log.handed = log.acknowledged = Progress(log.spool.size, max(log.acknowledged.stage, CMD_SENT))
             self.changed(log)
             detail = f"{size} bytes that run {log.run} printed: {max_size >> 20} MiB wait for syslog"
             self._daemon_log.write("DROPPED", detail, now, level="err")
@@ -129,18 +129,20 @@ class Delivery:
         for token in self._syslog.pop_acknowledged():
             if isinstance(token, tuple):
                 log, progress = token
-                self._unstored += max(0, progress.sent - log.taken.sent)
-                log.taken = max(log.taken, progress)  # the limit may have moved it on meanwhile
+                self._unstored += max(0, progress.sent - log.acknowledged.sent)
+                log.acknowledged = max(log.acknowledged, progress)  # the limit may have moved it on meanwhile
                 self._changed[log.run] = log
 
     def store(self) -> None:
         """Write the progress to the ledger, delete delivered segments, forget runs delivered in full."""
         for log in self._changed.values():
             if log.is_delivered:
-                log.taken = Progress(log.spool.size, ALL_SENT)
+                log.acknowledged = Progress(log.spool.size, ALL_SENT)
                 self._logs.pop(log.run, None)
-            log.spool.drop_before(log.taken.sent, ends=MAILED_SEGMENTS if log.mailed else 0)
+            log.spool.drop_before(log.acknowledged.sent, ends=MAILED_SEGMENTS if log.mailed else 0)
         if self._changed:
-            self._ledger.delivered({run: (log.spool.size, *log.taken) for run, log in self._changed.items()})
+            self._ledger.delivered(
+                {run: (log.spool.size, *log.acknowledged) for run, log in self._changed.items()}
+            )
         self._changed.clear()
         self._unstored = 0

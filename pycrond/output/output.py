@@ -73,7 +73,7 @@ class Output:
         # The daemon may have died, or the disk been full, after it deleted segments and before it stored
         # that.
         sent = max(row.delivered, log.spool.kept_start)
-        log.handed = log.taken = log.copied = Progress(sent, row.stage)
+        log.handed = log.acknowledged = log.copied = Progress(sent, row.stage)
         is_open = run.state in OPEN
         log.mailed = log.mailed and is_open
         if not is_open:
@@ -84,7 +84,7 @@ class Output:
         """Go on with the output of a run that the ledger has never heard of, because the disk was full."""
         user = users.by_uid(os.stat(self.capture.path(run)).st_uid).name
         log = RunLog(run, pid, user, "", "", Spool(self._spool_dir, run), logged=False)
-        log.handed = log.taken = log.copied = Progress(log.spool.kept_start, EXIT_SENT)
+        log.handed = log.acknowledged = log.copied = Progress(log.spool.kept_start, EXIT_SENT)
         log.ending = (Outcome(State.UNKNOWN), None)
         return self._resume(log)
 

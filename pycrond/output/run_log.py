@@ -42,7 +42,7 @@ class RunLog:
     ending: tuple[Outcome, float | None] | None = None  # and its duration in seconds
     size_at_end: int = 0  # bytes it had printed when it ended: they are sent before its end is
     handed: Progress = START  # to the syslog client
-    taken: Progress = START  # by syslog's reader
+    acknowledged: Progress = START  # by syslog's reader
     copied: Progress = START  # to standard error
     is_queued: bool = False  # in the queue for the syslog client
 
@@ -80,8 +80,12 @@ class RunLog:
     @property
     def is_delivered(self) -> bool:
         """Return whether syslog's reader has taken all there will ever be."""
-        last = EXIT_SENT if self.logged else self.taken.stage
-        return not self.output_open and bool(self.ending) and self.taken == Progress(self.spool.size, last)
+        last = EXIT_SENT if self.logged else self.acknowledged.stage
+        return (
+            not self.output_open
+            and bool(self.ending)
+            and self.acknowledged == Progress(self.spool.size, last)
+        )
 
     def _packets(self, head: bytes, events: list[tuple[str, str]]) -> list[bytes]:
         return [

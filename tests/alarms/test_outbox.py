@@ -27,12 +27,12 @@ def set_mailer(loop: Loop, server: Smtpd) -> None:
 
 def documents(loop: Loop) -> list[dict[str, Any]]:
     """The documents that the hooks read from standard input."""
-    file = loop.folder / "documents"
+    file = loop.directory / "documents"
     return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def events(loop: Loop) -> list[str]:
-    file = loop.folder / "events"
+    file = loop.directory / "events"
     return file.read_text().splitlines() if file.exists() else []
 
 
@@ -85,7 +85,7 @@ def test_mail_that_a_server_rejects_for_now_is_sent_later_also_after_a_restart(
     loop.begin("MAILTO=ops@example.org\n1-3 12 * * * echo $PYCROND_FIRE_TIME\n")
     loop.minutes(3)
     loop.until(lambda: loop.query("SELECT min(tries), count(*) FROM alarms") == [(1, 3)])
-    assert any("450" in text for text in loop.log.said("ALARM"))
+    assert any("450" in text for text in loop.log.details("ALARM"))
     loop.release()
     (smtpd.directory / "RCPT").unlink()
     loop.begin()
@@ -99,7 +99,7 @@ def test_mail_that_a_server_rejects_for_good_is_logged(loop: Loop, smtpd: Smtpd)
     smtpd.answer("RCPT", "550 nobody of that name")
     loop.begin("MAILTO=ops@example.org\n#: name=job\n1 12 * * * echo x\n")
     loop.minutes(1)
-    loop.until(lambda: any("mail of root/job failed" in text for text in loop.log.said("ALARM")))
+    loop.until(lambda: any("mail of root/job failed" in text for text in loop.log.details("ALARM")))
     assert is_quiet(loop)
 
 
@@ -206,8 +206,8 @@ def test_a_hook_that_fails_or_prints_too_much_is_logged(loop: Loop) -> None:
         "#: name=job on-failure='echo no route; exit 9'\n#: name=job\n1 12 * * * false\n#: name=loud on-failure='seq 1000000'\n1 12 * * * false\n"
     )
     loop.minutes(1)
-    loop.until(lambda: is_quiet(loop) and len(loop.log.said("ALARM")) == 2)
-    assert "on-failure of root/job failed: exit status 9: no route" in loop.log.said("ALARM")
+    loop.until(lambda: is_quiet(loop) and len(loop.log.details("ALARM")) == 2)
+    assert "on-failure of root/job failed: exit status 9: no route" in loop.log.details("ALARM")
 
 
 def test_the_hook_of_a_killed_run_is_not_killed(loop: Loop) -> None:
@@ -216,7 +216,7 @@ def test_the_hook_of_a_killed_run_is_not_killed(loop: Loop) -> None:
         "#: name=job timeout=0.3s grace=1s on-failure='sleep 2; touch done'\n1 12 * * * (trap '' TERM; sleep 100) & wait\n"
     )
     loop.minutes(1)
-    loop.until((loop.folder / "done").exists)
+    loop.until((loop.directory / "done").exists)
 
 
 # Pings
@@ -256,12 +256,12 @@ def test_a_job_that_has_not_succeeded_for_too_long_is_overdue(loop: Loop) -> Non
     )
     loop.minutes(14)
     settle(loop)
-    assert not loop.log.said("OVERDUE")
+    assert not loop.log.details("OVERDUE")
     loop.minutes(2)
-    loop.until(lambda: is_quiet(loop) and loop.log.said("OVERDUE"))
+    loop.until(lambda: is_quiet(loop) and loop.log.details("OVERDUE"))
     loop.minutes(5)
     settle(loop)
-    assert len(loop.log.said("OVERDUE")) == 1
+    assert len(loop.log.details("OVERDUE")) == 1
     assert events(loop)[-1].split() == ["overdue"]
 
 
@@ -274,7 +274,7 @@ def test_a_removed_job_becomes_overdue_if_its_success_is_expected(loop: Loop) ->
     loop.release()
     loop.frozen.tick(timedelta(hours=1))
     loop.begin()
-    loop.until(lambda: loop.log.said("OVERDUE"))
-    (message,) = loop.log.said("OVERDUE")
+    loop.until(lambda: loop.log.details("OVERDUE"))
+    (message,) = loop.log.details("OVERDUE")
     assert message.startswith("root/job: no success for 600 s, last 2025-06-10 12:05")
     assert message.endswith("and the job is gone")

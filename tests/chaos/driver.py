@@ -66,9 +66,9 @@ class Chaos:
 
     def write(self, extra: str = "") -> None:
         """Write the crontab. Each job counts its runs in a tally, and prints its name in every line."""
-        lines = [f"HOME={self.crond.folder}"]
+        lines = [f"HOME={self.crond.directory}"]
         for name, kind in self.jobs.items():
-            tally = str(self.crond.folder / "tally" / name)
+            tally = str(self.crond.directory / "tally" / name)
             options = KINDS[kind].options.replace("{tally}", tally)
             command = KINDS[kind].command(name, tally)
             lines += [f"#: name={name} {options}", f"{self.schedules[name]} {command}"]

@@ -75,7 +75,7 @@ class Judgement:
         assert not waiting, waiting
 
     def _lines(self, name: str) -> list[str]:
-        file = self.crond.folder / "tally" / name
+        file = self.crond.directory / "tally" / name
         return file.read_text().split() if file.exists() else []
 
     def _tally(self, name: str) -> Counter[str]:

@@ -20,9 +20,9 @@ class Service:
     def __init__(self, crond: Crond) -> None:
         self.crond = crond
         self.notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self.notifications.bind(str(crond.folder / "notify"))
+        self.notifications.bind(str(crond.directory / "notify"))
         self.notifications.settimeout(20)
-        crond.environment["NOTIFY_SOCKET"] = str(crond.folder / "notify")
+        crond.environment["NOTIFY_SOCKET"] = str(crond.directory / "notify")
         self.processes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> subprocess.Popen[bytes]:

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.daemon
 @pytest.mark.parametrize(("inherit", "output"), [("yes", "hello crontab"), ("no", " crontab")])
 def test_jobs_inherit_the_environment_if_the_setting_is_yes(crond: Crond, inherit: str, output: str) -> None:
     crond.environment |= {"PYCROND_INHERIT_ENV": inherit, "GREETING": "hello", "PLACE": "daemon"}
-    out = crond.folder / "out"
+    out = crond.directory / "out"
     crond.write("jobs", f'PLACE=crontab\n@reboot echo "$GREETING $PLACE" > {out}\n')
     crond.run("start")
     wait_until(lambda: out.exists() and out.read_text().endswith("\n"))
@@ -38,12 +38,12 @@ def test_as_the_first_process_on_a_read_only_root(crond: Crond) -> None:
     if subprocess.run([*unshare_command, "true"], capture_output=True, check=False).returncode:
         (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)("cannot unshare namespaces")
     crond.environment |= {"PYCROND_INHERIT_ENV": "yes", "PYCROND_RUNTIME_DIR": "/run/pycrond"}
-    out, orphan = crond.folder / "out", crond.folder / "orphan"
+    out, orphan = crond.directory / "out", crond.directory / "orphan"
     crond.write(
         "jobs", f"@reboot setsid sh -c 'sleep 0.1; echo $PPID >{orphan}' & exit\n@reboot echo hi >{out}\n"
     )
-    script = crond.folder / "container"
-    script.write_text(CONTAINER.format(folder=crond.folder, script=SCRIPT))
+    script = crond.directory / "container"
+    script.write_text(CONTAINER.format(folder=crond.directory, script=SCRIPT))
     with subprocess.Popen([*unshare_command, "sh", str(script)], env=crond.environment) as unshare:
         wait_until(lambda: out.exists() and orphan.exists() and orphan.read_text())
         first = children(unshare.pid)[0]

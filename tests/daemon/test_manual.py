@@ -39,8 +39,8 @@ def test_a_job_runs_on_request(loop: Loop) -> None:
     loop.settle()
     (run,) = loop.runs()
     assert (run.state, run.trigger, run.fire) == ("succeeded", "manual", clock.now().timestamp())
-    assert loop.log.said("CMDOUT") == ["b root/job 2025-06-10T12:00:30Z"]
-    assert loop.log.said("RUN") == ["root/job run 1 by root"]
+    assert loop.log.details("CMDOUT") == ["b root/job 2025-06-10T12:00:30Z"]
+    assert loop.log.details("RUN") == ["root/job run 1 by root"]
 
 
 def test_each_request_in_the_same_instant_starts_a_run(loop: Loop) -> None:
@@ -124,7 +124,7 @@ def test_at_most_a_hundred_runs_of_a_job_wait(loop: Loop) -> None:
 @pytest.mark.parametrize("word", ["job", "root/job", "root/jo", "jo", "jobs:3", "{folder}/crontabs/jobs:3"])
 def test_a_word_means_the_job_with_this_name_key_or_line(loop: Loop, word: str) -> None:
     loop.begin("#: name=job\n0 0 1 1 * true\n#: name=other\n0 0 1 1 * true\n")
-    assert ask(loop, "run", job=word.format(folder=loop.folder))["key"] == "root/job"
+    assert ask(loop, "run", job=word.format(folder=loop.directory))["key"] == "root/job"
 
 
 @pytest.mark.parametrize("command", ["run", "kill", "pause", "resume"])
@@ -156,7 +156,7 @@ def test_kill_ends_a_run_and_all_its_processes(loop: Loop, word: str) -> None:
     (run,) = loop.runs()
     assert (run.reason, run.signal) == ("kill: by root", signal.SIGTERM)
     loop.until(lambda: not [pid for pid in loop.processes() if alive(pid)])
-    assert loop.log.said("KILL") == ["root/job run 1 by root"]
+    assert loop.log.details("KILL") == ["root/job run 1 by root"]
 
 
 def test_kill_ends_a_run_that_ignores_term_after_its_grace(loop: Loop) -> None:
@@ -164,7 +164,7 @@ def test_kill_ends_a_run_that_ignores_term_after_its_grace(loop: Loop) -> None:
         "#: name=job grace=0.3s\n0 0 1 1 * trap '' TERM; (setsid sleep 100 &); touch up; while :; do sleep 0.02; done\n"
     )
     ask(loop, "run", job="job")
-    loop.until((loop.folder / "up").exists)
+    loop.until((loop.directory / "up").exists)
     ask(loop, "kill", what="job")
     loop.until(lambda: states(loop) == ["killed"])
     assert loop.runs()[0].signal == signal.SIGKILL
@@ -175,7 +175,7 @@ def test_kill_ends_a_run_that_ignores_term_after_its_grace(loop: Loop) -> None:
 def test_the_grace_of_a_kill_continues_after_a_restart(loop: Loop, is_written: bool) -> None:
     loop.begin("#: name=job grace=0.3s\n0 0 1 1 * trap '' TERM; touch up; while :; do sleep 0.02; done\n")
     ask(loop, "run", job="job")
-    loop.until((loop.folder / "up").exists)
+    loop.until((loop.directory / "up").exists)
     loop.turn()
     if not is_written:  # as if the daemon had been killed before it wrote the start
         (running,) = loop.daemon.subsystems.runs.active.by_pid.values()
@@ -206,11 +206,11 @@ def test_kill_with_a_signal_sends_no_other_signal_later(loop: Loop) -> None:
         f"{WAIT.format('go')}\n"
     )
     ask(loop, "run", job="job")
-    loop.until((loop.folder / "up").exists)
+    loop.until((loop.directory / "up").exists)
     ask(loop, "kill", what="1", signal="USR1")
-    loop.until(lambda: "usr" in loop.log.said("CMDOUT"))
+    loop.until(lambda: "usr" in loop.log.details("CMDOUT"))
     ask(loop, "kill", what="1", signal="TERM")
-    loop.until(lambda: "term" in loop.log.said("CMDOUT"))
+    loop.until(lambda: "term" in loop.log.details("CMDOUT"))
     restart_daemon(loop)
     began = clock.elapsed()
     loop.until(lambda: clock.elapsed() > began + 0.3)
@@ -225,11 +225,11 @@ def test_kill_with_another_signal_leaves_the_state_to_the_exit_status(loop: Loop
     ask(loop, "kill", what="job", signal="USR2")
     loop.until(lambda: states(loop) == ["failed"])
     assert (loop.runs()[0].signal, loop.runs()[0].reason) == (signal.SIGUSR2, "")
-    assert loop.log.said("KILL") == ["root/job run 1 by root, SIGUSR2"]
+    assert loop.log.details("KILL") == ["root/job run 1 by root, SIGUSR2"]
     ask(loop, "run", job="job")
     ask(loop, "kill", what="2", signal=40)
     loop.until(lambda: states(loop) == ["failed", "failed"])
-    assert loop.log.said("KILL")[1] == "root/job run 2 by root, 40"
+    assert loop.log.details("KILL")[1] == "root/job run 2 by root, 40"
 
 
 def test_kill_withdraws_waiting_runs(loop: Loop) -> None:
@@ -244,9 +244,9 @@ def test_kill_withdraws_waiting_runs(loop: Loop) -> None:
     assert ask(loop, "kill", what="later")["runs"] == [{"run": 4, "key": "root/later", "waited": True}]
     assert (states(loop)[1], states(loop)[3]) == ("killed", "killed")
     assert reasons(loop)[1] == "kill: by root"
-    assert len(loop.log.said("KILLED")) == 0
+    assert len(loop.log.details("KILLED")) == 0
     loop.turn()
-    assert any("root/queued" in text and "kill: by root" in text for text in loop.log.said("KILLED"))
+    assert any("root/queued" in text and "kill: by root" in text for text in loop.log.details("KILLED"))
     restart_daemon(loop)
     loop.minutes(3)
     go(loop)
@@ -319,7 +319,7 @@ def test_a_pause_lasts_an_hour_over_restarts_and_records_each_skipped_fire(loop:
     loop.minutes(20)
     loop.settle()
     assert states(loop, "job")[3:] == ["succeeded"]
-    assert loop.log.said("PAUSE") == [
+    assert loop.log.details("PAUSE") == [
         f"root/job until {clock.now().astimezone():%F} 13:00 by root: a disk is full"
     ]
 
@@ -334,7 +334,7 @@ def test_resume_ends_the_pauses_of_the_jobs_that_are_paused(loop: Loop) -> None:
     loop.settle()
     assert states(loop) == ["skipped", "skipped", "succeeded"]
     assert reasons(loop)[0] == "paused"
-    assert loop.log.said("RESUME") == ["root/job by root"]
+    assert loop.log.details("RESUME") == ["root/job by root"]
     with pytest.raises(PycrondError, match="not paused: root/job"):
         ask(loop, "resume", jobs=["job"])
 
@@ -514,10 +514,10 @@ def test_a_user_reads_only_its_own_jobs_and_runs(loop: Loop) -> None:
     """The ledger of a system daemon, with users whose names begin alike."""
     loop.begin("0 0 1 1 * true\n")
     loop.stop()
-    loop.settings = replace(loop.settings, system=True, root=str(loop.folder), crontabs=())
-    (loop.folder / "etc").mkdir()
+    loop.settings = replace(loop.settings, system=True, root=str(loop.directory), crontabs=())
+    (loop.directory / "etc").mkdir()
     table = "".join(f"#: name=job\n* * * * * {user} echo {user}\n" for user in ("nobody", "root", "daemon"))
-    (loop.folder / "etc/crontab").write_text("HOME=/\n" + table)
+    (loop.directory / "etc/crontab").write_text("HOME=/\n" + table)
     loop.begin()
     loop.minutes(1)
     loop.settle()

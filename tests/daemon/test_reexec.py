@@ -25,19 +25,19 @@ def start_number(crond: Crond) -> int:
 def write_waiting_jobs(crond: Crond, number: int = 3) -> None:
     """Write jobs that wait for the file `go`, print a line and fail with exit status 7."""
     text = "@reboot touch began$$; while ! [ -e go ]; do sleep 0.02; done; echo late; exit 7\n"
-    crond.write("jobs", f"HOME={crond.folder}\n" + "".join(f"#: name=j{n}\n{text}" for n in range(number)))
+    crond.write("jobs", f"HOME={crond.directory}\n" + "".join(f"#: name=j{n}\n{text}" for n in range(number)))
 
 
 def test_running_jobs_stay_children_of_the_daemon_over_a_restart(crond: Crond) -> None:
     write_waiting_jobs(crond)
     crond.run("start")
-    wait_until(lambda: len(list(crond.folder.glob("began*"))) == 3)
+    wait_until(lambda: len(list(crond.directory.glob("began*"))) == 3)
     pid, keeper = crond.pid, crond.keeper
     crond.run("restart")
     assert (crond.pid, crond.keeper) == (pid, keeper)
     assert {run.state for run in crond.runs()} == {"running"}
     assert {proc.stat(run.pid or 0).parent for run in crond.runs()} == {pid}
-    (crond.folder / "go").touch()
+    (crond.directory / "go").touch()
     wait_until(lambda: {(run.state, run.exit_status) for run in crond.runs()} == {("failed", 7)})
     spools = list((crond.state / "spool").rglob("*.*"))
     assert [path.read_text() for path in spools] == ["late\n"] * 3
@@ -46,7 +46,7 @@ def test_running_jobs_stay_children_of_the_daemon_over_a_restart(crond: Crond) -
 
 def test_a_run_that_ends_during_a_restart_has_its_exit_status(crond: Crond) -> None:
     """The kernel keeps the exit status of a child until the new program reads it."""
-    crond.write("jobs", f"HOME={crond.folder}\n" + "@reboot sleep 0.$$; echo x; exit 3\n" * 50)
+    crond.write("jobs", f"HOME={crond.directory}\n" + "@reboot sleep 0.$$; echo x; exit 3\n" * 50)
     crond.run("start")
     for _ in range(4):
         crond.run("restart")
@@ -57,14 +57,14 @@ def test_a_run_that_ends_during_a_restart_has_its_exit_status(crond: Crond) -> N
 def test_a_hundred_usr2_signals_leave_one_daemon_and_all_runs(crond: Crond) -> None:
     write_waiting_jobs(crond)
     crond.run("start")
-    wait_until(lambda: len(list(crond.folder.glob("began*"))) == 3)
+    wait_until(lambda: len(list(crond.directory.glob("began*"))) == 3)
     pid = crond.pid
     before = start_number(crond)
     for _ in range(100):
         os.kill(pid, signal.SIGUSR2)
         os.sched_yield()
     wait_until(lambda: start_number(crond) > before)
-    (crond.folder / "go").touch()
+    (crond.directory / "go").touch()
     wait_until(lambda: {(run.state, run.exit_status) for run in crond.runs()} == {("failed", 7)})
     assert (crond.pid, crond.programs("daemon")) == (pid, [pid])
 
@@ -84,7 +84,7 @@ def test_a_job_has_the_descriptor_limit_of_the_first_start(crond: Crond) -> None
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    crond.write("jobs", f"HOME={crond.folder}\n* * * * * ulimit -n >limit\n")
+    crond.write("jobs", f"HOME={crond.directory}\n* * * * * ulimit -n >limit\n")
     crond.at("2031-03-01 11:59:20")
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (1000, hard))
@@ -96,7 +96,7 @@ def test_a_job_has_the_descriptor_limit_of_the_first_start(crond: Crond) -> None
     wait_until(lambda: start_number(crond) == 3)
     crond.run("restart")
     crond.at("2031-03-01 12:00:00")
-    limit = crond.folder / "limit"
+    limit = crond.directory / "limit"
     wait_until(lambda: limit.exists() and limit.read_text() == "1000\n")
 
 
@@ -105,7 +105,7 @@ def copied(crond: Crond) -> Iterator[Crond]:
     """A pycrond that runs from a copy of the package, which a test may break."""
     import shutil
 
-    site = crond.folder / "site"
+    site = crond.directory / "site"
     shutil.copytree(ROOT / "pycrond", site / "pycrond", ignore=shutil.ignore_patterns("__pycache__"))
     crond.environment["PYTHONPATH"] = str(site)
     crond.environment["PYTHONDONTWRITEBYTECODE"] = "1"
@@ -136,7 +136,7 @@ def test_a_daemon_whose_new_code_cannot_start_goes_on_and_reports_the_error(
     copied.environment["PYCROND_SYSLOG"] = rsyslogd.path
     copied.run("start")
     pid, before = copied.pid, start_number(copied)
-    (copied.folder / "site" / "pycrond" / file).write_text(text)
+    (copied.directory / "site" / "pycrond" / file).write_text(text)
     refusal = error.format(copied.state / "ledger")
     # The command line may be broken too: ask the daemon itself.
     os.kill(pid, signal.SIGUSR2)
@@ -149,7 +149,7 @@ def test_a_daemon_whose_new_code_cannot_start_goes_on_and_reports_the_error(
 
 def test_restart_prints_why_the_new_code_cannot_start(copied: Crond) -> None:
     copied.run("start")
-    (copied.folder / "site" / "pycrond" / "daemon" / "loop.py").write_text("import no_such_module\n")
+    (copied.directory / "site" / "pycrond" / "daemon" / "loop.py").write_text("import no_such_module\n")
     stderr = copied.run("restart", status=1).stderr
     assert stderr == (
         "pycrond: not restarted, the old one goes on: ModuleNotFoundError: No module named 'no_such_module'\n"
@@ -162,7 +162,7 @@ def test_restart_prints_why_the_new_code_cannot_start(copied: Crond) -> None:
 def test_stop_wait_stops_when_the_jobs_have_ended(crond: Crond) -> None:
     write_waiting_jobs(crond)
     crond.run("start")
-    wait_until(lambda: len(list(crond.folder.glob("began*"))) == 3)
+    wait_until(lambda: len(list(crond.directory.glob("began*"))) == 3)
     pid, keeper = crond.pid, crond.keeper
     stop = subprocess.Popen(
         [str(Path(sys.executable).parent / "pycrond"), "stop", "--wait"],
@@ -170,7 +170,7 @@ def test_stop_wait_stops_when_the_jobs_have_ended(crond: Crond) -> None:
         stdout=subprocess.PIPE,
     )
     wait_until(lambda: (crond.status() or {"stopping": False})["stopping"])
-    (crond.folder / "go").touch()
+    (crond.directory / "go").touch()
     out, _ = stop.communicate(timeout=20)
     assert (stop.returncode, out) == (0, f"pycrond stopped, pid {pid}\n".encode())
     assert not alive(keeper)
@@ -180,15 +180,15 @@ def test_stop_wait_stops_when_the_jobs_have_ended(crond: Crond) -> None:
 def test_stop_wait_with_a_duration_leaves_running_jobs(crond: Crond) -> None:
     write_waiting_jobs(crond)
     crond.run("start")
-    wait_until(lambda: len(list(crond.folder.glob("began*"))) == 3)
+    wait_until(lambda: len(list(crond.directory.glob("began*"))) == 3)
     done = crond.run("stop", "--wait=0.2", status=1)
     assert done.stdout.endswith("; 3 jobs still running, for the next start to take over\n")
 
 
 def test_stop_kill_jobs_ends_process_groups(crond: Crond) -> None:
-    crond.write("jobs", f"HOME={crond.folder}\n@reboot sleep 1000 & echo $! >child; wait\n")
+    crond.write("jobs", f"HOME={crond.directory}\n@reboot sleep 1000 & echo $! >child; wait\n")
     crond.run("start")
-    child = crond.folder / "child"
+    child = crond.directory / "child"
     wait_until(lambda: child.exists() and child.read_text())
     crond.run("stop", "--kill-jobs")
     (run,) = crond.runs()

@@ -75,13 +75,13 @@ def test_an_unchanged_job_keeps_its_identity_when_its_line_moves(crond: Crond) -
 
 def test_a_reload_leaves_running_jobs_alone(crond: Crond) -> None:
     lines = "".join(f"#: name={name}\n@reboot sleep 1000\n" for name in ("stays", "changes", "goes"))
-    crond.write("jobs", f"HOME={crond.folder}\n{lines}")
+    crond.write("jobs", f"HOME={crond.directory}\n{lines}")
     crond.run("start")
     before = {run.name: (run.id, run.pid) for run in crond.runs()}
     lines = "".join(
         f"#: name={name}\n@reboot sleep {seconds}\n" for name, seconds in (("stays", 1000), ("changes", 2))
     )
-    crond.write("jobs", f"HOME={crond.folder}\n{lines}")
+    crond.write("jobs", f"HOME={crond.directory}\n{lines}")
     crond.run("reload")
     assert {run.name: (run.id, run.pid) for run in crond.runs()} == before
     assert all(run.pid and alive(run.pid) and run.state == "running" for run in crond.runs())
@@ -93,12 +93,12 @@ def test_a_reload_leaves_running_jobs_alone(crond: Crond) -> None:
 
 
 def test_the_output_of_a_running_job_that_is_removed_is_stored_to_its_end(crond: Crond) -> None:
-    crond.write("jobs", f"HOME={crond.folder}\n#: name=gone\n@reboot read line <gate; echo $line\n")
-    os.mkfifo(crond.folder / "gate")
+    crond.write("jobs", f"HOME={crond.directory}\n#: name=gone\n@reboot read line <gate; echo $line\n")
+    os.mkfifo(crond.directory / "gate")
     crond.run("start")
     (crond.crontabs / "jobs").unlink()
     crond.run("reload")
-    (crond.folder / "gate").write_text("the end\n")
+    (crond.directory / "gate").write_text("the end\n")
     wait_until(lambda: crond.runs()[0].state == "succeeded")
     assert "the end" in crond.run("logs", "gone").stdout
 
@@ -259,13 +259,13 @@ def test_a_directory_that_vanishes_keeps_its_jobs(crond: Crond) -> None:
     crond.write("jobs", GOOD)
     crond.run("start")
     key = job(crond, "kept")["key"]
-    crond.crontabs.rename(crond.folder / "elsewhere")
+    crond.crontabs.rename(crond.directory / "elsewhere")
     done = crond.run("reload", status=None)
     assert f"{crond.crontabs}: error: cannot be read" in done.stderr
     assert job(crond, "kept")["key"] == key
     crond.at(NOON)
     assert names_of_runs(crond) == ["kept"]
-    (crond.folder / "elsewhere").rename(crond.crontabs)
+    (crond.directory / "elsewhere").rename(crond.crontabs)
     assert not crond.run("reload").stderr
     crond.at(LATER)
     assert names_of_runs(crond) == ["kept", "kept"]
@@ -284,7 +284,7 @@ def test_an_empty_directory_has_no_jobs(crond: Crond) -> None:
 
 
 def test_twenty_hups_in_a_row_start_each_job_once(crond: Crond) -> None:
-    crond.write("jobs", f"HOME={crond.folder}\n#: name=long\n@reboot sleep 1000\n{GOOD}")
+    crond.write("jobs", f"HOME={crond.directory}\n#: name=long\n@reboot sleep 1000\n{GOOD}")
     crond.run("start")
     pid, before = crond.pid, crond.json("list")["jobs"]
     for _ in range(20):

@@ -25,8 +25,8 @@ class System:
 
     def __init__(self, crond: Crond) -> None:
         self.crond = crond
-        self.root = crond.folder / "root"
-        crond.folder.chmod(0o755)
+        self.root = crond.directory / "root"
+        crond.directory.chmod(0o755)
         del crond.environment["PYCROND_CRONTABS"]
         crond.environment |= {"PYCROND_SYSTEM": "yes", "PYCROND_ROOT": str(self.root)}
         for name in ("etc/cron.d", "var/spool/cron/crontabs"):

@@ -17,7 +17,7 @@ def printed(loop: Loop, options: str, command: str, *, grouped: bool = True) -> 
         loop.daemon.subsystems.runs.limits._base = None
     loop.minutes(1)
     loop.settle()
-    return loop.log.said("CMDOUT")
+    return loop.log.details("CMDOUT")
 
 
 def test_a_job_runs_with_its_nice_value(loop: Loop) -> None:

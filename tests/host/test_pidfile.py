@@ -86,10 +86,10 @@ def long_number(path: Path) -> None:
 def test_another_file_is_refused_and_left_as_it_is(crond: Crond, put: object, reason: str) -> None:
     assert callable(put)
     put(crond.pidfile)
-    before = file_states(crond.folder)
+    before = file_states(crond.directory)
     done = crond.run("start", status=1)
     assert done.stderr == f"pycrond: not started: cannot write pidfile {crond.pidfile}: {reason}\n"
-    assert file_states(crond.folder) == before
+    assert file_states(crond.directory) == before
     wait_until(lambda: not crond.programs("keeper"))
     crond.run("stop", status=3)
 
@@ -109,8 +109,8 @@ def file_states(directory: Path) -> dict[str, object]:
     ],
 )
 def test_a_pidfile_that_cannot_be_written_is_an_error(crond: Crond, pidfile: str, reason: str) -> None:
-    (crond.folder / "file").touch()
-    pidfile = pidfile.format(crond.folder)
+    (crond.directory / "file").touch()
+    pidfile = pidfile.format(crond.directory)
     done = crond.run("start", "--pidfile", pidfile, status=1)
     assert done.stderr == f"pycrond: not started: cannot write pidfile {pidfile}: {reason}\n"
     wait_until(lambda: not crond.programs("keeper"))
@@ -182,7 +182,7 @@ def test_a_pidfile_that_was_removed_is_not_needed(crond: Crond, command: str) ->
 def test_a_file_that_replaced_the_pidfile_is_not_removed(crond: Crond) -> None:
     # An administrator or another daemon has replaced the pidfile: the new file must not be removed.
     crond.run("start")
-    crond.pidfile.rename(crond.folder / "moved")
+    crond.pidfile.rename(crond.directory / "moved")
     crond.pidfile.write_text("not yours\n")
     crond.run("stop")
     assert crond.pidfile.read_text() == "not yours\n"

@@ -48,8 +48,8 @@ def test_the_reason_for_a_new_daemon_is_logged(crond: Crond, rsyslogd: Rsyslogd)
 
 
 def test_an_orphan_of_a_job_becomes_the_keepers_child_and_is_reaped(crond: Crond) -> None:
-    orphan_file = crond.folder / "orphan"
-    crond.write("jobs", f"HOME={crond.folder}\n@reboot setsid sleep 1000 & echo $! >new; mv new orphan\n")
+    orphan_file = crond.directory / "orphan"
+    crond.write("jobs", f"HOME={crond.directory}\n@reboot setsid sleep 1000 & echo $! >new; mv new orphan\n")
     crond.run("start")
     wait_until(lambda: orphan_file.exists() and crond.runs()[0].state == "succeeded")
     orphan = int(orphan_file.read_text())
@@ -59,7 +59,7 @@ def test_an_orphan_of_a_job_becomes_the_keepers_child_and_is_reaped(crond: Crond
 
 
 def test_orphans_of_a_dead_daemon_become_the_keepers_children(crond: Crond) -> None:
-    crond.write("jobs", f"HOME={crond.folder}\n@reboot exec sleep 1000\n")
+    crond.write("jobs", f"HOME={crond.directory}\n@reboot exec sleep 1000\n")
     crond.run("start")
     keeper, first = crond.keeper, crond.pid
     wait_until(lambda: crond.runs()[0].pid)

@@ -20,7 +20,7 @@ class Foreground:
 
     def __init__(self, crond: Crond) -> None:
         self.crond = crond
-        with (crond.folder / "stderr").open("wb") as stderr:
+        with (crond.directory / "stderr").open("wb") as stderr:
             self.process = subprocess.Popen(
                 [SCRIPT, "start", "--foreground"], env=crond.environment, stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE, stderr=stderr,
@@ -28,7 +28,7 @@ class Foreground:
         wait_until(lambda: crond.status() or self.process.poll() is not None)
 
     def stderr(self) -> str:
-        return (self.crond.folder / "stderr").read_text()
+        return (self.crond.directory / "stderr").read_text()
 
 
 @pytest.fixture
@@ -116,13 +116,13 @@ def test_a_daemon_that_is_killed_comes_back(foreground: Foreground) -> None:
 
 def test_jobs_do_not_inherit_ignored_or_blocked_signals(crond: Crond) -> None:
     # After `nohup … &` in a script HUP, INT and QUIT are ignored; a supervisor may have blocked others.
-    crond.write("jobs", f"HOME={crond.folder}\n@reboot grep ^Sig /proc/self/status >new; mv new job\n")
+    crond.write("jobs", f"HOME={crond.directory}\n@reboot grep ^Sig /proc/self/status >new; mv new job\n")
     script = "trap '' HUP INT QUIT USR1; umask 077; exec $0 start --foreground"
     with subprocess.Popen(
         ["sh", "-c", script, SCRIPT], env=crond.environment, stderr=subprocess.DEVNULL
     ) as process:
-        wait_until((crond.folder / "job").exists)
-        fields = dict(line.split(":\t") for line in (crond.folder / "job").read_text().splitlines())
+        wait_until((crond.directory / "job").exists)
+        fields = dict(line.split(":\t") for line in (crond.directory / "job").read_text().splitlines())
         assert proc.signals(fields["SigIgn"]) == proc.signals(fields["SigBlk"]) == set()
         assert proc.status(crond.pid, "Umask") == "0022"
         process.send_signal(signal.SIGINT)

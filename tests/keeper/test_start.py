@@ -60,11 +60,11 @@ os.write(int(sys.argv[1]), f"{tty} {answer}".encode())
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crond]:
     """A pycrond started from a hostile environment, with a job that has recorded its own state and still runs."""
     crond = Crond(tmp_path_factory.mktemp("hostile"))
-    inherited = crond.folder / "inherited"
+    inherited = crond.directory / "inherited"
     inherited.mkdir()
     record = "grep -E '^(Sig|Umask)' /proc/self/status; ls -l /proc/self/fd"
     crond.write(
-        "jobs", f"HOME={crond.folder}\n@reboot ({record}) >job.new; mv job.new job; exec sleep 1000\n"
+        "jobs", f"HOME={crond.directory}\n@reboot ({record}) >job.new; mv job.new job; exec sleep 1000\n"
     )
     command = [sys.executable, "-c", HOSTILE_START, str(inherited), SCRIPT]
     try:
@@ -72,7 +72,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crond]:
             command, env=crond.environment, capture_output=True, text=True, timeout=60, check=False
         )
         assert done.returncode == 0, done.stderr
-        wait_until((crond.folder / "job").exists)
+        wait_until((crond.directory / "job").exists)
         yield crond
     finally:
         crond.end()
@@ -110,7 +110,7 @@ def test_its_standard_descriptors_are_on_dev_null(pid: int) -> None:
 def test_no_inherited_descriptor_is_open(hostile: Crond, pid: int) -> None:
     opened = proc.descriptors(pid)
     assert not [target for target in opened.values() if "/inherited" in target]
-    ours = ("socket:", "pipe:", "anon_inode:", str(hostile.folder))
+    ours = ("socket:", "pipe:", "anon_inode:", str(hostile.directory))
     assert not [
         target
         for number, target in opened.items()
@@ -137,7 +137,7 @@ def test_no_signal_is_ignored_except_those_that_python_ignores(pid: int) -> None
 
 
 def test_a_job_has_clean_signals_and_umask(hostile: Crond) -> None:
-    lines = (hostile.folder / "job").read_text().splitlines()
+    lines = (hostile.directory / "job").read_text().splitlines()
     fields = dict(line.split(":\t") for line in lines if ":\t" in line)
     assert proc.signals(fields["SigIgn"]) == set()
     assert proc.signals(fields["SigBlk"]) == set()
@@ -145,7 +145,7 @@ def test_a_job_has_clean_signals_and_umask(hostile: Crond) -> None:
 
 
 def test_a_job_inherits_no_descriptor(hostile: Crond) -> None:
-    opened = [line for line in (hostile.folder / "job").read_text().splitlines() if " -> " in line]
+    opened = [line for line in (hostile.directory / "job").read_text().splitlines() if " -> " in line]
     numbers = {int(line.split(" -> ")[0].split()[-1]) for line in opened}
     assert numbers == {0, 1, 2, 3}, f"3 is the directory that ls reads: {opened}"
 
@@ -224,10 +224,10 @@ def test_a_detached_process_cannot_acquire_a_terminal(terminal: str) -> None:
 
 
 def test_a_jobs_terminal_is_not_the_daemons(crond: Crond, terminal: str) -> None:
-    tty = crond.folder / "tty"
+    tty = crond.directory / "tty"
     crond.write(
         "jobs",
-        f"HOME={crond.folder}\n@reboot exec <{terminal}; cut -d' ' -f7 /proc/$$/stat >new; mv new tty; exec sleep 9\n",
+        f"HOME={crond.directory}\n@reboot exec <{terminal}; cut -d' ' -f7 /proc/$$/stat >new; mv new tty; exec sleep 9\n",
     )
     crond.run("start")
     wait_until(tty.exists)
@@ -259,7 +259,7 @@ def read_until(master: int, text: bytes) -> None:
 
 
 def test_it_survives_the_death_of_its_terminal_and_shell(crond: Crond) -> None:
-    crond.write("jobs", f"HOME={crond.folder}\n@reboot exec sleep 1000\n")
+    crond.write("jobs", f"HOME={crond.directory}\n@reboot exec sleep 1000\n")
     shell, master = in_terminal(f"{SCRIPT} start; echo gone; sleep 1000; :", crond.environment)
     read_until(master, b"gone")
     before = (crond.keeper, crond.pid)

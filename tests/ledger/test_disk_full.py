@@ -33,15 +33,15 @@ def test_jobs_run_on_a_full_disk_and_are_recorded_when_there_is_room(loop: Loop,
     loop.begin("* * * * * echo $PYCROND_FIRE_TIME >>ran; exit 3\n")
     fill(filler)
     loop.minutes(3)
-    ran = loop.folder / "ran"
+    ran = loop.directory / "ran"
     loop.until(lambda: ran.exists() and len(ran.read_text().split()) == 3)
     loop.until(lambda: not loop.daemon.subsystems.runs.active.count)
-    assert any("cannot write the ledger" in text for text in loop.log.said("ERROR"))
+    assert any("cannot write the ledger" in text for text in loop.log.details("ERROR"))
     assert loop.daemon.subsystems.ledger.file.has_pending
     filler.unlink()
     loop.until(lambda: not loop.daemon.subsystems.ledger.file.has_pending)
     assert [(run.state, run.exit_status) for run in loop.runs()] == [("failed", 3)] * 3
-    loop.until(lambda: "the ledger is written again" in loop.log.said("INFO"))
+    loop.until(lambda: "the ledger is written again" in loop.log.details("INFO"))
 
 
 def test_runs_that_were_not_recorded_when_the_daemon_died_are_unknown_and_not_repeated(
@@ -52,7 +52,7 @@ def test_runs_that_were_not_recorded_when_the_daemon_died_are_unknown_and_not_re
     loop.settle()
     fill(filler)
     loop.minutes(3)
-    ran = loop.folder / "ran"
+    ran = loop.directory / "ran"
     loop.until(lambda: len(ran.read_text().split()) == 4)
     loop.release()  # killed
     filler.unlink()
@@ -73,7 +73,7 @@ def test_the_next_daemon_knows_an_end_that_came_while_the_disk_was_full(loop: Lo
     loop.minutes(1)
     loop.until(lambda: [run.state for run in loop.runs()] == ["running"])
     fill(filler)
-    (loop.folder / "go").touch()
+    (loop.directory / "go").touch()
     loop.until(lambda: not loop.daemon.subsystems.runs.active.count)
     loop.release()  # killed
     filler.unlink()
@@ -116,16 +116,16 @@ def test_runs_that_were_not_recorded_share_no_number_and_no_output_with_later_ru
     filler.unlink()
     loop.begin()
     loop.minutes(1)
-    (loop.folder / "go").touch()
+    (loop.directory / "go").touch()
     fires = [f"2025-06-10T12:0{minute}:00Z" for minute in (1, 2, 3)]
-    loop.until(lambda: len(loop.log.said("CMDOUT")) == 6)
-    assert sorted(loop.log.said("CMDOUT")) == sorted([*fires, *(f"end {fire}" for fire in fires)])
+    loop.until(lambda: len(loop.log.details("CMDOUT")) == 6)
+    assert sorted(loop.log.details("CMDOUT")) == sorted([*fires, *(f"end {fire}" for fire in fires)])
     loop.settle()
     runs = sorted((run.state, run.bytes) for run in loop.runs())
     assert runs == [*[("succeeded", 46)] * 3, ("unknown", 0)], (
         "the runs were adopted, their fires are unknown"
     )
-    assert not os.listdir(loop.folder / "run" / "fifo")
+    assert not os.listdir(loop.directory / "run" / "fifo")
 
 
 @pytest.mark.parametrize("damage", ["text", "torn", "newer"])
@@ -146,7 +146,7 @@ def test_a_ledger_that_cannot_be_used_is_set_aside(loop: Loop, damage: str) -> N
     loop.begin()
     loop.minutes(1)
     loop.settle()
-    (message,) = loop.log.said("ERROR")
+    (message,) = loop.log.details("ERROR")
     damaged = Path(message.partition("it is kept as ")[2].partition(";")[0])
     assert damaged.exists()
     (run,) = loop.runs()
@@ -155,7 +155,7 @@ def test_a_ledger_that_cannot_be_used_is_set_aside(loop: Loop, damage: str) -> N
     loop.stop()
     loop.begin()
     loop.settle()
-    assert (loop.folder / "booted").read_text() == "x\n", (
+    assert (loop.directory / "booted").read_text() == "x\n", (
         "the checkpoint knows that the @reboot jobs have run"
     )
 
@@ -178,7 +178,7 @@ def test_a_new_ledger_has_the_running_runs(loop: Loop) -> None:
     """The environment of a process identifies its run; its output and its end are recorded."""
     loop.begin("#: name=long\n1 12 * * * echo a; while [ ! -e go ]; do sleep 0.02; done; echo b; exit 4\n")
     loop.minutes(1)
-    loop.until(lambda: loop.log.said("CMDOUT") == ["a"])
+    loop.until(lambda: loop.log.details("CMDOUT") == ["a"])
     (before,) = loop.runs()
     loop.release()
     (loop.state / "ledger").write_bytes(b"nonsense " * 1000)
@@ -186,11 +186,11 @@ def test_a_new_ledger_has_the_running_runs(loop: Loop) -> None:
     (run,) = loop.runs()
     assert (run.id, run.key, run.fire, run.pid) == (before.id, before.key, before.fire, before.pid)
     assert run.state == "running"
-    (loop.folder / "go").touch()
+    (loop.directory / "go").touch()
     loop.settle()
     (run,) = loop.runs()
     assert (run.state, run.exit_status) == ("failed", 4)
-    assert loop.log.said("CMDOUT")[-1] == "b"
+    assert loop.log.details("CMDOUT")[-1] == "b"
 
 
 def test_a_daemon_starts_and_runs_jobs_on_a_full_disk(loop: Loop, filler: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_daemon_starts_and_runs_jobs_on_a_full_disk(loop: Loop, filler: Path) 
     fill(filler)
     loop.begin()
     loop.minutes(2)
-    ran = loop.folder / "ran"
+    ran = loop.directory / "ran"
     loop.until(lambda: len(ran.read_text().split()) == 3)
     loop.settle()
     filler.unlink()

@@ -20,14 +20,14 @@ ORDER = ["CMD", "CMDOUT", "CMDEND", "EXIT"]
 
 def printed(loop: Loop, text: bytes) -> list[str]:
     """The CMDOUT lines of a job that prints this."""
-    (loop.folder / "text").write_bytes(text)
+    (loop.directory / "text").write_bytes(text)
     loop.begin("* * * * * cat text\n")
     loop.minutes()
     loop.settle()
     (run,) = loop.runs()
     assert run.bytes == len(text)
     assert loop.query("SELECT bytes, delivered, told FROM runs") == [(len(text), len(text), 3)]
-    return loop.log.said("CMDOUT")
+    return loop.log.details("CMDOUT")
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_output_cannot_forge_another_message(loop: Loop, forged: bytes) -> None:
     printed(loop, forged)
     (run,) = loop.runs()
     assert {line.event for line in loop.log.lines if line.pid == run.pid} == set(ORDER)
-    assert not loop.log.said("SHUTDOWN")
+    assert not loop.log.details("SHUTDOWN")
     assert {line.priority for line in loop.log.lines if line.tag == "PYCROND"} == {78}, "cron, info"
 
 
@@ -106,7 +106,7 @@ def test_many_lines_arrive_in_order(loop: Loop) -> None:
     loop.begin("* * * * * seq 1 4000; seq 4001 8000 >&2\n")
     loop.minutes()
     loop.settle()
-    assert loop.log.said("CMDOUT") == [str(number) for number in range(1, 8001)]
+    assert loop.log.details("CMDOUT") == [str(number) for number in range(1, 8001)]
 
 
 def test_the_lines_of_each_of_many_runs_arrive_in_order(loop: Loop) -> None:
@@ -123,17 +123,17 @@ def test_the_lines_of_each_of_many_runs_arrive_in_order(loop: Loop) -> None:
 
 def test_each_line_is_sent_when_it_is_complete(loop: Loop) -> None:
     for name in ("go1", "go2"):
-        os.mkfifo(loop.folder / name)
+        os.mkfifo(loop.directory / name)
     loop.begin("* * * * * printf half; read go < go1; echo ' line'; read go < go2; echo end\n")
     loop.minutes()
     loop.until(lambda: loop.query("SELECT bytes FROM runs") == [(4,)])
-    assert loop.log.said("CMDOUT") == []
-    (loop.folder / "go1").write_text("go\n")
-    loop.until(lambda: loop.log.said("CMDOUT"))
-    assert loop.log.said("CMDOUT") == ["half line"]
-    (loop.folder / "go2").write_text("go\n")
+    assert loop.log.details("CMDOUT") == []
+    (loop.directory / "go1").write_text("go\n")
+    loop.until(lambda: loop.log.details("CMDOUT"))
+    assert loop.log.details("CMDOUT") == ["half line"]
+    (loop.directory / "go2").write_text("go\n")
     loop.settle()
-    assert loop.log.said("CMDOUT") == ["half line", "end"]
+    assert loop.log.details("CMDOUT") == ["half line", "end"]
 
 
 # Syslogd is absent, slow or killed
@@ -147,7 +147,7 @@ def test_without_a_syslogd_jobs_run_and_their_output_is_sent_later(silent_loop: 
     assert loop.daemon.subsystems.output.delivery.backlog == 3
     loop.log.open()
     loop.settle()
-    assert loop.log.said("STARTUP")
+    assert loop.log.details("STARTUP")
     lines_of_runs = list(loop.log.by_run().values())
     assert [lines[1] for lines in lines_of_runs] == [("CMDOUT", str(run)) for run in (1, 2, 3)]
     for lines in lines_of_runs:
@@ -181,9 +181,9 @@ def test_a_syslogd_that_is_killed_repeatedly_gets_every_line(loop: Loop) -> None
         loop.log.open()
         loop.reading = True
     loop.settle()
-    first_arrivals = list(dict.fromkeys(loop.log.said("CMDOUT")))
+    first_arrivals = list(dict.fromkeys(loop.log.details("CMDOUT")))
     assert first_arrivals == [str(number) for number in range(1, 1501)]
-    assert len(loop.log.said("EXIT")) >= 1
+    assert len(loop.log.details("EXIT")) >= 1
 
 
 def test_delivered_segments_are_deleted(loop: Loop) -> None:
@@ -192,7 +192,7 @@ def test_delivered_segments_are_deleted(loop: Loop) -> None:
 
 
 def test_output_continues_when_segments_were_deleted_and_the_ledger_does_not_know(loop: Loop) -> None:
-    (loop.folder / "text").write_bytes((b"x" * 900 + b"\n") * 1500)
+    (loop.directory / "text").write_bytes((b"x" * 900 + b"\n") * 1500)
     loop.begin("* * * * * cat text; while ! test -e go; do sleep 0.02; done; echo last\n")
     loop.minutes(1)
     loop.until(lambda: spool.segments(str(loop.state / "spool"), 1) == [1])
@@ -201,18 +201,18 @@ def test_output_continues_when_segments_were_deleted_and_the_ledger_does_not_kno
     db.execute("UPDATE runs SET delivered = 0")
     db.close()
     loop.begin()
-    (loop.folder / "go").touch()
+    (loop.directory / "go").touch()
     loop.settle()
-    assert loop.log.said("CMDOUT")[-1] == "last"
+    assert loop.log.details("CMDOUT")[-1] == "last"
     assert [run.bytes for run in loop.runs()] == [1500 * 901 + 5]
 
 
 def test_the_ledger_has_the_progress_of_delivery_while_a_job_runs(loop: Loop) -> None:
-    os.mkfifo(loop.folder / "go")
+    os.mkfifo(loop.directory / "go")
     loop.begin("* * * * * seq 1 100; read go < go; echo end\n")
     loop.minutes()
     loop.until(lambda: loop.query("SELECT bytes, delivered, told FROM runs") == [(292, 292, 1)])
-    (loop.folder / "go").write_text("go\n")
+    (loop.directory / "go").write_text("go\n")
     loop.settle()
     assert loop.query("SELECT bytes, delivered, told FROM runs") == [(296, 296, 3)]
 
@@ -233,8 +233,8 @@ def test_the_option_log_no_hides_the_start_and_end_of_a_run(loop: Loop, output: 
     loop.begin(f"#: log=no\n* * * * * {output}exit 3\n#: name=other\n* * * * * true\n")
     loop.minutes()
     loop.settle()
-    assert loop.log.said("CMDOUT") == (["said"] if output else [])
-    assert [loop.log.said(event) for event in ("CMD", "CMDEND")] == [["true"], ["true"]]
+    assert loop.log.details("CMDOUT") == (["said"] if output else [])
+    assert [loop.log.details(event) for event in ("CMD", "CMDEND")] == [["true"], ["true"]]
     assert sorted(run.state for run in loop.runs()) == ["failed", "succeeded"], "the ledger has both runs"
     assert loop.query("SELECT told FROM runs") == [(3,), (3,)]
 
@@ -243,66 +243,66 @@ def test_a_failed_start_is_logged_whatever_the_option_says(loop: Loop) -> None:
     loop.begin("SHELL=/no/such/shell\n* * * * * -q true\n")
     loop.minutes()
     loop.settle()
-    assert "start-failed" in loop.log.said("EXIT")[0]
+    assert "start-failed" in loop.log.details("EXIT")[0]
 
 
 # Output of processes that a job leaves behind
 
 
 def test_output_of_a_process_that_a_job_leaves_behind_is_sent_after_the_end(loop: Loop) -> None:
-    os.mkfifo(loop.folder / "go")
+    os.mkfifo(loop.directory / "go")
     loop.begin("* * * * * echo main; (read go < go; echo late; printf half) &\n")
     loop.minutes()
-    loop.until(lambda: loop.log.said("EXIT"))
+    loop.until(lambda: loop.log.details("EXIT"))
     assert loop.runs()[0].state == "succeeded"
     assert loop.daemon.subsystems.runs.active.count == 0
-    (loop.folder / "go").write_text("go\n")
+    (loop.directory / "go").write_text("go\n")
     loop.settle()
     (lines,) = loop.log.by_run().values()
     assert [event for event, _ in lines] == ["CMD", "CMDOUT", "CMDEND", "EXIT", "CMDOUT", "CMDOUT"]
     assert [detail for event, detail in lines if event == "CMDOUT"] == ["main", "late", "half"]
-    assert os.listdir(loop.folder / "run" / "fifo") == []
+    assert os.listdir(loop.directory / "run" / "fifo") == []
 
 
 def test_lines_of_a_process_that_a_job_leaves_behind_stay_whole(loop: Loop) -> None:
     for number in range(3):
-        os.mkfifo(loop.folder / f"go{number}")
+        os.mkfifo(loop.directory / f"go{number}")
     loop.begin("* * * * * (for n in 0 1 2; do printf a; read go < go$n; done; echo b) &\n")
     loop.minutes()
-    loop.until(lambda: loop.log.said("EXIT"))
+    loop.until(lambda: loop.log.details("EXIT"))
     for number, size in enumerate((2, 3, 3)):
-        (loop.folder / f"go{number}").write_text("go\n")
+        (loop.directory / f"go{number}").write_text("go\n")
         loop.until(lambda size=size: loop.query("SELECT bytes FROM runs")[0][0] >= size)  # type: ignore[misc]
     loop.settle()
-    assert "".join(loop.log.said("CMDOUT")) == "aaab"
-    assert len(loop.log.said("CMDOUT")) <= 2, "the part before the end, and the rest"
+    assert "".join(loop.log.details("CMDOUT")) == "aaab"
+    assert len(loop.log.details("CMDOUT")) <= 2, "the part before the end, and the rest"
 
 
 def test_a_process_that_floods_its_output_delays_no_other_job(loop: Loop) -> None:
     loop.begin("* * * * * yes & sleep 0.05\n#: name=other\n* * * * * echo other\n")
     loop.minutes()
-    loop.until(lambda: "other" in loop.log.said("CMDOUT") and loop.log.said("EXIT"))
+    loop.until(lambda: "other" in loop.log.details("CMDOUT") and loop.log.details("EXIT"))
     loop.until(lambda: [run.state for run in loop.runs()] == ["succeeded"] * 2)
 
 
 def test_a_job_that_closes_its_output_goes_on(loop: Loop) -> None:
-    os.mkfifo(loop.folder / "go")
+    os.mkfifo(loop.directory / "go")
     loop.begin("* * * * * echo said; exec > /dev/null 2>&1; echo unheard; read go < go; exit 3\n")
     loop.minutes()
-    loop.until(lambda: loop.log.said("CMDOUT"))
+    loop.until(lambda: loop.log.details("CMDOUT"))
     for _ in range(5):
         loop.turn()
     assert loop.daemon.subsystems.runs.active.count == 1
-    (loop.folder / "go").write_text("go\n")
+    (loop.directory / "go").write_text("go\n")
     loop.settle()
-    assert loop.log.said("CMDOUT") == ["said"]
+    assert loop.log.details("CMDOUT") == ["said"]
     assert loop.runs()[0].exit_status == 3
 
 
 def test_closed_output_does_not_wake_the_loop(loop: Loop) -> None:
     loop.begin("* * * * * exec > /dev/null 2>&1; exec sleep 100\n")
     loop.minutes()
-    loop.until(lambda: loop.log.said("CMD"))
+    loop.until(lambda: loop.log.details("CMD"))
     (active,) = loop.daemon.subsystems.runs.active.by_pid.values()
     loop.until(
         lambda: active.output.reader not in loop.daemon.subsystems.poller._callbacks
@@ -313,16 +313,16 @@ def test_closed_output_does_not_wake_the_loop(loop: Loop) -> None:
 
 
 def test_a_job_can_open_its_output_again_by_name(loop: Loop) -> None:
-    os.mkfifo(loop.folder / "go")
-    name = f"{loop.folder}/run/fifo/$PYCROND_RUN"
+    os.mkfifo(loop.directory / "go")
+    name = f"{loop.directory}/run/fifo/$PYCROND_RUN"
     loop.begin(f"* * * * * exec > /dev/null 2>&1; read go < go; echo again > {name}; exit 2\n")
     loop.minutes()
-    loop.until(lambda: loop.log.said("CMD"))
+    loop.until(lambda: loop.log.details("CMD"))
     for _ in range(10):
         loop.turn()
-    (loop.folder / "go").write_text("go\n")
+    (loop.directory / "go").write_text("go\n")
     loop.settle()
-    assert loop.log.said("CMDOUT") == ["again"]
+    assert loop.log.details("CMDOUT") == ["again"]
 
 
 # Full disks and limits
@@ -346,12 +346,12 @@ def test_output_waits_while_the_disk_is_full(loop: Loop, small_spool: Path) -> N
     (small_spool / "filler").write_bytes(b"x" * (480 << 10))
     loop.begin("* * * * * seq 1 20000\n#: name=silent\n* * * * * true\n")
     loop.minutes()
-    loop.until(lambda: loop.log.said("ERROR"))
-    assert "cannot write output of run 1: No space left on device" in loop.log.said("ERROR")
+    loop.until(lambda: loop.log.details("ERROR"))
+    assert "cannot write output of run 1: No space left on device" in loop.log.details("ERROR")
     loop.until(lambda: len([run for run in loop.runs() if run.state == "succeeded"]) == 1)
     (small_spool / "filler").unlink()
     loop.settle()
-    assert loop.log.said("CMDOUT") == [str(number) for number in range(1, 20_001)]
+    assert loop.log.details("CMDOUT") == [str(number) for number in range(1, 20_001)]
     assert [run.state for run in loop.runs()] == ["succeeded", "succeeded"]
 
 
@@ -364,7 +364,7 @@ def test_the_output_of_a_job_that_ends_while_the_disk_is_full_is_kept(loop: Loop
         loop.turn()
     (small_spool / "filler").unlink()
     loop.settle()
-    assert loop.log.said("CMDOUT") == [str(number) for number in range(1, 2001)]
+    assert loop.log.details("CMDOUT") == [str(number) for number in range(1, 2001)]
     (lines,) = loop.log.by_run().values()
     assert lines[-1][0] == "EXIT"
 
@@ -379,8 +379,8 @@ def test_the_oldest_output_is_dropped_when_too_much_waits_for_syslog(silent_loop
     loop.log.open()
     loop.minutes(1)
     loop.settle()
-    messages = loop.log.said("DROPPED")
+    messages = loop.log.details("DROPPED")
     assert sum("4000004 bytes that run 1 printed: 3 MiB wait" in message for message in messages) == 1
-    assert loop.log.said("CMDOUT") == ["new"]
-    assert len(loop.log.said("EXIT")) == 2
+    assert loop.log.details("CMDOUT") == ["new"]
+    assert len(loop.log.details("EXIT")) == 2
     assert [run.bytes for run in loop.runs()] == [4000004, 4]

@@ -59,7 +59,7 @@ def test_the_exit_status_or_signal_of_a_run_is_recorded(
     (run,) = loop.runs()
     assert (run.state, (run.exit_status, run.signal)) == (state, end)
     word = f"status={end[0]}" if end[1] is None else f"signal={end[1]}"
-    assert [text.split()[:2] for text in loop.log.said("EXIT")] == [["x", word]]
+    assert [text.split()[:2] for text in loop.log.details("EXIT")] == [["x", word]]
 
 
 def test_the_processor_time_and_memory_of_a_run_are_recorded(loop: Loop) -> None:
@@ -93,19 +93,19 @@ def test_due_jobs_are_claimed_in_the_second_before_their_minute(loop: Loop) -> N
     loop.to("2025-06-10T12:00:59.1Z")
     (claimed,) = loop.runs()
     assert (claimed.state, claimed.pid) == ("claimed", None)
-    assert os.listdir(loop.folder / "run" / "fifo") == [str(claimed.id)]
+    assert os.listdir(loop.directory / "run" / "fifo") == [str(claimed.id)]
     loop.to("2025-06-10T12:01:00Z")
     loop.settle()
     (run,) = loop.runs()
     assert (run.id, run.state) == (claimed.id, "succeeded")
-    assert os.listdir(loop.folder / "run" / "fifo") == []
+    assert os.listdir(loop.directory / "run" / "fifo") == []
 
 
 def test_a_daemon_that_is_held_up_runs_every_minute_that_it_has_passed(loop: Loop) -> None:
     loop.begin("* * * * * echo $PYCROND_FIRE_TIME\n")
     loop.to("2025-06-10T12:04:10Z")
     loop.settle()
-    assert sorted(loop.log.said("CMDOUT")) == [f"2025-06-10T12:0{n}:00Z" for n in range(1, 5)]
+    assert sorted(loop.log.details("CMDOUT")) == [f"2025-06-10T12:0{n}:00Z" for n in range(1, 5)]
     assert [run.lateness_ms for run in loop.runs()] == [190_000, 130_000, 70_000, 10_000]
 
 
@@ -131,7 +131,7 @@ def test_a_turned_clock_is_logged_and_jobs_run_by_its_new_time(
     assert {run.name: run.folded for run in skipped_runs} == skipped
     assert {run.reason for run in skipped_runs} <= {f"clock-step: {moved} s"}
     assert {run.fire for run in skipped_runs} <= {1749556920.0}, "the first skipped fire is that of 12:02"
-    assert f"the clock was turned by {moved} s" in loop.log.said("INFO")
+    assert f"the clock was turned by {moved} s" in loop.log.details("INFO")
     assert round(loop.query("SELECT moved FROM clock_events ORDER BY id DESC")[0][0] / 60) == int(moved) / 60
 
 
@@ -143,7 +143,7 @@ def test_a_claim_is_cancelled_when_the_clock_is_turned_in_the_second_before_its_
     loop.settle()
     (run,) = loop.runs()
     assert (run.state, run.reason, run.pid) == ("skipped", "clock-step: +28740 s", None)
-    assert os.listdir(loop.folder / "run" / "fifo") == []
+    assert os.listdir(loop.directory / "run" / "fifo") == []
 
 
 def test_fires_that_came_while_no_daemon_ran_are_recorded_as_missed(loop: Loop) -> None:
@@ -161,7 +161,7 @@ def test_fires_that_came_while_no_daemon_ran_are_recorded_as_missed(loop: Loop) 
     assert often.reason == missed["once"].reason
     assert often.reason.startswith("daemon-down: 2025-06-10 ")
     loop.settle()
-    assert loop.log.said("MISSED") == [f"9 fires of 2 jobs, {often.reason}"]
+    assert loop.log.details("MISSED") == [f"9 fires of 2 jobs, {often.reason}"]
     loop.stop()
     loop.begin()
     assert len(loop.runs()) == 2, "they are recorded only once"
@@ -187,7 +187,7 @@ def test_the_first_daemon_of_a_state_directory_has_missed_nothing(loop: Loop) ->
 def test_reboot_jobs_run_once_after_each_boot(loop: Loop) -> None:
     loop.begin("@reboot echo booted\n")
     loop.settle()
-    assert loop.log.said("CMDOUT") == ["booted"]
+    assert loop.log.details("CMDOUT") == ["booted"]
     loop.stop()
     loop.begin()
     loop.minutes()
@@ -203,8 +203,8 @@ def test_a_run_that_cannot_be_started_fails_and_the_other_jobs_run(loop: Loop) -
     reason = "start-failed: cannot run /no/shell: No such file or directory"
     assert (first.state, first.reason, first.exit_status, first.pid) == ("failed", reason, None, None)
     assert second.state == "succeeded"
-    assert f"a state=failed reason='{reason}'" in loop.log.said("EXIT")
-    assert os.listdir(loop.folder / "run" / "fifo") == []
+    assert f"a state=failed reason='{reason}'" in loop.log.details("EXIT")
+    assert os.listdir(loop.directory / "run" / "fifo") == []
 
 
 def test_two_hundred_jobs_run_in_one_minute(loop: Loop) -> None:
@@ -214,11 +214,11 @@ def test_two_hundred_jobs_run_in_one_minute(loop: Loop) -> None:
     loop.settle()
     runs = loop.runs()
     assert [run.exit_status for run in runs] == [n % 7 for n in range(200)]
-    assert sorted(map(int, loop.log.said("CMDOUT"))) == list(range(200))
+    assert sorted(map(int, loop.log.details("CMDOUT"))) == list(range(200))
     for lines in loop.log.by_run().values():
         assert [event for event, _ in lines] == ["CMD", "CMDOUT", "CMDEND", "EXIT"]
     assert loop.processes() == []
-    assert os.listdir(loop.folder / "run" / "fifo") == []
+    assert os.listdir(loop.directory / "run" / "fifo") == []
 
 
 def test_ended_runs_leave_no_open_descriptor(loop: Loop) -> None:
@@ -247,20 +247,20 @@ def test_the_signal_of_a_run_that_another_program_kills_is_recorded(loop: Loop) 
 
 def test_an_unchanged_job_keeps_its_key_and_its_run_at_a_reload(loop: Loop) -> None:
     loop.begin("* * * * * read go < go; echo done\n")
-    os.mkfifo(loop.folder / "go")
+    os.mkfifo(loop.directory / "go")
     loop.minutes()
     loop.until(lambda: loop.daemon.subsystems.runs.active.count)
     (key,) = loop.query("SELECT key FROM jobs")[0]
     for _ in range(20):
         os.kill(os.getpid(), signal.SIGHUP)
-    loop.until(lambda: loop.log.said("RELOAD"))
+    loop.until(lambda: loop.log.details("RELOAD"))
     loop.write("# moved down\n\n* * * * *    read go < go; echo done\n")
     loop.daemon.subsystems.reloader.reload(clock.now())
     assert loop.query("SELECT key FROM jobs WHERE loaded") == [(key,)]
     assert loop.daemon.subsystems.runs.active.count == 1
-    (loop.folder / "go").write_text("go\n")
+    (loop.directory / "go").write_text("go\n")
     loop.settle()
-    assert loop.log.said("CMDOUT") == ["done"]
+    assert loop.log.details("CMDOUT") == ["done"]
     assert loop.runs()[0].state == "succeeded"
 
 
@@ -269,11 +269,11 @@ def test_a_changed_job_is_due_in_the_minute_after_the_reload(loop: Loop) -> None
     loop.turn()
     loop.write("1 12 * * * echo new\n")
     os.kill(os.getpid(), signal.SIGHUP)
-    loop.until(lambda: loop.log.said("RELOAD"))
+    loop.until(lambda: loop.log.details("RELOAD"))
     loop.to("2025-06-10T12:01:00Z")
     loop.to("2025-06-10T12:05:00Z")
     loop.settle()
-    assert loop.log.said("CMDOUT") == ["new"]
+    assert loop.log.details("CMDOUT") == ["new"]
 
 
 def test_a_reload_in_the_second_before_the_minute_claims_its_fires_again(loop: Loop) -> None:
@@ -287,7 +287,7 @@ def test_a_reload_in_the_second_before_the_minute_claims_its_fires_again(loop: L
     loop.to("2025-06-10T12:01:00Z")
     loop.settle()
     assert [run.name for run in loop.runs()] == ["stays", "comes"]
-    assert os.listdir(loop.folder / "run" / "fifo") == []
+    assert os.listdir(loop.directory / "run" / "fifo") == []
 
 
 def test_a_crontab_with_errors_is_reported_and_its_last_good_version_runs(loop: Loop) -> None:
@@ -298,13 +298,13 @@ def test_a_crontab_with_errors_is_reported_and_its_last_good_version_runs(loop: 
     assert (answer["kept"], answer["jobs"], answer["errors"]) == ([str(loop.crontabs / "jobs")], 1, 2)
     loop.minutes()
     loop.settle()
-    assert loop.log.said("CMDOUT") == ["good"]
-    assert any("jobs:2:1: error: bad minute" in text for text in loop.log.said("ERROR"))
+    assert loop.log.details("CMDOUT") == ["good"]
+    assert any("jobs:2:1: error: bad minute" in text for text in loop.log.details("ERROR"))
     loop.stop()
     loop.begin()
     loop.minutes()
     loop.settle()
-    assert loop.log.said("CMDOUT") == ["good", "good"]
+    assert loop.log.details("CMDOUT") == ["good", "good"]
 
 
 def test_a_crontab_is_not_read_while_an_editor_writes_it(loop: Loop) -> None:
@@ -358,7 +358,7 @@ def test_the_daemon_survives_every_file_name(loop: Loop, name: bytes) -> None:
     loop.daemon.subsystems.reloader.reload(clock.now())
     loop.minutes()
     loop.settle()
-    assert "good" in loop.log.said("CMDOUT")
+    assert "good" in loop.log.details("CMDOUT")
 
 
 # Requests on the control socket
@@ -371,7 +371,7 @@ def test_the_daemon_survives_every_file_name(loop: Loop, name: bytes) -> None:
 )
 def test_the_daemon_survives_every_request(loop: Loop, data: bytes) -> None:
     loop.begin("* * * * * true\n")
-    with connect(str(loop.folder / "run" / "control.sock"), 0.05) as client:
+    with connect(str(loop.directory / "run" / "control.sock"), 0.05) as client:
         client.sendall(data)
         for _ in range(5):
             loop.turn()
@@ -384,7 +384,7 @@ def test_the_daemon_survives_every_request(loop: Loop, data: bytes) -> None:
 
 def test_silent_clients_do_not_delay_jobs_or_other_clients(loop: Loop) -> None:
     loop.begin("* * * * * true\n")
-    path = str(loop.folder / "run" / "control.sock")
+    path = str(loop.directory / "run" / "control.sock")
     clients = []
     for _ in range(protocol.MAX_CLIENTS + 50):
         clients.append(connect(path, 5))
@@ -407,7 +407,7 @@ def test_silent_clients_do_not_delay_jobs_or_other_clients(loop: Loop) -> None:
 
 def test_a_client_that_sends_something_stays_connected(loop: Loop) -> None:
     loop.begin("* * * * * true\n")
-    path = str(loop.folder / "run" / "control.sock")
+    path = str(loop.directory / "run" / "control.sock")
     clients = [connect(path, 5)]
     loop.turn()
     for number in range(protocol.MAX_CLIENTS + 10):
@@ -449,8 +449,8 @@ def test_a_stop_leaves_jobs_running(loop: Loop) -> None:
     assert pid
     assert alive(pid)
     loop.log.read()
-    assert loop.log.said("SHUTDOWN") == ["1 job left running"]
-    assert not (loop.folder / "run" / "control.sock").exists()
+    assert loop.log.details("SHUTDOWN") == ["1 job left running"]
+    assert not (loop.directory / "run" / "control.sock").exists()
 
 
 def test_a_stop_in_the_second_before_the_minute_cancels_its_claims(loop: Loop) -> None:
@@ -469,7 +469,7 @@ def test_sigterm_ends_the_loop(loop: Loop) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
     loop.daemon.run()
     loop.log.read()
-    assert loop.log.said("SHUTDOWN")
+    assert loop.log.details("SHUTDOWN")
 
 
 # Starts for which there is no room
@@ -484,7 +484,7 @@ def test_a_start_is_retried_while_no_descriptor_is_free(loop: Loop, monkeypatch:
         assert [run.state for run in loop.runs()] == ["claimed"]
     loop.until(lambda: [run.state for run in loop.runs()] == ["succeeded"])
     loop.settle()
-    assert loop.log.said("CMDOUT") == ["late"]
+    assert loop.log.details("CMDOUT") == ["late"]
 
 
 def test_a_start_fails_when_no_descriptor_is_free_for_the_retry_time(
@@ -497,7 +497,7 @@ def test_a_start_fails_when_no_descriptor_is_free_for_the_retry_time(
     loop.until(lambda: [run.state for run in loop.runs()] == ["failed"])
     assert loop.runs()[0].reason == "start-failed: [Errno 24] Too many open files"
     loop.settle()
-    assert os.listdir(loop.folder / "run" / "fifo") == []
+    assert os.listdir(loop.directory / "run" / "fifo") == []
 
 
 @pytest.mark.parametrize(
@@ -510,7 +510,7 @@ def test_an_end_that_only_the_journal_has_is_in_the_ledger_of_the_next_daemon(
     loop.begin(f"* * * * * while ! test -e go; do sleep 0.02; done; {command}\n")
     loop.minutes()
     loop.until(lambda: [run.state for run in loop.runs()] == ["running"])
-    (loop.folder / "go").touch()
+    (loop.directory / "go").touch()
     wait_until(lambda: spawn.peek_ended_child() is not None)
     loop.daemon.subsystems.runs.reaper.reap(clock.now())
     loop.release()  # killed
@@ -554,7 +554,7 @@ def test_each_of_many_runs_has_its_own_output(loop: Loop) -> None:
     loop.settle()
     runs = loop.log.by_run().values()
     assert [lines[1][1] for lines in runs] == [lines[0][1].removeprefix("echo ") for lines in runs]
-    assert sorted(loop.log.said("CMDOUT")) == sorted(numbers)
+    assert sorted(loop.log.details("CMDOUT")) == sorted(numbers)
 
 
 # A daemon that dies during its starts
@@ -593,5 +593,5 @@ def test_claimed_runs_that_were_not_begun_start_late(
     assert ends[2] == "unknown"
     assert ends[3:5] == [state] * 2
     assert loop.runs()[2].reason == "the daemon died in the instant of its start"
-    ran = sorted((loop.folder / "ran").read_text().split())
+    ran = sorted((loop.directory / "ran").read_text().split())
     assert ran == (["0", "1"] if state == "missed" else ["0", "1", "3", "4"])

@@ -18,15 +18,15 @@ NEVER = "0 0 1 1 * true\n"
 def job(crond: Crond, script: str, number: int = 1) -> None:
     """Write jobs that wait for the file `go` and then execute the script."""
     line = f"@reboot touch began$$; while ! [ -e go ]; do sleep 0.02; done; {script}\n"
-    crond.write("jobs", f"HOME={crond.folder}\n" + "".join(f"#: name=j{n}\n{line}" for n in range(number)))
+    crond.write("jobs", f"HOME={crond.directory}\n" + "".join(f"#: name=j{n}\n{line}" for n in range(number)))
 
 
 def have_begun(crond: Crond, number: int = 1) -> bool:
-    return len(list(crond.folder.glob("began*"))) == number
+    return len(list(crond.directory.glob("began*"))) == number
 
 
 def go(crond: Crond) -> None:
-    (crond.folder / "go").touch()
+    (crond.directory / "go").touch()
 
 
 def states(crond: Crond) -> set[tuple[str, int | None, int | None]]:
@@ -139,13 +139,13 @@ def test_a_start_while_jobs_still_run_adopts_them(crond: Crond) -> None:
 
 
 def test_the_keeper_does_not_wait_for_a_process_that_a_job_left_behind(crond: Crond) -> None:
-    crond.write("jobs", f"HOME={crond.folder}\n@reboot sleep 1000 & echo $! >stray\n")
+    crond.write("jobs", f"HOME={crond.directory}\n@reboot sleep 1000 & echo $! >stray\n")
     crond.run("start")
     wait_until(lambda: [run.state for run in crond.runs()] == ["succeeded"])
     keeper = crond.keeper
     crond.run("stop")
     assert not alive(keeper)
-    assert alive(int((crond.folder / "stray").read_text()))
+    assert alive(int((crond.directory / "stray").read_text()))
 
 
 def test_a_daemon_without_its_keeper_logs_an_error_and_goes_on(crond: Crond, rsyslogd: Rsyslogd) -> None:

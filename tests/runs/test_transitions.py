@@ -110,7 +110,7 @@ def test_a_run_without_room_is_killed(loop: Loop, no_room: pytest.MonkeyPatch, t
     no_room.undo()
     loop.minutes(2)
     assert states(loop) == ["killed"]
-    assert os.listdir(loop.folder / "run" / "fifo") == []
+    assert os.listdir(loop.directory / "run" / "fifo") == []
 
 
 def test_a_run_without_room_is_given_up_by_a_stop_that_kills_jobs(
@@ -206,7 +206,7 @@ def test_a_restored_run_is_replaced_by_a_newer_one(loop: Loop) -> None:
     stubborn = "trap '' TERM; touch up; while :; do sleep 0.05; done"
     loop.begin(f"#: name=job overlap=replace grace=1s\n1-3 12 * * * {stubborn}\n")
     loop.minutes()
-    loop.until((loop.folder / "up").exists)
+    loop.until((loop.directory / "up").exists)
     loop.minutes()
     restart_daemon(loop)
     loop.minutes()

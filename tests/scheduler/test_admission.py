@@ -16,7 +16,7 @@ WAIT = "while [ ! -e {0} ]; do sleep 0.02; done"
 
 
 def go(loop: Loop, name: str = "go") -> None:
-    (loop.folder / name).touch()
+    (loop.directory / name).touch()
 
 
 def states(loop: Loop, name: str | None = None) -> list[str]:
@@ -50,7 +50,7 @@ def test_overlap_skip_skips_fires_while_a_run_is_running(loop: Loop) -> None:
     loop.minutes(3)
     assert states(loop) == ["running", "skipped", "skipped"]
     assert reasons(loop)[1:] == ["overlap: run 1 still runs"] * 2
-    assert any("root/job" in text and "overlap" in text for text in loop.log.said("SKIPPED"))
+    assert any("root/job" in text and "overlap" in text for text in loop.log.details("SKIPPED"))
     go(loop)
     loop.settle()
     loop.minutes()
@@ -66,7 +66,7 @@ def test_overlap_queue_keeps_one_fire_waiting_and_skips_the_others(loop: Loop) -
     go(loop)
     loop.until(lambda: states(loop) == ["succeeded", "succeeded", "skipped"])
     loop.settle()
-    assert loop.log.said("CMDOUT") == ["2025-06-10T12:01:00Z", "2025-06-10T12:02:00Z"]
+    assert loop.log.details("CMDOUT") == ["2025-06-10T12:01:00Z", "2025-06-10T12:02:00Z"]
 
 
 def test_a_queued_run_survives_a_restart_and_waits_for_the_adopted_run(loop: Loop) -> None:
@@ -104,7 +104,7 @@ def test_a_run_that_waits_to_replace_another_is_replaced_by_a_newer_one(loop: Lo
     stubborn = "#: name=job overlap=replace grace=1s\n* * * * * trap '' TERM; touch up; while :; do sleep 0.05; done\n"
     loop.begin(stubborn)
     loop.minutes(1)
-    loop.until((loop.folder / "up").exists)
+    loop.until((loop.directory / "up").exists)
     loop.minutes(2)
     assert states(loop) == ["running", "skipped", "waiting"]
     assert reasons(loop)[1] == "overlap: replaced by run 3"
@@ -147,7 +147,7 @@ def test_runs_above_max_running_wait_in_the_order_of_their_fires(loop: Loop) -> 
 
     loop.until(have_all_succeeded)
     assert max_count == 1
-    assert (loop.folder / "ran").read_text().split() == [*"0123401234"], "the earlier fires first"
+    assert (loop.directory / "ran").read_text().split() == [*"0123401234"], "the earlier fires first"
 
 
 # within
@@ -158,7 +158,7 @@ def test_a_fire_that_cannot_start_in_time_is_missed(loop: Loop) -> None:
     loop.minutes(4)
     assert states(loop) == ["running", "missed"]
     assert reasons(loop)[1] == "within: it could not start within 90 s"
-    assert loop.log.said("MISSED")
+    assert loop.log.details("MISSED")
     go(loop)
     loop.settle()
 
@@ -191,7 +191,7 @@ def test_a_failed_run_is_retried_until_it_succeeds_over_restarts(loop: Loop) -> 
         ("retry", 2),
         ("retry", 3),
     ]
-    lines = list(dict.fromkeys(loop.log.said("CMDOUT")))  # a restart may send a line twice
+    lines = list(dict.fromkeys(loop.log.details("CMDOUT")))  # a restart may send a line twice
     assert lines == [f"{n} 2025-06-10T12:01:00Z" for n in (1, 2, 3)]
     assert len({run.fire for run in loop.runs()}) == 1
 
@@ -205,7 +205,7 @@ def test_a_retry_runs_the_changed_command_of_its_job(loop: Loop) -> None:
     loop.minutes(2)
     loop.settle()
     assert states(loop) == ["failed", "succeeded"]
-    assert loop.log.said("CMDOUT") == ["new"]
+    assert loop.log.details("CMDOUT") == ["new"]
 
 
 def test_a_retry_is_skipped_while_the_next_fire_runs(loop: Loop) -> None:
@@ -263,11 +263,11 @@ def test_a_timeout_also_ends_a_process_that_left_the_process_group(loop: Loop, h
     if not has_cgroup:
         loop.daemon.subsystems.runs.limits._base = None
     loop.minutes(1)
-    loop.until((loop.folder / "left").exists)
+    loop.until((loop.directory / "left").exists)
     assert [pid for pid in loop.processes() if alive(pid)]
     loop.until(lambda: states(loop) == ["timed-out"])
     loop.until(lambda: not [pid for pid in loop.processes() if alive(pid)])
-    loop.until(lambda: loop.log.said("KILLED"))
+    loop.until(lambda: loop.log.details("KILLED"))
 
 
 def test_every_process_of_the_group_gets_the_grace(loop: Loop) -> None:
@@ -278,15 +278,15 @@ def test_every_process_of_the_group_gets_the_grace(loop: Loop) -> None:
     )
     loop.minutes(1)
     loop.until(lambda: states(loop) == ["timed-out"])
-    loop.until((loop.folder / "clean").exists)
+    loop.until((loop.directory / "clean").exists)
 
 
 def test_a_process_that_a_normal_end_leaves_behind_is_logged_and_not_killed(loop: Loop) -> None:
     loop.begin("#: name=job\n* * * * * sleep 1000 & echo $! >left\n")
     loop.minutes(1)
     loop.until(lambda: states(loop) == ["succeeded"])
-    pid = int((loop.folder / "left").read_text())
-    loop.until(lambda: loop.log.said("LEFT") == [f"job left 1 process running: {pid}"])
+    pid = int((loop.directory / "left").read_text())
+    loop.until(lambda: loop.log.details("LEFT") == [f"job left 1 process running: {pid}"])
     assert alive(pid)
 
 
@@ -299,7 +299,7 @@ def test_a_timeout_ends_a_shell_that_is_python(loop: Loop) -> None:
     loop.until(lambda: states(loop) == ["timed-out"])
     assert loop.runs()[0].signal == signal.SIGKILL
     loop.settle()
-    assert loop.log.said("CMDOUT") == ["up"]
+    assert loop.log.details("CMDOUT") == ["up"]
 
 
 def test_a_timeout_that_passes_while_no_daemon_runs_ends_the_adopted_run(loop: Loop) -> None:

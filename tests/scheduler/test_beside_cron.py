@@ -46,11 +46,11 @@ class Pair:
         self._fake = {name: crond.environment[name] for name in names}
         crond.write("jobs", self._crontab("ours"))
         crond.run("start")
-        self._cron = DebianCron(crond.folder / "cron", self._crontab("theirs"), self._fake)
+        self._cron = DebianCron(crond.directory / "cron", self._crontab("theirs"), self._fake)
 
     def _crontab(self, who: str) -> str:
         settings = "".join(f"{name}={value}\n" for name, value in self._fake.items())
-        out = self._crond.folder / who
+        out = self._crond.directory / who
         return settings + "".join(
             f"{schedule} echo {name} $(date '+\\%F \\%H:\\%M \\%Z') >> {out}\n"
             for name, schedule in {**WILDCARD, **FIXED}.items()
@@ -81,7 +81,7 @@ class Pair:
 
     def lines(self, who: str, name: str = "") -> list[str]:
         try:
-            text = (self._crond.folder / who).read_text()
+            text = (self._crond.directory / who).read_text()
         except FileNotFoundError:
             return []
         return [line for line in text.splitlines() if line.startswith(f"{name} " if name else "")]

@@ -59,7 +59,7 @@ def test_the_option_missed_decides_which_fires_are_caught_up(
     assert sum(run.folded or 0 for run in gaps) == missed
     assert all(run.reason.startswith("daemon-down: ") for run in gaps)
     if caught_up:
-        lines = [line for line in loop.log.said("CMDOUT") if "T12:31" in line]
+        lines = [line for line in loop.log.details("CMDOUT") if "T12:31" in line]
         assert len(lines) == 1, "the run has the fire time that was missed"
 
 

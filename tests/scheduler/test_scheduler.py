@@ -24,8 +24,8 @@ def find_zombies(crond: Crond) -> list[int]:
 def test_five_hundred_jobs_in_one_minute_all_run_once_and_leave_no_zombie(crond: Crond) -> None:
     # A second mkdir of the same name fails. Each job also leaves an orphan, which the keeper has to reap.
     lines = "".join(f"* * * * * mkdir {number} && (sleep 0.1 &)\n" for number in range(MANY))
-    crond.write("jobs", f"HOME={crond.folder}/done\n{lines}")
-    (crond.folder / "done").mkdir()
+    crond.write("jobs", f"HOME={crond.directory}/done\n{lines}")
+    (crond.directory / "done").mkdir()
     crond.at("2031-03-01 11:59:57")
     assert f"{MANY} jobs" in crond.run("start").stdout
     wait_until(lambda: sum(run.ended_at is not None for run in crond.runs()) == MANY, seconds=40)
@@ -34,7 +34,7 @@ def test_five_hundred_jobs_in_one_minute_all_run_once_and_leave_no_zombie(crond:
     runs = crond.runs()
     assert {run.state for run in runs} == {"succeeded"}
     assert len({run.key for run in runs}) == len(runs) == MANY
-    assert {int(path.name) for path in (crond.folder / "done").iterdir()} == set(range(MANY))
+    assert {int(path.name) for path in (crond.directory / "done").iterdir()} == set(range(MANY))
     fires = {run["fire"] for run in crond.history()}
     assert fires == {"2031-03-01T12:00:00Z"}
     assert (crond.status() or {})["running"] == 0

@@ -77,7 +77,7 @@ class Log:
                 self.lines.append(read_line(packet))
                 most -= 1
 
-    def said(self, event: str) -> list[str]:
+    def details(self, event: str) -> list[str]:
         """Return the details of all lines of this event."""
         return [line.detail for line in self.lines if line.event == event]
 
@@ -93,7 +93,7 @@ class Loop:
     """A daemon whose loop the test turns, and the files with which the next daemon continues."""
 
     def __init__(self, folder: Path, frozen: FrozenDateTimeFactory) -> None:
-        self.folder = folder
+        self.directory = folder
         self.frozen = frozen
         self.crontabs = folder / "crontabs"
         self.state = folder / "state"
@@ -117,7 +117,7 @@ class Loop:
         """Write a crontab whose jobs are recognized by their HOME."""
         data = text if isinstance(text, bytes) else text.encode()
         file = self.crontabs / name
-        file.write_bytes(b"HOME=%b\n%b" % (os.fsencode(self.folder), data))
+        file.write_bytes(b"HOME=%b\n%b" % (os.fsencode(self.directory), data))
         file.chmod(0o644)
 
     def begin(self, text: str | bytes | None = None, keeper: int | None = None) -> None:
@@ -189,7 +189,7 @@ class Loop:
         self._signals = None
         for name in os.listdir("/proc/self/fd"):
             with contextlib.suppress(OSError):
-                if os.readlink(f"/proc/self/fd/{name}").startswith(f"{self.folder}/"):
+                if os.readlink(f"/proc/self/fd/{name}").startswith(f"{self.directory}/"):
                     os.close(int(name))
 
     # Its effects
@@ -206,7 +206,7 @@ class Loop:
 
     def processes(self) -> list[int]:
         """Return the pids of all processes that the jobs have started."""
-        home, pids = f"HOME={self.folder}".encode(), []
+        home, pids = f"HOME={self.directory}".encode(), []
         for name in filter(str.isdigit, os.listdir("/proc")):
             with contextlib.suppress(OSError):
                 if home in Path(f"/proc/{name}/environ").read_bytes():

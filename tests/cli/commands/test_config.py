@@ -57,7 +57,7 @@ def test_a_value_that_is_not_allowed_is_an_error(tmp_path: Path) -> None:
 
 
 def test_init_writes_files_that_start_accepts(crond: Crond) -> None:
-    folder = crond.folder / "new"
+    folder = crond.directory / "new"
     del crond.environment["PYCROND_CRONTABS"]
     stdout = crond.run("init", "--directory", str(folder)).stdout
     assert f"wrote {folder}/pycrond.toml\nwrote {folder}/crontabs/first\n" in stdout

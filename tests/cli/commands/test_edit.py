@@ -13,9 +13,9 @@ GOOD = "#: name=mine\n0 5 * * * true\n"
 
 def editor(crond: Crond, text: str, status: int = 0) -> None:
     """Set an $EDITOR that writes this text."""
-    script = crond.folder / "editor"
-    (crond.folder / "text").write_text(text)
-    script.write_text(f'#!/bin/sh\ncat {crond.folder}/text > "$1"\nexit {status}\n')
+    script = crond.directory / "editor"
+    (crond.directory / "text").write_text(text)
+    script.write_text(f'#!/bin/sh\ncat {crond.directory}/text > "$1"\nexit {status}\n')
     script.chmod(0o755)
     crond.environment["VISUAL"] = str(script)
 
@@ -60,7 +60,7 @@ def test_a_broken_edit_in_diff(crond: Crond) -> None:
 def test_another_directory(crond: Crond) -> None:
     crond.write("jobs", GOOD)
     crond.run("start")
-    directory = crond.folder / "other"
+    directory = crond.directory / "other"
     directory.mkdir()
     assert "0 added, 1 removed, 0 changed; 0 jobs in all" in crond.run("diff", str(directory)).stdout
 
@@ -103,7 +103,7 @@ def test_without_a_daemon(crond: Crond) -> None:
 
 
 def test_a_link_stays_a_link(crond: Crond) -> None:
-    target = crond.folder / "target"
+    target = crond.directory / "target"
     target.write_text(GOOD)
     link = crond.crontabs / "jobs"
     link.symlink_to(target)

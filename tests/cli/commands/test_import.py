@@ -22,7 +22,7 @@ class Machine:
     """Files of one, and what import makes of them."""
 
     def __init__(self, folder: Path, system: str) -> None:
-        self.folder = folder
+        self.directory = folder
         self.root = folder / "root"
         self.out = folder / "out"
         self.write("etc/os-release", f"ID={system}\n")
@@ -39,7 +39,7 @@ class Machine:
         return self.write(f"var/spool/cron/crontabs/{user}", text, 0o600, user)
 
     def report(self, *arguments: str, status: int = 0) -> str:
-        done = pycrond(self.folder, "import", "--root", str(self.root), *arguments, status=status)
+        done = pycrond(self.directory, "import", "--root", str(self.root), *arguments, status=status)
         return done.stdout + done.stderr
 
     def after(self, line: str, *arguments: str) -> list[str]:
@@ -207,7 +207,7 @@ def test_what_is_written_is_what_start_takes(debian: Machine, crond: Crond) -> N
     debian.write("etc/anacrontab", "1 5 cron.daily run-parts /etc/cron.daily\n3 5 three true\n")
     debian.spool("nobody", "HOME=/\n@reboot true\n")
     said = debian.report("--output", str(debian.out))
-    crond.folder.chmod(0o755)
+    crond.directory.chmod(0o755)
     del crond.environment["PYCROND_CRONTABS"]
     (start,) = [line.split()[1:] for line in said.splitlines() if "pycrond start" in line]
     assert "5 jobs from 3 files" in crond.run(*start).stdout

@@ -28,7 +28,7 @@ JOBS = """
 
 def begin(crond: Crond) -> None:
     """Start a daemon; the jobs good and bad have run, slow is running."""
-    crond.write("jobs", f"HOME={crond.folder}\n{JOBS}")
+    crond.write("jobs", f"HOME={crond.directory}\n{JOBS}")
     crond.run("start")
     for name in ("good", "bad"):
         crond.run("run", name, "--wait", status=None)
@@ -190,7 +190,7 @@ def test_watch_redraws_and_restores_the_terminal(crond: Crond) -> None:
     begin(crond)
     with on_screen(crond, "list", "--watch", "0.2") as screen:
         screen.read("running")
-        (crond.folder / "go").touch()
+        (crond.directory / "go").touch()
         screen.read("\x1b[32mok")
         wait_until(lambda: "1 running" not in screen.read("3 jobs").rpartition("pycrond 0")[2])
         for stop, status in ((signal.SIGINT, 130),):

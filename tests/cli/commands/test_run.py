@@ -25,7 +25,7 @@ NEVER = "0 0 1 1 *"
 def write(crond: Crond, **jobs: str) -> None:
     """Write a crontab with jobs, by name, that are never due."""
     lines = "".join(f"#: name={name}\n{NEVER} {command}\n" for name, command in jobs.items())
-    crond.write("jobs", f"HOME={crond.folder}\n{lines}")
+    crond.write("jobs", f"HOME={crond.directory}\n{lines}")
 
 
 @contextlib.contextmanager
@@ -84,7 +84,7 @@ def test_run_without_waiting(crond: Crond) -> None:
     crond.run("start")
     assert crond.run("run", "job").stdout == "run 1 of root/job started\n"
     assert crond.json("list")["jobs"][0]["running"] == [1]
-    (crond.folder / "go").touch()
+    (crond.directory / "go").touch()
     wait_until(lambda: crond.runs()[0].state == "succeeded")
     assert crond.history()[0]["trigger"] == "manual"
 
@@ -93,7 +93,7 @@ def test_a_run_that_does_not_start_is_reported_in_a_line(crond: Crond) -> None:
     wait = "while [ ! -e go ]; do sleep 0.02; done"
     crond.write(
         "jobs",
-        f"HOME={crond.folder}\n#: name=skips overlap=skip\n{NEVER} {wait}\n#: name=queues overlap=queue\n{NEVER} {wait}\n"
+        f"HOME={crond.directory}\n#: name=skips overlap=skip\n{NEVER} {wait}\n#: name=queues overlap=queue\n{NEVER} {wait}\n"
         f"#: name=bad\nHOME=/no/such\n{NEVER} true\n",
     )
     crond.run("start")
@@ -113,7 +113,7 @@ def test_a_run_that_does_not_start_is_reported_in_a_line(crond: Crond) -> None:
         "run 6 of root/bad failed: start-failed: cannot enter directory"
     )
     crond.run("run", "nonsense", status=1)
-    (crond.folder / "go").touch()
+    (crond.directory / "go").touch()
 
 
 def test_follow_prints_output_as_it_comes(crond: Crond) -> None:
@@ -125,7 +125,7 @@ def test_follow_prints_output_as_it_comes(crond: Crond) -> None:
     with running(crond, "run", "job", "--follow") as command:
         assert line(command) == "one"
         assert command.poll() is None
-        (crond.folder / "go").touch()
+        (crond.directory / "go").touch()
         assert [line(command) for _ in range(4)] == ["two", "^[[31mred", "\\377", "last"]
         assert command.wait(10) == 4
 
@@ -147,7 +147,7 @@ def test_run_wait_continues_over_a_restart(crond: Crond) -> None:
         crond.run("restart")
         os.kill(crond.pid, signal.SIGKILL)
         wait_until(lambda: crond.status() is not None)
-        (crond.folder / "go").touch()
+        (crond.directory / "go").touch()
         assert line(command) == "two"
         assert command.wait(10) == 5
 
@@ -168,12 +168,12 @@ def test_run_wait_ends_at_a_stop(crond: Crond) -> None:
 def test_kill_of_a_job_that_ignores_term(crond: Crond) -> None:
     crond.write(
         "jobs",
-        f"HOME={crond.folder}\n#: name=job grace=1s\n{NEVER} trap '' TERM; echo $$ >pid; while :; do sleep 0.05; done\n",
+        f"HOME={crond.directory}\n#: name=job grace=1s\n{NEVER} trap '' TERM; echo $$ >pid; while :; do sleep 0.05; done\n",
     )
     crond.run("start")
     crond.run("run", "job")
-    wait_until(lambda: (crond.folder / "pid").exists() and (crond.folder / "pid").read_text())
-    pid = int((crond.folder / "pid").read_text())
+    wait_until(lambda: (crond.directory / "pid").exists() and (crond.directory / "pid").read_text())
+    pid = int((crond.directory / "pid").read_text())
     assert crond.run("kill", "job").stdout == "run 1 of root/job is being ended\n"
     assert alive(pid)
     wait_until(lambda: not alive(pid))
@@ -187,10 +187,10 @@ def test_kill_by_a_signal(crond: Crond) -> None:
     write(crond, job="trap 'echo got it' HUP; touch up; while [ ! -e go ]; do sleep 0.02; done")
     crond.run("start")
     with running(crond, "run", "job", "--follow") as command:
-        wait_until((crond.folder / "up").exists)
+        wait_until((crond.directory / "up").exists)
         assert crond.run("kill", "1", "--signal", "HUP").stdout == "run 1 of root/job gets the signal\n"
         assert line(command) in {"got it", "Hangup"}
-        (crond.folder / "go").touch()
+        (crond.directory / "go").touch()
         assert command.wait(10) == 0
     assert "no signal is called 'X'" in crond.run("kill", "1", "--signal", "X", status=1).stderr
 
@@ -200,7 +200,9 @@ def test_kill_by_a_signal(crond: Crond) -> None:
 
 def test_a_pause_over_a_restart_and_a_verdict_for_each_fire(crond: Crond) -> None:
     crond.at("2031-03-01 11:59:30")
-    crond.write("jobs", f"HOME={crond.folder}\n#: name=job\n* * * * * true\n#: name=other\n* * * * * true\n")
+    crond.write(
+        "jobs", f"HOME={crond.directory}\n#: name=job\n* * * * * true\n#: name=other\n* * * * * true\n"
+    )
     crond.run("start")
     done = crond.run("pause", "job", "--for", "150s", "--reason", "a disk is full")
     assert done.stdout == "root/job is paused until 12:02\n"
@@ -267,7 +269,7 @@ def test_logs_follow(crond: Crond) -> None:
             assert line(command).endswith(" a | one")
         crond.run("run", "b")
         assert line(all_).endswith(" b | b")
-        (crond.folder / "go").touch()
+        (crond.directory / "go").touch()
         for command in (all_, of_run):
             assert line(command).endswith(" a | two")
         assert of_run.wait(10) == 0
@@ -468,7 +470,7 @@ def test_a_user_waits_for_a_run_and_follows_it(system: System) -> None:
 @needs_root
 def test_a_users_daemon_refuses_other_users(system: System) -> None:
     del system.crond.environment["PYCROND_SYSTEM"]
-    (system.crond.folder / "crontabs").chmod(0o755)
+    (system.crond.directory / "crontabs").chmod(0o755)
     system.crond.environment["PYCROND_CRONTABS"] = str(system.crond.crontabs)
     system.crond.write("jobs", f"#: name=work\n{NEVER} true\n")
     system.crond.run("start")

@@ -86,8 +86,8 @@ def test_a_second_start_names_the_first(crond: Crond) -> None:
 
 
 def test_a_first_start_makes_directories_that_only_its_user_can_read(crond: Crond) -> None:
-    crond.environment["PYCROND_STATE_DIR"] = str(crond.folder / "deep" / "state")
-    crond.state = crond.folder / "deep" / "state"
+    crond.environment["PYCROND_STATE_DIR"] = str(crond.directory / "deep" / "state")
+    crond.state = crond.directory / "deep" / "state"
     crond.run("start", umask=0)
     assert crond.state.stat().st_mode & 0o777 == 0o700
     assert crond.runtime.stat().st_mode & 0o777 == 0o755
@@ -97,8 +97,8 @@ def test_a_first_start_makes_directories_that_only_its_user_can_read(crond: Cron
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root minds who could have put ./crontabs there")
 def test_start_explains_why_crontabs_in_the_working_directory_are_not_used(crond: Crond) -> None:
     del crond.environment["PYCROND_CRONTABS"]
-    crond.folder.chmod(0o777)
-    done = crond.run("start", status=1, cwd=crond.folder)
+    crond.directory.chmod(0o777)
+    done = crond.run("start", status=1, cwd=crond.directory)
     assert "./crontabs is used only if --crontabs names it, for other users can write above it" in done.stderr
 
 
@@ -119,11 +119,11 @@ def test_start_explains_why_crontabs_in_the_working_directory_are_not_used(crond
     ],
 )  # fmt: skip
 def test_a_start_that_fails_prints_the_reason(crond: Crond, arguments: list[str], reason: str) -> None:
-    (crond.folder / "file").write_text("")
-    (crond.folder / "open").mkdir(mode=0o777)
-    (crond.folder / "open").chmod(0o777)
-    done = crond.run("start", *(argument.format(crond.folder) for argument in arguments), status=1)
-    assert done.stderr.startswith(f"pycrond: {reason.format(crond.folder)}")
+    (crond.directory / "file").write_text("")
+    (crond.directory / "open").mkdir(mode=0o777)
+    (crond.directory / "open").chmod(0o777)
+    done = crond.run("start", *(argument.format(crond.directory) for argument in arguments), status=1)
+    assert done.stderr.startswith(f"pycrond: {reason.format(crond.directory)}")
     assert len(done.stderr.splitlines()) == 1
     assert not done.stdout
     wait_until(lambda: nothing_runs(crond))
@@ -138,7 +138,7 @@ def test_a_start_that_fails_leaves_no_pidfile(crond: Crond) -> None:
 def test_a_state_directory_of_another_user_is_refused(crond: Crond) -> None:
     state = "/"
     if os.geteuid() == 0:
-        state = str(crond.folder / "theirs")
+        state = str(crond.directory / "theirs")
         os.mkdir(state)
         os.chown(state, 65534, 65534)
     done = crond.run("start", "--state-dir", state, status=1)
@@ -167,12 +167,12 @@ os.execv(sys.argv[1], sys.argv[1:])
     ],
 )
 def test_a_path_without_write_permission_is_named(crond: Crond, setting: str, path: str, reason: str) -> None:
-    (crond.folder / "closed").mkdir(mode=0o500)
-    (crond.folder / "read-only").touch(mode=0o400)
-    environment = {**crond.environment, f"PYCROND_{setting}": str(crond.folder / path)}
+    (crond.directory / "closed").mkdir(mode=0o500)
+    (crond.directory / "read-only").touch(mode=0o400)
+    environment = {**crond.environment, f"PYCROND_{setting}": str(crond.directory / path)}
     command = [sys.executable, "-c", CONFINED, SCRIPT, "start"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
-    assert (done.returncode, done.stderr) == (1, f"pycrond: {reason.format(crond.folder)}\n")
+    assert (done.returncode, done.stderr) == (1, f"pycrond: {reason.format(crond.directory)}\n")
     wait_until(lambda: nothing_runs(crond))
 
 
@@ -199,7 +199,7 @@ def test_any_user_can_have_a_daemon(nobody: Crond) -> None:
 
 
 def test_start_works_from_a_removed_directory(crond: Crond) -> None:
-    command = f"mkdir {crond.folder}/gone; cd {crond.folder}/gone; rmdir {crond.folder}/gone; exec $0 start"
+    command = f"mkdir {crond.directory}/gone; cd {crond.directory}/gone; rmdir {crond.directory}/gone; exec $0 start"
     subprocess.run(
         ["sh", "-c", command, SCRIPT], env=crond.environment, check=True, capture_output=True, timeout=60
     )
@@ -211,10 +211,10 @@ def test_paths_are_relative_to_the_working_directory(crond: Crond) -> None:
         del crond.environment[f"PYCROND_{name}"]
     paths = ["--crontabs", "crontabs", "--state-dir", "state", "--runtime-dir", "run", "--pidfile", "pid"]
     crond.write("jobs", NEVER)
-    assert "1 job" in crond.run("start", *paths, cwd=crond.folder).stdout
+    assert "1 job" in crond.run("start", *paths, cwd=crond.directory).stdout
     assert crond.programs("daemon") == [crond.pid]
     # The state directory alone locates the daemon: its settings are recorded there.
-    crond.run("stop", "--state-dir", "state", cwd=crond.folder)
+    crond.run("stop", "--state-dir", "state", cwd=crond.directory)
     assert nothing_runs(crond)
 
 
@@ -268,7 +268,7 @@ def test_term_and_int_stop_it(crond: Crond, number: int, to: str) -> None:
 
 
 def test_a_running_job_continues_over_a_stop_and_is_taken_over(crond: Crond) -> None:
-    crond.write("jobs", f"HOME={crond.folder}\n@reboot sleep 1000; exit 3\n")
+    crond.write("jobs", f"HOME={crond.directory}\n@reboot sleep 1000; exit 3\n")
     crond.run("start")
     wait_until(lambda: crond.runs()[0].pid)
     job = crond.runs()[0].pid
