@@ -103,20 +103,20 @@ def pycrond(directory: Path, *arguments: str, status: int = 0) -> subprocess.Com
 class Crond:
     """A pycrond with its own directories below a temporary one, the installed script, and its daemons."""
 
-    def __init__(self, folder: Path) -> None:
-        self.directory = folder
-        self.crontabs = folder / "crontabs"
-        self.state = folder / "state"
-        self.runtime = folder / "run"
-        self.pidfile = folder / "pid"
-        self.syslog = folder / "log"
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.crontabs = directory / "crontabs"
+        self.state = directory / "state"
+        self.runtime = directory / "run"
+        self.pidfile = directory / "pid"
+        self.syslog = directory / "log"
         self.prefix: list[str] = []  # the program that runs every command, with its arguments
         self.crontabs.mkdir()
         self.environment = {
             **{
                 name: value for name, value in os.environ.items() if not name.startswith(("PYCROND_", "XDG_"))
             },
-            "HOME": str(folder),
+            "HOME": str(directory),
             "PYCROND_CRONTABS": str(self.crontabs),
             "PYCROND_STATE_DIR": str(self.state),
             "PYCROND_RUNTIME_DIR": str(self.runtime),

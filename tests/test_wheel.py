@@ -35,20 +35,20 @@ def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """By way of the sdist, so that this one holds all that is needed."""
-    folder = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--outdir", folder, ROOT)
-    assert list(folder.glob("*.tar.gz"))
-    (one,) = folder.glob("*.whl")
+    directory = tmp_path_factory.mktemp("dist")
+    run(sys.executable, "-m", "build", "--outdir", directory, ROOT)
+    assert list(directory.glob("*.tar.gz"))
+    (one,) = directory.glob("*.whl")
     return one
 
 
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program in an environment with nothing else."""
-    folder = tmp_path_factory.mktemp("venv")
-    run(sys.executable, "-m", "venv", folder)
-    run(folder / "bin/python", "-m", "pip", "install", "--quiet", wheel)
-    return folder / "bin/pycrond"
+    directory = tmp_path_factory.mktemp("venv")
+    run(sys.executable, "-m", "venv", directory)
+    run(directory / "bin/python", "-m", "pip", "install", "--quiet", wheel)
+    return directory / "bin/pycrond"
 
 
 def test_it_holds_what_setup_places_and_no_tests(wheel: Path) -> None:

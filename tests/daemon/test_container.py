@@ -26,7 +26,7 @@ CONTAINER = """
 set -e
 mount --make-rprivate /
 mount -t tmpfs none /run
-mount --bind {folder} {folder}
+mount --bind {directory} {directory}
 mount -o remount,ro,bind /
 exec {script} start --foreground
 """
@@ -43,7 +43,7 @@ def test_as_the_first_process_on_a_read_only_root(crond: Crond) -> None:
         "jobs", f"@reboot setsid sh -c 'sleep 0.1; echo $PPID >{orphan}' & exit\n@reboot echo hi >{out}\n"
     )
     script = crond.directory / "container"
-    script.write_text(CONTAINER.format(folder=crond.directory, script=SCRIPT))
+    script.write_text(CONTAINER.format(directory=crond.directory, script=SCRIPT))
     with subprocess.Popen([*unshare_command, "sh", str(script)], env=crond.environment) as unshare:
         wait_until(lambda: out.exists() and orphan.exists() and orphan.read_text())
         first = children(unshare.pid)[0]

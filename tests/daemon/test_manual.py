@@ -121,10 +121,12 @@ def test_at_most_a_hundred_runs_of_a_job_wait(loop: Loop) -> None:
 # Words that mean a job
 
 
-@pytest.mark.parametrize("word", ["job", "root/job", "root/jo", "jo", "jobs:3", "{folder}/crontabs/jobs:3"])
+@pytest.mark.parametrize(
+    "word", ["job", "root/job", "root/jo", "jo", "jobs:3", "{directory}/crontabs/jobs:3"]
+)
 def test_a_word_means_the_job_with_this_name_key_or_line(loop: Loop, word: str) -> None:
     loop.begin("#: name=job\n0 0 1 1 * true\n#: name=other\n0 0 1 1 * true\n")
-    assert ask(loop, "run", job=word.format(folder=loop.directory))["key"] == "root/job"
+    assert ask(loop, "run", job=word.format(directory=loop.directory))["key"] == "root/job"
 
 
 @pytest.mark.parametrize("command", ["run", "kill", "pause", "resume"])

@@ -92,23 +92,23 @@ class Log:
 class Loop:
     """A daemon whose loop the test turns, and the files with which the next daemon continues."""
 
-    def __init__(self, folder: Path, frozen: FrozenDateTimeFactory) -> None:
-        self.directory = folder
+    def __init__(self, directory: Path, frozen: FrozenDateTimeFactory) -> None:
+        self.directory = directory
         self.frozen = frozen
-        self.crontabs = folder / "crontabs"
-        self.state = folder / "state"
-        self.log = Log(folder / "log")
+        self.crontabs = directory / "crontabs"
+        self.state = directory / "state"
+        self.log = Log(directory / "log")
         self.reading = True
         self.daemon: Daemon
         self._signals: SignalPipe | None = None
         for name in ("crontabs", "state", "run"):
-            (folder / name).mkdir()
+            (directory / name).mkdir()
         self.settings = Settings(
             crontabs=(str(self.crontabs),),
             state_dir=str(self.state),
-            runtime_dir=str(folder / "run"),
-            pidfile=str(folder / "pid"),
-            syslog=str(folder / "log"),
+            runtime_dir=str(directory / "run"),
+            pidfile=str(directory / "pid"),
+            syslog=str(directory / "log"),
         )
 
     # The daemon

@@ -11,12 +11,12 @@ import pytest
 from tests.conftest import pycrond
 
 
-def check(folder: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
-    return pycrond(folder, "check", *arguments, status=status)
+def check(directory: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+    return pycrond(directory, "check", *arguments, status=status)
 
 
-def document(folder: Path, *arguments: str, status: int = 0) -> dict[str, Any]:
-    whole = json.loads(check(folder, *arguments, "--json", status=status).stdout)
+def document(directory: Path, *arguments: str, status: int = 0) -> dict[str, Any]:
+    whole = json.loads(check(directory, *arguments, "--json", status=status).stdout)
     assert list(whole) == ["files"]
     (only,) = whole["files"]
     return dict(only)
@@ -113,11 +113,11 @@ def test_a_file_that_the_daemon_would_refuse_is_read_all_the_same(tmp_path: Path
     }
 
 
-@pytest.mark.parametrize("kind", ["missing", "folder", "fifo", "empty", "binary", "huge line"])
+@pytest.mark.parametrize("kind", ["missing", "directory", "fifo", "empty", "binary", "huge line"])
 def test_files_of_every_kind(tmp_path: Path, kind: str) -> None:
     file = tmp_path / "jobs"
     match kind:
-        case "folder":
+        case "directory":
             file.mkdir()
         case "fifo":
             os.mkfifo(file)

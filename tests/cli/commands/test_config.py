@@ -15,8 +15,8 @@ from pycrond.settings import Settings
 from tests.conftest import Crond, pycrond
 
 
-def known_values(folder: Path, *arguments: str) -> dict[str, Any]:
-    document = json.loads(pycrond(folder, "config", "--json", *arguments).stdout)
+def known_values(directory: Path, *arguments: str) -> dict[str, Any]:
+    document = json.loads(pycrond(directory, "config", "--json", *arguments).stdout)
     return {row["setting"]: (row["value"], row["from"]) for row in document["settings"]}
 
 
@@ -57,14 +57,14 @@ def test_a_value_that_is_not_allowed_is_an_error(tmp_path: Path) -> None:
 
 
 def test_init_writes_files_that_start_accepts(crond: Crond) -> None:
-    folder = crond.directory / "new"
+    directory = crond.directory / "new"
     del crond.environment["PYCROND_CRONTABS"]
-    stdout = crond.run("init", "--directory", str(folder)).stdout
-    assert f"wrote {folder}/pycrond.toml\nwrote {folder}/crontabs/first\n" in stdout
-    config = f"--config {folder}/pycrond.toml"
+    stdout = crond.run("init", "--directory", str(directory)).stdout
+    assert f"wrote {directory}/pycrond.toml\nwrote {directory}/crontabs/first\n" in stdout
+    config = f"--config {directory}/pycrond.toml"
     assert f"pycrond start {config};" in stdout
     assert crond.run("check", *config.split()).stdout == ""
-    assert crond.run("config", *config.split(), "--json").stdout.count(f"{folder}/pycrond.toml:") == 1
+    assert crond.run("config", *config.split(), "--json").stdout.count(f"{directory}/pycrond.toml:") == 1
 
 
 def test_init_overwrites_nothing(tmp_path: Path) -> None:

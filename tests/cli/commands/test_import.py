@@ -21,10 +21,10 @@ STARTER = "30 7-23 * * *   root	[ -x /etc/init.d/anacron ] && if [ ! -d /run/sys
 class Machine:
     """Files of one, and what import makes of them."""
 
-    def __init__(self, folder: Path, system: str) -> None:
-        self.directory = folder
-        self.root = folder / "root"
-        self.out = folder / "out"
+    def __init__(self, directory: Path, system: str) -> None:
+        self.directory = directory
+        self.root = directory / "root"
+        self.out = directory / "out"
         self.write("etc/os-release", f"ID={system}\n")
 
     def write(self, name: str, text: str | bytes, mode: int = 0o644, owner: str = "root") -> Path:

@@ -18,13 +18,13 @@ from tests.conftest import pycrond
 GAP = "2026-03-29"
 
 
-def document(folder: Path, *arguments: str, status: int = 0) -> dict[str, Any]:
-    answer = json.loads(pycrond(folder, *arguments, "--json", status=status).stdout)
+def document(directory: Path, *arguments: str, status: int = 0) -> dict[str, Any]:
+    answer = json.loads(pycrond(directory, *arguments, "--json", status=status).stdout)
     return dict(answer)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     """A state directory in which three jobs are loaded."""
     ledger = Ledger(str(tmp_path / "ledger"))
     text = b"#: name=night\n30 2 * * *\ttrue\n#: name=boot\n@reboot true\n#: name=never\n0 0 31 2 * true\n"
@@ -71,19 +71,19 @@ def test_two_fires_moved_to_one_instant_are_listed_twice(tmp_path: Path) -> None
     assert document(tmp_path, *words)["jobs"][0]["fires"] == ["2026-03-29T01:00:00Z"] * 2
 
 
-def test_the_loaded_jobs(folder: Path) -> None:
-    rows = document(folder, "next", "--from", GAP, "--count", "1")["jobs"]
+def test_the_loaded_jobs(directory: Path) -> None:
+    rows = document(directory, "next", "--from", GAP, "--count", "1")["jobs"]
     assert [(row["name"], row["fires"]) for row in rows] == [
         ("night", ["2026-03-29T01:00:00Z"]),
         ("boot", []),
         ("never", []),
     ]
-    (only,) = document(folder, "next", "night", "--count", "1")["jobs"]
+    (only,) = document(directory, "next", "night", "--count", "1")["jobs"]
     assert (only["key"], only["file"], only["line"]) == ("me/night", "/etc/jobs", 2)
-    lines = pycrond(folder, "next").stdout.splitlines()
+    lines = pycrond(directory, "next").stdout.splitlines()
     assert len(lines) == 1 + 5 + 2
     assert lines[-2].split() == ["at", "boot", "boot", "@reboot"]
-    assert "no job is called 'nobody'" in pycrond(folder, "next", "nobody", status=1).stderr
+    assert "no job is called 'nobody'" in pycrond(directory, "next", "nobody", status=1).stderr
 
 
 def test_a_file_gives_a_row_for_each_line_in_order(tmp_path: Path) -> None:
@@ -163,23 +163,23 @@ def test_explain(tmp_path: Path) -> None:
         ("2026-03-29T03:00", True, ["minute", "hour"]),
     ],
 )
-def test_why(folder: Path, time: str, due: bool, wrong: list[str]) -> None:
+def test_why(directory: Path, time: str, due: bool, wrong: list[str]) -> None:
     """On the night of the gap the job runs at 03:00, which none of its fields names."""
-    answer = document(folder, "why", "night", time)
+    answer = document(directory, "why", "night", time)
     assert answer["due"] is due
     assert [check["field"] for check in answer["fields"] if not check["matches"]] == wrong
-    stdout = pycrond(folder, "why", "night", time).stdout
+    stdout = pycrond(directory, "why", "night", time).stdout
     assert ("It is due then." in stdout) is due
 
 
-def test_why_shows_the_runs_of_the_ledger(folder: Path) -> None:
-    ledger = Ledger(str(folder / "ledger"))
+def test_why_shows_the_runs_of_the_ledger(directory: Path) -> None:
+    ledger = Ledger(str(directory / "ledger"))
     at = datetime(2026, 6, 1, 0, 30, tzinfo=UTC)
     ledger.pass_over([_gap(at)])
     ledger.close()
-    answer = document(folder, "why", "night", "2026-06-01T02:30")
+    answer = document(directory, "why", "night", "2026-06-01T02:30")
     assert [(run["state"], run["reason"]) for run in answer["runs"]] == [("missed", "daemon-down: x")]
-    assert "daemon-down: x" in pycrond(folder, "why", "night", "2026-06-01T02:30").stdout
+    assert "daemon-down: x" in pycrond(directory, "why", "night", "2026-06-01T02:30").stdout
 
 
 def _gap(at: datetime) -> Any:
@@ -191,5 +191,5 @@ def _gap(at: datetime) -> Any:
     return GapRow("me/night", seconds, 1, 0, 0, State.MISSED, *cause, seconds, seconds, 1)
 
 
-def test_why_of_a_job_without_times(folder: Path) -> None:
-    assert "runs at boot" in pycrond(folder, "why", "boot", "02:30", status=1).stderr
+def test_why_of_a_job_without_times(directory: Path) -> None:
+    assert "runs at boot" in pycrond(directory, "why", "boot", "02:30", status=1).stderr

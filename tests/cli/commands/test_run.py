@@ -356,10 +356,10 @@ ALICE, BOB = pwd.getpwnam("nobody"), pwd.getpwnam("daemon")
 class System:
     """The cron of a system below a directory that everybody can enter."""
 
-    def __init__(self, folder: Path) -> None:
-        folder.chmod(0o755)
-        self.crond = Crond(folder)
-        self.root = folder / "root"
+    def __init__(self, directory: Path) -> None:
+        directory.chmod(0o755)
+        self.crond = Crond(directory)
+        self.root = directory / "root"
         del self.crond.environment["PYCROND_CRONTABS"]
         self.crond.environment |= {"PYCROND_SYSTEM": "yes", "PYCROND_ROOT": str(self.root)}
         (self.root / "etc").mkdir(parents=True)

@@ -31,8 +31,8 @@ def files(root: Path) -> set[str]:
     return {str(path.relative_to(root)) for path in root.rglob("*") if path.is_file() or path.is_symlink()}
 
 
-def setup(folder: Path, *arguments: str, whose: str = "--system", status: int = 0) -> str:
-    done = pycrond(folder, "setup", whose, "--root", str(folder / "root"), *arguments, status=status)
+def setup(directory: Path, *arguments: str, whose: str = "--system", status: int = 0) -> str:
+    done = pycrond(directory, "setup", whose, "--root", str(directory / "root"), *arguments, status=status)
     return done.stdout + done.stderr
 
 
@@ -183,10 +183,10 @@ def test_the_dockerfile_uses_existing_settings() -> None:
 
 @pytest.fixture(scope="module")
 def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("completions")
+    directory = tmp_path_factory.mktemp("completions")
     for shell in shell_completion.SHELLS:
-        (folder / shell).write_text(shell_completion.script(shell))
-    return folder
+        (directory / shell).write_text(shell_completion.script(shell))
+    return directory
 
 
 def run(shell: str, text: str) -> str:

@@ -67,15 +67,15 @@ def test_start_reports_files_that_it_does_not_read(crond: Crond) -> None:
     crond.write("open", NEVER).chmod(0o666)
     crond.write("kept.bak", NEVER)
     os.mkfifo(crond.crontabs / "fifo")
-    (crond.crontabs / "folder").mkdir()
+    (crond.crontabs / "directory").mkdir()
     (crond.crontabs / "link").symlink_to("nowhere")
     done = crond.run("start")
     assert "1 job from 1 file" in done.stdout
     warnings = {Path(line.split(": ")[0]).name: line for line in done.stderr.splitlines()}
-    assert set(warnings) == {"open", "kept.bak", "fifo", "folder", "link"}
+    assert set(warnings) == {"open", "kept.bak", "fifo", "directory", "link"}
     assert "everyone may write it" in warnings["open"]
     assert "not a regular file" in warnings["fifo"]
-    assert "not a regular file" in warnings["folder"]
+    assert "not a regular file" in warnings["directory"]
 
 
 def test_a_second_start_names_the_first(crond: Crond) -> None:
@@ -179,10 +179,10 @@ def test_a_path_without_write_permission_is_named(crond: Crond, setting: str, pa
 @pytest.fixture
 def nobody() -> Iterator[Crond]:
     """A pycrond of a user without privileges."""
-    with tempfile.TemporaryDirectory(prefix="pycrond.") as folder:
-        crond = Crond(Path(folder))
+    with tempfile.TemporaryDirectory(prefix="pycrond.") as directory:
+        crond = Crond(Path(directory))
         if os.geteuid() == 0:
-            os.chown(folder, 65534, 65534)
+            os.chown(directory, 65534, 65534)
             # The one capability is for the Python that runs these tests, which may lie in root's home.
             ids, may_read = "--reuid=65534 --regid=65534 --clear-groups", "+dac_read_search"
             crond.prefix = ["setpriv", *ids.split(), f"--inh-caps={may_read}", f"--ambient-caps={may_read}"]

@@ -36,7 +36,7 @@ def at(text: str) -> float:
 
 
 def run(
-    folder: Path,
+    directory: Path,
     key: str,
     fire: str,
     end: str | None,
@@ -55,13 +55,13 @@ def run(
     planned = at(start_at) if start_at else None
     last = at(until) if until else None
     row = (key, at(fire), int(at(fire) // 60), trigger, state, begun, planned, over, took, last, folded)
-    with sqlite3.connect(folder / "ledger") as ledger:
+    with sqlite3.connect(directory / "ledger") as ledger:
         ledger.execute(RUN, row)
     ledger.close()
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def directory(tmp_path: Path) -> Path:
     """A state directory with loaded jobs, of a daemon that ran until 2026-06-10T12:00Z."""
     ledger = Ledger(str(tmp_path / "ledger"))
     made = make_jobs(parser.parse(TEXT, "/etc/jobs").entries, "me")
@@ -74,8 +74,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def document(folder: Path, *words: str) -> dict[str, Any]:
-    return dict(json.loads(pycrond(folder, "timeline", *words, "--json").stdout))
+def document(directory: Path, *words: str) -> dict[str, Any]:
+    return dict(json.loads(pycrond(directory, "timeline", *words, "--json").stdout))
 
 
 def lane(document: dict[str, Any], name: str) -> list[tuple[str, str | None, str]]:
@@ -86,9 +86,9 @@ def lane(document: dict[str, Any], name: str) -> list[tuple[str, str | None, str
 DAY = ("--day", "2026-06-10")
 
 
-def test_a_past_day_as_json(folder: Path) -> None:
-    run(folder, "me/backup", "2026-06-10T02:15:00", "2026-06-10T02:20:00.500")
-    answer = document(folder, *DAY, "--job", "backup")
+def test_a_past_day_as_json(directory: Path) -> None:
+    run(directory, "me/backup", "2026-06-10T02:15:00", "2026-06-10T02:20:00.500")
+    answer = document(directory, *DAY, "--job", "backup")
     assert (answer["day"], answer["zone"]) == ("2026-06-10", "UTC")
     assert (answer["from"], answer["until"]) == ("2026-06-10T00:00:00Z", "2026-06-11T00:00:00Z")
     assert answer["lanes"] == [
@@ -110,16 +110,16 @@ def test_a_past_day_as_json(folder: Path) -> None:
     assert answer["stampedes"] == []
 
 
-def test_fire_times_since_the_daemon_ended_are_missed(folder: Path) -> None:
+def test_fire_times_since_the_daemon_ended_are_missed(directory: Path) -> None:
     """The daemon ended at noon of a day that is over now."""
-    bars = lane(document(folder, *DAY), "often")
+    bars = lane(document(directory, *DAY), "often")
     assert {state for _, _, state in bars} == {"missed"}
     assert bars[0][0] == "2026-06-10T12:05:00Z"
     assert len(bars) == 12 * 12 - 1
 
 
-def test_a_day_to_come(folder: Path) -> None:
-    answer = document(folder, "--day", "2100-01-01")
+def test_a_day_to_come(directory: Path) -> None:
+    answer = document(directory, "--day", "2100-01-01")
     assert {bar["state"] for row in answer["lanes"] for bar in row["bars"]} == {"coming"}
     assert lane(answer, "backup") == [("2100-01-01T02:15:00Z", "2100-01-01T02:15:00Z", "coming")]
     ((late, _, _),) = lane(answer, "late")
@@ -131,8 +131,8 @@ def test_a_day_to_come(folder: Path) -> None:
     assert 2 < herd["suggestion"]["average"] < herd["suggestion"]["most"] <= 6
 
 
-def test_the_next_24_hours(folder: Path) -> None:
-    answer = document(folder, "--next")
+def test_the_next_24_hours(directory: Path) -> None:
+    answer = document(directory, "--next")
     assert answer["day"] is None
     length = datetime.fromisoformat(answer["until"]) - datetime.fromisoformat(answer["from"])
     assert length == timedelta(hours=24)
@@ -140,18 +140,18 @@ def test_the_next_24_hours(folder: Path) -> None:
     assert len(lane(answer, "backup")) == 1
 
 
-def test_a_paused_job_starts_nothing(folder: Path) -> None:
-    with sqlite3.connect(folder / "ledger") as ledger:
+def test_a_paused_job_starts_nothing(directory: Path) -> None:
+    with sqlite3.connect(directory / "ledger") as ledger:
         ledger.execute("INSERT INTO pauses (key, since, reason) VALUES ('me/backup', 0, '')")
     ledger.close()
-    assert [state for _, _, state in lane(document(folder, "--next"), "backup")] == ["skipped"]
+    assert [state for _, _, state in lane(document(directory, "--next"), "backup")] == ["skipped"]
 
 
-def test_a_day_for_people(folder: Path) -> None:
-    run(folder, "me/backup", "2026-06-10T02:15:00", "2026-06-10T02:40:00", "failed")
+def test_a_day_for_people(directory: Path) -> None:
+    run(directory, "me/backup", "2026-06-10T02:15:00", "2026-06-10T02:40:00", "failed")
     for number in range(20):
-        run(folder, f"me/herd-{number}", "2026-06-10T04:30:00", "2026-06-10T04:31:00")
-    lines = pycrond(folder, "timeline", *DAY).stdout.splitlines()
+        run(directory, f"me/herd-{number}", "2026-06-10T04:30:00", "2026-06-10T04:31:00")
+    lines = pycrond(directory, "timeline", *DAY).stdout.splitlines()
     assert lines[0] == "Wednesday 2026-06-10, UTC: 22 jobs, 21 starts, 1 failed; pycrond does NOT run"
     assert lines[2].split() == ["backup", "XX", "1", "1"]
     assert lines[2].index("XX") == 19
@@ -168,11 +168,17 @@ def test_a_day_for_people(folder: Path) -> None:
     ],
 )
 def test_plain_characters_if_the_encoding_has_no_others(
-    folder: Path, environment: dict[str, str], marks: set[str]
+    directory: Path, environment: dict[str, str], marks: set[str]
 ) -> None:
-    run(folder, "me/backup", "2026-06-10T02:15:00", "2026-06-10T02:40:00")
-    environ = {"PATH": os.environ["PATH"], "HOME": str(folder), "TZ": "UTC", "COLUMNS": "120", **environment}
-    words = [SCRIPT, "timeline", *DAY, "--state-dir", str(folder)]
+    run(directory, "me/backup", "2026-06-10T02:15:00", "2026-06-10T02:40:00")
+    environ = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(directory),
+        "TZ": "UTC",
+        "COLUMNS": "120",
+        **environment,
+    }
+    words = [SCRIPT, "timeline", *DAY, "--state-dir", str(directory)]
     done = subprocess.run(words, env=environ, capture_output=True, check=True, timeout=60)
     text = done.stdout.decode(environment["PYTHONIOENCODING"])
     assert marks <= set(text)
@@ -180,15 +186,15 @@ def test_plain_characters_if_the_encoding_has_no_others(
     assert 100 < max(map(len, text.splitlines())) <= 120
 
 
-def test_svg(folder: Path) -> None:
-    run(folder, "me/backup", "2026-06-10T02:15:00", "2026-06-10T02:40:00")
-    assert pycrond(folder, "timeline", *DAY, "--svg", "day.svg").stdout == ""
-    root = ET.parse(folder / "day.svg").getroot()
+def test_svg(directory: Path) -> None:
+    run(directory, "me/backup", "2026-06-10T02:15:00", "2026-06-10T02:40:00")
+    assert pycrond(directory, "timeline", *DAY, "--svg", "day.svg").stdout == ""
+    root = ET.parse(directory / "day.svg").getroot()
     assert (root.findtext("{http://www.w3.org/2000/svg}title") or "").startswith(
         "Wednesday 2026-06-10, UTC: "
     )
-    assert pycrond(folder, "timeline", *DAY, "--svg", "-").stdout.startswith("<svg ")
-    stderr = pycrond(folder, "timeline", "--svg", "no/where", status=1).stderr
+    assert pycrond(directory, "timeline", *DAY, "--svg", "-").stdout.startswith("<svg ")
+    stderr = pycrond(directory, "timeline", "--svg", "no/where", status=1).stderr
     assert stderr == "pycrond: cannot write no/where: No such file or directory\n"
 
 
@@ -202,8 +208,8 @@ def test_svg(folder: Path) -> None:
         (["jobs:4"], ["often"]),
     ],
 )
-def test_some_jobs(folder: Path, globs: list[str], names: list[str]) -> None:
-    answer = document(folder, "--next", "--job", *globs)
+def test_some_jobs(directory: Path, globs: list[str], names: list[str]) -> None:
+    answer = document(directory, "--next", "--job", *globs)
     assert [row["name"] for row in answer["lanes"]] == names
 
 
@@ -215,22 +221,22 @@ def test_some_jobs(folder: Path, globs: list[str], names: list[str]) -> None:
         (["calendar", "nobody"], "no job is called 'nobody'"),
     ],
 )
-def test_errors(folder: Path, words: list[str], message: str) -> None:
-    assert message in pycrond(folder, *words, status=1).stderr
+def test_errors(directory: Path, words: list[str], message: str) -> None:
+    assert message in pycrond(directory, *words, status=1).stderr
 
 
-def test_jobs_that_are_no_longer_loaded_are_drawn(folder: Path) -> None:
-    run(folder, "me/old", "2026-06-10T02:15:00", "2026-06-10T02:40:00")
-    assert [row["key"] for row in document(folder, *DAY, "--job", "*old")["lanes"]] == ["me/old"]
+def test_jobs_that_are_no_longer_loaded_are_drawn(directory: Path) -> None:
+    run(directory, "me/old", "2026-06-10T02:15:00", "2026-06-10T02:40:00")
+    assert [row["key"] for row in document(directory, *DAY, "--job", "*old")["lanes"]] == ["me/old"]
 
 
 # Spans of the ledger
 
 
-def spans(folder: Path, now: str = "2026-07-01") -> list[tuple[str, float, float | None, str]]:
+def spans(directory: Path, now: str = "2026-07-01") -> list[tuple[str, float, float | None, str]]:
     """Return the spans of 2026-06-10: job, start and end in hours from midnight, state."""
     start = at("2026-06-10")
-    reader = Reader(str(folder))
+    reader = Reader(str(directory))
     rows = reader.spans(start, start + 86_400, at(now))
     reader.close()
     return [
@@ -290,45 +296,47 @@ def spans(folder: Path, now: str = "2026-07-01") -> list[tuple[str, float, float
         ),
     ],
 )
-def test_spans_of_a_day_in_the_ledger(folder: Path, row: dict[str, Any], seen: list[tuple[Any, ...]]) -> None:
+def test_spans_of_a_day_in_the_ledger(
+    directory: Path, row: dict[str, Any], seen: list[tuple[Any, ...]]
+) -> None:
     for day in range(1, 8):
-        run(folder, "me/often", f"2026-06-0{day}T12:00", f"2026-06-0{day}T12:01")
-    run(folder, "me/backup", row.pop("fire"), row.pop("end"), **row)
+        run(directory, "me/often", f"2026-06-0{day}T12:00", f"2026-06-0{day}T12:01")
+    run(directory, "me/backup", row.pop("fire"), row.pop("end"), **row)
     for day in range(20, 28):
-        run(folder, "me/often", f"2026-06-{day}T12:00", f"2026-06-{day}T12:01")
-    assert [span[1:] for span in spans(folder)] == seen
+        run(directory, "me/often", f"2026-06-{day}T12:00", f"2026-06-{day}T12:01")
+    assert [span[1:] for span in spans(directory)] == seen
 
 
-def test_a_claimed_minute_is_still_to_come(folder: Path) -> None:
-    run(folder, "me/often", "2026-06-10T02:00", None, "claimed", start=None)
-    assert spans(folder, "2026-06-10T01:59:59.500") == []
-    assert len(spans(folder, "2026-06-10T02:00")) == 1
+def test_a_claimed_minute_is_still_to_come(directory: Path) -> None:
+    run(directory, "me/often", "2026-06-10T02:00", None, "claimed", start=None)
+    assert spans(directory, "2026-06-10T01:59:59.500") == []
+    assert len(spans(directory, "2026-06-10T02:00")) == 1
 
 
-def test_a_running_job_has_no_span_on_later_days(folder: Path) -> None:
-    run(folder, "me/often", "2026-06-08T02:00", None, "running")
-    assert spans(folder, "2026-06-09T23:00") == []
-    assert len(spans(folder, "2026-06-10T00:00")) == 1
+def test_a_running_job_has_no_span_on_later_days(directory: Path) -> None:
+    run(directory, "me/often", "2026-06-08T02:00", None, "running")
+    assert spans(directory, "2026-06-09T23:00") == []
+    assert len(spans(directory, "2026-06-10T00:00")) == 1
 
 
-def test_an_empty_ledger_has_nothing(folder: Path) -> None:
-    assert spans(folder) == []
+def test_an_empty_ledger_has_nothing(directory: Path) -> None:
+    assert spans(directory) == []
 
 
 # calendar
 
 
-def calendar(folder: Path, *words: str) -> tuple[list[Any], str]:
-    done = pycrond(folder, "calendar", *words)
+def calendar(directory: Path, *words: str) -> tuple[list[Any], str]:
+    done = pycrond(directory, "calendar", *words)
     calendar_: Any = icalendar.Calendar.from_ical(done.stdout)
     assert not calendar_.errors
     return list(calendar_.walk("VEVENT")), done.stderr
 
 
-def test_the_coming_week(folder: Path) -> None:
+def test_the_coming_week(directory: Path) -> None:
     for day, end in ((7, "02:25"), (8, "02:45"), (9, "02:35")):
-        run(folder, "me/backup", f"2026-06-0{day}T02:15", f"2026-06-0{day}T{end}")
-    events, stderr = calendar(folder)
+        run(directory, "me/backup", f"2026-06-0{day}T02:15", f"2026-06-0{day}T{end}")
+    events, stderr = calendar(directory)
     assert {str(event["SUMMARY"]) for event in events} == {
         "backup",
         "late",
@@ -343,25 +351,27 @@ def test_the_coming_week(folder: Path) -> None:
     assert str(backups[0]["DESCRIPTION"]) == "tar\n15 2 * * * (UTC)"
 
 
-def test_one_job_from_a_time_to_a_time(folder: Path) -> None:
+def test_one_job_from_a_time_to_a_time(directory: Path) -> None:
     words = ["--from", "2026-06-10T00:01Z", "--until", "2026-06-10T00:20Z"]
-    events, stderr = calendar(folder, "often", *words)
+    events, stderr = calendar(directory, "often", *words)
     assert [f"{event['DTSTART'].dt:%H:%M}" for event in events] == ["00:05", "00:10", "00:15"]
     assert stderr == ""
     assert len({event["UID"] for event in events}) == 3
-    assert [event["UID"] for event in calendar(folder, "often", *words)[0]] == [
+    assert [event["UID"] for event in calendar(directory, "often", *words)[0]] == [
         event["UID"] for event in events
     ]
-    assert len(calendar(folder, "often", *words, "--count", "2")[0]) == 2
+    assert len(calendar(directory, "often", *words, "--count", "2")[0]) == 2
 
 
-def test_at_most_ten_thousand_fire_times(folder: Path) -> None:
-    events, stderr = calendar(folder, "often", "--from", "2026-01-01T00:00Z", "--until", "2027-01-01T00:00Z")
+def test_at_most_ten_thousand_fire_times(directory: Path) -> None:
+    events, stderr = calendar(
+        directory, "often", "--from", "2026-01-01T00:00Z", "--until", "2027-01-01T00:00Z"
+    )
     assert len(events) == 10_000
     assert stderr == "pycrond: only the first 10,000 fire times, up to 2026-02-04T17:15:00Z\n"
 
 
-def test_lines_end_as_the_format_demands(folder: Path) -> None:
-    words = [SCRIPT, "calendar", "backup", "--state-dir", str(folder)]
+def test_lines_end_as_the_format_demands(directory: Path) -> None:
+    words = [SCRIPT, "calendar", "backup", "--state-dir", str(directory)]
     data = subprocess.run(words, capture_output=True, check=True, timeout=60).stdout
     assert data.count(b"\n") == data.count(b"\r\n") == data.count(b"\r")
