@@ -1,6 +1,7 @@
 """The table of settings: names, defaults, allowed values; and the settings as arguments of the daemon."""
 
 import os
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, NamedTuple
@@ -248,6 +249,12 @@ def to_arguments(settings: Settings) -> list[str]:
             values = value if isinstance(value, tuple) else (value,)
             arguments += [f"{setting.flag}={part}" for part in values]
     return arguments
+
+
+def daemon_command(settings: Settings) -> list[str]:
+    """Return the command of the daemon's program. Its name is stable: a running keeper executes it again."""
+    # -P: Python must not import modules from the working directory.
+    return [sys.executable, "-P", "-X", "utf8", "-m", "pycrond.daemon", *to_arguments(settings)]
 
 
 def from_arguments(arguments: Iterable[str]) -> Settings:

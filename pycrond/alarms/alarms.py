@@ -22,7 +22,7 @@ from pycrond.settings import Settings
 
 
 class Alarms:
-    """Hears the events of runs and fires, writes alarms down and hands them to the outbox."""
+    """Processes the events of runs and fires, writes alarms down and hands them to the outbox."""
 
     def __init__(self, settings: Settings, ledger: Ledger, output: Output, builder: CommandBuilder) -> None:
         self._ledger = ledger

@@ -17,7 +17,7 @@ def job_mail(
         user=job.user,
         host=host,
         command=job.entry.command,
-        name=job.key.partition("/")[2],
+        name=job.short_name,
         event=about[0],
         ending=about[1],
         run=run,

@@ -25,7 +25,7 @@ MAX_PROCESSES = 4
 OUTPUT_WAIT = 10.0  # seconds that a mail waits for the end of an output that other processes hold open
 MIN_RETRY_DELAY, MAX_RETRY_DELAY = 10.0, 3600.0  # seconds between two tries, doubling
 GIVE_UP_AFTER = 5 * 86400.0  # seconds, as mail servers do
-HOOK_TIMEOUT = ("/usr/bin/timeout", "--kill-after=5", "60")
+HOOK_PREFIX = ("/usr/bin/timeout", "--kill-after=5", "60")
 MAX_PRINTED = 65536  # bytes that a hook or a courier may print
 PROXY_VARIABLES = {"http_proxy", "https_proxy", "all_proxy", "no_proxy"}
 """The part of the daemon's environment that a courier gets."""
@@ -171,7 +171,7 @@ class Outbox:
         )
         fire = Fire(Job(alarm.key, account.name, entry), datetime.fromtimestamp(alarm.made_at, UTC), None)
         path = _memfd_path(printed)
-        return self._builder.build(fire, alarm.run or 0, path, prefix=HOOK_TIMEOUT, account=account)
+        return self._builder.build(fire, alarm.run or 0, path, prefix=HOOK_PREFIX, account=account)
 
     def _about(self, alarm: Alarm) -> dict[str, Any]:
         """An object of `history`, with the place of the job and the event."""

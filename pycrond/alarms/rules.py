@@ -4,7 +4,7 @@ from pycrond.jobs.options import Options
 from pycrond.jobs.run import State
 
 FAILURES = {State.FAILED, State.TIMED_OUT, State.LOST, State.UNKNOWN}
-"""The states that alarms report as a failure. A run that was killed by order is neither a failure nor a
+"""The states that alarms report as a failure. A run that was killed on request is neither a failure nor a
 success.
 """
 

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import socket
-import sys
 import time
 
 from pycrond.cli.daemon_requests import KEEPER_TIMEOUT, LOCK_POLL_INTERVAL, ask_daemon, ask_keeper
@@ -13,7 +12,7 @@ from pycrond.control import protocol
 from pycrond.errors import PycrondError
 from pycrond.host import signals, spawn
 from pycrond.keeper import start as keeper_start
-from pycrond.settings import Settings, to_arguments
+from pycrond.settings import Settings, daemon_command
 
 
 def start_daemon(settings: Settings, *, foreground: bool = False, log_stderr: bool = False) -> int:
@@ -77,7 +76,7 @@ def _launch(settings: Settings, lock: int, *, foreground: bool, log_stderr: bool
     """With the lock held, become the keeper (foreground), or have a keeper made and wait for its answer."""
     record_settings(settings)
     listener = protocol.listen(settings.keeper_socket, 0o600)
-    daemon = [*_daemon_command(settings), *(["--log-stderr=yes"] if log_stderr else [])]
+    daemon = [*daemon_command(settings), *(["--log-stderr=yes"] if log_stderr else [])]
     inherited = (lock, listener.fileno())
 
     def command(waiter: int) -> list[str]:
@@ -97,14 +96,9 @@ def _launch(settings: Settings, lock: int, *, foreground: bool, log_stderr: bool
             return lines.readline().strip() or "Fthe daemon ended without a message"
 
 
-def _daemon_command(settings: Settings) -> list[str]:
-    # -P: Python must not import modules from the working directory.
-    return [sys.executable, "-P", "-X", "utf8", "-m", "pycrond.daemon", *to_arguments(settings)]
-
-
 def _ask_lock_holder(settings: Settings) -> str:
     """Return the answer of the process that holds the lock; empty if it is ending or does not listen yet."""
-    request = "\0".join(["start", *_daemon_command(settings)])
+    request = "\0".join(["start", *daemon_command(settings)])
     with contextlib.suppress(PycrondError):
         if answer := ask_keeper(settings, request):
             return answer

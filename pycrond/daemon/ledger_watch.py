@@ -13,6 +13,7 @@ class LedgerWatch:
         self._trouble = ""
 
     def step(self, now: datetime) -> None:
+        """Look at the file, and log what has changed."""
         ledger, log = self._subsystems.ledger, self._subsystems.output.log
         file, before = ledger.file, self._trouble
         file.maintain()

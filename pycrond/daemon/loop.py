@@ -57,7 +57,7 @@ class Daemon:
         self._begin(now, after)
 
     def _begin(self, now: datetime, after: str) -> None:
-        """Recover, load the crontabs, listen; from here on no mistake of a user can end the daemon."""
+        """Recover, load the crontabs, listen; errors in crontabs are logged and do not end the daemon."""
         daemon = self.subsystems
         daemon.runs.recover(daemon.scheduler.last_turn, now)
         daemon.output.delivery.keep_for_mail(daemon.alarms.outbox.mailed_runs())
@@ -104,18 +104,14 @@ class Daemon:
         elapsed = clock.elapsed()
         daemon.scheduler.clock_changes.look(now, elapsed)
         daemon.reloader.step(now, elapsed)
-        if not self._is_stopping:
+        if not daemon.scheduler.is_draining:
             daemon.scheduler.turn(now)
-
-    @property
-    def _is_stopping(self) -> bool:
-        return self._stop_now or self.subsystems.scheduler.is_draining
 
     def step(self, now: datetime) -> None:
         """Do all that is due at `now`; blocks for milliseconds at most."""
         daemon = self.subsystems
         self._turn(now)
-        if not self._is_stopping:
+        if not daemon.scheduler.is_draining:
             daemon.scheduler.claim_ahead(now)
         elapsed = clock.elapsed()
         daemon.runs.step(now, elapsed)
@@ -163,7 +159,7 @@ class Daemon:
         if signal.SIGUSR2 in received:
             daemon.reexec.begin()
         if received & {signal.SIGTERM, signal.SIGINT}:
-            self._stop_now = True
+            self._stop_now = daemon.scheduler.is_draining = True
 
     # Restart in place
 

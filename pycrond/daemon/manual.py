@@ -69,7 +69,7 @@ class ManualControl:
             self._runs.termination.end(running, cause)
             self._withdraw(waiting, cause, now)
         if not running and not waiting:
-            raise PycrondError("nothing of it runs")
+            raise PycrondError("no process of it could be signalled")
         runs = [(active.run, False) for active in running] + [(claimed.run, True) for claimed in waiting]
         for run, _ in runs:
             self._log.write("KILL", f"{run.job.key} run {run.id} {details}", now)

@@ -6,7 +6,6 @@ from before the exec until the new program has its handlers.
 
 import os
 import signal
-import sys
 from collections.abc import Sequence
 
 from pycrond import clock
@@ -15,8 +14,6 @@ from pycrond.host.poller import Poller
 from pycrond.keeper.client import KeeperClient
 from pycrond.output.daemon_log import DaemonLog
 
-PROGRAM = (sys.executable, "-P", "-X", "utf8", "-m", "pycrond.daemon")
-"""The daemon's program; the keeper starts it too."""
 TRIAL_TIME = 30.0  # seconds that the new code has to show that it works
 READY = b"\nready\n"  # the end of a successful trial's output
 MAX_OUTPUT = 65536  # bytes of a trial's output
@@ -26,10 +23,10 @@ class Reexec:
     """A restart: requested, tried, done or refused."""
 
     def __init__(
-        self, arguments: Sequence[str], lock: int | None, keeper: KeeperClient, poller: Poller, log: DaemonLog
+        self, command: Sequence[str], lock: int | None, keeper: KeeperClient, poller: Poller, log: DaemonLog
     ) -> None:
-        """`arguments` are the settings; `lock` and the keeper's socket are handed on."""
-        self._command = [*PROGRAM, *arguments]
+        """`command` is that of the daemon's program; `lock` and the keeper's socket are handed on."""
+        self._command = command
         self._lock = lock
         self._keeper = keeper
         self._poller = poller
@@ -96,7 +93,7 @@ class Reexec:
     def step(self, elapsed: float) -> None:
         """Kill a trial that takes too long: it is refused when its output ends."""
         if self._trial >= 0 and elapsed >= self._give_up_at:
-            self._output = b"it does not come to an end"
+            self._output = b"the trial did not end within 30 s"
             os.kill(self._trial_pid, signal.SIGKILL)
             self._give_up_at = elapsed + TRIAL_TIME
 

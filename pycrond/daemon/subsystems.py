@@ -18,7 +18,7 @@ from pycrond.output.output import Output
 from pycrond.runs.command import CommandBuilder
 from pycrond.runs.runs import Runs
 from pycrond.scheduler.scheduler import Scheduler
-from pycrond.settings import Settings, to_arguments
+from pycrond.settings import Settings, daemon_command
 from pycrond.sources.loader import Loader
 
 
@@ -53,14 +53,14 @@ def build(
     poller = Poller()
     loader = Loader(settings, users.by_uid(os.geteuid()))
     ledger = Ledger(settings.ledger_path)
-    ledger.begin(os.getpid(), __version__, machine.boot_id(), after, now)
     output = Output(settings, ledger, poller)
     builder = CommandBuilder(settings, loader.account, SEARCH_PATHS[loader.dialect])
     runs = Runs(settings, ledger, output, keeper, poller, builder)
     scheduler = Scheduler(settings, ledger, output.log, runs, loader.dialect, now)
+    ledger.begin(os.getpid(), __version__, machine.boot_id(), after, now)  # all else is there
     if ledger.file.set_aside or scheduler.checkpoint.unwritten_since:  # it does not have all runs
         ledger.begin_after(max([spool.upper_run_bound(settings.spool_dir), *output.capture.open_runs]))
     alarms = Alarms(settings, ledger, output, builder)
     reloader = Reloader(loader, ledger, output.log, builder, scheduler, alarms)
-    reexec = Reexec(to_arguments(settings), lock, keeper, poller, output.log)
+    reexec = Reexec(daemon_command(settings), lock, keeper, poller, output.log)
     return Subsystems(settings, keeper, poller, ledger, output, runs, scheduler, alarms, reloader, reexec)

@@ -25,12 +25,12 @@ class Ended:
     duration: float | None
     """Seconds; None where it was not measured."""
     printed: int
-    """Bytes of output so far; at least 1 while more may come, and where it could not be started."""
+    """Bytes of output; 1 while more may come, and where the run could not be started."""
 
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A fire was not started, by a rule."""
+    """A fire was not started, by a rule or on request."""
 
     run: int
     key: str
@@ -39,7 +39,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """A fire, or several of one job in a row, came while no daemon looked, and will not be started."""
+    """A fire, or several of one job in a row, passed without a start: no daemon looked, or `within` was over."""
 
     run: int
     """The row of the ledger that says so."""

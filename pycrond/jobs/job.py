@@ -42,6 +42,11 @@ class Job:
     user: str
     entry: Entry
 
+    @property
+    def short_name(self) -> str:
+        """The key without the user."""
+        return self.key.partition("/")[2]
+
 
 def make_jobs(entries: Iterable[Entry], user: str) -> list[Job]:
     """Return a job for each entry. `user` is the user of entries without a user column.

@@ -35,11 +35,11 @@ class State(enum.StrEnum):
     SKIPPED = "skipped"
     """Never started, by a rule."""
     MISSED = "missed"
-    """Never started, because no daemon looked in time."""
+    """Never started: its time had passed, because no daemon looked or `within` was over."""
     LOST = "lost"
     """Written down, and certainly not started: the daemon died."""
     UNKNOWN = "unknown"
-    """Perhaps started; nobody knows how it ended."""
+    """Perhaps started; its end is not known."""
 
 
 class Reason(enum.StrEnum):
@@ -56,7 +56,7 @@ class Reason(enum.StrEnum):
     QUEUE_FULL = "queue-full"
     """A run of the same job waits already."""
     MAX_RUNNING = "max-running"
-    """As many jobs run as may."""
+    """`max-running` jobs are running."""
     PAUSED = "paused"
     """The job is paused."""
     WITHIN = "within"
@@ -179,6 +179,13 @@ class Run:
     fire: Fire
     state: State = State.CLAIMED
     cause: Cause = NO_CAUSE
+
+    @classmethod
+    def claimed(cls, number: int, fire: Fire) -> "Run":
+        """A new run, which waits if it is to start later."""
+        state = State.WAITING if fire.start_at else State.CLAIMED
+        check_transition(number, None, state)
+        return cls(number, fire, state)
 
     @property
     def job(self) -> Job:

@@ -6,6 +6,7 @@ from dataclasses import astuple, dataclass
 from typing import Any, NamedTuple
 
 from pycrond.ledger.database import Database, Work
+from pycrond.text import storable
 
 ALARM = """
     INSERT INTO alarms (id, run, key, kind, event, made_at, next_at, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
@@ -72,7 +73,7 @@ class AlarmTable:
 
     def tried(self, alarm: Alarm, result: str) -> None:
         """Write the result of a try, and the time of the next."""
-        row = (alarm.tries, alarm.next_at, result, alarm.id)
+        row = (alarm.tries, alarm.next_at, storable(result), alarm.id)
         self._file.write(("UPDATE alarms SET tries = ?, next_at = ?, result = ? WHERE id = ?", [row]))
 
     def health(self) -> dict[str, Health]:

@@ -17,6 +17,8 @@ from pycrond.ledger.schema import MIGRATIONS
 RETRY_INTERVAL = 1.0  # seconds between two attempts to write the queue
 RESERVE_SIZE = 64 << 10  # bytes of disk space kept for a start; SQLite's shared memory needs half
 CHECKPOINT_AFTER = 300  # rows written; about 3 MiB of log if each is a transaction
+OUR_ERRORS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
+"""Errors of SQLite that are bugs of ours, not troubles of the file."""
 Work = tuple[str, Collection[Sequence[object]]]
 """A statement and the values of its executions; a retry iterates over them again."""
 
@@ -113,12 +115,15 @@ class Database:
     def write(self, *work: Work) -> None:
         """Write in one transaction, now or, while the disk is full, later."""
         more = [(statement, rows) for statement, rows in work if rows]
+        if not more:
+            return
+        queued = len(self._pending)
         self._pending += more
         if not self.trouble or clock.elapsed() >= self._retry_at:
             try:
                 self.flush()
-            except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
-                del self._pending[-len(more) :]  # a bug of ours: not retried
+            except (*OUR_ERRORS, ValueError):  # a bug of ours: this work is not retried
+                del self._pending[queued:]
                 raise
 
     def write_durably(self, *work: Work) -> bool:
@@ -137,7 +142,7 @@ class Database:
         except sqlite3.OperationalError as error:
             self.trouble = str(error)
             self._retry_at = clock.elapsed() + RETRY_INTERVAL
-        except (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError):
+        except OUR_ERRORS:
             raise
         except sqlite3.DatabaseError as error:
             self._replace(str(error))  # the file was damaged while it was open

@@ -49,6 +49,14 @@ class Pauses:
         """Write all pauses to a new ledger that has replaced a damaged one."""
         self._write(self._paused.values())
 
+    def drop_expired(self, now: datetime) -> None:
+        """Forget the pauses whose time is over."""
+        if self._paused:
+            at = now.timestamp()
+            self._paused = {
+                key: row for key, row in self._paused.items() if row.until is None or at < row.until
+            }
+
     def count(self, now: datetime) -> int:
         """The number of paused jobs."""
         return sum(self.reason(key, now) is not None for key in self._paused)

@@ -83,7 +83,7 @@ class Ledger:
     # The daemon itself
 
     def begin(self, pid: int, version: str, boot: str, why: str, now: datetime) -> None:
-        """A daemon starts."""
+        """Write that a daemon starts."""
         self._daemon = 1 + (self.file.db.execute("SELECT max(id) FROM daemons").fetchone()[0] or 0)
         self._began: Work = (BEGIN, [(self._daemon, pid, version, boot, now.timestamp(), why)])
         self.file.write(self._began)
@@ -208,11 +208,11 @@ class Ledger:
         return [WaitingRow(*row) for row in self.file.db.execute(WAITING)]
 
     def wait(self, rows: Sequence[tuple[int, Cause]]) -> None:
-        """Claimed runs wait."""
+        """Write that claimed runs wait."""
         statement = (
             "UPDATE runs SET state = 'waiting', start_at = NULL, reason_code = ?, reason = ? WHERE id = ?"
         )
-        self.file.write((statement, [(*cause, run) for run, cause in rows]))
+        self.file.write((statement, [(*_columns(cause), run) for run, cause in rows]))
 
     def may_start(self, runs: Sequence[int]) -> bool:
         """Write, durably, that these runs do not wait any more; return False, and leave them waiting, if the
@@ -227,16 +227,16 @@ class Ledger:
         return is_written
 
     def settle(self, rows: Sequence[tuple[int, Cause]], state: State, now: datetime) -> None:
-        """Claimed and waiting runs become skipped, missed or killed."""
+        """Write that claimed and waiting runs are skipped, missed or killed."""
         statement = (
             "UPDATE runs SET state = ?, reason_code = ?, reason = ?, ended_at = ?, told = 3 WHERE id = ?"
         )
-        self.file.write((statement, [(state, *cause, now.timestamp(), run) for run, cause in rows]))
+        self.file.write((statement, [(state, *_columns(cause), now.timestamp(), run) for run, cause in rows]))
 
     def note(self, rows: Sequence[tuple[int, Cause]]) -> None:
-        """Running runs are being ended, for these causes."""
+        """Write the causes for which running runs are being ended."""
         statement = "UPDATE runs SET reason_code = ?, reason = ? WHERE id = ?"
-        self.file.write((statement, [(*cause, run) for run, cause in rows]))
+        self.file.write((statement, [(*_columns(cause), run) for run, cause in rows]))
 
     def found(self, rows: Iterable[Sequence[object]]) -> None:
         """Write running runs that this ledger, being new, does not have: id, key, fire, trigger, attempt,
@@ -265,7 +265,7 @@ class Ledger:
         """Write ends, and what follows from them: id, outcome, when, duration in seconds if measured."""
         values = [
             (
-                end.state, *end.cause, end.exit_status, end.signal, end.cpu_s, end.max_rss_kb,
+                end.state, *_columns(end.cause), end.exit_status, end.signal, end.cpu_s, end.max_rss_kb,
                 at.timestamp(), duration, run,
             )
             for run, end, at, duration in rows
@@ -280,6 +280,11 @@ class Ledger:
     def unfinished(self) -> list[Unfinished]:
         """The runs that an earlier daemon left open or not delivered, oldest first."""
         return [Unfinished(*row) for row in self.file.db.execute(UNFINISHED)]
+
+
+def _columns(cause: Cause) -> tuple[str, str]:
+    """Return the code of a cause and its text, which may name a path that is not UTF-8."""
+    return cause.reason, storable(cause.text)
 
 
 def _name(fire: Fire) -> tuple[object, ...]:

@@ -79,7 +79,7 @@ class Delivery:
                 self._logs[run].mailed = True
 
     def mail_done(self, run: int) -> None:
-        """Keep a run's output for syslog only."""
+        """Stop keeping a run's output for a mail: what syslog has is deleted."""
         log = self._logs.get(run)
         if log is None:
             spool = Spool(self._settings.spool_dir, run)

@@ -51,9 +51,15 @@ class RunLog:
         """The log of a run at its start."""
         job = run.job
         options = job.entry.options
-        name = job.key.partition("/")[2]
         return cls(
-            run.id, pid, job.user, job.entry.command, name, spool, options.log, mailed=options.may_be_mailed
+            run.id,
+            pid,
+            job.user,
+            job.entry.command,
+            job.short_name,
+            spool,
+            options.log,
+            mailed=options.may_be_mailed,
         )
 
     def messages(

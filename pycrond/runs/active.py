@@ -90,8 +90,9 @@ class ActiveRuns:
 
     def remove(self, active: ActiveRun) -> None:
         self.ends += 1
-        if self.by_pid.pop(active.pid, None) is None:
+        if self.by_pid.get(active.pid) is not active:
             return
+        del self.by_pid[active.pid]
         key, lock = active.run.job.key, lock_of(active.run.job)
         runs = self.of_job[key]
         runs.remove(active)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
 from types import MappingProxyType
 
+from pycrond.errors import PycrondError
 from pycrond.host import privileges, users
 from pycrond.host.privileges import UserPrefix, setpriv_prefix
 from pycrond.host.spawn import Launch, as_bytes
@@ -58,7 +59,9 @@ class CommandBuilder:
         `prefix` is a command that executes its arguments; it runs as the daemon's user. `groups_of` looks up
         the groups of an account; a caller that builds many commands passes a function that remembers them.
         """
-        account = account or self.accounts[fire.job.user]
+        account = account or self.accounts.get(fire.job.user)
+        if account is None:  # its job is gone since it was claimed
+            raise PycrondError(f"there is no user '{fire.job.user}'")
         return describe(
             fire,
             run,

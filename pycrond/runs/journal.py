@@ -30,8 +30,10 @@ class JournalEntry(NamedTuple):
     at: float = 0.0
 
 
-BEGINS, NOT_BEGUN = JournalEntry(0), JournalEntry(-1)
-"""The run is about to get a process; it got none."""
+BEGINS = JournalEntry(0)
+"""Written before the process is started."""
+NOT_BEGUN = JournalEntry(-1)
+"""Written when the start has failed."""
 
 
 class Journal:

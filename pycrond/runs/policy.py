@@ -103,7 +103,7 @@ def retry_in(options: Options, fire: Fire, end: Outcome) -> float | None:
     """
     if end.state not in {State.FAILED, State.TIMED_OUT} or fire.attempt > options.retries:
         return None
-    # The delays of the ninth attempt on are an hour even from one of 10 s: 2**40 only keeps the number small.
+    # The cap decides long before the 40th attempt: it only keeps the number small.
     delay: float = min(options.retry_delay * 2 ** min(fire.attempt - 1, 40), MAX_RETRY_DELAY)
     drawn = draw_below(1001, f"{fire.job.key} {fire.at.timestamp():.0f} {fire.attempt}", size=4)
     return delay * (1 + RETRY_SPREAD / 100 * drawn / 1000)

@@ -55,7 +55,9 @@ class Reaper:
     # Adopted runs
 
     def adopt(self, active: ActiveRun) -> None:
-        """Watch a running run of an earlier daemon. If it was being ended, its grace begins anew."""
+        """Watch a running run of an earlier daemon. If it was being ended, its grace begins anew, unless its
+        timeout was over.
+        """
         self._active.add(active)
         if active.run.cause.reason in {Reason.KILL, Reason.REPLACED, Reason.STOP}:
             self._active.act_when(active, clock.elapsed() + active.grace)

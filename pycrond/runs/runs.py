@@ -65,10 +65,7 @@ class Runs:
         """
         pairs = zip(fires, self._ledger.claim(fires, boot), strict=True)
         claims = [
-            ClaimedRun(
-                Run(run, fire, State.WAITING if fire.start_at else State.CLAIMED),
-                has_waited=bool(fire.start_at),
-            )
+            ClaimedRun(Run.claimed(run, fire), has_waited=bool(fire.start_at))
             for fire, run in pairs
             if run is not None
         ]

@@ -28,7 +28,7 @@ class _LeftBehind:
 
     @property
     def name(self) -> str:
-        return self.fire.job.key.partition("/")[2]
+        return self.fire.job.short_name
 
 
 class Termination:
@@ -74,7 +74,7 @@ class Termination:
         return reached
 
     def step(self, elapsed: float) -> None:
-        """End what has run for too long; kill what has had its grace."""
+        """End runs at their timeout; kill runs whose grace is over."""
         self._limits.remove_empty()
         if elapsed >= self._active.act_at:
             self._act(elapsed)

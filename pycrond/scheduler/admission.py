@@ -135,13 +135,20 @@ class Admission:
             self.queue.look_at = now + RETRY_INTERVAL
 
     def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
-        """Use the jobs that are loaded now: a waiting run of a changed job becomes one of the new job."""
-        gone = [claimed for claimed in self.queue.claims if claimed.run.job.key not in jobs]
-        self.queue.claims = [claimed for claimed in self.queue.claims if claimed.run.job.key in jobs]
-        for claimed in self.queue.claims:
-            claimed.run.fire = replace(claimed.run.fire, job=jobs[claimed.run.job.key])
+        """Use the jobs that are loaded now for the waiting runs, and look at these again."""
+        self.queue.claims = self.update_jobs(self.queue.claims, jobs, now)
         self.queue.look_at = now if self.queue.claims else None
-        self.settle([(claimed, REMOVED) for claimed in gone], State.SKIPPED, now)
+
+    def update_jobs(
+        self, claims: Sequence[ClaimedRun], jobs: Mapping[str, Job], now: datetime
+    ) -> list[ClaimedRun]:
+        """Give waiting runs the jobs that are loaded now; skip those whose job is gone, return the others."""
+        kept = [claimed for claimed in claims if claimed.run.job.key in jobs]
+        for claimed in kept:
+            claimed.run.fire = replace(claimed.run.fire, job=jobs[claimed.run.job.key])
+        gone = [(claimed, REMOVED) for claimed in claims if claimed.run.job.key not in jobs]
+        self.settle(gone, State.SKIPPED, now)
+        return kept
 
 
 def _replaced_by(claimed: ClaimedRun) -> Cause:

@@ -15,7 +15,7 @@ MAGIC, FIRST_MAGIC = b"pycrond2", b"pycrond1"
 
 
 class CheckpointRecord(NamedTuple):
-    """The contents of the file; all but `at` have no meaning where that is None."""
+    """The contents of the file. If `at` is None, the rest means nothing."""
 
     at: datetime | None
     """The last minute for which jobs were started."""
@@ -28,7 +28,7 @@ class CheckpointRecord(NamedTuple):
 
 
 class Checkpoint:
-    """Is written before the jobs of its minute are started.
+    """The open checkpoint file, which is written before the jobs of its minute are started.
 
     A run that was claimed for a later minute has certainly not been started; one that was claimed for this
     minute or an earlier one may have been, and is never started again.

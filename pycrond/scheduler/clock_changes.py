@@ -10,7 +10,7 @@ from pycrond import clock
 from pycrond.host import machine
 from pycrond.jobs.events import Event, Missed
 from pycrond.jobs.options import to_json
-from pycrond.jobs.run import Cause, Reason, State
+from pycrond.jobs.run import Cause, Reason, State, check_transition
 from pycrond.ledger.codec import decode_schedule
 from pycrond.ledger.rows import GapRow
 from pycrond.ledger.writer import Ledger
@@ -175,6 +175,7 @@ class ClockChanges:
             for key, gap in passed
         ]
         if rows:
+            check_transition(0, None, state)
             runs = self._ledger.pass_over(rows)
             if state == State.MISSED:
                 self._events += [Missed(run, row.key) for row, run in zip(rows, runs, strict=True)]

@@ -114,10 +114,6 @@ class DelayedStarts:
         self._ledger.settle(gone, State.SKIPPED, now)
 
     def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
-        """Use the jobs that are loaded now: a waiting run of a changed job becomes one of the new job."""
-        gone = [claimed for _, _, claimed in self._heap if claimed.run.job.key not in jobs]
-        self._heap = [place for place in self._heap if place[2].run.job.key in jobs]
-        heapq.heapify(self._heap)
-        for _, _, claimed in self._heap:
-            claimed.run.fire = replace(claimed.run.fire, job=jobs[claimed.run.job.key])
-        self._admission.settle([(claimed, REMOVED) for claimed in gone], State.SKIPPED, now)
+        """Use the jobs that are loaded now for the waiting runs."""
+        claims, self._heap = self.claims, []
+        self.add(self._admission.update_jobs(claims, jobs, now))

@@ -99,6 +99,7 @@ class Scheduler:
             self._coming = None
             if catch_ups := self.clock_changes.take_catch_ups():
                 self.delayed.catch_up(catch_ups, self._jobs, now)
+        self.pauses.drop_expired(now)
         self.delayed.step(now)
         self.admission.step(now)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -207,3 +208,19 @@ def test_a_daemon_starts_and_runs_jobs_on_a_full_disk(loop: Loop, filler: Path) 
     filler.unlink()
     loop.until(lambda: not loop.daemon.subsystems.ledger.file.has_pending)
     assert [run.state for run in loop.runs()] == ["succeeded"] * 3
+
+
+def test_a_statement_that_fails_loses_no_queued_work(loop: Loop, filler: Path) -> None:
+    loop.begin("0 0 1 1 * true\n")
+    file = loop.daemon.subsystems.ledger.file
+    fill(filler)
+    boots = [(f"boot {number} {'x' * 1000}",) for number in range(500)]
+    file.write(("INSERT INTO boots (boot) VALUES (?)", boots))
+    assert file.has_pending
+    file.write()
+    filler.unlink()
+    file._retry_at = 0.0
+    with pytest.raises(sqlite3.IntegrityError):
+        file.write(("INSERT INTO boots (boot) VALUES (?)", [(None,)]))
+    loop.until(lambda: not file.has_pending)
+    assert len(loop.query("SELECT boot FROM boots WHERE boot LIKE 'boot %'")) == len(boots)

@@ -595,3 +595,13 @@ def test_claimed_runs_that_were_not_begun_start_late(
     assert loop.runs()[2].reason == "the daemon died in the instant of its start"
     ran = sorted((loop.directory / "ran").read_text().split())
     assert ran == (["0", "1"] if state == "missed" else ["0", "1", "3", "4"])
+
+
+@pytest.mark.parametrize("assignment", [b"SHELL=/bin/\xff", b"HOME=/\xff"])
+def test_a_start_that_fails_at_a_path_that_is_not_utf8_is_recorded(loop: Loop, assignment: bytes) -> None:
+    loop.begin(assignment + b"\n* * * * * true\n")
+    loop.minutes()
+    loop.settle()
+    (run,) = loop.runs()
+    assert (run.state, run.reason[:14]) == ("failed", "start-failed: ")
+    assert "\\xff" in run.reason
