@@ -39,7 +39,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
-    """A fire, or several of one job in a row, passed without a start: no daemon looked, or `within` was over."""
+    """A fire, or several in a row, passed without a start: no daemon looked, or `within` was over."""
 
     run: int
     """The row of the ledger that says so."""
