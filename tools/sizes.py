@@ -24,7 +24,7 @@ TYPICAL = {
     "lines of a function, median": 7,
     "lines of a function, 90 of 100": 20,
 }
-LARGER = {"keeper.__main__": 420}
+LARGER = {"keeper.__main__": 440}
 """Modules with a limit of their own. The keeper's program is one file, because it imports nothing of ours."""
 NOT_COUNTED = {"cluster", "web"}
 

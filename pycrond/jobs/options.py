@@ -132,7 +132,10 @@ def job_name(text: str) -> str:
 
 def lock_name(text: str) -> str:
     """Return the name of a lock of the job's user, or with the prefix `global:` of all users."""
-    return job_name(text.removeprefix("global:")) and text
+    name = job_name(text.removeprefix("global:"))
+    if name.startswith("global:"):
+        raise ValueError("a name that begins with global: once at most")
+    return text
 
 
 def command(text: str) -> str:

@@ -294,8 +294,23 @@ class Keeper:
             self.leaders.setdefault(b"%d" % pid, b"0 %d %b" % (pid, fields[19]))
         elif variable and int(fields[3]) == pid:
             run = variable.removeprefix(RUN_VARIABLE)
-            self.leaders.setdefault(variable, b"%b %d %b" % (run, pid, fields[19]))
+            is_user = self.belongs_to_user(pid, run)
+            if is_user:
+                self.leaders.setdefault(variable, b"%b %d %b" % (run, pid, fields[19]))
+            return is_user is not None
         return bool(variable) or fields[0] == b"Z"
+
+    def belongs_to_user(self, pid: int, run: bytes) -> bool | None:
+        """Return whether a process belongs to the owner of the FIFO of the run that it names (it names any);
+        None while it is root's and may be about to become that user's.
+        """
+        try:
+            reader = self.readers.get(int(run)) if run.isdigit() and len(run) < 19 else None
+            owner = -1 if reader is None else os.fstat(reader).st_uid
+            uid = os.stat(f"/proc/{pid}").st_uid
+        except OSError:
+            return False
+        return None if uid == 0 != owner >= 0 else uid == owner
 
     def drain(self, run: int, reader: int, event: int) -> None:
         """Move a run's output into its spool; on a full disk it stays in the pipe."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from pycrond import clock
-from pycrond.host import procfs
+from pycrond.host import procfs, users
 from pycrond.host.poller import Poller
 from pycrond.jobs.run import OPEN, Cause, Fire, Outcome, Reason, Run, State
 from pycrond.keeper.client import KeeperClient, ProcessEnd, read_saved_ends
@@ -19,8 +19,10 @@ from pycrond.runs.adoption import SurvivingProcess, Survivors
 from pycrond.runs.journal import NOT_BEGUN, JournalEntry
 from pycrond.runs.outcome import ENDED_BY_US, reported_outcome
 from pycrond.runs.reaper import Reaper
+from pycrond.text import storable
 
 REPORT_TIMEOUT = 1.0  # seconds to wait for the keeper's report
+MAX_ATTEMPT = 1_001  # of a job with the most retries
 MAX_LATENESS = 60.0  # seconds by which a claimed run may start later, because the daemon died
 DIED_BEFORE_START = Cause.of(Reason.DAEMON_DOWN, "it died before this was started")
 
@@ -104,12 +106,11 @@ class Recovery:
         rows = []
         for run in sorted(unknown):
             pid, start = children.get(str(run)) or survivors.living(run)
-            variables = procfs.run_variables(pid)
-            if variables and variables["RUN"] == str(run):
+            claim = _claimed_identity(pid, run, self._output.capture.path(run))
+            if claim:
+                key, fire, attempt = claim
                 at = now.timestamp() - max(0.0, clock.elapsed() - procfs.ticks_to_seconds(start))
-                fire = datetime.fromisoformat(variables["FIRE_TIME"]).timestamp()
-                attempt = int(variables["ATTEMPT"])
-                rows.append((run, variables["JOB"], fire, "schedule", attempt, pid, start, at))
+                rows.append((run, key, fire, "schedule", attempt, pid, start, at))
         if not rows:
             return unfinished
         self._ledger.found(rows)
@@ -183,6 +184,27 @@ def _run_of(ledger: Ledger, row: Unfinished) -> Run:
     at = datetime.fromtimestamp(row.fire, UTC)
     fire = Fire(decode_job(job), at, row.wall, row.fold, row.era, row.trigger, attempt=row.attempt)
     return Run(row.id, fire, State(row.state), Cause(Reason(row.reason_code), row.reason))
+
+
+def _claimed_identity(pid: int, run: int, fifo: str) -> tuple[str, float, int] | None:
+    """Return the job's key, the fire time and the attempt that the process of a run has in its environment.
+
+    A process can put anything there. So the user of the key must be the owner of the process and of the FIFO,
+    by the kernel's word; None where they differ, or where the text makes no sense.
+    """
+    variables = procfs.run_variables(pid)
+    if not variables or variables["RUN"] != str(run):
+        return None
+    try:
+        fire = datetime.fromisoformat(variables["FIRE_TIME"]).timestamp()
+        attempt = int(variables["ATTEMPT"])
+        owners = {os.stat(f"/proc/{pid}").st_uid, os.stat(fifo).st_uid}
+    except (ValueError, OverflowError, OSError):
+        return None
+    account = users.by_name(variables["JOB"].partition("/")[0])
+    if account is None or owners != {account.uid} or not 0 < attempt <= MAX_ATTEMPT:
+        return None
+    return storable(variables["JOB"]), fire, attempt
 
 
 def _was_not_begun(row: Unfinished, entries: Mapping[int, JournalEntry]) -> bool:

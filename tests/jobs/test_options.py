@@ -103,6 +103,7 @@ def test_good_values(name: str, text: str, expected: Value) -> None:
         ("mail", "me@x", "one of always, failure, never"),
         ("on-failure", "  ", "a command"),
         ("lock", "global:", "a name of letters"),
+        ("lock", "global:global:db", "a name that begins with global: once at most"),
         ("ping", "ftp://x", "a URL"),
         ("ping", "http://a b", "a URL"),
         ("log", "true", "one of yes, no"),

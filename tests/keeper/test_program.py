@@ -10,7 +10,7 @@ from pycrond.keeper.__main__ import Keeper
 from tests.conftest import wait_until
 
 pytestmark = pytest.mark.process
-Spawn = Callable[[str, int], int]
+Spawn = Callable[[str, object], int]
 
 
 @pytest.fixture
@@ -18,7 +18,7 @@ def spawn() -> Iterator[Spawn]:
     """Start `sh -c` as the leader of a session, with the number of a run in its environment."""
     pids: list[int] = []
 
-    def start(command: str, run: int) -> int:
+    def start(command: str, run: object) -> int:
         arguments = ["sh", "-c", command]
         pids.append(os.posix_spawn("/bin/sh", arguments, {"PYCROND_RUN": str(run)}, setsid=True))
         return pids[-1]
@@ -29,17 +29,48 @@ def spawn() -> Iterator[Spawn]:
         os.waitpid(pid, 0)
 
 
-def test_dead_leaders_are_distinguished_from_live_ones(spawn: Spawn) -> None:
+@pytest.fixture
+def keeper() -> Iterator[Keeper]:
+    """A keeper that holds the outputs of the runs 7 and 8, which belong to the test's user."""
+    readers = {}
+    for run in (7, 8):
+        readers[run], writer = os.pipe()
+        os.close(writer)
+    keeper = object.__new__(Keeper)
+    keeper.leaders, keeper.readers = {}, readers
+    yield keeper
+    for reader in readers.values():
+        os.close(reader)
+
+
+def leaders_of(keeper: Keeper) -> set[tuple[int, int]]:
+    """Return run and pid of each leader that a keeper finds; run 0 stands for dead leaders."""
+    keeper.find_leaders()
+    return {(int(run), int(pid)) for run, pid, _ in (line.split() for line in keeper.leaders.values())}
+
+
+def test_dead_leaders_are_distinguished_from_live_ones(spawn: Spawn, keeper: Keeper) -> None:
     dead, left_behind, other_run = spawn("exit", 7), spawn("exec sleep 1000", 7), spawn("exec sleep 1000", 8)
     os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)
     wait_until(lambda: all(_has_in_environment(pid, b"PYCROND_RUN=") for pid in (left_behind, other_run)))
-    keeper = object.__new__(Keeper)
-    keeper.leaders = {}
+    assert {(0, dead), (7, left_behind), (8, other_run)} <= leaders_of(keeper)
 
-    keeper.find_leaders()
 
-    leaders = [(int(run), int(pid)) for run, pid, _ in (line.split() for line in keeper.leaders.values())]
-    assert {(0, dead), (7, left_behind), (8, other_run)} <= set(leaders)
+@pytest.mark.parametrize("run", ["", "9", "-7", "7 1 1\n8 2 2", "7" * 100_000, "\xb2"])
+def test_a_number_of_no_run_that_is_held_is_ignored(spawn: Spawn, keeper: Keeper, run: str) -> None:
+    pid = spawn("exec sleep 1000", run)
+    wait_until(lambda: _has_in_environment(pid, b"PYCROND_RUN="))
+    assert pid not in {leader for _, leader in leaders_of(keeper)}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process of another user")
+def test_a_process_cannot_claim_the_run_of_another_user(spawn: Spawn, keeper: Keeper) -> None:
+    pid = spawn("exec setpriv --reuid=65534 --clear-groups sleep 1000", 7)
+    wait_until(lambda: os.stat(f"/proc/{pid}").st_uid == 65534)
+    assert pid not in {leader for _, leader in leaders_of(keeper)}
+    os.fchown(keeper.readers[8], 65534, -1)
+    pid = spawn("exec setpriv --reuid=65534 --clear-groups sleep 1000", 8)
+    assert (8, pid) in leaders_of(keeper), "also while it is about to become that user's"
 
 
 def _has_in_environment(pid: int, text: bytes) -> bool:

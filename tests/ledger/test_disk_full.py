@@ -194,6 +194,29 @@ def test_a_new_ledger_has_the_running_runs(loop: Loop) -> None:
     assert loop.log.details("CMDOUT")[-1] == "b"
 
 
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "FIRE_TIME=x",
+        "FIRE_TIME=9999-12-31T23:59:59+99:00",
+        "ATTEMPT=y",
+        f"ATTEMPT={'9' * 30}",
+        "JOB=daemon/backup",
+    ],
+)
+def test_a_process_cannot_write_in_another_name_to_a_new_ledger(loop: Loop, forged: str) -> None:
+    command = f"exec env PYCROND_{forged} sh -c 'echo a; while [ ! -e go ]; do sleep 0.02; done'"
+    loop.begin(f"#: name=forger\n1 12 * * * {command}\n")
+    loop.minutes(1)
+    loop.until(lambda: loop.log.details("CMDOUT") == ["a"])
+    loop.release()
+    (loop.state / "ledger").write_bytes(b"nonsense " * 1000)
+    loop.begin()
+    assert loop.runs() == []
+    (loop.directory / "go").touch()
+    loop.settle()
+
+
 def test_a_daemon_starts_and_runs_jobs_on_a_full_disk(loop: Loop, filler: Path) -> None:
     loop.begin("* * * * * echo $PYCROND_FIRE_TIME >>ran\n")
     loop.minutes(1)
