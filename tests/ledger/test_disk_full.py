@@ -244,6 +244,6 @@ def test_a_statement_that_fails_loses_no_queued_work(loop: Loop, filler: Path) -
     filler.unlink()
     file._retry_at = 0.0
     with pytest.raises(sqlite3.IntegrityError):
-        file.write(("INSERT INTO boots (boot) VALUES (?)", [(None,)]))
+        file.write(("INSERT INTO boots (boot) VALUES (?)", boots[:1]))
     loop.until(lambda: not file.has_pending)
     assert len(loop.query("SELECT boot FROM boots WHERE boot LIKE 'boot %'")) == len(boots)
