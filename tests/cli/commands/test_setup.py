@@ -190,8 +190,7 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(shell: str, text: str) -> str:
-    if not shutil.which(shell):
-        pytest.skip(f"no {shell}")
+    packages.install(shell, lambda: shutil.which(shell))
     done = subprocess.run([shell, "-c", text], capture_output=True, text=True, check=True)
     assert not done.stderr
     return done.stdout
