@@ -64,15 +64,15 @@ def _ask_to_stop(settings: Settings) -> int | None:
 
 
 def _stop_without_keeper(settings: Settings) -> bool:
-    """Signal a daemon whose keeper was killed; its pid is certain because it holds a lock on the pidfile."""
-    pid = pidfile.locked_pid(settings.pidfile)
+    """Signal a daemon whose keeper was killed, if the owner and the arguments of the process are its own."""
+    pid = pidfile.daemon_pid(settings.pidfile, settings.state_dir)
     if pid is None:
         return False
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
         return True
-    if pidfile.locked_pid(settings.pidfile) == pid:
+    if pidfile.daemon_pid(settings.pidfile, settings.state_dir) == pid:
         signal.pidfd_send_signal(process, signal.SIGTERM)
         select.select([process], [], [], KEEPER_TIMEOUT)
     os.close(process)

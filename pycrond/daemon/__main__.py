@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     keeper = KeeperClient(int(own["keeper"]) if own["keeper"] else None)
     readiness = Readiness(keeper.send, os.environ)
     settings = from_arguments(rest)
-    pidfile = Pidfile(settings.pidfile)
+    pidfile = Pidfile(settings.pidfile, settings.state_dir)
     try:
         signals = SignalPipe()
         pidfile.write(os.getpid())

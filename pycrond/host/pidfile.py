@@ -1,22 +1,27 @@
-"""The pidfile: it tells the process to signal. It proves nothing; the lock `STATE/lock` does."""
+"""The pidfile: it tells the process to signal. It proves nothing; the lock `STATE/lock` does.
 
-import fcntl
+It is not locked: everybody may read it, and who may read a file can lock it.
+"""
+
 import os
 import stat
 
 from pycrond.errors import PycrondError
 
 MAX_BYTES = 64  # a larger file is not a pidfile
+MAX_ARGUMENTS = 1 << 20  # bytes
+DAEMON_MODULE = b"pycrond.daemon"  # see `settings.daemon_command`
 READ_FLAGS = (
     os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 )  # O_NONBLOCK: a FIFO at the path must not hang anybody
 
 
 class Pidfile:
-    """A file with the daemon's pid, rewritten in place and locked, so that no two daemons share it."""
+    """A file with the daemon's pid, rewritten in place."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, state_dir: str) -> None:
         self.path = path
+        self._state_dir = state_dir
         self._descriptor = -1
 
     def write(self, pid: int) -> None:
@@ -29,7 +34,7 @@ class Pidfile:
             reason = "it is a symbolic link" if os.path.islink(self.path) else error.strerror
             raise PycrondError(f"cannot write pidfile {self.path}: {reason}") from error
         try:
-            self._claim(descriptor)
+            self._check(descriptor)
         except BaseException:
             os.close(descriptor)
             raise
@@ -38,8 +43,8 @@ class Pidfile:
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{pid}\n".encode(), 0)
 
-    def _claim(self, descriptor: int) -> None:
-        """Lock the file; refuse one that is not a pidfile or belongs to a running daemon."""
+    def _check(self, descriptor: int) -> None:
+        """Refuse a file that is not a pidfile or has the pid of a daemon with another state directory."""
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise PycrondError(f"cannot write pidfile {self.path}: it is not a regular file")
@@ -48,13 +53,11 @@ class Pidfile:
         content = os.pread(descriptor, MAX_BYTES, 0).strip()
         if status.st_size > MAX_BYTES or (content and not content.isdigit()):
             raise PycrondError(f"cannot write pidfile {self.path}: it is not a pidfile, and stays as it is")
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if content and _state_dir_of(int(content)) not in {None, self._state_dir}:
             raise PycrondError(
-                f"pidfile {self.path} is in use by another daemon, pid {content.decode() or 'unknown'};"
+                f"pidfile {self.path} is in use by another daemon, pid {content.decode()};"
                 " give this one its own --pidfile and --state-dir"
-            ) from error
+            )
 
     def remove(self) -> None:
         """Remove the file at a planned stop, if the path still leads to it."""
@@ -79,17 +82,21 @@ def read_pid(path: str) -> int | None:
     return int(text) if text.isdigit() else None
 
 
-def locked_pid(path: str) -> int | None:
-    """Return the pid in a pidfile that a daemon has locked, so that the pid is really its own; else None."""
+def daemon_pid(path: str, state_dir: str) -> int | None:
+    """Return the pid in a pidfile if it is that of the daemon of a state directory; else None."""
+    pid = read_pid(path)
+    return pid if pid is not None and _state_dir_of(pid) == state_dir else None
+
+
+def _state_dir_of(pid: int) -> str | None:
+    """Return the state directory of a daemon by its arguments; None if it is no daemon of this user."""
     try:
-        descriptor = os.open(path, READ_FLAGS)
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            arguments = file.read(MAX_ARGUMENTS).split(b"\0")
+        is_own = os.stat(f"/proc/{pid}").st_uid == os.geteuid()
     except OSError:
         return None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return read_pid(path)
-    else:
+    prefix = b"--state-dir="
+    if not is_own or DAEMON_MODULE not in arguments:
         return None
-    finally:
-        os.close(descriptor)
+    return next((os.fsdecode(word[len(prefix) :]) for word in arguments if word.startswith(prefix)), None)

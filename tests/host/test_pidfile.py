@@ -1,5 +1,6 @@
 """The pidfile of a daemon: it tells scripts the process to signal, but proves nothing."""
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -205,3 +206,17 @@ def test_two_daemons_cannot_share_a_pidfile(crond: Crond, tmp_path_factory: pyte
         assert second.pid != pid
     finally:
         second.end()
+
+
+def test_who_locks_the_pidfile_prevents_nothing(crond: Crond) -> None:
+    """Everybody may read the file, and so lock it."""
+    crond.run("start")
+    with open(crond.pidfile, "rb") as reader:
+        fcntl.flock(reader, fcntl.LOCK_EX)
+        crond.run("restart")
+        crond.run("stop")
+    crond.pidfile.touch(mode=0o644)
+    with open(crond.pidfile, "rb") as reader:
+        fcntl.flock(reader, fcntl.LOCK_EX)
+        crond.run("start")
+        assert crond.pid

@@ -95,7 +95,8 @@ def _facts(settings: Settings) -> MachineFacts:
 def _daemon(settings: Settings) -> DaemonFacts:
     """Ask the daemon; if it does not answer, look at the lock and ask the keeper."""
     locked = is_locked(settings)  # if the lock is not readable, the finding about its directory says why
-    stale = None if pidfile.locked_pid(settings.pidfile) else pidfile.read_pid(settings.pidfile)
+    is_daemons = pidfile.daemon_pid(settings.pidfile, settings.state_dir) is not None
+    stale = None if is_daemons else pidfile.read_pid(settings.pidfile)
     try:
         status = ask_daemon(settings, "status", timeout=STATUS_TIMEOUT)
     except PycrondError:
