@@ -15,14 +15,6 @@ from pycrond.jobs.run import Fire
 from pycrond.settings import Settings
 
 ENV = "/usr/bin/env"
-UNSAFE = re.compile(
-    "(?:LD|MALLOC|GLIBC|RES|RESOLV|LC|NSS)_.*|LANG|LANGUAGE|LOC(?:ALDOMAIN|PATH)|(?:GCONV|NIS|NLS)(?:_)?PATH"
-    "|GETCONF_DIR|HOSTALIASES|TMPDIR|TZ|TZDIR"
-)
-"""Variables that can make a program load or write files, among them those that ld.so(8) ignores in
-set-user-ID programs. A user's own reach only what runs as that user, not chroot or setpriv, which begin as
-root.
-"""
 _NOT_INHERITED = re.compile(
     "(?:LD|PYCROND|LISTEN|WATCHDOG|SYSTEMD)_.*|NOTIFY_SOCKET|INVOCATION_ID|JOURNAL_STREAM|M(?:AIN|ANAGER)PID"
     "|MALLOC_MMAP_THRESHOLD_|SHELL|HOME|LOGNAME|USER|MAIL|MAILTO|MAILFROM|PWD|OLDPWD|SHLVL|_|(?![A-Za-z_]).*"
@@ -109,11 +101,10 @@ def describe(
     directory, stdin = environment["HOME"], as_bytes(entry.stdin)
     if groups is None:
         return Launch((*prefix, *command), environment, directory, stdin, fifo)
-    unsafe = {name: environment.pop(name) for name in list(environment) if UNSAFE.fullmatch(name)}
-    if unsafe:
-        command = (ENV, "--", *(f"{name}={value}" for name, value in unsafe.items()), *command)
-    command = (*prefix, *become(account, groups), *command)
-    return Launch(command, environment, directory, stdin, fifo, account, tuple(groups))
+    # The programs of `prefix` and `become` run as root. Whatever the user has written comes after them.
+    variables = (f"{name}={value}" for name, value in environment.items())
+    command = (*prefix, *become(account, groups), ENV, "-i", "--", *variables, *command)
+    return Launch(command, {}, directory, stdin, fifo, account, tuple(groups))
 
 
 def _identity(run: int, fire: Fire, state_dir: str) -> dict[str, str]:

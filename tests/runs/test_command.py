@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from pycrond.host.privileges import setpriv_prefix
 from pycrond.jobs.job import Account
 from pycrond.jobs.run import Fire
 from pycrond.runs.command import describe, inherited
@@ -50,8 +51,18 @@ def test_variables_of_the_crontab_replace_inherited_variables() -> None:
     assert variables["PATH"] == "/mine"
 
 
-def test_unsafe_inherited_variables_do_not_reach_programs_that_run_as_root() -> None:
-    variables, arguments = environment("* * * * * x\n", groups=(1,))
-    assert "TMPDIR" not in variables
-    assert "TMPDIR=/t" in arguments
-    assert variables["A"] == "daemon"
+def test_programs_that_run_as_root_get_nothing_that_a_user_wrote() -> None:
+    text = "BASH_FUNC_echo%%=() { id; }\nLD_PRELOAD=/tmp/x.so\nSHELL=/tmp/sh\n* * * * * x\n"
+    variables, arguments = environment(text, groups=(1,))
+    assert variables == {}
+    end = arguments.index("/usr/bin/env")
+    assert arguments[: end + 3] == (
+        *setpriv_prefix(Account("me", 1, 1, "/home/me"), (1,)),
+        "/usr/bin/env",
+        "-i",
+        "--",
+    )
+    assert {"BASH_FUNC_echo%%=() { id; }", "LD_PRELOAD=/tmp/x.so", "TMPDIR=/t", "A=daemon"} < {
+        *arguments[end + 3 :]
+    }
+    assert arguments[-3:] == ("/tmp/sh", "-c", "x")

@@ -1,0 +1,64 @@
+"""Programs that run as root before a job's user is taken on execute nothing that the user wrote."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a job as another user"),
+]
+
+JOB = r"""
+import os, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from pycrond.host.cgroup import ENTER, SHELL
+from pycrond.host.privileges import choose_user_prefix
+from pycrond.host.spawn import Spawner, make_fifo
+from pycrond.jobs.job import Account
+from pycrond.jobs.run import Fire
+from pycrond.runs.command import describe
+from tests.conftest import jobs_of
+
+directory = Path(sys.argv[1])
+text = f"HOME=/\nBASH_FUNC_echo%%=() {{ id -u >>{directory}/ran; }}\n* * * * * echo; :\n"
+(job,) = jobs_of(text, user="nobody")
+fire = Fire(job, datetime.now(UTC), 0)
+launch = describe(
+    fire,
+    1,
+    Account("nobody", 65534, 65534, "/"),
+    str(directory / "fifo"),
+    "/usr/bin:/bin",
+    groups=(65534,),
+    become=choose_user_prefix(),
+    prefix=(SHELL, "-c", ENTER, "/dev/null"),
+)
+reader = make_fifo(launch)
+with Spawner() as spawner:
+    pid = spawner.start(launch)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
+
+def test_a_function_of_bash_in_a_crontab_does_not_run_as_root(tmp_path: Path) -> None:
+    """Where /bin/sh is bash, it takes functions from the environment."""
+    directory = Path("/tmp") / f"pycrond-tests-{os.getpid()}"
+    directory.mkdir()
+    directory.chmod(0o777)
+    (tmp_path / "job.py").write_text(JOB)
+    script = f"mount --bind /bin/bash /bin/sh && exec {sys.executable} {tmp_path}/job.py {directory}"
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    try:
+        subprocess.run(
+            ["unshare", "--mount", "/bin/bash", "-c", script], check=True, timeout=60, env=environment
+        )
+        assert (directory / "ran").read_text() == "65534\n", "the job's own shell alone has run it"
+    finally:
+        for name in ("ran", "fifo"):
+            (directory / name).unlink(missing_ok=True)
+        directory.rmdir()
