@@ -215,9 +215,7 @@ class Ledger:
         self.file.write((statement, [(*_columns(cause), run) for run, cause in rows]))
 
     def may_start(self, runs: Sequence[int]) -> bool:
-        """Write, durably, that these runs do not wait any more; return False, and leave them waiting, if the
-        disk is full.
-        """
+        """Write, durably, that runs no longer wait; on a full disk return False: they go on waiting."""
         if self.file.has_pending:
             return False
         statement = "UPDATE runs SET state = 'claimed', reason_code = '', reason = '' WHERE id = ?"
