@@ -251,8 +251,8 @@ class Keeper:
             fields = stat_fields(pid)
             _, status, usage = os.wait4(pid, 0)
             if pid == self.daemon:
+                self.receive()  # first: the runs that the daemon was about to start
                 self.find_leaders()
-                self.receive()
                 self.daemon_ended(os.waitstatus_to_exitcode(status))
             elif int(fields[3]) == pid:  # every run leads a session
                 self.record_end(pid, fields[19], status, usage)

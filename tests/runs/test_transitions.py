@@ -228,9 +228,10 @@ def test_an_adopted_run_keeps_the_cause_for_which_it_is_ended(
     loop: Loop, how: str, state: str, reason: str
 ) -> None:
     timeout = "timeout=0.2s " if how == "timeout" else ""
-    loop.begin(f"#: name=job {timeout}grace=1s\n1 12 * * * trap '' TERM; while :; do sleep 0.02; done\n")
+    stubborn = "trap '' TERM; touch up; while :; do sleep 0.02; done"
+    loop.begin(f"#: name=job {timeout}grace=1s\n1 12 * * * {stubborn}\n")
     loop.minutes()
-    loop.until(lambda: states(loop) == ["running"])
+    loop.until((loop.directory / "up").exists)
     if how == "kill":
         ask(loop, "kill", what="job")
     elif how == "stop":
