@@ -8,10 +8,22 @@ from typing import Any, NamedTuple
 
 from pycrond.errors import PycrondError
 
-FACILITIES = (
-    *("auth", "authpriv", "cron", "daemon", "ftp", "kern", "lpr", "mail", "news", "syslog", "user", "uucp"),
-    *(f"local{number}" for number in range(8)),
-)
+FACILITIES = {
+    "auth": 4,
+    "authpriv": 10,
+    "cron": 9,
+    "daemon": 3,
+    "ftp": 11,
+    "kern": 0,
+    "lpr": 6,
+    "mail": 2,
+    "news": 7,
+    "syslog": 5,
+    "user": 1,
+    "uucp": 8,
+    **{f"local{number}": 16 + number for number in range(8)},
+}
+"""The facilities of syslog, with their numbers in RFC 5424, section 6.2.1."""
 TRUE, FALSE = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
 NUMBER_DIGITS_MOST = 9
 _DIRECTORY = {"metavar": "DIR", "is_path": True, "locates_daemon": True}
@@ -63,7 +75,7 @@ class Settings:
         default="rfc3164", metadata={"help": "rfc3164 or rfc5424", "allowed": ("rfc3164", "rfc5424")}
     )
     syslog_facility: str = field(
-        default="cron", metadata={"help": "the facility of every message", "allowed": FACILITIES}
+        default="cron", metadata={"help": "the facility of every message", "allowed": tuple(FACILITIES)}
     )
     spool_limit: int = field(
         default=4096, metadata={"help": "most MiB of output that may wait for syslog; 0: no limit"}

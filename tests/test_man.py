@@ -95,7 +95,7 @@ def test_every_setting_has_its_paragraph_and_variable(name: str) -> None:
 
 def test_every_value_of_a_setting_is_named() -> None:
     text = section("pycrond.8", "SETTINGS")
-    for allowed in (settings.FACILITIES[:-8], ("local0", "local7", "rfc3164", "rfc5424")):
+    for allowed in (list(settings.FACILITIES)[:-8], ("local0", "local7", "rfc3164", "rfc5424")):
         assert not [word for word in allowed if not names(text, word)]
 
 

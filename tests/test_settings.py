@@ -1,6 +1,7 @@
 """Settings from every layer, and as arguments of the daemon's program and back."""
 
 from dataclasses import MISSING, fields
+from logging.handlers import SysLogHandler
 
 import pytest
 from hypothesis import given
@@ -8,7 +9,6 @@ from hypothesis import strategies as st
 
 from pycrond import settings
 from pycrond.errors import PycrondError
-from pycrond.output.syslog_format import FACILITIES
 from pycrond.settings import Settings
 
 NEEDED: dict[str, object] = {"crontabs": ("/c",), "state_dir": "/s", "runtime_dir": "/r", "pidfile": "/p"}
@@ -32,8 +32,10 @@ def test_each_has_a_help_text() -> None:
     }
 
 
-def test_facilities_are_those_of_the_syslog_format() -> None:
-    assert sorted(settings.FACILITIES) == sorted(FACILITIES)
+def test_facilities_are_those_of_the_standard_library() -> None:
+    known = SysLogHandler.facility_names
+    assert {name: known[name] for name in settings.FACILITIES} == settings.FACILITIES
+    assert known.keys() - settings.FACILITIES.keys() <= {"console", "ntp", "security", "solaris-cron"}
 
 
 @pytest.mark.parametrize("word", ["1", "yes", "True", "ON", True, 1])
@@ -105,7 +107,7 @@ ANY = st.builds(
     pidfile=PATHS,
     syslog=PATHS,
     syslog_format=st.sampled_from(["rfc3164", "rfc5424"]),
-    syslog_facility=st.sampled_from(settings.FACILITIES),
+    syslog_facility=st.sampled_from(list(settings.FACILITIES)),
     log_console=st.booleans(),
     log_stderr=st.booleans(),
 )

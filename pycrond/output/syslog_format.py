@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Literal
 
-from pycrond.settings import Settings
+from pycrond.settings import FACILITIES, Settings
 from pycrond.text import CONTROLS, OCTAL, split, visible
 
 Format = Literal["rfc3164", "rfc5424"]
@@ -13,9 +13,6 @@ Format = Literal["rfc3164", "rfc5424"]
 MAX_PACKET_SIZE = 1024
 """Bytes; every receiver must accept a packet of this size (RFC 3164, 4.1)."""
 
-_CLASSIC = ["kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron"]
-FACILITIES = {name: number for number, name in enumerate(_CLASSIC)}
-FACILITIES |= {"authpriv": 10, "ftp": 11} | {f"local{number}": 16 + number for number in range(8)}
 _LEVELS = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"]
 LEVELS = {name: number for number, name in enumerate(_LEVELS)}
 
