@@ -5,12 +5,11 @@ import os
 import pwd
 import sqlite3
 import subprocess
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import Crond, wait_until
+from tests.support.system import System
 
 pytestmark = [pytest.mark.daemon, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
 NOBODY = pwd.getpwnam("nobody")
@@ -18,40 +17,6 @@ NOBODY = pwd.getpwnam("nobody")
 
 def groups(user: str) -> str:
     return subprocess.run(["id", "-Gn", user], capture_output=True, text=True, check=True).stdout.strip()
-
-
-class System:
-    """A pycrond that is the cron of a system below a directory."""
-
-    def __init__(self, crond: Crond) -> None:
-        self.crond = crond
-        self.root = crond.directory / "root"
-        crond.directory.chmod(0o755)
-        del crond.environment["PYCROND_CRONTABS"]
-        crond.environment |= {"PYCROND_SYSTEM": "yes", "PYCROND_ROOT": str(self.root)}
-        for name in ("etc/cron.d", "var/spool/cron/crontabs"):
-            (self.root / name).mkdir(parents=True)
-        self.write("etc/os-release", "ID=debian\n")
-
-    def write(self, name: str, text: str) -> Path:
-        """Write a file with the right owner and mode; a file in the spool belongs to the user whose name it has."""
-        file = self.root / name
-        file.write_text(text)
-        file.chmod(0o600 if "spool" in name else 0o644)
-        if "spool" in name:
-            os.chown(file, *pwd.getpwnam(file.name)[2:4])
-        return file
-
-    def output(self) -> list[str]:
-        """Wait until all jobs have ended, and return the lines that they printed."""
-        wait_until(lambda: self.crond.runs() and all(run.ended_at for run in self.crond.runs()))
-        lines = self.crond.run("logs").stdout.splitlines()
-        return [line.partition(" | ")[2] for line in lines]
-
-
-@pytest.fixture
-def system(crond: Crond) -> Iterator[System]:
-    yield System(crond)
 
 
 def test_each_job_runs_as_its_user(system: System) -> None:
