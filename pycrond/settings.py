@@ -97,6 +97,23 @@ class Settings:
     max_running: int = field(
         default=0, metadata={"help": "most jobs that run at once, the others wait; 0: no limit"}
     )
+    max_running_user: int = field(
+        default=0,
+        metadata={"help": "most jobs of a user that run at once; 0: as many as leave room for other users"},
+    )
+    max_waiting_user: int = field(
+        default=1000,
+        metadata={
+            "help": "most fires of a user that wait for a run to end, the others are skipped; 0: no limit"
+        },
+    )
+    max_catch_ups_user: int = field(
+        default=10_000,
+        metadata={"help": "most missed fires of a user that are caught up after an absence; 0: no limit"},
+    )
+    spool_limit_user: int = field(
+        default=1024, metadata={"help": "most MiB of a user's output that may wait for syslog; 0: no limit"}
+    )
     inherit_env: bool = field(
         default=False,
         metadata={"help": "give jobs the daemon's own environment too, below what their crontab sets"},

@@ -87,7 +87,7 @@ class Commands:
         return {
             "waiting": {
                 "for_a_time": len(daemon.scheduler.delayed.claims),
-                "for_others": len(admission.queue.claims),
+                "for_others": len(admission.queue),
                 "for_room": len(daemon.runs.launcher.retrying),
             },
             "alarms": daemon.alarms.outbox.backlog,

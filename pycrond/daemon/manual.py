@@ -122,7 +122,7 @@ class ManualControl:
         end = f"until {until.astimezone():%F %H:%M}" if until else "until it is resumed"
         for key in keys:
             self._log.write("PAUSE", f"{key} {end} by {client.name}: {reason}".rstrip(": "), now)
-        self._scheduler.admission.look_again(now)
+        self._scheduler.admission.look_again(keys)
         return {"keys": keys, "until": until.timestamp() if until else None}
 
     def resume(self, request: dict[str, Any], uid: int) -> Answer:
@@ -134,7 +134,7 @@ class ManualControl:
             raise PycrondError(f"not paused: {', '.join(keys[:10])}")
         for key in resumed:
             self._log.write("RESUME", f"{key} by {client.name}", now)
-        self._scheduler.admission.look_again(now)
+        self._scheduler.admission.look_again(resumed)
         return {"keys": resumed, "others": [key for key in keys if key not in resumed]}
 
     # Jobs by words

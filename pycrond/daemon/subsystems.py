@@ -8,9 +8,10 @@ from pycrond import __version__
 from pycrond.alarms.alarms import Alarms
 from pycrond.daemon.reexec import Reexec
 from pycrond.daemon.reload import Reloader
-from pycrond.host import machine, users
+from pycrond.host import machine, spawn, users
 from pycrond.host.poller import Poller
 from pycrond.jobs.job import SEARCH_PATHS
+from pycrond.jobs.shares import Shares
 from pycrond.keeper.client import KeeperClient
 from pycrond.ledger.writer import Ledger
 from pycrond.output import spool
@@ -53,7 +54,8 @@ def build(
     poller = Poller()
     loader = Loader(settings, users.by_uid(os.geteuid()))
     ledger = Ledger(settings.ledger_path)
-    output = Output(settings, ledger, poller)
+    shares = Shares.of(settings, loader.account.name, spawn.INITIAL_FD_LIMIT[1])
+    output = Output(settings, ledger, poller, shares)
     builder = CommandBuilder(settings, loader.account, SEARCH_PATHS[loader.dialect])
     runs = Runs(settings, ledger, output, keeper, poller, builder)
     scheduler = Scheduler(settings, ledger, output.log, runs, loader.dialect, now)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ class CapturedOutput:
 
     log: RunLog
     reader: int  # -1 once the output has ended
+    is_counted: bool = False  # among the open FIFOs of its user
     run_over: bool = False  # the main process is gone: with the last writer the output ends for good
 
 
@@ -38,6 +40,9 @@ class Capture:
         self._retry_at = 0.0
         self._is_full = False
         self._closed: list[int] = []
+        self.open_of_user: Counter[str] = Counter()
+        """How many FIFOs of each user's runs are open, also of runs that are over."""
+        self._freed_users: set[str] = set()
 
     @property
     def open_runs(self) -> list[int]:
@@ -60,6 +65,9 @@ class Capture:
 
     def watch(self, output: CapturedOutput) -> None:
         """Read the FIFO whenever there is something in it."""
+        if not output.is_counted:
+            output.is_counted = True
+            self.open_of_user[output.log.user] += 1
         self._poller.register(output.reader, self._reader_of(output))
 
     def _reader_of(self, output: CapturedOutput) -> Callable[[], None]:
@@ -105,9 +113,21 @@ class Capture:
         log = output.log
         self.remove(log.run)
         self._closed.append(log.run)
+        self._count_closed(output)
         log.spool.close()
         log.output_open = False
         self._delivery.changed(log)
+
+    def _count_closed(self, output: CapturedOutput) -> None:
+        if output.is_counted:
+            output.is_counted = False
+            self.open_of_user[output.log.user] -= 1
+            self._freed_users.add(output.log.user)
+
+    def take_freed_users(self) -> set[str]:
+        """Return the users whose FIFOs were closed since the last call."""
+        users, self._freed_users = self._freed_users, set()
+        return users
 
     def _block(self, output: CapturedOutput, error: OSError) -> None:
         """Leave what is in the pipe there: the disk is full, and the job waits when the pipe is."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from pycrond.host import spawn, users
 from pycrond.host.poller import Poller
 from pycrond.jobs.run import OPEN, Outcome, Run, State
+from pycrond.jobs.shares import Shares
 from pycrond.ledger.rows import Unfinished
 from pycrond.ledger.writer import Ledger
 from pycrond.output.capture import MAX_TAKEN, Capture, CapturedOutput
@@ -22,8 +23,9 @@ from pycrond.settings import Settings
 class Output:
     """Captures, stores and delivers; the only writer of the runs' logs and spools."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, poller: Poller) -> None:
+    def __init__(self, settings: Settings, ledger: Ledger, poller: Poller, shares: Shares) -> None:
         """Connect to syslog and make the directory of the FIFOs."""
+        self.shares = shares
         self._spool_dir = settings.spool_dir
         self._limit = settings.spool_limit << 20  # bytes
         self._limited_at: datetime | None = None

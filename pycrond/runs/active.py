@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pycrond import clock
 from pycrond.host import procfs, spawn
+from pycrond.jobs.job import Job
 from pycrond.jobs.run import Outcome, Run
 from pycrond.output.capture import CapturedOutput
 from pycrond.runs.policy import lock_of
@@ -63,8 +64,7 @@ class ActiveRuns:
         self.lock_holders: dict[str, ActiveRun] = {}
         self.act_at = NEVER
         """No later than the earliest `act_at` of the runs."""
-        self.ends = 0
-        """How many runs have ended: a fire that waits for an end is looked at again when this has grown."""
+        self._ended_jobs: list[Job] = []
         self._started: list[ActiveRun] = []
         self._ended: list[EndedRun] = []
 
@@ -89,7 +89,7 @@ class ActiveRuns:
         self.act_at = min(self.act_at, elapsed)
 
     def remove(self, active: ActiveRun) -> None:
-        self.ends += 1
+        self._ended_jobs.append(active.run.job)
         if self.by_pid.get(active.pid) is not active:
             return
         del self.by_pid[active.pid]
@@ -124,6 +124,11 @@ class ActiveRuns:
 
     def add_ended(self, ended: EndedRun) -> None:
         self._ended.append(ended)
+
+    def take_ended_jobs(self) -> Sequence[Job]:
+        """Return the job of each run that has ended: fires may wait for that."""
+        jobs, self._ended_jobs = self._ended_jobs, []
+        return jobs
 
     def take_started(self) -> Sequence[ActiveRun]:
         started, self._started = self._started, []

@@ -36,7 +36,9 @@ class Situation:
     holder: int = 0
     """The run that holds the job's lock; 0: none."""
     full: bool = False
-    """As many jobs run as `max-running` allows, or other fires wait for a place."""
+    """As many jobs run as may: of all users, or of this one."""
+    queue_full: bool = False
+    """As many fires of the user wait as may."""
     paused: str | None = None
     """The reason given for the job's pause; None: it is not paused."""
     late: float = 0.0
@@ -63,10 +65,13 @@ def admit(fire: Fire, now: Situation) -> Decision:
     if options.within is not None and now.late > options.within and not by_hand:
         details = f"it could not start within {options.within:g} s"
         return Decision(Verdict.MISS, Cause.of(Reason.WITHIN, details))
-    busy = _busy(fire, options, now)
-    if busy:
-        return busy
-    return Decision(Verdict.WAIT, Cause.of(Reason.MAX_RUNNING, "as many run as may")) if now.full else START
+    decision = _busy(fire, options, now)
+    if not decision and now.full:
+        decision = Decision(Verdict.WAIT, Cause.of(Reason.MAX_RUNNING, "as many run as may"))
+    if decision and decision.verdict is Verdict.WAIT and now.queue_full:
+        text = f"as many of the user's fires wait as may, {decision.cause.text}"
+        return Decision(Verdict.SKIP, Cause.of(Reason.QUEUE_FULL, text))
+    return decision or START
 
 
 def _busy(fire: Fire, options: Options, now: Situation) -> Decision | None:

@@ -1,5 +1,6 @@
 """The runs of one daemon, from the claim of a fire to the end of its run."""
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -7,6 +8,7 @@ from pycrond.host import machine
 from pycrond.host.cgroup import ResourceLimits
 from pycrond.host.poller import Poller
 from pycrond.jobs.events import Ended, Started
+from pycrond.jobs.job import Job
 from pycrond.jobs.run import Cause, Fire, Reason, Run, State
 from pycrond.keeper.client import KeeperClient
 from pycrond.ledger.database import Work
@@ -36,6 +38,7 @@ class Runs:
     ) -> None:
         self._ledger = ledger
         self._output = output
+        self.shares = output.shares
         self.active = ActiveRuns()
         self.limits = ResourceLimits(settings.state_dir)
         self.journal = Journal(settings.journal_path, machine.boot_id(), ledger, keeper, output.capture)
@@ -69,8 +72,28 @@ class Runs:
             for fire, run in pairs
             if run is not None
         ]
-        self.launcher.prepare([claimed for claimed in claims if not claimed.has_waited])
+        self.launcher.prepare(self._with_places([claimed for claimed in claims if not claimed.has_waited]))
         return claims
+
+    def _with_places(self, claims: Sequence[ClaimedRun]) -> list[ClaimedRun]:
+        """The claims that find a place now: a user's share of descriptors is not used for the others."""
+        claimed_places: Counter[str] = Counter()
+        kept = []
+        for claimed in claims:
+            user = claimed.run.job.user
+            free = self.free_places(user)
+            if free is None or claimed_places[user] < free:
+                claimed_places[user] += 1
+                kept.append(claimed)
+        return kept
+
+    def free_places(self, user: str) -> int | None:
+        """Return how many more runs of a user may start by its share; None: no limit applies."""
+        return self.shares.free_places(user, self._output.capture.open_of_user)
+
+    def take_freed(self) -> tuple[Sequence[Job], set[str]]:
+        """Return jobs whose runs have ended, and users whose FIFOs were closed, since the last call."""
+        return self.active.take_ended_jobs(), self._output.capture.take_freed_users()
 
     def cancel(self, claims: Sequence[ClaimedRun]) -> None:
         """Undo claims for a minute that has not come."""

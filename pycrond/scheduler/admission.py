@@ -1,17 +1,19 @@
 """Admission: fires that are due start, wait or are skipped, by the decisions of `runs.policy`."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pycrond.jobs.events import Event, Missed, Skipped
 from pycrond.jobs.job import Job
-from pycrond.jobs.run import NO_CAUSE, Cause, Reason, State
+from pycrond.jobs.run import Cause, Reason, State
 from pycrond.ledger.pauses import Pauses
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.runs.launcher import ClaimedRun
 from pycrond.runs.policy import START, Decision, Situation, Verdict, admit, lock_of
 from pycrond.runs.runs import Runs
+from pycrond.scheduler.waiting_queue import DISK, Lane, WaitingQueue, lane_of
 
 RETRY_INTERVAL = timedelta(seconds=1)  # until a start that could not be written to a full disk is tried again
 REMOVED = Cause.of(Reason.REMOVED, "the job is gone")
@@ -28,6 +30,10 @@ class Admission:
         self.max_running = max_running
         self.queue = WaitingQueue()
         self._events: list[Event] = []
+        self._starting: list[ClaimedRun] = []  # several are started at once, which is quicker
+        self._starting_of_user: Counter[str] = Counter()
+        self._decided: list[tuple[ClaimedRun, Decision]] = []  # to be written down
+        self._again: list[ClaimedRun] = []  # waiting runs to be decided about again
 
     def take_events(self) -> list[Event]:
         """Return the fires that were skipped or missed since the last call."""
@@ -36,69 +42,128 @@ class Admission:
 
     def enter(self, claims: Iterable[ClaimedRun], now: datetime) -> list[Decision]:
         """Start the runs that may start, in order, then write down the others; return the decisions."""
-        decisions, others, written = [], [], []
-        starting: list[ClaimedRun] = []  # several are started at once, which is quicker
+        self.step(now)  # runs that have waited longer come first
+        decisions = []
         for claimed in claims:
-            is_unconditional = self._is_unconditional(claimed)
-            if not is_unconditional:  # what runs matters: start the ones before it first
-                self._runs.launcher.start(starting)
-                starting.clear()
             decision = self._decide(claimed, now)
             decisions.append(decision)
-            if decision is not START:
-                others.append((claimed, decision))
-                self._carry_out(claimed, decision)
-            elif not claimed.has_waited:
-                starting.append(claimed)
-            elif is_unconditional:
-                written.append(claimed)  # in one transaction
-            else:
-                self._start_waiting([claimed], now)
-        self._runs.launcher.start(starting)
-        self._runs.launcher.discard([claimed for claimed, _ in others])
-        self._start_waiting(written, now)
-        self._write(others, now)
+            self._carry_out(claimed, decision, now)
+        self._finish(now)
         return decisions
 
     def step(self, now: datetime) -> None:
-        """Decide again about the waiting runs, if anything has changed."""
-        if self.queue.is_due(self._runs.active.ends, now):
-            claims, self.queue.claims = self.queue.claims, []
-            self.queue.is_full = False
-            self.enter(claims, now)
+        """Decide again about the waiting runs for which something has changed."""
+        self._wake(now)
+        again, self._again = self._again, []
+        for claimed in again:
+            if self.queue.is_waiting(claimed):
+                self._carry_out(claimed, self._decide(claimed, now), now)
+        while woken := self.queue.next_woken():
+            claimed, lane = woken
+            decision = self._decide(claimed, now)
+            if decision.verdict is Verdict.WAIT and lane_of(claimed, decision.cause) == lane:
+                self.queue.sleep(lane)
+            else:
+                self._carry_out(claimed, decision, now)
+                self.queue.served(claimed.run.job.user)
+        self._finish(now)
 
-    def look_again(self, now: datetime) -> None:
-        """Decide again about the waiting runs in the next step."""
-        if self.queue.claims:
-            self.queue.look_at = now
+    def _wake(self, now: datetime) -> None:
+        ended, users = self._runs.take_freed()
+        if not self.queue:
+            return
+        for job in ended:
+            self.queue.wake(Lane(Reason.OVERLAP, job.key))
+            self.queue.wake(Lane(Reason.LOCK, lock_of(job) or ""))
+        if ended:
+            self.queue.wake_places()
+        for user in users:
+            self.queue.wake(Lane(Reason.MAX_RUNNING, user))
+        if self.queue.retry_at and now >= self.queue.retry_at:
+            self.queue.retry_at = None
+            self.queue.wake(DISK)
+        self._again += self.queue.pop_too_late(now)
 
-    def _is_unconditional(self, claimed: ClaimedRun) -> bool:
-        return claimed.run.job.entry.options.is_unconditional and not self.max_running
+    def look_again(self, keys: Iterable[str]) -> None:
+        """Decide again, in the next step, about the waiting runs of these jobs."""
+        self._again += self.queue.of_jobs(keys)
+
+    # Decisions
 
     def _decide(self, claimed: ClaimedRun, now: datetime) -> Decision:
         job, active = claimed.run.job, self._runs.active
         paused = self._pauses.reason(job.key, now)
-        if self._is_unconditional(claimed) and paused is None:
+        free = self._free_places(job.user)
+        if job.entry.options.is_unconditional and paused is None and free is None:
             return START
+        if not job.entry.options.is_unconditional:
+            self._start(now)  # what runs matters: start the ones before it first
         lock = lock_of(job)
         holder = active.lock_holders.get(lock) if lock else None
+        is_waiting = self.queue.is_waiting(claimed)
         situation = Situation(
             running=tuple(running.run.id for running in active.of_job.get(job.key, ())),
-            waiting=self.queue.count(job.key),
+            waiting=len(self.queue.earlier(claimed)) if is_waiting else self.queue.count(job.key),
             holder=holder.run.id if holder else 0,
-            full=bool(self.max_running) and (self.queue.is_full or active.count >= self.max_running),
+            full=free == 0,
+            queue_full=not is_waiting and self._is_queue_full(job.user),
             paused=paused,
             late=(now - claimed.run.fire.at).total_seconds(),
         )
         return admit(claimed.run.fire, situation)
 
-    def _carry_out(self, claimed: ClaimedRun, decision: Decision) -> None:
-        """Carry out a decision, except for what is written to the ledger."""
-        if decision.verdict is Verdict.REPLACE:
-            running = self._runs.active.of_job[claimed.run.job.key]
-            self._runs.termination.end(running, _replaced_by(claimed))
+    def _free_places(self, user: str) -> int | None:
+        """Return how many more runs of a user may start now; None: no limit applies."""
+        free = self._runs.free_places(user)
+        if free is not None:
+            free = max(0, free - self._starting_of_user[user])
+        if self.max_running:
+            all_free = max(0, self.max_running - self._runs.active.count - len(self._starting))
+            free = all_free if free is None else min(free, all_free)
+        return free
+
+    def _is_queue_full(self, user: str) -> bool:
+        shares = self._runs.shares
+        is_limited = shares.waiting and shares.is_limited(user)
+        return bool(is_limited) and self.queue.count_of_user(user) >= shares.waiting
+
+    def _carry_out(self, claimed: ClaimedRun, decision: Decision, now: datetime) -> None:
+        """Carry out a decision; starts, and what is written to the ledger, follow in `_finish`."""
         if decision.verdict in {Verdict.WAIT, Verdict.REPLACE}:
-            self.queue.add(claimed, decision.cause)
+            if decision.verdict is Verdict.REPLACE:
+                running = self._runs.active.of_job[claimed.run.job.key]
+                self._runs.termination.end(running, _replaced_by(claimed))
+            self.queue.add(claimed, lane_of(claimed, decision.cause))
+        else:
+            self.queue.remove(claimed)
+        if decision.verdict is Verdict.START:
+            self._starting.append(claimed)
+            self._starting_of_user[claimed.run.job.user] += 1
+            if not claimed.run.job.entry.options.is_unconditional:
+                self._start(now)
+        else:
+            self._decided.append((claimed, decision))
+
+    def _start(self, now: datetime) -> None:
+        """Start the runs that may; those that have waited are written down first, in one transaction."""
+        if not self._starting:
+            return
+        claims, self._starting = self._starting, []
+        self._starting_of_user.clear()
+        self._runs.launcher.start([claimed for claimed in claims if not claimed.has_waited])
+        waited = [claimed for claimed in claims if claimed.has_waited]
+        if waited and not self._runs.start_waiting(waited):
+            for claimed in waited:
+                self.queue.add(claimed, DISK)
+            self.queue.sleep(DISK)
+            self.queue.retry_at = now + RETRY_INTERVAL
+
+    def _finish(self, now: datetime) -> None:
+        self._start(now)
+        if self._decided:
+            decided, self._decided = self._decided, []
+            self._runs.launcher.discard([claimed for claimed, _ in decided])
+            self._write(decided, now)
 
     def _write(self, decided: Sequence[tuple[ClaimedRun, Decision]], now: datetime) -> None:
         skipped, missed, waiting = [], [], []
@@ -110,7 +175,9 @@ class Admission:
             elif not claimed.has_waited:
                 waiting.append((claimed, decision.cause))
             if decision.verdict is Verdict.REPLACE:
-                earlier = self.queue.take_earlier(claimed)
+                earlier = self.queue.earlier(claimed)
+                for other in earlier:
+                    self.queue.remove(other)
                 skipped += [(other, _replaced_by(claimed)) for other in earlier]
         self._runs.wait(waiting)
         self.settle(skipped, State.SKIPPED, now)
@@ -128,75 +195,28 @@ class Admission:
             detail = f"{run.job.key} {run.fire.at.astimezone():%F %H:%M}: {cause.text}"
             self._log.write(state.upper(), detail, now, level="notice")
 
-    def _start_waiting(self, claims: Sequence[ClaimedRun], now: datetime) -> None:
-        if claims and not self._runs.start_waiting(claims):
-            for claimed in claims:
-                self.queue.add(claimed, NO_CAUSE)
-            self.queue.look_at = now + RETRY_INTERVAL
+    # The jobs
 
     def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
-        """Use the jobs that are loaded now for the waiting runs, and look at these again."""
-        self.queue.claims = self.update_jobs(self.queue.claims, jobs, now)
-        self.queue.look_at = now if self.queue.claims else None
+        """Use the jobs that are loaded now for the waiting runs; decide again where a job has changed."""
+        claims = self.queue.claims
+        before = {claimed.run.id: claimed.run.job for claimed in claims}
+        kept = self.update_jobs(claims, jobs, now)
+        self._again += [claimed for claimed in kept if claimed.run.job != before[claimed.run.id]]
 
     def update_jobs(
         self, claims: Sequence[ClaimedRun], jobs: Mapping[str, Job], now: datetime
     ) -> list[ClaimedRun]:
         """Give waiting runs the jobs that are loaded now; skip those whose job is gone, return the others."""
         kept = [claimed for claimed in claims if claimed.run.job.key in jobs]
+        gone = [(claimed, REMOVED) for claimed in claims if claimed.run.job.key not in jobs]
+        for claimed, _ in gone:
+            self.queue.remove(claimed)
+        self.settle(gone, State.SKIPPED, now)
         for claimed in kept:
             claimed.run.fire = replace(claimed.run.fire, job=jobs[claimed.run.job.key])
-        gone = [(claimed, REMOVED) for claimed in claims if claimed.run.job.key not in jobs]
-        self.settle(gone, State.SKIPPED, now)
         return kept
 
 
 def _replaced_by(claimed: ClaimedRun) -> Cause:
     return Cause.of(Reason.REPLACED, f"replaced by run {claimed.run.id}")
-
-
-class WaitingQueue:
-    """Runs that wait for something other than a time, in the order of their fires."""
-
-    def __init__(self) -> None:
-        self.claims: list[ClaimedRun] = []
-        self.is_full = False
-        """A run waits because of `max-running`, so all that come after it wait too."""
-        self.look_at: datetime | None = None
-        """When they are looked at even if nothing has ended: a run may have become too late."""
-        self._ends_seen = 0
-
-    def add(self, claimed: ClaimedRun, cause: Cause) -> None:
-        self.claims.append(claimed)
-        self.claims.sort(key=lambda waiting: (waiting.run.fire.at, waiting.run.id))
-        self.is_full = self.is_full or cause.reason is Reason.MAX_RUNNING
-        fire = claimed.run.fire
-        within = fire.job.entry.options.within
-        if within is not None and fire.trigger != "manual":
-            too_late = fire.at + timedelta(seconds=within + 0.001)
-            self.look_at = min(self.look_at or too_late, too_late)
-
-    def count(self, key: str) -> int:
-        """The number of waiting runs of a job."""
-        return sum(claimed.run.job.key == key for claimed in self.claims)
-
-    def withdraw(self, claimed: ClaimedRun) -> None:
-        """Remove a run, if it waits here."""
-        self.claims = [other for other in self.claims if other is not claimed]
-
-    def take_earlier(self, claimed: ClaimedRun) -> list[ClaimedRun]:
-        """Remove and return the runs of the same job that have waited longer."""
-        before = self.claims[: self.claims.index(claimed)] if claimed in self.claims else []
-        earlier = [other for other in before if other.run.job.key == claimed.run.job.key]
-        self.claims = [other for other in self.claims if other not in earlier]
-        return earlier
-
-    def is_due(self, ends: int, now: datetime) -> bool:
-        """Return whether a run has ended since the last call, or the time has come to look."""
-        is_time = self.look_at is not None and now >= self.look_at
-        if not self.claims or (ends == self._ends_seen and not is_time):
-            return False
-        self._ends_seen = ends
-        if is_time:
-            self.look_at = None
-        return True

@@ -178,7 +178,7 @@ class Scheduler:
             due = self._next()
             if due and due.fires:
                 coming -= CLAIM_AHEAD
-        later = [self.delayed.next_at, self.admission.queue.look_at]
+        later = [self.delayed.next_at, self.admission.queue.next_at]
         return min([coming, *(at for at in later if at)])
 
     # The jobs
@@ -194,7 +194,7 @@ class Scheduler:
     def withdraw(self, claimed: ClaimedRun) -> None:
         """Remove a run from wherever it waits, and undo what was made ready for it."""
         self.delayed.withdraw(claimed)
-        self.admission.queue.withdraw(claimed)
+        self.admission.queue.remove(claimed)
         self._runs.launcher.withdraw(claimed)
         self._runs.launcher.discard([claimed])
 

@@ -70,7 +70,7 @@ def test_overlap_and_timeout_hold_for_a_run_by_hand_and_within_does_not(loop: Lo
     assert states(loop, "queues") == ["running", "waiting", "waiting"], (
         "the option within is for fires of the schedule"
     )
-    look_at = loop.daemon.subsystems.scheduler.admission.queue.look_at
+    look_at = loop.daemon.subsystems.scheduler.admission.queue.next_at
     assert look_at is None or look_at > clock.now(), "the queue is not looked at in every turn"
     go(loop)
     loop.until(lambda: states(loop, "queues") == ["succeeded"] * 3)
