@@ -123,9 +123,7 @@ class Daemon:
         self._has_more = daemon.output.step(now, elapsed)
         self._ledger_watch.step(now)
         if daemon.scheduler.has_time(now):
-            last_turn = daemon.scheduler.agenda.last
-            self._retention.step(last_turn, daemon.ledger.last_run, now)
-            daemon.output.enforce_limit(last_turn, now)
+            self._retention.step(daemon.scheduler.agenda.last, daemon.ledger.last_run, now)
         self._timer.arm(self._next_look())
 
     def _next_look(self) -> datetime:

@@ -27,8 +27,6 @@ class Output:
         """Connect to syslog and make the directory of the FIFOs."""
         self.shares = shares
         self._spool_dir = settings.spool_dir
-        self._limit = settings.spool_limit << 20  # bytes
-        self._limited_at: datetime | None = None
         self._poller = poller
         self._watched: int | None = None
         self._syslog = SyslogClient(
@@ -40,7 +38,7 @@ class Output:
         self._syslog.open()
         header = SyslogHeader(settings)
         self.log = DaemonLog(header, self._syslog)
-        self.delivery = Delivery(settings, ledger, self._syslog, header, self.log)
+        self.delivery = Delivery(settings, ledger, self._syslog, header, self.log, shares)
         os.makedirs(settings.fifo_dir, mode=0o700, exist_ok=True)
         self.capture = Capture(poller, self.delivery, self.log, settings.fifo_dir)
 
@@ -122,12 +120,6 @@ class Output:
         if number is not None:
             self._poller.register(number, lambda: None, write=True)
         self._watched = number
-
-    def enforce_limit(self, minute: datetime, now: datetime) -> None:
-        """Hold the setting `spool-limit`, once a minute."""
-        if self._limit and minute != self._limited_at:
-            self._limited_at = minute
-            self.delivery.enforce_limit(self._limit, now)
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do; None if it has to wait for nothing."""

@@ -45,6 +45,7 @@ class RunLog:
     acknowledged: Progress = START  # by syslog's reader
     copied: Progress = START  # to standard error
     is_queued: bool = False  # in the queue for the syslog client
+    waiting_size: int = 0  # bytes that are counted as not delivered
 
     @classmethod
     def of(cls, run: Run, pid: int, spool: Spool) -> "RunLog":

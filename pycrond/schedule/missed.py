@@ -5,9 +5,9 @@ Pure. All missed fire times of a job form one gap and are counted without visiti
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from pycrond.schedule.dst import FireTime, Stretch, stretches
+from pycrond.schedule.dst import FireTime, Stretch, fire_times, stretches
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import DAY, Zone
 
@@ -67,6 +67,22 @@ def _count_days(schedule: Schedule, first: int, end: int) -> int:
         count += 1
         day = schedule.days.first_from(day + 1)
     return count
+
+
+def latest_fire_times(
+    schedule: Schedule, zone: Zone, start: datetime, until: datetime, most: int
+) -> list[FireTime]:
+    """Return the last fire times from `start` (inclusive) to `until` (exclusive), at most so many, in order.
+
+    The search goes back from `until` in doubling windows: its cost grows with `most`, not with the span.
+    """
+    window = timedelta(minutes=most)
+    while True:
+        since = max(start, until - window)
+        times = [*fire_times(schedule, zone, since, until)]
+        if len(times) >= most or since == start:
+            return times[-most:]
+        window *= 2
 
 
 def find_gaps(

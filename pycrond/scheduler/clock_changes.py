@@ -1,7 +1,7 @@
 """Clock changes, sleep of the machine, absence of the daemon; an account of fires that were not run."""
 
 import json
-from collections import deque
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -11,19 +11,20 @@ from pycrond.host import machine
 from pycrond.jobs.events import Event, Missed
 from pycrond.jobs.options import to_json
 from pycrond.jobs.run import Cause, Reason, State, check_transition
+from pycrond.jobs.shares import Shares
 from pycrond.ledger.codec import decode_schedule
 from pycrond.ledger.rows import GapRow
 from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.schedule.dst import FireTime, fire_times
-from pycrond.schedule.missed import Gap, find_gap, find_gaps
+from pycrond.schedule.missed import Gap, find_gap, find_gaps, latest_fire_times
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import Zone
 from pycrond.scheduler.agenda import MINUTE, DueMinute
 from pycrond.text import counted
 
 MIN_STEP = 5.0  # seconds by which clocks must have moved apart to be reported
-MAX_CATCH_UPS = 10_000  # of a job; older fires stay missed
+MAX_CATCH_UPS = 10_000  # of a job, where no share applies to its user; older fires stay missed
 HELD_UP = Cause.of(Reason.DAEMON_DOWN, "it was held up")
 NOT_WRITTEN = Cause.of(Reason.DISK_FULL, "it was not written down")
 STATE_OF = {Reason.CLOCK_STEP: State.SKIPPED, Reason.DISK_FULL: State.UNKNOWN}
@@ -54,8 +55,9 @@ class MissedSpan(NamedTuple):
 class ClockChanges:
     """Compares the clocks with the last look at them, and writes down what was passed over."""
 
-    def __init__(self, ledger: Ledger, log: DaemonLog, now: datetime) -> None:
+    def __init__(self, ledger: Ledger, log: DaemonLog, shares: Shares, now: datetime) -> None:
         self._ledger = ledger
+        self._shares = shares
         self._log = log
         self._last_look = (now, clock.elapsed(), clock.suspended())
         self._cause = HELD_UP
@@ -143,17 +145,27 @@ class ClockChanges:
     ) -> None:
         """Queue what the jobs' `missed` options want to be caught up; write down the rest."""
         plain = []
+        limits = self._catch_up_limits(key for key in policies if policies[key].get("missed") == "all")
         for key, schedule, zone in jobs:
             policy = policies.get(key, {})
             if policy.get("missed") not in {"once", "all"}:
                 plain.append((key, schedule, zone))
                 continue
-            cut = _catch_up_from(policy, schedule, zone, span)
+            cut = _catch_up_from(policy, schedule, zone, span, limits.get(_user_of(key), 1))
             self._catch_ups += [
                 CatchUp(key, fire, era_of[key]) for fire in fire_times(schedule, zone, cut, span.until)
             ]
             self._write(find_gaps([(key, schedule, zone)], span.start, cut), era_of, cause, span.now)
         self._write(find_gaps(plain, span.start, span.until), era_of, cause, span.now)
+
+    def _catch_up_limits(self, keys: Iterable[str]) -> dict[str, int]:
+        """Return how many fires of each job may be caught up, by the users of these jobs."""
+        jobs = Counter(map(_user_of, keys))
+        share = self._shares.catch_ups or MAX_CATCH_UPS
+        return {
+            user: max(1, share // count) if self._shares.is_limited(user) else MAX_CATCH_UPS
+            for user, count in jobs.items()
+        }
 
     def _write(
         self, passed: Iterable[tuple[str, Gap]], era_of: Mapping[str, int], cause: Cause, now: datetime
@@ -184,8 +196,16 @@ class ClockChanges:
             self._log.write(state.upper(), detail, now, level="warning")
 
 
-def _catch_up_from(policy: Mapping[str, Any], schedule: Schedule, zone: Zone, span: MissedSpan) -> datetime:
-    """The instant from which on a job's missed fires are caught up; those before it stay missed."""
+def _user_of(key: str) -> str:
+    return key.partition("/")[0]
+
+
+def _catch_up_from(
+    policy: Mapping[str, Any], schedule: Schedule, zone: Zone, span: MissedSpan, most: int
+) -> datetime:
+    """The instant from which on a job's missed fires are caught up, `most` of them; those before it stay
+    missed.
+    """
     within = policy.get("within")
     start = span.start if within is None else max(span.start, span.now - timedelta(seconds=within))
     start = start.replace(second=0, microsecond=0) + MINUTE * bool(start.second or start.microsecond)
@@ -194,5 +214,5 @@ def _catch_up_from(policy: Mapping[str, Any], schedule: Schedule, zone: Zone, sp
     if policy["missed"] == "once":
         passed = find_gap(schedule, zone, start, span.until)
         return passed.last.at if passed else span.until
-    newest = deque(fire_times(schedule, zone, start, span.until), maxlen=MAX_CATCH_UPS)
+    newest = latest_fire_times(schedule, zone, start, span.until, most)
     return newest[0].at if newest else span.until

@@ -14,7 +14,7 @@ from pycrond.scheduler.admission import REMOVED, Admission
 from pycrond.scheduler.clock_changes import CatchUp
 from pycrond.scheduler.jitter import delay
 
-CATCH_UP_INTERVAL = timedelta(seconds=1)  # between two catch-ups
+CATCH_UP_INTERVAL = timedelta(seconds=1)  # between two catch-ups of a user
 
 
 class DelayedStarts:
@@ -28,6 +28,7 @@ class DelayedStarts:
         self._seed = seed
         self._dialect = dialect
         self._heap: list[tuple[datetime, int, ClaimedRun]] = []
+        self._catch_up_at: dict[str, datetime] = {}  # the earliest start of each user's next catch-up
 
     @property
     def next_at(self) -> datetime | None:
@@ -75,31 +76,32 @@ class DelayedStarts:
         self.add(self._runs.claim(fires) if fires else ())
 
     def catch_up(self, missed: Sequence[CatchUp], jobs: Mapping[str, Job], now: datetime) -> None:
-        """Claim the missed fires to be caught up, in order, one a second."""
-        waiting = (
-            at + CATCH_UP_INTERVAL for at, _, claimed in self._heap if claimed.run.fire.trigger == "catch-up"
-        )
-        start = max([now, *waiting])
+        """Claim the missed fires to be caught up, in order, one a second for each user."""
         fires: list[Fire] = []
         for key, fire_time, era in sorted(missed, key=lambda catch_up: catch_up.fire.at):
             if job := jobs.get(key):
-                at = start + len(fires) * CATCH_UP_INTERVAL
+                at = self._next_catch_up(job.user, now)
                 wall, fold = fire_time.wall, fire_time.fold
                 fires.append(Fire(job, fire_time.at, wall, fold, era, "catch-up", start_at=at))
         self.claim(fires)
 
+    def _next_catch_up(self, user: str, now: datetime) -> datetime:
+        """Return when the next catch-up of a user may start, and reserve that time."""
+        at = max(now, self._catch_up_at.get(user, now))
+        self._catch_up_at[user] = at + CATCH_UP_INTERVAL
+        return at
+
     def restore(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """Keep what waited when the last daemon ended; a run whose job is gone is skipped."""
         gone: list[tuple[int, Cause]] = []
-        start = now
         for row in self._ledger.waiting():
             at = now if row.start_at is None else datetime.fromtimestamp(row.start_at, UTC)
-            if row.trigger == "catch-up" and row.start_at is not None:
-                at, start = start, start + CATCH_UP_INTERVAL
             job = jobs.get(row.key)
             if job is None:
                 gone.append((row.id, REMOVED))
                 continue
+            if row.trigger == "catch-up" and row.start_at is not None:
+                at = self._next_catch_up(job.user, now)
             fire = Fire(
                 job,
                 datetime.fromtimestamp(row.fire, UTC),

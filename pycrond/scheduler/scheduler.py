@@ -37,7 +37,7 @@ class Scheduler:
         zone = machine.local_zone()
         self.agenda = Agenda((), zone, initial_minute(self._last_record.at, now), self._last_record.eras)
         self.pauses = Pauses(ledger.file)
-        self.clock_changes = ClockChanges(ledger, log, now)
+        self.clock_changes = ClockChanges(ledger, log, runs.shares, now)
         self.admission = Admission(log, runs, self.pauses, settings.max_running)
         self.delayed = DelayedStarts(ledger, runs, self.admission, machine.machine_id(), dialect)
         self.is_draining = False

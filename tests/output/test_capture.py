@@ -370,17 +370,21 @@ def test_the_output_of_a_job_that_ends_while_the_disk_is_full_is_kept(loop: Loop
 
 
 def test_the_oldest_output_is_dropped_when_too_much_waits_for_syslog(silent_loop: Loop) -> None:
-    """A message names the run and the number of bytes that are dropped."""
+    """It is dropped as it comes. A message names the run and the number of bytes that are dropped."""
     loop = silent_loop
     loop.settings = replace(loop.settings, spool_limit=3)
-    loop.begin("1 12 * * * yes | head -c 4000000; echo old\n2 12 * * * echo new\n")
+    lines = "yes | tr -d '\\n' | head -c 4000000 | fold -w 500; echo; echo old"
+    loop.begin(f"1 12 * * * {lines}\n2 12 * * * echo new\n")
     loop.minutes(2)
     loop.until(lambda: not loop.daemon.subsystems.runs.active.count)
     loop.log.open()
     loop.minutes(1)
     loop.settle()
-    messages = loop.log.details("DROPPED")
-    assert sum("4000004 bytes that run 1 printed: 3 MiB wait" in message for message in messages) == 1
-    assert loop.log.details("CMDOUT") == ["new"]
+    (message,) = loop.log.details("DROPPED")
+    size, _, text = message.partition(" ")
+    assert text == "bytes that run 1 printed: 3 MiB wait for syslog"
+    assert 3 << 20 < int(size) < 4_000_000
+    assert {"old", "new"} < {*loop.log.details("CMDOUT")}
+    assert sum(len(line) + 1 for line in loop.log.details("CMDOUT")) + int(size) == 4008004 + 4
     assert len(loop.log.details("EXIT")) == 2
-    assert [run.bytes for run in loop.runs()] == [4000004, 4]
+    assert [run.bytes for run in loop.runs()] == [4008004, 4]

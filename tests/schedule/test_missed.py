@@ -84,3 +84,18 @@ def test_each_job_has_its_own_gap() -> None:
     assert sorted(gaps) == ["a", "b", "d"]
     assert gaps["a"] is gaps["d"]
     assert [gaps[key].count for key in "ab"] == [2, 2]
+
+
+@given(
+    text=st.sampled_from(TEXTS),
+    name=st.sampled_from(ZONES),
+    start=st.integers(0, 20 * 365 * 1440),
+    length=st.integers(0, 10 * 1440),
+    most=st.integers(1, 30),
+)
+def test_the_latest_fire_times(text: str, name: str, start: int, length: int, most: int) -> None:
+    rule, zone = schedule(text), Zone.of(name)
+    begin = datetime(2005, 1, 1, tzinfo=UTC) + timedelta(minutes=start)
+    until = begin + timedelta(minutes=length)
+    expected = [*fire_times(rule, zone, begin, until)][-most:]
+    assert missed.latest_fire_times(rule, zone, begin, until, most) == expected

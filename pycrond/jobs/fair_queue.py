@@ -1,0 +1,31 @@
+"""A queue in which users take turns. Pure."""
+
+from collections import deque
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class FairQueue(Generic[T]):
+    """Things that wait, each for a user: in order for each user, and one of each user in turn."""
+
+    def __init__(self) -> None:
+        self._of_user: dict[str, deque[T]] = {}  # the user whose turn is next comes first
+        self._length = 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def push(self, user: str, thing: T) -> None:
+        """Add a thing as the last of its user."""
+        self._of_user.setdefault(user, deque()).append(thing)
+        self._length += 1
+
+    def pop(self) -> T:
+        """Remove and return the first thing of the user whose turn it is. Raises StopIteration if empty."""
+        user = next(iter(self._of_user))
+        things = self._of_user.pop(user)
+        if len(things) > 1:
+            self._of_user[user] = things  # its next turn comes after those of all others
+        self._length -= 1
+        return things.popleft()
