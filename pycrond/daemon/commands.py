@@ -94,6 +94,20 @@ class Commands:
             "paused": daemon.scheduler.pauses.count(now),
             "lateness_ms": summarize(daemon.runs.launcher.latenesses),
             "limits": {**daemon.runs.limits.mechanisms(), "max_running": admission.max_running},
+            "shares": self._shares(),
+        }
+
+    def _shares(self) -> dict[str, int]:
+        """The limits for each user; empty where there is no user that they apply to."""
+        daemon = self._subsystems
+        if not daemon.settings.system:
+            return {}
+        shares = daemon.runs.shares
+        return {
+            "running": shares.running,
+            "waiting": shares.waiting,
+            "catch_ups": shares.catch_ups,
+            "spooled": shares.spooled,
         }
 
     def _files(self, uid: int) -> dict[str, int]:

@@ -161,9 +161,9 @@ class ClockChanges:
     def _catch_up_limits(self, keys: Iterable[str]) -> dict[str, int]:
         """Return how many fires of each job may be caught up, by the users of these jobs."""
         jobs = Counter(map(_user_of, keys))
-        share = self._shares.catch_ups or MAX_CATCH_UPS
+        share = self._shares.catch_ups
         return {
-            user: max(1, share // count) if self._shares.is_limited(user) else MAX_CATCH_UPS
+            user: max(1, share // count) if share and self._shares.is_limited(user) else MAX_CATCH_UPS
             for user, count in jobs.items()
         }
 

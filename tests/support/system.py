@@ -2,7 +2,9 @@
 
 import os
 import pwd
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,15 @@ class System:
         )
         assert status in {None, done.returncode}, f"{command}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
+
+
+@pytest.fixture
+def shared() -> Iterator[Path]:
+    """A directory in which every user may write; pytest's own are closed to other users."""
+    directory = Path(tempfile.mkdtemp())
+    directory.chmod(0o777)
+    yield directory
+    shutil.rmtree(directory)
 
 
 @pytest.fixture

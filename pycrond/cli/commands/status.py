@@ -15,6 +15,7 @@ from pycrond.settings import Settings
 from pycrond.text import counted, rough_duration
 
 FILES_MOST = 20  # listed by name
+SHARES = {"running": "running", "waiting": "waiting", "catch_ups": "caught up"}
 WAITS = {"for_a_time": "for its time", "for_others": "for another run", "for_room": "for room"}
 
 
@@ -76,6 +77,10 @@ def _load_lines(answer: dict[str, Any]) -> Iterator[str]:
         yield f"lateness of the last {counted(lateness['starts'], 'start')}: {figures}"
     most = f", max-running {limits['max_running']}" if limits["max_running"] else ""
     yield f"limits: memory by {limits['memory']}, cpu by {limits['cpu']}{most}"
+    if shares := answer.get("shares"):
+        spooled = f"{shares['spooled'] >> 20} MiB for syslog" if shares["spooled"] else "any output"
+        numbers = [f"{shares[name] or 'any number'} {text}" for name, text in SHARES.items()]
+        yield f"most of each user: {', '.join([*numbers, spooled])}"
 
 
 def _ask_status(settings: Settings) -> dict[str, Any] | None:
