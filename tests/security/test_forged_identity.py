@@ -1,0 +1,96 @@
+"""A user's processes say that they are runs of others: neither the keeper nor a new daemon believes them."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import wait_until
+from tests.support.system import System
+
+pytestmark = [pytest.mark.daemon, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
+SPOOL = "var/spool/cron/crontabs"
+FORGE = """
+import os, sys, time
+run, directory = sys.argv[1:]
+values = {"PYCROND_RUN": [run, f"{run}\\n{run} 1 1", f" {run}", f"{run} 1", "9" * 120_000, "-1", "x"],
+          "PYCROND_JOB": ["root/backup", "root/\\x1b[31m"], "PYCROND_FIRE_TIME": ["x", "9999-99-99T00:00:00Z"]}
+for name, forged in values.items():
+    for value in forged:
+        if os.fork() == 0:
+            os.setsid()
+            stopped = os.path.join(directory, "stop")
+            code = f"import os, time\\nwhile not os.path.exists({stopped!r}): time.sleep(0.05)"
+            identity = {"PYCROND_RUN": run, "PYCROND_ATTEMPT": "1", "PYCROND_JOB": "games/backup",
+                        "PYCROND_STATE_DIR": os.environ["PYCROND_STATE_DIR"],
+                        "PYCROND_FIRE_TIME": "2026-01-01T00:00:00Z", name: value}
+            null = os.open(os.devnull, os.O_RDWR)
+            for number in (0, 1, 2):
+                os.dup2(null, number)
+            os.execve(sys.executable, [sys.executable, "-c", code], identity)
+open(os.path.join(directory, "forged"), "w").close()
+"""
+
+
+def ticks(pid: int) -> int:
+    """Return the processor time that a process has used, in clock ticks."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def begin(system: System, shared: Path) -> int:
+    """Have games run a backup, and nobody leave processes behind that say they are this run; return the run."""
+    program = shared / "forge.py"
+    program.write_text(FORGE)
+    wait = f"while [ ! -e {shared}/go ]; do sleep 0.05; done"
+    backup = f"#: name=backup overlap=skip\n@reboot {wait}; exit 3\n"
+    system.write(f"{SPOOL}/games", f"HOME=/\n{backup}")
+    attack = f"until [ -e {shared}/number ]; do sleep 0.05; done; "
+    attack += f"/usr/bin/python3 {program} $(cat {shared}/number) {shared}"
+    system.write(f"{SPOOL}/nobody", f"HOME=/\n@reboot {attack}\n")
+    system.crond.run("start")
+    runs = {run.key: run for run in system.crond.runs()}
+    (shared / "number.new").write_text(str(runs["games/backup"].id))
+    (shared / "number.new").rename(shared / "number")
+    wait_until((shared / "forged").exists)
+    return runs["games/backup"].id
+
+
+def state_of(system: System, run: int) -> str:
+    return next(row.state for row in system.crond.runs() if row.id == run)
+
+
+def test_a_forged_run_number_does_not_end_anothers_run(system: System, shared: Path) -> None:
+    run = begin(system, shared)
+    daemon, keeper = system.crond.pid, system.crond.keeper
+    os.kill(daemon, signal.SIGKILL)
+    wait_until(lambda: system.crond.pid != daemon and system.crond.status())
+    (shared / "stop").touch()  # the forgers end with status 0
+    before = ticks(keeper)
+    for _ in range(10):
+        system.crond.run("status")
+    assert ticks(keeper) - before < 50, "the keeper does not try again and again to send what is too long"
+    assert state_of(system, run) == "running"
+    done = system.crond.run("run", "games/backup", status=None)
+    assert f"run {run} still runs" in done.stdout + done.stderr
+    (shared / "go").touch()
+    wait_until(lambda: state_of(system, run) == "failed")
+    assert next(row.exit_status for row in system.crond.runs() if row.id == run) == 3
+
+
+def test_processes_are_not_believed_after_the_ledger_is_lost(system: System, shared: Path) -> None:
+    run = begin(system, shared)
+    system.crond.run("stop")
+    (system.crond.state / "ledger").write_bytes(b"damaged" * 10_000)
+    for name in ("ledger-wal", "ledger-shm"):
+        (system.crond.state / name).unlink(missing_ok=True)
+    system.crond.run("start")
+    keys = [row.key for row in system.crond.runs()]
+    assert not [key for key in keys if key.startswith("root/")]
+    rows = [row for row in system.crond.runs() if row.key == "games/backup"]
+    assert [(row.id, row.state) for row in rows] == [(run, "running")], "the real run alone is adopted"
+    (shared / "go").touch()
+    (shared / "stop").touch()
+    wait_until(lambda: state_of(system, run) != "running")
+    assert state_of(system, run) in {"failed", "unknown"}
