@@ -13,15 +13,22 @@ pytestmark = [pytest.mark.daemon, pytest.mark.skipif(os.geteuid() != 0, reason="
 SPOOL = "var/spool/cron/crontabs"
 FORGE = """
 import os, sys, time
-run, directory = sys.argv[1:]
-values = {"PYCROND_RUN": [run, f"{run}\\n{run} 1 1", f" {run}", f"{run} 1", "9" * 120_000, "-1", "x"],
-          "PYCROND_JOB": ["root/backup", "root/\\x1b[31m"], "PYCROND_FIRE_TIME": ["x", "9999-99-99T00:00:00Z"]}
+
+run, directory, kind, *process = sys.argv[1:]
+if process:  # a running run's pid and start: a whole line that says that it has ended with status 0
+    values = {"PYCROND_RUN": [f"x\\n{process[0]}:{process[1]} 0 0.0 1 {time.time():.6f}\\ny"]}
+elif kind == "long":  # together they are longer than a message can be
+    values = {"PYCROND_RUN": ["9" * 120_000, "8" * 120_000]}
+else:
+    values = {"PYCROND_RUN": [run, f"{run}\\n{run} 1 1", f" {run}", f"{run} 1", "-1", "x"],
+              "PYCROND_JOB": ["root/backup", "root/\\x1b[31m"],
+              "PYCROND_FIRE_TIME": ["x", "9999-99-99T00:00:00Z"]}
+stopped = os.path.join(directory, "stop")
+code = f"import os, time\\nwhile not os.path.exists({stopped!r}): time.sleep(0.05)"
 for name, forged in values.items():
     for value in forged:
         if os.fork() == 0:
             os.setsid()
-            stopped = os.path.join(directory, "stop")
-            code = f"import os, time\\nwhile not os.path.exists({stopped!r}): time.sleep(0.05)"
             identity = {"PYCROND_RUN": run, "PYCROND_ATTEMPT": "1", "PYCROND_JOB": "games/backup",
                         "PYCROND_STATE_DIR": os.environ["PYCROND_STATE_DIR"],
                         "PYCROND_FIRE_TIME": "2026-01-01T00:00:00Z", name: value}
@@ -29,7 +36,7 @@ for name, forged in values.items():
             for number in (0, 1, 2):
                 os.dup2(null, number)
             os.execve(sys.executable, [sys.executable, "-c", code], identity)
-open(os.path.join(directory, "forged"), "w").close()
+os.close(os.open(os.path.join(directory, "forged"), os.O_CREAT | os.O_WRONLY))
 """
 
 
@@ -39,33 +46,41 @@ def ticks(pid: int) -> int:
     return int(fields[11]) + int(fields[12])
 
 
-def begin(system: System, shared: Path) -> int:
-    """Have games run a backup, and nobody leave processes behind that say they are this run; return the run."""
+def begin(system: System, shared: Path, kind: str) -> int:
+    """Have nobody leave processes behind that say they are the next run, then start it, a backup of games, and
+    have nobody forge its end; return its number.
+    """
     program = shared / "forge.py"
     program.write_text(FORGE)
     wait = f"while [ ! -e {shared}/go ]; do sleep 0.05; done"
-    backup = f"#: name=backup overlap=skip\n@reboot {wait}; exit 3\n"
-    system.write(f"{SPOOL}/games", f"HOME=/\n{backup}")
-    attack = f"until [ -e {shared}/number ]; do sleep 0.05; done; "
-    attack += f"/usr/bin/python3 {program} $(cat {shared}/number) {shared}"
-    system.write(f"{SPOOL}/nobody", f"HOME=/\n@reboot {attack}\n")
+    system.write(f"{SPOOL}/games", f"HOME=/\n#: name=backup overlap=skip\n0 0 1 1 * {wait}; exit 3\n")
+    forge = f"/usr/bin/python3 {program} 2 {shared} {kind}"
+    later = f"#: name=later\n0 0 1 1 * {forge} $(cat {shared}/process)\n"
+    system.write(f"{SPOOL}/nobody", f"HOME=/\n@reboot {forge}\n{later}")
     system.crond.run("start")
-    runs = {run.key: run for run in system.crond.runs()}
-    (shared / "number.new").write_text(str(runs["games/backup"].id))
-    (shared / "number.new").rename(shared / "number")
     wait_until((shared / "forged").exists)
-    return runs["games/backup"].id
+    system.crond.run("run", "games/backup")
+    wait_until(lambda: [row.pid for row in system.crond.runs() if row.id == 2] != [None])
+    (backup,) = [row for row in system.crond.runs() if row.id == 2]
+    assert (backup.key, backup.state) == ("games/backup", "running")
+    start = Path(f"/proc/{backup.pid}/stat").read_text().rpartition(")")[2].split()[19]
+    (shared / "process").write_text(f"{backup.pid} {start}\n")
+    (shared / "forged").unlink()
+    system.crond.run("run", "nobody/later")
+    wait_until((shared / "forged").exists)
+    return backup.id
 
 
 def state_of(system: System, run: int) -> str:
     return next(row.state for row in system.crond.runs() if row.id == run)
 
 
-def test_a_forged_run_number_does_not_end_anothers_run(system: System, shared: Path) -> None:
-    run = begin(system, shared)
+@pytest.mark.parametrize("kind", ["lines", "long"])
+def test_a_forged_run_number_does_not_end_anothers_run(system: System, shared: Path, kind: str) -> None:
+    run = begin(system, shared, kind)
     daemon, keeper = system.crond.pid, system.crond.keeper
     os.kill(daemon, signal.SIGKILL)
-    wait_until(lambda: system.crond.pid != daemon and system.crond.status())
+    wait_until(lambda: (status := system.crond.status()) and status["pid"] != daemon)
     (shared / "stop").touch()  # the forgers end with status 0
     before = ticks(keeper)
     for _ in range(10):
@@ -80,7 +95,7 @@ def test_a_forged_run_number_does_not_end_anothers_run(system: System, shared: P
 
 
 def test_processes_are_not_believed_after_the_ledger_is_lost(system: System, shared: Path) -> None:
-    run = begin(system, shared)
+    run = begin(system, shared, "lines")
     system.crond.run("stop")
     (system.crond.state / "ledger").write_bytes(b"damaged" * 10_000)
     for name in ("ledger-wal", "ledger-shm"):
