@@ -16,6 +16,10 @@ class Poller:
         self._epoll = select.epoll()
         self._callbacks: dict[int, Callable[[], None]] = {}
 
+    def fileno(self) -> int:
+        """The set's own descriptor, by which another set can watch it."""
+        return self._epoll.fileno()
+
     def register(self, source: HasFileno | int, callback: Callable[[], None], *, write: bool = False) -> None:
         """Call `callback` whenever there is something to read, or with `write` room to write."""
         number = source if isinstance(source, int) else source.fileno()
@@ -32,11 +36,13 @@ class Poller:
         if self._callbacks.pop(number, None):
             self._epoll.unregister(number)
 
-    def wait(self, timeout: float | None) -> Iterator[Callable[[], None]]:
+    def wait(self, timeout: float | None, most: int = -1) -> Iterator[Callable[[], None]]:
         """Wait for a descriptor, at most `timeout` seconds (None: no limit); yield the callbacks to call.
         A callback that unregisters a descriptor also removes it from this round.
+
+        With `most`, descriptors beyond so many have their turn in the next calls, before those of this one.
         """
-        ready = self._epoll.poll(timeout)
+        ready = self._epoll.poll(timeout, most)
         return (callback for number, _ in ready if (callback := self._callbacks.get(number)))
 
     def close(self) -> None:

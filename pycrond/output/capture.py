@@ -15,7 +15,9 @@ from pycrond.output.run_log import RunLog
 from pycrond.output.spool import CHUNK_SIZE
 
 RETRY_INTERVAL = 1.0  # seconds between two tries to write to a full disk
-MAX_TAKEN = 16 * CHUNK_SIZE  # bytes read from one FIFO before the others have their turn
+MAX_TAKEN = 4 * CHUNK_SIZE  # bytes read from one FIFO before the others have their turn
+MAX_TURN_TIME = 0.005  # seconds of a turn of the loop, however many FIFOs are full
+BATCH = 16  # FIFOs read between two looks at the clock
 
 
 @dataclass(slots=True, eq=False)
@@ -32,7 +34,9 @@ class Capture:
     """The FIFOs that are open, in a directory of their own."""
 
     def __init__(self, poller: Poller, delivery: Delivery, daemon_log: DaemonLog, directory: str) -> None:
-        self._poller = poller
+        """`poller` is that of the loop: it watches a set in which the FIFOs take turns."""
+        self._poller = Poller()
+        poller.register(self._poller, self._read_ready)
         self._delivery = delivery
         self._daemon_log = daemon_log
         self._directory = directory
@@ -69,6 +73,17 @@ class Capture:
             output.is_counted = True
             self.open_of_user[output.log.user] += 1
         self._poller.register(output.reader, self._reader_of(output))
+
+    def _read_ready(self) -> None:
+        """Read FIFOs, each in its turn, as long as there is time in this turn of the loop."""
+        give_up_at = clock.elapsed() + MAX_TURN_TIME
+        while clock.elapsed() < give_up_at:
+            is_empty = True
+            for callback in self._poller.wait(0.0, BATCH):
+                is_empty = False
+                callback()
+            if is_empty:
+                break
 
     def _reader_of(self, output: CapturedOutput) -> Callable[[], None]:
         return lambda: self.read(output, MAX_TAKEN)
@@ -153,3 +168,7 @@ class Capture:
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `retry` has something to do; None if nothing waits."""
         return max(0.0, self._retry_at - elapsed) if self._blocked else None
+
+    def close(self) -> None:
+        """Stop watching the FIFOs; they stay open."""
+        self._poller.close()

@@ -128,4 +128,5 @@ class Output:
 
     def close(self) -> None:
         """Close the connection to syslog; what is under way is sent again by the next daemon."""
+        self.capture.close()
         self._syslog.close()

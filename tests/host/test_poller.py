@@ -153,3 +153,30 @@ def test_many_at_once(poller: Poller) -> None:
         poller.unregister(reader)
         os.close(reader)
         os.close(writer)
+
+
+def test_with_a_limit_all_descriptors_have_their_turn(poller: Poller) -> None:
+    got: list[int] = []
+    pipes = [os.pipe() for _ in range(9)]
+    for reader, writer in pipes:
+        poller.register(reader, functools.partial(got.append, reader))
+        os.write(writer, b"x")  # and it is never read
+    for _ in range(3):
+        for call in poller.wait(0, 3):
+            call()
+    assert sorted(got) == sorted(reader for reader, _ in pipes)
+    for reader, writer in pipes:
+        poller.unregister(reader)
+        os.close(reader)
+        os.close(writer)
+
+
+def test_a_set_watches_another(poller: Poller, pipe: tuple[int, int]) -> None:
+    inner = Poller()
+    poller.register(inner, lambda: None)
+    inner.register(pipe[0], lambda: None)
+    assert called(poller) == 0
+    os.write(pipe[1], b"x")
+    assert called(poller) == 1
+    poller.unregister(inner)
+    inner.close()

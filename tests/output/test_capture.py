@@ -305,7 +305,7 @@ def test_closed_output_does_not_wake_the_loop(loop: Loop) -> None:
     loop.until(lambda: loop.log.details("CMD"))
     (active,) = loop.daemon.subsystems.runs.active.by_pid.values()
     loop.until(
-        lambda: active.output.reader not in loop.daemon.subsystems.poller._callbacks
+        lambda: active.output.reader not in loop.daemon.subsystems.output.capture._poller._callbacks
     )  # the job has closed its output
     loop.turn()
     loop.daemon._timer.arm(loop.frozen().replace(year=2090))
