@@ -10,6 +10,7 @@ from pycrond.daemon.reexec import READY
 from pycrond.errors import PycrondError
 from pycrond.host import users
 from pycrond.host.pidfile import Pidfile
+from pycrond.host.safe_paths import OWN_FILE
 from pycrond.host.signals import SignalPipe
 from pycrond.host.spawn import fill_standard_descriptors
 from pycrond.keeper.client import KeeperClient
@@ -86,7 +87,8 @@ def _keep_traceback(settings: Settings) -> str:
 
     path = settings.crash_path
     try:
-        with open(path, "a", encoding="utf-8") as file:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | OWN_FILE
+        with open(os.open(path, flags, 0o600), "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{clock.now().isoformat()} pycrond {__version__}\n{traceback.format_exc()}\n")
     except OSError as error:
         return f"cannot write {path}: {error.strerror}"

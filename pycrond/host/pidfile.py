@@ -7,13 +7,11 @@ import os
 import stat
 
 from pycrond.errors import PycrondError
+from pycrond.host import safe_paths
 
 MAX_BYTES = 64  # a larger file is not a pidfile
 MAX_ARGUMENTS = 1 << 20  # bytes
 DAEMON_MODULE = b"pycrond.daemon"  # see `settings.daemon_command`
-READ_FLAGS = (
-    os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-)  # O_NONBLOCK: a FIFO at the path must not hang anybody
 
 
 class Pidfile:
@@ -26,10 +24,10 @@ class Pidfile:
 
     def write(self, pid: int) -> None:
         """Write `pid`, mode 0644; raises PycrondError for a link, another user's file or another daemon's."""
+        flags = os.O_RDWR | os.O_CREAT | safe_paths.OWN_FILE
         try:
-            descriptor = os.open(
-                self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644
-            )
+            with safe_paths.place(self.path, follow=False) as entry:
+                descriptor = os.open(entry.name, flags, 0o644, dir_fd=entry.directory)
         except OSError as error:
             reason = "it is a symbolic link" if os.path.islink(self.path) else error.strerror
             raise PycrondError(f"cannot write pidfile {self.path}: {reason}") from error
@@ -73,11 +71,10 @@ class Pidfile:
 
 
 def read_pid(path: str) -> int | None:
-    """Return the pid in a pidfile; None if there is none."""
+    """Return the pid in a pidfile; None if there is none, or others could have written it."""
     try:
-        with open(os.open(path, READ_FLAGS), "rb") as file:
-            text = file.read(MAX_BYTES).strip()
-    except OSError:
+        text = safe_paths.read_file(path)[:MAX_BYTES].strip()
+    except (OSError, PycrondError):
         return None
     return int(text) if text.isdigit() else None
 

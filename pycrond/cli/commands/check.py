@@ -33,7 +33,7 @@ class FileToCheck(NamedTuple):
     file: str
     user: str | None
     """None for a file with a user column."""
-    refusal: crontab_files.PermissionCheck = crontab_files.permission_problem
+    refusal: crontab_files.PermissionCheck = crontab_files.OWN_CHECK
     is_named: bool = False
     """Named on the command line: read whatever its owner and mode."""
 
@@ -120,7 +120,7 @@ def _check(
     refusals = []
 
     def refusal(status: os.stat_result) -> str | None:
-        reason = source.refusal(status)
+        reason = source.refusal.problem(status)
         if not (reason and source.is_named):
             return reason
         message = f"the daemon would not read it: {reason}"
@@ -128,7 +128,8 @@ def _check(
         return None
 
     try:
-        data = crontab_files.read_crontab(source.file, refusal)
+        check = crontab_files.PermissionCheck(refusal, source.is_named or source.refusal.follows_links)
+        data = crontab_files.read_crontab(source.file, check)
     except UnreadableError as error:
         return _unread(Problem(source.file, 0, 0, "error", "refused", str(error)))
     crontab = checker.check(data, source.file, source.user, run_seconds=run_seconds, ignored=ignored)

@@ -79,7 +79,7 @@ def _is_expression(words: Sequence[str]) -> bool:
 def _of_file(file: str, zone: Zone) -> tuple[Schedules, int]:
     own = users.by_uid(os.geteuid()).name
     parsed = parser.parse(
-        files.read_crontab(file, lambda _: None),
+        files.read_crontab(file, files.NO_CHECK),
         file,
         system=system.has_user_column(file),
         user=own,
