@@ -1,9 +1,9 @@
 """Files and directories that root can use although other users can write nearby.
 
-A path is walked from `/` by descriptors. Every directory on it must belong to root or to this process's user, and
-no other user may write to it; then nobody else can change where the path leads. A sticky directory, such as
-/tmp, that others may write to is accepted as the parent of an entry that belongs to root or to this user. A
-symbolic link is followed under the same conditions. A file is replaced by a rename, never written through.
+A path is walked from `/` by descriptors. Every directory on it must belong to root or to this process's user,
+and no other user may write to it; then nobody else can change where the path leads. A sticky directory that
+others may write to, such as /tmp, is accepted as the parent of an entry that belongs to root or to this user.
+A symbolic link is followed under the same conditions. A file is replaced by a rename, never written through.
 """
 
 import contextlib
@@ -97,26 +97,24 @@ def _entry_status(step: _Step, name: str) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     if step.is_shared and name != "." and status.st_uid not in {0, os.geteuid()}:
-        raise UnsafePathError(
-            _refusal(os.path.join(step.path, name), f"it belongs to {user_name(status.st_uid)}")
-        )
+        path = os.path.join(step.path, name)
+        raise UnsafePathError(_refusal(path, f"it belongs to {user_name(status.st_uid)}"))
     return status
 
 
 def _enter(step: _Step, name: str) -> _Step:
     path = os.path.join(step.path, name)
     descriptor = os.open(name, _DIRECTORY, dir_fd=step.descriptor)
-    try:
-        status = os.fstat(descriptor)
-        if status.st_uid not in {0, os.geteuid()}:
-            raise UnsafePathError(_refusal(path, f"it belongs to {user_name(status.st_uid)}"))
-        is_shared = _others_can_write(status)
-        if is_shared and not status.st_mode & stat.S_ISVTX:
-            mode = f"mode {stat.S_IMODE(status.st_mode):04o}"
-            raise UnsafePathError(_refusal(path, f"others may write to it ({mode})"))
-    except BaseException:
+    status = os.fstat(descriptor)
+    is_shared = _others_can_write(status)
+    reason = None
+    if status.st_uid not in {0, os.geteuid()}:
+        reason = f"it belongs to {user_name(status.st_uid)}"
+    elif is_shared and not status.st_mode & stat.S_ISVTX:
+        reason = f"others may write to it (mode {stat.S_IMODE(status.st_mode):04o})"
+    if reason:
         os.close(descriptor)
-        raise
+        raise UnsafePathError(_refusal(path, reason))
     return _Step(descriptor, path, is_shared)
 
 
@@ -233,12 +231,14 @@ def open_regular(path: str, flags: int, directory: int | None = None) -> int:
         os.close(found)
 
 
-def write_file(path: str, data: bytes, mode: int = 0o644, *, is_new: bool = False) -> None:
+def write_file(
+    path: str, data: bytes, mode: int, *, owner: tuple[int, int] | None = None, is_new: bool = False
+) -> None:
     """Put a file in place as `replace` does; with `is_new` raise FileExistsError if there is an entry."""
     with place(path) as entry:
         if is_new and entry.status:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-        replace(entry, data, mode)
+        replace(entry, data, mode, owner)
 
 
 def replace(entry: Place, data: bytes, mode: int, owner: tuple[int, int] | None = None) -> None:

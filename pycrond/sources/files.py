@@ -29,7 +29,8 @@ def permission_problem(status: os.stat_result) -> str | None:
     A user who can write a crontab can run commands as the daemon's user.
     """
     if status.st_uid not in {0, os.geteuid()}:
-        return f"it belongs to {safe_paths.user_name(status.st_uid)}, neither to root nor to {safe_paths.user_name(os.geteuid())}"
+        owner, own = safe_paths.user_name(status.st_uid), safe_paths.user_name(os.geteuid())
+        return f"it belongs to {owner}, neither to root nor to {own}"
     if status.st_mode & stat.S_IWOTH:
         return f"everyone may write it (mode {stat.S_IMODE(status.st_mode):04o})"
     if status.st_mode & stat.S_IWGRP and not _is_private_group(status.st_gid, status.st_uid):
@@ -56,7 +57,7 @@ class PermissionCheck:
     """The conditions under which a crontab is read."""
 
     problem: Callable[[os.stat_result], str | None]
-    """Returns the reason why the owner or the mode of the open file forbids its use; None if they allow it."""
+    """Returns the reason why the owner or mode of the open file forbids its use; None if they allow it."""
     follows_links: bool = True
     """The file may be a symbolic link; the target is checked."""
 
@@ -118,9 +119,8 @@ def read_with_owner(file: str, check: PermissionCheck = OWN_CHECK) -> CrontabTex
     except safe_paths.IrregularFileError as error:
         raise UnreadableError("not read: it is not a regular file") from error
     except OSError as error:
-        raise UnreadableError(
-            f"not read: {_open_error(file, error, is_link_refused=bool(follow))}"
-        ) from error
+        reason = _open_error(file, error, is_link_refused=bool(follow))
+        raise UnreadableError(f"not read: {reason}") from error
     with open(descriptor, "rb", buffering=0) as crontab:
         status = os.fstat(descriptor)
         reason = check.problem(status)

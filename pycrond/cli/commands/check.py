@@ -1,16 +1,15 @@
 """check: every error and warning of crontabs, those of the daemon and more."""
 
 import argparse
-import json
 import os
 import statistics
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from pycrond.cli.arguments import add_json
 from pycrond.cli.check.checker import CheckedCrontab, CrontabChecker
+from pycrond.cli.printing import print_error, print_json, print_line
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import load_settings
 from pycrond.crontab.parser import Crontab
@@ -55,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     settings = load_settings(options)
     results = list(_checked(settings, options))
     if options.json:
-        print(json.dumps({"files": [_document(crontab, verbose=options.verbose) for crontab in results]}))
+        print_json({"files": [_document(crontab, verbose=options.verbose) for crontab in results]})
     else:
         _print(results, verbose=options.verbose)
     problems = [problem for crontab in results for problem in crontab.problems]
@@ -146,21 +145,22 @@ def _print(results: list[CheckedCrontab], *, verbose: bool) -> None:
         for problem in crontab.problems:
             errors += problem.severity == "error"
             warnings += problem.severity == "warning"
-            print(f"{problem} [{problem.code}]")
+            print_line(f"{problem} [{problem.code}]")
             if problem.line and problem.column and problem.line <= len(crontab.lines):
-                print(_caret(crontab.lines[problem.line - 1], problem.column - 1))
+                for line in _caret(crontab.lines[problem.line - 1], problem.column - 1):
+                    print_line(line)
         if verbose:
-            print(f"{crontab.parsed.file}: {len(crontab.parsed.entries)} valid entries")
+            print_line(f"{crontab.parsed.file}: {len(crontab.parsed.entries)} valid entries")
     if errors or warnings:
         counts = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
-        print(f"{counts} in {counted(len(results), 'file')}", file=sys.stderr)
+        print_error(f"{counts} in {counted(len(results), 'file')}")
 
 
-def _caret(line: str, offset: int) -> str:
+def _caret(line: str, offset: int) -> tuple[str, str]:
     """Return the line, or the excerpt around the offset, and a caret below it."""
     begin = max(0, offset - EXCERPT_LENGTH // 2) if len(line) > EXCERPT_LENGTH else 0
     before, after = printable(line[begin:offset]), printable(line[offset : begin + EXCERPT_LENGTH])
-    return f"    {before}{after}\n    {' ' * len(before)}^"
+    return f"    {before}{after}", f"    {' ' * len(before)}^"
 
 
 def _document(crontab: CheckedCrontab, *, verbose: bool) -> dict[str, object]:

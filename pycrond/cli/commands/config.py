@@ -1,7 +1,6 @@
 """config: list all settings with their values and origins."""
 
 import argparse
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from typing import NamedTuple
 
 from pycrond import settings
 from pycrond.cli.arguments import add_json
+from pycrond.cli.printing import print_json
 from pycrond.cli.render import terminal
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.table import TableColumn, lay_out
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
     rows = list(_assignments(options))
     if options.json:
         document = [{"setting": row.setting.key, "value": row.value, "from": row.origin} for row in rows]
-        print(json.dumps({"config_file": os.path.abspath(config_file(options.config)), "settings": document}))
+        print_json({"config_file": os.path.abspath(config_file(options.config)), "settings": document})
         return 0
     columns = [
         TableColumn("SETTING", [Cell(row.setting.key) for row in rows]),

@@ -9,7 +9,7 @@ import sys
 import tempfile
 
 from pycrond.cli.data.access import reload_and_wait
-from pycrond.cli.printing import print_problems
+from pycrond.cli.printing import print_line, print_problems
 from pycrond.cli.reload_preview import print_reload_preview
 from pycrond.cli.settings_layers import load_settings
 from pycrond.crontab import parser as crontab_parser
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
         text = _content(draft)
         if text == before:
             os.unlink(draft)
-            print("nothing was changed")
+            print_line("nothing was changed")
             return 0
         errors = _errors(text or b"", options.file)
         if not errors:
@@ -129,7 +129,7 @@ def _reload(settings: Settings, file: str) -> int:
     try:
         answer = reload_and_wait(settings)
     except NotRunningError:
-        print(f"{file} is in place; no daemon runs")
+        print_line(f"{file} is in place; no daemon runs")
         return 0
-    print(f"{file} is in place, {answer['jobs']} jobs are loaded")
+    print_line(f"{file} is in place, {answer['jobs']} jobs are loaded")
     return 1 if answer["kept"] else 0

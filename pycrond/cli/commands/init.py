@@ -6,6 +6,7 @@ import os
 import textwrap
 from collections.abc import Iterator
 
+from pycrond.cli.printing import print_line
 from pycrond.cli.settings_layers import config_dir, default_state_dir, user_defaults
 from pycrond.errors import PycrondError
 from pycrond.settings import SETTINGS
@@ -75,9 +76,9 @@ def run(options: argparse.Namespace) -> int:
         raise PycrondError(f"{' and '.join(existing)} {'are' if len(existing) > 1 else 'is'} there already")
     for path, text in files.items():
         _write(path, text)
-        print(f"wrote {path}")
+        print_line(f"wrote {path}")
     option = f" --config {config}" if is_elsewhere else ""
-    print(f"next: edit them; pycrond check{option}; pycrond start{option}; pycrond list")
+    print_line(f"next: edit them; pycrond check{option}; pycrond start{option}; pycrond list")
     return 0
 
 
