@@ -1,8 +1,7 @@
 """What commands print: the one way to standard output and standard error.
 
 Whatever a command prints is data: names, commands, messages about files. Each line passes through
-`printable` or, if it is output of a job, through `visible`, so that no text can move the cursor or begin a line
-of its own.
+`printable` or, if it is output of a job, through `visible`: no text can move the cursor or begin a line.
 """
 
 import json

@@ -200,11 +200,9 @@ def read(entry: Place) -> bytes:
     """Return the content of a regular file. Raises OSError, and PycrondError for anything else."""
     if entry.status is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), entry.path)
-    try:
-        descriptor = open_regular(entry.name, os.O_RDONLY | os.O_NOFOLLOW, entry.directory)
-    except IrregularFileError as error:
-        raise IrregularFileError(f"{entry.path} is not a regular file") from error
-    with open(descriptor, "rb") as file:
+    if not stat.S_ISREG(entry.status.st_mode):
+        raise IrregularFileError(f"{entry.path} is not a regular file")
+    with open(open_regular(entry.name, os.O_RDONLY | os.O_NOFOLLOW, entry.directory), "rb") as file:
         return file.read()
 
 

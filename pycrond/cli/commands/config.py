@@ -15,6 +15,7 @@ from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.table import TableColumn, lay_out
 from pycrond.cli.settings_layers import config_file, layers
 from pycrond.settings import SETTINGS, Setting
+from pycrond.sources import files
 
 UNLIMITED_WIDTH = 100_000  # characters: values are never cut
 
@@ -70,8 +71,8 @@ def _origin(layer: str, setting: Setting, path: str) -> str:
 def _line_number(path: str, key: str) -> int:
     """Return the line of a key in a file that has been read without errors, and has no tables."""
     pattern = re.compile(rf"""[ \t]*["']?{re.escape(key)}["']?[ \t]*=""")
-    with open(path, encoding="utf-8") as file:
-        return next((number for number, line in enumerate(file, 1) if pattern.match(line)), 1)
+    lines = files.read_crontab(path).decode().split("\n")
+    return next((number for number, line in enumerate(lines, 1) if pattern.match(line)), 1)
 
 
 def _value_text(value: object) -> str:
