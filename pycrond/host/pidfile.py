@@ -86,12 +86,17 @@ def daemon_pid(path: str, state_dir: str) -> int | None:
 
 
 def _state_dir_of(pid: int) -> str | None:
-    """Return the state directory of a daemon by its arguments; None if it is no daemon of this user."""
+    """Return the state directory of a daemon by its arguments; None if it is no daemon of this user.
+
+    The real uid decides: a setuid program of root's has the arguments of the user who started it.
+    """
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             arguments = file.read(MAX_ARGUMENTS).split(b"\0")
-        is_own = os.stat(f"/proc/{pid}").st_uid == os.geteuid()
-    except OSError:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            real_uid = next(line.split()[1] for line in file if line.startswith(b"Uid:"))
+        is_own = int(real_uid) == os.geteuid()
+    except (OSError, StopIteration):
         return None
     prefix = b"--state-dir="
     if not is_own or DAEMON_MODULE not in arguments:

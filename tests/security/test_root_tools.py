@@ -20,7 +20,7 @@ from pycrond.alarms.errors import MailerConfigError
 from pycrond.cli.parser import COMMANDS
 from pycrond.control.client import connect
 from pycrond.errors import PycrondError
-from pycrond.host import safe_paths
+from pycrond.host import pidfile, safe_paths
 from pycrond.keeper import start as keeper_start
 from pycrond.settings import daemon_command, from_arguments
 from pycrond.sources import files
@@ -374,6 +374,23 @@ def test_every_python_that_pycrond_starts_is_isolated() -> None:
     assert "-P" in daemon_command(settings)[1:2]
     assert outbox.COURIER[1] == "-P"
     assert keeper[1:3] == ["-I", "-S"]
+
+
+def test_a_setuid_program_is_no_daemon(theirs: Path) -> None:
+    """It is a process of root's, with the arguments of the user who started it."""
+    program = theirs / "cat"
+    shutil.copy("/bin/cat", program)
+    os.chown(program, 0, 0)
+    program.chmod(0o4755)
+    become = ["setpriv", "--reuid=nobody", f"--regid={NOBODY.pw_gid}", "--clear-groups"]
+    words = [*become, str(program), "-", "--", "pycrond.daemon", "--state-dir=/state"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE) as process:
+        wait_until(lambda: Path(f"/proc/{process.pid}/cmdline").read_bytes().startswith(os.fsencode(program)))
+        owner, found = os.stat(f"/proc/{process.pid}").st_uid, pidfile._state_dir_of(process.pid)
+        process.kill()
+    if owner != 0:
+        pytest.skip("this file system has no setuid programs")
+    assert found is None
 
 
 def test_links_and_parents_on_a_path(tmp_path: Path, theirs: Path) -> None:
