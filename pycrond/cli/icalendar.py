@@ -8,7 +8,7 @@ from statistics import median
 
 from pycrond.hashing import digest_words
 from pycrond.schedule.dst import FireTime
-from pycrond.text import printable, split
+from pycrond.text import split, visible
 
 MAX_LINE = 75  # octets
 DEFAULT_DURATION = 60  # seconds, for a job without a measured run
@@ -70,7 +70,7 @@ def duration(seconds: float) -> str:
 
 def _text(text: str) -> str:
     """Return the value of a text property."""
-    return printable(text).translate(_ESCAPES)
+    return visible(text).translate(_ESCAPES)
 
 
 def folded(line: str) -> bytes:
