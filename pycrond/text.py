@@ -33,12 +33,19 @@ def visible(raw: bytes | str) -> str:
     characters that are invisible, unassigned or change the writing direction become ``\ooo``, byte by byte.
     """
     if isinstance(raw, str):
-        raw = raw.encode("utf-8", "surrogateescape")
+        raw = _encoded(raw)
     text = raw.decode("utf-8", "surrogateescape")
     if text.isascii() and text.isprintable():
         return text
     text = text.translate(_ESCAPES)
     return text if text.replace("\t", " ").isprintable() else _UNPRINTABLE.sub(_octal, text)
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a lone surrogate that stands for no byte, as JSON can contain it
+        return text.encode("utf-8", "surrogatepass")
 
 
 def _octal(match: re.Match[str]) -> str:

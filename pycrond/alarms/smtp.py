@@ -19,6 +19,8 @@ from pycrond.alarms.errors import (
 from pycrond.alarms.mail import JobMail
 from pycrond.alarms.mail_message import encode_body
 from pycrond.alarms.mail_variables import domain_of, split_addresses
+from pycrond.errors import PycrondError
+from pycrond.host import safe_paths
 
 _PORTS = {"smtp": 25, "smtps": 465}
 
@@ -55,9 +57,8 @@ def parse_url(url: str, password_file: str) -> SmtpServer:
 def _read_password(path: str) -> str:
     """Return the first line of the file."""
     try:
-        with open(path, encoding="utf-8") as lines:
-            return lines.readline().rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
+        return safe_paths.read_file(path).decode().partition("\n")[0].rstrip("\r")
+    except (OSError, UnicodeDecodeError, PycrondError) as error:
         raise MailerConfigError(f"cannot read the password file {path!r}: {error}") from error
 
 

@@ -14,7 +14,7 @@ from pycrond.ledger.rows import JobRow
 from pycrond.schedule.dst import fire_times
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import Zone
-from pycrond.text import rough_duration
+from pycrond.text import printable, rough_duration
 
 FIRES = 5  # of each job, unless options say how many
 
@@ -54,7 +54,10 @@ def parse_expression(text: str) -> Schedule:
     try:
         return expression.parse_schedule(text, seed=machine.machine_id())
     except expression.ExpressionError as error:
-        raise PycrondError(f"{error}\n    {text}\n    {' ' * (error.column - 1)}^") from error
+        shown = PycrondError(str(error))
+        shown.add_note(f"    {text}")
+        shown.add_note(f"    {' ' * len(printable(text[: error.column - 1]))}^")
+        raise shown from error
 
 
 def of_row(row: JobRow, zone: Zone | None = None) -> ComingFires:

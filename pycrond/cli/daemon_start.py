@@ -10,7 +10,7 @@ from pycrond.cli.load_report import print_load_report
 from pycrond.cli.settings_layers import config_dir, record_settings
 from pycrond.control import protocol
 from pycrond.errors import PycrondError
-from pycrond.host import signals, spawn
+from pycrond.host import safe_paths, signals, spawn
 from pycrond.keeper import start as keeper_start
 from pycrond.settings import Settings, daemon_command
 
@@ -56,18 +56,14 @@ def _check_crontabs(settings: Settings) -> None:
 
 def _make_directory(directory: str, mode: int) -> None:
     """Make it unless it exists, and check that only the daemon's user can write there."""
-    # The control socket, in the runtime directory, is for every user, whatever the umask.
-    mask = os.umask(0o022) if mode == 0o755 else None
+    if os.path.isdir(directory):
+        status = os.stat(directory)
+        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+            raise PycrondError(f"{directory} must belong to the daemon's user and be writable by nobody else")
     try:
-        os.makedirs(directory, mode=mode, exist_ok=True)
+        safe_paths.make_directory(directory, mode)
     except OSError as error:
         raise PycrondError(f"cannot make {directory}: {error.strerror}") from error
-    finally:
-        if mask is not None:
-            os.umask(mask)
-    status = os.stat(directory)
-    if status.st_uid != os.geteuid() or status.st_mode & 0o022:
-        raise PycrondError(f"{directory} must belong to the daemon's user and be writable by nobody else")
     if not os.access(directory, os.W_OK | os.X_OK):
         raise PycrondError(f"cannot write to {directory}: Permission denied")
 

@@ -1,9 +1,13 @@
 """The output of runs that go on: printed as it comes, until the runs end or the daemon does."""
 
+import sys
 import time
 from collections.abc import Callable, Mapping
 
 from pycrond.cli.data.output_lines import Stream
+from pycrond.cli.printing import print_output
+from pycrond.cli.render import terminal
+from pycrond.cli.render.table import StyledLine
 from pycrond.control.records import Records
 from pycrond.errors import NotRunningError
 from pycrond.jobs.run import OPEN
@@ -43,12 +47,15 @@ def follow_run(records: Records, run: int, stream: Stream | None) -> RunRow:
         interval.wait(idle=not printed)
 
 
-def _print_lines(stream: Stream, *, to_the_end: bool) -> bool:
-    """Print the new lines; False if there were none."""
+def _print_lines(
+    stream: Stream, *, to_the_end: bool, paint: Callable[[StyledLine], str] | None = None
+) -> bool:
+    """Print the new lines, with `paint` each after the head of the stream; False if there were none."""
     printed = False
     for line in stream.lines(to_the_end=to_the_end):
-        print(line, flush=True)
+        print_output(line, stream.head, paint)
         printed = True
+    sys.stdout.flush()
     return printed
 
 
@@ -60,6 +67,7 @@ class Follower:
     ) -> None:
         """`prefix` returns the text before each line of a run."""
         self._records = records
+        self._paint = terminal.painter()
         self._prefix = prefix
         self._keys = keys
         self._run = run
@@ -100,7 +108,7 @@ class Follower:
         printed = False
         for run, stream in [*self._streams.items()]:
             ended = states.get(run) not in OPEN
-            printed |= _print_lines(stream, to_the_end=ended)
+            printed |= _print_lines(stream, to_the_end=ended, paint=self._paint)
             if ended:
                 del self._streams[run]
         return printed

@@ -3,7 +3,7 @@
 import sys
 
 from pycrond.cli.next_fire import describe_next_fire
-from pycrond.cli.printing import print_problems
+from pycrond.cli.printing import print_line, print_problems
 from pycrond.ledger.reader import Reader
 from pycrond.settings import Settings
 from pycrond.text import counted
@@ -18,7 +18,7 @@ def print_load_report(settings: Settings, event: str, files: int | None = None) 
     jobs = reader.jobs()
     if files is None:
         files = len({job.file for job in jobs})
-    print(f"{event}: {jobs_from_files(len(jobs), files)}; {describe_next_fire(jobs)}")
+    print_line(f"{event}: {jobs_from_files(len(jobs), files)}; {describe_next_fire(jobs)}")
     print_problems(reader.problems(), sys.stderr)
 
 

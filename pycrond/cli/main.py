@@ -14,11 +14,12 @@ def main(argv: Sequence[str]) -> int:
     """
     from pycrond.cli.parser import parse
 
+    os.umask(os.umask(0o022) | 0o022)  # nothing that a command makes is for others to write
     try:
         command, options = parse(argv)
         return command.run(options)
     except PycrondError as error:
-        print(f"pycrond: {error}", file=sys.stderr)
+        _print_errors(f"pycrond: {error}", *getattr(error, "__notes__", ()))
         return error.status
     except KeyboardInterrupt:
         return 130
@@ -29,9 +30,16 @@ def main(argv: Sequence[str]) -> int:
     except Exception:  # noqa: BLE001 -- any other exception is an error in pycrond and is shown as such
         import traceback
 
-        traceback.print_exc()
-        print("pycrond: this is a bug in pycrond; please report it with the lines above", file=sys.stderr)
+        _print_errors(*traceback.format_exc().splitlines())
+        _print_errors("pycrond: this is a bug in pycrond; please report it with the lines above")
         return 70
+
+
+def _print_errors(*lines: str) -> None:
+    from pycrond.cli.printing import print_error
+
+    for line in lines:
+        print_error(line)
 
 
 def entry() -> None:

@@ -1,12 +1,14 @@
 """The table of commands, and the parser of the command line, which imports only the command's module."""
 
 import argparse
+import sys
 from collections.abc import Iterable, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple, NoReturn
 
 from pycrond import __version__
 from pycrond.settings import SETTINGS
+from pycrond.text import printable
 
 SUGGESTIONS_MOST = 2
 SUGGESTION_SIMILARITY = 0.7  # from 0 to 1, as difflib measures it
@@ -124,7 +126,15 @@ class CommandLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         for action in self._settings:
             action.help = argparse.SUPPRESS  # not in the usage below
-        self.exit(2, f"pycrond: {message}\n{self.format_usage()}see '{self.prog} --help'\n")
+        # Here as everywhere, words of the command line are one line.
+        message = f"pycrond: {printable(message)}\n{self.format_usage()}see '{self.prog} --help'\n"
+        self.exit(2, message)
+
+    def _print_message(self, message: str, file: Any = None) -> None:
+        """Print help, a version or an error as all else is printed; argparse calls this method."""
+        from pycrond.cli.printing import print_text
+
+        print_text(message.removesuffix("\n"), file or sys.stderr)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:

@@ -1,19 +1,90 @@
-"""Tables and problems printed by commands."""
+"""What commands print: the one way to standard output and standard error.
 
-from collections.abc import Iterable, Sequence
+Whatever a command prints is data: names, commands, messages about files. Each line passes through
+`printable` or, if it is output of a job, through `visible`: no text can move the cursor or begin a line.
+"""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
 from typing import TextIO
 
-from pycrond.cli.render import table, terminal
 from pycrond.cli.render.formatting import Cell
-from pycrond.errors import Problem
+from pycrond.cli.render.table import StyledLine
+from pycrond.errors import Problem, PycrondError
+from pycrond.host import safe_paths
+from pycrond.text import printable, visible
+
+_DESCRIPTOR = re.compile(r"/dev/(?:fd/([0-9]{1,9})|std(out|err))")
+
+
+def print_line(text: str, stream: TextIO | None = None) -> None:
+    """Print a text as one line, whatever it contains; on standard output unless a stream is given."""
+    print(printable(text), file=stream or sys.stdout)
+
+
+def print_error(text: str) -> None:
+    """Print a text as one line on standard error."""
+    print_line(text, sys.stderr)
+
+
+def print_text(text: str, stream: TextIO | None = None) -> None:
+    """Print a text of several lines; their contents must not depend on users' texts."""
+    for line in text.split("\n"):
+        print_line(line, stream)
+
+
+def print_json(document: object) -> None:
+    """Print a JSON document as one line of printable ASCII; raise ValueError for a number that JSON lacks."""
+    # DEL is the one control character that json.dumps leaves as it is.
+    text = json.dumps(document, allow_nan=False).replace("\x7f", "\\u007f")
+    print(text)  # noqa: T201
+
+
+def print_output(line: str, head: str = "", paint: Callable[[StyledLine], str] | None = None) -> None:
+    """Print a line of a job's output, with `paint` after a head such as the job's name; TABs stay."""
+    before = f"{paint([(head, 'dim')])} " if paint else ""
+    print(before + visible(line))  # noqa: T201
 
 
 def print_table(rows: Sequence[Sequence[Cell]]) -> None:
     """Print a table: plain into a pipe; on a terminal with colours, and no wider than it."""
+    from pycrond.cli.render import table, terminal
+
     terminal.show(table.lay_out(table.columns_of(rows), terminal.width()))
 
 
 def print_problems(problems: Iterable[Problem], stream: TextIO) -> None:
     """Print problems, one a line, as file:line:column."""
     for problem in problems:
-        print(problem, file=stream)
+        print_line(str(problem), stream)
+
+
+def write_document(file: str, text: str) -> None:
+    """Write a text to a file that only root and this user can replace; `-` is standard output.
+
+    An existing file is replaced, with its mode. Raises PycrondError.
+    """
+    data = text.encode("utf-8", "surrogateescape")
+    descriptor = _DESCRIPTOR.fullmatch(file)
+    try:
+        if file == "-":
+            print_text(text.removesuffix("\n"))
+        elif descriptor:
+            number = int(descriptor[1] or {"out": 1, "err": 2}[descriptor[2]])
+            with open(number, "wb", closefd=False) as stream:
+                stream.write(data)
+        else:
+            with safe_paths.place(file) as entry:
+                mode = entry.status.st_mode & 0o777 if entry.status else 0o666 & ~_umask()
+                safe_paths.replace(entry, data, mode)
+    except OSError as error:
+        raise PycrondError(f"cannot write {file}: {error.strerror}") from error
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,6 +1,5 @@
 """The changes that a reload would make: jobs added, removed and changed, with fire times won and lost."""
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -9,7 +8,7 @@ from datetime import datetime, timedelta
 from pycrond import clock
 from pycrond.cli.compare import JobChange, compare
 from pycrond.cli.daemon_requests import ask_daemon
-from pycrond.cli.printing import print_problems
+from pycrond.cli.printing import print_json, print_line, print_problems
 from pycrond.cli.render import formatting
 from pycrond.errors import Problem, PycrondError
 from pycrond.host import machine, users
@@ -31,13 +30,15 @@ def print_reload_preview(settings: Settings, *, as_json: bool = False) -> int:
     changes = _compare(settings, loaded, now)
     errors = [problem for problem in loaded.problems if problem.severity == "error"]
     if as_json:
-        print(json.dumps(_document(changes, errors, loaded)))
+        print_json(_document(changes, errors, loaded))
     else:
         for change in changes:
-            print(_line(change, now.astimezone()))
+            print_line(_line(change, now.astimezone()))
         kinds = [change.kind for change in changes]
         counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in MARKS)
-        print(f"{counts}; {counted(len(loaded.jobs), 'job')} in all" if changes else "nothing would change")
+        print_line(
+            f"{counts}; {counted(len(loaded.jobs), 'job')} in all" if changes else "nothing would change"
+        )
         print_problems(errors, sys.stderr)
     return 1 if errors else 0
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pycrond import settings
 from pycrond.errors import PycrondError, UnreadableError
 from pycrond.hashing import digest
+from pycrond.host import safe_paths
 from pycrond.settings import SETTINGS, Settings
 from pycrond.sources import files
 
@@ -32,6 +33,7 @@ def layers(options: argparse.Namespace, *, use_recorded: bool = True) -> dict[st
     of_root = _is_root() or system
     state_dir = str(_first(given.values(), "state_dir") or default_state_dir(of_root=of_root))
     if use_recorded:
+        safe_paths.check_directory(state_dir)  # it says which process is the daemon, and where its socket is
         given["latest daemon"] = _recorded(state_dir)
     defaults = user_defaults(state_dir, of_root=of_root or _belongs_to_root(state_dir))
     if not settings.settle([*given.values(), defaults]).system:
@@ -50,17 +52,17 @@ def record_settings(running: Settings) -> None:
     arguments = settings.to_arguments(running)
     if recorded_arguments(running.state_dir) == arguments:
         return  # nothing to write: a full disk does not prevent a start
-    with open(path + ".new", "w", encoding="utf-8", errors="surrogateescape") as file:
-        file.write("\n".join(arguments))
-    os.replace(path + ".new", path)
+    try:
+        safe_paths.write_file(path, "\n".join(arguments).encode("utf-8", "surrogateescape"), 0o600)
+    except OSError as error:
+        raise PycrondError(f"cannot write {path}: {error.strerror}") from error
 
 
 def recorded_arguments(state_dir: str) -> list[str]:
     """Return the arguments of the latest daemon; none if there was none or they are not readable."""
     path = settings.recorded_settings_path(state_dir)
     try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read().splitlines()
+        return safe_paths.read_file(path).decode("utf-8", "surrogateescape").splitlines()
     except (FileNotFoundError, PermissionError):
         return []  # another user's daemon is located by flags, variables and defaults
 
@@ -86,6 +88,7 @@ def config_file(path: str | None) -> str:
 def _from_file(option: str | None) -> dict[str, object]:
     path = config_file(option)
     try:
+        safe_paths.check_directory(os.path.dirname(os.path.abspath(path)))
         text = files.read_crontab(os.path.abspath(path))
     except UnreadableError as error:
         if option is None and not os.path.lexists(path):

@@ -1,15 +1,21 @@
 """The client of the control socket: one request, one answer."""
 
 import json
+import os
 import socket
+import struct
 from typing import Any
 
 from pycrond.control.protocol import encode, short_path
 from pycrond.errors import NotRunningError, PycrondError
+from pycrond.host.safe_paths import user_name
 
 
 def connect(path: str, timeout: float) -> socket.socket:
-    """A connection; raises NotRunningError where nobody listens."""
+    """A connection to a process of root or of this user; raises NotRunningError where nobody listens.
+
+    Raises PycrondError where another user listens, or could: the kernel reports who it is (SO_PEERCRED).
+    """
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     client.settimeout(timeout)
     try:
@@ -18,6 +24,15 @@ def connect(path: str, timeout: float) -> socket.socket:
     except OSError as error:
         client.close()
         raise NotRunningError(f"pycrond is not running (nobody listens at {path})") from error
+    except PycrondError:
+        client.close()
+        raise
+    _, uid, _ = struct.unpack(
+        "iII", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
+    )
+    if uid not in {0, os.geteuid()}:
+        client.close()
+        raise PycrondError(f"{path} is not used: it belongs to a process of {user_name(uid)}")
     return client
 
 

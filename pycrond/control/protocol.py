@@ -14,6 +14,8 @@ import socket
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from pycrond.host import safe_paths
+
 MAX_REQUEST = 65536  # bytes
 MAX_CLIENTS = 200
 Answerer = Callable[[dict[str, Any], int], dict[str, Any]]
@@ -22,22 +24,23 @@ Answerer = Callable[[dict[str, Any], int], dict[str, Any]]
 
 @contextlib.contextmanager
 def short_path(path: str) -> Iterator[str]:
-    """A name of at most 108 bytes, the limit of a socket's address, for a path of any length."""
-    directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{directory}/{os.path.basename(path)}"
-    finally:
-        os.close(directory)
+    """A name of at most 108 bytes, the limit of a socket's address, for a path of any length.
+
+    Raises UnsafePathError if another user could put a socket there, OSError if there is no such directory.
+    """
+    with safe_paths.place(path) as entry:
+        yield f"/proc/self/fd/{entry.directory}/{entry.name}"
 
 
 def listen(path: str, mode: int) -> socket.socket:
     """A listening socket at `path`. It replaces the socket of a dead daemon: the caller holds the lock."""
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     with short_path(path) as short:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(short)
+        os.fchmod(listener.fileno(), mode & 0o600)  # bind makes the file with this mode, whatever the umask
         listener.bind(short)
-        os.chmod(path, mode)
+        os.chmod(short, mode)
     listener.listen(128)
     return listener
 

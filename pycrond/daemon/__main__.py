@@ -10,6 +10,7 @@ from pycrond.daemon.reexec import READY
 from pycrond.errors import PycrondError
 from pycrond.host import users
 from pycrond.host.pidfile import Pidfile
+from pycrond.host.safe_paths import OWN_FILE
 from pycrond.host.signals import SignalPipe
 from pycrond.host.spawn import fill_standard_descriptors
 from pycrond.keeper.client import KeeperClient
@@ -17,6 +18,7 @@ from pycrond.keeper.readiness import Readiness
 from pycrond.ledger.database import check_version
 from pycrond.settings import Settings, from_arguments
 from pycrond.sources.loader import Loader
+from pycrond.text import printable
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -45,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
         Daemon(settings, signals, readiness, keeper, after=own["after"], lock=lock).run()
     except PycrondError as error:
         readiness.failed(str(error))
-        print(f"pycrond: {error}", file=sys.stderr)  # noqa: T201 -- visible in the foreground
+        print(f"pycrond: {printable(str(error))}", file=sys.stderr)  # noqa: T201 -- visible in the foreground
         return error.status
     except Exception as error:
         readiness.failed(f"a bug in pycrond: {error!r}; {_keep_traceback(settings)}")
@@ -74,7 +76,7 @@ def rehearse(settings: Settings) -> int:
         Loader(settings, users.by_uid(os.geteuid()), read_only=True).load()
         check_version(settings.ledger_path)
     except PycrondError as error:
-        print(error)  # noqa: T201 -- read by the daemon
+        print(printable(str(error)))  # noqa: T201 -- read by the daemon
         return error.status
     print(f"{__version__}{READY.decode()}", end="")  # noqa: T201
     return 0
@@ -86,7 +88,8 @@ def _keep_traceback(settings: Settings) -> str:
 
     path = settings.crash_path
     try:
-        with open(path, "a", encoding="utf-8") as file:
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | OWN_FILE
+        with open(os.open(path, flags, 0o600), "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{clock.now().isoformat()} pycrond {__version__}\n{traceback.format_exc()}\n")
     except OSError as error:
         return f"cannot write {path}: {error.strerror}"

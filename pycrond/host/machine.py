@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
 from pycrond.errors import PycrondError
+from pycrond.host import safe_paths
 from pycrond.schedule.timezone import Zone
 
 LOCALTIME = "/etc/localtime"
@@ -14,9 +15,9 @@ ZONE_TREES = ("/usr/share/zoneinfo/", "/usr/lib/zoneinfo/", "/usr/share/lib/zone
 def read_text(path: str) -> str:
     """Return the text of a file of the system without blanks around it; empty if it cannot be read."""
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
+        with open(safe_paths.open_regular(path, os.O_RDONLY), encoding="ascii", errors="replace") as file:
             return file.read().strip()
-    except OSError:
+    except (OSError, safe_paths.IrregularFileError):
         return ""
 
 

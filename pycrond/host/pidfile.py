@@ -7,13 +7,11 @@ import os
 import stat
 
 from pycrond.errors import PycrondError
+from pycrond.host import safe_paths
 
 MAX_BYTES = 64  # a larger file is not a pidfile
 MAX_ARGUMENTS = 1 << 20  # bytes
 DAEMON_MODULE = b"pycrond.daemon"  # see `settings.daemon_command`
-READ_FLAGS = (
-    os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
-)  # O_NONBLOCK: a FIFO at the path must not hang anybody
 
 
 class Pidfile:
@@ -26,10 +24,10 @@ class Pidfile:
 
     def write(self, pid: int) -> None:
         """Write `pid`, mode 0644; raises PycrondError for a link, another user's file or another daemon's."""
+        flags = os.O_RDWR | os.O_CREAT | safe_paths.OWN_FILE
         try:
-            descriptor = os.open(
-                self.path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o644
-            )
+            with safe_paths.place(self.path, follow=False) as entry:
+                descriptor = os.open(entry.name, flags, 0o644, dir_fd=entry.directory)
         except OSError as error:
             reason = "it is a symbolic link" if os.path.islink(self.path) else error.strerror
             raise PycrondError(f"cannot write pidfile {self.path}: {reason}") from error
@@ -73,11 +71,10 @@ class Pidfile:
 
 
 def read_pid(path: str) -> int | None:
-    """Return the pid in a pidfile; None if there is none."""
+    """Return the pid in a pidfile; None if there is none, or others could have written it."""
     try:
-        with open(os.open(path, READ_FLAGS), "rb") as file:
-            text = file.read(MAX_BYTES).strip()
-    except OSError:
+        text = safe_paths.read_file(path)[:MAX_BYTES].strip()
+    except (OSError, PycrondError):
         return None
     return int(text) if text.isdigit() else None
 
@@ -89,12 +86,17 @@ def daemon_pid(path: str, state_dir: str) -> int | None:
 
 
 def _state_dir_of(pid: int) -> str | None:
-    """Return the state directory of a daemon by its arguments; None if it is no daemon of this user."""
+    """Return the state directory of a daemon by its arguments; None if it is no daemon of this user.
+
+    The real uid decides: a setuid program of root's has the arguments of the user who started it.
+    """
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             arguments = file.read(MAX_ARGUMENTS).split(b"\0")
-        is_own = os.stat(f"/proc/{pid}").st_uid == os.geteuid()
-    except OSError:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            real_uid = next(line.split()[1] for line in file if line.startswith(b"Uid:"))
+        is_own = int(real_uid) == os.geteuid()
+    except (OSError, StopIteration):
         return None
     prefix = b"--state-dir="
     if not is_own or DAEMON_MODULE not in arguments:

@@ -58,7 +58,7 @@ def make_fifo(launch: Launch) -> int:
         os.close(reader)
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     if launch.owner:
-        os.chown(launch.fifo, launch.owner.uid, launch.owner.gid)  # so that it can open /dev/stderr by name
+        os.fchown(reader, launch.owner.uid, launch.owner.gid)  # so that it can open /dev/stderr by name
     return reader
 
 

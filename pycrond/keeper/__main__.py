@@ -45,6 +45,7 @@ MAX_ENDS = 100_000  # processes whose end no daemon has released yet
 CHECK_INTERVAL = 1.0  # seconds between two checks of a full disk, or of what a planned stop left running
 FINAL_OUTPUT_TIME = 10.0  # seconds after a stop in which what jobs left behind may print; in all for pid 1
 SEGMENT_SIZE = 1 << 20  # bytes
+OWN_FILE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Keeper:
@@ -324,7 +325,7 @@ class Keeper:
             segment = max((int(name.partition(".")[2]) for name in names), default=0)
             if names and os.stat(f"{directory}/{run}.{segment}").st_size >= SEGMENT_SIZE:
                 segment += 1
-            file = os.open(f"{directory}/{run}.{segment}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            file = os.open(f"{directory}/{run}.{segment}", os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
             try:
                 size = os.fstat(file).st_size
                 os.splice(reader, file, SEGMENT_SIZE - size, offset_dst=size, flags=os.SPLICE_F_NONBLOCK)
@@ -341,7 +342,7 @@ class Keeper:
             while run not in self.idle:
                 self.drain(run, reader, sum(event for _, event in poll({reader: select.POLLIN}, 0)))
         try:
-            file = os.open(f"{self.state}/ends", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+            file = os.open(f"{self.state}/ends", os.O_WRONLY | os.O_CREAT | os.O_APPEND | OWN_FILE, 0o600)
             os.write(file, b"".join(line + b"\n" for line in self.ends.values()))
         except OSError:
             pass  # how these processes ended remains unknown
@@ -413,6 +414,7 @@ def main(argv: list[str]) -> int:
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
     for number in SIGNALS:
         signal.signal(number, lambda *_: None)
+    os.umask(0o022)  # in the foreground it is that of the shell
     lock, listener_fd, waiter_fd = map(int, argv[1:4])
     path, state, *daemon_argv = argv[4:]
     listener = socket.socket(fileno=listener_fd)

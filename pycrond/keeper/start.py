@@ -9,6 +9,7 @@ import sys
 
 from pycrond.errors import PycrondError
 from pycrond.host import signals
+from pycrond.host.safe_paths import OWN_FILE
 
 KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
 PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
@@ -21,7 +22,7 @@ def acquire_lock(state_dir: str) -> int | None:
     """
     path = os.path.join(state_dir, "lock")
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
     except OSError as error:
         raise PycrondError(f"cannot open {path}: {error.strerror}") from error
     try:
@@ -100,7 +101,7 @@ def _close_all_but(kept: set[int]) -> None:
 def is_locked(state_dir: str) -> bool:
     """Return whether a keeper or a daemon holds the lock, by trying a shared lock for an instant."""
     try:
-        descriptor = os.open(os.path.join(state_dir, "lock"), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        descriptor = os.open(os.path.join(state_dir, "lock"), os.O_RDONLY | OWN_FILE)
     except FileNotFoundError:
         return False
     except OSError as error:

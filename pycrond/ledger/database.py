@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 
 from pycrond import clock
 from pycrond.errors import PycrondError
+from pycrond.host.safe_paths import OWN_FILE
 from pycrond.ledger.rows import quote_path
 from pycrond.ledger.schema import MIGRATIONS
 
@@ -60,7 +61,7 @@ class Database:
     def _reserve_space(self) -> None:
         """Reserve some disk space, if there is any."""
         with suppress(OSError):
-            descriptor = os.open(self._reserve, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self._reserve, os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
             try:
                 os.posix_fallocate(descriptor, 0, RESERVE_SIZE)
             finally:

@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from pycrond.errors import Problem, PycrondError
@@ -30,6 +31,8 @@ CONDITIONS = {
     "since": f" AND coalesce(runs.until, ended_at, iif(state IN {OPEN}, 9e999, fire)) >= :since",
     "until": " AND fire < :until",
 }
+TEXT = partial(str, encoding="utf-8", errors="surrogateescape")
+"""Reads a text that need not be UTF-8: the file may be damaged."""
 LATEST_RUNS = 20  # of a job, from which its usual duration is computed
 
 
@@ -48,6 +51,8 @@ class SharedReader:
             raise PycrondError(f"there is no ledger at {path}: no daemon has run with this --state-dir yet")
         try:
             self._db = sqlite3.connect(f"file:{quote_path(path)}?mode=ro", uri=True, isolation_level=None)
+            self._db.text_factory = TEXT
+            self._db.execute("PRAGMA trusted_schema = OFF")
             self._db.execute("SELECT count(*) FROM daemons").fetchone()
         except sqlite3.Error as error:
             raise PycrondError(f"cannot read ledger {path}: {error}") from error

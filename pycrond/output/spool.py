@@ -8,6 +8,8 @@ import contextlib
 import os
 import select
 
+from pycrond.host.safe_paths import OWN_FILE
+
 SEGMENT_SIZE = 1 << 20  # bytes
 CHUNK_SIZE = 1 << 16  # bytes moved at once: the capacity of a pipe
 
@@ -91,7 +93,7 @@ class Spool:
         file = path(self._directory, self._run, last)
         os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
         # Not O_APPEND: splice(2) refuses it. The file's size is the position to go on at.
-        self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
 
     def read(self, offset: int, max_size: int) -> bytes:
         """Return up to `max_size` bytes from `offset` on; fewer where the output ends or is deleted."""

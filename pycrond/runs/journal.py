@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from pycrond.hashing import digest
 from pycrond.host import procfs
+from pycrond.host.safe_paths import OWN_FILE
 from pycrond.keeper.client import KeeperClient
 from pycrond.ledger.writer import Ledger
 from pycrond.output.capture import Capture
@@ -49,7 +50,7 @@ class Journal:
         self._capture = capture
         self._starts: list[tuple[int, int, datetime, float]] = []
         self._done: list[tuple[int, int, int]] = []
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
         os.posix_fallocate(self._descriptor, 0, SLOTS * FORMAT.size)
         mark = FORMAT.pack(int(digest(boot.encode(), 7), 16), 0, 0, 0.0)
         is_known = os.pread(self._descriptor, FORMAT.size, 0) == mark

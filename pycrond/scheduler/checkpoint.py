@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from pycrond.errors import PycrondError
+from pycrond.host.safe_paths import OWN_FILE
 
 FORMAT = struct.Struct("<8sqqqq16s")
 MAGIC, FIRST_MAGIC = b"pycrond2", b"pycrond1"
@@ -37,7 +38,7 @@ class Checkpoint:
     def __init__(self, path: str) -> None:
         """Take the room on the disk; raises PycrondError where there is none."""
         try:
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
             os.posix_fallocate(self._descriptor, 0, FORMAT.size)
         except OSError as error:
             raise PycrondError(f"cannot write {path}: {error.strerror}") from error

@@ -6,15 +6,22 @@ import pwd
 import re
 import stat
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from pycrond.errors import MissingDirectoryError, Problem, UnreadableError
+from pycrond.host import safe_paths
 
 MAX_BYTES = 64 << 20  # of a crontab; more is a mistake
 SKIPPED = re.compile(r"^[.#]|~$|\.(?:bak|swp|orig|rej)$|\.dpkg-[^.]*$|\.rpm[^.]*$")
 """Names that editors and package managers leave behind."""
 
-PermissionCheck = Callable[[os.stat_result], str | None]
-"""Returns the reason why the owner or the mode of a file forbids its use; None if they allow it."""
+
+class CrontabText(NamedTuple):
+    """The content of a crontab, and the owner of the file that it was read from."""
+
+    data: bytes
+    uid: int
 
 
 def permission_problem(status: os.stat_result) -> str | None:
@@ -22,7 +29,8 @@ def permission_problem(status: os.stat_result) -> str | None:
     A user who can write a crontab can run commands as the daemon's user.
     """
     if status.st_uid not in {0, os.geteuid()}:
-        return f"it belongs to {_user_name(status.st_uid)}, neither to root nor to {_user_name(os.geteuid())}"
+        owner, own = safe_paths.user_name(status.st_uid), safe_paths.user_name(os.geteuid())
+        return f"it belongs to {owner}, neither to root nor to {own}"
     if status.st_mode & stat.S_IWOTH:
         return f"everyone may write it (mode {stat.S_IMODE(status.st_mode):04o})"
     if status.st_mode & stat.S_IWGRP and not _is_private_group(status.st_gid, status.st_uid):
@@ -44,32 +52,47 @@ def _is_private_group(gid: int, uid: int) -> bool:
     return user.pw_gid == gid and group.gr_name == user.pw_name and alone
 
 
-def _user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
+@dataclass(frozen=True, slots=True)
+class PermissionCheck:
+    """The conditions under which a crontab is read."""
+
+    problem: Callable[[os.stat_result], str | None]
+    """Returns the reason why the owner or mode of the open file forbids its use; None if they allow it."""
+    follows_links: bool = True
+    """The file may be a symbolic link; the target is checked."""
+
+
+OWN_CHECK = PermissionCheck(permission_problem)
+NO_CHECK = PermissionCheck(lambda _: None)
 
 
 def is_safe_directory(directory: str) -> bool:
     """Return whether only root and the daemon's user can write a directory and all directories above it."""
-    while permission_problem(os.stat(directory)) is None:
-        if directory == "/":
-            return True
-        directory = os.path.dirname(directory)
-    return False
+    try:
+        safe_paths.check_directory(directory)
+    except safe_paths.UnsafePathError:
+        return False
+    return True
 
 
 def list_crontabs(directory: str) -> tuple[list[str], list[Problem]]:
     """List the crontabs of a directory, and a warning for each name skipped; raises UnreadableError."""
     try:
-        status = os.stat(directory)
-        names = sorted(os.listdir(directory))
+        listed = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise MissingDirectoryError(f"cannot be read: {error.strerror}") from error
-    reason = permission_problem(status)
+    try:
+        names = sorted(os.listdir(listed))
+        reason = permission_problem(os.fstat(listed))
+    finally:
+        os.close(listed)
     if reason:
         raise UnreadableError(f"no crontab in it is read: {reason}")
+    if os.geteuid() == 0:  # for an ordinary user it is enough that every file belongs to that user or root
+        try:
+            safe_paths.check_directory(directory)
+        except safe_paths.UnsafePathError as error:
+            raise UnreadableError(f"no crontab in it is read: {error}") from error
     crontabs, skipped = [], []
     for name in names:
         file = os.path.join(directory, name)
@@ -83,27 +106,37 @@ def list_crontabs(directory: str) -> tuple[list[str], list[Problem]]:
     return crontabs, skipped
 
 
-def read_crontab(file: str, check: PermissionCheck = permission_problem) -> bytes:
+def read_crontab(file: str, check: PermissionCheck = OWN_CHECK) -> bytes:
     """Return the bytes of a crontab; raises UnreadableError, above all for a reason that `check` returns."""
+    return read_with_owner(file, check).data
+
+
+def read_with_owner(file: str, check: PermissionCheck = OWN_CHECK) -> CrontabText:
+    """Return the bytes of a crontab and its owner: those of the open file, whatever is at the path by now."""
+    follow = 0 if check.follows_links else os.O_NOFOLLOW
     try:
-        if not stat.S_ISREG(os.stat(file).st_mode):  # before it is opened: opening a device may have effects
-            raise UnreadableError("not read: it is not a regular file")
-        # O_NONBLOCK: if it has become a FIFO in between, opening it must not hang the daemon.
-        descriptor = os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+        descriptor = safe_paths.open_regular(file, os.O_RDONLY | follow)
+    except safe_paths.IrregularFileError as error:
+        raise UnreadableError("not read: it is not a regular file") from error
     except OSError as error:
-        dangling = error.errno == errno.ENOENT and os.path.islink(file)
-        reason = "it is a link to nothing" if dangling else error.strerror
+        reason = _open_error(file, error, is_link_refused=bool(follow))
         raise UnreadableError(f"not read: {reason}") from error
     with open(descriptor, "rb", buffering=0) as crontab:
         status = os.fstat(descriptor)
-        reason = check(status)
-        if not stat.S_ISREG(status.st_mode):
-            reason = "it is not a regular file"
+        reason = check.problem(status)
         if status.st_size > MAX_BYTES:
             reason = f"it has {status.st_size} bytes, more than {MAX_BYTES}"
         if reason:
             raise UnreadableError(f"not read: {reason}")
         try:
-            return crontab.readall() or b""
+            return CrontabText(crontab.readall() or b"", status.st_uid)
         except OSError as error:
             raise UnreadableError(f"not read: {error.strerror}") from error
+
+
+def _open_error(file: str, error: OSError, *, is_link_refused: bool) -> str | None:
+    if error.errno == errno.ELOOP and is_link_refused:
+        return "it is a symbolic link"
+    if error.errno == errno.ENOENT and os.path.islink(file):
+        return "it is a link to nothing"
+    return error.strerror

@@ -4,6 +4,7 @@ import contextlib
 import os
 
 from pycrond.hashing import digest
+from pycrond.host.safe_paths import OWN_FILE
 
 
 class LastGood:
@@ -32,7 +33,8 @@ class LastGood:
         if self._read_only or self.load(file) == text:
             return
         path = self._path(file)
-        with open(path + ".new", "wb") as new:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | OWN_FILE
+        with open(os.open(path + ".new", flags, 0o600), "wb") as new:
             new.write(text)
             new.flush()
             os.fsync(new.fileno())

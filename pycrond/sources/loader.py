@@ -105,7 +105,7 @@ class Loader:
         for directory in self._directories:
             reading.read_directory(directory)
         if reading.complete:
-            self._last_good.prune(reading.files)
+            self._last_good.prune([name for file in reading.files for name in (file, f"{file}\0")])
         self._sources = reading.sources
         sources, by_key = merge(reading.with_known_users, self.account.name)
         return LoadResult(
@@ -158,7 +158,7 @@ class _Reading:
         else:
             self.problems += skipped
             for file in files:
-                self._read_file(file, self.account.name, crontab_files.permission_problem)
+                self._read_file(file, self.account.name, crontab_files.OWN_CHECK)
 
     def read_system(self, root: str) -> None:
         """Read the crontabs that the system's own cron would read."""
@@ -181,27 +181,32 @@ class _Reading:
             self._add(before)
             return
         try:
-            text = crontab_files.read_crontab(file, check)
-            if not (before or text.strip()) and self.last_good.load(file):
+            text, uid = crontab_files.read_with_owner(file, check)
+            if not (before or text.strip()) and self.last_good.load(self._saved_name(file, uid)):
                 time.sleep(SETTLE_TIME)  # it may be being written; at a start nothing else is delayed by this
-                text = crontab_files.read_crontab(file, check)
+                text, uid = crontab_files.read_with_owner(file, check)
         except UnreadableError as error:
             self._add_error(file, "refused", str(error))
         else:
-            self._add(self._parse(text, file, owner, stamp))
+            self._add(self._parse(text, uid, file, owner, stamp))
 
-    def _parse(self, text: bytes, file: str, owner: str | None, stamp: FileStamp | None) -> Source:
-        is_roots = os.stat(file).st_uid == 0
+    def _saved_name(self, file: str, uid: int) -> str:
+        """Return the name of a last good text: a text of the job's user is not that of root's file."""
+        return file if uid == self.account.uid else f"{file}\0"
+
+    def _parse(self, text: bytes, uid: int, file: str, owner: str | None, stamp: FileStamp | None) -> Source:
+        """Parse the text of a file that belongs to `uid`, or the last good one of the same owner."""
+        is_roots = uid == 0
         new = self.parser.parse(text, file, owner, stamp, is_roots=is_roots)
         if new.is_good:
             try:
-                self.last_good.save(file, text)
+                self.last_good.save(self._saved_name(file, uid), text)
             except OSError as error:
                 message = f"cannot be saved as the last good version: {error.strerror}"
                 problem = _file_error(file, "not-kept", message)
                 return replace(new, file_stamp=None, problems=(*new.problems, problem))
             return new
-        good = self.last_good.load(file)
+        good = self.last_good.load(self._saved_name(file, uid))
         if good is None:
             return new
         message = "has errors: its last good version goes on running until it is repaired"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pycrond.errors import Problem
-from pycrond.host import users
+from pycrond.host import safe_paths, users
 from pycrond.sources.files import PermissionCheck
 
 
@@ -81,7 +81,8 @@ def list_system_crontabs(root: str, rules: SystemRules) -> tuple[list[SystemCron
             crontabs.append(SystemCrontab(file, None))
         else:
             problems.append(_skipped(file, "not read: cron does not read files with such a name"))
-    for name in _names(spool, problems):
+    # Debian's spool is writable by the group of crontab(1), and sticky.
+    for name in _names(spool, problems, sticky=stat.S_IWGRP):
         file = os.path.join(spool, name)
         if name.startswith(".") or (os.path.isdir(file) and not os.path.islink(file)):
             continue  # at's directories are there, too
@@ -98,10 +99,14 @@ def has_user_column(file: str) -> bool:
     return path == "/etc/crontab" or os.path.basename(os.path.dirname(path)) == "cron.d"
 
 
-def _names(directory: str, problems: list[Problem]) -> list[str]:
+def _names(directory: str, problems: list[Problem], *, sticky: int = 0) -> list[str]:
+    """Return the names in a directory that only root can change; a problem for any other directory."""
     try:
-        return sorted(os.listdir(directory))
+        return sorted(safe_paths.list_directory(directory, sticky=sticky))
     except FileNotFoundError:
+        return []
+    except safe_paths.UnsafePathError as error:
+        problems.append(Problem(directory, 0, 0, "error", "refused", f"no crontab in it is read: {error}"))
         return []
     except OSError as error:
         problems.append(Problem(directory, 0, 0, "error", "missing", f"cannot be read: {error.strerror}"))
@@ -119,8 +124,6 @@ def permission_check(crontab: SystemCrontab, rules: SystemRules) -> PermissionCh
         mode = stat.S_IMODE(status.st_mode)
         spool = crontab.user is not None
         account = users.by_name(crontab.user) if crontab.user is not None else None
-        if spool and not rules.links and os.path.islink(crontab.file):
-            return "it is a symbolic link"
         if status.st_uid not in {0, account.uid if account else 0}:
             return f"wrong file owner (uid {status.st_uid}), it must belong to {crontab.user or 'root'}"
         if not (rules.spool_mode if spool else rules.mode)(mode):
@@ -129,4 +132,4 @@ def permission_check(crontab: SystemCrontab, rules: SystemRules) -> PermissionCh
             return f"it has {status.st_nlink} names (hard links)"
         return None
 
-    return check
+    return PermissionCheck(check, follows_links=rules.links or crontab.user is None)

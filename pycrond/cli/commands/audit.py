@@ -1,11 +1,11 @@
 """audit: check that every fire time has its verdict in the ledger."""
 
 import argparse
-import json
 from datetime import UTC, datetime
 
 from pycrond import clock
 from pycrond.cli.arguments import add_json
+from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.settings_layers import load_settings
 from pycrond.cli.time_input import moment
 from pycrond.errors import PycrondError
@@ -45,11 +45,11 @@ def run(options: argparse.Namespace) -> int:
                 for finding in result.findings
             ],
         }
-        print(json.dumps(document))
+        print_json(document)
     else:
         for finding in result.findings:
-            print(f"{rfc3339(finding.at)}  {finding.key}  {finding.what}")
+            print_line(f"{rfc3339(finding.at)}  {finding.key}  {finding.what}")
         audited = f"{counted(result.fires, 'fire time')} of {counted(result.jobs, 'job')}"
         verdict = f"{len(result.findings)} not as it should be" if result.findings else "all accounted for"
-        print(f"{audited} until {until.astimezone():%F %H:%M}: {verdict}")
+        print_line(f"{audited} until {until.astimezone():%F %H:%M}: {verdict}")
     return 1 if result.findings else 0

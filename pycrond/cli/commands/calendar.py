@@ -11,6 +11,7 @@ from pycrond import __version__, clock
 from pycrond.cli import icalendar
 from pycrond.cli.arguments import add_fire_times
 from pycrond.cli.icalendar import CalendarJob
+from pycrond.cli.printing import print_error
 from pycrond.cli.render import formatting
 from pycrond.cli.selectors import find_job
 from pycrond.cli.settings_layers import load_settings
@@ -21,7 +22,7 @@ from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow
 from pycrond.schedule.dst import FireTime, fire_times
 from pycrond.schedule.missed import find_gaps
-from pycrond.text import rfc3339, visible
+from pycrond.text import rfc3339
 
 DEFAULT_LENGTH = timedelta(days=7)
 FIRES_MOST = 10_000
@@ -82,4 +83,4 @@ def _fires(
 
 
 def _warn(message: str) -> None:
-    print(f"pycrond: {visible(message.encode('utf-8', 'surrogateescape'))}", file=sys.stderr)
+    print_error(f"pycrond: {message}")

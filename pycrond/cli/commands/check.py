@@ -1,16 +1,15 @@
 """check: every error and warning of crontabs, those of the daemon and more."""
 
 import argparse
-import json
 import os
 import statistics
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
 from pycrond.cli.arguments import add_json
 from pycrond.cli.check.checker import CheckedCrontab, CrontabChecker
+from pycrond.cli.printing import print_error, print_json, print_line
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import load_settings
 from pycrond.crontab.parser import Crontab
@@ -33,7 +32,7 @@ class FileToCheck(NamedTuple):
     file: str
     user: str | None
     """None for a file with a user column."""
-    refusal: crontab_files.PermissionCheck = crontab_files.permission_problem
+    refusal: crontab_files.PermissionCheck = crontab_files.OWN_CHECK
     is_named: bool = False
     """Named on the command line: read whatever its owner and mode."""
 
@@ -55,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     settings = load_settings(options)
     results = list(_checked(settings, options))
     if options.json:
-        print(json.dumps({"files": [_document(crontab, verbose=options.verbose) for crontab in results]}))
+        print_json({"files": [_document(crontab, verbose=options.verbose) for crontab in results]})
     else:
         _print(results, verbose=options.verbose)
     problems = [problem for crontab in results for problem in crontab.problems]
@@ -120,7 +119,7 @@ def _check(
     refusals = []
 
     def refusal(status: os.stat_result) -> str | None:
-        reason = source.refusal(status)
+        reason = source.refusal.problem(status)
         if not (reason and source.is_named):
             return reason
         message = f"the daemon would not read it: {reason}"
@@ -128,7 +127,8 @@ def _check(
         return None
 
     try:
-        data = crontab_files.read_crontab(source.file, refusal)
+        check = crontab_files.PermissionCheck(refusal, source.is_named or source.refusal.follows_links)
+        data = crontab_files.read_crontab(source.file, check)
     except UnreadableError as error:
         return _unread(Problem(source.file, 0, 0, "error", "refused", str(error)))
     crontab = checker.check(data, source.file, source.user, run_seconds=run_seconds, ignored=ignored)
@@ -145,21 +145,22 @@ def _print(results: list[CheckedCrontab], *, verbose: bool) -> None:
         for problem in crontab.problems:
             errors += problem.severity == "error"
             warnings += problem.severity == "warning"
-            print(f"{problem} [{problem.code}]")
+            print_line(f"{problem} [{problem.code}]")
             if problem.line and problem.column and problem.line <= len(crontab.lines):
-                print(_caret(crontab.lines[problem.line - 1], problem.column - 1))
+                for line in _caret(crontab.lines[problem.line - 1], problem.column - 1):
+                    print_line(line)
         if verbose:
-            print(f"{crontab.parsed.file}: {len(crontab.parsed.entries)} valid entries")
+            print_line(f"{crontab.parsed.file}: {len(crontab.parsed.entries)} valid entries")
     if errors or warnings:
         counts = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
-        print(f"{counts} in {counted(len(results), 'file')}", file=sys.stderr)
+        print_error(f"{counts} in {counted(len(results), 'file')}")
 
 
-def _caret(line: str, offset: int) -> str:
+def _caret(line: str, offset: int) -> tuple[str, str]:
     """Return the line, or the excerpt around the offset, and a caret below it."""
     begin = max(0, offset - EXCERPT_LENGTH // 2) if len(line) > EXCERPT_LENGTH else 0
     before, after = printable(line[begin:offset]), printable(line[offset : begin + EXCERPT_LENGTH])
-    return f"    {before}{after}\n    {' ' * len(before)}^"
+    return f"    {before}{after}", f"    {' ' * len(before)}^"
 
 
 def _document(crontab: CheckedCrontab, *, verbose: bool) -> dict[str, object]:

@@ -1,7 +1,6 @@
 """config: list all settings with their values and origins."""
 
 import argparse
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -10,11 +9,13 @@ from typing import NamedTuple
 
 from pycrond import settings
 from pycrond.cli.arguments import add_json
+from pycrond.cli.printing import print_json
 from pycrond.cli.render import terminal
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.table import TableColumn, lay_out
 from pycrond.cli.settings_layers import config_file, layers
 from pycrond.settings import SETTINGS, Setting
+from pycrond.sources import files
 
 UNLIMITED_WIDTH = 100_000  # characters: values are never cut
 
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     rows = list(_assignments(options))
     if options.json:
         document = [{"setting": row.setting.key, "value": row.value, "from": row.origin} for row in rows]
-        print(json.dumps({"config_file": os.path.abspath(config_file(options.config)), "settings": document}))
+        print_json({"config_file": os.path.abspath(config_file(options.config)), "settings": document})
         return 0
     columns = [
         TableColumn("SETTING", [Cell(row.setting.key) for row in rows]),
@@ -70,8 +71,8 @@ def _origin(layer: str, setting: Setting, path: str) -> str:
 def _line_number(path: str, key: str) -> int:
     """Return the line of a key in a file that has been read without errors, and has no tables."""
     pattern = re.compile(rf"""[ \t]*["']?{re.escape(key)}["']?[ \t]*=""")
-    with open(path, encoding="utf-8") as file:
-        return next((number for number, line in enumerate(file, 1) if pattern.match(line)), 1)
+    lines = files.read_crontab(path).decode().split("\n")
+    return next((number for number, line in enumerate(lines, 1) if pattern.match(line)), 1)
 
 
 def _value_text(value: object) -> str:

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import json
 import os
 import stat
 import subprocess
@@ -15,6 +14,7 @@ from pycrond.cli.doctor import probe
 from pycrond.cli.doctor.facts import DaemonFacts, DirectoryFacts, Finding, MachineFacts
 from pycrond.cli.doctor.rules import diagnose
 from pycrond.cli.next_fire import next_fire
+from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import load_settings
 from pycrond.errors import PycrondError
@@ -34,10 +34,10 @@ def run(options: argparse.Namespace) -> int:
     """Print the findings; 1 if one is a problem."""
     findings = diagnose(_facts(load_settings(options)))
     if options.json:
-        print(json.dumps({"findings": [_json(finding) for finding in findings]}))
+        print_json({"findings": [_json(finding) for finding in findings]})
     else:
         for finding in findings:
-            print(_line(finding))
+            print_line(_line(finding))
     return 1 if any(finding.level == "problem" for finding in findings) else 0
 
 

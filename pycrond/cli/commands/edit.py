@@ -6,15 +6,14 @@ import os
 import shlex
 import subprocess
 import sys
-import tempfile
 
 from pycrond.cli.data.access import reload_and_wait
-from pycrond.cli.printing import print_problems
+from pycrond.cli.printing import print_line, print_problems
 from pycrond.cli.reload_preview import print_reload_preview
-from pycrond.cli.settings_layers import load_settings
+from pycrond.cli.settings_layers import default_state_dir, load_settings
 from pycrond.crontab import parser as crontab_parser
 from pycrond.errors import NotRunningError, Problem, PycrondError
-from pycrond.host import machine, users
+from pycrond.host import machine, safe_paths, users
 from pycrond.settings import Settings
 from pycrond.sources import system
 
@@ -28,48 +27,52 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Edit until there are no errors, show what changes, put the file in place, reload."""
     settings = load_settings(options)
-    file = os.path.realpath(options.file)  # a link stays, its target is replaced
-    before = _content(file)
-    draft = _make_draft(file, before)
+    before = _content(options.file)
+    draft = _make_draft(settings, options.file, before)
     while True:
         _run_editor(draft)
         text = _content(draft)
-        if text == before:
-            os.unlink(draft)
-            print("nothing was changed")
+        if text is None or text == before:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(draft)
+            print_line("nothing was changed")
             return 0
-        errors = _errors(text or b"", options.file)
+        errors = _errors(text, options.file)
         if not errors:
             break
         print_problems(errors, sys.stderr)
         if not _asks_to_edit_again():
             raise PycrondError(f"{options.file} is unchanged, for the edit has errors; the draft is {draft}")
-    if _content(file) != before:
+    if _content(options.file) != before:
         raise PycrondError(f"{options.file} was changed by another program meanwhile; the draft is {draft}")
-    _install(draft, file)
+    _install(text, options.file, draft)
     return _reload(settings, options.file)
 
 
 def _content(file: str) -> bytes | None:
-    """Return None if there is no such file."""
+    """Return None if there is no such file; a file that others could replace meanwhile is refused."""
     try:
-        with open(file, "rb") as stream:
-            return stream.read()
+        return safe_paths.read_file(file)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise PycrondError(f"cannot read {file}: {error.strerror}") from error
 
 
-def _make_draft(file: str, text: bytes | None) -> str:
-    """Copy beside the file, so that the copy can be renamed to it; its name is not one of a crontab."""
+def _make_draft(settings: Settings, file: str, text: bytes | None) -> str:
+    """Copy into a directory of pycrond's own, where only this user can name or replace a file."""
+    state_dir = settings.state_dir
+    if os.path.exists(state_dir) and os.stat(state_dir).st_uid != os.geteuid():
+        state_dir = default_state_dir()
+    directory = os.path.join(state_dir, "drafts")
+    draft = os.path.join(directory, f"{os.path.basename(file)[:200]}.{os.urandom(4).hex()}")
     try:
-        descriptor, path = tempfile.mkstemp(prefix=f".{os.path.basename(file)}.", dir=os.path.dirname(file))
+        safe_paths.make_directory(state_dir, 0o700)
+        safe_paths.make_directory(directory, 0o700)
+        safe_paths.write_file(draft, text or b"", 0o600, is_new=True)
     except OSError as error:
-        raise PycrondError(f"cannot write beside {file}: {error.strerror}") from error
-    with open(descriptor, "wb") as stream:
-        stream.write(text or b"")
-    return path
+        raise PycrondError(f"cannot write a draft in {directory}: {error.strerror}") from error
+    return draft
 
 
 def _run_editor(draft: str) -> None:
@@ -106,20 +109,18 @@ def _asks_to_edit_again() -> bool:
     return answer == "e"
 
 
-def _install(draft: str, file: str) -> None:
-    """Rename the draft to the file, with its owner and mode; readers see the old or the new file, whole."""
+def _install(text: bytes, file: str, draft: str) -> None:
+    """Put the text in place of a file, with its owner and mode, and remove the draft."""
     try:
-        status = os.stat(file)
-    except FileNotFoundError:
-        os.chmod(draft, NEW_FILE_MODE)
-    else:
-        with contextlib.suppress(PermissionError):
-            os.chown(draft, status.st_uid, status.st_gid)
-        os.chmod(draft, status.st_mode & 0o7777)
-    descriptor = os.open(draft, os.O_RDONLY)
-    os.fsync(descriptor)
-    os.close(descriptor)
-    os.replace(draft, file)
+        with safe_paths.place(file) as entry:
+            mode, owner = NEW_FILE_MODE, None
+            if entry.status:
+                mode = entry.status.st_mode & 0o777
+                owner = (entry.status.st_uid, entry.status.st_gid)
+            safe_paths.replace(entry, text, mode, owner)
+        os.unlink(draft)
+    except OSError as error:
+        raise PycrondError(f"cannot write {file}: {error.strerror}; the draft is {draft}") from error
 
 
 def _reload(settings: Settings, file: str) -> int:
@@ -129,7 +130,7 @@ def _reload(settings: Settings, file: str) -> int:
     try:
         answer = reload_and_wait(settings)
     except NotRunningError:
-        print(f"{file} is in place; no daemon runs")
+        print_line(f"{file} is in place; no daemon runs")
         return 0
-    print(f"{file} is in place, {answer['jobs']} jobs are loaded")
+    print_line(f"{file} is in place, {answer['jobs']} jobs are loaded")
     return 1 if answer["kept"] else 0

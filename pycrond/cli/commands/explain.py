@@ -1,13 +1,13 @@
 """explain: explain an expression in words, with its next times."""
 
 import argparse
-import json
 
 from pycrond import clock
 from pycrond.cli import describe
 from pycrond.cli.arguments import add_json, add_zone
 from pycrond.cli.check.dst_effects import dst_effect
 from pycrond.cli.coming_fires import FIRES, ComingFires, clock_cells, parse_expression
+from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.time_input import whole_minute
 from pycrond.host import machine
 from pycrond.schedule.timezone import Zone
@@ -34,9 +34,10 @@ def run(options: argparse.Namespace) -> int:
     times = ComingFires(text, schedule, zone).times(whole_minute(None, now, zone), None, FIRES)
     if options.json:
         document = {"expression": text, "zone": zone.name, "words": notes[0], "notes": notes[1:]}
-        print(json.dumps(document | {"fires": [rfc3339(at.timestamp()) for at in times]}))
+        print_json(document | {"fires": [rfc3339(at.timestamp()) for at in times]})
         return 0
-    print("\n".join(notes))
+    for note in notes:
+        print_line(note)
     for at in times:
-        print("  " + "  ".join(cell.text for cell in clock_cells(at, zone, now)))
+        print_line("  " + "  ".join(cell.text for cell in clock_cells(at, zone, now)))
     return 0

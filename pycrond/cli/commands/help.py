@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from pycrond.cli.option_texts import TEXTS
 from pycrond.cli.parser import COMMANDS, build_parser, parse, suggestion
+from pycrond.cli.printing import print_line, print_text
 from pycrond.cli.render import terminal
 from pycrond.errors import PycrondError
 from pycrond.settings import SETTINGS
@@ -28,11 +29,11 @@ def run(options: argparse.Namespace) -> int:
     if word in COMMANDS:
         parse([word, "--help"])  # prints and exits
     elif name in TEXTS:
-        print(f"{name}={TEXTS[name].form}    (an option of a job)")
-        print("\n\n".join(_wrapped(text.replace("`", "'")) for text in TEXTS[name].paragraphs))
+        print_line(f"{name}={TEXTS[name].form}    (an option of a job)")
+        print_text("\n\n".join(_wrapped(text.replace("`", "'")) for text in TEXTS[name].paragraphs))
     elif name in settings:
-        print(f"{settings[name].flag}, {settings[name].variable}    (a setting)")
-        print(_wrapped(settings[name].help))
+        print_line(f"{settings[name].flag}, {settings[name].variable}    (a setting)")
+        print_text(_wrapped(settings[name].help))
     else:
         hint = suggestion(name, [*COMMANDS, *TEXTS, *settings]) or "; see 'pycrond help'"
         raise PycrondError(f"'{options.word}' is no command, option or setting{hint}")
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
 def _print_overview(settings: Iterable[str]) -> None:
     build_parser(with_arguments=False).print_help()
     for title, names in (("options of a job", TEXTS), ("settings", settings)):
-        print(f"\n{title}, for 'pycrond help NAME':\n{_wrapped(' '.join(names))}")
+        print_text(f"\n{title}, for 'pycrond help NAME':\n{_wrapped(' '.join(names))}")
 
 
 def _wrapped(text: str) -> str:

@@ -1,12 +1,12 @@
 """history: list runs, the newest first."""
 
 import argparse
-import json
 from collections.abc import Sequence
 
 from pycrond.cli import selectors
 from pycrond.cli.arguments import add_json, add_period, positive_count
 from pycrond.cli.data.access import records
+from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import formatting, run_table, terminal
 from pycrond.cli.render.table import lay_out
 from pycrond.cli.settings_layers import load_settings
@@ -35,10 +35,10 @@ def run(options: argparse.Namespace) -> int:
     most = options.limit or (RUNS if since is None else -1)
     runs = read.history(keys, most, options.state, since, until)
     if options.json:
-        print(json.dumps({"runs": [rows.run_json(row) for row in runs]}))
+        print_json({"runs": [rows.run_json(row) for row in runs]})
         return 0
     if not runs:
-        print("no runs")
+        print_line("no runs")
         return 0
     commands = {job.key: job.command for job in read.jobs()}
     medians = read.medians([*{row.key for row in runs}])

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Sequence
 
 from pycrond.cli.importer.importer import CrontabImporter
 from pycrond.cli.importer.report import CrontabCopy, report_lines
+from pycrond.cli.printing import print_text, write_document
 from pycrond.cli.settings_layers import load_settings
 from pycrond.errors import PycrondError
+from pycrond.host import safe_paths
+from pycrond.text import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,40 +32,28 @@ def run(options: argparse.Namespace) -> int:
         directory = os.path.abspath(options.output)
         _write_copies(directory, [crontab.copy for crontab in crontabs if crontab.copy])
         lines += ["", *_next_steps(directory, importer.cron, own_only=own_only)]
-    text = "\n".join(lines) + "\n"
+    text = "\n".join(map(printable, lines))
     if options.report:
-        _write_report(options.report, text)
+        write_document(options.report, f"{text}\n")
     else:
-        print(text, end="")
+        print_text(text)
     return 0
 
 
 def _write_copies(directory: str, copies: Sequence[CrontabCopy]) -> None:
-    """Write into an empty directory; root gives each file to its owner."""
+    """Write into an empty directory that others cannot change; root gives each file to its owner."""
     try:
-        os.makedirs(directory, mode=0o755, exist_ok=True)
-        if os.listdir(directory):
+        safe_paths.make_directory(directory, 0o755)
+        if safe_paths.list_directory(directory):
             raise PycrondError(f"{directory} is not empty: nothing was written")
         for copy in copies:
             path = os.path.join(directory, copy.path)
-            os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-            with open(descriptor, "wb") as file:
-                file.write(copy.content)
-                if os.geteuid() == 0:
-                    account = pwd.getpwnam(copy.owner)
-                    os.fchown(descriptor, account.pw_uid, account.pw_gid)
-                os.fchmod(descriptor, copy.mode)
+            safe_paths.make_directory(os.path.dirname(path), 0o755)
+            account = pwd.getpwnam(copy.owner) if os.geteuid() == 0 else None
+            owner = (account.pw_uid, account.pw_gid) if account else None
+            safe_paths.write_file(path, copy.content, copy.mode, owner=owner, is_new=True)
     except OSError as error:
-        raise PycrondError(f"cannot write {error.filename}: {error.strerror}") from error
-
-
-def _write_report(file: str, text: str) -> None:
-    try:
-        with open(file, "w", encoding="utf-8", errors="surrogateescape") as opened:
-            opened.write(text)
-    except OSError as error:
-        raise PycrondError(f"cannot write {file}: {error.strerror}") from error
+        raise PycrondError(f"cannot write {error.filename or directory}: {error.strerror}") from error
 
 
 def _next_steps(directory: str, cron: str, *, own_only: bool) -> Iterator[str]:

@@ -6,8 +6,10 @@ import os
 import textwrap
 from collections.abc import Iterator
 
+from pycrond.cli.printing import print_line
 from pycrond.cli.settings_layers import config_dir, default_state_dir, user_defaults
 from pycrond.errors import PycrondError
+from pycrond.host import safe_paths
 from pycrond.settings import SETTINGS
 
 COMMENT_WIDTH = 96  # characters
@@ -75,20 +77,16 @@ def run(options: argparse.Namespace) -> int:
         raise PycrondError(f"{' and '.join(existing)} {'are' if len(existing) > 1 else 'is'} there already")
     for path, text in files.items():
         _write(path, text)
-        print(f"wrote {path}")
+        print_line(f"wrote {path}")
     option = f" --config {config}" if is_elsewhere else ""
-    print(f"next: edit them; pycrond check{option}; pycrond start{option}; pycrond list")
+    print_line(f"next: edit them; pycrond check{option}; pycrond start{option}; pycrond list")
     return 0
 
 
 def _write(path: str, text: str) -> None:
     try:
-        os.makedirs(os.path.dirname(path), mode=0o755, exist_ok=True)
-        # O_EXCL, O_NOFOLLOW: neither over a file made meanwhile nor through a link.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            os.fchmod(descriptor, 0o644)
-            file.write(text)
+        safe_paths.make_directory(os.path.dirname(path), 0o755)
+        safe_paths.write_file(path, text.encode("utf-8", "surrogateescape"), 0o644, is_new=True)
     except OSError as error:
         raise PycrondError(f"cannot write {path}: {error.strerror}") from error
 

@@ -3,6 +3,7 @@
 import argparse
 
 from pycrond.cli.daemon_requests import ask_daemon
+from pycrond.cli.printing import print_line
 from pycrond.cli.settings_layers import load_settings
 
 
@@ -17,5 +18,7 @@ def run(options: argparse.Namespace) -> int:
     answer = ask_daemon(settings, "kill", what=options.selected, signal=options.signal)
     action = "gets the signal" if options.signal else "is being ended"
     for row in answer["runs"]:
-        print(f"run {row['run']} of {row['key']} {'waited, and is withdrawn' if row['waited'] else action}")
+        print_line(
+            f"run {row['run']} of {row['key']} {'waited, and is withdrawn' if row['waited'] else action}"
+        )
     return 0

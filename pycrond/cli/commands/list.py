@@ -1,7 +1,6 @@
 """list: list jobs, with their next fire times and last runs."""
 
 import argparse
-import json
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -9,6 +8,7 @@ from pycrond import clock
 from pycrond.cli.arguments import add_json, seconds
 from pycrond.cli.data.access import records
 from pycrond.cli.next_fire import next_fire
+from pycrond.cli.printing import print_json
 from pycrond.cli.render import formatting, job_table, table, terminal
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.job_table import JobStatus
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     settings = load_settings(options)
     if options.json:
-        print(json.dumps(_document(settings, options)))
+        print_json(_document(settings, options))
     elif options.interval is None or not terminal.is_terminal():
         terminal.show(_lines(settings, options, terminal.width(), cut=False))
     else:

@@ -8,6 +8,7 @@ from pycrond.cli.arguments import add_period, positive_count
 from pycrond.cli.data.access import records
 from pycrond.cli.data.output_lines import Stream, tail
 from pycrond.cli.follow import Follower
+from pycrond.cli.printing import print_output
 from pycrond.cli.render import formatting, terminal
 from pycrond.cli.settings_layers import load_settings
 from pycrond.control.records import Records
@@ -70,38 +71,38 @@ def _select(read: Records, word: str | None) -> tuple[list[str] | None, int | No
 
 
 class LinePrefix:
-    """The text before the lines of a run: its time and job."""
+    """The head of the lines of a run: its time and job."""
 
     def __init__(self, read: Records) -> None:
         self._commands = {job.key: job.command for job in read.jobs()}
         self._now = terminal.here()
-        self._paint = terminal.painter()
 
     def __call__(self, run: RunRow) -> str:
-        head = formatting.log_head(run, self._commands.get(run.key, ""), self._now).rstrip(" ")
-        return self._paint([(head, "dim")]) + " "
+        return formatting.log_head(run, self._commands.get(run.key, ""), self._now).rstrip(" ")
 
 
 def _print_last(
     read: Records, prefix: LinePrefix, runs: Sequence[RunRow], most: int, *, follow: bool
 ) -> dict[int, int]:
     """Print the last lines of runs, the oldest first, and return by run the offset where they end."""
-    newest_first: list[str] = []
+    newest_first: list[tuple[str, str]] = []
     offsets = {}
     for row in reversed(runs):
         missing = most - len(newest_first)
         if missing <= 0:
             break
         lines, offsets[row.id] = tail(read, row.id, missing, whole=follow and row.state in OPEN)
-        newest_first += [prefix(row) + line for line in reversed(lines)]
-    for line in reversed(newest_first):
-        print(line, flush=follow)
+        newest_first += [(line, prefix(row)) for line in reversed(lines)]
+    paint = terminal.painter()
+    for line, head in reversed(newest_first):
+        print_output(line, head, paint)
     return offsets
 
 
 def _print_all(read: Records, prefix: LinePrefix, row: RunRow, *, follow: bool) -> int:
     """Print the output that is kept of a run, and return the offset where it ends."""
     stream = Stream(read, row.id, read.kept(row.id)[0], prefix(row))
+    paint = terminal.painter()
     for line in stream.lines(to_the_end=not (follow and row.state in OPEN)):
-        print(line, flush=follow)
+        print_output(line, stream.head, paint)
     return stream.offset

@@ -1,7 +1,6 @@
 """next: show coming fire times of jobs, of a file or of an expression."""
 
 import argparse
-import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -10,7 +9,7 @@ from datetime import datetime
 from pycrond import clock
 from pycrond.cli.arguments import add_fire_times, add_json, add_zone
 from pycrond.cli.coming_fires import FIRES, ComingFires, clock_cells, of_row, parse_expression
-from pycrond.cli.printing import print_problems, print_table
+from pycrond.cli.printing import print_json, print_problems, print_table
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.selectors import find_job
 from pycrond.cli.settings_layers import load_settings
@@ -51,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     schedules, status = _select(options, zone)
     times = [(schedule, schedule.times(start, until, most)) for schedule in schedules]
     if options.json:
-        print(json.dumps(_document(times, start, until, zone)))
+        print_json(_document(times, start, until, zone))
     else:
         _print(times, now)
     return status
@@ -79,7 +78,7 @@ def _is_expression(words: Sequence[str]) -> bool:
 def _of_file(file: str, zone: Zone) -> tuple[Schedules, int]:
     own = users.by_uid(os.geteuid()).name
     parsed = parser.parse(
-        files.read_crontab(file, lambda _: None),
+        files.read_crontab(file, files.NO_CHECK),
         file,
         system=system.has_user_column(file),
         user=own,

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pycrond import clock
 from pycrond.cli.arguments import JOB, duration
 from pycrond.cli.daemon_requests import ask_daemon
+from pycrond.cli.printing import print_line
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import load_settings
 
@@ -31,5 +32,5 @@ def run(options: argparse.Namespace) -> int:
     if answer["until"] is not None:
         end = formatting.moment(datetime.fromtimestamp(answer["until"], UTC), clock.now().astimezone())
     for key in answer["keys"]:
-        print(f"{key} is paused until {end}")
+        print_line(f"{key} is paused until {end}")
     return 0

@@ -1,10 +1,10 @@
 """resume: have paused jobs start again."""
 
 import argparse
-import sys
 
 from pycrond.cli.arguments import JOB
 from pycrond.cli.daemon_requests import ask_daemon
+from pycrond.cli.printing import print_error, print_line
 from pycrond.cli.settings_layers import load_settings
 
 
@@ -15,7 +15,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     answer = ask_daemon(load_settings(options), "resume", jobs=options.jobs)
     for key in answer["keys"]:
-        print(f"{key} is resumed")
+        print_line(f"{key} is resumed")
     for key in answer["others"]:
-        print(f"{key} was not paused", file=sys.stderr)
+        print_error(f"{key} was not paused")
     return 0

@@ -8,6 +8,7 @@ from pycrond.cli.daemon_requests import ask_daemon
 from pycrond.cli.data.access import records
 from pycrond.cli.data.output_lines import Stream
 from pycrond.cli.follow import follow_run
+from pycrond.cli.printing import print_error, print_line
 from pycrond.cli.settings_layers import load_settings
 from pycrond.errors import PycrondError
 from pycrond.jobs.run import State
@@ -31,12 +32,13 @@ def run(options: argparse.Namespace) -> int:
     if answer["verdict"] == "skip":
         raise PycrondError(f"{name} is skipped: {answer['reason']}")
     verdict = f"waits: {answer['reason']}" if answer["verdict"] == "wait" else "started"
-    print(f"{name} {verdict}", file=sys.stderr if waits else sys.stdout, flush=True)
+    print_line(f"{name} {verdict}", sys.stderr if waits else sys.stdout)
+    sys.stdout.flush()
     if not waits:
         return 0
     read = records(settings)
     row = follow_run(read, answer["run"], Stream(read, answer["run"]) if options.follow else None)
-    print(f"{name} {_describe_end(row)}", file=sys.stderr)
+    print_error(f"{name} {_describe_end(row)}")
     return _exit_status(row)
 
 

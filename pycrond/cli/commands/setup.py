@@ -6,6 +6,7 @@ import re
 import shutil
 import sys
 
+from pycrond.cli.printing import print_line
 from pycrond.cli.setup import data_files
 from pycrond.cli.setup.install import Installation
 from pycrond.cli.setup.plan import SetupStep
@@ -47,9 +48,9 @@ def _print_steps(steps: list[SetupStep], root: str, *, dry: bool) -> None:
     for step in steps:
         path = os.path.join(root, step.path.lstrip("/"))
         if step.action in {"write", "remove"}:
-            print(f"{'would ' * dry}{step.action} {path} {step.reason}".rstrip())
+            print_line(f"{'would ' * dry}{step.action} {path} {step.reason}".rstrip())
         else:
-            print(f"{path} {step.reason}", file=sys.stderr if step.action == "leave" else sys.stdout)
+            print_line(f"{path} {step.reason}", sys.stderr if step.action == "leave" else sys.stdout)
 
 
 def _system_directories() -> dict[str, str]:
@@ -103,11 +104,13 @@ def _program() -> str:
 
 def _print_next_steps(directories: dict[str, str], kind: str) -> None:
     if not data_files.COMPLETIONS.keys() & data_files.files().keys():
-        print("no completions: they exist only in a built pycrond, and this is a source tree")
+        print_line("no completions: they exist only in a built pycrond, and this is a source tree")
     user = "" if kind == "system" else "--user "
-    print(f"next: systemctl {user}daemon-reload && systemctl {user}enable --now pycrond")
+    print_line(f"next: systemctl {user}daemon-reload && systemctl {user}enable --now pycrond")
     if user:
-        print("      loginctl enable-linger    so that it runs while you are not logged in")
-        print(f"      fpath=({directories['share']}/zsh/site-functions $fpath)    in .zshrc, before compinit")
+        print_line("      loginctl enable-linger    so that it runs while you are not logged in")
+        print_line(
+            f"      fpath=({directories['share']}/zsh/site-functions $fpath)    in .zshrc, before compinit"
+        )
     else:
-        print("      pycrond doctor    says whether another cron runs the same crontabs")
+        print_line("      pycrond doctor    says whether another cron runs the same crontabs")

@@ -1,7 +1,6 @@
 """status: show whether the daemon runs, and its load."""
 
 import argparse
-import json
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -9,6 +8,7 @@ from typing import Any
 from pycrond.cli.arguments import add_json
 from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon, count_jobs_left, is_locked
 from pycrond.cli.load_report import jobs_from_files
+from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.settings_layers import load_settings
 from pycrond.errors import NotRunningError
 from pycrond.settings import Settings
@@ -30,15 +30,16 @@ def run(options: argparse.Namespace) -> int:
     if answer is None:
         left = count_jobs_left(settings)
         if options.json:
-            print(json.dumps({"running": False, "running_jobs": left}))
+            print_json({"running": False, "running_jobs": left})
             return NotRunningError.status
         if left:
             raise NotRunningError(f"pycrond is stopped, {counted(left, 'job')} still running")
         raise NotRunningError("pycrond is not running")
     if options.json:
-        print(json.dumps({**answer, "running": True, "running_jobs": answer["running"]}))
+        print_json({**answer, "running": True, "running_jobs": answer["running"]})
     else:
-        print("\n".join(_lines(answer)))
+        for line in _lines(answer):
+            print_line(line)
     return 0
 
 

@@ -7,6 +7,7 @@ import time
 from pycrond.cli.arguments import seconds
 from pycrond.cli.daemon_requests import LOCK_POLL_INTERVAL, ask_daemon
 from pycrond.cli.daemon_stop import stop_daemon
+from pycrond.cli.printing import print_line
 from pycrond.cli.settings_layers import load_settings
 from pycrond.errors import NotRunningError
 from pycrond.host import pidfile
@@ -33,7 +34,7 @@ def run(options: argparse.Namespace) -> int:
             raise
         left = 0
     running = f"; {counted(left, 'job')} still running, for the next start to take over" if left else ""
-    print(f"pycrond stopped{f', pid {pid}' if pid else ''}{running}")
+    print_line(f"pycrond stopped{f', pid {pid}' if pid else ''}{running}")
     return 1 if left and options.wait is not None else 0
 
 

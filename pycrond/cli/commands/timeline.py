@@ -1,7 +1,6 @@
 """timeline: draw a day on the terminal, as SVG or as JSON."""
 
 import argparse
-import json
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ from math import inf
 
 from pycrond import clock
 from pycrond.cli.arguments import add_json
+from pycrond.cli.printing import print_json, write_document
 from pycrond.cli.render import terminal
 from pycrond.cli.settings_layers import load_settings
 from pycrond.cli.time_input import moment, whole_minute
@@ -56,9 +56,9 @@ def run(options: argparse.Namespace) -> int:
     if options.svg:
         from pycrond.cli.timeline.svg_chart import svg
 
-        _write(options.svg, svg(heading, timeline, clusters, zone))
+        write_document(options.svg, svg(heading, timeline, clusters, zone))
     if options.json:
-        print(json.dumps(_document(timeline, clusters, day, zone)))
+        print_json(_document(timeline, clusters, day, zone))
     if not options.svg and not options.json:
         _print(heading if running else f"{heading}; pycrond does NOT run", timeline, clusters, zone)
     return 0
@@ -155,17 +155,6 @@ def _is_encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _write(file: str, text: str) -> None:
-    if file == "-":
-        print(text)
-        return
-    try:
-        with open(file, "w", encoding="utf-8") as stream:
-            stream.write(text)
-    except OSError as error:
-        raise PycrondError(f"cannot write {file}: {error.strerror}") from error
 
 
 def _document(

@@ -1,7 +1,6 @@
 """why: explain why a job is due at a time, or not, and how its run ended."""
 
 import argparse
-import json
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -9,7 +8,7 @@ from pycrond import clock
 from pycrond.cli import describe
 from pycrond.cli.arguments import JOB, add_json
 from pycrond.cli.describe import FieldCheck
-from pycrond.cli.printing import print_table
+from pycrond.cli.printing import print_json, print_line, print_table
 from pycrond.cli.render import run_table, terminal
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.table import lay_out
@@ -42,13 +41,13 @@ def run(options: argparse.Namespace) -> int:
     due = any(fire.at == minute for fire in fire_times(schedule, zone, minute, minute + MINUTE))
     runs = reader.at(job.key, minute.timestamp())
     if options.json:
-        print(json.dumps(_document(job, minute, checks, runs) | {"due": due}))
+        print_json(_document(job, minute, checks, runs) | {"due": due})
         return 0
-    print(f"{job.schedule}  ({job.file}:{job.line}) at {zone.local(minute):%a %Y-%m-%d %H:%M %Z}")
+    print_line(f"{job.schedule}  ({job.file}:{job.line}) at {zone.local(minute):%a %Y-%m-%d %H:%M %Z}")
     _print_checks(checks)
     if rule := describe.day_rule(job.schedule):
-        print(rule)
-    print("It is due then." if due else "It is not due then.")
+        print_line(rule)
+    print_line("It is due then." if due else "It is not due then.")
     _print_runs(runs, job, minute, due=due)
     return 0
 
@@ -95,6 +94,6 @@ def _print_runs(runs: Sequence[RunRow], job: JobRow, minute: datetime, *, due: b
         columns = run_table.columns(runs, terminal.here(now), {job.key: job.command}, {}, {})
         terminal.show(lay_out(columns, terminal.width()))
     elif due and minute > now:
-        print("The ledger has no run of it: the time has not come yet.")
+        print_line("The ledger has no run of it: the time has not come yet.")
     elif due:
-        print("The ledger has no run of it.")
+        print_line("The ledger has no run of it.")

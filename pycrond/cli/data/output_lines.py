@@ -13,11 +13,11 @@ class Stream:
     """The output of a run from an offset on."""
 
     def __init__(self, records: Records, run: int, offset: int = 0, head: str = "") -> None:
-        """`head` stands before each line."""
+        """`head` is what is printed before each line."""
+        self.head = head
         self._records = records
         self._run = run
         self._offset = offset
-        self._head = head
         self._rest = b""
 
     @property
@@ -51,7 +51,7 @@ class Stream:
             self._rest = b""
 
     def _shown(self, line: bytes) -> str:
-        return self._head + visible(line.removesuffix(b"\r"))
+        return visible(line.removesuffix(b"\r"))
 
 
 def tail(records: Records, run: int, most: int, *, whole: bool) -> tuple[list[str], int]:

@@ -16,7 +16,7 @@ from pycrond.cli.importer.report import (
     RunPartsScripts,
 )
 from pycrond.errors import PycrondError, UnreadableError
-from pycrond.host import machine, users
+from pycrond.host import machine, safe_paths, users
 from pycrond.sources import files
 from pycrond.sources import system as system_crontabs
 
@@ -33,6 +33,8 @@ class CrontabImporter:
     def __init__(self, root: str, mailer: str, *, own_only: bool) -> None:
         self._root = root
         self._own_only = own_only
+        for directory in (root, self._at("etc")):  # whose files others decide what is copied
+            safe_paths.check_directory(directory)
         self.cron = self._detected_cron()
         self._machine = ImportedMachine(
             self.cron,
@@ -133,9 +135,9 @@ class CrontabImporter:
 def _looks_for_systemd(path: str) -> bool:
     """Return True if a script asks for systemd, as scripts do that a timer replaces there."""
     try:
-        with open(path, "rb") as file:
+        with open(safe_paths.open_regular(path, os.O_RDONLY), "rb") as file:
             return b"/run/systemd/system" in file.read(SCRIPT_HEAD)
-    except OSError:
+    except (OSError, PycrondError):
         return False
 
 

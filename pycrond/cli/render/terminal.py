@@ -14,6 +14,7 @@ from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.table import StyledLine, clipped, plain_text
 from pycrond.errors import PycrondError
 from pycrond.host import machine
+from pycrond.text import printable
 
 COLOURS = {"good": "32", "bad": "31", "busy": "33", "dim": "2", "head": "1"}
 """The ANSI code (SGR) of each kind of cell: green, red, yellow, faint, bold."""
@@ -48,7 +49,7 @@ def painter() -> Callable[[StyledLine], str]:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
     has_colours = is_terminal() and not os.environ.get("NO_COLOR") and not _is_dumb()
-    return _coloured if has_colours else plain_text
+    return _coloured if has_colours else _plain
 
 
 def _is_dumb() -> bool:
@@ -56,17 +57,22 @@ def _is_dumb() -> bool:
 
 
 def _coloured(line: StyledLine) -> str:
+    escaped = ((printable(text), kind) for text, kind in line)
     pieces = (
-        f"\x1b[{COLOURS[kind]}m{text}\x1b[0m" if text and kind in COLOURS else text for text, kind in line
+        f"\x1b[{COLOURS[kind]}m{text}\x1b[0m" if text and kind in COLOURS else text for text, kind in escaped
     )
     return "".join(pieces).rstrip(" ")
+
+
+def _plain(line: StyledLine) -> str:
+    return printable(plain_text(line))
 
 
 def show(lines: Iterable[StyledLine]) -> None:
     """Print each line; nothing if there are none."""
     text = "\n".join(map(painter(), lines))
     if text:
-        print(text)
+        print(text)  # noqa: T201 -- the lines are escaped by their painter
 
 
 def watch(draw: Callable[[int], Sequence[StyledLine]], seconds: float) -> None:

@@ -15,6 +15,7 @@ from pycrond.cli.setup.plan import (
 )
 from pycrond.errors import PycrondError
 from pycrond.hashing import digest
+from pycrond.host import safe_paths
 
 
 class Installation:
@@ -26,12 +27,8 @@ class Installation:
         self._record = record
         self._placed: Record = {}
         self._directories: list[str] = []
-        with (
-            contextlib.suppress(FileNotFoundError),
-            self._reported(record),
-            open(self._below_root(record), "rb") as file,
-        ):
-            document = json.loads(file.read())
+        with contextlib.suppress(FileNotFoundError), self._reported(record):
+            document = json.loads(safe_paths.read_file(self._below_root(record)))
             self._placed = {path: tuple(digests) for path, digests in document["files"].items()}
             self._directories = list(document["folders"])
 
@@ -55,12 +52,14 @@ class Installation:
         digests = {}
         for path in paths:
             full_path = self._below_root(path)
-            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                if os.path.islink(full_path) or os.path.isdir(full_path):
+            with (
+                contextlib.suppress(FileNotFoundError, NotADirectoryError),
+                safe_paths.place(full_path, follow=False) as entry,
+            ):
+                try:
+                    digests[path] = digest(safe_paths.read(entry))
+                except safe_paths.IrregularFileError:
                     digests[path] = "not a regular file"
-                    continue
-                with open(full_path, "rb") as file:
-                    digests[path] = digest(file.read())
         return digests
 
     def place(self, steps: Sequence[SetupStep], files: Mapping[str, bytes]) -> None:
@@ -84,10 +83,10 @@ class Installation:
         for step in steps:
             self._apply(step, {})
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self._below_root(self._record))
+            self._remove(self._record)
         for directory in reversed(self._directories):
-            with contextlib.suppress(OSError):
-                os.rmdir(self._below_root(directory))
+            with contextlib.suppress(OSError), self._entry(directory) as entry:
+                os.rmdir(entry.name, dir_fd=entry.directory)
 
     def _apply(self, step: SetupStep, files: Mapping[str, bytes]) -> None:
         if step.action == "write":
@@ -96,19 +95,24 @@ class Installation:
             if step.action == "write":
                 self._write(step.path, files[step.path])
             elif step.action == "remove":
-                os.unlink(self._below_root(step.path))
+                self._remove(step.path)
+
+    def _entry(self, path: str) -> contextlib.AbstractContextManager[safe_paths.Place]:
+        """A context with an entry below the root, not followed if it is a link."""
+        return safe_paths.place(self._below_root(path), follow=False)
+
+    def _remove(self, path: str) -> None:
+        with self._entry(path) as entry:
+            os.unlink(entry.name, dir_fd=entry.directory)
 
     def _make_directory(self, path: str) -> None:
-        os.makedirs(self._root, exist_ok=True)
         missing = []
-        while not os.path.isdir(self._below_root(path)):
+        while path != "/" and not os.path.isdir(self._below_root(path)):
             missing.append(path)
             path = os.path.dirname(path)
         for directory in reversed(missing):
-            full_path = self._below_root(directory)
             with self._reported(directory):
-                os.mkdir(full_path, 0o755)
-            os.chmod(full_path, 0o755)  # noqa: S103 -- whatever the umask
+                safe_paths.make_directory(self._below_root(directory), 0o755)
             self._directories.append(directory)
 
     def _write_record(self, placed: Record) -> None:
@@ -118,14 +122,8 @@ class Installation:
             self._write(self._record, (json.dumps(document, indent=1) + "\n").encode())
 
     def _write(self, path: str, content: bytes) -> None:
-        """Write a file and rename it into place, so that it is never half written."""
-        new = self._below_root(path) + ".new"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(new)
-        with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644), "wb") as file:
-            os.fchmod(file.fileno(), 0o644)
-            file.write(content)
-        os.replace(new, self._below_root(path))
+        with self._entry(path) as entry:
+            safe_paths.replace(entry, content, 0o644)
 
     @contextlib.contextmanager
     def _reported(self, path: str) -> Iterator[None]:

@@ -21,7 +21,8 @@ def editor(crond: Crond, text: str, status: int = 0) -> None:
 
 
 def drafts(crond: Crond) -> list[Path]:
-    return [path for path in crond.crontabs.iterdir() if path.name.startswith(".")]
+    hidden = [path for path in crond.crontabs.iterdir() if path.name.startswith(".")]
+    return [*hidden, *(crond.state / "drafts").glob("*")]
 
 
 def test_changes_that_a_reload_would_make(crond: Crond) -> None:
