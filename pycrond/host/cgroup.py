@@ -9,6 +9,7 @@ import errno
 import math
 import os
 import re
+import resource
 
 from pycrond.hashing import digest
 from pycrond.host.machine import read_text
@@ -68,10 +69,11 @@ class ResourceLimits:
         """Set the limits of the cgroup, and return the arguments of prlimit(1) for those it does not have."""
         words = []
         if options.memory and not _write(group, "memory.max", str(options.memory)):
-            words.append(f"--as={options.memory}")
+            words.append(f"--as={_lowered(resource.RLIMIT_AS, options.memory)}")
         if options.cpu and not _write(group, "cpu.max", f"{int(options.cpu * CPU_PERIOD)} {CPU_PERIOD}"):
             # Processor time, not its share: the most that the share can amount to before the timeout.
-            words += [f"--cpu={math.ceil(options.cpu * options.timeout)}"] if options.timeout else []
+            seconds = math.ceil(options.cpu * (options.timeout or 0))
+            words += [f"--cpu={_lowered(resource.RLIMIT_CPU, seconds)}"] if seconds else []
         return words
 
     def mechanisms(self) -> dict[str, str]:
@@ -153,6 +155,12 @@ class ResourceLimits:
         if self._base and not self._groups:
             with contextlib.suppress(OSError):
                 os.rmdir(self._base)
+
+
+def _lowered(limit: int, value: int) -> int:
+    """Return a value no higher than the daemon's own limit, which root's prlimit(1) could raise."""
+    _, hard = resource.getrlimit(limit)
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
 def _write(group: str | None, name: str, value: str) -> bool:

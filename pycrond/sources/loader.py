@@ -191,8 +191,7 @@ class _Reading:
             self._add(self._parse(text, file, owner, stamp))
 
     def _parse(self, text: bytes, file: str, owner: str | None, stamp: FileStamp | None) -> Source:
-        is_roots = os.stat(file).st_uid == 0
-        new = self.parser.parse(text, file, owner, stamp, is_roots=is_roots)
+        new = self.parser.parse(text, file, owner, stamp)
         if new.is_good:
             try:
                 self.last_good.save(file, text)
@@ -206,7 +205,7 @@ class _Reading:
             return new
         message = "has errors: its last good version goes on running until it is repaired"
         problems = (*new.problems, _file_error(file, "kept", message))
-        old = self.parser.parse(good, file, owner, stamp, is_roots=is_roots)
+        old = self.parser.parse(good, file, owner, stamp)
         return replace(old, problems=problems, uses_last_good=True)
 
     def _add(self, source: Source) -> None:
