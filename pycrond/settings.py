@@ -97,6 +97,12 @@ class Settings:
     max_running: int = field(
         default=0, metadata={"help": "most jobs that run at once, the others wait; 0: no limit"}
     )
+    max_waiting_alarms: int = field(
+        default=10_000,
+        metadata={
+            "help": "most mails, hooks and pings of a user that may wait for their delivery; 0: no limit"
+        },
+    )
     inherit_env: bool = field(
         default=False,
         metadata={"help": "give jobs the daemon's own environment too, below what their crontab sets"},

@@ -1,5 +1,6 @@
 """The alarms of one daemon: which follow from runs and from what did not run, and their delivery."""
 
+import json
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, replace
@@ -18,17 +19,21 @@ from pycrond.ledger.database import Work
 from pycrond.ledger.writer import Ledger
 from pycrond.output.output import Output
 from pycrond.runs.command import CommandBuilder
+from pycrond.runs.runs import Runs
 from pycrond.settings import Settings
 
 
 class Alarms:
     """Processes the events of runs and fires, writes alarms down and hands them to the outbox."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, output: Output, builder: CommandBuilder) -> None:
+    def __init__(
+        self, settings: Settings, ledger: Ledger, output: Output, builder: CommandBuilder, runs: Runs
+    ) -> None:
         self._ledger = ledger
         self._table = AlarmTable(ledger.file)
         self._output = output
-        self.outbox = Outbox(settings, ledger, self._table, output, builder)
+        self._builder = builder
+        self.outbox = Outbox(settings, ledger, self._table, output, builder, runs)
         self._with_environment = settings.mail_environment
         self._health = self._table.health()
         self._overdue_at: float | None = 0.0  # no later than the first job is overdue; None: never
@@ -63,8 +68,7 @@ class Alarms:
             if is_last and rules.has_alarms(job.entry.options):
                 alarms += self._of_end(end, now)
                 changed[job.key] = self._health[job.key]
-        self.outbox.add(alarms)
-        return [self._table.added(alarms), self._table.health_written(changed.values())]
+        return [self._table.added(self._accepted(alarms)), self._table.health_written(changed.values())]
 
     def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """Use these jobs from now on. What was expected of a job that is gone is still expected."""
@@ -82,11 +86,11 @@ class Alarms:
 
     # Overdue jobs
 
-    def step(self, now: datetime) -> None:
+    def step(self, now: datetime, elapsed: float) -> None:
         """Report jobs that are overdue, and deliver what is due."""
         if self._overdue_at is not None and now.timestamp() >= self._overdue_at:
             self._report_overdue(now)
-        self.outbox.step(now)
+        self.outbox.step(now, elapsed)
 
     def _report_overdue(self, now: datetime) -> None:
         alarms, changed = [], []
@@ -103,9 +107,13 @@ class Alarms:
 
     @property
     def next_at(self) -> datetime | None:
-        """When `step` has something to do."""
+        """When `step` has something to do by the wall clock."""
         overdue_at = datetime.fromtimestamp(self._overdue_at, UTC) if self._overdue_at else None
         return min((at for at in (overdue_at, self.outbox.next_at) if at), default=None)
+
+    def retry_in(self, elapsed: float) -> float | None:
+        """Seconds until `step` has something to do by elapsed time; None if nothing waits."""
+        return self.outbox.retry_in(elapsed)
 
     def _overdue_time(self, health: Health) -> float | None:
         job = self._jobs.get(health.key)
@@ -162,13 +170,14 @@ class Alarms:
         return alarms
 
     def _ping(self, run: int | None, job: Job, event: str, now: datetime) -> Alarm:
-        return self._alarm(run, job, ("ping", event), {"url": job.entry.options.ping, "event": event}, now)
+        options = job.entry.options
+        document = {"url": options.ping, "event": event, "redirects": options.ping_redirects}
+        return self._alarm(run, job, ("ping", event), document, now)
 
     def _hook(self, run: int | None, job: Job, event: str, command: str, now: datetime) -> Alarm:
         entry = job.entry
         document = {
             "command": command,
-            "user": job.user,
             "environment": entry.environment,
             "about": {"file": entry.file, "line": entry.line, "command": entry.command},
         }
@@ -201,9 +210,18 @@ class Alarms:
     def _alarm(
         self, run: int | None, job: Job, call: rules.Call, document: dict[str, Any], now: datetime
     ) -> Alarm:
+        """Return a new alarm. The uid makes sure that nothing is delivered as a later user of that name."""
         at = now.timestamp()
-        return Alarm(self._table.next_id(), run, job.key, *call, at, at, 0, document)
+        account = self._builder.accounts.get(job.user)
+        text = json.dumps({**document, "uid": account.uid if account else None})
+        return Alarm(self._table.next_id(), run, job.key, *call, at, at, 0, text)
+
+    def _accepted(self, alarms: list[Alarm]) -> list[Alarm]:
+        """Hand alarms to the outbox, and return those that it has not dropped."""
+        dropped = {alarm.id for alarm in self.outbox.add(alarms)}
+        return [alarm for alarm in alarms if alarm.id not in dropped]
 
     def _write(self, alarms: list[Alarm], changed: Iterable[Health]) -> None:
-        self.outbox.add(alarms)
-        self._ledger.file.write(self._table.added(alarms), self._table.health_written(changed))
+        self._ledger.file.write(
+            self._table.added(self._accepted(alarms)), self._table.health_written(changed)
+        )

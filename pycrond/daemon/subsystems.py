@@ -60,7 +60,7 @@ def build(
     ledger.begin(os.getpid(), __version__, machine.boot_id(), after, now)  # all else is there
     if ledger.file.set_aside or scheduler.checkpoint.unwritten_since:  # it does not have all runs
         ledger.begin_after(max([spool.upper_run_bound(settings.spool_dir), *output.capture.open_runs]))
-    alarms = Alarms(settings, ledger, output, builder)
+    alarms = Alarms(settings, ledger, output, builder, runs)
     reloader = Reloader(loader, ledger, output.log, builder, scheduler, alarms)
     reexec = Reexec(daemon_command(settings), lock, keeper, poller, output.log)
     return Subsystems(settings, keeper, poller, ledger, output, runs, scheduler, alarms, reloader, reexec)

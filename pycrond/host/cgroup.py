@@ -35,21 +35,28 @@ def own_cgroup(mounts: str = "/proc/self/mountinfo", membership: str = "/proc/se
 
 
 class ResourceLimits:
-    """The limits of runs: a cgroup below the daemon's own, made when it is needed, and in it one a run."""
+    """The limits of runs: a cgroup below the daemon's own, made when it is needed, and in it one a run.
+
+    The number of a run is that of its cgroup. A hook has a number below 0.
+    """
 
     def __init__(self, state_dir: str) -> None:
         """`state_dir` distinguishes this daemon from others."""
         self.state_dir = state_dir
         own = own_cgroup()
         self._base = os.path.join(own, f"pycrond-{digest(os.fsencode(state_dir), 6)}") if own else None
-        self._groups: set[int] = set()  # runs with a cgroup
+        self._groups: set[int] = set()  # runs and hooks with a cgroup
         self._ended: set[int] = set()  # those whose cgroup is removed when its last process has ended
         self._made = False
 
     def find_existing(self) -> None:
-        """Take over the cgroups that an earlier daemon made."""
+        """Take over the cgroups that an earlier daemon made. Hooks are ended: they are started again."""
         with contextlib.suppress(OSError):
-            self._groups |= {int(name) for name in os.listdir(self._base or "") if name.isdigit()}
+            names = os.listdir(self._base or "")
+            self._groups |= {int(name) for name in names if name.removeprefix("-").isdigit()}
+        for number in [number for number in self._groups if number < 0]:
+            self.kill(number)
+            self.remove(number)
 
     def command_prefix(self, options: Options, run: int) -> tuple[str, ...]:
         """Return the command that applies a run's limits and executes its arguments; empty without limits."""
