@@ -1,10 +1,12 @@
 """The alarms of one daemon: which follow from runs and from what did not run, and their delivery."""
 
 import json
+import math
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from heapq import heappop, heappush
 from typing import Any
 
 from pycrond.alarms import mail, mail_contents, rules
@@ -36,8 +38,9 @@ class Alarms:
         self.outbox = Outbox(settings, ledger, self._table, output, builder, runs)
         self._with_environment = settings.mail_environment
         self._health = self._table.health()
-        self._overdue_at: float | None = 0.0  # no later than the first job is overdue; None: never
         self._jobs: Mapping[str, Job] = {}
+        self._overdue: list[tuple[float, str]] = []  # a heap of times and keys; some may be too early
+        self._planned: dict[str, float] = {}  # the time in the heap of each key
 
     # Events
 
@@ -82,33 +85,46 @@ class Alarms:
                     changed.append(before._replace(expect=expect))
         self._health |= {health.key: health for health in changed}
         self._write([], changed)
-        self._overdue_at = 0.0
+        self._overdue, self._planned = [], {}
+        for key in self._health:
+            self._plan(key)
 
     # Overdue jobs
 
     def step(self, now: datetime, elapsed: float) -> None:
         """Report jobs that are overdue, and deliver what is due."""
-        if self._overdue_at is not None and now.timestamp() >= self._overdue_at:
+        if self._overdue and now.timestamp() >= self._overdue[0][0]:
             self._report_overdue(now)
         self.outbox.step(now, elapsed)
 
     def _report_overdue(self, now: datetime) -> None:
         alarms, changed = [], []
-        expecting = [health for health in self._health.values() if health.expect is not None]
-        for health in expecting:
+        while self._overdue and now.timestamp() >= self._overdue[0][0]:
+            planned_at, key = heappop(self._overdue)
+            if self._planned.get(key) != planned_at:
+                continue
+            del self._planned[key]
+            health = self._health[key]
             at = self._overdue_time(health)
             if at is not None and now.timestamp() >= at:
-                alarms += self._overdue(health, now)
-                changed.append(health._replace(overdue_at=now.timestamp()))
-        self._health |= {health.key: health for health in changed}
-        self._write(alarms, changed)
-        times = [at for health in self._health.values() if (at := self._overdue_time(health)) is not None]
-        self._overdue_at = min(times, default=None)
+                alarms += self._overdue_alarms(health, now)
+                self._health[key] = health._replace(overdue_at=now.timestamp())
+                changed.append(self._health[key])
+            self._plan(key)
+        if changed:
+            self._write(alarms, changed)
+
+    def _plan(self, key: str) -> None:
+        """Look at a job when it becomes overdue, unless it is looked at before that anyway."""
+        at = self._overdue_time(self._health[key])
+        if at is not None and at < self._planned.get(key, math.inf):
+            heappush(self._overdue, (at, key))
+            self._planned[key] = at
 
     @property
     def next_at(self) -> datetime | None:
         """When `step` has something to do by the wall clock."""
-        overdue_at = datetime.fromtimestamp(self._overdue_at, UTC) if self._overdue_at else None
+        overdue_at = datetime.fromtimestamp(self._overdue[0][0], UTC) if self._overdue else None
         return min((at for at in (overdue_at, self.outbox.next_at) if at), default=None)
 
     def retry_in(self, elapsed: float) -> float | None:
@@ -116,12 +132,14 @@ class Alarms:
         return self.outbox.retry_in(elapsed)
 
     def _overdue_time(self, health: Health) -> float | None:
+        if health.expect is None:
+            return None
         job = self._jobs.get(health.key)
         repeat = job.entry.options.alarm_repeat if job else None
         options = replace(CRON, expect=health.expect, alarm_repeat=repeat)
         return rules.overdue_at(options, health.since, health.succeeded_at, health.overdue_at)
 
-    def _overdue(self, health: Health, now: datetime) -> list[Alarm]:
+    def _overdue_alarms(self, health: Health, now: datetime) -> list[Alarm]:
         job = self._jobs.get(health.key) or self._removed_job(health.key)
         if job is None:
             return []
@@ -156,7 +174,7 @@ class Alarms:
             alarmed_at = at if ("hook", "failure") in calls else health.alarmed_at
             health = health._replace(failing_since=health.failing_since or at, alarmed_at=alarmed_at)
         self._health[job.key] = health
-        self._overdue_at = 0.0 if health.expect is not None else self._overdue_at
+        self._plan(job.key)
         return self._calls(end.run, job, calls, now)
 
     def _calls(self, run: int | None, job: Job, calls: Iterable[rules.Call], now: datetime) -> list[Alarm]:
