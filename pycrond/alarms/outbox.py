@@ -50,9 +50,10 @@ class Outbox:
         """The alarms that were dropped since the start, because their user had too many."""
         self._unreported: dict[str, int] = {}  # those of them that the log does not mention yet, by user
         self._report_at = 0.0
-        for alarm in self.add(table.open()):
-            alarm.next_at = None
-            table.tried(alarm, "dropped: too many wait")
+        if dropped := self.add(table.open()):
+            for alarm in dropped:
+                alarm.next_at = None
+            table.tried(dropped, "dropped: too many wait")
 
     @property
     def has_mailer(self) -> bool:
@@ -190,7 +191,7 @@ class Outbox:
             detail = f"{_title(alarm)} is tried again until it is taken: {reason}"
             self._output.log.write("ALARM", detail, now, level="warning")
         self._queue.put_back(alarm)
-        self._table.tried(alarm, reason)
+        self._table.tried([alarm], reason)
 
     def _give_up(self, alarm: Alarm, reason: str, now: datetime) -> None:
         self._output.log.write("ALARM", f"{_title(alarm)} failed: {reason}", now, level="err")
@@ -199,7 +200,7 @@ class Outbox:
     def _done(self, alarm: Alarm, result: str) -> None:
         alarm.next_at = None
         self._queue.done(alarm)
-        self._table.tried(alarm, result)
+        self._table.tried([alarm], result)
         self._release_output(alarm)
 
     def _release_output(self, alarm: Alarm) -> None:

@@ -84,12 +84,21 @@ class AlarmTable:
             for alarm in alarms
         ]
 
-    def tried(self, alarm: Alarm, result: str) -> None:
+    def tried(self, alarms: Iterable[Alarm], result: str) -> None:
         """Write the result of a try, and the time of the next."""
-        text = alarm.text if alarm.next_at is not None else "{}"  # nothing needs it any more
-        row = (alarm.tries, alarm.next_at, storable(result), text, alarm.id)
+        rows = [
+            # Nothing needs the document of an alarm that is delivered or given up.
+            (
+                alarm.tries,
+                alarm.next_at,
+                storable(result),
+                "{}" if alarm.next_at is None else alarm.text,
+                alarm.id,
+            )
+            for alarm in alarms
+        ]
         self._file.write(
-            ("UPDATE alarms SET tries = ?, next_at = ?, result = ?, document = ? WHERE id = ?", [row])
+            ("UPDATE alarms SET tries = ?, next_at = ?, result = ?, document = ? WHERE id = ?", rows)
         )
 
     def health(self) -> dict[str, Health]:

@@ -291,6 +291,27 @@ def test_hooks_that_sleep_delay_no_other_users(system: System, public: Path) -> 
     wait = f"while [ $(wc -l <{public}/sleeping || echo 0) -lt 4 ]; do sleep 0.05; done"
     system.write(SPOOL + "games", f"HOME=/\n#: on-failure='touch {public}/hook'\n@reboot {wait}; exit 1\n")
     system.crond.run("start")
-    wait_until((public / "hook").exists, 15.0)
+    wait_until((public / "hook").exists, 15.0)  # the others' hooks sleep for 50 s
     assert len((public / "sleeping").read_text()) == 4
     assert json.loads(system.crond.run("status", "--json").stdout)["limits"]["max_waiting_alarms"] == 10_000
+
+
+@needs_root
+@pytest.mark.daemon
+def test_a_user_may_have_so_many_waiting_alarms(system: System, public: Path) -> None:
+    """Further ones are dropped, also those that a daemon with a higher limit has left; other users' are not."""
+    system.crond.environment["PYCROND_MAX_WAITING_ALARMS"] = "5"
+    jobs = "".join(f"#: name=job{n} on-failure='exec sleep 50'\n@reboot false\n" for n in range(12))
+    system.write(SPOOL + "nobody", "HOME=/\n" + jobs)
+    system.write(SPOOL + "games", f"HOME=/\n#: on-failure='touch {public}/hook'\n@reboot sleep 1; exit 1\n")
+    system.crond.run("start")
+    wait_until((public / "hook").exists)
+    status = system.crond.json("status")
+    assert (status["alarms"], status["dropped_alarms"], status["limits"]["max_waiting_alarms"]) == (5, 7, 5)
+    assert "alarms: 5 not yet delivered, 7 dropped" in system.crond.run("status").stdout
+    system.crond.environment["PYCROND_MAX_WAITING_ALARMS"] = "3"
+    system.crond.run("stop")
+    system.crond.run("start")
+    status = system.crond.json("status")
+    assert (status["alarms"], status["dropped_alarms"]) == (3, 2)
+    assert results(system).count("hook failure: dropped: too many wait") == 2
