@@ -21,6 +21,7 @@ from pycrond.settings import Settings
 OUTPUT_WAIT = 10.0  # seconds that a mail waits for the end of an output that other processes hold open
 MIN_RETRY_DELAY, MAX_RETRY_DELAY = 10.0, 3600.0  # seconds between two tries, doubling
 GIVE_UP_AFTER = 5 * 86400.0  # seconds, as mail servers do
+LATE = 124  # the exit status of timeout(1)
 MAX_PRINTED = 65536  # bytes that a hook or a courier may print
 MAX_STARTS, MAX_LOOKS = 4, 64  # of a step: a due job must not wait for all of them
 REPORT_INTERVAL = 60.0  # seconds between two messages about dropped alarms
@@ -164,9 +165,11 @@ class Outbox:
             if pid in self._deliveries:
                 alarm, memfd = self._deliveries.pop(pid)
                 printed = spawn.read_memfd(memfd, MAX_PRINTED)
-                is_late = pid in self._time_limits.killed
+                code = os.waitstatus_to_exitcode(status)
+                if pid in self._time_limits.killed:
+                    code, printed = LATE, "" if alarm.kind == "hook" else "killed at its time limit"
                 self._time_limits.ended(pid)
-                self._ended(alarm, 124 if is_late else os.waitstatus_to_exitcode(status), printed, now)
+                self._ended(alarm, code, printed, now)
 
     def _ended(self, alarm: Alarm, code: int, printed: str, now: datetime) -> None:
         """The exit status and the output are the user's word, and count for this alarm alone."""
@@ -174,9 +177,9 @@ class Outbox:
         if code == 0:
             self._done(alarm, "delivered")
         elif alarm.kind == "hook":
-            reason = "it took more than 60 s" if code in {124, 137} else f"exit status {code}"
+            reason = "it took more than 60 s" if code in {LATE, 137} else f"exit status {code}"
             self._give_up(alarm, f"{reason}{f': {first_line}' if first_line else ''}", now)
-        elif code in {124, os.EX_TEMPFAIL, os.EX_SOFTWARE} or code < 0:
+        elif code in {LATE, os.EX_TEMPFAIL, os.EX_SOFTWARE} or code < 0:
             self._failed(alarm, first_line or f"exit status {code}", now)
         else:
             self._give_up(alarm, first_line or f"exit status {code}", now)
