@@ -124,10 +124,11 @@ TEXTS = {
         at most; then all that it has left running is ended as well. The command also gets the variables
         `PYCROND_EVENT` (`failure`, `success`, `recovery`, `missed` or `overdue`), `PYCROND_JOB`,
         `PYCROND_RUN`, `PYCROND_NAME`, `PYCROND_STATE`, `PYCROND_REASON`, `PYCROND_ALARM`,
-        `PYCROND_EXIT_STATUS`, `PYCROND_SIGNAL`, `PYCROND_DURATION_S` and `PYCROND_ATTEMPT`. Its standard input is one line of JSON: the run as `pycrond history --json`
-        shows it, with `file`, `line`, `command` and `event`. Its output is not kept. If it fails, the log
-        has a message with the first line of its output. All this holds for the commands of the other
-        options that begin with `on-`, too.""",
+        `PYCROND_EXIT_STATUS`, `PYCROND_SIGNAL`, `PYCROND_DURATION_S` and `PYCROND_ATTEMPT`. Its standard
+        input is one line of JSON: the run as `pycrond history --json` shows it, with `file`, `line`,
+        `command` and `event`. Its output is not kept. If it fails, the log has a message with the first
+        line of its output. All this holds for the commands of the other options that begin with `on-`,
+        too.""",
     ),
     "on-success": OptionText("COMMAND", "Run this command after each success; see `on-failure`."),
     "on-recovery": OptionText(
