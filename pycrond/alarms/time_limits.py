@@ -74,7 +74,10 @@ class TimeLimits:
             due[-alarm] = self._marks(alarm)
         if due:
             self._hooks = {alarm: end for alarm, end in self._hooks.items() if -alarm not in due}
-            self._termination.sweep(due)
+            by_marks = {number for number in due if self._limits.pids(number) is None}
+            for number, pids in self._termination.sweep(due).items():
+                if pids and number in by_marks:  # they may have forked meanwhile
+                    self._hooks[-number] = elapsed + SWEEP_INTERVAL
 
     def _marks(self, alarm: int) -> list[bytes]:
         words = {"PYCROND_STATE_DIR": self._limits.state_dir, "PYCROND_ALARM": str(alarm)}

@@ -10,6 +10,7 @@ import math
 import os
 import re
 import resource
+import signal
 
 from pycrond.hashing import digest
 from pycrond.host.machine import read_text
@@ -18,6 +19,7 @@ from pycrond.jobs.options import Options
 NICE, IONICE, PRLIMIT, SHELL = "/usr/bin/nice", "/usr/bin/ionice", "/usr/bin/prlimit", "/bin/sh"
 ENTER = 'echo 0 2>/dev/null >"$0"; exec "$@"'
 IO_CLASSES = {"realtime": "1", "best-effort": "2", "idle": "3"}
+MAX_KILL_ROUNDS = 10  # against processes that go on forking
 CPU_PERIOD = 100_000  # microseconds, of cpu.max
 CONTROLLERS = ("memory", "cpu")
 
@@ -135,7 +137,24 @@ class ResourceLimits:
 
     def kill(self, run: int) -> bool:
         """Send KILL to all processes in a run's cgroup; False if the run has none."""
-        return run in self._groups and _write(f"{self._base}/{run}", "cgroup.kill", "1")
+        if run not in self._groups:
+            return False
+        return _write(f"{self._base}/{run}", "cgroup.kill", "1") or self._kill_each(run)
+
+    def _kill_each(self, run: int) -> bool:
+        """Do without cgroup.kill, which Linux has from 5.14 on: kill what there is until nothing is left."""
+        for _ in range(MAX_KILL_ROUNDS):
+            for pid in self.pids(run) or ():
+                with contextlib.suppress(OSError):
+                    descriptor = os.pidfd_open(pid)
+                    try:
+                        if pid in (self.pids(run) or ()):  # not another process with its pid
+                            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                    finally:
+                        os.close(descriptor)
+            if not self.pids(run):
+                return True
+        return False
 
     def remove(self, run: int) -> None:
         """Remove a run's cgroup, now or when its last process has ended."""

@@ -1,13 +1,14 @@
 """The ledger's tables of alarms to be delivered, and of the health of jobs."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pycrond.ledger.database import Database, Work
 from pycrond.text import storable
 
+KEPT_RESULTS = 100_000  # alarms whose results stay in the table
 ALARM = """
     INSERT INTO alarms (id, run, key, kind, event, made_at, next_at, document) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
@@ -84,7 +85,7 @@ class AlarmTable:
             for alarm in alarms
         ]
 
-    def tried(self, alarms: Iterable[Alarm], result: str) -> None:
+    def tried(self, alarms: Collection[Alarm], result: str) -> None:
         """Write the result of a try, and the time of the next."""
         rows = [
             # Nothing needs the document of an alarm that is delivered or given up.
@@ -97,8 +98,10 @@ class AlarmTable:
             )
             for alarm in alarms
         ]
+        old = [(alarm.id - KEPT_RESULTS,) for alarm in alarms if alarm.next_at is None]
         self._file.write(
-            ("UPDATE alarms SET tries = ?, next_at = ?, result = ?, document = ? WHERE id = ?", rows)
+            ("UPDATE alarms SET tries = ?, next_at = ?, result = ?, document = ? WHERE id = ?", rows),
+            ("DELETE FROM alarms WHERE id = ? AND next_at IS NULL", old),
         )
 
     def health(self) -> dict[str, Health]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pycrond import clock
+from pycrond.ledger import alarms
 from pycrond.output import spool
 from tests.support.loop import Loop
 from tests.support.smtpd import Smtpd
@@ -217,6 +218,17 @@ def test_the_hook_of_a_killed_run_is_not_killed(loop: Loop) -> None:
     )
     loop.minutes(1)
     loop.until((loop.directory / "done").exists)
+
+
+def test_the_ledger_has_the_results_of_the_latest_alarms(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alarms, "KEPT_RESULTS", 2)
+    loop.begin("#: on-success=true\n* * * * * true\n")
+    for number in range(1, 6):
+        loop.minutes(1)
+        loop.until(
+            lambda number=number: loop.query("SELECT max(id), max(next_at) FROM alarms") == [(number, None)]
+        )
+    assert loop.query("SELECT id, document FROM alarms ORDER BY id") == [(4, "{}"), (5, "{}")]
 
 
 def test_a_user_with_too_many_alarms_is_named_in_the_log(loop: Loop) -> None:
