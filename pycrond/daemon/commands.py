@@ -93,11 +93,8 @@ class Commands:
             "alarms": daemon.alarms.outbox.backlog,
             "paused": daemon.scheduler.pauses.count(now),
             "lateness_ms": summarize(daemon.runs.launcher.latenesses),
-            "limits": {
-                **daemon.runs.limits.mechanisms(),
-                "max_running": admission.max_running,
-                "max_waiting_alarms": daemon.settings.max_waiting_alarms,
-            },
+            "limits": {**daemon.runs.limits.mechanisms(), "max_running": admission.max_running},
+            "max_waiting_alarms": daemon.settings.max_waiting_alarms,
             "dropped_alarms": daemon.alarms.outbox.dropped,
         }
 

@@ -75,7 +75,7 @@ def _load_lines(answer: dict[str, Any]) -> Iterator[str]:
         figures = ", ".join(f"{name} {lateness[name]:.1f} ms" for name in ("median", "p99", "worst"))
         yield f"lateness of the last {counted(lateness['starts'], 'start')}: {figures}"
     most = f", max-running {limits['max_running']}" if limits["max_running"] else ""
-    alarms = limits.get("max_waiting_alarms")
+    alarms = answer.get("max_waiting_alarms")
     most += f", max-waiting-alarms {alarms}" if alarms else ""
     yield f"limits: memory by {limits['memory']}, cpu by {limits['cpu']}{most}"
 
