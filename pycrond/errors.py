@@ -19,6 +19,10 @@ class NotRunningError(PycrondError):
     status = 3
 
 
+class UnusableAccountError(PycrondError):
+    """An account as which nothing may run now; the text is the reason."""
+
+
 class UnreadableError(PycrondError):
     """A file or directory that is not read; the text is the reason."""
 

@@ -1,7 +1,6 @@
-"""The table of settings: names, defaults, allowed values; and the settings as arguments of the daemon."""
+"""The table of settings: names, defaults, allowed values."""
 
 import os
-import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, NamedTuple
@@ -113,6 +112,12 @@ class Settings:
     )
     spool_limit_user: int = field(
         default=1024, metadata={"help": "most MiB of a user's output that may wait for syslog; 0: no limit"}
+    )
+    max_waiting_alarms: int = field(
+        default=10_000,
+        metadata={
+            "help": "most mails, hooks and pings of a user that may wait for their delivery; 0: no limit"
+        },
     )
     inherit_env: bool = field(
         default=False,
@@ -267,34 +272,3 @@ def _read_number(setting: Setting, value: object) -> int:
     if isinstance(value, bool) or not (text.isascii() and text.isdigit()) or len(text) > NUMBER_DIGITS_MOST:
         raise PycrondError(f"setting '{setting.key}' must be a whole number from 0, not '{value}'")
     return int(text)
-
-
-def to_arguments(settings: Settings) -> list[str]:
-    """Return the settings that differ from the defaults, as arguments of the daemon's program."""
-    arguments = []
-    for setting in SETTINGS.values():
-        value = getattr(settings, setting.name)
-        if value != setting.default:
-            values = value if isinstance(value, tuple) else (value,)
-            arguments += [f"{setting.flag}={part}" for part in values]
-    return arguments
-
-
-def daemon_command(settings: Settings) -> list[str]:
-    """Return the command of the daemon's program. Its name is stable: a running keeper executes it again."""
-    # -P: Python must not import modules from the working directory.
-    return [sys.executable, "-P", "-X", "utf8", "-m", "pycrond.daemon", *to_arguments(settings)]
-
-
-def from_arguments(arguments: Iterable[str]) -> Settings:
-    """Invert `to_arguments`."""
-    layer: dict[str, object] = {}
-    for argument in arguments:
-        key, _, text = argument.removeprefix("--").partition("=")
-        name = key.replace("-", "_")
-        if name == "crontabs":
-            before = layer.get(name, ())
-            layer[name] = (*before, text) if isinstance(before, tuple) else (text,)
-        else:
-            layer[name] = text
-    return settle([layer])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pycrond import settings
 from pycrond.errors import PycrondError
+from pycrond.host.daemon_arguments import from_arguments, to_arguments
 from pycrond.settings import Settings
 
 NEEDED: dict[str, object] = {"crontabs": ("/c",), "state_dir": "/s", "runtime_dir": "/r", "pidfile": "/p"}
@@ -89,7 +90,7 @@ def test_flags() -> None:
 
 
 def test_arguments_contain_only_what_differs_from_the_defaults() -> None:
-    assert settings.to_arguments(settle(syslog="/l")) == [
+    assert to_arguments(settle(syslog="/l")) == [
         "--crontabs=/c",
         "--state-dir=/s",
         "--runtime-dir=/r",
@@ -115,9 +116,9 @@ ANY = st.builds(
 
 @given(ANY)
 def test_arguments_there_and_back(given: Settings) -> None:
-    assert settings.from_arguments(settings.to_arguments(given)) == given
+    assert from_arguments(to_arguments(given)) == given
 
 
 def test_paths_that_are_not_utf8_go_there_and_back() -> None:
     given = settle(state_dir="/caf\udce9", pidfile="--x=--y")
-    assert settings.from_arguments(settings.to_arguments(given)) == given
+    assert from_arguments(to_arguments(given)) == given

@@ -1,9 +1,12 @@
 """The alarms of one daemon: which follow from runs and from what did not run, and their delivery."""
 
+import json
+import math
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from heapq import heappop, heappush
 from typing import Any
 
 from pycrond.alarms import mail, mail_contents, rules
@@ -18,21 +21,26 @@ from pycrond.ledger.database import Work
 from pycrond.ledger.writer import Ledger
 from pycrond.output.output import Output
 from pycrond.runs.command import CommandBuilder
+from pycrond.runs.runs import Runs
 from pycrond.settings import Settings
 
 
 class Alarms:
     """Processes the events of runs and fires, writes alarms down and hands them to the outbox."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, output: Output, builder: CommandBuilder) -> None:
+    def __init__(
+        self, settings: Settings, ledger: Ledger, output: Output, builder: CommandBuilder, runs: Runs
+    ) -> None:
         self._ledger = ledger
         self._table = AlarmTable(ledger.file)
         self._output = output
-        self.outbox = Outbox(settings, ledger, self._table, output, builder)
+        self._builder = builder
+        self.outbox = Outbox(settings, ledger, self._table, output, builder, runs)
         self._with_environment = settings.mail_environment
         self._health = self._table.health()
-        self._overdue_at: float | None = 0.0  # no later than the first job is overdue; None: never
         self._jobs: Mapping[str, Job] = {}
+        self._overdue: list[tuple[float, str]] = []  # a heap of times and keys; some may be too early
+        self._planned: dict[str, float] = {}  # the time in the heap of each key
 
     # Events
 
@@ -63,8 +71,7 @@ class Alarms:
             if is_last and rules.has_alarms(job.entry.options):
                 alarms += self._of_end(end, now)
                 changed[job.key] = self._health[job.key]
-        self.outbox.add(alarms)
-        return [self._table.added(alarms), self._table.health_written(changed.values())]
+        return [self._table.added(self._accepted(alarms)), self._table.health_written(changed.values())]
 
     def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """Use these jobs from now on. What was expected of a job that is gone is still expected."""
@@ -78,42 +85,61 @@ class Alarms:
                     changed.append(before._replace(expect=expect))
         self._health |= {health.key: health for health in changed}
         self._write([], changed)
-        self._overdue_at = 0.0
+        self._overdue, self._planned = [], {}
+        for key in self._health:
+            self._plan(key)
 
     # Overdue jobs
 
-    def step(self, now: datetime) -> None:
+    def step(self, now: datetime, elapsed: float) -> None:
         """Report jobs that are overdue, and deliver what is due."""
-        if self._overdue_at is not None and now.timestamp() >= self._overdue_at:
+        if self._overdue and now.timestamp() >= self._overdue[0][0]:
             self._report_overdue(now)
-        self.outbox.step(now)
+        self.outbox.step(now, elapsed)
 
     def _report_overdue(self, now: datetime) -> None:
         alarms, changed = [], []
-        expecting = [health for health in self._health.values() if health.expect is not None]
-        for health in expecting:
+        while self._overdue and now.timestamp() >= self._overdue[0][0]:
+            planned_at, key = heappop(self._overdue)
+            if self._planned.get(key) != planned_at:
+                continue
+            del self._planned[key]
+            health = self._health[key]
             at = self._overdue_time(health)
             if at is not None and now.timestamp() >= at:
-                alarms += self._overdue(health, now)
-                changed.append(health._replace(overdue_at=now.timestamp()))
-        self._health |= {health.key: health for health in changed}
-        self._write(alarms, changed)
-        times = [at for health in self._health.values() if (at := self._overdue_time(health)) is not None]
-        self._overdue_at = min(times, default=None)
+                alarms += self._overdue_alarms(health, now)
+                self._health[key] = health._replace(overdue_at=now.timestamp())
+                changed.append(self._health[key])
+            self._plan(key)
+        if changed:
+            self._write(alarms, changed)
+
+    def _plan(self, key: str) -> None:
+        """Look at a job when it becomes overdue, unless it is looked at before that anyway."""
+        at = self._overdue_time(self._health[key])
+        if at is not None and at < self._planned.get(key, math.inf):
+            heappush(self._overdue, (at, key))
+            self._planned[key] = at
 
     @property
     def next_at(self) -> datetime | None:
-        """When `step` has something to do."""
-        overdue_at = datetime.fromtimestamp(self._overdue_at, UTC) if self._overdue_at else None
+        """When `step` has something to do by the wall clock."""
+        overdue_at = datetime.fromtimestamp(self._overdue[0][0], UTC) if self._overdue else None
         return min((at for at in (overdue_at, self.outbox.next_at) if at), default=None)
 
+    def retry_in(self, elapsed: float) -> float | None:
+        """Seconds until `step` has something to do by elapsed time; None if nothing waits."""
+        return self.outbox.retry_in(elapsed)
+
     def _overdue_time(self, health: Health) -> float | None:
+        if health.expect is None:
+            return None
         job = self._jobs.get(health.key)
         repeat = job.entry.options.alarm_repeat if job else None
         options = replace(CRON, expect=health.expect, alarm_repeat=repeat)
         return rules.overdue_at(options, health.since, health.succeeded_at, health.overdue_at)
 
-    def _overdue(self, health: Health, now: datetime) -> list[Alarm]:
+    def _overdue_alarms(self, health: Health, now: datetime) -> list[Alarm]:
         job = self._jobs.get(health.key) or self._removed_job(health.key)
         if job is None:
             return []
@@ -148,7 +174,7 @@ class Alarms:
             alarmed_at = at if ("hook", "failure") in calls else health.alarmed_at
             health = health._replace(failing_since=health.failing_since or at, alarmed_at=alarmed_at)
         self._health[job.key] = health
-        self._overdue_at = 0.0 if health.expect is not None else self._overdue_at
+        self._plan(job.key)
         return self._calls(end.run, job, calls, now)
 
     def _calls(self, run: int | None, job: Job, calls: Iterable[rules.Call], now: datetime) -> list[Alarm]:
@@ -162,13 +188,14 @@ class Alarms:
         return alarms
 
     def _ping(self, run: int | None, job: Job, event: str, now: datetime) -> Alarm:
-        return self._alarm(run, job, ("ping", event), {"url": job.entry.options.ping, "event": event}, now)
+        options = job.entry.options
+        document = {"url": options.ping, "event": event, "redirects": options.ping_redirects}
+        return self._alarm(run, job, ("ping", event), document, now)
 
     def _hook(self, run: int | None, job: Job, event: str, command: str, now: datetime) -> Alarm:
         entry = job.entry
         document = {
             "command": command,
-            "user": job.user,
             "environment": entry.environment,
             "about": {"file": entry.file, "line": entry.line, "command": entry.command},
         }
@@ -201,9 +228,18 @@ class Alarms:
     def _alarm(
         self, run: int | None, job: Job, call: rules.Call, document: dict[str, Any], now: datetime
     ) -> Alarm:
+        """Return a new alarm. The uid makes sure that nothing is delivered as a later user of that name."""
         at = now.timestamp()
-        return Alarm(self._table.next_id(), run, job.key, *call, at, at, 0, document)
+        account = self._builder.accounts.get(job.user)
+        text = json.dumps({**document, "uid": account.uid if account else None})
+        return Alarm(self._table.next_id(), run, job.key, *call, at, at, 0, text)
+
+    def _accepted(self, alarms: list[Alarm]) -> list[Alarm]:
+        """Hand alarms to the outbox, and return those that it has not dropped."""
+        dropped = {alarm.id for alarm in self.outbox.add(alarms)}
+        return [alarm for alarm in alarms if alarm.id not in dropped]
 
     def _write(self, alarms: list[Alarm], changed: Iterable[Health]) -> None:
-        self.outbox.add(alarms)
-        self._ledger.file.write(self._table.added(alarms), self._table.health_written(changed))
+        self._ledger.file.write(
+            self._table.added(self._accepted(alarms)), self._table.health_written(changed)
+        )

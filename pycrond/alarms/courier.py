@@ -1,10 +1,13 @@
 """The courier, `python -m pycrond.alarms.courier`: delivers one mail or ping, described by JSON on its input.
 
-A program of its own, so that a server that does not answer delays nothing else. It exits with 0 after a
-delivery. Otherwise it prints the reason as one line, and the exit status tells whether to try again.
+A program of its own, so that a server that does not answer delays nothing else. It begins as the daemon's
+user, reads what only that user can read, and becomes the alarm's user. It exits with 0 after a delivery.
+Otherwise it prints the reason as one line, and the exit status tells whether to try again.
 """
 
 import contextlib
+import email.generator  # noqa: F401 -- needed after the change of the user, like `encodings.idna`
+import encodings.idna  # noqa: F401 -- for the names of hosts
 import json
 import os
 import sys
@@ -13,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 
 from pycrond import clock
+from pycrond.alarms import identity
 from pycrond.alarms.errors import DeliveryError, PermanentDeliveryError
 from pycrond.alarms.mail import JobMail
 from pycrond.alarms.mail_variables import address_refusal, domain_of
@@ -29,7 +33,6 @@ Document = dict[str, Any]
 def main() -> int:
     try:
         document: Document = json.load(sys.stdin.buffer)
-        _exit_after(document.get("limit", TIME_LIMIT))
         if document["kind"] == "ping":
             send_ping(document)
         else:
@@ -46,7 +49,9 @@ def main() -> int:
 def send_ping(document: Document) -> None:
     from pycrond.alarms import ping  # noqa: PLC0415 -- not needed for a mail
 
-    ping.send(document["url"], document["event"], document.get("timeout", PING_TIMEOUT))
+    _become_user(document)
+    timeout = document.get("timeout", PING_TIMEOUT)
+    ping.send(document["url"], document["event"], timeout, redirects=document.get("redirects", False))
 
 
 def send_mail(document: Document) -> None:
@@ -64,20 +69,37 @@ def send_mail(document: Document) -> None:
         unused = ("MAILFROM", f"{contents.sender!r} is not used: {refusal}")
         contents = replace(contents, sender=None, facts=(*contents.facts, unused))
     output = mail_output.read(document["spool"], document["run"], document["bytes"])
-    token = digest(json.dumps(document, sort_keys=True).encode(), 10)
+    same = {name: value for name, value in document.items() if name != "process"}
+    token = digest(json.dumps(same, sort_keys=True).encode(), 10)
     mailer: str = document["mailer"]
     timeout = document.get("timeout", MAIL_TIMEOUT)
     if "://" in mailer:
         from pycrond.alarms import smtp  # noqa: PLC0415 -- loads much, as does sendmail
 
         server = smtp.parse_url(mailer, document.get("password_file", ""))
+        _become_user(document, has_secret=bool(server.user))
         message = mail_message.build(contents, output, clock.now(), token, domain_of(contents.host))
         smtp.send(server, contents, message, timeout)
     else:
         from pycrond.alarms import sendmail  # noqa: PLC0415
 
+        _become_user(document)
         message = mail_message.build(contents, output, clock.now(), token)
-        sendmail.send(mailer, contents, bytes(message), timeout)
+        environment = document.get("process", {}).get("environment")
+        sendmail.send(mailer, contents, bytes(message), timeout, environment)
+
+
+def _become_user(document: Document, *, has_secret: bool = False) -> None:
+    """Become the alarm's user for good, and start the time limit.
+
+    With a secret that the user must not have, become a user that does not exist. Nothing is imported after
+    this: the user may not be able to read modules. The user can signal this process, but as it has changed
+    its uid, the kernel lets only root trace it or read its memory (PR_SET_DUMPABLE).
+    """
+    ids = document.get("process", {}).get("ids")
+    if ids is not None:
+        identity.become(*(identity.unused_ids() if has_secret else ids))
+    _exit_after(document.get("limit", TIME_LIMIT))
 
 
 def _exit_after(seconds: float) -> None:

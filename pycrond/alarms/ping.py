@@ -17,13 +17,15 @@ _HANDLERS = (
     urllib.request.HTTPHandler,
     urllib.request.HTTPSHandler,
     urllib.request.HTTPDefaultErrorHandler,
-    urllib.request.HTTPRedirectHandler,
     urllib.request.HTTPErrorProcessor,
 )
 
 
-def send(url: str, event: str, timeout: float) -> None:
-    """Request the URL of an event. Raises DeliveryError; its text names only the host: the URL is secret."""
+def send(url: str, event: str, timeout: float, *, redirects: bool) -> None:
+    """Request the URL of an event. Without `redirects` a redirect is an error.
+
+    Raises DeliveryError; its text names only the host: the URL is secret.
+    """
     host = "ping"
     try:
         parts = urlsplit(url)
@@ -32,22 +34,23 @@ def send(url: str, event: str, timeout: float) -> None:
             raise ValueError(url)  # noqa: TRY301 -- like the errors of urllib
         if suffix := _SUFFIXES[event]:
             parts = parts._replace(path=parts.path.rstrip("/") + suffix)
-        with _opener().open(urlunsplit(parts), timeout=timeout):
+        with _opener(redirects=redirects).open(urlunsplit(parts), timeout=timeout):
             pass
     except urllib.error.HTTPError as error:
         error.close()
         is_temporary = error.code >= 500 or error.code in _TEMPORARY
         kind = TemporaryDeliveryError if is_temporary else PermanentDeliveryError
-        raise kind(f"{host}: HTTP {error.code} {error.reason}") from error
+        note = ", which is not followed (ping-redirects)" if 300 <= error.code < 400 and not redirects else ""
+        raise kind(f"{host}: HTTP {error.code} {error.reason}{note}") from error
     except (ValueError, http.client.InvalidURL) as error:
         raise PermanentDeliveryError(f"{host}: invalid URL") from error
     except (OSError, http.client.HTTPException) as error:
         raise TemporaryDeliveryError(f"{host}: {getattr(error, 'reason', '') or error}") from error
 
 
-def _opener() -> urllib.request.OpenerDirector:
+def _opener(*, redirects: bool) -> urllib.request.OpenerDirector:
     opener = urllib.request.OpenerDirector()
-    for handler in _HANDLERS:
+    for handler in (*_HANDLERS, *((urllib.request.HTTPRedirectHandler,) if redirects else ())):
         opener.add_handler(handler())
     opener.addheaders = [("User-Agent", f"pycrond/{__version__}")]
     return opener

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from typing import IO
 
 from pycrond.alarms.errors import MailerConfigError, PermanentDeliveryError, TemporaryDeliveryError
@@ -14,15 +15,19 @@ from pycrond.alarms.mail_variables import split_addresses
 _PERMANENT = {os.EX_USAGE, os.EX_DATAERR, os.EX_NOUSER, os.EX_NOPERM}
 
 
-def send(mailer: str, mail: JobMail, message: bytes, timeout: float) -> None:
-    """Send a message to all recipients. Raises DeliveryError."""
+def send(
+    mailer: str, mail: JobMail, message: bytes, timeout: float, environment: Mapping[str, str] | None = None
+) -> None:
+    """Send a message to all recipients; the mailer gets this environment, or this process's. Raises
+    DeliveryError.
+    """
     # Debian's flags, and cronie's -f for a MAILFROM: full name, a lone dot ends nothing, errors by mail.
     command = [mailer, "-FCronDaemon", "-i", "-B8BITMIME", "-oem"]
     if mail.sender:
         command += ["-f", split_addresses(mail.sender)[0]]
     # The mailer prints to a file: a process that it leaves in the background may keep a pipe open.
     with tempfile.TemporaryFile() as printed:
-        status = _run([*command, *split_addresses(mail.to)], message, printed, timeout)
+        status = _run([*command, *split_addresses(mail.to)], message, printed, timeout, environment)
         printed.seek(0)
         reason = printed.read(4096).decode("utf-8", "replace").strip()
     if status == 0:
@@ -34,11 +39,23 @@ def send(mailer: str, mail: JobMail, message: bytes, timeout: float) -> None:
     raise (PermanentDeliveryError if status in _PERMANENT else TemporaryDeliveryError)(text)
 
 
-def _run(command: list[str], message: bytes, printed: IO[bytes], timeout: float) -> int:
+def _run(
+    command: list[str],
+    message: bytes,
+    printed: IO[bytes],
+    timeout: float,
+    environment: Mapping[str, str] | None,
+) -> int:
     """Return the exit status, or the negative number of the signal that ended the mailer."""
     try:
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=printed, stderr=printed, cwd="/", start_new_session=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=printed,
+            stderr=printed,
+            cwd="/",
+            env=environment,
+            start_new_session=True,
         )
     except OSError as error:
         raise MailerConfigError(f"{command[0]}: {error.strerror}") from error

@@ -11,8 +11,9 @@ from pycrond.cli.settings_layers import config_dir, record_settings
 from pycrond.control import protocol
 from pycrond.errors import PycrondError
 from pycrond.host import safe_paths, signals, spawn
+from pycrond.host.daemon_arguments import daemon_command
 from pycrond.keeper import start as keeper_start
-from pycrond.settings import Settings, daemon_command
+from pycrond.settings import Settings
 
 
 def start_daemon(settings: Settings, *, foreground: bool = False, log_stderr: bool = False) -> int:

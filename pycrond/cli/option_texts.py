@@ -53,7 +53,7 @@ TEXTS = {
         """Only one of the jobs with this lock runs at a time. The others wait, with at most one fire time of
         each job; with `overlap=skip` their fire times are left out instead. The lock is shared by all jobs
         of the same user, in whatever file they are. `global:NAME` is a lock that the jobs of all users share;
-        only crontabs that belong to root can use it.""",
+        only root's crontabs can use it.""",
     ),
     "missed": OptionText(
         "skip | once | all",
@@ -86,17 +86,17 @@ TEXTS = {
         """Start up to this much later than the fire time. The delay is chosen for each fire time, and
         stays the same after a restart.""",
     ),
-    "nice": OptionText("NUMBER", "The niceness of the run, from -20 to 19."),
+    "nice": OptionText("NUMBER", "The niceness of the run, from -20 to 19; below 0 only in root's crontabs."),
     "ionice": OptionText(
         "CLASS",
         """The I/O class of the run: `idle`, `best-effort` or `realtime`. The last two may have a level from 0
-        to 7, such as `best-effort:7`.""",
+        to 7, such as `best-effort:7`. `realtime` is for root's crontabs only.""",
     ),
     "memory": OptionText(
         "SIZE",
         """The most memory that a run may use, such as `512M` or `2G`. If the daemon can make a cgroup with a
         memory controller, the limit holds for the whole run. Otherwise it holds for each process of the
-        run (`RLIMIT_AS`).""",
+        run (`RLIMIT_AS`). A limit that the daemon itself has is never raised.""",
     ),
     "cpu": OptionText(
         "NUMBER",
@@ -121,13 +121,14 @@ TEXTS = {
         A run that is tried again has not failed yet.
 
         The job's `SHELL` runs the command as the job's user, with the job's variables, for 60 seconds
-        at most. The command also gets the variables `PYCROND_EVENT` (`failure`, `success`, `recovery`,
-        `missed` or `overdue`), `PYCROND_JOB`, `PYCROND_RUN`, `PYCROND_NAME`, `PYCROND_STATE`,
-        `PYCROND_REASON`, `PYCROND_EXIT_STATUS`, `PYCROND_SIGNAL`, `PYCROND_DURATION_S`
-        and `PYCROND_ATTEMPT`. Its standard input is one line of JSON: the run as `pycrond history --json`
-        shows it, with `file`, `line`, `command` and `event`. Its output is not kept. If it fails, the log
-        has a message with the first line of its output. All this holds for the commands of the other
-        options that begin with `on-`, too.""",
+        at most; then all that it has left running is ended as well. The command also gets the variables
+        `PYCROND_EVENT` (`failure`, `success`, `recovery`, `missed` or `overdue`), `PYCROND_JOB`,
+        `PYCROND_RUN`, `PYCROND_NAME`, `PYCROND_STATE`, `PYCROND_REASON`, `PYCROND_ALARM`,
+        `PYCROND_EXIT_STATUS`, `PYCROND_SIGNAL`, `PYCROND_DURATION_S` and `PYCROND_ATTEMPT`. Its standard
+        input is one line of JSON: the run as `pycrond history --json` shows it, with `file`, `line`,
+        `command` and `event`. Its output is not kept. If it fails, the log has a message with the first
+        line of its output. All this holds for the commands of the other options that begin with `on-`,
+        too.""",
     ),
     "on-success": OptionText("COMMAND", "Run this command after each success; see `on-failure`."),
     "on-recovery": OptionText(
@@ -154,9 +155,20 @@ TEXTS = {
         "URL",
         """Report starts and ends to this URL with the requests that healthchecks.io defines: a GET of
         `URL/start` before the first attempt, of `URL` after a success, and of `URL/fail` after a failure.
-        The requests are sent in order, and are repeated until the server accepts them, for five days.""",
+        The requests are sent as the job's user, in order, and are repeated until the server accepts them, for
+        five days. A redirect is a failure that is not repeated; see `ping-redirects`.""",
     ),
-    "log": OptionText("yes | no", "Log the starts and ends of the job's runs.", "yes"),
+    "ping-redirects": OptionText(
+        "yes | no",
+        """Follow the redirects that answer a `ping`. `yes` is for root's crontabs only: a server could lead
+        the request to any address that this machine can reach.""",
+        "no",
+    ),
+    "log": OptionText(
+        "yes | no",
+        "Log the starts and ends of the job's runs. `no`, and the flag `-q`, are for root's crontabs only.",
+        "yes",
+    ),
     "on": OptionText(
         "every | one",
         """The machines of a cluster on which the job runs: every machine, or one of them. This option has no

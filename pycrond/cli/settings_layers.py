@@ -9,6 +9,7 @@ from pycrond import settings
 from pycrond.errors import PycrondError, UnreadableError
 from pycrond.hashing import digest
 from pycrond.host import safe_paths
+from pycrond.host.daemon_arguments import from_arguments, to_arguments
 from pycrond.settings import SETTINGS, Settings
 from pycrond.sources import files
 
@@ -49,7 +50,7 @@ def _first(layers: Iterable[Mapping[str, object]], name: str) -> object:
 def record_settings(running: Settings) -> None:
     """Write down the settings that a daemon is started with."""
     path = settings.recorded_settings_path(running.state_dir)
-    arguments = settings.to_arguments(running)
+    arguments = to_arguments(running)
     if recorded_arguments(running.state_dir) == arguments:
         return  # nothing to write: a full disk does not prevent a start
     try:
@@ -72,7 +73,7 @@ def _recorded(state_dir: str) -> dict[str, object]:
         arguments = recorded_arguments(state_dir)
         if not arguments:
             return {}
-        latest = settings.from_arguments(arguments)
+        latest = from_arguments(arguments)
     except (OSError, KeyError, TypeError) as error:
         path = settings.recorded_settings_path(state_dir)
         raise PycrondError(f"cannot read {path}: {error}; 'pycrond start' writes it anew") from error

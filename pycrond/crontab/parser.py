@@ -9,7 +9,7 @@ from pycrond.crontab.scope import Scope
 from pycrond.crontab.syntax import explain_bad_assignment, parse_assignment, split_command
 from pycrond.errors import Problem, Severity
 from pycrond.jobs.job import Entry
-from pycrond.jobs.options import Value
+from pycrond.jobs.options import BY_NAME, Value
 
 MAX_LINE_BYTES = 131_071
 """Bytes. cronie cuts a longer line silently; here it is an error."""
@@ -25,10 +25,10 @@ _SYSTEM_ENTRY = re.compile(_SCHEDULE + _USER + _COMMAND, re.DOTALL)
 
 _QUIET = re.compile(r"-[^ \t]")
 _FLAGS = re.compile(r"-(?P<letters>[nqs]++)(?:[ \t]++|\Z)")
-_FLAG_OPTIONS: dict[str, dict[str, Value]] = {
-    "n": {"mail": "failure"},
-    "q": {"log": False},
-    "s": {"overlap": "skip"},
+_FLAG_OPTIONS: dict[str, tuple[str, Value]] = {
+    "n": ("mail", "failure"),
+    "q": ("log", False),
+    "s": ("overlap", "skip"),
 }
 
 
@@ -51,15 +51,16 @@ def parse(
     user: str = "",
     seed: str = "",
     runs_as: str | None = None,
+    is_roots: bool = True,
 ) -> Crontab:
     """Parse a crontab; with `system` it has a user column. Never raises for the content of the file.
 
     `dialect` is ``cronie`` or ``debian``. `user` owns the crontab. `seed` (the machine's id) and the text of
     an entry decide the values that `~` and `H` draw. `runs_as` becomes the user of each entry without a user
-    column.
+    column. Without `is_roots`, options that raise privileges have no effect and are reported.
     """
     parser = _Parser(file, system, dialect, user, seed=seed, runs_as=runs_as)
-    parser.parse(data.decode("utf-8", "surrogateescape"))
+    parser.parse(data.decode("utf-8", "surrogateescape"), is_roots=is_roots)
     problems = sorted(parser.report.problems, key=lambda problem: (problem.line, problem.column))
     return Crontab(file, tuple(parser.entries), tuple(problems))
 
@@ -80,10 +81,11 @@ class _Parser:
         self._seed = seed
         self._runs_as = runs_as
         self._quiet_allowed = system or user in {"", "root"}
-        self._scope = Scope(self.report)
+        self._scope: Scope
         self._names: dict[tuple[str | None, str], int] = {}
 
-    def parse(self, text: str) -> None:
+    def parse(self, text: str, *, is_roots: bool) -> None:
+        self._scope = Scope(self.report, is_roots=is_roots)
         lines = self._without_carriage_returns(text).split("\n")
         while len(_NUMBERS) <= len(lines):
             _NUMBERS.append(len(_NUMBERS))
@@ -144,7 +146,8 @@ class _Parser:
         for flaw in expression.flaws:
             self.report(number, start + quiet + flaw.offset + 1, flaw.severity, flaw.code, flaw.message)
         if match:
-            self._parse_entry(number, match, expression, {"log": False} if quiet else {})
+            flags = self._flag(number, start + 1, "-", ("log", False)) if quiet else {}
+            self._parse_entry(number, match, expression, flags)
         return False
 
     def _parse_entry(
@@ -204,7 +207,7 @@ class _Parser:
                 self.report(number, column, "error", "bad-flag", message)
                 return None
             for letter in word["letters"]:
-                flags.update(_FLAG_OPTIONS[letter])
+                flags |= self._flag(number, column, f"-{letter}", _FLAG_OPTIONS[letter])
             text, column = text[word.end() :], column + word.end()
         if not text:
             self.report(number, column, "error", "no-command", "no command")
@@ -214,6 +217,11 @@ class _Parser:
         else:
             return text
         return None
+
+    def _flag(self, number: int, column: int, spelling: str, option: tuple[str, Value]) -> dict[str, Value]:
+        """Return the option that a flag sets, if this crontab may set it."""
+        name, value = option
+        return self._scope.permitted(number, column, spelling, BY_NAME[name], value)
 
     def _report_no_user(self, number: int, match: re.Match[str]) -> None:
         if match["user"]:

@@ -7,7 +7,7 @@ from typing import Any
 from pycrond.crontab.field import quoted
 from pycrond.crontab.syntax import split_options
 from pycrond.errors import PycrondError, Severity
-from pycrond.jobs.options import BY_NAME, CRON, Options, Value
+from pycrond.jobs.options import BY_NAME, CRON, Option, Options, Value
 from pycrond.schedule.timezone import Zone
 
 MAX_NAMES = 1_000
@@ -24,11 +24,13 @@ Report = Callable[[int, int, Severity, str, str], None]
 class Scope:
     """The effect of the assignments and `#:` lines read so far."""
 
-    def __init__(self, report: Report) -> None:
+    def __init__(self, report: Report, *, is_roots: bool) -> None:
+        """`is_roots`: the crontab may have every value of every option."""
         self.zone: str | None = None
         self.bad_zone = 0
         """The line of a CRON_TZ with an unknown zone; 0 if there is none."""
         self._report = report
+        self._is_roots = is_roots
         self._assigned: dict[str, tuple[str, str]] = {}
         self._environment: tuple[tuple[str, str], ...] | None = ()
         self._defaults = CRON
@@ -123,11 +125,22 @@ class Scope:
         if text == "":
             return {option.attribute: getattr(CRON, option.attribute)}
         try:
-            return {option.attribute: option.read(text or "")}
+            value = option.read(text or "")
         except ValueError as error:
             message = f"bad {name} {quoted(text or '')} ({error})"
             self._report(line, value_column, "warning", "bad-option", message)
             return {}
+        return self.permitted(line, column, f"{name}={text}", option, value)
+
+    def permitted(
+        self, line: int, column: int, spelling: str, option: Option, value: Value
+    ) -> dict[str, Value]:
+        """Return the attribute and the value, or nothing, after a warning, for a value that needs root."""
+        if self._is_roots or not option.needs_root(value):
+            return {option.attribute: value}
+        message = f"{spelling} is for crontabs that belong to root: it has no effect"
+        self._report(line, column, "warning", "needs-root", message)
+        return {}
 
 
 def did_you_mean(name: str) -> str:

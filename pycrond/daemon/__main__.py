@@ -9,6 +9,7 @@ from pycrond.daemon.loop import Daemon
 from pycrond.daemon.reexec import READY
 from pycrond.errors import PycrondError
 from pycrond.host import users
+from pycrond.host.daemon_arguments import from_arguments
 from pycrond.host.pidfile import Pidfile
 from pycrond.host.safe_paths import OWN_FILE
 from pycrond.host.signals import SignalPipe
@@ -16,7 +17,7 @@ from pycrond.host.spawn import fill_standard_descriptors
 from pycrond.keeper.client import KeeperClient
 from pycrond.keeper.readiness import Readiness
 from pycrond.ledger.database import check_version
-from pycrond.settings import Settings, from_arguments
+from pycrond.settings import Settings
 from pycrond.sources.loader import Loader
 from pycrond.text import printable
 

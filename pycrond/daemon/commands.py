@@ -95,6 +95,8 @@ class Commands:
             "lateness_ms": summarize(daemon.runs.launcher.latenesses),
             "limits": {**daemon.runs.limits.mechanisms(), "max_running": admission.max_running},
             "shares": self._shares(),
+            "max_waiting_alarms": daemon.settings.max_waiting_alarms,
+            "dropped_alarms": daemon.alarms.outbox.dropped,
         }
 
     def _shares(self) -> dict[str, int]:

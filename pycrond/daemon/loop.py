@@ -116,7 +116,7 @@ class Daemon:
         elapsed = clock.elapsed()
         daemon.runs.step(now, elapsed)
         self._completion.step(daemon.reloader.jobs, now)
-        daemon.alarms.step(now)
+        daemon.alarms.step(now, elapsed)
         daemon.runs.retry(elapsed)
         daemon.reexec.step(elapsed)
         self._server.new_turn()
@@ -138,7 +138,10 @@ class Daemon:
         if self._has_more:
             return 0.0
         daemon, elapsed = self.subsystems, clock.elapsed()
-        waiting = (daemon.output, daemon.runs, daemon.reexec, daemon.reloader, daemon.ledger.file)
+        waiting = (
+            *(daemon.output, daemon.runs, daemon.alarms),
+            *(daemon.reexec, daemon.reloader, daemon.ledger.file),
+        )
         waits = [part.retry_in(elapsed) for part in waiting]
         return min((wait for wait in waits if wait is not None), default=None)
 

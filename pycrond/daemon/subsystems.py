@@ -9,6 +9,7 @@ from pycrond.alarms.alarms import Alarms
 from pycrond.daemon.reexec import Reexec
 from pycrond.daemon.reload import Reloader
 from pycrond.host import machine, spawn, users
+from pycrond.host.daemon_arguments import daemon_command
 from pycrond.host.poller import Poller
 from pycrond.jobs.job import SEARCH_PATHS
 from pycrond.jobs.shares import Shares
@@ -19,7 +20,7 @@ from pycrond.output.output import Output
 from pycrond.runs.command import CommandBuilder
 from pycrond.runs.runs import Runs
 from pycrond.scheduler.scheduler import Scheduler
-from pycrond.settings import Settings, daemon_command
+from pycrond.settings import Settings
 from pycrond.sources.loader import Loader
 
 
@@ -62,7 +63,7 @@ def build(
     ledger.begin(os.getpid(), __version__, machine.boot_id(), after, now)  # all else is there
     if ledger.file.set_aside or scheduler.checkpoint.unwritten_since:  # it does not have all runs
         ledger.begin_after(max([spool.upper_run_bound(settings.spool_dir), *output.capture.open_runs]))
-    alarms = Alarms(settings, ledger, output, builder)
+    alarms = Alarms(settings, ledger, output, builder, runs)
     reloader = Reloader(loader, ledger, output.log, builder, scheduler, alarms)
     reexec = Reexec(daemon_command(settings), lock, keeper, poller, output.log)
     return Subsystems(settings, keeper, poller, ledger, output, runs, scheduler, alarms, reloader, reexec)

@@ -9,6 +9,8 @@ import errno
 import math
 import os
 import re
+import resource
+import signal
 
 from pycrond.hashing import digest
 from pycrond.host.machine import read_text
@@ -17,6 +19,7 @@ from pycrond.jobs.options import Options
 NICE, IONICE, PRLIMIT, SHELL = "/usr/bin/nice", "/usr/bin/ionice", "/usr/bin/prlimit", "/bin/sh"
 ENTER = 'echo 0 2>/dev/null >"$0"; exec "$@"'
 IO_CLASSES = {"realtime": "1", "best-effort": "2", "idle": "3"}
+MAX_KILL_ROUNDS = 10  # against processes that go on forking
 CPU_PERIOD = 100_000  # microseconds, of cpu.max
 CONTROLLERS = ("memory", "cpu")
 
@@ -34,21 +37,28 @@ def own_cgroup(mounts: str = "/proc/self/mountinfo", membership: str = "/proc/se
 
 
 class ResourceLimits:
-    """The limits of runs: a cgroup below the daemon's own, made when it is needed, and in it one a run."""
+    """The limits of runs: a cgroup below the daemon's own, made when it is needed, and in it one a run.
+
+    The number of a run is that of its cgroup. A hook has a number below 0.
+    """
 
     def __init__(self, state_dir: str) -> None:
         """`state_dir` distinguishes this daemon from others."""
         self.state_dir = state_dir
         own = own_cgroup()
         self._base = os.path.join(own, f"pycrond-{digest(os.fsencode(state_dir), 6)}") if own else None
-        self._groups: set[int] = set()  # runs with a cgroup
+        self._groups: set[int] = set()  # runs and hooks with a cgroup
         self._ended: set[int] = set()  # those whose cgroup is removed when its last process has ended
         self._made = False
 
     def find_existing(self) -> None:
-        """Take over the cgroups that an earlier daemon made."""
+        """Take over the cgroups that an earlier daemon made. Hooks are ended: they are started again."""
         with contextlib.suppress(OSError):
-            self._groups |= {int(name) for name in os.listdir(self._base or "") if name.isdigit()}
+            names = os.listdir(self._base or "")
+            self._groups |= {int(name) for name in names if name.removeprefix("-").isdigit()}
+        for number in [number for number in self._groups if number < 0]:
+            self.kill(number)
+            self.remove(number)
 
     def command_prefix(self, options: Options, run: int) -> tuple[str, ...]:
         """Return the command that applies a run's limits and executes its arguments; empty without limits."""
@@ -68,10 +78,11 @@ class ResourceLimits:
         """Set the limits of the cgroup, and return the arguments of prlimit(1) for those it does not have."""
         words = []
         if options.memory and not _write(group, "memory.max", str(options.memory)):
-            words.append(f"--as={options.memory}")
+            words.append(f"--as={_lowered(resource.RLIMIT_AS, options.memory)}")
         if options.cpu and not _write(group, "cpu.max", f"{int(options.cpu * CPU_PERIOD)} {CPU_PERIOD}"):
             # Processor time, not its share: the most that the share can amount to before the timeout.
-            words += [f"--cpu={math.ceil(options.cpu * options.timeout)}"] if options.timeout else []
+            seconds = math.ceil(options.cpu * (options.timeout or 0))
+            words += [f"--cpu={_lowered(resource.RLIMIT_CPU, seconds)}"] if seconds else []
         return words
 
     def mechanisms(self) -> dict[str, str]:
@@ -126,7 +137,24 @@ class ResourceLimits:
 
     def kill(self, run: int) -> bool:
         """Send KILL to all processes in a run's cgroup; False if the run has none."""
-        return run in self._groups and _write(f"{self._base}/{run}", "cgroup.kill", "1")
+        if run not in self._groups:
+            return False
+        return _write(f"{self._base}/{run}", "cgroup.kill", "1") or self._kill_each(run)
+
+    def _kill_each(self, run: int) -> bool:
+        """Do without cgroup.kill, which Linux has from 5.14 on: kill what there is until nothing is left."""
+        for _ in range(MAX_KILL_ROUNDS):
+            for pid in self.pids(run) or ():
+                with contextlib.suppress(OSError):
+                    descriptor = os.pidfd_open(pid)
+                    try:
+                        if pid in (self.pids(run) or ()):  # not another process with its pid
+                            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+                    finally:
+                        os.close(descriptor)
+            if not self.pids(run):
+                return True
+        return False
 
     def remove(self, run: int) -> None:
         """Remove a run's cgroup, now or when its last process has ended."""
@@ -153,6 +181,12 @@ class ResourceLimits:
         if self._base and not self._groups:
             with contextlib.suppress(OSError):
                 os.rmdir(self._base)
+
+
+def _lowered(limit: int, value: int) -> int:
+    """Return a value no higher than the daemon's own limit, which root's prlimit(1) could raise."""
+    _, hard = resource.getrlimit(limit)
+    return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
 def _write(group: str | None, name: str, value: str) -> bool:

@@ -11,7 +11,7 @@ from pycrond.host import safe_paths
 
 MAX_BYTES = 64  # a larger file is not a pidfile
 MAX_ARGUMENTS = 1 << 20  # bytes
-DAEMON_MODULE = b"pycrond.daemon"  # see `settings.daemon_command`
+DAEMON_MODULE = b"pycrond.daemon"  # see `daemon_arguments.daemon_command`
 
 
 class Pidfile:

@@ -84,6 +84,7 @@ def exit_status(pidfd: int, pid: int, start: int) -> int | None:
 
 def pids_by_run(marks_by_run: Mapping[int, Sequence[bytes]], *, ours: bool) -> dict[int, list[int]]:
     """Return, by run, the pids of processes whose environment at their exec contains all marks of the run.
+    A number below 0 stands for a hook, which has the marks of its run as well.
 
     Zombies are left out. Reads all of /proc once.
 
@@ -96,10 +97,13 @@ def pids_by_run(marks_by_run: Mapping[int, Sequence[bytes]], *, ours: bool) -> d
         if not process or process.state in "ZX" or pid == os.getpid():
             continue
         variables = _environment(pid)
-        if any(variable.startswith(b"PYCROND_EVENT=") for variable in variables):
-            continue  # a hook, which has the marks of its run as well
+        is_hook = any(variable.startswith(b"PYCROND_EVENT=") for variable in variables)
         for run, marks in marks_by_run.items():
-            if variables.issuperset(marks) and (not ours or _descends(pid, processes, os.getppid())):
+            if (
+                is_hook == (run < 0)
+                and variables.issuperset(marks)
+                and (not ours or _descends(pid, processes, os.getppid()))
+            ):
                 pids.setdefault(run, []).append(pid)
     return pids
 

@@ -3,7 +3,9 @@
 import contextlib
 import os
 import pwd
+from datetime import datetime
 
+from pycrond.errors import UnusableAccountError
 from pycrond.jobs.job import Account
 
 
@@ -26,6 +28,22 @@ def by_name(name: str) -> Account | None:
 
 def _account(entry: pwd.struct_passwd) -> Account:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
+
+
+def usable_account(name: str, uid: int | None, now: datetime) -> Account:
+    """Return the account as which something of a user may run now: a job, a hook, a ping, a mail.
+
+    Raises UnusableAccountError if there is no such user, if its uid is no longer `uid` (None: not known), so
+    that it is another user, or if the account has expired.
+    """
+    account = by_name(name)
+    if account is None:
+        raise UnusableAccountError(f"there is no user '{name}'")
+    if uid not in {None, account.uid}:
+        raise UnusableAccountError(f"the user '{name}' had uid {uid}, and has {account.uid} now: reload")
+    if is_expired(name, int(now.timestamp() // 86400)):
+        raise UnusableAccountError(f"the account of {name} has expired")
+    return account
 
 
 def group_ids(account: Account) -> list[int]:

@@ -39,6 +39,7 @@ class Options:
     alarm_repeat: float | None = None
     expect: float | None = None
     ping: str | None = None
+    ping_redirects: bool = False
     log: bool = True
     on: Nodes = "every"
     mailto: str | None = None
@@ -69,6 +70,10 @@ class Option:
 
     name: str
     read: Callable[[str], Value]
+    needs_root: Callable[[Value], bool]
+    """Returns whether only root's crontabs may have a value: one that the kernel refuses to a user's process,
+    or that concerns other users.
+    """
     implemented: bool = True
 
     @property
@@ -188,32 +193,49 @@ def yes_no(text: str) -> bool:
     return choice("yes", "no")(text) == "yes"
 
 
+def no_value(_value: Value) -> bool:
+    return False
+
+
+def below_zero(value: Value) -> bool:
+    return isinstance(value, int) and value < 0
+
+
+def is_realtime(value: Value) -> bool:
+    return str(value).startswith("realtime")
+
+
+def is_global(value: Value) -> bool:
+    return str(value).startswith("global:")
+
+
 OPTIONS = (
-    Option("name", job_name),
-    Option("timeout", positive_duration),
-    Option("grace", duration),
-    Option("overlap", choice("allow", "skip", "queue", "replace")),
-    Option("lock", lock_name),
-    Option("missed", choice("skip", "once", "all")),
-    Option("within", positive_duration),
-    Option("retries", integer(0, 1_000)),
-    Option("retry-delay", duration),
-    Option("jitter", duration),
-    Option("nice", integer(-20, 19)),
-    Option("ionice", io_class),
-    Option("memory", size),
-    Option("cpu", processors),
-    Option("success", exit_statuses),
-    Option("mail", choice("always", "failure", "never")),
-    Option("on-failure", command),
-    Option("on-success", command),
-    Option("on-recovery", command),
-    Option("on-missed", command),
-    Option("alarm-repeat", positive_duration),
-    Option("expect", positive_duration),
-    Option("ping", url),
-    Option("log", yes_no),
-    Option("on", choice("every", "one"), implemented=False),
+    Option("name", job_name, no_value),
+    Option("timeout", positive_duration, no_value),
+    Option("grace", duration, no_value),
+    Option("overlap", choice("allow", "skip", "queue", "replace"), no_value),
+    Option("lock", lock_name, is_global),
+    Option("missed", choice("skip", "once", "all"), no_value),
+    Option("within", positive_duration, no_value),
+    Option("retries", integer(0, 1_000), no_value),
+    Option("retry-delay", duration, no_value),
+    Option("jitter", duration, no_value),
+    Option("nice", integer(-20, 19), below_zero),
+    Option("ionice", io_class, is_realtime),
+    Option("memory", size, no_value),
+    Option("cpu", processors, no_value),
+    Option("success", exit_statuses, no_value),
+    Option("mail", choice("always", "failure", "never"), no_value),
+    Option("on-failure", command, no_value),
+    Option("on-success", command, no_value),
+    Option("on-recovery", command, no_value),
+    Option("on-missed", command, no_value),
+    Option("alarm-repeat", positive_duration, no_value),
+    Option("expect", positive_duration, no_value),
+    Option("ping", url, no_value),
+    Option("ping-redirects", yes_no, bool),
+    Option("log", yes_no, lambda value: value is False),
+    Option("on", choice("every", "one"), no_value, implemented=False),
 )
 
 BY_NAME = {option.name: option for option in OPTIONS}

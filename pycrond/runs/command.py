@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC
+from datetime import UTC, datetime
 from types import MappingProxyType
 
 from pycrond.errors import PycrondError
@@ -36,6 +36,18 @@ class CommandBuilder:
         self._become = privileges.choose_user_prefix() if settings.system else setpriv_prefix
         self._inherited = inherited(os.environ, wanted=settings.inherit_env)
 
+    def is_own(self, account: Account) -> bool:
+        return account == self.account
+
+    def usable_account(self, user: str, uid: int | None, now: datetime) -> Account:
+        """Return the account as which something of a user may run now; see `users.usable_account`.
+
+        All that belongs to a user asks here when it is started. The daemon's own user may always run.
+        """
+        if user == self.account.name and uid in {None, self.account.uid}:
+            return self.account
+        return users.usable_account(user, uid, now)
+
     def build(
         self,
         fire: Fire,
@@ -60,7 +72,7 @@ class CommandBuilder:
             account,
             fifo,
             self.search_path,
-            groups=None if account == self.account else groups_of(account),
+            groups=None if self.is_own(account) else groups_of(account),
             become=self._become,
             prefix=prefix,
             state_dir=self._state_dir,

@@ -127,14 +127,14 @@ class Launcher:
         """The runs that may start, with what their starts need."""
         now, elapsed = clock.now(), clock.elapsed()
         groups_of = functools.cache(users.group_ids)
-        is_expired = functools.cache(functools.partial(users.is_expired, today=int(now.timestamp() // 86400)))
+        usable_account = functools.cache(functools.partial(self._builder.usable_account, now=now))
         new = [claimed for claimed in claims if claimed.launch is None]
         ready = []
         for claimed in claims:
             try:
                 launch = claimed.launch or self._make_ready(claimed, groups_of)
-                if launch.owner and is_expired(launch.owner.name):
-                    raise PycrondError(f"the account of {launch.owner.name} has expired")  # noqa: TRY301
+                if launch.owner:
+                    usable_account(launch.owner.name, launch.owner.uid)
             except (PycrondError, OSError) as error:
                 self._not_started(claimed, error, now, elapsed)
             else:

@@ -1,7 +1,7 @@
 """Termination of runs: TERM to the process group, KILL after a grace, then KILL to all that is left."""
 
 import signal
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pycrond import clock
@@ -122,25 +122,37 @@ class Termination:
 
     def _find(self, ended: Iterable[_LeftBehind]) -> dict[int, list[int]]:
         """The pids of the processes that runs have left, by run."""
+        return self._pids_of({left.run: self._marks(left) for left in ended})
+
+    def _marks(self, left: _LeftBehind) -> list[bytes]:
+        return marks(left.run, left.fire, self._limits.state_dir)
+
+    def _pids_of(self, marks_of: Mapping[int, Sequence[bytes]]) -> dict[int, list[int]]:
+        """The pids of the processes of runs or hooks: those in the cgroup, or else those with the marks."""
         by_cgroup, by_marks = {}, {}
-        for left in ended:
-            members = self._limits.pids(left.run)
+        for number, words in marks_of.items():
+            members = self._limits.pids(number)
             if members is None:
-                by_marks[left.run] = marks(left.run, left.fire, self._limits.state_dir)
+                by_marks[number] = words
             else:
-                by_cgroup[left.run] = members
+                by_cgroup[number] = members
         return by_cgroup | (procfs.pids_by_run(by_marks, ours=not self._keeper.is_gone) if by_marks else {})
+
+    def sweep(self, marks_of: Mapping[int, Sequence[bytes]]) -> dict[int, list[int]]:
+        """Send KILL to all processes of runs or hooks, in their process groups or not; return their pids."""
+        pids_of = self._pids_of(marks_of)
+        for number, words in marks_of.items():
+            if not self._limits.kill(number):
+                procfs.kill_marked(pids_of.get(number, []), words)
+            self._limits.remove(number)
+        return pids_of
 
     def _kill(self, due: Sequence[_LeftBehind]) -> None:
         """Send KILL to all that a run has left, in its process group or not."""
         self._to_kill = [left for left in self._to_kill if left not in due]
-        pids_of = self._find(due)
+        pids_of = self.sweep({left.run: self._marks(left) for left in due})
         for left in due:
-            pids = pids_of.get(left.run, [])
-            if not self._limits.kill(left.run):
-                procfs.kill_marked(pids, marks(left.run, left.fire, self._limits.state_dir))
-            self._limits.remove(left.run)
-            if pids:
+            if pids := pids_of.get(left.run, []):
                 detail = f"{left.name}: {_processes(pids)} of run {left.run} killed"
                 self._log.write("KILLED", detail, clock.now(), level="notice")
 

@@ -196,8 +196,7 @@ class _Reading:
 
     def _parse(self, text: bytes, uid: int, file: str, owner: str | None, stamp: FileStamp | None) -> Source:
         """Parse the text of a file that belongs to `uid`, or the last good one of the same owner."""
-        is_roots = uid == 0
-        new = self.parser.parse(text, file, owner, stamp, is_roots=is_roots)
+        new = self.parser.parse(text, file, owner, stamp)
         if new.is_good:
             try:
                 self.last_good.save(self._saved_name(file, uid), text)
@@ -211,7 +210,7 @@ class _Reading:
             return new
         message = "has errors: its last good version goes on running until it is repaired"
         problems = (*new.problems, _file_error(file, "kept", message))
-        old = self.parser.parse(good, file, owner, stamp, is_roots=is_roots)
+        old = self.parser.parse(good, file, owner, stamp)
         return replace(old, problems=problems, uses_last_good=True)
 
     def _add(self, source: Source) -> None:

@@ -7,7 +7,7 @@ from pycrond import __version__
 from pycrond.crontab import parser
 from pycrond.errors import Problem
 from pycrond.hashing import digest_words
-from pycrond.jobs.job import Entry, Job, make_jobs
+from pycrond.jobs.job import Job, make_jobs
 from pycrond.sources.watch import FileStamp
 
 
@@ -44,10 +44,13 @@ class SourceParser:
     user: str
     """The daemon's user."""
 
-    def parse(
-        self, text: bytes, file: str, owner: str | None, file_stamp: FileStamp | None, *, is_roots: bool
-    ) -> Source:
-        """Parse a crontab of the user `owner`, or with None one that has a user column."""
+    def parse(self, text: bytes, file: str, owner: str | None, file_stamp: FileStamp | None) -> Source:
+        """Parse a crontab of the user `owner`, or with None one that has a user column.
+
+        Root has written a file with a user column, and root's own. The user may have written any other file,
+        also one that root owns: some crontab(1) gives it to root. In a daemon that is not root's, the kernel
+        decides what its jobs may do.
+        """
         crontab = parser.parse(
             text,
             file,
@@ -56,29 +59,12 @@ class SourceParser:
             user=owner or "",
             seed=self.seed,
             runs_as=None if owner == self.user else owner,
+            is_roots=owner in {None, self.user},
         )
-        entries, problems = (
-            (crontab.entries, crontab.problems) if is_roots else _without_global_locks(crontab)
-        )
-        facts = map(str, (self.dialect, self.seed, self.user, owner, is_roots))
+        facts = map(str, (self.dialect, self.seed, self.user, owner))
         stamp = digest_words(__version__, *facts, text)
-        jobs = tuple(make_jobs(entries, self.user))
-        return Source(file, file_stamp, jobs, problems, frozenset(job.user for job in jobs), stamp)
-
-
-def _without_global_locks(crontab: parser.Crontab) -> tuple[Iterable[Entry], tuple[Problem, ...]]:
-    """Replace locks of all users, which only root's crontabs may use, by the user's own, with a warning."""
-    entries, problems = [], list(crontab.problems)
-    for entry in crontab.entries:
-        lock = entry.options.lock or ""
-        own = lock.removeprefix("global:")
-        if own == lock:
-            entries.append(entry)
-            continue
-        message = f"lock={lock} is for crontabs that belong to root: this is the user's own lock {own}"
-        problems.append(Problem(entry.file, entry.line, 0, "warning", "bad-lock", message))
-        entries.append(replace(entry, options=replace(entry.options, lock=own)))
-    return entries, tuple(problems)
+        jobs = tuple(make_jobs(crontab.entries, self.user))
+        return Source(file, file_stamp, jobs, crontab.problems, frozenset(job.user for job in jobs), stamp)
 
 
 def without_users(source: Source, users: Collection[str]) -> Source:

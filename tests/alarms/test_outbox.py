@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pycrond import clock
+from pycrond.ledger import alarms
 from pycrond.output import spool
 from tests.support.loop import Loop
 from tests.support.smtpd import Smtpd
@@ -217,6 +218,30 @@ def test_the_hook_of_a_killed_run_is_not_killed(loop: Loop) -> None:
     )
     loop.minutes(1)
     loop.until((loop.directory / "done").exists)
+
+
+def test_the_ledger_has_the_results_of_the_latest_alarms(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(alarms, "KEPT_RESULTS", 2)
+    loop.begin("#: on-success=true\n* * * * * true\n")
+    for _ in range(5):
+        loop.minutes(1)
+        settle(loop)
+    assert loop.query("SELECT id, document FROM alarms ORDER BY id") == [(4, "{}"), (5, "{}")]
+
+
+def test_a_user_with_too_many_alarms_is_named_in_the_log(loop: Loop) -> None:
+    loop.settings = replace(loop.settings, max_waiting_alarms=2)
+    job = "#: name=job{} on-failure='while [ ! -e go ]; do sleep 0.05; done'\n1 12 * * * false\n"
+    loop.begin("".join(job.format(number) for number in range(5)))
+    loop.minutes(1)
+    loop.until(lambda: loop.daemon.subsystems.alarms.outbox.dropped == 3)
+    loop.minutes(2)
+    text = " alarms of root were dropped: too many wait (max-waiting-alarms 2, 16 MiB)"
+    lines = [line.removesuffix(text) for line in loop.log.details("ALARM")]
+    assert sum(map(int, lines)) == 3
+    (loop.directory / "go").touch()
+    loop.until(lambda: is_quiet(loop))
+    assert loop.query("SELECT result FROM alarms") == [("delivered",)] * 2
 
 
 # Pings

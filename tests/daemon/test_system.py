@@ -155,9 +155,9 @@ def test_without_watch_changes_are_not_read(crond: Crond) -> None:
 
 def test_limits_are_set_as_root_and_commands_run_as_the_user(system: System) -> None:
     system.write(
-        "var/spool/cron/crontabs/nobody",
+        "etc/crontab",
         "HOME=/\n#: name=job nice=-3 timeout=30s on-failure='echo $(id -un) $PYCROND_EXIT_STATUS; exit 1'\n"
-        "@reboot nice; id -un; exit 4\n",
+        "@reboot nobody nice; id -un; exit 4\n",
     )
     system.crond.run("start")
     assert system.output() == ["-3", "nobody"]

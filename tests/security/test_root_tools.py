@@ -15,14 +15,14 @@ from pathlib import Path
 
 import pytest
 
-from pycrond.alarms import outbox, smtp
+from pycrond.alarms import delivery_command, smtp
 from pycrond.alarms.errors import MailerConfigError
 from pycrond.cli.parser import COMMANDS
 from pycrond.control.client import connect
 from pycrond.errors import PycrondError
 from pycrond.host import pidfile, safe_paths
+from pycrond.host.daemon_arguments import daemon_command, from_arguments
 from pycrond.keeper import start as keeper_start
-from pycrond.settings import daemon_command, from_arguments
 from pycrond.sources import files
 from tests.conftest import SCRIPT, Crond, alive, wait_until
 from tests.support.system import System
@@ -322,7 +322,7 @@ def test_a_users_last_good_crontab_is_not_read_as_roots(system: System) -> None:
     )
     crond = system.crond
     crond.run("start")
-    assert {job["options"]["lock"] for job in crond.json("list")["jobs"]} == {"global:shared", "shared"}
+    assert {job["options"].get("lock") for job in crond.json("list")["jobs"]} == {"global:shared", None}
     os.chown(file, 0, 0)
     file.write_text("61 * * * * true\n")
     crond.run("reload", status=None)
@@ -372,7 +372,7 @@ def test_every_python_that_pycrond_starts_is_isolated() -> None:
     with socket.socket() as listener:
         keeper = keeper_start.keeper_command(3, listener, -1, path="/k", state_dir="/s", daemon=[])
     assert "-P" in daemon_command(settings)[1:2]
-    assert outbox.COURIER[1] == "-P"
+    assert delivery_command.COURIER[1] == "-P"
     assert keeper[1:3] == ["-I", "-S"]
 
 

@@ -25,11 +25,20 @@ class CheckedCrontab:
 class CrontabChecker:
     """Parses crontabs in one dialect and checks them against this machine."""
 
-    def __init__(self, dialect: str, mailer: str, *, other_cron: str = "", same_machine: bool = True) -> None:
-        """`other_cron` is the cron to compare with, or empty. Programs and users are looked up only if the
-        crontabs belong to the `same_machine`.
+    def __init__(
+        self,
+        dialect: str,
+        mailer: str,
+        *,
+        daemon_user: str = "root",
+        other_cron: str = "",
+        same_machine: bool = True,
+    ) -> None:
+        """The crontabs are for a daemon of `daemon_user`. `other_cron` is the cron to compare with, or empty.
+        Programs and users are looked up only if the crontabs belong to the `same_machine`.
         """
         self._dialect = dialect
+        self._daemon_user = daemon_user
         self._facts = CheckFacts(
             clock.now().year,
             machine.local_zone(),
@@ -57,6 +66,7 @@ class CrontabChecker:
             dialect=self._dialect,
             user=user or "",
             seed=machine.machine_id(),
+            is_roots=user in {None, self._daemon_user},
         )
         text = data.decode("utf-8", "surrogateescape")
         facts = replace(self._facts, run_seconds=run_seconds or {})

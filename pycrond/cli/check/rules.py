@@ -24,6 +24,8 @@ SAMPLED_FIRE_TIMES = 300  # the shortest interval of a schedule is found among s
 SAMPLE_START = 29_000_000  # wall minute
 MAX_DEBIAN_COMMAND = 998  # bytes of a command in Debian cron
 
+STRICT = {"unknown-option", "needs-root"}
+"""The codes of the parser's warnings that are errors here: the job runs, but not as its author wants."""
 _IGNORE = re.compile(r"^[ \t]*#[ \t]*pycrond: ignore ([\w, -]+)$", re.MULTILINE)
 _STEP = re.compile(r"\*/([0-9]+)")
 
@@ -62,15 +64,15 @@ def find_problems(
 ) -> list[Problem]:
     """Return the parser's problems and the warnings of all rules, in the order of the lines.
 
-    An unknown option is an error here. Warnings are left out if `ignored` or a comment
-    ``# pycrond: ignore CODE``, anywhere in the file, has their code.
+    An unknown option and an option that needs root's crontab are errors here. Warnings are left out if
+    `ignored` or a comment ``# pycrond: ignore CODE``, anywhere in the file, has their code.
     """
     lines = text.replace("\r\n", "\n").split("\n")
     silent = set(ignored)
     for comment in _IGNORE.finditer(text):
         silent.update(re.split(r"[, \t]+", comment[1].strip()))
     problems = [
-        replace(problem, severity="error") if problem.code == "unknown-option" else problem
+        replace(problem, severity="error") if problem.code in STRICT else problem
         for problem in crontab.problems
     ]
     problems += [

@@ -15,6 +15,7 @@ from pycrond.cli.settings_layers import load_settings
 from pycrond.crontab.parser import Crontab
 from pycrond.errors import Problem, PycrondError, UnreadableError
 from pycrond.host import users
+from pycrond.jobs.job import Account
 from pycrond.jobs.options import to_json
 from pycrond.ledger.reader import Reader
 from pycrond.settings import Settings
@@ -67,15 +68,33 @@ def _checked(settings: Settings, options: argparse.Namespace) -> Iterator[Checke
     files: list[FileToCheck] = []
     for file in options.files:
         has_user_column = options.system_format or system_crontabs.has_user_column(file)
-        files.append(FileToCheck(file, None if has_user_column else own.name, is_named=True))
+        user = None if has_user_column else _owner(file, settings, own)
+        files.append(FileToCheck(file, user, is_named=True))
     if not options.files:
         files, problems = _daemon_files(settings, own.name, dialect)
         yield from map(_unread, problems)
-    checker = CrontabChecker(dialect, settings.mailer, other_cron=options.other or "")
+    daemon_user = users.by_uid(0).name if settings.system else own.name
+    checker = CrontabChecker(
+        dialect, settings.mailer, daemon_user=daemon_user, other_cron=options.other or ""
+    )
     run_seconds = _run_seconds(settings.state_dir)
     ignored = [code for codes in options.ignore for code in codes.split(",")]
     for source in files:
         yield _check(checker, source, run_seconds.get(source.file, {}), ignored)
+
+
+def _owner(file: str, settings: Settings, own: Account) -> str:
+    """Return the user of a crontab: its name if it is in the spool, else the caller, or for root the owner of
+    the file.
+    """
+    *_, spool = system_crontabs.system_paths(settings.root)
+    directory, name = os.path.split(os.path.abspath(file))
+    if directory == spool and users.by_name(name):
+        return name
+    try:
+        return own.name if own.uid else users.by_uid(os.stat(file).st_uid).name
+    except OSError:
+        return own.name
 
 
 def _run_seconds(state_dir: str) -> dict[str, dict[int, float]]:

@@ -10,7 +10,8 @@ from pycrond.cli.daemon_stop import stop_daemon
 from pycrond.cli.load_report import print_load_report
 from pycrond.cli.settings_layers import load_settings, recorded_arguments
 from pycrond.errors import NotRunningError, PycrondError
-from pycrond.settings import Settings, to_arguments
+from pycrond.host.daemon_arguments import to_arguments
+from pycrond.settings import Settings
 
 RESTART_TIMEOUT = 60.0  # seconds
 

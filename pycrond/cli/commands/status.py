@@ -53,8 +53,8 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
     yield from _load_lines(answer)
     backlog = max(0, answer["backlog"] - answer["running"])  # output of running jobs is never complete
     yield f"syslog: {counted(backlog, 'run')} not yet sent in full"
-    if answer.get("alarms"):
-        yield f"alarms: {answer['alarms']} not yet delivered"
+    if answer.get("alarms") or answer.get("dropped_alarms"):
+        yield f"alarms: {answer['alarms']} not yet delivered, {answer.get('dropped_alarms', 0)} dropped"
 
 
 def _file_lines(answer: dict[str, Any]) -> Iterator[str]:
@@ -77,6 +77,8 @@ def _load_lines(answer: dict[str, Any]) -> Iterator[str]:
         figures = ", ".join(f"{name} {lateness[name]:.1f} ms" for name in ("median", "p99", "worst"))
         yield f"lateness of the last {counted(lateness['starts'], 'start')}: {figures}"
     most = f", max-running {limits['max_running']}" if limits["max_running"] else ""
+    alarms = answer.get("max_waiting_alarms")
+    most += f", max-waiting-alarms {alarms}" if alarms else ""
     yield f"limits: memory by {limits['memory']}, cpu by {limits['cpu']}{most}"
     if shares := answer.get("shares"):
         spooled = f"{shares['spooled'] >> 20} MiB for syslog" if shares["spooled"] else "any output"

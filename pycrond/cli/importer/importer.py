@@ -42,7 +42,13 @@ class CrontabImporter:
             has_anacrontab=not own_only and os.path.exists(self._at("etc/anacrontab")),
             scripts=dict(self._scripts()),
         )
-        self._checker = CrontabChecker(self.cron, mailer, other_cron=self.cron, same_machine=root == "/")
+        self._checker = CrontabChecker(
+            self.cron,
+            mailer,
+            daemon_user=users.by_uid(os.geteuid() if own_only else 0).name,
+            other_cron=self.cron,
+            same_machine=root == "/",
+        )
 
     def crontabs(self) -> list[ImportedCrontab]:
         """Return the crontabs, each with its remarks and, if it can be read, its copy."""

@@ -1,0 +1,200 @@
+"""The alarms that wait for their delivery: users take turns, and each has a share of the deliveries at once.
+
+Pure. The cost of a step does not grow with the number of alarms that wait, but for the logarithm of a heap.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from heapq import heappop, heappush
+from itertools import count
+
+from pycrond.ledger.alarms import Alarm
+
+MAX_DELIVERIES = 16  # at once
+MAX_OF_USER = 4  # deliveries at once
+MAX_BYTES_OF_USER = 16 << 20  # of the documents of a user's alarms
+
+_numbers = count()  # so that no two entries of a heap are equal
+
+
+class _Lane:
+    """The alarms of a job and kind, of which one is delivered at a time.
+
+    Pings keep their order, whatever becomes of the first; other alarms are in the order of their times.
+    """
+
+    __slots__ = ("alarms", "is_busy", "kind", "planned_at", "user")
+
+    def __init__(self, user: "_User", kind: str) -> None:
+        self.user = user
+        self.kind = kind
+        self.alarms: list[tuple[float, int, Alarm]] = []  # a heap
+        self.is_busy = False
+        self.planned_at: float | None = None  # the time of its entry in `user.lanes`
+
+    def push(self, alarm: Alarm) -> None:
+        order = 0.0 if self.kind == "ping" else alarm.next_at or 0.0
+        heappush(self.alarms, (order, alarm.id, alarm))
+
+    @property
+    def next_at(self) -> float | None:
+        """When its first alarm is due; None if none waits, or another is being delivered."""
+        return (self.alarms[0][2].next_at or 0.0) if self.alarms and not self.is_busy else None
+
+    def plan(self) -> None:
+        """Give it an entry in its user's heap, unless that has an earlier one."""
+        at = self.next_at
+        if at is not None and (self.planned_at is None or at < self.planned_at):
+            heappush(self.user.lanes, (at, next(_numbers), self))
+            self.planned_at = at
+
+
+class _User:
+    """The alarms of a user: those that wait, in lanes, and those that are being delivered."""
+
+    __slots__ = ("alarms", "in_turn", "lanes", "planned_at", "running", "size")
+
+    def __init__(self) -> None:
+        self.lanes: list[tuple[float, int, _Lane]] = []  # a heap; entries may be too early or superseded
+        self.planned_at: float | None = None  # the time of its entry in the queue's heap
+        self.in_turn = False
+        self.running = 0
+        self.alarms = 0
+        self.size = 0
+
+    @property
+    def next_at(self) -> float | None:
+        """When its next alarm is due; None if none waits or its share is used up."""
+        while self.lanes:
+            at, _, lane = self.lanes[0]
+            if at == lane.planned_at:
+                if at == lane.next_at:
+                    return at if self.running < MAX_OF_USER else None
+                lane.planned_at = None
+            heappop(self.lanes)
+            lane.plan()
+        return None
+
+    def take(self) -> Alarm:
+        """Take the alarm that is due at `next_at`."""
+        _, _, lane = heappop(self.lanes)
+        lane.planned_at = None
+        lane.is_busy = True
+        self.running += 1
+        return heappop(lane.alarms)[2]
+
+
+class AlarmQueue:
+    """Alarms, from `add` over `take` to `done`, or to `put_back` and another `take`."""
+
+    def __init__(self, max_of_user: int) -> None:
+        """`max_of_user` is the most alarms that a user may have here; 0: no limit."""
+        self._max_of_user = max_of_user
+        self._users: dict[str, _User] = {}
+        self._lanes: dict[tuple[str, str], _Lane] = {}  # by job and kind
+        self._times: list[tuple[float, int, _User]] = []  # a heap; entries may be too early or superseded
+        self._turns: deque[_User] = deque()  # users with a due alarm
+        self._running = 0
+        self._count = 0
+
+    def __len__(self) -> int:
+        """The number of alarms that wait or are being delivered."""
+        return self._count
+
+    def waiting(self) -> Iterator[Alarm]:
+        """Yield all alarms that are not being delivered, in no order."""
+        return (alarm for lane in self._lanes.values() for _, _, alarm in lane.alarms)
+
+    def add(self, alarm: Alarm) -> bool:
+        """Add a new alarm; False if its user has too many."""
+        user = self._users.get(alarm.user) or _User()
+        if self._max_of_user and user.alarms >= self._max_of_user:
+            return False
+        if user.size + len(alarm.text) > MAX_BYTES_OF_USER:
+            return False
+        self._users[alarm.user] = user
+        user.alarms += 1
+        user.size += len(alarm.text)
+        self._count += 1
+        lane = self._lanes.setdefault((alarm.key, alarm.kind), _Lane(user, alarm.kind))
+        lane.push(alarm)
+        lane.plan()
+        self._plan(user)
+        return True
+
+    def take(self, now: float) -> Alarm | None:
+        """Take a due alarm of the user whose turn it is; None if none is due or may be delivered."""
+        while self._times and self._times[0][0] <= now:
+            self._pop_time(now)
+        while self._turns and self._running < MAX_DELIVERIES:
+            user = self._turns.popleft()
+            user.in_turn = False
+            at = user.next_at
+            if at is None or at > now:
+                self._plan(user)
+                continue
+            alarm = user.take()
+            self._running += 1
+            self._give_turn(user, now)
+            return alarm
+        return None
+
+    def put_back(self, alarm: Alarm) -> None:
+        """Have an alarm that was taken wait for `next_at`."""
+        lane = self._lanes[alarm.key, alarm.kind]
+        lane.push(alarm)
+        self._release(lane)
+
+    def done(self, alarm: Alarm) -> None:
+        """Forget an alarm that was taken."""
+        lane = self._lanes[alarm.key, alarm.kind]
+        user = lane.user
+        self._count -= 1
+        user.alarms -= 1
+        user.size -= len(alarm.text)
+        self._release(lane)
+        if not lane.alarms:
+            del self._lanes[alarm.key, alarm.kind]
+        if not user.alarms:
+            del self._users[alarm.user]
+
+    @property
+    def next_at(self) -> float | None:
+        """When `take` has an alarm; None if none waits, or all wait for the end of a delivery."""
+        if self._running >= MAX_DELIVERIES:
+            return None
+        while self._times and not self._turns:
+            at, _, user = self._times[0]
+            if at == user.planned_at == user.next_at:
+                return at
+            self._pop_time(0.0)
+        return 0.0 if self._turns else None
+
+    def _release(self, lane: _Lane) -> None:
+        lane.is_busy = False
+        lane.user.running -= 1
+        self._running -= 1
+        lane.plan()
+        self._plan(lane.user)
+
+    def _plan(self, user: _User) -> None:
+        """Give a user an entry in the heap of times, unless it has an earlier one or is in turn."""
+        at = user.next_at
+        if at is not None and not user.in_turn and (user.planned_at is None or at < user.planned_at):
+            heappush(self._times, (at, next(_numbers), user))
+            user.planned_at = at
+
+    def _pop_time(self, now: float) -> None:
+        """Take the first entry of the heap, and give its user the turn or another entry."""
+        at, _, user = heappop(self._times)
+        if at == user.planned_at:
+            user.planned_at = None
+            self._give_turn(user, now)
+
+    def _give_turn(self, user: _User, now: float) -> None:
+        at = user.next_at
+        if at is not None and at <= now and not user.in_turn:
+            user.in_turn = True
+            self._turns.append(user)
+        else:
+            self._plan(user)

@@ -1,0 +1,94 @@
+"""The time limits of deliveries: what has not ended by then is killed, and all that a hook has left."""
+
+import math
+import signal
+from collections.abc import Mapping, Sequence
+
+from pycrond.host import spawn
+from pycrond.host.cgroup import ResourceLimits
+from pycrond.host.spawn import as_bytes
+from pycrond.jobs.options import Options
+from pycrond.ledger.alarms import Alarm
+from pycrond.runs.termination import Termination
+
+HOOK_TIME = 60  # seconds
+HOOK_GRACE = 5  # seconds between TERM and KILL
+TIMEOUT = ("/usr/bin/timeout", f"--kill-after={HOOK_GRACE}", str(HOOK_TIME))
+"""Ends a hook in time also if this daemon dies."""
+LIMITS = {"hook": HOOK_TIME + HOOK_GRACE + 1.0, "mail": 95.0, "ping": 95.0}
+"""Seconds after which a delivery is killed. The courier has a time limit of its own, but the user can stop a
+process that runs as the user, and it then keeps no time.
+"""
+SWEEP_INTERVAL = (
+    5  # seconds between two looks for what hooks have left: without cgroups each reads all of /proc
+)
+CGROUP = Options(timeout=HOOK_TIME)
+
+
+class TimeLimits:
+    """Kills deliveries at their time limit. A hook's processes are found as those of a run are."""
+
+    def __init__(self, limits: ResourceLimits, termination: Termination) -> None:
+        self._limits = limits
+        self._termination = termination
+        self._ends: dict[int, float] = {}  # by pid, when a delivery is killed; by clock.elapsed
+        self._hooks: dict[
+            int, float
+        ] = {}  # by alarm, when all that a hook has left is killed; the oldest first
+        self._of_pid: dict[int, int] = {}  # the alarms of hooks
+        self.killed: set[int] = set()
+        """The pids of deliveries that were killed and have not been reaped yet."""
+
+    def prefix(self, alarm: Alarm) -> tuple[str, ...]:
+        """Return the command that executes a hook under its time limit, as the daemon's user."""
+        return (*self._limits.command_prefix(CGROUP, -alarm.id), *TIMEOUT)
+
+    def started(self, alarm: Alarm, pid: int, elapsed: float) -> None:
+        self._ends[pid] = end = elapsed + LIMITS[alarm.kind]
+        if alarm.kind == "hook":
+            self._of_pid[pid] = alarm.id
+            self._hooks[alarm.id] = math.ceil(end / SWEEP_INTERVAL) * SWEEP_INTERVAL
+
+    def not_started(self, alarm: Alarm) -> None:
+        self._limits.remove(-alarm.id)
+
+    def ended(self, pid: int) -> None:
+        """Note the end of a delivery. A hook that has left nothing in its cgroup needs no look."""
+        del self._ends[pid]
+        self.killed.discard(pid)
+        alarm = self._of_pid.pop(pid, None)
+        if alarm is not None and self._limits.pids(-alarm) == []:
+            self._limits.remove(-alarm)
+            self._hooks.pop(alarm, None)
+
+    def step(self, elapsed: float) -> None:
+        """Kill what has reached its limit."""
+        for pid, end in self._ends.items():
+            if elapsed >= end and pid not in self.killed:
+                self.killed.add(pid)
+                spawn.signal_group(pid, signal.SIGKILL)
+        due: dict[int, Sequence[bytes]] = {}
+        for alarm, end in self._hooks.items():
+            if elapsed < end:
+                break
+            due[-alarm] = self._marks(alarm)
+        if due:
+            self._hooks = {alarm: end for alarm, end in self._hooks.items() if -alarm not in due}
+            by_marks = {number for number in due if self._limits.pids(number) is None}
+            for number, pids in self._termination.sweep(due).items():
+                if pids and number in by_marks:  # they may have forked meanwhile
+                    self._hooks[-number] = elapsed + SWEEP_INTERVAL
+
+    def _marks(self, alarm: int) -> list[bytes]:
+        words = {"PYCROND_STATE_DIR": self._limits.state_dir, "PYCROND_ALARM": str(alarm)}
+        return _assignments(words)
+
+    def retry_in(self, elapsed: float) -> float | None:
+        """Seconds until `step` has something to do; None if nothing has a limit."""
+        ends = [end for pid, end in self._ends.items() if pid not in self.killed]
+        first = min([*ends, *list(self._hooks.values())[:1]], default=None)
+        return None if first is None else max(0.0, first - elapsed)
+
+
+def _assignments(variables: Mapping[str, str]) -> list[bytes]:
+    return [as_bytes(f"{name}={value}") for name, value in variables.items()]
