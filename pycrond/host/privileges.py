@@ -4,9 +4,11 @@ then by env(1) with an environment and in a directory.
 GNU's chroot with `/` only changes the user. The programs of this machine are tested before they are used.
 """
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Sequence
 
+from pycrond.host import users
 from pycrond.jobs.job import Account
 
 TEST_ACCOUNT, TEST_GROUPS = Account("", 65534, 65533, "/"), (65533, 65532)
@@ -16,6 +18,13 @@ CHROOT, SETPRIV = "/usr/sbin/chroot", "/usr/bin/setpriv"
 ENV, SHELL = "/usr/bin/env", "/bin/sh"
 CANNOT_ENTER = 125
 """The exit status of a run whose directory cannot be entered: that of env(1) for errors of its own."""
+
+
+def take_groups(account: Account) -> None:
+    """Give this process the groups of its own user, as a login does, where it may: its jobs inherit them."""
+    with contextlib.suppress(PermissionError):
+        os.setgroups(users.group_ids(account))
+        os.setgid(account.gid)
 
 
 UserPrefix = Callable[[Account, Sequence[int]], list[str]]

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from pycrond.errors import PycrondError
+from pycrond.host import login_session
 from pycrond.jobs.job import Account
 
 
@@ -27,7 +28,9 @@ class Launch:
 
 
 RESERVED_FDS = 64  # highest descriptors, kept for the daemon's own files, sockets and spools
-TRANSIENT_ERRORS = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC}
+TRANSIENT_ERRORS = {
+    *(errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT),
+}
 # A job must not inherit that Python, the daemon or the shell that started it (`&`, nohup) ignores a signal.
 DEFAULT_SIGNALS = (
     *(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM),
@@ -84,6 +87,7 @@ class Spawner:
 
     def __init__(self) -> None:
         self._directory = "/"  # the current one
+        self._has_session = False  # of the last run
 
     def __enter__(self) -> Self:
         # One SIGCHLD after all starts is enough.
@@ -94,12 +98,17 @@ class Spawner:
     def __exit__(self, *_: object) -> None:
         raise_fd_limit()
         os.chdir("/")
+        if self._has_session:
+            login_session.leave()
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def start(self, launch: Launch) -> int:
         """Start a run and return its pid. Raises PycrondError or OSError; see `is_transient`."""
         if launch.directory != self._directory:
             self._enter(launch.directory)
+        if os.geteuid() == 0:
+            self._has_session = True
+            login_session.begin(launch.owner.uid if launch.owner else 0)
         if not launch.stdin:
             return _spawn(launch, os.devnull)
         memory = _stdin_memfd(launch.stdin)
