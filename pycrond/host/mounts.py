@@ -3,6 +3,7 @@
 import os
 import re
 import select
+import weakref
 
 MAX_LINKS = 40  # symbolic links that the kernel follows in a path
 LOCAL_TYPES = frozenset(
@@ -18,6 +19,7 @@ class MountTable:
     def __init__(self, path: str = "/proc/self/mountinfo") -> None:
         """`path` is a file in the format of proc(5); raises OSError where there is none."""
         self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # poll(2) reports changes
+        self.close = weakref.finalize(self, os.close, self._descriptor)
         self._poll = select.poll()
         self._poll.register(self._descriptor, select.POLLPRI)
         self._remote: frozenset[bytes] | None = None  # mount points of file systems that are not local
@@ -59,9 +61,6 @@ class MountTable:
                 types[_unescaped(mount.split(b" ")[4])] = device.partition(b" ")[0]  # the last one is on top
             self._remote = frozenset(point for point, kind in types.items() if kind not in LOCAL_TYPES)
         return self._remote
-
-    def close(self) -> None:
-        os.close(self._descriptor)
 
 
 def _unescaped(field: bytes) -> bytes:

@@ -67,6 +67,14 @@ def test_a_dead_mount_does_not_block_the_daemon(system: System, dead: Path, user
     wait_until(lambda: ended(system) == {"runs": "succeeded", "hangs": "killed"}, 10)
 
 
+@pytest.mark.parametrize("zone", ["{dead}/Paris", "../../../..{dead}/Paris", ":{dead}/Paris"])
+def test_a_time_zone_is_no_path(system: System, dead: Path, zone: str) -> None:
+    system.write("etc/cron.d/zone", f"CRON_TZ={zone.format(dead=dead)}\n* * * * * nobody true\n")
+    done = system.crond.run("start")
+    assert "unknown time zone" in done.stderr
+    assert system.crond.status()
+
+
 def test_the_mount_table_tells_which_paths_may_block(dead: Path) -> None:
     (dead.parent / "to").symlink_to("dead")
     (dead.parent / "round").symlink_to("round")
