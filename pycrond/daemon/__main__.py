@@ -39,7 +39,8 @@ def main(arguments: Sequence[str]) -> int:
     settings = from_arguments(rest)
     if settings.system:
         privileges.take_groups(users.by_uid(0))
-        login_session.login_uid_file()  # the trial takes 1 ms
+    if os.geteuid() == 0:
+        login_session.login_uid_file()  # now, since this takes 1 ms and opens a file
     pidfile = Pidfile(settings.pidfile, settings.state_dir)
     try:
         signals = SignalPipe()

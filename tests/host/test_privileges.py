@@ -7,7 +7,14 @@ from pathlib import Path
 import pytest
 
 from pycrond.host import privileges
-from pycrond.host.privileges import UserPrefix, chroot_prefix, setpriv_prefix
+from pycrond.host.privileges import (
+    DirectoryPrefix,
+    UserPrefix,
+    chroot_prefix,
+    env_prefix,
+    setpriv_prefix,
+    shell_prefix,
+)
 from pycrond.jobs.job import Account
 
 pytestmark = [pytest.mark.process, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -67,3 +74,30 @@ def test_both_prefixes_have_the_same_effect(prefix: UserPrefix) -> None:
     shown = ["/bin/grep", "-E", "^(Uid|Gid|Groups|Cap(Inh|Prm|Eff|Amb)):", "/proc/self/status"]
     words = privileges._output([*prefix(account, (65534,)), *shown]).split()
     assert [word for word in words if not word.endswith(":")] == ["65534"] * 9 + ["0" * 16] * 4
+
+
+@pytest.mark.parametrize("prefix", [env_prefix, shell_prefix])
+def test_a_directory_and_variables_are_taken_on(tmp_path: Path, prefix: DirectoryPrefix) -> None:
+    def output(*variables: str) -> str:
+        return privileges._output([*prefix(str(tmp_path), variables or None), "/usr/bin/env"])
+
+    shown = output("A=1", "B C=2", "BASH_FUNC_x%%=() { :; }").splitlines()
+    assert {*shown} == {"A=1", "B C=2", "BASH_FUNC_x%%=() { :; }"}
+    assert {*output().splitlines()} <= {f"PWD={tmp_path}"}, "nothing but what a shell sets"
+    assert privileges._output([*prefix(str(tmp_path), None), "/bin/pwd"]).strip() == str(tmp_path)
+
+
+@pytest.mark.parametrize("prefix", [env_prefix, shell_prefix])
+def test_a_directory_that_cannot_be_entered(tmp_path: Path, prefix: DirectoryPrefix) -> None:
+    command = [*prefix(str(tmp_path / "none"), None), "/bin/true"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == privileges.CANNOT_ENTER
+    assert "none" in done.stderr
+
+
+def test_env_is_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert privileges.choose_directory_prefix() is env_prefix
+    monkeypatch.setattr(privileges, "ENV", program(tmp_path, "echo 'unrecognized option: C' >&2; exit 1"))
+    assert privileges.choose_directory_prefix() is shell_prefix
+    monkeypatch.setattr(privileges, "ENV", "/no/env")
+    assert privileges.choose_directory_prefix() is shell_prefix
