@@ -2,14 +2,16 @@
 
 import math
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from itertools import takewhile
 
-from pycrond.host import spawn
+from pycrond.host import procfs, spawn
 from pycrond.host.cgroup import ResourceLimits
+from pycrond.host.procfs import ProcessSearch
 from pycrond.host.spawn import as_bytes
 from pycrond.jobs.options import Options
 from pycrond.ledger.alarms import Alarm
-from pycrond.runs.termination import Termination
+from pycrond.runs.termination import SEARCH_TIME, Termination
 
 HOOK_TIME = 60  # seconds
 HOOK_GRACE = 5  # seconds between TERM and KILL
@@ -19,9 +21,7 @@ LIMITS = {"hook": HOOK_TIME + HOOK_GRACE + 1.0, "mail": 95.0, "ping": 95.0}
 """Seconds after which a delivery is killed. The courier has a time limit of its own, but the user can stop a
 process that runs as the user, and it then keeps no time.
 """
-SWEEP_INTERVAL = (
-    5  # seconds between two looks for what hooks have left: without cgroups each reads all of /proc
-)
+SWEEP_INTERVAL = 5  # seconds between two searches for what hooks have left
 CGROUP = Options(timeout=HOOK_TIME)
 
 
@@ -32,10 +32,11 @@ class TimeLimits:
         self._limits = limits
         self._termination = termination
         self._ends: dict[int, float] = {}  # by pid, when a delivery is killed; by clock.elapsed
-        self._hooks: dict[
-            int, float
-        ] = {}  # by alarm, when all that a hook has left is killed; the oldest first
+        # By alarm, when all that a hook has left is killed; the oldest first.
+        self._hooks: dict[int, float] = {}
         self._of_pid: dict[int, int] = {}  # the alarms of hooks
+        self._search: ProcessSearch | None = None
+        self._searching: list[int] = []  # the alarms whose processes are searched for
         self.killed: set[int] = set()
         """The pids of deliveries that were killed and have not been reaped yet."""
 
@@ -67,17 +68,31 @@ class TimeLimits:
             if elapsed >= end and pid not in self.killed:
                 self.killed.add(pid)
                 spawn.signal_group(pid, signal.SIGKILL)
-        due: dict[int, Sequence[bytes]] = {}
-        for alarm, end in self._hooks.items():
-            if elapsed < end:
-                break
-            due[-alarm] = self._marks(alarm)
-        if due:
-            self._hooks = {alarm: end for alarm, end in self._hooks.items() if -alarm not in due}
-            by_marks = {number for number in due if self._limits.pids(number) is None}
-            for number, pids in self._termination.sweep(due).items():
-                if pids and number in by_marks:  # they may have forked meanwhile
-                    self._hooks[-number] = elapsed + SWEEP_INTERVAL
+        if self._search is None:
+            self._begin_sweep(elapsed)
+        if self._search and self._search.step(SEARCH_TIME):
+            self._end_sweep(self._search, elapsed)
+
+    def _begin_sweep(self, elapsed: float) -> None:
+        """Kill what hooks have left in their cgroups; without cgroups search for it."""
+        due = [*takewhile(lambda alarm: elapsed >= self._hooks[alarm], self._hooks)]
+        for alarm in due:
+            del self._hooks[alarm]
+            if self._limits.pids(-alarm) is None:
+                self._searching.append(alarm)
+            else:
+                self._limits.kill(-alarm)
+                self._limits.remove(-alarm)
+        if self._searching:
+            self._search = self._termination.search({-alarm: self._marks(alarm) for alarm in self._searching})
+
+    def _end_sweep(self, search: ProcessSearch, elapsed: float) -> None:
+        searched, self._searching, self._search = self._searching, [], None
+        left = [alarm for alarm in searched if search.pids.get(-alarm)]
+        for alarm in left:
+            procfs.kill_marked(search.pids[-alarm], self._marks(alarm))
+        # They may have forked meanwhile.
+        self._hooks = {**dict.fromkeys(left, elapsed + SWEEP_INTERVAL), **self._hooks}
 
     def _marks(self, alarm: int) -> list[bytes]:
         words = {"PYCROND_STATE_DIR": self._limits.state_dir, "PYCROND_ALARM": str(alarm)}
@@ -85,6 +100,8 @@ class TimeLimits:
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do; None if nothing has a limit."""
+        if self._search:
+            return 0.0
         ends = [end for pid, end in self._ends.items() if pid not in self.killed]
         first = min([*ends, *list(self._hooks.values())[:1]], default=None)
         return None if first is None else max(0.0, first - elapsed)

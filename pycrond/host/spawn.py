@@ -1,16 +1,16 @@
 """Starting jobs, each in a session of its own with its output in a FIFO; signals to them and their ends."""
 
-import contextlib
 import errno
 import fcntl
 import os
 import resource
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
 from pycrond.errors import PycrondError
+from pycrond.host import login_session
 from pycrond.jobs.job import Account
 
 
@@ -21,14 +21,16 @@ class Launch:
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
     directory: str
+    """Where the first program starts. The daemon enters it: it must not be on a mount that may block."""
     stdin: bytes
     fifo: str
     owner: Account | None = None  # None: the daemon's own user
-    groups: tuple[int, ...] = ()  # of the owner
 
 
 RESERVED_FDS = 64  # highest descriptors, kept for the daemon's own files, sockets and spools
-TRANSIENT_ERRORS = {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC}
+TRANSIENT_ERRORS = {
+    *(errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT),
+}
 # A job must not inherit that Python, the daemon or the shell that started it (`&`, nohup) ignores a signal.
 DEFAULT_SIGNALS = (
     *(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM),
@@ -84,7 +86,8 @@ class Spawner:
     """
 
     def __init__(self) -> None:
-        self._last: Launch | None = None  # whose directory is the current one
+        self._directory = "/"  # the current one
+        self._has_session = False  # of the last run
 
     def __enter__(self) -> Self:
         # One SIGCHLD after all starts is enough.
@@ -95,14 +98,17 @@ class Spawner:
     def __exit__(self, *_: object) -> None:
         raise_fd_limit()
         os.chdir("/")
+        if self._has_session:
+            login_session.leave()
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def start(self, launch: Launch) -> int:
         """Start a run and return its pid. Raises PycrondError or OSError; see `is_transient`."""
-        last, self._last = self._last, None
-        if last is None or (last.directory, last.owner) != (launch.directory, launch.owner):
-            _enter_directory(launch)
-        self._last = launch
+        if launch.directory != self._directory:
+            self._enter(launch.directory)
+        if os.geteuid() == 0:
+            self._has_session = True
+            login_session.begin(launch.owner.uid if launch.owner else 0)
         if not launch.stdin:
             return _spawn(launch, os.devnull)
         memory = _stdin_memfd(launch.stdin)
@@ -111,31 +117,12 @@ class Spawner:
         finally:
             os.close(memory)
 
-
-def _enter_directory(launch: Launch) -> None:
-    try:
-        with _rights_of(launch):
-            os.chdir(as_bytes(launch.directory))
-    except OSError as error:
-        raise PycrondError(f"cannot enter directory {launch.directory}: {error.strerror}") from error
-
-
-@contextlib.contextmanager
-def _rights_of(launch: Launch) -> Iterator[None]:
-    """Access files with the rights of the job's user, who may have fewer than root."""
-    if launch.owner is None:
-        yield
-        return
-    groups = os.getgroups()
-    os.setgroups(launch.groups)
-    os.setegid(launch.owner.gid)
-    os.seteuid(launch.owner.uid)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
-        os.setegid(0)
-        os.setgroups(groups)
+    def _enter(self, directory: str) -> None:
+        try:
+            os.chdir(as_bytes(directory))
+        except OSError as error:
+            raise PycrondError(f"cannot enter directory {directory}: {error.strerror}") from error
+        self._directory = directory
 
 
 def _stdin_memfd(text: bytes) -> int:

@@ -12,7 +12,8 @@ from pycrond.host import signals
 from pycrond.host.safe_paths import OWN_FILE
 
 KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
-PR_SET_CHILD_SUBREAPER = 36  # <linux/prctl.h>
+PR_SET_TIMERSLACK, PR_SET_CHILD_SUBREAPER = 29, 36  # <linux/prctl.h>
+TIMER_SLACK = 50_000  # nanoseconds, the kernel's default
 
 
 def acquire_lock(state_dir: str) -> int | None:
@@ -43,10 +44,12 @@ def keeper_command(
 
 def become_keeper(command: list[str], inherited: tuple[int, ...]) -> None:
     """Execute the keeper in this process, with these descriptors; orphans below it become its children."""
-    # Set here, as the attribute outlives an exec: the keeper need not load ctypes.
+    # Set here, as the attributes outlive an exec: the keeper need not load ctypes. Jobs inherit the slack.
     import ctypes  # noqa: PLC0415 -- most commands need this module only for the lock
 
-    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    prctl = ctypes.CDLL(None).prctl
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    prctl(PR_SET_TIMERSLACK, TIMER_SLACK, 0, 0, 0)
     _reset_signals()
     for descriptor in inherited:
         os.set_inheritable(descriptor, True)

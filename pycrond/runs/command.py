@@ -8,13 +8,13 @@ from types import MappingProxyType
 
 from pycrond.errors import PycrondError
 from pycrond.host import privileges, users
-from pycrond.host.privileges import UserPrefix, setpriv_prefix
+from pycrond.host.mounts import MountTable
+from pycrond.host.privileges import DirectoryPrefix, UserPrefix, env_prefix, setpriv_prefix
 from pycrond.host.spawn import Launch, as_bytes
 from pycrond.jobs.job import Account
 from pycrond.jobs.run import Fire
 from pycrond.settings import Settings
 
-ENV = "/usr/bin/env"
 _NOT_INHERITED = re.compile(
     "(?:LD|PYCROND|LISTEN|WATCHDOG|SYSTEMD)_.*|NOTIFY_SOCKET|INVOCATION_ID|JOURNAL_STREAM|M(?:AIN|ANAGER)PID"
     "|MALLOC_MMAP_THRESHOLD_|SHELL|HOME|LOGNAME|USER|MAIL|MAILTO|MAILFROM|PWD|OLDPWD|SHLVL|_|(?![A-Za-z_]).*"
@@ -34,6 +34,8 @@ class CommandBuilder:
         self.search_path = search_path
         self._state_dir = settings.state_dir
         self._become = privileges.choose_user_prefix() if settings.system else setpriv_prefix
+        self._enter = privileges.choose_directory_prefix()
+        self._mounts = MountTable()
         self._inherited = inherited(os.environ, wanted=settings.inherit_env)
 
     def is_own(self, account: Account) -> bool:
@@ -74,6 +76,8 @@ class CommandBuilder:
             self.search_path,
             groups=None if self.is_own(account) else groups_of(account),
             become=self._become,
+            enter=self._enter,
+            may_block=self._mounts.may_block,
             prefix=prefix,
             state_dir=self._state_dir,
             inherited=self._inherited,
@@ -89,6 +93,8 @@ def describe(
     *,
     groups: Sequence[int] | None = None,
     become: UserPrefix = setpriv_prefix,
+    enter: DirectoryPrefix = env_prefix,
+    may_block: Callable[[bytes], bool] = lambda _path: False,
     prefix: tuple[str, ...] = (),
     state_dir: str = "",
     inherited: Mapping[str, str] = MappingProxyType({}),
@@ -97,26 +103,26 @@ def describe(
 
     `groups` are those of another user than the daemon's own, which must then be root; else None. `prefix`
     is a command that executes its arguments, under limits; it runs as the daemon's user, before that of
-    `become`. `state_dir` is the daemon's; variables of the crontab take precedence over `inherited` ones.
+    `become`. `enter` changes the directory in the child. The daemon itself does it, which takes 0.3 ms less,
+    for its own user, unless `may_block` says that directory or shell may be on a dead mount. `state_dir` is
+    the daemon's; variables of the crontab take precedence over `inherited` ones.
     """
     entry = fire.job.entry
     environment = {"SHELL": "/bin/sh", "HOME": account.home, "PATH": search_path, **inherited}
     environment.update(entry.environment)
-    environment.update(
-        LOGNAME=account.name,
-        USER=account.name,
-        PYCROND_ATTEMPT=str(fire.attempt),
-        **_identity(run, fire, state_dir),
-    )
+    environment.update(LOGNAME=account.name, USER=account.name, PYCROND_ATTEMPT=str(fire.attempt))
+    environment.update(_identity(run, fire, state_dir))
     shell = environment["SHELL"] or "/bin/sh"
     command: tuple[str, ...] = (shell, "-c", entry.command)
-    directory, stdin = environment["HOME"], as_bytes(entry.stdin)
-    if groups is None:
-        return Launch((*prefix, *command), environment, directory, stdin, fifo)
-    # The programs of `prefix` and `become` run as root. Whatever the user has written comes after them.
-    variables = (f"{name}={value}" for name, value in environment.items())
-    command = (*prefix, *become(account, groups), ENV, "-i", "--", *variables, *command)
-    return Launch(command, {}, directory, stdin, fifo, account, tuple(groups))
+    directory, stdin = environment["HOME"] and os.path.join("/", environment["HOME"]), as_bytes(entry.stdin)
+    if groups is not None:
+        # The programs of `prefix` and `become` run as root. Whatever the user has written comes after them.
+        variables = (f"{name}={value}" for name, value in environment.items())
+        command = (*prefix, *become(account, groups), *enter(directory, variables), *command)
+        return Launch(command, {}, "/", stdin, fifo, account)
+    if any(may_block(as_bytes(path)) for path in (directory, os.path.join(directory, shell))):
+        return Launch((*prefix, *enter(directory, None), *command), environment, "/", stdin, fifo)
+    return Launch((*prefix, *command), environment, directory, stdin, fifo)
 
 
 def _identity(run: int, fire: Fire, state_dir: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pycrond import clock
 from pycrond.host import procfs
@@ -17,6 +17,8 @@ from pycrond.runs.command import marks
 ENDING_SIGNALS = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 """Signals that end most programs: a run that fails after one of them by hand was killed."""
 
+SEARCH_TIME = 0.003  # seconds of a turn spent on the search for processes
+
 
 @dataclass(frozen=True, slots=True)
 class _LeftBehind:
@@ -25,6 +27,7 @@ class _LeftBehind:
     run: int
     fire: Fire
     kill_at: float
+    is_new: bool = False  # not searched for yet
 
     @property
     def name(self) -> str:
@@ -49,6 +52,8 @@ class Termination:
         self._limits = limits
         self._to_look_at: list[_LeftBehind] = []
         self._to_kill: list[_LeftBehind] = []
+        self._searching: list[_LeftBehind] = []  # taken from these two lists until the search ends
+        self._search = procfs.ProcessSearch({}, ours=False)
 
     def end(self, runs: Iterable[ActiveRun], cause: Cause, number: int = signal.SIGTERM) -> None:
         """Send TERM, or another signal, now and KILL after each run's grace. A run that is being ended goes
@@ -78,10 +83,10 @@ class Termination:
         self._limits.remove_empty()
         if elapsed >= self._active.act_at:
             self._act(elapsed)
-        if self._to_look_at:
-            self._look()
-        if self._to_kill and elapsed >= min(left.kill_at for left in self._to_kill):
-            self._kill([left for left in self._to_kill if elapsed >= left.kill_at])
+        if not self._searching:
+            self._begin_search(elapsed)
+        if self._searching and self._search.step(SEARCH_TIME):
+            self._end_search()
 
     def _act(self, elapsed: float) -> None:
         due = [active for active in self._active.by_pid.values() if elapsed >= active.act_at]
@@ -100,70 +105,66 @@ class Termination:
         run = active.run
         if active.is_being_ended:
             kill_at = active.act_at if active.act_at != NEVER else 0.0
-            self._to_look_at.append(_LeftBehind(run.id, run.fire, kill_at))
+            self._to_look_at.append(_LeftBehind(run.id, run.fire, kill_at, is_new=True))
         elif active.output.reader >= 0:  # a process has it open still
-            self._to_look_at.append(_LeftBehind(run.id, run.fire, NEVER))
+            self._to_look_at.append(_LeftBehind(run.id, run.fire, NEVER, is_new=True))
         else:
             self._limits.remove(run.id)
 
-    def _look(self) -> None:
-        """Find what runs have left. After a normal end it is left alone, and logged."""
-        ended, self._to_look_at = self._to_look_at, []
-        pids_of = self._find(ended)
-        for left in ended:
-            pids = pids_of.get(left.run, [])
-            if pids and left.kill_at != NEVER:
-                self._to_kill.append(left)
-                continue
-            self._limits.remove(left.run)
-            if pids:
-                detail = f"{left.name} left {_processes(pids)} running: {' '.join(map(str, pids))}"
-                self._log.write("LEFT", detail, clock.now(), level="notice")
+    def _begin_search(self, elapsed: float) -> None:
+        """Search for what ended runs have left, and again for what has had its grace."""
+        due = [left for left in self._to_kill if elapsed >= left.kill_at]
+        self._to_kill = [left for left in self._to_kill if elapsed < left.kill_at]
+        self._searching = due + self._to_look_at
+        self._to_look_at = []
+        by_marks = {
+            left.run: marks(left.run, left.fire, self._limits.state_dir)
+            for left in self._searching
+            if self._limits.pids(left.run) is None
+        }
+        self._search = self.search(by_marks)
 
-    def _find(self, ended: Iterable[_LeftBehind]) -> dict[int, list[int]]:
-        """The pids of the processes that runs have left, by run."""
-        return self._pids_of({left.run: self._marks(left) for left in ended})
+    def search(self, marks_of: Mapping[int, Sequence[bytes]]) -> procfs.ProcessSearch:
+        """Return a search for the processes of runs or hooks, which have these marks."""
+        return procfs.ProcessSearch(marks_of, ours=not self._keeper.is_gone)
 
-    def _marks(self, left: _LeftBehind) -> list[bytes]:
-        return marks(left.run, left.fire, self._limits.state_dir)
-
-    def _pids_of(self, marks_of: Mapping[int, Sequence[bytes]]) -> dict[int, list[int]]:
-        """The pids of the processes of runs or hooks: those in the cgroup, or else those with the marks."""
-        by_cgroup, by_marks = {}, {}
-        for number, words in marks_of.items():
-            members = self._limits.pids(number)
-            if members is None:
-                by_marks[number] = words
+    def _end_search(self) -> None:
+        searched, self._searching = self._searching, []
+        for left in searched:
+            members = self._limits.pids(left.run)
+            pids = self._search.pids.get(left.run, []) if members is None else members
+            if left.is_new:
+                self._found(left, pids)
             else:
-                by_cgroup[number] = members
-        return by_cgroup | (procfs.pids_by_run(by_marks, ours=not self._keeper.is_gone) if by_marks else {})
+                self._kill(left, pids)
 
-    def sweep(self, marks_of: Mapping[int, Sequence[bytes]]) -> dict[int, list[int]]:
-        """Send KILL to all processes of runs or hooks, in their process groups or not; return their pids."""
-        pids_of = self._pids_of(marks_of)
-        for number, words in marks_of.items():
-            if not self._limits.kill(number):
-                procfs.kill_marked(pids_of.get(number, []), words)
-            self._limits.remove(number)
-        return pids_of
+    def _found(self, left: _LeftBehind, pids: Sequence[int]) -> None:
+        """Let what a run has left have its grace. After a normal end it is left alone, and logged."""
+        if pids and left.kill_at != NEVER:
+            self._to_kill.append(replace(left, is_new=False))
+            return
+        self._limits.remove(left.run)
+        if pids:
+            detail = f"{left.name} left {_processes(pids)} running: {' '.join(map(str, pids))}"
+            self._log.write("LEFT", detail, clock.now(), level="notice")
 
-    def _kill(self, due: Sequence[_LeftBehind]) -> None:
+    def _kill(self, left: _LeftBehind, pids: Sequence[int]) -> None:
         """Send KILL to all that a run has left, in its process group or not."""
-        self._to_kill = [left for left in self._to_kill if left not in due]
-        pids_of = self.sweep({left.run: self._marks(left) for left in due})
-        for left in due:
-            if pids := pids_of.get(left.run, []):
-                detail = f"{left.name}: {_processes(pids)} of run {left.run} killed"
-                self._log.write("KILLED", detail, clock.now(), level="notice")
+        if not self._limits.kill(left.run):
+            procfs.kill_marked(pids, marks(left.run, left.fire, self._limits.state_dir))
+        self._limits.remove(left.run)
+        if pids:
+            detail = f"{left.name}: {_processes(pids)} of run {left.run} killed"
+            self._log.write("KILLED", detail, clock.now(), level="notice")
 
     @property
     def is_busy(self) -> bool:
         """Return whether processes that ended runs have left are still in their grace."""
-        return bool(self._to_look_at or self._to_kill)
+        return bool(self._to_look_at or self._to_kill or self._searching)
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do; None if nothing waits."""
-        if self._to_look_at:
+        if self._to_look_at or self._searching:
             return 0.0
         first = min([self._active.act_at, *(left.kill_at for left in self._to_kill)])
         return None if first == NEVER else max(0.0, first - elapsed)

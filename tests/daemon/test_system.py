@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from pycrond.host.privileges import CANNOT_ENTER
 from tests.conftest import Crond, wait_until
 from tests.support.system import System
 
@@ -63,10 +64,11 @@ def test_a_home_that_the_user_may_not_enter(system: System) -> None:
     system.write("etc/crontab", f"HOME={system.root}/locked\n@reboot nobody true\n@reboot root true\n")
     system.crond.run("start")
     wait_until(lambda: all(run.ended_at for run in system.crond.runs()))
-    ends = {run.key.partition("/")[0]: (run.state, run.reason) for run in system.crond.runs()}
-    assert ends["root"] == ("succeeded", "")
-    assert ends["nobody"][0] == "failed"
-    assert f"cannot enter directory {system.root}/locked: Permission denied" in ends["nobody"][1]
+    ends = {run.key.partition("/")[0]: (run.state, run.exit_status) for run in system.crond.runs()}
+    assert ends == {"root": ("succeeded", 0), "nobody": ("failed", CANNOT_ENTER)}
+    (line,) = system.output()
+    assert line.startswith("/usr/bin/env: cannot change directory to")
+    assert line.endswith("/locked': Permission denied")
 
 
 def test_an_unknown_user_is_an_error_and_the_other_lines_run(system: System) -> None:

@@ -56,13 +56,15 @@ def test_programs_that_run_as_root_get_nothing_that_a_user_wrote() -> None:
     variables, arguments = environment(text, groups=(1,))
     assert variables == {}
     end = arguments.index("/usr/bin/env")
-    assert arguments[: end + 3] == (
+    assert arguments[: end + 5] == (
         *setpriv_prefix(Account("me", 1, 1, "/home/me"), (1,)),
         "/usr/bin/env",
         "-i",
+        "-C",
+        "/home/me",
         "--",
     )
     assert {"BASH_FUNC_echo%%=() { id; }", "LD_PRELOAD=/tmp/x.so", "TMPDIR=/t", "A=daemon"} < {
-        *arguments[end + 3 :]
+        *arguments[end + 5 :]
     }
     assert arguments[-3:] == ("/tmp/sh", "-c", "x")
