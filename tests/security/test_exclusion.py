@@ -52,7 +52,7 @@ signal.pause()
 """
 
 
-REACHABLE = {"directory", "pid", "control.sock", "settings", "crontab", "os-release"}
+REACHABLE = {"directory", "pid", "control.sock", "crontab", "os-release"}
 """What every user may open; of all this the daemon locks nothing and waits for nothing."""
 
 
