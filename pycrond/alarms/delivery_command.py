@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from pycrond.alarms.time_limits import TIMEOUT
 from pycrond.host import users
+from pycrond.host.cgroup import Limits
 from pycrond.host.spawn import Launch
 from pycrond.jobs.job import Account, Entry, Job
 from pycrond.jobs.options import CRON
@@ -32,13 +34,13 @@ class DeliveryCommands:
         self._ledger = ledger
         self._builder = builder
 
-    def build(self, alarm: Alarm, account: Account, printed: str, prefix: tuple[str, ...]) -> Launch | None:
+    def build(self, alarm: Alarm, account: Account, printed: str, limits: Limits) -> Launch | None:
         """Return the command of a delivery, which prints to `printed`; None if there is nothing to deliver.
 
-        `prefix` is a command that executes a hook under its time limit.
+        `limits` are those of a hook.
         """
         if alarm.kind == "hook":
-            return self._hook(alarm, account, printed, prefix)
+            return self._hook(alarm, account, printed, limits)
         return self._courier(alarm, account, printed)
 
     def _courier(self, alarm: Alarm, account: Account, printed: str) -> Launch | None:
@@ -70,7 +72,7 @@ class DeliveryCommands:
         environment = {**_proxies(os.environ, is_own=is_own), **path, "HOME": self._builder.account.home}
         return Launch(COURIER, environment, "/", json.dumps(document).encode(), printed)
 
-    def _hook(self, alarm: Alarm, account: Account, printed: str, prefix: tuple[str, ...]) -> Launch:
+    def _hook(self, alarm: Alarm, account: Account, printed: str, limits: Limits) -> Launch:
         document = alarm.document
         about = self._about(alarm, document)
         variables = tuple((name, value) for name, value in document["environment"])
@@ -87,7 +89,9 @@ class DeliveryCommands:
             options=CRON,
         )
         fire = Fire(Job(alarm.key, account.name, entry), datetime.fromtimestamp(alarm.made_at, UTC), None)
-        return self._builder.build(fire, alarm.run or 0, printed, prefix=prefix, account=account)
+        return self._builder.build(
+            fire, alarm.run or 0, printed, limits=limits, prefix=TIMEOUT, account=account
+        )
 
     def _about(self, alarm: Alarm, document: Mapping[str, Any]) -> dict[str, Any]:
         """An object of `history`, with the place of the job and the event."""

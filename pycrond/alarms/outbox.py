@@ -10,6 +10,7 @@ from pycrond.alarms.queue import MAX_BYTES_OF_USER, AlarmQueue
 from pycrond.alarms.time_limits import TimeLimits
 from pycrond.errors import PycrondError, UnusableAccountError
 from pycrond.host import machine, spawn
+from pycrond.host.spawner import NOT_EXECUTED, SPAWNER
 from pycrond.jobs.job import Account
 from pycrond.ledger.alarms import Alarm, AlarmTable
 from pycrond.ledger.writer import Ledger
@@ -140,10 +141,10 @@ class Outbox:
 
     def _start(self, alarm: Alarm, account: Account) -> None:
         """Start the process of a delivery; raises PycrondError or OSError."""
-        prefix = self._time_limits.prefix(alarm) if alarm.kind == "hook" else ()
+        limits = self._time_limits.limits(alarm)
         printed = spawn.make_memfd(MAX_PRINTED)
         try:
-            launch = self._commands.build(alarm, account, f"/proc/{os.getpid()}/fd/{printed}", prefix)
+            launch = self._commands.build(alarm, account, f"/proc/{os.getpid()}/fd/{printed}", limits)
             if launch is None:
                 self._done(alarm, "nothing was printed")
                 os.close(printed)
@@ -166,6 +167,8 @@ class Outbox:
                 alarm, memfd = self._deliveries.pop(pid)
                 printed = spawn.read_memfd(memfd, MAX_PRINTED)
                 code = os.waitstatus_to_exitcode(status)
+                if code in NOT_EXECUTED and (error := SPAWNER.failure(pid)):
+                    printed = str(error)
                 if pid in self._time_limits.killed:
                     code, printed = LATE, "" if alarm.kind == "hook" else "killed at its time limit"
                 self._time_limits.ended(pid)

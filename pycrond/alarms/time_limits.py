@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from itertools import takewhile
 
 from pycrond.host import procfs, spawn
-from pycrond.host.cgroup import ResourceLimits
+from pycrond.host.cgroup import Limits, ResourceLimits
 from pycrond.host.procfs import ProcessSearch
-from pycrond.host.spawn import as_bytes
+from pycrond.host.spawn import NO_LIMITS, as_bytes
 from pycrond.jobs.options import Options
 from pycrond.ledger.alarms import Alarm
 from pycrond.runs.termination import SEARCH_TIME, Termination
@@ -40,9 +40,9 @@ class TimeLimits:
         self.killed: set[int] = set()
         """The pids of deliveries that were killed and have not been reaped yet."""
 
-    def prefix(self, alarm: Alarm) -> tuple[str, ...]:
-        """Return the command that executes a hook under its time limit, as the daemon's user."""
-        return (*self._limits.command_prefix(CGROUP, -alarm.id), *TIMEOUT)
+    def limits(self, alarm: Alarm) -> Limits:
+        """Return the limits of a delivery: a hook gets a cgroup."""
+        return self._limits.limits(CGROUP, -alarm.id) if alarm.kind == "hook" else NO_LIMITS
 
     def started(self, alarm: Alarm, pid: int, elapsed: float) -> None:
         self._ends[pid] = end = elapsed + LIMITS[alarm.kind]

@@ -8,7 +8,7 @@ from pycrond import __version__, clock
 from pycrond.daemon.loop import Daemon
 from pycrond.daemon.reexec import READY
 from pycrond.errors import PycrondError
-from pycrond.host import login_session, privileges, users
+from pycrond.host import privileges, users
 from pycrond.host.daemon_arguments import from_arguments
 from pycrond.host.pidfile import Pidfile
 from pycrond.host.safe_paths import OWN_FILE
@@ -42,8 +42,6 @@ def main(arguments: Sequence[str]) -> int:
     settings = from_arguments(rest)
     if settings.system:
         privileges.take_groups(users.by_uid(0))
-    if os.geteuid() == 0:
-        login_session.login_uid_file()  # now, since this takes 1 ms and opens a file
     pidfile = Pidfile(settings.pidfile, settings.state_dir)
     try:
         signals = SignalPipe()

@@ -1,7 +1,6 @@
-"""Limits and processes of a run, by a cgroup if one can be made, else by nice(1), prlimit(1) and others.
+"""Limits and processes of a run, by a cgroup if one can be made, else by the limits of each process.
 
-Only jobs with `timeout`, `memory` or `cpu` get a cgroup (version 2, cgroups(7)). A shell enters it and then
-executes the command.
+Only jobs with `timeout`, `memory` or `cpu` get a cgroup (version 2, cgroups(7)).
 """
 
 import contextlib
@@ -11,6 +10,8 @@ import os
 import re
 import resource
 import signal
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from pycrond.hashing import digest
 from pycrond.host.machine import read_text
@@ -18,7 +19,10 @@ from pycrond.jobs.options import Options
 
 NICE, IONICE, PRLIMIT, SHELL = "/usr/bin/nice", "/usr/bin/ionice", "/usr/bin/prlimit", "/bin/sh"
 ENTER = 'echo 0 2>/dev/null >"$0"; exec "$@"'
-IO_CLASSES = {"realtime": "1", "best-effort": "2", "idle": "3"}
+IO_CLASSES = {"realtime": 1, "best-effort": 2, "idle": 3}  # <linux/ioprio.h>
+IO_CLASS_SHIFT, IO_LEVEL = 13, 4  # the level is that of ionice(1) where none is given
+RESOURCES = {resource.RLIMIT_AS: "as", resource.RLIMIT_CPU: "cpu"}
+"""The limits of a process that are set, with their options of prlimit(1)."""
 MAX_KILL_ROUNDS = 10  # against processes that go on forking
 CPU_PERIOD = 100_000  # microseconds, of cpu.max
 CONTROLLERS = ("memory", "cpu")
@@ -34,6 +38,31 @@ def own_cgroup(mounts: str = "/proc/self/mountinfo", membership: str = "/proc/se
     except OSError:
         return None
     return os.path.join(roots[0], path[1].lstrip("/")).rstrip("/") if roots and path else None
+
+
+class Limits(NamedTuple):
+    """What is set for a process before it executes its program."""
+
+    cgroup: str = ""
+    """The directory of the cgroup that it enters; empty: none."""
+    nice: int = 0
+    """Added to the nice value."""
+    io_priority: int = 0
+    """The value for ioprio_set(2); 0: unchanged."""
+    resources: tuple[tuple[int, int], ...] = ()
+    """Numbers of setrlimit(2), each with its value."""
+
+    def words(self) -> list[str]:
+        """Return the command that sets them and executes its arguments."""
+        words = [SHELL, "-c", ENTER, f"{self.cgroup}/cgroup.procs"] if self.cgroup else []
+        if self.nice:
+            words += [NICE, "-n", str(self.nice)]
+        if self.io_priority:
+            kind, level = self.io_priority >> IO_CLASS_SHIFT, self.io_priority % (1 << IO_CLASS_SHIFT)
+            words += [IONICE, "-c", str(kind), *(["-n", str(level)] if kind != IO_CLASSES["idle"] else [])]
+        if self.resources:
+            words += [PRLIMIT, *(f"--{RESOURCES[number]}={value}" for number, value in self.resources)]
+        return words
 
 
 class ResourceLimits:
@@ -60,30 +89,24 @@ class ResourceLimits:
             self.kill(number)
             self.remove(number)
 
-    def command_prefix(self, options: Options, run: int) -> tuple[str, ...]:
-        """Return the command that applies a run's limits and executes its arguments; empty without limits."""
+    def limits(self, options: Options, run: int) -> Limits:
+        """Return the limits of a run; its cgroup is made, and has the limits that it can have."""
         group = self._make_group(run) if options.timeout or options.memory or options.cpu else None
-        words: list[str] = [SHELL, "-c", ENTER, f"{group}/cgroup.procs"] if group else []
-        if options.nice:
-            words += [NICE, "-n", str(options.nice)]
+        priority = 0
         if options.ionice:
             kind, _, level = options.ionice.partition(":")
-            words += [IONICE, "-c", IO_CLASSES[kind], *(["-n", level] if level else [])]
-        limits = self._process_limits(options, group)
-        if limits:
-            words += [PRLIMIT, *limits]
-        return tuple(words)
+            priority = IO_CLASSES[kind] << IO_CLASS_SHIFT | int(level or IO_LEVEL)
+        return Limits(group or "", options.nice, priority, tuple(self._resources(options, group)))
 
-    def _process_limits(self, options: Options, group: str | None) -> list[str]:
-        """Set the limits of the cgroup, and return the arguments of prlimit(1) for those it does not have."""
-        words = []
+    def _resources(self, options: Options, group: str | None) -> Iterator[tuple[int, int]]:
+        """Set the limits of the cgroup, and yield those of each process that it does not have."""
         if options.memory and not _write(group, "memory.max", str(options.memory)):
-            words.append(f"--as={_lowered(resource.RLIMIT_AS, options.memory)}")
+            yield resource.RLIMIT_AS, _lowered(resource.RLIMIT_AS, options.memory)
         if options.cpu and not _write(group, "cpu.max", f"{int(options.cpu * CPU_PERIOD)} {CPU_PERIOD}"):
             # Processor time, not its share: the most that the share can amount to before the timeout.
             seconds = math.ceil(options.cpu * (options.timeout or 0))
-            words += [f"--cpu={_lowered(resource.RLIMIT_CPU, seconds)}"] if seconds else []
-        return words
+            if seconds:
+                yield resource.RLIMIT_CPU, _lowered(resource.RLIMIT_CPU, seconds)
 
     def mechanisms(self) -> dict[str, str]:
         """Return the means by which memory and cpu are limited on this machine."""
@@ -184,7 +207,7 @@ class ResourceLimits:
 
 
 def _lowered(limit: int, value: int) -> int:
-    """Return a value no higher than the daemon's own limit, which root's prlimit(1) could raise."""
+    """Return a value no higher than the daemon's own limit, which root could raise."""
     _, hard = resource.getrlimit(limit)
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
 

@@ -10,8 +10,12 @@ from dataclasses import dataclass
 from typing import Self
 
 from pycrond.errors import PycrondError
-from pycrond.host import login_session
+from pycrond.host import spawner
+from pycrond.host.cgroup import Limits
+from pycrond.host.spawner import SPAWNER
 from pycrond.jobs.job import Account
+
+NO_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,10 +25,15 @@ class Launch:
     arguments: tuple[str, ...]
     environment: Mapping[str, str]
     directory: str
-    """Where the first program starts. The daemon enters it: it must not be on a mount that may block."""
+    """Without an owner the daemon enters it: then it must not be on a mount that may block."""
     stdin: bytes
     fifo: str
-    owner: Account | None = None  # None: the daemon's own user
+    owner: Account | None = None
+    """The user, if that is not the daemon's own: the spawner starts the program."""
+    groups: tuple[int, ...] = ()
+    """Those of the owner."""
+    limits: Limits = NO_LIMITS
+    """Those of the program of an owner."""
 
 
 RESERVED_FDS = 64  # highest descriptors, kept for the daemon's own files, sockets and spools
@@ -79,7 +88,8 @@ def is_transient(error: BaseException) -> bool:
 
 
 class Spawner:
-    """A context in which runs are started by posix_spawn, which copies no page tables.
+    """A context in which runs are started: those of other users by the spawner, those of the daemon's own
+    user by posix_spawn, which copies no page tables.
 
     posix_spawn sets neither directory nor limit, so they are set for this process, which has one thread.
     Nothing else may open files in this context.
@@ -87,7 +97,6 @@ class Spawner:
 
     def __init__(self) -> None:
         self._directory = "/"  # the current one
-        self._has_session = False  # of the last run
 
     def __enter__(self) -> Self:
         # One SIGCHLD after all starts is enough.
@@ -98,20 +107,17 @@ class Spawner:
     def __exit__(self, *_: object) -> None:
         raise_fd_limit()
         os.chdir("/")
-        if self._has_session:
-            login_session.leave()
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def start(self, launch: Launch) -> int:
         """Start a run and return its pid. Raises PycrondError or OSError; see `is_transient`."""
+        if launch.owner:
+            return _start_as(launch.owner, launch)
         if launch.directory != self._directory:
             self._enter(launch.directory)
-        if os.geteuid() == 0:
-            self._has_session = True
-            login_session.begin(launch.owner.uid if launch.owner else 0)
         if not launch.stdin:
             return _spawn(launch, os.devnull)
-        memory = _stdin_memfd(launch.stdin)
+        memory = _memfd(launch.stdin)
         try:
             return _spawn(launch, f"/proc/self/fd/{memory}")
         finally:
@@ -125,16 +131,34 @@ class Spawner:
         self._directory = directory
 
 
-def _stdin_memfd(text: bytes) -> int:
+def _start_as(owner: Account, launch: Launch) -> int:
+    """Have the spawner start a run as its user; return its pid. Raises OSError."""
+    variables = [as_bytes(f"{name}={value}") for name, value in launch.environment.items()]
+    request = spawner.request(
+        (owner.uid, owner.gid, launch.groups),
+        (as_bytes(launch.fifo), as_bytes(launch.directory)),
+        launch.limits,
+        ([as_bytes(argument) for argument in launch.arguments], variables),
+    )
+    memory, stdin = _memfd(request), _memfd(launch.stdin) if launch.stdin else None
+    try:
+        return SPAWNER.start(memory, stdin)
+    finally:
+        os.close(memory)
+        if stdin is not None:
+            os.close(stdin)
+
+
+def _memfd(text: bytes) -> int:
     """Return a file in memory with a text; its number may be beyond the limit of a job."""
     raise_fd_limit()
     try:
-        memory = os.memfd_create("stdin", os.MFD_CLOEXEC)
+        memory = os.memfd_create("text", os.MFD_CLOEXEC)
     finally:
         restore_fd_limit()
     view = memoryview(text)
     while view:
-        view = view[os.write(memory, view) :]
+        view = view[os.pwrite(memory, view, len(text) - len(view)) :]
     return memory
 
 

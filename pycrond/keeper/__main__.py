@@ -291,9 +291,10 @@ class Keeper:
         fields = stat_fields(pid)
         if not fields:
             return True
-        if fields[0] == b"Z":
+        leads_session = int(fields[3]) == pid  # as every run does, and the spawner does not
+        if fields[0] == b"Z" and leads_session:
             self.leaders.setdefault(b"%d" % pid, b"0 %d %b" % (pid, fields[19]))
-        elif variable and int(fields[3]) == pid:
+        elif variable and leads_session:
             run = variable.removeprefix(RUN_VARIABLE)
             is_user = self.belongs_to_user(pid, run)
             if is_user:

@@ -8,9 +8,10 @@ from types import MappingProxyType
 
 from pycrond.errors import PycrondError
 from pycrond.host import privileges, users
+from pycrond.host.cgroup import Limits
 from pycrond.host.mounts import MountTable
-from pycrond.host.privileges import DirectoryPrefix, UserPrefix, env_prefix, setpriv_prefix
-from pycrond.host.spawn import Launch, as_bytes
+from pycrond.host.privileges import DirectoryPrefix, env_prefix
+from pycrond.host.spawn import NO_LIMITS, Launch, as_bytes
 from pycrond.jobs.job import Account
 from pycrond.jobs.run import Fire
 from pycrond.settings import Settings
@@ -33,7 +34,6 @@ class CommandBuilder:
         """The accounts of the users that have jobs, by name; replaced at each reload."""
         self.search_path = search_path
         self._state_dir = settings.state_dir
-        self._become = privileges.choose_user_prefix() if settings.system else setpriv_prefix
         self._enter = privileges.choose_directory_prefix()
         self._mounts = MountTable()
         self._inherited = inherited(os.environ, wanted=settings.inherit_env)
@@ -56,14 +56,15 @@ class CommandBuilder:
         run: int,
         fifo: str,
         *,
+        limits: Limits = NO_LIMITS,
         prefix: tuple[str, ...] = (),
         account: Account | None = None,
         groups_of: Callable[[Account], Sequence[int]] = users.group_ids,
     ) -> Launch:
         """The command of a run that prints to `fifo`, as its job's user unless `account` says otherwise.
 
-        `prefix` is a command that executes its arguments; it runs as the daemon's user. `groups_of` looks up
-        the groups of an account; a caller that builds many commands passes a function that remembers them.
+        `prefix` is a command that executes its arguments, as that user. `groups_of` looks up the groups of an
+        account; a caller that builds many commands passes a function that remembers them.
         """
         account = account or self.accounts.get(fire.job.user)
         if account is None:  # its job is gone since it was claimed
@@ -75,9 +76,9 @@ class CommandBuilder:
             fifo,
             self.search_path,
             groups=None if self.is_own(account) else groups_of(account),
-            become=self._become,
             enter=self._enter,
             may_block=self._mounts.may_block,
+            limits=limits,
             prefix=prefix,
             state_dir=self._state_dir,
             inherited=self._inherited,
@@ -92,20 +93,20 @@ def describe(
     search_path: str,
     *,
     groups: Sequence[int] | None = None,
-    become: UserPrefix = setpriv_prefix,
     enter: DirectoryPrefix = env_prefix,
     may_block: Callable[[bytes], bool] = lambda _path: False,
+    limits: Limits = NO_LIMITS,
     prefix: tuple[str, ...] = (),
     state_dir: str = "",
     inherited: Mapping[str, str] = MappingProxyType({}),
 ) -> Launch:
     """The command, environment (semantics.md 3) and standard input of a run that prints to `fifo`.
 
-    `groups` are those of another user than the daemon's own, which must then be root; else None. `prefix`
-    is a command that executes its arguments, under limits; it runs as the daemon's user, before that of
-    `become`. `enter` changes the directory in the child. The daemon itself does it, which takes 0.3 ms less,
-    for its own user, unless `may_block` says that directory or shell may be on a dead mount. `state_dir` is
-    the daemon's; variables of the crontab take precedence over `inherited` ones.
+    `groups` are those of another user than the daemon's own, which must then be root; else None. `prefix` is
+    a command that executes its arguments. `enter` changes the directory in a child of the daemon's own user
+    where `may_block` says that directory or shell may be on a dead mount; otherwise the daemon does it, which
+    takes 0.3 ms less. `state_dir` is the daemon's; variables of the crontab take precedence over `inherited`
+    ones.
     """
     entry = fire.job.entry
     environment = {"SHELL": "/bin/sh", "HOME": account.home, "PATH": search_path, **inherited}
@@ -113,16 +114,14 @@ def describe(
     environment.update(LOGNAME=account.name, USER=account.name, PYCROND_ATTEMPT=str(fire.attempt))
     environment.update(_identity(run, fire, state_dir))
     shell = environment["SHELL"] or "/bin/sh"
-    command: tuple[str, ...] = (shell, "-c", entry.command)
+    command: tuple[str, ...] = (*prefix, shell, "-c", entry.command)
     directory, stdin = environment["HOME"] and os.path.join("/", environment["HOME"]), as_bytes(entry.stdin)
     if groups is not None:
-        # The programs of `prefix` and `become` run as root. Whatever the user has written comes after them.
-        variables = (f"{name}={value}" for name, value in environment.items())
-        command = (*prefix, *become(account, groups), *enter(directory, variables), *command)
-        return Launch(command, {}, "/", stdin, fifo, account)
+        return Launch(command, environment, directory, stdin, fifo, account, tuple(groups), limits)
+    words = limits.words()
     if any(may_block(as_bytes(path)) for path in (directory, os.path.join(directory, shell))):
-        return Launch((*prefix, *enter(directory, None), *command), environment, "/", stdin, fifo)
-    return Launch((*prefix, *command), environment, directory, stdin, fifo)
+        return Launch((*words, *enter(directory), *command), environment, "/", stdin, fifo)
+    return Launch((*words, *command), environment, directory, stdin, fifo)
 
 
 def _identity(run: int, fire: Fire, state_dir: str) -> dict[str, str]:

@@ -85,9 +85,9 @@ class Launcher:
     def _make_ready(self, claimed: ClaimedRun, groups_of: Callable[[Account], Sequence[int]]) -> Launch:
         """Describe the command and make its FIFO. Raises OSError where there is no room."""
         run = claimed.run
-        prefix = self._limits.command_prefix(run.job.entry.options, run.id)
+        limits = self._limits.limits(run.job.entry.options, run.id)
         fifo = self._output.capture.path(run.id)
-        launch = self._builder.build(run.fire, run.id, fifo, prefix=prefix, groups_of=groups_of)
+        launch = self._builder.build(run.fire, run.id, fifo, limits=limits, groups_of=groups_of)
         claimed.reader = spawn.make_fifo(launch)
         claimed.launch = launch
         return launch

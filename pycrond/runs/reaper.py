@@ -6,6 +6,7 @@ from datetime import datetime
 from pycrond import clock
 from pycrond.host import procfs, spawn
 from pycrond.host.poller import Poller
+from pycrond.host.spawner import NOT_EXECUTED, SPAWNER
 from pycrond.jobs.run import Cause, Outcome, Reason, State
 from pycrond.keeper.client import KeeperClient
 from pycrond.output.output import Output
@@ -17,6 +18,12 @@ REPORT_TIMEOUT = 1.0  # seconds to wait for the keeper's report of how an adopte
 STATUS_UNKNOWN = Outcome(
     State.UNKNOWN, Cause(Reason.STATUS_UNKNOWN, "its exit status went to another process")
 )
+
+
+def _not_executed(pid: int, status: int) -> Outcome | None:
+    """Return the outcome of a process that could not execute its program; None if it did."""
+    error = SPAWNER.failure(pid) if os.waitstatus_to_exitcode(status) in NOT_EXECUTED else None
+    return Outcome(State.FAILED, Cause.of(Reason.START_FAILED, str(error))) if error else None
 
 
 class Reaper:
@@ -45,7 +52,8 @@ class Reaper:
                 self._other_children.append((pid, status))
             elif active.pidfd < 0:
                 cpu = round(usage.ru_utime + usage.ru_stime, 3)
-                self.end(active, outcome(status, cpu, usage.ru_maxrss), now)
+                end = _not_executed(pid, status) or outcome(status, cpu, usage.ru_maxrss)
+                self.end(active, end, now)
 
     def take_other_children(self) -> list[tuple[int, int]]:
         """Return pid and status of children that have ended since the last call and were no runs."""

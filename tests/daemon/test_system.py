@@ -8,7 +8,6 @@ import subprocess
 
 import pytest
 
-from pycrond.host.privileges import CANNOT_ENTER
 from tests.conftest import Crond, wait_until
 from tests.support.system import System
 
@@ -64,11 +63,29 @@ def test_a_home_that_the_user_may_not_enter(system: System) -> None:
     system.write("etc/crontab", f"HOME={system.root}/locked\n@reboot nobody true\n@reboot root true\n")
     system.crond.run("start")
     wait_until(lambda: all(run.ended_at for run in system.crond.runs()))
-    ends = {run.key.partition("/")[0]: (run.state, run.exit_status) for run in system.crond.runs()}
-    assert ends == {"root": ("succeeded", 0), "nobody": ("failed", CANNOT_ENTER)}
-    (line,) = system.output()
-    assert line.startswith("/usr/bin/env: cannot change directory to")
-    assert line.endswith("/locked': Permission denied")
+    ends = {run.key.partition("/")[0]: (run.state, run.reason) for run in system.crond.runs()}
+    reason = f"start-failed: cannot enter directory {system.root}/locked: Permission denied"
+    assert ends == {"root": ("succeeded", ""), "nobody": ("failed", reason)}
+
+
+def test_a_shell_that_cannot_be_executed(system: System) -> None:
+    system.write(
+        "etc/crontab", "HOME=/\nSHELL=/no/such\n@reboot nobody true\nSHELL=/etc/passwd\n@reboot games true\n"
+    )
+    system.crond.run("start")
+    wait_until(lambda: all(run.ended_at for run in system.crond.runs()))
+    assert {run.key.partition("/")[0]: run.reason for run in system.crond.runs()} == {
+        "nobody": "start-failed: cannot run /no/such: No such file or directory",
+        "games": "start-failed: cannot run /etc/passwd: Permission denied",
+    }
+
+
+def test_the_exit_statuses_of_a_start_that_failed_are_also_those_of_commands(system: System) -> None:
+    system.write("etc/crontab", "HOME=/\n@reboot nobody exit 126\n@reboot games /no/such\n")
+    system.crond.run("start")
+    wait_until(lambda: all(run.ended_at for run in system.crond.runs()))
+    ends = {run.key.partition("/")[0]: (run.exit_status, run.reason) for run in system.crond.runs()}
+    assert ends == {"nobody": (126, ""), "games": (127, "")}
 
 
 def test_an_unknown_user_is_an_error_and_the_other_lines_run(system: System) -> None:

@@ -54,12 +54,12 @@ def test_a_job_that_exceeds_its_memory_fails(loop: Loop) -> None:
     assert loop.runs()[0].state == "failed"
 
 
-def test_limits_without_a_cgroup_need_no_command_prefix(tmp_path: Path) -> None:
+def test_a_job_without_limits_needs_no_command_before_it(tmp_path: Path) -> None:
     limits = ResourceLimits(str(tmp_path))
     assert set(limits.mechanisms()) == {"memory", "cpu"}
     limits._base = None
     assert limits.mechanisms()["memory"] == "RLIMIT_AS of each process"
-    assert limits.command_prefix(Options(), 1) == ()
+    assert limits.limits(Options(), 1).words() == []
 
 
 @pytest.mark.parametrize(

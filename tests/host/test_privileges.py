@@ -1,4 +1,4 @@
-"""Programs of another user run with none of root's rights."""
+"""Commands that change the directory and then execute another command."""
 
 import os
 import subprocess
@@ -7,89 +7,32 @@ from pathlib import Path
 import pytest
 
 from pycrond.host import privileges
-from pycrond.host.privileges import (
-    DirectoryPrefix,
-    UserPrefix,
-    chroot_prefix,
-    env_prefix,
-    setpriv_prefix,
-    shell_prefix,
-)
-from pycrond.jobs.job import Account
+from pycrond.host.privileges import DirectoryPrefix, env_prefix, shell_prefix
 
-pytestmark = [pytest.mark.process, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
-IS_GNU = (
-    b"coreutils" in subprocess.run([privileges.CHROOT, "--version"], capture_output=True, check=False).stdout
-)
-gnu = pytest.mark.skipif(not IS_GNU, reason="not the chroot of GNU")
+pytestmark = pytest.mark.process
 
 
 def program(directory: Path, text: str) -> str:
-    path = directory / "chroot"
+    path = directory / "program"
     path.write_text(f"#!/bin/sh\n{text}\n")
     path.chmod(0o755)
     return str(path)
 
 
-@gnu
-def test_chroot_of_gnu_passes_the_test() -> None:
-    assert privileges.choose_user_prefix() is chroot_prefix
-
-
-AS_TEST_ACCOUNT = 'exec setpriv --reuid=65534 --regid=65533 --groups=65532,65533 --inh-caps=-all "$@"'
-
-
-@pytest.mark.parametrize(
-    ("does", "expected", "why"),
-    [
-        (f"shift 3; {AS_TEST_ACCOUNT}", chroot_prefix, "as expected"),
-        (f"shift 3; {AS_TEST_ACCOUNT}".replace("65532,", ""), setpriv_prefix, "a group is missing"),
-        (
-            f"shift 3; {AS_TEST_ACCOUNT}".replace("--groups=65532", "--groups=0,65532"),
-            setpriv_prefix,
-            "a group of root's",
-        ),
-        (f"shift 3; {AS_TEST_ACCOUNT}".replace("--reuid", "--euid"), setpriv_prefix, "a way back"),
-        (f"shift 3; {AS_TEST_ACCOUNT}".replace("-all", "+chown"), setpriv_prefix, "a capability"),
-        ('shift 3; exec "$@"', setpriv_prefix, "still root"),
-        ("echo 'unrecognized option: userspec' >&2; exit 1", setpriv_prefix, "as busybox"),
-    ],
-)
-def test_a_chroot_is_tested(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str, expected: UserPrefix, why: str
-) -> None:
-    monkeypatch.setattr(privileges, "CHROOT", program(tmp_path, does))
-    assert privileges.choose_user_prefix() is expected, why
-
-
-def test_without_chroot_setpriv_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(privileges, "CHROOT", "/no/chroot")
-    assert privileges.choose_user_prefix() is setpriv_prefix
-
-
-@pytest.mark.parametrize("prefix", [pytest.param(chroot_prefix, marks=gnu), setpriv_prefix])
-def test_both_prefixes_have_the_same_effect(prefix: UserPrefix) -> None:
-    """The groups are those of the password file: `setpriv` looks them up itself."""
-    account = Account("nobody", 65534, 65534, "/")
-    shown = ["/bin/grep", "-E", "^(Uid|Gid|Groups|Cap(Inh|Prm|Eff|Amb)):", "/proc/self/status"]
-    words = privileges._output([*prefix(account, (65534,)), *shown]).split()
-    assert [word for word in words if not word.endswith(":")] == ["65534"] * 9 + ["0" * 16] * 4
-
-
 @pytest.mark.parametrize("prefix", [env_prefix, shell_prefix])
-def test_a_directory_and_variables_are_taken_on(tmp_path: Path, prefix: DirectoryPrefix) -> None:
-    def output(*variables: str) -> str:
-        return privileges._output([*prefix(str(tmp_path), variables or None), "/usr/bin/env"])
-
-    shown = output("A=1", "B C=2", "BASH_FUNC_x%%=() { :; }").splitlines()
-    assert {*shown} == {"A=1", "B C=2", "BASH_FUNC_x%%=() { :; }"}
-    assert {*output().splitlines()} <= {f"PWD={tmp_path}"}, "nothing but what a shell sets"
-    assert privileges._output([*prefix(str(tmp_path), None), "/bin/pwd"]).strip() == str(tmp_path)
+def test_a_directory_is_entered_and_the_variables_are_kept(tmp_path: Path, prefix: DirectoryPrefix) -> None:
+    variables = {"A": "1"} if prefix is shell_prefix else {"A": "1", "B C": "2", "BASH_FUNC_x%%": "() { :; }"}
+    command = [*prefix(str(tmp_path)), "/usr/bin/env"]
+    shown = subprocess.run(command, env=variables, capture_output=True, text=True, check=True).stdout
+    assert {*shown.splitlines()} - {f"PWD={tmp_path}"} == {
+        f"{name}={text}" for name, text in variables.items()
+    }
+    assert privileges._output([*prefix(str(tmp_path)), "/bin/pwd"]).strip() == os.path.realpath(tmp_path)
 
 
 @pytest.mark.parametrize("prefix", [env_prefix, shell_prefix])
 def test_a_directory_that_cannot_be_entered(tmp_path: Path, prefix: DirectoryPrefix) -> None:
-    command = [*prefix(str(tmp_path / "none"), None), "/bin/true"]
+    command = [*prefix(str(tmp_path / "none")), "/bin/true"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == privileges.CANNOT_ENTER
     assert "none" in done.stderr

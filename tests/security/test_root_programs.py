@@ -1,4 +1,4 @@
-"""Programs that run as root before a job's user is taken on execute nothing that the user wrote."""
+"""What is done with root's rights before a job's user is taken on executes and shows nothing that the user wrote."""
 
 import os
 import subprocess
@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests.conftest import wait_until
+from tests.support.system import System
 
 pytestmark = [
     pytest.mark.process,
@@ -16,8 +19,7 @@ JOB = r"""
 import os, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from pycrond.host.cgroup import ENTER, SHELL
-from pycrond.host.privileges import choose_user_prefix
+from pycrond.host.cgroup import Limits
 from pycrond.host.spawn import Spawner, make_fifo
 from pycrond.jobs.job import Account
 from pycrond.jobs.run import Fire
@@ -35,8 +37,7 @@ launch = describe(
     str(directory / "fifo"),
     "/usr/bin:/bin",
     groups=(65534,),
-    become=choose_user_prefix(),
-    prefix=(SHELL, "-c", ENTER, "/dev/null"),
+    limits=Limits(cgroup="/no/such", nice=1, io_priority=3 << 13, resources=((0, 100),)),
 )
 reader = make_fifo(launch)
 with Spawner() as spawner:
@@ -62,3 +63,36 @@ def test_a_function_of_bash_in_a_crontab_does_not_run_as_root(tmp_path: Path) ->
         for name in ("ran", "fifo"):
             (directory / name).unlink(missing_ok=True)
         directory.rmdir()
+
+
+SECRET = "PASSWORD=of-a-database"
+WATCH = f"""
+import os, sys, time
+secret = b"{SECRET.partition("=")[2]}"
+own = os.getpid()
+while not os.path.exists(sys.argv[1]):
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and int(name) != own and secret in open(f"/proc/{{name}}/cmdline", "rb").read():
+                print("seen", flush=True)
+                sys.exit()
+        except OSError:
+            pass
+print("not seen", flush=True)
+"""
+
+
+def test_variables_of_a_crontab_are_in_no_arguments(system: System, shared: Path) -> None:
+    """Every user can read the arguments of all processes."""
+    lines = "@reboot daemon true\n" * 100
+    system.write("etc/crontab", f"HOME=/\n{SECRET}\n#: timeout=60s\n@reboot daemon true\n{lines}")
+    become = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    watch = ["/usr/bin/python3", "-I", "-c", WATCH, str(shared / "stop")]
+    with subprocess.Popen([*become, *watch], stdout=subprocess.PIPE, text=True) as process:
+        system.crond.run("start")
+        wait_until(
+            lambda: len(system.crond.runs()) == 101 and all(run.ended_at for run in system.crond.runs())
+        )
+        (shared / "stop").touch()
+        seen, _ = process.communicate(timeout=60)
+    assert seen == "not seen\n"

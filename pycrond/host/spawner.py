@@ -1,0 +1,109 @@
+"""The daemon's end of the spawner, which starts the programs of other users; see `spawner_program`."""
+
+import contextlib
+import errno
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+from pycrond.errors import PycrondError
+from pycrond.host.cgroup import Limits
+
+PROGRAM = os.path.join(os.path.dirname(__file__), "spawner_program.py")
+ANSWER_TIMEOUT = 5.0  # seconds; it answers in less than a millisecond
+MAX_MESSAGE = 8192  # bytes
+MAX_FAILURES = 10_000  # that are kept until the reaper asks for them
+NOT_EXECUTED = {126, 127}
+"""The exit statuses of a process that could not execute its program; a program may have them too."""
+
+
+class SpawnerProcess:
+    """The spawner of this process, started when it is first needed."""
+
+    def __init__(self) -> None:
+        self._channel: socket.socket | None = None
+        self._failures: dict[int, PycrondError] = {}
+
+    def start(self, memory: int, stdin: int | None) -> int:
+        """Start what a request in a file in memory describes; return the pid. Raises OSError."""
+        channel = self._channel or self._open()
+        descriptors = [memory] if stdin is None else [memory, stdin]
+        try:
+            socket.send_fds(channel, [b"start"], descriptors)
+            while True:
+                message = channel.recv(MAX_MESSAGE)
+                if not message:
+                    raise ConnectionResetError
+                if b" " not in message:
+                    break
+                self._note_failure(message)
+        except OSError as error:
+            self.close()
+            raise OSError(errno.EAGAIN, "the spawner has ended") from error
+        pid = int(message)
+        if pid < 0:
+            raise OSError(-pid, os.strerror(-pid))
+        self._failures.pop(pid, None)  # of an earlier process with this pid
+        return pid
+
+    def failure(self, pid: int) -> PycrondError | None:
+        """Return why a process that has ended did not execute its program; None if it did."""
+        if self._channel:
+            self._channel.setblocking(False)
+            with contextlib.suppress(OSError):
+                while message := self._channel.recv(MAX_MESSAGE):
+                    self._note_failure(message)
+            self._channel.settimeout(ANSWER_TIMEOUT)
+        return self._failures.pop(pid, None)
+
+    def _note_failure(self, message: bytes) -> None:
+        pid, number, what = message.split(b" ", 2)
+        text = what.decode("utf-8", "surrogateescape")
+        self._failures[int(pid)] = PycrondError(f"{text}: {os.strerror(int(number))}")
+        if len(self._failures) > MAX_FAILURES:
+            del self._failures[next(iter(self._failures))]
+
+    def _open(self) -> socket.socket:
+        """Start the program; its end of the socket is its standard input."""
+        channel, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with end:
+            os.posix_spawn(
+                sys.executable,
+                [sys.executable, "-I", "-S", PROGRAM],
+                {},
+                file_actions=[(os.POSIX_SPAWN_DUP2, end.fileno(), 0)],
+                setsigmask=[],
+                setsigdef=[signal.SIGPIPE],
+            )
+        channel.settimeout(ANSWER_TIMEOUT)
+        self._channel = channel
+        return channel
+
+    def close(self) -> None:
+        """End the program; what it has started goes on."""
+        if self._channel:
+            self._channel.close()
+        self._channel = None
+
+
+SPAWNER = SpawnerProcess()
+"""The spawner of this process. A forked process must not use it."""
+
+
+def request(
+    ids: tuple[int, int, Sequence[int]],
+    paths: tuple[bytes, bytes],
+    limits: Limits,
+    command: tuple[Sequence[bytes], Sequence[bytes]],
+) -> bytes:
+    """Return a request: uid, gid and groups; the path that the program prints to and its directory; its
+    limits; arguments and variables (`NAME=value`). Nothing of it contains NUL.
+    """
+    uid, gid, groups = ids
+    arguments, variables = command
+    resources = b" ".join(b"%d:%d" % pair for pair in limits.resources)
+    fields = [b"%d" % uid, b"%d" % gid, b" ".join(b"%d" % group for group in groups), *paths]
+    fields += [os.fsencode(limits.cgroup), b"%d" % limits.nice, b"%d" % limits.io_priority, resources]
+    return b"".join(field + b"\0" for field in [*fields, b"%d" % len(arguments), *arguments, *variables])

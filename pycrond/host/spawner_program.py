@@ -1,0 +1,206 @@
+"""The spawner: a small process of root's that starts the programs of other users at the daemon's request.
+
+It imports nothing of pycrond, and executes nothing of a user with root's rights. For each request it makes a
+process that is a child of the daemon (CLONE_PARENT, clone(2)). That process sets its limits, becomes the user
+for good, enters the user's directory and executes the program. So what a user wrote (variables, directory,
+command) is used by the user's own process alone, and a directory on a dead mount stops nothing else.
+
+A request is a file in memory with fields that end with NUL, in the order of `Request`. The answer is the pid,
+or an error number below 0. A process that cannot execute its program sends `pid error-number what`, and exits
+with 127 or 126, as a shell does.
+"""
+
+import contextlib
+import ctypes
+import errno
+import gc
+import os
+import resource
+import signal
+import socket
+import struct
+import sys
+
+CLONE_PARENT = 0x00008000  # <linux/sched.h>
+CLONE_NUMBERS = {
+    **dict.fromkeys(("aarch64", "loongarch64", "riscv64"), 220),
+    **dict.fromkeys(("ppc64", "ppc64le", "s390x"), 120),
+    "x86_64": 56,
+}
+CLONE_NUMBER_32 = 120  # of 32-bit programs on x86 and arm
+KEYCTL_NUMBERS = {
+    **dict.fromkeys(("aarch64", "loongarch64", "riscv64"), 219),
+    **dict.fromkeys(("ppc64", "ppc64le"), 271),
+    "s390x": 280,
+    "x86_64": 250,
+}
+IOPRIO_SET_NUMBERS = {
+    **dict.fromkeys(("aarch64", "loongarch64", "riscv64"), 30),
+    **dict.fromkeys(("ppc64", "ppc64le"), 273),
+    "s390x": 282,
+    "x86_64": 251,
+}
+"""Numbers of system calls for which glibc has no function, by the machine; 64-bit programs only."""
+JOIN_SESSION_KEYRING, SETPERM = 1, 5  # <linux/keyctl.h>
+POSSESSOR_USES, OWNER_VIEWS = 0x0F000000, 0x00010000
+"""All rights but `link` and `setattr`, with which a user could keep the keyrings, that count as root's."""
+REFUSED = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES}
+"""Errors where the kernel has no keys, or a container must not use them: its jobs must not either."""
+CAPABILITY_VERSION = 0x20080522  # <linux/capability.h>
+BLOCKED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
+"""Signals to the daemon's process group; the end of the socket ends the spawner."""
+
+MACHINE = os.uname().machine if sys.maxsize > 1 << 32 else ""
+libc = ctypes.PyDLL(None, use_errno=True)  # which keeps Python's lock over a call: a new process has it, too
+libc.syscall.restype = ctypes.c_long
+
+
+class Request:
+    """What is to be started."""
+
+    def __init__(self, data: bytes) -> None:
+        uid, gid, groups, self.output, self.directory, self.cgroup, *rest, _ = data.split(b"\0")
+        nice, io_priority, limits, count, *words = rest
+        self.uid, self.gid, self.nice = int(uid), int(gid), int(nice)
+        self.groups = [int(group) for group in groups.split()]
+        self.io_priority = int(io_priority)
+        """The value for ioprio_set(2); 0: unchanged."""
+        self.limits = [tuple(map(int, limit.split(b":"))) for limit in limits.split()]
+        """Pairs of a number of setrlimit(2) and the value."""
+        self.arguments = words[: int(count)]
+        self.environment = dict(word.split(b"=", 1) for word in words[int(count) :])
+
+
+def syscall(numbers: dict[str, int], *arguments: int | None) -> int:
+    """Make a system call; raises OSError, with ENOSYS on a machine whose number is not known."""
+    number = numbers.get(MACHINE)
+    if number is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    words = [None if argument is None else ctypes.c_long(argument) for argument in arguments]
+    result: int = libc.syscall(ctypes.c_long(number), *words)
+    if result < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return result
+
+
+def clone() -> int:
+    """Make a process that is a child of this process's parent; return its pid, or 0 in the new process."""
+    numbers = CLONE_NUMBERS if MACHINE else {"": CLONE_NUMBER_32}
+    flags = CLONE_PARENT | signal.SIGCHLD
+    return syscall(numbers, *((0, flags) if MACHINE == "s390x" else (flags, 0)), 0, 0, 0)
+
+
+def join_new_keyring() -> None:
+    """Join a new session keyring, which the next process inherits: no two share one, nor that of the daemon.
+
+    Raises OSError if there is no room for another key.
+    """
+    try:
+        serial = syscall(KEYCTL_NUMBERS, JOIN_SESSION_KEYRING, None)
+        syscall(KEYCTL_NUMBERS, SETPERM, serial, POSSESSOR_USES | OWNER_VIEWS)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+
+
+def write(path: bytes, text: bytes) -> None:
+    """Write to a file of the kernel, as far as it allows that."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, text)
+        finally:
+            os.close(descriptor)
+
+
+def set_limits(request: Request) -> None:
+    """Enter the cgroup and set priorities and limits, while this process still has root's rights."""
+    if request.cgroup:
+        write(request.cgroup + b"/cgroup.procs", b"0")
+    with contextlib.suppress(OSError):
+        os.nice(request.nice)
+    if request.io_priority:
+        with contextlib.suppress(OSError):
+            syscall(IOPRIO_SET_NUMBERS, 1, 0, request.io_priority)
+    for number, value in request.limits:
+        resource.setrlimit(number, (value, value))
+
+
+def become_user(request: Request) -> None:
+    """Give up root's rights for good: groups, ids and capabilities of all sets."""
+    write(b"/proc/self/loginuid", b"%d" % request.uid)  # of the audit log
+    os.setgroups(request.groups)
+    os.setresgid(request.gid, request.gid, request.gid)
+    os.setresuid(request.uid, request.uid, request.uid)
+    header = struct.pack("Ii", CAPABILITY_VERSION, 0)
+    if libc.capset(header, bytes(24)):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+def execute(request: Request, stdin: int, channel: socket.socket) -> None:
+    """Become the program. Does not return."""
+    what = b"cannot open output"
+    try:
+        os.setsid()
+        # For reading and writing: it is a reader itself, so that it gets no SIGPIPE if the daemon dies.
+        output = os.open(request.output, os.O_RDWR | os.O_CLOEXEC)
+        readable = os.open(f"/proc/self/fd/{stdin}", os.O_RDONLY | os.O_CLOEXEC)
+        for number, descriptor in enumerate((readable, output, output)):
+            os.dup2(descriptor, number)
+        what = b"cannot become its user"
+        set_limits(request)
+        become_user(request)
+        what = b"cannot enter directory " + request.directory
+        os.chdir(request.directory)
+        what = b"cannot run " + request.arguments[0]
+        for signal_number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
+            signal.signal(signal_number, signal.SIG_DFL)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+        os.execve(request.arguments[0], request.arguments, request.environment)
+    except OSError as error:
+        number = error.errno or errno.EIO
+        with contextlib.suppress(OSError):
+            channel.send(b"%d %d %b" % (os.getpid(), number, what[:4096]), socket.MSG_DONTWAIT)
+        os._exit(127 if number == errno.ENOENT else 126)
+    finally:
+        os._exit(126)
+
+
+def start(memory: int, stdin: int, channel: socket.socket) -> int:
+    """Start what a request describes; return the pid, or an error number below 0."""
+    try:
+        request = Request(os.pread(memory, os.fstat(memory).st_size, 0))
+        os.close(memory)
+        join_new_keyring()
+        pid = clone()
+    except OSError as error:
+        return -(error.errno or errno.EIO)
+    if pid == 0:
+        execute(request, stdin, channel)
+    return pid
+
+
+def main() -> None:
+    """Serve requests until the daemon closes the socket, which is standard input."""
+    channel = socket.socket(fileno=os.dup(0))
+    channel.set_inheritable(False)
+    null = os.open(os.devnull, os.O_RDWR)
+    os.dup2(null, 0)
+    os.close(null)
+    signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
+    gc.disable()
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(channel, 16, 2)
+        if not message:
+            return
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+        memory, *rest = descriptors
+        stdin = rest[0] if rest else os.open(os.devnull, os.O_RDONLY)
+        answer = start(memory, stdin, channel)
+        os.close(stdin)
+        channel.send(b"%d" % answer)
+
+
+if __name__ == "__main__":
+    main()
