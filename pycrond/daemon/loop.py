@@ -17,6 +17,7 @@ from pycrond.host.timerfd import WallClockTimer
 from pycrond.keeper.client import KeeperClient
 from pycrond.keeper.readiness import Readiness
 from pycrond.ledger.archive import Archive
+from pycrond.scheduler.agenda import MINUTE
 from pycrond.settings import Settings
 from pycrond.text import counted
 
@@ -119,13 +120,14 @@ class Daemon:
         daemon.alarms.step(now)
         daemon.runs.retry(elapsed)
         daemon.reexec.step(elapsed)
-        self._server.new_turn()
         self._has_more = daemon.output.step(now, elapsed)
         self._ledger_watch.step(now)
         if daemon.scheduler.has_time(now):
             last_turn = daemon.scheduler.agenda.last
             self._retention.step(last_turn, daemon.ledger.last_run, now)
             daemon.output.enforce_limit(last_turn, now)
+        next_minute = daemon.scheduler.agenda.last + MINUTE
+        self._server.step(clock.elapsed(), (next_minute - clock.now()).total_seconds())
         self._timer.arm(self._next_look())
 
     def _next_look(self) -> datetime:
@@ -140,7 +142,10 @@ class Daemon:
         if self._has_more:
             return 0.0
         daemon, elapsed = self.subsystems, clock.elapsed()
-        waiting = (daemon.output, daemon.runs, daemon.reexec, daemon.reloader, daemon.ledger.file)
+        waiting = (
+            *(daemon.output, daemon.runs, daemon.reexec, daemon.reloader, daemon.ledger.file),
+            self._server,
+        )
         waits = [part.retry_in(elapsed) for part in waiting]
         return min((wait for wait in waits if wait is not None), default=None)
 
