@@ -12,7 +12,7 @@ from pycrond.control.protocol import MAX_CLIENTS, MAX_CLIENTS_OF_USER, MAX_UNSEN
 from pycrond.host.poller import Poller
 
 MAX_TURN_TIME = 0.02  # seconds of a turn in which answers are begun: a minute may be about to begin
-MAX_ANSWER_TIME = 0.06  # seconds; with less time until the next minute no answer is begun
+MAX_ANSWER_TIME = 0.08  # seconds; with less time until the next minute no answer is begun
 REQUEST_TIME = 10.0  # seconds in which a client sends its request
 ANSWER_TIME = 60.0  # seconds in which a client takes its answer
 ACCEPTED_AT_ONCE = 16  # connections

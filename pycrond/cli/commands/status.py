@@ -76,6 +76,19 @@ def _load_lines(answer: dict[str, Any]) -> Iterator[str]:
         yield f"lateness of the last {counted(lateness['starts'], 'start')}: {figures}"
     most = f", max-running {limits['max_running']}" if limits["max_running"] else ""
     yield f"limits: memory by {limits['memory']}, cpu by {limits['cpu']}{most}"
+    yield from _share_lines(answer.get("shares", {}))
+
+
+def _share_lines(shares: dict[str, Any]) -> Iterator[str]:
+    """Yield the limits for each user, and where one applies."""
+    if not shares:
+        return  # a daemon of an older version
+    limits = (f"{name.replace('_', '-')} {value or 'none'}" for name, value in shares["limits"].items())
+    yield f"limits for each user: {', '.join(limits)}"
+    if shares["refused_orders"]:
+        yield f"    {counted(shares['refused_orders'], 'order')} refused (max-orders)"
+    if files := shares["refused_crontabs"]:
+        yield f"    {counted(len(files), 'crontab')} beyond a limit: {', '.join(files[:FILES_MOST])}"
 
 
 def _ask_status(settings: Settings) -> dict[str, Any] | None:
