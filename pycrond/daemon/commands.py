@@ -13,7 +13,7 @@ from pycrond.daemon.orders import OrderLimit
 from pycrond.daemon.queries import Queries
 from pycrond.daemon.subsystems import Subsystems
 from pycrond.errors import PycrondError
-from pycrond.sources.loader import LoadResult
+from pycrond.sources.load_result import LoadResult
 
 MAX_FILES = 1000  # that `status` names
 Command = Callable[[dict[str, Any], int], dict[str, Any]]

@@ -51,7 +51,9 @@ class Daemon:
         self._completion = RunCompletion(
             self.subsystems.runs, self.subsystems.scheduler, self.subsystems.alarms
         )
-        self._retention = Retention(Archive(self.subsystems.ledger.file), settings.spool_dir)
+        self._retention = Retention(
+            Archive(self.subsystems.ledger.file), self.subsystems.scheduler.pauses, settings.spool_dir
+        )
         self._ledger_watch = LedgerWatch(self.subsystems)
         self._stop_now = False
         self._has_more = False

@@ -6,8 +6,9 @@ import pwd
 import re
 import stat
 from collections.abc import Callable
+from io import FileIO
 
-from pycrond.errors import MissingDirectoryError, Problem, UnreadableError
+from pycrond.errors import MissingDirectoryError, Problem, TooLargeError, UnreadableError
 
 MAX_BYTES = 64 << 20  # of a crontab; more is a mistake
 SKIPPED = re.compile(r"^[.#]|~$|\.(?:bak|swp|orig|rej)$|\.dpkg-[^.]*$|\.rpm[^.]*$")
@@ -83,8 +84,12 @@ def list_crontabs(directory: str) -> tuple[list[str], list[Problem]]:
     return crontabs, skipped
 
 
-def read_crontab(file: str, check: PermissionCheck = permission_problem) -> bytes:
-    """Return the bytes of a crontab; raises UnreadableError, above all for a reason that `check` returns."""
+def read_crontab(
+    file: str, check: PermissionCheck = permission_problem, *, max_size: int = MAX_BYTES
+) -> bytes:
+    """Return the bytes of a crontab, at most `max_size`; raises UnreadableError, above all for a reason that
+    `check` returns, and TooLargeError.
+    """
     try:
         if not stat.S_ISREG(os.stat(file).st_mode):  # before it is opened: opening a device may have effects
             raise UnreadableError("not read: it is not a regular file")
@@ -99,11 +104,21 @@ def read_crontab(file: str, check: PermissionCheck = permission_problem) -> byte
         reason = check(status)
         if not stat.S_ISREG(status.st_mode):
             reason = "it is not a regular file"
-        if status.st_size > MAX_BYTES:
-            reason = f"it has {status.st_size} bytes, more than {MAX_BYTES}"
         if reason:
             raise UnreadableError(f"not read: {reason}")
         try:
-            return crontab.readall() or b""
+            return _read_up_to(crontab, status.st_size, max_size)
         except OSError as error:
             raise UnreadableError(f"not read: {error.strerror}") from error
+
+
+def _read_up_to(crontab: FileIO, size: int, max_size: int) -> bytes:
+    """Read a file that has `size` bytes and may grow meanwhile; raises TooLargeError before reading more."""
+    data = bytearray()
+    while size <= max_size:
+        part = crontab.read(max_size + 1 - len(data))
+        if not part:
+            return bytes(data)
+        data += part
+        size = max(size, len(data))
+    raise TooLargeError(f"not read: it has {size} bytes, at most {max_size}")

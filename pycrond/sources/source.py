@@ -8,7 +8,10 @@ from pycrond.crontab import parser
 from pycrond.errors import Problem
 from pycrond.hashing import digest_words
 from pycrond.jobs.job import Entry, Job, make_jobs
+from pycrond.sources.limits import NO_LIMITS, CrontabLimits
 from pycrond.sources.watch import FileStamp
+
+MAX_PROBLEMS = 50  # of a crontab that has limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +48,18 @@ class SourceParser:
     """The daemon's user."""
 
     def parse(
-        self, text: bytes, file: str, owner: str | None, file_stamp: FileStamp | None, *, is_roots: bool
+        self,
+        text: bytes,
+        file: str,
+        owner: str | None,
+        file_stamp: FileStamp | None,
+        *,
+        is_roots: bool,
+        limits: CrontabLimits = NO_LIMITS,
     ) -> Source:
-        """Parse a crontab of the user `owner`, or with None one that has a user column."""
+        """Parse a crontab of the user `owner`, or with None one that has a user column; none of the jobs of
+        one that is beyond the limits is kept.
+        """
         crontab = parser.parse(
             text,
             file,
@@ -56,14 +68,32 @@ class SourceParser:
             user=owner or "",
             seed=self.seed,
             runs_as=None if owner == self.user else owner,
+            max_entries=limits.entries,
         )
         entries, problems = (
             (crontab.entries, crontab.problems) if is_roots else _without_global_locks(crontab)
         )
-        facts = map(str, (self.dialect, self.seed, self.user, owner, is_roots))
-        stamp = digest_words(__version__, *facts, text)
+        if message := limits.repetition_problem(entries):
+            entries, problems = (), (*problems, Problem(file, 0, 0, "error", "beyond-limit", message))
+        if limits.entries:
+            problems = _first_problems(problems)
+        stamp = self.stamp(text, owner, limits, is_roots=is_roots)
         jobs = tuple(make_jobs(entries, self.user))
         return Source(file, file_stamp, jobs, problems, frozenset(job.user for job in jobs), stamp)
+
+    def stamp(self, text: bytes, owner: str | None, limits: CrontabLimits, *, is_roots: bool) -> str:
+        """Return the stamp of the source that `parse` returns."""
+        facts = map(str, (self.dialect, self.seed, self.user, owner, is_roots, limits))
+        return digest_words(__version__, *facts, text)
+
+
+def _first_problems(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    """Return as many problems of a file as are kept, errors before warnings."""
+    if len(problems) <= MAX_PROBLEMS:
+        return problems
+    first = sorted(problems, key=lambda problem: problem.severity)[:MAX_PROBLEMS]
+    message = f"{len(problems) - MAX_PROBLEMS} further problems: pycrond check shows them"
+    return (*first, Problem(first[0].file, 0, 0, "warning", "further-problems", message))
 
 
 def _without_global_locks(crontab: parser.Crontab) -> tuple[Iterable[Entry], tuple[Problem, ...]]:
