@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from pycrond import clock
 from pycrond.alarms.alarms import Alarms
+from pycrond.errors import Problem
 from pycrond.jobs.job import Job
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.rows import FileRows
@@ -47,6 +48,8 @@ class Reloader:
         self.loaded = LoadResult()
         self.count = 0
         """How often the crontabs were read."""
+        self._reported: frozenset[Problem] = frozenset()
+        self._is_asked = False  # for a reload, by root or the daemon's user
         self._requested_at: float | None = None  # by clock.elapsed
         self._look_at = 0.0  # by clock.elapsed: when to see whether the request can be carried out
 
@@ -83,8 +86,12 @@ class Reloader:
         ]
         self._ledger.load(files, self.loaded.problems, now, agenda.last)
 
-    def request(self) -> None:
-        """Have the crontabs read as soon as no file is being written, and no due job would be late for it."""
+    def request(self, *, is_asked: bool = True) -> None:
+        """Have the crontabs read as soon as no file is being written, and no due job would be late for it.
+
+        Without `is_asked` because of a change; problems that were logged before are not logged again then.
+        """
+        self._is_asked |= is_asked
         if self._requested_at is None:
             self._requested_at, self._look_at = clock.elapsed(), 0.0
 
@@ -96,7 +103,7 @@ class Reloader:
         """
         loader, scheduler = self._loader, self._scheduler
         if loader.watched and scheduler.is_new_phase(now) and loader.has_changes():
-            self.request()
+            self.request(is_asked=False)
         if self._requested_at is None or elapsed < self._look_at:
             return
         # Cron would read the files now, before it runs the minute that has come.
@@ -117,10 +124,11 @@ class Reloader:
         """Read the crontabs, with `most` so many bytes, and log the result when all are read."""
         self.load(now, most)
         if not self.loaded.is_complete:
-            self.request()
+            self.request(is_asked=False)
             return
         self._log.write("RELOAD", str(self.loaded), now)
-        self.report_problems()
+        self.report_problems(known=frozenset() if self._is_asked else self._reported)
+        self._is_asked = False
 
     def _duration(self) -> timedelta:
         """Return how long a reload will take at most, roughly."""
@@ -130,9 +138,11 @@ class Reloader:
         """Seconds until `step` has something to do; None if nothing was requested."""
         return None if self._requested_at is None else max(0.0, self._look_at - elapsed)
 
-    def report_problems(self) -> None:
-        """Log every problem of the crontabs."""
-        now = clock.now()
+    def report_problems(self, known: frozenset[Problem] = frozenset()) -> None:
+        """Log the problems of the crontabs but those that are known."""
+        now, self._reported = clock.now(), frozenset(self.loaded.problems)
         for problem in self.loaded.problems:
+            if problem in known:
+                continue
             event, level = ("ERROR", "err") if problem.severity == "error" else ("WARNING", "warning")
             self._log.write(event, str(problem), now, level=level)

@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -174,6 +175,27 @@ def test_a_file_that_was_only_touched_is_not_parsed_again(loop: Loop) -> None:
     loop.write(f"#: name=job\n{NEVER} true\n")
     loop.reload()
     assert loop.daemon.subsystems.reloader.jobs["root/job"] is before
+
+
+def test_an_error_is_logged_once_however_often_the_file_changes(loop: Loop) -> None:
+    loop.settings = replace(loop.settings, watch=True)
+    loop.begin("61 * * * * true\n")
+    reloader = loop.daemon.subsystems.reloader
+
+    def errors() -> int:
+        loop.turn()
+        return sum("bad minute" in line for line in loop.log.details("ERROR"))
+
+    loop.until(lambda: errors() == 1)
+    for number in range(3):
+        loads = reloader.count
+        loop.write(f"61 * * * * true\n# {number}\n", "other")
+        loop.minutes()
+        loop.frozen.tick(2)
+        loop.until(lambda: reloader.count > loads)  # noqa: B023 -- called in this round of the loop
+    assert errors() == 2, "one for each file"
+    loop.reload()
+    loop.until(lambda: errors() == 4)  # all, where a reload was asked for
 
 
 @as_root
