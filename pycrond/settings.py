@@ -104,7 +104,7 @@ class Settings:
         },
     )
     max_crontab_size: int = field(
-        default=256, metadata={"help": "with --system: most KiB of a user's crontab; 0: no limit"}
+        default=128, metadata={"help": "with --system: most KiB of a user's crontab; 0: no limit"}
     )
     max_crontab_entries: int = field(
         default=1000,

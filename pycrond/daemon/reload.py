@@ -20,7 +20,7 @@ from pycrond.text import storable
 
 TIME_PER_JOB = timedelta(microseconds=1)  # of a reload in which most jobs are unchanged
 TIME_PER_BYTE = timedelta(microseconds=3)  # of a changed file with short lines, the ledger included
-MAX_DURATION = timedelta(seconds=25)  # that is waited for
+MAX_DURATION = timedelta(seconds=10)  # that is waited for
 SHORT_RELOAD = timedelta(milliseconds=10)  # a reload of this duration makes no job late
 PORTION = 16 << 10  # bytes of changed files that are read in a turn, but at least one file
 MAX_WRITE_WAIT = 1.0  # seconds that all files wait for one that is being written
@@ -91,7 +91,9 @@ class Reloader:
 
         Without `is_asked` because of a change; problems that were logged before are not logged again then.
         """
-        self._is_asked |= is_asked
+        if is_asked:
+            self._is_asked = True
+            self._loader.begin_again()
         if self._requested_at is None:
             self._requested_at, self._look_at = clock.elapsed(), 0.0
 

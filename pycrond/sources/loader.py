@@ -75,6 +75,10 @@ class Loader:
             self._unstable = set()
         return wait
 
+    def begin_again(self) -> None:
+        """Have the next calls of `load` also read files that were read by the calls before, and changed."""
+        self._done = set()
+
     def changed_size(self, most: int) -> int:
         """Return the bytes of the changed files that `load` reads with this limit."""
         chosen, _ = self._choose(most)

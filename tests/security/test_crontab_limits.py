@@ -38,10 +38,10 @@ TOO_LARGE = [
     ("A=b\n" * 1001, "more than 1000 assignments and #: lines, at most 1000 (setting max-crontab-entries)"),
     ("#: x\n" * 1001, "assignments and #: lines, at most 1000 (setting max-crontab-entries)"),
     (f"#:{' x' * 501}\n" * 2, "more than 1000 problems, at most 1000 (setting max-crontab-entries)"),
-    ("#" * (257 << 10), f"it has {257 << 10} bytes, at most {256 << 10} (setting max-crontab-size)"),
+    ("#" * (129 << 10), f"it has {129 << 10} bytes, at most {128 << 10} (setting max-crontab-size)"),
     (
         f"PYCROND_ON_FAILURE={'x' * 20_000}\n" + f"{NEVER} true\n" * 100,
-        f"at most {1 << 20} (4 times the setting max-crontab-size)",
+        f"at most {1 << 19} (4 times the setting max-crontab-size)",
     ),
 ]
 
