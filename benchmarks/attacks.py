@@ -52,6 +52,9 @@ class Target(Protocol):
     def until_end(self, thread: Callable[[threading.Event], None]) -> None:
         """Run a function in a thread; the event tells it when the attack is over."""
 
+    def restart(self) -> None:
+        """Start the daemon again."""
+
     def keep(self, program: subprocess.Popen[bytes]) -> None:
         """End a program when the attack is over."""
 
@@ -104,6 +107,7 @@ def queries(target: Target) -> None:
     """Ask for what takes long to find among half a million runs."""
     target.write(USER, jobs(1000))
     fill(target.ledger, PAST_RUNS)
+    target.restart()  # to have the daemon measured without what the filling left behind
     query = "command='read', method='history', keys=None, limit=500, states=['lost']"
     for _ in range(4):
         run_as(target, USER, f"for_ever(lambda: ask({query}))")

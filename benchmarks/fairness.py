@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from attacks import ATTACKS, USER, run_as
-from bursts import wait_for_second
+from bursts import wait_for_second, wait_past_minute
 from crond import Crond, open_crond, proc_status
 from daemons import Daemon
 from figures import Figure
@@ -69,11 +69,19 @@ class System:
         self._threads.append(threading.Thread(target=thread, args=(self._is_over,), daemon=True))
         self._threads[-1].start()
 
+    def restart(self) -> None:
+        self._crond.run("stop")
+        self._crond.run("start")
+
     def keep(self, program: subprocess.Popen[bytes]) -> None:
         self._programs.append(program)
 
+    def begin(self) -> None:
+        """Forget the starts up to now."""
+        os.truncate(self.starts, 0)
+
     def latenesses(self) -> list[float]:
-        """Return how long after their minutes the victim's jobs have started, in ms."""
+        """Return how long after their minutes the victim's jobs have started since then, in ms."""
         with open(self.starts, encoding="ascii") as file:
             return [float(line) % 60 * 1000 for line in file]
 
@@ -110,6 +118,8 @@ def figures(daemon: Daemon, minutes: int) -> list[Figure]:
         with _system() as system:
             wait_for_second(ATTACK_SECOND)
             attack(system)
+            wait_past_minute()
+            system.begin()
             probe = run_as(system, VICTIM, PROBE)
             time.sleep(60 * minutes)
             wait_for_second(END_SECOND)
