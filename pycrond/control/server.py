@@ -35,8 +35,9 @@ class ControlServer:
     """Listens at a path and answers whole requests, the users in turn; no client blocks the loop.
 
     A user with too many connections loses one of its own. A user who does not take its answers gets no
-    further one. While no descriptor is free, a spare one serves one client at a time; if that does not end,
-    the user with the most connections loses one.
+    further one, and each user pauses after an answer for as long as that took. While no descriptor is free,
+    a spare one serves one client at a time; if that does not end, the user with the most connections loses
+    one.
     """
 
     def __init__(self, path: str, poller: Poller, answerer: Answerer) -> None:
@@ -49,6 +50,7 @@ class ControlServer:
         self._listener.setblocking(False)
         self._accept_at: float | None = None  # by clock.elapsed; None: the listener is watched
         self._answer_at = 0.0  # by clock.elapsed
+        self._rests: dict[int, float] = {}  # by user: when the next answer may begin, by clock.elapsed
         self._spare = -1
         self._keep_spare()
         poller.register(self._listener, self._accept)
@@ -146,13 +148,18 @@ class ControlServer:
             self._answer_at = elapsed + room
             return
         until = elapsed + min(MAX_TURN_TIME, room - MAX_ANSWER_TIME if room > 0 else MAX_TURN_TIME)
+        self._rests = {uid: at for uid, at in self._rests.items() if at > elapsed}
         for uid in self._ready():
-            if clock.elapsed() > until:
+            if (began := clock.elapsed()) > until:
                 break
+            if uid in self._rests:
+                continue
             client = next(iter(self._asking[uid]))
             self._asking[uid] = self._asking.pop(uid)  # the others come first next time
             self._withdraw(client)
             self._answer(client)
+            if uid not in {0, os.geteuid()}:
+                self._rests[uid] = 2 * clock.elapsed() - began
 
     def _ready(self) -> list[int]:
         """Return the users with a request that may be answered, whose turn is next first."""
@@ -171,8 +178,7 @@ class ControlServer:
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do, besides what the poller reports."""
         waits = [client.deadline - elapsed for client in self._clients if client.deadline < math.inf]
-        if self._ready():
-            waits.append(self._answer_at - elapsed)
+        waits += [max(self._answer_at, self._rests.get(uid, 0.0)) - elapsed for uid in self._ready()]
         if self._accept_at is not None:
             waits.append(self._accept_at - elapsed)
         return max(0.0, min(waits)) if waits else None
