@@ -74,6 +74,9 @@ def run_as(target: Target, user: str, code: str) -> subprocess.Popen[bytes]:
     return program
 
 
+# Crontabs are as large as their default limits allow: 1,000 entries and 128 KiB.
+
+
 def jobs(number: int, schedule: str = "0 0 1 1 *", what: str = "true") -> str:
     """Return a crontab with so many jobs."""
     return "HOME=/\n" + "".join(f"{schedule} {what} {line}\n" for line in range(number))
@@ -85,7 +88,7 @@ def nothing(_target: Target) -> None:
 
 def unread(target: Target) -> None:
     """Keep 190 connections that ask for much and do not read."""
-    target.write(USER, jobs(1000, what="true " + "x" * 200))
+    target.write(USER, jobs(1000, what="true " + "x" * 90))
     code = """
 clients = []
 def act():
@@ -155,7 +158,7 @@ def costly_crontab(target: Target) -> None:
         number = 0
         while not is_over.wait(0.5):
             number += 1
-            minutes = ",".join(str((number + minute) % 60) for minute in range(60))
+            minutes = ",".join(str((number + minute) % 60) for minute in range(27))
             days = [f"{1 + line % 28},{1 + number % 28} 1 {line % 7}" for line in range(1000)]
             text = "".join(f"{minutes} 0 {day} true {line}\n" for line, day in enumerate(days))
             target.write(USER, "HOME=/\n" + text)
