@@ -86,7 +86,7 @@ class ControlServer:
     def _keep_spare(self) -> None:
         if self._spare < 0:
             with contextlib.suppress(OSError):
-                self._spare = os.open("/dev/null", os.O_RDONLY | os.O_CLOEXEC)
+                self._spare = os.dup(self._listener.fileno())
 
     def _add(self, connection: Connection) -> None:
         counts = Counter(client.uid for client in self._clients)
