@@ -114,7 +114,9 @@ class Daemon:
         """Do all that is due at `now`; blocks for milliseconds at most."""
         daemon = self.subsystems
         self._turn(now)
-        if not daemon.scheduler.is_draining:
+        next_minute = daemon.scheduler.agenda.last + MINUTE
+        self._server.step(clock.elapsed(), (next_minute - clock.now()).total_seconds())
+        if not daemon.scheduler.is_draining:  # a request may have said so
             daemon.scheduler.claim_ahead(now)
         elapsed = clock.elapsed()
         daemon.runs.step(now, elapsed)
@@ -128,8 +130,6 @@ class Daemon:
             last_turn = daemon.scheduler.agenda.last
             self._retention.step(last_turn, daemon.ledger.last_run, now)
             daemon.output.enforce_limit(last_turn, now)
-        next_minute = daemon.scheduler.agenda.last + MINUTE
-        self._server.step(clock.elapsed(), (next_minute - clock.now()).total_seconds())
         self._timer.arm(self._next_look())
 
     def _next_look(self) -> datetime:
