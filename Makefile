@@ -7,6 +7,8 @@
 #             needs root, strace, rsyslog and libfaketime.
 # make bench: measure pycrond beside Debian's cron, busybox's crond and, with CRONIE=/path/to/crond, cronie; needs root.
 #             BENCH has the options, as in BENCH='--quick --only burst'.
+# make attack: let an ordinary user attack a daemon in every way, each for a minute or more, and judge how fair it
+#             remains to other users; needs root.
 # make proof: compare the fire times at every clock change of every time zone with independent implementations.
 # make fuzz:  feed the parser of crontabs random input for SECONDS_OF_FUZZ.
 
@@ -18,7 +20,7 @@ SEED ?= 1
 FAULTS ?= 60
 COPIES ?= 3
 
-.PHONY: start stop test quick sizes bench chaos proof fuzz fmt clean
+.PHONY: start stop test quick sizes bench attack chaos proof fuzz fmt clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -52,6 +54,9 @@ sizes: .venv/installed-dev
 bench: .venv/installed-dev
 	$(BIN)/python -m compileall -q pycrond  # like an installed package
 	$(BIN)/python benchmarks/run.py $(if $(CRONIE),--cronie $(CRONIE)) $(BENCH)
+
+attack: .venv/installed-dev
+	$(BIN)/python benchmarks/run.py --only fairness
 
 chaos: .venv/installed-dev
 	$(BIN)/python -m tests.chaos.run $(ROUNDS) $(SEED) $(FAULTS) --copies $(COPIES)

@@ -58,5 +58,8 @@ GOALS = (
     Goal("list.10000", "`pycrond list`, 10,000 jobs", "ms", 600, past=True),
     Goal("start", "`pycrond start` until ready, 10 jobs", "ms", 300, past=True),
     Goal("recovery", "ready after a kill: 1,000 running, 100,000 past", "ms", 2000),
+    Goal("fairness.late", "a user attacks: another user's job starts after its minute", "ms", 50, worst=True),
+    Goal("fairness.status", "  `status` answers another user within", "ms", 200, worst=True),
+    Goal("fairness.memory", "  most resident memory", "MB", 120, worst=True),
     Goal("recorder", "the recorder and its shell, from start to end", "ms"),
 )

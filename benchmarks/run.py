@@ -18,6 +18,7 @@ import bursts
 import commands
 import entries
 import facts
+import fairness
 import idle
 import output
 import survival
@@ -63,6 +64,7 @@ def parts(*, quick: bool) -> dict[str, Part]:
             ("pycrond", "past"),
         ),
         "start": Part(lambda daemon: commands.starts(daemon, many), ("pycrond", "past")),
+        "fairness": Part(lambda daemon: fairness.figures(daemon, few), ("pycrond",)),
         "recovery": Part(survival.recovery, ("pycrond",)),
     }
 

@@ -27,6 +27,15 @@ class UnreadableError(PycrondError):
     """A file or directory that is not read; the text is the reason."""
 
 
+class TooLargeError(UnreadableError):
+    """A crontab beyond a limit. Its last good version is kept, as after any other bad edit."""
+
+    def __init__(self, message: str, uid: int) -> None:
+        """`uid` is the file's owner."""
+        super().__init__(message)
+        self.uid = uid
+
+
 class MissingDirectoryError(UnreadableError):
     """A directory that does not exist or cannot be listed. Its jobs are kept, as this may be an accident."""
 

@@ -119,6 +119,19 @@ class Settings:
             "help": "most mails, hooks and pings of a user that may wait for their delivery; 0: no limit"
         },
     )
+    max_orders: int = field(
+        default=100,
+        metadata={
+            "help": "most orders (run, kill, pause, resume) of a user a minute, root apart; 0: no limit"
+        },
+    )
+    max_crontab_size: int = field(
+        default=128, metadata={"help": "with --system: most KiB of a user's crontab; 0: no limit"}
+    )
+    max_crontab_entries: int = field(
+        default=1000,
+        metadata={"help": "with --system: most entries, and assignments, of a user's crontab; 0: no limit"},
+    )
     inherit_env: bool = field(
         default=False,
         metadata={"help": "give jobs the daemon's own environment too, below what their crontab sets"},

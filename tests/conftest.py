@@ -27,7 +27,7 @@ from tests.support import faketime, packages
 
 pytest_plugins = [
     *("tests.support.leftovers", "tests.support.loop", "tests.support.rsyslog"),
-    *("tests.support.smtpd", "tests.support.system", "tests.support.web"),
+    *("tests.support.smtpd", "tests.support.system", "tests.support.attacker", "tests.support.web"),
 ]
 SCRIPT = os.path.join(os.path.dirname(sys.executable), "pycrond")
 CGROUP_REMOVAL_TIME = 5.0  # seconds

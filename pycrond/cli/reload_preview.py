@@ -15,7 +15,8 @@ from pycrond.host import machine, users
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.reader import Reader
 from pycrond.settings import Settings
-from pycrond.sources.loader import Loader, LoadResult
+from pycrond.sources.load_result import LoadResult
+from pycrond.sources.loader import Loader
 from pycrond.text import counted, rfc3339
 
 COMPARED_DAYS = 7  # whose fire times are compared

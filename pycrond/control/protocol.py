@@ -2,7 +2,7 @@
 
 Anyone may connect (mode 0666); the kernel reports the client's uid (SO_PEERCRED). A slow or silent client
 blocks nobody: the daemon reads only what has arrived, sends only what the socket takes, and drops a client
-whose request is too long, or the one that was silent longest when there are too many.
+whose request is too long or too slow, or that of a user with too many which was silent longest.
 """
 
 import base64
@@ -17,7 +17,10 @@ from typing import Any
 from pycrond.host import safe_paths
 
 MAX_REQUEST = 65536  # bytes
+MAX_ANSWER = 4 << 20  # bytes
+MAX_UNSENT_OF_USER = 4 << 20  # bytes of answers that a user has not taken, when it gets another one
 MAX_CLIENTS = 200
+MAX_CLIENTS_OF_USER = 16  # root and the daemon's own user are not limited
 Answerer = Callable[[dict[str, Any], int], dict[str, Any]]
 """From a request and the uid that makes it to the answer; PycrondError's text becomes its `error`."""
 

@@ -1,124 +1,193 @@
-"""The control socket's server: its clients, and the time spent on them."""
+"""The control socket's server: its clients, and each user's share of connections, memory and time."""
 
-import json
+import contextlib
+import math
 import os
-import socket
-import struct
-from typing import Any
+from collections import Counter
+from dataclasses import dataclass
 
 from pycrond import clock
-from pycrond.control.protocol import MAX_CLIENTS, MAX_REQUEST, Answerer, encode, listen
-from pycrond.errors import PycrondError
+from pycrond.control.connection import Connection
+from pycrond.control.protocol import MAX_CLIENTS, MAX_CLIENTS_OF_USER, MAX_UNSENT_OF_USER, Answerer, listen
 from pycrond.host.poller import Poller
 
-MAX_TURN_TIME = 0.02  # seconds of a turn spent on answers: a minute may be about to begin
+MAX_TURN_TIME = 0.02  # seconds of a turn in which answers are begun: a minute may be about to begin
+MAX_ANSWER_TIME = 0.08  # seconds; with less time until the next minute no answer is begun
+REQUEST_TIME = 10.0  # seconds in which a client sends its request
+ANSWER_TIME = 60.0  # seconds in which a client takes its answer
+ACCEPTED_AT_ONCE = 16  # connections
+ACCEPT_INTERVAL = 0.1  # seconds without new connections after an error that would come again at once
 
 
-class Connection:
-    """A connection on the daemon's side: it sends a request, then receives the answer."""
+@dataclass(slots=True, eq=False)
+class _Client:
+    """A connection, and when it is dropped, by clock.elapsed."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        connection.setblocking(False)
-        self._connection = connection
-        self._request = b""
-        self._unsent = b""
-        _, self.uid, _ = struct.unpack(
-            "iII", connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
-        )
-
-    def fileno(self) -> int:
-        return self._connection.fileno()
+    connection: Connection
+    deadline: float
 
     @property
-    def is_answered(self) -> bool:
-        """Tell whether the client waits for the rest of an answer."""
-        return bool(self._unsent)
-
-    def serve(self, answerer: Answerer) -> bool:
-        """Read what has arrived and answer a whole line, or send more of the answer; False at the end."""
-        try:
-            return self._send() if self._unsent else self._receive(answerer)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-
-    def _receive(self, answerer: Answerer) -> bool:
-        data = self._connection.recv(MAX_REQUEST)
-        self._request += data
-        if b"\n" not in self._request:
-            return bool(data) and len(self._request) < MAX_REQUEST
-        answer = self._answer(self._request.partition(b"\n")[0], answerer)
-        self._request = b""
-        self._unsent = encode(answer)
-        return self._send()
-
-    def _send(self) -> bool:
-        self._unsent = self._unsent[self._connection.send(self._unsent) :]
-        return bool(self._unsent)
-
-    def _answer(self, line: bytes, answerer: Answerer) -> dict[str, Any]:
-        try:
-            request = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            return {"error": f"not JSON: {error}"}
-        if not isinstance(request, dict):
-            return {"error": "a request is an object"}
-        try:
-            return answerer(request, self.uid)
-        except PycrondError as error:
-            return {"error": str(error)}
-
-    def close(self) -> None:
-        self._connection.close()
+    def uid(self) -> int:
+        return self.connection.uid
 
 
 class ControlServer:
-    """Listens at a path and answers each client when its request is whole; no client blocks the loop."""
+    """Listens at a path and answers whole requests, the users in turn; no client blocks the loop.
+
+    A user with too many connections loses one of its own. A user who does not take its answers gets no
+    further one, and each user pauses after an answer for as long as that took. While no descriptor is free,
+    a spare one serves one client at a time; if that does not end, the user with the most connections loses
+    one.
+    """
 
     def __init__(self, path: str, poller: Poller, answerer: Answerer) -> None:
         self._path = path
         self._poller = poller
         self._answerer = answerer
-        self._spent = 0.0
-        self._clients: dict[Connection, None] = {}  # in order of their last activity, oldest first
+        self._clients: dict[_Client, None] = {}  # in order of their last activity, oldest first
+        self._asking: dict[int, dict[_Client, None]] = {}  # whole requests by user, whose turn is next first
         self._listener = listen(path, 0o666)  # for all users: the kernel reports their uids
         self._listener.setblocking(False)
+        self._accept_at: float | None = None  # by clock.elapsed; None: the listener is watched
+        self._answer_at = 0.0  # by clock.elapsed
+        self._rests: dict[int, float] = {}  # by user: when the next answer may begin, by clock.elapsed
+        self._spare = -1
+        self._keep_spare()
         poller.register(self._listener, self._accept)
 
+    # Connections
+
     def _accept(self) -> None:
-        try:
-            connection, _ = self._listener.accept()
-        except OSError:  # the client has gone, or no descriptor is free
+        """Accept connections; after an error that stays, such as no free descriptor, look again later."""
+        for _ in range(ACCEPTED_AT_ONCE):
+            try:
+                connection, _ = self._listener.accept()
+            except (BlockingIOError, ConnectionAbortedError):
+                return
+            except OSError:
+                if self._spare < 0:
+                    self._poller.unregister(self._listener)
+                    self._accept_at = clock.elapsed() + ACCEPT_INTERVAL
+                    return
+                os.close(self._spare)
+                self._spare = -1
+            else:
+                self._add(Connection(connection))
+
+    def _accept_again(self, elapsed: float) -> None:
+        """Watch the listener again once a connection has ended, or drop one after a time."""
+        if self._accept_at is None or elapsed < self._accept_at:
             return
-        if len(self._clients) >= MAX_CLIENTS:
-            self._drop(next(iter(self._clients)))
-        client = Connection(connection)
+        if self._accept_at and self._clients:
+            self._drop_one_of(self._greatest_user())
+        self._accept_at = None
+        self._poller.register(self._listener, self._accept)
+
+    def _keep_spare(self) -> None:
+        if self._spare < 0:
+            with contextlib.suppress(OSError):
+                self._spare = os.dup(self._listener.fileno())
+
+    def _add(self, connection: Connection) -> None:
+        counts = Counter(client.uid for client in self._clients)
+        is_limited = connection.uid not in {0, os.geteuid()}
+        if is_limited and counts[connection.uid] >= MAX_CLIENTS_OF_USER:
+            self._drop_one_of(connection.uid)
+        elif len(self._clients) >= MAX_CLIENTS:
+            self._drop_one_of(self._greatest_user())
+        client = _Client(connection, clock.elapsed() + REQUEST_TIME)
         self._clients[client] = None
-        self._poller.register(client, lambda: self._serve(client))
+        self._poller.register(connection, lambda: self._receive(client))
 
-    def _serve(self, client: Connection) -> None:
-        if self._spent >= MAX_TURN_TIME:
-            return  # the poller reports it again in the next turn
-        began = clock.elapsed()
-        self._clients[client] = self._clients.pop(client)
-        if not client.serve(self._answerer):
-            self._drop(client)
-        elif client.is_answered:
-            self._poller.register(client, lambda: self._serve(client), write=True)
-        self._spent += clock.elapsed() - began
+    def _greatest_user(self) -> int:
+        """Return the user with the most connections; of two of them not root."""
+        counts = Counter(client.uid for client in self._clients)
+        return max(counts, key=lambda uid: (counts[uid], uid))
 
-    def _drop(self, client: Connection) -> None:
-        self._poller.unregister(client)
+    def _drop_one_of(self, uid: int) -> None:
+        """Drop the connection of a user that was silent longest."""
+        self._drop(next(client for client in self._clients if client.uid == uid))
+
+    def _drop(self, client: _Client) -> None:
+        self._poller.unregister(client.connection)
         del self._clients[client]
-        client.close()
+        if self._accept_at is not None:
+            self._accept_at = 0.0
+        self._withdraw(client)
+        client.connection.close()
 
-    def new_turn(self) -> None:
-        """Begin a new turn."""
-        self._spent = 0.0
+    def _withdraw(self, client: _Client) -> None:
+        asking = self._asking.get(client.uid, {})
+        asking.pop(client, None)
+        if not asking:
+            self._asking.pop(client.uid, None)
+
+    # Requests and answers
+
+    def _receive(self, client: _Client) -> None:
+        self._clients[client] = self._clients.pop(client)
+        if not client.connection.receive():
+            self._drop(client)
+        elif client.connection.is_whole:
+            self._poller.unregister(client.connection)  # until it is answered
+            client.deadline = math.inf
+            self._asking.setdefault(client.uid, {})[client] = None
+
+    def _send(self, client: _Client) -> None:
+        self._clients[client] = self._clients.pop(client)
+        if not client.connection.send():
+            self._drop(client)
+
+    def step(self, elapsed: float, room: float) -> None:
+        """Answer requests for 20 ms, one of each user in turn. `room`: seconds until the next minute."""
+        for client in [client for client in self._clients if client.deadline <= elapsed]:
+            self._drop(client)
+        self._accept_again(elapsed)
+        self._keep_spare()
+        if 0 < room < MAX_ANSWER_TIME:
+            self._answer_at = elapsed + room
+            return
+        until = elapsed + min(MAX_TURN_TIME, room - MAX_ANSWER_TIME if room > 0 else MAX_TURN_TIME)
+        self._rests = {uid: at for uid, at in self._rests.items() if at > elapsed}
+        for uid in self._ready():
+            if (began := clock.elapsed()) > until:
+                break
+            if uid in self._rests:
+                continue
+            client = next(iter(self._asking[uid]))
+            self._asking[uid] = self._asking.pop(uid)  # the others come first next time
+            self._withdraw(client)
+            self._answer(client)
+            if uid not in {0, os.geteuid()}:
+                self._rests[uid] = 2 * clock.elapsed() - began
+
+    def _ready(self) -> list[int]:
+        """Return the users with a request that may be answered, whose turn is next first."""
+        unsent: Counter[int] = Counter()
+        for client in self._clients:
+            unsent[client.uid] += client.connection.unsent
+        return [uid for uid in self._asking if unsent[uid] < MAX_UNSENT_OF_USER]
+
+    def _answer(self, client: _Client) -> None:
+        client.deadline = clock.elapsed() + ANSWER_TIME
+        if client.connection.answer(self._answerer):
+            self._poller.register(client.connection, lambda: self._send(client), write=True)
+        else:
+            self._drop(client)
+
+    def retry_in(self, elapsed: float) -> float | None:
+        """Seconds until `step` has something to do, besides what the poller reports."""
+        waits = [client.deadline - elapsed for client in self._clients if client.deadline < math.inf]
+        waits += [max(self._answer_at, self._rests.get(uid, 0.0)) - elapsed for uid in self._ready()]
+        if self._accept_at is not None:
+            waits.append(self._accept_at - elapsed)
+        return max(0.0, min(waits)) if waits else None
 
     def close(self) -> None:
         """Stop listening and remove the socket's path."""
         self._poller.unregister(self._listener)
         self._listener.close()
+        if self._spare >= 0:
+            os.close(self._spare)
+            self._spare = -1
         os.unlink(self._path)

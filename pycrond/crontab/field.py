@@ -70,6 +70,9 @@ class ParsedField:
             offset += len(term) + 1
 
     def _parse_term(self, term: str, offset: int, text: str) -> None:
+        if len(term) <= 2 and term in _NUMBERS and self._field.first <= int(term) <= self._field.last:
+            self.values.add(int(term))  # most terms are such
+            return
         for only_in, pattern, parse in _FORMS:
             match = pattern.fullmatch(term) if only_in in {None, self._field} else None
             if match:
@@ -167,6 +170,7 @@ class ParsedField:
         self.flaws.append(FieldFlaw(offset, "warning", code, message))
 
 
+_NUMBERS = frozenset(map(str, range(60)))
 _VALUE = "[0-9A-Za-z]+"
 _STEP = "(?:/(?P<step>[0-9]+))?"
 _FORMS: tuple[

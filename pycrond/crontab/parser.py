@@ -52,15 +52,18 @@ def parse(
     seed: str = "",
     runs_as: str | None = None,
     is_roots: bool = True,
+    max_entries: int = 0,
 ) -> Crontab:
     """Parse a crontab; with `system` it has a user column. Never raises for the content of the file.
 
     `dialect` is ``cronie`` or ``debian``. `user` owns the crontab. `seed` (the machine's id) and the text of
     an entry decide the values that `~` and `H` draw. `runs_as` becomes the user of each entry without a user
-    column. Without `is_roots`, options that raise privileges have no effect and are reported.
+    column. Without `is_roots`, options that raise privileges have no effect and are reported. A crontab with
+    more than `max_entries` entries, other lines or problems (0: no limit) gives no entry at all.
     """
     parser = _Parser(file, system, dialect, user, seed=seed, runs_as=runs_as)
-    parser.parse(data.decode("utf-8", "surrogateescape"), is_roots=is_roots)
+    text = data.decode("utf-8", "surrogateescape")
+    parser.parse(text, max_entries or len(data) + 1, is_roots=is_roots)
     problems = sorted(parser.report.problems, key=lambda problem: (problem.line, problem.column))
     return Crontab(file, tuple(parser.entries), tuple(problems))
 
@@ -83,26 +86,50 @@ class _Parser:
         self._quiet_allowed = system or user in {"", "root"}
         self._scope: Scope
         self._names: dict[tuple[str | None, str], int] = {}
+        self._entry_lines = self._other_lines = 0
 
-    def parse(self, text: str, *, is_roots: bool) -> None:
+    def parse(self, text: str, max_entries: int, *, is_roots: bool) -> None:
         self._scope = Scope(self.report, is_roots=is_roots)
         lines = self._without_carriage_returns(text).split("\n")
         while len(_NUMBERS) <= len(lines):
             _NUMBERS.append(len(_NUMBERS))
         for number, line in zip(_NUMBERS[1 : len(lines) + 1], lines, strict=True):
             start = len(line) - len(line.lstrip(" \t"))
-            if start == len(line):
+            if start == len(line) or (line[start] == "#" and not line.startswith("#:", start)):
                 continue
-            if line[start] == "#":
-                if line.startswith("#:", start):
-                    self._scope.add_options(number, line, start + 2)
-            elif self._has_bad_bytes(number, line) or not self._parse_line(number, line, start):
+            if self._is_entry(number, line, start):
+                self._entry_lines += 1
                 self._scope.end_entry()
+            else:
+                self._other_lines += 1
+            if self._is_beyond(max_entries):
+                return
         last = lines[-1].lstrip(" \t")
         if last and not last.startswith("#"):
             message = "the last line has no newline: other crons do not run it"
             self.report(len(lines), len(lines[-1]) + 1, "warning", "no-newline", message)
         self._scope.end_file()
+
+    def _is_entry(self, number: int, line: str, start: int) -> bool:
+        """Parse a line, and return whether it is neither an assignment nor options."""
+        if line[start] == "#":
+            self._scope.add_options(number, line, start + 2)
+            return False
+        return self._has_bad_bytes(number, line) or not self._parse_line(number, line, start)
+
+    def _is_beyond(self, most: int) -> bool:
+        """Return whether there is too much; then nothing counts, and the rest is not read."""
+        if max(self._entry_lines, self._other_lines, len(self.report.problems)) <= most:
+            return False
+        what = "problems"
+        if self._entry_lines > most:
+            what = "entries"
+        elif self._other_lines > most:
+            what = "assignments and #: lines"
+        message = f"not read: it has more than {most} {what}, at most {most} (setting max-crontab-entries)"
+        self.report(0, 0, "error", "beyond-limit", message)
+        self.entries.clear()
+        return True
 
     def _without_carriage_returns(self, text: str) -> str:
         first = re.search(r"\r(?:\n|\Z)", text)

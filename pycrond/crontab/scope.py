@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 from pycrond.crontab.field import quoted
@@ -106,11 +107,11 @@ class Scope:
         """Add the options of a `#:` line, whose words begin at `start`, to those of the next entry."""
         self._pending_lines.append(line)
         try:
-            words = list(split_options(text, start))
+            words = list(islice(split_options(text, start), MAX_OPTIONS_PER_LINE))
         except ValueError as error:
             self._report(line, start + 1, "warning", "bad-option", f"these options are ignored: {error}")
             return
-        for offset, name, value in words[:MAX_OPTIONS_PER_LINE]:
+        for offset, name, value in words:
             self._pending |= self._parse_option(line, offset + 1, offset + len(name) + 2, name, value)
 
     def _parse_option(

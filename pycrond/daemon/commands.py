@@ -9,11 +9,18 @@ from typing import Any
 from pycrond import __version__, clock
 from pycrond.control.permissions import requester
 from pycrond.daemon.manual import ManualControl
+from pycrond.daemon.orders import OrderLimit
 from pycrond.daemon.queries import Queries
 from pycrond.daemon.subsystems import Subsystems
 from pycrond.errors import PycrondError
+from pycrond.sources.load_result import LoadResult
 
 MAX_FILES = 1000  # that `status` names
+SHARES = (
+    *("max_waiting_user", "max_catch_ups_user", "spool_limit_user", "max_waiting_alarms"),
+    *("max_orders", "max_crontab_size", "max_crontab_entries"),
+)
+"""The settings that limit each user, as they stand."""
 Command = Callable[[dict[str, Any], int], dict[str, Any]]
 """From a request and its client's uid to an answer; raises PycrondError for a refused request."""
 
@@ -31,15 +38,22 @@ class Commands:
             "stop": self._stop,
         }
         """Commands of root and the daemon's own user; the others check the client themselves."""
-        self._commands: Mapping[str, Command] = {
-            "status": self._status,
-            **self._for_owner,
+        self._order_limit = OrderLimit(subsystems.settings.max_orders, subsystems.output.log)
+        self._orders: Mapping[str, Command] = {
             "run": manual.run,
             "kill": manual.kill,
             "pause": manual.pause,
             "resume": manual.resume,
+        }
+        """Commands of which each user has a share."""
+        self._commands: Mapping[str, Command] = {
+            "status": self._status,
+            **self._for_owner,
+            **self._orders,
             "read": Queries(subsystems.settings).read,
         }
+        self._counted: tuple[LoadResult, Mapping[str, Mapping[str, int]]] = (LoadResult(), {})
+        """The crontabs that were counted, and of each file the number of jobs by user."""
 
     def answer(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
         """Carry out a request of the user `uid`. Raises PycrondError where it is unknown or not allowed."""
@@ -50,6 +64,8 @@ class Commands:
             raise PycrondError(f"unknown command {request.get('command')!r} (known: {known})")
         if name in self._for_owner and uid not in {0, os.geteuid()}:
             raise PycrondError("only root and the daemon's own user may do that")
+        if name in self._orders:
+            self._order_limit.count(uid, clock.now())
         return command(request, uid)
 
     # status
@@ -68,7 +84,7 @@ class Commands:
             "zone": daemon.scheduler.agenda.zone.name,
             "started_at": self._started_at.timestamp(),
             "uptime_s": max(0, int((now - self._started_at).total_seconds())),
-            "jobs": len(loaded.jobs),
+            "jobs": len(loaded.by_key),
             "files": loaded.files,
             "kept": list(loaded.kept),
             "loads": daemon.reloader.count,
@@ -95,21 +111,21 @@ class Commands:
             "lateness_ms": summarize(daemon.runs.launcher.latenesses),
             "limits": {**daemon.runs.limits.mechanisms(), "max_running": admission.max_running},
             "shares": self._shares(),
-            "max_waiting_alarms": daemon.settings.max_waiting_alarms,
             "dropped_alarms": daemon.alarms.outbox.dropped,
         }
 
-    def _shares(self) -> dict[str, int]:
-        """The limits for each user; empty where there is no user that they apply to."""
-        daemon = self._subsystems
-        if not daemon.settings.system:
-            return {}
-        shares = daemon.runs.shares
+    def _shares(self) -> dict[str, Any]:
+        """Return the limits for each user, and where they applied."""
+        settings, shares = self._subsystems.settings, self._subsystems.runs.shares
+        limits = {"max_running_user": shares.running, **{name: getattr(settings, name) for name in SHARES}}
         return {
-            "running": shares.running,
-            "waiting": shares.waiting,
-            "catch_ups": shares.catch_ups,
-            "spooled": shares.spooled,
+            "limits": limits,
+            "refused_orders": self._order_limit.refused,
+            "refused_crontabs": [
+                problem.file
+                for problem in self._subsystems.reloader.loaded.problems
+                if problem.code == "beyond-limit"
+            ],
         }
 
     def _files(self, uid: int) -> dict[str, int]:
@@ -118,8 +134,21 @@ class Commands:
             client = requester(uid, system=self._subsystems.settings.system)
         except PycrondError:
             return {}
-        jobs = (job for job in self._subsystems.reloader.loaded.jobs if client.can_access(job.user))
-        return dict([*Counter(job.entry.file for job in jobs).items()][:MAX_FILES])
+        files: dict[str, int] = {}
+        for file, counts in self._jobs_by_file().items():
+            if jobs := sum(count for user, count in counts.items() if client.can_access(user)):
+                files[file] = jobs
+        return dict([*files.items()][:MAX_FILES])
+
+    def _jobs_by_file(self) -> Mapping[str, Mapping[str, int]]:
+        """Return the number of jobs of each file by user, counted once for each load."""
+        loaded = self._subsystems.reloader.loaded
+        if self._counted[0] is not loaded:
+            counts: dict[str, Counter[str]] = {}
+            for job in loaded.by_key.values():
+                counts.setdefault(job.entry.file, Counter())[job.user] += 1
+            self._counted = (loaded, counts)
+        return self._counted[1]
 
     # reload, restart, stop
 

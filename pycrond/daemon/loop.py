@@ -17,6 +17,7 @@ from pycrond.host.timerfd import WallClockTimer
 from pycrond.keeper.client import KeeperClient
 from pycrond.keeper.readiness import Readiness
 from pycrond.ledger.archive import Archive
+from pycrond.scheduler.agenda import MINUTE
 from pycrond.settings import Settings
 from pycrond.text import counted
 
@@ -50,7 +51,9 @@ class Daemon:
         self._completion = RunCompletion(
             self.subsystems.runs, self.subsystems.scheduler, self.subsystems.alarms
         )
-        self._retention = Retention(Archive(self.subsystems.ledger.file), settings.spool_dir)
+        self._retention = Retention(
+            Archive(self.subsystems.ledger.file), self.subsystems.scheduler.pauses, settings.spool_dir
+        )
         self._ledger_watch = LedgerWatch(self.subsystems)
         self._stop_now = False
         self._has_more = False
@@ -111,7 +114,9 @@ class Daemon:
         """Do all that is due at `now`; blocks for milliseconds at most."""
         daemon = self.subsystems
         self._turn(now)
-        if not daemon.scheduler.is_draining:
+        next_minute = daemon.scheduler.agenda.last + MINUTE
+        self._server.step(clock.elapsed(), (next_minute - clock.now()).total_seconds())
+        if not daemon.scheduler.is_draining:  # a request may have said so
             daemon.scheduler.claim_ahead(now)
         elapsed = clock.elapsed()
         daemon.runs.step(now, elapsed)
@@ -119,7 +124,6 @@ class Daemon:
         daemon.alarms.step(now, elapsed)
         daemon.runs.retry(elapsed)
         daemon.reexec.step(elapsed)
-        self._server.new_turn()
         self._has_more = daemon.output.step(now, elapsed)
         self._ledger_watch.step(now)
         if daemon.scheduler.has_time(now):
@@ -139,7 +143,7 @@ class Daemon:
             return 0.0
         daemon, elapsed = self.subsystems, clock.elapsed()
         waiting = (
-            *(daemon.output, daemon.runs, daemon.alarms),
+            *(daemon.output, daemon.runs, daemon.alarms, self._server),
             *(daemon.reexec, daemon.reloader, daemon.ledger.file),
         )
         waits = [part.retry_in(elapsed) for part in waiting]

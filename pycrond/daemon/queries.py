@@ -15,7 +15,8 @@ from pycrond.control.records import MAX_ROWS, QUERIES, Records
 from pycrond.errors import PycrondError
 from pycrond.settings import Settings
 
-MAX_TIME = 0.1  # seconds that the ledger is read for an answer
+MAX_TIME = 0.05  # seconds that the ledger is read for an answer
+MAX_BYTES = 1 << 20  # of text in an answer; as JSON up to three times as much
 
 
 class Queries:
@@ -36,8 +37,15 @@ class Queries:
             records.interrupt_when(lambda: clock.elapsed() > deadline)
             try:
                 return {"rows": getattr(records, name)(**arguments)}
+            except sqlite3.OperationalError as error:
+                if clock.elapsed() > deadline:
+                    message = f"the ledger was read for {MAX_TIME * 1000:.0f} ms, the most for an answer"
+                    raise PycrondError(f"{message}; ask for less") from error
+                raise PycrondError(f"cannot read the ledger: {error}") from error
             except sqlite3.Error as error:
-                raise PycrondError(f"cannot read the ledger: {error}; ask for less") from error
+                raise PycrondError(f"cannot read the ledger: {error}") from error
+            except OSError as error:  # no descriptor is free
+                raise PycrondError(f"cannot read the output: {error.strerror}") from error
 
     def _records(self, requester: Requester) -> Records:
         """A user sees the problems of the crontab that has its name."""
@@ -45,4 +53,6 @@ class Queries:
             os.path.join(self._settings.root, spool, requester.name)
             for spool in ("var/spool/cron", "var/spool/cron/crontabs")
         ]
-        return Records(self._settings.state_dir, requester.user, crontabs=crontabs, limit=MAX_ROWS)
+        return Records(
+            self._settings.state_dir, requester.user, crontabs=crontabs, limit=MAX_ROWS, max_bytes=MAX_BYTES
+        )

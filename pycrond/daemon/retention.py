@@ -1,4 +1,6 @@
-"""Retention: old runs are folded to one row for each day and state, and their output is deleted."""
+"""Retention: old runs are folded to one row for each day and state, and their output is deleted; jobs that
+are gone and never ran are forgotten.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -6,31 +8,41 @@ from datetime import UTC, datetime, timedelta
 
 from pycrond import clock
 from pycrond.ledger.archive import Archive
+from pycrond.ledger.pauses import Pauses
 from pycrond.ledger.rows import FoldedRow, OldRow
 from pycrond.output import spool
 
 KEPT_TIME = timedelta(days=90)
 KEPT_RUNS = 10_000  # of a job
+KEPT_VERSIONS = 100  # of a job
+KEPT_GONE_TIME = timedelta(hours=1)  # of a job that has no run
 MAX_TIME = 0.02  # seconds a minute
 
 
 class Retention:
-    """Folds the runs of one job a minute, and of one more for each new run, within 20 ms."""
+    """Looks at one job a minute, and at one more for each new run or version of a job, within 20 ms; and at
+    1,000 jobs that are gone.
+    """
 
-    def __init__(self, archive: Archive, spool_dir: str) -> None:
+    def __init__(self, archive: Archive, pauses: Pauses, spool_dir: str) -> None:
         self._archive = archive
+        self._pauses = pauses
         self._spool_dir = spool_dir
+        self._gone = ""  # the gone job that was looked at last
         self._key = ""  # of the job that was looked at last
         self._has_more = False  # old runs of that job
         self._minute: datetime | None = None
-        self._runs = 0
+        self._rows = 0
 
     def step(self, minute: datetime, runs: int, now: datetime) -> None:
         """Work once after the turn of `minute`; `runs` is the number of runs there have ever been."""
         if minute == self._minute or self._archive.is_blocked:
             return
-        jobs = 1 + runs - (self._runs if self._minute else runs)
-        self._minute, self._runs = minute, runs
+        rows = runs + self._archive.last_version()
+        jobs = 1 + rows - (self._rows if self._minute else rows)
+        self._minute, self._rows = minute, rows
+        self._gone, forgotten = self._archive.forget_gone_jobs(self._gone, (now - KEPT_GONE_TIME).timestamp())
+        self._pauses.forget(forgotten)
         until = clock.elapsed() + MAX_TIME
         first = None
         while jobs > 0 and clock.elapsed() < until:
@@ -43,7 +55,8 @@ class Retention:
             self._has_more = self.fold(self._key, now)
 
     def fold(self, key: str, now: datetime) -> bool:
-        """Fold some old runs of a job; return whether there may be more."""
+        """Fold some old runs of a job, and forget old versions; return whether there may be more runs."""
+        self._archive.forget_versions(key, KEPT_VERSIONS)
         old = self._archive.old_runs(key, (now - KEPT_TIME).timestamp(), KEPT_RUNS)
         if old:
             self._archive.fold(key, _by_day(old), [row.id for row in old])

@@ -19,8 +19,14 @@ SELECT_SAME_DAY = """
     = ? AND (wall IS NULL) = ? AND (attempt > 1) = ? AND fire >= ? AND fire < ? ORDER BY id LIMIT 1
 """
 EXTEND_FOLDED = "UPDATE runs SET fire = ?, until = ?, folded = ? WHERE id = ?"
+SELECT_GONE = """
+    SELECT key, NOT EXISTS (SELECT 1 FROM runs WHERE runs.key = gone.key) AND NOT EXISTS (
+        SELECT 1 FROM job_versions WHERE job_versions.key = gone.key AND coalesce(until, 9e999) > ?
+    ) FROM (SELECT key FROM jobs WHERE loaded = 0 AND key > ? ORDER BY key LIMIT ?) AS gone
+"""
 DAY_LENGTH = 86_400  # seconds
 MAX_ROWS = 200  # folded at once
+MAX_GONE = 1_000  # gone jobs that are looked at in a minute
 
 
 class Archive:
@@ -38,6 +44,31 @@ class Archive:
         """Return the key of the next job after `key`, loaded or gone; None after the last."""
         row = self._file.db.execute("SELECT min(key) FROM jobs WHERE key > ?", (key,)).fetchone()
         return str(row[0]) if row[0] is not None else None
+
+    def last_version(self) -> int:
+        """Return how many versions of jobs there have been, roughly."""
+        return int(self._file.db.execute("SELECT max(id) FROM job_versions").fetchone()[0] or 0)
+
+    def forget_gone_jobs(self, after: str, before: float) -> tuple[str, list[str]]:
+        """Delete some jobs that are gone since `before` or earlier and have no run, with all that is about
+        them. Return the last key that was looked at, empty at the end, and the deleted keys.
+        """
+        rows = self._file.db.execute(SELECT_GONE, (before, after, MAX_GONE)).fetchall()
+        keys = [str(key) for key, is_over in rows if is_over]
+        values = [(key,) for key in keys]
+        self._file.write(
+            ("DELETE FROM job_versions WHERE key = ?", values),
+            ("DELETE FROM pauses WHERE key = ?", values),
+            ("DELETE FROM jobs WHERE key = ? AND loaded = 0", values),
+        )
+        return str(rows[-1][0]) if len(rows) == MAX_GONE else "", keys
+
+    def forget_versions(self, key: str, most: int) -> None:
+        """Delete all but the latest versions of a job."""
+        latest = "SELECT id FROM job_versions WHERE key = ? ORDER BY id DESC LIMIT 1 OFFSET ?"
+        oldest = self._file.db.execute(latest, (key, most)).fetchone()
+        if oldest:
+            self._file.write(("DELETE FROM job_versions WHERE key = ? AND id <= ?", [(key, oldest[0])]))
 
     def old_runs(self, key: str, before: float, max_runs: int) -> list[OldRow]:
         """Return some runs of a job that were due before `before`, or are not among its latest `max_runs`."""

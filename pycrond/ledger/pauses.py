@@ -29,6 +29,9 @@ class Pauses:
         keys = list(keys)
         self.resume(keys, now)
         rows = [PauseRow(key, now.timestamp(), until, reason) for key in keys]
+        # Nobody reads those that are over; so a job has one more row at most, however often it is paused.
+        over = "DELETE FROM pauses WHERE key = ? AND (ended_at < ? OR until < ?)"
+        self._file.write((over, [(key, now.timestamp(), now.timestamp()) for key in keys]))
         self._write(rows)
         self._paused |= {row.key: row for row in rows}
 
@@ -56,6 +59,11 @@ class Pauses:
             self._paused = {
                 key: row for key, row in self._paused.items() if row.until is None or at < row.until
             }
+
+    def forget(self, keys: Iterable[str]) -> None:
+        """Forget the pauses of jobs that the ledger has forgotten."""
+        for key in keys:
+            self._paused.pop(key, None)
 
     def count(self, now: datetime) -> int:
         """The number of paused jobs."""

@@ -153,4 +153,9 @@ MIGRATIONS = (
         ELSE substr(reason, 1, instr(reason || ':', ':') - 1)
     END WHERE reason <> '';
     """,
+    """
+    CREATE INDEX jobs_gone ON jobs (key) WHERE loaded = 0;
+    CREATE INDEX job_versions_of_job ON job_versions (key, id);
+    CREATE INDEX pauses_of_job ON pauses (key);
+    """,
 )

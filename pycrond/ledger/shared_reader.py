@@ -3,6 +3,7 @@
 import json
 import os
 import sqlite3
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -43,9 +44,17 @@ class SharedReader:
     """
 
     def __init__(
-        self, state_dir: str, user: str | None = None, *, crontabs: Sequence[str] = (), limit: int = -1
+        self,
+        state_dir: str,
+        user: str | None = None,
+        *,
+        crontabs: Sequence[str] = (),
+        limit: int = -1,
+        max_bytes: int = sys.maxsize,
     ) -> None:
-        """With `user`, show its jobs, their runs and the problems of `crontabs`; at most `limit` rows."""
+        """With `user`, show its jobs, their runs and the problems of `crontabs`; at most `limit` rows.
+        Raises PycrondError for rows with more than `max_bytes` of text.
+        """
         path = os.path.join(state_dir, "ledger")
         if not os.path.exists(path):
             raise PycrondError(f"there is no ledger at {path}: no daemon has run with this --state-dir yet")
@@ -58,6 +67,7 @@ class SharedReader:
             raise PycrondError(f"cannot read ledger {path}: {error}") from error
         self._state_dir = state_dir
         self._user = user
+        self._max_bytes = max_bytes
         prefix = "" if user is None else f"{user}/"
         self._scope: dict[str, object] = {
             "first_key": prefix,
@@ -75,7 +85,13 @@ class SharedReader:
         return self._db.execute(statement, bound)
 
     def _rows(self, row: Callable[..., Row], statement: str, **values: object) -> list[Row]:
-        return [row(*columns) for columns in self._execute(statement, **values)]
+        rows, size = [], 0
+        for columns in self._execute(statement, **values):
+            size += sum(len(column) for column in columns if isinstance(column, str))
+            if size > self._max_bytes:
+                raise PycrondError(f"the rows have more than {self._max_bytes} bytes of text; ask for less")
+            rows.append(row(*columns))
+        return rows
 
     def interrupt_when(self, is_late: Callable[[], bool]) -> None:
         """Raise sqlite3.OperationalError in a query that is under way when this turns true."""

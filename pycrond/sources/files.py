@@ -7,9 +7,10 @@ import re
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import FileIO
 from typing import NamedTuple
 
-from pycrond.errors import MissingDirectoryError, Problem, UnreadableError
+from pycrond.errors import MissingDirectoryError, Problem, TooLargeError, UnreadableError
 from pycrond.host import safe_paths
 
 MAX_BYTES = 64 << 20  # of a crontab; more is a mistake
@@ -111,8 +112,13 @@ def read_crontab(file: str, check: PermissionCheck = OWN_CHECK) -> bytes:
     return read_with_owner(file, check).data
 
 
-def read_with_owner(file: str, check: PermissionCheck = OWN_CHECK) -> CrontabText:
-    """Return the bytes of a crontab and its owner: those of the open file, whatever is at the path by now."""
+def read_with_owner(
+    file: str, check: PermissionCheck = OWN_CHECK, *, max_size: int = MAX_BYTES
+) -> CrontabText:
+    """Return the bytes of a crontab and its owner: those of the open file, whatever is at the path by now.
+
+    Raises UnreadableError, above all for a reason that `check` returns, and TooLargeError beyond `max_size`.
+    """
     follow = 0 if check.follows_links else os.O_NOFOLLOW
     try:
         descriptor = safe_paths.open_regular(file, os.O_RDONLY | follow)
@@ -123,13 +129,10 @@ def read_with_owner(file: str, check: PermissionCheck = OWN_CHECK) -> CrontabTex
         raise UnreadableError(f"not read: {reason}") from error
     with open(descriptor, "rb", buffering=0) as crontab:
         status = os.fstat(descriptor)
-        reason = check.problem(status)
-        if status.st_size > MAX_BYTES:
-            reason = f"it has {status.st_size} bytes, more than {MAX_BYTES}"
-        if reason:
+        if reason := check.problem(status):
             raise UnreadableError(f"not read: {reason}")
         try:
-            return CrontabText(crontab.readall() or b"", status.st_uid)
+            return CrontabText(_read_up_to(crontab, status, max_size), status.st_uid)
         except OSError as error:
             raise UnreadableError(f"not read: {error.strerror}") from error
 
@@ -140,3 +143,15 @@ def _open_error(file: str, error: OSError, *, is_link_refused: bool) -> str | No
     if error.errno == errno.ENOENT and os.path.islink(file):
         return "it is a link to nothing"
     return error.strerror
+
+
+def _read_up_to(crontab: FileIO, status: os.stat_result, max_size: int) -> bytes:
+    """Read a file that may grow meanwhile; raises TooLargeError before reading more than `max_size` bytes."""
+    data, size = bytearray(), status.st_size
+    while size <= max_size:
+        part = crontab.read(max_size + 1 - len(data))
+        if not part:
+            return bytes(data)
+        data += part
+        size = max(size, len(data))
+    raise TooLargeError(f"not read: it has {size} bytes, at most {max_size}", status.st_uid)

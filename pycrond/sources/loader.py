@@ -7,42 +7,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pycrond import clock
-from pycrond.errors import MissingDirectoryError, Problem, UnreadableError
+from pycrond.errors import MissingDirectoryError, Problem, TooLargeError, UnreadableError
 from pycrond.host import machine, users
-from pycrond.jobs.job import Account, Job
+from pycrond.jobs.job import Account
 from pycrond.settings import Settings
 from pycrond.sources import files as crontab_files
 from pycrond.sources import system as system_crontabs
 from pycrond.sources.last_good import LastGood
+from pycrond.sources.limits import NO_LIMITS, CrontabLimits
+from pycrond.sources.load_result import LoadResult
 from pycrond.sources.source import Source, SourceParser, merge, without_users
 from pycrond.sources.watch import FileStamp, Watch, file_stamp
-from pycrond.text import counted
 
 TIMESTAMP_TICK = 0.05  # seconds, several ticks of the clock of file times
 SETTLE_TIME = 0.02  # seconds for which a changed file must stay the same before it is read
-
-
-@dataclass(frozen=True, slots=True)
-class LoadResult:
-    """The jobs and problems of all crontabs."""
-
-    by_key: Mapping[str, Job] = field(default_factory=dict)  # in the order of the files
-    problems: tuple[Problem, ...] = ()
-    files: int = 0  # the number of files read
-    sources: tuple[Source, ...] = ()
-    accounts: Mapping[str, Account] = field(default_factory=dict)  # of every user with a job, by name
-
-    @property
-    def jobs(self) -> tuple[Job, ...]:
-        return tuple(self.by_key.values())
-
-    @property
-    def kept(self) -> tuple[str, ...]:
-        """The files with errors whose last good version runs."""
-        return tuple(source.file for source in self.sources if source.uses_last_good)
-
-    def __str__(self) -> str:
-        return f"{counted(len(self.by_key), 'job')} from {counted(self.files, 'file')}"
 
 
 class Loader:
@@ -65,11 +43,16 @@ class Loader:
         self._parser = SourceParser(
             self.dialect, machine.machine_id() if seed is None else seed, self.account.name
         )
+        self._limits = CrontabLimits(
+            settings.max_crontab_size << 10 or crontab_files.MAX_BYTES, settings.max_crontab_entries
+        )
+        """Of the crontabs of users other than root, in the spool."""
         self._watch = Watch()
         self._sources: dict[str, Source] = {}  # by file
         self._changed: frozenset[FileStamp] = frozenset()  # when they were last compared
         self._changed_at = 0.0  # by clock.elapsed, the last time that `_changed` became different
         self._unstable: set[str] = set()  # files that changed since the comparison before
+        self._done: set[str] = set()  # files that were read since all changes were known to be read
 
     def has_changes(self) -> bool:
         """Return whether any file or directory has changed since it was read."""
@@ -92,13 +75,44 @@ class Loader:
             self._unstable = set()
         return wait
 
-    def load(self) -> LoadResult:
+    def begin_again(self) -> None:
+        """Have the next calls of `load` also read files that were read by the calls before, and changed."""
+        self._done = set()
+
+    def changed_size(self, most: int) -> int:
+        """Return the bytes of the changed files that `load` reads with this limit."""
+        chosen, _ = self._choose(most)
+        return sum(file_stamp(file).size for file in chosen)
+
+    def _choose(self, most: int | None) -> tuple[list[str], set[str]]:
+        """Return the changed files that are read now, the smallest up to `most` bytes, and the others."""
+        changed = {stamp.path for stamp in self._watch.changed(self._paths)} - {*self._paths}
+        new = sorted((file_stamp(file).size, file) for file in changed - self._done)
+        if most is None:
+            return [file for _, file in new], set()
+        total, chosen = 0, list[str]()
+        for size, file in new:
+            total += size
+            if chosen and total > most:
+                break
+            chosen.append(file)
+        return chosen, changed.difference(chosen)
+
+    def load(self, most: int | None = None) -> LoadResult:
         """Read the files that have changed and, as far as `seconds_until_stable` knows, are complete.
 
-        Never raises for the content, the kind or the permissions of a file.
+        With `most`, read so many bytes, but at least one file; the next calls read the rest, and no file a
+        second time. Never raises for the content, the kind or the permissions of a file.
         """
-        self._watch.record(self._paths, self._unstable)  # before reading: later changes are seen next time
-        reading = _Reading(self._last_good, self.account, self._parser, self._sources, self._unstable)
+        chosen, waiting = self._choose(most)
+        # Before reading: later changes are seen next time.
+        self._watch.record(self._paths, self._unstable | waiting)
+        is_complete = waiting <= self._done
+        waiting |= self._done & self._sources.keys()
+        self._done = set() if is_complete else self._done.union(chosen)
+        reading = _Reading(
+            self._last_good, self.account, self._parser, self._sources, self._unstable, waiting, self._limits
+        )
         self._changed, self._unstable = frozenset(), set()
         if self._root is not None:
             reading.read_system(self._root)
@@ -109,7 +123,8 @@ class Loader:
         self._sources = reading.sources
         sources, by_key = merge(reading.with_known_users, self.account.name)
         return LoadResult(
-            by_key, tuple(reading.problems), len(reading.files), tuple(sources), reading.accounts
+            *(by_key, tuple(reading.problems), len(reading.files), tuple(sources), reading.accounts),
+            is_complete=is_complete,
         )
 
     @property
@@ -129,6 +144,10 @@ class _Reading:
     """The sources of the reading before, by file."""
     unstable: Collection[str]
     """Files that are being written and must not be read now."""
+    waiting: Collection[str]
+    """Files that are read later."""
+    limits: CrontabLimits
+    """Of the crontabs of users other than the daemon's and root."""
     sources: dict[str, Source] = field(default_factory=dict)
     """The sources as they were read, by file."""
     with_known_users: list[Source] = field(default_factory=list)
@@ -176,15 +195,30 @@ class _Reading:
             self._add(before)
             message = "is being written all the time: its previous content runs on until the next look"
             self._add_error(file, "written", message)
-            return
-        if before and before.file_stamp == stamp is not None:
+        elif before and (file in self.waiting or before.file_stamp == stamp is not None):
             self._add(before)
-            return
+        elif file not in self.waiting:
+            self._read_changed_file(file, owner, check, stamp)
+
+    def _read_changed_file(
+        self,
+        file: str,
+        owner: str | None,
+        check: crontab_files.PermissionCheck,
+        stamp: FileStamp | None,
+    ) -> None:
+        before = self.before.get(file)
+        max_size = self._limits_of(owner).size
         try:
-            text, uid = crontab_files.read_with_owner(file, check)
+            text, uid = crontab_files.read_with_owner(file, check, max_size=max_size)
             if not (before or text.strip()) and self.last_good.load(self._saved_name(file, uid)):
                 time.sleep(SETTLE_TIME)  # it may be being written; at a start nothing else is delayed by this
-                text, uid = crontab_files.read_with_owner(file, check)
+                text, uid = crontab_files.read_with_owner(file, check, max_size=max_size)
+        except TooLargeError as error:
+            setting = "" if max_size == crontab_files.MAX_BYTES else " (setting max-crontab-size)"
+            problem = _file_error(file, "beyond-limit", f"{error}{setting}")
+            new = Source(file, stamp, (), (problem,), frozenset(), "")
+            self._add(self._with_last_good(new, error.uid, owner))
         except UnreadableError as error:
             self._add_error(file, "refused", str(error))
         else:
@@ -194,23 +228,37 @@ class _Reading:
         """Return the name of a last good text: a text of the job's user is not that of root's file."""
         return file if uid == self.account.uid else f"{file}\0"
 
+    def _limits_of(self, owner: str | None) -> CrontabLimits:
+        """Return the limits of a crontab: root's own, and those of the daemon's user, have none."""
+        if owner in {None, self.account.name}:
+            return NO_LIMITS
+        account = users.by_name(owner or "")
+        return self.limits if account is None or account.uid else NO_LIMITS
+
     def _parse(self, text: bytes, uid: int, file: str, owner: str | None, stamp: FileStamp | None) -> Source:
         """Parse the text of a file that belongs to `uid`, or the last good one of the same owner."""
-        new = self.parser.parse(text, file, owner, stamp)
-        if new.is_good:
-            try:
-                self.last_good.save(self._saved_name(file, uid), text)
-            except OSError as error:
-                message = f"cannot be saved as the last good version: {error.strerror}"
-                problem = _file_error(file, "not-kept", message)
-                return replace(new, file_stamp=None, problems=(*new.problems, problem))
-            return new
-        good = self.last_good.load(self._saved_name(file, uid))
+        limits, before = self._limits_of(owner), self.before.get(file)
+        if before and before.is_good and before.stamp == self.parser.stamp(text, owner, limits):
+            return replace(before, file_stamp=stamp)  # it was touched
+        new = self.parser.parse(text, file, owner, stamp, limits=limits)
+        if not new.is_good:
+            return self._with_last_good(new, uid, owner)
+        try:
+            self.last_good.save(self._saved_name(file, uid), text)
+        except OSError as error:
+            message = f"cannot be saved as the last good version: {error.strerror}"
+            problem = _file_error(file, "not-kept", message)
+            return replace(new, file_stamp=None, problems=(*new.problems, problem))
+        return new
+
+    def _with_last_good(self, new: Source, uid: int, owner: str | None) -> Source:
+        """Return the last good version of a crontab with errors, and these errors; else `new`."""
+        good = self.last_good.load(self._saved_name(new.file, uid))
         if good is None:
             return new
         message = "has errors: its last good version goes on running until it is repaired"
-        problems = (*new.problems, _file_error(file, "kept", message))
-        old = self.parser.parse(good, file, owner, stamp)
+        problems = (*new.problems, _file_error(new.file, "kept", message))
+        old = self.parser.parse(good, new.file, owner, new.file_stamp, limits=self._limits_of(owner))
         return replace(old, problems=problems, uses_last_good=True)
 
     def _add(self, source: Source) -> None:

@@ -8,7 +8,10 @@ from pycrond.crontab import parser
 from pycrond.errors import Problem
 from pycrond.hashing import digest_words
 from pycrond.jobs.job import Job, make_jobs
+from pycrond.sources.limits import NO_LIMITS, CrontabLimits
 from pycrond.sources.watch import FileStamp
+
+MAX_PROBLEMS = 50  # of a crontab that has limits
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,17 @@ class SourceParser:
     user: str
     """The daemon's user."""
 
-    def parse(self, text: bytes, file: str, owner: str | None, file_stamp: FileStamp | None) -> Source:
-        """Parse a crontab of the user `owner`, or with None one that has a user column.
+    def parse(
+        self,
+        text: bytes,
+        file: str,
+        owner: str | None,
+        file_stamp: FileStamp | None,
+        *,
+        limits: CrontabLimits = NO_LIMITS,
+    ) -> Source:
+        """Parse a crontab of the user `owner`, or with None one that has a user column. A crontab beyond the
+        limits has no jobs.
 
         Root has written a file with a user column, and root's own. The user may have written any other file,
         also one that root owns: some crontab(1) gives it to root. In a daemon that is not root's, the kernel
@@ -60,11 +72,30 @@ class SourceParser:
             seed=self.seed,
             runs_as=None if owner == self.user else owner,
             is_roots=owner in {None, self.user},
+            max_entries=limits.entries,
         )
-        facts = map(str, (self.dialect, self.seed, self.user, owner))
-        stamp = digest_words(__version__, *facts, text)
-        jobs = tuple(make_jobs(crontab.entries, self.user))
-        return Source(file, file_stamp, jobs, crontab.problems, frozenset(job.user for job in jobs), stamp)
+        entries, problems = crontab.entries, crontab.problems
+        if message := limits.repetition_problem(entries):
+            entries, problems = (), (*problems, Problem(file, 0, 0, "error", "beyond-limit", message))
+        if limits.entries:
+            problems = _first_problems(problems)
+        jobs = tuple(make_jobs(entries, self.user))
+        stamp = self.stamp(text, owner, limits)
+        return Source(file, file_stamp, jobs, problems, frozenset(job.user for job in jobs), stamp)
+
+    def stamp(self, text: bytes, owner: str | None, limits: CrontabLimits) -> str:
+        """Return the stamp of the source that `parse` returns."""
+        facts = map(str, (self.dialect, self.seed, self.user, owner, limits))
+        return digest_words(__version__, *facts, text)
+
+
+def _first_problems(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
+    """Return as many problems of a file as are kept, errors before warnings."""
+    if len(problems) <= MAX_PROBLEMS:
+        return problems
+    first = sorted(problems, key=lambda problem: problem.severity)[:MAX_PROBLEMS]
+    message = f"{len(problems) - MAX_PROBLEMS} further problems: pycrond check shows them"
+    return (*first, Problem(first[0].file, 0, 0, "warning", "further-problems", message))
 
 
 def without_users(source: Source, users: Collection[str]) -> Source:

@@ -14,7 +14,7 @@ import pytest
 
 from pycrond.control import protocol
 from pycrond.control.client import ask, connect
-from pycrond.control.server import Connection
+from pycrond.control.connection import Connection
 from pycrond.errors import NotRunningError, PycrondError
 from tests.conftest import wait_until
 
@@ -25,6 +25,15 @@ def echo(request: dict[str, Any], uid: int) -> dict[str, Any]:
     if "refuse" in request:
         raise PycrondError("not for you")
     return {"request": request, "uid": uid}
+
+
+def serve(client: Connection, answerer: protocol.Answerer = echo) -> bool:
+    """Do for a client what it is ready for, as the server does; return False at its end."""
+    if client.unsent:
+        return client.send()
+    if not client.receive():
+        return False
+    return client.answer(answerer) if client.is_whole else True
 
 
 class Server:
@@ -42,7 +51,7 @@ class Server:
         with connect(self.path, 5) as near:
             near.sendall(data)
             with contextlib.closing(self.accept()) as client:
-                assert client.serve(echo) is False
+                assert serve(client) is False
             answer: dict[str, Any] = json.loads(near.makefile("rb").readline())
         return answer
 
@@ -62,14 +71,14 @@ def test_a_request_and_its_answer(server: Server) -> None:
 
 
 def test_ask(server: Server) -> None:
-    def serve() -> None:
+    def answer_three() -> None:
         for _ in range(3):
             client = server.accept()
-            while client.serve(echo):
+            while serve(client):
                 pass
             client.close()
 
-    thread = threading.Thread(target=serve)
+    thread = threading.Thread(target=answer_three)
     thread.start()
     try:
         assert ask(server.path, {"text": "\u00fc\n\0"})["request"] == {"text": "\u00fc\n\0"}
@@ -105,13 +114,13 @@ def test_invalid_requests_are_answered_by_an_error(server: Server, data: bytes, 
 def test_a_partial_request_waits_for_its_end(server: Server) -> None:
     with connect(server.path, 5) as near:
         client = server.accept()
-        assert client.serve(echo) is True, "nothing was sent yet"
+        assert serve(client) is True, "nothing was sent yet"
         near.sendall(b'{"command":')
-        assert client.serve(echo) is True
+        assert serve(client) is True
         near.sendall(b'"x"}')
-        assert client.serve(echo) is True
+        assert serve(client) is True
         near.sendall(b"\n")
-        assert client.serve(echo) is False
+        assert serve(client) is False
         client.close()
         assert json.loads(near.recv(1000))["request"] == {"command": "x"}
 
@@ -126,7 +135,7 @@ def test_a_client_that_disconnects_is_dropped(server: Server) -> None:
         near.sendall(data)
         client = server.accept()
         near.close()
-        while client.serve(echo):
+        while serve(client):
             pass
         client.close()
 
@@ -136,7 +145,7 @@ def test_a_client_that_resets_the_connection_is_dropped(server: Server) -> None:
     client = server.accept()
     near.sendall(b'{"a": 1}\n')
     near.close()
-    assert client.serve(echo) is False
+    assert serve(client) is False
     client.close()
 
 
@@ -147,7 +156,7 @@ def test_a_client_whose_request_is_too_long_is_dropped(server: Server) -> None:
         served = 0
         while served < 100:
             near.send(b"x" * 10_000)
-            if not client.serve(echo):
+            if not serve(client):
                 break
             served += 1
         assert served < 10
@@ -155,29 +164,37 @@ def test_a_client_whose_request_is_too_long_is_dropped(server: Server) -> None:
 
 
 def flood(_request: dict[str, Any], _uid: int) -> dict[str, Any]:
-    return {"much": "x" * 10_000_000}
+    return {"much": "x" * 4_000_000}
 
 
 def test_a_long_answer_is_sent_in_parts(server: Server) -> None:
     with connect(server.path, 5) as near, contextlib.closing(server.accept()) as client:
         near.sendall(b"{}\n")
-        assert client.serve(flood) is True, "it did not block"
-        assert client.is_answered
+        assert serve(client, flood) is True, "it did not block"
+        assert client.unsent
         received, more = b"", True
         while not received.endswith(b"\n"):
             received += near.recv(1 << 20)
-            more = more and client.serve(flood)
+            more = more and serve(client, flood)
         assert more is False
         assert json.loads(received) == flood({}, 0)
+
+
+def test_an_answer_that_is_too_long_is_an_error(server: Server) -> None:
+    with connect(server.path, 5) as near, contextlib.closing(server.accept()) as client:
+        near.sendall(b"{}\n")
+        assert serve(client, lambda _request, _uid: {"much": "x" * protocol.MAX_ANSWER}) is False
+        error = json.loads(near.recv(1000))["error"]
+        assert error.endswith(f"bytes, at most {protocol.MAX_ANSWER} are sent; ask for less")
 
 
 def test_a_client_that_disconnects_during_its_answer_is_dropped(server: Server) -> None:
     near = connect(server.path, 5)
     near.sendall(b"{}\n")
     client = server.accept()
-    assert client.serve(flood) is True
+    assert serve(client, flood) is True
     near.close()
-    assert client.serve(flood) is False
+    assert serve(client, flood) is False
     client.close()
 
 

@@ -14,7 +14,8 @@ from pycrond.ledger.codec import JobRows
 from pycrond.ledger.rows import FileRows
 from pycrond.ledger.writer import Ledger
 from pycrond.settings import Settings
-from pycrond.sources.loader import SETTLE_TIME, TIMESTAMP_TICK, Loader, LoadResult
+from pycrond.sources.load_result import LoadResult
+from pycrond.sources.loader import SETTLE_TIME, TIMESTAMP_TICK, Loader
 from pycrond.text import storable
 from tests.scheduler.test_agenda import at
 

@@ -177,9 +177,12 @@ class Loop:
         if self._signals is None:
             return
         self.daemon.subsystems.keeper.close()
-        self.daemon._server._listener.close()
-        for client in self.daemon._server._clients:
-            client.close()
+        server = self.daemon._server
+        server._listener.close()
+        if server._spare >= 0:
+            os.close(server._spare)
+        for client in server._clients:
+            client.connection.close()
         self.daemon.subsystems.output.close()
         self.daemon.subsystems.ledger.close()
         self.daemon.subsystems.runs.journal.close()

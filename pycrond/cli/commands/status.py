@@ -15,7 +15,6 @@ from pycrond.settings import Settings
 from pycrond.text import counted, rough_duration
 
 FILES_MOST = 20  # listed by name
-SHARES = {"running": "running", "waiting": "waiting", "catch_ups": "caught up"}
 WAITS = {"for_a_time": "for its time", "for_others": "for another run", "for_room": "for room"}
 
 
@@ -77,13 +76,21 @@ def _load_lines(answer: dict[str, Any]) -> Iterator[str]:
         figures = ", ".join(f"{name} {lateness[name]:.1f} ms" for name in ("median", "p99", "worst"))
         yield f"lateness of the last {counted(lateness['starts'], 'start')}: {figures}"
     most = f", max-running {limits['max_running']}" if limits["max_running"] else ""
-    alarms = answer.get("max_waiting_alarms")
-    most += f", max-waiting-alarms {alarms}" if alarms else ""
     yield f"limits: memory by {limits['memory']}, cpu by {limits['cpu']}{most}"
-    if shares := answer.get("shares"):
-        spooled = f"{shares['spooled'] >> 20} MiB for syslog" if shares["spooled"] else "any output"
-        numbers = [f"{shares[name] or 'any number'} {text}" for name, text in SHARES.items()]
-        yield f"most of each user: {', '.join([*numbers, spooled])}"
+    yield from _share_lines(answer.get("shares", {}))
+
+
+def _share_lines(shares: dict[str, Any]) -> Iterator[str]:
+    """Yield the limits for each user, and where one applies."""
+    if not shares:
+        return  # a daemon of an older version
+    yield "limits for each user:"
+    for name, value in shares["limits"].items():
+        yield f"    {name.replace('_', '-')} {value or 'none'}"
+    if shares["refused_orders"]:
+        yield f"    {counted(shares['refused_orders'], 'order')} refused (max-orders)"
+    if files := shares["refused_crontabs"]:
+        yield f"    {counted(len(files), 'crontab')} beyond a limit: {', '.join(files[:FILES_MOST])}"
 
 
 def _ask_status(settings: Settings) -> dict[str, Any] | None:

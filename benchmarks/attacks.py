@@ -1,0 +1,179 @@
+"""Attacks of an ordinary user on a daemon, each a function that starts it; `ATTACKS` is the table."""
+
+import pwd
+import subprocess
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+from past import fill
+
+USER = "nobody"
+"""The attacker."""
+PRELUDE = """
+import contextlib, json, os, socket, sys, time
+
+def connect():
+    near = socket.socket(socket.AF_UNIX)
+    near.settimeout(20)
+    near.connect(sys.argv[1])
+    return near
+
+def send(**request):
+    near = connect()
+    near.sendall(json.dumps(request).encode() + b"\\n")
+    return near
+
+def ask(**request):
+    with send(**request) as near, near.makefile("rb") as lines:
+        return json.loads(lines.readline() or b"null")
+
+def for_ever(act):
+    while True:
+        try:
+            act()
+        except (OSError, ValueError):
+            time.sleep(0.01)
+
+"""
+PAST_RUNS = 500_000
+
+
+class Target(Protocol):
+    """The daemon that is attacked, and what the attacker can do."""
+
+    socket: str
+    """The path of the control socket."""
+    ledger: str
+
+    def write(self, user: str, text: str) -> None:
+        """Write a user's crontab, as crontab(1) does."""
+
+    def until_end(self, thread: Callable[[threading.Event], None]) -> None:
+        """Run a function in a thread; the event tells it when the attack is over."""
+
+    def restart(self) -> None:
+        """Start the daemon again."""
+
+    def keep(self, program: subprocess.Popen[bytes]) -> None:
+        """End a program when the attack is over."""
+
+
+def run_as(target: Target, user: str, code: str) -> subprocess.Popen[bytes]:
+    """Start a Python program as an ordinary user."""
+    account = pwd.getpwnam(user)
+    become = ["setpriv", f"--reuid={account.pw_uid}", f"--regid={account.pw_gid}", "--init-groups"]
+    program = subprocess.Popen(
+        [*become, "/usr/bin/env", "-i", "python3", "-I", "-c", PRELUDE + code, target.socket],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd="/",
+    )
+    target.keep(program)
+    return program
+
+
+# Crontabs are as large as their default limits allow: 1,000 entries and 128 KiB.
+
+
+def jobs(number: int, schedule: str = "0 0 1 1 *", what: str = "true") -> str:
+    """Return a crontab with so many jobs."""
+    return "HOME=/\n" + "".join(f"{schedule} {what} {line}\n" for line in range(number))
+
+
+def nothing(_target: Target) -> None:
+    """Attack nothing, to compare with."""
+
+
+def unread(target: Target) -> None:
+    """Keep 190 connections that ask for much and do not read."""
+    target.write(USER, jobs(1000, what="true " + "x" * 90))
+    code = """
+clients = []
+def act():
+    clients.append(send(command="read", method="jobs", offset=0))
+    del clients[:-190]
+for_ever(act)
+"""
+    run_as(target, USER, code)
+
+
+def flood(target: Target) -> None:
+    """Ask as fast as four programs can."""
+    target.write(USER, jobs(1000))
+    for _ in range(4):
+        run_as(target, USER, "for_ever(lambda: ask(command='read', method='jobs', offset=0))")
+
+
+def queries(target: Target) -> None:
+    """Ask for what takes long to find among half a million runs."""
+    target.write(USER, jobs(1000))
+    fill(target.ledger, PAST_RUNS)
+    target.restart()  # to have the daemon measured without what the filling left behind
+    query = "command='read', method='history', keys=None, limit=500, states=['lost']"
+    for _ in range(4):
+        run_as(target, USER, f"for_ever(lambda: ask({query}))")
+
+
+def orders(target: Target) -> None:
+    """Order runs and pauses as fast as possible."""
+    target.write(USER, jobs(500) + "#: name=job\n0 0 1 1 * true\n")
+    run_as(target, USER, "for_ever(lambda: ask(command='run', job='job'))")
+    run_as(target, USER, "for_ever(lambda: ask(command='pause', jobs=['job'], seconds=1))")
+
+
+def half_open(target: Target) -> None:
+    """Open connections without end, and send a byte on each now and then."""
+    code = """
+clients = []
+def act():
+    clients.append(connect())
+    for client in clients[-50:]:
+        with contextlib.suppress(OSError):
+            client.send(b"{")
+    del clients[:-500]
+for_ever(act)
+"""
+    run_as(target, USER, code)
+
+
+def crontab(target: Target) -> None:
+    """Write a new large crontab again and again; every other time one of 300,000 lines."""
+
+    def rewrite(is_over: threading.Event) -> None:
+        number = 0
+        while not is_over.wait(0.2):
+            number += 1
+            lines = 300_000 if number % 10 == 0 else 1000
+            target.write(USER, jobs(lines, what=f"true {number}"))
+
+    target.until_end(rewrite)
+
+
+def costly_crontab(target: Target) -> None:
+    """Write a crontab whose lines take long to read, again and again."""
+
+    def rewrite(is_over: threading.Event) -> None:
+        number = 0
+        while not is_over.wait(0.5):
+            number += 1
+            minutes = ",".join(str((number + minute) % 60) for minute in range(27))
+            days = [f"{1 + line % 28},{1 + number % 28} 1 {line % 7}" for line in range(1000)]
+            text = "".join(f"{minutes} 0 {day} true {line}\n" for line, day in enumerate(days))
+            target.write(USER, "HOME=/\n" + text)
+
+    target.until_end(rewrite)
+
+
+ATTACKS: dict[str, Callable[[Target], None]] = {
+    "nothing": nothing,
+    "unread": unread,
+    "flood": flood,
+    "queries": queries,
+    "orders": orders,
+    "half-open": half_open,
+    "crontab": crontab,
+    "costly-crontab": costly_crontab,
+}
+"""Each attack goes on until the benchmark ends its programs and threads."""

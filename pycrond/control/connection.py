@@ -1,0 +1,81 @@
+"""A connection of the control socket on the daemon's side: one request, then one answer."""
+
+import json
+import socket
+import struct
+from typing import Any
+
+from pycrond.control.protocol import MAX_ANSWER, MAX_REQUEST, Answerer, encode
+from pycrond.errors import PycrondError
+
+
+class Connection:
+    """A client that sends a request and then receives the answer. No call waits for the client."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        self._connection = connection
+        self._request = bytearray()
+        self._unsent = memoryview(b"")
+        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
+        self.uid: int = struct.unpack("iII", credentials)[1]
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    @property
+    def is_whole(self) -> bool:
+        """Tell whether the request has arrived."""
+        return b"\n" in self._request
+
+    @property
+    def unsent(self) -> int:
+        """The number of bytes of the answer that the client has not taken."""
+        return len(self._unsent)
+
+    def receive(self) -> bool:
+        """Read what has arrived; return False if there will be no whole request."""
+        try:
+            data = self._connection.recv(MAX_REQUEST)
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        self._request += data
+        return self.is_whole or (bool(data) and len(self._request) < MAX_REQUEST)
+
+    def answer(self, answerer: Answerer) -> bool:
+        """Answer a whole request; return False if nothing of the answer is left to send."""
+        line, self._request = bytes(self._request.partition(b"\n")[0]), bytearray()
+        data = encode(_answer(line, self.uid, answerer))
+        if len(data) > MAX_ANSWER:
+            message = f"the answer has {len(data)} bytes, at most {MAX_ANSWER} are sent; ask for less"
+            data = encode({"error": message})
+        self._unsent = memoryview(data)
+        return self.send()
+
+    def send(self) -> bool:
+        """Send what the client takes; return False if nothing is left to send."""
+        try:
+            self._unsent = self._unsent[self._connection.send(self._unsent) :]
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        return bool(self._unsent)
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _answer(line: bytes, uid: int, answerer: Answerer) -> dict[str, Any]:
+    try:
+        request = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return {"error": f"not JSON: {error}"}
+    if not isinstance(request, dict):
+        return {"error": "a request is an object"}
+    try:
+        return answerer(request, uid)
+    except PycrondError as error:
+        return {"error": str(error)}

@@ -1,0 +1,41 @@
+"""The result of reading all crontabs."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from pycrond.errors import Problem
+from pycrond.jobs.job import Account, Job
+from pycrond.sources.source import Source
+from pycrond.text import counted
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """The jobs and problems of all crontabs."""
+
+    by_key: Mapping[str, Job] = field(default_factory=dict)  # in the order of the files
+    problems: tuple[Problem, ...] = ()
+    files: int = 0  # the number of files read
+    sources: tuple[Source, ...] = ()
+    accounts: Mapping[str, Account] = field(default_factory=dict)  # of every user with a job, by name
+    is_complete: bool = True  # no changed file is left to be read
+
+    def has_jobs_of(self, other: "LoadResult") -> bool:
+        """Return whether the jobs are the same objects, in the same files, with the same accounts."""
+        return (
+            [source.file for source in self.sources] == [source.file for source in other.sources]
+            and all(mine.jobs is its.jobs for mine, its in zip(self.sources, other.sources, strict=True))
+            and self.accounts == other.accounts
+        )
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        return tuple(self.by_key.values())
+
+    @property
+    def kept(self) -> tuple[str, ...]:
+        """The files with errors whose last good version runs."""
+        return tuple(source.file for source in self.sources if source.uses_last_good)
+
+    def __str__(self) -> str:
+        return f"{counted(len(self.by_key), 'job')} from {counted(self.files, 'file')}"
