@@ -20,6 +20,7 @@ import signal
 import socket
 import struct
 import sys
+from collections.abc import Iterable
 
 CLONE_PARENT = 0x00008000  # <linux/sched.h>
 CLONE_NUMBERS = {
@@ -126,14 +127,14 @@ def set_limits(request: Request) -> None:
         resource.setrlimit(number, (value, value))
 
 
-def become_user(request: Request) -> None:
-    """Give up root's rights for good: groups, ids and capabilities of all sets."""
-    write(b"/proc/self/loginuid", b"%d" % request.uid)  # of the audit log
-    os.setgroups(request.groups)
-    os.setresgid(request.gid, request.gid, request.gid)
-    os.setresuid(request.uid, request.uid, request.uid)
-    header = struct.pack("Ii", CAPABILITY_VERSION, 0)
-    if libc.capset(header, bytes(24)):
+def become_user(uid: int, gid: int, groups: Iterable[int]) -> None:
+    """Give up root's rights for good: groups, ids and, unless the user is root by another name, all
+    capabilities. Raises OSError.
+    """
+    os.setgroups([*groups])
+    os.setresgid(gid, gid, gid)
+    os.setresuid(uid, uid, uid)
+    if uid and libc.capset(struct.pack("Ii", CAPABILITY_VERSION, 0), bytes(24)):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
@@ -149,7 +150,8 @@ def execute(request: Request, stdin: int, channel: socket.socket) -> None:
             os.dup2(descriptor, number)
         what = b"cannot become its user"
         set_limits(request)
-        become_user(request)
+        write(b"/proc/self/loginuid", b"%d" % request.uid)  # of the audit log
+        become_user(request.uid, request.gid, request.groups)
         what = b"cannot enter directory " + request.directory
         os.chdir(request.directory)
         what = b"cannot run " + request.arguments[0]

@@ -306,7 +306,11 @@ def test_a_user_may_have_so_many_waiting_alarms(system: System, public: Path) ->
     system.crond.run("start")
     wait_until((public / "hook").exists)
     status = system.crond.json("status")
-    assert (status["alarms"], status["dropped_alarms"], status["shares"]["limits"]["max_waiting_alarms"]) == (5, 7, 5)
+    assert (status["alarms"], status["dropped_alarms"], status["shares"]["limits"]["max_waiting_alarms"]) == (
+        5,
+        7,
+        5,
+    )
     assert "alarms: 5 not yet delivered, 7 dropped" in system.crond.run("status").stdout
     system.crond.environment["PYCROND_MAX_WAITING_ALARMS"] = "3"
     system.crond.run("stop")

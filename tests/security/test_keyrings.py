@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
+from tests.conftest import wait_until
 from tests.support.system import System
 
 pytestmark = [
@@ -96,3 +98,14 @@ def test_a_user_cannot_keep_a_keyring_beyond_its_job(system: System) -> None:
     system.write("etc/crontab", f"HOME=/\n#: name=job\n@reboot nobody {link}; {rights}; {link}\n")
     start(system)
     assert printed(system) == {"job": "-1\n-1\n-1\n"}
+
+
+def test_the_mailer_has_no_keys_of_the_session_that_started_the_daemon(system: System, shared: Path) -> None:
+    mailer = shared / "sendmail"
+    mailer.write_text(f"#!/bin/sh\n{search('daemon')} >{shared}/new\nmv {shared}/new {shared}/seen\n")
+    mailer.chmod(0o755)
+    system.crond.environment["PYCROND_MAILER"] = str(mailer)
+    system.write("etc/crontab", "HOME=/\n@reboot nobody echo x\n")
+    start(system)
+    wait_until((shared / "seen").exists)
+    assert (shared / "seen").read_text() == "-1\n"
