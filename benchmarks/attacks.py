@@ -166,6 +166,31 @@ def costly_crontab(target: Target) -> None:
     target.until_end(rewrite)
 
 
+def burst(target: Target) -> None:
+    """Have as many jobs as possible due at each minute."""
+    target.write(USER, jobs(1000, "* * * * *"))
+
+
+def lock(target: Target) -> None:
+    """Have as many jobs as possible wait for one lock, each for a moment."""
+    target.write(USER, "PYCROND_LOCK=mine\nPYCROND_OVERLAP=queue\n" + jobs(990, "* * * * *", "sleep 0.05;"))
+
+
+def output(target: Target) -> None:
+    """Print as fast as twenty jobs can."""
+    target.write(USER, "PYCROND_TIMEOUT=50s\n" + jobs(20, "* * * * *", "yes"))
+
+
+def background(target: Target) -> None:
+    """Leave processes behind that hold the output of their jobs open."""
+    target.write(USER, jobs(500, "* * * * *", "sleep 100 &"))
+
+
+def hooks(target: Target) -> None:
+    """Fail, and have the hook of each failure sleep."""
+    target.write(USER, "PYCROND_ON_FAILURE='sleep 100'\n" + jobs(300, "* * * * *", "false"))
+
+
 ATTACKS: dict[str, Callable[[Target], None]] = {
     "nothing": nothing,
     "unread": unread,
@@ -175,5 +200,10 @@ ATTACKS: dict[str, Callable[[Target], None]] = {
     "half-open": half_open,
     "crontab": crontab,
     "costly-crontab": costly_crontab,
+    "burst": burst,
+    "lock": lock,
+    "output": output,
+    "background": background,
+    "hooks": hooks,
 }
 """Each attack goes on until the benchmark ends its programs and threads."""

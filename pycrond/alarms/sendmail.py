@@ -48,7 +48,7 @@ def _run(
 ) -> int:
     """Return the exit status, or the negative number of the signal that ended the mailer."""
     try:
-        process = subprocess.Popen(
+        process = subprocess.Popen(  # noqa: S603 -- no shell, as the user, to whom the addresses belong
             command,
             stdin=subprocess.PIPE,
             stdout=printed,

@@ -110,7 +110,7 @@ class Reexec:
             os.set_inheritable(self._keeper.fileno(), True)
             command.append(f"--keeper={self._keeper.fileno()}")
         try:
-            os.execv(command[0], command)
+            os.execv(command[0], command)  # noqa: S606 -- this program
         except OSError as error:
             self.refuse(f"cannot execute {command[0]}: {error.strerror}")
         spawn.raise_fd_limit()

@@ -158,7 +158,7 @@ def execute(request: Request, stdin: int, channel: socket.socket) -> None:
         for signal_number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
             signal.signal(signal_number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
-        os.execve(request.arguments[0], request.arguments, request.environment)
+        os.execve(request.arguments[0], request.arguments, request.environment)  # noqa: S606 -- as its user
     except OSError as error:
         number = error.errno or errno.EIO
         with contextlib.suppress(OSError):

@@ -53,7 +53,7 @@ def become_keeper(command: list[str], inherited: tuple[int, ...]) -> None:
     _reset_signals()
     for descriptor in inherited:
         os.set_inheritable(descriptor, True)
-    os.execv(command[0], command)
+    os.execv(command[0], command)  # noqa: S606 -- the keeper
 
 
 def detach(command: list[str], inherited: tuple[int, ...], waiter: socket.socket) -> None:

@@ -24,7 +24,7 @@ OPEN = "('claimed', 'waiting', 'running')"
 OWN = "jobs.key BETWEEN :first_key AND :last_key"
 """The jobs in a reader's scope."""
 RUN = ", ".join("jobs.name" if name == "name" else f"runs.{name}" for name in RunRow._fields)
-RUNS = f"SELECT {RUN} FROM runs LEFT JOIN jobs USING (key) WHERE +runs.key BETWEEN :first_key AND :last_key"  # noqa: S608
+RUNS = f"SELECT {RUN} FROM runs LEFT JOIN jobs USING (key) WHERE +runs.key BETWEEN :first_key AND :last_key"  # noqa: S608 -- constants
 """The runs in a reader's scope; the plus keeps SQLite from searching them by their keys."""
 CONDITIONS = {
     "keys": " AND runs.key IN (SELECT value FROM json_each(:keys))",
@@ -110,7 +110,7 @@ class SharedReader:
         """The loaded jobs, in the order of their files and lines."""
         return self._rows(
             JobRow,
-            "SELECT key, name, user, file, line, schedule, canonical, zone, command, options"  # noqa: S608
+            "SELECT key, name, user, file, line, schedule, canonical, zone, command, options"  # noqa: S608 -- constants
             f" FROM jobs JOIN files USING (file) WHERE loaded > 0 AND {OWN}"
             " ORDER BY place, line LIMIT :row_limit OFFSET :offset",
             offset=offset,
@@ -129,7 +129,7 @@ class SharedReader:
         """The latest run of each loaded job that is over, by key; of all jobs, or of some."""
         runs = self._rows(
             RunRow,
-            f"SELECT {RUN} FROM jobs JOIN runs ON runs.id = ("  # noqa: S608
+            f"SELECT {RUN} FROM jobs JOIN runs ON runs.id = ("  # noqa: S608 -- constants
             " SELECT max(id) FROM runs AS past WHERE past.key = jobs.key"
             f" AND state NOT IN {OPEN}) WHERE jobs.loaded > 0 AND {OWN}{_with_keys(keys)}",
             keys=keys,
@@ -149,7 +149,7 @@ class SharedReader:
         """The runs with higher numbers than this, the lowest first."""
         statement = RUNS
         if self._user is not None:  # a user's runs may be few among many: search by job
-            statement = f"SELECT {RUN} FROM jobs CROSS JOIN runs USING (key) WHERE {OWN}"  # noqa: S608
+            statement = f"SELECT {RUN} FROM jobs CROSS JOIN runs USING (key) WHERE {OWN}"  # noqa: S608 -- constants
         return self._rows(
             RunRow, f"{statement} AND runs.id > :run ORDER BY runs.id LIMIT :row_limit", run=run
         )
@@ -171,7 +171,7 @@ class SharedReader:
         statement = RUNS + conditions
         if self._user is not None and keys is None:  # as in `after`
             statement = (
-                f"SELECT {RUN} FROM jobs CROSS JOIN runs ON runs.id IN (SELECT id FROM runs"  # noqa: S608
+                f"SELECT {RUN} FROM jobs CROSS JOIN runs ON runs.id IN (SELECT id FROM runs"  # noqa: S608 -- constants
                 f" WHERE runs.key = jobs.key{conditions} ORDER BY id DESC LIMIT :limit) WHERE {OWN}"
             )
         return self._rows(RunRow, f"{statement} ORDER BY runs.id DESC LIMIT :limit", limit=limit, **values)
@@ -188,7 +188,7 @@ class SharedReader:
         """A column of the latest runs of each job that have a duration; a job without any is left out."""
         # A text for each job: to fetch a row for each run would take three times as long.
         rows = self._execute(
-            f"SELECT key, (SELECT group_concat(seconds) FROM (SELECT {column} AS seconds FROM runs"  # noqa: S608
+            f"SELECT key, (SELECT group_concat(seconds) FROM (SELECT {column} AS seconds FROM runs"  # noqa: S608 -- constants
             " WHERE runs.key = jobs.key AND duration_s NOT NULL ORDER BY runs.id DESC LIMIT :latest))"
             f" FROM jobs WHERE loaded > 0 AND {OWN}{_with_keys(keys)}",
             latest=LATEST_RUNS,
@@ -199,7 +199,7 @@ class SharedReader:
     def find_jobs(self, word: str) -> list[str]:
         """The keys a word may mean: a name, the beginning of a key, or file:line; also of gone jobs."""
         rows = self._execute(
-            f"SELECT key, name, file, line, loaded FROM jobs LEFT JOIN files USING (file) WHERE {OWN}"  # noqa: S608
+            f"SELECT key, name, file, line, loaded FROM jobs LEFT JOIN files USING (file) WHERE {OWN}"  # noqa: S608 -- constants
             " ORDER BY loaded = 0, place, line"
         )
         return matching_keys(

@@ -246,7 +246,7 @@ class Ledger:
         """A run, as `history` shows it."""
         columns = ", ".join("jobs.name" if name == "name" else f"runs.{name}" for name in RunRow._fields)
         row = self.file.db.execute(
-            f"SELECT {columns} FROM runs LEFT JOIN jobs USING (key) WHERE runs.id = ?",  # noqa: S608
+            f"SELECT {columns} FROM runs LEFT JOIN jobs USING (key) WHERE runs.id = ?",  # noqa: S608 -- constants
             (run,),
         ).fetchone()
         return RunRow(*row) if row else None

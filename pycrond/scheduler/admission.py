@@ -1,11 +1,12 @@
 """Admission: fires that are due start, wait or are skipped, by the decisions of `runs.policy`."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pycrond.jobs.events import Event, Missed, Skipped
+from pycrond.jobs.fair_queue import FairQueue
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Cause, Reason, State
 from pycrond.ledger.pauses import Pauses
@@ -41,10 +42,12 @@ class Admission:
         return events
 
     def enter(self, claims: Iterable[ClaimedRun], now: datetime) -> list[Decision]:
-        """Start the runs that may start, in order, then write down the others; return the decisions."""
+        """Start the runs that may start, of each user in order, and of each user in turn; then write down the
+        others. Return the decisions.
+        """
         self.step(now)  # runs that have waited longer come first
         decisions = []
-        for claimed in claims:
+        for claimed in _in_turns(claims):
             decision = self._decide(claimed, now)
             decisions.append(decision)
             self._carry_out(claimed, decision, now)
@@ -216,6 +219,14 @@ class Admission:
         for claimed in kept:
             claimed.run.fire = replace(claimed.run.fire, job=jobs[claimed.run.job.key])
         return kept
+
+
+def _in_turns(claims: Iterable[ClaimedRun]) -> Iterator[ClaimedRun]:
+    queue: FairQueue[ClaimedRun] = FairQueue()
+    for claimed in claims:
+        queue.push(claimed.run.job.user, claimed)
+    while queue:
+        yield queue.pop()
 
 
 def _replaced_by(claimed: ClaimedRun) -> Cause:

@@ -78,7 +78,7 @@ def _make_draft(settings: Settings, file: str, text: bytes | None) -> str:
 def _run_editor(draft: str) -> None:
     editor = os.environ.get("VISUAL") or os.environ.get("EDITOR") or "vi"
     try:
-        done = subprocess.run([*shlex.split(editor), draft], check=False)
+        done = subprocess.run([*shlex.split(editor), draft], check=False)  # noqa: S603 -- its user's choice
     except (OSError, ValueError) as error:
         os.unlink(draft)
         raise PycrondError(f"cannot run the editor {editor}: {error}; set VISUAL or EDITOR") from error
