@@ -59,8 +59,8 @@ class Alarms:
         self._write(alarms, [])
 
     def after(self, ended: Iterable[Ended], retried: Collection[int], now: datetime) -> list[Work]:
-        """Make the alarms of ends, and return what is to be written together with these. `retried` are the
-        runs that are tried again.
+        """Make the alarms of ended runs, and return their rows, to be written together with the ends.
+        `retried` are the runs that are tried again.
         """
         alarms: list[Alarm] = []
         changed: dict[str, Health] = {}
@@ -92,7 +92,7 @@ class Alarms:
     # Overdue jobs
 
     def step(self, now: datetime, elapsed: float) -> None:
-        """Report jobs that are overdue, and deliver what is due."""
+        """Report jobs that are overdue, and begin the deliveries that are due."""
         if self._overdue and now.timestamp() >= self._overdue[0][0]:
             self._report_overdue(now)
         self.outbox.step(now, elapsed)

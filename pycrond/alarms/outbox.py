@@ -29,7 +29,7 @@ REPORT_INTERVAL = 60.0  # seconds between two messages about dropped alarms
 
 
 class Outbox:
-    """The alarms that wait for their delivery, and those that are being delivered."""
+    """Waiting alarms, and alarms under way."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Outbox:
         return [alarm.run for alarm in self._queue.waiting() if alarm.kind == "mail" and alarm.run]
 
     def add(self, alarms: Iterable[Alarm]) -> list[Alarm]:
-        """Have alarms delivered; return those that are dropped instead, because their user has too many."""
+        """Have alarms delivered; return the alarms that are dropped, because their user has too many."""
         dropped = [alarm for alarm in alarms if not self._queue.add(alarm)]
         for alarm in dropped:
             self._unreported[alarm.user] = self._unreported.get(alarm.user, 0) + 1
@@ -84,11 +84,11 @@ class Outbox:
         return dropped
 
     def step(self, now: datetime, elapsed: float) -> None:
-        """Begin the deliveries that are due, and end those that take too long."""
+        """Begin the deliveries that are due, and end deliveries that take too long."""
         self._time_limits.step(elapsed)
         starts = 0
         for _ in range(MAX_LOOKS):
-            alarm = self._queue.take(now.timestamp()) if starts < MAX_STARTS else None
+            alarm = self._queue.pop(now.timestamp()) if starts < MAX_STARTS else None
             if alarm is None:
                 break
             if self._is_ready(alarm, now):

@@ -18,7 +18,7 @@ _numbers = count()  # so that no two entries of a heap are equal
 
 
 class _Lane:
-    """The alarms of a job and kind, of which one is delivered at a time.
+    """The alarms of a job and kind. One of them is delivered at a time.
 
     Pings keep their order, whatever becomes of the first; other alarms are in the order of their times.
     """
@@ -50,7 +50,7 @@ class _Lane:
 
 
 class _User:
-    """The alarms of a user: those that wait, in lanes, and those that are being delivered."""
+    """The alarms of a user: waiting ones, in lanes, and those under way."""
 
     __slots__ = ("alarms", "in_turn", "lanes", "planned_at", "running", "size")
 
@@ -75,8 +75,8 @@ class _User:
             lane.plan()
         return None
 
-    def take(self) -> Alarm:
-        """Take the alarm that is due at `next_at`."""
+    def pop(self) -> Alarm:
+        """Remove and return the alarm that is due at `next_at`."""
         _, _, lane = heappop(self.lanes)
         lane.planned_at = None
         lane.is_busy = True
@@ -85,7 +85,7 @@ class _User:
 
 
 class AlarmQueue:
-    """Alarms, from `add` over `take` to `done`, or to `put_back` and another `take`."""
+    """Alarms, from `add` over `pop` to `done`, or to `put_back` and another `pop`."""
 
     def __init__(self, max_of_user: int) -> None:
         """`max_of_user` is the most alarms that a user may have here; 0: no limit."""
@@ -122,8 +122,8 @@ class AlarmQueue:
         self._plan(user)
         return True
 
-    def take(self, now: float) -> Alarm | None:
-        """Take a due alarm of the user whose turn it is; None if none is due or may be delivered."""
+    def pop(self, now: float) -> Alarm | None:
+        """Remove and return a due alarm of the user whose turn it is; None if there is none."""
         while self._times and self._times[0][0] <= now:
             self._pop_time(now)
         while self._turns and self._running < MAX_DELIVERIES:
@@ -133,7 +133,7 @@ class AlarmQueue:
             if at is None or at > now:
                 self._plan(user)
                 continue
-            alarm = user.take()
+            alarm = user.pop()
             self._running += 1
             self._give_turn(user, now)
             return alarm
@@ -160,7 +160,7 @@ class AlarmQueue:
 
     @property
     def next_at(self) -> float | None:
-        """When `take` has an alarm; None if none waits, or all wait for the end of a delivery."""
+        """When `pop` has an alarm; None if none waits, or all wait for the end of a delivery."""
         if self._running >= MAX_DELIVERIES:
             return None
         while self._times and not self._turns:

@@ -1,4 +1,4 @@
-"""What commands print: the one way to standard output and standard error.
+"""The only way of commands to standard output and standard error.
 
 Whatever a command prints is data: names, commands, messages about files. Each line passes through
 `printable` or, if it is output of a job, through `visible`: no text can move the cursor or begin a line.
@@ -38,7 +38,7 @@ def print_text(text: str, stream: TextIO | None = None) -> None:
 
 def print_json(document: object) -> None:
     """Print a JSON document as one line of printable ASCII; raise ValueError for a number that JSON lacks."""
-    # DEL is the one control character that json.dumps leaves as it is.
+    # json.dumps leaves no other control character as it is.
     text = json.dumps(document, allow_nan=False).replace("\x7f", "\\u007f")
     print(text)  # noqa: T201
 

@@ -141,7 +141,7 @@ class Reloader:
         return None if self._requested_at is None else max(0.0, self._look_at - elapsed)
 
     def report_problems(self, known: frozenset[Problem] = frozenset()) -> None:
-        """Log the problems of the crontabs but those that are known."""
+        """Log the problems of the crontabs that are not known yet."""
         now, self._reported = clock.now(), frozenset(self.loaded.problems)
         for problem in self.loaded.problems:
             if problem in known:

@@ -41,7 +41,7 @@ def own_cgroup(mounts: str = "/proc/self/mountinfo", membership: str = "/proc/se
 
 
 class Limits(NamedTuple):
-    """What is set for a process before it executes its program."""
+    """The limits and priorities that a process gets before it executes its program."""
 
     cgroup: str = ""
     """The directory of the cgroup that it enters; empty: none."""

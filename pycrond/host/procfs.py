@@ -91,7 +91,7 @@ class ProcessSearch:
     """
 
     def __init__(self, marks_by_run: Mapping[int, Sequence[bytes]], *, ours: bool) -> None:
-        """A process belongs to a run if it has all its marks, one of which no other run has.
+        """A process belongs to a run if it has all marks of the run. No other run has all of them.
 
         With `ours` only descendants of our parent count, the keeper, which adopts orphans: another daemon on
         the machine may have a run with the same marks.

@@ -57,7 +57,7 @@ libc.syscall.restype = ctypes.c_long
 
 
 class Request:
-    """What is to be started."""
+    """The program to start, and its user, directory, output and limits."""
 
     def __init__(self, data: bytes) -> None:
         uid, gid, groups, self.output, self.directory, self.cgroup, *rest, _ = data.split(b"\0")

@@ -39,7 +39,7 @@ class Alarm:
 
     @property
     def document(self) -> dict[str, Any]:
-        """All that its delivery needs. It is kept as JSON, which takes a fifth of the room."""
+        """The facts that its delivery needs. They are kept as JSON, which takes a fifth of the room."""
         return dict(json.loads(self.text))
 
 

@@ -131,7 +131,7 @@ class Admission:
         return bool(is_limited) and self.queue.count_of_user(user) >= shares.waiting
 
     def _carry_out(self, claimed: ClaimedRun, decision: Decision, now: datetime) -> None:
-        """Carry out a decision; starts, and what is written to the ledger, follow in `_finish`."""
+        """Carry out a decision; `_finish` does the starts and writes to the ledger."""
         if decision.verdict in {Verdict.WAIT, Verdict.REPLACE}:
             if decision.verdict is Verdict.REPLACE:
                 running = self._runs.active.of_job[claimed.run.job.key]
@@ -148,7 +148,7 @@ class Admission:
             self._decided.append((claimed, decision))
 
     def _start(self, now: datetime) -> None:
-        """Start the runs that may; those that have waited are written down first, in one transaction."""
+        """Start the admitted runs; waiting runs are written down first, in one transaction."""
         if not self._starting:
             return
         claims, self._starting = self._starting, []

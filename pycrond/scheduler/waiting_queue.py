@@ -16,7 +16,7 @@ from pycrond.runs.policy import lock_of
 
 
 class Lane(NamedTuple):
-    """What runs wait for."""
+    """The thing that runs wait for."""
 
     reason: Reason
     """OVERLAP: the end of a run of the job; LOCK: the lock; MAX_RUNNING: a place; NONE: the disk."""

@@ -18,7 +18,7 @@ def alarm(number: int, key: str = "root/job", kind: str = "hook", at: float = 0.
 
 def take_all(waiting: AlarmQueue, now: float = 0.0) -> list[Alarm]:
     taken = []
-    while (one := waiting.take(now)) is not None:
+    while (one := waiting.pop(now)) is not None:
         taken.append(one)
     return taken
 
@@ -53,7 +53,7 @@ def test_a_user_with_a_full_share_waits_for_an_end() -> None:
     for number in range(20):
         waiting.add(alarm(number, f"root/job{number}"))
     first, *_ = take_all(waiting)
-    assert waiting.take(0.0) is None
+    assert waiting.pop(0.0) is None
     assert waiting.next_at is None
     waiting.done(first)
     assert len(take_all(waiting)) == 1
@@ -75,22 +75,22 @@ def test_a_ping_that_is_tried_again_delays_those_behind_it(kind: str, then: int 
     first = alarm(1, kind=kind)
     waiting.add(first)
     waiting.add(alarm(2, kind=kind))
-    assert waiting.take(0.0) is first
+    assert waiting.pop(0.0) is first
     first.next_at = 10.0
     waiting.put_back(first)
-    second = waiting.take(5.0)
+    second = waiting.pop(5.0)
     assert (second.id if second else None) == then
     if second:
         waiting.done(second)
     assert waiting.next_at == 10.0
-    assert waiting.take(10.0) is first
+    assert waiting.pop(10.0) is first
 
 
 def test_a_user_may_have_so_many_alarms_and_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     waiting = AlarmQueue(3)
     assert [waiting.add(alarm(number)) for number in range(4)] == [True, True, True, False]
     assert waiting.add(alarm(4, "other/job"))
-    first = waiting.take(0.0)
+    first = waiting.pop(0.0)
     assert first
     assert not waiting.add(alarm(5))
     waiting.done(first)
@@ -149,7 +149,7 @@ def test_many_waiting_alarms_cost_no_time() -> None:
         for number in range(1000):
             waiting.add(alarm(count + number, f"user/job{number}"))
             assert waiting.next_at is not None
-            one = waiting.take(0.0)
+            one = waiting.pop(0.0)
             assert one
             one.next_at = 500.0
             waiting.put_back(one)

@@ -33,7 +33,7 @@ class CrontabImporter:
     def __init__(self, root: str, mailer: str, *, own_only: bool) -> None:
         self._root = root
         self._own_only = own_only
-        for directory in (root, self._at("etc")):  # whose files others decide what is copied
+        for directory in (root, self._at("etc")):  # else other users decide what is copied
             safe_paths.check_directory(directory)
         self.cron = self._detected_cron()
         self._machine = ImportedMachine(
