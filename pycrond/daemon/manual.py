@@ -48,7 +48,7 @@ class ManualControl:
         claims = self._runs.claim([Fire(job, now, None, trigger="manual")])
         run = claims[0].run.id
         self._log.write("RUN", f"{job.key} run {run} by {client.name}", now)
-        (decision,) = self._scheduler.admission.enter(claims, now)
+        decision = self._scheduler.admission.enter_at_once(claims[0], now)
         verdict = VERDICTS.get(decision.verdict, "wait")
         return {"run": run, "key": job.key, "verdict": verdict, "reason": decision.cause.text}
 

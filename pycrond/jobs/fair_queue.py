@@ -1,6 +1,8 @@
 """A queue in which users take turns. Pure."""
 
+import itertools
 from collections import deque
+from collections.abc import Iterator
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -15,6 +17,10 @@ class FairQueue(Generic[T]):
 
     def __len__(self) -> int:
         return self._length
+
+    def __iter__(self) -> Iterator[T]:
+        """Iterate over the things of one user after the other."""
+        return itertools.chain.from_iterable(self._of_user.values())
 
     def push(self, user: str, thing: T) -> None:
         """Add a thing as the last of its user."""

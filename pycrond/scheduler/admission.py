@@ -1,14 +1,14 @@
 """Admission: fires that are due start, wait or are skipped, by the decisions of `runs.policy`."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pycrond.jobs.events import Event, Missed, Skipped
 from pycrond.jobs.fair_queue import FairQueue
 from pycrond.jobs.job import Job
-from pycrond.jobs.run import Cause, Reason, State
+from pycrond.jobs.run import OPEN, Cause, Reason, State
 from pycrond.ledger.pauses import Pauses
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.runs.launcher import ClaimedRun
@@ -17,6 +17,7 @@ from pycrond.runs.runs import Runs
 from pycrond.scheduler.waiting_queue import DISK, Lane, WaitingQueue, lane_of
 
 RETRY_INTERVAL = timedelta(seconds=1)  # until a start that could not be written to a full disk is tried again
+MAX_DECIDED = 40  # runs of users that have a share, in a turn: each start takes 1 ms
 REMOVED = Cause.of(Reason.REMOVED, "the job is gone")
 
 
@@ -30,6 +31,7 @@ class Admission:
         self._pauses = pauses
         self.max_running = max_running
         self.queue = WaitingQueue()
+        self._entering: FairQueue[ClaimedRun] = FairQueue()
         self._events: list[Event] = []
         self._starting: list[ClaimedRun] = []  # several are started at once, which is quicker
         self._starting_of_user: Counter[str] = Counter()
@@ -41,21 +43,48 @@ class Admission:
         events, self._events = self._events, []
         return events
 
-    def enter(self, claims: Iterable[ClaimedRun], now: datetime) -> list[Decision]:
-        """Start the runs that may start, of each user in order, and of each user in turn; then write down the
-        others. Return the decisions.
+    def enter(self, claims: Iterable[ClaimedRun], now: datetime) -> None:
+        """Start the runs that may start, then write down the others.
+
+        Those of root and the daemon's own user come first, in order. The other users take turns, and a turn of
+        the loop decides about some of their runs, so that it stays short.
         """
         self.step(now)  # runs that have waited longer come first
-        decisions = []
-        for claimed in _in_turns(claims):
-            decision = self._decide(claimed, now)
-            decisions.append(decision)
-            self._carry_out(claimed, decision, now)
+        for claimed in claims:
+            if self._runs.shares.is_limited(claimed.run.job.user):
+                self._entering.push(claimed.run.job.user, claimed)
+            else:
+                self._carry_out(claimed, self._decide(claimed, now), now)
+        self._decide_entering(now)
+
+    def enter_at_once(self, claimed: ClaimedRun, now: datetime) -> Decision:
+        """Decide about a run before all others, and return the decision."""
+        self.step(now)
+        decision = self._decide(claimed, now)
+        self._carry_out(claimed, decision, now)
         self._finish(now)
-        return decisions
+        return decision
+
+    def _decide_entering(self, now: datetime) -> None:
+        for _ in range(min(MAX_DECIDED, len(self._entering))):
+            claimed = self._entering.pop()
+            if claimed.run.state in OPEN:  # it has not been killed meanwhile
+                self._carry_out(claimed, self._decide(claimed, now), now)
+        self._finish(now)
+
+    @property
+    def entering(self) -> list[ClaimedRun]:
+        """Runs that have entered and are not decided about."""
+        return [*self._entering]
+
+    def next_at(self, now: datetime) -> datetime | None:
+        """When `step` has something to do, if no run ends before."""
+        return now if self._entering else self.queue.next_at
 
     def step(self, now: datetime) -> None:
-        """Decide again about the waiting runs for which something has changed."""
+        """Decide about runs that have entered, and again about waiting runs where something has changed."""
+        if self._entering:
+            self._decide_entering(now)
         self._wake(now)
         again, self._again = self._again, []
         for claimed in again:
@@ -202,6 +231,9 @@ class Admission:
 
     def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """Use the jobs that are loaded now for the waiting runs; decide again where a job has changed."""
+        entering, self._entering = self.entering, FairQueue()
+        for claimed in self.update_jobs(entering, jobs, now):
+            self._entering.push(claimed.run.job.user, claimed)
         claims = self.queue.claims
         before = {claimed.run.id: claimed.run.job for claimed in claims}
         kept = self.update_jobs(claims, jobs, now)
@@ -219,14 +251,6 @@ class Admission:
         for claimed in kept:
             claimed.run.fire = replace(claimed.run.fire, job=jobs[claimed.run.job.key])
         return kept
-
-
-def _in_turns(claims: Iterable[ClaimedRun]) -> Iterator[ClaimedRun]:
-    queue: FairQueue[ClaimedRun] = FairQueue()
-    for claimed in claims:
-        queue.push(claimed.run.job.user, claimed)
-    while queue:
-        yield queue.pop()
 
 
 def _replaced_by(claimed: ClaimedRun) -> Cause:

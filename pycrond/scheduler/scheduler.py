@@ -178,7 +178,7 @@ class Scheduler:
             due = self._next()
             if due and due.fires:
                 coming -= CLAIM_AHEAD
-        later = [self.delayed.next_at, self.admission.queue.next_at]
+        later = [self.delayed.next_at, self.admission.next_at(self.agenda.last)]
         return min([coming, *(at for at in later if at)])
 
     # The jobs
@@ -201,7 +201,9 @@ class Scheduler:
     @property
     def waiting(self) -> list[ClaimedRun]:
         """All runs that wait: for a time, for another run, or for room."""
-        return [*self.delayed.claims, *self.admission.queue.claims, *self._runs.launcher.retrying]
+        admission = self.admission
+        waiting = [*admission.entering, *admission.queue.claims, *self._runs.launcher.retrying]
+        return [*self.delayed.claims, *waiting]
 
     def take_events(self) -> list[Event]:
         """Return the fires that were skipped or missed since the last call."""

@@ -41,6 +41,19 @@ def test_a_user_leaves_others_a_place_under_max_running(system: System, shared: 
     wait_until(lambda: states(system, "nobody") == ["succeeded"] * 5)
 
 
+def test_the_fires_of_a_minute_start_in_turns(system: System) -> None:
+    """A user with hundreds of jobs does not hold up another whose crontab comes later."""
+    write(system, "bin", "@reboot true\n" * 200)
+    write(system, "games", "@reboot true\n")
+    system.crond.run("start")
+    wait_until(lambda: all(run.ended_at for run in system.crond.runs()))
+    begins = sorted(run.started_at for run in of_user(system, "bin") if run.started_at)
+    (run,) = of_user(system, "games")
+    assert len(begins) == 200
+    assert run.started_at is not None
+    assert run.started_at < begins[20]
+
+
 def test_the_fires_of_a_user_that_wait_are_bounded(system: System, shared: Path) -> None:
     system.crond.environment["PYCROND_MAX_WAITING_USER"] = "4"
     wait = WAIT.format(shared)
