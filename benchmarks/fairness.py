@@ -90,7 +90,9 @@ class System:
         return int(proc_status(self._crond.pid)["VmHWM"]) * 1024 / 1e6
 
     def end(self) -> None:
+        """End the attack, and the jobs that run."""
         self._is_over.set()
+        self._crond.run("stop", "--kill-jobs")
         for program in self._programs:
             program.kill()
             program.wait()

@@ -45,6 +45,7 @@ MAX_ENDS = 100_000  # processes whose end no daemon has released yet
 CHECK_INTERVAL = 1.0  # seconds between two checks of a full disk, or of what a planned stop left running
 FINAL_OUTPUT_TIME = 10.0  # seconds after a stop in which what jobs left behind may print; in all for pid 1
 SEGMENT_SIZE = 1 << 20  # bytes
+MAX_SEGMENTS = 16  # of a run: only a daemon, which knows the limits, stores more output
 OWN_FILE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -315,7 +316,7 @@ class Keeper:
         return None if uid == 0 != owner >= 0 else uid == owner
 
     def drain(self, run: int, reader: int, event: int) -> None:
-        """Move a run's output into its spool; on a full disk it stays in the pipe."""
+        """Move a run's output into its spool, as far as there is room: else it stays in the pipe."""
         self.idle.add(run)  # until the move has succeeded
         if not event & select.POLLIN:
             return
@@ -323,6 +324,8 @@ class Keeper:
         try:
             os.makedirs(directory, 0o700, exist_ok=True)
             names = [name for name in os.listdir(directory) if name.startswith(f"{run}.")]
+            if len(names) > MAX_SEGMENTS:
+                return
             segment = max((int(name.partition(".")[2]) for name in names), default=0)
             if names and os.stat(f"{directory}/{run}.{segment}").st_size >= SEGMENT_SIZE:
                 segment += 1

@@ -46,7 +46,7 @@ class Admission:
     def enter(self, claims: Iterable[ClaimedRun], now: datetime) -> None:
         """Start the runs that may start, then write down the others.
 
-        Those of root and the daemon's own user come first, in order. The other users take turns, and a turn of
+        Runs of root and the daemon's user come first, in order. The other users take turns, and a turn of
         the loop decides about some of their runs, so that it stays short.
         """
         self.step(now)  # runs that have waited longer come first

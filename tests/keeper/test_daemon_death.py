@@ -268,3 +268,23 @@ def test_after_both_were_killed_a_start_succeeds(started: Crond) -> None:
     started.run("status", status=3)
     started.run("start")
     assert started.pid != daemon
+
+
+def test_without_a_daemon_an_output_is_stored_up_to_a_limit_and_nothing_is_lost(crond: Crond) -> None:
+    """Beyond 16 MiB it stays in the pipe, and the job waits: only a daemon knows how much may be stored."""
+    done, spool = crond.directory / "done", crond.state / "spool" / "0"
+    lines = (
+        "until [ -e go ]; do sleep 0.05; done; yes | tr -d '\\n' | head -c 30000000 | fold -w 999; touch done"
+    )
+    crond.write("jobs", f"HOME={crond.directory}\n@reboot {lines}\n")
+    crond.run("start")
+    run = crond.runs()[0].id
+    crond.run("stop")
+    (crond.directory / "go").touch()
+    wait_until(lambda: (spool / f"{run}.16").exists() and (spool / f"{run}.16").stat().st_size)
+    wait_until(lambda: len(os.listdir(spool)) == 17)
+    assert not done.exists()
+    crond.run("start")
+    wait_until(lambda: crond.runs()[0].state == "succeeded")
+    printed = 30000000 + 30000000 // 999
+    wait_until(lambda: crond.runs()[0].bytes == printed)
