@@ -35,6 +35,7 @@ class TimeLimits:
         # By alarm, when all that a hook has left is killed; the oldest first.
         self._hooks: dict[int, float] = {}
         self._of_pid: dict[int, int] = {}  # the alarms of hooks
+        self._users: dict[int, str] = {}  # of the alarms in `_hooks`, and of those that are searched for
         self._search: ProcessSearch | None = None
         self._searching: list[int] = []  # the alarms whose processes are searched for
         self.killed: set[int] = set()
@@ -48,6 +49,7 @@ class TimeLimits:
         self._ends[pid] = end = elapsed + LIMITS[alarm.kind]
         if alarm.kind == "hook":
             self._of_pid[pid] = alarm.id
+            self._users[alarm.id] = alarm.user
             self._hooks[alarm.id] = math.ceil(end / SWEEP_INTERVAL) * SWEEP_INTERVAL
 
     def not_started(self, alarm: Alarm) -> None:
@@ -60,7 +62,7 @@ class TimeLimits:
         alarm = self._of_pid.pop(pid, None)
         if alarm is not None and self._limits.pids(-alarm) == []:
             self._limits.remove(-alarm)
-            self._hooks.pop(alarm, None)
+            self._forget(alarm)
 
     def step(self, elapsed: float) -> None:
         """Kill what has reached its limit."""
@@ -83,12 +85,21 @@ class TimeLimits:
             else:
                 self._limits.kill(-alarm)
                 self._limits.remove(-alarm)
+                self._forget(alarm)
         if self._searching:
-            self._search = self._termination.search({-alarm: self._marks(alarm) for alarm in self._searching})
+            marks_of = {-alarm: self._marks(alarm) for alarm in self._searching}
+            users_of = {-alarm: self._users[alarm] for alarm in self._searching}
+            self._search = self._termination.search(marks_of, users_of)
+
+    def _forget(self, alarm: int) -> None:
+        self._hooks.pop(alarm, None)
+        self._users.pop(alarm, None)
 
     def _end_sweep(self, search: ProcessSearch, elapsed: float) -> None:
         searched, self._searching, self._search = self._searching, [], None
         left = [alarm for alarm in searched if search.pids.get(-alarm)]
+        for alarm in set(searched) - set(left):
+            self._forget(alarm)
         for alarm in left:
             procfs.kill_marked(search.pids[-alarm], self._marks(alarm))
         # They may have forked meanwhile.

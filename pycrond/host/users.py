@@ -26,6 +26,14 @@ def by_name(name: str) -> Account | None:
         return None
 
 
+def uid_of(name: str) -> int:
+    """Return the uid of a user, also of this process's user without a password entry; -1 for no user."""
+    account = by_name(name)
+    if account is None and by_uid(os.geteuid()).name == name:
+        return os.geteuid()
+    return account.uid if account else -1
+
+
 def _account(entry: pwd.struct_passwd) -> Account:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
 

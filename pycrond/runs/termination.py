@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pycrond import clock
-from pycrond.host import procfs
+from pycrond.host import procfs, users
 from pycrond.host.cgroup import ResourceLimits
 from pycrond.jobs.run import Cause, Fire, Reason
 from pycrond.keeper.client import KeeperClient
@@ -53,7 +53,7 @@ class Termination:
         self._to_look_at: list[_LeftBehind] = []
         self._to_kill: list[_LeftBehind] = []
         self._searching: list[_LeftBehind] = []  # taken from these two lists until the search ends
-        self._search = procfs.ProcessSearch({}, ours=False)
+        self._search = procfs.ProcessSearch({}, {}, ours=False)
 
     def end(self, runs: Iterable[ActiveRun], cause: Cause, number: int = signal.SIGTERM) -> None:
         """Send TERM, or another signal, now and KILL after each run's grace. A run that is being ended goes
@@ -122,11 +122,14 @@ class Termination:
             for left in self._searching
             if self._limits.pids(left.run) is None
         }
-        self._search = self.search(by_marks)
+        self._search = self.search(by_marks, {left.run: left.fire.job.user for left in self._searching})
 
-    def search(self, marks_of: Mapping[int, Sequence[bytes]]) -> procfs.ProcessSearch:
-        """Return a search for the processes of runs or hooks, which have these marks."""
-        return procfs.ProcessSearch(marks_of, ours=not self._keeper.is_gone)
+    def search(
+        self, marks_of: Mapping[int, Sequence[bytes]], users_of: Mapping[int, str]
+    ) -> procfs.ProcessSearch:
+        """Return a search for the processes of runs or hooks, by their marks and their users."""
+        uids = {number: users.uid_of(users_of[number]) for number in marks_of}
+        return procfs.ProcessSearch(marks_of, uids, ours=not self._keeper.is_gone)
 
     def _end_search(self) -> None:
         searched, self._searching = self._searching, []

@@ -26,7 +26,8 @@ def marked() -> Iterator[list[int]]:
 
 
 def test_a_search_ends_its_step_when_its_time_is_over(marked: list[int]) -> None:
-    search, steps = ProcessSearch({17: MARKS, 18: [b"PYCROND_RUN=18", MARKS[1]]}, ours=False), 1
+    uids = dict.fromkeys((17, 18), os.geteuid())
+    search, steps = ProcessSearch({17: MARKS, 18: [b"PYCROND_RUN=18", MARKS[1]]}, uids, ours=False), 1
     while not search.step(0.0):
         steps += 1
     assert steps > COUNT, "a step without time looks at one process"
@@ -34,4 +35,13 @@ def test_a_search_ends_its_step_when_its_time_is_over(marked: list[int]) -> None
 
 
 def test_without_runs_nothing_is_read() -> None:
-    assert ProcessSearch({}, ours=False).step(0.0)
+    assert ProcessSearch({}, {}, ours=False).step(0.0)
+
+
+@pytest.mark.usefixtures("marked")
+def test_processes_of_another_user_are_not_those_of_a_run() -> None:
+    """Anyone can give a process the marks of another user's run."""
+    search = ProcessSearch({17: MARKS}, {17: os.geteuid() + 1}, ours=False)
+    while not search.step(1.0):
+        pass
+    assert search.pids == {}
