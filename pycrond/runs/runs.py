@@ -23,6 +23,8 @@ from pycrond.runs.recovery import Recovery
 from pycrond.runs.termination import Termination
 from pycrond.settings import Settings
 
+MAX_PREPARED = 40  # runs of a user that has a share, before they are due
+
 
 class Runs:
     """Claims, starts, adopts and terminates runs; the only writer of their records."""
@@ -76,13 +78,15 @@ class Runs:
         return claims
 
     def _with_places(self, claims: Sequence[ClaimedRun]) -> list[ClaimedRun]:
-        """The claims that find a place now: a user's share of descriptors is not used for the others."""
+        """Return the claims that find a place now, of each user that has a share a few, so that this takes no
+        longer than a turn of the loop may; the others are made ready when they start.
+        """
         claimed_places: Counter[str] = Counter()
         kept = []
         for claimed in claims:
             user = claimed.run.job.user
             free = self.free_places(user)
-            if free is None or claimed_places[user] < free:
+            if free is None or claimed_places[user] < min(free, MAX_PREPARED):
                 claimed_places[user] += 1
                 kept.append(claimed)
         return kept
