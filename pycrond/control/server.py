@@ -98,6 +98,7 @@ class ControlServer:
         client = _Client(connection, clock.elapsed() + REQUEST_TIME)
         self._clients[client] = None
         self._poller.register(connection, lambda: self._receive(client))
+        self._receive(client)  # most clients have sent their request by now
 
     def _greatest_user(self) -> int:
         """Return the user with the most connections; of two of them not root."""

@@ -17,7 +17,7 @@ from pycrond.runs.runs import Runs
 from pycrond.scheduler.waiting_queue import DISK, Lane, WaitingQueue, lane_of
 
 RETRY_INTERVAL = timedelta(seconds=1)  # until a start that could not be written to a full disk is tried again
-MAX_DECIDED = 40  # runs of users that have a share, in a turn: each start takes 1 ms
+MAX_DECIDED = 10  # runs of users that have a share, in half a turn: each start takes 1 ms
 REMOVED = Cause.of(Reason.REMOVED, "the job is gone")
 
 
