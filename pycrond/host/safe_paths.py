@@ -162,23 +162,26 @@ def make_directory(path: str, mode: int) -> None:
 
     Raises UnsafePathError or OSError.
     """
-    missing = []
-    path = os.path.abspath(path)
-    while not os.path.lexists(path):
-        missing.append(path)
-        path = os.path.dirname(path)
-    if not missing and not os.path.isdir(path):
-        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
-    with place(os.path.join(path, "entry")):
-        pass  # `path` is a directory, and safe
+    missing: list[str] = []
+    existing = path = os.path.abspath(path)
+    while not os.path.lexists(existing):
+        missing.append(existing)
+        existing = os.path.dirname(existing)
     for directory in reversed(missing):
         with place(directory) as entry:
-            os.mkdir(entry.name, 0o700, dir_fd=entry.directory)
+            try:
+                os.mkdir(entry.name, 0o700, dir_fd=entry.directory)
+            except FileExistsError:  # another start has made it meanwhile
+                continue
             made = os.open(entry.name, os.O_RDONLY | os.O_DIRECTORY | OWN_FILE, dir_fd=entry.directory)
             try:
                 os.fchmod(made, mode if directory == missing[0] else 0o755)
             finally:
                 os.close(made)
+    if not os.path.isdir(path):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
+    with place(os.path.join(path, "entry")):
+        pass  # it is safe, whoever has made it
 
 
 def list_directory(path: str, *, sticky: int = 0) -> list[str]:
