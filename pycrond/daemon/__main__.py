@@ -14,6 +14,7 @@ from pycrond.host.pidfile import Pidfile
 from pycrond.host.safe_paths import OWN_FILE
 from pycrond.host.signals import SignalPipe
 from pycrond.host.spawn import fill_standard_descriptors
+from pycrond.host.spawner import SPAWNER
 from pycrond.keeper.client import KeeperClient
 from pycrond.keeper.readiness import Readiness
 from pycrond.ledger.database import check_version
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str]) -> int:
     settings = from_arguments(rest)
     if settings.system:
         privileges.take_groups(users.by_uid(0))
+        SPAWNER.open()  # now, since this takes 20 ms
     pidfile = Pidfile(settings.pidfile, settings.state_dir)
     try:
         signals = SignalPipe()

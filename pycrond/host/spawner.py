@@ -20,7 +20,7 @@ NOT_EXECUTED = {126, 127}
 
 
 class SpawnerProcess:
-    """The spawner of this process, started when it is first needed."""
+    """The spawner of this process. It is started when it is first needed, or by `open`."""
 
     def __init__(self) -> None:
         self._channel: socket.socket | None = None
@@ -28,7 +28,7 @@ class SpawnerProcess:
 
     def start(self, memory: int, stdin: int | None) -> int:
         """Start what a request in a file in memory describes; return the pid. Raises OSError."""
-        channel = self._channel or self._open()
+        channel = self._channel or self.open()
         descriptors = [memory] if stdin is None else [memory, stdin]
         try:
             socket.send_fds(channel, [b"start"], descriptors)
@@ -65,8 +65,8 @@ class SpawnerProcess:
         if len(self._failures) > MAX_FAILURES:
             del self._failures[next(iter(self._failures))]
 
-    def _open(self) -> socket.socket:
-        """Start the program; its end of the socket is its standard input."""
+    def open(self) -> socket.socket:
+        """Start the program, and return this end of the socket; the other one is its standard input."""
         channel, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with end:
             os.posix_spawn(

@@ -3,12 +3,13 @@
 import contextlib
 import os
 import pwd
+import signal
 import sqlite3
 import subprocess
 
 import pytest
 
-from tests.conftest import Crond, wait_until
+from tests.conftest import Crond, children, wait_until
 from tests.support.system import System
 
 pytestmark = [pytest.mark.daemon, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -86,6 +87,19 @@ def test_the_exit_statuses_of_a_start_that_failed_are_also_those_of_commands(sys
     wait_until(lambda: all(run.ended_at for run in system.crond.runs()))
     ends = {run.key.partition("/")[0]: (run.exit_status, run.reason) for run in system.crond.runs()}
     assert ends == {"nobody": (126, ""), "games": (127, "")}
+
+
+def test_a_spawner_that_was_killed_is_started_again(system: System) -> None:
+    system.write("etc/crontab", "HOME=/\n#: name=job\n0 0 1 1 * nobody echo $PYCROND_RUN\n")
+    system.crond.run("start")
+    system.crond.run("run", "job")
+    assert system.output() == ["1"]
+    (spawner,) = children(system.crond.pid)
+    os.kill(spawner, signal.SIGKILL)
+    wait_until(lambda: not children(system.crond.pid))
+    system.crond.run("run", "job")
+    wait_until(lambda: len(system.crond.runs()) == 2 and all(run.ended_at for run in system.crond.runs()))
+    assert [run.state for run in system.crond.runs()] == ["succeeded"] * 2
 
 
 def test_an_unknown_user_is_an_error_and_the_other_lines_run(system: System) -> None:
