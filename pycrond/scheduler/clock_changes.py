@@ -151,10 +151,13 @@ class ClockChanges:
             if policy.get("missed") not in {"once", "all"}:
                 plain.append((key, schedule, zone))
                 continue
-            cut = _catch_up_from(policy, schedule, zone, span, limits.get(_user_of(key), 1))
-            self._catch_ups += [
-                CatchUp(key, fire, era_of[key]) for fire in fire_times(schedule, zone, cut, span.until)
-            ]
+            most = limits.get(_user_of(key), 1)
+            cut = _catch_up_from(policy, schedule, zone, span, most)
+            fires = [*fire_times(schedule, zone, cut, span.until)]
+            self._catch_ups += [CatchUp(key, fire, era_of[key]) for fire in fires]
+            if policy["missed"] == "all" and len(fires) >= most:
+                detail = f"{key}: the latest {counted(most, 'missed fire')} at most are caught up"
+                self._log.write("INFO", detail, span.now, level="notice")
             self._write(find_gaps([(key, schedule, zone)], span.start, cut), era_of, cause, span.now)
         self._write(find_gaps(plain, span.start, span.until), era_of, cause, span.now)
 
