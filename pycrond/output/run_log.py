@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from pycrond.jobs.run import Outcome, Run
+from pycrond.jobs.run import Outcome, Run, State
 from pycrond.output import syslog_format
 from pycrond.output.spool import CHUNK_SIZE, Spool
 from pycrond.output.syslog_format import SyslogHeader
@@ -12,6 +12,10 @@ from pycrond.text import complete_length
 
 NOTHING_SENT, CMD_SENT, EXIT_SENT, ALL_SENT = range(4)  # column `told` of the ledger
 READ_SIZE = 4096  # bytes made into messages at once: at most 5 ms, where each byte is a line
+
+
+EXIT_LEVELS = {State.SUCCEEDED: "info", State.LOST: "err", State.UNKNOWN: "err"}
+"""The levels of EXIT by the state of the run; all others are warnings."""
 
 
 class Progress(NamedTuple):
@@ -79,9 +83,10 @@ class RunLog:
             return packets, Progress(progress.sent + len(lines), progress.stage)
         is_end_next = progress.stage == CMD_SENT and progress.sent >= self.size_at_end
         if self.ending and self.logged and is_end_next:
-            exit_line = exit_text(self.name, *self.ending)
-            events = [("CMDEND", syslog_format.cron_text(self.command)), ("EXIT", exit_line)]
-            return self._packets(head, events), Progress(progress.sent, EXIT_SENT)
+            command_end = self._packets(head, [("CMDEND", syslog_format.cron_text(self.command))])
+            head = header.format("PYCROND", self.pid, now, EXIT_LEVELS.get(self.ending[0].state, "warning"))
+            exit_line = self._packets(head, [("EXIT", exit_text(self.name, *self.ending))])
+            return command_end + exit_line, Progress(progress.sent, EXIT_SENT)
         return [], progress
 
     @property

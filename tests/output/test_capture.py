@@ -388,3 +388,16 @@ def test_the_oldest_output_is_dropped_when_too_much_waits_for_syslog(silent_loop
     assert sum(len(line) + 1 for line in loop.log.details("CMDOUT")) + int(size) == 4008004 + 4
     assert len(loop.log.details("EXIT")) == 2
     assert [run.bytes for run in loop.runs()] == [4008004, 4]
+
+
+@pytest.mark.parametrize(
+    ("command", "options", "priority"),
+    [("true", "", 78), ("false", "", 76), ("sleep 60", "timeout=1s", 76), ("/no/such", "", 76)],
+)
+def test_the_end_of_a_failed_run_is_a_warning(loop: Loop, command: str, options: str, priority: int) -> None:
+    """78 is level info of the facility cron, 76 warning."""
+    loop.begin(f"#: name=job {options}\n* * * * * {command}\n")
+    loop.minutes(1)
+    loop.settle()
+    assert [line.priority for line in loop.log.lines if line.event == "EXIT"] == [priority]
+    assert {line.priority for line in loop.log.lines if line.event in {"CMD", "CMDEND"}} == {78}
