@@ -12,7 +12,7 @@ from pycrond.errors import PycrondError
 from pycrond.host.cgroup import Limits
 
 PROGRAM = os.path.join(os.path.dirname(__file__), "spawner_program.py")
-ANSWER_TIMEOUT = 5.0  # seconds; it answers in less than a millisecond
+ANSWER_TIMEOUT = 2.0  # seconds; it answers in a millisecond
 MAX_MESSAGE = 8192  # bytes
 MAX_FAILURES = 10_000  # that are kept until the reaper asks for them
 NOT_EXECUTED = {126, 127}
@@ -24,6 +24,7 @@ class SpawnerProcess:
 
     def __init__(self) -> None:
         self._channel: socket.socket | None = None
+        self._process = -1  # its pidfd
         self._failures: dict[int, PycrondError] = {}
 
     def start(self, memory: int, stdin: int | None) -> int:
@@ -32,21 +33,38 @@ class SpawnerProcess:
         descriptors = [memory] if stdin is None else [memory, stdin]
         try:
             socket.send_fds(channel, [b"start"], descriptors)
-            while True:
-                message = channel.recv(MAX_MESSAGE)
-                if not message:
-                    raise ConnectionResetError
-                if b" " not in message:
-                    break
-                self._note_failure(message)
-        except OSError as error:
+            answer: int | None = self._read_answer(channel)
+        except OSError:
+            # What it sent before its death counts. If that is no answer, it has started nothing.
+            self._kill()
+            answer = self._read_last_answer(channel)
             self.close()
-            raise OSError(errno.EAGAIN, "the spawner has ended") from error
-        pid = int(message)
-        if pid < 0:
-            raise OSError(-pid, os.strerror(-pid))
-        self._failures.pop(pid, None)  # of an earlier process with this pid
-        return pid
+        if answer is None:
+            raise OSError(errno.EAGAIN, "the spawner has ended")
+        if answer < 0:
+            raise OSError(-answer, os.strerror(-answer))
+        return answer
+
+    def _read_answer(self, channel: socket.socket) -> int:
+        """Return the answer: a pid, or an error number below 0. Raises OSError if the program has ended."""
+        while message := channel.recv(MAX_MESSAGE):
+            if b" " not in message:
+                return int(message)
+            self._note_failure(message)
+        raise ConnectionResetError
+
+    def _read_last_answer(self, channel: socket.socket) -> int | None:
+        channel.setblocking(False)
+        try:
+            return self._read_answer(channel)
+        except OSError:
+            return None
+
+    def _kill(self) -> None:
+        """Kill the program, and wait until it is dead; the reaper reaps it."""
+        with contextlib.suppress(OSError):
+            signal.pidfd_send_signal(self._process, signal.SIGKILL)
+            os.waitid(os.P_PIDFD, self._process, os.WEXITED | os.WNOWAIT)
 
     def failure(self, pid: int) -> PycrondError | None:
         """Return why a process that has ended did not execute its program; None if it did."""
@@ -69,7 +87,7 @@ class SpawnerProcess:
         """Start the program, and return this end of the socket; the other one is its standard input."""
         channel, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with end:
-            os.posix_spawn(
+            pid = os.posix_spawn(
                 sys.executable,
                 [sys.executable, "-I", "-S", PROGRAM],
                 {},
@@ -77,6 +95,7 @@ class SpawnerProcess:
                 setsigmask=[],
                 setsigdef=[signal.SIGPIPE],
             )
+        self._process = os.pidfd_open(pid)
         channel.settimeout(ANSWER_TIMEOUT)
         self._channel = channel
         return channel
@@ -85,6 +104,7 @@ class SpawnerProcess:
         """End the program; what it has started goes on."""
         if self._channel:
             self._channel.close()
+            os.close(self._process)
         self._channel = None
 
 

@@ -5,9 +5,10 @@ process that is a child of the daemon (CLONE_PARENT, clone(2)). That process set
 for good, enters the user's directory and executes the program. So what a user wrote (variables, directory,
 command) is used by the user's own process alone, and a directory on a dead mount stops nothing else.
 
-A request is a file in memory with fields that end with NUL, in the order of `Request`. The answer is the pid,
-or an error number below 0. A process that cannot execute its program sends `pid error-number what`, and exits
-with 127 or 126, as a shell does.
+A request is a file in memory with fields that end with NUL, in the order of `Request`. The answer is the
+pid, or an error number below 0. The process waits until the answer has been sent, and executes nothing if it
+has not: a daemon that got no answer may try again. A process that cannot execute its program sends
+`pid error-number what`, and exits with 127 or 126, as a shell does.
 """
 
 import contextlib
@@ -48,6 +49,8 @@ POSSESSOR_USES, OWNER_VIEWS = 0x0F000000, 0x00010000
 REFUSED = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES}
 """Errors where the kernel has no keys, or a container must not use them: its jobs must not either."""
 CAPABILITY_VERSION = 0x20080522  # <linux/capability.h>
+PR_SET_DUMPABLE = 4  # <linux/prctl.h>
+MAX_WHAT = 200  # bytes of a message: all processes share the room for messages that are not read yet
 BLOCKED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
 """Signals to the daemon's process group; the end of the socket ends the spawner."""
 
@@ -129,19 +132,25 @@ def set_limits(request: Request) -> None:
 
 def become_user(uid: int, gid: int, groups: Iterable[int]) -> None:
     """Give up root's rights for good: groups, ids and, unless the user is root by another name, all
-    capabilities. Raises OSError.
+    capabilities. Nobody can read what this process has in its memory. Raises OSError.
     """
+    if uid < 0 or gid < 0:  # to the kernel, -1 means to change nothing
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
     os.setgroups([*groups])
     os.setresgid(gid, gid, gid)
     os.setresuid(uid, uid, uid)
+    libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
     if uid and libc.capset(struct.pack("Ii", CAPABILITY_VERSION, 0), bytes(24)):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def execute(request: Request, stdin: int, channel: socket.socket) -> None:
-    """Become the program. Does not return."""
-    what = b"cannot open output"
+def execute(request: Request, stdin: int, gate: int, channel: socket.socket) -> None:
+    """Become the program once `gate` has a byte. Does not return."""
+    what = b"the spawner has ended"
     try:
+        if not os.read(gate, 1):
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))  # noqa: TRY301
+        what = b"cannot open output"
         os.setsid()
         # For reading and writing: it is a reader itself, so that it gets no SIGPIPE if the daemon dies.
         output = os.open(request.output, os.O_RDWR | os.O_CLOEXEC)
@@ -159,27 +168,34 @@ def execute(request: Request, stdin: int, channel: socket.socket) -> None:
             signal.signal(signal_number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execve(request.arguments[0], request.arguments, request.environment)  # noqa: S606 -- as its user
-    except OSError as error:
-        number = error.errno or errno.EIO
+    except Exception as error:  # noqa: BLE001 -- Python has ValueError for some errors of the kernel
+        number = getattr(error, "errno", None) or errno.EINVAL
         with contextlib.suppress(OSError):
-            channel.send(b"%d %d %b" % (os.getpid(), number, what[:4096]), socket.MSG_DONTWAIT)
+            channel.send(b"%d %d %b" % (os.getpid(), number, what[:MAX_WHAT]), socket.MSG_DONTWAIT)
         os._exit(127 if number == errno.ENOENT else 126)
     finally:
         os._exit(126)
 
 
-def start(memory: int, stdin: int, channel: socket.socket) -> int:
-    """Start what a request describes; return the pid, or an error number below 0."""
+def serve(memory: int, stdin: int, channel: socket.socket) -> None:
+    """Start what a request describes, and answer. Raises OSError if the daemon is gone."""
+    gate, opener = os.pipe2(os.O_CLOEXEC)
     try:
         request = Request(os.pread(memory, os.fstat(memory).st_size, 0))
-        os.close(memory)
         join_new_keyring()
         pid = clone()
-    except OSError as error:
-        return -(error.errno or errno.EIO)
-    if pid == 0:
-        execute(request, stdin, channel)
-    return pid
+        if pid == 0:
+            os.close(opener)
+            execute(request, stdin, gate, channel)
+    except (OSError, ValueError) as error:
+        pid = -(getattr(error, "errno", None) or errno.EINVAL)
+    try:
+        channel.send(b"%d" % pid)
+        if pid > 0:
+            os.write(opener, b"x")
+    finally:
+        os.close(gate)
+        os.close(opener)
 
 
 def main() -> None:
@@ -199,9 +215,9 @@ def main() -> None:
             os.set_inheritable(descriptor, False)
         memory, *rest = descriptors
         stdin = rest[0] if rest else os.open(os.devnull, os.O_RDONLY)
-        answer = start(memory, stdin, channel)
-        os.close(stdin)
-        channel.send(b"%d" % answer)
+        serve(memory, stdin, channel)
+        for descriptor in (memory, stdin):
+            os.close(descriptor)
 
 
 if __name__ == "__main__":

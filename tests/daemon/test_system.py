@@ -6,6 +6,7 @@ import pwd
 import signal
 import sqlite3
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -100,6 +101,29 @@ def test_a_spawner_that_was_killed_is_started_again(system: System) -> None:
     system.crond.run("run", "job")
     wait_until(lambda: len(system.crond.runs()) == 2 and all(run.ended_at for run in system.crond.runs()))
     assert [run.state for run in system.crond.runs()] == ["succeeded"] * 2
+
+
+def test_a_spawner_that_stands_still_executes_nothing_later(system: System, shared: Path) -> None:
+    """The daemon tries again: the first request must not be carried out as well."""
+    tally = f"HOME=/\n#: name=job\n0 0 1 1 * nobody echo $PYCROND_RUN >>{shared}/tally\n"
+    system.write("etc/crontab", tally)
+    system.crond.run("start")
+    wait_until(lambda: children(system.crond.pid))
+    (spawner,) = children(system.crond.pid)
+    os.kill(spawner, signal.SIGSTOP)
+    system.crond.run("run", "job")
+    wait_until(lambda: system.crond.runs()[0].ended_at)
+    assert system.crond.runs()[0].state == "succeeded"
+    assert not Path(f"/proc/{spawner}").exists(), "it was killed"
+    assert (shared / "tally").read_text() == "1\n"
+
+
+def test_many_starts_that_fail_have_their_reasons(system: System) -> None:
+    system.write("etc/crontab", "HOME=/\nSHELL=/no/such\n" + "@reboot nobody true\n" * 150)
+    system.crond.run("start")
+    wait_until(lambda: all(run.ended_at for run in system.crond.runs()))
+    reasons = {run.reason for run in system.crond.runs()}
+    assert reasons == {"start-failed: cannot run /no/such: No such file or directory"}
 
 
 def test_an_unknown_user_is_an_error_and_the_other_lines_run(system: System) -> None:
