@@ -134,7 +134,8 @@ class Daemon:
         """When there is something to do by the wall clock."""
         daemon = self.subsystems
         alarms_at = daemon.alarms.next_at
-        next_look = daemon.scheduler.next_look()
+        is_draining = daemon.scheduler.is_draining  # then no minute has its turn
+        next_look = clock.now() + MINUTE if is_draining else daemon.scheduler.next_look()
         return min(next_look, alarms_at) if alarms_at else next_look
 
     def _max_wait(self) -> float | None:
@@ -195,7 +196,7 @@ class Daemon:
     def _flush(self, now: datetime) -> None:
         """Write down all that the next daemon needs, and send syslog what it takes at once."""
         daemon = self.subsystems
-        daemon.scheduler.cancel()
+        daemon.scheduler.suspend()
         self._completion.step(daemon.reloader.jobs, now)
         give_up_at = clock.elapsed() + FAREWELL_TIME
         while daemon.output.delivery.step(now, clock.elapsed()) and clock.elapsed() < give_up_at:

@@ -101,7 +101,7 @@ class Delivery:
 
     def _count_waiting(self, log: RunLog) -> None:
         """Count what syslog has not taken of a run's output."""
-        size = log.spool.size - log.acknowledged.sent
+        size = max(0, log.spool.size - log.acknowledged.sent)
         self._waiting[log.user] += size - log.waiting_size
         self._waiting_size += size - log.waiting_size
         log.waiting_size = size

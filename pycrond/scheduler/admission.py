@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from pycrond.jobs.events import Event, Missed, Skipped
 from pycrond.jobs.fair_queue import FairQueue
 from pycrond.jobs.job import Job
-from pycrond.jobs.run import OPEN, Cause, Reason, State
+from pycrond.jobs.run import NO_CAUSE, OPEN, Cause, Reason, State
 from pycrond.ledger.pauses import Pauses
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.runs.launcher import ClaimedRun
@@ -75,34 +75,47 @@ class Admission:
     @property
     def entering(self) -> list[ClaimedRun]:
         """Runs that have entered and are not decided about."""
-        return [*self._entering]
+        return [claimed for claimed in self._entering if claimed.run.state in OPEN]
 
     def next_at(self, now: datetime) -> datetime | None:
         """When `step` has something to do, if no run ends before."""
-        return now if self._entering else self.queue.next_at
+        return now if self._entering or self.queue.next_woken() else self.queue.next_at
 
     def step(self, now: datetime) -> None:
         """Decide about runs that have entered, and again about waiting runs where something has changed."""
-        if self._entering:
-            self._decide_entering(now)
         self._wake(now)
         again, self._again = self._again, []
         for claimed in again:
             if self.queue.is_waiting(claimed):
                 self._carry_out(claimed, self._decide(claimed, now), now)
-        while woken := self.queue.next_woken():
-            claimed, lane = woken
-            decision = self._decide(claimed, now)
-            if decision.verdict is Verdict.WAIT and lane_of(claimed, decision.cause) == lane:
-                self.queue.sleep(lane)
-            else:
-                self._carry_out(claimed, decision, now)
-                self.queue.served(claimed.run.job.user)
         self._finish(now)
+        self._serve(now)
+        if self._entering:
+            self._decide_entering(now)
+
+    def _serve(self, now: datetime) -> None:
+        """Decide about the first runs of woken lanes, until none of them can start."""
+        while woken := self.queue.next_woken():
+            while woken:
+                self._serve_lane(*woken, now)
+                woken = self.queue.next_woken()
+            self._finish(now)  # a start that fails frees its place
+
+    def _serve_lane(self, claimed: ClaimedRun, lane: Lane, now: datetime) -> None:
+        decision = self._decide(claimed, now)
+        waits = decision.verdict in {Verdict.WAIT, Verdict.REPLACE}
+        stays = waits and lane_of(claimed, decision.cause) == lane
+        if not stays or decision.verdict is Verdict.REPLACE:
+            self._carry_out(claimed, decision, now)
+        if stays:
+            self.queue.sleep(lane)
+        else:
+            self.queue.served(claimed.run.job.user)
 
     def _wake(self, now: datetime) -> None:
         ended, users = self._runs.take_freed()
         if not self.queue:
+            self.queue.retry_at = None
             return
         for job in ended:
             self.queue.wake(Lane(Reason.OVERLAP, job.key))
@@ -125,11 +138,11 @@ class Admission:
     def _decide(self, claimed: ClaimedRun, now: datetime) -> Decision:
         job, active = claimed.run.job, self._runs.active
         paused = self._pauses.reason(job.key, now)
+        if not job.entry.options.is_unconditional:
+            self._start(now)  # what runs matters: start the ones before it first
         free = self._free_places(job.user)
         if job.entry.options.is_unconditional and paused is None and free is None:
             return START
-        if not job.entry.options.is_unconditional:
-            self._start(now)  # what runs matters: start the ones before it first
         lock = lock_of(job)
         holder = active.lock_holders.get(lock) if lock else None
         is_waiting = self.queue.is_waiting(claimed)
@@ -189,6 +202,8 @@ class Admission:
                 self.queue.add(claimed, DISK)
             self.queue.sleep(DISK)
             self.queue.retry_at = now + RETRY_INTERVAL
+        if any(claimed.run.state is not State.RUNNING for claimed in claims):
+            self.queue.wake_places()  # a start that has failed needs no place
 
     def _finish(self, now: datetime) -> None:
         self._start(now)
@@ -227,17 +242,29 @@ class Admission:
             detail = f"{run.job.key} {run.fire.at.astimezone():%F %H:%M}: {cause.text}"
             self._log.write(state.upper(), detail, now, level="notice")
 
+    def suspend(self) -> None:
+        """Have runs that are not decided about wait for the next daemon."""
+        claims, self._entering = self.entering, FairQueue()
+        self._runs.launcher.discard(claims)
+        self._runs.wait([(claimed, NO_CAUSE) for claimed in claims if not claimed.has_waited])
+
     # The jobs
 
     def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """Use the jobs that are loaded now for the waiting runs; decide again where a job has changed."""
         entering, self._entering = self.entering, FairQueue()
+        old = {claimed.run.id: claimed.run.job for claimed in entering}
         for claimed in self.update_jobs(entering, jobs, now):
+            if claimed.run.job != old[claimed.run.id]:
+                self._runs.launcher.discard([claimed])  # another command was made ready
             self._entering.push(claimed.run.job.user, claimed)
         claims = self.queue.claims
         before = {claimed.run.id: claimed.run.job for claimed in claims}
         kept = self.update_jobs(claims, jobs, now)
-        self._again += [claimed for claimed in kept if claimed.run.job != before[claimed.run.id]]
+        changed = [claimed for claimed in kept if claimed.run.job != before[claimed.run.id]]
+        for claimed in changed:
+            self.queue.add_deadline(claimed)
+        self._again += changed
 
     def update_jobs(
         self, claims: Sequence[ClaimedRun], jobs: Mapping[str, Job], now: datetime
@@ -247,6 +274,7 @@ class Admission:
         gone = [(claimed, REMOVED) for claimed in claims if claimed.run.job.key not in jobs]
         for claimed, _ in gone:
             self.queue.remove(claimed)
+        self._runs.launcher.discard([claimed for claimed, _ in gone])
         self.settle(gone, State.SKIPPED, now)
         for claimed in kept:
             claimed.run.fire = replace(claimed.run.fire, job=jobs[claimed.run.job.key])

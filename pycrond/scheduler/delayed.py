@@ -77,6 +77,8 @@ class DelayedStarts:
 
     def catch_up(self, missed: Sequence[CatchUp], jobs: Mapping[str, Job], now: datetime) -> None:
         """Claim the missed fires to be caught up, in order, one a second for each user."""
+        if not any(claimed.run.fire.trigger == "catch-up" for _, _, claimed in self._heap):
+            self._catch_up_at.clear()  # the clock may have been set back since
         fires: list[Fire] = []
         for key, fire_time, era in sorted(missed, key=lambda catch_up: catch_up.fire.at):
             if job := jobs.get(key):

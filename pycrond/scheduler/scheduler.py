@@ -147,6 +147,11 @@ class Scheduler:
             self._runs.cancel(self._claimed[1])
             self._claimed = None
 
+    def suspend(self) -> None:
+        """Leave what is claimed and not begun to the next daemon."""
+        self.cancel()
+        self.admission.suspend()
+
     # The time until the next minute
 
     def has_time(self, now: datetime) -> bool:

@@ -99,14 +99,19 @@ class WaitingQueue:
         if run.id not in self._runs:
             self._of_job.setdefault(run.job.key, {})[run.id] = claimed
             self._of_user[run.job.user] += 1
-            within = run.job.entry.options.within
-            if within is not None and run.fire.trigger != "manual":
-                too_late = run.fire.at + timedelta(seconds=within + 0.001)
-                heapq.heappush(self._deadlines, (too_late, run.id))
+            self.add_deadline(claimed)
         self._runs[run.id] = (claimed, lane)
         heapq.heappush(self._lanes.setdefault(lane, []), place)
         if lane.reason is Reason.MAX_RUNNING:
             self._turns.setdefault(lane.name)
+
+    def add_deadline(self, claimed: ClaimedRun) -> None:
+        """Report a run when the time of its option `within` is over."""
+        run = claimed.run
+        within = run.job.entry.options.within
+        if within is not None and run.fire.trigger != "manual":
+            too_late = run.fire.at + timedelta(seconds=within + 0.001)
+            heapq.heappush(self._deadlines, (too_late, run.id))
 
     def remove(self, claimed: ClaimedRun) -> None:
         """Remove a run, if it waits here."""
@@ -161,11 +166,13 @@ class WaitingQueue:
         heads = [(place, lane) for lane in [*self._woken] if (place := self._head(lane))]
         if not heads:
             return None
+        by_user = {lane.name: (place, lane) for place, lane in heads if lane.reason is Reason.MAX_RUNNING}
         others = [head for head in heads if head[1].reason is not Reason.MAX_RUNNING]
         if others:
-            place, lane = min(others)
+            first = min(others)
+            user = self._runs[first[0][1]][0].run.job.user
+            place, lane = min(first, by_user.get(user, first))  # a user's runs keep their order
         else:
-            by_user = {lane.name: (place, lane) for place, lane in heads}
             place, lane = next(by_user[user] for user in self._turns if user in by_user)
         return self._runs[place[1]][0], lane
 
