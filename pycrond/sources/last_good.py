@@ -41,11 +41,14 @@ class LastGood:
         os.replace(path + ".new", path)
 
     def prune(self, files: list[str]) -> None:
-        """Remove the texts of all crontabs but these, so that a new file does not get an old file's text."""
+        """Remove the texts of all crontabs but these, so that a new file does not get an old file's text.
+
+        What cannot be removed, as without a free descriptor, stays until the next load.
+        """
         if self._read_only:
             return
         current = {os.path.basename(self._path(file)) for file in files}
-        for name in os.listdir(self._directory):
-            if name not in current:
-                with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
+            for name in os.listdir(self._directory):
+                if name not in current:
                     os.unlink(os.path.join(self._directory, name))

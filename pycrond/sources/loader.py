@@ -1,5 +1,6 @@
 """Loading jobs from crontab files: changed files are read, files with errors keep their last good version."""
 
+import errno
 import os
 import time
 from collections.abc import Collection, Mapping
@@ -20,6 +21,7 @@ from pycrond.sources.source import Source, SourceParser, merge, without_users
 from pycrond.sources.watch import FileStamp, Watch, file_stamp
 
 TIMESTAMP_TICK = 0.05  # seconds, several ticks of the clock of file times
+PASSING_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}  # they say nothing about a crontab
 SETTLE_TIME = 0.02  # seconds for which a changed file must stay the same before it is read
 
 
@@ -165,13 +167,9 @@ class _Reading:
         try:
             files, skipped = crontab_files.list_crontabs(directory)
         except MissingDirectoryError as error:
-            remaining = [source for file, source in self.before.items() if os.path.dirname(file) == directory]
-            self.complete = False
-            count = sum(len(source.jobs) for source in remaining)
-            note = f"; its {count} jobs go on as they were" if remaining else ""
+            count = self._keep_jobs_of(directory)
+            note = f"; its {count} jobs go on as they were" if count else ""
             self._add_error(directory, "missing", f"{error}{note}")
-            for source in remaining:
-                self._add(replace(source, file_stamp=None, problems=()))
         except UnreadableError as error:
             self._add_error(directory, "refused", str(error))
         else:
@@ -179,11 +177,21 @@ class _Reading:
             for file in files:
                 self._read_file(file, self.account.name, crontab_files.OWN_CHECK)
 
+    def _keep_jobs_of(self, directory: str) -> int:
+        """Keep the jobs of a directory that cannot be read now; return their number."""
+        remaining = [source for file, source in self.before.items() if os.path.dirname(file) == directory]
+        self.complete = False
+        for source in remaining:
+            self._add(replace(source, file_stamp=None, problems=()))
+        return sum(len(source.jobs) for source in remaining)
+
     def read_system(self, root: str) -> None:
         """Read the crontabs that the system's own cron would read."""
         rules = system_crontabs.RULES[self.parser.dialect]
         crontabs, skipped = system_crontabs.list_system_crontabs(root, rules)
         self.problems += skipped
+        for problem in (problem for problem in skipped if problem.code == "missing"):
+            self._keep_jobs_of(problem.file)
         for crontab in crontabs:
             self._read_file(crontab.file, crontab.user, system_crontabs.permission_check(crontab, rules))
 
@@ -216,11 +224,16 @@ class _Reading:
                 text, uid = crontab_files.read_with_owner(file, check, max_size=max_size)
         except TooLargeError as error:
             setting = "" if max_size == crontab_files.MAX_BYTES else " (setting max-crontab-size)"
-            problem = _file_error(file, "beyond-limit", f"{error}{setting}")
-            new = Source(file, stamp, (), (problem,), frozenset(), "")
+            problems = (_file_error(file, "beyond-limit", f"{error}{setting}"),)
+            new = Source(file, stamp, (), problems, frozenset(), "")
             self._add(self._with_last_good(new, error.uid, owner))
         except UnreadableError as error:
-            self._add_error(file, "refused", str(error))
+            cause = error.__cause__
+            if before and isinstance(cause, OSError) and cause.errno in PASSING_ERRORS:
+                self._add(replace(before, file_stamp=None))
+                self._add_error(file, "not-read", f"{error}: its previous content runs on")
+            else:
+                self._add_error(file, "refused", str(error))
         else:
             self._add(self._parse(text, uid, file, owner, stamp))
 

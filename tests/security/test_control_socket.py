@@ -144,8 +144,12 @@ def test_without_a_descriptor_the_loop_sleeps_and_status_is_answered(
     assert is_answered(system), "the spare descriptor served it"
     wait_until(lambda: os.times().elapsed - began > 1)
     assert cpu(pid) - before < 0.3, "the loop did not spin"
+    system.crond.run("reload", status=None)
+    assert system.crond.pid == pid, "the daemon has gone on"
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
     assert is_answered(system)
+    listed = system.crond.json("list")
+    assert listed["jobs"], listed["problems"]
 
 
 SLOW = """
