@@ -54,6 +54,11 @@ class Reloader:
         self._look_at = 0.0  # by clock.elapsed: when to see whether the request can be carried out
 
     @property
+    def dialect(self) -> str:
+        """`debian` or `cronie`."""
+        return self._loader.dialect
+
+    @property
     def jobs(self) -> Mapping[str, Job]:
         """The loaded jobs, by key."""
         return self.loaded.by_key

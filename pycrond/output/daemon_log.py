@@ -12,7 +12,7 @@ MAX_QUEUED = 1000  # messages kept while syslog is away
 
 
 class DaemonLog:
-    """Messages ``(CRON) EVENT (detail)``; while syslog is away the newest are kept."""
+    """Messages ``(user) EVENT (detail)``; while syslog is away the newest are kept."""
 
     def __init__(self, header: SyslogHeader, syslog: SyslogClient) -> None:
         self._header = header
@@ -21,10 +21,15 @@ class DaemonLog:
         self.dropped = 0
         """Messages that were dropped while syslog was away."""
 
-    def write(self, event: str, detail: str, now: datetime, *, level: str = "info") -> None:
-        """Queue a message, and copy it to the console or standard error where the settings say so."""
+    def write(
+        self, event: str, detail: str, now: datetime, *, level: str = "info", user: str = "CRON"
+    ) -> None:
+        """Queue a message, and copy it to the console or standard error where the settings say so.
+
+        `user` is the user that the message is about, `CRON` the daemon.
+        """
         head = self._header.format("pycrond", os.getpid(), now, level)
-        for packet in syslog_format.packets(head, "CRON", event, detail):
+        for packet in syslog_format.packets(head, user, event, detail):
             self._syslog.copy(packet, console=True)
             self._queue.append(packet)
         while len(self._queue) > MAX_QUEUED:
