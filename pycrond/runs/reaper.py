@@ -143,4 +143,4 @@ class Reaper:
         run.enter(end.state, end.cause)
         self._active.add_ended(EndedRun(run, end, at, duration, active))
         self.journal.forget_processes([(active.pid, active.start)])
-        self._output.end(active.output, end, duration)
+        self._output.end(active.output, end, duration, at)
