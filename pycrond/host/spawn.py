@@ -65,11 +65,14 @@ def make_fifo(launch: Launch) -> int:
         os.unlink(launch.fifo)
         os.mkfifo(launch.fifo, 0o600)
     reader = os.open(launch.fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if reader >= INITIAL_FD_LIMIT[1] - RESERVED_FDS:
+    try:
+        if reader >= INITIAL_FD_LIMIT[1] - RESERVED_FDS:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        if launch.owner:
+            os.fchown(reader, launch.owner.uid, launch.owner.gid)  # so that it can open /dev/stderr by name
+    except OSError:
         os.close(reader)
-        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-    if launch.owner:
-        os.fchown(reader, launch.owner.uid, launch.owner.gid)  # so that it can open /dev/stderr by name
+        raise
     return reader
 
 
@@ -105,9 +108,11 @@ class Spawner:
         return self
 
     def __exit__(self, *_: object) -> None:
-        raise_fd_limit()
-        os.chdir("/")
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        try:
+            raise_fd_limit()
+            os.chdir("/")
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def start(self, launch: Launch) -> int:
         """Start a run and return its pid. Raises PycrondError or OSError; see `is_transient`."""

@@ -166,8 +166,8 @@ class Scheduler:
         """Return whether a minute has come that did not have its turn yet."""
         return now >= self.agenda.last + MINUTE
 
-    def is_new_phase(self, now: datetime) -> bool:
-        """Return whether this is the first look within a second of the next minute, or the first after it
+    def enter_phase(self, now: datetime) -> bool:
+        """Note a look at the crontabs; return whether it is the first within a second of the next minute, or the first after it
         came.
         """
         coming = self.agenda.last + MINUTE
