@@ -65,14 +65,15 @@ def make_fifo(launch: Launch) -> int:
         os.unlink(launch.fifo)
         os.mkfifo(launch.fifo, 0o600)
     reader = os.open(launch.fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    try:
-        if reader >= INITIAL_FD_LIMIT[1] - RESERVED_FDS:
-            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-        if launch.owner:
-            os.fchown(reader, launch.owner.uid, launch.owner.gid)  # so that it can open /dev/stderr by name
-    except OSError:
+    if reader >= INITIAL_FD_LIMIT[1] - RESERVED_FDS:
         os.close(reader)
-        raise
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    if launch.owner:
+        try:
+            os.fchown(reader, launch.owner.uid, launch.owner.gid)  # so that it can open /dev/stderr by name
+        except OSError:
+            os.close(reader)
+            raise
     return reader
 
 

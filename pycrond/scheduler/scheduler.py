@@ -167,8 +167,8 @@ class Scheduler:
         return now >= self.agenda.last + MINUTE
 
     def enter_phase(self, now: datetime) -> bool:
-        """Note a look at the crontabs; return whether it is the first within a second of the next minute, or the first after it
-        came.
+        """Note a look at the crontabs; return whether it is the first within a second of the next minute, or
+        the first after it came.
         """
         coming = self.agenda.last + MINUTE
         is_near = now >= coming - CLAIM_AHEAD or now < self.agenda.last
