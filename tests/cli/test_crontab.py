@@ -2,8 +2,8 @@
 
 import os
 import pwd
-import stat
 import shutil
+import stat
 import subprocess
 import sys
 import sysconfig
