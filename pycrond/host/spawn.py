@@ -141,7 +141,7 @@ def _start_as(owner: Account, launch: Launch) -> int:
     """Have the spawner start a run as its user; return its pid. Raises OSError."""
     variables = [as_bytes(f"{name}={value}") for name, value in launch.environment.items()]
     request = spawner.request(
-        (owner.uid, owner.gid, launch.groups),
+        (as_bytes(owner.name), owner.uid, owner.gid, launch.groups),
         (as_bytes(launch.fifo), as_bytes(launch.directory)),
         launch.limits,
         ([as_bytes(argument) for argument in launch.arguments], variables),

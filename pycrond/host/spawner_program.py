@@ -8,7 +8,9 @@ command) is used by the user's own process alone, and a directory on a dead moun
 A request is a file in memory with fields that end with NUL, in the order of `Request`. The answer is the
 pid, or an error number below 0. The process waits until the answer has been sent, and executes nothing if it
 has not: a daemon that got no answer may try again. A process that cannot execute its program sends
-`pid error-number what`, and exits with 127 or 126, as a shell does.
+`pid error-number what`, and exits with 127 or 126, as a shell does. The error number is 0 where PAM refuses.
+
+Its arguments are, where jobs run under PAM, the path of `pam_session.py` and the name of the service.
 """
 
 import contextlib
@@ -22,6 +24,10 @@ import socket
 import struct
 import sys
 from collections.abc import Iterable
+
+TYPE_CHECKING = False  # not from `typing`, whose import takes memory
+if TYPE_CHECKING:
+    from pycrond.host.pam_session import Pam
 
 CLONE_PARENT = 0x00008000  # <linux/sched.h>
 CLONE_NUMBERS = {
@@ -63,7 +69,7 @@ class Request:
     """The program to start, and its user, directory, output and limits."""
 
     def __init__(self, data: bytes) -> None:
-        uid, gid, groups, self.output, self.directory, self.cgroup, *rest, _ = data.split(b"\0")
+        self.user, uid, gid, groups, self.output, self.directory, self.cgroup, *rest, _ = data.split(b"\0")
         nice, io_priority, limits, count, *words = rest
         self.uid, self.gid, self.nice = int(uid), int(gid), int(nice)
         self.groups = [int(group) for group in groups.split()]
@@ -144,12 +150,34 @@ def become_user(uid: int, gid: int, groups: Iterable[int]) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def execute(request: Request, stdin: int, gate: int, channel: socket.socket) -> None:
+def open_session(pam: "Pam", request: Request, descriptors: Iterable[int]) -> None:
+    """Open a PAM session for this process, and start the process that closes it. Raises OSError or PamError.
+
+    That process is a child of the daemon, not of the job, and keeps none of these descriptors: the ends of
+    pipes and sockets are noticed.
+    """
+    os.setgroups(request.groups)
+    variables = pam.open(request.user)
+    request.groups = os.getgroups()
+    request.environment = {**variables, **request.environment}
+    process = os.pidfd_open(os.getpid())
+    if clone() == 0:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        os.setsid()
+        pam.close_after(process)
+    os.close(process)
+
+
+def execute(request: Request, stdin: int, gate: int, channel: socket.socket, pam: "Pam | None") -> None:
     """Become the program once `gate` has a byte. Does not return."""
     what = b"the spawner has ended"
     try:
         if not os.read(gate, 1):
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))  # noqa: TRY301
+        if pam:
+            what = b"cannot open a PAM session"
+            open_session(pam, request, (stdin, gate, channel.fileno()))
         what = b"cannot open output"
         os.setsid()
         # For reading and writing: it is a reader itself, so that it gets no SIGPIPE if the daemon dies.
@@ -159,7 +187,8 @@ def execute(request: Request, stdin: int, gate: int, channel: socket.socket) -> 
             os.dup2(descriptor, number)
         what = b"cannot become its user"
         set_limits(request)
-        write(b"/proc/self/loginuid", b"%d" % request.uid)  # of the audit log
+        if not pam:
+            write(b"/proc/self/loginuid", b"%d" % request.uid)  # of the audit log
         become_user(request.uid, request.gid, request.groups)
         what = b"cannot enter directory " + request.directory
         os.chdir(request.directory)
@@ -170,6 +199,8 @@ def execute(request: Request, stdin: int, gate: int, channel: socket.socket) -> 
         os.execve(request.arguments[0], request.arguments, request.environment)  # noqa: S606 -- as its user
     except Exception as error:  # noqa: BLE001 -- Python has ValueError for some errors of the kernel
         number = getattr(error, "errno", None) or errno.EINVAL
+        if type(error).__name__ == "PamError":
+            number, what = 0, str(error).encode()
         with contextlib.suppress(OSError):
             channel.send(b"%d %d %b" % (os.getpid(), number, what[:MAX_WHAT]), socket.MSG_DONTWAIT)
         os._exit(127 if number == errno.ENOENT else 126)
@@ -177,7 +208,7 @@ def execute(request: Request, stdin: int, gate: int, channel: socket.socket) -> 
         os._exit(126)
 
 
-def serve(memory: int, stdin: int, channel: socket.socket) -> None:
+def serve(memory: int, stdin: int, channel: socket.socket, pam: "Pam | None") -> None:
     """Start what a request describes, and answer. Raises OSError if the daemon is gone."""
     gate, opener = os.pipe2(os.O_CLOEXEC)
     try:
@@ -186,7 +217,7 @@ def serve(memory: int, stdin: int, channel: socket.socket) -> None:
         pid = clone()
         if pid == 0:
             os.close(opener)
-            execute(request, stdin, gate, channel)
+            execute(request, stdin, gate, channel, pam)
     except (OSError, ValueError) as error:
         pid = -(getattr(error, "errno", None) or errno.EINVAL)
     try:
@@ -198,6 +229,19 @@ def serve(memory: int, stdin: int, channel: socket.socket) -> None:
         os.close(opener)
 
 
+def load_pam(path: str, service: str) -> "Pam":
+    """Return the PAM service; raises OSError where there is no libpam."""
+    import importlib.util  # noqa: PLC0415 -- without PAM nothing of this is loaded
+
+    spec = importlib.util.spec_from_file_location("pam_session", path)
+    if spec is None or spec.loader is None:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    pam: Pam = module.Pam(os.fsencode(service))
+    return pam
+
+
 def main() -> None:
     """Serve requests until the daemon closes the socket, which is standard input."""
     channel = socket.socket(fileno=os.dup(0))
@@ -206,7 +250,9 @@ def main() -> None:
     os.dup2(null, 0)
     os.close(null)
     signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
+    pam = load_pam(*sys.argv[1:]) if sys.argv[1:] else None
     gc.disable()
+    gc.freeze()
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, 16, 2)
         if not message:
@@ -215,7 +261,7 @@ def main() -> None:
             os.set_inheritable(descriptor, False)
         memory, *rest = descriptors
         stdin = rest[0] if rest else os.open(os.devnull, os.O_RDONLY)
-        serve(memory, stdin, channel)
+        serve(memory, stdin, channel, pam)
         for descriptor in (memory, stdin):
             os.close(descriptor)
 

@@ -23,7 +23,9 @@ STATUS_UNKNOWN = Outcome(
 def _not_executed(pid: int, status: int) -> Outcome | None:
     """Return the outcome of a process that could not execute its program; None if it did."""
     error = SPAWNER.take_failure(pid) if os.waitstatus_to_exitcode(status) in NOT_EXECUTED else None
-    return Outcome(State.FAILED, Cause.of(Reason.START_FAILED, str(error))) if error else None
+    if error is None:
+        return None
+    return Outcome(State.FAILED, Cause.of(Reason.START_FAILED, str(error)))
 
 
 class Reaper:
