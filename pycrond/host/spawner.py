@@ -120,12 +120,13 @@ SPAWNER = SpawnerProcess()
 
 def request(
     user: tuple[bytes, int, int, Sequence[int]],
-    paths: tuple[bytes, bytes],
+    paths: tuple[bytes, bytes, bytes],
     limits: Limits,
     command: tuple[Sequence[bytes], Sequence[bytes]],
 ) -> bytes:
-    """Return a request: the user's name, uid, gid and groups; the path that the program prints to and its
-    directory; its limits; arguments and variables (`NAME=value`). Nothing of it contains NUL.
+    """Return a request: the user's name, uid, gid and groups; the path that the program prints to, its
+    directory and that for the case that it cannot be entered (empty: an error); its limits; arguments and
+    variables (`NAME=value`). Nothing of it contains NUL.
     """
     name, uid, gid, groups = user
     arguments, variables = command

@@ -69,7 +69,9 @@ class Request:
     """The program to start, and its user, directory, output and limits."""
 
     def __init__(self, data: bytes) -> None:
-        self.user, uid, gid, groups, self.output, self.directory, self.cgroup, *rest, _ = data.split(b"\0")
+        self.user, uid, gid, groups, *rest, _ = data.split(b"\0")
+        self.output, self.directory, self.fallback, self.cgroup, *rest = rest
+        """The path to print to, the directory to enter, and another one if the user cannot enter that."""
         nice, io_priority, limits, count, *words = rest
         self.uid, self.gid, self.nice = int(uid), int(gid), int(nice)
         self.groups = [int(group) for group in groups.split()]
@@ -175,23 +177,30 @@ def execute(request: Request, stdin: int, gate: int, channel: socket.socket, pam
     try:
         if not os.read(gate, 1):
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))  # noqa: TRY301
+        os.setsid()
         if pam:
             what = b"cannot open a PAM session"
             open_session(pam, request, (stdin, gate, channel.fileno()))
         what = b"cannot open output"
-        os.setsid()
         # For reading and writing: it is a reader itself, so that it gets no SIGPIPE if the daemon dies.
         output = os.open(request.output, os.O_RDWR | os.O_CLOEXEC)
         readable = os.open(f"/proc/self/fd/{stdin}", os.O_RDONLY | os.O_CLOEXEC)
         for number, descriptor in enumerate((readable, output, output)):
             os.dup2(descriptor, number)
+        if request.fallback:
+            what = b"cannot enter directory " + request.fallback
+            os.chdir(request.fallback)  # as root, like Debian's cron, whose jobs stay in its directory
         what = b"cannot become its user"
         set_limits(request)
         if not pam:
             write(b"/proc/self/loginuid", b"%d" % request.uid)  # of the audit log
         become_user(request.uid, request.gid, request.groups)
         what = b"cannot enter directory " + request.directory
-        os.chdir(request.directory)
+        try:
+            os.chdir(request.directory)
+        except OSError:
+            if not request.fallback:
+                raise
         what = b"cannot run " + request.arguments[0]
         for signal_number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
             signal.signal(signal_number, signal.SIG_DFL)
