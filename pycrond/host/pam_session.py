@@ -13,6 +13,7 @@ import select
 import signal
 import sys
 import syslog
+from collections.abc import Callable, Iterable
 
 LIBRARY = "libpam.so.0"
 PAM_SUCCESS, PAM_BUF_ERR, PAM_CONV_ERR = 0, 5, 19  # <security/_pam_types.h>
@@ -66,11 +67,27 @@ class Pam:
         answers[0] = memory  # type: ignore[index]
         return PAM_SUCCESS
 
-    def open(self, user: bytes) -> dict[bytes, bytes]:
-        """Ask whether a user's jobs may run, and open a session; return the variables that PAM sets.
+    def open_for_process(
+        self, user: bytes, clone: Callable[[], int], descriptors: Iterable[int]
+    ) -> dict[bytes, bytes]:
+        """Open a session for this process, and start the process that closes it; return PAM's variables.
 
-        Raises PamError. The groups of the user must be set before; modules may add some.
+        `clone` makes a process that is no child of this one, for a job may wait for all its children. That
+        process keeps none of the `descriptors`: the ends of pipes and sockets are noticed. Raises PamError or
+        OSError.
         """
+        variables = self._open(user)
+        process = os.pidfd_open(os.getpid())
+        if clone() == 0:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            os.setsid()
+            self._close_after(process)
+        os.close(process)
+        return variables
+
+    def _open(self, user: bytes) -> dict[bytes, bytes]:
+        """Ask whether a user's jobs may run, and open a session; return PAM's variables."""
         handle, library = ctypes.byref(self._handle), self._library
         code = library.pam_start(self._service, user, ctypes.byref(self._conversation), handle)
         if code != PAM_SUCCESS:
@@ -95,7 +112,7 @@ class Pam:
             self._library.pam_end(self._handle, code)
             raise PamError(f"PAM refuses: {reason} ({function})")
 
-    def close_after(self, process: int) -> None:
+    def _close_after(self, process: int) -> None:
         """Close the session when the process with this pidfd has ended. Does not return."""
         signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         waiting = select.poll()

@@ -23,7 +23,7 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 TYPE_CHECKING = False  # not from `typing`, whose import takes memory
 if TYPE_CHECKING:
@@ -152,67 +152,84 @@ def become_user(uid: int, gid: int, groups: Iterable[int]) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def open_session(pam: "Pam", request: Request, descriptors: Iterable[int]) -> None:
-    """Open a PAM session for this process, and start the process that closes it. Raises OSError or PamError.
+class StartError(Exception):
+    """A program that cannot be executed, with the error's number (0: PAM refuses) and what failed."""
 
-    That process is a child of the daemon, not of the job, and keeps none of these descriptors: the ends of
-    pipes and sockets are noticed.
-    """
-    os.setgroups(request.groups)
-    variables = pam.open(request.user)
-    request.groups = os.getgroups()
-    request.environment = {**variables, **request.environment}
-    process = os.pidfd_open(os.getpid())
-    if clone() == 0:
-        for descriptor in descriptors:
-            os.close(descriptor)
-        os.setsid()
-        pam.close_after(process)
-    os.close(process)
+    def __init__(self, number: int, what: bytes) -> None:
+        super().__init__(number, what)
+        self.number, self.what = number, what
 
 
-def execute(request: Request, stdin: int, gate: int, channel: socket.socket, pam: "Pam | None") -> None:
-    """Become the program once `gate` has a byte. Does not return."""
-    what = b"the spawner has ended"
+@contextlib.contextmanager
+def step(what: bytes) -> Iterator[None]:
+    """A step on the way to a program; its error becomes a StartError that begins with `what`."""
     try:
+        yield
+    except Exception as error:
+        if type(error).__name__ == "PamError":
+            raise StartError(0, str(error).encode()) from error
+        # Python has ValueError for some errors of the kernel.
+        raise StartError(getattr(error, "errno", None) or errno.EINVAL, what) from error
+
+
+def open_standard_files(request: Request, stdin: int) -> None:
+    # For reading and writing: it is a reader itself, so that it gets no SIGPIPE if the daemon dies.
+    output = os.open(request.output, os.O_RDWR | os.O_CLOEXEC)
+    readable = os.open(f"/proc/self/fd/{stdin}", os.O_RDONLY | os.O_CLOEXEC)
+    for number, descriptor in enumerate((readable, output, output)):
+        os.dup2(descriptor, number)
+
+
+def enter_directory(request: Request) -> None:
+    """Enter the directory as the user; if the user cannot, stay in that for this case."""
+    try:
+        os.chdir(request.directory)
+    except OSError:
+        if not request.fallback:
+            raise
+
+
+def become_program(
+    request: Request, stdin: int, gate: int, channel: socket.socket, pam: "Pam | None"
+) -> None:
+    """Execute the program once `gate` has a byte. Returns never; raises StartError."""
+    with step(b"the spawner has ended"):
         if not os.read(gate, 1):
-            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))  # noqa: TRY301
-        os.setsid()
-        if pam:
-            what = b"cannot open a PAM session"
-            open_session(pam, request, (stdin, gate, channel.fileno()))
-        what = b"cannot open output"
-        # For reading and writing: it is a reader itself, so that it gets no SIGPIPE if the daemon dies.
-        output = os.open(request.output, os.O_RDWR | os.O_CLOEXEC)
-        readable = os.open(f"/proc/self/fd/{stdin}", os.O_RDONLY | os.O_CLOEXEC)
-        for number, descriptor in enumerate((readable, output, output)):
-            os.dup2(descriptor, number)
-        if request.fallback:
-            what = b"cannot enter directory " + request.fallback
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    os.setsid()
+    if pam:
+        with step(b"cannot open a PAM session"):
+            os.setgroups(request.groups)  # modules may add some
+            variables = pam.open_for_process(request.user, clone, (stdin, gate, channel.fileno()))
+            request.groups, request.environment = os.getgroups(), {**variables, **request.environment}
+    with step(b"cannot open output"):
+        open_standard_files(request, stdin)
+    if request.fallback:
+        with step(b"cannot enter directory " + request.fallback):
             os.chdir(request.fallback)  # as root, like Debian's cron, whose jobs stay in its directory
-        what = b"cannot become its user"
+    with step(b"cannot become its user"):
         set_limits(request)
         if not pam:
             write(b"/proc/self/loginuid", b"%d" % request.uid)  # of the audit log
         become_user(request.uid, request.gid, request.groups)
-        what = b"cannot enter directory " + request.directory
-        try:
-            os.chdir(request.directory)
-        except OSError:
-            if not request.fallback:
-                raise
-        what = b"cannot run " + request.arguments[0]
+    with step(b"cannot enter directory " + request.directory):
+        enter_directory(request)
+    with step(b"cannot run " + request.arguments[0]):
         for signal_number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
             signal.signal(signal_number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execve(request.arguments[0], request.arguments, request.environment)  # noqa: S606 -- as its user
-    except Exception as error:  # noqa: BLE001 -- Python has ValueError for some errors of the kernel
-        number = getattr(error, "errno", None) or errno.EINVAL
-        if type(error).__name__ == "PamError":
-            number, what = 0, str(error).encode()
+
+
+def execute(request: Request, stdin: int, gate: int, channel: socket.socket, pam: "Pam | None") -> None:
+    """Become the program, or send why not. Does not return."""
+    try:
+        become_program(request, stdin, gate, channel, pam)
+    except StartError as error:
         with contextlib.suppress(OSError):
-            channel.send(b"%d %d %b" % (os.getpid(), number, what[:MAX_WHAT]), socket.MSG_DONTWAIT)
-        os._exit(127 if number == errno.ENOENT else 126)
+            message = b"%d %d %b" % (os.getpid(), error.number, error.what[:MAX_WHAT])
+            channel.send(message, socket.MSG_DONTWAIT)
+        os._exit(127 if error.number == errno.ENOENT else 126)
     finally:
         os._exit(126)
 
