@@ -44,7 +44,7 @@ class Runs:
         self.active = ActiveRuns()
         self.limits = ResourceLimits(settings.state_dir)
         self.journal = Journal(settings.journal_path, machine.boot_id(), ledger, keeper, output.capture)
-        self.reaper = Reaper(self.active, output, keeper, self.journal, poller)
+        self.reaper = Reaper(self.active, output, keeper, self.journal, poller, self.limits)
         self.launcher = Launcher(output, keeper, self.active, self.journal, builder, self.limits)
         self.termination = Termination(ledger, output.log, self.active, keeper, self.limits)
         self._recovery = Recovery(ledger, output, self.reaper, keeper, poller, settings.ends_path)
