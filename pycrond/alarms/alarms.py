@@ -132,11 +132,8 @@ class Alarms:
         return self.outbox.retry_in(elapsed)
 
     def _overdue_time(self, health: Health) -> float | None:
-        if health.expect is None:
-            return None
         job = self._jobs.get(health.key)
-        repeat = job.entry.options.alarm_repeat if job else None
-        options = replace(CRON, expect=health.expect, alarm_repeat=repeat)
+        options = replace(job.entry.options if job else CRON, expect=health.expect)
         return rules.overdue_at(options, health.since, health.succeeded_at, health.overdue_at)
 
     def _overdue_alarms(self, health: Health, now: datetime) -> list[Alarm]:
@@ -165,14 +162,16 @@ class Alarms:
         """The alarms of an end; the job's health is updated."""
         job, options, state = end.fire.job, end.fire.job.entry.options, end.outcome.state
         at = end.at.timestamp()
+        # Catch-ups come one a second, whatever their fire times.
+        fire = at if end.fire.trigger == "catch-up" else end.fire.at.timestamp()
         health = self._health.get(job.key) or Health(job.key, at, expect=options.expect)
         is_failing = health.failing_since is not None
-        calls = rules.alarms(options, state, failing=is_failing, alarmed_at=health.alarmed_at, now=at)
+        calls = rules.alarms(options, state, failing=is_failing, alarmed_for=health.alarmed_for, fire=fire)
         if state == State.SUCCEEDED:
-            health = health._replace(failing_since=None, alarmed_at=None, succeeded_at=at, overdue_at=None)
+            health = health._replace(failing_since=None, alarmed_for=None, succeeded_at=at, overdue_at=None)
         elif state in rules.FAILURES:
-            alarmed_at = at if ("hook", "failure") in calls else health.alarmed_at
-            health = health._replace(failing_since=health.failing_since or at, alarmed_at=alarmed_at)
+            alarmed_for = fire if ("hook", "failure") in calls else health.alarmed_for
+            health = health._replace(failing_since=health.failing_since or at, alarmed_for=alarmed_for)
         self._health[job.key] = health
         self._plan(job.key)
         return self._calls(end.run, job, calls, now)

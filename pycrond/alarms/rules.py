@@ -19,10 +19,13 @@ def has_alarms(options: Options) -> bool:
 
 
 def alarms(
-    options: Options, state: State, *, failing: bool, alarmed_at: float | None, now: float
+    options: Options, state: State, *, failing: bool, alarmed_for: float | None, fire: float
 ) -> tuple[Call, ...]:
     """The alarms after a run's last attempt: for a failure the first time, and repeated where `alarm-repeat`
     says so; for a recovery; pings and successes each time.
+
+    `fire` is the fire time, and `alarmed_for` that of the last failure with an alarm: the ends of runs vary.
+    The clock may have been turned back between the two.
     """
     if state == State.SUCCEEDED:
         recovery: tuple[Call, ...] = (("hook", "recovery"),) if failing else ()
@@ -30,7 +33,7 @@ def alarms(
     if state not in FAILURES:
         return ()
     repeat = options.alarm_repeat
-    is_due = not failing or alarmed_at is None or (repeat is not None and now - alarmed_at >= repeat)
+    is_due = not failing or alarmed_for is None or (repeat is not None and abs(fire - alarmed_for) >= repeat)
     return (("hook", "failure"), ("ping", "failure")) if is_due else (("ping", "failure"),)
 
 
@@ -45,6 +48,9 @@ def is_mailed(options: Options, state: State, printed: int, *, is_last: bool) ->
     return printed > 0
 
 
+EXPECT_TOLERANCE = 60.0  # seconds by which a success may be late, beside `jitter`
+
+
 def overdue_at(
     options: Options, since: float, succeeded_at: float | None, reported_at: float | None
 ) -> float | None:
@@ -56,7 +62,7 @@ def overdue_at(
     if options.expect is None:
         return None
     if reported_at is None:
-        return (succeeded_at or since) + options.expect
+        return (succeeded_at or since) + options.expect + options.jitter + EXPECT_TOLERANCE
     return None if options.alarm_repeat is None else reported_at + options.alarm_repeat
 
 

@@ -141,15 +141,18 @@ TEXTS = {
     "alarm-repeat": OptionText(
         "DURATION",
         """Run the command of `on-failure` again after this time while the job goes on failing or is
-        overdue.""",
+        overdue. The time between failures is that between their fire times: with `1m`, a job that fails
+        each minute runs the command each minute.""",
     ),
     "expect": OptionText(
         "DURATION",
         """A success is expected at least this often. If none has come for this time, the log says OVERDUE,
         a mail is sent, `on-failure` runs with the event `overdue`, and `ping` reports a failure; each of
-        these happens once. They also happen if the job was not due, was removed, or no daemon ran, which the
-        next start of the daemon detects. Give such a job a name: without one, it is another job when its
-        line changes.""",
+        these happens once. The time is counted from the end of the last success. A minute and the time
+        of `jitter` are allowed on top, so `1d` is right for a job that runs each day, unless some of its runs
+        take minutes longer than others. The alarms also happen if the job was not due, was removed, or no
+        daemon ran, which the next start of the daemon detects. Give such a job a name: without one, it is
+        another job when its line changes.""",
     ),
     "ping": OptionText(
         "URL",

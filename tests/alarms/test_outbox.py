@@ -304,3 +304,33 @@ def test_a_removed_job_becomes_overdue_if_its_success_is_expected(loop: Loop) ->
     (message,) = loop.log.details("OVERDUE")
     assert message.startswith("root/job: no success for 600 s, last 2025-06-10 12:05")
     assert message.endswith("and the job is gone")
+
+
+ENDS = [0.9, 0.1, 0.02, 0.5, 0.4, 0.003, 0.8]
+"""Seconds after the minute at which the runs of a job end."""
+
+
+@pytest.mark.parametrize(("repeat", "alarms"), [("1m", 14), ("2m", 7), ("90s", 7), ("5m", 3)])
+def test_alarms_are_repeated_by_fire_times(loop: Loop, repeat: str, alarms: int) -> None:
+    """The instants at which runs end vary by milliseconds."""
+    loop.begin(f"#: on-failure=true alarm-repeat={repeat}\n* * * * * false\n")
+    for minute in range(1, 15):
+        loop.to(f"2025-06-10T12:{minute:02}:00Z")
+        loop.frozen.tick(ENDS[minute % len(ENDS)])
+        settle(loop)
+    assert loop.query("SELECT count(*) FROM alarms WHERE event = 'failure'") == [(alarms,)]
+
+
+def test_a_job_that_succeeds_at_each_fire_time_is_never_overdue(loop: Loop) -> None:
+    loop.begin("#: name=each expect=1m\n* * * * * true\n#: name=late expect=1m jitter=40s\n* * * * * true\n")
+    for minute in range(1, 15):
+        loop.to(f"2025-06-10T12:{minute:02}:00Z")
+        for seconds in (ENDS[minute % len(ENDS)], 20, 20):
+            loop.frozen.tick(seconds)
+            loop.until(lambda: is_quiet(loop))
+            loop.turn()
+    assert loop.log.details("OVERDUE") == []
+    loop.write("#: name=each expect=1m\n* * * * * false\n")
+    loop.reload()
+    loop.minutes(3)
+    loop.until(lambda: len(loop.log.details("OVERDUE")) == 2)
