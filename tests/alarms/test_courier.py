@@ -4,6 +4,7 @@ import contextlib
 import email
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -131,7 +132,18 @@ def test_an_unsafe_mailfrom_keeps_no_mail_back(tmp_path: Path, smtpd: Smtpd) -> 
 def test_any_output_arrives(tmp_path: Path, smtpd: Smtpd, output: bytes) -> None:
     assert courier(mail(tmp_path, smtpd.url, output)) == (0, "")
     (received,) = smtpd.mails()
-    assert payload(received.content).startswith(output)
+    assert payload(received.content).startswith(output.decode("utf-8", "backslashreplace").encode())
+
+
+def test_a_huge_output_of_bytes_that_are_not_utf_8_is_cut_to_the_limit(tmp_path: Path, smtpd: Smtpd) -> None:
+    assert courier(mail(tmp_path, smtpd.url, (b"\xff" * 99 + b"\n") * 50_000)) == (0, "")
+    (received,) = smtpd.mails()
+    text = payload(received.content)
+    assert len(received.content) < 10_240_000
+    kept = text.replace(b"\\xff", b"\xff")
+    (omitted,) = re.findall(rb"\[pycrond: (\d+) bytes are left out here\]\n", kept)
+    shown = kept.partition(b"\n-- \n")[0].count(b"\xff")
+    assert shown * 100 // 99 + int(omitted) == pytest.approx(5_000_000, abs=4)
 
 
 def test_a_huge_output_and_an_output_no_longer_kept(tmp_path: Path, smtpd: Smtpd) -> None:
