@@ -47,11 +47,14 @@ def main() -> int:
 
 
 def send_ping(document: Document) -> None:
-    from pycrond.alarms import ping  # noqa: PLC0415 -- not needed for a mail
+    from pycrond.alarms import mail_output, ping  # noqa: PLC0415 -- not needed for a mail
 
+    size, printed = document.get("output", 0), document.get("bytes", 0)
+    output = mail_output.tail(document["spool"], document["run"], size) if printed else ""
     _become_user(document)
     timeout = document.get("timeout", PING_TIMEOUT)
-    ping.send(document["url"], document["event"], timeout, redirects=document.get("redirects", False))
+    requests = ping.requests(document, output, max(0, printed - size))
+    ping.send(requests, timeout, redirects=document.get("redirects", False))
 
 
 def send_mail(document: Document) -> None:

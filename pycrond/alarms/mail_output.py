@@ -1,4 +1,4 @@
-"""The output of a run as it is mailed: all of it, or its two ends."""
+"""The output of a run in its alarms: for a mail all of it, or its two ends; for a hook or a ping the end."""
 
 from collections.abc import Callable
 from functools import partial
@@ -24,6 +24,14 @@ def read(directory: str, run: int, size: int, *, is_marked: bool) -> bytes:
     if is_marked and len(kept.decode("utf-8", "backslashreplace").encode()) > MAX_OUTPUT:
         kept = excerpt(end - start, read_at, MAX_OUTPUT // len(r"\xff"))
     return (b"[pycrond: %d bytes before this are no longer kept]\n" % start if start else b"") + kept
+
+
+def tail(directory: str, run: int, max_size: int) -> str:
+    r"""Return the last bytes of a run's output as text; a byte that is not UTF-8 becomes ``\xff``."""
+    last = spool.tail(directory, run, max_size)
+    if len(last) == max_size:
+        last = last[:3].lstrip(_CONTINUATION) + last[3:]
+    return last.decode("utf-8", "backslashreplace")
 
 
 def _read_at(directory: str, run: int, start: int, offset: int, count: int) -> bytes:

@@ -1,6 +1,7 @@
 """The rules by which alarms follow from the end of a run, or from its absence. Pure."""
 
 from pycrond.jobs.options import Options
+from pycrond.jobs.options import size as parse_size
 from pycrond.jobs.run import State
 
 FAILURES = {State.FAILED, State.TIMED_OUT, State.LOST, State.UNKNOWN}
@@ -35,6 +36,12 @@ def alarms(
     repeat = options.alarm_repeat
     is_due = not failing or alarmed_for is None or (repeat is not None and abs(fire - alarmed_for) >= repeat)
     return (("hook", "failure"), ("ping", "failure")) if is_due else (("ping", "failure"),)
+
+
+def ping_output(options: Options, event: str) -> int:
+    """Return how many bytes of the end of the output a ping sends; 0: it has no body."""
+    always, _, size = options.ping_output.rpartition(":")
+    return parse_size(size) if size != "0" and (event == "failure" or (always and event == "success")) else 0
 
 
 def is_mailed(options: Options, state: State, printed: int, *, is_last: bool) -> bool:
