@@ -54,9 +54,10 @@ def requests(document: Mapping[str, Any], output: str, left_out: int) -> list[Re
         raise PermanentDeliveryError("ping: invalid URL") from error
     if not document.get("output"):
         return [(url, b"")]
-    status = document.get("exit_status")
-    has_status = document.get("state") == State.FAILED and status and _CHECK.search(path)
-    notes = [] if has_status or document["event"] == "success" else [_ending(document)]
+    status, is_failure = document.get("exit_status"), document["event"] == "failure"
+    # A run that was ended at its timeout may have any exit status.
+    has_status = is_failure and document.get("state") == State.FAILED and status and _CHECK.search(path)
+    notes = [_ending(document)] if is_failure and not has_status else []
     notes += [f"{left_out} bytes before this are left out"] if left_out else []
     body = ("".join(f"[pycrond: {note}]\n" for note in notes) + output).encode()
     first = [(_with_suffix(document["url"], f"/{status}"), body)] if has_status else []

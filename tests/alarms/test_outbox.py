@@ -9,6 +9,7 @@ import pytest
 
 from pycrond import clock
 from pycrond.ledger import alarms
+from pycrond.ledger.rows import run_json
 from pycrond.output import spool
 from tests.support.loop import Loop
 from tests.support.smtpd import Smtpd
@@ -63,6 +64,7 @@ def test_the_output_of_a_job_is_mailed(loop: Loop, smtpd: Smtpd) -> None:
     text = mail.content.decode()
     assert mail.to == ["ops@example.org"]
     assert "Subject: Cron <root@" in text
+    assert "> job: printf" in text
     assert "(exit status 3)" in text
     assert "\ncafé\n" in text
     assert [row[0] for row in loop.query("SELECT result FROM alarms")] == ["delivered"]
@@ -171,6 +173,92 @@ def test_a_hook_runs_at_the_first_failure_and_at_the_recovery(loop: Loop) -> Non
     assert first["command"].startswith("case ")
 
 
+ALL = HOOK + "; env | grep ^PYCROND_ >>variables"
+
+
+def variables(loop: Loop) -> list[dict[str, str]]:
+    """The variables that the hooks got."""
+    text = (loop.directory / "variables").read_text()
+    lines = [line.partition("=") for line in text.splitlines()]
+    found: list[dict[str, str]] = []
+    for name, _, value in lines:
+        if not found or name in found[-1]:
+            found.append({})
+        found[-1][name] = value
+    return found
+
+
+def test_a_hook_gets_the_facts_that_the_ledger_has(loop: Loop) -> None:
+    loop.begin(
+        f"#: name=job on-failure='{ALL}' retries=1 retry-delay=20s\n"
+        "1 12 * * * seq 5000; printf 'Gr\\366\\303\\237e\\0\\r\\n'; sleep 0.1; exit 7\n"
+    )
+    loop.minutes(1)
+    loop.until(lambda: len(loop.runs()) == 2)
+    loop.frozen.tick(60)
+    settle(loop)
+    (document,), (environment,) = documents(loop), variables(loop)
+    row = loop.runs()[-1]
+    printed = "".join(f"{number}\n" for number in range(1, 5001)).encode() + b"Gr\xf6\xc3\x9fe\0\r\n"
+    assert row.attempt == 2
+    assert document == {
+        **run_json(row),
+        "bytes": len(printed),
+        "output": printed[-10240:].decode("utf-8", "backslashreplace"),
+        "file": str(loop.crontabs / "jobs"),
+        "line": 3,
+        "command": document["command"],
+        "event": "failure",
+    }
+    assert environment == {
+        "PYCROND_EVENT": "failure",
+        "PYCROND_JOB": row.key,
+        "PYCROND_RUN": str(row.id),
+        "PYCROND_FIRE_TIME": "2025-06-10T12:01:00Z",
+        "PYCROND_NAME": "job",
+        "PYCROND_STATE": "failed",
+        "PYCROND_REASON": "",
+        "PYCROND_ALARM": "1",
+        "PYCROND_EXIT_STATUS": "7",
+        "PYCROND_SIGNAL": "",
+        "PYCROND_DURATION_S": str(row.duration_s),
+        "PYCROND_ATTEMPT": "2",
+        "PYCROND_BYTES": str(len(printed)),
+        "PYCROND_STATE_DIR": str(loop.state),
+    }
+
+
+def test_a_hook_about_no_run_has_the_job_and_the_reason(loop: Loop) -> None:
+    loop.begin(f"#: name=job expect=5m on-failure='{ALL}'\n0 0 1 1 * true\n")
+    loop.minutes(7)
+    loop.until(lambda: is_quiet(loop) and documents(loop) != [])
+    (document,), (environment,) = documents(loop), variables(loop)
+    assert (document["id"], document["state"], document["bytes"]) == (None, None, None)
+    assert (document["name"], document["event"]) == ("job", "overdue")
+    assert document["reason"].startswith("no success for 300 s")
+    assert (environment["PYCROND_NAME"], environment["PYCROND_REASON"]) == ("job", document["reason"])
+    assert environment["PYCROND_FIRE_TIME"] == "2025-06-10T12:07:00Z"
+
+
+def test_a_hook_after_missed_fires_is_about_the_first_of_them(loop: Loop) -> None:
+    loop.begin(f"#: name=job on-missed='{ALL}'\n*/5 * * * * true\n")
+    loop.release()
+    loop.frozen.tick(timedelta(minutes=21))
+    loop.begin()
+    loop.until(lambda: is_quiet(loop) and documents(loop) != [])
+    (document,), (environment,) = documents(loop), variables(loop)
+    (row,) = (row for row in loop.runs() if row.state == "missed")
+    assert {name: document[name] for name in run_json(row)} == run_json(row) | {"bytes": 0}
+    assert environment["PYCROND_FIRE_TIME"] == "2025-06-10T12:05:00Z"
+
+
+def test_a_command_that_is_not_utf_8_is_valid_json(loop: Loop) -> None:
+    loop.begin(f"#: on-failure='{HOOK}'\n* * * * * exit 3 # ".encode() + b"\xff\n")
+    loop.minutes(1)
+    settle(loop)
+    assert documents(loop)[0]["command"] == r"exit 3 # \xff"
+
+
 def test_alarm_repeat_repeats_the_alarm_of_a_job_that_keeps_failing(loop: Loop) -> None:
     loop.begin(
         f"#: on-failure='{HOOK}' on-success='{HOOK}' alarm-repeat=2m\n* * * * * [ $PYCROND_FIRE_TIME = 2025-06-10T12:01:00Z ]\n"
@@ -253,6 +341,21 @@ def test_a_ping_is_sent_at_the_start_and_at_the_end_of_a_run(loop: Loop, web: We
         loop.minutes(1)
         loop.until(lambda: loop.runs() and is_quiet(loop))
     assert [path for path, _ in web.requests] == ["/id/start", "/id/fail", "/id/start", "/id"]
+
+
+def test_the_ping_of_a_failure_has_the_exit_status_and_the_output(loop: Loop, web: Web) -> None:
+    path = "/3c1169a0-7b50-11f0-8de9-0242ac120002"
+    loop.begin(
+        f"#: ping={web.url}{path}\n1 12 * * * echo full; exit 3\n"
+        f"#: ping={web.url}/id ping-output=always:10k success=3\n2 12 * * * echo done; exit 3\n"
+        f"#: ping={web.url}/old ping-output=0\n3 12 * * * echo full; exit 3\n"
+    )
+    for _ in range(3):
+        loop.minutes(1)
+        settle(loop)
+    assert web.posts == [(f"{path}/3", b"full\n"), ("/id", b"done\n")]
+    others = [requested for requested, _ in web.requests if requested not in {f"{path}/3", "/id"}]
+    assert others == [f"{path}/start", "/id/start", "/old/start", "/old/fail"]
 
 
 def test_pings_are_retried_in_order(loop: Loop, web: Web) -> None:
