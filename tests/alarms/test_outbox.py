@@ -416,7 +416,7 @@ ENDS = [0.9, 0.1, 0.02, 0.5, 0.4, 0.003, 0.8]
 @pytest.mark.parametrize(("repeat", "alarms"), [("1m", 14), ("2m", 7), ("90s", 7), ("5m", 3)])
 def test_alarms_are_repeated_by_fire_times(loop: Loop, repeat: str, alarms: int) -> None:
     """The instants at which runs end vary by milliseconds."""
-    loop.begin(f"#: on-failure=true alarm-repeat={repeat}\n* * * * * false\n")
+    loop.begin(f"#: on-failure=true alarm-repeat={repeat}\n* * * * * sleep 0.1; false\n")
     for minute in range(1, 15):
         loop.to(f"2025-06-10T12:{minute:02}:00Z")
         loop.frozen.tick(ENDS[minute % len(ENDS)])
@@ -425,7 +425,9 @@ def test_alarms_are_repeated_by_fire_times(loop: Loop, repeat: str, alarms: int)
 
 
 def test_a_job_that_succeeds_at_each_fire_time_is_never_overdue(loop: Loop) -> None:
-    loop.begin("#: name=each expect=1m\n* * * * * true\n#: name=late expect=1m jitter=40s\n* * * * * true\n")
+    loop.begin(
+        "#: name=each expect=1m\n* * * * * sleep 0.1\n#: name=late expect=1m jitter=40s\n* * * * * sleep 0.1\n"
+    )
     for minute in range(1, 15):
         loop.to(f"2025-06-10T12:{minute:02}:00Z")
         for seconds in (ENDS[minute % len(ENDS)], 20, 20):
