@@ -1,6 +1,7 @@
 """Mail, commands, pings and `expect` after real runs, through real servers on the loopback interface."""
 
 import json
+import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -330,6 +331,36 @@ def test_a_user_with_too_many_alarms_is_named_in_the_log(loop: Loop) -> None:
     (loop.directory / "go").touch()
     loop.until(lambda: is_quiet(loop))
     assert loop.query("SELECT result FROM alarms") == [("delivered",)] * 2
+
+
+def test_a_step_with_nothing_due_takes_no_longer_with_10000_undelivered_alarms(loop: Loop) -> None:
+    loop.settings = replace(loop.settings, max_waiting_alarms=0)
+    loop.begin("0 0 1 1 * true\n")
+    sink, now, elapsed = loop.daemon.subsystems.alarms, clock.now(), clock.elapsed()
+
+    def cost() -> int:
+        """The shortest of many steps, in nanoseconds by a clock that the test does not stop."""
+        costs = []
+        for _ in range(50):
+            before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+            sink.step(now, elapsed)
+            assert sink.next_at is not None
+            assert sink.retry_in(elapsed) is not None
+            costs.append(time.clock_gettime_ns(time.CLOCK_MONOTONIC) - before)
+        return min(costs)
+
+    def add(count: int) -> None:
+        """Add so many alarms, and hooks that have left processes, as if found in the ledger."""
+        at = now.timestamp() + 3600
+        for number in range(count):
+            key = f"user{number % 100}/job{number}"
+            sink.outbox.add([alarms.Alarm(number, None, key, "ping", "failure", at, at, 1, "{}")])
+            sink.outbox._time_limits._hooks[number] = elapsed + 3600
+
+    add(1)
+    before = cost()
+    add(10_000)
+    assert cost() < 3 * before
 
 
 # Pings
