@@ -173,12 +173,12 @@ TEXTS = {
         five days. A redirect is a failure that is not repeated; see `ping-redirects`.""",
     ),
     "ping-output": OptionText(
-        "SIZE | always:SIZE | 0",
+        "SIZE",
         """The `ping` of a failure is a POST with this much of the end of the output, at most `1M`, as text in
-        UTF-8. With `always:`, so is that of a success with output. A byte that is not UTF-8 becomes `\\xff`,
-        with its value. A line before the output tells how many bytes are left out. Where the URL does not
-        tell the exit status, another tells how the run ended, also without output. With `0`, all pings
-        are GETs.""",
+        UTF-8. With `always:` before the size, so is that of a success with output. A byte that is not UTF-8
+        becomes `\\xff`, with its value. A line before the output tells how many bytes are left out. Where the
+        URL does not tell the exit status, another tells how the run ended, also without output. With `0`,
+        all pings are GETs.""",
         "10k",
     ),
     "ping-redirects": OptionText(
