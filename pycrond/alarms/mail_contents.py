@@ -10,7 +10,7 @@ def job_mail(
     fire: Fire, run: int, about: tuple[str, str], *, facts: Pairs, host: str, variables: Pairs
 ) -> JobMail:
     """Return the contents of a mail; `about` is its event and the ending of the run."""
-    job, options = fire.job, fire.job.entry.options
+    job, options, assigned = fire.job, fire.job.entry.options, dict(fire.job.entry.environment)
     return JobMail(
         to=options.mailto or job.user,
         sender=options.mailfrom or None,
@@ -24,7 +24,9 @@ def job_mail(
         fire=fire.at.timestamp(),
         facts=facts,
         environment=variables,
-        content_type=dict(job.entry.environment).get("CONTENT_TYPE", ""),
+        content_type=assigned.get("CONTENT_TYPE", ""),
+        transfer_encoding=assigned.get("CONTENT_TRANSFER_ENCODING", ""),
+        title=options.name or "",
     )
 
 

@@ -24,6 +24,8 @@ class SpawnerProcess:
 
     def __init__(self) -> None:
         self._channel: socket.socket | None = None
+        self.pid = 0
+        """That of the program that was started last."""
         self._process = -1  # its pidfd
         self._failures: dict[int, PycrondError] = {}
 
@@ -87,7 +89,7 @@ class SpawnerProcess:
         """Start the program, and return this end of the socket; the other one is its standard input."""
         channel, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with end:
-            pid = os.posix_spawn(
+            self.pid = os.posix_spawn(
                 sys.executable,
                 [sys.executable, "-I", "-S", PROGRAM],
                 {},
@@ -95,7 +97,7 @@ class SpawnerProcess:
                 setsigmask=[],
                 setsigdef=[signal.SIGPIPE],
             )
-        self._process = os.pidfd_open(pid)
+        self._process = os.pidfd_open(self.pid)
         channel.settimeout(ANSWER_TIMEOUT)
         self._channel = channel
         return channel

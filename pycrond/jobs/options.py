@@ -39,6 +39,8 @@ class Options:
     alarm_repeat: float | None = None
     expect: float | None = None
     ping: str | None = None
+    ping_output: str = "10k"
+    """A size, with `always:` before it if successes send output, too; `0`: none."""
     ping_redirects: bool = False
     log: bool = True
     on: Nodes = "every"
@@ -82,6 +84,7 @@ class Option:
         return self.name.replace("-", "_")
 
 
+MAX_PING_OUTPUT = 1 << 20  # bytes; healthchecks.io keeps 100 kB
 MAX_DURATION = 36_500 * 86_400  # seconds
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _SIZE_BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -189,6 +192,16 @@ def url(text: str) -> str:
     return text
 
 
+def ping_output(text: str) -> str:
+    try:
+        is_valid = text == "0" or size(text.removeprefix("always:")) <= MAX_PING_OUTPUT
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise ValueError("a size such as 10k, always:10k or 0, of at most 1M")
+    return text
+
+
 def yes_no(text: str) -> bool:
     return choice("yes", "no")(text) == "yes"
 
@@ -233,6 +246,7 @@ OPTIONS = (
     Option("alarm-repeat", positive_duration, no_value),
     Option("expect", positive_duration, no_value),
     Option("ping", url, no_value),
+    Option("ping-output", ping_output, no_value),
     Option("ping-redirects", yes_no, bool),
     Option("log", yes_no, lambda value: value is False),
     Option("on", choice("every", "one"), no_value, implemented=False),

@@ -49,7 +49,7 @@ class Health(NamedTuple):
     key: str
     since: float
     failing_since: float | None = None
-    alarmed_at: float | None = None
+    alarmed_for: float | None = None  # the fire time of the last failure with an alarm: column alarmed_at
     succeeded_at: float | None = None
     overdue_at: float | None = None  # when it was last reported as overdue
     expect: float | None = None

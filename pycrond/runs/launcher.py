@@ -11,10 +11,11 @@ from typing import NamedTuple
 
 from pycrond import clock
 from pycrond.errors import PycrondError
-from pycrond.host import spawn, users
+from pycrond.host import procfs, spawn, users
 from pycrond.host.cgroup import ResourceLimits
 from pycrond.host.parked_fds import parked_fds
 from pycrond.host.spawn import Launch
+from pycrond.host.spawner import SPAWNER
 from pycrond.jobs.job import Account
 from pycrond.jobs.run import Cause, Outcome, Reason, Run, State
 from pycrond.keeper.client import KeeperClient
@@ -158,11 +159,14 @@ class Launcher:
         outputs = self._output.begin(
             [(start.claimed.run, start.pid, start.claimed.reader) for start in starts]
         )
+        floor_of = functools.cache(_memory_floor)
         for start, output in zip(starts, outputs, strict=True):
             run, at = start.claimed.run, start.at
             lateness = (at - run.fire.at).total_seconds() * 1000
             run.enter(State.RUNNING)
-            active = ActiveRun(run, start.pid, output, start.elapsed, at.timestamp())
+            launch = start.claimed.launch
+            floor = floor_of(is_own=not (launch and launch.owner))
+            active = ActiveRun(run, start.pid, output, start.elapsed, at.timestamp(), floor_kb=floor)
             self._journal.add_start(run.id, start.pid, at.timestamp(), lateness)
             self._active.add(active)
             self._active.add_started(active)
@@ -204,3 +208,8 @@ class Launcher:
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `retry` has something to do; None if nothing waits."""
         return max(0.0, self._retry_at - elapsed) if self.retrying else None
+
+
+def _memory_floor(*, is_own: bool) -> int:
+    """Return the most memory in KiB that the process of a run has before its exec; `is_own`: as this user."""
+    return (0 if is_own else procfs.peak_memory(SPAWNER.pid)) or procfs.peak_memory(os.getpid())

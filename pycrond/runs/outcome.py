@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from pycrond.jobs.run import NO_CAUSE, Cause, Outcome, Reason, State
 from pycrond.keeper.client import ProcessEnd
 
+PAGE_COUNT_ERROR = 1024  # KiB by which the kernel's figures for one process differ
+
 ENDED_BY_US = {
     Reason.TIMEOUT: State.TIMED_OUT,
     Reason.REPLACED: State.KILLED,
@@ -27,6 +29,16 @@ def outcome(status: int, cpu_s: float | None = None, max_rss_kb: int | None = No
         cpu_s=cpu_s,
         max_rss_kb=max_rss_kb,
     )
+
+
+def peak_memory(max_rss_kb: int | None, floor_kb: int) -> int | None:
+    """Return the peak memory of a run in KiB; None where the process may have had it before its exec.
+
+    `max_rss_kb` counts that too (getrusage(2)). `floor_kb` is the most that it could have then: the peak of
+    the daemon, in whose memory it was (vfork), or of the spawner, of which it was a copy.
+    """
+    is_own = max_rss_kb is not None and max_rss_kb > floor_kb + PAGE_COUNT_ERROR
+    return max_rss_kb if is_own else None
 
 
 def reported_outcome(end: ProcessEnd, began_at: float | None) -> tuple[Outcome, datetime, float | None]:

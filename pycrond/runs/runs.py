@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from pycrond import clock
 from pycrond.host import machine
 from pycrond.host.cgroup import ResourceLimits
 from pycrond.host.poller import Poller
@@ -44,7 +45,7 @@ class Runs:
         self.active = ActiveRuns()
         self.limits = ResourceLimits(settings.state_dir)
         self.journal = Journal(settings.journal_path, machine.boot_id(), ledger, keeper, output.capture)
-        self.reaper = Reaper(self.active, output, keeper, self.journal, poller)
+        self.reaper = Reaper(self.active, output, keeper, self.journal, poller, self.limits)
         self.launcher = Launcher(output, keeper, self.active, self.journal, builder, self.limits)
         self.termination = Termination(ledger, output.log, self.active, keeper, self.limits)
         self._recovery = Recovery(ledger, output, self.reaper, keeper, poller, settings.ends_path)
@@ -165,7 +166,8 @@ class Runs:
     def step(self, now: datetime, elapsed: float) -> None:
         """Reap what has ended."""
         self.reaper.step(now, elapsed)
-        self.reaper.reap(now)  # before the starts are written: of most it is known by then how they ended
+        # Before the starts are written: of most it is known by then how they ended. Some started after `now`.
+        self.reaper.reap(clock.now())
 
     def retry(self, elapsed: float) -> None:
         """Retry starts, and end what has run for too long."""
