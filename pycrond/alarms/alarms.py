@@ -23,6 +23,7 @@ from pycrond.output.output import Output
 from pycrond.runs.command import CommandBuilder
 from pycrond.runs.runs import Runs
 from pycrond.settings import Settings
+from pycrond.text import duration
 
 
 class Alarms:
@@ -146,7 +147,7 @@ class Alarms:
         since = datetime.fromtimestamp(health.succeeded_at or health.since, UTC).astimezone()
         begun = "last" if health.succeeded_at else "expected since"
         gone = "" if health.key in self._jobs else ", and the job is gone"
-        detail = f"no success for {health.expect:g} s, {begun} {since:%F %H:%M}{gone}"
+        detail = f"no success for {duration(health.expect)}, {begun} {since:%F %H:%M}{gone}"
         self._output.log.write("OVERDUE", f"{health.key}: {detail}", now, level="err")
         alarms = [self._ping(None, job, "failure", now)] if job.entry.options.ping else []
         alarms += self._calls(None, job, [("hook", "overdue")], now)

@@ -14,7 +14,7 @@ from pycrond.ledger.rows import JobRow
 from pycrond.schedule.dst import fire_times
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import Zone
-from pycrond.text import printable, rough_duration
+from pycrond.text import duration, printable
 
 FIRES = 5  # of each job, unless options say how many
 
@@ -75,11 +75,11 @@ def of_row(row: JobRow, zone: Zone | None = None) -> ComingFires:
 
 
 def clock_cells(at: datetime, zone: Zone, now: datetime) -> list[Cell]:
-    """Return a fire time by its zone's clock, the zone, and the rough_duration from now."""
+    """Return a fire time by its zone's clock, the zone, and the distance from now."""
     local = zone.local(at)
     ahead = (at - now).total_seconds()
     return [
         Cell(f"{local:%a %Y-%m-%d %H:%M}"),
         Cell(f"{local:%Z}" or zone.name),
-        Cell(rough_duration(ahead) if ahead >= 0 else f"{rough_duration(-ahead)} ago"),
+        Cell(duration(ahead) if ahead >= 0 else f"{duration(-ahead)} ago"),
     ]

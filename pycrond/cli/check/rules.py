@@ -19,6 +19,7 @@ from pycrond.jobs.job import SEARCH_PATHS, Entry
 from pycrond.jobs.options import BY_NAME, to_json
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import Zone
+from pycrond.text import duration
 
 SAMPLED_FIRE_TIMES = 300  # the shortest interval of a schedule is found among so many fire times
 SAMPLE_START = 29_000_000  # wall minute
@@ -207,13 +208,13 @@ def _other_cron(checked: _CheckedEntry) -> RuleWarnings:
 def _longer_than_interval(checked: _CheckedEntry) -> RuleWarnings:
     """Warn of runs that last longer than the interval between fire times, and therefore overlap."""
     entry = checked.entry
-    duration = checked.facts.run_seconds.get(entry.line)
-    if entry.schedule is None or duration is None or entry.options.overlap != "allow":
+    seconds = checked.facts.run_seconds.get(entry.line)
+    if entry.schedule is None or seconds is None or entry.options.overlap != "allow":
         return
     interval = _shortest_interval(entry.schedule) * 60
-    if 0 < interval < duration:
+    if 0 < interval < seconds:
         message = (
-            f"its runs take {duration:.0f} s, but it is due again after {interval} s:"
+            f"its runs take {duration(seconds)}, but it is due again after {duration(interval)}:"
             " set overlap=skip or overlap=queue"
         )
         yield checked.at.words[0], "longer-than-interval", message

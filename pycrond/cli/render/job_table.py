@@ -9,7 +9,7 @@ from pycrond.cli.render.formatting import Cell, brief, ending_and_count, joined,
 from pycrond.cli.render.table import StyledLine, TableColumn
 from pycrond.ledger import rows
 from pycrond.ledger.rows import BAD_ENDS, DaemonRow, JobRow, PauseRow, RunRow
-from pycrond.text import counted, duration, rfc3339, rough_duration
+from pycrond.text import counted, duration, rfc3339
 
 NAME_WIDTH = 20  # columns that a name keeps
 WIDE = 120  # columns of a terminal from which on zones are spelled out
@@ -127,13 +127,13 @@ def _next_cells(jobs: Sequence[JobStatus], now: datetime, width: int) -> Iterato
         at = status.next
         if status.pause:
             end = status.pause.until
-            left = "" if end is None else rough_duration(max(0.0, end - now.timestamp()))
+            left = "" if end is None else duration(max(0.0, end - now.timestamp()))
             yield Cell("paused", "busy"), Cell(left), EMPTY
         elif at is None:
             yield Cell("at boot" if status.job.canonical is None else "never", "dim"), EMPTY, EMPTY
         else:
             if id(at) not in known:
-                left = rough_duration(max(0.0, at.timestamp() - now.timestamp()))
+                left = duration(max(0.0, at.timestamp() - now.timestamp()))
                 known[id(at)] = Cell(brief(at, now)), Cell(left), _zone_cell(at, status.job.zone, now, width)
             yield known[id(at)]
 

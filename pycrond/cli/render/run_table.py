@@ -34,7 +34,7 @@ def columns(
         TableColumn("ENDED", [ending_and_count(run) for run in runs]),
         TableColumn("TOOK", [Cell(duration(seconds)) for seconds in took], right=True),
         TableColumn("USUAL", usual, rank=1, right=True),
-        TableColumn("CPU", [Cell(_cpu(run.cpu_s)) for run in runs], rank=4, right=True),
+        TableColumn("CPU", [Cell(duration(run.cpu_s)) for run in runs], rank=4, right=True),
         TableColumn("MEMORY", [Cell(memory(run.max_rss_kb)) for run in runs], rank=5, right=True),
         TableColumn("LATE", [Cell(lateness(run.lateness_ms)) for run in runs], rank=6, right=True),
         TableColumn("TRIGGER", [Cell(trigger(run)) for run in runs], rank=2),
@@ -58,10 +58,6 @@ def compared(took: float | None, median: float | None) -> Cell:
     return Cell(text, "busy" if times >= SLOW_FACTOR else "dim")
 
 
-def _cpu(seconds: float | None) -> str:
-    return duration(seconds) if seconds is None or seconds >= 10 else f"{seconds:.2f} s"
-
-
 def memory(kibibytes: int | None) -> str:
     """Return the peak memory of a run in its unit."""
     if kibibytes is None:
@@ -74,9 +70,7 @@ def memory(kibibytes: int | None) -> str:
 
 def lateness(milliseconds: float | None) -> str:
     """Return how much later than its fire time a run started."""
-    if milliseconds is None:
-        return ""
-    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else duration(milliseconds / 1000)
+    return duration(milliseconds and milliseconds / 1000)
 
 
 def trigger(run: RunRow) -> str:

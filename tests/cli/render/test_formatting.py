@@ -11,7 +11,7 @@ from pycrond.cli.render.formatting import Cell
 from pycrond.errors import Problem
 from pycrond.ledger import rows
 from pycrond.ledger.rows import DaemonRow, PauseRow, RunRow
-from pycrond.text import duration, printable, printable_all, rfc3339, rough_duration
+from pycrond.text import printable, printable_all, rfc3339
 
 NOW = datetime(2025, 6, 10, 14, 0, 30, tzinfo=ZoneInfo("Europe/Berlin"))
 RUN = RunRow(
@@ -76,33 +76,6 @@ def test_moments(moment: str, text: str, why: str) -> None:
 
 def test_moments_are_in_the_reader_s_zone() -> None:
     assert formatting.moment(datetime(2025, 6, 10, 22, 30, tzinfo=UTC), NOW) == "Wed 00:30"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"),
-        (0.9, "0 s"),
-        (59.9, "59 s"),
-        (60, "1 m"),
-        (180, "3 m"),
-        (7199, "119 m"),
-        (7200, "2 h"),
-        (86399, "23 h"),
-        (86400, "1 d"),
-        (12 * 86400, "12 d"),
-        (4000 * 86400, "4000 d"),
-    ],
-)
-def test_rough_durations(seconds: float, text: str) -> None:
-    assert rough_duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(None, ""), (0.04, "0.0 s"), (1.25, "1.2 s"), (119.9, "119.9 s"), (130, "2 m")]
-)
-def test_durations(seconds: float | None, text: str) -> None:
-    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(
