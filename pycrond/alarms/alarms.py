@@ -148,7 +148,7 @@ class Alarms:
         begun = "last" if health.succeeded_at else "expected since"
         gone = "" if health.key in self._jobs else ", and the job is gone"
         detail = f"no success for {duration(health.expect)}, {begun} {since:%F %H:%M}{gone}"
-        self._output.log.write("OVERDUE", f"{health.key}: {detail}", now, level="err")
+        self._output.log.write("OVERDUE", f"{job.label}: {detail}", now, level="err")
         alarms = [self._ping(None, job, "failure", now)] if job.entry.options.ping else []
         alarms += self._calls(None, job, [("hook", "overdue")], now)
         is_mailed = rules.is_mailed(job.entry.options, State.FAILED, 1, is_last=True)
@@ -232,7 +232,7 @@ class Alarms:
         """Return a new alarm. The uid makes sure that nothing is delivered as a later user of that name."""
         at = now.timestamp()
         account = self._builder.accounts.get(job.user)
-        text = json.dumps({**document, "uid": account.uid if account else None})
+        text = json.dumps({**document, "uid": account.uid if account else None, "label": job.label})
         return Alarm(self._table.next_id(), run, job.key, *call, at, at, 0, text)
 
     def _accepted(self, alarms: list[Alarm]) -> list[Alarm]:

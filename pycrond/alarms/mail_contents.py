@@ -18,7 +18,7 @@ def job_mail(
         user=job.user,
         host=host,
         command=job.entry.command,
-        name=job.short_name,
+        name=job.display_name,
         event=about[0],
         ending=about[1],
         run=run,

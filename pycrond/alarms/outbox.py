@@ -220,4 +220,4 @@ class Outbox:
 
 def _title(alarm: Alarm) -> str:
     titles = {"hook": f"on-{alarm.event}", "mail": "mail", "ping": f"ping {alarm.event}"}
-    return f"{titles[alarm.kind]} of {alarm.key}"
+    return f"{titles[alarm.kind]} of {alarm.document.get('label', alarm.key)}"

@@ -32,7 +32,7 @@ class _LeftBehind:
 
     @property
     def name(self) -> str:
-        return self.fire.job.short_name
+        return self.fire.job.display_name
 
 
 class Termination:

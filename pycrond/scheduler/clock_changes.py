@@ -157,7 +157,9 @@ class ClockChanges:
             fires = [*fire_times(schedule, zone, cut, span.until)]
             self._catch_ups += [CatchUp(key, fire, era_of[key]) for fire in fires]
             if policy["missed"] == "all" and len(fires) >= most:
-                detail = f"{key}: the latest {counted(most, 'missed fire')} at most are caught up"
+                job = self._ledger.jobs.job(key)
+                label = job.label if job else key
+                detail = f"{label}: the latest {counted(most, 'missed fire')} at most are caught up"
                 self._log.write("INFO", detail, span.now, level="notice")
             self._write(find_gaps([(key, schedule, zone)], span.start, cut), era_of, cause, span.now)
         self._write(find_gaps(plain, span.start, span.until), era_of, cause, span.now)

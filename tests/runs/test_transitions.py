@@ -105,7 +105,9 @@ def test_a_run_without_room_is_killed(loop: Loop, no_room: pytest.MonkeyPatch, t
     loop.minutes()
     wait_for_jitter(loop)
     assert has_retries(loop)
-    assert ask(loop, "kill", what="job")["runs"] == [{"run": 1, "key": "root/job", "waited": True}]
+    assert ask(loop, "kill", what="job")["runs"] == [
+        {"run": 1, "key": "root/job", "job": "root/job", "waited": True}
+    ]
     assert (states(loop), reasons(loop)) == (["killed"], ["kill: by root"])
     no_room.undo()
     loop.minutes(2)

@@ -40,9 +40,8 @@ def run(options: argparse.Namespace) -> int:
     if not runs:
         print_line("no runs")
         return 0
-    commands = {job.key: job.command for job in read.jobs()}
     medians = read.medians([*{row.key for row in runs}])
-    columns = run_table.columns(runs, terminal.here(), commands, medians, _last_lines(read, runs))
+    columns = run_table.columns(runs, terminal.here(), medians, _last_lines(read, runs))
     terminal.show(lay_out(columns, terminal.width()))
     return 0
 

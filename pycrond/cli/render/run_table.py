@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from pycrond.cli.render.formatting import Cell, brief, ending_and_count, joined, title
+from pycrond.cli.render.formatting import Cell, brief, ending_and_count, joined
 from pycrond.cli.render.table import TableColumn
+from pycrond.jobs.display_name import display_names
 from pycrond.jobs.run import State
 from pycrond.ledger.rows import RunRow
 from pycrond.text import duration
@@ -16,20 +17,19 @@ MIN_COMPARABLE_S = 0.1  # shorter runs are not compared with the median
 def columns(
     runs: Sequence[RunRow],
     now: datetime,
-    commands: Mapping[str, str],
     medians: Mapping[str, float],
     last_lines: Mapping[int, str],
 ) -> list[TableColumn]:
-    """Return the table. `commands` and `medians` are by job key; `last_lines`, what failed runs printed last,
+    """Return the table. `medians` are by job key; `last_lines`, what failed runs printed last,
     by run number.
     """
-    names = [Cell(title(run.key, run.name, commands.get(run.key, ""))) for run in runs]
+    names = display_names((run.key, run.name, run.command) for run in runs)
     took = [_took(run, now) for run in runs]
     usual = [compared(seconds, medians.get(run.key)) for run, seconds in zip(runs, took, strict=True)]
     reasons = [Cell(reason(run, now, last_lines.get(run.id))) for run in runs]
     return [
         TableColumn("RUN", [Cell(str(run.id), "dim") for run in runs], right=True),
-        TableColumn("NAME", names, least=20),
+        TableColumn("NAME", [Cell(names[run.key]) for run in runs], least=20),
         TableColumn("FIRE", [Cell(brief(run.fire, now)) for run in runs]),
         TableColumn("ENDED", [ending_and_count(run) for run in runs]),
         TableColumn("TOOK", [Cell(duration(seconds)) for seconds in took], right=True),

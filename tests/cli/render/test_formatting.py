@@ -98,11 +98,6 @@ def test_endings(changed: dict[str, object], cell: Cell) -> None:
     assert formatting.ending(RUN._replace(**changed)) == cell  # type: ignore[arg-type]
 
 
-def test_titles() -> None:
-    assert formatting.title("root/nightly", "nightly", "x") == "nightly"
-    assert formatting.title("root/0123456789ab", None, "backup --all") == "012345 backup --all"
-
-
 @pytest.mark.parametrize(
     ("moment", "text"),
     [
@@ -152,11 +147,11 @@ def test_no_text_can_control_the_terminal(command: str, escaped: str) -> None:
     assert printable(command) == escaped
     assert printable_all([command, "end"]) == [escaped, "end"]
 
-    assert formatting.log_head(RUN, command, NOW) == f"14:00 012345 {escaped} | "
-
 
 def test_the_head_of_a_log_line() -> None:
-    assert formatting.log_head(RUN._replace(name="n" * 50), "x", NOW) == f"14:00 {'n' * 24} | "
+    assert formatting.log_head(RUN._replace(command="x"), NOW) == "14:00 x~0123 | "
+    named = RUN._replace(key=f"root/{'n' * 50}", name="n" * 50)
+    assert formatting.log_head(named, NOW) == f"14:00 {'n' * 30} | "
 
 
 # JSON: keys are added, never renamed.
@@ -165,12 +160,13 @@ def test_the_head_of_a_log_line() -> None:
 def test_a_run_as_json() -> None:
     document = json.loads(json.dumps(rows.run_json(RUN)))
     needed = (
-        "id key name fire trigger attempt state reason pid started_at ended_at exit_status signal cpu_s"
+        "id key name display_name fire trigger attempt state reason pid started_at ended_at exit_status signal cpu_s"
         " max_rss_kb lateness_ms bytes until count"
     )
     assert set(needed.split()) <= set(document)
     assert (document["fire"], document["started_at"]) == ("2025-06-10T12:00:00Z", "2025-06-10T12:00:00.004Z")
     assert (document["count"], document["until"], document["exit_status"]) == (None, None, 0)
+    assert "command" not in document
     assert rows.run_json(RUN._replace(folded=9, until=1749556800.0))["count"] == 9
 
 
