@@ -69,10 +69,17 @@ def parse_expression(text: str) -> Schedule:
     try:
         return expression.parse_schedule(text, seed=machine.machine_id())
     except expression.ExpressionError as error:
-        shown = PycrondError(str(error))
+        shown = PycrondError(f"{error}{expanded_star(text.split())}")
         shown.add_note(f"    {text}")
         shown.add_note(f"    {' ' * len(printable(text[: error.column - 1]))}^")
         raise shown from error
+
+
+def expanded_star(words: Sequence[str]) -> str:
+    """Return a remark to append to a message, if a shell seems to have replaced a * by names of files."""
+    if "*" in words or not any(os.path.lexists(word) for word in words):
+        return ""
+    return "; the shell has replaced * by the names of files: put the expression in quotes, as in '0 3 * * *'"
 
 
 def of_row(row: JobRow, zone: Zone | None = None) -> ComingFires:

@@ -13,6 +13,7 @@ from pycrond.cli.coming_fires import (
     FIRES_OF_ALL,
     ComingFires,
     clock_cells,
+    expanded_star,
     of_row,
     parse_expression,
     soonest,
@@ -79,7 +80,10 @@ def _select(options: argparse.Namespace, zone: Zone) -> tuple[Schedules, int]:
         text = " ".join(options.selected)
         return [ComingFires(text, parse_expression(text), zone)], 0
     reader = Reader(load_settings(options).state_dir)
-    keys = {find_job(reader, word) for word in options.selected}
+    try:
+        keys = {find_job(reader, word) for word in options.selected}
+    except PycrondError as error:
+        raise PycrondError(f"{error}{expanded_star(options.selected)}") from error
     rows = reader.jobs()
     return [of_row(row, zone if options.tz else None) for row in rows if not keys or row.key in keys], 0
 

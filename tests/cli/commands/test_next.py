@@ -214,3 +214,11 @@ def _gap(at: datetime) -> Any:
 
 def test_why_of_a_job_without_times(directory: Path) -> None:
     assert "runs at boot" in pycrond(directory, "why", "boot", "02:30", status=1).stderr
+
+
+@pytest.mark.parametrize("command", ["explain", "next"])
+def test_a_star_that_the_shell_has_replaced(directory: Path, command: str) -> None:
+    (directory / "a.txt").touch()
+    done = pycrond(directory, command, "0", "3", "a.txt", "a.txt", "a.txt", status=1)
+    assert "the shell has replaced * by the names of files" in done.stderr
+    assert "the shell" not in pycrond(directory, command, "0", "61", "*", "*", "*", status=1).stderr
