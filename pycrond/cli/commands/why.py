@@ -25,7 +25,7 @@ from pycrond.text import rfc3339
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", help=JOB)
+    parser.add_argument("job", metavar="JOB", help=JOB)
     parser.add_argument("time", help="such as '02:30', 'yesterday 02:30', 2026-03-29T02:30")
     add_json(parser)
 
