@@ -13,7 +13,7 @@ from itertools import pairwise
 from pycrond.text import storable
 
 MAX_COMMAND = 400  # characters of a command that are looked at
-MAX_PROGRAM = 24  # characters
+MAX_PROGRAM = 20  # characters
 MAX_NESTING = 3  # commands within arguments of sh -c
 DIGITS = 4  # of the hash, where they are enough
 HASH = re.compile(r"[0-9a-f]{12}(?:-[0-9]+)?")
@@ -47,49 +47,15 @@ _PREFIXES = frozenset(
         "chronic",
     ]
 )
-_WEAK = frozenset(
-    [
-        "command",
-        "[",
-        "[[",
-        "test",
-        "cd",
-        ":",
-        ".",
-        "true",
-        "false",
-        "source",
-        "export",
-        "set",
-        "unset",
-        "umask",
-        "ulimit",
-        "sleep",
-        "echo",
-        "printf",
-        "cat",
-        "date",
-        "exit",
-        "wait",
-        "trap",
-        "fi",
-        "done",
-        "}",
-        "type",
-        "which",
-        "mkdir",
-        "for",
-        "case",
-        "esac",
-        "in",
-        "shift",
-        "local",
-        "read",
-        "return",
-        "pwd",
-    ]
+_GUARDS = frozenset(
+    """
+    command [ [[ test cd : . source export set unset umask ulimit exit wait trap fi done } type which mkdir for
+    case esac in shift local read return
+    """.split()  # noqa: SIM905 -- easier to read than a list
 )
-"""Commands that prepare, guard or report: they name a job only if it has nothing else."""
+"""Commands that prepare or guard: they name a job only if it has nothing else."""
+_HELPERS = frozenset(("true", "false", "sleep", "echo", "printf", "cat", "date", "pwd"))
+"""Commands that wait or report: they name a job only if it has nothing else but guards."""
 _WRAPPERS = {
     "env": ("uSC", 0),
     "nice": ("n", 0),
@@ -110,9 +76,7 @@ _WRAPPERS = {
 """Programs that start the one that matters: their short options with a value, and their own arguments."""
 _SHELLS = frozenset(("sh", "bash", "dash", "ash", "ksh", "mksh", "zsh", "su", "flock", "runuser"))
 """Programs whose -c has a command."""
-_INTERPRETER = re.compile(
-    r"(?:ba|da|a|k|mk|z)?sh|(?:python|pypy|perl|ruby|node|php|lua)[0-9.]*|java|Rscript|make"
-)
+_INTERPRETER = re.compile(r"(?:ba|da|a|k|mk|z)?sh|(?:python|pypy|perl|ruby|node|php|lua)[0-9.]*|java|Rscript")
 _OPTION_WITH_VALUE = {"W", "X", "I", "d", "o", "O", "D", "r"}
 
 
@@ -166,13 +130,8 @@ def _safe(text: str) -> str:
 
 
 def _program(command: str, nesting: int) -> str:
-    weak = ""
-    for words in _simple_commands(command):
-        found, is_weak = _of_words(words, nesting)
-        if found and not is_weak:
-            return found
-        weak = weak or found
-    return weak
+    names = [_of_words(words, nesting) for words in _simple_commands(command)]
+    return max(names, key=lambda name: name[1], default=("", 0))[0]
 
 
 def _simple_commands(command: str) -> Iterator[list[str]]:
@@ -194,8 +153,8 @@ def _unquoted(word: str) -> str:
     return _QUOTED.sub(lambda match: match[1] or match[2] or match[3] or "", word)
 
 
-def _of_words(words: Sequence[str], nesting: int) -> tuple[str, bool]:
-    """Return the name of a simple command, and whether it is one of the weak ones."""
+def _of_words(words: Sequence[str], nesting: int) -> tuple[str, int]:
+    """Return the name of a simple command, and how well it names a job: from 0, nothing, to 3."""
     place = 0
     while place < len(words):
         word = words[place]
@@ -207,14 +166,14 @@ def _of_words(words: Sequence[str], nesting: int) -> tuple[str, bool]:
             continue
         inner = _inner_command(words[place:]) if name in _SHELLS else None
         if inner is not None and nesting:
-            return _program(inner, nesting - 1) or name, False
+            return _program(inner, nesting - 1) or name, 3
         if name not in _WRAPPERS:
             return _of_program(name, words[place + 1 :])
         after = _after_wrapper(words, place + 1, *_WRAPPERS[name])
         if after >= len(words):
-            return name, False
+            return name, 3
         place = after
-    return "", True
+    return "", 0
 
 
 def _base(word: str) -> str:
@@ -245,15 +204,15 @@ def _after_wrapper(words: Sequence[str], place: int, with_value: str, own: int) 
     return place
 
 
-def _of_program(name: str, arguments: Sequence[str]) -> tuple[str, bool]:
-    """Return the name of a program: the script of an interpreter, the directory of run-parts."""
+def _of_program(name: str, arguments: Sequence[str]) -> tuple[str, int]:
+    """Return the name and worth of a program: of an interpreter its script, of run-parts its directory."""
     operands = [word for word in arguments if not word.startswith("-")]
     if name == "run-parts" and operands:
-        return f"run-parts-{_base(operands[-1])}", False
-    if name in {"[", "[[", "test"} or not _INTERPRETER.fullmatch(name) or name == "make":
-        return name, name in _WEAK
-    script = _script(arguments)
-    return script or name, not script  # code in an argument often only waits
+        return f"run-parts-{_base(operands[-1])}", 3
+    if _INTERPRETER.fullmatch(name):
+        script = _script(arguments)
+        return script or name, 3 if script else 2  # code in an argument often only waits
+    return name, 1 if name in _GUARDS else 2 if name in _HELPERS else 3
 
 
 def _script(arguments: Sequence[str]) -> str:

@@ -12,7 +12,7 @@ from pycrond.ledger import rows
 from pycrond.ledger.rows import BAD_ENDS, DaemonRow, JobRow, PauseRow, RunRow
 from pycrond.text import counted, duration, rfc3339
 
-NAME_WIDTH = 20  # columns that a name keeps
+NAME_WIDTH = 25  # columns that a name keeps
 WIDE = 120  # columns of a terminal from which on zones are spelled out
 EMPTY = Cell("")
 SEPARATOR = Cell(" · ", "dim")

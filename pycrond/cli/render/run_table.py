@@ -29,7 +29,7 @@ def columns(
     reasons = [Cell(reason(run, now, last_lines.get(run.id))) for run in runs]
     return [
         TableColumn("RUN", [Cell(str(run.id), "dim") for run in runs], right=True),
-        TableColumn("NAME", [Cell(names[run.key]) for run in runs], least=20),
+        TableColumn("NAME", [Cell(names[run.key]) for run in runs], least=25),
         TableColumn("FIRE", [Cell(brief(run.fire, now)) for run in runs]),
         TableColumn("ENDED", [ending_and_count(run) for run in runs]),
         TableColumn("TOOK", [Cell(duration(seconds)) for seconds in took], right=True),
