@@ -28,29 +28,12 @@ _QUOTED = re.compile(r"""\\(.)|'([^']*)'?|"((?:[^"\\]|\\.)*)"?""", re.DOTALL)
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=")
 _UNSAFE = re.compile(r"[^\w.+@-]+")
 _PREFIXES = frozenset(
-    [
-        "!",
-        "{",
-        "if",
-        "then",
-        "else",
-        "elif",
-        "while",
-        "until",
-        "do",
-        "time",
-        "exec",
-        "command",
-        "builtin",
-        "nohup",
-        "setsid",
-        "chronic",
-    ]
+    "! { if then else elif while until do time exec command builtin nohup setsid chronic".split()  # noqa: SIM905
 )
 _GUARDS = frozenset(
     """
-    command [ [[ test cd : . source export set unset umask ulimit exit wait trap fi done } type which mkdir for
-    case esac in shift local read return
+    command [ [[ test cd : . source export set unset umask ulimit exit wait trap fi done } type which mkdir
+    for case esac in shift local read return
     """.split()  # noqa: SIM905 -- easier to read than a list
 )
 """Commands that prepare or guard: they name a job only if it has nothing else."""

@@ -40,6 +40,6 @@ def look_alikes(command: str) -> Iterator[tuple[int, str]]:
     text = "" if command.isascii() else _QUOTED.sub(lambda match: "_" * len(match[0]), command)
     for match in LOOK_ALIKE.finditer(text):
         is_dash = "\u2010" <= match[0] <= "\u2014" or match[0] in "\u00ad\u2212"
-        if not is_dash or re.search(r"[ \t]-?\Z", text[: match.start()]):
+        if not is_dash or re.search(r"(?:^|[ \t])-?\Z", text[: match.start()]):
             yield match.start(), f"{named(match[0])} is part of a word here"
             return

@@ -32,7 +32,7 @@ class Facts(Protocol):
 
 
 def assignment_warnings(assignment: AssignmentLine, variables: Mapping[str, str], facts: Facts) -> Warnings:
-    """Yield the code and message of each warning. `variables` are those that may be meant by a ``$``."""
+    """Yield the code and message of each warning. A ``$`` before the name of one of `variables` means it."""
     name, value = assignment.name, assignment.value
     is_address = name in {"MAILTO", "MAILFROM"}
     if is_address and facts.dialect == "cronie":
@@ -44,6 +44,8 @@ def assignment_warnings(assignment: AssignmentLine, variables: Mapping[str, str]
         message = "CONTENT_TYPE is not used: it does not have the form text/html; charset=utf-8"
         yield "bad-content-type", message
     if facts.other_cron == "debian":
+        if is_address and facts.dialect == "cronie" and VARIABLE.search(assignment.value):
+            yield "other-cron", f"Debian cron does not expand variables in {name}"
         for message in _differences_in_debian_cron(assignment):
             yield "other-cron", message
 
@@ -99,8 +101,6 @@ def _differences_in_debian_cron(assignment: AssignmentLine) -> Iterator[str]:
     name, value = assignment.name, assignment.value
     if name in {"CRON_TZ", "RANDOM_DELAY"}:
         yield f"Debian cron treats {name} as an ordinary variable: it does not change the times of jobs"
-    if name in {"MAILTO", "MAILFROM"} and VARIABLE.search(value):
-        yield f"Debian cron does not expand variables in {name}"
     if value != value.rstrip(" \t"):
         yield "Debian cron drops the blanks at the end of a quoted value"
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":

@@ -79,7 +79,6 @@ def _checked(settings: Settings, options: argparse.Namespace) -> Iterator[Checke
         settings.mailer,
         daemon_user=daemon_user,
         other_cron=options.other or "",
-        same_machine=settings.root == "/",
     )
     run_seconds = _run_seconds(settings.state_dir)
     ignored = [code for codes in options.ignore for code in codes.split(",")]
