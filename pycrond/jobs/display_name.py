@@ -19,9 +19,11 @@ DIGITS = 4  # of the hash, where they are enough
 HASH = re.compile(r"[0-9a-f]{12}(?:-[0-9]+)?")
 """The end of a key that was made from the entry."""
 
+_QUOTES = r"""\\.|'[^']*'?|"(?:[^"\\]|\\.)*"?"""
 _TOKEN = re.compile(
-    r"""[ \t]+|(?P<comment>(?<![^ \t\n;&|()])\#[^\n]*)|(?P<redirect>[0-9]*&?[<>]+[&|]?[ \t]*)"""
-    r"""|(?P<end>[;&|\n()`]+)|(?P<word>(?:\\.|'[^']*'?|"(?:[^"\\]|\\.)*"?|\$\([^)]*\)?|[^\s'"\\;&|()`<>])+)|.""",
+    r"[ \t]+|(?P<comment>(?<![^ \t\n;&|()])\#[^\n]*)|(?P<redirect>[0-9]*&?[<>]+[&|]?[ \t]*)"
+    r"|(?P<end>[;&|\n()`]+)"
+    rf"""|(?P<word>(?:{_QUOTES}|\$\((?:{_QUOTES}|[^'"\\)])*\)?|[^\s'"\\;&|()`<>])+)|.""",
     re.DOTALL,
 )
 _QUOTED = re.compile(r"""\\(.)|'([^']*)'?|"((?:[^"\\]|\\.)*)"?""", re.DOTALL)

@@ -39,6 +39,7 @@ HASH = "3f2a00112233"
         ("java -Xmx1g -jar /opt/app.jar", "app.jar"),
         ('FOO=1 BAR="a b" env -i X=1 /opt/z 2>&1 | logger -t z', "z"),
         ("date >> /tmp/log; /opt/late.sh", "late.sh"),
+        ('d=$(sed -n \'s/(a)$//p\' x | tail -1); if [ -d "$d" ]; then find "$d" -delete; fi', "find"),
         ("echo hello", "echo"),
         ("cd /tmp && sleep 1 && true", "sleep"),
         ("cd /tmp; :", "cd"),
