@@ -23,6 +23,7 @@ from pycrond.output.output import Output
 from pycrond.runs.command import CommandBuilder
 from pycrond.runs.runs import Runs
 from pycrond.settings import Settings
+from pycrond.text import duration
 
 Facts = Mapping[str, Any]
 """Values about a run, named as in an object of `history`."""
@@ -146,8 +147,8 @@ class Alarms:
         since = datetime.fromtimestamp(health.succeeded_at or health.since, UTC).astimezone()
         begun = "last" if health.succeeded_at else "expected since"
         gone = "" if health.key in self._jobs else ", and the job is gone"
-        detail = f"no success for {health.expect:g} s, {begun} {since:%F %H:%M}{gone}"
-        self._output.log.write("OVERDUE", f"{health.key}: {detail}", now, level="err")
+        detail = f"no success for {duration(health.expect)}, {begun} {since:%F %H:%M}{gone}"
+        self._output.log.write("OVERDUE", f"{job.label}: {detail}", now, level="err")
         facts = {"name": job.entry.options.name, "reason": detail}
         alarms = self._calls(None, job, [("ping", "failure"), ("hook", "overdue")], now, facts)
         is_mailed = rules.is_mailed(job.entry.options, State.FAILED, 1, is_last=True)
@@ -237,7 +238,7 @@ class Alarms:
         """Return a new alarm. The uid makes sure that nothing is delivered as a later user of that name."""
         at = now.timestamp()
         account = self._builder.accounts.get(job.user)
-        text = json.dumps({**document, "uid": account.uid if account else None})
+        text = json.dumps({**document, "uid": account.uid if account else None, "label": job.label})
         return Alarm(self._table.next_id(), run, job.key, *call, at, at, 0, text)
 
     def _accepted(self, alarms: list[Alarm]) -> list[Alarm]:

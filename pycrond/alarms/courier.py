@@ -21,7 +21,7 @@ from pycrond.alarms.errors import DeliveryError, PermanentDeliveryError
 from pycrond.alarms.mail import JobMail
 from pycrond.alarms.mail_variables import address_refusal, domain_of, is_utf8
 from pycrond.hashing import digest
-from pycrond.text import printable
+from pycrond.text import duration, printable
 
 TIME_LIMIT = 90.0  # seconds for the whole delivery
 MAIL_TIMEOUT = 60.0  # seconds for a mailer, or for an answer of a server, which may scan for viruses first
@@ -110,7 +110,7 @@ def _exit_after(seconds: float) -> None:
     """Start a time limit: a thread, as a name look-up that hangs runs no signal handler of Python's."""
 
     def give_up() -> None:
-        _print_reason(f"given up after {seconds:g} s")
+        _print_reason(f"given up after {duration(seconds)}")
         os._exit(os.EX_TEMPFAIL)
 
     timer = threading.Timer(seconds, give_up)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pycrond import clock
 from pycrond.alarms.delivery_command import DeliveryCommands
 from pycrond.alarms.queue import MAX_BYTES_OF_USER, AlarmQueue
-from pycrond.alarms.time_limits import TimeLimits
+from pycrond.alarms.time_limits import HOOK_TIME, TimeLimits
 from pycrond.errors import PycrondError, UnusableAccountError
 from pycrond.host import machine, spawn
 from pycrond.host.spawner import NOT_EXECUTED, SPAWNER
@@ -18,6 +18,7 @@ from pycrond.output.output import Output
 from pycrond.runs.command import CommandBuilder
 from pycrond.runs.runs import Runs
 from pycrond.settings import Settings
+from pycrond.text import duration
 
 OUTPUT_WAIT = 10.0  # seconds that a mail waits for the end of an output that other processes hold open
 MIN_RETRY_DELAY, MAX_RETRY_DELAY = 10.0, 3600.0  # seconds between two tries, doubling
@@ -180,7 +181,9 @@ class Outbox:
         if code == 0:
             self._done(alarm, "delivered")
         elif alarm.kind == "hook":
-            reason = "it took more than 60 s" if code in {LATE, 137} else f"exit status {code}"
+            reason = (
+                f"it took more than {duration(HOOK_TIME)}" if code in {LATE, 137} else f"exit status {code}"
+            )
             self._give_up(alarm, f"{reason}{f': {first_line}' if first_line else ''}", now)
         elif code in {LATE, os.EX_TEMPFAIL, os.EX_SOFTWARE} or code < 0:
             self._failed(alarm, first_line or f"exit status {code}", now)
@@ -217,4 +220,4 @@ class Outbox:
 
 def _title(alarm: Alarm) -> str:
     titles = {"hook": f"on-{alarm.event}", "mail": "mail", "ping": f"ping {alarm.event}"}
-    return f"{titles[alarm.kind]} of {alarm.key}"
+    return f"{titles[alarm.kind]} of {alarm.document.get('label', alarm.key)}"

@@ -6,6 +6,7 @@ from pycrond.control.client import ask, connect
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.keeper import start
 from pycrond.settings import Settings
+from pycrond.text import duration
 
 DAEMON_TIMEOUT = 60.0  # seconds
 STATUS_TIMEOUT = 10.0  # seconds, for commands that report a daemon that does not answer
@@ -28,7 +29,7 @@ def ask_keeper(settings: Settings, request: str) -> str:
             with keeper.makefile(encoding="utf-8", errors="replace") as lines:
                 return lines.readline().strip()
         except TimeoutError as error:
-            raise PycrondError(f"the keeper has not answered for {KEEPER_TIMEOUT:.0f} s") from error
+            raise PycrondError(f"the keeper has not answered for {duration(KEEPER_TIMEOUT)}") from error
         except OSError:
             return ""
 

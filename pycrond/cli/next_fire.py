@@ -10,7 +10,6 @@ from pycrond.host import machine
 from pycrond.ledger import codec
 from pycrond.ledger.rows import JobRow
 from pycrond.schedule.dst import fire_times
-from pycrond.text import rough_duration
 
 
 def next_fire(job: JobRow, now: datetime) -> datetime | None:
@@ -32,6 +31,5 @@ def describe_next_fire(jobs: Iterable[JobRow]) -> str:
     if first is None:
         return "no job has a next fire time"
     at, job = first
-    title = formatting.title(job.key, job.name, job.command)
-    wait = rough_duration((at - now).total_seconds())
-    return f"next: {title} at {formatting.moment(at, terminal.here(now))}, in {wait}"
+    wait = formatting.distance((at - now).total_seconds())
+    return f"next: {job.title} at {formatting.moment(at, terminal.here(now))}, in {wait}"

@@ -62,7 +62,7 @@ def _daemon_zone(settings: Settings) -> str:
 
 def _line(change: JobChange, now: datetime) -> str:
     job = change.job
-    text = f"{MARKS[change.kind]} {formatting.title(job.key, job.name, job.command)}  {job.schedule}"
+    text = f"{MARKS[change.kind]} {job.title}  {job.schedule}"
     if change.before and change.after and "schedule" in change.what:
         text += f" (was {change.before.schedule})"
     elif change.what:
@@ -90,6 +90,7 @@ def _change_json(change: JobChange) -> dict[str, object]:
         "kind": change.kind,
         "key": change.job.key,
         "name": change.job.name,
+        "display_name": change.job.title,
         "file": change.job.file,
         "line": change.job.line,
         "schedule": change.job.schedule,

@@ -8,6 +8,7 @@ from pycrond import clock
 from pycrond.errors import PycrondError
 from pycrond.host import users
 from pycrond.output.daemon_log import DaemonLog
+from pycrond.text import duration
 
 MINUTE = 60.0  # seconds
 LOG_INTERVAL = 3600.0  # seconds between two messages about the same user
@@ -52,4 +53,4 @@ class OrderLimit:
             detail = f"orders of {users.by_uid(uid).name} are refused: {limit}"
             self._log.write("WARNING", detail, now, level="warning")
         wait = (1 - share.left) * MINUTE / self.limit
-        raise PycrondError(f"too many orders: {limit}; try again in {max(1, round(wait))} s")
+        raise PycrondError(f"too many orders: {limit}; try again in {duration(max(1, wait))}")

@@ -13,6 +13,7 @@ from pycrond.host import signals, spawn
 from pycrond.host.poller import Poller
 from pycrond.keeper.client import KeeperClient
 from pycrond.output.daemon_log import DaemonLog
+from pycrond.text import duration
 
 TRIAL_TIME = 30.0  # seconds that the new code has to show that it works
 READY = b"\nready\n"  # the end of a successful trial's output
@@ -93,7 +94,7 @@ class Reexec:
     def step(self, elapsed: float) -> None:
         """Kill a trial that takes too long: it is refused when its output ends."""
         if self._trial >= 0 and elapsed >= self._give_up_at:
-            self._output = b"the trial did not end within 30 s"
+            self._output = f"the trial did not end within {duration(TRIAL_TIME)}".encode()
             os.kill(self._trial_pid, signal.SIGKILL)
             self._give_up_at = elapsed + TRIAL_TIME
 

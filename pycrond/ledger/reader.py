@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterator
 
+from pycrond.jobs.display_name import display_name
 from pycrond.ledger.rows import RunRow, SpanRow, StepRow, VerdictRow, VersionRow
 from pycrond.ledger.shared_reader import RUNS, SharedReader
 
@@ -56,6 +57,11 @@ class Reader(SharedReader):
         """The smallest id from which on all runs were recorded at that time or later, by bisection."""
         ids = range(1, 1 + (self._db.execute("SELECT max(id) FROM runs").fetchone()[0] or 0))
         return 1 + bisect_left(ids, moment, key=lambda run: self._db.execute(RECORDED, (run,)).fetchone()[1])
+
+    def labels(self) -> dict[str, str]:
+        """The users and names for people of all jobs, by key, also of jobs that are gone."""
+        rows = self._db.execute("SELECT key, user, name, command FROM jobs")
+        return {key: f"{user}/{display_name(key, name, command)}" for key, user, name, command in rows}
 
     def versions(self) -> list[VersionRow]:
         """The versions of all jobs, in the order in which they were loaded."""

@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from pycrond.errors import PycrondError
+from pycrond.jobs.display_name import display_name, is_named
 from pycrond.jobs.run import Cause, Outcome, Reason, State, Trigger
 from pycrond.text import rfc3339
 
@@ -57,6 +58,16 @@ class JobRow(NamedTuple):
     command: str
     options: str
 
+    @property
+    def title(self) -> str:
+        """The name for people."""
+        return display_name(self.key, self.name, self.command)
+
+    @property
+    def label(self) -> str:
+        """The user and the name for people."""
+        return f"{self.user}/{self.title}"
+
 
 class FileRows(NamedTuple):
     """The jobs of a crontab; a file that is read again with the same `stamp` has the same jobs."""
@@ -89,6 +100,13 @@ class RunRow(NamedTuple):
     bytes: int
     until: float | None
     folded: int | None
+    command: str = ""
+    """Its first `MAX_COMMAND` characters."""
+
+    @property
+    def title(self) -> str:
+        """The job's name for people."""
+        return display_name(self.key, self.name, self.command)
 
 
 class SpanRow(NamedTuple):
@@ -131,26 +149,33 @@ def quote_path(path: str) -> str:
     return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
 
 
-def matching_keys(word: str, jobs: Iterable[tuple[str, str | None, str]]) -> list[str]:
-    """Return the keys of the jobs that have a word as name, file:line or key, else as the beginning of a key.
+def matching_keys(word: str, jobs: Iterable[tuple[str, str | None, str, str]]) -> list[str]:
+    """Return the keys of the jobs that have a word as name for people, with or without the user, as file:line
+    or key, else as the beginning of a key.
 
-    `jobs`: key, name and file:line, the last empty for a job that is gone, as another may stand there now.
+    `jobs`: key, name, file:line and command; file:line is empty for a job that is gone, as another may stand
+    there now.
     """
     exact, partial = [], []
-    for key, name, place in jobs:
-        if word in {key, name} or (place and word in {place, place.rpartition("/")[2]}):
+    shown = word.rpartition("/") if "~" in word else None
+    for key, name, place, command in jobs:
+        if (
+            word in {key, name}
+            or (place and word in {place, place.rpartition("/")[2]})
+            or (shown and key.startswith(shown[0]) and is_named(shown[2], key, name, command))
+        ):
             exact.append(key)
         elif key.startswith(word) or key.partition("/")[2].startswith(word):
             partial.append(key)
     return exact or partial
 
 
-def require_one(word: str, keys: Sequence[str]) -> str:
+def require_one(word: str, keys: Sequence[str], labels: Sequence[str]) -> str:
     """Return the key of the only job that a word may mean; raises PycrondError for none, or more than one."""
     if not keys:
         raise PycrondError(f"no job is called '{word}' (see 'pycrond list')")
     if len(keys) > 1:
-        raise PycrondError(f"'{word}' may mean {len(keys)} jobs: {', '.join(keys[:10])}")
+        raise PycrondError(f"'{word}' may mean {len(keys)} jobs: {', '.join(labels[:10])}")
     return keys[0]
 
 
@@ -158,6 +183,8 @@ def run_json(run: RunRow) -> dict[str, object]:
     """Return a run as `history --json` prints it."""
     values = run._asdict()
     values["count"] = values.pop("folded")
+    del values["command"]
+    values["display_name"] = run.title
     times = {name: rfc3339(values[name]) for name in ("fire", "started_at", "ended_at", "until")}
     return {**values, **times}
 

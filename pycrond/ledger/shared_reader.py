@@ -9,6 +9,7 @@ from functools import partial
 from typing import TypeVar
 
 from pycrond.errors import Problem, PycrondError
+from pycrond.jobs.display_name import MAX_COMMAND
 from pycrond.ledger.rows import (
     DaemonRow,
     JobRow,
@@ -23,7 +24,8 @@ Row = TypeVar("Row")
 OPEN = "('claimed', 'waiting', 'running')"
 OWN = "jobs.key BETWEEN :first_key AND :last_key"
 """The jobs in a reader's scope."""
-RUN = ", ".join("jobs.name" if name == "name" else f"runs.{name}" for name in RunRow._fields)
+_OF_JOB = {"name": "jobs.name", "command": f"coalesce(substr(jobs.command, 1, {MAX_COMMAND}), '')"}
+RUN = ", ".join(_OF_JOB.get(name, f"runs.{name}") for name in RunRow._fields)
 RUNS = f"SELECT {RUN} FROM runs LEFT JOIN jobs USING (key) WHERE +runs.key BETWEEN :first_key AND :last_key"  # noqa: S608 -- constants
 """The runs in a reader's scope; the plus keeps SQLite from searching them by their keys."""
 CONDITIONS = {
@@ -199,11 +201,16 @@ class SharedReader:
     def find_jobs(self, word: str) -> list[str]:
         """The keys a word may mean: a name, the beginning of a key, or file:line; also of gone jobs."""
         rows = self._execute(
-            f"SELECT key, name, file, line, loaded FROM jobs LEFT JOIN files USING (file) WHERE {OWN}"  # noqa: S608 -- constants
+            "SELECT key, name, file, line, loaded, command"  # noqa: S608 -- constants
+            f" FROM jobs LEFT JOIN files USING (file) WHERE {OWN}"
             " ORDER BY loaded = 0, place, line"
         )
         return matching_keys(
-            word, ((key, name, f"{file}:{line}" if loaded else "") for key, name, file, line, loaded in rows)
+            word,
+            (
+                (key, name, f"{file}:{line}" if loaded else "", command)
+                for key, name, file, line, loaded, command in rows
+            ),
         )
 
     def pauses(self, now: float) -> list[PauseRow]:

@@ -11,6 +11,7 @@ from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, State
 from pycrond.ledger.database import Database, Work
 from pycrond.ledger.jobs import JobTable
 from pycrond.ledger.rows import FileRows, GapRow, RunRow, Unfinished, WaitingRow
+from pycrond.ledger.shared_reader import RUN
 from pycrond.text import storable
 
 # Whole statements, each with its columns.
@@ -244,9 +245,8 @@ class Ledger:
 
     def run(self, run: int) -> RunRow | None:
         """A run, as `history` shows it."""
-        columns = ", ".join("jobs.name" if name == "name" else f"runs.{name}" for name in RunRow._fields)
         row = self.file.db.execute(
-            f"SELECT {columns} FROM runs LEFT JOIN jobs USING (key) WHERE runs.id = ?",  # noqa: S608 -- constants
+            f"SELECT {RUN} FROM runs LEFT JOIN jobs USING (key) WHERE runs.id = ?",  # noqa: S608 -- constants
             (run,),
         ).fetchone()
         return RunRow(*row) if row else None

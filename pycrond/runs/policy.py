@@ -7,6 +7,7 @@ from pycrond.hashing import draw_below
 from pycrond.jobs.job import Job
 from pycrond.jobs.options import Options
 from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, Reason, State
+from pycrond.text import duration
 
 MAX_RETRY_DELAY = 3600.0  # seconds between two attempts, however often it failed
 RETRY_SPREAD = (
@@ -63,7 +64,7 @@ def admit(fire: Fire, now: Situation) -> Decision:
     if now.paused is not None and not by_hand:
         return Decision(Verdict.SKIP, Cause.of(Reason.PAUSED, now.paused))
     if options.within is not None and now.late > options.within and not by_hand:
-        details = f"it could not start within {options.within:g} s"
+        details = f"it could not start within {duration(options.within)}"
         return Decision(Verdict.MISS, Cause.of(Reason.WITHIN, details))
     decision = _busy(fire, options, now)
     if not decision and now.full:

@@ -13,6 +13,7 @@ from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.runs.active import NEVER, ActiveRun, ActiveRuns
 from pycrond.runs.command import marks
+from pycrond.text import duration
 
 ENDING_SIGNALS = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 """Signals that end most programs: a run that fails after one of them by hand was killed."""
@@ -31,7 +32,7 @@ class _LeftBehind:
 
     @property
     def name(self) -> str:
-        return self.fire.job.short_name
+        return self.fire.job.display_name
 
 
 class Termination:
@@ -96,7 +97,7 @@ class Termination:
                 active.signal(signal.SIGKILL)
                 self._to_kill.append(_LeftBehind(active.run.id, active.run.fire, elapsed))
             else:
-                details = f"it ran for more than {active.timeout:g} s"
+                details = f"it ran for more than {duration(active.timeout)}"
                 self.end([active], Cause.of(Reason.TIMEOUT, details))
         self._active.act_at = min((run.act_at for run in self._active.by_pid.values()), default=NEVER)
 

@@ -239,7 +239,7 @@ class Admission:
             self._events.append(
                 Missed(run.id, run.job.key) if is_missed else Skipped(run.id, run.job.key, cause)
             )
-            detail = f"{run.job.key} {run.fire.at.astimezone():%F %H:%M}: {cause.text}"
+            detail = f"{run.job.label} {run.fire.at.astimezone():%F %H:%M}: {cause.text}"
             self._log.write(state.upper(), detail, now, level="notice")
 
     def suspend(self) -> None:

@@ -21,7 +21,7 @@ from pycrond.schedule.missed import Gap, find_gap, find_gaps, latest_fire_times
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import Zone
 from pycrond.scheduler.agenda import MINUTE, DueMinute
-from pycrond.text import counted
+from pycrond.text import counted, duration
 
 MIN_STEP = 5.0  # seconds by which clocks must have moved apart to be reported
 MAX_CATCH_UPS = 10_000  # of a job, where no share applies to its user; older fires stay missed
@@ -72,11 +72,12 @@ class ClockChanges:
         step = (now - last).total_seconds() - (elapsed - last_elapsed)
         asleep = suspended - last_suspended
         if abs(step) >= MIN_STEP:
-            self._report("step", step, f"the clock was turned by {step:+.0f} s", now)
-            self._cause = Cause.of(Reason.CLOCK_STEP, f"{step:+.0f} s")
+            turned = f"{'+' if step > 0 else ''}{duration(step)}"
+            self._report("step", step, f"the clock was turned by {turned}", now)
+            self._cause = Cause.of(Reason.CLOCK_STEP, turned)
         elif asleep >= MIN_STEP:
-            self._report("suspend", asleep, f"the machine slept for {asleep:.0f} s", now)
-            self._cause = Cause.of(Reason.SUSPENDED, f"{asleep:.0f} s")
+            self._report("suspend", asleep, f"the machine slept for {duration(asleep)}", now)
+            self._cause = Cause.of(Reason.SUSPENDED, duration(asleep))
 
     def _report(self, kind: str, seconds: float, detail: str, now: datetime) -> None:
         self._ledger.clock_event(kind, round(seconds, 3), now)
@@ -156,7 +157,9 @@ class ClockChanges:
             fires = [*fire_times(schedule, zone, cut, span.until)]
             self._catch_ups += [CatchUp(key, fire, era_of[key]) for fire in fires]
             if policy["missed"] == "all" and len(fires) >= most:
-                detail = f"{key}: the latest {counted(most, 'missed fire')} at most are caught up"
+                job = self._ledger.jobs.job(key)
+                label = job.label if job else key
+                detail = f"{label}: the latest {counted(most, 'missed fire')} at most are caught up"
                 self._log.write("INFO", detail, span.now, level="notice")
             self._write(find_gaps([(key, schedule, zone)], span.start, cut), era_of, cause, span.now)
         self._write(find_gaps(plain, span.start, span.until), era_of, cause, span.now)

@@ -42,7 +42,7 @@ def test_facts() -> None:
         ("Fire time", f"{at:%F %H:%M %Z}"),
         ("Ended", f"{at:%F %H:%M:%S %Z}, exit status 0"),
         ("Took", "2.2 s"),
-        ("Processor", "0.13 s"),
+        ("Processor", "126 ms"),
         ("Memory", "900 kB at most"),
     )
     names = [name for name, _ in mail_contents.facts(fire("* * * * * true\n"), Outcome(State.LOST), AT, None)]

@@ -436,7 +436,7 @@ def test_a_removed_job_becomes_overdue_if_its_success_is_expected(loop: Loop) ->
     loop.begin()
     loop.until(lambda: loop.log.details("OVERDUE"))
     (message,) = loop.log.details("OVERDUE")
-    assert message.startswith("root/job: no success for 600 s, last 2025-06-10 12:05")
+    assert message.startswith("root/job: no success for 10 m, last 2025-06-10 12:05")
     assert message.endswith("and the job is gone")
 
 

@@ -621,3 +621,22 @@ def test_100_000_lines() -> None:
     entries = sum(len(parse(text, "f").entries) for _ in range(5))
     assert entries == 100_000
     assert time.process_time() - began < 10  # takes about 0.6 s; the limit allows for slow machines
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect", "addresses"),
+    [
+        ("MAILTO=$USER@example.org\n", "cronie", ("me@example.org", None)),
+        ("MAILTO=${LOGNAME},ops\nMAILFROM=cron-$USER@$HOST\nHOST=h\n", "cronie", ("me,ops", "cron-me@h")),
+        ("MAILTO=a$NOBODY\n", "cronie", ("a", None)),
+        ("MAILTO=$1${\n", "cronie", ("$1${", None)),
+        ("MAILTO=$USER@example.org\n", "debian", ("$USER@example.org", None)),
+    ],
+)
+def test_cronie_expands_variables_in_addresses(
+    text: str, dialect: str, addresses: tuple[str, str | None]
+) -> None:
+    (entry,) = parse(f"{text}* * * * * x\n".encode(), "f", dialect=dialect, user="me").entries
+    assert (entry.options.mailto, entry.options.mailfrom) == addresses
+    system = parse(f"{text}* * * * * me x\n".encode(), "f", dialect=dialect, system=True).entries
+    assert system[0].options == entry.options

@@ -12,7 +12,6 @@ from pycrond.cli import icalendar
 from pycrond.cli.arguments import add_fire_times
 from pycrond.cli.icalendar import CalendarJob
 from pycrond.cli.printing import print_error
-from pycrond.cli.render import formatting
 from pycrond.cli.selectors import find_job
 from pycrond.cli.settings_layers import load_settings
 from pycrond.cli.time_input import moment, whole_minute
@@ -65,7 +64,7 @@ def _without_frequent(jobs: Sequence[JobRow], start: datetime) -> Sequence[JobRo
     ]
     day = find_gaps(timed, start, start + timedelta(days=1))
     frequent = {key for key, fire_times in day if fire_times.count > DAILY_FIRES_MOST}
-    names = [formatting.title(job.key, job.name, job.command) for job in jobs if job.key in frequent]
+    names = [job.title for job in jobs if job.key in frequent]
     if names:
         more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
         shown = ", ".join(names[:NAMES_SHOWN])
@@ -76,8 +75,7 @@ def _without_frequent(jobs: Sequence[JobRow], start: datetime) -> Sequence[JobRo
 def _fires(
     job: JobRow, durations: tuple[float, ...], start: datetime, until: datetime, most: int | None
 ) -> Iterator[tuple[CalendarJob, FireTime]]:
-    title = formatting.title(job.key, job.name, job.command)
-    planned = CalendarJob(job.key, title, job.command, job.schedule, job.zone, durations)
+    planned = CalendarJob(job.key, job.title, job.command, job.schedule, job.zone, durations)
     times = fire_times(codec.decode_schedule(job.canonical or ""), machine.load_zone(job.zone), start, until)
     return ((planned, fire) for fire in islice(times, most))
 

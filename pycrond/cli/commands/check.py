@@ -75,7 +75,10 @@ def _checked(settings: Settings, options: argparse.Namespace) -> Iterator[Checke
         yield from map(_unread, problems)
     daemon_user = users.by_uid(0).name if settings.system else own.name
     checker = CrontabChecker(
-        dialect, settings.mailer, daemon_user=daemon_user, other_cron=options.other or ""
+        dialect,
+        settings.mailer,
+        daemon_user=daemon_user,
+        other_cron=options.other or "",
     )
     run_seconds = _run_seconds(settings.state_dir)
     ignored = [code for codes in options.ignore for code in codes.split(",")]

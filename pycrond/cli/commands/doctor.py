@@ -181,4 +181,4 @@ def _jobs_in_trouble(settings: Settings) -> tuple[tuple[str, ...], tuple[str, ..
 
 
 def _titles(jobs: Sequence[JobRow]) -> tuple[str, ...]:
-    return tuple(formatting.title(job.key, job.name, job.command) for job in jobs)
+    return tuple(job.title for job in jobs)

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "a job's name, the beginning of its key, file:line, or a pattern such as 'backup*'"
     parser.add_argument("job", nargs="?", metavar="JOB", help=about)
     about = "runs in these states, separated by commas; failed: any bad end"
-    parser.add_argument("--state", type=selectors.states, default=(), metavar="S", help=about)
+    parser.add_argument("--state", type=selectors.states, default=(), metavar="STATE", help=about)
     about = "show at most this many runs (20; all with --since)"
     parser.add_argument("--limit", type=positive_count, metavar="N", help=about)
     add_period(parser)
@@ -40,9 +40,8 @@ def run(options: argparse.Namespace) -> int:
     if not runs:
         print_line("no runs")
         return 0
-    commands = {job.key: job.command for job in read.jobs()}
     medians = read.medians([*{row.key for row in runs}])
-    columns = run_table.columns(runs, terminal.here(), commands, medians, _last_lines(read, runs))
+    columns = run_table.columns(runs, terminal.here(), medians, _last_lines(read, runs))
     terminal.show(lay_out(columns, terminal.width()))
     return 0
 

@@ -18,7 +18,6 @@ def run(options: argparse.Namespace) -> int:
     answer = ask_daemon(settings, "kill", what=options.selected, signal=options.signal)
     action = "gets the signal" if options.signal else "is being ended"
     for row in answer["runs"]:
-        print_line(
-            f"run {row['run']} of {row['key']} {'waited, and is withdrawn' if row['waited'] else action}"
-        )
+        done = "waited, and is withdrawn" if row["waited"] else action
+        print_line(f"run {row['run']} of {row.get('job', row['key'])} {done}")
     return 0

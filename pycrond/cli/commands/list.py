@@ -1,6 +1,7 @@
 """list: list jobs, with their next fire times and last runs."""
 
 import argparse
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -8,7 +9,7 @@ from pycrond import clock
 from pycrond.cli.arguments import add_json, seconds
 from pycrond.cli.data.access import records
 from pycrond.cli.next_fire import next_fire
-from pycrond.cli.printing import print_json
+from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import formatting, job_table, table, terminal
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.job_table import JobStatus
@@ -16,8 +17,9 @@ from pycrond.cli.render.table import StyledLine
 from pycrond.cli.settings_layers import load_settings
 from pycrond.control.records import Records
 from pycrond.host import machine
+from pycrond.jobs.display_name import display_names
 from pycrond.jobs.run import State
-from pycrond.ledger.rows import RunRow
+from pycrond.ledger.rows import JobRow, RunRow
 from pycrond.settings import Settings
 
 MEDIANS_MOST = 1000  # jobs whose median duration is read for a terminal that may not have room for it
@@ -43,18 +45,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help=about,
     )
+    parser.add_argument("--names", action="store_true", help="print only the names, one a line")
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     settings = load_settings(options)
-    if options.json:
+    if options.names:
+        _print_names(records(settings).jobs())
+    elif options.json:
         print_json(_document(settings, options))
     elif options.interval is None or not terminal.is_terminal():
         terminal.show(_lines(settings, options, terminal.width(), cut=False))
     else:
         terminal.watch(lambda width: _lines(settings, options, width, cut=True), options.interval)
     return 0
+
+
+def _print_names(jobs: Sequence[JobRow]) -> None:
+    """Print the name of each job; with the user, where several users have it."""
+    names = display_names((job.key, job.name, job.command) for job in jobs)
+    counts = Counter(names.values())
+    for job in jobs:
+        name = names[job.key]
+        print_line(name if counts[name] == 1 else f"{job.user}/{name}")
 
 
 def _document(settings: Settings, options: argparse.Namespace) -> dict[str, object]:

@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     since, until = selectors.period(options)
     # Before the lines are read, so that a run that starts meanwhile is followed from its first byte.
     newest = max((row.id for row in read.history(None, 1)), default=0)
-    prefix = LinePrefix(read)
+    prefix = LinePrefix()
     if number:
         rows = [row for row in read.runs([number]) if _is_in_period(row, since, until)]
     else:
@@ -73,12 +73,11 @@ def _select(read: Records, word: str | None) -> tuple[list[str] | None, int | No
 class LinePrefix:
     """The head of the lines of a run: its time and job."""
 
-    def __init__(self, read: Records) -> None:
-        self._commands = {job.key: job.command for job in read.jobs()}
+    def __init__(self) -> None:
         self._now = terminal.here()
 
     def __call__(self, run: RunRow) -> str:
-        return formatting.log_head(run, self._commands.get(run.key, ""), self._now).rstrip(" ")
+        return formatting.log_head(run, self._now).rstrip(" ")
 
 
 def _print_last(

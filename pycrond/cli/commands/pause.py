@@ -31,6 +31,6 @@ def run(options: argparse.Namespace) -> int:
     end = "it is resumed"
     if answer["until"] is not None:
         end = formatting.moment(datetime.fromtimestamp(answer["until"], UTC), clock.now().astimezone())
-    for key in answer["keys"]:
-        print_line(f"{key} is paused until {end}")
+    for job in answer.get("jobs", answer["keys"]):
+        print_line(f"{job} is paused until {end}")
     return 0

@@ -12,6 +12,7 @@ from pycrond.cli.settings_layers import load_settings, recorded_arguments
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.host.daemon_arguments import to_arguments
 from pycrond.settings import Settings
+from pycrond.text import duration
 
 RESTART_TIMEOUT = 60.0  # seconds
 
@@ -47,6 +48,6 @@ def _restart_in_place(settings: Settings) -> int:
                 raise PycrondError(f"not restarted, the old one goes on: {now['refused']}")
         time.sleep(LOCK_POLL_INTERVAL)
     raise PycrondError(
-        f"timed out after {RESTART_TIMEOUT:.0f} s: the daemon does not answer after its restart;"
+        f"timed out after {duration(RESTART_TIMEOUT)}: the daemon does not answer after its restart;"
         " see its messages in syslog"
     )

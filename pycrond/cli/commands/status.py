@@ -12,7 +12,7 @@ from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.settings_layers import load_settings
 from pycrond.errors import NotRunningError
 from pycrond.settings import Settings
-from pycrond.text import counted, rough_duration
+from pycrond.text import counted, duration
 
 FILES_MOST = 20  # listed by name
 WAITS = {"for_a_time": "for its time", "for_others": "for another run", "for_room": "for room"}
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _lines(answer: dict[str, Any]) -> Iterator[str]:
-    uptime = rough_duration(max(0.0, time.time() - answer["started_at"]))
+    uptime = duration(max(0.0, time.time() - answer["started_at"]))
     yield f"pycrond {answer['version']} runs, pid {answer['pid']}, for {uptime}"
     loaded = jobs_from_files(answer["jobs"], answer["files"])
     yield f"crontabs: {loaded}, {counted(answer['errors'], 'error')}"
@@ -73,7 +73,9 @@ def _load_lines(answer: dict[str, Any]) -> Iterator[str]:
     yield f"waiting: {', '.join(parts) or '0'}"
     yield f"paused: {counted(answer['paused'], 'job')}"
     if lateness["starts"]:
-        figures = ", ".join(f"{name} {lateness[name]:.1f} ms" for name in ("median", "p99", "worst"))
+        figures = ", ".join(
+            f"{name} {duration(lateness[name] / 1000)}" for name in ("median", "p99", "worst")
+        )
         yield f"lateness of the last {counted(lateness['starts'], 'start')}: {figures}"
     most = f", max-running {limits['max_running']}" if limits["max_running"] else ""
     yield f"limits: memory by {limits['memory']}, cpu by {limits['cpu']}{most}"

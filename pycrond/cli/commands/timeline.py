@@ -84,11 +84,11 @@ def _read(
     spans = [] if options.next else reader.spans(window.start, window.until, window.now)
     jobs = reader.jobs()
     absent = sorted({span.key for span in spans} - {job.key for job in jobs})
-    gone = {key: reader.history([key], 1)[0].name for key in absent}
+    gone = {key: reader.history([key], 1)[0] for key in absent}
     if options.jobs:
         globs = options.jobs
-        jobs = [job for job in jobs if _matches(globs, job.key, job.name, f"{job.file}:{job.line}")]
-        gone = {key: name for key, name in gone.items() if _matches(globs, key, name)}
+        jobs = [job for job in jobs if _matches(globs, job.key, job.title, f"{job.file}:{job.line}")]
+        gone = {key: run for key, run in gone.items() if _matches(globs, key, run.title)}
         selected = {job.key for job in jobs} | gone.keys()
         spans = [span for span in spans if span.key in selected]
         if not selected:
@@ -167,7 +167,12 @@ def _document(
         "until": rfc3339(timeline.window.until),
         "zone": zone.name,
         "lanes": [
-            {"key": lane.key, "name": lane.name, "bars": [_bar_json(bar) for bar in lane.bars]}
+            {
+                "key": lane.key,
+                "name": lane.name,
+                "display_name": lane.title,
+                "bars": [_bar_json(bar) for bar in lane.bars],
+            }
             for lane in timeline.lanes
         ],
         "starts": [{"minute": rfc3339(minute * 60), "count": count} for minute, count in starts],

@@ -25,7 +25,7 @@ from pycrond.text import rfc3339
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", help=JOB)
+    parser.add_argument("job", metavar="JOB", help=JOB)
     parser.add_argument("time", help="such as '02:30', 'yesterday 02:30', 2026-03-29T02:30")
     add_json(parser)
 
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     if rule := describe.day_rule(job.schedule):
         print_line(rule)
     print_line("It is due then." if due else "It is not due then.")
-    _print_runs(runs, job, minute, due=due)
+    _print_runs(runs, minute, due=due)
     return 0
 
 
@@ -88,10 +88,10 @@ def _print_checks(checks: Sequence[FieldCheck]) -> None:
     print_table([head, *body])
 
 
-def _print_runs(runs: Sequence[RunRow], job: JobRow, minute: datetime, *, due: bool) -> None:
+def _print_runs(runs: Sequence[RunRow], minute: datetime, *, due: bool) -> None:
     now = clock.now()
     if runs:
-        columns = run_table.columns(runs, terminal.here(now), {job.key: job.command}, {}, {})
+        columns = run_table.columns(runs, terminal.here(now), {}, {})
         terminal.show(lay_out(columns, terminal.width()))
     elif due and minute > now:
         print_line("The ledger has no run of it: the time has not come yet.")

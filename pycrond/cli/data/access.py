@@ -9,6 +9,7 @@ from pycrond.cli.data.remote import Remote
 from pycrond.control.records import Records
 from pycrond.errors import PycrondError
 from pycrond.settings import Settings
+from pycrond.text import duration
 
 RELOAD_TIMEOUT = 60.0  # seconds
 POLL_INTERVAL = 0.01  # seconds
@@ -36,4 +37,4 @@ def reload_and_wait(settings: Settings) -> dict[str, Any]:
         now = ask_daemon(settings, "status")
         if (now["start"], now["loads"]) != (before["start"], before["loads"]):
             return now
-    raise PycrondError(f"timed out after {RELOAD_TIMEOUT:.0f} s: the daemon has not reloaded")
+    raise PycrondError(f"timed out after {duration(RELOAD_TIMEOUT)}: the daemon has not reloaded")

@@ -7,10 +7,11 @@ from typing import NamedTuple
 from pycrond.errors import Problem
 from pycrond.jobs.run import State
 from pycrond.ledger.rows import BAD_ENDS, DaemonRow, PauseRow, RunRow
-from pycrond.text import printable, rfc3339, visible
+from pycrond.text import duration, rfc3339, visible
 
 WEEKDAYS = timedelta(days=6)  # within which a weekday is unambiguous
 MONTHS = timedelta(days=300)  # within which day and month are
+LOG_NAME_WIDTH = 30  # characters of a job's name before a line of its output
 KINDS: Mapping[str, str] = {
     **dict.fromkeys(BAD_ENDS, "bad"),
     State.SUCCEEDED: "good",
@@ -48,6 +49,11 @@ def _local(at: datetime | float, now: datetime) -> datetime:
     return (at if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)).astimezone(now.tzinfo)
 
 
+def distance(seconds: float) -> str:
+    """Return how far away a fire time is; from a minute on in whole minutes, as a schedule has no seconds."""
+    return duration(seconds if abs(seconds) < 60 else 60 * round(seconds / 60))
+
+
 def ending(run: RunRow) -> Cell:
     """Return how a run ended, in one or two words."""
     if run.state != State.FAILED:
@@ -61,11 +67,6 @@ def ending_and_count(run: RunRow) -> Cell:
     """Return how a run ended and, if its row stands for several, their number."""
     end = ending(run)
     return Cell(f"{end.text} x{run.folded}", end.kind) if run.folded and run.folded > 1 else end
-
-
-def title(key: str, name: str | None, command: str) -> str:
-    """Return a job's name, or the beginning of its key and its command."""
-    return name or f"{key.partition('/')[2][:6]} {printable(command)}"
 
 
 def paused(pause: PauseRow, now: datetime) -> str:
@@ -85,9 +86,9 @@ def last_line(data: bytes) -> str | None:
     return visible(lines[-1].strip()) if lines else None
 
 
-def log_head(run: RunRow, command: str, now: datetime) -> str:
+def log_head(run: RunRow, now: datetime) -> str:
     """Return the prefix of each line that a run printed: its time and its job."""
-    return f"{moment(run.started_at or run.fire, now)} {title(run.key, run.name, command)[:24]} | "
+    return f"{moment(run.started_at or run.fire, now)} {run.title[:LOG_NAME_WIDTH]} | "
 
 
 def problem_json(problem: Problem) -> dict[str, object]:

@@ -5,13 +5,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pycrond.cli.render.formatting import Cell, brief, ending_and_count, joined, paused, title
+from pycrond.cli.render.formatting import Cell, brief, distance, ending_and_count, joined, paused
 from pycrond.cli.render.table import StyledLine, TableColumn
+from pycrond.jobs.display_name import display_names
 from pycrond.ledger import rows
 from pycrond.ledger.rows import BAD_ENDS, DaemonRow, JobRow, PauseRow, RunRow
-from pycrond.text import counted, duration, rfc3339, rough_duration
+from pycrond.text import counted, duration, rfc3339
 
-NAME_WIDTH = 20  # columns that a name keeps
+NAME_WIDTH = 25  # columns that a name keeps
 WIDE = 120  # columns of a terminal from which on zones are spelled out
 EMPTY = Cell("")
 SEPARATOR = Cell(" · ", "dim")
@@ -39,7 +40,7 @@ class JobStatus(NamedTuple):
 
     @property
     def title(self) -> str:
-        return title(self.job.key, self.job.name, self.job.command)
+        return self.job.title
 
     @property
     def latest(self) -> float:
@@ -91,12 +92,13 @@ def _counts(jobs: Sequence[JobStatus]) -> str:
 
 def columns(jobs: Sequence[JobStatus], now: datetime, width: int) -> list[TableColumn]:
     """Return the table for a terminal of this width."""
+    names = display_names((status.job.key, status.job.name, status.job.command) for status in jobs)
     has_users = len({status.job.user for status in jobs}) > 1
     fires, waits, zones = zip(*_next_cells(jobs, now, width), strict=True)
     starts, endings, durations = zip(*(_last_cells(status, now) for status in jobs), strict=True)
     return [
         TableColumn("", [_mark(status) for status in jobs], gap=1),
-        TableColumn("NAME", [Cell(status.title) for status in jobs], least=NAME_WIDTH),
+        TableColumn("NAME", [Cell(names[status.job.key]) for status in jobs], least=NAME_WIDTH),
         TableColumn(
             "USER", [Cell(status.job.user if has_users else "") for status in jobs], rank=2, least=12
         ),
@@ -127,13 +129,13 @@ def _next_cells(jobs: Sequence[JobStatus], now: datetime, width: int) -> Iterato
         at = status.next
         if status.pause:
             end = status.pause.until
-            left = "" if end is None else rough_duration(max(0.0, end - now.timestamp()))
+            left = "" if end is None else distance(max(0.0, end - now.timestamp()))
             yield Cell("paused", "busy"), Cell(left), EMPTY
         elif at is None:
             yield Cell("at boot" if status.job.canonical is None else "never", "dim"), EMPTY, EMPTY
         else:
             if id(at) not in known:
-                left = rough_duration(max(0.0, at.timestamp() - now.timestamp()))
+                left = distance(max(0.0, at.timestamp() - now.timestamp()))
                 known[id(at)] = Cell(brief(at, now)), Cell(left), _zone_cell(at, status.job.zone, now, width)
             yield known[id(at)]
 
@@ -203,6 +205,7 @@ def job_json(status: JobStatus) -> dict[str, object]:
     pause = status.pause
     return {
         **values,
+        "display_name": status.title,
         "options": json.loads(status.job.options),
         "next": rfc3339(status.next.timestamp()) if status.next else None,
         "running": [run.id for run in status.running],

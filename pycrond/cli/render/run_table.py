@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from pycrond.cli.render.formatting import Cell, brief, ending_and_count, joined, title
+from pycrond.cli.render.formatting import Cell, brief, ending_and_count, joined
 from pycrond.cli.render.table import TableColumn
+from pycrond.jobs.display_name import display_names
 from pycrond.jobs.run import State
 from pycrond.ledger.rows import RunRow
 from pycrond.text import duration
@@ -16,25 +17,24 @@ MIN_COMPARABLE_S = 0.1  # shorter runs are not compared with the median
 def columns(
     runs: Sequence[RunRow],
     now: datetime,
-    commands: Mapping[str, str],
     medians: Mapping[str, float],
     last_lines: Mapping[int, str],
 ) -> list[TableColumn]:
-    """Return the table. `commands` and `medians` are by job key; `last_lines`, what failed runs printed last,
+    """Return the table. `medians` are by job key; `last_lines`, what failed runs printed last,
     by run number.
     """
-    names = [Cell(title(run.key, run.name, commands.get(run.key, ""))) for run in runs]
+    names = display_names((run.key, run.name, run.command) for run in runs)
     took = [_took(run, now) for run in runs]
     usual = [compared(seconds, medians.get(run.key)) for run, seconds in zip(runs, took, strict=True)]
     reasons = [Cell(reason(run, now, last_lines.get(run.id))) for run in runs]
     return [
         TableColumn("RUN", [Cell(str(run.id), "dim") for run in runs], right=True),
-        TableColumn("NAME", names, least=20),
+        TableColumn("NAME", [Cell(names[run.key]) for run in runs], least=25),
         TableColumn("FIRE", [Cell(brief(run.fire, now)) for run in runs]),
         TableColumn("ENDED", [ending_and_count(run) for run in runs]),
         TableColumn("TOOK", [Cell(duration(seconds)) for seconds in took], right=True),
         TableColumn("USUAL", usual, rank=1, right=True),
-        TableColumn("CPU", [Cell(_cpu(run.cpu_s)) for run in runs], rank=4, right=True),
+        TableColumn("CPU", [Cell(duration(run.cpu_s)) for run in runs], rank=4, right=True),
         TableColumn("MEMORY", [Cell(memory(run.max_rss_kb)) for run in runs], rank=5, right=True),
         TableColumn("LATE", [Cell(lateness(run.lateness_ms)) for run in runs], rank=6, right=True),
         TableColumn("TRIGGER", [Cell(trigger(run)) for run in runs], rank=2),
@@ -58,10 +58,6 @@ def compared(took: float | None, median: float | None) -> Cell:
     return Cell(text, "busy" if times >= SLOW_FACTOR else "dim")
 
 
-def _cpu(seconds: float | None) -> str:
-    return duration(seconds) if seconds is None or seconds >= 10 else f"{seconds:.2f} s"
-
-
 def memory(kibibytes: int | None) -> str:
     """Return the peak memory of a run in its unit."""
     if kibibytes is None:
@@ -74,9 +70,7 @@ def memory(kibibytes: int | None) -> str:
 
 def lateness(milliseconds: float | None) -> str:
     """Return how much later than its fire time a run started."""
-    if milliseconds is None:
-        return ""
-    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else duration(milliseconds / 1000)
+    return duration(milliseconds and milliseconds / 1000)
 
 
 def trigger(run: RunRow) -> str:

@@ -95,6 +95,7 @@ def test_a_past_day_as_json(directory: Path) -> None:
         {
             "key": "me/backup",
             "name": "backup",
+            "display_name": "backup",
             "bars": [
                 {
                     "start": "2026-06-10T02:15:00Z",

@@ -104,70 +104,70 @@ def shown(jobs: Sequence[JobStatus], width: int) -> list[str]:
 
 def test_three_jobs_at_80() -> None:
     assert shown(THREE, 80) == [
-        "  NAME                       SCHEDULE     NEXT         IN  LAST   ENDED     TOOK",
-        "  health                     */5 * * * *  03:05       4 m  02:55  ok       1.5 s",
-        "! backup                     0 2 * * *    Wed 02:00  22 h  02:00  exit 23   12 m",
+        "  NAME        SCHEDULE     NEXT         IN  LAST   ENDED         TOOK   USUALLY",
+        "  health      */5 * * * *  03:05       4 m  02:55  ok           1.5 s     1.4 s",
+        "! backup      0 2 * * *    Wed 02:00  23 h  02:00  exit 23  12 m 34 s  4 m 11 s",
         "    No space left",
-        "> 012345 rsync -a /srv nas…  @hourly      04:00      59 m  02:18  running   42 m",
-        "    it usually takes 3.0 s",
+        "> rsync~0123  @hourly      04:00       1 h  02:18  running  42 m 30 s       3 s",
+        "    it usually takes 3 s",
     ]
 
 
 def test_three_jobs_at_200() -> None:
     assert shown(THREE, 200) == [
-        "  NAME                           SCHEDULE     NEXT         IN  LAST   ENDED     TOOK  USUALLY",
-        "  health                         */5 * * * *  03:05       4 m  02:55  ok       1.5 s    1.4 s",
-        "! backup                         0 2 * * *    Wed 02:00  22 h  02:00  exit 23   12 m      4 m",
+        "  NAME        SCHEDULE     NEXT         IN  LAST   ENDED         TOOK   USUALLY",
+        "  health      */5 * * * *  03:05       4 m  02:55  ok           1.5 s     1.4 s",
+        "! backup      0 2 * * *    Wed 02:00  23 h  02:00  exit 23  12 m 34 s  4 m 11 s",
         "    No space left",
-        "> 012345 rsync -a /srv nas:/srv  @hourly      04:00      59 m  02:18  running   42 m    3.0 s",
-        "    it usually takes 3.0 s",
+        "> rsync~0123  @hourly      04:00       1 h  02:18  running  42 m 30 s       3 s",
+        "    it usually takes 3 s",
     ]
 
 
 def test_many_jobs_at_80() -> None:
     assert shown(MANY, 80) == [
-        "  NAME                   NEXT            IN  ZONE       LAST   ENDED        TOOK",
-        "  health                 03:05          4 m             02:55  ok          1.5 s",
-        "! backup                 Wed 02:00     22 h             02:00  exit 23      12 m",
+        "  NAME             NEXT            IN  ZONE       LAST   ENDED            TOOK",
+        "  health           03:05          4 m             02:55  ok              1.5 s",
+        "! backup           Wed 02:00     23 h             02:00  exit 23     12 m 34 s",
         "    No space left",
-        "> 012345 rsync -a /srv…  04:00         59 m             02:18  running      42 m",
-        "    it usually takes 3.0 s",
-        "! report                 13:00          9 h  07:00 EDT  01:00  missed x12",
+        "> rsync~0123       04:00          1 h             02:18  running     42 m 30 s",
+        "    it usually takes 3 s",
+        "! report           13:00         10 h  07:00 EDT  01:00  missed x12",
         "    missed until 02:00: daemon-down",
-        "= moved                  paused         2 h             02:55  ok          1.5 s",
+        "= moved            paused         2 h             02:55  ok              1.5 s",
         "    paused until 05:00: the NAS is being moved",
-        "! for-ever               paused                         02:00  exit 23      12 m",
+        "! for-ever         paused                         02:00  exit 23     12 m 34 s",
         "    paused · it printed nothing",
-        "! 備份-資料庫            Fri 03:00      2 d             02:00  exit 23      12 m",
+        "! 備份-資料庫      Fri 03:00      3 d             02:00  exit 23     12 m 34 s",
         "    it printed nothing",
-        "  boots                  at boot                        -",
-        "  never                  never                          -",
+        "  boots            at boot                        -",
+        "  never            never                          -",
         "    attempt 2 waits: lock: x",
-        "> slow-and-failed        20 Jul 03:00  39 d             02:18  running x2   42 m",
+        "> slow-and-failed  20 Jul 03:00  40 d             02:18  running x2  42 m 30 s",
         "    before that, 02:00: exit 23: why",
     ]
 
 
 def test_many_jobs_at_200() -> None:
     assert shown(MANY, 200) == [
-        "  NAME                           USER      SCHEDULE          NEXT            IN  ZONE                        LAST   ENDED        TOOK  USUALLY",
-        "  health                         root      */5 * * * *       03:05          4 m                              02:55  ok          1.5 s    1.4 s",
-        "! backup                         root      0 2 * * *         Wed 02:00     22 h                              02:00  exit 23      12 m      4 m",
+        "  NAME             USER      SCHEDULE          NEXT            IN  ZONE                        LAST   ENDED            TOOK   USUALLY",
+        "  health           root      */5 * * * *       03:05          4 m                              02:55  ok              1.5 s     1.4 s",
+        "! backup           root      0 2 * * *         Wed 02:00     23 h                              02:00  exit 23     12 m 34 s  4 m 11 s",
         "    No space left",
-        "> 012345 rsync -a /srv nas:/srv  root      @hourly           04:00         59 m                              02:18  running      42 m    3.0 s",
-        "    it usually takes 3.0 s",
-        "! report                         alice     30 7 * * mon-fri  13:00          9 h  Tue 07:00 America/New_York  01:00  missed x12",
+        "> rsync~0123       root      @hourly           04:00          1 h                              02:18  running     42 m 30 s       3 s",
+        "    it usually takes 3 s",
+        "! report           alice     30 7 * * mon-fri  13:00         10 h  Tue 07:00 America/New_York  01:00  missed x12",
         "    missed until 02:00: daemon-down",
-        "= moved                          root      */5 * * * *       paused         2 h                              02:55  ok          1.5 s",
+        "= moved            root      */5 * * * *       paused         2 h                              02:55  ok              1.5 s",
         "    paused until 05:00: the NAS is being moved",
-        "! for-ever                       root      */5 * * * *       paused                                          02:00  exit 23      12 m",
+        "! for-ever         root      */5 * * * *       paused                                          02:00  exit 23     12 m 34 s",
         "    paused · it printed nothing",
-        "! 備份-資料庫                    www-data  */5 * * * *       Fri 03:00      2 d                              02:00  exit 23      12 m",
+        "! 備份-資料庫      www-data  */5 * * * *       Fri 03:00      3 d                              02:00  exit 23     12 m 34 s",
         "    it printed nothing",
-        "  boots                          root      @reboot           at boot                                         -",
-        "  never                          root      0 0 30 2 *        never                                           -",
+        "  boots            root      @reboot           at boot                                         -",
+        "  never            root      0 0 30 2 *        never                                           -",
         "    attempt 2 waits: lock: x",
-        "> slow-and-failed                root      */5 * * * *       20 Jul 03:00  39 d                              02:18  running x2   42 m",
+        "> slow-and-failed  root      */5 * * * *       20 Jul 03:00  40 d                              02:18  running x2  42 m 30 s",
         "    before that, 02:00: exit 23: why",
     ]
 
@@ -182,7 +182,7 @@ def test_the_table_fits_any_width(width: int) -> None:
     [
         ("next", ["health", "moved", "for-ever", None, "report", "backup"]),
         ("last", ["health", None, "moved", "slow-and-failed", "backup"]),
-        ("name", [None, "backup", "boots", "for-ever"]),
+        ("name", ["backup", "boots", "for-ever", "health", "moved", "never", "report", None]),
     ],
 )
 def test_orders(order: str, names: list[str | None]) -> None:
@@ -244,9 +244,7 @@ RUNS = [
 
 def history(width: int) -> list[str]:
     lines = plain(
-        lay_out(
-            run_table.columns(RUNS, NOW, {}, {"root/backup": 12.0}, {23: "No space left on device"}), width
-        )
+        lay_out(run_table.columns(RUNS, NOW, {"root/backup": 12.0}, {23: "No space left on device"}), width)
     )
     assert all(cell_len(line) <= width for line in lines)
     return lines
@@ -255,9 +253,9 @@ def history(width: int) -> list[str]:
 def test_history_at_80() -> None:
     assert history(80) == [
         "RUN  NAME    FIRE         ENDED         TOOK  USUAL  TRIGGER  REASON",
-        " 25  backup  02:56        running        3 m  20.0x",
-        " 24  backup  02:51        ok          36.2 s   3.0x  retry 2",
-        " 23  backup  02:46        exit 75      0.2 s   0.0x           No space left on …",
+        " 25  backup  02:56        running        4 m  20.0x",
+        " 24  backup  02:51        ok            36 s   3.0x  retry 2",
+        " 23  backup  02:46        exit 75     200 ms   0.0x           No space left on …",
         " 10  backup  01:00        missed x12                          until 02:00: daem…",
         " 21  backup  00:00        timed-out     30 m   150x           timeout after 30m",
         " 20  backup  Mon 23:00    skipped                             overlap: run 19 s…",
@@ -267,14 +265,14 @@ def test_history_at_80() -> None:
 
 def test_history_at_200() -> None:
     assert history(200) == [
-        "RUN  NAME    FIRE         ENDED         TOOK  USUAL     CPU  MEMORY  LATE  TRIGGER  REASON",
-        " 25  backup  02:56        running        3 m  20.0x          8.8 MB  4 ms",
-        " 24  backup  02:51        ok          36.2 s   3.0x  9.05 s  8.8 MB  4 ms  retry 2",
-        " 23  backup  02:46        exit 75      0.2 s   0.0x  0.05 s  8.8 MB  4 ms           No space left on device",
-        " 10  backup  01:00        missed x12                         8.8 MB  4 ms           until 02:00: daemon-down",
-        " 21  backup  00:00        timed-out     30 m   150x     7 m  2.4 GB  4 ms           timeout after 30m",
-        " 20  backup  Mon 23:00    skipped                            8.8 MB                 overlap: run 19 still runs",
-        " 19  backup  2 Mar 03:00  ok x288                            8.8 MB  4 ms           until 3 Mar 00:36",
+        "RUN  NAME    FIRE         ENDED         TOOK  USUAL       CPU  MEMORY  LATE  TRIGGER  REASON",
+        " 25  backup  02:56        running        4 m  20.0x            8.8 MB  4 ms",
+        " 24  backup  02:51        ok            36 s   3.0x     9.1 s  8.8 MB  4 ms  retry 2",
+        " 23  backup  02:46        exit 75     200 ms   0.0x     50 ms  8.8 MB  4 ms           No space left on device",
+        " 10  backup  01:00        missed x12                           8.8 MB  4 ms           until 02:00: daemon-down",
+        " 21  backup  00:00        timed-out     30 m   150x  7 m 30 s  2.4 GB  4 ms           timeout after 30m",
+        " 20  backup  Mon 23:00    skipped                              8.8 MB                 overlap: run 19 still runs",
+        " 19  backup  2 Mar 03:00  ok x288                              8.8 MB  4 ms           until 3 Mar 00:36",
     ]
 
 
@@ -303,7 +301,7 @@ def test_memory(kibibytes: int | None, text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("milliseconds", "text"), [(None, ""), (4.4, "4 ms"), (2500.0, "2.5 s"), (3.6e6, "60 m")]
+    ("milliseconds", "text"), [(None, ""), (4.4, "4 ms"), (2500.0, "2.5 s"), (3.6e6, "1 h")]
 )
 def test_lateness(milliseconds: float | None, text: str) -> None:
     assert run_table.lateness(milliseconds) == text
@@ -315,7 +313,7 @@ def test_lateness(milliseconds: float | None, text: str) -> None:
 def test_a_job_as_json() -> None:
     status = JobStatus(job("a"), coming(minutes=5), (RUNNING,), FAILED, PAUSE, (OK,), 1.5, "why")
     document = json.loads(json.dumps(job_table.job_json(status)))
-    needed = "key name file line user schedule zone command options next running last paused"
+    needed = "key name display_name file line user schedule zone command options next running last paused"
     assert {*needed.split(), "waiting", "median_s", "last_line"} == set(document)
     assert (document["next"], document["running"], document["last"]["id"]) == ("2025-06-10T01:05:00Z", [9], 8)
     assert document["options"] == {"timeout": 9}
