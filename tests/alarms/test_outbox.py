@@ -236,7 +236,7 @@ def test_a_hook_about_no_run_has_the_job_and_the_reason(loop: Loop) -> None:
     (document,), (environment,) = documents(loop), variables(loop)
     assert (document["id"], document["state"], document["bytes"]) == (None, None, None)
     assert (document["name"], document["event"]) == ("job", "overdue")
-    assert document["reason"].startswith("no success for 300 s")
+    assert document["reason"].startswith("no success for 5 m")
     assert (environment["PYCROND_NAME"], environment["PYCROND_REASON"]) == ("job", document["reason"])
     assert environment["PYCROND_FIRE_TIME"] == "2025-06-10T12:07:00Z"
 
