@@ -1,6 +1,7 @@
 """Capture of the jobs' output: from the FIFOs to the spools, as it comes."""
 
 import contextlib
+import errno
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from pycrond.output.run_log import RunLog
 from pycrond.output.spool import CHUNK_SIZE
 
 RETRY_INTERVAL = 1.0  # seconds between two tries to write to a full disk
+ROOM = 1 << 20  # bytes of delivered output that are deleted at once while the disk is full
 MAX_TAKEN = 4 * CHUNK_SIZE  # bytes read from one FIFO before the others have their turn
 MAX_TURN_TIME = 0.005  # seconds of a turn of the loop, however many FIFOs are full
 BATCH = 16  # FIFOs read between two looks at the clock
@@ -42,7 +44,10 @@ class Capture:
         self._directory = directory
         self._blocked: list[CapturedOutput] = []  # wait for room on the disk
         self._retry_at = 0.0
-        self._is_full = False
+        self.trouble = ""
+        """Why output cannot be written; empty while it can."""
+        self.troubled_at = 0.0
+        """Since when, in Unix seconds."""
         self._closed: list[int] = []
         self.open_of_user: Counter[str] = Counter()
         """How many FIFOs of each user's runs are open, also of runs that are over."""
@@ -115,8 +120,6 @@ class Capture:
                     break
         except OSError as error:
             self._block(output, error)
-        else:
-            self._is_full = False
         if spool.size != before:
             self._delivery.changed(output.log)
 
@@ -147,15 +150,27 @@ class Capture:
         return users
 
     def _block(self, output: CapturedOutput, error: OSError) -> None:
-        """Leave what is in the pipe there: the disk is full, and the job waits when the pipe is."""
+        """Leave what is in the pipe there: the disk is full, and the job waits when the pipe is. The oldest
+        output that syslog has is deleted to make room.
+        """
         self._poller.unregister(output.reader)
-        if not self._is_full:
+        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        freed = self._delivery.kept.free(ROOM) if is_full else 0
+        now = clock.now()
+        if not self.trouble:
             detail = f"cannot write output of run {output.log.run}: {error.strerror}"
-            self._daemon_log.write("ERROR", detail, clock.now(), level="err")
-        self._is_full = True
-        self._retry_at = clock.elapsed() + RETRY_INTERVAL
+            if freed:
+                detail += "; the oldest output that syslog has is deleted"
+            self._daemon_log.write("ERROR", detail, now, level="err")
+            self.troubled_at = now.timestamp()
+        self.trouble = error.strerror or ""
+        self._retry_at = clock.elapsed() + (0.0 if freed else RETRY_INTERVAL)
         if output not in self._blocked:
             self._blocked.append(output)
+
+    def blocked_sizes(self) -> list[int]:
+        """Return how many bytes wait in the FIFO of each run whose output cannot be written."""
+        return [spawn.unread_bytes(output.reader) for output in self._blocked if output.reader >= 0]
 
     def retry(self, elapsed: float) -> None:
         """Read again what a full disk has held up."""
@@ -166,6 +181,9 @@ class Capture:
             if output.reader >= 0:
                 self.watch(output)
                 self.read(output, MAX_TAKEN)
+        if not self._blocked:
+            self.trouble = ""
+            self._daemon_log.write("INFO", "output can be written again", clock.now(), level="notice")
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `retry` has something to do; None if nothing waits."""

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from pycrond.host import spawn, users
 from pycrond.host.poller import Poller
@@ -129,6 +130,17 @@ class Output:
         """Seconds until `step` has something to do; None if it has to wait for nothing."""
         waits = [self.capture.retry_in(elapsed), self._syslog.retry_in()]
         return min((wait for wait in waits if wait is not None), default=None)
+
+    def figures(self) -> dict[str, Any]:
+        """Return what the disk does not take, and what is on it; in bytes."""
+        blocked, trouble = self.capture.blocked_sizes(), self.capture.trouble
+        return {
+            "trouble": trouble or None,
+            "since": self.capture.troubled_at if trouble else None,
+            "blocked_runs": len(blocked),
+            "blocked_bytes": sum(blocked),
+            **self.delivery.figures(),
+        }
 
     def close(self) -> None:
         """Close the connection to syslog; what is under way is sent again by the next daemon."""
