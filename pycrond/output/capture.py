@@ -17,6 +17,7 @@ from pycrond.output.spool import CHUNK_SIZE
 
 RETRY_INTERVAL = 1.0  # seconds between two tries to write to a full disk
 ROOM = 1 << 20  # bytes of delivered output that are deleted at once while the disk is full
+TOLD_INTERVAL = 3600.0  # seconds
 MAX_TAKEN = 4 * CHUNK_SIZE  # bytes read from one FIFO before the others have their turn
 MAX_TURN_TIME = 0.005  # seconds of a turn of the loop, however many FIFOs are full
 BATCH = 16  # FIFOs read between two looks at the clock
@@ -48,6 +49,7 @@ class Capture:
         """Why output cannot be written; empty while it can."""
         self.troubled_at = 0.0
         """Since when, in Unix seconds."""
+        self._told_at = -TOLD_INTERVAL  # when it was logged that kept output is deleted
         self._closed: list[int] = []
         self.open_of_user: Counter[str] = Counter()
         """How many FIFOs of each user's runs are open, also of runs that are over."""
@@ -154,19 +156,23 @@ class Capture:
         output that syslog has is deleted to make room.
         """
         self._poller.unregister(output.reader)
+        if output not in self._blocked:
+            self._blocked.append(output)
+        now, elapsed = clock.now(), clock.elapsed()
         is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
-        freed = self._delivery.kept.free(ROOM) if is_full else 0
-        now = clock.now()
+        self._retry_at = elapsed
+        if is_full and self._delivery.kept.free(ROOM):
+            if elapsed >= self._told_at + TOLD_INTERVAL:
+                detail = "the disk is full: the oldest output that syslog has is deleted"
+                self._daemon_log.write("WARNING", detail, now, level="warning")
+                self._told_at = elapsed
+            return
+        self._retry_at += RETRY_INTERVAL
         if not self.trouble:
             detail = f"cannot write output of run {output.log.run}: {error.strerror}"
-            if freed:
-                detail += "; the oldest output that syslog has is deleted"
             self._daemon_log.write("ERROR", detail, now, level="err")
             self.troubled_at = now.timestamp()
         self.trouble = error.strerror or ""
-        self._retry_at = clock.elapsed() + (0.0 if freed else RETRY_INTERVAL)
-        if output not in self._blocked:
-            self._blocked.append(output)
 
     def blocked_sizes(self) -> list[int]:
         """Return how many bytes wait in the FIFO of each run whose output cannot be written."""
@@ -181,7 +187,7 @@ class Capture:
             if output.reader >= 0:
                 self.watch(output)
                 self.read(output, MAX_TAKEN)
-        if not self._blocked:
+        if self.trouble and not self._blocked:
             self.trouble = ""
             self._daemon_log.write("INFO", "output can be written again", clock.now(), level="notice")
 

@@ -55,8 +55,8 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
     backlog = max(0, answer["backlog"] - answer["running"])  # output of running jobs is never complete
     yield f"syslog: {counted(backlog, 'run')} not yet sent in full"
     if disk := answer.get("disk"):
-        limit = f", limit {disk['limit_bytes'] >> 20} MiB" if disk["limit_bytes"] else ""
-        yield f"output on disk: {waiting(disk)}, {size(disk['kept_bytes'])} syslog has{limit}"
+        limit = f", spool-limit {disk['limit_bytes'] >> 20} MiB" if disk["limit_bytes"] else ""
+        yield f"output on disk: {size(disk['kept_bytes'])} delivered, {waiting(disk)}{limit}"
         yield from disk_lines(disk, terminal.here())
     if answer.get("alarms") or answer.get("dropped_alarms"):
         yield f"alarms: {answer['alarms']} not yet delivered, {answer.get('dropped_alarms', 0)} dropped"
