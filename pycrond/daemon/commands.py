@@ -112,6 +112,7 @@ class Commands:
             "limits": {**daemon.runs.limits.mechanisms(), "max_running": admission.max_running},
             "shares": self._shares(),
             "dropped_alarms": daemon.alarms.outbox.dropped,
+            "disk": {**daemon.output.figures(), "ledger": daemon.ledger.file.trouble or None},
         }
 
     def _shares(self) -> dict[str, Any]:

@@ -52,7 +52,10 @@ class Daemon:
             self.subsystems.runs, self.subsystems.scheduler, self.subsystems.alarms
         )
         self._retention = Retention(
-            Archive(self.subsystems.ledger.file), self.subsystems.scheduler.pauses, settings.spool_dir
+            Archive(self.subsystems.ledger.file),
+            self.subsystems.scheduler.pauses,
+            self.subsystems.output.delivery.kept,
+            settings,
         )
         self._ledger_watch = LedgerWatch(self.subsystems)
         self._stop_now = False

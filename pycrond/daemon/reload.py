@@ -104,7 +104,7 @@ class Reloader:
         counts from the next minute on.
         """
         loader, scheduler = self._loader, self._scheduler
-        if loader.watched and scheduler.is_new_phase(now) and loader.has_changes():
+        if loader.watched and scheduler.enter_phase(now) and loader.has_changes():
             self.request(is_asked=False)
         if self._requested_at is None or elapsed < self._look_at:
             return

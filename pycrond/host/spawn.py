@@ -69,7 +69,11 @@ def make_fifo(launch: Launch) -> int:
         os.close(reader)
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     if launch.owner:
-        os.fchown(reader, launch.owner.uid, launch.owner.gid)  # so that it can open /dev/stderr by name
+        try:
+            os.fchown(reader, launch.owner.uid, launch.owner.gid)  # so that it can open /dev/stderr by name
+        except OSError:
+            os.close(reader)
+            raise
     return reader
 
 
@@ -105,9 +109,11 @@ class Spawner:
         return self
 
     def __exit__(self, *_: object) -> None:
-        raise_fd_limit()
-        os.chdir("/")
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        try:
+            raise_fd_limit()
+            os.chdir("/")
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def start(self, launch: Launch) -> int:
         """Start a run and return its pid. Raises PycrondError or OSError; see `is_transient`."""

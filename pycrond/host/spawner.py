@@ -68,7 +68,7 @@ class SpawnerProcess:
             signal.pidfd_send_signal(self._process, signal.SIGKILL)
             os.waitid(os.P_PIDFD, self._process, os.WEXITED | os.WNOWAIT)
 
-    def failure(self, pid: int) -> PycrondError | None:
+    def take_failure(self, pid: int) -> PycrondError | None:
         """Return why a process that has ended did not execute its program; None if it did."""
         if self._channel:
             self._channel.setblocking(False)

@@ -39,6 +39,8 @@ class Database:
         self._checkpointed_changes = 0
         self.trouble = ""
         """Why the queued writes failed; empty while nothing is wrong."""
+        self.is_full = False
+        """True if they failed because the disk is full."""
         self.set_aside = ""
         """What was wrong with a file that was set aside, and its new path; its reader empties it."""
         try:
@@ -130,8 +132,10 @@ class Database:
     def write_durably(self, *work: Work) -> bool:
         """Write so that a power cut cannot undo it; return whether it is written, not queued."""
         self.db.execute("PRAGMA synchronous = FULL")
-        self.write(*work)
-        self.db.execute("PRAGMA synchronous = NORMAL")
+        try:
+            self.write(*work)
+        finally:
+            self.db.execute("PRAGMA synchronous = NORMAL")
         return not self._pending
 
     def flush(self) -> None:
@@ -141,7 +145,7 @@ class Database:
                 for statement, rows in self._pending:
                     self.db.executemany(statement, rows)
         except sqlite3.OperationalError as error:
-            self.trouble = str(error)
+            self.trouble, self.is_full = str(error), error.sqlite_errorcode == sqlite3.SQLITE_FULL
             self._retry_at = clock.elapsed() + RETRY_INTERVAL
         except OUR_ERRORS:
             raise

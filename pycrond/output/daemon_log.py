@@ -17,22 +17,27 @@ class DaemonLog:
     def __init__(self, header: SyslogHeader, syslog: SyslogClient) -> None:
         self._header = header
         self._syslog = syslog
-        self._queue: deque[bytes] = deque()
+        self._queue: deque[tuple[datetime, str, str, str]] = deque()  # when, level, event, detail
         self.dropped = 0
         """Messages that were dropped while syslog was away."""
 
     def write(self, event: str, detail: str, now: datetime, *, level: str = "info") -> None:
         """Queue a message, and copy it to the console or standard error where the settings say so."""
-        head = self._header.format("pycrond", os.getpid(), now, level)
-        for packet in syslog_format.packets(head, "CRON", event, detail):
+        message = (now, level, event, detail)
+        for packet in self._packets(message, now):
             self._syslog.copy(packet, console=True)
-            self._queue.append(packet)
+        self._queue.append(message)
         while len(self._queue) > MAX_QUEUED:
             self._queue.popleft()
             self.dropped += 1
 
-    def flush(self) -> bool:
+    def _packets(self, message: tuple[datetime, str, str, str], now: datetime) -> list[bytes]:
+        at, level, event, detail = message
+        head = self._header.format("pycrond", os.getpid(), at, level)
+        return syslog_format.packets(head, "CRON", event, detail, self._header.late_end(at, now))
+
+    def flush(self, now: datetime) -> bool:
         """Send as much as syslog takes; return whether nothing is left."""
         while self._queue and self._syslog.can_send:
-            self._syslog.send([self._queue.popleft()], None)
+            self._syslog.send(self._packets(self._queue.popleft(), now), None)
         return not self._queue

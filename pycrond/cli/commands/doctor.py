@@ -15,7 +15,8 @@ from pycrond.cli.doctor.facts import DaemonFacts, DirectoryFacts, Finding, Machi
 from pycrond.cli.doctor.rules import diagnose
 from pycrond.cli.next_fire import next_fire
 from pycrond.cli.printing import print_json, print_line
-from pycrond.cli.render import formatting
+from pycrond.cli.render import formatting, terminal
+from pycrond.cli.render.disk import disk_lines
 from pycrond.cli.settings_layers import load_settings
 from pycrond.errors import PycrondError
 from pycrond.host import machine, pidfile, users
@@ -110,6 +111,7 @@ def _daemon(settings: Settings) -> DaemonFacts:
         zone=status["zone"],
         has_keeper=status["keeper"],
         backlog=status["backlog"] - status["running"],
+        disk=tuple(disk_lines(status.get("disk"), terminal.here())),
     )
 
 

@@ -11,6 +11,7 @@ from pycrond.cli.data.access import records
 from pycrond.cli.next_fire import next_fire
 from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import formatting, job_table, table, terminal
+from pycrond.cli.render.disk import disk_lines, read_disk
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.job_table import JobStatus
 from pycrond.cli.render.table import StyledLine
@@ -79,6 +80,7 @@ def _document(settings: Settings, options: argparse.Namespace) -> dict[str, obje
         "daemon": formatting.daemon_json(read.daemon(), running),
         "jobs": [job_table.job_json(job) for job in jobs],
         "problems": [formatting.problem_json(problem) for problem in read.problems()],
+        "disk": read_disk(settings) if running else None,
     }
 
 
@@ -96,7 +98,8 @@ def _lines(settings: Settings, options: argparse.Namespace, width: int, *, cut: 
     problems = [
         [Cell(str(problem), "bad" if problem.severity == "error" else "busy")] for problem in read.problems()
     ]
-    lines = [*head, *body, *problems]
+    disk = [[Cell(line, "bad")] for line in disk_lines(read_disk(settings) if running else None, here)]
+    lines = [*head, *disk, *body, *problems]
     return [table.clipped(line, width) for line in lines] if cut else lines
 
 

@@ -9,6 +9,8 @@ from pycrond.cli.arguments import add_json
 from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon, count_jobs_left, is_locked
 from pycrond.cli.load_report import jobs_from_files
 from pycrond.cli.printing import print_json, print_line
+from pycrond.cli.render import terminal
+from pycrond.cli.render.disk import disk_lines, size, waiting
 from pycrond.cli.settings_layers import load_settings
 from pycrond.errors import NotRunningError
 from pycrond.settings import Settings
@@ -52,6 +54,10 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
     yield from _load_lines(answer)
     backlog = max(0, answer["backlog"] - answer["running"])  # output of running jobs is never complete
     yield f"syslog: {counted(backlog, 'run')} not yet sent in full"
+    if disk := answer.get("disk"):
+        limit = f", spool-limit {disk['limit_bytes'] >> 20} MiB" if disk["limit_bytes"] else ""
+        yield f"output on disk: {size(disk['kept_bytes'])} delivered, {waiting(disk)}{limit}"
+        yield from disk_lines(disk, terminal.here())
     if answer.get("alarms") or answer.get("dropped_alarms"):
         yield f"alarms: {answer['alarms']} not yet delivered, {answer.get('dropped_alarms', 0)} dropped"
 

@@ -42,6 +42,8 @@ class DaemonFacts:
     has_keeper: bool = True
     backlog: int = 0
     """Ended runs whose output is not yet sent to syslog."""
+    disk: tuple[str, ...] = ()
+    """What is wrong with the disk, and what waits for it."""
     stale_pid: int | None = None
     """The pid in a pidfile that no daemon holds."""
 

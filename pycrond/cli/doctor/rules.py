@@ -133,6 +133,8 @@ def _directories(facts: MachineFacts) -> Findings:
         if directory.refusal:
             remedy = f"chown it to the daemon's user, chmod go-w {directory.path}"
             yield Finding("problem", name, f"{directory.path}: {directory.refusal}", remedy)
+    for line in facts.daemon.disk:
+        yield Finding("problem", "output", line, f"free some space at {facts.state.path}; see --spool-limit")
     yield from _disk(facts.state)
     if facts.runtime.file_system not in {"", "tmpfs", "ramfs"}:
         text = f"{facts.runtime.path} is on {facts.runtime.file_system}: starts wait for the disk"

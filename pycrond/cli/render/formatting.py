@@ -86,9 +86,10 @@ def last_line(data: bytes) -> str | None:
     return visible(lines[-1].strip()) if lines else None
 
 
-def log_head(run: RunRow, now: datetime) -> str:
-    """Return the prefix of each line that a run printed: its time and its job."""
-    return f"{moment(run.started_at or run.fire, now)} {run.title[:LOG_NAME_WIDTH]} | "
+def log_head(run: RunRow, at: float, now: datetime) -> str:
+    """Return the prefix of a line that a run printed: the time at which it was read, and its job."""
+    at = at or run.started_at or run.fire
+    return f"{moment(at, now)}:{_local(at, now):%S} {run.title[:LOG_NAME_WIDTH]} | "
 
 
 def problem_json(problem: Problem) -> dict[str, object]:

@@ -86,6 +86,7 @@ def test_each_query_gives_the_same(both: tuple[Records, Remote]) -> None:
     assert through.find_jobs("job77") == records.find_jobs("job77") != []
     assert through.pauses(now) == records.pauses(now) != []
     assert through.output(70, 3, 5) == records.output(70, 3, 5) == (0, 140, b"\0\xff\0\xff\0")
+    assert through.times(70, 3, 5) == records.times(70, 3, 5) != []
     assert through.kept(70) == records.kept(70) == (0, 140)
     assert through.ends([1, 70, ENDED]) == records.ends([1, 70, ENDED])
     assert through.ends([1])[1] == b"\xff\0"

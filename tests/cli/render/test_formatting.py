@@ -149,9 +149,9 @@ def test_no_text_can_control_the_terminal(command: str, escaped: str) -> None:
 
 
 def test_the_head_of_a_log_line() -> None:
-    assert formatting.log_head(RUN._replace(command="x"), NOW) == "14:00 x~0123 | "
+    assert formatting.log_head(RUN._replace(command="x"), RUN.fire + 9, NOW) == "14:00:09 x~0123 | "
     named = RUN._replace(key=f"root/{'n' * 50}", name="n" * 50)
-    assert formatting.log_head(named, NOW) == f"14:00 {'n' * 30} | "
+    assert formatting.log_head(named, 0.0, NOW) == f"14:00:00 {'n' * 30} | "
 
 
 # JSON: keys are added, never renamed.
