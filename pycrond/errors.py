@@ -1,5 +1,6 @@
 """Errors that a user can act on, and problems in files."""
 
+import errno
 from dataclasses import dataclass
 from typing import Literal
 
@@ -38,6 +39,25 @@ class TooLargeError(UnreadableError):
 
 class MissingDirectoryError(UnreadableError):
     """A directory that does not exist or cannot be listed. Its jobs are kept, as this may be an accident."""
+
+
+OS_REASONS = {
+    errno.EROFS: "the file system is read-only",
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the user's disk quota is used up",
+    errno.EMFILE: "this process has too many open files",
+    errno.ENFILE: "the machine has too many open files",
+    errno.ELOOP: "it leads through a symbolic link that is not allowed, or through too many",
+    errno.EIO: "the device reports an error",
+    errno.ESTALE: "the file server no longer knows it",
+    errno.ETXTBSY: "the program is being written",
+}
+"""The errors of the operating system whose usual text leaves the reader guessing."""
+
+
+def os_reason(error: OSError) -> str:
+    """Return the reason of an error of the operating system in words, without number and path."""
+    return OS_REASONS.get(error.errno or 0) or error.strerror or str(error) or type(error).__name__
 
 
 @dataclass(frozen=True, slots=True)

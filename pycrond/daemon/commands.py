@@ -88,7 +88,7 @@ class Commands:
             "files": loaded.files,
             "kept": list(loaded.kept),
             "loads": daemon.reloader.count,
-            "errors": sum(problem.severity == "error" for problem in loaded.problems),
+            "errors": loaded.errors,
             "keeper": not daemon.keeper.is_gone,
             "running": daemon.runs.active.count,
             "backlog": daemon.output.delivery.backlog,

@@ -67,15 +67,6 @@ OWN_CHECK = PermissionCheck(permission_problem)
 NO_CHECK = PermissionCheck(lambda _: None)
 
 
-def is_safe_directory(directory: str) -> bool:
-    """Return whether only root and the daemon's user can write a directory and all directories above it."""
-    try:
-        safe_paths.check_directory(directory)
-    except safe_paths.UnsafePathError:
-        return False
-    return True
-
-
 def list_crontabs(directory: str) -> tuple[list[str], list[Problem]]:
     """List the crontabs of a directory, and a warning for each name skipped; raises UnreadableError."""
     try:

@@ -270,9 +270,9 @@ class _Reading:
         if good is None:
             return new
         message = "has errors: its last good version goes on running until it is repaired"
-        problems = (*new.problems, _file_error(new.file, "kept", message))
+        problems = (*new.problems, Problem(new.file, 0, 0, "warning", "kept", message))
         old = self.parser.parse(good, new.file, owner, new.file_stamp, limits=self._limits_of(owner))
-        return replace(old, problems=problems, uses_last_good=True)
+        return replace(old, problems=problems, further_errors=new.further_errors, uses_last_good=True)
 
     def _add(self, source: Source) -> None:
         """Add a source; jobs of unknown users are left out, with an error for each."""

@@ -173,6 +173,9 @@ def _print(results: list[CheckedCrontab], *, verbose: bool) -> None:
     if errors or warnings:
         counts = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
         print_error(f"{counts} in {counted(len(results), 'file')}")
+    else:
+        entries = sum(len(crontab.parsed.entries) for crontab in results)
+        print_line(f"ok: {counted(entries, 'job')} in {counted(len(results), 'file')}")
 
 
 def _caret(line: str, offset: int) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from pycrond import clock
 from pycrond.cli.arguments import add_json, seconds
 from pycrond.cli.data.access import records
 from pycrond.cli.next_fire import next_fire
-from pycrond.cli.printing import print_json
+from pycrond.cli.printing import first_problems, print_json
 from pycrond.cli.render import formatting, job_table, table, terminal
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.job_table import JobStatus
@@ -79,11 +79,14 @@ def _lines(settings: Settings, options: argparse.Namespace, width: int, *, cut: 
     body: Sequence[StyledLine] = [[Cell("no job matches")]] if all_jobs else ()
     if jobs:
         body = table.lay_out(job_table.columns(jobs, here, width), width, job_table.below(jobs, here))
-    problems = [
-        [Cell(str(problem), "bad" if problem.severity == "error" else "busy")] for problem in read.problems()
-    ]
-    lines = [*head, *body, *problems]
+    lines = [*head, *body, *_problem_lines(read)]
     return [table.clipped(line, width) for line in lines] if cut else lines
+
+
+def _problem_lines(read: Records) -> Sequence[StyledLine]:
+    first, more = first_problems(read.problems())
+    lines = [[Cell(str(problem), "bad" if problem.severity == "error" else "busy")] for problem in first]
+    return [*lines, [Cell(more, "bad")]] if more else lines
 
 
 def _read_jobs(read: Records, now: datetime, running: bool) -> Sequence[JobStatus]:

@@ -33,6 +33,7 @@ def test_start_prints_pid_number_of_jobs_and_next_fire_time(crond: Crond) -> Non
     stdout = crond.run("start").stdout
     assert stdout == (
         f"pycrond started, pid {crond.pid}: 3 jobs from 2 files; next: first at 12:05, in 5 m\n"
+        f"crontabs: {crond.crontabs} (PYCROND_CRONTABS)\n"
     )
 
 
@@ -81,7 +82,9 @@ def test_start_reports_files_that_it_does_not_read(crond: Crond) -> None:
 def test_a_second_start_names_the_first(crond: Crond) -> None:
     crond.run("start")
     done = crond.run("start", status=1)
-    assert done.stderr == f"pycrond: already running, pid {crond.pid}\n"
+    running = f"pycrond: already running, pid {crond.pid}, since "
+    assert done.stderr.startswith(running)
+    assert done.stderr.endswith(f", with the crontabs {crond.crontabs}\n")
     assert not done.stdout
 
 
@@ -99,7 +102,7 @@ def test_start_explains_why_crontabs_in_the_working_directory_are_not_used(crond
     del crond.environment["PYCROND_CRONTABS"]
     crond.directory.chmod(0o777)
     done = crond.run("start", status=1, cwd=crond.directory)
-    assert "./crontabs is used only if --crontabs names it, for other users can write above it" in done.stderr
+    assert f"; {crond.directory} is not used: others may write to it (mode 0777)" in done.stderr
 
 
 @pytest.mark.parametrize(
