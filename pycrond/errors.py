@@ -55,9 +55,10 @@ OS_REASONS = {
 """The errors of the operating system whose usual text leaves the reader guessing."""
 
 
-def os_reason(error: OSError) -> str:
-    """Return the reason of an error of the operating system in words, without number and path."""
-    return OS_REASONS.get(error.errno or 0) or error.strerror or str(error) or type(error).__name__
+def os_reason(error: BaseException) -> str:
+    """Return the reason of an error, above all of the operating system, in words, without number and path."""
+    words = (OS_REASONS.get(error.errno or 0) or error.strerror) if isinstance(error, OSError) else ""
+    return words or str(error) or type(error).__name__
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pycrond import __version__
 from pycrond.alarms.errors import PermanentDeliveryError, TemporaryDeliveryError
+from pycrond.errors import os_reason
 
 _SUFFIXES = {"start": "/start", "success": "", "failure": "/fail"}
 _TEMPORARY = {408, 425, 429}  # beside 5xx: timeout, too early, too many requests
@@ -45,7 +46,9 @@ def send(url: str, event: str, timeout: float, *, redirects: bool) -> None:
     except (ValueError, http.client.InvalidURL) as error:
         raise PermanentDeliveryError(f"{host}: invalid URL") from error
     except (OSError, http.client.HTTPException) as error:
-        raise TemporaryDeliveryError(f"{host}: {getattr(error, 'reason', '') or error}") from error
+        reason = getattr(error, "reason", error)  # of URLError: an error or a text
+        reason = reason if isinstance(reason, Exception) else error
+        raise TemporaryDeliveryError(f"{host}: {os_reason(reason)}") from error
 
 
 def _opener(*, redirects: bool) -> urllib.request.OpenerDirector:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import socket
+import stat
 import time
 
 from pycrond.cli.daemon_requests import KEEPER_TIMEOUT, LOCK_POLL_INTERVAL, ask_daemon, ask_keeper
@@ -55,10 +56,17 @@ def _check_crontabs(settings: Settings) -> None:
     if settings.system and os.geteuid():
         raise PycrondError("--system: only root can run other users' jobs")
     for directory in settings.crontabs:
-        if not os.path.isdir(directory):
-            is_default = directory == os.path.join(config_dir(), "crontabs")
-            reason = refused_crontabs() if is_default else ""
-            raise PycrondError(f"no such crontab directory: {directory}{reason and f'; {reason}'}")
+        try:
+            if stat.S_ISDIR(os.stat(directory).st_mode):
+                continue
+            reason = "it is a file; name the directory in which it is"
+        except (FileNotFoundError, NotADirectoryError):
+            reason = refused_crontabs() if directory == os.path.join(config_dir(), "crontabs") else ""
+        except OSError as error:
+            raise PycrondError(
+                f"cannot read the crontab directory {directory}: {os_reason(error)}"
+            ) from error
+        raise PycrondError(f"no such crontab directory: {directory}{reason and f'; {reason}'}")
 
 
 def _crontabs_before(settings: Settings) -> str:

@@ -13,7 +13,7 @@ from typing import TextIO
 
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.table import StyledLine
-from pycrond.errors import Problem, PycrondError
+from pycrond.errors import Problem, PycrondError, os_reason
 from pycrond.host import safe_paths
 from pycrond.text import counted, printable, visible
 
@@ -93,7 +93,7 @@ def write_document(file: str, text: str) -> None:
                 mode = entry.status.st_mode & 0o777 if entry.status else 0o666 & ~_umask()
                 safe_paths.replace(entry, data, mode)
     except OSError as error:
-        raise PycrondError(f"cannot write {file}: {error.strerror}") from error
+        raise PycrondError(f"cannot write {file}: {os_reason(error)}") from error
 
 
 def _umask() -> int:

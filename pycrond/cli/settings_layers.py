@@ -98,7 +98,7 @@ def record_settings(running: Settings) -> None:
     try:
         safe_paths.write_file(path, "\n".join(arguments).encode("utf-8", "surrogateescape"), 0o600)
     except OSError as error:
-        raise PycrondError(f"cannot write {path}: {error.strerror}") from error
+        raise PycrondError(f"cannot write {path}: {os_reason(error)}") from error
 
 
 def recorded_arguments(state_dir: str) -> list[str]:

@@ -56,7 +56,7 @@ def check_same_crontabs(
     before = crontab_paths(latest) if latest else []
     variable = os.environ.get("PYCROND_CRONTABS", "")
     is_relative = any(path and not os.path.isabs(path) for path in variable.split(":"))
-    layer = next(layer for layer, values in given.items() if "crontabs" in values)
+    layer = next((layer for layer, values in given.items() if "crontabs" in values), "default")
     by_directory = layer == "default" or (layer == "variable" and is_relative)
     if not before or settings.system or not by_directory:
         return

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pycrond import clock
+from pycrond.errors import os_reason
 from pycrond.host import spawn
 from pycrond.host.poller import Poller
 from pycrond.output.daemon_log import DaemonLog
@@ -148,7 +149,7 @@ class Capture:
         """Leave what is in the pipe there: the disk is full, and the job waits when the pipe is."""
         self._poller.unregister(output.reader)
         if not self._is_full:
-            detail = f"cannot write output of run {output.log.run}: {error.strerror}"
+            detail = f"cannot write output of run {output.log.run}: {os_reason(error)}"
             self._daemon_log.write("ERROR", detail, clock.now(), level="err")
         self._is_full = True
         self._retry_at = clock.elapsed() + RETRY_INTERVAL

@@ -170,7 +170,7 @@ def test_the_errors_of_a_crontab_are_sent_to_syslog(crond: Crond, rsyslogd: Rsys
     crond.write("jobs", BROKEN)
     send_hup(crond)
     head = f"pycrond[{crond.pid}]: (CRON)"
-    for message in (f"{file}:3:1: error: bad minute '61' (0-59)", f"{file}: error: has errors"):
+    for message in (f"{file}:3:1: error: bad minute '61' (0-59)", f"{file}: warning: has errors"):
         wait_until(lambda message=message: any(head in line and message in line for line in rsyslogd.lines()))  # type: ignore[misc]
     errors = [line for line in rsyslogd.lines() if "error:" in line]
     assert all(line.startswith("cron.err ") for line in errors)

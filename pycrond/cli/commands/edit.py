@@ -12,7 +12,7 @@ from pycrond.cli.printing import print_line, print_problems
 from pycrond.cli.reload_preview import print_reload_preview
 from pycrond.cli.settings_layers import default_state_dir, load_settings
 from pycrond.crontab import parser as crontab_parser
-from pycrond.errors import NotRunningError, Problem, PycrondError
+from pycrond.errors import NotRunningError, Problem, PycrondError, os_reason
 from pycrond.host import machine, safe_paths, users
 from pycrond.settings import Settings
 from pycrond.sources import system
@@ -56,7 +56,7 @@ def _content(file: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise PycrondError(f"cannot read {file}: {error.strerror}") from error
+        raise PycrondError(f"cannot read {file}: {os_reason(error)}") from error
 
 
 def _make_draft(settings: Settings, file: str, text: bytes | None) -> str:
@@ -71,7 +71,7 @@ def _make_draft(settings: Settings, file: str, text: bytes | None) -> str:
         safe_paths.make_directory(directory, 0o700)
         safe_paths.write_file(draft, text or b"", 0o600, is_new=True)
     except OSError as error:
-        raise PycrondError(f"cannot write a draft in {directory}: {error.strerror}") from error
+        raise PycrondError(f"cannot write a draft in {directory}: {os_reason(error)}") from error
     return draft
 
 
@@ -120,7 +120,7 @@ def _install(text: bytes, file: str, draft: str) -> None:
             safe_paths.replace(entry, text, mode, owner)
         os.unlink(draft)
     except OSError as error:
-        raise PycrondError(f"cannot write {file}: {error.strerror}; the draft is {draft}") from error
+        raise PycrondError(f"cannot write {file}: {os_reason(error)}; the draft is {draft}") from error
 
 
 def _reload(settings: Settings, file: str) -> int:

@@ -8,6 +8,7 @@ from pycrond import clock
 from pycrond.cli.arguments import add_json, seconds
 from pycrond.cli.data.access import records
 from pycrond.cli.next_fire import next_fire
+from pycrond.cli.not_loaded import FileChange, unloaded_changes
 from pycrond.cli.printing import first_problems, print_json
 from pycrond.cli.render import formatting, job_table, table, terminal
 from pycrond.cli.render.formatting import Cell
@@ -62,6 +63,7 @@ def _document(settings: Settings, options: argparse.Namespace) -> dict[str, obje
     running = read.is_running()
     jobs = _with_details(read, _select(_read_jobs(read, now, running), options), medians=True)
     return {
+        "not_loaded": [change.document() for change in _changes(settings, running)],
         "daemon": formatting.daemon_json(read.daemon(), running),
         "jobs": [job_table.job_json(job) for job in jobs],
         "problems": [formatting.problem_json(problem) for problem in read.problems()],
@@ -79,8 +81,13 @@ def _lines(settings: Settings, options: argparse.Namespace, width: int, *, cut: 
     body: Sequence[StyledLine] = [[Cell("no job matches")]] if all_jobs else ()
     if jobs:
         body = table.lay_out(job_table.columns(jobs, here, width), width, job_table.below(jobs, here))
-    lines = [*head, *body, *_problem_lines(read)]
+    changes = [[Cell(str(change), "busy")] for change in _changes(settings, running)]
+    lines = [*head, *body, *_problem_lines(read), *changes]
     return [table.clipped(line, width) for line in lines] if cut else lines
+
+
+def _changes(settings: Settings, running: bool) -> Sequence[FileChange]:
+    return unloaded_changes(settings) if running else ()
 
 
 def _problem_lines(read: Records) -> Sequence[StyledLine]:

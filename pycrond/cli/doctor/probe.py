@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pycrond.cli.doctor.facts import OtherCron
+from pycrond.errors import os_reason
 from pycrond.settings import Settings
 
 CRON_PATHS = ("/etc/crontab", "/etc/cron.d", "/var/spool/cron")
@@ -195,7 +196,7 @@ def syslog_error(address: str) -> str:
     except FileNotFoundError:
         return "does not exist"
     except (OSError, ValueError) as error:
-        return f"cannot connect: {getattr(error, 'strerror', None) or error}"
+        return f"cannot connect: {os_reason(error)}"
 
 
 def _unix_socket_error(path: str) -> str:

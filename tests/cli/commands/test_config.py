@@ -80,7 +80,7 @@ def test_init_writes_files_that_start_accepts(crond: Crond) -> None:
     assert f"wrote {directory}/pycrond.toml\nwrote {directory}/crontabs/first\n" in stdout
     config = f"--config {directory}/pycrond.toml"
     assert f"pycrond start {config};" in stdout
-    assert crond.run("check", *config.split()).stdout == ""
+    assert crond.run("check", *config.split()).stdout == "ok: 1 job in 1 file\n"
     assert crond.run("config", *config.split(), "--json").stdout.count(f"{directory}/pycrond.toml:") == 1
 
 
@@ -109,4 +109,6 @@ def test_the_examples_of_init_have_no_errors(tmp_path: Path) -> None:
     active = re.sub(r"^# (?=#:|[0-9*@]|[A-Z_]+=)", "", text, flags=re.MULTILINE)
     (tmp_path / "active").write_text(active)
     done = pycrond(tmp_path, "check", "active", "--verbose", "--ignore", "missing-program,without-effect")
-    assert done.stdout == "active: 6 valid entries\n"  # one is the line that names the fields
+    assert (
+        done.stdout == "active: 6 valid entries\nok: 6 jobs in 1 file\n"
+    )  # one is the line that names the fields
