@@ -47,7 +47,6 @@ OS_REASONS = {
     errno.EDQUOT: "the user's disk quota is used up",
     errno.EMFILE: "this process has too many open files",
     errno.ENFILE: "the machine has too many open files",
-    errno.ELOOP: "it leads through a symbolic link that is not allowed, or through too many",
     errno.EIO: "the device reports an error",
     errno.ESTALE: "the file server no longer knows it",
     errno.ETXTBSY: "the program is being written",

@@ -69,6 +69,14 @@ OWN_CHECK = PermissionCheck(permission_problem)
 NO_CHECK = PermissionCheck(lambda _: None)
 
 
+def skip_reason(name: str) -> str:
+    """Return the reason why a file with this name is not read; empty if it is."""
+    match = SKIPPED.search(name)
+    if not match:
+        return ""
+    return f"not read, its name {'begins with' if match.start() == 0 else 'ends in'} '{match.group()}'"
+
+
 def list_crontabs(directory: str) -> tuple[list[str], list[Problem]]:
     """List the crontabs of a directory, and a warning for each name skipped; raises UnreadableError."""
     try:
@@ -90,10 +98,7 @@ def list_crontabs(directory: str) -> tuple[list[str], list[Problem]]:
     crontabs, skipped = [], []
     for name in names:
         file = os.path.join(directory, name)
-        match = SKIPPED.search(name)
-        if match:
-            position = "begins with" if match.start() == 0 else "ends in"
-            message = f"not read, its name {position} '{match.group()}'"
+        if message := skip_reason(name):
             skipped.append(Problem(file, 0, 0, "warning", "skipped", message))
         else:
             crontabs.append(file)

@@ -125,7 +125,8 @@ def permission_check(crontab: SystemCrontab, rules: SystemRules) -> PermissionCh
         spool = crontab.user is not None
         account = users.by_name(crontab.user) if crontab.user is not None else None
         if status.st_uid not in {0, account.uid if account else 0}:
-            return f"wrong file owner ({safe_paths.user_name(status.st_uid)}), it must belong to {crontab.user or 'root'}"
+            owner = safe_paths.user_name(status.st_uid)
+            return f"wrong file owner ({owner}), it must belong to {crontab.user or 'root'}"
         if not (rules.spool_mode if spool else rules.mode)(mode):
             return f"its mode {mode:04o} is not allowed ({rules.modes[spool]})"
         if status.st_nlink > 1 and (spool or not rules.several_names):

@@ -128,7 +128,7 @@ def test_a_foreign_owner_is_refused(tmp_path: Path) -> None:
     file = crontab(tmp_path)
     os.chown(file, NOBODY, 0)
     name = pwd.getpwuid(NOBODY).pw_name
-    assert refusal(file) == f"it belongs to {name}, neither to root nor to root"
+    assert refusal(file) == f"it belongs to {name}, not to root"
     os.chown(file, 4_000_000, 0)
     assert "it belongs to uid 4000000," in refusal(file)
 

@@ -59,7 +59,12 @@ def run(options: argparse.Namespace) -> int:
     changes = [change for change in unloaded_changes(settings) if not named or change.file in named]
     if options.json:
         documents = [_document(crontab, verbose=options.verbose) for crontab in results]
-        print_json({"files": documents, "not_loaded": [change.document() for change in changes]})
+        print_json(
+            {
+                "files": documents,
+                **({"not_loaded": [change.document() for change in changes]} if changes else {}),
+            }
+        )
     else:
         _print(results, changes, verbose=options.verbose)
     problems = [problem for crontab in results for problem in crontab.problems]
