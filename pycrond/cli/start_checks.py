@@ -79,5 +79,5 @@ def check_no_other_cron(settings: Settings) -> None:
         if reads_same(paths, cron):
             raise PycrondError(
                 f"not started: {cron.name} runs, and reads the same crontabs: every job would run twice;"
-                f" {cron.stop}; or give --beside-cron"
+                f" stop it ({cron.stop}), or give --beside-cron"
             )

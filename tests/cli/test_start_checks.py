@@ -95,7 +95,7 @@ def test_another_cron_with_the_same_crontabs(monkeypatch: pytest.MonkeyPatch) ->
         start_checks.check_no_other_cron(of_system("/"))
     assert str(error.value) == (
         "not started: cron (pid 42) runs, and reads the same crontabs: every job would run twice;"
-        " systemctl disable --now cron, or kill 42; or give --beside-cron"
+        " stop it (systemctl disable --now cron, or kill 42), or give --beside-cron"
     )
     start_checks.check_no_other_cron(of_system("/srv/image"))
     monkeypatch.setattr(probe, "is_of_system", lambda _pid: False)

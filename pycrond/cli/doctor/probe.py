@@ -126,7 +126,8 @@ def _as_cron(process: Process, *, holds_pidfile: bool) -> OtherCron | None:
     crontabs = ("/var/spool/fcron",) if name == "fcron" else CRON_PATHS
     if "busybox" in {*arguments[:1], os.path.basename(_link_target(f"/proc/{pid}/exe"))}:
         crontabs = (_option_value(arguments, "-c") or "/var/spool/cron/crontabs",)
-    return OtherCron(f"{name} (pid {pid})", crontabs, f"systemctl disable --now {name}, or kill {pid}")
+    stop = f"systemctl disable --now {name}, or kill {pid}" if name in CRONS else f"kill {pid}"
+    return OtherCron(f"{name} (pid {pid})", crontabs, stop)
 
 
 def _option_value(arguments: Sequence[str], option: str) -> str:
