@@ -8,7 +8,7 @@ from pycrond import clock
 from pycrond.alarms.delivery_command import DeliveryCommands
 from pycrond.alarms.queue import MAX_BYTES_OF_USER, AlarmQueue
 from pycrond.alarms.time_limits import TimeLimits
-from pycrond.errors import PycrondError, UnusableAccountError, os_reason
+from pycrond.errors import PycrondError, UnusableAccountError, os_message
 from pycrond.host import machine, spawn
 from pycrond.host.spawner import NOT_EXECUTED, SPAWNER
 from pycrond.jobs.job import Account
@@ -137,7 +137,7 @@ class Outbox:
         except UnusableAccountError as error:
             self._give_up(alarm, str(error), now)
         except (PycrondError, OSError) as error:
-            self._failed(alarm, os_reason(error), now)
+            self._failed(alarm, os_message(error), now)
 
     def _start(self, alarm: Alarm, account: Account) -> None:
         """Start the process of a delivery; raises PycrondError or OSError."""

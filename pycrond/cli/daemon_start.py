@@ -85,7 +85,8 @@ def _make_directory(directory: str, mode: int) -> None:
     try:
         safe_paths.make_directory(directory, mode)
     except OSError as error:
-        raise PycrondError(f"cannot make {directory}: {os_reason(error)}") from error
+        note = ", but it is not a directory" if isinstance(error, FileExistsError) else ""
+        raise PycrondError(f"cannot make {directory}: {os_reason(error)}{note}") from error
     if not os.access(directory, os.W_OK | os.X_OK):
         number = errno.EROFS if os.statvfs(directory).f_flag & os.ST_RDONLY else errno.EACCES
         raise PycrondError(f"cannot write to {directory}: {os_reason(OSError(number, os.strerror(number)))}")

@@ -34,7 +34,7 @@ class FileChange(NamedTuple):
 
 
 def unloaded_changes(settings: Settings) -> list[FileChange]:
-    """Return what is different from what the daemon has read; empty without a daemon that may be asked."""
+    """Return what differs from what the daemon has read, in order; nothing if no daemon answers."""
     try:
         answer = ask_daemon(settings, "stamps", timeout=STATUS_TIMEOUT)
     except PycrondError:

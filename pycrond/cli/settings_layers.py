@@ -112,15 +112,15 @@ def recorded_arguments(state_dir: str) -> list[str]:
 
 def recorded_settings(state_dir: str) -> Settings | None:
     """Return the settings of the latest daemon; None if there was none or they are not readable."""
+    path = settings.recorded_settings_path(state_dir)
     try:
         arguments = recorded_arguments(state_dir)
-        return from_arguments(arguments) if arguments else None
     except OSError as error:
-        reason = os_reason(error)
+        raise PycrondError(f"cannot read {path}: {os_reason(error)}") from error
+    try:
+        return from_arguments(arguments) if arguments else None
     except (KeyError, TypeError, PycrondError) as error:
-        reason = f"it is damaged ({error})"
-    path = settings.recorded_settings_path(state_dir)
-    raise PycrondError(f"cannot read {path}: {reason}; 'pycrond start' writes it anew")
+        raise PycrondError(f"{path} is damaged: {error}; 'pycrond start' writes it anew") from error
 
 
 def _recorded(state_dir: str) -> dict[str, object]:

@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 
-from pycrond.errors import PycrondError, os_reason
+from pycrond.errors import PycrondError, os_message, os_reason
 from pycrond.host import signals
 from pycrond.host.safe_paths import OWN_FILE
 
@@ -78,7 +78,7 @@ def detach(command: list[str], inherited: tuple[int, ...], waiter: socket.socket
         become_keeper(command, (*inherited, waiter.fileno()))
     except BaseException as error:  # noqa: BLE001 -- the caller learns of it only by the socket
         with contextlib.suppress(OSError):
-            waiter.sendall(f"F{os_reason(error)}\n".encode(errors="replace"))
+            waiter.sendall(f"F{os_message(error)}\n".encode(errors="replace"))
     os._exit(1)
 
 

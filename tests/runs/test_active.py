@@ -495,7 +495,7 @@ def test_a_start_fails_when_no_descriptor_is_free_for_the_retry_time(
     loop.begin("* * * * * true\n")
     loop.minutes()
     loop.until(lambda: [run.state for run in loop.runs()] == ["failed"])
-    assert loop.runs()[0].reason == "start-failed: [Errno 24] Too many open files"
+    assert loop.runs()[0].reason == "start-failed: Too many open files"
     loop.settle()
     assert os.listdir(loop.directory / "run" / "fifo") == []
 
