@@ -36,9 +36,7 @@ class Loader:
         """
         self.account = account
         self.watched = settings.watch or settings.system
-        self.dialect = settings.dialect
-        if settings.dialect == "auto":
-            self.dialect = machine.detect_dialect(settings.root) if settings.system else "cronie"
+        self.dialect = system_crontabs.dialect_of(settings)
         self.directories = [os.path.normpath(directory) for directory in settings.crontabs]
         self._root = settings.root if settings.system else None
         self._last_good = LastGood(settings.last_good_dir, read_only=read_only)

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pycrond.errors import Problem, os_reason
-from pycrond.host import safe_paths, users
+from pycrond.host import machine, safe_paths, users
+from pycrond.settings import Settings
 from pycrond.sources.files import PermissionCheck
 
 
@@ -57,6 +58,13 @@ CRONIE = SystemRules(
     several_names=True,
 )
 RULES = {"debian": DEBIAN, "cronie": CRONIE}
+
+
+def dialect_of(settings: Settings) -> str:
+    """Return the dialect by which crontabs are read with these settings: `debian` or `cronie`."""
+    if settings.dialect != "auto":
+        return settings.dialect
+    return machine.detect_dialect(settings.root) if settings.system else "cronie"
 
 
 def system_paths(root: str) -> list[str]:

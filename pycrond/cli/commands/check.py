@@ -22,7 +22,6 @@ from pycrond.ledger.reader import Reader
 from pycrond.settings import Settings
 from pycrond.sources import files as crontab_files
 from pycrond.sources import system as system_crontabs
-from pycrond.sources.loader import Loader
 from pycrond.text import counted, printable
 
 EXCERPT_LENGTH = 100  # characters of a line above its caret
@@ -73,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _checked(settings: Settings, options: argparse.Namespace) -> Iterator[CheckedCrontab]:
     own = users.by_uid(os.geteuid())
-    dialect = Loader(settings, own, read_only=True).dialect
+    dialect = system_crontabs.dialect_of(settings)
     files: list[FileToCheck] = []
     for file in options.files:
         has_user_column = options.system_format or system_crontabs.has_user_column(file)

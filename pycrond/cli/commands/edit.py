@@ -38,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
     before = _content(file)
     draft = _make_draft(settings, file, before)
     try:
-        text = _edit(draft, file, before)
+        text = _edit(draft, file, before, system.dialect_of(settings))
         if text is None:
             print_line("nothing was changed")
             return 0
@@ -81,7 +81,7 @@ def _reason_not_read(settings: Settings, file: str) -> str:
     return files.skip_reason(name) if directory in map(os.path.realpath, settings.crontabs) else ""
 
 
-def _edit(draft: str, file: str, before: bytes | None) -> bytes | None:
+def _edit(draft: str, file: str, before: bytes | None, dialect: str) -> bytes | None:
     """Return the edited text without errors; None if nothing was changed."""
     while True:
         failure = _run_editor(draft)
@@ -95,7 +95,7 @@ def _edit(draft: str, file: str, before: bytes | None) -> bytes | None:
         if not text.strip():
             advice = "to have no jobs in it, delete it and run pycrond reload"
             raise PycrondError(f"{file} is unchanged, for the edited text is empty; {advice}")
-        errors = _errors(text, file)
+        errors = _errors(text, file, dialect)
         if not errors:
             return text
         print_problems(errors, sys.stderr)
@@ -158,11 +158,12 @@ def _run_editor(draft: str) -> str:
     return f"the editor {editor} ended {end}" if status else ""
 
 
-def _errors(text: bytes, file: str) -> list[Problem]:
+def _errors(text: bytes, file: str, dialect: str) -> list[Problem]:
     parsed = crontab_parser.parse(
         text,
         file,
         system=system.has_user_column(file),
+        dialect=dialect,
         user=users.by_uid(os.geteuid()).name,
         seed=machine.machine_id(),
     )
