@@ -35,7 +35,7 @@ COPIES ?= 3
 	@touch $@
 
 start: .venv/installed
-	@$(BIN)/pycrond status >/dev/null 2>&1 || $(BIN)/pycrond start --crontabs crontabs
+	@$(BIN)/pycrond start --crontabs crontabs || $(BIN)/pycrond status >/dev/null
 	@$(BIN)/pycrond list
 
 stop: .venv/installed

@@ -8,7 +8,7 @@ from pycrond import clock
 from pycrond.alarms.delivery_command import DeliveryCommands
 from pycrond.alarms.queue import MAX_BYTES_OF_USER, AlarmQueue
 from pycrond.alarms.time_limits import HOOK_TIME, TimeLimits
-from pycrond.errors import PycrondError, UnusableAccountError
+from pycrond.errors import PycrondError, UnusableAccountError, os_message
 from pycrond.host import machine, spawn
 from pycrond.host.spawner import NOT_EXECUTED, SPAWNER
 from pycrond.jobs.job import Account
@@ -138,7 +138,7 @@ class Outbox:
         except UnusableAccountError as error:
             self._give_up(alarm, str(error), now)
         except (PycrondError, OSError) as error:
-            self._failed(alarm, str(error), now)
+            self._failed(alarm, os_message(error), now)
 
     def _start(self, alarm: Alarm, account: Account) -> None:
         """Start the process of a delivery; raises PycrondError or OSError."""

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pycrond import __version__
 from pycrond.alarms.errors import PermanentDeliveryError, TemporaryDeliveryError
+from pycrond.errors import os_reason
 from pycrond.jobs.run import State
 from pycrond.text import printable
 
@@ -108,10 +109,12 @@ def _send(request: Request, timeout: float, *, redirects: bool) -> None:
     except (ValueError, http.client.InvalidURL) as error:
         raise PermanentDeliveryError(f"{host}: invalid URL") from error
     except (OSError, http.client.HTTPException) as error:
-        reason = getattr(error, "reason", "") or error
+        reason = getattr(error, "reason", error)  # of URLError: an error or a text
+        reason = reason if isinstance(reason, Exception) else error
         # A server that answers without reading a body, and closes, resets the connection.
         is_refused = body and isinstance(reason, ConnectionError) and reason.errno != errno.ECONNREFUSED
-        raise (_RefusedRequestError if is_refused else TemporaryDeliveryError)(f"{host}: {reason}") from error
+        kind = _RefusedRequestError if is_refused else TemporaryDeliveryError
+        raise kind(f"{host}: {os_reason(reason)}") from error
 
 
 def _opener(*, redirects: bool) -> urllib.request.OpenerDirector:

@@ -8,15 +8,16 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.table import StyledLine
-from pycrond.errors import Problem, PycrondError
+from pycrond.errors import Problem, PycrondError, os_reason
 from pycrond.host import safe_paths
-from pycrond.text import printable, visible
+from pycrond.text import counted, printable, visible
 
+PROBLEMS_MOST = 10  # printed after a start or a reload
 _DESCRIPTOR = re.compile(r"/dev/(?:fd/([0-9]{1,9})|std(out|err))")
 
 
@@ -56,10 +57,21 @@ def print_table(rows: Sequence[Sequence[Cell]]) -> None:
     terminal.show(table.lay_out(table.columns_of(rows), terminal.width()))
 
 
-def print_problems(problems: Iterable[Problem], stream: TextIO) -> None:
-    """Print problems, one a line, as file:line:column."""
-    for problem in problems:
-        print_line(str(problem), stream)
+def print_problems(problems: Sequence[Problem], stream: TextIO) -> None:
+    """Print problems, one a line, as file:line:column: the first ones, and how many more there are."""
+    first, more = first_problems(problems)
+    for line in (*map(str, first), *([more] if more else [])):
+        print_line(line, stream)
+
+
+def first_problems(problems: Sequence[Problem]) -> tuple[Sequence[Problem], str]:
+    """Return at most `PROBLEMS_MOST` problems, of more the errors first, and a line about the others."""
+    if len(problems) <= PROBLEMS_MOST:
+        return problems, ""
+    ordered = sorted(problems, key=lambda problem: problem.severity)
+    others = [problem.severity for problem in ordered[PROBLEMS_MOST:]]
+    kinds = [counted(others.count(kind), kind) for kind in ("error", "warning") if kind in others]
+    return ordered[:PROBLEMS_MOST], f"and {' and '.join(kinds)} more: pycrond check shows them all"
 
 
 def write_document(file: str, text: str) -> None:
@@ -81,7 +93,7 @@ def write_document(file: str, text: str) -> None:
                 mode = entry.status.st_mode & 0o777 if entry.status else 0o666 & ~_umask()
                 safe_paths.replace(entry, data, mode)
     except OSError as error:
-        raise PycrondError(f"cannot write {file}: {error.strerror}") from error
+        raise PycrondError(f"cannot write {file}: {os_reason(error)}") from error
 
 
 def _umask() -> int:

@@ -29,7 +29,7 @@ def print_reload_preview(settings: Settings, *, as_json: bool = False) -> int:
     now = clock.now()
     loaded = Loader(settings, users.by_uid(os.geteuid()), read_only=True).load()
     changes = _compare(settings, loaded, now)
-    errors = [problem for problem in loaded.problems if problem.severity == "error"]
+    errors = [problem for problem in loaded.problems if problem.severity == "error" or problem.code == "kept"]
     if as_json:
         print_json(_document(changes, errors, loaded))
     else:
@@ -41,7 +41,7 @@ def print_reload_preview(settings: Settings, *, as_json: bool = False) -> int:
             f"{counts}; {counted(len(loaded.jobs), 'job')} in all" if changes else "nothing would change"
         )
         print_problems(errors, sys.stderr)
-    return 1 if errors else 0
+    return 1 if loaded.errors else 0
 
 
 def _compare(settings: Settings, loaded: LoadResult, now: datetime) -> list[JobChange]:

@@ -7,7 +7,7 @@ import struct
 from typing import Any
 
 from pycrond.control.protocol import encode, short_path
-from pycrond.errors import NotRunningError, PycrondError
+from pycrond.errors import NotRunningError, PycrondError, os_reason
 from pycrond.host.safe_paths import user_name
 
 
@@ -46,7 +46,7 @@ def ask(path: str, request: dict[str, Any], timeout: float = 60.0) -> dict[str, 
         except (ConnectionResetError, BrokenPipeError):
             line = b""
         except OSError as error:
-            raise PycrondError(f"the daemon does not answer: {error}") from error
+            raise PycrondError(f"the daemon does not answer: {os_reason(error)}") from error
     if not line:
         raise NotRunningError("the daemon ended before it answered")
     answer: dict[str, Any] = json.loads(line)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pycrond import __version__, clock
 from pycrond.daemon.loop import Daemon
 from pycrond.daemon.reexec import READY
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.host import privileges, users
 from pycrond.host.daemon_arguments import from_arguments
 from pycrond.host.pidfile import Pidfile
@@ -97,7 +97,7 @@ def _keep_traceback(settings: Settings) -> str:
         with open(os.open(path, flags, 0o600), "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{clock.now().isoformat()} pycrond {__version__}\n{traceback.format_exc()}\n")
     except OSError as error:
-        return f"cannot write {path}: {error.strerror}"
+        return f"cannot write {path}: {os_reason(error)}"
     return f"see {path}"
 
 

@@ -12,7 +12,7 @@ from pycrond import clock
 from pycrond.control import permissions, requests
 from pycrond.control.permissions import Requester
 from pycrond.control.records import MAX_ROWS, QUERIES, Records
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.settings import Settings
 from pycrond.text import duration
 
@@ -46,7 +46,7 @@ class Queries:
             except sqlite3.Error as error:
                 raise PycrondError(f"cannot read the ledger: {error}") from error
             except OSError as error:  # no descriptor is free
-                raise PycrondError(f"cannot read the output: {error.strerror}") from error
+                raise PycrondError(f"cannot read the output: {os_reason(error)}") from error
 
     def _records(self, requester: Requester) -> Records:
         """A user sees the problems of the crontab that has its name."""

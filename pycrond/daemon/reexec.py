@@ -9,6 +9,7 @@ import signal
 from collections.abc import Sequence
 
 from pycrond import clock
+from pycrond.errors import os_reason
 from pycrond.host import signals, spawn
 from pycrond.host.poller import Poller
 from pycrond.keeper.client import KeeperClient
@@ -55,7 +56,7 @@ class Reexec:
                 command[0], command, os.environ, file_actions=actions, setsigmask=[], setsid=True
             )
         except OSError as error:
-            self._output = f"cannot run {command[0]}: {error.strerror}".encode()
+            self._output = f"cannot run {command[0]}: {os_reason(error)}".encode()
         finally:
             os.close(writer)
         self._poller.register(self._trial, self._read)
@@ -113,6 +114,6 @@ class Reexec:
         try:
             os.execv(command[0], command)  # noqa: S606 -- this program
         except OSError as error:
-            self.refuse(f"cannot execute {command[0]}: {error.strerror}")
+            self.refuse(f"cannot execute {command[0]}: {os_reason(error)}")
         spawn.raise_fd_limit()
         signals.unblock()

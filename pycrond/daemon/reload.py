@@ -16,6 +16,7 @@ from pycrond.runs.command import CommandBuilder
 from pycrond.scheduler.scheduler import Scheduler
 from pycrond.sources.load_result import LoadResult
 from pycrond.sources.loader import Loader
+from pycrond.sources.watch import FileStamp
 from pycrond.text import storable
 
 TIME_PER_JOB = timedelta(microseconds=1)  # of a reload in which most jobs are unchanged
@@ -57,6 +58,12 @@ class Reloader:
     def jobs(self) -> Mapping[str, Job]:
         """The loaded jobs, by key."""
         return self.loaded.by_key
+
+    @property
+    def stamps(self) -> tuple[list[str], list[FileStamp]] | None:
+        """The crontab directories and their files' stamps when they were read; None if they are watched."""
+        loader = self._loader
+        return None if loader.watched else (loader.directories, [*loader.watch.recorded])
 
     def load(self, now: datetime, most: int | None = None) -> None:
         """Read what has changed, with `most` so many bytes. Unchanged jobs stay the same objects, and what

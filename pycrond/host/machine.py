@@ -4,7 +4,7 @@ import os
 from collections.abc import Mapping
 from zoneinfo import ZoneInfo
 
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.host import safe_paths
 from pycrond.schedule.timezone import Zone
 
@@ -53,7 +53,7 @@ def load_zone(name: str) -> Zone:
         with open(name, "rb") as file:
             return Zone(ZoneInfo.from_file(file), name)
     except (OSError, ValueError) as error:
-        raise PycrondError(f"cannot read time zone {name}: {error}") from error
+        raise PycrondError(f"cannot read time zone {name}: {os_reason(error)}") from error
 
 
 def local_zone() -> Zone:

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.host.cgroup import Limits
 
 PROGRAM = os.path.join(os.path.dirname(__file__), "spawner_program.py")
@@ -81,7 +81,9 @@ class SpawnerProcess:
     def _note_failure(self, message: bytes) -> None:
         pid, number, what = message.split(b" ", 2)
         text = what.decode("utf-8", "surrogateescape")
-        self._failures[int(pid)] = PycrondError(f"{text}: {os.strerror(int(number))}")
+        self._failures[int(pid)] = PycrondError(
+            f"{text}: {os_reason(OSError(int(number), os.strerror(int(number))))}"
+        )
         if len(self._failures) > MAX_FAILURES:
             del self._failures[next(iter(self._failures))]
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pycrond import clock
+from pycrond.errors import os_reason
 from pycrond.host import spawn
 from pycrond.host.poller import Poller
 from pycrond.output.daemon_log import DaemonLog
@@ -169,10 +170,10 @@ class Capture:
             return
         self._retry_at += RETRY_INTERVAL
         if not self.trouble:
-            detail = f"cannot write output of run {output.log.run}: {error.strerror}"
+            detail = f"cannot write output of run {output.log.run}: {os_reason(error)}"
             self._daemon_log.write("ERROR", detail, now, level="err")
             self.troubled_at = now.timestamp()
-        self.trouble = error.strerror or ""
+        self.trouble = os_reason(error)
 
     def blocked_sizes(self) -> list[int]:
         """Return how many bytes wait in the FIFO of each run whose output cannot be written."""

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pycrond import clock
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_message
 from pycrond.host import procfs, spawn, users
 from pycrond.host.cgroup import ResourceLimits
 from pycrond.host.parked_fds import parked_fds
@@ -184,7 +184,7 @@ class Launcher:
             self.retrying.append(claimed)
             return
         run = claimed.run
-        outcome = Outcome(State.FAILED, Cause.of(Reason.START_FAILED, str(error)))
+        outcome = Outcome(State.FAILED, Cause.of(Reason.START_FAILED, os_message(error)))
         run.enter(outcome.state, outcome.cause)
         self._output.not_started(run, outcome, now)
         self._active.add_ended(EndedRun(run, outcome, now))

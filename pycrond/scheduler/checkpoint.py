@@ -8,7 +8,7 @@ import struct
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.host.safe_paths import OWN_FILE
 
 FORMAT = struct.Struct("<8sqqqq16s")
@@ -41,7 +41,7 @@ class Checkpoint:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
             os.posix_fallocate(self._descriptor, 0, FORMAT.size)
         except OSError as error:
-            raise PycrondError(f"cannot write {path}: {error.strerror}") from error
+            raise PycrondError(f"cannot write {path}: {os_reason(error)}") from error
         record = self.read()
         self.boot = record.boot
         self.unwritten_since = record.unwritten_since

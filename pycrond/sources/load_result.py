@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pycrond.errors import Problem
 from pycrond.jobs.job import Account, Job
-from pycrond.sources.source import Source
+from pycrond.sources.source import Source, count_errors
 from pycrond.text import counted
 
 
@@ -31,6 +31,11 @@ class LoadResult:
     @property
     def jobs(self) -> tuple[Job, ...]:
         return tuple(self.by_key.values())
+
+    @property
+    def errors(self) -> int:
+        """The number of errors, as `check` counts them."""
+        return count_errors(self.problems) + sum(source.further_errors for source in self.sources)
 
     @property
     def kept(self) -> tuple[str, ...]:

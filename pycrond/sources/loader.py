@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from pycrond import clock
-from pycrond.errors import MissingDirectoryError, Problem, TooLargeError, UnreadableError
+from pycrond.errors import MissingDirectoryError, Problem, TooLargeError, UnreadableError, os_reason
 from pycrond.host import machine, users
 from pycrond.jobs.job import Account
 from pycrond.settings import Settings
@@ -36,10 +36,8 @@ class Loader:
         """
         self.account = account
         self.watched = settings.watch or settings.system
-        self.dialect = settings.dialect
-        if settings.dialect == "auto":
-            self.dialect = machine.detect_dialect(settings.root) if settings.system else "cronie"
-        self._directories = [os.path.normpath(directory) for directory in settings.crontabs]
+        self.dialect = system_crontabs.dialect_of(settings)
+        self.directories = [os.path.normpath(directory) for directory in settings.crontabs]
         self._root = settings.root if settings.system else None
         self._last_good = LastGood(settings.last_good_dir, read_only=read_only)
         self._parser = SourceParser(
@@ -49,7 +47,7 @@ class Loader:
             settings.max_crontab_size << 10 or crontab_files.MAX_BYTES, settings.max_crontab_entries
         )
         """Of the crontabs of users other than root, in the spool."""
-        self._watch = Watch()
+        self.watch = Watch()
         self._sources: dict[str, Source] = {}  # by file
         self._changed: frozenset[FileStamp] = frozenset()  # when they were last compared
         self._changed_at = 0.0  # by clock.elapsed, the last time that `_changed` became different
@@ -58,7 +56,7 @@ class Loader:
 
     def has_changes(self) -> bool:
         """Return whether any file or directory has changed since it was read."""
-        return bool(self._watch.changed(self._paths))
+        return bool(self.watch.changed(self._paths))
 
     def seconds_until_stable(self, elapsed: float, at: datetime | None = None) -> float:
         """Return the seconds until all changed files have stayed the same for `SETTLE_TIME`, if they do so.
@@ -66,7 +64,7 @@ class Loader:
         A file that an editor or a script writes in place is for a moment empty or incomplete. With `at`,
         files whose own times are old enough at that time need no second comparison.
         """
-        changed = self._watch.changed(self._paths)
+        changed = self.watch.changed(self._paths)
         if changed != self._changed:
             self._unstable = {stamp.path for stamp in changed ^ self._changed}
             self._changed, self._changed_at = changed, elapsed
@@ -88,7 +86,7 @@ class Loader:
 
     def _choose(self, most: int | None) -> tuple[list[str], set[str]]:
         """Return the changed files that are read now, the smallest up to `most` bytes, and the others."""
-        changed = {stamp.path for stamp in self._watch.changed(self._paths)} - {*self._paths}
+        changed = {stamp.path for stamp in self.watch.changed(self._paths)} - {*self._paths}
         new = sorted((file_stamp(file).size, file) for file in changed - self._done)
         if most is None:
             return [file for _, file in new], set()
@@ -108,7 +106,7 @@ class Loader:
         """
         chosen, waiting = self._choose(most)
         # Before reading: later changes are seen next time.
-        self._watch.record(self._paths, self._unstable | waiting)
+        self.watch.record(self._paths, self._unstable | waiting)
         is_complete = waiting <= self._done
         waiting |= self._done & self._sources.keys()
         self._done = set() if is_complete else self._done.union(chosen)
@@ -118,7 +116,7 @@ class Loader:
         self._changed, self._unstable = frozenset(), set()
         if self._root is not None:
             reading.read_system(self._root)
-        for directory in self._directories:
+        for directory in self.directories:
             reading.read_directory(directory)
         if reading.complete:
             self._last_good.prune([name for file in reading.files for name in (file, f"{file}\0")])
@@ -132,7 +130,7 @@ class Loader:
     @property
     def _paths(self) -> list[str]:
         system = [] if self._root is None else system_crontabs.system_paths(self._root)
-        return [*self._directories, *system]
+        return [*self.directories, *system]
 
 
 @dataclass(slots=True)
@@ -259,7 +257,7 @@ class _Reading:
         try:
             self.last_good.save(self._saved_name(file, uid), text)
         except OSError as error:
-            message = f"cannot be saved as the last good version: {error.strerror}"
+            message = f"cannot be saved as the last good version: {os_reason(error)}"
             problem = _file_error(file, "not-kept", message)
             return replace(new, file_stamp=None, problems=(*new.problems, problem))
         return new
@@ -270,9 +268,9 @@ class _Reading:
         if good is None:
             return new
         message = "has errors: its last good version goes on running until it is repaired"
-        problems = (*new.problems, _file_error(new.file, "kept", message))
+        problems = (*new.problems, Problem(new.file, 0, 0, "warning", "kept", message))
         old = self.parser.parse(good, new.file, owner, new.file_stamp, limits=self._limits_of(owner))
-        return replace(old, problems=problems, uses_last_good=True)
+        return replace(old, problems=problems, further_errors=new.further_errors, uses_last_good=True)
 
     def _add(self, source: Source) -> None:
         """Add a source; jobs of unknown users are left out, with an error for each."""

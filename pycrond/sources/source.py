@@ -28,6 +28,8 @@ class Source:
     """The users of the jobs."""
     stamp: str
     """A hash: two readings of a file with the same stamp give the same jobs, in this daemon or another."""
+    further_errors: int = 0
+    """The errors of the file that are not among the problems."""
     uses_last_good: bool = False
     """The file has errors, and the jobs are those of its last good version."""
 
@@ -77,16 +79,20 @@ class SourceParser:
         entries, problems = crontab.entries, crontab.problems
         if message := limits.repetition_problem(entries):
             entries, problems = (), (*problems, Problem(file, 0, 0, "error", "beyond-limit", message))
-        if limits.entries:
-            problems = _first_problems(problems)
+        first = _first_problems(problems) if limits.entries else problems
         jobs = tuple(make_jobs(entries, self.user))
         stamp = self.stamp(text, owner, limits)
-        return Source(file, file_stamp, jobs, problems, frozenset(job.user for job in jobs), stamp)
+        further = count_errors(problems) - count_errors(first)
+        return Source(file, file_stamp, jobs, first, frozenset(job.user for job in jobs), stamp, further)
 
     def stamp(self, text: bytes, owner: str | None, limits: CrontabLimits) -> str:
         """Return the stamp of the source that `parse` returns."""
         facts = map(str, (self.dialect, self.seed, self.user, owner, limits))
         return digest_words(__version__, *facts, text)
+
+
+def count_errors(problems: Iterable[Problem]) -> int:
+    return sum(problem.severity == "error" for problem in problems)
 
 
 def _first_problems(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:

@@ -8,8 +8,9 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pycrond.errors import Problem
-from pycrond.host import safe_paths, users
+from pycrond.errors import Problem, os_reason
+from pycrond.host import machine, safe_paths, users
+from pycrond.settings import Settings
 from pycrond.sources.files import PermissionCheck
 
 
@@ -57,6 +58,13 @@ CRONIE = SystemRules(
     several_names=True,
 )
 RULES = {"debian": DEBIAN, "cronie": CRONIE}
+
+
+def dialect_of(settings: Settings) -> str:
+    """Return the dialect by which crontabs are read with these settings: `debian` or `cronie`."""
+    if settings.dialect != "auto":
+        return settings.dialect
+    return machine.detect_dialect(settings.root) if settings.system else "cronie"
 
 
 def system_paths(root: str) -> list[str]:
@@ -109,7 +117,7 @@ def _names(directory: str, problems: list[Problem], *, sticky: int = 0) -> list[
         problems.append(Problem(directory, 0, 0, "error", "refused", f"no crontab in it is read: {error}"))
         return []
     except OSError as error:
-        problems.append(Problem(directory, 0, 0, "error", "missing", f"cannot be read: {error.strerror}"))
+        problems.append(Problem(directory, 0, 0, "error", "missing", f"cannot be read: {os_reason(error)}"))
         return []
 
 
@@ -125,7 +133,8 @@ def permission_check(crontab: SystemCrontab, rules: SystemRules) -> PermissionCh
         spool = crontab.user is not None
         account = users.by_name(crontab.user) if crontab.user is not None else None
         if status.st_uid not in {0, account.uid if account else 0}:
-            return f"wrong file owner (uid {status.st_uid}), it must belong to {crontab.user or 'root'}"
+            owner = safe_paths.user_name(status.st_uid)
+            return f"wrong file owner ({owner}), it must belong to {crontab.user or 'root'}"
         if not (rules.spool_mode if spool else rules.mode)(mode):
             return f"its mode {mode:04o} is not allowed ({rules.modes[spool]})"
         if status.st_nlink > 1 and (spool or not rules.several_names):

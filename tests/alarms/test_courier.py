@@ -304,9 +304,9 @@ def test_a_closed_port(tmp_path: Path) -> None:
         bound.bind(("127.0.0.1", 0))
         where = f"127.0.0.1:{bound.getsockname()[1]}"
         status, reason = courier(mail(tmp_path, f"smtp://{where}"))
-        assert (status, reason) == (os.EX_TEMPFAIL, f"{where}: [Errno 111] Connection refused")
+        assert (status, reason) == (os.EX_TEMPFAIL, f"{where}: Connection refused")
         status, reason = courier({"kind": "ping", "url": f"http://{where}/id", "event": "success"})
-        assert (status, reason) == (os.EX_TEMPFAIL, "127.0.0.1: [Errno 111] Connection refused")
+        assert (status, reason) == (os.EX_TEMPFAIL, "127.0.0.1: Connection refused")
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,9 @@ def test_an_edit_with_errors_changes_nothing(directory: CrontabDirectory) -> Non
     assert directory.load() == before
     assert [job.key for job in directory.loaded.jobs] == keys
     assert directory.loaded.kept == (str(file),)
-    assert [error.partition(": error")[0] for error in directory.errors()] == ["DIR/a:1:1", "DIR/a"]
+    assert [error.partition(": error")[0] for error in directory.errors()] == ["DIR/a:1:1"]
+    assert directory.loaded.problems[-1].code == "kept"
+    assert directory.loaded.errors == 1, "as check counts them"
 
 
 def test_the_last_good_version_survives_restarts_and_further_edits(directory: CrontabDirectory) -> None:

@@ -59,14 +59,12 @@ def _facts(settings: Settings) -> MachineFacts:
     zone = machine.local_zone_name(environ)
     unit, of_user = probe.unit_of(daemon.pid)
     failing, never_due = _jobs_in_trouble(settings)
-    errors = [
-        problem for problem in loaded.problems if problem.severity == "error" and problem.code != "kept"
-    ]
+    errors = [problem for problem in loaded.problems if problem.severity == "error"]
     ledger = settings.ledger_path
     return MachineFacts(
         version=__version__,
         daemon=daemon,
-        crontabs=_crontab_paths(settings),
+        crontabs=probe.crontab_paths(settings),
         other_crons=tuple(probe.other_crons(running)),
         syslog=settings.syslog,
         syslog_error=probe.syslog_error(settings.syslog),
@@ -119,11 +117,6 @@ def _jobs_left(settings: Settings) -> int:
     with contextlib.suppress(PycrondError, ValueError):
         return count_jobs_left(settings)
     return 0
-
-
-def _crontab_paths(settings: Settings) -> tuple[str, ...]:
-    system = [os.path.join(settings.root, path.lstrip("/")) for path in probe.CRON_PATHS]
-    return (*map(os.path.realpath, settings.crontabs), *(system if settings.system else ()))
 
 
 def _zone_exists(name: str) -> bool:

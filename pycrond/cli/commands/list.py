@@ -9,7 +9,8 @@ from pycrond import clock
 from pycrond.cli.arguments import add_json, seconds
 from pycrond.cli.data.access import records
 from pycrond.cli.next_fire import next_fire
-from pycrond.cli.printing import print_json, print_line
+from pycrond.cli.not_loaded import FileChange, unloaded_changes
+from pycrond.cli.printing import first_problems, print_json, print_line
 from pycrond.cli.render import formatting, job_table, table, terminal
 from pycrond.cli.render.disk import disk_lines, read_disk
 from pycrond.cli.render.formatting import Cell
@@ -77,6 +78,7 @@ def _document(settings: Settings, options: argparse.Namespace) -> dict[str, obje
     running = read.is_running()
     jobs = _with_details(read, _select(_read_jobs(read, now, running), options), medians=True)
     return {
+        "not_loaded": [change.document() for change in _changes(settings, running)],
         "daemon": formatting.daemon_json(read.daemon(), running),
         "jobs": [job_table.job_json(job) for job in jobs],
         "problems": [formatting.problem_json(problem) for problem in read.problems()],
@@ -95,12 +97,20 @@ def _lines(settings: Settings, options: argparse.Namespace, width: int, *, cut: 
     body: Sequence[StyledLine] = [[Cell("no job matches")]] if all_jobs else ()
     if jobs:
         body = table.lay_out(job_table.columns(jobs, here, width), width, job_table.below(jobs, here))
-    problems = [
-        [Cell(str(problem), "bad" if problem.severity == "error" else "busy")] for problem in read.problems()
-    ]
+    changes = [[Cell(str(change), "busy")] for change in _changes(settings, running)]
     disk = [[Cell(line, "bad")] for line in disk_lines(read_disk(settings) if running else None, here)]
-    lines = [*head, *disk, *body, *problems]
+    lines = [*head, *disk, *body, *_problem_lines(read), *changes]
     return [table.clipped(line, width) for line in lines] if cut else lines
+
+
+def _changes(settings: Settings, running: bool) -> Sequence[FileChange]:
+    return unloaded_changes(settings) if running else ()
+
+
+def _problem_lines(read: Records) -> Sequence[StyledLine]:
+    first, more = first_problems(read.problems())
+    lines = [[Cell(str(problem), "bad" if problem.severity == "error" else "busy")] for problem in first]
+    return [*lines, [Cell(more, "bad")]] if more else lines
 
 
 def _read_jobs(read: Records, now: datetime, running: bool) -> Sequence[JobStatus]:

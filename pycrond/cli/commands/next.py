@@ -75,7 +75,7 @@ def _select(options: argparse.Namespace, zone: Zone) -> tuple[Schedules, int]:
     if options.file:
         if options.selected:
             raise PycrondError("--file excludes jobs and expressions: give only one of them")
-        return _of_file(options.file, zone)
+        return _of_file(options.file, zone, system.dialect_of(load_settings(options)))
     if options.selected and _is_expression(options.selected):
         text = " ".join(options.selected)
         return [ComingFires(text, parse_expression(text), zone)], 0
@@ -93,12 +93,13 @@ def _is_expression(words: Sequence[str]) -> bool:
     return bool(known) and (len(words[0].split()) > 1 or words[0].startswith("@") or known.valid)
 
 
-def _of_file(file: str, zone: Zone) -> tuple[Schedules, int]:
+def _of_file(file: str, zone: Zone, dialect: str) -> tuple[Schedules, int]:
     own = users.by_uid(os.geteuid()).name
     parsed = parser.parse(
         files.read_crontab(file, files.NO_CHECK),
         file,
         system=system.has_user_column(file),
+        dialect=dialect,
         user=own,
         seed=machine.machine_id(),
     )

@@ -8,6 +8,7 @@ from typing import Any
 from pycrond.cli.arguments import add_json
 from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon, count_jobs_left, is_locked
 from pycrond.cli.load_report import jobs_from_files
+from pycrond.cli.not_loaded import unloaded_changes
 from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import terminal
 from pycrond.cli.render.disk import disk_lines, size, waiting
@@ -36,10 +37,12 @@ def run(options: argparse.Namespace) -> int:
         if left:
             raise NotRunningError(f"pycrond is stopped, {counted(left, 'job')} still running")
         raise NotRunningError("pycrond is not running")
+    changes = unloaded_changes(settings)
     if options.json:
-        print_json({**answer, "running": True, "running_jobs": answer["running"]})
+        not_loaded = [change.document() for change in changes]
+        print_json({**answer, "running": True, "running_jobs": answer["running"], "not_loaded": not_loaded})
     else:
-        for line in _lines(answer):
+        for line in (*_lines(answer), *map(str, changes)):
             print_line(line)
     return 0
 

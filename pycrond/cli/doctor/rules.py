@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from pycrond.cli.doctor.facts import DirectoryFacts, Finding, Level, MachineFacts
+from pycrond.cli.doctor.facts import DirectoryFacts, Finding, Level, MachineFacts, OtherCron
 from pycrond.text import counted
 
 MIB = 1 << 20  # bytes
@@ -48,13 +48,18 @@ def _daemon(facts: MachineFacts) -> Findings:
 
 def _other_crons(facts: MachineFacts) -> Findings:
     for cron in facts.other_crons:
-        if any(_overlap(ours, theirs) for ours in facts.crontabs for theirs in cron.crontabs):
+        if reads_same(facts.crontabs, cron):
             text = f"{cron.name} runs, and reads the same crontabs: every job runs twice"
             yield Finding("problem", "other-cron", text, cron.stop)
         else:
             yield Finding("ok", "other-cron", f"{cron.name} runs, and reads other crontabs than pycrond")
     if not facts.other_crons:
         yield Finding("ok", "other-cron", "none runs")
+
+
+def reads_same(crontabs: Sequence[str], cron: OtherCron) -> bool:
+    """Return whether another cron reads files or directories that are, contain or lie in these."""
+    return any(_overlap(ours, theirs) for ours in crontabs for theirs in cron.crontabs)
 
 
 def _overlap(path: str, other_path: str) -> bool:
