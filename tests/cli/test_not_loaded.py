@@ -26,7 +26,7 @@ def test_changes_of_files(directory: Path, monkeypatch: pytest.MonkeyPatch) -> N
         (directory / name).touch()
     changes = sorted(not_loaded.compare(before, stamps_of([str(directory)]), [str(directory)]))
     at = os.stat(directory / "changed").st_ctime
-    monkeypatch.setattr("time.time", lambda: at + 200)
+    monkeypatch.setattr("time.time", lambda: at + 180)
     assert [str(change) for change in changes] == [
         "added: added 3 m ago, not loaded: pycrond reload",
         "changed: changed 3 m ago, not loaded: pycrond reload",
