@@ -1,15 +1,16 @@
 """The table of `history`: how each run ended and why, and how its duration compares with the median."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from pycrond.cli.render.formatting import Cell, brief, ending_and_count, joined, title
+from pycrond.cli.render.formatting import Cell, ending, ending_and_count, joined, period, title
 from pycrond.cli.render.table import TableColumn
-from pycrond.jobs.run import State
+from pycrond.jobs.run import OPEN, State
 from pycrond.ledger.rows import RunRow
 from pycrond.text import duration
 
 SLOW_FACTOR = 2.0  # times the median: a run that takes longer stands out
+REASON_ROOM = 40  # columns for reasons, before there is room for usual durations, processor time and memory
 MIN_COMPARABLE_S = 0.1  # shorter runs are not compared with the median
 
 
@@ -26,20 +27,40 @@ def columns(
     names = [Cell(title(run.key, run.name, commands.get(run.key, ""))) for run in runs]
     took = [_took(run, now) for run in runs]
     usual = [compared(seconds, medians.get(run.key)) for run, seconds in zip(runs, took, strict=True)]
-    reasons = [Cell(reason(run, now, last_lines.get(run.id))) for run in runs]
+    reasons = [Cell(joined(run.reason, last_lines.get(run.id))) for run in runs]
     return [
         TableColumn("RUN", [Cell(str(run.id), "dim") for run in runs], right=True),
-        TableColumn("NAME", names, least=20),
-        TableColumn("FIRE", [Cell(brief(run.fire, now)) for run in runs]),
+        TableColumn("FIRE", [Cell(period(run.fire, run.until, now)) for run in runs]),
+        TableColumn("NAME", names, least=14),
         TableColumn("ENDED", [ending_and_count(run) for run in runs]),
         TableColumn("TOOK", [Cell(duration(seconds)) for seconds in took], right=True),
-        TableColumn("USUAL", usual, rank=1, right=True),
-        TableColumn("CPU", [Cell(_cpu(run.cpu_s)) for run in runs], rank=4, right=True),
-        TableColumn("MEMORY", [Cell(memory(run.max_rss_kb)) for run in runs], rank=5, right=True),
-        TableColumn("LATE", [Cell(lateness(run.lateness_ms)) for run in runs], rank=6, right=True),
+        TableColumn("USUAL", usual, rank=3, right=True),
+        TableColumn("CPU", [Cell(_cpu(run.cpu_s)) for run in runs], rank=5, right=True),
+        TableColumn("MEMORY", [Cell(memory(run.max_rss_kb)) for run in runs], rank=6, right=True),
+        TableColumn("LATE", [Cell(lateness(run.lateness_ms)) for run in runs], rank=4, right=True),
         TableColumn("TRIGGER", [Cell(trigger(run)) for run in runs], rank=2),
-        TableColumn("REASON", reasons, rank=3, least=14),
+        TableColumn("REASON", reasons, rank=1, least=12, room=REASON_ROOM),
     ]
+
+
+def grouped(runs: Iterable[RunRow]) -> list[RunRow]:
+    """Return a row for each series of runs of a job that ended equally; the newest first, as `runs` are.
+
+    A row has the first and the last fire time and the number of runs, and else what the newest run has.
+    """
+    groups: list[RunRow] = []
+    places: dict[str, int] = {}
+    for run in runs:
+        place = places.get(run.key)
+        if place is None or run.state in OPEN or ending(groups[place]) != ending(run):
+            places[run.key] = len(groups)
+            groups.append(run)
+            continue
+        newest = groups[place]
+        number = (newest.folded or 1) + (run.folded or 1)
+        last = max(newest.until or newest.fire, run.until or run.fire)
+        groups[place] = newest._replace(fire=min(newest.fire, run.fire), until=last, folded=number)
+    return groups
 
 
 def _took(run: RunRow, now: datetime) -> float | None:
@@ -83,9 +104,3 @@ def trigger(run: RunRow) -> str:
     """Return what started a run, if not the schedule, and the number of a further attempt."""
     cause = "" if run.trigger == "schedule" else run.trigger
     return f"{cause} {run.attempt}".strip() if run.attempt > 1 else cause
-
-
-def reason(run: RunRow, now: datetime, last_line: str | None) -> str:
-    """Return why a run ended so; first the last fire time, if the row stands for several."""
-    until = f"until {brief(run.until, now)}" if run.until is not None and run.until > run.fire else ""
-    return joined(until, run.reason, last_line)
