@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 from pycrond.control.client import ask, connect
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.keeper import start
+from pycrond.ledger.rows import DaemonRow
 from pycrond.settings import Settings
 
 DAEMON_TIMEOUT = 60.0  # seconds
@@ -48,13 +49,13 @@ class Presence(NamedTuple):
 
     runs: bool = False
     restarts: bool = False
-    """It has died, and its keeper is about to start another."""
+    """It has died, and its keeper is starting another."""
     jobs_left: int = 0
     """Jobs that still run although no daemon does."""
 
 
-def presence(settings: Settings, *, is_stopped: bool) -> Presence:
-    """Ask the lock, then the keeper. `is_stopped`: the ledger has the planned stop of the latest daemon.
+def presence(settings: Settings, latest: DaemonRow | None) -> Presence:
+    """Ask the lock, then the keeper. `latest` is the latest daemon that the ledger has.
 
     A daemon whose keeper was killed, or does not answer, holds the lock itself: it runs.
     """
@@ -65,8 +66,10 @@ def presence(settings: Settings, *, is_stopped: bool) -> Presence:
     except PycrondError:
         daemon, jobs = "", ""
     if daemon != "0":
-        return Presence(runs=True)
+        is_latest = not daemon or latest is None or int(daemon) == latest.pid
+        return Presence(runs=is_latest, restarts=not is_latest)
     left = int(jobs or 0)
+    is_stopped = latest is not None and latest.stopped_at is not None
     return Presence(restarts=not (left or is_stopped), jobs_left=left)
 
 

@@ -169,7 +169,7 @@ MIGRATIONS = (
         missed        INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     INSERT INTO last_runs
-    SELECT key, past.run, min(iif(id > good AND state IN ('failed', 'timed-out', 'lost', 'unknown'),
+    SELECT key, nullif(past.run, 0), min(iif(id > good AND state IN ('failed', 'timed-out', 'lost', 'unknown'),
         coalesce(started_at, fire), NULL)),
     coalesce(sum(coalesce(folded, 1)) FILTER (WHERE id > good AND attempt = 1
         AND state IN ('failed', 'timed-out', 'lost', 'unknown')), 0),

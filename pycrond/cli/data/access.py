@@ -23,8 +23,7 @@ Row = TypeVar("Row", RunRow, SpanRow)
 
 def presence_by(read: SharedReader, settings: Settings) -> Presence:
     """Return whether a daemon runs, by the lock, the keeper and the ledger."""
-    daemon = read.daemon()
-    return presence(settings, is_stopped=daemon is not None and daemon.stopped_at is not None)
+    return presence(settings, read.daemon())
 
 
 def as_present(read: SharedReader, settings: Settings, rows: list[Row], *, waits: bool = False) -> list[Row]:

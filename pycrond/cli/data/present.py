@@ -4,9 +4,11 @@ The processes themselves, by pid and start time, and the ends that the keeper ha
 """
 
 import json
+import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pycrond.cli.daemon_requests import is_locked
 from pycrond.host import machine, procfs
 from pycrond.jobs.options import from_json
 from pycrond.jobs.run import Cause, State
@@ -18,6 +20,7 @@ from pycrond.settings import Settings
 
 Changes = Mapping[int, Mapping[str, Any]]
 """The columns of runs that are no longer as the ledger has them, by run number."""
+KEEPER_TIME = 0.05  # seconds in which a keeper has saved the end of a process
 NO_DAEMON = "no daemon runs"
 RESTARTED = "the machine was restarted while it ran"
 NO_STATUS = f"it ended while {NO_DAEMON.replace('runs', 'ran')}: its exit status is not known"
@@ -26,10 +29,19 @@ NO_STATUS = f"it ended while {NO_DAEMON.replace('runs', 'ran')}: its exit status
 def changes(read: SharedReader, settings: Settings) -> Changes:
     """Return what the ledger does not know yet of the runs that it has as open. No daemon runs."""
     rows = read.processes()
-    living = {row.id for row in rows if row.state == State.RUNNING and _lives(row)}
+    running = [row for row in rows if row.state == State.RUNNING]
+    living = {row.id for row in running if _lives(row)}
     # Read after the processes: a process ends before its end is written.
-    ends = {(end.pid, end.start): end for end in read_saved_ends(settings.ends_path)} if rows else {}
+    ends = _read_ends(settings)
+    dead = [row for row in running if row.id not in living]
+    if any((row.pid, row.pid_start) not in ends for row in dead) and is_locked(settings):
+        time.sleep(KEEPER_TIME)
+        ends = _read_ends(settings)
     return {row.id: _present(row, ends, is_alive=row.id in living) for row in rows}
+
+
+def _read_ends(settings: Settings) -> Mapping[tuple[int | None, int | None], ProcessEnd]:
+    return {(end.pid, end.start): end for end in read_saved_ends(settings.ends_path)}
 
 
 def living(found: Changes) -> int:
@@ -57,7 +69,7 @@ def _lives(row: ProcessRow) -> bool:
 
 
 def _present(
-    row: ProcessRow, ends: Mapping[tuple[int, int], ProcessEnd], *, is_alive: bool
+    row: ProcessRow, ends: Mapping[tuple[int | None, int | None], ProcessEnd], *, is_alive: bool
 ) -> Mapping[str, Any]:
     if row.state != State.RUNNING:
         return {"reason": f"{row.reason}: {NO_DAEMON}".removeprefix(": ")}
@@ -65,7 +77,7 @@ def _present(
         return {"state": State.RUNNING, "reason": f"{NO_DAEMON}, process {row.pid} still runs"}
     if row.boot != machine.boot_id():
         return {"state": State.UNKNOWN, "reason": RESTARTED}
-    end = ends.get((row.pid or 0, row.pid_start or 0))
+    end = ends.get((row.pid, row.pid_start))
     if end is None:
         return {"state": State.UNKNOWN, "reason": NO_STATUS}
     reported, at, duration = reported_outcome(end, row.started_at)

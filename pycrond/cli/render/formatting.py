@@ -46,9 +46,9 @@ def brief(at: datetime | float, now: datetime) -> str:
 
 def period(first: float, last: float | None, now: datetime) -> str:
     """Return a time, or two with a dash between them, the second without its day where that is the same."""
-    if last is None or last <= first:
-        return brief(first, now)
-    begin, end = _local(first, now), _local(last, now)
+    begin, end = _local(first, now), _local(last or first, now)
+    if brief(begin, now) == brief(end, now):
+        return brief(begin, now)
     return f"{brief(begin, now)}{DASH}{f'{end:%H:%M}' if begin.date() == end.date() else brief(end, now)}"
 
 

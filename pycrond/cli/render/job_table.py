@@ -62,7 +62,8 @@ def _about(daemon: DaemonRow, presence: Presence, jobs: str, now: datetime) -> s
     if presence.restarts:
         return f"pycrond has died, its keeper starts it again, {jobs}"
     stopped = "" if daemon.stopped_at is None else f" since {brief(daemon.stopped_at, now)}"
-    return f"pycrond does NOT run{stopped}, so {jobs} will not start"
+    left = f"; {presence.jobs_left} still run" if presence.jobs_left else ""
+    return f"pycrond does NOT run{stopped}, so {jobs} will not start{left}"
 
 
 def _counts(jobs: Sequence[JobStatus]) -> str:
@@ -158,9 +159,10 @@ def _remarks(status: JobStatus, now: datetime) -> StyledLine:
     line: list[Cell] = []
     if status.pause:
         line += [SEPARATOR, Cell(paused(status.pause, now), "busy")]
-    line += [cell for text in _troubles(status, now) for cell in (SEPARATOR, Cell(text, "bad"))]
+    for text in _troubles(status, now):
+        line += [SEPARATOR, Cell(text, "bad")]
     if status.standing.skipped:
-        text = f"skipped {counted(status.standing.skipped, 'time')} since"
+        text = f"skipped {counted(status.standing.skipped, 'time')}{' since' if status.last else ''}"
         line += [SEPARATOR, Cell(joined(text, _reason(status, State.SKIPPED)), "busy")]
     if status.last and status.last.state in BAD_ENDS:
         why = _failure(status, status.last, now)
@@ -180,7 +182,7 @@ def _troubles(status: JobStatus, now: datetime) -> Iterator[str]:
     if standing.failing_since is not None and standing.failures > 1:
         yield failing(standing.failing_since, standing.failures, now)
     if status.overdue:
-        yield overdue(status.overdue, now)
+        yield f"overdue since {brief(status.overdue.overdue_at, now)}"
     if standing.missed:
         until = status.passed.until if status.passed else None
         last = "" if until is None else f" until {brief(until, now)}"
@@ -202,7 +204,7 @@ def trouble(status: JobStatus, now: datetime) -> str:
     """Return what is wrong with a job in one line, without what it printed; empty if nothing is."""
     is_repeated = status.standing.failing_since is not None and status.standing.failures > 1
     first = [failure(status, now)] if status.has_failed and not is_repeated else []
-    return ", ".join([*first, *_troubles(status, now)])
+    return "; ".join([*first, *_troubles(status, now)])
 
 
 def failure(status: JobStatus, now: datetime) -> str:
