@@ -169,8 +169,9 @@ MIGRATIONS = (
         missed        INTEGER NOT NULL
     ) STRICT, WITHOUT ROWID;
     INSERT INTO last_runs
-    SELECT key, nullif(past.run, 0), min(iif(id > good AND state IN ('failed', 'timed-out', 'lost', 'unknown'),
-        coalesce(started_at, fire), NULL)),
+    SELECT key, nullif(past.run, 0),
+    min(coalesce(started_at, fire)) FILTER (WHERE id > good
+        AND state IN ('failed', 'timed-out', 'lost', 'unknown')),
     coalesce(sum(coalesce(folded, 1)) FILTER (WHERE id > good AND attempt = 1
         AND state IN ('failed', 'timed-out', 'lost', 'unknown')), 0),
     max(iif(id > past.run AND state IN ('skipped', 'missed'), id, NULL)),
