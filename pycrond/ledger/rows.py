@@ -95,7 +95,6 @@ class StandingRow(NamedTuple):
     """The failures of a job in a row, and its fires that were passed over since its last run began."""
 
     key: str
-    run: int | None
     failing_since: float | None
     failures: int
     passed: int | None

@@ -142,11 +142,12 @@ class SharedReader:
         return {run.key: run for run in runs}
 
     def standings(self, keys: Sequence[str] | None = None) -> dict[str, StandingRow]:
-        """The failures in a row and the fires passed over since the last run, by key of each loaded job."""
+        """The failures in a row and the fires passed over since the last run, by key, of jobs with any."""
         rows = self._rows(
             StandingRow,
-            "SELECT key, run, failing_since, failures, passed, skipped, missed"  # noqa: S608 -- constants
-            f" FROM jobs JOIN last_runs USING (key) WHERE loaded > 0 AND {OWN}{_with_keys(keys)}",
+            "SELECT key, failing_since, failures, passed, skipped, missed"  # noqa: S608 -- constants
+            " FROM jobs JOIN last_runs USING (key) WHERE (failing_since NOT NULL OR passed NOT NULL)"
+            f" AND loaded > 0 AND {OWN}{_with_keys(keys)}",
             keys=keys,
         )
         return {row.key: row for row in rows}

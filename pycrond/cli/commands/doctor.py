@@ -17,7 +17,7 @@ from pycrond.cli.doctor.rules import diagnose
 from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import job_table, terminal
 from pycrond.cli.settings_layers import load_settings
-from pycrond.errors import PycrondError
+from pycrond.errors import Problem, PycrondError
 from pycrond.host import machine, pidfile, users
 from pycrond.settings import Settings
 from pycrond.sources import files
@@ -57,10 +57,7 @@ def _facts(settings: Settings) -> MachineFacts:
     zone = machine.local_zone_name(environ)
     unit, of_user = probe.unit_of(daemon.pid)
     failing, overdue, missed, never_due = _jobs_in_trouble(settings)
-    errors = [
-        problem for problem in loaded.problems if problem.severity == "error" and problem.code != "kept"
-    ]
-    ledger = settings.ledger_path
+    ledger, errors = settings.ledger_path, [problem for problem in loaded.problems if _is_error(problem)]
     return MachineFacts(
         version=__version__,
         daemon=daemon,
@@ -91,6 +88,10 @@ def _facts(settings: Settings) -> MachineFacts:
         never_due_jobs=never_due,
         ledger_bytes=os.path.getsize(ledger) if os.path.exists(ledger) else 0,
     )
+
+
+def _is_error(problem: Problem) -> bool:
+    return problem.severity == "error" and problem.code != "kept"
 
 
 def _daemon(settings: Settings) -> DaemonFacts:

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         facts = {**answer, "running": True, "running_jobs": answer["running"]} if answer else {}
         stopped = {"running": False, "running_jobs": presence.jobs_left}
-        print_json((facts or stopped) | _troubles_json(jobs, gone))
+        print_json((facts or stopped) | (_troubles_json(jobs, gone) if jobs or gone else {}))
         return 0 if answer else NotRunningError.status
     for line in [*(_lines(answer) if answer else ()), *_trouble_lines(jobs, gone)]:
         print_line(line)

@@ -13,7 +13,7 @@ from pycrond.jobs.run import OPEN, State
 from pycrond.ledger.rows import BAD_ENDS, ExpectedRow, JobRow, PauseRow, RunRow, StandingRow
 from pycrond.text import rfc3339
 
-NO_STANDING = StandingRow("", None, None, 0, None, 0, 0)
+NO_STANDING = StandingRow("", None, 0, None, 0, 0)
 
 
 class JobStatus(NamedTuple):

@@ -1,5 +1,6 @@
 """The state of jobs as `list`, `status` and `doctor` show it, of a daemon in the test's own process."""
 
+from contextlib import closing
 from pathlib import Path
 
 from pycrond import clock
@@ -12,7 +13,8 @@ JOB = "while ! test -e go; do sleep 0.01; done; rm go; exit 1"
 
 
 def statuses(loop: Loop) -> dict[str | None, JobStatus]:
-    return {status.job.name: status for status in read_jobs(LocalRecords(loop.settings), clock.now())}
+    with closing(LocalRecords(loop.settings)) as read:
+        return {status.job.name: status for status in read_jobs(read, clock.now())}
 
 
 def test_a_skipped_fire_does_not_hide_that_a_job_always_fails(loop: Loop) -> None:
@@ -43,7 +45,8 @@ def test_a_job_without_a_success_in_time_is_overdue_also_when_it_is_gone(loop: L
     assert job_table.trouble(found["backup"], clock.now()) == "overdue since 13:00"
     loop.write("#: name=other expect=3h\n0 0 * * * true\n")
     loop.reload()
-    gone = overdue_jobs(LocalRecords(loop.settings), clock.now(), gone=True)
+    with closing(LocalRecords(loop.settings)) as read:
+        gone = overdue_jobs(read, clock.now(), gone=True)
     assert [row.key for row in gone] == ["root/backup"]
 
 
