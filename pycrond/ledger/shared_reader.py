@@ -20,6 +20,7 @@ from pycrond.ledger.rows import (
     matching_keys,
     quote_path,
 )
+from pycrond.ledger.schema import MIGRATIONS
 
 Row = TypeVar("Row")
 
@@ -67,8 +68,13 @@ class SharedReader:
             self._db.text_factory = TEXT
             self._db.execute("PRAGMA trusted_schema = OFF")
             self._db.execute("SELECT count(*) FROM daemons").fetchone()
+            version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
         except sqlite3.Error as error:
             raise PycrondError(f"cannot read ledger {path}: {error}") from error
+        if version < len(MIGRATIONS):
+            raise PycrondError(
+                f"ledger {path} was written by an older pycrond: 'pycrond restart' converts it"
+            )
         self._state_dir = state_dir
         self._user = user
         self._max_bytes = max_bytes
