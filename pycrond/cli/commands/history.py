@@ -8,7 +8,6 @@ from pycrond.cli.arguments import add_json, add_period, positive_count
 from pycrond.cli.data.access import records
 from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import formatting, run_table, terminal
-from pycrond.cli.render.table import lay_out
 from pycrond.cli.settings_layers import load_settings
 from pycrond.control.records import Records
 from pycrond.ledger import rows
@@ -52,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     commands = {job.key: job.command for job in read.jobs()}
     medians = read.medians([*{row.key for row in runs}])
     columns = run_table.columns(runs, terminal.here(), commands, medians, _last_lines(read, runs))
-    terminal.show(lay_out(columns, terminal.width()))
+    terminal.show(run_table.lay_out(columns, terminal.width()))
     return 0
 
 

@@ -13,7 +13,6 @@ from pycrond.cli.printing import print_json, print_line, print_table
 from pycrond.cli.render import run_table, terminal
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.job_table import failing
-from pycrond.cli.render.table import lay_out
 from pycrond.cli.selectors import find_job
 from pycrond.cli.settings_layers import load_settings
 from pycrond.cli.time_input import MINUTE, moment
@@ -98,7 +97,7 @@ def _print_runs(runs: Sequence[RunRow], job: JobRow, minute: datetime, *, due: b
     now = clock.now()
     if runs:
         columns = run_table.columns(runs, terminal.here(now), {job.key: job.command}, {}, {})
-        terminal.show(lay_out(columns, terminal.width()))
+        terminal.show(run_table.lay_out(columns, terminal.width()))
     elif due and minute > now:
         print_line("The ledger has no run of it: the time has not come yet.")
     elif due:

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from pycrond.cli.render import table
 from pycrond.cli.render.formatting import Cell, ending, ending_and_count, joined, period, title
-from pycrond.cli.render.table import TableColumn
+from pycrond.cli.render.table import StyledLine, TableColumn
 from pycrond.jobs.run import OPEN, State
 from pycrond.ledger.rows import RunRow
 from pycrond.text import duration
 
 SLOW_FACTOR = 2.0  # times the median: a run that takes longer stands out
-REASON_ROOM = 40  # columns for reasons, before there is room for usual durations, processor time and memory
 MIN_COMPARABLE_S = 0.1  # shorter runs are not compared with the median
 
 
@@ -31,7 +31,7 @@ def columns(
     return [
         TableColumn("RUN", [Cell(str(run.id), "dim") for run in runs], right=True),
         TableColumn("FIRE", [Cell(period(run.fire, run.until, now)) for run in runs]),
-        TableColumn("NAME", names, least=14),
+        TableColumn("NAME", names, least=20),
         TableColumn("ENDED", [ending_and_count(run) for run in runs]),
         TableColumn("TOOK", [Cell(duration(seconds)) for seconds in took], right=True),
         TableColumn("USUAL", usual, rank=3, right=True),
@@ -39,8 +39,18 @@ def columns(
         TableColumn("MEMORY", [Cell(memory(run.max_rss_kb)) for run in runs], rank=6, right=True),
         TableColumn("LATE", [Cell(lateness(run.lateness_ms)) for run in runs], rank=4, right=True),
         TableColumn("TRIGGER", [Cell(trigger(run)) for run in runs], rank=2),
-        TableColumn("REASON", reasons, rank=1, least=12, room=REASON_ROOM),
+        TableColumn("REASON", reasons, rank=1),
     ]
+
+
+def lay_out(columns: Sequence[TableColumn], width: int) -> list[StyledLine]:
+    """Return the lines of the table. If there is no room for a whole reason, reasons are below their rows."""
+    *others, reasons = columns
+    needed = sum(min(column.natural, column.least) + column.gap for column in others if not column.rank)
+    if needed + reasons.natural <= width:
+        return table.lay_out(columns, width)
+    below = {place: [cell] for place, cell in enumerate(reasons.cells) if cell.text}
+    return table.lay_out(others, width, below)
 
 
 def grouped(runs: Iterable[RunRow]) -> list[RunRow]:

@@ -23,8 +23,6 @@ class TableColumn:
     """0: always shown. Of the others, the lowest ranks are shown first; an empty column is left out."""
     least: int = 1 << 16
     """The column may be cut to this width if space is short."""
-    room: int = 0
-    """Columns of higher ranks leave this width to it; at least twice its least width."""
     right: bool = False
     """Align to the right."""
     gap: int = 2
@@ -74,8 +72,8 @@ def _shown_columns(columns: Sequence[TableColumn], width: int) -> list[TableColu
     used = _total(shown, [column.least for column in shown])
     for column in sorted(columns, key=lambda column: column.rank):
         if column.rank and any(column.texts[1:]) and used + column.least + column.gap <= width:
-            # More than the least width, so that columns of higher ranks do not squeeze this one.
-            used += min(column.natural, max(column.room, 2 * column.least)) + column.gap
+            # Count up to twice the least width, so that columns of higher ranks do not squeeze this one.
+            used += min(column.natural, 2 * column.least) + column.gap
             shown.append(column)
     return [column for column in columns if column in shown]
 

@@ -298,7 +298,7 @@ RUNS = [
 
 def history(width: int) -> list[str]:
     lines = plain(
-        lay_out(
+        run_table.lay_out(
             run_table.columns(RUNS, NOW, {}, {"root/backup": 12.0}, {23: "No space left on device"}), width
         )
     )
@@ -308,15 +308,31 @@ def history(width: int) -> list[str]:
 
 def test_history_at_80() -> None:
     assert history(80) == [
-        "RUN  FIRE                     NAME    ENDED         TOOK  REASON",
-        " 25  02:56                    backup  running        3 m",
-        " 24  02:51                    backup  ok          36.2 s",
-        " 23  02:46                    backup  exit 75      0.2 s  No space left on devi…",
-        " 10  01:00–02:00              backup  missed ×12          daemon-down",
-        " 21  00:00                    backup  timed-out     30 m  timeout after 30m",
-        " 20  Mon 23:00                backup  skipped             overlap: run 19 still…",
-        " 19  2 Mar 03:00–3 Mar 00:36  backup  ok ×288",
+        "RUN  FIRE                     NAME    ENDED         TOOK  USUAL  LATE  TRIGGER",
+        " 25  02:56                    backup  running        3 m  20.0x  4 ms",
+        " 24  02:51                    backup  ok          36.2 s   3.0x  4 ms  retry 2",
+        " 23  02:46                    backup  exit 75      0.2 s   0.0x  4 ms",
+        "    No space left on device",
+        " 10  01:00–02:00              backup  missed ×12                 4 ms",
+        "    daemon-down",
+        " 21  00:00                    backup  timed-out     30 m   150x  4 ms",
+        "    timeout after 30m",
+        " 20  Mon 23:00                backup  skipped",
+        "    overlap: run 19 still runs",
+        " 19  2 Mar 03:00–3 Mar 00:36  backup  ok ×288                    4 ms",
     ]
+
+
+def test_the_reason_and_the_last_line_of_a_failure_are_whole_at_80() -> None:
+    long = run(
+        30, ago(minutes=1), "timed-out", 1800.0, reason="timeout: it ran for more than 1800 s", signal=15
+    )
+    name = "a-job-with-a-rather-long-name-in-deed"
+    columns = run_table.columns([long._replace(name=name)], NOW, {}, {}, {30: "copying file 3 of 7"})
+    lines = plain(run_table.lay_out(columns, 80))
+    assert lines[2] == "    timeout: it ran for more than 1800 s: copying file 3 of 7"
+    (_, row) = plain(run_table.lay_out(run_table.columns([RUNS[2]], NOW, {}, {}, {23: "No space left"}), 80))
+    assert row.endswith("No space left")
 
 
 def test_history_at_200() -> None:
@@ -378,7 +394,7 @@ def test_series_of_runs_that_ended_equally_are_one_row() -> None:
         (148, "root/bad", 9, 3),
     ]
     assert (rows[0].fire, rows[0].until) == (minute[-1].fire, minute[0].fire)
-    lines = plain(lay_out(run_table.columns(rows, NOW, {}, {}, {}), 80))
+    lines = plain(run_table.lay_out(run_table.columns(rows, NOW, {}, {}, {}), 80))
     assert "02:40–02:59  backup  ok ×20" in lines[1]
 
 
