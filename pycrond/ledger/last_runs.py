@@ -18,12 +18,16 @@ LAST_RUN = """
     FROM runs AS over LEFT JOIN runs AS later ON later.key = over.key AND later.id > over.id
     AND later.state IN ('skipped', 'missed')
     WHERE over.id = ?1 AND (?2 <> 'killed' OR over.started_at NOT NULL) GROUP BY over.id
-    ON CONFLICT DO UPDATE SET run = excluded.run,
-    passed = excluded.passed, skipped = excluded.skipped, missed = excluded.missed,
+    ON CONFLICT DO UPDATE SET run = max(excluded.run, coalesce(run, 0)),
+    passed = iif(excluded.run > coalesce(run, 0), excluded.passed, passed),
+    skipped = iif(excluded.run > coalesce(run, 0), excluded.skipped, skipped),
+    missed = iif(excluded.run > coalesce(run, 0), excluded.missed, missed),
     failing_since = iif(?2 = 'succeeded', NULL, coalesce(failing_since, excluded.failing_since)),
     failures = iif(?2 = 'succeeded', 0, failures + excluded.failures)
 """
-"""For a run that is over and its state. A run that was killed has neither failed nor succeeded."""
+"""For a run that is over and its state. A run that was killed has neither failed nor succeeded. Of runs that
+overlap, the one that began last stays the last.
+"""
 PASSED = """
     INSERT INTO last_runs (key, failures, passed, skipped, missed)
     SELECT key, 0, id, iif(?2 = 'skipped', coalesce(folded, 1), 0), iif(?2 = 'missed', coalesce(folded, 1), 0)

@@ -123,6 +123,14 @@ def test_fires_skipped_while_the_last_run_went_on_stand_beside_it(runs: Runs) ->
     assert (runs.last(), runs.standing().skipped, runs.standing().passed) == (1, 1, 2)
 
 
+def test_of_runs_that_overlap_the_one_that_began_last_is_the_last(runs: Runs) -> None:
+    for state in ("running", "running", "skipped"):
+        runs.add(state)
+    for run, state in ((2, State.SUCCEEDED), (1, State.FAILED)):
+        runs.ledger.finished([(run, Outcome(state), NOON, 1.0)])
+    assert (runs.last(), runs.standing().failures, runs.standing().skipped) == (2, 1, 1)
+
+
 def test_a_run_that_was_folded_is_still_the_last(runs: Runs) -> None:
     for _ in range(3):
         runs.add("failed")
