@@ -11,10 +11,10 @@ from typing import Any
 
 from pycrond.alarms import hook_document, mail, mail_contents, rules
 from pycrond.alarms.outbox import Outbox
-from pycrond.jobs.events import Ended, Event, Missed, Started
+from pycrond.jobs.events import Abandoned, Ended, Event, Missed, Started
 from pycrond.jobs.job import Job
 from pycrond.jobs.options import CRON
-from pycrond.jobs.run import Fire, State
+from pycrond.jobs.run import Fire, Outcome, State
 from pycrond.ledger.alarms import Alarm, AlarmTable, Health
 from pycrond.ledger.codec import decode_job
 from pycrond.ledger.database import Work
@@ -49,8 +49,8 @@ class Alarms:
     # Events
 
     def process(self, events: Iterable[Event], now: datetime) -> None:
-        """Make and write the alarms of starts and of missed fires."""
-        alarms = []
+        """Make and write the alarms of starts, of missed fires, and of failures that are not retried."""
+        alarms, failed = [], []
         for event in events:
             if isinstance(event, Started):
                 job = event.fire.job
@@ -60,7 +60,12 @@ class Alarms:
                 missed_job = self._jobs.get(event.key)
                 if missed_job:
                     alarms += self._calls(event.run, missed_job, [("hook", "missed")], now, {})
+            elif isinstance(event, Abandoned):
+                outcome = Outcome(State.FAILED, event.cause)
+                failed.append(Ended(event.run, event.fire, outcome, now, None, 0))
         self._write(alarms, [])
+        if failed:
+            self._ledger.file.write(*self.after(failed, (), now))
 
     def after(self, ended: Iterable[Ended], retried: Collection[int], now: datetime) -> list[Work]:
         """Make the alarms of ended runs, and return their rows, to be written together with the ends.

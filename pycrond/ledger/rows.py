@@ -109,6 +109,48 @@ class RunRow(NamedTuple):
         return display_name(self.key, self.name, self.command)
 
 
+class StandingRow(NamedTuple):
+    """The failures of a job in a row, and its fires that were passed over since its last run began."""
+
+    key: str
+    failing_since: float | None
+    failures: int
+    passed: int | None
+    skipped: int
+    missed: int
+
+
+class ExpectedRow(NamedTuple):
+    """A job that is to succeed once in `expect` seconds; `succeeded_at` is None before its first success."""
+
+    key: str
+    name: str | None
+    loaded: int
+    expect: float
+    since: float
+    succeeded_at: float | None
+
+    @property
+    def overdue_at(self) -> float:
+        """The time from which on it is overdue."""
+        return (self.succeeded_at or self.since) + self.expect
+
+
+class ProcessRow(NamedTuple):
+    """A run that is not over, with what identifies its process and decides about its outcome."""
+
+    id: int
+    state: State
+    reason_code: Reason
+    reason: str
+    pid: int | None
+    pid_start: int | None
+    started_at: float | None
+    options: str | None
+    boot: str
+    """The boot in which it was seen last."""
+
+
 class SpanRow(NamedTuple):
     """The time of a run, of a fire that was skipped or missed, or of `fires` of them."""
 

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from pycrond.errors import Problem
 from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, State
+from pycrond.ledger import last_runs
 from pycrond.ledger.database import Database, Work
 from pycrond.ledger.jobs import JobTable
 from pycrond.ledger.rows import FileRows, GapRow, RunRow, Unfinished, WaitingRow
@@ -192,10 +193,11 @@ class Ledger:
 
     def pass_over(self, gaps: Iterable[GapRow]) -> list[int]:
         """Write fires that were passed over, a row for a job and a gap; return the ids of the rows."""
-        rows = [(self.last_run + number, *gap) for number, gap in enumerate(gaps, 1)]
-        self.last_run += len(rows)
-        self.file.write((GAP, rows))
-        return [row[0] for row in rows]
+        numbered = [*enumerate(gaps, self.last_run + 1)]
+        self.last_run += len(numbered)
+        states = [(run, gap.state) for run, gap in numbered]
+        self.file.write((GAP, [(run, *gap) for run, gap in numbered]), *last_runs.changes(states))
+        return [run for run, _ in numbered]
 
     def cancel(self, runs: Iterable[int]) -> None:
         """Delete claims for a minute that has not come."""
@@ -230,7 +232,8 @@ class Ledger:
         statement = (
             "UPDATE runs SET state = ?, reason_code = ?, reason = ?, ended_at = ?, told = 3 WHERE id = ?"
         )
-        self.file.write((statement, [(state, *_columns(cause), now.timestamp(), run) for run, cause in rows]))
+        settled = [(state, *_columns(cause), now.timestamp(), run) for run, cause in rows]
+        self.file.write((statement, settled), *last_runs.changes([(run, state) for run, _ in rows]))
 
     def note(self, rows: Sequence[tuple[int, Cause]]) -> None:
         """Write the causes for which running runs are being ended."""
@@ -261,14 +264,12 @@ class Ledger:
 
     def finished(self, rows: Iterable[tuple[int, Outcome, datetime, float | None]], *more: Work) -> None:
         """Write ends, and what follows from them: id, outcome, when, duration in seconds if measured."""
-        values = [
-            (
-                end.state, *_columns(end.cause), end.exit_status, end.signal, end.cpu_s, end.max_rss_kb,
-                at.timestamp(), duration, run,
-            )
-            for run, end, at, duration in rows
-        ]  # fmt: skip
-        self.file.write((FINISHED, values), *more)
+        values, states = [], []
+        for run, end, at, duration in rows:
+            usage = (end.exit_status, end.signal, end.cpu_s, end.max_rss_kb)
+            values.append((end.state, *_columns(end.cause), *usage, at.timestamp(), duration, run))
+            states.append((run, end.state))
+        self.file.write((FINISHED, values), *last_runs.changes(states), *more)
 
     def delivered(self, progress: Mapping[int, tuple[int, int, int]]) -> None:
         """Write the progress of outputs: bytes spooled, bytes that syslog has taken, messages sent."""

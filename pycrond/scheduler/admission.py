@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pycrond.jobs.events import Event, Missed, Skipped
+from pycrond.jobs.events import Abandoned, Event, Missed, Skipped
 from pycrond.jobs.fair_queue import FairQueue
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import NO_CAUSE, OPEN, Cause, Reason, State
@@ -239,6 +239,8 @@ class Admission:
             self._events.append(
                 Missed(run.id, run.job.key) if is_missed else Skipped(run.id, run.job.key, cause)
             )
+            if run.fire.attempt > 1:
+                self._events.append(Abandoned(run.id, run.fire, cause))
             detail = f"{run.job.label} {run.fire.at.astimezone():%F %H:%M}: {cause.text}"
             self._log.write(state.upper(), detail, now, level="notice")
 

@@ -280,6 +280,17 @@ def test_a_failure_that_is_retried_raises_no_alarm_before_the_last_attempt(loop:
     assert documents(loop)[0]["attempt"] == 2
 
 
+@pytest.mark.parametrize("options", ["", " mail=failure"])
+def test_a_failure_whose_retry_is_skipped_raises_the_alarm(loop: Loop, options: str) -> None:
+    loop.begin(f"#: name=job on-failure='{HOOK}' retries=1 retry-delay=60s{options}\n1 12 * * * exit 5\n")
+    loop.minutes(1)
+    loop.until(lambda: len(loop.runs()) == 2)
+    loop.daemon.subsystems.scheduler.pauses.pause(["root/job"], None, "", clock.now())
+    loop.minutes(2)
+    loop.until(lambda: is_quiet(loop) and events(loop) == ["failure skipped "])
+    assert loop.query("SELECT failing_since NOT NULL FROM health") == [(1,)]
+
+
 def test_on_missed_reports_the_number_of_missed_fires(loop: Loop) -> None:
     loop.begin(f"#: name=job on-missed='{HOOK}'\n*/5 * * * * true\n")
     loop.release()

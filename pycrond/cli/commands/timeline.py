@@ -12,6 +12,7 @@ from math import inf
 
 from pycrond import clock
 from pycrond.cli.arguments import add_json
+from pycrond.cli.data.access import as_present, presence_by
 from pycrond.cli.printing import print_json, write_document
 from pycrond.cli.render import terminal
 from pycrond.cli.settings_layers import load_settings
@@ -22,7 +23,6 @@ from pycrond.cli.timeline.lanes import Timeline, TimeWindow, build_timeline, for
 from pycrond.cli.timeline.text_chart import ChartSize
 from pycrond.errors import PycrondError
 from pycrond.host import machine
-from pycrond.keeper import start as keeper_start
 from pycrond.ledger import codec
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow, SpanRow
@@ -49,9 +49,12 @@ def run(options: argparse.Namespace) -> int:
     reader = Reader(settings.state_dir)
     now, zone = clock.now(), machine.local_zone()
     window, day = _window(options, now, zone)
-    running = keeper_start.is_locked(settings.state_dir)
+    presence = presence_by(reader, settings)
+    running = presence.runs or presence.restarts
     last = None if running else checkpoint.read_checkpoint(settings.checkpoint_path).at
-    timeline, clusters = _read(reader, options, window, last.timestamp() if last else window.now)
+    spans = [] if options.next else reader.spans(window.start, window.until, window.now)
+    spans = as_present(reader, settings, spans)
+    timeline, clusters = _read(reader, spans, options, window, last.timestamp() if last else window.now)
     reader.close()
     heading = _heading(timeline, day, zone)
     if options.svg:
@@ -79,10 +82,11 @@ def _window(options: argparse.Namespace, now: datetime, zone: Zone) -> tuple[Tim
 
 
 def _read(
-    reader: Reader, options: argparse.Namespace, window: TimeWindow, recorded: float
+    reader: Reader, spans: list[SpanRow], options: argparse.Namespace, window: TimeWindow, recorded: float
 ) -> tuple[Timeline, list[Cluster]]:
-    """Take what was due up to the time `recorded` from the ledger, and later fires from the schedules."""
-    spans = [] if options.next else reader.spans(window.start, window.until, window.now)
+    """Add to the ledger's spans, which are of what was due up to the time `recorded`, the later fires by the
+    schedules.
+    """
     jobs = reader.jobs()
     absent = sorted({span.key for span in spans} - {job.key for job in jobs})
     gone = {key: reader.history([key], 1)[0] for key in absent}

@@ -99,5 +99,8 @@ class MachineFacts:
     """Errors of crontabs, as `check` prints them."""
     jobs: int = 0
     failing_jobs: tuple[str, ...] = ()
+    overdue_jobs: tuple[str, ...] = ()
+    missed_jobs: tuple[str, ...] = ()
+    """Jobs of which fires were missed since their last runs."""
     never_due_jobs: tuple[str, ...] = ()
     ledger_bytes: int = 0

@@ -82,6 +82,14 @@ def _jobs(facts: MachineFacts) -> Findings:
     if failing:
         text = f"{counted(len(failing), 'job')} failed last: {_named(failing)}"
         yield Finding("problem", "failing", text, "pycrond history JOB, pycrond logs JOB")
+    if facts.overdue_jobs:
+        text = f"{counted(len(facts.overdue_jobs), 'job')} overdue: {_named(facts.overdue_jobs)}"
+        yield Finding("problem", "overdue", text, "pycrond history JOB")
+    if facts.missed_jobs:
+        text = (
+            f"{counted(len(facts.missed_jobs), 'job')} missed since the last run: {_named(facts.missed_jobs)}"
+        )
+        yield Finding("problem", "missed", text, "pycrond history JOB, pycrond run JOB")
     if never_due:
         text = f"{counted(len(never_due), 'job')} never due: {_named(never_due)}"
         yield Finding("warning", "never-due", text, "pycrond explain describes the schedule")

@@ -9,6 +9,7 @@ from pycrond.jobs.run import State
 from pycrond.ledger.rows import BAD_ENDS, DaemonRow, PauseRow, RunRow
 from pycrond.text import duration, rfc3339, visible
 
+DASH, TIMES = "\u2013", "\u00d7"
 WEEKDAYS = timedelta(days=6)  # within which a weekday is unambiguous
 MONTHS = timedelta(days=300)  # within which day and month are
 LOG_NAME_WIDTH = 30  # characters of a job's name before a line of its output
@@ -44,6 +45,14 @@ def brief(at: datetime | float, now: datetime) -> str:
     return f"{at.day} {at:%b %H:%M}" if distance <= MONTHS else f"{at:%Y-%m-%d}"
 
 
+def period(first: float, last: float | None, now: datetime) -> str:
+    """Return a time, or two with a dash between them, the second without its day where that is the same."""
+    begin, end = _local(first, now), _local(last or first, now)
+    if brief(begin, now) == brief(end, now):
+        return brief(begin, now)
+    return f"{brief(begin, now)}{DASH}{f'{end:%H:%M}' if begin.date() == end.date() else brief(end, now)}"
+
+
 def _local(at: datetime | float, now: datetime) -> datetime:
     """Return a time, given also as Unix seconds, in the zone of `now`."""
     return (at if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)).astimezone(now.tzinfo)
@@ -66,7 +75,7 @@ def ending(run: RunRow) -> Cell:
 def ending_and_count(run: RunRow) -> Cell:
     """Return how a run ended and, if its row stands for several, their number."""
     end = ending(run)
-    return Cell(f"{end.text} x{run.folded}", end.kind) if run.folded and run.folded > 1 else end
+    return Cell(f"{end.text} {TIMES}{run.folded}", end.kind) if run.folded and run.folded > 1 else end
 
 
 def paused(pause: PauseRow, now: datetime) -> str:

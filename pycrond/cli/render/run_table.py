@@ -1,12 +1,13 @@
 """The table of `history`: how each run ended and why, and how its duration compares with the median."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from pycrond.cli.render.formatting import Cell, brief, ending_and_count, joined
-from pycrond.cli.render.table import TableColumn
+from pycrond.cli.render import table
+from pycrond.cli.render.formatting import Cell, ending, ending_and_count, joined, period
+from pycrond.cli.render.table import StyledLine, TableColumn
 from pycrond.jobs.display_name import display_names
-from pycrond.jobs.run import State
+from pycrond.jobs.run import OPEN, State
 from pycrond.ledger.rows import RunRow
 from pycrond.text import duration
 
@@ -26,20 +27,50 @@ def columns(
     names = display_names((run.key, run.name, run.command) for run in runs)
     took = [_took(run, now) for run in runs]
     usual = [compared(seconds, medians.get(run.key)) for run, seconds in zip(runs, took, strict=True)]
-    reasons = [Cell(reason(run, now, last_lines.get(run.id))) for run in runs]
+    reasons = [Cell(joined(run.reason, last_lines.get(run.id))) for run in runs]
     return [
         TableColumn("RUN", [Cell(str(run.id), "dim") for run in runs], right=True),
+        TableColumn("FIRE", [Cell(period(run.fire, run.until, now)) for run in runs]),
         TableColumn("NAME", [Cell(names[run.key]) for run in runs], least=25),
-        TableColumn("FIRE", [Cell(brief(run.fire, now)) for run in runs]),
         TableColumn("ENDED", [ending_and_count(run) for run in runs]),
         TableColumn("TOOK", [Cell(duration(seconds)) for seconds in took], right=True),
-        TableColumn("USUAL", usual, rank=1, right=True),
-        TableColumn("CPU", [Cell(duration(run.cpu_s)) for run in runs], rank=4, right=True),
-        TableColumn("MEMORY", [Cell(memory(run.max_rss_kb)) for run in runs], rank=5, right=True),
-        TableColumn("LATE", [Cell(lateness(run.lateness_ms)) for run in runs], rank=6, right=True),
+        TableColumn("USUAL", usual, rank=3, right=True),
+        TableColumn("CPU", [Cell(duration(run.cpu_s)) for run in runs], rank=5, right=True),
+        TableColumn("MEMORY", [Cell(memory(run.max_rss_kb)) for run in runs], rank=6, right=True),
+        TableColumn("LATE", [Cell(lateness(run.lateness_ms)) for run in runs], rank=4, right=True),
         TableColumn("TRIGGER", [Cell(trigger(run)) for run in runs], rank=2),
-        TableColumn("REASON", reasons, rank=3, least=14),
+        TableColumn("REASON", reasons, rank=1),
     ]
+
+
+def lay_out(columns: Sequence[TableColumn], width: int) -> list[StyledLine]:
+    """Return the lines of the table. If there is no room for a whole reason, reasons are below their rows."""
+    *others, reasons = columns
+    needed = sum(min(column.natural, column.least) + column.gap for column in others if not column.rank)
+    if needed + reasons.natural <= width:
+        return table.lay_out(columns, width)
+    below = {place: [cell] for place, cell in enumerate(reasons.cells) if cell.text}
+    return table.lay_out(others, width, below)
+
+
+def grouped(runs: Iterable[RunRow]) -> list[RunRow]:
+    """Return a row for each series of runs of a job that ended equally; the newest first, as `runs` are.
+
+    A row has the first and the last fire time and the number of runs, and else what the newest run has.
+    """
+    groups: list[RunRow] = []
+    places: dict[str, int] = {}
+    for run in runs:
+        place = places.get(run.key)
+        if place is None or run.state in OPEN or ending(groups[place]) != ending(run):
+            places[run.key] = len(groups)
+            groups.append(run)
+            continue
+        newest = groups[place]
+        number = (newest.folded or 1) + (run.folded or 1)
+        last = max(newest.until or newest.fire, run.until or run.fire)
+        groups[place] = newest._replace(fire=min(newest.fire, run.fire), until=last, folded=number)
+    return groups
 
 
 def _took(run: RunRow, now: datetime) -> float | None:
@@ -77,9 +108,3 @@ def trigger(run: RunRow) -> str:
     """Return what started a run, if not the schedule, and the number of a further attempt."""
     cause = "" if run.trigger == "schedule" else run.trigger
     return f"{cause} {run.attempt}".strip() if run.attempt > 1 else cause
-
-
-def reason(run: RunRow, now: datetime, last_line: str | None) -> str:
-    """Return why a run ended so; first the last fire time, if the row stands for several."""
-    until = f"until {brief(run.until, now)}" if run.until is not None and run.until > run.fire else ""
-    return joined(until, run.reason, last_line)
