@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pycrond.alarms.time_limits import TIMEOUT
-from pycrond.host import users
 from pycrond.host.cgroup import Limits
+from pycrond.host.names import User
 from pycrond.host.spawn import Launch
-from pycrond.jobs.job import Account, Entry, Job
+from pycrond.jobs.job import Entry, Job
 from pycrond.jobs.options import CRON
 from pycrond.jobs.run import Fire
 from pycrond.ledger.alarms import Alarm
@@ -27,23 +27,23 @@ COURIER = (sys.executable, "-P", "-X", "utf8", "-m", "pycrond.alarms.courier")
 
 
 class DeliveryCommands:
-    """Builds the commands of deliveries, each for the account of the alarm's user."""
+    """Builds the commands of deliveries, each for the alarm's user."""
 
     def __init__(self, settings: Settings, ledger: Ledger, builder: CommandBuilder) -> None:
         self._settings = settings
         self._ledger = ledger
         self._builder = builder
 
-    def build(self, alarm: Alarm, account: Account, printed: str, limits: Limits) -> Launch | None:
+    def build(self, alarm: Alarm, user: User, printed: str, limits: Limits) -> Launch | None:
         """Return the command of a delivery, which prints to `printed`; None if there is nothing to deliver.
 
         `limits` are those of a hook.
         """
         if alarm.kind == "hook":
-            return self._hook(alarm, account, printed, limits)
-        return self._courier(alarm, account, printed)
+            return self._hook(alarm, user, printed, limits)
+        return self._courier(alarm, user, printed)
 
-    def _courier(self, alarm: Alarm, account: Account, printed: str) -> Launch | None:
+    def _courier(self, alarm: Alarm, user: User, printed: str) -> Launch | None:
         """The courier begins as the daemon's user, to read the spool, and then becomes the alarm's user."""
         document = {"kind": alarm.kind, **alarm.document}
         if alarm.kind == "mail":
@@ -57,10 +57,11 @@ class DeliveryCommands:
                 "run": alarm.run or 0,
                 "bytes": size,
             }
+        account = user.account
         is_own = self._builder.is_own(account)
         path = {"PATH": self._builder.search_path, "LC_ALL": "C.UTF-8"}
         document["process"] = {
-            "ids": None if is_own else [account.uid, account.gid, users.group_ids(account)],
+            "ids": None if is_own else [account.uid, account.gid, user.groups],
             "environment": {
                 **path,
                 "HOME": account.home,
@@ -72,7 +73,7 @@ class DeliveryCommands:
         environment = {**_proxies(os.environ, is_own=is_own), **path, "HOME": self._builder.account.home}
         return Launch(COURIER, environment, "/", json.dumps(document).encode(), printed)
 
-    def _hook(self, alarm: Alarm, account: Account, printed: str, limits: Limits) -> Launch:
+    def _hook(self, alarm: Alarm, user: User, printed: str, limits: Limits) -> Launch:
         document = alarm.document
         about = self._about(alarm, document)
         variables = tuple((name, value) for name, value in document["environment"])
@@ -88,10 +89,10 @@ class DeliveryCommands:
             environment=(*variables, *_variables(about), ("PYCROND_ALARM", str(alarm.id))),
             options=CRON,
         )
-        fire = Fire(Job(alarm.key, account.name, entry), datetime.fromtimestamp(alarm.made_at, UTC), None)
-        return self._builder.build(
-            fire, alarm.run or 0, printed, limits=limits, prefix=TIMEOUT, account=account
+        fire = Fire(
+            Job(alarm.key, user.account.name, entry), datetime.fromtimestamp(alarm.made_at, UTC), None
         )
+        return self._builder.build(fire, alarm.run or 0, printed, user, limits=limits, prefix=TIMEOUT)
 
     def _about(self, alarm: Alarm, document: Mapping[str, Any]) -> dict[str, Any]:
         """An object of `history`, with the place of the job and the event."""

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from pycrond.errors import Problem
-from pycrond.host import safe_paths, users
+from pycrond.host import safe_paths
+from pycrond.host.names import NAMES
 from pycrond.sources.files import PermissionCheck
 
 
@@ -86,8 +87,9 @@ def list_system_crontabs(root: str, rules: SystemRules) -> tuple[list[SystemCron
         file = os.path.join(spool, name)
         if name.startswith(".") or (os.path.isdir(file) and not os.path.islink(file)):
             continue  # at's directories are there, too
-        if users.by_name(name) is None:
-            problems.append(_skipped(file, f"not read: an orphan, there is no user '{name}'"))
+        if NAMES.user(name) is None:
+            message = f"not read: an orphan, {NAMES.unknown_reason(name)}"
+            problems.append(Problem(file, 0, 0, "warning", "orphan", message))
         else:
             crontabs.append(SystemCrontab(file, name))
     return crontabs, problems
@@ -123,8 +125,8 @@ def permission_check(crontab: SystemCrontab, rules: SystemRules) -> PermissionCh
     def check(status: os.stat_result) -> str | None:
         mode = stat.S_IMODE(status.st_mode)
         spool = crontab.user is not None
-        account = users.by_name(crontab.user) if crontab.user is not None else None
-        if status.st_uid not in {0, account.uid if account else 0}:
+        user = NAMES.user(crontab.user) if crontab.user is not None else None
+        if status.st_uid not in {0, user.account.uid if user else 0}:
             return f"wrong file owner (uid {status.st_uid}), it must belong to {crontab.user or 'root'}"
         if not (rules.spool_mode if spool else rules.mode)(mode):
             return f"its mode {mode:04o} is not allowed ({rules.modes[spool]})"
