@@ -70,6 +70,7 @@ class Reloader:
         try:
             before, self.loaded = self.loaded, self._loader.load(most)
             self._builder.accounts = self.loaded.accounts
+            self._builder.waited_for = self._loader.waited_for - self.loaded.accounts.keys()
             if not self.loaded.has_jobs_of(before):
                 self._scheduler.replace_jobs(self.jobs, now)
                 self._alarms.replace_jobs(self.jobs, now)
@@ -120,7 +121,7 @@ class Reloader:
             for name in self.loaded.unknown:
                 NAMES.is_settled(name)
         self._note_changed_users(now)
-        is_waiting = self._waits_for_names and loader.is_waiting
+        is_waiting = self._waits_for_names and bool(loader.waited_for)
         if self._requested_at is None or elapsed < self._look_at or is_waiting:
             return
         # Cron would read the files now, before it runs the minute that has come.
@@ -168,7 +169,7 @@ class Reloader:
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do; None if nothing was requested."""
-        if self._waits_for_names and self._loader.is_waiting:
+        if self._waits_for_names and self._loader.waited_for:
             return None
         return None if self._requested_at is None else max(0.0, self._look_at - elapsed)
 

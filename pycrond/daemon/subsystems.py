@@ -57,6 +57,7 @@ def build(
     NAMES.open(poller)
     loader = Loader(settings, users.by_uid(os.geteuid()))
     ledger = Ledger(settings.ledger_path)
+    loader.known = ledger.jobs.users()
     shares = Shares.of(settings, loader.account.name, spawn.INITIAL_FD_LIMIT[1])
     output = Output(settings, ledger, poller, shares)
     builder = CommandBuilder(settings, loader.account, SEARCH_PATHS[loader.dialect])

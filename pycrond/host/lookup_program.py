@@ -1,8 +1,9 @@
 """The lookup program: it asks the name service (nsswitch.conf(5)) about users and groups.
 
-It may wait for answers, and imports nothing of pycrond, like the spawner. A message has queries that end with
-NUL: `user NAME`, `uid NUMBER` or `group NUMBER`. Each gets a message of its own as soon as it is answered: the
-query and the fields of the answer, each ending with NUL; an unknown name or number has no fields.
+It may wait for answers, and imports nothing of pycrond, like the spawner. A message has queries that end
+with NUL: `user NAME`, `uid NUMBER` or `group NUMBER`. Each gets a message of its own as soon as it is
+answered: the query and the fields of the answer, each ending with NUL. An unknown name or number has no
+fields.
 """
 
 import contextlib

@@ -201,6 +201,10 @@ class Names:
         """The same for the name of a uid."""
         return self._is_settled(self._entry(f"uid {uid}", MAX_NUMBER_AGE))
 
+    def is_answered(self, name: str) -> bool:
+        """Return whether there has been an answer about a user."""
+        return self._entry(f"user {name}").fields is not None
+
     def is_waited_for(self, name: str) -> bool:
         """Return whether an answer about a user has not come yet, and is waited for."""
         entry = self._entries.get(f"user {name}")
@@ -250,7 +254,7 @@ class Names:
 
     def unknown_reason(self, name: str) -> str:
         """Return why there is no account for a name."""
-        if self._entry(f"user {name}").fields is None:
+        if not self.is_answered(name):
             return f"the name service has not answered about the user '{name}'"
         return f"there is no user '{name}'"
 

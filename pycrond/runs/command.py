@@ -33,6 +33,8 @@ class CommandBuilder:
         self.account = account
         self.accounts: Mapping[str, Account] = {account.name: account}
         """The accounts of the users that have jobs, by name; replaced at each reload."""
+        self.waited_for: frozenset[str] = frozenset()
+        """Users that have jobs and are being looked up for the first time; replaced at each reload."""
         self.search_path = search_path
         self._state_dir = settings.state_dir
         self._enter = privileges.choose_directory_prefix()
@@ -44,7 +46,7 @@ class CommandBuilder:
 
     def is_settled(self, user: str) -> bool:
         """Have a user looked up for a start; return whether the start need not wait for that."""
-        return user == self.account.name or NAMES.is_settled(user)
+        return user == self.account.name or (user not in self.waited_for and NAMES.is_settled(user))
 
     def usable_user(self, name: str, uid: int | None, now: datetime) -> User:
         """Return the user as which something may run now; see `Names.usable_user`.

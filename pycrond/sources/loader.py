@@ -50,6 +50,8 @@ class Loader:
         """Changed files are left to be read."""
         self._done: set[str] = set()  # files that were read since all changes were known to be read
         self._accounts: dict[str, Account] = {}  # of users with jobs, also of those that are gone
+        self.known: set[str] = set()
+        """Users that were known when this daemon or the one before loaded their jobs."""
         self._asked: set[str] = set()  # users that were looked up for this reload
 
     def has_changes(self) -> bool:
@@ -79,9 +81,9 @@ class Loader:
         self._asked = set()
 
     @property
-    def is_waiting(self) -> bool:
-        """Return whether users are being looked up that `load` wants to know."""
-        return any(map(NAMES.is_waited_for, self._asked))
+    def waited_for(self) -> frozenset[str]:
+        """The users that `load` has looked up, and that are not answered yet."""
+        return frozenset(filter(NAMES.is_waited_for, self._asked))
 
     def changed_size(self, most: int) -> int:
         """Return the bytes of the changed files that `load` reads with this limit."""
@@ -117,7 +119,7 @@ class Loader:
         self._done = self._done.union(chosen) if self.has_more else set()
         reading = Reading(
             *(self._last_good, self.account, self._parser, self._sources, self._unstable, waiting),
-            *(self._limits, self._accounts, self._asked),
+            *(self._limits, self._accounts, self.known, self._asked),
         )
         self._changed, self._unstable = frozenset(), set()
         if self._root is not None:
@@ -128,8 +130,8 @@ class Loader:
             files = [*reading.files, *reading.orphans]
             self._last_good.prune([name for file in files for name in (file, f"{file}\0")])
         self._sources, self._accounts = reading.sources, reading.accounts
-        sources, by_key = merge(reading.sources.values(), self.account.name)
-        is_complete = not self.has_more and not self.is_waiting
+        sources, by_key = merge(reading.loaded, self.account.name)
+        is_complete = not self.has_more and not self.waited_for
         if is_complete:
             self._asked = set()
         return LoadResult(

@@ -14,7 +14,7 @@ from pycrond.sources import files as crontab_files
 from pycrond.sources import system as system_crontabs
 from pycrond.sources.last_good import LastGood
 from pycrond.sources.limits import NO_LIMITS, CrontabLimits
-from pycrond.sources.source import Source, SourceParser, unknown_user_problems
+from pycrond.sources.source import Source, SourceParser, unknown_user_problems, without_users
 from pycrond.sources.watch import FileStamp, file_stamp
 
 TIMESTAMP_TICK = 0.05  # seconds, several ticks of the clock of file times
@@ -39,10 +39,14 @@ class Reading:
     """Of the crontabs of users other than the daemon's and root."""
     accounts_before: Mapping[str, Account]
     """Those of users with jobs in the reading before, by name."""
+    known: set[str]
+    """Users that were known when a daemon loaded their jobs; changed."""
     asked: set[str]
     """The users that were looked up for this reload; changed."""
     sources: dict[str, Source] = field(default_factory=dict)
     """The sources as they were read, by file."""
+    loaded: list[Source] = field(default_factory=list)
+    """The same without jobs of users that were never known."""
     problems: list[Problem] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
@@ -100,7 +104,11 @@ class Reading:
         self._look_up(name)
         self.unknown.add(name)
         self.orphans.append(file)
-        good = None if source else self.last_good.load(f"{file}\0") or self.last_good.load(file)
+        good = (
+            None
+            if source or name not in self.known
+            else self.last_good.load(f"{file}\0") or self.last_good.load(file)
+        )
         if good:
             source = self.parser.parse(good, file, name, None, limits=self.limits)
         if source:
@@ -118,10 +126,8 @@ class Reading:
     def _read_file(self, file: str, owner: str | None, check: crontab_files.PermissionCheck) -> None:
         """Read a crontab of the user `owner`, or with None one that has a user column."""
         self.files.append(file)
-        before, stamp = self.before.get(file), _lasting_stamp(file)
         account = None if owner in {None, self.account.name} else self._look_up(owner or "")
-        if before and before.owner != account:  # the file may not be that user's
-            before = None
+        before, stamp = self._before(file, account), _lasting_stamp(file)
         if before and file in self.unstable:
             self._add(before)
             message = "is being written all the time: its previous content runs on until the next look"
@@ -131,6 +137,11 @@ class Reading:
         elif file not in self.waiting:
             self._read_changed_file(file, owner, check, stamp, account)
 
+    def _before(self, file: str, account: Account | None) -> Source | None:
+        """Return a file's source of the reading before, unless it was that of another account."""
+        before = self.before.get(file)
+        return before if before and before.owner == account else None
+
     def _read_changed_file(
         self,
         file: str,
@@ -139,7 +150,7 @@ class Reading:
         stamp: FileStamp | None,
         account: Account | None,
     ) -> None:
-        before = self.before.get(file)
+        before = self._before(file, account)
         max_size = self._limits_of(owner).size
         try:
             text, uid = crontab_files.read_with_owner(file, check, max_size=max_size)
@@ -150,7 +161,7 @@ class Reading:
             setting = "" if max_size == crontab_files.MAX_BYTES else " (setting max-crontab-size)"
             problems = (_file_error(file, "beyond-limit", f"{error}{setting}"),)
             new = Source(file, stamp, (), problems, frozenset(), "")
-            self._add(self._with_last_good(new, error.uid, owner))
+            self._add(replace(self._with_last_good(new, error.uid, owner), owner=account))
         except UnreadableError as error:
             cause = error.__cause__
             if before and isinstance(cause, OSError) and cause.errno in PASSING_ERRORS:
@@ -180,6 +191,8 @@ class Reading:
         new = self.parser.parse(text, file, owner, stamp, limits=limits)
         if not new.is_good:
             return self._with_last_good(new, uid, owner)
+        if owner and not NAMES.is_answered(owner):  # it may be another user's file: it is read again
+            return replace(new, file_stamp=None)
         try:
             self.last_good.save(self._saved_name(file, uid), text)
         except OSError as error:
@@ -199,7 +212,9 @@ class Reading:
         return replace(old, problems=problems, uses_last_good=True)
 
     def _add(self, source: Source) -> None:
-        """Add a source; there is an error for each job of an unknown user."""
+        """Add a source, with an error for each job of an unknown user. Jobs of users that were never known
+        are left out.
+        """
         self.sources[source.file] = source
         reasons = {}
         for name in source.users - {self.account.name}:
@@ -208,11 +223,13 @@ class Reading:
                 self.unknown.add(name)
                 reasons[name] = NAMES.unknown_reason(name)
                 account = self.accounts_before.get(name)
+            else:
+                self.known.add(name)
             if account:
                 self.accounts[name] = account
-        self.problems += source.problems
-        if reasons:
-            self.problems += unknown_user_problems(source.jobs, reasons)
+        left_out = {name for name in reasons if name not in self.known and NAMES.is_answered(name)}
+        self.loaded.append(without_users(source, left_out) if left_out else source)
+        self.problems += [*source.problems, *unknown_user_problems(source.jobs, reasons)]
 
     def _add_error(self, file: str, code: str, message: str) -> None:
         self.problems.append(_file_error(file, code, message))

@@ -100,6 +100,12 @@ def _first_problems(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
     return (*first, Problem(first[0].file, 0, 0, "warning", "further-problems", message))
 
 
+def without_users(source: Source, users: Collection[str]) -> Source:
+    """Return a source without the jobs of unknown users."""
+    remaining = [job for job in source.jobs if job.user not in users]
+    return _with_jobs(source, remaining, reasons=sorted(users))
+
+
 def unknown_user_problems(jobs: Iterable[Job], reasons: Mapping[str, str]) -> list[Problem]:
     """Return an error for each job of an unknown user; `reasons` has a text for each of these users."""
     return [

@@ -87,7 +87,7 @@ def list_system_crontabs(root: str, rules: SystemRules) -> tuple[list[SystemCron
         file = os.path.join(spool, name)
         if name.startswith(".") or (os.path.isdir(file) and not os.path.islink(file)):
             continue  # at's directories are there, too
-        if NAMES.user(name) is None:
+        if NAMES.user(name) is None and NAMES.is_answered(name):
             message = f"not read: an orphan, {NAMES.unknown_reason(name)}"
             problems.append(Problem(file, 0, 0, "warning", "orphan", message))
         else:
@@ -126,7 +126,8 @@ def permission_check(crontab: SystemCrontab, rules: SystemRules) -> PermissionCh
         mode = stat.S_IMODE(status.st_mode)
         spool = crontab.user is not None
         user = NAMES.user(crontab.user) if crontab.user is not None else None
-        if status.st_uid not in {0, user.account.uid if user else 0}:
+        is_looked_up = crontab.user is None or NAMES.is_answered(crontab.user)  # else its jobs do not start
+        if is_looked_up and status.st_uid not in {0, user.account.uid if user else 0}:
             return f"wrong file owner (uid {status.st_uid}), it must belong to {crontab.user or 'root'}"
         if not (rules.spool_mode if spool else rules.mode)(mode):
             return f"its mode {mode:04o} is not allowed ({rules.modes[spool]})"
