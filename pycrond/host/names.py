@@ -132,7 +132,7 @@ class Names:
         return max(0.0, min([*waits, MAX_WAIT if retry is None else retry]))
 
     def take_messages(self) -> list[str]:
-        """Return what is to be logged about slow lookups since the last call."""
+        """Return messages about slow lookups since the last call, to be logged."""
         messages, self._messages = self._messages, []
         return messages
 
@@ -262,12 +262,14 @@ class Names:
         """Return the user as which something may run now: a job, a hook, a ping, a mail.
 
         Raises UnknownUserError if there is no such user, and UnusableAccountError if its uid is no longer
-        `uid` (None: not known), so that it is another user, or if the account has expired.
+        `uid` or that was not known, so that it may be another user, or if the account has expired.
         """
         user = self.user(name)
         if user is None:
             raise UnknownUserError(self.unknown_reason(name))
-        if uid not in {None, user.account.uid}:
+        if uid is None:
+            raise UnusableAccountError(f"it is not known which uid the user '{name}' had before")
+        if uid != user.account.uid:
             new = user.account.uid
             raise UnusableAccountError(f"the user '{name}' had uid {uid}, and has {new} now: reload")
         if user.is_expired(now):

@@ -93,18 +93,16 @@ class Admission:
         """Decide about runs that have entered, and again about waiting runs where something has changed."""
         self._wake(now)
         again, self._again = self._again, []
-        for claimed in again:
-            if self.queue.is_waiting(claimed):
-                decision = self._decide(claimed, now)
-                if self._is_held(claimed, decision):
-                    self._again.append(claimed)
-                else:
-                    self._carry_out(claimed, decision, now)
+        for claimed in filter(self.queue.is_waiting, again):
+            decision = self._decide(claimed, now)
+            if self._is_held(claimed, decision):
+                self._again.append(claimed)
+            else:
+                self._carry_out(claimed, decision, now)
         self._finish(now)
         self._serve(now)
         self.entrance.settle()
-        if self.entrance.count:
-            self._decide_entering(now)
+        self._decide_entering(now)
 
     def _serve(self, now: datetime) -> None:
         """Decide about the first runs of woken lanes, until none of them can start."""
@@ -116,12 +114,10 @@ class Admission:
 
     def _serve_lane(self, claimed: ClaimedRun, lane: Lane, now: datetime) -> None:
         decision = self._decide(claimed, now)
-        if self._is_held(claimed, decision):
-            self._held_lanes.append(lane)
-            self.queue.sleep(lane)
-            return
         waits = decision.verdict in {Verdict.WAIT, Verdict.REPLACE}
-        stays = waits and lane_of(claimed, decision.cause) == lane
+        if is_held := self._is_held(claimed, decision):
+            self._held_lanes.append(lane)
+        stays = is_held or (waits and lane_of(claimed, decision.cause) == lane)
         if not stays or decision.verdict is Verdict.REPLACE:
             self._carry_out(claimed, decision, now)
         if stays:
@@ -130,9 +126,8 @@ class Admission:
             self.queue.served(claimed.run.job.user)
 
     def _wake(self, now: datetime) -> None:
-        held, self._held_lanes = self._held_lanes, []
-        for lane in held:
-            self.queue.wake(lane)
+        while self._held_lanes:
+            self.queue.wake(self._held_lanes.pop())
         ended, users = self._runs.take_freed()
         if not self.queue:
             self.queue.retry_at = None

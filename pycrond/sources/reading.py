@@ -1,4 +1,4 @@
-"""One reading of all crontabs: of those that have changed, and those that are kept as they were."""
+"""A reading of all crontabs: the changed ones are parsed, the others are kept as they were."""
 
 import errno
 import os
@@ -97,8 +97,8 @@ class Reading:
             self._read_file(crontab.file, crontab.user, system_crontabs.permission_check(crontab, rules))
 
     def _keep_orphan(self, file: str) -> None:
-        """Keep the jobs of a crontab whose user is unknown now, in this daemon or in the one before. It is
-        read as soon as there is a user that it may belong to.
+        """Keep the jobs of a crontab whose user is unknown now and was known before. The file is read as soon
+        as there is a user that it may belong to.
         """
         name, source = os.path.basename(file), self.before.get(file)
         self._look_up(name)
