@@ -187,12 +187,13 @@ class Reading:
         """Parse the text of a file that belongs to `uid`, or the last good one of the same owner."""
         limits, before = self._limits_of(owner), self.before.get(file)
         if before and before.is_good and before.stamp == self.parser.stamp(text, owner, limits):
-            return replace(before, file_stamp=stamp)  # it was touched
-        new = self.parser.parse(text, file, owner, stamp, limits=limits)
+            new = replace(before, file_stamp=stamp)  # it was touched
+        else:
+            new = self.parser.parse(text, file, owner, stamp, limits=limits)
         if not new.is_good:
             return self._with_last_good(new, uid, owner)
-        if owner and not NAMES.is_answered(owner):  # it may be another user's file: it is read again
-            return replace(new, file_stamp=None)
+        if owner not in {None, self.account.name} and not NAMES.is_answered(owner or ""):
+            return replace(new, file_stamp=None)  # it may be another user's file: it is read again
         try:
             self.last_good.save(self._saved_name(file, uid), text)
         except OSError as error:
