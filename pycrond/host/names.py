@@ -7,6 +7,7 @@ answers. Without `open`, as in the command line, each call asks the name service
 
 import math
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,6 +22,7 @@ from pycrond.jobs.job import Account
 MAX_AGE = 2.0  # seconds: a start needs no new answer if one is no older, and no local file has changed
 MAX_NUMBER_AGE = 60.0  # seconds; the same for the names behind uids and gids
 STAMP_AGE = 0.01  # seconds: how often the local files are looked at
+FIRST_WAIT = 1.0  # seconds that a starting daemon waits for users at most, and `lookups.MAX_WAIT` in all
 LONG = 1.0  # seconds: a lookup that takes longer is reported
 LOCAL_FILES = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/nsswitch.conf")
 Stamp = tuple[tuple[int, int, int], ...]
@@ -76,6 +78,7 @@ class Names:
         self._entries: dict[str, _Entry] = {}
         self._pending: set[str] = set()  # queries that are not answered yet
         self._patience = 0.0  # seconds that all first lookups may still wait for their answers
+        self._is_batch = False  # several are asked, and then waited for together
         self._stamp: tuple[float, Stamp] = (-STAMP_AGE, ())
         self._messages: list[str] = []
         self._changed: set[str] = set()
@@ -174,16 +177,28 @@ class Names:
             entry.asked_at, entry.stamp = elapsed, self._local_stamp(elapsed)
             self._pending.add(query)
             self._lookups.ask(query)
-            self._wait_for(entry)
+            if not self._is_batch:
+                self._wait_for([entry])
         return entry
 
-    def _wait_for(self, entry: _Entry) -> None:
-        """Wait for an answer while the daemon starts."""
-        while self._lookups and entry.is_pending and self._patience > 0:
-            before = clock.elapsed()
+    def look_up(self, names: Iterable[str]) -> None:
+        """Have users looked up that are to be loaded, together."""
+        self._is_batch = True
+        entries = [self._entry(f"user {name}", MAX_AGE) for name in names]
+        self._is_batch = False
+        self._wait_for(entries)
+
+    def _wait_for(self, entries: Iterable[_Entry]) -> None:
+        """Wait for answers while the daemon starts, for a second at most."""
+        before = began = clock.elapsed()
+        while self._lookups and self._patience > 0 and before - began < FIRST_WAIT:
+            if not any(entry.is_pending for entry in entries):
+                return
             self._lookups.step()
             self._lookups.wait(min(self._patience, SLOW))
-            self._patience -= clock.elapsed() - before
+            now = clock.elapsed()
+            self._patience -= now - before
+            before = now
 
     def _local_stamp(self, elapsed: float) -> Stamp:
         """Return what changes with the local files of the name service."""

@@ -61,7 +61,8 @@ class CommandBuilder:
         """Return the user of a job, which must have the uid that it had when the job was loaded."""
         account = self.accounts.get(job.user)
         if account is None:  # the crontab of a user is not read before it is known whose file it may be
-            raise UnknownUserError(f"there was no user '{job.user}' when the crontabs were loaded")
+            reason = f"there was no user '{job.user}' when the crontabs were loaded"
+            raise UnknownUserError(reason if NAMES.user(job.user) else NAMES.unknown_reason(job.user))
         return self.usable_user(job.user, account.uid, now)
 
     def build(

@@ -218,7 +218,9 @@ class Reading:
         """
         self.sources[source.file] = source
         reasons = {}
-        for name in source.users - {self.account.name}:
+        users = source.users - {self.account.name}
+        NAMES.look_up(users - self.asked)
+        for name in users:
             account = self._look_up(name)
             if account is None:
                 self.unknown.add(name)
