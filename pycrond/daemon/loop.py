@@ -134,8 +134,8 @@ class Daemon:
         self._has_more = daemon.output.step(now, elapsed)
         self._ledger_watch.step(now)
         NAMES.step()
-        for message in NAMES.take_messages():
-            daemon.output.log.write("WARNING", message, now, level="warning")
+        while NAMES.messages:
+            daemon.output.log.write("WARNING", NAMES.messages.pop(0), now, level="warning")
         if daemon.scheduler.has_time(now):
             self._retention.step(daemon.scheduler.agenda.last, daemon.ledger.last_run, now)
         self._timer.arm(self._next_look())

@@ -62,8 +62,8 @@ class _Entry:
     """Of the local files, when it was asked."""
     is_overdue: bool = False
     """Its answer took too long, and there was none since: it is not waited for."""
-    account: Account | None = None
-    """The last one that there was."""
+    uid: int = -1
+    """That of the last account that there was."""
 
     @property
     def is_pending(self) -> bool:
@@ -78,9 +78,9 @@ class Names:
         self._entries: dict[str, _Entry] = {}
         self._pending: set[str] = set()  # queries that are not answered yet
         self._patience = 0.0  # seconds that all first lookups may still wait for their answers
-        self._is_batch = False  # several are asked, and then waited for together
         self._stamp: tuple[float, Stamp] = (-STAMP_AGE, ())
-        self._messages: list[str] = []
+        self.messages: list[str] = []
+        """Texts about slow lookups; who logs them removes them."""
         self._changed: set[str] = set()
 
     # The daemon
@@ -120,7 +120,7 @@ class Names:
                 entry.is_overdue = True
                 known = "unknown until it does" if entry.fields is None else "what it answered last is used"
                 text = f"the name service has not answered about {query} for {MAX_WAIT:g} s: {known}"
-                self._messages.append(text)
+                self.messages.append(text)
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do, or an answer is late; None if nothing is asked."""
@@ -133,11 +133,6 @@ class Names:
         ]
         retry = self._lookups.retry_in(elapsed)
         return max(0.0, min([*waits, MAX_WAIT if retry is None else retry]))
-
-    def take_messages(self) -> list[str]:
-        """Return messages about slow lookups since the last call, to be logged."""
-        messages, self._messages = self._messages, []
-        return messages
 
     def take_changed(self) -> set[str]:
         """Return the names of users that appeared, vanished or changed since the last call."""
@@ -154,17 +149,17 @@ class Names:
             text = (
                 f"the name service took {duration:.1f} s to answer about {query}: what needed that was late"
             )
-            self._messages.append(text)
+            self.messages.append(text)
         kind, _, name = query.partition(" ")
         if kind == "user" and (entry.fields is None or entry.fields[:4] != fields[:4]):
             self._changed.add(name)
         entry.fields, entry.answered_at, entry.is_overdue = fields, elapsed, False
         if fields and kind == "user":
-            entry.account = _account(fields)
+            entry.uid = int(fields[1])
 
     # Asking
 
-    def _entry(self, query: str, max_age: float = math.inf) -> _Entry:
+    def _entry(self, query: str, max_age: float = math.inf, *, waits: bool = True) -> _Entry:
         """Return an entry, and have it asked again if the answer is older, or there is none."""
         if self._lookups is None or "\0" in query:
             return _Entry(lookup_program.answer(query))
@@ -177,16 +172,13 @@ class Names:
             entry.asked_at, entry.stamp = elapsed, self._local_stamp(elapsed)
             self._pending.add(query)
             self._lookups.ask(query)
-            if not self._is_batch:
+            if waits:
                 self._wait_for([entry])
         return entry
 
     def look_up(self, names: Iterable[str]) -> None:
         """Have users looked up that are to be loaded, together."""
-        self._is_batch = True
-        entries = [self._entry(f"user {name}", MAX_AGE) for name in names]
-        self._is_batch = False
-        self._wait_for(entries)
+        self._wait_for([self._entry(f"user {name}", MAX_AGE, waits=False) for name in names])
 
     def _wait_for(self, entries: Iterable[_Entry]) -> None:
         """Wait for answers while the daemon starts, for a second at most."""
@@ -239,19 +231,19 @@ class Names:
         return User(_account(fields), int(fields[4]) if fields[4] else None, groups)
 
     def uid_of(self, name: str) -> int:
-        """Return the uid of a user, also of one that is gone, and of this process's user without a password
-        entry; -1 for no user.
-        """
+        """Return the uid of a user, also of one that is gone or has no password entry; -1 for no user."""
         own = self.owner(os.geteuid())
         if name == (own.name if own else str(os.geteuid())):
             return os.geteuid()
         entry = self._entry(f"user {name}")
-        account = entry.account or (_account(entry.fields) if entry.fields else None)
-        return account.uid if account else -1
+        return int(entry.fields[1]) if entry.fields else entry.uid
 
     def owner(self, uid: int) -> Account | None:
         """Return the account with a uid; None if it is unknown."""
         fields = self._entry(f"uid {uid}", MAX_NUMBER_AGE).fields
+        if fields is None:  # not answered, but perhaps the user's name was
+            answers = [entry.fields for query, entry in self._entries.items() if query.startswith("user ")]
+            fields = next((answer for answer in answers if answer and answer[1] == str(uid)), None)
         return _account(fields) if fields else None
 
     def owner_name(self, uid: int) -> str:

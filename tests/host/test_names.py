@@ -119,7 +119,7 @@ def test_a_user_without_an_answer_delays_no_other(service: Service, monkeypatch:
     assert service.names.is_waited_for("slow"), "a program of its own waits for it"
     service.until(lambda: service.names.is_settled("slow"))
     said = "the name service has not answered about user slow for 1 s: unknown until it does"
-    service.until(lambda: said in service.names.take_messages())
+    service.until(lambda: said in service.names.messages)
     with pytest.raises(UnknownUserError, match="the name service has not answered about the user 'slow'"):
         service.names.usable_user("slow", 1, NOW)
     assert service.names.is_settled("slow"), "it is not waited for again before there is an answer"
