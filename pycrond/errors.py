@@ -25,6 +25,10 @@ class UnusableAccountError(PycrondError):
     """An account as which nothing may run now; the text is the reason."""
 
 
+class UnknownUserError(UnusableAccountError):
+    """There is no such user, perhaps for a moment only."""
+
+
 class UnreadableError(PycrondError):
     """A file or directory that is not read; the text is the reason."""
 

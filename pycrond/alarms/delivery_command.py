@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 
 from pycrond.alarms import hook_document
 from pycrond.alarms.time_limits import TIMEOUT
-from pycrond.host import users
 from pycrond.host.cgroup import Limits
+from pycrond.host.names import User
 from pycrond.host.spawn import Launch
-from pycrond.jobs.job import Account, Entry, Job
+from pycrond.jobs.job import Entry, Job
 from pycrond.jobs.options import CRON
 from pycrond.jobs.run import Fire
 from pycrond.ledger.alarms import Alarm
@@ -26,23 +26,23 @@ COURIER = (sys.executable, "-P", "-X", "utf8", "-m", "pycrond.alarms.courier")
 
 
 class DeliveryCommands:
-    """Builds the commands of deliveries, each for the account of the alarm's user."""
+    """Builds the commands of deliveries, each for the alarm's user."""
 
     def __init__(self, settings: Settings, ledger: Ledger, builder: CommandBuilder) -> None:
         self._settings = settings
         self._ledger = ledger
         self._builder = builder
 
-    def build(self, alarm: Alarm, account: Account, printed: str, limits: Limits) -> Launch | None:
+    def build(self, alarm: Alarm, user: User, printed: str, limits: Limits) -> Launch | None:
         """Return the command of a delivery, which prints to `printed`; None if there is nothing to deliver.
 
         `limits` are those of a hook.
         """
         if alarm.kind == "hook":
-            return self._hook(alarm, account, printed, limits)
-        return self._courier(alarm, account, printed)
+            return self._hook(alarm, user, printed, limits)
+        return self._courier(alarm, user, printed)
 
-    def _courier(self, alarm: Alarm, account: Account, printed: str) -> Launch | None:
+    def _courier(self, alarm: Alarm, user: User, printed: str) -> Launch | None:
         """The courier begins as the daemon's user, to read the spool, and then becomes the alarm's user."""
         document = {"kind": alarm.kind, **alarm.document}
         if alarm.kind == "mail" or document.get("output"):
@@ -53,10 +53,11 @@ class DeliveryCommands:
         if alarm.kind == "mail":
             document["mailer"] = self._settings.mailer
             document["password_file"] = self._settings.mailer_password_file
+        account = user.account
         is_own = self._builder.is_own(account)
         path = {"PATH": self._builder.search_path, "LC_ALL": "C.UTF-8"}
         document["process"] = {
-            "ids": None if is_own else [account.uid, account.gid, users.group_ids(account)],
+            "ids": None if is_own else [account.uid, account.gid, user.groups],
             "environment": {
                 **path,
                 "HOME": account.home,
@@ -68,7 +69,7 @@ class DeliveryCommands:
         environment = {**_proxies(os.environ, is_own=is_own), **path, "HOME": self._builder.account.home}
         return Launch(COURIER, environment, "/", json.dumps(document).encode(), printed)
 
-    def _hook(self, alarm: Alarm, account: Account, printed: str, limits: Limits) -> Launch:
+    def _hook(self, alarm: Alarm, user: User, printed: str, limits: Limits) -> Launch:
         document = alarm.document
         row = self._ledger.run(alarm.run) if alarm.run else None
         facts = {**document["about"], "key": alarm.key, "event": alarm.event}
@@ -88,10 +89,9 @@ class DeliveryCommands:
         )
         made_at = datetime.fromtimestamp(alarm.made_at, UTC)
         at = datetime.fromisoformat(about["fire"]) if about["fire"] else made_at
-        fire = Fire(Job(alarm.key, account.name, entry), at, None, attempt=about["attempt"] or 1)
-        return self._builder.build(
-            fire, alarm.run or 0, printed, limits=limits, prefix=TIMEOUT, account=account
-        )
+        job = Job(alarm.key, user.account.name, entry)
+        fire = Fire(job, at, None, attempt=about["attempt"] or 1)
+        return self._builder.build(fire, alarm.run or 0, printed, user, limits=limits, prefix=TIMEOUT)
 
 
 def _proxies(environ: Mapping[str, str], *, is_own: bool) -> dict[str, str]:

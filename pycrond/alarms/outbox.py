@@ -8,10 +8,10 @@ from pycrond import clock
 from pycrond.alarms.delivery_command import DeliveryCommands
 from pycrond.alarms.queue import MAX_BYTES_OF_USER, AlarmQueue
 from pycrond.alarms.time_limits import HOOK_TIME, TimeLimits
-from pycrond.errors import PycrondError, UnusableAccountError, os_message
+from pycrond.errors import PycrondError, UnknownUserError, UnusableAccountError, os_message
 from pycrond.host import machine, spawn
+from pycrond.host.names import User
 from pycrond.host.spawner import NOT_EXECUTED, SPAWNER
-from pycrond.jobs.job import Account
 from pycrond.ledger.alarms import Alarm, AlarmTable
 from pycrond.ledger.writer import Ledger
 from pycrond.output.output import Output
@@ -21,6 +21,7 @@ from pycrond.settings import Settings
 from pycrond.text import duration
 
 OUTPUT_WAIT = 10.0  # seconds that a mail waits for the end of an output that other processes hold open
+ACCOUNT_WAIT = 0.05  # seconds between two looks whether an account was looked up
 MIN_RETRY_DELAY, MAX_RETRY_DELAY = 10.0, 3600.0  # seconds between two tries, doubling
 GIVE_UP_AFTER = 5 * 86400.0  # seconds, as mail servers do
 LATE = 124  # the exit status of timeout(1)
@@ -112,7 +113,12 @@ class Outbox:
         return self._time_limits.retry_in(elapsed)
 
     def _is_ready(self, alarm: Alarm, now: datetime) -> bool:
-        """Return whether an alarm need not wait: a mail waits for the end of the output, for a while."""
+        """Return whether an alarm need not wait: for the account of its user, and a mail for the end of the
+        output, for a while.
+        """
+        if not self._builder.is_settled(alarm.user):
+            alarm.next_at = now.timestamp() + ACCOUNT_WAIT
+            return False
         if alarm.kind != "mail" or not os.path.exists(self._output.capture.path(alarm.run or 0)):
             return True
         if now.timestamp() >= alarm.made_at + OUTPUT_WAIT:
@@ -133,19 +139,20 @@ class Outbox:
     def _begin(self, alarm: Alarm, now: datetime) -> None:
         alarm.tries += 1
         try:
-            account = self._builder.usable_account(alarm.user, alarm.document.get("uid"), now)
-            self._start(alarm, account)
+            self._start(alarm, self._builder.usable_user(alarm.user, alarm.document.get("uid"), now))
+        except UnknownUserError as error:  # perhaps for a moment
+            self._failed(alarm, str(error), now)
         except UnusableAccountError as error:
             self._give_up(alarm, str(error), now)
         except (PycrondError, OSError) as error:
             self._failed(alarm, os_message(error), now)
 
-    def _start(self, alarm: Alarm, account: Account) -> None:
+    def _start(self, alarm: Alarm, user: User) -> None:
         """Start the process of a delivery; raises PycrondError or OSError."""
         limits = self._time_limits.limits(alarm)
         printed = spawn.make_memfd(MAX_PRINTED)
         try:
-            launch = self._commands.build(alarm, account, f"/proc/{os.getpid()}/fd/{printed}", limits)
+            launch = self._commands.build(alarm, user, f"/proc/{os.getpid()}/fd/{printed}", limits)
             if launch is None:
                 self._done(alarm, "nothing was printed")
                 os.close(printed)

@@ -8,7 +8,7 @@ from typing import Any
 
 from pycrond.control.protocol import encode, short_path
 from pycrond.errors import NotRunningError, PycrondError, os_reason
-from pycrond.host.safe_paths import user_name
+from pycrond.host.names import NAMES
 
 
 def connect(path: str, timeout: float) -> socket.socket:
@@ -32,7 +32,7 @@ def connect(path: str, timeout: float) -> socket.socket:
     )
     if uid not in {0, os.geteuid()}:
         client.close()
-        raise PycrondError(f"{path} is not used: it belongs to a process of {user_name(uid)}")
+        raise PycrondError(f"{path} is not used: it belongs to a process of {NAMES.owner_name(uid)}")
     return client
 
 

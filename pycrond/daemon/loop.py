@@ -12,6 +12,7 @@ from pycrond.daemon.retention import Retention
 from pycrond.daemon.run_completion import RunCompletion
 from pycrond.daemon.subsystems import build
 from pycrond.host import spawn
+from pycrond.host.names import NAMES
 from pycrond.host.signals import SignalPipe, unblock
 from pycrond.host.timerfd import WallClockTimer
 from pycrond.keeper.client import KeeperClient
@@ -76,12 +77,18 @@ class Daemon:
         daemon.poller.register(self._timer, self._on_timer)
         daemon.poller.register(self._signals, self._on_signals)
         commands = Commands(daemon, now)
-        self._server = ControlServer(daemon.settings.control_socket, daemon.poller, commands.answer)
+        self._server = ControlServer(
+            daemon.settings.control_socket,
+            daemon.poller,
+            commands.answer,
+            NAMES.is_owner_settled if daemon.settings.system else lambda _uid: True,
+        )
         ended = f", after {after} of the one before" if after else ""
         daemon.output.log.write("STARTUP", f"{__version__}, {daemon.reloader.loaded}{ended}", now)
         daemon.reloader.report_problems()
         daemon.scheduler.run_at_boot(daemon.reloader.loaded.jobs, now)
         daemon.ledger.ready(now)
+        NAMES.stop_waiting()
         unblock()
         daemon.runs.reaper.reap(now)  # children that ended before this process was a daemon
         self._readiness.ready(os.getpid())
@@ -129,6 +136,9 @@ class Daemon:
         daemon.reexec.step(elapsed)
         self._has_more = daemon.output.step(now, elapsed)
         self._ledger_watch.step(now)
+        NAMES.step()
+        while NAMES.messages:
+            daemon.output.log.write("WARNING", NAMES.messages.pop(0), now, level="warning")
         if daemon.scheduler.has_time(now):
             self._retention.step(daemon.scheduler.agenda.last, daemon.ledger.last_run, now)
         self._timer.arm(self._next_look())
@@ -148,7 +158,7 @@ class Daemon:
         daemon, elapsed = self.subsystems, clock.elapsed()
         waiting = (
             *(daemon.output, daemon.runs, daemon.alarms, self._server),
-            *(daemon.reexec, daemon.reloader, daemon.ledger.file),
+            *(daemon.reexec, daemon.reloader, daemon.ledger.file, NAMES),
         )
         waits = [part.retry_in(elapsed) for part in waiting]
         return min((wait for wait in waits if wait is not None), default=None)
@@ -194,6 +204,7 @@ class Daemon:
         self._flush(now)
         daemon.ledger.stop(now)
         self._server.close()
+        NAMES.close()
         daemon.runs.limits.close()
 
     def _flush(self, now: datetime) -> None:

@@ -8,6 +8,7 @@ import stat
 
 from pycrond.errors import PycrondError, os_reason
 from pycrond.host import safe_paths
+from pycrond.host.names import NAMES
 
 MAX_BYTES = 64  # a larger file is not a pidfile
 MAX_ARGUMENTS = 1 << 20  # bytes
@@ -48,7 +49,7 @@ class Pidfile:
             raise PycrondError(f"cannot write pidfile {self.path}: it is not a regular file")
         if status.st_uid not in {0, os.geteuid()}:
             raise PycrondError(
-                f"cannot write pidfile {self.path}: it belongs to {safe_paths.user_name(status.st_uid)}"
+                f"cannot write pidfile {self.path}: it belongs to {NAMES.owner_name(status.st_uid)}"
             )
         content = os.pread(descriptor, MAX_BYTES, 0).strip()
         if status.st_size > MAX_BYTES or (content and not content.isdigit()):

@@ -73,6 +73,8 @@ class Reason(enum.StrEnum):
     """The disk was full, and a crash followed."""
     START_FAILED = "start-failed"
     """The command could not be started."""
+    ACCOUNT = "account"
+    """The account of its user is gone, has another uid or has expired."""
     TIMEOUT = "timeout"
     """The run took longer than its `timeout`."""
     KILL = "kill"

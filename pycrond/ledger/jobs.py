@@ -80,6 +80,10 @@ class JobTable:
             " WHERE loaded > 0 AND jobs.canonical IS NOT NULL GROUP BY jobs.key ORDER BY place, jobs.line"
         ).fetchall()
 
+    def users(self) -> set[str]:
+        """Return the users of the loaded jobs."""
+        return {user for (user,) in self._file.db.execute("SELECT DISTINCT user FROM jobs WHERE loaded > 0")}
+
     def job(self, key: str) -> JobRow | None:
         """Return a job as it was when it was loaded last."""
         row = self._file.db.execute(

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from pycrond.host import spawn, users
+from pycrond.host import spawn
+from pycrond.host.names import NAMES
 from pycrond.host.poller import Poller
 from pycrond.jobs.run import OPEN, Outcome, Run, State
 from pycrond.jobs.shares import Shares
@@ -87,7 +88,7 @@ class Output:
 
     def resume_unknown(self, run: int, pid: int) -> CapturedOutput:
         """Go on with the output of a run that the ledger has never heard of, because the disk was full."""
-        user = users.by_uid(os.stat(self.capture.path(run)).st_uid).name
+        user = NAMES.owner_name(os.stat(self.capture.path(run)).st_uid)
         log = RunLog(run, pid, user, "", "", Spool(self._spool_dir, run), logged=False)
         log.handed = log.acknowledged = log.copied = Progress(log.spool.kept_start, EXIT_SENT)
         log.ending = (Outcome(State.UNKNOWN), None)

@@ -4,19 +4,19 @@ import contextlib
 import functools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
 from pycrond import clock
-from pycrond.errors import PycrondError, os_message
-from pycrond.host import procfs, spawn, users
+from pycrond.errors import PycrondError, UnusableAccountError, os_message
+from pycrond.host import procfs, spawn
 from pycrond.host.cgroup import ResourceLimits
+from pycrond.host.names import User
 from pycrond.host.parked_fds import parked_fds
 from pycrond.host.spawn import Launch
 from pycrond.host.spawner import SPAWNER
-from pycrond.jobs.job import Account
 from pycrond.jobs.run import Cause, Outcome, Reason, Run, State
 from pycrond.keeper.client import KeeperClient
 from pycrond.output.output import Output
@@ -65,7 +65,7 @@ class Launcher:
         self._keeper = keeper
         self._active = active
         self._journal = journal
-        self._builder = builder
+        self.builder = builder
         self._limits = limits
         self.retrying: list[ClaimedRun] = []
         """Runs that could not be started for want of room."""
@@ -77,18 +77,18 @@ class Launcher:
 
     def prepare(self, claims: Sequence[ClaimedRun]) -> None:
         """Make ready what the starts need. A failure is no error yet: the start tries again."""
-        groups_of = functools.cache(users.group_ids)  # looking groups up takes as long as all the rest
+        now = clock.now()
         for claimed in claims:
-            with contextlib.suppress(OSError):
-                self._make_ready(claimed, groups_of)
+            with contextlib.suppress(PycrondError, OSError):
+                self._make_ready(claimed, self.builder.user_of(claimed.run.job, now))
         self._hold(claims)
 
-    def _make_ready(self, claimed: ClaimedRun, groups_of: Callable[[Account], Sequence[int]]) -> Launch:
+    def _make_ready(self, claimed: ClaimedRun, user: User) -> Launch:
         """Describe the command and make its FIFO. Raises OSError where there is no room."""
         run = claimed.run
         limits = self._limits.limits(run.job.entry.options, run.id)
         fifo = self._output.capture.path(run.id)
-        launch = self._builder.build(run.fire, run.id, fifo, limits=limits, groups_of=groups_of)
+        launch = self.builder.build(run.fire, run.id, fifo, user, limits=limits)
         claimed.reader = spawn.make_fifo(launch)
         claimed.launch = launch
         return launch
@@ -127,15 +127,16 @@ class Launcher:
     def _ready(self, claims: Sequence[ClaimedRun]) -> list[tuple[ClaimedRun, Launch]]:
         """The runs that may start, with what their starts need."""
         now, elapsed = clock.now(), clock.elapsed()
-        groups_of = functools.cache(users.group_ids)
-        usable_account = functools.cache(functools.partial(self._builder.usable_account, now=now))
-        new = [claimed for claimed in claims if claimed.launch is None]
-        ready = []
+        new, ready = [], []
         for claimed in claims:
             try:
-                launch = claimed.launch or self._make_ready(claimed, groups_of)
-                if launch.owner:
-                    usable_account(launch.owner.name, launch.owner.uid)
+                user, launch = self.builder.user_of(claimed.run.job, now), claimed.launch
+                if launch and launch.owner and (launch.owner, launch.groups) != (user.account, user.groups):
+                    self.discard([claimed])  # it was made ready for what the account was before
+                    launch = None
+                if launch is None:
+                    launch = self._make_ready(claimed, user)
+                    new.append(claimed)
             except (PycrondError, OSError) as error:
                 self._not_started(claimed, error, now, elapsed)
             else:
@@ -184,7 +185,8 @@ class Launcher:
             self.retrying.append(claimed)
             return
         run = claimed.run
-        outcome = Outcome(State.FAILED, Cause.of(Reason.START_FAILED, os_message(error)))
+        reason = Reason.ACCOUNT if isinstance(error, UnusableAccountError) else Reason.START_FAILED
+        outcome = Outcome(State.FAILED, Cause.of(reason, os_message(error)))
         run.enter(outcome.state, outcome.cause)
         self._output.not_started(run, outcome, now)
         self._active.add_ended(EndedRun(run, outcome, now))
@@ -203,7 +205,12 @@ class Launcher:
         """Start again what could not be started."""
         if self.retrying and elapsed >= self._retry_at:
             claims, self.retrying = self.retrying, []
-            self.start(claims)
+            self._retry_at = elapsed + RETRY_INTERVAL
+            settled: list[ClaimedRun] = []
+            for claimed in claims:
+                is_settled = self.builder.is_settled(claimed.run.job.user)
+                (settled if is_settled else self.retrying).append(claimed)
+            self.start(settled)
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `retry` has something to do; None if nothing waits."""

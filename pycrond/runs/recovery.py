@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 
 from pycrond import clock
-from pycrond.host import procfs, users
+from pycrond.host import procfs
+from pycrond.host.names import NAMES
 from pycrond.host.poller import Poller
 from pycrond.jobs.run import OPEN, Cause, Fire, Outcome, Reason, Run, State
 from pycrond.keeper.client import KeeperClient, ProcessEnd, read_saved_ends
@@ -201,8 +202,8 @@ def _claimed_identity(pid: int, run: int, fifo: str) -> tuple[str, float, int] |
         owners = {os.stat(f"/proc/{pid}").st_uid, os.stat(fifo).st_uid}
     except (ValueError, OverflowError, OSError):
         return None
-    account = users.by_name(variables["JOB"].partition("/")[0])
-    if account is None or owners != {account.uid} or not 0 < attempt <= MAX_ATTEMPT:
+    uid = NAMES.uid_of(variables["JOB"].partition("/")[0])
+    if uid < 0 or owners != {uid} or not 0 < attempt <= MAX_ATTEMPT:
         return None
     return storable(variables["JOB"]), fire, attempt
 

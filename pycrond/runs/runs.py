@@ -96,6 +96,10 @@ class Runs:
         """Return how many more runs of a user may start by its share; None: no limit applies."""
         return self.shares.free_places(user, self._output.capture.open_of_user)
 
+    def is_settled(self, user: str) -> bool:
+        """Have a user looked up for a start; return whether the start need not wait for that."""
+        return self.launcher.builder.is_settled(user)
+
     def take_freed(self) -> tuple[Sequence[Job], set[str]]:
         """Return jobs whose runs have ended, and users whose FIFOs were closed, since the last call."""
         return self.active.take_ended_jobs(), self._output.capture.take_freed_users()

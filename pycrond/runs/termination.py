@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pycrond import clock
-from pycrond.host import procfs, users
+from pycrond.host import procfs
 from pycrond.host.cgroup import ResourceLimits
+from pycrond.host.names import NAMES
 from pycrond.jobs.run import Cause, Fire, Reason
 from pycrond.keeper.client import KeeperClient
 from pycrond.ledger.writer import Ledger
@@ -129,7 +130,7 @@ class Termination:
         self, marks_of: Mapping[int, Sequence[bytes]], users_of: Mapping[int, str]
     ) -> procfs.ProcessSearch:
         """Return a search for the processes of runs or hooks, by their marks and their users."""
-        uids = {number: users.uid_of(users_of[number]) for number in marks_of}
+        uids = {number: NAMES.uid_of(users_of[number]) for number in marks_of}
         return procfs.ProcessSearch(marks_of, uids, ours=not self._keeper.is_gone)
 
     def _end_search(self) -> None:

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 
 from pycrond.hashing import digest
 from pycrond.host import machine
+from pycrond.host.names import NAMES
 from pycrond.jobs.events import Event
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire
@@ -139,6 +140,9 @@ class Scheduler:
         if self._claimed is None and timedelta(0) < coming - now <= CLAIM_AHEAD:
             due = self._next()
             if due:
+                for user in {fire.job.user for fire in due.fires}:
+                    self._runs.is_settled(user)  # they are looked up while the claims are written
+                NAMES.step()
                 self._claimed = (due, self._claim(due))
 
     def cancel(self) -> None:
@@ -207,7 +211,7 @@ class Scheduler:
     def waiting(self) -> list[ClaimedRun]:
         """All runs that wait: for a time, for another run, or for room."""
         admission = self.admission
-        waiting = [*admission.entering, *admission.queue.claims, *self._runs.launcher.retrying]
+        waiting = [*admission.entrance.claims, *admission.queue.claims, *self._runs.launcher.retrying]
         return [*self.delayed.claims, *waiting]
 
     def take_events(self) -> list[Event]:

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import pwd
 import re
 import stat
 from collections.abc import Callable
@@ -12,6 +11,7 @@ from typing import NamedTuple
 
 from pycrond.errors import MissingDirectoryError, Problem, TooLargeError, UnreadableError, os_reason
 from pycrond.host import safe_paths
+from pycrond.host.names import NAMES
 
 MAX_BYTES = 64 << 20  # of a crontab; more is a mistake
 SKIPPED = re.compile(r"^[.#]|~$|\.(?:bak|swp|orig|rej)$|\.dpkg-[^.]*$|\.rpm[^.]*$")
@@ -30,7 +30,7 @@ def permission_problem(status: os.stat_result) -> str | None:
     A user who can write a crontab can run commands as the daemon's user.
     """
     if status.st_uid not in {0, os.geteuid()}:
-        owner, own = safe_paths.user_name(status.st_uid), safe_paths.user_name(os.geteuid())
+        owner, own = NAMES.owner_name(status.st_uid), NAMES.owner_name(os.geteuid())
         return f"it belongs to {owner}, " + (
             f"neither to root nor to {own}" if os.geteuid() else "not to root"
         )
@@ -43,16 +43,12 @@ def permission_problem(status: os.stat_result) -> str | None:
 
 def _is_private_group(gid: int, uid: int) -> bool:
     """Return whether a group is the user's own, without other members (umask 002 lets it write files)."""
-    import grp  # noqa: PLC0415 -- rarely needed
-
     if gid == 0 == uid:
         return True
-    try:
-        user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
-    except KeyError:
+    user, group = NAMES.owner(uid), NAMES.group(gid)
+    if user is None or group is None:
         return False
-    alone = set(group.gr_mem) <= {user.pw_name}
-    return user.pw_gid == gid and group.gr_name == user.pw_name and alone
+    return user.gid == gid and group.name == user.name and group.members <= {user.name}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,8 @@ from pycrond.ledger.rows import FileRows
 from pycrond.ledger.writer import Ledger
 from pycrond.settings import Settings
 from pycrond.sources.load_result import LoadResult
-from pycrond.sources.loader import SETTLE_TIME, TIMESTAMP_TICK, Loader
+from pycrond.sources.loader import Loader
+from pycrond.sources.reading import SETTLE_TIME, TIMESTAMP_TICK
 from pycrond.text import storable
 from tests.scheduler.test_agenda import at
 

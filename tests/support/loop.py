@@ -18,6 +18,7 @@ from freezegun.api import FrozenDateTimeFactory
 
 from pycrond import clock
 from pycrond.daemon.loop import Daemon
+from pycrond.host.names import NAMES
 from pycrond.host.signals import SignalPipe
 from pycrond.keeper.client import KeeperClient
 from pycrond.keeper.readiness import Readiness
@@ -191,6 +192,7 @@ class Loop:
         self.daemon.subsystems.output.close()
         self.daemon.subsystems.ledger.close()
         self.daemon.subsystems.runs.journal.close()
+        NAMES.close()
         self.daemon.subsystems.poller.close()
         self.daemon._timer.close()
         self._signals.close()
