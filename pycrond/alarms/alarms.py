@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from heapq import heappop, heappush
 from typing import Any
 
+from pycrond import clock
 from pycrond.alarms import mail, mail_contents, rules
 from pycrond.alarms.outbox import Outbox
 from pycrond.jobs.events import Ended, Event, Missed, Started
@@ -37,7 +38,8 @@ class Alarms:
         self._builder = builder
         self.outbox = Outbox(settings, ledger, self._table, output, builder, runs)
         self._with_environment = settings.mail_environment
-        self._health = self._table.health()
+        now = clock.now().timestamp()
+        self._health = {key: health.until(now) for key, health in self._table.health().items()}
         self._jobs: Mapping[str, Job] = {}
         self._overdue: list[tuple[float, str]] = []  # a heap of times and keys; some may be too early
         self._planned: dict[str, float] = {}  # the time in the heap of each key
@@ -85,9 +87,16 @@ class Alarms:
                     changed.append(before._replace(expect=expect))
         self._health |= {health.key: health for health in changed}
         self._write([], changed)
-        self._overdue, self._planned = [], {}
-        for key in self._health:
-            self._plan(key)
+        self._plan_all()
+
+    def clock_was_turned(self, seconds: float, now: datetime) -> None:
+        """Move all times, so that intervals stay as long as they were."""
+        self._health = {
+            key: health.moved(seconds).until(now.timestamp()) for key, health in self._health.items()
+        }
+        self._write([], self._health.values())
+        self._plan_all()
+        self.outbox.clock_was_turned(seconds)
 
     # Overdue jobs
 
@@ -113,6 +122,11 @@ class Alarms:
             self._plan(key)
         if changed:
             self._write(alarms, changed)
+
+    def _plan_all(self) -> None:
+        self._overdue, self._planned = [], {}
+        for key in self._health:
+            self._plan(key)
 
     def _plan(self, key: str) -> None:
         """Look at a job when it becomes overdue, unless it is looked at before that anyway."""

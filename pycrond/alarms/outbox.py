@@ -1,7 +1,7 @@
 """The outbox: delivers each alarm by a process of its own, as its user, and retries until it is taken."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 
 from pycrond import clock
@@ -52,7 +52,7 @@ class Outbox:
         """The alarms that were dropped since the start, because their user had too many."""
         self._unreported: dict[str, int] = {}  # those of them that the log does not mention yet, by user
         self._report_at = 0.0
-        if dropped := self.add(table.open()):
+        if dropped := self.add(_waiting_no_longer(table.open(), clock.now().timestamp())):
             for alarm in dropped:
                 alarm.next_at = None
             table.tried(dropped, "dropped: too many wait")
@@ -82,6 +82,14 @@ class Outbox:
             self._release_output(alarm)
         self.dropped += len(dropped)
         return dropped
+
+    def clock_was_turned(self, seconds: float) -> None:
+        """Move the times of all alarms, here and in the ledger."""
+        self._queue.clock_was_turned(seconds)
+        for alarm, _ in self._deliveries.values():
+            alarm.move(seconds)
+        self._report_at += seconds
+        self._table.move(seconds)
 
     def step(self, now: datetime, elapsed: float) -> None:
         """Begin the deliveries that are due, and end deliveries that take too long."""
@@ -192,7 +200,7 @@ class Outbox:
         if now.timestamp() - alarm.made_at > GIVE_UP_AFTER:
             self._give_up(alarm, reason, now)
             return
-        alarm.next_at = now.timestamp() + min(MIN_RETRY_DELAY * 2 ** (alarm.tries - 1), MAX_RETRY_DELAY)
+        alarm.next_at = now.timestamp() + _retry_delay(alarm.tries)
         if alarm.tries == 1:
             detail = f"{_title(alarm)} is tried again until it is taken: {reason}"
             self._output.log.write("ALARM", detail, now, level="warning")
@@ -213,6 +221,19 @@ class Outbox:
         """Stop keeping the output of a run for its mail."""
         if alarm.kind == "mail" and alarm.run:
             self._output.delivery.mail_done(alarm.run)
+
+
+def _retry_delay(tries: int) -> float:
+    """Return the seconds after so many tries until the next."""
+    return min(MIN_RETRY_DELAY * 2 ** min(tries - 1, 40), MAX_RETRY_DELAY) if tries else 0.0
+
+
+def _waiting_no_longer(alarms: Iterable[Alarm], now: float) -> Iterator[Alarm]:
+    """Yield alarms of which none waits longer than was planned, whatever the clock has done since."""
+    for alarm in alarms:
+        alarm.made_at = min(alarm.made_at, now)
+        alarm.next_at = min(alarm.next_at or 0.0, now + _retry_delay(alarm.tries))
+        yield alarm
 
 
 def _title(alarm: Alarm) -> str:

@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from pycrond import clock
 from pycrond.alarms.alarms import Alarms
-from pycrond.errors import Problem
+from pycrond.errors import Problem, PycrondError
 from pycrond.jobs.job import Job
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.rows import FileRows
@@ -84,7 +84,7 @@ class Reloader:
             FileRows(storable(source.file), f"{source.stamp} {zone}", JobRows(source.jobs, zone))
             for source in self.loaded.sources
         ]
-        self._ledger.load(files, self.loaded.problems, now, agenda.last)
+        self._ledger.load(files, self.loaded.problems, now, min(now, agenda.last))
 
     def request(self, *, is_asked: bool = True) -> None:
         """Have the crontabs read as soon as no file is being written, and no due job would be late for it.
@@ -104,8 +104,8 @@ class Reloader:
         counts from the next minute on.
         """
         loader, scheduler = self._loader, self._scheduler
-        if loader.watched and scheduler.is_new_phase(now) and loader.has_changes():
-            self.request(is_asked=False)
+        if scheduler.is_new_phase(now):
+            self._look(now)
         if self._requested_at is None or elapsed < self._look_at:
             return
         # Cron would read the files now, before it runs the minute that has come.
@@ -121,6 +121,17 @@ class Reloader:
             return
         self._requested_at = None
         self.reload(now, PORTION)
+
+    def _look(self, now: datetime) -> None:
+        """Look for changes of the crontabs and of the machine's time zone."""
+        if self._loader.watched and self._loader.has_changes():
+            self.request(is_asked=False)
+        try:
+            if self._scheduler.follow_zone(now):
+                self.write(now)
+        except PycrondError as error:
+            detail = f"{error}; the time zone is still {self._scheduler.agenda.zone.name}"
+            self._log.write("WARNING", detail, now, level="warning")
 
     def reload(self, now: datetime, most: int | None = None) -> None:
         """Read the crontabs, with `most` so many bytes, and log the result when all are read."""

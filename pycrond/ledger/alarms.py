@@ -37,6 +37,12 @@ class Alarm:
         """The user of its job, as whom it is delivered."""
         return self.key.partition("/")[0]
 
+    def move(self, seconds: float) -> None:
+        """Move its times, as the clock was turned."""
+        self.made_at += seconds
+        if self.next_at is not None:
+            self.next_at += seconds
+
     @property
     def document(self) -> dict[str, Any]:
         """The facts that its delivery needs. They are kept as JSON, which takes a fifth of the room."""
@@ -54,6 +60,15 @@ class Health(NamedTuple):
     overdue_at: float | None = None  # when it was last reported as overdue
     expect: float | None = None
 
+    def moved(self, seconds: float) -> "Health":
+        """Return it with all times moved, as the clock was turned."""
+        times = {name: getattr(self, name) for name in self._fields[1:6]}
+        return self._replace(**{name: at + seconds for name, at in times.items() if at is not None})
+
+    def until(self, now: float) -> "Health":
+        """Return it without a time after now."""
+        return self.moved(min(0.0, now - max(at for at in self[1:6] if at is not None)))
+
 
 class AlarmTable:
     """Reads and writes both tables."""
@@ -69,6 +84,11 @@ class AlarmTable:
             " WHERE next_at IS NOT NULL ORDER BY id"
         )
         return (Alarm(*row) for row in rows)
+
+    def move(self, seconds: float) -> None:
+        """Move the times of the alarms that are not delivered yet."""
+        statement = "UPDATE alarms SET made_at = made_at + ?, next_at = next_at + ? WHERE next_at IS NOT NULL"
+        self._file.write((statement, [(seconds, seconds)]))
 
     def next_id(self) -> int:
         """The next alarm's id."""

@@ -71,5 +71,7 @@ class Reader(SharedReader):
         return map(VerdictRow._make, rows)
 
     def steps(self) -> list[StepRow]:
-        """The times at which the clock was set."""
-        return self._rows(StepRow, "SELECT at, moved FROM clock_events WHERE kind = 'step' ORDER BY id")
+        """The times at which the clock was set, or the daemon's time zone changed."""
+        return self._rows(
+            StepRow, "SELECT at, moved, kind FROM clock_events WHERE kind IN ('step', 'zone') ORDER BY id"
+        )

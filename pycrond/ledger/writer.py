@@ -214,6 +214,14 @@ class Ledger:
         )
         self.file.write((statement, [(*_columns(cause), run) for run, cause in rows]))
 
+    def move_starts(self, seconds: float) -> None:
+        """Write that waiting runs start later by so many seconds, or with a number below 0 earlier."""
+        statement = """
+            UPDATE runs SET start_at = start_at + ?
+            WHERE state IN ('claimed', 'waiting', 'running') AND start_at IS NOT NULL
+        """
+        self.file.write((statement, [(seconds,)]))
+
     def may_start(self, runs: Sequence[int]) -> bool:
         """Write, durably, that runs no longer wait; on a full disk return False: they go on waiting."""
         if self.file.has_pending:

@@ -124,7 +124,7 @@ class Recovery:
         """
         self._output.capture.remove(row.id)
         missed = _run_of(self._ledger, row).job.entry.options.missed
-        if now.timestamp() - row.fire <= MAX_LATENESS or missed in {"once", "all"}:
+        if abs(now.timestamp() - row.fire) <= MAX_LATENESS or missed in {"once", "all"}:
             self._ledger.wait([(row.id, DIED_BEFORE_START)])
         else:
             self._ledger.settle([(row.id, DIED_BEFORE_START)], State.MISSED, now)

@@ -21,11 +21,12 @@ from pycrond.schedule.missed import Gap, find_gap, find_gaps, latest_fire_times
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import Zone
 from pycrond.scheduler.agenda import MINUTE, DueMinute
-from pycrond.text import counted
+from pycrond.text import counted, rough_duration
 
 MIN_STEP = 5.0  # seconds by which clocks must have moved apart to be reported
 MAX_CATCH_UPS = 10_000  # of a job, where no share applies to its user; older fires stay missed
 HELD_UP = Cause.of(Reason.DAEMON_DOWN, "it was held up")
+REPEATED = Cause.of(Reason.CLOCK_STEP, "it was set back, and forward again")
 NOT_WRITTEN = Cause.of(Reason.DISK_FULL, "it was not written down")
 STATE_OF = {Reason.CLOCK_STEP: State.SKIPPED, Reason.DISK_FULL: State.UNKNOWN}
 """The states of fires that were passed over: skipped by cron's rule for a turned clock, unknown where they
@@ -50,6 +51,8 @@ class MissedSpan(NamedTuple):
     start: datetime
     until: datetime
     now: datetime
+    latest: datetime | None
+    """Fires up to this time had their verdicts before the clock was set back."""
 
 
 class ClockChanges:
@@ -64,8 +67,11 @@ class ClockChanges:
         self._catch_ups: list[CatchUp] = []
         self._events: list[Event] = []
 
-    def look(self, now: datetime, elapsed: float) -> None:
-        """Write down that the clock was turned or that the machine slept. The agenda decides what follows."""
+    def look(self, now: datetime, elapsed: float) -> float:
+        """Write down that the clock was turned or that the machine slept. The agenda decides what follows.
+
+        Return by how many seconds the clock was turned, 0 if it was not: all that waits for an instant moves.
+        """
         last, last_elapsed, last_suspended = self._last_look
         suspended = clock.suspended()
         self._last_look = (now, elapsed, suspended)
@@ -74,9 +80,29 @@ class ClockChanges:
         if abs(step) >= MIN_STEP:
             self._report("step", step, f"the clock was turned by {step:+.0f} s", now)
             self._cause = Cause.of(Reason.CLOCK_STEP, f"{step:+.0f} s")
-        elif asleep >= MIN_STEP:
+            self._ledger.jobs.begin_by(now.timestamp())
+            return step
+        if asleep >= MIN_STEP:
             self._report("suspend", asleep, f"the machine slept for {asleep:.0f} s", now)
             self._cause = Cause.of(Reason.SUSPENDED, f"{asleep:.0f} s")
+        return 0.0
+
+    def clock_is_behind(self, last: datetime, now: datetime) -> None:
+        """Write down that the clock shows less than at the last turn of the daemon before this one."""
+        step = (now - last).total_seconds()
+        detail = f"the clock is {rough_duration(-step)} behind the last minute in which jobs ran"
+        self._report("step", step, detail, now)
+        self._ledger.jobs.begin_by(now.timestamp())
+
+    def zone_has_changed(self, before: Zone, after: Zone, last: datetime, now: datetime) -> None:
+        """Write down that the zone is another in the minutes after `last`."""
+        if before.name != after.name:
+            moved = 60.0 * (after.wall(last) - before.wall(last))
+            self._ledger.clock_event("zone", moved, last)
+        detail = f"the time zone is now {after.name}, it was {before.name}"
+        if before.name == after.name:
+            detail = f"the rules of the time zone {after.name} were read again"
+        self._log.write("INFO", detail, now, level="notice")
 
     def _report(self, kind: str, seconds: float, detail: str, now: datetime) -> None:
         self._ledger.clock_event(kind, round(seconds, 3), now)
@@ -85,7 +111,7 @@ class ClockChanges:
     # What was passed over
 
     def daemon_was_down(
-        self, last: datetime, through: datetime, eras: tuple[int, int], now: datetime
+        self, last: datetime, through: datetime, eras: tuple[int, int], now: datetime, latest: datetime | None
     ) -> None:
         """Write the fires of the last daemon's jobs between its last turn and the first of this one."""
         if through <= last:
@@ -96,8 +122,11 @@ class ClockChanges:
         jobs = [(key, schedules[text], zones[zone]) for key, text, zone, _, _ in expected]
         policies = {key: json.loads(options) for key, _, _, options, _ in expected if "missed" in options}
         era_of = {key: eras[schedule.wildcard] for key, schedule, _ in jobs}
-        cause = Cause.of(Reason.DAEMON_DOWN, f"{last.astimezone():%F %H:%M} to {now.astimezone():%F %H:%M}")
-        self._pass_over(jobs, policies, era_of, MissedSpan(last + MINUTE, through + MINUTE, now), cause)
+        since = max(last, latest or last)
+        cause = Cause.of(Reason.DAEMON_DOWN, f"{since.astimezone():%F %H:%M} to {now.astimezone():%F %H:%M}")
+        self._pass_over(
+            jobs, policies, era_of, MissedSpan(last + MINUTE, through + MINUTE, now, latest), cause
+        )
 
     def claims_were_unwritten(
         self, since: datetime, last: datetime, eras: tuple[int, int], now: datetime
@@ -112,7 +141,7 @@ class ClockChanges:
             )
             self._write(passed, {key: eras[schedule.wildcard]}, NOT_WRITTEN, now)
 
-    def turn(self, last: datetime, due: DueMinute, now: datetime) -> None:
+    def turn(self, last: datetime, due: DueMinute, now: datetime, latest: datetime | None) -> None:
         """Write the fires that cron's rule leaves out between the turn at `last` and this one."""
         if due.left_out:
             jobs = [
@@ -122,7 +151,9 @@ class ClockChanges:
             policies = {
                 job.key: to_json(job.entry.options) for job, _, _ in due.left_out if job.entry.options.missed
             }
-            self._pass_over(jobs, policies, era_of, MissedSpan(last + MINUTE, due.at, now), self._cause)
+            self._pass_over(
+                jobs, policies, era_of, MissedSpan(last + MINUTE, due.at, now, latest), self._cause
+            )
         self._cause = HELD_UP
 
     def take_catch_ups(self) -> list[CatchUp]:
@@ -144,6 +175,10 @@ class ClockChanges:
         cause: Cause,
     ) -> None:
         """Queue what the jobs' `missed` options want to be caught up; write down the rest."""
+        if span.latest and span.latest >= span.start:
+            again = min(span.latest + MINUTE, span.until)
+            self._write(find_gaps(jobs, span.start, again), era_of, REPEATED, span.now)
+            span = span._replace(start=again)
         plain = []
         limits = self._catch_up_limits(key for key in policies if policies[key].get("missed") == "all")
         for key, schedule, zone in jobs:

@@ -419,7 +419,7 @@ def test_a_step_back_is_remembered_without_jobs() -> None:
         ("12:00", "12:01:59", "12:00", "still the next minute"),
         ("12:00", "12:02:00", "12:02", "absence: the running minute is not run"),
         ("12:00", "18:00:00", "18:00", "a long absence"),
-        ("12:00", "11:59:59", "11:59", "the clock was moved back meanwhile"),
+        ("12:00", "11:59:59", "12:00", "the clock was moved back meanwhile: the first turn sees it"),
     ],
 )
 def test_initial_minute(last: str | None, now: str, expected: str, why: str) -> None:

@@ -42,7 +42,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [(run, Outcome(State.FAILED, exit_status=1), NOON, 0.25 * run) for run in range(1, ENDED)]
     )
     ledger.finished([(ENDED, Outcome(State.SUCCEEDED, exit_status=0), NOON, 0.5)])
-    Pauses(ledger.file).pause(["root/job1"], None, "why", NOON)
+    Pauses(ledger.file, NOON).pause(["root/job1"], None, "why", NOON)
     ledger.close()
     for run in (1, 70, ENDED):
         path = Path(spool.path(str(directory / "spool"), run, 0))
