@@ -55,16 +55,15 @@ def _name_of_copy(content: bytes) -> str | None:
     """Return the name of the zone whose file has this content: the ledger can name it, and knows it still
     when the copy has been replaced.
     """
+    found = []
     for tree in filter(os.path.isdir, ZONE_TREES):
         for directory, subdirectories, names in os.walk(tree):
-            subdirectories[:] = sorted({*subdirectories} - {"posix", "right"})
-            for path in (
-                os.path.join(directory, name) for name in sorted({*names} - {"localtime", "posixrules"})
-            ):
+            subdirectories[:] = {*subdirectories} - {"posix", "right"}
+            for path in (os.path.join(directory, name) for name in {*names} - {"localtime", "posixrules"}):
                 with contextlib.suppress(OSError):
                     if os.path.getsize(path) == len(content) and _read_zone(path) == content:
-                        return path.removeprefix(tree)
-    return None
+                        found.append(path.removeprefix(tree))
+    return min(found, key=lambda name: ("/" not in name, name), default=None)
 
 
 def _read_zone(path: str) -> bytes:
