@@ -1,8 +1,10 @@
 """Text for people: escaping for terminals and log lines, counts, durations, times, and cutting UTF-8."""
 
+import math
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+
+from pycrond import clock
 
 CONTROLS = {code: f"^{chr(code ^ 0x40)}" for code in (*range(0x20), 0x7F)}
 """The escapes of ASCII controls, as `str.translate` takes them."""
@@ -109,6 +111,8 @@ def duration(seconds: float | None) -> str:
 
 def rough_duration(seconds: float) -> str:
     """Return a duration in its largest unit, rounded down: `40 s`, `3 m`, `5 h`, `12 d`."""
+    if not math.isfinite(seconds):
+        return "?"  # a stored number that is none
     for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
         if seconds >= size * 2 or (unit != "h" and seconds >= size):
             return f"{int(seconds // size)} {unit}"
@@ -119,6 +123,6 @@ def rfc3339(seconds: float | None) -> str | None:
     """Return a Unix time in UTC by RFC 3339, to the millisecond if it is not whole; None for None."""
     if seconds is None:
         return None
-    at = datetime.fromtimestamp(seconds, UTC)
+    at = clock.at(seconds)
     spec = "milliseconds" if at.microsecond else "seconds"
     return at.isoformat(timespec=spec).replace("+00:00", "Z")

@@ -5,7 +5,7 @@ import math
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from heapq import heappop, heappush
 from typing import Any
 
@@ -138,7 +138,7 @@ class Alarms:
     @property
     def next_at(self) -> datetime | None:
         """When `step` has something to do by the wall clock."""
-        overdue_at = datetime.fromtimestamp(self._overdue[0][0], UTC) if self._overdue else None
+        overdue_at = clock.at(self._overdue[0][0]) if self._overdue else None
         return min((at for at in (overdue_at, self.outbox.next_at) if at), default=None)
 
     def retry_in(self, elapsed: float) -> float | None:
@@ -157,7 +157,7 @@ class Alarms:
         job = self._jobs.get(health.key) or self._removed_job(health.key)
         if job is None:
             return []
-        since = datetime.fromtimestamp(health.succeeded_at or health.since, UTC).astimezone()
+        since = clock.at(health.succeeded_at or health.since).astimezone()
         begun = "last" if health.succeeded_at else "expected since"
         gone = "" if health.key in self._jobs else ", and the job is gone"
         detail = f"no success for {health.expect:g} s, {begun} {since:%F %H:%M}{gone}"

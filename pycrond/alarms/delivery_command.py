@@ -4,9 +4,9 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
+from pycrond import clock
 from pycrond.alarms.time_limits import TIMEOUT
 from pycrond.host import users
 from pycrond.host.cgroup import Limits
@@ -88,7 +88,7 @@ class DeliveryCommands:
             environment=(*variables, *_variables(about), ("PYCROND_ALARM", str(alarm.id))),
             options=CRON,
         )
-        fire = Fire(Job(alarm.key, account.name, entry), datetime.fromtimestamp(alarm.made_at, UTC), None)
+        fire = Fire(Job(alarm.key, account.name, entry), clock.at(alarm.made_at), None)
         return self._builder.build(
             fire, alarm.run or 0, printed, limits=limits, prefix=TIMEOUT, account=account
         )

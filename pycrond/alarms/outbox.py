@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pycrond import clock
 from pycrond.alarms.delivery_command import DeliveryCommands
@@ -112,7 +112,7 @@ class Outbox:
         """When `step` has something to do by the wall clock."""
         times = [self._queue.next_at, self._report_at if self._unreported else None]
         first = min((at for at in times if at is not None), default=None)
-        return None if first is None else datetime.fromtimestamp(first, UTC)
+        return None if first is None else clock.at(first)
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do by elapsed time."""
@@ -146,6 +146,8 @@ class Outbox:
             self._give_up(alarm, str(error), now)
         except (PycrondError, OSError) as error:
             self._failed(alarm, str(error), now)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            self._give_up(alarm, "what is to be delivered cannot be read in the ledger", now)
 
     def _start(self, alarm: Alarm, account: Account) -> None:
         """Start the process of a delivery; raises PycrondError or OSError."""
@@ -238,4 +240,4 @@ def _waiting_no_longer(alarms: Iterable[Alarm], now: float) -> Iterator[Alarm]:
 
 def _title(alarm: Alarm) -> str:
     titles = {"hook": f"on-{alarm.event}", "mail": "mail", "ping": f"ping {alarm.event}"}
-    return f"{titles[alarm.kind]} of {alarm.key}"
+    return f"{titles.get(alarm.kind, alarm.kind)} of {alarm.key}"

@@ -46,7 +46,8 @@ class Alarm:
     @property
     def document(self) -> dict[str, Any]:
         """The facts that its delivery needs. They are kept as JSON, which takes a fifth of the room."""
-        return dict(json.loads(self.text))
+        document = json.loads(self.text)
+        return document if isinstance(document, dict) else {}
 
 
 class Health(NamedTuple):
@@ -75,7 +76,9 @@ class AlarmTable:
 
     def __init__(self, file: Database) -> None:
         self._file = file
-        self._last = int(file.db.execute("SELECT coalesce(max(id), 0) FROM alarms").fetchone()[0])
+        self._last = int(
+            file.db.execute("SELECT coalesce(max(id), 0) FROM alarms WHERE id < 1 << 62").fetchone()[0]
+        )
 
     def open(self) -> Iterator[Alarm]:
         """Yield the alarms that are not delivered yet, oldest first."""

@@ -7,9 +7,10 @@ the clock was set back, cron's rule lets jobs run once or twice: there, one verd
 from collections import defaultdict
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from pycrond import clock
 from pycrond.errors import PycrondError
 from pycrond.ledger.codec import decode_schedule
 from pycrond.ledger.rows import StepRow, VerdictRow, VersionRow
@@ -101,7 +102,7 @@ def _without_repeated(
     if version.canonical is None or decode_schedule(version.canonical).wildcard:
         return since
     ends = [end for start, end in repeated if start <= version.since <= end and end - start < MAX_REPEATED]
-    return max([since, *(datetime.fromtimestamp(end, UTC) for end in ends)])
+    return max([since, *(clock.at(end) for end in ends)])
 
 
 def _due(version: VersionRow, since: datetime, until: datetime, zone: Zone) -> Iterator[tuple[FireId, float]]:
@@ -116,7 +117,7 @@ def _due(version: VersionRow, since: datetime, until: datetime, zone: Zone) -> I
 
 
 def _minute(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC).replace(second=0, microsecond=0)
+    return clock.at(seconds).replace(second=0, microsecond=0)
 
 
 def _compare(

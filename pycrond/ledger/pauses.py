@@ -6,6 +6,8 @@ from datetime import datetime
 from pycrond.ledger.database import Database
 from pycrond.ledger.rows import PauseRow
 
+MOST_SECONDS = 1e12  # of a move: numbers stay numbers
+
 
 class Pauses:
     """Pauses and resumes jobs; pauses survive a restart of the daemon."""
@@ -15,9 +17,9 @@ class Pauses:
         self._file = file
         rows = file.db.execute("SELECT key, since, until, reason FROM pauses WHERE ended_at IS NULL")
         self._paused = {row.key: row for row in (PauseRow(*values) for values in rows)}
-        for row in self._paused.values():
+        for row in [*self._paused.values()]:
             if row.since > now.timestamp():
-                self._move([row], now.timestamp() - row.since)
+                self._move([row], max(now.timestamp() - row.since, -MOST_SECONDS))
 
     def clock_was_turned(self, seconds: float) -> None:
         """Move the ends of all pauses: each is a duration."""

@@ -62,7 +62,7 @@ class Ledger:
         self._promised: set[tuple[object, ...]] = set()  # fires whose claims are queued
         self._daemon = 0
         row = self.file.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
-        self.last_run = int(row[0]) if row else 0
+        self.last_run = min(int(row[0]), 1 << 62) if row else 0
         """The highest number that a run has."""
         self.jobs = JobTable(self.file)
 
@@ -84,7 +84,9 @@ class Ledger:
 
     def begin(self, pid: int, version: str, boot: str, why: str, now: datetime) -> None:
         """Write that a daemon starts."""
-        self._daemon = 1 + (self.file.db.execute("SELECT max(id) FROM daemons").fetchone()[0] or 0)
+        self._daemon = 1 + (
+            self.file.db.execute("SELECT max(id) FROM daemons WHERE id < 1 << 62").fetchone()[0] or 0
+        )
         self._began: Work = (BEGIN, [(self._daemon, pid, version, boot, now.timestamp(), why)])
         self.file.write(self._began)
 

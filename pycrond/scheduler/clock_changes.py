@@ -1,18 +1,19 @@
 """Clock changes, sleep of the machine, absence of the daemon; an account of fires that were not run."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
 from pycrond import clock
+from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.jobs.events import Event, Missed
 from pycrond.jobs.options import to_json
 from pycrond.jobs.run import Cause, Reason, State, check_transition
 from pycrond.jobs.shares import Shares
-from pycrond.ledger.codec import decode_schedule
+from pycrond.ledger.codec import decode_options, decode_schedule
 from pycrond.ledger.rows import GapRow
 from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
@@ -117,10 +118,10 @@ class ClockChanges:
         if through <= last:
             return
         expected = self._ledger.jobs.loaded_schedules()
-        schedules = {text: decode_schedule(text) for text in {text for _, text, *_ in expected}}
-        zones = {zone: machine.load_zone(zone) for zone in {zone for _, _, zone, *_ in expected}}
-        jobs = [(key, schedules[text], zones[zone]) for key, text, zone, _, _ in expected]
-        policies = {key: json.loads(options) for key, _, _, options, _ in expected if "missed" in options}
+        jobs = [job for job, _ in self._known(expected, now)]
+        policies = {
+            key: to_json(decode_options(text)) for key, _, _, text, _ in expected if '"missed"' in text
+        }
         era_of = {key: eras[schedule.wildcard] for key, schedule, _ in jobs}
         since = max(last, latest or last)
         cause = Cause.of(Reason.DAEMON_DOWN, f"{since.astimezone():%F %H:%M} to {now.astimezone():%F %H:%M}")
@@ -133,13 +134,28 @@ class ClockChanges:
     ) -> None:
         """Write the fires that were due while the disk was full, before a crash: they may have run."""
         latest = self._ledger.latest()
-        for key, text, zone, _, begins in self._ledger.jobs.loaded_schedules():
-            schedule = decode_schedule(text)
+        for (key, schedule, zone), begins in self._known(self._ledger.jobs.loaded_schedules(), now):
             known = datetime.fromtimestamp(max(begins, latest.get(key, 0.0)), since.tzinfo)
-            passed = find_gaps(
-                [(key, schedule, machine.load_zone(zone))], max(since, known + MINUTE), last + MINUTE
-            )
+            passed = find_gaps([(key, schedule, zone)], max(since, known + MINUTE), last + MINUTE)
             self._write(passed, {key: eras[schedule.wildcard]}, NOT_WRITTEN, now)
+
+    def _known(
+        self, rows: Iterable[tuple[str, str, str, str, float]], now: datetime
+    ) -> list[tuple[Scheduled, float]]:
+        """Return the jobs of the ledger with the times after which they are due. Those with values that are
+        no longer valid are left out and reported.
+        """
+        read_schedule, read_zone = cache(decode_schedule), cache(machine.load_zone)
+        known, reasons = [], Counter[str]()
+        for key, text, zone, _, begins in rows:
+            try:
+                known.append(((key, read_schedule(text), read_zone(zone)), begins))
+            except PycrondError as error:
+                reasons[str(error)] += 1
+        for reason, count in reasons.items():
+            detail = f"what {counted(count, 'job')} missed while no daemon ran is not known: {reason}"
+            self._log.write("ERROR", detail, now, level="err")
+        return known
 
     def turn(self, last: datetime, due: DueMinute, now: datetime, latest: datetime | None) -> None:
         """Write the fires that cron's rule leaves out between the turn at `last` and this one."""

@@ -3,8 +3,9 @@
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from pycrond import clock
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Cause, Fire, Run, State
 from pycrond.ledger.writer import Ledger
@@ -112,7 +113,7 @@ class DelayedStarts:
                 gone.append((row.id, REMOVED))
                 continue
             fire = Fire(
-                *(job, datetime.fromtimestamp(row.fire, UTC), row.wall, row.fold, row.era, row.trigger),
+                *(job, clock.at(row.fire), row.wall, row.fold, row.era, row.trigger),
                 attempt=row.attempt,
             )
             fire = replace(fire, start_at=self._start_of(fire, row.start_at, now))
@@ -132,7 +133,7 @@ class DelayedStarts:
         seconds: float = delay(fire.job, fire.at, self._seed, self._dialect)
         if fire.trigger == "retry":
             seconds = longest_retry_delay(fire.job.entry.options, fire.attempt - 1)
-        return min(datetime.fromtimestamp(planned, UTC), now + timedelta(seconds=seconds))
+        return min(clock.at(planned), now + timedelta(seconds=seconds))
 
     def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """Use the jobs that are loaded now for the waiting runs."""

@@ -67,7 +67,8 @@ def _select(options: argparse.Namespace, zone: Zone) -> tuple[Schedules, int]:
     reader = Reader(load_settings(options).state_dir)
     keys = {find_job(reader, word) for word in options.selected}
     rows = reader.jobs()
-    return [of_row(row, zone if options.tz else None) for row in rows if not keys or row.key in keys], 0
+    coming = (of_row(row, zone if options.tz else None) for row in rows if not keys or row.key in keys)
+    return [schedule for schedule in coming if schedule], 0
 
 
 def _is_expression(words: Sequence[str]) -> bool:

@@ -1,6 +1,5 @@
 """The table of `list`: orders, columns, the line below a job that needs attention, and jobs as JSON."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -8,6 +7,7 @@ from typing import Any, NamedTuple
 from pycrond.cli.render.formatting import Cell, brief, ending_and_count, joined, paused, title
 from pycrond.cli.render.table import StyledLine, TableColumn
 from pycrond.ledger import rows
+from pycrond.ledger.codec import decode_json
 from pycrond.ledger.rows import BAD_ENDS, DaemonRow, JobRow, PauseRow, RunRow
 from pycrond.text import counted, duration, rfc3339, rough_duration
 
@@ -203,7 +203,7 @@ def job_json(status: JobStatus) -> dict[str, object]:
     pause = status.pause
     return {
         **values,
-        "options": json.loads(status.job.options),
+        "options": decode_json(status.job.options),
         "next": rfc3339(status.next.timestamp()) if status.next else None,
         "running": [run.id for run in status.running],
         "last": rows.run_json(status.last) if status.last else None,
