@@ -74,7 +74,7 @@ def _recorded(state_dir: str) -> dict[str, object]:
         if not arguments:
             return {}
         latest = from_arguments(arguments)
-    except (OSError, KeyError, TypeError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         path = settings.recorded_settings_path(state_dir)
         raise PycrondError(f"cannot read {path}: {error}; 'pycrond start' writes it anew") from error
     # Crontabs are () if the daemon had only --system; another --crontabs may be given beside it now.

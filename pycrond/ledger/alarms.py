@@ -68,7 +68,7 @@ class Health(NamedTuple):
 
     def until(self, now: float) -> "Health":
         """Return it without a time after now."""
-        return self.moved(min(0.0, now - max(at for at in self[1:6] if at is not None)))
+        return self.moved(min(0.0, max(-1e12, now - max(at for at in self[1:6] if at is not None))))
 
 
 class AlarmTable:
@@ -84,7 +84,7 @@ class AlarmTable:
         """Yield the alarms that are not delivered yet, oldest first."""
         rows = self._file.db.execute(
             "SELECT id, run, key, kind, event, made_at, next_at, tries, document FROM alarms"
-            " WHERE next_at IS NOT NULL ORDER BY id"
+            " WHERE next_at IS NOT NULL AND id > 0 AND kind IN ('mail', 'hook', 'ping') ORDER BY id"
         )
         return (Alarm(*row) for row in rows)
 

@@ -10,9 +10,9 @@ RECORDED = "SELECT id, coalesce(started_at, ended_at, fire) FROM runs WHERE id >
 SPANS = """
     SELECT start, CASE WHEN state = 'running' THEN NULL ELSE max(start, coalesce(until, over, start)) END,
     state, id, coalesce(folded, 1), trigger = 'schedule', key
-    FROM (SELECT *, coalesce(started_at, start_at, fire) AS start,
-    CASE WHEN state = 'running' THEN :now WHEN started_at NOT NULL THEN ended_at END AS over FROM runs
-    WHERE id BETWEEN :first AND :last OR id IN (SELECT id FROM runs
+    FROM (SELECT *, min(max(coalesce(started_at, start_at, fire), 0.0), 1e12) AS start,
+    CASE WHEN state = 'running' THEN :now WHEN started_at NOT NULL THEN min(ended_at, 1e12) END AS over
+    FROM runs WHERE id BETWEEN :first AND :last OR id IN (SELECT id FROM runs
     WHERE state IN ('claimed', 'waiting', 'running') AND state = 'running'))
     WHERE start < :until AND fire <= :now AND coalesce(until, over, start) >= :start
 """

@@ -152,15 +152,8 @@ class Ledger:
             numbered = self._numbered(fires)
         rows = [
             (
-                run,
-                fire.job.key,
-                fire.at.timestamp(),
-                fire.wall,
-                fire.fold,
-                fire.era,
-                fire.trigger,
-                fire.attempt,
-                *_start(fire),
+                *(run, fire.job.key, fire.at.timestamp(), fire.wall, fire.fold, fire.era),
+                *(fire.trigger, fire.attempt, *_start(fire)),
             )
             for run, fire in zip(numbered, fires, strict=True)
             if run is not None
@@ -218,11 +211,8 @@ class Ledger:
 
     def move_starts(self, seconds: float) -> None:
         """Write that waiting runs start later by so many seconds, or with a number below 0 earlier."""
-        statement = """
-            UPDATE runs SET start_at = start_at + ?
-            WHERE state IN ('claimed', 'waiting', 'running') AND start_at IS NOT NULL
-        """
-        self.file.write((statement, [(seconds,)]))
+        where = "state IN ('claimed', 'waiting', 'running') AND start_at IS NOT NULL"
+        self.file.write((f"UPDATE runs SET start_at = start_at + ? WHERE {where}", [(seconds,)]))  # noqa: S608
 
     def may_start(self, runs: Sequence[int]) -> bool:
         """Write, durably, that runs no longer wait; on a full disk return False: they go on waiting."""
