@@ -8,10 +8,11 @@ import struct
 from datetime import UTC, datetime
 from typing import NamedTuple
 
+from pycrond import clock
 from pycrond.errors import PycrondError
 from pycrond.host.safe_paths import OWN_FILE
 
-FORMAT = struct.Struct("<8sqqqq16sq")  # an older file has no last number
+FORMAT = struct.Struct("<8sqqqq16sqq")  # an older file lacks the last two numbers
 MAX_ERA = (1 << 63) - 1  # of SQLite's integers
 MAX_TIME = datetime(9999, 12, 30, tzinfo=UTC)  # the end of the calendar needs room for a zone
 MAGIC, FIRST_MAGIC = b"pycrond2", b"pycrond1"
@@ -30,6 +31,8 @@ class CheckpointRecord(NamedTuple):
     """Digest of the boot whose @reboot jobs were claimed."""
     latest: datetime | None = None
     """The latest minute for which jobs were started, where the clock was set back after it."""
+    elapsed: int = 0
+    """When it was written, in seconds since that boot."""
 
 
 class Checkpoint:
@@ -57,10 +60,10 @@ class Checkpoint:
 
     def write(self, at: datetime, eras: tuple[int, int]) -> None:
         """Write a minute and its eras, with `unwritten_since`, `boot` and `latest` as they are now."""
-        since, latest = (int(time.timestamp()) if time else 0 for time in (self.unwritten_since, self.latest))
-        os.pwrite(
-            self._descriptor, FORMAT.pack(MAGIC, int(at.timestamp()), *eras, since, self.boot, latest), 0
-        )
+        times = (int(time.timestamp()) if time else 0 for time in (self.unwritten_since, self.latest))
+        since, latest = times
+        numbers = (int(at.timestamp()), *eras, since, self.boot, latest, int(clock.elapsed()))
+        os.pwrite(self._descriptor, FORMAT.pack(MAGIC, *numbers), 0)
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -76,7 +79,7 @@ def read_checkpoint(path: str) -> CheckpointRecord:
 
 
 def _parse(data: bytes) -> CheckpointRecord:
-    magic, seconds, fixed, wild, since, boot, later = FORMAT.unpack(data.ljust(FORMAT.size, b"\0"))
+    magic, seconds, fixed, wild, since, boot, later, elapsed = FORMAT.unpack(data.ljust(FORMAT.size, b"\0"))
     if magic == FIRST_MAGIC and seconds:
         since, boot, later = 0, b"", 0
     elif magic != MAGIC:
@@ -90,4 +93,4 @@ def _parse(data: bytes) -> CheckpointRecord:
         return CheckpointRecord(None)
     if not 0 <= fixed < MAX_ERA > wild >= 0 or at > MAX_TIME:
         return CheckpointRecord(None)
-    return CheckpointRecord(at, (fixed, wild), unwritten_since, boot.rstrip(b"\0"), latest)
+    return CheckpointRecord(at, (fixed, wild), unwritten_since, boot.rstrip(b"\0"), latest, elapsed)

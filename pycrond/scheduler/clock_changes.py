@@ -167,6 +167,8 @@ class ClockChanges:
             policies = {
                 job.key: to_json(job.entry.options) for job, _, _ in due.left_out if job.entry.options.missed
             }
+            if self._cause.reason is not Reason.CLOCK_STEP and latest and latest >= due.at:
+                latest = None  # time has passed: these fires had no verdicts in this time
             self._pass_over(
                 jobs, policies, era_of, MissedSpan(last + MINUTE, due.at, now, latest), self._cause
             )

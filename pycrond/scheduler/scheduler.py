@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from pycrond import clock
 from pycrond.errors import PycrondError
 from pycrond.hashing import digest
 from pycrond.host import machine
@@ -63,22 +64,28 @@ class Scheduler:
 
     def account_for_absence(self, now: datetime) -> None:
         """Write down what the jobs of the last daemon should have run since its last turn."""
-        last, eras, unwritten_since, _, latest = self._last_record
+        last, eras, unwritten_since, _, latest, _ = self._last_record
         if last is not None and unwritten_since is not None:
             self.clock_changes.claims_were_unwritten(unwritten_since, last, eras, now)
             self.checkpoint.unwritten_since = unwritten_since if self._ledger.file.has_pending else None
         if last is not None:
-            self.clock_changes.daemon_was_down(last, self.agenda.last, eras, now, latest)
+            if self._last_record.boot != _boot_mark() and last <= now:
+                latest = None  # the clock goes on after a boot: it was the later time that was wrong
+            had = latest if latest and (latest < now or self._was_turned(last, now)) else None
+            self.clock_changes.daemon_was_down(last, self.agenda.last, eras, now, had)
             if self.agenda.last > now:
                 self.clock_changes.clock_is_behind(last, now)
-            if max(last, latest or last) > now:
-                self._was_down_since = max(last, latest or last)
-            elif latest and latest <= now:
-                self.checkpoint.latest = None
+            latest = max(last, latest or last)
+            self._was_down_since = self.checkpoint.latest = latest if latest > now else None
         if self.agenda.zone.name != self._zone.name:
             self._change_zone(self._zone, now)
         # Jobs that are loaded from here on have missed nothing before.
-        self.checkpoint.write(self.agenda.last, eras)
+        self.checkpoint.write(self.agenda.last, self.agenda.eras)
+
+    def _was_turned(self, last: datetime, now: datetime) -> bool:
+        """Return whether the clock was turned while no daemon ran, in this boot."""
+        passed = timedelta(seconds=clock.elapsed() - self._last_record.elapsed)
+        return abs(now - last - passed) > 2 * MINUTE
 
     def resume(self, now: datetime) -> None:
         """Keep the fires that waited when the last daemon ended."""
@@ -90,8 +97,7 @@ class Scheduler:
 
     def run_at_boot(self, jobs: Iterable[Job], now: datetime) -> None:
         """Start the @reboot jobs, once a boot of the machine or container."""
-        boot = machine.boot_id()
-        mark = digest(boot.encode(), 8).encode()
+        boot, mark = machine.boot_id(), _boot_mark()
         if self.checkpoint.boot == mark:
             return  # also where the ledger that knew it was set aside
         fires = [Fire(job, now, None, trigger="reboot") for job in jobs if not job.entry.schedule]
@@ -279,6 +285,10 @@ class Scheduler:
     def take_events(self) -> list[Event]:
         """Return the fires that were skipped or missed since the last call."""
         return [*self.clock_changes.take_events(), *self.admission.take_events()]
+
+
+def _boot_mark() -> bytes:
+    return digest(machine.boot_id().encode(), 8).encode()
 
 
 def _known_zone(name: str | None) -> Zone | None:
