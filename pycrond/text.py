@@ -1,8 +1,10 @@
 """Text for people: escaping for terminals and log lines, counts, durations, times, and cutting UTF-8."""
 
+import math
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+
+from pycrond import clock
 
 CONTROLS = {code: f"^{chr(code ^ 0x40)}" for code in (*range(0x20), 0x7F)}
 """The escapes of ASCII controls, as `str.translate` takes them."""
@@ -104,6 +106,8 @@ def duration(seconds: float | None) -> str:
     """Return a duration, rounded, in at most two units: `850 ms`, `2.3 s`, `45 m`, `1 h 6 m`, `-1 d 18 h`."""
     if seconds is None:
         return ""
+    if not math.isfinite(seconds):
+        return "?"  # a stored number that is none
     if seconds < 0:
         text = duration(-seconds)
         return text if text == "0 s" else f"-{text}"
@@ -122,6 +126,6 @@ def rfc3339(seconds: float | None) -> str | None:
     """Return a Unix time in UTC by RFC 3339, to the millisecond if it is not whole; None for None."""
     if seconds is None:
         return None
-    at = datetime.fromtimestamp(seconds, UTC)
+    at = clock.at(seconds)
     spec = "milliseconds" if at.microsecond else "seconds"
     return at.isoformat(timespec=spec).replace("+00:00", "Z")

@@ -5,10 +5,11 @@ import math
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from heapq import heappop, heappush
 from typing import Any
 
+from pycrond import clock
 from pycrond.alarms import hook_document, mail, mail_contents, rules
 from pycrond.alarms.outbox import Outbox
 from pycrond.jobs.events import Abandoned, Ended, Event, Missed, Started
@@ -41,7 +42,8 @@ class Alarms:
         self._builder = builder
         self.outbox = Outbox(settings, ledger, self._table, output, builder, runs)
         self._with_environment = settings.mail_environment
-        self._health = self._table.health()
+        now = clock.now().timestamp()
+        self._health = {key: health.until(now) for key, health in self._table.health().items()}
         self._jobs: Mapping[str, Job] = {}
         self._overdue: list[tuple[float, str]] = []  # a heap of times and keys; some may be too early
         self._planned: dict[str, float] = {}  # the time in the heap of each key
@@ -94,9 +96,16 @@ class Alarms:
                     changed.append(before._replace(expect=expect))
         self._health |= {health.key: health for health in changed}
         self._write([], changed)
-        self._overdue, self._planned = [], {}
-        for key in self._health:
-            self._plan(key)
+        self._plan_all()
+
+    def clock_was_turned(self, seconds: float, now: datetime) -> None:
+        """Move all times, so that intervals stay as long as they were."""
+        self._health = {
+            key: health.moved(seconds).until(now.timestamp()) for key, health in self._health.items()
+        }
+        self._write([], self._health.values())
+        self._plan_all()
+        self.outbox.clock_was_turned(seconds)
 
     # Overdue jobs
 
@@ -123,6 +132,11 @@ class Alarms:
         if changed:
             self._write(alarms, changed)
 
+    def _plan_all(self) -> None:
+        self._overdue, self._planned = [], {}
+        for key in self._health:
+            self._plan(key)
+
     def _plan(self, key: str) -> None:
         """Look at a job when it becomes overdue, unless it is looked at before that anyway."""
         at = self._overdue_time(self._health[key])
@@ -133,7 +147,7 @@ class Alarms:
     @property
     def next_at(self) -> datetime | None:
         """When `step` has something to do by the wall clock."""
-        overdue_at = datetime.fromtimestamp(self._overdue[0][0], UTC) if self._overdue else None
+        overdue_at = clock.at(self._overdue[0][0]) if self._overdue else None
         return min((at for at in (overdue_at, self.outbox.next_at) if at), default=None)
 
     def retry_in(self, elapsed: float) -> float | None:
@@ -149,7 +163,7 @@ class Alarms:
         job = self._jobs.get(health.key) or self._removed_job(health.key)
         if job is None:
             return []
-        since = datetime.fromtimestamp(health.succeeded_at or health.since, UTC).astimezone()
+        since = clock.at(health.succeeded_at or health.since).astimezone()
         begun = "last" if health.succeeded_at else "expected since"
         gone = "" if health.key in self._jobs else ", and the job is gone"
         detail = f"no success for {duration(health.expect)}, {begun} {since:%F %H:%M}{gone}"

@@ -4,8 +4,9 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
+from pycrond import clock
 from pycrond.alarms import hook_document
 from pycrond.alarms.time_limits import TIMEOUT
 from pycrond.host.cgroup import Limits
@@ -87,7 +88,7 @@ class DeliveryCommands:
             environment=(*variables, *hook_document.variables(about), ("PYCROND_ALARM", str(alarm.id))),
             options=CRON,
         )
-        made_at = datetime.fromtimestamp(alarm.made_at, UTC)
+        made_at = clock.at(alarm.made_at)
         at = datetime.fromisoformat(about["fire"]) if about["fire"] else made_at
         job = Job(alarm.key, user.account.name, entry)
         fire = Fire(job, at, None, attempt=about["attempt"] or 1)

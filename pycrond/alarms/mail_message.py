@@ -9,12 +9,13 @@ import base64
 import binascii
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from email.header import Header
 from email.message import EmailMessage
 from email.policy import compat32
 from email.utils import format_datetime
 
+from pycrond import clock
 from pycrond.alarms.mail import JobMail
 from pycrond.alarms.mail_output import with_newline
 from pycrond.alarms.mail_variables import (
@@ -118,7 +119,7 @@ def _headers(mail: JobMail, at: datetime, token: str, domain: str) -> Iterator[t
     yield "X-Pycrond-Job", mail.name
     yield "X-Pycrond-Event", mail.event
     yield "X-Pycrond-Run", str(mail.run)
-    yield "X-Pycrond-Fire-Time", f"{datetime.fromtimestamp(mail.fire, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    yield "X-Pycrond-Fire-Time", f"{clock.at(mail.fire):%Y-%m-%dT%H:%M:%SZ}"
     yield "X-Pycrond-Ending", mail.ending
 
 

@@ -1,8 +1,8 @@
 """The outbox: delivers each alarm by a process of its own, as its user, and retries until it is taken."""
 
 import os
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from pycrond import clock
 from pycrond.alarms.delivery_command import DeliveryCommands
@@ -54,7 +54,7 @@ class Outbox:
         """The alarms that were dropped since the start, because their user had too many."""
         self._unreported: dict[str, int] = {}  # those of them that the log does not mention yet, by user
         self._report_at = 0.0
-        if dropped := self.add(table.open()):
+        if dropped := self.add(_waiting_no_longer(table.open(), clock.now().timestamp())):
             for alarm in dropped:
                 alarm.next_at = None
             table.tried(dropped, "dropped: too many wait")
@@ -85,6 +85,14 @@ class Outbox:
         self.dropped += len(dropped)
         return dropped
 
+    def clock_was_turned(self, seconds: float) -> None:
+        """Move the times of all alarms, here and in the ledger."""
+        self._queue.clock_was_turned(seconds)
+        for alarm, _ in self._deliveries.values():
+            alarm.move(seconds)
+        self._report_at += seconds
+        self._table.move(seconds)
+
     def step(self, now: datetime, elapsed: float) -> None:
         """Begin the deliveries that are due, and end deliveries that take too long."""
         self._time_limits.step(elapsed)
@@ -106,7 +114,7 @@ class Outbox:
         """When `step` has something to do by the wall clock."""
         times = [self._queue.next_at, self._report_at if self._unreported else None]
         first = min((at for at in times if at is not None), default=None)
-        return None if first is None else datetime.fromtimestamp(first, UTC)
+        return None if first is None else clock.at(first)
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do by elapsed time."""
@@ -146,6 +154,8 @@ class Outbox:
             self._give_up(alarm, str(error), now)
         except (PycrondError, OSError) as error:
             self._failed(alarm, os_message(error), now)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            self._give_up(alarm, "what is to be delivered cannot be read in the ledger", now)
 
     def _start(self, alarm: Alarm, user: User) -> None:
         """Start the process of a delivery; raises PycrondError or OSError."""
@@ -202,7 +212,7 @@ class Outbox:
         if now.timestamp() - alarm.made_at > GIVE_UP_AFTER:
             self._give_up(alarm, reason, now)
             return
-        alarm.next_at = now.timestamp() + min(MIN_RETRY_DELAY * 2 ** (alarm.tries - 1), MAX_RETRY_DELAY)
+        alarm.next_at = now.timestamp() + _retry_delay(alarm.tries)
         if alarm.tries == 1:
             detail = f"{_title(alarm)} is tried again until it is taken: {reason}"
             self._output.log.write("ALARM", detail, now, level="warning")
@@ -225,6 +235,19 @@ class Outbox:
             self._output.delivery.mail_done(alarm.run)
 
 
+def _retry_delay(tries: int) -> float:
+    """Return the seconds after so many tries until the next."""
+    return min(MIN_RETRY_DELAY * 2 ** min(tries - 1, 40), MAX_RETRY_DELAY) if tries else 0.0
+
+
+def _waiting_no_longer(alarms: Iterable[Alarm], now: float) -> Iterator[Alarm]:
+    """Yield alarms of which none waits longer than was planned, whatever the clock has done since."""
+    for alarm in alarms:
+        alarm.made_at = min(alarm.made_at, now)
+        alarm.next_at = min(alarm.next_at or 0.0, now + _retry_delay(alarm.tries))
+        yield alarm
+
+
 def _title(alarm: Alarm) -> str:
     titles = {"hook": f"on-{alarm.event}", "mail": "mail", "ping": f"ping {alarm.event}"}
-    return f"{titles[alarm.kind]} of {alarm.document.get('label', alarm.key)}"
+    return f"{titles.get(alarm.kind, alarm.kind)} of {alarm.document.get('label', alarm.key)}"

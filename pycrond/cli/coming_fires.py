@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, repeat
 
+from pycrond.cli.next_fire import plan_of
 from pycrond.cli.render.formatting import Cell, distance
 from pycrond.crontab import expression
 from pycrond.errors import PycrondError
 from pycrond.host import machine
-from pycrond.ledger import codec
 from pycrond.ledger.rows import JobRow
 from pycrond.schedule.dst import fire_times
 from pycrond.schedule.schedule import Schedule
@@ -82,13 +82,17 @@ def expanded_star(words: Sequence[str]) -> str:
     return "; the shell has replaced * by the names of files: put the expression in quotes, as in '0 3 * * *'"
 
 
-def of_row(row: JobRow, zone: Zone | None = None) -> ComingFires:
-    """Return a loaded job's schedule; `zone` replaces the daemon's own zone."""
+def of_row(row: JobRow, zone: Zone | None = None) -> ComingFires | None:
+    """Return a loaded job's schedule; `zone` replaces the daemon's own zone. None if it cannot be read."""
+    plan = plan_of(row)
+    if plan is None and row.canonical is not None:
+        return None
+    schedule, own = plan or (None, Zone.of("UTC"))
     is_own = row.zone == machine.local_zone_name(os.environ)
     return ComingFires(
         row.schedule,
-        codec.decode_schedule(row.canonical) if row.canonical else None,
-        zone if zone and is_own else machine.load_zone(row.zone),
+        schedule,
+        zone if zone and is_own else own,
         row.key,
         row.name,
         row.file,

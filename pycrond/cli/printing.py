@@ -38,10 +38,13 @@ def print_text(text: str, stream: TextIO | None = None) -> None:
 
 
 def print_json(document: object) -> None:
-    """Print a JSON document as one line of printable ASCII; raise ValueError for a number that JSON lacks."""
+    """Print a JSON document as one line of printable ASCII; a number that JSON lacks is null."""
+    try:
+        text = json.dumps(document, allow_nan=False)
+    except ValueError:
+        text = json.dumps(json.loads(json.dumps(document), parse_constant=lambda _: None))
     # json.dumps leaves no other control character as it is.
-    text = json.dumps(document, allow_nan=False).replace("\x7f", "\\u007f")
-    print(text)  # noqa: T201
+    print(text.replace("\x7f", "\\u007f"))  # noqa: T201
 
 
 def print_output(line: str, head: str = "", paint: Callable[[StyledLine], str] | None = None) -> None:

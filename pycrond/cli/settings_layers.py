@@ -119,7 +119,7 @@ def recorded_settings(state_dir: str) -> Settings | None:
         raise PycrondError(f"cannot read {path}: {os_reason(error)}") from error
     try:
         return from_arguments(arguments) if arguments else None
-    except (KeyError, TypeError, PycrondError) as error:
+    except (KeyError, TypeError, ValueError, PycrondError) as error:
         raise PycrondError(f"{path} is damaged: {error}; 'pycrond start' writes it anew") from error
 
 

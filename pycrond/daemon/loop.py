@@ -115,7 +115,8 @@ class Daemon:
         """Start the due jobs of up-to-date crontabs."""
         daemon = self.subsystems
         elapsed = clock.elapsed()
-        daemon.scheduler.clock_changes.look(now, elapsed)
+        if step := daemon.scheduler.clock_changes.look(now, elapsed):
+            daemon.clock_was_turned(step, now)
         daemon.reloader.step(now, elapsed)
         if not daemon.scheduler.is_draining:
             daemon.scheduler.turn(now)

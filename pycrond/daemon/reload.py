@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 from pycrond import clock
 from pycrond.alarms.alarms import Alarms
-from pycrond.errors import Problem
+from pycrond.errors import Problem, PycrondError
 from pycrond.host.names import NAMES
 from pycrond.jobs.job import Job
 from pycrond.ledger.codec import JobRows
@@ -101,7 +101,7 @@ class Reloader:
             FileRows(storable(source.file), f"{source.stamp} {zone}", JobRows(source.jobs, zone))
             for source in self.loaded.sources
         ]
-        self._ledger.load(files, self.loaded.problems, now, agenda.last)
+        self._ledger.load(files, self.loaded.problems, now, min(now, agenda.last))
 
     def request(self, *, is_asked: bool = True) -> None:
         """Have the crontabs read as soon as no file is being written, and no due job would be late for it.
@@ -123,8 +123,7 @@ class Reloader:
         """
         loader, scheduler = self._loader, self._scheduler
         if scheduler.enter_phase(now):
-            if loader.watched and loader.has_changes():
-                self.request(is_asked=False)
+            self._look(now)
             for name in self.loaded.unknown:
                 NAMES.is_settled(name)
         self._note_changed_users(now)
@@ -160,6 +159,17 @@ class Reloader:
                     self._log.write("ACCOUNT", text, now, level="warning")
                 continue
             self.request(is_asked=False)
+
+    def _look(self, now: datetime) -> None:
+        """Look for changes of the crontabs and of the machine's time zone."""
+        if self._loader.watched and self._loader.has_changes():
+            self.request(is_asked=False)
+        try:
+            if self._scheduler.follow_zone(now):
+                self.write(now)
+        except PycrondError as error:
+            detail = f"{error}; the time zone is still {self._scheduler.agenda.zone.name}"
+            self._log.write("WARNING", detail, now, level="warning")
 
     def reload(self, now: datetime, most: int | None = None) -> None:
         """Read the crontabs, with `most` so many bytes, and log the result when all are read."""

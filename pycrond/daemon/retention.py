@@ -4,7 +4,7 @@ are gone and never ran are forgotten.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from pycrond import clock
 from pycrond.ledger.archive import DAY_LENGTH, Archive
@@ -73,7 +73,7 @@ def _by_day(old: Iterable[OldRow]) -> list[FoldedRow]:
     """A row for each day (UTC) and state; first attempts at fires apart from all other runs."""
     groups: dict[tuple[object, ...], list[OldRow]] = defaultdict(list)
     for row in old:
-        day = datetime.fromtimestamp(row.fire, UTC).date()
+        day = clock.at(row.fire).date()
         groups[day, row.state, row.wall is None, row.attempt > 1].append(row)
     return [_folded(rows) for rows in groups.values()]
 

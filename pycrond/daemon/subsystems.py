@@ -40,6 +40,11 @@ class Subsystems:
     reloader: Reloader
     reexec: Reexec
 
+    def clock_was_turned(self, seconds: float, now: datetime) -> None:
+        """Move all that waits for an instant of the clock that was turned."""
+        self.scheduler.clock_was_turned(seconds)
+        self.alarms.clock_was_turned(seconds, now)
+
     @property
     def is_idle(self) -> bool:
         """Return whether nothing runs, and nothing that runs have left behind is being ended."""

@@ -62,7 +62,7 @@ def open_pidfd(pid: int, start: int) -> int:
     """Return a pidfd of a process that an earlier daemon started; -1 if it has ended."""
     try:
         descriptor = os.pidfd_open(pid)
-    except OSError:
+    except (OSError, OverflowError):  # or it cannot be a pid
         return -1
     # The pidfd is open already, so it refers to the process whose start is compared here.
     process = read_stat(pid)

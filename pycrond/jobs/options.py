@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Overlap = Literal["allow", "skip", "queue", "replace"]
 Missed = Literal["skip", "once", "all"]
@@ -265,9 +265,24 @@ def to_json(options: Options) -> dict[str, object]:
 
 
 def from_json(document: Mapping[str, Any]) -> Options:
-    """Return the options that `to_json` wrote; unknown names are ignored."""
+    """Return the options that `to_json` wrote; unknown names and impossible values are ignored."""
     known = {name.replace("-", "_"): value for name, value in document.items()}
+    if isinstance(known.get("success"), list):
+        known["success"] = tuple(known["success"])
     values = {field.name: known[field.name] for field in fields(Options) if field.name in known}
-    if "success" in values:
-        values["success"] = tuple(values["success"])
-    return Options(**values)
+    return Options(**{name: value for name, value in values.items() if _is_possible(value, _TYPES[name])})
+
+
+_TYPES = {field.name: field.type for field in fields(Options)}
+
+
+def _is_possible(value: object, kind: Any) -> bool:
+    """Return whether a value may be that of a field with this type."""
+    if isinstance(value, tuple):
+        return kind == tuple[int, ...] and all(type(part) is int for part in value)
+    kinds = get_args(kind) or (kind,)
+    if type(value) in {int, float} and float in kinds:
+        return 0 <= value <= MAX_DURATION  # type: ignore[operator] # it is a number
+    if type(value) is int:
+        return int in kinds and abs(value) < 1 << 63
+    return type(value) in kinds or value in [word for part in kinds for word in get_args(part)]

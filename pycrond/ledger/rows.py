@@ -34,10 +34,11 @@ class VerdictRow(NamedTuple):
 
 
 class StepRow(NamedTuple):
-    """A change of the clock by so many seconds, to the time `at`."""
+    """A change of the clock by so many seconds, to the time `at`, or of the daemon's time zone, after it."""
 
     at: float
     moved: float
+    kind: str = "step"
 
 
 BAD_ENDS = frozenset({State.FAILED, State.TIMED_OUT, State.KILLED, State.MISSED, State.LOST, State.UNKNOWN})

@@ -55,8 +55,8 @@ MIGRATIONS = (
 
     CREATE TABLE clock_events (
         id     INTEGER PRIMARY KEY,
-        at     REAL NOT NULL,         -- by the clock after the step
-        kind   TEXT NOT NULL,         -- 'step', 'suspend'
+        at     REAL NOT NULL,         -- by the clock after the step; the last minute of the old zone
+        kind   TEXT NOT NULL,         -- 'step', 'suspend', 'zone': the daemon's time zone is another
         moved  REAL NOT NULL          -- seconds; negative if turned back
     ) STRICT;
 

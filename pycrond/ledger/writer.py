@@ -64,7 +64,7 @@ class Ledger:
         self._promised: set[tuple[object, ...]] = set()  # fires whose claims are queued
         self._daemon = 0
         row = self.file.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
-        self.last_run = int(row[0]) if row else 0
+        self.last_run = min(int(row[0]), 1 << 62) if row else 0
         """The highest number that a run has."""
         self.jobs = JobTable(self.file)
 
@@ -86,7 +86,9 @@ class Ledger:
 
     def begin(self, pid: int, version: str, boot: str, why: str, now: datetime) -> None:
         """Write that a daemon starts."""
-        self._daemon = 1 + (self.file.db.execute("SELECT max(id) FROM daemons").fetchone()[0] or 0)
+        self._daemon = 1 + (
+            self.file.db.execute("SELECT max(id) FROM daemons WHERE id < 1 << 62").fetchone()[0] or 0
+        )
         self._began: Work = (BEGIN, [(self._daemon, pid, version, boot, now.timestamp(), why)])
         self.file.write(self._began)
 
@@ -152,15 +154,8 @@ class Ledger:
             numbered = self._numbered(fires)
         rows = [
             (
-                run,
-                fire.job.key,
-                fire.at.timestamp(),
-                fire.wall,
-                fire.fold,
-                fire.era,
-                fire.trigger,
-                fire.attempt,
-                *_start(fire),
+                *(run, fire.job.key, fire.at.timestamp(), fire.wall, fire.fold, fire.era),
+                *(fire.trigger, fire.attempt, *_start(fire)),
             )
             for run, fire in zip(numbered, fires, strict=True)
             if run is not None
@@ -216,6 +211,11 @@ class Ledger:
             "UPDATE runs SET state = 'waiting', start_at = NULL, reason_code = ?, reason = ? WHERE id = ?"
         )
         self.file.write((statement, [(*_columns(cause), run) for run, cause in rows]))
+
+    def move_starts(self, seconds: float) -> None:
+        """Write that waiting runs start later by so many seconds, or with a number below 0 earlier."""
+        where = "state IN ('claimed', 'waiting', 'running') AND start_at IS NOT NULL"
+        self.file.write((f"UPDATE runs SET start_at = start_at + ? WHERE {where}", [(seconds,)]))  # noqa: S608
 
     def may_start(self, runs: Sequence[int]) -> bool:
         """Write, durably, that runs no longer wait; on a full disk return False: they go on waiting."""

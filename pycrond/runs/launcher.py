@@ -6,7 +6,7 @@ import os
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pycrond import clock
@@ -37,6 +37,11 @@ class ClaimedRun:
     reader: int = -1  # our end of its FIFO
     give_up_at: float = 0.0  # by clock.elapsed; 0 before the first try
     has_waited: bool = False  # its start must be written down first
+    turned: timedelta = timedelta(0)  # by how much the clock was turned while it waited
+
+    def late(self, now: datetime) -> timedelta:
+        """Return how long ago its fire time was."""
+        return now - self.run.fire.at - self.turned
 
 
 class _Start(NamedTuple):

@@ -3,8 +3,9 @@
 import os
 from collections.abc import Container
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
+from pycrond import clock
 from pycrond.jobs.run import NO_CAUSE, Cause, Outcome, Reason, State
 from pycrond.keeper.client import ProcessEnd
 
@@ -44,7 +45,7 @@ def peak_memory(max_rss_kb: int | None, floor_kb: int) -> int | None:
 def reported_outcome(end: ProcessEnd, began_at: float | None) -> tuple[Outcome, datetime, float | None]:
     """The keeper's report as an outcome, when the run ended, and its duration in seconds if known."""
     duration = None if began_at is None else round(max(0.0, end.at - began_at), 3)
-    return outcome(end.status, end.cpu_s, end.max_rss_kb), datetime.fromtimestamp(end.at, UTC), duration
+    return outcome(end.status, end.cpu_s, end.max_rss_kb), clock.at(end.at), duration
 
 
 def judge(end: Outcome, success: Container[int], cause: Cause = NO_CAUSE) -> Outcome:

@@ -109,7 +109,16 @@ def retry_in(options: Options, fire: Fire, end: Outcome) -> float | None:
     """
     if end.state not in {State.FAILED, State.TIMED_OUT} or fire.attempt > options.retries:
         return None
-    # The cap decides long before the 40th attempt: it only keeps the number small.
-    delay: float = min(options.retry_delay * 2 ** min(fire.attempt - 1, 40), MAX_RETRY_DELAY)
     drawn = draw_below(1001, f"{fire.job.key} {fire.at.timestamp():.0f} {fire.attempt}", size=4)
-    return delay * (1 + RETRY_SPREAD / 100 * drawn / 1000)
+    return _retry_delay(options, fire.attempt) * (1 + RETRY_SPREAD / 100 * drawn / 1000)
+
+
+def longest_retry_delay(options: Options, attempt: int) -> float:
+    """Return the most seconds between a failed attempt and the next."""
+    return _retry_delay(options, attempt) * (1 + RETRY_SPREAD / 100)
+
+
+def _retry_delay(options: Options, attempt: int) -> float:
+    # The cap decides long before the 40th attempt: it only keeps the number small.
+    delay: float = min(options.retry_delay * 2 ** min(attempt - 1, 40), MAX_RETRY_DELAY)
+    return delay

@@ -168,7 +168,7 @@ class Admission:
             full=free == 0,
             queue_full=not is_waiting and self._is_queue_full(job.user),
             paused=paused,
-            late=(now - claimed.run.fire.at).total_seconds(),
+            late=claimed.late(now).total_seconds(),
         )
         return admit(claimed.run.fire, situation)
 

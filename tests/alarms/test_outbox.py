@@ -484,3 +484,51 @@ def test_a_job_that_succeeds_at_each_fire_time_is_never_overdue(loop: Loop) -> N
     loop.until(
         lambda: {text.partition(":")[0] for text in loop.log.details("OVERDUE")} == {"root/each", "root/late"}
     )
+
+
+# A clock that is turned
+
+LAST_WEEK, NEXT_WEEK = "2025-06-03T09:00:30Z", "2025-06-17T09:00:30Z"
+
+
+@pytest.mark.parametrize("moment", [LAST_WEEK, NEXT_WEEK])
+@pytest.mark.parametrize("dies", [False, True])
+def test_expect_counts_the_time_that_passes_not_that_of_a_turned_clock(
+    loop: Loop, moment: str, dies: bool
+) -> None:
+    if dies and moment == NEXT_WEEK:
+        pytest.skip("what the clock of a daemon that was down says is true")
+    loop.begin("#: name=job expect=1h\n0 0 1 1 * true\n")
+    loop.turn()
+    if dies:
+        loop.release()
+        loop.frozen.move_to(moment)
+        loop.begin()
+        loop.turn()
+    else:
+        loop.turn_clock(moment)
+    loop.minutes(59)
+    assert not loop.log.details("OVERDUE")
+    loop.minutes(3)
+    assert len(loop.log.details("OVERDUE")) == 1
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_mail_is_tried_again_in_time_after_the_clock_was_set_back(loop: Loop, dies: bool) -> None:
+    mailer = loop.directory / "mailer"
+    mailer.write_text(f"#!/bin/sh\necho >>{loop.directory}/tries\nexit 75\n")
+    mailer.chmod(0o755)
+    loop.settings = replace(loop.settings, mailer=str(mailer))
+    tries = loop.directory / "tries"
+    loop.begin("1 12 * * * echo hello\n")
+    loop.minutes(1)
+    loop.until(lambda: tries.exists() and not loop.daemon.subsystems.alarms.outbox.is_busy)
+    if dies:
+        loop.release()
+        loop.frozen.move_to(LAST_WEEK)
+        loop.begin()
+        loop.turn()
+    else:
+        loop.turn_clock(LAST_WEEK)
+    loop.to(clock.now() + timedelta(seconds=11))
+    loop.until(lambda: len(tries.read_text()) == 2)

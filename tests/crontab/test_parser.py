@@ -361,7 +361,7 @@ def test_entries_after_an_unknown_cron_tz_do_not_run() -> None:
     table = read("1 1 * * * a\nCRON_TZ = Mars/X \n1 1 * * * b\n61 1 * * * c\nCRON_TZ=UTC\n1 1 * * * d\n")
     assert [entry.command for entry in table.entries] == ["a", "d"]
     assert [str(problem) for problem in table.problems] == [
-        "f:2:11: error: unknown time zone 'Mars/X'",
+        "f:2:11: error: unknown time zone 'Mars/X' (a name such as Europe/Berlin, or a rule such as CET-1CEST,M3.5.0,M10.5.0/3)",
         "f:3:1: error: not run, because the time zone in line 2 is unknown",
         "f:4:1: error: bad minute '61' (0-59)",
         "f:4:1: error: not run, because the time zone in line 2 is unknown",

@@ -434,9 +434,9 @@ def test_a_word_means_jobs_by_name_key_or_line(
 
 def test_only_pauses_in_force_are_listed(ledger: Ledger, reader: Reader) -> None:
     noon = NOON.timestamp()
-    Pauses(ledger.file).pause(["root/one", "root/two"], noon + 60, "cleaning", NOON)
-    Pauses(ledger.file).pause(["root/three"], None, "", NOON)
-    Pauses(ledger.file).resume(["root/two"], NOON)
+    Pauses(ledger.file, NOON).pause(["root/one", "root/two"], noon + 60, "cleaning", NOON)
+    Pauses(ledger.file, NOON).pause(["root/three"], None, "", NOON)
+    Pauses(ledger.file, NOON).resume(["root/two"], NOON)
     unlimited = PauseRow("root/three", noon, None, "")
     assert reader.pauses(noon + 59) == [PauseRow("root/one", noon, noon + 60, "cleaning"), unlimited]
     assert reader.pauses(noon + 60) == [unlimited]

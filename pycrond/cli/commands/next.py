@@ -85,7 +85,8 @@ def _select(options: argparse.Namespace, zone: Zone) -> tuple[Schedules, int]:
     except PycrondError as error:
         raise PycrondError(f"{error}{expanded_star(options.selected)}") from error
     rows = reader.jobs()
-    return [of_row(row, zone if options.tz else None) for row in rows if not keys or row.key in keys], 0
+    coming = (of_row(row, zone if options.tz else None) for row in rows if not keys or row.key in keys)
+    return [schedule for schedule in coming if schedule], 0
 
 
 def _is_expression(words: Sequence[str]) -> bool:

@@ -5,7 +5,7 @@ import json
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from itertools import chain
 from math import inf
@@ -13,6 +13,7 @@ from math import inf
 from pycrond import clock
 from pycrond.cli.arguments import add_json
 from pycrond.cli.data.access import as_present, presence_by
+from pycrond.cli.next_fire import plan_of
 from pycrond.cli.printing import print_json, write_document
 from pycrond.cli.render import terminal
 from pycrond.cli.settings_layers import load_settings
@@ -114,15 +115,15 @@ def _coming_starts(jobs: Iterable[JobRow], start: float, until: float) -> dict[s
     """Return when each job is to start; the fire times of equal schedules are computed once."""
     if start >= until:
         return {}
-    first, end = (datetime.fromtimestamp(at, UTC) for at in (start, until))
-    by_schedule: dict[tuple[str, str], Sequence[float]] = {}
+    first, end = (clock.at(at) for at in (start, until))
+    by_schedule: dict[object, Sequence[float]] = {}
     starts = {}
     for job in jobs:
-        if job.canonical is None:
+        schedule = plan_of(job)
+        if schedule is None:
             continue
-        schedule = (job.canonical, job.zone)
         if schedule not in by_schedule:
-            coming = fire_times(codec.decode_schedule(job.canonical), machine.load_zone(job.zone), first, end)
+            coming = fire_times(*schedule, first, end)
             by_schedule[schedule] = [fire.at.timestamp() for fire in coming]
         times = by_schedule[schedule]
         starts[job.key] = _delayed(job, times) if _has_jitter(job) else times
@@ -136,7 +137,7 @@ def _has_jitter(job: JobRow) -> bool:
 def _delayed(row: JobRow, times: Iterable[float]) -> Sequence[float]:
     """Add the delays that the daemon will draw, without RANDOM_DELAY, which the ledger does not have."""
     job, seed = codec.decode_job(row), machine.machine_id()
-    return [at + delay(job, datetime.fromtimestamp(at, UTC), seed, "") for at in times]
+    return [at + delay(job, clock.at(at), seed, "") for at in times]
 
 
 def _heading(timeline: Timeline, day: str | None, zone: Zone) -> str:

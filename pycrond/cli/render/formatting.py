@@ -1,9 +1,10 @@
 """Parts of rows as text or JSON: times, titles of jobs, how a run ended, the daemon and problems. Pure."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from pycrond import clock
 from pycrond.errors import Problem
 from pycrond.jobs.run import State
 from pycrond.ledger.rows import BAD_ENDS, DaemonRow, PauseRow, RunRow
@@ -55,7 +56,7 @@ def period(first: float, last: float | None, now: datetime) -> str:
 
 def _local(at: datetime | float, now: datetime) -> datetime:
     """Return a time, given also as Unix seconds, in the zone of `now`."""
-    return (at if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)).astimezone(now.tzinfo)
+    return (at if isinstance(at, datetime) else clock.at(at)).astimezone(now.tzinfo)
 
 
 def distance(seconds: float) -> str:

@@ -1,6 +1,5 @@
 """The table of `list`: orders, columns, the line below a job that needs attention, and jobs as JSON."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -21,6 +20,7 @@ from pycrond.cli.render.table import StyledLine, TableColumn
 from pycrond.jobs.display_name import display_names
 from pycrond.jobs.run import State
 from pycrond.ledger import rows
+from pycrond.ledger.codec import decode_json
 from pycrond.ledger.rows import BAD_ENDS, DaemonRow, ExpectedRow, RunRow
 from pycrond.text import counted, duration, rfc3339
 
@@ -252,7 +252,7 @@ def job_json(status: JobStatus) -> dict[str, object]:
     return {
         **values,
         "display_name": status.title,
-        "options": json.loads(status.job.options),
+        "options": decode_json(status.job.options),
         "next": rfc3339(status.next.timestamp()) if status.next else None,
         "running": [run.id for run in status.running],
         "last": rows.run_json(status.last) if status.last else None,

@@ -144,7 +144,8 @@ def foremost(lanes: Sequence[Lane], most: int, slot: float) -> list[Lane]:
 
 def shown_state(state: str) -> str:
     """Return the member of `SHOWN_STATES` that stands for a state of the ledger."""
-    return _SHOWN_AS.get(state, state)
+    shown = _SHOWN_AS.get(state, state)
+    return shown if shown in LABELS else State.LOST
 
 
 def legend(lanes: Iterable[Lane]) -> list[tuple[str, str]]:

@@ -44,7 +44,7 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ledger.finished([(ENDED, Outcome(State.SUCCEEDED, exit_status=0), NOON, 0.5)])
     for key in ("root/job1", "root/gone"):
         ledger.file.db.execute("INSERT INTO health (key, since, expect) VALUES (?, 0, 60)", (key,))
-    Pauses(ledger.file).pause(["root/job1"], None, "why", NOON)
+    Pauses(ledger.file, NOON).pause(["root/job1"], None, "why", NOON)
     ledger.close()
     for run in (1, 70, ENDED):
         path = Path(spool.path(str(directory / "spool"), run, 0))
