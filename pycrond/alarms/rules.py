@@ -1,6 +1,6 @@
 """The rules by which alarms follow from the end of a run, or from its absence. Pure."""
 
-from pycrond.jobs.options import Options
+from pycrond.jobs.options import EXPECT_TOLERANCE, Options
 from pycrond.jobs.options import size as parse_size
 from pycrond.jobs.run import State
 
@@ -53,9 +53,6 @@ def is_mailed(options: Options, state: State, printed: int, *, is_last: bool) ->
     if options.mail == "failure":
         return is_last and state in {*FAILURES, State.KILLED}
     return printed > 0
-
-
-EXPECT_TOLERANCE = 60.0  # seconds by which a success may be late, beside `jitter`
 
 
 def overdue_at(

@@ -10,7 +10,8 @@ from pycrond.control.records import Records
 from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.jobs.run import State
-from pycrond.ledger.rows import BAD_ENDS, JobRow, matching_keys, require_one
+from pycrond.ledger.job_words import matching_keys, require_one
+from pycrond.ledger.rows import BAD_ENDS, JobRow
 from pycrond.ledger.shared_reader import SharedReader
 
 _AGO = re.compile(r"(?:[0-9]{1,9}[smhdw])+")

@@ -12,7 +12,7 @@ from pycrond.daemon.subsystems import Subsystems
 from pycrond.errors import PycrondError
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Cause, Fire, Reason, State
-from pycrond.ledger.rows import matching_keys, require_one
+from pycrond.ledger.job_words import matching_keys, require_one
 from pycrond.runs.active import ActiveRun
 from pycrond.runs.launcher import ClaimedRun
 from pycrond.runs.policy import Verdict

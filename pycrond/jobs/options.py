@@ -86,6 +86,9 @@ class Option:
 
 MAX_PING_OUTPUT = 1 << 20  # bytes; healthchecks.io keeps 100 kB
 MAX_DURATION = 36_500 * 86_400  # seconds
+EXPECT_TOLERANCE = 60.0
+"""Seconds by which a success may be later than `expect` and `jitter` allow."""
+
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _SIZE_BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 

@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pycrond import clock
 from pycrond.errors import PycrondError
 from pycrond.host.safe_paths import OWN_FILE
-from pycrond.ledger.rows import quote_path
 from pycrond.ledger.schema import MIGRATIONS
 
 RETRY_INTERVAL = 1.0  # seconds between two attempts to write the queue
@@ -215,3 +214,8 @@ def check_version(path: str) -> None:
 def _version_message(path: str, version: int) -> str:
     known = len(MIGRATIONS)
     return f"ledger {path} is of version {version}, from a newer pycrond; this one knows up to {known}"
+
+
+def quote_path(path: str) -> str:
+    """Return a path as it stands in one of SQLite's file: addresses."""
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

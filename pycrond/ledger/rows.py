@@ -1,10 +1,10 @@
 """The rows of the ledger: jobs, runs, pauses, daemons. Times are Unix seconds, UTC."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection
 from typing import NamedTuple
 
-from pycrond.errors import PycrondError
-from pycrond.jobs.display_name import display_name, is_named
+from pycrond.jobs.display_name import display_name
+from pycrond.jobs.options import EXPECT_TOLERANCE
 from pycrond.jobs.run import Cause, Outcome, Reason, State, Trigger
 from pycrond.text import rfc3339
 
@@ -134,7 +134,7 @@ class ExpectedRow(NamedTuple):
     @property
     def overdue_at(self) -> float:
         """The time from which on it is overdue."""
-        return (self.succeeded_at or self.since) + self.expect
+        return (self.succeeded_at or self.since) + self.expect + EXPECT_TOLERANCE
 
 
 class ProcessRow(NamedTuple):
@@ -185,41 +185,6 @@ class DaemonRow(NamedTuple):
     ready_at: float | None
     loaded_at: float | None
     stopped_at: float | None
-
-
-def quote_path(path: str) -> str:
-    """Return a path as it stands in one of SQLite's file: addresses."""
-    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-
-def matching_keys(word: str, jobs: Iterable[tuple[str, str | None, str, str]]) -> list[str]:
-    """Return the keys of the jobs that have a word as name for people, with or without the user, as file:line
-    or key, else as the beginning of a key.
-
-    `jobs`: key, name, file:line and command; file:line is empty for a job that is gone, as another may stand
-    there now.
-    """
-    exact, partial = [], []
-    shown = word.rpartition("/") if "~" in word else None
-    for key, name, place, command in jobs:
-        if (
-            word in {key, name}
-            or (place and word in {place, place.rpartition("/")[2]})
-            or (shown and key.startswith(shown[0]) and is_named(shown[2], key, name, command))
-        ):
-            exact.append(key)
-        elif key.startswith(word) or key.partition("/")[2].startswith(word):
-            partial.append(key)
-    return exact or partial
-
-
-def require_one(word: str, keys: Sequence[str], labels: Sequence[str]) -> str:
-    """Return the key of the only job that a word may mean; raises PycrondError for none, or more than one."""
-    if not keys:
-        raise PycrondError(f"no job is called '{word}' (see 'pycrond list')")
-    if len(keys) > 1:
-        raise PycrondError(f"'{word}' may mean {len(keys)} jobs: {', '.join(labels[:10])}")
-    return keys[0]
 
 
 def run_json(run: RunRow) -> dict[str, object]:

@@ -10,6 +10,8 @@ from typing import TypeVar
 
 from pycrond.errors import Problem, PycrondError
 from pycrond.jobs.display_name import MAX_COMMAND
+from pycrond.ledger.database import quote_path
+from pycrond.ledger.job_words import matching_keys
 from pycrond.ledger.rows import (
     DaemonRow,
     ExpectedRow,
@@ -18,8 +20,6 @@ from pycrond.ledger.rows import (
     ProcessRow,
     RunRow,
     StandingRow,
-    matching_keys,
-    quote_path,
 )
 from pycrond.ledger.schema import MIGRATIONS
 

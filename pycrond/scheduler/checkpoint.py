@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from pycrond import clock
 from pycrond.errors import PycrondError, os_reason
+from pycrond.hashing import digest
+from pycrond.host import machine
 from pycrond.host.safe_paths import OWN_FILE
 
 FORMAT = struct.Struct("<8sqqqq16sqq")  # an older file lacks the last two numbers
@@ -94,3 +96,8 @@ def _parse(data: bytes) -> CheckpointRecord:
     if not 0 <= fixed < MAX_ERA > wild >= 0 or at > MAX_TIME:
         return CheckpointRecord(None)
     return CheckpointRecord(at, (fixed, wild), unwritten_since, boot.rstrip(b"\0"), latest, elapsed)
+
+
+def boot_mark() -> bytes:
+    """Return what tells this boot of the machine from others."""
+    return digest(machine.boot_id().encode(), 8).encode()

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 
 from pycrond import clock
 from pycrond.errors import PycrondError
-from pycrond.hashing import digest
 from pycrond.host import machine
 from pycrond.host.local_zone import LocalZone
 from pycrond.host.names import NAMES
@@ -20,7 +19,7 @@ from pycrond.runs.runs import Runs
 from pycrond.schedule.timezone import Zone
 from pycrond.scheduler.admission import Admission
 from pycrond.scheduler.agenda import MINUTE, Agenda, DueMinute, initial_minute, minute
-from pycrond.scheduler.checkpoint import Checkpoint
+from pycrond.scheduler.checkpoint import Checkpoint, boot_mark
 from pycrond.scheduler.clock_changes import ClockChanges
 from pycrond.scheduler.delayed import DelayedStarts
 from pycrond.settings import Settings
@@ -70,7 +69,7 @@ class Scheduler:
             self.clock_changes.claims_were_unwritten(unwritten_since, last, eras, now)
             self.checkpoint.unwritten_since = unwritten_since if self._ledger.file.has_pending else None
         if last is not None:
-            if self._last_record.boot != _boot_mark() and last <= now:
+            if self._last_record.boot != boot_mark() and last <= now:
                 latest = None  # the clock goes on after a boot: it was the later time that was wrong
             had = latest if latest and (latest < now or self._was_turned(last, now)) else None
             self.clock_changes.daemon_was_down(last, self.agenda.last, eras, now, had)
@@ -98,7 +97,7 @@ class Scheduler:
 
     def run_at_boot(self, jobs: Iterable[Job], now: datetime) -> None:
         """Start the @reboot jobs, once a boot of the machine or container."""
-        boot, mark = machine.boot_id(), _boot_mark()
+        boot, mark = machine.boot_id(), boot_mark()
         if self.checkpoint.boot == mark:
             return  # also where the ledger that knew it was set aside
         fires = [Fire(job, now, None, trigger="reboot") for job in jobs if not job.entry.schedule]
@@ -289,10 +288,6 @@ class Scheduler:
     def take_events(self) -> list[Event]:
         """Return the fires that were skipped or missed since the last call."""
         return [*self.clock_changes.take_events(), *self.admission.take_events()]
-
-
-def _boot_mark() -> bytes:
-    return digest(machine.boot_id().encode(), 8).encode()
 
 
 def _known_zone(name: str | None) -> Zone | None:

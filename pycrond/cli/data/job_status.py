@@ -9,6 +9,7 @@ from pycrond.cli.data.access import Access
 from pycrond.cli.next_fire import next_fire
 from pycrond.host import machine
 from pycrond.jobs.run import OPEN, State
+from pycrond.ledger.codec import decode_options
 from pycrond.ledger.rows import BAD_ENDS, ExpectedRow, JobRow, PauseRow, RunRow, StandingRow
 from pycrond.text import rfc3339
 
@@ -85,7 +86,11 @@ def read_jobs(read: Access, now: datetime) -> Sequence[JobStatus]:
 
 def overdue_jobs(read: Access, now: datetime, *, gone: bool = False) -> list[ExpectedRow]:
     """Return the loaded jobs, or those that are gone, without a success for the time in their `expect`."""
-    return [row for row in read.expected() if row.overdue_at <= now.timestamp() and gone != row.loaded]
+    rows = [row for row in read.expected() if row.overdue_at <= now.timestamp() and gone != row.loaded]
+    if gone or not rows:
+        return rows
+    jitter = {job.key: decode_options(job.options).jitter for job in read.jobs()}
+    return [row for row in rows if row.overdue_at + jitter.get(row.key, 0.0) <= now.timestamp()]
 
 
 def _by_key(runs: Iterable[RunRow]) -> dict[str, tuple[RunRow, ...]]:
