@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pycrond.hashing import draw_below
 from pycrond.jobs.job import Job
 from pycrond.jobs.options import Options
-from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, Reason, State
+from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, Reason, Run, State
 from pycrond.text import duration
 
 MAX_RETRY_DELAY = 3600.0  # seconds between two attempts, however often it failed
@@ -122,3 +122,8 @@ def _retry_delay(options: Options, attempt: int) -> float:
     # The cap decides long before the 40th attempt: it only keeps the number small.
     delay: float = min(options.retry_delay * 2 ** min(attempt - 1, 40), MAX_RETRY_DELAY)
     return delay
+
+
+def replaced_by(run: Run) -> Cause:
+    """Return the cause of the end of the runs that another one replaces."""
+    return Cause.of(Reason.REPLACED, f"replaced by run {run.id}")

@@ -11,7 +11,7 @@ from pycrond.jobs.run import NO_CAUSE, OPEN, Cause, Reason, State
 from pycrond.ledger.pauses import Pauses
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.runs.launcher import ClaimedRun
-from pycrond.runs.policy import START, Decision, Situation, Verdict, admit, lock_of
+from pycrond.runs.policy import START, Decision, Situation, Verdict, admit, lock_of, replaced_by
 from pycrond.runs.runs import Runs
 from pycrond.scheduler.entrance import Entrance
 from pycrond.scheduler.waiting_queue import DISK, Lane, WaitingQueue, lane_of
@@ -192,7 +192,7 @@ class Admission:
         if decision.verdict in {Verdict.WAIT, Verdict.REPLACE}:
             if decision.verdict is Verdict.REPLACE:
                 running = self._runs.active.of_job[claimed.run.job.key]
-                self._runs.termination.end(running, _replaced_by(claimed))
+                self._runs.termination.end(running, replaced_by(claimed.run))
             self.queue.add(claimed, lane_of(claimed, decision.cause))
         else:
             self.queue.remove(claimed)
@@ -240,7 +240,7 @@ class Admission:
                 earlier = self.queue.earlier(claimed)
                 for other in earlier:
                     self.queue.remove(other)
-                skipped += [(other, _replaced_by(claimed)) for other in earlier]
+                skipped += [(other, replaced_by(claimed.run)) for other in earlier]
         self._runs.wait(waiting)
         self.settle(skipped, State.SKIPPED, now)
         self.settle(missed, State.MISSED, now)
@@ -296,7 +296,3 @@ class Admission:
         for claimed in kept:
             claimed.run.fire = replace(claimed.run.fire, job=jobs[claimed.run.job.key])
         return kept
-
-
-def _replaced_by(claimed: ClaimedRun) -> Cause:
-    return Cause.of(Reason.REPLACED, f"replaced by run {claimed.run.id}")

@@ -1,5 +1,6 @@
 """The name service as the daemon sees it: asked by other processes, some of which get no answer."""
 
+import contextlib
 import os
 import pwd
 import signal
@@ -15,7 +16,7 @@ from pycrond.host import lookup_program, lookups, names
 from pycrond.host.names import Names, User
 from pycrond.host.poller import Poller
 from pycrond.jobs.job import Account
-from tests.conftest import alive, wait_until
+from tests.conftest import alive, children, wait_until
 
 EVE = Account("eve", 7001, 7001, "/home/eve")
 NOW = datetime(2031, 3, 1, tzinfo=UTC)
@@ -63,11 +64,22 @@ def service(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Service
     yield service
     service.names.close()
     service.poller.close()
-    while True:  # the programs are children of this process
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            break
+
+    def are_reaped() -> bool:
+        """Reap the programs, which are children of this process beside those of other tests."""
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        return not any(str(tmp_path) in command_line(child) for child in children(os.getpid()))
+
+    wait_until(are_reaped)
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 def test_answers() -> None:
