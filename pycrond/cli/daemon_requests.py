@@ -1,15 +1,18 @@
 """Requests from commands to the daemon, and to the keeper, which answers also while there is no daemon."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from pycrond.control.client import ask, connect
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.keeper import start
+from pycrond.ledger.rows import DaemonRow
 from pycrond.settings import Settings
+from pycrond.text import duration
 
 DAEMON_TIMEOUT = 60.0  # seconds
 STATUS_TIMEOUT = 10.0  # seconds, for commands that report a daemon that does not answer
 KEEPER_TIMEOUT = 60.0  # seconds until a keeper has answered, or another daemon has ended
+KEEPER_STATUS_TIMEOUT = 2.0  # seconds
 LOCK_POLL_INTERVAL = 0.05  # seconds
 
 
@@ -20,15 +23,15 @@ def ask_daemon(
     return ask(settings.control_socket, {"command": command, **values}, timeout)
 
 
-def ask_keeper(settings: Settings, request: str) -> str:
+def ask_keeper(settings: Settings, request: str, timeout: float = KEEPER_TIMEOUT) -> str:
     """Return the answer to a request; empty if the keeper ended before it answered."""
-    with connect(settings.keeper_socket, KEEPER_TIMEOUT) as keeper:
+    with connect(settings.keeper_socket, timeout) as keeper:
         try:
             keeper.sendall(request.encode("utf-8", "surrogateescape"))
             with keeper.makefile(encoding="utf-8", errors="replace") as lines:
                 return lines.readline().strip()
         except TimeoutError as error:
-            raise PycrondError(f"the keeper has not answered for {KEEPER_TIMEOUT:.0f} s") from error
+            raise PycrondError(f"the keeper has not answered for {duration(timeout)}") from error
         except OSError:
             return ""
 
@@ -40,6 +43,35 @@ def count_jobs_left(settings: Settings) -> int:
     except NotRunningError:
         return 0
     return int(jobs or 0) if daemon == "0" else 0
+
+
+class Presence(NamedTuple):
+    """Whether there is a daemon, and what is left of one that is gone."""
+
+    runs: bool = False
+    restarts: bool = False
+    """It has died, and its keeper is starting another."""
+    jobs_left: int = 0
+    """Jobs that still run although no daemon does."""
+
+
+def presence(settings: Settings, latest: DaemonRow | None) -> Presence:
+    """Ask the lock, then the keeper. `latest` is the latest daemon that the ledger has.
+
+    A daemon whose keeper was killed, or does not answer, holds the lock itself: it runs.
+    """
+    if not start.is_locked(settings.state_dir):
+        return Presence()
+    try:
+        daemon, _, jobs = ask_keeper(settings, "status", KEEPER_STATUS_TIMEOUT).partition(" ")
+    except PycrondError:
+        daemon, jobs = "", ""
+    if daemon != "0":
+        is_latest = not daemon or latest is None or int(daemon) == latest.pid
+        return Presence(runs=is_latest, restarts=not is_latest)
+    left = int(jobs or 0)
+    is_stopped = latest is not None and latest.stopped_at is not None
+    return Presence(restarts=not (left or is_stopped), jobs_left=left)
 
 
 def is_locked(settings: Settings) -> bool:

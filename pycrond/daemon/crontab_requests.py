@@ -9,7 +9,7 @@ from pycrond import clock
 from pycrond.control.permissions import requester
 from pycrond.control.requests import text
 from pycrond.errors import PycrondError
-from pycrond.host import users
+from pycrond.host.names import NAMES
 from pycrond.jobs.job import Account
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.settings import Settings
@@ -57,14 +57,14 @@ class CrontabRequests:
         name = client.name if request.get("user") is None else text(request, "user")
         if not client.can_access(name):
             raise PycrondError("must be privileged to use -u")
-        account = users.by_name(name)
-        if account is None:
+        user = NAMES.user(name)
+        if user is None:
             raise PycrondError(f"crontab: user `{name}' unknown")
         if self._crontabs.refusal(client.name, uid):
             self._log.write("AUTH", "crontab command not allowed", clock.now(), user=client.name)
             message = f"You ({client.name}) are not allowed to use this program (crontab)"
             raise PycrondError(f"{message}\nSee crontab(1) for more information")
-        return account
+        return user.account
 
     def _crontab(self, request: dict[str, Any]) -> bytes:
         """Return the text of a request, which is in base64; raises PycrondError for one that is too large."""
@@ -80,4 +80,4 @@ class CrontabRequests:
         return crontab
 
     def _write_log(self, word: str, uid: int, owner: str) -> None:
-        self._log.write(word, owner, clock.now(), user=users.by_uid(uid).name)
+        self._log.write(word, owner, clock.now(), user=NAMES.owner_name(uid))

@@ -25,6 +25,7 @@ Daemon and keeper exchange datagrams; the first byte is the kind. START is a pro
 While there is no daemon, the keeper moves the jobs' output to the spools; pycrond/output has their layout.
 """
 
+import contextlib
 import io
 import os
 import resource
@@ -60,17 +61,14 @@ class Keeper:
         self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.is_foreground = waiter is None  # the keeper ends with the daemon
         self.waiters = [(waiter, b"R")] if waiter else []
-        """The socket of each `start` that waits, and the answer when the daemon is ready: R for the `start`
-        that caused this start, A (already running) for those that came meanwhile."""
+        """The socket of each `start` that waits, and its answer: R, or A if another caused this start."""
         self.stoppers: list[socket.socket] = []  # of each `stop`, answered when the daemon has ended
         self.channel: socket.socket | None = None  # to the daemon
         self.daemon = 0  # its pid, 0 while there is none
         self.ready_pid = b""  # its pid, once it is ready
-        self.was_ever_ready = self.is_stopping = False
-        self.is_stopped = False  # no daemon is started any more
+        self.was_ever_ready = self.is_stopping = self.is_stopped = False  # stopped: no daemon is started
         self.pause = self.start_at = self.output_deadline = self.check_at = 0.0
-        self.last_end = ""  # how the daemon before this one ended
-        self.exit_status = 0
+        self.last_end, self.exit_status = "", 0  # how the daemon before this one ended
         self.readers: dict[int, int] = {}  # the read end of each run's FIFO
         self.idle: set[int] = set()  # runs whose FIFO has no writer, or whose output does not fit the disk
         self.ends: dict[bytes, bytes] = {}  # lines by PID:START, until the daemon releases them
@@ -83,10 +81,8 @@ class Keeper:
         while not self.is_done():
             if not (self.daemon or self.is_stopped) and time.monotonic() >= self.start_at:
                 self.start_daemon()
-            calls = {
-                wakeup: lambda: self.process_signals(os.read(wakeup, 4096)),
-                self.listener.fileno(): self.accept_request,
-            }
+            calls = {self.listener.fileno(): self.accept_request}
+            calls[wakeup] = lambda: self.process_signals(os.read(wakeup, 4096))
             if self.channel:
                 calls[self.channel.fileno()] = self.exchange
             timeout = self.timeout()
@@ -118,8 +114,8 @@ class Keeper:
             return False
         self.left_running = {pid for pid in self.left_running if os.path.exists(f"/proc/{pid}")}
         is_late = time.monotonic() > self.output_deadline
-        is_quiet = not self.left_running and not self.readers.keys() - self.idle
-        return is_quiet or (is_late and (os.getpid() == 1 or not self.left_running))
+        is_over = not self.left_running and (is_late or not self.readers.keys() - self.idle)
+        return is_over or (is_late and os.getpid() == 1)
 
     # The daemon
 
@@ -220,6 +216,7 @@ class Keeper:
         if self.is_stopping or not self.was_ever_ready:
             self.exit_status = 128 - code if code < 0 else code
             self.is_stopped, self.last_end = True, ""
+            self.save_ends([*self.ends.values()])
             self.output_deadline = time.monotonic() + FINAL_OUTPUT_TIME
             if self.is_foreground and self.left_running and os.getpid() != 1 and os.fork():
                 os._exit(self.exit_status)  # for the process that waits for it; the child remains the keeper
@@ -248,8 +245,7 @@ class Keeper:
                 return
             if child is None:
                 return
-            pid = child.si_pid
-            fields = stat_fields(pid)
+            pid, fields = child.si_pid, stat_fields(child.si_pid)
             _, status, usage = os.wait4(pid, 0)
             if pid == self.daemon:
                 self.receive()  # first: the runs that the daemon was about to start
@@ -267,6 +263,8 @@ class Keeper:
             self.leaders[b"%d" % pid] = b"0 %d %b" % (pid, start)
         if self.channel:
             self.unreported.append(line)
+        if self.is_stopped:
+            self.save_ends([line])
         if len(self.ends) > MAX_ENDS:
             self.ends.pop(next(iter(self.ends)))
 
@@ -336,17 +334,18 @@ class Keeper:
         self.idle.discard(run)
 
     def save(self) -> None:
-        """Store the jobs' output and the processes' ends that no daemon has read, for the next daemon."""
+        """Store the jobs' output that no daemon has read, and again all ends: the disk may have been full."""
         for run, reader in self.readers.items():
             self.idle.discard(run)
             while run not in self.idle:
                 self.drain(run, reader, sum(event for _, event in poll({reader: select.POLLIN}, 0)))
-        try:
-            with own_file(self.state, "ends") as file:
-                file.seek(0, os.SEEK_END)
-                file.write(b"".join(line + b"\n" for line in self.ends.values()))
-        except OSError:
-            pass  # how these processes ended remains unknown
+        self.save_ends([*self.ends.values()])
+
+    def save_ends(self, lines: list[bytes]) -> None:
+        """Store the ends of processes that no daemon has read, for commands and for the next daemon."""
+        with contextlib.suppress(OSError), own_file(self.state, "ends") as file:
+            file.seek(0, os.SEEK_END)
+            file.write(b"".join(b"\n%b\n" % line for line in lines))  # a full disk may have cut a line
 
     # Commands
 

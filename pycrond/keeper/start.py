@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_message, os_reason
 from pycrond.host import signals
 from pycrond.host.safe_paths import OWN_FILE
 
@@ -25,7 +25,7 @@ def acquire_lock(state_dir: str) -> int | None:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
     except OSError as error:
-        raise PycrondError(f"cannot open {path}: {error.strerror}") from error
+        raise PycrondError(f"cannot open {path}: {os_reason(error)}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -78,7 +78,7 @@ def detach(command: list[str], inherited: tuple[int, ...], waiter: socket.socket
         become_keeper(command, (*inherited, waiter.fileno()))
     except BaseException as error:  # noqa: BLE001 -- the caller learns of it only by the socket
         with contextlib.suppress(OSError):
-            waiter.sendall(f"F{error}\n".encode(errors="replace"))
+            waiter.sendall(f"F{os_message(error)}\n".encode(errors="replace"))
     os._exit(1)
 
 
@@ -108,7 +108,7 @@ def is_locked(state_dir: str) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise PycrondError(f"cannot open {state_dir}/lock: {error.strerror}") from error
+        raise PycrondError(f"cannot open {state_dir}/lock: {os_reason(error)}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

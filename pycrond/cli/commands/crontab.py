@@ -8,7 +8,7 @@ from pycrond.cli.crontab_access import NO_NEWLINE, CrontabAccess
 from pycrond.cli.parser import CommandLineParser
 from pycrond.cli.printing import ask, print_error, print_problems, print_text, write_bytes
 from pycrond.cli.settings_layers import load_settings
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.host import safe_paths
 from pycrond.sources import files
 
@@ -106,7 +106,7 @@ def _read(access: CrontabAccess, file: str | None) -> tuple[bytes, str]:
         with open(str(file), "rb") as stream:
             return stream.read(files.MAX_BYTES + 1), str(file)
     except OSError as error:
-        raise PycrondError(f"{file}: {error.strerror}") from error
+        raise PycrondError(f"{file}: {os_reason(error)}") from error
 
 
 def _refuse_errors(access: CrontabAccess, text: bytes, file: str) -> None:
@@ -136,4 +136,4 @@ def _keep_copy(text: bytes | None, options: argparse.Namespace) -> None:
     except PycrondError as error:
         print_error(f"crontab: no copy of the old crontab is kept: {error}")
     except OSError as error:
-        print_error(f"crontab: no copy of the old crontab is kept: cannot write {path}: {error.strerror}")
+        print_error(f"crontab: no copy of the old crontab is kept: cannot write {path}: {os_reason(error)}")
