@@ -142,6 +142,13 @@ class Settings:
         default=1000,
         metadata={"help": "with --system: most entries, and assignments, of a user's crontab; 0: no limit"},
     )
+    pam: str = field(
+        default="auto",
+        metadata={
+            "help": "the PAM service of jobs, for root's daemon; none; auto: with --system that of cron",
+            "metavar": "SERVICE",
+        },
+    )
     inherit_env: bool = field(
         default=False,
         metadata={"help": "give jobs the daemon's own environment too, below what their crontab sets"},

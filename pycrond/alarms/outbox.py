@@ -1,5 +1,6 @@
 """The outbox: delivers each alarm by a process of its own, as its user, and retries until it is taken."""
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -250,4 +251,7 @@ def _waiting_no_longer(alarms: Iterable[Alarm], now: float) -> Iterator[Alarm]:
 
 def _title(alarm: Alarm) -> str:
     titles = {"hook": f"on-{alarm.event}", "mail": "mail", "ping": f"ping {alarm.event}"}
-    return f"{titles.get(alarm.kind, alarm.kind)} of {alarm.document.get('label', alarm.key)}"
+    label = alarm.key
+    with contextlib.suppress(ValueError):  # a document that cannot be read in the ledger
+        label = alarm.document.get("label", alarm.key)
+    return f"{titles.get(alarm.kind, alarm.kind)} of {label}"

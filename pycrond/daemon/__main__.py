@@ -8,7 +8,7 @@ from pycrond import __version__, clock
 from pycrond.daemon.loop import Daemon
 from pycrond.daemon.reexec import READY
 from pycrond.errors import PycrondError, os_reason
-from pycrond.host import privileges, users
+from pycrond.host import pam, privileges, users
 from pycrond.host.daemon_arguments import from_arguments
 from pycrond.host.names import NAMES
 from pycrond.host.pidfile import Pidfile
@@ -45,6 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     settings = from_arguments(rest)
     if settings.system:
         privileges.take_groups(users.by_uid(0))
+        SPAWNER.pam_service = pam.service(settings)
         SPAWNER.open()  # now, since this takes 20 ms
     pidfile = Pidfile(settings.pidfile, settings.state_dir)
     try:

@@ -12,7 +12,6 @@ from pycrond.host import machine, spawn, users
 from pycrond.host.daemon_arguments import daemon_command
 from pycrond.host.names import NAMES
 from pycrond.host.poller import Poller
-from pycrond.jobs.job import SEARCH_PATHS
 from pycrond.jobs.shares import Shares
 from pycrond.keeper.client import KeeperClient
 from pycrond.ledger.writer import Ledger
@@ -65,7 +64,7 @@ def build(
     loader.known = ledger.jobs.users()
     shares = Shares.of(settings, loader.account.name, spawn.INITIAL_FD_LIMIT[1])
     output = Output(settings, ledger, poller, shares)
-    builder = CommandBuilder(settings, loader.account, SEARCH_PATHS[loader.dialect])
+    builder = CommandBuilder(settings, loader.account, loader.dialect)
     runs = Runs(settings, ledger, output, keeper, poller, builder)
     scheduler = Scheduler(settings, ledger, output.log, runs, loader.dialect, now)
     ledger.begin(os.getpid(), __version__, machine.boot_id(), after, now)  # all else is there

@@ -42,11 +42,16 @@ class PamError(Exception):
 
 
 class Pam:
-    """The PAM service under which jobs run. Loads libpam; raises OSError where there is none."""
+    """The PAM service under which jobs run. Loads libpam; without it `open_for_process` fails."""
 
     def __init__(self, service: bytes) -> None:
         self._service = service
-        self._library = ctypes.CDLL(LIBRARY)
+        self._error = ""
+        try:
+            self._library = ctypes.CDLL(LIBRARY)
+        except OSError as error:
+            self._error = f"PAM cannot be used: {error}"
+            return
         self._library.pam_strerror.restype = ctypes.c_char_p
         self._library.pam_getenvlist.restype = ctypes.POINTER(ctypes.c_char_p)
         self._calloc = ctypes.CDLL(None).calloc
@@ -88,6 +93,8 @@ class Pam:
 
     def _open(self, user: bytes) -> dict[bytes, bytes]:
         """Ask whether a user's jobs may run, and open a session; return PAM's variables."""
+        if self._error:
+            raise PamError(self._error)
         handle, library = ctypes.byref(self._handle), self._library
         code = library.pam_start(self._service, user, ctypes.byref(self._conversation), handle)
         if code != PAM_SUCCESS:

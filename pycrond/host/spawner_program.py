@@ -256,7 +256,7 @@ def serve(memory: int, stdin: int, channel: socket.socket, pam: "Pam | None") ->
 
 
 def load_pam(path: str, service: str) -> "Pam":
-    """Return the PAM service; raises OSError where there is no libpam."""
+    """Return the PAM service."""
     import importlib.util  # noqa: PLC0415 -- without PAM nothing of this is loaded
 
     spec = importlib.util.spec_from_file_location("pam_session", path)

@@ -1,9 +1,10 @@
 """The messages about a run, from any position on: its start, each line of its output, its end."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
+from pycrond import clock
 from pycrond.jobs.run import Outcome, Run, State
 from pycrond.output import syslog_format
 from pycrond.output.line_times import by_time
@@ -89,7 +90,7 @@ class RunLog:
             marks = marks or [(progress.sent, now.timestamp())]
             packets = []
             for seconds, group in by_time(lines, progress.sent, marks):
-                at = datetime.fromtimestamp(seconds, UTC)
+                at = clock.at(seconds)
                 head = header.format("PYCROND", self.pid, at, fields=self._fields())
                 end = header.late_end(at, now)
                 printed = group.removesuffix(b"\n").split(b"\n")
@@ -132,7 +133,7 @@ class RunLog:
         outcome: Outcome | None = None,
     ) -> list[bytes]:
         """Return a message about what happened at a time in Unix seconds; None: now."""
-        at = now if seconds is None else datetime.fromtimestamp(seconds, UTC)
+        at = now if seconds is None else clock.at(seconds)
         head = header.format("PYCROND", self.pid, at, level, self._fields(outcome))
         return syslog_format.packets(head, self.user, event, detail, header.late_end(at, now))
 

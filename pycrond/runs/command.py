@@ -3,19 +3,26 @@
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
 from pycrond.errors import UnknownUserError
-from pycrond.host import privileges
+from pycrond.host import pam, privileges
 from pycrond.host.cgroup import Limits
 from pycrond.host.mounts import MountTable
 from pycrond.host.names import NAMES, User
 from pycrond.host.privileges import DirectoryPrefix, env_prefix
 from pycrond.host.spawn import NO_LIMITS, Launch, as_bytes
-from pycrond.jobs.job import Account, Job
+from pycrond.jobs.job import SEARCH_PATHS, Account, Job
 from pycrond.jobs.run import Fire
 from pycrond.settings import Settings
+
+
+def directory_of_cron(root: str) -> str:
+    """Return the directory of Debian's cron, in which a job runs that cannot enter its HOME."""
+    return os.path.join(root, "var/spool/cron")
+
 
 _NOT_INHERITED = re.compile(
     "(?:LD|PYCROND|LISTEN|WATCHDOG|SYSTEMD)_.*|NOTIFY_SOCKET|INVOCATION_ID|JOURNAL_STREAM|M(?:AIN|ANAGER)PID"
@@ -28,17 +35,20 @@ started it."""
 class CommandBuilder:
     """Builds commands that run as a job's user, under one daemon's settings."""
 
-    def __init__(self, settings: Settings, account: Account, search_path: str) -> None:
-        """`account` is the daemon's own, `search_path` the PATH of jobs that set none."""
+    def __init__(self, settings: Settings, account: Account, dialect: str) -> None:
+        """`account` is the daemon's own; `dialect` is `debian` or `cronie`."""
         self.account = account
         self.accounts: Mapping[str, Account] = {account.name: account}
         """The accounts of the users that have jobs, by name; replaced at each reload."""
         self.waited_for: frozenset[str] = frozenset()
         """Users that have jobs and are being looked up for the first time; replaced at each reload."""
-        self.search_path = search_path
+        self.search_path = SEARCH_PATHS[dialect]
         self._state_dir = settings.state_dir
         self._enter = privileges.choose_directory_prefix()
         self._mounts = MountTable()
+        self._fallback = directory_of_cron(settings.root) if settings.system and dialect == "debian" else ""
+        self._has_pam = bool(pam.service(settings))
+        self._own = User(account, groups=tuple(os.getgroups()) if self._has_pam else ())
         self._inherited = inherited(os.environ, wanted=settings.inherit_env)
 
     def is_own(self, account: Account) -> bool:
@@ -54,7 +64,7 @@ class CommandBuilder:
         All that belongs to a user asks here when it is started. The daemon's own user may always run.
         """
         if name == self.account.name and uid in {None, self.account.uid}:
-            return User(self.account)
+            return self._own
         return NAMES.usable_user(name, uid, now)
 
     def user_of(self, job: Job, now: datetime) -> User:
@@ -79,13 +89,13 @@ class CommandBuilder:
 
         `prefix` is a command that executes its arguments, as that user.
         """
-        return describe(
+        launch = describe(
             fire,
             run,
             user.account,
             fifo,
             self.search_path,
-            groups=None if self.is_own(user.account) else user.groups,
+            groups=None if self.is_own(user.account) and not self._has_pam else user.groups,
             enter=self._enter,
             may_block=self._mounts.may_block,
             limits=limits,
@@ -93,6 +103,7 @@ class CommandBuilder:
             state_dir=self._state_dir,
             inherited=self._inherited,
         )
+        return replace(launch, fallback=self._fallback) if self._fallback else launch
 
 
 def describe(
@@ -112,7 +123,8 @@ def describe(
 ) -> Launch:
     """The command, environment (semantics.md 3) and standard input of a run that prints to `fifo`.
 
-    `groups` are those of another user than the daemon's own, which must then be root; else None. `prefix` is
+    `groups` are those of a user whose runs the spawner starts, for which the daemon must be root: of another
+    user than the daemon's own, under PAM of any user; else None. `prefix` is
     a command that executes its arguments. `enter` changes the directory in a child of the daemon's own user
     where `may_block` says that directory or shell may be on a dead mount; otherwise the daemon does it, which
     takes 0.3 ms less. `state_dir` is the daemon's; variables of the crontab take precedence over `inherited`

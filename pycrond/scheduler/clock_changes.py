@@ -136,7 +136,7 @@ class ClockChanges:
         """Write the fires that were due while the disk was full, before a crash: they may have run."""
         latest = self._ledger.latest()
         for (key, schedule, zone), begins in self._known(self._ledger.jobs.loaded_schedules(), now):
-            known = datetime.fromtimestamp(max(begins, latest.get(key, 0.0)), since.tzinfo)
+            known = clock.at(max(begins, latest.get(key, 0.0)))
             passed = find_gaps([(key, schedule, zone)], max(since, known + MINUTE), last + MINUTE)
             self._write(passed, {key: eras[schedule.wildcard]}, NOT_WRITTEN, now)
 

@@ -287,7 +287,7 @@ def test_a_failure_whose_retry_is_skipped_raises_the_alarm(loop: Loop, options: 
     loop.until(lambda: len(loop.runs()) == 2)
     loop.daemon.subsystems.scheduler.pauses.pause(["root/job"], None, "", clock.now())
     loop.minutes(2)
-    loop.until(lambda: is_quiet(loop) and events(loop) == ["failure skipped "])
+    loop.until(lambda: is_quiet(loop) and events(loop) == ["failure failed "])
     assert loop.query("SELECT failing_since NOT NULL FROM health") == [(1,)]
 
 

@@ -78,7 +78,7 @@ def reader(ledger: Ledger, path: Path) -> Iterator[Reader]:
 
 
 def test_a_command_says_what_to_do_about_an_older_ledger(path: Path) -> None:
-    with pytest.raises(PycrondError, match="is of an older pycrond: 'pycrond restart' converts it"):
+    with pytest.raises(PycrondError, match="was written by an older pycrond: 'pycrond restart' converts it"):
         Reader(str(path.parent))
 
 
@@ -87,7 +87,7 @@ def test_the_dump_has_every_state_and_every_reason(path: Path) -> None:
         assert db.execute("PRAGMA user_version").fetchone() == (5,)
         assert {state for (state,) in db.execute("SELECT state FROM runs")} == set(State)
         assert {text for (text,) in db.execute("SELECT reason FROM runs")} == CODES.keys()
-    assert set(CODES.values()) == set(Reason)
+    assert set(CODES.values()) == set(Reason) - {Reason.ACCOUNT}  # which is younger
 
 
 def test_opening_the_file_migrates_it_to_the_current_version(ledger: Ledger) -> None:
