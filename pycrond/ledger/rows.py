@@ -133,8 +133,12 @@ class ExpectedRow(NamedTuple):
 
     @property
     def overdue_at(self) -> float:
-        """The time from which on it is overdue."""
-        return (self.succeeded_at or self.since) + self.expect + EXPECT_TOLERANCE
+        """The time by which the next success was expected."""
+        return (self.succeeded_at or self.since) + self.expect
+
+    def is_overdue(self, now: float, jitter: float = 0.0) -> bool:
+        """Return whether a success is late enough to be reported; `jitter` is the job's option."""
+        return self.overdue_at + jitter + EXPECT_TOLERANCE <= now
 
 
 class ProcessRow(NamedTuple):

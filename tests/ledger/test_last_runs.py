@@ -170,6 +170,6 @@ def test_a_job_that_is_to_succeed_regularly_is_overdue(runs: Runs) -> None:
     db.execute("INSERT INTO health (key, since, expect) VALUES ('root/gone', ?, 60)", (since,))
     db.execute("INSERT INTO health (key, since) VALUES ('root/other', ?)", (since,))
     assert [(row.key, row.loaded, row.overdue_at - since) for row in runs.reader.expected()] == [
-        ("root/gone", 0, 120.0),
-        (KEY, 1, 125.0),
+        ("root/gone", 0, 60.0),
+        (KEY, 1, 65.0),
     ]

@@ -268,7 +268,7 @@ def test_a_full_disk_does_not_stop_jobs(directory: CrontabDirectory, tmpfs: Path
     directory.state = tmpfs / "last-good"
     directory.write("a", GOOD)
     directory.load()
-    (tmpfs / "filler").write_bytes(b"x" * (400 << 10))
+    (tmpfs / "filler").write_bytes(b"x" * (528 << 10))
     directory.write("a", f"* * * * * new\n#{'x' * (200 << 10)}\n")
     assert directory.load() == ["new"]
     assert directory.errors(), "a text that cannot be saved is reported"
@@ -386,7 +386,7 @@ def test_a_text_that_could_not_be_saved_is_saved_later(directory: CrontabDirecto
     directory.daemon()
     filler = tmpfs / "filler"
     with contextlib.suppress(OSError):
-        filler.write_bytes(b"x" * (600 << 10))
+        filler.write_bytes(b"x" * (700 << 10))
     directory.load()
     assert directory.errors()
     filler.unlink()

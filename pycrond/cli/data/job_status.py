@@ -86,11 +86,12 @@ def read_jobs(read: Access, now: datetime) -> Sequence[JobStatus]:
 
 def overdue_jobs(read: Access, now: datetime, *, gone: bool = False) -> list[ExpectedRow]:
     """Return the loaded jobs, or those that are gone, without a success for the time in their `expect`."""
-    rows = [row for row in read.expected() if row.overdue_at <= now.timestamp() and gone != row.loaded]
+    at = now.timestamp()
+    rows = [row for row in read.expected() if row.is_overdue(at) and gone != row.loaded]
     if gone or not rows:
         return rows
     jitter = {job.key: decode_options(job.options).jitter for job in read.jobs()}
-    return [row for row in rows if row.overdue_at + jitter.get(row.key, 0.0) <= now.timestamp()]
+    return [row for row in rows if row.is_overdue(at, jitter.get(row.key, 0.0))]
 
 
 def _by_key(runs: Iterable[RunRow]) -> dict[str, tuple[RunRow, ...]]:

@@ -42,7 +42,7 @@ def test_a_job_without_a_success_in_time_is_overdue_also_when_it_is_gone(loop: L
     loop.minutes(61)
     found = statuses(loop)
     assert {name: status.is_troubled for name, status in found.items()} == {"backup": True, "other": False}
-    assert job_table.trouble(found["backup"], clock.now()) == "overdue since 13:01"
+    assert job_table.trouble(found["backup"], clock.now()) == "overdue since 13:00"
     loop.write("#: name=other expect=3h\n0 0 * * * true\n")
     loop.reload()
     with closing(LocalRecords(loop.settings)) as read:
