@@ -100,13 +100,11 @@ def test_a_session_that_fails_is_a_reason(pam: Pam) -> None:
 
 
 @pytest.mark.parametrize("death", ["", "daemon", "spawner"])
-def test_the_session_is_closed_when_the_job_ends_whoever_has_died(
-    pam: Pam, tmp_path: Path, death: str
-) -> None:
+def test_the_session_is_closed_when_the_job_ends_whoever_has_died(pam: Pam, shared: Path, death: str) -> None:
     pam.write("account required pam_permit.so", f"session required pam_exec.so {pam.recorder}")
-    gate = tmp_path / "gate"
-    os.mkfifo(gate, 0o644)
-    tmp_path.parent.chmod(0o755)
+    gate = shared / "gate"
+    os.mkfifo(gate)
+    gate.chmod(0o644)
     pam.start(f"read -r line <{gate}; exit 7")
     crond = pam.system.crond
     crond.run("run", "job")
@@ -115,7 +113,7 @@ def test_the_session_is_closed_when_the_job_ends_whoever_has_died(
         pid = crond.pid if death == "daemon" else spawner_of(crond.pid)
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not alive(pid))
-    descriptor = os.open(gate, os.O_WRONLY)
+    descriptor = os.open(gate, os.O_RDWR)
     os.write(descriptor, b"go\n")
     os.close(descriptor)
     wait_until(lambda: pam.recorded() == ["open_session nobody cron", "close_session nobody cron"])
