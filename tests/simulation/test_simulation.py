@@ -15,9 +15,9 @@ pytestmark = [
 ]
 
 
-def test_a_day_in_which_much_happens_is_accounted_for(tmp_path: Path, rsyslogd: Rsyslogd) -> None:
-    tmp_path.parent.chmod(0o755)
-    server = Server(tmp_path, rsyslogd, seed=1)
+def test_a_day_in_which_much_happens_is_accounted_for(shared: Path, rsyslogd: Rsyslogd) -> None:
+    shared.chmod(0o755)
+    server = Server(shared, rsyslogd, seed=1)
     try:
         server.set_up()
         server.live(6)
