@@ -5,10 +5,13 @@ import contextlib
 import os
 from typing import Any
 
+from pycrond import clock
 from pycrond.cli.daemon_requests import ask_daemon
+from pycrond.cli.reload_preview import changes_of_fire_times
 from pycrond.crontab import parser
 from pycrond.errors import NotRunningError, Problem, PycrondError
 from pycrond.host import machine, users
+from pycrond.jobs.job import Job, make_jobs
 from pycrond.settings import Settings
 from pycrond.sources.user_crontabs import UserCrontabs
 
@@ -59,9 +62,25 @@ class CrontabAccess:
         self._have_it_loaded()
         return existed
 
+    def jobs(self, text: bytes) -> list[Job]:
+        """Return the jobs of a text."""
+        return make_jobs(self._parse(text, self.account.name).entries, self.account.name)
+
+    def changes(self, before: bytes, after: bytes) -> list[str]:
+        """Return a line for each job that an edit adds, removes or changes, with fire times won and lost."""
+        jobs = (self.jobs(before), self.jobs(after))
+        return changes_of_fire_times(self._settings, *jobs, clock.now())
+
     def errors(self, text: bytes, file: str) -> list[Problem]:
         """Return what prevents that a text is put in place; `file` is its name in messages."""
-        parsed = parser.parse(
+        errors = [problem for problem in self._parse(text, file).problems if problem.severity == "error"]
+        if text and not text.endswith(b"\n") and not errors:
+            line = text.count(b"\n") + 1
+            errors.append(Problem(file, line, 0, "error", "no-newline", NO_NEWLINE))
+        return errors
+
+    def _parse(self, text: bytes, file: str) -> parser.Crontab:
+        return parser.parse(
             text,
             file,
             dialect=self.dialect,
@@ -69,7 +88,6 @@ class CrontabAccess:
             seed=machine.machine_id(),
             is_roots=self.account.uid == 0,
         )
-        return [problem for problem in parsed.problems if problem.severity == "error"]
 
     def _check_user(self, crontabs: UserCrontabs) -> None:
         """Raise PycrondError where root names a user who may have no crontab, as Debian's crontab(1) does."""

@@ -18,6 +18,7 @@ from pycrond.host import safe_paths
 from pycrond.text import counted, printable, visible
 
 PROBLEMS_MOST = 10  # printed after a start or a reload
+EXCERPT_LENGTH = 100  # characters of a line above its caret
 _DESCRIPTOR = re.compile(r"/dev/(?:fd/([0-9]{1,9})|std(out|err))")
 
 
@@ -90,6 +91,23 @@ def first_problems(problems: Sequence[Problem]) -> tuple[Sequence[Problem], str]
     others = [problem.severity for problem in ordered[PROBLEMS_MOST:]]
     kinds = [counted(others.count(kind), kind) for kind in ("error", "warning") if kind in others]
     return ordered[:PROBLEMS_MOST], f"and {' and '.join(kinds)} more: pycrond check shows them all"
+
+
+def print_with_carets(problems: Sequence[Problem], data: bytes) -> None:
+    """Print problems of a text on standard error, each with its line and a caret at its column."""
+    lines = data.decode("utf-8", "surrogateescape").split("\n")
+    for problem in problems:
+        print_error(str(problem))
+        if problem.line and problem.column and problem.line <= len(lines):
+            for line in caret(lines[problem.line - 1], problem.column - 1):
+                print_error(line)
+
+
+def caret(line: str, offset: int) -> tuple[str, str]:
+    """Return the line, or the excerpt around the offset, and a caret below it."""
+    begin = max(0, offset - EXCERPT_LENGTH // 2) if len(line) > EXCERPT_LENGTH else 0
+    before, after = printable(line[begin:offset]), printable(line[offset : begin + EXCERPT_LENGTH])
+    return f"    {before}{after}", f"    {' ' * len(before)}^"
 
 
 def write_document(file: str, text: str) -> None:

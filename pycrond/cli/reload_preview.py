@@ -12,6 +12,7 @@ from pycrond.cli.printing import print_json, print_line, print_problems
 from pycrond.cli.render import formatting
 from pycrond.errors import Problem, PycrondError
 from pycrond.host import machine, users
+from pycrond.jobs.job import Job
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.reader import Reader
 from pycrond.settings import Settings
@@ -50,6 +51,18 @@ def _compare(settings: Settings, loaded: LoadResult, now: datetime) -> list[JobC
     minute = now.replace(second=0, microsecond=0)
     until = minute + timedelta(days=COMPARED_DAYS)
     return compare(before, after, machine.load_zone, minute + timedelta(minutes=1), until)
+
+
+def changes_of_fire_times(
+    settings: Settings, before: Sequence[Job], after: Sequence[Job], now: datetime
+) -> list[str]:
+    """Return a line for each job of a crontab that an edit adds, removes or changes."""
+    zone = _daemon_zone(settings)
+    minute = now.replace(second=0, microsecond=0)
+    until = minute + timedelta(days=COMPARED_DAYS)
+    rows = (list(JobRows(before, zone)), list(JobRows(after, zone)))
+    changes = compare(*rows, machine.load_zone, minute + timedelta(minutes=1), until)
+    return [_line(change, now.astimezone()) for change in changes]
 
 
 def _daemon_zone(settings: Settings) -> str:

@@ -57,14 +57,20 @@ class CrontabRequests:
         name = client.name if request.get("user") is None else text(request, "user")
         if not client.can_access(name):
             raise PycrondError("must be privileged to use -u")
-        user = NAMES.user(name)
-        if user is None:
+        account = NAMES.owner(uid) if name == client.name else self._other(name)
+        if account is None:
             raise PycrondError(f"crontab: user `{name}' unknown")
         if self._crontabs.refusal(client.name, uid):
             self._log.write("AUTH", "crontab command not allowed", clock.now(), user=client.name)
             message = f"You ({client.name}) are not allowed to use this program (crontab)"
             raise PycrondError(f"{message}\nSee crontab(1) for more information")
-        return user.account
+        return account
+
+    @staticmethod
+    def _other(name: str) -> Account | None:
+        """Return another user, as root may name one; root's crontab(1) needs no daemon for that."""
+        user = NAMES.user(name)
+        return user.account if user else None
 
     def _crontab(self, request: dict[str, Any]) -> bytes:
         """Return the text of a request, which is in base64; raises PycrondError for one that is too large."""

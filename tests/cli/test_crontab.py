@@ -267,3 +267,54 @@ def test_ansible_manages_jobs(crontab: CrontabProgram) -> None:
         cron(f"user={user} name=MAILTO env=true job=ops@example.org")
         cron(f"user={user} name=backup state=absent")
         assert lines(user) == ['MAILTO="ops@example.org"']
+
+
+class Editor:
+    """An editor that writes a text, once for each time that it is called."""
+
+    def __init__(self, crontab: CrontabProgram) -> None:
+        self.crontab = crontab
+        self.program = crontab.directory / "editor"
+        crontab.system.crond.environment |= {"VISUAL": str(self.program), "XDG_STATE_HOME": "/nonexistent"}
+
+    def writes(self, text: str) -> None:
+        self.program.write_text(f"#!/bin/sh\nprintf '%s' '{text}' >\"$1\"\n")
+        self.program.chmod(0o755)
+
+
+def test_edits_a_crontab_and_shows_the_change_of_fire_times(crontab: CrontabProgram) -> None:
+    editor = Editor(crontab)
+    crontab.system.crond.run("start")
+    crontab.run("-", text="0 2 * * * backup\n")
+    editor.writes("0 3 * * * backup\n")
+    printed = crontab.run("-e")
+    assert "0 3 * * * (was 0 2 * * *); 7 fires won in 7 days" in printed
+    assert printed.endswith("crontab: installing new crontab\n")
+    assert crontab.run("-l") == "0 3 * * * backup\n"
+    assert crontab.run("-e").endswith("No modification made\n")
+
+
+def test_a_broken_edit_is_not_installed_and_not_lost(crontab: CrontabProgram) -> None:
+    editor = Editor(crontab)
+    crontab.run("-", text=LINE)
+    editor.writes("61 * * * * broken\n")
+    printed = crontab.run("-e", status=1)
+    assert "root:1:1: error: " in printed
+    assert "    61 * * * * broken\n    ^\n" in printed
+    draft = printed.strip().rpartition("the draft is ")[2]
+    assert Path(draft).read_text() == "61 * * * * broken\n"
+    os.unlink(draft)
+    assert crontab.run("-l") == LINE
+
+
+def test_a_user_edits_by_way_of_the_daemon(crontab: CrontabProgram) -> None:
+    home = crontab.directory / "home"
+    home.mkdir()
+    os.chown(home, pwd.getpwnam("nobody").pw_uid, -1)
+    editor = Editor(crontab)
+    crontab.system.crond.environment |= {"HOME": str(home), "XDG_STATE_HOME": str(home)}
+    crontab.system.crond.run("start")
+    editor.writes(LINE)
+    printed = crontab.run("-e", user="nobody")
+    assert printed.startswith("no crontab for nobody - using an empty one\n")
+    assert crontab.file("nobody").read_text() == LINE

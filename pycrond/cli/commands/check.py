@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pycrond.cli.arguments import add_json
 from pycrond.cli.check.checker import CheckedCrontab, CrontabChecker
 from pycrond.cli.not_loaded import FileChange, unloaded_changes
-from pycrond.cli.printing import print_error, print_json, print_line
+from pycrond.cli.printing import caret, print_error, print_json, print_line
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import load_settings
 from pycrond.crontab.parser import Crontab
@@ -22,9 +22,7 @@ from pycrond.ledger.reader import Reader
 from pycrond.settings import Settings
 from pycrond.sources import files as crontab_files
 from pycrond.sources import system as system_crontabs
-from pycrond.text import counted, printable
-
-EXCERPT_LENGTH = 100  # characters of a line above its caret
+from pycrond.text import counted
 
 
 class FileToCheck(NamedTuple):
@@ -177,7 +175,7 @@ def _print(results: list[CheckedCrontab], changes: list[FileChange], *, verbose:
             warnings += problem.severity == "warning"
             print_line(f"{problem} [{problem.code}]")
             if problem.line and problem.column and problem.line <= len(crontab.lines):
-                for line in _caret(crontab.lines[problem.line - 1], problem.column - 1):
+                for line in caret(crontab.lines[problem.line - 1], problem.column - 1):
                     print_line(line)
         if verbose:
             print_line(f"{crontab.parsed.file}: {len(crontab.parsed.entries)} valid entries")
@@ -189,13 +187,6 @@ def _print(results: list[CheckedCrontab], changes: list[FileChange], *, verbose:
     else:
         entries = sum(len(crontab.parsed.entries) for crontab in results)
         print_line(f"ok: {counted(entries, 'job')} in {counted(len(results), 'file')}")
-
-
-def _caret(line: str, offset: int) -> tuple[str, str]:
-    """Return the line, or the excerpt around the offset, and a caret below it."""
-    begin = max(0, offset - EXCERPT_LENGTH // 2) if len(line) > EXCERPT_LENGTH else 0
-    before, after = printable(line[begin:offset]), printable(line[offset : begin + EXCERPT_LENGTH])
-    return f"    {before}{after}", f"    {' ' * len(before)}^"
 
 
 def _document(crontab: CheckedCrontab, *, verbose: bool) -> dict[str, object]:

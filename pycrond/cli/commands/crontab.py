@@ -4,10 +4,11 @@ import argparse
 import os
 import sys
 
+from pycrond.cli import drafts
 from pycrond.cli.crontab_access import NO_NEWLINE, CrontabAccess
 from pycrond.cli.parser import CommandLineParser
-from pycrond.cli.printing import ask, print_error, print_problems, print_text, write_bytes
-from pycrond.cli.settings_layers import load_settings
+from pycrond.cli.printing import ask, print_error, print_text, print_with_carets, write_bytes
+from pycrond.cli.settings_layers import default_state_dir, load_settings
 from pycrond.errors import PycrondError, os_reason
 from pycrond.host import safe_paths
 from pycrond.sources import files
@@ -87,7 +88,42 @@ def _replace(access: CrontabAccess, options: argparse.Namespace) -> None:
     access.replace(text)
 
 
-OPERATIONS = {"list": _list, "remove": _remove, "test": _test, "replace": _replace}
+def _edit(access: CrontabAccess, options: argparse.Namespace) -> None:
+    """Have a copy edited until it has no errors, show the changes of fire times, and install it."""
+    name = access.account.name
+    before = access.begin("edit")
+    if before is None:
+        print_error(f"no crontab for {name} - using an empty one")
+    draft = drafts.make_draft(default_state_dir(), f"crontab.{name}", before)
+    try:
+        text = drafts.edit_draft(
+            draft, f"the crontab of {name}", before, lambda edited: access.errors(edited, name)
+        )
+        if text is None:
+            print_error("No modification made")
+            return
+        if access.begin("list") != before:
+            raise PycrondError(f"the crontab of {name} was changed meanwhile; the draft is {draft}")
+        if options.backup:
+            _keep_copy(before, options)
+        _install(access, text, draft, before or b"")
+    finally:
+        drafts.remove_unused(draft, before)
+
+
+def _install(access: CrontabAccess, text: bytes, draft: str, before: bytes) -> None:
+    """Install an edited text; the draft goes when it is in place."""
+    try:
+        access.replace(text)
+    except PycrondError as error:
+        raise PycrondError(f"{error}\nthe edits are left in {draft}") from error
+    os.unlink(draft)
+    for line in access.changes(before, text):
+        print_error(line)
+    print_error("crontab: installing new crontab")
+
+
+OPERATIONS = {"list": _list, "remove": _remove, "edit": _edit, "test": _test, "replace": _replace}
 
 # What they have in common
 
@@ -112,10 +148,10 @@ def _read(access: CrontabAccess, file: str | None) -> tuple[bytes, str]:
 def _refuse_errors(access: CrontabAccess, text: bytes, file: str) -> None:
     """Print all errors of a text; raise PycrondError if there are any."""
     if errors := access.errors(text, file):
-        print_problems(errors, sys.stderr)
+        if errors[-1].code == "no-newline":
+            raise PycrondError(NO_NEWLINE)
+        print_with_carets(errors, text)
         raise PycrondError("errors in crontab file, can't install.")
-    if text and not text.endswith(b"\n"):
-        raise PycrondError(NO_NEWLINE)
 
 
 def _is_confirmed(question: str) -> bool:
