@@ -1,5 +1,7 @@
 """Requests from commands to the daemon, and to the keeper, which answers also while there is no daemon."""
 
+import socket
+from collections.abc import Sequence
 from typing import Any
 
 from pycrond.control.client import ask, connect
@@ -10,6 +12,7 @@ from pycrond.settings import Settings
 DAEMON_TIMEOUT = 60.0  # seconds
 STATUS_TIMEOUT = 10.0  # seconds, for commands that report a daemon that does not answer
 KEEPER_TIMEOUT = 60.0  # seconds until a keeper has answered, or another daemon has ended
+MAX_ANSWER = 65536  # bytes
 LOCK_POLL_INTERVAL = 0.05  # seconds
 
 
@@ -22,15 +25,22 @@ def ask_daemon(
 
 def ask_keeper(settings: Settings, request: str) -> str:
     """Return the answer to a request; empty if the keeper ended before it answered."""
+    return exchange_with_keeper(settings, request, [])[0]
+
+
+def exchange_with_keeper(
+    settings: Settings, request: str, descriptors: Sequence[int]
+) -> tuple[str, Sequence[int]]:
+    """Return the answer to a request that comes with descriptors, and those that come with the answer."""
     with connect(settings.keeper_socket, KEEPER_TIMEOUT) as keeper:
         try:
-            keeper.sendall(request.encode("utf-8", "surrogateescape"))
-            with keeper.makefile(encoding="utf-8", errors="replace") as lines:
-                return lines.readline().strip()
+            socket.send_fds(keeper, [request.encode("utf-8", "surrogateescape")], descriptors)
+            answer, received, _, _ = socket.recv_fds(keeper, MAX_ANSWER, 2)
         except TimeoutError as error:
             raise PycrondError(f"the keeper has not answered for {KEEPER_TIMEOUT:.0f} s") from error
         except OSError:
-            return ""
+            return "", []
+        return answer.decode(errors="replace").strip(), received
 
 
 def count_jobs_left(settings: Settings) -> int:

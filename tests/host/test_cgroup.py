@@ -68,10 +68,16 @@ def test_a_job_without_limits_needs_no_command_before_it(tmp_path: Path) -> None
         ({"cgroup.controllers": "cpuset cpu memory\n"}, True, True, "the root cgroup has no cgroup.type"),
         ({"cgroup.controllers": "cpu pids\n"}, False, True, "there is no memory controller"),
         (
-            {"cgroup.controllers": "cpu memory\n", "cgroup.type": "domain\n"},
+            {"cgroup.controllers": "cpu memory\n", "cgroup.type": "domain\n", "cgroup.procs": "7\n"},
             False,
             False,
             "the daemon is in it",
+        ),
+        (
+            {"cgroup.controllers": "cpu memory\n", "cgroup.type": "domain\n", "cgroup.procs": ""},
+            True,
+            True,
+            "the daemon is in a leaf of its own",
         ),
         ({}, False, False, "no controller"),
         (
