@@ -10,6 +10,9 @@
 # make attack: let an ordinary user attack a daemon in every way, each for a minute or more, and judge how fair it
 #             remains to other users; needs root.
 # make proof: compare the fire times at every clock change of every time zone with independent implementations.
+# make deb:   build a Debian package in dist/ that takes the place of cron (the network is needed to build it only).
+# make vm:    build a machine with Debian's cron, boot it under qemu, install the package and run the trials of
+#             tests/vm; needs root, mmdebstrap and qemu, and a quarter of an hour. TRIALS names some of them.
 # make fuzz:  feed the parser of crontabs random input for SECONDS_OF_FUZZ.
 
 PYTHON ?= python3
@@ -20,7 +23,7 @@ SEED ?= 1
 FAULTS ?= 60
 COPIES ?= 3
 
-.PHONY: start stop test quick sizes bench attack chaos proof fuzz fmt clean
+.PHONY: start stop test quick sizes bench attack chaos proof deb vm fuzz fmt clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -63,6 +66,12 @@ chaos: .venv/installed-dev
 
 proof: .venv/installed-dev
 	$(BIN)/python -m tests.proof.run
+
+deb: .venv/installed-dev
+	$(BIN)/python -m tools.deb
+
+vm: .venv/installed-dev
+	$(BIN)/python -m tests.vm.run $(TRIALS)
 
 fuzz: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
