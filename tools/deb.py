@@ -21,6 +21,7 @@ from pycrond.cli.setup.data_files import COMPLETIONS
 ROOT = Path(__file__).parent.parent
 PACKAGING = ROOT / "packaging/debian"
 LIBRARY = "usr/lib/pycrond"
+MODULES = "lib/python3/site-packages"
 PYTHON_VERSIONS = range(11, 20)  # minor versions whose modules are found
 PROGRAM = """#!/usr/lib/pycrond/bin/python3 -I
 from pycrond.cli.main import entry
@@ -56,7 +57,7 @@ def build(directory: Path, version: str) -> Path:
 
 
 def _place_program(tree: Path) -> None:
-    modules = tree / LIBRARY / "lib/python3"
+    modules = tree / LIBRARY / MODULES
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     options = ["--no-compile", "--root-user-action=ignore", "--target", str(modules), str(ROOT)]
     subprocess.run([*command, *options], check=True)
@@ -64,7 +65,7 @@ def _place_program(tree: Path) -> None:
     if natives := [*modules.rglob("*.so")]:
         raise SystemExit(f"not for all architectures: {natives}")
     for minor in PYTHON_VERSIONS:
-        (modules.parent / f"python3.{minor}").symlink_to("python3")
+        (tree / LIBRARY / f"lib/python3.{minor}").symlink_to("python3")
     _write(tree / LIBRARY / "pyvenv.cfg", ENVIRONMENT)
     _write(tree / LIBRARY / "bin/pycrond", PROGRAM, 0o755)
     (tree / LIBRARY / "bin/python3").symlink_to("/usr/bin/python3")
@@ -80,7 +81,7 @@ def _place_data(tree: Path) -> None:
     _write(tree / "usr/lib/systemd/user/pycrond.service", user_unit)
     for page in (ROOT / "man").glob("*.[158]"):
         _write_compressed(tree / f"usr/share/man/man{page.suffix[1:]}/{page.name}.gz", page)
-    share = tree / LIBRARY / "lib/python3/pycrond/share"
+    share = tree / LIBRARY / MODULES / "pycrond/share"
     for name, shell in COMPLETIONS.items():
         _write(tree / COMPLETION_PATHS[shell], (share / name).read_text())
     documents = tree / "usr/share/doc/pycrond"

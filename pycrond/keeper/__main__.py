@@ -1,6 +1,6 @@
 """The keeper: a small program between init and the daemon, which starts the daemon again when it dies.
 
-It imports only `keeper.leaders` of ours and does little, so that it does not fail itself.
+It imports two small modules of ours and does little, so that it does not fail itself.
 
     python -I -S keeper/__main__.py LOCK LISTENER WAITER FRONT PREDECESSOR SOCKET STATE DAEMON [ARGUMENT...]
 
@@ -18,7 +18,7 @@ Daemon and keeper exchange datagrams; the first byte is the kind. START is a pro
     K RUN...            release the read ends of all other runs
     D RUN:PID:START...  release these runs' read ends; forget how these processes ended
     T                   from a keeper to its predecessor: a daemon has taken over, release the lock
-    E LINE...           from the keeper to the daemon or to its successor; each line is one of these:
+    E LINE...           from the keeper to the daemon, or to the next keeper with sockets of its predecessors:
       PID:START STATUS CPU RSS TIME   the end of a session leader that was the keeper's child, from wait4(2)
       RUN PID START                   the leader of a run's session when the daemon before this one died;
                                       RUN is 0 if it was dead then: its run is unknown
@@ -34,9 +34,11 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-from pycrond.keeper.leaders import find_leaders, stat_fields
+from pycrond.keeper.leaders import find_leaders
+from pycrond.keeper.system_calls import children, poll, reply, stat_fields
 
 DAEMON_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 """glibc returns large blocks to the kernel when they are freed: 8 MB after a reload of 100,000 entries."""
@@ -61,8 +63,8 @@ class Keeper:
         self.lock, self.listener, self.state, self.argv = lock, listener, state, argv  # lock -1: handed over
         self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.front: socket.socket | None = None  # of the process that ends with the daemon
-        self.predecessor: socket.socket | None = None
-        self.is_informed = False  # by the predecessor, of the ends before this keeper
+        self.predecessors: list[socket.socket] = []
+        self.is_informed = False  # by a predecessor, of the ends before this keeper
         self.waiters = [(waiter, b"R")] if waiter else []
         """The socket of each `start` that waits, and the answer when the daemon is ready: R for the `start`
         that caused this start, A (already running) for those that came meanwhile."""
@@ -88,8 +90,9 @@ class Keeper:
             calls = {wakeup: lambda: self.process_signals(os.read(wakeup, 4096))}
             if not self.is_handed_over():
                 calls[self.listener.fileno()] = self.accept_request
-            ends = {self.channel: self.exchange, self.predecessor: self.inherit, self.front: self.front_died}
+            ends = {self.channel: self.exchange, self.front: self.front_died}
             calls |= {end.fileno(): call for end, call in ends.items() if end}
+            calls |= {end.fileno(): partial(self.inherit, end) for end in self.predecessors}
             timeout = self.timeout()
             is_idle = self.daemon or self.is_handed_over()
             runs = {} if is_idle else {self.readers[run]: run for run in self.readers.keys() - self.idle}
@@ -116,7 +119,7 @@ class Keeper:
 
     def is_done(self) -> bool:
         """Return whether the keeper has nothing left to wait for."""
-        if not self.is_stopped or self.predecessor:
+        if not self.is_stopped or self.predecessors:
             return False
         self.left_running = {pid for pid in self.left_running if os.path.exists(f"/proc/{pid}")}
         if self.channel:
@@ -199,8 +202,8 @@ class Keeper:
     def daemon_is_ready(self, pid: bytes) -> None:
         self.ready_pid, self.was_ever_ready, self.pause = pid, True, 0.0
         self.leaders.clear()  # the daemon has adopted their runs
-        if self.predecessor:
-            self.predecessor.send(b"T")
+        for predecessor in self.predecessors:
+            reply(predecessor, b"T", close=False)
 
     def forget(self, processes: list[tuple[bytes, bytes, bytes]]) -> None:
         self.release(self.readers.keys() & {int(run) for run, _, _ in processes})
@@ -234,8 +237,8 @@ class Keeper:
         if self.is_stopping or not self.was_ever_ready:
             self.exit_status = 128 - code if code < 0 else code
             self.is_stopped, self.last_end = True, ""
-            if self.predecessor and not self.was_ever_ready:
-                self.predecessor, self.lock = None, -1  # it keeps the lock, and waits for its jobs
+            if self.predecessors and not self.was_ever_ready:
+                self.predecessors, self.lock = [], -1  # one keeps the lock, and waits for its jobs
             self.output_deadline = time.monotonic() + FINAL_OUTPUT_TIME
             if self.front:  # it ends now; the keeper stays for the jobs left running
                 reply(self.front, b"%d" % self.exit_status)
@@ -371,18 +374,29 @@ class Keeper:
         socket.send_fds(client, [b"H\n"], [self.lock, self.listener.fileno()])
 
     def release_lock(self) -> None:
-        """A daemon of the next keeper has taken over, and that keeper has the ends."""
-        if self.lock >= 0:
-            self.ends.clear()
-            os.close(self.lock)
-            self.listener.close()
-            self.lock = -1
+        """A daemon of the next keeper has taken over. That keeper has the ends, and gets the predecessors."""
+        if self.lock < 0 or not self.channel:
+            return
+        try:
+            socket.send_fds(self.channel, [b"E"], [end.fileno() for end in self.predecessors])
+            self.predecessors = []
+            self.left_running &= children()
+        except OSError:
+            pass  # they go on reporting to this keeper
+        self.ends.clear()
+        os.close(self.lock)
+        self.listener.close()
+        self.lock = -1
 
-    def inherit(self) -> None:
-        """Read the ends that the predecessor reports."""
-        message = self.predecessor.recv(MAX_MESSAGE_SIZE) if self.predecessor else b""
+    def inherit(self, predecessor: socket.socket) -> None:
+        """Read the ends that a predecessor reports, or its own predecessors."""
+        try:
+            message, descriptors, _, _ = socket.recv_fds(predecessor, MAX_MESSAGE_SIZE, 253)
+        except ConnectionResetError:  # it has ended with messages of this keeper unread
+            message, descriptors = b"", []
+        self.predecessors += [socket.socket(fileno=descriptor) for descriptor in descriptors]
         if not message:
-            self.predecessor = None
+            self.predecessors.remove(predecessor)
         lines = message[1:].split(b"\n")
         ends = {line.split()[0]: line for line in lines if line}
         self.ends |= ends
@@ -395,23 +409,6 @@ class Keeper:
         self.process_signals(bytes([signal.SIGTERM]))
 
 
-def poll(events: dict[int, int], timeout: int | None) -> list[tuple[int, int]]:
-    """Wait up to `timeout` milliseconds for events of descriptors; return the events that came."""
-    poller = select.poll()
-    for descriptor, event in events.items():
-        poller.register(descriptor, event)
-    return poller.poll(timeout)
-
-
-def reply(client: socket.socket, message: bytes) -> None:
-    client.setblocking(False)
-    try:  # noqa: SIM105 -- contextlib would take a tenth of the keeper's memory
-        client.sendall(message + b"\n")
-    except OSError:
-        pass  # the client is gone
-    client.close()
-
-
 def main(argv: list[str]) -> int:
     wakeup, writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
@@ -422,11 +419,11 @@ def main(argv: list[str]) -> int:
     path, state, *daemon_argv = argv[6:]
     waiter, front, predecessor = (socket.socket(fileno=end) if end >= 0 else None for end in others)
     keeper = Keeper(lock, socket.socket(fileno=listener), waiter, state, daemon_argv)
-    keeper.front, keeper.predecessor = front, predecessor
+    keeper.front, keeper.predecessors = front, [predecessor] if predecessor else []
     for end in {listener, *others} - {-1}:
         os.set_inheritable(end, False)
     while predecessor and not keeper.is_informed:
-        keeper.inherit()
+        keeper.inherit(predecessor)
     resource.setrlimit(resource.RLIMIT_NOFILE, (keeper.limit[1], keeper.limit[1]))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     status = keeper.run(wakeup)

@@ -1,8 +1,10 @@
-"""The leaders of the runs' sessions among the keeper's children. For the keeper: standard library only."""
+"""The leaders of the runs' sessions among the keeper's children. Part of the keeper's program."""
 
 import os
 import time
 from collections.abc import Mapping
+
+from pycrond.keeper.system_calls import children, contents, stat_fields
 
 RUN_VARIABLE = b"PYCROND_RUN="
 EXEC_CHECKS = 10  # checks of a process that was forked and has not executed its program
@@ -18,8 +20,7 @@ def find_leaders(readers: Mapping[int, int]) -> dict[bytes, bytes]:
     executed their programs yet.
     """
     leaders: dict[bytes, bytes] = {}
-    children = contents(f"/proc/self/task/{os.getpid()}/children")
-    unidentified = sorted(map(int, children.split()))
+    unidentified = sorted(children())
     for _ in range(EXEC_CHECKS):
         unidentified = [pid for pid in unidentified if not _identify(pid, readers, leaders)]
         if not unidentified:
@@ -58,17 +59,3 @@ def _belongs_to_user(pid: int, run: bytes, readers: Mapping[int, int]) -> bool |
     except OSError:
         return False
     return None if uid == 0 != owner >= 0 else uid == owner
-
-
-def contents(path: str) -> bytes:
-    """Return a file's contents; nothing if it cannot be read (of a dead process: ENOENT or ESRCH)."""
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError:
-        return b""
-
-
-def stat_fields(pid: int) -> list[bytes]:
-    """Return the fields of /proc/PID/stat from the state on; none if there is no such process."""
-    return contents(f"/proc/{pid}/stat").rpartition(b")")[2].split()
