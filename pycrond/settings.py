@@ -68,7 +68,7 @@ class Settings:
         default=False, metadata={"help": "look each minute for changed files and read them, as --system does"}
     )
     syslog: str = field(
-        default="/dev/log", metadata={"help": "a socket's path, udp://host[:514] or tcp://host:port"}
+        default="/dev/log", metadata={"help": "a socket's path, udp://host[:514], tcp://host:port or journal"}
     )
     syslog_format: str = field(
         default="rfc3164", metadata={"help": "rfc3164 or rfc5424", "allowed": ("rfc3164", "rfc5424")}

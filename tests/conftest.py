@@ -26,7 +26,7 @@ from pycrond.ledger.rows import RunRow
 from tests.support import faketime, packages
 
 pytest_plugins = [
-    *("tests.support.leftovers", "tests.support.loop", "tests.support.rsyslog"),
+    *("tests.support.leftovers", "tests.support.loop", "tests.support.rsyslog", "tests.support.journald"),
     *("tests.support.smtpd", "tests.support.system", "tests.support.attacker", "tests.support.web"),
 ]
 SCRIPT = os.path.join(os.path.dirname(sys.executable), "pycrond")

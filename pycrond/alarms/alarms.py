@@ -232,7 +232,7 @@ class Alarms:
         at = now.timestamp()
         account = self._builder.accounts.get(job.user)
         text = json.dumps({**document, "uid": account.uid if account else None})
-        return Alarm(self._table.next_id(), run, job.key, *call, at, at, 0, text)
+        return Alarm(self._table.take_id(), run, job.key, *call, at, at, 0, text)
 
     def _accepted(self, alarms: list[Alarm]) -> list[Alarm]:
         """Hand alarms to the outbox, and return those that it has not dropped."""

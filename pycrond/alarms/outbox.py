@@ -167,7 +167,7 @@ class Outbox:
                 alarm, memfd = self._deliveries.pop(pid)
                 printed = spawn.read_memfd(memfd, MAX_PRINTED)
                 code = os.waitstatus_to_exitcode(status)
-                if code in NOT_EXECUTED and (error := SPAWNER.failure(pid)):
+                if code in NOT_EXECUTED and (error := SPAWNER.take_failure(pid)):
                     printed = str(error)
                 if pid in self._time_limits.killed:
                     code, printed = LATE, "" if alarm.kind == "hook" else "killed at its time limit"

@@ -2,12 +2,11 @@
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
-from pycrond.cli.data.output_lines import Stream
+from pycrond.cli.data.output_lines import Stream, interleaved
 from pycrond.cli.printing import print_output
 from pycrond.cli.render import terminal
-from pycrond.cli.render.table import StyledLine
 from pycrond.control.records import Records
 from pycrond.errors import NotRunningError
 from pycrond.jobs.run import OPEN
@@ -47,46 +46,51 @@ def follow_run(records: Records, run: int, stream: Stream | None) -> RunRow:
         interval.wait(idle=not printed)
 
 
-def _print_lines(
-    stream: Stream, *, to_the_end: bool, paint: Callable[[StyledLine], str] | None = None
-) -> bool:
-    """Print the new lines, with `paint` each after the head of the stream; False if there were none."""
+def _print_lines(stream: Stream, *, to_the_end: bool) -> bool:
+    """Print the new lines; False if there were none."""
     printed = False
     for line in stream.lines(to_the_end=to_the_end):
-        print_output(line, stream.head, paint)
+        print_output(line.text)
         printed = True
     sys.stdout.flush()
     return printed
 
 
 class Follower:
-    """Prints the coming output of all jobs, of some jobs or of one run."""
+    """Prints the coming output of all jobs, of some jobs or of some runs."""
 
     def __init__(
-        self, records: Records, prefix: Callable[[RunRow], str], *, keys: list[str] | None, run: int | None
+        self,
+        records: Records,
+        prefix: Callable[[RunRow, float], str],
+        *,
+        keys: Collection[str] | None,
+        runs: Collection[int],
     ) -> None:
-        """`prefix` returns the text before each line of a run."""
+        """`prefix` returns the text before a line of a run that was read at a time."""
         self._records = records
         self._paint = terminal.painter()
         self._prefix = prefix
         self._keys = keys
-        self._run = run
-        self._streams: dict[int, Stream] = {}
+        self._runs = runs
+        self._has_jobs = keys is None or bool(keys)
+        self._streams: dict[int, tuple[RunRow, Stream]] = {}
 
     def follow(self, offsets: Mapping[int, int], newest: int) -> None:
-        """Print until the one run has ended, or for ever.
+        """Print until the runs have ended, or, with jobs, for ever.
 
         `offsets`: up to where the output of each run has been printed; runs up to the number `newest` have
         been considered for that.
         """
         self._records.retry_for = DAEMON_ABSENCE_MOST
-        for run in self._records.runs([self._run]) if self._run else self._records.unfinished():
+        unfinished = self._records.unfinished() if self._has_jobs else []
+        for run in {run.id: run for run in (*unfinished, *self._records.runs([*self._runs]))}.values():
             if run.state in OPEN and run.id <= newest and self._is_selected(run):
                 offset = offsets[run.id] if run.id in offsets else self._records.kept(run.id)[1]
                 self._add(run, offset)
         interval = PollInterval(OUTPUT_POLL_INTERVAL)
-        while self._streams or not self._run:
-            if not self._run:
+        while self._streams or self._has_jobs:
+            if self._has_jobs:
                 for run in self._records.after(newest):
                     newest = run.id
                     if self._is_selected(run):
@@ -97,18 +101,24 @@ class Follower:
             interval.wait(idle=not printed)
 
     def _is_selected(self, run: RunRow) -> bool:
-        return self._keys is None or run.key in self._keys
+        return self._keys is None or run.key in self._keys or run.id in self._runs
 
     def _add(self, run: RunRow, offset: int) -> None:
-        self._streams[run.id] = Stream(self._records, run.id, offset, self._prefix(run))
+        self._streams[run.id] = run, Stream(self._records, run.id, offset)
 
     def _print(self) -> bool:
         """Print what has come, and drop the runs that have ended; False if nothing has come."""
         states = {run.id: run.state for run in self._records.runs([*self._streams])}
+        ended = [run for run in self._streams if states.get(run) not in OPEN]
         printed = False
-        for run, stream in [*self._streams.items()]:
-            ended = states.get(run) not in OPEN
-            printed |= _print_lines(stream, to_the_end=ended, paint=self._paint)
-            if ended:
-                del self._streams[run]
+        streams = (
+            (0.0, run, stream.lines(to_the_end=number in ended))
+            for number, (run, stream) in self._streams.items()
+        )
+        for run, line in interleaved(streams):
+            print_output(line.text, self._prefix(run, line.at), self._paint)
+            printed = True
+        sys.stdout.flush()
+        for number in ended:
+            del self._streams[number]
         return printed

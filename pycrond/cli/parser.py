@@ -62,6 +62,7 @@ COMMANDS = {
         Command("why", "explain why a job is due at a time, or not, and how its run ended"),
         Command("diff", "show the changes that a reload would make"),
         Command("edit", "edit a crontab; it is put in place only without errors"),
+        Command("crontab", "install, show, edit or remove a user's crontab, as crontab(1) does"),
         Command("audit", "check that every fire time has its verdict in the ledger"),
         Command(
             "help", "print the manual's entry for a command, option, setting, variable, signal or section"
@@ -90,6 +91,8 @@ class CommandLineParser(argparse.ArgumentParser):
 
     def __init__(self, **arguments: object) -> None:
         super().__init__(allow_abbrev=False, **arguments)  # type: ignore[arg-type]
+        self.usage_status = 2
+        """The exit status of a wrong use."""
         self._settings: list[argparse.Action] = []
 
     def add_settings(self, command: Command) -> None:
@@ -128,7 +131,7 @@ class CommandLineParser(argparse.ArgumentParser):
             action.help = argparse.SUPPRESS  # not in the usage below
         # Here as everywhere, words of the command line are one line.
         message = f"pycrond: {printable(message)}\n{self.format_usage()}see '{self.prog} --help'\n"
-        self.exit(2, message)
+        self.exit(self.usage_status, message)
 
     def _print_message(self, message: str, file: Any = None) -> None:
         """Print help, a version or an error as all else is printed; argparse calls this method."""

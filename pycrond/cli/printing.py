@@ -30,6 +30,11 @@ def print_error(text: str) -> None:
     print_line(text, sys.stderr)
 
 
+def ask(question: str) -> None:
+    """Print a question on standard error, where the answer is to stand behind it."""
+    print(printable(question), end="", file=sys.stderr, flush=True)  # noqa: T201
+
+
 def print_text(text: str, stream: TextIO | None = None) -> None:
     """Print a text of several lines; their contents must not depend on users' texts."""
     for line in text.split("\n"):
@@ -47,6 +52,16 @@ def print_output(line: str, head: str = "", paint: Callable[[StyledLine], str] |
     """Print a line of a job's output, with `paint` after a head such as the job's name; TABs stay."""
     before = f"{paint([(head, 'dim')])} " if paint else ""
     print(before + visible(line))  # noqa: T201
+
+
+def write_bytes(data: bytes) -> None:
+    """Write a text of a user as it is, which a program reads back; on a terminal as escaped lines."""
+    if sys.stdout.isatty():
+        for line in data.decode("utf-8", "surrogateescape").splitlines():
+            print_output(line)
+    else:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
 
 
 def print_table(rows: Sequence[Sequence[Cell]]) -> None:

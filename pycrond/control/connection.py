@@ -5,16 +5,18 @@ import socket
 import struct
 from typing import Any
 
-from pycrond.control.protocol import MAX_ANSWER, MAX_REQUEST, Answerer, encode
+from pycrond.control.protocol import MAX_ANSWER, MIN_REQUEST, Answerer, encode
 from pycrond.errors import PycrondError
 
 
 class Connection:
     """A client that sends a request and then receives the answer. No call waits for the client."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, max_request: int) -> None:
+        """`max_request` is the number of bytes that a request may have."""
         connection.setblocking(False)
         self._connection = connection
+        self._max_request = max_request
         self._request = bytearray()
         self._unsent = memoryview(b"")
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
@@ -36,13 +38,13 @@ class Connection:
     def receive(self) -> bool:
         """Read what has arrived; return False if there will be no whole request."""
         try:
-            data = self._connection.recv(MAX_REQUEST)
+            data = self._connection.recv(MIN_REQUEST)
         except BlockingIOError:
             return True
         except OSError:
             return False
         self._request += data
-        return self.is_whole or (bool(data) and len(self._request) < MAX_REQUEST)
+        return self.is_whole or (bool(data) and len(self._request) < self._max_request)
 
     def answer(self, answerer: Answerer) -> bool:
         """Answer a whole request; return False if nothing of the answer is left to send."""

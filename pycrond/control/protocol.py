@@ -16,7 +16,8 @@ from typing import Any
 
 from pycrond.host import safe_paths
 
-MAX_REQUEST = 65536  # bytes
+MIN_REQUEST = 65536  # bytes that a request may have, whatever the settings
+MAX_REQUEST = 16 << 20  # bytes that it may have where crontabs have no limit
 MAX_ANSWER = 4 << 20  # bytes
 MAX_UNSENT_OF_USER = 4 << 20  # bytes of answers that a user has not taken, when it gets another one
 MAX_CLIENTS = 200
@@ -46,6 +47,11 @@ def listen(path: str, mode: int) -> socket.socket:
         os.chmod(short, mode)
     listener.listen(128)
     return listener
+
+
+def request_limit(max_crontab_size: int) -> int:
+    """Return how many bytes a request may have, enough for a crontab of so many KiB; 0: no limit."""
+    return max(MIN_REQUEST, max_crontab_size * 1024 * 4 // 3 + 4096) if max_crontab_size else MAX_REQUEST
 
 
 def encode(message: dict[str, Any]) -> bytes:

@@ -43,6 +43,14 @@ class Records(SharedReader):
         data = spool.read(self._spools, run, offset, most) if most else b""
         return *spool.kept_range(self._spools, run), data
 
+    def times(self, run: int, start: int, end: int) -> list[tuple[int, float]]:
+        """Return when a run's output from `start` up to, not including, `end` was read, at most MAX_BYTES:
+        offsets, in order, each with the time from there on, in Unix seconds.
+        """
+        if self._user is not None and not self.runs([run]):
+            raise PycrondError(f"there is no run {run}")
+        return spool.times(self._spools, run, start, min(end, start + MAX_BYTES))
+
     def ends(self, runs: Sequence[int]) -> dict[int, bytes]:
         """Return the last bytes of the output of each run, enough for its last line."""
         return {run.id: spool.tail(self._spools, run.id, LINE_BYTES) for run in self.runs(runs)}
@@ -76,6 +84,7 @@ QUERIES: dict[str, dict[str, Check[Any]]] = {
     "find_jobs": {"word": text},
     "pauses": {"now": seconds},
     "output": {"run": NUMBER, "offset": NUMBER, "most": partial(NUMBER, last=MAX_BYTES)},
+    "times": {"run": NUMBER, "start": NUMBER, "end": NUMBER},
     "ends": {"runs": partial(RUNS, longest=MAX_ENDS)},
 }
 """The methods of Records that clients may call, with the parameters of each and their checks."""

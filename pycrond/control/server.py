@@ -40,10 +40,12 @@ class ControlServer:
     one.
     """
 
-    def __init__(self, path: str, poller: Poller, answerer: Answerer) -> None:
+    def __init__(self, path: str, poller: Poller, answerer: Answerer, max_request: int) -> None:
+        """`max_request` is the number of bytes that a request may have."""
         self._path = path
         self._poller = poller
         self._answerer = answerer
+        self._max_request = max_request
         self._clients: dict[_Client, None] = {}  # in order of their last activity, oldest first
         self._asking: dict[int, dict[_Client, None]] = {}  # whole requests by user, whose turn is next first
         self._listener = listen(path, 0o666)  # for all users: the kernel reports their uids
@@ -72,7 +74,7 @@ class ControlServer:
                 os.close(self._spare)
                 self._spare = -1
             else:
-                self._add(Connection(connection))
+                self._add(Connection(connection, self._max_request))
 
     def _accept_again(self, elapsed: float) -> None:
         """Watch the listener again once a connection has ended, or drop one after a time."""

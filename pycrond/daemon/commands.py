@@ -4,10 +4,12 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pycrond import __version__, clock
 from pycrond.control.permissions import requester
+from pycrond.daemon.crontab_requests import CrontabRequests
 from pycrond.daemon.manual import ManualControl
 from pycrond.daemon.orders import OrderLimit
 from pycrond.daemon.queries import Queries
@@ -44,6 +46,7 @@ class Commands:
             "kill": manual.kill,
             "pause": manual.pause,
             "resume": manual.resume,
+            "crontab": self._crontab_requests(subsystems).answer,
         }
         """Commands of which each user has a share."""
         self._commands: Mapping[str, Command] = {
@@ -67,6 +70,12 @@ class Commands:
         if name in self._orders:
             self._order_limit.count(uid, clock.now())
         return command(request, uid)
+
+    @staticmethod
+    def _crontab_requests(subsystems: Subsystems) -> CrontabRequests:
+        reloader = subsystems.reloader
+        load = partial(reloader.request, is_asked=False)
+        return CrontabRequests(subsystems.settings, reloader.dialect, subsystems.output.log, load)
 
     # status
 

@@ -5,6 +5,7 @@ import signal
 from datetime import datetime
 
 from pycrond import __version__, clock
+from pycrond.control.protocol import request_limit
 from pycrond.control.server import ControlServer
 from pycrond.daemon.commands import Commands
 from pycrond.daemon.ledger_watch import LedgerWatch
@@ -73,7 +74,9 @@ class Daemon:
         daemon.poller.register(self._timer, self._on_timer)
         daemon.poller.register(self._signals, self._on_signals)
         commands = Commands(daemon, now)
-        self._server = ControlServer(daemon.settings.control_socket, daemon.poller, commands.answer)
+        limit = request_limit(daemon.settings.max_crontab_size)
+        path = daemon.settings.control_socket
+        self._server = ControlServer(path, daemon.poller, commands.answer, limit)
         ended = f", after {after} of the one before" if after else ""
         daemon.output.log.write("STARTUP", f"{__version__}, {daemon.reloader.loaded}{ended}", now)
         daemon.reloader.report_problems()

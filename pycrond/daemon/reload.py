@@ -54,6 +54,11 @@ class Reloader:
         self._look_at = 0.0  # by clock.elapsed: when to see whether the request can be carried out
 
     @property
+    def dialect(self) -> str:
+        """`debian` or `cronie`."""
+        return self._loader.dialect
+
+    @property
     def jobs(self) -> Mapping[str, Job]:
         """The loaded jobs, by key."""
         return self.loaded.by_key
@@ -104,7 +109,7 @@ class Reloader:
         counts from the next minute on.
         """
         loader, scheduler = self._loader, self._scheduler
-        if loader.watched and scheduler.is_new_phase(now) and loader.has_changes():
+        if loader.watched and scheduler.enter_phase(now) and loader.has_changes():
             self.request(is_asked=False)
         if self._requested_at is None or elapsed < self._look_at:
             return

@@ -34,6 +34,8 @@ class Launch:
     """Those of the owner."""
     limits: Limits = NO_LIMITS
     """Those of the program of an owner."""
+    fallback: str = ""
+    """The directory of a program that cannot enter its own; empty: that is an error."""
 
 
 RESERVED_FDS = 64  # highest descriptors, kept for the daemon's own files, sockets and spools
@@ -69,7 +71,11 @@ def make_fifo(launch: Launch) -> int:
         os.close(reader)
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     if launch.owner:
-        os.fchown(reader, launch.owner.uid, launch.owner.gid)  # so that it can open /dev/stderr by name
+        try:
+            os.fchown(reader, launch.owner.uid, launch.owner.gid)  # so that it can open /dev/stderr by name
+        except OSError:
+            os.close(reader)
+            raise
     return reader
 
 
@@ -105,16 +111,18 @@ class Spawner:
         return self
 
     def __exit__(self, *_: object) -> None:
-        raise_fd_limit()
-        os.chdir("/")
-        signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
+        try:
+            raise_fd_limit()
+            os.chdir("/")
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
 
     def start(self, launch: Launch) -> int:
         """Start a run and return its pid. Raises PycrondError or OSError; see `is_transient`."""
         if launch.owner:
             return _start_as(launch.owner, launch)
         if launch.directory != self._directory:
-            self._enter(launch.directory)
+            self._enter(launch)
         if not launch.stdin:
             return _spawn(launch, os.devnull)
         memory = _memfd(launch.stdin)
@@ -123,20 +131,23 @@ class Spawner:
         finally:
             os.close(memory)
 
-    def _enter(self, directory: str) -> None:
+    def _enter(self, launch: Launch) -> None:
         try:
-            os.chdir(as_bytes(directory))
+            os.chdir(as_bytes(launch.directory))
         except OSError as error:
-            raise PycrondError(f"cannot enter directory {directory}: {error.strerror}") from error
-        self._directory = directory
+            if not launch.fallback:
+                reason = f"cannot enter directory {launch.directory}: {error.strerror}"
+                raise PycrondError(reason) from error
+            os.chdir(as_bytes(launch.fallback))
+        self._directory = launch.directory
 
 
 def _start_as(owner: Account, launch: Launch) -> int:
     """Have the spawner start a run as its user; return its pid. Raises OSError."""
     variables = [as_bytes(f"{name}={value}") for name, value in launch.environment.items()]
     request = spawner.request(
-        (owner.uid, owner.gid, launch.groups),
-        (as_bytes(launch.fifo), as_bytes(launch.directory)),
+        (as_bytes(owner.name), owner.uid, owner.gid, launch.groups),
+        (as_bytes(launch.fifo), as_bytes(launch.directory), as_bytes(launch.fallback)),
         launch.limits,
         ([as_bytes(argument) for argument in launch.arguments], variables),
     )

@@ -8,10 +8,11 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, UnusableAccountError
 from pycrond.host.cgroup import Limits
 
 PROGRAM = os.path.join(os.path.dirname(__file__), "spawner_program.py")
+PAM_SESSION = os.path.join(os.path.dirname(__file__), "pam_session.py")
 ANSWER_TIMEOUT = 2.0  # seconds; it answers in a millisecond
 MAX_MESSAGE = 8192  # bytes
 MAX_FAILURES = 10_000  # that are kept until the reaper asks for them
@@ -26,6 +27,8 @@ class SpawnerProcess:
         self._channel: socket.socket | None = None
         self._process = -1  # its pidfd
         self._failures: dict[int, PycrondError] = {}
+        self.pam_service = ""
+        """The PAM service under which programs run; empty: without PAM. Takes effect at the next `open`."""
 
     def start(self, memory: int, stdin: int | None) -> int:
         """Start what a request in a file in memory describes; return the pid. Raises OSError."""
@@ -66,7 +69,7 @@ class SpawnerProcess:
             signal.pidfd_send_signal(self._process, signal.SIGKILL)
             os.waitid(os.P_PIDFD, self._process, os.WEXITED | os.WNOWAIT)
 
-    def failure(self, pid: int) -> PycrondError | None:
+    def take_failure(self, pid: int) -> PycrondError | None:
         """Return why a process that has ended did not execute its program; None if it did."""
         if self._channel:
             self._channel.setblocking(False)
@@ -79,17 +82,20 @@ class SpawnerProcess:
     def _note_failure(self, message: bytes) -> None:
         pid, number, what = message.split(b" ", 2)
         text = what.decode("utf-8", "surrogateescape")
-        self._failures[int(pid)] = PycrondError(f"{text}: {os.strerror(int(number))}")
+        refusal = UnusableAccountError(text)
+        error = PycrondError(f"{text}: {os.strerror(int(number))}")
+        self._failures[int(pid)] = error if int(number) else refusal
         if len(self._failures) > MAX_FAILURES:
             del self._failures[next(iter(self._failures))]
 
     def open(self) -> socket.socket:
         """Start the program, and return this end of the socket; the other one is its standard input."""
         channel, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pam = [PAM_SESSION, self.pam_service] if self.pam_service else []
         with end:
             pid = os.posix_spawn(
                 sys.executable,
-                [sys.executable, "-I", "-S", PROGRAM],
+                [sys.executable, "-I", "-S", PROGRAM, *pam],
                 {},
                 file_actions=[(os.POSIX_SPAWN_DUP2, end.fileno(), 0)],
                 setsigmask=[],
@@ -113,17 +119,18 @@ SPAWNER = SpawnerProcess()
 
 
 def request(
-    ids: tuple[int, int, Sequence[int]],
-    paths: tuple[bytes, bytes],
+    user: tuple[bytes, int, int, Sequence[int]],
+    paths: tuple[bytes, bytes, bytes],
     limits: Limits,
     command: tuple[Sequence[bytes], Sequence[bytes]],
 ) -> bytes:
-    """Return a request: uid, gid and groups; the path that the program prints to and its directory; its
-    limits; arguments and variables (`NAME=value`). Nothing of it contains NUL.
+    """Return a request: the user's name, uid, gid and groups; the path that the program prints to, its
+    directory and that for the case that it cannot be entered (empty: an error); its limits; arguments and
+    variables (`NAME=value`). Nothing of it contains NUL.
     """
-    uid, gid, groups = ids
+    name, uid, gid, groups = user
     arguments, variables = command
     resources = b" ".join(b"%d:%d" % pair for pair in limits.resources)
-    fields = [b"%d" % uid, b"%d" % gid, b" ".join(b"%d" % group for group in groups), *paths]
+    fields = [name, b"%d" % uid, b"%d" % gid, b" ".join(b"%d" % group for group in groups), *paths]
     fields += [os.fsencode(limits.cgroup), b"%d" % limits.nice, b"%d" % limits.io_priority, resources]
     return b"".join(field + b"\0" for field in [*fields, b"%d" % len(arguments), *arguments, *variables])

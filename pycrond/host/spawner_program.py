@@ -8,7 +8,9 @@ command) is used by the user's own process alone, and a directory on a dead moun
 A request is a file in memory with fields that end with NUL, in the order of `Request`. The answer is the
 pid, or an error number below 0. The process waits until the answer has been sent, and executes nothing if it
 has not: a daemon that got no answer may try again. A process that cannot execute its program sends
-`pid error-number what`, and exits with 127 or 126, as a shell does.
+`pid error-number what`, and exits with 127 or 126, as a shell does. The error number is 0 where PAM refuses.
+
+Its arguments are, where jobs run under PAM, the path of `pam_session.py` and the name of the service.
 """
 
 import contextlib
@@ -21,7 +23,11 @@ import signal
 import socket
 import struct
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+TYPE_CHECKING = False  # not from `typing`, whose import takes memory
+if TYPE_CHECKING:
+    from pycrond.host.pam_session import Pam
 
 CLONE_PARENT = 0x00008000  # <linux/sched.h>
 CLONE_NUMBERS = {
@@ -63,7 +69,9 @@ class Request:
     """The program to start, and its user, directory, output and limits."""
 
     def __init__(self, data: bytes) -> None:
-        uid, gid, groups, self.output, self.directory, self.cgroup, *rest, _ = data.split(b"\0")
+        self.user, uid, gid, groups, *rest, _ = data.split(b"\0")
+        self.output, self.directory, self.fallback, self.cgroup, *rest = rest
+        """The path to print to, the directory to enter, and another one if the user cannot enter that."""
         nice, io_priority, limits, count, *words = rest
         self.uid, self.gid, self.nice = int(uid), int(gid), int(nice)
         self.groups = [int(group) for group in groups.split()]
@@ -144,40 +152,89 @@ def become_user(uid: int, gid: int, groups: Iterable[int]) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def execute(request: Request, stdin: int, gate: int, channel: socket.socket) -> None:
-    """Become the program once `gate` has a byte. Does not return."""
-    what = b"the spawner has ended"
+class StartError(Exception):
+    """A program that cannot be executed, with the error's number (0: PAM refuses) and what failed."""
+
+    def __init__(self, number: int, what: bytes) -> None:
+        super().__init__(number, what)
+        self.number, self.what = number, what
+
+
+@contextlib.contextmanager
+def step(what: bytes) -> Iterator[None]:
+    """A step on the way to a program; its error becomes a StartError that begins with `what`."""
     try:
-        if not os.read(gate, 1):
-            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))  # noqa: TRY301
-        what = b"cannot open output"
-        os.setsid()
-        # For reading and writing: it is a reader itself, so that it gets no SIGPIPE if the daemon dies.
-        output = os.open(request.output, os.O_RDWR | os.O_CLOEXEC)
-        readable = os.open(f"/proc/self/fd/{stdin}", os.O_RDONLY | os.O_CLOEXEC)
-        for number, descriptor in enumerate((readable, output, output)):
-            os.dup2(descriptor, number)
-        what = b"cannot become its user"
-        set_limits(request)
-        write(b"/proc/self/loginuid", b"%d" % request.uid)  # of the audit log
-        become_user(request.uid, request.gid, request.groups)
-        what = b"cannot enter directory " + request.directory
+        yield
+    except Exception as error:
+        if type(error).__name__ == "PamError":
+            raise StartError(0, str(error).encode()) from error
+        # Python has ValueError for some errors of the kernel.
+        raise StartError(getattr(error, "errno", None) or errno.EINVAL, what) from error
+
+
+def open_standard_files(request: Request, stdin: int) -> None:
+    # For reading and writing: it is a reader itself, so that it gets no SIGPIPE if the daemon dies.
+    output = os.open(request.output, os.O_RDWR | os.O_CLOEXEC)
+    readable = os.open(f"/proc/self/fd/{stdin}", os.O_RDONLY | os.O_CLOEXEC)
+    for number, descriptor in enumerate((readable, output, output)):
+        os.dup2(descriptor, number)
+
+
+def enter_directory(request: Request) -> None:
+    """Enter the directory as the user; if the user cannot, stay in that for this case."""
+    try:
         os.chdir(request.directory)
-        what = b"cannot run " + request.arguments[0]
+    except OSError:
+        if not request.fallback:
+            raise
+
+
+def become_program(
+    request: Request, stdin: int, gate: int, channel: socket.socket, pam: "Pam | None"
+) -> None:
+    """Execute the program once `gate` has a byte. Returns never; raises StartError."""
+    with step(b"the spawner has ended"):
+        if not os.read(gate, 1):
+            raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+    os.setsid()
+    if pam:
+        with step(b"cannot open a PAM session"):
+            os.setgroups(request.groups)  # modules may add some
+            variables = pam.open_for_process(request.user, clone, (stdin, gate, channel.fileno()))
+            request.groups, request.environment = os.getgroups(), {**variables, **request.environment}
+    with step(b"cannot open output"):
+        open_standard_files(request, stdin)
+    if request.fallback:
+        with step(b"cannot enter directory " + request.fallback):
+            os.chdir(request.fallback)  # as root, like Debian's cron, whose jobs stay in its directory
+    with step(b"cannot become its user"):
+        set_limits(request)
+        if not pam:
+            write(b"/proc/self/loginuid", b"%d" % request.uid)  # of the audit log
+        become_user(request.uid, request.gid, request.groups)
+    with step(b"cannot enter directory " + request.directory):
+        enter_directory(request)
+    with step(b"cannot run " + request.arguments[0]):
         for signal_number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
             signal.signal(signal_number, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
         os.execve(request.arguments[0], request.arguments, request.environment)  # noqa: S606 -- as its user
-    except Exception as error:  # noqa: BLE001 -- Python has ValueError for some errors of the kernel
-        number = getattr(error, "errno", None) or errno.EINVAL
+
+
+def execute(request: Request, stdin: int, gate: int, channel: socket.socket, pam: "Pam | None") -> None:
+    """Become the program, or send why not. Does not return."""
+    try:
+        become_program(request, stdin, gate, channel, pam)
+    except StartError as error:
         with contextlib.suppress(OSError):
-            channel.send(b"%d %d %b" % (os.getpid(), number, what[:MAX_WHAT]), socket.MSG_DONTWAIT)
-        os._exit(127 if number == errno.ENOENT else 126)
+            message = b"%d %d %b" % (os.getpid(), error.number, error.what[:MAX_WHAT])
+            channel.send(message, socket.MSG_DONTWAIT)
+        os._exit(127 if error.number == errno.ENOENT else 126)
     finally:
         os._exit(126)
 
 
-def serve(memory: int, stdin: int, channel: socket.socket) -> None:
+def serve(memory: int, stdin: int, channel: socket.socket, pam: "Pam | None") -> None:
     """Start what a request describes, and answer. Raises OSError if the daemon is gone."""
     gate, opener = os.pipe2(os.O_CLOEXEC)
     try:
@@ -186,7 +243,7 @@ def serve(memory: int, stdin: int, channel: socket.socket) -> None:
         pid = clone()
         if pid == 0:
             os.close(opener)
-            execute(request, stdin, gate, channel)
+            execute(request, stdin, gate, channel, pam)
     except (OSError, ValueError) as error:
         pid = -(getattr(error, "errno", None) or errno.EINVAL)
     try:
@@ -198,6 +255,19 @@ def serve(memory: int, stdin: int, channel: socket.socket) -> None:
         os.close(opener)
 
 
+def load_pam(path: str, service: str) -> "Pam":
+    """Return the PAM service; raises OSError where there is no libpam."""
+    import importlib.util  # noqa: PLC0415 -- without PAM nothing of this is loaded
+
+    spec = importlib.util.spec_from_file_location("pam_session", path)
+    if spec is None or spec.loader is None:
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    pam: Pam = module.Pam(os.fsencode(service))
+    return pam
+
+
 def main() -> None:
     """Serve requests until the daemon closes the socket, which is standard input."""
     channel = socket.socket(fileno=os.dup(0))
@@ -206,7 +276,9 @@ def main() -> None:
     os.dup2(null, 0)
     os.close(null)
     signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
+    pam = load_pam(*sys.argv[1:]) if sys.argv[1:] else None
     gc.disable()
+    gc.freeze()
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, 16, 2)
         if not message:
@@ -215,7 +287,7 @@ def main() -> None:
             os.set_inheritable(descriptor, False)
         memory, *rest = descriptors
         stdin = rest[0] if rest else os.open(os.devnull, os.O_RDONLY)
-        serve(memory, stdin, channel)
+        serve(memory, stdin, channel, pam)
         for descriptor in (memory, stdin):
             os.close(descriptor)
 

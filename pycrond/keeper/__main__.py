@@ -24,7 +24,7 @@ Daemon and keeper exchange datagrams; the first byte is the kind. START is a pro
                                       RUN is 0 if it was dead then: its run is unknown
       (empty)                         the end of the report that a new daemon receives first
 
-While there is no daemon, the keeper moves the jobs' output to the spools; output/spool.py has their layout.
+While there is no daemon, the keeper moves the jobs' output to the spools; pycrond/output has their layout.
 """
 
 import os
@@ -38,20 +38,18 @@ from functools import partial
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 from pycrond.keeper.leaders import find_leaders
-from pycrond.keeper.system_calls import children, poll, reply, stat_fields
+from pycrond.keeper.system_calls import children, own_file, poll, reply, stat_fields
 
 DAEMON_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 """glibc returns large blocks to the kernel when they are freed: 8 MB after a reload of 100,000 entries."""
 FIRST_PAUSE, MAX_PAUSE = 0.2, 10.0  # seconds between starts of a daemon that dies before it is ready
 SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGCHLD)
-MAX_MESSAGE_SIZE = 65536  # bytes; a `start` sends the daemon's arguments
-REQUEST_TIMEOUT = 1.0  # seconds
+MAX_MESSAGE_SIZE, REQUEST_TIMEOUT = 65536, 1.0  # bytes: a `start` sends the daemon's arguments; seconds
 MAX_ENDS = 100_000  # processes whose end no daemon has released yet
 CHECK_INTERVAL = 1.0  # seconds between two checks of a full disk, or of what a planned stop left running
 FINAL_OUTPUT_TIME = 10.0  # seconds after a stop in which what jobs left behind may print; in all for pid 1
-SEGMENT_SIZE = 1 << 20  # bytes
+SEGMENT_SIZE, SPARE_MARKS = 1 << 20, 4096  # bytes; of marks beyond the size of what they are about
 MAX_SEGMENTS = 16  # of a run: only a daemon, which knows the limits, stores more output
-OWN_FILE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Keeper:
@@ -125,9 +123,8 @@ class Keeper:
         if self.channel:
             return self.lock < 0 and not self.left_running and not self.unreported
         is_late = time.monotonic() > self.output_deadline
-        if os.getpid() == 1 and is_late:
-            return True
-        return not self.left_running and (is_late or not self.readers.keys() - self.idle)
+        is_quiet = not self.left_running and not self.readers.keys() - self.idle
+        return is_quiet or (is_late and (os.getpid() == 1 or not self.left_running))
 
     # The daemon
 
@@ -293,23 +290,21 @@ class Keeper:
     def drain(self, run: int, reader: int, event: int) -> None:
         """Move a run's output into its spool, as far as there is room: else it stays in the pipe."""
         self.idle.add(run)  # until the move has succeeded
-        if not event & select.POLLIN:
-            return
-        directory = f"{self.state}/spool/{run // 1000}"
+        directory, times = (f"{self.state}/spool/{name}{run // 1000}" for name in ("", "times/"))
         try:
             os.makedirs(directory, 0o700, exist_ok=True)
             names = [name for name in os.listdir(directory) if name.startswith(f"{run}.")]
-            if len(names) > MAX_SEGMENTS:
+            if len(names) > MAX_SEGMENTS or not event & select.POLLIN:
                 return
             segment = max((int(name.partition(".")[2]) for name in names), default=0)
             if names and os.stat(f"{directory}/{run}.{segment}").st_size >= SEGMENT_SIZE:
                 segment += 1
-            file = os.open(f"{directory}/{run}.{segment}", os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
-            try:
-                size = os.fstat(file).st_size
-                os.splice(reader, file, SEGMENT_SIZE - size, offset_dst=size, flags=os.SPLICE_F_NONBLOCK)
-            finally:
-                os.close(file)
+            name = f"{run}.{segment}"
+            with own_file(directory, name) as file, own_file(times, name) as marks:
+                size, to = file.seek(0, os.SEEK_END), file.fileno()
+                os.splice(reader, to, SEGMENT_SIZE - size, offset_dst=size, flags=os.SPLICE_F_NONBLOCK)
+                if marks.seek(0, os.SEEK_END) <= size + SPARE_MARKS:
+                    marks.write((size << 43 | int(time.time() * 1000)).to_bytes(8, sys.byteorder))
         except OSError:
             return
         self.idle.discard(run)
@@ -321,8 +316,9 @@ class Keeper:
             while run not in self.idle:
                 self.drain(run, reader, sum(event for _, event in poll({reader: select.POLLIN}, 0)))
         try:
-            file = os.open(f"{self.state}/ends", os.O_WRONLY | os.O_CREAT | os.O_APPEND | OWN_FILE, 0o600)
-            os.write(file, b"".join(line + b"\n" for line in self.ends.values()))
+            with own_file(self.state, "ends") as file:
+                file.seek(0, os.SEEK_END)
+                file.write(b"".join(line + b"\n" for line in self.ends.values()))
         except OSError:
             pass  # how these processes ended remains unknown
 

@@ -1,8 +1,11 @@
 """System calls of the keeper's program. Standard library only."""
 
+import io
 import os
 import select
 import socket
+
+OWN_FILE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 def poll(events: dict[int, int], timeout: int | None) -> list[tuple[int, int]]:
@@ -41,3 +44,9 @@ def stat_fields(pid: int) -> list[bytes]:
 def children() -> set[int]:
     """Return the pids of this process's children."""
     return set(map(int, contents(f"/proc/self/task/{os.getpid()}/children").split()))
+
+
+def own_file(directory: str, name: str) -> io.FileIO:
+    """Open a file of this user for reading and writing; make it and its directory where they are missing."""
+    os.makedirs(directory, 0o700, exist_ok=True)
+    return open(os.open(f"{directory}/{name}", os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600), "r+b", 0)

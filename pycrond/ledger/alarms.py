@@ -70,8 +70,8 @@ class AlarmTable:
         )
         return (Alarm(*row) for row in rows)
 
-    def next_id(self) -> int:
-        """The next alarm's id."""
+    def take_id(self) -> int:
+        """Take the id of a new alarm."""
         self._last += 1
         return self._last
 

@@ -130,8 +130,10 @@ class Database:
     def write_durably(self, *work: Work) -> bool:
         """Write so that a power cut cannot undo it; return whether it is written, not queued."""
         self.db.execute("PRAGMA synchronous = FULL")
-        self.write(*work)
-        self.db.execute("PRAGMA synchronous = NORMAL")
+        try:
+            self.write(*work)
+        finally:
+            self.db.execute("PRAGMA synchronous = NORMAL")
         return not self._pending
 
     def flush(self) -> None:

@@ -179,6 +179,7 @@ class Unfinished(NamedTuple):
     pid: int | None
     pid_start: int | None
     started_at: float | None
+    ended_at: float | None
     duration_s: float | None
     exit_status: int | None
     signal: int | None

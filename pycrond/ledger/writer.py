@@ -37,7 +37,7 @@ FINISHED = """
 """
 UNFINISHED = """
     SELECT id, key, fire, wall, fold, era, trigger, attempt, state, reason_code, reason, pid, pid_start,
-    started_at, duration_s, exit_status, signal, cpu_s, max_rss_kb, delivered, told
+    started_at, ended_at, duration_s, exit_status, signal, cpu_s, max_rss_kb, delivered, told
     FROM runs WHERE id IN (
         SELECT id FROM runs WHERE state IN ('claimed', 'waiting', 'running')
         UNION SELECT id FROM runs WHERE told < 3

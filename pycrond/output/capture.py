@@ -104,10 +104,12 @@ class Capture:
 
     def read(self, output: CapturedOutput, max_size: int) -> None:
         """Move what is in the pipe to the spool, not much more than `max_size` bytes; close it at its end."""
-        spool = output.log.spool
+        spool, at = output.log.spool, clock.now().timestamp()
         before = spool.size
         try:
-            while spool.size - before <= max_size and (moved := spool.move_from(output.reader)) is not None:
+            while (
+                spool.size - before <= max_size and (moved := spool.move_from(output.reader, at)) is not None
+            ):
                 if moved == 0:
                     self._no_writers(output)
                     break

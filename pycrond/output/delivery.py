@@ -134,7 +134,7 @@ class Delivery:
     def step(self, now: datetime, elapsed: float) -> bool:
         """Send what syslog takes within a moment; return whether there is more that it would take."""
         self._syslog.tick(elapsed)
-        more = self._daemon_log.flush() and self._send(now, elapsed + MAX_TURN_TIME)
+        more = self._daemon_log.flush(now) and self._send(now, elapsed + MAX_TURN_TIME)
         self._note_taken()
         is_time = elapsed - self._stored_at >= STORE_INTERVAL or self._unstored >= STORE_SIZE
         if self._changed and (is_time or not more):

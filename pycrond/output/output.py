@@ -16,7 +16,7 @@ from pycrond.output.delivery import Delivery
 from pycrond.output.run_log import EXIT_SENT, Progress, RunLog
 from pycrond.output.spool import Spool
 from pycrond.output.syslog import SyslogClient
-from pycrond.output.syslog_format import SyslogHeader
+from pycrond.output.syslog_format import SyslogHeader, settings_format
 from pycrond.settings import Settings
 
 
@@ -31,7 +31,7 @@ class Output:
         self._watched: int | None = None
         self._syslog = SyslogClient(
             settings.syslog,
-            format="rfc5424" if settings.syslog_format == "rfc5424" else "rfc3164",
+            format=settings_format(settings),
             console=settings.log_console,
             perror=2 if settings.log_stderr else None,
         )
@@ -44,32 +44,35 @@ class Output:
 
     # Runs
 
-    def begin(self, started: Sequence[tuple[Run, int, int]]) -> list[CapturedOutput]:
-        """Log runs that were started, and capture their output: run, pid, and the FIFO's read end of each."""
+    def begin(self, started: Sequence[tuple[Run, int, int, float]]) -> list[CapturedOutput]:
+        """Log runs that were started, and capture their output: run, pid, the FIFO's read end, and the time
+        of the start in Unix seconds.
+        """
         outputs = [
-            CapturedOutput(RunLog.of(run, pid, Spool(self._spool_dir, run.id, is_new=True)), reader)
-            for run, pid, reader in started
+            CapturedOutput(RunLog.of(run, pid, Spool(self._spool_dir, run.id, is_new=True), at), reader)
+            for run, pid, reader, at in started
         ]
         self.delivery.add([output.log for output in outputs])
         for output in outputs:
             self.capture.watch(output)
         return outputs
 
-    def end(self, output: CapturedOutput, outcome: Outcome, duration: float | None) -> None:
+    def end(self, output: CapturedOutput, outcome: Outcome, duration: float | None, at: datetime) -> None:
         """Log the end of a run; what processes that it left behind print is captured as it comes."""
         output.log.size_at_end = self.capture.run_ended(output)
-        output.log.ending = (outcome, duration)
+        output.log.ending, output.log.ended_at = (outcome, duration), at.timestamp()
         self.delivery.changed(output.log)
 
-    def not_started(self, run: Run, outcome: Outcome) -> None:
+    def not_started(self, run: Run, outcome: Outcome, at: datetime) -> None:
         """Log a run that could not be started, also with `log=no`."""
-        log = RunLog.of(run, os.getpid(), Spool(self._spool_dir, run.id, is_new=True))
-        log.logged, log.output_open, log.ending = True, False, (outcome, None)
+        spool = Spool(self._spool_dir, run.id, is_new=True)
+        log = RunLog.of(run, os.getpid(), spool, at.timestamp())
+        log.logged, log.output_open, log.ending, log.ended_at = True, False, (outcome, None), log.started_at
         self.delivery.add([log])
 
     def resume(self, run: Run, row: Unfinished, pid: int) -> CapturedOutput:
         """Go on with a run of an earlier daemon, from where its delivery ended."""
-        log = RunLog.of(run, pid, Spool(self._spool_dir, run.id))
+        log = RunLog.of(run, pid, Spool(self._spool_dir, run.id), row.started_at)
         # The daemon may have died, or the disk been full, after it deleted segments and before it stored
         # that.
         sent = max(row.delivered, log.spool.kept_start)
@@ -78,6 +81,7 @@ class Output:
         log.mailed = log.mailed and is_open
         if not is_open:
             log.ending, log.size_at_end = (row.outcome(), row.duration_s), log.spool.size
+            log.ended_at = row.ended_at
         return self._resume(log)
 
     def resume_unknown(self, run: int, pid: int) -> CapturedOutput:

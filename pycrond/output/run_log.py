@@ -1,11 +1,12 @@
 """The messages about a run, from any position on: its start, each line of its output, its end."""
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from pycrond.jobs.run import Outcome, Run, State
 from pycrond.output import syslog_format
+from pycrond.output.line_times import by_time
 from pycrond.output.spool import CHUNK_SIZE, Spool
 from pycrond.output.syslog_format import SyslogHeader
 from pycrond.text import complete_length
@@ -43,7 +44,9 @@ class RunLog:
     logged: bool = True  # its start and end are logged, not only its output
     output_open: bool = True
     mailed: bool = False  # or may be: both ends of the output are kept until then
+    started_at: float | None = None  # Unix seconds
     ending: tuple[Outcome, float | None] | None = None  # and its duration in seconds
+    ended_at: float | None = None  # Unix seconds
     size_at_end: int = 0  # bytes it had printed when it ended: they are sent before its end is
     handed: Progress = START  # to the syslog client
     acknowledged: Progress = START  # by syslog's reader
@@ -52,8 +55,8 @@ class RunLog:
     waiting_size: int = 0  # bytes that are counted as not delivered
 
     @classmethod
-    def of(cls, run: Run, pid: int, spool: Spool) -> "RunLog":
-        """The log of a run at its start."""
+    def of(cls, run: Run, pid: int, spool: Spool, started_at: float | None) -> "RunLog":
+        """The log of a run at its start, a time in Unix seconds."""
         job = run.job
         options = job.entry.options
         return cls(
@@ -65,28 +68,36 @@ class RunLog:
             spool,
             options.log,
             mailed=options.may_be_mailed,
+            started_at=started_at,
         )
 
     def messages(
         self, progress: Progress, header: SyslogHeader, now: datetime
     ) -> tuple[list[bytes], Progress]:
-        """The next packets after `progress`, and the position after them; none when there is nothing."""
-        head = header.format("PYCROND", self.pid, now)
+        """The next packets after `progress`, and the position after them; none when there is nothing. The
+        time of each is that of the event, which may be long ago.
+        """
         if progress.stage == NOTHING_SENT and not self.logged:
             progress = Progress(progress.sent, CMD_SENT)
         if progress.stage == NOTHING_SENT:
-            events = [("CMD", syslog_format.cron_text(self.command))]
-            return self._packets(head, events), Progress(progress.sent, CMD_SENT)
+            command = syslog_format.cron_text(self.command)
+            packets = self._packets(header, now, self.started_at, "info", "CMD", command)
+            return packets, Progress(progress.sent, CMD_SENT)
         lines = self._lines(progress)
         if lines:
-            packets = syslog_format.output_packets(head, self.user, lines.removesuffix(b"\n").split(b"\n"))
+            marks = self.spool.times(progress.sent, progress.sent + len(lines))
+            marks = marks or [(progress.sent, now.timestamp())]
+            packets = []
+            for seconds, group in by_time(lines, progress.sent, marks):
+                at = datetime.fromtimestamp(seconds, UTC)
+                head = header.format("PYCROND", self.pid, at, fields=self._fields())
+                end = header.late_end(at, now)
+                printed = group.removesuffix(b"\n").split(b"\n")
+                packets += syslog_format.output_packets(head, self.user, printed, end)
             return packets, Progress(progress.sent + len(lines), progress.stage)
         is_end_next = progress.stage == CMD_SENT and progress.sent >= self.size_at_end
         if self.ending and self.logged and is_end_next:
-            command_end = self._packets(head, [("CMDEND", syslog_format.cron_text(self.command))])
-            head = header.format("PYCROND", self.pid, now, EXIT_LEVELS.get(self.ending[0].state, "warning"))
-            exit_line = self._packets(head, [("EXIT", exit_text(self.name, *self.ending))])
-            return command_end + exit_line, Progress(progress.sent, EXIT_SENT)
+            return self._end_packets(header, now, *self.ending), Progress(progress.sent, EXIT_SENT)
         return [], progress
 
     @property
@@ -99,12 +110,42 @@ class RunLog:
             and self.acknowledged == Progress(self.spool.size, last)
         )
 
-    def _packets(self, head: bytes, events: list[tuple[str, str]]) -> list[bytes]:
+    def _end_packets(
+        self, header: SyslogHeader, now: datetime, outcome: Outcome, duration: float | None
+    ) -> list[bytes]:
+        level = EXIT_LEVELS.get(outcome.state, "warning")
+        command, text = syslog_format.cron_text(self.command), exit_text(self.name, outcome, duration)
         return [
-            packet
-            for event, detail in events
-            for packet in syslog_format.packets(head, self.user, event, detail)
+            *self._packets(header, now, self.ended_at, "info", "CMDEND", command),
+            *self._packets(header, now, self.ended_at, level, "EXIT", text, outcome=outcome),
         ]
+
+    def _packets(
+        self,
+        header: SyslogHeader,
+        now: datetime,
+        seconds: float | None,
+        level: str,
+        event: str,
+        detail: str,
+        *,
+        outcome: Outcome | None = None,
+    ) -> list[bytes]:
+        """Return a message about what happened at a time in Unix seconds; None: now."""
+        at = now if seconds is None else datetime.fromtimestamp(seconds, UTC)
+        head = header.format("PYCROND", self.pid, at, level, self._fields(outcome))
+        return syslog_format.packets(head, self.user, event, detail, header.late_end(at, now))
+
+    def _fields(self, outcome: Outcome | None = None) -> dict[str, object]:
+        """Return journald's fields of a message, by which `journalctl` finds it."""
+        fields: dict[str, object] = {
+            "PYCROND_JOB": self.name,
+            "PYCROND_RUN": self.run,
+            "PYCROND_USER": self.user,
+        }
+        if outcome and outcome.exit_status is not None:
+            fields["PYCROND_EXIT_STATUS"] = outcome.exit_status
+        return fields
 
     def _lines(self, progress: Progress) -> bytes:
         """Whole lines; an incomplete line only when the run is over, or when the line is very long."""

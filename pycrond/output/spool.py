@@ -2,6 +2,7 @@
 
 splice(2) moves the bytes from the run's FIFO inside the kernel, so that a kill at any instant loses none. A
 spool is a sequence of segment files. Segments that are delivered are deleted, except for the last.
+`line_times` has the times at which the bytes were read.
 """
 
 import contextlib
@@ -9,6 +10,8 @@ import os
 import select
 
 from pycrond.host.safe_paths import OWN_FILE
+from pycrond.output import line_times
+from pycrond.output.line_times import LineTimes, Mark
 
 SEGMENT_SIZE = 1 << 20  # bytes
 CHUNK_SIZE = 1 << 16  # bytes moved at once: the capacity of a pipe
@@ -31,11 +34,22 @@ def segments(directory: str, run: int) -> list[int]:
 def remove(directory: str, run: int, size: int) -> None:
     """Delete the output of a run that printed `size` bytes, and the directory if it is empty then."""
     for segment in range(-(-size // SEGMENT_SIZE)):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path(directory, run, segment))
+        _remove_segment(directory, run, segment)
     if size:
-        with contextlib.suppress(OSError):
-            os.rmdir(os.path.dirname(path(directory, run, 0)))
+        remove_empty_directory(directory, run // 1000)
+
+
+def remove_empty_directory(directory: str, thousand: int) -> None:
+    """Delete the directory of a thousand runs if it is empty."""
+    with contextlib.suppress(OSError):
+        os.rmdir(os.path.join(directory, str(thousand)))
+        line_times.remove_directory(directory, thousand)
+
+
+def _remove_segment(directory: str, run: int, segment: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path(directory, run, segment))
+    line_times.remove(directory, run, segment)
 
 
 def upper_run_bound(directory: str) -> int:
@@ -57,6 +71,7 @@ class Spool:
         existing = [] if is_new else segments(directory, run)
         self._first = existing[0] if existing else 0
         self._middle = 0  # the first segment not yet deleted between both ends
+        self._times = LineTimes(directory, run)
         self.size = 0
         if existing:
             self.size = existing[-1] * SEGMENT_SIZE + os.stat(path(directory, run, existing[-1])).st_size
@@ -66,8 +81,9 @@ class Spool:
         """The offset at which the output on disk begins; everything before is delivered and deleted."""
         return self._first * SEGMENT_SIZE
 
-    def move_from(self, fifo: int) -> int | None:
-        """Move up to a chunk of bytes from the FIFO. Return how many; 0 at its end, None if it is empty.
+    def move_from(self, fifo: int, at: float | None = None) -> int | None:
+        """Move up to a chunk of bytes from the FIFO. Return how many; 0 at its end, None if it is empty. `at`
+        is the time in Unix seconds that these bytes get; None: that of the bytes before.
 
         The file is created with the first byte, because many jobs print nothing. Raises OSError if the disk
         is full; the bytes then stay in the pipe.
@@ -81,6 +97,8 @@ class Spool:
             moved = os.splice(fifo, self._descriptor, room, offset_dst=position, flags=os.SPLICE_F_NONBLOCK)
         except BlockingIOError:
             return None
+        if moved and at is not None:
+            self._times.note(self.size // SEGMENT_SIZE, position, at)
         self.size += moved
         return moved
 
@@ -99,6 +117,10 @@ class Spool:
         """Return up to `max_size` bytes from `offset` on; fewer where the output ends or is deleted."""
         return read(self._directory, self._run, offset, max_size)
 
+    def times(self, start: int, end: int) -> list[Mark]:
+        """Return the times of the output from `start` up to, not including, `end`; see `times`."""
+        return _times(self._times, self._directory, self._run, start, end)
+
     def drop_before(self, offset: int, *, ends: int = 0) -> None:
         """Delete the segments that end at or before `offset`, except for the last, which users may read.
         With `ends`, keep this many segments at the beginning and at the current end.
@@ -108,8 +130,7 @@ class Spool:
         if ends:
             keep = min(keep, self.size // SEGMENT_SIZE - ends)
         for segment in range(first, keep):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(path(self._directory, self._run, segment))
+            _remove_segment(self._directory, self._run, segment)
         if ends:
             self._middle = max(first, keep)
         else:
@@ -143,6 +164,25 @@ def read(directory: str, run: int, offset: int, max_size: int) -> bytes:
         if len(part) < room:
             break
     return data
+
+
+def times(directory: str, run: int, start: int, end: int) -> list[Mark]:
+    """Return when a run's output from `start` up to, not including, `end` was read: offsets, in order, each
+    with the time from there on. Output of an older version has the time of the last change of its segment.
+    """
+    return _times(LineTimes(directory, run), directory, run, start, end)
+
+
+def _times(known: LineTimes, directory: str, run: int, start: int, end: int) -> list[Mark]:
+    marks: list[Mark] = []
+    for segment in range(start // SEGMENT_SIZE, -(-end // SEGMENT_SIZE)):
+        base = segment * SEGMENT_SIZE
+        first = max(0, start - base)
+        found = known.between(segment, first, min(SEGMENT_SIZE, end - base))
+        with contextlib.suppress(FileNotFoundError):
+            found = found or [(first, os.stat(path(directory, run, segment)).st_mtime)]
+        marks += [(base + position, at) for position, at in found]
+    return marks
 
 
 def kept_range(directory: str, run: int) -> tuple[int, int]:

@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from pycrond.output.syslog_format import Format
+from pycrond.output.syslog_format import Format, readable
 from pycrond.output.syslog_socket import SyslogSocket, resolve, writable
 
 CONSOLE = "/dev/console"
@@ -38,11 +38,13 @@ class SyslogClient:
         self, address: str, *, format: Format = "rfc3164", console: bool = False, perror: int | None = None
     ) -> None:
         """`address` is a socket's path, ``udp://host[:514]`` or ``tcp://host:port``, IPv6 in brackets; a host
-        name is looked up here, once. Over tcp each message ends with a newline, or (rfc5424) begins with its
-        length. `copy` uses `console` (LOG_CONS) and the descriptor `perror` (LOG_PERROR).
+        name is looked up here, once. With the `format` ``journal`` it is that or ``journal:`` and a path.
+        Over tcp each message ends with a newline, or (rfc5424) begins with its length. `copy` uses `console`
+        (LOG_CONS) and the descriptor `perror` (LOG_PERROR).
         """
         self._addresses = resolve(address)
         self._terminator = None if format == "rfc5424" else b"\n"
+        self._journal_end = b"\n" if format == "journal" else b""
         self._console, self._perror = console, perror
         self._connection: SyslogSocket | None = None
         self._lost = contextlib.ExitStack()  # closes lost connections
@@ -62,7 +64,7 @@ class SyslogClient:
             self._addresses.append(self._addresses.pop(0))
             with contextlib.suppress(OSError), contextlib.ExitStack() as failed:
                 sock = failed.enter_context(socket.socket(family, kind))
-                self._connection = SyslogSocket(sock, address, self._terminator)
+                self._connection = SyslogSocket(sock, address, self._terminator, self._journal_end)
                 failed.pop_all()
                 return
 
@@ -150,7 +152,7 @@ class SyslogClient:
         """Write a message to `perror`; with `console`, to the console too while syslog cannot be reached.
         To be called once for each message. What cannot be written at once is dropped.
         """
-        line = packet.partition(b">")[2].removeprefix(b"1 ")
+        line = readable(packet)
         if self._perror is not None:
             _write_at_once(f"/proc/self/fd/{self._perror}", line + b"\n", self._perror)
         if console and self._console and not self.reachable:

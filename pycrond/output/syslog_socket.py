@@ -13,7 +13,9 @@ from typing import Any
 
 from pycrond import clock
 from pycrond.errors import PycrondError
+from pycrond.output.syslog_format import JOURNAL
 
+JOURNAL_SOCKET = "/run/systemd/journal/socket"  # of systemd-journald
 _KINDS = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
 _NETWORK = re.compile(r"(udp|tcp)://(?:\[([^\[\]]+)\]|([^\[\]:/]+))(?::([0-9]{1,5}))?/?")
 
@@ -21,12 +23,16 @@ _NETWORK = re.compile(r"(udp|tcp)://(?:\[([^\[\]]+)\]|([^\[\]:/]+))(?::([0-9]{1,
 class SyslogSocket:
     """A socket that is connected, or connecting. Its methods raise OSError when the connection is lost."""
 
-    def __init__(self, sock: socket.socket, address: Any, terminator: bytes | None) -> None:
-        """`terminator` follows each message over tcp; if it is None, the message's length precedes it."""
+    def __init__(
+        self, sock: socket.socket, address: Any, terminator: bytes | None, datagram_end: bytes = b""
+    ) -> None:
+        """`terminator` follows each message over tcp; if it is None, the message's length precedes it.
+        `datagram_end` follows each datagram.
+        """
         is_local, is_stream = sock.family == socket.AF_UNIX, sock.type == socket.SOCK_STREAM
         self.sock, self.ready, self._address, self._rest = sock, False, address, b""
         # libc ends a message with NUL on a local stream
-        self._terminator = b"" if not is_stream else b"\0" if is_local else terminator
+        self._terminator = datagram_end if not is_stream else b"\0" if is_local else terminator
         self._file = _identity(address) if is_local and not is_stream else None
         sock.setblocking(False)
         if is_stream and not is_local:
@@ -89,13 +95,18 @@ class SyslogSocket:
 
 def resolve(address: str) -> list[tuple[int, int, Any]]:
     """Return the sockets to try for a setting's address: family, type, and the argument of connect()."""
+    scheme, _, path = address.partition(":")
+    if scheme == JOURNAL and (not path or path.startswith("/")):
+        return [(socket.AF_UNIX, socket.SOCK_DGRAM, path or JOURNAL_SOCKET)]
     if address.startswith("/") and len(os.fsencode(address)) < 108 and "\0" not in address:
         return [(socket.AF_UNIX, kind, address) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)]
     network = _NETWORK.fullmatch(address)
     scheme, v6, name, port_text = network.groups() if network else ("", "", "", "")
     port = int(port_text or (514 if scheme == "udp" else 0))
     if not 0 < port < 65536:
-        raise PycrondError(f"bad syslog address '{address}' (a path, udp://host[:port] or tcp://host:port)")
+        raise PycrondError(
+            f"bad syslog address '{address}' (a path, udp://host[:port], tcp://host:port or journal)"
+        )
     try:
         results = socket.getaddrinfo(v6 or name, port, type=_KINDS[scheme])
     except (OSError, UnicodeError) as error:

@@ -156,7 +156,7 @@ class Launcher:
     def _follow(self, starts: Sequence[_Start]) -> None:
         """Capture their output, watch for their ends, and queue the starts for the ledger."""
         outputs = self._output.begin(
-            [(start.claimed.run, start.pid, start.claimed.reader) for start in starts]
+            [(start.claimed.run, start.pid, start.claimed.reader, start.at.timestamp()) for start in starts]
         )
         for start, output in zip(starts, outputs, strict=True):
             run, at = start.claimed.run, start.at
@@ -182,7 +182,7 @@ class Launcher:
         run = claimed.run
         outcome = Outcome(State.FAILED, Cause.of(Reason.START_FAILED, str(error)))
         run.enter(outcome.state, outcome.cause)
-        self._output.not_started(run, outcome)
+        self._output.not_started(run, outcome, now)
         self._active.add_ended(EndedRun(run, outcome, now))
         self.discard([claimed])
 

@@ -22,8 +22,10 @@ STATUS_UNKNOWN = Outcome(
 
 def _not_executed(pid: int, status: int) -> Outcome | None:
     """Return the outcome of a process that could not execute its program; None if it did."""
-    error = SPAWNER.failure(pid) if os.waitstatus_to_exitcode(status) in NOT_EXECUTED else None
-    return Outcome(State.FAILED, Cause.of(Reason.START_FAILED, str(error))) if error else None
+    error = SPAWNER.take_failure(pid) if os.waitstatus_to_exitcode(status) in NOT_EXECUTED else None
+    if error is None:
+        return None
+    return Outcome(State.FAILED, Cause.of(Reason.START_FAILED, str(error)))
 
 
 class Reaper:
@@ -143,4 +145,4 @@ class Reaper:
         run.enter(end.state, end.cause)
         self._active.add_ended(EndedRun(run, end, at, duration, active))
         self.journal.forget_processes([(active.pid, active.start)])
-        self._output.end(active.output, end, duration)
+        self._output.end(active.output, end, duration, at)

@@ -82,13 +82,13 @@ class DelayedStarts:
         fires: list[Fire] = []
         for key, fire_time, era in sorted(missed, key=lambda catch_up: catch_up.fire.at):
             if job := jobs.get(key):
-                at = self._next_catch_up(job.user, now)
+                at = self._reserve_catch_up(job.user, now)
                 wall, fold = fire_time.wall, fire_time.fold
                 fires.append(Fire(job, fire_time.at, wall, fold, era, "catch-up", start_at=at))
         self.claim(fires)
 
-    def _next_catch_up(self, user: str, now: datetime) -> datetime:
-        """Return when the next catch-up of a user may start, and reserve that time."""
+    def _reserve_catch_up(self, user: str, now: datetime) -> datetime:
+        """Reserve the time at which the next catch-up of a user may start, and return it."""
         at = max(now, self._catch_up_at.get(user, now))
         self._catch_up_at[user] = at + CATCH_UP_INTERVAL
         return at
@@ -103,7 +103,7 @@ class DelayedStarts:
                 gone.append((row.id, REMOVED))
                 continue
             if row.trigger == "catch-up" and row.start_at is not None:
-                at = self._next_catch_up(job.user, now)
+                at = self._reserve_catch_up(job.user, now)
             fire = Fire(
                 job,
                 datetime.fromtimestamp(row.fire, UTC),

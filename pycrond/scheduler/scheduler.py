@@ -166,9 +166,9 @@ class Scheduler:
         """Return whether a minute has come that did not have its turn yet."""
         return now >= self.agenda.last + MINUTE
 
-    def is_new_phase(self, now: datetime) -> bool:
-        """Return whether this is the first look within a second of the next minute, or the first after it
-        came.
+    def enter_phase(self, now: datetime) -> bool:
+        """Note a look at the crontabs; return whether it is the first within a second of the next minute, or
+        the first after it came.
         """
         coming = self.agenda.last + MINUTE
         is_near = now >= coming - CLAIM_AHEAD or now < self.agenda.last

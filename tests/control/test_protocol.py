@@ -44,7 +44,7 @@ class Server:
         self.listener = protocol.listen(path, 0o666)
 
     def accept(self) -> Connection:
-        return Connection(self.listener.accept()[0])
+        return Connection(self.listener.accept()[0], protocol.MIN_REQUEST)
 
     def answer(self, data: bytes) -> dict[str, Any]:
         """Return the answer to a client that sends these bytes."""

@@ -28,7 +28,8 @@ from tests.conftest import remove_cgroups
 
 START = "2025-06-10T12:00:30Z"  # a Tuesday, on which no clock changes
 LINE = re.compile(
-    rb"<(\d+)>(?:\w{3} [ \d]\d \d\d:\d\d:\d\d) (pycrond|PYCROND)\[(\d+)\]: \(([^)]*)\) (\w+) \((.*)\)"
+    rb"<(\d+)>(\w{3} [ \d]\d \d\d:\d\d:\d\d) (pycrond|PYCROND)\[(\d+)\]: \(([^)]*)\) (\w+) \((.*)\)"
+    rb"(?: at=(\S+))?"
 )
 
 
@@ -41,13 +42,17 @@ class Line(NamedTuple):
     user: str
     event: str
     detail: str
+    time: str = ""
+    """In its header."""
+    late: str = ""
+    """The time at its end, of a late message."""
 
 
 def read_line(packet: bytes) -> Line:
     match = LINE.fullmatch(packet)
     assert match, packet
-    priority, tag, pid, user, event, detail = (part.decode() for part in match.groups())
-    return Line(int(priority), tag, int(pid), user, event, detail)
+    priority, time, tag, pid, user, event, detail, late = (part.decode() for part in match.groups(b""))
+    return Line(int(priority), tag, int(pid), user, event, detail, time, late)
 
 
 class Log:

@@ -1,12 +1,13 @@
 """logs: show the output of jobs, with --follow also the output to come."""
 
 import argparse
+from collections import deque
 from collections.abc import Sequence
 
 from pycrond.cli import selectors
 from pycrond.cli.arguments import add_period, positive_count
 from pycrond.cli.data.access import records
-from pycrond.cli.data.output_lines import Stream, tail
+from pycrond.cli.data.output_lines import Line, Stream, interleaved, tail
 from pycrond.cli.follow import Follower
 from pycrond.cli.printing import print_output
 from pycrond.cli.render import formatting, terminal
@@ -19,11 +20,12 @@ from pycrond.ledger.rows import RunRow
 RUNS_SEARCHED = 10_000  # newest runs whose output is looked at
 LINES = 100  # printed unless options say how many
 RUN_NUMBER_DIGITS_MOST = 18
+HEADS_MOST = 10_000  # of lines, in memory
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    about = "a job, a pattern of names, or a run's number"
-    parser.add_argument("selected", nargs="?", metavar="JOB|RUN", help=about)
+    about = "only these: jobs, patterns of names, numbers of runs"
+    parser.add_argument("selected", nargs="*", metavar="JOB|RUN", help=about)
     about = "continue with the output to come, until interrupted"
     parser.add_argument("-f", "--follow", action="store_true", help=about)
     about = "print at most this many lines (100; all with --since)"
@@ -32,26 +34,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the newest lines, oldest first, each with the time and name of its run."""
+    """Print the newest lines, oldest first, each with the time at which it was read and the name of its
+    job.
+    """
     if options.follow and options.until is not None:
         raise PycrondError("--follow has no end: use it without --until")
     read = records(load_settings(options))
-    keys, number = _select(read, options.selected)
+    keys, numbers = _select(read, options.selected)
     since, until = selectors.period(options)
     # Before the lines are read, so that a run that starts meanwhile is followed from its first byte.
     newest = max((row.id for row in read.history(None, 1)), default=0)
     prefix = LinePrefix(read)
-    if number:
-        rows = [row for row in read.runs([number]) if _is_in_period(row, since, until)]
-    else:
-        rows = read.history(keys, RUNS_SEARCHED, (), since, until)
-    runs = sorted(rows, key=lambda row: (row.started_at or row.fire, row.id))
+    rows = [row for row in read.runs(numbers) if _is_in_period(row, since, until)]
+    if keys or keys is None:
+        rows += read.history(keys, RUNS_SEARCHED, (), since, until)
+    runs = sorted({row.id: row for row in rows}.values(), key=lambda row: (_start(row), row.id))
     if options.lines is None and since is not None:
-        offsets = {row.id: _print_all(read, prefix, row, follow=options.follow) for row in runs}
+        offsets = _print_all(read, prefix, runs, follow=options.follow)
     else:
         offsets = _print_last(read, prefix, runs, options.lines or LINES, follow=options.follow)
     if options.follow:
-        Follower(read, prefix, keys=keys, run=number).follow(offsets, newest)
+        Follower(read, prefix, keys=keys, runs=numbers).follow(offsets, newest)
     return 0
 
 
@@ -61,48 +64,71 @@ def _is_in_period(row: RunRow, since: float | None, until: float | None) -> bool
     return (since is None or end >= since) and (until is None or row.fire < until)
 
 
-def _select(read: Records, word: str | None) -> tuple[list[str] | None, int | None]:
-    """Return the keys of the jobs or the number of the run that a word means."""
-    if word and word.isdecimal() and len(word) <= RUN_NUMBER_DIGITS_MOST:
-        number = int(word)
-        if read.runs([number]):
-            return None, number
-    return selectors.find_jobs(read, word), None
+def _start(row: RunRow) -> float:
+    return row.started_at or row.fire
+
+
+def _select(read: Records, words: Sequence[str]) -> tuple[list[str] | None, list[int]]:
+    """Return the keys of the jobs that words mean, None for all jobs, and the numbers of the runs."""
+    candidates = {
+        word: int(word) for word in words if word.isdecimal() and len(word) <= RUN_NUMBER_DIGITS_MOST
+    }
+    known = {row.id for row in read.runs([*candidates.values()])} if candidates else set()
+    numbers = {word: number for word, number in candidates.items() if number in known}
+    keys = [key for word in words if word not in numbers for key in selectors.find_jobs(read, word) or ()]
+    return keys if words else None, [*numbers.values()]
 
 
 class LinePrefix:
-    """The head of the lines of a run: its time and job."""
+    """The head of a line: the time at which it was read, and the job."""
 
     def __init__(self, read: Records) -> None:
         self._commands = {job.key: job.command for job in read.jobs()}
         self._now = terminal.here()
+        self._known: dict[tuple[int, int], str] = {}
 
-    def __call__(self, run: RunRow) -> str:
-        return formatting.log_head(run, self._commands.get(run.key, ""), self._now).rstrip(" ")
+    def __call__(self, run: RunRow, at: float) -> str:
+        head = self._known.get((run.id, int(at)))
+        if head is None:
+            head = formatting.log_head(run, self._commands.get(run.key, ""), at, self._now).rstrip(" ")
+            self._known = {(run.id, int(at)): head} if len(self._known) > HEADS_MOST else self._known
+            self._known[run.id, int(at)] = head
+        return head
 
 
 def _print_last(
     read: Records, prefix: LinePrefix, runs: Sequence[RunRow], most: int, *, follow: bool
 ) -> dict[int, int]:
-    """Print the last lines of runs, the oldest first, and return by run the offset where they end."""
-    newest_first: list[tuple[str, str]] = []
+    """Print the last lines of runs by their times, and return by run the offset where they end."""
+    sources: list[tuple[RunRow, list[Line]]] = []
+    newest: list[float] = []  # the times of the newest lines, of as many as are printed
     offsets = {}
-    for row in reversed(runs):
-        missing = most - len(newest_first)
-        if missing <= 0:
+    for row in sorted(runs, key=_end, reverse=True):
+        if len(newest) == most and _end(row) < newest[0]:
             break
-        lines, offsets[row.id] = tail(read, row.id, missing, whole=follow and row.state in OPEN)
-        newest_first += [(line, prefix(row)) for line in reversed(lines)]
+        lines, offsets[row.id] = tail(read, row.id, most, whole=follow and row.state in OPEN)
+        sources.append((row, lines))
+        newest = sorted([*newest, *(line.at for line in lines)])[-most:]
+    sources.sort(key=lambda source: (_start(source[0]), source[0].id))
+    merged = interleaved((0.0, row, iter(lines)) for row, lines in sources)
     paint = terminal.painter()
-    for line, head in reversed(newest_first):
-        print_output(line, head, paint)
+    for row, line in deque(merged, most):
+        print_output(line.text, prefix(row, line.at), paint)
     return offsets
 
 
-def _print_all(read: Records, prefix: LinePrefix, row: RunRow, *, follow: bool) -> int:
-    """Print the output that is kept of a run, and return the offset where it ends."""
-    stream = Stream(read, row.id, read.kept(row.id)[0], prefix(row))
+def _end(row: RunRow) -> float:
+    return float("inf") if row.state in OPEN else row.ended_at or row.fire
+
+
+def _print_all(read: Records, prefix: LinePrefix, runs: Sequence[RunRow], *, follow: bool) -> dict[int, int]:
+    """Print the output that is kept of runs by its times, and return by run the offset where it ends."""
+    streams = {row.id: Stream(read, row.id, read.kept(row.id)[0]) for row in runs}
+    sources = (
+        (_start(row), row, streams[row.id].lines(to_the_end=not (follow and row.state in OPEN)))
+        for row in runs
+    )
     paint = terminal.painter()
-    for line in stream.lines(to_the_end=not (follow and row.state in OPEN)):
-        print_output(line, stream.head, paint)
-    return stream.offset
+    for row, line in interleaved(sources):
+        print_output(line.text, prefix(row, line.at), paint)
+    return {run: stream.offset for run, stream in streams.items()}

@@ -1,6 +1,7 @@
 """timeline: draw a day on the terminal, as SVG or as JSON."""
 
 import argparse
+import json
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -125,7 +126,7 @@ def _coming_starts(jobs: Iterable[JobRow], start: float, until: float) -> dict[s
 
 
 def _has_jitter(job: JobRow) -> bool:
-    return '"jitter"' in job.options
+    return "jitter" in job.options and "jitter" in json.loads(job.options)
 
 
 def _delayed(row: JobRow, times: Iterable[float]) -> Sequence[float]:

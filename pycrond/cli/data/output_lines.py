@@ -1,38 +1,54 @@
-"""The output of runs, split into lines."""
+"""The output of runs, split into lines, each with the time at which it was read."""
 
-from collections.abc import Iterator
+import heapq
+from collections import deque
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple, TypeVar
 
 from pycrond.control.records import MAX_BYTES, Records
 from pycrond.output import spool
+from pycrond.output.line_times import by_time
 from pycrond.text import visible
 
 LONGEST_LINE = 1 << 16  # bytes after which a line is shown in pieces
+Source = TypeVar("Source")
+
+
+class Line(NamedTuple):
+    """A line, fit for a terminal, and when its last byte was read, in Unix seconds."""
+
+    at: float
+    text: str
 
 
 class Stream:
     """The output of a run from an offset on."""
 
-    def __init__(self, records: Records, run: int, offset: int = 0, head: str = "") -> None:
-        """`head` is what is printed before each line."""
-        self.head = head
+    def __init__(self, records: Records, run: int, offset: int = 0) -> None:
         self._records = records
         self._run = run
         self._offset = offset
         self._rest = b""
+        self._at = 0.0  # when the latest bytes were read
 
     @property
     def offset(self) -> int:
         """The beginning of the output that has not been shown."""
         return self._offset - len(self._rest)
 
-    def lines(self, *, to_the_end: bool) -> Iterator[str]:
-        """The lines since the last call, fit for a terminal; at the end also a partial line."""
-        while data := self._data():
+    def lines(self, *, to_the_end: bool, until: float = float("inf")) -> Iterator[Line]:
+        """The lines since the last call, as far as the offset `until`; at the end also a partial line."""
+        while self._offset < until and (data := self._data()):
+            start = self._offset
             self._offset += len(data)
-            *lines, self._rest = (self._rest + data).split(b"\n")
-            for line in lines:
-                yield self._shown(line)
-            if len(self._rest) > LONGEST_LINE:
+            marks = self._records.times(self._run, start, self._offset) or [(start, self._at)]
+            self._at = marks[-1][1]
+            lines, newline, rest = (self._rest + data).rpartition(b"\n")
+            start, self._rest = start - len(self._rest), rest
+            for at, group in by_time(lines + newline, start, marks):
+                for line in group.removesuffix(b"\n").split(b"\n"):
+                    yield Line(at, _shown(line))
+            if len(rest) > LONGEST_LINE:
                 yield from self._partial()
         if to_the_end:
             yield from self._partial()
@@ -45,26 +61,44 @@ class Stream:
             data = self._records.output(self._run, self._offset, MAX_BYTES)[2]
         return data
 
-    def _partial(self) -> Iterator[str]:
+    def _partial(self) -> Iterator[Line]:
         if self._rest:
-            yield self._shown(self._rest)
+            yield Line(self._at, _shown(self._rest))
             self._rest = b""
 
-    def _shown(self, line: bytes) -> str:
-        return visible(line.removesuffix(b"\r"))
+
+def _shown(line: bytes) -> str:
+    return visible(line.removesuffix(b"\r"))
 
 
-def tail(records: Records, run: int, most: int, *, whole: bool) -> tuple[list[str], int]:
+def tail(records: Records, run: int, most: int, *, whole: bool) -> tuple[list[Line], int]:
     """The last lines of a run's kept output, and where they end; with `whole` without a partial last line."""
     first, end = records.kept(run)
-    offset = max(first, (end // spool.SEGMENT_SIZE - 1) * spool.SEGMENT_SIZE)
-    data = b""
-    while offset + len(data) < end and (part := records.output(run, offset + len(data), MAX_BYTES)[2]):
-        data += part
-    *lines, rest = data.split(b"\n")
-    end = offset + len(data)
-    if whole:
-        end -= len(rest)
-    elif rest:
-        lines.append(rest)
-    return [visible(line.removesuffix(b"\r")) for line in lines[-most:]], end
+    stream = Stream(records, run, max(first, (end // spool.SEGMENT_SIZE - 1) * spool.SEGMENT_SIZE))
+    return [*deque(stream.lines(to_the_end=not whole, until=end), most)], stream.offset
+
+
+def interleaved(
+    sources: Iterable[tuple[float, Source, Iterator[Line]]],
+) -> Iterator[tuple[Source, Line]]:
+    """Merge the lines of several sources by their times; those of one source keep their order.
+
+    The sources come in the order of the times before which they have no line, and are read from then on.
+    """
+    heap: list[tuple[float, int, Line, Source, Iterator[Line]]] = []
+
+    def read(at: float, number: int, source: Source, lines: Iterator[Line]) -> None:
+        for line in lines:
+            heapq.heappush(heap, (max(at, line.at), number, line, source, lines))
+            break
+
+    def lines_before(end: float) -> Iterator[tuple[Source, Line]]:
+        while heap and heap[0][0] < end:
+            at, number, line, source, lines = heapq.heappop(heap)
+            yield source, line
+            read(at, number, source, lines)
+
+    for number, (start, source, lines) in enumerate(sources):
+        yield from lines_before(start)
+        read(0.0, number, source, lines)
+    yield from lines_before(float("inf"))

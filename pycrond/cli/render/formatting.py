@@ -85,9 +85,10 @@ def last_line(data: bytes) -> str | None:
     return visible(lines[-1].strip()) if lines else None
 
 
-def log_head(run: RunRow, command: str, now: datetime) -> str:
-    """Return the prefix of each line that a run printed: its time and its job."""
-    return f"{moment(run.started_at or run.fire, now)} {title(run.key, run.name, command)[:24]} | "
+def log_head(run: RunRow, command: str, at: float, now: datetime) -> str:
+    """Return the prefix of a line that a run printed: the time at which it was read, and its job."""
+    at = at or run.started_at or run.fire
+    return f"{moment(at, now)}:{_local(at, now):%S} {title(run.key, run.name, command)[:24]} | "
 
 
 def problem_json(problem: Problem) -> dict[str, object]:

@@ -179,11 +179,11 @@ def test_no_text_can_control_the_terminal(command: str, escaped: str) -> None:
     assert printable(command) == escaped
     assert printable_all([command, "end"]) == [escaped, "end"]
 
-    assert formatting.log_head(RUN, command, NOW) == f"14:00 012345 {escaped} | "
+    assert formatting.log_head(RUN, command, RUN.fire + 9, NOW) == f"14:00:09 012345 {escaped} | "
 
 
 def test_the_head_of_a_log_line() -> None:
-    assert formatting.log_head(RUN._replace(name="n" * 50), "x", NOW) == f"14:00 {'n' * 24} | "
+    assert formatting.log_head(RUN._replace(name="n" * 50), "x", 0.0, NOW) == f"14:00:00 {'n' * 24} | "
 
 
 # JSON: keys are added, never renamed.

@@ -1,0 +1,139 @@
+"""crontab: install, show, edit or remove a user's crontab, as crontab(1) of Debian and cronie do."""
+
+import argparse
+import os
+import sys
+
+from pycrond.cli.crontab_access import NO_NEWLINE, CrontabAccess
+from pycrond.cli.parser import CommandLineParser
+from pycrond.cli.printing import ask, print_error, print_problems, print_text, write_bytes
+from pycrond.cli.settings_layers import load_settings
+from pycrond.errors import PycrondError
+from pycrond.host import safe_paths
+from pycrond.sources import files
+
+CONFIRMED = ("y", "Y")
+BACKUP_MODE = 0o600
+
+
+def add_arguments(parser: CommandLineParser) -> None:
+    parser.usage_status = 1  # as in both crons
+    parser.add_argument("-u", dest="user", metavar="USER", help="the user whose crontab is meant, for root")
+    for flag, name, about in (
+        ("-l", "list", "print the crontab"),
+        ("-e", "edit", "edit the crontab; it is put in place only without errors"),
+        ("-r", "remove", "remove the crontab"),
+        ("-T", "test", "check FILE and put nothing in place"),
+        ("-n", "test", "the same"),
+    ):
+        parser.add_argument(
+            flag, dest="operations", action="append_const", const=name, default=[], help=about
+        )
+    parser.add_argument("-i", dest="ask", action="store_true", help="ask before the crontab is removed")
+    parser.add_argument("-b", dest="backup", action="store_false", help="keep no copy of the old crontab")
+    parser.add_argument("file", nargs="?", metavar="FILE", help="the new crontab; - is the standard input")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out one operation; 1 where it is refused or fails. Messages are those of the crons' programs."""
+    try:
+        _run(options)
+    except PycrondError as error:
+        print_text(str(error), sys.stderr)
+        return 1
+    return 0
+
+
+def _run(options: argparse.Namespace) -> None:
+    operation = options.operations[0] if options.operations else "replace"
+    if len(options.operations) > 1:
+        raise PycrondError("crontab: usage error: only one operation permitted")
+    if options.file is not None and operation not in {"replace", "test"}:
+        raise PycrondError("crontab: usage error: no arguments permitted after this option")
+    if options.system is None:
+        options.system = True  # the crontabs of users are those of the system's cron
+    access = CrontabAccess(load_settings(options), options.user)
+    OPERATIONS[operation](access, options)
+
+
+# Operations
+
+
+def _list(access: CrontabAccess, _options: argparse.Namespace) -> None:
+    text = access.begin("list")
+    if text is None:
+        raise PycrondError(f"no crontab for {access.account.name}")
+    write_bytes(text)
+
+
+def _remove(access: CrontabAccess, options: argparse.Namespace) -> None:
+    name = access.account.name
+    if options.ask and not _is_confirmed(f"crontab: really delete {name}'s crontab? (y/n) "):
+        return
+    if options.backup:
+        _keep_copy(access.begin("list"), options)
+    if not access.delete():
+        raise PycrondError(f"no crontab for {name}")
+
+
+def _test(access: CrontabAccess, options: argparse.Namespace) -> None:
+    _refuse_errors(access, *_read(access, options.file))
+    print_error("The syntax of the crontab file was successfully checked.")
+
+
+def _replace(access: CrontabAccess, options: argparse.Namespace) -> None:
+    text, file = _read(access, options.file)
+    _refuse_errors(access, text, file)
+    access.replace(text)
+
+
+OPERATIONS = {"list": _list, "remove": _remove, "test": _test, "replace": _replace}
+
+# What they have in common
+
+
+def _read(access: CrontabAccess, file: str | None) -> tuple[bytes, str]:
+    """Return a text and its name in messages; raises PycrondError.
+
+    Without a file Debian's crontab(1) reads the standard input, cronie's refuses to. From a terminal that
+    would be the mistake that empties a crontab.
+    """
+    if file is None and (access.dialect == "cronie" or sys.stdin.isatty()):
+        raise PycrondError("crontab: usage error: file name or - (for stdin) must be specified")
+    if file in {None, "-"}:
+        return sys.stdin.buffer.read(files.MAX_BYTES + 1), "-"
+    try:
+        with open(str(file), "rb") as stream:
+            return stream.read(files.MAX_BYTES + 1), str(file)
+    except OSError as error:
+        raise PycrondError(f"{file}: {error.strerror}") from error
+
+
+def _refuse_errors(access: CrontabAccess, text: bytes, file: str) -> None:
+    """Print all errors of a text; raise PycrondError if there are any."""
+    if errors := access.errors(text, file):
+        print_problems(errors, sys.stderr)
+        raise PycrondError("errors in crontab file, can't install.")
+    if text and not text.endswith(b"\n"):
+        raise PycrondError(NO_NEWLINE)
+
+
+def _is_confirmed(question: str) -> bool:
+    ask(question)
+    return sys.stdin.readline().strip() in CONFIRMED
+
+
+def _keep_copy(text: bytes | None, options: argparse.Namespace) -> None:
+    """Keep the crontab as it was, where cronie's crontab(1) does: crontab/crontab.bak in the user's cache."""
+    if text is None:
+        return
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    name = f"crontab.{options.user}.bak" if options.user else "crontab.bak"
+    path = os.path.join(cache, "crontab", name)
+    try:
+        safe_paths.make_directory(os.path.dirname(path), 0o700)
+        safe_paths.write_file(path, text, BACKUP_MODE)
+    except PycrondError as error:
+        print_error(f"crontab: no copy of the old crontab is kept: {error}")
+    except OSError as error:
+        print_error(f"crontab: no copy of the old crontab is kept: cannot write {path}: {error.strerror}")

@@ -1,0 +1,89 @@
+"""A user's crontab as crontab(1) reaches it: root writes the file itself, a user asks the daemon to."""
+
+import base64
+import contextlib
+import os
+from typing import Any
+
+from pycrond.cli.daemon_requests import ask_daemon
+from pycrond.crontab import parser
+from pycrond.errors import NotRunningError, Problem, PycrondError
+from pycrond.host import machine, users
+from pycrond.settings import Settings
+from pycrond.sources.user_crontabs import UserCrontabs
+
+NO_NEWLINE = "new crontab file is missing newline before EOF, can't install."
+
+
+class CrontabAccess:
+    """The crontab of one user."""
+
+    def __init__(self, settings: Settings, name: str | None) -> None:
+        """With the `name` None it is the caller's own. Raises PycrondError where it may not be used."""
+        self._settings = settings
+        self._own = users.by_uid(os.geteuid())
+        if name not in {None, self._own.name} and self._own.uid != 0:
+            raise PycrondError("must be privileged to use -u")
+        account = users.by_name(name or self._own.name)
+        if account is None:
+            raise PycrondError(f"crontab: user `{name or self._own.name}' unknown")
+        self.account = account
+        self.dialect = settings.dialect
+        if self.dialect == "auto":
+            self.dialect = machine.detect_dialect(settings.root)
+        self._files = UserCrontabs(settings.root, self.dialect) if self._own.uid == 0 else None
+
+    def begin(self, action: str) -> bytes | None:
+        """Return the crontab, None if there is none, to `list` or `edit` it. Raises PycrondError."""
+        if self._files:
+            self._check_user(self._files)
+            return self._files.read(self.account)
+        text = self._ask(action)["text"]
+        return None if text is None else base64.b64decode(text)
+
+    def replace(self, text: bytes) -> None:
+        """Put a crontab in place and have it loaded. Raises PycrondError."""
+        if self._files:
+            self._check_user(self._files)
+            self._files.write(self.account, text)
+            self._have_it_loaded()
+        else:
+            self._ask("replace", text=base64.b64encode(text).decode())
+
+    def delete(self) -> bool:
+        """Remove the crontab; return False if there is none. Raises PycrondError."""
+        if not self._files:
+            return bool(self._ask("delete")["existed"])
+        self._check_user(self._files)
+        existed = self._files.remove(self.account)
+        self._have_it_loaded()
+        return existed
+
+    def errors(self, text: bytes, file: str) -> list[Problem]:
+        """Return what prevents that a text is put in place; `file` is its name in messages."""
+        parsed = parser.parse(
+            text,
+            file,
+            dialect=self.dialect,
+            user=self.account.name,
+            seed=machine.machine_id(),
+            is_roots=self.account.uid == 0,
+        )
+        return [problem for problem in parsed.problems if problem.severity == "error"]
+
+    def _check_user(self, crontabs: UserCrontabs) -> None:
+        """Raise PycrondError where root names a user who may have no crontab, as Debian's crontab(1) does."""
+        if self.dialect == "debian" and crontabs.refusal(self.account.name, self.account.uid):
+            raise PycrondError(f"The user {self.account.name} cannot use this program (crontab)")
+
+    def _ask(self, action: str, text: str = "") -> dict[str, Any]:
+        user = self.account.name
+        try:
+            return ask_daemon(self._settings, "crontab", action=action, user=user, text=text)
+        except NotRunningError as error:
+            message = "pycrond is not running: without it only root can read and change crontabs"
+            raise PycrondError(message) from error
+
+    def _have_it_loaded(self) -> None:
+        with contextlib.suppress(NotRunningError):  # it reads the file when it starts
+            ask_daemon(self._settings, "reload")

@@ -1,0 +1,83 @@
+"""Requests of crontab(1): the crontabs of users, who need no rights to the spool."""
+
+import base64
+import binascii
+from collections.abc import Callable
+from typing import Any
+
+from pycrond import clock
+from pycrond.control.permissions import requester
+from pycrond.control.requests import text
+from pycrond.errors import PycrondError
+from pycrond.host import users
+from pycrond.jobs.job import Account
+from pycrond.output.daemon_log import DaemonLog
+from pycrond.settings import Settings
+from pycrond.sources.user_crontabs import UserCrontabs
+
+ACTIONS = {"list": "LIST", "edit": "BEGIN EDIT", "replace": "REPLACE", "delete": "DELETE"}
+"""The actions, and the words with which they are logged, those of Debian's crontab and cronie's."""
+
+
+class CrontabRequests:
+    """Reads and writes users' crontabs for their owners, and for root those of all users."""
+
+    def __init__(self, settings: Settings, dialect: str, log: DaemonLog, load: Callable[[], None]) -> None:
+        """`load` has the crontabs read again."""
+        self._settings = settings
+        self._crontabs = UserCrontabs(settings.root, dialect)
+        self._log = log
+        self._load = load
+
+    def answer(self, request: dict[str, Any], uid: int) -> dict[str, Any]:
+        """Carry out a request; the answer has the text of `list` and `edit`, null if there is no crontab.
+
+        Raises PycrondError where it is not allowed or fails.
+        """
+        action = text(request, "action")
+        if action not in ACTIONS:
+            raise PycrondError(f"'action' must be one of {', '.join(ACTIONS)}")
+        account = self._account(request, uid)
+        crontab = self._crontab(request) if action == "replace" else b""
+        self._write_log(ACTIONS[action], uid, account.name)
+        if action == "replace":
+            self._crontabs.write(account, crontab)
+        elif action == "delete" and not self._crontabs.remove(account):
+            return {"existed": False}
+        if action in {"replace", "delete"}:
+            self._load()
+            return {"existed": True}
+        return {"text": self._crontabs.read(account)}
+
+    def _account(self, request: dict[str, Any], uid: int) -> Account:
+        """Return the user whose crontab is meant; raises PycrondError where it may not be used."""
+        if not self._settings.system:
+            raise PycrondError("this pycrond does not read users' crontabs (setting system)")
+        client = requester(uid, system=True)
+        name = client.name if request.get("user") is None else text(request, "user")
+        if not client.can_access(name):
+            raise PycrondError("must be privileged to use -u")
+        account = users.by_name(name)
+        if account is None:
+            raise PycrondError(f"crontab: user `{name}' unknown")
+        if self._crontabs.refusal(client.name, uid):
+            self._log.write("AUTH", "crontab command not allowed", clock.now(), user=client.name)
+            message = f"You ({client.name}) are not allowed to use this program (crontab)"
+            raise PycrondError(f"{message}\nSee crontab(1) for more information")
+        return account
+
+    def _crontab(self, request: dict[str, Any]) -> bytes:
+        """Return the text of a request, which is in base64; raises PycrondError for one that is too large."""
+        try:
+            crontab = base64.b64decode(request["text"], validate=True)
+        except (KeyError, TypeError, ValueError, binascii.Error) as error:
+            raise PycrondError("'text' must be a text in base64") from error
+        most = self._settings.max_crontab_size << 10
+        if most and len(crontab) > most:
+            raise PycrondError(
+                f"the crontab has {len(crontab)} bytes, at most {most} (setting max-crontab-size)"
+            )
+        return crontab
+
+    def _write_log(self, word: str, uid: int, owner: str) -> None:
+        self._log.write(word, owner, clock.now(), user=users.by_uid(uid).name)
