@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pycrond.hashing import digest
-from pycrond.host import machine
+from pycrond.host import machine, reboot_marks
 from pycrond.jobs.events import Event
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire
@@ -31,7 +31,10 @@ class Scheduler:
     ) -> None:
         """Raises PycrondError where the checkpoint cannot be written. `dialect` is `debian` or `cronie`."""
         self._ledger = ledger
+        self._log = log
         self._runs = runs
+        self._root = settings.root if settings.system else None
+        self._own_crontabs = settings.crontabs
         self.checkpoint = Checkpoint(settings.checkpoint_path)
         self._last_record = self.checkpoint.read()
         zone = machine.local_zone()
@@ -79,11 +82,19 @@ class Scheduler:
         mark = digest(boot.encode(), 8).encode()
         if self.checkpoint.boot == mark:
             return  # also where the ledger that knew it was set aside
-        fires = [Fire(job, now, None, trigger="reboot") for job in jobs if not job.entry.schedule]
-        claims = self._runs.claim(fires, boot)
+        have_run = self._root is not None and reboot_marks.have_run(self._root, mark.decode())
+        if have_run:
+            self._log.write("INFO", "another cron has run the @reboot jobs of the system in this boot", now)
+        due = (job for job in jobs if not job.entry.schedule and not (have_run and self._is_of_system(job)))
+        claims = self._runs.claim([Fire(job, now, None, trigger="reboot") for job in due], boot)
         self.checkpoint.boot = mark
         self.checkpoint.write(self.agenda.last, self.agenda.eras)
+        if self._root is not None:
+            reboot_marks.write(self._root, mark.decode())
         self.admission.enter(claims, now)
+
+    def _is_of_system(self, job: Job) -> bool:
+        return not any(job.entry.file.startswith(f"{directory}/") for directory in self._own_crontabs)
 
     # The minutes
 

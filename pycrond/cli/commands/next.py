@@ -9,6 +9,7 @@ from datetime import datetime
 from pycrond import clock
 from pycrond.cli.arguments import add_fire_times, add_json, add_zone
 from pycrond.cli.coming_fires import FIRES, ComingFires, clock_cells, of_row, parse_expression
+from pycrond.cli.data.planned import ledger_directory
 from pycrond.cli.printing import print_json, print_problems, print_table
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.selectors import find_job
@@ -64,7 +65,7 @@ def _select(options: argparse.Namespace, zone: Zone) -> tuple[Schedules, int]:
     if options.selected and _is_expression(options.selected):
         text = " ".join(options.selected)
         return [ComingFires(text, parse_expression(text), zone)], 0
-    reader = Reader(load_settings(options).state_dir)
+    reader = Reader(ledger_directory(load_settings(options)))
     keys = {find_job(reader, word) for word in options.selected}
     rows = reader.jobs()
     return [of_row(row, zone if options.tz else None) for row in rows if not keys or row.key in keys], 0

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from pycrond.cli.daemon_requests import ask_daemon
+from pycrond.cli.data.planned import ledger_directory
 from pycrond.cli.data.remote import Remote
 from pycrond.control.records import Records
 from pycrond.errors import PycrondError
@@ -15,13 +16,21 @@ POLL_INTERVAL = 0.01  # seconds
 
 
 def records(settings: Settings) -> Records:
-    """The ledger and the spools themselves where they can be read, else what the daemon shows of them."""
+    """The ledger and the spools themselves where they can be read, else what the daemon shows of them; before
+    the first start, what a daemon would load.
+    """
+    directory = ledger_directory(settings)
+    is_readable = directory != settings.state_dir or not _is_hidden(settings.ledger_path)
+    return Records(directory) if is_readable else Remote(settings.control_socket)
+
+
+def _is_hidden(path: str) -> bool:
+    """Return whether this user may not read a file, or not see it; Records reports any other error."""
     try:
-        os.stat(settings.ledger_path)
-        is_readable = os.access(settings.ledger_path, os.R_OK)
+        os.stat(path)
     except OSError as error:
-        is_readable = not isinstance(error, PermissionError)  # Records reports any other error
-    return Records(settings.state_dir) if is_readable else Remote(settings.control_socket)
+        return isinstance(error, PermissionError)
+    return not os.access(path, os.R_OK)
 
 
 def reload_and_wait(settings: Settings) -> dict[str, Any]:

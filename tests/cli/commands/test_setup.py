@@ -26,6 +26,7 @@ COMMANDS = {"usr/local/bin/pycrond", "usr/local/bin/crontab"}
 PLACED = {
     *COMMANDS,
     UNIT,
+    f"{SHARE}/man/man1/crontab.1",
     f"{SHARE}/man/man8/pycrond.8",
     f"{SHARE}/man/man5/pycrond.crontab.5",
     *(f"{SHARE}/doc/pycrond/examples/{name}" for name in ("crontab", "standard-input", "hardened.conf")),
