@@ -248,6 +248,6 @@ def test_jobs_at_boot_that_another_cron_has_run_do_not_run_again(system: System)
 
 def test_the_jobs_are_shown_before_the_first_start(system: System) -> None:
     system.write("etc/crontab", "#: name=nightly\n30 2 * * * root true\n")
-    for command in ("list", "next", "timeline"):
+    for command in ("list", "next", "calendar"):
         assert "nightly" in system.crond.run(command).stdout
     assert not system.crond.state.exists()
