@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import shutil
 import stat
 import subprocess
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ from pycrond.ledger.rows import JobRow
 from pycrond.settings import Settings
 from pycrond.sources import files
 from pycrond.sources.loader import Loader
+
+COMMAND_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,9 +61,7 @@ def _facts(settings: Settings) -> MachineFacts:
     zone = machine.local_zone_name(environ)
     unit, of_user = probe.unit_of(daemon.pid)
     failing, never_due = _jobs_in_trouble(settings)
-    errors = [
-        problem for problem in loaded.problems if problem.severity == "error" and problem.code != "kept"
-    ]
+    errors = [problem for problem in loaded.problems if problem.severity == "error"]
     ledger = settings.ledger_path
     return MachineFacts(
         version=__version__,
@@ -81,10 +82,11 @@ def _facts(settings: Settings) -> MachineFacts:
         unit=unit,
         kill_mode=_kill_mode(unit, of_user=of_user),
         mailer=settings.mailer,
+        crontab_command=shutil.which("crontab", path=COMMAND_PATH) if settings.system else "",
         has_mailer=machine.is_mailer_available(settings.mailer),
         jobs_with_mailto=tuple(job.key for job in loaded.jobs if job.entry.options.mailto),
         kept_crontabs=loaded.kept,
-        crontab_errors=tuple(map(str, errors)),
+        crontab_errors=tuple(str(problem) for problem in errors if problem.code != "kept"),
         jobs=len(loaded.jobs),
         failing_jobs=failing,
         never_due_jobs=never_due,

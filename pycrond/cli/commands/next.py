@@ -9,6 +9,7 @@ from datetime import datetime
 from pycrond import clock
 from pycrond.cli.arguments import add_fire_times, add_json, add_zone
 from pycrond.cli.coming_fires import FIRES, ComingFires, clock_cells, of_row, parse_expression
+from pycrond.cli.crontab_input import read_named_crontab
 from pycrond.cli.data.planned import ledger_directory
 from pycrond.cli.printing import print_json, print_problems, print_table
 from pycrond.cli.render.formatting import Cell
@@ -21,7 +22,7 @@ from pycrond.host import machine, users
 from pycrond.jobs.job import make_jobs
 from pycrond.ledger.reader import Reader
 from pycrond.schedule.timezone import Zone
-from pycrond.sources import files, system
+from pycrond.sources import system
 from pycrond.text import rfc3339
 
 Schedules = Sequence[ComingFires]
@@ -31,7 +32,7 @@ Times = Sequence[tuple[ComingFires, list[datetime]]]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "jobs, or one expression; all jobs without"
     parser.add_argument("selected", nargs="*", metavar="JOB|EXPRESSION", help=about)
-    parser.add_argument("--file", help="the lines of this file, whether it is in use or not")
+    parser.add_argument("--file", help="the lines of this file, in use or not; - is standard input")
     add_fire_times(
         parser,
         until="up to but not including this time",
@@ -79,7 +80,7 @@ def _is_expression(words: Sequence[str]) -> bool:
 def _of_file(file: str, zone: Zone) -> tuple[Schedules, int]:
     own = users.by_uid(os.geteuid()).name
     parsed = parser.parse(
-        files.read_crontab(file, files.NO_CHECK),
+        read_named_crontab(file),
         file,
         system=system.has_user_column(file),
         user=own,

@@ -88,6 +88,8 @@ class MachineFacts:
     unit: str = ""
     """The service of systemd that the daemon runs in."""
     kill_mode: str = ""
+    crontab_command: str | None = ""
+    """The path of crontab(1); None if there is none, empty if none is needed."""
     mailer: str
     has_mailer: bool
     jobs_with_mailto: tuple[str, ...] = ()

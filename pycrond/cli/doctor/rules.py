@@ -111,7 +111,7 @@ def _zone(facts: MachineFacts) -> Findings:
         yield Finding("warning", "zone", text, "pycrond restart, if the machine's zone was changed")
     elif facts.timezone_file and facts.timezone_file != facts.zone:
         text = f"/etc/timezone says {facts.timezone_file}, but {facts.zone_source} is used: {facts.zone}"
-        yield Finding("warning", "zone", text, f"timedatectl set-timezone {facts.zone}")
+        yield Finding("warning", "zone", text, f"echo {facts.zone} > /etc/timezone")
     else:
         yield Finding("ok", "zone", f"{facts.zone}, by {facts.zone_source}")
 
@@ -168,11 +168,17 @@ def _service(facts: MachineFacts) -> Findings:
         yield Finding("ok", "systemd", f"{facts.unit} does not kill running jobs")
 
 
+def _crontab_command(facts: MachineFacts) -> Findings:
+    if facts.crontab_command is None:
+        text = "there is no command crontab, by which users edit their crontabs"
+        yield Finding("warning", "crontab", text, "pycrond setup --system places it")
+
+
 def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else "")
 
 
 RULES: tuple[Callable[[MachineFacts], Findings], ...] = (
     *(_daemon, _other_crons, _crontabs, _jobs, _mail, _syslog),
-    *(_zone, _clock, _directories, _service),
+    *(_zone, _clock, _directories, _service, _crontab_command),
 )

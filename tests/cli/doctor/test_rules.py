@@ -88,6 +88,7 @@ def test_a_healthy_machine_has_no_warnings() -> None:
         ({"zone": "Europe/Berlin"}, "warning", "zone", "the daemon runs in UTC, TZ here says Europe/Berlin"),
         ({"timezone_file": "Asia/Tokyo"}, "warning", "zone", "/etc/timezone says Asia/Tokyo"),
         ({"timezone_file": ""}, "ok", "zone", "UTC, by TZ"),
+        ({"crontab_command": None}, "warning", "crontab", "no command crontab"),
         ({"synchronised": False}, "warning", "clock", "nothing runs"),
         (
             {"synchronised": None, "clock_programs": ("chronyd",)},
