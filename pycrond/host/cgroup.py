@@ -29,7 +29,8 @@ CONTROLLERS = ("memory", "cpu")
 LEAF = "daemon"
 """The cgroup of keeper and daemon: a cgroup that contains processes has no controllers for those below it."""
 DELEGATION_MARKS = ("user.delegate", "trusted.delegate")
-"""Attributes that systemd sets for a unit with Delegate=yes."""
+"""Attributes that systemd sets for a unit with Delegate=yes; the manager of a user's units does not."""
+USER_SERVICE = re.compile(r"/user@\d+\.service/.*\.service")
 
 
 def own_cgroup(mounts: str = "/proc/self/mountinfo", membership: str = "/proc/self/cgroup") -> str | None:
@@ -45,10 +46,14 @@ def own_cgroup(mounts: str = "/proc/self/mountinfo", membership: str = "/proc/se
 
 
 def _is_delegated(group: str) -> bool:
+    """Return whether cgroups may be made in this one: that of a service with Delegate=yes, or of any service
+    of a user, to whom all of them belong.
+    """
     for mark in DELEGATION_MARKS:
         with contextlib.suppress(OSError):
-            return os.getxattr(group, mark) == b"1"
-    return False
+            if os.getxattr(group, mark) == b"1":
+                return True
+    return USER_SERVICE.search(group) is not None and group.endswith(".service")
 
 
 def _is_leaf(group: str) -> bool:
