@@ -61,6 +61,7 @@ class Keeper:
         self.lock, self.listener, self.state, self.argv = lock, listener, state, argv  # lock -1: handed over
         self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)
         self.front: socket.socket | None = None  # of the process that ends with the daemon
+        self.has_replaced_front = False  # and so has to end itself
         self.predecessors: list[socket.socket] = []
         self.is_informed = False  # by a predecessor, of the ends before this keeper
         self.waiters = [(waiter, b"R")] if waiter else []
@@ -240,6 +241,8 @@ class Keeper:
             if self.front:  # it ends now; the keeper stays for the jobs left running
                 reply(self.front, b"%d" % self.exit_status)
                 self.front = None
+            elif self.has_replaced_front and self.left_running and os.fork():
+                os._exit(self.exit_status)  # the copy is not the parent of the jobs
             return
         self.pause = min(2 * self.pause, MAX_PAUSE) if self.pause and not was_ready else FIRST_PAUSE
         self.start_at = time.monotonic() + self.pause
@@ -416,6 +419,7 @@ def main(argv: list[str]) -> int:
     waiter, front, predecessor = (socket.socket(fileno=end) if end >= 0 else None for end in others)
     keeper = Keeper(lock, socket.socket(fileno=listener), waiter, state, daemon_argv)
     keeper.front, keeper.predecessors = front, [predecessor] if predecessor else []
+    keeper.has_replaced_front = waiter is front is None and os.getpid() != 1
     for end in {listener, *others} - {-1}:
         os.set_inheritable(end, False)
     while predecessor and not keeper.is_informed:

@@ -71,13 +71,15 @@ def run_in_foreground(start: KeeperStart) -> None:
     if not keeper:
         ours.close()
         become_keeper(start.command(front=keepers), {*start.inherited, keepers.fileno()})
-    os.set_inheritable(ours.fileno(), True)
     command = [sys.executable, "-I", "-S", FRONT, str(keeper), str(ours.fileno())]
-    os.execv(command[0], command)  # noqa: S606 -- the program in front
+    again = start._replace(predecessor=None)
+    become_keeper([*command, *again.command()], {*again.inherited, ours.fileno()})
 
 
 def become_keeper(command: list[str], inherited: set[int]) -> None:
-    """Execute the keeper in this process, with these descriptors; orphans below it become its children."""
+    """Execute the keeper in this process, or its front, with these descriptors; orphans below it become its
+    children.
+    """
     # Set here, as the attributes outlive an exec: the keeper need not load ctypes. Jobs inherit the slack.
     import ctypes  # noqa: PLC0415 -- most commands need this module only for the lock
 

@@ -158,13 +158,29 @@ def test_when_the_process_in_front_is_killed_the_daemon_stops_and_the_job_goes_o
     service.ends()
 
 
-def test_the_process_in_front_fails_when_the_keeper_is_killed(service: Service) -> None:
+@pytest.mark.parametrize("with_daemon", [False, True])
+def test_when_the_keeper_is_killed_the_process_in_front_takes_its_place(
+    service: Service, with_daemon: bool
+) -> None:
+    crond = service.crond
     first = service.start()
-    os.kill(service.crond.keeper, signal.SIGKILL)
-    assert first.wait(20) == 1
+    wait_until(lambda: [run.state for run in crond.runs()] == ["running"])
+    daemon, job = crond.pid, crond.runs()[0].pid
+    for pid in [crond.keeper, daemon][: 1 + with_daemon]:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: (crond.status() or {"pid": daemon})["pid"] != daemon)
+    assert crond.keeper == first.pid
+    assert job
+    assert proc.stat(job).parent == first.pid, "also where the kernel tells nobody else how it ends"
+    service.release()
+    service.ends()
+    service.stop(first)
+    wait_until(lambda: not crond.programs("keeper"))
+
+
+def test_the_end_of_a_service_is_no_error_if_nothing_runs(service: Service) -> None:
+    service.stop(service.start())
     assert service.crond.run("stop", "--service").stderr == ""
-    assert service.crond.run("stop", "--service").stderr == "", "no error if nothing runs"
-    service.start()
 
 
 def test_hup_is_passed_on(service: Service) -> None:
