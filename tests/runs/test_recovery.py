@@ -88,8 +88,8 @@ def test_the_keeper_stores_more_output_than_a_pipe_holds_while_no_daemon_can_sta
     ledger.rmdir()
     (crond.state / "good").rename(ledger)
     wait_until(lambda: states(crond) == {("failed", 3, None)})
-    segments = sorted((crond.state / "spool").rglob("*.*"), key=lambda path: int(path.suffix[1:]))
-    assert "".join(path.read_text() for path in segments).split() == [str(n) for n in range(1, 500001)]
+    files = sorted(segments(crond), key=lambda path: int(path.suffix[1:]))
+    assert "".join(path.read_text() for path in files).split() == [str(n) for n in range(1, 500001)]
 
 
 def test_an_adopted_run_that_ends_later_has_its_status_and_output(crond: Crond, rsyslogd: Rsyslogd) -> None:
