@@ -15,8 +15,9 @@ import tempfile
 from pathlib import Path
 
 from pycrond import __version__
+from pycrond.cli import shell_completion
 from pycrond.cli.commands.init import toml_text
-from pycrond.cli.setup.data_files import COMPLETIONS
+from pycrond.cli.setup.data_files import SOURCES
 
 ROOT = Path(__file__).parent.parent
 PACKAGING = ROOT / "packaging/debian"
@@ -56,14 +57,18 @@ def build(directory: Path, version: str) -> Path:
     return package
 
 
-def _place_program(tree: Path) -> None:
-    modules = tree / LIBRARY / MODULES
+def install_modules(modules: Path) -> None:
+    """Install this tree and what it needs, by pip; the programs of the wheels are not needed."""
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     options = ["--no-compile", "--root-user-action=ignore", "--target", str(modules), str(ROOT)]
     subprocess.run([*command, *options], check=True)
     shutil.rmtree(modules / "bin", ignore_errors=True)
     if natives := [*modules.rglob("*.so")]:
         raise SystemExit(f"not for all architectures: {natives}")
+
+
+def _place_program(tree: Path) -> None:
+    install_modules(tree / LIBRARY / MODULES)
     for minor in PYTHON_VERSIONS:
         (tree / LIBRARY / f"lib/python3.{minor}").symlink_to("python3")
     _write(tree / LIBRARY / "pyvenv.cfg", ENVIRONMENT)
@@ -81,13 +86,14 @@ def _place_data(tree: Path) -> None:
     _write(tree / "usr/lib/systemd/user/pycrond.service", user_unit)
     for page in (ROOT / "man").glob("*.[158]"):
         _write_compressed(tree / f"usr/share/man/man{page.suffix[1:]}/{page.name}.gz", page)
-    share = tree / LIBRARY / MODULES / "pycrond/share"
-    for name, shell in COMPLETIONS.items():
-        _write(tree / COMPLETION_PATHS[shell], (share / name).read_text())
+    for shell, path in COMPLETION_PATHS.items():
+        _write(tree / path, shell_completion.script(shell))
     documents = tree / "usr/share/doc/pycrond"
     for name in DOCUMENTS:
         _write(documents / os.path.basename(name), (ROOT / name).read_text())
-    shutil.copytree(share / "examples", documents / "examples", copy_function=shutil.copyfile)
+    for name, source in SOURCES.items():
+        if name.startswith("examples/"):
+            _write(documents / name, (ROOT / source).read_text())
     _write(documents / "copyright", (ROOT / "LICENSE").read_text())
     _write_compressed(documents / "changelog.gz", ROOT / "CHANGELOG.md")
     _write(tree / "etc/pycrond/pycrond.toml", toml_text(of_root=True))

@@ -1,6 +1,7 @@
 """The disk image of the machine: Debian with its kernel and its cron, users, the agent, and the packages to install."""
 
 import os
+import platform
 import shutil
 import subprocess
 import textwrap
@@ -25,6 +26,7 @@ PACKAGES = (
     ),
 )
 DISK_SIZE = "3G"
+DOWNLOAD = 'chroot "$1" sh -c "mkdir /opt/deb && cd /opt/deb && apt-get download cron"'
 USERS = ("ann", "bob", "carl")
 AGENT_UNIT = """\
 [Unit]
@@ -50,16 +52,18 @@ def run(*command: object, **options: object) -> None:
 class Image:
     """The files of the machine in a directory: what is slow to make is kept for the next time."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, suite: str) -> None:
+        """`suite` is the name of Debian's release."""
         self.directory = directory
-        self.base = directory / "base.tar"
+        self.suite = suite
+        self.base = directory / f"base-{suite}.tar"
         self.tree = directory / "tree"
         self.disk = directory / "disk.img"
         self.kernel, self.initrd = directory / "vmlinuz", directory / "initrd"
         directory.mkdir(parents=True, exist_ok=True)
 
     def build(self, packages: list[Path]) -> None:
-        """Make the disk with these packages in /opt/deb, and Debian's cron for the way back."""
+        """Make the disk with these packages in /opt/deb, beside Debian's cron for the way back."""
         self._bootstrap()
         shutil.rmtree(self.tree, ignore_errors=True)
         self.tree.mkdir()
@@ -68,7 +72,7 @@ class Image:
             (source,) = (self.tree / "boot").glob(f"{name}-*")
             shutil.copy(source, path)
         self._configure()
-        for package in [*packages, *self.directory.glob("cron_*.deb")]:
+        for package in packages:
             shutil.copy(package, self.tree / "opt/deb")
         self.disk.unlink(missing_ok=True)
         run("mkfs.ext4", "-q", "-F", "-d", self.tree, self.disk, DISK_SIZE)
@@ -78,12 +82,15 @@ class Image:
         """Fetch Debian's packages from the sources of this machine, once."""
         if self.base.exists():
             return
-        sources = [*Path("/etc/apt/sources.list.d").glob("debian.sources"), Path("/etc/apt/sources.list")]
-        source = next(path for path in sources if path.exists())
+        release = platform.freedesktop_os_release()["VERSION_CODENAME"]
+        given = [*Path("/etc/apt/sources.list.d").glob("debian.sources"), Path("/etc/apt/sources.list")]
+        source = next(path for path in given if path.exists())
+        sources = self.directory / source.name
+        sources.write_text(source.read_text().replace(release, self.suite))
         new = self.base.with_suffix(".new.tar")
         options = ("--variant=minbase", "--mode=root", f"--include={','.join(PACKAGES)}")
-        run("mmdebstrap", *options, "bookworm", new, source)
-        run("apt-get", "download", "cron", cwd=self.directory)
+        hook = f"--customize-hook={DOWNLOAD}"
+        run("mmdebstrap", *options, hook, self.suite, new, sources)
         new.rename(self.base)
 
     def _configure(self) -> None:
@@ -97,7 +104,6 @@ class Image:
         shutil.copy(agent.__file__, self.tree / "opt/agent.py")
         wants = self.tree / "etc/systemd/system/multi-user.target.wants"
         os.symlink("/etc/systemd/system/agent.service", wants / "agent.service")
-        (self.tree / "opt/deb").mkdir()
         (self.tree / "etc/fstab").write_text("/dev/vda / ext4 defaults 0 1\n")
 
     def _write(self, name: str, text: str) -> None:

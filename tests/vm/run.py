@@ -48,9 +48,10 @@ def main() -> int:
     parser.add_argument(
         "--directory", type=Path, default=ROOT / "dist/vm", help="where the machine's files are"
     )
+    parser.add_argument("--suite", default="bookworm", help="the name of Debian's release")
     options = parser.parse_args()
     versions = (f"{__version__}-1", f"{__version__}-2")
-    image = Image(options.directory)
+    image = Image(options.directory, options.suite)
     image.build([deb.build(options.directory, version) for version in versions])
     machine = Machine(image)
     try:
@@ -58,7 +59,9 @@ def main() -> int:
     finally:
         machine.close()
     failed = sum(not passed for _, passed, _, _ in results)
-    print(f"{len(results)} trials, {failed} failed, {sum(seconds for *_, seconds in results):.0f} s")
+    print(
+        f"{options.suite}: {len(results)} trials, {failed} failed, {sum(seconds for *_, seconds in results):.0f} s"
+    )
     return 1 if failed else 0
 
 
