@@ -9,8 +9,9 @@ from pycrond.settings import Settings
 from pycrond.text import counted
 
 
-def print_load_report(settings: Settings, event: str, files: int | None = None) -> None:
-    """Print the event, the number of jobs and the next fire time, then the problems on standard error.
+def print_load_report(settings: Settings, event: str, files: int | None = None) -> bool:
+    """Print the event, the number of jobs and the next fire time, then the problems on standard error. Return
+    whether one of these is an error.
 
     `files`: how many files were loaded, if that is known better than from the jobs.
     """
@@ -19,7 +20,9 @@ def print_load_report(settings: Settings, event: str, files: int | None = None) 
     if files is None:
         files = len({job.file for job in jobs})
     print_line(f"{event}: {jobs_from_files(len(jobs), files)}; {describe_next_fire(jobs)}")
-    print_problems(reader.problems(), sys.stderr)
+    problems = reader.problems()
+    print_problems(problems, sys.stderr)
+    return any(problem.severity == "error" for problem in problems)
 
 
 def jobs_from_files(jobs: int, files: int) -> str:

@@ -12,12 +12,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Reload and report; 1 if a file has kept its old version."""
+    """Reload and report; 1 if a file has errors."""
     settings = load_settings(options)
     if options.dry_run:
         from pycrond.cli.reload_preview import print_reload_preview
 
         return print_reload_preview(settings)
     answer = reload_and_wait(settings)
-    print_load_report(settings, "pycrond reloaded", answer["files"])
-    return 1 if answer["kept"] else 0
+    has_errors = print_load_report(settings, "pycrond reloaded", answer["files"])
+    return 1 if has_errors or answer["kept"] else 0
