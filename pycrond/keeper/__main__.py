@@ -369,7 +369,7 @@ class Keeper:
         self.channel = socket.socket(fileno=channel)
         self.channel.setblocking(False)
         self.channel.set_inheritable(False)
-        self.unreported = [*self.ends.values(), b""]
+        self.unreported = [*self.ends.values(), *self.leaders.values(), b""]
         socket.send_fds(client, [b"H\n"], [self.lock, self.listener.fileno()])
 
     def release_lock(self) -> None:
@@ -388,7 +388,7 @@ class Keeper:
         self.lock = -1
 
     def inherit(self, predecessor: socket.socket) -> None:
-        """Read the ends that a predecessor reports, or its own predecessors."""
+        """Read the ends and leaders that a predecessor reports, or its own predecessors."""
         try:
             message, descriptors, _, _ = socket.recv_fds(predecessor, MAX_MESSAGE_SIZE, 253)
         except ConnectionResetError:  # it has ended with messages of this keeper unread
@@ -397,9 +397,11 @@ class Keeper:
         if not message:
             self.predecessors.remove(predecessor)
         lines = message[1:].split(b"\n")
-        ends = {line.split()[0]: line for line in lines if line}
-        self.ends |= ends
-        self.unreported += ends.values() if self.channel else ()
+        for line in filter(None, lines):
+            process = line.split()[0]
+            known, key = (self.ends, process) if b":" in process else (self.leaders, line)
+            known[key] = line
+            self.unreported += [line] if self.channel else []
         self.is_informed |= b"" in lines
 
     def front_died(self) -> None:
