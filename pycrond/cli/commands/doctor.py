@@ -23,7 +23,7 @@ from pycrond.host import machine, pidfile, users
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow
 from pycrond.settings import Settings
-from pycrond.sources import files
+from pycrond.sources import files, system
 from pycrond.sources.loader import Loader
 
 COMMAND_PATH = "/usr/local/bin:/usr/bin:/bin"
@@ -62,7 +62,6 @@ def _facts(settings: Settings) -> MachineFacts:
     unit, of_user = probe.unit_of(daemon.pid)
     failing, never_due = _jobs_in_trouble(settings)
     errors = [problem for problem in loaded.problems if problem.severity == "error"]
-    ledger = settings.ledger_path
     return MachineFacts(
         version=__version__,
         daemon=daemon,
@@ -90,7 +89,8 @@ def _facts(settings: Settings) -> MachineFacts:
         jobs=len(loaded.jobs),
         failing_jobs=failing,
         never_due_jobs=never_due,
-        ledger_bytes=os.path.getsize(ledger) if os.path.exists(ledger) else 0,
+        ledger_bytes=_size(settings.ledger_path),
+        idle_crontabs=_idle_crontabs(settings),
     )
 
 
@@ -119,6 +119,18 @@ def _jobs_left(settings: Settings) -> int:
     with contextlib.suppress(PycrondError, ValueError):
         return count_jobs_left(settings)
     return 0
+
+
+def _size(path: str) -> int:
+    return os.path.getsize(path) if os.path.exists(path) else 0
+
+
+def _idle_crontabs(settings: Settings) -> tuple[str, ...]:
+    """Return the crontabs of the system that root's daemon does not read."""
+    if settings.system or os.geteuid():
+        return ()
+    crontabs, _ = system.list_system_crontabs("/", system.RULES[machine.detect_dialect("/")])
+    return tuple(crontab.file for crontab in crontabs)
 
 
 def _crontab_paths(settings: Settings) -> tuple[str, ...]:

@@ -101,3 +101,5 @@ class MachineFacts:
     failing_jobs: tuple[str, ...] = ()
     never_due_jobs: tuple[str, ...] = ()
     ledger_bytes: int = 0
+    idle_crontabs: tuple[str, ...] = ()
+    """Crontabs of the system that root's pycrond does not read."""

@@ -53,7 +53,10 @@ def _other_crons(facts: MachineFacts) -> Findings:
             yield Finding("problem", "other-cron", text, cron.stop)
         else:
             yield Finding("ok", "other-cron", f"{cron.name} runs, and reads other crontabs than pycrond")
-    if not facts.other_crons:
+    if facts.idle_crontabs and not facts.other_crons:
+        text = f"no cron runs the system's crontabs: {_named(facts.idle_crontabs)}"
+        yield Finding("warning", "other-cron", text, "pycrond start --system, or start the other cron")
+    elif not facts.other_crons:
         yield Finding("ok", "other-cron", "none runs")
 
 
