@@ -46,8 +46,8 @@ def own_cgroup(mounts: str = "/proc/self/mountinfo", membership: str = "/proc/se
 
 
 def _is_delegated(group: str) -> bool:
-    """Return whether cgroups may be made in this one: that of a service with Delegate=yes, or of any service
-    of a user, to whom all of them belong.
+    """Return whether cgroups may be made in this one: it is that of a service with Delegate=yes, or of any
+    service of a user's manager, in which all belong to the user.
     """
     for mark in DELEGATION_MARKS:
         with contextlib.suppress(OSError):

@@ -37,7 +37,7 @@ def acquire_lock(state_dir: str) -> int | None:
 
 
 class KeeperStart(NamedTuple):
-    """What a keeper is executed with; see its program. A socket that is None does not exist."""
+    """The arguments of a keeper; its program describes them. A socket that is None does not exist."""
 
     path: str
     state_dir: str

@@ -50,7 +50,7 @@ def run(*command: object, **options: object) -> None:
 
 
 class Image:
-    """The files of the machine in a directory: what is slow to make is kept for the next time."""
+    """The files of the machine in a directory. Debian's packages are fetched once, and kept there."""
 
     def __init__(self, directory: Path, suite: str) -> None:
         """`suite` is the name of Debian's release."""

@@ -21,7 +21,7 @@ class CommandFailedError(AssertionError):
 
 
 class Machine:
-    """One machine, whose disk is a layer over an image."""
+    """A machine with a disk that is a layer over an image."""
 
     def __init__(self, image: Image) -> None:
         self.image = image

@@ -36,16 +36,16 @@ SUSPEND_TIME = 180.0  # seconds
 
 
 class Trials:
-    """One machine and what earlier trials have found out about it."""
+    """The trials of one machine, and the facts that later ones need."""
 
     def __init__(self, machine: Machine, versions: tuple[str, str]) -> None:
-        """`versions` are those of the package to install first, and of the one for the upgrade."""
+        """`versions`: of the package that is installed first, and of that for the upgrade."""
         self.machine = machine
         self.versions = versions
         self.recorded = ""
 
     def all(self) -> list[tuple[str, Callable[[], str]]]:
-        """Return the trials with their titles; each returns what is worth a remark."""
+        """Return the trials with their titles. A trial returns a remark for the report."""
         return [
             ("boot with Debian's cron", self.boot),
             ("a job of a user under Debian's cron, for comparison", self.record_under_cron),
