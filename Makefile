@@ -5,6 +5,8 @@
 # make fmt:   format the code, and repair what ruff can repair.
 # make chaos: kill and starve daemons in every way: ROUNDS of FAULTS, from SEED on, with COPIES of each kind of job;
 #             needs root, strace, rsyslog and libfaketime.
+# make days:  let HOURS pass on a simulated server with thirty jobs of four users, in which clocks are turned, users
+#             come and go, disks fill and daemons die, from SEED; needs root, rsyslog and libfaketime.
 # make bench: measure pycrond beside Debian's cron, busybox's crond and, with CRONIE=/path/to/crond, cronie; needs root.
 #             BENCH has the options, as in BENCH='--quick --only burst'.
 # make attack: let an ordinary user attack a daemon in every way, each for a minute or more, and judge how fair it
@@ -21,9 +23,10 @@ SECONDS_OF_FUZZ ?= 1200
 ROUNDS ?= 10
 SEED ?= 1
 FAULTS ?= 60
+HOURS ?= 100
 COPIES ?= 3
 
-.PHONY: start stop test quick sizes bench attack chaos proof deb vm fuzz fmt clean
+.PHONY: start stop test quick sizes bench attack chaos days proof deb vm fuzz fmt clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -35,7 +38,7 @@ COPIES ?= 3
 	@touch $@
 
 start: .venv/installed
-	@$(BIN)/pycrond status >/dev/null 2>&1 || $(BIN)/pycrond start --crontabs crontabs
+	@$(BIN)/pycrond start --crontabs crontabs || $(BIN)/pycrond status >/dev/null
 	@$(BIN)/pycrond list
 
 stop: .venv/installed
@@ -63,6 +66,9 @@ attack: .venv/installed-dev
 
 chaos: .venv/installed-dev
 	$(BIN)/python -m tests.chaos.run $(ROUNDS) $(SEED) $(FAULTS) --copies $(COPIES)
+
+days: .venv/installed-dev
+	$(BIN)/python -m tests.simulation.run $(HOURS) $(SEED)
 
 proof: .venv/installed-dev
 	$(BIN)/python -m tests.proof.run

@@ -41,7 +41,7 @@ def entry(name: str, text: OptionText) -> Iterator[str]:
     for number, paragraph in enumerate(text.paragraphs):
         if number:
             yield ".Pp"
-        for sentence in re.split(r"(?<=\.) (?=[A-Z`])", paragraph):
+        for sentence in re.split(r"(?<=\.) (?=[A-Z`])", paragraph.replace("\\", r"\e")):
             yield from macros(sentence)
 
 

@@ -9,6 +9,14 @@ def now() -> datetime:
     return datetime.fromtimestamp(time.time(), UTC)
 
 
+EARLIEST, LATEST = 0.0, 253_370_000_000.0  # the year 9998: a zone needs room at the end of the calendar
+
+
+def at(seconds: float) -> datetime:
+    """Return an instant, by Unix seconds; the nearest one for a stored number that is beyond the calendar."""
+    return datetime.fromtimestamp(min(max(EARLIEST, seconds), LATEST), UTC)
+
+
 def suspended() -> float:
     """Return the seconds since boot during which the machine slept."""
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.clock_gettime(time.CLOCK_MONOTONIC)

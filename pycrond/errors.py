@@ -1,5 +1,7 @@
 """Errors that a user can act on, and problems in files."""
 
+import errno
+import os
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +25,10 @@ class UnusableAccountError(PycrondError):
     """An account as which nothing may run now; the text is the reason."""
 
 
+class UnknownUserError(UnusableAccountError):
+    """There is no such user, perhaps for a moment only."""
+
+
 class UnreadableError(PycrondError):
     """A file or directory that is not read; the text is the reason."""
 
@@ -38,6 +44,28 @@ class TooLargeError(UnreadableError):
 
 class MissingDirectoryError(UnreadableError):
     """A directory that does not exist or cannot be listed. Its jobs are kept, as this may be an accident."""
+
+
+OS_REASONS = {
+    errno.EROFS: "the file system is read-only",
+    errno.EDQUOT: "the user's disk quota is used up",
+    errno.EIO: "the device reports an error",
+    errno.ESTALE: "the file server no longer knows it",
+    errno.ETXTBSY: "the program is being written",
+}
+"""The errors of the operating system whose usual text leaves the reader guessing."""
+
+
+def os_reason(error: BaseException) -> str:
+    """Return the reason of an error, above all of the operating system, in words, without number and path."""
+    words = (OS_REASONS.get(error.errno or 0) or error.strerror) if isinstance(error, OSError) else ""
+    return words or str(error) or type(error).__name__
+
+
+def os_message(error: BaseException) -> str:
+    """Return the path that an error of the operating system concerns, if it has one, and the reason."""
+    path = error.filename if isinstance(error, OSError) else None
+    return os_reason(error) if path is None else f"{os.fsdecode(path)}: {os_reason(error)}"
 
 
 @dataclass(frozen=True, slots=True)

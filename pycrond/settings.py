@@ -77,7 +77,17 @@ class Settings:
         default="cron", metadata={"help": "the facility of every message", "allowed": tuple(FACILITIES)}
     )
     spool_limit: int = field(
-        default=4096, metadata={"help": "most MiB of output that may wait for syslog; 0: no limit"}
+        default=4096,
+        metadata={
+            "help": "most MiB of output on disk: of what syslog has, the oldest is deleted first; 0: no limit"
+        },
+    )
+    keep_days: int = field(
+        default=90, metadata={"help": "days after which a run is only counted, without output; 0: no limit"}
+    )
+    keep_runs: int = field(
+        default=10_000,
+        metadata={"help": "most runs of a job that are kept, older ones are only counted; 0: no limit"},
     )
     mailer: str = field(
         default="/usr/sbin/sendmail",

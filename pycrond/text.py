@@ -1,8 +1,10 @@
 """Text for people: escaping for terminals and log lines, counts, durations, times, and cutting UTF-8."""
 
+import math
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+
+from pycrond import clock
 
 CONTROLS = {code: f"^{chr(code ^ 0x40)}" for code in (*range(0x20), 0x7F)}
 """The escapes of ASCII controls, as `str.translate` takes them."""
@@ -101,24 +103,29 @@ def complete_length(data: bytes) -> int:
 
 
 def duration(seconds: float | None) -> str:
-    """Return how long a run took: with tenths below two minutes, then like `rough_duration`."""
+    """Return a duration, rounded, in at most two units: `850 ms`, `2.3 s`, `45 m`, `1 h 6 m`, `-1 d 18 h`."""
     if seconds is None:
         return ""
-    return f"{seconds:.1f} s" if seconds < 120 else rough_duration(seconds)
-
-
-def rough_duration(seconds: float) -> str:
-    """Return a duration in its largest unit, rounded down: `40 s`, `3 m`, `5 h`, `12 d`."""
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "m")):
-        if seconds >= size * 2 or (unit != "h" and seconds >= size):
-            return f"{int(seconds // size)} {unit}"
-    return f"{int(seconds)} s"
+    if not math.isfinite(seconds):
+        return "?"  # a stored number that is none
+    if seconds < 0:
+        text = duration(-seconds)
+        return text if text == "0 s" else f"-{text}"
+    if 0.0005 <= seconds < 0.9995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 9.95:
+        return f"{seconds:.1f}".removesuffix(".0") + " s"
+    units, size = (
+        ("ms", 1) if round(seconds) < 3600 else ("hm", 60) if round(seconds / 60) < 1440 else ("dh", 3600)
+    )
+    numbers = divmod(round(seconds / size), 24 if units == "dh" else 60)
+    return " ".join(f"{number} {unit}" for number, unit in zip(numbers, units, strict=True) if number)
 
 
 def rfc3339(seconds: float | None) -> str | None:
     """Return a Unix time in UTC by RFC 3339, to the millisecond if it is not whole; None for None."""
     if seconds is None:
         return None
-    at = datetime.fromtimestamp(seconds, UTC)
+    at = clock.at(seconds)
     spec = "milliseconds" if at.microsecond else "seconds"
     return at.isoformat(timespec=spec).replace("+00:00", "Z")

@@ -280,10 +280,10 @@ def jobs_of(text: str | bytes, user: str = "root", file: str = "/etc/crontabs/te
 
 @pytest.fixture
 def tmpfs(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 512 KiB, for tests of a full disk."""
+    """A file system of 640 KiB, for tests of a full disk."""
     directory = tmp_path / "tmpfs"
     directory.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=512k,mode=755", "none", str(directory)]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=640k,mode=755", "none", str(directory)]
     done = subprocess.run(mount, capture_output=True, text=True, check=False)
     if done.returncode:
         packages.give_up(f"cannot mount a tmpfs: {done.stderr.strip()}")

@@ -52,6 +52,14 @@ def test_pure_packages_have_no_effects(name: str) -> None:
     assert not imports(name) & EFFECTS
 
 
+def test_only_two_modules_of_the_daemon_ask_the_name_service() -> None:
+    """The lookup program does so in a process of its own, and `users` while the daemon starts."""
+    asking = {name for name in loaded_by(DAEMON) if imports(name) & {"pwd", "grp", "spwd"}}
+    assert asking == {"host.lookup_program", "host.users"}
+    using = {name for name in loaded_by(DAEMON) if "host.users" in internal_imports(name)}
+    assert using == {"daemon.__main__", "daemon.subsystems", "host.privileges"}
+
+
 def test_the_daemon_loads_nothing_that_only_the_command_line_or_the_courier_needs() -> None:
     loaded = loaded_by(DAEMON)
     assert not {name for name in loaded if name.partition(".")[0] == "cli"}

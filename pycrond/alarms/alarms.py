@@ -5,16 +5,17 @@ import math
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from heapq import heappop, heappush
 from typing import Any
 
-from pycrond.alarms import mail, mail_contents, rules
+from pycrond import clock
+from pycrond.alarms import hook_document, mail, mail_contents, rules
 from pycrond.alarms.outbox import Outbox
-from pycrond.jobs.events import Ended, Event, Missed, Started
+from pycrond.jobs.events import Abandoned, Ended, Event, Missed, Started
 from pycrond.jobs.job import Job
 from pycrond.jobs.options import CRON
-from pycrond.jobs.run import Fire, State
+from pycrond.jobs.run import Fire, Outcome, State
 from pycrond.ledger.alarms import Alarm, AlarmTable, Health
 from pycrond.ledger.codec import decode_job
 from pycrond.ledger.database import Work
@@ -23,6 +24,10 @@ from pycrond.output.output import Output
 from pycrond.runs.command import CommandBuilder
 from pycrond.runs.runs import Runs
 from pycrond.settings import Settings
+from pycrond.text import duration
+
+Facts = Mapping[str, Any]
+"""Values about a run, named as in an object of `history`."""
 
 
 class Alarms:
@@ -37,7 +42,8 @@ class Alarms:
         self._builder = builder
         self.outbox = Outbox(settings, ledger, self._table, output, builder, runs)
         self._with_environment = settings.mail_environment
-        self._health = self._table.health()
+        now = clock.now().timestamp()
+        self._health = {key: health.until(now) for key, health in self._table.health().items()}
         self._jobs: Mapping[str, Job] = {}
         self._overdue: list[tuple[float, str]] = []  # a heap of times and keys; some may be too early
         self._planned: dict[str, float] = {}  # the time in the heap of each key
@@ -45,18 +51,23 @@ class Alarms:
     # Events
 
     def process(self, events: Iterable[Event], now: datetime) -> None:
-        """Make and write the alarms of starts and of missed fires."""
-        alarms = []
+        """Make and write the alarms of starts, of missed fires, and of failures that are not retried."""
+        alarms, failed = [], []
         for event in events:
             if isinstance(event, Started):
                 job = event.fire.job
                 if job.entry.options.ping and event.fire.attempt == 1:
-                    alarms.append(self._ping(event.run, job, "start", now))
+                    alarms.append(self._ping(event.run, job, "start", now, {}))
             elif isinstance(event, Missed):
                 missed_job = self._jobs.get(event.key)
                 if missed_job:
-                    alarms += self._calls(event.run, missed_job, [("hook", "missed")], now)
+                    alarms += self._calls(event.run, missed_job, [("hook", "missed")], now, {})
+            elif isinstance(event, Abandoned):
+                outcome = Outcome(State.FAILED, event.cause)
+                failed.append(Ended(event.run, event.fire, outcome, now, None, 0))
         self._write(alarms, [])
+        if failed:
+            self._ledger.file.write(*self.after(failed, (), now))
 
     def after(self, ended: Iterable[Ended], retried: Collection[int], now: datetime) -> list[Work]:
         """Make the alarms of ended runs, and return their rows, to be written together with the ends.
@@ -85,9 +96,16 @@ class Alarms:
                     changed.append(before._replace(expect=expect))
         self._health |= {health.key: health for health in changed}
         self._write([], changed)
-        self._overdue, self._planned = [], {}
-        for key in self._health:
-            self._plan(key)
+        self._plan_all()
+
+    def clock_was_turned(self, seconds: float, now: datetime) -> None:
+        """Move all times, so that intervals stay as long as they were."""
+        self._health = {
+            key: health.moved(seconds).until(now.timestamp()) for key, health in self._health.items()
+        }
+        self._write([], self._health.values())
+        self._plan_all()
+        self.outbox.clock_was_turned(seconds)
 
     # Overdue jobs
 
@@ -114,6 +132,11 @@ class Alarms:
         if changed:
             self._write(alarms, changed)
 
+    def _plan_all(self) -> None:
+        self._overdue, self._planned = [], {}
+        for key in self._health:
+            self._plan(key)
+
     def _plan(self, key: str) -> None:
         """Look at a job when it becomes overdue, unless it is looked at before that anyway."""
         at = self._overdue_time(self._health[key])
@@ -124,7 +147,7 @@ class Alarms:
     @property
     def next_at(self) -> datetime | None:
         """When `step` has something to do by the wall clock."""
-        overdue_at = datetime.fromtimestamp(self._overdue[0][0], UTC) if self._overdue else None
+        overdue_at = clock.at(self._overdue[0][0]) if self._overdue else None
         return min((at for at in (overdue_at, self.outbox.next_at) if at), default=None)
 
     def retry_in(self, elapsed: float) -> float | None:
@@ -132,24 +155,21 @@ class Alarms:
         return self.outbox.retry_in(elapsed)
 
     def _overdue_time(self, health: Health) -> float | None:
-        if health.expect is None:
-            return None
         job = self._jobs.get(health.key)
-        repeat = job.entry.options.alarm_repeat if job else None
-        options = replace(CRON, expect=health.expect, alarm_repeat=repeat)
+        options = replace(job.entry.options if job else CRON, expect=health.expect)
         return rules.overdue_at(options, health.since, health.succeeded_at, health.overdue_at)
 
     def _overdue_alarms(self, health: Health, now: datetime) -> list[Alarm]:
         job = self._jobs.get(health.key) or self._removed_job(health.key)
         if job is None:
             return []
-        since = datetime.fromtimestamp(health.succeeded_at or health.since, UTC).astimezone()
+        since = clock.at(health.succeeded_at or health.since).astimezone()
         begun = "last" if health.succeeded_at else "expected since"
         gone = "" if health.key in self._jobs else ", and the job is gone"
-        detail = f"no success for {health.expect:g} s, {begun} {since:%F %H:%M}{gone}"
-        self._output.log.write("OVERDUE", f"{health.key}: {detail}", now, level="err")
-        alarms = [self._ping(None, job, "failure", now)] if job.entry.options.ping else []
-        alarms += self._calls(None, job, [("hook", "overdue")], now)
+        detail = f"no success for {duration(health.expect)}, {begun} {since:%F %H:%M}{gone}"
+        self._output.log.write("OVERDUE", f"{job.label}: {detail}", now, level="err")
+        facts = {"name": job.entry.options.name, "reason": detail}
+        alarms = self._calls(None, job, [("ping", "failure"), ("hook", "overdue")], now, facts)
         is_mailed = rules.is_mailed(job.entry.options, State.FAILED, 1, is_last=True)
         if is_mailed and self.outbox.has_mailer:
             alarms.append(self._letter(Fire(job, now, None), None, ("overdue", detail), (), now))
@@ -165,41 +185,47 @@ class Alarms:
         """The alarms of an end; the job's health is updated."""
         job, options, state = end.fire.job, end.fire.job.entry.options, end.outcome.state
         at = end.at.timestamp()
+        # Catch-ups come one a second, whatever their fire times.
+        fire = at if end.fire.trigger == "catch-up" else end.fire.at.timestamp()
         health = self._health.get(job.key) or Health(job.key, at, expect=options.expect)
         is_failing = health.failing_since is not None
-        calls = rules.alarms(options, state, failing=is_failing, alarmed_at=health.alarmed_at, now=at)
+        calls = rules.alarms(options, state, failing=is_failing, alarmed_for=health.alarmed_for, fire=fire)
         if state == State.SUCCEEDED:
-            health = health._replace(failing_since=None, alarmed_at=None, succeeded_at=at, overdue_at=None)
+            health = health._replace(failing_since=None, alarmed_for=None, succeeded_at=at, overdue_at=None)
         elif state in rules.FAILURES:
-            alarmed_at = at if ("hook", "failure") in calls else health.alarmed_at
-            health = health._replace(failing_since=health.failing_since or at, alarmed_at=alarmed_at)
+            alarmed_for = fire if ("hook", "failure") in calls else health.alarmed_for
+            health = health._replace(failing_since=health.failing_since or at, alarmed_for=alarmed_for)
         self._health[job.key] = health
         self._plan(job.key)
-        return self._calls(end.run, job, calls, now)
+        return self._calls(end.run, job, calls, now, hook_document.ending(end))
 
-    def _calls(self, run: int | None, job: Job, calls: Iterable[rules.Call], now: datetime) -> list[Alarm]:
-        """The hooks and pings among these calls that the job has."""
+    def _calls(
+        self, run: int | None, job: Job, calls: Iterable[rules.Call], now: datetime, facts: Facts
+    ) -> list[Alarm]:
+        """The hooks and pings among these calls that the job has; `facts` are about the run."""
         options, alarms = job.entry.options, []
         for kind, event in calls:
             if kind == "ping" and options.ping:
-                alarms.append(self._ping(run, job, event, now))
+                alarms.append(self._ping(run, job, event, now, facts))
             elif kind == "hook" and (command := rules.hook(options, event)):
-                alarms.append(self._hook(run, job, event, command, now))
+                document = {
+                    "command": command,
+                    "environment": job.entry.environment,
+                    "about": {**hook_document.place(job), **facts},
+                }
+                alarms.append(self._alarm(run, job, (kind, event), document, now))
         return alarms
 
-    def _ping(self, run: int | None, job: Job, event: str, now: datetime) -> Alarm:
+    def _ping(self, run: int | None, job: Job, event: str, now: datetime, facts: Facts) -> Alarm:
         options = job.entry.options
-        document = {"url": options.ping, "event": event, "redirects": options.ping_redirects}
-        return self._alarm(run, job, ("ping", event), document, now)
-
-    def _hook(self, run: int | None, job: Job, event: str, command: str, now: datetime) -> Alarm:
-        entry = job.entry
         document = {
-            "command": command,
-            "environment": entry.environment,
-            "about": {"file": entry.file, "line": entry.line, "command": entry.command},
+            "url": options.ping,
+            "event": event,
+            "redirects": options.ping_redirects,
+            "output": rules.ping_output(options, event),
+            **{name: facts.get(name) for name in ("state", "reason", "exit_status", "signal")},
         }
-        return self._alarm(run, job, ("hook", event), document, now)
+        return self._alarm(run, job, ("ping", event), document, now)
 
     def _is_mailed(self, end: Ended, *, is_last: bool) -> bool:
         """Return whether an end is mailed; if not, its output is no longer kept for a mail."""
@@ -231,7 +257,7 @@ class Alarms:
         """Return a new alarm. The uid makes sure that nothing is delivered as a later user of that name."""
         at = now.timestamp()
         account = self._builder.accounts.get(job.user)
-        text = json.dumps({**document, "uid": account.uid if account else None})
+        text = json.dumps({**document, "uid": account.uid if account else None, "label": job.label})
         return Alarm(self._table.take_id(), run, job.key, *call, at, at, 0, text)
 
     def _accepted(self, alarms: list[Alarm]) -> list[Alarm]:

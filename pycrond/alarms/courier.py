@@ -19,9 +19,9 @@ from pycrond import clock
 from pycrond.alarms import identity
 from pycrond.alarms.errors import DeliveryError, PermanentDeliveryError
 from pycrond.alarms.mail import JobMail
-from pycrond.alarms.mail_variables import address_refusal, domain_of
+from pycrond.alarms.mail_variables import address_refusal, domain_of, is_utf8
 from pycrond.hashing import digest
-from pycrond.text import printable
+from pycrond.text import duration, printable
 
 TIME_LIMIT = 90.0  # seconds for the whole delivery
 MAIL_TIMEOUT = 60.0  # seconds for a mailer, or for an answer of a server, which may scan for viruses first
@@ -47,11 +47,14 @@ def main() -> int:
 
 
 def send_ping(document: Document) -> None:
-    from pycrond.alarms import ping  # noqa: PLC0415 -- not needed for a mail
+    from pycrond.alarms import mail_output, ping  # noqa: PLC0415 -- not needed for a mail
 
+    size, printed = document.get("output", 0), document.get("bytes", 0)
+    output = mail_output.tail(document["spool"], document["run"], size) if printed else ""
     _become_user(document)
     timeout = document.get("timeout", PING_TIMEOUT)
-    ping.send(document["url"], document["event"], timeout, redirects=document.get("redirects", False))
+    requests = ping.requests(document, output, max(0, printed - size))
+    ping.send(requests, timeout, redirects=document.get("redirects", False))
 
 
 def send_mail(document: Document) -> None:
@@ -68,7 +71,8 @@ def send_mail(document: Document) -> None:
         # Other crons also send the mail without it.
         unused = ("MAILFROM", f"{contents.sender!r} is not used: {refusal}")
         contents = replace(contents, sender=None, facts=(*contents.facts, unused))
-    output = mail_output.read(document["spool"], document["run"], document["bytes"])
+    is_marked = is_utf8(contents.content_type)
+    output = mail_output.read(document["spool"], document["run"], document["bytes"], is_marked=is_marked)
     same = {name: value for name, value in document.items() if name != "process"}
     token = digest(json.dumps(same, sort_keys=True).encode(), 10)
     mailer: str = document["mailer"]
@@ -106,7 +110,7 @@ def _exit_after(seconds: float) -> None:
     """Start a time limit: a thread, as a name look-up that hangs runs no signal handler of Python's."""
 
     def give_up() -> None:
-        _print_reason(f"given up after {seconds:g} s")
+        _print_reason(f"given up after {duration(seconds)}")
         os._exit(os.EX_TEMPFAIL)
 
     timer = threading.Timer(seconds, give_up)

@@ -4,6 +4,7 @@ import pwd
 from collections.abc import Iterable
 
 from pycrond.alarms.errors import TemporaryDeliveryError
+from pycrond.errors import os_reason
 from pycrond.host import spawner_program
 
 UNUSED_IDS = range(61184, 65520)
@@ -18,7 +19,7 @@ def become(uid: int, gid: int, groups: Iterable[int]) -> None:
         spawner_program.join_new_keyring()
         spawner_program.become_user(uid, gid, groups)
     except OSError as error:
-        raise TemporaryDeliveryError(f"cannot become uid {uid}, gid {gid}: {error.strerror}") from error
+        raise TemporaryDeliveryError(f"cannot become uid {uid}, gid {gid}: {os_reason(error)}") from error
 
 
 def unused_ids() -> tuple[int, int, tuple[int, ...]]:

@@ -24,3 +24,5 @@ class JobMail:
     facts: Pairs = ()  # shown below the output
     environment: Pairs = ()  # shown in X-Cron-Env headers
     content_type: str = ""  # CONTENT_TYPE, such as `text/html; charset=utf-8`; empty: plain text
+    transfer_encoding: str = ""  # CONTENT_TRANSFER_ENCODING: that in which the job writes its output
+    title: str = ""  # the job's name, for the subject; empty for a job without one

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from pycrond import text
 from pycrond.alarms.mail import JobMail, Pairs
 from pycrond.jobs.run import Fire, Outcome, State
 
@@ -10,21 +11,23 @@ def job_mail(
     fire: Fire, run: int, about: tuple[str, str], *, facts: Pairs, host: str, variables: Pairs
 ) -> JobMail:
     """Return the contents of a mail; `about` is its event and the ending of the run."""
-    job, options = fire.job, fire.job.entry.options
+    job, options, assigned = fire.job, fire.job.entry.options, dict(fire.job.entry.environment)
     return JobMail(
         to=options.mailto or job.user,
         sender=options.mailfrom or None,
         user=job.user,
         host=host,
         command=job.entry.command,
-        name=job.short_name,
+        name=job.display_name,
         event=about[0],
         ending=about[1],
         run=run,
         fire=fire.at.timestamp(),
         facts=facts,
         environment=variables,
-        content_type=dict(job.entry.environment).get("CONTENT_TYPE", ""),
+        content_type=assigned.get("CONTENT_TYPE", ""),
+        transfer_encoding=assigned.get("CONTENT_TRANSFER_ENCODING", ""),
+        title=options.name or "",
     )
 
 
@@ -45,8 +48,8 @@ def facts(fire: Fire, outcome: Outcome, ended_at: datetime, duration: float | No
         "Run": f"attempt {fire.attempt}, {fire.trigger}",
         "Fire time": f"{fire.at.astimezone():%F %H:%M %Z}",
         "Ended": f"{ended_at.astimezone():%F %H:%M:%S %Z}, {ended}",
-        "Took": "" if duration is None else f"{duration:.1f} s",
-        "Processor": "" if cpu_s is None else f"{cpu_s:.2f} s",
+        "Took": text.duration(duration),
+        "Processor": text.duration(cpu_s),
         "Memory": "" if memory_kb is None else f"{memory_kb} kB at most",
     }
     return tuple((name, text) for name, text in lines.items() if text)

@@ -1,21 +1,30 @@
-"""Mail messages: headers like those of Debian's cron, the output unchanged, the facts below it.
+r"""Mail messages: headers like those of Debian's cron, the output, the facts below it.
 
-Every header is ASCII (RFC 2047 encodes other text), so SMTPUTF8 is never needed.
+Every header is ASCII (RFC 2047 encodes other text), so SMTPUTF8 is never needed. The output is UTF-8, and a
+byte that is not becomes ``\xff``: it is seen, and does not spoil the rest. An output for which the crontab
+names another type or charset is not changed.
 """
 
 import base64
 import binascii
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from email.header import Header
 from email.message import EmailMessage
 from email.policy import compat32
 from email.utils import format_datetime
 
+from pycrond import clock
 from pycrond.alarms.mail import JobMail
 from pycrond.alarms.mail_output import with_newline
-from pycrond.alarms.mail_variables import MAX_HEADER_VALUE, domain_of, is_content_type, split_addresses
+from pycrond.alarms.mail_variables import (
+    MAX_HEADER_VALUE,
+    domain_of,
+    is_content_type,
+    is_utf8,
+    split_addresses,
+)
 from pycrond.text import visible
 
 _MAX_LINE = 998  # bytes (RFC 5322, 2.1.1)
@@ -31,24 +40,28 @@ def build(mail: JobMail, output: bytes, at: datetime, token: str, domain: str = 
 
     A bare name as address gets the domain, unless that is empty.
     """
-    charset = _charset(output)
-    content_type = f"text/plain; charset={charset}"
-    facts = _facts(mail).encode(charset, "backslashreplace")
+    is_encoded = _is_encoded(mail, output)
+    content_type, charset = "text/plain; charset=utf-8", "utf-8"
     if output and is_content_type(mail.content_type):
         content_type = mail.content_type
-        facts = facts if content_type.lower().startswith("text/plain") else b""  # not below a page
+        charset = "utf-8" if is_utf8(content_type) else "ascii"
+    if charset == "utf-8" and not is_encoded:
+        output = output.decode("utf-8", "backslashreplace").encode()
+    facts = _facts(mail).encode(charset, "backslashreplace")
+    if is_encoded or not content_type.lower().startswith("text/plain"):
+        facts = b""  # not below a page
     message = EmailMessage(policy=_POLICY)
     for name, value in _headers(mail, at, token, domain):
         _add_header(message, name, value)
     message["MIME-Version"] = "1.0"
     message["Content-Type"] = content_type
-    message["Content-Transfer-Encoding"] = "8bit"
+    message["Content-Transfer-Encoding"] = mail.transfer_encoding if is_encoded else "8bit"
     for name, value in mail.environment:
         _add_header(message, "X-Cron-Env", f"<{name}={value}>")
     # `-- ` is the line by which mail programs recognize a signature.
     body = with_newline(output) + b"\n-- \n" + facts if output and facts else output or facts
     message.set_payload(body.decode("ascii", "surrogateescape"))
-    if charset != "utf-8" or not _is_sendable(body):
+    if not (is_encoded or (_is_utf8(body) and _is_sendable(body))):
         encode_body(message)
     return message
 
@@ -76,17 +89,18 @@ def _is_sendable(body: bytes) -> bool:
     return longest <= _MAX_LINE and with_newline(body) == body and not re.search(rb"[\0\r]", body)
 
 
-def _charset(output: bytes) -> str:
-    """Return `utf-8` if the output is that, else `iso-8859-1`.
+def _is_encoded(mail: JobMail, output: bytes) -> bool:
+    """Return True if the job has encoded its output itself, as the crontab says; other encodings are ours."""
+    is_named = mail.transfer_encoding.lower() in {"base64", "quoted-printable"}
+    return is_named and output.isascii() and _is_sendable(with_newline(output))
 
-    In ISO 8859-1 every byte is a character, so each mail program shows something and the bytes can be
-    recovered. RFC 1428's unknown-8bit would be more honest, but not every program supports it.
-    """
+
+def _is_utf8(body: bytes) -> bool:
     try:
-        output.decode()
+        body.decode()
     except UnicodeDecodeError:
-        return "iso-8859-1"
-    return "utf-8"
+        return False
+    return True
 
 
 def _facts(mail: JobMail) -> str:
@@ -105,13 +119,13 @@ def _headers(mail: JobMail, at: datetime, token: str, domain: str) -> Iterator[t
     yield "X-Pycrond-Job", mail.name
     yield "X-Pycrond-Event", mail.event
     yield "X-Pycrond-Run", str(mail.run)
-    yield "X-Pycrond-Fire-Time", f"{datetime.fromtimestamp(mail.fire, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    yield "X-Pycrond-Fire-Time", f"{clock.at(mail.fire):%Y-%m-%dT%H:%M:%SZ}"
     yield "X-Pycrond-Ending", mail.ending
 
 
 def _subject(mail: JobMail) -> str:
     """Return the subject; a long command is cut, not the ending behind it."""
-    before = f"Cron <{mail.user}@{mail.host}> "
+    before = f"Cron <{mail.user}@{mail.host}> {f'{mail.title}: ' if mail.title else ''}"
     after = f" ({mail.ending})" if mail.ending else ""
     return before + _cut(_visible(mail.command), MAX_HEADER_VALUE - len(_visible(before + after))) + after
 

@@ -1,6 +1,7 @@
-"""The output of a run as it is mailed: all of it, or its two ends."""
+"""The output of a run in its alarms: for a mail all of it, or its two ends; for a hook or a ping the end."""
 
 from collections.abc import Callable
+from functools import partial
 
 from pycrond.output import spool
 from pycrond.text import complete_length
@@ -10,25 +11,43 @@ _CUT_WINDOW = 4096  # bytes in which a cut is moved to the end of a line
 _CONTINUATION = bytes(range(0x80, 0xC0))  # the bytes within a UTF-8 character
 
 
-def read(directory: str, run: int, size: int) -> bytes:
-    """Return an excerpt of the first `size` bytes of a run's output, without those no longer in the spool."""
+def read(directory: str, run: int, size: int, *, is_marked: bool) -> bytes:
+    r"""Return an excerpt of the first `size` bytes of a run's output, without those no longer in the spool.
+
+    With `is_marked` there is room for bytes that are not UTF-8 to become ``\xff``.
+    """
     start = spool.first_offset(directory, run)
     start = size if start is None else min(start, size)
     end = min(size, max(start, spool.Spool(directory, run).size))
-    kept = excerpt(end - start, lambda offset, count: spool.read(directory, run, start + offset, count))
+    read_at = partial(_read_at, directory, run, start)
+    kept = excerpt(end - start, read_at)
+    if is_marked and len(kept.decode("utf-8", "backslashreplace").encode()) > MAX_OUTPUT:
+        kept = excerpt(end - start, read_at, MAX_OUTPUT // len(r"\xff"))
     return (b"[pycrond: %d bytes before this are no longer kept]\n" % start if start else b"") + kept
 
 
-def excerpt(size: int, read_at: Callable[[int, int], bytes]) -> bytes:
-    """Return all `size` bytes; of more than MAX_OUTPUT both ends, and between them a line about the rest.
+def tail(directory: str, run: int, max_size: int) -> str:
+    r"""Return the last bytes of a run's output as text; a byte that is not UTF-8 becomes ``\xff``."""
+    last = spool.tail(directory, run, max_size)
+    if len(last) == max_size:
+        last = last[:3].lstrip(_CONTINUATION) + last[3:]
+    return last.decode("utf-8", "backslashreplace")
+
+
+def _read_at(directory: str, run: int, start: int, offset: int, count: int) -> bytes:
+    return spool.read(directory, run, start + offset, count)
+
+
+def excerpt(size: int, read_at: Callable[[int, int], bytes], limit: int = MAX_OUTPUT) -> bytes:
+    """Return all `size` bytes; of more than `limit` both ends, and between them a line about the rest.
 
     `read_at` takes an offset and a number of bytes.
     """
-    if size <= MAX_OUTPUT:
+    if size <= limit:
         return read_at(0, size)
-    half = MAX_OUTPUT // 2 - 100  # leaves room for the line between
+    half = limit // 2 - 100  # leaves room for the line between
     head, tail = read_at(0, half), read_at(size - half, half)
-    # A cut within a character would make all of the output invalid UTF-8.
+    # A character that is cut would be marked as bytes that are not UTF-8.
     head = head[: head.rfind(b"\n", -_CUT_WINDOW) + 1 or complete_length(head)]
     tail = tail[tail.find(b"\n", 0, _CUT_WINDOW) + 1 :]
     tail = tail[:3].lstrip(_CONTINUATION) + tail[3:]

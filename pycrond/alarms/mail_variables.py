@@ -6,6 +6,7 @@ MAX_HEADER_VALUE = 900  # characters; one line in ASCII, so that a filter matche
 _MAX_ADDRESS = 254  # characters (RFC 5321, 4.5.3.1.3)
 _DELIMITERS = "@!:%-.,_+=/"  # Debian's list; cronie's lacks = and /
 _UNSAFE = re.compile(rf"[^A-Za-z0-9{re.escape(_DELIMITERS)}]")
+_UTF8 = re.compile(r';[ \t]*charset="?utf-?8"?[ \t]*(?:;|$)', re.IGNORECASE)
 _CONTENT_TYPE = re.compile(
     r"(?!multipart/|message/)[a-z0-9!#$&^_.+-]+/[a-z0-9!#$&^_.+-]+(?:[ \t]*;[ -~]*)?", re.IGNORECASE
 )
@@ -35,6 +36,11 @@ def address_refusal(text: str) -> str | None:
         if len(address) > _MAX_ADDRESS:
             return f"an address of more than {_MAX_ADDRESS} characters"
     return None
+
+
+def is_utf8(content_type: str) -> bool:
+    """Return True if the output is UTF-8, as it is without a CONTENT_TYPE that can be used."""
+    return not is_content_type(content_type) or _UTF8.search(content_type) is not None
 
 
 def is_content_type(text: str) -> bool:

@@ -1,25 +1,27 @@
 """The outbox: delivers each alarm by a process of its own, as its user, and retries until it is taken."""
 
 import os
-from collections.abc import Iterable
-from datetime import UTC, datetime
+from collections.abc import Iterable, Iterator
+from datetime import datetime
 
 from pycrond import clock
 from pycrond.alarms.delivery_command import DeliveryCommands
 from pycrond.alarms.queue import MAX_BYTES_OF_USER, AlarmQueue
-from pycrond.alarms.time_limits import TimeLimits
-from pycrond.errors import PycrondError, UnusableAccountError
+from pycrond.alarms.time_limits import HOOK_TIME, TimeLimits
+from pycrond.errors import PycrondError, UnknownUserError, UnusableAccountError, os_message
 from pycrond.host import machine, spawn
+from pycrond.host.names import User
 from pycrond.host.spawner import NOT_EXECUTED, SPAWNER
-from pycrond.jobs.job import Account
 from pycrond.ledger.alarms import Alarm, AlarmTable
 from pycrond.ledger.writer import Ledger
 from pycrond.output.output import Output
 from pycrond.runs.command import CommandBuilder
 from pycrond.runs.runs import Runs
 from pycrond.settings import Settings
+from pycrond.text import duration
 
 OUTPUT_WAIT = 10.0  # seconds that a mail waits for the end of an output that other processes hold open
+ACCOUNT_WAIT = 0.05  # seconds between two looks whether an account was looked up
 MIN_RETRY_DELAY, MAX_RETRY_DELAY = 10.0, 3600.0  # seconds between two tries, doubling
 GIVE_UP_AFTER = 5 * 86400.0  # seconds, as mail servers do
 LATE = 124  # the exit status of timeout(1)
@@ -52,7 +54,7 @@ class Outbox:
         """The alarms that were dropped since the start, because their user had too many."""
         self._unreported: dict[str, int] = {}  # those of them that the log does not mention yet, by user
         self._report_at = 0.0
-        if dropped := self.add(table.open()):
+        if dropped := self.add(_waiting_no_longer(table.open(), clock.now().timestamp())):
             for alarm in dropped:
                 alarm.next_at = None
             table.tried(dropped, "dropped: too many wait")
@@ -83,6 +85,14 @@ class Outbox:
         self.dropped += len(dropped)
         return dropped
 
+    def clock_was_turned(self, seconds: float) -> None:
+        """Move the times of all alarms, here and in the ledger."""
+        self._queue.clock_was_turned(seconds)
+        for alarm, _ in self._deliveries.values():
+            alarm.move(seconds)
+        self._report_at += seconds
+        self._table.move(seconds)
+
     def step(self, now: datetime, elapsed: float) -> None:
         """Begin the deliveries that are due, and end deliveries that take too long."""
         self._time_limits.step(elapsed)
@@ -104,14 +114,19 @@ class Outbox:
         """When `step` has something to do by the wall clock."""
         times = [self._queue.next_at, self._report_at if self._unreported else None]
         first = min((at for at in times if at is not None), default=None)
-        return None if first is None else datetime.fromtimestamp(first, UTC)
+        return None if first is None else clock.at(first)
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do by elapsed time."""
         return self._time_limits.retry_in(elapsed)
 
     def _is_ready(self, alarm: Alarm, now: datetime) -> bool:
-        """Return whether an alarm need not wait: a mail waits for the end of the output, for a while."""
+        """Return whether an alarm need not wait: for the account of its user, and a mail for the end of the
+        output, for a while.
+        """
+        if not self._builder.is_settled(alarm.user):
+            alarm.next_at = now.timestamp() + ACCOUNT_WAIT
+            return False
         if alarm.kind != "mail" or not os.path.exists(self._output.capture.path(alarm.run or 0)):
             return True
         if now.timestamp() >= alarm.made_at + OUTPUT_WAIT:
@@ -132,19 +147,22 @@ class Outbox:
     def _begin(self, alarm: Alarm, now: datetime) -> None:
         alarm.tries += 1
         try:
-            account = self._builder.usable_account(alarm.user, alarm.document.get("uid"), now)
-            self._start(alarm, account)
+            self._start(alarm, self._builder.usable_user(alarm.user, alarm.document.get("uid"), now))
+        except UnknownUserError as error:  # perhaps for a moment
+            self._failed(alarm, str(error), now)
         except UnusableAccountError as error:
             self._give_up(alarm, str(error), now)
         except (PycrondError, OSError) as error:
-            self._failed(alarm, str(error), now)
+            self._failed(alarm, os_message(error), now)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            self._give_up(alarm, "what is to be delivered cannot be read in the ledger", now)
 
-    def _start(self, alarm: Alarm, account: Account) -> None:
+    def _start(self, alarm: Alarm, user: User) -> None:
         """Start the process of a delivery; raises PycrondError or OSError."""
         limits = self._time_limits.limits(alarm)
         printed = spawn.make_memfd(MAX_PRINTED)
         try:
-            launch = self._commands.build(alarm, account, f"/proc/{os.getpid()}/fd/{printed}", limits)
+            launch = self._commands.build(alarm, user, f"/proc/{os.getpid()}/fd/{printed}", limits)
             if launch is None:
                 self._done(alarm, "nothing was printed")
                 os.close(printed)
@@ -180,7 +198,9 @@ class Outbox:
         if code == 0:
             self._done(alarm, "delivered")
         elif alarm.kind == "hook":
-            reason = "it took more than 60 s" if code in {LATE, 137} else f"exit status {code}"
+            reason = (
+                f"it took more than {duration(HOOK_TIME)}" if code in {LATE, 137} else f"exit status {code}"
+            )
             self._give_up(alarm, f"{reason}{f': {first_line}' if first_line else ''}", now)
         elif code in {LATE, os.EX_TEMPFAIL, os.EX_SOFTWARE} or code < 0:
             self._failed(alarm, first_line or f"exit status {code}", now)
@@ -192,7 +212,7 @@ class Outbox:
         if now.timestamp() - alarm.made_at > GIVE_UP_AFTER:
             self._give_up(alarm, reason, now)
             return
-        alarm.next_at = now.timestamp() + min(MIN_RETRY_DELAY * 2 ** (alarm.tries - 1), MAX_RETRY_DELAY)
+        alarm.next_at = now.timestamp() + _retry_delay(alarm.tries)
         if alarm.tries == 1:
             detail = f"{_title(alarm)} is tried again until it is taken: {reason}"
             self._output.log.write("ALARM", detail, now, level="warning")
@@ -215,6 +235,19 @@ class Outbox:
             self._output.delivery.mail_done(alarm.run)
 
 
+def _retry_delay(tries: int) -> float:
+    """Return the seconds after so many tries until the next."""
+    return min(MIN_RETRY_DELAY * 2 ** min(tries - 1, 40), MAX_RETRY_DELAY) if tries else 0.0
+
+
+def _waiting_no_longer(alarms: Iterable[Alarm], now: float) -> Iterator[Alarm]:
+    """Yield alarms of which none waits longer than was planned, whatever the clock has done since."""
+    for alarm in alarms:
+        alarm.made_at = min(alarm.made_at, now)
+        alarm.next_at = min(alarm.next_at or 0.0, now + _retry_delay(alarm.tries))
+        yield alarm
+
+
 def _title(alarm: Alarm) -> str:
     titles = {"hook": f"on-{alarm.event}", "mail": "mail", "ping": f"ping {alarm.event}"}
-    return f"{titles[alarm.kind]} of {alarm.key}"
+    return f"{titles.get(alarm.kind, alarm.kind)} of {alarm.document.get('label', alarm.key)}"

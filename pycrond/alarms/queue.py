@@ -158,6 +158,21 @@ class AlarmQueue:
         if not user.alarms:
             del self._users[alarm.user]
 
+    def clock_was_turned(self, seconds: float) -> None:
+        """Move the times of all alarms that wait."""
+        for lane in self._lanes.values():
+            for _, _, alarm in lane.alarms:
+                alarm.move(seconds)
+            waiting, lane.alarms, lane.planned_at = lane.alarms, [], None
+            for _, _, alarm in waiting:
+                lane.push(alarm)
+        self._times = []
+        for user in self._users.values():
+            user.lanes, user.planned_at = [], None
+        for lane in self._lanes.values():
+            lane.plan()
+            self._plan(lane.user)
+
     @property
     def next_at(self) -> float | None:
         """When `pop` has an alarm; None if none waits, or all wait for the end of a delivery."""

@@ -1,6 +1,7 @@
 """The rules by which alarms follow from the end of a run, or from its absence. Pure."""
 
-from pycrond.jobs.options import Options
+from pycrond.jobs.options import EXPECT_TOLERANCE, Options
+from pycrond.jobs.options import size as parse_size
 from pycrond.jobs.run import State
 
 FAILURES = {State.FAILED, State.TIMED_OUT, State.LOST, State.UNKNOWN}
@@ -19,10 +20,13 @@ def has_alarms(options: Options) -> bool:
 
 
 def alarms(
-    options: Options, state: State, *, failing: bool, alarmed_at: float | None, now: float
+    options: Options, state: State, *, failing: bool, alarmed_for: float | None, fire: float
 ) -> tuple[Call, ...]:
     """The alarms after a run's last attempt: for a failure the first time, and repeated where `alarm-repeat`
     says so; for a recovery; pings and successes each time.
+
+    `fire` is the fire time, and `alarmed_for` that of the last failure with an alarm: the ends of runs vary.
+    The clock may have been turned back between the two.
     """
     if state == State.SUCCEEDED:
         recovery: tuple[Call, ...] = (("hook", "recovery"),) if failing else ()
@@ -30,8 +34,14 @@ def alarms(
     if state not in FAILURES:
         return ()
     repeat = options.alarm_repeat
-    is_due = not failing or alarmed_at is None or (repeat is not None and now - alarmed_at >= repeat)
+    is_due = not failing or alarmed_for is None or (repeat is not None and abs(fire - alarmed_for) >= repeat)
     return (("hook", "failure"), ("ping", "failure")) if is_due else (("ping", "failure"),)
+
+
+def ping_output(options: Options, event: str) -> int:
+    """Return how many bytes of the end of the output a ping sends; 0: it has no body."""
+    always, _, size = options.ping_output.rpartition(":")
+    return parse_size(size) if size != "0" and (event == "failure" or (always and event == "success")) else 0
 
 
 def is_mailed(options: Options, state: State, printed: int, *, is_last: bool) -> bool:
@@ -56,7 +66,7 @@ def overdue_at(
     if options.expect is None:
         return None
     if reported_at is None:
-        return (succeeded_at or since) + options.expect
+        return (succeeded_at or since) + options.expect + options.jitter + EXPECT_TOLERANCE
     return None if options.alarm_repeat is None else reported_at + options.alarm_repeat
 
 

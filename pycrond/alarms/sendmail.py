@@ -10,6 +10,8 @@ from typing import IO
 from pycrond.alarms.errors import MailerConfigError, PermanentDeliveryError, TemporaryDeliveryError
 from pycrond.alarms.mail import JobMail
 from pycrond.alarms.mail_variables import split_addresses
+from pycrond.errors import os_reason
+from pycrond.text import duration
 
 # Without EX_NOHOST and EX_UNAVAILABLE: msmtp uses them if no name server answers, and for a server's 450.
 _PERMANENT = {os.EX_USAGE, os.EX_DATAERR, os.EX_NOUSER, os.EX_NOPERM}
@@ -58,12 +60,12 @@ def _run(
             start_new_session=True,
         )
     except OSError as error:
-        raise MailerConfigError(f"{command[0]}: {error.strerror}") from error
+        raise MailerConfigError(f"{command[0]}: {os_reason(error)}") from error
     with process:
         try:
             process.communicate(message, timeout=timeout)
         except subprocess.TimeoutExpired as error:
-            raise TemporaryDeliveryError(f"{command[0]}: not done after {timeout:g} s") from error
+            raise TemporaryDeliveryError(f"{command[0]}: not done after {duration(timeout)}") from error
         finally:
             if process.returncode is None:
                 os.killpg(process.pid, signal.SIGKILL)

@@ -19,7 +19,7 @@ from pycrond.alarms.errors import (
 from pycrond.alarms.mail import JobMail
 from pycrond.alarms.mail_message import encode_body
 from pycrond.alarms.mail_variables import domain_of, split_addresses
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.host import safe_paths
 
 _PORTS = {"smtp": 25, "smtps": 465}
@@ -59,7 +59,7 @@ def _read_password(path: str) -> str:
     try:
         return safe_paths.read_file(path).decode().partition("\n")[0].rstrip("\r")
     except (OSError, UnicodeDecodeError, PycrondError) as error:
-        raise MailerConfigError(f"cannot read the password file {path!r}: {error}") from error
+        raise MailerConfigError(f"cannot read the password file {path!r}: {os_reason(error)}") from error
 
 
 def send(server: SmtpServer, mail: JobMail, message: EmailMessage, timeout: float) -> None:
@@ -136,7 +136,7 @@ def _transmit(
 def _delivery_error(server: SmtpServer, error: Exception) -> DeliveryError:
     if not isinstance(error, smtplib.SMTPResponseException):
         is_config = isinstance(error, smtplib.SMTPNotSupportedError)
-        return (MailerConfigError if is_config else TemporaryDeliveryError)(f"{server}: {error}")
+        return (MailerConfigError if is_config else TemporaryDeliveryError)(f"{server}: {os_reason(error)}")
     is_config = isinstance(error, smtplib.SMTPAuthenticationError) and error.smtp_code >= 500
     text = f"{server}: {_answer(error.smtp_code, error.smtp_error)}"
     return MailerConfigError(text) if is_config else _refusal(error.smtp_code, text)

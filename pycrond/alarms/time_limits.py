@@ -3,7 +3,7 @@
 import math
 import signal
 from collections.abc import Mapping
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from pycrond.host import procfs, spawn
 from pycrond.host.cgroup import Limits, ResourceLimits
@@ -114,7 +114,7 @@ class TimeLimits:
         if self._search:
             return 0.0
         ends = [end for pid, end in self._ends.items() if pid not in self.killed]
-        first = min([*ends, *list(self._hooks.values())[:1]], default=None)
+        first = min([*ends, *islice(self._hooks.values(), 1)], default=None)
         return None if first is None else max(0.0, first - elapsed)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from pycrond.errors import PycrondError
 from pycrond.ledger.codec import decode_schedule
 from pycrond.ledger.rows import JobRow
 from pycrond.schedule.dst import fire_times
@@ -54,7 +55,11 @@ def compare(
     def times_of(job: JobRow | None) -> set[datetime]:
         if job is None or job.canonical is None:
             return set()
-        return {fire.at for fire in fire_times(decode_schedule(job.canonical), zone(job.zone), start, until)}
+        try:
+            schedule, in_zone = decode_schedule(job.canonical), zone(job.zone)
+        except PycrondError:  # a stored value that is no longer valid
+            return set()
+        return {fire.at for fire in fire_times(schedule, in_zone, start, until)}
 
     def change(old: JobRow | None, new: JobRow | None) -> JobChange:
         had, has = times_of(old), times_of(new)

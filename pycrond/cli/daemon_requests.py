@@ -2,17 +2,20 @@
 
 import socket
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from pycrond.control.client import ask, connect
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.keeper import start
+from pycrond.ledger.rows import DaemonRow
 from pycrond.settings import Settings
+from pycrond.text import duration
 
 DAEMON_TIMEOUT = 60.0  # seconds
 STATUS_TIMEOUT = 10.0  # seconds, for commands that report a daemon that does not answer
 KEEPER_TIMEOUT = 60.0  # seconds until a keeper has answered, or another daemon has ended
 MAX_ANSWER = 65536  # bytes
+KEEPER_STATUS_TIMEOUT = 2.0  # seconds
 LOCK_POLL_INTERVAL = 0.05  # seconds
 
 
@@ -23,21 +26,21 @@ def ask_daemon(
     return ask(settings.control_socket, {"command": command, **values}, timeout)
 
 
-def ask_keeper(settings: Settings, request: str) -> str:
+def ask_keeper(settings: Settings, request: str, timeout: float = KEEPER_TIMEOUT) -> str:
     """Return the answer to a request; empty if the keeper ended before it answered."""
-    return exchange_with_keeper(settings, request, [])[0]
+    return exchange_with_keeper(settings, request, [], timeout)[0]
 
 
 def exchange_with_keeper(
-    settings: Settings, request: str, descriptors: Sequence[int]
+    settings: Settings, request: str, descriptors: Sequence[int], timeout: float = KEEPER_TIMEOUT
 ) -> tuple[str, Sequence[int]]:
     """Return the answer to a request that comes with descriptors, and those that come with the answer."""
-    with connect(settings.keeper_socket, KEEPER_TIMEOUT) as keeper:
+    with connect(settings.keeper_socket, timeout) as keeper:
         try:
             socket.send_fds(keeper, [request.encode("utf-8", "surrogateescape")], descriptors)
             answer, received, _, _ = socket.recv_fds(keeper, MAX_ANSWER, 2)
         except TimeoutError as error:
-            raise PycrondError(f"the keeper has not answered for {KEEPER_TIMEOUT:.0f} s") from error
+            raise PycrondError(f"the keeper has not answered for {duration(timeout)}") from error
         except OSError:
             return "", []
         return answer.decode(errors="replace").strip(), received
@@ -50,6 +53,35 @@ def count_jobs_left(settings: Settings) -> int:
     except NotRunningError:
         return 0
     return int(jobs or 0) if daemon == "0" else 0
+
+
+class Presence(NamedTuple):
+    """Whether there is a daemon, and what is left of one that is gone."""
+
+    runs: bool = False
+    restarts: bool = False
+    """It has died, and its keeper is starting another."""
+    jobs_left: int = 0
+    """Jobs that still run although no daemon does."""
+
+
+def presence(settings: Settings, latest: DaemonRow | None) -> Presence:
+    """Ask the lock, then the keeper. `latest` is the latest daemon that the ledger has.
+
+    A daemon whose keeper was killed, or does not answer, holds the lock itself: it runs.
+    """
+    if not start.is_locked(settings.state_dir):
+        return Presence()
+    try:
+        daemon, _, jobs = ask_keeper(settings, "status", KEEPER_STATUS_TIMEOUT).partition(" ")
+    except PycrondError:
+        daemon, jobs = "", ""
+    if daemon != "0":
+        is_latest = not daemon or latest is None or int(daemon) == latest.pid
+        return Presence(runs=is_latest, restarts=not is_latest)
+    left = int(jobs or 0)
+    is_stopped = latest is not None and latest.stopped_at is not None
+    return Presence(restarts=not (left or is_stopped), jobs_left=left)
 
 
 def is_locked(settings: Settings) -> bool:

@@ -1,15 +1,19 @@
 """The start of a daemon: become the keeper, have a keeper made, or ask the keeper that holds the lock."""
 
 import contextlib
+import errno
 import os
 import socket
+import stat
 import time
 
 from pycrond.cli.daemon_requests import KEEPER_TIMEOUT, LOCK_POLL_INTERVAL, ask_daemon, exchange_with_keeper
 from pycrond.cli.load_report import print_load_report
-from pycrond.cli.settings_layers import config_dir, record_settings
+from pycrond.cli.settings_layers import config_dir, record_settings, refused_crontabs
+from pycrond.cli.settings_origin import crontab_paths
+from pycrond.cli.start_checks import check_not_running, latest_settings
 from pycrond.control import protocol
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.host import cgroup, safe_paths, signals, spawn
 from pycrond.host.daemon_arguments import daemon_command
 from pycrond.keeper import start as keeper_start
@@ -17,15 +21,19 @@ from pycrond.keeper.start import KeeperStart
 from pycrond.settings import Settings
 
 
-def start_daemon(settings: Settings, *, foreground: bool = False, log_stderr: bool = False) -> int:
+def start_daemon(
+    settings: Settings, crontabs: str, *, foreground: bool = False, log_stderr: bool = False
+) -> int:
     """Start a daemon and return the exit status once it is ready; with `foreground`, once it has ended.
 
-    `log_stderr`: every message also goes to standard error, without becoming a recorded setting.
+    `crontabs`: the directories that are read, and why, to be printed. `log_stderr`: every message also goes
+    to standard error, without becoming a recorded setting.
     """
     spawn.fill_standard_descriptors()
     _check_crontabs(settings)
     _make_directory(settings.state_dir, 0o700)
     _make_directory(settings.runtime_dir, 0o755)
+    crontabs += _crontabs_before(settings)
     deadline = time.monotonic() + KEEPER_TIMEOUT
     while time.monotonic() < deadline:
         lock = keeper_start.acquire_lock(settings.state_dir)
@@ -38,10 +46,10 @@ def start_daemon(settings: Settings, *, foreground: bool = False, log_stderr: bo
             else _launch(start, settings, foreground=foreground, log_stderr=log_stderr)
         )
         if answer:
-            pid = _started_pid(answer)
+            pid = _started_pid(settings, answer)
             if foreground:  # another start has started it, and its keeper is not this process's
                 raise PycrondError(f"already running, pid {pid}")
-            print_load_report(settings, f"pycrond started, pid {pid}")
+            print_load_report(settings, f"pycrond started, pid {pid}", crontabs=crontabs)
             return 0
         time.sleep(LOCK_POLL_INTERVAL)  # a keeper is about to end, or does not listen yet
     raise PycrondError(
@@ -53,11 +61,24 @@ def _check_crontabs(settings: Settings) -> None:
     if settings.system and os.geteuid():
         raise PycrondError("--system: only root can run other users' jobs")
     for directory in settings.crontabs:
-        if not os.path.isdir(directory):
-            is_default = directory == os.path.join(config_dir(), "crontabs")
-            refused = is_default and os.path.isdir("crontabs")
-            hint = "; ./crontabs is used only if --crontabs names it, for other users can write above it"
-            raise PycrondError(f"no such crontab directory: {directory}{hint if refused else ''}")
+        try:
+            if stat.S_ISDIR(os.stat(directory).st_mode):
+                continue
+            reason = "it is a file; name the directory in which it is"
+        except (FileNotFoundError, NotADirectoryError):
+            reason = refused_crontabs() if directory == os.path.join(config_dir(), "crontabs") else ""
+        except OSError as error:
+            raise PycrondError(
+                f"cannot read the crontab directory {directory}: {os_reason(error)}"
+            ) from error
+        raise PycrondError(f"no such crontab directory: {directory}{reason and f'; {reason}'}")
+
+
+def _crontabs_before(settings: Settings) -> str:
+    """Return a note if the latest daemon had other crontabs."""
+    latest = latest_settings(settings.state_dir)
+    before = crontab_paths(latest) if latest else []
+    return f"; until now {', '.join(before)}" if before not in ([], crontab_paths(settings)) else ""
 
 
 def _make_directory(directory: str, mode: int) -> None:
@@ -69,9 +90,11 @@ def _make_directory(directory: str, mode: int) -> None:
     try:
         safe_paths.make_directory(directory, mode)
     except OSError as error:
-        raise PycrondError(f"cannot make {directory}: {error.strerror}") from error
+        note = ", but it is not a directory" if isinstance(error, FileExistsError) else ""
+        raise PycrondError(f"cannot make {directory}: {os_reason(error)}{note}") from error
     if not os.access(directory, os.W_OK | os.X_OK):
-        raise PycrondError(f"cannot write to {directory}: Permission denied")
+        number = errno.EROFS if os.statvfs(directory).f_flag & os.ST_RDONLY else errno.EACCES
+        raise PycrondError(f"cannot write to {directory}: {os_reason(OSError(number, os.strerror(number)))}")
 
 
 def _prepare(settings: Settings, lock: int) -> KeeperStart:
@@ -112,6 +135,8 @@ def _ask_lock_holder(settings: Settings) -> KeeperStart | str:
             command = daemon_command(settings)
             return KeeperStart(settings.keeper_socket, settings.state_dir, command, lock, listener, ours)
         if answer:
+            if answer[0] == "R":
+                record_settings(settings)
             return answer
     ours.close()
     with contextlib.suppress(PycrondError):  # a daemon whose keeper was killed holds the lock itself
@@ -119,11 +144,12 @@ def _ask_lock_holder(settings: Settings) -> KeeperStart | str:
     return ""
 
 
-def _started_pid(answer: str) -> int:
+def _started_pid(settings: Settings, answer: str) -> int:
     """Return the pid in an answer: R is ready, A already running, F failed with a reason."""
     kind, text = answer[0], answer[1:]
     if kind == "F":
         raise PycrondError(f"not started: {text}")
     if kind == "A":
+        check_not_running(settings.state_dir)
         raise PycrondError(f"already running, pid {text}")
     return int(text)

@@ -10,7 +10,7 @@ from pycrond.errors import NotRunningError, PycrondError
 from pycrond.host import pidfile
 from pycrond.keeper import start as keeper_start
 from pycrond.settings import Settings
-from pycrond.text import counted
+from pycrond.text import counted, duration
 
 NO_SOCKET = (0, 0)
 
@@ -32,7 +32,8 @@ def stop_daemon(settings: Settings) -> int:
             stopped = keeper
         if time.monotonic() > deadline:
             raise PycrondError(
-                f"{settings.lock_path} is still held after {KEEPER_TIMEOUT:.0f} s: the daemon has not ended"
+                f"{settings.lock_path} is still held after {duration(KEEPER_TIMEOUT)}:"
+                " the daemon has not ended"
             )
         time.sleep(LOCK_POLL_INTERVAL)
     if not stopped:

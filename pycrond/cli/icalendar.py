@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import ceil
+from math import ceil, isfinite
 from statistics import median
 
 from pycrond.hashing import digest_words
@@ -62,7 +62,7 @@ def stamp(at: datetime) -> str:
 
 def duration(seconds: float) -> str:
     """Return `PT1H2M3S`: whole seconds, rounded up, at least one."""
-    minutes, second = divmod(max(1, ceil(seconds)), 60)
+    minutes, second = divmod(max(1, ceil(seconds)) if isfinite(seconds) else 1, 60)
     hour, minute = divmod(minutes, 60)
     parts = ((hour, "H"), (minute, "M"), (second, "S"))
     return "PT" + "".join(f"{number}{unit}" for number, unit in parts if number)

@@ -9,20 +9,22 @@ from pycrond.settings import Settings
 from pycrond.text import counted
 
 
-def print_load_report(settings: Settings, event: str, files: int | None = None) -> bool:
-    """Print the event, the number of jobs and the next fire time, then the problems on standard error. Return
-    whether one of these is an error.
+def print_load_report(
+    settings: Settings, event: str, *, files: int | None = None, crontabs: str = ""
+) -> None:
+    """Print the event, the number of jobs and the next fire time, then the problems on standard error.
 
-    `files`: how many files were loaded, if that is known better than from the jobs.
+    `files`: how many files were loaded, if that is known better than from the jobs. `crontabs`: the
+    directories that are read, and why.
     """
     reader = Reader(settings.state_dir)
     jobs = reader.jobs()
     if files is None:
         files = len({job.file for job in jobs})
     print_line(f"{event}: {jobs_from_files(len(jobs), files)}; {describe_next_fire(jobs)}")
-    problems = reader.problems()
-    print_problems(problems, sys.stderr)
-    return any(problem.severity == "error" for problem in problems)
+    if crontabs:
+        print_line(f"crontabs: {crontabs}")
+    print_problems(reader.problems(), sys.stderr)
 
 
 def jobs_from_files(jobs: int, files: int) -> str:

@@ -5,23 +5,42 @@ from datetime import datetime
 from functools import cache
 
 from pycrond import clock
+from pycrond.cli.printing import print_error
 from pycrond.cli.render import formatting, terminal
+from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.ledger import codec
 from pycrond.ledger.rows import JobRow
 from pycrond.schedule.dst import fire_times
-from pycrond.text import rough_duration
+from pycrond.schedule.schedule import Schedule
+from pycrond.schedule.timezone import Zone
 
 
 def next_fire(job: JobRow, now: datetime) -> datetime | None:
     """Return when a job is due next, after this minute; None for @reboot and for never."""
-    return None if job.canonical is None else _next_fire(job.canonical, job.zone, now)
+    plan = plan_of(job)
+    return plan and _next_fire(*plan, now)
+
+
+def plan_of(job: JobRow) -> tuple[Schedule, Zone] | None:
+    """Return the schedule of a job and its time zone; None for @reboot, and for stored values that are no
+    longer valid, which is reported once.
+    """
+    if job.canonical is None:
+        return None
+    try:
+        return codec.decode_schedule(job.canonical), _load_zone(job.zone)
+    except PycrondError as error:
+        _report(f"pycrond: {job.title}: {error}")
+        return None
+
+
+_report, _load_zone = cache(print_error), cache(machine.load_zone)
 
 
 @cache  # thousands of jobs have no more than a few hundred schedules
-def _next_fire(canonical: str, zone: str, now: datetime) -> datetime | None:
-    coming = fire_times(codec.decode_schedule(canonical), machine.load_zone(zone), now)
-    return next((fire.at for fire in coming), None)
+def _next_fire(schedule: Schedule, zone: Zone, now: datetime) -> datetime | None:
+    return next((fire.at for fire in fire_times(schedule, zone, now)), None)
 
 
 def describe_next_fire(jobs: Iterable[JobRow]) -> str:
@@ -32,6 +51,5 @@ def describe_next_fire(jobs: Iterable[JobRow]) -> str:
     if first is None:
         return "no job has a next fire time"
     at, job = first
-    title = formatting.title(job.key, job.name, job.command)
-    wait = rough_duration((at - now).total_seconds())
-    return f"next: {title} at {formatting.moment(at, terminal.here(now))}, in {wait}"
+    wait = formatting.distance((at - now).total_seconds())
+    return f"next: {job.title} at {formatting.moment(at, terminal.here(now))}, in {wait}"

@@ -123,10 +123,16 @@ TEXTS = {
         The job's `SHELL` runs the command as the job's user, with the job's variables, for 60 seconds
         at most; then all that it has left running is ended as well. The command also gets the variables
         `PYCROND_EVENT` (`failure`, `success`, `recovery`, `missed` or `overdue`), `PYCROND_JOB`,
-        `PYCROND_RUN`, `PYCROND_NAME`, `PYCROND_STATE`, `PYCROND_REASON`, `PYCROND_ALARM`,
-        `PYCROND_EXIT_STATUS`, `PYCROND_SIGNAL`, `PYCROND_DURATION_S` and `PYCROND_ATTEMPT`. Its standard
-        input is one line of JSON: the run as `pycrond history --json` shows it, with `file`, `line`,
-        `command` and `event`. Its output is not kept. If it fails, the log has a message with the first
+        `PYCROND_RUN`, `PYCROND_FIRE_TIME`, `PYCROND_NAME`, `PYCROND_STATE`, `PYCROND_REASON`,
+        `PYCROND_ALARM`, `PYCROND_EXIT_STATUS`, `PYCROND_SIGNAL`, `PYCROND_DURATION_S`, `PYCROND_ATTEMPT` and
+        `PYCROND_BYTES` (of the output). A value that the run does not have is empty. Its standard input is
+        one line of JSON: the run as `pycrond history --json` shows it, with `file`, `line`, `command`,
+        `event` and `output`: the last 10 KiB of the output, in which a byte that is not UTF-8 is written as
+        `\\xff`, with its value.
+        `overdue` is about no run: `PYCROND_RUN` is 0, `PYCROND_FIRE_TIME` is the time of the alarm, and the
+        values of the run are null. `missed` is about the first of the fire times that `count` counts.
+
+        The command's own output is not kept. If it fails, the log has a message with the first
         line of its output. All this holds for the commands of the other options that begin with `on-`,
         too.""",
     ),
@@ -141,22 +147,39 @@ TEXTS = {
     "alarm-repeat": OptionText(
         "DURATION",
         """Run the command of `on-failure` again after this time while the job goes on failing or is
-        overdue.""",
+        overdue. The time between failures is that between their fire times: with `1m`, a job that fails
+        each minute runs the command each minute.""",
     ),
     "expect": OptionText(
         "DURATION",
         """A success is expected at least this often. If none has come for this time, the log says OVERDUE,
         a mail is sent, `on-failure` runs with the event `overdue`, and `ping` reports a failure; each of
-        these happens once. They also happen if the job was not due, was removed, or no daemon ran, which the
-        next start of the daemon detects. Give such a job a name: without one, it is another job when its
-        line changes.""",
+        these happens once. The time is counted from the end of the last success. A minute and the time
+        of `jitter` are allowed on top, so `1d` is right for a job that runs each day, unless some of its runs
+        take minutes longer than others. The alarms also happen if the job was not due, was removed, or no
+        daemon ran, which the next start of the daemon detects. Give such a job a name: without one, it is
+        another job when its line changes.""",
     ),
     "ping": OptionText(
         "URL",
-        """Report starts and ends to this URL with the requests that healthchecks.io defines: a GET of
+        """Report starts and ends to this URL with the requests that healthchecks.io defines: of
         `URL/start` before the first attempt, of `URL` after a success, and of `URL/fail` after a failure.
+        If the URL ends with a UUID, or with a ping key of 22 characters and a slug, as those of
+        healthchecks.io and of servers like it do, a failure with an exit status from 1 to 255 is reported by
+        `URL/STATUS`. The report of a failure has the end of the output; see `ping-output`. A server that
+        refuses such a request (4xx or 501) is sent a GET of `URL/fail`.
+
         The requests are sent as the job's user, in order, and are repeated until the server accepts them, for
         five days. A redirect is a failure that is not repeated; see `ping-redirects`.""",
+    ),
+    "ping-output": OptionText(
+        "SIZE",
+        """The `ping` of a failure is a POST with this much of the end of the output, at most `1M`, as text in
+        UTF-8. With `always:` before the size, so is that of a success with output. A byte that is not UTF-8
+        becomes `\\xff`, with its value. A line before the output tells how many bytes are left out. Where the
+        URL does not tell the exit status, another tells how the run ended, also without output. With `0`,
+        all pings are GETs.""",
+        "10k",
     ),
     "ping-redirects": OptionText(
         "yes | no",

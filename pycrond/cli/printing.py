@@ -8,15 +8,16 @@ import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.table import StyledLine
-from pycrond.errors import Problem, PycrondError
+from pycrond.errors import Problem, PycrondError, os_reason
 from pycrond.host import safe_paths
-from pycrond.text import printable, visible
+from pycrond.text import counted, printable, visible
 
+PROBLEMS_MOST = 10  # printed after a start or a reload
 _DESCRIPTOR = re.compile(r"/dev/(?:fd/([0-9]{1,9})|std(out|err))")
 
 
@@ -42,10 +43,13 @@ def print_text(text: str, stream: TextIO | None = None) -> None:
 
 
 def print_json(document: object) -> None:
-    """Print a JSON document as one line of printable ASCII; raise ValueError for a number that JSON lacks."""
+    """Print a JSON document as one line of printable ASCII; a number that JSON lacks is null."""
+    try:
+        text = json.dumps(document, allow_nan=False)
+    except ValueError:
+        text = json.dumps(json.loads(json.dumps(document), parse_constant=lambda _: None))
     # json.dumps leaves no other control character as it is.
-    text = json.dumps(document, allow_nan=False).replace("\x7f", "\\u007f")
-    print(text)  # noqa: T201
+    print(text.replace("\x7f", "\\u007f"))  # noqa: T201
 
 
 def print_output(line: str, head: str = "", paint: Callable[[StyledLine], str] | None = None) -> None:
@@ -71,10 +75,21 @@ def print_table(rows: Sequence[Sequence[Cell]]) -> None:
     terminal.show(table.lay_out(table.columns_of(rows), terminal.width()))
 
 
-def print_problems(problems: Iterable[Problem], stream: TextIO) -> None:
-    """Print problems, one a line, as file:line:column."""
-    for problem in problems:
-        print_line(str(problem), stream)
+def print_problems(problems: Sequence[Problem], stream: TextIO) -> None:
+    """Print problems, one a line, as file:line:column: the first ones, and how many more there are."""
+    first, more = first_problems(problems)
+    for line in (*map(str, first), *([more] if more else [])):
+        print_line(line, stream)
+
+
+def first_problems(problems: Sequence[Problem]) -> tuple[Sequence[Problem], str]:
+    """Return at most `PROBLEMS_MOST` problems, of more the errors first, and a line about the others."""
+    if len(problems) <= PROBLEMS_MOST:
+        return problems, ""
+    ordered = sorted(problems, key=lambda problem: problem.severity)
+    others = [problem.severity for problem in ordered[PROBLEMS_MOST:]]
+    kinds = [counted(others.count(kind), kind) for kind in ("error", "warning") if kind in others]
+    return ordered[:PROBLEMS_MOST], f"and {' and '.join(kinds)} more: pycrond check shows them all"
 
 
 def write_document(file: str, text: str) -> None:
@@ -96,7 +111,7 @@ def write_document(file: str, text: str) -> None:
                 mode = entry.status.st_mode & 0o777 if entry.status else 0o666 & ~_umask()
                 safe_paths.replace(entry, data, mode)
     except OSError as error:
-        raise PycrondError(f"cannot write {file}: {error.strerror}") from error
+        raise PycrondError(f"cannot write {file}: {os_reason(error)}") from error
 
 
 def _umask() -> int:

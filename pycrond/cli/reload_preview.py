@@ -29,7 +29,7 @@ def print_reload_preview(settings: Settings, *, as_json: bool = False) -> int:
     now = clock.now()
     loaded = Loader(settings, users.by_uid(os.geteuid()), read_only=True).load()
     changes = _compare(settings, loaded, now)
-    errors = [problem for problem in loaded.problems if problem.severity == "error"]
+    errors = [problem for problem in loaded.problems if problem.severity == "error" or problem.code == "kept"]
     if as_json:
         print_json(_document(changes, errors, loaded))
     else:
@@ -41,7 +41,7 @@ def print_reload_preview(settings: Settings, *, as_json: bool = False) -> int:
             f"{counts}; {counted(len(loaded.jobs), 'job')} in all" if changes else "nothing would change"
         )
         print_problems(errors, sys.stderr)
-    return 1 if errors else 0
+    return 1 if loaded.errors else 0
 
 
 def _compare(settings: Settings, loaded: LoadResult, now: datetime) -> list[JobChange]:
@@ -62,7 +62,7 @@ def _daemon_zone(settings: Settings) -> str:
 
 def _line(change: JobChange, now: datetime) -> str:
     job = change.job
-    text = f"{MARKS[change.kind]} {formatting.title(job.key, job.name, job.command)}  {job.schedule}"
+    text = f"{MARKS[change.kind]} {job.title}  {job.schedule}"
     if change.before and change.after and "schedule" in change.what:
         text += f" (was {change.before.schedule})"
     elif change.what:
@@ -90,6 +90,7 @@ def _change_json(change: JobChange) -> dict[str, object]:
         "kind": change.kind,
         "key": change.job.key,
         "name": change.job.name,
+        "display_name": change.job.title,
         "file": change.job.file,
         "line": change.job.line,
         "schedule": change.job.schedule,

@@ -10,7 +10,8 @@ from pycrond.control.records import Records
 from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.jobs.run import State
-from pycrond.ledger.rows import BAD_ENDS, JobRow, matching_keys, require_one
+from pycrond.ledger.job_words import matching_keys, require_one
+from pycrond.ledger.rows import BAD_ENDS, JobRow
 from pycrond.ledger.shared_reader import SharedReader
 
 _AGO = re.compile(r"(?:[0-9]{1,9}[smhdw])+")
@@ -23,13 +24,19 @@ def is_pattern(word: str) -> bool:
 def matching_jobs(word: str, jobs: Sequence[JobRow]) -> list[str]:
     """Return the keys of all loaded jobs that a word or a pattern names; raise PycrondError if none."""
     if not is_pattern(word):
-        keys = matching_keys(word, ((job.key, job.name, f"{job.file}:{job.line}") for job in jobs))
+        keys = matching_keys(
+            word, ((job.key, job.name, f"{job.file}:{job.line}", job.command) for job in jobs)
+        )
     else:
         from fnmatch import fnmatchcase
 
         with_user = "/" in word
-        names = ((job.key, job.key if with_user else job.name or job.key.partition("/")[2]) for job in jobs)
-        keys = [key for key, name in names if fnmatchcase(name, word)]
+        keys = [
+            job.key
+            for job in jobs
+            if fnmatchcase(job.label if with_user else job.title, word)
+            or (not job.name and fnmatchcase(job.key if with_user else job.key.partition("/")[2], word))
+        ]
     if not keys:
         raise PycrondError(f"no job is called '{word}' (see 'pycrond list')")
     return keys
@@ -37,7 +44,9 @@ def matching_jobs(word: str, jobs: Sequence[JobRow]) -> list[str]:
 
 def find_job(records: SharedReader, word: str) -> str:
     """Return the key of the job that a word names, also of one no longer loaded; PycrondError unless one."""
-    return require_one(word, records.find_jobs(word))
+    keys = records.find_jobs(word)
+    labels = {job.key: job.label for job in records.jobs()} if len(keys) > 1 else {}
+    return require_one(word, keys, [labels.get(key, key) for key in keys])
 
 
 def find_jobs(records: Records, word: str | None) -> list[str] | None:

@@ -4,42 +4,84 @@ import argparse
 import contextlib
 import os
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from pycrond import settings
-from pycrond.errors import PycrondError, UnreadableError
+from pycrond.errors import PycrondError, UnreadableError, os_reason
 from pycrond.hashing import digest
 from pycrond.host import safe_paths
 from pycrond.host.daemon_arguments import from_arguments, to_arguments
+from pycrond.keeper import start as keeper_start
 from pycrond.settings import SETTINGS, Settings
 from pycrond.sources import files
 
 
 def load_settings(options: argparse.Namespace) -> Settings:
-    """Return the settings for this command; those of the latest daemon precede defaults."""
+    """Return the settings for this command: while a daemon runs, those of that daemon, but for flags."""
     return settings.settle(layers(options).values())
 
 
-def layers(options: argparse.Namespace, *, use_recorded: bool = True) -> dict[str, dict[str, object]]:
-    """Return the layers `flag`, `variable`, `file`, `latest daemon` and `default`; the first one decides.
+def layers(
+    options: argparse.Namespace, daemon: Literal["running daemon", "latest daemon", ""] = "running daemon"
+) -> dict[str, dict[str, object]]:
+    """Return the settings that each layer has, the layer that decides first.
 
-    `use_recorded`: with the settings of the latest daemon, by which commands find it.
+    They are `flag`, `running daemon`, `variable`, `file` and `default`. Commands find a daemon that runs with
+    this state directory by the settings that it has. While none runs, all commands use those that a start
+    would use. For `start`, `daemon` is empty; for `restart`, the settings of the `latest daemon`, running or
+    not, precede defaults.
     """
-    flags = {name: value for name in SETTINGS if (value := getattr(options, name, None)) is not None}
-    given = {
-        "flag": _absolute(flags),
-        "variable": _absolute(from_environment(os.environ)),
-        "file": _from_file(options.config),
-    }
-    system = str(_first(given.values(), "system")).lower() in settings.TRUE
-    of_root = _is_root() or system
-    state_dir = str(_first(given.values(), "state_dir") or default_state_dir(of_root=of_root))
-    if use_recorded:
+    given = _given(options)
+    state_dir, of_root = _state_dir(given)
+    if daemon:
         safe_paths.check_directory(state_dir)  # it says which process is the daemon, and where its socket is
-        given["latest daemon"] = _recorded(state_dir)
+    if daemon == "latest daemon":
+        given[daemon] = _recorded(state_dir)
+    elif daemon and _is_locked(state_dir):
+        given = {"flag": given.pop("flag"), daemon: _recorded(state_dir), **given}
+    if not given.get(daemon, {}).get("crontabs") and (
+        daemon == "latest daemon" or given["flag"].get("system") is False
+    ):
+        given.get(daemon, {}).pop("crontabs", None)  # a daemon with --system alone; others may be given now
     defaults = user_defaults(state_dir, of_root=of_root or _belongs_to_root(state_dir))
     if not settings.settle([*given.values(), defaults]).system:
         defaults["crontabs"] = (_default_crontabs(),)
     return given | {"default": defaults}
+
+
+def state_directory(options: argparse.Namespace) -> str:
+    """Return the state directory of this command, also where its settings have errors."""
+    try:
+        return _state_dir(_given(options))[0]
+    except PycrondError:  # of the file
+        return _state_dir({"flag": _flags(options), "variable": _variables()})[0]
+
+
+def _given(options: argparse.Namespace) -> dict[str, dict[str, object]]:
+    return {"flag": _flags(options), "variable": _variables(), "file": _from_file(options.config)}
+
+
+def _flags(options: argparse.Namespace) -> dict[str, object]:
+    return _absolute(
+        {name: value for name in SETTINGS if (value := getattr(options, name, None)) is not None}
+    )
+
+
+def _variables() -> dict[str, object]:
+    return _absolute(from_environment(os.environ))
+
+
+def _state_dir(given: Mapping[str, Mapping[str, object]]) -> tuple[str, bool]:
+    """Return the state directory by these layers, and whether the daemon would be root's."""
+    of_root = _is_root() or str(_first(given.values(), "system")).lower() in settings.TRUE
+    return str(_first(given.values(), "state_dir") or default_state_dir(of_root=of_root)), of_root
+
+
+def _is_locked(state_dir: str) -> bool:
+    try:
+        return keeper_start.is_locked(state_dir)
+    except PycrondError:  # another user's daemon
+        return False
 
 
 def _first(layers: Iterable[Mapping[str, object]], name: str) -> object:
@@ -56,7 +98,7 @@ def record_settings(running: Settings) -> None:
     try:
         safe_paths.write_file(path, "\n".join(arguments).encode("utf-8", "surrogateescape"), 0o600)
     except OSError as error:
-        raise PycrondError(f"cannot write {path}: {error.strerror}") from error
+        raise PycrondError(f"cannot write {path}: {os_reason(error)}") from error
 
 
 def recorded_arguments(state_dir: str) -> list[str]:
@@ -68,17 +110,23 @@ def recorded_arguments(state_dir: str) -> list[str]:
         return []  # another user's daemon is located by flags, variables and defaults
 
 
-def _recorded(state_dir: str) -> dict[str, object]:
+def recorded_settings(state_dir: str) -> Settings | None:
+    """Return the settings of the latest daemon; None if there was none or they are not readable."""
+    path = settings.recorded_settings_path(state_dir)
     try:
         arguments = recorded_arguments(state_dir)
-        if not arguments:
-            return {}
-        latest = from_arguments(arguments)
-    except (OSError, KeyError, TypeError) as error:
-        path = settings.recorded_settings_path(state_dir)
-        raise PycrondError(f"cannot read {path}: {error}; 'pycrond start' writes it anew") from error
-    # Crontabs are () if the daemon had only --system; another --crontabs may be given beside it now.
-    return {name: value for name in SETTINGS if (value := getattr(latest, name)) != ()}
+    except OSError as error:
+        raise PycrondError(f"cannot read {path}: {os_reason(error)}") from error
+    try:
+        return from_arguments(arguments) if arguments else None
+    except (KeyError, TypeError, ValueError, PycrondError) as error:
+        raise PycrondError(f"{path} is damaged: {error}; 'pycrond start' writes it anew") from error
+
+
+def _recorded(state_dir: str) -> dict[str, object]:
+    latest = recorded_settings(state_dir)
+    # The state directory may have been moved since.
+    return {name: getattr(latest, name) for name in SETTINGS if name != "state_dir"} if latest else {}
 
 
 def config_file(path: str | None) -> str:
@@ -179,9 +227,19 @@ def user_defaults(state_dir: str, *, of_root: bool | None = None) -> dict[str, o
 
 
 def _default_crontabs() -> str:
-    """Return `./crontabs` if there is one; for root only if no other user could have put it there."""
+    """Return `./crontabs` if there is one that may be used, else that of the configuration directory."""
     with contextlib.suppress(FileNotFoundError):  # the working directory may have been removed
         here = os.path.abspath("crontabs")
-        if os.path.isdir(here) and (not _is_root() or files.is_safe_directory(here)):
+        if os.path.isdir(here) and not refused_crontabs():
             return here
     return os.path.join(config_dir(), "crontabs")
+
+
+def refused_crontabs() -> str:
+    """Return the reason why root does not use `./crontabs`, which another user could have made; or empty."""
+    try:
+        if _is_root() and os.path.isdir("crontabs"):
+            safe_paths.check_directory(os.path.abspath("crontabs"))
+    except safe_paths.UnsafePathError as error:
+        return str(error)
+    return ""

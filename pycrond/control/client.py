@@ -7,8 +7,8 @@ import struct
 from typing import Any
 
 from pycrond.control.protocol import encode, short_path
-from pycrond.errors import NotRunningError, PycrondError
-from pycrond.host.safe_paths import user_name
+from pycrond.errors import NotRunningError, PycrondError, os_reason
+from pycrond.host.names import NAMES
 
 
 def connect(path: str, timeout: float) -> socket.socket:
@@ -32,7 +32,7 @@ def connect(path: str, timeout: float) -> socket.socket:
     )
     if uid not in {0, os.geteuid()}:
         client.close()
-        raise PycrondError(f"{path} is not used: it belongs to a process of {user_name(uid)}")
+        raise PycrondError(f"{path} is not used: it belongs to a process of {NAMES.owner_name(uid)}")
     return client
 
 
@@ -46,7 +46,7 @@ def ask(path: str, request: dict[str, Any], timeout: float = 60.0) -> dict[str, 
         except (ConnectionResetError, BrokenPipeError):
             line = b""
         except OSError as error:
-            raise PycrondError(f"the daemon does not answer: {error}") from error
+            raise PycrondError(f"the daemon does not answer: {os_reason(error)}") from error
     if not line:
         raise NotRunningError("the daemon ended before it answered")
     answer: dict[str, Any] = json.loads(line)

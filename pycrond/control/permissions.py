@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 
 from pycrond.errors import PycrondError
-from pycrond.host import users
+from pycrond.host.names import NAMES
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,9 @@ def requester(uid: int, *, system: bool) -> Requester:
     Root and the daemon's own user may do everything, others act on their own jobs, with `system` only; raises
     PycrondError.
     """
-    account = users.by_uid(uid)
     if uid in {0, os.geteuid()}:
-        return Requester(account.name, None)
-    # A uid without a name is refused: its number may be the name of another user.
-    known = users.by_name(account.name)
-    if system and known and known.uid == uid:
+        return Requester(NAMES.owner_name(uid), None)
+    # A uid without a name is refused.
+    if system and (account := NAMES.owner(uid)):
         return Requester(account.name, account.name)
     raise PycrondError("only root and the daemon's own user may do that")

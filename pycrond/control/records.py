@@ -70,6 +70,8 @@ QUERIES: dict[str, dict[str, Check[Any]]] = {
     "jobs": {"offset": NUMBER},
     "problems": {},
     "last_runs": {"keys": KEYS},
+    "standings": {"keys": KEYS},
+    "expected": {},
     "unfinished": {},
     "runs": {"runs": RUNS},
     "after": {"run": NUMBER},

@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pycrond import clock
@@ -40,12 +41,22 @@ class ControlServer:
     one.
     """
 
-    def __init__(self, path: str, poller: Poller, answerer: Answerer, max_request: int) -> None:
-        """`max_request` is the number of bytes that a request may have."""
+    def __init__(
+        self,
+        path: str,
+        poller: Poller,
+        answerer: Answerer,
+        max_request: int,
+        is_known: Callable[[int], bool],
+    ) -> None:
+        """`max_request`: bytes that a request may have. `is_known` returns whether a user need not wait for
+        an answer, since its name was looked up.
+        """
         self._path = path
         self._poller = poller
         self._answerer = answerer
         self._max_request = max_request
+        self._is_known = is_known
         self._clients: dict[_Client, None] = {}  # in order of their last activity, oldest first
         self._asking: dict[int, dict[_Client, None]] = {}  # whole requests by user, whose turn is next first
         self._listener = listen(path, 0o666)  # for all users: the kernel reports their uids
@@ -169,7 +180,7 @@ class ControlServer:
         unsent: Counter[int] = Counter()
         for client in self._clients:
             unsent[client.uid] += client.connection.unsent
-        return [uid for uid in self._asking if unsent[uid] < MAX_UNSENT_OF_USER]
+        return [uid for uid in self._asking if unsent[uid] < MAX_UNSENT_OF_USER and self._is_known(uid)]
 
     def _answer(self, client: _Client) -> None:
         client.deadline = clock.elapsed() + ANSWER_TIME

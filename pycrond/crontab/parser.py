@@ -1,15 +1,16 @@
 """The crontab parser: from bytes to entries, and to every problem with its line and column."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from pycrond.crontab import characters
 from pycrond.crontab.expression import Expression, parse_cached, parse_expression, seeded_pick
 from pycrond.crontab.field import quoted
 from pycrond.crontab.scope import Scope
-from pycrond.crontab.syntax import explain_bad_assignment, parse_assignment, split_command
+from pycrond.crontab.syntax import expand, explain_bad_assignment, parse_assignment, split_command
 from pycrond.errors import Problem, Severity
 from pycrond.jobs.job import Entry
-from pycrond.jobs.options import BY_NAME, Value
+from pycrond.jobs.options import BY_NAME, Options, Value
 
 MAX_LINE_BYTES = 131_071
 """Bytes. cronie cuts a longer line silently; here it is an error."""
@@ -62,6 +63,9 @@ def parse(
     more than `max_entries` entries, other lines or problems (0: no limit) gives no entry at all.
     """
     parser = _Parser(file, system, dialect, user, seed=seed, runs_as=runs_as)
+    if characters.is_utf16(data):
+        message = "the file is UTF-16: save it as UTF-8, without a byte order mark"
+        return Crontab(file, (), (Problem(file, 1, 1, "error", "utf-16", message),))
     text = data.decode("utf-8", "surrogateescape")
     parser.parse(text, max_entries or len(data) + 1, is_roots=is_roots)
     problems = sorted(parser.report.problems, key=lambda problem: (problem.line, problem.column))
@@ -83,6 +87,7 @@ class _Parser:
         self._user = user
         self._seed = seed
         self._runs_as = runs_as
+        self._hint = ": is the user column missing?" if system else ""
         self._quiet_allowed = system or user in {"", "root"}
         self._scope: Scope
         self._names: dict[tuple[str | None, str], int] = {}
@@ -170,8 +175,11 @@ class _Parser:
             if mistake:
                 self.report(number, start + mistake[0] + 1, "error", "bad-assignment", mistake[1])
                 return False
+        remark = characters.remark(match["schedule"] if match else line) if expression.flaws else ""
         for flaw in expression.flaws:
-            self.report(number, start + quiet + flaw.offset + 1, flaw.severity, flaw.code, flaw.message)
+            column = start + quiet + flaw.offset + 1
+            self.report(number, column, flaw.severity, flaw.code, flaw.message + remark)
+            remark = ""
         if match:
             flags = self._flag(number, start + 1, "-", ("log", False)) if quiet else {}
             self._parse_entry(number, match, expression, flags)
@@ -193,6 +201,8 @@ class _Parser:
             if expression.draws:
                 expression = self._draw_values(number, match, expression, (user or self._user, command))
             options = self._scope.options(flags)
+            if self._dialect == "cronie":
+                options = _with_addresses(options, self._scope.environment(), user or self._user)
             if options.name is not None:
                 self._report_duplicate(number, column, user, options.name)
             self.entries.append(
@@ -230,14 +240,16 @@ class _Parser:
         while text.startswith("-"):
             word = _FLAGS.match(text)
             if not word:
-                message = f"unknown flag {quoted(text.split()[0])} before the command (-n, -q, -s)"
+                message = (
+                    f"unknown flag {quoted(text.split()[0])} before the command (-n, -q, -s){self._hint}"
+                )
                 self.report(number, column, "error", "bad-flag", message)
                 return None
             for letter in word["letters"]:
                 flags |= self._flag(number, column, f"-{letter}", _FLAG_OPTIONS[letter])
             text, column = text[word.end() :], column + word.end()
         if not text:
-            self.report(number, column, "error", "no-command", "no command")
+            self.report(number, column, "error", "no-command", f"no command{self._hint}")
         elif text.startswith("*") and not self._system:
             message = "the command begins with '*': cron has no sixth field"
             self.report(number, column, "error", "sixth-field", message)
@@ -262,6 +274,17 @@ class _Parser:
         if first != number:
             message = f"the name {quoted(name)} is already used in line {first}: this job gets a hash instead"
             self.report(number, column, "warning", "duplicate-name", message)
+
+
+def _with_addresses(options: Options, environment: tuple[tuple[str, str], ...], user: str) -> Options:
+    """Return the options with the variables in MAILTO and MAILFROM expanded, as in cronie's crontab(5)."""
+    if "$" not in f"{options.mailto} {options.mailfrom}":
+        return options
+    mailto, mailfrom = (
+        text and expand(text, {**dict(environment), "LOGNAME": user, "USER": user})
+        for text in (options.mailto, options.mailfrom)
+    )
+    return replace(options, mailto=mailto, mailfrom=mailfrom)
 
 
 class _Report:

@@ -9,7 +9,7 @@ from pycrond.crontab.field import quoted
 from pycrond.crontab.syntax import split_options
 from pycrond.errors import PycrondError, Severity
 from pycrond.jobs.options import BY_NAME, CRON, Option, Options, Value
-from pycrond.schedule.timezone import Zone
+from pycrond.schedule.timezone import FORMS, Zone
 
 MAX_NAMES = 1_000
 """The most different names that a file may assign, as in cronie."""
@@ -84,7 +84,7 @@ class Scope:
         self.zone, self.bad_zone = name or None, 0
         if not self._is_zone(name or "UTC"):
             self.bad_zone = line
-            self._report(line, column, "error", "bad-zone", f"unknown time zone {quoted(name)}")
+            self._report(line, column, "error", "bad-zone", f"unknown time zone {quoted(name)} ({FORMS})")
 
     def _is_zone(self, name: str) -> bool:
         if name not in self._unknown_zones:

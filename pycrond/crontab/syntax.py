@@ -2,7 +2,7 @@
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 _BLANK = r"[ \t\r\v\f]"
 _ASSIGNMENT = re.compile(
@@ -46,6 +46,14 @@ def explain_bad_assignment(text: str) -> tuple[int, str] | None:
         message = "a value that begins with a quote must end with it, at the end of the line"
         return match.start("value"), message
     return None
+
+
+VARIABLE = re.compile(r"\$(?:\{([A-Za-z_]\w*)\}|([A-Za-z_]\w*))", re.ASCII)
+
+
+def expand(text: str, variables: Mapping[str, str]) -> str:
+    """Return a text with ``$NAME`` and ``${NAME}`` replaced; a variable that is not set is empty."""
+    return VARIABLE.sub(lambda match: variables.get(match[1] or match[2], ""), text)
 
 
 _GAP = re.compile(r"[ \t\r\n]*+")

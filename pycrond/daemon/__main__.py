@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from pycrond import __version__, clock
 from pycrond.daemon.loop import Daemon
 from pycrond.daemon.reexec import READY
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.host import privileges, users
 from pycrond.host.daemon_arguments import from_arguments
+from pycrond.host.names import NAMES
 from pycrond.host.pidfile import Pidfile
+from pycrond.host.poller import Poller
 from pycrond.host.safe_paths import OWN_FILE
 from pycrond.host.signals import SignalPipe
 from pycrond.host.spawn import fill_standard_descriptors
@@ -77,12 +79,15 @@ def _split(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
 
 def rehearse(settings: Settings) -> int:
     """Load the crontabs and open the ledger, change nothing, and print READY at the end."""
+    NAMES.open(Poller())  # the name service may not answer
     try:
         Loader(settings, users.by_uid(os.geteuid()), read_only=True).load()
         check_version(settings.ledger_path)
     except PycrondError as error:
         print(printable(str(error)))  # noqa: T201 -- read by the daemon
         return error.status
+    finally:
+        NAMES.close()
     print(f"{__version__}{READY.decode()}", end="")  # noqa: T201
     return 0
 
@@ -97,7 +102,7 @@ def _keep_traceback(settings: Settings) -> str:
         with open(os.open(path, flags, 0o600), "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(f"{clock.now().isoformat()} pycrond {__version__}\n{traceback.format_exc()}\n")
     except OSError as error:
-        return f"cannot write {path}: {error.strerror}"
+        return f"cannot write {path}: {os_reason(error)}"
     return f"see {path}"
 
 

@@ -18,6 +18,7 @@ from pycrond.errors import PycrondError
 from pycrond.sources.load_result import LoadResult
 
 MAX_FILES = 1000  # that `status` names
+MAX_STAMPS = 2000  # of an answer
 SHARES = (
     *("max_waiting_user", "max_catch_ups_user", "spool_limit_user", "max_waiting_alarms"),
     *("max_orders", "max_crontab_size", "max_crontab_entries"),
@@ -38,6 +39,7 @@ class Commands:
             "reload": self._reload,
             "restart": self._restart,
             "stop": self._stop,
+            "stamps": self._stamps,
         }
         """Commands of root and the daemon's own user; the others check the client themselves."""
         self._order_limit = OrderLimit(subsystems.settings.max_orders, subsystems.output.log)
@@ -97,7 +99,7 @@ class Commands:
             "files": loaded.files,
             "kept": list(loaded.kept),
             "loads": daemon.reloader.count,
-            "errors": sum(problem.severity == "error" for problem in loaded.problems),
+            "errors": loaded.errors,
             "keeper": not daemon.keeper.is_gone,
             "running": daemon.runs.active.count,
             "backlog": daemon.output.delivery.backlog,
@@ -121,6 +123,7 @@ class Commands:
             "limits": {**daemon.runs.limits.mechanisms(), "max_running": admission.max_running},
             "shares": self._shares(),
             "dropped_alarms": daemon.alarms.outbox.dropped,
+            "disk": {**daemon.output.figures(), "ledger": daemon.ledger.file.trouble or None},
         }
 
     def _shares(self) -> dict[str, Any]:
@@ -158,6 +161,14 @@ class Commands:
                 counts.setdefault(job.entry.file, Counter())[job.user] += 1
             self._counted = (loaded, counts)
         return self._counted[1]
+
+    def _stamps(self, _request: dict[str, Any], _uid: int) -> dict[str, Any]:
+        """Return the stamps of the crontabs that were read, to be compared with the files by the client."""
+        directories, stamps = self._subsystems.reloader.stamps or ([], [])
+        return {
+            "directories": directories if len(stamps) <= MAX_STAMPS else [],
+            "stamps": stamps[:MAX_STAMPS],
+        }
 
     # reload, restart, stop
 

@@ -2,7 +2,9 @@
 
 from datetime import datetime
 
+from pycrond import clock
 from pycrond.daemon.subsystems import Subsystems
+from pycrond.output.capture import ROOM
 
 
 class LedgerWatch:
@@ -16,6 +18,8 @@ class LedgerWatch:
         """Look at the file, and log what has changed."""
         ledger, log = self._subsystems.ledger, self._subsystems.output.log
         file, before = ledger.file, self._trouble
+        if file.trouble and file.is_full and file.retry_in(clock.elapsed()) == 0.0:
+            self._subsystems.output.delivery.kept.free(ROOM)
         file.maintain()
         if file.set_aside:
             detail = f"{file.set_aside}; what ran before is no longer known here"

@@ -13,6 +13,7 @@ from pycrond.daemon.retention import Retention
 from pycrond.daemon.run_completion import RunCompletion
 from pycrond.daemon.subsystems import build
 from pycrond.host import spawn
+from pycrond.host.names import NAMES
 from pycrond.host.signals import SignalPipe, unblock
 from pycrond.host.timerfd import WallClockTimer
 from pycrond.keeper.client import KeeperClient
@@ -53,7 +54,10 @@ class Daemon:
             self.subsystems.runs, self.subsystems.scheduler, self.subsystems.alarms
         )
         self._retention = Retention(
-            Archive(self.subsystems.ledger.file), self.subsystems.scheduler.pauses, settings.spool_dir
+            Archive(self.subsystems.ledger.file),
+            self.subsystems.scheduler.pauses,
+            self.subsystems.output.delivery.kept,
+            settings,
         )
         self._ledger_watch = LedgerWatch(self.subsystems)
         self._stop_now = False
@@ -74,14 +78,19 @@ class Daemon:
         daemon.poller.register(self._timer, self._on_timer)
         daemon.poller.register(self._signals, self._on_signals)
         commands = Commands(daemon, now)
-        limit = request_limit(daemon.settings.max_crontab_size)
-        path = daemon.settings.control_socket
-        self._server = ControlServer(path, daemon.poller, commands.answer, limit)
+        self._server = ControlServer(
+            daemon.settings.control_socket,
+            daemon.poller,
+            commands.answer,
+            request_limit(daemon.settings.max_crontab_size),
+            NAMES.is_owner_settled if daemon.settings.system else lambda _uid: True,
+        )
         ended = f", after {after} of the one before" if after else ""
         daemon.output.log.write("STARTUP", f"{__version__}, {daemon.reloader.loaded}{ended}", now)
         daemon.reloader.report_problems()
         daemon.scheduler.run_at_boot(daemon.reloader.loaded.jobs, now)
         daemon.ledger.ready(now)
+        NAMES.stop_waiting()
         unblock()
         daemon.runs.reaper.reap(now)  # children that ended before this process was a daemon
         self._readiness.ready(os.getpid())
@@ -108,7 +117,8 @@ class Daemon:
         """Start the due jobs of up-to-date crontabs."""
         daemon = self.subsystems
         elapsed = clock.elapsed()
-        daemon.scheduler.clock_changes.look(now, elapsed)
+        if step := daemon.scheduler.clock_changes.look(now, elapsed):
+            daemon.clock_was_turned(step, now)
         daemon.reloader.step(now, elapsed)
         if not daemon.scheduler.is_draining:
             daemon.scheduler.turn(now)
@@ -129,6 +139,9 @@ class Daemon:
         daemon.reexec.step(elapsed)
         self._has_more = daemon.output.step(now, elapsed)
         self._ledger_watch.step(now)
+        NAMES.step()
+        while NAMES.messages:
+            daemon.output.log.write("WARNING", NAMES.messages.pop(0), now, level="warning")
         if daemon.scheduler.has_time(now):
             self._retention.step(daemon.scheduler.agenda.last, daemon.ledger.last_run, now)
         self._timer.arm(self._next_look())
@@ -148,7 +161,7 @@ class Daemon:
         daemon, elapsed = self.subsystems, clock.elapsed()
         waiting = (
             *(daemon.output, daemon.runs, daemon.alarms, self._server),
-            *(daemon.reexec, daemon.reloader, daemon.ledger.file),
+            *(daemon.reexec, daemon.reloader, daemon.ledger.file, NAMES),
         )
         waits = [part.retry_in(elapsed) for part in waiting]
         return min((wait for wait in waits if wait is not None), default=None)
@@ -194,6 +207,7 @@ class Daemon:
         self._flush(now)
         daemon.ledger.stop(now)
         self._server.close()
+        NAMES.close()
         daemon.runs.limits.close()
 
     def _flush(self, now: datetime) -> None:

@@ -12,7 +12,7 @@ from pycrond.daemon.subsystems import Subsystems
 from pycrond.errors import PycrondError
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Cause, Fire, Reason, State
-from pycrond.ledger.rows import matching_keys, require_one
+from pycrond.ledger.job_words import matching_keys, require_one
 from pycrond.runs.active import ActiveRun
 from pycrond.runs.launcher import ClaimedRun
 from pycrond.runs.policy import Verdict
@@ -43,14 +43,20 @@ class ManualControl:
         if self._scheduler.is_draining:
             raise PycrondError("the daemon is about to stop: nothing is started any more")
         if self._scheduler.admission.queue.count(job.key) >= MAX_WAITING:
-            raise PycrondError(f"{MAX_WAITING} runs of {job.key} wait already")
+            raise PycrondError(f"{MAX_WAITING} runs of {job.label} wait already")
         now = clock.now()
         claims = self._runs.claim([Fire(job, now, None, trigger="manual")])
         run = claims[0].run.id
-        self._log.write("RUN", f"{job.key} run {run} by {client.name}", now)
+        self._log.write("RUN", f"{job.label} run {run} by {client.name}", now)
         decision = self._scheduler.admission.enter_at_once(claims[0], now)
         verdict = VERDICTS.get(decision.verdict, "wait")
-        return {"run": run, "key": job.key, "verdict": verdict, "reason": decision.cause.text}
+        return {
+            "run": run,
+            "key": job.key,
+            "job": job.label,
+            "verdict": verdict,
+            "reason": decision.cause.text,
+        }
 
     # kill
 
@@ -72,8 +78,13 @@ class ManualControl:
             raise PycrondError("no process of it could be signalled")
         runs = [(active.run, False) for active in running] + [(claimed.run, True) for claimed in waiting]
         for run, _ in runs:
-            self._log.write("KILL", f"{run.job.key} run {run.id} {details}", now)
-        return {"runs": [{"run": run.id, "key": run.job.key, "waited": waited} for run, waited in runs]}
+            self._log.write("KILL", f"{run.job.label} run {run.id} {details}", now)
+        return {
+            "runs": [
+                {"run": run.id, "key": run.job.key, "job": run.job.label, "waited": waited}
+                for run, waited in runs
+            ]
+        }
 
     def _withdraw(self, claims: Iterable[ClaimedRun], cause: Cause, now: datetime) -> None:
         claims = list(claims)
@@ -104,7 +115,7 @@ class ManualControl:
             [claimed for claimed in waiting if claimed.run.job.key == key],
         )
         if not any(by_key):
-            raise PycrondError(f"nothing of {key} runs or waits")
+            raise PycrondError(f"nothing of {jobs[key].label} runs or waits")
         return by_key
 
     # pause and resume
@@ -120,10 +131,14 @@ class ManualControl:
         until = None if seconds is None else now + timedelta(seconds=seconds)
         self._scheduler.pauses.pause(keys, until.timestamp() if until else None, reason, now)
         end = f"until {until.astimezone():%F %H:%M}" if until else "until it is resumed"
-        for key in keys:
-            self._log.write("PAUSE", f"{key} {end} by {client.name}: {reason}".rstrip(": "), now)
+        for label in self._labels(keys):
+            self._log.write("PAUSE", f"{label} {end} by {client.name}: {reason}".rstrip(": "), now)
         self._scheduler.admission.look_again(keys)
-        return {"keys": keys, "until": until.timestamp() if until else None}
+        return {
+            "keys": keys,
+            "jobs": self._labels(keys),
+            "until": until.timestamp() if until else None,
+        }
 
     def resume(self, request: dict[str, Any], uid: int) -> Answer:
         """End the pauses of jobs; the answer names apart those that were not paused."""
@@ -131,11 +146,13 @@ class ManualControl:
         keys, now = self._keys(request, client), clock.now()
         resumed = self._scheduler.pauses.resume(keys, now)
         if not resumed:
-            raise PycrondError(f"not paused: {', '.join(keys[:10])}")
-        for key in resumed:
-            self._log.write("RESUME", f"{key} by {client.name}", now)
+            raise PycrondError(f"not paused: {', '.join(self._labels(keys[:10]))}")
+        for label in self._labels(resumed):
+            self._log.write("RESUME", f"{label} by {client.name}", now)
         self._scheduler.admission.look_again(resumed)
-        return {"keys": resumed, "others": [key for key in keys if key not in resumed]}
+        others = [key for key in keys if key not in resumed]
+        labels = {"jobs": self._labels(resumed), "other_jobs": self._labels(others)}
+        return {"keys": resumed, "others": others} | labels
 
     # Jobs by words
 
@@ -147,13 +164,22 @@ class ManualControl:
         words, jobs = requests.list_of(request, "jobs", requests.text, MAX_JOBS), self._loaded(client)
         return list(dict.fromkeys(self._key(word, jobs) for word in words))
 
+    def _labels(self, keys: Iterable[str]) -> list[str]:
+        """The names of loaded jobs for people."""
+        return [self._reloader.jobs[key].label for key in keys]
+
     def _key(self, word: str, jobs: Mapping[str, Job]) -> str:
-        return require_one(word, self._matching(word, jobs))
+        keys = self._matching(word, jobs)
+        return require_one(word, keys, [jobs[key].label for key in keys])
 
     def _matching(self, word: str, jobs: Mapping[str, Job]) -> list[str]:
         loaded = self._reloader.jobs
         return matching_keys(
-            word, ((key, job.entry.options.name, _place(job, loaded)) for key, job in jobs.items())
+            word,
+            (
+                (key, job.entry.options.name, _place(job, loaded), job.entry.command)
+                for key, job in jobs.items()
+            ),
         )
 
 

@@ -6,8 +6,9 @@ from datetime import datetime
 
 from pycrond import clock
 from pycrond.errors import PycrondError
-from pycrond.host import users
+from pycrond.host.names import NAMES
 from pycrond.output.daemon_log import DaemonLog
+from pycrond.text import duration
 
 MINUTE = 60.0  # seconds
 LOG_INTERVAL = 3600.0  # seconds between two messages about the same user
@@ -49,7 +50,7 @@ class OrderLimit:
         limit = f"at most {self.limit} orders a minute (setting max-orders)"
         if elapsed - self._logged_at.get(uid, -LOG_INTERVAL) >= LOG_INTERVAL:
             self._logged_at[uid] = elapsed
-            detail = f"orders of {users.by_uid(uid).name} are refused: {limit}"
+            detail = f"orders of {NAMES.owner_name(uid)} are refused: {limit}"
             self._log.write("WARNING", detail, now, level="warning")
         wait = (1 - share.left) * MINUTE / self.limit
-        raise PycrondError(f"too many orders: {limit}; try again in {max(1, round(wait))} s")
+        raise PycrondError(f"too many orders: {limit}; try again in {duration(max(1, wait))}")

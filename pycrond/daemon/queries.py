@@ -12,8 +12,9 @@ from pycrond import clock
 from pycrond.control import permissions, requests
 from pycrond.control.permissions import Requester
 from pycrond.control.records import MAX_ROWS, QUERIES, Records
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.settings import Settings
+from pycrond.text import duration
 
 MAX_TIME = 0.05  # seconds that the ledger is read for an answer
 MAX_BYTES = 1 << 20  # of text in an answer; as JSON up to three times as much
@@ -39,13 +40,13 @@ class Queries:
                 return {"rows": getattr(records, name)(**arguments)}
             except sqlite3.OperationalError as error:
                 if clock.elapsed() > deadline:
-                    message = f"the ledger was read for {MAX_TIME * 1000:.0f} ms, the most for an answer"
+                    message = f"the ledger was read for {duration(MAX_TIME)}, the most for an answer"
                     raise PycrondError(f"{message}; ask for less") from error
                 raise PycrondError(f"cannot read the ledger: {error}") from error
             except sqlite3.Error as error:
                 raise PycrondError(f"cannot read the ledger: {error}") from error
             except OSError as error:  # no descriptor is free
-                raise PycrondError(f"cannot read the output: {error.strerror}") from error
+                raise PycrondError(f"cannot read the output: {os_reason(error)}") from error
 
     def _records(self, requester: Requester) -> Records:
         """A user sees the problems of the crontab that has its name."""

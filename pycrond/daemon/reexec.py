@@ -9,10 +9,12 @@ import signal
 from collections.abc import Sequence
 
 from pycrond import clock
+from pycrond.errors import os_reason
 from pycrond.host import signals, spawn
 from pycrond.host.poller import Poller
 from pycrond.keeper.client import KeeperClient
 from pycrond.output.daemon_log import DaemonLog
+from pycrond.text import duration
 
 TRIAL_TIME = 30.0  # seconds that the new code has to show that it works
 READY = b"\nready\n"  # the end of a successful trial's output
@@ -54,7 +56,7 @@ class Reexec:
                 command[0], command, os.environ, file_actions=actions, setsigmask=[], setsid=True
             )
         except OSError as error:
-            self._output = f"cannot run {command[0]}: {error.strerror}".encode()
+            self._output = f"cannot run {command[0]}: {os_reason(error)}".encode()
         finally:
             os.close(writer)
         self._poller.register(self._trial, self._read)
@@ -93,7 +95,7 @@ class Reexec:
     def step(self, elapsed: float) -> None:
         """Kill a trial that takes too long: it is refused when its output ends."""
         if self._trial >= 0 and elapsed >= self._give_up_at:
-            self._output = b"the trial did not end within 30 s"
+            self._output = f"the trial did not end within {duration(TRIAL_TIME)}".encode()
             os.kill(self._trial_pid, signal.SIGKILL)
             self._give_up_at = elapsed + TRIAL_TIME
 
@@ -112,6 +114,6 @@ class Reexec:
         try:
             os.execv(command[0], command)  # noqa: S606 -- this program
         except OSError as error:
-            self.refuse(f"cannot execute {command[0]}: {error.strerror}")
+            self.refuse(f"cannot execute {command[0]}: {os_reason(error)}")
         spawn.raise_fd_limit()
         signals.unblock()

@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 
 from pycrond import clock
 from pycrond.alarms.alarms import Alarms
-from pycrond.errors import Problem
+from pycrond.errors import Problem, PycrondError
+from pycrond.host.names import NAMES
 from pycrond.jobs.job import Job
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.rows import FileRows
@@ -16,6 +17,7 @@ from pycrond.runs.command import CommandBuilder
 from pycrond.scheduler.scheduler import Scheduler
 from pycrond.sources.load_result import LoadResult
 from pycrond.sources.loader import Loader
+from pycrond.sources.watch import FileStamp
 from pycrond.text import storable
 
 TIME_PER_JOB = timedelta(microseconds=1)  # of a reload in which most jobs are unchanged
@@ -48,6 +50,8 @@ class Reloader:
         self.loaded = LoadResult()
         self.count = 0
         """How often the crontabs were read."""
+        self._unknown: frozenset[str] = frozenset()  # users that were unknown after the last complete reading
+        self._waits_for_names = False  # to go on with a reload
         self._reported: frozenset[Problem] = frozenset()
         self._is_asked = False  # for a reload, by root or the daemon's user
         self._requested_at: float | None = None  # by clock.elapsed
@@ -63,15 +67,23 @@ class Reloader:
         """The loaded jobs, by key."""
         return self.loaded.by_key
 
+    @property
+    def stamps(self) -> tuple[list[str], list[FileStamp]] | None:
+        """The crontab directories and their files' stamps when they were read; None if they are watched."""
+        loader = self._loader
+        return None if loader.watched else (loader.directories, [*loader.watch.recorded])
+
     def load(self, now: datetime, most: int | None = None) -> None:
         """Read what has changed, with `most` so many bytes. Unchanged jobs stay the same objects, and what
         runs goes on.
         """
+        self._waits_for_names = False
         gc.disable()  # nothing of this is garbage, and there may be a million objects to look at
         try:
             before, self.loaded = self.loaded, self._loader.load(most)
+            self._builder.accounts = self.loaded.accounts
+            self._builder.waited_for = self._loader.waited_for - self.loaded.accounts.keys()
             if not self.loaded.has_jobs_of(before):
-                self._builder.accounts = self.loaded.accounts
                 self._scheduler.replace_jobs(self.jobs, now)
                 self._alarms.replace_jobs(self.jobs, now)
             self.write(now)
@@ -79,7 +91,12 @@ class Reloader:
             gc.freeze()  # no collection looks at the jobs again
         finally:
             gc.enable()
-        self.count += self.loaded.is_complete
+        if self.loaded.is_complete:
+            self.count += 1
+            self._unknown = self.loaded.unknown
+        else:
+            self.request(is_asked=False)
+            self._waits_for_names = not self._loader.has_more
 
     def write(self, now: datetime) -> None:
         """Write the loaded jobs to the ledger."""
@@ -89,7 +106,7 @@ class Reloader:
             FileRows(storable(source.file), f"{source.stamp} {zone}", JobRows(source.jobs, zone))
             for source in self.loaded.sources
         ]
-        self._ledger.load(files, self.loaded.problems, now, agenda.last)
+        self._ledger.load(files, self.loaded.problems, now, min(now, agenda.last))
 
     def request(self, *, is_asked: bool = True) -> None:
         """Have the crontabs read as soon as no file is being written, and no due job would be late for it.
@@ -99,6 +116,7 @@ class Reloader:
         if is_asked:
             self._is_asked = True
             self._loader.begin_again()
+        self._waits_for_names = False
         if self._requested_at is None:
             self._requested_at, self._look_at = clock.elapsed(), 0.0
 
@@ -109,9 +127,13 @@ class Reloader:
         counts from the next minute on.
         """
         loader, scheduler = self._loader, self._scheduler
-        if loader.watched and scheduler.enter_phase(now) and loader.has_changes():
-            self.request(is_asked=False)
-        if self._requested_at is None or elapsed < self._look_at:
+        if scheduler.enter_phase(now):
+            self._look(now)
+            for name in self.loaded.unknown:
+                NAMES.is_settled(name)
+        self._note_changed_users(now)
+        is_waiting = self._waits_for_names and bool(loader.waited_for)
+        if self._requested_at is None or elapsed < self._look_at or is_waiting:
             return
         # Cron would read the files now, before it runs the minute that has come.
         must_count = loader.watched and scheduler.is_due(now)
@@ -127,11 +149,37 @@ class Reloader:
         self._requested_at = None
         self.reload(now, PORTION)
 
+    def _note_changed_users(self, now: datetime) -> None:
+        """Log users that have appeared, vanished or changed, and load what follows from that."""
+        for name in sorted(NAMES.take_changed()):
+            user, account = NAMES.user(name), self.loaded.accounts.get(name)
+            if name in self._unknown and user:
+                self._log.write("ACCOUNT", f"there is a user '{name}' now: its jobs start", now)
+            elif user is None and account and name not in self._unknown:
+                text = f"there is no user '{name}' any more: its jobs do not start until there is"
+                self._log.write("ACCOUNT", text, now, level="warning")
+            else:
+                if user and account and user.account.uid != account.uid:
+                    text = f"the user '{name}' has another uid now: its jobs do not start until a reload"
+                    self._log.write("ACCOUNT", text, now, level="warning")
+                continue
+            self.request(is_asked=False)
+
+    def _look(self, now: datetime) -> None:
+        """Look for changes of the crontabs and of the machine's time zone."""
+        if self._loader.watched and self._loader.has_changes():
+            self.request(is_asked=False)
+        try:
+            if self._scheduler.follow_zone(now):
+                self.write(now)
+        except PycrondError as error:
+            detail = f"{error}; the time zone is still {self._scheduler.agenda.zone.name}"
+            self._log.write("WARNING", detail, now, level="warning")
+
     def reload(self, now: datetime, most: int | None = None) -> None:
         """Read the crontabs, with `most` so many bytes, and log the result when all are read."""
         self.load(now, most)
         if not self.loaded.is_complete:
-            self.request(is_asked=False)
             return
         self._log.write("RELOAD", str(self.loaded), now)
         self.report_problems(known=frozenset() if self._is_asked else self._reported)
@@ -143,6 +191,8 @@ class Reloader:
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do; None if nothing was requested."""
+        if self._waits_for_names and self._loader.waited_for:
+            return None
         return None if self._requested_at is None else max(0.0, self._look_at - elapsed)
 
     def report_problems(self, known: frozenset[Problem] = frozenset()) -> None:

@@ -4,19 +4,19 @@ are gone and never ran are forgotten.
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from pycrond import clock
-from pycrond.ledger.archive import Archive
+from pycrond.ledger.archive import DAY_LENGTH, Archive
 from pycrond.ledger.pauses import Pauses
 from pycrond.ledger.rows import FoldedRow, OldRow
-from pycrond.output import spool
+from pycrond.output.kept import KeptOutput
+from pycrond.settings import Settings
 
-KEPT_TIME = timedelta(days=90)
-KEPT_RUNS = 10_000  # of a job
 KEPT_VERSIONS = 100  # of a job
 KEPT_GONE_TIME = timedelta(hours=1)  # of a job that has no run
 MAX_TIME = 0.02  # seconds a minute
+UNLIMITED = 1 << 62  # runs
 
 
 class Retention:
@@ -24,10 +24,11 @@ class Retention:
     1,000 jobs that are gone.
     """
 
-    def __init__(self, archive: Archive, pauses: Pauses, spool_dir: str) -> None:
+    def __init__(self, archive: Archive, pauses: Pauses, kept: KeptOutput, settings: Settings) -> None:
         self._archive = archive
         self._pauses = pauses
-        self._spool_dir = spool_dir
+        self._kept = kept
+        self._settings = settings
         self._gone = ""  # the gone job that was looked at last
         self._key = ""  # of the job that was looked at last
         self._has_more = False  # old runs of that job
@@ -57,11 +58,14 @@ class Retention:
     def fold(self, key: str, now: datetime) -> bool:
         """Fold some old runs of a job, and forget old versions; return whether there may be more runs."""
         self._archive.forget_versions(key, KEPT_VERSIONS)
-        old = self._archive.old_runs(key, (now - KEPT_TIME).timestamp(), KEPT_RUNS)
+        days, runs = self._settings.keep_days, self._settings.keep_runs
+        before = now.timestamp() - days * DAY_LENGTH if days else 0.0
+        old = self._archive.old_runs(key, before, runs or UNLIMITED)
         if old:
             self._archive.fold(key, _by_day(old), [row.id for row in old])
         for row in old:
-            spool.remove(self._spool_dir, row.id, row.bytes)
+            if row.bytes:
+                self._kept.remove(row.id)
         return bool(old)
 
 
@@ -69,7 +73,7 @@ def _by_day(old: Iterable[OldRow]) -> list[FoldedRow]:
     """A row for each day (UTC) and state; first attempts at fires apart from all other runs."""
     groups: dict[tuple[object, ...], list[OldRow]] = defaultdict(list)
     for row in old:
-        day = datetime.fromtimestamp(row.fire, UTC).date()
+        day = clock.at(row.fire).date()
         groups[day, row.state, row.wall is None, row.attempt > 1].append(row)
     return [_folded(rows) for rows in groups.values()]
 

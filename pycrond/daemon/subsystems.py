@@ -10,6 +10,7 @@ from pycrond.daemon.reexec import Reexec
 from pycrond.daemon.reload import Reloader
 from pycrond.host import machine, spawn, users
 from pycrond.host.daemon_arguments import daemon_command
+from pycrond.host.names import NAMES
 from pycrond.host.poller import Poller
 from pycrond.jobs.job import SEARCH_PATHS
 from pycrond.jobs.shares import Shares
@@ -39,6 +40,11 @@ class Subsystems:
     reloader: Reloader
     reexec: Reexec
 
+    def clock_was_turned(self, seconds: float, now: datetime) -> None:
+        """Move all that waits for an instant of the clock that was turned."""
+        self.scheduler.clock_was_turned(seconds)
+        self.alarms.clock_was_turned(seconds, now)
+
     @property
     def is_idle(self) -> bool:
         """Return whether nothing runs, and nothing that runs have left behind is being ended."""
@@ -53,8 +59,10 @@ def build(
     Raises PycrondError for what cannot be had. `after` and `lock` are those of `Daemon`.
     """
     poller = Poller()
+    NAMES.open(poller)
     loader = Loader(settings, users.by_uid(os.geteuid()))
     ledger = Ledger(settings.ledger_path)
+    loader.known = ledger.jobs.users()
     shares = Shares.of(settings, loader.account.name, spawn.INITIAL_FD_LIMIT[1])
     output = Output(settings, ledger, poller, shares)
     builder = CommandBuilder(settings, loader.account, SEARCH_PATHS[loader.dialect])

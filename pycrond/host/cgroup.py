@@ -127,6 +127,7 @@ class ResourceLimits:
         parent = os.path.dirname(own) if own and _is_leaf(own) else own
         self._base = f"{parent}/pycrond-{digest(os.fsencode(state_dir), 6)}" if parent else None
         self._groups: set[int] = set()  # runs and hooks with a cgroup
+        self._reused: set[int] = set()  # those whose cgroup existed: its peak is that of others, too
         self._ended: set[int] = set()  # those whose cgroup is removed when its last process has ended
         self._made = False
 
@@ -188,6 +189,7 @@ class ResourceLimits:
         try:
             if not self._made:
                 self._make_base(self._base)
+            (self._reused.add if os.path.isdir(group) else self._reused.discard)(run)
             os.makedirs(group, exist_ok=True)
         except OSError:
             return None
@@ -210,6 +212,15 @@ class ResourceLimits:
                 return [int(line) for line in file]
         except OSError:
             return None
+
+    def peak(self, run: int) -> int | None:
+        """Return the most memory in KiB that all processes in a run's cgroup have had at once, with what the
+        kernel holds for them; None if no cgroup has counted it (Linux 5.19, with the memory controller).
+        """
+        if run not in self._groups or run in self._reused:
+            return None
+        peak = read_text(f"{self._base}/{run}/memory.peak")
+        return int(peak) >> 10 or None if peak.isdigit() else None
 
     def kill(self, run: int) -> bool:
         """Send KILL to all processes in a run's cgroup; False if the run has none."""

@@ -1,10 +1,12 @@
 """Facts about the machine: its id, the id of its boot, its time zone, its mailer and its cron."""
 
+import contextlib
 import os
 from collections.abc import Mapping
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.host import safe_paths
 from pycrond.schedule.timezone import Zone
 
@@ -42,7 +44,31 @@ def local_zone_name(environ: Mapping[str, str]) -> str:
     for tree in ZONE_TREES:
         if target.startswith(tree):
             return target.removeprefix(tree).removeprefix("posix/").removeprefix("right/")
-    return LOCALTIME if os.path.exists(LOCALTIME) else "UTC"
+    try:
+        return _name_of_copy(_read_zone(target)) or LOCALTIME
+    except OSError:
+        return LOCALTIME if os.path.exists(LOCALTIME) else "UTC"
+
+
+@lru_cache(maxsize=1)
+def _name_of_copy(content: bytes) -> str | None:
+    """Return the name of the zone whose file has this content: the ledger can name it, and knows it still
+    when the copy has been replaced.
+    """
+    found = []
+    for tree in filter(os.path.isdir, ZONE_TREES):
+        for directory, subdirectories, names in os.walk(tree):
+            subdirectories[:] = {*subdirectories} - {"posix", "right"}
+            for path in (os.path.join(directory, name) for name in {*names} - {"localtime", "posixrules"}):
+                with contextlib.suppress(OSError):
+                    if os.path.getsize(path) == len(content) and _read_zone(path) == content:
+                        found.append(path.removeprefix(tree))
+    return min(found, key=lambda name: ("/" not in name, name), default=None)
+
+
+def _read_zone(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(1 << 20)
 
 
 def load_zone(name: str) -> Zone:
@@ -53,7 +79,7 @@ def load_zone(name: str) -> Zone:
         with open(name, "rb") as file:
             return Zone(ZoneInfo.from_file(file), name)
     except (OSError, ValueError) as error:
-        raise PycrondError(f"cannot read time zone {name}: {error}") from error
+        raise PycrondError(f"cannot read time zone {name}: {os_reason(error)}") from error
 
 
 def local_zone() -> Zone:

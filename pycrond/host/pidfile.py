@@ -6,8 +6,9 @@ It is not locked: everybody may read it, and who may read a file can lock it.
 import os
 import stat
 
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.host import safe_paths
+from pycrond.host.names import NAMES
 
 MAX_BYTES = 64  # a larger file is not a pidfile
 MAX_ARGUMENTS = 1 << 20  # bytes
@@ -29,7 +30,7 @@ class Pidfile:
             with safe_paths.place(self.path, follow=False) as entry:
                 descriptor = os.open(entry.name, flags, 0o644, dir_fd=entry.directory)
         except OSError as error:
-            reason = "it is a symbolic link" if os.path.islink(self.path) else error.strerror
+            reason = "it is a symbolic link" if os.path.islink(self.path) else os_reason(error)
             raise PycrondError(f"cannot write pidfile {self.path}: {reason}") from error
         try:
             self._check(descriptor)
@@ -47,7 +48,9 @@ class Pidfile:
         if not stat.S_ISREG(status.st_mode):
             raise PycrondError(f"cannot write pidfile {self.path}: it is not a regular file")
         if status.st_uid not in {0, os.geteuid()}:
-            raise PycrondError(f"cannot write pidfile {self.path}: it belongs to uid {status.st_uid}")
+            raise PycrondError(
+                f"cannot write pidfile {self.path}: it belongs to {NAMES.owner_name(status.st_uid)}"
+            )
         content = os.pread(descriptor, MAX_BYTES, 0).strip()
         if status.st_size > MAX_BYTES or (content and not content.isdigit()):
             raise PycrondError(f"cannot write pidfile {self.path}: it is not a pidfile, and stays as it is")

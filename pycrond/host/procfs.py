@@ -39,6 +39,15 @@ def _stat_fields(pid: int) -> list[bytes]:
         return file.read().rpartition(b")")[2].split()
 
 
+def peak_memory(pid: int) -> int:
+    """Return the most memory that a process has had since its exec, in KiB; 0 if it does not exist."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            return next((int(line.split()[1]) for line in file if line.startswith(b"VmHWM:")), 0)
+    except OSError:
+        return 0
+
+
 def start_ticks(pid: int) -> int | None:
     """Return the start of a process in clock ticks since boot; None if it does not exist."""
     process = read_stat(pid)
@@ -53,7 +62,7 @@ def open_pidfd(pid: int, start: int) -> int:
     """Return a pidfd of a process that an earlier daemon started; -1 if it has ended."""
     try:
         descriptor = os.pidfd_open(pid)
-    except OSError:
+    except (OSError, OverflowError):  # or it cannot be a pid
         return -1
     # The pidfd is open already, so it refers to the process whose start is compared here.
     process = read_stat(pid)

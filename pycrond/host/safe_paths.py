@@ -9,12 +9,12 @@ A symbolic link is followed under the same conditions. A file is replaced by a r
 import contextlib
 import errno
 import os
-import pwd
 import stat
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from pycrond.errors import PycrondError
+from pycrond.host.names import NAMES
 
 MAX_LINKS = 40  # followed on a path, as the kernel does
 OWN_FILE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -98,7 +98,7 @@ def _entry_status(step: _Step, name: str) -> os.stat_result | None:
         return None
     if step.is_shared and name != "." and status.st_uid not in {0, os.geteuid()}:
         path = os.path.join(step.path, name)
-        raise UnsafePathError(_refusal(path, f"it belongs to {user_name(status.st_uid)}"))
+        raise UnsafePathError(_refusal(path, f"it belongs to {NAMES.owner_name(status.st_uid)}"))
     return status
 
 
@@ -109,7 +109,7 @@ def _enter(step: _Step, name: str) -> _Step:
     is_shared = _others_can_write(status)
     reason = None
     if status.st_uid not in {0, os.geteuid()}:
-        reason = f"it belongs to {user_name(status.st_uid)}"
+        reason = f"it belongs to {NAMES.owner_name(status.st_uid)}"
     elif is_shared and not status.st_mode & stat.S_ISVTX:
         reason = f"others may write to it (mode {stat.S_IMODE(status.st_mode):04o})"
     if reason:
@@ -130,21 +130,8 @@ def _others_can_write(status: os.stat_result) -> bool:
 
 def _has_other_members(gid: int, uid: int) -> bool:
     """Return whether a group has members other than root and a user; `staff` of /usr/local has none."""
-    import grp  # noqa: PLC0415 -- rarely needed
-
-    try:
-        members = {pwd.getpwnam(name).pw_uid for name in grp.getgrgid(gid).gr_mem}
-    except KeyError:
-        return True
-    members |= {user.pw_uid for user in pwd.getpwall() if user.pw_gid == gid}
-    return not members <= {0, uid}
-
-
-def user_name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"uid {uid}"
+    group = NAMES.group(gid)
+    return group is None or not group.uids <= {0, uid}
 
 
 def check_directory(path: str) -> None:

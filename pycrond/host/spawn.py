@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.host import spawner
 from pycrond.host.cgroup import Limits
 from pycrond.host.spawner import SPAWNER
@@ -136,7 +136,7 @@ class Spawner:
             os.chdir(as_bytes(launch.directory))
         except OSError as error:
             if not launch.fallback:
-                reason = f"cannot enter directory {launch.directory}: {error.strerror}"
+                reason = f"cannot enter directory {launch.directory}: {os_reason(error)}"
                 raise PycrondError(reason) from error
             os.chdir(as_bytes(launch.fallback))
         self._directory = launch.directory
@@ -192,7 +192,7 @@ def _spawn(launch: Launch, stdin: str) -> int:
         )
     except OSError as error:
         os.stat(launch.fifo)  # if the FIFO was removed, this error is the reason, not the command
-        raise PycrondError(f"cannot run {launch.arguments[0]}: {error.strerror}") from error
+        raise PycrondError(f"cannot run {launch.arguments[0]}: {os_reason(error)}") from error
 
 
 def make_memfd(size: int) -> int:

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Sequence
 
-from pycrond.errors import PycrondError, UnusableAccountError
+from pycrond.errors import PycrondError, UnusableAccountError, os_reason
 from pycrond.host.cgroup import Limits
 
 PROGRAM = os.path.join(os.path.dirname(__file__), "spawner_program.py")
@@ -25,6 +25,8 @@ class SpawnerProcess:
 
     def __init__(self) -> None:
         self._channel: socket.socket | None = None
+        self.pid = 0
+        """That of the program that was started last."""
         self._process = -1  # its pidfd
         self._failures: dict[int, PycrondError] = {}
         self.pam_service = ""
@@ -82,9 +84,10 @@ class SpawnerProcess:
     def _note_failure(self, message: bytes) -> None:
         pid, number, what = message.split(b" ", 2)
         text = what.decode("utf-8", "surrogateescape")
-        refusal = UnusableAccountError(text)
-        error = PycrondError(f"{text}: {os.strerror(int(number))}")
-        self._failures[int(pid)] = error if int(number) else refusal
+        error = OSError(int(number), os.strerror(int(number)))
+        self._failures[int(pid)] = (
+            PycrondError(f"{text}: {os_reason(error)}") if error.errno else UnusableAccountError(text)
+        )
         if len(self._failures) > MAX_FAILURES:
             del self._failures[next(iter(self._failures))]
 
@@ -93,7 +96,7 @@ class SpawnerProcess:
         channel, end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         pam = [PAM_SESSION, self.pam_service] if self.pam_service else []
         with end:
-            pid = os.posix_spawn(
+            self.pid = os.posix_spawn(
                 sys.executable,
                 [sys.executable, "-I", "-S", PROGRAM, *pam],
                 {},
@@ -101,7 +104,7 @@ class SpawnerProcess:
                 setsigmask=[],
                 setsigdef=[signal.SIGPIPE],
             )
-        self._process = os.pidfd_open(pid)
+        self._process = os.pidfd_open(self.pid)
         channel.settimeout(ANSWER_TIMEOUT)
         self._channel = channel
         return channel

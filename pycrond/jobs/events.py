@@ -38,6 +38,15 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class Abandoned:
+    """A further attempt was not started, by a rule or on request: its fire has failed."""
+
+    run: int
+    fire: Fire
+    cause: Cause
+
+
+@dataclass(frozen=True, slots=True)
 class Missed:
     """A fire, or several in a row, passed without a start: no daemon looked, or `within` was over."""
 
@@ -46,4 +55,4 @@ class Missed:
     key: str
 
 
-Event = Started | Ended | Skipped | Missed
+Event = Started | Ended | Skipped | Abandoned | Missed

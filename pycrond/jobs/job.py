@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pycrond.hashing import digest_words
+from pycrond.jobs.display_name import display_name
 from pycrond.jobs.options import Options
 from pycrond.schedule.schedule import Schedule
 
@@ -43,9 +44,14 @@ class Job:
     entry: Entry
 
     @property
-    def short_name(self) -> str:
-        """The key without the user."""
-        return self.key.partition("/")[2]
+    def display_name(self) -> str:
+        """The name for people, without the user."""
+        return display_name(self.key, self.entry.options.name, self.entry.command)
+
+    @property
+    def label(self) -> str:
+        """The user and the name for people."""
+        return f"{self.user}/{self.display_name}"
 
 
 def make_jobs(entries: Iterable[Entry], user: str) -> list[Job]:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 Overlap = Literal["allow", "skip", "queue", "replace"]
 Missed = Literal["skip", "once", "all"]
@@ -39,6 +39,8 @@ class Options:
     alarm_repeat: float | None = None
     expect: float | None = None
     ping: str | None = None
+    ping_output: str = "10k"
+    """A size, with `always:` before it if successes send output, too; `0`: none."""
     ping_redirects: bool = False
     log: bool = True
     on: Nodes = "every"
@@ -82,7 +84,11 @@ class Option:
         return self.name.replace("-", "_")
 
 
+MAX_PING_OUTPUT = 1 << 20  # bytes; healthchecks.io keeps 100 kB
 MAX_DURATION = 36_500 * 86_400  # seconds
+EXPECT_TOLERANCE = 60.0
+"""Seconds by which a success may be later than `expect` and `jitter` allow."""
+
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _SIZE_BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
@@ -189,6 +195,16 @@ def url(text: str) -> str:
     return text
 
 
+def ping_output(text: str) -> str:
+    try:
+        is_valid = text == "0" or size(text.removeprefix("always:")) <= MAX_PING_OUTPUT
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise ValueError("a size such as 10k, always:10k or 0, of at most 1M")
+    return text
+
+
 def yes_no(text: str) -> bool:
     return choice("yes", "no")(text) == "yes"
 
@@ -233,6 +249,7 @@ OPTIONS = (
     Option("alarm-repeat", positive_duration, no_value),
     Option("expect", positive_duration, no_value),
     Option("ping", url, no_value),
+    Option("ping-output", ping_output, no_value),
     Option("ping-redirects", yes_no, bool),
     Option("log", yes_no, lambda value: value is False),
     Option("on", choice("every", "one"), no_value, implemented=False),
@@ -251,9 +268,24 @@ def to_json(options: Options) -> dict[str, object]:
 
 
 def from_json(document: Mapping[str, Any]) -> Options:
-    """Return the options that `to_json` wrote; unknown names are ignored."""
+    """Return the options that `to_json` wrote; unknown names and impossible values are ignored."""
     known = {name.replace("-", "_"): value for name, value in document.items()}
+    if isinstance(known.get("success"), list):
+        known["success"] = tuple(known["success"])
     values = {field.name: known[field.name] for field in fields(Options) if field.name in known}
-    if "success" in values:
-        values["success"] = tuple(values["success"])
-    return Options(**values)
+    return Options(**{name: value for name, value in values.items() if _is_possible(value, _TYPES[name])})
+
+
+_TYPES = {field.name: field.type for field in fields(Options)}
+
+
+def _is_possible(value: object, kind: Any) -> bool:
+    """Return whether a value may be that of a field with this type."""
+    if isinstance(value, tuple):
+        return kind == tuple[int, ...] and all(type(part) is int for part in value)
+    kinds = get_args(kind) or (kind,)
+    if type(value) in {int, float} and float in kinds:
+        return 0 <= value <= MAX_DURATION  # type: ignore[operator] # it is a number
+    if type(value) is int:
+        return int in kinds and abs(value) < 1 << 63
+    return type(value) in kinds or value in [word for part in kinds for word in get_args(part)]

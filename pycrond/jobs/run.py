@@ -41,6 +41,11 @@ class State(enum.StrEnum):
     UNKNOWN = "unknown"
     """Perhaps started; its end is not known."""
 
+    @classmethod
+    def _missing_(cls, _value: object) -> "State":
+        """Return the state for a stored word that is none."""
+        return cls.UNKNOWN
+
 
 class Reason(enum.StrEnum):
     """The reason for a state: a code, stored in the ledger beside the text for people."""
@@ -73,6 +78,8 @@ class Reason(enum.StrEnum):
     """The disk was full, and a crash followed."""
     START_FAILED = "start-failed"
     """The command could not be started."""
+    ACCOUNT = "account"
+    """The account of its user is gone, has another uid or has expired."""
     TIMEOUT = "timeout"
     """The run took longer than its `timeout`."""
     KILL = "kill"
@@ -85,6 +92,11 @@ class Reason(enum.StrEnum):
     """Its exit status went to another process."""
     START_UNKNOWN = "start-unknown"
     """The daemon died in the instant of its start."""
+
+    @classmethod
+    def _missing_(cls, _value: object) -> "Reason":
+        """Return the reason for a stored word that is none."""
+        return cls.NONE
 
 
 _WORDS = {Reason.REPLACED: "overlap", Reason.SIGNAL: "kill"}

@@ -38,7 +38,7 @@ from functools import partial
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 from pycrond.keeper.leaders import find_leaders
-from pycrond.keeper.system_calls import children, own_file, poll, reply, stat_fields
+from pycrond.keeper.system_calls import children, own_file, poll, reply, save_ends, stat_fields
 
 DAEMON_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 """glibc returns large blocks to the kernel when they are freed: 8 MB after a reload of 100,000 entries."""
@@ -65,8 +65,7 @@ class Keeper:
         self.predecessors: list[socket.socket] = []
         self.is_informed = False  # by a predecessor, of the ends before this keeper
         self.waiters = [(waiter, b"R")] if waiter else []
-        """The socket of each `start` that waits, and the answer when the daemon is ready: R for the `start`
-        that caused this start, A (already running) for those that came meanwhile."""
+        """The socket of each `start` that waits, and its answer: R, or A if another caused this start."""
         self.stoppers: list[socket.socket] = []  # of each `stop`, answered when the daemon has ended
         self.channel: socket.socket | None = None  # to the daemon; after its stop, to the next keeper
         self.daemon = 0  # its pid, 0 while there is none
@@ -124,8 +123,8 @@ class Keeper:
         if self.channel:
             return self.lock < 0 and not self.left_running and not self.unreported
         is_late = time.monotonic() > self.output_deadline
-        is_quiet = not self.left_running and not self.readers.keys() - self.idle
-        return is_quiet or (is_late and (os.getpid() == 1 or not self.left_running))
+        is_over = not self.left_running and (is_late or not self.readers.keys() - self.idle)
+        return is_over or (is_late and os.getpid() == 1)
 
     # The daemon
 
@@ -237,6 +236,7 @@ class Keeper:
             self.is_stopped, self.last_end = True, ""
             if self.predecessors and not self.was_ever_ready:
                 self.predecessors, self.lock = [], -1  # one keeps the lock, and waits for its jobs
+            save_ends(self.state, [*self.ends.values()])
             self.output_deadline = time.monotonic() + FINAL_OUTPUT_TIME
             if self.front:  # it ends now; the keeper stays for the jobs left running
                 reply(self.front, b"%d" % self.exit_status)
@@ -268,8 +268,7 @@ class Keeper:
                 return
             if child is None:
                 return
-            pid = child.si_pid
-            fields = stat_fields(pid)
+            pid, fields = child.si_pid, stat_fields(child.si_pid)
             _, status, usage = os.wait4(pid, 0)
             if pid == self.daemon:
                 self.receive()  # first: the runs that the daemon was about to start
@@ -282,11 +281,16 @@ class Keeper:
         process = b"%d:%b" % (pid, start)
         cpu = usage.ru_utime + usage.ru_stime
         line = b"%b %d %.3f %d %.6f" % (process, status, cpu, usage.ru_maxrss, time.time())
-        self.ends[process] = line
         if stat_fields(self.daemon)[:1] == [b"Z"]:  # the daemon is dead, but not reaped yet
             self.leaders[b"%d" % pid] = b"0 %d %b" % (pid, start)
+        self.add_end(process, line)
+
+    def add_end(self, process: bytes, line: bytes) -> None:
+        self.ends[process] = line
         if self.channel:
             self.unreported.append(line)
+        elif self.is_stopped:
+            save_ends(self.state, [line])
         if len(self.ends) > MAX_ENDS:
             self.ends.pop(next(iter(self.ends)))
 
@@ -313,17 +317,13 @@ class Keeper:
         self.idle.discard(run)
 
     def save(self) -> None:
-        """Store the jobs' output and the processes' ends that no daemon has read, for the next daemon."""
+        """Store the jobs' output that no daemon has read, and again all ends: the disk may have been full."""
         for run, reader in [] if self.is_handed_over() else self.readers.items():
             self.idle.discard(run)
             while run not in self.idle:
                 self.drain(run, reader, sum(event for _, event in poll({reader: select.POLLIN}, 0)))
-        try:
-            with own_file(self.state, "ends") as file:
-                file.seek(0, os.SEEK_END)
-                file.write(b"".join(line + b"\n" for line in self.ends.values()))
-        except OSError:
-            pass  # how these processes ended remains unknown
+        if not self.channel:  # else the next keeper has them
+            save_ends(self.state, [*self.ends.values()])
 
     # Commands
 
@@ -399,9 +399,10 @@ class Keeper:
         lines = message[1:].split(b"\n")
         for line in filter(None, lines):
             process = line.split()[0]
-            known, key = (self.ends, process) if b":" in process else (self.leaders, line)
-            known[key] = line
-            self.unreported += [line] if self.channel else []
+            if b":" in process:
+                self.add_end(process, line)
+            else:
+                self.leaders[line] = line
         self.is_informed |= b"" in lines
 
     def front_died(self) -> None:

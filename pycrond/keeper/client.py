@@ -31,8 +31,9 @@ def _parse_end(line: bytes) -> ProcessEnd | None:
     try:
         process, status, cpu, rss, at = line.split()
         pid, _, start = process.partition(b":")
+        os.waitstatus_to_exitcode(int(status))  # it is the status of a process that has ended
         return ProcessEnd(int(pid), int(start), int(status), float(cpu), int(rss), float(at))
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
@@ -145,5 +146,5 @@ def read_saved_ends(path: str) -> list[ProcessEnd]:
     try:
         with open(path, "rb") as file:
             return [end for line in file if (end := _parse_end(line))]
-    except FileNotFoundError:
+    except OSError:
         return []

@@ -8,7 +8,7 @@ import socket
 import sys
 from typing import NamedTuple
 
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_message, os_reason
 from pycrond.host import signals
 from pycrond.host.safe_paths import OWN_FILE
 
@@ -27,7 +27,7 @@ def acquire_lock(state_dir: str) -> int | None:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
     except OSError as error:
-        raise PycrondError(f"cannot open {path}: {error.strerror}") from error
+        raise PycrondError(f"cannot open {path}: {os_reason(error)}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -115,7 +115,7 @@ def detach(start: KeeperStart, waiter: socket.socket) -> None:
         become_keeper(start.command(waiter=waiter), inherited)
     except BaseException as error:  # noqa: BLE001 -- the caller learns of it only by the socket
         with contextlib.suppress(OSError):
-            waiter.sendall(f"F{error}\n".encode(errors="replace"))
+            waiter.sendall(f"F{os_message(error)}\n".encode(errors="replace"))
     os._exit(1)
 
 
@@ -145,7 +145,7 @@ def is_locked(state_dir: str) -> bool:
     except FileNotFoundError:
         return False
     except OSError as error:
-        raise PycrondError(f"cannot open {state_dir}/lock: {error.strerror}") from error
+        raise PycrondError(f"cannot open {state_dir}/lock: {os_reason(error)}") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -1,5 +1,6 @@
 """System calls of the keeper's program. Standard library only."""
 
+import contextlib
 import io
 import os
 import select
@@ -50,3 +51,10 @@ def own_file(directory: str, name: str) -> io.FileIO:
     """Open a file of this user for reading and writing; make it and its directory where they are missing."""
     os.makedirs(directory, 0o700, exist_ok=True)
     return open(os.open(f"{directory}/{name}", os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600), "r+b", 0)
+
+
+def save_ends(state: str, lines: list[bytes]) -> None:
+    """Store the ends of processes that no daemon has read, for commands and for the next daemon."""
+    with contextlib.suppress(OSError), own_file(state, "ends") as file:
+        file.seek(0, os.SEEK_END)
+        file.write(b"".join(b"\n%b\n" % line for line in lines))  # a full disk may have cut a line

@@ -37,10 +37,17 @@ class Alarm:
         """The user of its job, as whom it is delivered."""
         return self.key.partition("/")[0]
 
+    def move(self, seconds: float) -> None:
+        """Move its times, as the clock was turned."""
+        self.made_at += seconds
+        if self.next_at is not None:
+            self.next_at += seconds
+
     @property
     def document(self) -> dict[str, Any]:
         """The facts that its delivery needs. They are kept as JSON, which takes a fifth of the room."""
-        return dict(json.loads(self.text))
+        document = json.loads(self.text)
+        return document if isinstance(document, dict) else {}
 
 
 class Health(NamedTuple):
@@ -49,10 +56,19 @@ class Health(NamedTuple):
     key: str
     since: float
     failing_since: float | None = None
-    alarmed_at: float | None = None
+    alarmed_for: float | None = None  # the fire time of the last failure with an alarm: column alarmed_at
     succeeded_at: float | None = None
     overdue_at: float | None = None  # when it was last reported as overdue
     expect: float | None = None
+
+    def moved(self, seconds: float) -> "Health":
+        """Return it with all times moved, as the clock was turned."""
+        times = {name: getattr(self, name) for name in self._fields[1:6]}
+        return self._replace(**{name: at + seconds for name, at in times.items() if at is not None})
+
+    def until(self, now: float) -> "Health":
+        """Return it without a time after now."""
+        return self.moved(min(0.0, max(-1e12, now - max(at for at in self[1:6] if at is not None))))
 
 
 class AlarmTable:
@@ -60,15 +76,22 @@ class AlarmTable:
 
     def __init__(self, file: Database) -> None:
         self._file = file
-        self._last = int(file.db.execute("SELECT coalesce(max(id), 0) FROM alarms").fetchone()[0])
+        self._last = int(
+            file.db.execute("SELECT coalesce(max(id), 0) FROM alarms WHERE id < 1 << 62").fetchone()[0]
+        )
 
     def open(self) -> Iterator[Alarm]:
         """Yield the alarms that are not delivered yet, oldest first."""
         rows = self._file.db.execute(
             "SELECT id, run, key, kind, event, made_at, next_at, tries, document FROM alarms"
-            " WHERE next_at IS NOT NULL ORDER BY id"
+            " WHERE next_at IS NOT NULL AND id > 0 AND kind IN ('mail', 'hook', 'ping') ORDER BY id"
         )
         return (Alarm(*row) for row in rows)
+
+    def move(self, seconds: float) -> None:
+        """Move the times of the alarms that are not delivered yet."""
+        statement = "UPDATE alarms SET made_at = made_at + ?, next_at = next_at + ? WHERE next_at IS NOT NULL"
+        self._file.write((statement, [(seconds, seconds)]))
 
     def take_id(self) -> int:
         """Take the id of a new alarm."""

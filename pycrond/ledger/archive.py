@@ -59,6 +59,7 @@ class Archive:
         self._file.write(
             ("DELETE FROM job_versions WHERE key = ?", values),
             ("DELETE FROM pauses WHERE key = ?", values),
+            ("DELETE FROM last_runs WHERE key = ?", values),
             ("DELETE FROM jobs WHERE key = ? AND loaded = 0", values),
         )
         return str(rows[-1][0]) if len(rows) == MAX_GONE else "", keys

@@ -5,17 +5,20 @@ the clock was set back, cron's rule lets jobs run once or twice: there, one verd
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from pycrond import clock
+from pycrond.errors import PycrondError
 from pycrond.ledger.codec import decode_schedule
 from pycrond.ledger.rows import StepRow, VerdictRow, VersionRow
 from pycrond.schedule.dst import fire_times
-from pycrond.schedule.timezone import Zone
+from pycrond.schedule.timezone import ChangedZone, Zone, tick_from
 
 MINUTE = timedelta(minutes=1)
+MAX_REPEATED = 180 * 60.0 + 120.0  # seconds; a clock that is set back by more repeats all jobs
 STARTED = {"running", "succeeded", "failed", "timed-out", "killed", "lost", "unknown"}
 FireId = tuple[int, float]
 """The wall minute and the instant of a fire."""
@@ -49,35 +52,72 @@ def audit(
     zone: Callable[[str], Zone],
 ) -> Audit:
     """Compare all fires after `since` up to and including `until`; `zone` returns a time zone by its name."""
-    repeated = [(step.at - 60, step.at - step.moved + 60) for step in steps if step.moved < 0]
+    steps = [*steps]
+    turned_back = [step for step in steps if step.moved < 0 and step.kind == "step"]
+    repeated = [(step.at - 60, step.at - step.moved + 60) for step in turned_back]
+    zone_changes = {step.at for step in steps if step.kind == "zone"}
     due: dict[str, dict[FireId, float]] = defaultdict(dict)
+    findings: list[Unaccounted] = []
+    before: dict[str, tuple[VersionRow, Zone]] = {}
     for version in versions:
-        due[version.key].update(_due(version, since, until, zone))
+        key = version.key
+        try:
+            in_zone = _zone_of(version, before.get(key), zone_changes, zone)
+            first = _without_repeated(version, since, repeated)
+            due[key].update(_due(version, first, until, in_zone))
+            before[key] = version, in_zone
+        except PycrondError as error:
+            findings.append(Unaccounted(key, version.since, f"cannot be judged from then on: {error}"))
     given: dict[str, list[VerdictRow]] = defaultdict(list)
     for verdict in verdicts:
         if since.timestamp() < (verdict.until or verdict.fire) and verdict.fire <= until.timestamp():
             given[verdict.key].append(verdict)
-    findings: list[Unaccounted] = []
     for key in sorted(due.keys() | given.keys()):
         findings += _compare(key, due[key], given[key], repeated, since.timestamp())
     return Audit(sum(map(len, due.values())), len(due), tuple(findings))
 
 
-def _due(
-    version: VersionRow, since: datetime, until: datetime, zone: Callable[[str], Zone]
-) -> Iterator[tuple[FireId, float]]:
+def _zone_of(
+    version: VersionRow,
+    before: tuple[VersionRow, Zone] | None,
+    zone_changes: Container[float],
+    zone: Callable[[str], Zone],
+) -> Zone:
+    """The zone of a version; if the daemon's zone changed when it began, that of the version `before` until
+    then. Raises PycrondError for an unknown one.
+    """
+    known = zone(version.zone)
+    is_changed = before is not None and before[0].zone != version.zone and before[0].until == version.since
+    if before is None or not is_changed or version.since not in zone_changes:
+        return known
+    return ChangedZone(before[1], tick_from(_minute(version.since)) + 1, known)
+
+
+def _without_repeated(
+    version: VersionRow, since: datetime, repeated: Iterable[tuple[float, float]]
+) -> datetime:
+    """The time after which a version has fires. In minutes that were repeated by cron's rule, fixed-time jobs
+    do not run again, also not those that were loaded in between.
+    """
+    if version.canonical is None or decode_schedule(version.canonical).wildcard:
+        return since
+    ends = [end for start, end in repeated if start <= version.since <= end and end - start < MAX_REPEATED]
+    return max([since, *(clock.at(end) for end in ends)])
+
+
+def _due(version: VersionRow, since: datetime, until: datetime, zone: Zone) -> Iterator[tuple[FireId, float]]:
     """The fires of a version, each with its instant."""
     if version.canonical is None:
         return
     first = max(_minute(version.since), since) + MINUTE
     last = until if version.until is None else min(_minute(version.until), until)
-    for fire in fire_times(decode_schedule(version.canonical), zone(version.zone), first, last + MINUTE):
+    for fire in fire_times(decode_schedule(version.canonical), zone, first, last + MINUTE):
         at = fire.at.timestamp()
         yield (fire.wall, at), at
 
 
 def _minute(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC).replace(second=0, microsecond=0)
+    return clock.at(seconds).replace(second=0, microsecond=0)
 
 
 def _compare(

@@ -1,15 +1,21 @@
 """The ledger's form of jobs: their schedules are plain numbers, readable without the crontab."""
 
+import contextlib
 import json
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from pycrond.errors import PycrondError
 from pycrond.jobs.job import Entry, Job
-from pycrond.jobs.options import from_json, to_json
+from pycrond.jobs.options import Options, from_json, to_json
 from pycrond.ledger.rows import JobRow
 from pycrond.schedule.days import DayPart
 from pycrond.schedule.schedule import Schedule, intern_schedule
 from pycrond.text import storable
+
+RANGES = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 6))
+"""The least and the greatest number of minutes, hours, days, months and weekdays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +62,35 @@ def decode_job(row: JobRow) -> Job:
         row.file,
         row.line,
         row.user,
-        decode_schedule(row.canonical) if row.canonical else None,
+        _known_schedule(row.canonical),
         row.schedule,
         row.zone,
         row.command,
         "",
         (),
-        from_json(json.loads(row.options)),
+        decode_options(row.options),
     )
     return Job(row.key, row.user, entry)
+
+
+def _known_schedule(text: str | None) -> Schedule | None:
+    with contextlib.suppress(PycrondError):
+        return decode_schedule(text) if text else None
+    return None
+
+
+def decode_json(text: str) -> dict[str, Any]:
+    """Return the members of a stored object; none where the text is none."""
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def decode_options(text: str) -> Options:
+    """Return stored options; those that are none have their defaults."""
+    return from_json(decode_json(text))
 
 
 def encode_schedule(schedule: Schedule) -> str:
@@ -86,19 +112,35 @@ def encode_schedule(schedule: Schedule) -> str:
 
 
 def decode_schedule(text: str) -> Schedule:
-    """Return the schedule of a text; equal schedules that are in use are one object."""
+    """Return the schedule of a text; equal schedules that are in use are one object.
+
+    Raises PycrondError for a text that is none.
+    """
+    try:
+        schedule = _decoded(text)
+        if schedule.part.specials or schedule.part.special_weekdays:
+            schedule.next_wall(0)  # they are read only now
+    except (ValueError, LookupError, TypeError) as error:
+        raise PycrondError(f"the ledger has a schedule that cannot be read: {text[:100]!r}") from error
+    return schedule
+
+
+def _decoded(text: str) -> Schedule:
     minutes, hours, days, months, weekdays, day_or, kind, period, specials, special_weekdays = text.split()
-    part = DayPart(
-        int(days, 16),
-        int(months, 16),
-        int(weekdays, 16),
-        day_or == "or",
-        _words(specials),
-        _words(special_weekdays),
-    )
-    return intern_schedule(
-        int(minutes, 16), int(hours, 16), part, wildcard=kind == "wildcard", period=int(period)
-    )
+    words = (minutes, hours, days, months, weekdays)
+    bits = [_bits(word, least, most) for word, (least, most) in zip(words, RANGES, strict=True)]
+    part = DayPart(bits[2], bits[3], bits[4], day_or == "or", _words(specials), _words(special_weekdays))
+    if int(period) < 0:
+        raise ValueError("a period below 0")
+    return intern_schedule(bits[0], bits[1], part, wildcard=kind == "wildcard", period=int(period))
+
+
+def _bits(word: str, least: int, most: int) -> int:
+    """Return a bit mask of numbers from `least` to `most`."""
+    bits = int(word, 16)
+    if bits < 0 or bits >> most + 1 or bits & (1 << least) - 1:
+        raise ValueError("beyond the field")
+    return bits
 
 
 def _words(text: str) -> tuple[str, ...]:

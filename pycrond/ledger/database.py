@@ -12,7 +12,6 @@ from contextlib import contextmanager, suppress
 from pycrond import clock
 from pycrond.errors import PycrondError
 from pycrond.host.safe_paths import OWN_FILE
-from pycrond.ledger.rows import quote_path
 from pycrond.ledger.schema import MIGRATIONS
 
 RETRY_INTERVAL = 1.0  # seconds between two attempts to write the queue
@@ -39,6 +38,8 @@ class Database:
         self._checkpointed_changes = 0
         self.trouble = ""
         """Why the queued writes failed; empty while nothing is wrong."""
+        self.is_full = False
+        """True if they failed because the disk is full."""
         self.set_aside = ""
         """What was wrong with a file that was set aside, and its new path; its reader empties it."""
         try:
@@ -143,7 +144,7 @@ class Database:
                 for statement, rows in self._pending:
                     self.db.executemany(statement, rows)
         except sqlite3.OperationalError as error:
-            self.trouble = str(error)
+            self.trouble, self.is_full = str(error), error.sqlite_errorcode == sqlite3.SQLITE_FULL
             self._retry_at = clock.elapsed() + RETRY_INTERVAL
         except OUR_ERRORS:
             raise
@@ -213,3 +214,8 @@ def check_version(path: str) -> None:
 def _version_message(path: str, version: int) -> str:
     known = len(MIGRATIONS)
     return f"ledger {path} is of version {version}, from a newer pycrond; this one knows up to {known}"
+
+
+def quote_path(path: str) -> str:
+    """Return a path as it stands in one of SQLite's file: addresses."""
+    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

@@ -41,6 +41,19 @@ class JobTable:
             row[0]: row for row in file.db.execute("SELECT file, place, stamp FROM files")
         }
 
+    @property
+    def zone(self) -> str | None:
+        """The time zone of the daemon that loaded the jobs; None before the first."""
+        stamps = [stamp for _, _, stamp in self._files.values()]
+        return stamps[0].partition(" ")[2] or None if stamps else None
+
+    def begin_by(self, now: float) -> None:
+        """Have the loaded jobs be due in the minutes after now (Unix seconds), where the clock was set back
+        to before the time after which they were.
+        """
+        statement = "UPDATE job_versions SET since = ? WHERE until IS NULL AND since > ?"
+        self._file.write((statement, [(now, now)]))
+
     def reset(self) -> None:
         """Forget the files: the ledger has been replaced by an empty one."""
         self._files = {}
@@ -79,6 +92,10 @@ class JobTable:
             " JOIN job_versions ON job_versions.key = jobs.key AND until IS NULL"
             " WHERE loaded > 0 AND jobs.canonical IS NOT NULL GROUP BY jobs.key ORDER BY place, jobs.line"
         ).fetchall()
+
+    def users(self) -> set[str]:
+        """Return the users of the loaded jobs."""
+        return {user for (user,) in self._file.db.execute("SELECT DISTINCT user FROM jobs WHERE loaded > 0")}
 
     def job(self, key: str) -> JobRow | None:
         """Return a job as it was when it was loaded last."""

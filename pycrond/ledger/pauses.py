@@ -6,14 +6,33 @@ from datetime import datetime
 from pycrond.ledger.database import Database
 from pycrond.ledger.rows import PauseRow
 
+MOST_SECONDS = 1e12  # of a move: numbers stay numbers
+
 
 class Pauses:
     """Pauses and resumes jobs; pauses survive a restart of the daemon."""
 
-    def __init__(self, file: Database) -> None:
+    def __init__(self, file: Database, now: datetime) -> None:
+        """A pause that began later than now lasts from now on as long as it was to last."""
         self._file = file
         rows = file.db.execute("SELECT key, since, until, reason FROM pauses WHERE ended_at IS NULL")
         self._paused = {row.key: row for row in (PauseRow(*values) for values in rows)}
+        for row in [*self._paused.values()]:
+            if row.since > now.timestamp():
+                self._move([row], max(now.timestamp() - row.since, -MOST_SECONDS))
+
+    def clock_was_turned(self, seconds: float) -> None:
+        """Move the ends of all pauses: each is a duration."""
+        self._move([*self._paused.values()], seconds)
+
+    def _move(self, rows: Iterable[PauseRow], seconds: float) -> None:
+        for row in rows:
+            until = None if row.until is None else row.until + seconds
+            self._paused[row.key] = row._replace(since=row.since + seconds, until=until)
+        statement = (
+            "UPDATE pauses SET since = since + ?, until = until + ? WHERE key = ? AND ended_at IS NULL"
+        )
+        self._file.write((statement, [(seconds, seconds, row.key) for row in rows]))
 
     def reason(self, key: str, now: datetime) -> str | None:
         """The reason given for a job's pause, which may be empty; None where the job is not paused."""

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterator
 
+from pycrond.jobs.display_name import display_name
 from pycrond.ledger.rows import RunRow, SpanRow, StepRow, VerdictRow, VersionRow
 from pycrond.ledger.shared_reader import RUNS, SharedReader
 
@@ -10,9 +11,9 @@ RECORDED = "SELECT id, coalesce(started_at, ended_at, fire) FROM runs WHERE id >
 SPANS = """
     SELECT start, CASE WHEN state = 'running' THEN NULL ELSE max(start, coalesce(until, over, start)) END,
     state, id, coalesce(folded, 1), trigger = 'schedule', key
-    FROM (SELECT *, coalesce(started_at, start_at, fire) AS start,
-    CASE WHEN state = 'running' THEN :now WHEN started_at NOT NULL THEN ended_at END AS over FROM runs
-    WHERE id BETWEEN :first AND :last OR id IN (SELECT id FROM runs
+    FROM (SELECT *, min(max(coalesce(started_at, start_at, fire), 0.0), 1e12) AS start,
+    CASE WHEN state = 'running' THEN :now WHEN started_at NOT NULL THEN min(ended_at, 1e12) END AS over
+    FROM runs WHERE id BETWEEN :first AND :last OR id IN (SELECT id FROM runs
     WHERE state IN ('claimed', 'waiting', 'running') AND state = 'running'))
     WHERE start < :until AND fire <= :now AND coalesce(until, over, start) >= :start
 """
@@ -57,6 +58,11 @@ class Reader(SharedReader):
         ids = range(1, 1 + (self._db.execute("SELECT max(id) FROM runs").fetchone()[0] or 0))
         return 1 + bisect_left(ids, moment, key=lambda run: self._db.execute(RECORDED, (run,)).fetchone()[1])
 
+    def labels(self) -> dict[str, str]:
+        """The users and names for people of all jobs, by key, also of jobs that are gone."""
+        rows = self._db.execute("SELECT key, user, name, command FROM jobs")
+        return {key: f"{user}/{display_name(key, name, command)}" for key, user, name, command in rows}
+
     def versions(self) -> list[VersionRow]:
         """The versions of all jobs, in the order in which they were loaded."""
         return self._rows(
@@ -71,5 +77,7 @@ class Reader(SharedReader):
         return map(VerdictRow._make, rows)
 
     def steps(self) -> list[StepRow]:
-        """The times at which the clock was set."""
-        return self._rows(StepRow, "SELECT at, moved FROM clock_events WHERE kind = 'step' ORDER BY id")
+        """The times at which the clock was set, or the daemon's time zone changed."""
+        return self._rows(
+            StepRow, "SELECT at, moved, kind FROM clock_events WHERE kind IN ('step', 'zone') ORDER BY id"
+        )

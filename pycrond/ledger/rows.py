@@ -1,9 +1,10 @@
 """The rows of the ledger: jobs, runs, pauses, daemons. Times are Unix seconds, UTC."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection
 from typing import NamedTuple
 
-from pycrond.errors import PycrondError
+from pycrond.jobs.display_name import display_name
+from pycrond.jobs.options import EXPECT_TOLERANCE
 from pycrond.jobs.run import Cause, Outcome, Reason, State, Trigger
 from pycrond.text import rfc3339
 
@@ -33,10 +34,11 @@ class VerdictRow(NamedTuple):
 
 
 class StepRow(NamedTuple):
-    """A change of the clock by so many seconds, to the time `at`."""
+    """A change of the clock by so many seconds, to the time `at`, or of the daemon's time zone, after it."""
 
     at: float
     moved: float
+    kind: str = "step"
 
 
 BAD_ENDS = frozenset({State.FAILED, State.TIMED_OUT, State.KILLED, State.MISSED, State.LOST, State.UNKNOWN})
@@ -56,6 +58,16 @@ class JobRow(NamedTuple):
     zone: str
     command: str
     options: str
+
+    @property
+    def title(self) -> str:
+        """The name for people."""
+        return display_name(self.key, self.name, self.command)
+
+    @property
+    def label(self) -> str:
+        """The user and the name for people."""
+        return f"{self.user}/{self.title}"
 
 
 class FileRows(NamedTuple):
@@ -89,6 +101,55 @@ class RunRow(NamedTuple):
     bytes: int
     until: float | None
     folded: int | None
+    command: str = ""
+    """Its first `MAX_COMMAND` characters."""
+
+    @property
+    def title(self) -> str:
+        """The job's name for people."""
+        return display_name(self.key, self.name, self.command)
+
+
+class StandingRow(NamedTuple):
+    """The failures of a job in a row, and its fires that were passed over since its last run began."""
+
+    key: str
+    failing_since: float | None
+    failures: int
+    passed: int | None
+    skipped: int
+    missed: int
+
+
+class ExpectedRow(NamedTuple):
+    """A job that is to succeed once in `expect` seconds; `succeeded_at` is None before its first success."""
+
+    key: str
+    name: str | None
+    loaded: int
+    expect: float
+    since: float
+    succeeded_at: float | None
+
+    @property
+    def overdue_at(self) -> float:
+        """The time from which on it is overdue."""
+        return (self.succeeded_at or self.since) + self.expect + EXPECT_TOLERANCE
+
+
+class ProcessRow(NamedTuple):
+    """A run that is not over, with what identifies its process and decides about its outcome."""
+
+    id: int
+    state: State
+    reason_code: Reason
+    reason: str
+    pid: int | None
+    pid_start: int | None
+    started_at: float | None
+    options: str | None
+    boot: str
+    """The boot in which it was seen last."""
 
 
 class SpanRow(NamedTuple):
@@ -126,38 +187,12 @@ class DaemonRow(NamedTuple):
     stopped_at: float | None
 
 
-def quote_path(path: str) -> str:
-    """Return a path as it stands in one of SQLite's file: addresses."""
-    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
-
-
-def matching_keys(word: str, jobs: Iterable[tuple[str, str | None, str]]) -> list[str]:
-    """Return the keys of the jobs that have a word as name, file:line or key, else as the beginning of a key.
-
-    `jobs`: key, name and file:line, the last empty for a job that is gone, as another may stand there now.
-    """
-    exact, partial = [], []
-    for key, name, place in jobs:
-        if word in {key, name} or (place and word in {place, place.rpartition("/")[2]}):
-            exact.append(key)
-        elif key.startswith(word) or key.partition("/")[2].startswith(word):
-            partial.append(key)
-    return exact or partial
-
-
-def require_one(word: str, keys: Sequence[str]) -> str:
-    """Return the key of the only job that a word may mean; raises PycrondError for none, or more than one."""
-    if not keys:
-        raise PycrondError(f"no job is called '{word}' (see 'pycrond list')")
-    if len(keys) > 1:
-        raise PycrondError(f"'{word}' may mean {len(keys)} jobs: {', '.join(keys[:10])}")
-    return keys[0]
-
-
 def run_json(run: RunRow) -> dict[str, object]:
     """Return a run as `history --json` prints it."""
     values = run._asdict()
     values["count"] = values.pop("folded")
+    del values["command"]
+    values["display_name"] = run.title
     times = {name: rfc3339(values[name]) for name in ("fire", "started_at", "ended_at", "until")}
     return {**values, **times}
 

@@ -55,8 +55,8 @@ MIGRATIONS = (
 
     CREATE TABLE clock_events (
         id     INTEGER PRIMARY KEY,
-        at     REAL NOT NULL,         -- by the clock after the step
-        kind   TEXT NOT NULL,         -- 'step', 'suspend'
+        at     REAL NOT NULL,         -- by the clock after the step; the last minute of the old zone
+        kind   TEXT NOT NULL,         -- 'step', 'suspend', 'zone': the daemon's time zone is another
         moved  REAL NOT NULL          -- seconds; negative if turned back
     ) STRICT;
 
@@ -157,5 +157,31 @@ MIGRATIONS = (
     CREATE INDEX jobs_gone ON jobs (key) WHERE loaded = 0;
     CREATE INDEX job_versions_of_job ON job_versions (key, id);
     CREATE INDEX pauses_of_job ON pauses (key);
+    """,
+    """
+    CREATE TABLE last_runs (         -- what has become of each job
+        key           TEXT PRIMARY KEY,
+        run           INTEGER,       -- the run that ended last; null: none has ended
+        failing_since REAL,          -- the start of the first failure since the last success, if there is one
+        failures      INTEGER NOT NULL, -- fires in a row that failed; their retries do not count
+        passed        INTEGER,       -- the latest row of fires skipped or missed since that run began
+        skipped       INTEGER NOT NULL, -- their numbers
+        missed        INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID;
+    INSERT INTO last_runs
+    SELECT key, nullif(past.run, 0),
+    min(coalesce(started_at, fire)) FILTER (WHERE id > good
+        AND state IN ('failed', 'timed-out', 'lost', 'unknown')),
+    coalesce(sum(coalesce(folded, 1)) FILTER (WHERE id > good AND attempt = 1
+        AND state IN ('failed', 'timed-out', 'lost', 'unknown')), 0),
+    max(iif(id > past.run AND state IN ('skipped', 'missed'), id, NULL)),
+    coalesce(sum(coalesce(folded, 1)) FILTER (WHERE id > past.run AND state = 'skipped'), 0),
+    coalesce(sum(coalesce(folded, 1)) FILTER (WHERE id > past.run AND state = 'missed'), 0)
+    FROM runs JOIN (
+        SELECT key, coalesce(max(id) FILTER (WHERE state NOT IN (
+            'claimed', 'waiting', 'running', 'skipped', 'missed'
+        ) AND (state <> 'killed' OR coalesce(started_at, folded) NOT NULL)), 0) AS run,
+        coalesce(max(id) FILTER (WHERE state = 'succeeded'), 0) AS good FROM runs GROUP BY key
+    ) AS past USING (key) GROUP BY key;
     """,
 )

@@ -9,21 +9,28 @@ from functools import partial
 from typing import TypeVar
 
 from pycrond.errors import Problem, PycrondError
+from pycrond.jobs.display_name import MAX_COMMAND
+from pycrond.ledger.database import quote_path
+from pycrond.ledger.job_words import matching_keys
 from pycrond.ledger.rows import (
     DaemonRow,
+    ExpectedRow,
     JobRow,
     PauseRow,
+    ProcessRow,
     RunRow,
-    matching_keys,
-    quote_path,
+    StandingRow,
 )
+from pycrond.ledger.schema import MIGRATIONS
 
 Row = TypeVar("Row")
 
 OPEN = "('claimed', 'waiting', 'running')"
+NO_END = "('claimed', 'waiting', 'running', 'skipped', 'missed')"
 OWN = "jobs.key BETWEEN :first_key AND :last_key"
 """The jobs in a reader's scope."""
-RUN = ", ".join("jobs.name" if name == "name" else f"runs.{name}" for name in RunRow._fields)
+_OF_JOB = {"name": "jobs.name", "command": f"coalesce(substr(jobs.command, 1, {MAX_COMMAND}), '')"}
+RUN = ", ".join(_OF_JOB.get(name, f"runs.{name}") for name in RunRow._fields)
 RUNS = f"SELECT {RUN} FROM runs LEFT JOIN jobs USING (key) WHERE +runs.key BETWEEN :first_key AND :last_key"  # noqa: S608 -- constants
 """The runs in a reader's scope; the plus keeps SQLite from searching them by their keys."""
 CONDITIONS = {
@@ -63,8 +70,13 @@ class SharedReader:
             self._db.text_factory = TEXT
             self._db.execute("PRAGMA trusted_schema = OFF")
             self._db.execute("SELECT count(*) FROM daemons").fetchone()
+            version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
         except sqlite3.Error as error:
             raise PycrondError(f"cannot read ledger {path}: {error}") from error
+        if version < len(MIGRATIONS):
+            raise PycrondError(
+                f"ledger {path} was written by an older pycrond: 'pycrond restart' converts it"
+            )
         self._state_dir = state_dir
         self._user = user
         self._max_bytes = max_bytes
@@ -126,15 +138,45 @@ class SharedReader:
         )
 
     def last_runs(self, keys: Sequence[str] | None = None) -> dict[str, RunRow]:
-        """The latest run of each loaded job that is over, by key; of all jobs, or of some."""
+        """The run of each loaded job that ended last, by key; of all jobs, or of some."""
+        # It may have been folded into a row of a lower number meanwhile.
         runs = self._rows(
             RunRow,
-            f"SELECT {RUN} FROM jobs JOIN runs ON runs.id = ("  # noqa: S608 -- constants
-            " SELECT max(id) FROM runs AS past WHERE past.key = jobs.key"
-            f" AND state NOT IN {OPEN}) WHERE jobs.loaded > 0 AND {OWN}{_with_keys(keys)}",
+            f"SELECT {RUN} FROM jobs JOIN last_runs USING (key) JOIN runs ON runs.id = ("  # noqa: S608 -- constants
+            " SELECT max(id) FROM runs AS past WHERE past.key = jobs.key AND past.id <= last_runs.run"
+            f" AND state NOT IN {NO_END}) WHERE jobs.loaded > 0 AND {OWN}{_with_keys(keys)}",
             keys=keys,
         )
         return {run.key: run for run in runs}
+
+    def standings(self, keys: Sequence[str] | None = None) -> dict[str, StandingRow]:
+        """The failures in a row and the fires passed over since the last run, by key, of jobs with any."""
+        rows = self._rows(
+            StandingRow,
+            "SELECT key, failing_since, failures, passed, skipped, missed"  # noqa: S608 -- constants
+            " FROM jobs JOIN last_runs USING (key) WHERE (failing_since NOT NULL OR passed NOT NULL)"
+            f" AND loaded > 0 AND {OWN}{_with_keys(keys)}",
+            keys=keys,
+        )
+        return {row.key: row for row in rows}
+
+    def expected(self) -> list[ExpectedRow]:
+        """The jobs that are expected to succeed regularly, also those that are gone."""
+        return self._rows(
+            ExpectedRow,
+            "SELECT health.key, name, coalesce(loaded > 0, 0), expect, since, succeeded_at FROM health"  # noqa: S608 -- constants
+            f" LEFT JOIN jobs USING (key) WHERE expect NOT NULL AND {OWN.replace('jobs', 'health')}"
+            " LIMIT :row_limit",
+        )
+
+    def processes(self) -> list[ProcessRow]:
+        """The processes of the runs that are not over."""
+        return self._rows(
+            ProcessRow,
+            "SELECT id, state, reason_code, reason, pid, pid_start, started_at,"  # noqa: S608 -- constants
+            " options, (SELECT boot FROM daemons ORDER BY id DESC LIMIT 1)"
+            f" FROM runs LEFT JOIN jobs USING (key) WHERE state IN {OPEN}",
+        )
 
     def unfinished(self) -> list[RunRow]:
         """The runs that are not over: claimed, waiting or running."""
@@ -199,11 +241,16 @@ class SharedReader:
     def find_jobs(self, word: str) -> list[str]:
         """The keys a word may mean: a name, the beginning of a key, or file:line; also of gone jobs."""
         rows = self._execute(
-            f"SELECT key, name, file, line, loaded FROM jobs LEFT JOIN files USING (file) WHERE {OWN}"  # noqa: S608 -- constants
+            "SELECT key, name, file, line, loaded, command"  # noqa: S608 -- constants
+            f" FROM jobs LEFT JOIN files USING (file) WHERE {OWN}"
             " ORDER BY loaded = 0, place, line"
         )
         return matching_keys(
-            word, ((key, name, f"{file}:{line}" if loaded else "") for key, name, file, line, loaded in rows)
+            word,
+            (
+                (key, name, f"{file}:{line}" if loaded else "", command)
+                for key, name, file, line, loaded, command in rows
+            ),
         )
 
     def pauses(self, now: float) -> list[PauseRow]:

@@ -8,9 +8,11 @@ from datetime import datetime
 
 from pycrond.errors import Problem
 from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, State
+from pycrond.ledger import last_runs
 from pycrond.ledger.database import Database, Work
 from pycrond.ledger.jobs import JobTable
 from pycrond.ledger.rows import FileRows, GapRow, RunRow, Unfinished, WaitingRow
+from pycrond.ledger.shared_reader import RUN
 from pycrond.text import storable
 
 # Whole statements, each with its columns.
@@ -62,7 +64,7 @@ class Ledger:
         self._promised: set[tuple[object, ...]] = set()  # fires whose claims are queued
         self._daemon = 0
         row = self.file.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
-        self.last_run = int(row[0]) if row else 0
+        self.last_run = min(int(row[0]), 1 << 62) if row else 0
         """The highest number that a run has."""
         self.jobs = JobTable(self.file)
 
@@ -84,7 +86,9 @@ class Ledger:
 
     def begin(self, pid: int, version: str, boot: str, why: str, now: datetime) -> None:
         """Write that a daemon starts."""
-        self._daemon = 1 + (self.file.db.execute("SELECT max(id) FROM daemons").fetchone()[0] or 0)
+        self._daemon = 1 + (
+            self.file.db.execute("SELECT max(id) FROM daemons WHERE id < 1 << 62").fetchone()[0] or 0
+        )
         self._began: Work = (BEGIN, [(self._daemon, pid, version, boot, now.timestamp(), why)])
         self.file.write(self._began)
 
@@ -150,15 +154,8 @@ class Ledger:
             numbered = self._numbered(fires)
         rows = [
             (
-                run,
-                fire.job.key,
-                fire.at.timestamp(),
-                fire.wall,
-                fire.fold,
-                fire.era,
-                fire.trigger,
-                fire.attempt,
-                *_start(fire),
+                *(run, fire.job.key, fire.at.timestamp(), fire.wall, fire.fold, fire.era),
+                *(fire.trigger, fire.attempt, *_start(fire)),
             )
             for run, fire in zip(numbered, fires, strict=True)
             if run is not None
@@ -191,10 +188,11 @@ class Ledger:
 
     def pass_over(self, gaps: Iterable[GapRow]) -> list[int]:
         """Write fires that were passed over, a row for a job and a gap; return the ids of the rows."""
-        rows = [(self.last_run + number, *gap) for number, gap in enumerate(gaps, 1)]
-        self.last_run += len(rows)
-        self.file.write((GAP, rows))
-        return [row[0] for row in rows]
+        numbered = [*enumerate(gaps, self.last_run + 1)]
+        self.last_run += len(numbered)
+        states = [(run, gap.state) for run, gap in numbered]
+        self.file.write((GAP, [(run, *gap) for run, gap in numbered]), *last_runs.changes(states))
+        return [run for run, _ in numbered]
 
     def cancel(self, runs: Iterable[int]) -> None:
         """Delete claims for a minute that has not come."""
@@ -214,6 +212,11 @@ class Ledger:
         )
         self.file.write((statement, [(*_columns(cause), run) for run, cause in rows]))
 
+    def move_starts(self, seconds: float) -> None:
+        """Write that waiting runs start later by so many seconds, or with a number below 0 earlier."""
+        where = "state IN ('claimed', 'waiting', 'running') AND start_at IS NOT NULL"
+        self.file.write((f"UPDATE runs SET start_at = start_at + ? WHERE {where}", [(seconds,)]))  # noqa: S608
+
     def may_start(self, runs: Sequence[int]) -> bool:
         """Write, durably, that runs no longer wait; on a full disk return False: they go on waiting."""
         if self.file.has_pending:
@@ -229,7 +232,8 @@ class Ledger:
         statement = (
             "UPDATE runs SET state = ?, reason_code = ?, reason = ?, ended_at = ?, told = 3 WHERE id = ?"
         )
-        self.file.write((statement, [(state, *_columns(cause), now.timestamp(), run) for run, cause in rows]))
+        settled = [(state, *_columns(cause), now.timestamp(), run) for run, cause in rows]
+        self.file.write((statement, settled), *last_runs.changes([(run, state) for run, _ in rows]))
 
     def note(self, rows: Sequence[tuple[int, Cause]]) -> None:
         """Write the causes for which running runs are being ended."""
@@ -244,9 +248,8 @@ class Ledger:
 
     def run(self, run: int) -> RunRow | None:
         """A run, as `history` shows it."""
-        columns = ", ".join("jobs.name" if name == "name" else f"runs.{name}" for name in RunRow._fields)
         row = self.file.db.execute(
-            f"SELECT {columns} FROM runs LEFT JOIN jobs USING (key) WHERE runs.id = ?",  # noqa: S608 -- constants
+            f"SELECT {RUN} FROM runs LEFT JOIN jobs USING (key) WHERE runs.id = ?",  # noqa: S608 -- constants
             (run,),
         ).fetchone()
         return RunRow(*row) if row else None
@@ -261,14 +264,12 @@ class Ledger:
 
     def finished(self, rows: Iterable[tuple[int, Outcome, datetime, float | None]], *more: Work) -> None:
         """Write ends, and what follows from them: id, outcome, when, duration in seconds if measured."""
-        values = [
-            (
-                end.state, *_columns(end.cause), end.exit_status, end.signal, end.cpu_s, end.max_rss_kb,
-                at.timestamp(), duration, run,
-            )
-            for run, end, at, duration in rows
-        ]  # fmt: skip
-        self.file.write((FINISHED, values), *more)
+        values, states = [], []
+        for run, end, at, duration in rows:
+            usage = (end.exit_status, end.signal, end.cpu_s, end.max_rss_kb)
+            values.append((end.state, *_columns(end.cause), *usage, at.timestamp(), duration, run))
+            states.append((run, end.state))
+        self.file.write((FINISHED, values), *last_runs.changes(states), *more)
 
     def delivered(self, progress: Mapping[int, tuple[int, int, int]]) -> None:
         """Write the progress of outputs: bytes spooled, bytes that syslog has taken, messages sent."""

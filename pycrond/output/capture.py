@@ -1,12 +1,14 @@
 """Capture of the jobs' output: from the FIFOs to the spools, as it comes."""
 
 import contextlib
+import errno
 import os
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from pycrond import clock
+from pycrond.errors import os_reason
 from pycrond.host import spawn
 from pycrond.host.poller import Poller
 from pycrond.output.daemon_log import DaemonLog
@@ -15,6 +17,8 @@ from pycrond.output.run_log import RunLog
 from pycrond.output.spool import CHUNK_SIZE
 
 RETRY_INTERVAL = 1.0  # seconds between two tries to write to a full disk
+ROOM = 1 << 20  # bytes of delivered output that are deleted at once while the disk is full
+TOLD_INTERVAL = 3600.0  # seconds
 MAX_TAKEN = 4 * CHUNK_SIZE  # bytes read from one FIFO before the others have their turn
 MAX_TURN_TIME = 0.005  # seconds of a turn of the loop, however many FIFOs are full
 BATCH = 16  # FIFOs read between two looks at the clock
@@ -42,7 +46,11 @@ class Capture:
         self._directory = directory
         self._blocked: list[CapturedOutput] = []  # wait for room on the disk
         self._retry_at = 0.0
-        self._is_full = False
+        self.trouble = ""
+        """Why output cannot be written; empty while it can."""
+        self.troubled_at = 0.0
+        """Since when, in Unix seconds."""
+        self._told_at = -TOLD_INTERVAL  # when it was logged that kept output is deleted
         self._closed: list[int] = []
         self.open_of_user: Counter[str] = Counter()
         """How many FIFOs of each user's runs are open, also of runs that are over."""
@@ -115,8 +123,6 @@ class Capture:
                     break
         except OSError as error:
             self._block(output, error)
-        else:
-            self._is_full = False
         if spool.size != before:
             self._delivery.changed(output.log)
 
@@ -147,15 +153,31 @@ class Capture:
         return users
 
     def _block(self, output: CapturedOutput, error: OSError) -> None:
-        """Leave what is in the pipe there: the disk is full, and the job waits when the pipe is."""
+        """Leave what is in the pipe there: the disk is full, and the job waits when the pipe is. The oldest
+        output that syslog has is deleted to make room.
+        """
         self._poller.unregister(output.reader)
-        if not self._is_full:
-            detail = f"cannot write output of run {output.log.run}: {error.strerror}"
-            self._daemon_log.write("ERROR", detail, clock.now(), level="err")
-        self._is_full = True
-        self._retry_at = clock.elapsed() + RETRY_INTERVAL
         if output not in self._blocked:
             self._blocked.append(output)
+        now, elapsed = clock.now(), clock.elapsed()
+        is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        self._retry_at = elapsed
+        if is_full and self._delivery.kept.free(ROOM):
+            if elapsed >= self._told_at + TOLD_INTERVAL:
+                detail = "the disk is full: the oldest output that syslog has is deleted"
+                self._daemon_log.write("WARNING", detail, now, level="warning")
+                self._told_at = elapsed
+            return
+        self._retry_at += RETRY_INTERVAL
+        if not self.trouble:
+            detail = f"cannot write output of run {output.log.run}: {os_reason(error)}"
+            self._daemon_log.write("ERROR", detail, now, level="err")
+            self.troubled_at = now.timestamp()
+        self.trouble = os_reason(error)
+
+    def blocked_sizes(self) -> list[int]:
+        """Return how many bytes wait in the FIFO of each run whose output cannot be written."""
+        return [spawn.unread_bytes(output.reader) for output in self._blocked if output.reader >= 0]
 
     def retry(self, elapsed: float) -> None:
         """Read again what a full disk has held up."""
@@ -166,6 +188,9 @@ class Capture:
             if output.reader >= 0:
                 self.watch(output)
                 self.read(output, MAX_TAKEN)
+        if self.trouble and not self._blocked:
+            self.trouble = ""
+            self._daemon_log.write("INFO", "output can be written again", clock.now(), level="notice")
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `retry` has something to do; None if nothing waits."""

@@ -7,6 +7,7 @@ later daemon goes on from there.
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from pycrond import clock
 from pycrond.host import machine
@@ -14,8 +15,9 @@ from pycrond.jobs.fair_queue import FairQueue
 from pycrond.jobs.shares import Shares
 from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
+from pycrond.output.kept import KeptOutput
 from pycrond.output.run_log import ALL_SENT, CMD_SENT, Progress, RunLog
-from pycrond.output.spool import Spool
+from pycrond.output.spool import SEGMENT_SIZE, Spool
 from pycrond.output.syslog import SyslogClient
 from pycrond.output.syslog_format import SyslogHeader
 from pycrond.settings import Settings
@@ -46,9 +48,12 @@ class Delivery:
         self._header = header
         self._daemon_log = daemon_log
         self._logs: dict[int, RunLog] = {}
+        self.kept = KeptOutput(settings.spool_dir, self._logs.__contains__)
         self._queue: FairQueue[RunLog] = FairQueue()
         self._waiting: Counter[str] = Counter()  # bytes of each user that syslog has not taken
         self._waiting_size = 0  # bytes of all users
+        self._dropped_size = 0  # bytes that were dropped, as too much waited
+        self._dropped_at: float | None = None  # when that was last, in Unix seconds
         self._changed: dict[int, RunLog] = {}
         self._stored_at = 0.0
         self._unstored = 0  # bytes that syslog has taken since
@@ -57,6 +62,18 @@ class Delivery:
     def backlog(self) -> int:
         """The number of runs that are not delivered in full."""
         return len(self._logs)
+
+    def figures(self) -> dict[str, Any]:
+        """Return how much waits, how much syslog has, and how much was dropped, in bytes."""
+        waiting = [log for log in self._logs.values() if log.waiting_size]
+        return {
+            "waiting_runs": len(waiting),
+            "waiting_bytes": self._waiting_size,
+            "kept_bytes": self.kept.size,
+            "limit_bytes": self._limit,
+            "dropped_bytes": self._dropped_size,
+            "dropped_at": self._dropped_at,
+        }
 
     def add(self, logs: Sequence[RunLog]) -> None:
         """Deliver these runs, each from its own position on."""
@@ -92,7 +109,9 @@ class Delivery:
         log = self._logs.get(run)
         if log is None:
             spool = Spool(self._settings.spool_dir, run)
+            before = spool.stored_size
             spool.drop_before(spool.size)
+            self.kept.add(run, spool.stored_size - before)
         elif log.mailed:
             log.mailed = False
             self.changed(log)
@@ -100,47 +119,81 @@ class Delivery:
     # The limits
 
     def _count_waiting(self, log: RunLog) -> None:
-        """Count what syslog has not taken of a run's output."""
+        """Count what syslog has not taken of a run's output, and what is kept for a mail beyond a segment."""
         size = max(0, log.spool.size - log.acknowledged.sent)
+        if self._logs.get(log.run) is not log:
+            size = 0
+        elif log.mailed:
+            size = max(size, log.spool.stored_size - SEGMENT_SIZE)
         self._waiting[log.user] += size - log.waiting_size
         self._waiting_size += size - log.waiting_size
         log.waiting_size = size
 
     def _enforce_limits(self, user: str) -> None:
         """Drop the oldest output that waits: of this user beyond its share; beyond the limit of all users, of
-        the user with the most.
+        the user with the most, once all is deleted that syslog has of finished runs.
         """
         share = self._shares.spooled if self._shares.is_limited(user) else 0
         if share and self._waiting[user] > share:
             self._drop(user, self._waiting[user] - share, f"{share >> 20} MiB of {user} wait for syslog")
-        while self._limit and self._waiting_size > self._limit:
+        if self._excess > 0:
+            self.kept.free(self._excess)
+        while self._excess > 0 and not self.kept.size:
             greatest = self._waiting.most_common(1)[0][0]
-            excess = self._waiting_size - self._limit
-            self._drop(greatest, excess, f"{self._limit >> 20} MiB wait for syslog")
+            self._drop(greatest, self._excess, f"{self._limit >> 20} MiB wait for syslog")
+
+    @property
+    def _excess(self) -> int:
+        """The bytes beyond the limit."""
+        return self._waiting_size + self.kept.size - self._limit if self._limit else 0
 
     def _drop(self, user: str, excess: int, reason: str) -> None:
-        """Drop all that waits of a user's oldest runs, so many bytes or more."""
-        for log in [log for log in self._logs.values() if log.user == user and log.waiting_size]:
-            size = log.waiting_size
-            log.handed = log.acknowledged = Progress(log.spool.size, max(log.acknowledged.stage, CMD_SENT))
-            self._changed[log.run] = log
-            self._count_waiting(log)
-            detail = f"{size} bytes that run {log.run} printed: {reason}"
-            self._daemon_log.write("DROPPED", detail, clock.now(), level="err")
-            excess -= size
+        """Delete so many bytes, or more, of a user's oldest runs: first what only a mail waits for, then all
+        that waits of a run.
+        """
+        logs = [log for log in self._logs.values() if log.user == user and log.waiting_size]
+        for log in [log for log in logs if log.mailed]:
+            if excess > 0:
+                log.mailed = False
+                excess -= self._delete(log)
+        for log in logs:
             if excess <= 0:
                 break
+            size = log.waiting_size
+            log.handed = log.acknowledged = Progress(log.spool.size, max(log.acknowledged.stage, CMD_SENT))
+            excess -= self._delete(log)
+            self._dropped_size, self._dropped_at = self._dropped_size + size, clock.now().timestamp()
+            detail = f"{size} bytes that run {log.run} printed: {reason}"
+            self._daemon_log.write("DROPPED", detail, clock.now(), level="err")
+
+    def _delete(self, log: RunLog) -> int:
+        """Delete what syslog has taken of a run at once, and return by how much less waits."""
+        before = log.waiting_size
+        log.spool.drop_before(log.acknowledged.sent)
+        self._changed[log.run] = log
+        self._count_waiting(log)
+        return before - log.waiting_size
 
     def step(self, now: datetime, elapsed: float) -> bool:
         """Send what syslog takes within a moment; return whether there is more that it would take."""
         self._syslog.tick(elapsed)
         more = self._daemon_log.flush(now) and self._send(now, elapsed + MAX_TURN_TIME)
         self._note_taken()
+        more |= self._count_kept()
         is_time = elapsed - self._stored_at >= STORE_INTERVAL or self._unstored >= STORE_SIZE
         if self._changed and (is_time or not more):
             self.store()
             self._stored_at = elapsed
         return more
+
+    def _count_kept(self) -> bool:
+        """Count what earlier daemons left, and delete what is beyond the limit; return whether there is
+        more.
+        """
+        is_counting = self.kept.count()
+        if self._excess > 0:
+            self.kept.free(self._excess)
+        return is_counting or (self._excess > 0 and bool(self.kept.size))
 
     def _send(self, now: datetime, give_up_at: float) -> bool:
         """Send a batch of messages of each run in turn; return whether syslog would take more."""
@@ -167,11 +220,14 @@ class Delivery:
     def store(self) -> None:
         """Write the progress to the ledger, delete delivered segments, forget runs delivered in full."""
         for log in self._changed.values():
-            if log.is_delivered:
+            is_delivered = log.is_delivered
+            if is_delivered:
                 log.acknowledged = Progress(log.spool.size, ALL_SENT)
-                self._count_waiting(log)
-                self._logs.pop(log.run, None)
             log.spool.drop_before(log.acknowledged.sent, ends=MAILED_SEGMENTS if log.mailed else 0)
+            if is_delivered and log.run in self._logs:
+                del self._logs[log.run]
+                self.kept.add(log.run, log.spool.stored_size)
+            self._count_waiting(log)
         if self._changed:
             self._ledger.delivered(
                 {run: (log.spool.size, *log.acknowledged) for run, log in self._changed.items()}

@@ -3,8 +3,10 @@
 import os
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
-from pycrond.host import spawn, users
+from pycrond.host import spawn
+from pycrond.host.names import NAMES
 from pycrond.host.poller import Poller
 from pycrond.jobs.run import OPEN, Outcome, Run, State
 from pycrond.jobs.shares import Shares
@@ -86,7 +88,7 @@ class Output:
 
     def resume_unknown(self, run: int, pid: int) -> CapturedOutput:
         """Go on with the output of a run that the ledger has never heard of, because the disk was full."""
-        user = users.by_uid(os.stat(self.capture.path(run)).st_uid).name
+        user = NAMES.owner_name(os.stat(self.capture.path(run)).st_uid)
         log = RunLog(run, pid, user, "", "", Spool(self._spool_dir, run), logged=False)
         log.handed = log.acknowledged = log.copied = Progress(log.spool.kept_start, EXIT_SENT)
         log.ending = (Outcome(State.UNKNOWN), None)
@@ -129,6 +131,17 @@ class Output:
         """Seconds until `step` has something to do; None if it has to wait for nothing."""
         waits = [self.capture.retry_in(elapsed), self._syslog.retry_in()]
         return min((wait for wait in waits if wait is not None), default=None)
+
+    def figures(self) -> dict[str, Any]:
+        """Return what the disk does not take, and what is on it; in bytes."""
+        blocked, trouble = self.capture.blocked_sizes(), self.capture.trouble
+        return {
+            "trouble": trouble or None,
+            "since": self.capture.troubled_at if trouble else None,
+            "blocked_runs": len(blocked),
+            "blocked_bytes": sum(blocked),
+            **self.delivery.figures(),
+        }
 
     def close(self) -> None:
         """Close the connection to syslog; what is under way is sent again by the next daemon."""

@@ -64,7 +64,7 @@ class RunLog:
             pid,
             job.user,
             job.entry.command,
-            job.short_name,
+            job.display_name,
             spool,
             options.log,
             mailed=options.may_be_mailed,

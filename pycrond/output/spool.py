@@ -31,14 +31,6 @@ def segments(directory: str, run: int) -> list[int]:
     return sorted(int(name.partition(".")[2]) for name in names if name.startswith(f"{run}."))
 
 
-def remove(directory: str, run: int, size: int) -> None:
-    """Delete the output of a run that printed `size` bytes, and the directory if it is empty then."""
-    for segment in range(-(-size // SEGMENT_SIZE)):
-        _remove_segment(directory, run, segment)
-    if size:
-        remove_empty_directory(directory, run // 1000)
-
-
 def remove_empty_directory(directory: str, thousand: int) -> None:
     """Delete the directory of a thousand runs if it is empty."""
     with contextlib.suppress(OSError):
@@ -46,10 +38,14 @@ def remove_empty_directory(directory: str, thousand: int) -> None:
         line_times.remove_directory(directory, thousand)
 
 
-def _remove_segment(directory: str, run: int, segment: int) -> None:
+def remove_segment(directory: str, run: int, segment: int) -> int:
+    """Delete a segment with its times, if it exists; return its size."""
+    size = 0
     with contextlib.suppress(FileNotFoundError):
+        size = os.stat(path(directory, run, segment)).st_size
         os.unlink(path(directory, run, segment))
     line_times.remove(directory, run, segment)
+    return size
 
 
 def upper_run_bound(directory: str) -> int:
@@ -71,6 +67,7 @@ class Spool:
         existing = [] if is_new else segments(directory, run)
         self._first = existing[0] if existing else 0
         self._middle = 0  # the first segment not yet deleted between both ends
+        self._ends = 0  # segments kept at the beginning, if any were deleted behind them
         self._times = LineTimes(directory, run)
         self.size = 0
         if existing:
@@ -80,6 +77,12 @@ class Spool:
     def kept_start(self) -> int:
         """The offset at which the output on disk begins; everything before is delivered and deleted."""
         return self._first * SEGMENT_SIZE
+
+    @property
+    def stored_size(self) -> int:
+        """Bytes on disk."""
+        between = max(0, self._middle - self._ends) if self._middle > self._first else 0
+        return self.size - self.kept_start - between * SEGMENT_SIZE
 
     def move_from(self, fifo: int, at: float | None = None) -> int | None:
         """Move up to a chunk of bytes from the FIFO. Return how many; 0 at its end, None if it is empty. `at`
@@ -130,9 +133,9 @@ class Spool:
         if ends:
             keep = min(keep, self.size // SEGMENT_SIZE - ends)
         for segment in range(first, keep):
-            _remove_segment(self._directory, self._run, segment)
+            remove_segment(self._directory, self._run, segment)
         if ends:
-            self._middle = max(first, keep)
+            self._middle, self._ends = max(first, keep), ends
         else:
             self._first = max(first, keep)
 

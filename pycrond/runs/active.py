@@ -27,6 +27,7 @@ class ActiveRun:
     start: int = 0  # start time of an adopted run's process, in clock ticks since boot
     pidfd: int = -1  # of an adopted run whose process is not our child
     is_being_ended: bool = False  # by us, for `run.cause`
+    floor_kb: int | None = None  # memory that its process may have had before its exec; None if not known
     act_at: float = NEVER  # when its timeout or its grace is over
     status_due_at: float | None = None  # its process has ended, and its status is waited for until then
 

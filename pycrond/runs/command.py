@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from pycrond.errors import PycrondError
-from pycrond.host import privileges, users
+from pycrond.errors import UnknownUserError
+from pycrond.host import privileges
 from pycrond.host.cgroup import Limits
 from pycrond.host.mounts import MountTable
+from pycrond.host.names import NAMES, User
 from pycrond.host.privileges import DirectoryPrefix, env_prefix
 from pycrond.host.spawn import NO_LIMITS, Launch, as_bytes
-from pycrond.jobs.job import Account
+from pycrond.jobs.job import Account, Job
 from pycrond.jobs.run import Fire
 from pycrond.settings import Settings
 
@@ -32,6 +33,8 @@ class CommandBuilder:
         self.account = account
         self.accounts: Mapping[str, Account] = {account.name: account}
         """The accounts of the users that have jobs, by name; replaced at each reload."""
+        self.waited_for: frozenset[str] = frozenset()
+        """Users that have jobs and are being looked up for the first time; replaced at each reload."""
         self.search_path = search_path
         self._state_dir = settings.state_dir
         self._enter = privileges.choose_directory_prefix()
@@ -41,41 +44,48 @@ class CommandBuilder:
     def is_own(self, account: Account) -> bool:
         return account == self.account
 
-    def usable_account(self, user: str, uid: int | None, now: datetime) -> Account:
-        """Return the account as which something of a user may run now; see `users.usable_account`.
+    def is_settled(self, user: str) -> bool:
+        """Have a user looked up for a start; return whether the start need not wait for that."""
+        return user == self.account.name or (user not in self.waited_for and NAMES.is_settled(user))
+
+    def usable_user(self, name: str, uid: int | None, now: datetime) -> User:
+        """Return the user as which something may run now; see `Names.usable_user`.
 
         All that belongs to a user asks here when it is started. The daemon's own user may always run.
         """
-        if user == self.account.name and uid in {None, self.account.uid}:
-            return self.account
-        return users.usable_account(user, uid, now)
+        if name == self.account.name and uid in {None, self.account.uid}:
+            return User(self.account)
+        return NAMES.usable_user(name, uid, now)
+
+    def user_of(self, job: Job, now: datetime) -> User:
+        """Return the user of a job, which must have the uid that it had when the job was loaded."""
+        account = self.accounts.get(job.user)
+        if account is None:  # the crontab of a user is not read before it is known whose file it may be
+            reason = f"there was no user '{job.user}' when the crontabs were loaded"
+            raise UnknownUserError(reason if NAMES.user(job.user) else NAMES.unknown_reason(job.user))
+        return self.usable_user(job.user, account.uid, now)
 
     def build(
         self,
         fire: Fire,
         run: int,
         fifo: str,
+        user: User,
         *,
         limits: Limits = NO_LIMITS,
         prefix: tuple[str, ...] = (),
-        account: Account | None = None,
-        groups_of: Callable[[Account], Sequence[int]] = users.group_ids,
     ) -> Launch:
-        """The command of a run that prints to `fifo`, as its job's user unless `account` says otherwise.
+        """The command of a run that prints to `fifo`, as `user`.
 
-        `prefix` is a command that executes its arguments, as that user. `groups_of` looks up the groups of an
-        account; a caller that builds many commands passes a function that remembers them.
+        `prefix` is a command that executes its arguments, as that user.
         """
-        account = account or self.accounts.get(fire.job.user)
-        if account is None:  # its job is gone since it was claimed
-            raise PycrondError(f"there is no user '{fire.job.user}'")
         return describe(
             fire,
             run,
-            account,
+            user.account,
             fifo,
             self.search_path,
-            groups=None if self.is_own(account) else groups_of(account),
+            groups=None if self.is_own(user.account) else user.groups,
             enter=self._enter,
             may_block=self._mounts.may_block,
             limits=limits,

@@ -4,18 +4,19 @@ import contextlib
 import functools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pycrond import clock
-from pycrond.errors import PycrondError
-from pycrond.host import spawn, users
+from pycrond.errors import PycrondError, UnusableAccountError, os_message
+from pycrond.host import procfs, spawn
 from pycrond.host.cgroup import ResourceLimits
+from pycrond.host.names import User
 from pycrond.host.parked_fds import parked_fds
 from pycrond.host.spawn import Launch
-from pycrond.jobs.job import Account
+from pycrond.host.spawner import SPAWNER
 from pycrond.jobs.run import Cause, Outcome, Reason, Run, State
 from pycrond.keeper.client import KeeperClient
 from pycrond.output.output import Output
@@ -36,6 +37,11 @@ class ClaimedRun:
     reader: int = -1  # our end of its FIFO
     give_up_at: float = 0.0  # by clock.elapsed; 0 before the first try
     has_waited: bool = False  # its start must be written down first
+    turned: timedelta = timedelta(0)  # by how much the clock was turned while it waited
+
+    def late(self, now: datetime) -> timedelta:
+        """Return how long ago its fire time was."""
+        return now - self.run.fire.at - self.turned
 
 
 class _Start(NamedTuple):
@@ -64,7 +70,7 @@ class Launcher:
         self._keeper = keeper
         self._active = active
         self._journal = journal
-        self._builder = builder
+        self.builder = builder
         self._limits = limits
         self.retrying: list[ClaimedRun] = []
         """Runs that could not be started for want of room."""
@@ -76,18 +82,18 @@ class Launcher:
 
     def prepare(self, claims: Sequence[ClaimedRun]) -> None:
         """Make ready what the starts need. A failure is no error yet: the start tries again."""
-        groups_of = functools.cache(users.group_ids)  # looking groups up takes as long as all the rest
+        now = clock.now()
         for claimed in claims:
-            with contextlib.suppress(OSError):
-                self._make_ready(claimed, groups_of)
+            with contextlib.suppress(PycrondError, OSError):
+                self._make_ready(claimed, self.builder.user_of(claimed.run.job, now))
         self._hold(claims)
 
-    def _make_ready(self, claimed: ClaimedRun, groups_of: Callable[[Account], Sequence[int]]) -> Launch:
+    def _make_ready(self, claimed: ClaimedRun, user: User) -> Launch:
         """Describe the command and make its FIFO. Raises OSError where there is no room."""
         run = claimed.run
         limits = self._limits.limits(run.job.entry.options, run.id)
         fifo = self._output.capture.path(run.id)
-        launch = self._builder.build(run.fire, run.id, fifo, limits=limits, groups_of=groups_of)
+        launch = self.builder.build(run.fire, run.id, fifo, user, limits=limits)
         claimed.reader = spawn.make_fifo(launch)
         claimed.launch = launch
         return launch
@@ -126,15 +132,16 @@ class Launcher:
     def _ready(self, claims: Sequence[ClaimedRun]) -> list[tuple[ClaimedRun, Launch]]:
         """The runs that may start, with what their starts need."""
         now, elapsed = clock.now(), clock.elapsed()
-        groups_of = functools.cache(users.group_ids)
-        usable_account = functools.cache(functools.partial(self._builder.usable_account, now=now))
-        new = [claimed for claimed in claims if claimed.launch is None]
-        ready = []
+        new, ready = [], []
         for claimed in claims:
             try:
-                launch = claimed.launch or self._make_ready(claimed, groups_of)
-                if launch.owner:
-                    usable_account(launch.owner.name, launch.owner.uid)
+                user, launch = self.builder.user_of(claimed.run.job, now), claimed.launch
+                if launch and launch.owner and (launch.owner, launch.groups) != (user.account, user.groups):
+                    self.discard([claimed])  # it was made ready for what the account was before
+                    launch = None
+                if launch is None:
+                    launch = self._make_ready(claimed, user)
+                    new.append(claimed)
             except (PycrondError, OSError) as error:
                 self._not_started(claimed, error, now, elapsed)
             else:
@@ -158,11 +165,14 @@ class Launcher:
         outputs = self._output.begin(
             [(start.claimed.run, start.pid, start.claimed.reader, start.at.timestamp()) for start in starts]
         )
+        floor_of = functools.cache(_memory_floor)
         for start, output in zip(starts, outputs, strict=True):
             run, at = start.claimed.run, start.at
             lateness = (at - run.fire.at).total_seconds() * 1000
             run.enter(State.RUNNING)
-            active = ActiveRun(run, start.pid, output, start.elapsed, at.timestamp())
+            launch = start.claimed.launch
+            floor = floor_of(is_own=not (launch and launch.owner))
+            active = ActiveRun(run, start.pid, output, start.elapsed, at.timestamp(), floor_kb=floor)
             self._journal.add_start(run.id, start.pid, at.timestamp(), lateness)
             self._active.add(active)
             self._active.add_started(active)
@@ -180,7 +190,8 @@ class Launcher:
             self.retrying.append(claimed)
             return
         run = claimed.run
-        outcome = Outcome(State.FAILED, Cause.of(Reason.START_FAILED, str(error)))
+        reason = Reason.ACCOUNT if isinstance(error, UnusableAccountError) else Reason.START_FAILED
+        outcome = Outcome(State.FAILED, Cause.of(reason, os_message(error)))
         run.enter(outcome.state, outcome.cause)
         self._output.not_started(run, outcome, now)
         self._active.add_ended(EndedRun(run, outcome, now))
@@ -199,8 +210,18 @@ class Launcher:
         """Start again what could not be started."""
         if self.retrying and elapsed >= self._retry_at:
             claims, self.retrying = self.retrying, []
-            self.start(claims)
+            self._retry_at = elapsed + RETRY_INTERVAL
+            settled: list[ClaimedRun] = []
+            for claimed in claims:
+                is_settled = self.builder.is_settled(claimed.run.job.user)
+                (settled if is_settled else self.retrying).append(claimed)
+            self.start(settled)
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `retry` has something to do; None if nothing waits."""
         return max(0.0, self._retry_at - elapsed) if self.retrying else None
+
+
+def _memory_floor(*, is_own: bool) -> int:
+    """Return the most memory in KiB that the process of a run has before its exec; `is_own`: as this user."""
+    return (0 if is_own else procfs.peak_memory(SPAWNER.pid)) or procfs.peak_memory(os.getpid())

@@ -3,10 +3,13 @@
 import os
 from collections.abc import Container
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 
+from pycrond import clock
 from pycrond.jobs.run import NO_CAUSE, Cause, Outcome, Reason, State
 from pycrond.keeper.client import ProcessEnd
+
+PAGE_COUNT_ERROR = 1024  # KiB by which the kernel's figures for one process differ
 
 ENDED_BY_US = {
     Reason.TIMEOUT: State.TIMED_OUT,
@@ -29,10 +32,20 @@ def outcome(status: int, cpu_s: float | None = None, max_rss_kb: int | None = No
     )
 
 
+def peak_memory(max_rss_kb: int | None, floor_kb: int) -> int | None:
+    """Return the peak memory of a run in KiB; None where the process may have had it before its exec.
+
+    `max_rss_kb` counts that too (getrusage(2)). `floor_kb` is the most that it could have then: the peak of
+    the daemon, in whose memory it was (vfork), or of the spawner, of which it was a copy.
+    """
+    is_own = max_rss_kb is not None and max_rss_kb > floor_kb + PAGE_COUNT_ERROR
+    return max_rss_kb if is_own else None
+
+
 def reported_outcome(end: ProcessEnd, began_at: float | None) -> tuple[Outcome, datetime, float | None]:
     """The keeper's report as an outcome, when the run ended, and its duration in seconds if known."""
     duration = None if began_at is None else round(max(0.0, end.at - began_at), 3)
-    return outcome(end.status, end.cpu_s, end.max_rss_kb), datetime.fromtimestamp(end.at, UTC), duration
+    return outcome(end.status, end.cpu_s, end.max_rss_kb), clock.at(end.at), duration
 
 
 def judge(end: Outcome, success: Container[int], cause: Cause = NO_CAUSE) -> Outcome:

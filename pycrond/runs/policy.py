@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from pycrond.hashing import draw_below
 from pycrond.jobs.job import Job
 from pycrond.jobs.options import Options
-from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, Reason, State
+from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, Reason, Run, State
+from pycrond.text import duration
 
 MAX_RETRY_DELAY = 3600.0  # seconds between two attempts, however often it failed
 RETRY_SPREAD = (
@@ -63,7 +64,7 @@ def admit(fire: Fire, now: Situation) -> Decision:
     if now.paused is not None and not by_hand:
         return Decision(Verdict.SKIP, Cause.of(Reason.PAUSED, now.paused))
     if options.within is not None and now.late > options.within and not by_hand:
-        details = f"it could not start within {options.within:g} s"
+        details = f"it could not start within {duration(options.within)}"
         return Decision(Verdict.MISS, Cause.of(Reason.WITHIN, details))
     decision = _busy(fire, options, now)
     if not decision and now.full:
@@ -108,7 +109,21 @@ def retry_in(options: Options, fire: Fire, end: Outcome) -> float | None:
     """
     if end.state not in {State.FAILED, State.TIMED_OUT} or fire.attempt > options.retries:
         return None
-    # The cap decides long before the 40th attempt: it only keeps the number small.
-    delay: float = min(options.retry_delay * 2 ** min(fire.attempt - 1, 40), MAX_RETRY_DELAY)
     drawn = draw_below(1001, f"{fire.job.key} {fire.at.timestamp():.0f} {fire.attempt}", size=4)
-    return delay * (1 + RETRY_SPREAD / 100 * drawn / 1000)
+    return _retry_delay(options, fire.attempt) * (1 + RETRY_SPREAD / 100 * drawn / 1000)
+
+
+def longest_retry_delay(options: Options, attempt: int) -> float:
+    """Return the most seconds between a failed attempt and the next."""
+    return _retry_delay(options, attempt) * (1 + RETRY_SPREAD / 100)
+
+
+def _retry_delay(options: Options, attempt: int) -> float:
+    # The cap decides long before the 40th attempt: it only keeps the number small.
+    delay: float = min(options.retry_delay * 2 ** min(attempt - 1, 40), MAX_RETRY_DELAY)
+    return delay
+
+
+def replaced_by(run: Run) -> Cause:
+    """Return the cause of the end of the runs that another one replaces."""
+    return Cause.of(Reason.REPLACED, f"replaced by run {run.id}")

@@ -1,10 +1,13 @@
 """The ends of runs: children are reaped, adopted runs are watched, the keeper reports."""
 
 import os
+import resource
+from dataclasses import replace
 from datetime import datetime
 
 from pycrond import clock
 from pycrond.host import procfs, spawn
+from pycrond.host.cgroup import ResourceLimits
 from pycrond.host.poller import Poller
 from pycrond.host.spawner import NOT_EXECUTED, SPAWNER
 from pycrond.jobs.run import Cause, Outcome, Reason, State
@@ -12,7 +15,7 @@ from pycrond.keeper.client import KeeperClient
 from pycrond.output.output import Output
 from pycrond.runs.active import NEVER, ActiveRun, ActiveRuns, EndedRun
 from pycrond.runs.journal import Journal, JournalEntry
-from pycrond.runs.outcome import judge, outcome, reported_outcome
+from pycrond.runs.outcome import judge, outcome, peak_memory, reported_outcome
 
 REPORT_TIMEOUT = 1.0  # seconds to wait for the keeper's report of how an adopted run ended
 STATUS_UNKNOWN = Outcome(
@@ -32,13 +35,20 @@ class Reaper:
     """Notices that processes have ended, and makes ended runs of active ones."""
 
     def __init__(
-        self, active: ActiveRuns, output: Output, keeper: KeeperClient, journal: Journal, poller: Poller
+        self,
+        active: ActiveRuns,
+        output: Output,
+        keeper: KeeperClient,
+        journal: Journal,
+        poller: Poller,
+        limits: ResourceLimits,
     ) -> None:
         self._active = active
         self._output = output
         self._keeper = keeper
         self.journal = journal
         self._poller = poller
+        self._limits = limits
         self._awaited: list[ActiveRun] = []  # have ended; nothing has reported their status yet
         self._other_children: list[tuple[int, int]] = []
 
@@ -135,7 +145,8 @@ class Reaper:
         """
         self._active.remove(active)
         run = active.run
-        end = judge(end, run.job.entry.options.success, run.cause)
+        peak = self._limits.peak(run.id) or peak_memory(end.max_rss_kb, _memory_floor(active))
+        end = judge(replace(end, max_rss_kb=peak), run.job.entry.options.success, run.cause)
         if active.began is not None:
             duration = round(clock.elapsed() - active.began, 6)
         elif duration is None and active.began_at is not None and end.state != State.UNKNOWN:
@@ -146,3 +157,10 @@ class Reaper:
         self._active.add_ended(EndedRun(run, end, at, duration, active))
         self.journal.forget_processes([(active.pid, active.start)])
         self._output.end(active.output, end, duration, at)
+
+
+def _memory_floor(active: ActiveRun) -> int:
+    """Return the most memory in KiB that a run's process may have had before its exec. The peak of an earlier
+    daemon is taken to be no more than this one's, which has read the same files.
+    """
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss if active.floor_kb is None else active.floor_kb

@@ -3,10 +3,11 @@
 import contextlib
 import os
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 
 from pycrond import clock
-from pycrond.host import procfs, users
+from pycrond.host import procfs
+from pycrond.host.names import NAMES
 from pycrond.host.poller import Poller
 from pycrond.jobs.run import OPEN, Cause, Fire, Outcome, Reason, Run, State
 from pycrond.keeper.client import KeeperClient, ProcessEnd, read_saved_ends
@@ -129,7 +130,7 @@ class Recovery:
         """
         self._output.capture.remove(row.id)
         missed = _run_of(self._ledger, row).job.entry.options.missed
-        if now.timestamp() - row.fire <= MAX_LATENESS or missed in {"once", "all"}:
+        if abs(now.timestamp() - row.fire) <= MAX_LATENESS or missed in {"once", "all"}:
             self._ledger.wait([(row.id, DIED_BEFORE_START)])
         else:
             self._ledger.settle([(row.id, DIED_BEFORE_START)], State.MISSED, now)
@@ -165,7 +166,7 @@ class Recovery:
             self._reaper.end(active, *reported_outcome(process.end, active.began_at))
         elif process:
             self._reaper.await_status(active)
-        elif self._found_traceless:
+        elif self._found_traceless and active.run.state == State.CLAIMED:
             cause = Cause(Reason.DAEMON_DOWN, "claimed, and the daemon died")
             self._reaper.end(active, Outcome(State.LOST, cause), now)
         else:  # runs are started one after another, and each is noted: only the first can have been started
@@ -179,9 +180,7 @@ class Recovery:
         latest = process.end.at if process.end else now.timestamp()
         at = max(row.fire, min(now.timestamp() - age, latest))
         lateness = 1000 * (at - row.fire)
-        self._ledger.started(
-            [(row.id, process.pid, process.start, datetime.fromtimestamp(at, UTC), lateness)]
-        )
+        self._ledger.started([(row.id, process.pid, process.start, clock.at(at), lateness)])
         return at
 
 
@@ -190,7 +189,7 @@ def _run_of(ledger: Ledger, row: Unfinished) -> Run:
     job = ledger.jobs.job(row.key) or JobRow(
         row.key, None, row.key.partition("/")[0], "", 0, "", None, "UTC", "", "{}"
     )
-    at = datetime.fromtimestamp(row.fire, UTC)
+    at = clock.at(row.fire)
     fire = Fire(decode_job(job), at, row.wall, row.fold, row.era, row.trigger, attempt=row.attempt)
     return Run(row.id, fire, State(row.state), Cause(Reason(row.reason_code), row.reason))
 
@@ -210,8 +209,8 @@ def _claimed_identity(pid: int, run: int, fifo: str) -> tuple[str, float, int] |
         owners = {os.stat(f"/proc/{pid}").st_uid, os.stat(fifo).st_uid}
     except (ValueError, OverflowError, OSError):
         return None
-    account = users.by_name(variables["JOB"].partition("/")[0])
-    if account is None or owners != {account.uid} or not 0 < attempt <= MAX_ATTEMPT:
+    uid = NAMES.uid_of(variables["JOB"].partition("/")[0])
+    if uid < 0 or owners != {uid} or not 0 < attempt <= MAX_ATTEMPT:
         return None
     return storable(variables["JOB"]), fire, attempt
 

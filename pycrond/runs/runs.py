@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from pycrond import clock
 from pycrond.host import machine
 from pycrond.host.cgroup import ResourceLimits
 from pycrond.host.poller import Poller
@@ -44,7 +45,7 @@ class Runs:
         self.active = ActiveRuns()
         self.limits = ResourceLimits(settings.state_dir)
         self.journal = Journal(settings.journal_path, machine.boot_id(), ledger, keeper, output.capture)
-        self.reaper = Reaper(self.active, output, keeper, self.journal, poller)
+        self.reaper = Reaper(self.active, output, keeper, self.journal, poller, self.limits)
         self.launcher = Launcher(output, keeper, self.active, self.journal, builder, self.limits)
         self.termination = Termination(ledger, output.log, self.active, keeper, self.limits)
         self._recovery = Recovery(ledger, output, self.reaper, keeper, poller, settings.ends_path)
@@ -96,6 +97,10 @@ class Runs:
     def free_places(self, user: str) -> int | None:
         """Return how many more runs of a user may start by its share; None: no limit applies."""
         return self.shares.free_places(user, self._output.capture.open_of_user)
+
+    def is_settled(self, user: str) -> bool:
+        """Have a user looked up for a start; return whether the start need not wait for that."""
+        return self.launcher.builder.is_settled(user)
 
     def take_freed(self) -> tuple[Sequence[Job], set[str]]:
         """Return jobs whose runs have ended, and users whose FIFOs were closed, since the last call."""
@@ -167,7 +172,8 @@ class Runs:
     def step(self, now: datetime, elapsed: float) -> None:
         """Reap what has ended."""
         self.reaper.step(now, elapsed)
-        self.reaper.reap(now)  # before the starts are written: of most it is known by then how they ended
+        # Before the starts are written: of most it is known by then how they ended. Some started after `now`.
+        self.reaper.reap(clock.now())
 
     def retry(self, elapsed: float) -> None:
         """Retry starts, and end what has run for too long."""

@@ -5,14 +5,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pycrond import clock
-from pycrond.host import procfs, users
+from pycrond.host import procfs
 from pycrond.host.cgroup import ResourceLimits
+from pycrond.host.names import NAMES
 from pycrond.jobs.run import Cause, Fire, Reason
 from pycrond.keeper.client import KeeperClient
 from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.runs.active import NEVER, ActiveRun, ActiveRuns
 from pycrond.runs.command import marks
+from pycrond.text import duration
 
 ENDING_SIGNALS = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 """Signals that end most programs: a run that fails after one of them by hand was killed."""
@@ -31,7 +33,7 @@ class _LeftBehind:
 
     @property
     def name(self) -> str:
-        return self.fire.job.short_name
+        return self.fire.job.display_name
 
 
 class Termination:
@@ -96,7 +98,7 @@ class Termination:
                 active.signal(signal.SIGKILL)
                 self._to_kill.append(_LeftBehind(active.run.id, active.run.fire, elapsed))
             else:
-                details = f"it ran for more than {active.timeout:g} s"
+                details = f"it ran for more than {duration(active.timeout)}"
                 self.end([active], Cause.of(Reason.TIMEOUT, details))
         self._active.act_at = min((run.act_at for run in self._active.by_pid.values()), default=NEVER)
 
@@ -128,7 +130,7 @@ class Termination:
         self, marks_of: Mapping[int, Sequence[bytes]], users_of: Mapping[int, str]
     ) -> procfs.ProcessSearch:
         """Return a search for the processes of runs or hooks, by their marks and their users."""
-        uids = {number: users.uid_of(users_of[number]) for number in marks_of}
+        uids = {number: NAMES.uid_of(users_of[number]) for number in marks_of}
         return procfs.ProcessSearch(marks_of, uids, ours=not self._keeper.is_gone)
 
     def _end_search(self) -> None:

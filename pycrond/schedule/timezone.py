@@ -3,9 +3,13 @@
 A *tick* is an int: whole minutes since 1970-01-01T00:00Z. A *wall minute* is a tick plus the zone's offset.
 """
 
+import re
+import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from io import BytesIO
 from zoneinfo import ZoneInfo
 
 from pycrond.errors import PycrondError
@@ -20,6 +24,17 @@ LAST_TICK = LAST_DAY * DAY
 
 BLOCK_MINUTES = 364 * DAY
 """Offset changes are searched for and cached in blocks of this length."""
+
+_ABBREVIATION = r"(?:[A-Za-z]{3,}|<[A-Za-z0-9+-]{3,}>)"
+_HOURS = r"[+-]?[0-9]{1,2}(?::[0-9]{2}){0,2}"
+_LONG_HOURS = _HOURS.replace("{1,2}", "{1,3}")
+_RULE = re.compile(
+    rf"{_ABBREVIATION}{_HOURS}(?:{_ABBREVIATION}(?:{_HOURS})?(?:,[MJ][0-9.]+(?:/{_LONG_HOURS})?){{2}})?"
+)
+"""A time zone as POSIX has it in TZ. Without dates, summer time would mean America's, or what a file of the
+machine says; days that are counted from 0 are a day off in `zoneinfo`.
+"""
+FORMS = "a name such as Europe/Berlin, or a rule such as CET-1CEST,M3.5.0,M10.5.0/3"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +51,6 @@ class Zone:
     """A time zone with its name, such as ``Europe/Berlin``."""
 
     __slots__ = ("_blocks", "_info", "name")
-    _by_name: dict[str, "Zone"] = {}  # noqa: RUF012  (shared on purpose: zones are few, and each costs a file)
 
     def __init__(self, info: ZoneInfo, name: str) -> None:
         self.name = name
@@ -45,15 +59,13 @@ class Zone:
 
     @classmethod
     def of(cls, zone: str | ZoneInfo) -> "Zone":
-        """Return the zone with a name, always the same object; raises PycrondError for an unknown name.
+        """Return the zone with a name or a rule; raises PycrondError for an unknown one.
 
         A `ZoneInfo` without a key (read from a file) gets the name ``localtime``.
         """
         if isinstance(zone, ZoneInfo):
             return cls(zone, zone.key or "localtime")
-        if zone not in cls._by_name:
-            cls._by_name[zone] = cls(_zone_info(zone), zone)
-        return cls._by_name[zone]
+        return _zone_of(zone)
 
     def __repr__(self) -> str:
         return f"Zone({self.name!r})"
@@ -120,8 +132,64 @@ def tick_from(at: datetime) -> int:
     return -((EPOCH - at) // MINUTE)
 
 
+class ChangedZone(Zone):
+    """A clock that followed one zone up to a tick, and follows another from then on."""
+
+    __slots__ = ("_after", "_before", "_from")
+
+    def __init__(self, before: Zone, from_tick: int, after: Zone) -> None:
+        super().__init__(after._info, after.name)  # noqa: SLF001 -- of its own class
+        self._before = before
+        self._from = from_tick
+        self._after = after
+
+    def _at(self, at: datetime) -> Zone:
+        return self._before if at < instant(self._from) else self._after
+
+    def wall(self, at: datetime) -> int:
+        return self._at(at).wall(at)
+
+    def local(self, at: datetime) -> datetime:
+        return self._at(at).local(at)
+
+    def fold(self, at: datetime) -> int:
+        return self._at(at).fold(at)
+
+    def offset_periods(self, start: int, end: int) -> Iterator[OffsetPeriod]:
+        if start < self._from:
+            for period in self._before.offset_periods(start, min(end, self._from)):
+                yield replace(period, end=min(period.end, self._from))
+        if end > self._from:
+            for period in self._after.offset_periods(max(start, self._from), end):
+                yield replace(period, start=max(period.start, self._from))
+
+
+@lru_cache(maxsize=2048)  # there are 600 names, but any number of rules
+def _zone_of(name: str) -> Zone:
+    return Zone(_zone_info(name), name)
+
+
+def forget_zones() -> None:
+    """Have the files of zones read again, which may have changed."""
+    ZoneInfo.clear_cache()
+    _zone_of.cache_clear()
+
+
 def _zone_info(name: str) -> ZoneInfo:
+    """Return a zone by its name or rule, in this order, as glibc does."""
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:  # unknown, malformed, a directory of zones
-        raise PycrondError(f"unknown time zone {name!r}") from error
+        try:
+            return _zone_of_rule(name)
+        except ValueError:
+            raise PycrondError(f"unknown time zone {name!r} ({FORMS})") from error
+
+
+def _zone_of_rule(text: str) -> ZoneInfo:
+    """Return the zone of a rule; raises ValueError. `zoneinfo` reads rules only at the end of a file."""
+    if not _RULE.fullmatch(text):
+        raise ValueError("no rule of a time zone")
+    header = struct.pack(">4sc15x6l", b"TZif", b"2", 0, 0, 0, 0, 1, 4)  # one type, four bytes of names
+    data = struct.pack(">lBB4s", 0, 0, 0, b"UTC")
+    return ZoneInfo.from_file(BytesIO(2 * (header + data) + f"\n{text}\n".encode()))

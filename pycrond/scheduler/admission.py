@@ -5,15 +5,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from pycrond.jobs.events import Event, Missed, Skipped
-from pycrond.jobs.fair_queue import FairQueue
+from pycrond.jobs.events import Abandoned, Event, Missed, Skipped
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import NO_CAUSE, OPEN, Cause, Reason, State
 from pycrond.ledger.pauses import Pauses
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.runs.launcher import ClaimedRun
-from pycrond.runs.policy import START, Decision, Situation, Verdict, admit, lock_of
+from pycrond.runs.policy import START, Decision, Situation, Verdict, admit, lock_of, replaced_by
 from pycrond.runs.runs import Runs
+from pycrond.scheduler.entrance import Entrance
 from pycrond.scheduler.waiting_queue import DISK, Lane, WaitingQueue, lane_of
 
 RETRY_INTERVAL = timedelta(seconds=1)  # until a start that could not be written to a full disk is tried again
@@ -31,11 +31,12 @@ class Admission:
         self._pauses = pauses
         self.max_running = max_running
         self.queue = WaitingQueue()
-        self._entering: FairQueue[ClaimedRun] = FairQueue()
+        self.entrance = Entrance(runs.is_settled)
         self._events: list[Event] = []
         self._starting: list[ClaimedRun] = []  # several are started at once, which is quicker
         self._starting_of_user: Counter[str] = Counter()
         self._decided: list[tuple[ClaimedRun, Decision]] = []  # to be written down
+        self._held_lanes: list[Lane] = []  # whose first run could start, but for the account of its user
         self._again: list[ClaimedRun] = []  # waiting runs to be decided about again
 
     def take_events(self) -> list[Event]:
@@ -52,7 +53,7 @@ class Admission:
         self.step(now)  # runs that have waited longer come first
         for claimed in claims:
             if self._runs.shares.is_limited(claimed.run.job.user):
-                self._entering.push(claimed.run.job.user, claimed)
+                self.entrance.add(claimed)
             else:
                 self._carry_out(claimed, self._decide(claimed, now), now)
         self._decide_entering(now)
@@ -60,38 +61,48 @@ class Admission:
     def enter_at_once(self, claimed: ClaimedRun, now: datetime) -> Decision:
         """Decide about a run before all others, and return the decision."""
         self.step(now)
-        decision = self._decide(claimed, now)
-        self._carry_out(claimed, decision, now)
+        decision = self._admit(claimed, now)
         self._finish(now)
         return decision
 
-    def _decide_entering(self, now: datetime) -> None:
-        for _ in range(min(MAX_DECIDED, len(self._entering))):
-            claimed = self._entering.pop()
-            if claimed.run.state in OPEN:  # it has not been killed meanwhile
-                self._carry_out(claimed, self._decide(claimed, now), now)
-        self._finish(now)
+    def _admit(self, claimed: ClaimedRun, now: datetime) -> Decision:
+        """Decide about a run; it goes back to the entrance if the account of its user must be looked up."""
+        decision = self._decide(claimed, now)
+        if self._is_held(claimed, decision):
+            self.entrance.add(claimed)
+        else:
+            self._carry_out(claimed, decision, now)
+        return decision
 
-    @property
-    def entering(self) -> list[ClaimedRun]:
-        """Runs that have entered and are not decided about."""
-        return [claimed for claimed in self._entering if claimed.run.state in OPEN]
+    def _is_held(self, claimed: ClaimedRun, decision: Decision) -> bool:
+        """Return whether a run could start, but must wait until the account of its user is looked up."""
+        return decision.verdict is Verdict.START and not self._runs.is_settled(claimed.run.job.user)
+
+    def _decide_entering(self, now: datetime) -> None:
+        for _ in range(min(MAX_DECIDED, self.entrance.count)):
+            claimed = self.entrance.pop()
+            if claimed.run.state in OPEN:  # it has not been killed meanwhile
+                self._admit(claimed, now)
+        self._finish(now)
 
     def next_at(self, now: datetime) -> datetime | None:
         """When `step` has something to do, if no run ends before."""
-        return now if self._entering or self.queue.next_woken() else self.queue.next_at
+        return now if self.entrance.count or self.queue.next_woken() else self.queue.next_at
 
     def step(self, now: datetime) -> None:
         """Decide about runs that have entered, and again about waiting runs where something has changed."""
         self._wake(now)
         again, self._again = self._again, []
-        for claimed in again:
-            if self.queue.is_waiting(claimed):
-                self._carry_out(claimed, self._decide(claimed, now), now)
+        for claimed in filter(self.queue.is_waiting, again):
+            decision = self._decide(claimed, now)
+            if self._is_held(claimed, decision):
+                self._again.append(claimed)
+            else:
+                self._carry_out(claimed, decision, now)
         self._finish(now)
         self._serve(now)
-        if self._entering:
-            self._decide_entering(now)
+        self.entrance.settle()
+        self._decide_entering(now)
 
     def _serve(self, now: datetime) -> None:
         """Decide about the first runs of woken lanes, until none of them can start."""
@@ -104,7 +115,9 @@ class Admission:
     def _serve_lane(self, claimed: ClaimedRun, lane: Lane, now: datetime) -> None:
         decision = self._decide(claimed, now)
         waits = decision.verdict in {Verdict.WAIT, Verdict.REPLACE}
-        stays = waits and lane_of(claimed, decision.cause) == lane
+        if is_held := self._is_held(claimed, decision):
+            self._held_lanes.append(lane)
+        stays = is_held or (waits and lane_of(claimed, decision.cause) == lane)
         if not stays or decision.verdict is Verdict.REPLACE:
             self._carry_out(claimed, decision, now)
         if stays:
@@ -113,6 +126,8 @@ class Admission:
             self.queue.served(claimed.run.job.user)
 
     def _wake(self, now: datetime) -> None:
+        while self._held_lanes:
+            self.queue.wake(self._held_lanes.pop())
         ended, users = self._runs.take_freed()
         if not self.queue:
             self.queue.retry_at = None
@@ -153,7 +168,7 @@ class Admission:
             full=free == 0,
             queue_full=not is_waiting and self._is_queue_full(job.user),
             paused=paused,
-            late=(now - claimed.run.fire.at).total_seconds(),
+            late=claimed.late(now).total_seconds(),
         )
         return admit(claimed.run.fire, situation)
 
@@ -177,7 +192,7 @@ class Admission:
         if decision.verdict in {Verdict.WAIT, Verdict.REPLACE}:
             if decision.verdict is Verdict.REPLACE:
                 running = self._runs.active.of_job[claimed.run.job.key]
-                self._runs.termination.end(running, _replaced_by(claimed))
+                self._runs.termination.end(running, replaced_by(claimed.run))
             self.queue.add(claimed, lane_of(claimed, decision.cause))
         else:
             self.queue.remove(claimed)
@@ -225,7 +240,7 @@ class Admission:
                 earlier = self.queue.earlier(claimed)
                 for other in earlier:
                     self.queue.remove(other)
-                skipped += [(other, _replaced_by(claimed)) for other in earlier]
+                skipped += [(other, replaced_by(claimed.run)) for other in earlier]
         self._runs.wait(waiting)
         self.settle(skipped, State.SKIPPED, now)
         self.settle(missed, State.MISSED, now)
@@ -239,12 +254,14 @@ class Admission:
             self._events.append(
                 Missed(run.id, run.job.key) if is_missed else Skipped(run.id, run.job.key, cause)
             )
-            detail = f"{run.job.key} {run.fire.at.astimezone():%F %H:%M}: {cause.text}"
+            if run.fire.attempt > 1:
+                self._events.append(Abandoned(run.id, run.fire, cause))
+            detail = f"{run.job.label} {run.fire.at.astimezone():%F %H:%M}: {cause.text}"
             self._log.write(state.upper(), detail, now, level="notice")
 
     def suspend(self) -> None:
         """Have runs that are not decided about wait for the next daemon."""
-        claims, self._entering = self.entering, FairQueue()
+        claims = self.entrance.take_all()
         self._runs.launcher.discard(claims)
         self._runs.wait([(claimed, NO_CAUSE) for claimed in claims if not claimed.has_waited])
 
@@ -252,12 +269,12 @@ class Admission:
 
     def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """Use the jobs that are loaded now for the waiting runs; decide again where a job has changed."""
-        entering, self._entering = self.entering, FairQueue()
+        entering = self.entrance.take_all()
         old = {claimed.run.id: claimed.run.job for claimed in entering}
         for claimed in self.update_jobs(entering, jobs, now):
             if claimed.run.job != old[claimed.run.id]:
                 self._runs.launcher.discard([claimed])  # another command was made ready
-            self._entering.push(claimed.run.job.user, claimed)
+            self.entrance.add(claimed)
         claims = self.queue.claims
         before = {claimed.run.id: claimed.run.job for claimed in claims}
         kept = self.update_jobs(claims, jobs, now)
@@ -279,7 +296,3 @@ class Admission:
         for claimed in kept:
             claimed.run.fire = replace(claimed.run.fire, job=jobs[claimed.run.job.key])
         return kept
-
-
-def _replaced_by(claimed: ClaimedRun) -> Cause:
-    return Cause.of(Reason.REPLACED, f"replaced by run {claimed.run.id}")

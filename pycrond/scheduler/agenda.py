@@ -11,7 +11,7 @@ from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import Zone
 
 MINUTE = timedelta(minutes=1)
-MAX_STEP_BACK = 180 * MINUTE  # a clock turned back by more repeats fixed-time jobs too, as in cron
+MAX_STEP_BACK = 180 * MINUTE  # a clock turned back by so much repeats fixed-time jobs too, as in cron
 MAX_LATENESS = 5 * MINUTE  # if the loop is late by no more than this, each minute has its own turn
 
 
@@ -41,13 +41,13 @@ def minute(at: datetime) -> datetime:
     return at.replace(second=0, microsecond=0)
 
 
-def _by_schedule(jobs: Iterable[Job], zone: str) -> dict[str, dict[Schedule, list[Job]]]:
-    """Return the jobs that have a schedule, by their zone (`zone` is the default) and schedule."""
+def _by_schedule(jobs: Iterable[Job]) -> dict[str, dict[Schedule, list[Job]]]:
+    """Return the jobs that have a schedule, by their zone (empty: the daemon's) and schedule."""
     zones: dict[str, dict[Schedule, list[Job]]] = {}
     for job in jobs:
         entry = job.entry
         if entry.schedule is not None:
-            zones.setdefault(entry.zone or zone, {}).setdefault(entry.schedule, []).append(job)
+            zones.setdefault(entry.zone or "", {}).setdefault(entry.schedule, []).append(job)
     return zones
 
 
@@ -103,25 +103,28 @@ class Agenda:
         zone: Zone,
         now: datetime,
         eras: tuple[int, int] = (0, 0),
-        positions: Mapping[str, Position] | None = None,
+        known: Mapping[str, tuple[Zone, Position]] | None = None,
     ) -> None:
         """`zone` is the daemon's. The minute of `now` counts as run, as in cron.
 
-        `positions` are of zones known before, with or without jobs; a new zone gets the position that it
+        `known` are zones that were known before, with or without jobs; a new zone gets the position that it
         would have if it had always been known.
         """
         self.jobs = tuple(jobs)
         self.zone = zone
+        known = known or {}
         self.last = minute(now)
         self.eras = eras
-        self._positions = dict(positions or {})
+        self._zones = {name: known_zone for name, (known_zone, _) in known.items()} | {"": zone}
+        """By name; the daemon's own has none, and apart from it the zone of that name may have jobs."""
+        self._positions = {name: position for name, (_, position) in known.items()}
         self._indexes: dict[str, tuple[_ScheduleIndex, _ScheduleIndex]] = {}
-        for name, groups in _by_schedule(self.jobs, zone.name).items():
+        for name, groups in _by_schedule(self.jobs).items():
             self._add_zone(name, groups)
 
     def _add_zone(self, name: str, groups: Mapping[Schedule, list[Job]]) -> None:
         if name not in self._positions:
-            zone = self._zone(name)
+            zone = self._zones[name] = self._zones.get(name) or Zone.of(name)
             self._positions[name] = Position(processed_through(zone, self.last), zone.wall(self.last))
         position = self._positions[name]
         wild = _ScheduleIndex({schedule: jobs for schedule, jobs in groups.items() if schedule.wildcard})
@@ -130,12 +133,27 @@ class Agenda:
         wild.seek(position.wild)
         self._indexes[name] = (fixed, wild)
 
-    def _zone(self, name: str) -> Zone:
-        return self.zone if name == self.zone.name else Zone.of(name)
-
     def replaced_by(self, jobs: Iterable[Job]) -> "Agenda":
         """Return an agenda with other jobs at the same position; they are due from the next minute on."""
-        return Agenda(jobs, self.zone, self.last, self.eras, self._positions)
+        return Agenda(jobs, self.zone, self.last, self.eras, self._known)
+
+    def in_zone(self, zone: Zone) -> "Agenda":
+        """Return an agenda of a daemon whose zone is another from the next minute on. To its jobs this is a
+        clock that is turned: the next minute is due by cron's rule.
+        """
+        back = MINUTE * (self.zone.wall(self.last) - zone.wall(self.last))
+        known = self._known
+        if "" not in known:  # it has no jobs
+            known[""] = (zone, Position(processed_through(self.zone, self.last), self.zone.wall(self.last)))
+        return Agenda(self.jobs, zone, self.last, self._eras_after(back), known)
+
+    @property
+    def _known(self) -> dict[str, tuple[Zone, Position]]:
+        return {name: (self._zones[name], position) for name, position in self._positions.items()}
+
+    def _eras_after(self, back: timedelta) -> tuple[int, int]:
+        """Return the eras after the clock was turned back."""
+        return self.eras[0] + (back >= MAX_STEP_BACK), self.eras[1] + (back > timedelta(0))
 
     def due(self, now: datetime) -> DueMinute | None:
         """Return the next minute: the minute after the last, or that of `now` if the clock has jumped.
@@ -147,14 +165,13 @@ class Agenda:
             return None
         if timedelta(0) < at - self.last <= MAX_LATENESS:
             at = self.last + MINUTE
-        back = self.last - at
-        eras = (self.eras[0] + (back > MAX_STEP_BACK), self.eras[1] + (back > timedelta(0)))
+        eras = self._eras_after(self.last - at)
         has_jumped = at - self.last > MINUTE
         fires: list[Fire] = []
         left_out: list[tuple[Job, Zone, int]] = []
         positions = {}
         for name, position in self._positions.items():
-            zone = self._zone(name)
+            zone = self._zones[name]
             wall = zone.wall(at)
             moved = step(position.fixed, wall)
             positions[name] = Position(moved.through, wall)
@@ -182,7 +199,7 @@ class Agenda:
                 yield Fire(job, due_at, wall, self._zone_of(job).fold(due_at), era)
 
     def _zone_of(self, job: Job) -> Zone:
-        return self._zone(job.entry.zone or self.zone.name)
+        return self._zones[job.entry.zone or ""]
 
     def _instant(self, at: datetime, behind: int) -> datetime:
         """Return when the wall minute `behind` minutes before `at` was due; `at` if the clock skipped it."""
@@ -207,9 +224,10 @@ def initial_minute(last: datetime | None, now: datetime) -> datetime:
     """Return the minute that counts as run when a daemon starts; `last` is the latest minute that was run.
 
     A gap of up to a minute is lateness: what came due in it is run at once. After a longer gap, and at the
-    very first start, the current minute is not run, as in cron.
+    very first start, the current minute is not run, as in cron. A clock that was set back meanwhile counts as
+    set back now.
     """
     current = minute(now.astimezone(UTC))
-    if last is not None and timedelta(0) <= current - last <= MINUTE:
+    if last is not None and current - last <= MINUTE:
         return last
     return current

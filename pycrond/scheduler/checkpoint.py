@@ -8,10 +8,15 @@ import struct
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-from pycrond.errors import PycrondError
+from pycrond import clock
+from pycrond.errors import PycrondError, os_reason
+from pycrond.hashing import digest
+from pycrond.host import machine
 from pycrond.host.safe_paths import OWN_FILE
 
-FORMAT = struct.Struct("<8sqqqq16s")
+FORMAT = struct.Struct("<8sqqqq16sqq")  # an older file lacks the last two numbers
+MAX_ERA = (1 << 63) - 1  # of SQLite's integers
+MAX_TIME = datetime(9999, 12, 30, tzinfo=UTC)  # the end of the calendar needs room for a zone
 MAGIC, FIRST_MAGIC = b"pycrond2", b"pycrond1"
 
 
@@ -26,6 +31,10 @@ class CheckpointRecord(NamedTuple):
     """From this minute on, claims were in memory only, because the disk was full."""
     boot: bytes = b""
     """Digest of the boot whose @reboot jobs were claimed."""
+    latest: datetime | None = None
+    """The latest minute for which jobs were started, where the clock was set back after it."""
+    elapsed: int = 0
+    """When it was written, in seconds since that boot."""
 
 
 class Checkpoint:
@@ -41,19 +50,22 @@ class Checkpoint:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
             os.posix_fallocate(self._descriptor, 0, FORMAT.size)
         except OSError as error:
-            raise PycrondError(f"cannot write {path}: {error.strerror}") from error
+            raise PycrondError(f"cannot write {path}: {os_reason(error)}") from error
         record = self.read()
         self.boot = record.boot
         self.unwritten_since = record.unwritten_since
+        self.latest = record.latest
 
     def read(self) -> CheckpointRecord:
         """The contents; its minute is None at the very first start, and where the file is damaged."""
         return _parse(os.pread(self._descriptor, FORMAT.size, 0))
 
     def write(self, at: datetime, eras: tuple[int, int]) -> None:
-        """Write a minute and its eras, with `unwritten_since` and `boot` as they are now."""
-        since = int(self.unwritten_since.timestamp()) if self.unwritten_since else 0
-        os.pwrite(self._descriptor, FORMAT.pack(MAGIC, int(at.timestamp()), *eras, since, self.boot), 0)
+        """Write a minute and its eras, with `unwritten_since`, `boot` and `latest` as they are now."""
+        times = (int(time.timestamp()) if time else 0 for time in (self.unwritten_since, self.latest))
+        since, latest = times
+        numbers = (int(at.timestamp()), *eras, since, self.boot, latest, int(clock.elapsed()))
+        os.pwrite(self._descriptor, FORMAT.pack(MAGIC, *numbers), 0)
 
     def close(self) -> None:
         os.close(self._descriptor)
@@ -69,14 +81,23 @@ def read_checkpoint(path: str) -> CheckpointRecord:
 
 
 def _parse(data: bytes) -> CheckpointRecord:
-    magic, seconds, fixed, wild, since, boot = FORMAT.unpack(data.ljust(FORMAT.size, b"\0"))
+    magic, seconds, fixed, wild, since, boot, later, elapsed = FORMAT.unpack(data.ljust(FORMAT.size, b"\0"))
     if magic == FIRST_MAGIC and seconds:
-        since, boot = 0, b""
+        since, boot, later = 0, b"", 0
     elif magic != MAGIC:
         return CheckpointRecord(None)
     try:
         at = datetime.fromtimestamp(seconds, UTC)
-        unwritten_since = datetime.fromtimestamp(since, UTC) if since else None
+        unwritten_since, latest = (
+            datetime.fromtimestamp(time, UTC) if time else None for time in (since, later)
+        )
     except (OSError, OverflowError, ValueError):
         return CheckpointRecord(None)
-    return CheckpointRecord(at, (fixed, wild), unwritten_since, boot.rstrip(b"\0"))
+    if not 0 <= fixed < MAX_ERA > wild >= 0 or at > MAX_TIME:
+        return CheckpointRecord(None)
+    return CheckpointRecord(at, (fixed, wild), unwritten_since, boot.rstrip(b"\0"), latest, elapsed)
+
+
+def boot_mark() -> bytes:
+    """Return what tells this boot of the machine from others."""
+    return digest(machine.boot_id().encode(), 8).encode()

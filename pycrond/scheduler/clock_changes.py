@@ -1,18 +1,19 @@
 """Clock changes, sleep of the machine, absence of the daemon; an account of fires that were not run."""
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple
 
 from pycrond import clock
+from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.jobs.events import Event, Missed
 from pycrond.jobs.options import to_json
 from pycrond.jobs.run import Cause, Reason, State, check_transition
 from pycrond.jobs.shares import Shares
-from pycrond.ledger.codec import decode_schedule
+from pycrond.ledger.codec import decode_options, decode_schedule
 from pycrond.ledger.rows import GapRow
 from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
@@ -21,11 +22,12 @@ from pycrond.schedule.missed import Gap, find_gap, find_gaps, latest_fire_times
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import Zone
 from pycrond.scheduler.agenda import MINUTE, DueMinute
-from pycrond.text import counted
+from pycrond.text import counted, duration
 
 MIN_STEP = 5.0  # seconds by which clocks must have moved apart to be reported
 MAX_CATCH_UPS = 10_000  # of a job, where no share applies to its user; older fires stay missed
 HELD_UP = Cause.of(Reason.DAEMON_DOWN, "it was held up")
+REPEATED = Cause.of(Reason.CLOCK_STEP, "it was set back, and forward again")
 NOT_WRITTEN = Cause.of(Reason.DISK_FULL, "it was not written down")
 STATE_OF = {Reason.CLOCK_STEP: State.SKIPPED, Reason.DISK_FULL: State.UNKNOWN}
 """The states of fires that were passed over: skipped by cron's rule for a turned clock, unknown where they
@@ -50,6 +52,8 @@ class MissedSpan(NamedTuple):
     start: datetime
     until: datetime
     now: datetime
+    latest: datetime | None
+    """Fires up to this time had their verdicts before the clock was set back."""
 
 
 class ClockChanges:
@@ -64,19 +68,43 @@ class ClockChanges:
         self._catch_ups: list[CatchUp] = []
         self._events: list[Event] = []
 
-    def look(self, now: datetime, elapsed: float) -> None:
-        """Write down that the clock was turned or that the machine slept. The agenda decides what follows."""
+    def look(self, now: datetime, elapsed: float) -> float:
+        """Write down that the clock was turned or that the machine slept. The agenda decides what follows.
+
+        Return by how many seconds the clock was turned, 0 if it was not: all that waits for an instant moves.
+        """
         last, last_elapsed, last_suspended = self._last_look
         suspended = clock.suspended()
         self._last_look = (now, elapsed, suspended)
         step = (now - last).total_seconds() - (elapsed - last_elapsed)
         asleep = suspended - last_suspended
         if abs(step) >= MIN_STEP:
-            self._report("step", step, f"the clock was turned by {step:+.0f} s", now)
-            self._cause = Cause.of(Reason.CLOCK_STEP, f"{step:+.0f} s")
-        elif asleep >= MIN_STEP:
-            self._report("suspend", asleep, f"the machine slept for {asleep:.0f} s", now)
-            self._cause = Cause.of(Reason.SUSPENDED, f"{asleep:.0f} s")
+            turned = f"{'+' if step > 0 else ''}{duration(step)}"
+            self._report("step", step, f"the clock was turned by {turned}", now)
+            self._cause = Cause.of(Reason.CLOCK_STEP, turned)
+            self._ledger.jobs.begin_by(now.timestamp())
+            return step
+        if asleep >= MIN_STEP:
+            self._report("suspend", asleep, f"the machine slept for {duration(asleep)}", now)
+            self._cause = Cause.of(Reason.SUSPENDED, duration(asleep))
+        return 0.0
+
+    def clock_is_behind(self, last: datetime, now: datetime) -> None:
+        """Write down that the clock shows less than at the last turn of the daemon before this one."""
+        step = (now - last).total_seconds()
+        detail = f"the clock is {duration(-step)} behind the last minute in which jobs ran"
+        self._report("step", step, detail, now)
+        self._ledger.jobs.begin_by(now.timestamp())
+
+    def zone_has_changed(self, before: Zone, after: Zone, last: datetime, now: datetime) -> None:
+        """Write down that the zone is another in the minutes after `last`."""
+        if before.name != after.name:
+            moved = 60.0 * (after.wall(last) - before.wall(last))
+            self._ledger.clock_event("zone", moved, last)
+        detail = f"the time zone is now {after.name}, it was {before.name}"
+        if before.name == after.name:
+            detail = f"the rules of the time zone {after.name} were read again"
+        self._log.write("INFO", detail, now, level="notice")
 
     def _report(self, kind: str, seconds: float, detail: str, now: datetime) -> None:
         self._ledger.clock_event(kind, round(seconds, 3), now)
@@ -85,34 +113,52 @@ class ClockChanges:
     # What was passed over
 
     def daemon_was_down(
-        self, last: datetime, through: datetime, eras: tuple[int, int], now: datetime
+        self, last: datetime, through: datetime, eras: tuple[int, int], now: datetime, latest: datetime | None
     ) -> None:
         """Write the fires of the last daemon's jobs between its last turn and the first of this one."""
         if through <= last:
             return
         expected = self._ledger.jobs.loaded_schedules()
-        schedules = {text: decode_schedule(text) for text in {text for _, text, *_ in expected}}
-        zones = {zone: machine.load_zone(zone) for zone in {zone for _, _, zone, *_ in expected}}
-        jobs = [(key, schedules[text], zones[zone]) for key, text, zone, _, _ in expected]
-        policies = {key: json.loads(options) for key, _, _, options, _ in expected if "missed" in options}
+        jobs = [job for job, _ in self._known(expected, now)]
+        policies = {
+            key: to_json(decode_options(text)) for key, _, _, text, _ in expected if '"missed"' in text
+        }
         era_of = {key: eras[schedule.wildcard] for key, schedule, _ in jobs}
-        cause = Cause.of(Reason.DAEMON_DOWN, f"{last.astimezone():%F %H:%M} to {now.astimezone():%F %H:%M}")
-        self._pass_over(jobs, policies, era_of, MissedSpan(last + MINUTE, through + MINUTE, now), cause)
+        since = max(last, latest or last)
+        cause = Cause.of(Reason.DAEMON_DOWN, f"{since.astimezone():%F %H:%M} to {now.astimezone():%F %H:%M}")
+        self._pass_over(
+            jobs, policies, era_of, MissedSpan(last + MINUTE, through + MINUTE, now, latest), cause
+        )
 
     def claims_were_unwritten(
         self, since: datetime, last: datetime, eras: tuple[int, int], now: datetime
     ) -> None:
         """Write the fires that were due while the disk was full, before a crash: they may have run."""
         latest = self._ledger.latest()
-        for key, text, zone, _, begins in self._ledger.jobs.loaded_schedules():
-            schedule = decode_schedule(text)
+        for (key, schedule, zone), begins in self._known(self._ledger.jobs.loaded_schedules(), now):
             known = datetime.fromtimestamp(max(begins, latest.get(key, 0.0)), since.tzinfo)
-            passed = find_gaps(
-                [(key, schedule, machine.load_zone(zone))], max(since, known + MINUTE), last + MINUTE
-            )
+            passed = find_gaps([(key, schedule, zone)], max(since, known + MINUTE), last + MINUTE)
             self._write(passed, {key: eras[schedule.wildcard]}, NOT_WRITTEN, now)
 
-    def turn(self, last: datetime, due: DueMinute, now: datetime) -> None:
+    def _known(
+        self, rows: Iterable[tuple[str, str, str, str, float]], now: datetime
+    ) -> list[tuple[Scheduled, float]]:
+        """Return the jobs of the ledger with the times after which they are due. Those with values that are
+        no longer valid are left out and reported.
+        """
+        read_schedule, read_zone = cache(decode_schedule), cache(machine.load_zone)
+        known, reasons = [], Counter[str]()
+        for key, text, zone, _, begins in rows:
+            try:
+                known.append(((key, read_schedule(text), read_zone(zone)), begins))
+            except PycrondError as error:
+                reasons[str(error)] += 1
+        for reason, count in reasons.items():
+            detail = f"what {counted(count, 'job')} missed while no daemon ran is not known: {reason}"
+            self._log.write("ERROR", detail, now, level="err")
+        return known
+
+    def turn(self, last: datetime, due: DueMinute, now: datetime, latest: datetime | None) -> None:
         """Write the fires that cron's rule leaves out between the turn at `last` and this one."""
         if due.left_out:
             jobs = [
@@ -122,7 +168,11 @@ class ClockChanges:
             policies = {
                 job.key: to_json(job.entry.options) for job, _, _ in due.left_out if job.entry.options.missed
             }
-            self._pass_over(jobs, policies, era_of, MissedSpan(last + MINUTE, due.at, now), self._cause)
+            if self._cause.reason is not Reason.CLOCK_STEP and latest and latest >= due.at:
+                latest = None  # time has passed: these fires had no verdicts in this time
+            self._pass_over(
+                jobs, policies, era_of, MissedSpan(last + MINUTE, due.at, now, latest), self._cause
+            )
         self._cause = HELD_UP
 
     def take_catch_ups(self) -> list[CatchUp]:
@@ -144,6 +194,10 @@ class ClockChanges:
         cause: Cause,
     ) -> None:
         """Queue what the jobs' `missed` options want to be caught up; write down the rest."""
+        if span.latest and span.latest >= span.start:
+            again = min(span.latest + MINUTE, span.until)
+            self._write(find_gaps(jobs, span.start, again), era_of, REPEATED, span.now)
+            span = span._replace(start=again)
         plain = []
         limits = self._catch_up_limits(key for key in policies if policies[key].get("missed") == "all")
         for key, schedule, zone in jobs:
@@ -156,7 +210,9 @@ class ClockChanges:
             fires = [*fire_times(schedule, zone, cut, span.until)]
             self._catch_ups += [CatchUp(key, fire, era_of[key]) for fire in fires]
             if policy["missed"] == "all" and len(fires) >= most:
-                detail = f"{key}: the latest {counted(most, 'missed fire')} at most are caught up"
+                job = self._ledger.jobs.job(key)
+                label = job.label if job else key
+                detail = f"{label}: the latest {counted(most, 'missed fire')} at most are caught up"
                 self._log.write("INFO", detail, span.now, level="notice")
             self._write(find_gaps([(key, schedule, zone)], span.start, cut), era_of, cause, span.now)
         self._write(find_gaps(plain, span.start, span.until), era_of, cause, span.now)

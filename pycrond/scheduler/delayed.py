@@ -3,12 +3,14 @@
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
+from pycrond import clock
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Cause, Fire, Run, State
 from pycrond.ledger.writer import Ledger
 from pycrond.runs.launcher import ClaimedRun
+from pycrond.runs.policy import longest_retry_delay
 from pycrond.runs.runs import Runs
 from pycrond.scheduler.admission import REMOVED, Admission
 from pycrond.scheduler.clock_changes import CatchUp
@@ -93,29 +95,45 @@ class DelayedStarts:
         self._catch_up_at[user] = at + CATCH_UP_INTERVAL
         return at
 
+    def clock_was_turned(self, step: timedelta) -> None:
+        """Move the starts, here and in the ledger."""
+        for _, _, claimed in self._heap:
+            fire = claimed.run.fire
+            claimed.run.fire = replace(fire, start_at=fire.start_at and fire.start_at + step)
+        self._heap = [(at + step, run, claimed) for at, run, claimed in self._heap]
+        self._catch_up_at = {user: at + step for user, at in self._catch_up_at.items()}
+        self._ledger.move_starts(step.total_seconds())
+
     def restore(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """Keep what waited when the last daemon ended; a run whose job is gone is skipped."""
         gone: list[tuple[int, Cause]] = []
         for row in self._ledger.waiting():
-            at = now if row.start_at is None else datetime.fromtimestamp(row.start_at, UTC)
             job = jobs.get(row.key)
             if job is None:
                 gone.append((row.id, REMOVED))
                 continue
-            if row.trigger == "catch-up" and row.start_at is not None:
-                at = self._reserve_catch_up(job.user, now)
             fire = Fire(
-                job,
-                datetime.fromtimestamp(row.fire, UTC),
-                row.wall,
-                row.fold,
-                row.era,
-                row.trigger,
-                start_at=at,
+                *(job, clock.at(row.fire), row.wall, row.fold, row.era, row.trigger),
                 attempt=row.attempt,
             )
-            self.add([ClaimedRun(Run(row.id, fire, State.WAITING), has_waited=True)])
+            fire = replace(fire, start_at=self._start_of(fire, row.start_at, now))
+            turned = min(timedelta(0), now - fire.at)  # a clock that is behind has been set back
+            self.add([ClaimedRun(Run(row.id, fire, State.WAITING), has_waited=True, turned=turned)])
         self._ledger.settle(gone, State.SKIPPED, now)
+
+    def _start_of(self, fire: Fire, planned: float | None, now: datetime) -> datetime:
+        """Return when a fire starts that was `planned` for a time, in Unix seconds; None: as soon as it can.
+
+        It waits no longer than it would have at first, whatever the clock has done since.
+        """
+        if planned is None:
+            return now
+        if fire.trigger == "catch-up":
+            return self._reserve_catch_up(fire.job.user, now)
+        seconds: float = delay(fire.job, fire.at, self._seed, self._dialect)
+        if fire.trigger == "retry":
+            seconds = longest_retry_delay(fire.job.entry.options, fire.attempt - 1)
+        return min(clock.at(planned), now + timedelta(seconds=seconds))
 
     def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """Use the jobs that are loaded now for the waiting runs."""

@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from pycrond.hashing import digest
+from pycrond import clock
+from pycrond.errors import PycrondError
 from pycrond.host import machine, reboot_marks
+from pycrond.host.local_zone import LocalZone
+from pycrond.host.names import NAMES
 from pycrond.jobs.events import Event
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire
@@ -13,9 +16,10 @@ from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.runs.launcher import ClaimedRun
 from pycrond.runs.runs import Runs
+from pycrond.schedule.timezone import Zone
 from pycrond.scheduler.admission import Admission
 from pycrond.scheduler.agenda import MINUTE, Agenda, DueMinute, initial_minute, minute
-from pycrond.scheduler.checkpoint import Checkpoint
+from pycrond.scheduler.checkpoint import Checkpoint, boot_mark
 from pycrond.scheduler.clock_changes import ClockChanges
 from pycrond.scheduler.delayed import DelayedStarts
 from pycrond.settings import Settings
@@ -31,15 +35,17 @@ class Scheduler:
     ) -> None:
         """Raises PycrondError where the checkpoint cannot be written. `dialect` is `debian` or `cronie`."""
         self._ledger = ledger
-        self._log = log
         self._runs = runs
-        self._root = settings.root if settings.system else None
-        self._own_crontabs = settings.crontabs
+        self._settings = settings
         self.checkpoint = Checkpoint(settings.checkpoint_path)
         self._last_record = self.checkpoint.read()
-        zone = machine.local_zone()
-        self.agenda = Agenda((), zone, initial_minute(self._last_record.at, now), self._last_record.eras)
-        self.pauses = Pauses(ledger.file)
+        self._local_zone = LocalZone()
+        self._zone: Zone = machine.local_zone()
+        last, eras = self._last_record[:2]
+        zone = _known_zone(ledger.jobs.zone) or self._zone
+        self.agenda = Agenda((), zone, initial_minute(last, now), eras)
+        self._was_down_since: datetime | None = None
+        self.pauses = Pauses(ledger.file, now)
         self.clock_changes = ClockChanges(ledger, log, runs.shares, now)
         self.admission = Admission(log, runs, self.pauses, settings.max_running)
         self.delayed = DelayedStarts(ledger, runs, self.admission, machine.machine_id(), dialect)
@@ -59,14 +65,28 @@ class Scheduler:
 
     def account_for_absence(self, now: datetime) -> None:
         """Write down what the jobs of the last daemon should have run since its last turn."""
-        last, eras, unwritten_since, _ = self._last_record
+        last, eras, unwritten_since, _, latest, _ = self._last_record
         if last is not None and unwritten_since is not None:
             self.clock_changes.claims_were_unwritten(unwritten_since, last, eras, now)
             self.checkpoint.unwritten_since = unwritten_since if self._ledger.file.has_pending else None
         if last is not None:
-            self.clock_changes.daemon_was_down(last, self.agenda.last, eras, now)
+            if self._last_record.boot != boot_mark() and last <= now:
+                latest = None  # the clock goes on after a boot: it was the later time that was wrong
+            had = latest if latest and (latest < now or self._was_turned(last, now)) else None
+            self.clock_changes.daemon_was_down(last, self.agenda.last, eras, now, had)
+            if self.agenda.last > now:
+                self.clock_changes.clock_is_behind(last, now)
+            latest = max(last, latest or last)
+            self._was_down_since = self.checkpoint.latest = latest if latest > now else None
+        if self.agenda.zone.name != self._zone.name:
+            self._change_zone(self._zone, now)
         # Jobs that are loaded from here on have missed nothing before.
-        self.checkpoint.write(self.agenda.last, eras)
+        self.checkpoint.write(self.agenda.last, self.agenda.eras)
+
+    def _was_turned(self, last: datetime, now: datetime) -> bool:
+        """Return whether the clock was turned while no daemon ran, in this boot."""
+        passed = timedelta(seconds=clock.elapsed() - self._last_record.elapsed)
+        return abs(now - last - passed) > 2 * MINUTE
 
     def resume(self, now: datetime) -> None:
         """Keep the fires that waited when the last daemon ended."""
@@ -78,31 +98,25 @@ class Scheduler:
 
     def run_at_boot(self, jobs: Iterable[Job], now: datetime) -> None:
         """Start the @reboot jobs, once a boot of the machine or container."""
-        boot = machine.boot_id()
-        mark = digest(boot.encode(), 8).encode()
+        boot, mark = machine.boot_id(), boot_mark()
         if self.checkpoint.boot == mark:
             return  # also where the ledger that knew it was set aside
-        have_run = self._root is not None and reboot_marks.have_run(self._root, mark.decode())
-        if have_run:
-            self._log.write("INFO", "another cron has run the @reboot jobs of the system in this boot", now)
-        due = (job for job in jobs if not job.entry.schedule and not (have_run and self._is_of_system(job)))
+        due = reboot_marks.due(jobs, self._settings, mark.decode())
         claims = self._runs.claim([Fire(job, now, None, trigger="reboot") for job in due], boot)
         self.checkpoint.boot = mark
         self.checkpoint.write(self.agenda.last, self.agenda.eras)
-        if self._root is not None:
-            reboot_marks.write(self._root, mark.decode())
+        reboot_marks.write(self._settings, mark.decode())
         self.admission.enter(claims, now)
-
-    def _is_of_system(self, job: Job) -> bool:
-        return not any(job.entry.file.startswith(f"{directory}/") for directory in self._own_crontabs)
 
     # The minutes
 
     def turn(self, now: datetime) -> None:
         """Start the due jobs; when late, one minute after the other."""
+        self._note_return(now)
         while (due := self._due(now)) is not None:
             claims = self._claims_of(due)
-            self.clock_changes.turn(self.agenda.last, due, now)
+            self.clock_changes.turn(self.agenda.last, due, now, self.checkpoint.latest)
+            self._note_latest(due.at)
             self._note_unwritten(due.at)
             self.checkpoint.write(due.at, due.eras)  # before the first start: see `runs.recovery`
             self.admission.enter(self.delayed.add(claims), now)
@@ -113,6 +127,26 @@ class Scheduler:
         self.pauses.drop_expired(now)
         self.delayed.step(now)
         self.admission.step(now)
+
+    def _note_latest(self, at: datetime) -> None:
+        """Note the latest turn, while the clock shows less."""
+        latest = max(self.agenda.last, self.checkpoint.latest or self.agenda.last)
+        self.checkpoint.latest = latest if at < latest else None
+
+    def _note_return(self, now: datetime) -> None:
+        """Count the time in which no daemon ran, once a clock that was behind at the start is set right."""
+        since, current = self._was_down_since, minute(now)
+        if since is None or current <= since:
+            return
+        self._was_down_since = None
+        if current - self.agenda.last > MINUTE:
+            last, eras = self.agenda.last, self.agenda.eras
+            self.cancel()
+            self.clock_changes.daemon_was_down(last, current, eras, now, self.checkpoint.latest)
+            self.agenda, self._coming = Agenda(self.agenda.jobs, self.agenda.zone, current, eras), None
+            self.checkpoint.latest = None
+            self.checkpoint.write(current, eras)
+            self.catch_up(now)
 
     def _due(self, now: datetime) -> DueMinute | None:
         if minute(now) == self.agenda.last + MINUTE:
@@ -150,6 +184,9 @@ class Scheduler:
         if self._claimed is None and timedelta(0) < coming - now <= CLAIM_AHEAD:
             due = self._next()
             if due:
+                for user in {fire.job.user for fire in due.fires}:
+                    self._runs.is_settled(user)  # they are looked up while the claims are written
+                NAMES.step()
                 self._claimed = (due, self._claim(due))
 
     def cancel(self) -> None:
@@ -197,6 +234,35 @@ class Scheduler:
         later = [self.delayed.next_at, self.admission.next_at(self.agenda.last)]
         return min([coming, *(at for at in later if at)])
 
+    # The clock
+
+    def clock_was_turned(self, seconds: float) -> None:
+        """Move all that waits for an instant."""
+        step = timedelta(seconds=seconds)
+        for claimed in self.waiting:
+            claimed.turned += step
+        self.delayed.clock_was_turned(step)
+        self.admission.queue.clock_was_turned(step)
+        self.pauses.clock_was_turned(seconds)
+
+    def follow_zone(self, now: datetime) -> bool:
+        """Look whether the machine's time zone is another now; return whether it is.
+
+        After a jump of the clock this waits: the minutes before are those of the old zone.
+        """
+        if not timedelta(0) <= minute(now) - self.agenda.last <= MINUTE:
+            return False
+        zone = self._local_zone.look()
+        if zone is None:
+            return False
+        self._change_zone(zone, now)
+        return True
+
+    def _change_zone(self, zone: Zone, now: datetime) -> None:
+        self.cancel()
+        self.clock_changes.zone_has_changed(self.agenda.zone, zone, self.agenda.last, now)
+        self.agenda, self._coming = self.agenda.in_zone(zone), None
+
     # The jobs
 
     def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
@@ -218,9 +284,17 @@ class Scheduler:
     def waiting(self) -> list[ClaimedRun]:
         """All runs that wait: for a time, for another run, or for room."""
         admission = self.admission
-        waiting = [*admission.entering, *admission.queue.claims, *self._runs.launcher.retrying]
+        waiting = [*admission.entrance.claims, *admission.queue.claims, *self._runs.launcher.retrying]
         return [*self.delayed.claims, *waiting]
 
     def take_events(self) -> list[Event]:
         """Return the fires that were skipped or missed since the last call."""
         return [*self.clock_changes.take_events(), *self.admission.take_events()]
+
+
+def _known_zone(name: str | None) -> Zone | None:
+    """Return the zone of the last daemon; None if there was none, or the machine has it no more."""
+    try:
+        return machine.load_zone(name) if name else None
+    except PycrondError:
+        return None

@@ -110,7 +110,7 @@ class WaitingQueue:
         run = claimed.run
         within = run.job.entry.options.within
         if within is not None and run.fire.trigger != "manual":
-            too_late = run.fire.at + timedelta(seconds=within + 0.001)
+            too_late = run.fire.at + claimed.turned + timedelta(seconds=within + 0.001)
             heapq.heappush(self._deadlines, (too_late, run.id))
 
     def remove(self, claimed: ClaimedRun) -> None:
@@ -134,6 +134,12 @@ class WaitingQueue:
             if entry:
                 late.append(entry[0])
         return late
+
+    def clock_was_turned(self, step: timedelta) -> None:
+        """Move the deadlines; the runs themselves know."""
+        self._deadlines = [(at + step, run) for at, run in self._deadlines]
+        if self.retry_at:
+            self.retry_at += step
 
     # Waking
 

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import pwd
 import re
 import stat
 from collections.abc import Callable
@@ -10,8 +9,9 @@ from dataclasses import dataclass
 from io import FileIO
 from typing import NamedTuple
 
-from pycrond.errors import MissingDirectoryError, Problem, TooLargeError, UnreadableError
+from pycrond.errors import MissingDirectoryError, Problem, TooLargeError, UnreadableError, os_reason
 from pycrond.host import safe_paths
+from pycrond.host.names import NAMES
 
 MAX_BYTES = 64 << 20  # of a crontab; more is a mistake
 SKIPPED = re.compile(r"^[.#]|~$|\.(?:bak|swp|orig|rej)$|\.dpkg-[^.]*$|\.rpm[^.]*$")
@@ -30,8 +30,10 @@ def permission_problem(status: os.stat_result) -> str | None:
     A user who can write a crontab can run commands as the daemon's user.
     """
     if status.st_uid not in {0, os.geteuid()}:
-        owner, own = safe_paths.user_name(status.st_uid), safe_paths.user_name(os.geteuid())
-        return f"it belongs to {owner}, neither to root nor to {own}"
+        owner, own = NAMES.owner_name(status.st_uid), NAMES.owner_name(os.geteuid())
+        return f"it belongs to {owner}, " + (
+            f"neither to root nor to {own}" if os.geteuid() else "not to root"
+        )
     if status.st_mode & stat.S_IWOTH:
         return f"everyone may write it (mode {stat.S_IMODE(status.st_mode):04o})"
     if status.st_mode & stat.S_IWGRP and not _is_private_group(status.st_gid, status.st_uid):
@@ -41,16 +43,12 @@ def permission_problem(status: os.stat_result) -> str | None:
 
 def _is_private_group(gid: int, uid: int) -> bool:
     """Return whether a group is the user's own, without other members (umask 002 lets it write files)."""
-    import grp  # noqa: PLC0415 -- rarely needed
-
     if gid == 0 == uid:
         return True
-    try:
-        user, group = pwd.getpwuid(uid), grp.getgrgid(gid)
-    except KeyError:
+    user, group = NAMES.owner(uid), NAMES.group(gid)
+    if user is None or group is None:
         return False
-    alone = set(group.gr_mem) <= {user.pw_name}
-    return user.pw_gid == gid and group.gr_name == user.pw_name and alone
+    return user.gid == gid and group.name == user.name and group.members <= {user.name}
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +65,12 @@ OWN_CHECK = PermissionCheck(permission_problem)
 NO_CHECK = PermissionCheck(lambda _: None)
 
 
-def is_safe_directory(directory: str) -> bool:
-    """Return whether only root and the daemon's user can write a directory and all directories above it."""
-    try:
-        safe_paths.check_directory(directory)
-    except safe_paths.UnsafePathError:
-        return False
-    return True
+def skip_reason(name: str) -> str:
+    """Return the reason why a file with this name is not read; empty if it is."""
+    match = SKIPPED.search(name)
+    if not match:
+        return ""
+    return f"not read, its name {'begins with' if match.start() == 0 else 'ends in'} '{match.group()}'"
 
 
 def list_crontabs(directory: str) -> tuple[list[str], list[Problem]]:
@@ -81,7 +78,7 @@ def list_crontabs(directory: str) -> tuple[list[str], list[Problem]]:
     try:
         listed = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise MissingDirectoryError(f"cannot be read: {error.strerror}") from error
+        raise MissingDirectoryError(f"cannot be read: {os_reason(error)}") from error
     try:
         names = sorted(os.listdir(listed))
         reason = permission_problem(os.fstat(listed))
@@ -97,10 +94,7 @@ def list_crontabs(directory: str) -> tuple[list[str], list[Problem]]:
     crontabs, skipped = [], []
     for name in names:
         file = os.path.join(directory, name)
-        match = SKIPPED.search(name)
-        if match:
-            position = "begins with" if match.start() == 0 else "ends in"
-            message = f"not read, its name {position} '{match.group()}'"
+        if message := skip_reason(name):
             skipped.append(Problem(file, 0, 0, "warning", "skipped", message))
         else:
             crontabs.append(file)
@@ -134,7 +128,7 @@ def read_with_owner(
         try:
             return CrontabText(_read_up_to(crontab, status, max_size), status.st_uid)
         except OSError as error:
-            raise UnreadableError(f"not read: {error.strerror}") from error
+            raise UnreadableError(f"not read: {os_reason(error)}") from error
 
 
 def _open_error(file: str, error: OSError, *, is_link_refused: bool) -> str | None:
@@ -142,7 +136,7 @@ def _open_error(file: str, error: OSError, *, is_link_refused: bool) -> str | No
         return "it is a symbolic link"
     if error.errno == errno.ENOENT and os.path.islink(file):
         return "it is a link to nothing"
-    return error.strerror
+    return os_reason(error)
 
 
 def _read_up_to(crontab: FileIO, status: os.stat_result, max_size: int) -> bytes:

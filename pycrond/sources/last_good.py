@@ -4,7 +4,7 @@ import contextlib
 import os
 
 from pycrond.hashing import digest
-from pycrond.host.safe_paths import OWN_FILE
+from pycrond.host.safe_paths import OWN_FILE, IrregularFileError, open_regular
 
 
 class LastGood:
@@ -21,11 +21,11 @@ class LastGood:
         return os.path.join(self._directory, digest(os.fsencode(file)))
 
     def load(self, file: str) -> bytes | None:
-        """Return the last good text of a crontab; None if it has never had one."""
+        """Return the last good text of a crontab; None if it has never had one, or it cannot be read."""
         try:
-            with open(self._path(file), "rb") as saved:
+            with open(open_regular(self._path(file), os.O_RDONLY), "rb") as saved:
                 return saved.read()
-        except FileNotFoundError:
+        except (OSError, IrregularFileError):
             return None
 
     def save(self, file: str, text: bytes) -> None:

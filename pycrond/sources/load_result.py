@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from pycrond.errors import Problem
 from pycrond.jobs.job import Account, Job
-from pycrond.sources.source import Source
+from pycrond.sources.source import Source, count_errors
 from pycrond.text import counted
 
 
@@ -17,20 +17,26 @@ class LoadResult:
     problems: tuple[Problem, ...] = ()
     files: int = 0  # the number of files read
     sources: tuple[Source, ...] = ()
-    accounts: Mapping[str, Account] = field(default_factory=dict)  # of every user with a job, by name
-    is_complete: bool = True  # no changed file is left to be read
+    accounts: Mapping[str, Account] = field(default_factory=dict)  # of users with jobs, by name
+    unknown: frozenset[str] = (
+        frozenset()
+    )  # names of users with jobs or crontabs for which there is no account
+    is_complete: bool = True  # no changed file is left to be read, and no account is being looked up
 
     def has_jobs_of(self, other: "LoadResult") -> bool:
-        """Return whether the jobs are the same objects, in the same files, with the same accounts."""
-        return (
-            [source.file for source in self.sources] == [source.file for source in other.sources]
-            and all(mine.jobs is its.jobs for mine, its in zip(self.sources, other.sources, strict=True))
-            and self.accounts == other.accounts
+        """Return whether the jobs are the same objects, in the same files."""
+        return [source.file for source in self.sources] == [source.file for source in other.sources] and all(
+            mine.jobs is its.jobs for mine, its in zip(self.sources, other.sources, strict=True)
         )
 
     @property
     def jobs(self) -> tuple[Job, ...]:
         return tuple(self.by_key.values())
+
+    @property
+    def errors(self) -> int:
+        """The number of errors, as `check` counts them."""
+        return count_errors(self.problems) + sum(source.further_errors for source in self.sources)
 
     @property
     def kept(self) -> tuple[str, ...]:

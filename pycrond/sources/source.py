@@ -1,13 +1,13 @@
 """A crontab as it was read: its jobs and problems, which are used again while the file stays the same."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from pycrond import __version__
 from pycrond.crontab import parser
 from pycrond.errors import Problem
 from pycrond.hashing import digest_words
-from pycrond.jobs.job import Job, make_jobs
+from pycrond.jobs.job import Account, Job, make_jobs
 from pycrond.sources.limits import NO_LIMITS, CrontabLimits
 from pycrond.sources.watch import FileStamp
 
@@ -28,6 +28,10 @@ class Source:
     """The users of the jobs."""
     stamp: str
     """A hash: two readings of a file with the same stamp give the same jobs, in this daemon or another."""
+    further_errors: int = 0
+    """The errors of the file that are not among the problems."""
+    owner: Account | None = None
+    """The account of the user whose crontab it is, when it was read; None: it has a user column."""
     uses_last_good: bool = False
     """The file has errors, and the jobs are those of its last good version."""
 
@@ -77,16 +81,20 @@ class SourceParser:
         entries, problems = crontab.entries, crontab.problems
         if message := limits.repetition_problem(entries):
             entries, problems = (), (*problems, Problem(file, 0, 0, "error", "beyond-limit", message))
-        if limits.entries:
-            problems = _first_problems(problems)
+        first = _first_problems(problems) if limits.entries else problems
         jobs = tuple(make_jobs(entries, self.user))
         stamp = self.stamp(text, owner, limits)
-        return Source(file, file_stamp, jobs, problems, frozenset(job.user for job in jobs), stamp)
+        further = count_errors(problems) - count_errors(first)
+        return Source(file, file_stamp, jobs, first, frozenset(job.user for job in jobs), stamp, further)
 
     def stamp(self, text: bytes, owner: str | None, limits: CrontabLimits) -> str:
         """Return the stamp of the source that `parse` returns."""
         facts = map(str, (self.dialect, self.seed, self.user, owner, limits))
         return digest_words(__version__, *facts, text)
+
+
+def count_errors(problems: Iterable[Problem]) -> int:
+    return sum(problem.severity == "error" for problem in problems)
 
 
 def _first_problems(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
@@ -99,17 +107,21 @@ def _first_problems(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
 
 
 def without_users(source: Source, users: Collection[str]) -> Source:
-    """Return a source without the jobs of unknown users, with an error for each of these jobs."""
+    """Return a source without the jobs of unknown users."""
     remaining = [job for job in source.jobs if job.user not in users]
-    errors = [
+    return _with_jobs(source, remaining, reasons=sorted(users))
+
+
+def unknown_user_problems(jobs: Iterable[Job], reasons: Mapping[str, str]) -> list[Problem]:
+    """Return an error for each job of an unknown user; `reasons` has a text for each of these users."""
+    return [
         Problem(
             *(job.entry.file, job.entry.line, 0, "error", "unknown-user"),
-            f"not run, there is no user '{job.user}'",
+            f"not run, {reasons[job.user]}",
         )
-        for job in source.jobs
-        if job.user in users
+        for job in jobs
+        if job.user in reasons
     ]
-    return replace(_with_jobs(source, remaining, reasons=sorted(users)), problems=(*source.problems, *errors))
 
 
 def _with_jobs(source: Source, jobs: Iterable[Job], reasons: Iterable[str]) -> Source:

@@ -8,8 +8,10 @@ import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from pycrond.errors import Problem
-from pycrond.host import safe_paths, users
+from pycrond.errors import Problem, os_reason
+from pycrond.host import machine, safe_paths
+from pycrond.host.names import NAMES
+from pycrond.settings import Settings
 from pycrond.sources.files import PermissionCheck
 
 
@@ -59,6 +61,13 @@ CRONIE = SystemRules(
 RULES = {"debian": DEBIAN, "cronie": CRONIE}
 
 
+def dialect_of(settings: Settings) -> str:
+    """Return the dialect by which crontabs are read with these settings: `debian` or `cronie`."""
+    if settings.dialect != "auto":
+        return settings.dialect
+    return machine.detect_dialect(settings.root) if settings.system else "cronie"
+
+
 def system_paths(root: str) -> list[str]:
     """Return the paths of /etc/crontab, /etc/cron.d and the spool below `root`."""
     spool = os.path.join(root, "var/spool/cron")
@@ -86,8 +95,9 @@ def list_system_crontabs(root: str, rules: SystemRules) -> tuple[list[SystemCron
         file = os.path.join(spool, name)
         if name.startswith(".") or (os.path.isdir(file) and not os.path.islink(file)):
             continue  # at's directories are there, too
-        if users.by_name(name) is None:
-            problems.append(_skipped(file, f"not read: an orphan, there is no user '{name}'"))
+        if NAMES.user(name) is None and NAMES.is_answered(name):
+            message = f"not read: an orphan, {NAMES.unknown_reason(name)}"
+            problems.append(Problem(file, 0, 0, "warning", "orphan", message))
         else:
             crontabs.append(SystemCrontab(file, name))
     return crontabs, problems
@@ -109,7 +119,7 @@ def _names(directory: str, problems: list[Problem], *, sticky: int = 0) -> list[
         problems.append(Problem(directory, 0, 0, "error", "refused", f"no crontab in it is read: {error}"))
         return []
     except OSError as error:
-        problems.append(Problem(directory, 0, 0, "error", "missing", f"cannot be read: {error.strerror}"))
+        problems.append(Problem(directory, 0, 0, "error", "missing", f"cannot be read: {os_reason(error)}"))
         return []
 
 
@@ -123,9 +133,11 @@ def permission_check(crontab: SystemCrontab, rules: SystemRules) -> PermissionCh
     def check(status: os.stat_result) -> str | None:
         mode = stat.S_IMODE(status.st_mode)
         spool = crontab.user is not None
-        account = users.by_name(crontab.user) if crontab.user is not None else None
-        if status.st_uid not in {0, account.uid if account else 0}:
-            return f"wrong file owner (uid {status.st_uid}), it must belong to {crontab.user or 'root'}"
+        user = NAMES.user(crontab.user) if crontab.user is not None else None
+        is_looked_up = crontab.user is None or NAMES.is_answered(crontab.user)  # else its jobs do not start
+        if is_looked_up and status.st_uid not in {0, user.account.uid if user else 0}:
+            owner = NAMES.owner_name(status.st_uid)
+            return f"wrong file owner ({owner}), it must belong to {crontab.user or 'root'}"
         if not (rules.spool_mode if spool else rules.mode)(mode):
             return f"its mode {mode:04o} is not allowed ({rules.modes[spool]})"
         if status.st_nlink > 1 and (spool or not rules.several_names):

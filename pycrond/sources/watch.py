@@ -22,18 +22,19 @@ class Watch:
     """Directories and files, and their stamps when these were last recorded; at first all have changed."""
 
     def __init__(self) -> None:
-        self._recorded: frozenset[FileStamp] = frozenset()
+        self.recorded: frozenset[FileStamp] = frozenset()
 
     def record(self, paths: Iterable[str], but: Collection[str] = ()) -> None:
         """Record the current stamps to compare with; the files in `but` count as changed at once."""
-        self._recorded = frozenset(stamp for stamp in _stamps(paths) if stamp.path not in but)
+        self.recorded = frozenset(stamp for stamp in stamps_of(paths) if stamp.path not in but)
 
     def changed(self, paths: Iterable[str]) -> frozenset[FileStamp]:
         """Return the old and the new stamps of all that has changed in or of the paths."""
-        return _stamps(paths) ^ self._recorded
+        return stamps_of(paths) ^ self.recorded
 
 
-def _stamps(paths: Iterable[str]) -> frozenset[FileStamp]:
+def stamps_of(paths: Iterable[str]) -> frozenset[FileStamp]:
+    """Return the stamps of files, following links, or of directories and all files in them."""
     return frozenset(stamp for path in paths for stamp in _stamps_in(path))
 
 

@@ -4,6 +4,7 @@ import contextlib
 import email
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -131,7 +132,18 @@ def test_an_unsafe_mailfrom_keeps_no_mail_back(tmp_path: Path, smtpd: Smtpd) -> 
 def test_any_output_arrives(tmp_path: Path, smtpd: Smtpd, output: bytes) -> None:
     assert courier(mail(tmp_path, smtpd.url, output)) == (0, "")
     (received,) = smtpd.mails()
-    assert payload(received.content).startswith(output)
+    assert payload(received.content).startswith(output.decode("utf-8", "backslashreplace").encode())
+
+
+def test_a_huge_output_of_bytes_that_are_not_utf_8_is_cut_to_the_limit(tmp_path: Path, smtpd: Smtpd) -> None:
+    assert courier(mail(tmp_path, smtpd.url, (b"\xff" * 99 + b"\n") * 50_000)) == (0, "")
+    (received,) = smtpd.mails()
+    text = payload(received.content)
+    assert len(received.content) < 10_240_000
+    kept = text.replace(b"\\xff", b"\xff")
+    (omitted,) = re.findall(rb"\[pycrond: (\d+) bytes are left out here\]\n", kept)
+    shown = kept.partition(b"\n-- \n")[0].count(b"\xff")
+    assert shown * 100 // 99 + int(omitted) == pytest.approx(5_000_000, abs=4)
 
 
 def test_a_huge_output_and_an_output_no_longer_kept(tmp_path: Path, smtpd: Smtpd) -> None:
@@ -292,9 +304,9 @@ def test_a_closed_port(tmp_path: Path) -> None:
         bound.bind(("127.0.0.1", 0))
         where = f"127.0.0.1:{bound.getsockname()[1]}"
         status, reason = courier(mail(tmp_path, f"smtp://{where}"))
-        assert (status, reason) == (os.EX_TEMPFAIL, f"{where}: [Errno 111] Connection refused")
+        assert (status, reason) == (os.EX_TEMPFAIL, f"{where}: Connection refused")
         status, reason = courier({"kind": "ping", "url": f"http://{where}/id", "event": "success"})
-        assert (status, reason) == (os.EX_TEMPFAIL, "127.0.0.1: [Errno 111] Connection refused")
+        assert (status, reason) == (os.EX_TEMPFAIL, "127.0.0.1: Connection refused")
 
 
 @pytest.mark.parametrize(
@@ -446,6 +458,73 @@ def test_no_sendmail(tmp_path: Path) -> None:
 def test_ping(web: Web, path: str, event: str, requested: str) -> None:
     assert courier({"kind": "ping", "url": web.url + path, "event": event}) == (0, "")
     assert web.requests == [(requested, f"pycrond/{__version__}")]
+
+
+UUID = "/ping/3c1169a0-7b50-11f0-8de9-0242ac120002"
+SLUG = "/fqOOd6-F4MMNuCEnzTU01w/nightly-backup"
+FAILED = {"event": "failure", "state": "failed", "exit_status": 3, "output": 10240}
+SIGNAL = FAILED | {"exit_status": None, "signal": 9}
+TIMED_OUT = FAILED | {"state": "timed-out", "reason": "timeout after 5 s"}
+NOTE = b"[pycrond: exit status 3]\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "facts", "printed", "expected", "body"),
+    [
+        (UUID, FAILED, b"no space\n", UUID + "/3", b"no space\n"),
+        (SLUG, FAILED, b"no space\n", SLUG + "/3", b"no space\n"),
+        (f"{UUID.upper()}/?rid=x", FAILED, b"x", f"{UUID.upper()}/3?rid=x", b"x"),
+        ("/id", FAILED, b"no space\n", "/id/fail", NOTE + b"no space\n"),
+        ("/id", FAILED, b"", "/id/fail", NOTE),
+        (UUID, SIGNAL, b"x", UUID + "/fail", b"[pycrond: signal 9]\nx"),
+        (UUID, TIMED_OUT, b"x", UUID + "/fail", b"[pycrond: timeout after 5 s]\nx"),
+        (UUID, FAILED | {"event": "success", "exit_status": 1}, b"ok\n", UUID, b"ok\n"),
+        (
+            UUID,
+            FAILED | {"output": 4},
+            "12345漢".encode(),
+            UUID + "/3",
+            "[pycrond: 4 bytes before this are left out]\n5漢".encode(),
+        ),
+        (UUID, FAILED, b"\xff\0\r\n", UUID + "/3", b"\\xff\0\r\n"),
+    ],
+)
+def test_a_ping_with_output(  # noqa: PLR0917 -- its cases
+    tmp_path: Path, web: Web, path: str, facts: dict[str, Any], printed: bytes, expected: str, body: bytes
+) -> None:
+    assert courier({"kind": "ping", "url": web.url + path, **facts, **spooled(tmp_path, printed)}) == (0, "")
+    assert web.posts == [(expected, body)]
+    assert len(web.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "facts", "expected"),
+    [
+        (UUID, {"output": 0}, UUID + "/fail"),
+        (UUID, {"output": 10240, "event": "success"}, UUID),
+        ("/post405/id", {"output": 10240}, "/post405/id/fail"),
+        ("/post501" + UUID, {"output": 10240}, f"/post501{UUID}/fail"),
+    ],
+)
+def test_a_ping_without_output_is_a_get(
+    tmp_path: Path, web: Web, path: str, facts: dict[str, Any], expected: str
+) -> None:
+    printed = spooled(tmp_path, b"" if "event" in facts else b"x" * 10240)
+    assert courier({"kind": "ping", "url": web.url + path, **FAILED, **facts, **printed}) == (0, "")
+    assert web.posts == []
+    assert [requested for requested, _ in web.requests] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("path", "facts", "printed", "status"),
+    [("/404", FAILED, b"x", os.EX_UNAVAILABLE), ("/503", FAILED, b"x", os.EX_TEMPFAIL)],
+)
+def test_a_ping_that_is_refused_in_all_forms(
+    tmp_path: Path, web: Web, path: str, facts: dict[str, Any], printed: bytes, status: int
+) -> None:
+    document = {"kind": "ping", "url": web.url + path + UUID, **facts, **spooled(tmp_path, printed)}
+    assert courier(document)[0] == status
+    assert len(web.requests) == (3 if path == "/404" else 1)
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_facts() -> None:
         ("Fire time", f"{at:%F %H:%M %Z}"),
         ("Ended", f"{at:%F %H:%M:%S %Z}, exit status 0"),
         ("Took", "2.2 s"),
-        ("Processor", "0.13 s"),
+        ("Processor", "126 ms"),
         ("Memory", "900 kB at most"),
     )
     names = [name for name, _ in mail_contents.facts(fire("* * * * * true\n"), Outcome(State.LOST), AT, None)]
@@ -50,14 +50,17 @@ def test_facts() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "to", "sender", "content_type"),
+    ("variables", "to", "sender", "content_type", "encoding"),
     [
-        ("", "bob", None, ""),
-        ("MAILTO=ops\nMAILFROM=cron@example.org\n", "ops", "cron@example.org", ""),
-        ("CONTENT_TYPE=text/html\n", "bob", None, "text/html"),
+        ("", "bob", None, "", ""),
+        ("MAILTO=ops\nMAILFROM=cron@example.org\n", "ops", "cron@example.org", "", ""),
+        ("CONTENT_TYPE=text/html\n", "bob", None, "text/html", ""),
+        ("CONTENT_TRANSFER_ENCODING=base64\n", "bob", None, "", "base64"),
     ],
 )
-def test_addresses_and_type(variables: str, to: str, sender: str | None, content_type: str) -> None:
+def test_addresses_and_type(
+    variables: str, to: str, sender: str | None, content_type: str, encoding: str
+) -> None:
     contents = mail_contents.job_mail(
         fire(f"{variables}#: name=job\n* * * * * true\n"),
         7,
@@ -67,4 +70,5 @@ def test_addresses_and_type(variables: str, to: str, sender: str | None, content
         variables=(),
     )
     assert (contents.to, contents.sender, contents.content_type) == (to, sender, content_type)
+    assert (contents.transfer_encoding, contents.title) == (encoding, "job")
     assert (contents.name, contents.user, contents.run, contents.fire) == ("job", "bob", 7, AT.timestamp())

@@ -1,4 +1,4 @@
-"""Mail messages: output arrives unchanged, and no text forges a header."""
+"""Mail messages: output arrives, with bytes marked that are not UTF-8, and no text forges a header."""
 
 import email
 import re
@@ -45,6 +45,10 @@ def parsed(mail: JobMail, output: bytes = b"", *, domain: str = "", encoded: boo
     message = email.message_from_bytes(content)
     assert not message.defects
     return message
+
+
+def marked(output: bytes) -> bytes:
+    return output.decode("utf-8", "backslashreplace").encode()
 
 
 def body(mail: JobMail, output: bytes, *, encoded: bool = False) -> bytes:
@@ -133,9 +137,10 @@ def test_subject(command: str, shown: str) -> None:
         (b" 10%\r 20%\r100%\r\n", "quoted-printable", "utf-8"),
         ("漢字".encode() * 500, "base64", "utf-8"),
         (b"a\0b\n", "quoted-printable", "utf-8"),
-        (b"Gr\xf6\xdfe, and quite some more of it\n", "quoted-printable", "iso-8859-1"),
-        (bytes(range(256)), "base64", "iso-8859-1"),
-        (b"\xff" * 100, "base64", "iso-8859-1"),
+        (b"Gr\xf6\xdfe, and quite some more of it\n", "8bit", "utf-8"),
+        (bytes(range(256)), "quoted-printable", "utf-8"),
+        (b"\xff" * 100, "8bit", "utf-8"),
+        (b"\xff" * 500, "quoted-printable", "utf-8"),
     ],
 )
 def test_encoding(output: bytes, encoding: str, charset: str) -> None:
@@ -143,7 +148,14 @@ def test_encoding(output: bytes, encoding: str, charset: str) -> None:
     message = parsed(mail, output)
     assert (message["Content-Transfer-Encoding"], message.get_content_charset()) == (encoding, charset)
     end = b"" if output.endswith(b"\n") else b"\n"
-    assert body(mail, output) == output + end + b"\n-- \n" + BELOW
+    assert body(mail, output) == marked(output) + end + b"\n-- \n" + BELOW
+
+
+def test_a_byte_that_is_not_utf_8_is_marked_and_spoils_nothing_else() -> None:
+    output = "Größe 漢字 ".encode() + b"\xff\xc3(" + "é\n".encode()
+    message = parsed(MAIL, output)
+    assert message.get_content_charset() == "utf-8"
+    assert body(MAIL, output).decode() == r"Größe 漢字 \xff\xc3(é" + "\n"
 
 
 def test_a_mail_of_seven_bits() -> None:
@@ -161,6 +173,7 @@ def test_a_mail_of_seven_bits() -> None:
         ("multipart/mixed; boundary=x", "text/plain; charset=utf-8", b"\n-- \n" + BELOW),
         ("html", "text/plain; charset=utf-8", b"\n-- \n" + BELOW),
         ("text/html; é", "text/plain; charset=utf-8", b"\n-- \n" + BELOW),
+        ("text/plain; charset=utf8", "text/plain; charset=utf8", b"\n-- \n" + BELOW),
         ("text/html;" + "x" * 1000, "text/plain; charset=utf-8", b"\n-- \n" + BELOW),
     ],
 )
@@ -171,6 +184,43 @@ def test_content_type_names_the_type_of_the_output(variable: str, content_type: 
     assert parsed(mail)["Content-Type"] == "text/plain; charset=utf-8", "the facts alone are text"
 
 
+@pytest.mark.parametrize(
+    ("content_type", "expected"),
+    [
+        ("text/plain; charset=iso-8859-1", b"\xff\n"),
+        ("text/html", b"\xff\n"),
+        ("text/html; charset=utf-8", b"\\xff\n"),
+        ('text/html; charset="UTF-8"; x=y', b"\\xff\n"),
+        ("application/octet-stream", b"\xff\n"),
+    ],
+)
+def test_only_output_in_utf_8_is_marked(content_type: str, expected: bytes) -> None:
+    assert body(replace(MAIL, content_type=content_type), b"\xff\n") == expected
+
+
+@pytest.mark.parametrize(
+    ("encoding", "output", "sent"),
+    [
+        ("base64", b"aGk=\n", "base64"),
+        ("Quoted-Printable", b"=C3=A9\n", "Quoted-Printable"),
+        ("base64", b"\xff\n", "8bit"),  # which is not base64
+        ("8bit", b"hi\n", "8bit"),
+        ("7bit", "é\n".encode(), "8bit"),
+        ("x\nBcc: y", b"hi\n", "8bit"),
+    ],
+)
+def test_a_job_may_encode_its_output_itself(encoding: str, output: bytes, sent: str) -> None:
+    mail = replace(MAIL, facts=FACTS, transfer_encoding=encoding)
+    assert parsed(mail, output)["Content-Transfer-Encoding"] == sent
+    payload = raw(mail, output).partition(b"\n\n")[2]
+    assert payload == (output if sent == encoding and sent != "8bit" else marked(output) + b"\n-- \n" + BELOW)
+
+
+def test_the_subject_has_the_name_of_a_job_that_has_one() -> None:
+    mail = replace(MAIL, title="backup", ending="exit status 3")
+    assert parsed(mail)["Subject"] == "Cron <root@web1> backup: /usr/bin/backup --all (exit status 3)"
+
+
 def test_facts_without_output_stand_alone() -> None:
     assert body(replace(MAIL, facts=FACTS), b"") == BELOW
     assert not body(MAIL, b"")
@@ -178,13 +228,14 @@ def test_facts_without_output_stand_alone() -> None:
 
 def test_facts_cannot_begin_a_line() -> None:
     assert body(replace(MAIL, facts=(("a\nb", "c\nd é"),)), b"") == "a^Jb: c^Jd é\n".encode()
-    assert body(replace(MAIL, facts=(("a", "é €"),)), b"\xff").endswith(b"a: \xe9 \\u20ac\n")
+    latin = replace(MAIL, facts=(("a", "é €"),), content_type="text/plain; charset=iso-8859-1")
+    assert body(latin, b"\xff\n") == b"\xff\n\n-- \na: \\xe9 \\u20ac\n", "in ASCII, below any charset"
 
 
 @pytest.mark.parametrize(
     "line",
-    [b"0123456789\n", "Größe\n".encode(), "漢字".encode(), b"x", b"\xff"],
-    ids=["lines", "umlauts", "one line of UTF-8", "one line", "no text"],
+    [b"0123456789\n", "Größe\n".encode(), "漢字".encode(), b"x"],
+    ids=["lines", "umlauts", "one line of UTF-8", "one line"],
 )
 def test_the_middle_of_a_big_output_is_left_out(line: bytes) -> None:
     output = line * (3 * MAX_OUTPUT // len(line))
@@ -197,13 +248,14 @@ def test_the_middle_of_a_big_output_is_left_out(line: bytes) -> None:
     assert output.endswith(tail)
     assert MAX_OUTPUT - 10_000 < len(content) <= MAX_OUTPUT
     assert not output.isascii() or len(raw(MAIL, kept)) < 10_240_000
-    assert parsed(MAIL, kept).get_content_charset() == ("iso-8859-1" if line == b"\xff" else "utf-8")
+    assert parsed(MAIL, kept).get_content_charset() == "utf-8"
 
 
 def test_the_biggest_mail_is_within_the_limit_of_postfix() -> None:
-    for unit in (b"\xff", b"=12345", b"a" * 997 + b"\r"):
+    latin = replace(MAIL, content_type="text/plain; charset=iso-8859-1")
+    for mail, unit in ((latin, b"\xff"), (MAIL, b"=12345"), (MAIL, b"a" * 997 + b"\r"), (MAIL, b"\\xff")):
         output = unit * (MAX_OUTPUT // len(unit))
-        assert len(raw(MAIL, output)) < 10_240_000
+        assert len(raw(mail, output)) < 10_240_000
 
 
 ANY = st.text(st.characters(codec="utf-8"), max_size=300)
@@ -216,8 +268,10 @@ ANY = st.text(st.characters(codec="utf-8"), max_size=300)
 @example(b"\r\n" * 10 + b"x" * 2000, False)
 @settings(deadline=None)
 def test_output_arrives_unchanged(output: bytes, encoded: bool) -> None:
-    assert body(MAIL, output, encoded=encoded) == output
+    assert body(MAIL, output, encoded=encoded) == marked(output)
     assert raw(MAIL, output, encoded=encoded).isascii() or not encoded
+    latin = replace(MAIL, content_type="text/plain; charset=iso-8859-1")
+    assert body(latin, output, encoded=encoded) == output
 
 
 @given(ANY, ANY, ANY, ANY, ANY)

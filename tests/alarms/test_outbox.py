@@ -1,6 +1,7 @@
 """Mail, commands, pings and `expect` after real runs, through real servers on the loopback interface."""
 
 import json
+import time
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 
 from pycrond import clock
 from pycrond.ledger import alarms
+from pycrond.ledger.rows import run_json
 from pycrond.output import spool
 from tests.support.loop import Loop
 from tests.support.smtpd import Smtpd
@@ -63,6 +65,7 @@ def test_the_output_of_a_job_is_mailed(loop: Loop, smtpd: Smtpd) -> None:
     text = mail.content.decode()
     assert mail.to == ["ops@example.org"]
     assert "Subject: Cron <root@" in text
+    assert "> job: printf" in text
     assert "(exit status 3)" in text
     assert "\ncafé\n" in text
     assert [row[0] for row in loop.query("SELECT result FROM alarms")] == ["delivered"]
@@ -171,6 +174,92 @@ def test_a_hook_runs_at_the_first_failure_and_at_the_recovery(loop: Loop) -> Non
     assert first["command"].startswith("case ")
 
 
+ALL = HOOK + "; env | grep ^PYCROND_ >>variables"
+
+
+def variables(loop: Loop) -> list[dict[str, str]]:
+    """The variables that the hooks got."""
+    text = (loop.directory / "variables").read_text()
+    lines = [line.partition("=") for line in text.splitlines()]
+    found: list[dict[str, str]] = []
+    for name, _, value in lines:
+        if not found or name in found[-1]:
+            found.append({})
+        found[-1][name] = value
+    return found
+
+
+def test_a_hook_gets_the_facts_that_the_ledger_has(loop: Loop) -> None:
+    loop.begin(
+        f"#: name=job on-failure='{ALL}' retries=1 retry-delay=20s\n"
+        "1 12 * * * seq 5000; printf 'Gr\\366\\303\\237e\\0\\r\\n'; sleep 0.1; exit 7\n"
+    )
+    loop.minutes(1)
+    loop.until(lambda: len(loop.runs()) == 2)
+    loop.frozen.tick(60)
+    settle(loop)
+    (document,), (environment,) = documents(loop), variables(loop)
+    row = loop.runs()[-1]
+    printed = "".join(f"{number}\n" for number in range(1, 5001)).encode() + b"Gr\xf6\xc3\x9fe\0\r\n"
+    assert row.attempt == 2
+    assert document == {
+        **run_json(row),
+        "bytes": len(printed),
+        "output": printed[-10240:].decode("utf-8", "backslashreplace"),
+        "file": str(loop.crontabs / "jobs"),
+        "line": 3,
+        "command": document["command"],
+        "event": "failure",
+    }
+    assert environment == {
+        "PYCROND_EVENT": "failure",
+        "PYCROND_JOB": row.key,
+        "PYCROND_RUN": str(row.id),
+        "PYCROND_FIRE_TIME": "2025-06-10T12:01:00Z",
+        "PYCROND_NAME": "job",
+        "PYCROND_STATE": "failed",
+        "PYCROND_REASON": "",
+        "PYCROND_ALARM": "1",
+        "PYCROND_EXIT_STATUS": "7",
+        "PYCROND_SIGNAL": "",
+        "PYCROND_DURATION_S": str(row.duration_s),
+        "PYCROND_ATTEMPT": "2",
+        "PYCROND_BYTES": str(len(printed)),
+        "PYCROND_STATE_DIR": str(loop.state),
+    }
+
+
+def test_a_hook_about_no_run_has_the_job_and_the_reason(loop: Loop) -> None:
+    loop.begin(f"#: name=job expect=5m on-failure='{ALL}'\n0 0 1 1 * true\n")
+    loop.minutes(7)
+    loop.until(lambda: is_quiet(loop) and documents(loop) != [])
+    (document,), (environment,) = documents(loop), variables(loop)
+    assert (document["id"], document["state"], document["bytes"]) == (None, None, None)
+    assert (document["name"], document["event"]) == ("job", "overdue")
+    assert document["reason"].startswith("no success for 5 m")
+    assert (environment["PYCROND_NAME"], environment["PYCROND_REASON"]) == ("job", document["reason"])
+    assert environment["PYCROND_FIRE_TIME"] == "2025-06-10T12:07:00Z"
+
+
+def test_a_hook_after_missed_fires_is_about_the_first_of_them(loop: Loop) -> None:
+    loop.begin(f"#: name=job on-missed='{ALL}'\n*/5 * * * * true\n")
+    loop.release()
+    loop.frozen.tick(timedelta(minutes=21))
+    loop.begin()
+    loop.until(lambda: is_quiet(loop) and documents(loop) != [])
+    (document,), (environment,) = documents(loop), variables(loop)
+    (row,) = (row for row in loop.runs() if row.state == "missed")
+    assert {name: document[name] for name in run_json(row)} == run_json(row) | {"bytes": 0}
+    assert environment["PYCROND_FIRE_TIME"] == "2025-06-10T12:05:00Z"
+
+
+def test_a_command_that_is_not_utf_8_is_valid_json(loop: Loop) -> None:
+    loop.begin(f"#: on-failure='{HOOK}'\n* * * * * exit 3 # ".encode() + b"\xff\n")
+    loop.minutes(1)
+    settle(loop)
+    assert documents(loop)[0]["command"] == r"exit 3 # \xff"
+
+
 def test_alarm_repeat_repeats_the_alarm_of_a_job_that_keeps_failing(loop: Loop) -> None:
     loop.begin(
         f"#: on-failure='{HOOK}' on-success='{HOOK}' alarm-repeat=2m\n* * * * * [ $PYCROND_FIRE_TIME = 2025-06-10T12:01:00Z ]\n"
@@ -189,6 +278,17 @@ def test_a_failure_that_is_retried_raises_no_alarm_before_the_last_attempt(loop:
     loop.minutes(2)
     loop.until(lambda: is_quiet(loop) and events(loop) == ["failure failed 5"])
     assert documents(loop)[0]["attempt"] == 2
+
+
+@pytest.mark.parametrize("options", ["", " mail=failure"])
+def test_a_failure_whose_retry_is_skipped_raises_the_alarm(loop: Loop, options: str) -> None:
+    loop.begin(f"#: name=job on-failure='{HOOK}' retries=1 retry-delay=60s{options}\n1 12 * * * exit 5\n")
+    loop.minutes(1)
+    loop.until(lambda: len(loop.runs()) == 2)
+    loop.daemon.subsystems.scheduler.pauses.pause(["root/job"], None, "", clock.now())
+    loop.minutes(2)
+    loop.until(lambda: is_quiet(loop) and events(loop) == ["failure skipped "])
+    assert loop.query("SELECT failing_since NOT NULL FROM health") == [(1,)]
 
 
 def test_on_missed_reports_the_number_of_missed_fires(loop: Loop) -> None:
@@ -244,6 +344,36 @@ def test_a_user_with_too_many_alarms_is_named_in_the_log(loop: Loop) -> None:
     assert loop.query("SELECT result FROM alarms") == [("delivered",)] * 2
 
 
+def test_a_step_with_nothing_due_takes_no_longer_with_10000_undelivered_alarms(loop: Loop) -> None:
+    loop.settings = replace(loop.settings, max_waiting_alarms=0)
+    loop.begin("0 0 1 1 * true\n")
+    sink, now, elapsed = loop.daemon.subsystems.alarms, clock.now(), clock.elapsed()
+
+    def cost() -> int:
+        """The shortest of many steps, in nanoseconds by a clock that the test does not stop."""
+        costs = []
+        for _ in range(50):
+            before = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+            sink.step(now, elapsed)
+            assert sink.next_at is not None
+            assert sink.retry_in(elapsed) is not None
+            costs.append(time.clock_gettime_ns(time.CLOCK_MONOTONIC) - before)
+        return min(costs)
+
+    def add(count: int) -> None:
+        """Add so many alarms, and hooks that have left processes, as if found in the ledger."""
+        at = now.timestamp() + 3600
+        for number in range(count):
+            key = f"user{number % 100}/job{number}"
+            sink.outbox.add([alarms.Alarm(number, None, key, "ping", "failure", at, at, 1, "{}")])
+            sink.outbox._time_limits._hooks[number] = elapsed + 3600
+
+    add(1)
+    before = cost()
+    add(10_000)
+    assert cost() < 3 * before
+
+
 # Pings
 
 
@@ -253,6 +383,21 @@ def test_a_ping_is_sent_at_the_start_and_at_the_end_of_a_run(loop: Loop, web: We
         loop.minutes(1)
         loop.until(lambda: loop.runs() and is_quiet(loop))
     assert [path for path, _ in web.requests] == ["/id/start", "/id/fail", "/id/start", "/id"]
+
+
+def test_the_ping_of_a_failure_has_the_exit_status_and_the_output(loop: Loop, web: Web) -> None:
+    path = "/3c1169a0-7b50-11f0-8de9-0242ac120002"
+    loop.begin(
+        f"#: ping={web.url}{path}\n1 12 * * * echo full; exit 3\n"
+        f"#: ping={web.url}/id ping-output=always:10k success=3\n2 12 * * * echo done; exit 3\n"
+        f"#: ping={web.url}/old ping-output=0\n3 12 * * * echo full; exit 3\n"
+    )
+    for _ in range(3):
+        loop.minutes(1)
+        settle(loop)
+    assert web.posts == [(f"{path}/3", b"full\n"), ("/id", b"done\n")]
+    others = [requested for requested, _ in web.requests if requested not in {f"{path}/3", "/id"}]
+    assert others == [f"{path}/start", "/id/start", "/old/start", "/old/fail"]
 
 
 def test_pings_are_retried_in_order(loop: Loop, web: Web) -> None:
@@ -302,5 +447,88 @@ def test_a_removed_job_becomes_overdue_if_its_success_is_expected(loop: Loop) ->
     loop.begin()
     loop.until(lambda: loop.log.details("OVERDUE"))
     (message,) = loop.log.details("OVERDUE")
-    assert message.startswith("root/job: no success for 600 s, last 2025-06-10 12:05")
+    assert message.startswith("root/job: no success for 10 m, last 2025-06-10 12:05")
     assert message.endswith("and the job is gone")
+
+
+ENDS = [0.9, 0.1, 0.02, 0.5, 0.4, 0.003, 0.8]
+"""Seconds after the minute at which the runs of a job end."""
+
+
+@pytest.mark.parametrize(("repeat", "alarms"), [("1m", 14), ("2m", 7), ("90s", 7), ("5m", 3)])
+def test_alarms_are_repeated_by_fire_times(loop: Loop, repeat: str, alarms: int) -> None:
+    """The instants at which runs end vary by milliseconds."""
+    loop.begin(f"#: on-failure=true alarm-repeat={repeat}\n* * * * * sleep 0.1; false\n")
+    for minute in range(1, 15):
+        loop.to(f"2025-06-10T12:{minute:02}:00Z")
+        loop.frozen.tick(ENDS[minute % len(ENDS)])
+        settle(loop)
+    assert loop.query("SELECT count(*) FROM alarms WHERE event = 'failure'") == [(alarms,)]
+
+
+def test_a_job_that_succeeds_at_each_fire_time_is_never_overdue(loop: Loop) -> None:
+    loop.begin(
+        "#: name=each expect=1m\n* * * * * sleep 0.1\n#: name=late expect=1m jitter=40s\n* * * * * sleep 0.1\n"
+    )
+    for minute in range(1, 15):
+        loop.to(f"2025-06-10T12:{minute:02}:00Z")
+        for seconds in (ENDS[minute % len(ENDS)], 20, 20):
+            loop.frozen.tick(seconds)
+            loop.until(lambda: is_quiet(loop))
+            loop.turn()
+    settle(loop)
+    assert loop.log.details("OVERDUE") == []
+    loop.write("#: name=each expect=1m\n* * * * * false\n")
+    loop.reload()
+    loop.minutes(3)
+    loop.until(
+        lambda: {text.partition(":")[0] for text in loop.log.details("OVERDUE")} == {"root/each", "root/late"}
+    )
+
+
+# A clock that is turned
+
+LAST_WEEK, NEXT_WEEK = "2025-06-03T09:00:30Z", "2025-06-17T09:00:30Z"
+
+
+@pytest.mark.parametrize("moment", [LAST_WEEK, NEXT_WEEK])
+@pytest.mark.parametrize("dies", [False, True])
+def test_expect_counts_the_time_that_passes_not_that_of_a_turned_clock(
+    loop: Loop, moment: str, dies: bool
+) -> None:
+    if dies and moment == NEXT_WEEK:
+        pytest.skip("what the clock of a daemon that was down says is true")
+    loop.begin("#: name=job expect=1h\n0 0 1 1 * true\n")
+    loop.turn()
+    if dies:
+        loop.release()
+        loop.frozen.move_to(moment)
+        loop.begin()
+        loop.turn()
+    else:
+        loop.turn_clock(moment)
+    loop.minutes(59)
+    assert not loop.log.details("OVERDUE")
+    loop.minutes(3)
+    assert len(loop.log.details("OVERDUE")) == 1
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_mail_is_tried_again_in_time_after_the_clock_was_set_back(loop: Loop, dies: bool) -> None:
+    mailer = loop.directory / "mailer"
+    mailer.write_text(f"#!/bin/sh\necho >>{loop.directory}/tries\nexit 75\n")
+    mailer.chmod(0o755)
+    loop.settings = replace(loop.settings, mailer=str(mailer))
+    tries = loop.directory / "tries"
+    loop.begin("1 12 * * * echo hello\n")
+    loop.minutes(1)
+    loop.until(lambda: tries.exists() and not loop.daemon.subsystems.alarms.outbox.is_busy)
+    if dies:
+        loop.release()
+        loop.frozen.move_to(LAST_WEEK)
+        loop.begin()
+        loop.turn()
+    else:
+        loop.turn_clock(LAST_WEEK)
+    loop.to(clock.now() + timedelta(seconds=11))
+    loop.until(lambda: len(tries.read_text()) == 2)

@@ -41,10 +41,19 @@ JOBS = [
         ("*", [0, 1, 2, 3]),
         ("backup?db", [1]),
         ("[0-9]*", [3]),
+        ("true~0123", [3]),
+        ("root/true~0123", [3]),
+        ("alice/true~0123", []),
+        ("true*", [3]),
+        ("root/true~*", [3]),
     ],
 )
 def test_jobs_by_names_and_patterns(word: str, places: list[int]) -> None:
-    assert selectors.matching_jobs(word, JOBS) == [JOBS[place].key for place in places]
+    if places:
+        assert selectors.matching_jobs(word, JOBS) == [JOBS[place].key for place in places]
+    else:
+        with pytest.raises(PycrondError):
+            selectors.matching_jobs(word, JOBS)
 
 
 @pytest.mark.parametrize("word", ["x", "x*", "Backup*", "backup["])

@@ -18,7 +18,14 @@ def test_a_query_is_a_method_with_these_parameters(name: str) -> None:
 
 def test_every_shared_method_is_in_the_table() -> None:
     methods = {name for name in (*vars(SharedReader), *vars(Records)) if not name.startswith("_")}
-    assert methods - QUERIES.keys() == {"close", "interrupt_when", "is_running", "kept", "retry_for"}
+    assert methods - QUERIES.keys() == {
+        "close",
+        "interrupt_when",
+        "is_running",
+        "kept",
+        "processes",
+        "retry_for",
+    }
 
 
 @pytest.mark.parametrize("value", [None, 1, "x" * 4097, ["x"]])

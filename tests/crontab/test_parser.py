@@ -361,7 +361,7 @@ def test_entries_after_an_unknown_cron_tz_do_not_run() -> None:
     table = read("1 1 * * * a\nCRON_TZ = Mars/X \n1 1 * * * b\n61 1 * * * c\nCRON_TZ=UTC\n1 1 * * * d\n")
     assert [entry.command for entry in table.entries] == ["a", "d"]
     assert [str(problem) for problem in table.problems] == [
-        "f:2:11: error: unknown time zone 'Mars/X'",
+        "f:2:11: error: unknown time zone 'Mars/X' (a name such as Europe/Berlin, or a rule such as CET-1CEST,M3.5.0,M10.5.0/3)",
         "f:3:1: error: not run, because the time zone in line 2 is unknown",
         "f:4:1: error: bad minute '61' (0-59)",
         "f:4:1: error: not run, because the time zone in line 2 is unknown",
@@ -621,3 +621,22 @@ def test_100_000_lines() -> None:
     entries = sum(len(parse(text, "f").entries) for _ in range(5))
     assert entries == 100_000
     assert time.process_time() - began < 10  # takes about 0.6 s; the limit allows for slow machines
+
+
+@pytest.mark.parametrize(
+    ("text", "dialect", "addresses"),
+    [
+        ("MAILTO=$USER@example.org\n", "cronie", ("me@example.org", None)),
+        ("MAILTO=${LOGNAME},ops\nMAILFROM=cron-$USER@$HOST\nHOST=h\n", "cronie", ("me,ops", "cron-me@h")),
+        ("MAILTO=a$NOBODY\n", "cronie", ("a", None)),
+        ("MAILTO=$1${\n", "cronie", ("$1${", None)),
+        ("MAILTO=$USER@example.org\n", "debian", ("$USER@example.org", None)),
+    ],
+)
+def test_cronie_expands_variables_in_addresses(
+    text: str, dialect: str, addresses: tuple[str, str | None]
+) -> None:
+    (entry,) = parse(f"{text}* * * * * x\n".encode(), "f", dialect=dialect, user="me").entries
+    assert (entry.options.mailto, entry.options.mailfrom) == addresses
+    system = parse(f"{text}* * * * * me x\n".encode(), "f", dialect=dialect, system=True).entries
+    assert system[0].options == entry.options

@@ -35,7 +35,13 @@ def ask(loop: Loop, command: str, /, uid: int | None = None, **request: Any) -> 
 
 def test_a_job_runs_on_request(loop: Loop) -> None:
     loop.begin("A=b\n#: name=job\n0 0 1 1 * echo $A $PYCROND_JOB $PYCROND_FIRE_TIME\n")
-    assert ask(loop, "run", job="job") == {"run": 1, "key": "root/job", "verdict": "start", "reason": ""}
+    assert ask(loop, "run", job="job") == {
+        "run": 1,
+        "key": "root/job",
+        "job": "root/job",
+        "verdict": "start",
+        "reason": "",
+    }
     loop.settle()
     (run,) = loop.runs()
     assert (run.state, run.trigger, run.fire) == ("succeeded", "manual", clock.now().timestamp())
@@ -153,7 +159,7 @@ def test_kill_ends_a_run_and_all_its_processes(loop: Loop, word: str) -> None:
     loop.begin("#: name=job retries=3\n0 0 1 1 * sleep 100 & sleep 100\n")
     ask(loop, "run", job="job")
     answer = ask(loop, "kill", what=word)
-    assert answer["runs"] == [{"run": 1, "key": "root/job", "waited": False}]
+    assert answer["runs"] == [{"run": 1, "key": "root/job", "job": "root/job", "waited": False}]
     loop.until(lambda: states(loop) == ["killed"])
     (run,) = loop.runs()
     assert (run.reason, run.signal) == ("kill: by root", signal.SIGTERM)
@@ -242,8 +248,12 @@ def test_kill_withdraws_waiting_runs(loop: Loop) -> None:
     ask(loop, "run", job="queued")
     ask(loop, "run", job="later")
     loop.until(lambda: states(loop, "later") == ["failed", "waiting"])
-    assert ask(loop, "kill", what="2")["runs"] == [{"run": 2, "key": "root/queued", "waited": True}]
-    assert ask(loop, "kill", what="later")["runs"] == [{"run": 4, "key": "root/later", "waited": True}]
+    assert ask(loop, "kill", what="2")["runs"] == [
+        {"run": 2, "key": "root/queued", "job": "root/queued", "waited": True}
+    ]
+    assert ask(loop, "kill", what="later")["runs"] == [
+        {"run": 4, "key": "root/later", "job": "root/later", "waited": True}
+    ]
     assert (states(loop)[1], states(loop)[3]) == ("killed", "killed")
     assert reasons(loop)[1] == "kill: by root"
     assert len(loop.log.details("KILLED")) == 0
@@ -309,7 +319,7 @@ def test_kill_refuses_a_request_that_means_no_run_or_no_signal(
 def test_a_pause_lasts_an_hour_over_restarts_and_records_each_skipped_fire(loop: Loop) -> None:
     loop.begin("#: name=job\n*/20 * * * * true\n#: name=other\n*/20 * * * * true\n")
     answer = ask(loop, "pause", jobs=["job"], reason="a disk is full")
-    assert answer == {"keys": ["root/job"], "until": clock.now().timestamp() + 3600}
+    assert answer == {"keys": ["root/job"], "jobs": ["root/job"], "until": clock.now().timestamp() + 3600}
     for _ in range(3):
         loop.minutes(20)
         loop.settle()
@@ -331,7 +341,12 @@ def test_resume_ends_the_pauses_of_the_jobs_that_are_paused(loop: Loop) -> None:
     ask(loop, "pause", jobs=["job"], seconds=None)
     loop.minutes(2)
     assert ask(loop, "status")["paused"] == 1
-    assert ask(loop, "resume", jobs=["job", "other"]) == {"keys": ["root/job"], "others": ["root/other"]}
+    assert ask(loop, "resume", jobs=["job", "other"]) == {
+        "keys": ["root/job"],
+        "others": ["root/other"],
+        "jobs": ["root/job"],
+        "other_jobs": ["root/other"],
+    }
     loop.minutes(1)
     loop.settle()
     assert states(loop) == ["skipped", "skipped", "succeeded"]
@@ -572,7 +587,7 @@ def test_a_query_that_takes_too_long_is_interrupted(loop: Loop, monkeypatch: pyt
     assert len(read(loop, "history", limit=500)) == 500
     monkeypatch.setattr(queries, "MAX_TIME", -1.0)
     with pytest.raises(
-        PycrondError, match=r"^the ledger was read for .* ms, the most for an answer; ask for less$"
+        PycrondError, match=r"^the ledger was read for .* s, the most for an answer; ask for less$"
     ):
         read(loop, "history", limit=500)
     monkeypatch.undo()

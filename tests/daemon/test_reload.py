@@ -1,6 +1,8 @@
 """SIGHUP and `pycrond reload`: edits take effect, crontabs with errors keep their last good version."""
 
+import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -149,7 +151,7 @@ def test_reload_list_and_status_report_the_errors_of_a_crontab(crond: Crond) -> 
     done = crond.run("reload", status=1)
     messages = [
         f"{file}:3:1: error: bad minute '61' (0-59)",
-        f"{file}: error: has errors: its last good version goes on running until it is repaired",
+        f"{file}: warning: has errors: its last good version goes on running until it is repaired",
     ]
     assert done.stderr.splitlines() == messages
     assert done.stdout.startswith("pycrond reloaded: 1 job from 1 file;")
@@ -159,8 +161,56 @@ def test_reload_list_and_status_report_the_errors_of_a_crontab(crond: Crond) -> 
         (str(file), 3, problems[0]["code"]),
         (str(file), 0, "kept"),
     ]
-    assert crond.json("status")["errors"] == 2
+    assert crond.json("status")["errors"] == 1
     crond.run("reload", status=1)
+
+
+@pytest.mark.parametrize("how", ["open", "broken", "broken later"])
+def test_a_file_with_errors_counts_the_same_everywhere(crond: Crond, how: str) -> None:
+    """Also one that is refused, and one whose last good version runs."""
+    file = crond.write("jobs", GOOD if how == "broken later" else BROKEN if how == "broken" else GOOD)
+    if how == "open":
+        file.chmod(0o666)
+    crond.run("start")
+    if how == "broken later":
+        crond.write("jobs", BROKEN)
+    reload = crond.run("reload", status=1)
+    listed = crond.json("list")["problems"]
+    (checked,) = json.loads(crond.run("check", "--json", status=1).stdout)["files"]
+    preview = json.loads(crond.run("diff", "--json", status=1).stdout)["problems"]
+    errors = [
+        [problem["severity"] for problem in found].count("error")
+        for found in (listed, checked["problems"], preview)
+    ]
+    assert [*errors, reload.stderr.count(": error: "), crond.json("status")["errors"]] == [1] * 5
+    assert "1 error, the first: " in crond.run("doctor", status=None).stdout
+    assert crond.run("check", status=1).stderr.startswith("1 error, ")
+
+
+def test_an_edit_that_is_not_loaded_is_shown(crond: Crond) -> None:
+    crond.write("jobs", GOOD)
+    crond.run("start")
+    assert "not loaded" not in crond.run("list").stdout + crond.run("check").stdout
+    crond.write("jobs", GOOD + "# changed\n")
+    crond.write("new", GOOD.replace("kept", "other"))
+    for command in ("list", "status", "check"):
+        lines = [re.sub(r"\d.* ago", "N s ago", line) for line in crond.run(command).stdout.splitlines()]
+        assert [line for line in lines if "not loaded" in line] == [
+            "jobs: changed N s ago, not loaded: pycrond reload",
+            "new: added N s ago, not loaded: pycrond reload",
+        ], command
+        changes = json.loads(crond.run(command, "--json").stdout)["not_loaded"]
+        assert [(change["file"], change["change"]) for change in changes] == [
+            (str(crond.crontabs / "jobs"), "changed"),
+            (str(crond.crontabs / "new"), "added"),
+        ]
+    assert "new: added" not in crond.run("check", str(crond.crontabs / "jobs")).stdout
+    crond.run("reload")
+    assert "not loaded" not in crond.run("status").stdout
+    crond.write("jobs", GOOD)
+    crond.run("restart", "--watch")
+    crond.write("jobs", GOOD + "# changed again\n")
+    assert "not loaded" not in crond.run("list").stdout, "it is loaded within a minute"
 
 
 def test_the_errors_of_a_crontab_are_sent_to_syslog(crond: Crond, rsyslogd: Rsyslogd) -> None:
@@ -170,7 +220,7 @@ def test_the_errors_of_a_crontab_are_sent_to_syslog(crond: Crond, rsyslogd: Rsys
     crond.write("jobs", BROKEN)
     send_hup(crond)
     head = f"pycrond[{crond.pid}]: (CRON)"
-    for message in (f"{file}:3:1: error: bad minute '61' (0-59)", f"{file}: error: has errors"):
+    for message in (f"{file}:3:1: error: bad minute '61' (0-59)", f"{file}: warning: has errors"):
         wait_until(lambda message=message: any(head in line and message in line for line in rsyslogd.lines()))  # type: ignore[misc]
     errors = [line for line in rsyslogd.lines() if "error:" in line]
     assert all(line.startswith("cron.err ") for line in errors)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Crond, children, wait_until
+from tests.conftest import Crond, alive, children, wait_until
 from tests.support.system import System
 
 pytestmark = [pytest.mark.daemon, pytest.mark.skipif(os.geteuid() != 0, reason="needs root")]
@@ -19,6 +19,12 @@ NOBODY = pwd.getpwnam("nobody")
 
 def groups(user: str) -> str:
     return subprocess.run(["id", "-Gn", user], capture_output=True, text=True, check=True).stdout.strip()
+
+
+def spawner_of(system: System) -> int:
+    """Return the pid of the spawner; 0 if there is none."""
+    pids = children(system.crond.pid)
+    return next((pid for pid in pids if b"spawner" in Path(f"/proc/{pid}/cmdline").read_bytes()), 0)
 
 
 def test_each_job_runs_as_its_user(system: System) -> None:
@@ -95,9 +101,9 @@ def test_a_spawner_that_was_killed_is_started_again(system: System) -> None:
     system.crond.run("start")
     system.crond.run("run", "job")
     assert system.output() == ["1"]
-    (spawner,) = children(system.crond.pid)
+    spawner = spawner_of(system)
     os.kill(spawner, signal.SIGKILL)
-    wait_until(lambda: not children(system.crond.pid))
+    wait_until(lambda: not alive(spawner))
     system.crond.run("run", "job")
     wait_until(lambda: len(system.crond.runs()) == 2 and all(run.ended_at for run in system.crond.runs()))
     assert [run.state for run in system.crond.runs()] == ["succeeded"] * 2
@@ -108,8 +114,8 @@ def test_a_spawner_that_stands_still_executes_nothing_later(system: System, shar
     tally = f"HOME=/\n#: name=job\n0 0 1 1 * nobody echo $PYCROND_RUN >>{shared}/tally\n"
     system.write("etc/crontab", tally)
     system.crond.run("start")
-    wait_until(lambda: children(system.crond.pid))
-    (spawner,) = children(system.crond.pid)
+    wait_until(lambda: spawner_of(system))
+    spawner = spawner_of(system)
     os.kill(spawner, signal.SIGSTOP)
     system.crond.run("run", "job")
     wait_until(lambda: system.crond.runs()[0].ended_at)

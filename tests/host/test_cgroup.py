@@ -190,3 +190,23 @@ def test_controllers_are_taken_from_the_innermost_cgroups_first(
     paths = [path for path, text in written if text]
     assert paths.index(str(unit)) == len(paths) - 1
     assert (str(unit / "pycrond-1"), "-cpu -memory") in written
+
+
+def test_the_peak_of_a_cgroup_counts_only_if_the_run_is_the_first_in_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cgroup, "own_cgroup", lambda: str(tmp_path))
+    limits = ResourceLimits("/state")
+
+    def peak(run: int, text: str) -> int | None:
+        group = limits.limits(Options(memory=1 << 30), run).cgroup
+        Path(group, "memory.peak").write_text(text)
+        return limits.peak(run)
+
+    assert peak(1, "8400896\n") == 8204
+    assert peak(1, "8400896\n") is None, "another run may have been in it"
+    assert peak(2, "0\n") is None, "the process could not enter it"
+    assert limits.peak(3) is None
+    later = ResourceLimits("/state")
+    later.find_existing()
+    assert later.peak(1) == 8204, "the cgroup of a run that an earlier daemon has started"

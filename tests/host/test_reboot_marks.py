@@ -1,10 +1,12 @@
 """The files by which crons tell each other that the @reboot jobs of a boot have run."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pycrond.host import reboot_marks
+from pycrond.settings import settle
 
 pytestmark = pytest.mark.process
 
@@ -28,8 +30,13 @@ def test_the_jobs_at_boot_run_once_whichever_cron_it_is(
 
 
 def test_another_cron_sees_that_they_have_run(tmp_path: Path) -> None:
-    reboot_marks.write(str(tmp_path), "this")
+    settings = settle(
+        [{"state_dir": "/s", "runtime_dir": "/r", "pidfile": "/p", "system": True, "root": str(tmp_path)}]
+    )
+    reboot_marks.write(settings, "this")
     (tmp_path / "run").mkdir()
-    reboot_marks.write(str(tmp_path), "this")
+    reboot_marks.write(replace(settings, system=False), "this")
+    assert not [*(tmp_path / "run").iterdir()]
+    reboot_marks.write(settings, "this")
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["cron.reboot", "crond.reboot"]
     assert reboot_marks.have_run(str(tmp_path), "this")

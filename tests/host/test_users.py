@@ -1,8 +1,6 @@
-"""Users, their groups, and expired accounts."""
+"""Users and their groups."""
 
-import os
 import pwd
-from pathlib import Path
 
 import pytest
 
@@ -25,25 +23,3 @@ def test_by_name() -> None:
 
 def test_group_ids() -> None:
     assert 0 in users.group_ids(users.by_uid(0))
-
-
-@pytest.mark.parametrize(
-    ("line", "expired", "why"),
-    [
-        ("eve:!:1:0:99999:7:::", False, "no date"),
-        ("eve:!:1:0:99999:7::20000:", True, "today"),
-        ("eve:!:1:0:99999:7::19999:", True, "yesterday"),
-        ("eve:!:1:0:99999:7::20001:", False, "tomorrow"),
-        ("evelyn:!:1:0:99999:7::1:", False, "another user"),
-        ("eve:!", False, "a line cut short"),
-        ("eve:!:1:0:99999:7::soon:", False, "no number"),
-        ("", False, "an empty file"),
-    ],
-)
-def test_expired(tmp_path: Path, line: str, expired: bool, why: str) -> None:
-    (tmp_path / "shadow").write_text(f"root:*:1:0:99999:7:::\n{line}\n")
-    assert users.is_expired("eve", 20_000, os.fspath(tmp_path / "shadow")) is expired, why
-
-
-def test_without_a_shadow_file_no_account_is_expired(tmp_path: Path) -> None:
-    assert not users.is_expired("eve", 20_000, os.fspath(tmp_path / "shadow"))

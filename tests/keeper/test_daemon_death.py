@@ -10,6 +10,7 @@ import pytest
 
 from pycrond.control.client import connect
 from pycrond.keeper import start
+from pycrond.output import spool
 from tests.conftest import Crond, alive, children, wait_until
 from tests.support import proc
 from tests.support.rsyslog import Rsyslogd
@@ -288,3 +289,21 @@ def test_without_a_daemon_an_output_is_stored_up_to_a_limit_and_nothing_is_lost(
     wait_until(lambda: crond.runs()[0].state == "succeeded")
     printed = 30000000 + 30000000 // 999
     wait_until(lambda: crond.runs()[0].bytes == printed)
+
+
+def test_lines_that_the_keeper_reads_have_their_times(crond: Crond) -> None:
+    step = "until [ -e {0} ]; do sleep 0.02; done; echo {0}"
+    crond.write("jobs", f"HOME={crond.directory}\n@reboot echo 0; {step.format(1)}; {step.format(2)}\n")
+    crond.run("start")
+    directory, run = str(crond.state / "spool"), crond.runs()[0].id
+    wait_until(lambda: spool.kept_range(directory, run)[1] == 2)
+    crond.run("stop")
+    for number in (1, 2):
+        time.sleep(0.02)  # more than the interval between two times
+        (crond.directory / str(number)).touch()
+        wait_until(lambda end=2 * number + 2: spool.kept_range(directory, run)[1] == end)  # type: ignore[misc]
+    crond.run("start")
+    wait_until(lambda: crond.runs()[0].state == "succeeded")
+    marks = spool.times(directory, run, 0, 6)
+    assert [offset for offset, _ in marks] == [0, 2, 4]
+    assert sorted({at for _, at in marks}) == [at for _, at in marks]

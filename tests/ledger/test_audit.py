@@ -1,12 +1,12 @@
 """The audit: no findings after crashes, stops, edits and clock changes; a finding for every damage."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from pycrond import clock
-from pycrond.daemon import retention
 from pycrond.host import machine
 from pycrond.ledger.audit import Unaccounted, audit
 from pycrond.ledger.reader import Reader
@@ -106,8 +106,8 @@ def test_damage_is_found(loop: Loop, damage: str, what: str) -> None:
     assert any(finding.what.startswith(what) for finding in findings(loop))
 
 
-def test_folded_runs_are_accounted_for(loop: Loop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(retention, "KEPT_RUNS", 4)
+def test_folded_runs_are_accounted_for(loop: Loop) -> None:
+    loop.settings = replace(loop.settings, keep_runs=4)
     loop.begin(
         "#: name=each retries=1 retry-delay=0\n* * * * * echo x; [ $PYCROND_FIRE_TIME \\> 2025-06-10T12:05 ]\n"
         + JOBS[30:]

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pycrond.crontab.expression import parse_schedule
+from pycrond.errors import PycrondError
 from pycrond.ledger.codec import decode_schedule, encode_schedule
 from tests.scheduler.test_agenda import EXPRESSIONS
 
@@ -52,7 +53,13 @@ def test_wildcard_and_fixed_schedules_differ() -> None:
     assert encode_schedule(parse_schedule("* * * * *")) != encode_schedule(parse_schedule("0-59 0-23 * * *"))
 
 
-@pytest.mark.parametrize("text", ["", "1 2 3", "x " * 10, "1 1 1 1 1 and fixed zero - -"])
+INVALID = (
+    *("", "1 2 3", "x " * 10, "1 1 1 1 1 and fixed zero - -", "1 1 2 2 80 and fixed 0 - -"),
+    *("1 1 1 2 1 and fixed 0 - -", "1 1 2 2 1 and fixed -5 - -", "-1 1 2 2 1 and fixed 0 - -"),
+)
+
+
+@pytest.mark.parametrize("text", INVALID)
 def test_invalid_texts(text: str) -> None:
-    with pytest.raises(ValueError, match=r".+"):
+    with pytest.raises(PycrondError, match="cannot be read"):
         decode_schedule(text)

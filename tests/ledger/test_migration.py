@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.jobs.run import Reason, State
 from pycrond.ledger.archive import Archive
@@ -74,6 +75,11 @@ def reader(ledger: Ledger, path: Path) -> Iterator[Reader]:
     reader = Reader(str(path.parent))
     yield reader
     reader.close()
+
+
+def test_a_command_says_what_to_do_about_an_older_ledger(path: Path) -> None:
+    with pytest.raises(PycrondError, match="is of an older pycrond: 'pycrond restart' converts it"):
+        Reader(str(path.parent))
 
 
 def test_the_dump_has_every_state_and_every_reason(path: Path) -> None:

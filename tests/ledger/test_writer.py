@@ -434,9 +434,9 @@ def test_a_word_means_jobs_by_name_key_or_line(
 
 def test_only_pauses_in_force_are_listed(ledger: Ledger, reader: Reader) -> None:
     noon = NOON.timestamp()
-    Pauses(ledger.file).pause(["root/one", "root/two"], noon + 60, "cleaning", NOON)
-    Pauses(ledger.file).pause(["root/three"], None, "", NOON)
-    Pauses(ledger.file).resume(["root/two"], NOON)
+    Pauses(ledger.file, NOON).pause(["root/one", "root/two"], noon + 60, "cleaning", NOON)
+    Pauses(ledger.file, NOON).pause(["root/three"], None, "", NOON)
+    Pauses(ledger.file, NOON).resume(["root/two"], NOON)
     unlimited = PauseRow("root/three", noon, None, "")
     assert reader.pauses(noon + 59) == [PauseRow("root/one", noon, noon + 60, "cleaning"), unlimited]
     assert reader.pauses(noon + 60) == [unlimited]
@@ -657,3 +657,19 @@ def test_a_daemon_that_was_killed_has_no_stop_time(tmp_path: Path) -> None:
     stops = ledger.file.db.execute("SELECT stopped_at FROM daemons ORDER BY id").fetchall()
     assert stops == [(None,), ((NOON + 2 * MINUTE).timestamp(),)]
     ledger.close()
+
+
+def test_work_that_cannot_be_written_leaves_the_queue_and_the_mode_as_they_were(ledger: Ledger) -> None:
+    """Nothing to write drops no queued write; a failure leaves no durable mode behind."""
+    ledger.file.trouble, ledger.file._retry_at = "database or disk is full", float("inf")
+    ledger.clock_event("step", 5.0, NOON)
+    ledger.file.write()
+    ledger.file.write(("DELETE FROM problems WHERE line = ?", []))
+    assert not ledger.file.write_durably()
+    assert len(ledger.file._pending) == 1
+    ledger.file._retry_at = 0.0
+    with pytest.raises(sqlite3.ProgrammingError):
+        ledger.file.write_durably(("DELETE FROM problems WHERE line = ?", [(1, 2)]))
+    assert ledger.file.db.execute("PRAGMA synchronous").fetchone() == (1,)
+    ledger.file.maintain()
+    assert ledger.file.db.execute("SELECT count(*) FROM clock_events").fetchone() == (1,)

@@ -5,11 +5,14 @@ import sqlite3
 import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from pycrond.output import spool
+from pycrond import clock
+from pycrond.cli.render.disk import disk_lines
+from pycrond.output import line_times, spool
 from pycrond.output.spool import SEGMENT_SIZE
 from tests.support import packages
 from tests.support.loop import Loop
@@ -401,3 +404,116 @@ def test_the_end_of_a_failed_run_is_a_warning(loop: Loop, command: str, options:
     loop.settle()
     assert [line.priority for line in loop.log.lines if line.event == "EXIT"] == [priority]
     assert {line.priority for line in loop.log.lines if line.event in {"CMD", "CMDEND"}} == {78}
+
+
+# Late messages
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_late_messages_have_the_time_of_what_they_tell(silent_loop: Loop, restarts: bool) -> None:
+    """In their header, and at their end for readers that take no other time than that of the arrival."""
+    loop = silent_loop
+    loop.begin("1 12 * * * echo one; while ! test -e go; do sleep 0.02; done; echo two; exit 3\n")
+    loop.minutes(1)
+    at = datetime.fromtimestamp(clock.now().timestamp()).astimezone()
+    loop.until(lambda: spool.kept_range(str(loop.state / "spool"), 1)[1] == 4)
+    loop.to(at + timedelta(seconds=40))
+    (loop.directory / "go").touch()
+    loop.until(lambda: not loop.daemon.subsystems.runs.active.count)
+    loop.to(at + timedelta(hours=1))
+    if restarts:
+        loop.release()
+        loop.begin()
+    loop.log.open()
+    loop.settle()
+    end = at + timedelta(seconds=40)
+    expected = [("CMD", at), ("CMDOUT", at), ("CMDOUT", end), ("CMDEND", end), ("EXIT", end)]
+    lines = [line for line in loop.log.lines if line.tag == "PYCROND"]
+    assert [(line.event, line.late) for line in lines] == [
+        (event, time.isoformat(timespec="seconds")) for event, time in expected
+    ]
+    assert [line.time for line in lines] == [f"{time:%b %d %H:%M:%S}" for _, time in expected]
+    assert loop.log.details("CMDOUT") == ["one", "two"]
+
+
+# The limit of all output
+
+LINES = "yes | tr -d '\\n' | fold -w 900"
+
+
+def on_disk(loop: Loop) -> int:
+    files = (loop.state / "spool").rglob("*.*")
+    return sum(file.stat().st_size for file in files if "times" not in file.parts)
+
+
+def test_delivered_output_of_the_oldest_runs_goes_first(loop: Loop) -> None:
+    """It counts against spool-limit, also what an earlier daemon left; nothing that waits is dropped."""
+    loop.settings = replace(loop.settings, spool_limit=2)
+    loop.begin(f"* * * * * {LINES} | head -c 300000; echo\n")
+    for _ in range(12):
+        loop.minutes()
+        loop.settle()
+        assert on_disk(loop) <= 2 << 20
+    kept = [run.id for run in loop.runs() if spool.kept_range(str(loop.state / "spool"), run.id)[1]]
+    assert kept == list(range(13 - len(kept), 13))
+    assert len(kept) == 6
+    loop.release()
+    loop.settings = replace(loop.settings, spool_limit=1)
+    loop.begin()
+    loop.until(lambda: on_disk(loop) <= 1 << 20)
+    kept = [run.id for run in loop.runs() if spool.kept_range(str(loop.state / "spool"), run.id)[1]]
+    assert kept == [10, 11, 12]
+    assert not loop.log.details("DROPPED")
+    assert not os.path.exists(line_times.path(str(loop.state / "spool"), 1, 0))
+
+
+def test_output_in_bursts_stays_below_the_limit(silent_loop: Loop) -> None:
+    """Three jobs print 90 MB while nothing reads; each keeps a segment beyond the limit, in which it writes."""
+    loop = silent_loop
+    loop.settings = replace(loop.settings, spool_limit=5)
+    loop.begin("MAILTO=someone\n" + "* * * * * yes | head -c 30000000\n" * 3)
+    loop.minutes()
+    most = 0
+    while loop.daemon.subsystems.runs.active.count:
+        loop.turn()
+        most = max(most, on_disk(loop))
+    assert 4 << 20 < most <= 9 << 20
+    figures = loop.daemon.subsystems.output.figures()
+    assert figures["dropped_bytes"] > 80_000_000
+    assert figures["waiting_bytes"] <= 5 << 20
+    loop.release()
+    loop.begin()
+    loop.turn()
+    assert on_disk(loop) <= 9 << 20
+
+
+def test_delivered_output_makes_room_on_a_full_disk(loop: Loop, small_spool: Path) -> None:
+    """Ten runs print twice what the disk holds. None waits, and the newest output is there."""
+    loop.begin("* * * * * yes $PYCROND_RUN | tr -d '\\n' | fold -w 900 | head -c 100000; echo\n")
+    for _ in range(10):
+        loop.minutes()
+        loop.settle()
+    assert [run.state for run in loop.runs()] == ["succeeded"] * 10
+    assert spool.kept_range(str(small_spool), 10)[1] == 100_001
+    assert not spool.segments(str(small_spool), 1)
+    assert loop.log.details("WARNING") == ["the disk is full: the oldest output that syslog has is deleted"]
+
+
+def test_the_daemon_says_what_a_full_disk_holds_up(loop: Loop, small_spool: Path) -> None:
+    (small_spool / "filler").write_bytes(b"x" * (480 << 10))
+    loop.begin(f"* * * * * {LINES} | head -c 200000\n" * 2)
+    loop.minutes()
+    loop.until(lambda: loop.daemon.subsystems.output.figures()["blocked_runs"] == 2)
+    figures = loop.daemon.subsystems.output.figures()
+    assert figures["trouble"] == "No space left on device"
+    assert figures["since"] == clock.now().timestamp()
+    loop.until(lambda: loop.daemon.subsystems.output.figures()["blocked_bytes"] == 2 << 16)
+    (line,) = disk_lines({**loop.daemon.subsystems.output.figures(), "ledger": None}, clock.now())
+    assert line == (
+        "the disk takes no output since 12:01 (No space left on device):"
+        " output of 2 runs waits in pipes, 128 kB"
+    )
+    (small_spool / "filler").unlink()
+    loop.settle()
+    assert loop.daemon.subsystems.output.figures()["trouble"] is None
+    assert "output can be written again" in loop.log.details("INFO")

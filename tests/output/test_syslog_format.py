@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pycrond.output import syslog_format
+from pycrond.settings import Settings
 from pycrond.text import complete_length, split, visible
 
 TIME = datetime(2026, 3, 9, 1, 2, 3, 45, timezone(timedelta(hours=1)))
@@ -167,3 +168,22 @@ def test_the_length_of_whole_characters(char: str) -> None:
 @pytest.mark.parametrize("data", [b"", b"\x80\x80\x80\x80\x80", b"a\xff", b"\xc3\xa9\x80\x80\x80\x80"])
 def test_bytes_that_are_no_characters_are_all_kept(data: bytes) -> None:
     assert complete_length(data) == len(data)
+
+
+@pytest.mark.parametrize(
+    ("address", "delay", "end"),
+    [
+        ("/dev/log", 120, ""),
+        ("/dev/log", 121, f" at={TIME.astimezone().isoformat(timespec='seconds')}"),
+        ("udp://loghost", 3600, ""),
+    ],
+)
+def test_the_end_of_a_late_message(address: str, delay: int, end: str) -> None:
+    """Over a network the time in the header counts. A packet is not longer for it, and no output can forge it."""
+    settings = Settings(state_dir="", runtime_dir="", pidfile="", syslog=address)
+    header = syslog_format.SyslogHeader(settings)
+    assert header.late_end(TIME, TIME + timedelta(seconds=delay)) == end
+    lines = [b"x) at=2026-11-28T02:00:01+00:00", b"y" * 3000]
+    packets = syslog_format.output_packets(HEADER, "root", lines, end)
+    assert len(packets) > 3
+    assert all(len(packet) <= 1024 and packet.endswith(b")" + end.encode()) for packet in packets)

@@ -62,14 +62,13 @@ def test_the_exit_status_or_signal_of_a_run_is_recorded(
     assert [text.split()[:2] for text in loop.log.details("EXIT")] == [["x", word]]
 
 
-def test_the_processor_time_and_memory_of_a_run_are_recorded(loop: Loop) -> None:
+def test_the_processor_time_of_a_run_is_recorded(loop: Loop) -> None:
     loop.begin("* * * * * i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done\n")
     loop.minutes()
     loop.settle()
     (run,) = loop.runs()
     assert run.cpu_s is not None
     assert run.cpu_s > 0.01
-    assert run.max_rss_kb is not None
 
 
 def test_a_fire_starts_no_second_run_when_the_clock_moves_within_its_minute(loop: Loop) -> None:
@@ -110,16 +109,16 @@ def test_a_daemon_that_is_held_up_runs_every_minute_that_it_has_passed(loop: Loo
 
 
 @pytest.mark.parametrize(
-    ("moment", "runs", "moved", "skipped"),
+    ("moment", "runs", "moved", "minutes", "skipped"),
     [
-        ("2025-06-10T13:01:00Z", (1, 60), "+3600", {"wild": 59}),
-        ("2025-06-10T17:01:00Z", (1, 1), "+18000", {"wild": 299, "fixed": 299}),
-        ("2025-06-10T11:31:00Z", (1, 0), "-1800", {}),
-        ("2025-06-10T06:01:00Z", (1, 1), "-21600", {}),
+        ("2025-06-10T13:01:00Z", (1, 60), "+1 h", 60, {"wild": 59}),
+        ("2025-06-10T17:01:00Z", (1, 1), "+5 h", 300, {"wild": 299, "fixed": 299}),
+        ("2025-06-10T11:31:00Z", (1, 0), "-30 m", -30, {}),
+        ("2025-06-10T06:01:00Z", (1, 1), "-6 h", -360, {}),
     ],
 )
 def test_a_turned_clock_is_logged_and_jobs_run_by_its_new_time(
-    loop: Loop, moment: str, runs: tuple[int, int], moved: str, skipped: dict[str, int]
+    loop: Loop, moment: str, runs: tuple[int, int], moved: str, minutes: int, skipped: dict[str, int]
 ) -> None:
     loop.begin("#: name=wild\n* * * * * true\n#: name=fixed\n0-59 0-23 * * * true\n")
     loop.to("2025-06-10T12:01:00Z")
@@ -129,10 +128,10 @@ def test_a_turned_clock_is_logged_and_jobs_run_by_its_new_time(
     assert (names.count("wild"), names.count("fixed")) == (1 + runs[0], 1 + runs[1]), "wild, fixed"
     skipped_runs = [run for run in loop.runs() if run.state == "skipped"]
     assert {run.name: run.folded for run in skipped_runs} == skipped
-    assert {run.reason for run in skipped_runs} <= {f"clock-step: {moved} s"}
+    assert {run.reason for run in skipped_runs} <= {f"clock-step: {moved}"}
     assert {run.fire for run in skipped_runs} <= {1749556920.0}, "the first skipped fire is that of 12:02"
-    assert f"the clock was turned by {moved} s" in loop.log.details("INFO")
-    assert round(loop.query("SELECT moved FROM clock_events ORDER BY id DESC")[0][0] / 60) == int(moved) / 60
+    assert f"the clock was turned by {moved}" in loop.log.details("INFO")
+    assert round(loop.query("SELECT moved FROM clock_events ORDER BY id DESC")[0][0] / 60) == minutes
 
 
 def test_a_claim_is_cancelled_when_the_clock_is_turned_in_the_second_before_its_minute(loop: Loop) -> None:
@@ -142,7 +141,7 @@ def test_a_claim_is_cancelled_when_the_clock_is_turned_in_the_second_before_its_
     loop.to("2025-06-10T20:00:00Z")
     loop.settle()
     (run,) = loop.runs()
-    assert (run.state, run.reason, run.pid) == ("skipped", "clock-step: +28740 s", None)
+    assert (run.state, run.reason, run.pid) == ("skipped", "clock-step: +7 h 59 m", None)
     assert os.listdir(loop.directory / "run" / "fifo") == []
 
 
@@ -295,7 +294,7 @@ def test_a_crontab_with_errors_is_reported_and_its_last_good_version_runs(loop: 
     loop.write("61 * * * * echo bad\n* * * * * echo new\n")
     loop.reload()
     answer = loop.daemon._server._answerer({"command": "status"}, os.geteuid())
-    assert (answer["kept"], answer["jobs"], answer["errors"]) == ([str(loop.crontabs / "jobs")], 1, 2)
+    assert (answer["kept"], answer["jobs"], answer["errors"]) == ([str(loop.crontabs / "jobs")], 1, 1)
     loop.minutes()
     loop.settle()
     assert loop.log.details("CMDOUT") == ["good"]
@@ -495,7 +494,7 @@ def test_a_start_fails_when_no_descriptor_is_free_for_the_retry_time(
     loop.begin("* * * * * true\n")
     loop.minutes()
     loop.until(lambda: [run.state for run in loop.runs()] == ["failed"])
-    assert loop.runs()[0].reason == "start-failed: [Errno 24] Too many open files"
+    assert loop.runs()[0].reason == "start-failed: Too many open files"
     loop.settle()
     assert os.listdir(loop.directory / "run" / "fifo") == []
 

@@ -2,11 +2,17 @@
 
 import os
 import signal
+import sys
+from pathlib import Path
 
 import pytest
 
+from pycrond.host import procfs, spawn
+from pycrond.host.spawner import SPAWNER
+from pycrond.jobs.job import Account
 from pycrond.jobs.run import Outcome, State
-from pycrond.runs.outcome import outcome
+from pycrond.runs.outcome import PAGE_COUNT_ERROR, outcome, peak_memory
+from tests.support.loop import Loop
 
 
 @pytest.mark.parametrize(
@@ -38,3 +44,53 @@ def test_an_outcome_has_the_processor_time_and_memory_of_a_real_process() -> Non
     assert end.cpu_s == round(usage.ru_utime + usage.ru_stime, 3)
     assert end.max_rss_kb is not None
     assert 100 < end.max_rss_kb < 1_000_000
+
+
+@pytest.mark.parametrize(
+    ("max_rss", "floor", "expected"),
+    [
+        (None, 0, None),
+        (20_000, 20_000, None),
+        (20_000 + PAGE_COUNT_ERROR, 20_000, None),
+        (60_000, 20_000, 60_000),
+    ],
+)
+def test_a_peak_that_the_process_may_have_had_before_its_exec_is_not_known(
+    max_rss: int | None, floor: int, expected: int | None
+) -> None:
+    assert peak_memory(max_rss, floor) == expected
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("user", ["own", "other"])
+def test_the_floor_is_the_peak_of_the_daemon_or_of_the_spawner(tmp_path: Path, user: str) -> None:
+    if user == "other" and os.geteuid() != 0:
+        pytest.skip("needs root")
+    tmp_path.chmod(0o755)
+    owner = Account("nobody", 65534, 65534, "/") if user == "other" else None
+    launch = spawn.Launch(("/bin/true",), {}, "/", b"", str(tmp_path / "fifo"), owner)
+    reader = spawn.make_fifo(launch)
+    with spawn.Spawner() as spawner:
+        pid = spawner.start(launch)
+    _, _, usage = os.wait4(pid, 0)
+    os.close(reader)
+    floor = procfs.peak_memory(SPAWNER.pid if owner else os.getpid())
+    assert floor > 1000
+    assert usage.ru_maxrss > 5000, "much more than the program has had"
+    assert peak_memory(usage.ru_maxrss, floor) is None
+
+
+@pytest.mark.process
+def test_the_peak_of_a_run_is_its_own_or_is_not_shown(loop: Loop) -> None:
+    size = (procfs.peak_memory(os.getpid()) + 50_000) << 10
+    loop.begin(f"1 12 * * * true\n2 12 * * * {sys.executable} -c 'b\"x\" * {size}'\n")
+    for _ in range(2):
+        loop.minutes(1)
+        loop.settle()
+    small, big = loop.runs()
+    assert small.max_rss_kb is None
+    assert big.max_rss_kb is not None
+    assert big.max_rss_kb > size >> 10
+    small_line, big_line = loop.log.details("EXIT")
+    assert "maxrss" not in small_line
+    assert f"maxrss={big.max_rss_kb}kB" in big_line

@@ -49,7 +49,7 @@ HELD, HELD_AND_WAITING = Situation(holder=9), Situation(holder=9, waiting=1)
         ("", Situation(paused="moving house"), Verdict.SKIP, "paused: moving house"),
         ("", Situation(paused=""), Verdict.SKIP, "paused"),
         ("within=5m", Situation(late=300), Verdict.START, ""),
-        ("within=5m", Situation(late=301), Verdict.MISS, "within: it could not start within 300 s"),
+        ("within=5m", Situation(late=301), Verdict.MISS, "within: it could not start within 5 m"),
         ("within=5m overlap=queue", replace(RUNNING, late=301), Verdict.MISS, "within: it could not"),
     ],
 )

@@ -157,7 +157,7 @@ def test_a_fire_that_cannot_start_in_time_is_missed(loop: Loop) -> None:
     loop.begin(f"#: name=job overlap=queue within=90s\n1-2 12 * * * {WAIT.format('go')}\n")
     loop.minutes(4)
     assert states(loop) == ["running", "missed"]
-    assert reasons(loop)[1] == "within: it could not start within 90 s"
+    assert reasons(loop)[1] == "within: it could not start within 1 m 30 s"
     assert loop.log.details("MISSED")
     go(loop)
     loop.settle()
@@ -234,7 +234,7 @@ def test_a_run_that_times_out_is_killed_after_its_grace(loop: Loop, command: str
     loop.minutes(1)
     loop.until(lambda: states(loop) == ["timed-out"])
     (run,) = loop.runs()
-    assert (run.signal, run.reason) == (number, "timeout: it ran for more than 0.3 s")
+    assert (run.signal, run.reason) == (number, "timeout: it ran for more than 300 ms")
     assert run.duration_s is not None
     assert 0.3 <= run.duration_s < 3
 

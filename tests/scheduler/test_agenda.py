@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire
 from pycrond.schedule.dst import fire_times
-from pycrond.schedule.timezone import Zone
+from pycrond.schedule.timezone import ChangedZone, Zone, tick_from
 from pycrond.scheduler.agenda import MINUTE, Agenda, DueMinute, initial_minute, minute
 from tests.conftest import jobs_of
 from tests.support.judge import Judge, runs, ticks
@@ -419,7 +419,7 @@ def test_a_step_back_is_remembered_without_jobs() -> None:
         ("12:00", "12:01:59", "12:00", "still the next minute"),
         ("12:00", "12:02:00", "12:02", "absence: the running minute is not run"),
         ("12:00", "18:00:00", "18:00", "a long absence"),
-        ("12:00", "11:59:59", "11:59", "the clock was moved back meanwhile"),
+        ("12:00", "11:59:59", "12:00", "the clock was moved back meanwhile: the first turn sees it"),
     ],
 )
 def test_initial_minute(last: str | None, now: str, expected: str, why: str) -> None:
@@ -430,3 +430,38 @@ def test_initial_minute(last: str | None, now: str, expected: str, why: str) -> 
 def test_the_initial_minute_in_another_zone() -> None:
     now = datetime.fromisoformat("2025-06-10T14:01:10+02:00")
     assert initial_minute(at("2025-06-10T12:00Z"), now) == at("2025-06-10T12:00Z")
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        *(("Europe/Berlin", "Europe/London"), ("Europe/London", "Europe/Berlin"), ("UTC", "Asia/Tokyo")),
+        *(("Asia/Tokyo", "UTC"), ("Europe/Berlin", "Europe/Oslo"), ("UTC", "Pacific/Kiritimati")),
+    ],
+)
+def test_in_another_zone_the_fires_are_those_that_audit_expects(before: str, after: str) -> None:
+    text = "".join(
+        f"{schedule} x{schedule[:4]}\n" for schedule in ("*/20 * * * *", "0-59/7 0-23 * * *", "0 12 * * *")
+    )
+    jobs = jobs_of(text + "CRON_TZ=Asia/Tokyo\n30 20 * * * y\n")
+    start, change, until = (at(f"2025-06-{day}Z") for day in ("10T08:00", "10T11:30", "11T13:00"))
+    agenda, now = Agenda(jobs, Zone.of(before), start), start
+    seen: set[tuple[str, datetime, int | None]] = set()
+    while now < until:
+        now += MINUTE
+        due = agenda.due(now)
+        assert due
+        seen |= {(fire.job.key, fire.at, fire.wall) for fire in due.fires}
+        agenda.advance(due)
+        if now == change:
+            agenda = agenda.in_zone(Zone.of(after))
+    changed = ChangedZone(Zone.of(before), tick_from(change) + 1, Zone.of(after))
+    expected = {
+        (job.key, fire.at, fire.wall)
+        for job in jobs
+        if (schedule := job.entry.schedule)
+        for zone in [Zone.of(job.entry.zone) if job.entry.zone else changed]
+        for fire in fire_times(schedule, zone, start + MINUTE, until + MINUTE)
+    }
+    assert seen == expected
+    assert agenda.eras == (before == "Asia/Tokyo", before == "Asia/Tokyo" or after == "Europe/London")

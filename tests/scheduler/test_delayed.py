@@ -137,3 +137,66 @@ def test_a_delayed_run_is_skipped_when_its_job_is_removed(loop: Loop) -> None:
     loop.daemon.subsystems.reloader.reload(clock.now())
     assert not fires(loop, "waiting")
     assert {run.reason for run in loop.runs() if run.state == "skipped"} <= {"removed: the job is gone"}
+
+
+WAITING = {
+    "a retry": ("retries=1 retry-delay=100s", "false", 111),
+    "a delay": ("jitter=2m", "true", 121),
+    "a catch-up": ("missed=all", "true", 60),
+}
+
+
+@pytest.mark.parametrize("how", ["set back", "set forward", "set back, and the daemon dies"])
+@pytest.mark.parametrize("what", WAITING)
+def test_a_delayed_start_waits_no_longer_when_the_clock_is_turned(loop: Loop, what: str, how: str) -> None:
+    options, command, longest = WAITING[what]
+    loop.begin(f"#: name=job {options}\n5,6,7,8 12 * * * {command}\n")
+    if what == "a catch-up":
+        restart_daemon_after(loop, 7)
+    else:
+        loop.to("2025-06-10T12:05:00Z")
+    loop.until(lambda: "waiting" in {run.state for run in loop.runs()})
+    moment = "2025-06-03T09:00:00Z" if how.startswith("set back") else "2025-06-17T09:00:00Z"
+    if "dies" in how:
+        loop.release()
+        loop.frozen.move_to(moment)
+        loop.begin()
+        loop.turn()
+    else:
+        loop.turn_clock(moment)
+    assert "waiting" in {run.state for run in loop.runs()}, "a step of the clock starts nothing at once"
+    seconds(loop, longest)
+    loop.until(lambda: not loop.daemon.subsystems.runs.active.count)
+    assert not [run for run in loop.runs() if run.state == "waiting"]
+
+
+@pytest.mark.parametrize("moment", ["2025-06-03T09:00:10Z", "2025-06-17T09:00:10Z"])
+def test_within_counts_the_time_that_passes_not_that_of_a_turned_clock(loop: Loop, moment: str) -> None:
+    loop.begin("#: name=job overlap=queue within=150s\n5,6 12 * * * sleep 1000\n")
+    loop.to("2025-06-10T12:05:00Z")
+    loop.to("2025-06-10T12:06:10Z")
+    loop.turn_clock(moment)
+    assert [run.state for run in loop.runs() if run.trigger == "schedule"][:2] == ["running", "waiting"]
+    seconds(loop, 130)
+    assert loop.runs()[1].state == "waiting"
+    seconds(loop, 15)
+    assert (loop.runs()[1].state, loop.runs()[1].reason[:6]) == ("missed", "within")
+
+
+@pytest.mark.parametrize("dies", [False, True])
+def test_a_pause_lasts_as_long_when_the_clock_is_set_back(loop: Loop, dies: bool) -> None:
+    loop.begin("#: name=job\n* * * * * true\n")
+    pauses = loop.daemon.subsystems.scheduler.pauses
+    (key,) = loop.daemon.subsystems.reloader.jobs
+    pauses.pause([key], clock.now().timestamp() + 600, "work", clock.now())
+    if dies:
+        loop.release()
+        loop.frozen.move_to("2025-06-03T09:00:00Z")
+        loop.begin()
+    else:
+        loop.turn_clock("2025-06-03T09:00:00Z")
+    loop.turn()
+    paused = loop.query("SELECT until FROM pauses WHERE ended_at IS NULL")
+    assert paused == [(clock.now().timestamp() + 600,)]
+    assert loop.daemon.subsystems.scheduler.pauses.count(clock.now()) == 1
+    assert not loop.daemon.subsystems.scheduler.pauses.count(clock.now() + timedelta(minutes=10))

@@ -39,7 +39,7 @@ def test_a_user_reads_nothing_of_roots_processes(system: System) -> None:
     wait_until(lambda: [run.state for run in system.crond.runs()] == ["running"] * 2)
     daemon = system.crond.pid
     pids = [daemon, system.crond.keeper, *children(daemon)]
-    assert len(pids) == 5, "the daemon, the keeper, the spawner and two jobs"
+    assert len(pids) == 6, "the daemon, the keeper, the spawner, the lookup program and two jobs"
     for pid in pids:
         for name in ("environ", "mem", "maps", "fd/0", "cwd/x", "root/etc/shadow", "io"):
             done = system.as_user("nobody", "head", "-c1", f"/proc/{pid}/{name}", status=None)

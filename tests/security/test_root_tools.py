@@ -292,6 +292,28 @@ def test_directories_of_the_system(
     assert ("no crontab in it is read" in done.stdout) is not is_read
 
 
+@pytest.mark.parametrize(
+    ("mode", "owner", "is_read"),
+    [(0o755, 0, True), (0o1777, 0, True), (0o777, 0, False), (0o1777, NOBODY.pw_uid, False)],
+)
+def test_crontabs_of_the_working_directory(
+    crond: Crond, sticky: Path, mode: int, owner: int, is_read: bool
+) -> None:
+    """Below a directory like /tmp nobody else can replace an entry of root's, but its owner can."""
+    crond.environment.pop("PYCROND_CRONTABS")
+    (sticky / "clone" / "crontabs").mkdir(parents=True)
+    (sticky / "clone" / "crontabs" / "jobs").write_text(JOB)
+    clone, above = sticky / "clone", sticky
+    clone.chmod(0o755)
+    above.chmod(mode)
+    os.chown(above, owner, 0)
+    done = crond.run("start", cwd=clone, status=0 if is_read else 1)
+    if is_read:
+        assert f"crontabs: {clone}/crontabs (./crontabs of the working directory)\n" in done.stdout
+    else:
+        assert f"; {above} is not used: " in done.stderr
+
+
 @pytest.mark.parametrize(("mode", "is_read"), [(0o755, True), (0o777, False)])
 def test_a_directory_above_the_crontabs(crond: Crond, mode: int, is_read: bool) -> None:
     directory = crond.directory / "above" / "crontabs"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pycrond.errors import MissingDirectoryError, PycrondError, UnreadableError
+from pycrond.host import safe_paths
 from pycrond.sources import files
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -127,7 +128,7 @@ def test_a_foreign_owner_is_refused(tmp_path: Path) -> None:
     file = crontab(tmp_path)
     os.chown(file, NOBODY, 0)
     name = pwd.getpwuid(NOBODY).pw_name
-    assert refusal(file) == f"it belongs to {name}, neither to root nor to root"
+    assert refusal(file) == f"it belongs to {name}, not to root"
     os.chown(file, 4_000_000, 0)
     assert "it belongs to uid 4000000," in refusal(file)
 
@@ -303,14 +304,15 @@ def test_names_that_are_not_utf8_survive(tmp_path: Path) -> None:
 # Directories above, and messages.
 
 
-def test_is_safe_directory(tmp_path: Path) -> None:
+def test_a_safe_directory(tmp_path: Path) -> None:
     inner = tmp_path / "open" / "inner"
     inner.mkdir(parents=True)
-    assert files.is_safe_directory("/")
-    assert files.is_safe_directory("/usr/bin")
+    for directory in ("/", "/usr/bin", str(inner)):
+        safe_paths.check_directory(directory)
     inner.parent.chmod(0o777)
-    assert not files.is_safe_directory(str(inner))  # someone could replace the directory above it
-    assert not files.is_safe_directory(str(inner.parent))
+    for directory in (str(inner), str(inner.parent)):  # someone could replace the directory above it
+        with pytest.raises(safe_paths.UnsafePathError):
+            safe_paths.check_directory(directory)
 
 
 def test_every_reason_is_readable() -> None:

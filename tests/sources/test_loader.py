@@ -1,9 +1,11 @@
 """Loading jobs: the jobs that run when a crontab has errors, is refused, vanishes or returns."""
 
 import contextlib
+import itertools
 import os
 import threading
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,7 +17,8 @@ from pycrond.ledger.rows import FileRows
 from pycrond.ledger.writer import Ledger
 from pycrond.settings import Settings
 from pycrond.sources.load_result import LoadResult
-from pycrond.sources.loader import SETTLE_TIME, TIMESTAMP_TICK, Loader
+from pycrond.sources.loader import Loader
+from pycrond.sources.reading import SETTLE_TIME, TIMESTAMP_TICK
 from pycrond.text import storable
 from tests.scheduler.test_agenda import at
 
@@ -106,7 +109,9 @@ def test_an_edit_with_errors_changes_nothing(directory: CrontabDirectory) -> Non
     assert directory.load() == before
     assert [job.key for job in directory.loaded.jobs] == keys
     assert directory.loaded.kept == (str(file),)
-    assert [error.partition(": error")[0] for error in directory.errors()] == ["DIR/a:1:1", "DIR/a"]
+    assert [error.partition(": error")[0] for error in directory.errors()] == ["DIR/a:1:1"]
+    assert directory.loaded.problems[-1].code == "kept"
+    assert directory.loaded.errors == 1, "as check counts them"
 
 
 def test_the_last_good_version_survives_restarts_and_further_edits(directory: CrontabDirectory) -> None:
@@ -431,3 +436,64 @@ def test_the_ledger_accepts_any_bytes(directory: CrontabDirectory, tmp_path: Pat
     ]
     ledger.load(files, directory.loaded.problems, at("2025-06-10T12:00Z"))
     ledger.close()
+
+
+# Files that change while they are read
+
+CALLS = ("open", "stat", "lstat", "fstat", "listdir", "read", "readlink")
+CHANGES: dict[str, Callable[[Path], object]] = {
+    "nothing": lambda _: None,
+    "a directory": Path.mkdir,
+    "a FIFO": os.mkfifo,
+    "a link to nothing": lambda path: path.symlink_to("nothing"),
+}
+
+
+class Interruption:
+    """Replaces files between two calls of the operating system."""
+
+    def __init__(self, files: list[Path], make: Callable[[Path], object]) -> None:
+        self.files = files
+        self.make = make
+        self.calls_left = 0
+
+    def before(self, call: Callable[..., object]) -> Callable[..., object]:
+        def interrupted(*arguments: object, **options: object) -> object:
+            self.calls_left -= 1
+            if self.calls_left == 0:
+                for file in self.files:
+                    file.rename(file.with_name(f".{file.name}.old"))
+                    self.make(file)
+            return call(*arguments, **options)
+
+        return interrupted
+
+
+@pytest.mark.parametrize("become", CHANGES)
+@pytest.mark.parametrize("what", ["crontab", "last good version", "directory"])
+def test_nothing_that_vanishes_between_two_calls_ends_a_reload(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, become: str, what: str
+) -> None:
+    for number in itertools.count(1):
+        (tmp_path / str(number)).mkdir()
+        directory = CrontabDirectory(tmp_path / str(number))
+        directory.write("a", GOOD)
+        directory.load()
+        directory.write("a", BAD if number % 2 else GOOD + GOOD)
+        interruption = Interruption(
+            {
+                "crontab": [directory.path / "a"],
+                "last good version": [*(directory.state / "crontabs").iterdir()],
+                "directory": [directory.path],
+            }[what],
+            CHANGES[become],
+        )
+        with monkeypatch.context() as patched:
+            for name in CALLS:
+                patched.setattr(os, name, interruption.before(getattr(os, name)))
+            interruption.calls_left = number
+            directory.load()
+        directory.load()
+        if interruption.calls_left > 0:
+            break
+    assert number > 10

@@ -18,6 +18,8 @@ from freezegun.api import FrozenDateTimeFactory
 
 from pycrond import clock
 from pycrond.daemon.loop import Daemon
+from pycrond.daemon.subsystems import Subsystems
+from pycrond.host.names import NAMES
 from pycrond.host.signals import SignalPipe
 from pycrond.keeper.client import KeeperClient
 from pycrond.keeper.readiness import Readiness
@@ -26,6 +28,7 @@ from pycrond.ledger.rows import RunRow
 from pycrond.settings import Settings
 from tests.conftest import remove_cgroups
 
+WAS_TURNED = Subsystems.clock_was_turned
 START = "2025-06-10T12:00:30Z"  # a Tuesday, on which no clock changes
 LINE = re.compile(
     rb"<(\d+)>(\w{3} [ \d]\d \d\d:\d\d:\d\d) (pycrond|PYCROND)\[(\d+)\]: \(([^)]*)\) (\w+) \((.*)\)"
@@ -118,6 +121,13 @@ class Loop:
 
     # The daemon
 
+    def turn_clock(self, moment: str | datetime) -> None:
+        """Set the clock, as a person does, and run the loop once."""
+        step = -clock.now().timestamp()
+        self.frozen.move_to(moment)
+        WAS_TURNED(self.daemon.subsystems, step + clock.now().timestamp(), clock.now())
+        self.turn()
+
     def write(self, text: str | bytes, name: str = "jobs") -> None:
         """Write a crontab whose jobs are recognized by their HOME."""
         data = text if isinstance(text, bytes) else text.encode()
@@ -191,6 +201,7 @@ class Loop:
         self.daemon.subsystems.output.close()
         self.daemon.subsystems.ledger.close()
         self.daemon.subsystems.runs.journal.close()
+        NAMES.close()
         self.daemon.subsystems.poller.close()
         self.daemon._timer.close()
         self._signals.close()
@@ -234,8 +245,10 @@ class Loop:
 
 
 @pytest.fixture
-def silent_loop() -> Iterator[Loop]:
+def silent_loop(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loop]:
     """A loop without a syslogd."""
+    # The clock of elapsed time does not follow the frozen one: a clock that is moved stands for time that passes.
+    monkeypatch.setattr(Subsystems, "clock_was_turned", lambda *_: None)
     directory, mask, limit = os.getcwd(), os.umask(0o022), resource.getrlimit(resource.RLIMIT_NOFILE)
     with tempfile.TemporaryDirectory(prefix="loop.") as name, freeze_time(START) as frozen:
         assert isinstance(frozen, FrozenDateTimeFactory)

@@ -36,6 +36,18 @@ class System:
             os.chown(file, *pwd.getpwnam(file.name)[2:4])
         return file
 
+    def with_copies(self, directory: Path, *names: str) -> dict[str, Path]:
+        """Have pycrond run with copies of files in /etc, which the test can change."""
+        copies = {}
+        mounts = ""
+        for name in names:
+            copies[name] = directory / name
+            copies[name].write_text(Path("/etc", name).read_text())
+            copies[name].chmod(0o644)
+            mounts += f"mount --bind {copies[name]} /etc/{name} && "
+        self.crond.prefix = ["unshare", "--mount", "sh", "-c", f'{mounts}exec "$0" "$@"']
+        return copies
+
     def output(self) -> list[str]:
         """Wait until all jobs have ended, and return the lines that they printed."""
         wait_until(lambda: self.crond.runs() and all(run.ended_at for run in self.crond.runs()))

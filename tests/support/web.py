@@ -9,17 +9,31 @@ import pytest
 
 
 class Web:
-    """A server and the requests to it, as path and User-Agent; it answers `/404/…` with 404 and others with 200."""
+    """A server and the requests to it, as path and User-Agent, also those of them that are a POST, as path and body.
+
+    It answers `/404/…` with 404, a POST of `/post405/…` with 405 without reading it, and others with 200.
+    """
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, str]] = []
-        requests = self.requests
+        self.posts: list[tuple[str, bytes]] = []
+        requests, posts = self.requests, self.posts
 
         class Answer(http.server.BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 requests.append((self.path, self.headers["User-Agent"]))
                 directory = self.path.split("/")[1]
-                code = int(directory) if directory.isdigit() else 200
+                self.answer(int(directory) if directory.isdigit() else 200)
+
+            def do_POST(self) -> None:
+                refused = self.path.split("/")[1].removeprefix("post")
+                if refused.isdigit() and self.path.startswith("/post"):
+                    self.answer(int(refused))
+                    return
+                posts.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+                self.do_GET()
+
+            def answer(self, code: int) -> None:
                 self.send_response(code)
                 if 300 <= code < 400:
                     self.send_header("Location", "/moved" if code == 302 else "ftp://127.0.0.1/x")

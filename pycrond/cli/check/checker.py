@@ -1,5 +1,6 @@
 """The path from a crontab's bytes to its entries and problems, shared by `check` and `import`."""
 
+import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -42,12 +43,19 @@ class CrontabChecker:
         self._facts = CheckFacts(
             clock.now().year,
             machine.local_zone(),
+            dialect=dialect,
             default_path=SEARCH_PATHS[other_cron or dialect],
             other_cron=other_cron,
             has_mailer=machine.is_mailer_available(mailer),
         )
         if same_machine:
-            self._facts = replace(self._facts, program_exists=_program_exists, user_exists=_user_exists)
+            self._facts = replace(
+                self._facts,
+                program_exists=_program_exists,
+                user_exists=_user_exists,
+                directory_exists=os.path.isdir,
+                shell_name=lambda path: os.path.basename(os.path.realpath(path)),
+            )
 
     def check(
         self,

@@ -9,7 +9,7 @@ _PLAIN = re.compile(
 SHELLS = frozenset({"sh", "bash", "dash", "ash", "ksh", "mksh", "zsh"})
 """Shells that split a command into the same words."""
 
-_BUILTINS = frozenset(
+BUILTINS = frozenset(
     """
     ! . : [ [[ alias autoload bg bind break builtin caller case cd chdir command compgen complete
     compopt continue coproc declare dirs disown do done echo elif else emulate enable esac eval
@@ -38,4 +38,4 @@ def program_name(command: str) -> str | None:
         return None
     word = plain["word"].strip("'\"")
     is_relative = "/" in word and not word.startswith("/")
-    return None if is_relative or word in _BUILTINS or re.fullmatch("[0-9]+", word) else word
+    return None if is_relative or word in BUILTINS or re.fullmatch("[0-9]+", word) else word

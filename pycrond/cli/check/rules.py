@@ -10,7 +10,8 @@ from itertools import pairwise
 
 from pycrond.cli.check.dst_effects import dst_effect
 from pycrond.cli.check.positions import EntryPositions, assignments, entry_positions, unescaped_percent
-from pycrond.cli.check.program_name import SHELLS, program_name
+from pycrond.cli.check.program_name import BUILTINS, SHELLS, program_name
+from pycrond.cli.check.shell_text import PLAIN_SHELLS, bash_words, look_alikes
 from pycrond.cli.check.variables import assignment_warnings
 from pycrond.crontab.field import DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE, quoted
 from pycrond.crontab.parser import Crontab
@@ -19,6 +20,7 @@ from pycrond.jobs.job import SEARCH_PATHS, Entry
 from pycrond.jobs.options import BY_NAME, to_json
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import Zone
+from pycrond.text import duration
 
 SAMPLED_FIRE_TIMES = 300  # the shortest interval of a schedule is found among so many fire times
 SAMPLE_START = 29_000_000  # wall minute
@@ -40,6 +42,10 @@ class CheckFacts:
     program_exists: Callable[[str, str], bool] = lambda _name, _path: True
     """Look up a program by its name and PATH."""
     user_exists: Callable[[str], bool] = lambda _name: True
+    directory_exists: Callable[[str], bool] = lambda _path: True
+    shell_name: Callable[[str], str] = lambda _path: ""
+    """Return the name of the program that a shell's path leads to; empty if it is not known."""
+    dialect: str = "cronie"
     default_path: str = SEARCH_PATHS["cronie"]
     """The PATH of a job that sets none."""
     other_cron: str = ""
@@ -91,10 +97,16 @@ def _warnings(crontab: Crontab, lines: list[str], facts: CheckFacts) -> Iterator
         for rule in RULES:
             for offset, code, message in rule(checked):
                 yield entry.line, offset, code, message
-    errors = {problem.line for problem in crontab.problems if problem.severity == "error"}
+    variables = dict.fromkeys(("HOME", "PATH", "SHELL", "LOGNAME", "USER"), "")
+    errors = {
+        problem.line
+        for problem in crontab.problems
+        if problem.severity == "error" and problem.code != "bad-zone"
+    }
     for assignment in assignments(lines, errors | {entry.line for entry in crontab.entries}):
-        for code, message in assignment_warnings(assignment, facts.other_cron, has_mailer=facts.has_mailer):
+        for code, message in assignment_warnings(assignment, variables, facts):
             yield assignment.line, assignment.start, code, message
+        variables[assignment.name] = assignment.value
 
 
 RuleWarnings = Iterator[tuple[int, str, str]]
@@ -146,17 +158,49 @@ def _missing_program(checked: _CheckedEntry) -> RuleWarnings:
     environment = dict(checked.entry.environment)
     if environment.get("SHELL", "sh").rpartition("/")[2] not in SHELLS:
         return
-    name = program_name(checked.entry.command)
+    user, name = checked.entry.user, program_name(checked.entry.command)
+    if user is not None and not checked.facts.user_exists(user):
+        return  # the user column may be missing
     path = environment.get("PATH", checked.facts.default_path)
     if name and not checked.facts.program_exists(name, path):
         reason = "there is no program" if name.startswith("/") else f"not found in PATH ({path}):"
-        yield checked.at.command, "missing-program", f"{reason} {quoted(name)}"
+        is_user = user is None and "/" not in name and checked.facts.user_exists(name)
+        hint = "; this crontab has no user column" if is_user else ""
+        yield checked.at.command, "missing-program", f"{reason} {quoted(name)}{hint}"
 
 
 def _unknown_user(checked: _CheckedEntry) -> RuleWarnings:
     user = checked.entry.user
     if user is not None and not checked.facts.user_exists(user):
-        yield checked.at.user, "unknown-user", f"there is no user {quoted(user)}"
+        command = program_name(user) or user
+        path = dict(checked.entry.environment).get("PATH", checked.facts.default_path)
+        is_command = (
+            re.search(r"[^\w.-]", user) or command in BUILTINS or checked.facts.program_exists(user, path)
+        )
+        hint = ": is the user column missing?" if is_command else ""
+        yield checked.at.user, "unknown-user", f"there is no user {quoted(user)}{hint}"
+
+
+def _shell_text(checked: _CheckedEntry) -> RuleWarnings:
+    """Warn of words of bash under a shell that does not know them, and of typographic characters."""
+    start, shell = checked.at.command, dict(checked.entry.environment).get("SHELL") or "/bin/sh"
+    text = checked.line[start:].removesuffix("\r")
+    for offset, message in look_alikes(text):
+        yield start + offset, "look-alike", message
+    if (name := checked.facts.shell_name(shell)) in PLAIN_SHELLS:
+        runs = shell if shell.endswith(f"/{name}") else f"{shell} ({name})"
+        for offset, message in bash_words(text, runs):
+            yield start + offset, "bash-word", message
+
+
+def _jitter(checked: _CheckedEntry) -> RuleWarnings:
+    options = checked.entry.options
+    if options.within is not None and options.jitter > options.within:
+        message = (
+            f"the jitter of up to {duration(options.jitter)} is longer than the {duration(options.within)}"
+            " of within: what it delays for longer is missed"
+        )
+        yield checked.at.words[0], "jitter", message
 
 
 def _without_effect(checked: _CheckedEntry) -> RuleWarnings:
@@ -207,13 +251,13 @@ def _other_cron(checked: _CheckedEntry) -> RuleWarnings:
 def _longer_than_interval(checked: _CheckedEntry) -> RuleWarnings:
     """Warn of runs that last longer than the interval between fire times, and therefore overlap."""
     entry = checked.entry
-    duration = checked.facts.run_seconds.get(entry.line)
-    if entry.schedule is None or duration is None or entry.options.overlap != "allow":
+    seconds = checked.facts.run_seconds.get(entry.line)
+    if entry.schedule is None or seconds is None or entry.options.overlap != "allow":
         return
     interval = _shortest_interval(entry.schedule) * 60
-    if 0 < interval < duration:
+    if 0 < interval < seconds:
         message = (
-            f"its runs take {duration:.0f} s, but it is due again after {interval} s:"
+            f"its runs take {duration(seconds)}, but it is due again after {duration(interval)}:"
             " set overlap=skip or overlap=queue"
         )
         yield checked.at.words[0], "longer-than-interval", message
@@ -230,6 +274,6 @@ def _shortest_interval(schedule: Schedule) -> int:
 
 
 RULES: tuple[Callable[[_CheckedEntry], RuleWarnings], ...] = (
-    *(_day_union, _steps, _clock_change, _percent, _missing_program, _unknown_user),
+    *(_day_union, _steps, _clock_change, _percent, _missing_program, _unknown_user, _shell_text, _jitter),
     *(_without_effect, _extension, _other_cron, _longer_than_interval),
 )

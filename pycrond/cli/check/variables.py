@@ -1,28 +1,100 @@
-"""Warnings about assignments: values that have no effect, and differences between crons. Pure."""
+"""Warnings about assignments: values with no effect or an unexpected one, differences between crons. Pure."""
 
-from collections.abc import Iterator
+import os
+import re
+from collections.abc import Iterator, Mapping
+from typing import Protocol
 
 from pycrond.alarms.mail_variables import address_refusal, is_content_type
 from pycrond.cli.check.positions import AssignmentLine
+from pycrond.crontab.characters import LOOK_ALIKE, named
+from pycrond.crontab.expression import parse_cached
+from pycrond.crontab.field import quoted
+from pycrond.crontab.scope import PREFIX
+from pycrond.crontab.syntax import VARIABLE, expand
+
+Warnings = Iterator[tuple[str, str]]
+"""Code, message."""
+_COMMAND = re.compile(r"\$\([^)]|`[^`]+`")
+_HOME = re.compile(r"(?:^|:)~(?=/|:|$)")
 
 
-def assignment_warnings(
-    assignment: AssignmentLine, other_cron: str, *, has_mailer: bool
-) -> Iterator[tuple[str, str]]:
-    """Yield the code and message of each warning. `other_cron` is the cron to compare with, or empty."""
+class Facts(Protocol):
+    """The facts about the machine that these rules need; `CheckFacts` has them."""
+
+    @property
+    def other_cron(self) -> str: ...
+    @property
+    def dialect(self) -> str: ...
+    @property
+    def has_mailer(self) -> bool: ...
+    def directory_exists(self, path: str, /) -> bool: ...
+
+
+def assignment_warnings(assignment: AssignmentLine, variables: Mapping[str, str], facts: Facts) -> Warnings:
+    """Yield the code and message of each warning. A ``$`` before the name of one of `variables` means it."""
     name, value = assignment.name, assignment.value
-    if name in {"MAILTO", "MAILFROM"} and value:
-        refusal = address_refusal(value)
-        if refusal:
-            yield "bad-address", f"{name} is not used: {refusal}"
-        elif not has_mailer:
-            yield "without-effect", f"{name}: no mail is sent, there is no mailer (see the setting mailer)"
+    is_address = name in {"MAILTO", "MAILFROM"}
+    if is_address and facts.dialect == "cronie":
+        value = expand(value, {**variables, "USER": "user", "LOGNAME": "user"})
+    yield from _mistakes(name, value, variables, facts)
+    if is_address and assignment.value:
+        yield from _address_warnings(name, value, facts)
     if name == "CONTENT_TYPE" and value and not is_content_type(value):
         message = "CONTENT_TYPE is not used: it does not have the form text/html; charset=utf-8"
         yield "bad-content-type", message
-    if other_cron == "debian":
+    if facts.other_cron == "debian":
+        if is_address and facts.dialect == "cronie" and VARIABLE.search(assignment.value):
+            yield "other-cron", f"Debian cron does not expand variables in {name}"
         for message in _differences_in_debian_cron(assignment):
             yield "other-cron", message
+
+
+def _mistakes(name: str, value: str, variables: Mapping[str, str], facts: Facts) -> Warnings:
+    """Warn of values that are probably meant otherwise."""
+    literal = None if name.startswith(PREFIX) else _literal(value, variables)
+    if literal:
+        yield "not-expanded", f"{name}: cron does not expand {literal}, the value is used as it stands"
+    elif name == "HOME" and value and not facts.directory_exists(os.path.join("/", value)):
+        yield "missing-home", f"there is no directory {quoted(value)}: with this HOME no job is run"
+    if schedule := _schedule(value):
+        message = f"the value contains a schedule, {quoted(schedule)}: an entry begins on a line of its own"
+        yield "schedule-in-value", message
+    if found := LOOK_ALIKE.search(f"{name}{value[:1]}{value[-1:]}"):
+        yield "look-alike", f"there is {named(found[0])} in the name, or at an end of the value"
+
+
+def _literal(value: str, variables: Mapping[str, str]) -> str | None:
+    """Return what a shell would replace in a value. A ``$`` without braces counts where the variable is
+    known, as values may have it for other reasons.
+    """
+    for match in VARIABLE.finditer(value):
+        if match[1] or match[2] in variables:
+            return match[0]
+    if _COMMAND.search(value):
+        return "commands"
+    return "~" if _HOME.search(value) else None
+
+
+def _schedule(value: str) -> str | None:
+    """Return the schedule in a value such as `Asia/Tokyo 0 3 * * * cmd`."""
+    words = value.split()
+    for first in (0, 1):
+        macro = words[first : first + 1]
+        fields = words[first : first + 5]
+        for text, rest in ((macro, words[first + 1 :]), (fields, words[first + 5 :])):
+            is_likely = text and (text[0].startswith("@") or (len(text) == 5 and "*" in "".join(text)))
+            if is_likely and rest and parse_cached(" ".join(text)).valid:
+                return " ".join(text)
+    return None
+
+
+def _address_warnings(name: str, value: str, facts: Facts) -> Warnings:
+    refusal = address_refusal(value)
+    if refusal:
+        yield "bad-address", f"{name} is not used: {refusal}"
+    elif not facts.has_mailer:
+        yield "without-effect", f"{name}: no mail is sent, there is no mailer (see the setting mailer)"
 
 
 def _differences_in_debian_cron(assignment: AssignmentLine) -> Iterator[str]:

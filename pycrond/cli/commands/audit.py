@@ -34,6 +34,7 @@ def run(options: argparse.Namespace) -> int:
     result = audit.audit(
         reader.versions(), reader.verdicts(), reader.steps(), since=since, until=until, zone=machine.load_zone
     )
+    labels = reader.labels() if result.findings else {}
     if options.json:
         document = {
             "from": None if since == EPOCH else rfc3339(since.timestamp()),
@@ -41,14 +42,19 @@ def run(options: argparse.Namespace) -> int:
             "jobs": result.jobs,
             "fires": result.fires,
             "findings": [
-                {"key": finding.key, "fire": rfc3339(finding.at), "what": finding.what}
+                {
+                    "key": finding.key,
+                    "display_name": labels.get(finding.key),
+                    "fire": rfc3339(finding.at),
+                    "what": finding.what,
+                }
                 for finding in result.findings
             ],
         }
         print_json(document)
     else:
         for finding in result.findings:
-            print_line(f"{rfc3339(finding.at)}  {finding.key}  {finding.what}")
+            print_line(f"{rfc3339(finding.at)}  {labels.get(finding.key, finding.key)}  {finding.what}")
         audited = f"{counted(result.fires, 'fire time')} of {counted(result.jobs, 'job')}"
         verdict = f"{len(result.findings)} not as it should be" if result.findings else "all accounted for"
         print_line(f"{audited} until {until.astimezone():%F %H:%M}: {verdict}")

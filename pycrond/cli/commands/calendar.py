@@ -12,22 +12,24 @@ from pycrond.cli import icalendar
 from pycrond.cli.arguments import add_fire_times
 from pycrond.cli.data.planned import ledger_directory
 from pycrond.cli.icalendar import CalendarJob
+from pycrond.cli.next_fire import plan_of
 from pycrond.cli.printing import print_error
-from pycrond.cli.render import formatting
 from pycrond.cli.selectors import find_job
 from pycrond.cli.settings_layers import load_settings
 from pycrond.cli.time_input import moment, whole_minute
 from pycrond.host import machine
-from pycrond.ledger import codec
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow
 from pycrond.schedule.dst import FireTime, fire_times
 from pycrond.schedule.missed import find_gaps
+from pycrond.schedule.schedule import Schedule
+from pycrond.schedule.timezone import Zone
 from pycrond.text import rfc3339
 
 DEFAULT_LENGTH = timedelta(days=7)
 FIRES_MOST = 10_000
 DAILY_FIRES_MOST = 50  # a job with more is left out unless named
+Plan = tuple[JobRow, Schedule, Zone]
 NAMES_SHOWN = 3  # of jobs that are left out
 
 
@@ -46,10 +48,13 @@ def run(options: argparse.Namespace) -> int:
     start = whole_minute(options.since, now, zone)
     until = moment(options.until, now, zone).at if options.until else start + DEFAULT_LENGTH
     keys = {find_job(reader, word) for word in options.jobs}
-    jobs = [job for job in reader.jobs() if job.canonical and (not keys or job.key in keys)]
+    selected = [job for job in reader.jobs() if not keys or job.key in keys]
+    jobs = [(job, *plan) for job in selected if (plan := plan_of(job))]
     shown = jobs if keys else _without_frequent(jobs, start)
     durations = reader.durations()
-    coming = [_fires(job, tuple(durations.get(job.key, ())), start, until, options.count) for job in shown]
+    coming = [
+        _fires(plan, tuple(durations.get(plan[0].key, ())), start, until, options.count) for plan in shown
+    ]
     planned = list(islice(heapq.merge(*coming, key=lambda pair: pair[1].at), FIRES_MOST + 1))
     if len(planned) > FIRES_MOST:
         last = rfc3339(planned[FIRES_MOST - 1][1].at.timestamp())
@@ -59,28 +64,25 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _without_frequent(jobs: Sequence[JobRow], start: datetime) -> Sequence[JobRow]:
+def _without_frequent(jobs: Sequence[Plan], start: datetime) -> Sequence[Plan]:
     """Return the jobs that a calendar can show, and warn about the others."""
-    timed = [
-        (job.key, codec.decode_schedule(job.canonical or ""), machine.load_zone(job.zone)) for job in jobs
-    ]
+    timed = [(job.key, schedule, zone) for job, schedule, zone in jobs]
     day = find_gaps(timed, start, start + timedelta(days=1))
     frequent = {key for key, fire_times in day if fire_times.count > DAILY_FIRES_MOST}
-    names = [formatting.title(job.key, job.name, job.command) for job in jobs if job.key in frequent]
+    names = [job.title for job, *_ in jobs if job.key in frequent]
     if names:
         more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
         shown = ", ".join(names[:NAMES_SHOWN])
         _warn(f"left out, as due more than {DAILY_FIRES_MOST} times a day unless named: {shown}{more}")
-    return [job for job in jobs if job.key not in frequent]
+    return [plan for plan in jobs if plan[0].key not in frequent]
 
 
 def _fires(
-    job: JobRow, durations: tuple[float, ...], start: datetime, until: datetime, most: int | None
+    plan: Plan, durations: tuple[float, ...], start: datetime, until: datetime, most: int | None
 ) -> Iterator[tuple[CalendarJob, FireTime]]:
-    title = formatting.title(job.key, job.name, job.command)
-    planned = CalendarJob(job.key, title, job.command, job.schedule, job.zone, durations)
-    times = fire_times(codec.decode_schedule(job.canonical or ""), machine.load_zone(job.zone), start, until)
-    return ((planned, fire) for fire in islice(times, most))
+    job, schedule, zone = plan
+    planned = CalendarJob(job.key, job.title, job.command, job.schedule, job.zone, durations)
+    return ((planned, fire) for fire in islice(fire_times(schedule, zone, start, until), most))
 
 
 def _warn(message: str) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from pycrond.cli.arguments import add_json
 from pycrond.cli.check.checker import CheckedCrontab, CrontabChecker
 from pycrond.cli.crontab_input import read_named_crontab
+from pycrond.cli.not_loaded import FileChange, unloaded_changes
 from pycrond.cli.printing import print_error, print_json, print_line
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import load_settings
@@ -22,7 +23,6 @@ from pycrond.ledger.reader import Reader
 from pycrond.settings import Settings
 from pycrond.sources import files as crontab_files
 from pycrond.sources import system as system_crontabs
-from pycrond.sources.loader import Loader
 from pycrond.text import counted, printable
 
 EXCERPT_LENGTH = 100  # characters of a line above its caret
@@ -57,17 +57,25 @@ def run(options: argparse.Namespace) -> int:
     """Print all problems; 1 if there are errors."""
     settings = load_settings(options)
     results = list(_checked(settings, options))
+    named = {os.path.abspath(file) for file in options.files}
+    changes = [change for change in unloaded_changes(settings) if not named or change.file in named]
     if options.json:
-        print_json({"files": [_document(crontab, verbose=options.verbose) for crontab in results]})
+        documents = [_document(crontab, verbose=options.verbose) for crontab in results]
+        print_json(
+            {
+                "files": documents,
+                **({"not_loaded": [change.document() for change in changes]} if changes else {}),
+            }
+        )
     else:
-        _print(results, verbose=options.verbose)
+        _print(results, changes, verbose=options.verbose)
     problems = [problem for crontab in results for problem in crontab.problems]
     return 1 if any(problem.severity == "error" for problem in problems) else 0
 
 
 def _checked(settings: Settings, options: argparse.Namespace) -> Iterator[CheckedCrontab]:
     own = users.by_uid(os.geteuid())
-    dialect = Loader(settings, own, read_only=True).dialect
+    dialect = system_crontabs.dialect_of(settings)
     files: list[FileToCheck] = []
     for file in options.files:
         has_user_column = options.system_format or system_crontabs.has_user_column(file)
@@ -78,7 +86,10 @@ def _checked(settings: Settings, options: argparse.Namespace) -> Iterator[Checke
         yield from map(_unread, problems)
     daemon_user = users.by_uid(0).name if settings.system else own.name
     checker = CrontabChecker(
-        dialect, settings.mailer, daemon_user=daemon_user, other_cron=options.other or ""
+        dialect,
+        settings.mailer,
+        daemon_user=daemon_user,
+        other_cron=options.other or "",
     )
     run_seconds = _run_seconds(settings.state_dir)
     ignored = [code for codes in options.ignore for code in codes.split(",")]
@@ -161,7 +172,7 @@ def _unread(problem: Problem) -> CheckedCrontab:
     return CheckedCrontab(Crontab(problem.file, (), ()), [], [problem])
 
 
-def _print(results: list[CheckedCrontab], *, verbose: bool) -> None:
+def _print(results: list[CheckedCrontab], changes: list[FileChange], *, verbose: bool) -> None:
     errors = warnings = 0
     for crontab in results:
         for problem in crontab.problems:
@@ -173,9 +184,14 @@ def _print(results: list[CheckedCrontab], *, verbose: bool) -> None:
                     print_line(line)
         if verbose:
             print_line(f"{crontab.parsed.file}: {len(crontab.parsed.entries)} valid entries")
+    for change in changes:
+        print_line(str(change))
     if errors or warnings:
         counts = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}"
         print_error(f"{counts} in {counted(len(results), 'file')}")
+    else:
+        entries = sum(len(crontab.parsed.entries) for crontab in results)
+        print_line(f"ok: {counted(entries, 'job')} in {counted(len(results), 'file')}")
 
 
 def _caret(line: str, offset: int) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import re
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import NamedTuple
@@ -14,19 +13,19 @@ from pycrond.cli.render import terminal
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.table import TableColumn, lay_out
 from pycrond.cli.settings_layers import config_file, layers
+from pycrond.cli.settings_origin import origin
 from pycrond.settings import SETTINGS, Setting
-from pycrond.sources import files
 
 UNLIMITED_WIDTH = 100_000  # characters: values are never cut
 
 
 class Assignment(NamedTuple):
-    """A setting with the value that the next `start` would use."""
+    """A setting with its value, in the running daemon or for the next `start`."""
 
     setting: Setting
     value: object
     origin: str
-    """A flag, a variable, file:line, `latest daemon` or `default`."""
+    """A flag, a variable, file:line, `running daemon` or `default`."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,30 +48,11 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _assignments(options: argparse.Namespace) -> Iterator[Assignment]:
-    """Yield all settings; those of the latest daemon count as for all commands except start."""
+    """Yield all settings: those of the running daemon, or those that a start would use."""
     given = layers(options)
     values = asdict(settings.settle(given.values()))
-    path = os.path.abspath(config_file(options.config))
     for name, setting in SETTINGS.items():
-        layer = next((layer for layer, assigned in given.items() if name in assigned), "default")
-        if layer == "latest daemon" and values[name] == given["default"].get(name, setting.default):
-            layer = "default"  # the daemon was started without this setting
-        yield Assignment(setting, values[name], _origin(layer, setting, path))
-
-
-def _origin(layer: str, setting: Setting, path: str) -> str:
-    if layer == "flag":
-        return setting.flag
-    if layer == "variable":
-        return setting.variable
-    return f"{path}:{_line_number(path, setting.key)}" if layer == "file" else layer
-
-
-def _line_number(path: str, key: str) -> int:
-    """Return the line of a key in a file that has been read without errors, and has no tables."""
-    pattern = re.compile(rf"""[ \t]*["']?{re.escape(key)}["']?[ \t]*=""")
-    lines = files.read_crontab(path).decode().split("\n")
-    return next((number for number, line in enumerate(lines, 1) if pattern.match(line)), 1)
+        yield Assignment(setting, values[name], origin(name, given, options))
 
 
 def _value_text(value: object) -> str:

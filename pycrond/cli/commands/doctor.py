@@ -6,25 +6,25 @@ import os
 import shutil
 import stat
 import subprocess
-from collections.abc import Sequence
 
-from pycrond import __version__, clock
+from pycrond import __version__
 from pycrond.cli.arguments import add_json
 from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon, count_jobs_left, is_locked
+from pycrond.cli.data.access import records
+from pycrond.cli.data.job_status import overdue_jobs, read_jobs
 from pycrond.cli.doctor import probe
 from pycrond.cli.doctor.facts import DaemonFacts, DirectoryFacts, Finding, MachineFacts
 from pycrond.cli.doctor.rules import diagnose
-from pycrond.cli.next_fire import next_fire
 from pycrond.cli.printing import print_json, print_line
-from pycrond.cli.render import formatting
+from pycrond.cli.render import job_table, terminal
+from pycrond.cli.render.disk import disk_lines
 from pycrond.cli.settings_layers import load_settings
-from pycrond.errors import PycrondError
+from pycrond.errors import Problem, PycrondError
 from pycrond.host import machine, pidfile, users
-from pycrond.ledger.reader import Reader
-from pycrond.ledger.rows import JobRow
 from pycrond.settings import Settings
 from pycrond.sources import files, system
 from pycrond.sources.loader import Loader
+from pycrond.text import counted
 
 COMMAND_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -60,12 +60,11 @@ def _facts(settings: Settings) -> MachineFacts:
     environ = {**os.environ, **probe.environment(daemon.pid)}
     zone = machine.local_zone_name(environ)
     unit, of_user = probe.unit_of(daemon.pid)
-    failing, never_due = _jobs_in_trouble(settings)
-    errors = [problem for problem in loaded.problems if problem.severity == "error"]
+    failing, overdue, missed, never_due = _jobs_in_trouble(settings)
     return MachineFacts(
         version=__version__,
         daemon=daemon,
-        crontabs=_crontab_paths(settings),
+        crontabs=probe.crontab_paths(settings),
         other_crons=tuple(probe.other_crons(running)),
         syslog=settings.syslog,
         syslog_error=probe.syslog_error(settings.syslog),
@@ -85,13 +84,19 @@ def _facts(settings: Settings) -> MachineFacts:
         has_mailer=machine.is_mailer_available(settings.mailer),
         jobs_with_mailto=tuple(job.key for job in loaded.jobs if job.entry.options.mailto),
         kept_crontabs=loaded.kept,
-        crontab_errors=tuple(str(problem) for problem in errors if problem.code != "kept"),
+        crontab_errors=tuple(str(problem) for problem in loaded.problems if _is_error(problem)),
         jobs=len(loaded.jobs),
         failing_jobs=failing,
+        overdue_jobs=overdue,
+        missed_jobs=missed,
         never_due_jobs=never_due,
         ledger_bytes=_size(settings.ledger_path),
         idle_crontabs=_idle_crontabs(settings),
     )
+
+
+def _is_error(problem: Problem) -> bool:
+    return problem.severity == "error" and problem.code != "kept"
 
 
 def _daemon(settings: Settings) -> DaemonFacts:
@@ -112,6 +117,7 @@ def _daemon(settings: Settings) -> DaemonFacts:
         zone=status["zone"],
         has_keeper=status["keeper"],
         backlog=status["backlog"] - status["running"],
+        disk=tuple(disk_lines(status.get("disk"), terminal.here())),
     )
 
 
@@ -131,11 +137,6 @@ def _idle_crontabs(settings: Settings) -> tuple[str, ...]:
         return ()
     crontabs, _ = system.list_system_crontabs("/", system.RULES[machine.detect_dialect("/")])
     return tuple(crontab.file for crontab in crontabs)
-
-
-def _crontab_paths(settings: Settings) -> tuple[str, ...]:
-    system = [os.path.join(settings.root, path.lstrip("/")) for path in probe.CRON_PATHS]
-    return (*map(os.path.realpath, settings.crontabs), *(system if settings.system else ()))
 
 
 def _zone_exists(name: str) -> bool:
@@ -182,17 +183,17 @@ def _kill_mode(unit: str, *, of_user: bool) -> str:
     return result.stdout.strip()
 
 
-def _jobs_in_trouble(settings: Settings) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the titles of jobs whose latest run failed, and of jobs that are never due, by the ledger."""
+def _jobs_in_trouble(settings: Settings) -> tuple[tuple[str, ...], ...]:
+    """Return the jobs that fail, that are overdue, of which fires were missed, and that are never due."""
     try:
-        reader = Reader(settings.state_dir)
+        read, here = records(settings), terminal.here()
+        jobs, gone = read_jobs(read, here), overdue_jobs(read, here, gone=True)
     except PycrondError:
-        return (), ()
-    jobs, last, now = reader.jobs(), reader.last_runs(), clock.now()
-    failing = [job for job in jobs if job.key in last and formatting.ending(last[job.key]).kind == "bad"]
-    never_due = [job for job in jobs if job.canonical is not None and next_fire(job, now) is None]
-    return _titles(failing), _titles(never_due)
-
-
-def _titles(jobs: Sequence[JobRow]) -> tuple[str, ...]:
-    return tuple(formatting.title(job.key, job.name, job.command) for job in jobs)
+        return (), (), (), ()
+    failing = (f"{job.title} ({job_table.failure(job, here)})" for job in jobs if job.has_failed)
+    late = [(job.title, job.overdue) for job in jobs if job.overdue]
+    late += [(f"{row.key}, which is gone", row) for row in gone]
+    overdue = (f"{title} ({job_table.overdue(row, here)})" for title, row in late)
+    missed = (f"{job.title} ({counted(job.standing.missed, 'time')})" for job in jobs if job.standing.missed)
+    never_due = (job.title for job in jobs if job.job.canonical is not None and job.next is None)
+    return tuple(failing), tuple(overdue), tuple(missed), tuple(never_due)

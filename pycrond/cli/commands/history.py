@@ -1,28 +1,32 @@
 """history: list runs, the newest first."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pycrond.cli import selectors
 from pycrond.cli.arguments import add_json, add_period, positive_count
 from pycrond.cli.data.access import records
 from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import formatting, run_table, terminal
-from pycrond.cli.render.table import lay_out
 from pycrond.cli.settings_layers import load_settings
 from pycrond.control.records import Records
 from pycrond.ledger import rows
 from pycrond.ledger.rows import BAD_ENDS, RunRow
 
-RUNS = 20  # shown unless options say how many
+RUNS = 20  # lines shown unless options say how many
+RUNS_READ_FIRST, RUNS_READ, RUNS_READ_FACTOR = 500, 20_000, 6
+"""The numbers of runs that are read at first and at most, for so many lines, and how the first grows."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "a job's name, the beginning of its key, file:line, or a pattern such as 'backup*'"
     parser.add_argument("job", nargs="?", metavar="JOB", help=about)
     about = "runs in these states, separated by commas; failed: any bad end"
-    parser.add_argument("--state", type=selectors.states, default=(), metavar="S", help=about)
-    about = "show at most this many runs (20; all with --since)"
+    parser.add_argument("--state", type=selectors.states, default=(), metavar="STATE", help=about)
+    parser.add_argument(
+        "--all", action="store_true", help="show each run, also of a series that ended equally"
+    )
+    about = "show at most this many lines, with --json runs (20; all with --since)"
     parser.add_argument("--limit", type=positive_count, metavar="N", help=about)
     add_period(parser)
     add_json(parser)
@@ -33,18 +37,32 @@ def run(options: argparse.Namespace) -> int:
     keys = selectors.find_jobs(read, options.job)
     since, until = selectors.period(options)
     most = options.limit or (RUNS if since is None else -1)
-    runs = read.history(keys, most, options.state, since, until)
+
+    def newest(limit: int) -> Sequence[RunRow]:
+        return read.history(keys, limit, options.state, since, until)
+
     if options.json:
-        print_json({"runs": [rows.run_json(row) for row in runs]})
+        print_json({"runs": [rows.run_json(row) for row in newest(most)]})
         return 0
+    runs = newest(most) if options.all else _series(newest, most)
     if not runs:
         print_line("no runs")
         return 0
-    commands = {job.key: job.command for job in read.jobs()}
     medians = read.medians([*{row.key for row in runs}])
-    columns = run_table.columns(runs, terminal.here(), commands, medians, _last_lines(read, runs))
-    terminal.show(lay_out(columns, terminal.width()))
+    columns = run_table.columns(runs, terminal.here(), medians, _last_lines(read, runs))
+    terminal.show(run_table.lay_out(columns, terminal.width()))
     return 0
+
+
+def _series(newest: Callable[[int], Sequence[RunRow]], most: int) -> Sequence[RunRow]:
+    """Return a row for each series of runs that ended equally: at most so many, all if that is negative."""
+    limit = RUNS_READ_FIRST if most >= 0 else -1
+    while True:
+        runs = newest(limit)
+        groups = run_table.grouped(runs)
+        if limit < 0 or len(groups) > most or len(runs) < limit or limit >= RUNS_READ:
+            return groups if limit < 0 else groups[:most]
+        limit = min(RUNS_READ, limit * RUNS_READ_FACTOR)
 
 
 def _last_lines(read: Records, runs: Sequence[RunRow]) -> dict[int, str]:

@@ -9,7 +9,7 @@ from pycrond.cli.importer.importer import CrontabImporter
 from pycrond.cli.importer.report import CrontabCopy, report_lines
 from pycrond.cli.printing import print_text, write_document
 from pycrond.cli.settings_layers import load_settings
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.host import safe_paths
 from pycrond.text import printable
 
@@ -53,7 +53,7 @@ def _write_copies(directory: str, copies: Sequence[CrontabCopy]) -> None:
             owner = (account.pw_uid, account.pw_gid) if account else None
             safe_paths.write_file(path, copy.content, copy.mode, owner=owner, is_new=True)
     except OSError as error:
-        raise PycrondError(f"cannot write {error.filename or directory}: {error.strerror}") from error
+        raise PycrondError(f"cannot write {error.filename or directory}: {os_reason(error)}") from error
 
 
 def _next_steps(directory: str, cron: str, *, own_only: bool) -> Iterator[str]:

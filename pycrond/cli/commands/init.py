@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from pycrond.cli.printing import print_line
 from pycrond.cli.settings_layers import config_dir, default_state_dir, user_defaults
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.host import safe_paths
 from pycrond.settings import SETTINGS
 
@@ -88,7 +88,7 @@ def _write(path: str, text: str) -> None:
         safe_paths.make_directory(os.path.dirname(path), 0o755)
         safe_paths.write_file(path, text.encode("utf-8", "surrogateescape"), 0o644, is_new=True)
     except OSError as error:
-        raise PycrondError(f"cannot write {path}: {error.strerror}") from error
+        raise PycrondError(f"cannot write {path}: {os_reason(error)}") from error
 
 
 def toml_text(*, uses_crontabs: bool = False, of_root: bool | None = None) -> str:

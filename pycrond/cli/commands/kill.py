@@ -2,9 +2,14 @@
 
 import argparse
 
+from pycrond.cli import selectors
 from pycrond.cli.daemon_requests import ask_daemon
+from pycrond.cli.data.access import records
 from pycrond.cli.printing import print_line
 from pycrond.cli.settings_layers import load_settings
+from pycrond.errors import NotRunningError, PycrondError
+from pycrond.jobs.run import State
+from pycrond.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -15,10 +20,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     settings = load_settings(options)
-    answer = ask_daemon(settings, "kill", what=options.selected, signal=options.signal)
+    try:
+        answer = ask_daemon(settings, "kill", what=options.selected, signal=options.signal)
+    except NotRunningError as error:
+        raise NotRunningError(_without_daemon(settings, options.selected) or str(error)) from error
     action = "gets the signal" if options.signal else "is being ended"
     for row in answer["runs"]:
-        print_line(
-            f"run {row['run']} of {row['key']} {'waited, and is withdrawn' if row['waited'] else action}"
-        )
+        done = "waited, and is withdrawn" if row["waited"] else action
+        print_line(f"run {row['run']} of {row.get('job', row['key'])} {done}")
     return 0
+
+
+def _without_daemon(settings: Settings, word: str) -> str:
+    """Return how to end the selected runs while no daemon does it; empty if none of them still runs."""
+    try:
+        read = records(settings)
+        keys = [] if word.isdecimal() else selectors.find_jobs(read, word) or []
+        running = [run for run in read.unfinished() if run.state == State.RUNNING]
+    except PycrondError:
+        return ""
+    groups = [f"-{run.pid}" for run in running if run.key in keys or str(run.id) == word]
+    return f"pycrond does not run; end it by kill -- {' '.join(groups)}" if groups else ""

@@ -44,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     since, until = selectors.period(options)
     # Before the lines are read, so that a run that starts meanwhile is followed from its first byte.
     newest = max((row.id for row in read.history(None, 1)), default=0)
-    prefix = LinePrefix(read)
+    prefix = LinePrefix()
     rows = [row for row in read.runs(numbers) if _is_in_period(row, since, until)]
     if keys or keys is None:
         rows += read.history(keys, RUNS_SEARCHED, (), since, until)
@@ -82,15 +82,14 @@ def _select(read: Records, words: Sequence[str]) -> tuple[list[str] | None, list
 class LinePrefix:
     """The head of a line: the time at which it was read, and the job."""
 
-    def __init__(self, read: Records) -> None:
-        self._commands = {job.key: job.command for job in read.jobs()}
+    def __init__(self) -> None:
         self._now = terminal.here()
         self._known: dict[tuple[int, int], str] = {}
 
     def __call__(self, run: RunRow, at: float) -> str:
         head = self._known.get((run.id, int(at)))
         if head is None:
-            head = formatting.log_head(run, self._commands.get(run.key, ""), at, self._now).rstrip(" ")
+            head = formatting.log_head(run, at, self._now).rstrip(" ")
             self._known = {(run.id, int(at)): head} if len(self._known) > HEADS_MOST else self._known
             self._known[run.id, int(at)] = head
         return head

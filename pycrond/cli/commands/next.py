@@ -8,7 +8,16 @@ from datetime import datetime
 
 from pycrond import clock
 from pycrond.cli.arguments import add_fire_times, add_json, add_zone
-from pycrond.cli.coming_fires import FIRES, ComingFires, clock_cells, of_row, parse_expression
+from pycrond.cli.coming_fires import (
+    FIRES,
+    FIRES_OF_ALL,
+    ComingFires,
+    clock_cells,
+    expanded_star,
+    of_row,
+    parse_expression,
+    soonest,
+)
 from pycrond.cli.crontab_input import read_named_crontab
 from pycrond.cli.data.planned import ledger_directory
 from pycrond.cli.printing import print_json, print_problems, print_table
@@ -19,6 +28,7 @@ from pycrond.cli.time_input import moment, whole_minute
 from pycrond.crontab import expression, parser
 from pycrond.errors import PycrondError
 from pycrond.host import machine, users
+from pycrond.jobs.display_name import display_name, display_names
 from pycrond.jobs.job import make_jobs
 from pycrond.ledger.reader import Reader
 from pycrond.schedule.timezone import Zone
@@ -30,13 +40,13 @@ Times = Sequence[tuple[ComingFires, list[datetime]]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    about = "jobs, or one expression; all jobs without"
+    about = "jobs, or one expression; without, the next fires of all jobs"
     parser.add_argument("selected", nargs="*", metavar="JOB|EXPRESSION", help=about)
     parser.add_argument("--file", help="the lines of this file, in use or not; - is standard input")
     add_fire_times(
         parser,
         until="up to but not including this time",
-        count="at most this many of each job (5; all with --until)",
+        count="at most this many of each job (5; all with --until); without JOB, of all together (10)",
     )
     add_zone(parser)
     add_json(parser)
@@ -48,13 +58,18 @@ def run(options: argparse.Namespace) -> int:
     zone = Zone.of(options.tz) if options.tz else machine.local_zone()
     start = whole_minute(options.since, now, zone)
     until = moment(options.until, now, zone).at if options.until else None
-    most = options.count or (None if until else FIRES)
     schedules, status = _select(options, zone)
-    times = [(schedule, schedule.times(start, until, most)) for schedule in schedules]
+    is_overview = not options.selected and not options.file
+    most = options.count or (None if until else FIRES_OF_ALL if is_overview else FIRES)
+    if is_overview:
+        fires = soonest(schedules, start, until, most)
+    else:
+        fires = [schedule.times(start, until, most) for schedule in schedules]
+    times = [*zip(schedules, fires, strict=True)]
     if options.json:
         print_json(_document(times, start, until, zone))
     else:
-        _print(times, now)
+        _print([pair for pair in times if pair[1]] if is_overview and any(fires) else times, now)
     return status
 
 
@@ -62,14 +77,18 @@ def _select(options: argparse.Namespace, zone: Zone) -> tuple[Schedules, int]:
     if options.file:
         if options.selected:
             raise PycrondError("--file excludes jobs and expressions: give only one of them")
-        return _of_file(options.file, zone)
+        return _of_file(options.file, zone, system.dialect_of(load_settings(options)))
     if options.selected and _is_expression(options.selected):
         text = " ".join(options.selected)
         return [ComingFires(text, parse_expression(text), zone)], 0
     reader = Reader(ledger_directory(load_settings(options)))
-    keys = {find_job(reader, word) for word in options.selected}
+    try:
+        keys = {find_job(reader, word) for word in options.selected}
+    except PycrondError as error:
+        raise PycrondError(f"{error}{expanded_star(options.selected)}") from error
     rows = reader.jobs()
-    return [of_row(row, zone if options.tz else None) for row in rows if not keys or row.key in keys], 0
+    coming = (of_row(row, zone if options.tz else None) for row in rows if not keys or row.key in keys)
+    return [schedule for schedule in coming if schedule], 0
 
 
 def _is_expression(words: Sequence[str]) -> bool:
@@ -77,12 +96,13 @@ def _is_expression(words: Sequence[str]) -> bool:
     return bool(known) and (len(words[0].split()) > 1 or words[0].startswith("@") or known.valid)
 
 
-def _of_file(file: str, zone: Zone) -> tuple[Schedules, int]:
+def _of_file(file: str, zone: Zone, dialect: str) -> tuple[Schedules, int]:
     own = users.by_uid(os.geteuid()).name
     parsed = parser.parse(
         read_named_crontab(file),
         file,
         system=system.has_user_column(file),
+        dialect=dialect,
         user=own,
         seed=machine.machine_id(),
     )
@@ -97,6 +117,7 @@ def _of_file(file: str, zone: Zone) -> tuple[Schedules, int]:
             job.entry.options.name,
             file,
             job.entry.line,
+            job.entry.command,
         )
         for job in make_jobs(parsed.entries, own)
     ]
@@ -112,6 +133,7 @@ def _document(times: Times, start: datetime, until: datetime | None, zone: Zone)
             {
                 "key": schedule.key,
                 "name": schedule.name,
+                "display_name": schedule.key and display_name(schedule.key, schedule.name, schedule.command),
                 "file": schedule.file,
                 "line": schedule.line,
                 "schedule": schedule.text,
@@ -124,13 +146,20 @@ def _document(times: Times, start: datetime, until: datetime | None, zone: Zone)
 
 def _print(times: Times, now: datetime) -> None:
     """Print the fire times of all jobs in their order, by the clock of each zone; jobs without any last."""
+    titles = display_names((one.key, one.name, one.command) for one, _ in times if one.key)
     rows = [[Cell("TIME"), Cell("ZONE"), Cell("IN"), Cell("JOB"), Cell("SCHEDULE")]]
     for at, schedule in sorted(_pairs(times), key=lambda pair: pair[0]):
-        rows.append([*clock_cells(at, schedule.zone, now), Cell(schedule.title), Cell(schedule.text)])
+        rows.append(
+            [
+                *clock_cells(at, schedule.zone, now),
+                Cell(titles.get(schedule.key or "", schedule.text)),
+                Cell(schedule.text),
+            ]
+        )
     for schedule, fire_times in times:
         if not fire_times:
             absent = [Cell(schedule.absence), Cell(""), Cell("")]
-            rows.append([*absent, Cell(schedule.title), Cell(schedule.text)])
+            rows.append([*absent, Cell(titles.get(schedule.key or "", schedule.text)), Cell(schedule.text)])
     print_table(rows)
 
 

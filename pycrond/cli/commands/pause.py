@@ -1,7 +1,6 @@
 """pause: have jobs not start for a while."""
 
 import argparse
-from datetime import UTC, datetime
 
 from pycrond import clock
 from pycrond.cli.arguments import JOB, duration
@@ -30,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     answer = ask_daemon(settings, "pause", jobs=options.jobs, seconds=seconds, reason=options.reason)
     end = "it is resumed"
     if answer["until"] is not None:
-        end = formatting.moment(datetime.fromtimestamp(answer["until"], UTC), clock.now().astimezone())
-    for key in answer["keys"]:
-        print_line(f"{key} is paused until {end}")
+        end = formatting.moment(clock.at(answer["until"]), clock.now().astimezone())
+    for job in answer.get("jobs", answer["keys"]):
+        print_line(f"{job} is paused until {end}")
     return 0

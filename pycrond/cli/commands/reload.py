@@ -19,5 +19,5 @@ def run(options: argparse.Namespace) -> int:
 
         return print_reload_preview(settings)
     answer = reload_and_wait(settings)
-    has_errors = print_load_report(settings, "pycrond reloaded", answer["files"])
-    return 1 if has_errors or answer["kept"] else 0
+    print_load_report(settings, "pycrond reloaded", files=answer["files"])
+    return 1 if answer["errors"] else 0

@@ -4,31 +4,39 @@ import argparse
 import contextlib
 import time
 
+from pycrond.cli import start_checks
 from pycrond.cli.daemon_requests import LOCK_POLL_INTERVAL, ask_daemon
 from pycrond.cli.daemon_start import start_daemon
 from pycrond.cli.daemon_stop import stop_daemon
 from pycrond.cli.load_report import print_load_report
-from pycrond.cli.settings_layers import load_settings, recorded_arguments
+from pycrond.cli.settings_layers import layers, recorded_arguments, recorded_settings, state_directory
+from pycrond.cli.settings_origin import crontabs_origin
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.host.daemon_arguments import to_arguments
-from pycrond.settings import Settings
+from pycrond.settings import Settings, settle
+from pycrond.text import duration
 
 RESTART_TIMEOUT = 60.0  # seconds
 
 
-def add_arguments(_parser: argparse.ArgumentParser) -> None:
-    """Add none: restart has only settings."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    start_checks.add_arguments(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Restart in place if the settings are the same; else stop the daemon, if there is one, and start."""
-    settings = load_settings(options)
+    given = layers(options, daemon="latest daemon")
+    settings, latest = settle(given.values()), recorded_settings(state_directory(options))
     if to_arguments(settings) == recorded_arguments(settings.state_dir):
         with contextlib.suppress(NotRunningError):
             return _restart_in_place(settings)
+    if not (options.beside_cron or (latest and latest.system)):
+        start_checks.check_no_other_cron(settings)
+    if not options.yes:
+        start_checks.check_same_crontabs(settings, given, options)
     with contextlib.suppress(NotRunningError):
-        stop_daemon(settings)
-    return start_daemon(settings)
+        stop_daemon(latest or settings)
+    return start_daemon(settings, crontabs_origin(given, options))
 
 
 def _restart_in_place(settings: Settings) -> int:
@@ -47,6 +55,6 @@ def _restart_in_place(settings: Settings) -> int:
                 raise PycrondError(f"not restarted, the old one goes on: {now['refused']}")
         time.sleep(LOCK_POLL_INTERVAL)
     raise PycrondError(
-        f"timed out after {RESTART_TIMEOUT:.0f} s: the daemon does not answer after its restart;"
+        f"timed out after {duration(RESTART_TIMEOUT)}: the daemon does not answer after its restart;"
         " see its messages in syslog"
     )

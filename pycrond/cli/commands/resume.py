@@ -14,8 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     answer = ask_daemon(load_settings(options), "resume", jobs=options.jobs)
-    for key in answer["keys"]:
-        print_line(f"{key} is resumed")
-    for key in answer["others"]:
-        print_error(f"{key} was not paused")
+    for job in answer.get("jobs", answer["keys"]):
+        print_line(f"{job} is resumed")
+    for job in answer.get("other_jobs", answer["others"]):
+        print_error(f"{job} was not paused")
     return 0

@@ -2,19 +2,32 @@
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from pycrond import clock
 from pycrond.cli.arguments import add_json
-from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon, count_jobs_left, is_locked
+from pycrond.cli.daemon_requests import STATUS_TIMEOUT, Presence, ask_daemon, count_jobs_left
+from pycrond.cli.data.access import records
+from pycrond.cli.data.job_status import (
+    JobStatus,
+    overdue_jobs,
+    overdue_json,
+    read_jobs,
+    standing_json,
+)
 from pycrond.cli.load_report import jobs_from_files
+from pycrond.cli.not_loaded import unloaded_changes
 from pycrond.cli.printing import print_json, print_line
+from pycrond.cli.render import job_table, terminal
+from pycrond.cli.render.disk import disk_lines, size, waiting
 from pycrond.cli.settings_layers import load_settings
-from pycrond.errors import NotRunningError
+from pycrond.errors import NotRunningError, PycrondError
+from pycrond.ledger.rows import ExpectedRow
 from pycrond.settings import Settings
-from pycrond.text import counted, rough_duration
+from pycrond.text import counted, duration
 
-FILES_MOST = 20  # listed by name
+FILES_MOST = JOBS_MOST = 20  # listed by name
 WAITS = {"for_a_time": "for its time", "for_others": "for another run", "for_room": "for room"}
 
 
@@ -26,24 +39,63 @@ def run(options: argparse.Namespace) -> int:
     """Print the daemon's status; 3 if none runs."""
     settings = load_settings(options)
     answer = _ask_status(settings)
-    if answer is None:
-        left = count_jobs_left(settings)
-        if options.json:
-            print_json({"running": False, "running_jobs": left})
-            return NotRunningError.status
-        if left:
-            raise NotRunningError(f"pycrond is stopped, {counted(left, 'job')} still running")
-        raise NotRunningError("pycrond is not running")
+    presence, jobs, gone = _read_jobs(settings)
+    changes = unloaded_changes(settings) if answer else ()
     if options.json:
-        print_json({**answer, "running": True, "running_jobs": answer["running"]})
-    else:
-        for line in _lines(answer):
-            print_line(line)
-    return 0
+        facts = {**answer, "running": True, "running_jobs": answer["running"]} if answer else {}
+        if answer:
+            facts["not_loaded"] = [change.document() for change in changes]
+        stopped = {"running": False, "running_jobs": presence.jobs_left}
+        print_json((facts or stopped) | (_troubles_json(jobs, gone) if jobs or gone else {}))
+        return 0 if answer else NotRunningError.status
+    for line in [*(_lines(answer) if answer else ()), *_trouble_lines(jobs, gone), *map(str, changes)]:
+        print_line(line)
+    if answer:
+        return 0
+    if presence.restarts:
+        raise NotRunningError("pycrond is not running: it has died, and its keeper starts it again")
+    if presence.jobs_left:
+        raise NotRunningError(f"pycrond is stopped, {counted(presence.jobs_left, 'job')} still running")
+    raise NotRunningError("pycrond is not running")
+
+
+def _read_jobs(settings: Settings) -> tuple[Presence, Sequence[JobStatus], Sequence[ExpectedRow]]:
+    """Return whether a daemon runs, the loaded jobs, and the overdue jobs that are gone."""
+    now = clock.now()
+    try:
+        read = records(settings)
+        return read.presence(), read_jobs(read, now), overdue_jobs(read, now, gone=True)
+    except PycrondError:  # no daemon has run yet, or the ledger belongs to another user
+        return Presence(jobs_left=count_jobs_left(settings)), (), ()
+
+
+def _trouble_lines(jobs: Sequence[JobStatus], gone: Sequence[ExpectedRow]) -> Iterator[str]:
+    """Yield the jobs that fail, are overdue or were missed, each with the time since when."""
+    now = terminal.here()
+    texts = [f"{job.title}: {job_table.trouble(job, now)}" for job in jobs if job.is_troubled]
+    texts += [f"{row.key}: gone, and {job_table.overdue(row, now)}" for row in gone]
+    if texts:
+        yield f"in trouble: {counted(len(texts), 'job')}"
+        yield from (f"    {text}" for text in texts[:JOBS_MOST])
+    if len(texts) > JOBS_MOST:
+        yield f"    and {len(texts) - JOBS_MOST} more (pycrond list --failed)"
+
+
+def _troubles_json(jobs: Sequence[JobStatus], gone: Sequence[ExpectedRow]) -> dict[str, object]:
+    late = [*(job.overdue for job in jobs if job.overdue), *gone]
+    return {
+        "failed": [_standing_json(job) for job in jobs if job.has_failed],
+        "overdue": [{"key": row.key, "name": row.name, **overdue_json(row)} for row in late],
+        "missed": [_standing_json(job) for job in jobs if job.standing.missed],
+    }
+
+
+def _standing_json(status: JobStatus) -> dict[str, object]:
+    return {"key": status.job.key, "name": status.job.name, **standing_json(status.standing)}
 
 
 def _lines(answer: dict[str, Any]) -> Iterator[str]:
-    uptime = rough_duration(max(0.0, time.time() - answer["started_at"]))
+    uptime = duration(max(0.0, time.time() - answer["started_at"]))
     yield f"pycrond {answer['version']} runs, pid {answer['pid']}, for {uptime}"
     loaded = jobs_from_files(answer["jobs"], answer["files"])
     yield f"crontabs: {loaded}, {counted(answer['errors'], 'error')}"
@@ -52,6 +104,10 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
     yield from _load_lines(answer)
     backlog = max(0, answer["backlog"] - answer["running"])  # output of running jobs is never complete
     yield f"syslog: {counted(backlog, 'run')} not yet sent in full"
+    if disk := answer.get("disk"):
+        limit = f", spool-limit {disk['limit_bytes'] >> 20} MiB" if disk["limit_bytes"] else ""
+        yield f"output on disk: {size(disk['kept_bytes'])} delivered, {waiting(disk)}{limit}"
+        yield from disk_lines(disk, terminal.here())
     if answer.get("alarms") or answer.get("dropped_alarms"):
         yield f"alarms: {answer['alarms']} not yet delivered, {answer.get('dropped_alarms', 0)} dropped"
 
@@ -73,7 +129,9 @@ def _load_lines(answer: dict[str, Any]) -> Iterator[str]:
     yield f"waiting: {', '.join(parts) or '0'}"
     yield f"paused: {counted(answer['paused'], 'job')}"
     if lateness["starts"]:
-        figures = ", ".join(f"{name} {lateness[name]:.1f} ms" for name in ("median", "p99", "worst"))
+        figures = ", ".join(
+            f"{name} {duration(lateness[name] / 1000)}" for name in ("median", "p99", "worst")
+        )
         yield f"lateness of the last {counted(lateness['starts'], 'start')}: {figures}"
     most = f", max-running {limits['max_running']}" if limits["max_running"] else ""
     yield f"limits: memory by {limits['memory']}, cpu by {limits['cpu']}{most}"
@@ -98,6 +156,4 @@ def _ask_status(settings: Settings) -> dict[str, Any] | None:
     try:
         return ask_daemon(settings, "status", timeout=STATUS_TIMEOUT)
     except NotRunningError:
-        if not is_locked(settings) or count_jobs_left(settings):
-            return None
-        raise
+        return None

@@ -5,14 +5,16 @@ import json
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from itertools import chain
 from math import inf
 
 from pycrond import clock
 from pycrond.cli.arguments import add_json
+from pycrond.cli.data.access import as_present, presence_by
 from pycrond.cli.data.planned import ledger_directory
+from pycrond.cli.next_fire import plan_of
 from pycrond.cli.printing import print_json, write_document
 from pycrond.cli.render import terminal
 from pycrond.cli.settings_layers import load_settings
@@ -23,7 +25,6 @@ from pycrond.cli.timeline.lanes import Timeline, TimeWindow, build_timeline, for
 from pycrond.cli.timeline.text_chart import ChartSize
 from pycrond.errors import PycrondError
 from pycrond.host import machine
-from pycrond.keeper import start as keeper_start
 from pycrond.ledger import codec
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow, SpanRow
@@ -50,9 +51,12 @@ def run(options: argparse.Namespace) -> int:
     reader = Reader(ledger_directory(settings))
     now, zone = clock.now(), machine.local_zone()
     window, day = _window(options, now, zone)
-    running = keeper_start.is_locked(settings.state_dir)
+    presence = presence_by(reader, settings)
+    running = presence.runs or presence.restarts
     last = None if running else checkpoint.read_checkpoint(settings.checkpoint_path).at
-    timeline, clusters = _read(reader, options, window, last.timestamp() if last else window.now)
+    spans = [] if options.next else reader.spans(window.start, window.until, window.now)
+    spans = as_present(reader, settings, spans)
+    timeline, clusters = _read(reader, spans, options, window, last.timestamp() if last else window.now)
     reader.close()
     heading = _heading(timeline, day, zone)
     if options.svg:
@@ -80,17 +84,18 @@ def _window(options: argparse.Namespace, now: datetime, zone: Zone) -> tuple[Tim
 
 
 def _read(
-    reader: Reader, options: argparse.Namespace, window: TimeWindow, recorded: float
+    reader: Reader, spans: list[SpanRow], options: argparse.Namespace, window: TimeWindow, recorded: float
 ) -> tuple[Timeline, list[Cluster]]:
-    """Take what was due up to the time `recorded` from the ledger, and later fires from the schedules."""
-    spans = [] if options.next else reader.spans(window.start, window.until, window.now)
+    """Add to the ledger's spans, which are of what was due up to the time `recorded`, the later fires by the
+    schedules.
+    """
     jobs = reader.jobs()
     absent = sorted({span.key for span in spans} - {job.key for job in jobs})
-    gone = {key: reader.history([key], 1)[0].name for key in absent}
+    gone = {key: reader.history([key], 1)[0] for key in absent}
     if options.jobs:
         globs = options.jobs
-        jobs = [job for job in jobs if _matches(globs, job.key, job.name, f"{job.file}:{job.line}")]
-        gone = {key: name for key, name in gone.items() if _matches(globs, key, name)}
+        jobs = [job for job in jobs if _matches(globs, job.key, job.title, f"{job.file}:{job.line}")]
+        gone = {key: run for key, run in gone.items() if _matches(globs, key, run.title)}
         selected = {job.key for job in jobs} | gone.keys()
         spans = [span for span in spans if span.key in selected]
         if not selected:
@@ -111,15 +116,15 @@ def _coming_starts(jobs: Iterable[JobRow], start: float, until: float) -> dict[s
     """Return when each job is to start; the fire times of equal schedules are computed once."""
     if start >= until:
         return {}
-    first, end = (datetime.fromtimestamp(at, UTC) for at in (start, until))
-    by_schedule: dict[tuple[str, str], Sequence[float]] = {}
+    first, end = (clock.at(at) for at in (start, until))
+    by_schedule: dict[object, Sequence[float]] = {}
     starts = {}
     for job in jobs:
-        if job.canonical is None:
+        schedule = plan_of(job)
+        if schedule is None:
             continue
-        schedule = (job.canonical, job.zone)
         if schedule not in by_schedule:
-            coming = fire_times(codec.decode_schedule(job.canonical), machine.load_zone(job.zone), first, end)
+            coming = fire_times(*schedule, first, end)
             by_schedule[schedule] = [fire.at.timestamp() for fire in coming]
         times = by_schedule[schedule]
         starts[job.key] = _delayed(job, times) if _has_jitter(job) else times
@@ -133,7 +138,7 @@ def _has_jitter(job: JobRow) -> bool:
 def _delayed(row: JobRow, times: Iterable[float]) -> Sequence[float]:
     """Add the delays that the daemon will draw, without RANDOM_DELAY, which the ledger does not have."""
     job, seed = codec.decode_job(row), machine.machine_id()
-    return [at + delay(job, datetime.fromtimestamp(at, UTC), seed, "") for at in times]
+    return [at + delay(job, clock.at(at), seed, "") for at in times]
 
 
 def _heading(timeline: Timeline, day: str | None, zone: Zone) -> str:
@@ -169,7 +174,12 @@ def _document(
         "until": rfc3339(timeline.window.until),
         "zone": zone.name,
         "lanes": [
-            {"key": lane.key, "name": lane.name, "bars": [_bar_json(bar) for bar in lane.bars]}
+            {
+                "key": lane.key,
+                "name": lane.name,
+                "display_name": lane.title,
+                "bars": [_bar_json(bar) for bar in lane.bars],
+            }
             for lane in timeline.lanes
         ],
         "starts": [{"minute": rfc3339(minute * 60), "count": count} for minute, count in starts],

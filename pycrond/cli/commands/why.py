@@ -7,11 +7,12 @@ from datetime import datetime
 from pycrond import clock
 from pycrond.cli import describe
 from pycrond.cli.arguments import JOB, add_json
+from pycrond.cli.data.access import as_present
 from pycrond.cli.describe import FieldCheck
 from pycrond.cli.printing import print_json, print_line, print_table
 from pycrond.cli.render import run_table, terminal
 from pycrond.cli.render.formatting import Cell
-from pycrond.cli.render.table import lay_out
+from pycrond.cli.render.job_table import failing
 from pycrond.cli.selectors import find_job
 from pycrond.cli.settings_layers import load_settings
 from pycrond.cli.time_input import MINUTE, moment
@@ -25,21 +26,22 @@ from pycrond.text import rfc3339
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", help=JOB)
+    parser.add_argument("job", metavar="JOB", help=JOB)
     parser.add_argument("time", help="such as '02:30', 'yesterday 02:30', 2026-03-29T02:30")
     add_json(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare the time with each field of the schedule, and show the runs that the ledger has of it."""
-    reader = Reader(load_settings(options).state_dir)
+    settings = load_settings(options)
+    reader = Reader(settings.state_dir)
     job = _loaded_job(reader, options.job)
     zone, schedule = machine.load_zone(job.zone), codec.decode_schedule(job.canonical or "")
     typed = moment(options.time, clock.now(), zone)
     minute = typed.at.replace(second=0, microsecond=0)
     checks = describe.checks(schedule, typed.wall)
     due = any(fire.at == minute for fire in fire_times(schedule, zone, minute, minute + MINUTE))
-    runs = reader.at(job.key, minute.timestamp())
+    runs = as_present(reader, settings, reader.at(job.key, minute.timestamp()))
     if options.json:
         print_json(_document(job, minute, checks, runs) | {"due": due})
         return 0
@@ -48,7 +50,10 @@ def run(options: argparse.Namespace) -> int:
     if rule := describe.day_rule(job.schedule):
         print_line(rule)
     print_line("It is due then." if due else "It is not due then.")
-    _print_runs(runs, job, minute, due=due)
+    _print_runs(runs, minute, due=due)
+    standing = reader.standings([job.key]).get(job.key)
+    if standing and standing.failing_since is not None:
+        print_line(f"The job is {failing(standing.failing_since, standing.failures, terminal.here())}.")
     return 0
 
 
@@ -88,11 +93,11 @@ def _print_checks(checks: Sequence[FieldCheck]) -> None:
     print_table([head, *body])
 
 
-def _print_runs(runs: Sequence[RunRow], job: JobRow, minute: datetime, *, due: bool) -> None:
+def _print_runs(runs: Sequence[RunRow], minute: datetime, *, due: bool) -> None:
     now = clock.now()
     if runs:
-        columns = run_table.columns(runs, terminal.here(now), {job.key: job.command}, {}, {})
-        terminal.show(lay_out(columns, terminal.width()))
+        columns = run_table.columns(runs, terminal.here(now), {}, {})
+        terminal.show(run_table.lay_out(columns, terminal.width()))
     elif due and minute > now:
         print_line("The ledger has no run of it: the time has not come yet.")
     elif due:

@@ -2,26 +2,103 @@
 
 import os
 import time
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeVar
 
-from pycrond.cli.daemon_requests import ask_daemon
+from pycrond.cli.daemon_requests import Presence, ask_daemon, presence
 from pycrond.cli.data.planned import ledger_directory
 from pycrond.cli.data.remote import Remote
 from pycrond.control.records import Records
 from pycrond.errors import PycrondError
+from pycrond.jobs.run import OPEN
+from pycrond.ledger.rows import RunRow, SpanRow
+from pycrond.ledger.shared_reader import SharedReader
 from pycrond.settings import Settings
+from pycrond.text import duration
 
 RELOAD_TIMEOUT = 60.0  # seconds
 POLL_INTERVAL = 0.01  # seconds
 
 
-def records(settings: Settings) -> Records:
+Row = TypeVar("Row", RunRow, SpanRow)
+
+
+def presence_by(read: SharedReader, settings: Settings) -> Presence:
+    """Return whether a daemon runs, by the lock, the keeper and the ledger."""
+    return presence(settings, read.daemon())
+
+
+def as_present(read: SharedReader, settings: Settings, rows: list[Row], *, waits: bool = False) -> list[Row]:
+    """Return rows of runs as they are at present: if no daemon runs, the ledger does not know how open runs
+    went on. `waits`: a daemon that is about to be started will know it.
+    """
+    if not any(row.state in OPEN for row in rows):
+        return rows
+    found = presence_by(read, settings)
+    if found.runs or (found.restarts and waits):
+        return rows
+    from pycrond.cli.data import present
+
+    return present.apply(rows, present.changes(read, settings))
+
+
+class LocalRecords(Records):
+    """The ledger and the spools themselves. Where no daemon runs, open runs are shown as they are at present,
+    not as the last daemon wrote them down.
+    """
+
+    def __init__(self, settings: Settings, directory: str = "") -> None:
+        """`directory` has the ledger, if that is not the state directory, as before the first start."""
+        super().__init__(directory or settings.state_dir)
+        self._settings = settings
+
+    def presence(self) -> Presence:
+        """Tell whether a daemon runs, and how many jobs do if it does not."""
+        from pycrond.cli.data import present
+
+        found = presence_by(self, self._settings)
+        left = 0 if found.runs else present.living(present.changes(self, self._settings))
+        return found._replace(jobs_left=max(found.jobs_left, left))
+
+    def _as_present(self, rows: list[RunRow]) -> list[RunRow]:
+        return as_present(self, self._settings, rows, waits=self.retry_for > 0)
+
+    def unfinished(self) -> list[RunRow]:
+        """The runs that are not over by the ledger; those that have ended since without a daemon as ended."""
+        return self._as_present(super().unfinished())
+
+    def runs(self, runs: Sequence[int]) -> list[RunRow]:
+        """The runs with these numbers."""
+        return self._as_present(super().runs(runs))
+
+    def history(
+        self,
+        keys: Sequence[str] | None,
+        limit: int,
+        states: Sequence[str] = (),
+        since: float | None = None,
+        until: float | None = None,
+    ) -> list[RunRow]:
+        """Return runs as `SharedReader.history` does, selected by their present states."""
+        if not states:
+            return self._as_present(super().history(keys, limit, states, since, until))
+        most = limit if limit < 0 else limit + len(super().unfinished())
+        rows = self._as_present(super().history(keys, most, [*{*states, *OPEN}], since, until))
+        selected = [row for row in rows if row.state in states]
+        return selected if limit < 0 else selected[:limit]
+
+
+Access = LocalRecords | Remote
+
+
+def records(settings: Settings) -> Access:
     """The ledger and the spools themselves where they can be read, else what the daemon shows of them; before
     the first start, what a daemon would load.
     """
     directory = ledger_directory(settings)
-    is_readable = directory != settings.state_dir or not _is_hidden(settings.ledger_path)
-    return Records(directory) if is_readable else Remote(settings.control_socket)
+    if directory != settings.state_dir or not _is_hidden(settings.ledger_path):
+        return LocalRecords(settings, directory)
+    return Remote(settings.control_socket)
 
 
 def _is_hidden(path: str) -> bool:
@@ -45,4 +122,4 @@ def reload_and_wait(settings: Settings) -> dict[str, Any]:
         now = ask_daemon(settings, "status")
         if (now["start"], now["loads"]) != (before["start"], before["loads"]):
             return now
-    raise PycrondError(f"timed out after {RELOAD_TIMEOUT:.0f} s: the daemon has not reloaded")
+    raise PycrondError(f"timed out after {duration(RELOAD_TIMEOUT)}: the daemon has not reloaded")

@@ -7,6 +7,7 @@ import time
 from types import UnionType
 from typing import Any, get_args, get_origin
 
+from pycrond.cli.daemon_requests import Presence
 from pycrond.control.client import ask
 from pycrond.control.records import KEYS, MAX_ENDS, MAX_ROWS, QUERIES, Records
 from pycrond.errors import NotRunningError
@@ -28,6 +29,10 @@ class Remote(Records):
         """Return True; raises NotRunningError where no daemon answers."""
         self.daemon()
         return True
+
+    def presence(self) -> Presence:
+        """Return that the daemon runs; raises NotRunningError where none answers."""
+        return Presence(runs=self.is_running())
 
     def jobs(self, offset: int = 0) -> list[JobRow]:
         """All loaded jobs, page by page."""

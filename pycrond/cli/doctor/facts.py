@@ -42,6 +42,8 @@ class DaemonFacts:
     has_keeper: bool = True
     backlog: int = 0
     """Ended runs whose output is not yet sent to syslog."""
+    disk: tuple[str, ...] = ()
+    """What is wrong with the disk, and what waits for it."""
     stale_pid: int | None = None
     """The pid in a pidfile that no daemon holds."""
 
@@ -99,6 +101,9 @@ class MachineFacts:
     """Errors of crontabs, as `check` prints them."""
     jobs: int = 0
     failing_jobs: tuple[str, ...] = ()
+    overdue_jobs: tuple[str, ...] = ()
+    missed_jobs: tuple[str, ...] = ()
+    """Jobs of which fires were missed since their last runs."""
     never_due_jobs: tuple[str, ...] = ()
     ledger_bytes: int = 0
     idle_crontabs: tuple[str, ...] = ()

@@ -1,17 +1,24 @@
 """Facts about the machine around the daemon: other crons, clock, file systems, syslog, systemd."""
 
+import contextlib
 import ctypes
 import errno
 import os
 import re
 import socket
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pycrond.cli.doctor.facts import OtherCron
+from pycrond.errors import os_reason
+from pycrond.settings import Settings
 
 CRON_PATHS = ("/etc/crontab", "/etc/cron.d", "/var/spool/cron")
+CRONS = frozenset({"cron", "crond", "fcron", "bcron-sched"})
+"""Process names, and names of programs."""
+CRON_PIDFILES = ("/run/crond.pid", "/run/cron.pid", "/run/fcron.pid")
+"""Debian's cron, cronie and fcron lock theirs with flock(2)."""
 CLOCK_PROGRAMS = frozenset(
     {
         "chronyd",
@@ -81,25 +88,62 @@ def _identities(root: str) -> list[tuple[int, int] | None]:
     return identities
 
 
-def other_crons(running: Sequence[Process], root: str = "/") -> list[OtherCron]:
-    """Return the crons among the processes, and systemd-cron, which has no process."""
-    crons = [cron for process in running if (cron := _as_cron(process))]
+def is_of_system(pid: int) -> bool:
+    """Return whether a process is root's, sees our files, and executes a cron or holds the pidfile of one.
+
+    A user can name a process like a cron, and make it look like root's: the real uid decides.
+    """
+    real_uid = re.search(r"^Uid:\t(\d+)", read_text(f"/proc/{pid}/status"), re.MULTILINE)
+    program = os.path.basename(_link_target(f"/proc/{pid}/exe").removesuffix(" (deleted)"))
+    is_same_root = _link_target(f"/proc/{pid}/root") == _link_target("/proc/self/root")
+    is_cron = program in {*CRONS, "busybox"} or pid in locked_pidfiles()
+    return real_uid is not None and real_uid[1] == "0" and is_same_root and is_cron
+
+
+def locked_pidfiles(paths: Sequence[str] = CRON_PIDFILES, locks: str = "/proc/locks") -> list[int]:
+    """Return the pids of processes that hold an exclusive lock on one of these pidfiles.
+
+    The kernel says who holds it: any user can lock a file that it can read, and a stale pidfile has any pid.
+    """
+    holders = re.findall(r"FLOCK +ADVISORY +WRITE +(\d+) +([0-9a-f]+:[0-9a-f]+:\d+) ", read_text(locks))
+    files = set()
+    for path in paths:
+        with contextlib.suppress(OSError):
+            status = os.stat(path)
+            device = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}"
+            files.add(f"{device}:{status.st_ino}")
+    return [int(pid) for pid, file in holders if file in files]
+
+
+def other_crons(running: Iterable[Process], root: str = "/", *, of_system: bool = False) -> list[OtherCron]:
+    """Return the crons among the processes, and systemd-cron, which has no process.
+
+    `of_system`: only those that are surely the machine's own, for an ordinary user can name a process `cron`.
+    """
+    holders = locked_pidfiles()
+    crons = [
+        cron
+        for process in running
+        if (cron := _as_cron(process, holds_pidfile=process.pid in holders))
+        and (not of_system or is_of_system(process.pid))
+    ]
     units = os.path.join(root, "run/systemd/generator/cron.target.wants")
     if os.path.isdir(units):
         crons.append(OtherCron("systemd-cron", CRON_PATHS, "systemctl disable --now cron.target"))
     return crons
 
 
-def _as_cron(process: Process) -> OtherCron | None:
+def _as_cron(process: Process, *, holds_pidfile: bool) -> OtherCron | None:
     pid, name, arguments = process
     if name == "busybox" and "crond" in arguments[:2]:
         name = "crond"
-    if name not in {"cron", "crond", "fcron", "bcron-sched"}:
+    if name not in CRONS and not holds_pidfile:
         return None
     crontabs = ("/var/spool/fcron",) if name == "fcron" else CRON_PATHS
     if "busybox" in {*arguments[:1], os.path.basename(_link_target(f"/proc/{pid}/exe"))}:
         crontabs = (_option_value(arguments, "-c") or "/var/spool/cron/crontabs",)
-    return OtherCron(f"{name} (pid {pid})", crontabs, f"systemctl disable --now {name}, or kill {pid}")
+    stop = f"systemctl disable --now {name}, or kill {pid}" if name in CRONS else f"kill {pid}"
+    return OtherCron(f"{name} (pid {pid})", crontabs, stop)
 
 
 def _option_value(arguments: Sequence[str], option: str) -> str:
@@ -110,6 +154,12 @@ def _option_value(arguments: Sequence[str], option: str) -> str:
         if argument.startswith(option):
             return argument.removeprefix(option)
     return ""
+
+
+def crontab_paths(settings: Settings) -> tuple[str, ...]:
+    """Return the files and directories that pycrond reads, as other crons name them."""
+    system = [os.path.join(settings.root, path.lstrip("/")) for path in CRON_PATHS]
+    return (*map(os.path.realpath, settings.crontabs), *(system if settings.system else ()))
 
 
 def clock_programs(running: Sequence[Process]) -> tuple[str, ...]:
@@ -163,7 +213,7 @@ def syslog_error(address: str) -> str:
     except FileNotFoundError:
         return "does not exist"
     except (OSError, ValueError) as error:
-        return f"cannot connect: {getattr(error, 'strerror', None) or error}"
+        return f"cannot connect: {os_reason(error)}"
 
 
 def _unix_socket_error(path: str) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 
-from pycrond.cli.doctor.facts import DirectoryFacts, Finding, Level, MachineFacts
+from pycrond.cli.doctor.facts import DirectoryFacts, Finding, Level, MachineFacts, OtherCron
 from pycrond.text import counted
 
 MIB = 1 << 20  # bytes
@@ -48,7 +48,7 @@ def _daemon(facts: MachineFacts) -> Findings:
 
 def _other_crons(facts: MachineFacts) -> Findings:
     for cron in facts.other_crons:
-        if any(_overlap(ours, theirs) for ours in facts.crontabs for theirs in cron.crontabs):
+        if reads_same(facts.crontabs, cron):
             text = f"{cron.name} runs, and reads the same crontabs: every job runs twice"
             yield Finding("problem", "other-cron", text, cron.stop)
         else:
@@ -58,6 +58,11 @@ def _other_crons(facts: MachineFacts) -> Findings:
         yield Finding("warning", "other-cron", text, "pycrond start --system, or start the other cron")
     elif not facts.other_crons:
         yield Finding("ok", "other-cron", "none runs")
+
+
+def reads_same(crontabs: Sequence[str], cron: OtherCron) -> bool:
+    """Return whether another cron reads files or directories that are, contain or lie in these."""
+    return any(_overlap(ours, theirs) for ours in crontabs for theirs in cron.crontabs)
 
 
 def _overlap(path: str, other_path: str) -> bool:
@@ -80,6 +85,14 @@ def _jobs(facts: MachineFacts) -> Findings:
     if failing:
         text = f"{counted(len(failing), 'job')} failed last: {_named(failing)}"
         yield Finding("problem", "failing", text, "pycrond history JOB, pycrond logs JOB")
+    if facts.overdue_jobs:
+        text = f"{counted(len(facts.overdue_jobs), 'job')} overdue: {_named(facts.overdue_jobs)}"
+        yield Finding("problem", "overdue", text, "pycrond history JOB")
+    if facts.missed_jobs:
+        text = (
+            f"{counted(len(facts.missed_jobs), 'job')} missed since the last run: {_named(facts.missed_jobs)}"
+        )
+        yield Finding("problem", "missed", text, "pycrond history JOB, pycrond run JOB")
     if never_due:
         text = f"{counted(len(never_due), 'job')} never due: {_named(never_due)}"
         yield Finding("warning", "never-due", text, "pycrond explain describes the schedule")
@@ -136,6 +149,8 @@ def _directories(facts: MachineFacts) -> Findings:
         if directory.refusal:
             remedy = f"chown it to the daemon's user, chmod go-w {directory.path}"
             yield Finding("problem", name, f"{directory.path}: {directory.refusal}", remedy)
+    for line in facts.daemon.disk:
+        yield Finding("problem", "output", line, f"free some space at {facts.state.path}; see --spool-limit")
     yield from _disk(facts.state)
     if facts.runtime.file_system not in {"", "tmpfs", "ramfs"}:
         text = f"{facts.runtime.path} is on {facts.runtime.file_system}: starts wait for the disk"

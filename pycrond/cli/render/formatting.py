@@ -1,16 +1,19 @@
 """Parts of rows as text or JSON: times, titles of jobs, how a run ended, the daemon and problems. Pure."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from pycrond import clock
 from pycrond.errors import Problem
 from pycrond.jobs.run import State
 from pycrond.ledger.rows import BAD_ENDS, DaemonRow, PauseRow, RunRow
-from pycrond.text import printable, rfc3339, visible
+from pycrond.text import duration, rfc3339, visible
 
+DASH, TIMES = "\u2013", "\u00d7"
 WEEKDAYS = timedelta(days=6)  # within which a weekday is unambiguous
 MONTHS = timedelta(days=300)  # within which day and month are
+LOG_NAME_WIDTH = 30  # characters of a job's name before a line of its output
 KINDS: Mapping[str, str] = {
     **dict.fromkeys(BAD_ENDS, "bad"),
     State.SUCCEEDED: "good",
@@ -43,9 +46,22 @@ def brief(at: datetime | float, now: datetime) -> str:
     return f"{at.day} {at:%b %H:%M}" if distance <= MONTHS else f"{at:%Y-%m-%d}"
 
 
+def period(first: float, last: float | None, now: datetime) -> str:
+    """Return a time, or two with a dash between them, the second without its day where that is the same."""
+    begin, end = _local(first, now), _local(last or first, now)
+    if brief(begin, now) == brief(end, now):
+        return brief(begin, now)
+    return f"{brief(begin, now)}{DASH}{f'{end:%H:%M}' if begin.date() == end.date() else brief(end, now)}"
+
+
 def _local(at: datetime | float, now: datetime) -> datetime:
     """Return a time, given also as Unix seconds, in the zone of `now`."""
-    return (at if isinstance(at, datetime) else datetime.fromtimestamp(at, UTC)).astimezone(now.tzinfo)
+    return (at if isinstance(at, datetime) else clock.at(at)).astimezone(now.tzinfo)
+
+
+def distance(seconds: float) -> str:
+    """Return how far away a fire time is; from a minute on in whole minutes, as a schedule has no seconds."""
+    return duration(seconds if abs(seconds) < 60 else 60 * round(seconds / 60))
 
 
 def ending(run: RunRow) -> Cell:
@@ -60,12 +76,7 @@ def ending(run: RunRow) -> Cell:
 def ending_and_count(run: RunRow) -> Cell:
     """Return how a run ended and, if its row stands for several, their number."""
     end = ending(run)
-    return Cell(f"{end.text} x{run.folded}", end.kind) if run.folded and run.folded > 1 else end
-
-
-def title(key: str, name: str | None, command: str) -> str:
-    """Return a job's name, or the beginning of its key and its command."""
-    return name or f"{key.partition('/')[2][:6]} {printable(command)}"
+    return Cell(f"{end.text} {TIMES}{run.folded}", end.kind) if run.folded and run.folded > 1 else end
 
 
 def paused(pause: PauseRow, now: datetime) -> str:
@@ -85,10 +96,10 @@ def last_line(data: bytes) -> str | None:
     return visible(lines[-1].strip()) if lines else None
 
 
-def log_head(run: RunRow, command: str, at: float, now: datetime) -> str:
+def log_head(run: RunRow, at: float, now: datetime) -> str:
     """Return the prefix of a line that a run printed: the time at which it was read, and its job."""
     at = at or run.started_at or run.fire
-    return f"{moment(at, now)}:{_local(at, now):%S} {title(run.key, run.name, command)[:24]} | "
+    return f"{moment(at, now)}:{_local(at, now):%S} {run.title[:LOG_NAME_WIDTH]} | "
 
 
 def problem_json(problem: Problem) -> dict[str, object]:

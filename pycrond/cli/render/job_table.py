@@ -1,50 +1,35 @@
 """The table of `list`: orders, columns, the line below a job that needs attention, and jobs as JSON."""
 
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from pycrond.cli.render.formatting import Cell, brief, ending_and_count, joined, paused, title
+from pycrond.cli.daemon_requests import Presence
+from pycrond.cli.data.job_status import JobStatus, overdue_json, standing_json, start_of
+from pycrond.cli.render.formatting import (
+    TIMES,
+    Cell,
+    brief,
+    distance,
+    ending,
+    ending_and_count,
+    joined,
+    paused,
+)
 from pycrond.cli.render.table import StyledLine, TableColumn
+from pycrond.jobs.display_name import display_names
+from pycrond.jobs.run import State
 from pycrond.ledger import rows
-from pycrond.ledger.rows import BAD_ENDS, DaemonRow, JobRow, PauseRow, RunRow
-from pycrond.text import counted, duration, rfc3339, rough_duration
+from pycrond.ledger.codec import decode_json
+from pycrond.ledger.rows import BAD_ENDS, DaemonRow, ExpectedRow, RunRow
+from pycrond.text import counted, duration, rfc3339
 
-NAME_WIDTH = 20  # columns that a name keeps
+NAME_WIDTH = 25  # columns that a name keeps
 WIDE = 120  # columns of a terminal from which on zones are spelled out
 EMPTY = Cell("")
 SEPARATOR = Cell(" · ", "dim")
 SLOW_FACTOR = 3.0  # times the median: a run that takes longer is remarked on …
 SLOW_S = 60.0  # … if it takes longer than this, too
-
-
-class JobStatus(NamedTuple):
-    """A job with its runs and its next fire time."""
-
-    job: JobRow
-    next: datetime | None
-    """In the zone of the job."""
-    running: tuple[RunRow, ...] = ()
-    last: RunRow | None = None
-    pause: PauseRow | None = None
-    waiting: tuple[RunRow, ...] = ()
-    median_s: float | None = None
-    last_line: str | None = None
-    """The last line that the last run printed, if it failed."""
-
-    @property
-    def has_failed(self) -> bool:
-        return self.last is not None and self.last.state in BAD_ENDS
-
-    @property
-    def title(self) -> str:
-        return title(self.job.key, self.job.name, self.job.command)
-
-    @property
-    def latest(self) -> float:
-        """The time when the job last started, or was due."""
-        return max((_start(run) for run in (*self.running, self.last) if run), default=0.0)
 
 
 ORDERS: Mapping[str, Callable[[JobStatus], Any]] = {
@@ -54,35 +39,49 @@ ORDERS: Mapping[str, Callable[[JobStatus], Any]] = {
 }
 
 
-def _start(run: RunRow) -> float:
-    return run.started_at or run.fire
+def urgency(status: JobStatus) -> int:
+    """Return the place of a job among others where there is no room for all: 0 is the first."""
+    return 0 if status.is_troubled else 1 if status.running else 2
+
+
+def fitting(jobs: int, below: Mapping[int, StyledLine], height: int) -> int:
+    """Return how many jobs, of the first of so many, have room in this number of lines."""
+    fits = 0
+    while fits < jobs and (height := height - 1 - (fits in below)) >= 0:
+        fits += 1
+    return fits
 
 
 def heading(
-    daemon: DaemonRow | None, running: bool, jobs: Sequence[JobStatus], now: datetime, width: int
+    daemon: DaemonRow | None, presence: Presence, jobs: Sequence[JobStatus], now: datetime, width: int
 ) -> list[StyledLine]:
     """Return the line above the table, or two lines if it would be wider than `width`."""
     if daemon is None:
         return [[Cell("pycrond has not run yet", "bad")]]
-    about, counts = _about(daemon, running, counted(len(jobs), "job"), now), _counts(jobs)
-    kind = "" if running else "bad"
+    about, counts = _about(daemon, presence, counted(len(jobs), "job"), now), _counts(jobs)
+    kind = "" if presence.runs else "bad"
     if counts and len(about) + 2 + len(counts) > width:
         return [[Cell(about, kind)], [Cell(counts, kind)]]
     return [[Cell(joined(about, counts), kind)]]
 
 
-def _about(daemon: DaemonRow, running: bool, jobs: str, now: datetime) -> str:
-    if running:
+def _about(daemon: DaemonRow, presence: Presence, jobs: str, now: datetime) -> str:
+    if presence.runs:
         since = brief(daemon.started_at, now)
         return f"pycrond {daemon.version} runs, pid {daemon.pid}, since {since}, {jobs}"
+    if presence.restarts:
+        return f"pycrond has died, its keeper starts it again, {jobs}"
     stopped = "" if daemon.stopped_at is None else f" since {brief(daemon.stopped_at, now)}"
-    return f"pycrond does NOT run{stopped}, so {jobs} will not start"
+    left = f"; {presence.jobs_left} still run" if presence.jobs_left else ""
+    return f"pycrond does NOT run{stopped}, so {jobs} will not start{left}"
 
 
 def _counts(jobs: Sequence[JobStatus]) -> str:
     """Return `2 failed, 1 running`."""
     counts = {
         "failed": sum(status.has_failed for status in jobs),
+        "overdue": sum(status.overdue is not None for status in jobs),
+        "missed": sum(status.standing.missed > 0 for status in jobs),
         "running": sum(bool(status.running) for status in jobs),
         "paused": sum(status.pause is not None for status in jobs),
     }
@@ -91,12 +90,13 @@ def _counts(jobs: Sequence[JobStatus]) -> str:
 
 def columns(jobs: Sequence[JobStatus], now: datetime, width: int) -> list[TableColumn]:
     """Return the table for a terminal of this width."""
+    names = display_names((status.job.key, status.job.name, status.job.command) for status in jobs)
     has_users = len({status.job.user for status in jobs}) > 1
     fires, waits, zones = zip(*_next_cells(jobs, now, width), strict=True)
     starts, endings, durations = zip(*(_last_cells(status, now) for status in jobs), strict=True)
     return [
         TableColumn("", [_mark(status) for status in jobs], gap=1),
-        TableColumn("NAME", [Cell(status.title) for status in jobs], least=NAME_WIDTH),
+        TableColumn("NAME", [Cell(names[status.job.key]) for status in jobs], least=NAME_WIDTH),
         TableColumn(
             "USER", [Cell(status.job.user if has_users else "") for status in jobs], rank=2, least=12
         ),
@@ -115,7 +115,7 @@ def _mark(status: JobStatus) -> Cell:
     """Return what the colours mean as a character, for readers without colours."""
     if status.running:
         return Cell(">", "busy")
-    if status.has_failed:
+    if status.is_troubled:
         return Cell("!", "bad")
     return Cell("=", "busy") if status.pause else EMPTY
 
@@ -127,13 +127,13 @@ def _next_cells(jobs: Sequence[JobStatus], now: datetime, width: int) -> Iterato
         at = status.next
         if status.pause:
             end = status.pause.until
-            left = "" if end is None else rough_duration(max(0.0, end - now.timestamp()))
+            left = "" if end is None else distance(max(0.0, end - now.timestamp()))
             yield Cell("paused", "busy"), Cell(left), EMPTY
         elif at is None:
             yield Cell("at boot" if status.job.canonical is None else "never", "dim"), EMPTY, EMPTY
         else:
             if id(at) not in known:
-                left = rough_duration(max(0.0, at.timestamp() - now.timestamp()))
+                left = distance(max(0.0, at.timestamp() - now.timestamp()))
                 known[id(at)] = Cell(brief(at, now)), Cell(left), _zone_cell(at, status.job.zone, now, width)
             yield known[id(at)]
 
@@ -150,14 +150,14 @@ def _zone_cell(at: datetime, zone: str, now: datetime, width: int) -> Cell:
 def _last_cells(status: JobStatus, now: datetime) -> tuple[Cell, Cell, Cell]:
     """Return the cells of LAST, ENDED and TOOK."""
     if status.running:
-        started = max(map(_start, status.running))
-        count = f" x{len(status.running)}" if len(status.running) > 1 else ""
+        started = max(map(start_of, status.running))
+        count = f" {TIMES}{len(status.running)}" if len(status.running) > 1 else ""
         took = duration(max(0.0, now.timestamp() - started))
         return Cell(brief(started, now)), Cell(f"running{count}", "busy"), Cell(took, "busy")
     if status.last is None:
         return Cell("-", "dim"), EMPTY, EMPTY
     last = status.last
-    return Cell(brief(_start(last), now)), ending_and_count(last), Cell(duration(last.duration_s))
+    return Cell(brief(start_of(last), now)), ending_and_count(last), Cell(duration(last.duration_s))
 
 
 def below(jobs: Sequence[JobStatus], now: datetime) -> dict[int, StyledLine]:
@@ -170,11 +170,16 @@ def _remarks(status: JobStatus, now: datetime) -> StyledLine:
     line: list[Cell] = []
     if status.pause:
         line += [SEPARATOR, Cell(paused(status.pause, now), "busy")]
-    if status.last and status.has_failed:
+    for text in _troubles(status, now):
+        line += [SEPARATOR, Cell(text, "bad")]
+    if status.standing.skipped:
+        text = f"skipped {counted(status.standing.skipped, 'time')}{' since' if status.last else ''}"
+        line += [SEPARATOR, Cell(joined(text, _reason(status, State.SKIPPED)), "busy")]
+    if status.last and status.last.state in BAD_ENDS:
         why = _failure(status, status.last, now)
         line += [SEPARATOR, Cell(why or "it printed nothing", "bad" if why else "dim")]
     if status.running and status.median_s is not None:
-        took = now.timestamp() - min(map(_start, status.running))
+        took = now.timestamp() - min(map(start_of, status.running))
         if took > max(SLOW_S, SLOW_FACTOR * status.median_s):
             line += [SEPARATOR, Cell(f"it usually takes {duration(status.median_s)}", "busy")]
     if status.waiting:
@@ -182,10 +187,53 @@ def _remarks(status: JobStatus, now: datetime) -> StyledLine:
     return line[1:]
 
 
+def _troubles(status: JobStatus, now: datetime) -> Iterator[str]:
+    """Yield what is wrong with a job beyond its last run."""
+    standing = status.standing
+    if standing.failing_since is not None and standing.failures > 1:
+        yield failing(standing.failing_since, standing.failures, now)
+    if status.overdue:
+        yield f"overdue since {brief(status.overdue.overdue_at, now)}"
+    if standing.missed:
+        until = status.passed.until if status.passed else None
+        last = "" if until is None else f" until {brief(until, now)}"
+        yield joined(f"missed {counted(standing.missed, 'time')}{last}", _reason(status, State.MISSED))
+
+
+def failing(since: float, times: int, now: datetime) -> str:
+    """Return `failing since 02:00, 3 times in a row`."""
+    return f"failing since {brief(since, now)}{f', {times} times in a row' if times > 1 else ''}"
+
+
+def overdue(row: ExpectedRow, now: datetime) -> str:
+    """Return `overdue since 03:00: no success for 1 d`; the time is that in the option `expect`."""
+    last = "" if row.succeeded_at is None else f", the last {brief(row.succeeded_at, now)}"
+    return f"overdue since {brief(row.overdue_at, now)}: no success for {duration(row.expect)}{last}"
+
+
+def trouble(status: JobStatus, now: datetime) -> str:
+    """Return what is wrong with a job in one line, without what it printed; empty if nothing is."""
+    is_repeated = status.standing.failing_since is not None and status.standing.failures > 1
+    first = [failure(status, now)] if status.has_failed and not is_repeated else []
+    return "; ".join([*first, *_troubles(status, now)])
+
+
+def failure(status: JobStatus, now: datetime) -> str:
+    """Return `failing since 02:00, 3 times in a row` or, of a job that was killed, `killed at 02:00`."""
+    standing, last = status.standing, status.last
+    if standing.failing_since is not None:
+        return failing(standing.failing_since, standing.failures, now)
+    return f"{ending(last).text} at {brief(start_of(last), now)}" if last else ""
+
+
+def _reason(status: JobStatus, state: State) -> str:
+    return status.passed.reason if status.passed and status.passed.state == state else ""
+
+
 def _failure(status: JobStatus, last: RunRow, now: datetime) -> str:
     before = ""
     if status.running:
-        before = f"before that, {brief(_start(last), now)}: {ending_and_count(last).text}"
+        before = f"before that, {brief(start_of(last), now)}: {ending_and_count(last).text}"
     until = "" if last.until is None else f"{last.state} until {brief(last.until, now)}"
     return joined(before, until, last.reason, status.last_line)
 
@@ -203,7 +251,8 @@ def job_json(status: JobStatus) -> dict[str, object]:
     pause = status.pause
     return {
         **values,
-        "options": json.loads(status.job.options),
+        "display_name": status.title,
+        "options": decode_json(status.job.options),
         "next": rfc3339(status.next.timestamp()) if status.next else None,
         "running": [run.id for run in status.running],
         "last": rows.run_json(status.last) if status.last else None,
@@ -211,4 +260,6 @@ def job_json(status: JobStatus) -> dict[str, object]:
         "waiting": [run.id for run in status.waiting],
         "median_s": status.median_s,
         "last_line": status.last_line,
+        **standing_json(status.standing),
+        "overdue": overdue_json(status.overdue) if status.overdue else None,
     }

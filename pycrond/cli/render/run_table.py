@@ -1,11 +1,13 @@
 """The table of `history`: how each run ended and why, and how its duration compares with the median."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from pycrond.cli.render.formatting import Cell, brief, ending_and_count, joined, title
-from pycrond.cli.render.table import TableColumn
-from pycrond.jobs.run import State
+from pycrond.cli.render import table
+from pycrond.cli.render.formatting import Cell, ending, ending_and_count, joined, period
+from pycrond.cli.render.table import StyledLine, TableColumn
+from pycrond.jobs.display_name import display_names
+from pycrond.jobs.run import OPEN, State
 from pycrond.ledger.rows import RunRow
 from pycrond.text import duration
 
@@ -16,30 +18,59 @@ MIN_COMPARABLE_S = 0.1  # shorter runs are not compared with the median
 def columns(
     runs: Sequence[RunRow],
     now: datetime,
-    commands: Mapping[str, str],
     medians: Mapping[str, float],
     last_lines: Mapping[int, str],
 ) -> list[TableColumn]:
-    """Return the table. `commands` and `medians` are by job key; `last_lines`, what failed runs printed last,
+    """Return the table. `medians` are by job key; `last_lines`, what failed runs printed last,
     by run number.
     """
-    names = [Cell(title(run.key, run.name, commands.get(run.key, ""))) for run in runs]
+    names = display_names((run.key, run.name, run.command) for run in runs)
     took = [_took(run, now) for run in runs]
     usual = [compared(seconds, medians.get(run.key)) for run, seconds in zip(runs, took, strict=True)]
-    reasons = [Cell(reason(run, now, last_lines.get(run.id))) for run in runs]
+    reasons = [Cell(joined(run.reason, last_lines.get(run.id))) for run in runs]
     return [
         TableColumn("RUN", [Cell(str(run.id), "dim") for run in runs], right=True),
-        TableColumn("NAME", names, least=20),
-        TableColumn("FIRE", [Cell(brief(run.fire, now)) for run in runs]),
+        TableColumn("FIRE", [Cell(period(run.fire, run.until, now)) for run in runs]),
+        TableColumn("NAME", [Cell(names[run.key]) for run in runs], least=25),
         TableColumn("ENDED", [ending_and_count(run) for run in runs]),
         TableColumn("TOOK", [Cell(duration(seconds)) for seconds in took], right=True),
-        TableColumn("USUAL", usual, rank=1, right=True),
-        TableColumn("CPU", [Cell(_cpu(run.cpu_s)) for run in runs], rank=4, right=True),
-        TableColumn("MEMORY", [Cell(memory(run.max_rss_kb)) for run in runs], rank=5, right=True),
-        TableColumn("LATE", [Cell(lateness(run.lateness_ms)) for run in runs], rank=6, right=True),
+        TableColumn("USUAL", usual, rank=3, right=True),
+        TableColumn("CPU", [Cell(duration(run.cpu_s)) for run in runs], rank=5, right=True),
+        TableColumn("MEMORY", [Cell(memory(run.max_rss_kb)) for run in runs], rank=6, right=True),
+        TableColumn("LATE", [Cell(lateness(run.lateness_ms)) for run in runs], rank=4, right=True),
         TableColumn("TRIGGER", [Cell(trigger(run)) for run in runs], rank=2),
-        TableColumn("REASON", reasons, rank=3, least=14),
+        TableColumn("REASON", reasons, rank=1),
     ]
+
+
+def lay_out(columns: Sequence[TableColumn], width: int) -> list[StyledLine]:
+    """Return the lines of the table. If there is no room for a whole reason, reasons are below their rows."""
+    *others, reasons = columns
+    needed = sum(min(column.natural, column.least) + column.gap for column in others if not column.rank)
+    if needed + reasons.natural <= width:
+        return table.lay_out(columns, width)
+    below = {place: [cell] for place, cell in enumerate(reasons.cells) if cell.text}
+    return table.lay_out(others, width, below)
+
+
+def grouped(runs: Iterable[RunRow]) -> list[RunRow]:
+    """Return a row for each series of runs of a job that ended equally; the newest first, as `runs` are.
+
+    A row has the first and the last fire time and the number of runs, and else what the newest run has.
+    """
+    groups: list[RunRow] = []
+    places: dict[str, int] = {}
+    for run in runs:
+        place = places.get(run.key)
+        if place is None or run.state in OPEN or ending(groups[place]) != ending(run):
+            places[run.key] = len(groups)
+            groups.append(run)
+            continue
+        newest = groups[place]
+        number = (newest.folded or 1) + (run.folded or 1)
+        last = max(newest.until or newest.fire, run.until or run.fire)
+        groups[place] = newest._replace(fire=min(newest.fire, run.fire), until=last, folded=number)
+    return groups
 
 
 def _took(run: RunRow, now: datetime) -> float | None:
@@ -58,10 +89,6 @@ def compared(took: float | None, median: float | None) -> Cell:
     return Cell(text, "busy" if times >= SLOW_FACTOR else "dim")
 
 
-def _cpu(seconds: float | None) -> str:
-    return duration(seconds) if seconds is None or seconds >= 10 else f"{seconds:.2f} s"
-
-
 def memory(kibibytes: int | None) -> str:
     """Return the peak memory of a run in its unit."""
     if kibibytes is None:
@@ -74,18 +101,10 @@ def memory(kibibytes: int | None) -> str:
 
 def lateness(milliseconds: float | None) -> str:
     """Return how much later than its fire time a run started."""
-    if milliseconds is None:
-        return ""
-    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else duration(milliseconds / 1000)
+    return duration(milliseconds and milliseconds / 1000)
 
 
 def trigger(run: RunRow) -> str:
     """Return what started a run, if not the schedule, and the number of a further attempt."""
     cause = "" if run.trigger == "schedule" else run.trigger
     return f"{cause} {run.attempt}".strip() if run.attempt > 1 else cause
-
-
-def reason(run: RunRow, now: datetime, last_line: str | None) -> str:
-    """Return why a run ended so; first the last fire time, if the row stands for several."""
-    until = f"until {brief(run.until, now)}" if run.until is not None and run.until > run.fire else ""
-    return joined(until, run.reason, last_line)

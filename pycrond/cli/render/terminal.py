@@ -75,8 +75,8 @@ def show(lines: Iterable[StyledLine]) -> None:
         print(text)  # noqa: T201 -- the lines are escaped by their painter
 
 
-def watch(draw: Callable[[int], Sequence[StyledLine]], seconds: float) -> None:
-    """Show `draw(width)` on the alternate screen, again every so many seconds, until interrupted."""
+def watch(draw: Callable[[os.terminal_size], Sequence[StyledLine]], seconds: float) -> None:
+    """Show `draw(size)` on the alternate screen, again every so many seconds, until interrupted."""
     paint = painter()
     opening, home, erase, closing = ("", "\n", "", "") if _is_dumb() else SCREEN
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` restores the screen
@@ -84,7 +84,7 @@ def watch(draw: Callable[[int], Sequence[StyledLine]], seconds: float) -> None:
         sys.stdout.write(opening)
         while True:
             size = shutil.get_terminal_size()
-            lines = [paint(line) for line in framed(_drawn(draw, size.columns), *size)]
+            lines = [paint(line) for line in framed(_drawn(draw, size), *size)]
             sys.stdout.write(home + "\n".join(line + erase for line in lines))
             sys.stdout.flush()
             time.sleep(seconds)
@@ -93,9 +93,11 @@ def watch(draw: Callable[[int], Sequence[StyledLine]], seconds: float) -> None:
         sys.stdout.flush()
 
 
-def _drawn(draw: Callable[[int], Sequence[StyledLine]], columns: int) -> Sequence[StyledLine]:
+def _drawn(
+    draw: Callable[[os.terminal_size], Sequence[StyledLine]], size: os.terminal_size
+) -> Sequence[StyledLine]:
     try:
-        return draw(columns)
+        return draw(size)
     except PycrondError as error:  # it may be over at the next look
         return [[Cell(f"pycrond: {error}", "bad")]]
 

@@ -13,7 +13,7 @@ from pycrond.cli.setup.plan import (
     record_after,
     record_during,
 )
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.hashing import digest
 from pycrond.host import safe_paths
 
@@ -132,4 +132,4 @@ class Installation:
         except FileNotFoundError:
             raise
         except (OSError, ValueError, KeyError) as error:
-            raise PycrondError(f"{self._below_root(path)}: {getattr(error, 'strerror', error)}") from error
+            raise PycrondError(f"{self._below_root(path)}: {os_reason(error)}") from error

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
 
-from pycrond.cli.render import formatting
+from pycrond.jobs.display_name import display_names
 from pycrond.jobs.run import ENDS, State
-from pycrond.ledger.rows import JobRow, SpanRow
+from pycrond.ledger.rows import JobRow, RunRow, SpanRow
 from pycrond.text import printable
 
 COMING = "coming"
@@ -101,9 +101,9 @@ def foreseen(
 
 
 def build_timeline(
-    jobs: Iterable[JobRow], spans: Iterable[SpanRow], window: TimeWindow, gone: Mapping[str, str | None]
+    jobs: Iterable[JobRow], spans: Iterable[SpanRow], window: TimeWindow, gone: Mapping[str, RunRow]
 ) -> Timeline:
-    """Sort bars into lanes. `gone` has the names of jobs that are not loaded any more, by key."""
+    """Sort bars into lanes. `gone` has a run of each job that is not loaded any more, by key."""
     bars: dict[str, list[SpanRow]] = defaultdict(list)
     starts: dict[int, int] = defaultdict(int)
     fires: dict[int, list[str]] = defaultdict(list)
@@ -115,9 +115,10 @@ def build_timeline(
             starts[minute] += 1
             if bar.scheduled:
                 fires[minute].append(bar.key)
-    names = [(job.key, job.name, formatting.title(job.key, job.name, job.command)) for job in jobs]
-    names += [(key, name, name or key) for key, name in gone.items()]
-    lanes = (_lane(key, name, title, bars[key], window) for key, name, title in names if key in bars)
+    known: list[JobRow | RunRow] = [*jobs, *gone.values()]
+    named = [(job.key, job.name, job.command) for job in known if job.key in bars]
+    titles = display_names(named)
+    lanes = (_lane(key, name, titles[key], bars[key], window) for key, name, _ in named)
     return Timeline(tuple(lanes), window, starts, fires)
 
 
@@ -143,7 +144,8 @@ def foremost(lanes: Sequence[Lane], most: int, slot: float) -> list[Lane]:
 
 def shown_state(state: str) -> str:
     """Return the member of `SHOWN_STATES` that stands for a state of the ledger."""
-    return _SHOWN_AS.get(state, state)
+    shown = _SHOWN_AS.get(state, state)
+    return shown if shown in LABELS else State.LOST
 
 
 def legend(lanes: Iterable[Lane]) -> list[tuple[str, str]]:

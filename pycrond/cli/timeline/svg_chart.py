@@ -4,9 +4,9 @@ Each state has its own shape and a tooltip; colours, for light and dark pages, c
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from textwrap import wrap
 
+from pycrond import clock
 from pycrond.cli.render.cell_width import cut
 from pycrond.cli.timeline.clusters import Cluster, descriptions
 from pycrond.cli.timeline.lanes import (
@@ -154,7 +154,7 @@ class _SvgChart:
         return f"{word}, {times}{runs}"
 
     def _clock(self, seconds: float) -> str:
-        return f"{self.zone.local(datetime.fromtimestamp(seconds, UTC)):%H:%M:%S}"
+        return f"{self.zone.local(clock.at(seconds)):%H:%M:%S}"
 
     def histogram(self, clusters: Iterable[Cluster], bottom: int) -> Iterator[str]:
         """Yield a column for each slot, as high as its busiest minute."""

@@ -4,25 +4,50 @@ import pytest
 
 from pycrond.cli.check import rules
 from pycrond.crontab import parser
+from pycrond.errors import Problem
 from pycrond.schedule.timezone import Zone
 
 YEAR = 2026
 
 
 def codes(
-    text: str, other_cron: str = "", *, system: bool = False, zone: str = "UTC", ignored: str = ""
+    text: str,
+    other_cron: str = "",
+    *,
+    system: bool = False,
+    zone: str = "UTC",
+    ignored: str = "",
+    dialect: str = "cronie",
 ) -> list[str]:
+    return [problem.code for problem in problems(text, other_cron, system, zone, ignored, dialect)]
+
+
+def problems(
+    text: str,
+    other_cron: str = "",
+    system: bool = False,
+    zone: str = "UTC",
+    ignored: str = "",
+    dialect: str = "cronie",
+) -> list[Problem]:
     parsed = parser.parse(
-        text.encode("utf-8", "surrogateescape"), "jobs", system=system, user="" if system else "me"
+        text.encode("utf-8", "surrogateescape"),
+        "jobs",
+        system=system,
+        user="" if system else "me",
+        dialect=dialect,
     )
     facts = rules.CheckFacts(
         YEAR,
         Zone.of(zone),
         program_exists=lambda name, _path: "missing" not in name,
-        user_exists=lambda name: name != "stranger",
+        user_exists=lambda name: name in {"root", "me"},
+        directory_exists=lambda path: "missing" not in path,
+        shell_name=lambda path: {"/bin/sh": "dash", "/bin/dash": "dash"}.get(path, "bash"),
         other_cron=other_cron,
+        dialect=dialect,
     )
-    return [problem.code for problem in rules.find_problems(parsed, text, facts, ignored.split(","))]
+    return rules.find_problems(parsed, text, facts, ignored.split(","))
 
 
 @pytest.mark.parametrize(
@@ -82,6 +107,143 @@ def test_rules(line: str, expected: list[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    ("assignment", "expected"),
+    [
+        ("HOME=/missing", ["missing-home"]),
+        ("HOME=missing", ["missing-home"]),
+        ("HOME=/root", []),
+        ("HOME=", []),
+        ("HOME=$HOME/x", ["not-expanded"]),
+        ("HOME=~/missing", ["not-expanded"]),
+        ("PATH=$PATH:/usr/local/bin", ["not-expanded"]),
+        ("PATH=/bin:~/bin", ["not-expanded"]),
+        ("DIR=${BASE}/x", ["not-expanded"]),
+        ("BASE=/srv\nDIR=$BASE/x", ["not-expanded"]),
+        ("DIR=$BASE/x\nBASE=/srv", []),  # a $ may have any other meaning
+        ("TODAY=$(date)", ["not-expanded"]),
+        ("TODAY=`date`", ["not-expanded"]),
+        ("HASH=$6$salt$hash", []),
+        ("PRICE=5$", []),
+        ("BACKUP=file~", []),
+        ("URL=http://host/~me", []),
+        ("PYCROND_ON_FAILURE='echo $HOME'", []),
+        ("MAILTO=$USER", ["without-effect"]),
+        ("MAILFROM=cron-${LOGNAME}@example.org", ["without-effect"]),
+        ("MAILTO=$USER;id", ["bad-address"]),
+        ("TZ=Asia/Tokyo 0 3 * * * cmd", ["schedule-in-value"]),
+        ("MAILTO=root @daily cmd", ["schedule-in-value", "bad-address"]),
+        ("A=*/5 * * * * cmd", ["schedule-in-value"]),
+        ("A=x 0 3 * * *", []),
+        ("A=1 2 3 4 5 6 7", []),
+        ("CRON_TZ=UTC 0 3 * * * cmd\nCRON_TZ=", ["schedule-in-value", "bad-zone"]),
+        ("NAME\u00a0=x", ["look-alike"]),
+        ("NAME=\u201cx\u201d", ["look-alike"]),
+        ("NAME=caf\u00e9 \u2013 bar", []),
+    ],
+)
+def test_values_that_are_probably_meant_otherwise(assignment: str, expected: list[str]) -> None:
+    assert codes(f"{assignment}\n5 5 * * * x\n") == expected
+
+
+def test_variables_in_addresses_are_expanded_in_the_dialect_of_cronie_only() -> None:
+    text = "MAILTO=$USER@example.org\n5 5 * * * x\n"
+    assert codes(text, dialect="debian") == ["not-expanded", "bad-address"]
+    assert "other-cron" in codes(text, "debian")
+
+
+@pytest.mark.parametrize(
+    ("command", "word"),
+    [
+        ("source /etc/profile", "source"),
+        ("cd /x && source env", "source"),
+        ("if [[ -f x ]]; then x; fi", "[["),
+        ("x &> /dev/null", "&>"),
+        ("x &>> log", "&>>"),
+        ("x |& y", "|&"),
+        ("x <<< text", "<<<"),
+        ("diff <(a) b", "<("),
+        ("x {1..3}", "{1..3}"),
+        ("sleep $RANDOM", "$RANDOM"),
+        ('[ "$A" == b ] && x', "=="),
+        ("bash -c 'source x; [[ -f y ]] &> z'", None),
+        ("x > log 2>&1 & y", None),
+        ("x 'a &> b' \"[[\" \\&> # source [[", None),
+        ("grep [[:digit:]] x == y", None),
+        ("awk '$1 == 2' x", None),
+        ("x $((1 + 2)) ${A:-b} {} {a,b}", None),
+        ("echo source declare", None),
+        ("x < (y)", None),
+        ("cat <<EOF", None),
+    ],
+)
+def test_words_of_bash_under_another_shell(command: str, word: str | None) -> None:
+    messages = [one.message for one in problems(f"5 5 * * * {command}\n") if one.code == "bash-word"]
+    assert [message.split()[0] for message in messages][:1] == ([word] if word else [])
+    assert "bash-word" not in codes(f"SHELL=/bin/bash\n5 5 * * * {command}\n")
+    assert ("bash-word" in codes(f"SHELL=/bin/dash\n5 5 * * * {command}\n")) is bool(word)
+
+
+@pytest.mark.parametrize(
+    ("line", "code", "column", "name"),
+    [
+        ("5 5 * * * x\u00a0-a", "look-alike", 12, "a no-break space (U+00A0)"),
+        ("5 5 * * * x \u2013all", "look-alike", 13, "an en dash (U+2013)"),
+        ("5 5 * * * x -\u2013all", "look-alike", 14, "an en dash (U+2013)"),
+        ("5 5 * * * x \u201ca b\u201d", "look-alike", 13, "a typographic quote (U+201C)"),
+        ("5 5\u00a0* * * x", "bad-hour", 3, "a no-break space (U+00A0)"),
+        ("1\u20135 * * * * x", "bad-minute", 1, "an en dash (U+2013)"),
+        ("5 5 * * *\u00a0x", None, 0, "a no-break space (U+00A0)"),
+    ],
+)
+def test_characters_that_look_alike_are_named(line: str, code: str | None, column: int, name: str) -> None:
+    (found,) = [one for one in problems(f"{line}\n") if name in one.message]
+    assert code is None or (found.code, found.column) == (code, column)
+
+
+@pytest.mark.parametrize("command", ["x 'a\u2013b' \"\u00a0\"", "x a\u2013b.txt", "x caf\u00e9"])
+def test_characters_in_quotes_and_names_may_be_meant(command: str) -> None:
+    assert codes(f"5 5 * * * {command}\n") == []
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_utf_16_is_named_once(encoding: str) -> None:
+    data = ("# a comment\n" + "* * * * * x\n" * 3).encode(encoding)
+    (problem,) = parser.parse(data, "jobs").problems
+    assert (problem.line, problem.column, problem.code) == (1, 1, "utf-16")
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [("jitter=10m within=5m", ["jitter"]), ("jitter=5m within=5m", []), ("jitter=10m", [])],
+)
+def test_a_jitter_that_is_longer_than_within(options: str, expected: list[str]) -> None:
+    assert codes(f"#: {options}\n5 5 * * * x\n") == expected
+
+
+@pytest.mark.parametrize(
+    ("line", "is_asked"),
+    [
+        ("5 5 * * * echo hello", True),
+        ("5 5 * * * /opt/x -a", True),
+        ("5 5 * * * A=1 x", True),
+        ("5 5 * * * cd /x && y", True),
+        ("5 5 * * * missing-person /opt/x", False),
+        ("5 5 * * * /opt/x", True),
+    ],
+)
+def test_a_missing_user_column(line: str, is_asked: bool) -> None:
+    (problem,) = problems(f"{line}\n", system=True)
+    assert ("is the user column missing?" in problem.message) is is_asked
+
+
+def test_a_user_column_that_should_not_be_there() -> None:
+    text = "5 5 * * * me x\n"
+    facts = rules.CheckFacts(YEAR, Zone.of("UTC"), program_exists=lambda name, _path: name == "x")
+    (problem,) = rules.find_problems(parser.parse(text.encode(), "jobs"), text, facts)
+    assert problem.message.endswith("'me'; this crontab has no user column")
+
+
+@pytest.mark.parametrize(
     ("line", "is_warned"),
     [
         ("30 2 * * * x", True),
@@ -129,7 +291,7 @@ def test_a_leading_minus_in_a_system_crontab() -> None:
 
 
 def test_an_unknown_user() -> None:
-    assert codes("5 5 * * * stranger x\n5 5 * * * root x\n", system=True) == ["unknown-user"]
+    assert codes("5 5 * * * missing-one x\n5 5 * * * root x\n", system=True) == ["unknown-user"]
 
 
 @pytest.mark.parametrize("source", ["option", "comment"])

@@ -63,13 +63,14 @@ def test_it_only_reads(tmp_path: Path) -> None:
 def test_warnings_alone_are_no_failure(tmp_path: Path) -> None:
     (tmp_path / "jobs").write_text("*/7 * * * * true\n")
     assert "warning: uneven" in check(tmp_path, "jobs").stdout
-    assert check(tmp_path, "jobs", "--ignore", "uneven-step").stdout == ""
+    assert check(tmp_path, "jobs", "--ignore", "uneven-step").stdout == "ok: 1 job in 1 file\n"
 
 
-def test_a_good_file_says_nothing(tmp_path: Path) -> None:
-    (tmp_path / "jobs").write_text("*/5 * * * * true\n")
-    done = check(tmp_path, "jobs")
-    assert (done.stdout, done.stderr) == ("", "")
+def test_good_files_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "jobs").write_text("*/5 * * * * true\n" * 2)
+    (tmp_path / "more").write_text("5 * * * * false\n")
+    done = check(tmp_path, "jobs", "more")
+    assert (done.stdout, done.stderr) == ("ok: 3 jobs in 2 files\n", "")
 
 
 @pytest.mark.parametrize(("place", "options"), [("cron.d/jobs", []), ("jobs", ["--system-format"])])

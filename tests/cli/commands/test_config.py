@@ -1,6 +1,7 @@
 """The commands init and config: the files that are written, the values in force and their origin."""
 
 import json
+import os
 import re
 import tomllib
 from dataclasses import fields
@@ -11,6 +12,7 @@ import pytest
 
 from pycrond import settings
 from pycrond.cli.settings_layers import from_toml
+from pycrond.keeper import start as keeper_start
 from pycrond.settings import Settings
 from tests.conftest import Crond, pycrond
 
@@ -40,16 +42,31 @@ def test_the_origin_of_each_value(tmp_path: Path, line: str) -> None:
     assert known_settings["dialect"] == ("auto", "default")
 
 
-def test_settings_of_the_latest_daemon(tmp_path: Path) -> None:
-    """They are recorded in the state directory, by which commands find the daemon."""
+def test_settings_of_the_running_daemon(tmp_path: Path) -> None:
+    """They are recorded in the state directory, by which commands find the daemon; they precede all but flags."""
     (tmp_path / "settings").write_text(
         f"--crontabs=/c\n--state-dir={tmp_path}\n--runtime-dir=/r\n--pidfile=/p\n--watch=yes"
     )
-    known_settings = known_values(tmp_path)
-    assert known_settings["watch"] == (True, "latest daemon")
-    assert known_settings["runtime-dir"] == ("/r", "latest daemon")
-    assert known_settings["syslog"] == ("/dev/log", "default")
-    assert known_settings["state-dir"] == (str(tmp_path), "PYCROND_STATE_DIR")
+    file = tmp_path / "my.toml"
+    file.write_text("watch = true\nmax-running = 3\nspool-limit = 4096\n")
+    options = "--config", str(file), "--dialect", "debian"
+    lock = keeper_start.acquire_lock(str(tmp_path))
+    assert lock is not None
+    try:
+        running = known_values(tmp_path, *options)
+    finally:
+        os.close(lock)
+    assert running["runtime-dir"] == ("/r", "running daemon")
+    assert running["watch"] == (True, f"{file}:1")
+    assert running["max-running"] == (0, f"running daemon; {file}:2 differs")
+    assert running["spool-limit"] == (4096, f"{file}:3")
+    assert running["syslog"] == ("/dev/log", "default")
+    assert running["state-dir"] == (str(tmp_path), "PYCROND_STATE_DIR")
+    assert running["dialect"] == ("debian", "--dialect")
+    stopped = known_values(tmp_path, *options)
+    assert stopped["max-running"] == (3, f"{file}:2")
+    assert stopped["runtime-dir"][1] == "default"
+    assert stopped["crontabs"][0] != ["/c"], "as a start would read them"
 
 
 def test_a_value_that_is_not_allowed_is_an_error(tmp_path: Path) -> None:
@@ -63,7 +80,7 @@ def test_init_writes_files_that_start_accepts(crond: Crond) -> None:
     assert f"wrote {directory}/pycrond.toml\nwrote {directory}/crontabs/first\n" in stdout
     config = f"--config {directory}/pycrond.toml"
     assert f"pycrond start {config};" in stdout
-    assert crond.run("check", *config.split()).stdout == ""
+    assert crond.run("check", *config.split()).stdout == "ok: 1 job in 1 file\n"
     assert crond.run("config", *config.split(), "--json").stdout.count(f"{directory}/pycrond.toml:") == 1
 
 
@@ -92,4 +109,6 @@ def test_the_examples_of_init_have_no_errors(tmp_path: Path) -> None:
     active = re.sub(r"^# (?=#:|[0-9*@]|[A-Z_]+=)", "", text, flags=re.MULTILINE)
     (tmp_path / "active").write_text(active)
     done = pycrond(tmp_path, "check", "active", "--verbose", "--ignore", "missing-program,without-effect")
-    assert done.stdout == "active: 6 valid entries\n"  # one is the line that names the fields
+    assert (
+        done.stdout == "active: 6 valid entries\nok: 6 jobs in 1 file\n"
+    )  # one is the line that names the fields

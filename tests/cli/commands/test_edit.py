@@ -132,3 +132,64 @@ def test_an_editor_that_fails(crond: Crond, name: str, message: str) -> None:
     crond.environment |= {"VISUAL": name, "PATH": os.environ["PATH"]}
     assert message in crond.run("edit", str(file), status=1).stderr
     assert file.read_text() == GOOD
+    assert drafts(crond) == [], "a draft without an edit is of no use"
+
+
+def test_an_editor_that_is_missing(crond: Crond) -> None:
+    file = crond.write("jobs", GOOD)
+    for name in ("VISUAL", "EDITOR"):
+        crond.environment.pop(name, None)
+    crond.environment |= {"PATH": "/nowhere"}
+    done = crond.run("edit", str(file), status=1)
+    reason = "cannot run the editor vi, as neither VISUAL nor EDITOR is set: there is no such program\n"
+    assert done.stderr == f"pycrond: {reason}"
+
+
+@pytest.mark.parametrize("before", [GOOD, None])
+def test_an_empty_edit_is_not_put_in_place(crond: Crond, before: str | None) -> None:
+    if before:
+        crond.write("jobs", before)
+    editor(crond, "")
+    done = crond.run("edit", "jobs", status=1 if before else 0)
+    assert ("jobs is unchanged, for the edited text is empty" in done.stderr) is bool(before)
+    assert (crond.crontabs / "jobs").exists() is bool(before)
+    assert drafts(crond) == []
+
+
+def test_a_name_is_looked_for_in_the_crontab_directories(crond: Crond) -> None:
+    file = crond.write("jobs", GOOD)
+    (crond.directory / "jobs").write_text("another file of the working directory\n")
+    (crond.directory / "notes").write_text(GOOD)
+    more = crond.directory / "more"
+    more.mkdir()
+    editor(crond, GOOD + "1 1 * * * new\n")
+    assert crond.run("edit", "jobs", cwd=crond.directory).stdout.endswith(
+        f"{file} is in place; no daemon runs\n"
+    )
+    crond.run("edit", "fresh", cwd=crond.directory)
+    assert (crond.crontabs / "fresh").exists()
+    done = crond.run("edit", "notes", cwd=crond.directory)
+    assert done.stderr == f"notes: warning: not read by pycrond, whose crontabs are in {crond.crontabs}\n"
+    assert done.stdout == "notes is in place, but not read\n"
+    done = crond.run("edit", f"{crond.crontabs}/jobs.bak")
+    assert "jobs.bak: warning: not read, its name ends in '.bak'" in done.stderr
+    (more / "jobs").write_text(GOOD)
+    crond.environment["PYCROND_CRONTABS"] += f":{more}"
+    for name, reason in (
+        ("jobs", "several crontabs are called 'jobs'"),
+        ("none", "there is no crontab 'none'"),
+    ):
+        message = f"{reason}: give the path, as in {crond.crontabs}/{name}, {more}/{name}"
+        assert message in crond.run("edit", name, status=1).stderr
+
+
+def test_old_drafts_are_removed(crond: Crond) -> None:
+    file = crond.write("jobs", GOOD)
+    editor(crond, "61 * * * * oops\n")
+    for _ in range(2):
+        crond.run("edit", str(file), status=1)
+    old, young = drafts(crond)
+    os.utime(old, (0, 0))
+    editor(crond, GOOD)
+    crond.run("edit", str(file))
+    assert drafts(crond) == [young]

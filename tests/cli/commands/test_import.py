@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 from pathlib import Path
 
 import pytest
@@ -214,3 +215,22 @@ def test_what_is_written_is_what_start_takes(debian: Machine, crond: Crond) -> N
     wait_until(lambda: [run.state for run in crond.runs()] == ["succeeded"])
     names = {job["name"] for job in crond.json("list")["jobs"]}
     assert {"cron.daily", "three"} <= names
+
+
+def test_check_and_import_have_the_same_problems(tmp_path: Path) -> None:
+    root, warned = (
+        tmp_path / "root",
+        "PATH=$PATH:/x\nTZ=UTC 5 5 * * * x\n#: jitter=9m within=1m\n5 5 * * * root \u2013x\n",
+    )
+    (root / "etc/cron.d").mkdir(parents=True)
+    (root / "etc/cron.d/tab").write_text(f"{warned}5 5\u00a0* * * root x\n")
+    checked = pycrond(tmp_path, "check", "--system", "--root", str(root), "--as", "cronie", status=1).stdout
+    imported = pycrond(tmp_path, "import", "--root", str(root)).stdout
+    texts = re.findall(r"(?:error|warning): .*\[[\w-]+\]", checked)
+    assert {text.rpartition("[")[2] for text in texts} > {
+        "not-expanded]",
+        "schedule-in-value]",
+        "jitter]",
+        "look-alike]",
+    }
+    assert texts == re.findall(r"(?:error|warning): .*\[[\w-]+\]", imported)

@@ -5,8 +5,9 @@ import os
 import pty
 import select
 import signal
+import sqlite3
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import pytest
 
@@ -128,15 +129,90 @@ def test_characters_that_the_encoding_lacks(crond: Crond) -> None:
         assert "??" in crond.run(command, env=environment).stdout
 
 
+STOPPED = """
+#: name=ends success=4
+0 0 1 1 * echo begun; while [ ! -e go ]; do sleep 0.02; done; exit 3
+#: name=succeeds success=4
+0 0 1 1 * echo begun; while [ ! -e go ]; do sleep 0.02; done; exit 4
+#: name=lives
+0 0 1 1 * echo begun; while true; do sleep 0.1; done
+"""
+
+
+def begin_and_stop(crond: Crond) -> None:
+    """Start a daemon and three jobs, and stop the daemon."""
+    crond.write("jobs", f"HOME={crond.directory}\n{STOPPED}")
+    crond.run("start")
+    for name in ("ends", "succeeds", "lives"):
+        crond.run("run", name)
+    wait_until(lambda: crond.run("logs").stdout.count("begun") == 3)
+    assert "3 jobs still running" in crond.run("stop").stdout
+
+
+def states(crond: Crond) -> dict[str, tuple[str, int | None]]:
+    return {run["name"]: (run["state"], run["exit_status"]) for run in crond.history()}
+
+
+def test_what_ends_while_no_daemon_runs_is_not_shown_as_running(crond: Crond) -> None:
+    begin_and_stop(crond)
+    assert {state for state, _ in states(crond).values()} == {"running"}
+    heading = crond.run("list").stdout.splitlines()[0]
+    assert heading.startswith("pycrond does NOT run since ")
+    assert "so 3 jobs will not start; 3 still run" in heading
+    (crond.directory / "go").touch()
+    ended = {"ends": ("failed", 3), "succeeds": ("succeeded", 4), "lives": ("running", None)}
+    wait_until(lambda: states(crond) == ended)  # what the keeper has seen
+    document = crond.json("list")
+    assert (document["daemon"]["running"], document["daemon"]["jobs_left"]) == (False, 1)
+    jobs = {job["name"]: job for job in document["jobs"]}
+    assert [name for name, job in jobs.items() if job["running"]] == ["lives"]
+    assert (jobs["ends"]["last"]["state"], jobs["ends"]["last"]["exit_status"]) == ("failed", 3)
+    assert (jobs["ends"]["failing"]["times"], jobs["succeeds"]["failing"]) == (1, None)
+    assert names(crond, "--failed") == ["ends"]
+    assert [run["name"] for run in crond.json("history", "--state", "failed")["runs"]] == ["ends"]
+    assert [run["name"] for run in crond.json("history", "--state", "running")["runs"]] == ["lives"]
+    text = crond.run("status", status=3)
+    assert "ends: failing since " in text.stdout
+    assert text.stderr == "pycrond: pycrond is stopped, 1 job still running\n"
+    pid = next(run["pid"] for run in crond.history() if run["name"] == "lives")
+    assert f"kill -- -{pid}" in crond.run("kill", "lives", status=3).stderr
+    bars = {lane["name"]: lane["bars"][0]["state"] for lane in crond.json("timeline")["lanes"]}
+    assert bars == {"ends": "failed", "succeeds": "succeeded", "lives": "running"}
+    crond.run("start")
+    assert states(crond) == ended
+
+
+def test_processes_that_end_without_daemon_and_keeper(crond: Crond) -> None:
+    begin_and_stop(crond)
+    os.kill(crond.programs("keeper")[0], signal.SIGKILL)
+    wait_until(lambda: not crond.programs("keeper"))
+    assert {state for state, _ in states(crond).values()} == {"running"}
+    (crond.directory / "go").touch()
+    ended = dict.fromkeys(("ends", "succeeds"), ("unknown", None))
+    wait_until(lambda: states(crond) == {**ended, "lives": ("running", None)})
+    assert crond.json("list")["daemon"]["jobs_left"] == 1
+    assert "it ended while no daemon ran" in crond.run("history", "ends").stdout
+
+
+def test_all_runs_have_ended_after_a_restart_of_the_machine(crond: Crond) -> None:
+    begin_and_stop(crond)
+    with contextlib.closing(sqlite3.connect(crond.state / "ledger")) as db, db:
+        db.execute("UPDATE daemons SET boot = 'another'")
+    assert set(states(crond).values()) == {("unknown", None)}
+    assert "the machine was restarted" in crond.run("list", "ends").stdout
+
+
 # On a terminal
 
 
 class Screen:
-    """A command on a terminal of 80 columns and 24 lines, and the text that it writes there."""
+    """A command on a terminal of 80 columns, and the text that it writes there."""
 
-    def __init__(self, crond: Crond, *arguments: str, **environment: str) -> None:
+    def __init__(
+        self, crond: Crond, arguments: Sequence[str], rows: int, environment: Mapping[str, str]
+    ) -> None:
         self._fd, terminal = pty.openpty()
-        subprocess.run(["stty", "cols", "80", "rows", "24"], stdin=terminal, check=True)
+        subprocess.run(["stty", "cols", "80", "rows", str(rows)], stdin=terminal, check=True)
         removed = {"NO_COLOR", "COLUMNS", "LINES"}
         plain = {name: value for name, value in crond.environment.items() if name not in removed}
         self.command = subprocess.Popen(
@@ -168,8 +244,10 @@ class Screen:
 
 
 @contextlib.contextmanager
-def on_screen(crond: Crond, *arguments: str, **environment: str) -> Iterator[Screen]:
-    screen = Screen(crond, *arguments, **environment)
+def on_screen(
+    crond: Crond, *arguments: str, rows: int = 24, variable: tuple[str, str] = ("TERM", "xterm-256color")
+) -> Iterator[Screen]:
+    screen = Screen(crond, arguments, rows, dict([variable]))
     try:
         yield screen
     finally:
@@ -181,7 +259,7 @@ def test_colours_on_a_terminal_that_supports_them(crond: Crond) -> None:
     with on_screen(crond, "list") as screen:
         assert "\x1b[31m! \x1b[0m" in screen.read()
     for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
-        with on_screen(crond, "list", **{name: value}) as screen:
+        with on_screen(crond, "list", variable=(name, value)) as screen:
             assert "\x1b" not in screen.read()
             assert "! bad" in screen.text
 
@@ -201,6 +279,16 @@ def test_watch_redraws_and_restores_the_terminal(crond: Crond) -> None:
     assert screen.text.count("\x1b[?1049h") == screen.text.count("\x1b[?1049l") == 1
     assert "\x1b[?25h" in screen.text[screen.text.rindex("3 jobs") :]
     assert "Traceback" not in screen.text
+
+
+def test_watch_on_a_small_terminal_shows_failed_and_running_jobs_first(crond: Crond) -> None:
+    crond.write("first", f"{NEVER} true one\n{NEVER} true two\n")
+    begin(crond)
+    with on_screen(crond, "list", "--watch", rows=6) as screen:
+        text = screen.read("more jobs")
+    order = [text.index(word) for word in ("! ", "bad", "no space left", "slow", "… 3 more jobs")]
+    assert order == sorted(order)
+    assert "good" not in text
 
 
 def test_watch_ended_by_term(crond: Crond) -> None:

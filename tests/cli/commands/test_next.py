@@ -1,6 +1,7 @@
 """The commands next, explain and why."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -26,15 +27,18 @@ def document(directory: Path, *arguments: str, status: int = 0) -> dict[str, Any
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
     """A state directory in which three jobs are loaded."""
-    ledger = Ledger(str(tmp_path / "ledger"))
     text = b"#: name=night\n30 2 * * *\ttrue\n#: name=boot\n@reboot true\n#: name=never\n0 0 31 2 * true\n"
+    load(tmp_path, text, "Europe/Berlin")
+    return tmp_path
+
+
+def load(directory: Path, text: bytes, zone: str) -> None:
+    """Make a ledger in which the jobs of a crontab are loaded."""
+    ledger = Ledger(str(directory / "ledger"))
     made = make_jobs(parser.parse(text, "/etc/jobs").entries, "me")
     ledger.begin(1, "0", "b", "", datetime(2026, 1, 1, tzinfo=UTC))
-    ledger.load(
-        [FileRows("/etc/jobs", "", JobRows(made, "Europe/Berlin"))], (), datetime(2026, 1, 1, tzinfo=UTC)
-    )
+    ledger.load([FileRows("/etc/jobs", "", JobRows(made, zone))], (), datetime(2026, 1, 1, tzinfo=UTC))
     ledger.close()
-    return tmp_path
 
 
 def test_an_expression_from_a_time_to_a_time(tmp_path: Path) -> None:
@@ -49,6 +53,7 @@ def test_an_expression_from_a_time_to_a_time(tmp_path: Path) -> None:
         {
             "key": None,
             "name": None,
+            "display_name": None,
             "file": None,
             "line": None,
             "schedule": "30 2 * * *",
@@ -80,10 +85,26 @@ def test_the_loaded_jobs(directory: Path) -> None:
     ]
     (only,) = document(directory, "next", "night", "--count", "1")["jobs"]
     assert (only["key"], only["file"], only["line"]) == ("me/night", "/etc/jobs", 2)
-    lines = pycrond(directory, "next").stdout.splitlines()
+    lines = pycrond(directory, "next", "night", "boot", "never").stdout.splitlines()
     assert len(lines) == 1 + 5 + 2
     assert lines[-2].split() == ["at", "boot", "boot", "@reboot"]
     assert "no job is called 'nobody'" in pycrond(directory, "next", "nobody", status=1).stderr
+
+
+def test_the_next_fires_of_all_jobs_the_soonest_first(tmp_path: Path) -> None:
+    text = b"#: name=often\n*/20 * * * * a\n30 12 * * * /opt/rare.sh\n@reboot c\n0 0 1 1 * d\n"
+    load(tmp_path, text, "UTC")
+    since = ["--from", "2026-06-01T11:50Z"]
+    lines = pycrond(tmp_path, "next", *since, "--count", "5").stdout.splitlines()
+    assert [line.split()[2] for line in lines[1:]] == ["12:00", "12:20", "12:30", "12:40", "13:00"]
+    named = [re.search(r"(often|rare\.sh~\w{4}) ", line) for line in lines[1:]]
+    assert [found and found[1][:5] for found in named] == ["often", "often", "rare.", "often", "often"]
+    assert len(pycrond(tmp_path, "next", *since).stdout.splitlines()) == 1 + 10
+    until = pycrond(tmp_path, "next", *since, "--until", "2026-06-01T13:00Z").stdout.splitlines()
+    assert until[1:] == lines[1:-1]
+    jobs = document(tmp_path, "next", *since, "--count", "3")["jobs"]
+    assert [len(job["fires"]) for job in jobs] == [2, 1, 0, 0]
+    assert jobs[1]["display_name"].startswith("rare.sh~")
 
 
 def test_a_file_gives_a_row_for_each_line_in_order(tmp_path: Path) -> None:
@@ -193,3 +214,11 @@ def _gap(at: datetime) -> Any:
 
 def test_why_of_a_job_without_times(directory: Path) -> None:
     assert "runs at boot" in pycrond(directory, "why", "boot", "02:30", status=1).stderr
+
+
+@pytest.mark.parametrize("command", ["explain", "next"])
+def test_a_star_that_the_shell_has_replaced(directory: Path, command: str) -> None:
+    (directory / "a.txt").touch()
+    done = pycrond(directory, command, "0", "3", "a.txt", "a.txt", "a.txt", status=1)
+    assert "the shell has replaced * by the names of files" in done.stderr
+    assert "the shell" not in pycrond(directory, command, "0", "61", "*", "*", "*", status=1).stderr

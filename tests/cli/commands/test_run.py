@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import pwd
+import re
 import select
 import signal
 import subprocess
@@ -287,6 +288,29 @@ def test_logs_follow_of_a_job(crond: Crond) -> None:
             for _ in range(2):
                 crond.run("run", name, "--wait")
         assert [line(command).rpartition(" ")[2] for _ in range(2)] == ["b", "b"]
+
+
+def test_logs_of_several_jobs_by_time(crond: Crond) -> None:
+    """The lines of two jobs and of a run alternate as they were printed, each with its time."""
+    step = "while [ ! -e {0} ]; do sleep 0.02; done; echo {0}"
+    write(crond, a=f"echo 1; {step.format(3)}", b=f"{step.format(2)}; {step.format(4)}", c="echo c")
+    crond.run("start")
+    crond.run("run", "c", "--wait")
+    for name in "ab":
+        crond.run("run", name)
+    with running(crond, "logs", "-f", "a", "b", "1") as command:
+        for number in range(1, 5):
+            (crond.directory / str(number)).touch()
+            while not line(command).endswith(f" {number}"):
+                pass
+            time.sleep(0.02)  # more than the interval between two times
+    wait_until(lambda: all(run.ended_at for run in crond.runs()))
+    lines = crond.run("logs", "b", "a", "1").stdout.splitlines()
+    assert [text.rpartition(" ")[2] for text in lines] == ["c", "1", "2", "3", "4"]
+    assert all(re.match(r"\d\d:\d\d:\d\d [abc] \| ", text) for text in lines)
+    assert crond.run("logs", "a", "b", "1", "--since", "1h").stdout.splitlines() == lines
+    assert crond.run("logs", "a", "b", "--lines", "2").stdout.splitlines() == lines[3:]
+    assert "no job is called 'd'" in crond.run("logs", "a", "d", status=1).stderr
 
 
 # status

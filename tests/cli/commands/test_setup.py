@@ -6,6 +6,7 @@ import pwd
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from pycrond.cli.commands import setup as command
 from pycrond.cli.parser import build_parser
 from pycrond.cli.settings_layers import from_environment
 from pycrond.errors import PycrondError
+from tests.cli.commands.test_next import load
 from tests.conftest import SCRIPT, pycrond
 from tests.support import packages
 
@@ -255,3 +257,44 @@ def test_zsh_accepts_its_script(scripts: Path) -> None:
 def test_fish_completes_commands(scripts: Path) -> None:
     completions = run("fish", f"source {scripts}/fish; complete -C 'pycrond sta'")
     assert [line.split("\t")[0] for line in completions.splitlines()] == ["start", "status"]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two jobs in a ledger, whose pycrond a shell finds; one of them has no name."""
+    load(tmp_path, b"#: name=backup\n5 5 * * * x\n5 6 * * * /opt/report.sh $(touch evil)\n", "UTC")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{os.path.dirname(sys.executable)}:{os.environ['PATH']}")
+    monkeypatch.setenv("PYCROND_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("PYCROND_RUNTIME_DIR", str(tmp_path))
+
+
+BASH = """source {scripts}/bash
+try() {{ COMP_WORDS=(pycrond "$@") COMP_CWORD=$#; _shtab_pycrond pycrond "${{!#}}" x; echo "${{COMPREPLY[@]}}"; }}
+"""
+ZSH = """autoload -U compinit; compinit -D -u; eval "$(cat {scripts}/zsh)"
+compadd() {{ [[ $1 = -a ]] && print -- ${{(P)2}} || print -- $@ }}
+"""
+
+
+@pytest.mark.parametrize(
+    ("shell", "text"),
+    [
+        ("bash", BASH + "try run ba; try pause x rep; try history --state timed"),
+        ("zsh", ZSH + "_pycrond_jobs; _pycrond_states; print -- $functions[_shtab_pycrond_run]"),
+        ("fish", "source {scripts}/fish; for w in 'run ba' 'pause x rep'; complete -C \"pycrond $w\"; end"),
+    ],
+)
+def test_completions_know_jobs_and_states(scripts: Path, loaded: None, shell: str, text: str) -> None:
+    printed = run(shell, text.format(scripts=scripts))
+    assert re.search(r"\bbackup\b", printed)
+    assert re.search(r"report\.sh~\w{4}", printed)
+    assert shell == "fish" or "timed-out" in printed
+    assert not os.path.exists("evil")
+
+
+def test_completions_are_quiet_where_nothing_can_be_read(
+    scripts: Path, loaded: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYCROND_STATE_DIR", "/nonexistent")
+    assert run("bash", BASH.format(scripts=scripts) + "try run ba") == "\n"

@@ -33,6 +33,7 @@ def test_start_prints_pid_number_of_jobs_and_next_fire_time(crond: Crond) -> Non
     stdout = crond.run("start").stdout
     assert stdout == (
         f"pycrond started, pid {crond.pid}: 3 jobs from 2 files; next: first at 12:05, in 5 m\n"
+        f"crontabs: {crond.crontabs} (PYCROND_CRONTABS)\n"
     )
 
 
@@ -81,8 +82,99 @@ def test_start_reports_files_that_it_does_not_read(crond: Crond) -> None:
 def test_a_second_start_names_the_first(crond: Crond) -> None:
     crond.run("start")
     done = crond.run("start", status=1)
-    assert done.stderr == f"pycrond: already running, pid {crond.pid}\n"
+    running = f"pycrond: already running, pid {crond.pid}, since "
+    assert done.stderr.startswith(running)
+    assert done.stderr.endswith(f", with the crontabs {crond.crontabs}\n")
     assert not done.stdout
+
+
+def test_a_running_daemon_is_named_before_all_that_is_wrong(crond: Crond) -> None:
+    crond.run("start")
+    settings = crond.directory / "bad.toml"
+    settings.write_text("no-such-setting = 1\n")
+    (crond.directory / "open").mkdir()
+    (crond.directory / "open").chmod(0o777)
+    for arguments in (
+        ["--crontabs", f"{crond.directory}/none"],
+        ["--config", str(settings)],
+        ["--config", f"{crond.directory}/none.toml"],
+        ["--runtime-dir", f"{crond.directory}/open"],
+        ["--dialect", "vixie"],
+        ["--syslog", "smoke:signals"],
+        ["--foreground"],
+    ):
+        done = crond.run("start", *arguments, status=1)
+        assert done.stderr.startswith(f"pycrond: already running, pid {crond.pid}, since "), arguments
+        assert not done.stdout
+
+
+def test_a_start_in_another_directory_asks(crond: Crond) -> None:
+    """All commands resolve the crontabs in the same way, and `start` does not load others without a word."""
+    del crond.environment["PYCROND_CRONTABS"]
+    other = crond.directory / "other"
+    (other / "crontabs").mkdir(parents=True)
+    (other / "crontabs" / "theirs").write_text(NEVER + NEVER.replace("true", "false"))
+    crond.write("jobs", NEVER)
+
+    def crontabs(directory: Path) -> list[str]:
+        document = json.loads(crond.run("config", "--json", cwd=directory).stdout)
+        return next(row["value"] for row in document["settings"] if row["setting"] == "crontabs")
+
+    here = f"{crond.crontabs} (./crontabs of the working directory)"
+    assert f"crontabs: {here}\n" in crond.run("start", cwd=crond.directory).stdout
+    assert crontabs(other) == [str(crond.crontabs)], "those of the daemon that runs"
+    assert "ok: 1 job in 1 file\n" in crond.run("check", cwd=other).stdout
+    assert "nothing would change\n" in crond.run("diff", cwd=other).stdout
+    assert "1 job from 1 file" in crond.run("restart", cwd=other).stdout
+    crond.run("stop", cwd=other)
+    assert crontabs(other) == [f"{other}/crontabs"], "those of the next start"
+    assert "ok: 2 jobs in 1 file\n" in crond.run("check", cwd=other).stdout
+    refused = crond.run("start", cwd=other, status=1)
+    assert (
+        f"was last used with the crontabs {crond.crontabs}, and now with {other}/crontabs" in refused.stderr
+    )
+    assert nothing_runs(crond)
+    stdout = crond.run("start", "--yes", cwd=other).stdout
+    assert "2 jobs from 1 file" in stdout
+    assert stdout.endswith(f"; until now {crond.crontabs}\n")
+    crond.run("stop")
+    crond.run("start", "--crontabs", "crontabs", cwd=crond.directory)
+
+
+def test_settings_of_a_start_by_a_keeper_that_was_left(crond: Crond) -> None:
+    crond.write("jobs", "@reboot sleep 60\n")
+    crond.run("start")
+    wait_until(lambda: crond.runs()[0].state == "running")
+    crond.run("stop")
+    more = crond.directory / "more"
+    more.mkdir()
+    crond.run("start", "--crontabs", str(more))
+    del crond.environment["PYCROND_CRONTABS"]
+    assert f"crontabs {more}\n" in crond.run("start", status=1).stderr
+    crond.run("stop", "--kill-jobs")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
+def test_a_file_system_that_is_read_only(crond: Crond) -> None:
+    crond.state.mkdir()
+    script = f"mount -t tmpfs -o ro,mode=0700 none {crond.state} && exec {SCRIPT} start"
+    command = ["unshare", "--mount", "sh", "-c", script]
+    done = subprocess.run(
+        command, env=crond.environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.stderr == f"pycrond: cannot write to {crond.state}: the file system is read-only\n"
+
+
+def test_start_prints_ten_problems_and_counts_the_others(crond: Crond) -> None:
+    crond.write("a.bak", NEVER)
+    crond.write("bad", "61 * * * * true\n" * 14)
+    for command in ("start", "reload"):
+        lines = crond.run(command, status=int(command == "reload")).stderr.splitlines()
+        assert [line.split(": ")[0] for line in lines[:-1]] == [
+            f"{crond.crontabs}/bad:{n}:1" for n in range(1, 11)
+        ]
+        assert lines[-1] == "and 4 errors and 1 warning more: pycrond check shows them all"
+        assert crond.run("list").stdout.splitlines()[-1] == lines[-1]
 
 
 def test_a_first_start_makes_directories_that_only_its_user_can_read(crond: Crond) -> None:
@@ -99,7 +191,7 @@ def test_start_explains_why_crontabs_in_the_working_directory_are_not_used(crond
     del crond.environment["PYCROND_CRONTABS"]
     crond.directory.chmod(0o777)
     done = crond.run("start", status=1, cwd=crond.directory)
-    assert "./crontabs is used only if --crontabs names it, for other users can write above it" in done.stderr
+    assert f"; {crond.directory} is not used: others may write to it (mode 0777)" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -336,7 +428,7 @@ def test_reload_prints_what_is_loaded(crond: Crond) -> None:
     crond.run("start")
     crond.write("jobs", NEVER)
     stdout = crond.run("reload").stdout
-    assert re.match(r"pycrond reloaded: 1 job from 1 file; next: \S+ true at ", stdout)
+    assert re.match(r"pycrond reloaded: 1 job from 1 file; next: true~\w{4} at ", stdout)
     assert [job["command"] for job in crond.json("list")["jobs"]] == ["true"]
 
 

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 import icalendar
 import pytest
 
+from pycrond.cli.commands import timeline
 from pycrond.crontab import parser
 from pycrond.jobs.job import make_jobs
 from pycrond.ledger.codec import JobRows
@@ -95,6 +96,7 @@ def test_a_past_day_as_json(directory: Path) -> None:
         {
             "key": "me/backup",
             "name": "backup",
+            "display_name": "backup",
             "bars": [
                 {
                     "start": "2026-06-10T02:15:00Z",
@@ -375,3 +377,9 @@ def test_lines_end_as_the_format_demands(directory: Path) -> None:
     words = [SCRIPT, "calendar", "backup", "--state-dir", str(directory)]
     data = subprocess.run(words, capture_output=True, check=True, timeout=60).stdout
     assert data.count(b"\n") == data.count(b"\r\n") == data.count(b"\r")
+
+
+def test_a_job_that_is_named_jitter_has_none() -> None:
+    text = b"#: name=jitter\n0 7 * * * true\n#: name=other jitter=5m\n0 7 * * * true\n"
+    rows = JobRows(make_jobs(parser.parse(text, "/etc/jobs").entries, "me"), "UTC")
+    assert [timeline._has_jitter(row) for row in rows] == [False, True]

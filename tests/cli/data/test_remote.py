@@ -42,7 +42,9 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
         [(run, Outcome(State.FAILED, exit_status=1), NOON, 0.25 * run) for run in range(1, ENDED)]
     )
     ledger.finished([(ENDED, Outcome(State.SUCCEEDED, exit_status=0), NOON, 0.5)])
-    Pauses(ledger.file).pause(["root/job1"], None, "why", NOON)
+    for key in ("root/job1", "root/gone"):
+        ledger.file.db.execute("INSERT INTO health (key, since, expect) VALUES (?, 0, 60)", (key,))
+    Pauses(ledger.file, NOON).pause(["root/job1"], None, "why", NOON)
     ledger.close()
     for run in (1, 70, ENDED):
         path = Path(spool.path(str(directory / "spool"), run, 0))
@@ -75,6 +77,8 @@ def test_each_query_gives_the_same(both: tuple[Records, Remote]) -> None:
     assert through.jobs() == records.jobs()
     assert through.problems() == records.problems() != []
     assert through.last_runs() == records.last_runs() != {}
+    assert through.standings() == records.standings() != {}
+    assert through.expected() == records.expected() != []
     assert through.unfinished() == records.unfinished() != []
     assert through.runs([*range(1, 500)]) == records.runs([*range(1, 500)])
     assert through.after(100) == records.after(100)
@@ -86,6 +90,7 @@ def test_each_query_gives_the_same(both: tuple[Records, Remote]) -> None:
     assert through.find_jobs("job77") == records.find_jobs("job77") != []
     assert through.pauses(now) == records.pauses(now) != []
     assert through.output(70, 3, 5) == records.output(70, 3, 5) == (0, 140, b"\0\xff\0\xff\0")
+    assert through.times(70, 3, 5) == records.times(70, 3, 5) != []
     assert through.kept(70) == records.kept(70) == (0, 140)
     assert through.ends([1, 70, ENDED]) == records.ends([1, 70, ENDED])
     assert through.ends([1])[1] == b"\xff\0"

@@ -1,9 +1,11 @@
 """Facts about the machine around the daemon, read from real sockets and processes where possible."""
 
+import fcntl
 import os
 import shutil
 import socket
 import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -80,6 +82,51 @@ def test_a_service_with_its_own_mounts_is_no_container(change: str, is_found: bo
             assert (child.pid in {process.pid for process in probe.processes()}) == is_found
         finally:
             child.kill()
+
+
+@pytest.fixture
+def sleeper(tmp_path: Path) -> Iterator[Callable[..., int]]:
+    """A function that starts a program that sleeps, and returns its pid once it is executed."""
+    children = []
+
+    def start(name: str, *become: str) -> int:
+        program = tmp_path / name
+        if not program.exists():
+            shutil.copy(shutil.which("sleep") or "", program)
+        child = subprocess.Popen([*become, program, "60"])
+        children.append(child)
+        wait_until(lambda: Path(f"/proc/{child.pid}/comm").read_text() == f"{name}\n")
+        return child.pid
+
+    tmp_path.chmod(0o755)
+    yield start
+    for child in children:
+        child.kill()
+        child.wait()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the system's cron is root's")
+def test_only_root_runs_the_systems_cron(tmp_path: Path, sleeper: Callable[..., int]) -> None:
+    """A user cannot prevent a start by a process with the name of a cron."""
+    os.chmod(tmp_path.parent, 0o755)
+    roots, users = sleeper("crond"), sleeper("cron", "setpriv", "--reuid=65534", "--clear-groups")
+    script = sleeper("anacron")
+    running = [Process(pid, name, []) for pid, name in ((roots, "crond"), (users, "cron"), (script, "cron"))]
+    (cron,) = probe.other_crons(running, str(tmp_path), of_system=True)
+    assert cron.name == f"crond (pid {roots})"
+    Path(tmp_path / "crond").unlink()  # as by an upgrade of the package
+    assert probe.is_of_system(roots)
+
+
+def test_the_holder_of_a_pidfile(tmp_path: Path) -> None:
+    pidfile = tmp_path / "crond.pid"
+    pidfile.write_text("1\n")
+    assert probe.locked_pidfiles([str(pidfile), str(tmp_path / "none")]) == []
+    with pidfile.open() as held:
+        fcntl.flock(held, fcntl.LOCK_SH)
+        assert probe.locked_pidfiles([str(pidfile)]) == [], "whoever can read it can lock it so"
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert probe.locked_pidfiles([str(pidfile)]) == [os.getpid()], "and not the pid in the file"
 
 
 def test_systemd_cron_is_a_directory_of_units(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pycrond.cli.render.formatting import Cell
 from pycrond.errors import Problem
 from pycrond.ledger import rows
 from pycrond.ledger.rows import DaemonRow, PauseRow, RunRow
-from pycrond.text import duration, printable, printable_all, rfc3339, rough_duration
+from pycrond.text import printable, printable_all, rfc3339
 
 NOW = datetime(2025, 6, 10, 14, 0, 30, tzinfo=ZoneInfo("Europe/Berlin"))
 RUN = RunRow(
@@ -79,33 +79,6 @@ def test_moments_are_in_the_reader_s_zone() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"),
-        (0.9, "0 s"),
-        (59.9, "59 s"),
-        (60, "1 m"),
-        (180, "3 m"),
-        (7199, "119 m"),
-        (7200, "2 h"),
-        (86399, "23 h"),
-        (86400, "1 d"),
-        (12 * 86400, "12 d"),
-        (4000 * 86400, "4000 d"),
-    ],
-)
-def test_rough_durations(seconds: float, text: str) -> None:
-    assert rough_duration(seconds) == text
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(None, ""), (0.04, "0.0 s"), (1.25, "1.2 s"), (119.9, "119.9 s"), (130, "2 m")]
-)
-def test_durations(seconds: float | None, text: str) -> None:
-    assert duration(seconds) == text
-
-
-@pytest.mark.parametrize(
     ("changed", "cell"),
     [
         ({}, Cell("ok", "good")),
@@ -123,11 +96,6 @@ def test_durations(seconds: float | None, text: str) -> None:
 )
 def test_endings(changed: dict[str, object], cell: Cell) -> None:
     assert formatting.ending(RUN._replace(**changed)) == cell  # type: ignore[arg-type]
-
-
-def test_titles() -> None:
-    assert formatting.title("root/nightly", "nightly", "x") == "nightly"
-    assert formatting.title("root/0123456789ab", None, "backup --all") == "012345 backup --all"
 
 
 @pytest.mark.parametrize(
@@ -179,11 +147,11 @@ def test_no_text_can_control_the_terminal(command: str, escaped: str) -> None:
     assert printable(command) == escaped
     assert printable_all([command, "end"]) == [escaped, "end"]
 
-    assert formatting.log_head(RUN, command, RUN.fire + 9, NOW) == f"14:00:09 012345 {escaped} | "
-
 
 def test_the_head_of_a_log_line() -> None:
-    assert formatting.log_head(RUN._replace(name="n" * 50), "x", 0.0, NOW) == f"14:00:00 {'n' * 24} | "
+    assert formatting.log_head(RUN._replace(command="x"), RUN.fire + 9, NOW) == "14:00:09 x~0123 | "
+    named = RUN._replace(key=f"root/{'n' * 50}", name="n" * 50)
+    assert formatting.log_head(named, 0.0, NOW) == f"14:00:00 {'n' * 30} | "
 
 
 # JSON: keys are added, never renamed.
@@ -192,12 +160,13 @@ def test_the_head_of_a_log_line() -> None:
 def test_a_run_as_json() -> None:
     document = json.loads(json.dumps(rows.run_json(RUN)))
     needed = (
-        "id key name fire trigger attempt state reason pid started_at ended_at exit_status signal cpu_s"
+        "id key name display_name fire trigger attempt state reason pid started_at ended_at exit_status signal cpu_s"
         " max_rss_kb lateness_ms bytes until count"
     )
     assert set(needed.split()) <= set(document)
     assert (document["fire"], document["started_at"]) == ("2025-06-10T12:00:00Z", "2025-06-10T12:00:00.004Z")
     assert (document["count"], document["until"], document["exit_status"]) == (None, None, 0)
+    assert "command" not in document
     assert rows.run_json(RUN._replace(folded=9, until=1749556800.0))["count"] == 9
 
 

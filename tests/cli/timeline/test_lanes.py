@@ -13,6 +13,7 @@ from pycrond.cli.timeline.lanes import Lane, Timeline, TimeWindow, build_timelin
 from pycrond.cli.timeline.scale import SLOTS, TimeScale
 from pycrond.ledger.rows import JobRow, SpanRow
 from pycrond.schedule.timezone import Zone
+from tests.cli.render.test_formatting import RUN
 
 BERLIN = Zone.of("Europe/Berlin")
 
@@ -100,8 +101,12 @@ def test_fires_of_a_paused_job_are_skipped() -> None:
 
 def test_a_job_that_is_gone_has_a_lane_and_a_job_without_bars_has_none() -> None:
     spans = [span("old", "01:00"), span("0123456789ab", "02:00")]
-    timeline = build_timeline([job("idle")], spans, DAY, {"me/old": "old", "me/0123456789ab": None})
-    assert [(lane.name, lane.title) for lane in timeline.lanes] == [("old", "old"), (None, "me/0123456789ab")]
+    gone = [
+        RUN._replace(key="me/old", name="old"),
+        RUN._replace(key="me/0123456789ab", name=None, command="/opt/sync.sh -a"),
+    ]
+    timeline = build_timeline([job("idle")], spans, DAY, {run.key: run for run in gone})
+    assert [(lane.name, lane.title) for lane in timeline.lanes] == [("old", "old"), (None, "sync.sh~0123")]
 
 
 def test_all_lanes_or_the_most_important() -> None:

@@ -31,10 +31,10 @@ def tooltips(root: ET.Element, kind: str) -> list[str]:
 def test_each_bar_has_a_tooltip() -> None:
     root = parsed(drawn(*SPANS, coming=COMING))
     assert tooltips(root, "succeeded") == [
-        "backup: ok, 04:15:00 to 05:40:00 (85 m), run 7",
-        "sync: ok, 02:00:00 to 02:01:00 (60.0 s), run 7",
+        "backup: ok, 04:15:00 to 05:40:00 (1 h 25 m), run 7",
+        "sync: ok, 02:00:00 to 02:01:00 (1 m), run 7",
     ]
-    assert tooltips(root, "failed") == ["sync: failed, 08:00:00 to 08:01:00 (60.0 s), run 7"]
+    assert tooltips(root, "failed") == ["sync: failed, 08:00:00 to 08:01:00 (1 m), run 7"]
     assert tooltips(root, "missed") == ["sync: missed, 11:00:00 to 13:00:00 (2 h), 3 in one"]
     assert tooltips(root, "running") == ["report: running, 12:30:00 until now, run 7"]
     assert tooltips(root, "coming")[0] == "backup: to come, 01:00:00"
@@ -67,7 +67,7 @@ def test_each_state_has_a_style_on_light_and_on_dark() -> None:
 def test_bars_that_would_touch_are_merged() -> None:
     spans = [span("a", f"{hour:02}:{minute:02}") for hour in range(12) for minute in range(60)]
     assert tooltips(parsed(drawn(*spans)), "succeeded") == [
-        "a: ok, 02:00:00 to 13:59:00 (11 h), 720 in one",
+        "a: ok, 02:00:00 to 13:59:00 (11 h 59 m), 720 in one",
     ]
     spans = [span("a", f"{hour:02}:{minute:02}") for hour in range(12) for minute in (0, 30)]
     assert len(tooltips(parsed(drawn(*spans)), "succeeded")) == 24

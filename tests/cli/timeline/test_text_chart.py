@@ -133,7 +133,7 @@ def test_jobs_with_names_come_first() -> None:
         120, ("me/0123", f"me/{'b' * 30}"), 0, JitterSuggestion(900, ("me/0123", f"me/{'b' * 30}"), 1, 1)
     )
     text = described(cluster, timeline.titles, "...")
-    assert f"on {'b' * 15}... and 0123 run None would" in text
+    assert f"on {'b' * 15}... and 0123 would" in text
 
 
 def test_a_chart_without_lanes_is_its_heading() -> None:

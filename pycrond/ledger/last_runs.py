@@ -1,0 +1,46 @@
+"""The ledger's table of the run of each job that ended last, and of the fires passed over since.
+
+It is written in the transaction in which a run ends or a fire is passed over, so that no reader has to
+search all runs.
+"""
+
+from collections.abc import Sequence
+
+from pycrond.jobs.run import NOT_STARTED, State
+from pycrond.ledger.database import Work
+
+LAST_RUN = """
+    INSERT INTO last_runs (key, run, failing_since, failures, passed, skipped, missed)
+    SELECT over.key, over.id, iif(?2 IN ('succeeded', 'killed'), NULL, coalesce(over.started_at, over.fire)),
+    iif(?2 IN ('succeeded', 'killed') OR over.attempt > 1, 0, coalesce(over.folded, 1)), max(later.id),
+    coalesce(sum(coalesce(later.folded, 1)) FILTER (WHERE later.state = 'skipped'), 0),
+    coalesce(sum(coalesce(later.folded, 1)) FILTER (WHERE later.state = 'missed'), 0)
+    FROM runs AS over LEFT JOIN runs AS later ON later.key = over.key AND later.id > over.id
+    AND later.state IN ('skipped', 'missed')
+    WHERE over.id = ?1 AND (?2 <> 'killed' OR over.started_at NOT NULL) GROUP BY over.id
+    ON CONFLICT DO UPDATE SET run = max(excluded.run, coalesce(run, 0)),
+    passed = iif(excluded.run > coalesce(run, 0), excluded.passed, passed),
+    skipped = iif(excluded.run > coalesce(run, 0), excluded.skipped, skipped),
+    missed = iif(excluded.run > coalesce(run, 0), excluded.missed, missed),
+    failing_since = iif(?2 = 'succeeded', NULL, coalesce(failing_since, excluded.failing_since)),
+    failures = iif(?2 = 'succeeded', 0, failures + excluded.failures)
+"""
+"""For a run that is over and its state. A run that was killed has neither failed nor succeeded. Of runs that
+overlap, the one that began last stays the last.
+"""
+PASSED = """
+    INSERT INTO last_runs (key, failures, passed, skipped, missed)
+    SELECT key, 0, id, iif(?2 = 'skipped', coalesce(folded, 1), 0), iif(?2 = 'missed', coalesce(folded, 1), 0)
+    FROM runs WHERE id = ?1
+    ON CONFLICT DO UPDATE SET passed = max(excluded.passed, coalesce(passed, 0)),
+    skipped = skipped + excluded.skipped, missed = missed + excluded.missed
+"""
+"""For a row of fires that were skipped or missed, and its state."""
+
+
+def changes(states: Sequence[tuple[int, State]]) -> list[Work]:
+    """Return the work that follows from rows of runs and the states that have just been written."""
+    return [
+        (PASSED, [row for row in states if row[1] in NOT_STARTED]),
+        (LAST_RUN, [row for row in states if row[1] not in NOT_STARTED]),
+    ]

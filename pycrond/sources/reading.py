@@ -1,0 +1,249 @@
+"""A reading of all crontabs: the changed ones are parsed, the others are kept as they were."""
+
+import errno
+import os
+import time
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
+
+from pycrond import clock
+from pycrond.errors import MissingDirectoryError, Problem, TooLargeError, UnreadableError, os_reason
+from pycrond.host.names import NAMES
+from pycrond.jobs.job import Account
+from pycrond.sources import files as crontab_files
+from pycrond.sources import system as system_crontabs
+from pycrond.sources.last_good import LastGood
+from pycrond.sources.limits import NO_LIMITS, CrontabLimits
+from pycrond.sources.source import Source, SourceParser, unknown_user_problems, without_users
+from pycrond.sources.watch import FileStamp, file_stamp
+
+TIMESTAMP_TICK = 0.05  # seconds, several ticks of the clock of file times
+PASSING_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}  # they say nothing about a crontab
+SETTLE_TIME = 0.02  # seconds for which a changed file must stay the same before it is read
+
+
+@dataclass(slots=True)
+class Reading:
+    """The result of one reading of all crontabs so far."""
+
+    last_good: LastGood
+    account: Account
+    parser: SourceParser
+    before: Mapping[str, Source]
+    """The sources of the reading before, by file."""
+    unstable: Collection[str]
+    """Files that are being written and must not be read now."""
+    waiting: Collection[str]
+    """Files that are read later."""
+    limits: CrontabLimits
+    """Of the crontabs of users other than the daemon's and root."""
+    accounts_before: Mapping[str, Account]
+    """Those of users with jobs in the reading before, by name."""
+    known: set[str]
+    """Users that were known when a daemon loaded their jobs; changed."""
+    asked: set[str]
+    """The users that were looked up for this reload; changed."""
+    sources: dict[str, Source] = field(default_factory=dict)
+    """The sources as they were read, by file."""
+    loaded: list[Source] = field(default_factory=list)
+    """The same without jobs of users that were never known."""
+    problems: list[Problem] = field(default_factory=list)
+    files: list[str] = field(default_factory=list)
+    orphans: list[str] = field(default_factory=list)
+    """Crontabs of unknown users."""
+    accounts: dict[str, Account] = field(default_factory=dict)
+    """Those of users with jobs, by name; of a user that is gone the one that it had."""
+    unknown: set[str] = field(default_factory=set)
+    """Names for which there is no account."""
+    complete: bool = True
+    """No directory is missing."""
+
+    def __post_init__(self) -> None:
+        self.accounts[self.account.name] = self.account
+
+    def read_directory(self, directory: str) -> None:
+        try:
+            files, skipped = crontab_files.list_crontabs(directory)
+        except MissingDirectoryError as error:
+            count = self._keep_jobs_of(directory)
+            note = f"; its {count} jobs go on as they were" if count else ""
+            self._add_error(directory, "missing", f"{error}{note}")
+        except UnreadableError as error:
+            self._add_error(directory, "refused", str(error))
+        else:
+            self.problems += skipped
+            for file in files:
+                self._read_file(file, self.account.name, crontab_files.OWN_CHECK)
+
+    def _keep_jobs_of(self, directory: str) -> int:
+        """Keep the jobs of a directory that cannot be read now; return their number."""
+        remaining = [source for file, source in self.before.items() if os.path.dirname(file) == directory]
+        self.complete = False
+        for source in remaining:
+            self._add(replace(source, file_stamp=None, problems=()))
+        return sum(len(source.jobs) for source in remaining)
+
+    def read_system(self, root: str) -> None:
+        """Read the crontabs that the system's own cron would read."""
+        rules = system_crontabs.RULES[self.parser.dialect]
+        crontabs, skipped = system_crontabs.list_system_crontabs(root, rules)
+        self.problems += skipped
+        for problem in skipped:
+            if problem.code == "missing":
+                self._keep_jobs_of(problem.file)
+            elif problem.code == "orphan":
+                self._keep_orphan(problem.file)
+        for crontab in crontabs:
+            self._read_file(crontab.file, crontab.user, system_crontabs.permission_check(crontab, rules))
+
+    def _keep_orphan(self, file: str) -> None:
+        """Keep the jobs of a crontab whose user is unknown now and was known before. The file is read as soon
+        as there is a user that it may belong to.
+        """
+        name, source = os.path.basename(file), self.before.get(file)
+        self._look_up(name)
+        self.unknown.add(name)
+        self.orphans.append(file)
+        good = (
+            None
+            if source or name not in self.known
+            else self.last_good.load(f"{file}\0") or self.last_good.load(file)
+        )
+        if good:
+            source = self.parser.parse(good, file, name, None, limits=self.limits)
+        if source:
+            self.files.append(file)
+            self._add(replace(source, file_stamp=None, problems=()))
+
+    def _look_up(self, name: str) -> Account | None:
+        """Return the account of a user by the last answer; have it looked up again once in a reload."""
+        if name not in self.asked:
+            self.asked.add(name)
+            NAMES.is_settled(name)
+        user = NAMES.user(name)
+        return user.account if user else None
+
+    def _read_file(self, file: str, owner: str | None, check: crontab_files.PermissionCheck) -> None:
+        """Read a crontab of the user `owner`, or with None one that has a user column."""
+        self.files.append(file)
+        account = None if owner in {None, self.account.name} else self._look_up(owner or "")
+        before, stamp = self._before(file, account), _lasting_stamp(file)
+        if before and file in self.unstable:
+            self._add(before)
+            message = "is being written all the time: its previous content runs on until the next look"
+            self._add_error(file, "written", message)
+        elif before and (file in self.waiting or before.file_stamp == stamp is not None):
+            self._add(before)
+        elif file not in self.waiting:
+            self._read_changed_file(file, owner, check, stamp, account)
+
+    def _before(self, file: str, account: Account | None) -> Source | None:
+        """Return a file's source of the reading before, unless it was that of another account."""
+        before = self.before.get(file)
+        return before if before and before.owner == account else None
+
+    def _read_changed_file(
+        self,
+        file: str,
+        owner: str | None,
+        check: crontab_files.PermissionCheck,
+        stamp: FileStamp | None,
+        account: Account | None,
+    ) -> None:
+        before = self._before(file, account)
+        max_size = self._limits_of(owner).size
+        try:
+            text, uid = crontab_files.read_with_owner(file, check, max_size=max_size)
+            if not (before or text.strip()) and self.last_good.load(self._saved_name(file, uid)):
+                time.sleep(SETTLE_TIME)  # it may be being written; at a start nothing else is delayed by this
+                text, uid = crontab_files.read_with_owner(file, check, max_size=max_size)
+        except TooLargeError as error:
+            setting = "" if max_size == crontab_files.MAX_BYTES else " (setting max-crontab-size)"
+            problems = (_file_error(file, "beyond-limit", f"{error}{setting}"),)
+            new = Source(file, stamp, (), problems, frozenset(), "")
+            self._add(replace(self._with_last_good(new, error.uid, owner), owner=account))
+        except UnreadableError as error:
+            cause = error.__cause__
+            if before and isinstance(cause, OSError) and cause.errno in PASSING_ERRORS:
+                self._add(replace(before, file_stamp=None))
+                self._add_error(file, "not-read", f"{error}: its previous content runs on")
+            else:
+                self._add_error(file, "refused", str(error))
+        else:
+            self._add(replace(self._parse(text, uid, file, owner, stamp), owner=account))
+
+    def _saved_name(self, file: str, uid: int) -> str:
+        """Return the name of a last good text: a text of the job's user is not that of root's file."""
+        return file if uid == self.account.uid else f"{file}\0"
+
+    def _limits_of(self, owner: str | None) -> CrontabLimits:
+        """Return the limits of a crontab: root's own, and those of the daemon's user, have none."""
+        if owner in {None, self.account.name}:
+            return NO_LIMITS
+        account = self._look_up(owner or "")
+        return self.limits if account is None or account.uid else NO_LIMITS
+
+    def _parse(self, text: bytes, uid: int, file: str, owner: str | None, stamp: FileStamp | None) -> Source:
+        """Parse the text of a file that belongs to `uid`, or the last good one of the same owner."""
+        limits, before = self._limits_of(owner), self.before.get(file)
+        if before and before.is_good and before.stamp == self.parser.stamp(text, owner, limits):
+            new = replace(before, file_stamp=stamp)  # it was touched
+        else:
+            new = self.parser.parse(text, file, owner, stamp, limits=limits)
+        if not new.is_good:
+            return self._with_last_good(new, uid, owner)
+        if owner not in {None, self.account.name} and not NAMES.is_answered(owner or ""):
+            return replace(new, file_stamp=None)  # it may be another user's file: it is read again
+        try:
+            self.last_good.save(self._saved_name(file, uid), text)
+        except OSError as error:
+            message = f"cannot be saved as the last good version: {os_reason(error)}"
+            problem = _file_error(file, "not-kept", message)
+            return replace(new, file_stamp=None, problems=(*new.problems, problem))
+        return new
+
+    def _with_last_good(self, new: Source, uid: int, owner: str | None) -> Source:
+        """Return the last good version of a crontab with errors, and these errors; else `new`."""
+        good = self.last_good.load(self._saved_name(new.file, uid))
+        if good is None:
+            return new
+        message = "has errors: its last good version goes on running until it is repaired"
+        problems = (*new.problems, Problem(new.file, 0, 0, "warning", "kept", message))
+        old = self.parser.parse(good, new.file, owner, new.file_stamp, limits=self._limits_of(owner))
+        return replace(old, problems=problems, further_errors=new.further_errors, uses_last_good=True)
+
+    def _add(self, source: Source) -> None:
+        """Add a source, with an error for each job of an unknown user. Jobs of users that were never known
+        are left out.
+        """
+        self.sources[source.file] = source
+        reasons = {}
+        users = source.users - {self.account.name}
+        NAMES.look_up(users - self.asked)
+        for name in users:
+            account = self._look_up(name)
+            if account is None:
+                self.unknown.add(name)
+                reasons[name] = NAMES.unknown_reason(name)
+                account = self.accounts_before.get(name)
+            else:
+                self.known.add(name)
+            if account:
+                self.accounts[name] = account
+        left_out = {name for name in reasons if name not in self.known and NAMES.is_answered(name)}
+        self.loaded.append(without_users(source, left_out) if left_out else source)
+        self.problems += [*source.problems, *unknown_user_problems(source.jobs, reasons)]
+
+    def _add_error(self, file: str, code: str, message: str) -> None:
+        self.problems.append(_file_error(file, code, message))
+
+
+def _file_error(file: str, code: str, message: str) -> Problem:
+    return Problem(file, 0, 0, "error", code, message)
+
+
+def _lasting_stamp(file: str) -> FileStamp | None:
+    """Return the stamp of a file; None if it is so new that another change could leave it the same."""
+    stamp = file_stamp(file)
+    age = clock.now().timestamp() - stamp.ctime_ns / 1e9
+    return None if 0 <= age < TIMESTAMP_TICK else stamp

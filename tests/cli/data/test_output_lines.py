@@ -1,0 +1,69 @@
+"""Lines of output with their times: of one run, and of several merged."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from pycrond.cli.data.output_lines import Line, Stream, interleaved, tail
+from pycrond.output import line_times, spool
+from pycrond.output.line_times import LineTimes
+
+AT = 1_700_000_000.0
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Any:
+    """The output of run 5: three lines and a part, each read a second after the one before."""
+    text = b"one\ntwo\nthree\nrest"
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "5.0").write_bytes(text)
+    times = LineTimes(str(tmp_path), 5)
+    for number, position in enumerate((0, 4, 8, 14)):
+        times.note(0, position, AT + number)
+    directory = str(tmp_path)
+    return SimpleNamespace(
+        kept=lambda run: spool.kept_range(directory, run),
+        output=lambda run, offset, most: (
+            *spool.kept_range(directory, run),
+            spool.read(directory, run, offset, 6),
+        ),
+        times=lambda run, start, end: spool.times(directory, run, start, end),
+    )
+
+
+def test_lines_of_a_run(records: Any) -> None:
+    """Also where the parts that are read at once end within a line."""
+    complete = [Line(AT, "one"), Line(AT + 1, "two"), Line(AT + 2, "three")]
+    stream = Stream(records, 5)
+    assert [*stream.lines(to_the_end=False)] == complete
+    assert stream.offset == 14
+    assert [*stream.lines(to_the_end=True)] == [Line(AT + 3, "rest")]
+    assert tail(records, 5, 2, whole=True) == (complete[1:], 14)
+    assert tail(records, 5, 2, whole=False) == ([complete[2], Line(AT + 3, "rest")], 18)
+
+
+def test_lines_of_an_older_version(records: Any, tmp_path: Path) -> None:
+    Path(line_times.path(str(tmp_path), 5, 0)).unlink()
+    Path(line_times.first_path(str(tmp_path), 5)).unlink()
+    changed = (tmp_path / "0" / "5.0").stat().st_mtime
+    assert {line.at for line in Stream(records, 5).lines(to_the_end=True)} == {changed}
+
+
+def test_lines_of_several_runs_are_merged_by_time() -> None:
+    """Those of one run keep their order, also after a clock that was turned back. A run is opened in its turn."""
+    opened: list[str] = []
+
+    def source(name: str, *times: float) -> tuple[float, str, Iterator[Line]]:
+        def lines() -> Iterator[Line]:
+            opened.append(name)
+            yield from (Line(at, f"{name}{number}") for number, at in enumerate(times))
+
+        return times[0], name, lines()
+
+    merged = interleaved(iter([source("a", 1, 5, 5, 9), source("b", 2, 7, 3, 8), source("c", 6)]))
+    assert next(merged) == ("a", Line(1, "a0"))
+    assert opened == ["a"]
+    assert [line.text for _, line in merged] == ["b0", "a1", "a2", "c0", "b1", "b2", "b3", "a3"]
