@@ -125,7 +125,7 @@ def copied(crond: Crond) -> Iterator[Crond]:
         (
             "ledger/schema.py",
             "MIGRATIONS = ()\n",
-            "ledger {} is of version 7, from a newer pycrond; this one knows up to 0",
+            "ledger {} is of version 8, from a newer pycrond; this one knows up to 0",
         ),
         ("sources/loader.py", "raise SystemExit\n", "the new version exited without output"),
     ],

@@ -85,9 +85,11 @@ class Judgement:
         return any(run.fire <= at <= run.until for run in self._rows(job) if run.until is not None)
 
     def _judge_list(self) -> None:
-        """Check that one look at `list` shows what fails, and nothing else."""
+        """Check that one look at `list` shows what fails, and nothing else but what was missed."""
         jobs = self.crond.json("list", "--failed")["jobs"]
-        shown = {job["key"].partition("/")[2] for job in jobs}
+        shown = {job["name"] for job in jobs if job["failing"] or job["overdue"]}
+        if others := {job["name"] for job in jobs if not job["missed_since"]} - shown:
+            self.faults.append(f"list --failed shows {others} for no reason")
         expected = {job.name for job in JOBS if job.end == FAILS}
         either = {job.name for job in JOBS if job.end == MAY_FAIL}
         if shown - either != expected:

@@ -149,6 +149,7 @@ class Server:
         self.steps += minutes * 60.0
         (self.directory / "clock.steps").write_text(str(self.steps))
         self.now += timedelta(minutes=minutes)
+        self.passed[self.now] += 1
         self.crond.at(f"{self.now:%F %T.%f}", wake=False)
         for pid in pids:
             with contextlib.suppress(ProcessLookupError):
