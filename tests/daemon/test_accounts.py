@@ -84,7 +84,10 @@ def test_a_user_who_vanishes_keeps_its_jobs_and_one_who_appears_gets_them(
     passwd.write_text("".join(line for line in before.splitlines(True) if not line.startswith("games:")))
     crond.at("2031-03-01 12:01:01")
     assert [run_of(system, name, 2).reason for name in ("known", "own")] == [GONE] * 2
-    assert f"{system.root}/etc/cron.d/x:3: error: not run, there is no user" in crond.run("reload", status=None).stderr
+    assert (
+        f"{system.root}/etc/cron.d/x:3: error: not run, there is no user"
+        in crond.run("reload", status=None).stderr
+    )
     crond.at("2031-03-01 12:02:01")
     assert [run_of(system, name, 3).reason for name in ("known", "own")] == [GONE] * 2
     crond.run("stop")

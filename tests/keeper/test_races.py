@@ -15,8 +15,8 @@ from tests.support.rsyslog import Rsyslogd
 
 pytestmark = pytest.mark.daemon
 
-STARTED = r"pycrond started, pid (\d+): 1 job from 1 file; next: .*\n"
-ALREADY_RUNNING = r"pycrond: already running, pid (\d+)\n"
+STARTED = r"pycrond started, pid (\d+): 1 job from 1 file; next: .*\n(crontabs: .*\n)?"
+ALREADY_RUNNING = r"pycrond: already running, pid (\d+)(, since .*)?\n"
 STOPPED = r"pycrond stopped(, pid \d+)?\n"
 NOT_RUNNING = r"pycrond: pycrond is not running\n"
 STOPPED_DURING_START = r"pycrond: not started: the daemon ended with exit status 0 before it was ready\n"

@@ -133,7 +133,7 @@ def test_a_second_start_names_the_running_daemon(foreground: Foreground) -> None
     crond = foreground.crond
     for arguments in (["start"], ["start", "--foreground"]):
         stderr = crond.run(*arguments, status=1).stderr
-        assert stderr == f"pycrond: already running, pid {crond.pid}\n"
+        assert stderr.startswith(f"pycrond: already running, pid {crond.pid}, since ")
 
 
 def test_a_start_that_fails_prints_the_reason(crond: Crond) -> None:
