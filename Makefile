@@ -14,7 +14,7 @@
 # make proof: compare the fire times at every clock change of every time zone with independent implementations.
 # make deb:   build a Debian package in dist/ that takes the place of cron (the network is needed to build it only).
 # make vm:    build a machine with Debian's cron, boot it under qemu, install the package and run the trials of
-#             tests/vm; needs root, mmdebstrap and qemu, and a quarter of an hour. TRIALS names some of them.
+#             tests/vm; needs root, mmdebstrap and qemu, and half an hour. VM has the options, as in VM='--suite trixie restart'.
 # make fuzz:  feed the parser of crontabs random input for SECONDS_OF_FUZZ.
 
 PYTHON ?= python3
@@ -77,7 +77,7 @@ deb: .venv/installed-dev
 	$(BIN)/python -m tools.deb
 
 vm: .venv/installed-dev
-	$(BIN)/python -m tests.vm.run $(TRIALS)
+	$(BIN)/python -m tests.vm.run $(VM)
 
 fuzz: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris
