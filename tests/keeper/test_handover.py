@@ -170,6 +170,7 @@ def test_when_the_keeper_is_killed_the_process_in_front_takes_its_place(
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: (crond.status() or {"pid": daemon})["pid"] != daemon)
     assert crond.keeper == first.pid
+    assert service.notifications.recv(1024) == b"READY=1", "not STOPPING=1: systemd would end the service"
     assert job
     assert proc.stat(job).parent == first.pid, "also where the kernel tells nobody else how it ends"
     service.release()
