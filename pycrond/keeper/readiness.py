@@ -21,8 +21,9 @@ class Readiness:
         self._send_to_systemd(f"STATUS=failed: {reason}")
 
     def stopping(self, left_running: Iterable[int]) -> None:
-        """Report a planned stop, which leaves these pids running, to the keeper alone: for systemd the service
-        goes on if the stop is only because the keeper has died.
+        """Report a planned stop, which leaves these pids running, to the keeper alone.
+
+        For systemd the service goes on if only the keeper has died.
         """
         self._send_to_keeper(b"S" + b" ".join(b"%d" % pid for pid in left_running))
 
