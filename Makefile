@@ -12,6 +12,9 @@
 # make attack: let an ordinary user attack a daemon in every way, each for a minute or more, and judge how fair it
 #             remains to other users; needs root.
 # make proof: compare the fire times at every clock change of every time zone with independent implementations.
+# make deb:   build a Debian package in dist/ that takes the place of cron (the network is needed to build it only).
+# make vm:    build a machine with Debian's cron, boot it under qemu, install the package and run the trials of
+#             tests/vm; needs root, mmdebstrap and qemu, and half an hour. VM has the options, as in VM='--suite trixie restart'.
 # make fuzz:  feed the parser of crontabs random input for SECONDS_OF_FUZZ.
 
 PYTHON ?= python3
@@ -23,7 +26,7 @@ FAULTS ?= 60
 HOURS ?= 100
 COPIES ?= 3
 
-.PHONY: start stop test quick sizes bench attack chaos days proof fuzz fmt clean
+.PHONY: start stop test quick sizes bench attack chaos days proof deb vm fuzz fmt clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -69,6 +72,12 @@ days: .venv/installed-dev
 
 proof: .venv/installed-dev
 	$(BIN)/python -m tests.proof.run
+
+deb: .venv/installed-dev
+	$(BIN)/python -m tools.deb
+
+vm: .venv/installed-dev
+	$(BIN)/python -m tests.vm.run $(VM)
 
 fuzz: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris

@@ -144,10 +144,7 @@ class Settings:
     )
     pam: str = field(
         default="auto",
-        metadata={
-            "help": "the PAM service of jobs, for root's daemon; none; auto: with --system that of cron",
-            "metavar": "SERVICE",
-        },
+        metadata={"help": "root's daemon's PAM service; none; auto: with --system that of cron"},
     )
     inherit_env: bool = field(
         default=False,

@@ -213,8 +213,8 @@ class Crond:
                 continue
             if b"--state-dir=%b" % os.fsencode(self.state) not in words or b"--try=yes" in words:
                 continue
-            # A keeper's arguments end with those of the daemon.
-            is_keeper = any(word.endswith(b"/keeper/__main__.py") for word in words)
+            # A keeper's arguments end with those of the daemon, and the front's with those of a keeper.
+            is_keeper = words[3].endswith(b"/keeper/__main__.py")
             if is_keeper if name == "keeper" else any(word.startswith(b"--keeper=") for word in words):
                 pids.append(int(pid))
         return pids

@@ -41,8 +41,10 @@ def test_no_modules_import_each_other_in_a_cycle() -> None:
     TopologicalSorter({name: internal_imports(name) for name in modules()}).prepare()
 
 
-def test_the_keeper_imports_only_the_standard_library() -> None:
-    assert {module.partition(".")[0] for module in imports(KEEPER)} <= sys.stdlib_module_names
+@pytest.mark.parametrize("program", [KEEPER, "keeper.leaders", "keeper.system_calls", "keeper.front"])
+def test_the_keepers_programs_import_only_the_standard_library(program: str) -> None:
+    ours = {"pycrond.keeper.leaders", "pycrond.keeper.system_calls"}
+    assert {module.partition(".")[0] for module in imports(program) - ours} <= sys.stdlib_module_names
 
 
 @pytest.mark.parametrize("name", sorted(name for name in modules() if name.partition(".")[0] in PURE))

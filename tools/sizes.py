@@ -13,7 +13,7 @@ from tools.imports import DAEMON, KEEPER, loaded_by, modules, tree
 
 LIMITS = {
     "lines of the package": 30_000,  # the goal is 17,500
-    "lines that the daemon and the keeper load": 18_000,  # the goal is 10,500
+    "lines that the daemon and the keeper load": 18_200,  # the goal is 10,500
     "lines of a module": 300,
     "lines of a function": 40,
     "arguments of a constructor": 6,
@@ -25,7 +25,7 @@ TYPICAL = {
     "lines of a function, 90 of 100": 20,
 }
 LARGER = {"keeper.__main__": 440}
-"""Modules with a limit of their own. The keeper's program is one file, because it imports nothing of ours."""
+"""Modules with a limit of their own. The keeper's program loads little, because it must not fail."""
 NOT_COUNTED = {"cluster", "web"}
 
 

@@ -1,5 +1,7 @@
 """Requests from commands to the daemon, and to the keeper, which answers also while there is no daemon."""
 
+import socket
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pycrond.control.client import ask, connect
@@ -12,6 +14,7 @@ from pycrond.text import duration
 DAEMON_TIMEOUT = 60.0  # seconds
 STATUS_TIMEOUT = 10.0  # seconds, for commands that report a daemon that does not answer
 KEEPER_TIMEOUT = 60.0  # seconds until a keeper has answered, or another daemon has ended
+MAX_ANSWER = 65536  # bytes
 KEEPER_STATUS_TIMEOUT = 2.0  # seconds
 LOCK_POLL_INTERVAL = 0.05  # seconds
 
@@ -25,15 +28,22 @@ def ask_daemon(
 
 def ask_keeper(settings: Settings, request: str, timeout: float = KEEPER_TIMEOUT) -> str:
     """Return the answer to a request; empty if the keeper ended before it answered."""
+    return exchange_with_keeper(settings, request, [], timeout)[0]
+
+
+def exchange_with_keeper(
+    settings: Settings, request: str, descriptors: Sequence[int], timeout: float = KEEPER_TIMEOUT
+) -> tuple[str, Sequence[int]]:
+    """Return the answer to a request that comes with descriptors, and those that come with the answer."""
     with connect(settings.keeper_socket, timeout) as keeper:
         try:
-            keeper.sendall(request.encode("utf-8", "surrogateescape"))
-            with keeper.makefile(encoding="utf-8", errors="replace") as lines:
-                return lines.readline().strip()
+            socket.send_fds(keeper, [request.encode("utf-8", "surrogateescape")], descriptors)
+            answer, received, _, _ = socket.recv_fds(keeper, MAX_ANSWER, 2)
         except TimeoutError as error:
             raise PycrondError(f"the keeper has not answered for {duration(timeout)}") from error
         except OSError:
-            return ""
+            return "", []
+        return answer.decode(errors="replace").strip(), received
 
 
 def count_jobs_left(settings: Settings) -> int:

@@ -7,16 +7,17 @@ import socket
 import stat
 import time
 
-from pycrond.cli.daemon_requests import KEEPER_TIMEOUT, LOCK_POLL_INTERVAL, ask_daemon, ask_keeper
+from pycrond.cli.daemon_requests import KEEPER_TIMEOUT, LOCK_POLL_INTERVAL, ask_daemon, exchange_with_keeper
 from pycrond.cli.load_report import print_load_report
 from pycrond.cli.settings_layers import config_dir, record_settings, refused_crontabs
 from pycrond.cli.settings_origin import crontab_paths
 from pycrond.cli.start_checks import check_not_running, latest_settings
 from pycrond.control import protocol
 from pycrond.errors import PycrondError, os_reason
-from pycrond.host import safe_paths, signals, spawn
+from pycrond.host import cgroup, safe_paths, signals, spawn
 from pycrond.host.daemon_arguments import daemon_command
 from pycrond.keeper import start as keeper_start
+from pycrond.keeper.start import KeeperStart
 from pycrond.settings import Settings
 
 
@@ -38,14 +39,18 @@ def start_daemon(
         lock = keeper_start.acquire_lock(settings.state_dir)
         if foreground:
             signals.block()  # a signal that comes from now on is meant for the daemon
-        if lock is None:
-            answer = _ask_lock_holder(settings)
-        else:
-            answer = _launch(settings, lock, foreground=foreground, log_stderr=log_stderr)
+        start = _ask_lock_holder(settings) if lock is None else _prepare(settings, lock)
+        answer = (
+            start
+            if isinstance(start, str)
+            else _launch(start, settings, foreground=foreground, log_stderr=log_stderr)
+        )
         if answer:
             pid = _started_pid(settings, answer)
+            if foreground:  # another start has started it, and its keeper is not this process's
+                raise PycrondError(f"already running, pid {pid}")
             print_load_report(settings, f"pycrond started, pid {pid}", crontabs=crontabs)
-            return _represent_daemon(settings, pid) if foreground else 0
+            return 0
         time.sleep(LOCK_POLL_INTERVAL)  # a keeper is about to end, or does not listen yet
     raise PycrondError(
         f"{settings.lock_path} is held, but neither keeper nor daemon answers: end the process that holds it"
@@ -92,38 +97,48 @@ def _make_directory(directory: str, mode: int) -> None:
         raise PycrondError(f"cannot write to {directory}: {os_reason(OSError(number, os.strerror(number)))}")
 
 
-def _launch(settings: Settings, lock: int, *, foreground: bool, log_stderr: bool) -> str:
-    """With the lock held, become the keeper (foreground), or have a keeper made and wait for its answer."""
-    record_settings(settings)
+def _prepare(settings: Settings, lock: int) -> KeeperStart:
+    """Return the start of a keeper in a state directory in which there is none."""
     listener = protocol.listen(settings.keeper_socket, 0o600)
-    daemon = [*daemon_command(settings), *(["--log-stderr=yes"] if log_stderr else [])]
-    inherited = (lock, listener.fileno())
+    return KeeperStart(settings.keeper_socket, settings.state_dir, daemon_command(settings), lock, listener)
 
-    def command(waiter: int) -> list[str]:
-        return keeper_start.keeper_command(
-            lock, listener, waiter, path=settings.keeper_socket, state_dir=settings.state_dir, daemon=daemon
-        )
 
+def _launch(start: KeeperStart, settings: Settings, *, foreground: bool, log_stderr: bool) -> str:
+    """Become the keeper's front (foreground), or have a keeper made and wait for its answer."""
+    record_settings(settings)
+    if log_stderr:
+        start = start._replace(daemon=[*start.daemon, "--log-stderr=yes"])
     if foreground:
-        keeper_start.become_keeper(command(-1), inherited)
+        cgroup.enter_leaf()
+        keeper_start.run_in_foreground(start)
     ours, keepers = socket.socketpair()
     with ours:
-        keeper_start.detach(command(keepers.fileno()), inherited, keepers)
-        listener.close()
-        keepers.close()
-        os.close(lock)
+        keeper_start.detach(start, keepers)
+        for descriptor in {*start.inherited, keepers.detach()}:
+            os.close(descriptor)
         with ours.makefile(encoding="utf-8", errors="replace") as lines:
             return lines.readline().strip() or "Fthe daemon ended without a message"
 
 
-def _ask_lock_holder(settings: Settings) -> str:
-    """Return the answer of the process that holds the lock; empty if it is ending or does not listen yet."""
+def _ask_lock_holder(settings: Settings) -> KeeperStart | str:
+    """Return the answer of the process that holds the lock; empty if it is ending or does not listen yet.
+
+    A keeper that waits for the jobs of a stopped daemon hands over lock and listener. It remains the parent
+    of these jobs, and the new keeper, whose daemon runs as this process does, is told their ends.
+    """
     request = "\0".join(["start", *daemon_command(settings)])
-    with contextlib.suppress(PycrondError):
-        if answer := ask_keeper(settings, request):
+    ours, keepers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with contextlib.suppress(PycrondError), keepers:
+        answer, descriptors = exchange_with_keeper(settings, request, [keepers.fileno()])
+        if len(descriptors) == 2:
+            lock, listener = descriptors[0], socket.socket(fileno=descriptors[1])
+            command = daemon_command(settings)
+            return KeeperStart(settings.keeper_socket, settings.state_dir, command, lock, listener, ours)
+        if answer:
             if answer[0] == "R":
                 record_settings(settings)
             return answer
+    ours.close()
     with contextlib.suppress(PycrondError):  # a daemon whose keeper was killed holds the lock itself
         return f"A{ask_daemon(settings, 'status', timeout=KEEPER_TIMEOUT)['pid']}"
     return ""
@@ -138,9 +153,3 @@ def _started_pid(settings: Settings, answer: str) -> int:
         check_not_running(settings.state_dir)
         raise PycrondError(f"already running, pid {text}")
     return int(text)
-
-
-def _represent_daemon(settings: Settings, pid: int) -> int:
-    from pycrond.cli.foreground_proxy import represent_daemon
-
-    return represent_daemon(settings, pid)

@@ -26,6 +26,11 @@ RESOURCES = {resource.RLIMIT_AS: "as", resource.RLIMIT_CPU: "cpu"}
 MAX_KILL_ROUNDS = 10  # against processes that go on forking
 CPU_PERIOD = 100_000  # microseconds, of cpu.max
 CONTROLLERS = ("memory", "cpu")
+LEAF = "daemon"
+"""The cgroup of keeper and daemon: a cgroup that contains processes has no controllers for those below it."""
+DELEGATION_MARKS = ("user.delegate", "trusted.delegate")
+"""Attributes that systemd sets for a unit with Delegate=yes; the manager of a user's units does not."""
+USER_SERVICE = re.compile(r"/user@\d+\.service/.*\.service")
 
 
 def own_cgroup(mounts: str = "/proc/self/mountinfo", membership: str = "/proc/self/cgroup") -> str | None:
@@ -38,6 +43,50 @@ def own_cgroup(mounts: str = "/proc/self/mountinfo", membership: str = "/proc/se
     except OSError:
         return None
     return os.path.join(roots[0], path[1].lstrip("/")).rstrip("/") if roots and path else None
+
+
+def _is_delegated(group: str) -> bool:
+    """Return whether cgroups may be made in this one: it is that of a service with Delegate=yes, or of any
+    service of a user's manager, in which all belong to the user.
+    """
+    for mark in DELEGATION_MARKS:
+        with contextlib.suppress(OSError):
+            if os.getxattr(group, mark) == b"1":
+                return True
+    return USER_SERVICE.search(group) is not None and group.endswith(".service")
+
+
+def _is_leaf(group: str) -> bool:
+    """Return whether cgroups of runs belong beside a daemon's cgroup, not below it."""
+    return os.path.basename(group) == LEAF or _is_delegated(os.path.dirname(group))
+
+
+def enter_leaf() -> None:
+    """Move this process into a leaf of its cgroup, if that is delegated to it or it is process 1."""
+    own = own_cgroup()
+    if own and not _is_leaf(own) and (_is_delegated(own) or os.getpid() == 1):
+        with contextlib.suppress(OSError):
+            os.makedirs(f"{own}/{LEAF}", exist_ok=True)
+            _write(f"{own}/{LEAF}", "cgroup.procs", "0")
+
+
+def disable_controllers() -> None:
+    """Take the controllers from the cgroups below the delegated one: while these have any, systemd cannot
+    start a process in it. Runs that are left have no limits until the next daemon sets them again.
+    """
+    own = own_cgroup() or ""
+    delegated = next(filter(_is_delegated, (own, os.path.dirname(own))), "")
+    for group, _, _ in os.walk(delegated, topdown=False) if delegated else ():
+        enabled = read_text(f"{group}/cgroup.subtree_control").split()
+        _write(group, "cgroup.subtree_control", " ".join(f"-{controller}" for controller in enabled))
+
+
+def _can_enable(group: str) -> bool:
+    """Return whether controllers can be enabled for the cgroups below: only the root cgroup, which has no
+    cgroup.type, may then contain processes. In any other, `cpu` would make all below it unusable.
+    """
+    is_root = not os.path.exists(f"{group}/cgroup.type")
+    return os.access(group, os.W_OK) and (is_root or not read_text(f"{group}/cgroup.procs"))
 
 
 class Limits(NamedTuple):
@@ -66,7 +115,7 @@ class Limits(NamedTuple):
 
 
 class ResourceLimits:
-    """The limits of runs: a cgroup below the daemon's own, made when it is needed, and in it one a run.
+    """The limits of runs: a cgroup, made when it is needed, and in it one a run.
 
     The number of a run is that of its cgroup. A hook has a number below 0.
     """
@@ -75,7 +124,8 @@ class ResourceLimits:
         """`state_dir` distinguishes this daemon from others."""
         self.state_dir = state_dir
         own = own_cgroup()
-        self._base = os.path.join(own, f"pycrond-{digest(os.fsencode(state_dir), 6)}") if own else None
+        parent = os.path.dirname(own) if own and _is_leaf(own) else own
+        self._base = f"{parent}/pycrond-{digest(os.fsencode(state_dir), 6)}" if parent else None
         self._groups: set[int] = set()  # runs and hooks with a cgroup
         self._reused: set[int] = set()  # those whose cgroup existed: its peak is that of others, too
         self._ended: set[int] = set()  # those whose cgroup is removed when its last process has ended
@@ -98,6 +148,11 @@ class ResourceLimits:
             kind, _, level = options.ionice.partition(":")
             priority = IO_CLASSES[kind] << IO_CLASS_SHIFT | int(level or IO_LEVEL)
         return Limits(group or "", options.nice, priority, tuple(self._resources(options, group)))
+
+    def renew(self, options: Options, run: int) -> None:
+        """Set the limits of the cgroup of an adopted run again, which may have been without controllers."""
+        if run in self._groups:
+            self.limits(options, run)
 
     def _resources(self, options: Options, group: str | None) -> Iterator[tuple[int, int]]:
         """Set the limits of the cgroup, and yield those of each process that it does not have."""
@@ -123,10 +178,8 @@ class ResourceLimits:
             return []
         if os.path.isdir(self._base):
             return read_text(f"{self._base}/cgroup.subtree_control").split()
-        own = os.path.dirname(self._base)
-        # Only the root cgroup, which has no cgroup.type, can hold processes beside children with controllers.
-        can_enable = os.access(own, os.W_OK) and not os.path.exists(f"{own}/cgroup.type")
-        return read_text(f"{own}/cgroup.controllers").split() if can_enable else []
+        parent = os.path.dirname(self._base)
+        return read_text(f"{parent}/cgroup.controllers").split() if _can_enable(parent) else []
 
     def _make_group(self, run: int) -> str | None:
         """Make the cgroup of a run and return its directory; None if that is not possible."""
@@ -146,7 +199,7 @@ class ResourceLimits:
     def _make_base(self, base: str) -> None:
         os.makedirs(base, exist_ok=True)
         self._made = True
-        for parent in (os.path.dirname(base), base):
+        for parent in filter(_can_enable, (os.path.dirname(base), base)):
             for controller in CONTROLLERS:  # one by one, as one of them may not exist
                 _write(parent, "cgroup.subtree_control", f"+{controller}")
 

@@ -1,12 +1,13 @@
 """The keeper: a small program between init and the daemon, which starts the daemon again when it dies.
 
-It imports nothing of ours and does little, so that it does not fail itself.
+It imports two small modules of ours and does little, so that it does not fail itself.
 
-    python -I -S keeper/__main__.py LOCK LISTENER WAITER SOCKET STATE DAEMON [ARGUMENT...]
+    python -I -S keeper/__main__.py LOCK LISTENER WAITER FRONT PREDECESSOR SOCKET STATE DAEMON [ARGUMENT...]
 
 LOCK is the descriptor of STATE/lock, held as long as the keeper or the daemon lives. LISTENER is a socket
-that listens at the path SOCKET for `start`, `stop` and `status`. WAITER is the socket of the `start` that
-executed the keeper; -1 in the foreground.
+that listens at the path SOCKET for `start`, `stop` and `status`. The others are sockets or -1: WAITER of the
+`start` that executed the keeper, FRONT of the process that represents it in the foreground, PREDECESSOR of a
+keeper that waits for the jobs of a stopped daemon: it lives on as their parent, and reports their ends.
 
 Daemon and keeper exchange datagrams; the first byte is the kind. START is a process's start time in ticks.
 
@@ -16,7 +17,8 @@ Daemon and keeper exchange datagrams; the first byte is the kind. START is a pro
     H RUN...            hold the read ends of these runs' FIFOs, which come with the message
     K RUN...            release the read ends of all other runs
     D RUN:PID:START...  release these runs' read ends; forget how these processes ended
-    E LINE...           the only kind from the keeper; each line is one of these:
+    T                   from a keeper to its predecessor: a daemon has taken over, release the lock
+    E LINE...           from the keeper to the daemon, or to the next keeper with sockets of its predecessors:
       PID:START STATUS CPU RSS TIME   the end of a session leader that was the keeper's child, from wait4(2)
       RUN PID START                   the leader of a run's session when the daemon before this one died;
                                       RUN is 0 if it was dead then: its run is unknown
@@ -25,8 +27,6 @@ Daemon and keeper exchange datagrams; the first byte is the kind. START is a pro
 While there is no daemon, the keeper moves the jobs' output to the spools; pycrond/output has their layout.
 """
 
-import contextlib
-import io
 import os
 import resource
 import select
@@ -34,11 +34,14 @@ import signal
 import socket
 import sys
 import time
+from functools import partial
 
-RUN_VARIABLE = b"PYCROND_RUN="
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+from pycrond.keeper.leaders import find_leaders
+from pycrond.keeper.system_calls import children, own_file, poll, reply, save_ends, stat_fields
+
 DAEMON_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 """glibc returns large blocks to the kernel when they are freed: 8 MB after a reload of 100,000 entries."""
-EXEC_CHECKS = 10  # checks, 10 ms apart, of a process that was forked and has not executed its program
 FIRST_PAUSE, MAX_PAUSE = 0.2, 10.0  # seconds between starts of a daemon that dies before it is ready
 SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.SIGCHLD)
 MAX_MESSAGE_SIZE, REQUEST_TIMEOUT = 65536, 1.0  # bytes: a `start` sends the daemon's arguments; seconds
@@ -47,7 +50,6 @@ CHECK_INTERVAL = 1.0  # seconds between two checks of a full disk, or of what a 
 FINAL_OUTPUT_TIME = 10.0  # seconds after a stop in which what jobs left behind may print; in all for pid 1
 SEGMENT_SIZE, SPARE_MARKS = 1 << 20, 4096  # bytes; of marks beyond the size of what they are about
 MAX_SEGMENTS = 16  # of a run: only a daemon, which knows the limits, stores more output
-OWN_FILE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Keeper:
@@ -56,14 +58,16 @@ class Keeper:
     def __init__(
         self, lock: int, listener: socket.socket, waiter: socket.socket | None, state: str, argv: list[str]
     ) -> None:
-        """`waiter` is the socket of the `start` that executed the keeper; None in the foreground."""
-        self.lock, self.listener, self.state, self.argv = lock, listener, state, argv
+        self.lock, self.listener, self.state, self.argv = lock, listener, state, argv  # lock -1: handed over
         self.limit = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self.is_foreground = waiter is None  # the keeper ends with the daemon
+        self.front: socket.socket | None = None  # of the process that ends with the daemon
+        self.has_replaced_front = False  # and so has to end itself
+        self.predecessors: list[socket.socket] = []
+        self.is_informed = False  # by a predecessor, of the ends before this keeper
         self.waiters = [(waiter, b"R")] if waiter else []
         """The socket of each `start` that waits, and its answer: R, or A if another caused this start."""
         self.stoppers: list[socket.socket] = []  # of each `stop`, answered when the daemon has ended
-        self.channel: socket.socket | None = None  # to the daemon
+        self.channel: socket.socket | None = None  # to the daemon; after its stop, to the next keeper
         self.daemon = 0  # its pid, 0 while there is none
         self.ready_pid = b""  # its pid, once it is ready
         self.was_ever_ready = self.is_stopping = self.is_stopped = False  # stopped: no daemon is started
@@ -81,12 +85,15 @@ class Keeper:
         while not self.is_done():
             if not (self.daemon or self.is_stopped) and time.monotonic() >= self.start_at:
                 self.start_daemon()
-            calls = {self.listener.fileno(): self.accept_request}
-            calls[wakeup] = lambda: self.process_signals(os.read(wakeup, 4096))
-            if self.channel:
-                calls[self.channel.fileno()] = self.exchange
+            calls = {wakeup: lambda: self.process_signals(os.read(wakeup, 4096))}
+            if not self.is_handed_over():
+                calls[self.listener.fileno()] = self.accept_request
+            ends = {self.channel: self.exchange, self.front: self.front_died}
+            calls |= {end.fileno(): call for end, call in ends.items() if end}
+            calls |= {end.fileno(): partial(self.inherit, end) for end in self.predecessors}
             timeout = self.timeout()
-            runs = {} if self.daemon else {self.readers[run]: run for run in self.readers.keys() - self.idle}
+            is_idle = self.daemon or self.is_handed_over()
+            runs = {} if is_idle else {self.readers[run]: run for run in self.readers.keys() - self.idle}
             events = dict.fromkeys((*calls, *runs), select.POLLIN)
             if self.channel and self.unreported:
                 events[self.channel.fileno()] |= select.POLLOUT
@@ -110,9 +117,11 @@ class Keeper:
 
     def is_done(self) -> bool:
         """Return whether the keeper has nothing left to wait for."""
-        if not self.is_stopped:
+        if not self.is_stopped or self.predecessors:
             return False
         self.left_running = {pid for pid in self.left_running if os.path.exists(f"/proc/{pid}")}
+        if self.channel:
+            return self.lock < 0 and not self.left_running and not self.unreported
         is_late = time.monotonic() > self.output_deadline
         is_over = not self.left_running and (is_late or not self.readers.keys() - self.idle)
         return is_over or (is_late and os.getpid() == 1)
@@ -173,8 +182,7 @@ class Keeper:
     def process_message(self, message: bytes, descriptors: list[int]) -> None:
         kind, fields = message[:1], message[1:].split()
         if kind == b"R":
-            self.ready_pid, self.was_ever_ready, self.pause = message[1:], True, 0.0
-            self.leaders.clear()  # the daemon has adopted their runs
+            self.daemon_is_ready(message[1:])
         if kind in {b"R", b"F"}:
             self.notify_waiters(message)
         elif kind == b"S":
@@ -184,10 +192,20 @@ class Keeper:
         elif kind == b"K":
             self.release(self.readers.keys() - set(map(int, fields)))
         elif kind == b"D":
-            parts = [field.partition(b":") for field in fields]
-            self.release(self.readers.keys() & {int(run) for run, _, _ in parts})
-            for _, _, process in parts:
-                self.ends.pop(process, None)
+            self.forget([field.partition(b":") for field in fields])
+        elif kind == b"T":
+            self.release_lock()
+
+    def daemon_is_ready(self, pid: bytes) -> None:
+        self.ready_pid, self.was_ever_ready, self.pause = pid, True, 0.0
+        self.leaders.clear()  # the daemon has adopted their runs
+        for predecessor in self.predecessors:
+            reply(predecessor, b"T", close=False)
+
+    def forget(self, processes: list[tuple[bytes, bytes, bytes]]) -> None:
+        self.release(self.readers.keys() & {int(run) for run, _, _ in processes})
+        for _, _, process in processes:
+            self.ends.pop(process, None)
 
     def hold(self, runs: list[bytes], readers: list[int]) -> None:
         for run, reader in zip(map(int, runs), readers, strict=False):
@@ -207,7 +225,7 @@ class Keeper:
 
     def daemon_ended(self, code: int) -> None:
         """Plan the next start after a pause; after a stop, wait for the processes left running."""
-        self.daemon = 0
+        self.daemon, self.channel = 0, None
         self.last_end = f"signal {-code}" if code < 0 else f"exit status {code}"
         self.notify_waiters(f"Fthe daemon ended with {self.last_end} before it was ready".encode())
         was_ready, self.ready_pid = self.ready_pid, b""
@@ -216,10 +234,15 @@ class Keeper:
         if self.is_stopping or not self.was_ever_ready:
             self.exit_status = 128 - code if code < 0 else code
             self.is_stopped, self.last_end = True, ""
-            self.save_ends([*self.ends.values()])
+            if self.predecessors and not self.was_ever_ready:
+                self.predecessors, self.lock = [], -1  # one keeps the lock, and waits for its jobs
+            save_ends(self.state, [*self.ends.values()])
             self.output_deadline = time.monotonic() + FINAL_OUTPUT_TIME
-            if self.is_foreground and self.left_running and os.getpid() != 1 and os.fork():
-                os._exit(self.exit_status)  # for the process that waits for it; the child remains the keeper
+            if self.front:  # it ends now; the keeper stays for the jobs left running
+                reply(self.front, b"%d" % self.exit_status)
+                self.front = None
+            elif self.has_replaced_front and self.left_running and os.fork():
+                os._exit(self.exit_status)  # the copy is not the parent of the jobs
             return
         self.pause = min(2 * self.pause, MAX_PAUSE) if self.pause and not was_ready else FIRST_PAUSE
         self.start_at = time.monotonic() + self.pause
@@ -249,7 +272,7 @@ class Keeper:
             _, status, usage = os.wait4(pid, 0)
             if pid == self.daemon:
                 self.receive()  # first: the runs that the daemon was about to start
-                self.find_leaders()
+                self.leaders = find_leaders(self.readers) | self.leaders
                 self.daemon_ended(os.waitstatus_to_exitcode(status))
             elif int(fields[3]) == pid:  # every run leads a session
                 self.record_end(pid, fields[19], status, usage)
@@ -258,58 +281,18 @@ class Keeper:
         process = b"%d:%b" % (pid, start)
         cpu = usage.ru_utime + usage.ru_stime
         line = b"%b %d %.3f %d %.6f" % (process, status, cpu, usage.ru_maxrss, time.time())
-        self.ends[process] = line
         if stat_fields(self.daemon)[:1] == [b"Z"]:  # the daemon is dead, but not reaped yet
             self.leaders[b"%d" % pid] = b"0 %d %b" % (pid, start)
+        self.add_end(process, line)
+
+    def add_end(self, process: bytes, line: bytes) -> None:
+        self.ends[process] = line
         if self.channel:
             self.unreported.append(line)
-        if self.is_stopped:
-            self.save_ends([line])
+        elif self.is_stopped:
+            save_ends(self.state, [line])
         if len(self.ends) > MAX_ENDS:
             self.ends.pop(next(iter(self.ends)))
-
-    def find_leaders(self) -> None:
-        """Record the oldest session leader of each run, which it shows in its environment.
-
-        At the daemon's death it is the run's own process, unless that is dead; later it may be a process that
-        the run left behind. Wait for processes that have not executed their programs yet.
-        """
-        unidentified = sorted(map(int, contents(f"/proc/self/task/{os.getpid()}/children").split()))
-        for _ in range(EXEC_CHECKS):
-            unidentified = [pid for pid in unidentified if not self.identify(pid)]
-            if not unidentified:
-                break
-            poll({}, 10)
-
-    def identify(self, pid: int) -> bool:
-        """Record a process that is dead or leads a run's session; return whether its run will not change."""
-        environment = contents(f"/proc/{pid}/environ").split(b"\0")
-        variable = next((entry for entry in environment if entry.startswith(RUN_VARIABLE)), b"")
-        fields = stat_fields(pid)
-        if not fields:
-            return True
-        leads_session = int(fields[3]) == pid  # as every run does, and the spawner does not
-        if fields[0] == b"Z" and leads_session:
-            self.leaders.setdefault(b"%d" % pid, b"0 %d %b" % (pid, fields[19]))
-        elif variable and leads_session:
-            run = variable.removeprefix(RUN_VARIABLE)
-            is_user = self.belongs_to_user(pid, run)
-            if is_user:
-                self.leaders.setdefault(variable, b"%b %d %b" % (run, pid, fields[19]))
-            return is_user is not None
-        return bool(variable) or fields[0] == b"Z"
-
-    def belongs_to_user(self, pid: int, run: bytes) -> bool | None:
-        """Return whether a process belongs to the owner of the FIFO of the run that it names (it names any);
-        None while it is root's and may be about to become that user's.
-        """
-        try:
-            reader = self.readers.get(int(run)) if run.isdigit() and len(run) < 19 else None
-            owner = -1 if reader is None else os.fstat(reader).st_uid
-            uid = os.stat(f"/proc/{pid}").st_uid
-        except OSError:
-            return False
-        return None if uid == 0 != owner >= 0 else uid == owner
 
     def drain(self, run: int, reader: int, event: int) -> None:
         """Move a run's output into its spool, as far as there is room: else it stays in the pipe."""
@@ -335,17 +318,12 @@ class Keeper:
 
     def save(self) -> None:
         """Store the jobs' output that no daemon has read, and again all ends: the disk may have been full."""
-        for run, reader in self.readers.items():
+        for run, reader in [] if self.is_handed_over() else self.readers.items():
             self.idle.discard(run)
             while run not in self.idle:
                 self.drain(run, reader, sum(event for _, event in poll({reader: select.POLLIN}, 0)))
-        self.save_ends([*self.ends.values()])
-
-    def save_ends(self, lines: list[bytes]) -> None:
-        """Store the ends of processes that no daemon has read, for commands and for the next daemon."""
-        with contextlib.suppress(OSError), own_file(self.state, "ends") as file:
-            file.seek(0, os.SEEK_END)
-            file.write(b"".join(b"\n%b\n" % line for line in lines))  # a full disk may have cut a line
+        if not self.channel:  # else the next keeper has them
+            save_ends(self.state, [*self.ends.values()])
 
     # Commands
 
@@ -354,64 +332,83 @@ class Keeper:
         client, _ = self.listener.accept()
         client.settimeout(REQUEST_TIMEOUT)
         try:
-            request, *argv = client.recv(MAX_MESSAGE_SIZE).decode("utf-8", "surrogateescape").split("\0")
+            message, descriptors, _, _ = socket.recv_fds(client, MAX_MESSAGE_SIZE, 1)
         except OSError:
-            request, argv = "", []
+            message, descriptors = b"", []
+        request, *argv = message.decode("utf-8", "surrogateescape").split("\0")
         if request == "status" or (request == "stop" and self.is_stopped):
             reply(client, b"%d %d" % (self.daemon, len(self.left_running)))
         elif request == "stop":
             self.is_stopping = True
             self.stoppers.append(client)
             self.stop_daemon()
+        elif request == "start" and self.is_stopped and descriptors and not self.is_done():
+            self.hand_over(client, descriptors.pop())
         elif request == "start":
             self.process_start(client, argv)
+        for descriptor in descriptors:
+            os.close(descriptor)
 
     def process_start(self, client: socket.socket, argv: list[str]) -> None:
         if self.ready_pid:
             reply(client, b"A" + self.ready_pid)
         elif self.daemon and not self.is_stopping:
             self.waiters.append((client, b"A"))
-        elif not self.daemon and not self.is_done():  # otherwise the keeper is about to end
+        elif not self.daemon and not self.is_stopped:  # otherwise the keeper is about to end
             self.waiters.append((client, b"R"))
             self.argv, self.start_at = argv, 0.0
-            if self.is_stopped:
-                self.is_stopped = self.is_stopping = self.was_ever_ready = False
 
+    # The keepers before and after this one, and the process in front of it
 
-def poll(events: dict[int, int], timeout: int | None) -> list[tuple[int, int]]:
-    """Wait up to `timeout` milliseconds for events of descriptors; return the events that came."""
-    poller = select.poll()
-    for descriptor, event in events.items():
-        poller.register(descriptor, event)
-    return poller.poll(timeout)
+    def is_handed_over(self) -> bool:
+        """Return whether another keeper is in charge; not any more if it ends before its daemon is ready."""
+        return self.lock < 0 or (self.is_stopped and self.channel is not None)
 
+    def hand_over(self, client: socket.socket, channel: int) -> None:
+        """Give lock and listener to a keeper that is about to start, and the ends over its channel."""
+        self.channel = socket.socket(fileno=channel)
+        self.channel.setblocking(False)
+        self.channel.set_inheritable(False)
+        self.unreported = [*self.ends.values(), *self.leaders.values(), b""]
+        socket.send_fds(client, [b"H\n"], [self.lock, self.listener.fileno()])
 
-def own_file(directory: str, name: str) -> io.FileIO:
-    os.makedirs(directory, 0o700, exist_ok=True)
-    return open(os.open(f"{directory}/{name}", os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600), "r+b", 0)
+    def release_lock(self) -> None:
+        """A daemon of the next keeper has taken over. That keeper has the ends, and gets the predecessors."""
+        if self.lock < 0 or not self.channel:
+            return
+        try:
+            socket.send_fds(self.channel, [b"E"], [end.fileno() for end in self.predecessors])
+            self.predecessors = []
+            self.left_running &= children()
+        except OSError:
+            pass  # they go on reporting to this keeper
+        self.ends.clear()
+        os.close(self.lock)
+        self.listener.close()
+        self.lock = -1
 
+    def inherit(self, predecessor: socket.socket) -> None:
+        """Read the ends and leaders that a predecessor reports, or its own predecessors."""
+        try:
+            message, descriptors, _, _ = socket.recv_fds(predecessor, MAX_MESSAGE_SIZE, 253)
+        except ConnectionResetError:  # it has ended with messages of this keeper unread
+            message, descriptors = b"", []
+        self.predecessors += [socket.socket(fileno=descriptor) for descriptor in descriptors]
+        if not message:
+            self.predecessors.remove(predecessor)
+        lines = message[1:].split(b"\n")
+        for line in filter(None, lines):
+            process = line.split()[0]
+            if b":" in process:
+                self.add_end(process, line)
+            else:
+                self.leaders[line] = line
+        self.is_informed |= b"" in lines
 
-def contents(path: str) -> bytes:
-    """Return a file's contents; nothing if it cannot be read (of a dead process: ENOENT or ESRCH)."""
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError:
-        return b""
-
-
-def stat_fields(pid: int) -> list[bytes]:
-    """Return the fields of /proc/PID/stat from the state on; none if there is no such process."""
-    return contents(f"/proc/{pid}/stat").rpartition(b")")[2].split()
-
-
-def reply(client: socket.socket, message: bytes) -> None:
-    client.setblocking(False)
-    try:  # noqa: SIM105 -- contextlib would take a tenth of the keeper's memory
-        client.sendall(message + b"\n")
-    except OSError:
-        pass  # the client is gone
-    client.close()
+    def front_died(self) -> None:
+        """Stop as at a TERM: whatever has started the process in front will start it again."""
+        self.front = None
+        self.process_signals(bytes([signal.SIGTERM]))
 
 
 def main(argv: list[str]) -> int:
@@ -420,18 +417,22 @@ def main(argv: list[str]) -> int:
     for number in SIGNALS:
         signal.signal(number, lambda *_: None)
     os.umask(0o022)  # in the foreground it is that of the shell
-    lock, listener_fd, waiter_fd = map(int, argv[1:4])
-    path, state, *daemon_argv = argv[4:]
-    for inherited in {listener_fd, waiter_fd} - {-1}:
-        os.set_inheritable(inherited, False)
-    listener = socket.socket(fileno=listener_fd)
-    waiter = socket.socket(fileno=waiter_fd) if waiter_fd >= 0 else None
-    keeper = Keeper(lock, listener, waiter, state, daemon_argv)
+    lock, listener, *others = map(int, argv[1:6])
+    path, state, *daemon_argv = argv[6:]
+    waiter, front, predecessor = (socket.socket(fileno=end) if end >= 0 else None for end in others)
+    keeper = Keeper(lock, socket.socket(fileno=listener), waiter, state, daemon_argv)
+    keeper.front, keeper.predecessors = front, [predecessor] if predecessor else []
+    keeper.has_replaced_front = waiter is front is None and os.getpid() != 1
+    for end in {listener, *others} - {-1}:
+        os.set_inheritable(end, False)
+    while predecessor and not keeper.is_informed:
+        keeper.inherit(predecessor)
     resource.setrlimit(resource.RLIMIT_NOFILE, (keeper.limit[1], keeper.limit[1]))
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     status = keeper.run(wakeup)
     keeper.save()
-    os.unlink(path)  # before the lock is released: a `start` without a socket to ask tries the lock again
+    if keeper.lock >= 0:
+        os.unlink(path)  # before the lock is released: a `start` without a socket to ask tries the lock again
     return status
 
 

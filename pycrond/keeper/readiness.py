@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 
 class Readiness:
-    """Sends ready, failed and stopping to the keeper and to systemd; never waits, ignores errors."""
+    """Sends ready, failed and stopping to the keeper, and to systemd but the last; never waits for either."""
 
     def __init__(self, send_to_keeper: Callable[[bytes], None], environ: Mapping[str, str]) -> None:
         self._send_to_keeper = send_to_keeper
@@ -21,9 +21,11 @@ class Readiness:
         self._send_to_systemd(f"STATUS=failed: {reason}")
 
     def stopping(self, left_running: Iterable[int]) -> None:
-        """Report a planned stop, which leaves these pids running."""
+        """Report a planned stop, which leaves these pids running, to the keeper alone.
+
+        For systemd the service goes on if only the keeper has died.
+        """
         self._send_to_keeper(b"S" + b" ".join(b"%d" % pid for pid in left_running))
-        self._send_to_systemd("STOPPING=1")
 
     def _send_to_systemd(self, text: str) -> None:
         """Send one datagram, as sd_notify(3) does; a leading @ is an abstract socket."""

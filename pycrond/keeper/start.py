@@ -6,12 +6,14 @@ import os
 import signal
 import socket
 import sys
+from typing import NamedTuple
 
 from pycrond.errors import PycrondError, os_message, os_reason
 from pycrond.host import signals
 from pycrond.host.safe_paths import OWN_FILE
 
 KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
+FRONT = os.path.join(os.path.dirname(KEEPER), "front.py")
 PR_SET_TIMERSLACK, PR_SET_CHILD_SUBREAPER = 29, 36  # <linux/prctl.h>
 TIMER_SLACK = 50_000  # nanoseconds, the kernel's default
 
@@ -34,16 +36,50 @@ def acquire_lock(state_dir: str) -> int | None:
     return descriptor
 
 
-def keeper_command(
-    lock: int, listener: socket.socket, waiter: int, *, path: str, state_dir: str, daemon: list[str]
-) -> list[str]:
-    """Return the keeper's command line: the plain interpreter, without site-packages."""
-    numbers = [str(number) for number in (lock, listener.fileno(), waiter)]
-    return [sys.executable, "-I", "-S", KEEPER, *numbers, path, state_dir, *daemon]
+class KeeperStart(NamedTuple):
+    """The arguments of a keeper; its program describes them. A socket that is None does not exist."""
+
+    path: str
+    state_dir: str
+    daemon: list[str]
+    lock: int
+    listener: socket.socket
+    predecessor: socket.socket | None = None
+
+    def command(
+        self, *, waiter: socket.socket | None = None, front: socket.socket | None = None
+    ) -> list[str]:
+        """Return the keeper's command line: the plain interpreter, without site-packages."""
+        ends = (self.listener, waiter, front, self.predecessor)
+        numbers = [str(self.lock), *(str(end.fileno()) if end else "-1" for end in ends)]
+        return [sys.executable, "-I", "-S", KEEPER, *numbers, self.path, self.state_dir, *self.daemon]
+
+    @property
+    def inherited(self) -> set[int]:
+        """The descriptors that the keeper needs in any case."""
+        return {end.fileno() for end in (self.listener, self.predecessor) if end} | {self.lock}
 
 
-def become_keeper(command: list[str], inherited: tuple[int, ...]) -> None:
-    """Execute the keeper in this process, with these descriptors; orphans below it become its children."""
+def run_in_foreground(start: KeeperStart) -> None:
+    """Execute the keeper in a child, and in this process the program in front of it. Process 1, which reaps
+    all orphans, is the keeper itself.
+    """
+    if os.getpid() == 1:
+        become_keeper(start.command(), start.inherited)
+    ours, keepers = socket.socketpair()
+    keeper = os.fork()
+    if not keeper:
+        ours.close()
+        become_keeper(start.command(front=keepers), {*start.inherited, keepers.fileno()})
+    command = [sys.executable, "-I", "-S", FRONT, str(keeper), str(ours.fileno())]
+    again = start._replace(predecessor=None)
+    become_keeper([*command, *again.command()], {*again.inherited, ours.fileno()})
+
+
+def become_keeper(command: list[str], inherited: set[int]) -> None:
+    """Execute the keeper in this process, or its front, with these descriptors; orphans below it become its
+    children.
+    """
     # Set here, as the attributes outlive an exec: the keeper need not load ctypes. Jobs inherit the slack.
     import ctypes  # noqa: PLC0415 -- most commands need this module only for the lock
 
@@ -56,7 +92,7 @@ def become_keeper(command: list[str], inherited: tuple[int, ...]) -> None:
     os.execv(command[0], command)  # noqa: S606 -- the keeper
 
 
-def detach(command: list[str], inherited: tuple[int, ...], waiter: socket.socket) -> None:
+def detach(start: KeeperStart, waiter: socket.socket) -> None:
     """Execute the keeper in a grandchild without this terminal, and return at once.
 
     The keeper reports the result of the start on `waiter`; an error before the exec is reported there too.
@@ -74,8 +110,9 @@ def detach(command: list[str], inherited: tuple[int, ...], waiter: socket.socket
             os._exit(0)
         os.chdir("/")
         os.umask(0o022)
-        _close_all_but({*inherited, waiter.fileno()})
-        become_keeper(command, (*inherited, waiter.fileno()))
+        inherited = {*start.inherited, waiter.fileno()}
+        _close_all_but(inherited)
+        become_keeper(start.command(waiter=waiter), inherited)
     except BaseException as error:  # noqa: BLE001 -- the caller learns of it only by the socket
         with contextlib.suppress(OSError):
             waiter.sendall(f"F{os_message(error)}\n".encode(errors="replace"))

@@ -14,6 +14,7 @@ from pycrond.keeper.client import KeeperClient, ProcessEnd, read_saved_ends
 from pycrond.ledger.codec import decode_job
 from pycrond.ledger.rows import JobRow, Unfinished
 from pycrond.ledger.writer import Ledger
+from pycrond.output.capture import CapturedOutput
 from pycrond.output.output import Output
 from pycrond.runs.active import ActiveRun
 from pycrond.runs.adoption import SurvivingProcess, Survivors
@@ -48,6 +49,7 @@ class Recovery:
         self._keeper = keeper
         self._poller = poller
         self._ends_path = ends_path
+        self._outputs: list[CapturedOutput] = []  # of all runs that it takes over
         self._found_traceless = False  # a claimed run that left no trace of a process
 
     def run(self, last_turn: datetime | None, now: datetime) -> None:
@@ -73,11 +75,14 @@ class Recovery:
                 self._take_over(row, survivors, now)
         for run in set(self._output.capture.open_runs).difference(row.id for row in unfinished):
             pid = entries[run].pid if run in entries else 0
-            self._output.catch_up(self._output.resume_unknown(run, pid))
+            self._catch_up(self._output.resume_unknown(run, pid))
         self._ledger.cancel(cancelled)
         for run in cancelled:
             self._output.capture.remove(run)
         self._journal.forget_processes(survivors.ends)
+        # The keeper may be another one than that daemon's.
+        open_outputs = [output for output in self._outputs if output.reader >= 0]
+        self._keeper.hold([(output.log.run, output.reader) for output in open_outputs])
         if not self._keeper.is_gone:
             self._poller.register(self._keeper, self._reaper.read_reports)
             self._keeper.release_others(self._output.capture.open_runs)
@@ -146,7 +151,11 @@ class Recovery:
                 if run.state == State.CLAIMED:
                     run.enter(State.RUNNING, run.cause)
             self._continue(active, process, now)
+        self._catch_up(output)
+
+    def _catch_up(self, output: CapturedOutput) -> None:
         self._output.catch_up(output)
+        self._outputs.append(output)
 
     def _continue(self, active: ActiveRun, process: SurvivingProcess | None, now: datetime) -> None:
         """Watch a run, or close it, as far as its end is known."""

@@ -56,6 +56,8 @@ class Runs:
         """Take over from an earlier daemon whose last turn was at that minute."""
         self.limits.find_existing()
         self._recovery.run(last_turn, now)
+        for active in self.active.by_pid.values():
+            self.limits.renew(active.run.job.entry.options, active.run.id)
 
     def recovered(self) -> None:
         """The ends that recovery found are in the ledger."""

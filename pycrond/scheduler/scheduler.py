@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from pycrond import clock
 from pycrond.errors import PycrondError
-from pycrond.host import machine
+from pycrond.host import machine, reboot_marks
 from pycrond.host.local_zone import LocalZone
 from pycrond.host.names import NAMES
 from pycrond.jobs.events import Event
@@ -36,6 +36,7 @@ class Scheduler:
         """Raises PycrondError where the checkpoint cannot be written. `dialect` is `debian` or `cronie`."""
         self._ledger = ledger
         self._runs = runs
+        self._settings = settings
         self.checkpoint = Checkpoint(settings.checkpoint_path)
         self._last_record = self.checkpoint.read()
         self._local_zone = LocalZone()
@@ -100,10 +101,11 @@ class Scheduler:
         boot, mark = machine.boot_id(), boot_mark()
         if self.checkpoint.boot == mark:
             return  # also where the ledger that knew it was set aside
-        fires = [Fire(job, now, None, trigger="reboot") for job in jobs if not job.entry.schedule]
-        claims = self._runs.claim(fires, boot)
+        due = reboot_marks.due(jobs, self._settings, mark.decode())
+        claims = self._runs.claim([Fire(job, now, None, trigger="reboot") for job in due], boot)
         self.checkpoint.boot = mark
         self.checkpoint.write(self.agenda.last, self.agenda.eras)
+        reboot_marks.write(self._settings, mark.decode())
         self.admission.enter(claims, now)
 
     # The minutes

@@ -88,7 +88,7 @@ def list_system_crontabs(root: str, rules: SystemRules) -> tuple[list[SystemCron
         file = os.path.join(directory, name)
         if rules.names.fullmatch(name):
             crontabs.append(SystemCrontab(file, None))
-        else:
+        elif not name.startswith("."):  # Debian's packages put a .placeholder there
             problems.append(_skipped(file, "not read: cron does not read files with such a name"))
     # Debian's spool is writable by the group of crontab(1), and sticky.
     for name in _names(spool, problems, sticky=stat.S_IWGRP):

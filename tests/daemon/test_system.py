@@ -240,3 +240,20 @@ def test_only_root_may_use_a_lock_of_all_users(system: System) -> None:
     wait_until(lambda: sorted(run.state for run in system.crond.runs()) == ["succeeded"] * 2)
     a, b = sorted(system.crond.runs(), key=lambda run: run.name or "")
     assert (b.ended_at or 0) < (a.ended_at or 0), "b did not wait for a"
+
+
+def test_jobs_at_boot_that_another_cron_has_run_do_not_run_again(system: System) -> None:
+    (system.root / "run").mkdir()
+    (system.root / "run/crond.reboot").touch()
+    system.write("etc/crontab", "#: name=boot\n@reboot root true\n#: name=now\n* * * * * root true\n")
+    system.crond.write("own", "#: name=own\nHOME=/\n@reboot true\n")
+    system.crond.run("start", "--crontabs", str(system.crond.crontabs))
+    wait_until(lambda: "own" in {run.name for run in system.crond.runs()})
+    assert "boot" not in {run.name for run in system.crond.runs()}
+
+
+def test_the_jobs_are_shown_before_the_first_start(system: System) -> None:
+    system.write("etc/crontab", "#: name=nightly\n30 2 * * * root true\n")
+    for command in ("list", "next", "calendar"):
+        assert "nightly" in system.crond.run(command).stdout
+    assert not system.crond.state.exists()

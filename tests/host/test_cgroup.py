@@ -68,10 +68,16 @@ def test_a_job_without_limits_needs_no_command_before_it(tmp_path: Path) -> None
         ({"cgroup.controllers": "cpuset cpu memory\n"}, True, True, "the root cgroup has no cgroup.type"),
         ({"cgroup.controllers": "cpu pids\n"}, False, True, "there is no memory controller"),
         (
-            {"cgroup.controllers": "cpu memory\n", "cgroup.type": "domain\n"},
+            {"cgroup.controllers": "cpu memory\n", "cgroup.type": "domain\n", "cgroup.procs": "7\n"},
             False,
             False,
             "the daemon is in it",
+        ),
+        (
+            {"cgroup.controllers": "cpu memory\n", "cgroup.type": "domain\n", "cgroup.procs": ""},
+            True,
+            True,
+            "the daemon is in a leaf of its own",
         ),
         ({}, False, False, "no controller"),
         (
@@ -136,6 +142,54 @@ def test_a_cgroup_contains_all_processes_of_a_run(
     limits.kill(1)
     loop.until(lambda: limits.pids(1) in (None, []))
     loop.settle()
+
+
+@pytest.mark.parametrize(
+    ("own", "leaf", "parent"),
+    [
+        ("system.slice/pycrond.service", True, "system.slice/pycrond.service"),
+        ("system.slice/pycrond.service/daemon", False, "system.slice/pycrond.service"),
+        ("system.slice/pycrond.service/other", False, "system.slice/pycrond.service"),
+        ("system.slice/plain.service", False, "system.slice/plain.service"),
+        ("user@7.service/app.slice/pycrond.service", True, "user@7.service/app.slice/pycrond.service"),
+        (
+            "user@7.service/app.slice/pycrond.service/daemon",
+            False,
+            "user@7.service/app.slice/pycrond.service",
+        ),
+        ("user@7.service/app.slice/terminal.scope", False, "user@7.service/app.slice/terminal.scope"),
+    ],
+)
+def test_the_daemon_enters_a_leaf_of_what_is_delegated_and_makes_cgroups_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own: str, leaf: bool, parent: str
+) -> None:
+    """systemd marks the cgroup of a unit with Delegate=yes; `other` is the work of DelegateSubgroup=."""
+    group = tmp_path / own
+    group.mkdir(parents=True)
+    (group / "daemon").mkdir(exist_ok=True)
+    (group / "daemon/cgroup.procs").touch()
+    marked = str(tmp_path / "system.slice/pycrond.service")
+    monkeypatch.setattr(os, "getxattr", lambda path, name: b"1" if path == marked else b"")
+    monkeypatch.setattr(cgroup, "own_cgroup", lambda: str(group))
+    cgroup.enter_leaf()
+    assert (group / "daemon/cgroup.procs").read_text() == "0" * leaf
+    assert os.path.dirname(ResourceLimits("/state")._base or "") == str(tmp_path / parent)
+
+
+def test_controllers_are_taken_from_the_innermost_cgroups_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unit = tmp_path / "user@7.service/app.slice/pycrond.service"
+    written: list[tuple[str, str]] = []
+    for name in ("", "pycrond-1", "pycrond-1/5", ".control"):
+        (unit / name).mkdir(parents=True, exist_ok=True)
+        (unit / name / "cgroup.subtree_control").write_text("" if "5" in name else "cpu memory\n")
+    monkeypatch.setattr(cgroup, "own_cgroup", lambda: str(unit / ".control"))
+    monkeypatch.setattr(cgroup, "_write", lambda *words: written.append((words[0], words[2])))
+    cgroup.disable_controllers()
+    paths = [path for path, text in written if text]
+    assert paths.index(str(unit)) == len(paths) - 1
+    assert (str(unit / "pycrond-1"), "-cpu -memory") in written
 
 
 def test_the_peak_of_a_cgroup_counts_only_if_the_run_is_the_first_in_it(

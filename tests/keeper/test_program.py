@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pycrond.keeper.__main__ import Keeper
+from pycrond.keeper.leaders import find_leaders
 from tests.conftest import wait_until
 
 pytestmark = pytest.mark.process
@@ -30,47 +30,45 @@ def spawn() -> Iterator[Spawn]:
 
 
 @pytest.fixture
-def keeper() -> Iterator[Keeper]:
-    """A keeper that holds the outputs of the runs 7 and 8, which belong to the test's user."""
+def readers() -> Iterator[dict[int, int]]:
+    """The read ends of the outputs of the runs 7 and 8, which belong to the test's user."""
     readers = {}
     for run in (7, 8):
         readers[run], writer = os.pipe()
         os.close(writer)
-    keeper = object.__new__(Keeper)
-    keeper.leaders, keeper.readers = {}, readers
-    yield keeper
+    yield readers
     for reader in readers.values():
         os.close(reader)
 
 
-def leaders_of(keeper: Keeper) -> set[tuple[int, int]]:
+def leaders_of(readers: dict[int, int]) -> set[tuple[int, int]]:
     """Return run and pid of each leader that a keeper finds; run 0 stands for dead leaders."""
-    keeper.find_leaders()
-    return {(int(run), int(pid)) for run, pid, _ in (line.split() for line in keeper.leaders.values())}
+    lines = find_leaders(readers).values()
+    return {(int(run), int(pid)) for run, pid, _ in (line.split() for line in lines)}
 
 
-def test_dead_leaders_are_distinguished_from_live_ones(spawn: Spawn, keeper: Keeper) -> None:
+def test_dead_leaders_are_distinguished_from_live_ones(spawn: Spawn, readers: dict[int, int]) -> None:
     dead, left_behind, other_run = spawn("exit", 7), spawn("exec sleep 1000", 7), spawn("exec sleep 1000", 8)
     os.waitid(os.P_PID, dead, os.WEXITED | os.WNOWAIT)
     wait_until(lambda: all(_has_in_environment(pid, b"PYCROND_RUN=") for pid in (left_behind, other_run)))
-    assert {(0, dead), (7, left_behind), (8, other_run)} <= leaders_of(keeper)
+    assert {(0, dead), (7, left_behind), (8, other_run)} <= leaders_of(readers)
 
 
 @pytest.mark.parametrize("run", ["", "9", "-7", "7 1 1\n8 2 2", "7" * 100_000, "\xb2"])
-def test_a_number_of_no_run_that_is_held_is_ignored(spawn: Spawn, keeper: Keeper, run: str) -> None:
+def test_a_number_of_no_run_that_is_held_is_ignored(spawn: Spawn, readers: dict[int, int], run: str) -> None:
     pid = spawn("exec sleep 1000", run)
     wait_until(lambda: _has_in_environment(pid, b"PYCROND_RUN="))
-    assert pid not in {leader for _, leader in leaders_of(keeper)}
+    assert pid not in {leader for _, leader in leaders_of(readers)}
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can start a process of another user")
-def test_a_process_cannot_claim_the_run_of_another_user(spawn: Spawn, keeper: Keeper) -> None:
+def test_a_process_cannot_claim_the_run_of_another_user(spawn: Spawn, readers: dict[int, int]) -> None:
     pid = spawn("exec setpriv --reuid=65534 --clear-groups sleep 1000", 7)
     wait_until(lambda: os.stat(f"/proc/{pid}").st_uid == 65534)
-    assert pid not in {leader for _, leader in leaders_of(keeper)}
-    os.fchown(keeper.readers[8], 65534, -1)
+    assert pid not in {leader for _, leader in leaders_of(readers)}
+    os.fchown(readers[8], 65534, -1)
     pid = spawn("exec setpriv --reuid=65534 --clear-groups sleep 1000", 8)
-    assert (8, pid) in leaders_of(keeper), "also while it is about to become that user's"
+    assert (8, pid) in leaders_of(readers), "also while it is about to become that user's"
 
 
 def _has_in_environment(pid: int, text: bytes) -> bool:

@@ -40,10 +40,10 @@ def foreground(crond: Crond) -> Iterator[Foreground]:
     pycrond.process.communicate(timeout=60)
 
 
-def test_the_command_becomes_the_keeper_of_its_daemon(foreground: Foreground) -> None:
+def test_the_command_becomes_the_parent_of_its_daemons_keeper(foreground: Foreground) -> None:
     crond = foreground.crond
     assert foreground.process.poll() is None
-    assert crond.keeper == foreground.process.pid
+    assert proc.stat(crond.keeper).parent == foreground.process.pid
     assert crond.programs("daemon") == [crond.pid]
     assert os.getsid(crond.pid) == os.getsid(0), "the daemon has not left the session"
 

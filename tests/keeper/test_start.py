@@ -214,12 +214,20 @@ def terminal() -> Iterator[str]:
     os.close(slave)
 
 
+class Program(start.KeeperStart):
+    """The start of another program in place of the keeper."""
+
+    def command(self, **_: object) -> list[str]:
+        return self.daemon
+
+
 def test_a_detached_process_cannot_acquire_a_terminal(terminal: str) -> None:
     # The code that detaches the keeper starts this program instead.
     parent, child = socket.socketpair()
     with parent:
         with child:
-            start.detach([sys.executable, "-c", TERMINAL, str(child.fileno()), terminal], (), child)
+            command = [sys.executable, "-c", TERMINAL, str(child.fileno()), terminal]
+            start.detach(Program("", "", command, child.fileno(), child), child)
         assert parent.recv(100).decode() == "0 refused"
 
 

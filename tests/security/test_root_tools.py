@@ -392,7 +392,7 @@ def test_python_takes_no_module_from_the_working_directory(tmp_path: Path, stick
 def test_every_python_that_pycrond_starts_is_isolated() -> None:
     settings = from_arguments(["--state-dir=/s", "--runtime-dir=/r", "--pidfile=/p"])
     with socket.socket() as listener:
-        keeper = keeper_start.keeper_command(3, listener, -1, path="/k", state_dir="/s", daemon=[])
+        keeper = keeper_start.KeeperStart("/k", "/s", [], 3, listener).command()
     assert "-P" in daemon_command(settings)[1:2]
     assert delivery_command.COURIER[1] == "-P"
     assert keeper[1:3] == ["-I", "-S"]

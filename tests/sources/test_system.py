@@ -70,7 +70,6 @@ def test_spool_of_cronie(tmp_path: Path) -> None:
         ("0hourly", True, True),
         ("a.dpkg-new", False, True),
         ("job.sh", False, True),
-        (".placeholder", False, False),
         ("#job", False, False),
         ("job~", False, False),
         ("job.rpmsave", False, False),
@@ -93,8 +92,9 @@ def test_names_in_the_spool(root: Path, name: str, is_read: bool) -> None:
         assert found(root, dialect) == (([name], []) if is_read else ([], [name]))
 
 
-def test_hidden_names_in_the_spool(root: Path) -> None:
-    (root / "var/spool/cron/crontabs/.nobody").write_bytes(LINE)
+@pytest.mark.parametrize("file", ["var/spool/cron/crontabs/.nobody", "etc/cron.d/.placeholder"])
+def test_hidden_names_are_no_crontabs_and_no_problem(root: Path, file: str) -> None:
+    (root / file).write_bytes(LINE)
     assert found(root, "debian") == ([], [])
 
 

@@ -10,6 +10,7 @@ from itertools import islice
 from pycrond import __version__, clock
 from pycrond.cli import icalendar
 from pycrond.cli.arguments import add_fire_times
+from pycrond.cli.data.planned import ledger_directory
 from pycrond.cli.icalendar import CalendarJob
 from pycrond.cli.next_fire import plan_of
 from pycrond.cli.printing import print_error
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    reader = Reader(load_settings(options).state_dir)
+    reader = Reader(ledger_directory(load_settings(options)))
     now, zone = clock.now(), machine.local_zone()
     start = whole_minute(options.since, now, zone)
     until = moment(options.until, now, zone).at if options.until else start + DEFAULT_LENGTH

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from pycrond.cli.arguments import add_json
 from pycrond.cli.check.checker import CheckedCrontab, CrontabChecker
+from pycrond.cli.crontab_input import read_named_crontab
 from pycrond.cli.not_loaded import FileChange, unloaded_changes
 from pycrond.cli.printing import caret, print_error, print_json, print_line
 from pycrond.cli.render import formatting
@@ -37,7 +38,9 @@ class FileToCheck(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="*", metavar="FILE", help="instead of the daemon's own crontabs")
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="instead of the daemon's own crontabs; - is standard input"
+    )
     parser.add_argument("--system-format", action="store_true", help="the files have a user column")
     about = "report also what this cron would read otherwise"
     parser.add_argument("--as", dest="other", choices=("debian", "cronie"), help=about)
@@ -156,7 +159,7 @@ def _check(
 
     try:
         check = crontab_files.PermissionCheck(refusal, source.is_named or source.refusal.follows_links)
-        data = crontab_files.read_crontab(source.file, check)
+        data = read_named_crontab(source.file, check)
     except UnreadableError as error:
         return _unread(Problem(source.file, 0, 0, "error", "refused", str(error)))
     crontab = checker.check(data, source.file, source.user, run_seconds=run_seconds, ignored=ignored)

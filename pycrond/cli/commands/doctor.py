@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import shutil
 import stat
 import subprocess
 
@@ -21,9 +22,11 @@ from pycrond.cli.settings_layers import load_settings
 from pycrond.errors import Problem, PycrondError
 from pycrond.host import machine, pidfile, users
 from pycrond.settings import Settings
-from pycrond.sources import files
+from pycrond.sources import files, system
 from pycrond.sources.loader import Loader
 from pycrond.text import counted
+
+COMMAND_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -58,7 +61,6 @@ def _facts(settings: Settings) -> MachineFacts:
     zone = machine.local_zone_name(environ)
     unit, of_user = probe.unit_of(daemon.pid)
     failing, overdue, missed, never_due = _jobs_in_trouble(settings)
-    ledger, errors = settings.ledger_path, [problem for problem in loaded.problems if _is_error(problem)]
     return MachineFacts(
         version=__version__,
         daemon=daemon,
@@ -78,16 +80,18 @@ def _facts(settings: Settings) -> MachineFacts:
         unit=unit,
         kill_mode=_kill_mode(unit, of_user=of_user),
         mailer=settings.mailer,
+        crontab_command=shutil.which("crontab", path=COMMAND_PATH) if settings.system else "",
         has_mailer=machine.is_mailer_available(settings.mailer),
         jobs_with_mailto=tuple(job.key for job in loaded.jobs if job.entry.options.mailto),
         kept_crontabs=loaded.kept,
-        crontab_errors=tuple(map(str, errors)),
+        crontab_errors=tuple(str(problem) for problem in loaded.problems if _is_error(problem)),
         jobs=len(loaded.jobs),
         failing_jobs=failing,
         overdue_jobs=overdue,
         missed_jobs=missed,
         never_due_jobs=never_due,
-        ledger_bytes=os.path.getsize(ledger) if os.path.exists(ledger) else 0,
+        ledger_bytes=_size(settings.ledger_path),
+        idle_crontabs=_idle_crontabs(settings),
     )
 
 
@@ -121,6 +125,18 @@ def _jobs_left(settings: Settings) -> int:
     with contextlib.suppress(PycrondError, ValueError):
         return count_jobs_left(settings)
     return 0
+
+
+def _size(path: str) -> int:
+    return os.path.getsize(path) if os.path.exists(path) else 0
+
+
+def _idle_crontabs(settings: Settings) -> tuple[str, ...]:
+    """Return the crontabs of the system that root's daemon does not read."""
+    if settings.system or os.geteuid():
+        return ()
+    crontabs, _ = system.list_system_crontabs("/", system.RULES[machine.detect_dialect("/")])
+    return tuple(crontab.file for crontab in crontabs)
 
 
 def _zone_exists(name: str) -> bool:

@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
     is_elsewhere = directory != default
     config = os.path.join(directory, "pycrond.toml")
     files = {
-        config: "".join(_toml(uses_crontabs=is_elsewhere)),
+        config: toml_text(uses_crontabs=is_elsewhere),
         os.path.join(directory, "crontabs", "first"): CRONTAB,
     }
     existing = [path for path in files if os.path.lexists(path)]
@@ -91,9 +91,17 @@ def _write(path: str, text: str) -> None:
         raise PycrondError(f"cannot write {path}: {os_reason(error)}") from error
 
 
-def _toml(*, uses_crontabs: bool) -> Iterator[str]:
-    """Yield a comment and a line for each setting; `uses_crontabs`: the directory beside the file is set."""
-    defaults = {"crontabs": ["crontabs"], **user_defaults(default_state_dir())}
+def toml_text(*, uses_crontabs: bool = False, of_root: bool | None = None) -> str:
+    """Return a first pycrond.toml; `uses_crontabs`: the directory beside the file is set. `of_root`: with the
+    defaults of root, or of any other user; None: of this one.
+    """
+    return "".join(_toml(uses_crontabs=uses_crontabs, of_root=of_root))
+
+
+def _toml(*, uses_crontabs: bool, of_root: bool | None) -> Iterator[str]:
+    """Yield a comment and a line for each setting."""
+    state_dir = default_state_dir(of_root=of_root)
+    defaults = {"crontabs": ["crontabs"], **user_defaults(state_dir, of_root=of_root)}
     yield from _comment(TOML_HEADER)
     for setting in SETTINGS.values():
         yield "\n"

@@ -18,6 +18,8 @@ from pycrond.cli.coming_fires import (
     parse_expression,
     soonest,
 )
+from pycrond.cli.crontab_input import read_named_crontab
+from pycrond.cli.data.planned import ledger_directory
 from pycrond.cli.printing import print_json, print_problems, print_table
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.selectors import find_job
@@ -30,7 +32,7 @@ from pycrond.jobs.display_name import display_name, display_names
 from pycrond.jobs.job import make_jobs
 from pycrond.ledger.reader import Reader
 from pycrond.schedule.timezone import Zone
-from pycrond.sources import files, system
+from pycrond.sources import system
 from pycrond.text import rfc3339
 
 Schedules = Sequence[ComingFires]
@@ -40,7 +42,7 @@ Times = Sequence[tuple[ComingFires, list[datetime]]]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "jobs, or one expression; without, the next fires of all jobs"
     parser.add_argument("selected", nargs="*", metavar="JOB|EXPRESSION", help=about)
-    parser.add_argument("--file", help="the lines of this file, whether it is in use or not")
+    parser.add_argument("--file", help="the lines of this file, in use or not; - is standard input")
     add_fire_times(
         parser,
         until="up to but not including this time",
@@ -79,7 +81,7 @@ def _select(options: argparse.Namespace, zone: Zone) -> tuple[Schedules, int]:
     if options.selected and _is_expression(options.selected):
         text = " ".join(options.selected)
         return [ComingFires(text, parse_expression(text), zone)], 0
-    reader = Reader(load_settings(options).state_dir)
+    reader = Reader(ledger_directory(load_settings(options)))
     try:
         keys = {find_job(reader, word) for word in options.selected}
     except PycrondError as error:
@@ -97,7 +99,7 @@ def _is_expression(words: Sequence[str]) -> bool:
 def _of_file(file: str, zone: Zone, dialect: str) -> tuple[Schedules, int]:
     own = users.by_uid(os.geteuid()).name
     parsed = parser.parse(
-        files.read_crontab(file, files.NO_CHECK),
+        read_named_crontab(file),
         file,
         system=system.has_user_column(file),
         dialect=dialect,

@@ -10,7 +10,7 @@ from pycrond.cli.daemon_stop import stop_daemon
 from pycrond.cli.printing import print_line
 from pycrond.cli.settings_layers import load_settings
 from pycrond.errors import NotRunningError
-from pycrond.host import pidfile
+from pycrond.host import cgroup, pidfile
 from pycrond.settings import Settings
 from pycrond.text import counted
 
@@ -20,6 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wait", type=seconds(), nargs="?", const=0.0, metavar="SECONDS", help=about)
     about = "end running jobs: TERM, after 10 s KILL, to each job's process group"
     parser.add_argument("--kill-jobs", action="store_true", help=about)
+    about = "end a service of systemd: no error if nothing runs, and cgroups in which it can start again"
+    parser.add_argument("--service", action="store_true", help=about)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -30,9 +32,12 @@ def run(options: argparse.Namespace) -> int:
     try:
         left = stop_daemon(settings)
     except NotRunningError:
-        if not drained:
+        if not (drained or options.service):
             raise
         left = 0
+    if options.service:
+        cgroup.disable_controllers()
+        return 0
     running = f"; {counted(left, 'job')} still running, for the next start to take over" if left else ""
     print_line(f"pycrond stopped{f', pid {pid}' if pid else ''}{running}")
     return 1 if left and options.wait is not None else 0

@@ -13,6 +13,7 @@ from math import inf
 from pycrond import clock
 from pycrond.cli.arguments import add_json
 from pycrond.cli.data.access import as_present, presence_by
+from pycrond.cli.data.planned import ledger_directory
 from pycrond.cli.next_fire import plan_of
 from pycrond.cli.printing import print_json, write_document
 from pycrond.cli.render import terminal
@@ -47,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Show runs, skipped and missed fires, and coming fires in a lane for each job; name the clusters."""
     settings = load_settings(options)
-    reader = Reader(settings.state_dir)
+    reader = Reader(ledger_directory(settings))
     now, zone = clock.now(), machine.local_zone()
     window, day = _window(options, now, zone)
     presence = presence_by(reader, settings)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pycrond.cli.daemon_requests import Presence, ask_daemon, presence
+from pycrond.cli.data.planned import ledger_directory
 from pycrond.cli.data.remote import Remote
 from pycrond.control.records import Records
 from pycrond.errors import PycrondError
@@ -46,8 +47,9 @@ class LocalRecords(Records):
     not as the last daemon wrote them down.
     """
 
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings.state_dir)
+    def __init__(self, settings: Settings, directory: str = "") -> None:
+        """`directory` has the ledger, if that is not the state directory, as before the first start."""
+        super().__init__(directory or settings.state_dir)
         self._settings = settings
 
     def presence(self) -> Presence:
@@ -90,13 +92,22 @@ Access = LocalRecords | Remote
 
 
 def records(settings: Settings) -> Access:
-    """The ledger and the spools themselves where they can be read, else what the daemon shows of them."""
+    """The ledger and the spools themselves where they can be read, else what the daemon shows of them; before
+    the first start, what a daemon would load.
+    """
+    directory = ledger_directory(settings)
+    if directory != settings.state_dir or not _is_hidden(settings.ledger_path):
+        return LocalRecords(settings, directory)
+    return Remote(settings.control_socket)
+
+
+def _is_hidden(path: str) -> bool:
+    """Return whether this user may not read a file, or not see it; Records reports any other error."""
     try:
-        os.stat(settings.ledger_path)
-        is_readable = os.access(settings.ledger_path, os.R_OK)
+        os.stat(path)
     except OSError as error:
-        is_readable = not isinstance(error, PermissionError)  # Records reports any other error
-    return LocalRecords(settings) if is_readable else Remote(settings.control_socket)
+        return isinstance(error, PermissionError)
+    return not os.access(path, os.R_OK)
 
 
 def reload_and_wait(settings: Settings) -> dict[str, Any]:

@@ -90,6 +90,8 @@ class MachineFacts:
     unit: str = ""
     """The service of systemd that the daemon runs in."""
     kill_mode: str = ""
+    crontab_command: str | None = ""
+    """The path of crontab(1); None if there is none, empty if none is needed."""
     mailer: str
     has_mailer: bool
     jobs_with_mailto: tuple[str, ...] = ()
@@ -104,3 +106,5 @@ class MachineFacts:
     """Jobs of which fires were missed since their last runs."""
     never_due_jobs: tuple[str, ...] = ()
     ledger_bytes: int = 0
+    idle_crontabs: tuple[str, ...] = ()
+    """Crontabs of the system that root's pycrond does not read."""

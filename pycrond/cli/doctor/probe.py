@@ -39,7 +39,7 @@ SYSLOG_CONNECT_TIMEOUT = 2.0  # seconds
 
 
 class Process(NamedTuple):
-    """A process in our mount namespace, which therefore sees the same files."""
+    """A process that sees the same files as we do."""
 
     pid: int
     name: str
@@ -63,13 +63,29 @@ def _link_target(path: str) -> str:
 
 
 def processes() -> Iterator[Process]:
-    """Yield the readable processes, without those of containers, which have other files."""
-    namespace = _link_target("/proc/self/ns/mnt")
+    """Yield the readable processes, without those of containers, which have other files. A service may have a
+    mount namespace of its own, and see the same files.
+    """
+    namespace, own_files = _link_target("/proc/self/ns/mnt"), _identities("/")
     for pid in filter(str.isdigit, os.listdir("/proc")):
         name = read_text(f"/proc/{pid}/comm").strip()
-        if name and _link_target(f"/proc/{pid}/ns/mnt") in {namespace, ""}:
+        is_near = _link_target(f"/proc/{pid}/ns/mnt") in {namespace, ""}
+        if name and (is_near or _identities(f"/proc/{pid}/root") == own_files):
             arguments = read_text(f"/proc/{pid}/cmdline").rstrip("\0").split("\0")
             yield Process(int(pid), name, arguments)
+
+
+def _identities(root: str) -> list[tuple[int, int] | None]:
+    """Return device and inode of /etc and of what crons read below a root; None for what does not exist."""
+    identities: list[tuple[int, int] | None] = []
+    for path in ("/etc", *CRON_PATHS):
+        try:
+            status = os.stat(f"{root.rstrip('/')}{path}")
+        except OSError:
+            identities.append(None)
+        else:
+            identities.append((status.st_dev, status.st_ino))
+    return identities
 
 
 def is_of_system(pid: int) -> bool:

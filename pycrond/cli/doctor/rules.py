@@ -53,7 +53,10 @@ def _other_crons(facts: MachineFacts) -> Findings:
             yield Finding("problem", "other-cron", text, cron.stop)
         else:
             yield Finding("ok", "other-cron", f"{cron.name} runs, and reads other crontabs than pycrond")
-    if not facts.other_crons:
+    if facts.idle_crontabs and not facts.other_crons:
+        text = f"no cron runs the system's crontabs: {_named(facts.idle_crontabs)}"
+        yield Finding("warning", "other-cron", text, "pycrond start --system, or start the other cron")
+    elif not facts.other_crons:
         yield Finding("ok", "other-cron", "none runs")
 
 
@@ -124,7 +127,7 @@ def _zone(facts: MachineFacts) -> Findings:
         yield Finding("warning", "zone", text, "pycrond restart, if the machine's zone was changed")
     elif facts.timezone_file and facts.timezone_file != facts.zone:
         text = f"/etc/timezone says {facts.timezone_file}, but {facts.zone_source} is used: {facts.zone}"
-        yield Finding("warning", "zone", text, f"timedatectl set-timezone {facts.zone}")
+        yield Finding("warning", "zone", text, f"echo {facts.zone} > /etc/timezone")
     else:
         yield Finding("ok", "zone", f"{facts.zone}, by {facts.zone_source}")
 
@@ -183,11 +186,17 @@ def _service(facts: MachineFacts) -> Findings:
         yield Finding("ok", "systemd", f"{facts.unit} does not kill running jobs")
 
 
+def _crontab_command(facts: MachineFacts) -> Findings:
+    if facts.crontab_command is None:
+        text = "there is no command crontab, by which users edit their crontabs"
+        yield Finding("warning", "crontab", text, "pycrond setup --system places it")
+
+
 def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else "")
 
 
 RULES: tuple[Callable[[MachineFacts], Findings], ...] = (
     *(_daemon, _other_crons, _crontabs, _jobs, _mail, _syslog),
-    *(_zone, _clock, _directories, _service),
+    *(_zone, _clock, _directories, _service, _crontab_command),
 )

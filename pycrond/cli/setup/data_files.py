@@ -4,6 +4,7 @@ import os
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SOURCES = {
+    "man/man1/crontab.1": "man/crontab.1",
     "man/man8/pycrond.8": "man/pycrond.8",
     "man/man5/pycrond.crontab.5": "man/pycrond.crontab.5",
     "systemd/system/pycrond.service": "contrib/pycrond.service",

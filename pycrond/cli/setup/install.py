@@ -123,7 +123,7 @@ class Installation:
 
     def _write(self, path: str, content: bytes) -> None:
         with self._entry(path) as entry:
-            safe_paths.replace(entry, content, 0o644)
+            safe_paths.replace(entry, content, 0o755 if "/bin/" in path else 0o644)
 
     @contextlib.contextmanager
     def _reported(self, path: str) -> Iterator[None]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import pycrond
+from tests.conftest import SCRIPT, pycrond
 
 
 def check(directory: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
@@ -35,6 +35,23 @@ def test_every_error_with_its_line_and_a_caret(tmp_path: Path) -> None:
         "     * * 0 * * x",
         "         ^",
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "printed"),
+    [
+        (["check", "-"], "-:1:1: error: bad minute '61' (0-59) [bad-minute]"),
+        (["next", "--file", "-"], "0 0 1 1 *"),
+    ],
+)
+def test_standard_input_is_a_file(tmp_path: Path, words: list[str], printed: str) -> None:
+    """As in `crontab -l | pycrond check -`."""
+    text = "61 * * * * x\n0 0 1 1 * y\n"
+    done = subprocess.run(
+        [SCRIPT, *words], input=text, capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert printed in done.stdout
+    assert done.returncode == 1
 
 
 def test_it_only_reads(tmp_path: Path) -> None:

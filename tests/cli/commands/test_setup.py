@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -12,8 +13,10 @@ import pytest
 
 from pycrond import settings
 from pycrond.cli import shell_completion
+from pycrond.cli.commands import setup as command
 from pycrond.cli.parser import build_parser
 from pycrond.cli.settings_layers import from_environment
+from pycrond.errors import PycrondError
 from tests.cli.commands.test_next import load
 from tests.conftest import SCRIPT, pycrond
 from tests.support import packages
@@ -21,8 +24,11 @@ from tests.support import packages
 ROOT = Path(__file__).parents[3]
 SHARE = "usr/local/share"
 UNIT = "etc/systemd/system/pycrond.service"
+COMMANDS = {"usr/local/bin/pycrond", "usr/local/bin/crontab"}
 PLACED = {
+    *COMMANDS,
     UNIT,
+    f"{SHARE}/man/man1/crontab.1",
     f"{SHARE}/man/man8/pycrond.8",
     f"{SHARE}/man/man5/pycrond.crontab.5",
     *(f"{SHARE}/doc/pycrond/examples/{name}" for name in ("crontab", "standard-input", "hardened.conf")),
@@ -47,6 +53,9 @@ def test_installed_files_are_listed_and_removed_without_a_trace(tmp_path: Path) 
     }
     assert (root / SHARE / "man/man8/pycrond.8").read_bytes() == (ROOT / "man/pycrond.8").read_bytes()
     assert (root / UNIT).stat().st_mode & 0o7777 == 0o644
+    assert {(root / name).stat().st_mode & 0o7777 for name in COMMANDS} == {0o755}
+    words: list[str | Path] = [root / "usr/local/bin/pycrond", "--version"]
+    assert subprocess.run(words, capture_output=True, check=True).stdout.startswith(b"pycrond ")
     assert setup(tmp_path, "--undo").count("remove ") == len(PLACED)
     assert list(root.iterdir()) == []
     assert "nothing was set up" in setup(tmp_path, "--undo", status=1)
@@ -138,7 +147,8 @@ def test_systemd_accepts_the_units(tmp_path: Path, whose: str, name: str) -> Non
     setup(tmp_path, whose=whose)
     home = tmp_path / "root" if whose == "--system" else tmp_path / "root" / str(tmp_path).lstrip("/")
     unit = home / name
-    assert f"\nExecStart={SCRIPT} start --foreground --no-log-stderr\n" in unit.read_text()
+    system = "--system " * (whose == "--system")
+    assert f"\nExecStart={SCRIPT} start {system}--foreground --no-log-stderr\n" in unit.read_text()
     if whose == "--system":
         drop_in = unit.parent / "pycrond.service.d"
         drop_in.mkdir()
@@ -154,19 +164,48 @@ def test_systemd_accepts_the_units(tmp_path: Path, whose: str, name: str) -> Non
     )
 
 
-@pytest.mark.parametrize("name", ["pycrond.service", "user/pycrond.service"])
-def test_required_lines_of_a_unit(name: str) -> None:
+@pytest.mark.parametrize(("name", "system"), [("pycrond.service", "--system "), ("user/pycrond.service", "")])
+def test_required_lines_of_a_unit(name: str, system: str) -> None:
     """Without them a stop of the service ends running jobs, and systemd does not learn when a start is done."""
     lines = (ROOT / "contrib" / name).read_text().splitlines()
     assert {
-        *("Type=notify", "NotifyAccess=all", "KillMode=process", "ExecReload=/bin/kill -HUP $MAINPID"),
-        *(
-            "ExecStart=/usr/local/bin/pycrond start --foreground --no-log-stderr",
-            "Restart=on-failure",
-            "OOMPolicy=continue",
-        ),
+        f"ExecStart=/usr/local/bin/pycrond start {system}--foreground --no-log-stderr",
+        "ExecReload=/usr/local/bin/pycrond reload",
+        "ExecStopPost=-/usr/local/bin/pycrond stop --service",
+        *("Type=notify", "NotifyAccess=all", "KillMode=process"),
+        *("Restart=on-failure", "OOMPolicy=continue", "Delegate=yes"),
     } <= set(lines)
     assert not [line for line in lines if line.startswith("RuntimeDirectory")]
+
+
+def test_the_documents_show_lines_of_the_unit() -> None:
+    lines = (ROOT / "contrib/pycrond.service").read_text().splitlines()
+    table = re.findall(r"^\| (`[A-Z].*?`) \|", (ROOT / "docs/running.md").read_text(), re.MULTILINE)
+    shown = [line.strip("`") for cell in table for line in cell.split(", ")]
+    assert len(shown) > 5
+    assert not [line for line in shown if line not in lines]
+
+
+@pytest.mark.parametrize("home", ["/home/joe", "/root", "/srv/homes/ann"])
+@pytest.mark.parametrize("is_link", [True, False])
+def test_the_service_of_root_runs_no_program_in_a_home_directory(
+    monkeypatch: pytest.MonkeyPatch, home: str, is_link: bool
+) -> None:
+    account = pwd.struct_passwd(("ann", "x", 1000, 1000, "", "/srv/homes/ann", "/bin/sh"))
+    monkeypatch.setattr(pwd, "getpwall", lambda: [account])
+    program = f"{home}/.local/bin/pycrond"
+    monkeypatch.setattr(os.path, "realpath", lambda path: program)
+    with pytest.raises(PycrondError, match="below the home directory /"):
+        command._check_program("/usr/local/bin/pycrond" if is_link else program)
+
+
+def test_the_links_that_enable_the_service_are_removed(tmp_path: Path) -> None:
+    setup(tmp_path)
+    link = tmp_path / "root/etc/systemd/system/multi-user.target.wants/pycrond.service"
+    link.parent.mkdir()
+    link.symlink_to("/etc/systemd/system/pycrond.service")
+    assert f"remove {link}" in setup(tmp_path, "--undo")
+    assert not link.is_symlink()
 
 
 def test_the_dockerfile_uses_existing_settings() -> None:

@@ -71,6 +71,19 @@ def test_a_process_is_found_by_its_name(tmp_path: Path) -> None:
             child.kill()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes mount namespaces")
+@pytest.mark.parametrize(("change", "is_found"), [("true", True), ("mount -t tmpfs none /etc", False)])
+def test_a_service_with_its_own_mounts_is_no_container(change: str, is_found: bool) -> None:
+    """systemd-timesyncd has such a namespace, and so may a cron with PrivateTmp=yes."""
+    command = ["unshare", "--mount", "sh", "-c", f"{change}; exec sleep 60"]
+    with subprocess.Popen(command) as child:
+        try:
+            wait_until(lambda: Path(f"/proc/{child.pid}/comm").read_text() == "sleep\n")
+            assert (child.pid in {process.pid for process in probe.processes()}) == is_found
+        finally:
+            child.kill()
+
+
 @pytest.fixture
 def sleeper(tmp_path: Path) -> Iterator[Callable[..., int]]:
     """A function that starts a program that sleeps, and returns its pid once it is executed."""

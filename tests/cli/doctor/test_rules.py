@@ -88,6 +88,14 @@ def test_a_healthy_machine_has_no_warnings() -> None:
         ({"zone": "Europe/Berlin"}, "warning", "zone", "the daemon runs in UTC, TZ here says Europe/Berlin"),
         ({"timezone_file": "Asia/Tokyo"}, "warning", "zone", "/etc/timezone says Asia/Tokyo"),
         ({"timezone_file": ""}, "ok", "zone", "UTC, by TZ"),
+        ({"idle_crontabs": ("/etc/crontab",)}, "warning", "other-cron", "no cron runs the system's crontabs"),
+        (
+            {"idle_crontabs": ("/etc/crontab",), "other_crons": (CRON,)},
+            "ok",
+            "other-cron",
+            "cron (pid 5) runs",
+        ),
+        ({"crontab_command": None}, "warning", "crontab", "no command crontab"),
         ({"synchronised": False}, "warning", "clock", "nothing runs"),
         (
             {"synchronised": None, "clock_programs": ("chronyd",)},

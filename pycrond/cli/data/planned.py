@@ -1,0 +1,51 @@
+"""A ledger before the first start: the jobs that a daemon would load, without any run."""
+
+import os
+import tempfile
+from functools import cache
+
+from pycrond import clock
+from pycrond.host import machine, users
+from pycrond.ledger.codec import JobRows
+from pycrond.ledger.rows import FileRows
+from pycrond.ledger.writer import Ledger
+from pycrond.settings import Settings
+from pycrond.sources.loader import Loader
+from pycrond.text import storable
+
+
+def ledger_directory(settings: Settings) -> str:
+    """Return the state directory; if no daemon has run with it, one with the ledger that it would begin.
+
+    Without any crontab the state directory is returned too: its name may be mistyped.
+    """
+    try:
+        os.stat(settings.ledger_path)
+    except FileNotFoundError:
+        return _planned(settings)
+    except OSError:
+        pass  # a reader reports it
+    return settings.state_dir
+
+
+@cache
+def _planned(settings: Settings) -> str:
+    loaded = Loader(settings, users.by_uid(os.geteuid()), read_only=True).load()
+    if not loaded.sources:
+        return settings.state_dir
+    directory = tempfile.TemporaryDirectory(prefix="pycrond-")
+    _DIRECTORIES.append(directory)
+    zone, now = machine.local_zone().name, clock.now()
+    ledger = Ledger(os.path.join(directory.name, "ledger"))
+    files = [
+        FileRows(storable(source.file), f"{source.stamp} {zone}", JobRows(source.jobs, zone))
+        for source in loaded.sources
+    ]
+    ledger.load(files, loaded.problems, now)
+    ledger.stop(now)
+    ledger.close()
+    return directory.name
+
+
+_DIRECTORIES: list[tempfile.TemporaryDirectory[str]] = []
+"""Removed when the process ends."""

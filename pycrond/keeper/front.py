@@ -1,0 +1,47 @@
+"""The process in front of a keeper in the foreground: it passes signals on, and ends with the daemon.
+
+    python -I -S keeper/front.py KEEPER SOCKET COMMAND...
+
+KEEPER is the pid of its child. A service manager waits for the end of the process that it has started. The
+keeper, however, has to live on while jobs run that the stop has left: it is their parent, and only a parent
+learns how a process ended. The keeper sends the daemon's exit status to SOCKET, and stops the daemon when
+this process has died.
+
+If the keeper is killed, the daemon and its jobs become children of this process, which is a subreaper too. It
+stops the daemon, so that the jobs are its own children, and executes COMMAND: it is the keeper from then on.
+"""
+
+import os
+import signal
+import socket
+import sys
+
+sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
+from pycrond.keeper.system_calls import children, contents
+
+SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
+DAEMON = b"\0pycrond.daemon\0"  # in the arguments
+
+
+def stop_daemon() -> None:
+    """Stop the daemon that the keeper has left, and wait until it has ended; the next keeper reaps it."""
+    for pid in children():
+        if DAEMON in contents(f"/proc/{pid}/cmdline"):
+            os.kill(pid, signal.SIGTERM)
+            os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+
+
+def main(argv: list[str]) -> int:
+    keeper, channel, command = int(argv[1]), socket.socket(fileno=int(argv[2])), argv[3:]
+    for number in SIGNALS:
+        signal.signal(number, lambda number, _: os.kill(keeper, number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # SIGCHLD stays pending, for the next keeper
+    if status := channel.recv(16):
+        return int(status)
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    stop_daemon()
+    return os.execv(command[0], command)  # noqa: S606 -- the keeper
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))
