@@ -142,10 +142,7 @@ class Settings:
         default=1000,
         metadata={"help": "with --system: most entries, and assignments, of a user's crontab; 0: no limit"},
     )
-    pam: str = field(
-        default="auto",
-        metadata={"help": "root's daemon's PAM service; none; auto: with --system that of cron"},
-    )
+    pam: str = field(default="auto", metadata={"help": "PAM service of jobs; none; auto: that of cron"})
     inherit_env: bool = field(
         default=False,
         metadata={"help": "give jobs the daemon's own environment too, below what their crontab sets"},
