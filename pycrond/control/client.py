@@ -4,11 +4,15 @@ import json
 import os
 import socket
 import struct
+import time
 from typing import Any
 
+from pycrond import clock
 from pycrond.control.protocol import encode, short_path
 from pycrond.errors import NotRunningError, PycrondError, os_reason
 from pycrond.host.names import NAMES
+
+BUSY_INTERVAL = 0.01  # seconds
 
 
 def connect(path: str, timeout: float) -> socket.socket:
@@ -18,9 +22,11 @@ def connect(path: str, timeout: float) -> socket.socket:
     """
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     client.settimeout(timeout)
+    deadline = clock.elapsed() + timeout
     try:
         with short_path(path) as short:
-            client.connect(short)
+            while not _is_connected(client, short, deadline):
+                time.sleep(BUSY_INTERVAL)
     except OSError as error:
         client.close()
         raise NotRunningError(f"pycrond is not running (nobody listens at {path})") from error
@@ -34,6 +40,17 @@ def connect(path: str, timeout: float) -> socket.socket:
         client.close()
         raise PycrondError(f"{path} is not used: it belongs to a process of {NAMES.owner_name(uid)}")
     return client
+
+
+def _is_connected(client: socket.socket, path: str, deadline: float) -> bool:
+    """Connect; return False if the daemon has too many connections to accept now, until the deadline."""
+    try:
+        client.connect(path)
+    except BlockingIOError:
+        if clock.elapsed() >= deadline:
+            raise
+        return False
+    return True
 
 
 def ask(path: str, request: dict[str, Any], timeout: float = 60.0) -> dict[str, Any]:

@@ -66,14 +66,20 @@ def test_a_users_variables_do_not_reach_programs_that_run_as_root(system: System
     assert variables == "/no/such.so /mine"
 
 
-def test_a_home_that_the_user_may_not_enter(system: System) -> None:
+@pytest.mark.parametrize("dialect", ["debian", "cronie"])
+def test_a_home_that_the_user_may_not_enter(system: System, dialect: str) -> None:
+    """Debian's cron runs the job in its own directory; cronie does not run it."""
+    system.crond.environment["PYCROND_DIALECT"] = dialect
     (system.root / "locked").mkdir(mode=0o700)
-    system.write("etc/crontab", f"HOME={system.root}/locked\n@reboot nobody true\n@reboot root true\n")
+    system.write("etc/crontab", f"HOME={system.root}/locked\n@reboot nobody pwd -P\n@reboot root true\n")
     system.crond.run("start")
     wait_until(lambda: all(run.ended_at for run in system.crond.runs()))
     ends = {run.key.partition("/")[0]: (run.state, run.reason) for run in system.crond.runs()}
     reason = f"start-failed: cannot enter directory {system.root}/locked: Permission denied"
-    assert ends == {"root": ("succeeded", ""), "nobody": ("failed", reason)}
+    nobody = ("succeeded", "") if dialect == "debian" else ("failed", reason)
+    assert ends == {"root": ("succeeded", ""), "nobody": nobody}
+    if dialect == "debian":
+        assert system.output() == [f"{system.root}/var/spool/cron"]
 
 
 def test_a_shell_that_cannot_be_executed(system: System) -> None:

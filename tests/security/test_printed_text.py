@@ -56,6 +56,7 @@ def arguments(command: str, directory: Path) -> list[list[str]]:
         "diff": [[str(directory / EVIL)], ["--json", str(directory / EVIL)]],
         "reload": [["--dry-run"]],
         "edit": [[file]],
+        "crontab": [["-l", EVIL], ["-T", file], ["-T", EVIL], ["-u", EVIL, "-l"], [f"-{EVIL}"], ["-l", "-r"]],
         "run": [["job"], ["job", "--follow"]],
         "kill": [["job"]],
         "pause": [["job", "--reason", EVIL], ["job", "--for", EVIL]],
@@ -69,7 +70,7 @@ def arguments(command: str, directory: Path) -> list[list[str]]:
         "start": [["--crontabs", str(directory / f"none{EVIL}")]],
     }  # fmt: skip
     every = [[], [EVIL], [EVIL, EVIL], ["--json"], ["--json", EVIL], [f"--{EVIL}"], ["--config", EVIL]]
-    if command == "init":  # without a directory it writes into /etc
+    if command in {"init", "crontab"}:  # without a directory or a file they write into /etc and the spool
         return words[command]
     return [*every, *words.get(command, []), ["--state-dir", str(directory / EVIL / "none")], ["--help"]]
 

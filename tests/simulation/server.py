@@ -145,7 +145,8 @@ class Server:
         """Turn the wall clock, while the clocks that count go on."""
         pids = [pid for pid in self.crond.processes() if alive(pid)]
         for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGSTOP)
         self.steps += minutes * 60.0
         (self.directory / "clock.steps").write_text(str(self.steps))
         self.now += timedelta(minutes=minutes)

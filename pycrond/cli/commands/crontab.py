@@ -7,13 +7,14 @@ import sys
 from pycrond.cli import drafts
 from pycrond.cli.crontab_access import NO_NEWLINE, CrontabAccess
 from pycrond.cli.parser import CommandLineParser
-from pycrond.cli.printing import ask, print_error, print_text, print_with_carets, write_bytes
+from pycrond.cli.printing import ask, print_error, print_with_carets, write_bytes
 from pycrond.cli.settings_layers import default_state_dir, load_settings
 from pycrond.errors import PycrondError, os_reason
 from pycrond.host import safe_paths
 from pycrond.sources import files
 
 CONFIRMED = ("y", "Y")
+SEE_ALSO = "\nSee crontab(1) for more information"  # the second line of a refusal
 BACKUP_MODE = 0o600
 
 
@@ -40,7 +41,9 @@ def run(options: argparse.Namespace) -> int:
     try:
         _run(options)
     except PycrondError as error:
-        print_text(str(error), sys.stderr)
+        print_error(str(error).removesuffix(SEE_ALSO))
+        if str(error).endswith(SEE_ALSO):
+            print_error(SEE_ALSO.strip())
         return 1
     return 0
 
@@ -116,7 +119,7 @@ def _install(access: CrontabAccess, text: bytes, draft: str, before: bytes) -> N
     try:
         access.replace(text)
     except PycrondError as error:
-        raise PycrondError(f"{error}\nthe edits are left in {draft}") from error
+        raise PycrondError(f"{error}; the edits are left in {draft}") from error
     os.unlink(draft)
     for line in access.changes(before, text):
         print_error(line)

@@ -15,7 +15,7 @@ from pycrond.cli.printing import print_line
 from pycrond.cli.setup import data_files
 from pycrond.cli.setup.install import Installation
 from pycrond.cli.setup.plan import SetupStep
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.host import safe_paths
 
 PROGRAM_IN_UNITS = "/usr/local/bin/pycrond"
@@ -82,7 +82,7 @@ def _systemctl(*words: str, capture_output: bool = False) -> int:
     try:
         return subprocess.run(command, capture_output=capture_output, check=False).returncode  # noqa: S603
     except OSError as error:
-        raise PycrondError(f"cannot run systemctl: {error.strerror}") from error
+        raise PycrondError(f"cannot run systemctl: {os_reason(error)}") from error
 
 
 def _disable(unit: str, kind: str, *, is_running: bool) -> None:
