@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.conftest import Crond, alive, wait_until
 from tests.simulation.jobs import GOING, JOBS, USERS
-from tests.support import proc
+from tests.support import faketime, proc
 from tests.support.rsyslog import Rsyslogd
 from tests.support.system import System
 
@@ -52,6 +52,8 @@ class Server:
     # Accounts, files, start and end
 
     def set_up(self) -> None:
+        """Make the server, in mounts of its own: the accounts of other tests stay as they are."""
+        faketime.unshare_mounts()
         for name in ("gates", "tally"):
             (self.directory / name).mkdir()
             (self.directory / name).chmod(0o777)
@@ -87,7 +89,10 @@ class Server:
         lines = [
             f"{user}:x:{uid}:{uid}::{self.directory}/home/{user}:/bin/sh\n" for user, uid in uids.items()
         ]
-        Path("/etc/passwd").write_text(originals.read_text() + "".join(lines))
+        text = originals.read_text() + "".join(lines)
+        with open("/etc/passwd", "r+", encoding="utf-8") as file:  # at no time without the other accounts
+            file.write(text)
+            file.truncate()
 
     def write_crontabs(self, extra: str = "") -> None:
         """Write all crontabs; `extra` are lines at the end of the user ada's."""

@@ -26,6 +26,14 @@ def library() -> str:
     return _installed()
 
 
+def unshare_mounts() -> bool:
+    """Give this process mounts of its own, which others do not see; return False if it may not have them."""
+    if ctypes.CDLL(None).unshare(CLONE_NEWNS):
+        return False
+    subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    return True
+
+
 def hide_shared_memory() -> None:
     """Give this process, and all that it starts, an empty read-only /dev/shm, if it is root and may do so.
 
@@ -34,8 +42,7 @@ def hide_shared_memory() -> None:
     """
     if os.geteuid() != 0 or not os.access(SHARED_MEMORY, os.W_OK):
         return  # not root, or hidden by the process that started this one
-    if ctypes.CDLL(None).unshare(CLONE_NEWNS) == 0:
-        subprocess.run(["mount", "--make-rprivate", "/"], check=True)
+    if unshare_mounts():
         subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", SHARED_MEMORY], check=True)
 
 
