@@ -134,7 +134,7 @@ class Reading:
             self._add_error(file, "written", message)
         elif before and (file in self.waiting or before.file_stamp == stamp is not None):
             self._add(before)
-        elif file not in self.waiting:
+        elif file not in self.waiting or file in self.before:  # read already, for another account
             self._read_changed_file(file, owner, check, stamp, account)
 
     def _before(self, file: str, account: Account | None) -> Source | None:

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import alive, wait_until
+from pycrond.host import procfs
+from tests.conftest import alive, children, wait_until
 from tests.support import packages
 from tests.support.system import System
 
@@ -123,11 +124,12 @@ def test_the_session_is_closed_when_the_job_ends_whoever_has_died(pam: Pam, shar
 
 def spawner_of(daemon: int) -> int:
     """Return the spawner among the daemon's children: the oldest process of its program."""
-    return min(
+    spawners = [
         child
-        for child in map(int, Path(f"/proc/{daemon}/task/{daemon}/children").read_text().split())
+        for child in children(daemon)
         if b"spawner_program.py" in Path(f"/proc/{child}/cmdline").read_bytes()
-    )
+    ]
+    return min(spawners, key=lambda child: procfs.start_ticks(child) or 0)  # numbers begin again
 
 
 def test_the_process_that_closes_sessions_is_no_child_of_the_job(pam: Pam) -> None:
