@@ -31,6 +31,7 @@ class CrontabAccess:
         if account is None:
             raise PycrondError(f"crontab: user `{name or self._own.name}' unknown")
         self.account = account
+        self.state_dir = settings.state_dir
         self.dialect = settings.dialect
         if self.dialect == "auto":
             self.dialect = machine.detect_dialect(settings.root)

@@ -8,7 +8,7 @@ from pycrond.cli import drafts
 from pycrond.cli.crontab_access import NO_NEWLINE, CrontabAccess
 from pycrond.cli.parser import CommandLineParser
 from pycrond.cli.printing import ask, print_error, print_with_carets, write_bytes
-from pycrond.cli.settings_layers import default_state_dir, load_settings
+from pycrond.cli.settings_layers import load_settings
 from pycrond.errors import PycrondError, os_reason
 from pycrond.host import safe_paths
 from pycrond.sources import files
@@ -97,7 +97,7 @@ def _edit(access: CrontabAccess, options: argparse.Namespace) -> None:
     before = access.begin("edit")
     if before is None:
         print_error(f"no crontab for {name} - using an empty one")
-    draft = drafts.make_draft(default_state_dir(), f"crontab.{name}", before)
+    draft = drafts.make_draft(access.state_dir, f"crontab.{name}", before)
     try:
         text = drafts.edit_draft(
             draft, f"the crontab of {name}", before, lambda edited: access.errors(edited, name)
