@@ -14,7 +14,7 @@ import pytest
 
 from pycrond.host import procfs
 from tests.conftest import alive, children, wait_until
-from tests.support import packages
+from tests.support import packages, proc
 from tests.support.system import System
 
 pytestmark = [
@@ -101,22 +101,18 @@ def test_a_session_that_fails_is_a_reason(pam: Pam) -> None:
 
 
 @pytest.mark.parametrize("death", ["", "daemon", "spawner"])
-def test_the_session_is_closed_when_the_job_ends_whoever_has_died(pam: Pam, shared: Path, death: str) -> None:
+def test_the_session_is_closed_when_the_job_ends_whoever_has_died(pam: Pam, death: str) -> None:
     pam.write("account required pam_permit.so", f"session required pam_exec.so {pam.recorder}")
-    gate = shared / "gate"
-    os.mkfifo(gate)
-    gate.chmod(0o644)
-    pam.start(f"read -r line <{gate}; exit 7")
+    pam.start("kill -STOP $$; exit 7")
     crond = pam.system.crond
     crond.run("run", "job")
-    wait_until(lambda: pam.recorded() == ["open_session nobody cron"])
+    wait_until(lambda: crond.runs()[0].pid and proc.status(crond.runs()[0].pid or 0, "State")[0] == "T")
+    assert pam.recorded() == ["open_session nobody cron"]
     if death:
         pid = crond.pid if death == "daemon" else spawner_of(crond.pid)
         os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not alive(pid))
-    descriptor = os.open(gate, os.O_RDWR)
-    os.write(descriptor, b"go\n")
-    os.close(descriptor)
+    os.kill(crond.runs()[0].pid or 0, signal.SIGCONT)
     wait_until(lambda: pam.recorded() == ["open_session nobody cron", "close_session nobody cron"])
     wait_until(lambda: crond.status() and crond.runs()[0].ended_at)
     assert (crond.runs()[0].state, crond.runs()[0].exit_status) == ("failed", 7)
