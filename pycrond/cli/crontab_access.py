@@ -13,6 +13,7 @@ from pycrond.errors import NotRunningError, Problem, PycrondError
 from pycrond.host import machine, users
 from pycrond.jobs.job import Job, make_jobs
 from pycrond.settings import Settings
+from pycrond.sources.system import dialect_of
 from pycrond.sources.user_crontabs import UserCrontabs
 
 NO_NEWLINE = "new crontab file is missing newline before EOF, can't install."
@@ -32,9 +33,7 @@ class CrontabAccess:
             raise PycrondError(f"crontab: user `{name or self._own.name}' unknown")
         self.account = account
         self.state_dir = settings.state_dir
-        self.dialect = settings.dialect
-        if self.dialect == "auto":
-            self.dialect = machine.detect_dialect(settings.root)
+        self.dialect = dialect_of(settings)
         self._files = UserCrontabs(settings.root, self.dialect) if self._own.uid == 0 else None
 
     def begin(self, action: str) -> bytes | None:

@@ -43,9 +43,9 @@ def main(arguments: Sequence[str]) -> int:
     keeper = KeeperClient(int(own["keeper"]) if own["keeper"] else None)
     readiness = Readiness(keeper.send, os.environ)
     settings = from_arguments(rest)
+    SPAWNER.pam_service = pam.service(settings)
     if settings.system:
         privileges.take_groups(users.by_uid(0))
-        SPAWNER.pam_service = pam.service(settings)
         SPAWNER.open()  # now, since this takes 20 ms
     pidfile = Pidfile(settings.pidfile, settings.state_dir)
     try:

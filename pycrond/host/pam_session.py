@@ -40,6 +40,12 @@ class _PamConv(ctypes.Structure):
 class PamError(Exception):
     """PAM refuses a job, or does not work; the text says why."""
 
+    errno = 0  # no error of the kernel: see `step` of the spawner
+
+    @property
+    def what(self) -> bytes:
+        return str(self).encode()
+
 
 class Pam:
     """The PAM service under which jobs run. Loads libpam; without it `open_for_process` fails."""

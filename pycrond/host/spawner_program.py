@@ -162,14 +162,20 @@ class StartError(Exception):
 
 @contextlib.contextmanager
 def step(what: bytes) -> Iterator[None]:
-    """A step on the way to a program; its error becomes a StartError that begins with `what`."""
+    """A step on the way to a program; its error becomes a StartError with `what`, or with its own words."""
     try:
         yield
     except Exception as error:
-        if type(error).__name__ == "PamError":
-            raise StartError(0, str(error).encode()) from error
-        # Python has ValueError for some errors of the kernel.
-        raise StartError(getattr(error, "errno", None) or errno.EINVAL, what) from error
+        number = getattr(error, "errno", None)  # Python has ValueError for some errors of the kernel
+        what = getattr(error, "what", what)
+        raise StartError(errno.EINVAL if number is None else number, what) from error
+
+
+def open_session(pam: "Pam", request: Request, descriptors: Iterable[int]) -> None:
+    """Open a PAM session; add its groups and, below the request's own, its variables. Raises OSError."""
+    os.setgroups(request.groups)  # modules may add some
+    variables = pam.open_for_process(request.user, clone, descriptors)
+    request.groups, request.environment = os.getgroups(), {**variables, **request.environment}
 
 
 def open_standard_files(request: Request, stdin: int) -> None:
@@ -199,9 +205,7 @@ def become_program(
     os.setsid()
     if pam:
         with step(b"cannot open a PAM session"):
-            os.setgroups(request.groups)  # modules may add some
-            variables = pam.open_for_process(request.user, clone, (stdin, gate, channel.fileno()))
-            request.groups, request.environment = os.getgroups(), {**variables, **request.environment}
+            open_session(pam, request, (stdin, gate, channel.fileno()))
     with step(b"cannot open output"):
         open_standard_files(request, stdin)
     if request.fallback:
@@ -257,13 +261,11 @@ def serve(memory: int, stdin: int, channel: socket.socket, pam: "Pam | None") ->
 
 def load_pam(path: str, service: str) -> "Pam":
     """Return the PAM service."""
-    import importlib.util  # noqa: PLC0415 -- without PAM nothing of this is loaded
+    from importlib.machinery import SourceFileLoader  # noqa: PLC0415 -- without PAM nothing is loaded
+    from types import ModuleType  # noqa: PLC0415 -- as above
 
-    spec = importlib.util.spec_from_file_location("pam_session", path)
-    if spec is None or spec.loader is None:
-        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = ModuleType("pam_session")
+    SourceFileLoader(module.__name__, path).exec_module(module)
     pam: Pam = module.Pam(os.fsencode(service))
     return pam
 

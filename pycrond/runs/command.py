@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from types import MappingProxyType
 
 from pycrond.errors import UnknownUserError
-from pycrond.host import pam, privileges
+from pycrond.host import privileges
 from pycrond.host.cgroup import Limits
 from pycrond.host.mounts import MountTable
 from pycrond.host.names import NAMES, User
 from pycrond.host.privileges import DirectoryPrefix, env_prefix
 from pycrond.host.spawn import NO_LIMITS, Launch, as_bytes
+from pycrond.host.spawner import SPAWNER
 from pycrond.jobs.job import SEARCH_PATHS, Account, Job
 from pycrond.jobs.run import Fire
 from pycrond.settings import Settings
@@ -47,7 +48,7 @@ class CommandBuilder:
         self._enter = privileges.choose_directory_prefix()
         self._mounts = MountTable()
         self._fallback = directory_of_cron(settings.root) if settings.system and dialect == "debian" else ""
-        self._has_pam = bool(pam.service(settings))
+        self._has_pam = bool(SPAWNER.pam_service)
         self._own = User(account, groups=tuple(os.getgroups()) if self._has_pam else ())
         self._inherited = inherited(os.environ, wanted=settings.inherit_env)
 

@@ -31,17 +31,14 @@ class UserCrontabs:
 
     def read(self, account: Account) -> bytes | None:
         """Return a user's crontab without Debian's header; None if there is none. Raises PycrondError."""
-        text = self.read_whole(account)
-        return None if text is None else HEADER.sub(b"", text, count=1) if HEADER.match(text) else text
-
-    def read_whole(self, account: Account) -> bytes | None:
-        """Return a user's crontab as it is; None if there is none. Raises PycrondError."""
         try:
-            return safe_paths.read_file(self._path(account))
+            text = safe_paths.read_file(self._path(account))
         except FileNotFoundError:
             return None
         except OSError as error:
             raise PycrondError(f"cannot read {self._path(account)}: {os_reason(error)}") from error
+        header = HEADER.match(text)
+        return text[header.end() :] if header else text
 
     def write(self, account: Account, text: bytes) -> None:
         """Put a user's crontab in place, with the owner and mode of this cron. Raises PycrondError."""

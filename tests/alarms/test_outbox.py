@@ -501,13 +501,7 @@ def test_expect_counts_the_time_that_passes_not_that_of_a_turned_clock(
 ) -> None:
     loop.begin("#: name=job expect=1h\n0 0 1 1 * true\n")
     loop.turn()
-    if dies:
-        loop.release()
-        loop.frozen.move_to(moment)
-        loop.begin()
-        loop.turn()
-    else:
-        loop.turn_clock(moment)
+    loop.turn_clock(moment, dies=dies)
     loop.minutes(59)
     assert not loop.log.details("OVERDUE")
     loop.minutes(3)
@@ -524,12 +518,6 @@ def test_a_mail_is_tried_again_in_time_after_the_clock_was_set_back(loop: Loop, 
     loop.begin("1 12 * * * echo hello\n")
     loop.minutes(1)
     loop.until(lambda: tries.exists() and not loop.daemon.subsystems.alarms.outbox.is_busy)
-    if dies:
-        loop.release()
-        loop.frozen.move_to(LAST_WEEK)
-        loop.begin()
-        loop.turn()
-    else:
-        loop.turn_clock(LAST_WEEK)
+    loop.turn_clock(LAST_WEEK, dies=dies)
     loop.to(clock.now() + timedelta(seconds=11))
     loop.until(lambda: len(tries.read_text()) == 2)

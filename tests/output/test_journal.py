@@ -53,7 +53,7 @@ def test_a_failure_is_a_warning(logged: Journald) -> None:
 
 
 def test_no_text_of_a_job_makes_a_field(crond: Crond, journald: Journald, tmp_path: Path) -> None:
-    """What a job prints is one field, whatever it contains."""
+    """A line that a job prints is one field, whatever it contains."""
     crond.environment["PYCROND_SYSLOG"] = f"journal:{journald.socket}"
     (tmp_path / "text").write_bytes(b"x\rPRIORITY=0\x00PYCROND_JOB=other\x1b\xff\nPYCROND_JOB=third\n")
     crond.write("jobs", f"#: name=evil\n0 0 1 1 * cat {tmp_path}/text\n")

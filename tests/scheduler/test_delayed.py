@@ -157,13 +157,7 @@ def test_a_delayed_start_waits_no_longer_when_the_clock_is_turned(loop: Loop, wh
         loop.to("2025-06-10T12:05:00Z")
     loop.until(lambda: "waiting" in {run.state for run in loop.runs()})
     moment = "2025-06-03T09:00:00Z" if how.startswith("set back") else "2025-06-17T09:00:00Z"
-    if "dies" in how:
-        loop.release()
-        loop.frozen.move_to(moment)
-        loop.begin()
-        loop.turn()
-    else:
-        loop.turn_clock(moment)
+    loop.turn_clock(moment, dies="dies" in how)
     assert "waiting" in {run.state for run in loop.runs()}, "a step of the clock starts nothing at once"
     seconds(loop, longest)
     loop.until(lambda: not loop.daemon.subsystems.runs.active.count)

@@ -145,6 +145,16 @@ def test_roots_jobs_have_a_session_too(pam: Pam) -> None:
     assert pam.system.output()[0] == "0"
 
 
+def test_a_daemon_that_is_not_the_systems_cron_can_use_a_service_too(pam: Pam) -> None:
+    pam.write("account required pam_permit.so", f"session required pam_exec.so {pam.recorder}")
+    crond = pam.system.crond
+    crond.environment |= {"PYCROND_SYSTEM": "no", "PYCROND_CRONTABS": str(crond.crontabs)}
+    crond.write("jobs", "#: name=own\n0 0 1 1 * true\n")
+    crond.run("start")
+    crond.run("run", "own", "--wait")
+    wait_until(lambda: pam.recorded() == ["open_session root cron", "close_session root cron"])
+
+
 def test_without_a_service_nothing_of_pam_is_loaded(pam: Pam) -> None:
     pam.system.crond.environment["PYCROND_PAM"] = "none"
     pam.start("true")

@@ -172,7 +172,7 @@ class Server:
         self.turn_clock(self.random.choice([3, 40, 170, 600]))
 
     def user_goes(self) -> None:
-        """Let a user be unknown for hours: his jobs do not start, and run again when he is back."""
+        """Let a user be unknown for hours: its jobs do not start, and run again when the user is back."""
         self.write_accounts({u: FIRST_UID + n for n, u in enumerate(USERS) if u != GOING})
         self.minutes(self.random.randrange(10, 2 * HOUR))
         self.write_accounts({u: FIRST_UID + n for n, u in enumerate(USERS)})
@@ -223,7 +223,7 @@ class Server:
             gate.unlink()
 
     def daemon_is_stopped(self) -> None:
-        """Stop it with running jobs, some of which end meanwhile."""
+        """Stop the daemon while jobs run, and start it after some of them have ended."""
         self.crond.run("stop")
         self.minutes_without_daemon(self.random.randrange(1, 3 * HOUR))
         self.start()

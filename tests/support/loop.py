@@ -121,8 +121,14 @@ class Loop:
 
     # The daemon
 
-    def turn_clock(self, moment: str | datetime) -> None:
-        """Set the clock, as a person does, and run the loop once."""
+    def turn_clock(self, moment: str | datetime, *, dies: bool = False) -> None:
+        """Set the clock, as a person does, and run the loop once; with `dies` while no daemon runs."""
+        if dies:
+            self.release()
+            self.frozen.move_to(moment)
+            self.begin()
+            self.turn()
+            return
         step = -clock.now().timestamp()
         self.frozen.move_to(moment)
         WAS_TURNED(self.daemon.subsystems, step + clock.now().timestamp(), clock.now())

@@ -56,12 +56,13 @@ def _mistakes(name: str, value: str, variables: Mapping[str, str], facts: Facts)
     if literal:
         yield "not-expanded", f"{name}: cron does not expand {literal}, the value is used as it stands"
     elif name == "HOME" and value and not facts.directory_exists(os.path.join("/", value)):
-        yield "missing-home", f"there is no directory {quoted(value)}: with this HOME no job is run"
+        effect = "jobs run in /var/spool/cron" if facts.dialect == "debian" else "no job is run"
+        yield "missing-home", f"there is no directory {quoted(value)}: with this HOME {effect}"
     if schedule := _schedule(value):
         message = f"the value contains a schedule, {quoted(schedule)}: an entry begins on a line of its own"
         yield "schedule-in-value", message
-    if found := LOOK_ALIKE.search(f"{name}{value[:1]}{value[-1:]}"):
-        yield "look-alike", f"there is {named(found[0])} in the name, or at an end of the value"
+    if match := LOOK_ALIKE.search(f"{name}{value[:1]}{value[-1:]}"):
+        yield "look-alike", f"there is {named(match[0])} in the name, or at an end of the value"
 
 
 def _literal(value: str, variables: Mapping[str, str]) -> str | None:

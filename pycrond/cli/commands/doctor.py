@@ -11,7 +11,7 @@ from pycrond import __version__
 from pycrond.cli.arguments import add_json
 from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon, count_jobs_left, is_locked
 from pycrond.cli.data.access import records
-from pycrond.cli.data.job_status import overdue_jobs, read_jobs
+from pycrond.cli.data.job_status import gone_and_overdue, read_jobs
 from pycrond.cli.doctor import probe
 from pycrond.cli.doctor.facts import DaemonFacts, DirectoryFacts, Finding, MachineFacts
 from pycrond.cli.doctor.rules import diagnose
@@ -87,7 +87,7 @@ def _facts(settings: Settings) -> MachineFacts:
         crontab_errors=tuple(str(problem) for problem in loaded.problems if _is_error(problem)),
         jobs=len(loaded.jobs),
         failing_jobs=failing,
-        overdue_jobs=overdue,
+        gone_and_overdue=overdue,
         missed_jobs=missed,
         never_due_jobs=never_due,
         ledger_bytes=_size(settings.ledger_path),
@@ -187,7 +187,7 @@ def _jobs_in_trouble(settings: Settings) -> tuple[tuple[str, ...], ...]:
     """Return the jobs that fail, that are overdue, of which fires were missed, and that are never due."""
     try:
         read, here = records(settings), terminal.here()
-        jobs, gone = read_jobs(read, here), overdue_jobs(read, here, gone=True)
+        jobs, gone = read_jobs(read, here), gone_and_overdue(read, here)
     except PycrondError:
         return (), (), (), ()
     failing = (f"{job.title} ({job_table.failure(job, here)})" for job in jobs if job.has_failed)

@@ -9,7 +9,7 @@ from pycrond import clock
 from pycrond.cli.arguments import add_json, seconds
 from pycrond.cli.daemon_requests import Presence
 from pycrond.cli.data.access import Access, records
-from pycrond.cli.data.job_status import JobStatus, overdue_jobs, overdue_json, read_jobs
+from pycrond.cli.data.job_status import JobStatus, gone_and_overdue, overdue_json, read_jobs
 from pycrond.cli.not_loaded import FileChange, unloaded_changes
 from pycrond.cli.printing import first_problems, print_json, print_line
 from pycrond.cli.render import formatting, job_table, table, terminal
@@ -78,7 +78,7 @@ def _document(settings: Settings, options: argparse.Namespace) -> dict[str, obje
     return {
         "daemon": formatting.daemon_json(read.daemon(), presence.runs) | {"jobs_left": presence.jobs_left},
         "jobs": [job_table.job_json(job) for job in jobs],
-        "gone_overdue": [{"key": row.key, **overdue_json(row)} for row in overdue_jobs(read, now, gone=True)],
+        "gone_overdue": [{"key": row.key, **overdue_json(row)} for row in gone_and_overdue(read, now)],
         "problems": [formatting.problem_json(problem) for problem in read.problems()],
         "disk": read_disk(settings) if presence.runs else None,
         "not_loaded": [change.document() for change in _changes(settings, presence)],
@@ -119,7 +119,7 @@ def _notes(read: Access, settings: Settings, presence: Presence, here: datetime)
     """Return the lines below the table: overdue jobs that are gone, problems and changes of crontabs."""
     gone = [
         Cell(f"{row.key} is gone, and {job_table.overdue(row, here)}", "bad")
-        for row in overdue_jobs(read, here, gone=True)
+        for row in gone_and_overdue(read, here)
     ]
     first, more = first_problems(read.problems())
     problems = [Cell(str(problem), "bad" if problem.severity == "error" else "busy") for problem in first]

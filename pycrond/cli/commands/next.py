@@ -146,7 +146,7 @@ def _document(times: Times, start: datetime, until: datetime | None, zone: Zone)
 
 def _print(times: Times, now: datetime) -> None:
     """Print the fire times of all jobs in their order, by the clock of each zone; jobs without any last."""
-    titles = display_names((one.key, one.name, one.command) for one, _ in times if one.key)
+    titles = display_names((job.key, job.name, job.command) for job, _ in times if job.key)
     rows = [[Cell("TIME"), Cell("ZONE"), Cell("IN"), Cell("JOB"), Cell("SCHEDULE")]]
     for at, schedule in sorted(_pairs(times), key=lambda pair: pair[0]):
         rows.append(

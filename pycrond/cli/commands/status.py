@@ -11,7 +11,7 @@ from pycrond.cli.daemon_requests import STATUS_TIMEOUT, Presence, ask_daemon, co
 from pycrond.cli.data.access import records
 from pycrond.cli.data.job_status import (
     JobStatus,
-    overdue_jobs,
+    gone_and_overdue,
     overdue_json,
     read_jobs,
     standing_json,
@@ -64,7 +64,7 @@ def _read_jobs(settings: Settings) -> tuple[Presence, Sequence[JobStatus], Seque
     now = clock.now()
     try:
         read = records(settings)
-        return read.presence(), read_jobs(read, now), overdue_jobs(read, now, gone=True)
+        return read.presence(), read_jobs(read, now), gone_and_overdue(read, now)
     except PycrondError:  # no daemon has run yet, or the ledger belongs to another user
         return Presence(jobs_left=count_jobs_left(settings)), (), ()
 

@@ -18,8 +18,6 @@ from pycrond.text import duration
 
 RELOAD_TIMEOUT = 60.0  # seconds
 POLL_INTERVAL = 0.01  # seconds
-
-
 Row = TypeVar("Row", RunRow, SpanRow)
 
 
@@ -34,8 +32,8 @@ def as_present(read: SharedReader, settings: Settings, rows: list[Row], *, waits
     """
     if not any(row.state in OPEN for row in rows):
         return rows
-    found = presence_by(read, settings)
-    if found.runs or (found.restarts and waits):
+    daemon = presence_by(read, settings)
+    if daemon.runs or (daemon.restarts and waits):
         return rows
     from pycrond.cli.data import present
 
@@ -56,9 +54,9 @@ class LocalRecords(Records):
         """Tell whether a daemon runs, and how many jobs do if it does not."""
         from pycrond.cli.data import present
 
-        found = presence_by(self, self._settings)
-        left = 0 if found.runs else present.living(present.changes(self, self._settings))
-        return found._replace(jobs_left=max(found.jobs_left, left))
+        daemon = presence_by(self, self._settings)
+        left = 0 if daemon.runs else present.living(present.changes(self, self._settings))
+        return daemon._replace(jobs_left=max(daemon.jobs_left, left))
 
     def _as_present(self, rows: list[RunRow]) -> list[RunRow]:
         return as_present(self, self._settings, rows, waits=self.retry_for > 0)

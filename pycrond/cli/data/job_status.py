@@ -69,7 +69,7 @@ def read_jobs(read: Access, now: datetime) -> Sequence[JobStatus]:
             last[run.key] = run
             standings[run.key] = _after(standings.get(run.key, NO_STANDING), run)
     paused = {row.key: row for row in read.pauses(now.timestamp())}
-    overdue = {row.key: row for row in overdue_jobs(read, now)}
+    expected = {row.key: row for row in read.expected() if row.loaded}
     next_times: dict[tuple[str | None, str], datetime | None] = {}
     jobs = []
     for job in read.jobs():
@@ -79,19 +79,16 @@ def read_jobs(read: Access, now: datetime) -> Sequence[JobStatus]:
             next_times[schedule] = machine.load_zone(job.zone).local(at) if at else None
         key = job.key
         runs_of_job = (running.get(key, ()), last.get(key), paused.get(key), waiting.get(key, ()), None, None)
-        standing = standings.get(key, NO_STANDING)
-        jobs.append(JobStatus(job, next_times[schedule], *runs_of_job, standing, None, overdue.get(key)))
+        standing, overdue = standings.get(key, NO_STANDING), expected.get(key)
+        if overdue and not overdue.is_overdue(now.timestamp(), decode_options(job.options).jitter):
+            overdue = None
+        jobs.append(JobStatus(job, next_times[schedule], *runs_of_job, standing, None, overdue))
     return jobs
 
 
-def overdue_jobs(read: Access, now: datetime, *, gone: bool = False) -> list[ExpectedRow]:
-    """Return the loaded jobs, or those that are gone, without a success for the time in their `expect`."""
-    at = now.timestamp()
-    rows = [row for row in read.expected() if row.is_overdue(at) and gone != row.loaded]
-    if gone or not rows:
-        return rows
-    jitter = {job.key: decode_options(job.options).jitter for job in read.jobs()}
-    return [row for row in rows if row.is_overdue(at, jitter.get(row.key, 0.0))]
+def gone_and_overdue(read: Access, now: datetime) -> list[ExpectedRow]:
+    """Return the jobs that are gone and have not succeeded for the time in their `expect`."""
+    return [row for row in read.expected() if not row.loaded and row.is_overdue(now.timestamp())]
 
 
 def _by_key(runs: Iterable[RunRow]) -> dict[str, tuple[RunRow, ...]]:

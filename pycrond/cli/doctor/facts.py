@@ -101,7 +101,7 @@ class MachineFacts:
     """Errors of crontabs, as `check` prints them."""
     jobs: int = 0
     failing_jobs: tuple[str, ...] = ()
-    overdue_jobs: tuple[str, ...] = ()
+    gone_and_overdue: tuple[str, ...] = ()
     missed_jobs: tuple[str, ...] = ()
     """Jobs of which fires were missed since their last runs."""
     never_due_jobs: tuple[str, ...] = ()

@@ -85,8 +85,8 @@ def _jobs(facts: MachineFacts) -> Findings:
     if failing:
         text = f"{counted(len(failing), 'job')} failed last: {_named(failing)}"
         yield Finding("problem", "failing", text, "pycrond history JOB, pycrond logs JOB")
-    if facts.overdue_jobs:
-        text = f"{counted(len(facts.overdue_jobs), 'job')} overdue: {_named(facts.overdue_jobs)}"
+    if facts.gone_and_overdue:
+        text = f"{counted(len(facts.gone_and_overdue), 'job')} overdue: {_named(facts.gone_and_overdue)}"
         yield Finding("problem", "overdue", text, "pycrond history JOB")
     if facts.missed_jobs:
         text = (

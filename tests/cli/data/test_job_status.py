@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pycrond import clock
 from pycrond.cli.data.access import LocalRecords
-from pycrond.cli.data.job_status import JobStatus, overdue_jobs, read_jobs
+from pycrond.cli.data.job_status import JobStatus, gone_and_overdue, read_jobs
 from pycrond.cli.render import job_table
 from tests.support.loop import Loop
 
@@ -46,7 +46,7 @@ def test_a_job_without_a_success_in_time_is_overdue_also_when_it_is_gone(loop: L
     loop.write("#: name=other expect=3h\n0 0 * * * true\n")
     loop.reload()
     with closing(LocalRecords(loop.settings)) as read:
-        gone = overdue_jobs(read, clock.now(), gone=True)
+        gone = gone_and_overdue(read, clock.now())
     assert [row.key for row in gone] == ["root/backup"]
 
 
