@@ -129,7 +129,7 @@ class Reloader:
         loader, scheduler = self._loader, self._scheduler
         if scheduler.enter_phase(now):
             self._look(now)
-            for name in self.loaded.unknown:
+            for name in sorted(self.loaded.unknown):  # the log has the answers in this order
                 NAMES.is_settled(name)
         self._note_changed_users(now)
         is_waiting = self._waits_for_names and bool(loader.waited_for)
