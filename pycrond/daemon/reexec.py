@@ -4,6 +4,7 @@ The pid stays, so that running jobs stay its children, and the lock is never rel
 from before the exec until the new program has its handlers.
 """
 
+import contextlib
 import os
 import signal
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ class Reexec:
         self._poller = poller
         self._log = log
         self._trial = -1  # the read end of its output
-        self._trial_pid = 0
+        self._process = -1  # its pidfd
         self._output = b""
         self._give_up_at = 0.0
         self.is_tried = False
@@ -52,9 +53,10 @@ class Reexec:
         command = [*self._command, "--try=yes"]
         actions = [(os.POSIX_SPAWN_DUP2, writer, 1), (os.POSIX_SPAWN_DUP2, writer, 2)]
         try:
-            self._trial_pid = os.posix_spawn(
+            pid = os.posix_spawn(
                 command[0], command, os.environ, file_actions=actions, setsigmask=[], setsid=True
             )
+            self._process = os.pidfd_open(pid)
         except OSError as error:
             self._output = f"cannot run {command[0]}: {os_reason(error)}".encode()
         finally:
@@ -73,7 +75,9 @@ class Reexec:
     def _trial_ended(self) -> None:
         self._poller.unregister(self._trial)
         os.close(self._trial)
-        self._trial = -1
+        if self._process >= 0:
+            os.close(self._process)
+        self._trial = self._process = -1
         self.is_tried = self._output.endswith(READY)
         if not self.is_tried:
             self.refuse(
@@ -93,11 +97,12 @@ class Reexec:
         return max(0.0, self._give_up_at - elapsed) if self._trial >= 0 else None
 
     def step(self, elapsed: float) -> None:
-        """Kill a trial that takes too long: it is refused when its output ends."""
+        """Kill a trial that takes too long, and refuse it."""
         if self._trial >= 0 and elapsed >= self._give_up_at:
             self._output = f"the trial did not end within {duration(TRIAL_TIME)}".encode()
-            os.kill(self._trial_pid, signal.SIGKILL)
-            self._give_up_at = elapsed + TRIAL_TIME
+            with contextlib.suppress(ProcessLookupError):  # it has ended, and something holds its output open
+                signal.pidfd_send_signal(self._process, signal.SIGKILL)
+            self._trial_ended()
 
     def execute(self) -> None:
         """Execute the new program; returns only if that fails."""

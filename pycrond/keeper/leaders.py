@@ -1,14 +1,13 @@
 """The leaders of the runs' sessions among the keeper's children. Part of the keeper's program."""
 
 import os
-import time
 from collections.abc import Mapping
 
-from pycrond.keeper.system_calls import children, contents, stat_fields
+from pycrond.keeper.system_calls import children, contents, poll, stat_fields
 
 RUN_VARIABLE = b"PYCROND_RUN="
 EXEC_CHECKS = 10  # checks of a process that was forked and has not executed its program
-EXEC_INTERVAL = 0.01  # seconds between them
+EXEC_INTERVAL = 10  # milliseconds between them
 
 
 def find_leaders(readers: Mapping[int, int]) -> dict[bytes, bytes]:
@@ -25,7 +24,7 @@ def find_leaders(readers: Mapping[int, int]) -> dict[bytes, bytes]:
         unidentified = [pid for pid in unidentified if not _identify(pid, readers, leaders)]
         if not unidentified:
             break
-        time.sleep(EXEC_INTERVAL)
+        poll({}, EXEC_INTERVAL)
     return leaders
 
 

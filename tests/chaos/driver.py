@@ -88,6 +88,7 @@ class Chaos:
             self.schedules,
             self.now,
             kills=self.kills.total(),
+            was_full="fill_disk" in self.done,
         ).judge()
 
     # Time

@@ -30,6 +30,8 @@ class Judgement:
     schedules: dict[str, str]
     until: datetime
     kills: int
+    was_full: bool
+    """Whether the disk was full for a time."""
 
     def judge(self) -> Counter[str]:
         """Wait until nothing runs, check the promises, and return how often runs ended in which way.
@@ -130,7 +132,9 @@ class Judgement:
         return [run.state for run in mine if run.fire <= at <= (run.until or 0)]
 
     def _judge_output(self) -> None:
-        """Check that each line of each run is once in its spool, and at least once in syslog."""
+        """Check that each line of each run is once in its spool, and at least once in syslog. The spool may be
+        gone if the disk was full: delivered output is deleted then, the oldest first.
+        """
         logged = self._logged_lines()
         by_fire = self._by_fire()
         for name, kind in self.jobs.items():
@@ -139,7 +143,9 @@ class Judgement:
                 # A row can be of an earlier era of the job, whose run never started and printed nothing.
                 runs = [run.id for run in by_fire[name][fire]]
                 size, numbers = sum(self._size(run) for run in runs), set(range(1, KINDS[kind].lines + 1))
-                if size < spool.SEGMENT_SIZE:  # of longer output only the end is kept
+                if not size and self.was_full:
+                    size = KINDS[kind].size(name, fire)
+                elif size < spool.SEGMENT_SIZE:  # of longer output only the end is kept
                     lines = Counter(self._text(runs).split("\n"))
                     lines.subtract([KINDS[kind].rest, *(f"{name} {fire} {number}" for number in numbers)])
                     wrong = {line: count for line, count in lines.items() if count}

@@ -9,6 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from pycrond import clock
+from pycrond.daemon.reexec import TRIAL_TIME, Reexec
+from pycrond.host.poller import Poller
+from pycrond.keeper.client import KeeperClient
+from pycrond.output.daemon_log import DaemonLog
+from pycrond.output.syslog import SyslogClient
+from pycrond.output.syslog_format import SyslogHeader
+from pycrond.settings import settle
 from tests.conftest import Crond, alive, wait_until
 from tests.support import proc
 from tests.support.rsyslog import Rsyslogd
@@ -205,3 +213,13 @@ def test_stop_kill_jobs_ends_the_runs_of_an_earlier_daemon(crond: Crond) -> None
     crond.run("stop", "--kill-jobs")
     (run,) = crond.runs()
     assert (run.state, run.signal) == ("killed", 15)
+
+
+def test_a_trial_whose_output_did_not_end_in_time_is_refused_also_if_it_has_ended(tmp_path: Path) -> None:
+    settings = settle([{name: str(tmp_path) for name in ("state_dir", "runtime_dir", "pidfile")}])
+    log = DaemonLog(SyslogHeader(settings), SyslogClient(str(tmp_path / "log")))
+    reexec = Reexec(["/bin/true"], None, KeeperClient(None), Poller(), log)
+    reexec.begin()
+    os.wait()
+    reexec.step(clock.elapsed() + TRIAL_TIME)
+    assert (reexec.refused, reexec.retry_in(0.0)) == ("the trial did not end within 30 s", None)
