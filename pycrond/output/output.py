@@ -76,7 +76,8 @@ class Output:
         """Go on with a run of an earlier daemon, from where its delivery ended."""
         log = RunLog.of(run, pid, Spool(self._spool_dir, run.id), row.started_at)
         # The daemon may have died, or the disk been full, after it deleted segments and before it stored
-        # that.
+        # that; or all of them were deleted, to make room on a full disk.
+        log.spool.skip_to(row.delivered)
         sent = max(row.delivered, log.spool.kept_start)
         log.handed = log.acknowledged = log.copied = Progress(sent, row.stage)
         is_open = run.state in OPEN

@@ -1,5 +1,6 @@
 """The way of a job's output to syslog: every line, in order and whole, whatever it contains."""
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 from pycrond import clock
 from pycrond.cli.render.disk import disk_lines
 from pycrond.output import line_times, spool
+from pycrond.output.run_log import ALL_SENT
 from pycrond.output.spool import SEGMENT_SIZE
 from tests.support import packages
 from tests.support.loop import Loop
@@ -497,6 +499,24 @@ def test_delivered_output_makes_room_on_a_full_disk(loop: Loop, small_spool: Pat
     assert spool.kept_range(str(small_spool), 10)[1] == 100_001
     assert not spool.segments(str(small_spool), 1)
     assert loop.log.details("WARNING") == ["the disk is full: the oldest output that syslog has is deleted"]
+
+
+@pytest.mark.parametrize("left", [0, 3])
+def test_a_run_whose_delivered_output_has_gone_is_delivered(loop: Loop, left: int) -> None:
+    """It was deleted on a full disk before the ledger had all, or cut off when the power failed."""
+    loop.begin("* * * * * echo text; seq 2\n")
+    loop.minutes()
+    loop.settle()
+    loop.release()
+    with contextlib.closing(sqlite3.connect(loop.state / "ledger")) as database, database:
+        database.execute("UPDATE runs SET told = 1")
+    os.truncate(spool.path(str(loop.state / "spool"), 1, 0), left)
+    if not left:
+        spool.remove_segment(str(loop.state / "spool"), 1, 0)
+    loop.begin()
+    loop.until(lambda: not loop.daemon.subsystems.output.delivery.backlog)
+    assert loop.query("SELECT bytes, delivered, told FROM runs WHERE id = 1") == [(9, 9, ALL_SENT)]
+    assert len(loop.log.details("EXIT")) == 2, "at least once"
 
 
 def test_the_daemon_says_what_a_full_disk_holds_up(loop: Loop, small_spool: Path) -> None:
