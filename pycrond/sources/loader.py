@@ -12,7 +12,7 @@ from pycrond.sources import system as system_crontabs
 from pycrond.sources.last_good import LastGood
 from pycrond.sources.limits import CrontabLimits
 from pycrond.sources.load_result import LoadResult
-from pycrond.sources.reading import SETTLE_TIME, Reading
+from pycrond.sources.reading import EMPTY_TIME, SETTLE_TIME, Reading
 from pycrond.sources.source import Source, SourceParser, merge
 from pycrond.sources.watch import FileStamp, Watch, file_stamp
 
@@ -57,7 +57,8 @@ class Loader:
         return bool(self.watch.changed(self._paths))
 
     def seconds_until_stable(self, elapsed: float, at: datetime | None = None) -> float:
-        """Return the seconds until all changed files have stayed the same for `SETTLE_TIME`, if they do so.
+        """Return the seconds until all changed files have stayed the same for `SETTLE_TIME`, if they do so,
+        or for `EMPTY_TIME` if one of them had jobs and is empty.
 
         A file that an editor or a script writes in place is for a moment empty or incomplete. With `at`,
         files whose own times are old enough at that time need no second comparison.
@@ -67,11 +68,16 @@ class Loader:
             self._unstable = {stamp.path for stamp in changed ^ self._changed}
             self._changed, self._changed_at = changed, elapsed
         latest = max((stamp.ctime_ns for stamp in changed), default=0) / 1e9
-        is_old = at is not None and latest <= at.timestamp() - SETTLE_TIME
-        wait = max(0.0, self._changed_at + SETTLE_TIME - elapsed) if changed and not is_old else 0.0
+        settle_time = EMPTY_TIME if any(map(self._is_emptied, changed)) else SETTLE_TIME
+        is_old = at is not None and latest <= at.timestamp() - settle_time
+        wait = max(0.0, self._changed_at + settle_time - elapsed) if changed and not is_old else 0.0
         if not wait:
             self._unstable = set()
         return wait
+
+    def _is_emptied(self, stamp: FileStamp) -> bool:
+        source = self._sources.get(stamp.path)
+        return not (stamp.error or stamp.size) and source is not None and bool(source.jobs)
 
     def begin_again(self) -> None:
         """Have the next calls of `load` also read files that were read by the calls before, and changed."""

@@ -20,6 +20,7 @@ from pycrond.sources.watch import FileStamp, file_stamp
 TIMESTAMP_TICK = 0.05  # seconds, several ticks of the clock of file times
 PASSING_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}  # they say nothing about a crontab
 SETTLE_TIME = 0.02  # seconds for which a changed file must stay the same before it is read
+EMPTY_TIME = 0.5  # seconds; the same for a file that had jobs and is empty: its writer may be held up
 
 
 @dataclass(slots=True)
@@ -155,8 +156,10 @@ class Reading:
         try:
             text, uid = crontab_files.read_with_owner(file, check, max_size=max_size)
             if not (before or text.strip()) and self.last_good.load(self._saved_name(file, uid)):
-                time.sleep(SETTLE_TIME)  # it may be being written; at a start nothing else is delayed by this
-                text, uid = crontab_files.read_with_owner(file, check, max_size=max_size)
+                give_up_at = clock.elapsed() + EMPTY_TIME  # at a start nothing else is delayed by this
+                while not text.strip() and clock.elapsed() < give_up_at:
+                    time.sleep(SETTLE_TIME)
+                    text, uid = crontab_files.read_with_owner(file, check, max_size=max_size)
         except TooLargeError as error:
             setting = "" if max_size == crontab_files.MAX_BYTES else " (setting max-crontab-size)"
             problems = (_file_error(file, "beyond-limit", f"{error}{setting}"),)

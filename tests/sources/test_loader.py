@@ -18,7 +18,7 @@ from pycrond.ledger.writer import Ledger
 from pycrond.settings import Settings
 from pycrond.sources.load_result import LoadResult
 from pycrond.sources.loader import Loader
-from pycrond.sources.reading import SETTLE_TIME, TIMESTAMP_TICK
+from pycrond.sources.reading import EMPTY_TIME, SETTLE_TIME, TIMESTAMP_TICK
 from pycrond.text import storable
 from tests.scheduler.test_agenda import at
 
@@ -283,6 +283,8 @@ def test_a_file_that_is_being_written_is_not_stable(directory: CrontabDirectory)
     assert directory.crontabs
     assert directory.crontabs.seconds_until_stable(1.0) == 0, "nothing has changed"
     file.write_text("")
+    assert directory.crontabs.seconds_until_stable(1.0) == pytest.approx(EMPTY_TIME), "it had jobs"
+    file.write_text("* * * * *")
     assert directory.crontabs.seconds_until_stable(2.0) == pytest.approx(SETTLE_TIME)
     assert directory.crontabs.seconds_until_stable(2.0 + SETTLE_TIME / 2) == pytest.approx(SETTLE_TIME / 2)
     file.write_text("* * * * * half")
@@ -313,7 +315,7 @@ def test_a_start_while_a_file_is_being_written(directory: CrontabDirectory) -> N
     file = directory.write("a", GOOD)
     directory.load()
     file.write_text("")
-    editor = threading.Timer(SETTLE_TIME / 4, file.write_text, [BAD])
+    editor = threading.Timer(EMPTY_TIME / 4, file.write_text, [BAD])
     editor.start()
     try:
         assert directory.restart() == ["one", "two"], "the empty text was no version of it"
