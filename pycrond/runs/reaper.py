@@ -19,6 +19,9 @@ from pycrond.runs.journal import Journal, JournalEntry
 from pycrond.runs.outcome import judge, outcome, peak_memory, reported_outcome
 
 REPORT_TIMEOUT = 1.0  # seconds to wait for the keeper's report of how an adopted run ended
+LAST_TIMEOUT = (
+    10.0  # seconds more, if the kernel does not tell: the keeper may be slow, or the clock have leapt
+)
 STATUS_UNKNOWN = Outcome(
     State.UNKNOWN, Cause(Reason.STATUS_UNKNOWN, "its exit status went to another process")
 )
@@ -130,8 +133,11 @@ class Reaper:
         """Wait no longer for reports that do not come."""
         self._keeper.flush()
         for active in [run for run in self._awaited if elapsed >= (run.status_due_at or 0.0)]:
-            self._awaited.remove(active)
             status = procfs.exit_status(active.pidfd, active.pid, active.start)
+            if status is None and not (self._keeper.is_gone or active.is_overdue):
+                active.status_due_at, active.is_overdue = elapsed + LAST_TIMEOUT, True
+                continue
+            self._awaited.remove(active)
             self.end(active, STATUS_UNKNOWN if status is None else outcome(status), now)
 
     def retry_in(self, elapsed: float) -> float | None:
