@@ -15,8 +15,9 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 
-STARTUP_VARIABLES = ("LANG", "LC_", "PYTHON")
-"""Beginnings of the names of variables that the interpreter reads when it starts: each setting needs a server."""
+STARTUP_VARIABLES = ("FAKETIME", "LANG", "LC_", "LD_", "PYTHON")
+"""Beginnings of the names of variables that are read when a program starts: each setting needs a server."""
+LATER_VARIABLE = "FAKETIME_TIMESTAMP_FILE"  # libfaketime reads it each time that it reads the clock
 MIN_USES = 3  # of an environment, before it gets a server, which takes as long to start as three commands
 _lock = threading.Lock()
 _uses: Counter[tuple[tuple[str, str], ...]] = Counter()
@@ -71,12 +72,14 @@ def run(
     script: str, arguments: tuple[str, ...], environment: dict[str, str], cwd: str, seconds: float = 60.0
 ) -> subprocess.CompletedProcess[str] | None:
     """Run the command line until it ends, like `subprocess.run` of the installed script; None: that must be used,
-    because libraries are to be preloaded, the environment is rare, or another thread is using the server.
+    because the environment is rare, or another thread is using the server.
     """
-    if any(name.startswith("LD_") for name in environment) or not _lock.acquire(blocking=False):
+    if not _lock.acquire(blocking=False):
         return None
     try:
-        key = tuple(sorted(pair for pair in environment.items() if pair[0].startswith(STARTUP_VARIABLES)))
+        startup = {name: value for name, value in environment.items() if name.startswith(STARTUP_VARIABLES)}
+        startup.pop(LATER_VARIABLE, None)
+        key = tuple(sorted(startup.items()))
         _uses[key] += 1
         if _uses[key] < MIN_USES:
             return None
@@ -87,7 +90,7 @@ def run(
             others = {
                 name: value for name, value in os.environ.items() if not name.startswith(STARTUP_VARIABLES)
             }
-            server = _servers[key] = _Server({**others, **dict(key)}, script)
+            server = _servers[key] = _Server(others | startup, script)
         return server.run(arguments, environment, cwd, seconds)
     finally:
         _lock.release()
