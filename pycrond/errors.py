@@ -2,8 +2,7 @@
 
 import errno
 import os
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Severity = Literal["error", "warning"]
 
@@ -68,8 +67,7 @@ def os_message(error: BaseException) -> str:
     return os_reason(error) if path is None else f"{os.fsdecode(path)}: {os_reason(error)}"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """An error or warning about a file; prints as ``file:line:column: severity: message``.
 
     `line` and `column` count from 1; they are 0 for a problem of the whole file. `code` is a short stable

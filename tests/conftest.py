@@ -23,7 +23,7 @@ from pycrond.host.cgroup import ResourceLimits
 from pycrond.jobs.job import Job, make_jobs
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import RunRow
-from tests.support import faketime, packages
+from tests.support import command_server, faketime, packages
 
 pytest_plugins = [
     *("tests.support.leftovers", "tests.support.loop", "tests.support.rsyslog", "tests.support.journald"),
@@ -41,6 +41,10 @@ def pytest_configure() -> None:
     """Undo that a script which starts the suite in the background ignores INT: the commands under test inherit it."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_sessionfinish() -> None:
+    command_server.end()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -87,9 +91,10 @@ def alive(pid: int) -> bool:
 def pycrond(directory: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
     """Run the command line in UTC, in a directory that is its home and its state directory."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "TZ": "UTC"}
-    done = subprocess.run(
+    environment["PYCROND_STATE_DIR"] = str(directory)
+    done = command_server.run(SCRIPT, arguments, environment, str(directory)) or subprocess.run(
         [SCRIPT, *arguments],
-        env={**environment, "PYCROND_STATE_DIR": str(directory)},
+        env=environment,
         cwd=directory,
         capture_output=True,
         text=True,
@@ -136,7 +141,12 @@ class Crond:
     ) -> subprocess.CompletedProcess[str]:
         """Run the command line until it ends with the exit status `status`; None accepts any."""
         options.setdefault("env", self.environment)
-        done = subprocess.run(
+        done = None
+        if not self.prefix and options.keys() <= {"env", "cwd"}:
+            done = command_server.run(
+                SCRIPT, arguments, options["env"], os.path.abspath(options.get("cwd", "."))
+            )
+        done = done or subprocess.run(
             [*self.prefix, SCRIPT, *arguments],
             capture_output=True,
             text=True,

@@ -3,9 +3,9 @@
 import heapq
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice, repeat
+from typing import NamedTuple
 
 from pycrond.cli.next_fire import plan_of
 from pycrond.cli.render.formatting import Cell, distance
@@ -22,8 +22,7 @@ FIRES = 5  # of each job, unless options say how many
 FIRES_OF_ALL = 10  # of all jobs together
 
 
-@dataclass(frozen=True, slots=True)
-class ComingFires:
+class ComingFires(NamedTuple):
     """The schedule of a job, of a line of a file, or of an expression."""
 
     text: str

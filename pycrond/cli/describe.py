@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -145,8 +145,8 @@ def checks(schedule: Schedule, wall: int) -> list[FieldCheck]:
     day = wall // DAY
     at = datetime(1970, 1, 1) + timedelta(minutes=wall)  # noqa: DTZ001 -- of a wall clock
     part = schedule.part
-    month_day = replace(EVERY_DAY, days_of_month=part.days_of_month, specials=part.specials)
-    week_day = replace(EVERY_DAY, days_of_week=part.days_of_week, special_weekdays=part.special_weekdays)
+    month_day = EVERY_DAY._replace(days_of_month=part.days_of_month, specials=part.specials)
+    week_day = EVERY_DAY._replace(days_of_week=part.days_of_week, special_weekdays=part.special_weekdays)
     weekday = at.isoweekday() % 7
     return [
         _check(MINUTE, at.minute, schedule.minutes),

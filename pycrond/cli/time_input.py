@@ -1,8 +1,8 @@
 """Times as a person types them: dates, times of the day, distances from now."""
 
 import re
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from pycrond.errors import PycrondError
 from pycrond.schedule.timezone import DAY, FIRST_TICK, LAST_TICK, Zone, instant, tick_from
@@ -16,8 +16,7 @@ _TIME = re.compile(r"[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?")
 FORMS = "2026-03-29, 2026-03-29T02:30, 2026-03-29T00:30Z, 02:30, 'tomorrow 02:30', +2h, now"
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(NamedTuple):
     """A time that was typed."""
 
     at: datetime

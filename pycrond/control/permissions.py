@@ -1,14 +1,13 @@
 """The permissions of the control socket's clients: whose jobs a user may see and control."""
 
 import os
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pycrond.errors import PycrondError
 from pycrond.host.names import NAMES
 
 
-@dataclass(frozen=True, slots=True)
-class Requester:
+class Requester(NamedTuple):
     """A user by name, and the user whose jobs it may see and act on."""
 
     name: str

@@ -7,7 +7,6 @@ whose request is too long or too slow, or that of a user with too many which was
 
 import base64
 import contextlib
-import dataclasses
 import json
 import os
 import socket
@@ -55,10 +54,5 @@ def request_limit(max_crontab_size: int) -> int:
 
 
 def encode(message: dict[str, Any]) -> bytes:
-    """Return a message as a line of JSON."""
-    return json.dumps(message, default=_plain).encode() + b"\n"
-
-
-def _plain(value: Any) -> Any:
-    """The form in JSON of bytes (base64) and of a dataclass (a list of its fields)."""
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else dataclasses.astuple(value)
+    """Return a message as a line of JSON, in which bytes are in base64."""
+    return json.dumps(message, default=lambda value: base64.b64encode(value).decode()).encode() + b"\n"

@@ -1,8 +1,8 @@
 """The text of a schedule, five fields or a macro: the minutes that it names and every flaw in it."""
 
 import re
-from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 from pycrond.crontab.field import FIELDS, Field, FieldFlaw, ParsedField, Pick, quoted
 from pycrond.errors import PycrondError
@@ -18,8 +18,7 @@ class ExpressionError(PycrondError):
         self.column = column
 
 
-@dataclass(frozen=True, slots=True)
-class Expression:
+class Expression(NamedTuple):
     """The parsed text of a schedule."""
 
     text: str
@@ -96,7 +95,7 @@ def _parse_macro(text: str) -> Expression:
     words = _WORD.findall(text)
     folded = " ".join(words)
     if folded in MACROS:
-        return replace(parse_cached(MACROS[folded]), text=folded)
+        return parse_cached(MACROS[folded])._replace(text=folded)
     if folded == "@reboot":
         return Expression(folded, None)
     if words[0] != "@every":
@@ -127,7 +126,7 @@ def _parse_fields(text: str, pick: Pick) -> Expression:
     folded = " ".join(word for _, word in words)
     parsed = [_parse_field(field, word, pick) for field, (_, word) in zip(FIELDS, words, strict=False)]
     flaws = [
-        replace(flaw, offset=offset + flaw.offset)
+        flaw._replace(offset=offset + flaw.offset)
         for (offset, _), field in zip(words, parsed, strict=False)
         for flaw in field.flaws
     ]

@@ -3,12 +3,12 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pycrond.errors import Severity
 
 
-@dataclass(frozen=True, slots=True)
-class FieldFlaw:
+class FieldFlaw(NamedTuple):
     """An error or a warning about a text, `offset` characters from its start."""
 
     offset: int

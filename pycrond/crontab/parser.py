@@ -1,7 +1,8 @@
 """The crontab parser: from bytes to entries, and to every problem with its line and column."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from pycrond.crontab import characters
 from pycrond.crontab.expression import Expression, parse_cached, parse_expression, seeded_pick
@@ -33,8 +34,7 @@ _FLAG_OPTIONS: dict[str, tuple[str, Value]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Crontab:
+class Crontab(NamedTuple):
     """The parsed content of a file."""
 
     file: str

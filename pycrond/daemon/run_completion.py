@@ -1,7 +1,6 @@
 """The completion of runs: their starts and ends are written down, retries are claimed, alarms are made."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pycrond.alarms.alarms import Alarms
@@ -48,5 +47,5 @@ def _retries(ended: Sequence[EndedRun], jobs: Mapping[str, Job], now: datetime) 
         delay = retry_in(job.entry.options, fire, end.outcome) if job else None
         if job and delay is not None:
             at = max(now, end.at + timedelta(seconds=delay))
-            fires[end.run.id] = replace(fire, job=job, trigger="retry", start_at=at, attempt=fire.attempt + 1)
+            fires[end.run.id] = fire._replace(job=job, trigger="retry", start_at=at, attempt=fire.attempt + 1)
     return fires

@@ -1,8 +1,8 @@
 """The subsystems of a daemon, built in the order in which they need each other."""
 
 import os
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from pycrond import __version__
 from pycrond.alarms.alarms import Alarms
@@ -24,8 +24,7 @@ from pycrond.settings import Settings
 from pycrond.sources.loader import Loader
 
 
-@dataclass(frozen=True, slots=True)
-class Subsystems:
+class Subsystems(NamedTuple):
     """Each owns its records; only the daemon joins them."""
 
     settings: Settings

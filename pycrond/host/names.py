@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from pycrond import clock
 from pycrond.errors import UnknownUserError, UnusableAccountError
@@ -28,8 +29,7 @@ LOCAL_FILES = ("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/nsswitch.conf")
 Stamp = tuple[tuple[int, int, int], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(NamedTuple):
     """An account and what belongs to it."""
 
     account: Account
@@ -41,8 +41,7 @@ class User:
         return self.expires is not None and self.expires <= now.timestamp() // 86400
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
+class Group(NamedTuple):
     """A group, its members, and the uids of these and of the users whose group it is."""
 
     name: str

@@ -6,8 +6,7 @@ import os
 import resource
 import signal
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from pycrond.errors import PycrondError, os_reason
 from pycrond.host import spawner
@@ -18,8 +17,7 @@ from pycrond.jobs.job import Account
 NO_LIMITS = Limits()
 
 
-@dataclass(frozen=True, slots=True)
-class Launch:
+class Launch(NamedTuple):
     """The command, the environment and the rest that a run is started with."""
 
     arguments: tuple[str, ...]

@@ -1,21 +1,19 @@
 """Events that the subsystems emit: what happened to a run, as small immutable records."""
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from pycrond.jobs.run import Cause, Fire, Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """A run's command was started."""
 
     run: int
     fire: Fire
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """A run is over, or could not be started."""
 
     run: int
@@ -28,8 +26,7 @@ class Ended:
     """Bytes of output; 1 while more may come, and where the run could not be started."""
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
+class Skipped(NamedTuple):
     """A fire was not started, by a rule or on request."""
 
     run: int
@@ -37,8 +34,7 @@ class Skipped:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
-class Abandoned:
+class Abandoned(NamedTuple):
     """A further attempt was not started, by a rule or on request: its fire has failed."""
 
     run: int
@@ -46,8 +42,7 @@ class Abandoned:
     cause: Cause
 
 
-@dataclass(frozen=True, slots=True)
-class Missed:
+class Missed(NamedTuple):
     """A fire, or several in a row, passed without a start: no daemon looked, or `within` was over."""
 
     run: int

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pycrond.hashing import digest_words
 from pycrond.jobs.display_name import display_name
@@ -13,8 +13,7 @@ SEARCH_PATHS = {"debian": "/usr/bin:/bin", "cronie": "/usr/bin:/bin:/usr/sbin:/s
 """The PATH of a job that does not set it, by dialect."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A line with a schedule and a command. Text is bytes decoded as UTF-8 with surrogateescape."""
 
     file: str
@@ -34,8 +33,7 @@ class Entry:
     options: Options
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(NamedTuple):
     """An entry that the daemon has loaded."""
 
     key: str
@@ -84,8 +82,7 @@ def entry_hash(user: str, entry: Entry) -> str:
     return digest_words(*parts, size=6)
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """A user's entry in the password file."""
 
     name: str

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 Overlap = Literal["allow", "skip", "queue", "replace"]
 Missed = Literal["skip", "once", "all"]
@@ -66,8 +66,7 @@ CRON = Options()
 Value = str | int | float | bool | tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
+class Option(NamedTuple):
     """A row of the table of options. `read` parses a value; its ValueError describes the accepted values."""
 
     name: str

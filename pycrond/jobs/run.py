@@ -164,8 +164,7 @@ def diagram() -> str:
     return "\n".join(lines) + "\n"
 
 
-@dataclass(frozen=True, slots=True)
-class Fire:
+class Fire(NamedTuple):
     """A job and a fire time that has come."""
 
     job: Job
@@ -211,8 +210,7 @@ class Run:
         self.state, self.cause = state, cause
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """The end of a run: by an exit status or a signal, or by neither where that is not known."""
 
     state: State

@@ -1,7 +1,7 @@
 """The share of each user in what all users of a daemon use together. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pycrond.settings import Settings
 
@@ -9,8 +9,7 @@ MAX_RUNNING = 1000  # runs of a user at once, where `max-running-user` is 0 and 
 FDS_OF_A_RUN = 3  # at most: the FIFO, the spool, and the pidfd of an adopted process
 
 
-@dataclass(frozen=True, slots=True)
-class Shares:
+class Shares(NamedTuple):
     """The limits that apply to each user other than root and the daemon's own; 0: no limit."""
 
     own: str

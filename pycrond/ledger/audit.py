@@ -24,8 +24,7 @@ FireId = tuple[int, float]
 """The wall minute and the instant of a fire."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unaccounted:
+class Unaccounted(NamedTuple):
     """A fire whose verdict is missing or wrong."""
 
     key: str

@@ -3,7 +3,6 @@
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
@@ -104,7 +103,7 @@ class CommandBuilder:
             state_dir=self._state_dir,
             inherited=self._inherited,
         )
-        return replace(launch, fallback=self._fallback) if self._fallback else launch
+        return launch._replace(fallback=self._fallback) if self._fallback else launch
 
 
 def describe(

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Container
-from dataclasses import replace
 from datetime import datetime
 
 from pycrond import clock
@@ -55,10 +54,10 @@ def judge(end: Outcome, success: Container[int], cause: Cause = NO_CAUSE) -> Out
     A run that succeeds although it was being ended has succeeded, unless its time was over.
     """
     if end.state in {State.SUCCEEDED, State.FAILED} and end.exit_status is not None:
-        end = replace(end, state=State.SUCCEEDED if end.exit_status in success else State.FAILED)
+        end = end._replace(state=State.SUCCEEDED if end.exit_status in success else State.FAILED)
     state = ENDED_BY_US.get(cause.reason)
     if state and (end.state != State.SUCCEEDED or state == State.TIMED_OUT):
-        return replace(end, state=state, cause=cause)
+        return end._replace(state=state, cause=cause)
     if cause.reason is Reason.SIGNAL and end.state == State.FAILED:
-        return replace(end, state=State.KILLED, cause=cause)
+        return end._replace(state=State.KILLED, cause=cause)
     return end

@@ -1,7 +1,7 @@
 """Decisions about fires that are due and runs that have ended. Pure."""
 
 import enum
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pycrond.hashing import draw_below
 from pycrond.jobs.job import Job
@@ -26,8 +26,7 @@ class Verdict(enum.Enum):
     MISS = enum.auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(NamedTuple):
     """The facts that a decision depends on. Runs are the running ones."""
 
     running: tuple[int, ...] = ()
@@ -46,8 +45,7 @@ class Situation:
     """Seconds since the fire time."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """A verdict and, unless it is START, its cause."""
 
     verdict: Verdict

@@ -2,7 +2,6 @@
 
 import os
 import resource
-from dataclasses import replace
 from datetime import datetime
 
 from pycrond import clock
@@ -154,7 +153,7 @@ class Reaper:
         self._active.remove(active)
         run = active.run
         peak = self._limits.peak(run.id) or peak_memory(end.max_rss_kb, _memory_floor(active))
-        end = judge(replace(end, max_rss_kb=peak), run.job.entry.options.success, run.cause)
+        end = judge(end._replace(max_rss_kb=peak), run.job.entry.options.success, run.cause)
         if active.began is not None:
             duration = round(clock.elapsed() - active.began, 6)
         elif duration is None and active.began_at is not None and end.state != State.UNKNOWN:

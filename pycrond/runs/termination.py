@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from pycrond import clock
 from pycrond.host import procfs
@@ -22,8 +22,7 @@ ENDING_SIGNALS = {signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGQUIT}
 SEARCH_TIME = 0.003  # seconds of a turn spent on the search for processes
 
 
-@dataclass(frozen=True, slots=True)
-class _LeftBehind:
+class _LeftBehind(NamedTuple):
     """Processes that an ended run may have left, and when they are killed: NEVER if it ended by itself."""
 
     run: int
@@ -146,7 +145,7 @@ class Termination:
     def _found(self, left: _LeftBehind, pids: Sequence[int]) -> None:
         """Let what a run has left have its grace. After a normal end it is left alone, and logged."""
         if pids and left.kill_at != NEVER:
-            self._to_kill.append(replace(left, is_new=False))
+            self._to_kill.append(left._replace(is_new=False))
             return
         self._limits.remove(left.run)
         if pids:

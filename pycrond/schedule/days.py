@@ -9,10 +9,9 @@ than these few terms.
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import WeakValueDictionary
 
 if TYPE_CHECKING:
@@ -53,8 +52,7 @@ def lowest_bit(bits: int) -> int:
     return (bits & -bits).bit_length() - 1
 
 
-@dataclass(frozen=True, slots=True)
-class DayPart:
+class DayPart(NamedTuple):
     """The canonical form of the day-of-month, month and day-of-week fields, without days that no month has.
 
     With `day_or` a day matches either of the two day fields, else both. A field that restricts nothing is

@@ -4,8 +4,8 @@ Pure. A *wall minute* is an int: minutes from 1970-01-01T00:00 of a time zone's 
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import DAY, LAST_TICK, OffsetPeriod, Zone, instant, tick_from
@@ -13,8 +13,7 @@ from pycrond.schedule.timezone import DAY, LAST_TICK, OffsetPeriod, Zone, instan
 WEEK = 7 * DAY  # minutes; an older change of the offset has no effect any more
 
 
-@dataclass(frozen=True, slots=True)
-class ClockStep:
+class ClockStep(NamedTuple):
     """The wall minutes that are due when the clock shows a new minute: of wildcard schedules those from
     `wild_from`, of fixed-time schedules those from `fixed_from`, up to that minute. A start after it: none.
     """
@@ -37,8 +36,7 @@ def step(through: int, wall: int) -> ClockStep:
     return ClockStep(wall, wall, wall)
 
 
-@dataclass(frozen=True, slots=True)
-class FireTime:
+class FireTime(NamedTuple):
     """A minute of a schedule in a time zone."""
 
     at: datetime
@@ -49,8 +47,7 @@ class FireTime:
     """1 for the second occurrence of the wall minute."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stretch:
+class Stretch(NamedTuple):
     """The wall minutes later than `after` up to `last`, which a daemon processes in one period of a zone."""
 
     zone: Zone

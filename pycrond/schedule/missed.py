@@ -4,7 +4,7 @@ Pure. All missed fire times of a job form one gap and are counted without visiti
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pycrond.schedule.dst import FireTime, Stretch, fire_times, stretches
@@ -39,7 +39,7 @@ def _last_wall(stretch: Stretch, schedule: Schedule) -> int:
     """Return the last wall minute of a schedule in a stretch that has some (search in doubling windows)."""
     window = DAY
     while True:
-        walls = list(replace(stretch, after=max(stretch.after, stretch.last - window)).walls(schedule))
+        walls = list(stretch._replace(after=max(stretch.after, stretch.last - window)).walls(schedule))
         if walls:
             return walls[-1]
         window *= 2
@@ -53,7 +53,7 @@ def _count(stretch: Stretch, schedule: Schedule) -> int:
     first_day, end_day = -(-(after + 1) // DAY), (last + 1) // DAY
     if first_day >= end_day:
         return sum(1 for _ in stretch.walls(schedule))
-    edges = (replace(stretch, last=first_day * DAY - 1), replace(stretch, after=end_day * DAY - 1))
+    edges = (stretch._replace(last=first_day * DAY - 1), stretch._replace(after=end_day * DAY - 1))
     per_day = schedule.hours.bit_count() * schedule.minutes.bit_count()
     days = _count_days(schedule, first_day, end_day)
     return per_day * days + sum(1 for edge in edges for _ in edge.walls(schedule))

@@ -6,10 +6,10 @@ A *tick* is an int: whole minutes since 1970-01-01T00:00Z. A *wall minute* is a 
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from io import BytesIO
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from pycrond.errors import PycrondError
@@ -37,8 +37,7 @@ machine says; days that are counted from 0 are a day off in `zoneinfo`.
 FORMS = "a name such as Europe/Berlin, or a rule such as CET-1CEST,M3.5.0,M10.5.0/3"
 
 
-@dataclass(frozen=True, slots=True)
-class OffsetPeriod:
+class OffsetPeriod(NamedTuple):
     """A period with one UTC offset: the ticks from `start` (inclusive) to `end` (exclusive)."""
 
     start: int
@@ -158,10 +157,10 @@ class ChangedZone(Zone):
     def offset_periods(self, start: int, end: int) -> Iterator[OffsetPeriod]:
         if start < self._from:
             for period in self._before.offset_periods(start, min(end, self._from)):
-                yield replace(period, end=min(period.end, self._from))
+                yield period._replace(end=min(period.end, self._from))
         if end > self._from:
             for period in self._after.offset_periods(max(start, self._from), end):
-                yield replace(period, start=max(period.start, self._from))
+                yield period._replace(start=max(period.start, self._from))
 
 
 @lru_cache(maxsize=2048)  # there are 600 names, but any number of rules

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pycrond.jobs.events import Abandoned, Event, Missed, Skipped
@@ -294,5 +293,5 @@ class Admission:
         self._runs.launcher.discard([claimed for claimed, _ in gone])
         self.settle(gone, State.SKIPPED, now)
         for claimed in kept:
-            claimed.run.fire = replace(claimed.run.fire, job=jobs[claimed.run.job.key])
+            claimed.run.fire = claimed.run.fire._replace(job=jobs[claimed.run.job.key])
         return kept

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire
@@ -15,16 +16,14 @@ MAX_STEP_BACK = 180 * MINUTE  # a clock turned back by so much repeats fixed-tim
 MAX_LATENESS = 5 * MINUTE  # if the loop is late by no more than this, each minute has its own turn
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """The last wall minute that a zone's jobs have run for: fixed-time jobs and wildcard jobs."""
 
     fixed: int
     wild: int
 
 
-@dataclass(frozen=True, slots=True)
-class DueMinute:
+class DueMinute(NamedTuple):
     """The fires of a minute, and the state of the agenda after them; `Agenda.advance` sets that state."""
 
     at: datetime

@@ -2,7 +2,6 @@
 
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from pycrond import clock
@@ -49,7 +48,7 @@ class DelayedStarts:
     def with_delays(self, fires: Iterable[Fire]) -> list[Fire]:
         """The same fires, those that start later with `start_at`."""
         return [
-            replace(fire, start_at=fire.at + timedelta(seconds=seconds))
+            fire._replace(start_at=fire.at + timedelta(seconds=seconds))
             if (seconds := delay(fire.job, fire.at, self._seed, self._dialect))
             else fire
             for fire in fires
@@ -99,7 +98,7 @@ class DelayedStarts:
         """Move the starts, here and in the ledger."""
         for _, _, claimed in self._heap:
             fire = claimed.run.fire
-            claimed.run.fire = replace(fire, start_at=fire.start_at and fire.start_at + step)
+            claimed.run.fire = fire._replace(start_at=fire.start_at and fire.start_at + step)
         self._heap = [(at + step, run, claimed) for at, run, claimed in self._heap]
         self._catch_up_at = {user: at + step for user, at in self._catch_up_at.items()}
         self._ledger.move_starts(step.total_seconds())
@@ -116,7 +115,7 @@ class DelayedStarts:
                 *(job, clock.at(row.fire), row.wall, row.fold, row.era, row.trigger),
                 attempt=row.attempt,
             )
-            fire = replace(fire, start_at=self._start_of(fire, row.start_at, now))
+            fire = fire._replace(start_at=self._start_of(fire, row.start_at, now))
             turned = min(timedelta(0), now - fire.at)  # a clock that is behind has been set back
             self.add([ClaimedRun(Run(row.id, fire, State.WAITING), has_waited=True, turned=turned)])
         self._ledger.settle(gone, State.SKIPPED, now)

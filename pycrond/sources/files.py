@@ -5,7 +5,6 @@ import os
 import re
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
 from io import FileIO
 from typing import NamedTuple
 
@@ -51,8 +50,7 @@ def _is_private_group(gid: int, uid: int) -> bool:
     return user.gid == gid and group.name == user.name and group.members <= {user.name}
 
 
-@dataclass(frozen=True, slots=True)
-class PermissionCheck:
+class PermissionCheck(NamedTuple):
     """The conditions under which a crontab is read."""
 
     problem: Callable[[os.stat_result], str | None]

@@ -1,7 +1,7 @@
 """The limits of a crontab: how large it may be, so that a user has no more than its share of the daemon."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pycrond.jobs.job import Entry
 from pycrond.jobs.options import Options, to_json
@@ -11,8 +11,7 @@ MAX_REPETITION = 4
 """The most times the size of the largest allowed file that its entries have, each with its own options."""
 
 
-@dataclass(frozen=True, slots=True)
-class CrontabLimits:
+class CrontabLimits(NamedTuple):
     """The limits of one crontab; 0 entries stand for no limit."""
 
     size: int = MAX_BYTES

@@ -4,7 +4,7 @@ import errno
 import os
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from pycrond import clock
 from pycrond.errors import MissingDirectoryError, Problem, TooLargeError, UnreadableError, os_reason
@@ -81,7 +81,7 @@ class Reading:
         remaining = [source for file, source in self.before.items() if os.path.dirname(file) == directory]
         self.complete = False
         for source in remaining:
-            self._add(replace(source, file_stamp=None, problems=()))
+            self._add(source._replace(file_stamp=None, problems=()))
         return sum(len(source.jobs) for source in remaining)
 
     def read_system(self, root: str) -> None:
@@ -114,7 +114,7 @@ class Reading:
             source = self.parser.parse(good, file, name, None, limits=self.limits)
         if source:
             self.files.append(file)
-            self._add(replace(source, file_stamp=None, problems=()))
+            self._add(source._replace(file_stamp=None, problems=()))
 
     def _look_up(self, name: str) -> Account | None:
         """Return the account of a user by the last answer; have it looked up again once in a reload."""
@@ -164,16 +164,16 @@ class Reading:
             setting = "" if max_size == crontab_files.MAX_BYTES else " (setting max-crontab-size)"
             problems = (_file_error(file, "beyond-limit", f"{error}{setting}"),)
             new = Source(file, stamp, (), problems, frozenset(), "")
-            self._add(replace(self._with_last_good(new, error.uid, owner), owner=account))
+            self._add(self._with_last_good(new, error.uid, owner)._replace(owner=account))
         except UnreadableError as error:
             cause = error.__cause__
             if before and isinstance(cause, OSError) and cause.errno in PASSING_ERRORS:
-                self._add(replace(before, file_stamp=None))
+                self._add(before._replace(file_stamp=None))
                 self._add_error(file, "not-read", f"{error}: its previous content runs on")
             else:
                 self._add_error(file, "refused", str(error))
         else:
-            self._add(replace(self._parse(text, uid, file, owner, stamp), owner=account))
+            self._add(self._parse(text, uid, file, owner, stamp)._replace(owner=account))
 
     def _saved_name(self, file: str, uid: int) -> str:
         """Return the name of a last good text: a text of the job's user is not that of root's file."""
@@ -190,19 +190,19 @@ class Reading:
         """Parse the text of a file that belongs to `uid`, or the last good one of the same owner."""
         limits, before = self._limits_of(owner), self.before.get(file)
         if before and before.is_good and before.stamp == self.parser.stamp(text, owner, limits):
-            new = replace(before, file_stamp=stamp)  # it was touched
+            new = before._replace(file_stamp=stamp)  # it was touched
         else:
             new = self.parser.parse(text, file, owner, stamp, limits=limits)
         if not new.is_good:
             return self._with_last_good(new, uid, owner)
         if owner not in {None, self.account.name} and not NAMES.is_answered(owner or ""):
-            return replace(new, file_stamp=None)  # it may be another user's file: it is read again
+            return new._replace(file_stamp=None)  # it may be another user's file: it is read again
         try:
             self.last_good.save(self._saved_name(file, uid), text)
         except OSError as error:
             message = f"cannot be saved as the last good version: {os_reason(error)}"
             problem = _file_error(file, "not-kept", message)
-            return replace(new, file_stamp=None, problems=(*new.problems, problem))
+            return new._replace(file_stamp=None, problems=(*new.problems, problem))
         return new
 
     def _with_last_good(self, new: Source, uid: int, owner: str | None) -> Source:
@@ -213,7 +213,7 @@ class Reading:
         message = "has errors: its last good version goes on running until it is repaired"
         problems = (*new.problems, Problem(new.file, 0, 0, "warning", "kept", message))
         old = self.parser.parse(good, new.file, owner, new.file_stamp, limits=self._limits_of(owner))
-        return replace(old, problems=problems, further_errors=new.further_errors, uses_last_good=True)
+        return old._replace(problems=problems, further_errors=new.further_errors, uses_last_good=True)
 
     def _add(self, source: Source) -> None:
         """Add a source, with an error for each job of an unknown user. Jobs of users that were never known

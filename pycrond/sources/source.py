@@ -1,7 +1,7 @@
 """A crontab as it was read: its jobs and problems, which are used again while the file stays the same."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from pycrond import __version__
 from pycrond.crontab import parser
@@ -14,8 +14,7 @@ from pycrond.sources.watch import FileStamp
 MAX_PROBLEMS = 50  # of a crontab that has limits
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A crontab file with the jobs that run from it."""
 
     file: str
@@ -40,8 +39,7 @@ class Source:
         return all(problem.severity == "warning" for problem in self.problems)
 
 
-@dataclass(frozen=True, slots=True)
-class SourceParser:
+class SourceParser(NamedTuple):
     """Parses crontabs under the rules of this daemon."""
 
     dialect: str
@@ -126,7 +124,7 @@ def unknown_user_problems(jobs: Iterable[Job], reasons: Mapping[str, str]) -> li
 
 def _with_jobs(source: Source, jobs: Iterable[Job], reasons: Iterable[str]) -> Source:
     """Return a source with other jobs than its text gives; the stamp includes the reasons."""
-    return replace(source, jobs=tuple(jobs), stamp=digest_words(source.stamp, *reasons))
+    return source._replace(jobs=tuple(jobs), stamp=digest_words(source.stamp, *reasons))
 
 
 def merge(sources: Collection[Source], user: str) -> tuple[list[Source], dict[str, Job]]:

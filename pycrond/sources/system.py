@@ -6,7 +6,7 @@ import os
 import re
 import stat
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pycrond.errors import Problem, os_reason
 from pycrond.host import machine, safe_paths
@@ -15,8 +15,7 @@ from pycrond.settings import Settings
 from pycrond.sources.files import PermissionCheck
 
 
-@dataclass(frozen=True, slots=True)
-class SystemCrontab:
+class SystemCrontab(NamedTuple):
     """A file of the system's cron."""
 
     file: str
@@ -24,8 +23,7 @@ class SystemCrontab:
     """The owner of a crontab in the spool; None: the file has a user column."""
 
 
-@dataclass(frozen=True, slots=True)
-class SystemRules:
+class SystemRules(NamedTuple):
     """The conditions under which one of the two daemons reads a file."""
 
     names: re.Pattern[str]

@@ -23,7 +23,7 @@ from pycrond import __version__
 from pycrond.output import spool
 from tests.conftest import alive, wait_until
 from tests.support import packages
-from tests.support.smtpd import Smtpd
+from tests.support.smtpd import Smtpd, Smtpds
 from tests.support.web import Web
 
 pytestmark = pytest.mark.process
@@ -216,13 +216,10 @@ def test_a_refusal_of_one_of_two_recipients(tmp_path: Path, smtpd: Smtpd, code: 
     assert [received.to for received in smtpd.mails()] == [["a@example.org"]]
 
 
-def test_a_server_without_8bitmime(tmp_path: Path) -> None:
-    server = Smtpd(tmp_path / "seven", "seven")
-    try:
-        assert courier(mail(tmp_path, server.url, "Größe\n".encode())) == (0, "")
-        (received,) = server.mails()
-    finally:
-        server.end()
+def test_a_server_without_8bitmime(tmp_path: Path, smtpds: Smtpds) -> None:
+    server = smtpds.start(tmp_path / "seven", "seven")
+    assert courier(mail(tmp_path, server.url, "Größe\n".encode())) == (0, "")
+    (received,) = server.mails()
     assert received.content.isascii()
     assert payload(received.content) == "Größe\n".encode() + BELOW
 
@@ -246,41 +243,33 @@ def certificate(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("option", ["tls", "tls-only"])
-def test_tls(tmp_path: Path, certificate: Path, option: str) -> None:
+def test_tls(tmp_path: Path, certificate: Path, smtpds: Smtpds, option: str) -> None:
     """STARTTLS accepts any certificate, smtps:// a trusted certificate."""
-    server = Smtpd(tmp_path / "smtpd", option)
-    try:
-        url = server.url if option == "tls" else server.url.replace("smtp", "smtps")
-        document = mail(tmp_path, url)
-        status, reason = courier(document)
-        assert (status, "self-signed" in reason) == (
-            (0, False) if option == "tls" else (os.EX_TEMPFAIL, True)
-        )
-        assert courier(document, SSL_CERT_FILE=str(certificate)) == (0, "")
-        assert len(server.mails()) == 1 + (option == "tls")
-    finally:
-        server.end()
+    server = smtpds.start(tmp_path / "smtpd", option)
+    url = server.url if option == "tls" else server.url.replace("smtp", "smtps")
+    document = mail(tmp_path, url)
+    status, reason = courier(document)
+    assert (status, "self-signed" in reason) == ((0, False) if option == "tls" else (os.EX_TEMPFAIL, True))
+    assert courier(document, SSL_CERT_FILE=str(certificate)) == (0, "")
+    assert len(server.mails()) == 1 + (option == "tls")
 
 
 @pytest.mark.parametrize("options", [["login"], ["login", "tls"]], ids=["plain", "tls"])
-def test_login(tmp_path: Path, certificate: Path, options: list[str]) -> None:
-    server = Smtpd(tmp_path / "smtpd", *options)
+def test_login(tmp_path: Path, certificate: Path, smtpds: Smtpds, options: list[str]) -> None:
+    server = smtpds.start(tmp_path / "smtpd", *options)
     secret = tmp_path / "password"
     trusted = {"SSL_CERT_FILE": str(certificate)}
-    try:
-        document = mail(tmp_path, server.url.replace("//", "//cron@")) | {"password_file": str(secret)}
-        status, reason = courier(document, **trusted)
-        assert (status, "cannot read the password file" in reason) == (os.EX_CONFIG, True)
-        secret.write_text("wrong\n")
-        status, reason = courier(document, **trusted)
-        assert (status, "535" in reason) == (os.EX_CONFIG, True)
-        secret.write_text("secret\n")
-        assert courier(document, **trusted) == (0, "")
-        if "tls" in options:
-            assert courier(document)[0] == os.EX_TEMPFAIL  # no password without a trusted certificate
-        assert len(server.mails()) == 1
-    finally:
-        server.end()
+    document = mail(tmp_path, server.url.replace("//", "//cron@")) | {"password_file": str(secret)}
+    status, reason = courier(document, **trusted)
+    assert (status, "cannot read the password file" in reason) == (os.EX_CONFIG, True)
+    secret.write_text("wrong\n")
+    status, reason = courier(document, **trusted)
+    assert (status, "535" in reason) == (os.EX_CONFIG, True)
+    secret.write_text("secret\n")
+    assert courier(document, **trusted) == (0, "")
+    if "tls" in options:
+        assert courier(document)[0] == os.EX_TEMPFAIL  # no password without a trusted certificate
+    assert len(server.mails()) == 1
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -235,7 +234,7 @@ def test_standard_input(starter: JobStarter, text: str, given: bytes) -> None:
 def test_much_standard_input(starter: JobStarter) -> None:
     (job,) = jobs_of("* * * * * cksum; wc -c\n")
     plain = starter.prepare(job)
-    launch = replace(plain, stdin=b"x" * (1 << 20))
+    launch = plain._replace(stdin=b"x" * (1 << 20))
     pid, reader = starter.start(launch)
     assert drain(reader).split()[1:] == [b"1048576", b"0"]
     os.waitpid(pid, 0)

@@ -1,6 +1,5 @@
 """The decisions of `policy` about fires and ends, as tables."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -50,7 +49,7 @@ HELD, HELD_AND_WAITING = Situation(holder=9), Situation(holder=9, waiting=1)
         ("", Situation(paused=""), Verdict.SKIP, "paused"),
         ("within=5m", Situation(late=300), Verdict.START, ""),
         ("within=5m", Situation(late=301), Verdict.MISS, "within: it could not start within 5 m"),
-        ("within=5m overlap=queue", replace(RUNNING, late=301), Verdict.MISS, "within: it could not"),
+        ("within=5m overlap=queue", RUNNING._replace(late=301), Verdict.MISS, "within: it could not"),
     ],
 )
 def test_a_fire_starts_waits_or_is_skipped_by_its_options_and_the_situation(

@@ -3,7 +3,6 @@
 import contextlib
 import itertools
 import os
-import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -311,16 +310,21 @@ def test_a_file_that_is_old_by_its_own_times_is_stable(directory: CrontabDirecto
     assert directory.loaded.problems == ()
 
 
-def test_a_start_while_a_file_is_being_written(directory: CrontabDirectory) -> None:
+def test_a_start_while_a_file_is_being_written(
+    directory: CrontabDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = directory.write("a", GOOD)
     directory.load()
     file.write_text("")
-    editor = threading.Timer(EMPTY_TIME / 4, file.write_text, [BAD])
-    editor.start()
-    try:
-        assert directory.restart() == ["one", "two"], "the empty text was no version of it"
-    finally:
-        editor.join()
+    pause = time.sleep
+
+    def pause_while_an_editor_writes(seconds: float) -> None:
+        file.write_text(BAD)
+        pause(seconds)
+
+    monkeypatch.setattr(time, "sleep", pause_while_an_editor_writes)
+    assert directory.restart() == ["one", "two"], "the empty text was no version of it"
+    assert file.read_text() == BAD, "the reading has waited"
 
 
 def wait_until_old(file: Path) -> None:

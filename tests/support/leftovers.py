@@ -3,6 +3,7 @@
 The controller of pytest-xdist makes the preparations, which its workers inherit, and the check after they have ended.
 """
 
+import compileall
 import contextlib
 import gc
 import os
@@ -19,6 +20,7 @@ import pytest
 from pycrond.host.cgroup import ResourceLimits
 from tests.support import faketime, proc
 
+ROOT = Path(__file__).parents[2]
 ENDING_TIME = 5.0  # seconds that processes which are ending may take
 DEFAULT_DIRECTORIES = ("/etc/pycrond", "/run/pycrond", "/var/lib/pycrond")
 _SESSION = pytest.StashKey["Session"]()
@@ -29,6 +31,9 @@ class Session:
     """The directories of one run of the suite, and the files that others had left in shared memory before it."""
 
     def __init__(self) -> None:
+        # Else each worker rewrites the asserts of each module again, and each command compiles the package again.
+        os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+        compileall.compile_dir(ROOT / "pycrond", quiet=1)
         faketime.hide_shared_memory()
         self._shared_before = faketime.files()
         self._absent_before = [path for path in DEFAULT_DIRECTORIES if not os.path.exists(path)]

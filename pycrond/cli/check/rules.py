@@ -5,7 +5,7 @@ Facts about the machine come as `CheckFacts`.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from pycrond.cli.check.dst_effects import dst_effect
@@ -78,7 +78,7 @@ def find_problems(
     for comment in _IGNORE.finditer(text):
         silent.update(re.split(r"[, \t]+", comment[1].strip()))
     problems = [
-        replace(problem, severity="error") if problem.code in STRICT else problem
+        problem._replace(severity="error") if problem.code in STRICT else problem
         for problem in crontab.problems
     ]
     problems += [
