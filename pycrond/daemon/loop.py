@@ -23,7 +23,7 @@ from pycrond.scheduler.agenda import MINUTE
 from pycrond.settings import Settings
 from pycrond.text import counted
 
-FAREWELL_TIME = 1.0  # seconds that a stop spends on sending what is left to syslog
+FAREWELL_TIME = 1.0  # seconds that a stop spends on sending what is left
 
 
 class Daemon:
@@ -92,7 +92,7 @@ class Daemon:
         daemon.ledger.ready(now)
         NAMES.stop_waiting()
         unblock()
-        daemon.runs.reaper.reap(now)  # children that ended before this process was a daemon
+        daemon.runs.reaper.reap(clock.now())  # children that ended before this process was a daemon
         self._readiness.ready(os.getpid())
 
     # The loop
@@ -211,13 +211,12 @@ class Daemon:
         daemon.runs.limits.close()
 
     def _flush(self, now: datetime) -> None:
-        """Write down all that the next daemon needs, and send syslog what it takes at once."""
+        """Write down all that the next daemon needs, and send the targets what they take at once."""
         daemon = self.subsystems
         daemon.scheduler.suspend()
         self._completion.step(daemon.reloader.jobs, now)
         give_up_at = clock.elapsed() + FAREWELL_TIME
-        while daemon.output.delivery.step(now, clock.elapsed()) and clock.elapsed() < give_up_at:
-            pass
+        daemon.output.drain(now, give_up_at)
         while daemon.alarms.outbox.is_busy and clock.elapsed() < give_up_at:
             daemon.poller.wait(0.05)
             daemon.runs.reaper.reap(now)
