@@ -23,9 +23,8 @@ from pycrond.settings import Settings
 MAX_TURN_TIME = 0.002  # seconds of a turn of the loop, so that output holds up no start
 MAILED_SEGMENTS = 4  # of each end of an output that a mail may want: a mail holds 7 MB
 STORE_INTERVAL = 1.0  # seconds
-STORE_SIZE = (
-    1 << 18
-)  # bytes that a target has taken, before that is stored: they are sent again after a crash
+STORE_SIZE = {SYSLOG: 1 << 18, STREAM: 1 << 15}
+"""Bytes that a target has taken before that is stored: they are sent again after a crash."""
 
 
 class Delivery:
@@ -59,7 +58,7 @@ class Delivery:
         self._dropped_at: float | None = None  # when that was last, in Unix seconds
         self._changed: dict[int, RunLog] = {}
         self._stored_at = 0.0
-        self._unstored = 0  # bytes that a target has taken since
+        self._unstored = 0.0  # what targets have taken since, in units of STORE_SIZE
 
     @property
     def backlog(self) -> int:
@@ -174,15 +173,15 @@ class Delivery:
     def step(self, now: datetime, elapsed: float) -> bool:
         """Send what the targets take within a moment; return whether there is more that they would take."""
         more = False
-        for route in self._routes.values():
+        for place, route in self._routes.items():
             route.target.tick(elapsed)
             more |= route.send(now, elapsed + MAX_TURN_TIME)
             for log, grown in route.acknowledge():
-                self._unstored += grown
+                self._unstored += grown / STORE_SIZE[place]
                 self._changed[log.run] = log
                 self._count_waiting(log)
         more |= self._count_kept()
-        is_time = elapsed - self._stored_at >= STORE_INTERVAL or self._unstored >= STORE_SIZE
+        is_time = elapsed - self._stored_at >= STORE_INTERVAL or self._unstored >= 1.0
         if self._changed and (is_time or not more):
             self.store()
             self._stored_at = elapsed
@@ -209,7 +208,7 @@ class Delivery:
         if self._changed:
             self._ledger.delivered({run: self._row(log) for run, log in self._changed.items()})
         self._changed.clear()
-        self._unstored = 0
+        self._unstored = 0.0
 
     def _row(self, log: RunLog) -> tuple[int, Progress, Progress]:
         """Return the progress of a run for the ledger. A target that this daemon does not have would go on

@@ -27,6 +27,7 @@ from pycrond.output.syslog_socket import writable
 from pycrond.output.target import Message, Route
 from pycrond.settings import NO_SYSLOG, Settings
 
+MAX_STALL_TIME = 1.0  # seconds for which `drain` waits for a reader that takes nothing
 MAX_ROOM_WAIT = 0.05  # seconds for which `drain` waits for room before it reads the FIFOs again
 
 
@@ -133,10 +134,11 @@ class Output:
         return min((wait for wait in waits if wait is not None), default=None)
 
     def drain(self, now: datetime, give_up_at: float) -> None:
-        """Send what there is, as long as the targets take it; standard output may also make room until a time
-        by `clock.elapsed`, but is not waited for after an error.
+        """Send what there is, as long as the targets take it. The reader of standard output may also make
+        room, until a time by `clock.elapsed`, unless it stands still or is gone.
         """
-        while (elapsed := clock.elapsed()) < give_up_at:
+        stalled_at = clock.elapsed() + MAX_STALL_TIME
+        while (elapsed := clock.elapsed()) < min(give_up_at, stalled_at):
             self.capture.read_ready()
             if self.delivery.step(now, elapsed):
                 continue
@@ -144,7 +146,8 @@ class Output:
             number = stream.target.fileno() if stream and stream.target.wants_write else None
             if number is None:
                 break
-            writable(number, min(MAX_ROOM_WAIT, give_up_at - elapsed))
+            if writable(number, MAX_ROOM_WAIT):
+                stalled_at = clock.elapsed() + MAX_STALL_TIME
 
     def figures(self) -> dict[str, Any]:
         """Return what the disk does not take, and what is on it; in bytes."""
