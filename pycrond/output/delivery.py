@@ -23,6 +23,7 @@ from pycrond.settings import Settings
 MAX_TURN_TIME = 0.002  # seconds of a turn of the loop, so that output holds up no start
 MAILED_SEGMENTS = 4  # of each end of an output that a mail may want: a mail holds 7 MB
 STORE_INTERVAL = 1.0  # seconds
+WAITING_STORE_INTERVAL = 0.05  # seconds; the same while a target has no room
 STORE_SIZE = {SYSLOG: 1 << 18, STREAM: 1 << 15}
 """Bytes that a target has taken before that is stored: they are sent again after a crash."""
 
@@ -57,7 +58,7 @@ class Delivery:
         self._dropped_size = 0  # bytes that were dropped, as too much waited
         self._dropped_at: float | None = None  # when that was last, in Unix seconds
         self._changed: dict[int, RunLog] = {}
-        self._stored_at = 0.0
+        self._stored_at = self._store_at = 0.0  # by the clock of elapsed time
         self._unstored = 0.0  # what targets have taken since, in units of STORE_SIZE
 
     @property
@@ -181,11 +182,17 @@ class Delivery:
                 self._changed[log.run] = log
                 self._count_waiting(log)
         more |= self._count_kept()
-        is_time = elapsed - self._stored_at >= STORE_INTERVAL or self._unstored >= 1.0
-        if self._changed and (is_time or not more):
+        is_all_sent = all(route.is_empty for route in self._routes.values())
+        interval = STORE_INTERVAL if more else 0.0 if is_all_sent else WAITING_STORE_INTERVAL
+        self._store_at = self._stored_at + interval
+        if self._changed and (elapsed >= self._store_at or self._unstored >= 1.0):
             self.store()
             self._stored_at = elapsed
         return more
+
+    def retry_in(self, elapsed: float) -> float | None:
+        """Seconds until progress is to be stored; None if it is."""
+        return max(0.0, self._store_at - elapsed) if self._changed else None
 
     def _count_kept(self) -> bool:
         """Count what earlier daemons left, and delete what is beyond the limit; return whether there is

@@ -130,7 +130,7 @@ class Output:
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do; None if it has to wait for nothing."""
         targets = (route.target.retry_in() for route in self._routes.values())
-        waits = [self.capture.retry_in(elapsed), *targets]
+        waits = [self.capture.retry_in(elapsed), self.delivery.retry_in(elapsed), *targets]
         return min((wait for wait in waits if wait is not None), default=None)
 
     def drain(self, now: datetime, give_up_at: float) -> None:
