@@ -5,8 +5,8 @@
 # pycrond is PID 1. It passes TERM, INT and HUP on to the daemon (`docker stop` stops it, `docker kill -s HUP` makes it
 # read the crontabs again), reaps every orphaned process, and gives running jobs 10 s at a stop; use
 # `docker run --stop-timeout 15` for that.
-# Every message goes to standard error, which is the container's log. No syslog is needed;
-# PYCROND_SPOOL_LIMIT limits the output that waits for one.
+# Every message goes to standard output, which is the container's log (PYCROND_LOG_FORMAT=json for programs).
+# PYCROND_SPOOL_LIMIT limits the output on disk.
 # Crontabs must belong to root or to the user that pycrond runs as, and no other user may write to them.
 FROM python:3.14-slim AS build
 WORKDIR /src
@@ -20,6 +20,7 @@ RUN pip install --no-cache-dir /dist/*.whl && rm -r /dist
 ENV PYCROND_INHERIT_ENV=yes \
     PYCROND_CRONTABS=/etc/pycrond/crontabs \
     PYCROND_WATCH=yes \
+    PYCROND_SYSLOG=none \
     PYCROND_SPOOL_LIMIT=256 \
     TZ=UTC
 VOLUME /var/lib/pycrond

@@ -41,6 +41,10 @@ GOALS = (
     Goal("lines.time", "a job writes 1,000,000 lines to syslog", "ms", None, {"cronie": 0.8}),
     Goal("lines.lost", "  lines lost", "", 0, worst=True),
     Goal("lines.growth", "  the daemon's memory grows by", "MB", 4, worst=True),
+    Goal("printed.text", "a job writes 3,000,000 lines to standard output", "ms", 10_000),
+    Goal("printed.text.lost", "  lines lost", "", 0, worst=True),
+    Goal("printed.json", "  as JSON", "ms", 10_000),
+    Goal("printed.json.lost", "  lines lost", "", 0, worst=True),
     Goal(
         "stopped.on_time",
         "syslog stopped for 10 s: of 20 jobs start on time",

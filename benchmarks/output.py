@@ -1,7 +1,12 @@
-"""The output of jobs on its way to syslog: a million lines, and a syslogd that is stopped."""
+"""The output of jobs on its way to syslog: a million lines, and a syslogd that is stopped. And on its way to
+standard output.
+"""
 
 import contextlib
+import os
 import re
+import subprocess
+import tempfile
 import time
 
 from bursts import EVALUATION_SECOND, wait_for_second, wait_past_minute
@@ -36,6 +41,45 @@ def lines(daemon: Daemon, count: int, rounds: int) -> list[Figure]:
         Figure("lines.lost", daemon.name, lost),
         Figure("lines.growth", daemon.name, growth),
     ]
+
+
+def printed(daemon: Daemon, count: int, rounds: int) -> list[Figure]:
+    """Measure a job that prints so many lines, to a standard output whose reader only counts them."""
+    figures = []
+    for form in ("text", "json"):
+        durations, lost = [], []
+        for _ in range(rounds):
+            milliseconds, arrived = _print(daemon.argv[0], form, count)
+            durations.append(milliseconds)
+            lost.append(float(count - arrived))
+        figures += [
+            Figure(f"printed.{form}", daemon.name, durations),
+            Figure(f"printed.{form}.lost", daemon.name, lost),
+        ]
+    return figures
+
+
+def _print(script: str, form: str, count: int) -> tuple[float, int]:
+    """Return the time from the first line to the last, in ms, and how many lines arrived."""
+    with tempfile.TemporaryDirectory(prefix="printed.") as directory:
+        crontab = os.path.join(directory, "crontabs", "jobs")
+        os.mkdir(os.path.dirname(crontab))
+        with open(crontab, "w", encoding="utf-8") as file:
+            file.write(f"#: name=flood\n@reboot seq {count}\n")
+        command = [script, "start", "--foreground", "--beside-cron", "--syslog=none", f"--log-format={form}"]
+        places = ("crontabs", "state-dir", "runtime-dir", "pidfile")
+        command += [f"--{setting}={os.path.join(directory, setting)}" for setting in places]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            assert process.stdout
+            first = last = arrived = 0
+            while data := os.read(process.stdout.fileno(), 1 << 20):
+                arrived += data.count(b"\n")
+                if b"flood" in data:
+                    last = time.monotonic_ns()
+                    first = first or last
+                if b"EXIT" in data:
+                    process.terminate()
+        return (last - first) / 1e6, arrived - 4  # STARTUP, CMD, EXIT, SHUTDOWN
 
 
 def stopped(daemon: Daemon, minutes: int) -> list[Figure]:

@@ -57,6 +57,7 @@ def parts(*, quick: bool) -> dict[str, Part]:
             PEERS,
         ),
         "lines": Part(lambda daemon: output.lines(daemon, 1_000_000, some), ("pycrond", "cronie")),
+        "printed": Part(lambda daemon: output.printed(daemon, 3_000_000, some), ("pycrond",)),
         "stopped": Part(lambda daemon: output.stopped(daemon, few), PEERS),
         "idle": Part(lambda daemon: idle.figures(daemon, few), EVERYONE),
         "list": Part(

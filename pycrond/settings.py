@@ -23,6 +23,8 @@ FACILITIES = {
     **{f"local{number}": 16 + number for number in range(8)},
 }
 """The facilities of syslog, with their numbers in RFC 5424, section 6.2.1."""
+NO_SYSLOG = "none"
+"""The value of `syslog` for no syslog at all."""
 TRUE, FALSE = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
 NUMBER_DIGITS_MOST = 9
 _DIRECTORY = {"metavar": "DIR", "is_path": True, "locates_daemon": True}
@@ -68,7 +70,8 @@ class Settings:
         default=False, metadata={"help": "look each minute for changed files and read them, as --system does"}
     )
     syslog: str = field(
-        default="/dev/log", metadata={"help": "a socket's path, udp://host[:514], tcp://host:port or journal"}
+        default="/dev/log",
+        metadata={"help": "a socket's path, udp://host[:514], tcp://host:port, journal or none"},
     )
     syslog_format: str = field(
         default="rfc3164", metadata={"help": "rfc3164 or rfc5424", "allowed": ("rfc3164", "rfc5424")}
@@ -79,7 +82,7 @@ class Settings:
     spool_limit: int = field(
         default=4096,
         metadata={
-            "help": "most MiB of output on disk: of what syslog has, the oldest is deleted first; 0: no limit"
+            "help": "most MiB of output on disk: what is delivered is deleted first, the oldest; 0: no limit"
         },
     )
     keep_days: int = field(
@@ -95,10 +98,7 @@ class Settings:
     )
     mailer_password_file: str = field(
         default="",
-        metadata={
-            "help": "with a user in --mailer: the file whose first line is the password",
-            "metavar": "FILE",
-        },
+        metadata={"help": "with a user in --mailer: the file with its password", "metavar": "FILE"},
     )
     mail_environment: bool = field(
         default=False, metadata={"help": "add the jobs' variables to their mails, as X-Cron-Env"}
@@ -121,7 +121,7 @@ class Settings:
         metadata={"help": "most missed fires of a user that are caught up after an absence; 0: no limit"},
     )
     spool_limit_user: int = field(
-        default=1024, metadata={"help": "most MiB of a user's output that may wait for syslog; 0: no limit"}
+        default=1024, metadata={"help": "most MiB of a user's output that may wait for delivery; 0: no limit"}
     )
     max_waiting_alarms: int = field(
         default=10_000,
@@ -144,15 +144,17 @@ class Settings:
     )
     pam: str = field(default="auto", metadata={"help": "PAM service of jobs; none; auto: that of cron"})
     inherit_env: bool = field(
-        default=False,
-        metadata={"help": "give jobs the daemon's own environment too, below what their crontab sets"},
+        default=False, metadata={"help": "give jobs the daemon's own environment, below their crontab's"}
     )
     log_console: bool = field(
-        default=False,
-        metadata={"help": "write the daemon's messages to the console when syslog cannot be reached"},
+        default=False, metadata={"help": "write the daemon's messages to the console without syslog"}
     )
     log_stderr: bool = field(
         default=False, metadata={"help": "write every message to standard error as well"}
+    )
+    log_stdout: bool = field(default=False, metadata={"help": "write every message to standard output"})
+    log_format: str = field(
+        default="text", metadata={"help": "text, json or logfmt", "allowed": ("text", "json", "logfmt")}
     )
 
     @property

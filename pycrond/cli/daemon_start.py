@@ -6,6 +6,7 @@ import os
 import socket
 import stat
 import time
+from collections.abc import Sequence
 
 from pycrond.cli.daemon_requests import KEEPER_TIMEOUT, LOCK_POLL_INTERVAL, ask_daemon, exchange_with_keeper
 from pycrond.cli.load_report import print_load_report
@@ -22,12 +23,12 @@ from pycrond.settings import Settings
 
 
 def start_daemon(
-    settings: Settings, crontabs: str, *, foreground: bool = False, log_stderr: bool = False
+    settings: Settings, crontabs: str, *, foreground: bool = False, more: Sequence[str] = ()
 ) -> int:
     """Start a daemon and return the exit status once it is ready; with `foreground`, once it has ended.
 
-    `crontabs`: the directories that are read, and why, to be printed. `log_stderr`: every message also goes
-    to standard error, without becoming a recorded setting.
+    `crontabs`: the directories that are read, and why, to be printed. `more`: arguments of the daemon
+    that do not become recorded settings.
     """
     spawn.fill_standard_descriptors()
     _check_crontabs(settings)
@@ -41,9 +42,7 @@ def start_daemon(
             signals.block()  # a signal that comes from now on is meant for the daemon
         start = _ask_lock_holder(settings) if lock is None else _prepare(settings, lock)
         answer = (
-            start
-            if isinstance(start, str)
-            else _launch(start, settings, foreground=foreground, log_stderr=log_stderr)
+            start if isinstance(start, str) else _launch(start, settings, foreground=foreground, more=more)
         )
         if answer:
             pid = _started_pid(settings, answer)
@@ -103,11 +102,10 @@ def _prepare(settings: Settings, lock: int) -> KeeperStart:
     return KeeperStart(settings.keeper_socket, settings.state_dir, daemon_command(settings), lock, listener)
 
 
-def _launch(start: KeeperStart, settings: Settings, *, foreground: bool, log_stderr: bool) -> str:
+def _launch(start: KeeperStart, settings: Settings, *, foreground: bool, more: Sequence[str]) -> str:
     """Become the keeper's front (foreground), or have a keeper made and wait for its answer."""
     record_settings(settings)
-    if log_stderr:
-        start = start._replace(daemon=[*start.daemon, "--log-stderr=yes"])
+    start = start._replace(daemon=[*start.daemon, *more])
     if foreground:
         cgroup.enter_leaf()
         keeper_start.run_in_foreground(start)

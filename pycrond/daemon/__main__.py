@@ -14,7 +14,7 @@ from pycrond.host.names import NAMES
 from pycrond.host.pidfile import Pidfile
 from pycrond.host.poller import Poller
 from pycrond.host.safe_paths import OWN_FILE
-from pycrond.host.signals import SignalPipe
+from pycrond.host.signals import SignalPipe, block
 from pycrond.host.spawn import fill_standard_descriptors
 from pycrond.host.spawner import SPAWNER
 from pycrond.keeper.client import KeeperClient
@@ -61,6 +61,7 @@ def main(arguments: Sequence[str]) -> int:
         readiness.failed(f"a bug in pycrond: {error!r}; {_keep_traceback(settings)}")
         raise
     finally:
+        block()  # a TERM that comes during Python's own end would kill
         pidfile.remove()
     return 0
 

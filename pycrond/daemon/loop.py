@@ -23,7 +23,8 @@ from pycrond.scheduler.agenda import MINUTE
 from pycrond.settings import Settings
 from pycrond.text import counted
 
-FAREWELL_TIME = 1.0  # seconds that a stop spends on sending what is left to syslog
+FAREWELL_TIME = 1.0  # seconds that a restart spends on sending what is left
+STOP_TIME = 5.0  # seconds; the same of a stop, while the reader of standard output takes it
 
 
 class Daemon:
@@ -92,7 +93,7 @@ class Daemon:
         daemon.ledger.ready(now)
         NAMES.stop_waiting()
         unblock()
-        daemon.runs.reaper.reap(now)  # children that ended before this process was a daemon
+        daemon.runs.reaper.reap(clock.now())  # children that ended before this process was a daemon
         self._readiness.ready(os.getpid())
 
     # The loop
@@ -189,7 +190,7 @@ class Daemon:
         """Execute the installed program."""
         daemon = self.subsystems
         daemon.output.log.write("RESTART", "in place", now)
-        self._flush(now)
+        self._flush(now, FAREWELL_TIME)
         daemon.ledger.file.flush()
         if daemon.ledger.file.has_pending:
             daemon.reexec.refuse(f"the ledger cannot be written: {daemon.ledger.file.trouble}")
@@ -204,20 +205,19 @@ class Daemon:
         self._readiness.stopping(daemon.runs.active.by_pid)
         running = counted(daemon.runs.active.count, "job")
         daemon.output.log.write("SHUTDOWN", f"{running} left running", now)
-        self._flush(now)
+        self._flush(now, STOP_TIME)
         daemon.ledger.stop(now)
         self._server.close()
         NAMES.close()
         daemon.runs.limits.close()
 
-    def _flush(self, now: datetime) -> None:
-        """Write down all that the next daemon needs, and send syslog what it takes at once."""
+    def _flush(self, now: datetime, send_time: float) -> None:
+        """Write down all that the next daemon needs, and send the targets what they take at once."""
         daemon = self.subsystems
         daemon.scheduler.suspend()
         self._completion.step(daemon.reloader.jobs, now)
+        daemon.output.drain(now, clock.elapsed() + send_time)
         give_up_at = clock.elapsed() + FAREWELL_TIME
-        while daemon.output.delivery.step(now, clock.elapsed()) and clock.elapsed() < give_up_at:
-            pass
         while daemon.alarms.outbox.is_busy and clock.elapsed() < give_up_at:
             daemon.poller.wait(0.05)
             daemon.runs.reaper.reap(now)

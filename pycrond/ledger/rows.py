@@ -202,7 +202,7 @@ def run_json(run: RunRow) -> dict[str, object]:
 
 
 class Unfinished(NamedTuple):
-    """A run of an earlier daemon that is not over, or whose records syslog has not received in full."""
+    """A run of an earlier daemon that is not over, or whose records are not delivered in full."""
 
     id: int
     key: str
@@ -226,6 +226,9 @@ class Unfinished(NamedTuple):
     max_rss_kb: int | None
     delivered: int
     stage: int
+    printed: int
+    """As `delivered` and `stage`, but on standard output."""
+    shown: int
 
     def outcome(self) -> Outcome:
         """Return the outcome, as far as it is known."""

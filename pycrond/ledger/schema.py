@@ -184,4 +184,9 @@ MIGRATIONS = (
         coalesce(max(id) FILTER (WHERE state = 'succeeded'), 0) AS good FROM runs GROUP BY key
     ) AS past USING (key) GROUP BY key;
     """,
+    """
+    ALTER TABLE runs ADD COLUMN printed INTEGER NOT NULL DEFAULT 0;  -- as delivered, on standard output
+    ALTER TABLE runs ADD COLUMN shown INTEGER NOT NULL DEFAULT 0;    -- as told, but told is 3 for both
+    UPDATE runs SET printed = delivered, shown = told WHERE told < 3;
+    """,
 )

@@ -39,8 +39,8 @@ FINISHED = """
 """
 UNFINISHED = """
     SELECT id, key, fire, wall, fold, era, trigger, attempt, state, reason_code, reason, pid, pid_start,
-    started_at, ended_at, duration_s, exit_status, signal, cpu_s, max_rss_kb, delivered, told
-    FROM runs WHERE id IN (
+    started_at, ended_at, duration_s, exit_status, signal, cpu_s, max_rss_kb, delivered, told,
+    printed, shown FROM runs WHERE id IN (
         SELECT id FROM runs WHERE state IN ('claimed', 'waiting', 'running')
         UNION SELECT id FROM runs WHERE told < 3
     ) ORDER BY id
@@ -50,6 +50,7 @@ FOUND = """
     INSERT INTO runs (id, key, fire, wall, fold, era, trigger, attempt, state, pid, pid_start, started_at)
     VALUES (?, ?, ?, NULL, 0, 0, ?, ?, 'running', ?, ?, ?) ON CONFLICT DO NOTHING
 """
+DELIVERED = "UPDATE runs SET bytes = ?, delivered = ?, told = ?, printed = ?, shown = ? WHERE id = ?"
 WAITING = """
     SELECT id, key, fire, wall, fold, era, trigger, attempt, start_at FROM runs
     WHERE state IN ('claimed', 'waiting', 'running') AND state = 'waiting' ORDER BY fire, id
@@ -271,10 +272,9 @@ class Ledger:
             states.append((run, end.state))
         self.file.write((FINISHED, values), *last_runs.changes(states), *more)
 
-    def delivered(self, progress: Mapping[int, tuple[int, int, int]]) -> None:
-        """Write the progress of outputs: bytes spooled, bytes that syslog has taken, messages sent."""
-        rows = [(written, taken, told, run) for run, (written, taken, told) in progress.items()]
-        self.file.write(("UPDATE runs SET bytes = ?, delivered = ?, told = ? WHERE id = ?", rows))
+    def delivered(self, progress: Mapping[int, tuple[int, tuple[int, int], tuple[int, int]]]) -> None:
+        """Write the progress of outputs: bytes spooled, what syslog has taken, and standard output."""
+        self.file.write((DELIVERED, [(size, *a, *b, run) for run, (size, a, b) in progress.items()]))
 
     def unfinished(self) -> list[Unfinished]:
         """The runs that an earlier daemon left open or not delivered, oldest first."""

@@ -40,7 +40,7 @@ class Capture:
     def __init__(self, poller: Poller, delivery: Delivery, daemon_log: DaemonLog, directory: str) -> None:
         """`poller` is that of the loop: it watches a set in which the FIFOs take turns."""
         self._poller = Poller()
-        poller.register(self._poller, self._read_ready)
+        poller.register(self._poller, self.read_ready)
         self._delivery = delivery
         self._daemon_log = daemon_log
         self._directory = directory
@@ -82,7 +82,7 @@ class Capture:
             self.open_of_user[output.log.user] += 1
         self._poller.register(output.reader, self._reader_of(output))
 
-    def _read_ready(self) -> None:
+    def read_ready(self) -> None:
         """Read FIFOs, each in its turn, as long as there is time in this turn of the loop."""
         give_up_at = clock.elapsed() + MAX_TURN_TIME
         while clock.elapsed() < give_up_at:
@@ -154,7 +154,7 @@ class Capture:
 
     def _block(self, output: CapturedOutput, error: OSError) -> None:
         """Leave what is in the pipe there: the disk is full, and the job waits when the pipe is. The oldest
-        output that syslog has is deleted to make room.
+        delivered output is deleted to make room.
         """
         self._poller.unregister(output.reader)
         if output not in self._blocked:
@@ -164,7 +164,7 @@ class Capture:
         self._retry_at = elapsed
         if is_full and self._delivery.kept.free(ROOM):
             if elapsed >= self._told_at + TOLD_INTERVAL:
-                detail = "the disk is full: the oldest output that syslog has is deleted"
+                detail = "the disk is full: the oldest delivered output is deleted"
                 self._daemon_log.write("WARNING", detail, now, level="warning")
                 self._told_at = elapsed
             return

@@ -1,62 +1,65 @@
-"""Delivery of the runs' messages from the spools to syslog.
+"""Delivery of the runs' messages from the spools to the targets: syslog and standard output.
 
-At least once, and in order within a run. The ledger stores how much syslog's reader has certainly taken; a
-later daemon goes on from there.
+At least once, and in order within a run. The ledger stores how much each target has certainly taken; a later
+daemon goes on from there.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from pycrond import clock
 from pycrond.host import machine
-from pycrond.jobs.fair_queue import FairQueue
 from pycrond.jobs.shares import Shares
 from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.output.kept import KeptOutput
-from pycrond.output.run_log import ALL_SENT, CMD_SENT, Progress, RunLog
+from pycrond.output.run_log import ALL_SENT, STREAM, SYSLOG, Position, Progress, RunLog
 from pycrond.output.spool import SEGMENT_SIZE, Spool
-from pycrond.output.syslog import SyslogClient
-from pycrond.output.syslog_format import SyslogHeader
+from pycrond.output.target import Route, skip_to_end
 from pycrond.settings import Settings
 
 MAX_TURN_TIME = 0.002  # seconds of a turn of the loop, so that output holds up no start
 MAILED_SEGMENTS = 4  # of each end of an output that a mail may want: a mail holds 7 MB
 STORE_INTERVAL = 1.0  # seconds
-STORE_SIZE = 1 << 18  # bytes that syslog has taken, before that is stored: they are sent again after a crash
+WAITING_STORE_INTERVAL = 0.05  # seconds; the same while a target has no room
+STORE_SIZE = {SYSLOG: 1 << 18, STREAM: 1 << 15}
+"""Bytes that a target has taken before that is stored: they are sent again after a crash."""
 
 
 class Delivery:
-    """The logs of the runs that syslog does not have in full."""
+    """The logs of the runs that a target does not have in full."""
 
     def __init__(
         self,
         settings: Settings,
         ledger: Ledger,
-        syslog: SyslogClient,
-        header: SyslogHeader,
+        routes: Mapping[int, Route],
         daemon_log: DaemonLog,
         shares: Shares,
     ) -> None:
+        """`routes` are those of the targets, by their places. Without one, output is delivered as it comes,
+        and both ends of it are kept.
+        """
         self._settings = settings
         self._shares = shares
         self._limit = settings.spool_limit << 20  # bytes; 0: no limit
         self._ledger = ledger
-        self._syslog = syslog
-        self._header = header
+        self._routes = routes
+        self._awaited = " or ".join(
+            name for place, name in ((SYSLOG, "syslog"), (STREAM, "standard output")) if place in routes
+        )
         self._daemon_log = daemon_log
         self._logs: dict[int, RunLog] = {}
         self.kept = KeptOutput(settings.spool_dir, self._logs.__contains__)
-        self._queue: FairQueue[RunLog] = FairQueue()
-        self._waiting: Counter[str] = Counter()  # bytes of each user that syslog has not taken
+        self._waiting: Counter[str] = Counter()  # bytes of each user that a target has not taken
         self._waiting_size = 0  # bytes of all users
         self._dropped_size = 0  # bytes that were dropped, as too much waited
         self._dropped_at: float | None = None  # when that was last, in Unix seconds
         self._changed: dict[int, RunLog] = {}
-        self._stored_at = 0.0
-        self._unstored = 0  # bytes that syslog has taken since
+        self._stored_at = self._store_at = 0.0  # by the clock of elapsed time
+        self._unstored = 0.0  # what targets have taken since, in units of STORE_SIZE
 
     @property
     def backlog(self) -> int:
@@ -64,7 +67,7 @@ class Delivery:
         return len(self._logs)
 
     def figures(self) -> dict[str, Any]:
-        """Return how much waits, how much syslog has, and how much was dropped, in bytes."""
+        """Return how much waits, how much is delivered, and how much was dropped, in bytes."""
         waiting = [log for log in self._logs.values() if log.waiting_size]
         return {
             "waiting_runs": len(waiting),
@@ -76,9 +79,10 @@ class Delivery:
         }
 
     def add(self, logs: Sequence[RunLog]) -> None:
-        """Deliver these runs, each from its own position on."""
+        """Deliver these runs, each from its own positions on."""
         has_mailer = machine.is_mailer_available(self._settings.mailer)
         for log in logs:
+            log.positions = {place: log.positions.get(place, Position()) for place in self._routes}
             log.mailed = log.mailed and has_mailer
             self._logs[log.run] = log
             self.changed(log)
@@ -86,17 +90,10 @@ class Delivery:
     def changed(self, log: RunLog) -> None:
         """Look at a run again: it began or ended, or its output grew or ended."""
         self._changed[log.run] = log
-        if not log.is_queued:
-            log.is_queued = True
-            self._queue.push(log.user, log)
+        for route in self._routes.values():
+            route.add(log)
         self._count_waiting(log)
         self._enforce_limits(log.user)
-        while self._settings.log_stderr:
-            packets, log.copied = log.messages(log.copied, self._header, clock.now())
-            if not packets:
-                break
-            for packet in packets:
-                self._syslog.copy(packet)
 
     def keep_for_mail(self, runs: Iterable[int]) -> None:
         """Keep both ends of these runs' output until `mail_done`."""
@@ -105,22 +102,22 @@ class Delivery:
                 self._logs[run].mailed = True
 
     def mail_done(self, run: int) -> None:
-        """Stop keeping a run's output for a mail: what syslog has is deleted."""
+        """Stop keeping a run's output for a mail: what is delivered is deleted."""
         log = self._logs.get(run)
-        if log is None:
+        if log is None and self._routes:
             spool = Spool(self._settings.spool_dir, run)
             before = spool.stored_size
             spool.drop_before(spool.size)
             self.kept.add(run, spool.stored_size - before)
-        elif log.mailed:
+        elif log and log.mailed:
             log.mailed = False
             self.changed(log)
 
     # The limits
 
     def _count_waiting(self, log: RunLog) -> None:
-        """Count what syslog has not taken of a run's output, and what is kept for a mail beyond a segment."""
-        size = max(0, log.spool.size - log.acknowledged.sent)
+        """Count what a target has not taken of a run, and what is kept for a mail beyond a segment."""
+        size = max(0, log.spool.size - log.taken.sent)
         if self._logs.get(log.run) is not log:
             size = 0
         elif log.mailed:
@@ -131,25 +128,25 @@ class Delivery:
 
     def _enforce_limits(self, user: str) -> None:
         """Drop the oldest output that waits: of this user beyond its share; beyond the limit of all users, of
-        the user with the most, once all is deleted that syslog has of finished runs.
+        the user with the most, once all is deleted that is delivered of finished runs.
         """
         share = self._shares.spooled if self._shares.is_limited(user) else 0
         if share and self._waiting[user] > share:
-            self._drop(user, self._waiting[user] - share, f"{share >> 20} MiB of {user} wait for syslog")
+            self._drop(user, self._waiting[user] - share, f"{share >> 20} MiB of {user}")
         if self._excess > 0:
             self.kept.free(self._excess)
         while self._excess > 0 and not self.kept.size:
             greatest = self._waiting.most_common(1)[0][0]
-            self._drop(greatest, self._excess, f"{self._limit >> 20} MiB wait for syslog")
+            self._drop(greatest, self._excess, f"{self._limit >> 20} MiB")
 
     @property
     def _excess(self) -> int:
         """The bytes beyond the limit."""
         return self._waiting_size + self.kept.size - self._limit if self._limit else 0
 
-    def _drop(self, user: str, excess: int, reason: str) -> None:
+    def _drop(self, user: str, excess: int, limit: str) -> None:
         """Delete so many bytes, or more, of a user's oldest runs: first what only a mail waits for, then all
-        that waits of a run.
+        that waits of a run. `limit` is what must not be exceeded.
         """
         logs = [log for log in self._logs.values() if log.user == user and log.waiting_size]
         for log in [log for log in logs if log.mailed]:
@@ -160,31 +157,42 @@ class Delivery:
             if excess <= 0:
                 break
             size = log.waiting_size
-            log.handed = log.acknowledged = Progress(log.spool.size, max(log.acknowledged.stage, CMD_SENT))
+            skip_to_end(log)
             excess -= self._delete(log)
             self._dropped_size, self._dropped_at = self._dropped_size + size, clock.now().timestamp()
-            detail = f"{size} bytes that run {log.run} printed: {reason}"
+            detail = f"{size} bytes that run {log.run} printed: {limit} wait for {self._awaited}"
             self._daemon_log.write("DROPPED", detail, clock.now(), level="err")
 
     def _delete(self, log: RunLog) -> int:
-        """Delete what syslog has taken of a run at once, and return by how much less waits."""
+        """Delete what is delivered of a run at once, and return by how much less waits."""
         before = log.waiting_size
-        log.spool.drop_before(log.acknowledged.sent)
+        log.spool.drop_before(log.taken.sent)
         self._changed[log.run] = log
         self._count_waiting(log)
         return before - log.waiting_size
 
     def step(self, now: datetime, elapsed: float) -> bool:
-        """Send what syslog takes within a moment; return whether there is more that it would take."""
-        self._syslog.tick(elapsed)
-        more = self._daemon_log.flush(now) and self._send(now, elapsed + MAX_TURN_TIME)
-        self._note_taken()
+        """Send what the targets take within a moment; return whether there is more that they would take."""
+        more = False
+        for place, route in self._routes.items():
+            route.target.tick(elapsed)
+            more |= route.send(now, elapsed + MAX_TURN_TIME)
+            for log, grown in route.acknowledge():
+                self._unstored += grown / STORE_SIZE[place]
+                self._changed[log.run] = log
+                self._count_waiting(log)
         more |= self._count_kept()
-        is_time = elapsed - self._stored_at >= STORE_INTERVAL or self._unstored >= STORE_SIZE
-        if self._changed and (is_time or not more):
+        is_all_sent = all(route.is_empty for route in self._routes.values())
+        interval = STORE_INTERVAL if more else 0.0 if is_all_sent else WAITING_STORE_INTERVAL
+        self._store_at = self._stored_at + interval
+        if self._changed and (elapsed >= self._store_at or self._unstored >= 1.0):
             self.store()
             self._stored_at = elapsed
         return more
+
+    def retry_in(self, elapsed: float) -> float | None:
+        """Seconds until progress is to be stored; None if it is."""
+        return max(0.0, self._store_at - elapsed) if self._changed else None
 
     def _count_kept(self) -> bool:
         """Count what earlier daemons left, and delete what is beyond the limit; return whether there is
@@ -195,42 +203,27 @@ class Delivery:
             self.kept.free(self._excess)
         return is_counting or (self._excess > 0 and bool(self.kept.size))
 
-    def _send(self, now: datetime, give_up_at: float) -> bool:
-        """Send a batch of messages of each run in turn; return whether syslog would take more."""
-        while self._queue and self._syslog.can_send:
-            log = self._queue.pop()
-            packets, log.handed = log.messages(log.handed, self._header, now)
-            log.is_queued = bool(packets)
-            if packets:
-                self._syslog.send(packets, (log, log.handed))
-                self._queue.push(log.user, log)
-            if clock.elapsed() >= give_up_at:
-                break
-        return bool(self._queue) and self._syslog.can_send
-
-    def _note_taken(self) -> None:
-        for token in self._syslog.pop_acknowledged():
-            if isinstance(token, tuple):
-                log, progress = token
-                self._unstored += max(0, progress.sent - log.acknowledged.sent)
-                log.acknowledged = max(log.acknowledged, progress)  # the limit may have moved it on meanwhile
-                self._changed[log.run] = log
-                self._count_waiting(log)
-
     def store(self) -> None:
         """Write the progress to the ledger, delete delivered segments, forget runs delivered in full."""
         for log in self._changed.values():
-            is_delivered = log.is_delivered
-            if is_delivered:
-                log.acknowledged = Progress(log.spool.size, ALL_SENT)
-            log.spool.drop_before(log.acknowledged.sent, ends=MAILED_SEGMENTS if log.mailed else 0)
-            if is_delivered and log.run in self._logs:
+            ends = MAILED_SEGMENTS if log.mailed or not self._routes else 0
+            log.spool.drop_before(log.taken.sent, ends=ends)
+            if log.is_delivered and log.run in self._logs:
                 del self._logs[log.run]
                 self.kept.add(log.run, log.spool.stored_size)
             self._count_waiting(log)
         if self._changed:
-            self._ledger.delivered(
-                {run: (log.spool.size, *log.acknowledged) for run, log in self._changed.items()}
-            )
+            self._ledger.delivered({run: self._row(log) for run, log in self._changed.items()})
         self._changed.clear()
-        self._unstored = 0
+        self._unstored = 0.0
+
+    def _row(self, log: RunLog) -> tuple[int, Progress, Progress]:
+        """Return the progress of a run for the ledger. A target that this daemon does not have would go on
+        from where the others are.
+        """
+        taken = Progress(log.spool.size, ALL_SENT) if log.is_delivered else log.taken
+        positions = {} if log.is_delivered else log.positions
+        syslog, stream = (
+            positions[place].acknowledged if place in positions else taken for place in (SYSLOG, STREAM)
+        )
+        return log.spool.size, syslog, stream

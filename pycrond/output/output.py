@@ -1,10 +1,11 @@
-"""The output of the jobs and the daemon's messages, on their way to syslog."""
+"""The output of the jobs and the daemon's messages, on their way to syslog and standard output."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from pycrond import clock
 from pycrond.host import spawn
 from pycrond.host.names import NAMES
 from pycrond.host.poller import Poller
@@ -15,32 +16,33 @@ from pycrond.ledger.writer import Ledger
 from pycrond.output.capture import MAX_TAKEN, Capture, CapturedOutput
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.output.delivery import Delivery
-from pycrond.output.run_log import EXIT_SENT, Progress, RunLog
+from pycrond.output.run_log import EXIT_SENT, STREAM, SYSLOG, Progress, RunLog
 from pycrond.output.spool import Spool
+from pycrond.output.standard_stream import StandardStream, is_null
+from pycrond.output.stream_format import FORMATS
 from pycrond.output.syslog import SyslogClient
 from pycrond.output.syslog_format import SyslogHeader, settings_format
-from pycrond.settings import Settings
+from pycrond.output.syslog_messages import SyslogMessages
+from pycrond.output.syslog_socket import writable
+from pycrond.output.target import Message, Route
+from pycrond.settings import NO_SYSLOG, Settings
+
+MAX_STALL_TIME = 1.0  # seconds for which `drain` waits for a reader that takes nothing
+MAX_ROOM_WAIT = 0.05  # seconds for which `drain` waits for room before it reads the FIFOs again
 
 
 class Output:
     """Captures, stores and delivers; the only writer of the runs' logs and spools."""
 
     def __init__(self, settings: Settings, ledger: Ledger, poller: Poller, shares: Shares) -> None:
-        """Connect to syslog and make the directory of the FIFOs."""
+        """Connect to the targets and make the directory of the FIFOs."""
         self.shares = shares
         self._spool_dir = settings.spool_dir
         self._poller = poller
-        self._watched: int | None = None
-        self._syslog = SyslogClient(
-            settings.syslog,
-            format=settings_format(settings),
-            console=settings.log_console,
-            perror=2 if settings.log_stderr else None,
-        )
-        self._syslog.open()
-        header = SyslogHeader(settings)
-        self.log = DaemonLog(header, self._syslog)
-        self.delivery = Delivery(settings, ledger, self._syslog, header, self.log, shares)
+        self._routes = _routes(settings)
+        self._watched: dict[int, int] = {}  # the descriptors of targets without room, by their places
+        self.log = DaemonLog(self._routes.values(), _console(settings, self._routes))
+        self.delivery = Delivery(settings, ledger, self._routes, self.log, shares)
         os.makedirs(settings.fifo_dir, mode=0o700, exist_ok=True)
         self.capture = Capture(poller, self.delivery, self.log, settings.fifo_dir)
 
@@ -75,11 +77,7 @@ class Output:
     def resume(self, run: Run, row: Unfinished, pid: int) -> CapturedOutput:
         """Go on with a run of an earlier daemon, from where its delivery ended."""
         log = RunLog.of(run, pid, Spool(self._spool_dir, run.id), row.started_at)
-        # The daemon may have died, or the disk been full, after it deleted segments and before it stored
-        # that; or all of them were deleted, to make room on a full disk.
-        log.spool.skip_to(row.delivered)
-        sent = max(row.delivered, log.spool.kept_start)
-        log.handed = log.acknowledged = log.copied = Progress(sent, row.stage)
+        log.resume(Progress(row.delivered, row.stage), Progress(row.printed, row.shown))
         is_open = run.state in OPEN
         log.mailed = log.mailed and is_open
         if not is_open:
@@ -91,7 +89,7 @@ class Output:
         """Go on with the output of a run that the ledger has never heard of, because the disk was full."""
         user = NAMES.owner_name(os.stat(self.capture.path(run)).st_uid)
         log = RunLog(run, pid, user, "", "", Spool(self._spool_dir, run), logged=False)
-        log.handed = log.acknowledged = log.copied = Progress(log.spool.kept_start, EXIT_SENT)
+        log.resume(*[Progress(0, EXIT_SENT)] * 2)
         log.ending = (Outcome(State.UNKNOWN), None)
         return self._resume(log)
 
@@ -111,27 +109,45 @@ class Output:
     # The loop
 
     def step(self, now: datetime, elapsed: float) -> bool:
-        """Retry, and send what syslog takes; return whether there is more to do at once."""
+        """Retry, and send what the targets take; return whether there is more to do at once."""
         self.capture.retry(elapsed)
         more = self.delivery.step(now, elapsed)
-        self._watch_syslog()
+        self._watch_targets()
         return more
 
-    def _watch_syslog(self) -> None:
-        """Wait for room in syslog's queue only while there is something for it."""
-        number = self._syslog.fileno() if self._syslog.wants_write else None
-        if number == self._watched:
-            return
-        if self._watched is not None:
-            self._poller.unregister(self._watched)
-        if number is not None:
-            self._poller.register(number, lambda: None, write=True)
-        self._watched = number
+    def _watch_targets(self) -> None:
+        """Wait for room in the queue of a target only while there is something for it."""
+        for place, route in self._routes.items():
+            number = route.target.fileno() if route.target.wants_write else None
+            watched = self._watched.pop(place, None)
+            if watched is not None and watched != number:
+                self._poller.unregister(watched)
+            if number is not None:
+                self._watched[place] = number
+                if number != watched:
+                    self._poller.register(number, lambda: None, write=True)
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do; None if it has to wait for nothing."""
-        waits = [self.capture.retry_in(elapsed), self._syslog.retry_in()]
+        targets = (route.target.retry_in() for route in self._routes.values())
+        waits = [self.capture.retry_in(elapsed), self.delivery.retry_in(elapsed), *targets]
         return min((wait for wait in waits if wait is not None), default=None)
+
+    def drain(self, now: datetime, give_up_at: float) -> None:
+        """Send what there is, as long as the targets take it. The reader of standard output may also make
+        room, until a time by `clock.elapsed`, unless it stands still or is gone.
+        """
+        stalled_at = clock.elapsed() + MAX_STALL_TIME
+        while (elapsed := clock.elapsed()) < min(give_up_at, stalled_at):
+            self.capture.read_ready()
+            if self.delivery.step(now, elapsed):
+                continue
+            stream = self._routes.get(STREAM)
+            number = stream.target.fileno() if stream and stream.target.wants_write else None
+            if number is None:
+                break
+            if writable(number, MAX_ROOM_WAIT):
+                stalled_at = clock.elapsed() + MAX_STALL_TIME
 
     def figures(self) -> dict[str, Any]:
         """Return what the disk does not take, and what is on it; in bytes."""
@@ -145,6 +161,31 @@ class Output:
         }
 
     def close(self) -> None:
-        """Close the connection to syslog; what is under way is sent again by the next daemon."""
+        """Close the targets; what syslog has not acknowledged is sent again by the next daemon."""
         self.capture.close()
-        self._syslog.close()
+        for route in self._routes.values():
+            route.target.close()
+
+
+def _routes(settings: Settings) -> dict[int, Route]:
+    """Return the routes to the targets that the settings name, by their places."""
+    routes = {}
+    if settings.syslog != NO_SYSLOG:
+        client = SyslogClient(settings.syslog, format=settings_format(settings))
+        routes[SYSLOG] = Route(client, SyslogMessages(SyslogHeader(settings)), SYSLOG)
+    number = 1 if settings.log_stdout else 2
+    if (settings.log_stdout or settings.log_stderr) and not is_null(number):
+        stream = StandardStream(number)
+        routes[STREAM] = Route(stream, FORMATS[settings.log_format](), STREAM)
+    for route in routes.values():
+        route.target.open()
+    return routes
+
+
+def _console(settings: Settings, routes: Mapping[int, Route]) -> Callable[[Message], None]:
+    """Return a function that writes a message of the daemon to the console, if the settings say so."""
+    syslog = routes.get(SYSLOG)
+    if not settings.log_console or not syslog or not isinstance(syslog.target, SyslogClient):
+        return lambda _message: None
+    client, form = syslog.target, syslog.form
+    return lambda message: client.show_on_console(form.message(message, message.at))

@@ -1,20 +1,16 @@
-"""The messages about a run, from any position on: its start, each line of its output, its end."""
+"""The log of a run, from any position on: its start, each line of its output, its end."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from pycrond import clock
 from pycrond.jobs.run import Outcome, Run, State
-from pycrond.output import syslog_format
 from pycrond.output.line_times import by_time
 from pycrond.output.spool import CHUNK_SIZE, Spool
-from pycrond.output.syslog_format import SyslogHeader
 from pycrond.text import complete_length
 
-NOTHING_SENT, CMD_SENT, EXIT_SENT, ALL_SENT = range(4)  # column `told` of the ledger
-READ_SIZE = 4096  # bytes made into messages at once: at most 5 ms, where each byte is a line
-
+NOTHING_SENT, CMD_SENT, EXIT_SENT, ALL_SENT = range(4)  # columns `told` and `shown` of the ledger
+SYSLOG, STREAM = range(2)  # the places of the targets
 
 EXIT_LEVELS = {State.SUCCEEDED: "info", State.LOST: "err", State.UNKNOWN: "err"}
 """The levels of EXIT by the state of the run; all others are warnings."""
@@ -32,9 +28,44 @@ class Progress(NamedTuple):
 START = Progress(0, NOTHING_SENT)
 
 
+@dataclass(slots=True)
+class Position:
+    """How far a target has come with a run."""
+
+    handed: Progress = START
+    acknowledged: Progress = START
+    is_queued: bool = False
+
+
+class Begin(NamedTuple):
+    """The start of a run. Times are Unix seconds."""
+
+    at: float
+
+
+class Lines(NamedTuple):
+    """Lines of output, in groups by the time at which they were read; the last newline may be missing."""
+
+    data: bytes
+    groups: list[tuple[float, bytes]]
+    is_partial: bool
+    """One piece of a line that is very long, which goes on."""
+
+
+class End(NamedTuple):
+    """The end of a run, with its duration in seconds."""
+
+    at: float
+    outcome: Outcome
+    duration: float | None
+
+
+Piece = Begin | Lines | End
+
+
 @dataclass(slots=True, eq=False)
 class RunLog:
-    """A run as syslog sees it, and how far its delivery has come."""
+    """A run as the targets see it, and how far its delivery has come."""
 
     run: int
     pid: int
@@ -49,10 +80,7 @@ class RunLog:
     ending: tuple[Outcome, float | None] | None = None  # and its duration in seconds
     ended_at: float | None = None  # Unix seconds
     size_at_end: int = 0  # bytes it had printed when it ended: they are sent before its end is
-    handed: Progress = START  # to the syslog client
-    acknowledged: Progress = START  # by syslog's reader
-    copied: Progress = START  # to standard error
-    is_queued: bool = False  # in the queue for the syslog client
+    positions: dict[int, Position] = field(default_factory=dict)  # of the targets, by their places
     waiting_size: int = 0  # bytes that are counted as not delivered
 
     @classmethod
@@ -72,88 +100,61 @@ class RunLog:
             started_at=started_at,
         )
 
-    def messages(
-        self, progress: Progress, header: SyslogHeader, now: datetime
-    ) -> tuple[list[bytes], Progress]:
-        """The next packets after `progress`, and the position after them; none when there is nothing. The
-        time of each is that of the event, which may be long ago.
+    def resume(self, *places: Progress) -> None:
+        """Go on from where the delivery to each target ended. The daemon may have died, or the disk been
+        full, after it deleted segments and before it stored that; or all of them were deleted, to make room
+        on a full disk; or a power cut took the end of what was delivered.
         """
-        if progress.stage == NOTHING_SENT and not self.logged:
-            progress = Progress(progress.sent, CMD_SENT)
+        self.spool.skip_to(max(progress.sent for progress in places))
+        for place, progress in enumerate(places):
+            start = Progress(max(progress.sent, self.spool.kept_start), progress.stage)
+            self.positions[place] = Position(start, start)
+
+    @property
+    def taken(self) -> Progress:
+        """The position up to which every target has it; without a target the log is delivered as it comes."""
+        if not self.positions:
+            return Progress(self.spool.size, EXIT_SENT if self.ending else CMD_SENT)
+        return min(position.acknowledged for position in self.positions.values())
+
+    def next(self, progress: Progress, size: int, now: datetime) -> tuple[Piece | None, Progress]:
+        """Return what follows a position, of output about `size` bytes, and the position after it; None when
+        there is nothing. The time of each is that of the event, which may be long ago.
+        """
         if progress.stage == NOTHING_SENT:
-            command = syslog_format.cron_text(self.command)
-            packets = self._packets(header, now, self.started_at, "info", "CMD", command)
-            return packets, Progress(progress.sent, CMD_SENT)
-        lines = self._lines(progress)
-        if lines:
+            after = Progress(progress.sent, CMD_SENT)
+            if self.logged:
+                return Begin(now.timestamp() if self.started_at is None else self.started_at), after
+            progress = after
+        if lines := self._lines(progress, size):
             marks = self.spool.times(progress.sent, progress.sent + len(lines))
             marks = marks or [(progress.sent, now.timestamp())]
-            packets = []
-            for seconds, group in by_time(lines, progress.sent, marks):
-                at = clock.at(seconds)
-                head = header.format("PYCROND", self.pid, at, fields=self._fields())
-                end = header.late_end(at, now)
-                printed = group.removesuffix(b"\n").split(b"\n")
-                packets += syslog_format.output_packets(head, self.user, printed, end)
-            return packets, Progress(progress.sent + len(lines), progress.stage)
+            after = Progress(progress.sent + len(lines), progress.stage)
+            is_partial = not lines.endswith(b"\n") and not self._is_rest(progress, len(lines))
+            return Lines(lines, list(by_time(lines, progress.sent, marks)), is_partial), after
         is_end_next = progress.stage == CMD_SENT and progress.sent >= self.size_at_end
         if self.ending and self.logged and is_end_next:
-            return self._end_packets(header, now, *self.ending), Progress(progress.sent, EXIT_SENT)
-        return [], progress
+            at = now.timestamp() if self.ended_at is None else self.ended_at
+            return End(at, *self.ending), Progress(progress.sent, EXIT_SENT)
+        return None, progress
 
     @property
     def is_delivered(self) -> bool:
-        """Return whether syslog's reader has taken all there will ever be."""
-        last = EXIT_SENT if self.logged else self.acknowledged.stage
-        return (
-            not self.output_open
-            and bool(self.ending)
-            and self.acknowledged == Progress(self.spool.size, last)
+        """Return whether the targets have taken all there will ever be."""
+        if self.output_open or not self.ending:
+            return False
+        return all(
+            position.acknowledged
+            == Progress(self.spool.size, EXIT_SENT if self.logged else position.acknowledged.stage)
+            for position in self.positions.values()
         )
 
-    def _end_packets(
-        self, header: SyslogHeader, now: datetime, outcome: Outcome, duration: float | None
-    ) -> list[bytes]:
-        level = EXIT_LEVELS.get(outcome.state, "warning")
-        command, text = syslog_format.cron_text(self.command), exit_text(self.name, outcome, duration)
-        return [
-            *self._packets(header, now, self.ended_at, "info", "CMDEND", command),
-            *self._packets(header, now, self.ended_at, level, "EXIT", text, outcome=outcome),
-        ]
-
-    def _packets(
-        self,
-        header: SyslogHeader,
-        now: datetime,
-        seconds: float | None,
-        level: str,
-        event: str,
-        detail: str,
-        *,
-        outcome: Outcome | None = None,
-    ) -> list[bytes]:
-        """Return a message about what happened at a time in Unix seconds; None: now."""
-        at = now if seconds is None else clock.at(seconds)
-        head = header.format("PYCROND", self.pid, at, level, self._fields(outcome))
-        return syslog_format.packets(head, self.user, event, detail, header.late_end(at, now))
-
-    def _fields(self, outcome: Outcome | None = None) -> dict[str, object]:
-        """Return journald's fields of a message, by which `journalctl` finds it."""
-        fields: dict[str, object] = {
-            "PYCROND_JOB": self.name,
-            "PYCROND_RUN": self.run,
-            "PYCROND_USER": self.user,
-        }
-        if outcome and outcome.exit_status is not None:
-            fields["PYCROND_EXIT_STATUS"] = outcome.exit_status
-        return fields
-
-    def _lines(self, progress: Progress) -> bytes:
+    def _lines(self, progress: Progress, size: int) -> bytes:
         """Whole lines; an incomplete line only when the run is over, or when the line is very long."""
         if progress.sent >= self.spool.size:
             return b""  # without a look at the disk: most jobs print nothing
-        data = self.spool.read(progress.sent, READ_SIZE)
-        if len(data) == READ_SIZE and b"\n" not in data:  # a long line
+        data = self.spool.read(progress.sent, size)
+        if len(data) == size and b"\n" not in data:  # a long line
             data += self.spool.read(progress.sent + len(data), CHUNK_SIZE)
         end = data.rfind(b"\n") + 1
         if not end and self._is_rest(progress, len(data)):
@@ -168,23 +169,3 @@ class RunLog:
         if not self.output_open:
             return reached == self.spool.size
         return self.ending is not None and progress.stage == CMD_SENT and reached >= self.size_at_end
-
-
-def exit_text(name: str, outcome: Outcome, duration: float | None) -> str:
-    """The detail of EXIT, for people and filters: `backup status=3 duration=1.2s cpu=0.31s maxrss=8123kB`."""
-    words = [name]
-    if outcome.exit_status is not None:
-        words.append(f"status={outcome.exit_status}")
-    elif outcome.signal is not None:
-        words.append(f"signal={outcome.signal}")
-    else:
-        words.append(f"state={outcome.state}")
-    if duration is not None:
-        words.append(f"duration={duration:.1f}s" if duration >= 0.1 else f"duration={duration:.3f}s")
-    if outcome.cpu_s is not None:
-        words.append(f"cpu={outcome.cpu_s:.2f}s")
-    if outcome.max_rss_kb is not None:
-        words.append(f"maxrss={outcome.max_rss_kb}kB")
-    if outcome.cause.text:
-        words.append(f"reason={outcome.cause.text!r}")
-    return " ".join(words)

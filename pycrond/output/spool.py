@@ -68,7 +68,7 @@ class Spool:
         self._first = existing[0] if existing else 0
         self._middle = 0  # the first segment not yet deleted between both ends
         self._ends = 0  # segments kept at the beginning, if any were deleted behind them
-        self._lost = 0  # bytes of the last segment that are not on disk
+        self._skipped = 0  # the offset before which nothing is looked for on disk
         self._times = LineTimes(directory, run)
         self.size = 0
         if existing:
@@ -77,22 +77,21 @@ class Spool:
     @property
     def kept_start(self) -> int:
         """The offset at which the output on disk begins; everything before is delivered and deleted."""
-        return self._first * SEGMENT_SIZE
+        return max(self._first * SEGMENT_SIZE, self._skipped)
 
     @property
     def stored_size(self) -> int:
         """Bytes on disk."""
         between = max(0, self._middle - self._ends) if self._middle > self._first else 0
-        return self.size - self.kept_start - between * SEGMENT_SIZE - self._lost
+        return self.size - self.kept_start - between * SEGMENT_SIZE
 
     def skip_to(self, size: int) -> None:
         """Go on at this offset at least. Output up to it was delivered; it has been deleted to make room, or
         the machine has failed before it was on disk.
         """
         if self.size < size:
+            self.size = self._skipped = size
             self._first = size // SEGMENT_SIZE
-            self._lost = size - max(self.size, self.kept_start)
-            self.size = size
 
     def move_from(self, fifo: int, at: float | None = None) -> int | None:
         """Move up to a chunk of bytes from the FIFO. Return how many; 0 at its end, None if it is empty. `at`

@@ -34,18 +34,14 @@ class SyslogClient:
     turn to make room.
     """
 
-    def __init__(
-        self, address: str, *, format: Format = "rfc3164", console: bool = False, perror: int | None = None
-    ) -> None:
+    def __init__(self, address: str, *, format: Format = "rfc3164") -> None:
         """`address` is a socket's path, ``udp://host[:514]`` or ``tcp://host:port``, IPv6 in brackets; a host
         name is looked up here, once. With the `format` ``journal`` it is that or ``journal:`` and a path.
-        Over tcp each message ends with a newline, or (rfc5424) begins with its length. `copy` uses `console`
-        (LOG_CONS) and the descriptor `perror` (LOG_PERROR).
+        Over tcp each message ends with a newline, or (rfc5424) begins with its length.
         """
         self._addresses = resolve(address)
         self._terminator = None if format == "rfc5424" else b"\n"
         self._journal_end = b"\n" if format == "journal" else b""
-        self._console, self._perror = console, perror
         self._connection: SyslogSocket | None = None
         self._lost = contextlib.ExitStack()  # closes lost connections
         self._pending: list[bytes] = []  # messages not known to be read
@@ -148,15 +144,18 @@ class SyslogClient:
             tokens.append(self._tokens.popleft()[1])
         return tokens
 
-    def copy(self, packet: bytes, *, console: bool = False) -> None:
-        """Write a message to `perror`; with `console`, to the console too while syslog cannot be reached.
-        To be called once for each message. What cannot be written at once is dropped.
+    def show_on_console(self, packets: Iterable[bytes]) -> None:
+        """Write messages to the console if syslog cannot be reached (LOG_CONS). What the console does not
+        take at once is dropped.
         """
-        line = readable(packet)
-        if self._perror is not None:
-            _write_at_once(f"/proc/self/fd/{self._perror}", line + b"\n", self._perror)
-        if console and self._console and not self.reachable:
-            _write_at_once(CONSOLE, line + b"\r\n")
+        if self.reachable:
+            return
+        with contextlib.suppress(OSError):
+            descriptor = os.open(CONSOLE, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
+            with os.fdopen(descriptor, "wb", buffering=0) as file:
+                for packet in packets:
+                    if writable(file.fileno()):
+                        file.write(readable(packet) + b"\r\n")
 
     def _call(self, method: Callable[..., Any], *arguments: object) -> Any:
         """Call a method of the connection; return None if there is none, or if it was lost."""
@@ -170,17 +169,3 @@ class SyslogClient:
             self._lost.callback(self._connection.sock.close)
         self._connection = None
         self._sent = self._read = 0
-
-
-def _write_at_once(path: str, line: bytes, shared: int = -1) -> None:
-    """Write a line unless that would block. The file of a `shared` descriptor is opened again, as O_NONBLOCK
-    would hold for all processes that share the descriptor.
-    """
-    with contextlib.suppress(OSError):
-        descriptor = -1
-        if not os.path.isfile(path):  # a regular file never blocks, and its users share an offset
-            with contextlib.suppress(OSError):  # a socket, or another user's terminal
-                descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY)
-        with os.fdopen(os.dup(shared) if descriptor < 0 else descriptor, "wb", buffering=0) as file:
-            if writable(file.fileno()):
-                file.write(line)

@@ -51,8 +51,7 @@ def test_the_command_becomes_the_parent_of_its_daemons_keeper(foreground: Foregr
 MESSAGES = (
     "STARTUP",
     "CMD (echo hi there)",
-    "CMDOUT (hi there)",
-    "CMDEND (echo hi there)",
+    "output: hi there",
     "EXIT (hello status=0",
 )
 

@@ -177,3 +177,26 @@ def test_a_run_that_is_archived_joins_a_folded_row_and_never_a_gap(
 def _folded(old: OldRow) -> FoldedRow:
     """The row that stands for one run."""
     return FoldedRow(old.id, old.fire, old.wall, old.fold, old.era, old.attempt, old.state, old.fire, 1)
+
+
+def test_standard_output_goes_on_where_syslog_was(tmp_path: Path) -> None:
+    """A ledger of the version before, which knew only syslog; runs that are delivered stay delivered."""
+    before = next(number for number, text in enumerate(MIGRATIONS) if "ADD COLUMN shown" in text)
+    with closing(sqlite3.connect(tmp_path / "ledger")) as db:
+        for text in MIGRATIONS[:before]:
+            db.executescript(text)
+        db.execute(f"PRAGMA user_version = {before}")
+        db.executemany(
+            "INSERT INTO runs (key, fire, fold, era, trigger, attempt, state, bytes, delivered, told)"
+            " VALUES ('root/a', 1.0, 0, 0, 'schedule', ?, ?, 90, ?, ?)",
+            [(1, "running", 40, 1), (2, "failed", 90, 2), (3, "succeeded", 90, 3), (4, "claimed", 0, 0)],
+        )
+        db.commit()
+    with closing(Ledger(str(tmp_path / "ledger")).file.db) as db:
+        assert db.execute(
+            "SELECT id, delivered, told, printed, shown FROM runs WHERE told < 3"
+        ).fetchall() == [
+            (1, 40, 1, 40, 1),
+            (2, 90, 2, 90, 2),
+            (4, 0, 0, 0, 0),
+        ]

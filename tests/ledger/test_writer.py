@@ -178,7 +178,7 @@ def test_a_run_is_recorded_from_its_claim_to_its_end(ledger: Ledger, reader: Rea
     )
     assert reader.last_runs() == {"root/one": row}
     assert reader.unfinished() == []
-    ledger.delivered({run: (100, 60, 1)})
+    ledger.delivered({run: (100, (60, 1), (60, 1))})
     assert reader.history(None, 10)[0].bytes == 100
 
 
@@ -275,7 +275,7 @@ def test_the_unfinished_runs_are_open_or_not_delivered(ledger: Ledger) -> None:
     ledger.started([(run, 100 + run, 7, NOON, 0.0) for run in (running, undelivered, delivered, half)])
     end = Outcome(State.FAILED, Cause(Reason.START_FAILED, "why"), exit_status=3, cpu_s=0.5, max_rss_kb=9)
     ledger.finished([(run, end, NOON, 1.5) for run in (undelivered, delivered, half)])
-    ledger.delivered({delivered: (10, 10, 3), half: (10, 4, 1)})
+    ledger.delivered({delivered: (10, (10, 3), (10, 3)), half: (10, (4, 1), (4, 1))})
     unfinished = ledger.unfinished()
     assert [(row.id, row.state, row.pid) for row in unfinished] == [
         (claimed, "claimed", None),
@@ -590,9 +590,9 @@ def test_checkpoints_keep_the_log_small(ledger: Ledger, tmp_path: Path) -> None:
     for number in range(400):
         (run,) = claim(ledger, fire(number))
         ledger.started([(run, 1, 1, NOON, 0.0)])
-        ledger.delivered({run: (0, 0, 1)})
+        ledger.delivered({run: (0, (0, 1), (0, 1))})
         ledger.finished([(run, Outcome(State.SUCCEEDED, exit_status=0), NOON, 1.0)])
-        ledger.delivered({run: (0, 0, 3)})
+        ledger.delivered({run: (0, (0, 3), (0, 3))})
         ledger.file.maintain()
     assert (tmp_path / "ledger-wal").stat().st_size < 8 << 20
 

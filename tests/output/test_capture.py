@@ -498,7 +498,7 @@ def test_delivered_output_makes_room_on_a_full_disk(loop: Loop, small_spool: Pat
     assert [run.state for run in loop.runs()] == ["succeeded"] * 10
     assert spool.kept_range(str(small_spool), 10)[1] == 100_001
     assert not spool.segments(str(small_spool), 1)
-    assert loop.log.details("WARNING") == ["the disk is full: the oldest output that syslog has is deleted"]
+    assert loop.log.details("WARNING") == ["the disk is full: the oldest delivered output is deleted"]
 
 
 @pytest.mark.parametrize("left", [0, 3])

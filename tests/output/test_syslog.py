@@ -1,7 +1,6 @@
 """Messages to a real rsyslogd that is stopped, killed and replaced: none is lost, and nothing waits."""
 
 import os
-import pty
 import re
 import select
 import signal
@@ -645,81 +644,28 @@ def test_a_packet_that_no_socket_accepts_is_cut(opened: Opened, listen: Listen, 
     assert b"".join(received) == b"x" * 8192 + b"\ny\n"
 
 
-# LOG_PERROR and LOG_CONS
+# LOG_CONS
 
 
-def copy_message(log: SyslogClient, **options: bool) -> None:
-    for packet in syslog_format.packets(HEADER, "root", "CMD", "a"):
-        log.copy(packet, **options)
-
-
-SHOWN = b"Mar  9 01:02:03 PYCROND[77]: (root) CMD (a)"
-
-
-def test_perror_to_a_file(opened: Opened, path: str) -> None:
-    with open(path, "wb", buffering=0) as file:
-        log = opened("/nowhere", perror=file.fileno())
-        copy_message(log)
-        file.write(b"from another process\n")
-        copy_message(log, console=True)
-
-    assert Path(path).read_bytes() == SHOWN + b"\nfrom another process\n" + SHOWN + b"\n"
-
-
-@pytest.mark.parametrize("make", [os.pipe, pty.openpty, lambda: [s.detach() for s in socket.socketpair()]])
-def test_perror_never_blocks(opened: Opened, make: Callable[[], tuple[int, int]]) -> None:
-    reader, writer = make()
-    log = opened("/nowhere", perror=writer)
-
-    copy_message(log)
-    assert os.read(reader, 100).rstrip() == SHOWN
-    began = os.times().elapsed
-    for _ in range(20_000):
-        copy_message(log)  # and nothing reads
-    assert os.times().elapsed - began < 10.0
-    assert os.get_blocking(writer)  # unchanged for its other users
-
-    os.close(reader)
-    copy_message(log)
-    os.close(writer)
-    copy_message(log)
-
-
-def test_rfc5424_is_copied_without_its_version_number(opened: Opened, path: str) -> None:
-    with open(path, "wb", buffering=0) as file:
-        opened("/nowhere", perror=file.fileno()).copy(
-            syslog_format.packet(syslog_format.format_header(TIME, "pycrond", 1, form="rfc5424"), "hello")
-        )
-
-    assert Path(path).read_text() == "2026-03-09T01:02:03.000000+00:00 - pycrond 1 - - hello\n"
-
-
-@pytest.mark.parametrize(
-    ("reachable", "setting", "asked", "shown"),
-    [
-        (False, True, True, SHOWN + b"\r\n"),
-        (True, True, True, b""),  # syslog receives it
-        (False, False, True, b""),  # no LOG_CONS
-        (False, True, False, b""),  # not a message of the daemon itself
-    ],
-)
-def test_console(  # noqa: PLR0917 - fixtures and a table
-    opened: Opened,
-    listen: Listen,
-    path: str,
-    monkeypatch: pytest.MonkeyPatch,
-    reachable: bool,
-    setting: bool,
-    asked: bool,
-    shown: bytes,
+@pytest.mark.parametrize("reachable", [False, True])
+def test_console(
+    opened: Opened, listen: Listen, path: str, monkeypatch: pytest.MonkeyPatch, reachable: bool
 ) -> None:
+    """Without its priority, or the version number of rfc5424."""
     monkeypatch.setattr(syslog, "CONSOLE", f"{path}.console")
     os.mkfifo(f"{path}.console")
     reader = os.open(f"{path}.console", os.O_RDONLY | os.O_NONBLOCK)
     if reachable:
         listen(path)
+    header = syslog_format.format_header(TIME, "pycrond", 1, form="rfc5424")
 
-    copy_message(opened(path, console=setting), console=asked)
+    opened(path).show_on_console(
+        [
+            *syslog_format.packets(HEADER, "root", "CMD", "a"),
+            syslog_format.packet(header, "hello"),
+        ]
+    )
 
-    assert os.read(reader, 100) == shown
+    shown = b"Mar  9 01:02:03 PYCROND[77]: (root) CMD (a)\r\n2026-03-09T01:02:03.000000+00:00 - pycrond 1 - - hello\r\n"
+    assert os.read(reader, 200) == (b"" if reachable else shown)  # syslog receives it
     os.close(reader)

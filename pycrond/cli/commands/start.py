@@ -6,7 +6,7 @@ from pycrond.cli import start_checks
 from pycrond.cli.daemon_start import start_daemon
 from pycrond.cli.settings_layers import layers, state_directory
 from pycrond.cli.settings_origin import crontabs_origin
-from pycrond.settings import settle
+from pycrond.settings import NO_SYSLOG, SETTINGS, settle
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,6 +23,8 @@ def run(options: argparse.Namespace) -> int:
         start_checks.check_no_other_cron(settings)
     if not options.yes:
         start_checks.check_same_crontabs(settings, given, options)
-    log_stderr = options.foreground and not any("log_stderr" in layer for layer in given.values())
+    stream = SETTINGS["log_stdout" if settings.syslog == NO_SYSLOG else "log_stderr"]
+    is_default = options.foreground and not any(stream.name in layer for layer in given.values())
+    more = [f"{stream.flag}=yes"] if is_default else []
     reason = crontabs_origin(given, options)
-    return start_daemon(settings, reason, foreground=options.foreground, log_stderr=log_stderr)
+    return start_daemon(settings, reason, foreground=options.foreground, more=more)

@@ -103,7 +103,7 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
     yield f"running: {counted(answer['running'], 'job')}"
     yield from _load_lines(answer)
     backlog = max(0, answer["backlog"] - answer["running"])  # output of running jobs is never complete
-    yield f"syslog: {counted(backlog, 'run')} not yet sent in full"
+    yield f"log: {counted(backlog, 'run')} not yet sent in full"
     if disk := answer.get("disk"):
         limit = f", spool-limit {disk['limit_bytes'] >> 20} MiB" if disk["limit_bytes"] else ""
         yield f"output on disk: {size(disk['kept_bytes'])} delivered, {waiting(disk)}{limit}"

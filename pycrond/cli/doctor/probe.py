@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pycrond.cli.doctor.facts import OtherCron
 from pycrond.errors import os_reason
-from pycrond.settings import Settings
+from pycrond.settings import NO_SYSLOG, Settings
 
 CRON_PATHS = ("/etc/crontab", "/etc/cron.d", "/var/spool/cron")
 CRONS = frozenset({"cron", "crond", "fcron", "bcron-sched"})
@@ -199,9 +199,9 @@ def free_space(path: str) -> tuple[int, int | None]:
 
 
 def syslog_error(address: str) -> str:
-    """Return the reason why messages cannot be sent; empty if they can, or for UDP, which does not tell."""
+    """Return the reason why messages cannot be sent; empty if they can, or need not; UDP does not tell."""
     try:
-        if address.startswith("udp://"):
+        if address == NO_SYSLOG or address.startswith("udp://"):
             return ""
         if address.startswith("tcp://"):
             host, _, port = address.removeprefix("tcp://").rpartition(":")

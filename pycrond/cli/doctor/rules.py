@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 
 from pycrond.cli.doctor.facts import DirectoryFacts, Finding, Level, MachineFacts, OtherCron
+from pycrond.settings import NO_SYSLOG
 from pycrond.text import counted
 
 MIB = 1 << 20  # bytes
@@ -106,6 +107,9 @@ def _mail(facts: MachineFacts) -> Findings:
 
 
 def _syslog(facts: MachineFacts) -> Findings:
+    if facts.syslog == NO_SYSLOG:
+        yield Finding("ok", "syslog", "none: messages go to standard output in the foreground")
+        return
     if not facts.syslog_error:
         yield Finding("ok", "syslog", f"{facts.syslog} accepts messages")
         return

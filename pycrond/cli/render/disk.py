@@ -41,8 +41,8 @@ def disk_lines(disk: Mapping[str, Any] | None, now: datetime) -> Iterator[str]:
 
 
 def waiting(disk: Mapping[str, Any]) -> str:
-    """Return how much waits for syslog."""
-    return f"{size(disk['waiting_bytes'])} of {counted(disk['waiting_runs'], 'run')} wait for syslog"
+    """Return how much waits for syslog or standard output."""
+    return f"{size(disk['waiting_bytes'])} of {counted(disk['waiting_runs'], 'run')} wait for delivery"
 
 
 def size(number: int) -> str:
