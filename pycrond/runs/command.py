@@ -49,7 +49,7 @@ class CommandBuilder:
         self._mounts = MountTable()
         self._fallback = directory_of_cron(settings.root) if settings.system and dialect == "debian" else ""
         self._has_pam = bool(SPAWNER.pam_service)
-        self._own = User(account, groups=tuple(os.getgroups()) if self._has_pam else ())
+        self._own = User(account, groups=tuple(os.getgroups()))
         self._inherited = inherited(os.environ, wanted=settings.inherit_env)
 
     def is_own(self, account: Account) -> bool:
@@ -90,13 +90,15 @@ class CommandBuilder:
 
         `prefix` is a command that executes its arguments, as that user.
         """
+        options = fire.job.entry.options
+        is_spawned = self._has_pam or options.needs_spawner or not self.is_own(user.account)
         launch = describe(
             fire,
             run,
             user.account,
             fifo,
             self.search_path,
-            groups=None if self.is_own(user.account) and not self._has_pam else user.groups,
+            groups=user.groups if is_spawned else None,
             enter=self._enter,
             may_block=self._mounts.may_block,
             limits=limits,
@@ -104,7 +106,7 @@ class CommandBuilder:
             state_dir=self._state_dir,
             inherited=self._inherited,
         )
-        return replace(launch, fallback=self._fallback) if self._fallback else launch
+        return launch if options.dir else replace(launch, fallback=self._fallback)
 
 
 def describe(
@@ -124,8 +126,9 @@ def describe(
 ) -> Launch:
     """The command, environment (semantics.md 3) and standard input of a run that prints to `fifo`.
 
-    `groups` are those of a user whose runs the spawner starts, for which the daemon must be root: of another
-    user than the daemon's own, under PAM of any user; else None. `prefix` is
+    `groups` are those of a user whose runs the spawner starts: of another user than the daemon's own, for
+    which the daemon must be root; under PAM, and with options that only the run's process can obey, of any
+    user; else None. `prefix` is
     a command that executes its arguments. `enter` changes the directory in a child of the daemon's own user
     where `may_block` says that directory or shell may be on a dead mount; otherwise the daemon does it, which
     takes 0.3 ms less. `state_dir` is the daemon's; variables of the crontab take precedence over `inherited`
@@ -140,11 +143,30 @@ def describe(
     command: tuple[str, ...] = (*prefix, shell, "-c", entry.command)
     directory, stdin = environment["HOME"] and os.path.join("/", environment["HOME"]), as_bytes(entry.stdin)
     if groups is not None:
-        return Launch(command, environment, directory, stdin, fifo, account, tuple(groups), limits)
+        options = entry.options
+        return Launch(
+            command,
+            environment,
+            in_home(options.dir, directory) if options.dir else directory,
+            stdin,
+            fifo,
+            account,
+            tuple(groups),
+            limits,
+            umask=options.umask or "",
+            variables=in_home(options.env_file, directory) if options.env_file else "",
+        )
     words = limits.words()
     if any(may_block(as_bytes(path)) for path in (directory, os.path.join(directory, shell))):
         return Launch((*words, *enter(directory), *command), environment, "/", stdin, fifo)
     return Launch((*words, *command), environment, directory, stdin, fifo)
+
+
+def in_home(path: str, home: str) -> str:
+    """Return an absolute path for one that may begin with `~/` or be relative to HOME; a first `-` stays."""
+    mark = "-" if path.startswith("-") else ""
+    relative = path.removeprefix("-")
+    return mark + os.path.join("/", home, "" if relative == "~" else relative.removeprefix("~/"))
 
 
 def _identity(run: int, fire: Fire, state_dir: str) -> dict[str, str]:
