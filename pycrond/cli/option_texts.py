@@ -216,8 +216,7 @@ TEXTS = {
     ),
     "umask": OptionText(
         "MASK",
-        "The umask of the run, an octal number such as `027`.",
-        "022",
+        "The umask of the run, an octal number such as `027`. Without this option it is 022.",
     ),
     "output": OptionText(
         "FILE",

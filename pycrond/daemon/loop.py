@@ -161,7 +161,7 @@ class Daemon:
         daemon, elapsed = self.subsystems, clock.elapsed()
         waiting = (
             *(daemon.output, daemon.runs, daemon.alarms, self._server),
-            *(daemon.reexec, daemon.reloader, daemon.ledger.file, NAMES),
+            *(daemon.reexec, daemon.reloader, daemon.ledger.file, NAMES, self._retention),
         )
         waits = [part.retry_in(elapsed) for part in waiting]
         return min((wait for wait in waits if wait is not None), default=None)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable
 
 MAX_PING_OUTPUT = 1 << 20  # bytes; healthchecks.io keeps 100 kB
+BLOCK = 4096  # bytes
 MAX_PATH = 4000  # characters
 MAX_DURATION = 36_500 * 86_400  # seconds
 
@@ -88,8 +89,11 @@ def size(text: str) -> int:
 
 
 def size_or_none(text: str) -> int:
-    """Return a number of bytes, which may be 0."""
-    return 0 if text == "0" else size(text)
+    """Return a number of bytes: 0, or a block of a disk at least."""
+    number = 0 if text == "0" else size(text)
+    if 0 < number < BLOCK:
+        raise ValueError("a size of at least 4k, or 0")
+    return number
 
 
 def processors(text: str) -> float:

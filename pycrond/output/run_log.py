@@ -44,6 +44,8 @@ class RunLog:
     spool: Spool
     logged: bool = True  # its start and end are logged, not only its output
     output_open: bool = True
+    key: str = ""  # of the job
+    keep_output: int | None = None  # the job's option
     mailed: bool = False  # or may be: both ends of the output are kept until then
     started_at: float | None = None  # Unix seconds
     ending: tuple[Outcome, float | None] | None = None  # and its duration in seconds
@@ -54,6 +56,7 @@ class RunLog:
     copied: Progress = START  # to standard error
     is_queued: bool = False  # in the queue for the syslog client
     waiting_size: int = 0  # bytes that are counted as not delivered
+    held_size: int = 0  # bytes on disk beyond these
 
     @classmethod
     def of(cls, run: Run, pid: int, spool: Spool, started_at: float | None) -> "RunLog":
@@ -68,6 +71,8 @@ class RunLog:
             job.display_name,
             spool,
             options.log,
+            key=job.key,
+            keep_output=options.keep_output,
             mailed=options.may_be_mailed,
             started_at=started_at,
         )
