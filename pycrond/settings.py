@@ -9,9 +9,7 @@ from pycrond.errors import PycrondError
 
 _WORDS = "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp"
 _NAMES = sorted((name, number) for number, name in enumerate(_WORDS.split()))
-FACILITIES = {name: number for name, number in _NAMES} | {
-    f"local{number}": 16 + number for number in range(8)
-}
+FACILITIES = dict(_NAMES) | {f"local{number}": 16 + number for number in range(8)}
 """The facilities of syslog, with their numbers in RFC 5424, section 6.2.1."""
 TRUE, FALSE = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
 NUMBER_DIGITS_MOST = 9

@@ -222,4 +222,5 @@ class Daemon:
             daemon.poller.wait(0.05)
             daemon.runs.reaper.reap(now)
             self._completion.step(daemon.reloader.jobs, now)
+        daemon.output.copies.finish()
         daemon.output.delivery.store()

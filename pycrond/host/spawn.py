@@ -5,6 +5,7 @@ import fcntl
 import os
 import resource
 import signal
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
@@ -12,6 +13,7 @@ from typing import Self
 from pycrond.errors import PycrondError, os_reason
 from pycrond.host import spawner
 from pycrond.host.cgroup import Limits
+from pycrond.host.names import User
 from pycrond.host.spawner import SPAWNER
 from pycrond.jobs.job import Account
 
@@ -42,6 +44,8 @@ class Launch:
     """The path of a file with variables for the program of an owner, which reads it as that user; after a
     `-` the file may be missing.
     """
+    output: str = ""
+    """The path of a file that the output is appended to, too."""
 
 
 RESERVED_FDS = 64  # highest descriptors, kept for the daemon's own files, sockets and spools
@@ -165,6 +169,31 @@ def _start_as(owner: Account, launch: Launch) -> int:
         os.close(memory)
         if stdin is not None:
             os.close(stdin)
+
+
+def start_writer(user: User, path: bytes, umask: str) -> socket.socket:
+    """Start a process of a user's that appends to a file what comes through the socket that is returned; see
+    `user_files.append`. Raises OSError.
+    """
+    account, groups = user.account, user.groups
+    request = spawner.request(
+        (as_bytes(account.name), account.uid, account.gid, groups),
+        (path, b"/", b""),
+        (as_bytes(umask), b""),
+        NO_LIMITS,
+        ((), ()),
+    )
+    channel, end = socket.socketpair()
+    with end, Spawner():
+        memory = _memfd(request)
+        try:
+            SPAWNER.start(memory, end.fileno())
+        except OSError:
+            channel.close()
+            raise
+        finally:
+            os.close(memory)
+    return channel
 
 
 def _memfd(text: bytes) -> int:

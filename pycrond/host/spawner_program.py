@@ -9,7 +9,7 @@ A request is a file in memory with fields that end with NUL, in the order of `Re
 pid, or an error number below 0. The process waits until the answer has been sent, and executes nothing if it
 has not: a daemon that got no answer may try again. A process that cannot execute its program sends
 `pid error-number what`, and exits with 127 or 126, as a shell does. The error number is 0 where PAM refuses.
-A spawner without root's rights starts the programs of its own user only.
+Without root's rights, the user must be the spawner's own.
 
 Its arguments are the path of `user_files.py` and, where jobs run under PAM, that of `pam_session.py` and the
 name of the service.
@@ -79,7 +79,7 @@ class Request:
         self.output, self.directory, self.fallback, *rest = rest
         """The path to print to, the directory to enter, and another one if the user cannot enter that."""
         self.umask, self.variables, self.cgroup, *rest = rest
-        """An octal number, and the path of a file with variables; both may be empty."""
+        """An octal number, and the path of a file; both may be empty."""
         nice, io_priority, limits, count, *words = rest
         self.uid, self.gid, self.nice = int(uid), int(gid), int(nice)
         self.groups = [int(group) for group in groups.split()]
@@ -147,10 +147,10 @@ def set_limits(request: Request) -> None:
 
 
 def become_user(uid: int, gid: int, groups: Iterable[int]) -> None:
-    """Give up root's rights for good, for another user: groups, ids and, unless the user is root by another
-    name, all capabilities. Nobody can read what this process has in its memory. Raises OSError.
+    """Become another user for good: groups, ids and, unless it is root by another name, no capabilities.
+    Nobody can read what this process has in its memory. Raises OSError.
     """
-    if uid < 0 or gid < 0:  # to the kernel, -1 means to change nothing
+    if min(uid, gid) < 0:  # to the kernel, -1 means to change nothing
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
     own = (os.geteuid(), os.getegid(), {*os.getgroups()})
     if is_other := uid != own[0] or (not uid and (uid, gid, {*groups}) != own):
@@ -163,7 +163,7 @@ def become_user(uid: int, gid: int, groups: Iterable[int]) -> None:
 
 
 class StartError(Exception):
-    """A program that cannot be executed: the error's number (0: PAM refuses), and what failed."""
+    """A failed start: the error's number (0: PAM refuses), and what failed."""
 
 
 @contextlib.contextmanager
@@ -185,6 +185,8 @@ def open_session(pam: "Pam", request: Request, descriptors: Iterable[int]) -> No
 
 
 def open_standard_files(request: Request, stdin: int) -> None:
+    if not request.arguments:
+        return
     # For reading and writing: it is a reader itself, so that it gets no SIGPIPE if the daemon dies.
     output = os.open(request.output, os.O_RDWR | os.O_CLOEXEC)
     readable = os.open(f"/proc/self/fd/{stdin}", os.O_RDONLY | os.O_CLOEXEC)
@@ -201,7 +203,7 @@ def become_program(
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     os.setsid()
     files, pam = modules
-    if pam:
+    if pam and request.arguments:
         with step(b"cannot open a PAM session"):
             open_session(pam, request, (stdin, gate, channel.fileno()))
     with step(b"cannot open output"):
@@ -215,8 +217,7 @@ def become_program(
             write(b"/proc/self/loginuid", b"%d" % request.uid)  # of the audit log
         become_user(request.uid, request.gid, request.groups)
     with step(b"cannot use files"):
-        paths = (request.directory, request.fallback, request.variables)
-        request.environment |= files.prepare(*paths, request.umask)
+        request.environment |= files.prepare(request, stdin)
     with step(b"cannot run " + request.arguments[0]):
         for signal_number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
             signal.signal(signal_number, signal.SIG_DFL)

@@ -90,7 +90,7 @@ class Options:
     @property
     def needs_spawner(self) -> bool:
         """Return whether only the process that is to become the run can do what the options say."""
-        return any((self.dir, self.env_file, self.umask))
+        return any((self.dir, self.env_file, self.umask, self.output))
 
     @property
     def is_unconditional(self) -> bool:

@@ -184,4 +184,12 @@ MIGRATIONS = (
         coalesce(max(id) FILTER (WHERE state = 'succeeded'), 0) AS good FROM runs GROUP BY key
     ) AS past USING (key) GROUP BY key;
     """,
+    """
+    CREATE TABLE copies (            -- runs whose output is being appended to a file, too
+        run     INTEGER PRIMARY KEY,
+        path    BLOB NOT NULL,
+        umask   TEXT NOT NULL,       -- octal; empty: the daemon's
+        written INTEGER NOT NULL     -- bytes of output
+    ) STRICT;
+    """,
 )

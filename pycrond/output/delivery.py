@@ -128,7 +128,7 @@ class Delivery:
     def _count_waiting(self, log: RunLog) -> None:
         """Count what syslog has not taken of a run's output, and what is kept for a mail beyond a segment."""
         is_open = self._logs.get(log.run) is log
-        size = max(0, log.spool.size - log.acknowledged.sent) if is_open else 0
+        size = max(0, log.spool.size - log.done) if is_open else 0
         if is_open and log.mailed:
             size = max(size, log.spool.stored_size - SEGMENT_SIZE)
         held = max(0, log.spool.stored_size - size) if is_open else 0
@@ -157,11 +157,12 @@ class Delivery:
         return self._waiting_size + self.kept.size - self._limit if self._limit else 0
 
     def make_room(self, size: int) -> int:
-        """Delete so many bytes, or more, that syslog has, in the end also what only mails wait for: the
-        disk is full. Return how many; less if there are no more.
+        """Delete so many bytes, or more, that syslog has, as the disk is full; at last also what only mails
+        and files wait for. Return how many; less if there are no more.
         """
         freed = self._reclaim(size)
-        for log in [log for log in self._logs.values() if log.mailed] if not freed else ():
+        waiting = [log for log in self._logs.values() if log.mailed or log.filed is not None]
+        for log in waiting if not freed else ():
             before, log.mailed = log.spool.stored_size, False
             self._delete(log)
             freed += before - log.spool.stored_size + self._give_back(log)
@@ -179,7 +180,7 @@ class Delivery:
 
     def _give_back(self, log: RunLog) -> int:
         """Give the delivered front of a run's output back to the disk, unless a mail may want it."""
-        given_back = 0 if log.mailed else log.spool.give_back(log.acknowledged.sent)
+        given_back = 0 if log.mailed else log.spool.give_back(log.done)
         self._count_waiting(log)
         return given_back
 
@@ -205,6 +206,8 @@ class Delivery:
     def _delete(self, log: RunLog) -> int:
         """Delete what syslog has taken of a run at once, and return by how much less waits."""
         before = log.waiting_size
+        if log.filed is not None:  # nor does the file get it
+            log.filed = max(log.filed, log.acknowledged.sent)
         log.spool.drop_before(log.acknowledged.sent)
         self._changed[log.run] = log
         self._count_waiting(log)
@@ -260,7 +263,7 @@ class Delivery:
             is_delivered = log.is_delivered
             if is_delivered:
                 log.acknowledged = Progress(log.spool.size, ALL_SENT)
-            log.spool.drop_before(log.acknowledged.sent, ends=MAILED_SEGMENTS if log.mailed else 0)
+            log.spool.drop_before(log.done, ends=MAILED_SEGMENTS if log.mailed else 0)
             if is_delivered and log.run in self._logs:
                 del self._logs[log.run]
                 self.kept.add(log.run, log.spool.stored_size, log.user)

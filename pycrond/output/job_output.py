@@ -52,8 +52,8 @@ class JobOutput:
         for run in oldest[:MAX_DELETED] if excess > 0 else ():
             size = sizes[run]
             if other := self._logs.get(run):
-                front = whole_blocks(other.acknowledged.sent - max(0, size - excess))
-                other.spool.give_back(min(front, other.acknowledged.sent))
+                front = whole_blocks(other.done - max(0, size - excess))
+                other.spool.give_back(min(front, other.done))
                 sizes[run] = _delivered(other)
             elif not (left := self._shorten(run, size, excess, log.user)):
                 del sizes[run]
@@ -93,6 +93,6 @@ class JobOutput:
 
 def _delivered(log: RunLog) -> int:
     """Return how much of a run's output is on disk although it is delivered, and no mail waits for it."""
-    sent = log.acknowledged.sent
+    sent = log.done
     size = max(0, sent - log.spool.kept_start)
     return min(size, (sent - 1) % SEGMENT_SIZE + 1) if log.mailed else size

@@ -15,6 +15,7 @@ from pycrond.ledger.writer import Ledger
 from pycrond.output.capture import MAX_TAKEN, Capture, CapturedOutput
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.output.delivery import Delivery
+from pycrond.output.file_copies import FileCopies
 from pycrond.output.run_log import EXIT_SENT, Progress, RunLog
 from pycrond.output.spool import Spool
 from pycrond.output.syslog import SyslogClient
@@ -42,6 +43,7 @@ class Output:
         self.log = DaemonLog(header, self._syslog)
         self.delivery = Delivery(settings, ledger, self._syslog, header, self.log, shares)
         os.makedirs(settings.fifo_dir, mode=0o700, exist_ok=True)
+        self.copies = FileCopies(poller, ledger.file, self.log)
         self.capture = Capture(poller, self.delivery, self.log, settings.fifo_dir)
 
     # Runs
@@ -97,6 +99,7 @@ class Output:
     def _resume(self, log: RunLog) -> CapturedOutput:
         output = CapturedOutput(log, spawn.open_fifo(self.capture.path(log.run)), run_over=True)
         log.output_open = output.reader >= 0
+        self.copies.resume(log)
         self.delivery.add([log])
         return output
 
@@ -112,6 +115,7 @@ class Output:
     def step(self, now: datetime, elapsed: float) -> bool:
         """Retry, and send what syslog takes; return whether there is more to do at once."""
         self.capture.retry(elapsed)
+        self.copies.step(elapsed, self.delivery.changed)
         more = self.delivery.step(now, elapsed)
         self._watch_syslog()
         return more
@@ -129,7 +133,7 @@ class Output:
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do; None if it has to wait for nothing."""
-        waits = [self.capture.retry_in(elapsed), self._syslog.retry_in()]
+        waits = [part.retry_in(elapsed) for part in (self.capture, self.copies)] + [self._syslog.retry_in()]
         return min((wait for wait in waits if wait is not None), default=None)
 
     def figures(self) -> dict[str, Any]:

@@ -46,6 +46,7 @@ class RunLog:
     output_open: bool = True
     key: str = ""  # of the job
     keep_output: int | None = None  # the job's option
+    filed: int | None = None  # offset up to which the output is in the file of the option `output`
     mailed: bool = False  # or may be: both ends of the output are kept until then
     started_at: float | None = None  # Unix seconds
     ending: tuple[Outcome, float | None] | None = None  # and its duration in seconds
@@ -107,6 +108,12 @@ class RunLog:
         return [], progress
 
     @property
+    def done(self) -> int:
+        """The offset up to which nothing but a mail needs the output any more."""
+        sent = self.acknowledged.sent
+        return sent if self.filed is None else min(sent, self.filed)
+
+    @property
     def is_delivered(self) -> bool:
         """Return whether syslog's reader has taken all there will ever be."""
         last = EXIT_SENT if self.logged else self.acknowledged.stage
@@ -114,6 +121,7 @@ class RunLog:
             not self.output_open
             and bool(self.ending)
             and self.acknowledged == Progress(self.spool.size, last)
+            and self.done == self.spool.size
         )
 
     def _end_packets(

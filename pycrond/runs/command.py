@@ -2,13 +2,15 @@
 
 import os
 import re
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 
+from pycrond import clock
 from pycrond.errors import UnknownUserError
-from pycrond.host import privileges
+from pycrond.host import privileges, spawn
 from pycrond.host.cgroup import Limits
 from pycrond.host.mounts import MountTable
 from pycrond.host.names import NAMES, User
@@ -16,6 +18,7 @@ from pycrond.host.privileges import DirectoryPrefix, env_prefix
 from pycrond.host.spawn import NO_LIMITS, Launch, as_bytes
 from pycrond.host.spawner import SPAWNER
 from pycrond.jobs.job import SEARCH_PATHS, Account, Job
+from pycrond.jobs.options import Options
 from pycrond.jobs.run import Fire
 from pycrond.settings import Settings
 
@@ -70,11 +73,18 @@ class CommandBuilder:
 
     def user_of(self, job: Job, now: datetime) -> User:
         """Return the user of a job, which must have the uid that it had when the job was loaded."""
-        account = self.accounts.get(job.user)
+        return self._user_named(job.user, now)
+
+    def _user_named(self, name: str, now: datetime) -> User:
+        account = self.accounts.get(name)
         if account is None:  # the crontab of a user is not read before it is known whose file it may be
-            reason = f"there was no user '{job.user}' when the crontabs were loaded"
-            raise UnknownUserError(reason if NAMES.user(job.user) else NAMES.unknown_reason(job.user))
-        return self.usable_user(job.user, account.uid, now)
+            reason = f"there was no user '{name}' when the crontabs were loaded"
+            raise UnknownUserError(reason if NAMES.user(name) else NAMES.unknown_reason(name))
+        return self.usable_user(name, account.uid, now)
+
+    def start_writer(self, user: str, path: bytes, umask: str) -> socket.socket:
+        """Start a process that appends to a file as a user; see `spawn.start_writer`."""
+        return spawn.start_writer(self._user_named(user, clock.now()), path, umask)
 
     def build(
         self,
@@ -143,23 +153,27 @@ def describe(
     command: tuple[str, ...] = (*prefix, shell, "-c", entry.command)
     directory, stdin = environment["HOME"] and os.path.join("/", environment["HOME"]), as_bytes(entry.stdin)
     if groups is not None:
-        options = entry.options
-        return Launch(
-            command,
-            environment,
-            in_home(options.dir, directory) if options.dir else directory,
-            stdin,
-            fifo,
-            account,
-            tuple(groups),
-            limits,
-            umask=options.umask or "",
-            variables=in_home(options.env_file, directory) if options.env_file else "",
-        )
+        launch = Launch(command, environment, directory, stdin, fifo, account, tuple(groups), limits)
+        return _with_files(launch, entry.options)
     words = limits.words()
     if any(may_block(as_bytes(path)) for path in (directory, os.path.join(directory, shell))):
         return Launch((*words, *enter(directory), *command), environment, "/", stdin, fifo)
     return Launch((*words, *command), environment, directory, stdin, fifo)
+
+
+def _with_files(launch: Launch, options: Options) -> Launch:
+    """Return the command of an owner with the files and the umask that its job's options name."""
+
+    def path(text: str | None) -> str:
+        return in_home(text, launch.directory) if text else ""
+
+    return replace(
+        launch,
+        directory=path(options.dir) or launch.directory,
+        umask=options.umask or "",
+        variables=path(options.env_file),
+        output=path(options.output),
+    )
 
 
 def in_home(path: str, home: str) -> str:
