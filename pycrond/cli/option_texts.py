@@ -200,10 +200,11 @@ TEXTS = {
     ),
     "env-file": OptionText(
         "FILE",
-        """Read variables from this file at each start, such as passwords that do not belong into a crontab.
-        The file has the format of `EnvironmentFile=` in systemd.exec(5): a line is an assignment; values may
-        be quoted with `'` or `"` and then span lines; a backslash before the end of a line continues it;
-        lines that begin with `#` or `;` are comments; what is no assignment to a valid name is ignored.
+        """Read variables from this file at each start, such as passwords that do not belong into a
+        crontab. The file has the format of `EnvironmentFile=` in systemd.exec(5): a line is an
+        assignment; values may stand in single or double quotes and then span lines; a backslash before
+        the end of a line continues it; lines that begin with `#` or a semicolon are comments; what is no
+        assignment to a valid name is ignored.
 
         As with systemd, these variables override those of the crontab. `SHELL` and `HOME` in the file change
         neither the shell nor the directory; `LOGNAME`, `USER` and names that begin with `PYCROND_` are

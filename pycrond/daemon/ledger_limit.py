@@ -37,7 +37,7 @@ class LedgerLimit:
         size, before = self._archive.size(), self._free
         self._free = size.free
         self._next_at = elapsed + INTERVAL
-        if self._limit and size.total - size.free > self._limit * FILLED:
+        if self._limit and size.total - size.log - size.free > self._limit * FILLED:
             if not self._make_room():
                 self._next_at = elapsed + REST
         elif size.free > max(MIN_FREE, size.total * WASTED) and size.free != before:

@@ -54,7 +54,7 @@ class LedgerSize(NamedTuple):
     free: int
     """Pages that new rows will use."""
     log: int
-    """What has been written since the last checkpoint, roughly."""
+    """What has been written since the last checkpoint, roughly, which is bounded by itself."""
 
 
 class Archive:

@@ -134,6 +134,7 @@ class Delivery:
         held = max(0, log.spool.stored_size - size) if is_open else 0
         self._held_size += held - log.held_size
         log.held_size = held
+        self._reclaim_at = min(self._reclaim_at, self._held_size + CHUNK_SIZE)
         self._waiting[log.user] += size - log.waiting_size
         self._waiting_size += size - log.waiting_size
         log.waiting_size = size
@@ -209,6 +210,7 @@ class Delivery:
         if log.filed is not None:  # nor does the file get it
             log.filed = max(log.filed, log.acknowledged.sent)
         log.spool.drop_before(log.acknowledged.sent)
+        log.spool.give_back(log.acknowledged.sent)
         self._changed[log.run] = log
         self._count_waiting(log)
         return before - log.waiting_size

@@ -11,11 +11,9 @@ import argparse
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -27,6 +25,7 @@ from tests.support import faketime
 DISK = 20  # MB
 LEDGER_LIMIT, SPOOL_LIMIT = 4, 8  # MiB
 LOG_ROOM = 1 << 20  # bytes of the ledger's log
+MAX_WAITING = 100_000  # bytes that syslog may not have yet when the next minute begins
 SETTLE_TIME = 60.0  # seconds of real time
 BEGIN = datetime(2031, 3, 1, 12, 0, tzinfo=UTC)
 DAY = 1440  # minutes
@@ -40,7 +39,7 @@ MAILTO=
 #: name=filed output={directory}/app.log
 */3 * * * * seq 2000
 */10 * * * * head -c 3000000 /dev/zero | tr '\\0' x | fold
-0 */6 * * * head -c 30000000 /dev/zero | tr '\\0' y | fold
+0 */6 * * * head -c 6000000 /dev/zero | tr '\\0' y | fold
 #: name=forever
 @reboot mkfifo {directory}/gate; while read line <{directory}/gate; do seq $line; done
 #: overlap=skip retries=1 retry-delay=20s
@@ -48,18 +47,13 @@ MAILTO=
 """ + "".join(f"* * * * * echo {number}\n" for number in range(10))
 
 
-class Reader(threading.Thread):
-    """A syslogd that reads and counts."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(daemon=True)
-        self.lines = 0
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(str(path))
-
-    def run(self) -> None:
-        while self._socket.recv(1 << 16):
-            self.lines += 1
+READER = """
+import socket, sys
+log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+log.bind(sys.argv[1])
+while log.recv(65536):
+    pass
+"""
 
 
 class SmallDisk:
@@ -77,7 +71,8 @@ class SmallDisk:
         state = self.crond.state
         state.mkdir(mode=0o700)
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={DISK}m,mode=700", "none", state], check=True)
-        Reader(self.crond.syslog).start()
+        self.reader = subprocess.Popen([sys.executable, "-c", READER, self.crond.syslog])
+        wait_until(self.crond.syslog.exists)
         self.crond.environment |= {
             "PYCROND_LEDGER_LIMIT": str(LEDGER_LIMIT),
             "PYCROND_SPOOL_LIMIT": str(SPOOL_LIMIT),
@@ -100,13 +95,16 @@ class SmallDisk:
         self.measure()
 
     def settle(self) -> None:
-        """Wait until the jobs of the minute have ended; measure for how long the disk took no output."""
+        """Wait until the jobs of the minute have ended and syslog has read nearly all; measure for how long the disk
+        took no output.
+        """
         since, blocked, status = time.monotonic(), 0.0, dict[str, Any]()
         while time.monotonic() < since + SETTLE_TIME:
             status = self.crond.status() or {}
             if status["disk"]["trouble"]:
                 blocked = time.monotonic() - since
-            if status["running"] <= 1 and not status["disk"]["trouble"]:
+            disk = status["disk"]
+            if status["running"] <= 1 and not disk["trouble"] and disk["waiting_bytes"] < MAX_WAITING:
                 break
             time.sleep(0.002)
         else:
@@ -120,13 +118,16 @@ class SmallDisk:
             path.stat().st_blocks * 512 for path in state.glob("ledger*") if path.name != "ledger-reserve"
         )
         spool = 0
-        for path in (state / "spool").rglob("*"):
-            with contextlib.suppress(FileNotFoundError):
-                spool += path.stat().st_blocks * 512
+        for directory, _, names in os.walk(state / "spool"):
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    spool += os.stat(os.path.join(directory, name)).st_blocks * 512
         disk = os.statvfs(state)
         for name, size in (("ledger", ledger), ("spool", spool)):
             self._note(name, size)
         self._note("disk", (disk.f_blocks - disk.f_bavail) * disk.f_bsize)
+        if spool > SPOOL_LIMIT << 20:
+            self.faults.append(f"{self.now:%F %H:%M}: the spool has {spool} bytes")
         if ledger > (LEDGER_LIMIT << 20) + LOG_ROOM:
             self.faults.append(f"{self.now:%F %H:%M}: the ledger has {ledger} bytes")
 
@@ -138,9 +139,13 @@ class SmallDisk:
         print(done.stdout.strip())
         if done.returncode:
             self.faults.append(f"audit: {done.stdout}{done.stderr}")
+        if dropped := (self.crond.status() or {})["disk"]["dropped_bytes"]:
+            self.faults.append(f"{dropped} bytes of output were dropped")
 
     def tear_down(self) -> None:
         self.crond.end()
+        self.reader.kill()
+        self.reader.wait()
         subprocess.run(["umount", "--lazy", str(self.crond.state)], check=True)
 
 
