@@ -227,9 +227,11 @@ TEXTS = {
         to a new file of this name.
 
         If the file cannot be written, the log has one message about it for each run, the run goes on, and
-        its output is kept and logged as ever. Output that waits for the file stays in the spool, counts as
-        output that waits for syslog (`spool-limit-user`), and is written later, also by the next daemon.
-        After a crash some of it may be written twice.""",
+        its output is kept and logged as ever. What the file does not have yet stays in the spool, 16 MiB of
+        a run at most, and is written when that succeeds, also by the next daemon; after the end of the run,
+        this is tried for a minute. Output that waits for a slow file counts as output that waits for syslog
+        (`spool-limit-user`). On a full disk the file gets it no more. After a crash of the daemon, a fifth
+        of a second of output may be written twice.""",
     ),
     "keep-runs": OptionText(
         "NUMBER",

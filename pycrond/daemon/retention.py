@@ -79,7 +79,7 @@ class Retention:
             self._archive.fold(key, _by_day(rows), [row.id for row in rows])
         for row in rows:
             if row.bytes:
-                self._kept.remove(row.id, key.partition("/")[0])
+                self._kept.remove(row.id, key.partition("/")[0], row.bytes)
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do in this minute; None if it has not."""

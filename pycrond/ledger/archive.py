@@ -41,6 +41,7 @@ SELECT_GONE = """
 """
 DAY_LENGTH = 86_400  # seconds
 MAX_ROWS = 200  # folded at once
+MAX_OLDEST = 100  # folded at once for the size of the ledger
 SEARCHED_ROWS = 5_000  # numbers of runs that are searched at once for the oldest ones
 PAGES_GIVEN_BACK = 100  # at once
 MAX_GONE = 1_000  # gone jobs that are looked at in a minute
@@ -90,12 +91,12 @@ class Archive:
         db = self._file.db
         newest = db.execute("SELECT max(id) FROM runs").fetchone()[0] or 0
         last = after + SEARCHED_ROWS
-        values = {"first": after + 1, "last": last, "most": MAX_ROWS}
+        values = {"first": after + 1, "last": last, "most": MAX_OLDEST}
         rows = db.execute(SELECT_OLDEST, values).fetchall()
         jobs: dict[str, list[OldRow]] = defaultdict(list)
         for key, *columns in rows:
             jobs[key].append(OldRow(*columns))
-        through = int(rows[-1][1]) if len(rows) == MAX_ROWS else last
+        through = int(rows[-1][1]) if len(rows) == MAX_OLDEST else last
         return through if through < newest else 0, jobs
 
     def merge_days(self, key: str) -> bool:

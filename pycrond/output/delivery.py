@@ -197,9 +197,11 @@ class Delivery:
         for log in logs:
             if excess <= 0:
                 break
-            size = log.waiting_size
+            size = max(0, log.spool.size - log.acknowledged.sent)
             log.handed = log.acknowledged = Progress(log.spool.size, max(log.acknowledged.stage, CMD_SENT))
             excess -= self._delete(log)
+            if not size:  # only a file waited for it
+                continue
             self._dropped_size, self._dropped_at = self._dropped_size + size, clock.now().timestamp()
             detail = f"{size} bytes that run {log.run} printed: {reason}"
             self._daemon_log.write("DROPPED", detail, clock.now(), level="err")

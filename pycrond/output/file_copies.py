@@ -21,6 +21,7 @@ MAX_TURN_TIME = 0.002  # seconds of a turn of the loop
 STORE_INTERVAL = 0.2  # seconds: a crash may repeat what was written since
 RETRY_INTERVAL = 10.0  # seconds after an error
 RETRY_TIME = 60.0  # seconds in which errors are retried after the end of a run
+MAX_BEHIND = 16 << 20  # bytes of a run that wait while its file cannot be written; older ones are left out
 FINISH_TIME = 0.3  # seconds of a stop in which the writers answer
 ANSWER_SIZE = 8  # bytes: a number of bytes written, or an error number below 0
 BEGIN = "INSERT OR REPLACE INTO copies (run, path, umask, written) VALUES (?, ?, ?, ?)"
@@ -87,7 +88,8 @@ class FileCopies:
     def step(self, elapsed: float, changed: Callable[[RunLog], None]) -> None:
         """Send output to the writers for a moment; `changed` is told of logs whose copy has moved on."""
         give_up_at = elapsed + MAX_TURN_TIME
-        for copy in [*self._copies.values()]:
+        for run in [*self._copies]:
+            copy = self._copies[run] = self._copies.pop(run)  # those behind it come first in the next turn
             self._feed(copy, elapsed)
             if clock.elapsed() >= give_up_at:
                 break
@@ -98,6 +100,8 @@ class FileCopies:
     def _feed(self, copy: _Copy, elapsed: float) -> None:
         log = copy.log
         log.filed = max(copy.written, log.spool.kept_start)  # beyond a limit, what waited was dropped
+        if copy.is_told and not copy.channel:
+            log.filed = max(log.filed, log.spool.size - MAX_BEHIND)
         copy.sent = max(copy.sent, log.filed)
         try:
             while copy.can_be_sent and elapsed >= copy.retry_at:
@@ -125,7 +129,7 @@ class FileCopies:
         """Read what a writer answers."""
         try:
             data = copy.channel.recv(WINDOW) if copy.channel else b""
-        except BlockingIOError:
+        except (BlockingIOError, TimeoutError):
             return
         except OSError:
             data = b""
@@ -194,4 +198,6 @@ class FileCopies:
             while copy.channel and (wait := give_up_at - clock.elapsed()) > 0 and copy.written < copy.sent:
                 copy.channel.settimeout(wait)
                 self._read(copy)
+            self._close(copy)
+            copy.sent = copy.written
         self._store(clock.elapsed(), lambda _log: None)

@@ -5,6 +5,7 @@ The files themselves say what there is. After a start they are counted, a direct
 
 import contextlib
 import os
+import sys
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 
@@ -91,12 +92,13 @@ class KeptOutput:
         self._of_user[user] += change
         self.size += change
 
-    def remove(self, run: int, user: str) -> int:
-        """Delete the kept output of a run; return the bytes on disk that it had."""
-        freed = sum(
-            spool.remove_segment(self._directory, run, segment)
-            for segment in spool.segments(self._directory, run)
-        )
+    def remove(self, run: int, user: str, size: int = sys.maxsize) -> int:
+        """Delete the kept output of a run; return the bytes on disk that it had. `size` is what it printed,
+        if that is known: to look for segments takes longer than to delete one.
+        """
+        is_single = size < spool.SEGMENT_SIZE
+        segments = [0] if is_single else spool.segments(self._directory, run)
+        freed = sum(spool.remove_segment(self._directory, run, segment) for segment in segments)
         if freed:
             spool.remove_empty_directory(self._directory, run // 1000)
             self.add(run, -freed, user)
