@@ -7,6 +7,7 @@
 #             needs root, strace, rsyslog and libfaketime.
 # make days:  let HOURS pass on a simulated server with thirty jobs of four users, in which clocks are turned, users
 #             come and go, disks fill and daemons die, from SEED; needs root, rsyslog and libfaketime.
+# make month: let DAYS pass on a server with chatty jobs and 20 MB of disk; needs root and libfaketime.
 # make bench: measure pycrond beside Debian's cron, busybox's crond and, with CRONIE=/path/to/crond, cronie; needs root.
 #             BENCH has the options, as in BENCH='--quick --only burst'.
 # make attack: let an ordinary user attack a daemon in every way, each for a minute or more, and judge how fair it
@@ -24,9 +25,10 @@ ROUNDS ?= 10
 SEED ?= 1
 FAULTS ?= 60
 HOURS ?= 100
+DAYS ?= 31
 COPIES ?= 3
 
-.PHONY: start stop test quick sizes bench attack chaos days proof deb vm fuzz fmt clean
+.PHONY: start stop test quick sizes bench attack chaos days month proof deb vm fuzz fmt clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -69,6 +71,9 @@ chaos: .venv/installed-dev
 
 days: .venv/installed-dev
 	$(BIN)/python -m tests.simulation.run $(HOURS) $(SEED)
+
+month: .venv/installed-dev
+	$(BIN)/python -m tests.simulation.small_disk $(DAYS)
 
 proof: .venv/installed-dev
 	$(BIN)/python -m tests.proof.run

@@ -72,7 +72,7 @@ class Cell:
         """
         if self.daemon.past and not os.path.exists(os.path.join(self.state, "ledger")):
             self._start()
-            wait_until(lambda: fill(os.path.join(self.state, "ledger"), self.daemon.past), 60)
+            wait_until(lambda: fill(os.path.join(self.state, "ledger"), self.daemon.past), 600)
             self.stop()
             self.recorder.reset()
         return self._start()

@@ -32,7 +32,7 @@ def lists(daemon: Daemon, jobs: int, rounds: int) -> list[Figure]:
         crond.write(quiet_jobs(jobs))
         crond.run("start")
         if daemon.past:
-            wait_until(lambda: fill(os.path.join(crond.directory, "state", "ledger"), daemon.past), 60)
+            wait_until(lambda: fill(os.path.join(crond.directory, "state", "ledger"), daemon.past), 600)
         crond.run("list")
         return [Figure(f"list.{jobs}", daemon.name, [_ms(lambda: crond.run("list")) for _ in range(rounds)])]
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from crond import SCRIPT
 
-PAST_RUNS = 1_000_000
+PAST_RUNS = 5_000_000
 
 
 @dataclass(frozen=True, slots=True)

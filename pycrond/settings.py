@@ -7,21 +7,9 @@ from typing import Any, NamedTuple
 
 from pycrond.errors import PycrondError
 
-FACILITIES = {
-    "auth": 4,
-    "authpriv": 10,
-    "cron": 9,
-    "daemon": 3,
-    "ftp": 11,
-    "kern": 0,
-    "lpr": 6,
-    "mail": 2,
-    "news": 7,
-    "syslog": 5,
-    "user": 1,
-    "uucp": 8,
-    **{f"local{number}": 16 + number for number in range(8)},
-}
+_WORDS = "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp"
+_NAMES = sorted((name, number) for number, name in enumerate(_WORDS.split()))
+FACILITIES = dict(_NAMES) | {f"local{number}": 16 + number for number in range(8)}
 """The facilities of syslog, with their numbers in RFC 5424, section 6.2.1."""
 NO_SYSLOG = "none"
 """The value of `syslog` for no syslog at all."""
@@ -91,6 +79,14 @@ class Settings:
     keep_runs: int = field(
         default=10_000,
         metadata={"help": "most runs of a job that are kept, older ones are only counted; 0: no limit"},
+    )
+    keep_output: int = field(
+        default=0,
+        metadata={"help": "most MiB of a job's delivered output that are kept; 0: no limit"},
+    )
+    ledger_limit: int = field(
+        default=2048,
+        metadata={"help": "most MiB of the ledger: beyond, the oldest runs are only counted; 0: no limit"},
     )
     mailer: str = field(
         default="/usr/sbin/sendmail",

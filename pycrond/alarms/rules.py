@@ -1,7 +1,7 @@
 """The rules by which alarms follow from the end of a run, or from its absence. Pure."""
 
+from pycrond.jobs.option_values import size as parse_size
 from pycrond.jobs.options import EXPECT_TOLERANCE, Options
-from pycrond.jobs.options import size as parse_size
 from pycrond.jobs.run import State
 
 FAILURES = {State.FAILED, State.TIMED_OUT, State.LOST, State.UNKNOWN}

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from math import inf
 
-from pycrond.jobs.options import positive_duration
+from pycrond.jobs.option_values import positive_duration
 
 JOB = "a job's name, the beginning of its key, or file:line"
 

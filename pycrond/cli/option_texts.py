@@ -192,6 +192,64 @@ TEXTS = {
         "Log the starts and ends of the job's runs. `no`, and the flag `-q`, are for root's crontabs only.",
         "yes",
     ),
+    "dir": OptionText(
+        "DIRECTORY",
+        """The directory in which the command starts, instead of `HOME`. It is entered as the job's user. If
+        that is impossible, the command is not started, and the run has failed. A path that does not begin
+        with `/` or `~/` is relative to `HOME`, here and in the following options.""",
+    ),
+    "env-file": OptionText(
+        "FILE",
+        """Read variables from this file at each start, such as passwords that do not belong into a
+        crontab. The file has the format of `EnvironmentFile=` in systemd.exec(5): a line is an
+        assignment; values may stand in single or double quotes and then span lines; a backslash before
+        the end of a line continues it; lines that begin with `#` or a semicolon are comments; what is no
+        assignment to a valid name is ignored.
+
+        As with systemd, these variables override those of the crontab. `SHELL` and `HOME` in the file change
+        neither the shell nor the directory; `LOGNAME`, `USER` and names that begin with `PYCROND_` are
+        ignored. The commands of `on-failure` and the like do not get the variables. Unlike systemd, the
+        process of the run reads the file, as the job's user: the mode 0600 and that user as owner are right.
+        The values are in the environment of the run's processes and nowhere else.
+
+        It must be a regular file of at most 1 MiB. If it cannot be read, the command is not started, and the
+        run has failed; with `-` before the path, a file that does not exist is no error.""",
+    ),
+    "umask": OptionText(
+        "MASK",
+        "The umask of the run, an octal number such as `027`. Without this option it is 022.",
+    ),
+    "output": OptionText(
+        "FILE",
+        """Append what the job prints to this file, too, byte by byte. A process of the job's user does it, so
+        the file is created and opened with that user's rights and the `umask` of the job. Links are followed
+        like by a `>>` of the job. When the file is renamed or removed, as by logrotate, the next output goes
+        to a new file of this name.
+
+        If the file cannot be written, the log has one message about it for each run, the run goes on, and
+        its output is kept and logged as ever. What the file does not have yet stays in the spool, 16 MiB of
+        a run at most, and is written when that succeeds, also by the next daemon; after the end of the run,
+        this is tried for a minute. Output that waits for a slow file counts as output that waits for syslog
+        (`spool-limit-user`). On a full disk the file gets it no more. After a crash of the daemon, a fifth
+        of a second of output may be written twice.""",
+    ),
+    "keep-runs": OptionText(
+        "NUMBER",
+        """The number of runs of this job that are kept with their output; older ones are only counted. The
+        setting `keep-runs` applies as well: the smaller number counts.""",
+    ),
+    "keep-days": OptionText(
+        "DAYS",
+        """The days after which a run of this job is only counted, without its output. The setting
+        `keep-days` applies as well: the smaller number counts.""",
+    ),
+    "keep-output": OptionText(
+        "SIZE",
+        """The most output of this job that is kept after its delivery, such as `10M`, over all its runs; the
+        oldest is deleted, also while a run goes on. A run keeps at least its last bytes, up to 1 MiB, until
+        it is over. What has not been delivered is never deleted by this option. The setting `keep-output`
+        applies as well: the smaller size counts, and `spool-limit` limits the output of all jobs.""",
+    ),
     "on": OptionText(
         "every | one",
         """The machines of a cluster on which the job runs: every machine, or one of them. This option has no

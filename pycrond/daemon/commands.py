@@ -15,6 +15,7 @@ from pycrond.daemon.orders import OrderLimit
 from pycrond.daemon.queries import Queries
 from pycrond.daemon.subsystems import Subsystems
 from pycrond.errors import PycrondError
+from pycrond.ledger.archive import Archive
 from pycrond.sources.load_result import LoadResult
 
 MAX_FILES = 1000  # that `status` names
@@ -124,6 +125,19 @@ class Commands:
             "shares": self._shares(),
             "dropped_alarms": daemon.alarms.outbox.dropped,
             "disk": {**daemon.output.figures(), "ledger": daemon.ledger.file.trouble or None},
+            "retention": self._retention(),
+        }
+
+    def _retention(self) -> dict[str, Any]:
+        """Return the size of the ledger in bytes, and what limits it, runs and output; 0 is no limit."""
+        settings, size = self._subsystems.settings, Archive(self._subsystems.ledger.file).size()
+        return {
+            "ledger_bytes": size.total,
+            "ledger_free_bytes": size.free,
+            "ledger_limit_bytes": settings.ledger_limit << 20,
+            "keep_days": settings.keep_days,
+            "keep_runs": settings.keep_runs,
+            "keep_output_bytes": settings.keep_output << 20,
         }
 
     def _shares(self) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class LedgerWatch:
         ledger, log = self._subsystems.ledger, self._subsystems.output.log
         file, before = ledger.file, self._trouble
         if file.trouble and file.is_full and file.retry_in(clock.elapsed()) == 0.0:
-            self._subsystems.output.delivery.kept.free(ROOM)
+            self._subsystems.output.delivery.make_room(ROOM)
         file.maintain()
         if file.set_aside:
             detail = f"{file.set_aside}; what ran before is no longer known here"

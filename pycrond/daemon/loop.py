@@ -162,7 +162,7 @@ class Daemon:
         daemon, elapsed = self.subsystems, clock.elapsed()
         waiting = (
             *(daemon.output, daemon.runs, daemon.alarms, self._server),
-            *(daemon.reexec, daemon.reloader, daemon.ledger.file, NAMES),
+            *(daemon.reexec, daemon.reloader, daemon.ledger.file, NAMES, self._retention),
         )
         waits = [part.retry_in(elapsed) for part in waiting]
         return min((wait for wait in waits if wait is not None), default=None)
@@ -222,4 +222,5 @@ class Daemon:
             daemon.poller.wait(0.05)
             daemon.runs.reaper.reap(now)
             self._completion.step(daemon.reloader.jobs, now)
+        daemon.output.copies.finish()
         daemon.output.delivery.store()

@@ -3,13 +3,16 @@ are gone and never ran are forgotten.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from pycrond import clock
+from pycrond.daemon.ledger_limit import LedgerLimit
 from pycrond.ledger.archive import DAY_LENGTH, Archive
+from pycrond.ledger.codec import decode_options
 from pycrond.ledger.pauses import Pauses
 from pycrond.ledger.rows import FoldedRow, OldRow
+from pycrond.output.job_output import smaller
 from pycrond.output.kept import KeptOutput
 from pycrond.settings import Settings
 
@@ -29,6 +32,7 @@ class Retention:
         self._pauses = pauses
         self._kept = kept
         self._settings = settings
+        self._limit = LedgerLimit(archive, self._fold, settings.ledger_limit << 20)
         self._gone = ""  # the gone job that was looked at last
         self._key = ""  # of the job that was looked at last
         self._has_more = False  # old runs of that job
@@ -37,7 +41,10 @@ class Retention:
 
     def step(self, minute: datetime, runs: int, now: datetime) -> None:
         """Work once after the turn of `minute`; `runs` is the number of runs there have ever been."""
-        if minute == self._minute or self._archive.is_blocked:
+        if self._archive.is_blocked:
+            return
+        self._limit.step(is_new_minute=minute != self._minute)
+        if minute == self._minute:
             return
         rows = runs + self._archive.last_version()
         jobs = 1 + rows - (self._rows if self._minute else rows)
@@ -58,15 +65,25 @@ class Retention:
     def fold(self, key: str, now: datetime) -> bool:
         """Fold some old runs of a job, and forget old versions; return whether there may be more runs."""
         self._archive.forget_versions(key, KEPT_VERSIONS)
-        days, runs = self._settings.keep_days, self._settings.keep_runs
+        options = decode_options(self._archive.options(key))
+        days = smaller(options.keep_days, self._settings.keep_days)
+        runs = smaller(options.keep_runs, self._settings.keep_runs)
         before = now.timestamp() - days * DAY_LENGTH if days else 0.0
         old = self._archive.old_runs(key, before, runs or UNLIMITED)
-        if old:
-            self._archive.fold(key, _by_day(old), [row.id for row in old])
-        for row in old:
-            if row.bytes:
-                self._kept.remove(row.id)
+        self._fold(key, old)
         return bool(old)
+
+    def _fold(self, key: str, rows: Sequence[OldRow]) -> None:
+        """Fold runs of a job, and delete their output."""
+        if rows:
+            self._archive.fold(key, _by_day(rows), [row.id for row in rows])
+        for row in rows:
+            if row.bytes:
+                self._kept.remove(row.id, key.partition("/")[0], row.bytes)
+
+    def retry_in(self, elapsed: float) -> float | None:
+        """Seconds until `step` has something to do in this minute; None if it has not."""
+        return self._limit.retry_in(elapsed)
 
 
 def _by_day(old: Iterable[OldRow]) -> list[FoldedRow]:

@@ -5,12 +5,14 @@ import fcntl
 import os
 import resource
 import signal
+import socket
 from collections.abc import Mapping
 from typing import NamedTuple, Self
 
 from pycrond.errors import PycrondError, os_reason
 from pycrond.host import spawner
 from pycrond.host.cgroup import Limits
+from pycrond.host.names import User
 from pycrond.host.spawner import SPAWNER
 from pycrond.jobs.job import Account
 
@@ -27,13 +29,21 @@ class Launch(NamedTuple):
     stdin: bytes
     fifo: str
     owner: Account | None = None
-    """The user, if that is not the daemon's own: the spawner starts the program."""
+    """The user, if the spawner starts the program."""
     groups: tuple[int, ...] = ()
     """Those of the owner."""
     limits: Limits = NO_LIMITS
     """Those of the program of an owner."""
     fallback: str = ""
     """The directory of a program that cannot enter its own; empty: that is an error."""
+    umask: str = ""
+    """That of the program of an owner, as an octal number; empty: the daemon's."""
+    variables: str = ""
+    """The path of a file with variables for the program of an owner, which reads it as that user; after a
+    `-` the file may be missing.
+    """
+    output: str = ""
+    """The path of a file that the output is appended to, too."""
 
 
 RESERVED_FDS = 64  # highest descriptors, kept for the daemon's own files, sockets and spools
@@ -68,7 +78,7 @@ def make_fifo(launch: Launch) -> int:
     if reader >= INITIAL_FD_LIMIT[1] - RESERVED_FDS:
         os.close(reader)
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
-    if launch.owner:
+    if launch.owner and launch.owner.uid != os.geteuid():
         try:
             os.fchown(reader, launch.owner.uid, launch.owner.gid)  # so that it can open /dev/stderr by name
         except OSError:
@@ -92,8 +102,8 @@ def is_transient(error: BaseException) -> bool:
 
 
 class Spawner:
-    """A context in which runs are started: those of other users by the spawner, those of the daemon's own
-    user by posix_spawn, which copies no page tables.
+    """A context in which runs are started: those of other users, and those that name files, by the spawner,
+    the others of the daemon's own user by posix_spawn, which copies no page tables.
 
     posix_spawn sets neither directory nor limit, so they are set for this process, which has one thread.
     Nothing else may open files in this context.
@@ -146,6 +156,7 @@ def _start_as(owner: Account, launch: Launch) -> int:
     request = spawner.request(
         (as_bytes(owner.name), owner.uid, owner.gid, launch.groups),
         (as_bytes(launch.fifo), as_bytes(launch.directory), as_bytes(launch.fallback)),
+        (as_bytes(launch.umask), as_bytes(launch.variables)),
         launch.limits,
         ([as_bytes(argument) for argument in launch.arguments], variables),
     )
@@ -156,6 +167,31 @@ def _start_as(owner: Account, launch: Launch) -> int:
         os.close(memory)
         if stdin is not None:
             os.close(stdin)
+
+
+def start_writer(user: User, path: bytes, umask: str) -> socket.socket:
+    """Start a process of a user's that appends to a file what comes through the socket that is returned; see
+    `user_files.append`. Raises OSError.
+    """
+    account, groups = user.account, user.groups
+    request = spawner.request(
+        (as_bytes(account.name), account.uid, account.gid, groups),
+        (path, b"/", b""),
+        (as_bytes(umask), b""),
+        NO_LIMITS,
+        ((), ()),
+    )
+    channel, end = socket.socketpair()
+    with end, Spawner():
+        memory = _memfd(request)
+        try:
+            SPAWNER.start(memory, end.fileno())
+        except OSError:
+            channel.close()
+            raise
+        finally:
+            os.close(memory)
+    return channel
 
 
 def _memfd(text: bytes) -> int:

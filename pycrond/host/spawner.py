@@ -12,6 +12,7 @@ from pycrond.errors import PycrondError, UnusableAccountError, os_reason
 from pycrond.host.cgroup import Limits
 
 PROGRAM = os.path.join(os.path.dirname(__file__), "spawner_program.py")
+USER_FILES = os.path.join(os.path.dirname(__file__), "user_files.py")
 PAM_SESSION = os.path.join(os.path.dirname(__file__), "pam_session.py")
 ANSWER_TIMEOUT = 2.0  # seconds; it answers in a millisecond
 MAX_MESSAGE = 8192  # bytes
@@ -97,7 +98,7 @@ class SpawnerProcess:
         with end:
             self.pid = os.posix_spawn(
                 sys.executable,
-                [sys.executable, "-I", "-S", PROGRAM, *pam],
+                [sys.executable, "-I", "-S", PROGRAM, USER_FILES, *pam],
                 {},
                 file_actions=[(os.POSIX_SPAWN_DUP2, end.fileno(), 0)],
                 setsigmask=[],
@@ -123,16 +124,25 @@ SPAWNER = SpawnerProcess()
 def request(
     user: tuple[bytes, int, int, Sequence[int]],
     paths: tuple[bytes, bytes, bytes],
+    files: tuple[bytes, bytes],
     limits: Limits,
     command: tuple[Sequence[bytes], Sequence[bytes]],
 ) -> bytes:
     """Return a request: the user's name, uid, gid and groups; the path that the program prints to, its
-    directory and that for the case that it cannot be entered (empty: an error); its limits; arguments and
+    directory and that for the case that it cannot be entered (empty: an error); its umask, as an octal
+    number, and the file with its variables, both perhaps empty; its limits; arguments and
     variables (`NAME=value`). Nothing of it contains NUL.
     """
     name, uid, gid, groups = user
     arguments, variables = command
     resources = b" ".join(b"%d:%d" % pair for pair in limits.resources)
-    fields = [name, b"%d" % uid, b"%d" % gid, b" ".join(b"%d" % group for group in groups), *paths]
-    fields += [os.fsencode(limits.cgroup), b"%d" % limits.nice, b"%d" % limits.io_priority, resources]
+    fields = [name, b"%d" % uid, b"%d" % gid, b" ".join(b"%d" % group for group in groups)]
+    fields += [
+        *paths,
+        *files,
+        os.fsencode(limits.cgroup),
+        b"%d" % limits.nice,
+        b"%d" % limits.io_priority,
+        resources,
+    ]
     return b"".join(field + b"\0" for field in [*fields, b"%d" % len(arguments), *arguments, *variables])

@@ -9,8 +9,10 @@ A request is a file in memory with fields that end with NUL, in the order of `Re
 pid, or an error number below 0. The process waits until the answer has been sent, and executes nothing if it
 has not: a daemon that got no answer may try again. A process that cannot execute its program sends
 `pid error-number what`, and exits with 127 or 126, as a shell does. The error number is 0 where PAM refuses.
+Without root's rights, the user must be the spawner's own.
 
-Its arguments are, where jobs run under PAM, the path of `pam_session.py` and the name of the service.
+Its arguments are the path of `user_files.py` and, where jobs run under PAM, that of `pam_session.py` and the
+name of the service.
 """
 
 import contextlib
@@ -27,7 +29,11 @@ from collections.abc import Iterable, Iterator
 
 TYPE_CHECKING = False  # not from `typing`, whose import takes memory
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from pycrond.host.pam_session import Pam
+
+    Modules = tuple[ModuleType, Pam | None]
 
 CLONE_PARENT = 0x00008000  # <linux/sched.h>
 CLONE_NUMBERS = {
@@ -70,8 +76,10 @@ class Request:
 
     def __init__(self, data: bytes) -> None:
         self.user, uid, gid, groups, *rest, _ = data.split(b"\0")
-        self.output, self.directory, self.fallback, self.cgroup, *rest = rest
+        self.output, self.directory, self.fallback, *rest = rest
         """The path to print to, the directory to enter, and another one if the user cannot enter that."""
+        self.umask, self.variables, self.cgroup, *rest = rest
+        """An octal number, and the path of a file; both may be empty."""
         nice, io_priority, limits, count, *words = rest
         self.uid, self.gid, self.nice = int(uid), int(gid), int(nice)
         self.groups = [int(group) for group in groups.split()]
@@ -139,25 +147,23 @@ def set_limits(request: Request) -> None:
 
 
 def become_user(uid: int, gid: int, groups: Iterable[int]) -> None:
-    """Give up root's rights for good: groups, ids and, unless the user is root by another name, all
-    capabilities. Nobody can read what this process has in its memory. Raises OSError.
+    """Become another user for good: groups, ids and, unless it is root by another name, no capabilities.
+    Nobody can read what this process has in its memory. Raises OSError.
     """
-    if uid < 0 or gid < 0:  # to the kernel, -1 means to change nothing
+    if min(uid, gid) < 0:  # to the kernel, -1 means to change nothing
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-    os.setgroups([*groups])
-    os.setresgid(gid, gid, gid)
-    os.setresuid(uid, uid, uid)
+    own = (os.geteuid(), os.getegid(), {*os.getgroups()})
+    if is_other := uid != own[0] or (not uid and (uid, gid, {*groups}) != own):
+        os.setgroups([*groups])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
     libc.prctl(PR_SET_DUMPABLE, 0, 0, 0, 0)
-    if uid and libc.capset(struct.pack("Ii", CAPABILITY_VERSION, 0), bytes(24)):
+    if is_other and uid and libc.capset(struct.pack("Ii", CAPABILITY_VERSION, 0), bytes(24)):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
 class StartError(Exception):
-    """A program that cannot be executed, with the error's number (0: PAM refuses) and what failed."""
-
-    def __init__(self, number: int, what: bytes) -> None:
-        super().__init__(number, what)
-        self.number, self.what = number, what
+    """A failed start: the error's number (0: PAM refuses), and what failed."""
 
 
 @contextlib.contextmanager
@@ -179,6 +185,8 @@ def open_session(pam: "Pam", request: Request, descriptors: Iterable[int]) -> No
 
 
 def open_standard_files(request: Request, stdin: int) -> None:
+    if not request.arguments:
+        return
     # For reading and writing: it is a reader itself, so that it gets no SIGPIPE if the daemon dies.
     output = os.open(request.output, os.O_RDWR | os.O_CLOEXEC)
     readable = os.open(f"/proc/self/fd/{stdin}", os.O_RDONLY | os.O_CLOEXEC)
@@ -186,24 +194,16 @@ def open_standard_files(request: Request, stdin: int) -> None:
         os.dup2(descriptor, number)
 
 
-def enter_directory(request: Request) -> None:
-    """Enter the directory as the user; if the user cannot, stay in that for this case."""
-    try:
-        os.chdir(request.directory)
-    except OSError:
-        if not request.fallback:
-            raise
-
-
 def become_program(
-    request: Request, stdin: int, gate: int, channel: socket.socket, pam: "Pam | None"
+    request: Request, stdin: int, gate: int, channel: socket.socket, modules: "Modules"
 ) -> None:
     """Execute the program once `gate` has a byte. Returns never; raises StartError."""
     with step(b"the spawner has ended"):
         if not os.read(gate, 1):
             raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
     os.setsid()
-    if pam:
+    files, pam = modules
+    if pam and request.arguments:
         with step(b"cannot open a PAM session"):
             open_session(pam, request, (stdin, gate, channel.fileno()))
     with step(b"cannot open output"):
@@ -216,8 +216,8 @@ def become_program(
         if not pam:
             write(b"/proc/self/loginuid", b"%d" % request.uid)  # of the audit log
         become_user(request.uid, request.gid, request.groups)
-    with step(b"cannot enter directory " + request.directory):
-        enter_directory(request)
+    with step(b"cannot use files"):
+        request.environment |= files.prepare(request, stdin)
     with step(b"cannot run " + request.arguments[0]):
         for signal_number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
             signal.signal(signal_number, signal.SIG_DFL)
@@ -225,20 +225,21 @@ def become_program(
         os.execve(request.arguments[0], request.arguments, request.environment)  # noqa: S606 -- as its user
 
 
-def execute(request: Request, stdin: int, gate: int, channel: socket.socket, pam: "Pam | None") -> None:
+def execute(request: Request, stdin: int, gate: int, channel: socket.socket, modules: "Modules") -> None:
     """Become the program, or send why not. Does not return."""
     try:
-        become_program(request, stdin, gate, channel, pam)
+        become_program(request, stdin, gate, channel, modules)
     except StartError as error:
+        number, what = error.args
         with contextlib.suppress(OSError):
-            message = b"%d %d %b" % (os.getpid(), error.number, error.what[:MAX_WHAT])
+            message = b"%d %d %b" % (os.getpid(), number, what[:MAX_WHAT])
             channel.send(message, socket.MSG_DONTWAIT)
-        os._exit(127 if error.number == errno.ENOENT else 126)
+        os._exit(127 if number == errno.ENOENT else 126)
     finally:
         os._exit(126)
 
 
-def serve(memory: int, stdin: int, channel: socket.socket, pam: "Pam | None") -> None:
+def serve(memory: int, stdin: int, channel: socket.socket, modules: "Modules") -> None:
     """Start what a request describes, and answer. Raises OSError if the daemon is gone."""
     gate, opener = os.pipe2(os.O_CLOEXEC)
     try:
@@ -247,7 +248,7 @@ def serve(memory: int, stdin: int, channel: socket.socket, pam: "Pam | None") ->
         pid = clone()
         if pid == 0:
             os.close(opener)
-            execute(request, stdin, gate, channel, pam)
+            execute(request, stdin, gate, channel, modules)
     except (OSError, ValueError) as error:
         pid = -(getattr(error, "errno", None) or errno.EINVAL)
     try:
@@ -259,15 +260,14 @@ def serve(memory: int, stdin: int, channel: socket.socket, pam: "Pam | None") ->
         os.close(opener)
 
 
-def load_pam(path: str, service: str) -> "Pam":
-    """Return the PAM service."""
-    from importlib.machinery import SourceFileLoader  # noqa: PLC0415 -- without PAM nothing is loaded
+def load(path: str) -> "ModuleType":
+    """Return the module in a file, loaded now, since a job's user may not be able to read it."""
+    from importlib.machinery import SourceFileLoader  # noqa: PLC0415 -- needed once
     from types import ModuleType  # noqa: PLC0415 -- as above
 
-    module = ModuleType("pam_session")
+    module = ModuleType(os.path.basename(path).removesuffix(".py"))
     SourceFileLoader(module.__name__, path).exec_module(module)
-    pam: Pam = module.Pam(os.fsencode(service))
-    return pam
+    return module
 
 
 def main() -> None:
@@ -278,7 +278,9 @@ def main() -> None:
     os.dup2(null, 0)
     os.close(null)
     signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
-    pam = load_pam(*sys.argv[1:]) if sys.argv[1:] else None
+    files, *service = sys.argv[1:]
+    pam = load(service[0]).Pam(os.fsencode(service[1])) if service else None
+    modules = load(files), pam
     gc.disable()
     gc.freeze()
     while True:
@@ -289,7 +291,7 @@ def main() -> None:
             os.set_inheritable(descriptor, False)
         memory, *rest = descriptors
         stdin = rest[0] if rest else os.open(os.devnull, os.O_RDONLY)
-        serve(memory, stdin, channel, pam)
+        serve(memory, stdin, channel, modules)
         for descriptor in (memory, stdin):
             os.close(descriptor)
 

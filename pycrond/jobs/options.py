@@ -1,9 +1,30 @@
 """The options of a job, set by `#:` lines and PYCROND_ assignments: their types, readers and defaults."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, get_args
+
+from pycrond.jobs.option_values import (
+    MAX_DURATION,
+    choice,
+    command,
+    duration,
+    exit_statuses,
+    file_mask,
+    integer,
+    io_class,
+    job_name,
+    lock_name,
+    optional_path,
+    path,
+    ping_output,
+    positive_duration,
+    processors,
+    size,
+    size_or_none,
+    url,
+    yes_no,
+)
 
 Overlap = Literal["allow", "skip", "queue", "replace"]
 Missed = Literal["skip", "once", "all"]
@@ -43,6 +64,18 @@ class Options:
     """A size, with `always:` before it if successes send output, too; `0`: none."""
     ping_redirects: bool = False
     log: bool = True
+    dir: str | None = None
+    """A path, which may begin with `~/` or be relative to HOME, like those of the next two."""
+    env_file: str | None = None
+    """A path; with `-` before it, the file may be missing."""
+    umask: str | None = None
+    """An octal number."""
+    output: str | None = None
+    """A path."""
+    keep_runs: int | None = None
+    keep_days: int | None = None
+    keep_output: int | None = None
+    """Bytes."""
     on: Nodes = "every"
     mailto: str | None = None
     """The variable MAILTO: empty means no mail, None means mail to the job's user."""
@@ -53,6 +86,11 @@ class Options:
     def may_be_mailed(self) -> bool:
         """Return whether a run's output may go by mail."""
         return self.mail != "never" and self.mailto != ""
+
+    @property
+    def needs_spawner(self) -> bool:
+        """Return whether only the process that is to become the run can do what the options say."""
+        return any((self.dir, self.env_file, self.umask, self.output))
 
     @property
     def is_unconditional(self) -> bool:
@@ -83,129 +121,8 @@ class Option(NamedTuple):
         return self.name.replace("-", "_")
 
 
-MAX_PING_OUTPUT = 1 << 20  # bytes; healthchecks.io keeps 100 kB
-MAX_DURATION = 36_500 * 86_400  # seconds
 EXPECT_TOLERANCE = 60.0
 """Seconds by which a success may be later than `expect` and `jitter` allow."""
-
-_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_SIZE_BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
-
-
-def duration(text: str) -> float:
-    """Return seconds, as an int if they are a whole number."""
-    if text == "0":
-        return 0
-    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])", text)
-    if not match:
-        raise ValueError("a duration such as 90s, 5m, 2h or 1d")
-    seconds = float(match[1]) * _UNIT_SECONDS[match[2]]
-    if seconds > MAX_DURATION:
-        raise ValueError("a duration of at most 36500d")
-    return int(seconds) if seconds.is_integer() else seconds
-
-
-def positive_duration(text: str) -> float:
-    seconds = duration(text)
-    if not seconds:
-        raise ValueError("a duration of more than 0s")
-    return seconds
-
-
-def choice(*words: str) -> Callable[[str], str]:
-    """Return a reader that accepts one of these words."""
-
-    def read(text: str) -> str:
-        if text not in words:
-            raise ValueError(f"one of {', '.join(words)}")
-        return text
-
-    return read
-
-
-def integer(first: int, last: int) -> Callable[[str], int]:
-    """Return a reader that accepts the integers from `first` to `last`."""
-
-    def read(text: str) -> int:
-        if not re.fullmatch(r"-?[0-9]{1,9}", text) or not first <= int(text) <= last:
-            raise ValueError(f"a whole number from {first} to {last}")
-        return int(text)
-
-    return read
-
-
-def job_name(text: str) -> str:
-    if not re.fullmatch(r"\w[\w.:@+-]{0,99}", text):
-        raise ValueError("a name of letters, digits and . _ - : @ +, at most 100 of them")
-    return text
-
-
-def lock_name(text: str) -> str:
-    """Return the name of a lock of the job's user, or with the prefix `global:` of all users."""
-    name = job_name(text.removeprefix("global:"))
-    if name.startswith("global:"):
-        raise ValueError("a name that begins with global: once at most")
-    return text
-
-
-def command(text: str) -> str:
-    if not text.strip():
-        raise ValueError("a command")
-    return text
-
-
-def io_class(text: str) -> str:
-    if not re.fullmatch(r"idle|(?:best-effort|realtime)(?::[0-7])?", text):
-        raise ValueError("idle, best-effort or realtime, the last two with a level such as best-effort:7")
-    return text
-
-
-def size(text: str) -> int:
-    """Return a number of bytes."""
-    match = re.fullmatch(r"([0-9]{1,12})([kmgt]?)(?:i?b)?", text.lower())
-    if not match or not int(match[1]):
-        raise ValueError("a size such as 512M or 2G")
-    return int(match[1]) * _SIZE_BYTES[match[2]]
-
-
-def processors(text: str) -> float:
-    """Return a number of processors, 1 for the whole time of one."""
-    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(%?)", text)
-    share = float(match[1]) / (100 if match[2] else 1) if match else 0
-    if not share:
-        raise ValueError("a number of processors such as 0.5 or 50%")
-    return share
-
-
-def exit_statuses(text: str) -> tuple[int, ...]:
-    statuses: set[int] = set()
-    for part in text.split(","):
-        match = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", part)
-        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
-        if not first <= last <= 255:
-            raise ValueError("exit statuses such as 0,1 or 0-3, up to 255")
-        statuses.update(range(first, last + 1))
-    return tuple(sorted(statuses))
-
-
-def url(text: str) -> str:
-    if not re.fullmatch(r"https?://[!-~]+", text):
-        raise ValueError("a URL that begins with http:// or https://")
-    return text
-
-
-def ping_output(text: str) -> str:
-    try:
-        is_valid = text == "0" or size(text.removeprefix("always:")) <= MAX_PING_OUTPUT
-    except ValueError:
-        is_valid = False
-    if not is_valid:
-        raise ValueError("a size such as 10k, always:10k or 0, of at most 1M")
-    return text
-
-
-def yes_no(text: str) -> bool:
-    return choice("yes", "no")(text) == "yes"
 
 
 def no_value(_value: Value) -> bool:
@@ -251,6 +168,13 @@ OPTIONS = (
     Option("ping-output", ping_output, no_value),
     Option("ping-redirects", yes_no, bool),
     Option("log", yes_no, lambda value: value is False),
+    Option("dir", path, no_value),
+    Option("env-file", optional_path, no_value),
+    Option("umask", file_mask, no_value),
+    Option("output", path, no_value),
+    Option("keep-runs", integer(1, 999_999_999), no_value),
+    Option("keep-days", integer(1, 36_500), no_value),
+    Option("keep-output", size_or_none, no_value),
     Option("on", choice("every", "one"), no_value, implemented=False),
 )
 

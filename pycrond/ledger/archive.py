@@ -1,6 +1,10 @@
 """The folding of old runs in the ledger: a row stands for all runs of a job, kind and day."""
 
+import sqlite3
+from collections import defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
+from typing import NamedTuple
 
 from pycrond.ledger.database import Database
 from pycrond.ledger.rows import FoldedRow, OldRow
@@ -14,6 +18,17 @@ STORE_FOLDED = """
     INSERT INTO runs (id, key, fire, wall, fold, era, trigger, attempt, state, told, until, folded)
     VALUES (?, ?, ?, ?, ?, ?, 'schedule', ?, ?, 3, ?, ?)
 """
+SELECT_OLDEST = """
+    SELECT key, id, fire, wall, fold, era, attempt, state, bytes FROM runs
+    WHERE id BETWEEN :first AND :last AND folded IS NULL AND told = 3
+    AND state NOT IN ('claimed', 'waiting', 'running')
+    AND NOT EXISTS (SELECT 1 FROM last_runs WHERE last_runs.key = runs.key AND run = runs.id)
+    ORDER BY id LIMIT :most
+"""
+SELECT_FOLDED = """
+    SELECT id, fire, until, folded, state, wall IS NULL, attempt > 1 FROM runs
+    WHERE key = ? AND folded NOT NULL AND reason_code = '' ORDER BY id
+"""
 SELECT_SAME_DAY = """
     SELECT id, fire, until, folded FROM runs WHERE key = ? AND folded NOT NULL AND reason_code = '' AND state
     = ? AND (wall IS NULL) = ? AND (attempt > 1) = ? AND fire >= ? AND fire < ? ORDER BY id LIMIT 1
@@ -26,11 +41,25 @@ SELECT_GONE = """
 """
 DAY_LENGTH = 86_400  # seconds
 MAX_ROWS = 200  # folded at once
+MAX_OLDEST = 100  # folded at once for the size of the ledger
+SEARCHED_ROWS = 5_000  # numbers of runs that are searched at once for the oldest ones
+PAGES_GIVEN_BACK = 100  # at once
 MAX_GONE = 1_000  # gone jobs that are looked at in a minute
 
 
+class LedgerSize(NamedTuple):
+    """The bytes of the ledger on disk."""
+
+    total: int
+    """With `free` and `log`."""
+    free: int
+    """Pages that new rows will use."""
+    log: int
+    """What has been written since the last checkpoint, roughly, which is bounded by itself."""
+
+
 class Archive:
-    """Reads old runs and folds them."""
+    """Reads runs that are over, and folds old ones."""
 
     def __init__(self, file: Database) -> None:
         self._file = file
@@ -39,6 +68,55 @@ class Archive:
     def is_blocked(self) -> bool:
         """True while the disk is full, so that nothing can be folded."""
         return self._file.has_pending
+
+    def size(self) -> LedgerSize:
+        """Return the size of the ledger."""
+        db = self._file.db
+        page, pages, free = (
+            int(db.execute(f"PRAGMA {name}").fetchone()[0])
+            for name in ("page_size", "page_count", "freelist_count")
+        )
+        log = self._file.log_size()
+        return LedgerSize(page * pages + log, page * free, log)
+
+    def give_back(self) -> None:
+        """Give some free pages back to the disk; a file made by an older version keeps them."""
+        with suppress(sqlite3.OperationalError):  # the disk is full
+            self._file.db.execute(f"PRAGMA incremental_vacuum({PAGES_GIVEN_BACK})").fetchall()
+
+    def oldest_runs(self, after: int) -> tuple[int, dict[str, list[OldRow]]]:
+        """Return some of the oldest runs that are not folded and have numbers above `after`, by job, except
+        for the last run of each job; and the number up to which there are no others, 0 at the end.
+        """
+        db = self._file.db
+        newest = db.execute("SELECT max(id) FROM runs").fetchone()[0] or 0
+        last = after + SEARCHED_ROWS
+        values = {"first": after + 1, "last": last, "most": MAX_OLDEST}
+        rows = db.execute(SELECT_OLDEST, values).fetchall()
+        jobs: dict[str, list[OldRow]] = defaultdict(list)
+        for key, *columns in rows:
+            jobs[key].append(OldRow(*columns))
+        through = int(rows[-1][1]) if len(rows) == MAX_OLDEST else last
+        return through if through < newest else 0, jobs
+
+    def merge_days(self, key: str) -> bool:
+        """Make the folded rows of a job one for each kind; return whether there were more."""
+        kinds: dict[tuple[object, ...], list[tuple[int, float, float, int]]] = defaultdict(list)
+        for number, fire, until, folded, *kind in self._file.db.execute(SELECT_FOLDED, (key,)):
+            kinds[tuple(kind)].append((number, fire, until, folded))
+        merged = [
+            (min(r[1] for r in rows), max(r[2] for r in rows), sum(r[3] for r in rows), rows[0][0])
+            for rows in kinds.values()
+            if len(rows) > 1
+        ]
+        gone = [(row[0],) for rows in kinds.values() for row in rows[1:]]
+        self._file.write(("DELETE FROM runs WHERE id = ?", gone), (EXTEND_FOLDED, merged))
+        return bool(gone)
+
+    def options(self, key: str) -> str:
+        """Return the options of a job, in JSON."""
+        row = self._file.db.execute("SELECT options FROM jobs WHERE key = ?", (key,)).fetchone()
+        return str(row[0]) if row else "{}"
 
     def next_job(self, key: str) -> str | None:
         """Return the key of the next job after `key`, loaded or gone; None after the last."""
@@ -70,6 +148,16 @@ class Archive:
         oldest = self._file.db.execute(latest, (key, most)).fetchone()
         if oldest:
             self._file.write(("DELETE FROM job_versions WHERE key = ? AND id <= ?", [(key, oldest[0])]))
+
+    def users(self, first: int, last: int) -> dict[int, str]:
+        """Return the users of the runs from a number up to another one."""
+        rows = self._file.db.execute("SELECT id, key FROM runs WHERE id BETWEEN ? AND ?", (first, last))
+        return {run: key.partition("/")[0] for run, key in rows}
+
+    def printed(self, key: str) -> list[tuple[int, int]]:
+        """Return the runs of a job that printed something, with its bytes, the newest first."""
+        statement = "SELECT id, bytes FROM runs WHERE key = ? AND bytes > 0 ORDER BY id DESC"
+        return self._file.db.execute(statement, (key,)).fetchall()
 
     def old_runs(self, key: str, before: float, max_runs: int) -> list[OldRow]:
         """Return some runs of a job that were due before `before`, or are not among its latest `max_runs`."""

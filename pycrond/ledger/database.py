@@ -16,6 +16,7 @@ from pycrond.ledger.schema import MIGRATIONS
 
 RETRY_INTERVAL = 1.0  # seconds between two attempts to write the queue
 RESERVE_SIZE = 64 << 10  # bytes of disk space kept for a start; SQLite's shared memory needs half
+MAX_LOG_SIZE = 1 << 20  # bytes of the log that stay after a checkpoint
 CHECKPOINT_AFTER = 300  # rows written; about 3 MiB of log if each is a transaction
 OUR_ERRORS = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError)
 """Errors of SQLite that are bugs of ours, not troubles of the file."""
@@ -73,7 +74,9 @@ class Database:
             os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         )  # readable by its owner only
         self.db = sqlite3.connect(self._path, isolation_level=None)
+        self.db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file
         self.db.execute("PRAGMA journal_mode = WAL")
+        self.db.execute(f"PRAGMA journal_size_limit = {MAX_LOG_SIZE}")  # of what is kept for later use
         # `maintain` makes the checkpoints when nothing is due: a checkpoint can take 40 ms.
         self.db.execute("PRAGMA wal_autocheckpoint = 0")
         self.db.execute("PRAGMA synchronous = NORMAL")
@@ -185,6 +188,12 @@ class Database:
             with suppress(sqlite3.OperationalError):  # the disk is full
                 self.db.execute("PRAGMA wal_checkpoint(PASSIVE)")
             self._checkpointed_changes = self.db.total_changes
+
+    def log_size(self) -> int:
+        """Return the bytes of the log."""
+        with suppress(OSError):
+            return os.stat(f"{self._path}-wal").st_size
+        return 0
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `maintain` has to retry; None if nothing is queued."""

@@ -189,4 +189,12 @@ MIGRATIONS = (
     ALTER TABLE runs ADD COLUMN shown INTEGER NOT NULL DEFAULT 0;    -- as told, but told is 3 for both
     UPDATE runs SET printed = delivered, shown = told WHERE told < 3;
     """,
+    """
+    CREATE TABLE copies (            -- runs whose output is being appended to a file, too
+        run     INTEGER PRIMARY KEY,
+        path    BLOB NOT NULL,
+        umask   TEXT NOT NULL,       -- octal; empty: the daemon's
+        written INTEGER NOT NULL     -- bytes of output
+    ) STRICT;
+    """,
 )

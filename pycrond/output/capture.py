@@ -162,7 +162,7 @@ class Capture:
         now, elapsed = clock.now(), clock.elapsed()
         is_full = error.errno in {errno.ENOSPC, errno.EDQUOT}
         self._retry_at = elapsed
-        if is_full and self._delivery.kept.free(ROOM):
+        if is_full and self._delivery.make_room(ROOM):
             if elapsed >= self._told_at + TOLD_INTERVAL:
                 detail = "the disk is full: the oldest delivered output is deleted"
                 self._daemon_log.write("WARNING", detail, now, level="warning")

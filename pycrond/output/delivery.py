@@ -12,11 +12,13 @@ from typing import Any
 from pycrond import clock
 from pycrond.host import machine
 from pycrond.jobs.shares import Shares
+from pycrond.ledger.archive import Archive
 from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
+from pycrond.output.job_output import JobOutput
 from pycrond.output.kept import KeptOutput
 from pycrond.output.run_log import ALL_SENT, STREAM, SYSLOG, Position, Progress, RunLog
-from pycrond.output.spool import SEGMENT_SIZE, Spool
+from pycrond.output.spool import CHUNK_SIZE, SEGMENT_SIZE, Spool
 from pycrond.output.target import Route, skip_to_end
 from pycrond.settings import Settings
 
@@ -52,9 +54,13 @@ class Delivery:
         )
         self._daemon_log = daemon_log
         self._logs: dict[int, RunLog] = {}
-        self.kept = KeptOutput(settings.spool_dir, self._logs.__contains__)
+        archive = Archive(ledger.file)
+        self.kept = KeptOutput(settings.spool_dir, self._logs.__contains__, archive.users)
+        self._job_output = JobOutput(settings, archive, self.kept, self._logs)
         self._waiting: Counter[str] = Counter()  # bytes of each user that a target has not taken
         self._waiting_size = 0  # bytes of all users
+        self._held_size = 0  # bytes that syslog has of runs that are not delivered in full
+        self._reclaim_at = 0  # bytes held at which more of them may be given back than at the last try
         self._dropped_size = 0  # bytes that were dropped, as too much waited
         self._dropped_at: float | None = None  # when that was last, in Unix seconds
         self._changed: dict[int, RunLog] = {}
@@ -72,7 +78,7 @@ class Delivery:
         return {
             "waiting_runs": len(waiting),
             "waiting_bytes": self._waiting_size,
-            "kept_bytes": self.kept.size,
+            "kept_bytes": self.kept.size + self._held_size,
             "limit_bytes": self._limit,
             "dropped_bytes": self._dropped_size,
             "dropped_at": self._dropped_at,
@@ -108,7 +114,8 @@ class Delivery:
             spool = Spool(self._settings.spool_dir, run)
             before = spool.stored_size
             spool.drop_before(spool.size)
-            self.kept.add(run, spool.stored_size - before)
+            self.kept.add(run, spool.stored_size - before, self.kept.user_of(run))
+            self._job_output.mail_done(run)
         elif log and log.mailed:
             log.mailed = False
             self.changed(log)
@@ -116,12 +123,15 @@ class Delivery:
     # The limits
 
     def _count_waiting(self, log: RunLog) -> None:
-        """Count what a target has not taken of a run, and what is kept for a mail beyond a segment."""
-        size = max(0, log.spool.size - log.taken.sent)
-        if self._logs.get(log.run) is not log:
-            size = 0
-        elif log.mailed:
+        """Count what a target or a file has not taken of a run, and what is kept for a mail beyond a segment."""
+        is_open = self._logs.get(log.run) is log
+        size = max(0, log.spool.size - log.done) if is_open else 0
+        if is_open and log.mailed:
             size = max(size, log.spool.stored_size - SEGMENT_SIZE)
+        held = max(0, log.spool.stored_size - size) if is_open else 0
+        self._held_size += held - log.held_size
+        log.held_size = held
+        self._reclaim_at = min(self._reclaim_at, self._held_size + CHUNK_SIZE)
         self._waiting[log.user] += size - log.waiting_size
         self._waiting_size += size - log.waiting_size
         log.waiting_size = size
@@ -133,8 +143,8 @@ class Delivery:
         share = self._shares.spooled if self._shares.is_limited(user) else 0
         if share and self._waiting[user] > share:
             self._drop(user, self._waiting[user] - share, f"{share >> 20} MiB of {user}")
-        if self._excess > 0:
-            self.kept.free(self._excess)
+        if self._excess + self._held_size > 0 and self._limit:
+            self.kept.free(self._excess + self._held_size)
         while self._excess > 0 and not self.kept.size:
             greatest = self._waiting.most_common(1)[0][0]
             self._drop(greatest, self._excess, f"{self._limit >> 20} MiB")
@@ -143,6 +153,34 @@ class Delivery:
     def _excess(self) -> int:
         """The bytes beyond the limit."""
         return self._waiting_size + self.kept.size - self._limit if self._limit else 0
+
+    def make_room(self, size: int) -> int:
+        """Delete so many bytes, or more, that are delivered, as the disk is full; at last also what only
+        mails and files wait for. Return how many; less if there are no more.
+        """
+        freed = self._reclaim(size)
+        waiting = [log for log in self._logs.values() if log.mailed or log.filed is not None]
+        for log in waiting if not freed else ():
+            before, log.mailed = log.spool.stored_size, False
+            self._delete(log)
+            freed += before - log.spool.stored_size + self._give_back(log)
+        return freed
+
+    def _reclaim(self, size: int) -> int:
+        """Delete kept output, then the delivered fronts of the output of runs that go on."""
+        freed = self.kept.free(size)
+        for log in sorted(self._logs.values(), key=lambda log: -log.held_size) if freed < size else ():
+            if freed >= size or not log.held_size:
+                break
+            freed += self._give_back(log)
+        self._reclaim_at = self._held_size + CHUNK_SIZE
+        return freed
+
+    def _give_back(self, log: RunLog) -> int:
+        """Give the delivered front of a run's output back to the disk, unless a mail may want it."""
+        given_back = 0 if log.mailed else log.spool.give_back(log.done)
+        self._count_waiting(log)
+        return given_back
 
     def _drop(self, user: str, excess: int, limit: str) -> None:
         """Delete so many bytes, or more, of a user's oldest runs: first what only a mail waits for, then all
@@ -156,9 +194,11 @@ class Delivery:
         for log in logs:
             if excess <= 0:
                 break
-            size = log.waiting_size
+            size = max(0, log.spool.size - log.taken.sent)
             skip_to_end(log)
             excess -= self._delete(log)
+            if not size:  # only a file waited for it
+                continue
             self._dropped_size, self._dropped_at = self._dropped_size + size, clock.now().timestamp()
             detail = f"{size} bytes that run {log.run} printed: {limit} wait for {self._awaited}"
             self._daemon_log.write("DROPPED", detail, clock.now(), level="err")
@@ -166,7 +206,11 @@ class Delivery:
     def _delete(self, log: RunLog) -> int:
         """Delete what is delivered of a run at once, and return by how much less waits."""
         before = log.waiting_size
-        log.spool.drop_before(log.taken.sent)
+        sent = log.taken.sent
+        if log.filed is not None:  # nor does the file get it
+            log.filed = max(log.filed, sent)
+        log.spool.drop_before(sent)
+        log.spool.give_back(sent)
         self._changed[log.run] = log
         self._count_waiting(log)
         return before - log.waiting_size
@@ -199,18 +243,20 @@ class Delivery:
         more.
         """
         is_counting = self.kept.count()
-        if self._excess > 0:
-            self.kept.free(self._excess)
+        excess = self._excess + self._held_size if self._limit else 0
+        if excess > 0 and (self.kept.size or self._held_size >= self._reclaim_at):
+            self._reclaim(excess)
         return is_counting or (self._excess > 0 and bool(self.kept.size))
 
     def store(self) -> None:
         """Write the progress to the ledger, delete delivered segments, forget runs delivered in full."""
         for log in self._changed.values():
             ends = MAILED_SEGMENTS if log.mailed or not self._routes else 0
-            log.spool.drop_before(log.taken.sent, ends=ends)
+            log.spool.drop_before(log.done, ends=ends)
             if log.is_delivered and log.run in self._logs:
                 del self._logs[log.run]
-                self.kept.add(log.run, log.spool.stored_size)
+                self.kept.add(log.run, log.spool.stored_size, log.user)
+            self._job_output.enforce(log)
             self._count_waiting(log)
         if self._changed:
             self._ledger.delivered({run: self._row(log) for run, log in self._changed.items()})

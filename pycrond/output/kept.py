@@ -5,27 +5,36 @@ The files themselves say what there is. After a start they are counted, a direct
 
 import contextlib
 import os
-from collections import deque
-from collections.abc import Callable
+import sys
+from collections import Counter, deque
+from collections.abc import Callable, Mapping
 
 from pycrond import clock
 from pycrond.output import spool
 
-BLOCK = 4096  # bytes; a file takes whole blocks on disk
 MAX_TURN_TIME = 0.002  # seconds of a turn of the loop in which files are counted
 MAX_DELETED = 100  # runs whose output is deleted at once
 
 
 class KeptOutput:
-    """Counts the delivered output, and deletes the oldest."""
+    """Counts the delivered output, and deletes the oldest of the user who has the most."""
 
-    def __init__(self, directory: str, is_open: Callable[[int], bool]) -> None:
-        """`is_open` tells whether the output of a run is not delivered in full yet: it is not kept output."""
+    def __init__(
+        self,
+        directory: str,
+        is_open: Callable[[int], bool],
+        users: Callable[[int, int], Mapping[int, str]],
+    ) -> None:
+        """`is_open` tells whether the output of a run is not delivered in full yet: it is not kept output.
+        `users` returns the users of the runs from a number up to another one.
+        """
         self._directory = directory
         self._is_open = is_open
+        self._users = users
         self._uncounted = deque(self._thousands())
-        self._coming: deque[int] = deque()  # directories of runs that may be deleted, the oldest first
-        self._oldest: deque[int] = deque()  # runs of one directory
+        self._sizes: dict[str, Counter[int]] = {}  # bytes of each user in each directory
+        self._oldest: dict[str, deque[int]] = {}  # some runs of each user, the oldest first
+        self._of_user: Counter[str] = Counter()  # bytes
         self.size = 0
         """Bytes on disk, as far as they are counted."""
 
@@ -39,8 +48,17 @@ class KeptOutput:
         """Count for a moment what earlier daemons left; return whether there is more to count."""
         give_up_at = clock.elapsed() + MAX_TURN_TIME
         while self._uncounted and clock.elapsed() < give_up_at:
-            self.size += sum(self._runs(self._uncounted.popleft()).values())
+            self._count_directory()
         return bool(self._uncounted)
+
+    def _count_directory(self) -> None:
+        thousand = self._uncounted.popleft()
+        users = self._users_in(thousand)
+        for run, size in self._runs(thousand).items():
+            self.add(run, size, users.get(run, ""))
+
+    def _users_in(self, thousand: int) -> Mapping[int, str]:
+        return self._users(thousand * 1000, thousand * 1000 + 999)
 
     def _runs(self, thousand: int) -> dict[int, int]:
         """Return the bytes on disk of the kept output of each run in a directory, the oldest first."""
@@ -53,52 +71,69 @@ class KeptOutput:
                 run = int(entry.name.partition(".")[0])
                 if not self._is_open(run):
                     with contextlib.suppress(FileNotFoundError):
-                        sizes[run] = sizes.get(run, 0) + _on_disk(entry.stat().st_size)
+                        sizes[run] = sizes.get(run, 0) + spool.on_disk(entry.stat())
         return dict(sorted(sizes.items()))
 
-    def add(self, run: int, size: int) -> None:
-        """Count output of a run that has become kept output; less than 0: that was deleted."""
-        if run // 1000 not in self._uncounted:
-            self.size = max(0, self.size + _on_disk(size))
+    def user_of(self, run: int) -> str:
+        """Return the user of a run; empty if the ledger does not have it."""
+        return self._users(run, run).get(run, "")
 
-    def remove(self, run: int) -> int:
-        """Delete the kept output of a run; return the bytes on disk that it had."""
-        sizes = [
-            spool.remove_segment(self._directory, run, segment)
-            for segment in spool.segments(self._directory, run)
-        ]
-        if sizes:
+    def add(self, run: int, size: int, user: str) -> None:
+        """Count output of a run that has become kept output; less than 0: that was deleted."""
+        thousand = run // 1000
+        if thousand in self._uncounted:
+            return
+        sizes = self._sizes.setdefault(user, Counter())
+        change = max(spool.whole_blocks(size), -sizes[thousand])
+        sizes[thousand] += change
+        self._change(user, change)
+
+    def _change(self, user: str, change: int) -> None:
+        self._of_user[user] += change
+        self.size += change
+
+    def remove(self, run: int, user: str, size: int = sys.maxsize) -> int:
+        """Delete the kept output of a run; return the bytes on disk that it had. `size` is what it printed,
+        if that is known: to look for segments takes longer than to delete one.
+        """
+        is_single = size < spool.SEGMENT_SIZE
+        segments = [0] if is_single else spool.segments(self._directory, run)
+        freed = sum(spool.remove_segment(self._directory, run, segment) for segment in segments)
+        if freed:
             spool.remove_empty_directory(self._directory, run // 1000)
-        freed = sum(map(_on_disk, sizes))
-        self.add(run, -freed)
+            self.add(run, -freed, user)
         return freed
 
     def free(self, size: int) -> int:
-        """Delete so many bytes of kept output, or more, of the oldest runs; return how many, which may be
-        less because there is no more, or not now.
+        """Delete so many bytes of kept output, or more, always of the user with the most. Return
+        how many, which may be less because there is no more, or not now.
         """
         freed = deleted = 0
-        while freed < size and deleted < MAX_DELETED and self._find_oldest():
-            run = self._oldest.popleft()
+        while freed < size and deleted < MAX_DELETED and (user := self._greatest_user()) is not None:
+            run = self._oldest[user].popleft()
             if not self._is_open(run):
-                freed += self.remove(run)
+                freed += self.remove(run, user)
                 deleted += 1
         return freed
 
-    def _find_oldest(self) -> bool:
-        """Find the runs that come next; False if there are none, after a look at all directories."""
-        was_reset = False
-        while not self._oldest:
-            if not self._coming:
-                if was_reset or not self.size:
-                    self.size = 0 if not self._uncounted else self.size
-                    return False
-                self._coming, was_reset = deque(self._thousands()), True
-                continue
-            self._oldest.extend(self._runs(self._coming.popleft()))
-        return True
+    def _greatest_user(self) -> str | None:
+        """Return the user with the most kept output, and find its oldest runs; None if there is no output."""
+        while True:
+            user, size = max(self._of_user.items(), key=lambda item: item[1], default=("", 0))
+            if size and self._find_oldest(user):
+                return user
+            if not size and not self._uncounted:
+                return None
+            if not size:
+                self._count_directory()
 
-
-def _on_disk(size: int) -> int:
-    """Return a size rounded up to whole blocks."""
-    return -(-size // BLOCK) * BLOCK
+    def _find_oldest(self, user: str) -> bool:
+        """Find the oldest runs of a user; False if there are none, so that none count any more."""
+        sizes, oldest = self._sizes[user], self._oldest.setdefault(user, deque())
+        while not oldest and sizes:
+            thousand = min(sizes)
+            users = self._users_in(thousand)
+            oldest.extend(run for run in self._runs(thousand) if users.get(run, "") == user)
+            if not oldest or not sizes[thousand]:
+                self._change(user, -sizes.pop(thousand))
+        return bool(oldest)

@@ -16,6 +16,7 @@ from pycrond.ledger.writer import Ledger
 from pycrond.output.capture import MAX_TAKEN, Capture, CapturedOutput
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.output.delivery import Delivery
+from pycrond.output.file_copies import FileCopies
 from pycrond.output.run_log import EXIT_SENT, STREAM, SYSLOG, Progress, RunLog
 from pycrond.output.spool import Spool
 from pycrond.output.standard_stream import StandardStream, is_null
@@ -44,6 +45,7 @@ class Output:
         self.log = DaemonLog(self._routes.values(), _console(settings, self._routes))
         self.delivery = Delivery(settings, ledger, self._routes, self.log, shares)
         os.makedirs(settings.fifo_dir, mode=0o700, exist_ok=True)
+        self.copies = FileCopies(poller, ledger.file, self.log)
         self.capture = Capture(poller, self.delivery, self.log, settings.fifo_dir)
 
     # Runs
@@ -96,6 +98,7 @@ class Output:
     def _resume(self, log: RunLog) -> CapturedOutput:
         output = CapturedOutput(log, spawn.open_fifo(self.capture.path(log.run)), run_over=True)
         log.output_open = output.reader >= 0
+        self.copies.resume(log)
         self.delivery.add([log])
         return output
 
@@ -111,6 +114,7 @@ class Output:
     def step(self, now: datetime, elapsed: float) -> bool:
         """Retry, and send what the targets take; return whether there is more to do at once."""
         self.capture.retry(elapsed)
+        self.copies.step(elapsed, self.delivery.changed)
         more = self.delivery.step(now, elapsed)
         self._watch_targets()
         return more
@@ -130,7 +134,8 @@ class Output:
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do; None if it has to wait for nothing."""
         targets = (route.target.retry_in() for route in self._routes.values())
-        waits = [self.capture.retry_in(elapsed), self.delivery.retry_in(elapsed), *targets]
+        parts = (part.retry_in(elapsed) for part in (self.capture, self.copies, self.delivery))
+        waits = [*parts, *targets]
         return min((wait for wait in waits if wait is not None), default=None)
 
     def drain(self, now: datetime, give_up_at: float) -> None:

@@ -75,6 +75,9 @@ class RunLog:
     spool: Spool
     logged: bool = True  # its start and end are logged, not only its output
     output_open: bool = True
+    key: str = ""  # of the job
+    keep_output: int | None = None  # the job's option
+    filed: int | None = None  # offset up to which the output is in the file of the option `output`
     mailed: bool = False  # or may be: both ends of the output are kept until then
     started_at: float | None = None  # Unix seconds
     ending: tuple[Outcome, float | None] | None = None  # and its duration in seconds
@@ -82,6 +85,7 @@ class RunLog:
     size_at_end: int = 0  # bytes it had printed when it ended: they are sent before its end is
     positions: dict[int, Position] = field(default_factory=dict)  # of the targets, by their places
     waiting_size: int = 0  # bytes that are counted as not delivered
+    held_size: int = 0  # bytes on disk beyond these
 
     @classmethod
     def of(cls, run: Run, pid: int, spool: Spool, started_at: float | None) -> "RunLog":
@@ -96,6 +100,8 @@ class RunLog:
             job.display_name,
             spool,
             options.log,
+            key=job.key,
+            keep_output=options.keep_output,
             mailed=options.may_be_mailed,
             started_at=started_at,
         )
@@ -139,9 +145,15 @@ class RunLog:
         return None, progress
 
     @property
+    def done(self) -> int:
+        """The offset up to which nothing but a mail needs the output any more."""
+        sent = self.taken.sent
+        return sent if self.filed is None else min(sent, self.filed)
+
+    @property
     def is_delivered(self) -> bool:
-        """Return whether the targets have taken all there will ever be."""
-        if self.output_open or not self.ending:
+        """Return whether the targets and a file have taken all there will ever be."""
+        if self.output_open or not self.ending or self.done < self.spool.size:
             return False
         return all(
             position.acknowledged

@@ -6,6 +6,7 @@ spool is a sequence of segment files. Segments that are delivered are deleted, e
 """
 
 import contextlib
+import ctypes
 import os
 import select
 
@@ -15,6 +16,10 @@ from pycrond.output.line_times import LineTimes, Mark
 
 SEGMENT_SIZE = 1 << 20  # bytes
 CHUNK_SIZE = 1 << 16  # bytes moved at once: the capacity of a pipe
+BLOCK = 4096  # bytes; a file takes whole blocks on disk
+KEEP_SIZE_PUNCH_HOLE = 3  # <linux/falloc.h>
+
+_libc = ctypes.CDLL(None)
 
 
 def path(directory: str, run: int, segment: int) -> str:
@@ -39,13 +44,38 @@ def remove_empty_directory(directory: str, thousand: int) -> None:
 
 
 def remove_segment(directory: str, run: int, segment: int) -> int:
-    """Delete a segment with its times, if it exists; return its size."""
+    """Delete a segment with its times, if it exists; return the bytes on disk that it had."""
     size = 0
     with contextlib.suppress(FileNotFoundError):
-        size = os.stat(path(directory, run, segment)).st_size
+        size = on_disk(os.stat(path(directory, run, segment)))
         os.unlink(path(directory, run, segment))
     line_times.remove(directory, run, segment)
     return size
+
+
+def on_disk(status: os.stat_result) -> int:
+    """Return the bytes that a segment takes on disk: whole blocks, without those that were given back."""
+    return min(whole_blocks(status.st_size), status.st_blocks * 512)
+
+
+def whole_blocks(size: int) -> int:
+    """Return a size rounded up to whole blocks."""
+    return -(-size // BLOCK) * BLOCK
+
+
+def _data_start(descriptor: int) -> int:
+    """Return where the data of a segment begins: its front may have been given back (lseek(2), SEEK_DATA)."""
+    try:
+        return os.lseek(descriptor, 0, os.SEEK_DATA)
+    except OSError:  # it is empty, or nothing is left
+        return os.fstat(descriptor).st_size
+
+
+def _start(directory: str, run: int, existing: list[int]) -> int:
+    """Return the offset at which the output in existing segments begins."""
+    with contextlib.suppress(FileNotFoundError), open(path(directory, run, existing[0]), "rb") as file:
+        return existing[0] * SEGMENT_SIZE + _data_start(file.fileno())
+    return existing[0] * SEGMENT_SIZE
 
 
 def upper_run_bound(directory: str) -> int:
@@ -66,9 +96,9 @@ class Spool:
         self._descriptor = -1  # of the last segment
         existing = [] if is_new else segments(directory, run)
         self._first = existing[0] if existing else 0
+        self._given_back = _start(directory, run, existing) if existing else 0  # up to this offset
         self._middle = 0  # the first segment not yet deleted between both ends
         self._ends = 0  # segments kept at the beginning, if any were deleted behind them
-        self._skipped = 0  # the offset before which nothing is looked for on disk
         self._times = LineTimes(directory, run)
         self.size = 0
         if existing:
@@ -77,7 +107,7 @@ class Spool:
     @property
     def kept_start(self) -> int:
         """The offset at which the output on disk begins; everything before is delivered and deleted."""
-        return max(self._first * SEGMENT_SIZE, self._skipped)
+        return max(self._first * SEGMENT_SIZE, self._given_back)
 
     @property
     def stored_size(self) -> int:
@@ -90,7 +120,7 @@ class Spool:
         the machine has failed before it was on disk.
         """
         if self.size < size:
-            self.size = self._skipped = size
+            self.size = self._given_back = size
             self._first = size // SEGMENT_SIZE
 
     def move_from(self, fifo: int, at: float | None = None) -> int | None:
@@ -147,6 +177,23 @@ class Spool:
             self._middle, self._ends = max(first, keep), ends
         else:
             self._first = max(first, keep)
+
+    def give_back(self, offset: int) -> int:
+        """Give the whole blocks before `offset` in its segment back to the disk; return how many bytes.
+        `drop_before` deletes the segments before it.
+        """
+        segment, end = divmod(offset // BLOCK * BLOCK, SEGMENT_SIZE)
+        start, before = segment * SEGMENT_SIZE, self.kept_start
+        if start + end <= before:
+            return 0
+        with contextlib.suppress(OSError), open(path(self._directory, self._run, segment), "r+b") as file:
+            if os.fstatvfs(file.fileno()).f_bsize > BLOCK:
+                return 0
+            arguments = (file.fileno(), KEEP_SIZE_PUNCH_HOLE, ctypes.c_long(0), ctypes.c_long(end))
+            if _libc.fallocate64(*arguments) == 0:
+                self._given_back = start + end
+                return self._given_back - max(before, start)
+        return 0
 
     def close(self) -> None:
         if self._descriptor >= 0:
@@ -206,7 +253,7 @@ def kept_range(directory: str, run: int) -> tuple[int, int]:
         size = os.stat(path(directory, run, existing[-1])).st_size
     except FileNotFoundError:
         size = 0
-    return existing[0] * SEGMENT_SIZE, existing[-1] * SEGMENT_SIZE + size
+    return _start(directory, run, existing), existing[-1] * SEGMENT_SIZE + size
 
 
 def tail(directory: str, run: int, max_size: int) -> bytes:
@@ -215,7 +262,8 @@ def tail(directory: str, run: int, max_size: int) -> bytes:
         with open(path(directory, run, 0), "rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             if size < SEGMENT_SIZE:
-                return os.pread(file.fileno(), max_size, max(0, size - max_size))
+                start = max(_data_start(file.fileno()), size - max_size)
+                return os.pread(file.fileno(), max_size, start)
     except FileNotFoundError:
         pass
     start, end = kept_range(directory, run)
@@ -225,4 +273,4 @@ def tail(directory: str, run: int, max_size: int) -> bytes:
 def first_offset(directory: str, run: int) -> int | None:
     """Return the offset at which a run's output on disk begins; None if there is none."""
     existing = segments(directory, run)
-    return existing[0] * SEGMENT_SIZE if existing else None
+    return _start(directory, run, existing) if existing else None

@@ -2,12 +2,14 @@
 
 import os
 import re
+import socket
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 
+from pycrond import clock
 from pycrond.errors import UnknownUserError
-from pycrond.host import privileges
+from pycrond.host import privileges, spawn
 from pycrond.host.cgroup import Limits
 from pycrond.host.mounts import MountTable
 from pycrond.host.names import NAMES, User
@@ -15,6 +17,7 @@ from pycrond.host.privileges import DirectoryPrefix, env_prefix
 from pycrond.host.spawn import NO_LIMITS, Launch, as_bytes
 from pycrond.host.spawner import SPAWNER
 from pycrond.jobs.job import SEARCH_PATHS, Account, Job
+from pycrond.jobs.options import Options
 from pycrond.jobs.run import Fire
 from pycrond.settings import Settings
 
@@ -48,7 +51,7 @@ class CommandBuilder:
         self._mounts = MountTable()
         self._fallback = directory_of_cron(settings.root) if settings.system and dialect == "debian" else ""
         self._has_pam = bool(SPAWNER.pam_service)
-        self._own = User(account, groups=tuple(os.getgroups()) if self._has_pam else ())
+        self._own = User(account, groups=tuple(os.getgroups()))
         self._inherited = inherited(os.environ, wanted=settings.inherit_env)
 
     def is_own(self, account: Account) -> bool:
@@ -69,11 +72,18 @@ class CommandBuilder:
 
     def user_of(self, job: Job, now: datetime) -> User:
         """Return the user of a job, which must have the uid that it had when the job was loaded."""
-        account = self.accounts.get(job.user)
+        return self._user_named(job.user, now)
+
+    def _user_named(self, name: str, now: datetime) -> User:
+        account = self.accounts.get(name)
         if account is None:  # the crontab of a user is not read before it is known whose file it may be
-            reason = f"there was no user '{job.user}' when the crontabs were loaded"
-            raise UnknownUserError(reason if NAMES.user(job.user) else NAMES.unknown_reason(job.user))
-        return self.usable_user(job.user, account.uid, now)
+            reason = f"there was no user '{name}' when the crontabs were loaded"
+            raise UnknownUserError(reason if NAMES.user(name) else NAMES.unknown_reason(name))
+        return self.usable_user(name, account.uid, now)
+
+    def start_writer(self, user: str, path: bytes, umask: str) -> socket.socket:
+        """Start a process that appends to a file as a user; see `spawn.start_writer`."""
+        return spawn.start_writer(self._user_named(user, clock.now()), path, umask)
 
     def build(
         self,
@@ -89,13 +99,15 @@ class CommandBuilder:
 
         `prefix` is a command that executes its arguments, as that user.
         """
+        options = fire.job.entry.options
+        is_spawned = self._has_pam or options.needs_spawner or not self.is_own(user.account)
         launch = describe(
             fire,
             run,
             user.account,
             fifo,
             self.search_path,
-            groups=None if self.is_own(user.account) and not self._has_pam else user.groups,
+            groups=user.groups if is_spawned else None,
             enter=self._enter,
             may_block=self._mounts.may_block,
             limits=limits,
@@ -103,7 +115,7 @@ class CommandBuilder:
             state_dir=self._state_dir,
             inherited=self._inherited,
         )
-        return launch._replace(fallback=self._fallback) if self._fallback else launch
+        return launch if options.dir else launch._replace(fallback=self._fallback)
 
 
 def describe(
@@ -123,8 +135,9 @@ def describe(
 ) -> Launch:
     """The command, environment (semantics.md 3) and standard input of a run that prints to `fifo`.
 
-    `groups` are those of a user whose runs the spawner starts, for which the daemon must be root: of another
-    user than the daemon's own, under PAM of any user; else None. `prefix` is
+    `groups` are those of a user whose runs the spawner starts: of another user than the daemon's own, for
+    which the daemon must be root; under PAM, and with options that only the run's process can obey, of any
+    user; else None. `prefix` is
     a command that executes its arguments. `enter` changes the directory in a child of the daemon's own user
     where `may_block` says that directory or shell may be on a dead mount; otherwise the daemon does it, which
     takes 0.3 ms less. `state_dir` is the daemon's; variables of the crontab take precedence over `inherited`
@@ -139,11 +152,33 @@ def describe(
     command: tuple[str, ...] = (*prefix, shell, "-c", entry.command)
     directory, stdin = environment["HOME"] and os.path.join("/", environment["HOME"]), as_bytes(entry.stdin)
     if groups is not None:
-        return Launch(command, environment, directory, stdin, fifo, account, tuple(groups), limits)
+        launch = Launch(command, environment, directory, stdin, fifo, account, tuple(groups), limits)
+        return _with_files(launch, entry.options)
     words = limits.words()
     if any(may_block(as_bytes(path)) for path in (directory, os.path.join(directory, shell))):
         return Launch((*words, *enter(directory), *command), environment, "/", stdin, fifo)
     return Launch((*words, *command), environment, directory, stdin, fifo)
+
+
+def _with_files(launch: Launch, options: Options) -> Launch:
+    """Return the command of an owner with the files and the umask that its job's options name."""
+
+    def path(text: str | None) -> str:
+        return in_home(text, launch.directory) if text else ""
+
+    return launch._replace(
+        directory=path(options.dir) or launch.directory,
+        umask=options.umask or "",
+        variables=path(options.env_file),
+        output=path(options.output),
+    )
+
+
+def in_home(path: str, home: str) -> str:
+    """Return an absolute path for one that may begin with `~/` or be relative to HOME; a first `-` stays."""
+    mark = "-" if path.startswith("-") else ""
+    relative = path.removeprefix("-")
+    return mark + os.path.join("/", home, "" if relative == "~" else relative.removeprefix("~/"))
 
 
 def _identity(run: int, fire: Fire, state_dir: str) -> dict[str, str]:

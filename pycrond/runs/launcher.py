@@ -171,6 +171,8 @@ class Launcher:
             lateness = (at - run.fire.at).total_seconds() * 1000
             run.enter(State.RUNNING)
             launch = start.claimed.launch
+            if launch and launch.output:
+                self._output.copies.begin(output.log, spawn.as_bytes(launch.output), launch.umask)
             floor = floor_of(is_own=not (launch and launch.owner))
             active = ActiveRun(run, start.pid, output, start.elapsed, at.timestamp(), floor_kb=floor)
             self._journal.add_start(run.id, start.pid, at.timestamp(), lateness)

@@ -41,6 +41,7 @@ class Runs:
     ) -> None:
         self._ledger = ledger
         self._output = output
+        output.copies.start_writer = builder.start_writer
         self.shares = output.shares
         self.active = ActiveRuns()
         self.limits = ResourceLimits(settings.state_dir)

@@ -1,9 +1,12 @@
 """Rows of the ledger that nobody needs any more: gone jobs that never ran, old versions, pauses that are over."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from pycrond import clock
 from pycrond.daemon.retention import KEPT_VERSIONS
+from pycrond.ledger.archive import Archive
+from pycrond.ledger.reader import Reader
 from tests.support.loop import Loop
 
 NEVER = "0 0 1 1 *"
@@ -50,3 +53,91 @@ def test_a_job_that_is_paused_again_and_again_has_one_pause_more_at_most(loop: L
         pauses.pause(["root/job"], clock.now().timestamp() + 10, "", clock.now())
         loop.frozen.tick(timedelta(seconds=20))
     assert rows(loop, "pauses") <= 2
+
+
+def add_runs(loop: Loop, key: str, count: int) -> None:
+    """Add runs of the past to the ledger, one a minute."""
+    last = int(clock.now().timestamp()) // 60 - 1
+    loop.daemon.subsystems.ledger.file.db.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < ?1 - 1)"
+        " INSERT INTO runs (key, fire, wall, fold, era, trigger, attempt, state, started_at, ended_at, told)"
+        " SELECT ?2, 60.0 * (?3 + i), ?3 + i, 0, 0, 'schedule', 1, 'succeeded', 60.0 * i, 60.0 * i, 3 FROM n",
+        (count, key, last - count),
+    )
+    loop.daemon.subsystems.ledger.begin_after(loop.query("SELECT max(id) FROM runs")[0][0])
+
+
+def test_a_job_may_keep_less_than_the_settings_allow(loop: Loop) -> None:
+    loop.settings = replace(loop.settings, keep_runs=20, keep_days=2)
+    loop.begin(
+        f"#: name=few keep-runs=5 keep-days=9\n{NEVER} true\n#: name=many keep-runs=50\n{NEVER} true\n"
+        f"#: name=short keep-days=1\n{NEVER} true\n"
+    )
+    for name in ("few", "many"):
+        add_runs(loop, f"root/{name}", 100)
+    add_runs(loop, "root/short", 3 * 1440)
+    retention, now = loop.daemon._retention, clock.now()
+    for name in ("few", "many", "short"):
+        while retention.fold(f"root/{name}", now):
+            pass
+    single = loop.query("SELECT key, count(*) FROM runs WHERE folded IS NULL GROUP BY key")
+    assert dict(single) == {"root/few": 5, "root/many": 20, "root/short": 20}
+    assert loop.query("SELECT sum(coalesce(folded, 1)) FROM runs") == [(200 + 3 * 1440,)]
+
+
+def test_the_ledger_stays_below_its_limit(loop: Loop) -> None:
+    """Of two busy jobs, the oldest runs are folded; the only run of a third one, as old as they are, is not."""
+    loop.settings = replace(loop.settings, ledger_limit=1)
+    loop.begin(f"#: name=rare\n{NEVER} true\n#: name=a\n{NEVER} true\n#: name=b\n{NEVER} true\n")
+    database, archive = loop.daemon.subsystems.ledger.file, Archive(loop.daemon.subsystems.ledger.file)
+    for key in ("root/rare", "root/a", "root/b"):
+        add_runs(loop, key, 1 if key == "root/rare" else 8000)
+    database.db.execute(
+        "INSERT INTO last_runs SELECT key, max(id), NULL, 0, NULL, 0, 0 FROM runs GROUP BY key"
+    )
+    limit, longest = loop.daemon._retention._limit, 0.0
+    limit.step(is_new_minute=True)
+    steps = 0
+    while limit.retry_in(clock.elapsed()) is not None and steps < 400:
+        limit._next_at, steps = 0.0, steps + 1
+        since = clock.elapsed()
+        limit.step(is_new_minute=False)
+        longest = max(longest, clock.elapsed() - since)
+        database.maintain()
+    size = archive.size()
+    assert size.total - size.log - size.free < 1 << 20
+    assert size.free < 1.1 * (1 << 20), "pages are given back to the disk"
+    assert longest < 0.2
+    assert loop.query("SELECT count(*) FROM runs WHERE folded IS NULL AND key = 'root/rare'") == [(1,)]
+    assert loop.query("SELECT sum(coalesce(folded, 1)) FROM runs") == [(16_001,)]
+    ((first,),) = loop.query(
+        "SELECT min(id) FROM runs WHERE folded IS NULL AND id NOT IN (SELECT run FROM last_runs)"
+    )
+    ((folded,),) = loop.query("SELECT sum(folded) FROM runs")
+    assert first == folded + 3, "the oldest, but for the last runs of jobs"
+    assert archive.merge_days("root/a")
+    assert loop.query("SELECT count(*) FROM runs WHERE folded NOT NULL AND key = 'root/a'") == [(1,)]
+    assert loop.query("SELECT sum(coalesce(folded, 1)) FROM runs") == [(16_001,)]
+
+
+def test_list_searches_no_past_runs(loop: Loop) -> None:
+    """Its queries use indexes for all that they read of the runs, so that millions of them cost nothing."""
+    loop.begin(f"{NEVER} true\n")
+    reader = Reader(str(loop.state))
+    statements: list[str] = []
+    reader._db.set_trace_callback(statements.append)
+    for query in (
+        reader.last_runs,
+        reader.standings,
+        reader.unfinished,
+        reader.expected,
+        reader.medians,
+        reader.jobs,
+    ):
+        query()
+    reader.pauses(0.0)
+    reader._db.set_trace_callback(None)
+    plans = [row[3] for text in statements for row in reader._db.execute(f"EXPLAIN QUERY PLAN {text}")]
+    reader.close()
+    assert any("SEARCH runs" in plan for plan in plans)
+    assert not [plan for plan in plans if "SCAN runs" in plan and "runs_open" not in plan]

@@ -469,6 +469,68 @@ def test_delivered_output_of_the_oldest_runs_goes_first(loop: Loop) -> None:
     assert not os.path.exists(line_times.path(str(loop.state / "spool"), 1, 0))
 
 
+def sizes(loop: Loop) -> dict[int, int]:
+    """Return how many bytes of each run's output are kept."""
+    ranges = {run.id: spool.kept_range(str(loop.state / "spool"), run.id) for run in loop.runs()}
+    return {run: end - start for run, (start, end) in ranges.items() if end > start}
+
+
+def test_the_output_of_a_job_stays_below_its_limit(loop: Loop) -> None:
+    """Over its runs, also of an earlier daemon; other jobs keep theirs. The setting limits the option."""
+    loop.settings = replace(loop.settings, keep_output=1)
+    limited = "* * * * * seq $PYCROND_RUN 10000 20000 | tail -c 50001\n"
+    loop.begin(f"#: keep-output=120k\n{limited}#: keep-output=9M\n* * * * * {LINES} | head -c 300000; echo\n")
+    for _ in range(5):
+        loop.minutes()
+        loop.settle()
+    assert sizes(loop) == {5: 50_001, 7: 50_001, 9: 50_001} | dict.fromkeys((6, 8, 10), 300_001) or sizes(
+        loop
+    )
+    loop.release()
+    loop.begin()
+    loop.minutes()
+    loop.settle()
+    kept = sizes(loop)
+    assert sum(size for run, size in kept.items() if run % 2) <= 120 << 10
+    assert sum(size for run, size in kept.items() if run % 2 == 0) <= 1 << 20
+    assert kept.keys() >= {9, 10, 11, 12}, "the newest are kept"
+
+
+def test_the_output_of_a_run_that_goes_on_stays_below_the_limit_of_its_job(loop: Loop) -> None:
+    """The delivered front of it is given back to the disk; what is left is the end, in order."""
+    lines = "seq 100000 | tr '\\n' , | fold -w 900; echo"
+    loop.begin(f"#: keep-output=64k\n* * * * * {lines}; while ! [ -e end ]; do sleep 0.01; done; echo end\n")
+    loop.minutes()
+    directory = str(loop.state / "spool")
+    loop.until(lambda: loop.log.lines and loop.log.lines[-1].detail.endswith(",100000,"))
+    loop.until(lambda: sizes(loop).get(1, 1 << 20) <= 64 << 10)
+    start, end = spool.kept_range(directory, 1)
+    assert end - start > 60 << 10
+    assert spool.read(directory, 1, start, 1 << 20).endswith(b",99999,100000,\n")
+    assert (loop.state / "spool/0/1.0").stat().st_blocks * 512 < 140 << 10
+    (loop.directory / "end").touch()
+    loop.settle()
+    assert 60 << 10 < sizes(loop)[1] <= 64 << 10
+    assert spool.tail(directory, 1, 4) == b"end\n"
+    assert not loop.log.details("DROPPED")
+
+
+def test_the_delivered_output_of_runs_that_go_on_makes_room_on_a_full_disk(
+    loop: Loop, small_spool: Path
+) -> None:
+    """Three jobs print 900 kB in all, on a disk of 512 kB; none has ended, so nothing is kept output."""
+    script = f"for n in 1 2 3; do {LINES} | head -c 100000; echo; sleep 0.05; done"
+    loop.begin(
+        "".join(f"* * * * * {script}; while ! [ -e end ]; do sleep 0.01; done; echo {n}\n" for n in range(3))
+    )
+    loop.minutes()
+    loop.until(lambda: len(loop.log.details("CMDOUT")) >= 3 * 3 * 111)
+    loop.until(lambda: loop.daemon.subsystems.output.figures()["trouble"] is None)
+    (loop.directory / "end").touch()
+    loop.settle()
+    assert not loop.log.details("DROPPED")
+
+
 def test_output_in_bursts_stays_below_the_limit(silent_loop: Loop) -> None:
     """Three jobs print 90 MB while nothing reads; each keeps a segment beyond the limit, in which it writes."""
     loop = silent_loop

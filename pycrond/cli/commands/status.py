@@ -108,8 +108,24 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
         limit = f", spool-limit {disk['limit_bytes'] >> 20} MiB" if disk["limit_bytes"] else ""
         yield f"output on disk: {size(disk['kept_bytes'])} delivered, {waiting(disk)}{limit}"
         yield from disk_lines(disk, terminal.here())
+    if kept := answer.get("retention"):
+        yield from _retention_lines(kept)
     if answer.get("alarms") or answer.get("dropped_alarms"):
         yield f"alarms: {answer['alarms']} not yet delivered, {answer.get('dropped_alarms', 0)} dropped"
+
+
+def _retention_lines(kept: dict[str, Any]) -> Iterator[str]:
+    """Yield the size of the ledger, and how long runs and their output are kept."""
+    free = f", {size(kept['ledger_free_bytes'])} of it free" if kept["ledger_free_bytes"] else ""
+    limit = f", ledger-limit {kept['ledger_limit_bytes'] >> 20} MiB" if kept["ledger_limit_bytes"] else ""
+    yield f"ledger: {size(kept['ledger_bytes'])}{free}{limit}"
+    limits = {
+        "keep-days": kept["keep_days"],
+        "keep-runs": kept["keep_runs"],
+        "keep-output": kept["keep_output_bytes"] and f"{kept['keep_output_bytes'] >> 20} MiB",
+    }
+    shown = ", ".join(f"{name} {value or 'no limit'}" for name, value in limits.items())
+    yield f"kept of each job: {shown}"
 
 
 def _file_lines(answer: dict[str, Any]) -> Iterator[str]:

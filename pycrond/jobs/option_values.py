@@ -1,0 +1,152 @@
+"""The readers of the options' values. A ValueError says which values are accepted."""
+
+import re
+from collections.abc import Callable
+
+MAX_PING_OUTPUT = 1 << 20  # bytes; healthchecks.io keeps 100 kB
+BLOCK = 4096  # bytes
+MAX_PATH = 4000  # characters
+MAX_DURATION = 36_500 * 86_400  # seconds
+
+_UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+_SIZE_BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def duration(text: str) -> float:
+    """Return seconds, as an int if they are a whole number."""
+    if text == "0":
+        return 0
+    match = re.fullmatch(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)([smhd])", text)
+    if not match:
+        raise ValueError("a duration such as 90s, 5m, 2h or 1d")
+    seconds = float(match[1]) * _UNIT_SECONDS[match[2]]
+    if seconds > MAX_DURATION:
+        raise ValueError("a duration of at most 36500d")
+    return int(seconds) if seconds.is_integer() else seconds
+
+
+def positive_duration(text: str) -> float:
+    seconds = duration(text)
+    if not seconds:
+        raise ValueError("a duration of more than 0s")
+    return seconds
+
+
+def choice(*words: str) -> Callable[[str], str]:
+    """Return a reader that accepts one of these words."""
+
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(f"one of {', '.join(words)}")
+        return text
+
+    return read
+
+
+def integer(first: int, last: int) -> Callable[[str], int]:
+    """Return a reader that accepts the integers from `first` to `last`."""
+
+    def read(text: str) -> int:
+        if not re.fullmatch(r"-?[0-9]{1,9}", text) or not first <= int(text) <= last:
+            raise ValueError(f"a whole number from {first} to {last}")
+        return int(text)
+
+    return read
+
+
+def job_name(text: str) -> str:
+    if not re.fullmatch(r"\w[\w.:@+-]{0,99}", text):
+        raise ValueError("a name of letters, digits and . _ - : @ +, at most 100 of them")
+    return text
+
+
+def lock_name(text: str) -> str:
+    """Return the name of a lock of the job's user, or with the prefix `global:` of all users."""
+    name = job_name(text.removeprefix("global:"))
+    if name.startswith("global:"):
+        raise ValueError("a name that begins with global: once at most")
+    return text
+
+
+def command(text: str) -> str:
+    if not text.strip():
+        raise ValueError("a command")
+    return text
+
+
+def io_class(text: str) -> str:
+    if not re.fullmatch(r"idle|(?:best-effort|realtime)(?::[0-7])?", text):
+        raise ValueError("idle, best-effort or realtime, the last two with a level such as best-effort:7")
+    return text
+
+
+def size(text: str) -> int:
+    """Return a number of bytes."""
+    match = re.fullmatch(r"([0-9]{1,12})([kmgt]?)(?:i?b)?", text.lower())
+    if not match or not int(match[1]):
+        raise ValueError("a size such as 512M or 2G")
+    return int(match[1]) * _SIZE_BYTES[match[2]]
+
+
+def size_or_none(text: str) -> int:
+    """Return a number of bytes: 0, or a block of a disk at least."""
+    number = 0 if text == "0" else size(text)
+    if 0 < number < BLOCK:
+        raise ValueError("a size of at least 4k, or 0")
+    return number
+
+
+def processors(text: str) -> float:
+    """Return a number of processors, 1 for the whole time of one."""
+    match = re.fullmatch(r"([0-9]{1,6}(?:\.[0-9]{1,6})?)(%?)", text)
+    share = float(match[1]) / (100 if match[2] else 1) if match else 0
+    if not share:
+        raise ValueError("a number of processors such as 0.5 or 50%")
+    return share
+
+
+def exit_statuses(text: str) -> tuple[int, ...]:
+    statuses: set[int] = set()
+    for part in text.split(","):
+        match = re.fullmatch(r"([0-9]{1,3})(?:-([0-9]{1,3}))?", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+        if not first <= last <= 255:
+            raise ValueError("exit statuses such as 0,1 or 0-3, up to 255")
+        statuses.update(range(first, last + 1))
+    return tuple(sorted(statuses))
+
+
+def url(text: str) -> str:
+    if not re.fullmatch(r"https?://[!-~]+", text):
+        raise ValueError("a URL that begins with http:// or https://")
+    return text
+
+
+def ping_output(text: str) -> str:
+    try:
+        is_valid = text == "0" or size(text.removeprefix("always:")) <= MAX_PING_OUTPUT
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise ValueError("a size such as 10k, always:10k or 0, of at most 1M")
+    return text
+
+
+def path(text: str) -> str:
+    if not 0 < len(text) <= MAX_PATH or not re.fullmatch(r"(?!~[^/])[^\0-\x1f\x7f]+", text):
+        raise ValueError("a path, which begins with / or ~/ or is relative to HOME")
+    return text
+
+
+def optional_path(text: str) -> str:
+    return "-" * text.startswith("-") + path(text.removeprefix("-"))
+
+
+def file_mask(text: str) -> str:
+    if not re.fullmatch(r"0?[0-7]{3}|0", text):
+        raise ValueError("an octal number such as 027")
+    return text.rjust(3, "0")
+
+
+def yes_no(text: str) -> bool:
+    return choice("yes", "no")(text) == "yes"
