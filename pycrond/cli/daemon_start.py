@@ -6,6 +6,7 @@ import os
 import socket
 import stat
 import time
+from collections.abc import Sequence
 
 from pycrond.cli.daemon_requests import KEEPER_TIMEOUT, LOCK_POLL_INTERVAL, ask_daemon, exchange_with_keeper
 from pycrond.cli.load_report import print_load_report
@@ -22,12 +23,12 @@ from pycrond.settings import Settings
 
 
 def start_daemon(
-    settings: Settings, crontabs: str, *, foreground: bool = False, log_stderr: bool = False
+    settings: Settings, crontabs: str, *, foreground: bool = False, arguments: Sequence[str] = ()
 ) -> int:
     """Start a daemon and return the exit status once it is ready; with `foreground`, once it has ended.
 
-    `crontabs`: the directories that are read, and why, to be printed. `log_stderr`: every message also goes
-    to standard error, without becoming a recorded setting.
+    `crontabs`: the directories that are read, and why, to be printed. `arguments` are further ones of the
+    daemon, which do not become recorded settings.
     """
     spawn.fill_standard_descriptors()
     _check_crontabs(settings)
@@ -43,7 +44,7 @@ def start_daemon(
         answer = (
             start
             if isinstance(start, str)
-            else _launch(start, settings, foreground=foreground, log_stderr=log_stderr)
+            else _launch(start, settings, foreground=foreground, arguments=arguments)
         )
         if answer:
             pid = _started_pid(settings, answer)
@@ -82,10 +83,10 @@ def _crontabs_before(settings: Settings) -> str:
 
 
 def _make_directory(directory: str, mode: int) -> None:
-    """Make it unless it exists, and check that only the daemon's user can write there."""
+    """Make it unless it exists, and check that the daemon's user can write there, and nobody else."""
     if os.path.isdir(directory):
         status = os.stat(directory)
-        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        if not safe_paths.TRUST.others and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
             raise PycrondError(f"{directory} must belong to the daemon's user and be writable by nobody else")
     try:
         safe_paths.make_directory(directory, mode)
@@ -103,11 +104,10 @@ def _prepare(settings: Settings, lock: int) -> KeeperStart:
     return KeeperStart(settings.keeper_socket, settings.state_dir, daemon_command(settings), lock, listener)
 
 
-def _launch(start: KeeperStart, settings: Settings, *, foreground: bool, log_stderr: bool) -> str:
+def _launch(start: KeeperStart, settings: Settings, *, foreground: bool, arguments: Sequence[str]) -> str:
     """Become the keeper's front (foreground), or have a keeper made and wait for its answer."""
     record_settings(settings)
-    if log_stderr:
-        start = start._replace(daemon=[*start.daemon, "--log-stderr=yes"])
+    start = start._replace(daemon=[*start.daemon, *arguments])
     if foreground:
         cgroup.enter_leaf()
         keeper_start.run_in_foreground(start)
