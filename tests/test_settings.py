@@ -122,3 +122,9 @@ def test_arguments_there_and_back(given: Settings) -> None:
 def test_paths_that_are_not_utf8_go_there_and_back() -> None:
     given = settle(state_dir="/caf\udce9", pidfile="--x=--y")
     assert from_arguments(to_arguments(given)) == given
+
+
+def test_other_users_are_not_trusted_with_the_crontabs_of_the_system() -> None:
+    assert settle(trust_crontabs=True).trust_crontabs
+    with pytest.raises(PycrondError, match=r"'trust-crontabs' must be no with --system.* as root"):
+        settle(trust_crontabs="yes", system="yes")

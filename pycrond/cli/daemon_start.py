@@ -93,7 +93,7 @@ def _make_directory(directory: str, mode: int) -> None:
     except OSError as error:
         note = ", but it is not a directory" if isinstance(error, FileExistsError) else ""
         raise PycrondError(f"cannot make {directory}: {os_reason(error)}{note}") from error
-    if not os.access(directory, os.W_OK | os.X_OK):
+    if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
         number = errno.EROFS if os.statvfs(directory).f_flag & os.ST_RDONLY else errno.EACCES
         raise PycrondError(f"cannot write to {directory}: {os_reason(OSError(number, os.strerror(number)))}")
 

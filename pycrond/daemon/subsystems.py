@@ -64,7 +64,7 @@ def build(
     ledger = Ledger(settings.ledger_path)
     loader.known = ledger.jobs.users()
     if settings.require_crontabs and not after and (reason := loader.refusal()):
-        raise PycrondError(f"{reason} (setting require-crontabs)")
+        raise PycrondError(reason)
     shares = Shares.of(settings, loader.account.name, spawn.INITIAL_FD_LIMIT[1])
     output = Output(settings, ledger, poller, shares)
     builder = CommandBuilder(settings, loader.account, loader.dialect)

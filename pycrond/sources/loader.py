@@ -108,10 +108,12 @@ class Loader:
         loaded = self.load()
         if any(source.jobs or source.is_good for source in loaded.sources):
             return ""
-        errors = [str(problem) for problem in loaded.problems if problem.severity == "error"]
+        errors = [problem for problem in loaded.problems if problem.severity == "error"]
+        if not errors:
+            return f"there is no crontab in {', '.join(self.directories)}"
         more = f", and {counted(len(errors) - 1, 'more error')}" if errors[1:] else ""
-        where = ", ".join(self.directories)
-        return f"no crontab is accepted: {errors[0]}{more}" if errors else f"there is no crontab in {where}"
+        hint = "; see the setting trust-crontabs" if errors[0].code == "refused" else ""
+        return f"no crontab is accepted: {errors[0]}{more}{hint}"
 
     def load(self, most: int | None = None) -> LoadResult:
         """Read the files that have changed and, as far as `seconds_until_stable` knows, are complete.
