@@ -1,30 +1,42 @@
-# pycrond as a container's only service. Build: docker build -t pycrond .
-# Run with the crontabs of a directory, a read-only root file system, and the state in a volume:
-#   docker run --read-only --tmpfs /run --tmpfs /tmp -v ./crontabs:/etc/pycrond/crontabs:ro \
-#       -v pycrond:/var/lib/pycrond pycrond
-# pycrond is PID 1. It passes TERM, INT and HUP on to the daemon (`docker stop` stops it, `docker kill -s HUP` makes it
-# read the crontabs again), reaps every orphaned process, and gives running jobs 10 s at a stop; use
-# `docker run --stop-timeout 15` for that.
-# Every message goes to standard output, which is the container's log (PYCROND_LOG_FORMAT=json for programs).
-# PYCROND_SPOOL_LIMIT limits the output on disk.
-# Crontabs must belong to root or to the user that pycrond runs as, and no other user may write to them.
-FROM python:3.14-slim AS build
+# pycrond as a container's only service; docs/containers.md says how to run it. Build: make image, or
+#   docker build -t pycrond .
+# Run the crontabs of a directory, here with a read-only root file system:
+#   docker run --read-only --tmpfs /tmp -v ./crontabs:/crontabs:ro -v pycrond:/var/lib/pycrond pycrond
+# BASE is any image with Python 3.11 or newer, its venv module and useradd. PIP_NO_INDEX=1 and PIP_FIND_LINKS=/wheels
+# build from a directory of wheels that is mounted there.
+ARG BASE=python:3.14-slim
+FROM ${BASE} AS build
+ARG PIP_NO_INDEX PIP_FIND_LINKS
 WORKDIR /src
 COPY . .
-RUN pip install --no-cache-dir build && python -m build --wheel --outdir /dist
+RUN python3 -m venv /opt/pycrond && /opt/pycrond/bin/pip install --no-cache-dir --no-compile . \
+    && rm -r /opt/pycrond/lib/python3*/site-packages/pip* && /opt/pycrond/bin/python -m compileall -q /opt/pycrond
 
-FROM python:3.14-slim
-COPY --from=build /dist /dist
-RUN pip install --no-cache-dir /dist/*.whl && rm -r /dist
-# Jobs get the variables of -e or an env_file; assignments in their crontab override them.
-ENV PYCROND_INHERIT_ENV=yes \
-    PYCROND_CRONTABS=/etc/pycrond/crontabs \
-    PYCROND_WATCH=yes \
+FROM ${BASE}
+COPY --from=build /opt/pycrond /opt/pycrond
+# The directory belongs to group 0, in which an arbitrary uid is, as under OpenShift.
+RUN useradd --uid 10001 --gid 0 --no-create-home --home-dir / pycrond \
+    && install -d -o pycrond -g 0 -m 0775 /var/lib/pycrond
+# PYCROND_TRUST_CRONTABS: a mount has whatever owner and mode, and the only user in here has no rights to lose.
+# PYCROND_INHERIT_ENV: jobs get the variables of -e or an env_file; assignments in their crontab override them.
+# PYCROND_STOP_JOBS: also where process 1 is another one, as with docker run --init.
+ENV PATH=/opt/pycrond/bin:$PATH \
+    PYCROND_CRONTABS=/crontabs \
+    PYCROND_TRUST_CRONTABS=yes \
+    PYCROND_REQUIRE_CRONTABS=yes \
+    PYCROND_INHERIT_ENV=yes \
+    PYCROND_STATE_DIR=/var/lib/pycrond \
+    PYCROND_RUNTIME_DIR=/var/lib/pycrond/run \
+    PYCROND_PIDFILE=/var/lib/pycrond/pycrond.pid \
+    PYCROND_STOP_JOBS=term \
     PYCROND_SYSLOG=none \
+    PYCROND_WATCH=yes \
     PYCROND_SPOOL_LIMIT=256 \
     TZ=UTC
+USER 10001:0
+WORKDIR /
 VOLUME /var/lib/pycrond
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=60s --timeout=10s CMD ["pycrond", "status"]
-# In the form without brackets, a shell would be PID 1, and it would not pass on signals.
+HEALTHCHECK --interval=60s --timeout=10s --start-period=10s CMD ["pycrond", "status", "--check"]
+# In the form without brackets, a shell would be process 1, and it would not pass on signals.
 ENTRYPOINT ["pycrond", "start", "--foreground"]

@@ -16,6 +16,9 @@
 # make deb:   build a Debian package in dist/ that takes the place of cron (the network is needed to build it only).
 # make vm:    build a machine with Debian's cron, boot it under qemu, install the package and run the trials of
 #             tests/vm; needs root, mmdebstrap and qemu, and half an hour. VM has the options, as in VM='--suite trixie restart'.
+# make image: build the image IMAGE with docker, podman or buildah, on BASE if that is set.
+# make test-image: build the image with buildah on a base of Debian's packages, run it in every way under crun, and
+#             report; needs root. TRIALS has the options, as in TRIALS='--no-build stop'.
 # make fuzz:  feed the parser of crontabs random input for SECONDS_OF_FUZZ.
 
 PYTHON ?= python3
@@ -27,8 +30,9 @@ FAULTS ?= 60
 HOURS ?= 100
 DAYS ?= 31
 COPIES ?= 3
+IMAGE ?= pycrond
 
-.PHONY: start stop test quick sizes bench attack chaos days month proof deb vm fuzz fmt clean
+.PHONY: start stop test quick sizes bench attack chaos days month proof deb vm image test-image fuzz fmt clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -83,6 +87,17 @@ deb: .venv/installed-dev
 
 vm: .venv/installed-dev
 	$(BIN)/python -m tests.vm.run $(VM)
+
+image:
+	@for builder in docker podman buildah; do \
+	    if command -v $$builder >/dev/null; then \
+	        exec $$builder build $$(test $$builder = docker || echo --format=docker) \
+	            $(if $(BASE),--build-arg=BASE=$(BASE)) -t $(IMAGE) .; \
+	    fi; \
+	done; echo "make image needs docker, podman or buildah" >&2; exit 1
+
+test-image: .venv/installed-dev
+	$(BIN)/python -m tests.image.run $(TRIALS)
 
 fuzz: .venv/installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check atheris

@@ -1,11 +1,8 @@
 """The table of settings: names, defaults, allowed values."""
 
 import os
-from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, NamedTuple
-
-from pycrond.errors import PycrondError
 
 _WORDS = "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp"
 _NAMES = sorted((name, number) for number, name in enumerate(_WORDS.split()))
@@ -13,8 +10,6 @@ FACILITIES = dict(_NAMES) | {f"local{number}": 16 + number for number in range(8
 """The facilities of syslog, with their numbers in RFC 5424, section 6.2.1."""
 NO_SYSLOG = "none"
 """The value of `syslog` for no syslog at all."""
-TRUE, FALSE = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
-NUMBER_DIGITS_MOST = 9
 _DIRECTORY = {"metavar": "DIR", "is_path": True, "locates_daemon": True}
 
 
@@ -56,6 +51,26 @@ class Settings:
     )
     watch: bool = field(
         default=False, metadata={"help": "look each minute for changed files and read them, as --system does"}
+    )
+    trust_crontabs: bool = field(
+        default=False,
+        metadata={
+            "help": "accept crontabs and directories whoever owns them or may write there; not with --system",
+            "locates_daemon": True,
+        },
+    )
+    require_crontabs: bool = field(
+        default=False, metadata={"help": "do not start where no crontab exists or none is accepted"}
+    )
+    stop_jobs: str = field(
+        default="leave",
+        metadata={
+            "help": "at a stop: leave running jobs to the next start, wait for them, or end them (term)",
+            "allowed": ("leave", "wait", "term"),
+        },
+    )
+    stop_grace: int = field(
+        default=8, metadata={"help": "with --stop-jobs=term: most seconds between TERM and KILL"}
     )
     syslog: str = field(
         default="/dev/log",
@@ -243,54 +258,3 @@ SETTINGS = {
     for row in fields(Settings)
 }
 """The table, by the fields' names."""
-
-
-def settle(layers: Iterable[Mapping[str, object]]) -> Settings:
-    """Take each setting from the first layer that has it; raise PycrondError for a value not allowed."""
-    merged: dict[str, object] = {}
-    for layer in layers:
-        for name, value in layer.items():
-            merged.setdefault(name, value)
-    values: dict[str, Any] = {name: _read(SETTINGS[name], value) for name, value in merged.items()}
-    return Settings(**values)
-
-
-def _read(setting: Setting, value: object) -> object:
-    if setting.name == "crontabs":
-        return _read_directories(value)
-    if isinstance(setting.default, bool):
-        return _read_bool(setting, value)
-    if isinstance(setting.default, int):
-        return _read_number(setting, value)
-    if not isinstance(value, str) or (setting.is_path and not value):
-        raise PycrondError(f"setting '{setting.key}' must be text, not {value!r}")
-    if setting.allowed and value not in setting.allowed:
-        raise PycrondError(f"setting '{setting.key}': '{value}' is not one of {', '.join(setting.allowed)}")
-    return value
-
-
-def _read_directories(value: object) -> tuple[str, ...]:
-    directories = (value,) if isinstance(value, str) else value
-    if (
-        isinstance(directories, (list, tuple))
-        and (directories or directories == ())
-        and all(directory and isinstance(directory, str) for directory in directories)
-    ):
-        return tuple(directories)
-    raise PycrondError("setting 'crontabs' must be a list of directories")
-
-
-def _read_bool(setting: Setting, value: object) -> bool:
-    if isinstance(value, bool):
-        return value
-    word = str(value).lower()
-    if word not in TRUE + FALSE:
-        raise PycrondError(f"setting '{setting.key}': '{value}' is neither yes nor no")
-    return word in TRUE
-
-
-def _read_number(setting: Setting, value: object) -> int:
-    text = str(value)
-    if isinstance(value, bool) or not (text.isascii() and text.isdigit()) or len(text) > NUMBER_DIGITS_MOST:
-        raise PycrondError(f"setting '{setting.key}' must be a whole number from 0, not '{value}'")
-    return int(text)

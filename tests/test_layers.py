@@ -28,7 +28,16 @@ def position(name: str) -> int:
 def test_there_are_no_other_packages() -> None:
     assert {path.name for path in ROOT.iterdir() if (path / "__init__.py").exists()} == {*PACKAGES}
     single = {path.stem for path in ROOT.glob("*.py")}
-    assert single == {"__init__", "__main__", "errors", "clock", "hashing", "settings", "text"}
+    assert single == {
+        "__init__",
+        "__main__",
+        "errors",
+        "clock",
+        "hashing",
+        "settings",
+        "setting_values",
+        "text",
+    }
 
 
 @pytest.mark.parametrize("name", sorted(modules()))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pycrond import settings
+from pycrond import setting_values, settings
 from pycrond.errors import PycrondError
 from pycrond.host.daemon_arguments import from_arguments, to_arguments
 from pycrond.settings import Settings
@@ -16,12 +16,12 @@ NEEDED: dict[str, object] = {"crontabs": ("/c",), "state_dir": "/s", "runtime_di
 
 
 def settle(**layer: object) -> Settings:
-    return settings.settle([layer, NEEDED])
+    return setting_values.settle([layer, NEEDED])
 
 
 def test_the_first_layer_that_has_it_decides() -> None:
     layers: list[dict[str, object]] = [{"syslog": "/a"}, {"syslog": "/b", "pidfile": "/mine"}, NEEDED]
-    settled = settings.settle(layers)
+    settled = setting_values.settle(layers)
     assert (settled.syslog, settled.pidfile, settled.state_dir) == ("/a", "/mine", "/s")
     assert (settled.syslog_format, settled.log_console) == ("rfc3164", False)
 
@@ -122,3 +122,9 @@ def test_arguments_there_and_back(given: Settings) -> None:
 def test_paths_that_are_not_utf8_go_there_and_back() -> None:
     given = settle(state_dir="/caf\udce9", pidfile="--x=--y")
     assert from_arguments(to_arguments(given)) == given
+
+
+def test_other_users_are_not_trusted_with_the_crontabs_of_the_system() -> None:
+    assert settle(trust_crontabs=True).trust_crontabs
+    with pytest.raises(PycrondError, match=r"'trust-crontabs' must be no with --system.* as root"):
+        settle(trust_crontabs="yes", system="yes")

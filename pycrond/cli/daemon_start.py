@@ -23,12 +23,12 @@ from pycrond.settings import Settings
 
 
 def start_daemon(
-    settings: Settings, crontabs: str, *, foreground: bool = False, more: Sequence[str] = ()
+    settings: Settings, crontabs: str, *, foreground: bool = False, arguments: Sequence[str] = ()
 ) -> int:
     """Start a daemon and return the exit status once it is ready; with `foreground`, once it has ended.
 
-    `crontabs`: the directories that are read, and why, to be printed. `more`: arguments of the daemon
-    that do not become recorded settings.
+    `crontabs`: the directories that are read, and why, to be printed. `arguments` are further ones of the
+    daemon, which do not become recorded settings.
     """
     spawn.fill_standard_descriptors()
     _check_crontabs(settings)
@@ -42,7 +42,9 @@ def start_daemon(
             signals.block()  # a signal that comes from now on is meant for the daemon
         start = _ask_lock_holder(settings) if lock is None else _prepare(settings, lock)
         answer = (
-            start if isinstance(start, str) else _launch(start, settings, foreground=foreground, more=more)
+            start
+            if isinstance(start, str)
+            else _launch(start, settings, foreground=foreground, arguments=arguments)
         )
         if answer:
             pid = _started_pid(settings, answer)
@@ -81,17 +83,17 @@ def _crontabs_before(settings: Settings) -> str:
 
 
 def _make_directory(directory: str, mode: int) -> None:
-    """Make it unless it exists, and check that only the daemon's user can write there."""
+    """Make it unless it exists, and check that the daemon's user can write there, and nobody else."""
     if os.path.isdir(directory):
         status = os.stat(directory)
-        if status.st_uid != os.geteuid() or status.st_mode & 0o022:
+        if not safe_paths.TRUST.others and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
             raise PycrondError(f"{directory} must belong to the daemon's user and be writable by nobody else")
     try:
         safe_paths.make_directory(directory, mode)
     except OSError as error:
         note = ", but it is not a directory" if isinstance(error, FileExistsError) else ""
         raise PycrondError(f"cannot make {directory}: {os_reason(error)}{note}") from error
-    if not os.access(directory, os.W_OK | os.X_OK):
+    if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
         number = errno.EROFS if os.statvfs(directory).f_flag & os.ST_RDONLY else errno.EACCES
         raise PycrondError(f"cannot write to {directory}: {os_reason(OSError(number, os.strerror(number)))}")
 
@@ -102,10 +104,10 @@ def _prepare(settings: Settings, lock: int) -> KeeperStart:
     return KeeperStart(settings.keeper_socket, settings.state_dir, daemon_command(settings), lock, listener)
 
 
-def _launch(start: KeeperStart, settings: Settings, *, foreground: bool, more: Sequence[str]) -> str:
+def _launch(start: KeeperStart, settings: Settings, *, foreground: bool, arguments: Sequence[str]) -> str:
     """Become the keeper's front (foreground), or have a keeper made and wait for its answer."""
     record_settings(settings)
-    start = start._replace(daemon=[*start.daemon, *more])
+    start = start._replace(daemon=[*start.daemon, *arguments])
     if foreground:
         cgroup.enter_leaf()
         keeper_start.run_in_foreground(start)

@@ -13,6 +13,7 @@ from pycrond.settings import Settings
 from pycrond.text import counted, duration
 
 NO_SOCKET = (0, 0)
+WAIT_LIMIT = 30e6  # seconds, a year, in which jobs that are waited for end
 
 
 def stop_daemon(settings: Settings) -> int:
@@ -20,20 +21,20 @@ def stop_daemon(settings: Settings) -> int:
 
     The keeper stays while jobs run. A daemon that is started after the stopped one is not waited for.
     """
-    deadline = time.monotonic() + KEEPER_TIMEOUT
+    limit = WAIT_LIMIT if settings.stop_jobs == "wait" else KEEPER_TIMEOUT + settings.stop_grace
+    deadline = time.monotonic() + limit
     stopped: tuple[int, int] | None = None
     while keeper_start.is_locked(settings.state_dir):
         keeper = _socket_identity(settings)
         if stopped and keeper not in {stopped, NO_SOCKET}:
             return 0
-        if not stopped and (left := _ask_to_stop(settings)) is not None:
+        if not stopped and (left := _ask_to_stop(settings, limit)) is not None:
             if left:
                 return left
             stopped = keeper
         if time.monotonic() > deadline:
             raise PycrondError(
-                f"{settings.lock_path} is still held after {duration(KEEPER_TIMEOUT)}:"
-                " the daemon has not ended"
+                f"{settings.lock_path} is still held after {duration(limit)}: the daemon has not ended"
             )
         time.sleep(LOCK_POLL_INTERVAL)
     if not stopped:
@@ -50,12 +51,12 @@ def _socket_identity(settings: Settings) -> tuple[int, int]:
     return status.st_ino, status.st_ctime_ns
 
 
-def _ask_to_stop(settings: Settings) -> int | None:
+def _ask_to_stop(settings: Settings, limit: float) -> int | None:
     """Return how many jobs are left once the daemon has ended; None if there was nothing to stop."""
     try:
-        answer = ask_keeper(settings, "stop")
+        answer = ask_keeper(settings, "stop", limit)
     except NotRunningError:
-        return 0 if _stop_without_keeper(settings) else None
+        return 0 if _stop_without_keeper(settings, limit) else None
     daemon, _, left = answer.partition(" ")
     if daemon == "0" and left == "0":
         return None  # another stop has ended the daemon, and the keeper is about to end
@@ -64,7 +65,7 @@ def _ask_to_stop(settings: Settings) -> int | None:
     return int(left or 0)
 
 
-def _stop_without_keeper(settings: Settings) -> bool:
+def _stop_without_keeper(settings: Settings, limit: float) -> bool:
     """Signal a daemon whose keeper was killed, if the owner and the arguments of the process are its own."""
     pid = pidfile.daemon_pid(settings.pidfile, settings.state_dir)
     if pid is None:
@@ -75,6 +76,6 @@ def _stop_without_keeper(settings: Settings) -> bool:
         return True
     if pidfile.daemon_pid(settings.pidfile, settings.state_dir) == pid:
         signal.pidfd_send_signal(process, signal.SIGTERM)
-        select.select([process], [], [], KEEPER_TIMEOUT)
+        select.select([process], [], [], limit)
     os.close(process)
     return True

@@ -12,13 +12,14 @@ from pycrond.hashing import digest
 from pycrond.host import safe_paths
 from pycrond.host.daemon_arguments import from_arguments, to_arguments
 from pycrond.keeper import start as keeper_start
+from pycrond.setting_values import TRUE, settle
 from pycrond.settings import SETTINGS, Settings
 from pycrond.sources import files
 
 
 def load_settings(options: argparse.Namespace) -> Settings:
     """Return the settings for this command: while a daemon runs, those of that daemon, but for flags."""
-    return settings.settle(layers(options).values())
+    return settle(layers(options).values())
 
 
 def layers(
@@ -44,7 +45,7 @@ def layers(
     ):
         given.get(daemon, {}).pop("crontabs", None)  # a daemon with --system alone; others may be given now
     defaults = user_defaults(state_dir, of_root=of_root or _belongs_to_root(state_dir))
-    if not settings.settle([*given.values(), defaults]).system:
+    if not settle([*given.values(), defaults]).system:
         defaults["crontabs"] = (_default_crontabs(),)
     return given | {"default": defaults}
 
@@ -58,7 +59,15 @@ def state_directory(options: argparse.Namespace) -> str:
 
 
 def _given(options: argparse.Namespace) -> dict[str, dict[str, object]]:
-    return {"flag": _flags(options), "variable": _variables(), "file": _from_file(options.config)}
+    given = {"flag": _flags(options), "variable": _variables()}
+    _set_trust(given)  # the file is read under what these say
+    given["file"] = _from_file(options.config)
+    _set_trust(given)
+    return given
+
+
+def _set_trust(given: Mapping[str, Mapping[str, object]]) -> None:
+    safe_paths.TRUST.others = str(_first(given.values(), "trust_crontabs")).lower() in TRUE
 
 
 def _flags(options: argparse.Namespace) -> dict[str, object]:
@@ -73,7 +82,7 @@ def _variables() -> dict[str, object]:
 
 def _state_dir(given: Mapping[str, Mapping[str, object]]) -> tuple[str, bool]:
     """Return the state directory by these layers, and whether the daemon would be root's."""
-    of_root = _is_root() or str(_first(given.values(), "system")).lower() in settings.TRUE
+    of_root = _is_root() or str(_first(given.values(), "system")).lower() in TRUE
     return str(_first(given.values(), "state_dir") or default_state_dir(of_root=of_root)), of_root
 
 

@@ -6,8 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pycrond import settings
 from pycrond.cli.settings_layers import config_dir, config_file
+from pycrond.setting_values import settle
 from pycrond.settings import SETTINGS, Setting, Settings
 from pycrond.sources import files, system
 
@@ -32,7 +32,7 @@ def origin(name: str, given: Layers, options: argparse.Namespace) -> str:
 def _value(name: str, layer: str, given: Layers) -> Any:
     """Return the value that a layer has for a setting, as `Settings` would have it."""
     value = given[layer].get(name, SETTINGS[name].default)
-    return getattr(settings.settle([{name: value}, *given.values()]), name)
+    return getattr(settle([{name: value}, *given.values()]), name)
 
 
 def _words(layer: str, name: str, given: Layers, options: argparse.Namespace) -> str:
@@ -65,7 +65,7 @@ def crontab_paths(values: Settings) -> list[str]:
 
 def crontabs_origin(given: Layers, options: argparse.Namespace) -> str:
     """Return the crontabs that are read, each with the reason: `/srv/jobs (--crontabs)`."""
-    values = settings.settle(given.values())
+    values = settle(given.values())
     parts = []
     if values.system:
         parts.append(f"{', '.join(system.system_paths(values.root))} ({origin('system', given, options)})")

@@ -13,7 +13,7 @@ from pycrond.host.daemon_arguments import from_arguments
 from pycrond.host.names import NAMES
 from pycrond.host.pidfile import Pidfile
 from pycrond.host.poller import Poller
-from pycrond.host.safe_paths import OWN_FILE
+from pycrond.host.safe_paths import OWN_FILE, TRUST
 from pycrond.host.signals import SignalPipe, block
 from pycrond.host.spawn import fill_standard_descriptors
 from pycrond.host.spawner import SPAWNER
@@ -33,8 +33,10 @@ def main(arguments: Sequence[str]) -> int:
     could be the daemon.
     """
     own, rest = _split(arguments)
+    settings = from_arguments(rest)
+    TRUST.others = settings.trust_crontabs
     if own["try"]:
-        return rehearse(from_arguments(rest))
+        return rehearse(settings)
     fill_standard_descriptors()
     os.umask(0o022)
     os.chdir("/")
@@ -42,7 +44,6 @@ def main(arguments: Sequence[str]) -> int:
         os.set_inheritable(int(own["lock"]), False)  # held for life, and by no job
     keeper = KeeperClient(int(own["keeper"]) if own["keeper"] else None)
     readiness = Readiness(keeper.send, os.environ)
-    settings = from_arguments(rest)
     SPAWNER.pam_service = pam.service(settings)
     if settings.system:
         privileges.take_groups(users.by_uid(0))

@@ -15,6 +15,7 @@ from pycrond.daemon.orders import OrderLimit
 from pycrond.daemon.queries import Queries
 from pycrond.daemon.subsystems import Subsystems
 from pycrond.errors import PycrondError
+from pycrond.jobs.run import Cause, Reason
 from pycrond.ledger.archive import Archive
 from pycrond.sources.load_result import LoadResult
 
@@ -204,7 +205,7 @@ class Commands:
         self._subsystems.scheduler.cancel()
         self._subsystems.scheduler.is_draining = True
         if request.get("kill"):
-            self._subsystems.runs.kill_all()
+            self._subsystems.runs.kill_all(Cause(Reason.STOP, "stop --kill-jobs"))
         return self._status(request, uid)
 
 

@@ -16,13 +16,15 @@ from pycrond.host import spawn
 from pycrond.host.names import NAMES
 from pycrond.host.signals import SignalPipe, unblock
 from pycrond.host.timerfd import WallClockTimer
+from pycrond.jobs.run import Cause, Reason
 from pycrond.keeper.client import KeeperClient
 from pycrond.keeper.readiness import Readiness
 from pycrond.ledger.archive import Archive
 from pycrond.scheduler.agenda import MINUTE
 from pycrond.settings import Settings
-from pycrond.text import counted
+from pycrond.text import counted, duration
 
+STOPPED = Cause.of(Reason.STOP, "the daemon was stopped")
 FAREWELL_TIME = 1.0  # seconds that a restart spends on sending what is left
 STOP_TIME = 5.0  # seconds; the same of a stop, while the reader of standard output takes it
 
@@ -62,6 +64,7 @@ class Daemon:
         )
         self._ledger_watch = LedgerWatch(self.subsystems)
         self._stop_now = False
+        self._jobs_end_at: float | None = None  # by clock.elapsed: a stop gives running jobs until then
         self._has_more = False
         self._begin(now, after)
 
@@ -136,6 +139,8 @@ class Daemon:
         daemon.runs.step(now, elapsed)
         self._completion.step(daemon.reloader.jobs, now)
         daemon.alarms.step(now, elapsed)
+        if self._jobs_end_at is not None:
+            daemon.runs.kill_all(STOPPED, self._jobs_end_at)
         daemon.runs.retry(elapsed)
         daemon.reexec.step(elapsed)
         self._has_more = daemon.output.step(now, elapsed)
@@ -182,7 +187,22 @@ class Daemon:
         if signal.SIGUSR2 in received:
             daemon.reexec.begin()
         if received & {signal.SIGTERM, signal.SIGINT}:
-            self._stop_now = daemon.scheduler.is_draining = True
+            self._stop(clock.now())
+
+    def _stop(self, now: datetime) -> None:
+        """Stop as `stop-jobs` says; where jobs are waited for already, end them."""
+        daemon, is_draining = self.subsystems, self.subsystems.scheduler.is_draining
+        mode, grace = daemon.settings.stop_jobs, daemon.settings.stop_grace
+        running = counted(daemon.runs.active.count, "job")
+        daemon.scheduler.is_draining = True
+        daemon.scheduler.cancel()
+        if mode == "leave":
+            self._stop_now = True
+        elif mode == "wait" and not is_draining:
+            daemon.output.log.write("STOP", f"waits for {running}", now)
+        elif self._jobs_end_at is None:
+            self._jobs_end_at = clock.elapsed() + grace
+            daemon.output.log.write("STOP", f"ends {running} within {duration(grace)}", now)
 
     # Restart in place
 

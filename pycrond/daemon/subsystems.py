@@ -8,6 +8,7 @@ from pycrond import __version__
 from pycrond.alarms.alarms import Alarms
 from pycrond.daemon.reexec import Reexec
 from pycrond.daemon.reload import Reloader
+from pycrond.errors import PycrondError
 from pycrond.host import machine, spawn, users
 from pycrond.host.daemon_arguments import daemon_command
 from pycrond.host.names import NAMES
@@ -61,6 +62,8 @@ def build(
     loader = Loader(settings, users.by_uid(os.geteuid()))
     ledger = Ledger(settings.ledger_path)
     loader.known = ledger.jobs.users()
+    if settings.require_crontabs and not after and (reason := loader.refusal()):
+        raise PycrondError(reason)
     shares = Shares.of(settings, loader.account.name, spawn.INITIAL_FD_LIMIT[1])
     output = Output(settings, ledger, poller, shares)
     builder = CommandBuilder(settings, loader.account, loader.dialect)

@@ -3,7 +3,8 @@
 import sys
 from collections.abc import Iterable
 
-from pycrond.settings import SETTINGS, Settings, settle
+from pycrond.setting_values import settle
+from pycrond.settings import SETTINGS, Settings
 
 
 def to_arguments(settings: Settings) -> list[str]:

@@ -11,6 +11,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from pycrond.errors import PycrondError
@@ -20,6 +21,18 @@ MAX_LINKS = 40  # followed on a path, as the kernel does
 OWN_FILE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 """Flags to open a file of pycrond's own: no link is followed, and a FIFO does not block."""
 _DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@dataclass(slots=True)
+class Trust:
+    """The administrator's word about the other users of this machine or container."""
+
+    others: bool = False
+    """Each owner and each mode is accepted (setting `trust-crontabs`)."""
+
+
+TRUST = Trust()
+"""Set by the command line and by the daemon's program, from flags, variables and pycrond.toml alone."""
 
 
 class UnsafePathError(PycrondError):
@@ -96,7 +109,7 @@ def _entry_status(step: _Step, name: str) -> os.stat_result | None:
         status = os.stat(name, dir_fd=step.descriptor, follow_symlinks=False)
     except FileNotFoundError:
         return None
-    if step.is_shared and name != "." and status.st_uid not in {0, os.geteuid()}:
+    if step.is_shared and name != "." and not _is_trusted(status.st_uid):
         path = os.path.join(step.path, name)
         raise UnsafePathError(_refusal(path, f"it belongs to {NAMES.owner_name(status.st_uid)}"))
     return status
@@ -108,7 +121,7 @@ def _enter(step: _Step, name: str) -> _Step:
     status = os.fstat(descriptor)
     is_shared = _others_can_write(status)
     reason = None
-    if status.st_uid not in {0, os.geteuid()}:
+    if not _is_trusted(status.st_uid):
         reason = f"it belongs to {NAMES.owner_name(status.st_uid)}"
     elif is_shared and not status.st_mode & stat.S_ISVTX:
         reason = f"others may write to it (mode {stat.S_IMODE(status.st_mode):04o})"
@@ -122,7 +135,13 @@ def _refusal(path: str, reason: str) -> str:
     return f"{path} is not used: {reason}, so that another user could replace what is in it"
 
 
+def _is_trusted(uid: int) -> bool:
+    return TRUST.others or uid in {0, os.geteuid()}
+
+
 def _others_can_write(status: os.stat_result) -> bool:
+    if TRUST.others:
+        return False
     if status.st_mode & stat.S_IWOTH:
         return True
     return bool(status.st_mode & stat.S_IWGRP) and _has_other_members(status.st_gid, status.st_uid)

@@ -38,7 +38,7 @@ from functools import partial
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 from pycrond.keeper.leaders import find_leaders
-from pycrond.keeper.system_calls import children, own_file, poll, reply, save_ends, stat_fields
+from pycrond.keeper.system_calls import children, move_output, poll, reply, save_ends, stat_fields
 
 DAEMON_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 """glibc returns large blocks to the kernel when they are freed: 8 MB after a reload of 100,000 entries."""
@@ -47,9 +47,7 @@ SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2, signal.
 MAX_MESSAGE_SIZE, REQUEST_TIMEOUT = 65536, 1.0  # bytes: a `start` sends the daemon's arguments; seconds
 MAX_ENDS = 100_000  # processes whose end no daemon has released yet
 CHECK_INTERVAL = 1.0  # seconds between two checks of a full disk, or of what a planned stop left running
-FINAL_OUTPUT_TIME = 10.0  # seconds after a stop in which what jobs left behind may print; in all for pid 1
-SEGMENT_SIZE, SPARE_MARKS = 1 << 20, 4096  # bytes; of marks beyond the size of what they are about
-MAX_SEGMENTS = 16  # of a run: only a daemon, which knows the limits, stores more output
+FINAL_OUTPUT_TIME = 9.0  # seconds after a stop in which what jobs left behind may print; in all for pid 1
 
 
 class Keeper:
@@ -186,7 +184,7 @@ class Keeper:
         if kind in {b"R", b"F"}:
             self.notify_waiters(message)
         elif kind == b"S":
-            self.is_stopping, self.left_running = True, set(map(int, fields))
+            self.is_stopping, self.left_running, self.ready_pid = True, set(map(int, fields)), b""
         elif kind == b"H":
             self.hold(fields, descriptors)
         elif kind == b"K":
@@ -228,16 +226,16 @@ class Keeper:
         self.daemon, self.channel = 0, None
         self.last_end = f"signal {-code}" if code < 0 else f"exit status {code}"
         self.notify_waiters(f"Fthe daemon ended with {self.last_end} before it was ready".encode())
-        was_ready, self.ready_pid = self.ready_pid, b""
-        while self.stoppers:
-            reply(self.stoppers.pop(), b"S %d" % len(self.left_running))
-        if self.is_stopping or not self.was_ever_ready:
+        was_ready, self.ready_pid = self.ready_pid, b""  # it is none since a planned stop has begun
+        if (self.is_stopping and not (was_ready and code)) or not self.was_ever_ready:
+            while self.stoppers:
+                reply(self.stoppers.pop(), b"S %d" % len(self.left_running))
             self.exit_status = 128 - code if code < 0 else code
             self.is_stopped, self.last_end = True, ""
             if self.predecessors and not self.was_ever_ready:
                 self.predecessors, self.lock = [], -1  # one keeps the lock, and waits for its jobs
             save_ends(self.state, [*self.ends.values()])
-            self.output_deadline = time.monotonic() + FINAL_OUTPUT_TIME
+            self.end_container()
             if self.front:  # it ends now; the keeper stays for the jobs left running
                 reply(self.front, b"%d" % self.exit_status)
                 self.front = None
@@ -247,11 +245,20 @@ class Keeper:
         self.pause = min(2 * self.pause, MAX_PAUSE) if self.pause and not was_ready else FIRST_PAUSE
         self.start_at = time.monotonic() + self.pause
 
+    def end_container(self) -> None:
+        """Begin the last time for output. Nothing outlives process 1: what ended jobs have left gets TERM."""
+        if os.getpid() != 1 or not self.output_deadline:
+            self.output_deadline = time.monotonic() + FINAL_OUTPUT_TIME
+        if os.getpid() == 1 and not self.left_running and children():
+            self.left_running = children()
+            os.kill(-1, signal.SIGTERM)
+
     # Signals, children, output
 
     def process_signals(self, numbers: bytes) -> None:
         for number in numbers:
-            self.is_stopping |= number in {signal.SIGTERM, signal.SIGINT}
+            if number in {signal.SIGTERM, signal.SIGINT} and not self.is_stopping:
+                self.is_stopping, self.output_deadline = True, time.monotonic() + FINAL_OUTPUT_TIME
             if number == signal.SIGCHLD:
                 self.reap()
             elif self.is_stopping and not self.daemon:
@@ -296,25 +303,10 @@ class Keeper:
 
     def drain(self, run: int, reader: int, event: int) -> None:
         """Move a run's output into its spool, as far as there is room: else it stays in the pipe."""
-        self.idle.add(run)  # until the move has succeeded
-        directory, times = (f"{self.state}/spool/{name}{run // 1000}" for name in ("", "times/"))
-        try:
-            os.makedirs(directory, 0o700, exist_ok=True)
-            names = [name for name in os.listdir(directory) if name.startswith(f"{run}.")]
-            if len(names) > MAX_SEGMENTS or not event & select.POLLIN:
-                return
-            segment = max((int(name.partition(".")[2]) for name in names), default=0)
-            if names and os.stat(f"{directory}/{run}.{segment}").st_size >= SEGMENT_SIZE:
-                segment += 1
-            name = f"{run}.{segment}"
-            with own_file(directory, name) as file, own_file(times, name) as marks:
-                size, to = file.seek(0, os.SEEK_END), file.fileno()
-                os.splice(reader, to, SEGMENT_SIZE - size, offset_dst=size, flags=os.SPLICE_F_NONBLOCK)
-                if marks.seek(0, os.SEEK_END) <= size + SPARE_MARKS:
-                    marks.write((size << 43 | int(time.time() * 1000)).to_bytes(8, sys.byteorder))
-        except OSError:
-            return
-        self.idle.discard(run)
+        if event & select.POLLIN and move_output(reader, f"{self.state}/spool", run):
+            self.idle.discard(run)
+        else:
+            self.idle.add(run)
 
     def save(self) -> None:
         """Store the jobs' output that no daemon has read, and again all ends: the disk may have been full."""

@@ -5,8 +5,13 @@ import io
 import os
 import select
 import socket
+import sys
+import time
 
 OWN_FILE = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+
+SEGMENT_SIZE, SPARE_MARKS = 1 << 20, 4096  # bytes; of marks beyond the size of what they are about
+MAX_SEGMENTS = 16  # of a run: only a daemon, which knows the limits, stores more output
 
 
 def poll(events: dict[int, int], timeout: int | None) -> list[tuple[int, int]]:
@@ -51,6 +56,28 @@ def own_file(directory: str, name: str) -> io.FileIO:
     """Open a file of this user for reading and writing; make it and its directory where they are missing."""
     os.makedirs(directory, 0o700, exist_ok=True)
     return open(os.open(f"{directory}/{name}", os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600), "r+b", 0)
+
+
+def move_output(reader: int, spool: str, run: int) -> bool:
+    """Move what a pipe has into the spool of a run; return False where there is no room for it."""
+    directory, times = (f"{spool}/{name}{run // 1000}" for name in ("", "times/"))
+    try:
+        os.makedirs(directory, 0o700, exist_ok=True)
+        names = [name for name in os.listdir(directory) if name.startswith(f"{run}.")]
+        if len(names) > MAX_SEGMENTS:
+            return False
+        segment = max((int(name.partition(".")[2]) for name in names), default=0)
+        if names and os.stat(f"{directory}/{run}.{segment}").st_size >= SEGMENT_SIZE:
+            segment += 1
+        name = f"{run}.{segment}"
+        with own_file(directory, name) as file, own_file(times, name) as marks:
+            size, to = file.seek(0, os.SEEK_END), file.fileno()
+            os.splice(reader, to, SEGMENT_SIZE - size, offset_dst=size, flags=os.SPLICE_F_NONBLOCK)
+            if marks.seek(0, os.SEEK_END) <= size + SPARE_MARKS:
+                marks.write((size << 43 | int(time.time() * 1000)).to_bytes(8, sys.byteorder))
+    except OSError:
+        return False
+    return True
 
 
 def save_ends(state: str, lines: list[bytes]) -> None:

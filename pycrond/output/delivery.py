@@ -123,7 +123,7 @@ class Delivery:
     # The limits
 
     def _count_waiting(self, log: RunLog) -> None:
-        """Count what a target or a file has not taken of a run, and what is kept for a mail beyond a segment."""
+        """Count what a target or a file has not taken, and what is kept for a mail beyond a segment."""
         is_open = self._logs.get(log.run) is log
         size = max(0, log.spool.size - log.done) if is_open else 0
         if is_open and log.mailed:

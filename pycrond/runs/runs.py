@@ -10,12 +10,12 @@ from pycrond.host.cgroup import ResourceLimits
 from pycrond.host.poller import Poller
 from pycrond.jobs.events import Ended, Started
 from pycrond.jobs.job import Job
-from pycrond.jobs.run import Cause, Fire, Reason, Run, State
+from pycrond.jobs.run import Cause, Fire, Run, State
 from pycrond.keeper.client import KeeperClient
 from pycrond.ledger.database import Work
 from pycrond.ledger.writer import Ledger
 from pycrond.output.output import Output
-from pycrond.runs.active import ActiveRuns, EndedRun
+from pycrond.runs.active import NEVER, ActiveRuns, EndedRun
 from pycrond.runs.command import CommandBuilder
 from pycrond.runs.journal import Journal
 from pycrond.runs.launcher import ClaimedRun, Launcher
@@ -140,11 +140,15 @@ class Runs:
 
     # Ends
 
-    def kill_all(self) -> None:
-        """End all runs: TERM now, KILL after each one's grace; starts that wait for room get one more try."""
+    def kill_all(self, cause: Cause, latest: float = NEVER) -> None:
+        """End all runs: TERM now, KILL after each one's grace, and not later than at `latest`, by
+        `clock.elapsed`; starts that wait for room get one more try. Called again, it ends those that were
+        started since.
+        """
         self.launcher.give_up()
-        cause = Cause(Reason.STOP, "stop --kill-jobs")
         self.termination.end([*self.active.by_pid.values()], cause)
+        if latest != NEVER:
+            self.termination.shorten_graces(latest)
 
     def write_starts(self) -> None:
         """Write the starts since the last call to the ledger: before the ends are written."""

@@ -66,8 +66,19 @@ class Termination:
                 active.is_being_ended, active.run.cause = True, cause
                 self._active.act_when(active, clock.elapsed() + active.grace)
                 ending.append(active.run)
-        # A daemon that comes after this one has to know why.
-        self._ledger.note([(run.id, cause) for run in ending])
+        if ending:  # a daemon that comes after this one has to know why
+            self._ledger.note([(run.id, cause) for run in ending])
+
+    def shorten_graces(self, latest: float) -> None:
+        """Have each grace that has begun end at `latest`, also that of what ended runs have left behind."""
+        for active in self._active.by_pid.values():
+            if active.is_being_ended and latest < active.act_at != NEVER:
+                self._active.act_when(active, latest)
+        for waiting in (self._to_look_at, self._to_kill, self._searching):
+            waiting[:] = [
+                left._replace(kill_at=min(left.kill_at, latest)) if left.kill_at != NEVER else left
+                for left in waiting
+            ]
 
     def signal(self, runs: Iterable[ActiveRun], number: int, cause: Cause) -> list[ActiveRun]:
         """Send a signal and do nothing more; return the runs that got it."""

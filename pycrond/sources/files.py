@@ -28,6 +28,8 @@ def permission_problem(status: os.stat_result) -> str | None:
     """Return the reason why an owner or a mode forbids the use of a file or directory; None if they allow it.
     A user who can write a crontab can run commands as the daemon's user.
     """
+    if safe_paths.TRUST.others:
+        return None
     if status.st_uid not in {0, os.geteuid()}:
         owner, own = NAMES.owner_name(status.st_uid), NAMES.owner_name(os.geteuid())
         return f"it belongs to {owner}, " + (
@@ -91,6 +93,8 @@ def list_crontabs(directory: str) -> tuple[list[str], list[Problem]]:
             raise UnreadableError(f"no crontab in it is read: {error}") from error
     crontabs, skipped = [], []
     for name in names:
+        if name.startswith(".."):  # Kubernetes' versions of a ConfigMap, and the link to that of now
+            continue
         file = os.path.join(directory, name)
         if message := skip_reason(name):
             skipped.append(Problem(file, 0, 0, "warning", "skipped", message))

@@ -15,6 +15,7 @@ from pycrond.sources.load_result import LoadResult
 from pycrond.sources.reading import EMPTY_TIME, SETTLE_TIME, Reading
 from pycrond.sources.source import Source, SourceParser, merge
 from pycrond.sources.watch import FileStamp, Watch, file_stamp
+from pycrond.text import counted
 
 
 class Loader:
@@ -107,6 +108,18 @@ class Loader:
                 break
             chosen.append(file)
         return chosen, changed.difference(chosen)
+
+    def refusal(self) -> str:
+        """Read all crontabs; return the reason why none of them is accepted, or empty if one is."""
+        loaded = self.load()
+        if any(source.jobs or source.is_good for source in loaded.sources):
+            return ""
+        errors = [problem for problem in loaded.problems if problem.severity == "error"]
+        if not errors:
+            return f"there is no crontab in {', '.join(self.directories)}"
+        more = f", and {counted(len(errors) - 1, 'more error')}" if errors[1:] else ""
+        hint = "; see the setting trust-crontabs" if errors[0].code == "refused" else ""
+        return f"no crontab is accepted: {errors[0]}{more}{hint}"
 
     def load(self, most: int | None = None) -> LoadResult:
         """Read the files that have changed and, as far as `seconds_until_stable` knows, are complete.

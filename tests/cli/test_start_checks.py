@@ -12,7 +12,8 @@ from pycrond.cli.doctor.probe import Process
 from pycrond.cli.parser import build_parser
 from pycrond.cli.settings_layers import layers, record_settings
 from pycrond.errors import PycrondError
-from pycrond.settings import Settings, settle
+from pycrond.setting_values import settle
+from pycrond.settings import Settings
 
 
 @pytest.fixture

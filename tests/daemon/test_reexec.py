@@ -14,9 +14,6 @@ from pycrond.daemon.reexec import TRIAL_TIME, Reexec
 from pycrond.host.poller import Poller
 from pycrond.keeper.client import KeeperClient
 from pycrond.output.daemon_log import DaemonLog
-from pycrond.output.syslog import SyslogClient
-from pycrond.output.syslog_format import SyslogHeader
-from pycrond.settings import settle
 from tests.conftest import Crond, alive, wait_until
 from tests.support import proc
 from tests.support.rsyslog import Rsyslogd
@@ -215,9 +212,8 @@ def test_stop_kill_jobs_ends_the_runs_of_an_earlier_daemon(crond: Crond) -> None
     assert (run.state, run.signal) == ("killed", 15)
 
 
-def test_a_trial_whose_output_did_not_end_in_time_is_refused_also_if_it_has_ended(tmp_path: Path) -> None:
-    settings = settle([{name: str(tmp_path) for name in ("state_dir", "runtime_dir", "pidfile")}])
-    log = DaemonLog(SyslogHeader(settings), SyslogClient(str(tmp_path / "log")))
+def test_a_trial_whose_output_did_not_end_in_time_is_refused_also_if_it_has_ended() -> None:
+    log = DaemonLog([], lambda message: None)
     reexec = Reexec(["/bin/true"], None, KeeperClient(None), Poller(), log)
     reexec.begin()
     os.wait()

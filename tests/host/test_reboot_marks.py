@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pycrond.host import reboot_marks
-from pycrond.settings import settle
+from pycrond.setting_values import settle
 
 pytestmark = pytest.mark.process
 

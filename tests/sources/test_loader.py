@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pycrond.host.safe_paths import TRUST, UnsafePathError, check_directory
 from pycrond.jobs.job import Account
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.rows import FileRows
@@ -503,3 +504,63 @@ def test_nothing_that_vanishes_between_two_calls_ends_a_reload(
         if interruption.calls_left > 0:
             break
     assert number > 10
+
+
+@pytest.fixture
+def trust(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    return lambda: monkeypatch.setattr(TRUST, "others", True)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_the_links_of_a_config_map_are_read_where_others_are_trusted(
+    directory: CrontabDirectory, trust: Callable[[], None]
+) -> None:
+    """A mount shows whatever owner and mode; kubelet exchanges the link ..data by a rename."""
+
+    def exchange(version: str, text: str) -> None:
+        (directory.path / version).mkdir()
+        file = directory.path / version / "jobs"
+        file.write_text(text)
+        os.chown(file, 4321, 4321)
+        (directory.path / "..data_tmp").symlink_to(version)
+        (directory.path / "..data_tmp").rename(directory.path / "..data")
+
+    exchange("..2026_1", "* * * * * one\n")
+    (directory.path / "jobs").symlink_to("..data/jobs")
+    os.chown(directory.path, 4321, 4321)
+    directory.path.chmod(0o777)
+    with pytest.raises(UnsafePathError):
+        check_directory(str(directory.path))
+    refusal = directory.daemon().refusal()
+    assert refusal.endswith("it belongs to uid 4321, not to root; see the setting trust-crontabs"), refusal
+    trust()
+    check_directory(str(directory.path))
+    crontabs = directory.crontabs = directory.daemon()
+    assert crontabs.refusal() == ""
+    assert directory.load() == ["one"]
+    assert not directory.loaded.problems
+    exchange("..2026_2", "* * * * * two\n")
+    assert crontabs.has_changes()
+    assert directory.load() == ["two"]
+    exchange("..2026_3", BAD)  # the last good version runs on
+    assert directory.load() == ["two"]
+    assert directory.daemon().refusal() == ""
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "reason"),
+    [
+        (None, 0o644, "there is no crontab in DIR"),
+        (GOOD, 0o666, "no crontab is accepted: DIR/jobs: error: not read: everyone may write it (mode 0666)"),
+        ("61 * * * * one\n62 * * * * two\n", 0o644, "no crontab is accepted: DIR/jobs:1:1: error: "),
+        ("# none yet\n", 0o644, ""),
+        (BAD, 0o644, ""),
+    ],
+)
+def test_a_start_may_require_a_crontab(
+    directory: CrontabDirectory, text: str | None, mode: int, reason: str
+) -> None:
+    if text is not None:
+        directory.write("jobs", text, mode)
+    refusal = directory.daemon().refusal().replace(str(directory.path), "DIR")
+    assert refusal.startswith(reason) if reason else not refusal

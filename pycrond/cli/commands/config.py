@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import NamedTuple
 
-from pycrond import settings
 from pycrond.cli.arguments import add_json
 from pycrond.cli.printing import print_json
 from pycrond.cli.render import terminal
@@ -14,6 +13,7 @@ from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.table import TableColumn, lay_out
 from pycrond.cli.settings_layers import config_file, layers
 from pycrond.cli.settings_origin import origin
+from pycrond.setting_values import settle
 from pycrond.settings import SETTINGS, Setting
 
 UNLIMITED_WIDTH = 100_000  # characters: values are never cut
@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
 def _assignments(options: argparse.Namespace) -> Iterator[Assignment]:
     """Yield all settings: those of the running daemon, or those that a start would use."""
     given = layers(options)
-    values = asdict(settings.settle(given.values()))
+    values = asdict(settle(given.values()))
     for name, setting in SETTINGS.items():
         yield Assignment(setting, values[name], origin(name, given, options))
 

@@ -13,7 +13,8 @@ from pycrond.cli.settings_layers import layers, recorded_arguments, recorded_set
 from pycrond.cli.settings_origin import crontabs_origin
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.host.daemon_arguments import to_arguments
-from pycrond.settings import Settings, settle
+from pycrond.setting_values import settle
+from pycrond.settings import Settings
 from pycrond.text import duration
 
 RESTART_TIMEOUT = 60.0  # seconds

@@ -1,12 +1,15 @@
 """start: start the daemon and return when it is ready."""
 
 import argparse
+import os
+from collections.abc import Mapping
 
 from pycrond.cli import start_checks
 from pycrond.cli.daemon_start import start_daemon
 from pycrond.cli.settings_layers import layers, state_directory
 from pycrond.cli.settings_origin import crontabs_origin
-from pycrond.settings import NO_SYSLOG, SETTINGS, settle
+from pycrond.setting_values import settle
+from pycrond.settings import NO_SYSLOG, SETTINGS, Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +26,23 @@ def run(options: argparse.Namespace) -> int:
         start_checks.check_no_other_cron(settings)
     if not options.yes:
         start_checks.check_same_crontabs(settings, given, options)
-    stream = SETTINGS["log_stdout" if settings.syslog == NO_SYSLOG else "log_stderr"]
-    is_default = options.foreground and not any(stream.name in layer for layer in given.values())
-    more = [f"{stream.flag}=yes"] if is_default else []
+    arguments = _foreground_arguments(given, settings) if options.foreground else []
     reason = crontabs_origin(given, options)
-    return start_daemon(settings, reason, foreground=options.foreground, more=more)
+    return start_daemon(settings, reason, foreground=options.foreground, arguments=arguments)
+
+
+def _foreground_arguments(given: Mapping[str, Mapping[str, object]], settings: Settings) -> list[str]:
+    """Return what a start in the foreground sets where the user does not, without recording it.
+
+    It logs to standard output, or with syslog to standard error; and it fails without a crontab, unless it is
+    a service of systemd: a user may write the first crontab later. Jobs cannot outlive process 1, so it ends them.
+    """
+    is_first = os.getpid() == 1
+    is_service = settings.system or ("NOTIFY_SOCKET" in os.environ and not is_first)
+    stream = SETTINGS["log_stdout" if settings.syslog == NO_SYSLOG else "log_stderr"]
+    wanted = {
+        stream.name: f"{stream.flag}=yes",
+        "require_crontabs": f"--require-crontabs={'no' if is_service else 'yes'}",
+        "stop_jobs": f"--stop-jobs={'term' if is_first else 'leave'}",
+    }
+    return [word for name, word in wanted.items() if not any(name in layer for layer in given.values())]

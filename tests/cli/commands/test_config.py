@@ -13,6 +13,7 @@ import pytest
 from pycrond import settings
 from pycrond.cli.settings_layers import from_toml
 from pycrond.keeper import start as keeper_start
+from pycrond.setting_values import settle
 from pycrond.settings import Settings
 from tests.conftest import Crond, pycrond
 
@@ -95,7 +96,7 @@ def test_init_writes_every_setting_with_its_default(tmp_path: Path) -> None:
     pycrond(tmp_path, "init", "--directory", "d")
     text = (tmp_path / "d/pycrond.toml").read_text()
     document = tomllib.loads(re.sub(r"^# (?=[a-z-]+ = )", "", text, flags=re.MULTILINE))
-    read = settings.settle([from_toml(document, "f")])
+    read = settle([from_toml(document, "f")])
     for field in fields(Settings):
         assert field.metadata["help"] in re.sub(r"\n# ", " ", text)
         if field.name not in {"crontabs", "state_dir", "runtime_dir", "pidfile"}:

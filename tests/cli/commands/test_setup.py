@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from pycrond import settings
 from pycrond.cli import shell_completion
 from pycrond.cli.commands import setup as command
 from pycrond.cli.parser import build_parser
 from pycrond.cli.settings_layers import from_environment
 from pycrond.errors import PycrondError
+from pycrond.setting_values import settle
 from tests.cli.commands.test_next import load
 from tests.conftest import SCRIPT, pycrond
 from tests.support import packages
@@ -213,7 +213,7 @@ def test_the_dockerfile_uses_existing_settings() -> None:
     environ = dict(re.findall(r"\b(PYCROND_\w+)=(\S+)", text))
     known = from_environment(environ)
     assert len(known) == len(environ)
-    settings.settle([known, {"state_dir": "/s", "runtime_dir": "/r", "pidfile": "/p"}])
+    settle([known, {"state_dir": "/s", "runtime_dir": "/r", "pidfile": "/p"}])
     (entry,) = re.findall(r"^ENTRYPOINT (.*)$", text, re.MULTILINE)
     assert json.loads(entry) == ["pycrond", "start", "--foreground"]
     assert build_parser().parse_args(json.loads(entry)[1:]).foreground

@@ -1,0 +1,66 @@
+"""The values of settings: each is taken from the first layer that has it, and checked by the table."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pycrond.errors import PycrondError
+from pycrond.settings import SETTINGS, Setting, Settings
+
+TRUE, FALSE = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
+NUMBER_DIGITS_MOST = 9
+
+
+def settle(layers: Iterable[Mapping[str, object]]) -> Settings:
+    """Take each setting from the first layer that has it; raise PycrondError for a value not allowed."""
+    merged: dict[str, object] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            merged.setdefault(name, value)
+    values: dict[str, Any] = {name: _read(SETTINGS[name], value) for name, value in merged.items()}
+    if values.get("system") and values.get("trust_crontabs"):
+        raise PycrondError(
+            "setting 'trust-crontabs' must be no with --system: whoever can write a crontab of the system,"
+            " or the directory that it is in, would run commands as root"
+        )
+    return Settings(**values)
+
+
+def _read(setting: Setting, value: object) -> object:
+    if setting.name == "crontabs":
+        return _read_directories(value)
+    if isinstance(setting.default, bool):
+        return _read_bool(setting, value)
+    if isinstance(setting.default, int):
+        return _read_number(setting, value)
+    if not isinstance(value, str) or (setting.is_path and not value):
+        raise PycrondError(f"setting '{setting.key}' must be text, not {value!r}")
+    if setting.allowed and value not in setting.allowed:
+        raise PycrondError(f"setting '{setting.key}': '{value}' is not one of {', '.join(setting.allowed)}")
+    return value
+
+
+def _read_directories(value: object) -> tuple[str, ...]:
+    directories = (value,) if isinstance(value, str) else value
+    if (
+        isinstance(directories, (list, tuple))
+        and (directories or directories == ())
+        and all(directory and isinstance(directory, str) for directory in directories)
+    ):
+        return tuple(directories)
+    raise PycrondError("setting 'crontabs' must be a list of directories")
+
+
+def _read_bool(setting: Setting, value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = str(value).lower()
+    if word not in TRUE + FALSE:
+        raise PycrondError(f"setting '{setting.key}': '{value}' is neither yes nor no")
+    return word in TRUE
+
+
+def _read_number(setting: Setting, value: object) -> int:
+    text = str(value)
+    if isinstance(value, bool) or not (text.isascii() and text.isdigit()) or len(text) > NUMBER_DIGITS_MOST:
+        raise PycrondError(f"setting '{setting.key}' must be a whole number from 0, not '{value}'")
+    return int(text)
