@@ -23,7 +23,7 @@ from pycrond.host.cgroup import ResourceLimits
 from pycrond.jobs.job import Job, make_jobs
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import RunRow
-from tests.support import faketime, packages
+from tests.support import documents, faketime, packages
 
 pytest_plugins = [
     *("tests.support.leftovers", "tests.support.loop", "tests.support.rsyslog", "tests.support.journald"),
@@ -97,6 +97,7 @@ def pycrond(directory: Path, *arguments: str, status: int = 0) -> subprocess.Com
         timeout=60,
     )
     assert done.returncode == status, done.stdout + done.stderr
+    documents.check_printed(arguments, done.stdout)
     return done
 
 
@@ -147,6 +148,7 @@ class Crond:
         assert status in {None, done.returncode}, (
             f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
         )
+        documents.check_printed(arguments, done.stdout)
         return done
 
     def at(self, moment: str, *, wake: bool = True) -> None:

@@ -10,6 +10,7 @@ from pycrond.cli.arguments import add_json, seconds
 from pycrond.cli.daemon_requests import Presence
 from pycrond.cli.data.access import Access, records
 from pycrond.cli.data.job_status import JobStatus, gone_and_overdue, overdue_json, read_jobs
+from pycrond.cli.documents.lists import ListDocument
 from pycrond.cli.not_loaded import FileChange, unloaded_changes
 from pycrond.cli.printing import first_problems, print_json, print_line
 from pycrond.cli.render import formatting, job_table, table, terminal
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=about,
     )
     parser.add_argument("--names", action="store_true", help="print only the names, one a line")
-    add_json(parser)
+    add_json(parser, ListDocument)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -71,12 +72,12 @@ def _print_names(jobs: Sequence[JobRow]) -> None:
         print_line(name if counts[name] == 1 else f"{job.user}/{name}")
 
 
-def _document(settings: Settings, options: argparse.Namespace) -> dict[str, object]:
+def _document(settings: Settings, options: argparse.Namespace) -> ListDocument:
     read, now = records(settings), clock.now()
     presence = read.presence()
     jobs = _with_details(read, _select(read_jobs(read, now), options), medians=True)
     return {
-        "daemon": formatting.daemon_json(read.daemon(), presence.runs) | {"jobs_left": presence.jobs_left},
+        "daemon": formatting.daemon_json(read.daemon(), presence),
         "jobs": [job_table.job_json(job) for job in jobs],
         "gone_overdue": [{"key": row.key, **overdue_json(row)} for row in gone_and_overdue(read, now)],
         "problems": [formatting.problem_json(problem) for problem in read.problems()],

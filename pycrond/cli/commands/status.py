@@ -16,6 +16,7 @@ from pycrond.cli.data.job_status import (
     read_jobs,
     standing_json,
 )
+from pycrond.cli.documents.status import StatusDocument
 from pycrond.cli.load_report import jobs_from_files
 from pycrond.cli.not_loaded import unloaded_changes
 from pycrond.cli.printing import print_json, print_line
@@ -32,7 +33,7 @@ WAITS = {"for_a_time": "for its time", "for_others": "for another run", "for_roo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_json(parser)
+    add_json(parser, StatusDocument)
 
 
 def run(options: argparse.Namespace) -> int:

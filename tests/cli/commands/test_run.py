@@ -18,6 +18,7 @@ import pytest
 
 from pycrond.control.client import connect
 from tests.conftest import SCRIPT, Crond, alive, wait_until
+from tests.support import documents
 
 pytestmark = pytest.mark.daemon
 NEVER = "0 0 1 1 *"
@@ -409,7 +410,9 @@ class System:
         return str(done.stdout + done.stderr)
 
     def json(self, user: pwd.struct_passwd, *arguments: str) -> Any:
-        return json.loads(self.as_user(user, *arguments, "--json"))
+        document = json.loads(self.as_user(user, *arguments, "--json"))
+        documents.check(arguments[0], document)
+        return document
 
 
 @pytest.fixture
