@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -66,6 +67,15 @@ def _pause() -> None:
     import select
 
     select.select([], [], [], 0.01)
+
+
+def fill_queue(path: str, stack: contextlib.ExitStack) -> None:
+    """Connect to a socket until its queue is full; the stack closes the connections."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            client.connect(path)
 
 
 def children(pid: int) -> list[int]:

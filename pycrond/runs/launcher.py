@@ -75,8 +75,8 @@ class Launcher:
         self.retrying: list[ClaimedRun] = []
         """Runs that could not be started for want of room."""
         self._retry_at = 0.0
-        self.latenesses: deque[float] = deque(maxlen=MAX_LATENESSES)
-        """Of the latest starts by a schedule, in ms."""
+        self.latenesses: deque[tuple[float, float]] = deque(maxlen=MAX_LATENESSES)
+        """Of the latest starts by a schedule: when, by clock.elapsed, and the lateness in ms."""
 
     # Before the start
 
@@ -177,7 +177,7 @@ class Launcher:
             self._active.add(active)
             self._active.add_started(active)
             if run.fire.trigger == "schedule" and not start.claimed.has_waited:
-                self.latenesses.append(lateness)
+                self.latenesses.append((start.elapsed, lateness))
 
     # Failures
 

@@ -458,7 +458,12 @@ def test_status_counts_runs_files_and_lateness(loop: Loop) -> None:
 def test_lateness_is_summarized_by_median_p99_and_worst(
     starts: list[float], median: float, p99: float, worst: float
 ) -> None:
-    assert summarize(starts[::-1]) == {"starts": len(starts), "median": median, "p99": p99, "worst": worst}
+    figures = {"starts": len(starts), "median": median, "p99": p99, "worst": worst}
+    assert summarize([(0.0, start) for start in starts[::-1]], 5.0) == {**figures, "worst_recent": None}
+
+
+def test_the_worst_lateness_of_the_starts_since_a_time() -> None:
+    assert summarize([(1.0, 9.0), (5.0, 2.0), (6.0, 1.0)], 5.0)["worst_recent"] == 2.0
 
 
 # Permissions

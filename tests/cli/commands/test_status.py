@@ -1,0 +1,35 @@
+"""status --check: it answers also where the daemon does not."""
+
+import contextlib
+import os
+import signal
+import time
+
+import pytest
+
+from tests.conftest import Crond, fill_queue
+
+pytestmark = pytest.mark.daemon
+
+
+def test_a_check_answers_whatever_the_daemon_does(crond: Crond) -> None:
+    assert crond.run("status", "--check", status=3).stdout == "not healthy: pycrond is not running\n"
+    assert crond.run("status", "--nagios", status=2).stdout == "PYCROND CRITICAL - pycrond is not running\n"
+    crond.write("jobs", "0 0 1 1 * true\n")
+    crond.run("start")
+    assert crond.run("status", "--check").stdout == "healthy: 1 job, 0 running, no start late\n"
+    crond.write("jobs", "0 0 1 1 * true\n61 * * * * true\n")
+    crond.run("reload", status=None)
+    assert crond.run("status", "--check").stdout.startswith("warning: 1 error in crontabs")
+    assert crond.run("status", "--nagios", status=1).stdout.startswith(
+        "PYCROND WARNING - 1 error in crontabs"
+    )
+    os.kill(crond.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.kill, crond.pid, signal.SIGCONT)
+        fill_queue(str(crond.runtime / "control.sock"), stack)
+        done = crond.run("status", "--check", status=4)
+        assert time.monotonic() - began < 5
+    assert done.stdout.startswith("not healthy: pycrond has not answered for 3 s: it hangs")
+    crond.run("status", "--check")
