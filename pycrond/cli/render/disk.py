@@ -11,7 +11,7 @@ from pycrond.errors import PycrondError
 from pycrond.settings import Settings
 from pycrond.text import counted
 
-ANSWER_TIMEOUT = 1.0  # seconds
+ANSWER_TIMEOUT = 3.0  # seconds
 SHOWN_DROPS_TIME = 86_400.0  # seconds
 
 
