@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -18,7 +18,6 @@ from pycrond.errors import PycrondError
 from pycrond.sources.load_result import LoadResult
 
 MAX_FILES = 1000  # that `status` names
-RECENT_TIME = 600.0  # seconds
 MAX_STAMPS = 2000  # of an answer
 SHARES = (
     *("max_waiting_user", "max_catch_ups_user", "spool_limit_user", "max_waiting_alarms"),
@@ -121,11 +120,15 @@ class Commands:
             },
             "alarms": daemon.alarms.outbox.backlog,
             "paused": daemon.scheduler.pauses.count(now),
-            "lateness_ms": summarize(daemon.runs.launcher.latenesses, clock.elapsed() - RECENT_TIME),
+            "lateness_ms": daemon.runs.launcher.lateness.figures(clock.elapsed()),
             "limits": {**daemon.runs.limits.mechanisms(), "max_running": admission.max_running},
             "shares": self._shares(),
             "dropped_alarms": daemon.alarms.outbox.dropped,
-            "disk": {**daemon.output.figures(), "ledger": daemon.ledger.file.trouble or None},
+            "disk": {
+                **daemon.output.figures(),
+                "ledger": daemon.ledger.file.trouble or None,
+                "ledger_pending": daemon.ledger.file.pending,
+            },
         }
 
     def _shares(self) -> dict[str, Any]:
@@ -194,22 +197,3 @@ class Commands:
         if request.get("kill"):
             self._subsystems.runs.kill_all()
         return self._status(request, uid)
-
-
-def summarize(latenesses: Collection[tuple[float, float]], since: float) -> dict[str, Any]:
-    """The number of starts, and the median, the 99th percentile and the worst of their lateness, or None; and
-    the worst of the starts since a time.
-    """
-    values = sorted(lateness for _, lateness in latenesses)
-    if not values:
-        return {"starts": 0, "median": None, "p99": None, "worst": None, "worst_recent": None}
-    recent = max((lateness for at, lateness in latenesses if at >= since), default=None)
-    last = len(values) - 1
-    median, p99 = values[last // 2], values[-(-last * 99 // 100)]
-    return {
-        "starts": len(values),
-        "median": round(median, 3),
-        "p99": round(p99, 3),
-        "worst": round(values[-1], 3),
-        "worst_recent": None if recent is None else round(recent, 3),
-    }

@@ -19,6 +19,14 @@ class WaitingDocument(TypedDict):
     for_room: int
 
 
+class StartsDocument(TypedDict):
+    """All starts by a schedule since the daemon began."""
+
+    starts: int
+    seconds: Annotated[float, "the sum of their lateness"]
+    within: Annotated[dict[str, int], "the numbers of those that were late by at most so many seconds"]
+
+
 class LatenessDocument(TypedDict):
     """Lateness of the latest starts, in milliseconds."""
 
@@ -27,6 +35,7 @@ class LatenessDocument(TypedDict):
     p99: float | None
     worst: float | None
     worst_recent: NotRequired[Annotated[float | None, "of the last 10 minutes"]]
+    total: NotRequired[StartsDocument]
 
 
 class LimitsDocument(TypedDict):
