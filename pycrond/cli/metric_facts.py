@@ -1,4 +1,4 @@
-"""What `pycrond metrics` shows of a daemon and its jobs.
+"""The facts about a daemon and its jobs that `pycrond metrics` shows.
 
 A counter is never smaller than before while its series exists. So the jobs with series of their own are those
 whose first ends came first, as this order does not change, and a job that is gone keeps its place.
@@ -28,7 +28,7 @@ Label = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known about a daemon and the jobs that its reader may see."""
+    """The facts about a daemon and the jobs that its reader may see."""
 
     now: float
     status: Mapping[str, Any] | None = None
@@ -42,7 +42,7 @@ class Facts:
 
 
 class Labels:
-    """The labels of jobs, at most so many and those that are shared."""
+    """Chooses the labels of jobs: their own for at most so many, and shared ones for the others."""
 
     def __init__(self, facts: Facts, max_jobs: int) -> None:
         self._names = {job.key: (job.user, job.name) for job in facts.jobs}

@@ -1,4 +1,4 @@
-"""How late runs have started since the daemon began."""
+"""The lateness of starts since the daemon began."""
 
 from collections import deque
 from typing import Any

@@ -80,19 +80,19 @@ class OverdueDocument(TypedDict):
 
 
 class GoneOverdueDocument(OverdueDocument):
-    """A job that is gone, of which a success was expected."""
+    """A success that was expected of a job that is gone."""
 
     key: Key
 
 
 class NamedOverdueDocument(GoneOverdueDocument):
-    """A job of which a success was expected."""
+    """A success that was expected of a job."""
 
     name: str | None
 
 
 class StandingDocument(TypedDict):
-    """What has become of a job."""
+    """The failures of a job in a row, and its fires that were passed over."""
 
     failing: FailingDocument | None
     skipped_since: Annotated[int, "fires since the last run began"]
@@ -100,7 +100,7 @@ class StandingDocument(TypedDict):
 
 
 class NamedStandingDocument(StandingDocument):
-    """A job that fails, or of which fires were missed."""
+    """The same with the job's name."""
 
     key: Key
     name: str | None
@@ -147,7 +147,7 @@ class DaemonDocument(TypedDict):
 
 
 class DiskDocument(TypedDict):
-    """What the disk does not take, and what is on it."""
+    """Output and records that wait for the disk, and output on it."""
 
     trouble: Annotated[str | None, "why output cannot be written"]
     since: Timestamp | None

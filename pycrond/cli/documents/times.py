@@ -74,7 +74,7 @@ class LaneDocument(TypedDict):
 
 
 class StartsDocument(TypedDict):
-    """How many jobs start in a minute."""
+    """The number of jobs that start in a minute."""
 
     minute: Time
     count: int

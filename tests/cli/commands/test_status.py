@@ -3,6 +3,7 @@
 import contextlib
 import os
 import signal
+import stat
 import time
 
 import pytest
@@ -18,6 +19,15 @@ def test_a_check_answers_whatever_the_daemon_does(crond: Crond) -> None:
     crond.write("jobs", "0 0 1 1 * true\n")
     crond.run("start")
     assert crond.run("status", "--check").stdout == "healthy: 1 job, 0 running, no start late\n"
+    file = crond.directory / "pycrond.prom"
+    file.write_text("old")
+    file.chmod(0o600)
+    old_inode = file.stat().st_ino
+    crond.run("metrics", "--output", str(file))
+    assert "\npycrond_jobs 1.0\n" in file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+    assert file.stat().st_ino != old_inode, "a reader sees the old or the new one, whole"
+    assert list(crond.directory.glob("*.prom*")) == [file]
     crond.write("jobs", "0 0 1 1 * true\n61 * * * * true\n")
     crond.run("reload", status=None)
     assert crond.run("status", "--check").stdout.startswith("warning: 1 error in crontabs")
