@@ -1,5 +1,6 @@
 """The health of a daemon, for `status --check`: whether it starts jobs on time."""
 
+import os
 import time
 from collections.abc import Iterator, Mapping
 from enum import IntEnum
@@ -8,10 +9,13 @@ from typing import Any, NamedTuple
 from pycrond import clock
 from pycrond.cli.daemon_requests import ask_daemon, is_locked
 from pycrond.errors import NoAnswerError, NotRunningError, PycrondError
+from pycrond.host import procfs
 from pycrond.settings import Settings
 from pycrond.text import counted, duration
 
-ANSWER_TIMEOUT = 3.0  # seconds: with the start of this program, a check takes less than 5
+ANSWER_TIMEOUT = 3.0  # seconds
+MAX_AGE = 4.0  # seconds after the start of this process when a check answers, even if its start took long
+MIN_ANSWER_TIMEOUT = 1.0  # seconds
 RETRY_INTERVAL = 0.1  # seconds
 MAX_LATENESS = 60.0  # seconds that starts may be late by default
 MINUTE = 60.0  # seconds
@@ -48,11 +52,12 @@ class Health(NamedTuple):
 
 
 def ask_for_health(settings: Settings, max_lateness: float) -> Health:
-    """Ask the daemon and judge its answer, within `ANSWER_TIMEOUT` also where it hangs.
+    """Ask the daemon and judge its answer, in a short time also where it hangs.
 
     A daemon that starts, or executes another program, is waited for until then.
     """
-    deadline = time.monotonic() + ANSWER_TIMEOUT
+    timeout = min(ANSWER_TIMEOUT, max(MIN_ANSWER_TIMEOUT, MAX_AGE - _age()))
+    deadline = time.monotonic() + timeout
     while True:
         left = max(RETRY_INTERVAL, deadline - time.monotonic())
         try:
@@ -63,13 +68,19 @@ def ask_for_health(settings: Settings, max_lateness: float) -> Health:
             if not is_locked(settings):
                 return Health(Status.NOT_RUNNING, Level.CRITICAL, "pycrond is not running")
             if time.monotonic() >= deadline:
-                text = f"no daemon has listened for {duration(ANSWER_TIMEOUT)}: it cannot start"
+                text = f"no daemon has listened for {duration(timeout)}: it cannot start"
                 return Health(Status.NOT_RUNNING, Level.CRITICAL, text)
             time.sleep(RETRY_INTERVAL)
         except PycrondError as error:
             return Health(Status.NO_ANSWER, Level.UNKNOWN, str(error))
         else:
             return judge(answer, clock.now().timestamp(), max_lateness)
+
+
+def _age() -> float:
+    """Return how long this process has run, in seconds; its start takes long where the machine is slow."""
+    start = procfs.start_ticks(os.getpid())
+    return max(0.0, clock.elapsed() - procfs.ticks_to_seconds(start)) if start else 0.0
 
 
 def judge(answer: Mapping[str, Any], now: float, max_lateness: float) -> Health:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from pycrond import clock
 from pycrond.cli.compare import JobChange, compare
-from pycrond.cli.daemon_requests import ask_daemon
+from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon
 from pycrond.cli.documents.times import ChangeDocument, DiffDocument
 from pycrond.cli.printing import print_json, print_line, print_problems
 from pycrond.cli.render import formatting
@@ -69,7 +69,7 @@ def changes_of_fire_times(
 def _daemon_zone(settings: Settings) -> str:
     """Return the zone in which the daemon runs, which may differ from this shell's."""
     try:
-        return str(ask_daemon(settings, "status")["zone"])
+        return str(ask_daemon(settings, "status", timeout=STATUS_TIMEOUT)["zone"])
     except PycrondError:
         return machine.local_zone().name
 

@@ -41,5 +41,5 @@ def test_a_check_answers_whatever_the_daemon_does(crond: Crond) -> None:
         fill_queue(str(crond.runtime / "control.sock"), stack)
         done = crond.run("status", "--check", status=4)
         assert time.monotonic() - began < 5
-    assert done.stdout.startswith("not healthy: pycrond has not answered for 3 s: it hangs")
+    assert done.stdout.startswith("not healthy: pycrond has not answered for ")
     crond.run("status", "--check")
