@@ -11,7 +11,7 @@ from typing import Any
 
 from pycrond import clock
 from pycrond.cli.daemon_requests import ask_daemon
-from pycrond.cli.data.access import records
+from pycrond.cli.data.access import LocalRecords, records
 from pycrond.errors import PycrondError
 from pycrond.jobs.run import NOT_STARTED, State
 from pycrond.ledger.codec import decode_options
@@ -105,6 +105,8 @@ def read_facts(settings: Settings) -> Facts:
         status = None
     try:
         read = records(settings)
+        if status is None and not isinstance(read, LocalRecords):
+            return Facts(now)
         jobs, expected = read.jobs(), [row for row in read.expected() if row.loaded]
         jitters = {job.key: decode_options(job.options).jitter for job in jobs if "jitter" in job.options}
         overdue = [row.key for row in expected if row.is_overdue(now, jitters.get(row.key, 0.0))]

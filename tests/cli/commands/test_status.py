@@ -4,11 +4,12 @@ import contextlib
 import os
 import signal
 import stat
+import subprocess
 import time
 
 import pytest
 
-from tests.conftest import Crond, fill_queue
+from tests.conftest import SCRIPT, Crond, fill_queue
 
 pytestmark = pytest.mark.daemon
 
@@ -39,7 +40,9 @@ def test_a_check_answers_whatever_the_daemon_does(crond: Crond) -> None:
     with contextlib.ExitStack() as stack:
         stack.callback(os.kill, crond.pid, signal.SIGCONT)
         fill_queue(str(crond.runtime / "control.sock"), stack)
+        lists = subprocess.Popen([SCRIPT, "list"], env=crond.environment, stdout=subprocess.PIPE, text=True)
         done = crond.run("status", "--check", status=4)
         assert time.monotonic() - began < 5
+        assert "the daemon does not answer: it hangs or is stopped" in lists.communicate(timeout=20)[0]
     assert done.stdout.startswith("not healthy: pycrond has not answered for ")
     crond.run("status", "--check")
