@@ -4,13 +4,13 @@ import argparse
 import functools
 import json
 from collections.abc import Sequence
-from typing import Any
-
-import jsonschema
-from jsonschema.protocols import Validator
+from typing import TYPE_CHECKING, Any
 
 from pycrond.cli.json_schema import json_schema
 from pycrond.cli.parser import COMMANDS
+
+if TYPE_CHECKING:
+    from jsonschema.protocols import Validator
 
 MOST = 50  # members of a list or an object that are checked: the first and the last
 
@@ -25,8 +25,10 @@ def document_type(command: str) -> type | None:
 
 
 @functools.cache
-def validator(command: str) -> Validator:
+def validator(command: str) -> "Validator":
     """Return a validator that also refuses keys which the schema does not name."""
+    import jsonschema
+
     kind = document_type(command)
     assert kind, f"pycrond {command} has no document"
     return jsonschema.Draft202012Validator(json_schema(kind, is_closed=True))
@@ -40,6 +42,8 @@ def check_printed(words: Sequence[str], printed: str) -> None:
 
 def check(command: str, document: Any) -> None:
     """Fail where a command's document differs from its schema, above all by a key that has no type."""
+    import jsonschema
+
     errors = [
         deepest
         for error in validator(command).iter_errors(_shortened(document))

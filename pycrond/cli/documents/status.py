@@ -1,4 +1,4 @@
-"""The document of `pycrond status --json`, and of `--check --json`."""
+"""The document of `pycrond status --json`."""
 
 from typing import Annotated, NotRequired, TypedDict
 
