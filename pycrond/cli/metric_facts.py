@@ -60,16 +60,19 @@ class Labels:
         return (printable(name), printable(user)) if (user, name) in self._own else (OTHERS, "")
 
     def of_key(self, key: str) -> Label:
-        """Return the labels of a job, also of one that is gone."""
+        """Return the labels of a job; of one that is gone, those of jobs without a name."""
         user, _, _ = key.partition("/")
         return self.of(*self._names.get(key, (user, None)))
+
+
+ZEROS = (State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.MISSED, State.LOST, State.UNKNOWN)
+"""Outcomes of which each job has a series, so that Prometheus sees the first one as an increase."""
 
 
 class RunTotals:
     """All runs there have ever been, by labels."""
 
     def __init__(self, facts: Facts, labels: Labels) -> None:
-        """A job without a run has zeros, so that Prometheus sees its first failure as an increase."""
         self.runs: Counter[tuple[str, str, str]] = Counter()
         """By job, user and outcome."""
         self.durations: dict[Label, list[float]] = {}
@@ -77,7 +80,7 @@ class RunTotals:
         self.ends: dict[Label, float] = {}
         self.successes: dict[Label, float] = {}
         for job in facts.jobs:
-            for state in (State.SUCCEEDED, State.FAILED):
+            for state in ZEROS:
                 self.runs[*labels.of(job.user, job.name), state] = 0
         for row in facts.totals:
             label = labels.of(row.user, row.name)
