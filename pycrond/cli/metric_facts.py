@@ -12,6 +12,7 @@ from typing import Any
 from pycrond import clock
 from pycrond.cli.daemon_requests import ask_daemon
 from pycrond.cli.data.access import LocalRecords, records
+from pycrond.cli.printing import print_error
 from pycrond.errors import PycrondError
 from pycrond.jobs.run import NOT_STARTED, State
 from pycrond.ledger.codec import decode_options
@@ -114,5 +115,6 @@ def read_facts(settings: Settings) -> Facts:
         jitters = {job.key: decode_options(job.options).jitter for job in jobs if "jitter" in job.options}
         overdue = [row.key for row in expected if row.is_overdue(now, jitters.get(row.key, 0.0))]
         return Facts(now, status, jobs, read.totals(), read.unfinished(), expected, frozenset(overdue))
-    except PycrondError:  # no daemon has run yet, or none answers this user, who may not read the ledger
+    except PycrondError as error:  # the ledger cannot be read
+        print_error(f"pycrond: {error}")
         return Facts(now, status)
