@@ -1,6 +1,7 @@
 # make start: set up, install, start the daemon on crontabs/, list the jobs. make stop: stop it.
 # make test:  set up, then check the format, lint, check the types and the sizes, and run every test.
 # make quick: run the pure tests alone (neither daemons nor jobs are started), in less than a minute.
+# make schemas: write the JSON Schemas of the documents of --json into docs/schemas.
 # make sizes: print the sizes of the package, its modules and functions; fail where one is beyond its limit.
 # make fmt:   format the code, and repair what ruff can repair.
 # make chaos: kill and starve daemons in every way: ROUNDS of FAULTS, from SEED on, with COPIES of each kind of job;
@@ -32,7 +33,7 @@ DAYS ?= 31
 COPIES ?= 3
 IMAGE ?= pycrond
 
-.PHONY: start stop test quick sizes bench attack chaos days month proof deb vm image test-image fuzz fmt clean
+.PHONY: start stop test quick schemas sizes bench attack chaos days month proof deb vm image test-image fuzz fmt clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -59,6 +60,9 @@ test: .venv/installed-dev
 
 quick: .venv/installed-dev
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "not daemon and not process"
+
+schemas: .venv/installed-dev
+	$(BIN)/python docs/schemas.py
 
 sizes: .venv/installed-dev
 	$(BIN)/python -m tools.sizes

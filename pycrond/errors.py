@@ -20,6 +20,10 @@ class NotRunningError(PycrondError):
     status = 3
 
 
+class NoAnswerError(PycrondError):
+    """A daemon, or its keeper, does not answer in time."""
+
+
 class UnusableAccountError(PycrondError):
     """An account as which nothing may run now; the text is the reason."""
 

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from typing import overload
 
 from pycrond import clock
 
@@ -122,6 +123,12 @@ def duration(seconds: float | None) -> str:
     return " ".join(f"{number} {unit}" for number, unit in zip(numbers, units, strict=True) if number)
 
 
+@overload
+def rfc3339(seconds: float) -> str: ...
+@overload
+def rfc3339(seconds: None) -> None: ...
+@overload
+def rfc3339(seconds: float | None) -> str | None: ...
 def rfc3339(seconds: float | None) -> str | None:
     """Return a Unix time in UTC by RFC 3339, to the millisecond if it is not whole; None for None."""
     if seconds is None:

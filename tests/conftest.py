@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -23,7 +24,7 @@ from pycrond.host.cgroup import ResourceLimits
 from pycrond.jobs.job import Job, make_jobs
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import RunRow
-from tests.support import command_server, faketime, packages
+from tests.support import command_server, documents, faketime, packages
 
 pytest_plugins = [
     *("tests.support.leftovers", "tests.support.loop", "tests.support.rsyslog", "tests.support.journald"),
@@ -72,6 +73,15 @@ def _pause() -> None:
     select.select([], [], [], 0.01)
 
 
+def fill_queue(path: str, stack: contextlib.ExitStack) -> None:
+    """Connect to a socket until its queue is full; the stack closes the connections."""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            client.connect(path)
+
+
 def children(pid: int) -> list[int]:
     """Return the pids of a process's children."""
     try:
@@ -102,6 +112,7 @@ def pycrond(directory: Path, *arguments: str, status: int = 0) -> subprocess.Com
         timeout=60,
     )
     assert done.returncode == status, done.stdout + done.stderr
+    documents.check_printed(arguments, done.stdout)
     return done
 
 
@@ -157,6 +168,7 @@ class Crond:
         assert status in {None, done.returncode}, (
             f"{arguments}: {done.returncode}\n{done.stdout}{done.stderr}"
         )
+        documents.check_printed(arguments, done.stdout)
         return done
 
     def at(self, moment: str, *, wake: bool = True) -> None:

@@ -77,6 +77,7 @@ def test_the_daemon_loads_nothing_that_only_the_command_line_or_the_courier_need
     imported = set().union(*(imports(name) for name in loaded))
     assert not {module.partition(".")[0] for module in imported} & {
         "rich",
+        "prometheus_client",
         "argparse",
         "subprocess",
         "logging",

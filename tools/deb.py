@@ -39,7 +39,14 @@ COMPLETION_PATHS = {
     "zsh": "usr/share/zsh/vendor-completions/_pycrond",
     "fish": "usr/share/fish/vendor_completions.d/pycrond.fish",
 }
-DOCUMENTS = ("README.md", "docs/running.md", "docs/moving.md", "docs/semantics.md", "docs/security.md")
+DOCUMENTS = (
+    "README.md",
+    "docs/running.md",
+    "docs/moving.md",
+    "docs/monitoring.md",
+    "docs/semantics.md",
+    "docs/security.md",
+)
 
 
 def build(directory: Path, version: str) -> Path:

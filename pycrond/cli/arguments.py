@@ -3,14 +3,29 @@
 import argparse
 from collections.abc import Callable
 from math import inf
+from typing import NoReturn
 
 from pycrond.jobs.option_values import positive_duration
 
 JOB = "a job's name, the beginning of its key, or file:line"
 
 
-def add_json(parser: argparse.ArgumentParser) -> None:
+class _PrintSchema(argparse.Action):
+    """Prints the JSON Schema of a command's document and exits, as --help does."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
+        from pycrond.cli.json_schema import json_schema
+        from pycrond.cli.printing import print_json
+
+        print_json(json_schema(self.const))
+        parser.exit()
+
+
+def add_json(parser: argparse.ArgumentParser, document: type) -> None:
+    """Add --json, which prints a document of this type, and --json-schema."""
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    about = "print the JSON Schema of that document"
+    parser.add_argument("--json-schema", action=_PrintSchema, nargs=0, const=document, help=about)
 
 
 def add_fire_times(parser: argparse.ArgumentParser, *, until: str, count: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from pycrond.errors import PycrondError
 from pycrond.ledger.codec import decode_schedule
@@ -26,7 +27,7 @@ class JobChange:
     lost: tuple[datetime, ...]
 
     @property
-    def kind(self) -> str:
+    def kind(self) -> Literal["added", "removed", "changed"]:
         if self.before is None:
             return "added"
         return "changed" if self.after else "removed"

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from pycrond.control.client import ask, connect
-from pycrond.errors import NotRunningError, PycrondError
+from pycrond.errors import NoAnswerError, NotRunningError, PycrondError
 from pycrond.keeper import start
 from pycrond.ledger.rows import DaemonRow
 from pycrond.settings import Settings
@@ -40,7 +40,8 @@ def exchange_with_keeper(
             socket.send_fds(keeper, [request.encode("utf-8", "surrogateescape")], descriptors)
             answer, received, _, _ = socket.recv_fds(keeper, MAX_ANSWER, 2)
         except TimeoutError as error:
-            raise PycrondError(f"the keeper has not answered for {duration(timeout)}") from error
+            text = "it, or the daemon that it waits for, hangs or is stopped (see 'pycrond doctor')"
+            raise NoAnswerError(f"the keeper has not answered for {duration(timeout)}: {text}") from error
         except OSError:
             return "", []
         return answer.decode(errors="replace").strip(), received

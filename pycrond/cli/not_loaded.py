@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
 from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon
+from pycrond.cli.documents.lists import FileChangeDocument
 from pycrond.errors import PycrondError
 from pycrond.settings import Settings
 from pycrond.sources.files import SKIPPED
@@ -28,7 +29,7 @@ class FileChange(NamedTuple):
         effect = "its jobs are still loaded" if self.kind == "removed" else "not loaded"
         return f"{self.name}: {self.kind}{ago}, {effect}: pycrond reload"
 
-    def document(self) -> dict[str, object]:
+    def document(self) -> FileChangeDocument:
         """Return the change as `--json` has it."""
         return {"file": self.file, "change": self.kind, "at": rfc3339(self.at)}
 

@@ -49,6 +49,7 @@ COMMANDS = {
         ),
         Command("reload", "read the crontabs again"),
         Command("status", "show whether the daemon runs, and its load"),
+        Command("metrics", "print figures for Prometheus, or write them for its node_exporter"),
         Command("list", "list jobs, with their next fire times and last runs"),
         Command("history", "list runs, the newest first"),
         Command("logs", "show the output of jobs"),

@@ -110,10 +110,10 @@ def caret(line: str, offset: int) -> tuple[str, str]:
     return f"    {before}{after}", f"    {' ' * len(before)}^"
 
 
-def write_document(file: str, text: str) -> None:
+def write_document(file: str, text: str, mode: int | None = None) -> None:
     """Write a text to a file that only root and this user can replace; `-` is standard output.
 
-    An existing file is replaced, with its mode. Raises PycrondError.
+    An existing file is replaced, with its mode unless one is given. Raises PycrondError.
     """
     data = text.encode("utf-8", "surrogateescape")
     descriptor = _DESCRIPTOR.fullmatch(file)
@@ -126,8 +126,8 @@ def write_document(file: str, text: str) -> None:
                 stream.write(data)
         else:
             with safe_paths.place(file) as entry:
-                mode = entry.status.st_mode & 0o777 if entry.status else 0o666 & ~_umask()
-                safe_paths.replace(entry, data, mode)
+                old = entry.status.st_mode & 0o777 if entry.status else 0o666 & ~_umask()
+                safe_paths.replace(entry, data, old if mode is None else mode)
     except OSError as error:
         raise PycrondError(f"cannot write {file}: {os_reason(error)}") from error
 

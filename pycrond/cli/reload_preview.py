@@ -7,7 +7,8 @@ from datetime import datetime, timedelta
 
 from pycrond import clock
 from pycrond.cli.compare import JobChange, compare
-from pycrond.cli.daemon_requests import ask_daemon
+from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon
+from pycrond.cli.documents.times import ChangeDocument, DiffDocument
 from pycrond.cli.printing import print_json, print_line, print_problems
 from pycrond.cli.render import formatting
 from pycrond.errors import Problem, PycrondError
@@ -36,7 +37,7 @@ def print_reload_preview(settings: Settings, *, as_json: bool = False) -> int:
     else:
         for change in changes:
             print_line(_line(change, now.astimezone()))
-        kinds = [change.kind for change in changes]
+        kinds: list[str] = [change.kind for change in changes]
         counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in MARKS)
         print_line(
             f"{counts}; {counted(len(loaded.jobs), 'job')} in all" if changes else "nothing would change"
@@ -68,7 +69,7 @@ def changes_of_fire_times(
 def _daemon_zone(settings: Settings) -> str:
     """Return the zone in which the daemon runs, which may differ from this shell's."""
     try:
-        return str(ask_daemon(settings, "status")["zone"])
+        return str(ask_daemon(settings, "status", timeout=STATUS_TIMEOUT)["zone"])
     except PycrondError:
         return machine.local_zone().name
 
@@ -88,9 +89,7 @@ def _line(change: JobChange, now: datetime) -> str:
     return text
 
 
-def _document(
-    changes: Sequence[JobChange], errors: Sequence[Problem], loaded: LoadResult
-) -> dict[str, object]:
+def _document(changes: Sequence[JobChange], errors: Sequence[Problem], loaded: LoadResult) -> DiffDocument:
     return {
         "changes": [_change_json(change) for change in changes],
         "kept": list(loaded.kept),
@@ -98,7 +97,7 @@ def _document(
     }
 
 
-def _change_json(change: JobChange) -> dict[str, object]:
+def _change_json(change: JobChange) -> ChangeDocument:
     return {
         "kind": change.kind,
         "key": change.job.key,

@@ -9,16 +9,19 @@ from typing import Any
 
 from pycrond import clock
 from pycrond.control.protocol import encode, short_path
-from pycrond.errors import NotRunningError, PycrondError, os_reason
+from pycrond.errors import NoAnswerError, NotRunningError, PycrondError, os_reason
 from pycrond.host.names import NAMES
+from pycrond.text import duration
 
 BUSY_INTERVAL = 0.01  # seconds
+RECEIVED_AT_ONCE = 1 << 18  # bytes
 
 
 def connect(path: str, timeout: float) -> socket.socket:
     """A connection to a process of root or of this user; raises NotRunningError where nobody listens.
 
-    Raises PycrondError where another user listens, or could: the kernel reports who it is (SO_PEERCRED).
+    Raises NoAnswerError where its queue stays full, and PycrondError where another user listens, or could:
+    the kernel reports who it is (SO_PEERCRED).
     """
     client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     client.settimeout(timeout)
@@ -27,6 +30,9 @@ def connect(path: str, timeout: float) -> socket.socket:
         with short_path(path) as short:
             while not _is_connected(client, short, deadline):
                 time.sleep(BUSY_INTERVAL)
+    except (BlockingIOError, TimeoutError) as error:
+        client.close()
+        raise _no_answer(timeout) from error
     except OSError as error:
         client.close()
         raise NotRunningError(f"pycrond is not running (nobody listens at {path})") from error
@@ -53,13 +59,23 @@ def _is_connected(client: socket.socket, path: str, deadline: float) -> bool:
     return True
 
 
+def _no_answer(timeout: float) -> NoAnswerError:
+    return NoAnswerError(
+        f"pycrond has not answered for {duration(timeout)}: it hangs or is stopped (see 'pycrond doctor')"
+    )
+
+
 def ask(path: str, request: dict[str, Any], timeout: float = 60.0) -> dict[str, Any]:
-    """Send a request to the daemon and return its answer; raises the error that it answers."""
+    """Send a request to the daemon and return its answer; raises the error that it answers, or NoAnswerError
+    where the whole answer has not come within `timeout` seconds.
+    """
+    deadline = clock.elapsed() + timeout
     with connect(path, timeout) as client:
         try:
             client.sendall(encode(request))
-            with client.makefile("rb") as lines:
-                line = lines.readline()
+            line = _receive_line(client, deadline)
+        except TimeoutError as error:
+            raise _no_answer(timeout) from error
         except (ConnectionResetError, BrokenPipeError):
             line = b""
         except OSError as error:
@@ -70,3 +86,20 @@ def ask(path: str, request: dict[str, Any], timeout: float = 60.0) -> dict[str, 
     if "error" in answer:
         raise PycrondError(answer["error"])
     return answer
+
+
+def _receive_line(client: socket.socket, deadline: float) -> bytes:
+    """Return a line, empty if the connection ends before; raise TimeoutError at `deadline`, by clock.elapsed,
+    also where some of it comes again and again.
+    """
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        left = deadline - clock.elapsed()
+        if left <= 0:
+            raise TimeoutError
+        client.settimeout(left)
+        data = client.recv(RECEIVED_AT_ONCE)
+        if not data:
+            return b""
+        line += data
+    return bytes(line)

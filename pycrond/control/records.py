@@ -71,6 +71,7 @@ QUERIES: dict[str, dict[str, Check[Any]]] = {
     "problems": {},
     "last_runs": {"keys": KEYS},
     "standings": {"keys": KEYS},
+    "totals": {"offset": NUMBER},
     "expected": {},
     "unfinished": {},
     "runs": {"runs": RUNS},

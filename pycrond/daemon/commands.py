@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -97,6 +97,7 @@ class Commands:
             "zone": daemon.scheduler.agenda.zone.name,
             "started_at": self._started_at.timestamp(),
             "uptime_s": max(0, int((now - self._started_at).total_seconds())),
+            "minute": daemon.scheduler.agenda.last.timestamp(),
             "jobs": len(loaded.by_key),
             "files": loaded.files,
             "kept": list(loaded.kept),
@@ -121,11 +122,15 @@ class Commands:
             },
             "alarms": daemon.alarms.outbox.backlog,
             "paused": daemon.scheduler.pauses.count(now),
-            "lateness_ms": summarize(daemon.runs.launcher.latenesses),
+            "lateness_ms": daemon.runs.launcher.lateness.figures(clock.elapsed()),
             "limits": {**daemon.runs.limits.mechanisms(), "max_running": admission.max_running},
             "shares": self._shares(),
             "dropped_alarms": daemon.alarms.outbox.dropped,
-            "disk": {**daemon.output.figures(), "ledger": daemon.ledger.file.trouble or None},
+            "disk": {
+                **daemon.output.figures(),
+                "ledger": daemon.ledger.file.trouble or None,
+                "ledger_pending": daemon.ledger.file.pending,
+            },
             "retention": self._retention(),
         }
 
@@ -207,18 +212,3 @@ class Commands:
         if request.get("kill"):
             self._subsystems.runs.kill_all(Cause(Reason.STOP, "stop --kill-jobs"))
         return self._status(request, uid)
-
-
-def summarize(latenesses: Iterable[float]) -> dict[str, Any]:
-    """The number of starts, and the median, the 99th percentile and the worst of their lateness, or None."""
-    values = sorted(latenesses)
-    if not values:
-        return {"starts": 0, "median": None, "p99": None, "worst": None}
-    last = len(values) - 1
-    median, p99 = values[last // 2], values[-(-last * 99 // 100)]
-    return {
-        "starts": len(values),
-        "median": round(median, 3),
-        "p99": round(p99, 3),
-        "worst": round(values[-1], 3),
-    }

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import NamedTuple
 
+from pycrond.ledger import totals
 from pycrond.ledger.database import Database
 from pycrond.ledger.rows import FoldedRow, OldRow
 
@@ -138,6 +139,7 @@ class Archive:
             ("DELETE FROM job_versions WHERE key = ?", values),
             ("DELETE FROM pauses WHERE key = ?", values),
             ("DELETE FROM last_runs WHERE key = ?", values),
+            *totals.forgotten(values),
             ("DELETE FROM jobs WHERE key = ? AND loaded = 0", values),
         )
         return str(rows[-1][0]) if len(rows) == MAX_GONE else "", keys

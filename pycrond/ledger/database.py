@@ -117,6 +117,11 @@ class Database:
         """True while queued writes are in memory only."""
         return bool(self._pending)
 
+    @property
+    def pending(self) -> int:
+        """The number of rows that are queued."""
+        return sum(len(rows) for _, rows in self._pending)
+
     def write(self, *work: Work) -> None:
         """Write in one transaction, now or, while the disk is full, later."""
         more = [(statement, rows) for statement, rows in work if rows]

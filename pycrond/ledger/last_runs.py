@@ -7,6 +7,7 @@ search all runs.
 from collections.abc import Sequence
 
 from pycrond.jobs.run import NOT_STARTED, State
+from pycrond.ledger import totals
 from pycrond.ledger.database import Work
 
 LAST_RUN = """
@@ -43,4 +44,5 @@ def changes(states: Sequence[tuple[int, State]]) -> list[Work]:
     return [
         (PASSED, [row for row in states if row[1] in NOT_STARTED]),
         (LAST_RUN, [row for row in states if row[1] not in NOT_STARTED]),
+        totals.counted(states),
     ]

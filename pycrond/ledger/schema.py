@@ -197,4 +197,29 @@ MIGRATIONS = (
         written INTEGER NOT NULL     -- bytes of output
     ) STRICT;
     """,
+    """
+    CREATE TABLE run_totals (        -- all runs that a job has ever had, also those that were folded
+        id           INTEGER PRIMARY KEY,
+        key          TEXT NOT NULL,  -- 'USER/': of jobs without a name that are forgotten
+        state        TEXT NOT NULL,
+        runs         INTEGER NOT NULL,
+        ended_at     REAL NOT NULL,  -- the latest end
+        duration_s   REAL NOT NULL,  -- the sum
+        measured     INTEGER NOT NULL, -- runs that have a duration
+        within_1     INTEGER NOT NULL, -- runs with a duration of at most so many seconds
+        within_10    INTEGER NOT NULL,
+        within_60    INTEGER NOT NULL,
+        within_600   INTEGER NOT NULL,
+        within_3600  INTEGER NOT NULL,
+        within_21600 INTEGER NOT NULL,
+        UNIQUE (key, state)
+    ) STRICT;
+    INSERT INTO run_totals (key, state, runs, ended_at, duration_s, measured, within_1, within_10, within_60,
+        within_600, within_3600, within_21600)
+    SELECT key, state, sum(coalesce(folded, 1)), max(coalesce(ended_at, until, fire)), total(duration_s),
+    count(duration_s), sum(coalesce(duration_s <= 1, 0)), sum(coalesce(duration_s <= 10, 0)),
+    sum(coalesce(duration_s <= 60, 0)), sum(coalesce(duration_s <= 600, 0)),
+    sum(coalesce(duration_s <= 3600, 0)), sum(coalesce(duration_s <= 21600, 0))
+    FROM runs WHERE state NOT IN ('claimed', 'waiting', 'running') GROUP BY key, state ORDER BY min(id);
+    """,
 )

@@ -22,6 +22,7 @@ from pycrond.ledger.rows import (
     StandingRow,
 )
 from pycrond.ledger.schema import MIGRATIONS
+from pycrond.ledger.totals import TOTALS, TotalsRow
 
 Row = TypeVar("Row")
 
@@ -159,6 +160,10 @@ class SharedReader:
             keys=keys,
         )
         return {row.key: row for row in rows}
+
+    def totals(self, offset: int = 0) -> list[TotalsRow]:
+        """All runs there have ever been by job and state, in the order in which jobs had their first end."""
+        return self._rows(TotalsRow, TOTALS, offset=offset)
 
     def expected(self) -> list[ExpectedRow]:
         """The jobs that are expected to succeed regularly, also those that are gone."""

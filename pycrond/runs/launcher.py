@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import os
-from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,9 +22,9 @@ from pycrond.output.output import Output
 from pycrond.runs.active import ActiveRun, ActiveRuns, EndedRun
 from pycrond.runs.command import CommandBuilder
 from pycrond.runs.journal import BEGINS, NOT_BEGUN, Journal, JournalEntry
+from pycrond.runs.lateness import Lateness
 
 RETRY_INTERVAL, RETRY_TIME = 1.0, 60.0  # seconds in which a start that fails for want of room is retried
-MAX_LATENESSES = 10_000  # starts whose lateness is remembered
 
 
 @dataclass(slots=True, eq=False)
@@ -75,8 +74,7 @@ class Launcher:
         self.retrying: list[ClaimedRun] = []
         """Runs that could not be started for want of room."""
         self._retry_at = 0.0
-        self.latenesses: deque[float] = deque(maxlen=MAX_LATENESSES)
-        """Of the latest starts by a schedule, in ms."""
+        self.lateness = Lateness()
 
     # Before the start
 
@@ -179,7 +177,7 @@ class Launcher:
             self._active.add(active)
             self._active.add_started(active)
             if run.fire.trigger == "schedule" and not start.claimed.has_waited:
-                self.latenesses.append(lateness)
+                self.lateness.add(start.elapsed, lateness)
 
     # Failures
 

@@ -15,8 +15,8 @@ import pytest
 from pycrond.control import protocol
 from pycrond.control.client import ask, connect
 from pycrond.control.connection import Connection
-from pycrond.errors import NotRunningError, PycrondError
-from tests.conftest import wait_until
+from pycrond.errors import NoAnswerError, NotRunningError, PycrondError
+from tests.conftest import fill_queue, wait_until
 
 NOBODY = 65534
 
@@ -278,8 +278,32 @@ def test_the_daemon_dies_before_it_answers(server: Server) -> None:
 
 
 def test_the_daemon_does_not_answer(server: Server) -> None:
-    with pytest.raises(PycrondError, match="does not answer"):
+    with pytest.raises(NoAnswerError, match="has not answered for"):
         ask(server.path, {}, timeout=0.05)
+
+
+def test_a_daemon_that_accepts_no_more_connections_does_not_answer(server: Server) -> None:
+    """It was reported as not running."""
+    with contextlib.ExitStack() as stack:
+        fill_queue(server.path, stack)
+        with pytest.raises(NoAnswerError, match="has not answered for"):
+            ask(server.path, {}, timeout=0.05)
+
+
+def test_an_answer_that_comes_byte_by_byte_is_not_waited_for_longer(server: Server) -> None:
+    def dribble() -> None:
+        connection, _ = server.listener.accept()
+        with connection, contextlib.suppress(OSError):
+            while not ended.wait(0.01):
+                connection.send(b" ")
+
+    ended = threading.Event()
+    thread = threading.Thread(target=dribble)
+    thread.start()
+    with pytest.raises(NoAnswerError):
+        ask(server.path, {}, timeout=0.1)
+    ended.set()
+    thread.join(10)
 
 
 def test_no_descriptor_is_left_open(server: Server) -> None:

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from pycrond import clock
 from pycrond.daemon import queries
-from pycrond.daemon.commands import summarize
 from pycrond.errors import PycrondError
 from pycrond.host.spawn import Launch
 from pycrond.ledger.reader import Reader
@@ -444,22 +443,6 @@ def test_status_counts_runs_files_and_lateness(loop: Loop) -> None:
     assert set(status["limits"]) == {"memory", "cpu", "max_running"}
     go(loop)
     loop.settle()
-
-
-@pytest.mark.parametrize(
-    ("starts", "median", "p99", "worst"),
-    [
-        ([], None, None, None),
-        ([3.0], 3.0, 3.0, 3.0),
-        ([1.0, 9.0], 1.0, 9.0, 9.0),
-        ([float(n) for n in range(1, 101)], 50.0, 100.0, 100.0),
-        ([float(n) for n in range(1, 1001)], 500.0, 991.0, 1000.0),
-    ],
-)
-def test_lateness_is_summarized_by_median_p99_and_worst(
-    starts: list[float], median: float, p99: float, worst: float
-) -> None:
-    assert summarize(starts[::-1]) == {"starts": len(starts), "median": median, "p99": p99, "worst": worst}
 
 
 # Permissions

@@ -9,6 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from pycrond import clock
+from pycrond.cli.health import Status, judge
+from pycrond.daemon.commands import Commands
 from tests.support.loop import Loop
 
 
@@ -39,6 +42,12 @@ def test_jobs_run_on_a_full_disk_and_are_recorded_when_there_is_room(loop: Loop,
     loop.until(lambda: not loop.daemon.subsystems.runs.active.count)
     assert any("cannot write the ledger" in text for text in loop.log.details("ERROR"))
     assert loop.daemon.subsystems.ledger.file.has_pending
+    answer = Commands(loop.daemon.subsystems, clock.now()).answer({"command": "status"}, 0)
+    health = judge(answer, clock.now().timestamp(), 60.0)
+    assert (health.status, health.text) == (
+        Status.DISK,
+        "the ledger cannot be written (database or disk is full)",
+    )
     filler.unlink()
     loop.until(lambda: not loop.daemon.subsystems.ledger.file.has_pending)
     assert [(run.state, run.exit_status) for run in loop.runs()] == [("failed", 3)] * 3

@@ -590,7 +590,8 @@ def test_the_daemon_says_what_a_full_disk_holds_up(loop: Loop, small_spool: Path
     assert figures["trouble"] == "No space left on device"
     assert figures["since"] == clock.now().timestamp()
     loop.until(lambda: loop.daemon.subsystems.output.figures()["blocked_bytes"] == 2 << 16)
-    (line,) = disk_lines({**loop.daemon.subsystems.output.figures(), "ledger": None}, clock.now())
+    figures = {**loop.daemon.subsystems.output.figures(), "ledger": None}
+    (line,) = disk_lines(figures, clock.now())  # type: ignore[arg-type]
     assert line == (
         "the disk takes no output since 12:01 (No space left on device):"
         " output of 2 runs waits in pipes, 128 kB"

@@ -20,6 +20,7 @@ from pycrond.cli.main import main
 from pycrond.cli.parser import COMMANDS
 from pycrond.text import printable
 from tests.conftest import SCRIPT, Crond, wait_until
+from tests.support import documents
 
 pytestmark = pytest.mark.daemon
 
@@ -99,7 +100,7 @@ def check_command(
     check(command, words, err)
     if "--json" in words and out:
         assert out.isascii(), f"{command} {words}: {out!r}"
-        json.loads(out)
+        documents.check(command, json.loads(out))
     return out
 
 

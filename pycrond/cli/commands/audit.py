@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 from pycrond import clock
 from pycrond.cli.arguments import add_json
+from pycrond.cli.documents.reports import AuditDocument
 from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.settings_layers import load_settings
 from pycrond.cli.time_input import moment
@@ -20,7 +21,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", metavar="TIME", help="only fire times after this time")
-    add_json(parser)
+    add_json(parser, AuditDocument)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     )
     labels = reader.labels() if result.findings else {}
     if options.json:
-        document = {
+        document: AuditDocument = {
             "from": None if since == EPOCH else rfc3339(since.timestamp()),
             "until": rfc3339(until.timestamp()),
             "jobs": result.jobs,

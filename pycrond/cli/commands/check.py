@@ -10,9 +10,9 @@ from typing import NamedTuple
 from pycrond.cli.arguments import add_json
 from pycrond.cli.check.checker import CheckedCrontab, CrontabChecker
 from pycrond.cli.crontab_input import read_named_crontab
+from pycrond.cli.documents.reports import CheckDocument, CheckedFileDocument, FileProblemDocument
 from pycrond.cli.not_loaded import FileChange, unloaded_changes
 from pycrond.cli.printing import caret, print_error, print_json, print_line
-from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import load_settings
 from pycrond.crontab.parser import Crontab
 from pycrond.errors import Problem, PycrondError, UnreadableError
@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ignore", action="append", default=[], metavar="CODE", help=about)
     about = "print the number of valid entries; with --json the parsed entries"
     parser.add_argument("--verbose", action="store_true", help=about)
-    add_json(parser)
+    add_json(parser, CheckDocument)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -58,13 +58,12 @@ def run(options: argparse.Namespace) -> int:
     named = {os.path.abspath(file) for file in options.files}
     changes = [change for change in unloaded_changes(settings) if not named or change.file in named]
     if options.json:
-        documents = [_document(crontab, verbose=options.verbose) for crontab in results]
-        print_json(
-            {
-                "files": documents,
-                **({"not_loaded": [change.document() for change in changes]} if changes else {}),
-            }
-        )
+        document: CheckDocument = {
+            "files": [_document(crontab, verbose=options.verbose) for crontab in results]
+        }
+        if changes:
+            document["not_loaded"] = [change.document() for change in changes]
+        print_json(document)
     else:
         _print(results, changes, verbose=options.verbose)
     problems = [problem for crontab in results for problem in crontab.problems]
@@ -192,14 +191,21 @@ def _print(results: list[CheckedCrontab], changes: list[FileChange], *, verbose:
         print_line(f"ok: {counted(entries, 'job')} in {counted(len(results), 'file')}")
 
 
-def _document(crontab: CheckedCrontab, *, verbose: bool) -> dict[str, object]:
-    document: dict[str, object] = {
+def _problem_json(problem: Problem) -> FileProblemDocument:
+    return {
+        "line": problem.line,
+        "column": problem.column,
+        "severity": problem.severity,
+        "code": problem.code,
+        "message": problem.message,
+    }
+
+
+def _document(crontab: CheckedCrontab, *, verbose: bool) -> CheckedFileDocument:
+    document: CheckedFileDocument = {
         "file": crontab.parsed.file,
         "entries": len(crontab.parsed.entries),
-        "problems": [
-            {name: value for name, value in formatting.problem_json(problem).items() if name != "file"}
-            for problem in crontab.problems
-        ],
+        "problems": [_problem_json(problem) for problem in crontab.problems],
     }
     if verbose:
         document["parsed"] = [

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import NamedTuple
 
 from pycrond.cli.arguments import add_json
+from pycrond.cli.documents.reports import ConfigDocument
 from pycrond.cli.printing import print_json
 from pycrond.cli.render import terminal
 from pycrond.cli.render.formatting import Cell
@@ -29,14 +30,19 @@ class Assignment(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_json(parser)
+    add_json(parser, ConfigDocument)
 
 
 def run(options: argparse.Namespace) -> int:
     rows = list(_assignments(options))
     if options.json:
-        document = [{"setting": row.setting.key, "value": row.value, "from": row.origin} for row in rows]
-        print_json({"config_file": os.path.abspath(config_file(options.config)), "settings": document})
+        document: ConfigDocument = {
+            "config_file": os.path.abspath(config_file(options.config)),
+            "settings": [
+                {"setting": row.setting.key, "value": row.value, "from": row.origin} for row in rows
+            ],
+        }
+        print_json(document)
         return 0
     columns = [
         TableColumn("SETTING", [Cell(row.setting.key) for row in rows]),

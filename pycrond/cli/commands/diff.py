@@ -5,6 +5,7 @@ import os
 from dataclasses import replace
 
 from pycrond.cli.arguments import add_json
+from pycrond.cli.documents.times import DiffDocument
 from pycrond.cli.reload_preview import print_reload_preview
 from pycrond.cli.settings_layers import load_settings
 
@@ -12,7 +13,7 @@ from pycrond.cli.settings_layers import load_settings
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "as if the crontabs were those in this directory"
     parser.add_argument("directory", nargs="?", metavar="DIR", help=about)
-    add_json(parser)
+    add_json(parser, DiffDocument)
 
 
 def run(options: argparse.Namespace) -> int:

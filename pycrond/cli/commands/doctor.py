@@ -15,6 +15,7 @@ from pycrond.cli.data.job_status import gone_and_overdue, read_jobs
 from pycrond.cli.doctor import probe
 from pycrond.cli.doctor.facts import DaemonFacts, DirectoryFacts, Finding, MachineFacts
 from pycrond.cli.doctor.rules import diagnose
+from pycrond.cli.documents.reports import DoctorDocument, FindingDocument
 from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import job_table, terminal
 from pycrond.cli.render.disk import disk_lines
@@ -30,7 +31,7 @@ COMMAND_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_json(parser)
+    add_json(parser, DoctorDocument)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> int:
     return 1 if any(finding.level == "problem" for finding in findings) else 0
 
 
-def _json(finding: Finding) -> dict[str, str]:
+def _json(finding: Finding) -> FindingDocument:
     return {"level": finding.level, "about": finding.about, "text": finding.text, "do": finding.remedy}
 
 

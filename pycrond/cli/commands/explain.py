@@ -7,6 +7,7 @@ from pycrond.cli import describe
 from pycrond.cli.arguments import add_json, add_zone
 from pycrond.cli.check.dst_effects import dst_effect
 from pycrond.cli.coming_fires import FIRES, ComingFires, clock_cells, parse_expression
+from pycrond.cli.documents.times import ExplainDocument
 from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.time_input import whole_minute
 from pycrond.host import machine
@@ -17,7 +18,7 @@ from pycrond.text import rfc3339
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("expression", nargs="+", help="such as '*/5 9-17 * * mon-fri'")
     add_zone(parser)
-    add_json(parser)
+    add_json(parser, ExplainDocument)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -33,8 +34,14 @@ def run(options: argparse.Namespace) -> int:
         notes.append(change)
     times = ComingFires(text, schedule, zone).times(whole_minute(None, now, zone), None, FIRES)
     if options.json:
-        document = {"expression": text, "zone": zone.name, "words": notes[0], "notes": notes[1:]}
-        print_json(document | {"fires": [rfc3339(at.timestamp()) for at in times]})
+        document: ExplainDocument = {
+            "expression": text,
+            "zone": zone.name,
+            "words": notes[0],
+            "notes": notes[1:],
+            "fires": [rfc3339(at.timestamp()) for at in times],
+        }
+        print_json(document)
         return 0
     for note in notes:
         print_line(note)

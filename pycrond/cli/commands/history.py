@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from pycrond.cli import selectors
 from pycrond.cli.arguments import add_json, add_period, positive_count
 from pycrond.cli.data.access import records
+from pycrond.cli.documents.lists import HistoryDocument
 from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import formatting, run_table, terminal
 from pycrond.cli.settings_layers import load_settings
 from pycrond.control.records import Records
-from pycrond.ledger import rows
 from pycrond.ledger.rows import BAD_ENDS, RunRow
 
 RUNS = 20  # lines shown unless options say how many
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "show at most this many lines, with --json runs (20; all with --since)"
     parser.add_argument("--limit", type=positive_count, metavar="N", help=about)
     add_period(parser)
-    add_json(parser)
+    add_json(parser, HistoryDocument)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,7 +42,8 @@ def run(options: argparse.Namespace) -> int:
         return read.history(keys, limit, options.state, since, until)
 
     if options.json:
-        print_json({"runs": [rows.run_json(row) for row in newest(most)]})
+        document: HistoryDocument = {"runs": [run_table.run_document(row) for row in newest(most)]}
+        print_json(document)
         return 0
     runs = newest(most) if options.all else _series(newest, most)
     if not runs:

@@ -7,9 +7,9 @@ from datetime import datetime
 
 from pycrond import clock
 from pycrond.cli.arguments import add_json, seconds
-from pycrond.cli.daemon_requests import Presence
 from pycrond.cli.data.access import Access, records
 from pycrond.cli.data.job_status import JobStatus, gone_and_overdue, overdue_json, read_jobs
+from pycrond.cli.documents.lists import ListDocument
 from pycrond.cli.not_loaded import FileChange, unloaded_changes
 from pycrond.cli.printing import first_problems, print_json, print_line
 from pycrond.cli.render import formatting, job_table, table, terminal
@@ -22,6 +22,7 @@ from pycrond.ledger.rows import BAD_ENDS, JobRow
 from pycrond.settings import Settings
 from pycrond.text import counted
 
+NO_ANSWER = "the daemon does not answer: it hangs or is stopped (see 'pycrond doctor')"
 MEDIANS_MOST = 1000  # jobs whose median duration is read for a terminal that may not have room for it
 WATCH_INTERVAL = 2.0  # seconds
 WATCH_INTERVAL_LEAST, WATCH_INTERVAL_MOST = 0.1, 86_400.0  # seconds
@@ -46,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=about,
     )
     parser.add_argument("--names", action="store_true", help="print only the names, one a line")
-    add_json(parser)
+    add_json(parser, ListDocument)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -71,17 +72,18 @@ def _print_names(jobs: Sequence[JobRow]) -> None:
         print_line(name if counts[name] == 1 else f"{job.user}/{name}")
 
 
-def _document(settings: Settings, options: argparse.Namespace) -> dict[str, object]:
+def _document(settings: Settings, options: argparse.Namespace) -> ListDocument:
     read, now = records(settings), clock.now()
     presence = read.presence()
+    disk = read_disk(settings) if presence.runs else None
     jobs = _with_details(read, _select(read_jobs(read, now), options), medians=True)
     return {
-        "daemon": formatting.daemon_json(read.daemon(), presence.runs) | {"jobs_left": presence.jobs_left},
+        "daemon": formatting.daemon_json(read.daemon(), presence),
         "jobs": [job_table.job_json(job) for job in jobs],
         "gone_overdue": [{"key": row.key, **overdue_json(row)} for row in gone_and_overdue(read, now)],
         "problems": [formatting.problem_json(problem) for problem in read.problems()],
-        "disk": read_disk(settings) if presence.runs else None,
-        "not_loaded": [change.document() for change in _changes(settings, presence)],
+        "disk": disk,
+        "not_loaded": [change.document() for change in unloaded_changes(settings)] if disk else [],
     }
 
 
@@ -96,11 +98,13 @@ def _lines(
     all_jobs = read_jobs(read, here)
     jobs = _select(all_jobs, options)
     jobs = _with_details(read, jobs, medians=len(jobs) <= MEDIANS_MOST or width >= job_table.WIDE)
+    disk = read_disk(settings) if presence.runs else None
+    troubles = [*disk_lines(disk, here)] if disk or not presence.runs else [NO_ANSWER]
     head = [
         *job_table.heading(read.daemon(), presence, all_jobs, here, width),
-        *([Cell(line, "bad")] for line in disk_lines(read_disk(settings) if presence.runs else None, here)),
+        *([Cell(line, "bad")] for line in troubles),
     ]
-    notes = _notes(read, settings, presence, here)
+    notes = _notes(read, unloaded_changes(settings) if disk else (), here)
     if not jobs:
         body: Sequence[StyledLine] = [[Cell("no job matches")]] if all_jobs else ()
         return [*head, *body, *notes]
@@ -115,7 +119,7 @@ def _lines(
     return lines if height is None else [table.clipped(line, width) for line in lines]
 
 
-def _notes(read: Access, settings: Settings, presence: Presence, here: datetime) -> Sequence[StyledLine]:
+def _notes(read: Access, unloaded: Sequence[FileChange], here: datetime) -> Sequence[StyledLine]:
     """Return the lines below the table: overdue jobs that are gone, problems and changes of crontabs."""
     gone = [
         Cell(f"{row.key} is gone, and {job_table.overdue(row, here)}", "bad")
@@ -124,12 +128,8 @@ def _notes(read: Access, settings: Settings, presence: Presence, here: datetime)
     first, more = first_problems(read.problems())
     problems = [Cell(str(problem), "bad" if problem.severity == "error" else "busy") for problem in first]
     rest = [Cell(more, "bad")] if more else []
-    changes = [Cell(str(change), "busy") for change in _changes(settings, presence)]
+    changes = [Cell(str(change), "busy") for change in unloaded]
     return [[cell] for cell in (*gone, *problems, *rest, *changes)]
-
-
-def _changes(settings: Settings, presence: Presence) -> Sequence[FileChange]:
-    return unloaded_changes(settings) if presence.runs else ()
 
 
 def _select(jobs: Sequence[JobStatus], options: argparse.Namespace) -> Sequence[JobStatus]:

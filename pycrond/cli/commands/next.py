@@ -20,6 +20,7 @@ from pycrond.cli.coming_fires import (
 )
 from pycrond.cli.crontab_input import read_named_crontab
 from pycrond.cli.data.planned import ledger_directory
+from pycrond.cli.documents.times import NextDocument
 from pycrond.cli.printing import print_json, print_problems, print_table
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.selectors import find_job
@@ -49,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         count="at most this many of each job (5; all with --until); without JOB, of all together (10)",
     )
     add_zone(parser)
-    add_json(parser)
+    add_json(parser, NextDocument)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -124,7 +125,7 @@ def _of_file(file: str, zone: Zone, dialect: str) -> tuple[Schedules, int]:
     return schedules, 1 if errors else 0
 
 
-def _document(times: Times, start: datetime, until: datetime | None, zone: Zone) -> dict[str, object]:
+def _document(times: Times, start: datetime, until: datetime | None, zone: Zone) -> NextDocument:
     return {
         "from": rfc3339(start.timestamp()),
         "until": rfc3339(until.timestamp()) if until else None,

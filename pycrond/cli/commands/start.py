@@ -35,7 +35,8 @@ def _foreground_arguments(given: Mapping[str, Mapping[str, object]], settings: S
     """Return what a start in the foreground sets where the user does not, without recording it.
 
     It logs to standard output, or with syslog to standard error; and it fails without a crontab, unless it is
-    a service of systemd: a user may write the first crontab later. Jobs cannot outlive process 1, so it ends them.
+    a service of systemd: a user may write the first crontab later. Jobs cannot outlive process 1, so it ends
+    them.
     """
     is_first = os.getpid() == 1
     is_service = settings.system or ("NOTIFY_SOCKET" in os.environ and not is_first)

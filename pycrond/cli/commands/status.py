@@ -6,7 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from pycrond import clock
+from pycrond.cli import health
 from pycrond.cli.arguments import add_json
+from pycrond.cli.arguments import duration as positive_time
 from pycrond.cli.daemon_requests import STATUS_TIMEOUT, Presence, ask_daemon, count_jobs_left
 from pycrond.cli.data.access import records
 from pycrond.cli.data.job_status import (
@@ -16,6 +18,8 @@ from pycrond.cli.data.job_status import (
     read_jobs,
     standing_json,
 )
+from pycrond.cli.documents.status import StatusDocument
+from pycrond.cli.health import MAX_LATENESS
 from pycrond.cli.load_report import jobs_from_files
 from pycrond.cli.not_loaded import unloaded_changes
 from pycrond.cli.printing import print_json, print_line
@@ -32,11 +36,20 @@ WAITS = {"for_a_time": "for its time", "for_others": "for another run", "for_roo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_json(parser)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--check", action="store_true", help="exit 0 only if jobs start on time")
+    form.add_argument("--nagios", action="store_true", help="the same in the format of a plug-in of Nagios")
+    add_json(parser, StatusDocument)
+    about = f"with --check or --nagios, how late a start may be ({duration(MAX_LATENESS)})"
+    parser.add_argument(
+        "--max-lateness", type=positive_time, default=MAX_LATENESS, metavar="DURATION", help=about
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the daemon's status; 3 if none runs."""
+    if options.check or options.nagios:
+        return _check(options)
     settings = load_settings(options)
     answer = _ask_status(settings)
     presence, jobs, gone = _read_jobs(settings)
@@ -57,6 +70,20 @@ def run(options: argparse.Namespace) -> int:
     if presence.jobs_left:
         raise NotRunningError(f"pycrond is stopped, {counted(presence.jobs_left, 'job')} still running")
     raise NotRunningError("pycrond is not running")
+
+
+def _check(options: argparse.Namespace) -> int:
+    """Print the daemon's health in one line, and return the status that stands for it."""
+    if options.json:
+        raise PycrondError("--json excludes --check and --nagios: give only one of them")
+    try:
+        result = health.ask_for_health(load_settings(options), options.max_lateness)
+    except PycrondError as error:
+        if not options.nagios:
+            raise
+        result = health.Health(health.Status.LATE, health.Level.UNKNOWN, str(error))
+    print_line(health.nagios_line(result) if options.nagios else health.line(result))
+    return result.level if options.nagios else result.status
 
 
 def _read_jobs(settings: Settings) -> tuple[Presence, Sequence[JobStatus], Sequence[ExpectedRow]]:

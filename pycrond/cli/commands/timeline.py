@@ -14,6 +14,7 @@ from pycrond import clock
 from pycrond.cli.arguments import add_json
 from pycrond.cli.data.access import as_present, presence_by
 from pycrond.cli.data.planned import ledger_directory
+from pycrond.cli.documents.times import BarDocument, StampedeDocument, TimelineDocument
 from pycrond.cli.next_fire import plan_of
 from pycrond.cli.printing import print_json, write_document
 from pycrond.cli.render import terminal
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "only jobs whose name or key matches"
     parser.add_argument("--job", dest="jobs", nargs="+", action="extend", metavar="GLOB", help=about)
     parser.add_argument("--svg", metavar="FILE", help="write the picture to this file")
-    add_json(parser)
+    add_json(parser, TimelineDocument)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -166,7 +167,7 @@ def _is_encodable(text: str) -> bool:
 
 def _document(
     timeline: Timeline, clusters: Iterable[Cluster], day: str | None, zone: Zone
-) -> dict[str, object]:
+) -> TimelineDocument:
     starts = sorted(timeline.starts.items())
     return {
         "day": day,
@@ -187,7 +188,7 @@ def _document(
     }
 
 
-def _bar_json(bar: SpanRow) -> dict[str, object]:
+def _bar_json(bar: SpanRow) -> BarDocument:
     return {
         "start": rfc3339(bar.start),
         "end": rfc3339(bar.end),
@@ -197,18 +198,19 @@ def _bar_json(bar: SpanRow) -> dict[str, object]:
     }
 
 
-def _cluster_json(cluster: Cluster) -> dict[str, object]:
+def _cluster_json(cluster: Cluster) -> StampedeDocument:
     suggestion = cluster.suggestion
     return {
         "at": rfc3339(cluster.minute * 60),
         "count": len(cluster.jobs),
-        "jobs": cluster.jobs,
+        "jobs": [*cluster.jobs],
         "again": cluster.again,
-        "suggestion": suggestion
-        and {
+        "suggestion": {
             "jitter": suggestion.jitter,
-            "jobs": suggestion.jobs,
+            "jobs": [*suggestion.jobs],
             "average": round(suggestion.average, 1),
             "most": suggestion.most,
-        },
+        }
+        if suggestion
+        else None,
     }

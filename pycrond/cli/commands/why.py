@@ -9,6 +9,7 @@ from pycrond.cli import describe
 from pycrond.cli.arguments import JOB, add_json
 from pycrond.cli.data.access import as_present
 from pycrond.cli.describe import FieldCheck
+from pycrond.cli.documents.times import WhyDocument
 from pycrond.cli.printing import print_json, print_line, print_table
 from pycrond.cli.render import run_table, terminal
 from pycrond.cli.render.formatting import Cell
@@ -18,7 +19,7 @@ from pycrond.cli.settings_layers import load_settings
 from pycrond.cli.time_input import MINUTE, moment
 from pycrond.errors import PycrondError
 from pycrond.host import machine
-from pycrond.ledger import codec, rows
+from pycrond.ledger import codec
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow, RunRow
 from pycrond.schedule.dst import fire_times
@@ -28,7 +29,7 @@ from pycrond.text import rfc3339
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", metavar="JOB", help=JOB)
     parser.add_argument("time", help="such as '02:30', 'yesterday 02:30', 2026-03-29T02:30")
-    add_json(parser)
+    add_json(parser, WhyDocument)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> int:
     due = any(fire.at == minute for fire in fire_times(schedule, zone, minute, minute + MINUTE))
     runs = as_present(reader, settings, reader.at(job.key, minute.timestamp()))
     if options.json:
-        print_json(_document(job, minute, checks, runs) | {"due": due})
+        print_json(_document(job, minute, checks, runs, due=due))
         return 0
     print_line(f"{job.schedule}  ({job.file}:{job.line}) at {zone.local(minute):%a %Y-%m-%d %H:%M %Z}")
     _print_checks(checks)
@@ -69,8 +70,8 @@ def _loaded_job(reader: Reader, word: str) -> JobRow:
 
 
 def _document(
-    job: JobRow, minute: datetime, checks: Sequence[FieldCheck], runs: Sequence[RunRow]
-) -> dict[str, object]:
+    job: JobRow, minute: datetime, checks: Sequence[FieldCheck], runs: Sequence[RunRow], *, due: bool
+) -> WhyDocument:
     return {
         "key": job.key,
         "time": rfc3339(minute.timestamp()),
@@ -80,7 +81,8 @@ def _document(
             {"field": check.field, "value": check.value, "wanted": check.required, "matches": check.matches}
             for check in checks
         ],
-        "runs": [rows.run_json(run) for run in runs],
+        "runs": [run_table.run_document(run) for run in runs],
+        "due": due,
     }
 
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pycrond.alarms.rules import FAILURES
 from pycrond.cli.data.access import Access
+from pycrond.cli.documents.lists import FailingDocument, OverdueDocument, StandingDocument
 from pycrond.cli.next_fire import next_fire
 from pycrond.host import machine
 from pycrond.jobs.run import OPEN, State
@@ -108,14 +109,14 @@ def _after(standing: StandingRow, run: RunRow) -> StandingRow:
     return standing._replace(failing_since=since, failures=standing.failures + (run.attempt == 1))
 
 
-def standing_json(standing: StandingRow) -> dict[str, object]:
+def standing_json(standing: StandingRow) -> StandingDocument:
     """Return the failures in a row, and the numbers of fires passed over since the last run."""
     since = rfc3339(standing.failing_since)
-    failing = {"since": since, "times": max(1, standing.failures)} if since else None
+    failing: FailingDocument | None = {"since": since, "times": max(1, standing.failures)} if since else None
     return {"failing": failing, "skipped_since": standing.skipped, "missed_since": standing.missed}
 
 
-def overdue_json(row: ExpectedRow) -> dict[str, object]:
+def overdue_json(row: ExpectedRow) -> OverdueDocument:
     """Return a job of which no success has come in time."""
     return {
         "since": rfc3339(row.overdue_at),

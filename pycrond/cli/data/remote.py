@@ -12,6 +12,7 @@ from pycrond.control.client import ask
 from pycrond.control.records import KEYS, MAX_ENDS, MAX_ROWS, QUERIES, Records
 from pycrond.errors import NotRunningError
 from pycrond.ledger.rows import JobRow
+from pycrond.ledger.totals import TotalsRow
 
 RETRY_INTERVAL = 0.2  # seconds
 PORTION = MAX_ENDS  # keys or runs of a request: each is a search in the ledger
@@ -22,7 +23,7 @@ class Remote(Records):
 
     def __init__(self, path: str) -> None:
         self._path = path
-        for name in QUERIES.keys() - {"jobs"}:
+        for name in QUERIES.keys() - {"jobs", "totals"}:
             setattr(self, name, functools.partial(self._query, name))
 
     def is_running(self) -> bool:
@@ -36,10 +37,17 @@ class Remote(Records):
 
     def jobs(self, offset: int = 0) -> list[JobRow]:
         """All loaded jobs, page by page."""
-        jobs: list[JobRow] = []
-        while not len(jobs) % MAX_ROWS and (page := self._query("jobs", offset + len(jobs))):
-            jobs += page
-        return jobs
+        return self._all("jobs", offset)
+
+    def totals(self, offset: int = 0) -> list[TotalsRow]:
+        """All runs there have ever been by job and state, page by page."""
+        return self._all("totals", offset)
+
+    def _all(self, name: str, offset: int) -> list[Any]:
+        rows: list[Any] = []
+        while not len(rows) % MAX_ROWS and (page := self._query(name, offset + len(rows))):
+            rows += page
+        return rows
 
     def _query(self, name: str, *values: Any, **named: Any) -> Any:
         arguments = dict(zip(QUERIES[name], values, strict=False)) | named

@@ -219,6 +219,7 @@ def syslog_error(address: str) -> str:
 def _unix_socket_error(path: str) -> str:
     for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
         with socket.socket(socket.AF_UNIX, kind) as client:
+            client.settimeout(SYSLOG_CONNECT_TIMEOUT)  # else a full queue would hold it up for ever
             try:
                 client.connect(path)
             except ConnectionRefusedError:

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pycrond import clock
+from pycrond.cli.daemon_requests import Presence
+from pycrond.cli.documents.lists import DaemonDocument, ProblemDocument
 from pycrond.errors import Problem
 from pycrond.jobs.run import State
 from pycrond.ledger.rows import BAD_ENDS, DaemonRow, PauseRow, RunRow
@@ -102,17 +104,24 @@ def log_head(run: RunRow, at: float, now: datetime) -> str:
     return f"{moment(at, now)}:{_local(at, now):%S} {run.title[:LOG_NAME_WIDTH]} | "
 
 
-def problem_json(problem: Problem) -> dict[str, object]:
+def problem_json(problem: Problem) -> ProblemDocument:
     """Return a problem as every `--json` prints it."""
-    names = ("file", "line", "column", "severity", "code", "message")
-    return {name: getattr(problem, name) for name in names}
+    return {
+        "file": problem.file,
+        "line": problem.line,
+        "column": problem.column,
+        "severity": problem.severity,
+        "code": problem.code,
+        "message": problem.message,
+    }
 
 
-def daemon_json(daemon: DaemonRow | None, running: bool) -> dict[str, object]:
+def daemon_json(daemon: DaemonRow | None, presence: Presence) -> DaemonDocument:
     """Return the daemon as `list --json` prints it."""
     return {
-        "running": running,
-        "pid": daemon.pid if daemon and running else None,
+        "running": presence.runs,
+        "pid": daemon.pid if daemon and presence.runs else None,
         "started_at": rfc3339(daemon.started_at) if daemon else None,
         "loaded_at": rfc3339(daemon.loaded_at) if daemon else None,
+        "jobs_left": presence.jobs_left,
     }

@@ -6,6 +6,7 @@ from typing import Any
 
 from pycrond.cli.daemon_requests import Presence
 from pycrond.cli.data.job_status import JobStatus, overdue_json, standing_json, start_of
+from pycrond.cli.documents.lists import JobDocument
 from pycrond.cli.render.formatting import (
     TIMES,
     Cell,
@@ -16,10 +17,10 @@ from pycrond.cli.render.formatting import (
     joined,
     paused,
 )
+from pycrond.cli.render.run_table import run_document
 from pycrond.cli.render.table import StyledLine, TableColumn
 from pycrond.jobs.display_name import display_names
 from pycrond.jobs.run import State
-from pycrond.ledger import rows
 from pycrond.ledger.codec import decode_json
 from pycrond.ledger.rows import BAD_ENDS, DaemonRow, ExpectedRow, RunRow
 from pycrond.text import counted, duration, rfc3339
@@ -244,18 +245,23 @@ def _wait(waiting: Sequence[RunRow]) -> str:
     return joined(f"{name}{more} waits", run.reason)
 
 
-def job_json(status: JobStatus) -> dict[str, object]:
+def job_json(status: JobStatus) -> JobDocument:
     """Return a job as `list --json` prints it."""
-    values = status.job._asdict()
-    del values["canonical"]
-    pause = status.pause
+    job, pause = status.job, status.pause
     return {
-        **values,
+        "key": job.key,
+        "name": job.name,
+        "user": job.user,
+        "file": job.file,
+        "line": job.line,
+        "schedule": job.schedule,
+        "zone": job.zone,
+        "command": job.command,
         "display_name": status.title,
-        "options": decode_json(status.job.options),
+        "options": decode_json(job.options),
         "next": rfc3339(status.next.timestamp()) if status.next else None,
         "running": [run.id for run in status.running],
-        "last": rows.run_json(status.last) if status.last else None,
+        "last": run_document(status.last) if status.last else None,
         "paused": {"until": rfc3339(pause.until), "reason": pause.reason} if pause else None,
         "waiting": [run.id for run in status.waiting],
         "median_s": status.median_s,

@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import cast
 
+from pycrond.cli.documents.lists import RunDocument
 from pycrond.cli.render import table
 from pycrond.cli.render.formatting import Cell, ending, ending_and_count, joined, period
 from pycrond.cli.render.table import StyledLine, TableColumn
 from pycrond.jobs.display_name import display_names
 from pycrond.jobs.run import OPEN, State
-from pycrond.ledger.rows import RunRow
+from pycrond.ledger.rows import RunRow, run_json
 from pycrond.text import duration
 
 SLOW_FACTOR = 2.0  # times the median: a run that takes longer stands out
@@ -108,3 +110,8 @@ def trigger(run: RunRow) -> str:
     """Return what started a run, if not the schedule, and the number of a further attempt."""
     cause = "" if run.trigger == "schedule" else run.trigger
     return f"{cause} {run.attempt}".strip() if run.attempt > 1 else cause
+
+
+def run_document(run: RunRow) -> RunDocument:
+    """Return a run as every `--json` prints it."""
+    return cast("RunDocument", run_json(run))

@@ -12,6 +12,7 @@ SOURCES = {
     "examples/crontab": "crontabs/examples",
     "examples/standard-input": "crontabs/stdin-example",
     "examples/hardened.conf": "contrib/hardened.conf",
+    "examples/prometheus-rules.yaml": "contrib/prometheus-rules.yaml",
 }
 """Paths in the wheel's `share` directory, with the paths in a source tree."""
 COMPLETIONS = {f"completions/{shell}": shell for shell in ("bash", "zsh", "fish")}

@@ -18,6 +18,7 @@ import pytest
 
 from pycrond.control.client import connect
 from tests.conftest import SCRIPT, Crond, alive, wait_until
+from tests.support import documents
 
 pytestmark = pytest.mark.daemon
 NEVER = "0 0 1 1 *"
@@ -409,7 +410,9 @@ class System:
         return str(done.stdout + done.stderr)
 
     def json(self, user: pwd.struct_passwd, *arguments: str) -> Any:
-        return json.loads(self.as_user(user, *arguments, "--json"))
+        document = json.loads(self.as_user(user, *arguments, "--json"))
+        documents.check(arguments[0], document)
+        return document
 
 
 @pytest.fixture
@@ -464,6 +467,10 @@ def test_users_see_and_act_on_their_own_jobs_alone(system: System) -> None:
 
     assert "nobody/work is paused" in system.as_user(ALICE, "pause", "work", "--reason", "mine")
     assert system.json(ALICE, "list")["jobs"][0]["paused"]["reason"] == "mine"
+    metrics = system.as_user(ALICE, "metrics")
+    assert 'pycrond_runs_total{job="work",outcome="killed",user="nobody"} 1.0' in metrics
+    assert "\npycrond_up 1.0\n" in metrics
+    assert "daemon" not in re.sub(r"pycrond_daemon|# HELP.*", "", metrics)
     assert system.as_user(ALICE, "resume", "work") == "nobody/work is resumed\n"
     for order in ("reload", "restart", "stop"):
         printed = system.as_user(ALICE, order, status=1)

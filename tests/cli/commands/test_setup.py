@@ -24,6 +24,7 @@ from tests.support import packages
 ROOT = Path(__file__).parents[3]
 SHARE = "usr/local/share"
 UNIT = "etc/systemd/system/pycrond.service"
+EXAMPLES = ("crontab", "standard-input", "hardened.conf", "prometheus-rules.yaml")
 COMMANDS = {"usr/local/bin/pycrond", "usr/local/bin/crontab"}
 PLACED = {
     *COMMANDS,
@@ -31,7 +32,7 @@ PLACED = {
     f"{SHARE}/man/man1/crontab.1",
     f"{SHARE}/man/man8/pycrond.8",
     f"{SHARE}/man/man5/pycrond.crontab.5",
-    *(f"{SHARE}/doc/pycrond/examples/{name}" for name in ("crontab", "standard-input", "hardened.conf")),
+    *(f"{SHARE}/doc/pycrond/examples/{name}" for name in EXAMPLES),
 }
 
 

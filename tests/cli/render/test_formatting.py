@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from pycrond.cli.daemon_requests import Presence
 from pycrond.cli.render import formatting
 from pycrond.cli.render.formatting import Cell
 from pycrond.errors import Problem
@@ -180,15 +181,16 @@ def test_a_problem_and_a_daemon_as_json() -> None:
         "code": "bad-minute",
         "message": "bad minute '61'",
     }
-    assert formatting.daemon_json(None, False) == {
+    assert formatting.daemon_json(None, Presence()) == {
         "running": False,
         "pid": None,
         "started_at": None,
         "loaded_at": None,
+        "jobs_left": 0,
     }
-    up = formatting.daemon_json(DAEMON, True)
+    up = formatting.daemon_json(DAEMON, Presence(runs=True))
     assert (up["pid"], up["loaded_at"]) == (42, "2025-06-10T11:58:22Z")
-    assert formatting.daemon_json(DAEMON, False)["pid"] is None
+    assert formatting.daemon_json(DAEMON, Presence())["pid"] is None
 
 
 @pytest.mark.parametrize(

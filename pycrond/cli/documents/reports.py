@@ -1,0 +1,86 @@
+"""The documents of commands that judge: check, audit, doctor and config."""
+
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from pycrond.cli.documents.lists import FileChangeDocument, Key, Time
+
+
+class FileProblemDocument(TypedDict):
+    """An error or a warning about a file."""
+
+    line: Annotated[int, "from 1; 0 for the whole file"]
+    column: Annotated[int, "from 1; 0 for the whole line"]
+    severity: Literal["error", "warning"]
+    code: Annotated[str, "by which a warning can be suppressed"]
+    message: str
+
+
+class EntryDocument(TypedDict):
+    """An entry as it was understood."""
+
+    line: int
+    schedule: str
+    zone: str | None
+    user: str | None
+    command: str
+    stdin: str | None
+    environment: dict[str, str]
+    options: Annotated[dict[str, Any], "those that differ from the defaults"]
+
+
+class CheckedFileDocument(TypedDict):
+    """A crontab that was checked."""
+
+    file: str
+    entries: Annotated[int, "valid entries"]
+    problems: list[FileProblemDocument]
+    parsed: NotRequired[Annotated[list[EntryDocument], "with --verbose"]]
+
+
+class CheckDocument(TypedDict):
+    """Printed by `pycrond check`."""
+
+    files: list[CheckedFileDocument]
+    not_loaded: NotRequired[list[FileChangeDocument]]
+
+
+class AuditFindingDocument(TypedDict):
+    """A fire time or a verdict that is not as it should be."""
+
+    key: Key
+    display_name: str | None
+    fire: Time
+    what: str
+
+
+AuditDocument = TypedDict(
+    "AuditDocument",
+    {"from": Time | None, "until": Time, "jobs": int, "fires": int, "findings": list[AuditFindingDocument]},
+)
+"""Printed by `pycrond audit`."""
+
+
+class FindingDocument(TypedDict):
+    """A finding, with a remedy or an empty text."""
+
+    level: Literal["ok", "warning", "problem"]
+    about: str
+    text: str
+    do: str
+
+
+class DoctorDocument(TypedDict):
+    """Printed by `pycrond doctor`."""
+
+    findings: list[FindingDocument]
+
+
+SettingDocument = TypedDict("SettingDocument", {"setting": str, "value": Any, "from": str})
+"""A setting, its value and where that comes from."""
+
+
+class ConfigDocument(TypedDict):
+    """Printed by `pycrond config`."""
+
+    config_file: str
+    settings: list[SettingDocument]

@@ -1,0 +1,103 @@
+"""The document of `pycrond status --json`."""
+
+from typing import Annotated, NotRequired, TypedDict
+
+from pycrond.cli.documents.lists import (
+    DiskDocument,
+    FileChangeDocument,
+    NamedOverdueDocument,
+    NamedStandingDocument,
+    Timestamp,
+)
+
+
+class WaitingDocument(TypedDict):
+    """Numbers of runs that wait."""
+
+    for_a_time: int
+    for_others: int
+    for_room: int
+
+
+class StartsDocument(TypedDict):
+    """All starts by a schedule since the daemon began."""
+
+    starts: int
+    seconds: Annotated[float, "the sum of their lateness"]
+    within: Annotated[dict[str, int], "the numbers of those that were late by at most so many seconds"]
+
+
+class LatenessDocument(TypedDict):
+    """Lateness of the latest starts, in milliseconds."""
+
+    starts: int
+    median: float | None
+    p99: float | None
+    worst: float | None
+    worst_recent: NotRequired[Annotated[float | None, "of the last 10 minutes"]]
+    total: NotRequired[StartsDocument]
+
+
+class LimitsDocument(TypedDict):
+    """The means by which runs are limited."""
+
+    memory: str
+    cpu: str
+    max_running: int
+
+
+class SharesDocument(TypedDict):
+    """The limits for each user, and where they applied."""
+
+    limits: Annotated[dict[str, int], "the settings, as they stand; 0: no limit"]
+    refused_orders: int
+    refused_crontabs: list[str]
+
+
+class RetentionDocument(TypedDict):
+    """The size of the ledger, and what limits it, runs and output; 0 is no limit."""
+
+    ledger_bytes: int
+    ledger_free_bytes: int
+    ledger_limit_bytes: int
+    keep_days: int
+    keep_runs: int
+    keep_output_bytes: int
+
+
+class StatusDocument(TypedDict):
+    """Printed by `pycrond status`. Without a daemon, most keys are missing."""
+
+    running: bool
+    running_jobs: int
+    pid: NotRequired[int]
+    start: NotRequired[Annotated[int, "the number of this start"]]
+    version: NotRequired[str]
+    zone: NotRequired[str]
+    started_at: NotRequired[Timestamp]
+    uptime_s: NotRequired[int]
+    minute: NotRequired[Annotated[float, "the latest minute whose jobs have run; seconds since 1970"]]
+    jobs: NotRequired[int]
+    files: NotRequired[int]
+    loaded_files: NotRequired[Annotated[dict[str, int], "the numbers of jobs"]]
+    kept: NotRequired[Annotated[list[str], "crontabs of which an older version is in force"]]
+    loads: NotRequired[int]
+    errors: NotRequired[int]
+    keeper: NotRequired[bool]
+    backlog: NotRequired[Annotated[int, "runs whose output or end syslog does not have in full"]]
+    stopping: NotRequired[bool]
+    refusals: NotRequired[Annotated[int, "restarts that were refused"]]
+    refused: NotRequired[Annotated[str, "why the last of them was"]]
+    waiting: NotRequired[WaitingDocument]
+    alarms: NotRequired[Annotated[int, "not yet delivered"]]
+    dropped_alarms: NotRequired[int]
+    paused: NotRequired[Annotated[int, "jobs"]]
+    lateness_ms: NotRequired[LatenessDocument]
+    limits: NotRequired[LimitsDocument]
+    shares: NotRequired[SharesDocument]
+    disk: NotRequired[DiskDocument]
+    retention: NotRequired[RetentionDocument]
+    not_loaded: NotRequired[list[FileChangeDocument]]
+    failed: NotRequired[list[NamedStandingDocument]]
+    missed: NotRequired[list[NamedStandingDocument]]
+    overdue: NotRequired[list[NamedOverdueDocument]]

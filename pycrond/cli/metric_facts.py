@@ -1,0 +1,120 @@
+"""The facts about a daemon and its jobs that `pycrond metrics` shows.
+
+A counter is never smaller than before while its series exists. So the jobs with series of their own are those
+whose first ends came first, as this order does not change, and a job that is gone keeps its place.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pycrond import clock
+from pycrond.cli.daemon_requests import ask_daemon
+from pycrond.cli.data.access import LocalRecords, records
+from pycrond.cli.printing import print_error
+from pycrond.errors import PycrondError
+from pycrond.jobs.run import NOT_STARTED, State
+from pycrond.ledger.codec import decode_options
+from pycrond.ledger.rows import ExpectedRow, JobRow, RunRow
+from pycrond.ledger.totals import WITHIN, TotalsRow
+from pycrond.settings import Settings
+from pycrond.text import printable
+
+ANSWER_TIMEOUT = 3.0  # seconds
+UNNAMED, OTHERS = "(unnamed)", "(others)"
+"""Labels of jobs that share their series; no job has such a name."""
+Label = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The facts about a daemon and the jobs that its reader may see."""
+
+    now: float
+    status: Mapping[str, Any] | None = None
+    """The daemon's answer; None if it does not answer."""
+    jobs: Sequence[JobRow] = ()
+    totals: Sequence[TotalsRow] = ()
+    open_runs: Sequence[RunRow] = ()
+    expected: Sequence[ExpectedRow] = ()
+    overdue: frozenset[str] = frozenset()
+    """Their keys."""
+
+
+class Labels:
+    """Chooses the labels of jobs: their own for at most so many, and shared ones for the others."""
+
+    def __init__(self, facts: Facts, max_jobs: int) -> None:
+        self._names = {job.key: (job.user, job.name) for job in facts.jobs}
+        ranked = dict.fromkeys(
+            (user, name)
+            for user, name in (*((row.user, row.name) for row in facts.totals), *self._names.values())
+            if name is not None
+        )
+        self._own = {*[*ranked][:max_jobs]}
+
+    def of(self, user: str, name: str | None) -> Label:
+        """Return the labels `job` and `user`."""
+        if name is None:
+            return UNNAMED, printable(user)
+        return (printable(name), printable(user)) if (user, name) in self._own else (OTHERS, "")
+
+    def of_key(self, key: str) -> Label:
+        """Return the labels of a job; of one that is gone, those of jobs without a name."""
+        user, _, _ = key.partition("/")
+        return self.of(*self._names.get(key, (user, None)))
+
+
+ZEROS = (State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.MISSED, State.LOST, State.UNKNOWN)
+"""Outcomes of which each job has a series, so that Prometheus sees the first one as an increase."""
+
+
+class RunTotals:
+    """All runs there have ever been, by labels."""
+
+    def __init__(self, facts: Facts, labels: Labels) -> None:
+        self.runs: Counter[tuple[str, str, str]] = Counter()
+        """By job, user and outcome."""
+        self.durations: dict[Label, list[float]] = {}
+        """The numbers of runs up to each bound and of all that were measured, and their sum in seconds."""
+        self.ends: dict[Label, float] = {}
+        self.successes: dict[Label, float] = {}
+        for job in facts.jobs:
+            for state in ZEROS:
+                self.runs[*labels.of(job.user, job.name), state] = 0
+        for row in facts.totals:
+            label = labels.of(row.user, row.name)
+            if row.loaded or label[0] in {UNNAMED, OTHERS}:  # else the job is gone, and so are its series
+                self._add(label, row)
+
+    def _add(self, label: Label, row: TotalsRow) -> None:
+        self.runs[*label, row.state] += row.runs
+        if row.measured:
+            before = self.durations.get(label, [0.0] * (len(WITHIN) + 2))
+            added = (*(getattr(row, column) for column in WITHIN), row.measured, row.duration_s)
+            self.durations[label] = [old + new for old, new in zip(before, added, strict=True)]
+        if row.state not in NOT_STARTED:
+            self.ends[label] = max(self.ends.get(label, 0.0), row.ended_at)
+        if row.state == State.SUCCEEDED:
+            self.successes[label] = max(self.successes.get(label, 0.0), row.ended_at)
+
+
+def read_facts(settings: Settings) -> Facts:
+    """Ask the daemon, and read the ledger: of a user who may not read it, the daemon shows the own jobs."""
+    now = clock.now().timestamp()
+    try:
+        status = ask_daemon(settings, "status", timeout=ANSWER_TIMEOUT)
+    except PycrondError:
+        status = None
+    try:
+        read = records(settings)
+        if status is None and not isinstance(read, LocalRecords):
+            return Facts(now)
+        jobs, expected = read.jobs(), [row for row in read.expected() if row.loaded]
+        jitters = {job.key: decode_options(job.options).jitter for job in jobs if "jitter" in job.options}
+        overdue = [row.key for row in expected if row.is_overdue(now, jitters.get(row.key, 0.0))]
+        return Facts(now, status, jobs, read.totals(), read.unfinished(), expected, frozenset(overdue))
+    except PycrondError as error:  # the ledger cannot be read
+        print_error(f"pycrond: {error}")
+        return Facts(now, status)

@@ -1,0 +1,98 @@
+"""The metrics of a daemon and its jobs, in the terms of prometheus-client, which nothing else loads."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+
+from pycrond.cli.metric_facts import Facts, Label, Labels, RunTotals
+from pycrond.jobs.run import State
+from pycrond.ledger.totals import DURATIONS
+
+JOB = ("job", "user")
+
+
+def families(facts: Facts, max_jobs: int) -> Iterator[Metric]:
+    """Yield all metrics."""
+    labels = Labels(facts, max_jobs)
+    yield _gauge("up", "1 if the daemon answers.", float(facts.status is not None))
+    yield _gauge("metrics_timestamp_seconds", "When these metrics were made.", facts.now)
+    if facts.status and "minute" in facts.status:  # else the daemon is of an older version
+        yield from _of_daemon(facts.status)
+    yield from _of_runs(facts, labels)
+    yield from _of_jobs(facts, labels)
+
+
+def _of_daemon(status: Mapping[str, Any]) -> Iterator[Metric]:
+    disk, lateness = status["disk"], status["lateness_ms"]["total"]
+    starts = CounterMetricFamily("pycrond_daemon_starts", "Daemons that were started here.")
+    starts.add_metric((), status["start"])
+    yield starts
+    gauges = {
+        "daemon_start_timestamp_seconds": ("When the daemon was started.", status["started_at"]),
+        "last_minute_timestamp_seconds": ("The latest minute whose jobs were started.", status["minute"]),
+        "jobs": ("Loaded jobs.", status["jobs"]),
+        "crontab_errors": ("Errors in crontabs.", status["errors"]),
+        "delivery_backlog_bytes": ("Output that waits for syslog.", disk["waiting_bytes"]),
+        "spool_bytes": ("Output on disk.", disk["waiting_bytes"] + disk["kept_bytes"]),
+        "blocked_bytes": ("Output that the disk does not take.", disk["blocked_bytes"]),
+        "ledger_pending_rows": ("Rows that the ledger's disk does not take.", disk["ledger_pending"]),
+        "alarms_pending": ("Mails, commands and pings that are not delivered yet.", status["alarms"]),
+    }
+    for name, (about, value) in gauges.items():
+        yield _gauge(name, about, value)
+    about = "How late jobs were started by their schedules since the daemon began."
+    histogram = HistogramMetricFamily("pycrond_start_lateness_seconds", about)
+    buckets = [*lateness["within"].items(), ("+Inf", lateness["starts"])]
+    histogram.add_metric((), buckets, sum_value=lateness["seconds"])
+    yield histogram
+
+
+def _of_runs(facts: Facts, labels: Labels) -> Iterator[Metric]:
+    totals = RunTotals(facts, labels)
+    about = "Runs that are over, and fires that were skipped or missed, by outcome."
+    counter = CounterMetricFamily("pycrond_runs", about, labels=(*JOB, "outcome"))
+    for names, number in totals.runs.items():
+        counter.add_metric(names, number)
+    yield counter
+    histogram = HistogramMetricFamily("pycrond_run_duration_seconds", "Durations of runs.", labels=JOB)
+    for label, (*within, measured, seconds) in totals.durations.items():
+        buckets = [*zip(map(str, map(float, DURATIONS)), within, strict=True), ("+Inf", measured)]
+        histogram.add_metric(label, buckets, sum_value=seconds)
+    yield histogram
+    yield _by_job("last_end_timestamp_seconds", "When the latest run ended.", totals.ends)
+    yield _by_job("last_success_timestamp_seconds", "When the latest run succeeded.", totals.successes)
+
+
+def _of_jobs(facts: Facts, labels: Labels) -> Iterator[Metric]:
+    zeros = dict.fromkeys((labels.of(job.user, job.name) for job in facts.jobs), 0)
+    for name, state in (("running_runs", State.RUNNING), ("waiting_runs", State.WAITING)):
+        keys = (run.key for run in facts.open_runs if run.state == state)
+        yield _by_job(name, f"Runs that are {state}.", zeros | Counter(map(labels.of_key, keys)))
+    expecting = dict.fromkeys((labels.of_key(row.key) for row in facts.expected), 0)
+    overdue = Counter(labels.of_key(key) for key in facts.overdue)
+    about = "Jobs whose next success is overdue, of those that have the option expect."
+    yield _by_job("overdue_jobs", about, expecting | overdue)
+
+
+def _gauge(name: str, about: str, value: float) -> Metric:
+    return GaugeMetricFamily(f"pycrond_{name}", about, value=value)
+
+
+def _by_job(name: str, about: str, values: Mapping[Label, float]) -> Metric:
+    gauge = GaugeMetricFamily(f"pycrond_{name}", about, labels=JOB)
+    for label, value in values.items():
+        gauge.add_metric(label, value)
+    return gauge
+
+
+class Collected:
+    """Metrics as a registry of prometheus-client hands them to its renderer."""
+
+    def __init__(self, metrics: Iterable[Metric]) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        """Return the metrics."""
+        return self._metrics

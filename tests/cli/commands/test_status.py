@@ -1,0 +1,48 @@
+"""status --check: it answers also where the daemon does not."""
+
+import contextlib
+import os
+import signal
+import stat
+import subprocess
+import time
+
+import pytest
+
+from tests.conftest import SCRIPT, Crond, fill_queue
+
+pytestmark = pytest.mark.daemon
+
+
+def test_a_check_answers_whatever_the_daemon_does(crond: Crond) -> None:
+    assert crond.run("status", "--check", status=3).stdout == "not healthy: pycrond is not running\n"
+    assert crond.run("status", "--nagios", status=2).stdout == "PYCROND CRITICAL - pycrond is not running\n"
+    crond.write("jobs", "0 0 1 1 * true\n")
+    crond.run("start")
+    assert crond.run("status", "--check").stdout == "healthy: 1 job, 0 running, no start late\n"
+    file = crond.directory / "pycrond.prom"
+    file.write_text("old")
+    file.chmod(0o600)
+    old_inode = file.stat().st_ino
+    crond.run("metrics", "--output", str(file))
+    assert "\npycrond_jobs 1.0\n" in file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644
+    assert file.stat().st_ino != old_inode, "a reader sees the old or the new one, whole"
+    assert list(crond.directory.glob("*.prom*")) == [file]
+    crond.write("jobs", "0 0 1 1 * true\n61 * * * * true\n")
+    crond.run("reload", status=None)
+    assert crond.run("status", "--check").stdout.startswith("warning: 1 error in crontabs")
+    assert crond.run("status", "--nagios", status=1).stdout.startswith(
+        "PYCROND WARNING - 1 error in crontabs"
+    )
+    os.kill(crond.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        stack.callback(os.kill, crond.pid, signal.SIGCONT)
+        fill_queue(str(crond.runtime / "control.sock"), stack)
+        lists = subprocess.Popen([SCRIPT, "list"], env=crond.environment, stdout=subprocess.PIPE, text=True)
+        done = crond.run("status", "--check", status=4)
+        assert time.monotonic() - began < 5
+        assert "the daemon does not answer: it hangs or is stopped" in lists.communicate(timeout=20)[0]
+    assert done.stdout.startswith("not healthy: pycrond has not answered for ")
+    crond.run("status", "--check")
