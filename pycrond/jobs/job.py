@@ -3,11 +3,14 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from pycrond.hashing import digest_words
 from pycrond.jobs.display_name import display_name
-from pycrond.jobs.options import Options
-from pycrond.schedule.schedule import Schedule
+
+if TYPE_CHECKING:
+    from pycrond.jobs.options import Options
+    from pycrond.schedule.schedule import Schedule
 
 SEARCH_PATHS = {"debian": "/usr/bin:/bin", "cronie": "/usr/bin:/bin:/usr/sbin:/sbin"}
 """The PATH of a job that does not set it, by dialect."""
@@ -21,7 +24,7 @@ class Entry:
     line: int
     user: str | None
     """From the user column or the name of a crontab in the spool; None is the daemon's user."""
-    schedule: Schedule | None
+    schedule: "Schedule | None"
     """None for @reboot."""
     schedule_text: str
     """As written, with single blanks: ``*/5 * * * *``, ``@daily``."""
@@ -31,7 +34,7 @@ class Entry:
     stdin: str
     environment: tuple[tuple[str, str], ...]
     """The assignments before the entry. Entries without an assignment between them share one object."""
-    options: Options
+    options: "Options"
 
 
 @dataclass(frozen=True, slots=True)
