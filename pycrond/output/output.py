@@ -76,8 +76,8 @@ class Output:
         """Go on with a run of an earlier daemon, from where its delivery ended."""
         log = RunLog.of(run, pid, Spool(self._spool_dir, run.id), row.started_at)
         # The daemon may have died, or the disk been full, after it deleted segments and before it stored
-        # that.
-        sent = max(row.delivered, log.spool.kept_start)
+        # that; and a power cut may have taken the end of what was delivered.
+        sent = min(max(row.delivered, log.spool.kept_start), log.spool.size)
         log.handed = log.acknowledged = log.copied = Progress(sent, row.stage)
         is_open = run.state in OPEN
         log.mailed = log.mailed and is_open
@@ -112,6 +112,7 @@ class Output:
     def step(self, now: datetime, elapsed: float) -> bool:
         """Retry, and send what syslog takes; return whether there is more to do at once."""
         self.capture.retry(elapsed)
+        self.capture.write_back(elapsed)
         more = self.delivery.step(now, elapsed)
         self._watch_syslog()
         return more
