@@ -23,8 +23,7 @@ FACILITIES = {
     **{f"local{number}": 16 + number for number in range(8)},
 }
 """The facilities of syslog, with their numbers in RFC 5424, section 6.2.1."""
-JOURNAL_SOCKET = "/run/systemd/journal/socket"
-"""The socket of systemd-journald for messages in its own format. Where it exists, `syslog` is `journal`."""
+JOURNAL_SOCKET = "/run/systemd/journal/socket"  # where it exists, the default of `syslog` is `journal`
 TRUE, FALSE = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
 NUMBER_DIGITS_MOST = 9
 _DIRECTORY = {"metavar": "DIR", "is_path": True, "locates_daemon": True}
@@ -70,10 +69,7 @@ class Settings:
         default=False, metadata={"help": "look each minute for changed files and read them, as --system does"}
     )
     syslog: str = field(
-        default="/dev/log",
-        metadata={
-            "help": "a socket's path, udp://host[:514], tcp://host:port or journal (default with journald)"
-        },
+        default="/dev/log", metadata={"help": "a socket's path, udp://host[:514], tcp://host:port or journal"}
     )
     syslog_format: str = field(
         default="rfc3164", metadata={"help": "rfc3164 or rfc5424", "allowed": ("rfc3164", "rfc5424")}
