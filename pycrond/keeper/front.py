@@ -23,8 +23,12 @@ SIGNALS = (signal.SIGHUP, signal.SIGTERM, signal.SIGINT, signal.SIGUSR2)
 DAEMON = b"\0pycrond.daemon\0"  # in the arguments
 
 
-def stop_daemon() -> None:
-    """Stop the daemon that the keeper has left, and wait until it has ended; the next keeper reaps it."""
+def stop_daemon(keeper: int) -> None:
+    """Stop the daemon that the keeper has left, and wait until it has ended; the next keeper reaps both.
+
+    A process that dies closes its descriptors before it leaves its children: wait until it has.
+    """
+    os.waitid(os.P_PID, keeper, os.WEXITED | os.WNOWAIT)
     for pid in children():
         if DAEMON in contents(f"/proc/{pid}/cmdline"):
             os.kill(pid, signal.SIGTERM)
@@ -39,7 +43,7 @@ def main(argv: list[str]) -> int:
     if status := channel.recv(16):
         return int(status)
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    stop_daemon()
+    stop_daemon(keeper)
     return os.execv(command[0], command)  # noqa: S606 -- the keeper
 
 
