@@ -108,7 +108,7 @@ def test_the_process_in_front_waits_for_the_death_of_a_keeper_that_has_closed_it
     tmp_path: Path,
 ) -> None:
     """On a machine with one processor it is told before the daemon becomes its child."""
-    command = ["/bin/sh", "-c", "test -s /proc/$(cat daemon)/cmdline && echo alive || echo ended"]
+    command = ["/bin/sh", "-c", "grep -qs pycrond /proc/$(cat daemon)/cmdline && echo alive || echo ended"]
     words = [sys.executable, "-c", FRONT_AND_KEEPER, keeper_start.FRONT, *command]
     try:
         with (tmp_path / "output").open("wb") as output:
