@@ -255,10 +255,13 @@ class Trials:
 
     def limits_after_restart(self) -> str:
         self._start_two()
-        group = "$(dirname $(find /sys/fs/cgroup/system.slice/pycrond.service/pycrond-* -name memory.max | head -1))"
-        before = self.machine.run(f"cd {group}; cat memory.max cpu.max")
+        # The directory above those of the runs has limits, too.
+        find = "find /sys/fs/cgroup/system.slice/pycrond.service/pycrond-* -mindepth 2 -name memory.max"
+        read = f"cd $(dirname $({find} | head -1)); cat memory.max cpu.max"
+        before = self.machine.run(read)
         self.machine.run("systemctl restart pycrond")
-        assert before == self.machine.run(f"cd {group}; cat memory.max cpu.max") == "104857600\n50000 100000"
+        after = self.machine.run(read)
+        assert before == after == "104857600\n50000 100000", (before, after)
         self._end_two()
         return before.replace("\n", ", ")
 
@@ -402,7 +405,8 @@ class Trials:
     def _start_two(self) -> None:
         """Start a job without limits, and one with, which run until /tmp/go exists."""
         self.machine.run("rm -f /tmp/go; pycrond run seven; pycrond run eight; sleep 1")
-        assert {"seven", "eight"} <= self._running()
+        running = self._running()
+        assert {"seven", "eight"} <= running, running
 
     def _end_two(self) -> str:
         """Let both end, and check that their exit statuses and their output are known."""
