@@ -143,7 +143,6 @@ class Capture:
         self.remove(log.run)
         self._closed.append(log.run)
         self._count_closed(output)
-        log.spool.begin_write_back()
         log.spool.close()
         log.output_open = False
         self._delivery.changed(log)

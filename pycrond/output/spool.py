@@ -118,9 +118,12 @@ class Spool:
         self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
 
     def begin_write_back(self) -> None:
-        """Have the last segment, if it is open, written to the disk soon, so that a power cut spares it."""
-        if self._descriptor >= 0:
-            begin_write_back(self._descriptor)
+        """Have the last segment written to the disk soon, so that a power cut spares it."""
+        last = max(0, self.size - 1) // SEGMENT_SIZE
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path(self._directory, self._run, last), os.O_RDONLY | OWN_FILE)
+            begin_write_back(descriptor)
+            os.close(descriptor)
 
     def read(self, offset: int, max_size: int) -> bytes:
         """Return up to `max_size` bytes from `offset` on; fewer where the output ends or is deleted."""

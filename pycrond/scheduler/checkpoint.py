@@ -13,7 +13,6 @@ from pycrond.errors import PycrondError, os_reason
 from pycrond.hashing import digest
 from pycrond.host import machine
 from pycrond.host.safe_paths import OWN_FILE
-from pycrond.host.write_back import begin_write_back
 from pycrond.ledger.jobs import JobTable
 
 FORMAT = struct.Struct("<8sqqqq16sqq")  # an older file lacks the last two numbers
@@ -79,7 +78,6 @@ class Checkpoint:
         since, latest = times
         numbers = (int(at.timestamp()), *eras, since, self.boot, latest, int(clock.elapsed()))
         os.pwrite(self._descriptor, FORMAT.pack(MAGIC, *numbers), 0)
-        begin_write_back(self._descriptor)
 
     def close(self) -> None:
         os.close(self._descriptor)

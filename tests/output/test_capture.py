@@ -60,7 +60,7 @@ def test_each_line_is_a_message_with_special_characters_escaped(
     assert printed(loop, text) == lines, why
 
 
-def test_output_is_written_to_the_disk_while_a_run_goes_on_and_at_its_end(
+def test_output_is_written_to_the_disk_while_a_run_goes_on_and_after_its_end(
     loop: Loop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A power cut takes the output of a few seconds only; the kernel alone would keep that of 30 s in memory."""
@@ -72,10 +72,10 @@ def test_output_is_written_to_the_disk_while_a_run_goes_on_and_at_its_end(
     loop.minutes()
     loop.until(lambda: bool(written))
     (loop.directory / "go").touch()
+    loop.until(lambda: len(written) > 1)
     loop.settle()
     (run,) = loop.runs()
     assert {Path(file).name for file in written} == {f"{run.id}.0"}
-    assert len(written) > 1, "again at the end"
 
 
 @pytest.mark.parametrize(
