@@ -10,6 +10,8 @@ FACILITIES = dict(_NAMES) | {f"local{number}": 16 + number for number in range(8
 """The facilities of syslog, with their numbers in RFC 5424, section 6.2.1."""
 NO_SYSLOG = "none"
 """The value of `syslog` for no syslog at all."""
+JOURNAL_SOCKET = "/run/systemd/journal/socket"
+"""Where it exists, the default of `syslog` is `journal`."""
 _DIRECTORY = {"metavar": "DIR", "is_path": True, "locates_daemon": True}
 
 

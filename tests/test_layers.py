@@ -83,3 +83,10 @@ def test_the_daemon_loads_nothing_that_only_the_command_line_or_the_courier_need
         "logging",
         "email",
     }
+
+
+def test_crontab_loads_only_what_it_needs_to_show_a_crontab() -> None:
+    """`crontab -l` is to answer within 120 ms: parsers, calendars and rows of the ledger are loaded late."""
+    loaded = loaded_by("cli.main", "cli.parser", "cli.commands.crontab")
+    assert not {name for name in loaded if name.partition(".")[0] in {"crontab", "ledger", "schedule"}}
+    assert not loaded & {"jobs.options", "jobs.run", "cli.drafts", "cli.reload_preview"}

@@ -3,18 +3,19 @@
 import base64
 import contextlib
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pycrond import clock
 from pycrond.cli.daemon_requests import ask_daemon
-from pycrond.cli.reload_preview import changes_of_fire_times
-from pycrond.crontab import parser
 from pycrond.errors import NotRunningError, Problem, PycrondError
 from pycrond.host import machine, users
 from pycrond.jobs.job import Job, make_jobs
 from pycrond.settings import Settings
 from pycrond.sources.system import dialect_of
 from pycrond.sources.user_crontabs import UserCrontabs
+
+if TYPE_CHECKING:
+    from pycrond.crontab import parser
 
 NO_NEWLINE = "new crontab file is missing newline before EOF, can't install."
 
@@ -68,6 +69,8 @@ class CrontabAccess:
 
     def changes(self, before: bytes, after: bytes) -> list[str]:
         """Return a line for each job that an edit adds, removes or changes, with fire times won and lost."""
+        from pycrond.cli.reload_preview import changes_of_fire_times
+
         jobs = (self.jobs(before), self.jobs(after))
         return changes_of_fire_times(self._settings, *jobs, clock.now())
 
@@ -79,7 +82,9 @@ class CrontabAccess:
             errors.append(Problem(file, line, 0, "error", "no-newline", NO_NEWLINE))
         return errors
 
-    def _parse(self, text: bytes, file: str) -> parser.Crontab:
+    def _parse(self, text: bytes, file: str) -> "parser.Crontab":
+        from pycrond.crontab import parser
+
         return parser.parse(
             text,
             file,

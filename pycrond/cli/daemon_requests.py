@@ -2,14 +2,16 @@
 
 import socket
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pycrond.control.client import ask, connect
 from pycrond.errors import NoAnswerError, NotRunningError, PycrondError
 from pycrond.keeper import start
-from pycrond.ledger.rows import DaemonRow
 from pycrond.settings import Settings
 from pycrond.text import duration
+
+if TYPE_CHECKING:
+    from pycrond.ledger.rows import DaemonRow
 
 DAEMON_TIMEOUT = 60.0  # seconds
 STATUS_TIMEOUT = 10.0  # seconds, for commands that report a daemon that does not answer
@@ -66,7 +68,7 @@ class Presence(NamedTuple):
     """Jobs that still run although no daemon does."""
 
 
-def presence(settings: Settings, latest: DaemonRow | None) -> Presence:
+def presence(settings: Settings, latest: "DaemonRow | None") -> Presence:
     """Ask the lock, then the keeper. `latest` is the latest daemon that the ledger has.
 
     A daemon whose keeper was killed, or does not answer, holds the lock itself: it runs.

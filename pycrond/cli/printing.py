@@ -9,13 +9,15 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
-from pycrond.cli.render.formatting import Cell
-from pycrond.cli.render.table import StyledLine
 from pycrond.errors import Problem, PycrondError, os_reason
 from pycrond.host import safe_paths
 from pycrond.text import counted, printable, visible
+
+if TYPE_CHECKING:
+    from pycrond.cli.render.formatting import Cell
+    from pycrond.cli.render.table import StyledLine
 
 PROBLEMS_MOST = 10  # printed after a start or a reload
 EXCERPT_LENGTH = 100  # characters of a line above its caret
@@ -53,7 +55,7 @@ def print_json(document: object) -> None:
     print(text.replace("\x7f", "\\u007f"))  # noqa: T201
 
 
-def print_output(line: str, head: str = "", paint: Callable[[StyledLine], str] | None = None) -> None:
+def print_output(line: str, head: str = "", paint: "Callable[[StyledLine], str] | None" = None) -> None:
     """Print a line of a job's output, with `paint` after a head such as the job's name; TABs stay."""
     before = f"{paint([(head, 'dim')])} " if paint else ""
     print(before + visible(line))  # noqa: T201
@@ -69,7 +71,7 @@ def write_bytes(data: bytes) -> None:
         sys.stdout.buffer.flush()
 
 
-def print_table(rows: Sequence[Sequence[Cell]]) -> None:
+def print_table(rows: "Sequence[Sequence[Cell]]") -> None:
     """Print a table: plain into a pipe; on a terminal with colours, and no wider than it."""
     from pycrond.cli.render import table, terminal
 

@@ -47,6 +47,8 @@ def layers(
     defaults = user_defaults(state_dir, of_root=of_root or _belongs_to_root(state_dir))
     if not settle([*given.values(), defaults]).system:
         defaults["crontabs"] = (_default_crontabs(),)
+    if os.path.exists(settings.JOURNAL_SOCKET):
+        defaults["syslog"] = "journal"
     return given | {"default": defaults}
 
 

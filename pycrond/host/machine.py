@@ -4,11 +4,13 @@ import contextlib
 import os
 from collections.abc import Mapping
 from functools import lru_cache
-from zoneinfo import ZoneInfo
+from typing import TYPE_CHECKING
 
 from pycrond.errors import PycrondError, os_reason
 from pycrond.host import safe_paths
-from pycrond.schedule.timezone import Zone
+
+if TYPE_CHECKING:
+    from pycrond.schedule.timezone import Zone
 
 LOCALTIME = "/etc/localtime"
 ZONE_TREES = ("/usr/share/zoneinfo/", "/usr/lib/zoneinfo/", "/usr/share/lib/zoneinfo/", "/etc/zoneinfo/")
@@ -71,8 +73,12 @@ def _read_zone(path: str) -> bytes:
         return file.read(1 << 20)
 
 
-def load_zone(name: str) -> Zone:
+def load_zone(name: str) -> "Zone":
     """Return a time zone by its name or the path of its file; raises PycrondError if there is none."""
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 -- crontab(1) needs none
+
+    from pycrond.schedule.timezone import Zone  # noqa: PLC0415
+
     if not name.startswith("/"):
         return Zone.of(name)
     try:
@@ -82,7 +88,7 @@ def load_zone(name: str) -> Zone:
         raise PycrondError(f"cannot read time zone {name}: {os_reason(error)}") from error
 
 
-def local_zone() -> Zone:
+def local_zone() -> "Zone":
     """Return the time zone of this process: from TZ, else that of the machine."""
     return load_zone(local_zone_name(os.environ))
 

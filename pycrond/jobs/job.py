@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pycrond.hashing import digest_words
 from pycrond.jobs.display_name import display_name
-from pycrond.jobs.options import Options
-from pycrond.schedule.schedule import Schedule
+
+if TYPE_CHECKING:
+    from pycrond.jobs.options import Options
+    from pycrond.schedule.schedule import Schedule
 
 SEARCH_PATHS = {"debian": "/usr/bin:/bin", "cronie": "/usr/bin:/bin:/usr/sbin:/sbin"}
 """The PATH of a job that does not set it, by dialect."""
@@ -20,7 +22,7 @@ class Entry(NamedTuple):
     line: int
     user: str | None
     """From the user column or the name of a crontab in the spool; None is the daemon's user."""
-    schedule: Schedule | None
+    schedule: "Schedule | None"
     """None for @reboot."""
     schedule_text: str
     """As written, with single blanks: ``*/5 * * * *``, ``@daily``."""
@@ -30,7 +32,7 @@ class Entry(NamedTuple):
     stdin: str
     environment: tuple[tuple[str, str], ...]
     """The assignments before the entry. Entries without an assignment between them share one object."""
-    options: Options
+    options: "Options"
 
 
 class Job(NamedTuple):

@@ -93,6 +93,15 @@ class JobTable:
             " WHERE loaded > 0 AND jobs.canonical IS NOT NULL GROUP BY jobs.key ORDER BY place, jobs.line"
         ).fetchall()
 
+    def latest_fire(self, after: float, most: float) -> float | None:
+        """Return the latest single fire after a time, by at most `most` seconds; None if there is none."""
+        (fire,) = self._file.db.execute(
+            "SELECT max(fire) FROM (SELECT fire, wall, folded FROM runs ORDER BY id DESC LIMIT 10000)"
+            " WHERE wall IS NOT NULL AND folded IS NULL AND fire > ? AND fire <= ?",
+            (after, after + most),
+        ).fetchone()
+        return None if fire is None else float(fire)
+
     def users(self) -> set[str]:
         """Return the users of the loaded jobs."""
         return {user for (user,) in self._file.db.execute("SELECT DISTINCT user FROM jobs WHERE loaded > 0")}

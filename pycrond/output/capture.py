@@ -14,9 +14,10 @@ from pycrond.host.poller import Poller
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.output.delivery import Delivery
 from pycrond.output.run_log import RunLog
-from pycrond.output.spool import CHUNK_SIZE
+from pycrond.output.spool import CHUNK_SIZE, Spool
 
 RETRY_INTERVAL = 1.0  # seconds between two tries to write to a full disk
+WRITE_BACK_INTERVAL = 1.0  # seconds
 ROOM = 1 << 20  # bytes of delivered output that are deleted at once while the disk is full
 TOLD_INTERVAL = 3600.0  # seconds
 MAX_TAKEN = 4 * CHUNK_SIZE  # bytes read from one FIFO before the others have their turn
@@ -46,6 +47,8 @@ class Capture:
         self._directory = directory
         self._blocked: list[CapturedOutput] = []  # wait for room on the disk
         self._retry_at = 0.0
+        self._unwritten: set[Spool] = set()  # have grown since the last write-back
+        self._write_back_at = 0.0
         self.trouble = ""
         """Why output cannot be written; empty while it can."""
         self.troubled_at = 0.0
@@ -124,6 +127,9 @@ class Capture:
         except OSError as error:
             self._block(output, error)
         if spool.size != before:
+            if not self._unwritten:
+                self._write_back_at = clock.elapsed() + WRITE_BACK_INTERVAL
+            self._unwritten.add(spool)
             self._delivery.changed(output.log)
 
     def _no_writers(self, output: CapturedOutput) -> None:
@@ -192,9 +198,18 @@ class Capture:
             self.trouble = ""
             self._daemon_log.write("INFO", "output can be written again", clock.now(), level="notice")
 
+    def write_back(self, elapsed: float) -> None:
+        """Have the output of the last second written to the disk: the kernel would do so 30 s later. What a
+        turn has no time for waits for the next.
+        """
+        give_up_at = clock.elapsed() + MAX_TURN_TIME
+        while self._unwritten and self._write_back_at <= elapsed and clock.elapsed() < give_up_at:
+            self._unwritten.pop().begin_write_back()
+
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `retry` has something to do; None if nothing waits."""
-        return max(0.0, self._retry_at - elapsed) if self._blocked else None
+        """Seconds until `retry` or `write_back` has something to do; None if nothing waits."""
+        waits = [self._retry_at] * bool(self._blocked) + [self._write_back_at] * bool(self._unwritten)
+        return max(0.0, min(waits) - elapsed) if waits else None
 
     def close(self) -> None:
         """Stop watching the FIFOs; they stay open."""

@@ -114,6 +114,7 @@ class Output:
     def step(self, now: datetime, elapsed: float) -> bool:
         """Retry, and send what the targets take; return whether there is more to do at once."""
         self.capture.retry(elapsed)
+        self.capture.write_back(elapsed)
         self.copies.step(elapsed, self.delivery.changed)
         more = self.delivery.step(now, elapsed)
         self._watch_targets()

@@ -11,6 +11,7 @@ import os
 import select
 
 from pycrond.host.safe_paths import OWN_FILE
+from pycrond.host.write_back import begin_write_back
 from pycrond.output import line_times
 from pycrond.output.line_times import LineTimes, Mark
 
@@ -154,6 +155,14 @@ class Spool:
         os.makedirs(os.path.dirname(file), mode=0o700, exist_ok=True)
         # Not O_APPEND: splice(2) refuses it. The file's size is the position to go on at.
         self._descriptor = os.open(file, os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
+
+    def begin_write_back(self) -> None:
+        """Have the last segment written to the disk soon, so that a power cut spares it."""
+        last = max(0, self.size - 1) // SEGMENT_SIZE
+        with contextlib.suppress(OSError):
+            descriptor = os.open(path(self._directory, self._run, last), os.O_RDONLY | OWN_FILE)
+            begin_write_back(descriptor)
+            os.close(descriptor)
 
     def read(self, offset: int, max_size: int) -> bytes:
         """Return up to `max_size` bytes from `offset` on; fewer where the output ends or is deleted."""

@@ -14,8 +14,8 @@ from typing import Any
 from pycrond import clock
 from pycrond.errors import PycrondError
 from pycrond.output.syslog_format import JOURNAL
+from pycrond.settings import JOURNAL_SOCKET
 
-JOURNAL_SOCKET = "/run/systemd/journal/socket"  # of systemd-journald
 _KINDS = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
 _NETWORK = re.compile(r"(udp|tcp)://(?:\[([^\[\]]+)\]|([^\[\]:/]+))(?::([0-9]{1,5}))?/?")
 
@@ -95,9 +95,8 @@ class SyslogSocket:
 
 def resolve(address: str) -> list[tuple[int, int, Any]]:
     """Return the sockets to try for a setting's address: family, type, and the argument of connect()."""
-    scheme, _, path = address.partition(":")
-    if scheme == JOURNAL and (not path or path.startswith("/")):
-        return [(socket.AF_UNIX, socket.SOCK_DGRAM, path or JOURNAL_SOCKET)]
+    if journal := journal_socket(address):
+        return [(socket.AF_UNIX, socket.SOCK_DGRAM, journal)]
     if address.startswith("/") and len(os.fsencode(address)) < 108 and "\0" not in address:
         return [(socket.AF_UNIX, kind, address) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)]
     network = _NETWORK.fullmatch(address)
@@ -112,6 +111,12 @@ def resolve(address: str) -> list[tuple[int, int, Any]]:
     except (OSError, UnicodeError) as error:
         raise PycrondError(f"cannot find syslog host {v6 or name}: {error.args[-1]}") from error
     return [(family, kind, place) for family, kind, _, _, place in results]
+
+
+def journal_socket(address: str) -> str:
+    """Return the path of journald's socket by a setting's address; empty for an address of syslog."""
+    scheme, _, path = address.partition(":")
+    return (path or JOURNAL_SOCKET) if scheme == JOURNAL and path[:1] in {"", "/"} else ""
 
 
 def _identity(path: str) -> tuple[int, int, int]:

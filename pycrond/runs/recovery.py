@@ -166,7 +166,7 @@ class Recovery:
             self._reaper.end(active, *reported_outcome(process.end, active.began_at))
         elif process:
             self._reaper.await_status(active)
-        elif self._found_traceless and active.run.state == State.CLAIMED:
+        elif self._found_traceless and self._journal.is_complete and active.run.state == State.CLAIMED:
             cause = Cause(Reason.DAEMON_DOWN, "claimed, and the daemon died")
             self._reaper.end(active, Outcome(State.LOST, cause), now)
         else:  # runs are started one after another, and each is noted: only the first can have been started

@@ -13,10 +13,12 @@ from pycrond.errors import PycrondError, os_reason
 from pycrond.hashing import digest
 from pycrond.host import machine
 from pycrond.host.safe_paths import OWN_FILE
+from pycrond.ledger.jobs import JobTable
 
 FORMAT = struct.Struct("<8sqqqq16sqq")  # an older file lacks the last two numbers
 MAX_ERA = (1 << 63) - 1  # of SQLite's integers
 MAX_TIME = datetime(9999, 12, 30, tzinfo=UTC)  # the end of the calendar needs room for a zone
+MAX_LAG = 3600.0  # seconds by which the file may be older than the ledger after a power cut
 MAGIC, FIRST_MAGIC = b"pycrond2", b"pycrond1"
 
 
@@ -59,6 +61,16 @@ class Checkpoint:
     def read(self) -> CheckpointRecord:
         """The contents; its minute is None at the very first start, and where the file is damaged."""
         return _parse(os.pread(self._descriptor, FORMAT.size, 0))
+
+    def read_after_boot(self, jobs: JobTable) -> CheckpointRecord:
+        """The contents, with the minute of a later claim if there was a boot since: a power cut may take the
+        latest writes of the file, but no claim. A minute that was claimed may have had its turn.
+        """
+        record = self.read()
+        if record.at is None or record.latest or record.boot == boot_mark():
+            return record
+        claimed = jobs.latest_fire(record.at.timestamp(), MAX_LAG)
+        return record._replace(at=clock.at(claimed)) if claimed else record
 
     def write(self, at: datetime, eras: tuple[int, int]) -> None:
         """Write a minute and its eras, with `unwritten_since`, `boot` and `latest` as they are now."""

@@ -38,7 +38,7 @@ class Scheduler:
         self._runs = runs
         self._settings = settings
         self.checkpoint = Checkpoint(settings.checkpoint_path)
-        self._last_record = self.checkpoint.read()
+        self._last_record = self.checkpoint.read_after_boot(ledger.jobs)
         self._local_zone = LocalZone()
         self._zone: Zone = machine.local_zone()
         last, eras = self._last_record[:2]

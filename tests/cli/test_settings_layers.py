@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from pycrond import settings
 from pycrond.cli.parser import build_parser
 from pycrond.cli.settings_layers import from_environment, from_toml, load_settings
 from pycrond.errors import PycrondError
@@ -50,6 +51,16 @@ def test_the_daemon_of_the_system(home: Path, monkeypatch: pytest.MonkeyPatch, h
     assert (settings.state_dir, settings.runtime_dir) == (state, f"/run/pycrond/{short(state)}")
     assert settings.pidfile == "/run/pycrond.pid"
     assert locate("--no-system").state_dir != state
+
+
+def test_messages_go_to_the_journal_where_journald_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks gets the same answer: systemd's `start`, a restart, and `config` without a daemon."""
+    monkeypatch.setattr(settings, "JOURNAL_SOCKET", str(home / "socket"))
+    assert locate().syslog == "/dev/log"
+    (home / "socket").touch()
+    assert locate().syslog == "journal"
+    monkeypatch.setenv("PYCROND_SYSLOG", "/dev/log")
+    assert locate().syslog == "/dev/log"
 
 
 def test_a_state_directory_that_belongs_to_root(home: Path) -> None:

@@ -1,11 +1,16 @@
-"""The keeper's search for the processes of runs when their daemon dies."""
+"""The keeper's search for the processes of runs when their daemon dies, and the process in front of it."""
 
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from pycrond.keeper import start as keeper_start
 from pycrond.keeper.leaders import find_leaders
 from tests.conftest import wait_until
 
@@ -74,3 +79,41 @@ def test_a_process_cannot_claim_the_run_of_another_user(spawn: Spawn, readers: d
 def _has_in_environment(pid: int, text: bytes) -> bool:
     with open(f"/proc/{pid}/environ", "rb") as file:
         return text in file.read()
+
+
+FRONT_AND_KEEPER = """
+import ctypes, os, socket, sys, time
+front, command = sys.argv[1], sys.argv[2:]
+ours, theirs = socket.socketpair()
+keeper = os.fork()
+if not keeper:
+    ours.close()
+    daemon = os.fork()
+    if not daemon:
+        pause = "import signal; signal.pause()"
+        os.execv(sys.executable, [sys.executable, "-c", pause, "pycrond.daemon", ""])
+    with open("daemon", "w") as file:
+        file.write(str(daemon))
+    theirs.close()
+    time.sleep(0.5)
+    os._exit(1)
+theirs.close()
+ours.set_inheritable(True)
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)
+os.execv(sys.executable, [sys.executable, "-I", "-S", front, str(keeper), str(ours.fileno()), *command])
+"""
+
+
+def test_the_process_in_front_waits_for_the_death_of_a_keeper_that_has_closed_its_descriptors(
+    tmp_path: Path,
+) -> None:
+    """On a machine with one processor it is told before the daemon becomes its child."""
+    command = ["/bin/sh", "-c", "grep -qs pycrond /proc/$(cat daemon)/cmdline && echo alive || echo ended"]
+    words = [sys.executable, "-c", FRONT_AND_KEEPER, keeper_start.FRONT, *command]
+    try:
+        with (tmp_path / "output").open("wb") as output:
+            subprocess.run(words, cwd=tmp_path, stdout=output, check=True, timeout=30)
+        assert (tmp_path / "output").read_text() == "ended\n", "before the next keeper is executed"
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int((tmp_path / "daemon").read_text()), signal.SIGKILL)

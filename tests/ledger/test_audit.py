@@ -81,6 +81,36 @@ def test_no_findings_whatever_happens(loop: Loop, seed: int) -> None:
     assert findings(loop) == []
 
 
+def test_no_findings_after_a_power_cut_that_took_the_latest_writes_of_the_checkpoint(loop: Loop) -> None:
+    """Claims are durable, the checkpoint is not: a minute that it does not have may have had its turn."""
+    file = loop.state / "last-turn"
+    loop.begin(JOBS)
+    loop.minutes(3)
+    (magic, *numbers) = checkpoint.FORMAT.unpack(file.read_bytes())
+    numbers[4] = b"another boot"
+    loop.minutes(2)
+    loop.settle()
+    started = loop.query("SELECT key, fire FROM runs WHERE state = 'succeeded'")
+    loop.query(
+        "UPDATE runs SET state = 'claimed', pid = NULL, pid_start = NULL, started_at = NULL, ended_at = NULL, told = 0"
+        " WHERE fire = (SELECT max(fire) FROM runs)"
+    )  # their starts and ends are not durable
+    loop.release()
+    file.write_bytes(checkpoint.FORMAT.pack(magic, *numbers))
+    for path in (loop.directory / "run").iterdir():
+        if path.is_file():  # on a tmpfs
+            path.unlink()
+    loop.frozen.tick(timedelta(minutes=45))
+    loop.begin()
+    loop.turn()
+    loop.minutes(2)
+    loop.settle()
+    assert findings(loop) == []
+    runs = [(run.key, run.fire) for run in loop.runs() if run.state in {"succeeded", "unknown", "lost"}]
+    assert all(runs.count(run) == 1 for run in started), "nothing is started twice"
+    assert "lost" not in {run.state for run in loop.runs()}, "what was claimed may have run"
+
+
 @pytest.mark.parametrize(
     ("damage", "what"),
     [

@@ -62,6 +62,24 @@ def test_each_line_is_a_message_with_special_characters_escaped(
     assert printed(loop, text) == lines, why
 
 
+def test_output_is_written_to_the_disk_while_a_run_goes_on_and_after_its_end(
+    loop: Loop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A power cut takes the output of a few seconds only; the kernel alone would keep that of 30 s in memory."""
+    written: list[str] = []
+    monkeypatch.setattr(
+        spool, "begin_write_back", lambda file: written.append(os.readlink(f"/proc/self/fd/{file}"))
+    )
+    loop.begin("* * * * * echo one; until [ -e go ]; do sleep 0.02; done; echo two\n")
+    loop.minutes()
+    loop.until(lambda: bool(written))
+    (loop.directory / "go").touch()
+    loop.until(lambda: len(written) > 1)
+    loop.settle()
+    (run,) = loop.runs()
+    assert {Path(file).name for file in written} == {f"{run.id}.0"}
+
+
 @pytest.mark.parametrize(
     "forged",
     [

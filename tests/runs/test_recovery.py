@@ -3,6 +3,8 @@
 import os
 import re
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -208,3 +210,26 @@ def test_in_the_foreground_a_keeper_stays_for_the_output_of_running_jobs(crond: 
     wait_until(lambda: not crond.programs("keeper"))
     assert output(crond) == ["late\n"]
     assert Path(crond.state / "lock").exists()
+
+
+def test_output_that_syslog_has_and_a_power_cut_took_is_not_waited_for(
+    crond: Crond, rsyslogd: Rsyslogd
+) -> None:
+    """A power cut ends all processes, and takes what was not on the disk yet."""
+    crond.environment["PYCROND_SYSLOG"] = rsyslogd.path
+    crond.write("jobs", "@reboot echo one; echo two; exec sleep 999\n")
+    crond.run("start")
+
+    def is_delivered() -> bool:
+        with closing(sqlite3.connect(crond.state / "ledger")) as db:
+            ((size,),) = db.execute("SELECT max(delivered) FROM runs")
+            return bool(size == len("one\ntwo\n"))
+
+    wait_until(is_delivered)
+    for pid in crond.processes():
+        os.kill(pid, signal.SIGKILL)
+    (segment,) = segments(crond)
+    os.truncate(segment, len("one\n"))
+    crond.run("start")
+    wait_until(lambda: (crond.status() or {}).get("backlog") == 0)
+    assert crond.run("logs").stdout.count("one") == 1

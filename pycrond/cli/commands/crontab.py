@@ -4,7 +4,6 @@ import argparse
 import os
 import sys
 
-from pycrond.cli import drafts
 from pycrond.cli.crontab_access import NO_NEWLINE, CrontabAccess
 from pycrond.cli.parser import CommandLineParser
 from pycrond.cli.printing import ask, print_error, print_with_carets, write_bytes
@@ -93,6 +92,8 @@ def _replace(access: CrontabAccess, options: argparse.Namespace) -> None:
 
 def _edit(access: CrontabAccess, options: argparse.Namespace) -> None:
     """Have a copy edited until it has no errors, show the changes of fire times, and install it."""
+    from pycrond.cli import drafts
+
     name = access.account.name
     before = access.begin("edit")
     if before is None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pycrond.cli.doctor.facts import OtherCron
 from pycrond.errors import os_reason
+from pycrond.output.syslog_socket import journal_socket
 from pycrond.settings import NO_SYSLOG, Settings
 
 CRON_PATHS = ("/etc/crontab", "/etc/cron.d", "/var/spool/cron")
@@ -207,9 +208,8 @@ def syslog_error(address: str) -> str:
             host, _, port = address.removeprefix("tcp://").rpartition(":")
             socket.create_connection((host.strip("[]"), int(port)), SYSLOG_CONNECT_TIMEOUT).close()
             return ""
-        if not stat.S_ISSOCK(os.stat(address).st_mode):
-            return "is not a socket"
-        return _unix_socket_error(address)
+        path = journal_socket(address) or address
+        return _unix_socket_error(path) if stat.S_ISSOCK(os.stat(path).st_mode) else "is not a socket"
     except FileNotFoundError:
         return "does not exist"
     except (OSError, ValueError) as error:

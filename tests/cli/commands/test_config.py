@@ -61,7 +61,7 @@ def test_settings_of_the_running_daemon(tmp_path: Path) -> None:
     assert running["watch"] == (True, f"{file}:1")
     assert running["max-running"] == (0, f"running daemon; {file}:2 differs")
     assert running["spool-limit"] == (4096, f"{file}:3")
-    assert running["syslog"] == ("/dev/log", "default")
+    assert running["syslog-facility"] == ("cron", "default")
     assert running["state-dir"] == (str(tmp_path), "PYCROND_STATE_DIR")
     assert running["dialect"] == ("debian", "--dialect")
     stopped = known_values(tmp_path, *options)

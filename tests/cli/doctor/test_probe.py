@@ -23,7 +23,7 @@ def test_syslog_on_a_unix_socket(tmp_path: Path, kind: socket.SocketKind) -> Non
         reader.bind(path)
         if kind == socket.SOCK_STREAM:
             reader.listen()
-        assert probe.syslog_error(path) == ""
+        assert probe.syslog_error(path) == probe.syslog_error(f"journal:{path}") == ""
     assert probe.syslog_error(path) == "no process reads it"
     assert probe.syslog_error("/etc/passwd") == "is not a socket"
 
