@@ -56,6 +56,7 @@ REFUSED = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES}
 """Errors where the kernel has no keys, or a container must not use them: its jobs must not either."""
 CAPABILITY_VERSION = 0x20080522  # <linux/capability.h>
 PR_SET_DUMPABLE = 4  # <linux/prctl.h>
+SIGSET_SIZE = 128  # bytes of sigset_t; the kernel's is smaller
 MAX_WHAT = 200  # bytes of a message: all processes share the room for messages that are not read yet
 BLOCKED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
 """Signals to the daemon's process group; the end of the socket ends the spawner."""
@@ -220,8 +221,8 @@ def become_program(
         enter_directory(request)
     with step(b"cannot run " + request.arguments[0]):
         for signal_number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
-            signal.signal(signal_number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            libc.signal(signal_number, None)  # without the enums of `signal`, which touch much memory
+        libc.pthread_sigmask(signal.SIG_SETMASK, bytes(SIGSET_SIZE), None)
         os.execve(request.arguments[0], request.arguments, request.environment)  # noqa: S606 -- as its user
 
 
@@ -247,6 +248,7 @@ def serve(memory: int, stdin: int, channel: socket.socket, pam: "Pam | None") ->
         pid = clone()
         if pid == 0:
             os.close(opener)
+            os.close(memory)
             execute(request, stdin, gate, channel, pam)
     except (OSError, ValueError) as error:
         pid = -(getattr(error, "errno", None) or errno.EINVAL)
@@ -259,31 +261,31 @@ def serve(memory: int, stdin: int, channel: socket.socket, pam: "Pam | None") ->
         os.close(opener)
 
 
-def load_pam(path: str, service: str) -> "Pam":
-    """Return the PAM service."""
+def load_pam(path: str, service: str, *unprepared: str) -> "Pam":
+    """Return the PAM service. May execute this program again, with another argument."""
     from importlib.machinery import SourceFileLoader  # noqa: PLC0415 -- without PAM nothing is loaded
     from types import ModuleType  # noqa: PLC0415 -- as above
 
     module = ModuleType("pam_session")
     SourceFileLoader(module.__name__, path).exec_module(module)
-    pam: Pam = module.Pam(os.fsencode(service))
+    pam: Pam = module.Pam(os.fsencode(service), *unprepared)
     return pam
 
 
 def main() -> None:
     """Serve requests until the daemon closes the socket, which is standard input."""
+    pam = load_pam(*sys.argv[1:]) if sys.argv[1:] else None
     channel = socket.socket(fileno=os.dup(0))
     channel.set_inheritable(False)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.close(null)
     signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
-    pam = load_pam(*sys.argv[1:]) if sys.argv[1:] else None
     gc.disable()
     gc.freeze()
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, 16, 2)
-        if not message:
+        if not message or (pam and not pam.prepare()):
             return
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)
