@@ -78,6 +78,8 @@ def test_a_session_sets_limits_umask_and_variables(pam: Pam, tmp_path: Path) -> 
     limits, uid, session, process = pam.system.output()
     assert limits == "222 333 0027 yes /usr/bin:/bin /bin/sh"
     assert (uid, session.strip()) == (str(NOBODY.pw_uid), process)
+    spawner = spawner_of(pam.system.crond.pid)
+    assert "pam_limits.so" in Path(f"/proc/{spawner}/maps").read_text(), "the modules are loaded once"
 
 
 def test_an_account_that_pam_refuses_does_not_start_by_the_service_as_it_is_now(pam: Pam) -> None:
