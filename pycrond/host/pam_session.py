@@ -4,22 +4,35 @@ The spawner loads this file where a PAM service is set; it imports nothing of py
 that is to become the job asks for its account and opens the session, so that limits, umask, keyring and login
 user are its own. A copy of that process, which holds PAM's handle, waits until the job has ended and closes
 the session, also if daemon and spawner are gone. See pam(3) and pam_open_session(3).
+
+The spawner itself reads the service's file and loads the modules, which would take a third of the time of a
+session, but calls none of their functions. A module that starts a thread as soon as it is loaded would not
+work in a copy of the spawner: then each process loads the modules.
 """
 
 import contextlib
 import ctypes
+import glob
 import os
 import select
-import signal
 import sys
 import syslog
 from collections.abc import Callable, Iterable
 
 LIBRARY = "libpam.so.0"
 PAM_SUCCESS, PAM_BUF_ERR, PAM_CONV_ERR = 0, 5, 19  # <security/_pam_types.h>
-PAM_TTY = 3
+PAM_USER, PAM_TTY = 2, 3
 PAM_ESTABLISH_CRED, PAM_DELETE_CRED, PAM_SILENT = 0x0002, 0x0004, 0x8000
 PAM_PROMPT_ECHO_OFF, PAM_PROMPT_ECHO_ON = 1, 2
+FUNCTIONS = (
+    *("pam_set_item", "pam_acct_mgmt", "pam_setcred", "pam_open_session", "pam_close_session"),
+    *("pam_getenvlist", "pam_end"),
+)
+CONFIGURATION = ("/etc/pam.d", "/usr/lib/pam.d")
+MODULES = ("/lib/security", "/lib64/security", *glob.glob("/usr/lib/*/security"))
+NAME_SERVICES = "/etc/nsswitch.conf"
+DATABASES = {"passwd", "group", "shadow", "initgroups"}
+ALL_SIGNALS, SIG_BLOCK = b"\xff" * 128, 0  # sigset_t; <bits/sigaction.h>
 TTY = b"cron"  # as in Debian's cron and cronie: modules such as pam_access know it
 
 
@@ -27,6 +40,7 @@ class _Message(ctypes.Structure):
     _fields_ = (("style", ctypes.c_int), ("text", ctypes.c_char_p))
 
 
+libc = ctypes.CDLL(None)
 _Messages = ctypes.POINTER(ctypes.POINTER(_Message))
 _Answers = ctypes.POINTER(ctypes.c_void_p)
 _Conversation = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, _Messages, _Answers, ctypes.c_void_p)
@@ -50,8 +64,13 @@ class PamError(Exception):
 class Pam:
     """The PAM service under which jobs run. Loads libpam; without it `open_for_process` fails."""
 
-    def __init__(self, service: bytes) -> None:
+    def __init__(self, service: bytes, *_unprepared: str) -> None:
+        """With a second argument each process loads the modules."""
         self._service = service
+        self._is_prepared = not _unprepared
+        self._handles = ctypes.c_void_p(), ctypes.c_void_p()
+        """That of the next session, and one that keeps the modules when the other one is closed."""
+        self._stamp: list[tuple[str, int, int]] = []
         self._error = ""
         try:
             self._library = ctypes.CDLL(LIBRARY)
@@ -60,12 +79,39 @@ class Pam:
             return
         self._library.pam_strerror.restype = ctypes.c_char_p
         self._library.pam_getenvlist.restype = ctypes.POINTER(ctypes.c_char_p)
-        self._calloc = ctypes.CDLL(None).calloc
+        self._calloc = libc.calloc
         self._calloc.restype = ctypes.c_void_p
         self._calloc.argtypes = (ctypes.c_size_t, ctypes.c_size_t)
         self._conversation = _PamConv(_Conversation(self._converse), None)
-        self._handle = ctypes.c_void_p()
+        self._handle = self._handles[0]
+        for name in FUNCTIONS:  # so that no process needs memory of its own for looking them up
+            getattr(self._library, name)
         syslog.openlog("pycrond", syslog.LOG_PID, syslog.LOG_CRON)  # for what the modules log
+        if self._is_prepared:
+            load_name_services()
+            if not self.prepare():
+                words = [sys.executable, "-I", "-S", *sys.argv, "unprepared"]
+                os.execv(sys.executable, words)  # noqa: S606 -- the spawner
+
+    def prepare(self) -> bool:
+        """Load what a session needs, unless it is loaded and has not changed. Return False if that starts a
+        thread: then this process must not be copied.
+        """
+        if self._error or not self._is_prepared or (stamp := _stamp()) == self._stamp:
+            return True
+        self._stamp = stamp
+        for handle in self._handles:
+            if handle.value:
+                self._library.pam_end(handle, PAM_SUCCESS)
+                handle.value = None
+        for handle in self._handles:
+            self._start(handle, None)
+        return len(os.listdir("/proc/self/task")) == 1
+
+    def _start(self, handle: ctypes.c_void_p, user: bytes | None) -> bool:
+        conversation = ctypes.byref(self._conversation)
+        code: int = self._library.pam_start(self._service, user, conversation, ctypes.byref(handle))
+        return code == PAM_SUCCESS
 
     def _converse(self, count: int, messages: object, answers: object, _data: object) -> int:
         """Take messages, and refuse questions: nobody is there to answer."""
@@ -88,12 +134,14 @@ class Pam:
         OSError.
         """
         variables = self._open(user)
-        process = os.pidfd_open(os.getpid())
+        process, waiting = os.pidfd_open(os.getpid()), select.poll()
+        waiting.register(process, select.POLLIN)
+        libc.pthread_sigmask(SIG_BLOCK, ALL_SIGNALS, None)  # the job's own mask is set when it is executed
         if clone() == 0:
             for descriptor in descriptors:
                 os.close(descriptor)
             os.setsid()
-            self._close_after(process)
+            self._close_after(waiting)
         os.close(process)
         return variables
 
@@ -101,9 +149,10 @@ class Pam:
         """Ask whether a user's jobs may run, and open a session; return PAM's variables."""
         if self._error:
             raise PamError(self._error)
-        handle, library = ctypes.byref(self._handle), self._library
-        code = library.pam_start(self._service, user, ctypes.byref(self._conversation), handle)
-        if code != PAM_SUCCESS:
+        library = self._library
+        if self._handle.value:
+            library.pam_set_item(self._handle, PAM_USER, user)
+        elif not self._start(self._handle, user):
             raise PamError(f"PAM does not start for the service {os.fsdecode(self._service)}")
         library.pam_set_item(self._handle, PAM_TTY, TTY)
         self._call("pam_acct_mgmt", PAM_SILENT)
@@ -125,11 +174,8 @@ class Pam:
             self._library.pam_end(self._handle, code)
             raise PamError(f"PAM refuses: {reason} ({function})")
 
-    def _close_after(self, process: int) -> None:
-        """Close the session when the process with this pidfd has ended. Does not return."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        waiting = select.poll()
-        waiting.register(process, select.POLLIN)
+    def _close_after(self, waiting: select.poll) -> None:
+        """Close the session when the process that is waited for has ended. Does not return."""
         while not waiting.poll():
             pass
         with contextlib.suppress(Exception):
@@ -137,3 +183,29 @@ class Pam:
             self._library.pam_setcred(self._handle, PAM_DELETE_CRED | PAM_SILENT)
             self._library.pam_end(self._handle, PAM_SUCCESS)
         os._exit(0)
+
+
+def load_name_services() -> None:
+    """Load the libraries of the name service for users and groups, which asks nobody anything."""
+    words: set[str] = set()
+    with contextlib.suppress(OSError), open(NAME_SERVICES, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            database, _, services = line.partition(":")
+            words.update(services.split() if database.strip() in DATABASES else ())
+    for word in filter(str.isalnum, words):
+        with contextlib.suppress(OSError):
+            ctypes.CDLL(f"libnss_{word}.so.2")
+
+
+def _stamp() -> list[tuple[str, int, int]]:
+    """Return what changes when the configuration or a module is replaced."""
+    paths = [*MODULES]
+    for directory in CONFIGURATION:
+        with contextlib.suppress(OSError):
+            paths += [f"{directory}/{name}" for name in sorted(os.listdir(directory))]
+    stamps = []
+    for path in paths:
+        with contextlib.suppress(OSError):
+            status = os.stat(path)
+            stamps.append((path, status.st_ino, status.st_mtime_ns))
+    return stamps

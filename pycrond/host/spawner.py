@@ -99,7 +99,7 @@ class SpawnerProcess:
             self.pid = os.posix_spawn(
                 sys.executable,
                 [sys.executable, "-I", "-S", PROGRAM, USER_FILES, *pam],
-                {},
+                {"LD_BIND_NOW": "1"},  # else each of its processes looks each function up again
                 file_actions=[(os.POSIX_SPAWN_DUP2, end.fileno(), 0)],
                 setsigmask=[],
                 setsigdef=[signal.SIGPIPE],

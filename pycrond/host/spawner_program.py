@@ -62,6 +62,7 @@ REFUSED = {errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EACCES}
 """Errors where the kernel has no keys, or a container must not use them: its jobs must not either."""
 CAPABILITY_VERSION = 0x20080522  # <linux/capability.h>
 PR_SET_DUMPABLE = 4  # <linux/prctl.h>
+SIGSET_SIZE = 128  # bytes of sigset_t; the kernel's is smaller
 MAX_WHAT = 200  # bytes of a message: all processes share the room for messages that are not read yet
 BLOCKED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2}
 """Signals to the daemon's process group; the end of the socket ends the spawner."""
@@ -220,8 +221,8 @@ def become_program(
         request.environment |= files.prepare(request, stdin)
     with step(b"cannot run " + request.arguments[0]):
         for signal_number in (signal.SIGPIPE, signal.SIGXFSZ):  # which Python ignores
-            signal.signal(signal_number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            libc.signal(signal_number, None)  # without the enums of `signal`, which touch much memory
+        libc.pthread_sigmask(signal.SIG_SETMASK, bytes(SIGSET_SIZE), None)
         os.execve(request.arguments[0], request.arguments, request.environment)  # noqa: S606 -- as its user
 
 
@@ -248,6 +249,7 @@ def serve(memory: int, stdin: int, channel: socket.socket, modules: "Modules") -
         pid = clone()
         if pid == 0:
             os.close(opener)
+            os.close(memory)
             execute(request, stdin, gate, channel, modules)
     except (OSError, ValueError) as error:
         pid = -(getattr(error, "errno", None) or errno.EINVAL)
@@ -272,20 +274,21 @@ def load(path: str) -> "ModuleType":
 
 def main() -> None:
     """Serve requests until the daemon closes the socket, which is standard input."""
+    files, *service = sys.argv[1:]
+    # May execute this program again, with another argument.
+    pam = load(service[0]).Pam(os.fsencode(service[1]), *service[2:]) if service else None
+    modules = load(files), pam
     channel = socket.socket(fileno=os.dup(0))
     channel.set_inheritable(False)
     null = os.open(os.devnull, os.O_RDWR)
     os.dup2(null, 0)
     os.close(null)
     signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
-    files, *service = sys.argv[1:]
-    pam = load(service[0]).Pam(os.fsencode(service[1])) if service else None
-    modules = load(files), pam
     gc.disable()
     gc.freeze()
     while True:
         message, descriptors, _, _ = socket.recv_fds(channel, 16, 2)
-        if not message:
+        if not message or (pam and not pam.prepare()):
             return
         for descriptor in descriptors:
             os.set_inheritable(descriptor, False)

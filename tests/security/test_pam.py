@@ -7,7 +7,6 @@ import os
 import pwd
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -53,16 +52,14 @@ class Pam:
 
 
 @pytest.fixture
-def pam(system: System, tmp_path: Path) -> Iterator[Pam]:
-    """A service of the test's own; the suite has mounts of its own already."""
+def pam(system: System, tmp_path: Path) -> Pam:
+    """A service of the test's own, which no other test sees."""
     packages.install("libpam-modules", lambda: "/etc/pam.d" if os.path.isdir("/etc/pam.d") else "")
     directory = tmp_path / "pam.d"
-    directory.mkdir()
-    subprocess.run(["cp", "-a", "/etc/pam.d/.", directory], check=True)
-    subprocess.run(["mount", "--bind", directory, "/etc/pam.d"], check=True)
-    yield Pam(system, directory)
-    system.crond.end()
-    subprocess.run(["umount", "--lazy", "/etc/pam.d"], check=True)
+    subprocess.run(["cp", "-a", "/etc/pam.d", directory], check=True)
+    mount = f'mount --bind {directory} /etc/pam.d && exec "$0" "$@"'
+    system.crond.prefix = ["unshare", "--mount", "sh", "-c", mount]
+    return Pam(system, directory)
 
 
 def test_a_session_sets_limits_umask_and_variables(pam: Pam, tmp_path: Path) -> None:
@@ -81,16 +78,20 @@ def test_a_session_sets_limits_umask_and_variables(pam: Pam, tmp_path: Path) -> 
     limits, uid, session, process = pam.system.output()
     assert limits == "222 333 0027 yes /usr/bin:/bin /bin/sh"
     assert (uid, session.strip()) == (str(NOBODY.pw_uid), process)
+    spawner = spawner_of(pam.system.crond.pid)
+    assert "pam_limits.so" in Path(f"/proc/{spawner}/maps").read_text(), "the modules are loaded once"
 
 
-def test_an_account_that_pam_refuses_does_not_start(pam: Pam) -> None:
-    pam.write("account required pam_deny.so", "session required pam_permit.so")
+def test_an_account_that_pam_refuses_does_not_start_by_the_service_as_it_is_now(pam: Pam) -> None:
+    pam.write("account required pam_permit.so", "session required pam_permit.so")
     pam.start("echo ran")
+    pam.run()
+    pam.write("account required pam_deny.so", "session required pam_permit.so")
     pam.run(status=None)
-    (run,) = pam.system.crond.runs()
-    assert run.state == "failed"
-    assert run.reason.startswith("account: PAM refuses: ")
-    assert "ran" not in pam.system.crond.run("logs").stdout
+    refused, first = pam.system.crond.runs()
+    assert (first.state, refused.state) == ("succeeded", "failed")
+    assert refused.reason.startswith("account: PAM refuses: ")
+    assert pam.system.crond.run("logs").stdout.count("ran") == 1
 
 
 def test_a_session_that_fails_is_a_reason(pam: Pam) -> None:
