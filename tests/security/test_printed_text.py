@@ -100,7 +100,9 @@ def check_command(
     check(command, words, err)
     if "--json" in words and out:
         assert out.isascii(), f"{command} {words}: {out!r}"
-        documents.check(command, json.loads(out))
+        document = json.loads(out)
+        if 70 not in statuses:  # else the ledger has words that are none
+            documents.check(command, document)
     return out
 
 
