@@ -221,7 +221,7 @@ class Delivery:
         for place, route in self._routes.items():
             route.target.tick(elapsed)
             more |= route.send(now, elapsed + MAX_TURN_TIME)
-            for log, grown in route.acknowledge():
+            for log, grown in route.acknowledge().items():
                 self._unstored += grown / STORE_SIZE[place]
                 self._changed[log.run] = log
                 self._count_waiting(log)

@@ -1,7 +1,7 @@
 """A target of messages, and a route: the messages on their way to one target."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
@@ -127,15 +127,17 @@ class Route:
             self.target.send(packets, (log, progress))
         self._queue.push(log.user, log)
 
-    def acknowledge(self) -> Iterator[tuple[RunLog, int]]:
-        """Move the positions of runs to what the target has taken; yield these runs, each with the bytes."""
+    def acknowledge(self) -> dict[RunLog, int]:
+        """Move the positions of runs to what the target has taken; return these runs, each with the bytes."""
+        taken: dict[RunLog, int] = {}
         for token in self.target.pop_acknowledged():
             if isinstance(token, tuple):
                 log, progress = token
                 position = log.positions[self._place]
                 grown = max(0, progress.sent - position.acknowledged.sent)
+                taken[log] = taken.get(log, 0) + grown
                 position.acknowledged = max(position.acknowledged, progress)  # the limit may have moved it
-                yield log, grown
+        return taken
 
 
 def skip_to_end(log: RunLog) -> None:

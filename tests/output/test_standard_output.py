@@ -9,6 +9,7 @@ import subprocess
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from itertools import pairwise
 
 import pytest
 
@@ -84,9 +85,10 @@ def printing(
 
 
 def stuck(loop: Loop) -> bool:
-    """Return whether the job has ended and nothing is taken any more."""
-    subsystems = loop.daemon.subsystems
-    return subsystems.output._routes[1].target.wants_write and not subsystems.runs.active.count
+    """Return whether the job has ended, nothing is taken any more, and the ledger says what was."""
+    output = loop.daemon.subsystems.output
+    is_full = output._routes[1].target.wants_write and not loop.daemon.subsystems.runs.active.count
+    return is_full and output.delivery.retry_in(0.0) is None
 
 
 NUMBERS = [str(number) for number in range(1, COUNT + 1)]
@@ -197,7 +199,8 @@ def test_without_a_target_output_stays_in_the_spool(silent_loop: Loop) -> None:
 
 @pytest.mark.daemon
 def test_a_container_without_syslog(crond: Crond) -> None:
-    """Real processes: standard output is a pipe; a kill loses nothing, a stop ends it with the last line."""
+    """Real processes: standard output is a pipe. A kill loses nothing and repeats no more than 32 KiB; a stop ends it
+    with the last line."""
     crond.environment |= {"PYCROND_SYSLOG": "none", "PYCROND_LOG_FORMAT": "json"}
     flag = crond.directory / "flag"
     crond.write(
@@ -209,7 +212,6 @@ def test_a_container_without_syslog(crond: Crond) -> None:
     os.close(writer)
     with open(reader, "rb") as lines:
         wait_until(lambda: unread_bytes(reader) > 60_000)
-        assert crond.status() and crond.status()  # in between it has stored that it waits for its reader
         os.kill(crond.pid, signal.SIGKILL)
         wait_until(crond.status)
         documents = [json.loads(lines.readline())]
@@ -220,9 +222,13 @@ def test_a_container_without_syslog(crond: Crond) -> None:
         documents += map(json.loads, lines.read().splitlines())  # to the end: no process holds it open
     assert pycrond.wait(30) == 0
     printed = [document["line"] for document in documents if document.get("run") and "line" in document]
-    assert [line for line, count in Counter(printed).items() if count > 1] == []
-    assert printed == [*(str(number) for number in range(1, 20001)), "last", "error"]
+    assert printed[-2:] == ["last", "error"]
+    numbers = [int(line) for line in printed[:-2]]
+    again = next((n for n, (one, two) in enumerate(pairwise(numbers), 1) if two != one + 1), len(numbers))
+    repeated = len(numbers) - 20_000
+    assert numbers == [*range(1, again + 1), *range(again - repeated + 1, 20_001)]
+    assert sum(len(str(number)) + 1 for number in range(again - repeated + 1, again + 1)) <= 1 << 15
     assert {document["job"] for document in documents if "run" in document} == {"work"}
-    assert [document["event"] for document in documents if "event" in document] == [
-        *("STARTUP", "CMD", "STARTUP", "EXIT", "SHUTDOWN"),
-    ]
+    events = Counter(document["event"] for document in documents if "event" in document)
+    assert events.pop("CMD") >= 1
+    assert events == {"STARTUP": 2, "EXIT": 1, "SHUTDOWN": 1}

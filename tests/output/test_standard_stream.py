@@ -159,6 +159,6 @@ def test_a_file_that_another_process_writes_too(tmp_path: Path) -> None:
 
 
 def test_dev_null_is_no_target() -> None:
-    with open(os.devnull, "wb") as null:
+    with open(os.devnull, "wb") as null, open("/dev/full", "wb") as full:
         assert standard_stream.is_null(null.fileno())
-    assert not standard_stream.is_null(os.open("/dev/full", os.O_WRONLY | os.O_CLOEXEC))
+        assert not standard_stream.is_null(full.fileno())

@@ -84,6 +84,7 @@ def test_a_healthy_machine_has_no_warnings() -> None:
         ),
         ({"syslog_error": "does not exist"}, "problem", "syslog", "/dev/log: does not exist"),
         ({"syslog_error": "does not exist", "log_stderr": True}, "warning", "syslog", "waits on disk"),
+        ({"syslog": "none"}, "ok", "syslog", "none: messages go to standard output"),
         ({"zone": "Mars", "zone_exists": False}, "problem", "zone", "no time zone"),
         ({"zone": "Europe/Berlin"}, "warning", "zone", "the daemon runs in UTC, TZ here says Europe/Berlin"),
         ({"timezone_file": "Asia/Tokyo"}, "warning", "zone", "/etc/timezone says Asia/Tokyo"),
