@@ -143,9 +143,9 @@ def optional_path(text: str) -> str:
 
 
 def file_mask(text: str) -> str:
-    if not re.fullmatch(r"0?[0-7]{3}|0", text):
+    if not re.fullmatch("0?[0-7]{1,3}", text):
         raise ValueError("an octal number such as 027")
-    return text.rjust(3, "0")
+    return f"{int(text, 8):03o}"
 
 
 def yes_no(text: str) -> bool:
