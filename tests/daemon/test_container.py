@@ -5,12 +5,15 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pycrond import clock
 from pycrond.jobs.run import State
 from tests.conftest import SCRIPT, Crond, children, wait_until
+from tests.support.loop import Loop
 
 pytestmark = pytest.mark.daemon
 
@@ -33,7 +36,7 @@ mount --bind {directory} {directory}
 mount -o remount,ro,bind /
 exec {prefix} {script} start --foreground
 """
-IDLE_STOP_TIME = 0.5  # seconds
+IDLE_STOP_TIME = 4.0  # seconds; far below that in which jobs may end, and above what a busy machine needs
 UNSHARE = ["unshare", "--mount", "--pid", "--fork", "--mount-proc"]
 ARBITRARY = "setpriv --reuid 1000650000 --regid 0 --clear-groups --inh-caps +dac_read_search --ambient-caps +dac_read_search"
 """As under OpenShift, without an entry in /etc/passwd; it may read this tree, wherever that is."""
@@ -154,3 +157,25 @@ def test_jobs_get_term_and_kill_and_nothing_is_lost_when_the_container_stops(
 
 def cmdline(pid: int) -> bytes:
     return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+@pytest.mark.process
+def test_a_stop_may_wait_for_jobs_and_a_second_one_ends_them(silent_loop: Loop) -> None:
+    loop = silent_loop
+    loop.settings = replace(loop.settings, stop_jobs="wait", stop_grace=1)
+    loop.begin("@reboot trap '' TERM; echo ready; while :; do sleep 0.02; done\n* * * * * true\n")
+    subsystems = loop.daemon.subsystems
+    loop.until(lambda: subsystems.output.delivery.backlog)
+    loop.daemon._stop(clock.now())
+    loop.minutes(2)
+    assert [run.state for run in loop.runs()] == [State.RUNNING]  # nothing is started, nothing is ended
+    assert not subsystems.is_idle
+    loop.daemon._stop(clock.now())
+    loop.until(lambda: subsystems.is_idle)
+    (run,) = loop.runs()
+    assert (run.state, run.signal, run.reason) == (
+        State.KILLED,
+        signal.SIGKILL,
+        "stop: the daemon was stopped",
+    )
+    assert run.duration_s is not None and run.duration_s < 5  # its own grace would be 10 s

@@ -14,7 +14,6 @@ from pycrond.daemon.reexec import TRIAL_TIME, Reexec
 from pycrond.host.poller import Poller
 from pycrond.keeper.client import KeeperClient
 from pycrond.ledger.schema import MIGRATIONS
-from pycrond.ledger.schema import MIGRATIONS
 from pycrond.output.daemon_log import DaemonLog
 from tests.conftest import Crond, alive, wait_until
 from tests.support import proc

@@ -55,7 +55,7 @@ class Container:
 
     @property
     def name(self) -> str:
-        return f"pycrond-{self.directory.name}"
+        return f"pycrond-{os.getpid()}-{self.directory.name}"
 
     @property
     def log(self) -> str:

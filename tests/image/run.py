@@ -9,6 +9,7 @@ import os
 import re
 import shutil
 import signal
+import statistics
 import sys
 import tempfile
 import time
@@ -95,7 +96,7 @@ class Trials:
         container = self._start(self._crontabs(jobs), environment={"GREETING": "hello"})
         seconds = time.monotonic() - began
         wait_until(lambda: "read-only" in container.log)
-        assert "uid 10001 pid1 python3 hello" in container.log or "hello" in container.log, container.log
+        assert re.search("uid 10001 pid1 python[0-9.]* hello", container.log), container.log
         check = self.config["Healthcheck"]["Test"][1:]
         health = container.execute(*check)
         plain = container.execute("pycrond", "status")
@@ -173,7 +174,7 @@ class Trials:
             took, status = container.stop()
             assert status == 0, f"{status}: {container.log}"
             seconds.append(took)
-        assert max(seconds) < 0.5, seconds
+        assert statistics.median(seconds) < 0.5, seconds
         return " ".join(f"{took:.2f}" for took in seconds)
 
     def stop_with_jobs(self) -> str:
@@ -190,9 +191,9 @@ class Trials:
         (crontabs / "jobs").write_text(jobs.replace("@reboot", "0 0 1 1 *"))
         again = self._start(crontabs, state)
         runs = again.execute("pycrond", "history").stdout
-        assert re.search("stubborn .*stopped|stubborn .*kill|stubborn .*stop", runs), runs
+        assert re.search("stubborn +killed .*the daemon was stopped", runs), runs
         assert "unknown" not in runs, runs
-        assert "waiting" in again.execute("pycrond", "list").stdout or re.search("fails .*2", runs), runs
+        assert re.search("fails +waiting", runs), runs
         return f"{took:.1f} s"
 
     def restart(self) -> str:
@@ -200,7 +201,7 @@ class Trials:
         crontabs, state = self._crontabs("#: name=boot\n@reboot true\n"), self._state()
 
         def boots(container: Container) -> int:
-            return container.execute("pycrond", "history", "boot").stdout.count("reboot")
+            return container.execute("pycrond", "history", "--json", "boot").stdout.count('"reboot"')
 
         container = self._start(crontabs, state)
         wait_until(lambda: boots(container) == 1)
@@ -234,6 +235,7 @@ class Trials:
         container.signal(signal.SIGTERM)
         wait_until(lambda: "STOP" in container.log)
         container.execute("sh", "-c", f"kill -9 {DAEMON}")
+        wait_until(lambda: "after signal 9" in container.log)
         assert container.process
         status = container.process.wait(10)
         (crontabs / "jobs").write_text("* * * * * true\n")
