@@ -23,7 +23,7 @@ class Service:
         self.crond = crond
         self.notifications = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notifications.bind(str(crond.directory / "notify"))
-        self.notifications.settimeout(20)
+        self.notifications.settimeout(60)
         crond.environment["NOTIFY_SOCKET"] = str(crond.directory / "notify")
         self.processes: list[subprocess.Popen[bytes]] = []
 
