@@ -34,6 +34,8 @@ SCRIPT = os.path.join(os.path.dirname(sys.executable), "pycrond")
 CGROUP_REMOVAL_TIME = 5.0  # seconds
 KINDS = {"silent_loop": "process", "crond": "daemon"}
 """The kind of a test that uses such a fixture and names no kind itself."""
+LONGEST = ("test_wheel.py", "test_simulation.py", "test_chaos.py")
+"""Modules with tests of many seconds, which come first: at the end, one of two workers would have nothing to do."""
 
 freezegun.configure(extend_ignore_list=["_pytest.timing"])
 
@@ -50,14 +52,15 @@ def pytest_sessionfinish() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start jobs or daemons, before `-m` selects by the marks."""
+    """Mark the tests that start jobs or daemons, before `-m` selects by the marks, and put the longest first."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
     for item in items:
         kinds = {mark for name, mark in KINDS.items() if name in getattr(item, "fixturenames", ())}
         if kinds and not any(item.get_closest_marker(mark) for mark in KINDS.values()):
             item.add_marker(max(kinds, key=[*KINDS.values()].index))
 
 
-def wait_until(fact: Callable[[], object], seconds: float = 30.0) -> None:
+def wait_until(fact: Callable[[], object], seconds: float = 60.0) -> None:
     """Wait until a fact is true; fail after so many seconds, measured with a clock that no test freezes."""
     deadline = os.times().elapsed + seconds
     while not fact():

@@ -4,7 +4,7 @@ import re
 import tomllib
 from pathlib import Path
 
-import yaml  # type: ignore[import-untyped]
+import yaml
 
 from pycrond.cli.parser import build_parser
 from pycrond.settings import SETTINGS

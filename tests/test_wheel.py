@@ -46,8 +46,8 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The program in an environment with nothing else."""
     directory = tmp_path_factory.mktemp("venv")
-    run(sys.executable, "-m", "venv", directory)
-    run(directory / "bin/python", "-m", "pip", "install", "--quiet", wheel)
+    run(sys.executable, "-m", "venv", "--without-pip", directory)
+    run(sys.executable, "-m", "pip", "--python", directory / "bin/python", "install", "--quiet", wheel)
     return directory / "bin/pycrond"
 
 

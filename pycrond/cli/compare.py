@@ -1,9 +1,8 @@
 """The effect of a reload: jobs added, removed and changed, and fire times gained and lost. Pure."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from pycrond.errors import PycrondError
 from pycrond.ledger.codec import decode_schedule
@@ -15,8 +14,7 @@ COMPARED = ("schedule", "zone", "command", "options", "user")
 """The columns that matter; a job's file and line may change freely."""
 
 
-@dataclass(frozen=True, slots=True)
-class JobChange:
+class JobChange(NamedTuple):
     """A job before and after a reload, and the effect on its fire times in the compared period."""
 
     before: JobRow | None

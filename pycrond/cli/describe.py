@@ -2,9 +2,9 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
+from typing import NamedTuple
 
 from pycrond.crontab.expression import MACROS
 from pycrond.crontab.field import DAY_OF_MONTH, DAY_OF_WEEK, FIELDS, HOUR, MINUTE, MONTH, Field
@@ -127,8 +127,7 @@ def day_rule(text: str) -> str:
     return f"OR: neither begins with *, so {' or '.join(both)} is enough"
 
 
-@dataclass(frozen=True, slots=True)
-class FieldCheck:
+class FieldCheck(NamedTuple):
     """A field of a schedule compared with a minute of the wall clock."""
 
     field: str

@@ -1,10 +1,10 @@
 """Fire times as iCalendar (RFC 5545). Pure."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import ceil, isfinite
 from statistics import median
+from typing import NamedTuple
 
 from pycrond.hashing import digest_words
 from pycrond.schedule.dst import FireTime
@@ -15,8 +15,7 @@ DEFAULT_DURATION = 60  # seconds, for a job without a measured run
 _ESCAPES = str.maketrans({"\\": r"\\", ";": r"\;", ",": r"\,", "\n": r"\n"})
 
 
-@dataclass(frozen=True, slots=True)
-class CalendarJob:
+class CalendarJob(NamedTuple):
     """A job, and the durations of its latest runs in seconds."""
 
     key: str

@@ -3,11 +3,10 @@
 `docs/manual.py` writes them into the manual. Words in backquotes are code; an empty line begins a paragraph.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class OptionText:
+class OptionText(NamedTuple):
     """The description of an option: the form of its value, its meaning and its default."""
 
     form: str

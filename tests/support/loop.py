@@ -158,7 +158,7 @@ class Loop:
         for call in self.daemon.subsystems.poller.wait(0.01):
             call()
 
-    def until(self, fact: Callable[[], object], seconds: float = 30.0) -> None:
+    def until(self, fact: Callable[[], object], seconds: float = 60.0) -> None:
         """Turn the loop until a fact is true; fail after so many seconds of real time."""
         deadline = os.times().elapsed + seconds
         while not fact():

@@ -3,8 +3,9 @@
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
+from typing import NamedTuple
 
 from pycrond import clock
 from pycrond.cli.check.rules import CheckFacts, find_problems
@@ -14,8 +15,7 @@ from pycrond.host import machine, users
 from pycrond.jobs.job import SEARCH_PATHS
 
 
-@dataclass(frozen=True, slots=True)
-class CheckedCrontab:
+class CheckedCrontab(NamedTuple):
     """A crontab that was read, with its lines and all its problems."""
 
     parsed: Crontab

@@ -1,10 +1,10 @@
 """The effects of a year's clock changes on a schedule, in words."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import EPOCH, Zone, tick_from
@@ -14,8 +14,7 @@ ALL_MINUTES = (1 << 60) - 1
 MAX_DST_JUMP = 179  # minutes; a longer jump is not a DST change, and cron treats it in another way
 
 
-@dataclass(frozen=True, slots=True)
-class ClockChange:
+class ClockChange(NamedTuple):
     """The wall minutes from `first` up to but not including `end` that a clock skips or shows twice."""
 
     first: int

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pycrond.crontab.syntax import parse_assignment
 from pycrond.jobs.job import Entry
@@ -11,8 +11,7 @@ _WORD = re.compile(r"[^ \t]+")
 _FLAGS = re.compile(r"(?:-[nqs]+(?:[ \t]+|\Z))*")
 
 
-@dataclass(frozen=True, slots=True)
-class EntryPositions:
+class EntryPositions(NamedTuple):
     """The offsets of the parts of an entry's line."""
 
     quiet: bool
@@ -45,8 +44,7 @@ def entry_positions(line: str, entry: Entry) -> EntryPositions:
     return EntryPositions(quiet, tuple(starts), user, flags, command)
 
 
-@dataclass(frozen=True, slots=True)
-class AssignmentLine:
+class AssignmentLine(NamedTuple):
     """A line that sets a variable."""
 
     line: int

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import NamedTuple
 
 from pycrond.cli.check.dst_effects import dst_effect
 from pycrond.cli.check.positions import EntryPositions, assignments, entry_positions, unescaped_percent
@@ -55,8 +56,7 @@ class CheckFacts:
     """The median duration of a job's latest runs, by line of the file."""
 
 
-@dataclass(frozen=True, slots=True)
-class _CheckedEntry:
+class _CheckedEntry(NamedTuple):
     """An entry, its line and the facts, as every rule receives them."""
 
     entry: Entry

@@ -4,7 +4,6 @@ import argparse
 import os
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from pycrond.cli.arguments import add_json
@@ -162,7 +161,7 @@ def _check(
     except UnreadableError as error:
         return _unread(Problem(source.file, 0, 0, "error", "refused", str(error)))
     crontab = checker.check(data, source.file, source.user, run_seconds=run_seconds, ignored=ignored)
-    return replace(crontab, problems=[*refusals, *crontab.problems])
+    return crontab._replace(problems=[*refusals, *crontab.problems])
 
 
 def _unread(problem: Problem) -> CheckedCrontab:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pycrond.cli.importer.report import Remark
 from pycrond.crontab.syntax import split_command
@@ -15,8 +15,7 @@ _DAY_FIELDS = {1: "* * *", 7: "* * 7", 30: "1 * *", 31: "1 * *", 365: "1 1 *", 3
 """Day of month, month and day of week, by days of a period that a schedule can name."""
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
+class Period(NamedTuple):
     """A job of anacron: due every `days`, `delay` minutes after anacron is started."""
 
     line: int
@@ -31,8 +30,7 @@ class Period:
     """The maximum number of minutes added to the delay."""
 
 
-@dataclass(frozen=True, slots=True)
-class Variable:
+class Variable(NamedTuple):
     """An assignment, in force for the lines that follow."""
 
     line: int
@@ -40,8 +38,7 @@ class Variable:
     value: str
 
 
-@dataclass(frozen=True, slots=True)
-class Anacrontab:
+class Anacrontab(NamedTuple):
     """A parsed anacrontab."""
 
     file: str

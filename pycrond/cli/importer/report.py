@@ -25,8 +25,7 @@ class Remark(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class RunPartsScripts:
+class RunPartsScripts(NamedTuple):
     """The scripts in a directory of run-parts."""
 
     run: Sequence[str] = ()
@@ -48,8 +47,7 @@ class ImportedMachine:
     """By directory of run-parts."""
 
 
-@dataclass(frozen=True, slots=True)
-class CrontabCopy:
+class CrontabCopy(NamedTuple):
     """A crontab for pycrond."""
 
     path: str
@@ -59,8 +57,7 @@ class CrontabCopy:
     mode: int
 
 
-@dataclass(frozen=True, slots=True)
-class ImportedCrontab:
+class ImportedCrontab(NamedTuple):
     """A crontab in the report."""
 
     file: str

@@ -4,8 +4,7 @@ A file is ours if the record has the digest of its content; any other file is ne
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Action = Literal["write", "keep", "leave", "remove"]
 Record = Mapping[str, tuple[str, ...]]
@@ -14,8 +13,7 @@ Digests = Mapping[str, str]
 """The digest of a file's content, by path."""
 
 
-@dataclass(frozen=True, slots=True)
-class SetupStep:
+class SetupStep(NamedTuple):
     """An action on one path."""
 
     action: Action

@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from math import ceil, exp, lgamma, log, prod
+from typing import NamedTuple
 
 from pycrond.cli.render.cell_width import cut
 from pycrond.schedule.timezone import Zone, instant
@@ -21,8 +21,7 @@ DEVIATIONS = 9  # standard deviations beyond which probabilities are taken as 0
 TITLE_WIDTH = 18  # columns of a job's title in a description
 
 
-@dataclass(frozen=True, slots=True)
-class JitterSuggestion:
+class JitterSuggestion(NamedTuple):
     """A jitter in seconds, the jobs to give it to, and how many would then start in the largest minute:
     on average, and at most on 99 of 100 days.
     """
@@ -33,8 +32,7 @@ class JitterSuggestion:
     most: int
 
 
-@dataclass(frozen=True, slots=True)
-class Cluster:
+class Cluster(NamedTuple):
     """The jobs that start in one minute; most of them also start together in `again` other minutes."""
 
     minute: int

@@ -5,8 +5,8 @@ Times are Unix seconds, as in the ledger; minutes are whole minutes since 1970.
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
+from typing import NamedTuple
 
 from pycrond.jobs.display_name import display_names
 from pycrond.jobs.run import ENDS, State
@@ -38,8 +38,7 @@ _SHOWN_AS: Mapping[str, str] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class TimeWindow:
+class TimeWindow(NamedTuple):
     """The whole minutes from `start` up to but not including `until`, and the present."""
 
     start: float
@@ -47,8 +46,7 @@ class TimeWindow:
     now: float
 
 
-@dataclass(frozen=True, slots=True)
-class Lane:
+class Lane(NamedTuple):
     """A job's bars, and the figures by which lanes are chosen if there is no room for all."""
 
     key: str
@@ -62,8 +60,7 @@ class Lane:
     """Seconds that the longest run took."""
 
 
-@dataclass(frozen=True, slots=True)
-class Timeline:
+class Timeline(NamedTuple):
     """All lanes, in the order of the jobs, and what starts in each minute."""
 
     lanes: tuple[Lane, ...]

@@ -1,7 +1,7 @@
 """The columns of a chart: slots of whole minutes, and the hours of a zone. Pure."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from pycrond.cli.timeline.lanes import TimeWindow
 from pycrond.ledger.rows import SpanRow
@@ -11,8 +11,7 @@ SLOTS = (1, 2, 3, 4, 5, 6, 10, 12, 15, 20, 30, 60, 120, 240)  # minutes
 LABEL_STEPS = (1, 2, 3, 4, 6, 12)  # hours between two labels
 
 
-@dataclass(frozen=True, slots=True)
-class TimeScale:
+class TimeScale(NamedTuple):
     """Columns of `slot` minutes each; the first begins at the minute `origin`, a multiple of the slot by the
     zone's clock.
     """

@@ -4,9 +4,9 @@ Each state has its own character; the kind of a `Cell` is for colours.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import groupby
 from textwrap import wrap
+from typing import NamedTuple
 
 from pycrond.cli.render.cell_width import fit, widest
 from pycrond.cli.render.formatting import KINDS, Cell
@@ -23,8 +23,7 @@ UNLIMITED_LANES, MIN_LANES = 40, 8  # if the output has no height, and on the sm
 OTHER_LINES = 11  # that are neither heading nor lanes nor clusters
 
 
-@dataclass(frozen=True, slots=True)
-class MarkSet:
+class MarkSet(NamedTuple):
     """The characters of a chart; `steps` draw a column of the histogram, from empty to full."""
 
     states: Mapping[str, str]
@@ -37,8 +36,7 @@ BLOCKS = MarkSet(dict(zip(SHOWN_STATES, "·▆►-○?X", strict=True)), " ▁�
 ASCII = MarkSet(dict(zip(SHOWN_STATES, ".=>-o?X", strict=True)), " .:#", "|", "...")
 
 
-@dataclass(frozen=True, slots=True)
-class ChartSize:
+class ChartSize(NamedTuple):
     """The space for a chart, in columns and, on a terminal, lines; and the characters it can show."""
 
     width: int
