@@ -24,6 +24,7 @@ from pycrond.scheduler.agenda import MINUTE
 from pycrond.settings import Settings
 from pycrond.text import counted, duration
 
+SAME_STOP_TIME = 1.0  # seconds: Ctrl-C reaches this process from the terminal and from the keeper
 STOPPED = Cause.of(Reason.STOP, "the daemon was stopped")
 FAREWELL_TIME = 1.0  # seconds that a restart spends on sending what is left
 STOP_TIME = 5.0  # seconds; the same of a stop, while the reader of standard output takes it
@@ -64,6 +65,7 @@ class Daemon:
         )
         self._ledger_watch = LedgerWatch(self.subsystems)
         self._stop_now = False
+        self._second_stop_at = 0.0  # by clock.elapsed: a stop from then on ends jobs that are waited for
         self._jobs_end_at: float | None = None  # by clock.elapsed: a stop gives running jobs until then
         self._has_more = False
         self._begin(now, after)
@@ -199,8 +201,9 @@ class Daemon:
         if mode == "leave":
             self._stop_now = True
         elif mode == "wait" and not is_draining:
+            self._second_stop_at = clock.elapsed() + SAME_STOP_TIME
             daemon.output.log.write("STOP", f"waits for {running}", now)
-        elif self._jobs_end_at is None:
+        elif self._jobs_end_at is None and clock.elapsed() >= self._second_stop_at:
             self._jobs_end_at = clock.elapsed() + grace
             daemon.output.log.write("STOP", f"ends {running} within {duration(grace)}", now)
 

@@ -143,6 +143,7 @@ def test_a_start_that_fails_prints_the_reason(crond: Crond) -> None:
 
 
 def test_ctrl_c_ends_it(crond: Crond) -> None:
+    crond.write("jobs", "0 5 * * * true\n")
     pid, master = pty.fork()
     if pid == 0:
         os.execve(SCRIPT, [SCRIPT, "start", "--foreground"], crond.environment)
