@@ -3,6 +3,7 @@
 import contextlib
 import os
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from tests.support.loop import Loop
 @pytest.fixture
 def filler(loop: Loop, tmpfs: Path) -> Iterator[Path]:
     """A file that may fill the small file system on which the state directory lies."""
+    subprocess.run(["mount", "-o", "remount,size=768k", str(tmpfs)], check=True)
     loop.settings = replace(loop.settings, state_dir=str(tmpfs))
     loop.state = tmpfs
     yield tmpfs / "filler"
