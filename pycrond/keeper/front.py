@@ -39,6 +39,7 @@ def main(argv: list[str]) -> int:
     if status := channel.recv(16):
         return int(status)
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    os.waitid(os.P_PID, keeper, os.WEXITED | os.WNOWAIT)  # only then its children are ours
     stop_daemon()
     return os.execv(command[0], command)  # noqa: S606 -- the keeper
 
