@@ -151,7 +151,9 @@ def test_jobs_get_term_and_kill_and_nothing_is_lost_when_the_container_stops(
     assert ends["ends"] == ends["stays"] == (State.KILLED, "stop: the daemon was stopped"), ends
     assert [run.state for run in crond.runs() if run.name == "again"] == [State.WAITING, State.FAILED]
     container.start(ARBITRARY)
-    wait_until(lambda: container.log.read_text().count("output: ready") == 2)  # a start of the container is a boot
+    wait_until(
+        lambda: container.log.read_text().count("output: ready") == 2
+    )  # a start of the container is a boot
     assert [run.attempt for run in crond.runs() if run.name == "again" and run.state == State.WAITING]
 
 
