@@ -11,8 +11,7 @@ has not: a daemon that got no answer may try again. A process that cannot execut
 `pid error-number what`, and exits with 127 or 126, as a shell does. The error number is 0 where PAM refuses.
 Without root's rights, the user must be the spawner's own.
 
-Its arguments are the path of `user_files.py` and, where jobs run under PAM, that of `pam_session.py` and the
-name of the service.
+Its arguments: the path of `user_files.py` and, under PAM, that of `pam_session.py` and the service's name.
 """
 
 import contextlib
@@ -94,11 +93,10 @@ class Request:
 
 def syscall(numbers: dict[str, int], *arguments: int | None) -> int:
     """Make a system call; raises OSError, with ENOSYS on a machine whose number is not known."""
-    number = numbers.get(MACHINE)
-    if number is None:
+    if MACHINE not in numbers:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     words = [None if argument is None else ctypes.c_long(argument) for argument in arguments]
-    result: int = libc.syscall(ctypes.c_long(number), *words)
+    result: int = libc.syscall(ctypes.c_long(numbers[MACHINE]), *words)
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
@@ -113,7 +111,6 @@ def clone() -> int:
 
 def join_new_keyring() -> None:
     """Join a new session keyring, which the next process inherits: no two share one, nor that of the daemon.
-
     Raises OSError if there is no room for another key.
     """
     try:

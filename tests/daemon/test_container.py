@@ -140,10 +140,10 @@ def test_jobs_get_term_and_kill_and_nothing_is_lost_when_the_container_stops(
         os.chown(path, 4321, 4321)
         path.chmod(0o777)
     container.start(ARBITRARY)
-    container.wait_for("(ready)", "(ready, too)", "(1000650000)", "status=3", "LEFT")
+    container.wait_for("output: ready\n", "output: ready, too", "output: 1000650000", "status=3", "LEFT")
     (daemon,) = (pid for pid in children(container.first) if b"pycrond.daemon" in cmdline(pid))
     os.kill(container.first, signal.SIGTERM)
-    container.wait_for("STOP (ends 2 jobs within 1 s)", "(TERM came)")
+    container.wait_for("STOP (ends 2 jobs within 1 s)", "output: TERM came")
     os.kill(daemon, signal.SIGKILL)
     assert container.started[-1].wait(30) == 0
     assert "after signal 9 of the one before" in container.log.read_text()
@@ -151,7 +151,9 @@ def test_jobs_get_term_and_kill_and_nothing_is_lost_when_the_container_stops(
     assert ends["ends"] == ends["stays"] == (State.KILLED, "stop: the daemon was stopped"), ends
     assert [run.state for run in crond.runs() if run.name == "again"] == [State.WAITING, State.FAILED]
     container.start(ARBITRARY)
-    wait_until(lambda: container.log.read_text().count("(ready") == 2)  # a start of the container is a boot
+    wait_until(
+        lambda: container.log.read_text().count("output: ready") == 2
+    )  # a start of the container is a boot
     assert [run.attempt for run in crond.runs() if run.name == "again" and run.state == State.WAITING]
 
 

@@ -527,7 +527,7 @@ def test_a_user_reads_only_its_own_jobs_and_runs(loop: Loop) -> None:
         db.execute(
             "INSERT INTO runs SELECT id + 100 + length(?), ?, fire, wall, fold, era, trigger, attempt, state,"
             " reason, pid, pid_start, started_at, ended_at, duration_s, exit_status, signal, cpu_s, max_rss_kb,"
-            " lateness_ms, bytes, delivered, told, until, folded, start_at, reason_code FROM runs WHERE id = 1",
+            " lateness_ms, bytes, delivered, told, until, folded, start_at, reason_code, printed, shown FROM runs WHERE id = 1",
             (key, key),
         )
         db.execute(

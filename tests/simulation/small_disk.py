@@ -4,7 +4,7 @@ python -m tests.simulation.small_disk [DAYS] [--minutes-of-syslogd-away N]
 
 Jobs have the real clock; that of the daemon goes on by a minute as soon as the jobs of the last one have ended. No job
 may wait for the disk longer than its own output takes: after each minute the disk takes output again. Ledger and
-spools stay inside their limits, and `audit` is clean.
+spools stay inside their limits, and `audit` is clean. No burst is larger than `spool-limit`, so nothing is dropped.
 """
 
 import argparse
@@ -38,8 +38,8 @@ MAILTO=
 * * * * * seq 3000
 #: name=filed output={directory}/app.log
 */3 * * * * seq 2000
-*/10 * * * * head -c 3000000 /dev/zero | tr '\\0' x | fold
-0 */6 * * * head -c 6000000 /dev/zero | tr '\\0' y | fold
+*/10 * * * * head -c 2000000 /dev/zero | tr '\\0' x | fold
+5 */6 * * * head -c 5000000 /dev/zero | tr '\\0' y | fold
 #: name=forever
 @reboot mkfifo {directory}/gate; while read line <{directory}/gate; do seq $line; done
 #: overlap=skip retries=1 retry-delay=20s

@@ -7,6 +7,7 @@ forked one is as separate a process: with its own arguments, environment, direct
 import contextlib
 import json
 import os
+import resource
 import selectors
 import socket
 import subprocess
@@ -42,7 +43,9 @@ class _Server:
     def run(
         self, arguments: tuple[str, ...], environment: dict[str, str], cwd: str, seconds: float
     ) -> subprocess.CompletedProcess[str]:
-        request = json.dumps([arguments, environment, cwd, _umask()]).encode()
+        request = json.dumps(
+            [arguments, environment, cwd, _umask(), resource.getrlimit(resource.RLIMIT_NOFILE)]
+        ).encode()
         pipes = [os.pipe(), os.pipe()]
         with contextlib.ExitStack() as ours:
             for reader, _ in pipes:
@@ -157,12 +160,13 @@ def _main(connection: socket.socket, script: str) -> None:
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)
-    arguments, environment, cwd, mask = json.loads(data)
+    arguments, environment, cwd, mask, limits = json.loads(data)
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
     os.chdir(cwd)
     os.umask(mask)
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     sys.argv = [script, *arguments]
     sys.exit(pycrond.cli.main.main(arguments))
 
