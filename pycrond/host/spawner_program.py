@@ -186,9 +186,8 @@ def open_standard_files(request: Request, stdin: int) -> None:
     if not request.arguments:
         return
     # For reading and writing: it is a reader itself, so that it gets no SIGPIPE if the daemon dies.
-    flags = os.O_RDWR | os.O_CLOEXEC
-    output = os.open(request.output, flags)
-    errors = os.open(request.errors, flags) if request.errors else output
+    output = os.open(request.output, os.O_RDWR | os.O_CLOEXEC)
+    errors = os.open(request.errors, os.O_RDWR | os.O_CLOEXEC) if request.errors else output
     readable = os.open(f"/proc/self/fd/{stdin}", os.O_RDONLY | os.O_CLOEXEC)
     for number, descriptor in enumerate((readable, output, errors)):
         os.dup2(descriptor, number)
@@ -279,9 +278,8 @@ def main() -> None:
     modules = load(files), pam
     channel = socket.socket(fileno=os.dup(0))
     channel.set_inheritable(False)
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.close(null)
+    with open(os.devnull, "r+b", 0) as null:
+        os.dup2(null.fileno(), 0)
     signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
     gc.disable()
     gc.freeze()

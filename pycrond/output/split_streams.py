@@ -18,8 +18,10 @@ def move(spool: Spool, fifos: Sequence[int], at: float, *, everything: bool = Fa
     Raises OSError, as `Spool.move_from` does.
     """
     before, line = spool.size, open_line(spool)
-    streams = {stream: (fifo, look(fifo)) for stream, fifo in zip((STDOUT, STDERR), fifos, strict=True)}
-    for stream in sorted(streams, key=lambda stream: stream != line):
+    # Standard error first: what was printed to standard output before that is seen, too, and goes before it.
+    pairs = zip((STDERR, STDOUT), reversed(fifos), strict=True)
+    streams = {stream: (fifo, look(fifo)) for stream, fifo in pairs}
+    for stream in sorted(streams, key=lambda stream: (stream != line, stream != STDOUT)):
         fifo, waiting = streams[stream]
         size = waiting.size if everything else waiting.lines
         if not size and (waiting.is_full or waiting.is_ended):
