@@ -137,11 +137,13 @@ class Capture:
         comes. Return how many bytes the run has printed by now.
         """
         output.run_over = True
-        printed = output.log.spool.size
+        printed, is_split = output.log.spool.size, output.errors >= 0
         if output.reader >= 0:
             waiting = output.unread
             self.read(output, waiting, everything=True)
-            printed = max(printed + waiting, output.log.spool.size)
+            printed += waiting
+            if is_split:  # a line may have got a newline
+                printed = max(printed, output.log.spool.size)
         if output.reader >= 0 and output not in self._blocked:
             self.watch(output)
         return printed

@@ -40,10 +40,13 @@ def move(spool: Spool, fifos: Sequence[int], at: float, *, everything: bool = Fa
 
 
 def open_line(spool: Spool) -> str:
-    """Return the stream of the last line if that is not complete; else nothing."""
-    if not spool.size or spool.read(spool.size - 1, 1) in {b"", b"\n"}:
+    """Return the stream of the last line if that is not complete; else nothing. The end of what was delivered
+    may have been given back to the disk.
+    """
+    last = spool.size - 1
+    if last < spool.kept_start or spool.read(last, 1) in {b"", b"\n"}:
         return ""
-    return streams(spool, spool.size - 1, spool.size)[-1][1]
+    return streams(spool, last, spool.size)[-1][1]
 
 
 def streams(spool: Spool, start: int, end: int) -> list[StreamMark]:

@@ -117,6 +117,14 @@ def test_incomplete_lines_are_taken_at_the_end_of_a_run(streams: Streams) -> Non
     assert streams.parts == [(STDOUT, b"half\n"), (STDERR, b"prompt")]
 
 
+def test_delivered_output_that_was_given_back_to_the_disk_has_no_open_line(streams: Streams) -> None:
+    streams.out(b"x" * 4095 + b"\n")
+    assert streams.move() == 4096
+    assert streams.spool.give_back(4096) == 4096
+    streams.err(b"error\n")
+    assert streams.move() == 6
+
+
 def test_a_full_pipe_without_a_newline_holds_up_nothing(streams: Streams) -> None:
     """Its line goes on, also after a restart; the other stream waits for its end, unless that is full too."""
     streams.out(b"x" * 65536)
