@@ -319,6 +319,8 @@ def test_kills_and_the_keepers_time(crond: Crond) -> None:
     crond.run("start")
     wait_until(lambda: crond.runs()[0].state == "succeeded")
     wait_until(lambda: not os.listdir(crond.runtime / "fifo"))
+    shown = crond.run("logs", "--stream", "stderr", "--lines", "2").stdout.splitlines()
+    assert [line.split()[-2:] for line in shown] == [["again", "2999"], ["2", "end"]]
     output = Spool(directory, run)
     ends = [*split_streams.streams(output, 0, output.size), (output.size, "")]
     parts = {STDOUT: b"", STDERR: b""}
