@@ -256,7 +256,7 @@ class Capture:
         for output in blocked:
             if output.reader >= 0:
                 self.watch(output)
-                self.read(output, MAX_TAKEN)
+                self.read(output, MAX_TAKEN, everything=output.run_over)
         if self.trouble and not self._blocked:
             self.trouble = ""
             self._daemon_log.write("INFO", "output can be written again", clock.now(), level="notice")
