@@ -262,7 +262,7 @@ def test_a_flood_in_large_writes_is_taken_at_once(loop: Loop) -> None:
     loop.minutes()
     began = clock.elapsed()
     loop.until(lambda: loop.runs() and loop.runs()[0].state == "succeeded")
-    assert clock.elapsed() - began < 2.0
+    assert clock.elapsed() - began < 10.0  # with the longest pauses it takes a minute
     output = Spool(str(loop.state / "spool"), 1)
     assert split_streams.streams(output, 0, output.size) == [(0, STDOUT), (len(text), STDERR)]
     assert output.read(0, 3 * len(text)) == 2 * text
