@@ -53,7 +53,8 @@ class CapturedOutput:
         """Move what the FIFOs hold to the spool, as `split_streams.move` does."""
         if self.errors < 0:
             return self.log.spool.move_from(self.reader, at)
-        return split_streams.move(self.log.spool, (self.reader, self.errors), at, everything=everything)
+        fifos, is_over = (self.reader, self.errors), self.run_over
+        return split_streams.move(self.log.spool, fifos, at, everything=everything, is_over=is_over)
 
     @property
     def unread(self) -> int:

@@ -12,29 +12,31 @@ from pycrond.output.line_times import NOT_SPLIT, STDERR, STDOUT, StreamMark
 from pycrond.output.spool import SEGMENT_SIZE, Spool
 
 
-def move(spool: Spool, fifos: Sequence[int], at: float, *, everything: bool = False) -> int | None:
+def move(
+    spool: Spool, fifos: Sequence[int], at: float, *, everything: bool = False, is_over: bool = False
+) -> int | None:
     """Move what the FIFOs of standard output and standard error hold, at a time in Unix seconds; with
-    `everything` also incomplete lines. Return the bytes; 0 at the end of both, None if there are none now.
-    Raises OSError, as `Spool.move_from` does.
+    `everything` also incomplete lines. If the run `is_over`, no stream waits for the other. Return the bytes;
+    0 at the end of both, None if there are none now. Raises OSError, as `Spool.move_from` does.
     """
     before, line = spool.size, open_line(spool)
     # Standard error first: what was printed to standard output before that is seen, too, and goes before it.
     pairs = zip((STDERR, STDOUT), reversed(fifos), strict=True)
-    streams = {stream: (fifo, look(fifo)) for stream, fifo in pairs}
-    for stream in sorted(streams, key=lambda stream: (stream != line, stream != STDOUT)):
-        fifo, waiting = streams[stream]
+    held = {stream: (fifo, look(fifo)) for stream, fifo in pairs}
+    for stream in sorted(held, key=lambda stream: (stream != line, stream != STDOUT)):
+        fifo, waiting = held[stream]
         size = waiting.size if everything else waiting.lines
         if not size and (waiting.is_full or waiting.is_ended):
             size = waiting.size
         if line not in {"", stream}:
-            is_lasting = line in streams and not streams[line][1].is_ended
-            if not size or (is_lasting and not waiting.is_full and not everything):
+            is_lasting = line in held and not (held[line][1].is_ended or everything or is_over)
+            if not size or (is_lasting and not waiting.is_full):
                 continue
             spool.end_line()
         while size:
             size -= spool.move_from(fifo, at, size, stream) or size
         line = open_line(spool)
-    if spool.size == before and all(waiting.is_ended and not waiting.size for _, waiting in streams.values()):
+    if spool.size == before and all(waiting.is_ended and not waiting.size for _, waiting in held.values()):
         return 0
     return spool.size - before or None
 

@@ -41,8 +41,8 @@ class Streams:
     def err(self, data: bytes) -> None:
         assert os.write(self.writers[1], data) == len(data)
 
-    def move(self, *, everything: bool = False) -> int | None:
-        return split_streams.move(self.spool, self.readers, AT, everything=everything)
+    def move(self, *, everything: bool = False, is_over: bool = False) -> int | None:
+        return split_streams.move(self.spool, self.readers, AT, everything=everything, is_over=is_over)
 
     def close(self, stream: int) -> None:
         os.close(self.writers[stream])
@@ -115,6 +115,10 @@ def test_incomplete_lines_are_taken_at_the_end_of_a_run(streams: Streams) -> Non
     assert streams.move() is None
     assert streams.move(everything=True) == 11
     assert streams.parts == [(STDOUT, b"half\n"), (STDERR, b"prompt")]
+    streams.out(b"of a process in the background\n")
+    assert streams.move() is None
+    assert streams.move(is_over=True) == 32
+    assert streams.parts[1:] == [(STDERR, b"prompt\n"), (STDOUT, b"of a process in the background\n")]
 
 
 def test_delivered_output_that_was_given_back_to_the_disk_has_no_open_line(streams: Streams) -> None:
