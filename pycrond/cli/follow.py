@@ -66,8 +66,10 @@ class Follower:
         *,
         keys: Collection[str] | None,
         runs: Collection[int],
+        only: str = "",
     ) -> None:
-        """`prefix` returns the text before a line of a run that was read at a time."""
+        """`prefix` returns the text before a line of a run that was read at a time; `only` is a stream."""
+        self._only = only
         self._records = records
         self._paint = terminal.painter()
         self._prefix = prefix
@@ -104,7 +106,7 @@ class Follower:
         return self._keys is None or run.key in self._keys or run.id in self._runs
 
     def _add(self, run: RunRow, offset: int) -> None:
-        self._streams[run.id] = run, Stream(self._records, run.id, offset)
+        self._streams[run.id] = run, Stream(self._records, run.id, offset, self._only)
 
     def _print(self) -> bool:
         """Print what has come, and drop the runs that have ended; False if nothing has come."""

@@ -187,8 +187,14 @@ TEXTS = {
         "no",
     ),
     "log": OptionText(
-        "yes | no",
-        "Log the starts and ends of the job's runs. `no`, and the flag `-q`, are for root's crontabs only.",
+        "yes | no | split",
+        """Log the starts and ends of the job's runs. `no`, and the flag `-q`, are for root's crontabs only.
+        `split` is like `yes`, and tells standard output and standard error apart: in the key `stream` on
+        standard output and in the journal's field `PYCROND_STREAM`. Each line is of one stream, and a stream
+        keeps its order, but lines that are printed to both within some milliseconds may change places. A line
+        without its newline, such as a prompt, is taken only when it is complete, its pipe is full or the
+        command has ended; then it gets a newline where the other stream goes on. A run with `split` takes a
+        FIFO, a descriptor and a small file beside its output more, and each reading copies what is read.""",
         "yes",
     ),
     "dir": OptionText(

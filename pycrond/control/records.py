@@ -9,7 +9,7 @@ from pycrond.control.requests import Check, list_of, number, seconds, text
 from pycrond.errors import PycrondError
 from pycrond.keeper import start
 from pycrond.ledger.shared_reader import SharedReader
-from pycrond.output import spool
+from pycrond.output import split_streams, spool
 
 MAX_ROWS = 500  # of an answer
 MAX_BYTES = 1 << 16  # of output in an answer
@@ -51,6 +51,15 @@ class Records(SharedReader):
             raise PycrondError(f"there is no run {run}")
         return spool.times(self._spools, run, start, min(end, start + MAX_BYTES))
 
+    def streams(self, run: int, start: int, end: int) -> list[tuple[int, str]]:
+        """Return the streams of a run's output from `start` up to, not including, `end`, at most twice
+        MAX_BYTES: offsets, in order, each with the stream from there on.
+        """
+        if self._user is not None and not self.runs([run]):
+            raise PycrondError(f"there is no run {run}")
+        output = spool.Spool(self._spools, run)
+        return split_streams.streams(output, start, min(end, start + 2 * MAX_BYTES))
+
     def ends(self, runs: Sequence[int]) -> dict[int, bytes]:
         """Return the last bytes of the output of each run, enough for its last line."""
         return {run.id: spool.tail(self._spools, run.id, LINE_BYTES) for run in self.runs(runs)}
@@ -88,6 +97,7 @@ QUERIES: dict[str, dict[str, Check[Any]]] = {
     "pauses": {"now": seconds},
     "output": {"run": NUMBER, "offset": NUMBER, "most": partial(NUMBER, last=MAX_BYTES)},
     "times": {"run": NUMBER, "start": NUMBER, "end": NUMBER},
+    "streams": {"run": NUMBER, "start": NUMBER, "end": NUMBER},
     "ends": {"runs": partial(RUNS, longest=MAX_ENDS)},
 }
 """The methods of Records that clients may call, with the parameters of each and their checks."""

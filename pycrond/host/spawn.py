@@ -44,6 +44,8 @@ class Launch(NamedTuple):
     """
     output: str = ""
     """The path of a file that the output is appended to, too."""
+    errors: str = ""
+    """The path of the FIFO of standard error; empty: it is that of standard output."""
 
 
 RESERVED_FDS = 64  # highest descriptors, kept for the daemon's own files, sockets and spools
@@ -67,14 +69,17 @@ def restore_fd_limit() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, INITIAL_FD_LIMIT)
 
 
-def make_fifo(launch: Launch) -> int:
-    """Make a run's FIFO and return its reading end. Raises OSError, such as for a full disk."""
+def make_fifo(launch: Launch, path: str = "") -> int:
+    """Make the FIFO of a run, or another one, and return its reading end. Raises OSError, such as for a full
+    disk.
+    """
+    path = path or launch.fifo
     try:
-        os.mkfifo(launch.fifo, 0o600)
+        os.mkfifo(path, 0o600)
     except FileExistsError:  # left by a run with this number in a ledger that was removed
-        os.unlink(launch.fifo)
-        os.mkfifo(launch.fifo, 0o600)
-    reader = os.open(launch.fifo, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        os.unlink(path)
+        os.mkfifo(path, 0o600)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if reader >= INITIAL_FD_LIMIT[1] - RESERVED_FDS:
         os.close(reader)
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
@@ -156,7 +161,7 @@ def _start_as(owner: Account, launch: Launch) -> int:
     request = spawner.request(
         (as_bytes(owner.name), owner.uid, owner.gid, launch.groups),
         (as_bytes(launch.fifo), as_bytes(launch.directory), as_bytes(launch.fallback)),
-        (as_bytes(launch.umask), as_bytes(launch.variables)),
+        (as_bytes(launch.errors), as_bytes(launch.umask), as_bytes(launch.variables)),
         launch.limits,
         ([as_bytes(argument) for argument in launch.arguments], variables),
     )
@@ -177,7 +182,7 @@ def start_writer(user: User, path: bytes, umask: str) -> socket.socket:
     request = spawner.request(
         (as_bytes(account.name), account.uid, account.gid, groups),
         (path, b"/", b""),
-        (as_bytes(umask), b""),
+        (b"", as_bytes(umask), b""),
         NO_LIMITS,
         ((), ()),
     )
@@ -208,6 +213,7 @@ def _memfd(text: bytes) -> int:
 
 
 def _spawn(launch: Launch, stdin: str) -> int:
+    errors = (os.POSIX_SPAWN_OPEN, 2, launch.errors, os.O_RDWR, 0)
     try:
         return os.posix_spawn(
             as_bytes(launch.arguments[0]),
@@ -218,14 +224,15 @@ def _spawn(launch: Launch, stdin: str) -> int:
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, stdin, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, launch.fifo, os.O_RDWR, 0),
-                (os.POSIX_SPAWN_DUP2, 1, 2),
+                errors if launch.errors else (os.POSIX_SPAWN_DUP2, 1, 2),
             ],
             setsid=True,
             setsigmask=[],
             setsigdef=DEFAULT_SIGNALS,
         )
     except OSError as error:
-        os.stat(launch.fifo)  # if the FIFO was removed, this error is the reason, not the command
+        os.stat(launch.fifo)  # if a FIFO was removed, this error is the reason, not the command
+        os.stat(launch.errors or launch.fifo)
         raise PycrondError(f"cannot run {launch.arguments[0]}: {os_reason(error)}") from error
 
 

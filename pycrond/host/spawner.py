@@ -124,14 +124,14 @@ SPAWNER = SpawnerProcess()
 def request(
     user: tuple[bytes, int, int, Sequence[int]],
     paths: tuple[bytes, bytes, bytes],
-    files: tuple[bytes, bytes],
+    files: tuple[bytes, bytes, bytes],
     limits: Limits,
     command: tuple[Sequence[bytes], Sequence[bytes]],
 ) -> bytes:
     """Return a request: the user's name, uid, gid and groups; the path that the program prints to, its
-    directory and that for the case that it cannot be entered (empty: an error); its umask, as an octal
-    number, and the file with its variables, both perhaps empty; its limits; arguments and
-    variables (`NAME=value`). Nothing of it contains NUL.
+    directory and that for the case that it cannot be entered (empty: an error); the path of standard error,
+    its umask, as an octal number, and the file with its variables, each perhaps empty; its limits; arguments
+    and variables (`NAME=value`). Nothing of it contains NUL.
     """
     name, uid, gid, groups = user
     arguments, variables = command

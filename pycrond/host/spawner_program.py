@@ -78,8 +78,8 @@ class Request:
         self.user, uid, gid, groups, *rest, _ = data.split(b"\0")
         self.output, self.directory, self.fallback, *rest = rest
         """The path to print to, the directory to enter, and another one if the user cannot enter that."""
-        self.umask, self.variables, self.cgroup, *rest = rest
-        """An octal number, and the path of a file; both may be empty."""
+        self.errors, self.umask, self.variables, self.cgroup, *rest = rest
+        """The path of standard error, an octal number, and the path of a file; each may be empty."""
         nice, io_priority, limits, count, *words = rest
         self.uid, self.gid, self.nice = int(uid), int(gid), int(nice)
         self.groups = [int(group) for group in groups.split()]
@@ -187,8 +187,9 @@ def open_standard_files(request: Request, stdin: int) -> None:
         return
     # For reading and writing: it is a reader itself, so that it gets no SIGPIPE if the daemon dies.
     output = os.open(request.output, os.O_RDWR | os.O_CLOEXEC)
+    errors = os.open(request.errors, os.O_RDWR | os.O_CLOEXEC) if request.errors else output
     readable = os.open(f"/proc/self/fd/{stdin}", os.O_RDONLY | os.O_CLOEXEC)
-    for number, descriptor in enumerate((readable, output, output)):
+    for number, descriptor in enumerate((readable, output, errors)):
         os.dup2(descriptor, number)
 
 
@@ -277,9 +278,8 @@ def main() -> None:
     modules = load(files), pam
     channel = socket.socket(fileno=os.dup(0))
     channel.set_inheritable(False)
-    null = os.open(os.devnull, os.O_RDWR)
-    os.dup2(null, 0)
-    os.close(null)
+    with open(os.devnull, "r+b", 0) as null:
+        os.dup2(null.fileno(), 0)
     signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED)
     gc.disable()
     gc.freeze()

@@ -150,3 +150,8 @@ def file_mask(text: str) -> str:
 
 def yes_no(text: str) -> bool:
     return choice("yes", "no")(text) == "yes"
+
+
+def yes_no_or(word: str) -> Callable[[str], bool | str]:
+    """Return a reader that accepts `yes`, `no` and a word."""
+    return lambda text: text if choice("yes", "no", word)(text) == word else text == "yes"

@@ -24,12 +24,14 @@ from pycrond.jobs.option_values import (
     size_or_none,
     url,
     yes_no,
+    yes_no_or,
 )
 
 Overlap = Literal["allow", "skip", "queue", "replace"]
 Missed = Literal["skip", "once", "all"]
 Mail = Literal["always", "failure", "never"]
 Nodes = Literal["every", "one"]
+Split = Literal["split"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class Options:
     ping_output: str = "10k"
     """A size, with `always:` before it if successes send output, too; `0`: none."""
     ping_redirects: bool = False
-    log: bool = True
+    log: bool | Split = True
+    """`split`: as `yes`, and standard output and standard error are told apart."""
     dir: str | None = None
     """A path, which may begin with `~/` or be relative to HOME, like those of the next two."""
     env_file: str | None = None
@@ -167,7 +170,7 @@ OPTIONS = (
     Option("ping", url, no_value),
     Option("ping-output", ping_output, no_value),
     Option("ping-redirects", yes_no, bool),
-    Option("log", yes_no, lambda value: value is False),
+    Option("log", yes_no_or("split"), lambda value: value is False),
     Option("dir", path, no_value),
     Option("env-file", optional_path, no_value),
     Option("umask", file_mask, no_value),

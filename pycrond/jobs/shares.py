@@ -6,7 +6,7 @@ from typing import NamedTuple
 from pycrond.settings import Settings
 
 MAX_RUNNING = 1000  # runs of a user at once, where `max-running-user` is 0 and descriptors suffice
-FDS_OF_A_RUN = 3  # at most: the FIFO, the spool, and the pidfd of an adopted process
+FDS_OF_A_RUN = 4  # at most: two FIFOs with `log=split`, the spool, and the pidfd of an adopted process
 
 
 class Shares(NamedTuple):

@@ -14,7 +14,7 @@ Daemon and keeper exchange datagrams; the first byte is the kind. START is a pro
     R PID               the daemon is ready; passed on to every `start` that waits
     F REASON            the daemon failed; passed on too
     S PID...            a planned stop has begun, which leaves these processes running
-    H RUN...            hold the read ends of these runs' FIFOs, which come with the message
+    H RUN...            hold the read ends of these runs' FIFOs, which come with the message; -RUN: of stderr
     K RUN...            release the read ends of all other runs
     D RUN:PID:START...  release these runs' read ends; forget how these processes ended
     T                   from a keeper to its predecessor: a daemon has taken over, release the lock
@@ -38,7 +38,7 @@ from functools import partial
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 from pycrond.keeper.leaders import find_leaders
-from pycrond.keeper.system_calls import children, move_output, poll, reply, save_ends, stat_fields
+from pycrond.keeper.system_calls import children, move, poll, reply, save_ends, stat_fields
 
 DAEMON_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "131072"}
 """glibc returns large blocks to the kernel when they are freed: 8 MB after a reload of 100,000 entries."""
@@ -71,7 +71,7 @@ class Keeper:
         self.was_ever_ready = self.is_stopping = self.is_stopped = False  # stopped: no daemon is started
         self.pause = self.start_at = self.output_deadline = self.check_at = 0.0
         self.last_end, self.exit_status = "", 0  # how the daemon before this one ended
-        self.readers: dict[int, int] = {}  # the read end of each run's FIFO
+        self.readers: dict[int, int] = {}  # the read end of each run's FIFO; that of standard error by -run
         self.idle: set[int] = set()  # runs whose FIFO has no writer, or whose output does not fit the disk
         self.ends: dict[bytes, bytes] = {}  # lines by PID:START, until the daemon releases them
         self.unreported: list[bytes] = []  # lines to send to the daemon
@@ -97,7 +97,7 @@ class Keeper:
                 events[self.channel.fileno()] |= select.POLLOUT
             for number, event in poll(events, timeout):
                 if number in runs:
-                    self.drain(runs[number], number, event)
+                    self.drain(runs[number], event)
                 else:
                     calls[number]()
         return self.exit_status
@@ -188,7 +188,7 @@ class Keeper:
         elif kind == b"H":
             self.hold(fields, descriptors)
         elif kind == b"K":
-            self.release(self.readers.keys() - set(map(int, fields)))
+            self.release(set(map(abs, self.readers)) - set(map(int, fields)))
         elif kind == b"D":
             self.forget([field.partition(b":") for field in fields])
         elif kind == b"T":
@@ -201,18 +201,19 @@ class Keeper:
             reply(predecessor, b"T", close=False)
 
     def forget(self, processes: list[tuple[bytes, bytes, bytes]]) -> None:
-        self.release(self.readers.keys() & {int(run) for run, _, _ in processes})
+        self.release({int(run) for run, _, _ in processes})
         for _, _, process in processes:
             self.ends.pop(process, None)
 
     def hold(self, runs: list[bytes], readers: list[int]) -> None:
         for run, reader in zip(map(int, runs), readers, strict=False):
             os.set_inheritable(reader, False)
-            self.release(self.readers.keys() & {run})
+            if run in self.readers:
+                os.close(self.readers[run])
             self.readers[run] = reader
 
     def release(self, runs: set[int]) -> None:
-        for run in runs:
+        for run in self.readers.keys() & {*runs, *(-run for run in runs)}:
             os.close(self.readers.pop(run))
 
     def notify_waiters(self, message: bytes) -> None:
@@ -301,9 +302,9 @@ class Keeper:
         if len(self.ends) > MAX_ENDS:
             self.ends.pop(next(iter(self.ends)))
 
-    def drain(self, run: int, reader: int, event: int) -> None:
+    def drain(self, run: int, event: int, *, to_end: bool = False) -> None:
         """Move a run's output into its spool, as far as there is room: else it stays in the pipe."""
-        if event & select.POLLIN and move_output(reader, f"{self.state}/spool", run):
+        if event & select.POLLIN and move(self.readers, f"{self.state}/spool", run, to_end=to_end):
             self.idle.discard(run)
         else:
             self.idle.add(run)
@@ -313,7 +314,8 @@ class Keeper:
         for run, reader in [] if self.is_handed_over() else self.readers.items():
             self.idle.discard(run)
             while run not in self.idle:
-                self.drain(run, reader, sum(event for _, event in poll({reader: select.POLLIN}, 0)))
+                event = sum(event for _, event in poll({reader: select.POLLIN}, 0))
+                self.drain(run, event, to_end=True)
         if not self.channel:  # else the next keeper has them
             save_ends(self.state, [*self.ends.values()])
 

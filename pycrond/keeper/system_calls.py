@@ -80,6 +80,32 @@ def move_output(reader: int, spool: str, run: int) -> bool:
     return True
 
 
+def move(readers: dict[int, int], spool: str, run: int, *, to_end: bool) -> bool:
+    """Move what a pipe has into the spool of a run; return False where there is no room for it.
+
+    If standard error has a pipe of its own, by -RUN, move whole lines of both, or with `to_end` all that they
+    have; return False also where there is nothing to move.
+    """
+    errors = readers.get(-abs(run))
+    if errors is None:
+        return move_output(readers[run], spool, run)
+    run = abs(run)
+    # Loaded only where it is needed. If that fails, such as during an upgrade, the pipes wait for a daemon.
+    try:
+        from pycrond.output import split_streams  # noqa: PLC0415 -- as above
+        from pycrond.output.spool import Spool, segments  # noqa: PLC0415 -- as above
+
+        if len(segments(spool, run)) > MAX_SEGMENTS:
+            return False
+        target = Spool(spool, run)
+        try:
+            return bool(split_streams.move(target, (readers[run], errors), time.time(), everything=to_end))
+        finally:
+            target.close()
+    except Exception:  # noqa: BLE001 -- as above
+        return False
+
+
 def save_ends(state: str, lines: list[bytes]) -> None:
     """Store the ends of processes that no daemon has read, for commands and for the next daemon."""
     with contextlib.suppress(OSError), own_file(state, "ends") as file:

@@ -1,4 +1,8 @@
-"""Capture of the jobs' output: from the FIFOs to the spools, as it comes."""
+"""Capture of the jobs' output: from the FIFOs to the spools, as it comes.
+
+A run has a FIFO with its number as the name; with `log=split` another one, for standard error, with a minus
+before the number.
+"""
 
 import contextlib
 import errno
@@ -11,6 +15,8 @@ from pycrond import clock
 from pycrond.errors import os_reason
 from pycrond.host import spawn
 from pycrond.host.poller import Poller
+from pycrond.host.whole_lines import NO_WRITER, look
+from pycrond.output import split_streams
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.output.delivery import Delivery
 from pycrond.output.run_log import RunLog
@@ -23,16 +29,37 @@ TOLD_INTERVAL = 3600.0  # seconds
 MAX_TAKEN = 4 * CHUNK_SIZE  # bytes read from one FIFO before the others have their turn
 MAX_TURN_TIME = 0.005  # seconds of a turn of the loop, however many FIFOs are full
 BATCH = 16  # FIFOs read between two looks at the clock
+MIN_PAUSE, MAX_PAUSE = 0.001, 0.5  # seconds between two looks at an incomplete line, with `log=split`
 
 
 @dataclass(slots=True, eq=False)
 class CapturedOutput:
-    """The FIFO of a run, and the log that its bytes go to."""
+    """The FIFO of a run, or both, and the log that its bytes go to."""
 
     log: RunLog
     reader: int  # -1 once the output has ended
+    errors: int = -1  # with `log=split` the FIFO of standard error, which ends with the other
+    pause: float = MIN_PAUSE  # seconds until an incomplete line is looked at again
     is_counted: bool = False  # among the open FIFOs of its user
     run_over: bool = False  # the main process is gone: with the last writer the output ends for good
+
+    @property
+    def readers(self) -> dict[int, int]:
+        """The read ends that are open, by the numbers under which the keeper holds them."""
+        ends = {self.log.run: self.reader, -self.log.run: self.errors}
+        return {number: reader for number, reader in ends.items() if reader >= 0}
+
+    def move(self, at: float, *, everything: bool) -> int | None:
+        """Move what the FIFOs hold to the spool, as `split_streams.move` does."""
+        if self.errors < 0:
+            return self.log.spool.move_from(self.reader, at)
+        fifos, is_over = (self.reader, self.errors), self.run_over
+        return split_streams.move(self.log.spool, fifos, at, everything=everything, is_over=is_over)
+
+    @property
+    def unread(self) -> int:
+        """How many bytes the FIFOs hold."""
+        return sum(spawn.unread_bytes(reader) for reader in self.readers.values())
 
 
 class Capture:
@@ -47,6 +74,7 @@ class Capture:
         self._directory = directory
         self._blocked: list[CapturedOutput] = []  # wait for room on the disk
         self._retry_at = 0.0
+        self._incomplete: dict[CapturedOutput, float] = {}  # hold incomplete lines; when to look again
         self._unwritten: set[Spool] = set()  # have grown since the last write-back
         self._write_back_at = 0.0
         self.trouble = ""
@@ -62,16 +90,17 @@ class Capture:
     @property
     def open_runs(self) -> list[int]:
         """The runs that have a FIFO."""
-        return [int(name) for name in os.listdir(self._directory)]
+        return [*{abs(int(name)) for name in os.listdir(self._directory)}]
 
     def path(self, run: int) -> str:
-        """The path of a run's FIFO."""
+        """The path of a run's FIFO; with a minus before the number, that of standard error."""
         return os.path.join(self._directory, str(run))
 
     def remove(self, run: int) -> None:
-        """Remove the FIFO; processes that have it open keep it."""
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path(run))
+        """Remove the FIFOs; processes that have them open keep them."""
+        for number in (-run, run):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.path(number))
 
     def take_closed(self) -> list[int]:
         """Return the runs whose FIFO was closed since the last call: the keeper may close it too."""
@@ -83,7 +112,12 @@ class Capture:
         if not output.is_counted:
             output.is_counted = True
             self.open_of_user[output.log.user] += 1
-        self._poller.register(output.reader, self._reader_of(output))
+        for reader in output.readers.values():
+            self._poller.register(reader, self._reader_of(output))
+
+    def _unwatch(self, output: CapturedOutput) -> None:
+        for reader in output.readers.values():
+            self._poller.unregister(reader)
 
     def read_ready(self) -> None:
         """Read FIFOs, each in its turn, as long as there is time in this turn of the loop."""
@@ -104,26 +138,34 @@ class Capture:
         comes. Return how many bytes the run has printed by now.
         """
         output.run_over = True
-        printed = output.log.spool.size
+        printed, is_split = output.log.spool.size, output.errors >= 0
         if output.reader >= 0:
-            waiting = spawn.unread_bytes(output.reader)
+            waiting = output.unread
+            self.read(output, waiting, everything=True)
             printed += waiting
-            self.read(output, waiting)
+            if is_split:  # a line may have got a newline
+                printed = max(printed, output.log.spool.size)
         if output.reader >= 0 and output not in self._blocked:
             self.watch(output)
         return printed
 
-    def read(self, output: CapturedOutput, max_size: int) -> None:
-        """Move what is in the pipe to the spool, not much more than `max_size` bytes; close it at its end."""
+    def read(self, output: CapturedOutput, max_size: int, *, everything: bool = False) -> None:
+        """Move what is in the pipe to the spool, not much more than `max_size` bytes; close it at its end.
+        With `everything`, also an incomplete line of one of two streams.
+        """
         spool, at = output.log.spool, clock.now().timestamp()
+        self._incomplete.pop(output, None)
         before = spool.size
         try:
             while (
-                spool.size - before <= max_size and (moved := spool.move_from(output.reader, at)) is not None
+                spool.size - before <= max_size
+                and (moved := output.move(at, everything=everything)) is not None
             ):
                 if moved == 0:
                     self._no_writers(output)
                     break
+            if output.errors >= 0:
+                self._wait_for_lines(output, has_moved=spool.size != before)
         except OSError as error:
             self._block(output, error)
         if spool.size != before:
@@ -132,13 +174,30 @@ class Capture:
             self._unwritten.add(spool)
             self._delivery.changed(output.log)
 
+    def _wait_for_lines(self, output: CapturedOutput, *, has_moved: bool) -> None:
+        """Look at an incomplete line later, and not at the end of one FIFO: they would wake the loop
+        forever.
+        """
+        if has_moved:
+            output.pause = MIN_PAUSE
+            return
+        if output.unread:
+            self._unwatch(output)
+            self._incomplete[output] = clock.elapsed() + output.pause
+            output.pause = min(2 * output.pause, MAX_PAUSE)
+            return
+        for reader in output.readers.values():
+            if look(reader) == NO_WRITER:
+                self._poller.unregister(reader)
+
     def _no_writers(self, output: CapturedOutput) -> None:
         """No process has the FIFO open. While the main process lives it may open it again by its name."""
-        self._poller.unregister(output.reader)
+        self._unwatch(output)
         if not output.run_over:
             return
-        os.close(output.reader)
-        output.reader = -1
+        for reader in output.readers.values():
+            os.close(reader)
+        output.reader = output.errors = -1
         log = output.log
         self.remove(log.run)
         self._closed.append(log.run)
@@ -162,7 +221,7 @@ class Capture:
         """Leave what is in the pipe there: the disk is full, and the job waits when the pipe is. The oldest
         delivered output is deleted to make room.
         """
-        self._poller.unregister(output.reader)
+        self._unwatch(output)
         if output not in self._blocked:
             self._blocked.append(output)
         now, elapsed = clock.now(), clock.elapsed()
@@ -183,17 +242,22 @@ class Capture:
 
     def blocked_sizes(self) -> list[int]:
         """Return how many bytes wait in the FIFO of each run whose output cannot be written."""
-        return [spawn.unread_bytes(output.reader) for output in self._blocked if output.reader >= 0]
+        return [output.unread for output in self._blocked if output.reader >= 0]
 
     def retry(self, elapsed: float) -> None:
-        """Read again what a full disk has held up."""
+        """Read again what an incomplete line or a full disk has held up."""
+        for output in [output for output, due_at in self._incomplete.items() if elapsed >= due_at]:
+            del self._incomplete[output]
+            if output.reader >= 0 and output not in self._blocked:
+                self.watch(output)
+                self.read(output, MAX_TAKEN)
         if not self._blocked or elapsed < self._retry_at:
             return
         blocked, self._blocked = self._blocked, []
         for output in blocked:
             if output.reader >= 0:
                 self.watch(output)
-                self.read(output, MAX_TAKEN)
+                self.read(output, MAX_TAKEN, everything=output.run_over)
         if self.trouble and not self._blocked:
             self.trouble = ""
             self._daemon_log.write("INFO", "output can be written again", clock.now(), level="notice")
@@ -209,6 +273,7 @@ class Capture:
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `retry` or `write_back` has something to do; None if nothing waits."""
         waits = [self._retry_at] * bool(self._blocked) + [self._write_back_at] * bool(self._unwritten)
+        waits += self._incomplete.values()
         return max(0.0, min(waits) - elapsed) if waits else None
 
     def close(self) -> None:

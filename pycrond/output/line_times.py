@@ -1,9 +1,10 @@
-"""The times at which a run's output was read, in small files beside the spool.
+"""The times at which a run's output was read, and the streams, in small files beside the spool.
 
-A mark is 8 bytes, in the byte order of the machine: a position in a segment, and the time at which the bytes
-from there on were read. The mark of a run's first byte has its place in a file that a thousand runs share,
-since most runs print at one time only; the others of a segment follow each other in a file of its own. The
-keeper writes marks too.
+A mark is 8 bytes, in the byte order of the machine: a position in a segment, the time at which the bytes from
+there on were read, and, with `log=split`, the stream that they come from. The mark of a run's first byte has
+its place in a file that a thousand runs share, since most runs print at one time only; the others of a
+segment, and all of a run with `log=split`, follow each other in a file of its own. The keeper writes marks
+too.
 """
 
 import contextlib
@@ -15,14 +16,22 @@ from collections.abc import Iterator, Sequence
 
 from pycrond.host.safe_paths import OWN_FILE
 
-TIME_BITS = 43  # of a mark: milliseconds since 1970; the bits above are the position
+TIME_BITS = 42  # of a mark: milliseconds since 1970
 TIME_MASK = (1 << TIME_BITS) - 1
+POSITION_BIT = 43  # of a mark: the lowest of the position
+SPLIT, ERROR = 1 << 63, 1 << TIME_BITS  # of a mark: the stream is known; it is standard error
+NOT_SPLIT, STDOUT, STDERR = "output", "stdout", "stderr"
+"""The streams; the first where standard output and standard error are not told apart."""
+STREAM_BITS = {NOT_SPLIT: 0, STDOUT: SPLIT, STDERR: SPLIT | ERROR}
+STREAMS = {bits: stream for stream, bits in STREAM_BITS.items()}
 MARK_SIZE = 8  # bytes
 MIN_INTERVAL = 0.01  # seconds between two marks
 SPARE_SIZE = 4096  # bytes by which the marks of a segment may be larger than its output
 
 Mark = tuple[int, float]
 """A position or an offset, and a time in Unix seconds."""
+StreamMark = tuple[int, str]
+"""A position or an offset, and a stream."""
 
 
 def path(directory: str, run: int, segment: int) -> str:
@@ -42,44 +51,72 @@ class LineTimes:
         """`directory` is that of the spools."""
         self._directory = directory
         self._run = run
-        self._noted = (-1, 0.0)  # the segment and the time of the latest mark that was written
+        self._noted = (-1, 0.0, "")  # segment, time and stream of the latest mark that was written
         self._written = 0  # marks
         self._read = (-1, -1)  # the segment in memory, and `_written` when it was read
         self._marks = array("Q")
 
-    def note(self, segment: int, position: int, at: float) -> None:
+    def note(self, segment: int, position: int, at: float, stream: str = NOT_SPLIT) -> None:
         """Write that the bytes from a position on were read at a time. On a full disk nothing is written, and
-        these bytes seem to have come with those before them.
+        these bytes seem to have come with those before them; but a stream must be written: raises OSError.
+        Where the marks are too many, the streams are not told apart for a while.
         """
-        if segment == self._noted[0] and abs(at - self._noted[1]) < MIN_INTERVAL:
+        noted_segment, noted_at, noted_stream = self._noted
+        is_other = (segment, stream) != (noted_segment, noted_stream)
+        if not is_other and abs(at - noted_at) < MIN_INTERVAL:
             return
-        is_first = segment == position == 0
+        is_first = segment == position == 0 and stream == NOT_SPLIT
         name = (
             first_path(self._directory, self._run) if is_first else path(self._directory, self._run, segment)
         )
-        mark = (position << TIME_BITS | max(0, int(at * 1000)) & TIME_MASK).to_bytes(MARK_SIZE, sys.byteorder)
-        with contextlib.suppress(OSError):
+        with contextlib.nullcontext() if stream != NOT_SPLIT else contextlib.suppress(OSError):
             descriptor = _open(name)
             try:
                 size = self._run % 1000 * MARK_SIZE if is_first else os.fstat(descriptor).st_size
-                if is_first or size <= position + SPARE_SIZE:
+                has_room = is_first or size <= position + SPARE_SIZE
+                if not has_room and is_other and stream != NOT_SPLIT:
+                    has_room, stream = noted_stream != NOT_SPLIT, NOT_SPLIT
+                if has_room:
+                    mark = _mark(position, at, stream)
+                    size = size if is_first else size // MARK_SIZE * MARK_SIZE  # a full disk may have cut one
                     os.pwrite(descriptor, mark, size)
             finally:
                 os.close(descriptor)
-        self._noted = segment, at
+        self._noted = segment, at, stream
         self._written += 1
 
     def between(self, segment: int, start: int, end: int) -> list[Mark]:
         """Return the marks of a segment's bytes from `start` up to, not including, `end`, in order; the first
         stands at `start`. No marks: the output is of an older version.
         """
+        marks = self._between(segment, start, end)
+        return [(max(start, _position(mark)), (mark & TIME_MASK) / 1000) for mark in marks]
+
+    def streams(self, segment: int, start: int, end: int) -> list[StreamMark]:
+        """Return the streams of a segment's bytes, as `between` returns the times."""
+        marks = self._between(segment, start, end)
+        found = {
+            max(start, _position(mark)): STREAMS.get(mark & (SPLIT | ERROR), NOT_SPLIT) for mark in marks
+        }
+        return [*found.items()]
+
+    def _between(self, segment: int, start: int, end: int) -> "array[int]":
         if self._read != (segment, self._written):
             self._marks = _load(self._directory, self._run, segment)
             self._read = segment, self._written
         marks = self._marks
-        low = max(0, bisect_right(marks, start << TIME_BITS | TIME_MASK) - 1)
-        high = max(low + 1, bisect_left(marks, end << TIME_BITS))
-        return [(max(start, mark >> TIME_BITS), (mark & TIME_MASK) / 1000) for mark in marks[low:high]]
+        low = max(0, bisect_right(marks, start, key=_position) - 1)
+        high = max(low + 1, bisect_left(marks, end, key=_position))
+        return marks[low:high]
+
+
+def _mark(position: int, at: float, stream: str) -> bytes:
+    mark = STREAM_BITS[stream] | position << POSITION_BIT | max(0, int(at * 1000)) & TIME_MASK
+    return mark.to_bytes(MARK_SIZE, sys.byteorder)
+
+
+def _position(mark: int) -> int:
+    return (mark & ~SPLIT) >> POSITION_BIT
 
 
 def _open(name: str) -> int:

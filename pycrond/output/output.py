@@ -50,13 +50,13 @@ class Output:
 
     # Runs
 
-    def begin(self, started: Sequence[tuple[Run, int, int, float]]) -> list[CapturedOutput]:
-        """Log runs that were started, and capture their output: run, pid, the FIFO's read end, and the time
-        of the start in Unix seconds.
+    def begin(self, started: Sequence[tuple[Run, int, tuple[int, int], float]]) -> list[CapturedOutput]:
+        """Log runs that were started, and capture their output: run, pid, the read ends of its FIFO and of
+        that of standard error (or -1), and the time of the start in Unix seconds.
         """
         outputs = [
-            CapturedOutput(RunLog.of(run, pid, Spool(self._spool_dir, run.id, is_new=True), at), reader)
-            for run, pid, reader, at in started
+            CapturedOutput(RunLog.of(run, pid, Spool(self._spool_dir, run.id, is_new=True), at), *readers)
+            for run, pid, readers, at in started
         ]
         self.delivery.add([output.log for output in outputs])
         for output in outputs:
@@ -96,7 +96,8 @@ class Output:
         return self._resume(log)
 
     def _resume(self, log: RunLog) -> CapturedOutput:
-        output = CapturedOutput(log, spawn.open_fifo(self.capture.path(log.run)), run_over=True)
+        reader, errors = (spawn.open_fifo(self.capture.path(number)) for number in (log.run, -log.run))
+        output = CapturedOutput(log, reader, errors, run_over=True)
         log.output_open = output.reader >= 0
         self.copies.resume(log)
         self.delivery.add([log])
@@ -107,7 +108,7 @@ class Output:
         if output.reader >= 0:
             output.log.spool.open()
             self.capture.watch(output)
-            self.capture.read(output, MAX_TAKEN)
+            self.capture.read(output, MAX_TAKEN, everything=output.run_over)
 
     # The loop
 

@@ -1,11 +1,13 @@
 """The log of a run, from any position on: its start, each line of its output, its end."""
 
+import itertools
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
 from pycrond.jobs.run import Outcome, Run, State
 from pycrond.output.line_times import by_time
+from pycrond.output.split_streams import streams
 from pycrond.output.spool import CHUNK_SIZE, Spool
 from pycrond.text import complete_length
 
@@ -44,10 +46,12 @@ class Begin(NamedTuple):
 
 
 class Lines(NamedTuple):
-    """Lines of output, in groups by the time at which they were read; the last newline may be missing."""
+    """Lines of output, in groups by their stream and the time at which they were read; the last newline may
+    be missing.
+    """
 
     data: bytes
-    groups: list[tuple[float, bytes]]
+    groups: list[tuple[float, str, bytes]]
     is_partial: bool
     """One piece of a line that is very long, which goes on."""
 
@@ -99,7 +103,7 @@ class RunLog:
             job.entry.command,
             job.display_name,
             spool,
-            options.log,
+            bool(options.log),
             key=job.key,
             keep_output=options.keep_output,
             mailed=options.may_be_mailed,
@@ -133,16 +137,24 @@ class RunLog:
                 return Begin(now.timestamp() if self.started_at is None else self.started_at), after
             progress = after
         if lines := self._lines(progress, size):
-            marks = self.spool.times(progress.sent, progress.sent + len(lines))
-            marks = marks or [(progress.sent, now.timestamp())]
             after = Progress(progress.sent + len(lines), progress.stage)
             is_partial = not lines.endswith(b"\n") and not self._is_rest(progress, len(lines))
-            return Lines(lines, list(by_time(lines, progress.sent, marks)), is_partial), after
+            return Lines(lines, self._groups(lines, progress.sent, now.timestamp()), is_partial), after
         is_end_next = progress.stage == CMD_SENT and progress.sent >= self.size_at_end
         if self.ending and self.logged and is_end_next:
             at = now.timestamp() if self.ended_at is None else self.ended_at
             return End(at, *self.ending), Progress(progress.sent, EXIT_SENT)
         return None, progress
+
+    def _groups(self, lines: bytes, start: int, now: float) -> list[tuple[float, str, bytes]]:
+        end = start + len(lines)
+        groups = []
+        parts = itertools.pairwise([*streams(self.spool, start, end), (end, "")])
+        for (first, stream), (following, _) in parts:
+            marks = self.spool.times(first, following) or [(first, now)]
+            part = lines[first - start : following - start]
+            groups += [(at, stream, group) for at, group in by_time(part, first, marks)]
+        return groups
 
     @property
     def done(self) -> int:

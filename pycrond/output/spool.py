@@ -2,7 +2,7 @@
 
 splice(2) moves the bytes from the run's FIFO inside the kernel, so that a kill at any instant loses none. A
 spool is a sequence of segment files. Segments that are delivered are deleted, except for the last.
-`line_times` has the times at which the bytes were read.
+`line_times` has the times at which the bytes were read, and their streams.
 """
 
 import contextlib
@@ -13,7 +13,7 @@ import select
 from pycrond.host.safe_paths import OWN_FILE
 from pycrond.host.write_back import begin_write_back
 from pycrond.output import line_times
-from pycrond.output.line_times import LineTimes, Mark
+from pycrond.output.line_times import NOT_SPLIT, LineTimes, Mark
 
 SEGMENT_SIZE = 1 << 20  # bytes
 CHUNK_SIZE = 1 << 16  # bytes moved at once: the capacity of a pipe
@@ -100,7 +100,7 @@ class Spool:
         self._given_back = _start(directory, run, existing) if existing else 0  # up to this offset
         self._middle = 0  # the first segment not yet deleted between both ends
         self._ends = 0  # segments kept at the beginning, if any were deleted behind them
-        self._times = LineTimes(directory, run)
+        self.marks = LineTimes(directory, run)
         self.size = 0
         if existing:
             self.size = existing[-1] * SEGMENT_SIZE + os.stat(path(directory, run, existing[-1])).st_size
@@ -124,9 +124,11 @@ class Spool:
             self.size = self._given_back = size
             self._first = size // SEGMENT_SIZE
 
-    def move_from(self, fifo: int, at: float | None = None) -> int | None:
-        """Move up to a chunk of bytes from the FIFO. Return how many; 0 at its end, None if it is empty. `at`
-        is the time in Unix seconds that these bytes get; None: that of the bytes before.
+    def move_from(
+        self, fifo: int, at: float | None = None, most: int = CHUNK_SIZE, stream: str = NOT_SPLIT
+    ) -> int | None:
+        """Move up to `most` bytes from the FIFO. Return how many; 0 at its end, None if it is empty. `at` is
+        the time in Unix seconds that these bytes get; None: that of the bytes before.
 
         The file is created with the first byte, because many jobs print nothing. Raises OSError if the disk
         is full; the bytes then stay in the pipe.
@@ -135,15 +137,22 @@ class Spool:
             return 0 if state & select.POLLHUP else None
         self.open()
         position = self.size % SEGMENT_SIZE
-        room = min(CHUNK_SIZE, SEGMENT_SIZE - position)
+        room = min(most, SEGMENT_SIZE - position)
+        if stream != NOT_SPLIT and at is not None:  # before: a stream must be known after any death
+            self.marks.note(self.size // SEGMENT_SIZE, position, at, stream)
         try:
             moved = os.splice(fifo, self._descriptor, room, offset_dst=position, flags=os.SPLICE_F_NONBLOCK)
         except BlockingIOError:
             return None
-        if moved and at is not None:
-            self._times.note(self.size // SEGMENT_SIZE, position, at)
+        if moved and at is not None and stream == NOT_SPLIT:
+            self.marks.note(self.size // SEGMENT_SIZE, position, at)
         self.size += moved
         return moved
+
+    def end_line(self) -> None:
+        """Add a newline to the output. Raises OSError."""
+        self.open()
+        self.size += os.pwrite(self._descriptor, b"\n", self.size % SEGMENT_SIZE)
 
     def open(self) -> None:
         """Open the last segment. Needed for an adopted FIFO: without writers only splice(2) sees its end."""
@@ -170,7 +179,7 @@ class Spool:
 
     def times(self, start: int, end: int) -> list[Mark]:
         """Return the times of the output from `start` up to, not including, `end`; see `times`."""
-        return _times(self._times, self._directory, self._run, start, end)
+        return _times(self.marks, self._directory, self._run, start, end)
 
     def drop_before(self, offset: int, *, ends: int = 0) -> None:
         """Delete the segments that end at or before `offset`, except for the last, which users may read.

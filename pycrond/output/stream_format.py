@@ -18,9 +18,6 @@ from pycrond.output.syslog_messages import exit_text
 from pycrond.output.target import Batch, Message
 from pycrond.text import visible
 
-NOT_SPLIT = "output"
-"""The stream of a line where standard output and standard error are not told apart."""
-
 _PRINTABLE = bytes([9, 10, *range(0x20, 0x7F)])
 _NEEDS_ESCAPE = re.compile(r'["\\]|[^ -~\n]')
 _BARE = re.compile(r"[\w.:+@/~-]+", re.ASCII)
@@ -40,8 +37,8 @@ class StreamFormat(ABC):
     def _event(self, log: RunLog, piece: Begin | End) -> str: ...
 
     @abstractmethod
-    def _lines(self, log: RunLog, at: str, lines: bytes, *, is_partial: bool) -> bytes:
-        """Return lines, without the last newline, as lines of a run that were read at a time."""
+    def _lines(self, log: RunLog, at: str, stream: str, lines: bytes, *, is_partial: bool) -> bytes:
+        """Return lines, without the last newline, as lines of a run and stream that were read at a time."""
 
     def batches(self, log: RunLog, piece: Piece, end: Progress, _now: datetime) -> Iterator[Batch]:
         """Yield a piece of a run's log in parts that a pipe takes whole or not at all; only a line that is
@@ -51,8 +48,8 @@ class StreamFormat(ABC):
             yield Batch([self._event(log, piece).encode("utf-8", "backslashreplace")], end)
             return
         text = b"".join(
-            self._lines(log, _time(at), group.removesuffix(b"\n"), is_partial=piece.is_partial)
-            for at, group in piece.groups
+            self._lines(log, _time(at), stream, group.removesuffix(b"\n"), is_partial=piece.is_partial)
+            for at, stream, group in piece.groups
         )
         rest, start = piece.data, 0
         while len(text) - start > select.PIPE_BUF:
@@ -81,11 +78,11 @@ class TextFormat(StreamFormat):
             event = f"EXIT ({visible(exit_text(log.name, piece.outcome, piece.duration))})"
         return f"{_start(log, _time(piece.at))} {event}\n"
 
-    def _lines(self, log: RunLog, at: str, lines: bytes, *, is_partial: bool) -> bytes:
+    def _lines(self, log: RunLog, at: str, stream: str, lines: bytes, *, is_partial: bool) -> bytes:
         del is_partial  # the next line goes on
         if lines.translate(None, _PRINTABLE):
             lines = "\n".join(visible(line.removesuffix(b"\r")) for line in lines.split(b"\n")).encode()
-        start = f"{_start(log, at)} {NOT_SPLIT}: ".encode()
+        start = f"{_start(log, at)} {stream}: ".encode()
         return b"%b%b\n" % (start, lines.replace(b"\n", b"\n" + start))
 
 
@@ -130,8 +127,8 @@ class _FieldsFormat(StreamFormat):
         }
         return self._object({**fields, **more}) + "\n"
 
-    def _lines(self, log: RunLog, at: str, lines: bytes, *, is_partial: bool) -> bytes:
-        fields = {**_fields(log, at), "stream": NOT_SPLIT}
+    def _lines(self, log: RunLog, at: str, stream: str, lines: bytes, *, is_partial: bool) -> bytes:
+        fields = {**_fields(log, at), "stream": stream}
         more: dict[str, object] = {"partial": True} if is_partial else {}
         before, after = self._around(fields, more)
         try:

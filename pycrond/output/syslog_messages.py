@@ -7,6 +7,7 @@ from datetime import datetime
 from pycrond import clock
 from pycrond.jobs.run import Outcome
 from pycrond.output import syslog_format
+from pycrond.output.line_times import NOT_SPLIT
 from pycrond.output.run_log import EXIT_LEVELS, Begin, Lines, Piece, Progress, RunLog
 from pycrond.output.syslog_format import SyslogHeader
 from pycrond.output.target import Batch, Message
@@ -43,9 +44,9 @@ class SyslogMessages:
 
     def _line_packets(self, log: RunLog, piece: Lines, now: datetime) -> list[bytes]:
         packets = []
-        for seconds, group in piece.groups:
+        for seconds, stream, group in piece.groups:
             at = clock.at(seconds)
-            head = self._header.format("PYCROND", log.pid, at, fields=_fields(log))
+            head = self._header.format("PYCROND", log.pid, at, fields=_fields(log, stream=stream))
             printed = group.removesuffix(b"\n").split(b"\n")
             packets += syslog_format.output_packets(head, log.user, printed, self._header.late_end(at, now))
         return packets
@@ -67,13 +68,15 @@ class SyslogMessages:
         return syslog_format.packets(head, log.user, event, detail, self._header.late_end(at, now))
 
 
-def _fields(log: RunLog, outcome: Outcome | None = None) -> dict[str, object]:
+def _fields(log: RunLog, outcome: Outcome | None = None, stream: str = NOT_SPLIT) -> dict[str, object]:
     """Return journald's fields of a message, by which `journalctl` finds it."""
     fields: dict[str, object] = {
         "PYCROND_JOB": log.name,
         "PYCROND_RUN": log.run,
         "PYCROND_USER": log.user,
     }
+    if stream != NOT_SPLIT:
+        fields["PYCROND_STREAM"] = stream
     if outcome and outcome.exit_status is not None:
         fields["PYCROND_EXIT_STATUS"] = outcome.exit_status
     return fields

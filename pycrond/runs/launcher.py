@@ -34,6 +34,7 @@ class ClaimedRun:
     run: Run
     launch: Launch | None = None
     reader: int = -1  # our end of its FIFO
+    errors: int = -1  # our end of that of standard error, with `log=split`
     give_up_at: float = 0.0  # by clock.elapsed; 0 before the first try
     has_waited: bool = False  # its start must be written down first
     turned: timedelta = timedelta(0)  # by how much the clock was turned while it waited
@@ -87,25 +88,35 @@ class Launcher:
         self._hold(claims)
 
     def _make_ready(self, claimed: ClaimedRun, user: User) -> Launch:
-        """Describe the command and make its FIFO. Raises OSError where there is no room."""
+        """Describe the command and make its FIFOs. Raises OSError where there is no room."""
         run = claimed.run
         limits = self._limits.limits(run.job.entry.options, run.id)
         fifo = self._output.capture.path(run.id)
         launch = self.builder.build(run.fire, run.id, fifo, user, limits=limits)
-        claimed.reader = spawn.make_fifo(launch)
+        claimed.reader, claimed.errors = spawn.make_fifo(launch), -1
+        if run.job.entry.options.log == "split":
+            launch = launch._replace(errors=self._output.capture.path(-run.id))
+            try:
+                claimed.errors = spawn.make_fifo(launch, launch.errors)
+            except OSError:
+                os.close(claimed.reader)
+                raise
         claimed.launch = launch
         return launch
 
     def _hold(self, claims: Iterable[ClaimedRun]) -> None:
         """Have the keeper hold the read ends too, before the runs are started."""
-        self._keeper.hold([(claimed.run.id, claimed.reader) for claimed in claims if claimed.launch])
+        held = [claimed for claimed in claims if claimed.launch]
+        readers = [(claimed.run.id, claimed.reader) for claimed in held]
+        self._keeper.hold([*readers, *((-run.run.id, run.errors) for run in held if run.errors >= 0)])
 
     def discard(self, claims: Sequence[ClaimedRun]) -> None:
         """Undo `prepare`. The keeper is told at once: a run that is made ready again has another FIFO."""
         held = [(claimed.run.id, 0, 0) for claimed in claims if claimed.launch]
         for claimed in claims:
             if claimed.launch:
-                os.close(claimed.reader)
+                for reader in {claimed.reader, claimed.errors} - {-1}:
+                    os.close(reader)
                 claimed.launch = None
             self._output.capture.remove(claimed.run.id)
             self._limits.remove(claimed.run.id)
@@ -118,10 +129,13 @@ class Launcher:
         ready = self._ready(claims)
         if not ready:
             return
-        readers_before = [claimed.reader for claimed, _ in ready]
+        split = [claimed for claimed, _ in ready if claimed.errors >= 0]
+        readers_before = [*(claimed.reader for claimed, _ in ready), *(claimed.errors for claimed in split)]
         with parked_fds(readers_before) as readers, spawn.Spawner() as starter:
             starts = [self._start(starter, claimed, launch) for claimed, launch in ready]
-        for start, reader in zip(starts, readers, strict=True):
+        for claimed, reader in zip(split, readers[len(starts) :], strict=True):
+            claimed.errors = reader
+        for start, reader in zip(starts, readers, strict=False):
             start.claimed.reader = reader
             if start.error:
                 self._not_started(start.claimed, start.error, start.at, start.elapsed)
@@ -161,7 +175,11 @@ class Launcher:
     def _follow(self, starts: Sequence[_Start]) -> None:
         """Capture their output, watch for their ends, and queue the starts for the ledger."""
         outputs = self._output.begin(
-            [(start.claimed.run, start.pid, start.claimed.reader, start.at.timestamp()) for start in starts]
+            [
+                (run.run, start.pid, (run.reader, run.errors), start.at.timestamp())
+                for start in starts
+                for run in [start.claimed]
+            ]
         )
         floor_of = functools.cache(_memory_floor)
         for start, output in zip(starts, outputs, strict=True):

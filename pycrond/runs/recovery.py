@@ -81,8 +81,7 @@ class Recovery:
             self._output.capture.remove(run)
         self._journal.forget_processes(survivors.ends)
         # The keeper may be another one than that daemon's.
-        open_outputs = [output for output in self._outputs if output.reader >= 0]
-        self._keeper.hold([(output.log.run, output.reader) for output in open_outputs])
+        self._keeper.hold([end for output in self._outputs for end in output.readers.items()])
         if not self._keeper.is_gone:
             self._poller.register(self._keeper, self._reaper.read_reports)
             self._keeper.release_others(self._output.capture.open_runs)

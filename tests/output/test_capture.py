@@ -378,16 +378,19 @@ def test_output_waits_while_the_disk_is_full(loop: Loop, small_spool: Path) -> N
     assert [run.state for run in loop.runs()] == ["succeeded", "succeeded"]
 
 
-def test_the_output_of_a_job_that_ends_while_the_disk_is_full_is_kept(loop: Loop, small_spool: Path) -> None:
+@pytest.mark.parametrize("log", ["yes", "split"])
+def test_the_output_of_a_job_that_ends_while_the_disk_is_full_is_kept(
+    loop: Loop, small_spool: Path, log: str
+) -> None:
     (small_spool / "filler").write_bytes(b"x" * (1 << 19))
-    loop.begin("* * * * * seq 1 2000\n")
+    loop.begin(f"#: log={log}\n* * * * * seq 1 2000; printf prompt >&2; sleep 0.2 &\n")
     loop.minutes()
     loop.until(lambda: [run.state for run in loop.runs()] == ["succeeded"])
     for _ in range(10):
         loop.turn()
     (small_spool / "filler").unlink()
     loop.settle()
-    assert loop.log.details("CMDOUT") == [str(number) for number in range(1, 2001)]
+    assert loop.log.details("CMDOUT") == [str(number) for number in range(1, 2001)] + ["prompt"]
     (lines,) = loop.log.by_run().values()
     assert lines[-1][0] == "EXIT"
 

@@ -19,7 +19,8 @@ def logged(crond: Crond, journald: Journald) -> Journald:
     """A journal with a run that failed and one that worked."""
     crond.environment["PYCROND_SYSLOG"] = f"journal:{journald.socket}"
     crond.write(
-        "jobs", "#: name=backup\n0 0 1 1 * echo one; echo two; exit 3\n#: name=fine\n0 0 1 1 * true\n"
+        "jobs",
+        "#: name=backup log=split\n0 0 1 1 * echo one; echo two >&2; exit 3\n#: name=fine\n0 0 1 1 * true\n",
     )
     crond.run("start")
     crond.run("run", "backup", "--wait", status=None)
@@ -30,13 +31,14 @@ def logged(crond: Crond, journald: Journald) -> Journald:
 
 def test_journalctl_finds_the_messages_of_a_job(crond: Crond, logged: Journald) -> None:
     entries = logged.entries("PYCROND_JOB=backup")
-    command = "echo one; echo two; exit 3"
+    command = "echo one; echo two >&2; exit 3"
     assert [entry["MESSAGE"] for entry in entries][:4] == [
         f"(root) CMD ({command})",
         "(root) CMDOUT (one)",
         "(root) CMDOUT (two)",
         f"(root) CMDEND ({command})",
     ]
+    assert [entry.get("PYCROND_STREAM") for entry in entries] == [None, "stdout", "stderr", None, None]
     assert entries[4]["MESSAGE"].startswith("(root) EXIT (backup status=3 ")
     assert {entry["SYSLOG_IDENTIFIER"] for entry in entries} == {"PYCROND"}
     assert {entry["PYCROND_USER"] for entry in entries} == {"root"}

@@ -31,7 +31,7 @@ def formatted(form: str, *pieces: Piece, command: str = "work") -> list[str]:
 
 
 def printed(data: bytes, *, is_partial: bool = False) -> Lines:
-    return Lines(data, [(AT.timestamp(), data)], is_partial)
+    return Lines(data, [(AT.timestamp(), "output", data)], is_partial)
 
 
 FAILED = Outcome(
@@ -152,7 +152,7 @@ def test_each_part_fits_a_pipe_and_ends_where_it_says(form: str, end: bytes, tmp
     data = b"\n".join(lines) + end
     log = RunLog(7, 99, "root", "work", "backup", Spool(str(tmp_path), 7, is_new=True))
     half = data.index(b"\n500 ") + 1
-    piece = Lines(data, [(1.0, data[:half]), (2.0, data[half:])], is_partial=False)
+    piece = Lines(data, [(1.0, "output", data[:half]), (2.0, "output", data[half:])], is_partial=False)
     count, positions = 0, []
     for packets, progress in FORMATS[form]().batches(log, piece, Progress(10 + len(data), CMD_SENT), AT):
         text = b"".join(packets)

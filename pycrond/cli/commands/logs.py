@@ -16,6 +16,7 @@ from pycrond.control.records import Records
 from pycrond.errors import PycrondError
 from pycrond.jobs.run import OPEN
 from pycrond.ledger.rows import RunRow
+from pycrond.output.line_times import STDERR, STDOUT
 
 RUNS_SEARCHED = 10_000  # newest runs whose output is looked at
 LINES = 100  # printed unless options say how many
@@ -30,6 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help=about)
     about = "print at most this many lines (100; all with --since)"
     parser.add_argument("--lines", type=positive_count, metavar="N", help=about)
+    about = "of jobs with log=split only the lines of this stream"
+    parser.add_argument("--stream", choices=[STDOUT, STDERR], default="", help=about)
     add_period(parser)
 
 
@@ -49,12 +52,13 @@ def run(options: argparse.Namespace) -> int:
     if keys or keys is None:
         rows += read.history(keys, RUNS_SEARCHED, (), since, until)
     runs = sorted({row.id: row for row in rows}.values(), key=lambda row: (_start(row), row.id))
+    follow, only = options.follow, options.stream
     if options.lines is None and since is not None:
-        offsets = _print_all(read, prefix, runs, follow=options.follow)
+        offsets = _print_all(read, prefix, runs, only, follow=follow)
     else:
-        offsets = _print_last(read, prefix, runs, options.lines or LINES, follow=options.follow)
-    if options.follow:
-        Follower(read, prefix, keys=keys, runs=numbers).follow(offsets, newest)
+        offsets = _print_last(read, prefix, runs, options.lines or LINES, only, follow=follow)
+    if follow:
+        Follower(read, prefix, keys=keys, runs=numbers, only=only).follow(offsets, newest)
     return 0
 
 
@@ -96,7 +100,7 @@ class LinePrefix:
 
 
 def _print_last(
-    read: Records, prefix: LinePrefix, runs: Sequence[RunRow], most: int, *, follow: bool
+    read: Records, prefix: LinePrefix, runs: Sequence[RunRow], most: int, only: str, *, follow: bool
 ) -> dict[int, int]:
     """Print the last lines of runs by their times, and return by run the offset where they end."""
     sources: list[tuple[RunRow, list[Line]]] = []
@@ -105,7 +109,7 @@ def _print_last(
     for row in sorted(runs, key=_end, reverse=True):
         if len(newest) == most and _end(row) < newest[0]:
             break
-        lines, offsets[row.id] = tail(read, row.id, most, whole=follow and row.state in OPEN)
+        lines, offsets[row.id] = tail(read, row.id, most, whole=follow and row.state in OPEN, only=only)
         sources.append((row, lines))
         newest = sorted([*newest, *(line.at for line in lines)])[-most:]
     sources.sort(key=lambda source: (_start(source[0]), source[0].id))
@@ -120,9 +124,11 @@ def _end(row: RunRow) -> float:
     return float("inf") if row.state in OPEN else row.ended_at or row.fire
 
 
-def _print_all(read: Records, prefix: LinePrefix, runs: Sequence[RunRow], *, follow: bool) -> dict[int, int]:
+def _print_all(
+    read: Records, prefix: LinePrefix, runs: Sequence[RunRow], only: str, *, follow: bool
+) -> dict[int, int]:
     """Print the output that is kept of runs by its times, and return by run the offset where it ends."""
-    streams = {row.id: Stream(read, row.id, read.kept(row.id)[0]) for row in runs}
+    streams = {row.id: Stream(read, row.id, read.kept(row.id)[0], only) for row in runs}
     sources = (
         (_start(row), row, streams[row.id].lines(to_the_end=not (follow and row.state in OPEN)))
         for row in runs

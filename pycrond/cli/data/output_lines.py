@@ -1,8 +1,10 @@
 """The output of runs, split into lines, each with the time at which it was read."""
 
 import heapq
+from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from operator import itemgetter
 from typing import NamedTuple, TypeVar
 
 from pycrond.control.records import MAX_BYTES, Records
@@ -24,7 +26,9 @@ class Line(NamedTuple):
 class Stream:
     """The output of a run from an offset on."""
 
-    def __init__(self, records: Records, run: int, offset: int = 0) -> None:
+    def __init__(self, records: Records, run: int, offset: int = 0, only: str = "") -> None:
+        """`only`: the stream whose lines are wanted; empty: all."""
+        self._only = only
         self._records = records
         self._run = run
         self._offset = offset
@@ -45,13 +49,24 @@ class Stream:
             self._at = marks[-1][1]
             lines, newline, rest = (self._rest + data).rpartition(b"\n")
             start, self._rest = start - len(self._rest), rest
+            is_wanted = self._filter(start, self._offset)
             for at, group in by_time(lines + newline, start, marks):
                 for line in group.removesuffix(b"\n").split(b"\n"):
-                    yield Line(at, _shown(line))
+                    if is_wanted(start):
+                        yield Line(at, _shown(line))
+                    start += len(line) + 1
             if len(rest) > LONGEST_LINE:
                 yield from self._partial()
         if to_the_end:
             yield from self._partial()
+
+    def _filter(self, start: int, end: int) -> Callable[[int], bool]:
+        """Return a function that tells of each offset of a line whether the line is wanted."""
+        if not self._only:
+            return lambda _: True
+        first = itemgetter(0)
+        marks = self._records.streams(self._run, start, end)
+        return lambda offset: marks[max(0, bisect_right(marks, offset, key=first) - 1)][1] == self._only
 
     def _data(self) -> bytes:
         first, _, data = self._records.output(self._run, self._offset, MAX_BYTES)
@@ -63,7 +78,8 @@ class Stream:
 
     def _partial(self) -> Iterator[Line]:
         if self._rest:
-            yield Line(self._at, _shown(self._rest))
+            if self._filter(self.offset, self._offset)(self.offset):
+                yield Line(self._at, _shown(self._rest))
             self._rest = b""
 
 
@@ -71,10 +87,10 @@ def _shown(line: bytes) -> str:
     return visible(line.removesuffix(b"\r"))
 
 
-def tail(records: Records, run: int, most: int, *, whole: bool) -> tuple[list[Line], int]:
+def tail(records: Records, run: int, most: int, *, whole: bool, only: str = "") -> tuple[list[Line], int]:
     """The last lines of a run's kept output, and where they end; with `whole` without a partial last line."""
     first, end = records.kept(run)
-    stream = Stream(records, run, max(first, (end // spool.SEGMENT_SIZE - 1) * spool.SEGMENT_SIZE))
+    stream = Stream(records, run, max(first, (end // spool.SEGMENT_SIZE - 1) * spool.SEGMENT_SIZE), only)
     return [*deque(stream.lines(to_the_end=not whole, until=end), most)], stream.offset
 
 

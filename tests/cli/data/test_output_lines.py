@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pycrond.cli.data.output_lines import Line, Stream, interleaved, tail
-from pycrond.output import line_times, spool
-from pycrond.output.line_times import LineTimes
+from pycrond.output import line_times, split_streams, spool
+from pycrond.output.line_times import STDERR, STDOUT, LineTimes
 
 AT = 1_700_000_000.0
 
@@ -31,6 +31,7 @@ def records(tmp_path: Path) -> Any:
             spool.read(directory, run, offset, 6),
         ),
         times=lambda run, start, end: spool.times(directory, run, start, end),
+        streams=lambda run, start, end: split_streams.streams(spool.Spool(directory, run), start, end),
     )
 
 
@@ -43,6 +44,15 @@ def test_lines_of_a_run(records: Any) -> None:
     assert [*stream.lines(to_the_end=True)] == [Line(AT + 3, "rest")]
     assert tail(records, 5, 2, whole=True) == (complete[1:], 14)
     assert tail(records, 5, 2, whole=False) == ([complete[2], Line(AT + 3, "rest")], 18)
+
+
+def test_lines_of_a_stream(records: Any, tmp_path: Path) -> None:
+    times = LineTimes(str(tmp_path), 5)
+    for position, stream in ((0, STDOUT), (4, STDERR), (8, STDOUT), (14, STDERR)):
+        times.note(0, position, AT, stream)
+    assert [line.text for line in Stream(records, 5, 0, STDOUT).lines(to_the_end=True)] == ["one", "three"]
+    assert [line.text for line in Stream(records, 5, 0, STDERR).lines(to_the_end=True)] == ["two", "rest"]
+    assert [line.text for line in tail(records, 5, 1, whole=True, only=STDERR)[0]] == ["two"]
 
 
 def test_lines_of_an_older_version(records: Any, tmp_path: Path) -> None:
