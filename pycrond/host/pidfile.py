@@ -39,8 +39,8 @@ class Pidfile:
             raise
         self._descriptor = descriptor
         os.fchmod(descriptor, 0o644)
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{pid}\n".encode(), 0)
+        # In this order, as a restart in place writes the same pid: the file is never empty.
+        os.ftruncate(descriptor, os.pwrite(descriptor, f"{pid}\n".encode(), 0))
 
     def _check(self, descriptor: int) -> None:
         """Refuse a file that is not a pidfile or has the pid of a daemon with another state directory."""

@@ -1,14 +1,17 @@
 """The pidfile of a daemon: it tells scripts the process to signal, but proves nothing."""
 
+import contextlib
 import fcntl
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from pycrond.host.pidfile import Pidfile, read_pid
 from tests.conftest import Crond, alive, wait_until
 
 pytestmark = pytest.mark.daemon
@@ -70,6 +73,24 @@ def foreign_number(path: Path) -> None:
 
 def long_number(path: Path) -> None:
     path.write_text("1" * 1000)
+
+
+def test_a_restart_in_place_leaves_the_pidfile_empty_at_no_time(tmp_path: Path) -> None:
+    file, seen = Pidfile(str(tmp_path / "pid"), str(tmp_path)), set[int | None]()
+    with contextlib.ExitStack() as descriptors:
+
+        def write() -> None:
+            for _ in range(200):
+                file.write(12345)
+                descriptors.callback(os.close, file._descriptor)
+
+        file.write(12345)
+        writer = threading.Thread(target=write)
+        writer.start()
+        while writer.is_alive():
+            seen.add(read_pid(file.path))
+        writer.join()
+    assert seen == {12345}
 
 
 @pytest.mark.parametrize(
