@@ -30,7 +30,7 @@ class ActiveRun:
     floor_kb: int | None = None  # memory that its process may have had before its exec; None if not known
     act_at: float = NEVER  # when its timeout or its grace is over
     status_due_at: float | None = None  # its process has ended, and its status is waited for until then
-    is_overdue: bool = False  # the status has been waited for once already: the clock may have leapt
+    is_overdue: bool = False  # the status is not waited for a second time
 
     def signal(self, number: int) -> bool:
         """Send a signal to its process group, unless its leader has been reaped; return whether that could

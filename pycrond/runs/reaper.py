@@ -96,6 +96,8 @@ class Reaper:
     def _await(self, active: ActiveRun) -> None:
         active.act_at = NEVER
         active.status_due_at = clock.elapsed() + (0.0 if self._keeper.is_gone else REPORT_TIMEOUT)
+        keeper_start = procfs.start_ticks(os.getppid()) or 0
+        active.is_overdue = 0 < active.start < keeper_start  # this keeper was not its parent
         self._awaited.append(active)
 
     def _adopted_ended(self, active: ActiveRun) -> None:

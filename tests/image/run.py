@@ -223,8 +223,7 @@ class Trials:
         assert container.process
         container.process.wait(10)
         again = self._start(crontabs, state)
-        runs = again.execute("pycrond", "history", "long").stdout
-        assert "unknown" in runs, runs
+        wait_until(lambda: "unknown" in again.execute("pycrond", "history", "long").stdout)
         return ""
 
     def daemon_killed_during_the_stop(self) -> str:
@@ -261,7 +260,7 @@ class Trials:
     def slow_reader(self) -> str:
         """The reader of standard output stands still for 3 s: no line is lost, none comes twice."""
         reader, writer = os.pipe()
-        jobs = f"@reboot seq -f line%.0f. {LINES}\n"
+        jobs = f"@reboot seq -f line\\%.0f. {LINES}\n"
         container = self._start(self._crontabs(jobs), stdout=writer)
         os.close(writer)
         time.sleep(3)
