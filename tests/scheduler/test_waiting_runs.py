@@ -51,7 +51,9 @@ def test_a_start_that_fails_frees_its_place(loop: Loop) -> None:
 
 
 def test_a_run_that_waits_to_replace_two_others_is_decided_about_once(loop: Loop) -> None:
-    stubborn = "trap 'while [ ! -e end$PYCROND_RUN ]; do sleep 0.02; done; exit 143' TERM; touch up$PYCROND_RUN"
+    stubborn = (
+        "trap 'while [ ! -e end$PYCROND_RUN ]; do sleep 0.02; done; exit 143' TERM; touch up$PYCROND_RUN"
+    )
     job = f"* * * * * {stubborn}; while :; do sleep 0.02; done\n"
     loop.begin(f"#: name=job grace=100s\n{job}")
     loop.minutes(2)

@@ -10,7 +10,7 @@ from itertools import islice
 from pycrond import __version__, clock
 from pycrond.cli import icalendar
 from pycrond.cli.arguments import add_fire_times
-from pycrond.cli.data.planned import ledger_directory
+from pycrond.cli.data.ledger_directory import ledger_directory
 from pycrond.cli.icalendar import CalendarJob
 from pycrond.cli.next_fire import plan_of
 from pycrond.cli.printing import print_error

@@ -19,7 +19,7 @@ from pycrond.cli.coming_fires import (
     soonest,
 )
 from pycrond.cli.crontab_input import read_named_crontab
-from pycrond.cli.data.planned import ledger_directory
+from pycrond.cli.data.ledger_directory import ledger_directory
 from pycrond.cli.documents.times import NextDocument
 from pycrond.cli.printing import print_json, print_problems, print_table
 from pycrond.cli.render.formatting import Cell

@@ -13,7 +13,7 @@ from math import inf
 from pycrond import clock
 from pycrond.cli.arguments import add_json
 from pycrond.cli.data.access import as_present, presence_by
-from pycrond.cli.data.planned import ledger_directory
+from pycrond.cli.data.ledger_directory import ledger_directory
 from pycrond.cli.documents.times import BarDocument, StampedeDocument, TimelineDocument
 from pycrond.cli.next_fire import plan_of
 from pycrond.cli.printing import print_json, write_document

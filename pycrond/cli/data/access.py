@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar
 
 from pycrond.cli.daemon_requests import Presence, ask_daemon, presence
-from pycrond.cli.data.planned import ledger_directory
+from pycrond.cli.data.ledger_directory import ledger_directory
 from pycrond.cli.data.remote import Remote
 from pycrond.control.records import Records
 from pycrond.errors import PycrondError

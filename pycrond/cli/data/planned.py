@@ -14,22 +14,9 @@ from pycrond.sources.loader import Loader
 from pycrond.text import storable
 
 
-def ledger_directory(settings: Settings) -> str:
-    """Return the state directory; if no daemon has run with it, one with the ledger that it would begin.
-
-    Without any crontab the state directory is returned too: its name may be mistyped.
-    """
-    try:
-        os.stat(settings.ledger_path)
-    except FileNotFoundError:
-        return _planned(settings)
-    except OSError:
-        pass  # a reader reports it
-    return settings.state_dir
-
-
 @cache
-def _planned(settings: Settings) -> str:
+def planned_directory(settings: Settings) -> str:
+    """Return a directory with such a ledger; the state directory if there is no crontab."""
     loaded = Loader(settings, users.by_uid(os.geteuid()), read_only=True).load()
     if not loaded.sources:
         return settings.state_dir
