@@ -71,6 +71,7 @@ class Keeper:
         self.was_ever_ready = self.is_stopping = self.is_stopped = False  # stopped: no daemon is started
         self.pause = self.start_at = self.output_deadline = self.check_at = 0.0
         self.last_end, self.exit_status = "", 0  # how the daemon before this one ended
+        self.failure = b""  # the message of a daemon that failed and has not ended yet
         self.readers: dict[int, int] = {}  # the read end of each run's FIFO; that of standard error by -run
         self.idle: set[int] = set()  # runs whose FIFO has no writer, or whose output does not fit the disk
         self.ends: dict[bytes, bytes] = {}  # lines by PID:START, until the daemon releases them
@@ -183,6 +184,7 @@ class Keeper:
             self.daemon_is_ready(message[1:])
         if kind in {b"R", b"F"}:
             self.notify_waiters(message)
+            self.failure = message if kind == b"F" else b""
         elif kind == b"S":
             self.is_stopping, self.left_running, self.ready_pid = True, set(map(int, fields)), b""
         elif kind == b"H":
@@ -226,7 +228,9 @@ class Keeper:
         """Plan the next start after a pause; after a stop, wait for the processes left running."""
         self.daemon, self.channel = 0, None
         self.last_end = f"signal {-code}" if code < 0 else f"exit status {code}"
-        self.notify_waiters(f"Fthe daemon ended with {self.last_end} before it was ready".encode())
+        text = f"Fthe daemon ended with {self.last_end} before it was ready"
+        self.notify_waiters(self.failure or text.encode())
+        self.failure = b""
         was_ready, self.ready_pid = self.ready_pid, b""  # it is none since a planned stop has begun
         if (self.is_stopping and not (was_ready and code)) or not self.was_ever_ready:
             while self.stoppers:
