@@ -19,6 +19,7 @@ from typing import Any
 
 from tests.image.build import ROOT, Image
 from tests.image.container import Container, wait_until
+from tests.support.trials import run_trial
 
 ARBITRARY = "1000650000:0"  # as under OpenShift: no entry in /etc/passwd, the group root
 TERM_JOB = "@reboot trap 'echo got TERM; sleep 0.3; exit 0' TERM; echo waits; while :; do sleep 0.05; done\n"
@@ -308,15 +309,7 @@ def main() -> int:
             for title, trial in trials.all():
                 if options.trials and not any(word in title for word in options.trials):
                     continue
-                began = time.monotonic()
-                try:
-                    passed, remark = True, trial()
-                except Exception as error:  # noqa: BLE001 -- a trial that fails does not end the others
-                    passed, remark = False, f"{type(error).__name__}: {error}"
-                failed += not passed
-                seconds = time.monotonic() - began
-                mark, more = "ok  " if passed else "FAIL", f": {remark}" if remark else ""
-                print(f"{mark} {seconds:6.1f} s  {title}{more}", flush=True)
+                failed += not run_trial(title, trial).passed
         finally:
             trials.close()
             image.close()

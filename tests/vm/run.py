@@ -5,10 +5,10 @@ It needs root, mmdebstrap and qemu; the machine has no network. Its files stay i
 
 import argparse
 import sys
-import time
 from pathlib import Path
 
 from pycrond import __version__
+from tests.support.trials import Result, run_trial
 from tests.vm.image import Image
 from tests.vm.machine import Machine
 from tests.vm.trials import Trials
@@ -19,25 +19,15 @@ REQUIRED = {"boot", "record_under_cron", "install"}
 """Trials that the others need."""
 
 
-def run(trials: Trials, selected: list[str]) -> list[tuple[str, bool, str, float]]:
-    """Run the trials and print a line for each: title, success, remark and seconds."""
-    results = []
+def run(trials: Trials, selected: list[str]) -> list[Result]:
+    """Run the trials and print a line for each."""
+    results: list[Result] = []
     for title, trial in trials.all():
         name = getattr(trial, "__name__", "")
         if selected and name not in REQUIRED and not any(word in title for word in selected):
             continue
-        began = time.monotonic()
-        try:
-            passed, remark = True, trial()
-        except Exception as error:  # noqa: BLE001 -- a trial that fails does not end the others
-            passed, remark = False, f"{type(error).__name__}: {error}"
-        seconds = time.monotonic() - began
-        results.append((title, passed, remark, seconds))
-        print(
-            f"{'ok  ' if passed else 'FAIL'} {seconds:6.1f} s  {title}{': ' * bool(remark)}{remark}",
-            flush=True,
-        )
-        if not passed and name in REQUIRED:
+        results.append(run_trial(title, trial))
+        if not results[-1].passed and name in REQUIRED:
             break
     return results
 
@@ -58,10 +48,9 @@ def main() -> int:
         results = run(Trials(machine, versions), options.trials)
     finally:
         machine.close()
-    failed = sum(not passed for _, passed, _, _ in results)
-    print(
-        f"{options.suite}: {len(results)} trials, {failed} failed, {sum(seconds for *_, seconds in results):.0f} s"
-    )
+    failed = sum(not result.passed for result in results)
+    seconds = sum(result.seconds for result in results)
+    print(f"{options.suite}: {len(results)} trials, {failed} failed, {seconds:.0f} s")
     return 1 if failed else 0
 
 
