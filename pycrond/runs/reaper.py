@@ -18,9 +18,7 @@ from pycrond.runs.journal import Journal, JournalEntry
 from pycrond.runs.outcome import judge, outcome, peak_memory, reported_outcome
 
 REPORT_TIMEOUT = 1.0  # seconds to wait for the keeper's report of how an adopted run ended
-LAST_TIMEOUT = (
-    10.0  # seconds more, if the kernel does not tell: the keeper may be slow, or the clock have leapt
-)
+LAST_TIMEOUT = 10.0  # seconds more, where the kernel does not tell: the keeper is slow, or the clock leapt
 STATUS_UNKNOWN = Outcome(
     State.UNKNOWN, Cause(Reason.STATUS_UNKNOWN, "its exit status went to another process")
 )

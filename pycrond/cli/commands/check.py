@@ -9,9 +9,10 @@ from typing import NamedTuple
 from pycrond.cli.arguments import add_json
 from pycrond.cli.check.checker import CheckedCrontab, CrontabChecker
 from pycrond.cli.crontab_input import read_named_crontab
-from pycrond.cli.documents.reports import CheckDocument, CheckedFileDocument, FileProblemDocument
+from pycrond.cli.documents.reports import CheckDocument, CheckedFileDocument
 from pycrond.cli.not_loaded import FileChange, unloaded_changes
 from pycrond.cli.printing import caret, print_error, print_json, print_line
+from pycrond.cli.render.formatting import file_problem_json
 from pycrond.cli.settings_layers import load_settings
 from pycrond.crontab.parser import Crontab
 from pycrond.errors import Problem, PycrondError, UnreadableError
@@ -190,21 +191,11 @@ def _print(results: list[CheckedCrontab], changes: list[FileChange], *, verbose:
         print_line(f"ok: {counted(entries, 'job')} in {counted(len(results), 'file')}")
 
 
-def _problem_json(problem: Problem) -> FileProblemDocument:
-    return {
-        "line": problem.line,
-        "column": problem.column,
-        "severity": problem.severity,
-        "code": problem.code,
-        "message": problem.message,
-    }
-
-
 def _document(crontab: CheckedCrontab, *, verbose: bool) -> CheckedFileDocument:
     document: CheckedFileDocument = {
         "file": crontab.parsed.file,
         "entries": len(crontab.parsed.entries),
-        "problems": [_problem_json(problem) for problem in crontab.problems],
+        "problems": [file_problem_json(problem) for problem in crontab.problems],
     }
     if verbose:
         document["parsed"] = [

@@ -15,15 +15,20 @@ Key = Annotated[str, "the user and the job's name, or a hash of its schedule and
 DisplayName = Annotated[str, "the name for people: the job's name, or one made from command and key"]
 
 
-class ProblemDocument(TypedDict):
-    """An error or a warning about a crontab."""
+class FileProblemDocument(TypedDict):
+    """An error or a warning about a file."""
 
-    file: str
     line: Annotated[int, "from 1; 0 for the whole file"]
     column: Annotated[int, "from 1; 0 for the whole line"]
     severity: Literal["error", "warning"]
     code: Annotated[str, "by which a warning can be suppressed"]
     message: str
+
+
+class ProblemDocument(FileProblemDocument):
+    """An error or a warning about a crontab."""
+
+    file: str
 
 
 class FileChangeDocument(TypedDict):

@@ -2,17 +2,7 @@
 
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
-from pycrond.cli.documents.lists import FileChangeDocument, Key, Time
-
-
-class FileProblemDocument(TypedDict):
-    """An error or a warning about a file."""
-
-    line: Annotated[int, "from 1; 0 for the whole file"]
-    column: Annotated[int, "from 1; 0 for the whole line"]
-    severity: Literal["error", "warning"]
-    code: Annotated[str, "by which a warning can be suppressed"]
-    message: str
+from pycrond.cli.documents.lists import FileChangeDocument, FileProblemDocument, Key, Time
 
 
 class EntryDocument(TypedDict):

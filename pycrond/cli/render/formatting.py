@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pycrond import clock
 from pycrond.cli.daemon_requests import Presence
-from pycrond.cli.documents.lists import DaemonDocument, ProblemDocument
+from pycrond.cli.documents.lists import DaemonDocument, FileProblemDocument, ProblemDocument
 from pycrond.errors import Problem
 from pycrond.jobs.run import State
 from pycrond.ledger.rows import BAD_ENDS, DaemonRow, PauseRow, RunRow
@@ -106,8 +106,12 @@ def log_head(run: RunRow, at: float, now: datetime) -> str:
 
 def problem_json(problem: Problem) -> ProblemDocument:
     """Return a problem as every `--json` prints it."""
+    return {"file": problem.file, **file_problem_json(problem)}
+
+
+def file_problem_json(problem: Problem) -> FileProblemDocument:
+    """Return a problem of a file that the document names already."""
     return {
-        "file": problem.file,
         "line": problem.line,
         "column": problem.column,
         "severity": problem.severity,
