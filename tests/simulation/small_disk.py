@@ -44,7 +44,7 @@ MAILTO=
 @reboot mkfifo {directory}/gate; while read line <{directory}/gate; do seq $line; done
 #: overlap=skip retries=1 retry-delay=20s
 */5 * * * * echo try $PYCROND_ATTEMPT; [ $PYCROND_ATTEMPT -gt 1 ]
-""" + "".join(f"* * * * * echo {number}\n" for number in range(10))
+""" + "".join(f"* * * * * echo {number}\n" for number in range(3))
 
 
 READER = """

@@ -1,0 +1,263 @@
+"""The messages between the daemon and its agent, which speaks to the database. Pure.
+
+They travel over a SOCK_SEQPACKET socket, one message a packet, as JSON: the name of the class, then its fields. A
+message has at most MAX_FIRES fires. The daemon sends requests, each with a number; the agent keeps a request until
+the database has answered it, over any number of connections, and sends one `Answer` with its number. All requests
+may be carried out more than once: rows are told apart by the run's UUID. Times are Unix seconds by the daemon's
+clock.
+"""
+
+import json
+from typing import Any, NamedTuple
+
+MAX_FIRES = 100
+MAX_MESSAGE = 128 << 10  # bytes of a packet; the kernel's default for a socket's buffer is 208 KiB
+
+
+class Claim(NamedTuple):
+    """A fire that is asked for: its row says whose it is."""
+
+    job: str
+    wall: int
+    fold: int
+    run: str
+    """The UUID under which this node's ledger has it."""
+    fire: float
+    within: float
+    """Seconds after the fire in which the database may give it away."""
+    rerun: bool = False
+    """Another node may take it over, if this one dies."""
+    locks: tuple[str, ...] = ()
+    """Names of which each must be free or held by this run, or the fire is skipped (`overlap`, `lock`)."""
+    waits: bool = False
+    """The row is left open where a lock is held, to be asked for again (`overlap=queue`)."""
+
+
+class Report(NamedTuple):
+    """The state of a fire's row. In a `Tell` it replaces what the row has; in a `Close` it is inserted or nothing."""
+
+    job: str
+    wall: int
+    fold: int
+    run: str
+    fire: float
+    state: str
+    """`claimed`, `running`, or a state that is final."""
+    reason: str = ""
+    started: float | None = None
+    ended: float | None = None
+    status: int | None = None
+    """The exit status; 128 and the number of a signal."""
+    number: int = 0
+    """The run's number on its node."""
+    copied_output: int = 0
+    """Bytes of its output, from the end, that the agent copies to the database."""
+
+
+class Row(NamedTuple):
+    """A row of the database, as an answer."""
+
+    job: str
+    wall: int
+    fold: int
+    run: str
+    node: str
+    state: str
+    reason: str
+    is_over: bool
+    """The state is final."""
+
+
+class NodeRow(NamedTuple):
+    """A node, as the database has it."""
+
+    name: str
+    ledger: str
+    token: str
+    """Changes with each heartbeat."""
+    is_draining: bool
+    labels: tuple[str, ...]
+    version: str
+    offset_ms: int | None
+    """By how much the node's clock is ahead of the database's."""
+    digest: str
+    """Of its jobs that the cluster shares."""
+
+
+# Requests
+
+
+class Ask(NamedTuple):
+    """Claim fires. Answered with a row for each fire; without one for a fire that the database refuses, as it is too
+    old or too new.
+    """
+
+    number: int
+    skew: float
+    """Seconds by which the database's clock is behind the median of the nodes."""
+    claims: tuple[Claim, ...]
+
+
+class Confirm(NamedTuple):
+    """Write that runs start now. Answered with the rows that still belong to them, state `running`."""
+
+    number: int
+    runs: tuple[Report, ...]
+
+
+class TakeOver(NamedTuple):
+    """Take over open fires (`rerun`) of a dead node. Answered with a row for each fire that belongs to the new run."""
+
+    number: int
+    ledger: str
+    """The dead node's."""
+    token: str
+    """The dead node's last one that was seen: with another one it lives."""
+    fires: tuple[tuple[Claim, str], ...]
+    """Each with the UUID of the dead node's run."""
+
+
+class Bury(NamedTuple):
+    """Close the open fires of a dead node that may not be taken over as `lost`, and release its locks. Answered with
+    its rows that are still open and may be taken over.
+    """
+
+    number: int
+    ledger: str
+    token: str
+
+
+class Beat(NamedTuple):
+    """Send a heartbeat. Answered with `Nodes`."""
+
+    number: int
+    digest: str
+
+
+class Close(NamedTuple):
+    """Insert final rows for fires that nobody may have asked for, or nothing. Answered with a row for each fire."""
+
+    number: int
+    rows: tuple[Report, ...]
+
+
+class Tell(NamedTuple):
+    """Write what has become of runs. Answered with the rows that now have that state. A row that is missing is
+    inserted; one that belongs to another run is answered as it is, and nothing is written: it ran twice.
+    """
+
+    number: int
+    rows: tuple[Report, ...]
+
+
+class Open(NamedTuple):
+    """Ask for the open rows under this node's ledger."""
+
+    number: int
+
+
+class LastFires(NamedTuple):
+    """Ask for the newest row of each of these jobs, to know the cluster's gap."""
+
+    number: int
+    jobs: tuple[str, ...]
+
+
+Request = Ask | Confirm | TakeOver | Bury | Beat | Close | Tell | Open | LastFires
+
+
+# From the agent
+
+
+class Answer(NamedTuple):
+    """The answer to a request: only after a COMMIT that the database has confirmed."""
+
+    number: int
+    rows: tuple[Row, ...]
+
+
+class Nodes(NamedTuple):
+    """The answer to a heartbeat."""
+
+    number: int
+    connection: int
+    """Counts the connections of this agent: what was observed before begins anew with each."""
+    offset_ms: int
+    """By how much this machine's clock is ahead of the database's."""
+    nodes: tuple[NodeRow, ...]
+
+
+class Greeting(NamedTuple):
+    """The agent has connected, and holds the node's name."""
+
+    connection: int
+    cluster: str
+    zone: str
+    """The time zone of shared jobs that name none."""
+    keep: float
+    """Seconds for which the database keeps rows."""
+
+
+class Status(NamedTuple):
+    """The agent's state has changed."""
+
+    state: str
+    """`connecting`, `greeting`, `idle`, `asking`, `stalled`, `down` or `fenced`."""
+    detail: str = ""
+    """For people: the error, or who has the node's name."""
+
+
+Message = Request | Answer | Nodes | Greeting | Status
+
+_CLASSES: dict[str, Any] = {
+    kind.__name__: kind
+    for kind in (
+        *(Ask, Confirm, TakeOver, Bury, Beat, Close, Tell, Open, LastFires),
+        *(Answer, Nodes, Greeting, Status),
+    )
+}
+
+
+def encode(message: Message) -> bytes:
+    """Return a message as a packet."""
+    return json.dumps([type(message).__name__, *message], separators=(",", ":")).encode()
+
+
+def decode(packet: bytes) -> Message:
+    """Return the message of a packet. Raises ValueError for anything else."""
+    try:
+        name, *fields = json.loads(packet)
+        message: Message = _CLASSES[name](*fields)
+        return _with_rows(message)
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"not a message: {packet[:100]!r}") from error
+
+
+def _with_rows(message: Message) -> Message:
+    """Return the message with rows in place of the lists that JSON has."""
+    match message:
+        case Ask():
+            return message._replace(claims=tuple(map(_claim, message.claims)))
+        case TakeOver():
+            return message._replace(fires=tuple((_claim(claim), run) for claim, run in message.fires))
+        case Confirm():
+            return message._replace(runs=tuple(Report(*run) for run in message.runs))
+        case Close() | Tell():
+            return message._replace(rows=tuple(Report(*row) for row in message.rows))
+        case LastFires():
+            return message._replace(jobs=tuple(message.jobs))
+        case Answer():
+            return message._replace(rows=tuple(Row(*row) for row in message.rows))
+        case Nodes():
+            return message._replace(nodes=tuple(_node(node) for node in message.nodes))
+    return message
+
+
+def _claim(fields: Any) -> Claim:
+    claim = Claim(*fields)
+    return claim._replace(locks=tuple(claim.locks))
+
+
+def _node(fields: Any) -> NodeRow:
+    node = NodeRow(*fields)
+    return node._replace(labels=tuple(node.labels or ()))
