@@ -9,7 +9,7 @@ from tools.imports import DAEMON, KEEPER, ROOT, imports, internal_imports, loade
 
 PACKAGES = (
     *("schedule", "jobs", "crontab", "host", "sources", "ledger", "output", "keeper"),
-    *("runs", "alarms", "scheduler", "control", "daemon", "cli"),
+    *("runs", "alarms", "cluster", "scheduler", "control", "daemon", "cli"),
 )
 """Modules outside the packages come before all of them, `__main__` after them."""
 PURE = {"schedule", "jobs", "crontab"}
