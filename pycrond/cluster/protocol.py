@@ -66,6 +66,7 @@ class Row(NamedTuple):
     reason: str
     is_over: bool
     """The state is final."""
+    fire: float = 0.0
 
 
 class NodeRow(NamedTuple):
@@ -118,13 +119,18 @@ class TakeOver(NamedTuple):
 
 
 class Bury(NamedTuple):
-    """Close the open fires of a dead node that may not be taken over as `lost`, and release its locks. Answered with
-    its rows that are still open and may be taken over.
-    """
+    """Close the open fires of a dead node that may not be taken over as `lost`, and release its locks."""
 
     number: int
     ledger: str
     token: str
+
+
+class Abandoned(NamedTuple):
+    """Ask for the open rows of a node that may be taken over (`rerun`)."""
+
+    number: int
+    ledger: str
 
 
 class Beat(NamedTuple):
@@ -163,7 +169,11 @@ class LastFires(NamedTuple):
     jobs: tuple[str, ...]
 
 
-Request = Ask | Confirm | TakeOver | Bury | Beat | Close | Tell | Open | LastFires
+class Ping(NamedTuple):
+    """Ask the agent, not the database, for a sign of life. Answered at once with its `Status`."""
+
+
+Request = Ask | Confirm | TakeOver | Abandoned | Bury | Beat | Close | Tell | Open | LastFires
 
 
 # From the agent
@@ -207,13 +217,13 @@ class Status(NamedTuple):
     """For people: the error, or who has the node's name."""
 
 
-Message = Request | Answer | Nodes | Greeting | Status
+Message = Request | Ping | Answer | Nodes | Greeting | Status
 
 _CLASSES: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
-        *(Ask, Confirm, TakeOver, Bury, Beat, Close, Tell, Open, LastFires),
-        *(Answer, Nodes, Greeting, Status),
+        *(Ask, Confirm, TakeOver, Abandoned, Bury, Beat, Close, Tell, Open, LastFires),
+        *(Ping, Answer, Nodes, Greeting, Status),
     )
 }
 
