@@ -1,4 +1,6 @@
-"""The daemon's end of the agent: starts it, sends requests until they are answered, replaces it when it is silent."""
+"""The daemon's end of the agent: starts it, sends requests until they are answered, replaces it when it is
+silent.
+"""
 
 import contextlib
 import fcntl
@@ -215,4 +217,3 @@ class AgentLink:
 
     def close(self) -> None:
         self._end()
-

@@ -1,4 +1,4 @@
-"""This node in its cluster: joins the fires that it shares, the other nodes and the agent.
+"""A node in its cluster: joins the fires that it shares, the other nodes and the agent.
 
 The scheduler hands fires over with `claim`; what is to start comes back by `take_starting`.
 """
@@ -10,7 +10,7 @@ from typing import Any
 from pycrond.cluster.agent_link import AgentLink
 from pycrond.cluster.dead_nodes import DeadNodes
 from pycrond.cluster.fire import SharedFire, Taken
-from pycrond.cluster.gaps import Gaps, ZoneOf
+from pycrond.cluster.gaps import Gaps
 from pycrond.cluster.membership import BEAT_INTERVAL, Membership
 from pycrond.cluster.outbox import Outbox
 from pycrond.cluster.protocol import (
@@ -34,7 +34,6 @@ from pycrond.jobs.events import Event, Skipped
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Cause, Fire, Reason, State
 from pycrond.ledger.cluster import ClusterIdentity, ClusterTable
-from pycrond.output.daemon_log import DaemonLog
 from pycrond.runs.launcher import ClaimedRun
 from pycrond.runs.runs import Runs
 from pycrond.schedule.timezone import Zone
@@ -46,7 +45,7 @@ DELETE_INTERVAL = 3600.0  # seconds between two deletions of old rows
 
 
 class Cluster:
-    """This node in its cluster."""
+    """The fires that this node shares, the other nodes, and the agent."""
 
     def __init__(
         self, settings: Settings, table: ClusterTable, runs: Runs, poller: Poller, find_obstacle: FindObstacle
@@ -55,9 +54,9 @@ class Cluster:
         self._runs = runs
         self._table = table
         self.labels = frozenset(settings.node_labels)
-        self.membership = Membership(settings.node, table.node_id())
+        self.membership = Membership(settings.node_name, table.node_id())
         arguments = (
-            f"--node={settings.node}",
+            f"--node={settings.node_name}",
             f"--ledger={self.membership.ledger}",
             f"--labels={','.join(settings.node_labels)}",
             f"--spool={settings.spool_dir}",
@@ -81,7 +80,8 @@ class Cluster:
 
     def separate(self, fires: Iterable[Fire]) -> tuple[list[Fire], list[Fire]]:
         """Return the fires that this node starts by itself, and those that concern the cluster."""
-        own, shared = [], []
+        own: list[Fire] = []
+        shared: list[Fire] = []
         for fire in fires:
             options = fire.job.entry.options
             concerns_others = options.is_clustered or (options.label and options.label not in self.labels)
@@ -246,6 +246,11 @@ class Cluster:
         """Note the ends of children that were no runs: the agent may be one of them."""
         self._link.children_ended(ended)
 
+    def suspend(self) -> None:
+        """Leave the fires that are not decided to the next daemon."""
+        for claimed in self.claims:
+            self._fires.withdraw(claimed)
+
     def close(self) -> None:
         """End the agent."""
         self._link.close()
@@ -294,7 +299,7 @@ class Cluster:
 
     # For people
 
-    def facts(self, now: datetime) -> dict[str, Any]:
+    def facts(self) -> dict[str, Any]:
         """Return what `status` shows."""
         return {
             "node": self.membership.node,

@@ -43,14 +43,16 @@ class DeadNodes:
                 self._link.send(Abandoned(self._link.number(), node.ledger))
             if node not in self._buried and seen.silent_for >= LOST_AFTER + turn:
                 self._buried.add(node)
-                self._log.write("CLUSTER", f"{node.name} is dead: its runs are closed as lost", now, level="warning")
+                self._log.write(
+                    "CLUSTER", f"{node.name} is dead: its runs are closed as lost", now, level="warning"
+                )
                 self._link.send(Bury(self._link.number(), node.ledger, node.token))
 
     def fires_to_take(
         self, rows: tuple[Row, ...], ledger: str, jobs: Mapping[str, Job], now: datetime
     ) -> list[tuple[Fire, Taken]]:
-        """Return the fires of a dead node that this one may take over, each with the run that it takes over. The
-        node that is the first for a fire tries at once, the others later.
+        """Return the fires of a dead node that this one may take over, each with the run that it takes over.
+        The node that is the first for a fire tries at once, the others later.
         """
         node = self._asked.get(ledger)
         taken = []

@@ -1,7 +1,7 @@
 """A fire of a shared job on one node, from its claim to the verdict: a state machine. Pure.
 
-`next_action` and the methods named `on_…` take the time and return what to do; the coordinator does it. Times are
-Unix seconds by this node's clock.
+`next_action` and the methods named `on_…` take the time and return what to do; the coordinator does it. Times
+are Unix seconds by this node's clock.
 """
 
 import enum
@@ -113,8 +113,8 @@ class SharedFire:
     def next_action(self, now: float, blocked: str | None, *, may_ask: bool, is_first: bool) -> Action | None:
         """Return what is to be done now, if anything.
 
-        `blocked` is the reason for which the job cannot start on this node. `may_ask`: this node may claim it.
-        `is_first`: of the nodes that lived when the database was last heard, this one is the first.
+        `blocked` is the reason for which the job cannot start on this node. `may_ask`: this node may claim
+        it. `is_first`: of the nodes that lived when the database was last heard, this one is the first.
         """
         if self.phase is Phase.OVER:
             return None
@@ -177,7 +177,7 @@ class SharedFire:
         if row.run != self.claim.run:
             return self._end(Do.ELSEWHERE, row.node, row.state)
         if row.is_over:
-            return self._end(Do.SKIP, row.reason or row.state, "so the cluster's row says")
+            return self._end(Do.SKIP, row.reason or row.state, "no other node has it")
         if row.state == "waiting":
             self._enter(Phase.QUEUED, now + RETRY_INTERVAL)
             return None

@@ -1,7 +1,7 @@
 """The nodes of the cluster as this one sees them: which live, and in which order they ask for a fire. Pure.
 
-Times are seconds by this machine's own clock that nobody turns (`clock.elapsed`): the database's clock is another
-one's, and its age of a heartbeat would be wrong after an outage or a failover.
+Times are seconds by this machine's own clock that nobody turns (`clock.elapsed`): the database's clock is
+another one's, and its age of a heartbeat would be wrong after an outage or a failover.
 """
 
 from collections.abc import Iterable
@@ -44,8 +44,8 @@ class Membership:
         return self._observed_at is not None
 
     def observe(self, answer: Nodes, elapsed: float) -> None:
-        """Note the answer to a heartbeat. After a gap between two of them, or on another connection, each node has
-        the full time to be heard again: perhaps it was this one that could not hear.
+        """Note the answer to a heartbeat. After a gap between two of them, or on another connection, each
+        node has the full time to be heard again: perhaps it was this one that could not hear.
         """
         last = self._observed_at
         is_new = last is None or elapsed - last > MAX_BEAT_GAP or answer.connection != self._connection
@@ -104,8 +104,8 @@ class Membership:
     def rank(self, label: str | None, *fire: object) -> int | None:
         """The place of this node among those that may claim a fire, from 0; None if it may not.
 
-        Each fire has an order of its own (rendezvous hashing), so that the nodes share the fires evenly, and one
-        that comes or goes changes the first place of no other's.
+        Each fire has an order of its own (rendezvous hashing), so that the nodes share the fires evenly, and
+        one that comes or goes changes the first place of no other's.
         """
         ranked = sorted(self.candidates(label), key=lambda name: _weight(name, fire))
         return ranked.index(self.node) if self.node in ranked else None

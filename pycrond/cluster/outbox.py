@@ -53,8 +53,8 @@ class Outbox:
         return len(self._telling)
 
     def send(self, now: float, skew: float, is_held: Callable[[str], bool]) -> None:
-        """Send what was collected, and tell of runs whose states have changed. `is_held` says of a UUID that its
-        fire is not decided.
+        """Send what was collected, and tell of runs whose states have changed. `is_held` says of a UUID that
+        its fire is not decided.
         """
         number = self._link.number
         claims, self.claims = self.claims, []
@@ -86,8 +86,8 @@ class Outbox:
     # What has become of runs
 
     def connected(self) -> None:
-        """Tell again what was told over another connection, and ask what the database has of this node's: after a
-        failover it may have less than it had acknowledged.
+        """Tell again what was told over another connection, and ask what the database has of this node's:
+        after a failover it may have less than it had acknowledged.
         """
         for request in [*self._link.pending.values()]:
             if isinstance(request, Open):
@@ -148,8 +148,8 @@ class Outbox:
         self._table.told([(report.run, report.state, is_final)])
 
     def _check(self, rows: Sequence[Row]) -> None:
-        """Look at the rows that the database has as open under this ledger: it may have lost what it was told, and
-        this ledger may not know a run, if it lost it.
+        """Look at the rows that the database has as open under this ledger: it may have lost what it was
+        told, and this ledger may not know a run, if it lost it.
         """
         unknown = []
         for row in rows:

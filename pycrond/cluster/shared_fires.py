@@ -1,4 +1,6 @@
-"""The shared fires that this node holds: each is asked for, and then started, skipped or left to another node."""
+"""The shared fires that this node holds: each is asked for, and then started, skipped or left to another
+node.
+"""
 
 import heapq
 from collections.abc import Callable, Iterable, Iterator
@@ -178,7 +180,7 @@ class SharedFires:
         self.settled.append((held.claimed, cause))
 
     def take_settled(self) -> tuple[list[tuple[ClaimedRun, Cause]], list[str]]:
-        """Return the runs that do not start here, since the last call, and the UUIDs of other nodes' fires."""
+        """Return the runs that do not start here, since the last call; the UUIDs of other nodes' fires."""
         settled, self.settled = self.settled, []
         elsewhere, self.elsewhere = self.elsewhere, []
         return [pair for pair in settled if pair[0].run.state in OPEN], elsewhere

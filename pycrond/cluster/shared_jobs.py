@@ -8,6 +8,7 @@ from pycrond.hashing import digest_words
 from pycrond.jobs.job import Job
 from pycrond.jobs.options import to_json
 from pycrond.jobs.run import Fire
+from pycrond.runs.policy import cluster_lock_of
 
 MIN_WITHIN = 30.0  # seconds after the start in which the database may give a fire away
 
@@ -47,15 +48,15 @@ def _locks(job: Job, name: str) -> tuple[str, ...]:
     """The names of the rows that a run of a job holds: for `overlap`, and for `lock=cluster:NAME`."""
     options = job.entry.options
     overlap = (f"overlap:{name}",) if options.is_shared and options.overlap != "allow" else ()
-    lock = (f"lock:{options.cluster_lock}",) if options.cluster_lock else ()
+    lock = (f"lock:{held}",) if (held := cluster_lock_of(job)) else ()
     return (*lock, *overlap)
 
 
 def digest_of(jobs: Iterable[Job]) -> str:
     """Return a digest of the shared jobs, which is the same on nodes with the same ones."""
     lines = sorted(
-        f"{job.key} {job.entry.schedule_text} {job.entry.zone} {job.entry.command} {sorted(to_json(options).items())}"
+        " ".join(map(str, (job.key, entry.schedule_text, entry.zone, entry.command, to_json(entry.options))))
         for job in jobs
-        if (options := job.entry.options).is_shared
+        if (entry := job.entry).options.is_shared
     )
     return digest_words(*lines, size=8)

@@ -1,7 +1,7 @@
 """The ledger's part of a cluster: this node's identity, and the fires that it shares with other nodes.
 
-A fire has a row from before anything is asked about it until the database has acknowledged its verdict. The row's
-UUID is the fire's run in the cluster, in this daemon and in the next.
+A fire has a row from before anything is asked about it until the database has acknowledged its verdict. The
+row's UUID is the fire's run in the cluster, in this daemon and in the next.
 """
 
 import os
@@ -14,8 +14,9 @@ from pycrond.ledger.database import Database
 KEPT_FOR = 3 * 86_400.0  # seconds after which the row of a fire whose verdict is acknowledged is deleted
 
 BEGIN = """
-    INSERT INTO cluster_fires (key, wall, fold, fire, run, job) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
-"""
+    INSERT INTO cluster_fires (key, wall, fold, fire, run, job) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO
+    NOTHING
+    """
 TAKE_OVER = """
     INSERT INTO cluster_fires (key, wall, fold, fire, run, job) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET run = excluded.run, told = '', is_open = 1
@@ -105,9 +106,9 @@ class ClusterTable:
     # Fires
 
     def begin(self, fires: Iterable[tuple[Fire, str]], *, taken_over: bool = False) -> list[str]:
-        """Write down fires that are to be asked for, each with its job's name in the cluster; return their UUIDs.
-        A fire that has a row keeps its UUID, unless it is taken over. They are on the disk with the next durable
-        write.
+        """Write down fires that are to be asked for, each with its job's name in the cluster; return their
+        UUIDs. A fire that has a row keeps its UUID, unless it is taken over. They are on the disk with the
+        next durable write.
         """
         rows = [
             (fire.job.key, fire.wall or 0, fire.fold, fire.at.timestamp(), new_uuid(), name)
@@ -128,8 +129,8 @@ class ClusterTable:
         self._file.write((TOLD, [(state, not is_final, run) for run, state, is_final in rows]))
 
     def open_fires(self, withdrawn_before: float) -> list[OpenFire]:
-        """Return the fires of which there is something to tell, in their order. A fire before that time that has no
-        run was withdrawn.
+        """Return the fires of which there is something to tell, in their order. A fire before that time that
+        has no run was withdrawn.
         """
         return [OpenFire(*row) for row in self._file.db.execute(OPEN_FIRES, (withdrawn_before,))]
 
