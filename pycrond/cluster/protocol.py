@@ -28,8 +28,8 @@ class Claim(NamedTuple):
     rerun: bool = False
     """Another node may take it over, if this one dies."""
     locks: tuple[str, ...] = ()
-    """Names of which each must be free or held by this run, or the fire is skipped: reason `overlap` if the name
-    begins with `overlap:`, else `lock`."""
+    """Names of which each must be free or held by this run, or the fire is skipped: reason `overlap` if the
+    name begins with `overlap:`, else `lock`."""
     waits: bool = False
     """The row is left open where a lock is held, to be asked for again (`overlap=queue`)."""
 

@@ -105,7 +105,8 @@ CHECK: LiteralString = """
 """
 """One JSON array, for `check_rights`; it needs no right at all."""
 META: LiteralString = """
-    SELECT jsonb_build_array(version, oldest, cluster, zone, extract(epoch FROM keep)::float8) FROM pycrond.meta
+    SELECT jsonb_build_array(version, oldest, cluster, zone, extract(epoch FROM keep)::float8)
+    FROM pycrond.meta
 """
 
 
