@@ -61,11 +61,14 @@ class Program:
 
     def run(self) -> None:
         """Run until the daemon closes the socket."""
-        while self._take_requests():
-            self._act()
-            self._report()
-            if self._wait():
-                self._receive()
+        with self._daemon:
+            while self._take_requests():
+                self._act()
+                self._report()
+                if self._wait():
+                    self._receive()
+        if self._connection:
+            self._connection.close()
 
     def _wait(self) -> bool:
         """Wait for what is next; return whether the connection is ready."""

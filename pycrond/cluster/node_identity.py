@@ -1,8 +1,8 @@
 """Whose a node's name is. Pure.
 
-A row of `nodes` belongs to the agent whose `instance` it has and of whose tokens it has one: heartbeats form a
-chain. A twin, which is a machine restored with its memory or with its state directory, breaks the chain of the
-other, which then has no name.
+A row of `nodes` belongs to the agent whose `instance` it has and of whose tokens it has one: heartbeats form
+a chain. A twin, which is a machine restored with its memory or with its state directory, breaks the chain of
+the other, which then has no name.
 """
 
 import json
