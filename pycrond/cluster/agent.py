@@ -135,8 +135,7 @@ class Program:
                 )
                 self._send(beat, is_durable=False)
             case Copy():
-                self._sent = request = request.read(self._spool)
-                piece = (request.runs[0].run, str(request.piece), (request.data or b"")[:PIECE_SIZE])
+                piece = (request.runs[0].run, str(request.piece), request.data[:PIECE_SIZE])
                 self._send((statements.Statement(node_statements.ADD_PIECE, piece),))
             case _:
                 self._send(statements.statements(request, self._node, again=action.is_repeated))
@@ -251,8 +250,8 @@ class Program:
 
     def _copy(self, copy: Copy) -> None:
         """Copy what is left of runs' output, then answer the request that told of them."""
-        if copy.runs and self._spool:
-            self._agent.receive(copy)
+        if left := copy.read(self._spool):
+            self._agent.receive(left)
         else:
             self._daemon.answer(copy.answer.number, copy.answer.rows)
 

@@ -36,6 +36,8 @@ class Proxy:
         self.holds_requests = False
         self.replies = 0
         """Bytes of replies that have arrived."""
+        self.connections = 0
+        """Counts those that were accepted."""
         self._server = str(server / NAME)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(directory / NAME))
@@ -107,6 +109,7 @@ class Proxy:
             server = socket.socket(socket.AF_UNIX)
             server.connect(self._server)
             self._pairs.append(_Pair(client, server))
+            self.connections += 1
 
     def _carry(self, pair: _Pair, ready: list[Any]) -> bool:
         try:
