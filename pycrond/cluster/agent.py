@@ -58,6 +58,7 @@ class Program:
         self._offset = 0.0  # of this machine's clock, ahead of the server's, in seconds
         self._nodes = 1  # in the cluster
         self._reported = Status("")
+        self._reasons: list[str] = []  # why the hosts tried one after the other have failed
 
     def run(self) -> None:
         """Run until the daemon closes the socket."""
@@ -172,7 +173,10 @@ class Program:
             self._connection.close()
         self._connection = None
         self._sent = None
-        self._agent.lost(now, " ".join(reason.split()), has_other_host=self._hosts.has_untried)
+        self._reasons.append(" ".join(reason.split()))
+        self._agent.lost(now, "; ".join(self._reasons), has_other_host=self._hosts.has_untried)
+        if not self._hosts.has_untried:
+            self._reasons = []
 
     def _take_outcome(self, outcome: Committed | Failed, now: float) -> None:
         request, self._sent = self._sent, None
@@ -204,6 +208,7 @@ class Program:
         self._agent.greeted(now, is_over=is_over)
         if is_over:
             self._hosts.succeeded()
+            self._reasons = []
             cluster = self._greeting.cluster
             self._report()
             self._daemon.send(GreetingMessage(self._connections, *cluster, str(self._timeline)))
