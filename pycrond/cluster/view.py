@@ -243,6 +243,12 @@ class View:
         rows = self.claims(-1, first=first, last=last, until=until)
         return [row for row in rows if row.fire >= start]
 
+    def first_fire(self) -> float | None:
+        """Return the fire time of about the oldest row; None where there is no row."""
+        statement = "SELECT extract(epoch FROM fire)::float8 FROM pycrond.claims ORDER BY wall, fold LIMIT 1"
+        rows = self._rows(float, statement)
+        return rows[0] if rows else None
+
     def outputs(self, runs: Sequence[str]) -> dict[str, bytes]:
         """Return the end of the output of runs, as far as it was copied, by the run's UUID."""
         return dict(self._connection.execute(OUTPUT, {"runs": [*runs]}).fetchall())
@@ -256,9 +262,7 @@ def known_version() -> int:
     return schema.VERSION
 
 
-def migrate(
-    conninfo: str, name: str | None, zone: str | None, keep: timedelta | None
-) -> tuple[int, int]:
+def migrate(conninfo: str, name: str | None, zone: str | None, keep: timedelta | None) -> tuple[int, int]:
     """Create or convert the tables; return their version before and after. Raises PycrondError."""
     with connect(conninfo) as connection:
         from pycrond.cluster import schema  # noqa: PLC0415 -- as above
