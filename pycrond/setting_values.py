@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pycrond import conninfo
 from pycrond.errors import PycrondError
+from pycrond.labels import LABEL_FORM, is_label, is_node_name
 from pycrond.settings import SETTINGS, Setting, Settings
 
 TRUE, FALSE = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
@@ -28,12 +30,16 @@ def settle(layers: Iterable[Mapping[str, object]]) -> Settings:
 def _read(setting: Setting, value: object) -> object:
     if setting.name == "crontabs":
         return _read_directories(value)
+    if isinstance(setting.default, tuple):
+        return _read_labels(setting, value)
     if isinstance(setting.default, bool):
         return _read_bool(setting, value)
     if isinstance(setting.default, int):
         return _read_number(setting, value)
     if not isinstance(value, str) or (setting.is_path and not value):
-        raise PycrondError(f"setting '{setting.key}' must be text, not {value!r}")
+        shown = "a value of another kind" if setting.is_secret else repr(value)
+        raise PycrondError(f"setting '{setting.key}' must be text, not {shown}")
+    _check_cluster(setting, value)
     if setting.allowed and value not in setting.allowed:
         raise PycrondError(f"setting '{setting.key}': '{value}' is not one of {', '.join(setting.allowed)}")
     return value
@@ -48,6 +54,31 @@ def _read_directories(value: object) -> tuple[str, ...]:
     ):
         return tuple(directories)
     raise PycrondError("setting 'crontabs' must be a list of directories")
+
+
+def _read_labels(setting: Setting, value: object) -> tuple[str, ...]:
+    """Return the labels of a text that has commas between them, or of a list of such texts."""
+    texts = (value,) if isinstance(value, str) else value
+    if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+        raise PycrondError(f"setting '{setting.key}' must be a list of labels, not {value!r}")
+    labels = dict.fromkeys(label for text in texts for part in text.split(",") if (label := part.strip()))
+    for label in labels:
+        if not is_label(label):
+            raise PycrondError(f"setting '{setting.key}': '{label}' is not {LABEL_FORM}")
+    return tuple(labels)
+
+
+def _check_cluster(setting: Setting, value: str) -> None:
+    """Check the settings about a cluster; empty is always allowed."""
+    if value and setting.is_secret:
+        try:
+            conninfo.check(value)
+        except ValueError as error:
+            raise PycrondError(f"setting '{setting.key}': {error}") from None
+    elif value and setting.name == "node" and not is_node_name(value):
+        raise PycrondError(
+            f"setting 'node': '{value}' is not a name of letters, digits and . _ -, at most 64"
+        )
 
 
 def _read_bool(setting: Setting, value: object) -> bool:

@@ -155,6 +155,32 @@ class Settings:
         default=1000,
         metadata={"help": "with --system: most entries, and assignments, of a user's crontab; 0: no limit"},
     )
+    cluster: str = field(
+        default="",
+        metadata={
+            "help": "the database of a cluster: postgresql://[user@]host[,host]/database, or host=… dbname=…",
+            "metavar": "CONNINFO",
+            "is_secret": True,
+        },
+    )
+    node: str = field(
+        default="",
+        metadata={
+            "help": "with --cluster: the name of this machine; empty: its host name",
+            "metavar": "NAME",
+        },
+    )
+    node_labels: tuple[str, ...] = field(
+        default=(),
+        metadata={
+            "help": "with --cluster: the labels of this machine for on=LABEL, separated by commas",
+            "metavar": "LABELS",
+        },
+    )
+    cluster_output: int = field(
+        default=0,
+        metadata={"help": "with --cluster: most KiB of a run's output copied to the database; 0: none"},
+    )
     pam: str = field(default="auto", metadata={"help": "PAM service of jobs; none; auto: that of cron"})
     inherit_env: bool = field(
         default=False, metadata={"help": "give jobs the daemon's own environment, below their crontab's"}
@@ -169,6 +195,11 @@ class Settings:
     log_format: str = field(
         default="text", metadata={"help": "text, json or logfmt", "allowed": ("text", "json", "logfmt")}
     )
+
+    @property
+    def node_name(self) -> str:
+        """The name of this machine in the cluster."""
+        return self.node or os.uname().nodename
 
     @property
     def ledger_path(self) -> str:
@@ -240,6 +271,8 @@ class Setting(NamedTuple):
     """Relative to the working directory, or to the directory of pycrond.toml."""
     locates_daemon: bool = False
     """Accepted by every command; the others only by the commands that start a daemon or read crontabs."""
+    is_secret: bool = False
+    """May contain a password: it is shown without, and is not an argument of a process."""
 
     @property
     def key(self) -> str:
@@ -253,6 +286,12 @@ class Setting(NamedTuple):
     @property
     def variable(self) -> str:
         return f"PYCROND_{self.name.upper()}"
+
+    def to_text(self, value: object) -> str:
+        """Return a value in the form that a variable has; directories are separated by colons."""
+        if isinstance(value, tuple):
+            return (":" if self.is_path else ",").join(value)
+        return str(value)
 
 
 SETTINGS = {

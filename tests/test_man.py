@@ -208,13 +208,6 @@ def test_the_options_section_is_up_to_date() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("option", options.OPTIONS, ids=lambda option: option.name)
-def test_an_option_without_effect_is_marked(option: options.Option) -> None:
-    entries = section("pycrond.crontab.5", "OPTIONS").split(f".It Cm {option.name}= ")
-    entry, _, _ = entries[1].partition("\n.It ")
-    assert ("has no effect yet" in entry) == (not option.implemented)
-
-
 def test_every_variable_of_a_job_is_named() -> None:
     entry = parser.parse(b"* * * * * true\n", "one").entries
     fire = Fire(make_jobs(entry, "me")[0], datetime.now(UTC), 0)

@@ -10,9 +10,16 @@ from collections.abc import Sequence
 
 from pycrond.cli.daemon_requests import KEEPER_TIMEOUT, LOCK_POLL_INTERVAL, ask_daemon, exchange_with_keeper
 from pycrond.cli.load_report import print_load_report
-from pycrond.cli.settings_layers import config_dir, record_settings, refused_crontabs
+from pycrond.cli.settings_layers import (
+    config_dir,
+    record_arguments,
+    record_settings,
+    recorded_arguments,
+    refused_crontabs,
+)
 from pycrond.cli.settings_origin import crontab_paths
 from pycrond.cli.start_checks import check_not_running, latest_settings
+from pycrond.conninfo import has_password
 from pycrond.control import protocol
 from pycrond.errors import PycrondError, os_reason
 from pycrond.host import cgroup, safe_paths, signals, spawn
@@ -127,6 +134,9 @@ def _ask_lock_holder(settings: Settings) -> KeeperStart | str:
     of these jobs, and the new keeper, whose daemon runs as this process does, is told their ends.
     """
     request = "\0".join(["start", *daemon_command(settings)])
+    before = recorded_arguments(settings.state_dir)
+    if has_password(settings.cluster):  # a daemon that this request starts takes it from there
+        record_settings(settings)
     ours, keepers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with contextlib.suppress(PycrondError), keepers:
         answer, descriptors = exchange_with_keeper(settings, request, [keepers.fileno()])
@@ -137,6 +147,8 @@ def _ask_lock_holder(settings: Settings) -> KeeperStart | str:
         if answer:
             if answer[0] == "R":
                 record_settings(settings)
+            else:
+                record_arguments(settings.state_dir, before)
             return answer
     ours.close()
     with contextlib.suppress(PycrondError):  # a daemon whose keeper was killed holds the lock itself

@@ -10,7 +10,7 @@ from pycrond import settings
 from pycrond.errors import PycrondError, UnreadableError, os_reason
 from pycrond.hashing import digest
 from pycrond.host import safe_paths
-from pycrond.host.daemon_arguments import from_arguments, to_arguments
+from pycrond.host.daemon_arguments import from_arguments, read_recorded_arguments, to_arguments
 from pycrond.keeper import start as keeper_start
 from pycrond.setting_values import TRUE, settle
 from pycrond.settings import SETTINGS, Settings
@@ -20,6 +20,18 @@ from pycrond.sources import files
 def load_settings(options: argparse.Namespace) -> Settings:
     """Return the settings for this command: while a daemon runs, those of that daemon, but for flags."""
     return settle(layers(options).values())
+
+
+def cluster_conninfo(options: argparse.Namespace) -> str:
+    """Return the connection string of the cluster, with its password; raise PycrondError if there is none.
+
+    It is that of the running daemon, which only the daemon's user can read, or as for any setting that of a
+    flag, a variable or pycrond.toml.
+    """
+    conninfo = load_settings(options).cluster
+    if not conninfo:
+        raise PycrondError("there is no cluster: set 'cluster' in pycrond.toml or PYCROND_CLUSTER")
+    return conninfo
 
 
 def layers(
@@ -102,9 +114,13 @@ def _first(layers: Iterable[Mapping[str, object]], name: str) -> object:
 
 def record_settings(running: Settings) -> None:
     """Write down the settings that a daemon is started with."""
-    path = settings.recorded_settings_path(running.state_dir)
-    arguments = to_arguments(running)
-    if recorded_arguments(running.state_dir) == arguments:
+    record_arguments(running.state_dir, to_arguments(running))
+
+
+def record_arguments(state_dir: str, arguments: list[str]) -> None:
+    """Write down the settings that a daemon is started with, as arguments."""
+    path = settings.recorded_settings_path(state_dir)
+    if recorded_arguments(state_dir) == arguments:
         return  # nothing to write: a full disk does not prevent a start
     try:
         safe_paths.write_file(path, "\n".join(arguments).encode("utf-8", "surrogateescape"), 0o600)
@@ -114,9 +130,8 @@ def record_settings(running: Settings) -> None:
 
 def recorded_arguments(state_dir: str) -> list[str]:
     """Return the arguments of the latest daemon; none if there was none or they are not readable."""
-    path = settings.recorded_settings_path(state_dir)
     try:
-        return safe_paths.read_file(path).decode("utf-8", "surrogateescape").splitlines()
+        return read_recorded_arguments(state_dir)
     except (FileNotFoundError, PermissionError):
         return []  # another user's daemon is located by flags, variables and defaults
 

@@ -1,17 +1,19 @@
 """The crontab parser: from bytes to entries, and to every problem with its line and column."""
 
 import re
-from dataclasses import replace
 from typing import NamedTuple
 
 from pycrond.crontab import characters
+from pycrond.crontab.entry_options import cluster_mistake, with_addresses
 from pycrond.crontab.expression import Expression, parse_cached, parse_expression, seeded_pick
 from pycrond.crontab.field import quoted
+from pycrond.crontab.problems import ProblemList
 from pycrond.crontab.scope import Scope
-from pycrond.crontab.syntax import expand, explain_bad_assignment, parse_assignment, split_command
-from pycrond.errors import Problem, Severity
+from pycrond.crontab.syntax import explain_bad_assignment, parse_assignment, split_command
+from pycrond.errors import Problem
 from pycrond.jobs.job import Entry
 from pycrond.jobs.options import BY_NAME, Options, Value
+from pycrond.jobs.shared_identity import SharedIdentity
 
 MAX_LINE_BYTES = 131_071
 """Bytes. cronie cuts a longer line silently; here it is an error."""
@@ -54,15 +56,18 @@ def parse(
     runs_as: str | None = None,
     is_roots: bool = True,
     max_entries: int = 0,
+    cluster: SharedIdentity | None = None,
 ) -> Crontab:
     """Parse a crontab; with `system` it has a user column. Never raises for the content of the file.
 
     `dialect` is ``cronie`` or ``debian``. `user` owns the crontab. `seed` (the machine's id) and the text of
     an entry decide the values that `~` and `H` draw. `runs_as` becomes the user of each entry without a user
     column. Without `is_roots`, options that raise privileges have no effect and are reported. A crontab with
-    more than `max_entries` entries, other lines or problems (0: no limit) gives no entry at all.
+    more than `max_entries` entries, other lines or problems (0: no limit) gives no entry at all. `cluster` is
+    that of the daemon; entries that it cannot run are errors then, and warnings without a cluster.
     """
-    parser = _Parser(file, system, dialect, user, seed=seed, runs_as=runs_as)
+    parser = _Parser(file, system, dialect, user, runs_as=runs_as)
+    parser.seed, parser.cluster = seed, cluster
     if characters.is_utf16(data):
         message = "the file is UTF-16: save it as UTF-8, without a byte order mark"
         return Crontab(file, (), (Problem(file, 1, 1, "error", "utf-16", message),))
@@ -75,17 +80,16 @@ def parse(
 class _Parser:
     """Parses one crontab, line by line."""
 
-    def __init__(
-        self, file: str, system: bool, dialect: str, user: str, *, seed: str, runs_as: str | None
-    ) -> None:
+    def __init__(self, file: str, system: bool, dialect: str, user: str, *, runs_as: str | None) -> None:
+        self.seed = ""
+        self.cluster: SharedIdentity | None = None
         self.entries: list[Entry] = []
-        self.report = _Report(file)
+        self.report = ProblemList(file)
         self._file = file
         self._system = system
         self._pattern = _SYSTEM_ENTRY if system else _ENTRY
         self._dialect = dialect
         self._user = user
-        self._seed = seed
         self._runs_as = runs_as
         self._hint = ": is the user column missing?" if system else ""
         self._quiet_allowed = system or user in {"", "root"}
@@ -194,38 +198,53 @@ class _Parser:
             message = f"not run, because the time zone in line {self._scope.bad_zone} is unknown"
             self.report(number, column, "error", "bad-zone", message)
         elif text and expression.valid:
-            user = match["user"] if self._system else self._runs_as
-            command, stdin = text, ""
-            if "%" in text or "\\" in text:
-                command, stdin = split_command(text, self._dialect)
-            if expression.draws:
-                expression = self._draw_values(number, match, expression, (user or self._user, command))
-            options = self._scope.options(flags)
-            if self._dialect == "cronie":
-                options = _with_addresses(options, self._scope.environment(), user or self._user)
-            if options.name is not None:
-                self._report_duplicate(number, column, user, options.name)
-            self.entries.append(
-                Entry(
-                    self._file,
-                    number,
-                    user,
-                    expression.schedule,
-                    expression.text,
-                    "UTC" if expression.in_utc else self._scope.zone,
-                    command,
-                    stdin,
-                    self._scope.environment(),
-                    options,
-                )
+            self._add_entry(number, match, expression, text, self._scope.options(flags))
+
+    def _add_entry(
+        self, number: int, match: re.Match[str], expression: Expression, text: str, options: Options
+    ) -> None:
+        user = match["user"] if self._system else self._runs_as
+        owner = user or self._user
+        command, stdin = text, ""
+        if "%" in text or "\\" in text:
+            command, stdin = split_command(text, self._dialect)
+        if self._dialect == "cronie":
+            options = with_addresses(options, self._scope.environment(), owner)
+        column = match.start("schedule") + 1
+        has_own_name = self._has_own_name(number, column, user, options.name)
+        zone, words = self._scope.zone, [self.seed, owner, expression.text, command]
+        if options.is_clustered:
+            mistake = cluster_mistake(
+                options, is_reboot=expression.schedule is None, has_own_name=has_own_name
             )
+            if mistake and not self._is_accepted(number, column, *mistake):
+                return
+            if options.is_shared and self.cluster and self.cluster.name:
+                zone, words = zone or self.cluster.zone, [self.cluster.name, f"{owner}/{options.name}"]
+        if expression.draws:
+            expression = self._draw_values(number, match, expression, words)
+        self.entries.append(
+            Entry(
+                *(self._file, number, user, expression.schedule, expression.text),
+                *("UTC" if expression.in_utc else zone, command, stdin, self._scope.environment(), options),
+            )
+        )
+
+    def _is_accepted(self, number: int, column: int, attribute: str, message: str) -> bool:
+        """Report options that a cluster cannot carry out, and return whether the entry is run nevertheless:
+        without a cluster, it runs on this machine.
+        """
+        line, column = self._scope.place(attribute) or (number, column)
+        self.report(line, column, "error" if self.cluster else "warning", "cluster-option", message)
+        return self.cluster is None
 
     def _draw_values(
-        self, number: int, match: re.Match[str], expression: Expression, identity: tuple[str, str]
+        self, number: int, match: re.Match[str], expression: Expression, words: list[str]
     ) -> Expression:
-        """Return the expression with the values drawn for an entry; they may give days that do not exist."""
-        user, command = identity
-        drawn = parse_expression(match["schedule"], seeded_pick(self._seed, user, expression.text, command))
+        """Return the expression with the values drawn from these words; they may give days that do not
+        exist.
+        """
+        drawn = parse_expression(match["schedule"], seeded_pick(*words))
         for flaw in drawn.flaws[len(expression.flaws) :]:
             column = match.start("schedule") + flaw.offset + 1
             self.report(number, column, flaw.severity, flaw.code, flaw.message)
@@ -269,30 +288,12 @@ class _Parser:
         else:
             self.report(number, match.end() + 1, "error", "no-command", "no user and no command")
 
-    def _report_duplicate(self, number: int, column: int, user: str | None, name: str) -> None:
+    def _has_own_name(self, number: int, column: int, user: str | None, name: str | None) -> bool:
+        """Return whether an entry has a name, and is the first with it; report one that is not the first."""
+        if name is None:
+            return False
         first = self._names.setdefault((user, name), number)
         if first != number:
             message = f"the name {quoted(name)} is already used in line {first}: this job gets a hash instead"
             self.report(number, column, "warning", "duplicate-name", message)
-
-
-def _with_addresses(options: Options, environment: tuple[tuple[str, str], ...], user: str) -> Options:
-    """Return the options with the variables in MAILTO and MAILFROM expanded, as in cronie's crontab(5)."""
-    if "$" not in f"{options.mailto} {options.mailfrom}":
-        return options
-    mailto, mailfrom = (
-        text and expand(text, {**dict(environment), "LOGNAME": user, "USER": user})
-        for text in (options.mailto, options.mailfrom)
-    )
-    return replace(options, mailto=mailto, mailfrom=mailfrom)
-
-
-class _Report:
-    """The problems of a file. Not part of the parser, which would then refer to itself and stay in memory."""
-
-    def __init__(self, file: str) -> None:
-        self.problems: list[Problem] = []
-        self._file = file
-
-    def __call__(self, line: int, column: int, severity: Severity, code: str, message: str) -> None:
-        self.problems.append(Problem(self._file, line, column, severity, code, message))
+        return first == number

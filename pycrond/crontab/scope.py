@@ -36,6 +36,7 @@ class Scope:
         self._environment: tuple[tuple[str, str], ...] | None = ()
         self._defaults = CRON
         self._pending: dict[str, Value] = {}  # options for the next entry
+        self._places: dict[str, tuple[int, int]] = {}  # line and column of each of them
         self._pending_lines: list[int] = []
         self._unknown_zones: set[str] = set()
 
@@ -55,7 +56,7 @@ class Scope:
     def end_entry(self) -> None:
         """Forget the options that applied to the current entry."""
         if self._pending_lines:
-            self._pending, self._pending_lines = {}, []
+            self._pending, self._places, self._pending_lines = {}, {}, []
 
     def end_file(self) -> None:
         for line in self._pending_lines:
@@ -112,7 +113,13 @@ class Scope:
             self._report(line, start + 1, "warning", "bad-option", f"these options are ignored: {error}")
             return
         for offset, name, value in words:
-            self._pending |= self._parse_option(line, offset + 1, offset + len(name) + 2, name, value)
+            parsed = self._parse_option(line, offset + 1, offset + len(name) + 2, name, value)
+            self._pending |= parsed
+            self._places |= dict.fromkeys(parsed, (line, offset + 1))
+
+    def place(self, attribute: str) -> tuple[int, int] | None:
+        """Return line and column of an option of the current entry; None if no `#:` line sets it."""
+        return self._places.get(attribute)
 
     def _parse_option(
         self, line: int, column: int, value_column: int, name: str, text: str | None

@@ -9,7 +9,7 @@ from pycrond.daemon.loop import Daemon
 from pycrond.daemon.reexec import READY
 from pycrond.errors import PycrondError, os_reason
 from pycrond.host import pam, privileges, users
-from pycrond.host.daemon_arguments import from_arguments
+from pycrond.host.daemon_arguments import read_daemon_arguments
 from pycrond.host.names import NAMES
 from pycrond.host.pidfile import Pidfile
 from pycrond.host.poller import Poller
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     could be the daemon.
     """
     own, rest = _split(arguments)
-    settings = from_arguments(rest)
+    settings = read_daemon_arguments(rest)
     TRUST.others = settings.trust_crontabs
     if own["try"]:
         return rehearse(settings)

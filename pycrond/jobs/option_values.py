@@ -3,10 +3,18 @@
 import re
 from collections.abc import Callable
 
+from pycrond.labels import LABEL_FORM, RESERVED, is_label
+
 MAX_PING_OUTPUT = 1 << 20  # bytes; healthchecks.io keeps 100 kB
 BLOCK = 4096  # bytes
 MAX_PATH = 4000  # characters
 MAX_DURATION = 36_500 * 86_400  # seconds
+GLOBAL_PREFIX = "global:"
+"""Of a lock that the jobs of all users share."""
+CLUSTER_PREFIX = "cluster:"
+"""Of a lock that all nodes of a cluster share; `GLOBAL_PREFIX` may follow."""
+SHARED_PREFIX = "one:"
+"""Of the label of nodes of which one runs the job."""
 
 _UNIT_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _SIZE_BYTES = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
@@ -61,10 +69,20 @@ def job_name(text: str) -> str:
 
 
 def lock_name(text: str) -> str:
-    """Return the name of a lock of the job's user, or with the prefix `global:` of all users."""
-    name = job_name(text.removeprefix("global:"))
-    if name.startswith("global:"):
-        raise ValueError("a name that begins with global: once at most")
+    """Return the name of a lock of the job's user, or with the prefix `global:` of all users. Before that,
+    `cluster:` makes it a lock of all nodes.
+    """
+    name = job_name(text.removeprefix(CLUSTER_PREFIX).removeprefix(GLOBAL_PREFIX))
+    for prefix in (GLOBAL_PREFIX, CLUSTER_PREFIX):
+        if name.startswith(prefix):
+            raise ValueError(f"a name that begins with {prefix} once at most")
+    return text
+
+
+def nodes(text: str) -> str:
+    """Return the nodes on which a job runs: all, one, those with a label, or one of those."""
+    if text not in RESERVED and not is_label(text.removeprefix(SHARED_PREFIX)):
+        raise ValueError(f"every, one, or {LABEL_FORM}, after one: or alone")
     return text
 
 

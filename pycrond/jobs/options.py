@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from pycrond.jobs.option_values import (
+    CLUSTER_PREFIX,
+    GLOBAL_PREFIX,
     MAX_DURATION,
+    SHARED_PREFIX,
     choice,
     command,
     duration,
@@ -15,6 +18,7 @@ from pycrond.jobs.option_values import (
     io_class,
     job_name,
     lock_name,
+    nodes,
     optional_path,
     path,
     ping_output,
@@ -26,11 +30,13 @@ from pycrond.jobs.option_values import (
     yes_no,
     yes_no_or,
 )
+from pycrond.labels import RESERVED
 
 Overlap = Literal["allow", "skip", "queue", "replace"]
 Missed = Literal["skip", "once", "all"]
 Mail = Literal["always", "failure", "never"]
-Nodes = Literal["every", "one"]
+NodeLoss = Literal["skip", "rerun"]
+OnPartition = Literal["skip", "run"]
 Split = Literal["split"]
 
 
@@ -79,7 +85,10 @@ class Options:
     keep_days: int | None = None
     keep_output: int | None = None
     """Bytes."""
-    on: Nodes = "every"
+    on: str = "every"
+    """`every`, `one`, a label, or `one:` and a label."""
+    node_loss: NodeLoss = "skip"
+    on_partition: OnPartition = "skip"
     mailto: str | None = None
     """The variable MAILTO: empty means no mail, None means mail to the job's user."""
     mailfrom: str | None = None
@@ -89,6 +98,28 @@ class Options:
     def may_be_mailed(self) -> bool:
         """Return whether a run's output may go by mail."""
         return self.mail != "never" and self.mailto != ""
+
+    @property
+    def is_shared(self) -> bool:
+        """Return whether the nodes of a cluster claim the job's fires, so that each runs once."""
+        return self.on == "one" or self.on.startswith(SHARED_PREFIX)
+
+    @property
+    def label(self) -> str | None:
+        """The label of the nodes on which the job may run; None: on all of them."""
+        word = self.on.removeprefix(SHARED_PREFIX)
+        return None if word in RESERVED else word
+
+    @property
+    def cluster_lock(self) -> str | None:
+        """The name of the job's lock in the cluster, as it is written: after `cluster:`."""
+        lock = self.lock or ""
+        return lock.removeprefix(CLUSTER_PREFIX) if lock.startswith(CLUSTER_PREFIX) else None
+
+    @property
+    def is_clustered(self) -> bool:
+        """Return whether a fire of the job needs the cluster's consent."""
+        return self.is_shared or self.cluster_lock is not None
 
     @property
     def needs_spawner(self) -> bool:
@@ -116,7 +147,6 @@ class Option(NamedTuple):
     """Returns whether only root's crontabs may have a value: one that the kernel refuses to a user's process,
     or that concerns other users.
     """
-    implemented: bool = True
 
     @property
     def attribute(self) -> str:
@@ -141,7 +171,8 @@ def is_realtime(value: Value) -> bool:
 
 
 def is_global(value: Value) -> bool:
-    return str(value).startswith("global:")
+    """Return whether a lock is shared by the jobs of all users."""
+    return str(value).removeprefix(CLUSTER_PREFIX).startswith(GLOBAL_PREFIX)
 
 
 OPTIONS = (
@@ -178,7 +209,9 @@ OPTIONS = (
     Option("keep-runs", integer(1, 999_999_999), no_value),
     Option("keep-days", integer(1, 36_500), no_value),
     Option("keep-output", size_or_none, no_value),
-    Option("on", choice("every", "one"), no_value, implemented=False),
+    Option("on", nodes, no_value),
+    Option("node-loss", choice("skip", "rerun"), no_value),
+    Option("on-partition", choice("skip", "run"), no_value),
 )
 
 BY_NAME = {option.name: option for option in OPTIONS}
@@ -209,7 +242,7 @@ def _is_possible(value: object, kind: Any) -> bool:
     """Return whether a value may be that of a field with this type."""
     if isinstance(value, tuple):
         return kind == tuple[int, ...] and all(type(part) is int for part in value)
-    kinds = get_args(kind) or (kind,)
+    kinds = (kind,) if get_origin(kind) is Literal else get_args(kind) or (kind,)
     if type(value) in {int, float} and float in kinds:
         return 0 <= value <= MAX_DURATION  # type: ignore[operator] # it is a number
     if type(value) is int:

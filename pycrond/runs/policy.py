@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from pycrond.hashing import draw_below
 from pycrond.jobs.job import Job
-from pycrond.jobs.options import Options
+from pycrond.jobs.options import Options, is_global
 from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, Reason, Run, State
 from pycrond.text import duration
 
@@ -92,11 +92,17 @@ def _busy(fire: Fire, options: Options, now: Situation) -> Decision | None:
 
 
 def lock_of(job: Job) -> str | None:
-    """The name under which a job's lock is held: per user, unless it begins with `global:`."""
-    lock = job.entry.options.lock
-    if lock is None or lock.startswith("global:"):
-        return lock
-    return f"{job.user}/{lock}"
+    """The name under which a job's lock is held on this machine: per user, unless it is `global:`."""
+    return _of_user(job, job.entry.options.lock)
+
+
+def cluster_lock_of(job: Job) -> str | None:
+    """The name under which a job's lock is held in the cluster: `user/NAME` or `global:NAME`."""
+    return _of_user(job, job.entry.options.cluster_lock)
+
+
+def _of_user(job: Job, lock: str | None) -> str | None:
+    return lock if lock is None or is_global(lock) else f"{job.user}/{lock}"
 
 
 def retry_in(options: Options, fire: Fire, end: Outcome) -> float | None:

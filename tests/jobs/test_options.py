@@ -2,7 +2,7 @@ from dataclasses import fields
 
 import pytest
 
-from pycrond.jobs.options import BY_NAME, CRON, OPTIONS, Options, Value, to_json
+from pycrond.jobs.options import BY_NAME, CRON, OPTIONS, Options, Value, from_json, to_json
 
 HOUR, DAY = 3_600, 86_400
 
@@ -72,7 +72,15 @@ HOUR, DAY = 3_600, 86_400
         ("keep-days", "30", 30),
         ("keep-output", "10M", 10 << 20),
         ("keep-output", "0", 0),
+        ("lock", "cluster:db", "cluster:db"),
+        ("lock", "cluster:global:db", "cluster:global:db"),
+        ("on", "every", "every"),
         ("on", "one", "one"),
+        ("on", "web-1.eu_x", "web-1.eu_x"),
+        ("on", "one:db", "one:db"),
+        ("on", "one:" + "x" * 64, "one:" + "x" * 64),
+        ("node-loss", "rerun", "rerun"),
+        ("on-partition", "run", "run"),
     ],
 )
 def test_good_values(name: str, text: str, expected: Value) -> None:
@@ -133,7 +141,18 @@ def test_good_values(name: str, text: str, expected: Value) -> None:
         ("ping-output", "always:0", "a size"),
         ("ping", "http://a b", "a URL"),
         ("log", "true", "one of yes, no"),
-        ("on", "two", "one of every, one"),
+        ("lock", "cluster:", "a name of letters"),
+        ("lock", "cluster:cluster:db", "a name that begins with cluster: once at most"),
+        ("lock", "cluster:global:global:db", "a name that begins with global: once at most"),
+        ("lock", "global:cluster:db", "a name that begins with cluster: once at most"),
+        ("on", "Web", "every, one, or a label of small letters"),
+        ("on", "-web", "every, one, or a label"),
+        ("on", "one:", "every, one, or a label"),
+        ("on", "one:one", "every, one, or a label"),
+        ("on", "every:db", "every, one, or a label"),
+        ("on", "x" * 65, "at most 64"),
+        ("node-loss", "retry", "one of skip, rerun"),
+        ("on-partition", "yes", "one of skip, run"),
     ],
 )
 def test_bad_values(name: str, text: str, message: str) -> None:
@@ -156,3 +175,55 @@ def test_json_has_the_options_that_differ() -> None:
         "log": False,
         "missed": "skip",
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "is_shared", "label", "cluster_lock", "is_clustered"),
+    [
+        (Options(), False, None, None, False),
+        (Options(on="one"), True, None, None, True),
+        (Options(on="web"), False, "web", None, False),
+        (Options(on="one:web"), True, "web", None, True),
+        (Options(on="one-web"), False, "one-web", None, False),
+        (Options(lock="cluster-db"), False, None, None, False),
+        (Options(lock="cluster:db"), False, None, "db", True),
+        (Options(lock="cluster:global:db", on="web"), False, "web", "global:db", True),
+        (Options(lock="global:db"), False, None, None, False),
+    ],
+)
+def test_the_nodes_and_the_lock_of_a_job(
+    options: Options, is_shared: bool, label: str | None, cluster_lock: str | None, is_clustered: bool
+) -> None:
+    assert (options.is_shared, options.label) == (is_shared, label)
+    assert (options.cluster_lock, options.is_clustered) == (cluster_lock, is_clustered)
+
+
+@pytest.mark.parametrize(
+    ("lock", "is_roots"),
+    [("db", False), ("cluster:db", False), ("global:db", True), ("cluster:global:db", True)],
+)
+def test_a_lock_of_all_users_is_for_roots_crontabs(lock: str, is_roots: bool) -> None:
+    assert BY_NAME["lock"].needs_root(lock) is is_roots
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(name="a", on="one:web", node_loss="rerun", on_partition="run", lock="cluster:b"),
+        Options(on="one"),
+    ],
+)
+def test_options_about_a_cluster_in_json_and_back(options: Options) -> None:
+    assert from_json(to_json(options)) == options
+
+
+def test_impossible_values_of_options_about_a_cluster_are_ignored() -> None:
+    document = {"on": 1, "node-loss": "maybe", "on-partition": True, "name": "a"}
+    assert from_json(document) == Options(name="a")
+
+
+@pytest.mark.parametrize(
+    "options", [Options(overlap="skip"), Options(mail="never", missed="all", log="split")]
+)
+def test_words_in_json_and_back(options: Options) -> None:
+    assert from_json(to_json(options)) == options

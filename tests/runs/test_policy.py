@@ -6,7 +6,7 @@ import pytest
 
 from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, Reason, State, Trigger
 from pycrond.runs.outcome import judge
-from pycrond.runs.policy import Situation, Verdict, admit, lock_of, retry_in
+from pycrond.runs.policy import Situation, Verdict, admit, cluster_lock_of, lock_of, retry_in
 from tests.conftest import jobs_of
 
 AT = datetime(2025, 6, 10, 12, tzinfo=UTC)
@@ -97,10 +97,19 @@ def test_a_job_without_restricting_options_starts_unconditionally(
 
 
 @pytest.mark.parametrize(
-    ("lock", "name"), [("", None), ("lock=db", "root/db"), ("lock=global:db", "global:db")]
+    ("lock", "name", "in_cluster"),
+    [
+        ("", None, None),
+        ("lock=db", "root/db", None),
+        ("lock=global:db", "global:db", None),
+        ("lock=cluster:db", "root/cluster:db", "root/db"),
+        ("lock=cluster:global:db", "cluster:global:db", "global:db"),
+    ],
 )
-def test_a_lock_belongs_to_the_user_unless_it_is_global(lock: str, name: str | None) -> None:
-    assert lock_of(fire(lock).job) == name
+def test_a_lock_belongs_to_the_user_unless_it_is_global(
+    lock: str, name: str | None, in_cluster: str | None
+) -> None:
+    assert (lock_of(fire(lock).job), cluster_lock_of(fire(lock).job)) == (name, in_cluster)
 
 
 @pytest.mark.parametrize(

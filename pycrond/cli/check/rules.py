@@ -18,7 +18,7 @@ from pycrond.crontab.field import DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE, quote
 from pycrond.crontab.parser import Crontab
 from pycrond.errors import Problem
 from pycrond.jobs.job import SEARCH_PATHS, Entry
-from pycrond.jobs.options import BY_NAME, to_json
+from pycrond.jobs.options import to_json
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import Zone
 from pycrond.text import duration
@@ -204,10 +204,13 @@ def _jitter(checked: _CheckedEntry) -> RuleWarnings:
 
 
 def _without_effect(checked: _CheckedEntry) -> RuleWarnings:
-    names = to_json(checked.entry.options)
-    idle = [name for name in names if name in BY_NAME and not BY_NAME[name].implemented]
-    if idle:
-        yield checked.at.words[0], "without-effect", f"without effect yet: {', '.join(idle)}"
+    """Warn of options about fires that one node claims, where each node runs the job."""
+    options = checked.entry.options
+    idle = [name for name in ("node-loss", "on-partition") if name in to_json(options)]
+    if idle and not options.is_shared:
+        are = "have" if idle[1:] else "has"
+        message = f"{' and '.join(idle)} {are} no effect without on=one or on=one:LABEL"
+        yield checked.at.words[0], "without-effect", message
 
 
 _EXTENSION = re.compile(

@@ -14,6 +14,7 @@ from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.table import TableColumn, lay_out
 from pycrond.cli.settings_layers import config_file, layers
 from pycrond.cli.settings_origin import origin
+from pycrond.conninfo import without_password
 from pycrond.setting_values import settle
 from pycrond.settings import SETTINGS, Setting
 
@@ -46,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
         return 0
     columns = [
         TableColumn("SETTING", [Cell(row.setting.key) for row in rows]),
-        TableColumn("VALUE", [Cell(_value_text(row.value)) for row in rows]),
+        TableColumn("VALUE", [Cell(_value_text(row.setting, row.value)) for row in rows]),
         TableColumn("FROM", [Cell(row.origin) for row in rows]),
     ]
     terminal.show(lay_out(columns, UNLIMITED_WIDTH))
@@ -58,10 +59,11 @@ def _assignments(options: argparse.Namespace) -> Iterator[Assignment]:
     given = layers(options)
     values = asdict(settle(given.values()))
     for name, setting in SETTINGS.items():
-        yield Assignment(setting, values[name], origin(name, given, options))
+        value = without_password(values[name]) if setting.is_secret else values[name]
+        yield Assignment(setting, value, origin(name, given, options))
 
 
-def _value_text(value: object) -> str:
+def _value_text(setting: Setting, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return ":".join(value) if isinstance(value, tuple) else str(value)
+    return setting.to_text(value)

@@ -1,0 +1,83 @@
+"""Connection strings of libpq, in both of its forms, and the passwords in them. Pure.
+
+They are checked only as far as it takes to find a password: libpq itself says what else is wrong.
+"""
+
+import re
+
+HIDDEN = "*****"
+"""Stands for a password."""
+
+_SCHEME = re.compile(r"postgres(?:ql)?://")
+_WORD = re.compile(
+    r"[ \t]*(?P<name>[A-Za-z_]\w*)[ \t]*=[ \t]*"
+    r"(?P<value>'(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)(?:[^\s\\]|\\.)*|)(?:[ \t]+|\Z)"
+)
+_SECRET = re.compile(r"password|secret|scram_\w+_key", re.IGNORECASE)
+"""Parts of the names of parameters that are secret; `passfile` is not."""
+
+
+def check(text: str) -> None:
+    """Raise ValueError for a text that is no connection string; the message does not contain it."""
+    if not text.isprintable():
+        raise ValueError("it must be one line, without control characters")
+    if not _SCHEME.match(text) and _words(text) is None:
+        raise ValueError(
+            "it is neither a URL such as postgresql://user@host/database nor words such as host="
+        )
+
+
+def without_password(text: str) -> str:
+    """Return a connection string with `HIDDEN` in place of each password. Where it is not clear what is one,
+    more is hidden.
+    """
+    scheme = _SCHEME.match(text)
+    if scheme:
+        return scheme[0] + _hide_in_url(text[scheme.end() :])
+    words = _words(text)
+    if words is None:
+        return HIDDEN
+    for match in reversed(words):
+        if _SECRET.search(match["name"]) and match["value"] not in {"", "''"}:
+            text = text[: match.start("value")] + HIDDEN + text[match.end("value") :]
+    return text
+
+
+def has_password(text: str) -> bool:
+    """Return whether `without_password` hides something."""
+    return without_password(text) != text
+
+
+def _words(text: str) -> list[re.Match[str]] | None:
+    """Return the words of a connection string that is no URL, None if it has anything else."""
+    words, at = list[re.Match[str]](), 0
+    text = text.rstrip(" \t")
+    while at < len(text):
+        match = _WORD.match(text, at)
+        if not match:
+            return None
+        words.append(match)
+        at = match.end()
+    return words
+
+
+def _hide_in_url(text: str) -> str:
+    """Hide the passwords of a URL without its scheme.
+
+    libpq looks for a user and a password before the first `@`, if no `/` precedes it. A password in which
+    these characters are not escaped is an error to libpq: all up to the last `@` is hidden.
+    """
+    authority = text.partition("/")[0]
+    at_most = len(authority) if "@" in authority else len(text)
+    head, at, rest = text[:at_most].rpartition("@")
+    rest += text[at_most:]
+    user, colon, password = head.partition(":")
+    if at and password:
+        text = f"{user}{colon}{HIDDEN}{at}{rest}"
+    start, mark, query = text.partition("?")
+    return start + mark + "&".join(map(_hide_in_parameter, query.split("&")))
+
+
+def _hide_in_parameter(text: str) -> str:
+    name, _, value = text.partition("=")
+    return f"{name}={HIDDEN}" if value and ("%" in name or _SECRET.search(name)) else text

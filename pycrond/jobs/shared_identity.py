@@ -1,0 +1,13 @@
+"""The identity of a cluster, from which jobs draw that only one of its nodes runs. Pure."""
+
+from typing import NamedTuple
+
+
+class SharedIdentity(NamedTuple):
+    """The cluster's name and time zone, which its database has. Both are empty until they are known: shared
+    jobs then draw from the machine's id, and follow the machine's time zone.
+    """
+
+    name: str = ""
+    zone: str = ""
+    """The time zone of shared jobs without CRON_TZ."""
