@@ -1,5 +1,7 @@
-"""The audit of the cluster: the fires that this node's versions of shared jobs imply, compared with the rows of the
-database; and the starts that ledgers have, compared with each other. Pure.
+"""The audit of the cluster. Pure.
+
+It compares the fires that this node's versions of shared jobs imply with the rows of the database, and the
+starts that ledgers have with each other.
 """
 
 from collections import defaultdict
@@ -64,8 +66,8 @@ def audit(
     ledgers: Sequence[LedgerStarts],
     span: tuple[float, float],
 ) -> ClusterAudit:
-    """Compare the fires that are `expected` by versions of shared jobs, after the begin of the span up to its end,
-    with the rows of the database, and the starts in ledgers with both.
+    """Compare the fires that are `expected` by versions of shared jobs, after the begin of the span up to its
+    end, with the rows of the database, and the starts in ledgers with both.
     """
     rows = {_fire_of(row): row for row in database.claims}
     options = {version.key: decode_options(version.options) for version in versions}
@@ -150,8 +152,8 @@ def _doubled(
     due: set[Fire],
     options: Mapping[str, Options],
 ) -> Iterator[Unaccounted]:
-    """Yield the fires that two machines started, unless the job's options allow that, and starts here that the
-    database does not know.
+    """Yield the fires that two machines started, unless the job's options allow that, and starts of this
+    machine that the database does not know.
     """
     starts: dict[Fire, list[tuple[LedgerStarts, VerdictRow]]] = defaultdict(list)
     for ledger in ledgers:
@@ -182,9 +184,7 @@ def _contradiction(node: str, run: VerdictRow, row: ClaimRow) -> Iterator[Unacco
 
 def may_repeat(options: Options) -> bool:
     """Return whether a job's options accept that a fire runs twice."""
-    return (
-        getattr(options, "node_loss", "skip") == "rerun" or getattr(options, "on_partition", "skip") == "run"
-    )
+    return options.node_loss == "rerun" or options.on_partition == "run"
 
 
 def unproven_sentence(node: Unproven) -> str:

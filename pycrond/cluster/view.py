@@ -36,8 +36,8 @@ NODES = """
     coalesce(version, ''), offset_ms, coalesce(digest, '') FROM pycrond.nodes ORDER BY name
 """
 ACTIVITY = """
-    SELECT node, count(*) FROM pycrond.claims WHERE wall >= %(first)s AND claimed > now() - interval '1 minute'
-    GROUP BY node
+    SELECT node, count(*) FROM pycrond.claims
+    WHERE wall >= %(first)s AND claimed > now() - interval '1 minute' GROUP BY node
 """
 OPEN = """
     SELECT node, ledger::text, count(*), extract(epoch FROM min(fire))::float8 FROM pycrond.claims
@@ -45,7 +45,8 @@ OPEN = """
 """
 TROUBLES = """
     SELECT kind, count(*), count(DISTINCT job), extract(epoch FROM max(fire))::float8 FROM (
-        SELECT job, fire, CASE WHEN state = ANY(%(kinds)s) THEN state ELSE split_part(reason, ':', 1) END AS kind
+        SELECT job, fire,
+        CASE WHEN state = ANY(%(kinds)s) THEN state ELSE split_part(reason, ':', 1) END AS kind
         FROM pycrond.claims WHERE wall >= %(first)s AND fire > now() - interval '1 day'
     ) AS recent WHERE kind = ANY(%(kinds)s) GROUP BY kind ORDER BY kind
 """
@@ -58,8 +59,8 @@ SERVER = """
     (SELECT count(*) FROM pg_stat_replication WHERE sync_state IS NULL), current_user
 """
 CLAIM = """
-    SELECT job, wall, fold, extract(epoch FROM fire)::float8, run::text, node, ledger::text, rerun, state, reason,
-    extract(epoch FROM claimed)::float8, extract(epoch FROM started)::float8,
+    SELECT job, wall, fold, extract(epoch FROM fire)::float8, run::text, node, ledger::text, rerun, state,
+    reason, extract(epoch FROM claimed)::float8, extract(epoch FROM started)::float8,
     extract(epoch FROM ended)::float8, status, number FROM pycrond.claims
 """
 LAST = f"""
@@ -82,6 +83,17 @@ CONDITIONS = {
     "number": "number = %(number)s",
     "node": "node = %(node)s",
 }
+SENTENCES = {
+    "InvalidSchemaName": f"the database has no tables of pycrond: run '{MIGRATE}'",
+    "UndefinedTable": f"the database has no tables of pycrond: run '{MIGRATE}'",
+    "UndefinedColumn": f"the database's tables are of an older pycrond: run '{MIGRATE}'",
+    "InsufficientPrivilege": "the database refuses it: {reason} (the owner of its tables may GRANT it)",
+    "QueryCanceled": f"the database has not answered within {STATEMENT_TIMEOUT} s",
+    "LockNotAvailable": "the tables are in use: try again",
+    "ReadOnlySqlTransaction": "the server is a standby: 'cluster' must name the primary, by its host or by"
+    " target_session_attrs=read-write",
+}
+"""What people are told about errors of the database, by psycopg's names."""
 Row = TypeVar("Row")
 
 
@@ -132,19 +144,9 @@ def _give_up_after(seconds: float, descriptor: int) -> Iterator[None]:
 def explain(error: Any, *, has_connected: bool) -> str:
     """Return an error of psycopg as a sentence with a remedy."""
     reason = " ".join((error.diag.message_primary or str(error) or type(error).__name__).split())
-    match type(error).__name__:
-        case "InvalidSchemaName" | "UndefinedTable":
-            return f"the database has no tables of pycrond: run '{MIGRATE}'"
-        case "UndefinedColumn":
-            return f"the database's tables are of an older pycrond: run '{MIGRATE}'"
-        case "InsufficientPrivilege":
-            return f"the database refuses it: {reason} (connect as the role that ran '{MIGRATE}')"
-        case "QueryCanceled":
-            return f"the database has not answered within {STATEMENT_TIMEOUT} s"
-        case "LockNotAvailable":
-            return "the tables are in use: try again"
-        case "ReadOnlySqlTransaction":
-            return "the server is a standby: name the primary in 'cluster', or add target_session_attrs=read-write"
+    sentence = SENTENCES.get(type(error).__name__)
+    if sentence:
+        return sentence.format(reason=reason)
     if has_connected:
         return f"the cluster's database failed: {reason}"
     return f"cannot connect to the cluster's database: {reason}"
@@ -159,7 +161,7 @@ def open_view(conninfo: str) -> Iterator["View"]:
 
 
 def begin_reading(connection: Any) -> None:
-    """Begin the transaction. Timeouts are set in it, as a pooler may refuse them at the connection's start."""
+    """Begin the transaction. Its timeouts are set in it: a pooler may refuse them at a connection's start."""
     psycopg = load_psycopg()
     connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
     connection.read_only = True
@@ -230,7 +232,7 @@ class View:
         )
 
     def claims(self, limit: int, **conditions: object) -> list[ClaimRow]:
-        """Return the newest claims that meet all CONDITIONS whose value is not None; with a negative limit all."""
+        """Return the newest claims that meet all CONDITIONS whose value is not None; all if `limit` < 0."""
         values = {name: value for name, value in conditions.items() if value is not None}
         where = " AND ".join(CONDITIONS[name] for name in values) or "true"
         order = "ORDER BY wall DESC, fold DESC, job LIMIT %(limit)s"

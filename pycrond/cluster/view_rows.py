@@ -2,7 +2,11 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median_high
-from typing import NamedTuple
+from typing import Literal, NamedTuple
+
+NodeState = Literal["alive", "draining", "silent", "dead"]
+Standby = Literal["synchronous", "asynchronous", "none", "missing", "not readable"]
+TroubleKind = Literal["lost", "no-database", "no-node"]
 
 SILENT_AFTER, DEAD_AFTER = 30.0, 60.0  # seconds without a heartbeat, for display only
 
@@ -38,8 +42,8 @@ class NodeRow(NamedTuple):
     digest: str
 
     @property
-    def state(self) -> str:
-        """`alive`, `draining`, `silent` or `dead`. The nodes judge each other by their own clocks, not by this."""
+    def state(self) -> NodeState:
+        """`alive`, `draining`, `silent` or `dead`, for display: nodes judge by their own clocks."""
         if self.age > DEAD_AFTER:
             return "dead"
         if self.age > SILENT_AFTER:
@@ -56,7 +60,7 @@ class OpenRow(NamedTuple):
 
     node: str
     ledger: str
-    count: int
+    claims: int
     oldest: float
     """The earliest fire time."""
 
@@ -64,7 +68,7 @@ class OpenRow(NamedTuple):
 class TroubleRow(NamedTuple):
     """Fires of the last day that no run came of."""
 
-    kind: str
+    kind: TroubleKind
     """`lost`, `no-node` or `no-database`."""
     fires: int
     jobs: int
@@ -89,8 +93,8 @@ class ServerRow(NamedTuple):
     role: str
 
     @property
-    def standby(self) -> str:
-        """`none`, `asynchronous`, `synchronous`, `missing` (it is waited for, and not there) or `not readable`."""
+    def standby(self) -> Standby:
+        """`none`, `asynchronous`, `synchronous`, `missing` (waited for, and not there) or `not readable`."""
         if self.unreadable:
             return "not readable"
         if self.synchronous:
@@ -132,14 +136,14 @@ class ClaimRow(NamedTuple):
 
 
 def median_offset(nodes: Iterable[NodeRow]) -> int | None:
-    """Return the median of the clock offsets of the nodes that are alive, in milliseconds; None without any."""
+    """Return the median of the clock offsets of nodes that are alive, in milliseconds; None without any."""
     offsets = [node.offset_ms for node in nodes if node.is_alive and node.offset_ms is not None]
     return median_high(offsets) if offsets else None
 
 
 def differing_digests(nodes: Iterable[NodeRow]) -> Mapping[str, Sequence[str]]:
-    """Return the names of the nodes by the digest of their jobs, the most frequent one first; empty where all are
-    equal. Dead nodes do not count: they may have older crontabs.
+    """Return the names of the nodes by the digest of their jobs, the most frequent one first; empty where all
+    are equal. Dead nodes do not count: they may have older crontabs.
     """
     groups: dict[str, list[str]] = {}
     for node in nodes:

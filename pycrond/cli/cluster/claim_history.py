@@ -1,17 +1,20 @@
 """history --cluster: the claims of the cluster as a table of runs."""
 
 import argparse
+from typing import TYPE_CHECKING
 
 from pycrond.cli import selectors
 from pycrond.cli.cluster.access import cluster_view
 from pycrond.cli.cluster.claim_rows import as_run, claim_document
 from pycrond.cli.cluster.job_words import find_jobs
-from pycrond.cli.documents.lists import HistoryDocument
 from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import run_table, terminal
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.table import TableColumn
 from pycrond.settings import Settings
+
+if TYPE_CHECKING:
+    from pycrond.cli.documents.lists import HistoryDocument
 
 
 def run(settings: Settings, options: argparse.Namespace, limit: int) -> int:

@@ -1,25 +1,16 @@
 """Claims in the form of runs, so that the tables and documents of runs show them, too. Pure."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from pycrond.cli.documents.lists import RunDocument
 from pycrond.cli.render.run_table import run_document
 from pycrond.cluster.view_rows import ClaimRow
 from pycrond.jobs.run import OPEN, State
-from pycrond.ledger.codec import decode_json
+from pycrond.ledger.codec import decode_options
 from pycrond.ledger.rows import JobRow, RunRow, SpanRow
-
-
-def is_shared(options: Mapping[str, Any]) -> bool:
-    """Return whether a job with these options runs once in the cluster."""
-    on = str(options.get("on", "every"))
-    return on == "one" or on.startswith("one:")
 
 
 def is_shared_job(job: JobRow) -> bool:
     """Return whether a loaded job runs once in the cluster."""
-    return is_shared(decode_json(job.options))
+    return decode_options(job.options).is_shared
 
 
 def as_run(claim: ClaimRow) -> RunRow:

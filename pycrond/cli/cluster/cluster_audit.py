@@ -5,12 +5,11 @@ from datetime import datetime, timedelta
 
 from pycrond import clock
 from pycrond.cli.cluster.access import cluster_view
-from pycrond.cli.cluster.claim_rows import is_shared
 from pycrond.cluster import audit
 from pycrond.cluster.audit import ClusterAudit, Database, LedgerStarts
 from pycrond.host import machine
 from pycrond.ledger.audit import expected_fires
-from pycrond.ledger.codec import decode_json
+from pycrond.ledger.codec import decode_options
 from pycrond.ledger.copies import started_runs
 from pycrond.ledger.reader import Reader
 from pycrond.settings import Settings
@@ -22,8 +21,8 @@ WITHOUT_ROWS = timedelta(hours=1)  # that are audited where the database has no 
 def read_and_compare(
     settings: Settings, reader: Reader, since: datetime, until: datetime, copies: Sequence[str]
 ) -> tuple[ClusterAudit, datetime]:
-    """Return the result, and the time after which fires were compared: no rows are older, or they may be deleted."""
-    versions = [row for row in reader.versions() if is_shared(decode_json(row.options))]
+    """Return the result, and the time after which fires were compared: older rows may be deleted."""
+    versions = [row for row in reader.versions() if decode_options(row.options).is_shared]
     with cluster_view(settings) as view:
         now, first = view.now(), view.first_fire()
         kept = clock.at(now) + RETENTION_MARGIN - timedelta(seconds=view.cluster().keep)

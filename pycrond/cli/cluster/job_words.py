@@ -36,8 +36,9 @@ def _is_called(key: str, word: str) -> bool:
 
 
 def find_run(view: View, word: str) -> ClaimRow | None:
-    """Return the run that a word names, as `12@web1`, by its UUID or its number; None where it is no such word.
-    Raises PycrondError where there is no such run, or more than one.
+    """Return the run that a word names, as `12@web1`, by its UUID or its number; None where it names none.
+
+    Raises PycrondError where it can only be a run and there is none, or more than one.
     """
     labelled = _LABELLED.fullmatch(word)
     if labelled:

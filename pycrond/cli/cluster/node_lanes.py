@@ -35,7 +35,7 @@ def lane_key(job: str, node: str) -> str:
 
 
 def node_lanes(claims: Iterable[ClaimRow], jobs: Iterable[JobRow], now: float) -> NodeLanes:
-    """Return a lane for each job and node that started it. What did not start is in a lane without a node. Pure."""
+    """Return a lane for each job and node that started it; fires that did not start have one without node."""
     loaded = {job.key for job in jobs}
     spans: list[SpanRow] = []
     gone: dict[str, RunRow] = {}

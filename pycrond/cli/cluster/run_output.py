@@ -18,8 +18,8 @@ RUNS_MOST = 1000  # newest runs whose output is looked at, with --since
 
 
 def run(settings: Settings, options: argparse.Namespace, most: int | None) -> int:
-    """Print the last lines of the newest run of each job, of the runs that are named or, with --since, of all runs
-    since then; for output that is not in the database, say where it is. Return 1 if that is true of all.
+    """Print the last lines of the newest run of each job, of the runs that are named or, with --since, of all
+    runs since then; for output that is not in the database, say where it is. Return 1 if that is true of all.
     """
     if not options.selected:
         raise PycrondError("--cluster needs a job or a run: pycrond logs --cluster JOB")
@@ -74,7 +74,7 @@ def _lines(claims: Iterable[ClaimRow], outputs: dict[str, bytes]) -> Iterator[tu
 def absence(claim: ClaimRow) -> str:
     """Return why the output of a run is not in the database, and how to see it."""
     if claim.started is None:
-        return f"{claim.job} did not start on {claim.node}: {claim.state}{f', {claim.reason}' if claim.reason else ''}"
+        return f"{claim.job} did not start on {claim.node}: {formatting.joined(claim.state, claim.reason)}"
     words = str(claim.number) if claim.number else claim.job
     return (
         f"the output of {claim.label or claim.job} is not in the database: on {claim.node},"

@@ -1,4 +1,4 @@
-"""The status of the cluster: what the database says about it, and what needs a person. Pure but for `read`."""
+"""The status of the cluster: what the database says about it, and what needs a person."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from pycrond.cluster.view_rows import (
 )
 from pycrond.text import counted, duration
 
-SKEW_LIMIT_MS = 1000
+MAX_SKEW_MS = 1000
 """A clock that is farther from the median than this is reported."""
 
 
@@ -34,7 +34,7 @@ class StatusFacts(NamedTuple):
 
     def open_of(self, node: str) -> int:
         """Return the number of open claims of a node."""
-        return sum(row.count for row in self.open_claims if row.node == node)
+        return sum(row.claims for row in self.open_claims if row.node == node)
 
     @property
     def median_ms(self) -> int | None:
@@ -67,54 +67,50 @@ def read(view: View, known_version: int) -> StatusFacts:
 
 def problems(facts: StatusFacts) -> Iterator[str]:
     """Yield what needs a person, each with what to do; `status` then ends with 1."""
-    cluster = facts.cluster
-    if cluster.version < facts.known_version:
-        yield (
-            f"the tables have version {cluster.version}, this pycrond needs {facts.known_version}:"
-            " run 'pycrond cluster migrate'"
-        )
-    if cluster.oldest > facts.known_version:
-        yield (
-            f"the tables need a pycrond that knows version {cluster.oldest}, this one knows"
-            f" {facts.known_version}: upgrade it"
-        )
+    cluster, known = facts.cluster, facts.known_version
+    if cluster.version < known:
+        text = f"the tables have version {cluster.version}, this pycrond needs {known}"
+        yield f"{text}: run 'pycrond cluster migrate'"
+    if cluster.oldest > known:
+        text = f"the tables need a pycrond that knows version {cluster.oldest}, this one knows {known}"
+        yield f"{text}: upgrade it"
     if not facts.nodes:
-        yield "no node has joined yet: set 'cluster' on the nodes and run 'pycrond restart'"
+        yield "no node has joined yet: set 'cluster' on the nodes, and 'pycrond restart'"
     elif not any(node.is_alive for node in facts.nodes):
         yield "no node is alive: no shared job runs; look at 'pycrond status' on the nodes"
-    for node in facts.nodes:
-        count = facts.open_of(node.name)
-        if node.state == "dead" and count:
-            yield (
-                f"{node.name} is dead with {counted(count, 'open claim')}: start pycrond there, or"
-                f" remove the node (docs/cluster.md)"
-            )
-    known = {node.name for node in facts.nodes}
-    for row in facts.open_claims:
-        if row.node not in known:
-            yield f"{row.node} is no node, and has {counted(row.count, 'open claim')}"
+    yield from _abandoned(facts)
+
+
+def _abandoned(facts: StatusFacts) -> Iterator[str]:
+    """Yield the open claims of nodes that are dead or gone."""
+    states = {node.name: node.state for node in facts.nodes}
+    remedy = "start pycrond there, or remove the node (docs/cluster.md)"
+    for name in sorted({row.node for row in facts.open_claims}):
+        claims = counted(facts.open_of(name), "open claim")
+        if name not in states:
+            yield f"{name} is no node, and has {claims}: {remedy}"
+        elif states[name] == "dead":
+            yield f"{name} is dead with {claims}: {remedy}"
 
 
 def remarks(facts: StatusFacts) -> Iterator[str]:
     """Yield what is worth a look, and stops nothing."""
-    groups = [*differing_digests(facts.nodes).values()]
+    groups = [", ".join(names) for names in differing_digests(facts.nodes).values()]
     if groups:
-        texts = " from those of ".join(f"{', '.join(names)}" for names in groups)
-        yield f"the shared jobs differ: those of {texts}; compare 'pycrond list --cluster' on the nodes"
+        yield f"shared jobs differ: those of {' / '.join(groups)}; compare 'pycrond list --cluster' there"
     for node in facts.nodes:
         skew = facts.skew_ms(node)
-        if node.is_alive and skew is not None and abs(skew) >= SKEW_LIMIT_MS:
+        if node.is_alive and skew is not None and abs(skew) >= MAX_SKEW_MS:
             side = "ahead of" if skew > 0 else "behind"
             yield f"the clock of {node.name} is {duration(abs(skew) / 1000)} {side} the median"
 
 
 def standby_sentence(server: ServerRow) -> str:
     """Return whether a confirmed claim survives the loss of the server."""
-    sentences = {
-        "synchronous": f"{counted(server.synchronous, 'synchronous standby')} attached",
+    return {
+        "synchronous": f"a synchronous standby is attached ({server.synchronous})",
         "asynchronous": "only an asynchronous standby is attached: a failover may run fires twice",
         "none": "no standby is attached: a claim is as safe as this server's disk",
-        "missing": "a synchronous standby is configured and NOT attached: fires of shared jobs are skipped",
-        "not readable": f"standbys: not readable for the role {server.role} (grant pg_monitor)",
-    }
-    return sentences[server.standby]
+        "missing": "its synchronous standby is NOT attached: fires of shared jobs are skipped",
+        "not readable": f"standbys are not readable for the role {server.role} (GRANT pg_monitor)",
+    }[server.standby]

@@ -24,10 +24,8 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--since", metavar="TIME", help="only fire times after this time")
-    add_cluster(
-        parser, "shared jobs against the cluster's database: each fire has one row, whichever node ran it"
-    )
-    about = "with --cluster: a copy of another node's ledger; no fire may have been started in two"
+    add_cluster(parser, "shared jobs: each fire has one row in the cluster's database")
+    about = "with --cluster: a copy of another node's ledger, to find fires that started twice"
     parser.add_argument("--ledger", action="append", default=[], metavar="FILE", help=about)
     add_json(parser, AuditDocument)
 

@@ -14,7 +14,7 @@ from pycrond import clock
 from pycrond.cli.arguments import add_cluster, add_json
 from pycrond.cli.data.access import as_present, presence_by
 from pycrond.cli.data.ledger_directory import ledger_directory
-from pycrond.cli.documents.times import BarDocument, StampedeDocument, TimelineDocument
+from pycrond.cli.documents.times import BarDocument, LaneDocument, StampedeDocument, TimelineDocument
 from pycrond.cli.next_fire import plan_of
 from pycrond.cli.printing import print_json, write_document
 from pycrond.cli.render import terminal
@@ -22,7 +22,7 @@ from pycrond.cli.settings_layers import load_settings
 from pycrond.cli.time_input import moment, whole_minute
 from pycrond.cli.timeline import text_chart
 from pycrond.cli.timeline.clusters import Cluster, find_clusters
-from pycrond.cli.timeline.lanes import Timeline, TimeWindow, build_timeline, foreseen
+from pycrond.cli.timeline.lanes import Lane, Timeline, TimeWindow, build_timeline, foreseen
 from pycrond.cli.timeline.text_chart import ChartSize
 from pycrond.errors import PycrondError
 from pycrond.host import machine
@@ -121,8 +121,8 @@ def _read_cluster(
     options: argparse.Namespace,
     window: TimeWindow,
 ) -> tuple[Timeline, Mapping[str, str]]:
-    """Read the claims of shared jobs, and add the later fires by the schedules of this machine's. Return also the
-    node of each lane that has one.
+    """Read the claims of shared jobs, and add the later fires by the schedules of this machine's. Return also
+    the node of each lane that has one.
     """
     from pycrond.cli.cluster import claim_rows, node_lanes
 
@@ -211,23 +211,20 @@ def _document(
         "from": rfc3339(timeline.window.start),
         "until": rfc3339(timeline.window.until),
         "zone": zone.name,
-        "lanes": [
-            {
-                "key": lane.key,
-                "name": lane.name,
-                "display_name": lane.title,
-                "bars": [_bar_json(bar) for bar in lane.bars],
-                **_node_json(nodes.get(lane.key)),
-            }
-            for lane in timeline.lanes
-        ],
+        "lanes": [_lane_json(lane, nodes.get(lane.key)) for lane in timeline.lanes],
         "starts": [{"minute": rfc3339(minute * 60), "count": count} for minute, count in starts],
         "stampedes": [_cluster_json(cluster) for cluster in clusters],
     }
 
 
-def _node_json(node: str | None) -> dict[str, str]:
-    return {} if node is None else {"node": node}
+def _lane_json(lane: Lane, node: str | None) -> LaneDocument:
+    document: LaneDocument = {
+        "key": lane.key,
+        "name": lane.name,
+        "display_name": lane.title,
+        "bars": [_bar_json(bar) for bar in lane.bars],
+    }
+    return document if node is None else {**document, "node": node}
 
 
 def _bar_json(bar: SpanRow) -> BarDocument:

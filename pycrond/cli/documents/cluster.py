@@ -1,8 +1,9 @@
 """The document of `pycrond cluster status --json`."""
 
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, TypedDict
 
 from pycrond.cli.documents.lists import Seconds, Time
+from pycrond.cluster.view_rows import NodeState, Standby, TroubleKind
 
 
 class NodeDocument(TypedDict):
@@ -11,7 +12,7 @@ class NodeDocument(TypedDict):
     name: str
     machine: Annotated[str, "its host name"]
     state: Annotated[
-        Literal["alive", "draining", "silent", "dead"],
+        NodeState,
         "by the age of the heartbeat on the database's clock; the nodes judge each other by their own clocks",
     ]
     draining: bool
@@ -31,7 +32,7 @@ class NodeDocument(TypedDict):
 class FiresDocument(TypedDict):
     """Fires of the last day that no run came of, or whose run was lost."""
 
-    kind: Literal["lost", "no-database", "no-node"]
+    kind: TroubleKind
     fires: int
     jobs: int
     latest: Time
@@ -45,7 +46,7 @@ class ClusterDocument(TypedDict):
     schema_version: Annotated[int, "of the tables"]
     keep_s: Annotated[Seconds, "for which rows are kept"]
     server_version: str
-    standby: Literal["synchronous", "asynchronous", "none", "missing", "not readable"]
+    standby: Standby
     nodes: list[NodeDocument]
     fires: list[FiresDocument]
     remarks: Annotated[list[str], "worth a look"]
