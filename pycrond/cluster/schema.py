@@ -1,4 +1,4 @@
-"""The tables of a cluster in PostgreSQL, as a list of migrations; their creation and a check before their use.
+"""The tables of a cluster in PostgreSQL, as a list of migrations; their creation, and a check before use.
 
 Each migration only adds. `pycrond.meta.version` counts those that the database has; `pycrond.meta.oldest` is
 the oldest version of pycrond's schema with which a node may still use it, so that nodes are upgraded one by

@@ -1,7 +1,7 @@
 """The tables: created once, also by two at once; refused in words."""
 
-from datetime import timedelta
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import psycopg
 import pytest
