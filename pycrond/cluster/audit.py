@@ -116,7 +116,7 @@ def _why_stuck(row: ClaimRow, node: NodeRow | None, options: Options, now: float
     if row.started is not None and options.timeout is not None:
         allowed = options.timeout + options.grace + ENDING_TIME
         if now - row.started > allowed:
-            return f"it has run for {duration(now - row.started)}, with timeout={options.timeout:g}"
+            return f"it has run for {duration(now - row.started)}, with timeout={duration(options.timeout)}"
     waited = now - row.fire - options.jitter
     if (
         row.started is None

@@ -1,7 +1,7 @@
 """Rows of the database as people are shown them. Times are Unix seconds, UTC."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from statistics import median_high
+from statistics import median
 from typing import Literal, NamedTuple
 
 NodeState = Literal["alive", "draining", "silent", "dead"]
@@ -138,7 +138,7 @@ class ClaimRow(NamedTuple):
 def median_offset(nodes: Iterable[NodeRow]) -> int | None:
     """Return the median of the clock offsets of nodes that are alive, in milliseconds; None without any."""
     offsets = [node.offset_ms for node in nodes if node.is_alive and node.offset_ms is not None]
-    return median_high(offsets) if offsets else None
+    return round(median(offsets)) if offsets else None
 
 
 def differing_digests(nodes: Iterable[NodeRow]) -> Mapping[str, Sequence[str]]:

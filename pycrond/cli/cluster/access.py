@@ -7,7 +7,7 @@ from pycrond.cluster.view import View, open_view
 from pycrond.errors import PycrondError
 from pycrond.settings import Settings
 
-NO_CLUSTER = 'no cluster is set: put cluster = "postgresql://…" into pycrond.toml, or set PYCROND_CLUSTER'
+NO_CLUSTER = "there is no cluster: set 'cluster' in pycrond.toml or PYCROND_CLUSTER"
 
 
 def conninfo_of(settings: Settings) -> str:

@@ -31,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare the fire times of all schedules loaded since then with the ledger, or those of shared jobs with the
-    cluster's database; 1 if they differ.
+    """Compare the fire times of all schedules loaded since then with the ledger, or those of shared jobs with
+    the cluster's database; 1 if they differ.
     """
     settings = load_settings(options)
     if options.ledger and not options.of_cluster:
