@@ -1,10 +1,10 @@
 """The messages between the daemon and its agent, which speaks to the database. Pure.
 
-They travel over a SOCK_SEQPACKET socket, one message a packet, as JSON: the name of the class, then its fields. A
-message has at most MAX_FIRES fires. The daemon sends requests, each with a number; the agent keeps a request until
-the database has answered it, over any number of connections, and sends one `Answer` with its number. All requests
-may be carried out more than once: rows are told apart by the run's UUID. Times are Unix seconds by the daemon's
-clock.
+They travel over a SOCK_SEQPACKET socket, one message a packet, as JSON: the name of the class, then its
+fields. A message has at most MAX_FIRES fires. The daemon sends requests, each with a number; the agent keeps
+a request until the database has answered it, over any number of connections, and sends one `Answer` with its
+number. All requests may be carried out more than once: rows are told apart by the run's UUID. Times are Unix
+seconds by the daemon's clock.
 """
 
 import json
@@ -34,7 +34,9 @@ class Claim(NamedTuple):
 
 
 class Report(NamedTuple):
-    """The state of a fire's row. In a `Tell` it replaces what the row has; in a `Close` it is inserted or nothing."""
+    """The state of a fire's row. In a `Tell` it replaces what the row has; in a `Close` it is inserted or
+    nothing.
+    """
 
     job: str
     wall: int
@@ -66,6 +68,7 @@ class Row(NamedTuple):
     reason: str
     is_over: bool
     """The state is final."""
+    fire: float = 0.0
 
 
 class NodeRow(NamedTuple):
@@ -88,8 +91,8 @@ class NodeRow(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """Claim fires. Answered with a row for each fire; without one for a fire that the database refuses, as it is too
-    old or too new.
+    """Claim fires. Answered with a row for each fire; without one for a fire that the database refuses, as it
+    is too old or too new.
     """
 
     number: int
@@ -106,7 +109,9 @@ class Confirm(NamedTuple):
 
 
 class TakeOver(NamedTuple):
-    """Take over open fires (`rerun`) of a dead node. Answered with a row for each fire that belongs to the new run."""
+    """Take over open fires (`rerun`) of a dead node. Answered with a row for each fire that belongs to the
+    new run.
+    """
 
     number: int
     ledger: str
@@ -118,13 +123,18 @@ class TakeOver(NamedTuple):
 
 
 class Bury(NamedTuple):
-    """Close the open fires of a dead node that may not be taken over as `lost`, and release its locks. Answered with
-    its rows that are still open and may be taken over.
-    """
+    """Close the open fires of a dead node that may not be taken over as `lost`, and release its locks."""
 
     number: int
     ledger: str
     token: str
+
+
+class Abandoned(NamedTuple):
+    """Ask for the open rows of a node that may be taken over (`rerun`)."""
+
+    number: int
+    ledger: str
 
 
 class Beat(NamedTuple):
@@ -135,15 +145,17 @@ class Beat(NamedTuple):
 
 
 class Close(NamedTuple):
-    """Insert final rows for fires that nobody may have asked for, or nothing. Answered with a row for each fire."""
+    """Insert final rows for fires that nobody may have asked for, or nothing. Answered with a row for each
+    fire.
+    """
 
     number: int
     rows: tuple[Report, ...]
 
 
 class Tell(NamedTuple):
-    """Write what has become of runs. Answered with the rows that now have that state. A row that is missing is
-    inserted; one that belongs to another run is answered as it is, and nothing is written: it ran twice.
+    """Write what has become of runs. Answered with the rows that now have that state. A row that is missing
+    is inserted; one that belongs to another run is answered as it is, and nothing is written: it ran twice.
     """
 
     number: int
@@ -163,7 +175,11 @@ class LastFires(NamedTuple):
     jobs: tuple[str, ...]
 
 
-Request = Ask | Confirm | TakeOver | Bury | Beat | Close | Tell | Open | LastFires
+class Ping(NamedTuple):
+    """Ask the agent, not the database, for a sign of life. Answered at once with its `Status`."""
+
+
+Request = Ask | Confirm | TakeOver | Abandoned | Bury | Beat | Close | Tell | Open | LastFires
 
 
 # From the agent
@@ -207,13 +223,13 @@ class Status(NamedTuple):
     """For people: the error, or who has the node's name."""
 
 
-Message = Request | Answer | Nodes | Greeting | Status
+Message = Request | Ping | Answer | Nodes | Greeting | Status
 
 _CLASSES: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
-        *(Ask, Confirm, TakeOver, Bury, Beat, Close, Tell, Open, LastFires),
-        *(Answer, Nodes, Greeting, Status),
+        *(Ask, Confirm, TakeOver, Abandoned, Bury, Beat, Close, Tell, Open, LastFires),
+        *(Ping, Answer, Nodes, Greeting, Status),
     )
 }
 

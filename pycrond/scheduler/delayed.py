@@ -1,7 +1,7 @@
 """Delayed starts: fires with a delay, missed fires that are caught up, retries."""
 
 import heapq
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pycrond import clock
@@ -27,6 +27,8 @@ class DelayedStarts:
         self._runs = runs
         self._admission = admission
         self._seed = seed
+        self.cluster = ""
+        """The name of the cluster, once it is known."""
         self._dialect = dialect
         self._heap: list[tuple[datetime, int, ClaimedRun]] = []
         self._catch_up_at: dict[str, datetime] = {}  # the earliest start of each user's next catch-up
@@ -49,10 +51,13 @@ class DelayedStarts:
         """The same fires, those that start later with `start_at`."""
         return [
             fire._replace(start_at=fire.at + timedelta(seconds=seconds))
-            if (seconds := delay(fire.job, fire.at, self._seed, self._dialect))
+            if (seconds := self._delay(fire))
             else fire
             for fire in fires
         ]
+
+    def _delay(self, fire: Fire) -> int:
+        return delay(fire.job, fire.at, self._seed, self._dialect, self.cluster)
 
     def add(self, claims: Iterable[ClaimedRun]) -> list[ClaimedRun]:
         """Keep the runs that start later; return the others."""
@@ -103,6 +108,14 @@ class DelayedStarts:
         self._catch_up_at = {user: at + step for user, at in self._catch_up_at.items()}
         self._ledger.move_starts(step.total_seconds())
 
+    def take_first_attempts(self, is_taken: Callable[[Job], bool]) -> list[ClaimedRun]:
+        """Remove and return the runs of these jobs that are no retries."""
+        taken = [run for run in self.claims if is_taken(run.run.job) and run.run.fire.trigger != "retry"]
+        taken_ids = {claimed.run.id for claimed in taken}
+        self._heap = [place for place in self._heap if place[1] not in taken_ids]
+        heapq.heapify(self._heap)
+        return taken
+
     def restore(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """Keep what waited when the last daemon ended; a run whose job is gone is skipped."""
         gone: list[tuple[int, Cause]] = []
@@ -129,7 +142,7 @@ class DelayedStarts:
             return now
         if fire.trigger == "catch-up":
             return self._reserve_catch_up(fire.job.user, now)
-        seconds: float = delay(fire.job, fire.at, self._seed, self._dialect)
+        seconds: float = self._delay(fire)
         if fire.trigger == "retry":
             seconds = longest_retry_delay(fire.job.entry.options, fire.attempt - 1)
         return min(clock.at(planned), now + timedelta(seconds=seconds))
