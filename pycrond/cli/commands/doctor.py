@@ -6,6 +6,7 @@ import os
 import shutil
 import stat
 import subprocess
+from typing import TYPE_CHECKING
 
 from pycrond import __version__
 from pycrond.cli.arguments import add_json
@@ -26,6 +27,9 @@ from pycrond.host import machine, pidfile
 from pycrond.settings import Settings
 from pycrond.sources import files, system
 from pycrond.text import counted
+
+if TYPE_CHECKING:
+    from pycrond.cli.doctor.cluster_probe import ClusterFacts
 
 COMMAND_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -93,7 +97,16 @@ def _facts(settings: Settings) -> MachineFacts:
         never_due_jobs=never_due,
         ledger_bytes=_size(settings.ledger_path),
         idle_crontabs=_idle_crontabs(settings),
+        cluster=_cluster(settings, zone),
     )
+
+
+def _cluster(settings: Settings, zone: str) -> "ClusterFacts | None":
+    if not settings.cluster:
+        return None
+    from pycrond.cli.doctor.cluster_probe import cluster_facts
+
+    return cluster_facts(settings, zone)
 
 
 def _is_error(problem: Problem) -> bool:
