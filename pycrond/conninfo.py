@@ -64,15 +64,12 @@ def _words(text: str) -> list[re.Match[str]] | None:
 def _hide_in_url(text: str) -> str:
     """Hide the passwords of a URL without its scheme.
 
-    libpq looks for a user and a password before the first `@`, if no `/` precedes it. A password in which
-    these characters are not escaped is an error to libpq: all up to the last `@` is hidden.
+    To libpq, the password ends at the first `@`, `/` or `?`: one that contains them must have them escaped.
+    If it has not, more follows: all up to the last `@` is hidden.
     """
-    authority = text.partition("/")[0]
-    at_most = len(authority) if "@" in authority else len(text)
-    head, at, rest = text[:at_most].rpartition("@")
-    rest += text[at_most:]
+    head, at, rest = text.rpartition("@")
     user, colon, password = head.partition(":")
-    if at and password:
+    if password and "@" not in user:
         text = f"{user}{colon}{HIDDEN}{at}{rest}"
     start, mark, query = text.partition("?")
     return start + mark + "&".join(map(_hide_in_parameter, query.split("&")))

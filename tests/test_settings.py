@@ -1,7 +1,9 @@
 """Settings from every layer, and as arguments of the daemon's program and back."""
 
+import os
 from dataclasses import MISSING, fields
 from logging.handlers import SysLogHandler
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,7 +11,13 @@ from hypothesis import strategies as st
 
 from pycrond import setting_values, settings
 from pycrond.errors import PycrondError
-from pycrond.host.daemon_arguments import from_arguments, to_arguments
+from pycrond.host.daemon_arguments import (
+    daemon_command,
+    from_arguments,
+    read_daemon_arguments,
+    to_arguments,
+)
+from pycrond.labels import LABEL_FORM
 from pycrond.settings import Settings
 
 NEEDED: dict[str, object] = {"crontabs": ("/c",), "state_dir": "/s", "runtime_dir": "/r", "pidfile": "/p"}
@@ -64,6 +72,15 @@ def test_no(word: object) -> None:
         ("crontabs", ["/a", ""], "setting 'crontabs' must be a list of directories"),
         ("crontabs", "", "setting 'crontabs' must be a list of directories"),
         ("state_dir", "", "setting 'state-dir' must be text, not ''"),
+        ("node", "a b", "setting 'node': 'a b' is not a name of letters, digits and . _ -, at most 64"),
+        ("node", "a@b", "setting 'node': 'a@b' is not a name of letters, digits and . _ -, at most 64"),
+        ("node_labels", "web,DB", f"setting 'node-labels': 'DB' is not {LABEL_FORM}"),
+        ("node_labels", ["one"], f"setting 'node-labels': 'one' is not {LABEL_FORM}"),
+        ("node_labels", 5, "setting 'node-labels' must be a list of labels, not 5"),
+        ("node_labels", ["web", 5], "setting 'node-labels' must be a list of labels, not ['web', 5]"),
+        ("cluster", ["host=h password=x"], "setting 'cluster' must be text, not a value of another kind"),
+        ("cluster", "a\npassword=x", "setting 'cluster': it must be one line, without control characters"),
+        ("cluster_output", "10k", "setting 'cluster-output' must be a whole number from 0, not '10k'"),
     ],
 )
 def test_values_that_are_not_allowed(name: str, value: object, message: str) -> None:
@@ -82,6 +99,58 @@ def test_an_unknown_facility_is_an_error_that_names_the_known_ones() -> None:
 )
 def test_crontabs_in_every_form(value: object, expected: tuple[str, ...]) -> None:
     assert settle(crontabs=value).crontabs == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("web", ("web",)),
+        ("web, db-1,web", ("web", "db-1")),
+        (["web,db", "x"], ("web", "db", "x")),
+        ([], ()),
+        ("", ()),
+    ],
+)
+def test_labels_in_every_form(value: object, expected: tuple[str, ...]) -> None:
+    settled = settle(node_labels=value)
+    assert settled.node_labels == expected
+    assert from_arguments(to_arguments(settled)) == settled
+
+
+@pytest.mark.parametrize(
+    ("node", "name"), [("", os.uname().nodename), ("db1.example.org", "db1.example.org")]
+)
+def test_a_node_is_called_like_its_host_unless_it_has_a_name(node: str, name: str) -> None:
+    assert settle(node=node).node_name == name
+
+
+CONNINFO = "postgresql://u:secret@h/db"
+
+
+def test_the_daemons_command_has_no_password() -> None:
+    settled = settle(cluster=CONNINFO, node="n")
+    assert "--cluster=postgresql://u:*****@h/db" in daemon_command(settled)
+    assert f"--cluster={CONNINFO}" in to_arguments(settled)
+
+
+@pytest.mark.parametrize(
+    ("recorded", "expected"),
+    [
+        ([f"--cluster={CONNINFO}"], CONNINFO),
+        (["--syslog=none", f"--cluster={CONNINFO}", "--watch=True"], CONNINFO),
+        (["--cluster=postgresql://u:secret@other/db"], "postgresql://u:*****@h/db"),
+        (["--cluster="], "postgresql://u:*****@h/db"),
+        (None, "postgresql://u:*****@h/db"),
+    ],
+)
+def test_the_daemon_has_the_recorded_password(
+    tmp_path: Path, recorded: list[str] | None, expected: str
+) -> None:
+    """But never that of another database."""
+    if recorded is not None:
+        (tmp_path / "settings").write_text("\n".join(recorded))
+    settled = settle(cluster=CONNINFO, state_dir=str(tmp_path))
+    assert read_daemon_arguments(daemon_command(settled)[6:]).cluster == expected
 
 
 def test_flags() -> None:

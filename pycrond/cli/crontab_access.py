@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from pycrond import clock
+from pycrond.cli.cluster_identity import cluster_identity
 from pycrond.cli.daemon_requests import ask_daemon
 from pycrond.errors import NotRunningError, Problem, PycrondError
 from pycrond.host import machine, users
@@ -91,6 +92,7 @@ class CrontabAccess:
             dialect=self.dialect,
             user=self.account.name,
             seed=machine.machine_id(),
+            cluster=cluster_identity(self._settings),
             is_roots=self.account.uid == 0,
         )
 

@@ -52,7 +52,12 @@ TEXTS = {
         """Only one of the jobs with this lock runs at a time. The others wait, with at most one fire time of
         each job; with `overlap=skip` their fire times are left out instead. The lock is shared by all jobs
         of the same user, in whatever file they are. `global:NAME` is a lock that the jobs of all users share;
-        only root's crontabs can use it.""",
+        only root's crontabs can use it.
+
+        With `cluster:` before the name, as in `cluster:NAME` or `cluster:global:NAME`, the jobs of all
+        nodes of the cluster share the lock. While the database cannot be reached, such a job does not start.
+        After a node has died, its locks are held for 60 seconds. Such a lock is not possible with `@reboot`
+        or with `on-partition=run`. Without a cluster it is a lock of this machine.""",
     ),
     "missed": OptionText(
         "skip | once | all",
@@ -256,9 +261,37 @@ TEXTS = {
         applies as well: the smaller size counts, and `spool-limit` limits the output of all jobs.""",
     ),
     "on": OptionText(
-        "every | one",
-        """The machines of a cluster on which the job runs: every machine, or one of them. This option has no
-        effect yet.""",
+        "every | one | LABEL | one:LABEL",
+        """The nodes of a cluster on which the job runs. `every`: each of them, as without a cluster. `one`:
+        at each fire time one of them, chosen anew among those that are alive. `on=LABEL`: each node that has
+        this label by its setting `node-labels`. `one:LABEL`: one of those. A label consists of small letters,
+        digits and `. _ -`, at most 64.
+
+        Of all nodes, the one that has written its claim into the database runs the job, and it alone, also
+        if it dies; see `node-loss`. While the database cannot be reached, the job does not start; see
+        `on-partition`. The nodes know a job that one of them runs by its name: `one` needs the option
+        `name`, with a name that no other entry has. It is not possible with `@reboot` or `overlap=replace`.
+        `H`, `~`, `jitter` and `RANDOM_DELAY` are drawn from the names of the cluster and of the job, so that
+        all nodes agree, and without `CRON_TZ` the schedule is in the time zone of the cluster.
+
+        An entry with a combination that is not possible is an error, and is not run. On a machine without
+        the setting `cluster`, this is a warning, and the job runs there as with `every`.""",
         "every",
+    ),
+    "node-loss": OptionText(
+        "skip | rerun",
+        """With `on=one`: the action when the node that runs the job dies. `skip` leaves the run `lost`, so
+        that no fire time runs twice. `rerun` has another node run it again after 30 seconds of silence. The
+        first node may only have been cut off and have run it as well, so the command must bear
+        to run twice.""",
+        "skip",
+    ),
+    "on-partition": OptionText(
+        "skip | run",
+        """With `on=one`: the action when the database has not answered 10 seconds after the fire time. `skip`
+        leaves out the fire time. `run` starts the job on the node that would have been asked first
+        among those that were last seen alive. Nodes that are cut off from each other may disagree about that,
+        so the command must bear to run twice.""",
+        "skip",
     ),
 }

@@ -1,24 +1,23 @@
 """The changes that a reload would make: jobs added, removed and changed, with fire times won and lost."""
 
-import os
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from pycrond import clock
+from pycrond.cli.cluster_identity import load_crontabs
 from pycrond.cli.compare import JobChange, compare
 from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon
 from pycrond.cli.documents.times import ChangeDocument, DiffDocument
 from pycrond.cli.printing import print_json, print_line, print_problems
 from pycrond.cli.render import formatting
 from pycrond.errors import Problem, PycrondError
-from pycrond.host import machine, users
+from pycrond.host import machine
 from pycrond.jobs.job import Job
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.reader import Reader
 from pycrond.settings import Settings
 from pycrond.sources.load_result import LoadResult
-from pycrond.sources.loader import Loader
 from pycrond.text import counted, rfc3339
 
 COMPARED_DAYS = 7  # whose fire times are compared
@@ -29,7 +28,7 @@ MARKS = {"added": "+", "removed": "-", "changed": "~"}
 def print_reload_preview(settings: Settings, *, as_json: bool = False) -> int:
     """Print the changes, and return the exit status of such a reload: 1 if a file has errors."""
     now = clock.now()
-    loaded = Loader(settings, users.by_uid(os.geteuid()), read_only=True).load()
+    loaded = load_crontabs(settings)
     changes = _compare(settings, loaded, now)
     errors = [problem for problem in loaded.problems if problem.severity == "error" or problem.code == "kept"]
     if as_json:

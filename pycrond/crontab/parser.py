@@ -221,6 +221,10 @@ class _Parser:
                 return
             if options.is_shared and self.cluster and self.cluster.name:
                 zone, words = zone or self.cluster.zone, [self.cluster.name, f"{owner}/{options.name}"]
+                if not self._scope.is_zone(zone):
+                    message = f"not run, because the cluster's time zone {quoted(zone)} is unknown here"
+                    self.report(number, column, "error", "bad-zone", message)
+                    return
         if expression.draws:
             expression = self._draw_values(number, match, expression, words)
         self.entries.append(

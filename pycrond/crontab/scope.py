@@ -83,11 +83,12 @@ class Scope:
     def _set_zone(self, line: int, column: int, name: str) -> None:
         """Set the time zone; an empty name stands for the daemon's."""
         self.zone, self.bad_zone = name or None, 0
-        if not self._is_zone(name or "UTC"):
+        if not self.is_zone(name or "UTC"):
             self.bad_zone = line
             self._report(line, column, "error", "bad-zone", f"unknown time zone {quoted(name)} ({FORMS})")
 
-    def _is_zone(self, name: str) -> bool:
+    def is_zone(self, name: str) -> bool:
+        """Return whether there is such a time zone on this machine."""
         if name not in self._unknown_zones:
             try:
                 Zone.of(name)

@@ -49,6 +49,11 @@ class Job(NamedTuple):
         return display_name(self.key, self.entry.options.name, self.entry.command)
 
     @property
+    def has_own_name(self) -> bool:
+        """Return whether the key is made of the entry's name, and not of a hash of the entry."""
+        return self.key == f"{self.user}/{self.entry.options.name}"
+
+    @property
     def label(self) -> str:
         """The user and the name for people."""
         return f"{self.user}/{self.display_name}"

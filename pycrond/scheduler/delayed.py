@@ -27,6 +27,8 @@ class DelayedStarts:
         self._runs = runs
         self._admission = admission
         self._seed = seed
+        self.cluster = ""
+        """The name of the cluster, once it is known."""
         self._dialect = dialect
         self._heap: list[tuple[datetime, int, ClaimedRun]] = []
         self._catch_up_at: dict[str, datetime] = {}  # the earliest start of each user's next catch-up
@@ -49,10 +51,13 @@ class DelayedStarts:
         """The same fires, those that start later with `start_at`."""
         return [
             fire._replace(start_at=fire.at + timedelta(seconds=seconds))
-            if (seconds := delay(fire.job, fire.at, self._seed, self._dialect))
+            if (seconds := self._delay(fire))
             else fire
             for fire in fires
         ]
+
+    def _delay(self, fire: Fire) -> int:
+        return delay(fire.job, fire.at, self._seed, self._dialect, self.cluster)
 
     def add(self, claims: Iterable[ClaimedRun]) -> list[ClaimedRun]:
         """Keep the runs that start later; return the others."""
@@ -137,7 +142,7 @@ class DelayedStarts:
             return now
         if fire.trigger == "catch-up":
             return self._reserve_catch_up(fire.job.user, now)
-        seconds: float = delay(fire.job, fire.at, self._seed, self._dialect)
+        seconds: float = self._delay(fire)
         if fire.trigger == "retry":
             seconds = longest_retry_delay(fire.job.entry.options, fire.attempt - 1)
         return min(clock.at(planned), now + timedelta(seconds=seconds))

@@ -8,12 +8,15 @@ from pycrond.jobs.job import Job
 MAX_RANDOM_DELAY = 24 * 60  # minutes
 
 
-def delay(job: Job, at: datetime, seed: str, dialect: str) -> int:
+def delay(job: Job, at: datetime, seed: str, dialect: str, cluster: str = "") -> int:
     """The delay in seconds. RANDOM_DELAY, which Debian cron does not know, draws whole minutes, once for a
     job and machine (`seed`); jitter draws for each fire.
 
-    Both draws are hashes, so that a restart of the daemon does not draw again.
+    Both draws are hashes, so that a restart of the daemon does not draw again. Those of a shared job are the
+    same on all nodes: they come from the name of the `cluster`, where it is known.
     """
+    if cluster and job.entry.options.is_shared:
+        seed = cluster
     text = dict(job.entry.environment).get("RANDOM_DELAY", "")
     is_valid = dialect == "cronie" and text.isascii() and text.isdigit() and len(text) < 9
     minutes = min(int(text), MAX_RANDOM_DELAY) if is_valid else 0

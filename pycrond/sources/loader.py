@@ -6,6 +6,7 @@ from datetime import datetime
 from pycrond.host import machine
 from pycrond.host.names import NAMES
 from pycrond.jobs.job import Account
+from pycrond.jobs.shared_identity import SharedIdentity
 from pycrond.settings import Settings
 from pycrond.sources import files as crontab_files
 from pycrond.sources import system as system_crontabs
@@ -33,9 +34,10 @@ class Loader:
         self.directories = [os.path.normpath(directory) for directory in settings.crontabs]
         self._root = settings.root if settings.system else None
         self._last_good = LastGood(settings.last_good_dir, read_only=read_only)
-        self._parser = SourceParser(
-            self.dialect, machine.machine_id() if seed is None else seed, self.account.name
-        )
+        seed = machine.machine_id() if seed is None else seed
+        identity = SharedIdentity() if settings.cluster else None
+        self._parser = SourceParser(self.dialect, seed, self.account.name, identity)
+        self._is_stale = False  # files were parsed for another identity of the cluster
         self._limits = CrontabLimits(
             settings.max_crontab_size << 10 or crontab_files.MAX_BYTES, settings.max_crontab_entries
         )
@@ -53,9 +55,26 @@ class Loader:
         """Users that were known when this daemon or the one before loaded their jobs."""
         self._asked: set[str] = set()  # users that were looked up for this reload
 
+    @property
+    def identity(self) -> SharedIdentity | None:
+        """The identity of the cluster, None without one. When it becomes known, or another, the next `load`
+        reads the files with shared jobs again, and until then there are changes.
+        """
+        return self._parser.cluster
+
+    @identity.setter
+    def identity(self, identity: SharedIdentity | None) -> None:
+        if identity == self.identity:
+            return
+        self._parser = self._parser._replace(cluster=identity)
+        for file, source in self._sources.items():
+            if source.depends_on_identity:
+                self._sources[file] = source._replace(file_stamp=None)
+                self._is_stale = True
+
     def has_changes(self) -> bool:
-        """Return whether any file or directory has changed since it was read."""
-        return bool(self.watch.changed(self._paths))
+        """Return whether any file or directory has changed since it was read, or the cluster's identity."""
+        return self._is_stale or bool(self.watch.changed(self._paths))
 
     def seconds_until_stable(self, elapsed: float, at: datetime | None = None) -> float:
         """Return the seconds until all changed files have stayed the same for `SETTLE_TIME`, if they do so,
@@ -138,7 +157,7 @@ class Loader:
             *(self._last_good, self.account, self._parser, self._sources, self._unstable, waiting),
             *(self._limits, self._accounts, self.known, self._asked),
         )
-        self._changed, self._unstable = frozenset(), set()
+        self._changed, self._unstable, self._is_stale = frozenset(), set(), False
         if self._root is not None:
             reading.read_system(self._root)
         for directory in self.directories:
@@ -147,12 +166,13 @@ class Loader:
             files = [*reading.files, *reading.orphans]
             self._last_good.prune([name for file in files for name in (file, f"{file}\0")])
         self._sources, self._accounts = reading.sources, reading.accounts
-        sources, by_key = merge(reading.loaded, self.account.name)
+        merged = merge(reading.loaded, self.account.name, is_clustered=self.identity is not None)
         is_complete = not self.has_more and not self.waited_for
         if is_complete:
             self._asked = set()
         return LoadResult(
-            *(by_key, tuple(reading.problems), len(reading.files), tuple(sources), reading.accounts),
+            *(merged.by_key, (*reading.problems, *merged.problems), len(reading.files)),
+            *(tuple(merged.sources), reading.accounts),
             frozenset(reading.unknown),
             is_complete=is_complete,
         )

@@ -5,9 +5,11 @@ from typing import NamedTuple
 
 from pycrond import __version__
 from pycrond.crontab import parser
+from pycrond.crontab.field import quoted
 from pycrond.errors import Problem
 from pycrond.hashing import digest_words
 from pycrond.jobs.job import Account, Job, make_jobs
+from pycrond.jobs.shared_identity import SharedIdentity
 from pycrond.sources.limits import NO_LIMITS, CrontabLimits
 from pycrond.sources.watch import FileStamp
 
@@ -35,6 +37,11 @@ class Source(NamedTuple):
     """The file has errors, and the jobs are those of its last good version."""
 
     @property
+    def depends_on_identity(self) -> bool:
+        """Return whether another identity of the cluster could give other jobs or problems."""
+        return not self.is_good or any(job.entry.options.is_shared for job in self.jobs)
+
+    @property
     def is_good(self) -> bool:
         return all(problem.severity == "warning" for problem in self.problems)
 
@@ -48,6 +55,8 @@ class SourceParser(NamedTuple):
     """An id of this machine, which decides the values that `~` and `H` draw."""
     user: str
     """The daemon's user."""
+    cluster: SharedIdentity | None = None
+    """The identity of the cluster, None without one."""
 
     def parse(
         self,
@@ -75,19 +84,21 @@ class SourceParser(NamedTuple):
             runs_as=None if owner == self.user else owner,
             is_roots=owner in {None, self.user},
             max_entries=limits.entries,
+            cluster=self.cluster,
         )
         entries, problems = crontab.entries, crontab.problems
         if message := limits.repetition_problem(entries):
             entries, problems = (), (*problems, Problem(file, 0, 0, "error", "beyond-limit", message))
         first = _first_problems(problems) if limits.entries else problems
         jobs = tuple(make_jobs(entries, self.user))
-        stamp = self.stamp(text, owner, limits)
+        stamp = self.stamp(text, owner, limits, are_shared=any(job.entry.options.is_shared for job in jobs))
         further = count_errors(problems) - count_errors(first)
         return Source(file, file_stamp, jobs, first, frozenset(job.user for job in jobs), stamp, further)
 
-    def stamp(self, text: bytes, owner: str | None, limits: CrontabLimits) -> str:
-        """Return the stamp of the source that `parse` returns."""
-        facts = map(str, (self.dialect, self.seed, self.user, owner, limits))
+    def stamp(self, text: bytes, owner: str | None, limits: CrontabLimits, *, are_shared: bool) -> str:
+        """Return the stamp of the source that `parse` returns. `are_shared`: some of its jobs are."""
+        cluster = self.cluster if are_shared else self.cluster is not None
+        facts = map(str, (self.dialect, self.seed, self.user, owner, limits, cluster))
         return digest_words(__version__, *facts, text)
 
 
@@ -127,19 +138,41 @@ def _with_jobs(source: Source, jobs: Iterable[Job], reasons: Iterable[str]) -> S
     return source._replace(jobs=tuple(jobs), stamp=digest_words(source.stamp, *reasons))
 
 
-def merge(sources: Collection[Source], user: str) -> tuple[list[Source], dict[str, Job]]:
+class Merged(NamedTuple):
+    """All sources, with jobs whose keys are unique among them."""
+
+    sources: list[Source]
+    by_key: dict[str, Job]
+    problems: list[Problem]
+
+
+def merge(sources: Collection[Source], user: str, *, is_clustered: bool = False) -> Merged:
     """Return the sources with jobs whose keys are unique among all sources, and all jobs by key.
 
-    `user` is the daemon's user. The first of two sources with the same key keeps it.
+    `user` is the daemon's user. The first of two sources with the same key keeps it. In a cluster, a shared
+    job that does not keep its name is not run.
     """
     by_key = {job.key: job for source in sources for job in source.jobs}
     if len(by_key) == sum(len(source.jobs) for source in sources):
-        return list(sources), by_key
+        return Merged(list(sources), by_key, [])
     jobs = iter(make_jobs([job.entry for source in sources for job in source.jobs], user))
-    merged = []
+    merged, problems = [], list[Problem]()
     for source in sources:
         unique = [next(jobs) for _ in source.jobs]
+        if is_clustered:
+            problems += map(_nameless_problem, filter(_is_nameless, unique))
+            unique = [job for job in unique if not _is_nameless(job)]
         keys = [job.key for job in unique]
         changed = keys != [job.key for job in source.jobs]
         merged.append(_with_jobs(source, unique, reasons=keys) if changed else source)
-    return merged, {job.key: job for source in merged for job in source.jobs}
+    return Merged(merged, {job.key: job for source in merged for job in source.jobs}, problems)
+
+
+def _is_nameless(job: Job) -> bool:
+    return job.entry.options.is_shared and not job.has_own_name
+
+
+def _nameless_problem(job: Job) -> Problem:
+    name, on = quoted(job.entry.options.name or ""), job.entry.options.on
+    message = f"not run, because a job of another file has the name {name}, and on={on} needs one of its own"
+    return Problem(job.entry.file, job.entry.line, 0, "error", "cluster-option", message)

@@ -7,7 +7,7 @@ import pytest
 
 from pycrond import settings
 from pycrond.cli.parser import build_parser
-from pycrond.cli.settings_layers import from_environment, from_toml, load_settings
+from pycrond.cli.settings_layers import cluster_conninfo, from_environment, from_toml, load_settings
 from pycrond.errors import PycrondError
 from pycrond.hashing import digest
 from pycrond.settings import Settings
@@ -70,6 +70,19 @@ def test_a_state_directory_that_belongs_to_root(home: Path) -> None:
     (home / "own").mkdir()
     os.chown(home / "own", 65534 if os.getuid() == 0 else -1, -1)
     assert locate("--state-dir", f"{home}/own").runtime_dir == f"{home}/session/pycrond/{short(home / 'own')}"
+
+
+def test_the_clusters_connection_string(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    options = build_parser().parse_args(["list"])
+    with pytest.raises(PycrondError, match="there is no cluster: set 'cluster'"):
+        cluster_conninfo(options)
+    file = home / "pycrond.toml"
+    file.write_text('cluster = "host=db password=x"\nnode-labels = ["web"]\n')
+    file.chmod(0o600)
+    monkeypatch.setenv("PYCROND_CONFIG", str(file))
+    assert cluster_conninfo(options) == "host=db password=x"
+    monkeypatch.setenv("PYCROND_CLUSTER", "postgresql://u:y@db")
+    assert cluster_conninfo(options) == "postgresql://u:y@db"
 
 
 def test_recorded_settings_that_are_not_readable_are_ignored(

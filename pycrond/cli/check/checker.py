@@ -13,6 +13,7 @@ from pycrond.crontab.parser import Crontab, parse
 from pycrond.errors import Problem
 from pycrond.host import machine, users
 from pycrond.jobs.job import SEARCH_PATHS
+from pycrond.jobs.shared_identity import SharedIdentity
 
 
 class CheckedCrontab(NamedTuple):
@@ -34,10 +35,13 @@ class CrontabChecker:
         daemon_user: str = "root",
         other_cron: str = "",
         same_machine: bool = True,
+        cluster: SharedIdentity | None = None,
     ) -> None:
-        """The crontabs are for a daemon of `daemon_user`. `other_cron` is the cron to compare with, or empty.
-        Programs and users are looked up only if the crontabs belong to the `same_machine`.
+        """The crontabs are for a daemon of `daemon_user`, in a `cluster` or none. `other_cron` is the cron to
+        compare with, or empty. Programs and users are looked up only if the crontabs belong to the
+        `same_machine`.
         """
+        self._cluster = cluster
         self._dialect = dialect
         self._daemon_user = daemon_user
         self._facts = CheckFacts(
@@ -47,6 +51,7 @@ class CrontabChecker:
             default_path=SEARCH_PATHS[other_cron or dialect],
             other_cron=other_cron,
             has_mailer=machine.is_mailer_available(mailer),
+            has_cluster=cluster is not None,
         )
         if same_machine:
             self._facts = replace(
@@ -74,6 +79,7 @@ class CrontabChecker:
             dialect=self._dialect,
             user=user or "",
             seed=machine.machine_id(),
+            cluster=self._cluster,
             is_roots=user in {None, self._daemon_user},
         )
         text = data.decode("utf-8", "surrogateescape")

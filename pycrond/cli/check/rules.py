@@ -27,7 +27,7 @@ SAMPLED_FIRE_TIMES = 300  # the shortest interval of a schedule is found among s
 SAMPLE_START = 29_000_000  # wall minute
 MAX_DEBIAN_COMMAND = 998  # bytes of a command in Debian cron
 
-STRICT = {"unknown-option", "needs-root"}
+STRICT = {"unknown-option", "needs-root", "cluster-option"}
 """The codes of the parser's warnings that are errors here: the job runs, but not as its author wants."""
 _IGNORE = re.compile(r"^[ \t]*#[ \t]*pycrond: ignore ([\w, -]+)$", re.MULTILINE)
 _STEP = re.compile(r"\*/([0-9]+)")
@@ -52,6 +52,7 @@ class CheckFacts:
     other_cron: str = ""
     """The cron to compare with: `debian`, `cronie` or empty."""
     has_mailer: bool = False
+    has_cluster: bool = False
     run_seconds: Mapping[int, float] = field(default_factory=dict)
     """The median duration of a job's latest runs, by line of the file."""
 
@@ -213,6 +214,17 @@ def _without_effect(checked: _CheckedEntry) -> RuleWarnings:
         yield checked.at.words[0], "without-effect", message
 
 
+def _no_cluster(checked: _CheckedEntry) -> RuleWarnings:
+    """Warn of options about a cluster on a machine that is in none."""
+    options = checked.entry.options
+    if options.on != "every" and not checked.facts.has_cluster:
+        message = f"on={options.on}: without the setting cluster, this machine runs the job as with on=every"
+        yield checked.at.words[0], "no-cluster", message
+    if options.cluster_lock is not None and not checked.facts.has_cluster:
+        message = f"lock={options.lock}: without the setting cluster, it locks jobs of this machine only"
+        yield checked.at.words[0], "no-cluster", message
+
+
 _EXTENSION = re.compile(
     r"@every.*|(?:.*[ ,])?H.*"
     r"|(?:\S+ ){2}\S*(?:L|[0-9]W)\S*(?: \S+){2}"
@@ -278,5 +290,5 @@ def _shortest_interval(schedule: Schedule) -> int:
 
 RULES: tuple[Callable[[_CheckedEntry], RuleWarnings], ...] = (
     *(_day_union, _steps, _clock_change, _percent, _missing_program, _unknown_user, _shell_text, _jitter),
-    *(_without_effect, _extension, _other_cron, _longer_than_interval),
+    *(_without_effect, _no_cluster, _extension, _other_cron, _longer_than_interval),
 )

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from pycrond.cli.arguments import add_json
 from pycrond.cli.check.checker import CheckedCrontab, CrontabChecker
+from pycrond.cli.cluster_identity import cluster_identity
 from pycrond.cli.crontab_input import read_named_crontab
 from pycrond.cli.documents.reports import CheckDocument, CheckedFileDocument
 from pycrond.cli.not_loaded import FileChange, unloaded_changes
@@ -87,6 +88,7 @@ def _checked(settings: Settings, options: argparse.Namespace) -> Iterator[Checke
         settings.mailer,
         daemon_user=daemon_user,
         other_cron=options.other or "",
+        cluster=cluster_identity(settings),
     )
     run_seconds = _run_seconds(settings.state_dir)
     ignored = [code for codes in options.ignore for code in codes.split(",")]

@@ -6,9 +6,11 @@ import os
 import shutil
 import stat
 import subprocess
+from typing import TYPE_CHECKING
 
 from pycrond import __version__
 from pycrond.cli.arguments import add_json
+from pycrond.cli.cluster_identity import load_crontabs
 from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon, count_jobs_left, is_locked
 from pycrond.cli.data.access import records
 from pycrond.cli.data.job_status import gone_and_overdue, read_jobs
@@ -21,11 +23,13 @@ from pycrond.cli.render import job_table, terminal
 from pycrond.cli.render.disk import disk_lines
 from pycrond.cli.settings_layers import load_settings
 from pycrond.errors import Problem, PycrondError
-from pycrond.host import machine, pidfile, users
+from pycrond.host import machine, pidfile
 from pycrond.settings import Settings
 from pycrond.sources import files, system
-from pycrond.sources.loader import Loader
 from pycrond.text import counted
+
+if TYPE_CHECKING:
+    from pycrond.cli.doctor.cluster_probe import ClusterFacts
 
 COMMAND_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -57,7 +61,7 @@ def _line(finding: Finding) -> str:
 def _facts(settings: Settings) -> MachineFacts:
     running = list(probe.processes())
     daemon = _daemon(settings)
-    loaded = Loader(settings, users.by_uid(os.geteuid()), read_only=True).load()
+    loaded = load_crontabs(settings)
     environ = {**os.environ, **probe.environment(daemon.pid)}
     zone = machine.local_zone_name(environ)
     unit, of_user = probe.unit_of(daemon.pid)
@@ -93,7 +97,16 @@ def _facts(settings: Settings) -> MachineFacts:
         never_due_jobs=never_due,
         ledger_bytes=_size(settings.ledger_path),
         idle_crontabs=_idle_crontabs(settings),
+        cluster=_cluster(settings, zone),
     )
+
+
+def _cluster(settings: Settings, zone: str) -> "ClusterFacts | None":
+    if not settings.cluster:
+        return None
+    from pycrond.cli.doctor.cluster_probe import cluster_facts
+
+    return cluster_facts(settings, zone)
 
 
 def _is_error(problem: Problem) -> bool:

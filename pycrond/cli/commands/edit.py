@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import os
 
+from pycrond.cli.cluster_identity import cluster_identity
 from pycrond.cli.data.access import reload_and_wait
 from pycrond.cli.drafts import content, edit_draft, make_draft, remove_unused
 from pycrond.cli.printing import print_error, print_line
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     before = content(file)
     draft = make_draft(settings.state_dir, os.path.basename(file), before)
     try:
-        text = edit_draft(draft, file, before, lambda text: _errors(text, file, system.dialect_of(settings)))
+        text = edit_draft(draft, file, before, lambda text: _errors(text, file, settings))
         if text is None:
             print_line("nothing was changed")
             return 0
@@ -77,7 +78,7 @@ def _reason_not_read(settings: Settings, file: str) -> str:
     return files.skip_reason(name) if directory in map(os.path.realpath, settings.crontabs) else ""
 
 
-def _errors(text: bytes, file: str, dialect: str) -> list[Problem]:
+def _errors(text: bytes, file: str, settings: Settings) -> list[Problem]:
     if not text.strip():
         advice = "to have no jobs in it, delete it and run pycrond reload"
         raise PycrondError(f"{file} is unchanged, for the edited text is empty; {advice}")
@@ -85,9 +86,10 @@ def _errors(text: bytes, file: str, dialect: str) -> list[Problem]:
         text,
         file,
         system=system.has_user_column(file),
-        dialect=dialect,
+        dialect=system.dialect_of(settings),
         user=users.by_uid(os.geteuid()).name,
         seed=machine.machine_id(),
+        cluster=cluster_identity(settings),
     )
     return [problem for problem in parsed.problems if problem.severity == "error"]
 

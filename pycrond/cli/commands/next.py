@@ -8,6 +8,7 @@ from datetime import datetime
 
 from pycrond import clock
 from pycrond.cli.arguments import add_fire_times, add_json, add_zone
+from pycrond.cli.cluster_identity import cluster_identity
 from pycrond.cli.coming_fires import (
     FIRES,
     FIRES_OF_ALL,
@@ -33,6 +34,7 @@ from pycrond.jobs.display_name import display_name, display_names
 from pycrond.jobs.job import make_jobs
 from pycrond.ledger.reader import Reader
 from pycrond.schedule.timezone import Zone
+from pycrond.settings import Settings
 from pycrond.sources import system
 from pycrond.text import rfc3339
 
@@ -78,7 +80,7 @@ def _select(options: argparse.Namespace, zone: Zone) -> tuple[Schedules, int]:
     if options.file:
         if options.selected:
             raise PycrondError("--file excludes jobs and expressions: give only one of them")
-        return _of_file(options.file, zone, system.dialect_of(load_settings(options)))
+        return _of_file(options.file, zone, load_settings(options))
     if options.selected and _is_expression(options.selected):
         text = " ".join(options.selected)
         return [ComingFires(text, parse_expression(text), zone)], 0
@@ -97,15 +99,16 @@ def _is_expression(words: Sequence[str]) -> bool:
     return bool(known) and (len(words[0].split()) > 1 or words[0].startswith("@") or known.valid)
 
 
-def _of_file(file: str, zone: Zone, dialect: str) -> tuple[Schedules, int]:
+def _of_file(file: str, zone: Zone, settings: Settings) -> tuple[Schedules, int]:
     own = users.by_uid(os.geteuid()).name
     parsed = parser.parse(
         read_named_crontab(file),
         file,
         system=system.has_user_column(file),
-        dialect=dialect,
+        dialect=system.dialect_of(settings),
         user=own,
         seed=machine.machine_id(),
+        cluster=cluster_identity(settings),
     )
     errors = [problem for problem in parsed.problems if problem.severity == "error"]
     print_problems(errors, sys.stderr)

@@ -5,19 +5,19 @@ import tempfile
 from functools import cache
 
 from pycrond import clock
-from pycrond.host import machine, users
+from pycrond.cli.cluster_identity import load_crontabs
+from pycrond.host import machine
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.rows import FileRows
 from pycrond.ledger.writer import Ledger
 from pycrond.settings import Settings
-from pycrond.sources.loader import Loader
 from pycrond.text import storable
 
 
 @cache
 def planned_directory(settings: Settings) -> str:
     """Return a directory with such a ledger; the state directory if there is no crontab."""
-    loaded = Loader(settings, users.by_uid(os.geteuid()), read_only=True).load()
+    loaded = load_crontabs(settings)
     if not loaded.sources:
         return settings.state_dir
     directory = tempfile.TemporaryDirectory(prefix="pycrond-")

@@ -5,6 +5,7 @@ import pytest
 from pycrond.cli.check import rules
 from pycrond.crontab import parser
 from pycrond.errors import Problem
+from pycrond.jobs.shared_identity import SharedIdentity
 from pycrond.schedule.timezone import Zone
 
 YEAR = 2026
@@ -18,8 +19,12 @@ def codes(
     zone: str = "UTC",
     ignored: str = "",
     dialect: str = "cronie",
+    cluster: SharedIdentity | None = None,
 ) -> list[str]:
-    return [problem.code for problem in problems(text, other_cron, system, zone, ignored, dialect)]
+    return [
+        problem.code
+        for problem in problems(text, other_cron, system, zone, ignored, dialect, cluster=cluster)
+    ]
 
 
 def problems(
@@ -29,6 +34,8 @@ def problems(
     zone: str = "UTC",
     ignored: str = "",
     dialect: str = "cronie",
+    *,
+    cluster: SharedIdentity | None = None,
 ) -> list[Problem]:
     parsed = parser.parse(
         text.encode("utf-8", "surrogateescape"),
@@ -36,6 +43,7 @@ def problems(
         system=system,
         user="" if system else "me",
         dialect=dialect,
+        cluster=cluster,
     )
     facts = rules.CheckFacts(
         YEAR,
@@ -46,6 +54,7 @@ def problems(
         shell_name=lambda path: {"/bin/sh": "dash", "/bin/dash": "dash"}.get(path, "bash"),
         other_cron=other_cron,
         dialect=dialect,
+        has_cluster=cluster is not None,
     )
     return rules.find_problems(parsed, text, facts, ignored.split(","))
 
@@ -98,12 +107,40 @@ def problems(
         ("#: bogus=1\n5 5 * * * x", ["unknown-option"]),
         ("#: name=a\n", ["unbound-options"]),
         ("#: name=a\n5 5 * * * x\n#: name=a\n5 6 * * * y", ["duplicate-name"]),
+        ("#: on=web\n5 5 * * * x", ["no-cluster"]),
+        ("#: on=one:web name=a\n5 5 * * * x", ["no-cluster"]),
+        ("#: lock=cluster:a\n5 5 * * * x", ["no-cluster"]),
+        ("#: on=one lock=cluster:a name=a\n5 5 * * * x", ["no-cluster", "no-cluster"]),
+        ("#: on=one\n5 5 * * * x", ["cluster-option", "no-cluster"]),
+        ("#: node-loss=rerun\n5 5 * * * x", ["without-effect"]),
+        ("#: node-loss=rerun on=web\n5 5 * * * x", ["without-effect", "no-cluster"]),
         ("5 5 * * * x\r", ["carriage-return"]),
         ("61 * * * * x", ["bad-minute"]),
     ],
 )
 def test_rules(line: str, expected: list[str]) -> None:
     assert codes(f"{line}\n") == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ("on=one name=a", []),
+        ("on=web", []),
+        ("on=one:web name=a node-loss=rerun on-partition=run", []),
+        ("lock=cluster:a", []),
+        ("node-loss=rerun on-partition=run", ["without-effect"]),
+        ("on=web on-partition=run", ["without-effect"]),
+    ],
+)
+def test_rules_in_a_cluster(options: str, expected: list[str]) -> None:
+    assert codes(f"#: {options}\n5 5 * * * x\n", cluster=SharedIdentity("c", "UTC")) == expected
+
+
+@pytest.mark.parametrize("cluster", [None, SharedIdentity()])
+def test_what_a_cluster_cannot_run_is_always_an_error(cluster: SharedIdentity | None) -> None:
+    found = problems("#: on=one\n5 5 * * * x\n", cluster=cluster)
+    assert [problem.severity for problem in found if problem.code == "cluster-option"] == ["error"]
 
 
 @pytest.mark.parametrize(
