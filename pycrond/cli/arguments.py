@@ -42,6 +42,11 @@ def add_period(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--until", metavar="TIME", help="runs that were due before this time")
 
 
+def add_cluster(parser: argparse.ArgumentParser, about: str) -> None:
+    """Add --cluster; its name in the options is not that of the setting `cluster`."""
+    parser.add_argument("--cluster", dest="of_cluster", action="store_true", help=about)
+
+
 def add_zone(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tz", metavar="ZONE", help="as if the daemon ran in this time zone")
 

@@ -65,6 +65,7 @@ COMMANDS = {
         Command("edit", "edit a crontab; it is put in place only without errors"),
         Command("crontab", "install, show, edit or remove a user's crontab, as crontab(1) does"),
         Command("audit", "check that every fire time has its verdict in the ledger"),
+        Command("cluster", "set up, watch and drain the cluster that shares jobs over PostgreSQL"),
         Command(
             "help", "print the manual's entry for a command, option, setting, variable, signal or section"
         ),

@@ -1,10 +1,10 @@
 """The messages between the daemon and its agent, which speaks to the database. Pure.
 
-They travel over a SOCK_SEQPACKET socket, one message a packet, as JSON: the name of the class, then its fields. A
-message has at most MAX_FIRES fires. The daemon sends requests, each with a number; the agent keeps a request until
-the database has answered it, over any number of connections, and sends one `Answer` with its number. All requests
-may be carried out more than once: rows are told apart by the run's UUID. Times are Unix seconds by the daemon's
-clock.
+They travel over a SOCK_SEQPACKET socket, one message a packet, as JSON: the name of the class, then its
+fields. A message has at most MAX_FIRES fires. The daemon sends requests, each with a number; the agent keeps
+a request until the database has answered it, over any number of connections, and sends one `Answer` with its
+number. All requests may be carried out more than once: rows are told apart by the run's UUID. Times are Unix
+seconds by the daemon's clock.
 """
 
 import json
@@ -28,13 +28,16 @@ class Claim(NamedTuple):
     rerun: bool = False
     """Another node may take it over, if this one dies."""
     locks: tuple[str, ...] = ()
-    """Names of which each must be free or held by this run, or the fire is skipped (`overlap`, `lock`)."""
+    """Names of which each must be free or held by this run, or the fire is skipped: reason `overlap` if the
+    name begins with `overlap:`, else `lock`."""
     waits: bool = False
     """The row is left open where a lock is held, to be asked for again (`overlap=queue`)."""
 
 
 class Report(NamedTuple):
-    """The state of a fire's row. In a `Tell` it replaces what the row has; in a `Close` it is inserted or nothing."""
+    """The state of a fire's row. In a `Tell` it replaces what the row has; in a `Close` it is inserted or
+    nothing.
+    """
 
     job: str
     wall: int
@@ -63,9 +66,11 @@ class Row(NamedTuple):
     run: str
     node: str
     state: str
+    """As told; `waiting` while a lock of a claim with `waits` is held by another run."""
     reason: str
     is_over: bool
     """The state is final."""
+    fire: float = 0.0
 
 
 class NodeRow(NamedTuple):
@@ -88,8 +93,8 @@ class NodeRow(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """Claim fires. Answered with a row for each fire; without one for a fire that the database refuses, as it is too
-    old or too new.
+    """Claim fires. Answered with a row for each fire; without one for a fire that the database refuses, as it
+    is too old or too new.
     """
 
     number: int
@@ -106,7 +111,9 @@ class Confirm(NamedTuple):
 
 
 class TakeOver(NamedTuple):
-    """Take over open fires (`rerun`) of a dead node. Answered with a row for each fire that belongs to the new run."""
+    """Take over open fires (`rerun`) of a dead node. Answered with a row for each fire that belongs to the
+    new run.
+    """
 
     number: int
     ledger: str
@@ -118,13 +125,18 @@ class TakeOver(NamedTuple):
 
 
 class Bury(NamedTuple):
-    """Close the open fires of a dead node that may not be taken over as `lost`, and release its locks. Answered with
-    its rows that are still open and may be taken over.
-    """
+    """Close the open fires of a dead node that may not be taken over as `lost`, and release its locks."""
 
     number: int
     ledger: str
     token: str
+
+
+class Abandoned(NamedTuple):
+    """Ask for the open rows of a node that may be taken over (`rerun`)."""
+
+    number: int
+    ledger: str
 
 
 class Beat(NamedTuple):
@@ -135,15 +147,17 @@ class Beat(NamedTuple):
 
 
 class Close(NamedTuple):
-    """Insert final rows for fires that nobody may have asked for, or nothing. Answered with a row for each fire."""
+    """Insert final rows for fires that nobody may have asked for, or nothing. Answered with a row for each
+    fire.
+    """
 
     number: int
     rows: tuple[Report, ...]
 
 
 class Tell(NamedTuple):
-    """Write what has become of runs. Answered with the rows that now have that state. A row that is missing is
-    inserted; one that belongs to another run is answered as it is, and nothing is written: it ran twice.
+    """Write what has become of runs. Answered with the rows that now have that state. A row that is missing
+    is inserted; one that belongs to another run is answered as it is, and nothing is written: it ran twice.
     """
 
     number: int
@@ -163,7 +177,11 @@ class LastFires(NamedTuple):
     jobs: tuple[str, ...]
 
 
-Request = Ask | Confirm | TakeOver | Bury | Beat | Close | Tell | Open | LastFires
+class Ping(NamedTuple):
+    """Ask the agent, not the database, for a sign of life. Answered at once with its `Status`."""
+
+
+Request = Ask | Confirm | TakeOver | Abandoned | Bury | Beat | Close | Tell | Open | LastFires
 
 
 # From the agent
@@ -174,6 +192,8 @@ class Answer(NamedTuple):
 
     number: int
     rows: tuple[Row, ...]
+    more: bool = False
+    """Another answer with this number follows: each has at most MAX_FIRES rows."""
 
 
 class Nodes(NamedTuple):
@@ -196,24 +216,26 @@ class Greeting(NamedTuple):
     """The time zone of shared jobs that name none."""
     keep: float
     """Seconds for which the database keeps rows."""
+    timeline: str = ""
+    """The server and its timeline, for the agent that follows (`--timeline`): a lower one is refused."""
 
 
 class Status(NamedTuple):
-    """The agent's state has changed."""
+    """The agent's state has changed. (That it asks is not reported.)"""
 
     state: str
-    """`connecting`, `greeting`, `idle`, `asking`, `stalled`, `down` or `fenced`."""
+    """`connecting`, `greeting`, `idle`, `stalled`, `down` or `fenced`."""
     detail: str = ""
     """For people: the error, or who has the node's name."""
 
 
-Message = Request | Answer | Nodes | Greeting | Status
+Message = Request | Ping | Answer | Nodes | Greeting | Status
 
 _CLASSES: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
-        *(Ask, Confirm, TakeOver, Bury, Beat, Close, Tell, Open, LastFires),
-        *(Answer, Nodes, Greeting, Status),
+        *(Ask, Confirm, TakeOver, Abandoned, Bury, Beat, Close, Tell, Open, LastFires),
+        *(Ping, Answer, Nodes, Greeting, Status),
     )
 }
 

@@ -126,7 +126,9 @@ class Daemon:
         if step := daemon.scheduler.clock_changes.look(now, elapsed):
             daemon.clock_was_turned(step, now)
         daemon.reloader.step(now, elapsed)
-        if not daemon.scheduler.is_draining:
+        if daemon.scheduler.is_draining:
+            daemon.scheduler.drain(now)
+        else:
             daemon.scheduler.turn(now)
 
     def step(self, now: datetime) -> None:
@@ -172,6 +174,8 @@ class Daemon:
             *(daemon.reexec, daemon.reloader, daemon.ledger.file, NAMES, self._retention),
         )
         waits = [part.retry_in(elapsed) for part in waiting]
+        if daemon.scheduler.cluster:
+            waits.append(daemon.scheduler.cluster.retry_in(elapsed))
         return min((wait for wait in waits if wait is not None), default=None)
 
     # Events
@@ -231,6 +235,8 @@ class Daemon:
         self._flush(now, STOP_TIME)
         daemon.ledger.stop(now)
         self._server.close()
+        if daemon.scheduler.cluster:
+            daemon.scheduler.cluster.close()
         NAMES.close()
         daemon.runs.limits.close()
 

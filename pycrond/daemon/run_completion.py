@@ -29,13 +29,19 @@ class RunCompletion:
         events = [*self._scheduler.take_events(), *self._runs.take_started()]
         if events:
             self._alarms.process(events, now)
+        cluster = self._scheduler.cluster
+        if cluster and (events or ended):
+            cluster.has_changed()
         if ended:
             retries = _retries(ended, jobs, now)
             self._scheduler.delayed.claim([*retries.values()])
             alarms = self._alarms.after([ended_event(run) for run in ended], retries.keys(), now)
             self._runs.write_ends(ended, *alarms)
         self._runs.journal.release()
-        self._alarms.outbox.children_ended(self._runs.reaper.take_other_children(), now)
+        others = self._runs.reaper.take_other_children()
+        self._alarms.outbox.children_ended(others, now)
+        if cluster:
+            cluster.children_ended(others)
 
 
 def _retries(ended: Sequence[EndedRun], jobs: Mapping[str, Job], now: datetime) -> dict[int, Fire]:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from pycrond import __version__
 from pycrond.alarms.alarms import Alarms
+from pycrond.cluster.cluster import Cluster
 from pycrond.daemon.reexec import Reexec
 from pycrond.daemon.reload import Reloader
 from pycrond.errors import PycrondError
@@ -72,6 +73,8 @@ def build(
     ledger.begin(os.getpid(), __version__, machine.boot_id(), after, now)  # all else is there
     if ledger.file.set_aside or scheduler.checkpoint.unwritten_since:  # it does not have all runs
         ledger.begin_after(max([spool.upper_run_bound(settings.spool_dir), *output.capture.open_runs]))
+    if settings.cluster:
+        scheduler.join(Cluster(settings, ledger.cluster, runs, poller, scheduler.admission.obstacle))
     alarms = Alarms(settings, ledger, output, builder, runs)
     reloader = Reloader(loader, ledger, output.log, builder, scheduler, alarms)
     reexec = Reexec(daemon_command(settings), lock, keeper, poller, output.log)

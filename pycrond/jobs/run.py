@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from pycrond.jobs.job import Job
 
-Trigger = Literal["schedule", "catch-up", "retry", "reboot", "manual"]
+Trigger = Literal["schedule", "catch-up", "retry", "reboot", "manual", "take-over"]
 
 
 class State(enum.StrEnum):
@@ -88,6 +88,12 @@ class Reason(enum.StrEnum):
     """`pycrond kill --signal` sent a signal that ends most programs."""
     STOP = "stop"
     """`pycrond stop --kill-jobs`, or a stop with `stop-jobs=term`, ended it."""
+    ELSEWHERE = "elsewhere"
+    """Another node of the cluster has the fire."""
+    NO_NODE = "no-node"
+    """No node of the cluster may run it."""
+    NO_DATABASE = "no-database"
+    """The cluster's database did not say in time whose it is."""
     STATUS_UNKNOWN = "status-unknown"
     """Its exit status went to another process."""
     START_UNKNOWN = "start-unknown"

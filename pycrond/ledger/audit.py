@@ -51,6 +51,37 @@ def audit(
     zone: Callable[[str], Zone],
 ) -> Audit:
     """Compare all fires after `since` up to and including `until`; `zone` returns a time zone by its name."""
+    expected = expected_fires(versions, steps, since=since, until=until, zone=zone)
+    due, findings, repeated = expected.due, expected.findings, expected.repeated
+    given: dict[str, list[VerdictRow]] = defaultdict(list)
+    for verdict in verdicts:
+        if since.timestamp() < (verdict.until or verdict.fire) and verdict.fire <= until.timestamp():
+            given[verdict.key].append(verdict)
+    for key in sorted(due.keys() | given.keys()):
+        findings += _compare(key, due[key], given[key], repeated, since.timestamp())
+    return Audit(sum(map(len, due.values())), len(due), tuple(findings))
+
+
+class Expected(NamedTuple):
+    """The fires that versions of jobs imply."""
+
+    due: dict[str, dict[FireId, float]]
+    """The instants of the fires, by job key and fire."""
+    findings: list[Unaccounted]
+    """Versions that cannot be judged."""
+    repeated: list[tuple[float, float]]
+    """The intervals that were repeated because the clock was set back."""
+
+
+def expected_fires(
+    versions: Iterable[VersionRow],
+    steps: Iterable[StepRow],
+    *,
+    since: datetime,
+    until: datetime,
+    zone: Callable[[str], Zone],
+) -> Expected:
+    """Return all fires after `since` up to and including `until`; `zone` returns a time zone by its name."""
     steps = [*steps]
     turned_back = [step for step in steps if step.moved < 0 and step.kind == "step"]
     repeated = [(step.at - 60, step.at - step.moved + 60) for step in turned_back]
@@ -67,13 +98,7 @@ def audit(
             before[key] = version, in_zone
         except PycrondError as error:
             findings.append(Unaccounted(key, version.since, f"cannot be judged from then on: {error}"))
-    given: dict[str, list[VerdictRow]] = defaultdict(list)
-    for verdict in verdicts:
-        if since.timestamp() < (verdict.until or verdict.fire) and verdict.fire <= until.timestamp():
-            given[verdict.key].append(verdict)
-    for key in sorted(due.keys() | given.keys()):
-        findings += _compare(key, due[key], given[key], repeated, since.timestamp())
-    return Audit(sum(map(len, due.values())), len(due), tuple(findings))
+    return Expected(due, findings, repeated)
 
 
 def _zone_of(

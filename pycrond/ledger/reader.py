@@ -66,7 +66,7 @@ class Reader(SharedReader):
     def versions(self) -> list[VersionRow]:
         """The versions of all jobs, in the order in which they were loaded."""
         return self._rows(
-            VersionRow, "SELECT key, canonical, zone, since, until FROM job_versions ORDER BY id"
+            VersionRow, "SELECT key, canonical, zone, since, until, options FROM job_versions ORDER BY id"
         )
 
     def verdicts(self) -> Iterator[VerdictRow]:

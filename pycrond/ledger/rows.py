@@ -17,6 +17,7 @@ class VersionRow(NamedTuple):
     zone: str
     since: float
     until: float | None
+    options: str = "{}"
 
 
 class VerdictRow(NamedTuple):

@@ -222,4 +222,25 @@ MIGRATIONS = (
     sum(coalesce(duration_s <= 3600, 0)), sum(coalesce(duration_s <= 21600, 0))
     FROM runs WHERE state NOT IN ('claimed', 'waiting', 'running') GROUP BY key, state ORDER BY min(id);
     """,
+    """
+    CREATE TABLE cluster_node (      -- this ledger in a cluster
+        one     INTEGER PRIMARY KEY CHECK (one = 1),
+        ledger  TEXT NOT NULL,       -- a UUID
+        cluster TEXT,                -- its name, by the database; null: never reached
+        zone    TEXT                 -- of shared jobs without a zone of their own
+    ) STRICT;
+    CREATE TABLE cluster_fires (     -- fires that the nodes of a cluster share
+        key     TEXT NOT NULL,
+        wall    INTEGER NOT NULL,
+        fold    INTEGER NOT NULL,
+        fire    REAL NOT NULL,
+        run     TEXT NOT NULL,       -- a UUID: the run of this node in the database
+        job     TEXT NOT NULL,       -- the job's name there
+        told    TEXT NOT NULL DEFAULT '', -- the state that the database has acknowledged
+        is_open INTEGER NOT NULL DEFAULT 1, -- 0: there is nothing more to tell
+        PRIMARY KEY (key, wall, fold)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX cluster_fires_open ON cluster_fires (fire) WHERE is_open = 1;
+    CREATE UNIQUE INDEX cluster_fires_of_run ON cluster_fires (run);
+    """,
 )

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from pycrond.errors import Problem
-from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, State
+from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, Reason, State
 from pycrond.ledger import last_runs
+from pycrond.ledger.cluster import ClusterTable
 from pycrond.ledger.database import Database, Work
 from pycrond.ledger.jobs import JobTable
 from pycrond.ledger.rows import FileRows, GapRow, RunRow, Unfinished, WaitingRow
@@ -68,6 +69,7 @@ class Ledger:
         self.last_run = min(int(row[0]), 1 << 62) if row else 0
         """The highest number that a run has."""
         self.jobs = JobTable(self.file)
+        self.cluster = ClusterTable(self.file)
 
     def close(self) -> None:
         self.file.db.close()
@@ -234,7 +236,9 @@ class Ledger:
             "UPDATE runs SET state = ?, reason_code = ?, reason = ?, ended_at = ?, told = 3 WHERE id = ?"
         )
         settled = [(state, *_columns(cause), now.timestamp(), run) for run, cause in rows]
-        self.file.write((statement, settled), *last_runs.changes([(run, state) for run, _ in rows]))
+        # What another node has is no more than a note here.
+        counted = [(run, state) for run, cause in rows if cause.reason is not Reason.ELSEWHERE]
+        self.file.write((statement, settled), *last_runs.changes(counted))
 
     def note(self, rows: Sequence[tuple[int, Cause]]) -> None:
         """Write the causes for which running runs are being ended."""

@@ -107,6 +107,16 @@ class Runs:
         """Return jobs whose runs have ended, and users whose FIFOs were closed, since the last call."""
         return self.active.take_ended_jobs(), self._output.capture.take_freed_users()
 
+    def make_ready(self, claims: Sequence[ClaimedRun]) -> None:
+        """Write, durably, that waiting runs may be started, and make their starts ready, so that nothing stands
+        between their time and the start. On a full disk they go on waiting.
+        """
+        if self._ledger.may_start([claimed.run.id for claimed in claims]):
+            for claimed in claims:
+                claimed.run.enter(State.CLAIMED)
+                claimed.has_waited = False
+            self.launcher.prepare(self._with_places(claims))
+
     def cancel(self, claims: Sequence[ClaimedRun]) -> None:
         """Undo claims for a minute that has not come."""
         self._ledger.cancel([claimed.run.id for claimed in claims])

@@ -47,7 +47,7 @@ class Termination:
         limits: ResourceLimits,
     ) -> None:
         self._ledger = ledger
-        self._log = log
+        self.log = log
         self._active = active
         self._keeper = keeper
         self._limits = limits
@@ -161,7 +161,7 @@ class Termination:
         self._limits.remove(left.run)
         if pids:
             detail = f"{left.name} left {_processes(pids)} running: {' '.join(map(str, pids))}"
-            self._log.write("LEFT", detail, clock.now(), level="notice")
+            self.log.write("LEFT", detail, clock.now(), level="notice")
 
     def _kill(self, left: _LeftBehind, pids: Sequence[int]) -> None:
         """Send KILL to all that a run has left, in its process group or not."""
@@ -170,7 +170,7 @@ class Termination:
         self._limits.remove(left.run)
         if pids:
             detail = f"{left.name}: {_processes(pids)} of run {left.run} killed"
-            self._log.write("KILLED", detail, clock.now(), level="notice")
+            self.log.write("KILLED", detail, clock.now(), level="notice")
 
     @property
     def is_busy(self) -> bool:

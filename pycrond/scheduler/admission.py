@@ -171,6 +171,18 @@ class Admission:
         )
         return admit(claimed.run.fire, situation)
 
+    def obstacle(self, job: Job, now: datetime) -> Reason:
+        """Return the reason for which a job could not start now; NONE: it could."""
+        options, active = job.entry.options, self._runs.active
+        lock = lock_of(job)
+        if self._pauses.reason(job.key, now) is not None:
+            return Reason.PAUSED
+        if options.overlap != "allow" and active.of_job.get(job.key):
+            return Reason.OVERLAP
+        if lock and lock in active.lock_holders:
+            return Reason.LOCK
+        return Reason.MAX_RUNNING if self._free_places(job.user) == 0 else Reason.NONE
+
     def _free_places(self, user: str) -> int | None:
         """Return how many more runs of a user may start now; None: no limit applies."""
         free = self._runs.free_places(user)

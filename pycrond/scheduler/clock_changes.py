@@ -29,7 +29,12 @@ MAX_CATCH_UPS = 10_000  # of a job, where no share applies to its user; older fi
 HELD_UP = Cause.of(Reason.DAEMON_DOWN, "it was held up")
 REPEATED = Cause.of(Reason.CLOCK_STEP, "it was set back, and forward again")
 NOT_WRITTEN = Cause.of(Reason.DISK_FULL, "it was not written down")
-STATE_OF = {Reason.CLOCK_STEP: State.SKIPPED, Reason.DISK_FULL: State.UNKNOWN}
+NOT_HERE = Cause.of(Reason.ELSEWHERE, "no daemon ran on this node")
+STATE_OF = {
+    Reason.CLOCK_STEP: State.SKIPPED,
+    Reason.ELSEWHERE: State.SKIPPED,
+    Reason.DISK_FULL: State.UNKNOWN,
+}
 """The states of fires that were passed over: skipped by cron's rule for a turned clock, unknown where they
 may have run; else missed.
 """
@@ -67,6 +72,9 @@ class ClockChanges:
         self._cause = HELD_UP
         self._catch_ups: list[CatchUp] = []
         self._events: list[Event] = []
+        self.is_node = False
+        """A cluster decides about the fires of shared jobs: another node may have run what this one missed."""
+        self._was_away = False
 
     def look(self, now: datetime, elapsed: float) -> float:
         """Write down that the clock was turned or that the machine slept. The agenda decides what follows.
@@ -121,7 +129,9 @@ class ClockChanges:
         expected = self._ledger.jobs.loaded_schedules()
         jobs = [job for job, _ in self._known(expected, now)]
         policies = {
-            key: to_json(decode_options(text)) for key, _, _, text, _ in expected if '"missed"' in text
+            key: to_json(decode_options(text))
+            for key, _, _, text, _ in expected
+            if '"missed"' in text or '"on"' in text
         }
         era_of = {key: eras[schedule.wildcard] for key, schedule, _ in jobs}
         since = max(last, latest or last)
@@ -166,7 +176,9 @@ class ClockChanges:
             ]
             era_of = {job.key: era for job, _, era in due.left_out}
             policies = {
-                job.key: to_json(job.entry.options) for job, _, _ in due.left_out if job.entry.options.missed
+                job.key: to_json(options)
+                for job, _, _ in due.left_out
+                if (options := job.entry.options).missed or options.is_shared
             }
             if self._cause.reason is not Reason.CLOCK_STEP and latest and latest >= due.at:
                 latest = None  # time has passed: these fires had no verdicts in this time
@@ -179,6 +191,11 @@ class ClockChanges:
         """Return the fires to catch up, of those passed over since the last call."""
         catch_ups, self._catch_ups = self._catch_ups, []
         return catch_ups
+
+    def take_was_away(self) -> bool:
+        """Return whether fires of shared jobs were passed over since the last call."""
+        was_away, self._was_away = self._was_away, False
+        return was_away
 
     def take_events(self) -> list[Event]:
         """Return the fires that were missed for good since the last call."""
@@ -199,6 +216,11 @@ class ClockChanges:
             self._write(find_gaps(jobs, span.start, again), era_of, REPEATED, span.now)
             span = span._replace(start=again)
         plain = []
+        shared = [job for job in jobs if policies.get(job[0], {}).get("on", "every").startswith("one")]
+        if shared and self.is_node:
+            self._was_away = True
+            self._write(find_gaps(shared, span.start, span.until), era_of, NOT_HERE, span.now)
+            jobs = [job for job in jobs if job not in shared]
         limits = self._catch_up_limits(key for key in policies if policies[key].get("missed") == "all")
         for key, schedule, zone in jobs:
             policy = policies.get(key, {})

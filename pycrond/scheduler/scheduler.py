@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pycrond import clock
+from pycrond.cluster.cluster import Cluster
 from pycrond.errors import PycrondError
 from pycrond.host import machine, reboot_marks
 from pycrond.host.local_zone import LocalZone
@@ -49,6 +50,8 @@ class Scheduler:
         self.clock_changes = ClockChanges(ledger, log, runs.shares, now)
         self.admission = Admission(log, runs, self.pauses, settings.max_running)
         self.delayed = DelayedStarts(ledger, runs, self.admission, machine.machine_id(), dialect)
+        self.cluster: Cluster | None = None
+        """Set at the start of a daemon that is a node of one."""
         self.is_draining = False
         """Nothing is started any more: the daemon stops when nothing runs."""
         self._jobs: Mapping[str, Job] = {}
@@ -57,6 +60,11 @@ class Scheduler:
         self._phase: tuple[datetime, bool] | None = None
 
     # The start of a daemon
+
+    def join(self, cluster: Cluster) -> None:
+        """Share fires with the other nodes of a cluster."""
+        self.cluster = cluster
+        self.clock_changes.is_node = True
 
     @property
     def last_turn(self) -> datetime | None:
@@ -91,6 +99,9 @@ class Scheduler:
     def resume(self, now: datetime) -> None:
         """Keep the fires that waited when the last daemon ended."""
         self.delayed.restore(self._jobs, now)
+        if self.cluster:
+            shared = self.delayed.take_first_attempts(lambda job: job.entry.options.is_clustered)
+            self.cluster.resume(shared, now)
 
     def catch_up(self, now: datetime) -> None:
         """Claim the missed fires to be caught up."""
@@ -114,8 +125,10 @@ class Scheduler:
         """Start the due jobs; when late, one minute after the other."""
         self._note_return(now)
         while (due := self._due(now)) is not None:
-            claims = self._claims_of(due)
+            claims = self._claims_of(due, now)
             self.clock_changes.turn(self.agenda.last, due, now, self.checkpoint.latest)
+            if self.cluster:
+                self.cluster.minute_came()
             self._note_latest(due.at)
             self._note_unwritten(due.at)
             self.checkpoint.write(due.at, due.eras)  # before the first start: see `runs.recovery`
@@ -124,9 +137,25 @@ class Scheduler:
             self._coming = None
             if catch_ups := self.clock_changes.take_catch_ups():
                 self.delayed.catch_up(catch_ups, self._jobs, now)
+        self._step_cluster(now)
         self.pauses.drop_expired(now)
         self.delayed.step(now)
         self.admission.step(now)
+
+    def _step_cluster(self, now: datetime) -> None:
+        """Start the shared fires that are this node's."""
+        if self.cluster:
+            if self.clock_changes.take_was_away():
+                self.cluster.was_away()
+            self.cluster.step(now, clock.elapsed())
+            if starting := self.cluster.take_starting():
+                self.admission.enter(starting, now)
+
+    def drain(self, now: datetime) -> None:
+        """Take the place of `turn` while the daemon stops: the cluster is told of runs that end."""
+        if self.cluster:
+            self.cluster.suspend()
+            self.cluster.step(now, clock.elapsed())
 
     def _note_latest(self, at: datetime) -> None:
         """Note the latest turn, while the clock shows less."""
@@ -167,16 +196,22 @@ class Scheduler:
         elif self.checkpoint.unwritten_since is None:
             self.checkpoint.unwritten_since = at
 
-    def _claims_of(self, due: DueMinute) -> Sequence[ClaimedRun]:
+    def _claims_of(self, due: DueMinute, now: datetime) -> Sequence[ClaimedRun]:
         claimed, self._claimed = self._claimed, None
         if claimed and claimed[0].at == due.at and claimed[0].fires == due.fires:
             return claimed[1]
         if claimed:  # the clock was turned meanwhile
-            self._runs.cancel(claimed[1])
-        return self._claim(due)
+            self._claimed = claimed
+            self.cancel()
+        return self._claim(due, now)
 
-    def _claim(self, due: DueMinute) -> Sequence[ClaimedRun]:
-        return self._runs.claim(self.delayed.with_delays(due.fires)) if due.fires else ()
+    def _claim(self, due: DueMinute, now: datetime, *, is_coming: bool = False) -> Sequence[ClaimedRun]:
+        fires = self.delayed.with_delays(due.fires)
+        if self.cluster:
+            fires, shared = self.cluster.separate(fires)
+            if shared:
+                self.cluster.claim(shared, now, is_coming=is_coming)
+        return self._runs.claim(fires) if fires else ()
 
     def claim_ahead(self, now: datetime) -> None:
         """Claim the next minute's fires, if that is at most a second away."""
@@ -187,13 +222,15 @@ class Scheduler:
                 for user in {fire.job.user for fire in due.fires}:
                     self._runs.is_settled(user)  # they are looked up while the claims are written
                 NAMES.step()
-                self._claimed = (due, self._claim(due))
+                self._claimed = (due, self._claim(due, now, is_coming=True))
 
     def cancel(self) -> None:
         """Undo the claims of the next minute."""
         if self._claimed:
             self._runs.cancel(self._claimed[1])
             self._claimed = None
+            if self.cluster:
+                self.cluster.cancel()
 
     def suspend(self) -> None:
         """Leave what is claimed and not begun to the next daemon."""
@@ -232,6 +269,8 @@ class Scheduler:
             if due and due.fires:
                 coming -= CLAIM_AHEAD
         later = [self.delayed.next_at, self.admission.next_at(self.agenda.last)]
+        if self.cluster and (at := self.cluster.next_at) is not None:
+            later.append(clock.at(at))
         return min([coming, *(at for at in later if at)])
 
     # The clock
@@ -242,6 +281,8 @@ class Scheduler:
         for claimed in self.waiting:
             claimed.turned += step
         self.delayed.clock_was_turned(step)
+        if self.cluster:
+            self.cluster.clock_was_turned(step)
         self.admission.queue.clock_was_turned(step)
         self.pauses.clock_was_turned(seconds)
 
@@ -272,10 +313,14 @@ class Scheduler:
         self.agenda, self._coming = self.agenda.replaced_by(jobs.values()), None
         self.delayed.replace_jobs(jobs, now)
         self.admission.replace_jobs(jobs, now)
+        if self.cluster:
+            self.cluster.replace_jobs(jobs, self.admission.update_jobs(self.cluster.claims, jobs, now))
 
     def withdraw(self, claimed: ClaimedRun) -> None:
         """Remove a run from wherever it waits, and undo what was made ready for it."""
         self.delayed.withdraw(claimed)
+        if self.cluster:
+            self.cluster.withdraw(claimed)
         self.admission.queue.remove(claimed)
         self._runs.launcher.withdraw(claimed)
         self._runs.launcher.discard([claimed])
@@ -285,11 +330,12 @@ class Scheduler:
         """All runs that wait: for a time, for another run, or for room."""
         admission = self.admission
         waiting = [*admission.entrance.claims, *admission.queue.claims, *self._runs.launcher.retrying]
-        return [*self.delayed.claims, *waiting]
+        return [*self.delayed.claims, *waiting, *(self.cluster.claims if self.cluster else ())]
 
     def take_events(self) -> list[Event]:
         """Return the fires that were skipped or missed since the last call."""
-        return [*self.clock_changes.take_events(), *self.admission.take_events()]
+        shared = self.cluster.take_events() if self.cluster else ()
+        return [*self.clock_changes.take_events(), *self.admission.take_events(), *shared]
 
 
 def _known_zone(name: str | None) -> Zone | None:

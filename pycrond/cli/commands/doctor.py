@@ -7,6 +7,7 @@ import shutil
 import stat
 import subprocess
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from pycrond import __version__, conninfo
 from pycrond.cli.arguments import add_json
@@ -27,6 +28,9 @@ from pycrond.host import machine, pidfile
 from pycrond.settings import Settings
 from pycrond.sources import files, system
 from pycrond.text import counted
+
+if TYPE_CHECKING:
+    from pycrond.cli.doctor.cluster_probe import ClusterFacts
 
 COMMAND_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -95,6 +99,7 @@ def _facts(settings: Settings) -> MachineFacts:
         never_due_jobs=never_due,
         ledger_bytes=_size(settings.ledger_path),
         idle_crontabs=_idle_crontabs(settings),
+        cluster=_cluster(settings, zone),
     )
 
 
@@ -103,6 +108,14 @@ def _exposed_password(options: argparse.Namespace) -> str:
     path = config_file(options.config)
     has_password = conninfo.has_password(str(layers(options)["file"].get("cluster", "")))
     return path if has_password and os.stat(path).st_mode & 0o044 else ""
+
+
+def _cluster(settings: Settings, zone: str) -> "ClusterFacts | None":
+    if not settings.cluster:
+        return None
+    from pycrond.cli.doctor.cluster_probe import cluster_facts
+
+    return cluster_facts(settings, zone)
 
 
 def _is_error(problem: Problem) -> bool:

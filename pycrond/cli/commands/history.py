@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable, Sequence
 
 from pycrond.cli import selectors
-from pycrond.cli.arguments import add_json, add_period, positive_count
+from pycrond.cli.arguments import add_cluster, add_json, add_period, positive_count
 from pycrond.cli.data.access import records
 from pycrond.cli.documents.lists import HistoryDocument
 from pycrond.cli.printing import print_json, print_line
@@ -29,14 +29,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "show at most this many lines, with --json runs (20; all with --since)"
     parser.add_argument("--limit", type=positive_count, metavar="N", help=about)
     add_period(parser)
+    add_cluster(parser, "fires of shared jobs on all nodes, from the cluster's database")
     add_json(parser, HistoryDocument)
 
 
 def run(options: argparse.Namespace) -> int:
-    read = records(load_settings(options))
+    settings = load_settings(options)
+    most = options.limit or (RUNS if options.since is None else -1)
+    if options.of_cluster:
+        from pycrond.cli.cluster import claim_history
+
+        return claim_history.run(settings, options, most)
+    read = records(settings)
     keys = selectors.find_jobs(read, options.job)
     since, until = selectors.period(options)
-    most = options.limit or (RUNS if since is None else -1)
 
     def newest(limit: int) -> Sequence[RunRow]:
         return read.history(keys, limit, options.state, since, until)

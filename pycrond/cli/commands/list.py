@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from pycrond import clock
-from pycrond.cli.arguments import add_json, seconds
+from pycrond.cli.arguments import add_cluster, add_json, seconds
 from pycrond.cli.data.access import Access, records
 from pycrond.cli.data.job_status import JobStatus, gone_and_overdue, overdue_json, read_jobs
 from pycrond.cli.documents.lists import ListDocument
@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=about,
     )
     parser.add_argument("--names", action="store_true", help="print only the names, one a line")
+    add_cluster(parser, "shared jobs, with the node of the last run, from the cluster's database")
     add_json(parser, ListDocument)
 
 
@@ -73,6 +74,10 @@ def _print_names(jobs: Sequence[JobRow]) -> None:
 
 
 def _document(settings: Settings, options: argparse.Namespace) -> ListDocument:
+    if options.of_cluster:
+        from pycrond.cli.cluster import job_list
+
+        return job_list.document(settings, options, _select)
     read, now = records(settings), clock.now()
     presence = read.presence()
     disk = read_disk(settings) if presence.runs else None
@@ -93,6 +98,10 @@ def _lines(
     """Return all lines, the table no wider than `width`. With `height` no line is wider, and there are no
     more lines than that: what failed and what runs comes first, and the last line counts the rest.
     """
+    if options.of_cluster:
+        from pycrond.cli.cluster import job_list
+
+        return job_list.lines(settings, options, _select, width, height)
     read, here = records(settings), terminal.here()
     presence = read.presence()
     all_jobs = read_jobs(read, here)

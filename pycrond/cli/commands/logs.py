@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Sequence
 
 from pycrond.cli import selectors
-from pycrond.cli.arguments import add_period, positive_count
+from pycrond.cli.arguments import add_cluster, add_period, positive_count
 from pycrond.cli.data.access import records
 from pycrond.cli.data.output_lines import Line, Stream, interleaved, tail
 from pycrond.cli.follow import Follower
@@ -34,6 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "of jobs with log=split only the lines of this stream"
     parser.add_argument("--stream", choices=[STDOUT, STDERR], default="", help=about)
     add_period(parser)
+    about = "output that other nodes have copied to the cluster's database; runs such as 12@web1"
+    add_cluster(parser, about)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -42,7 +44,12 @@ def run(options: argparse.Namespace) -> int:
     """
     if options.follow and options.until is not None:
         raise PycrondError("--follow has no end: use it without --until")
-    read = records(load_settings(options))
+    settings = load_settings(options)
+    if options.of_cluster:
+        from pycrond.cli.cluster import run_output
+
+        return run_output.run(settings, options, options.lines or (LINES if options.since is None else None))
+    read = records(settings)
     keys, numbers = _select(read, options.selected)
     since, until = selectors.period(options)
     # Before the lines are read, so that a run that starts meanwhile is followed from its first byte.

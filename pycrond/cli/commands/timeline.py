@@ -4,17 +4,18 @@ import argparse
 import json
 import shutil
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from itertools import chain
 from math import inf
 
 from pycrond import clock
-from pycrond.cli.arguments import add_json
+from pycrond.cli.arguments import add_cluster, add_json
+from pycrond.cli.cluster_identity import cluster_name
 from pycrond.cli.data.access import as_present, presence_by
 from pycrond.cli.data.ledger_directory import ledger_directory
-from pycrond.cli.documents.times import BarDocument, StampedeDocument, TimelineDocument
+from pycrond.cli.documents.times import BarDocument, LaneDocument, StampedeDocument, TimelineDocument
 from pycrond.cli.next_fire import plan_of
 from pycrond.cli.printing import print_json, write_document
 from pycrond.cli.render import terminal
@@ -22,7 +23,7 @@ from pycrond.cli.settings_layers import load_settings
 from pycrond.cli.time_input import moment, whole_minute
 from pycrond.cli.timeline import text_chart
 from pycrond.cli.timeline.clusters import Cluster, find_clusters
-from pycrond.cli.timeline.lanes import Timeline, TimeWindow, build_timeline, foreseen
+from pycrond.cli.timeline.lanes import Lane, Timeline, TimeWindow, build_timeline, foreseen
 from pycrond.cli.timeline.text_chart import ChartSize
 from pycrond.errors import PycrondError
 from pycrond.host import machine
@@ -33,6 +34,7 @@ from pycrond.schedule.dst import fire_times
 from pycrond.schedule.timezone import Zone
 from pycrond.scheduler import checkpoint
 from pycrond.scheduler.jitter import delay
+from pycrond.settings import Settings
 from pycrond.text import counted, rfc3339
 
 
@@ -43,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "only jobs whose name or key matches"
     parser.add_argument("--job", dest="jobs", nargs="+", action="extend", metavar="GLOB", help=about)
     parser.add_argument("--svg", metavar="FILE", help="write the picture to this file")
+    add_cluster(parser, "shared jobs on all nodes, a lane for each node, from the cluster's database")
     add_json(parser, TimelineDocument)
 
 
@@ -57,7 +60,13 @@ def run(options: argparse.Namespace) -> int:
     last = None if running else checkpoint.read_checkpoint(settings.checkpoint_path).at
     spans = [] if options.next else reader.spans(window.start, window.until, window.now)
     spans = as_present(reader, settings, spans)
-    timeline, clusters = _read(reader, spans, options, window, last.timestamp() if last else window.now)
+    recorded = last.timestamp() if last else window.now
+    nodes: Mapping[str, str] = {}
+    if options.of_cluster:
+        timeline, nodes = _read_cluster(settings, reader, options, window)
+        clusters: list[Cluster] = []
+    else:
+        timeline, clusters = _read(reader, spans, options, window, recorded, cluster_name(settings))
     reader.close()
     heading = _heading(timeline, day, zone)
     if options.svg:
@@ -65,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
 
         write_document(options.svg, svg(heading, timeline, clusters, zone))
     if options.json:
-        print_json(_document(timeline, clusters, day, zone))
+        print_json(_document(timeline, clusters, day, zone, nodes))
     if not options.svg and not options.json:
         _print(heading if running else f"{heading}; pycrond does NOT run", timeline, clusters, zone)
     return 0
@@ -85,10 +94,15 @@ def _window(options: argparse.Namespace, now: datetime, zone: Zone) -> tuple[Tim
 
 
 def _read(
-    reader: Reader, spans: list[SpanRow], options: argparse.Namespace, window: TimeWindow, recorded: float
+    reader: Reader,
+    spans: list[SpanRow],
+    options: argparse.Namespace,
+    window: TimeWindow,
+    recorded: float,
+    cluster: str,
 ) -> tuple[Timeline, list[Cluster]]:
     """Add to the ledger's spans, which are of what was due up to the time `recorded`, the later fires by the
-    schedules.
+    schedules. `cluster` is the name of the cluster or empty.
     """
     jobs = reader.jobs()
     absent = sorted({span.key for span in spans} - {job.key for job in jobs})
@@ -101,10 +115,36 @@ def _read(
         spans = [span for span in spans if span.key in selected]
         if not selected:
             raise PycrondError(f"no job is called '{' '.join(globs)}' (see 'pycrond list')")
-    coming = _coming_starts(jobs, max(window.start, (recorded // 60 + 1) * 60), window.until)
+    coming = _coming_starts(jobs, max(window.start, (recorded // 60 + 1) * 60), window.until, cluster)
     paused = {row.key: row.until or inf for row in reader.pauses(window.now)}
     timeline = build_timeline(jobs, chain(spans, foreseen(coming, paused, window.now)), window, gone)
     return timeline, find_clusters(timeline.fires, [job.key for job in jobs if _has_jitter(job)])
+
+
+def _read_cluster(
+    settings: Settings,
+    reader: Reader,
+    options: argparse.Namespace,
+    window: TimeWindow,
+) -> tuple[Timeline, Mapping[str, str]]:
+    """Read the claims of shared jobs, and add the later fires by the schedules of this machine's. Return also
+    the node of each lane that has one.
+    """
+    from pycrond.cli.cluster import claim_rows, node_lanes
+
+    globs = options.jobs or ["*"]
+    jobs = [
+        job
+        for job in reader.jobs()
+        if claim_rows.is_shared_job(job) and _matches(globs, job.key, job.title, f"{job.file}:{job.line}")
+    ]
+    claims = [] if options.next else node_lanes.read_claims(settings, window.start, window.until)
+    claims = [claim for claim in claims if _matches(globs, claim.job)]
+    lanes = node_lanes.node_lanes(claims, jobs, window.now)
+    start = max(window.start, (window.now // 60 + 1) * 60)
+    coming = _coming_starts(jobs, start, window.until, cluster_name(settings))
+    bars = chain(lanes.spans, foreseen(coming, {}, window.now))
+    return build_timeline(jobs, bars, window, lanes.gone), lanes.nodes
 
 
 def _matches(globs: Iterable[str], *names: str | None) -> bool:
@@ -113,7 +153,9 @@ def _matches(globs: Iterable[str], *names: str | None) -> bool:
     return any(fnmatchcase(text, glob) for glob in globs for text in texts)
 
 
-def _coming_starts(jobs: Iterable[JobRow], start: float, until: float) -> dict[str, Sequence[float]]:
+def _coming_starts(
+    jobs: Iterable[JobRow], start: float, until: float, cluster: str
+) -> dict[str, Sequence[float]]:
     """Return when each job is to start; the fire times of equal schedules are computed once."""
     if start >= until:
         return {}
@@ -128,7 +170,7 @@ def _coming_starts(jobs: Iterable[JobRow], start: float, until: float) -> dict[s
             coming = fire_times(*schedule, first, end)
             by_schedule[schedule] = [fire.at.timestamp() for fire in coming]
         times = by_schedule[schedule]
-        starts[job.key] = _delayed(job, times) if _has_jitter(job) else times
+        starts[job.key] = _delayed(job, times, cluster) if _has_jitter(job) else times
     return starts
 
 
@@ -136,10 +178,10 @@ def _has_jitter(job: JobRow) -> bool:
     return "jitter" in job.options and "jitter" in json.loads(job.options)
 
 
-def _delayed(row: JobRow, times: Iterable[float]) -> Sequence[float]:
+def _delayed(row: JobRow, times: Iterable[float], cluster: str) -> Sequence[float]:
     """Add the delays that the daemon will draw, without RANDOM_DELAY, which the ledger does not have."""
     job, seed = codec.decode_job(row), machine.machine_id()
-    return [at + delay(job, clock.at(at), seed, "") for at in times]
+    return [at + delay(job, clock.at(at), seed, "", cluster) for at in times]
 
 
 def _heading(timeline: Timeline, day: str | None, zone: Zone) -> str:
@@ -166,7 +208,11 @@ def _is_encodable(text: str) -> bool:
 
 
 def _document(
-    timeline: Timeline, clusters: Iterable[Cluster], day: str | None, zone: Zone
+    timeline: Timeline,
+    clusters: Iterable[Cluster],
+    day: str | None,
+    zone: Zone,
+    nodes: Mapping[str, str],
 ) -> TimelineDocument:
     starts = sorted(timeline.starts.items())
     return {
@@ -174,18 +220,20 @@ def _document(
         "from": rfc3339(timeline.window.start),
         "until": rfc3339(timeline.window.until),
         "zone": zone.name,
-        "lanes": [
-            {
-                "key": lane.key,
-                "name": lane.name,
-                "display_name": lane.title,
-                "bars": [_bar_json(bar) for bar in lane.bars],
-            }
-            for lane in timeline.lanes
-        ],
+        "lanes": [_lane_json(lane, nodes.get(lane.key)) for lane in timeline.lanes],
         "starts": [{"minute": rfc3339(minute * 60), "count": count} for minute, count in starts],
         "stampedes": [_cluster_json(cluster) for cluster in clusters],
     }
+
+
+def _lane_json(lane: Lane, node: str | None) -> LaneDocument:
+    document: LaneDocument = {
+        "key": lane.key,
+        "name": lane.name,
+        "display_name": lane.title,
+        "bars": [_bar_json(bar) for bar in lane.bars],
+    }
+    return document if node is None else {**document, "node": node}
 
 
 def _bar_json(bar: SpanRow) -> BarDocument:

@@ -16,7 +16,12 @@ MAX_NAMED = 5  # jobs or files named in a finding
 
 def diagnose(facts: MachineFacts) -> list[Finding]:
     """Return the findings of all rules, the most basic ones first."""
-    return [finding for rule in RULES for finding in rule(facts)]
+    findings = [finding for rule in RULES for finding in rule(facts)]
+    if facts.cluster:
+        from pycrond.cli.doctor.cluster_rules import diagnose_cluster
+
+        findings += diagnose_cluster(facts.cluster)
+    return findings
 
 
 Findings = Iterator[Finding]

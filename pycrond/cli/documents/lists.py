@@ -67,6 +67,8 @@ class RunDocument(TypedDict):
     bytes: Annotated[int, "of output"]
     until: Annotated[Time | None, "the last fire of a row that stands for several"]
     count: Annotated[int | None, "how many a row stands for; null: one"]
+    node: NotRequired[Annotated[str, "with --cluster: the machine that it belongs to"]]
+    uuid: NotRequired[Annotated[str, "with --cluster: the run in the whole cluster; `id` counts on its node"]]
 
 
 class FailingDocument(TypedDict):
@@ -139,6 +141,7 @@ class JobDocument(StandingDocument):
     median_s: Annotated[Seconds | None, "the usual duration"]
     last_line: Annotated[str | None, "of the output of a run that failed"]
     overdue: OverdueDocument | None
+    nodes: NotRequired[Annotated[list[str], "with --cluster: where it runs"]]
 
 
 class DaemonDocument(TypedDict):

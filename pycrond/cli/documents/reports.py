@@ -43,9 +43,23 @@ class AuditFindingDocument(TypedDict):
     what: str
 
 
+class UnprovenDocument(TypedDict):
+    """A node of the cluster that has not reported."""
+
+    node: str
+    since: Time
+
+
 AuditDocument = TypedDict(
     "AuditDocument",
-    {"from": Time | None, "until": Time, "jobs": int, "fires": int, "findings": list[AuditFindingDocument]},
+    {
+        "from": Time | None,
+        "until": Time,
+        "jobs": int,
+        "fires": int,
+        "findings": list[AuditFindingDocument],
+        "unproven": NotRequired[Annotated[list[UnprovenDocument], "with --cluster"]],
+    },
 )
 """Printed by `pycrond audit`."""
 

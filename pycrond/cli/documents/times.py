@@ -1,6 +1,6 @@
 """The documents of commands that show fire times: next, explain, why, timeline and diff."""
 
-from typing import Annotated, Literal, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 from pycrond.cli.documents.lists import DisplayName, Key, ProblemDocument, RunDocument, Time
 
@@ -71,6 +71,7 @@ class LaneDocument(TypedDict):
     name: str | None
     display_name: DisplayName
     bars: list[BarDocument]
+    node: NotRequired[Annotated[str, "with --cluster: the machine that ran these; missing if none did"]]
 
 
 class StartsDocument(TypedDict):

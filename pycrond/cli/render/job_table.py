@@ -247,7 +247,7 @@ def _wait(waiting: Sequence[RunRow]) -> str:
 
 def job_json(status: JobStatus) -> JobDocument:
     """Return a job as `list --json` prints it."""
-    job, pause = status.job, status.pause
+    job, pause, standing = status.job, status.pause, standing_json(status.standing)
     return {
         "key": job.key,
         "name": job.name,
@@ -266,6 +266,8 @@ def job_json(status: JobStatus) -> JobDocument:
         "waiting": [run.id for run in status.waiting],
         "median_s": status.median_s,
         "last_line": status.last_line,
-        **standing_json(status.standing),
+        "failing": standing["failing"],
+        "skipped_since": standing["skipped_since"],
+        "missed_since": standing["missed_since"],
         "overdue": overdue_json(status.overdue) if status.overdue else None,
     }

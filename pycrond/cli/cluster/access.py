@@ -1,0 +1,24 @@
+"""Access to the cluster's database with the settings of a command."""
+
+import contextlib
+from collections.abc import Iterator
+
+from pycrond.cluster.view import View, open_view
+from pycrond.errors import PycrondError
+from pycrond.settings import Settings
+
+NO_CLUSTER = "there is no cluster: set 'cluster' in pycrond.toml or PYCROND_CLUSTER"
+
+
+def conninfo_of(settings: Settings) -> str:
+    """Return how to connect; raise PycrondError where no cluster is set."""
+    if not settings.cluster:
+        raise PycrondError(NO_CLUSTER)
+    return settings.cluster
+
+
+@contextlib.contextmanager
+def cluster_view(settings: Settings) -> Iterator[View]:
+    """Open the database for reading; raises PycrondError."""
+    with open_view(conninfo_of(settings)) as view:
+        yield view

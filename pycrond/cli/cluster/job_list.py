@@ -1,0 +1,126 @@
+"""list --cluster: the jobs that run once in the cluster, with the node of the last run."""
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from pycrond import clock
+from pycrond.cli.cluster.access import cluster_view
+from pycrond.cli.cluster.claim_rows import as_run, claim_document, is_shared_job
+from pycrond.cli.data.access import records
+from pycrond.cli.data.job_status import JobStatus, read_jobs
+from pycrond.cli.documents.lists import JobDocument, ListDocument
+from pycrond.cli.render import formatting, job_table, table, terminal
+from pycrond.cli.render.formatting import Cell
+from pycrond.cli.render.table import StyledLine, TableColumn
+from pycrond.cluster.view_rows import ClaimRow
+from pycrond.jobs.run import State
+from pycrond.settings import Settings
+from pycrond.text import counted
+
+DAY = 86_400.0  # seconds
+UNKNOWN_MOST = 5  # jobs of other nodes that are named
+Select = Callable[[Sequence[JobStatus], argparse.Namespace], Sequence[JobStatus]]
+
+
+class SharedJobs(NamedTuple):
+    """The shared jobs that this machine has loaded, with what the cluster knows about them."""
+
+    jobs: Sequence[JobStatus]
+    last: Mapping[str, ClaimRow]
+    """The newest closed claim, by job."""
+    open: Mapping[str, Sequence[ClaimRow]]
+    unknown: Sequence[str]
+    """Jobs with fires in the last day that this machine has not loaded."""
+
+
+def read(settings: Settings, now: datetime) -> SharedJobs:
+    """Read the jobs from the ledger and their claims from the database."""
+    local = [status for status in read_jobs(records(settings), now) if is_shared_job(status.job)]
+    keys = [status.job.key for status in local]
+    with cluster_view(settings) as view:
+        last = {row.job: row for row in view.last_claims(keys)}
+        open_claims: dict[str, list[ClaimRow]] = {}
+        for row in view.open_runs():
+            open_claims.setdefault(row.job, []).append(row)
+        recent = view.jobs_since(view.now() - DAY)
+    jobs = [_with_claims(status, last, open_claims.get(status.job.key, [])) for status in local]
+    loaded = {status.job.key for status in read_jobs(records(settings), now)}
+    unknown = [key for key in recent if key not in loaded and key.partition("@")[0] not in loaded]
+    return SharedJobs(jobs, last, open_claims, unknown)
+
+
+def _with_claims(
+    status: JobStatus, last: Mapping[str, ClaimRow], open_claims: Sequence[ClaimRow]
+) -> JobStatus:
+    """Return the status with the runs of the cluster in place of this machine's."""
+    newest = last.get(status.job.key)
+    return JobStatus(
+        status.job,
+        status.next,
+        running=tuple(as_run(row) for row in open_claims if row.state == State.RUNNING),
+        last=as_run(newest) if newest else None,
+        pause=status.pause,
+        waiting=tuple(as_run(row) for row in open_claims if row.state == State.WAITING),
+    )
+
+
+def lines(
+    settings: Settings,
+    options: argparse.Namespace,
+    select: Select,
+    width: int,
+    height: int | None = None,
+) -> Sequence[StyledLine]:
+    """Return the table with a column for the node; with `height` no more lines than that."""
+    here = terminal.here()
+    shared = read(settings, here)
+    jobs = select(shared.jobs, options)
+    if not jobs:
+        text = "no shared job matches" if shared.jobs else "no job with on=one is loaded on this machine"
+        return [[Cell(text)], *_notes(shared)]
+    columns = job_table.columns(jobs, here, width)
+    place = next(number for number, column in enumerate(columns) if column.heading == "LAST")
+    columns.insert(place, TableColumn("NODE", [Cell(_node(status, shared)) for status in jobs], least=16))
+    below = job_table.below(jobs, here)
+    shown = [*table.lay_out(columns, width, below), *_notes(shared)]
+    return shown if height is None else [table.clipped(line, width) for line in shown[:height]]
+
+
+def _node(status: JobStatus, shared: SharedJobs) -> str:
+    """Return where the job runs or, if it does not, where it ran last."""
+    running = [row.node for row in shared.open.get(status.job.key, ()) if row.state == State.RUNNING]
+    last = shared.last.get(status.job.key)
+    return ", ".join(running) or (last.node if last else "")
+
+
+def _notes(shared: SharedJobs) -> Sequence[StyledLine]:
+    if not shared.unknown:
+        return []
+    names = ", ".join(shared.unknown[:UNKNOWN_MOST]) + (", …" if len(shared.unknown) > UNKNOWN_MOST else "")
+    text = f"{counted(len(shared.unknown), 'job')} of the cluster not loaded on this machine: {names}"
+    return [[Cell(text, "busy")]]
+
+
+def document(settings: Settings, options: argparse.Namespace, select: Select) -> ListDocument:
+    """Return the shared jobs as `list --json` prints them; each run has its node."""
+    records_, now = records(settings), clock.now()
+    shared = read(settings, now)
+    return {
+        "daemon": formatting.daemon_json(records_.daemon(), records_.presence()),
+        "jobs": [_job(status, shared) for status in select(shared.jobs, options)],
+        "gone_overdue": [],
+        "problems": [],
+        "disk": None,
+        "not_loaded": [],
+    }
+
+
+def _job(status: JobStatus, shared: SharedJobs) -> JobDocument:
+    key = status.job.key
+    last = shared.last.get(key)
+    job = job_table.job_json(status)
+    job["last"] = claim_document(last) if last else None
+    job["nodes"] = [row.node for row in shared.open.get(key, ()) if row.state == State.RUNNING]
+    return job

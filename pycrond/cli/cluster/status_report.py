@@ -1,0 +1,116 @@
+"""The status of the cluster: what the database says about it, and what needs a person."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from pycrond.cluster.view import View
+from pycrond.cluster.view_rows import (
+    ClusterRow,
+    NodeRow,
+    OpenRow,
+    ServerRow,
+    TroubleRow,
+    differing_digests,
+    median_offset,
+)
+from pycrond.text import counted, duration
+
+MAX_SKEW_MS = 1000
+"""A clock that is farther from the median than this is reported."""
+
+
+class StatusFacts(NamedTuple):
+    """What the database says at one moment."""
+
+    cluster: ClusterRow
+    server: ServerRow
+    nodes: Sequence[NodeRow]
+    claims: Mapping[str, int]
+    """In the last minute, by node."""
+    open_claims: Sequence[OpenRow]
+    troubles: Sequence[TroubleRow]
+    known_version: int
+    """The version of the tables that this program knows, and needs."""
+
+    def open_of(self, node: str) -> int:
+        """Return the number of open claims of a node."""
+        return sum(row.claims for row in self.open_claims if row.node == node)
+
+    @property
+    def median_ms(self) -> int | None:
+        return median_offset(self.nodes)
+
+    def skew_ms(self, node: NodeRow) -> int | None:
+        """Return by how much a node's clock disagrees with the median."""
+        median = self.median_ms
+        return None if median is None or node.offset_ms is None else node.offset_ms - median
+
+    @property
+    def differing(self) -> frozenset[str]:
+        """The nodes whose jobs differ from those of the most frequent set."""
+        groups = [*differing_digests(self.nodes).values()]
+        return frozenset(name for names in groups[1:] for name in names)
+
+
+def read(view: View, known_version: int) -> StatusFacts:
+    """Read all facts."""
+    return StatusFacts(
+        view.cluster(),
+        view.server(),
+        view.nodes(),
+        view.activity(),
+        view.open_claims(),
+        view.troubles(),
+        known_version,
+    )
+
+
+def problems(facts: StatusFacts) -> Iterator[str]:
+    """Yield what needs a person, each with what to do; `status` then ends with 1."""
+    cluster, known = facts.cluster, facts.known_version
+    if cluster.version < known:
+        text = f"the tables have version {cluster.version}, this pycrond needs {known}"
+        yield f"{text}: run 'pycrond cluster migrate'"
+    if cluster.oldest > known:
+        text = f"the tables need a pycrond that knows version {cluster.oldest}, this one knows {known}"
+        yield f"{text}: upgrade it"
+    if not facts.nodes:
+        yield "no node has joined yet: set 'cluster' on the nodes, and 'pycrond restart'"
+    elif not any(node.is_alive for node in facts.nodes):
+        yield "no node is alive: no shared job runs; look at 'pycrond status' on the nodes"
+    yield from _abandoned(facts)
+
+
+def _abandoned(facts: StatusFacts) -> Iterator[str]:
+    """Yield the open claims of nodes that are dead or gone."""
+    states = {node.name: node.state for node in facts.nodes}
+    remedy = "start pycrond there, or remove the node (docs/cluster.md)"
+    for name in sorted({row.node for row in facts.open_claims}):
+        claims = counted(facts.open_of(name), "open claim")
+        if name not in states:
+            yield f"{name} is no node, and has {claims}: {remedy}"
+        elif states[name] == "dead":
+            yield f"{name} is dead with {claims}: {remedy}"
+
+
+def remarks(facts: StatusFacts) -> Iterator[str]:
+    """Yield what is worth a look, and stops nothing."""
+    groups = [", ".join(names) for names in differing_digests(facts.nodes).values()]
+    if groups:
+        yield f"shared jobs differ: those of {' / '.join(groups)}; compare 'pycrond list --cluster' there"
+    for node in facts.nodes:
+        skew = facts.skew_ms(node)
+        if node.is_alive and skew is not None and abs(skew) >= MAX_SKEW_MS:
+            side = "ahead of" if skew > 0 else "behind"
+            yield f"the clock of {node.name} is {duration(abs(skew) / 1000)} {side} the median"
+
+
+def standby_sentence(server: ServerRow) -> str:
+    """Return whether a confirmed claim survives the loss of the server."""
+    return {
+        "synchronous": f"a synchronous standby is attached ({server.synchronous})",
+        "asynchronous": "only an asynchronous standby is attached: a failover may run fires twice",
+        "none": "no standby is attached: a claim is as safe as this server's disk",
+        "missing": "its synchronous standby is NOT attached: fires of shared jobs are skipped",
+        "not readable": f"standbys are not readable for the role {server.role} (GRANT pg_monitor)",
+    }[server.standby]

@@ -1,0 +1,92 @@
+"""cluster: set up, watch and drain the cluster that shares jobs over PostgreSQL."""
+
+import argparse
+from datetime import timedelta
+
+from pycrond.cli.arguments import add_json, positive_count
+from pycrond.cli.cluster import status_report, status_table
+from pycrond.cli.cluster.access import cluster_view, conninfo_of
+from pycrond.cli.documents.cluster import ClusterDocument
+from pycrond.cli.printing import print_json, print_line
+from pycrond.cli.render import terminal
+from pycrond.cli.settings_layers import load_settings
+from pycrond.cluster import view
+from pycrond.errors import PycrondError
+from pycrond.host import machine
+from pycrond.settings import Settings
+
+ACTIONS = ("migrate", "status", "drain", "undrain")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    about = (
+        "migrate: create the tables, or add what a new version needs; status: show nodes, database and what"
+        " needs a person; drain: have a node claim nothing more; undrain: let it claim again"
+    )
+    parser.add_argument("action", choices=ACTIONS, metavar="ACTION", help=about)
+    about = "with drain and undrain: the node (this machine)"
+    parser.add_argument("node_name", nargs="?", metavar="NODE", help=about)
+    about = "with migrate: the cluster's name, from which H and jitter of shared jobs are drawn"
+    parser.add_argument("--name", metavar="NAME", help=about)
+    about = "with migrate: the time zone of shared jobs without CRON_TZ"
+    parser.add_argument("--zone", metavar="ZONE", help=about)
+    about = "with migrate: days after which rows are deleted"
+    parser.add_argument("--keep", type=positive_count, metavar="DAYS", help=about)
+    add_json(parser, ClusterDocument)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Carry out the action; `status` is 1 if something needs a person."""
+    _check(options)
+    settings = load_settings(options)
+    if options.action == "status":
+        return _status(settings, as_json=options.json)
+    if options.action == "migrate":
+        return _migrate(settings, options)
+    return _drain(settings, options.node_name or settings.node_name, drains=options.action == "drain")
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse arguments of another action."""
+    action = options.action
+    if action not in {"drain", "undrain"} and options.node_name:
+        raise PycrondError(f"'pycrond cluster {action}' takes no node: '{options.node_name}'")
+    if action != "migrate" and (options.name or options.zone or options.keep):
+        raise PycrondError(f"--name, --zone and --keep belong to 'pycrond cluster migrate', not to {action}")
+    if action != "status" and options.json:
+        raise PycrondError("--json belongs to 'pycrond cluster status'")
+
+
+def _status(settings: Settings, *, as_json: bool) -> int:
+    with cluster_view(settings) as database:
+        facts = status_report.read(database, view.known_version())
+    if as_json:
+        print_json(status_table.document(facts))
+    else:
+        terminal.show([*status_table.lines(facts, terminal.width())])
+    return 1 if any(status_report.problems(facts)) else 0
+
+
+def _migrate(settings: Settings, options: argparse.Namespace) -> int:
+    if options.zone:
+        machine.load_zone(options.zone)  # raises for an unknown one
+    keep = timedelta(days=options.keep) if options.keep else None
+    before, after = view.migrate(conninfo_of(settings), options.name, options.zone, keep)
+    with cluster_view(settings) as database:
+        cluster = database.cluster()
+    done = f"has version {after}" if before == after else f"created, version {after}"
+    if 0 < before < after:
+        done = f"converted from version {before} to {after}"
+    days = f"{cluster.keep / 86_400:.0f}"
+    print_line(f"cluster {cluster.name}, zone {cluster.zone}, rows kept for {days} d: tables {done}")
+    return 0
+
+
+def _drain(settings: Settings, node: str, *, drains: bool) -> int:
+    if view.set_draining(conninfo_of(settings), node, drains=drains):
+        print_line(f"{node} {'claims nothing more; what it has claimed runs' if drains else 'claims again'}")
+        return 0
+    with cluster_view(settings) as database:
+        names = [row.name for row in database.nodes()]
+    known = f"known: {', '.join(names)}" if names else "no node has joined yet"
+    raise PycrondError(f"there is no node '{node}' in the cluster ({known})")

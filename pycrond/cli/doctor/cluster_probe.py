@@ -1,0 +1,41 @@
+"""The facts about the cluster, if one is set."""
+
+import os
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from pycrond.cluster.probe import Probe, probe
+from pycrond.cluster.view import known_version
+from pycrond.errors import PycrondError
+from pycrond.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClusterFacts:
+    """What this machine sees of its cluster."""
+
+    node: str
+    """The name of this machine in the cluster."""
+    machine: str
+    """Its host name."""
+    zone: str
+    has_psycopg: bool = True
+    error: str = ""
+    """The reason why the database cannot be asked."""
+    probe: Probe | None = None
+    known_version: int = 0
+    """The version of the tables that this pycrond knows."""
+
+
+def cluster_facts(settings: Settings, zone: str) -> ClusterFacts | None:
+    """Return the facts; None where no cluster is set."""
+    if not settings.cluster:
+        return None
+    node, machine = settings.node_name, os.uname().nodename
+    if find_spec("psycopg") is None:
+        return ClusterFacts(node=node, machine=machine, zone=zone, has_psycopg=False)
+    try:
+        found, version = probe(settings.cluster), known_version()
+    except PycrondError as error:
+        return ClusterFacts(node=node, machine=machine, zone=zone, error=str(error))
+    return ClusterFacts(node=node, machine=machine, zone=zone, probe=found, known_version=version)

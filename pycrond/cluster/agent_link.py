@@ -1,0 +1,221 @@
+"""The daemon's end of the agent: starts it, sends requests until they are answered, replaces it when it is
+silent.
+"""
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import sys
+from collections import deque
+from collections.abc import Iterable
+
+from pycrond import clock
+from pycrond.cluster.protocol import (
+    MAX_MESSAGE,
+    Answer,
+    Greeting,
+    Message,
+    Nodes,
+    Ping,
+    Request,
+    Status,
+    decode,
+    encode,
+)
+from pycrond.host import spawn
+from pycrond.host.poller import Poller
+from pycrond.host.spawn import DEFAULT_SIGNALS
+from pycrond.output.daemon_log import DaemonLog
+
+PING_INTERVAL = 4.0  # seconds of silence, after which a sign of life is asked for
+MAX_SILENCE = 10.0  # seconds of silence, after which the agent is killed and replaced
+RESTART_INTERVAL = 1.0  # seconds between two starts
+FULL_RETRY_INTERVAL = 0.02  # seconds until a full socket is tried again
+START_TIME = 30.0  # seconds that a start may take: a busy machine reads Python's files slowly
+ERROR_SIZE = 2_000  # bytes of the agent's last words
+SOCKET, CONNINFO = 10, 11  # descriptors of the agent
+
+
+class AgentLink:
+    """A running agent, or the wait for the next one."""
+
+    def __init__(self, arguments: Iterable[str], conninfo: str, poller: Poller, log: DaemonLog) -> None:
+        """`arguments` are those of `pycrond.cluster.agent` but for the descriptors."""
+        self._arguments = (
+            *(sys.executable, "-P", "-X", "utf8", "-m", "pycrond.cluster.agent"),
+            *(f"--socket={SOCKET}", f"--conninfo-fd={CONNINFO}", *arguments),
+        )
+        self._conninfo = conninfo
+        self._poller = poller
+        self._log = log
+        self.pending: dict[int, Request] = {}
+        """The requests that are not answered, by number, in order."""
+        self.status = Status("down", "the agent has not begun")
+        self._outgoing: deque[int] = deque()  # numbers of requests to be sent to this agent
+        self._received: list[Message] = []
+        self._numbers = 0
+        self._pid = 0
+        self._socket: socket.socket | None = None
+        self._errors = -1  # a file in memory
+        self._heard_at = 0.0  # by clock.elapsed, as the next three
+        self._pinged_at = 0.0
+        self._start_at = 0.0
+        self._retry_at: float | None = None
+
+    # Messages
+
+    def number(self) -> int:
+        """Return the number of the next request."""
+        self._numbers += 1
+        return self._numbers
+
+    def send(self, request: Request) -> None:
+        """Have a request carried out; its answer comes with `take`."""
+        self.pending[request.number] = request
+        self._outgoing.append(request.number)
+
+    def forget(self, number: int) -> None:
+        """Send a request no more, and ignore its answer."""
+        self.pending.pop(number, None)
+
+    def take(self) -> list[tuple[Message, Request | None]]:
+        """Return what the agent has sent since the last call; an answer with its request."""
+        received, self._received = self._received, []
+        taken: list[tuple[Message, Request | None]] = []
+        for message in received:
+            if isinstance(message, Answer | Nodes):
+                request = self.pending.pop(message.number, None)
+                if request is not None and isinstance(message, Answer) and message.more:
+                    self.pending[message.number] = request
+                if request is not None:
+                    taken.append((message, request))
+            else:
+                taken.append((message, None))
+        return taken
+
+    @property
+    def is_connected(self) -> bool:
+        return self.status.state in {"idle", "asking"}
+
+    # The process
+
+    def step(self, elapsed: float) -> None:
+        """Start an agent if there is none, send what is to be sent, and end one that is silent."""
+        if self._socket is None and not self._pid and elapsed >= self._start_at:
+            self._start(elapsed)
+        if self._socket is None:
+            return
+        self._flush()
+        if elapsed - self._heard_at > MAX_SILENCE:
+            self._log.write("CLUSTER", "the agent is silent and is replaced", clock.now(), level="warning")
+            self._end()
+        elif elapsed - max(self._heard_at, self._pinged_at) >= PING_INTERVAL:
+            self._pinged_at = elapsed
+            with contextlib.suppress(OSError):
+                self._socket.send(encode(Ping()))
+
+    def retry_in(self, elapsed: float) -> float | None:
+        """Seconds until `step` has something to do."""
+        if self._socket is None:
+            return None if self._pid else max(0.0, self._start_at - elapsed)
+        if self._retry_at is not None:
+            return max(0.0, self._retry_at - elapsed)
+        heard = max(self._heard_at, self._pinged_at)
+        return max(0.0, min(heard + PING_INTERVAL, self._heard_at + MAX_SILENCE + 0.1) - elapsed)
+
+    def _start(self, elapsed: float) -> None:
+        self._start_at = elapsed + RESTART_INTERVAL
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        conninfo = os.memfd_create("conninfo", os.MFD_CLOEXEC)
+        os.pwrite(conninfo, self._conninfo.encode(), 0)
+        self._errors = spawn.make_memfd(ERROR_SIZE)
+        high = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 20) for number in (theirs.fileno(), conninfo)]
+        try:
+            self._pid = os.posix_spawn(
+                self._arguments[0],
+                self._arguments,
+                os.environ,  # libpq's variables are among them
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, self._errors, 1),
+                    (os.POSIX_SPAWN_DUP2, self._errors, 2),
+                    (os.POSIX_SPAWN_DUP2, high[0], SOCKET),
+                    (os.POSIX_SPAWN_DUP2, high[1], CONNINFO),
+                ],
+                setsid=True,
+                setsigmask=[],
+                setsigdef=DEFAULT_SIGNALS,
+            )
+        except OSError as error:
+            ours.close()
+            self.status = Status("down", f"cannot start the agent: {error.strerror}")
+            return
+        finally:
+            theirs.close()
+            for number in (*high, conninfo):
+                os.close(number)
+        self._socket = ours
+        self._heard_at = elapsed + START_TIME - MAX_SILENCE
+        self._pinged_at = 0.0
+        self._outgoing = deque(self.pending)
+        self._poller.register(ours, self._read)
+
+    def _flush(self) -> None:
+        self._retry_at = None
+        while self._outgoing and self._socket:
+            request = self.pending.get(self._outgoing[0])
+            if request is not None:
+                try:
+                    self._socket.send(encode(request))
+                except BlockingIOError:
+                    self._retry_at = clock.elapsed() + FULL_RETRY_INTERVAL
+                    return
+                except OSError:
+                    return  # it has ended; the next one gets all requests
+            self._outgoing.popleft()
+
+    def _read(self) -> None:
+        while self._socket:
+            try:
+                packet = self._socket.recv(MAX_MESSAGE)
+            except BlockingIOError:
+                return
+            except OSError:
+                packet = b""
+            if not packet:
+                self._end()
+                return
+            self._heard_at = clock.elapsed()
+            message = decode(packet)
+            if isinstance(message, Status):
+                self.status = message
+            if isinstance(message, Answer | Nodes | Greeting | Status):
+                self._received.append(message)
+
+    def _end(self) -> None:
+        """Close the socket, which ends the agent, and kill it."""
+        if self._socket:
+            self._poller.unregister(self._socket)
+            self._socket.close()
+            self._socket = None
+        self.status = Status("down", "the agent has ended")
+        self._received.append(self.status)
+        if self._pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._pid, signal.SIGKILL)
+
+    def children_ended(self, ended: Iterable[tuple[int, int]]) -> None:
+        """Note the ends of children, given as pid and wait status."""
+        for pid, _ in ended:
+            if pid == self._pid:
+                self._pid = 0
+                if words := spawn.read_memfd(self._errors, ERROR_SIZE).strip():
+                    line = words.splitlines()[-1]
+                    self._log.write("CLUSTER", f"the agent has ended: {line}", clock.now(), level="warning")
+                self._end()
+
+    def close(self) -> None:
+        self._end()

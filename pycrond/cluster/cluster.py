@@ -1,0 +1,325 @@
+"""A node in its cluster: joins the fires that it shares, the other nodes and the agent.
+
+The scheduler hands fires over with `claim`; what is to start comes back by `take_starting`.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from pycrond.cluster.agent_link import AgentLink
+from pycrond.cluster.dead_nodes import DeadNodes
+from pycrond.cluster.fire import SharedFire, Taken
+from pycrond.cluster.gaps import Gaps
+from pycrond.cluster.membership import BEAT_INTERVAL, Membership
+from pycrond.cluster.outbox import Outbox
+from pycrond.cluster.protocol import (
+    Abandoned,
+    Answer,
+    Ask,
+    Beat,
+    Close,
+    Confirm,
+    Greeting,
+    LastFires,
+    Nodes,
+    Status,
+    TakeOver,
+)
+from pycrond.cluster.shared_fires import FindObstacle, Held, SharedFires
+from pycrond.cluster.shared_jobs import claim_of, cluster_name, digest_of, policy_of
+from pycrond.host import machine
+from pycrond.host.poller import Poller
+from pycrond.jobs.events import Event, Skipped
+from pycrond.jobs.job import Job
+from pycrond.jobs.run import Cause, Fire, Reason, State
+from pycrond.jobs.shared_identity import SharedIdentity
+from pycrond.ledger.cluster import ClusterTable
+from pycrond.runs.launcher import ClaimedRun
+from pycrond.runs.runs import Runs
+from pycrond.schedule.timezone import Zone
+from pycrond.settings import Settings
+
+MAX_RESUMED = 60.0  # seconds that a fire may be late when another daemon asks for it
+NO_LABEL = Cause.of(Reason.ELSEWHERE, "this node does not have the label")
+DELETE_INTERVAL = 3600.0  # seconds between two deletions of old rows
+
+
+class Cluster:
+    """The fires that this node shares, the other nodes, and the agent."""
+
+    def __init__(
+        self, settings: Settings, table: ClusterTable, runs: Runs, poller: Poller, find_obstacle: FindObstacle
+    ) -> None:
+        self._log = runs.termination.log
+        self._runs = runs
+        self._table = table
+        self.labels = frozenset(settings.node_labels)
+        self.membership = Membership(settings.node_name, table.node_id())
+        arguments = (
+            f"--node={settings.node_name}",
+            f"--ledger={self.membership.ledger}",
+            f"--labels={','.join(settings.node_labels)}",
+            f"--spool={settings.spool_dir}",
+        )
+        self._link = AgentLink(arguments, settings.cluster, poller, self._log)
+        self._outbox = Outbox(self._link, table, self._log, settings.cluster_output << 10)
+        self._fires = SharedFires(self.membership, self._outbox, find_obstacle)
+        self._dead_nodes = DeadNodes(self.membership, self._link, table, self._log)
+        self.identity = table.identity()
+        """The cluster's name and zone, as its database has them."""
+        self._jobs: Mapping[str, Job] = {}
+        self._gaps = Gaps(self._link, table, self._zone_of)
+        self._coming: list[str] = []  # UUIDs of the fires of the next minute
+        self._events: list[Event] = []
+        self.digest = ""
+        """Of the jobs that the cluster shares."""
+        self._beat_at = 0.0  # by clock.elapsed
+        self._delete_at = 0.0
+
+    # Fires
+
+    def separate(self, fires: Iterable[Fire]) -> tuple[list[Fire], list[Fire]]:
+        """Return the fires that this node starts by itself, and those that concern the cluster."""
+        own: list[Fire] = []
+        shared: list[Fire] = []
+        for fire in fires:
+            options = fire.job.entry.options
+            concerns_others = options.is_clustered or (options.label and options.label not in self.labels)
+            (shared if concerns_others and fire.wall is not None else own).append(fire)
+        return own, shared
+
+    def claim(self, fires: Sequence[Fire], now: datetime, *, is_coming: bool = False) -> None:
+        """Write fires down, and ask for each at its time. `is_coming`: their minute has not come yet."""
+        planned = [fire._replace(start_at=fire.start_at or fire.at) for fire in fires]
+        self._hold(self._runs.claim(planned), now, is_coming=is_coming)
+
+    def resume(self, claims: Sequence[ClaimedRun], now: datetime) -> None:
+        """Ask for fires that an earlier daemon has claimed and not started."""
+        late = [claimed for claimed in claims if _seconds_late(claimed.run.fire, now) > MAX_RESUMED]
+        cause = Cause.of(Reason.DAEMON_DOWN, "it died before the cluster had said whose the fire is")
+        self._settle([(claimed, cause) for claimed in late], now)
+        in_time = [claimed for claimed in claims if claimed not in late]
+        for claimed in in_time:
+            start = max(now, claimed.run.fire.start_at or now)
+            claimed.run.fire = claimed.run.fire._replace(start_at=start)
+        self._hold(in_time, now)
+
+    def _hold(
+        self,
+        claims: Sequence[ClaimedRun],
+        now: datetime,
+        taken: Mapping[tuple[str, int | None, int], Taken] | None = None,
+        *,
+        is_coming: bool = False,
+    ) -> None:
+        node = self.membership.node
+        named = [(claimed.run.fire, cluster_name(claimed.run.job, node)) for claimed in claims]
+        runs = self._table.begin(named, taken_over=taken is not None)
+        without_label = []
+        for claimed, run in zip(claims, runs, strict=True):
+            fire, options = claimed.run.fire, claimed.run.job.entry.options
+            if not options.is_clustered:
+                without_label.append((claimed, NO_LABEL))
+                continue
+            start = (fire.start_at or fire.at).timestamp()
+            shared = SharedFire(claim_of(fire, run, node, now.timestamp()), start, policy_of(fire.job))
+            shared.taken = taken[fire.job.key, fire.wall, fire.fold] if taken else None
+            self._fires.hold(Held(shared, claimed), now)
+            if is_coming:
+                self._coming.append(run)
+        self._settle(without_label, now)
+
+    def minute_came(self) -> None:
+        """The fires of the coming minute are due: `cancel` leaves them."""
+        self._coming.clear()
+
+    def cancel(self) -> None:
+        """Undo the claims of the next minute. The database may have them: they keep their UUIDs."""
+        cancelled = [held.claimed for run in self._coming if (held := self._fires.remove(run))]
+        self._coming.clear()
+        self._runs.cancel(cancelled)
+
+    @property
+    def claims(self) -> list[ClaimedRun]:
+        """The runs of fires about which it is not decided yet."""
+        return [held.claimed for held in self._fires]
+
+    def withdraw(self, claimed: ClaimedRun) -> None:
+        """Remove a run, if it waits here."""
+        self._fires.withdraw(claimed)
+        self._outbox.has_changed = True
+
+    def replace_jobs(self, jobs: Mapping[str, Job], kept: Sequence[ClaimedRun]) -> None:
+        """Use these jobs; of the runs that wait only `kept` go on."""
+        self._jobs = jobs
+        for claimed in [claimed for claimed in self.claims if claimed not in kept]:
+            self._fires.withdraw(claimed)
+        self.digest = digest_of(jobs.values())
+        self._outbox.has_changed = True
+
+    def clock_was_turned(self, step: timedelta) -> None:
+        """Move the starts."""
+        self._fires.clock_was_turned(step)
+
+    def has_changed(self) -> None:
+        """Tell the database in the next step of runs that have started or ended."""
+        self._outbox.has_changed = True
+
+    def was_away(self) -> None:
+        """Ask for what no node has decided about, as this one was away."""
+        self._gaps.is_wanted = True
+
+    # The loop
+
+    def step(self, now: datetime, elapsed: float) -> None:
+        """Take what the agent has sent, do what is due, and send what follows."""
+        self._link.step(elapsed)
+        for message, request in self._link.take():
+            match message:
+                case Answer():
+                    self._answered(message, request, now)
+                case Nodes():
+                    self.membership.observe(message, elapsed)
+                    self._fires.plan_again(now)
+                    self._dead_nodes.step(now)
+                    self._gaps.ask(self._jobs.values())
+                case Greeting():
+                    self._greeted(message, now)
+                case Status():
+                    self._report(message, now)
+        self._fires.step(now, may_ask=self._table.can_be_durable)
+        self._finish(now)
+        self._beat(elapsed)
+        if elapsed >= self._delete_at:
+            self._delete_at = elapsed + DELETE_INTERVAL
+            self._table.delete_old(now.timestamp())
+
+    def _beat(self, elapsed: float) -> None:
+        is_under_way = any(isinstance(sent, Beat) for sent in self._link.pending.values())
+        if elapsed >= self._beat_at and not is_under_way:
+            self._beat_at = elapsed + BEAT_INTERVAL
+            self._link.send(Beat(self._link.number(), self.digest))
+
+    def _finish(self, now: datetime) -> None:
+        """Write what was decided, and send the requests of this turn."""
+        if owned := self._fires.take_owned():
+            self._runs.make_ready(owned)
+        settled, elsewhere = self._fires.take_settled()
+        self._table.close(elsewhere)
+        self._settle(settled, now)
+        self._outbox.send(now.timestamp(), self.membership.skew(), self._fires.__contains__)
+
+    def _settle(self, settled: Sequence[tuple[ClaimedRun, Cause]], now: datetime) -> None:
+        """Write down that runs do not start on this node."""
+        if not settled:
+            return
+        self._runs.launcher.discard([claimed for claimed, _ in settled])
+        self._runs.settle(settled, State.SKIPPED, now)
+        self._outbox.has_changed = True
+        for claimed, cause in settled:
+            run = claimed.run
+            self._events.append(Skipped(run.id, run.job.key, cause))
+            if cause.reason is not Reason.ELSEWHERE:
+                detail = f"{run.job.label} {run.fire.at.astimezone():%F %H:%M}: {cause.text}"
+                self._log.write("SKIPPED", detail, now, level="notice")
+
+    def retry_in(self, elapsed: float) -> float | None:
+        """Seconds until `step` has something to do, but for fires."""
+        waits = (max(0.0, self._beat_at - elapsed), self._link.retry_in(elapsed))
+        return min(wait for wait in waits if wait is not None)
+
+    @property
+    def next_at(self) -> float | None:
+        """When a fire has to be looked at, in Unix seconds."""
+        return self._fires.next_at
+
+    def take_starting(self) -> list[ClaimedRun]:
+        """Return the runs that start now."""
+        return self._fires.take_starting()
+
+    def take_events(self) -> list[Event]:
+        """Return the fires that were skipped since the last call."""
+        events, self._events = self._events, []
+        return events
+
+    def children_ended(self, ended: Sequence[tuple[int, int]]) -> None:
+        """Note the ends of children that were no runs: the agent may be one of them."""
+        self._link.children_ended(ended)
+
+    def suspend(self) -> None:
+        """Leave the fires that are not decided to the next daemon."""
+        for claimed in self.claims:
+            self._fires.withdraw(claimed)
+
+    def close(self) -> None:
+        """End the agent."""
+        self._link.close()
+
+    # Answers
+
+    def _answered(self, answer: Answer, request: object, now: datetime) -> None:
+        rows = {row[:3]: row for row in answer.rows}
+        match request:
+            case Ask(claims=claims):
+                self._fires.decided([(claim.run, rows.get(claim[:3])) for claim in claims], now)
+            case TakeOver(fires=fires):
+                self._fires.decided([(claim.run, rows.get(claim[:3])) for claim, _ in fires], now)
+            case Close(rows=reports):
+                self._fires.decided([(report.run, rows.get(report[:3])) for report in reports], now)
+            case Confirm(runs=reports):
+                self._fires.confirmed([(report.run, rows.get(report[:3])) for report in reports], now)
+            case Abandoned(ledger=ledger):
+                self._take_over(self._dead_nodes.fires_to_take(answer.rows, ledger, self._jobs, now), now)
+            case LastFires():
+                self._catch_up(self._gaps.answered(answer.rows, self._jobs, now), now)
+            case _:
+                self._outbox.answered(answer, request)
+
+    def _take_over(self, fires: Sequence[tuple[Fire, Taken]], now: datetime) -> None:
+        taken = {(fire.job.key, fire.wall, fire.fold): old for fire, old in fires}
+        if fires:
+            self._hold(self._runs.claim([fire for fire, _ in fires]), now, taken)
+
+    def _catch_up(self, fires: Sequence[Fire], now: datetime) -> None:
+        if fires:
+            self._hold(self._runs.claim(fires), now)
+
+    def _greeted(self, greeting: Greeting, now: datetime) -> None:
+        identity = SharedIdentity(greeting.cluster, greeting.zone)
+        if identity != self.identity:
+            self.identity = identity
+            self._table.remember(identity)
+        self._outbox.connected()
+        self._beat_at = 0.0
+        self._log.write("CLUSTER", f"{self.membership.node} is a node of {identity.name}", now)
+
+    def _report(self, status: Status, now: datetime) -> None:
+        if status.state in {"down", "fenced", "stalled"} and status.detail:
+            self._log.write("CLUSTER", f"{status.state}: {status.detail}", now, level="warning")
+
+    # For people
+
+    def facts(self) -> dict[str, Any]:
+        """Return what `status` shows."""
+        return {
+            "node": self.membership.node,
+            "name": self.identity.name or None,
+            "state": self._link.status.state,
+            "detail": self._link.status.detail or None,
+            "nodes": len(self.membership.rows),
+            "alive": len(self.membership.alive()),
+            "draining": self.membership.is_draining,
+            "clock_ms": round(self.membership.disagreement_ms()),
+            "undecided": len(self.claims),
+            "untold": self._table.count_open(),
+        }
+
+    def _zone_of(self, job: Job) -> Zone:
+        """Return the zone of a shared job."""
+        name = job.entry.zone or self.identity.zone or "UTC"
+        return machine.load_zone(name)
+
+
+def _seconds_late(fire: Fire, now: datetime) -> float:
+    return (now - (fire.start_at or fire.at)).total_seconds()

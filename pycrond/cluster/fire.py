@@ -1,0 +1,205 @@
+"""A fire of a shared job on one node, from its claim to the verdict: a state machine. Pure.
+
+`next_action` and the methods named `on_…` take the time and return what to do; the coordinator does it. Times
+are Unix seconds by this node's clock.
+"""
+
+import enum
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from pycrond.cluster.protocol import Claim, Row
+from pycrond.hashing import draw_below
+
+ASK_AHEAD = 1.0  # seconds before its start, at which the first node asks
+SECOND_ASKS_AFTER = 2.0  # seconds after its start, at which the second one asks
+OTHERS_ASK_AFTER = (4.0, 7.0)  # seconds after its start, between which the others ask
+CLOSE_AFTER = 8.0  # seconds after its start, at which a node that may not ask looks whose the fire is
+GIVE_UP_AFTER = 10.0  # seconds after its start, at which a fire without an answer is closed
+RETRY_INTERVAL = (
+    1.0  # seconds after which a node that may not ask, or a run that waits for a lock, looks again
+)
+
+
+class Phase(enum.Enum):
+    """Where a fire stands on this node."""
+
+    PLANNED = enum.auto()
+    """It is in the ledger; nothing was asked."""
+    ASKING = enum.auto()
+    """The database was asked whose it is."""
+    QUEUED = enum.auto()
+    """It is ours, and waits for a lock that another run holds."""
+    OURS = enum.auto()
+    """It is ours, and starts at its time."""
+    CONFIRMING = enum.auto()
+    """Its start was asked to be confirmed."""
+    CLOSING = enum.auto()
+    """This node may not claim it: a verdict is written, unless another node has it."""
+    OVER = enum.auto()
+    """It was handed on: started, given to another node, or skipped."""
+
+
+class Do(enum.Enum):
+    """What is to be done next for a fire."""
+
+    ASK = enum.auto()
+    CONFIRM = enum.auto()
+    TAKE_OVER = enum.auto()
+    CLOSE = enum.auto()
+    """Write the action's reason as the verdict, unless the fire has one."""
+    START = enum.auto()
+    ELSEWHERE = enum.auto()
+    """Another node has it; `reason` is that node's name."""
+    SKIP = enum.auto()
+
+
+class Action(NamedTuple):
+    """What is to be done, and its reason."""
+
+    do: Do
+    reason: str = ""
+    details: str = ""
+
+
+NO_DATABASE = Action(Do.SKIP, "no-database", "the database did not answer in time")
+
+
+class Policy(NamedTuple):
+    """What the options of the job say."""
+
+    confirms: bool = False
+    """A start is confirmed by a write first: `node-loss=rerun`, or a lock."""
+    runs_in_partition: bool = False
+    """`on-partition=run`"""
+
+
+class Taken(NamedTuple):
+    """The run of a dead node that a fire is taken over from."""
+
+    run: str
+    ledger: str
+    token: str
+
+
+@dataclass(slots=True, eq=False)
+class SharedFire:
+    """A fire that the nodes of a cluster share."""
+
+    claim: Claim
+    start: float
+    """When it starts, after its jitter."""
+    policy: Policy = field(default_factory=Policy)
+    taken: Taken | None = None
+    phase: Phase = Phase.PLANNED
+    look_at: float = 0.0
+    """When `next_action` has something to do, if nothing comes before."""
+
+    def plan(self, node: str, rank: int | None, now: float) -> None:
+        """Set when this node asks, by its place in the order of nodes; None: it may not."""
+        if rank is None:
+            delay = CLOSE_AFTER
+        elif rank == 0:
+            delay = -ASK_AHEAD
+        elif rank == 1:
+            delay = SECOND_ASKS_AFTER
+        else:
+            first, last = OTHERS_ASK_AFTER
+            claim = self.claim
+            drawn = draw_below(1001, node, claim.job, str(claim.wall), str(claim.fold)) / 1000
+            delay = first + (last - first) * drawn
+        self.look_at = max(now, self.start + delay)
+
+    def next_action(self, now: float, blocked: str | None, *, may_ask: bool, is_first: bool) -> Action | None:
+        """Return what is to be done now, if anything.
+
+        `blocked` is the reason for which the job cannot start on this node. `may_ask`: this node may claim
+        it. `is_first`: of the nodes that lived when the database was last heard, this one is the first.
+        """
+        if self.phase is Phase.OVER:
+            return None
+        if self.phase not in {Phase.OURS, Phase.QUEUED} and now >= self.start + GIVE_UP_AFTER:
+            return self._give_up(is_first=is_first and not blocked)
+        if now < self.look_at:
+            return None
+        match self.phase:
+            case Phase.PLANNED:
+                return self._ask_or_close(now, blocked, may_ask=may_ask)
+            case Phase.QUEUED:
+                self.look_at = now + RETRY_INTERVAL
+                return Action(Do.ASK)
+            case Phase.OURS:
+                return self._begin(now)
+        self.look_at = self.start + GIVE_UP_AFTER
+        return None
+
+    def _ask_or_close(self, now: float, blocked: str | None, *, may_ask: bool) -> Action | None:
+        if self.taken and may_ask and not blocked:
+            self._enter(Phase.ASKING, self.start + GIVE_UP_AFTER)
+            return Action(Do.TAKE_OVER)
+        if may_ask and not blocked:
+            self._enter(Phase.ASKING, self.start + GIVE_UP_AFTER)
+            return Action(Do.ASK)
+        close_at = self.start + CLOSE_AFTER
+        if now < close_at:
+            self.look_at = min(close_at, now + RETRY_INTERVAL)
+            return None
+        self._enter(Phase.CLOSING, self.start + GIVE_UP_AFTER)
+        return Action(Do.CLOSE, blocked or "no-node", "" if blocked else "no node may run it")
+
+    def _begin(self, now: float) -> Action:
+        """The start of a fire that is ours has come."""
+        if self.policy.confirms:
+            self._enter(Phase.CONFIRMING, max(now, self.start) + GIVE_UP_AFTER)
+            self.start = max(now, self.start)
+            return Action(Do.CONFIRM)
+        self.phase = Phase.OVER
+        return Action(Do.START)
+
+    def _give_up(self, *, is_first: bool) -> Action:
+        is_asked = self.phase is Phase.ASKING or self.phase is Phase.PLANNED
+        self.phase = Phase.OVER
+        if self.policy.runs_in_partition and is_asked and is_first and not self.taken:
+            return Action(Do.START)
+        return NO_DATABASE
+
+    def _enter(self, phase: Phase, look_at: float) -> None:
+        self.phase, self.look_at = phase, look_at
+
+    # Answers
+
+    def on_row(self, row: Row | None, now: float) -> Action | None:
+        """Take the answer to a question for it: its row, or None where the database has refused it."""
+        if self.phase not in {Phase.ASKING, Phase.QUEUED, Phase.CLOSING}:
+            return None  # it was given up, or this is the answer to a question that was sent twice
+        if row is None:
+            return self._end(Do.SKIP, "no-database", "the database refuses it, by its own clock")
+        if row.run != self.claim.run:
+            return self._end(Do.ELSEWHERE, row.node, row.state)
+        if row.is_over:
+            return self._end(Do.SKIP, row.reason or row.state, "no other node has it")
+        if row.state == "waiting":
+            self._enter(Phase.QUEUED, now + RETRY_INTERVAL)
+            return None
+        if self.phase is Phase.CLOSING:  # an earlier daemon asked for it, and this one may not start it
+            return self._end(Do.SKIP, "no-node", "this node may not run it any more")
+        self._enter(Phase.OURS, self.start)
+        return None
+
+    def on_confirmed(self, row: Row | None, now: float) -> Action | None:
+        """Take the answer to a confirmation: its row, or None where it belongs to this run no more.
+
+        An answer that comes late is none: another node may have taken the fire over meanwhile.
+        """
+        if self.phase is not Phase.CONFIRMING:
+            return None
+        if row is None or row.run != self.claim.run or row.is_over:
+            return self._end(Do.SKIP, "lost", "it was given to another node, or closed")
+        if now >= self.start + GIVE_UP_AFTER:
+            return self._end(*NO_DATABASE)
+        self.phase = Phase.OVER
+        return Action(Do.START)
+
+    def _end(self, do: Do, reason: str, details: str) -> Action:
+        self.phase = Phase.OVER
+        return Action(do, reason, details)

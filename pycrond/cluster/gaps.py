@@ -1,0 +1,92 @@
+"""The fires that no node has decided about, because none was there: caught up, or written down as missed."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from pycrond import clock
+from pycrond.cluster.agent_link import AgentLink
+from pycrond.cluster.protocol import MAX_FIRES, Close, LastFires, Report, Row
+from pycrond.hashing import draw_below
+from pycrond.jobs.job import Job
+from pycrond.jobs.run import Fire, Reason, State
+from pycrond.ledger.cluster import ClusterTable, new_uuid
+from pycrond.schedule.dst import FireTime, fire_times
+from pycrond.schedule.timezone import Zone
+
+MIN_AGE = timedelta(seconds=90)  # of a fire that no node may still decide about
+MAX_MISSED = 1_000  # fires of a job of which each has a row; older ones have none
+MAX_CAUGHT_UP = 100  # fires of a job, with `missed=all`
+SPREAD = 5  # seconds over which catch-ups of different jobs start
+ZoneOf = Callable[[Job], Zone]
+
+
+class Gaps:
+    """Asks for the newest row of each job, and decides about what has no row since."""
+
+    def __init__(self, link: AgentLink, table: ClusterTable, zone_of: ZoneOf) -> None:
+        self._link = link
+        self._table = table
+        self._zone_of = zone_of
+        self.is_wanted = True
+        """This node was away: perhaps all were."""
+
+    def ask(self, jobs: Iterable[Job]) -> None:
+        """Ask for the newest rows, if that is wanted."""
+        if not self.is_wanted:
+            return
+        self.is_wanted = False
+        names = [job.key for job in jobs if job.entry.options.is_shared and job.entry.schedule]
+        for first in range(0, len(names), MAX_FIRES):
+            self._link.send(LastFires(self._link.number(), tuple(names[first : first + MAX_FIRES])))
+
+    def answered(self, rows: Sequence[Row], jobs: Mapping[str, Job], now: datetime) -> list[Fire]:
+        """Take the newest rows; write down what was missed, and return what is to be caught up."""
+        caught_up: list[Fire] = []
+        missed: list[Report] = []
+        for row in rows:
+            job = jobs.get(row.job)
+            if job is None:
+                continue
+            passed = [*self._passed(job, clock.at(row.fire), now)]
+            again = _to_catch_up(job, passed, now)
+            caught_up += [self._catch_up(job, fire, now) for fire in again]
+            missed += [_missed(job, fire) for fire in passed if fire not in again]
+        for first in range(0, len(missed), MAX_FIRES):
+            self._link.send(Close(self._link.number(), tuple(missed[first : first + MAX_FIRES])))
+        return caught_up
+
+    def _passed(self, job: Job, since: datetime, now: datetime) -> Iterator[FireTime]:
+        if job.entry.schedule is None:
+            return
+        first = max(since + timedelta(minutes=1), now - timedelta(days=400))
+        fires = fire_times(job.entry.schedule, self._zone_of(job), _minute(first), _minute(now - MIN_AGE))
+        newest: list[FireTime] = []
+        for fire in fires:
+            newest.append(fire)
+            if len(newest) > 2 * MAX_MISSED:
+                del newest[:MAX_MISSED]
+        yield from newest[-MAX_MISSED:]
+
+    def _catch_up(self, job: Job, fire: FireTime, now: datetime) -> Fire:
+        attempt, era = self._table.next_attempt(job.key, fire.wall, fire.fold)
+        start = now + timedelta(seconds=1 + draw_below(SPREAD * 1000, job.key) / 1000)
+        return Fire(job, fire.at, fire.wall, fire.fold, era, "catch-up", start_at=start, attempt=attempt)
+
+
+def _to_catch_up(job: Job, passed: Sequence[FireTime], now: datetime) -> Sequence[FireTime]:
+    options = job.entry.options
+    if options.missed not in {"once", "all"}:
+        return ()
+    if options.within is not None:
+        earliest = now - timedelta(seconds=options.within)
+        passed = [fire for fire in passed if fire.at >= earliest]
+    return passed[-1:] if options.missed == "once" else passed[-MAX_CAUGHT_UP:]
+
+
+def _missed(job: Job, fire: FireTime) -> Report:
+    at = fire.at.timestamp()
+    return Report(job.key, fire.wall, fire.fold, new_uuid(), at, State.MISSED, Reason.DAEMON_DOWN)
+
+
+def _minute(at: datetime) -> datetime:
+    return at.replace(second=0, microsecond=0)

@@ -1,0 +1,126 @@
+"""The nodes of the cluster as this one sees them: which live, and in which order they ask for a fire. Pure.
+
+Times are seconds by this machine's own clock that nobody turns (`clock.elapsed`): the database's clock is
+another one's, and its age of a heartbeat would be wrong after an outage or a failover.
+"""
+
+from collections.abc import Iterable
+from statistics import median
+from typing import NamedTuple
+
+from pycrond.cluster.protocol import NodeRow, Nodes
+from pycrond.hashing import digest_words
+
+BEAT_INTERVAL = 5.0  # seconds between two heartbeats
+ALIVE_AFTER_BEAT = 16.0  # seconds: a node that has missed three heartbeats is not preferred any more
+MAX_BEAT_GAP = 15.0  # seconds between two own heartbeats, beyond which all observations begin anew
+ABANDONED_AFTER = 30.0  # seconds without a heartbeat, after which fires with `node-loss=rerun` are taken over
+LOST_AFTER = 60.0  # seconds without a heartbeat, after which the others are closed as lost
+MAX_DISAGREEMENT = 2_000  # ms between a node's clock and the median, beyond which it asks for nothing
+
+
+class DeadNode(NamedTuple):
+    """A node without heartbeats, and the one that was seen last: with a later one it lives."""
+
+    name: str
+    ledger: str
+    token: str
+    silent_for: float
+
+
+class Membership:
+    """What this node has observed of the others, by its own heartbeats' answers."""
+
+    def __init__(self, node: str, ledger: str) -> None:
+        self.node = node
+        self.ledger = ledger
+        self._rows: dict[str, NodeRow] = {}  # by name
+        self._changed_at: dict[str, float] = {}
+        self._observed_at: float | None = None
+        self._connection = 0
+
+    @property
+    def has_observed(self) -> bool:
+        return self._observed_at is not None
+
+    def observe(self, answer: Nodes, elapsed: float) -> None:
+        """Note the answer to a heartbeat. After a gap between two of them, or on another connection, each
+        node has the full time to be heard again: perhaps it was this one that could not hear.
+        """
+        last = self._observed_at
+        is_new = last is None or elapsed - last > MAX_BEAT_GAP or answer.connection != self._connection
+        for row in answer.nodes:
+            before = self._rows.get(row.name)
+            if is_new or before is None or (before.token, before.ledger) != (row.token, row.ledger):
+                self._changed_at[row.name] = elapsed
+        self._rows = {row.name: row for row in answer.nodes}
+        self._changed_at = {name: at for name, at in self._changed_at.items() if name in self._rows}
+        self._observed_at, self._connection = elapsed, answer.connection
+
+    @property
+    def rows(self) -> list[NodeRow]:
+        """All nodes, by their names."""
+        return [row for _, row in sorted(self._rows.items())]
+
+    @property
+    def is_draining(self) -> bool:
+        row = self._rows.get(self.node)
+        return row is not None and row.is_draining
+
+    def alive(self) -> list[NodeRow]:
+        """The nodes that were heard lately at the time of the last observation."""
+        if self._observed_at is None:
+            return []
+        heard_since = self._observed_at - ALIVE_AFTER_BEAT
+        return [row for row in self.rows if self._changed_at[row.name] >= heard_since]
+
+    def skew(self) -> float:
+        """Seconds by which the database's clock is behind the median of the living nodes' clocks."""
+        return self._median(self.alive()) / 1000
+
+    @staticmethod
+    def _median(rows: Iterable[NodeRow]) -> float:
+        offsets = [row.offset_ms for row in rows if row.offset_ms is not None]
+        return median(offsets) if offsets else 0.0
+
+    def disagreement_ms(self) -> float:
+        """How far this node's clock is from the median."""
+        row = self._rows.get(self.node)
+        own = row.offset_ms if row else None
+        return 0.0 if own is None else own - self._median(self.alive())
+
+    def candidates(self, label: str | None) -> list[str]:
+        """The names of the nodes that may claim a fire of a job with this label."""
+        alive = self.alive()
+        middle = self._median(alive)
+        return [
+            row.name
+            for row in alive
+            if not row.is_draining
+            and (label is None or label in row.labels)
+            and (row.offset_ms is None or abs(row.offset_ms - middle) <= MAX_DISAGREEMENT)
+        ]
+
+    def rank(self, label: str | None, *fire: object) -> int | None:
+        """The place of this node among those that may claim a fire, from 0; None if it may not.
+
+        Each fire has an order of its own (rendezvous hashing), so that the nodes share the fires evenly, and
+        one that comes or goes changes the first place of no other's.
+        """
+        ranked = sorted(self.candidates(label), key=lambda name: _weight(name, fire))
+        return ranked.index(self.node) if self.node in ranked else None
+
+    def dead(self, silence: float) -> list[DeadNode]:
+        """The nodes without a heartbeat for so long, while this node's own went through."""
+        if self._observed_at is None:
+            return []
+        silent = {name: self._observed_at - at for name, at in self._changed_at.items()}
+        return [
+            DeadNode(row.name, row.ledger, row.token, silent[row.name])
+            for row in self.rows
+            if row.name != self.node and silent[row.name] >= silence
+        ]
+
+
+def _weight(name: str, fire: tuple[object, ...]) -> str:
+    return digest_words(name, *map(str, fire), size=8)

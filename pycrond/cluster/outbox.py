@@ -1,0 +1,170 @@
+"""The requests about fires, in batches, and what the database is told about runs until it acknowledges it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from pycrond import clock
+from pycrond.cluster.agent_link import AgentLink
+from pycrond.cluster.fire import SharedFire
+from pycrond.cluster.protocol import (
+    MAX_FIRES,
+    Answer,
+    Ask,
+    Claim,
+    Close,
+    Confirm,
+    Open,
+    Report,
+    Row,
+    TakeOver,
+    Tell,
+)
+from pycrond.jobs.run import ENDS, NOT_STARTED, OPEN, Reason, State
+from pycrond.ledger.cluster import ClusterTable, OpenFire
+from pycrond.output.daemon_log import DaemonLog
+
+MAX_TELLING = 500  # runs of which the database is told at once
+WITHDRAWN_AFTER = 20.0  # seconds after its time, at which a fire without a run counts as withdrawn
+FINAL = ENDS | NOT_STARTED
+_T = TypeVar("_T")
+
+
+class Outbox:
+    """Collects what is to be asked in a turn of the loop, and sends it."""
+
+    def __init__(self, link: AgentLink, table: ClusterTable, log: DaemonLog, copied_output: int) -> None:
+        """`copied_output` is in bytes: of the end of each run's output."""
+        self._link = link
+        self._table = table
+        self._log = log
+        self._copied_output = copied_output
+        self.claims: list[Claim] = []
+        self.taken: list[SharedFire] = []
+        self.confirmed: list[SharedFire] = []
+        self.closed: list[tuple[SharedFire, str]] = []
+        """Fires that this node may not claim, each with the reason."""
+        self.has_changed = True
+        """There may be runs to tell of."""
+        self._telling: dict[str, str] = {}  # states under way, by UUID
+
+    @property
+    def telling(self) -> int:
+        """The number of runs of which the database has not acknowledged what it was told."""
+        return len(self._telling)
+
+    def send(self, now: float, skew: float, is_held: Callable[[str], bool]) -> None:
+        """Send what was collected, and tell of runs whose states have changed. `is_held` says of a UUID that
+        its fire is not decided.
+        """
+        number = self._link.number
+        claims, self.claims = self.claims, []
+        for some in _batches(claims):
+            self._link.send(Ask(number(), skew, tuple(some)))
+        confirmed, self.confirmed = self.confirmed, []
+        for fires in _batches(confirmed):
+            reports = tuple(_report(fire.claim, State.RUNNING, started=now) for fire in fires)
+            self._link.send(Confirm(number(), reports))
+        self._send_taken()
+        closed, self.closed = self.closed, []
+        for closings in _batches(closed):
+            rows = tuple(_report(fire.claim, State.SKIPPED, reason) for fire, reason in closings)
+            self._link.send(Close(number(), rows))
+        if self.has_changed and self._link.is_connected and self._table.can_be_durable:
+            self._tell(now, is_held)
+
+    def _send_taken(self) -> None:
+        taken, self.taken = self.taken, []
+        by_node: dict[tuple[str, str], list[tuple[Claim, str]]] = {}
+        for fire in taken:
+            if fire.taken:
+                pair = (fire.claim, fire.taken.run)
+                by_node.setdefault((fire.taken.ledger, fire.taken.token), []).append(pair)
+        for (ledger, token), pairs in by_node.items():
+            for some in _batches(pairs):
+                self._link.send(TakeOver(self._link.number(), ledger, token, tuple(some)))
+
+    # What has become of runs
+
+    def connected(self) -> None:
+        """Tell again what was told over another connection, and ask what the database has of this node's:
+        after a failover it may have less than it had acknowledged.
+        """
+        for request in [*self._link.pending.values()]:
+            if isinstance(request, Open):
+                self._link.forget(request.number)
+        self._link.send(Open(self._link.number()))
+        self.has_changed = True
+
+    def _tell(self, now: float, is_held: Callable[[str], bool]) -> None:
+        self.has_changed = False
+        reports = []
+        for fire in self._table.open_fires(now - WITHDRAWN_AFTER):
+            if len(self._telling) >= MAX_TELLING:
+                break  # an answer continues
+            report = None if is_held(fire.run) else self._state_of(fire)
+            if report and self._telling.get(fire.run) != report.state:
+                self._telling[fire.run] = report.state
+                reports.append(report)
+        for some in _batches(reports):
+            self._link.send(Tell(self._link.number(), tuple(some)))
+
+    def _state_of(self, fire: OpenFire) -> Report | None:
+        """Return what is to be told of a fire; None: nothing yet."""
+        state = fire.state
+        reason = fire.reason or ""
+        if state is None:
+            state, reason = State.SKIPPED, Reason.REMOVED
+        elif state in OPEN:
+            state = State.RUNNING if state == State.RUNNING or (fire.attempt or 1) > 1 else State.CLAIMED
+        if state in {State.CLAIMED, fire.told}:
+            return None
+        is_copied = state in ENDS and self._copied_output
+        return Report(
+            *(fire.job, fire.wall, fire.fold, fire.run, fire.fire, state, reason),
+            *(fire.started, fire.ended, fire.status, fire.number, self._copied_output if is_copied else 0),
+        )
+
+    def answered(self, answer: Answer, request: object) -> None:
+        """Take the answer to a Tell or an Open."""
+        match request:
+            case Tell(rows=reports):
+                rows = {row[:3]: row for row in answer.rows}
+                for report in reports:
+                    self._acknowledge(report, rows.get(report[:3]))
+                self.has_changed = True
+            case Open():
+                self._check(answer.rows)
+
+    def _acknowledge(self, report: Report, row: Row | None) -> None:
+        self._telling.pop(report.run, None)
+        if row is None:
+            return  # told again
+        is_final = report.state in FINAL
+        if row.run != report.run:
+            if report.state not in NOT_STARTED:
+                detail = f"{report.job}: {row.node} has the fire of run {report.number} too ({row.state})"
+                self._log.write("CLUSTER", detail, clock.now(), level="warning")
+            is_final = True
+        self._table.told([(report.run, report.state, is_final)])
+
+    def _check(self, rows: Sequence[Row]) -> None:
+        """Look at the rows that the database has as open under this ledger: it may have lost what it was
+        told, and this ledger may not know a run, if it lost it.
+        """
+        unknown = []
+        for row in rows:
+            if self._table.is_known(row.run):
+                self._table.reopen(row.run, row.state)
+            else:
+                claim = Claim(row.job, row.wall, row.fold, row.run, row.fire, 0.0)
+                unknown.append(_report(claim, State.UNKNOWN, Reason.DAEMON_DOWN))
+        for some in _batches(unknown):
+            self._link.send(Tell(self._link.number(), tuple(some)))
+
+
+def _report(claim: Claim, state: str, reason: str = "", *, started: float | None = None) -> Report:
+    return Report(claim.job, claim.wall, claim.fold, claim.run, claim.fire, state, reason, started)
+
+
+def _batches(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
+    return (values[first : first + MAX_FIRES] for first in range(0, len(values), MAX_FIRES))

@@ -1,0 +1,196 @@
+"""The shared fires that this node holds: each is asked for, and then started, skipped or left to another
+node.
+"""
+
+import heapq
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pycrond.cluster.fire import Action, Do, Phase, SharedFire
+from pycrond.cluster.membership import Membership
+from pycrond.cluster.outbox import Outbox
+from pycrond.cluster.protocol import Row
+from pycrond.cluster.shared_jobs import label_of
+from pycrond.jobs.job import Job
+from pycrond.jobs.run import OPEN, Cause, Reason
+from pycrond.runs.launcher import ClaimedRun
+
+READY_AHEAD = 1.5  # seconds before its start, at which a fire that is ours is made ready
+FindObstacle = Callable[[Job, datetime], Reason]
+"""Returns the reason for which a job could not start now on this node; NONE: it could."""
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A shared fire and its run in the ledger."""
+
+    fire: SharedFire
+    claimed: ClaimedRun
+
+    @property
+    def job(self) -> Job:
+        return self.claimed.run.job
+
+
+class SharedFires:
+    """Holds fires from their claims to the decisions about them."""
+
+    def __init__(self, membership: Membership, outbox: Outbox, find_obstacle: FindObstacle) -> None:
+        self._membership = membership
+        self._outbox = outbox
+        self._find_obstacle = find_obstacle
+        self._held: dict[str, Held] = {}  # by UUID
+        self._looks: list[tuple[float, str]] = []  # a heap: when each fire is looked at
+        self.starting: list[ClaimedRun] = []
+        """The runs that start now."""
+        self.owned: list[ClaimedRun] = []
+        """Runs of this node that start soon, to be made ready."""
+        self.settled: list[tuple[ClaimedRun, Cause]] = []
+        """Runs that do not start on this node."""
+        self.elsewhere: list[str] = []
+        """The UUIDs of those of them that another node has."""
+
+    def __contains__(self, run: str) -> bool:
+        return run in self._held
+
+    def __iter__(self) -> Iterator[Held]:
+        return iter(self._held.values())
+
+    def hold(self, held: Held, now: datetime) -> None:
+        """Look after a fire from now on."""
+        self._held[held.fire.claim.run] = held
+        held.fire.plan(self._membership.node, self._rank(held), now.timestamp())
+        self._look_later(held)
+
+    def remove(self, run: str) -> Held | None:
+        """Look after a fire no more."""
+        return self._held.pop(run, None)
+
+    def withdraw(self, claimed: ClaimedRun) -> None:
+        """Remove a run, if it waits here."""
+        for held in [held for held in self if held.claimed is claimed]:
+            self.remove(held.fire.claim.run)
+
+    def plan_again(self, now: datetime) -> None:
+        """Set anew when fires are asked for that were not yet, as nodes have come or gone."""
+        for held in self:
+            if held.fire.phase is Phase.PLANNED:
+                held.fire.plan(self._membership.node, self._rank(held), now.timestamp())
+                self._look_later(held)
+
+    def clock_was_turned(self, step: timedelta) -> None:
+        """Move the starts."""
+        for held in self:
+            held.fire.start += step.total_seconds()
+            held.fire.look_at += step.total_seconds()
+        self._looks = [(held.fire.look_at, run) for run, held in self._held.items()]
+        heapq.heapify(self._looks)
+
+    def _rank(self, held: Held) -> int | None:
+        claim = held.fire.claim
+        if not held.job.entry.options.is_shared:
+            return 0  # a cluster lock alone: no other node has this fire
+        if not self._membership.has_observed:
+            return 2  # as one of the last
+        return self._membership.rank(label_of(held.job), claim.job, claim.wall, claim.fold)
+
+    def _look_later(self, held: Held) -> None:
+        heapq.heappush(self._looks, (held.fire.look_at, held.fire.claim.run))
+
+    # What is due
+
+    @property
+    def next_at(self) -> float | None:
+        """When a fire has to be looked at, in Unix seconds."""
+        while self._looks and self._is_stale(*self._looks[0]):
+            heapq.heappop(self._looks)
+        return self._looks[0][0] if self._looks else None
+
+    def _is_stale(self, look_at: float, run: str) -> bool:
+        held = self._held.get(run)
+        return held is None or held.fire.look_at != look_at
+
+    def step(self, now: datetime, *, may_ask: bool) -> None:
+        """Do what is due. Without `may_ask` nothing new is asked for: the ledger cannot be written."""
+        seconds = now.timestamp()
+        while (at := self.next_at) is not None and at <= seconds:
+            held = self._held[heapq.heappop(self._looks)[1]]
+            obstacle = self._find_obstacle(held.job, now)
+            rank = self._rank(held)
+            action = held.fire.next_action(
+                seconds, obstacle or None, may_ask=may_ask and rank is not None, is_first=rank == 0
+            )
+            if action:
+                self._do(action, held)
+            if held.fire.phase is not Phase.OVER:
+                held.fire.look_at = max(held.fire.look_at, seconds + 0.001)
+                self._look_later(held)
+
+    # Answers
+
+    def decided(self, answers: Iterable[tuple[str, Row | None]], now: datetime) -> None:
+        """Take the answers to questions: UUIDs, each with its row or None."""
+        seconds = now.timestamp()
+        for run, row in answers:
+            held = self._held.get(run)
+            if held is None:
+                continue
+            if action := held.fire.on_row(row, seconds):
+                self._do(action, held)
+                continue
+            self._look_later(held)
+            is_soon = held.fire.start - seconds <= READY_AHEAD
+            if held.fire.phase is Phase.OURS and is_soon and not held.fire.policy.confirms:
+                self.owned.append(held.claimed)
+
+    def confirmed(self, answers: Iterable[tuple[str, Row | None]], now: datetime) -> None:
+        """Take the answers to confirmations."""
+        for run, row in answers:
+            held = self._held.get(run)
+            action = held.fire.on_confirmed(row, now.timestamp()) if held else None
+            if held and action:
+                self._do(action, held)
+
+    # Actions
+
+    def _do(self, action: Action, held: Held) -> None:
+        fire = held.fire
+        match action.do:
+            case Do.ASK:
+                self._outbox.claims.append(fire.claim)
+            case Do.TAKE_OVER:
+                self._outbox.taken.append(fire)
+            case Do.CONFIRM:
+                self._outbox.confirmed.append(fire)
+            case Do.CLOSE:
+                self._outbox.closed.append((fire, action.reason))
+            case Do.START:
+                self.remove(fire.claim.run)
+                self.starting.append(held.claimed)
+            case Do.ELSEWHERE:
+                self.elsewhere.append(fire.claim.run)
+                self._settle(held, Cause.of(Reason.ELSEWHERE, f"{action.reason} has it"))
+            case Do.SKIP:
+                text = f"{action.reason}: {action.details}".removesuffix(": ")
+                self._settle(held, Cause(Reason(action.reason), text))
+
+    def _settle(self, held: Held, cause: Cause) -> None:
+        self.remove(held.fire.claim.run)
+        self.settled.append((held.claimed, cause))
+
+    def take_settled(self) -> tuple[list[tuple[ClaimedRun, Cause]], list[str]]:
+        """Return the runs that do not start here, since the last call; the UUIDs of other nodes' fires."""
+        settled, self.settled = self.settled, []
+        elsewhere, self.elsewhere = self.elsewhere, []
+        return [pair for pair in settled if pair[0].run.state in OPEN], elsewhere
+
+    def take_owned(self) -> list[ClaimedRun]:
+        """Return the runs to be made ready, since the last call."""
+        owned, self.owned = self.owned, []
+        return [claimed for claimed in owned if claimed.run.state in OPEN]
+
+    def take_starting(self) -> list[ClaimedRun]:
+        """Return the runs that start now."""
+        starting, self.starting = self.starting, []
+        return [claimed for claimed in starting if claimed.run.state in OPEN]

@@ -1,0 +1,62 @@
+"""What the options of a job mean in a cluster. Pure."""
+
+from collections.abc import Iterable
+
+from pycrond.cluster.fire import Policy
+from pycrond.cluster.protocol import Claim
+from pycrond.hashing import digest_words
+from pycrond.jobs.job import Job
+from pycrond.jobs.options import to_json
+from pycrond.jobs.run import Fire
+from pycrond.runs.policy import cluster_lock_of
+
+MIN_WITHIN = 30.0  # seconds after the start in which the database may give a fire away
+
+
+def cluster_name(job: Job, node: str) -> str:
+    """The name of a job in the cluster: its key; with the node, if each node has a run of its own."""
+    return job.key if job.entry.options.is_shared else f"{job.key}@{node}"
+
+
+def label_of(job: Job) -> str | None:
+    """The label of the nodes that may run a shared job; None: all may."""
+    return job.entry.options.label
+
+
+def policy_of(job: Job) -> Policy:
+    options = job.entry.options
+    confirms = options.node_loss == "rerun" or bool(_locks(job, job.key))
+    return Policy(confirms, options.on_partition == "run")
+
+
+def claim_of(fire: Fire, run: str, node: str, now: float) -> Claim:
+    """Return what is asked for a fire. `now` is in Unix seconds."""
+    job, at = fire.job, fire.at.timestamp()
+    start = fire.start_at.timestamp() if fire.start_at else at
+    name = cluster_name(job, node)
+    options = job.entry.options
+    return Claim(
+        *(name, fire.wall or 0, fire.fold, run, at),
+        within=max(0.0, start - at, now - at) + MIN_WITHIN,
+        rerun=options.is_shared and options.node_loss == "rerun",
+        locks=_locks(job, name),
+        waits=options.overlap == "queue",
+    )
+
+
+def _locks(job: Job, name: str) -> tuple[str, ...]:
+    """The names of the rows that a run of a job holds: for `overlap`, and for `lock=cluster:NAME`."""
+    options = job.entry.options
+    overlap = (f"overlap:{name}",) if options.is_shared and options.overlap != "allow" else ()
+    lock = (f"lock:{held}",) if (held := cluster_lock_of(job)) else ()
+    return (*lock, *overlap)
+
+
+def digest_of(jobs: Iterable[Job]) -> str:
+    """Return a digest of the shared jobs, which is the same on nodes with the same ones."""
+    lines = sorted(
+        " ".join(map(str, (job.key, entry.schedule_text, entry.zone, entry.command, to_json(entry.options))))
+        for job in jobs
+        if (entry := job.entry).options.is_shared
+    )
+    return digest_words(*lines, size=8)

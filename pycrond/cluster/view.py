@@ -1,0 +1,281 @@
+"""The database as people are shown it: one connection, one read-only transaction, short timeouts.
+
+Only commands use it. The daemon asks through its agent.
+"""
+
+import contextlib
+import os
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
+from typing import Any, TypeVar
+
+from pycrond.cluster.view_rows import (
+    ClaimRow,
+    ClusterRow,
+    NodeRow,
+    OpenRow,
+    ServerRow,
+    TroubleRow,
+)
+from pycrond.errors import PycrondError
+
+CONNECT_TIMEOUT = 5  # seconds, for each host of the conninfo
+STATEMENT_TIMEOUT = 5  # seconds
+TOTAL_TIMEOUT = 15.0  # seconds after which a server that swallows messages is given up
+INSTALL = "pip install 'pycrond[cluster]'"
+MIGRATE = "pycrond cluster migrate"
+DAY = 1440  # minutes
+ZONES = 15 * 60  # minutes by which a wall clock may differ from UTC, and a bit more
+
+CLUSTER = "SELECT cluster, zone, version, oldest, extract(epoch FROM keep)::float8 FROM pycrond.meta"
+NODES = """
+    SELECT name, ledger::text, machine, extract(epoch FROM seen)::float8,
+    extract(epoch FROM clock_timestamp() - seen)::float8, told, draining, coalesce(labels, '{}'),
+    coalesce(version, ''), offset_ms, coalesce(digest, '') FROM pycrond.nodes ORDER BY name
+"""
+ACTIVITY = """
+    SELECT node, count(*) FROM pycrond.claims
+    WHERE wall >= %(first)s AND claimed > now() - interval '1 minute' GROUP BY node
+"""
+OPEN = """
+    SELECT node, ledger::text, count(*), extract(epoch FROM min(fire))::float8 FROM pycrond.claims
+    WHERE ended IS NULL GROUP BY node, ledger
+"""
+TROUBLES = """
+    SELECT kind, count(*), count(DISTINCT job), extract(epoch FROM max(fire))::float8 FROM (
+        SELECT job, fire,
+        CASE WHEN state = ANY(%(kinds)s) THEN state ELSE split_part(reason, ':', 1) END AS kind
+        FROM pycrond.claims WHERE wall >= %(first)s AND fire > now() - interval '1 day'
+    ) AS recent WHERE kind = ANY(%(kinds)s) GROUP BY kind ORDER BY kind
+"""
+TROUBLE_KINDS = ("lost", "no-database", "no-node")
+SERVER = """
+    SELECT current_setting('server_version'), pg_is_in_recovery(), current_setting('synchronous_commit'),
+    current_setting('fsync'), current_setting('synchronous_standby_names'),
+    (SELECT count(*) FROM pg_stat_replication),
+    (SELECT count(*) FROM pg_stat_replication WHERE sync_state IN ('sync', 'quorum')),
+    (SELECT count(*) FROM pg_stat_replication WHERE sync_state IS NULL), current_user
+"""
+CLAIM = """
+    SELECT job, wall, fold, extract(epoch FROM fire)::float8, run::text, node, ledger::text, rerun, state,
+    reason, extract(epoch FROM claimed)::float8, extract(epoch FROM started)::float8,
+    extract(epoch FROM ended)::float8, status, number FROM pycrond.claims
+"""
+LAST = f"""
+    SELECT last.* FROM unnest(%(jobs)s::text[]) AS wanted(job)
+    CROSS JOIN LATERAL ({CLAIM} WHERE claims.job = wanted.job AND ended IS NOT NULL
+    ORDER BY wall DESC, fold DESC LIMIT 1) AS last
+"""  # noqa: S608 -- constants
+OUTPUT = """
+    SELECT run::text, string_agg(data, ''::bytea ORDER BY piece) FROM pycrond.outputs
+    WHERE run = ANY(%(runs)s::uuid[]) GROUP BY run
+"""
+CONDITIONS = {
+    "jobs": "job = ANY(%(jobs)s)",
+    "states": "state = ANY(%(states)s)",
+    "since": "coalesce(ended, 'infinity') >= to_timestamp(%(since)s)",
+    "until": "fire < to_timestamp(%(until)s)",
+    "first": "wall >= %(first)s",
+    "last": "wall <= %(last)s",
+    "run": "run::text LIKE %(run)s",
+    "number": "number = %(number)s",
+    "node": "node = %(node)s",
+}
+SENTENCES = {
+    "InvalidSchemaName": f"the database has no tables of pycrond: run '{MIGRATE}'",
+    "UndefinedTable": f"the database has no tables of pycrond: run '{MIGRATE}'",
+    "UndefinedColumn": f"the database's tables are of an older pycrond: run '{MIGRATE}'",
+    "InsufficientPrivilege": "the database refuses it: {reason} (the owner of its tables may GRANT it)",
+    "QueryCanceled": f"the database has not answered within {STATEMENT_TIMEOUT} s",
+    "LockNotAvailable": "the tables are in use: try again",
+    "ReadOnlySqlTransaction": "the server is a standby: 'cluster' must name the primary, by its host or by"
+    " target_session_attrs=read-write",
+}
+"""What people are told about errors of the database, by psycopg's names."""
+Row = TypeVar("Row")
+
+
+def load_psycopg() -> Any:
+    """Return the module psycopg; raise PycrondError where it is not installed."""
+    try:
+        import psycopg  # noqa: PLC0415 -- most machines have no cluster
+    except ImportError as error:
+        raise PycrondError(f"a cluster needs psycopg: {INSTALL}") from error
+    return psycopg
+
+
+@contextlib.contextmanager
+def connect(conninfo: str) -> Iterator[Any]:
+    """Connect for as long as the block lasts; errors of the database become PycrondError."""
+    psycopg = load_psycopg()
+    has_connected = False
+    try:
+        with psycopg.connect(
+            conninfo, connect_timeout=CONNECT_TIMEOUT, prepare_threshold=None, application_name="pycrond"
+        ) as connection:
+            has_connected = True
+            with _give_up_after(TOTAL_TIMEOUT, connection.fileno()):
+                yield connection
+    except psycopg.Error as error:
+        raise PycrondError(explain(error, has_connected=has_connected)) from error
+
+
+@contextlib.contextmanager
+def _give_up_after(seconds: float, descriptor: int) -> Iterator[None]:
+    """End a connection after so many seconds: a server that is frozen keeps no timeout of its own."""
+    connection = socket.socket(fileno=os.dup(descriptor))
+
+    def shut_down() -> None:
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, shut_down)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+        connection.close()
+
+
+def explain(error: Any, *, has_connected: bool) -> str:
+    """Return an error of psycopg as a sentence with a remedy."""
+    reason = " ".join((error.diag.message_primary or str(error) or type(error).__name__).split())
+    sentence = SENTENCES.get(type(error).__name__)
+    if sentence:
+        return sentence.format(reason=reason)
+    if has_connected:
+        return f"the cluster's database failed: {reason}"
+    return f"cannot connect to the cluster's database: {reason}"
+
+
+@contextlib.contextmanager
+def open_view(conninfo: str) -> Iterator["View"]:
+    """Return the view of one moment of the database; raises PycrondError."""
+    with connect(conninfo) as connection:
+        begin_reading(connection)
+        yield View(connection)
+
+
+def begin_reading(connection: Any) -> None:
+    """Begin the transaction. Its timeouts are set in it: a pooler may refuse them at a connection's start."""
+    psycopg = load_psycopg()
+    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+    connection.read_only = True
+    limit_statements(connection)
+
+
+def limit_statements(connection: Any) -> None:
+    """Limit each statement of the transaction that begins with this one."""
+    connection.execute(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT} s'")
+
+
+class View:
+    """Queries of the database as it was when the view was opened."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def _rows(self, row: Callable[..., Row], statement: str, **values: object) -> list[Row]:
+        return [row(*columns) for columns in self._connection.execute(statement, values)]
+
+    def cluster(self) -> ClusterRow:
+        """Return the cluster's row."""
+        rows = self._rows(ClusterRow, CLUSTER)
+        if not rows:
+            raise PycrondError(f"the database has no cluster yet: run '{MIGRATE}'")
+        return rows[0]
+
+    def server(self) -> ServerRow:
+        """Return the server's settings and how many standbys it has."""
+        return self._rows(ServerRow, SERVER)[0]
+
+    def nodes(self) -> list[NodeRow]:
+        """Return all nodes by name."""
+        return self._rows(NodeRow, NODES)
+
+    def now(self) -> float:
+        """Return the time by the database's clock."""
+        return self._rows(float, "SELECT extract(epoch FROM now())")[0]
+
+    def activity(self) -> dict[str, int]:
+        """Return how many claims each node made in the last minute."""
+        first = int(self.now() // 60) - DAY - ZONES
+        return dict(self._connection.execute(ACTIVITY, {"first": first}).fetchall())
+
+    def open_claims(self) -> list[OpenRow]:
+        """Return the number of open claims of each node that has any."""
+        return self._rows(OpenRow, OPEN)
+
+    def troubles(self) -> list[TroubleRow]:
+        """Return how many fires of the last day ended without a run, or were lost, by kind."""
+        first = int(self.now() // 60) - DAY - ZONES
+        return self._rows(TroubleRow, TROUBLES, first=first, kinds=[*TROUBLE_KINDS])
+
+    def open_runs(self) -> list[ClaimRow]:
+        """Return all open claims."""
+        return self._rows(ClaimRow, f"{CLAIM} WHERE ended IS NULL ORDER BY wall, fold, job")
+
+    def last_claims(self, jobs: Sequence[str]) -> list[ClaimRow]:
+        """Return the newest closed claim of each of these jobs that has one."""
+        return self._rows(ClaimRow, LAST, jobs=[*jobs])
+
+    def jobs_since(self, at: float) -> list[str]:
+        """Return the keys of all jobs that have had a fire since then."""
+        return self._rows(
+            str,
+            "SELECT DISTINCT job FROM pycrond.claims WHERE wall >= %(first)s ORDER BY job",
+            first=int(at // 60) - ZONES,
+        )
+
+    def claims(self, limit: int, **conditions: object) -> list[ClaimRow]:
+        """Return the newest claims that meet all CONDITIONS whose value is not None; all if `limit` < 0."""
+        values = {name: value for name, value in conditions.items() if value is not None}
+        where = " AND ".join(CONDITIONS[name] for name in values) or "true"
+        order = "ORDER BY wall DESC, fold DESC, job LIMIT %(limit)s"
+        most = None if limit < 0 else limit
+        return self._rows(ClaimRow, f"{CLAIM} WHERE {where} {order}", limit=most, **values)
+
+    def between(self, start: float, until: float) -> list[ClaimRow]:
+        """Return all claims whose fire time lies from `start` up to but not including `until`."""
+        first, last = int(start // 60) - ZONES, int(until // 60) + ZONES
+        rows = self.claims(-1, first=first, last=last, until=until)
+        return [row for row in rows if row.fire >= start]
+
+    def first_fire(self) -> float | None:
+        """Return the fire time of about the oldest row; None where there is no row."""
+        statement = "SELECT extract(epoch FROM fire)::float8 FROM pycrond.claims ORDER BY wall, fold LIMIT 1"
+        rows = self._rows(float, statement)
+        return rows[0] if rows else None
+
+    def outputs(self, runs: Sequence[str]) -> dict[str, bytes]:
+        """Return the end of the output of runs, as far as it was copied, by the run's UUID."""
+        return dict(self._connection.execute(OUTPUT, {"runs": [*runs]}).fetchall())
+
+
+def known_version() -> int:
+    """Return the version of the tables that this program knows."""
+    load_psycopg()
+    from pycrond.cluster import schema  # noqa: PLC0415 -- it imports psycopg
+
+    return schema.VERSION
+
+
+def migrate(conninfo: str, name: str | None, zone: str | None, keep: timedelta | None) -> tuple[int, int]:
+    """Create or convert the tables; return their version before and after. Raises PycrondError."""
+    with connect(conninfo) as connection:
+        from pycrond.cluster import schema  # noqa: PLC0415 -- as above
+
+        return schema.migrate(connection, name, zone, keep)
+
+
+def set_draining(conninfo: str, node: str, *, drains: bool) -> bool:
+    """Have a node claim nothing more, or again; return False where there is no such node."""
+    with connect(conninfo) as connection:
+        limit_statements(connection)
+        connection.execute("SET LOCAL synchronous_commit = on")
+        statement = "UPDATE pycrond.nodes SET draining = %s WHERE name = %s"
+        return bool(connection.execute(statement, (drains, node)).rowcount)

@@ -1,0 +1,153 @@
+"""Rows of the database as people are shown them. Times are Unix seconds, UTC."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
+from typing import Literal, NamedTuple
+
+NodeState = Literal["alive", "draining", "silent", "dead"]
+Standby = Literal["synchronous", "asynchronous", "none", "missing", "not readable"]
+TroubleKind = Literal["lost", "no-database", "no-node"]
+
+SILENT_AFTER, DEAD_AFTER = 30.0, 60.0  # seconds without a heartbeat, for display only
+
+
+class ClusterRow(NamedTuple):
+    """The cluster as a whole."""
+
+    name: str
+    zone: str
+    version: int
+    """Of the tables."""
+    oldest: int
+    """The oldest version of the tables that a node must know to use them."""
+    keep: float
+    """Seconds for which rows are kept."""
+
+
+class NodeRow(NamedTuple):
+    """A node with its last heartbeat."""
+
+    name: str
+    ledger: str
+    machine: str
+    seen: float
+    """The last heartbeat, by the database's clock."""
+    age: float
+    """Seconds since then, by the database's clock."""
+    told: int
+    draining: bool
+    labels: Sequence[str]
+    version: str
+    offset_ms: int | None
+    digest: str
+
+    @property
+    def state(self) -> NodeState:
+        """`alive`, `draining`, `silent` or `dead`, for display: nodes judge by their own clocks."""
+        if self.age > DEAD_AFTER:
+            return "dead"
+        if self.age > SILENT_AFTER:
+            return "silent"
+        return "draining" if self.draining else "alive"
+
+    @property
+    def is_alive(self) -> bool:
+        return self.age <= SILENT_AFTER
+
+
+class OpenRow(NamedTuple):
+    """The open claims of a node and a ledger."""
+
+    node: str
+    ledger: str
+    claims: int
+    oldest: float
+    """The earliest fire time."""
+
+
+class TroubleRow(NamedTuple):
+    """Fires of the last day that no run came of."""
+
+    kind: TroubleKind
+    """`lost`, `no-node` or `no-database`."""
+    fires: int
+    jobs: int
+    latest: float
+    """The latest fire time."""
+
+
+class ServerRow(NamedTuple):
+    """The server and its standbys."""
+
+    version: str
+    in_recovery: bool
+    synchronous_commit: str
+    fsync: str
+    standby_names: str
+    """The setting `synchronous_standby_names`."""
+    standbys: int
+    synchronous: int
+    """Standbys that the server waits for."""
+    unreadable: int
+    """Standbys whose state this role may not read."""
+    role: str
+
+    @property
+    def standby(self) -> Standby:
+        """`none`, `asynchronous`, `synchronous`, `missing` (waited for, and not there) or `not readable`."""
+        if self.unreadable:
+            return "not readable"
+        if self.synchronous:
+            return "synchronous"
+        if self.standby_names.strip():
+            return "missing"
+        return "asynchronous" if self.standbys else "none"
+
+
+class ClaimRow(NamedTuple):
+    """A fire and its verdict."""
+
+    job: str
+    wall: int
+    fold: int
+    fire: float
+    run: str
+    node: str
+    ledger: str
+    rerun: bool
+    state: str
+    reason: str
+    claimed: float
+    started: float | None
+    ended: float | None
+    status: int | None
+    number: int
+    """The run's number on its node; 0 where there is none."""
+
+    @property
+    def label(self) -> str:
+        """The run for people and for `logs --cluster`: `12@web1`."""
+        return f"{self.number}@{self.node}" if self.number else ""
+
+    @property
+    def name(self) -> str:
+        """The job without its user."""
+        return self.job.partition("/")[2] or self.job
+
+
+def median_offset(nodes: Iterable[NodeRow]) -> int | None:
+    """Return the median of the clock offsets of nodes that are alive, in milliseconds; None without any."""
+    offsets = [node.offset_ms for node in nodes if node.is_alive and node.offset_ms is not None]
+    return round(median(offsets)) if offsets else None
+
+
+def differing_digests(nodes: Iterable[NodeRow]) -> Mapping[str, Sequence[str]]:
+    """Return the names of the nodes by the digest of their jobs, the most frequent one first; empty where all
+    are equal. Dead nodes do not count: they may have older crontabs.
+    """
+    groups: dict[str, list[str]] = {}
+    for node in nodes:
+        if node.digest and node.state != "dead":
+            groups.setdefault(node.digest, []).append(node.name)
+    ordered = sorted(groups.items(), key=lambda group: (-len(group[1]), group[1]))
+    return dict(ordered) if len(groups) > 1 else {}

@@ -1,0 +1,174 @@
+"""The ledger's part of a cluster: this node's identity, and the fires that it shares with other nodes.
+
+A fire has a row from before anything is asked about it until the database has acknowledged its verdict. The
+row's UUID is the fire's run in the cluster, in this daemon and in the next.
+"""
+
+import os
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing, suppress
+from typing import NamedTuple
+
+from pycrond.jobs.run import Fire
+from pycrond.jobs.shared_identity import SharedIdentity
+from pycrond.ledger.database import Database, quote_path
+
+KEPT_FOR = 3 * 86_400.0  # seconds after which the row of a fire whose verdict is acknowledged is deleted
+
+BEGIN = """
+    INSERT INTO cluster_fires (key, wall, fold, fire, run, job) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO
+    NOTHING
+    """
+TAKE_OVER = """
+    INSERT INTO cluster_fires (key, wall, fold, fire, run, job) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET run = excluded.run, told = '', is_open = 1
+"""
+RUN_OF = "SELECT run FROM cluster_fires WHERE key = ? AND wall = ? AND fold = ?"
+CLOSE = "UPDATE cluster_fires SET is_open = 0 WHERE run = ?"
+TOLD = "UPDATE cluster_fires SET told = ?, is_open = ? WHERE run = ?"
+OPEN_FIRES = """
+    SELECT of.job, of.wall, of.fold, of.run, of.fire, of.told, coalesce(runs.id, 0), runs.state,
+    runs.reason_code, runs.started_at, runs.ended_at, coalesce(runs.exit_status, 128 + runs.signal),
+    runs.attempt
+    FROM cluster_fires AS of LEFT JOIN runs ON runs.id = (
+        SELECT id FROM runs WHERE key = of.key AND wall = of.wall AND fold = of.fold
+        ORDER BY era DESC, attempt DESC LIMIT 1
+    ) WHERE of.is_open = 1 AND (
+        runs.id IS NULL AND of.fire < ?
+        OR runs.state NOT IN ('claimed', 'waiting', 'running') OR of.told <> 'running'
+    ) ORDER BY of.fire, of.key
+"""
+"""Those with something to tell, or nearly so: nothing is told of a run that is claimed."""
+NEXT_ATTEMPT = (
+    "SELECT 1 + coalesce(max(attempt), 0), max(era) FROM runs WHERE key = ? AND wall = ? AND fold = ?"
+)
+
+
+class OpenFire(NamedTuple):
+    """A fire whose verdict the database has not acknowledged, with its latest run."""
+
+    job: str
+    """Its name in the cluster."""
+    wall: int
+    fold: int
+    run: str
+    """Its UUID."""
+    fire: float
+    told: str
+    """The state that the database has acknowledged; empty: none."""
+    number: int
+    """The number of the run; 0: it was withdrawn."""
+    state: str | None
+    reason: str | None
+    started: float | None
+    ended: float | None
+    status: int | None
+    attempt: int | None
+
+
+class ClusterTable:
+    """Reads and writes the node's identity and its shared fires."""
+
+    def __init__(self, file: Database) -> None:
+        self._file = file
+
+    @property
+    def can_be_durable(self) -> bool:
+        """Return whether what was written is on the disk: nothing is queued."""
+        return not self._file.has_pending
+
+    # The node
+
+    def node_id(self) -> str:
+        """Return the UUID of this ledger, made when it is first asked for."""
+        self._file.write_durably(
+            ("INSERT INTO cluster_node (one, ledger) VALUES (1, ?) ON CONFLICT DO NOTHING", [(new_uuid(),)])
+        )
+        row = self._file.db.execute("SELECT ledger FROM cluster_node").fetchone()
+        return str(row[0]) if row else new_uuid()  # on a full disk: it is the name of no stored row
+
+    def identity(self) -> SharedIdentity:
+        """Return the cluster's name and zone, empty before it was first reached."""
+        return _identity(self._file.db)
+
+    def remember(self, identity: SharedIdentity) -> None:
+        self._file.write(("UPDATE cluster_node SET cluster = ?, zone = ?", [tuple(identity)]))
+
+    # Fires
+
+    def begin(self, fires: Iterable[tuple[Fire, str]], *, taken_over: bool = False) -> list[str]:
+        """Write down fires that are to be asked for, each with its job's name in the cluster; return their
+        UUIDs. A fire that has a row keeps its UUID, unless it is taken over. They are on the disk with the
+        next durable write.
+        """
+        rows = [
+            (fire.job.key, fire.wall or 0, fire.fold, fire.at.timestamp(), new_uuid(), name)
+            for fire, name in fires
+        ]
+        self._file.write((TAKE_OVER if taken_over else BEGIN, rows))
+        if not self.can_be_durable:
+            return [row[4] for row in rows]
+        with self._file.reading():
+            return [str(self._file.db.execute(RUN_OF, row[:3]).fetchone()[0]) for row in rows]
+
+    def close(self, runs: Iterable[str]) -> None:
+        """Write that nothing is to be told about these: they belong to other nodes."""
+        self._file.write((CLOSE, [(run,) for run in runs]))
+
+    def told(self, rows: Iterable[tuple[str, str, bool]]) -> None:
+        """Write what the database has acknowledged: UUID, state, whether that is final."""
+        self._file.write((TOLD, [(state, not is_final, run) for run, state, is_final in rows]))
+
+    def open_fires(self, withdrawn_before: float) -> list[OpenFire]:
+        """Return the fires of which there is something to tell, in their order. A fire before that time that
+        has no run was withdrawn.
+        """
+        return [OpenFire(*row) for row in self._file.db.execute(OPEN_FIRES, (withdrawn_before,))]
+
+    def reopen(self, run: str, state: str) -> None:
+        """Write that the database has this state of a run, whatever it has acknowledged."""
+        self._file.write(("UPDATE cluster_fires SET told = ?, is_open = 1 WHERE run = ?", [(state, run)]))
+
+    def count_open(self) -> int:
+        """Return the number of fires whose verdicts are not acknowledged."""
+        row = self._file.db.execute("SELECT count(*) FROM cluster_fires WHERE is_open = 1").fetchone()
+        return int(row[0])
+
+    def is_known(self, run: str) -> bool:
+        """Return whether this ledger has a fire with this UUID."""
+        return bool(self._file.db.execute("SELECT 1 FROM cluster_fires WHERE run = ?", (run,)).fetchone())
+
+    def next_attempt(self, key: str, wall: int, fold: int) -> tuple[int, int]:
+        """Return the number of the next attempt of a fire, and its era."""
+        attempt, era = self._file.db.execute(NEXT_ATTEMPT, (key, wall, fold)).fetchone()
+        return int(attempt), int(era or 0)
+
+    def delete_old(self, now: float) -> None:
+        """Delete the rows of fires that are settled and old."""
+        statement = "DELETE FROM cluster_fires WHERE is_open = 0 AND fire < ?"
+        self._file.write((statement, [(now - KEPT_FOR,)]))
+
+
+def read_identity(path: str) -> SharedIdentity:
+    """Return the cluster's name and zone as a ledger file has them; empty where it cannot be read."""
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(f"file:{quote_path(path)}?mode=ro", uri=True)) as db,
+    ):
+        return _identity(db)
+    return SharedIdentity()
+
+
+def _identity(db: sqlite3.Connection) -> SharedIdentity:
+    row = db.execute("SELECT cluster, zone FROM cluster_node WHERE cluster IS NOT NULL").fetchone()
+    return SharedIdentity(*row) if row else SharedIdentity()
+
+
+def new_uuid() -> str:
+    """Return a random UUID (RFC 9562, version 4)."""
+    digits = bytearray(os.urandom(16))
+    digits[6] = digits[6] & 0x0F | 0x40
+    digits[8] = digits[8] & 0x3F | 0x80
+    text = digits.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

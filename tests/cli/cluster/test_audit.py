@@ -1,0 +1,106 @@
+"""audit --cluster: each fire of a shared job has one row; ledgers show fires that started twice."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.cli.cluster.conftest import Machine, add_run
+
+pytestmark = pytest.mark.daemon
+Findings = list[tuple[str, str]]
+
+
+def since(machine: Machine) -> tuple[str, str]:
+    return "--since", (machine.hour - timedelta(minutes=1)).isoformat()
+
+
+def audit(machine: Machine, *words: str, status: int = 0) -> dict[str, Any]:
+    return dict(machine.json("audit", "--cluster", *since(machine), *words, status=status))
+
+
+def findings(document: dict[str, Any]) -> Findings:
+    return [(finding["key"], finding["what"]) for finding in document["findings"]]
+
+
+def test_each_fire_has_its_row(machine: Machine) -> None:
+    machine.add_node("web1")
+    machine.fill_hour()
+    add_run(machine.directory, "me/backup", machine.hour)
+    document = audit(machine)
+    assert (document["jobs"], document["fires"], document["findings"], document["unproven"]) == (2, 3, [], [])
+    done = machine.run("audit", "--cluster", *since(machine))
+    assert done.stdout.startswith("3 fire times of 2 shared jobs from ")
+    assert done.stdout.endswith(": all accounted for\n")
+
+
+def test_a_fire_without_a_row_and_a_row_without_a_fire(machine: Machine) -> None:
+    machine.fill_hour()
+    machine.execute("DELETE FROM pycrond.claims WHERE node = 'web2' AND job = 'me/backup'")
+    machine.add_claim("me/backup", machine.hour + timedelta(minutes=13), "web2", "succeeded")
+    machine.add_claim("me/theirs", machine.hour + timedelta(minutes=13), "web2", "succeeded")
+    assert findings(audit(machine, status=1)) == [
+        ("me/backup", "a row without a fire: succeeded on web2"),
+        ("me/backup", "no row in the database"),
+    ]
+    line = machine.run("audit", "--cluster", *since(machine), status=1).stdout.splitlines()[1]
+    fire = machine.hour + timedelta(minutes=30)
+    assert line == f"{fire:%Y-%m-%dT%H:%M}:00Z  me/backup  no row in the database"
+
+
+def test_rows_that_are_open_for_too_long(machine: Machine) -> None:
+    for name in ("web1", "web3"):
+        machine.add_node(name)
+    machine.add_node("web2", age=600)
+    machine.add_claim("me/backup", machine.hour, "web1", "running", number=1)
+    machine.add_claim("me/backup", machine.hour + timedelta(minutes=30), "web2", "running", number=1)
+    machine.add_claim("me/report", machine.hour, "web3", "running", number=1)
+    assert findings(audit(machine, status=1)) == [
+        ("me/backup", "running on web2: the node has been silent for 10 m")
+    ]
+    document = audit(machine, status=1)
+    assert [row["node"] for row in document["unproven"]] == ["web2"]
+    assert (
+        "web2 has not reported: unproven since 2"
+        in machine.run("audit", "--cluster", *since(machine), status=1).stdout
+    )
+    machine.execute("UPDATE pycrond.claims SET started = started - interval '8 hours' WHERE node = 'web1'")
+    machine.execute("UPDATE pycrond.nodes SET ledger = gen_random_uuid() WHERE name = 'web3'")
+    machine.execute("DELETE FROM pycrond.nodes WHERE name = 'web2'")
+    texts = sorted(text for _, text in findings(audit(machine, status=1)))
+    assert texts[0].startswith("running on web1: it has run for ")
+    assert texts[0].endswith(", with timeout=6 h")
+    assert texts[1:] == ["running on web2: it is no node", "running on web3: the node has another ledger now"]
+
+
+def test_fires_that_two_machines_started(machine: Machine, new_machine: Callable[[str], Machine]) -> None:
+    machine.add_node("web1")
+    machine.fill_hour()
+    other = new_machine(machine.conninfo)
+    copy = str(other.directory / "ledger")
+    half = machine.hour + timedelta(minutes=30)
+    add_run(machine.directory, "me/backup", machine.hour)
+    add_run(other.directory, "me/backup", half)
+    add_run(other.directory, "me/report", machine.hour)
+    assert findings(audit(machine, "--ledger", copy)) == []
+    add_run(machine.directory, "me/report", machine.hour)  # node-loss=rerun
+    assert findings(audit(machine, "--ledger", copy)) == []
+    add_run(machine.directory, "me/backup", half, "failed")
+    doubled = [("me/backup", f"started more than once: run 3 of web1 and run 1 of {copy}")]
+    assert findings(audit(machine, "--ledger", copy, status=1)) == doubled
+    doubled = [("me/backup", "started more than once: run 3 of web1 and run 3@web2 by the database")]
+    assert findings(audit(machine, status=1)) == doubled
+    machine.execute("UPDATE pycrond.claims SET state = 'skipped', started = NULL WHERE node = 'web2'")
+    text = "run 3 of web1 started, but its row is skipped on web2"
+    assert findings(audit(machine, status=1)) == [("me/backup", text)]
+
+
+def test_what_cannot_be_audited(machine: Machine) -> None:
+    assert "--ledger belongs to --cluster" in machine.run("audit", "--ledger", "x", status=1).stderr
+    error = machine.run("audit", "--cluster", "--ledger", "/nowhere/ledger", status=1).stderr
+    assert error == "pycrond: there is no ledger at /nowhere/ledger\n"
+    path = machine.directory / "text"
+    path.write_text("no ledger")
+    error = machine.run("audit", "--cluster", "--ledger", str(path), status=1).stderr
+    assert error.startswith(f"pycrond: cannot read ledger {path}: ")
