@@ -29,7 +29,7 @@ from tests.support import command_server, documents, faketime, packages
 pytest_plugins = [
     *("tests.support.leftovers", "tests.support.loop", "tests.support.rsyslog", "tests.support.journald"),
     *("tests.support.smtpd", "tests.support.system", "tests.support.attacker", "tests.support.web"),
-    "tests.support.postgres",
+    *("tests.support.postgres", "tests.support.agent"),
 ]
 SCRIPT = os.path.join(os.path.dirname(sys.executable), "pycrond")
 CGROUP_REMOVAL_TIME = 5.0  # seconds

@@ -87,6 +87,8 @@ class AgentLink:
         for message in received:
             if isinstance(message, Answer | Nodes):
                 request = self.pending.pop(message.number, None)
+                if request is not None and isinstance(message, Answer) and message.more:
+                    self.pending[message.number] = request
                 if request is not None:
                     taken.append((message, request))
             else:

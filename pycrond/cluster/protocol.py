@@ -28,7 +28,8 @@ class Claim(NamedTuple):
     rerun: bool = False
     """Another node may take it over, if this one dies."""
     locks: tuple[str, ...] = ()
-    """Names of which each must be free or held by this run, or the fire is skipped (`overlap`, `lock`)."""
+    """Names of which each must be free or held by this run, or the fire is skipped: reason `overlap` if the
+    name begins with `overlap:`, else `lock`."""
     waits: bool = False
     """The row is left open where a lock is held, to be asked for again (`overlap=queue`)."""
 
@@ -65,6 +66,7 @@ class Row(NamedTuple):
     run: str
     node: str
     state: str
+    """As told; `waiting` while a lock of a claim with `waits` is held by another run."""
     reason: str
     is_over: bool
     """The state is final."""
@@ -190,6 +192,8 @@ class Answer(NamedTuple):
 
     number: int
     rows: tuple[Row, ...]
+    more: bool = False
+    """Another answer with this number follows: each has at most MAX_FIRES rows."""
 
 
 class Nodes(NamedTuple):
@@ -212,13 +216,15 @@ class Greeting(NamedTuple):
     """The time zone of shared jobs that name none."""
     keep: float
     """Seconds for which the database keeps rows."""
+    timeline: str = ""
+    """The server and its timeline, for the agent that follows (`--timeline`): a lower one is refused."""
 
 
 class Status(NamedTuple):
-    """The agent's state has changed."""
+    """The agent's state has changed. (That it asks is not reported.)"""
 
     state: str
-    """`connecting`, `greeting`, `idle`, `asking`, `stalled`, `down` or `fenced`."""
+    """`connecting`, `greeting`, `idle`, `stalled`, `down` or `fenced`."""
     detail: str = ""
     """For people: the error, or who has the node's name."""
 

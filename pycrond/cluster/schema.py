@@ -92,7 +92,7 @@ WRITE_META: LiteralString = """
         cluster = coalesce(%s, cluster), zone = coalesce(%s, zone), keep = coalesce(%s, keep)
 """
 CHECK: LiteralString = """
-    SELECT current_user, current_database(), n.oid IS NOT NULL,
+    SELECT jsonb_build_array(current_user, current_database(), n.oid IS NOT NULL,
         coalesce(has_schema_privilege(n.oid, 'USAGE'), false),
         ARRAY(SELECT needed.privilege || ' on pycrond.' || c.relname
             FROM pg_class c, (VALUES
@@ -100,12 +100,13 @@ CHECK: LiteralString = """
             ) AS needed (privilege, not_on)
             WHERE c.relnamespace = n.oid AND c.relkind = 'r' AND needed.not_on IS DISTINCT FROM c.relname
                 AND NOT has_table_privilege(c.oid, needed.privilege)
-            ORDER BY c.relname, needed.privilege)
+            ORDER BY c.relname, needed.privilege))
     FROM (VALUES ('pycrond')) AS wanted (name) LEFT JOIN pg_namespace n ON n.nspname = wanted.name
 """
-"""One row, for `check_rights`; it needs no right at all."""
+"""One JSON array, for `check_rights`; it needs no right at all."""
 META: LiteralString = """
-    SELECT version, oldest, cluster, zone, extract(epoch FROM keep)::float8 FROM pycrond.meta
+    SELECT jsonb_build_array(version, oldest, cluster, zone, extract(epoch FROM keep)::float8)
+    FROM pycrond.meta
 """
 
 

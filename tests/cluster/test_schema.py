@@ -19,16 +19,16 @@ def migrate(conninfo: str, zone: str | None = None, keep: timedelta | None = Non
 
 
 def check(conninfo: str) -> None:
-    schema.check_rights(*execute(conninfo, schema.CHECK)[0])
-    schema.check_version(*execute(conninfo, schema.META)[0][:2])
+    schema.check_rights(*execute(conninfo, schema.CHECK)[0][0])
+    schema.check_version(*execute(conninfo, schema.META)[0][0][:2])
 
 
 def test_the_tables_are_created_once_and_values_are_set_again(empty_database: str) -> None:
     assert migrate(empty_database, "Asia/Tokyo") == (0, schema.VERSION)
     assert migrate(empty_database, None, timedelta(days=3)) == (schema.VERSION, schema.VERSION)
     name = execute(empty_database, "SELECT current_database()")[0][0]
-    meta = (schema.VERSION, schema.OLDEST, name, "Asia/Tokyo", 3 * 86400)
-    assert execute(empty_database, schema.META) == [meta]
+    meta = [schema.VERSION, schema.OLDEST, name, "Asia/Tokyo", 3 * 86400]
+    assert execute(empty_database, schema.META) == [(meta,)]
     check(empty_database)
 
 

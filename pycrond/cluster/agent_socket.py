@@ -1,0 +1,60 @@
+"""The agent's end of its socket: messages from the daemon and to it."""
+
+import select
+import socket
+from collections import deque
+
+from pycrond.cluster.protocol import MAX_FIRES, MAX_MESSAGE, Answer, Message, Row, decode, encode
+
+
+class AgentSocket:
+    """A SOCK_SEQPACKET socket. What the daemon does not read yet waits here."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._socket = socket.socket(fileno=descriptor)
+        self._socket.setblocking(False)
+        self._outgoing: deque[bytes] = deque()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    @property
+    def events(self) -> int:
+        """What `poll` waits for."""
+        return select.POLLIN | (select.POLLOUT if self._outgoing else 0)
+
+    def receive(self) -> list[Message] | None:
+        """Return the messages that have arrived; None if the daemon has closed the socket, or is gone."""
+        messages: list[Message] = []
+        while True:
+            try:
+                packet = self._socket.recv(MAX_MESSAGE)
+            except BlockingIOError:
+                return messages
+            except OSError:
+                return None
+            if not packet:
+                return None
+            messages.append(decode(packet))
+
+    def send(self, message: Message) -> None:
+        self._outgoing.append(encode(message))
+        self.flush()
+
+    def answer(self, number: int, rows: tuple[Row, ...]) -> None:
+        """Send an answer, in as many messages as it needs."""
+        while len(rows) > MAX_FIRES:
+            self.send(Answer(number, rows[:MAX_FIRES], more=True))
+            rows = rows[MAX_FIRES:]
+        self.send(Answer(number, rows))
+
+    def flush(self) -> None:
+        """Send what waits, as far as the daemon reads it."""
+        try:
+            while self._outgoing:
+                self._socket.send(self._outgoing[0])
+                self._outgoing.popleft()
+        except BlockingIOError:
+            return
+        except ConnectionError:
+            self._outgoing.clear()  # `receive` sees the end

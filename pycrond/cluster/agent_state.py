@@ -1,0 +1,264 @@
+"""What the agent does next: a state machine of its connection and of its requests. Pure.
+
+A request is kept, over any number of connections, until a transaction has answered it. A server that does not
+reply keeps its connection: each new one would leave a process of the server stuck.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import NamedTuple
+
+from pycrond.cluster.output_copy import Copy
+from pycrond.cluster.protocol import (
+    Abandoned,
+    Ask,
+    Beat,
+    Bury,
+    Close,
+    Confirm,
+    LastFires,
+    Open,
+    Request,
+    Status,
+    TakeOver,
+    Tell,
+)
+
+CONNECT_TIMEOUT = 5.0  # seconds; then the next host is tried
+REPLY_TIMEOUT = 10.0  # seconds; then the daemon hears that the server is silent
+NAME_INTERVAL = 5.0  # seconds between looks at who has the node's name
+RETIRE_INTERVAL = 300.0  # seconds between deletions of old rows, with up to five nodes
+RETIRE_AGAIN = 5.0  # seconds until more of them are deleted
+SHORTEST_DELAY, LONGEST_DELAY = 0.2, 5.0  # seconds until a connection or a request is tried again
+
+
+class State(StrEnum):
+    DOWN = "down"
+    """There is no connection."""
+    CONNECTING = "connecting"
+    GREETING = "greeting"
+    """The tables are looked at, and the name is taken."""
+    IDLE = "idle"
+    ASKING = "asking"
+    """A transaction has been sent."""
+    STALLED = "stalled"
+    """It has had no reply for REPLY_TIMEOUT; the connection is kept, and nothing else is sent."""
+    FENCED = "fenced"
+    """The name belongs to another; nothing is sent but looks at it."""
+
+
+NEXT = {
+    State.DOWN: {State.CONNECTING},
+    State.CONNECTING: {State.DOWN, State.GREETING},
+    State.GREETING: {State.DOWN, State.IDLE, State.FENCED, State.STALLED},
+    State.IDLE: {State.DOWN, State.ASKING, State.GREETING},
+    State.ASKING: {State.DOWN, State.IDLE, State.STALLED, State.GREETING},
+    State.STALLED: {State.DOWN, State.IDLE, State.FENCED, State.GREETING},
+    State.FENCED: {State.DOWN, State.GREETING},
+}
+
+Work = Request | Copy
+ORDER: tuple[type[Work], ...] = (
+    Ask,
+    Confirm,
+    TakeOver,
+    Beat,
+    Abandoned,
+    Bury,
+    Close,
+    Tell,
+    Open,
+    LastFires,
+    Copy,
+)
+"""The kinds of requests, the most urgent first."""
+
+
+class Connect(NamedTuple):
+    """Begin to connect."""
+
+
+class Disconnect(NamedTuple):
+    """Close a connection that is not complete in time."""
+
+
+class Greet(NamedTuple):
+    """Send the next transaction of the greeting."""
+
+
+class Send(NamedTuple):
+    """Send the transaction of a request."""
+
+    request: Work
+    is_repeated: bool
+    """It may have been carried out before."""
+
+
+class Retire(NamedTuple):
+    """Delete old rows."""
+
+
+Action = Connect | Disconnect | Greet | Send | Retire
+
+
+class Pending:
+    """A request that has no answer yet."""
+
+    def __init__(self, request: Work) -> None:
+        self.request = request
+        self.tries = 0
+        self.not_before = 0.0
+
+
+class Agent:
+    """The states of an agent. Times are those of a clock that nobody turns."""
+
+    def __init__(self, random: Callable[[], float], now: float) -> None:
+        """`random` returns a number from 0 to 1."""
+        self.state = State.DOWN
+        self.detail = ""
+        self._random = random
+        self._failures = 0  # connections that failed, one after the other
+        self._pending: list[Pending] = []  # in the order of their urgency, then of their arrival
+        self._sent: Pending | None = None
+        self._is_awaiting = False  # a transaction has been sent
+        self._was_greeting = False  # before it stalled
+        self._since = now  # of the state, or when a transaction was sent
+        self._due = now  # a connection, or a look at the name
+        self._retire_at = now + self._retire_delay(1)
+
+    def receive(self, request: Work) -> None:
+        """Keep a request until it is answered."""
+        self._pending.append(Pending(request))
+        self._pending.sort(key=lambda pending: ORDER.index(type(pending.request)))
+
+    def next_action(self, now: float) -> Action | None:
+        """Return what is to be done now, taking it as done; None if nothing is."""
+        match self.state:
+            case State.DOWN if now >= self._due:
+                self._enter(State.CONNECTING, now)
+                return Connect()
+            case State.CONNECTING if now >= self._since + CONNECT_TIMEOUT:
+                return Disconnect()  # `lost` follows
+            case State.FENCED if now >= self._due:
+                self._enter(State.GREETING, now, self.detail)
+                return self._await(Greet(), now)
+            case State.GREETING if not self._is_awaiting:
+                return self._await(Greet(), now)
+            case State.GREETING | State.ASKING if self._is_awaiting and now >= self._since + REPLY_TIMEOUT:
+                self._was_greeting = self.state == State.GREETING
+                self._enter(State.STALLED, now, f"no reply for {REPLY_TIMEOUT:.0f} s")
+            case State.IDLE:
+                return self._next_transaction(now)
+        return None
+
+    def deadline(self) -> float | None:
+        """Return when `next_action` is to be asked again, if nothing happens before; None: never."""
+        match self.state:
+            case State.DOWN | State.FENCED:
+                return self._due
+            case State.CONNECTING:
+                return self._since + CONNECT_TIMEOUT
+            case State.GREETING | State.ASKING:
+                return self._since + REPLY_TIMEOUT if self._is_awaiting else self._since
+            case State.IDLE:
+                return min([self._retire_at, *(pending.not_before for pending in self._pending)])
+        return None
+
+    def connected(self, now: float) -> None:
+        """The connection is complete."""
+        self._enter(State.GREETING, now)
+
+    def greeted(self, now: float, *, is_over: bool) -> None:
+        """A transaction of the greeting is answered; `is_over`: the name is this node's."""
+        self._is_awaiting = False
+        if is_over:
+            self._failures = 0
+        self._enter(State.IDLE if is_over else State.GREETING, now)
+
+    def fenced(self, now: float, who: str) -> None:
+        """Another has the name."""
+        self._is_awaiting = False
+        self._enter(State.FENCED, now, who)
+        self._due = now + NAME_INTERVAL
+
+    def answered(self, now: float) -> None:
+        """The transaction sent has answered its request."""
+        if self._sent:
+            self._pending.remove(self._sent)
+        self._end(State.IDLE, now)
+
+    def answered_beats(self) -> list[int]:
+        """Return the numbers of all heartbeats that are pending, taking them as answered."""
+        beats = [pending for pending in self._pending if isinstance(pending.request, Beat)]
+        self._pending = [pending for pending in self._pending if pending not in beats]
+        return [pending.request.number for pending in beats if isinstance(pending.request, Beat)]
+
+    def unanswered(self, now: float, reason: str, *, at_once: bool = False) -> None:
+        """The transaction sent is no answer: its request is sent again, `at_once` or after others."""
+        if self._sent is None:
+            self._retire_at = now + RETIRE_INTERVAL
+        elif not at_once:
+            self._sent.not_before = now + self._delay(self._sent.tries - 1)
+        self._end(State.IDLE, now, reason)
+
+    def unnamed(self, now: float, reason: str = "") -> None:
+        """Greet anew: a heartbeat did not find its row, or the server is another."""
+        self._end(State.GREETING, now, reason)
+
+    def retired(self, now: float, nodes: int, *, is_over: bool) -> None:
+        """Old rows are deleted; with `is_over` there are no more."""
+        self._retire_at = now + (self._retire_delay(nodes) if is_over else RETIRE_AGAIN)
+        self._end(State.IDLE, now)
+
+    def lost(self, now: float, reason: str, *, has_other_host: bool = False) -> None:
+        """The connection is lost, or refused. `has_other_host`: the next one is tried at once."""
+        self._end(State.DOWN, now, reason)
+        if has_other_host:
+            self._due = now
+            return
+        self._due = now + self._delay(self._failures)
+        self._failures += 1
+
+    @property
+    def is_greeting(self) -> bool:
+        """The transaction sent, if there is one, belongs to the greeting."""
+        return self.state == State.GREETING or (self.state == State.STALLED and self._was_greeting)
+
+    def status(self) -> Status:
+        return Status(self.state, self.detail)
+
+    def _next_transaction(self, now: float) -> Action | None:
+        for pending in self._pending:
+            if pending.not_before <= now:
+                pending.tries += 1
+                self._sent = pending
+                self._enter(State.ASKING, now)
+                return self._await(Send(pending.request, pending.tries > 1), now)
+        if now >= self._retire_at:
+            self._enter(State.ASKING, now)
+            return self._await(Retire(), now)
+        return None
+
+    def _await(self, action: Action, now: float) -> Action:
+        self._is_awaiting = True
+        self._since = now
+        return action
+
+    def _end(self, state: State, now: float, detail: str = "") -> None:
+        self._sent = None
+        self._is_awaiting = False
+        self._enter(state, now, detail)
+
+    def _enter(self, state: State, now: float, detail: str = "") -> None:
+        if state not in {*NEXT[self.state], self.state}:
+            raise RuntimeError(f"{self.state} does not lead to {state}")
+        self.state, self.detail, self._since = state, detail, now
+
+    def _delay(self, failures: int) -> float:
+        """Return seconds that double with each failure, with jitter."""
+        return min(LONGEST_DELAY, SHORTEST_DELAY * 2.0 ** min(failures, 10)) * (0.5 + self._random() / 2)
+
+    def _retire_delay(self, nodes: int) -> float:
+        """Return seconds that grow with the number of nodes, each of which deletes old rows."""
+        return RETIRE_INTERVAL * max(1.0, nodes / 5) * (0.5 + self._random())

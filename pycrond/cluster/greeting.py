@@ -1,0 +1,101 @@
+"""The first transactions of a connection: look at the tables and the server, take the node's name. Pure."""
+
+from typing import Any, NamedTuple
+
+from pycrond.cluster import node_statements, schema
+from pycrond.cluster.database import Committed
+from pycrond.cluster.node_identity import Identity, NameRow, Wait
+from pycrond.cluster.statements import Statement
+from pycrond.errors import PycrondError
+
+
+class Timeline(NamedTuple):
+    """A server and the number of its timeline, which a promotion raises."""
+
+    system: str = ""
+    number: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.system}/{self.number}"
+
+    def require(self, other: "Timeline") -> None:
+        """Refuse a server whose timeline is lower: it was the primary before a failover."""
+        if self.system == other.system and other.number < self.number:
+            raise PycrondError(
+                f"the server is no longer the primary: its timeline is {other.number}, after {self.number}"
+            )
+
+
+def read_timeline(text: str) -> Timeline:
+    """Return a timeline from its text; raise ValueError."""
+    system, _, number = text.partition("/")
+    return Timeline(system, int(number))
+
+
+class Cluster(NamedTuple):
+    """The cluster as its tables describe it."""
+
+    name: str
+    zone: str
+    keep: float
+
+
+class Greeting:
+    """The transactions up to the node's name, one after the other."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self._is_checked = False
+        self._tokens: tuple[str, ...] | None = None  # of the rows whose name may be taken
+        self.system = ""
+        self.cluster = Cluster("", "", 0.0)
+        self._clock: float | None = None
+        self.blocked: Wait | None = None
+        """Who has the name."""
+
+    def statements(self) -> tuple[Statement, ...]:
+        """Return the statements of the next transaction."""
+        if not self._is_checked:
+            return (Statement(schema.CHECK),)
+        if self._tokens is None:
+            own = (self._identity.name, self._identity.ledger)
+            names = Statement(node_statements.NAMES, own)
+            return (
+                Statement(schema.META),
+                Statement(node_statements.SERVER),
+                names,
+                Statement(node_statements.CLOCK),
+            )
+        return node_statements.take_name(self._identity, self._tokens, self._identity.new_token())
+
+    def take_clock(self) -> float | None:
+        """Return the server's clock, if the last transaction has read it."""
+        seconds, self._clock = self._clock, None
+        return seconds
+
+    def read(self, committed: Committed, now: float) -> bool:
+        """Read the results; return whether the name is taken. Raises PycrondError."""
+        results = committed.results
+        if not self._is_checked:
+            schema.check_rights(*results[0][0])
+            self._is_checked = True
+            return False
+        if self._tokens is None:
+            self._look(results, now)
+            return False
+        self._tokens = None
+        if results[-1]:
+            self._identity.taken()
+            return True
+        return False  # another was faster: look again
+
+    def _look(self, results: list[list[Any]], now: float) -> None:
+        meta, server, names, clock = results
+        version, oldest, *described = meta[0]
+        schema.check_version(version, oldest)
+        self.cluster = Cluster(*described)
+        self.system = server[0][1]
+        self._clock = clock[0]
+        decision = self._identity.judge([NameRow(*row) for row in names], now)
+        self.blocked = decision if isinstance(decision, Wait) else None
+        self._tokens = None if isinstance(decision, Wait) else decision.tokens
