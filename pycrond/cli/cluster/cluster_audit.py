@@ -10,7 +10,7 @@ from pycrond.cluster.audit import ClusterAudit, Database, LedgerStarts
 from pycrond.host import machine
 from pycrond.ledger.audit import expected_fires
 from pycrond.ledger.codec import decode_options
-from pycrond.ledger.copies import started_runs
+from pycrond.ledger.copies import ledger_uuid, started_runs
 from pycrond.ledger.reader import Reader
 from pycrond.settings import Settings
 
@@ -32,6 +32,8 @@ def read_and_compare(
         claims = [row for row in view.between(span[0], span[1] + 60) if span[0] < row.fire <= span[1]]
         database = Database(claims, view.nodes(), now)
     expected = expected_fires(versions, reader.steps(), since=since, until=until, zone=machine.load_zone)
-    own = LedgerStarts(settings.node_name, started_runs(settings.ledger_path, *span), is_own=True)
-    others = [LedgerStarts(path, started_runs(path, *span)) for path in copies]
-    return audit.audit(versions, expected, database, [own, *others], span), since
+    names = {settings.ledger_path: settings.node_name, **{path: path for path in copies}}
+    ledgers = [
+        LedgerStarts(name, ledger_uuid(path), started_runs(path, *span)) for path, name in names.items()
+    ]
+    return audit.audit(versions, expected, database, ledgers, span), since
