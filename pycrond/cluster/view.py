@@ -32,7 +32,7 @@ ZONES = 15 * 60  # minutes by which a wall clock may differ from UTC, and a bit 
 CLUSTER = "SELECT cluster, zone, version, oldest, extract(epoch FROM keep)::float8 FROM pycrond.meta"
 NODES = """
     SELECT name, ledger::text, machine, extract(epoch FROM seen)::float8,
-    extract(epoch FROM clock_timestamp() - seen)::float8, told, draining, coalesce(labels, '{}'),
+    extract(epoch FROM clock_timestamp() - seen)::float8, draining, coalesce(labels, '{}'),
     coalesce(version, ''), offset_ms, coalesce(digest, '') FROM pycrond.nodes ORDER BY name
 """
 ACTIVITY = """

@@ -34,7 +34,6 @@ class NodeRow(NamedTuple):
     """The last heartbeat, by the database's clock."""
     age: float
     """Seconds since then, by the database's clock."""
-    told: int
     draining: bool
     labels: Sequence[str]
     version: str

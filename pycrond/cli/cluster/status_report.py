@@ -37,6 +37,10 @@ class StatusFacts(NamedTuple):
         """Return the number of open claims of a node."""
         return sum(row.claims for row in self.open_claims if row.node == node)
 
+    def oldest_open(self, node: str) -> float | None:
+        """Return the earliest fire time of a node's open claims; None without any."""
+        return min((row.oldest for row in self.open_claims if row.node == node), default=None)
+
     @property
     def median_ms(self) -> int | None:
         return median_offset(self.nodes)

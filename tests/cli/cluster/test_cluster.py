@@ -49,6 +49,7 @@ def test_the_status_in_one_look(machine: Machine) -> None:
         "s",
         "0",
         "1",
+        f"{machine.hour:%H:%M}",
         "same",
         "0.1.0",
         "db,eu",

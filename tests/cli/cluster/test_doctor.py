@@ -18,7 +18,7 @@ CLUSTER = ClusterRow("prod", "UTC", 1, 1, 86400.0)
 
 
 def node(name: str, **values: Any) -> NodeRow:
-    return NodeRow(name, "l", f"{name}.example", 0.0, 1.0, 0, False, (), "1", 0, "aaaa")._replace(**values)
+    return NodeRow(name, "l", f"{name}.example", 0.0, 1.0, False, (), "1", 0, "aaaa")._replace(**values)
 
 
 NODES = (node("web1"), node("web2"), node("web3"))
