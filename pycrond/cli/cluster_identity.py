@@ -4,6 +4,7 @@ import os
 
 from pycrond.host import users
 from pycrond.jobs.shared_identity import SharedIdentity
+from pycrond.ledger.cluster import read_identity
 from pycrond.settings import Settings
 from pycrond.sources.load_result import LoadResult
 from pycrond.sources.loader import Loader
@@ -11,7 +12,7 @@ from pycrond.sources.loader import Loader
 
 def cluster_identity(settings: Settings) -> SharedIdentity | None:
     """Return the identity of the cluster, with empty names where it is not known; None without a cluster."""
-    return SharedIdentity() if settings.cluster else None
+    return read_identity(settings.ledger_path) if settings.cluster else None
 
 
 def load_crontabs(settings: Settings) -> LoadResult:

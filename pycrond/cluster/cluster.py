@@ -33,7 +33,8 @@ from pycrond.host.poller import Poller
 from pycrond.jobs.events import Event, Skipped
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Cause, Fire, Reason, State
-from pycrond.ledger.cluster import ClusterIdentity, ClusterTable
+from pycrond.jobs.shared_identity import SharedIdentity
+from pycrond.ledger.cluster import ClusterTable
 from pycrond.runs.launcher import ClaimedRun
 from pycrond.runs.runs import Runs
 from pycrond.schedule.timezone import Zone
@@ -66,7 +67,7 @@ class Cluster:
         self._fires = SharedFires(self.membership, self._outbox, find_obstacle)
         self._dead_nodes = DeadNodes(self.membership, self._link, table, self._log)
         self.identity = table.identity()
-        """The cluster as the database has described it; None before it was first reached."""
+        """The cluster's name and zone, as its database has them."""
         self._jobs: Mapping[str, Job] = {}
         self._gaps = Gaps(self._link, table, self._zone_of)
         self._coming: list[str] = []  # UUIDs of the fires of the next minute
@@ -285,7 +286,7 @@ class Cluster:
             self._hold(self._runs.claim(fires), now)
 
     def _greeted(self, greeting: Greeting, now: datetime) -> None:
-        identity = ClusterIdentity(greeting.cluster, greeting.zone, greeting.keep)
+        identity = SharedIdentity(greeting.cluster, greeting.zone)
         if identity != self.identity:
             self.identity = identity
             self._table.remember(identity)
@@ -303,7 +304,7 @@ class Cluster:
         """Return what `status` shows."""
         return {
             "node": self.membership.node,
-            "name": self.identity.name if self.identity else None,
+            "name": self.identity.name or None,
             "state": self._link.status.state,
             "detail": self._link.status.detail or None,
             "nodes": len(self.membership.rows),
@@ -316,7 +317,7 @@ class Cluster:
 
     def _zone_of(self, job: Job) -> Zone:
         """Return the zone of a shared job."""
-        name = job.entry.zone or (self.identity.zone if self.identity else "UTC")
+        name = job.entry.zone or self.identity.zone or "UTC"
         return machine.load_zone(name)
 
 

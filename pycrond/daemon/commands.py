@@ -85,7 +85,9 @@ class Commands:
 
     def _status(self, _request: dict[str, Any], uid: int) -> dict[str, Any]:
         now = clock.now()
-        return {**self._facts(now), **self._figures(now), "loaded_files": self._files(uid)}
+        cluster = self._subsystems.scheduler.cluster
+        node = {"cluster": cluster.facts()} if cluster else {}
+        return {**self._facts(now), **self._figures(now), **node, "loaded_files": self._files(uid)}
 
     def _facts(self, now: datetime) -> dict[str, Any]:
         daemon = self._subsystems

@@ -80,6 +80,7 @@ class Reloader:
         self._waits_for_names = False
         gc.disable()  # nothing of this is garbage, and there may be a million objects to look at
         try:
+            self._note_cluster()
             before, self.loaded = self.loaded, self._loader.load(most)
             self._builder.accounts = self.loaded.accounts
             self._builder.waited_for = self._loader.waited_for - self.loaded.accounts.keys()
@@ -97,6 +98,15 @@ class Reloader:
         else:
             self.request(is_asked=False)
             self._waits_for_names = not self._loader.has_more
+
+    def _note_cluster(self) -> bool:
+        """Use the name and zone of the cluster from now on; return whether they are others than before."""
+        cluster = self._scheduler.cluster
+        if cluster is None or cluster.identity == self._loader.identity:
+            return False
+        self._loader.identity = cluster.identity
+        self._scheduler.delayed.cluster = cluster.identity.name
+        return True
 
     def write(self, now: datetime) -> None:
         """Write the loaded jobs to the ledger."""
@@ -132,6 +142,8 @@ class Reloader:
             for name in sorted(self.loaded.unknown):  # the log has the answers in this order
                 NAMES.is_settled(name)
         self._note_changed_users(now)
+        if self._note_cluster():
+            self.request(is_asked=False)
         is_waiting = self._waits_for_names and bool(loader.waited_for)
         if self._requested_at is None or elapsed < self._look_at or is_waiting:
             return

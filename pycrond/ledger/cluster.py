@@ -5,11 +5,14 @@ row's UUID is the fire's run in the cluster, in this daemon and in the next.
 """
 
 import os
+import sqlite3
 from collections.abc import Iterable
+from contextlib import closing, suppress
 from typing import NamedTuple
 
 from pycrond.jobs.run import Fire
-from pycrond.ledger.database import Database
+from pycrond.jobs.shared_identity import SharedIdentity
+from pycrond.ledger.database import Database, quote_path
 
 KEPT_FOR = 3 * 86_400.0  # seconds after which the row of a fire whose verdict is acknowledged is deleted
 
@@ -40,16 +43,6 @@ OPEN_FIRES = """
 NEXT_ATTEMPT = (
     "SELECT 1 + coalesce(max(attempt), 0), max(era) FROM runs WHERE key = ? AND wall = ? AND fold = ?"
 )
-
-
-class ClusterIdentity(NamedTuple):
-    """What the database says of the cluster; remembered while it is away."""
-
-    name: str
-    zone: str
-    """The time zone of shared jobs that name none."""
-    keep: float
-    """Seconds for which the database keeps rows."""
 
 
 class OpenFire(NamedTuple):
@@ -95,13 +88,12 @@ class ClusterTable:
         row = self._file.db.execute("SELECT ledger FROM cluster_node").fetchone()
         return str(row[0]) if row else new_uuid()  # on a full disk: it is the name of no stored row
 
-    def identity(self) -> ClusterIdentity | None:
-        """Return what is known of the cluster; None before it was first reached."""
-        row = self._file.db.execute("SELECT cluster, zone, keep FROM cluster_node").fetchone()
-        return ClusterIdentity(*row) if row and row[0] is not None else None
+    def identity(self) -> SharedIdentity:
+        """Return the cluster's name and zone, empty before it was first reached."""
+        return _identity(self._file.db)
 
-    def remember(self, identity: ClusterIdentity) -> None:
-        self._file.write(("UPDATE cluster_node SET cluster = ?, zone = ?, keep = ?", [tuple(identity)]))
+    def remember(self, identity: SharedIdentity) -> None:
+        self._file.write(("UPDATE cluster_node SET cluster = ?, zone = ?", [tuple(identity)]))
 
     # Fires
 
@@ -156,6 +148,21 @@ class ClusterTable:
         """Delete the rows of fires that are settled and old."""
         statement = "DELETE FROM cluster_fires WHERE is_open = 0 AND fire < ?"
         self._file.write((statement, [(now - KEPT_FOR,)]))
+
+
+def read_identity(path: str) -> SharedIdentity:
+    """Return the cluster's name and zone as a ledger file has them; empty where it cannot be read."""
+    with (
+        suppress(sqlite3.Error),
+        closing(sqlite3.connect(f"file:{quote_path(path)}?mode=ro", uri=True)) as db,
+    ):
+        return _identity(db)
+    return SharedIdentity()
+
+
+def _identity(db: sqlite3.Connection) -> SharedIdentity:
+    row = db.execute("SELECT cluster, zone FROM cluster_node WHERE cluster IS NOT NULL").fetchone()
+    return SharedIdentity(*row) if row else SharedIdentity()
 
 
 def new_uuid() -> str:

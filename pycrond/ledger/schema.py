@@ -227,8 +227,7 @@ MIGRATIONS = (
         one     INTEGER PRIMARY KEY CHECK (one = 1),
         ledger  TEXT NOT NULL,       -- a UUID
         cluster TEXT,                -- its name, by the database; null: never reached
-        zone    TEXT,                -- of shared jobs without a zone of their own
-        keep    REAL                 -- seconds for which the database keeps rows
+        zone    TEXT                 -- of shared jobs without a zone of their own
     ) STRICT;
     CREATE TABLE cluster_fires (     -- fires that the nodes of a cluster share
         key     TEXT NOT NULL,

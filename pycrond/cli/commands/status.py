@@ -137,8 +137,20 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
         yield from disk_lines(disk, terminal.here())
     if kept := answer.get("retention"):
         yield from _retention_lines(kept)
+    if node := answer.get("cluster"):
+        yield from _node_lines(node)
     if answer.get("alarms") or answer.get("dropped_alarms"):
         yield f"alarms: {answer['alarms']} not yet delivered, {answer.get('dropped_alarms', 0)} dropped"
+
+
+def _node_lines(node: dict[str, Any]) -> Iterator[str]:
+    """Yield the state of this machine in its cluster."""
+    detail = f" ({node['detail']})" if node["detail"] else ""
+    yield f"cluster {node['name'] or 'not reached yet'}: node {node['node']}, database {node['state']}{detail}"
+    draining = ", this one is draining" if node["draining"] else ""
+    yield f"    {node['alive']} of {counted(node['nodes'], 'node')} alive{draining}"
+    if node["undecided"] or node["untold"]:
+        yield f"    {counted(node['undecided'], 'fire')} undecided, {node['untold']} not yet acknowledged"
 
 
 def _retention_lines(kept: dict[str, Any]) -> Iterator[str]:

@@ -65,6 +65,21 @@ class RetentionDocument(TypedDict):
     keep_output_bytes: int
 
 
+class NodeDocument(TypedDict):
+    """This machine as a node of its cluster."""
+
+    node: str
+    name: Annotated[str | None, "of the cluster; null: it was never reached"]
+    state: Annotated[str, "of the connection to the database: idle, asking, stalled, down, fenced, …"]
+    detail: str | None
+    nodes: int
+    alive: int
+    draining: bool
+    clock_ms: Annotated[int, "by how much this clock is ahead of the median of the nodes"]
+    undecided: Annotated[int, "fires about which it is not decided yet"]
+    untold: Annotated[int, "fires of which the database has not acknowledged the verdict"]
+
+
 class StatusDocument(TypedDict):
     """Printed by `pycrond status`. Without a daemon, most keys are missing."""
 
@@ -97,6 +112,7 @@ class StatusDocument(TypedDict):
     shares: NotRequired[SharesDocument]
     disk: NotRequired[DiskDocument]
     retention: NotRequired[RetentionDocument]
+    cluster: NotRequired[NodeDocument]
     not_loaded: NotRequired[list[FileChangeDocument]]
     failed: NotRequired[list[NamedStandingDocument]]
     missed: NotRequired[list[NamedStandingDocument]]
