@@ -134,6 +134,18 @@ class ClaimRow(NamedTuple):
         return self.job.partition("/")[2] or self.job
 
 
+class PassedRow(NamedTuple):
+    """Fires of a job that were skipped or missed since its last run."""
+
+    job: str
+    state: str
+    fires: int
+    latest: float
+    """The latest fire time."""
+    reason: str
+    """Of the latest."""
+
+
 def median_offset(nodes: Iterable[NodeRow]) -> int | None:
     """Return the median of the clock offsets of nodes that are alive, in milliseconds; None without any."""
     offsets = [node.offset_ms for node in nodes if node.is_alive and node.offset_ms is not None]

@@ -15,7 +15,7 @@ KINDS = {"alive": "good", "draining": "busy", "silent": "busy", "dead": "bad"}
 TROUBLES = {
     "lost": "lost with their nodes",
     "no-database": "skipped without an answer of the database",
-    "no-node": "skipped, as no node was free for them",
+    "no-node": "skipped without a node for them",
 }
 
 
@@ -46,7 +46,7 @@ def _columns(facts: StatusFacts) -> Sequence[TableColumn]:
     return [
         TableColumn("NODE", [Cell(node.name) for node in nodes], least=20),
         TableColumn("STATE", [Cell(state_of(node), KINDS[node.state]) for node in nodes]),
-        TableColumn("SEEN", [Cell(f"{duration(max(0.0, node.age))} ago") for node in nodes], right=True),
+        TableColumn("SEEN", [Cell(f"{duration(max(0, round(node.age)))} ago") for node in nodes], right=True),
         TableColumn("CLOCK", [Cell(_signed(node.offset_ms)) for node in nodes], rank=3, right=True),
         TableColumn("SKEW", [Cell(_signed(facts.skew_ms(node))) for node in nodes], rank=2, right=True),
         TableColumn(
