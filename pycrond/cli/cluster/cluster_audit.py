@@ -14,7 +14,6 @@ from pycrond.ledger.copies import ledger_uuid, started_runs
 from pycrond.ledger.reader import Reader
 from pycrond.settings import Settings
 
-RETENTION_MARGIN = timedelta(days=1)  # the database may have deleted rows that are younger than `keep`
 WITHOUT_ROWS = timedelta(hours=1)  # that are audited where the database has no row at all
 
 
@@ -25,7 +24,7 @@ def read_and_compare(
     versions = [row for row in reader.versions() if decode_options(row.options).is_shared]
     with cluster_view(settings) as view:
         now, first = view.now(), view.first_fire()
-        kept = clock.at(now) + RETENTION_MARGIN - timedelta(seconds=view.cluster().keep)
+        kept = clock.at(now - view.cluster().keep)
         begin = until - WITHOUT_ROWS if first is None else clock.at(first - 60)
         since = max(since, kept, begin)
         span = (since.timestamp(), until.timestamp())
