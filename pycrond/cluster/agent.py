@@ -58,14 +58,18 @@ class Program:
         self._offset = 0.0  # of this machine's clock, ahead of the server's, in seconds
         self._nodes = 1  # in the cluster
         self._reported = Status("")
+        self._reasons: list[str] = []  # why the hosts tried one after the other have failed
 
     def run(self) -> None:
         """Run until the daemon closes the socket."""
-        while self._take_requests():
-            self._act()
-            self._report()
-            if self._wait():
-                self._receive()
+        with self._daemon:
+            while self._take_requests():
+                self._act()
+                self._report()
+                if self._wait():
+                    self._receive()
+        if self._connection:
+            self._connection.close()
 
     def _wait(self) -> bool:
         """Wait for what is next; return whether the connection is ready."""
@@ -132,8 +136,7 @@ class Program:
                 )
                 self._send(beat, is_durable=False)
             case Copy():
-                self._sent = request = request.read(self._spool)
-                piece = (request.runs[0].run, str(request.piece), (request.data or b"")[:PIECE_SIZE])
+                piece = (request.runs[0].run, str(request.piece), request.data[:PIECE_SIZE])
                 self._send((statements.Statement(node_statements.ADD_PIECE, piece),))
             case _:
                 self._send(statements.statements(request, self._node, again=action.is_repeated))
@@ -170,7 +173,10 @@ class Program:
             self._connection.close()
         self._connection = None
         self._sent = None
-        self._agent.lost(now, " ".join(reason.split()), has_other_host=self._hosts.has_untried)
+        self._reasons.append(" ".join(reason.split()))
+        self._agent.lost(now, "; ".join(self._reasons), has_other_host=self._hosts.has_untried)
+        if not self._hosts.has_untried:
+            self._reasons = []
 
     def _take_outcome(self, outcome: Committed | Failed, now: float) -> None:
         request, self._sent = self._sent, None
@@ -202,6 +208,7 @@ class Program:
         self._agent.greeted(now, is_over=is_over)
         if is_over:
             self._hosts.succeeded()
+            self._reasons = []
             cluster = self._greeting.cluster
             self._report()
             self._daemon.send(GreetingMessage(self._connections, *cluster, str(self._timeline)))
@@ -248,8 +255,8 @@ class Program:
 
     def _copy(self, copy: Copy) -> None:
         """Copy what is left of runs' output, then answer the request that told of them."""
-        if copy.runs and self._spool:
-            self._agent.receive(copy)
+        if left := copy.read(self._spool):
+            self._agent.receive(left)
         else:
             self._daemon.answer(copy.answer.number, copy.answer.rows)
 

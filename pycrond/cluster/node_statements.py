@@ -41,7 +41,7 @@ TAKE_NAME: LiteralString = """
 """
 BEAT: LiteralString = """
     UPDATE pycrond.nodes n
-    SET beat = n.beat + 1, token = $4::uuid, seen = now(), offset_ms = $5::int, digest = $6
+    SET beat = n.beat + 1, token = $4::uuid, seen = now(), offset_ms = $5::bigint, digest = $6
     WHERE n.name = $1 AND n.instance = $2::uuid AND n.token = ANY($3::uuid[])
     RETURNING jsonb_build_array(n.name)
 """

@@ -27,6 +27,12 @@ SETTINGS = {
     "wal_receiver_status_interval": "1s",
     "logging_collector": "off",
 }
+EMPTY = """
+    DO $$ BEGIN
+        TRUNCATE pycrond.nodes, pycrond.claims, pycrond.locks, pycrond.outputs;
+        UPDATE pycrond.meta SET zone = 'Europe/Berlin', keep = interval '90 days';
+    END $$
+"""
 SUPERUSER = "postgres"
 _numbers = itertools.count()
 
@@ -48,6 +54,10 @@ def _as_user(*command: str) -> list[str]:
     return ["setpriv", *user, "--pdeathsig=KILL", *command]
 
 
+class _Process(subprocess.Popen[bytes]):
+    """A process that is not ended with those that a failed test leaves: other tests use it."""
+
+
 class Postgres:
     """A server: the primary, or a standby of it."""
 
@@ -60,7 +70,7 @@ class Postgres:
             "fsync": "on" if fsync else "off",
             "unix_socket_directories": str(directory),
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: _Process | None = None
 
     def conninfo(self, database: str = "postgres", user: str = SUPERUSER) -> str:
         return f"host={self.directory} dbname={database} user={user}"
@@ -85,7 +95,7 @@ class Postgres:
         """Start the server, and wait until it answers."""
         options = [f"--{name}={value}" for name, value in {**self._settings, **settings}.items()]
         with (self.directory / "log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = _Process(
                 _as_user(program("postgres"), "-D", str(self.data), *options),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -222,6 +232,18 @@ def empty_database(postgres: Postgres) -> str:
 
 
 @pytest.fixture
-def database(postgres: Postgres) -> str:
+def own_database(postgres: Postgres) -> str:
     """The conninfo of a new database with the cluster's tables."""
     return postgres.conninfo(postgres.create_database("migrated"))
+
+
+@pytest.fixture(scope="session")
+def shared_database(postgres: Postgres) -> str:
+    return postgres.conninfo(postgres.create_database("migrated"))
+
+
+@pytest.fixture
+def database(shared_database: str) -> str:
+    """The conninfo of a database with the cluster's tables, which are empty. It is quicker than a new one."""
+    execute(shared_database, EMPTY)
+    return shared_database
