@@ -122,24 +122,27 @@ def load_psycopg() -> Any:
 def connect(conninfo: str) -> Iterator[Any]:
     """Connect for as long as the block lasts; errors of the database become PycrondError."""
     psycopg = load_psycopg()
-    has_connected = False
+    late, has_connected = threading.Event(), False
     try:
         with psycopg.connect(
             conninfo, connect_timeout=CONNECT_TIMEOUT, prepare_threshold=None, application_name="pycrond"
         ) as connection:
             has_connected = True
-            with _give_up_after(TOTAL_TIMEOUT, connection.fileno()):
+            with _end_after(TOTAL_TIMEOUT, connection.fileno(), late):
                 yield connection
     except psycopg.Error as error:
+        if late.is_set():
+            raise PycrondError(f"the database has not answered within {TOTAL_TIMEOUT:.0f} s") from error
         raise PycrondError(explain(error, has_connected=has_connected)) from error
 
 
 @contextlib.contextmanager
-def _give_up_after(seconds: float, descriptor: int) -> Iterator[None]:
-    """End a connection after so many seconds: a server that is frozen keeps no timeout of its own."""
+def _end_after(seconds: float, descriptor: int, late: threading.Event) -> Iterator[None]:
+    """End a connection that lasts longer, and set `late`: a frozen server keeps no timeout of its own."""
     connection = socket.socket(fileno=os.dup(descriptor))
 
     def shut_down() -> None:
+        late.set()
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
 
@@ -150,6 +153,7 @@ def _give_up_after(seconds: float, descriptor: int) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+        timer.join()
         connection.close()
 
 
