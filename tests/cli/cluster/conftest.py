@@ -5,13 +5,14 @@ import os
 import sqlite3
 import subprocess
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pycrond.cluster import schema
 from pycrond.crontab import parser
 from pycrond.jobs.job import make_jobs
 from pycrond.ledger.codec import JobRows
@@ -169,8 +170,9 @@ def add_run(machine: Machine, key: str, fire: datetime, state: str = "succeeded"
 
 
 @pytest.fixture
-def machine(tmp_path: Path, database: str) -> Machine:
-    return Machine(tmp_path, database)
+def machine(tmp_path: Path, database: str) -> Iterator[Machine]:
+    yield Machine(tmp_path, database)
+    execute(database, "UPDATE pycrond.meta SET version = %s", schema.VERSION)
 
 
 @pytest.fixture
