@@ -8,7 +8,6 @@ import pytest
 from tests.conftest import Crond, wait_until
 
 # Fixtures of the database.
-from tests.support.postgres import database, empty_database, postgres  # noqa: F401
 
 MakeNode = Callable[..., Crond]
 

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         timeline, clusters = _read(reader, spans, options, window, recorded, cluster_name(settings))
     reader.close()
-    heading = _heading(timeline, day, zone)
+    heading = _heading(timeline, day, zone, "lane" if options.of_cluster else "job")
     if options.svg:
         from pycrond.cli.timeline.svg_chart import svg
 
@@ -144,7 +144,10 @@ def _read_cluster(
     start = max(window.start, (window.now // 60 + 1) * 60)
     coming = _coming_starts(jobs, start, window.until, cluster_name(settings))
     bars = chain(lanes.spans, foreseen(coming, {}, window.now))
-    return build_timeline(jobs, bars, window, lanes.gone), lanes.nodes
+    timeline = build_timeline(jobs, bars, window, lanes.gone)
+    places = {job.key: place for place, job in enumerate(jobs)}
+    ordered = sorted(timeline.lanes, key=lambda lane: lanes.place(lane.key, places))
+    return timeline._replace(lanes=tuple(ordered)), lanes.nodes
 
 
 def _matches(globs: Iterable[str], *names: str | None) -> bool:
@@ -184,10 +187,10 @@ def _delayed(row: JobRow, times: Iterable[float], cluster: str) -> Sequence[floa
     return [at + delay(job, clock.at(at), seed, "", cluster) for at in times]
 
 
-def _heading(timeline: Timeline, day: str | None, zone: Zone) -> str:
+def _heading(timeline: Timeline, day: str | None, zone: Zone, noun: str) -> str:
     when = f"{datetime.fromisoformat(day):%A} {day}" if day else "The next 24 hours"
     failed = f", {timeline.failed:,} failed" if timeline.failed else ""
-    jobs, starts = counted(len(timeline.lanes), "job", ","), counted(timeline.total, "start", ",")
+    jobs, starts = counted(len(timeline.lanes), noun, ","), counted(timeline.total, "start", ",")
     return f"{when}, {zone.name}: {jobs}, {starts}{failed}"
 
 
