@@ -220,11 +220,10 @@ class Agents:
         agent.greeting()
         return agent
 
-    def process(self, name: str, ledger: str = "", conninfo: str = "", **options: str) -> AgentProcess:
-        """Start the program, and wait until it has its name."""
+    def program(self, name: str, ledger: str = "", conninfo: str = "", **options: str) -> AgentProcess:
+        """Start the program."""
         agent = AgentProcess(conninfo or self.conninfo, name, ledger, **options)
         self._agents.append(agent)
-        agent.greeting()
         return agent
 
     def end(self) -> None:
