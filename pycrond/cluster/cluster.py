@@ -166,9 +166,9 @@ class Cluster:
         """Tell the database in the next step of runs that have started or ended."""
         self._outbox.has_changed = True
 
-    def was_away(self) -> None:
-        """Ask for what no node has decided about, as this one was away."""
-        self._gaps.is_wanted = True
+    def was_away(self, now: datetime) -> None:
+        """Ask for what no node has decided about until now, as this one was away."""
+        self._gaps.was_away(now)
 
     # The loop
 
@@ -188,6 +188,8 @@ class Cluster:
                     self._greeted(message, now)
                 case Status():
                     self._report(message, now)
+        if caught_up := self._gaps.step(self._jobs, now):
+            self._hold(self._runs.claim(caught_up), now)
         self._fires.step(now, may_ask=self._table.can_be_durable)
         self._finish(now)
         self._beat(elapsed)
@@ -272,7 +274,7 @@ class Cluster:
             case Abandoned(ledger=ledger):
                 self._take_over(self._dead_nodes.fires_to_take(answer.rows, ledger, self._jobs, now), now)
             case LastFires():
-                self._catch_up(self._gaps.answered(answer.rows, self._jobs, now), now)
+                self._gaps.answered(answer.rows)
             case _:
                 self._outbox.answered(answer, request)
 
@@ -280,10 +282,6 @@ class Cluster:
         taken = {(fire.job.key, fire.wall, fire.fold): old for fire, old in fires}
         if fires:
             self._hold(self._runs.claim([fire for fire, _ in fires]), now, taken)
-
-    def _catch_up(self, fires: Sequence[Fire], now: datetime) -> None:
-        if fires:
-            self._hold(self._runs.claim(fires), now)
 
     def _greeted(self, greeting: Greeting, now: datetime) -> None:
         identity = SharedIdentity(greeting.cluster, greeting.zone)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from pycrond import clock
 from pycrond.cluster.agent_link import AgentLink
@@ -13,63 +14,91 @@ from pycrond.ledger.cluster import ClusterTable, new_uuid
 from pycrond.schedule.dst import FireTime, fire_times
 from pycrond.schedule.timezone import Zone
 
-MIN_AGE = timedelta(seconds=90)  # of a fire that no node may still decide about
+DECIDED_AFTER = timedelta(
+    seconds=15
+)  # after the start of a fire: nodes that live have decided about it by then
+MAX_GAP = timedelta(days=400)
 MAX_MISSED = 1_000  # fires of a job of which each has a row; older ones have none
 MAX_CAUGHT_UP = 100  # fires of a job, with `missed=all`
-SPREAD = 5  # seconds over which catch-ups of different jobs start
+SPREAD = 5_000  # ms over which catch-ups of different jobs start
 ZoneOf = Callable[[Job], Zone]
 
 
+class _Gap(NamedTuple):
+    """The time after a job's newest row until this node was there again."""
+
+    key: str
+    since: datetime
+    until: datetime
+
+
 class Gaps:
-    """Asks for the newest row of each job, and decides about what has no row since."""
+    """Asks for the newest row of each job, and decides about the fires after it."""
 
     def __init__(self, link: AgentLink, table: ClusterTable, zone_of: ZoneOf) -> None:
         self._link = link
         self._table = table
         self._zone_of = zone_of
-        self.is_wanted = True
-        """This node was away: perhaps all were."""
+        self._until: datetime | None = None  # this node was away until then: perhaps all were
+        self._asked_until = datetime.min
+        self._gaps: list[_Gap] = []
+
+    def was_away(self, now: datetime) -> None:
+        """Look for fires until now that have no row."""
+        self._until = now
 
     def ask(self, jobs: Iterable[Job]) -> None:
-        """Ask for the newest rows, if that is wanted."""
-        if not self.is_wanted:
+        """Ask for the newest rows, if this node was away."""
+        if self._until is None:
             return
-        self.is_wanted = False
+        self._asked_until, self._until = self._until, None
         names = [job.key for job in jobs if job.entry.options.is_shared and job.entry.schedule]
         for first in range(0, len(names), MAX_FIRES):
-            self._link.send(LastFires(self._link.number(), tuple(names[first : first + MAX_FIRES])))
+            some = tuple(names[first : first + MAX_FIRES])
+            self._link.send(LastFires(self._link.number(), some, self._asked_until.timestamp()))
 
-    def answered(self, rows: Sequence[Row], jobs: Mapping[str, Job], now: datetime) -> list[Fire]:
-        """Take the newest rows; write down what was missed, and return what is to be caught up."""
+    def answered(self, rows: Sequence[Row]) -> None:
+        """Take the newest rows. A job without one has no gap: it is new."""
+        self._gaps += [_Gap(row.job, clock.at(row.fire), self._asked_until) for row in rows]
+
+    def step(self, jobs: Mapping[str, Job], now: datetime) -> list[Fire]:
+        """Write down what was missed, and return what is to be caught up; living nodes have decided first."""
         caught_up: list[Fire] = []
         missed: list[Report] = []
-        for row in rows:
-            job = jobs.get(row.job)
+        later = []
+        for gap in self._gaps:
+            job = jobs.get(gap.key)
             if job is None:
                 continue
-            passed = [*self._passed(job, clock.at(row.fire), now)]
+            if now < gap.until + DECIDED_AFTER + timedelta(seconds=job.entry.options.jitter):
+                later.append(gap)
+                continue
+            passed = [*self._passed(job, gap)]
             again = _to_catch_up(job, passed, now)
             caught_up += [self._catch_up(job, fire, now) for fire in again]
             missed += [_missed(job, fire) for fire in passed if fire not in again]
+        self._gaps = later
         for first in range(0, len(missed), MAX_FIRES):
             self._link.send(Close(self._link.number(), tuple(missed[first : first + MAX_FIRES])))
         return caught_up
 
-    def _passed(self, job: Job, since: datetime, now: datetime) -> Iterator[FireTime]:
+    def _passed(self, job: Job, gap: _Gap) -> Iterator[FireTime]:
+        """Return the newest fires of a gap."""
         if job.entry.schedule is None:
             return
-        first = max(since + timedelta(minutes=1), now - timedelta(days=400))
-        fires = fire_times(job.entry.schedule, self._zone_of(job), _minute(first), _minute(now - MIN_AGE))
+        minute = timedelta(minutes=1)
+        first = max(gap.since, gap.until - MAX_GAP).replace(second=0, microsecond=0) + minute
+        last = gap.until.replace(second=0, microsecond=0) + minute
         newest: list[FireTime] = []
-        for fire in fires:
+        for fire in fire_times(job.entry.schedule, self._zone_of(job), first, last):
             newest.append(fire)
-            if len(newest) > 2 * MAX_MISSED:
+            if len(newest) >= 2 * MAX_MISSED:
                 del newest[:MAX_MISSED]
         yield from newest[-MAX_MISSED:]
 
     def _catch_up(self, job: Job, fire: FireTime, now: datetime) -> Fire:
         attempt, era = self._table.next_attempt(job.key, fire.wall, fire.fold)
-        start = now + timedelta(seconds=1 + draw_below(SPREAD * 1000, job.key) / 1000)
+        start = now + timedelta(milliseconds=1_000 + draw_below(SPREAD, job.key))
         return Fire(job, fire.at, fire.wall, fire.fold, era, "catch-up", start_at=start, attempt=attempt)
 
 
@@ -86,7 +115,3 @@ def _to_catch_up(job: Job, passed: Sequence[FireTime], now: datetime) -> Sequenc
 def _missed(job: Job, fire: FireTime) -> Report:
     at = fire.at.timestamp()
     return Report(job.key, fire.wall, fire.fold, new_uuid(), at, State.MISSED, Reason.DAEMON_DOWN)
-
-
-def _minute(at: datetime) -> datetime:
-    return at.replace(second=0, microsecond=0)

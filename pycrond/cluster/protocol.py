@@ -171,10 +171,11 @@ class Open(NamedTuple):
 
 
 class LastFires(NamedTuple):
-    """Ask for the newest row of each of these jobs, to know the cluster's gap."""
+    """Ask for the newest row of each of these jobs before a time, to know the cluster's gap."""
 
     number: int
     jobs: tuple[str, ...]
+    before: float
 
 
 class Ping(NamedTuple):

@@ -192,7 +192,8 @@ LAST_FIRES: LiteralString = """
     SELECT jsonb_build_array(c.job, c.wall, c.fold, c.run, c.node, c.state, c.reason, c.ended IS NOT NULL,
         extract(epoch FROM c.fire)::float8)
     FROM jsonb_array_elements_text($1::jsonb) AS a (job) CROSS JOIN LATERAL (
-        SELECT * FROM pycrond.claims WHERE claims.job = a.job ORDER BY wall DESC, fold DESC LIMIT 1
+        SELECT * FROM pycrond.claims WHERE claims.job = a.job AND claims.fire < to_timestamp($2::float8)
+        ORDER BY wall DESC, fold DESC LIMIT 1
     ) AS c
 """
 
@@ -244,7 +245,7 @@ def _reading(request: Abandoned | Open | LastFires, node: Node) -> Statement:
             return Statement(ABANDONED, (request.ledger,))
         case Open():
             return Statement(OPEN, (node.ledger,))
-    return Statement(LAST_FIRES, (json.dumps(request.jobs),))
+    return Statement(LAST_FIRES, (json.dumps(request.jobs), repr(request.before)))
 
 
 def _ask(request: Ask, node: Node, again: bool) -> list[Statement]:

@@ -146,7 +146,7 @@ class Scheduler:
         """Start the shared fires that are this node's."""
         if self.cluster:
             if self.clock_changes.take_was_away():
-                self.cluster.was_away()
+                self.cluster.was_away(now)
             self.cluster.step(now, clock.elapsed())
             if starting := self.cluster.take_starting():
                 self.admission.enter(starting, now)
