@@ -92,8 +92,15 @@ class ClusterTable:
         """Return the cluster's name and zone, empty before it was first reached."""
         return _identity(self._file.db)
 
-    def remember(self, identity: SharedIdentity) -> None:
-        self._file.write(("UPDATE cluster_node SET cluster = ?, zone = ?", [tuple(identity)]))
+    def timeline(self) -> str:
+        """Return the timeline of the database at the last connection; empty: there was none."""
+        row = self._file.db.execute("SELECT timeline FROM cluster_node").fetchone()
+        return str(row[0]) if row else ""
+
+    def remember(self, identity: SharedIdentity, timeline: str) -> None:
+        """Write what a connection has found."""
+        statement = "UPDATE cluster_node SET cluster = ?, zone = ?, timeline = ?"
+        self._file.write((statement, [(*identity, timeline)]))
 
     # Fires
 
