@@ -71,7 +71,7 @@ class Cluster:
         self.identity = table.identity()
         """The cluster's name and zone, as its database has them."""
         self.identity_of_jobs = SharedIdentity()
-        """The ones from which the times of the loaded jobs are drawn; until they are the same, nothing is asked."""
+        """Those from which the times of the loaded jobs are drawn; while they differ, nothing is asked."""
         self._jobs: Mapping[str, Job] = {}
         self._gaps = Gaps(self._link, table, self._zone_of)
         self._coming: list[str] = []  # UUIDs of the fires of the next minute

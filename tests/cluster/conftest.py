@@ -13,7 +13,7 @@ MakeNode = Callable[..., Crond]
 
 
 @pytest.fixture
-def make_node(tmp_path: Path, database: str) -> Iterator[MakeNode]:  # noqa: F811
+def make_node(tmp_path: Path, database: str) -> Iterator[MakeNode]:
     """Returns a node that has not been started, by its name; more arguments are its settings."""
     nodes: list[Crond] = []
 
