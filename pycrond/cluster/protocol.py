@@ -250,8 +250,7 @@ def decode(packet: bytes) -> Message:
     """Return the message of a packet. Raises ValueError for anything else."""
     try:
         name, *fields = json.loads(packet)
-        message: Message = _CLASSES[name](*fields)
-        return _with_rows(message)
+        return _with_rows(_CLASSES[name](*fields))
     except (KeyError, TypeError) as error:
         raise ValueError(f"not a message: {packet[:100]!r}") from error
 
@@ -284,10 +283,10 @@ _ROWS: dict[type, tuple[str, Any]] = {
 """The field of a message that has rows, and how one is read from the list that JSON has."""
 
 
-def _with_rows(message: Message) -> Message:
+def _with_rows(message: Any) -> Message:
     """Return the message with rows in place of lists."""
-    if type(message) not in _ROWS:
-        return message
-    name, read = _ROWS[type(message)]
-    changed: Message = message._replace(**{name: tuple(map(read, getattr(message, name)))})
-    return changed
+    if type(message) in _ROWS:
+        name, read = _ROWS[type(message)]
+        message = message._replace(**{name: tuple(map(read, getattr(message, name)))})
+    read_message: Message = message
+    return read_message
