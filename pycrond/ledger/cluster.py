@@ -17,9 +17,9 @@ from pycrond.ledger.database import Database, quote_path
 KEPT_FOR = 3 * 86_400.0  # seconds after which the row of a fire whose verdict is acknowledged is deleted
 
 BEGIN = """
-    INSERT INTO cluster_fires (key, wall, fold, fire, run, job) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO
-    NOTHING
-    """
+    INSERT INTO cluster_fires (key, wall, fold, fire, run, job) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET is_open = 1
+"""
 TAKE_OVER = """
     INSERT INTO cluster_fires (key, wall, fold, fire, run, job) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET run = excluded.run, told = '', is_open = 1
