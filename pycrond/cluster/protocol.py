@@ -11,7 +11,7 @@ import json
 from typing import Any, NamedTuple
 
 MAX_FIRES = 100
-MAX_MESSAGE = 128 << 10  # bytes of a packet; the kernel's default for a socket's buffer is 208 KiB
+MAX_MESSAGE = 160 << 10  # bytes of a packet; the kernel's default for a socket's buffer is 208 KiB
 
 
 class Claim(NamedTuple):
@@ -128,6 +128,8 @@ class Bury(NamedTuple):
     number: int
     ledger: str
     token: str
+    all_of_them: bool = False
+    """Also those that may be taken over: nobody has."""
 
 
 class Abandoned(NamedTuple):
@@ -236,7 +238,8 @@ _CLASSES: dict[str, Any] = {
 
 def encode(message: Message) -> bytes:
     """Return a message as a packet."""
-    return json.dumps([type(message).__name__, *message], separators=(",", ":")).encode()
+    text = json.dumps([type(message).__name__, *message], separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "surrogatepass")
 
 
 def decode(packet: bytes) -> Message:
@@ -245,27 +248,26 @@ def decode(packet: bytes) -> Message:
         name, *fields = json.loads(packet)
         message: Message = _CLASSES[name](*fields)
         return _with_rows(message)
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not a message: {packet[:100]!r}") from error
 
 
 def _with_rows(message: Message) -> Message:
     """Return the message with rows in place of the lists that JSON has."""
-    match message:
-        case Ask():
-            return message._replace(claims=tuple(map(_claim, message.claims)))
-        case TakeOver():
-            return message._replace(fires=tuple((_claim(claim), run) for claim, run in message.fires))
-        case Confirm():
-            return message._replace(runs=tuple(Report(*run) for run in message.runs))
-        case Close() | Tell():
-            return message._replace(rows=tuple(Report(*row) for row in message.rows))
-        case LastFires():
-            return message._replace(jobs=tuple(message.jobs))
-        case Answer():
-            return message._replace(rows=tuple(Row(*row) for row in message.rows))
-        case Nodes():
-            return message._replace(nodes=tuple(_node(node) for node in message.nodes))
+    if isinstance(message, Ask):
+        message = message._replace(claims=tuple(map(_claim, message.claims)))
+    elif isinstance(message, TakeOver):
+        message = message._replace(fires=tuple((_claim(claim), run) for claim, run in message.fires))
+    elif isinstance(message, Confirm):
+        message = message._replace(runs=tuple(Report(*run) for run in message.runs))
+    elif isinstance(message, Close | Tell):
+        message = message._replace(rows=tuple(Report(*row) for row in message.rows))
+    elif isinstance(message, LastFires):
+        message = message._replace(jobs=tuple(message.jobs))
+    elif isinstance(message, Answer):
+        message = message._replace(rows=tuple(Row(*row) for row in message.rows))
+    elif isinstance(message, Nodes):
+        message = message._replace(nodes=tuple(_node(node) for node in message.nodes))
     return message
 
 

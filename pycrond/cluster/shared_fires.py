@@ -3,6 +3,7 @@ node.
 """
 
 import heapq
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,7 +14,7 @@ from pycrond.cluster.outbox import Outbox
 from pycrond.cluster.protocol import Row
 from pycrond.cluster.shared_jobs import label_of
 from pycrond.jobs.job import Job
-from pycrond.jobs.run import OPEN, Cause, Reason
+from pycrond.jobs.run import OPEN, Cause, Fire, Reason
 from pycrond.runs.launcher import ClaimedRun
 
 READY_AHEAD = 1.5  # seconds before its start, at which a fire that is ours is made ready
@@ -63,6 +64,11 @@ class SharedFires:
         held.fire.plan(self._membership.node, self._rank(held), now.timestamp())
         self._look_later(held)
 
+    def has_fire(self, fire: Fire) -> bool:
+        """Return whether a fire is looked after, under whatever UUID."""
+        name = fire.job.key, fire.wall, fire.fold
+        return any((held.job.key, *held.claimed.run.fire[2:4]) == name for held in self)
+
     def remove(self, run: str) -> Held | None:
         """Look after a fire no more."""
         return self._held.pop(run, None)
@@ -84,8 +90,9 @@ class SharedFires:
         for held in self:
             held.fire.start += step.total_seconds()
             held.fire.look_at += step.total_seconds()
-        self._looks = [(held.fire.look_at, run) for run, held in self._held.items()]
-        heapq.heapify(self._looks)
+        self._looks.clear()
+        for held in self:
+            self._look_later(held)
 
     def _rank(self, held: Held) -> int | None:
         claim = held.fire.claim
@@ -96,7 +103,8 @@ class SharedFires:
         return self._membership.rank(label_of(held.job), claim.job, claim.wall, claim.fold)
 
     def _look_later(self, held: Held) -> None:
-        heapq.heappush(self._looks, (held.fire.look_at, held.fire.claim.run))
+        if held.fire.look_at < math.inf:
+            heapq.heappush(self._looks, (held.fire.look_at, held.fire.claim.run))
 
     # What is due
 
@@ -135,6 +143,8 @@ class SharedFires:
         for run, row in answers:
             held = self._held.get(run)
             if held is None:
+                if row and row.run == run:
+                    self._outbox.came_late(row)
                 continue
             if action := held.fire.on_row(row, seconds):
                 self._do(action, held)
