@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from pycrond import clock
 from pycrond.cluster.agent_link import AgentLink
 from pycrond.cluster.dead_nodes import DeadNodes
 from pycrond.cluster.fire import SharedFire, Taken
@@ -234,16 +235,10 @@ class Cluster:
         settled, elsewhere = self._fires.take_settled()
         self._table.close(elsewhere)
         self._settle(settled, now)
-        median = self._median(now)
-        if median:
-            self._catch_up(self._gaps.step(self._jobs, median, now), now)
-        skew, latest = self.membership.skew(), median.timestamp() if median else None
-        self._outbox.send(now.timestamp(), latest, skew, self._fires.__contains__)
-
-    def _median(self, now: datetime) -> datetime | None:
-        """The time by the median of the nodes' clocks; None: this one's distance from it is not known."""
-        ahead = self.membership.disagreement_ms()
-        return None if ahead is None else now - timedelta(milliseconds=ahead)
+        median = self.membership.median_time(now.timestamp())
+        if median is not None:
+            self._catch_up(self._gaps.step(self._jobs, clock.at(median), now), now)
+        self._outbox.send(now.timestamp(), median, self.membership.skew(), self._fires.__contains__)
 
     def _settle(self, settled: Sequence[tuple[ClaimedRun, Cause]], now: datetime) -> None:
         """Write down that runs do not start on this node."""
@@ -307,7 +302,8 @@ class Cluster:
             case Abandoned(ledger=ledger):
                 self._take_over(self._dead_nodes.fires_to_take(answer.rows, ledger, self._jobs, now), now)
             case LastFires():
-                self._gaps.answered(answer.rows, self._jobs, self._median(now) or now)
+                median = self.membership.median_time(now.timestamp())
+                self._gaps.answered(answer.rows, self._jobs, now if median is None else clock.at(median))
             case _:
                 self._outbox.answered(answer, request)
 

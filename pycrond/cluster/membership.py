@@ -105,6 +105,11 @@ class Membership:
         """How far this node's clock is ahead of the median; None: not known yet."""
         return None if self._offset_ms is None else self._offset_ms - self._median()
 
+    def median_time(self, now: float) -> float | None:
+        """The time by the median of the clocks, when this node's shows `now`; None: not known yet."""
+        ahead = self.disagreement_ms()
+        return None if ahead is None else now - ahead / 1000
+
     def candidates(self, label: str | None) -> list[str]:
         """The names of the nodes that may claim a fire of a job with this label."""
         middle = self._median()

@@ -6,7 +6,8 @@ from typing import TypeVar
 
 from pycrond import clock
 from pycrond.cluster.agent_link import AgentLink
-from pycrond.cluster.fire import SharedFire  # noqa: TC001
+from pycrond.cluster.fire import CLOSE_AFTER, SharedFire
+from pycrond.cluster.membership import MAX_DISAGREEMENT
 from pycrond.cluster.protocol import (
     MAX_FIRES,
     Answer,
@@ -59,7 +60,7 @@ class Outbox:
         its fire is not decided.
 
         `median` is the time by the clocks of all nodes, None if it is not known: before that no fire is
-        closed. A node whose clock is ahead would close what has not come for the others.
+        closed. A node whose clock is ahead would close what the others have not come to.
         """
         number = self._link.number
         claims, self.claims = self.claims, []
@@ -71,13 +72,9 @@ class Outbox:
             self._link.send(Confirm(number(), reports))
         self._send_taken()
         latest = -math.inf if median is None else median
-        closed = [pair for pair in self.closed if pair[0].claim.fire <= latest]
-        self.closed = [
-            (fire, reason)
-            for fire, reason in self.closed
-            if fire.claim.fire > latest and is_held(fire.claim.run)
-        ]
-        for closings in _batches(closed):
+        due = [(fire, reason) for fire, reason in self.closed if _may_close(fire, latest)]
+        self.closed = [pair for pair in self.closed if pair not in due and is_held(pair[0].claim.run)]
+        for closings in _batches(due):
             rows = tuple(_report(fire.claim, State.SKIPPED, reason) for fire, reason in closings)
             self._link.send(Close(number(), rows))
         if self.has_changed and self._link.is_connected and self._table.can_be_durable:
@@ -113,8 +110,8 @@ class Outbox:
             if len(self._telling) >= MAX_TELLING:
                 break  # an answer continues
             report = None if is_held(fire.run) else self._state_of(fire)
-            if report and report.state in NOT_STARTED and report.fire > latest:
-                continue
+            if report and report.state in NOT_STARTED and max(report.fire, report.ended or 0.0) > latest:
+                continue  # it was decided by a clock that is ahead
             if report and self._telling.get(fire.run) != report.state:
                 self._telling[fire.run] = report.state
                 reports.append(report)
@@ -189,6 +186,11 @@ class Outbox:
 
 def _report(claim: Claim, state: str, reason: str = "", *, started: float | None = None) -> Report:
     return Report(claim.job, claim.wall, claim.fold, claim.run, claim.fire, state, reason, started)
+
+
+def _may_close(fire: SharedFire, median: float) -> bool:
+    """Return whether the other nodes have come to the time at which a fire may be closed."""
+    return max(fire.start, fire.claim.fire) + CLOSE_AFTER <= median + MAX_DISAGREEMENT / 1000
 
 
 def _batches(values: Sequence[_T]) -> Iterator[Sequence[_T]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pycrond.cluster.fire import Action, Do, Phase, SharedFire
-from pycrond.cluster.membership import Membership
+from pycrond.cluster.membership import MAX_DISAGREEMENT, Membership
 from pycrond.cluster.outbox import Outbox
 from pycrond.cluster.protocol import Row
 from pycrond.cluster.shared_jobs import label_of
@@ -18,6 +18,8 @@ from pycrond.jobs.run import OPEN, Cause, Fire, Reason
 from pycrond.runs.launcher import ClaimedRun
 
 READY_AHEAD = 1.5  # seconds before its start, at which a fire that is ours is made ready
+AHEAD = Cause.of(Reason.ELSEWHERE, "left to nodes whose clocks agree: this one's is ahead of them")
+NOT_KNOWN = Cause.of(Reason.ELSEWHERE, "left to other nodes: this one has not heard of the cluster")
 FindObstacle = Callable[[Job, datetime], Reason]
 """Returns the reason for which a job could not start now on this node; NONE: it could."""
 
@@ -130,7 +132,7 @@ class SharedFires:
                 seconds, obstacle or None, may_ask=may_ask and rank is not None, is_first=rank == 0
             )
             if action:
-                self._do(action, held)
+                self._do(action, held, seconds)
             if held.fire.phase is not Phase.OVER:
                 held.fire.look_at = max(held.fire.look_at, seconds + 0.001)
                 self._look_later(held)
@@ -147,7 +149,7 @@ class SharedFires:
                     self._outbox.came_late(row)
                 continue
             if action := held.fire.on_row(row, seconds):
-                self._do(action, held)
+                self._do(action, held, seconds)
                 continue
             self._look_later(held)
             is_soon = held.fire.start - seconds <= READY_AHEAD
@@ -156,15 +158,16 @@ class SharedFires:
 
     def confirmed(self, answers: Iterable[tuple[str, Row | None]], now: datetime) -> None:
         """Take the answers to confirmations."""
+        seconds = now.timestamp()
         for run, row in answers:
             held = self._held.get(run)
-            action = held.fire.on_confirmed(row, now.timestamp()) if held else None
+            action = held.fire.on_confirmed(row, seconds) if held else None
             if held and action:
-                self._do(action, held)
+                self._do(action, held, seconds)
 
     # Actions
 
-    def _do(self, action: Action, held: Held) -> None:
+    def _do(self, action: Action, held: Held, now: float) -> None:
         fire = held.fire
         match action.do:
             case Do.ASK:
@@ -182,8 +185,17 @@ class SharedFires:
                 self.elsewhere.append(fire.claim.run)
                 self._settle(held, Cause.of(Reason.ELSEWHERE, f"{action.reason} has it"))
             case Do.SKIP:
-                text = f"{action.reason}: {action.details}".removesuffix(": ")
-                self._settle(held, Cause(Reason(action.reason), text))
+                self._settle(held, self._cause(action, held, now))
+
+    def _cause(self, action: Action, held: Held, now: float) -> Cause:
+        """Return why a fire is skipped. A node whose clock is ahead, or perhaps ahead, decides nothing about
+        what the others have not come to.
+        """
+        median = self._membership.median_time(now)
+        is_shared = held.job.entry.options.is_shared
+        if is_shared and (median is None or held.fire.claim.fire > median + MAX_DISAGREEMENT / 1000):
+            return NOT_KNOWN if median is None else AHEAD
+        return Cause(Reason(action.reason), f"{action.reason}: {action.details}".removesuffix(": "))
 
     def _settle(self, held: Held, cause: Cause) -> None:
         self.remove(held.fire.claim.run)
