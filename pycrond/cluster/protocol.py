@@ -11,7 +11,7 @@ import json
 from typing import Any, NamedTuple
 
 MAX_FIRES = 100
-MAX_MESSAGE = 128 << 10  # bytes of a packet; the kernel's default for a socket's buffer is 208 KiB
+MAX_MESSAGE = 160 << 10  # bytes of a packet; the kernel's default for a socket's buffer is 208 KiB
 
 
 class Claim(NamedTuple):
@@ -130,6 +130,8 @@ class Bury(NamedTuple):
     number: int
     ledger: str
     token: str
+    all_of_them: bool = False
+    """Also those that may be taken over: nobody has."""
 
 
 class Abandoned(NamedTuple):
@@ -243,7 +245,8 @@ _CLASSES: dict[str, Any] = {
 
 def encode(message: Message) -> bytes:
     """Return a message as a packet."""
-    return json.dumps([type(message).__name__, *message], separators=(",", ":")).encode()
+    text = json.dumps([type(message).__name__, *message], separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "surrogatepass")
 
 
 def decode(packet: bytes) -> Message:
@@ -251,7 +254,7 @@ def decode(packet: bytes) -> Message:
     try:
         name, *fields = json.loads(packet)
         return _with_rows(_CLASSES[name](*fields))
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not a message: {packet[:100]!r}") from error
 
 
