@@ -12,6 +12,7 @@ from pycrond.cluster import cluster as cluster_module
 from pycrond.cluster.cluster import Cluster
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Cause, Fire, Outcome, Reason, Run, State
+from pycrond.jobs.shared_identity import SharedIdentity
 from pycrond.ledger.rows import GapRow
 from pycrond.ledger.writer import Ledger
 from pycrond.runs.launcher import ClaimedRun
@@ -85,7 +86,7 @@ class ModelNode:
         self._path = str(directory / f"{name}.db")
         self.ledger = Ledger(self._path)
         for table in TABLES:
-            self.ledger.file.db.execute(f"DELETE FROM {table}")  # noqa: S608 -- constants
+            self.ledger.file.db.execute(f"DELETE FROM {table}")
         self.cluster: Cluster | None = None
         self.link = ModelLink(name)
         self.starts: list[Start] = []
@@ -127,6 +128,7 @@ class ModelNode:
             poller: Any = None
             self.cluster = Cluster(settings, self.ledger.cluster, runs, poller, self.obstacle)
         self.link.ledger = self.cluster.membership.ledger
+        self.cluster.identity = self.cluster.identity_of_jobs = SharedIdentity("cluster", "UTC")
         self.cluster.replace_jobs(self.jobs, ())
         self._ahead = 0
         self._recover(now)
@@ -180,7 +182,7 @@ class ModelNode:
             ]
             self.ledger.pass_over(gaps)
             if self.cluster:
-                self.cluster.was_away()
+                self.cluster.was_away(clock.at(now))
         self.last = max(last, until)
 
     def _resume(self, now: float) -> None:
