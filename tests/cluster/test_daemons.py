@@ -16,7 +16,11 @@ SHARED = "#: name=shared on=one\n* * * * * echo >>{tally}\n"
 
 def outcomes(node: Crond, name: str) -> list[tuple[str, str]]:
     """Return the states of a job's runs on a node and their reasons, the oldest first."""
-    return [(run.state, run.reason.partition(":")[0]) for run in reversed(node.runs()) if run.key.endswith(f"/{name}")]
+    return [
+        (run.state, run.reason.partition(":")[0])
+        for run in reversed(node.runs())
+        if run.key.endswith(f"/{name}")
+    ]
 
 
 def rows(database: str, columns: str = "job, node, state, reason") -> list[tuple[object, ...]]:
