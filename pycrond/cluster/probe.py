@@ -37,7 +37,7 @@ def probe(conninfo: str) -> Probe:
         begin_reading(connection)
         view = View(connection)
         offset_ms = _offset_ms(connection)
-        role, database, exists, usage, lacking = connection.execute(schema.CHECK).fetchone()
+        ((role, database, exists, usage, lacking),) = connection.execute(schema.CHECK).fetchone()
         server = view.server()
         lacking = lacking if usage or not exists else ["USAGE on schema pycrond"]
         can_read = exists and not any("SELECT" in right or "USAGE" in right for right in lacking)

@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from pycrond.cluster.view_rows import (
     ClusterRow,
     NodeRow,
     OpenRow,
+    PassedRow,
     ServerRow,
     TroubleRow,
 )
@@ -32,7 +33,7 @@ ZONES = 15 * 60  # minutes by which a wall clock may differ from UTC, and a bit 
 CLUSTER = "SELECT cluster, zone, version, oldest, extract(epoch FROM keep)::float8 FROM pycrond.meta"
 NODES = """
     SELECT name, ledger::text, machine, extract(epoch FROM seen)::float8,
-    extract(epoch FROM clock_timestamp() - seen)::float8, told, draining, coalesce(labels, '{}'),
+    extract(epoch FROM clock_timestamp() - seen)::float8, draining, coalesce(labels, '{}'),
     coalesce(version, ''), offset_ms, coalesce(digest, '') FROM pycrond.nodes ORDER BY name
 """
 ACTIVITY = """
@@ -66,8 +67,19 @@ CLAIM = """
 LAST = f"""
     SELECT last.* FROM unnest(%(jobs)s::text[]) AS wanted(job)
     CROSS JOIN LATERAL ({CLAIM} WHERE claims.job = wanted.job AND ended IS NOT NULL
-    ORDER BY wall DESC, fold DESC LIMIT 1) AS last
+    AND state NOT IN ('skipped', 'missed') ORDER BY wall DESC, fold DESC LIMIT 1) AS last
 """  # noqa: S608 -- constants
+PASSED = """
+    SELECT wanted.job, passed.state, count(*), extract(epoch FROM max(passed.fire))::float8,
+    (array_agg(passed.reason ORDER BY passed.wall DESC))[1]
+    FROM unnest(%(jobs)s::text[], %(walls)s::int[]) AS wanted(job, wall)
+    CROSS JOIN LATERAL (
+        SELECT state, fire, wall, reason FROM pycrond.claims
+        WHERE claims.job = wanted.job AND claims.wall > wanted.wall AND state IN ('skipped', 'missed')
+        ORDER BY claims.wall DESC LIMIT 1000
+    ) AS passed GROUP BY wanted.job, passed.state
+"""
+"""At most the latest 1000 of each job: one that has never run may have more than can be counted in time."""
 OUTPUT = """
     SELECT run::text, string_agg(data, ''::bytea ORDER BY piece) FROM pycrond.outputs
     WHERE run = ANY(%(runs)s::uuid[]) GROUP BY run
@@ -110,24 +122,27 @@ def load_psycopg() -> Any:
 def connect(conninfo: str) -> Iterator[Any]:
     """Connect for as long as the block lasts; errors of the database become PycrondError."""
     psycopg = load_psycopg()
-    has_connected = False
+    late, has_connected = threading.Event(), False
     try:
         with psycopg.connect(
             conninfo, connect_timeout=CONNECT_TIMEOUT, prepare_threshold=None, application_name="pycrond"
         ) as connection:
             has_connected = True
-            with _give_up_after(TOTAL_TIMEOUT, connection.fileno()):
+            with _end_after(TOTAL_TIMEOUT, connection.fileno(), late):
                 yield connection
     except psycopg.Error as error:
+        if late.is_set():
+            raise PycrondError(f"the database has not answered within {TOTAL_TIMEOUT:.0f} s") from error
         raise PycrondError(explain(error, has_connected=has_connected)) from error
 
 
 @contextlib.contextmanager
-def _give_up_after(seconds: float, descriptor: int) -> Iterator[None]:
-    """End a connection after so many seconds: a server that is frozen keeps no timeout of its own."""
+def _end_after(seconds: float, descriptor: int, late: threading.Event) -> Iterator[None]:
+    """End a connection that lasts longer, and set `late`: a frozen server keeps no timeout of its own."""
     connection = socket.socket(fileno=os.dup(descriptor))
 
     def shut_down() -> None:
+        late.set()
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
 
@@ -138,6 +153,7 @@ def _give_up_after(seconds: float, descriptor: int) -> Iterator[None]:
         yield
     finally:
         timer.cancel()
+        timer.join()
         connection.close()
 
 
@@ -220,8 +236,12 @@ class View:
         return self._rows(ClaimRow, f"{CLAIM} WHERE ended IS NULL ORDER BY wall, fold, job")
 
     def last_claims(self, jobs: Sequence[str]) -> list[ClaimRow]:
-        """Return the newest closed claim of each of these jobs that has one."""
+        """Return the newest run of each of these jobs that has ended, also one that was lost."""
         return self._rows(ClaimRow, LAST, jobs=[*jobs])
+
+    def passed_since(self, walls: Mapping[str, int]) -> list[PassedRow]:
+        """Return the fires of jobs that were skipped or missed after a wall minute, by job and state."""
+        return self._rows(PassedRow, PASSED, jobs=[*walls], walls=[*walls.values()])
 
     def jobs_since(self, at: float) -> list[str]:
         """Return the keys of all jobs that have had a fire since then."""

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "migrate: create the tables, or add what a new version needs; status: show nodes, database and what"
         " needs a person; drain: have a node claim nothing more; undrain: let it claim again"
     )
-    parser.add_argument("action", choices=ACTIONS, metavar="ACTION", help=about)
+    parser.add_argument("action", choices=ACTIONS, metavar="|".join(ACTIONS), help=about)
     about = "with drain and undrain: the node (this machine)"
     parser.add_argument("node_name", nargs="?", metavar="NODE", help=about)
     about = "with migrate: the cluster's name, from which H and jitter of shared jobs are drawn"
