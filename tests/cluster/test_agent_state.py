@@ -1,6 +1,5 @@
 """The agent's states: every request is answered in the end, and nothing is sent where it must not be."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -247,7 +246,7 @@ class Play:
         if outcome == "nothing":
             return
         self.is_sent = False
-        steps: dict[str, Callable[[float], None]] = {
+        steps: dict[str, Any] = {
             "connected": self.agent.connected,
             "greeted": lambda now: self.agent.greeted(now, is_over=True),
             "more": lambda now: self.agent.greeted(now, is_over=False),
