@@ -224,7 +224,7 @@ class Greeting(NamedTuple):
 
 
 class Status(NamedTuple):
-    """The agent's state has changed. (That it asks is not reported.)"""
+    """The agent's state has changed. That it asks, or tries again to connect, is not reported."""
 
     state: str
     """`connecting`, `greeting`, `idle`, `stalled`, `down` or `fenced`."""
