@@ -7,13 +7,11 @@ import pytest
 
 from tests.conftest import Crond, wait_until
 
-# Fixtures of the database.
-
 MakeNode = Callable[..., Crond]
 
 
 @pytest.fixture
-def make_node(tmp_path: Path, database: str) -> Iterator[MakeNode]:  # noqa: F811
+def make_node(tmp_path: Path, database: str) -> Iterator[MakeNode]:
     """Returns a node that has not been started, by its name; more arguments are its settings."""
     nodes: list[Crond] = []
 
