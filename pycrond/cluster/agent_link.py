@@ -48,6 +48,8 @@ class AgentLink:
             *(f"--socket={SOCKET}", f"--conninfo-fd={CONNINFO}", *arguments),
         )
         self._conninfo = conninfo
+        self.timeline = ""
+        """Of the database at the last connection; one with a lower timeline is refused."""
         self._poller = poller
         self._log = log
         self.pending: dict[int, Request] = {}
@@ -136,7 +138,7 @@ class AgentLink:
         try:
             self._pid = os.posix_spawn(
                 self._arguments[0],
-                self._arguments,
+                (*self._arguments, *((f"--timeline={self.timeline}",) if self.timeline else ())),
                 os.environ,  # libpq's variables are among them
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),

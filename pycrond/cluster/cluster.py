@@ -63,6 +63,7 @@ class Cluster:
             f"--spool={settings.spool_dir}",
         )
         self._link = AgentLink(arguments, settings.cluster, poller, self._log)
+        self._link.timeline = table.timeline()
         self._outbox = Outbox(self._link, table, self._log, settings.cluster_output << 10)
         self._fires = SharedFires(self.membership, self._outbox, find_obstacle)
         self._dead_nodes = DeadNodes(self.membership, self._link, table, self._log)
@@ -285,9 +286,8 @@ class Cluster:
 
     def _greeted(self, greeting: Greeting, now: datetime) -> None:
         identity = SharedIdentity(greeting.cluster, greeting.zone)
-        if identity != self.identity:
-            self.identity = identity
-            self._table.remember(identity)
+        self.identity, self._link.timeline = identity, greeting.timeline
+        self._table.remember(identity, greeting.timeline)
         self._outbox.connected()
         self._beat_at = 0.0
         self._log.write("CLUSTER", f"{self.membership.node} is a node of {identity.name}", now)

@@ -40,7 +40,7 @@ class Gaps:
         self._table = table
         self._zone_of = zone_of
         self._until: datetime | None = None  # this node was away until then: perhaps all were
-        self._asked_until = datetime.min
+        self._asked_until = clock.at(0)
         self._gaps: list[_Gap] = []
 
     def was_away(self, now: datetime) -> None:

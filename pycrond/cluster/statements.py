@@ -170,12 +170,17 @@ TELL: LiteralString = """
     FROM jsonb_to_recordset($1::jsonb) AS a (job text, wall int, fold smallint, run uuid, fire float8,
         number int, state text, reason text, started float8, ended float8, status int)
     ORDER BY a.wall, a.fold, a.job
-    ON CONFLICT (wall, fold, job) DO UPDATE SET number = excluded.number, state = excluded.state,
-        reason = excluded.reason, started = excluded.started, ended = excluded.ended, status = excluded.status
+    ON CONFLICT (wall, fold, job) DO UPDATE SET run = excluded.run, node = excluded.node,
+        ledger = excluded.ledger, number = excluded.number, state = excluded.state, reason = excluded.reason,
+        started = excluded.started, ended = excluded.ended, status = excluded.status
     WHERE c.run = excluded.run AND (c.ended IS NULL OR excluded.ended IS NOT NULL OR c.state = 'lost')
+        OR c.reason = 'no-database' AND excluded.started IS NOT NULL
     RETURNING jsonb_build_array(c.wall, c.fold, c.job)
 """
-"""A state that is final stays, should a request arrive late; `lost` was only the other nodes' opinion."""
+"""A state that is final stays, should a request arrive late; `lost` was only the other nodes' opinion, and a
+node that skipped a fire without the database (`no-database`) did not know of one that started it
+(`on-partition=run`).
+"""
 READ: LiteralString = """
     SELECT jsonb_build_array(c.job, c.wall, c.fold, c.run, c.node, c.state, c.reason, c.ended IS NOT NULL,
         extract(epoch FROM c.fire)::float8)

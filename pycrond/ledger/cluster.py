@@ -41,7 +41,7 @@ OPEN_FIRES = """
 """
 """Those with something to tell, or nearly so: nothing is told of a run that is claimed."""
 NEXT_ATTEMPT = (
-    "SELECT 1 + coalesce(max(attempt), 0), max(era) FROM runs WHERE key = ? AND wall = ? AND fold = ?"
+    "SELECT 1 + coalesce(max(attempt), 1), max(era) FROM runs WHERE key = ? AND wall = ? AND fold = ?"
 )
 
 
@@ -92,8 +92,15 @@ class ClusterTable:
         """Return the cluster's name and zone, empty before it was first reached."""
         return _identity(self._file.db)
 
-    def remember(self, identity: SharedIdentity) -> None:
-        self._file.write(("UPDATE cluster_node SET cluster = ?, zone = ?", [tuple(identity)]))
+    def timeline(self) -> str:
+        """Return the timeline of the database at the last connection; empty: there was none."""
+        row = self._file.db.execute("SELECT timeline FROM cluster_node").fetchone()
+        return str(row[0]) if row else ""
+
+    def remember(self, identity: SharedIdentity, timeline: str) -> None:
+        """Write what a connection has found."""
+        statement = "UPDATE cluster_node SET cluster = ?, zone = ?, timeline = ?"
+        self._file.write((statement, [(*identity, timeline)]))
 
     # Fires
 
@@ -140,7 +147,7 @@ class ClusterTable:
         return bool(self._file.db.execute("SELECT 1 FROM cluster_fires WHERE run = ?", (run,)).fetchone())
 
     def next_attempt(self, key: str, wall: int, fold: int) -> tuple[int, int]:
-        """Return the number of the next attempt of a fire, and its era."""
+        """Return the number of the next attempt of a fire, and its era. The first was at the fire's time."""
         attempt, era = self._file.db.execute(NEXT_ATTEMPT, (key, wall, fold)).fetchone()
         return int(attempt), int(era or 0)
 

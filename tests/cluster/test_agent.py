@@ -209,7 +209,8 @@ def test_a_daemon_that_reads_nothing_loses_nothing(agents: Agents) -> None:
 
 def test_the_program(agents: Agents, database: str) -> None:
     secret = f"{database} password=secret"
-    one = agents.process("one", conninfo=secret, labels="a,b")
+    one = agents.program("one", conninfo=secret, labels="a,b")
+    one.greeting()
     one._socket.send(encode(Ping()))
     one.status("idle")
     assert one.beat().nodes[0].labels == ("a", "b")
@@ -260,3 +261,12 @@ def test_tell_twice_and_ask_by_another_agent(agents: Agents) -> None:
     numbers = [after.send(Tell, [report(fire, state)]) for state in ("running", "succeeded")]
     assert [after.answer(number)[0].state for number in numbers] == ["running", "succeeded"]
     assert after.ask(fire._replace(run=str(uuid4())))[0].state == "succeeded"
+
+
+def test_a_setting_that_is_no_connection_string(agents: Agents) -> None:
+    broken = agents.program("one", conninfo="secret of:the password")
+    assert broken.status("down").detail == "the setting `cluster` is not a connection string of PostgreSQL"
+    broken._socket.send(encode(Ping()))
+    broken.status("down")
+    broken.hang_up()
+    assert broken.process.wait(10) == 0

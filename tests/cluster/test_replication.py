@@ -38,6 +38,7 @@ class Pair:
 def pair(monkeypatch: pytest.MonkeyPatch) -> Iterator[Pair]:
     monkeypatch.setattr(agent_state, "LONGEST_DELAY", 0.1)
     monkeypatch.setattr(agent_state, "REPLY_TIMEOUT", 0.3)
+    monkeypatch.setattr(agent_state, "CONNECT_TIMEOUT", 0.5)
     with ExitStack() as stack:
         first = stack.enter_context(primary(fsync=False))
         with psycopg.connect(first.conninfo(), autocommit=True) as connection:

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 import pytest
 
-from pycrond.cluster.agent import Program
+from pycrond.cluster.agent_loop import AgentLoop
 from pycrond.cluster.agent_socket import AgentSocket
 from pycrond.cluster.greeting import Timeline
 from pycrond.cluster.hosts import Hosts
@@ -57,7 +57,7 @@ class Agent:
     def begin(self, theirs: socket.socket, conninfo: str, options: dict[str, Any]) -> None:
         identity = Identity(self.name, self.ledger, "host", options.get("labels", ()), "1.0")
         timeline = options.get("timeline", Timeline())
-        program = Program(
+        program = AgentLoop(
             *(AgentSocket(theirs.detach()), Hosts(conninfo, self.name), identity),
             *(options.get("spool", ""), timeline),
         )
@@ -220,11 +220,10 @@ class Agents:
         agent.greeting()
         return agent
 
-    def process(self, name: str, ledger: str = "", conninfo: str = "", **options: str) -> AgentProcess:
-        """Start the program, and wait until it has its name."""
+    def program(self, name: str, ledger: str = "", conninfo: str = "", **options: str) -> AgentProcess:
+        """Start the program."""
         agent = AgentProcess(conninfo or self.conninfo, name, ledger, **options)
         self._agents.append(agent)
-        agent.greeting()
         return agent
 
     def end(self) -> None:

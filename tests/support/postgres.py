@@ -25,6 +25,7 @@ SETTINGS = {
     "wal_level": "replica",
     "hot_standby": "on",
     "wal_receiver_status_interval": "1s",
+    "wal_retrieve_retry_interval": "100ms",
     "logging_collector": "off",
 }
 EMPTY = """

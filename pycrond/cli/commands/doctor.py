@@ -6,9 +6,10 @@ import os
 import shutil
 import stat
 import subprocess
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pycrond import __version__
+from pycrond import __version__, conninfo
 from pycrond.cli.arguments import add_json
 from pycrond.cli.cluster_identity import load_crontabs
 from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon, count_jobs_left, is_locked
@@ -21,7 +22,7 @@ from pycrond.cli.documents.reports import DoctorDocument, FindingDocument
 from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import job_table, terminal
 from pycrond.cli.render.disk import disk_lines
-from pycrond.cli.settings_layers import load_settings
+from pycrond.cli.settings_layers import config_file, layers, load_settings
 from pycrond.errors import Problem, PycrondError
 from pycrond.host import machine, pidfile
 from pycrond.settings import Settings
@@ -40,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the findings; 1 if one is a problem."""
-    findings = diagnose(_facts(load_settings(options)))
+    facts = _facts(load_settings(options))
+    findings = diagnose(replace(facts, exposed_password=_exposed_password(options)))
     if options.json:
         print_json({"findings": [_json(finding) for finding in findings]})
     else:
@@ -99,6 +101,13 @@ def _facts(settings: Settings) -> MachineFacts:
         idle_crontabs=_idle_crontabs(settings),
         cluster=_cluster(settings, zone),
     )
+
+
+def _exposed_password(options: argparse.Namespace) -> str:
+    """Return the path of pycrond.toml if others can read the password of the cluster's database in it."""
+    path = config_file(options.config)
+    has_password = conninfo.has_password(str(layers(options)["file"].get("cluster", "")))
+    return path if has_password and os.stat(path).st_mode & 0o044 else ""
 
 
 def _cluster(settings: Settings, zone: str) -> "ClusterFacts | None":

@@ -111,5 +111,7 @@ class MachineFacts:
     ledger_bytes: int = 0
     idle_crontabs: tuple[str, ...] = ()
     """Crontabs of the system that root's pycrond does not read."""
+    exposed_password: str = ""
+    """The path of a pycrond.toml in which others can read the password of the cluster's database."""
     cluster: "ClusterFacts | None" = None
     """None where no cluster is set."""

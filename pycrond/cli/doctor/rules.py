@@ -201,11 +201,17 @@ def _crontab_command(facts: MachineFacts) -> Findings:
         yield Finding("warning", "crontab", text, "pycrond setup --system places it")
 
 
+def _password(facts: MachineFacts) -> Findings:
+    if path := facts.exposed_password:
+        text = f"other users can read the password of the cluster in {path}"
+        yield Finding("problem", "password", text, f"chmod 600 {path}, and change the password")
+
+
 def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else "")
 
 
 RULES: tuple[Callable[[MachineFacts], Findings], ...] = (
     *(_daemon, _other_crons, _crontabs, _jobs, _mail, _syslog),
-    *(_zone, _clock, _directories, _service, _crontab_command),
+    *(_zone, _clock, _directories, _service, _crontab_command, _password),
 )
