@@ -41,6 +41,7 @@ from pycrond.schedule.timezone import Zone
 from pycrond.settings import Settings
 
 MAX_RESUMED = 60.0  # seconds that a fire may be late when another daemon asks for it
+NOT_REACHED = Cause.of(Reason.NO_DATABASE, "this node has not reached the cluster yet")
 NO_LABEL = Cause.of(Reason.ELSEWHERE, "this node does not have the label")
 DELETE_INTERVAL = 3600.0  # seconds between two deletions of old rows
 
@@ -69,6 +70,8 @@ class Cluster:
         self._dead_nodes = DeadNodes(self.membership, self._link, table, self._log)
         self.identity = table.identity()
         """The cluster's name and zone, as its database has them."""
+        self.identity_of_jobs = SharedIdentity()
+        """Those from which the times of the loaded jobs are drawn; while they differ, nothing is asked."""
         self._jobs: Mapping[str, Job] = {}
         self._gaps = Gaps(self._link, table, self._zone_of)
         self._coming: list[str] = []  # UUIDs of the fires of the next minute
@@ -117,6 +120,10 @@ class Cluster:
         node = self.membership.node
         named = [(claimed.run.fire, cluster_name(claimed.run.job, node)) for claimed in claims]
         runs = self._table.begin(named, taken_over=taken is not None)
+        if self.identity_of_jobs != self.identity or not self.identity.name:
+            self._table.close(runs)
+            self._settle([(claimed, NOT_REACHED) for claimed in claims], now)
+            return
         without_label = []
         for claimed, run in zip(claims, runs, strict=True):
             fire, options = claimed.run.fire, claimed.run.job.entry.options

@@ -1,11 +1,10 @@
 """The requests about fires, in batches, and what the database is told about runs until it acknowledges it."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from pycrond import clock
 from pycrond.cluster.agent_link import AgentLink
-from pycrond.cluster.fire import SharedFire
 from pycrond.cluster.protocol import (
     MAX_FIRES,
     Answer,
@@ -22,6 +21,9 @@ from pycrond.cluster.protocol import (
 from pycrond.jobs.run import ENDS, NOT_STARTED, OPEN, Reason, State
 from pycrond.ledger.cluster import ClusterTable, OpenFire
 from pycrond.output.daemon_log import DaemonLog
+
+if TYPE_CHECKING:
+    from pycrond.cluster.fire import SharedFire
 
 MAX_TELLING = 500  # runs of which the database is told at once
 WITHDRAWN_AFTER = 20.0  # seconds after its time, at which a fire without a run counts as withdrawn

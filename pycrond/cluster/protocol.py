@@ -256,26 +256,6 @@ def decode(packet: bytes) -> Message:
         raise ValueError(f"not a message: {packet[:100]!r}") from error
 
 
-def _with_rows(message: Message) -> Message:
-    """Return the message with rows in place of the lists that JSON has."""
-    match message:
-        case Ask():
-            return message._replace(claims=tuple(map(_claim, message.claims)))
-        case TakeOver():
-            return message._replace(fires=tuple((_claim(claim), run) for claim, run in message.fires))
-        case Confirm():
-            return message._replace(runs=tuple(Report(*run) for run in message.runs))
-        case Close() | Tell():
-            return message._replace(rows=tuple(Report(*row) for row in message.rows))
-        case LastFires():
-            return message._replace(jobs=tuple(message.jobs))
-        case Answer():
-            return message._replace(rows=tuple(Row(*row) for row in message.rows))
-        case Nodes():
-            return message._replace(nodes=tuple(_node(node) for node in message.nodes))
-    return message
-
-
 def _claim(fields: Any) -> Claim:
     claim = Claim(*fields)
     return claim._replace(locks=tuple(claim.locks))
@@ -284,3 +264,30 @@ def _claim(fields: Any) -> Claim:
 def _node(fields: Any) -> NodeRow:
     node = NodeRow(*fields)
     return node._replace(labels=tuple(node.labels or ()))
+
+
+def _taken(pair: Any) -> tuple[Claim, str]:
+    claim, run = pair
+    return _claim(claim), run
+
+
+_ROWS: dict[type, tuple[str, Any]] = {
+    Ask: ("claims", _claim),
+    TakeOver: ("fires", _taken),
+    Confirm: ("runs", lambda fields: Report(*fields)),
+    Close: ("rows", lambda fields: Report(*fields)),
+    Tell: ("rows", lambda fields: Report(*fields)),
+    LastFires: ("jobs", str),
+    Answer: ("rows", lambda fields: Row(*fields)),
+    Nodes: ("nodes", _node),
+}
+"""The field of a message that has rows, and how one is read from the list that JSON has."""
+
+
+def _with_rows(message: Message) -> Message:
+    """Return the message with rows in place of lists."""
+    if type(message) not in _ROWS:
+        return message
+    name, read = _ROWS[type(message)]
+    changed: Message = message._replace(**{name: tuple(map(read, getattr(message, name)))})
+    return changed
