@@ -1,4 +1,4 @@
-"""The facts about the cluster, if one is set."""
+"""The facts about the cluster that this machine is to be in."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -27,10 +27,8 @@ class ClusterFacts:
     """The version of the tables that this pycrond knows."""
 
 
-def cluster_facts(settings: Settings, zone: str) -> ClusterFacts | None:
-    """Return the facts; None where no cluster is set."""
-    if not settings.cluster:
-        return None
+def cluster_facts(settings: Settings, zone: str) -> ClusterFacts:
+    """Return the facts; `zone` is this machine's time zone."""
     node = settings.node_name
     if find_spec("psycopg") is None:
         return ClusterFacts(node=node, zone=zone, has_psycopg=False)
