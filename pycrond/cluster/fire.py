@@ -17,6 +17,7 @@ SECOND_ASKS_AFTER = 2.0  # seconds after its start, at which the second one asks
 OTHERS_ASK_AFTER = (4.0, 7.0)  # seconds after its start, between which the others ask
 CLOSE_AFTER = 8.0  # seconds after its start, at which a node that may not ask looks whose the fire is
 GIVE_UP_AFTER = 10.0  # seconds after its start, at which a fire without an answer is closed
+CLOCK_TOLERANCE = 2.0  # seconds by which the clocks of nodes that ask may differ
 ANSWER_TIME = 3.0  # seconds that the database has for an answer, however late it was asked
 TAKE_OVER_TIME = 60.0  # seconds in which a node that may not take a fire over looks whether it may
 RETRY_INTERVAL = 1.0  # seconds until a node that may not ask, or a run that waits for a lock, looks again
@@ -110,6 +111,10 @@ class SharedFire:
             drawn = draw_below(1001, node, claim.job, str(claim.wall), str(claim.fold)) / 1000
             delay = first + (last - first) * drawn
         self.look_at = max(now, self.start + delay)
+
+    def may_be_closed(self, median: float) -> bool:
+        """Return whether all nodes have had time to ask for it. `median` is the time by all their clocks."""
+        return max(self.start, self.claim.fire) + CLOSE_AFTER <= median + CLOCK_TOLERANCE
 
     def next_action(self, now: float, blocked: str | None, *, may_ask: bool, is_first: bool) -> Action | None:
         """Return what is to be done now, if anything.

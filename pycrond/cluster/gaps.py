@@ -94,11 +94,14 @@ class Gaps:
 
     def _passed(self, job: Job, newest: datetime, until: datetime) -> list[FireTime]:
         """Return the fires that may have no row: those after the newest that has one, and those of the last
-        minutes, should a daemon have ended before it had decided about them.
+        minutes that this node knew of, should a daemon have ended before it had decided about them.
         """
         if job.entry.schedule is None:
             return []
-        first = max(min(newest + timedelta(minutes=1), until - LOOK_BACK), until - MAX_GAP)
+        first = newest + timedelta(minutes=1)
+        if known := self._table.first_fire(job.key):
+            first = min(first, max(until - LOOK_BACK, clock.at(known)))
+        first = max(first, until - MAX_GAP)
         fires = fire_times(job.entry.schedule, self._zone_of(job), _minute(first), until)
         return [*deque(fires, MAX_MISSED)]
 

@@ -7,6 +7,7 @@ another one's, and its age of a heartbeat would be wrong after an outage or a fa
 from statistics import median
 from typing import NamedTuple
 
+from pycrond.cluster.fire import CLOCK_TOLERANCE
 from pycrond.cluster.protocol import NodeRow, Nodes
 from pycrond.hashing import digest_words
 
@@ -15,7 +16,9 @@ ALIVE_AFTER_BEAT = 16.0  # seconds: a node that has missed three heartbeats is n
 MAX_BEAT_GAP = 15.0  # seconds between two own heartbeats, beyond which all observations begin anew
 ABANDONED_AFTER = 30.0  # seconds without a heartbeat, after which fires with `node-loss=rerun` are taken over
 LOST_AFTER = 60.0  # seconds without a heartbeat, after which the others are closed as lost
-MAX_DISAGREEMENT = 2_000  # ms between a node's clock and the median, beyond which it asks for nothing
+MAX_DISAGREEMENT = (
+    1000 * CLOCK_TOLERANCE
+)  # ms between a node's clock and the median, beyond which it asks for nothing
 
 
 class DeadNode(NamedTuple):

@@ -6,8 +6,7 @@ from typing import TypeVar
 
 from pycrond import clock
 from pycrond.cluster.agent_link import AgentLink
-from pycrond.cluster.fire import CLOSE_AFTER, SharedFire
-from pycrond.cluster.membership import MAX_DISAGREEMENT
+from pycrond.cluster.fire import SharedFire  # noqa: TC001
 from pycrond.cluster.protocol import (
     MAX_FIRES,
     Answer,
@@ -72,7 +71,7 @@ class Outbox:
             self._link.send(Confirm(number(), reports))
         self._send_taken()
         latest = -math.inf if median is None else median
-        due = [(fire, reason) for fire, reason in self.closed if _may_close(fire, latest)]
+        due = [(fire, reason) for fire, reason in self.closed if fire.may_be_closed(latest)]
         self.closed = [pair for pair in self.closed if pair not in due and is_held(pair[0].claim.run)]
         for closings in _batches(due):
             rows = tuple(_report(fire.claim, State.SKIPPED, reason) for fire, reason in closings)
@@ -110,7 +109,7 @@ class Outbox:
             if len(self._telling) >= MAX_TELLING:
                 break  # an answer continues
             report = None if is_held(fire.run) else self._state_of(fire)
-            if report and report.state in NOT_STARTED and max(report.fire, report.ended or 0.0) > latest:
+            if report and report.state in NOT_STARTED and report.fire > latest:
                 continue  # it was decided by a clock that is ahead
             if report and self._telling.get(fire.run) != report.state:
                 self._telling[fire.run] = report.state
@@ -186,11 +185,6 @@ class Outbox:
 
 def _report(claim: Claim, state: str, reason: str = "", *, started: float | None = None) -> Report:
     return Report(claim.job, claim.wall, claim.fold, claim.run, claim.fire, state, reason, started)
-
-
-def _may_close(fire: SharedFire, median: float) -> bool:
-    """Return whether the other nodes have come to the time at which a fire may be closed."""
-    return max(fire.start, fire.claim.fire) + CLOSE_AFTER <= median + MAX_DISAGREEMENT / 1000
 
 
 def _batches(values: Sequence[_T]) -> Iterator[Sequence[_T]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pycrond.cluster.fire import Action, Do, Phase, SharedFire
-from pycrond.cluster.membership import MAX_DISAGREEMENT, Membership
+from pycrond.cluster.membership import Membership
 from pycrond.cluster.outbox import Outbox
 from pycrond.cluster.protocol import Row
 from pycrond.cluster.shared_jobs import label_of
@@ -192,9 +192,11 @@ class SharedFires:
         what the others have not come to.
         """
         median = self._membership.median_time(now)
-        is_shared = held.job.entry.options.is_shared
-        if is_shared and (median is None or held.fire.claim.fire > median + MAX_DISAGREEMENT / 1000):
-            return NOT_KNOWN if median is None else AHEAD
+        if action.reason == Reason.NO_DATABASE and held.job.entry.options.is_shared:
+            if median is None:
+                return NOT_KNOWN
+            if not held.fire.may_be_closed(median):
+                return AHEAD
         return Cause(Reason(action.reason), f"{action.reason}: {action.details}".removesuffix(": "))
 
     def _settle(self, held: Held, cause: Cause) -> None:

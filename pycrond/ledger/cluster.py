@@ -36,7 +36,7 @@ OPEN_FIRES = """
         ORDER BY state IN ('skipped', 'missed'), era DESC, attempt DESC LIMIT 1
     ) WHERE of.is_open = 1 AND (
         runs.id IS NULL AND of.fire < ?
-        OR runs.state NOT IN ('claimed', 'waiting', 'running') OR of.told <> 'running'
+        OR runs.id > 0 AND (runs.state NOT IN ('claimed', 'waiting', 'running') OR of.told <> 'running')
     ) ORDER BY of.fire, of.key
 """
 """Those with something to tell, or nearly so: nothing is told of a run that is claimed. Of several runs for a
@@ -169,6 +169,11 @@ class ClusterTable:
         """Return the number of the next attempt of a fire, and its era. The first was at the fire's time."""
         attempt, era = self._file.db.execute(NEXT_ATTEMPT, (key, wall, fold)).fetchone()
         return int(attempt), int(era or 0)
+
+    def first_fire(self, key: str) -> float | None:
+        """Return the time of the first fire of a job of which there is a row, in Unix seconds."""
+        row = self._file.db.execute("SELECT min(fire) FROM cluster_fires WHERE key = ?", (key,)).fetchone()
+        return None if row[0] is None else float(row[0])
 
     def delete_old(self, now: float) -> None:
         """Delete the rows of fires that are settled and old."""

@@ -107,6 +107,10 @@ class ClusterMachine(RuleBasedStateMachine):
         self.world.has_database = True
 
     @rule()
+    def the_database_fails_over(self) -> None:
+        self.world.fail_over()
+
+    @rule()
     def late_bytes_arrive(self) -> None:
         self.world.release_held_bytes()
 
@@ -148,7 +152,7 @@ class ClusterMachine(RuleBasedStateMachine):
 def test_each_fire_is_decided_once_whatever_happens() -> None:
     with tempfile.TemporaryDirectory() as directory:
         ClusterMachine.directory = Path(directory)
-        run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        run_state_machine_as_test(
             ClusterMachine,
             settings=settings(
                 max_examples=EXAMPLES,

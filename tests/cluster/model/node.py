@@ -72,7 +72,7 @@ class ModelRuns:
         self._ledger.settle([(claimed.run.id, cause) for claimed, cause in claims], state, now)
 
 
-class Crash(Exception):
+class CrashError(Exception):
     """The node's daemon dies now."""
 
 
@@ -153,7 +153,11 @@ class ModelNode:
     def _recover(self, now: float) -> None:
         cancelled = []
         for row in self.ledger.unfinished():
-            if row.state in {State.CLAIMED, State.WAITING} and row.id not in self._begun and row.fire > self.last:
+            if (
+                row.state in {State.CLAIMED, State.WAITING}
+                and row.id not in self._begun
+                and row.fire > self.last
+            ):
                 cancelled.append(row.id)
             elif row.id in self.active:
                 continue  # it lives
@@ -211,7 +215,7 @@ class ModelNode:
             self.cluster.step(clock.at(now), true_now)
             for claimed in self.cluster.take_starting():
                 self._admit(claimed, now, true_now)
-        except Crash:
+        except CrashError:
             self.die(with_machine=False)
 
     def _claim(self, cluster: Cluster, now: float) -> None:
@@ -297,7 +301,7 @@ class ModelNode:
 
     def _crash(self, where: str) -> None:
         if self.crashes_at == where:
-            raise Crash
+            raise CrashError
 
     def _end_runs(self, now: float, true_now: float) -> None:
         ended = [run for run, (_, at) in self.active.items() if at <= now]
