@@ -105,7 +105,9 @@ class ModelLink:
         """Carry out what there is to do."""
         if not self.is_connected or self.mode == "stuck":
             return
-        todo = sorted(self._todo, key=lambda number: urgency(self.pending[number]) if number in self.pending else 0)
+        todo = sorted(
+            self._todo, key=lambda number: urgency(self.pending[number]) if number in self.pending else 0
+        )
         if self.mode != "quick":
             random.shuffle(todo)
         for number in todo:

@@ -153,7 +153,11 @@ class ModelNode:
     def _recover(self, now: float) -> None:
         cancelled = []
         for row in self.ledger.unfinished():
-            if row.state in {State.CLAIMED, State.WAITING} and row.id not in self._begun and row.fire > self.last:
+            if (
+                row.state in {State.CLAIMED, State.WAITING}
+                and row.id not in self._begun
+                and row.fire > self.last
+            ):
                 cancelled.append(row.id)
             elif row.id in self.active:
                 continue  # it lives
