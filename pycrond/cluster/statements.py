@@ -108,6 +108,7 @@ TAKE_OVER: LiteralString = """
     UPDATE pycrond.claims c SET run = a.run, node = $2, ledger = $3::uuid, asked = c.asked + 1,
         claimed = CASE WHEN c.run = a.run THEN c.claimed ELSE now() END,
         started = CASE WHEN c.run = a.run THEN c.started END,
+        number = CASE WHEN c.run = a.run THEN c.number ELSE 0 END,
         state = CASE WHEN c.run = a.run OR c.state = 'waiting' THEN c.state ELSE 'claimed' END
     FROM jsonb_to_recordset($1::jsonb) AS a (job text, wall int, fold smallint, run uuid, old uuid)
     WHERE c.wall = a.wall AND c.fold = a.fold AND c.job = a.job AND c.rerun AND c.ended IS NULL
