@@ -247,11 +247,17 @@ def test_open_rows_come_in_several_answers(one: Agent) -> None:
 
 
 def test_the_newest_rows_of_jobs(one: Agent) -> None:
-    one.ask(claim("root/a", 7), claim("root/a", 5), claim("root/b", 6))
-    assert [(row.job, row.wall) for row in one.request(LastFires, ["root/b", "root/none", "root/a"])] == [
-        ("root/b", 6),
-        ("root/a", 7),
-    ]
+    now = time.time()
+    one.ask(
+        *(
+            claim(job, wall, fire=now - 10 + wall)
+            for job, wall in (("root/a", 7), ("root/a", 5), ("root/b", 6))
+        )
+    )
+    jobs = ["root/b", "root/none", "root/a"]
+    for before, newest in ((now, 7), (now - 3.5, 5)):
+        rows = one.request(LastFires, jobs, before)
+        assert [(row.job, row.wall) for row in rows] == [("root/b", 6), ("root/a", newest)]
 
 
 def test_a_lost_answer_is_asked_for_again(agents: Agents, postgres: Postgres, database: str) -> None:
