@@ -59,25 +59,33 @@ class Outbox:
         its fire is not decided.
 
         `median` is the time by the clocks of all nodes, None if it is not known: before that no fire is
-        closed. A node whose clock is ahead would close what the others have not come to.
+        closed. A node whose clock is ahead would close what the others have not come to. Without a connection,
+        questions are kept here, and dropped with their fires: an outage may take hours.
         """
+        latest = -math.inf if median is None else median
+        if self._link.is_connected:
+            self._ask(now, latest, skew)
+            self._send_taken()
+        self.claims = [claim for claim in self.claims if is_held(claim.run)]
+        self.confirmed = [fire for fire in self.confirmed if is_held(fire.claim.run)]
+        self.closed = [pair for pair in self.closed if is_held(pair[0].claim.run)]
+        if self.has_changed and self._link.is_connected and self._table.can_be_durable:
+            self._tell(now, latest, is_held)
+
+    def _ask(self, now: float, latest: float, skew: float) -> None:
         number = self._link.number
-        claims, self.claims = self.claims, []
+        claims = [*{claim.run: claim for claim in self.claims}.values()]
         for some in _batches(claims):
             self._link.send(Ask(number(), skew, tuple(some)))
-        confirmed, self.confirmed = self.confirmed, []
-        for fires in _batches(confirmed):
+        for fires in _batches(self.confirmed):
             reports = tuple(_report(fire.claim, State.RUNNING, started=now) for fire in fires)
             self._link.send(Confirm(number(), reports))
-        self._send_taken()
-        latest = -math.inf if median is None else median
-        due = [(fire, reason) for fire, reason in self.closed if fire.may_be_closed(latest)]
-        self.closed = [pair for pair in self.closed if pair not in due and is_held(pair[0].claim.run)]
+        due = [pair for pair in self.closed if pair[0].may_be_closed(latest)]
         for closings in _batches(due):
             rows = tuple(_report(fire.claim, State.SKIPPED, reason) for fire, reason in closings)
             self._link.send(Close(number(), rows))
-        if self.has_changed and self._link.is_connected and self._table.can_be_durable:
-            self._tell(now, latest, is_held)
+        self.claims, self.confirmed = [], []
+        self.closed = [pair for pair in self.closed if pair not in due]
 
     def _send_taken(self) -> None:
         taken, self.taken = self.taken, []

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.cluster.model.node import ModelNode
+from tests.cluster.model.node import ModelNode, write_without_waiting
 from tests.cluster.model.world import SHARED, World
 
 FEW = 12
@@ -150,7 +150,7 @@ class ClusterMachine(RuleBasedStateMachine):
 
 
 def test_each_fire_is_decided_once_whatever_happens() -> None:
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as directory, write_without_waiting():
         ClusterMachine.directory = Path(directory)
         run_state_machine_as_test(
             ClusterMachine,

@@ -1,6 +1,7 @@
 """A node with the real protocol and a real ledger; its scheduler and its runs are as small as can be."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from pycrond.cluster.cluster import Cluster
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Cause, Fire, Outcome, Reason, Run, State
 from pycrond.jobs.shared_identity import SharedIdentity
+from pycrond.ledger.database import Database, Work
 from pycrond.ledger.rows import GapRow
 from pycrond.ledger.writer import Ledger
 from pycrond.runs.launcher import ClaimedRun
@@ -24,6 +26,16 @@ MINUTE = 60
 MAX_LATENESS = 300.0  # seconds, beyond which minutes are passed over
 DIED = Cause.of(Reason.DAEMON_DOWN, "it died before this was started")
 TABLES = ("runs", "cluster_fires", "cluster_node", "last_runs")
+
+
+def write_without_waiting() -> AbstractContextManager[object]:
+    """Have ledgers not wait for the disk: it survives all crashes here."""
+
+    def write(database: Database, *work: Work) -> bool:
+        database.write(*work)
+        return not database.has_pending
+
+    return patch.object(Database, "write_durably", write)
 
 
 class Start(NamedTuple):
@@ -252,6 +264,19 @@ class ModelNode:
             self.cluster.cancel()
             self._ahead = 0
             self.cluster.clock_was_turned(timedelta(seconds=seconds))
+
+    def reload(self) -> None:
+        """Make the claims of the next minute again."""
+        assert self.cluster
+        self.cluster.cancel()
+        self._ahead = 0
+        self.cluster.replace_jobs(self.jobs, self.cluster.claims)
+
+    def repeat(self, wall: int, era: int, now: float) -> None:
+        """Claim a minute once more, as if the clock had been set back to it."""
+        assert self.cluster
+        fires = [fire._replace(era=era) for fire in self._fires(self.cluster, wall * MINUTE)]
+        self.cluster.claim(fires, clock.at(now))
 
     def obstacle(self, job: Job, _now: object) -> Reason:
         if self.is_blocked:

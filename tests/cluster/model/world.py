@@ -23,6 +23,8 @@ SHARED = {
     "part": "on=one on-partition=run",
     "label": "on=one:db",
     "late": "on=one jitter=25",
+    "slow": "on=one jitter=300",
+    "once": "on=one missed=once",
     "each": "on=every lock=cluster:shared",
 }
 """The options of the jobs, by name."""
@@ -223,11 +225,11 @@ class World:
         minutes = range(BEGIN // MINUTE, last // MINUTE + 1)
         without = [(name, wall) for name in names for wall in minutes if (name, wall) not in fires]
         assert not without, f"no row: {without}"
-        for name, wall in fires:
-            if name in {"me/plain", "me/rerun", "me/part", "me/label"} and wall <= last // MINUTE:
+        for (job, wall), fire in fires.items():
+            if job in {"me/plain", "me/rerun", "me/part", "me/label"} and wall <= last // MINUTE:
                 at = wall * MINUTE
                 was_well = not self._faulty_at.intersection(range(at - 60, at + 15))
-                assert not was_well or (name, wall) in self.starts, f"nobody ran {fires[name, wall]}"
+                assert not was_well or (job, wall) in self.starts, f"nobody ran {fire}"
         for name, starts in self.starts.items():
             state = fires[name].state
             assert state not in {"skipped", "missed"}, f"{fires[name]} was started: {starts}"
@@ -257,7 +259,9 @@ class World:
                 # What is closed as lost after a failover has forgotten its end stays so.
                 is_forgotten = run in self._forgotten and fire.state == "lost"
                 is_left = reason == "elsewhere"
-                assert is_left or is_forgotten or fire.state == state, f"{node.name}: {name} is {state}, the row {fire}"
+                assert is_left or is_forgotten or fire.state == state, (
+                    f"{node.name}: {name} is {state}, the row {fire}"
+                )
             elif state not in {"skipped", "missed"}:
                 assert name[0].removeprefix("me/") in AT_LEAST_ONCE, f"{node.name} ran {name}: {fire}"
 
