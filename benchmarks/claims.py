@@ -2,8 +2,9 @@
 
 python benchmarks/claims.py [--seconds N]
 
-A server of its own, with fsync, on a unix socket; connections of the agent's kind, each with one transaction at
-a time, all in this process. Server and connections share the machine's processors: alone, a server carries more.
+A server of its own, with fsync, on a unix socket; connections of the agent's kind, each with one transaction
+at a time, all in this process. Server and connections share the machine's processors: alone, a server carries
+more.
 """
 
 import argparse

@@ -17,6 +17,7 @@ from pycrond.cluster.protocol import (
     Close,
     Confirm,
     LastFires,
+    LastSuccess,
     Open,
     Request,
     Status,
@@ -69,6 +70,7 @@ ORDER: tuple[type[Work], ...] = (
     Tell,
     Open,
     LastFires,
+    LastSuccess,
     Copy,
 )
 """The kinds of requests, the most urgent first."""

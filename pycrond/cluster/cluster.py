@@ -23,12 +23,14 @@ from pycrond.cluster.protocol import (
     Confirm,
     Greeting,
     LastFires,
+    LastSuccess,
     Nodes,
     Status,
     TakeOver,
 )
 from pycrond.cluster.shared_fires import FindObstacle, Held, SharedFires
 from pycrond.cluster.shared_jobs import claim_of, cluster_name, digest_of, policy_of
+from pycrond.cluster.successes import Successes
 from pycrond.host import machine
 from pycrond.host.poller import Poller
 from pycrond.jobs.events import Event, Skipped
@@ -77,6 +79,8 @@ class Cluster:
         self.identity_of_jobs = SharedIdentity()
         """Those from which the times of the loaded jobs are drawn; while they differ, nothing is asked."""
         self._jobs: Mapping[str, Job] = {}
+        self.successes = Successes(self.membership, self._link)
+        """Of jobs with `expect`, on all nodes."""
         self._gaps = Gaps(self._link, table, self._zone_of)
         self._coming: list[str] = []  # UUIDs of the fires of the next minute
         self._events: list[Event] = []
@@ -222,6 +226,7 @@ class Cluster:
                     self._outbox.has_changed = True
                 case Greeting():
                     self._greeted(message, now)
+                    self.successes.connected(elapsed)
                 case Status():
                     self._report(message, now)
         self._fires.step(now, may_ask=self._table.can_be_durable)
@@ -312,6 +317,8 @@ class Cluster:
                 self._take_over(self._dead_nodes.fires_to_take(answer.rows, ledger, self._jobs, now), now)
             case LastFires():
                 self._gaps.answered(answer.rows, self._jobs)
+            case LastSuccess():
+                self.successes.answered(answer.number, answer.rows)
             case _:
                 self._outbox.answered(answer, request)
 

@@ -133,6 +133,15 @@ class Membership:
         ranked = sorted(self.candidates(label), key=lambda name: _weight(name, fire))
         return ranked.index(self.node) if self.node in ranked else None
 
+    def is_first(self, label: str | None, *subject: object) -> bool:
+        """Return whether this node is the first of those that may speak for the cluster about a job: the
+        candidates that have the same shared jobs, or without any, all living nodes that have them.
+        """
+        own = self._rows.get(self.node)
+        speakers = {row.name for row in self.alive() if own and row.digest == own.digest} | {self.node}
+        best = speakers.intersection(self.candidates(label)) or speakers
+        return min(best, key=lambda name: _weight(name, subject)) == self.node
+
     def dead(self, silence: float) -> list[DeadNode]:
         """The nodes without a heartbeat for so long, while this node's own went through."""
         if self._observed_at is None:

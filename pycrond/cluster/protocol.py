@@ -71,6 +71,8 @@ class Row(NamedTuple):
     is_over: bool
     """The state is final."""
     fire: float = 0.0
+    ended: float | None = None
+    """Only in the answer to a `LastSuccess`."""
 
 
 class NodeRow(NamedTuple):
@@ -180,11 +182,18 @@ class LastFires(NamedTuple):
     before: float
 
 
+class LastSuccess(NamedTuple):
+    """Ask for the newest success of each of these jobs, on whatever node, if it ended after a time."""
+
+    number: int
+    jobs: tuple[tuple[str, float], ...]
+
+
 class Ping(NamedTuple):
     """Ask the agent, not the database, for a sign of life. Answered at once with its `Status`."""
 
 
-Request = Ask | Confirm | TakeOver | Abandoned | Bury | Beat | Close | Tell | Open | LastFires
+Request = Ask | Confirm | TakeOver | Abandoned | Bury | Beat | Close | Tell | Open | LastFires | LastSuccess
 
 
 # From the agent
@@ -237,7 +246,7 @@ Message = Request | Ping | Answer | Nodes | Greeting | Status
 _CLASSES: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
-        *(Ask, Confirm, TakeOver, Abandoned, Bury, Beat, Close, Tell, Open, LastFires),
+        *(Ask, Confirm, TakeOver, Abandoned, Bury, Beat, Close, Tell, Open, LastFires, LastSuccess),
         *(Ping, Answer, Nodes, Greeting, Status),
     )
 }
@@ -280,6 +289,7 @@ _ROWS: dict[type, tuple[str, Any]] = {
     Close: ("rows", lambda fields: Report(*fields)),
     Tell: ("rows", lambda fields: Report(*fields)),
     LastFires: ("jobs", str),
+    LastSuccess: ("jobs", tuple),
     Answer: ("rows", lambda fields: Row(*fields)),
     Nodes: ("nodes", _node),
 }

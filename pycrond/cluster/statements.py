@@ -16,6 +16,7 @@ from pycrond.cluster.protocol import (
     Close,
     Confirm,
     LastFires,
+    LastSuccess,
     Open,
     Row,
     TakeOver,
@@ -202,8 +203,19 @@ LAST_FIRES: LiteralString = """
         ORDER BY wall DESC, fold DESC LIMIT 1
     ) AS c
 """
+LAST_SUCCESS: LiteralString = """
+    SELECT jsonb_build_array(c.job, c.wall, c.fold, c.run, c.node, c.state, c.reason, true,
+        extract(epoch FROM c.fire)::float8, extract(epoch FROM c.ended)::float8)
+    FROM jsonb_to_recordset($1::jsonb) AS a (job text, after float8) CROSS JOIN LATERAL (
+        SELECT * FROM pycrond.claims
+        WHERE claims.job = a.job AND claims.wall >= a.after / 60 - 10080 AND claims.state = 'succeeded'
+            AND claims.ended > to_timestamp(a.after)
+        ORDER BY wall DESC, fold DESC LIMIT 1
+    ) AS c
+"""
+"""It reads the rows of the last week before that time: a run that took longer does not count."""
 
-Batch = Ask | Confirm | TakeOver | Abandoned | Bury | Close | Tell | Open | LastFires
+Batch = Ask | Confirm | TakeOver | Abandoned | Bury | Close | Tell | Open | LastFires | LastSuccess
 """A request about rows of `claims`."""
 
 
@@ -245,12 +257,15 @@ def answer(request: Batch, results: Results) -> tuple[Row, ...] | None:
     return rows
 
 
-def _reading(request: Abandoned | Open | LastFires, node: Node) -> Statement:
+def _reading(request: Abandoned | Open | LastFires | LastSuccess, node: Node) -> Statement:
     match request:
         case Abandoned():
             return Statement(ABANDONED, (request.ledger,))
         case Open():
             return Statement(OPEN, (node.ledger,))
+        case LastSuccess():
+            jobs = [{"job": job, "after": after} for job, after in request.jobs]
+            return Statement(LAST_SUCCESS, (json.dumps(jobs),))
     return Statement(LAST_FIRES, (json.dumps(request.jobs), repr(request.before)))
 
 

@@ -76,6 +76,8 @@ def build(
     if settings.cluster:
         scheduler.join(Cluster(settings, ledger.cluster, runs, poller, scheduler.admission.obstacle))
     alarms = Alarms(settings, ledger, output, builder, runs)
+    if scheduler.cluster:
+        alarms.join(scheduler.cluster.successes)
     reloader = Reloader(loader, ledger, output.log, builder, scheduler, alarms)
     reexec = Reexec(daemon_command(settings), lock, keeper, poller, output.log)
     return Subsystems(settings, keeper, poller, ledger, output, runs, scheduler, alarms, reloader, reexec)
