@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.chaos_cluster.kinds import CONTROL, jobs
+from tests.chaos_cluster.kinds import CONTROL
 from tests.chaos_cluster.network import Network
 from tests.chaos_cluster.node import Disturbance, Node
 from tests.chaos_cluster.plan import SERVERS, Fault
@@ -39,7 +39,7 @@ class Attack:
     disturbances: list[Disturbance] = field(default_factory=list)
     """Of the servers."""
     failures: list[str] = field(default_factory=list)
-    """Faults that could not be carried out."""
+    """The faults that could not be carried out."""
 
     def start(self) -> None:
         """Start all; return when all nodes are in the cluster, a little before a minute."""
@@ -58,9 +58,12 @@ class Attack:
         threads = [
             threading.Thread(target=self._carry_out, args=(place, plan[place], *places[place], begin, say))
             for place in plan
+            if place != SERVERS
         ]
         for thread in threads:
             thread.start()
+        # In this thread: a server that another one starts is killed when that thread ends (PR_SET_PDEATHSIG).
+        self._carry_out(SERVERS, plan.get(SERVERS, []), *places[SERVERS], begin, say)
         for thread in threads:
             thread.join()
         _sleep_until(begin + seconds)
@@ -82,6 +85,7 @@ class Attack:
                 acts[fault.name](fault.seconds)
             except Exception:  # noqa: BLE001 -- the judgement tells whether the cluster is in order
                 self.failures.append(f"{place} {fault.name}: {traceback.format_exc()}")
+                say(f"could not {self.failures[-1]}")
             disturbances.append(Disturbance(fault.name, since, time.time()))
 
     def heal(self) -> None:
@@ -107,10 +111,8 @@ class Attack:
 
 
 @contextlib.contextmanager
-def attack(
-    directory: Path, *, nodes: int, count: int, every: int, fsync: bool = False
-) -> Iterator[Attack]:
-    """Yield a cluster that is not started yet; end all that it has started."""
+def attack(directory: Path, *, nodes: int, named: dict[str, str], fsync: bool = False) -> Iterator[Attack]:
+    """Yield a cluster that is not started yet; end all that it has started. `named` are the kinds of jobs."""
     with contextlib.ExitStack() as stack:
         directories = stack.enter_context(postgres.directory()), stack.enter_context(postgres.directory())
         servers = Servers(directories, fsync=fsync)
@@ -118,7 +120,6 @@ def attack(
         servers.start()
         network = Network()
         stack.callback(network.close)
-        named = jobs(count, every)
         members = [Node(directory / f"n{number}", named) for number in range(1, nodes + 1)]
         own = {name: kind for name, kind in named.items() if kind in CONTROL}
         control = Node(directory / "alone", own)

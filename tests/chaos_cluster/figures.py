@@ -16,7 +16,7 @@ def lines(judgement: Judgement) -> list[str]:
     attack = judgement.attack
     calm = calm_minutes(attack)
     runs = [run for run in judgement.runs if attack.first <= run.wall <= attack.last]
-    shared = [run for run in runs if not _kind(run) == "every"]
+    shared = [run for run in runs if _kind(run) != "every"]
     groups = {
         "on=one": [run for run in shared if _kind(run) in PLAIN],
         "on=one, confirmed": [run for run in shared if _kind(run) in CONFIRMED],

@@ -6,14 +6,14 @@ from typing import NamedTuple
 
 from tests.chaos_cluster import tally
 from tests.chaos_cluster.driver import Attack
-from tests.chaos_cluster.kinds import KINDS
+from tests.chaos_cluster.kinds import KINDS, Kind
 from tests.chaos_cluster.node import Disturbance, Node
 from tests.chaos_cluster.tally import Run
 
 CERTAINLY_STARTED = {"succeeded", "failed"}
 PERHAPS_STARTED = CERTAINLY_STARTED | {"timed-out", "killed", "lost", "unknown"}
 LOCK_SILENCE = 55.0  # seconds of silence, after which a lock is given away; a little less than promised
-MAX_LATE = 1.0  # seconds that a job of each node may be later than the control's in the same minute
+MAX_LATE = 1.0  # seconds
 STOPPING = {
     *("kill_daemon", "kill_both", "power_off", "power_off_without_jobs", "restart", "stop"),
     *("freeze", "freeze_all", "freeze_daemon"),
@@ -45,8 +45,10 @@ Fire = tuple[str, int]
 class Judgement:
     """What was promised, and what happened."""
 
-    def __init__(self, attack: Attack) -> None:
+    def __init__(self, attack: Attack, max_late: float | None = MAX_LATE) -> None:
+        """`max_late`: seconds that a job of each node may be later than the control's; None: any."""
         self.attack = attack
+        self._max_late = max_late
         places = [*attack.nodes, attack.control]
         self.runs = tally.read((node.name, node.tally) for node in places)
         self._walls = range(attack.first, attack.last + 1)
@@ -147,20 +149,23 @@ class Judgement:
         for run in self.runs:
             if _kind_of(run.job).is_every:
                 starts[run.node, run.wall].append(run)
-        every = [job for job, kind in self.attack.jobs.items() if KINDS[kind].is_every]
         for wall in self._walls:
             own = max((run.late for run in starts[self.attack.control.name, wall]), default=0.0)
             for node in self.attack.nodes:
                 runs = starts[node.name, wall]
-                if twice := [job for job, count in Counter(run.job for run in runs).items() if count > 1]:
-                    yield f"started twice on {node.name}: {twice} {wall}"
-                if not is_quiet(node.disturbances, wall * 60.0, STOPPING):
-                    continue
-                if missing := set(every) - {run.job for run in runs}:
-                    yield f"not started on {node.name}: {sorted(missing)} {wall}"
-                late = max((run.late for run in runs), default=0.0)
-                if late > own + MAX_LATE:
-                    yield f"late on {node.name}: {late:.2f} s, {wall}; without a cluster {own:.2f} s"
+                counts = Counter(run.job for run in runs)
+                if counts.total() > len(counts):
+                    yield f"started twice on {node.name}: {counts.most_common(3)} {wall}"
+                if is_quiet(node.disturbances, wall * 60.0, STOPPING):
+                    yield from self._missing_on(node, counts, wall)
+                    late = max((run.late for run in runs), default=0.0)
+                    if self._max_late is not None and late > own + self._max_late:
+                        yield f"late on {node.name}: {late:.2f} s, {wall}; without a cluster {own:.2f} s"
+
+    def _missing_on(self, node: Node, started: Counter[str], wall: int) -> Iterator[str]:
+        every = {job for job, kind in self.attack.jobs.items() if KINDS[kind].is_every}
+        if missing := every - started.keys():
+            yield f"not started on {node.name}: {sorted(missing)} {wall}"
 
     def _audits(self) -> Iterator[str]:
         for node in [*self.attack.nodes, self.attack.control]:
@@ -190,7 +195,7 @@ def is_quiet(
     )
 
 
-def _kind_of(job: str):  # noqa: ANN202
+def _kind_of(job: str) -> Kind:
     return KINDS[job.rstrip("0123456789")]
 
 

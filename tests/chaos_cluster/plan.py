@@ -67,7 +67,8 @@ def _faults(
     faults: list[Fault] = []
     at = drawn.uniform(0.0, gap[1])
     while at < seconds:
-        at += max(0.0, CALM - at % CYCLE)
+        if at % CYCLE < CALM:
+            at += CALM - at % CYCLE + drawn.uniform(0.0, gap[1] / 2)
         end = min(seconds, at - at % CYCLE + CYCLE)
         (name,) = drawn.choices([*kinds], [weight for weight, _, _ in kinds.values()])
         _, shortest, longest = kinds[name]

@@ -14,6 +14,7 @@ from pathlib import Path
 from tests.chaos_cluster import figures
 from tests.chaos_cluster.driver import Attack, attack
 from tests.chaos_cluster.judgement import Judgement
+from tests.chaos_cluster.kinds import jobs
 from tests.chaos_cluster.plan import plan
 from tests.support import command_server
 
@@ -38,8 +39,7 @@ def main(arguments: list[str]) -> int:
             arena = attack(
                 Path(directory),
                 nodes=options.nodes,
-                count=options.jobs,
-                every=options.every,
+                named=jobs(options.jobs, options.every),
                 fsync=options.fsync,
             )
             with arena as cluster:
@@ -55,15 +55,14 @@ def _run(cluster: Attack, options: argparse.Namespace) -> list[str]:
     cluster.start()
     names = [] if options.calm else [node.name for node in cluster.nodes]
     faults = plan(options.seed, options.minutes * 60, names) if names else {}
-    cluster.run(faults, options.minutes * 60, lambda line: print(line, flush=True))
+    cluster.run(faults, options.minutes * 60, lambda line: print(line + "\n", end="", flush=True))
     since = time.monotonic()
     cluster.heal()
     print(f"healed in {time.monotonic() - since:.0f} s", flush=True)
     judgement = Judgement(cluster)
     problems = [*judgement.problems()]
     print(*figures.lines(judgement), sep="\n")
-    print(*(f"could not {failure}" for failure in cluster.failures), sep="\n")
-    print(f"seed {options.seed}: {len(problems)} problems")
+    print(f"seed {options.seed}: {len(problems)} problems, {len(cluster.failures)} faults failed")
     print(*problems[:SHOWN], sep="\n", flush=True)
     return problems
 
