@@ -7,6 +7,7 @@ SERVERS = "servers"
 """The place of the faults of the database."""
 CYCLE = 300.0  # seconds, which begin calmly
 CALM = 75.0  # seconds of a cycle without a new fault
+SHORT_CALM = 10.0  # seconds, in an attack shorter than a cycle
 
 
 class Fault(NamedTuple):
@@ -56,7 +57,7 @@ def plan(seed: int, seconds: float, nodes: list[str]) -> dict[str, list[Fault]]:
     """Return the faults of each place, one after the other."""
     return {
         **{node: _faults(f"{seed} {node}", NODE_FAULTS, seconds, gap=(3, 40)) for node in nodes},
-        SERVERS: _faults(f"{seed} {SERVERS}", SERVER_FAULTS, seconds, gap=(8, 35)),
+        SERVERS: _faults(f"{seed} {SERVERS}", SERVER_FAULTS, seconds, gap=(5, 25)),
     }
 
 
@@ -64,11 +65,12 @@ def _faults(
     seed: str, kinds: dict[str, tuple[int, int, int]], seconds: float, gap: tuple[float, float]
 ) -> list[Fault]:
     drawn = random.Random(seed)
+    calm = CALM if seconds >= CYCLE else SHORT_CALM
     faults: list[Fault] = []
     at = drawn.uniform(0.0, gap[1])
     while at < seconds:
-        if at % CYCLE < CALM:
-            at += CALM - at % CYCLE + drawn.uniform(0.0, gap[1] / 2)
+        if at % CYCLE < calm:
+            at += calm - at % CYCLE + drawn.uniform(0.0, gap[1] / 2)
         end = min(seconds, at - at % CYCLE + CYCLE)
         (name,) = drawn.choices([*kinds], [weight for weight, _, _ in kinds.values()])
         _, shortest, longest = kinds[name]
