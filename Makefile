@@ -11,6 +11,7 @@
 # make month: let DAYS pass on a server with chatty jobs and 20 MB of disk; needs root and libfaketime.
 # make bench: measure pycrond beside Debian's cron, busybox's crond and, with CRONIE=/path/to/crond, cronie; needs root.
 #             BENCH has the options, as in BENCH='--quick --only burst'.
+# make bench-cluster: measure what one PostgreSQL carries for a cluster; needs root or the user postgres.
 # make attack: let an ordinary user attack a daemon in every way, each for a minute or more, and judge how fair it
 #             remains to other users; needs root.
 # make proof: compare the fire times at every clock change of every time zone with independent implementations.
@@ -33,7 +34,7 @@ DAYS ?= 31
 COPIES ?= 3
 IMAGE ?= pycrond
 
-.PHONY: start stop test quick schemas sizes bench attack chaos days month proof deb vm image test-image fuzz fmt clean
+.PHONY: start stop test quick schemas sizes bench bench-cluster attack chaos days month proof deb vm image test-image fuzz fmt clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -70,6 +71,9 @@ sizes: .venv/installed-dev
 bench: .venv/installed-dev
 	$(BIN)/python -m compileall -q pycrond  # like an installed package
 	$(BIN)/python benchmarks/run.py $(if $(CRONIE),--cronie $(CRONIE)) $(BENCH)
+
+bench-cluster: .venv/installed-dev
+	$(BIN)/python benchmarks/claims.py $(BENCH)
 
 attack: .venv/installed-dev
 	$(BIN)/python benchmarks/run.py --only fairness

@@ -13,6 +13,8 @@ _WORD = re.compile(
     r"[ \t]*(?P<name>[A-Za-z_]\w*)[ \t]*=[ \t]*"
     r"(?P<value>'(?:[^'\\]|\\.)*'|(?:[^\s'\\]|\\.)(?:[^\s\\]|\\.)*|)(?:[ \t]+|\Z)"
 )
+_HOST = re.compile(r"(?:\[[^]]*\]|[^:]*)(?::[0-9]*)?")
+"""A host and its port, in a URL."""
 _SECRET = re.compile(r"password|secret|scram_\w+_key", re.IGNORECASE)
 """Parts of the names of parameters that are secret; `passfile` is not."""
 
@@ -21,7 +23,12 @@ def check(text: str) -> None:
     """Raise ValueError for a text that is no connection string; the message does not contain it."""
     if not text.isprintable():
         raise ValueError("it must be one line, without control characters")
-    if not _SCHEME.match(text) and _words(text) is None:
+    scheme = _SCHEME.match(text)
+    if scheme and not _is_clear(text[scheme.end() :]):
+        raise ValueError(
+            "in a user's name or password, the characters / and @ must be written as %2F and %40"
+        )
+    if not scheme and _words(text) is None:
         raise ValueError(
             "it is neither a URL such as postgresql://user@host/database nor words such as host="
         )
@@ -59,6 +66,15 @@ def _words(text: str) -> list[re.Match[str]] | None:
         words.append(match)
         at = match.end()
     return words
+
+
+def _is_clear(text: str) -> bool:
+    """Return whether libpq takes nothing of a URL's password for a host or a port, which its errors name."""
+    authority, _, rest = text.partition("/")
+    _, at, hosts = authority.partition("@")
+    if at or "@" not in rest:
+        return "@" not in hosts.partition("?")[0]
+    return all(_HOST.fullmatch(host) for host in authority.split(","))
 
 
 def _hide_in_url(text: str) -> str:

@@ -272,7 +272,7 @@ class Setting(NamedTuple):
     locates_daemon: bool = False
     """Accepted by every command; the others only by the commands that start a daemon or read crontabs."""
     is_secret: bool = False
-    """May contain a password: it is shown without, and is not an argument of a process."""
+    """May contain a password, which is neither shown nor an argument of a process."""
 
     @property
     def key(self) -> str:
@@ -288,10 +288,8 @@ class Setting(NamedTuple):
         return f"PYCROND_{self.name.upper()}"
 
     def to_text(self, value: object) -> str:
-        """Return a value in the form that a variable has; directories are separated by colons."""
-        if isinstance(value, tuple):
-            return (":" if self.is_path else ",").join(value)
-        return str(value)
+        """Return a value in the form that a variable has."""
+        return (":" if self.is_path else ",").join(value) if isinstance(value, tuple) else str(value)
 
 
 SETTINGS = {

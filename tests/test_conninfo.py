@@ -69,6 +69,9 @@ def test_without_a_password_all_is_shown(text: str) -> None:
         ("host=h secret", "neither a URL"),
         ("host=h\npassword=secret", "one line"),
         ("host='h", "neither a URL"),
+        ("postgresql://u:secret/1@h/db", "must be written as %2F"),
+        ("postgresql://u:sec/ret:1@h/db", "must be written as %2F"),
+        ("postgresql://u:1@secret@h/db", "must be written as %2F"),
     ],
 )
 def test_errors_do_not_contain_the_text(text: str, message: str) -> None:
@@ -89,3 +92,18 @@ def test_no_password_of_a_url_is_shown(password: str) -> None:
 def test_no_password_in_words_is_shown(password: str) -> None:
     escaped = password.replace("\\", "\\\\").replace("'", "\\'")
     assert without_password(f"host=h password='{escaped}' user=u") == "host=h password=***** user=u"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "postgresql://u:a?b@h/db",
+            "postgresql://h:1,[::1]:2/db?user=a@b",
+            "postgresql://u:p@h/db?user=a@b",
+        ),
+        *("postgresql://u:%40%2F@h/db", "postgresql://u:p@h?user=a@b", "postgresql://h,[::1]:1/db?user=%40b"),
+    ],
+)
+def test_what_libpq_reads_without_an_error_is_accepted(text: str) -> None:
+    check(text)

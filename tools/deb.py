@@ -44,6 +44,7 @@ DOCUMENTS = (
     "docs/running.md",
     "docs/moving.md",
     "docs/monitoring.md",
+    "docs/cluster.md",
     "docs/semantics.md",
     "docs/security.md",
 )

@@ -1,17 +1,18 @@
 """The alarms of one daemon: which follow from runs and from what did not run, and their delivery."""
 
 import json
-import math
 import os
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import datetime
-from heapq import heappop, heappush
 from typing import Any
 
 from pycrond import clock
 from pycrond.alarms import hook_document, mail, mail_contents, rules
+from pycrond.alarms.other_nodes import Judgement, OtherNodes
 from pycrond.alarms.outbox import Outbox
+from pycrond.alarms.overdue import OverdueTimes
+from pycrond.alarms.shared_jobs import JUDGE_INTERVAL, SharedJobs
 from pycrond.jobs.events import Abandoned, Ended, Event, Missed, Started
 from pycrond.jobs.job import Job
 from pycrond.jobs.options import CRON
@@ -45,8 +46,12 @@ class Alarms:
         now = clock.now().timestamp()
         self._health = {key: health.until(now) for key, health in self._table.health().items()}
         self._jobs: Mapping[str, Job] = {}
-        self._overdue: list[tuple[float, str]] = []  # a heap of times and keys; some may be too early
-        self._planned: dict[str, float] = {}  # the time in the heap of each key
+        self._overdue = OverdueTimes()
+        self._shared: SharedJobs | None = None
+
+    def join(self, nodes: OtherNodes) -> None:
+        """Judge shared jobs together with the other nodes of a cluster."""
+        self._shared = SharedJobs(nodes, self._job_of, self._overdue_time)
 
     # Events
 
@@ -111,44 +116,61 @@ class Alarms:
 
     def step(self, now: datetime, elapsed: float) -> None:
         """Report jobs that are overdue, and begin the deliveries that are due."""
-        if self._overdue and now.timestamp() >= self._overdue[0][0]:
-            self._report_overdue(now)
+        if self._shared:
+            self._note_recovered(self._shared, now)
+            self._shared.ask(self._health.values(), now, elapsed)
+        self._report_overdue(now, elapsed)
         self.outbox.step(now, elapsed)
 
-    def _report_overdue(self, now: datetime) -> None:
-        alarms, changed = [], []
-        while self._overdue and now.timestamp() >= self._overdue[0][0]:
-            planned_at, key = heappop(self._overdue)
-            if self._planned.get(key) != planned_at:
-                continue
-            del self._planned[key]
+    def _report_overdue(self, now: datetime, elapsed: float) -> None:
+        alarms, changed, seconds = [], [], now.timestamp()
+        for key in self._overdue.pop(seconds):
             health = self._health[key]
             at = self._overdue_time(health)
-            if at is not None and now.timestamp() >= at:
-                alarms += self._overdue_alarms(health, now)
-                self._health[key] = health._replace(overdue_at=now.timestamp())
+            if at is not None and seconds >= at:
+                judgement = self._shared.judge(key, at, now, elapsed) if self._shared else Judgement.REPORT
+                if judgement is Judgement.LATER:
+                    self._overdue.plan(key, seconds + JUDGE_INTERVAL)
+                    continue
+                if judgement is Judgement.REPORT:
+                    alarms += self._overdue_alarms(health, now)
+                self._health[key] = health._replace(overdue_at=seconds)
                 changed.append(self._health[key])
             self._plan(key)
         if changed:
             self._write(alarms, changed)
 
+    def _note_recovered(self, shared: SharedJobs, now: datetime) -> None:
+        """Note successes on other nodes. The node on which a job has failed reports its recovery."""
+        alarms, changed = [], []
+        for health, has_failed in shared.take_recovered(self._health, now):
+            job = self._jobs.get(health.key)
+            if job and has_failed:
+                facts = {"name": job.entry.options.name}
+                alarms += self._calls(None, job, [("hook", "recovery")], now, facts)
+            self._health[health.key] = health
+            changed.append(health)
+            self._plan(health.key)
+        if changed:
+            self._write(alarms, changed)
+
     def _plan_all(self) -> None:
-        self._overdue, self._planned = [], {}
+        self._overdue.clear()
         for key in self._health:
             self._plan(key)
 
     def _plan(self, key: str) -> None:
         """Look at a job when it becomes overdue, unless it is looked at before that anyway."""
         at = self._overdue_time(self._health[key])
-        if at is not None and at < self._planned.get(key, math.inf):
-            heappush(self._overdue, (at, key))
-            self._planned[key] = at
+        if at is not None:
+            self._overdue.plan(key, at)
 
     @property
     def next_at(self) -> datetime | None:
         """When `step` has something to do by the wall clock."""
-        overdue_at = clock.at(self._overdue[0][0]) if self._overdue else None
-        return min((at for at in (overdue_at, self.outbox.next_at) if at), default=None)
+        overdue_at = self._overdue.next_at
+        at = None if overdue_at is None else clock.at(overdue_at)
+        return min((at for at in (at, self.outbox.next_at) if at), default=None)
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do by elapsed time; None if nothing waits."""
@@ -160,7 +182,7 @@ class Alarms:
         return rules.overdue_at(options, health.since, health.succeeded_at, health.overdue_at)
 
     def _overdue_alarms(self, health: Health, now: datetime) -> list[Alarm]:
-        job = self._jobs.get(health.key) or self._removed_job(health.key)
+        job = self._job_of(health.key)
         if job is None:
             return []
         since = clock.at(health.succeeded_at or health.since).astimezone()
@@ -175,7 +197,10 @@ class Alarms:
             alarms.append(self._letter(Fire(job, now, None), None, ("overdue", detail), (), now))
         return alarms
 
-    def _removed_job(self, key: str) -> Job | None:
+    def _job_of(self, key: str) -> Job | None:
+        """Return a job, also one that is gone."""
+        if job := self._jobs.get(key):
+            return job
         row = self._ledger.jobs.job(key)
         return decode_job(row) if row else None
 
@@ -193,6 +218,8 @@ class Alarms:
         if state == State.SUCCEEDED:
             health = health._replace(failing_since=None, alarmed_for=None, succeeded_at=at, overdue_at=None)
         elif state in rules.FAILURES:
+            if self._shared:
+                self._shared.failed(job.key, at)
             alarmed_for = fire if ("hook", "failure") in calls else health.alarmed_for
             health = health._replace(failing_since=health.failing_since or at, alarmed_for=alarmed_for)
         self._health[job.key] = health

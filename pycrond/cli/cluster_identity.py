@@ -15,6 +15,12 @@ def cluster_identity(settings: Settings) -> SharedIdentity | None:
     return read_identity(settings.ledger_path) if settings.cluster else None
 
 
+def cluster_name(settings: Settings) -> str:
+    """Return the name of the cluster; empty if it is not known, or there is none."""
+    identity = cluster_identity(settings)
+    return identity.name if identity else ""
+
+
 def load_crontabs(settings: Settings) -> LoadResult:
     """Read the crontabs as a daemon of this user would, without saving last good versions."""
     loader = Loader(settings, users.by_uid(os.geteuid()), read_only=True)

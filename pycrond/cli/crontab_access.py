@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from pycrond import clock
-from pycrond.cli.cluster_identity import cluster_identity
 from pycrond.cli.daemon_requests import ask_daemon
 from pycrond.errors import NotRunningError, Problem, PycrondError
 from pycrond.host import machine, users
@@ -84,6 +83,7 @@ class CrontabAccess:
         return errors
 
     def _parse(self, text: bytes, file: str) -> "parser.Crontab":
+        from pycrond.cli.cluster_identity import cluster_identity
         from pycrond.crontab import parser
 
         return parser.parse(

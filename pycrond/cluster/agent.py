@@ -1,263 +1,26 @@
 """The agent, `python -m pycrond.cluster.agent`: carries out the daemon's requests in PostgreSQL.
 
 A program of its own, so that a server or a network that does not answer delays nothing else. It ends when the
-daemon closes its socket, or is gone. It waits in one place, and wakes only for the socket, the connection and
-its deadlines.
+daemon closes its socket, or is gone.
 """
 
 import argparse
 import os
-import random
 import select
 import signal
-from typing import Protocol
 
 import psycopg
 
-from pycrond import __version__, clock
-from pycrond.cluster import node_statements, statements
+from pycrond import __version__
+from pycrond.cluster.agent_loop import AgentLoop
 from pycrond.cluster.agent_socket import AgentSocket
-from pycrond.cluster.agent_state import Agent, Connect, Disconnect, Greet, Retire, Send, State, Work
-from pycrond.cluster.database import Committed, Connection, Failed
-from pycrond.cluster.greeting import Greeting, Timeline, read_timeline
+from pycrond.cluster.greeting import Timeline, read_timeline
 from pycrond.cluster.hosts import Hosts
 from pycrond.cluster.node_identity import Identity
-from pycrond.cluster.output_copy import PIECE_SIZE, Copy
-from pycrond.cluster.protocol import Answer, Beat, NodeRow, Nodes, Ping, Report, Row, Status, Tell
-from pycrond.cluster.protocol import Greeting as GreetingMessage
-from pycrond.errors import PycrondError
+from pycrond.cluster.protocol import Status
 
-
-class Watched(Protocol):
-    """A descriptor that the loop waits for."""
-
-    def fileno(self) -> int: ...
-
-    @property
-    def events(self) -> int: ...
-
-
-class Program:
-    """The agent's loop: does what its states say, and carries messages."""
-
-    def __init__(
-        self, daemon: AgentSocket, hosts: Hosts, identity: Identity, spool: str, timeline: Timeline
-    ) -> None:
-        self._daemon = daemon
-        self._hosts = hosts
-        self._identity = identity
-        self._node = statements.Node(identity.name, identity.ledger)
-        self._spool = spool
-        self._timeline = timeline
-        self._agent = Agent(random.random, clock.elapsed())
-        self._connection: Connection | None = None
-        self._connections = 0  # counts them, for the daemon
-        self._greeting = Greeting(identity)
-        self._sent: Work | None = None  # the request whose transaction was sent
-        self._sent_at = 0.0  # by the wall clock
-        self._offset = 0.0  # of this machine's clock, ahead of the server's, in seconds
-        self._nodes = 1  # in the cluster
-        self._reported = Status("")
-
-    def run(self) -> None:
-        """Run until the daemon closes the socket."""
-        while self._take_requests():
-            self._act()
-            self._report()
-            if self._wait():
-                self._receive()
-
-    def _wait(self) -> bool:
-        """Wait for what is next; return whether the connection is ready."""
-        poll = select.poll()
-        watched: list[Watched] = [self._daemon, *([self._connection] if self._connection else [])]
-        for one in watched:
-            poll.register(one, one.events)
-        deadline = self._agent.deadline()
-        timeout = None if deadline is None else max(0.0, deadline - clock.elapsed()) * 1000 + 1
-        ready = dict(poll.poll(timeout))
-        return self._connection is not None and self._connection.fileno() in ready
-
-    # The daemon
-
-    def _take_requests(self) -> bool:
-        messages = self._daemon.receive()
-        if messages is None:
-            return False
-        self._daemon.flush()
-        for message in messages:
-            if isinstance(message, Ping):
-                self._daemon.send(self._agent.status())
-            elif not isinstance(message, Answer | Nodes | GreetingMessage | Status):
-                self._agent.receive(message)
-        return True
-
-    def _report(self) -> None:
-        """Tell the daemon of another state. That a request is under way is none."""
-        status = self._agent.status()
-        if status.state == State.ASKING:
-            status = status._replace(state=State.IDLE)
-        if status != self._reported:
-            self._reported = status
-            self._daemon.send(status)
-
-    # The database
-
-    def _act(self) -> None:
-        """Do all that is to be done now."""
-        now = clock.elapsed()
-        while (action := self._agent.next_action(now)) is not None:
-            try:
-                match action:
-                    case Connect():
-                        self._connection = Connection(self._hosts.next())
-                    case Disconnect():
-                        self._lose("the server does not accept the connection in time", now)
-                    case Greet():
-                        self._send(self._greeting.statements())
-                    case Retire():
-                        self._send(node_statements.retire(), is_durable=False)
-                    case Send():
-                        self._send_request(action)
-            except psycopg.Error as error:
-                self._lose(str(error), now)
-
-    def _send_request(self, action: Send) -> None:
-        request = self._sent = action.request
-        match request:
-            case Beat():
-                offset = round(self._offset * 1000)
-                beat = node_statements.beat(
-                    self._identity, self._identity.new_token(), offset, request.digest
-                )
-                self._send(beat, is_durable=False)
-            case Copy():
-                self._sent = request = request.read(self._spool)
-                piece = (request.runs[0].run, str(request.piece), (request.data or b"")[:PIECE_SIZE])
-                self._send((statements.Statement(node_statements.ADD_PIECE, piece),))
-            case _:
-                self._send(statements.statements(request, self._node, again=action.is_repeated))
-
-    def _send(self, parts: tuple[statements.Statement, ...], *, is_durable: bool = True) -> None:
-        if self._connection is None:
-            raise psycopg.OperationalError("there is no connection")
-        self._sent_at = clock.now().timestamp()
-        self._connection.send(parts, is_durable=is_durable)
-
-    def _receive(self) -> None:
-        """Take what the server has sent."""
-        now = clock.elapsed()
-        try:
-            if self._connection is None:
-                return
-            if not self._connection.is_connected:
-                if self._connection.connect():
-                    self._begin(now)
-                return
-            if (outcome := self._connection.receive()) is not None:
-                self._take_outcome(outcome, now)
-        except (psycopg.Error, PycrondError) as error:
-            self._lose(str(error), now)
-
-    def _begin(self, now: float) -> None:
-        self._connections += 1
-        self._identity.disconnected()
-        self._greeting = Greeting(self._identity)
-        self._agent.connected(now)
-
-    def _lose(self, reason: str, now: float) -> None:
-        if self._connection:
-            self._connection.close()
-        self._connection = None
-        self._sent = None
-        self._agent.lost(now, " ".join(reason.split()), has_other_host=self._hosts.has_untried)
-
-    def _take_outcome(self, outcome: Committed | Failed, now: float) -> None:
-        request, self._sent = self._sent, None
-        if isinstance(outcome, Failed):
-            if self._agent.is_greeting or outcome.is_read_only:
-                raise PycrondError(outcome.reason)
-            self._agent.unanswered(now, outcome.reason)
-        elif self._agent.is_greeting:
-            self._take_greeting(outcome, now)
-        else:
-            timeline = self._timeline._replace(number=outcome.timeline)
-            self._timeline.require(timeline)
-            self._take_results(request, outcome, now)
-            if timeline != self._timeline:
-                self._greet_again(now, "the server is another")
-
-    def _take_greeting(self, committed: Committed, now: float) -> None:
-        is_over = self._greeting.read(committed, now)
-        if (server_clock := self._greeting.take_clock()) is not None:
-            self._offset = (self._sent_at + clock.now().timestamp()) / 2 - server_clock
-        if self._greeting.system:
-            timeline = Timeline(self._greeting.system, committed.timeline)
-            self._timeline.require(timeline)
-            self._timeline = timeline
-        if self._greeting.blocked:
-            self._agent.fenced(now, self._greeting.blocked.who)
-            self._greeting = Greeting(self._identity)
-            return
-        self._agent.greeted(now, is_over=is_over)
-        if is_over:
-            self._hosts.succeeded()
-            cluster = self._greeting.cluster
-            self._report()
-            self._daemon.send(GreetingMessage(self._connections, *cluster, str(self._timeline)))
-
-    def _greet_again(self, now: float, reason: str) -> None:
-        self._connections += 1
-        self._greeting = Greeting(self._identity)
-        self._agent.unnamed(now, reason)
-
-    def _take_results(self, request: Work | None, committed: Committed, now: float) -> None:
-        """Answer a request with a transaction's results."""
-        results = committed.results
-        match request:
-            case None:
-                is_over = results[0][0] < node_statements.DELETED_AT_ONCE
-                self._agent.retired(now, self._nodes, is_over=is_over)
-            case Beat() if not results[0]:
-                self._greet_again(now, "another has the node's name")
-            case Beat():
-                self._agent.answered(now)
-                self._answer_beats(request, committed)
-            case Copy():
-                self._agent.answered(now)
-                self._copy(request.following())
-            case _:
-                rows = statements.answer(request, results)
-                if rows is None:
-                    self._agent.unanswered(now, "", at_once=True)
-                    return
-                self._agent.answered(now)
-                if isinstance(request, Tell) and (copied := _copied(request, rows)):
-                    self._copy(Copy(copied, Answer(request.number, rows)))
-                else:
-                    self._daemon.answer(request.number, rows)
-
-    def _answer_beats(self, request: Beat, committed: Committed) -> None:
-        _, nodes, server_clock = committed.results
-        self._offset = (self._sent_at + clock.now().timestamp()) / 2 - server_clock[0]
-        rows = tuple(NodeRow(*node) for node in nodes)
-        self._nodes = len(rows)
-        for number in (request.number, *self._agent.answered_beats()):
-            offset = round(self._offset * 1000)
-            self._daemon.send(Nodes(number, self._connections, offset, rows))
-
-    def _copy(self, copy: Copy) -> None:
-        """Copy what is left of runs' output, then answer the request that told of them."""
-        if copy.runs and self._spool:
-            self._agent.receive(copy)
-        else:
-            self._daemon.answer(copy.answer.number, copy.answer.rows)
-
-
-def _copied(request: Tell, rows: tuple[Row, ...]) -> tuple[Report, ...]:
-    """Return the runs whose output is to be copied: those that have ended, and whose rows are theirs."""
-    over = {row.run for row in rows if row.is_over}
-    return tuple(run for run in request.rows if run.copied_output > 0 and run.run in over)
+NO_CONNINFO = Status("down", "the setting `cluster` is not a connection string of PostgreSQL")
+"""The reason that libpq gives may contain the password."""
 
 
 def read_conninfo(descriptor: int) -> str:
@@ -284,12 +47,27 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the daemon ends in order, and closes the socket last
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the daemon ends in order, and closes the socket last
     daemon = AgentSocket(options.socket)
     labels = tuple(filter(None, options.labels.split(",")))
     identity = Identity(options.node, options.ledger, os.uname().nodename, labels, __version__)
-    hosts = Hosts(read_conninfo(options.conninfo_fd), options.node)
-    Program(daemon, hosts, identity, options.spool, options.timeline).run()
+    try:
+        hosts = Hosts(read_conninfo(options.conninfo_fd), options.node)
+    except psycopg.ProgrammingError:
+        refuse(daemon)
+        return
+    AgentLoop(daemon, hosts, identity, options.spool, options.timeline).run()
+
+
+def refuse(daemon: AgentSocket) -> None:
+    """Say the reason, and again when asked for a sign of life, until the daemon closes the socket."""
+    with daemon:
+        messages: object = True
+        while messages is not None:
+            daemon.send(NO_CONNINFO)
+            select.select([daemon], [], [])
+            messages = daemon.receive()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ from pycrond.cluster.protocol import (
     decode,
     encode,
 )
+from pycrond.errors import os_reason
 from pycrond.host import spawn
 from pycrond.host.poller import Poller
 from pycrond.host.spawn import DEFAULT_SIGNALS
@@ -48,6 +49,8 @@ class AgentLink:
             *(f"--socket={SOCKET}", f"--conninfo-fd={CONNINFO}", *arguments),
         )
         self._conninfo = conninfo
+        self.timeline = ""
+        """Of the database at the last connection; one with a lower timeline is refused."""
         self._poller = poller
         self._log = log
         self.pending: dict[int, Request] = {}
@@ -136,7 +139,7 @@ class AgentLink:
         try:
             self._pid = os.posix_spawn(
                 self._arguments[0],
-                self._arguments,
+                (*self._arguments, *((f"--timeline={self.timeline}",) if self.timeline else ())),
                 os.environ,  # libpq's variables are among them
                 file_actions=[
                     (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
@@ -151,7 +154,7 @@ class AgentLink:
             )
         except OSError as error:
             ours.close()
-            self.status = Status("down", f"cannot start the agent: {error.strerror}")
+            self.status = Status("down", f"cannot start the agent: {os_reason(error)}")
             return
         finally:
             theirs.close()

@@ -3,6 +3,7 @@
 import select
 import socket
 from collections import deque
+from typing import Self
 
 from pycrond.cluster.protocol import MAX_FIRES, MAX_MESSAGE, Answer, Message, Row, decode, encode
 
@@ -14,6 +15,12 @@ class AgentSocket:
         self._socket = socket.socket(fileno=descriptor)
         self._socket.setblocking(False)
         self._outgoing: deque[bytes] = deque()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
 
     def fileno(self) -> int:
         return self._socket.fileno()

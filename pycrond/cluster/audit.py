@@ -13,7 +13,8 @@ from pycrond.cluster.view_rows import ClaimRow, NodeRow
 from pycrond.jobs.options import Options
 from pycrond.ledger.audit import Expected, Unaccounted
 from pycrond.ledger.codec import decode_options
-from pycrond.ledger.rows import VerdictRow, VersionRow
+from pycrond.ledger.copies import StartedRow
+from pycrond.ledger.rows import VersionRow
 from pycrond.text import duration, rfc3339
 
 ASKING_TIME = 90.0  # seconds after its start in which a fire gets a row
@@ -36,8 +37,9 @@ class LedgerStarts(NamedTuple):
 
     name: str
     """The file or, of this machine's ledger, its node."""
-    runs: Sequence[VerdictRow]
-    is_own: bool = False
+    uuid: str | None
+    """By which the cluster knows the ledger."""
+    runs: Sequence[StartedRow]
 
 
 @dataclass(slots=True)
@@ -111,7 +113,7 @@ def _why_stuck(row: ClaimRow, node: NodeRow | None, options: Options, now: float
         return "it is no node"
     if node.ledger != row.ledger:
         return "the node has another ledger now"
-    if node.state == "dead":
+    if node.is_abandoned:
         return f"the node has been silent for {duration(node.age)}"
     if row.started is not None and options.timeout is not None:
         allowed = options.timeout + options.grace + ENDING_TIME
@@ -146,40 +148,40 @@ def _without_fire(
             yield Unaccounted(row.job, row.fire, f"a row without a fire: {row.state} on {row.node}")
 
 
+Start = tuple[LedgerStarts, StartedRow]
+
+
 def _doubled(
     ledgers: Sequence[LedgerStarts],
     rows: Mapping[Fire, ClaimRow],
     due: set[Fire],
     options: Mapping[str, Options],
 ) -> Iterator[Unaccounted]:
-    """Yield the fires that two machines started, unless the job's options allow that, and starts of this
-    machine that the database does not know.
+    """Yield the fires that two machines started, and starts that the database does not know; but none of jobs
+    whose options allow that a fire runs twice.
     """
-    starts: dict[Fire, list[tuple[LedgerStarts, VerdictRow]]] = defaultdict(list)
+    starts: dict[Fire, list[Start]] = defaultdict(list)
     for ledger in ledgers:
         for run in ledger.runs:
-            fire = (run.key, run.wall or 0, round(run.fire))
-            if fire in due:
+            fire = (run.key, run.wall, round(run.fire))
+            if fire in due and not may_repeat(options[run.key]):
                 starts[fire].append((ledger, run))
     for fire, found in starts.items():
         key, _, at = fire
-        if len(found) > 1 and not may_repeat(options[key]):
-            texts = (f"run {run.id} of {ledger.name}" for ledger, run in found)
-            yield Unaccounted(key, at, f"started more than once: {' and '.join(texts)}")
+        texts = [f"run {run.id} of {ledger.name}" for ledger, run in found]
         row = rows.get(fire)
-        own = next(((ledger, run) for ledger, run in found if ledger.is_own), None)
-        if own and row and len(found) == 1 and not may_repeat(options[key]):
-            yield from _contradiction(own[0].name, own[1], row)
+        if row and row.started is not None and not any(_is_of(row, start) for start in found):
+            texts.append(f"run {row.label or row.run} by the database")
+        if len(texts) > 1:
+            yield Unaccounted(key, at, f"started more than once: {' and '.join(texts)}")
+        elif row and row.state in NOT_STARTED:
+            yield Unaccounted(key, at, f"{texts[0]} started, but its row is {row.state} on {row.node}")
 
 
-def _contradiction(node: str, run: VerdictRow, row: ClaimRow) -> Iterator[Unaccounted]:
-    """Yield the finding about a run that this node started, if its row says something else."""
-    if row.node != node and row.started is not None:
-        text = f"started more than once: run {run.id} of {node} and run {row.label} by the database"
-        yield Unaccounted(run.key, run.fire, text)
-    elif row.state in NOT_STARTED:
-        text = f"run {run.id} of {node} started, but its row is {row.state} on {row.node}"
-        yield Unaccounted(run.key, run.fire, text)
+def _is_of(row: ClaimRow, start: Start) -> bool:
+    """Return whether a row is that of a run in a ledger."""
+    ledger, run = start
+    return row.run == run.run if run.run else row.ledger == ledger.uuid
 
 
 def may_repeat(options: Options) -> bool:

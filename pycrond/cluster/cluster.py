@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from pycrond import clock
 from pycrond.cluster.agent_link import AgentLink
 from pycrond.cluster.dead_nodes import DeadNodes
 from pycrond.cluster.fire import SharedFire, Taken
@@ -22,12 +23,14 @@ from pycrond.cluster.protocol import (
     Confirm,
     Greeting,
     LastFires,
+    LastSuccess,
     Nodes,
     Status,
     TakeOver,
 )
 from pycrond.cluster.shared_fires import FindObstacle, Held, SharedFires
 from pycrond.cluster.shared_jobs import claim_of, cluster_name, digest_of, policy_of
+from pycrond.cluster.successes import Successes
 from pycrond.host import machine
 from pycrond.host.poller import Poller
 from pycrond.jobs.events import Event, Skipped
@@ -41,6 +44,10 @@ from pycrond.schedule.timezone import Zone
 from pycrond.settings import Settings
 
 MAX_RESUMED = 60.0  # seconds that a fire may be late when another daemon asks for it
+NOT_REACHED = Cause.of(Reason.NO_DATABASE, "this node has not reached the cluster yet")
+FireName = tuple[str, int | None, int]
+"""A job's key, the wall minute and the fold."""
+WAS_STARTED = Cause.of(Reason.CLOCK_STEP, "this node has started it before")
 NO_LABEL = Cause.of(Reason.ELSEWHERE, "this node does not have the label")
 DELETE_INTERVAL = 3600.0  # seconds between two deletions of old rows
 
@@ -63,12 +70,17 @@ class Cluster:
             f"--spool={settings.spool_dir}",
         )
         self._link = AgentLink(arguments, settings.cluster, poller, self._log)
+        self._link.timeline = table.timeline()
         self._outbox = Outbox(self._link, table, self._log, settings.cluster_output << 10)
         self._fires = SharedFires(self.membership, self._outbox, find_obstacle)
         self._dead_nodes = DeadNodes(self.membership, self._link, table, self._log)
         self.identity = table.identity()
         """The cluster's name and zone, as its database has them."""
+        self.identity_of_jobs = SharedIdentity()
+        """Those from which the times of the loaded jobs are drawn; while they differ, nothing is asked."""
         self._jobs: Mapping[str, Job] = {}
+        self.successes = Successes(self.membership, self._link)
+        """Of jobs with `expect`, on all nodes."""
         self._gaps = Gaps(self._link, table, self._zone_of)
         self._coming: list[str] = []  # UUIDs of the fires of the next minute
         self._events: list[Event] = []
@@ -91,8 +103,9 @@ class Cluster:
 
     def claim(self, fires: Sequence[Fire], now: datetime, *, is_coming: bool = False) -> None:
         """Write fires down, and ask for each at its time. `is_coming`: their minute has not come yet."""
-        planned = [fire._replace(start_at=fire.start_at or fire.at) for fire in fires]
-        self._hold(self._runs.claim(planned), now, is_coming=is_coming)
+        self._begin(
+            [fire._replace(start_at=fire.start_at or fire.at) for fire in fires], now, is_coming=is_coming
+        )
 
     def resume(self, claims: Sequence[ClaimedRun], now: datetime) -> None:
         """Ask for fires that an earlier daemon has claimed and not started."""
@@ -103,32 +116,57 @@ class Cluster:
         for claimed in in_time:
             start = max(now, claimed.run.fire.start_at or now)
             claimed.run.fire = claimed.run.fire._replace(start_at=start)
-        self._hold(in_time, now)
+        self._hold(in_time, self._write_down([claimed.run.fire for claimed in in_time]), now)
+
+    def _begin(
+        self,
+        fires: Sequence[Fire],
+        now: datetime,
+        taken: Mapping[FireName, Taken] | None = None,
+        *,
+        is_coming: bool = False,
+    ) -> None:
+        """Write fires down, their UUIDs first, so that the claims take them to the disk; and hold them."""
+        runs = self._write_down(fires, taken_over=taken is not None)
+        self._hold(self._runs.claim(fires), runs, now, taken, is_coming=is_coming)
+
+    def _write_down(self, fires: Sequence[Fire], *, taken_over: bool = False) -> dict[FireName, str]:
+        """Return the UUIDs of those fires that need the cluster's consent."""
+        clustered = [fire for fire in fires if fire.job.entry.options.is_clustered]
+        named = [(fire, cluster_name(fire.job, self.membership.node)) for fire in clustered]
+        return dict(
+            zip(map(_name_of, clustered), self._table.begin(named, taken_over=taken_over), strict=True)
+        )
 
     def _hold(
         self,
         claims: Sequence[ClaimedRun],
+        runs: Mapping[FireName, str],
         now: datetime,
-        taken: Mapping[tuple[str, int | None, int], Taken] | None = None,
+        taken: Mapping[FireName, Taken] | None = None,
         *,
         is_coming: bool = False,
     ) -> None:
-        node = self.membership.node
-        named = [(claimed.run.fire, cluster_name(claimed.run.job, node)) for claimed in claims]
-        runs = self._table.begin(named, taken_over=taken is not None)
-        without_label = []
-        for claimed, run in zip(claims, runs, strict=True):
-            fire, options = claimed.run.fire, claimed.run.job.entry.options
-            if not options.is_clustered:
-                without_label.append((claimed, NO_LABEL))
+        if self.identity_of_jobs != self.identity or not self.identity.name:
+            self._table.close(runs.values())
+            self._settle([(claimed, NOT_REACHED) for claimed in claims], now)
+            return
+        settled = []
+        for claimed in claims:
+            fire, name = claimed.run.fire, _name_of(claimed.run.fire)
+            if name not in runs:
+                settled.append((claimed, NO_LABEL))
                 continue
-            start = (fire.start_at or fire.at).timestamp()
-            shared = SharedFire(claim_of(fire, run, node, now.timestamp()), start, policy_of(fire.job))
-            shared.taken = taken[fire.job.key, fire.wall, fire.fold] if taken else None
+            if not taken and self._table.was_started(fire, claimed.run.id):
+                settled.append((claimed, WAS_STARTED))
+                continue
+            start = max((fire.start_at or fire.at).timestamp(), now.timestamp())
+            claim = claim_of(fire, runs[name], self.membership.node, now.timestamp())
+            shared = SharedFire(claim, start, policy_of(fire.job), taken[name] if taken else None)
             self._fires.hold(Held(shared, claimed), now)
             if is_coming:
-                self._coming.append(run)
-        self._settle(without_label, now)
+                self._coming.append(runs[name])
+        self._settle(settled, now)
 
     def minute_came(self) -> None:
         """The fires of the coming minute are due: `cancel` leaves them."""
@@ -161,14 +199,15 @@ class Cluster:
     def clock_was_turned(self, step: timedelta) -> None:
         """Move the starts."""
         self._fires.clock_was_turned(step)
+        self.membership.clock_was_turned(step.total_seconds())
 
     def has_changed(self) -> None:
         """Tell the database in the next step of runs that have started or ended."""
         self._outbox.has_changed = True
 
-    def was_away(self) -> None:
-        """Ask for what no node has decided about, as this one was away."""
-        self._gaps.is_wanted = True
+    def was_away(self, now: datetime) -> None:
+        """Ask for what no node has decided about until now, as this one was away."""
+        self._gaps.was_away(now)
 
     # The loop
 
@@ -184,8 +223,10 @@ class Cluster:
                     self._fires.plan_again(now)
                     self._dead_nodes.step(now)
                     self._gaps.ask(self._jobs.values())
+                    self._outbox.has_changed = True
                 case Greeting():
                     self._greeted(message, now)
+                    self.successes.connected(elapsed)
                 case Status():
                     self._report(message, now)
         self._fires.step(now, may_ask=self._table.can_be_durable)
@@ -208,7 +249,10 @@ class Cluster:
         settled, elsewhere = self._fires.take_settled()
         self._table.close(elsewhere)
         self._settle(settled, now)
-        self._outbox.send(now.timestamp(), self.membership.skew(), self._fires.__contains__)
+        median = self.membership.median_time(now.timestamp())
+        if median is not None:
+            self._catch_up(self._gaps.step(self._jobs, clock.at(median), now), now)
+        self._outbox.send(now.timestamp(), median, self.membership.skew(), self._fires.__contains__)
 
     def _settle(self, settled: Sequence[tuple[ClaimedRun, Cause]], now: datetime) -> None:
         """Write down that runs do not start on this node."""
@@ -272,25 +316,27 @@ class Cluster:
             case Abandoned(ledger=ledger):
                 self._take_over(self._dead_nodes.fires_to_take(answer.rows, ledger, self._jobs, now), now)
             case LastFires():
-                self._catch_up(self._gaps.answered(answer.rows, self._jobs, now), now)
+                self._gaps.answered(answer.rows, self._jobs)
+            case LastSuccess():
+                self.successes.answered(answer.number, answer.rows)
             case _:
                 self._outbox.answered(answer, request)
 
     def _take_over(self, fires: Sequence[tuple[Fire, Taken]], now: datetime) -> None:
-        taken = {(fire.job.key, fire.wall, fire.fold): old for fire, old in fires}
-        if fires:
-            self._hold(self._runs.claim([fire for fire, _ in fires]), now, taken)
+        taken = {_name_of(fire): old for fire, old in fires if not self._fires.has_fire(fire)}
+        if taken:
+            self._begin([fire for fire, _ in fires if _name_of(fire) in taken], now, taken)
 
     def _catch_up(self, fires: Sequence[Fire], now: datetime) -> None:
-        if fires:
-            self._hold(self._runs.claim(fires), now)
+        if new := [fire for fire in fires if not self._fires.has_fire(fire)]:
+            self._begin(new, now)
 
     def _greeted(self, greeting: Greeting, now: datetime) -> None:
         identity = SharedIdentity(greeting.cluster, greeting.zone)
-        if identity != self.identity:
-            self.identity = identity
-            self._table.remember(identity)
+        self.identity, self._link.timeline = identity, greeting.timeline
+        self._table.remember(identity, greeting.timeline)
         self._outbox.connected()
+        self.membership.begin_anew()
         self._beat_at = 0.0
         self._log.write("CLUSTER", f"{self.membership.node} is a node of {identity.name}", now)
 
@@ -310,7 +356,7 @@ class Cluster:
             "nodes": len(self.membership.rows),
             "alive": len(self.membership.alive()),
             "draining": self.membership.is_draining,
-            "clock_ms": round(self.membership.disagreement_ms()),
+            "clock_ms": round(self.membership.disagreement_ms() or 0),
             "undecided": len(self.claims),
             "untold": self._table.count_open(),
         }
@@ -319,6 +365,10 @@ class Cluster:
         """Return the zone of a shared job."""
         name = job.entry.zone or self.identity.zone or "UTC"
         return machine.load_zone(name)
+
+
+def _name_of(fire: Fire) -> FireName:
+    return fire.job.key, fire.wall, fire.fold
 
 
 def _seconds_late(fire: Fire, now: datetime) -> float:

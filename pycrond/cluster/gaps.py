@@ -1,7 +1,9 @@
 """The fires that no node has decided about, because none was there: caught up, or written down as missed."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from pycrond import clock
 from pycrond.cluster.agent_link import AgentLink
@@ -13,63 +15,99 @@ from pycrond.ledger.cluster import ClusterTable, new_uuid
 from pycrond.schedule.dst import FireTime, fire_times
 from pycrond.schedule.timezone import Zone
 
-MIN_AGE = timedelta(seconds=90)  # of a fire that no node may still decide about
+DECIDED_AFTER = timedelta(seconds=30)  # after the last start of a fire: living nodes have decided about it
+LOOK_BACK = timedelta(minutes=10)  # in which each fire gets a row, also where a newer one has one
+MAX_GAP = timedelta(days=400)
 MAX_MISSED = 1_000  # fires of a job of which each has a row; older ones have none
 MAX_CAUGHT_UP = 100  # fires of a job, with `missed=all`
-SPREAD = 5  # seconds over which catch-ups of different jobs start
+MAX_RANDOM_DELAY = 24 * 60  # minutes
+SPREAD = 5_000  # ms over which catch-ups of different jobs start
 ZoneOf = Callable[[Job], Zone]
 
 
+class Gap(NamedTuple):
+    """The fires of a job after the newest one that has a row."""
+
+    key: str
+    newest: datetime
+    until: datetime
+    decided_at: datetime
+    """When no node may still decide about one of them."""
+
+
 class Gaps:
-    """Asks for the newest row of each job, and decides about what has no row since."""
+    """Asks for the newest row of each job, and decides about what has no row since.
+
+    Times are those of the median of the nodes' clocks, but for starts.
+    """
 
     def __init__(self, link: AgentLink, table: ClusterTable, zone_of: ZoneOf) -> None:
         self._link = link
         self._table = table
         self._zone_of = zone_of
-        self.is_wanted = True
-        """This node was away: perhaps all were."""
+        self._gaps: list[Gap] = []
+        self._until: datetime | None = None  # this node was away until then: perhaps all were
+        self._asked_until = clock.at(0)
+
+    def was_away(self, now: datetime) -> None:
+        """Look for fires until now that have no row."""
+        self._until = now
 
     def ask(self, jobs: Iterable[Job]) -> None:
-        """Ask for the newest rows, if that is wanted."""
-        if not self.is_wanted:
+        """Ask for the newest rows, if this node was away."""
+        if self._until is None:
             return
-        self.is_wanted = False
+        self._asked_until, self._until = self._until, None
         names = [job.key for job in jobs if job.entry.options.is_shared and job.entry.schedule]
         for first in range(0, len(names), MAX_FIRES):
-            self._link.send(LastFires(self._link.number(), tuple(names[first : first + MAX_FIRES])))
+            some = tuple(names[first : first + MAX_FIRES])
+            self._link.send(LastFires(self._link.number(), some, self._asked_until.timestamp()))
 
-    def answered(self, rows: Sequence[Row], jobs: Mapping[str, Job], now: datetime) -> list[Fire]:
-        """Take the newest rows; write down what was missed, and return what is to be caught up."""
-        caught_up: list[Fire] = []
-        missed: list[Report] = []
+    def answered(self, rows: Sequence[Row], jobs: Mapping[str, Job]) -> None:
+        """Take the newest rows. A job without one has no gap: it is new."""
         for row in rows:
             job = jobs.get(row.job)
             if job is None:
                 continue
-            passed = [*self._passed(job, clock.at(row.fire), now)]
-            again = _to_catch_up(job, passed, now)
+            newest, until = clock.at(row.fire), _minute(self._asked_until) + timedelta(minutes=1)
+            fires = self._passed(job, newest, until)
+            if fires:
+                decided_at = fires[-1].at + _longest_delay(job) + DECIDED_AFTER
+                self._gaps.append(Gap(job.key, newest, until, decided_at))
+
+    def step(self, jobs: Mapping[str, Job], median: datetime, now: datetime) -> list[Fire]:
+        """Write down what was missed, and return what is to be caught up."""
+        caught_up: list[Fire] = []
+        missed: list[Report] = []
+        for gap in [gap for gap in self._gaps if gap.decided_at <= median]:
+            self._gaps.remove(gap)
+            job = jobs.get(gap.key)
+            if job is None:
+                continue
+            passed = self._passed(job, gap.newest, gap.until)
+            again = _to_catch_up(job, [fire for fire in passed if fire.at > gap.newest], median)
             caught_up += [self._catch_up(job, fire, now) for fire in again]
             missed += [_missed(job, fire) for fire in passed if fire not in again]
         for first in range(0, len(missed), MAX_FIRES):
             self._link.send(Close(self._link.number(), tuple(missed[first : first + MAX_FIRES])))
         return caught_up
 
-    def _passed(self, job: Job, since: datetime, now: datetime) -> Iterator[FireTime]:
+    def _passed(self, job: Job, newest: datetime, until: datetime) -> list[FireTime]:
+        """Return the fires that may have no row: those after the newest that has one, and those of the last
+        minutes that this node knew of, should a daemon have ended before it had decided about them.
+        """
         if job.entry.schedule is None:
-            return
-        first = max(since + timedelta(minutes=1), now - timedelta(days=400))
-        fires = fire_times(job.entry.schedule, self._zone_of(job), _minute(first), _minute(now - MIN_AGE))
-        newest: list[FireTime] = []
-        for fire in fires:
-            newest.append(fire)
-            if len(newest) > 2 * MAX_MISSED:
-                del newest[:MAX_MISSED]
-        yield from newest[-MAX_MISSED:]
+            return []
+        first = newest + timedelta(minutes=1)
+        if known := self._table.first_fire(job.key):
+            first = min(first, max(until - LOOK_BACK, clock.at(known)))
+        first = max(first, until - MAX_GAP)
+        fires = fire_times(job.entry.schedule, self._zone_of(job), _minute(first), until)
+        return [*deque(fires, MAX_MISSED)]
 
     def _catch_up(self, job: Job, fire: FireTime, now: datetime) -> Fire:
         attempt, era = self._table.next_attempt(job.key, fire.wall, fire.fold)
-        start = now + timedelta(seconds=1 + draw_below(SPREAD * 1000, job.key) / 1000)
+        start = now + timedelta(milliseconds=1_000 + draw_below(SPREAD, job.key))
         return Fire(job, fire.at, fire.wall, fire.fold, era, "catch-up", start_at=start, attempt=attempt)
 
 
@@ -81,6 +119,13 @@ def _to_catch_up(job: Job, passed: Sequence[FireTime], now: datetime) -> Sequenc
         earliest = now - timedelta(seconds=options.within)
         passed = [fire for fire in passed if fire.at >= earliest]
     return passed[-1:] if options.missed == "once" else passed[-MAX_CAUGHT_UP:]
+
+
+def _longest_delay(job: Job) -> timedelta:
+    """The longest time from a fire to its start."""
+    text = dict(job.entry.environment).get("RANDOM_DELAY", "")
+    minutes = min(int(text), MAX_RANDOM_DELAY) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+    return timedelta(seconds=job.entry.options.jitter, minutes=minutes)
 
 
 def _missed(job: Job, fire: FireTime) -> Report:

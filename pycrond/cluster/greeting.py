@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from pycrond.cluster import node_statements, schema
 from pycrond.cluster.database import Committed
-from pycrond.cluster.node_identity import Identity, NameRow, Wait
+from pycrond.cluster.node_identity import Have, Identity, NameRow, Take, Wait
 from pycrond.cluster.statements import Statement
 from pycrond.errors import PycrondError
 
@@ -81,15 +81,15 @@ class Greeting:
             self._is_checked = True
             return False
         if self._tokens is None:
-            self._look(results, now)
-            return False
+            return self._look(results, now)
         self._tokens = None
         if results[-1]:
             self._identity.taken()
             return True
         return False  # another was faster: look again
 
-    def _look(self, results: list[list[Any]], now: float) -> None:
+    def _look(self, results: list[list[Any]], now: float) -> bool:
+        """Look at the tables, the server and who has the name; return whether this node has it."""
         meta, server, names, clock = results
         version, oldest, *described = meta[0]
         schema.check_version(version, oldest)
@@ -98,4 +98,5 @@ class Greeting:
         self._clock = clock[0]
         decision = self._identity.judge([NameRow(*row) for row in names], now)
         self.blocked = decision if isinstance(decision, Wait) else None
-        self._tokens = None if isinstance(decision, Wait) else decision.tokens
+        self._tokens = decision.tokens if isinstance(decision, Take) else None
+        return isinstance(decision, Have)

@@ -1,8 +1,8 @@
 """Whose a node's name is. Pure.
 
-A row of `nodes` belongs to the agent whose `instance` it has and of whose tokens it has one: heartbeats form a
-chain. A twin, which is a machine restored with its memory or with its state directory, breaks the chain of the
-other, which then has no name.
+A row of `nodes` belongs to the agent whose `instance` it has and of whose tokens it has one: heartbeats form
+a chain. A twin, which is a machine restored with its memory or with its state directory, breaks the chain of
+the other, which then has no name.
 """
 
 import json
@@ -22,6 +22,10 @@ class NameRow(NamedTuple):
     instance: str
     token: str
     machine: str
+
+
+class Have(NamedTuple):
+    """The name is this agent's already."""
 
 
 class Take(NamedTuple):
@@ -66,14 +70,21 @@ class Identity:
         """What was seen of others counts from the next connection on: a server's outage silences all."""
         self._since = {}
 
-    def judge(self, rows: list[NameRow], now: float) -> Take | Wait:
+    def judge(self, rows: list[NameRow], now: float) -> Have | Take | Wait:
         """Decide whether the name may be taken. A start with the same ledger takes it at once; another
         ledger, or an agent that a twin has ousted, waits until a heartbeat has been missing for SILENCE.
         """
         others = [row for row in rows if not self._is_free(row)]
         self._since = {row.token: self._since.get(row.token, now) for row in others}
         busy = [row for row in others if now - self._since[row.token] < SILENCE]
-        return Wait(self._who(busy[0])) if busy else Take(tuple(row.token for row in rows))
+        if busy:
+            return Wait(self._who(busy[0]))
+        is_own = [(row.name, row.ledger, row.instance) for row in rows] == [self._key]
+        return Have() if is_own else Take(tuple(row.token for row in rows))
+
+    @property
+    def _key(self) -> tuple[str, str, str]:
+        return self.name, self.ledger, self.instance
 
     def _is_free(self, row: NameRow) -> bool:
         if row.instance == self.instance:

@@ -13,6 +13,10 @@ NAMES: LiteralString = """
     SELECT jsonb_build_array(name, ledger, instance, token, machine) FROM pycrond.nodes
     WHERE name = $1 OR ledger = $2::uuid
 """
+HOLD_NAMES: LiteralString = """
+    SELECT FROM pycrond.nodes WHERE name = $1 OR ledger = $2::uuid ORDER BY name FOR UPDATE
+"""
+"""Keeps others from a heartbeat until the transaction has ended."""
 FORGET: LiteralString = """
     DELETE FROM pycrond.nodes WHERE name <> $1 AND ledger = $2::uuid AND token = ANY($3::uuid[])
 """
@@ -41,7 +45,7 @@ TAKE_NAME: LiteralString = """
 """
 BEAT: LiteralString = """
     UPDATE pycrond.nodes n
-    SET beat = n.beat + 1, token = $4::uuid, seen = now(), offset_ms = $5::int, digest = $6
+    SET beat = n.beat + 1, token = $4::uuid, seen = now(), offset_ms = $5::bigint, digest = $6
     WHERE n.name = $1 AND n.instance = $2::uuid AND n.token = ANY($3::uuid[])
     RETURNING jsonb_build_array(n.name)
 """
@@ -84,6 +88,7 @@ def take_name(identity: Identity, seen: Sequence[str], token: str) -> tuple[Stat
     own = (identity.name, identity.ledger, array(seen))
     new = (identity.machine, identity.instance, token, identity.labels, identity.version)
     return (
+        Statement(HOLD_NAMES, own[:2]),
         *(Statement(sql, own) for sql in (FORGET, LOSE, LOSE_LOCKS)),
         Statement(TAKE_NAME, (*own, *new)),
     )

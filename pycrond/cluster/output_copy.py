@@ -15,21 +15,19 @@ class Copy(NamedTuple):
     answer: Answer
     piece: int = 0
     """The next piece of the first run."""
-    data: bytes | None = None
-    """From that piece on; None: not yet read."""
+    data: bytes = b""
+    """From that piece on, read at once: its spool may be deleted meanwhile."""
 
-    def read(self, directory: str) -> "Copy":
-        """Return the copy with the first run's bytes, read once: its spool may go on being deleted."""
-        run = self.runs[0]
-        return (
-            self._replace(data=spool.tail(directory, run.number, run.copied_output))
-            if self.data is None
-            else self
-        )
+    def read(self, directory: str) -> "Copy | None":
+        """Return the copy with the bytes of its next run that has printed any; None if nothing is left."""
+        if self.data:
+            return self
+        for index, run in enumerate(self.runs):
+            if directory and (data := spool.tail(directory, run.number, run.copied_output)):
+                return Copy(self.runs[index:], self.answer, 0, data)
+        return None
 
     def following(self) -> "Copy":
         """Return what is left after a piece."""
-        rest = (self.data or b"")[PIECE_SIZE:]
-        if rest:
-            return self._replace(piece=self.piece + 1, data=rest)
-        return Copy(self.runs[1:], self.answer)
+        rest = self.data[PIECE_SIZE:]
+        return self._replace(piece=self.piece + 1, data=rest) if rest else Copy(self.runs[1:], self.answer)

@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from pycrond.cluster.view import View, begin_reading, connect
+from pycrond.cluster.view import View
+from pycrond.cluster.view_connection import begin_reading, connect
 from pycrond.cluster.view_rows import ClusterRow, NodeRow, ServerRow
 from pycrond.errors import PycrondError
 
@@ -37,7 +38,7 @@ def probe(conninfo: str) -> Probe:
         begin_reading(connection)
         view = View(connection)
         offset_ms = _offset_ms(connection)
-        role, database, exists, usage, lacking = connection.execute(schema.CHECK).fetchone()
+        ((role, database, exists, usage, lacking),) = connection.execute(schema.CHECK).fetchone()
         server = view.server()
         lacking = lacking if usage or not exists else ["USAGE on schema pycrond"]
         can_read = exists and not any("SELECT" in right or "USAGE" in right for right in lacking)

@@ -11,7 +11,7 @@ import json
 from typing import Any, NamedTuple
 
 MAX_FIRES = 100
-MAX_MESSAGE = 128 << 10  # bytes of a packet; the kernel's default for a socket's buffer is 208 KiB
+MAX_MESSAGE = 160 << 10  # bytes of a packet; the kernel's default for a socket's buffer is 208 KiB
 
 
 class Claim(NamedTuple):
@@ -71,6 +71,8 @@ class Row(NamedTuple):
     is_over: bool
     """The state is final."""
     fire: float = 0.0
+    ended: float | None = None
+    """Only in the answer to a `LastSuccess`."""
 
 
 class NodeRow(NamedTuple):
@@ -130,6 +132,8 @@ class Bury(NamedTuple):
     number: int
     ledger: str
     token: str
+    all_of_them: bool = False
+    """Also those that may be taken over: nobody has."""
 
 
 class Abandoned(NamedTuple):
@@ -171,17 +175,25 @@ class Open(NamedTuple):
 
 
 class LastFires(NamedTuple):
-    """Ask for the newest row of each of these jobs, to know the cluster's gap."""
+    """Ask for the newest row of each of these jobs before a time, to know the cluster's gap."""
 
     number: int
     jobs: tuple[str, ...]
+    before: float
+
+
+class LastSuccess(NamedTuple):
+    """Ask for the newest success of each of these jobs, on whatever node, if it ended after a time."""
+
+    number: int
+    jobs: tuple[tuple[str, float], ...]
 
 
 class Ping(NamedTuple):
     """Ask the agent, not the database, for a sign of life. Answered at once with its `Status`."""
 
 
-Request = Ask | Confirm | TakeOver | Abandoned | Bury | Beat | Close | Tell | Open | LastFires
+Request = Ask | Confirm | TakeOver | Abandoned | Bury | Beat | Close | Tell | Open | LastFires | LastSuccess
 
 
 # From the agent
@@ -221,7 +233,7 @@ class Greeting(NamedTuple):
 
 
 class Status(NamedTuple):
-    """The agent's state has changed. (That it asks is not reported.)"""
+    """The agent's state has changed. That it asks, or tries again to connect, is not reported."""
 
     state: str
     """`connecting`, `greeting`, `idle`, `stalled`, `down` or `fenced`."""
@@ -234,7 +246,7 @@ Message = Request | Ping | Answer | Nodes | Greeting | Status
 _CLASSES: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
-        *(Ask, Confirm, TakeOver, Abandoned, Bury, Beat, Close, Tell, Open, LastFires),
+        *(Ask, Confirm, TakeOver, Abandoned, Bury, Beat, Close, Tell, Open, LastFires, LastSuccess),
         *(Ping, Answer, Nodes, Greeting, Status),
     )
 }
@@ -242,37 +254,17 @@ _CLASSES: dict[str, Any] = {
 
 def encode(message: Message) -> bytes:
     """Return a message as a packet."""
-    return json.dumps([type(message).__name__, *message], separators=(",", ":")).encode()
+    text = json.dumps([type(message).__name__, *message], separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "surrogatepass")
 
 
 def decode(packet: bytes) -> Message:
     """Return the message of a packet. Raises ValueError for anything else."""
     try:
         name, *fields = json.loads(packet)
-        message: Message = _CLASSES[name](*fields)
-        return _with_rows(message)
-    except (KeyError, TypeError) as error:
+        return _with_rows(_CLASSES[name](*fields))
+    except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not a message: {packet[:100]!r}") from error
-
-
-def _with_rows(message: Message) -> Message:
-    """Return the message with rows in place of the lists that JSON has."""
-    match message:
-        case Ask():
-            return message._replace(claims=tuple(map(_claim, message.claims)))
-        case TakeOver():
-            return message._replace(fires=tuple((_claim(claim), run) for claim, run in message.fires))
-        case Confirm():
-            return message._replace(runs=tuple(Report(*run) for run in message.runs))
-        case Close() | Tell():
-            return message._replace(rows=tuple(Report(*row) for row in message.rows))
-        case LastFires():
-            return message._replace(jobs=tuple(message.jobs))
-        case Answer():
-            return message._replace(rows=tuple(Row(*row) for row in message.rows))
-        case Nodes():
-            return message._replace(nodes=tuple(_node(node) for node in message.nodes))
-    return message
 
 
 def _claim(fields: Any) -> Claim:
@@ -283,3 +275,31 @@ def _claim(fields: Any) -> Claim:
 def _node(fields: Any) -> NodeRow:
     node = NodeRow(*fields)
     return node._replace(labels=tuple(node.labels or ()))
+
+
+def _taken(pair: Any) -> tuple[Claim, str]:
+    claim, run = pair
+    return _claim(claim), run
+
+
+_ROWS: dict[type, tuple[str, Any]] = {
+    Ask: ("claims", _claim),
+    TakeOver: ("fires", _taken),
+    Confirm: ("runs", lambda fields: Report(*fields)),
+    Close: ("rows", lambda fields: Report(*fields)),
+    Tell: ("rows", lambda fields: Report(*fields)),
+    LastFires: ("jobs", str),
+    LastSuccess: ("jobs", tuple),
+    Answer: ("rows", lambda fields: Row(*fields)),
+    Nodes: ("nodes", _node),
+}
+"""The field of a message that has rows, and how one is read from the list that JSON has."""
+
+
+def _with_rows(message: Any) -> Message:
+    """Return the message with rows in place of lists."""
+    if type(message) in _ROWS:
+        name, read = _ROWS[type(message)]
+        message = message._replace(**{name: tuple(map(read, getattr(message, name)))})
+    read_message: Message = message
+    return read_message

@@ -40,7 +40,7 @@ MIGRATIONS: tuple[LiteralString, ...] = (
         draining  bool NOT NULL DEFAULT false,
         labels    text[] NOT NULL DEFAULT '{}',
         version   text NOT NULL,          -- of pycrond
-        offset_ms int,                    -- by how much its clock is ahead of the database's
+        offset_ms bigint,                 -- by how much its clock is ahead of the database's
         digest    text NOT NULL DEFAULT ''
     );
     CREATE TABLE pycrond.claims (

@@ -16,6 +16,7 @@ from pycrond.cluster.protocol import (
     Close,
     Confirm,
     LastFires,
+    LastSuccess,
     Open,
     Row,
     TakeOver,
@@ -108,6 +109,7 @@ TAKE_OVER: LiteralString = """
     UPDATE pycrond.claims c SET run = a.run, node = $2, ledger = $3::uuid, asked = c.asked + 1,
         claimed = CASE WHEN c.run = a.run THEN c.claimed ELSE now() END,
         started = CASE WHEN c.run = a.run THEN c.started END,
+        number = CASE WHEN c.run = a.run THEN c.number ELSE 0 END,
         state = CASE WHEN c.run = a.run OR c.state = 'waiting' THEN c.state ELSE 'claimed' END
     FROM jsonb_to_recordset($1::jsonb) AS a (job text, wall int, fold smallint, run uuid, old uuid)
     WHERE c.wall = a.wall AND c.fold = a.fold AND c.job = a.job AND c.rerun AND c.ended IS NULL
@@ -170,12 +172,17 @@ TELL: LiteralString = """
     FROM jsonb_to_recordset($1::jsonb) AS a (job text, wall int, fold smallint, run uuid, fire float8,
         number int, state text, reason text, started float8, ended float8, status int)
     ORDER BY a.wall, a.fold, a.job
-    ON CONFLICT (wall, fold, job) DO UPDATE SET number = excluded.number, state = excluded.state,
-        reason = excluded.reason, started = excluded.started, ended = excluded.ended, status = excluded.status
+    ON CONFLICT (wall, fold, job) DO UPDATE SET run = excluded.run, node = excluded.node,
+        ledger = excluded.ledger, number = excluded.number, state = excluded.state, reason = excluded.reason,
+        started = excluded.started, ended = excluded.ended, status = excluded.status
     WHERE c.run = excluded.run AND (c.ended IS NULL OR excluded.ended IS NOT NULL OR c.state = 'lost')
+        OR c.reason = 'no-database' AND excluded.started IS NOT NULL
     RETURNING jsonb_build_array(c.wall, c.fold, c.job)
 """
-"""A state that is final stays, should a request arrive late; `lost` was only the other nodes' opinion."""
+"""A state that is final stays, should a request arrive late; `lost` was only the other nodes' opinion, and a
+node that skipped a fire without the database (`no-database`) did not know of one that started it
+(`on-partition=run`).
+"""
 READ: LiteralString = """
     SELECT jsonb_build_array(c.job, c.wall, c.fold, c.run, c.node, c.state, c.reason, c.ended IS NOT NULL,
         extract(epoch FROM c.fire)::float8)
@@ -192,11 +199,23 @@ LAST_FIRES: LiteralString = """
     SELECT jsonb_build_array(c.job, c.wall, c.fold, c.run, c.node, c.state, c.reason, c.ended IS NOT NULL,
         extract(epoch FROM c.fire)::float8)
     FROM jsonb_array_elements_text($1::jsonb) AS a (job) CROSS JOIN LATERAL (
-        SELECT * FROM pycrond.claims WHERE claims.job = a.job ORDER BY wall DESC, fold DESC LIMIT 1
+        SELECT * FROM pycrond.claims WHERE claims.job = a.job AND claims.fire < to_timestamp($2::float8)
+        ORDER BY wall DESC, fold DESC LIMIT 1
     ) AS c
 """
+LAST_SUCCESS: LiteralString = """
+    SELECT jsonb_build_array(c.job, c.wall, c.fold, c.run, c.node, c.state, c.reason, true,
+        extract(epoch FROM c.fire)::float8, extract(epoch FROM c.ended)::float8)
+    FROM jsonb_to_recordset($1::jsonb) AS a (job text, after float8) CROSS JOIN LATERAL (
+        SELECT * FROM pycrond.claims
+        WHERE claims.job = a.job AND claims.wall >= a.after / 60 - 10080 AND claims.state = 'succeeded'
+            AND claims.ended > to_timestamp(a.after)
+        ORDER BY wall DESC, fold DESC LIMIT 1
+    ) AS c
+"""
+"""It reads the rows of the last week before that time: a run that took longer does not count."""
 
-Batch = Ask | Confirm | TakeOver | Abandoned | Bury | Close | Tell | Open | LastFires
+Batch = Ask | Confirm | TakeOver | Abandoned | Bury | Close | Tell | Open | LastFires | LastSuccess
 """A request about rows of `claims`."""
 
 
@@ -238,13 +257,16 @@ def answer(request: Batch, results: Results) -> tuple[Row, ...] | None:
     return rows
 
 
-def _reading(request: Abandoned | Open | LastFires, node: Node) -> Statement:
+def _reading(request: Abandoned | Open | LastFires | LastSuccess, node: Node) -> Statement:
     match request:
         case Abandoned():
             return Statement(ABANDONED, (request.ledger,))
         case Open():
             return Statement(OPEN, (node.ledger,))
-    return Statement(LAST_FIRES, (json.dumps(request.jobs),))
+        case LastSuccess():
+            jobs = [{"job": job, "after": after} for job, after in request.jobs]
+            return Statement(LAST_SUCCESS, (json.dumps(jobs),))
+    return Statement(LAST_FIRES, (json.dumps(request.jobs), repr(request.before)))
 
 
 def _ask(request: Ask, node: Node, again: bool) -> list[Statement]:

@@ -4,35 +4,29 @@ Only commands use it. The daemon asks through its agent.
 """
 
 import contextlib
-import os
-import socket
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
+from pycrond.cluster.view_connection import MIGRATE, begin_reading, connect
 from pycrond.cluster.view_rows import (
     ClaimRow,
     ClusterRow,
     NodeRow,
     OpenRow,
+    PassedRow,
     ServerRow,
     TroubleRow,
 )
 from pycrond.errors import PycrondError
 
-CONNECT_TIMEOUT = 5  # seconds, for each host of the conninfo
-STATEMENT_TIMEOUT = 5  # seconds
-TOTAL_TIMEOUT = 15.0  # seconds after which a server that swallows messages is given up
-INSTALL = "pip install 'pycrond[cluster]'"
-MIGRATE = "pycrond cluster migrate"
 DAY = 1440  # minutes
+PORTION = 3 * 3600.0  # seconds: the fires of this time are read by one statement
 ZONES = 15 * 60  # minutes by which a wall clock may differ from UTC, and a bit more
 
 CLUSTER = "SELECT cluster, zone, version, oldest, extract(epoch FROM keep)::float8 FROM pycrond.meta"
 NODES = """
     SELECT name, ledger::text, machine, extract(epoch FROM seen)::float8,
-    extract(epoch FROM clock_timestamp() - seen)::float8, told, draining, coalesce(labels, '{}'),
+    extract(epoch FROM clock_timestamp() - seen)::float8, draining, coalesce(labels, '{}'),
     coalesce(version, ''), offset_ms, coalesce(digest, '') FROM pycrond.nodes ORDER BY name
 """
 ACTIVITY = """
@@ -66,8 +60,19 @@ CLAIM = """
 LAST = f"""
     SELECT last.* FROM unnest(%(jobs)s::text[]) AS wanted(job)
     CROSS JOIN LATERAL ({CLAIM} WHERE claims.job = wanted.job AND ended IS NOT NULL
-    ORDER BY wall DESC, fold DESC LIMIT 1) AS last
+    AND state NOT IN ('skipped', 'missed') ORDER BY wall DESC, fold DESC LIMIT 1) AS last
 """  # noqa: S608 -- constants
+PASSED = """
+    SELECT wanted.job, passed.state, count(*), extract(epoch FROM max(passed.fire))::float8,
+    (array_agg(passed.reason ORDER BY passed.wall DESC))[1]
+    FROM unnest(%(jobs)s::text[], %(walls)s::int[]) AS wanted(job, wall)
+    CROSS JOIN LATERAL (
+        SELECT state, fire, wall, reason FROM pycrond.claims
+        WHERE claims.job = wanted.job AND claims.wall > wanted.wall AND state IN ('skipped', 'missed')
+        ORDER BY claims.wall DESC LIMIT 1000
+    ) AS passed GROUP BY wanted.job, passed.state
+"""
+"""At most the latest 1000 of each job: one that has never run may have more than can be counted in time."""
 OUTPUT = """
     SELECT run::text, string_agg(data, ''::bytea ORDER BY piece) FROM pycrond.outputs
     WHERE run = ANY(%(runs)s::uuid[]) GROUP BY run
@@ -76,6 +81,7 @@ CONDITIONS = {
     "jobs": "job = ANY(%(jobs)s)",
     "states": "state = ANY(%(states)s)",
     "since": "coalesce(ended, 'infinity') >= to_timestamp(%(since)s)",
+    "begin": "fire >= to_timestamp(%(begin)s)",
     "until": "fire < to_timestamp(%(until)s)",
     "first": "wall >= %(first)s",
     "last": "wall <= %(last)s",
@@ -83,94 +89,15 @@ CONDITIONS = {
     "number": "number = %(number)s",
     "node": "node = %(node)s",
 }
-SENTENCES = {
-    "InvalidSchemaName": f"the database has no tables of pycrond: run '{MIGRATE}'",
-    "UndefinedTable": f"the database has no tables of pycrond: run '{MIGRATE}'",
-    "UndefinedColumn": f"the database's tables are of an older pycrond: run '{MIGRATE}'",
-    "InsufficientPrivilege": "the database refuses it: {reason} (the owner of its tables may GRANT it)",
-    "QueryCanceled": f"the database has not answered within {STATEMENT_TIMEOUT} s",
-    "LockNotAvailable": "the tables are in use: try again",
-    "ReadOnlySqlTransaction": "the server is a standby: 'cluster' must name the primary, by its host or by"
-    " target_session_attrs=read-write",
-}
-"""What people are told about errors of the database, by psycopg's names."""
 Row = TypeVar("Row")
 
 
-def load_psycopg() -> Any:
-    """Return the module psycopg; raise PycrondError where it is not installed."""
-    try:
-        import psycopg  # noqa: PLC0415 -- most machines have no cluster
-    except ImportError as error:
-        raise PycrondError(f"a cluster needs psycopg: {INSTALL}") from error
-    return psycopg
-
-
 @contextlib.contextmanager
-def connect(conninfo: str) -> Iterator[Any]:
-    """Connect for as long as the block lasts; errors of the database become PycrondError."""
-    psycopg = load_psycopg()
-    has_connected = False
-    try:
-        with psycopg.connect(
-            conninfo, connect_timeout=CONNECT_TIMEOUT, prepare_threshold=None, application_name="pycrond"
-        ) as connection:
-            has_connected = True
-            with _give_up_after(TOTAL_TIMEOUT, connection.fileno()):
-                yield connection
-    except psycopg.Error as error:
-        raise PycrondError(explain(error, has_connected=has_connected)) from error
-
-
-@contextlib.contextmanager
-def _give_up_after(seconds: float, descriptor: int) -> Iterator[None]:
-    """End a connection after so many seconds: a server that is frozen keeps no timeout of its own."""
-    connection = socket.socket(fileno=os.dup(descriptor))
-
-    def shut_down() -> None:
-        with contextlib.suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, shut_down)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        connection.close()
-
-
-def explain(error: Any, *, has_connected: bool) -> str:
-    """Return an error of psycopg as a sentence with a remedy."""
-    reason = " ".join((error.diag.message_primary or str(error) or type(error).__name__).split())
-    sentence = SENTENCES.get(type(error).__name__)
-    if sentence:
-        return sentence.format(reason=reason)
-    if has_connected:
-        return f"the cluster's database failed: {reason}"
-    return f"cannot connect to the cluster's database: {reason}"
-
-
-@contextlib.contextmanager
-def open_view(conninfo: str) -> Iterator["View"]:
-    """Return the view of one moment of the database; raises PycrondError."""
-    with connect(conninfo) as connection:
+def open_view(conninfo: str, seconds: float | None = None) -> Iterator["View"]:
+    """Return the view of one moment of the database for at most so many seconds; raises PycrondError."""
+    with connect(conninfo, seconds) as connection:
         begin_reading(connection)
         yield View(connection)
-
-
-def begin_reading(connection: Any) -> None:
-    """Begin the transaction. Its timeouts are set in it: a pooler may refuse them at a connection's start."""
-    psycopg = load_psycopg()
-    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    connection.read_only = True
-    limit_statements(connection)
-
-
-def limit_statements(connection: Any) -> None:
-    """Limit each statement of the transaction that begins with this one."""
-    connection.execute(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT} s'")
 
 
 class View:
@@ -220,8 +147,12 @@ class View:
         return self._rows(ClaimRow, f"{CLAIM} WHERE ended IS NULL ORDER BY wall, fold, job")
 
     def last_claims(self, jobs: Sequence[str]) -> list[ClaimRow]:
-        """Return the newest closed claim of each of these jobs that has one."""
+        """Return the newest run of each of these jobs that has ended, also one that was lost."""
         return self._rows(ClaimRow, LAST, jobs=[*jobs])
+
+    def passed_since(self, walls: Mapping[str, int]) -> list[PassedRow]:
+        """Return the fires of jobs that were skipped or missed after a wall minute, by job and state."""
+        return self._rows(PassedRow, PASSED, jobs=[*walls], walls=[*walls.values()])
 
     def jobs_since(self, at: float) -> list[str]:
         """Return the keys of all jobs that have had a fire since then."""
@@ -241,9 +172,13 @@ class View:
 
     def between(self, start: float, until: float) -> list[ClaimRow]:
         """Return all claims whose fire time lies from `start` up to but not including `until`."""
-        first, last = int(start // 60) - ZONES, int(until // 60) + ZONES
-        rows = self.claims(-1, first=first, last=last, until=until)
-        return [row for row in rows if row.fire >= start]
+        rows: list[ClaimRow] = []
+        while start < until:
+            end = min(start + PORTION, until)
+            first, last = int(start // 60) - ZONES, int(end // 60) + ZONES
+            rows += self.claims(-1, first=first, last=last, begin=start, until=end)
+            start = end
+        return rows
 
     def first_fire(self) -> float | None:
         """Return the fire time of about the oldest row; None where there is no row."""
@@ -254,28 +189,3 @@ class View:
     def outputs(self, runs: Sequence[str]) -> dict[str, bytes]:
         """Return the end of the output of runs, as far as it was copied, by the run's UUID."""
         return dict(self._connection.execute(OUTPUT, {"runs": [*runs]}).fetchall())
-
-
-def known_version() -> int:
-    """Return the version of the tables that this program knows."""
-    load_psycopg()
-    from pycrond.cluster import schema  # noqa: PLC0415 -- it imports psycopg
-
-    return schema.VERSION
-
-
-def migrate(conninfo: str, name: str | None, zone: str | None, keep: timedelta | None) -> tuple[int, int]:
-    """Create or convert the tables; return their version before and after. Raises PycrondError."""
-    with connect(conninfo) as connection:
-        from pycrond.cluster import schema  # noqa: PLC0415 -- as above
-
-        return schema.migrate(connection, name, zone, keep)
-
-
-def set_draining(conninfo: str, node: str, *, drains: bool) -> bool:
-    """Have a node claim nothing more, or again; return False where there is no such node."""
-    with connect(conninfo) as connection:
-        limit_statements(connection)
-        connection.execute("SET LOCAL synchronous_commit = on")
-        statement = "UPDATE pycrond.nodes SET draining = %s WHERE name = %s"
-        return bool(connection.execute(statement, (drains, node)).rowcount)

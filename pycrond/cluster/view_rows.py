@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 from typing import Literal, NamedTuple
 
+from pycrond.cluster.membership import ALIVE_AFTER_BEAT, LOST_AFTER
+
+CLOSING_TIME = 30.0  # seconds in which other nodes close the claims of a dead one
 NodeState = Literal["alive", "draining", "silent", "dead"]
 Standby = Literal["synchronous", "asynchronous", "none", "missing", "not readable"]
 TroubleKind = Literal["lost", "no-database", "no-node"]
-
-SILENT_AFTER, DEAD_AFTER = 30.0, 60.0  # seconds without a heartbeat, for display only
 
 
 class ClusterRow(NamedTuple):
@@ -34,7 +35,6 @@ class NodeRow(NamedTuple):
     """The last heartbeat, by the database's clock."""
     age: float
     """Seconds since then, by the database's clock."""
-    told: int
     draining: bool
     labels: Sequence[str]
     version: str
@@ -44,15 +44,20 @@ class NodeRow(NamedTuple):
     @property
     def state(self) -> NodeState:
         """`alive`, `draining`, `silent` or `dead`, for display: nodes judge by their own clocks."""
-        if self.age > DEAD_AFTER:
+        if self.age > LOST_AFTER:
             return "dead"
-        if self.age > SILENT_AFTER:
+        if self.age > ALIVE_AFTER_BEAT:
             return "silent"
         return "draining" if self.draining else "alive"
 
     @property
     def is_alive(self) -> bool:
-        return self.age <= SILENT_AFTER
+        return self.age <= ALIVE_AFTER_BEAT
+
+    @property
+    def is_abandoned(self) -> bool:
+        """True if other nodes should have closed its claims: open ones need a person."""
+        return self.age > LOST_AFTER + CLOSING_TIME
 
 
 class OpenRow(NamedTuple):
@@ -133,6 +138,18 @@ class ClaimRow(NamedTuple):
     def name(self) -> str:
         """The job without its user."""
         return self.job.partition("/")[2] or self.job
+
+
+class PassedRow(NamedTuple):
+    """Fires of a job that were skipped or missed since its last run."""
+
+    job: str
+    state: str
+    fires: int
+    latest: float
+    """The latest fire time."""
+    reason: str
+    """Of the latest."""
 
 
 def median_offset(nodes: Iterable[NodeRow]) -> int | None:

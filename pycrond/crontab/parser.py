@@ -214,17 +214,15 @@ class _Parser:
         has_own_name = self._has_own_name(number, column, user, options.name)
         zone, words = self._scope.zone, [self.seed, owner, expression.text, command]
         if options.is_clustered:
-            mistake = cluster_mistake(
-                options, is_reboot=expression.schedule is None, has_own_name=has_own_name
-            )
+            mistake = cluster_mistake(options, is_reboot=not expression.schedule, has_own_name=has_own_name)
             if mistake and not self._is_accepted(number, column, *mistake):
                 return
-            if options.is_shared and self.cluster and self.cluster.name:
-                zone, words = zone or self.cluster.zone, [self.cluster.name, f"{owner}/{options.name}"]
-                if not self._scope.is_zone(zone):
-                    message = f"not run, because the cluster's time zone {quoted(zone)} is unknown here"
-                    self.report(number, column, "error", "bad-zone", message)
-                    return
+        if options.is_shared and self.cluster and self.cluster.name:
+            zone, words = zone or self.cluster.zone, [self.cluster.name, f"{owner}/{options.name}"]
+            if not self._scope.is_zone(zone):
+                message = f"not run, because the cluster's time zone {quoted(zone)} is unknown"
+                self.report(number, column, "error", "bad-zone", message)
+                return
         if expression.draws:
             expression = self._draw_values(number, match, expression, words)
         self.entries.append(
@@ -245,9 +243,7 @@ class _Parser:
     def _draw_values(
         self, number: int, match: re.Match[str], expression: Expression, words: list[str]
     ) -> Expression:
-        """Return the expression with the values drawn from these words; they may give days that do not
-        exist.
-        """
+        """Return the expression with values drawn from words; they may give days that do not exist."""
         drawn = parse_expression(match["schedule"], seeded_pick(*words))
         for flaw in drawn.flaws[len(expression.flaws) :]:
             column = match.start("schedule") + flaw.offset + 1

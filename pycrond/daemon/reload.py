@@ -82,6 +82,8 @@ class Reloader:
         try:
             self._note_cluster()
             before, self.loaded = self.loaded, self._loader.load(most)
+            if self.loaded.is_complete:
+                self._jobs_follow_cluster()
             self._builder.accounts = self.loaded.accounts
             self._builder.waited_for = self._loader.waited_for - self.loaded.accounts.keys()
             if not self.loaded.has_jobs_of(before):
@@ -107,6 +109,11 @@ class Reloader:
         self._loader.identity = cluster.identity
         self._scheduler.delayed.cluster = cluster.identity.name
         return True
+
+    def _jobs_follow_cluster(self) -> None:
+        """The loaded jobs are those of the cluster's name and zone."""
+        if self._scheduler.cluster and self._loader.identity:
+            self._scheduler.cluster.identity_of_jobs = self._loader.identity
 
     def write(self, now: datetime) -> None:
         """Write the loaded jobs to the ledger."""

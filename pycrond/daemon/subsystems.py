@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from pycrond import __version__
 from pycrond.alarms.alarms import Alarms
-from pycrond.cluster.cluster import Cluster
 from pycrond.daemon.reexec import Reexec
 from pycrond.daemon.reload import Reloader
 from pycrond.errors import PycrondError
@@ -74,8 +73,12 @@ def build(
     if ledger.file.set_aside or scheduler.checkpoint.unwritten_since:  # it does not have all runs
         ledger.begin_after(max([spool.upper_run_bound(settings.spool_dir), *output.capture.open_runs]))
     if settings.cluster:
+        from pycrond.cluster.cluster import Cluster  # noqa: PLC0415 -- most daemons have none
+
         scheduler.join(Cluster(settings, ledger.cluster, runs, poller, scheduler.admission.obstacle))
     alarms = Alarms(settings, ledger, output, builder, runs)
+    if scheduler.cluster:
+        alarms.join(scheduler.cluster.successes)
     reloader = Reloader(loader, ledger, output.log, builder, scheduler, alarms)
     reexec = Reexec(daemon_command(settings), lock, keeper, poller, output.log)
     return Subsystems(settings, keeper, poller, ledger, output, runs, scheduler, alarms, reloader, reexec)

@@ -4,8 +4,8 @@ from typing import NamedTuple
 
 
 class SharedIdentity(NamedTuple):
-    """The cluster's name and time zone, which its database has. Both are empty until they are known: shared
-    jobs then draw from the machine's id, and follow the machine's time zone.
+    """The cluster's name and time zone, which its database has. The name is empty until both are known: until
+    then, shared jobs draw from the machine's id and follow its time zone.
     """
 
     name: str = ""

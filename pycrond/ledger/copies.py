@@ -1,36 +1,61 @@
-"""Copies of the ledgers of other machines: what they started."""
+"""Ledgers of other machines, as copies: what they started of the fires that the cluster shares."""
 
+import contextlib
 import sqlite3
+from collections.abc import Iterator
 from os.path import exists
+from typing import NamedTuple
 
 from pycrond.errors import PycrondError
 from pycrond.ledger.audit import STARTED
 from pycrond.ledger.database import quote_path
-from pycrond.ledger.rows import VerdictRow
 
 FIRST_ATTEMPTS = """
-    SELECT id, key, fire, wall, trigger, attempt, state, until, folded FROM runs
-    WHERE wall IS NOT NULL AND attempt = 1 AND folded IS NULL AND fire > :since AND fire <= :until
-    AND trigger IN ('schedule', 'catch-up') ORDER BY id
+    SELECT runs.id, runs.key, runs.fire, runs.wall, runs.state, cluster_fires.run
+    FROM runs LEFT JOIN cluster_fires USING (key, wall, fold)
+    WHERE runs.wall IS NOT NULL AND attempt = 1 AND folded IS NULL
+    AND runs.fire > :since AND runs.fire <= :until AND trigger IN ('schedule', 'catch-up') ORDER BY runs.id
 """
 
 
-def started_runs(path: str, since: float, until: float) -> list[VerdictRow]:
+class StartedRow(NamedTuple):
+    """The first attempt of a fire."""
+
+    id: int
+    key: str
+    fire: float
+    wall: int
+    state: str
+    run: str | None
+    """Its UUID in the cluster; None where the ledger no longer has it."""
+
+
+def started_runs(path: str, since: float, until: float) -> list[StartedRow]:
     """Return the first attempts that a ledger's machine started for fires after `since` up to `until`.
 
     Raises PycrondError for a file that is no ledger.
     """
+    with _open(path) as database:
+        rows = database.execute(FIRST_ATTEMPTS, {"since": since, "until": until}).fetchall()
+    return [row for row in map(StartedRow._make, rows) if row.state in STARTED]
+
+
+def ledger_uuid(path: str) -> str | None:
+    """Return the UUID by which the cluster knows a ledger; None if it has not joined one."""
+    with _open(path) as database:
+        row = database.execute("SELECT ledger FROM cluster_node").fetchone()
+    return str(row[0]) if row else None
+
+
+@contextlib.contextmanager
+def _open(path: str) -> Iterator[sqlite3.Connection]:
     if not exists(path):
         raise PycrondError(f"there is no ledger at {path}")
     # Without its log, a copy can be read in a directory where SQLite may write nothing.
     how = "mode=ro" if exists(f"{path}-wal") else "mode=ro&immutable=1"
     try:
-        database = sqlite3.connect(f"file:{quote_path(path)}?{how}", uri=True)
-        try:
+        with contextlib.closing(sqlite3.connect(f"file:{quote_path(path)}?{how}", uri=True)) as database:
             database.execute("PRAGMA trusted_schema = OFF")
-            rows = database.execute(FIRST_ATTEMPTS, {"since": since, "until": until}).fetchall()
-        finally:
-            database.close()
+            yield database
     except sqlite3.Error as error:
         raise PycrondError(f"cannot read ledger {path}: {error}") from error
-    return [row for row in map(VerdictRow._make, rows) if row.state in STARTED]

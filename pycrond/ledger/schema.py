@@ -224,10 +224,11 @@ MIGRATIONS = (
     """,
     """
     CREATE TABLE cluster_node (      -- this ledger in a cluster
-        one     INTEGER PRIMARY KEY CHECK (one = 1),
-        ledger  TEXT NOT NULL,       -- a UUID
-        cluster TEXT,                -- its name, by the database; null: never reached
-        zone    TEXT                 -- of shared jobs without a zone of their own
+        one      INTEGER PRIMARY KEY CHECK (one = 1),
+        ledger   TEXT NOT NULL,      -- a UUID
+        cluster  TEXT,               -- its name, by the database; null: never reached
+        zone     TEXT,               -- of shared jobs without a zone of their own
+        timeline TEXT NOT NULL DEFAULT '' -- of the database: a server with a lower one is refused
     ) STRICT;
     CREATE TABLE cluster_fires (     -- fires that the nodes of a cluster share
         key     TEXT NOT NULL,

@@ -108,8 +108,8 @@ class Runs:
         return self.active.take_ended_jobs(), self._output.capture.take_freed_users()
 
     def make_ready(self, claims: Sequence[ClaimedRun]) -> None:
-        """Write, durably, that waiting runs may be started, and make their starts ready, so that nothing stands
-        between their time and the start. On a full disk they go on waiting.
+        """Write, durably, that waiting runs may be started, and make their starts ready, so that nothing
+        stands between their time and the start. On a full disk they go on waiting.
         """
         if self._ledger.may_start([claimed.run.id for claimed in claims]):
             for claimed in claims:

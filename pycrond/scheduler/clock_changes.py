@@ -73,7 +73,7 @@ class ClockChanges:
         self._catch_ups: list[CatchUp] = []
         self._events: list[Event] = []
         self.is_node = False
-        """A cluster decides about the fires of shared jobs: another node may have run what this one missed."""
+        """Another node of a cluster may have run the fires of shared jobs that this one missed."""
         self._was_away = False
 
     def look(self, now: datetime, elapsed: float) -> float:

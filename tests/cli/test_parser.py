@@ -123,6 +123,7 @@ def test_every_command_accepts_the_options_that_locate_a_daemon(command: parser.
         "kill": ["a"],
         "edit": ["a"],
         "why": ["a", "b"],
+        "cluster": ["status"],
     }
     words = [*arguments.get(command.name, []), *(["*"] if command.name == "explain" else [])]
     words += ["--user"] if command.name == "setup" else []

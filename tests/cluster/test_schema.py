@@ -43,36 +43,36 @@ def test_a_database_without_tables_is_refused(empty_database: str) -> None:
         check(empty_database)
 
 
-def test_other_versions(database: str) -> None:
-    execute(database, "UPDATE pycrond.meta SET version = %s", schema.VERSION + 1)
-    check(database)  # a newer version that this one may use
-    execute(database, "UPDATE pycrond.meta SET oldest = %s", schema.VERSION + 1)
+def test_other_versions(own_database: str) -> None:
+    execute(own_database, "UPDATE pycrond.meta SET version = %s", schema.VERSION + 1)
+    check(own_database)  # a newer version that this one may use
+    execute(own_database, "UPDATE pycrond.meta SET oldest = %s", schema.VERSION + 1)
     with pytest.raises(PycrondError, match="upgrade pycrond"):
-        check(database)
+        check(own_database)
     with pytest.raises(PycrondError, match="upgrade pycrond"):
-        migrate(database)
-    execute(database, "UPDATE pycrond.meta SET version = 0, oldest = 0")
+        migrate(own_database)
+    execute(own_database, "UPDATE pycrond.meta SET version = 0, oldest = 0")
     with pytest.raises(
         PycrondError, match="have version 0, this pycrond needs 1: run `pycrond cluster migrate`"
     ):
-        check(database)
+        check(own_database)
 
 
-def test_a_role_without_rights(postgres: Postgres, database: str) -> None:
-    name = execute(database, "SELECT current_database()")[0][0]
+def test_a_role_without_rights(postgres: Postgres, own_database: str) -> None:
+    name = execute(own_database, "SELECT current_database()")[0][0]
     role = f"role_of_{name}"
-    execute(database, f"CREATE ROLE {role} LOGIN")
+    execute(own_database, f"CREATE ROLE {role} LOGIN")
     poor = postgres.conninfo(name, role)
     with pytest.raises(PycrondError, match=f"role {role} lacks USAGE on schema pycrond of database {name}"):
         check(poor)
-    execute(database, f"GRANT USAGE ON SCHEMA pycrond TO {role}")
-    execute(database, f"GRANT SELECT ON ALL TABLES IN SCHEMA pycrond TO {role}")
+    execute(own_database, f"GRANT USAGE ON SCHEMA pycrond TO {role}")
+    execute(own_database, f"GRANT SELECT ON ALL TABLES IN SCHEMA pycrond TO {role}")
     with pytest.raises(PycrondError, match=r"lacks DELETE on pycrond\.claims, .* and 9 more in database"):
         check(poor)
-    execute(database, f"GRANT ALL ON ALL TABLES IN SCHEMA pycrond TO {role}")
+    execute(own_database, f"GRANT ALL ON ALL TABLES IN SCHEMA pycrond TO {role}")
     check(poor)
-    execute(database, f"DROP OWNED BY {role}")
-    execute(database, f"DROP ROLE {role}")
+    execute(own_database, f"DROP OWNED BY {role}")
+    execute(own_database, f"DROP ROLE {role}")
 
 
 def test_a_migration_without_rights_says_so(postgres: Postgres, empty_database: str) -> None:

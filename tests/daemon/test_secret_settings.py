@@ -105,6 +105,16 @@ def test_a_start_while_the_daemon_is_dead_gives_the_next_one_its_password(starte
     assert daemon_conninfo(started) == (changed if is_started else CONNINFO)
 
 
+def test_doctor_names_a_file_that_others_can_read(crond: Crond) -> None:
+    file = crond.directory / "pycrond.toml"
+    file.write_text(f'cluster = "{CONNINFO}"\n')
+    for mode, is_named in ((0o600, False), (0o640, True), (0o604, True)):
+        file.chmod(mode)
+        done = crond.run("doctor", "--config", str(file), status=None)
+        assert (f"the password of the cluster in {file}" in done.stdout) == is_named
+        assert PASSWORD not in done.stdout + done.stderr
+
+
 def test_in_the_foreground(crond: Crond) -> None:
     process = subprocess.Popen(
         [SCRIPT, "start", "--foreground", f"--cluster={CONNINFO}"],

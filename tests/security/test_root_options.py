@@ -19,7 +19,7 @@ needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 VALUES = {
     "nice": ["-1", "-20"],
     "ionice": ["realtime", "realtime:7"],
-    "lock": ["global:backup"],
+    "lock": ["global:backup", "cluster:global:backup"],
     "log": ["no"],
     "ping-redirects": ["yes"],
 }

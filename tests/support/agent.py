@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,11 @@ from uuid import uuid4
 
 import pytest
 
+from pycrond.cluster.agent_loop import AgentLoop
+from pycrond.cluster.agent_socket import AgentSocket
+from pycrond.cluster.greeting import Timeline
+from pycrond.cluster.hosts import Hosts
+from pycrond.cluster.node_identity import Identity
 from pycrond.cluster.protocol import (
     MAX_MESSAGE,
     Answer,
@@ -33,35 +39,34 @@ from pycrond.cluster.protocol import (
     decode,
     encode,
 )
-from tests.conftest import alive
 
 WAIT = 60.0  # seconds
 
 
 class Agent:
-    """An agent's process, and the daemon's end of its socket."""
+    """An agent, and the daemon's end of its socket. Its loop is in a thread; `AgentProcess` has the program."""
 
-    def __init__(self, conninfo: str, name: str, ledger: str = "", **options: str) -> None:
+    def __init__(self, conninfo: str, name: str, ledger: str = "", **options: Any) -> None:
         self.name = name
         self.ledger = ledger or str(uuid4())
         self.received: list[Message] = []
         self._numbers = 0
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.settimeout(WAIT)
-        reader, writer = os.pipe()
-        os.write(writer, conninfo.encode())
-        os.close(writer)
-        arguments = {"node": name, "ledger": self.ledger, **options}
-        with theirs:
-            self.process = subprocess.Popen(
-                [
-                    *(sys.executable, "-P", "-m", "pycrond.cluster.agent"),
-                    *(f"--socket={theirs.fileno()}", f"--conninfo-fd={reader}"),
-                    *(f"--{option}={value}" for option, value in arguments.items()),
-                ],
-                pass_fds=(theirs.fileno(), reader),
-            )
-        os.close(reader)
+        self.begin(theirs, conninfo, options)
+
+    def begin(self, theirs: socket.socket, conninfo: str, options: dict[str, Any]) -> None:
+        identity = Identity(self.name, self.ledger, "host", options.get("labels", ()), "1.0")
+        timeline = options.get("timeline", Timeline())
+        self.loop = AgentLoop(
+            *(AgentSocket(theirs.detach()), Hosts(conninfo, self.name), identity),
+            *(options.get("spool", ""), timeline),
+        )
+        self._thread = threading.Thread(target=self.loop.run)
+        self._thread.start()
+
+    def end(self) -> None:
+        self._socket.close()
+        self._thread.join()
 
     # Requests
 
@@ -151,13 +156,40 @@ class Agent:
         except (TimeoutError, BlockingIOError):
             pass
 
-    # Its process
+
+class AgentProcess(Agent):
+    """The program, as the daemon starts it."""
+
+    def begin(self, theirs: socket.socket, conninfo: str, options: dict[str, Any]) -> None:
+        reader, writer = os.pipe()
+        os.write(writer, conninfo.encode())
+        os.close(writer)
+        arguments = {"node": self.name, "ledger": self.ledger, **options}
+        with theirs:
+            self.process = subprocess.Popen(
+                [
+                    *(sys.executable, "-P", "-m", "pycrond.cluster.agent"),
+                    *(f"--socket={theirs.fileno()}", f"--conninfo-fd={reader}"),
+                    *(f"--{option}={value}" for option, value in arguments.items()),
+                ],
+                pass_fds=(theirs.fileno(), reader),
+            )
+        os.close(reader)
+
+    def end(self) -> None:
+        self._socket.close()
+        self.process.kill()
+        self.process.wait()
 
     @property
     def memory(self) -> int:
         """The resident set, in KiB."""
+        return int(self.field("VmRSS"))
+
+    def field(self, name: str) -> str:
+        """Return a field of the process's status."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(status.partition("VmRSS:")[2].split()[0])
+        return status.partition(f"{name}:")[2].split()[0]
 
     def freeze(self) -> None:
         self.process.send_signal(signal.SIGSTOP)
@@ -169,12 +201,6 @@ class Agent:
         """Close the daemon's end."""
         self._socket.close()
 
-    def end(self) -> None:
-        self._socket.close()
-        if alive(self.process.pid):
-            self.process.kill()
-        self.process.wait()
-
 
 class Agents:
     """Starts agents that end after the test."""
@@ -183,15 +209,21 @@ class Agents:
         self.conninfo = conninfo
         self._agents: list[Agent] = []
 
-    def start(self, name: str, ledger: str = "", conninfo: str = "", **options: str) -> Agent:
+    def start(self, name: str, ledger: str = "", conninfo: str = "", **options: Any) -> Agent:
         agent = Agent(conninfo or self.conninfo, name, ledger, **options)
         self._agents.append(agent)
         return agent
 
-    def ready(self, name: str, ledger: str = "", conninfo: str = "", **options: str) -> Agent:
+    def ready(self, name: str, ledger: str = "", conninfo: str = "", **options: Any) -> Agent:
         """Start an agent, and wait until it has its name."""
         agent = self.start(name, ledger, conninfo, **options)
         agent.greeting()
+        return agent
+
+    def program(self, name: str, ledger: str = "", conninfo: str = "", **options: str) -> AgentProcess:
+        """Start the program."""
+        agent = AgentProcess(conninfo or self.conninfo, name, ledger, **options)
+        self._agents.append(agent)
         return agent
 
     def end(self) -> None:

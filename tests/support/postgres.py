@@ -25,8 +25,15 @@ SETTINGS = {
     "wal_level": "replica",
     "hot_standby": "on",
     "wal_receiver_status_interval": "1s",
+    "wal_retrieve_retry_interval": "100ms",
     "logging_collector": "off",
 }
+EMPTY = """
+    DO $$ BEGIN
+        TRUNCATE pycrond.nodes, pycrond.claims, pycrond.locks, pycrond.outputs;
+        UPDATE pycrond.meta SET zone = 'Europe/Berlin', keep = interval '90 days';
+    END $$
+"""
 SUPERUSER = "postgres"
 _numbers = itertools.count()
 
@@ -42,10 +49,14 @@ def _directory() -> Path:
     return max(found, default=Path())
 
 
-def _as_user(*command: str) -> list[str]:
+def as_user(*command: str) -> list[str]:
     """Return a command that an unprivileged user executes, and that ends with its parent."""
     user = ["--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
     return ["setpriv", *user, "--pdeathsig=KILL", *command]
+
+
+class _Process(subprocess.Popen[bytes]):
+    """A process that is not ended with those that a failed test leaves: other tests use it."""
 
 
 class Postgres:
@@ -60,7 +71,7 @@ class Postgres:
             "fsync": "on" if fsync else "off",
             "unix_socket_directories": str(directory),
         }
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: _Process | None = None
 
     def conninfo(self, database: str = "postgres", user: str = SUPERUSER) -> str:
         return f"host={self.directory} dbname={database} user={user}"
@@ -85,8 +96,8 @@ class Postgres:
         """Start the server, and wait until it answers."""
         options = [f"--{name}={value}" for name, value in {**self._settings, **settings}.items()]
         with (self.directory / "log").open("ab") as log:
-            self._process = subprocess.Popen(
-                _as_user(program("postgres"), "-D", str(self.data), *options),
+            self._process = _Process(
+                as_user(program("postgres"), "-D", str(self.data), *options),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -152,7 +163,7 @@ class Postgres:
 
     @staticmethod
     def _run(*command: str) -> None:
-        done = subprocess.run(_as_user(*command), capture_output=True, text=True, check=False, cwd="/")
+        done = subprocess.run(as_user(*command), capture_output=True, text=True, check=False, cwd="/")
         assert done.returncode == 0, done.stderr
 
 
@@ -222,6 +233,18 @@ def empty_database(postgres: Postgres) -> str:
 
 
 @pytest.fixture
-def database(postgres: Postgres) -> str:
+def own_database(postgres: Postgres) -> str:
     """The conninfo of a new database with the cluster's tables."""
     return postgres.conninfo(postgres.create_database("migrated"))
+
+
+@pytest.fixture(scope="session")
+def shared_database(postgres: Postgres) -> str:
+    return postgres.conninfo(postgres.create_database("migrated"))
+
+
+@pytest.fixture
+def database(shared_database: str) -> str:
+    """The conninfo of a database with the cluster's tables, which are empty. It is quicker than a new one."""
+    execute(shared_database, EMPTY)
+    return shared_database

@@ -2,7 +2,7 @@
 
 from pycrond.cli.documents.lists import RunDocument
 from pycrond.cli.render.run_table import run_document
-from pycrond.cluster.view_rows import ClaimRow
+from pycrond.cluster.view_rows import ClaimRow, PassedRow
 from pycrond.jobs.run import OPEN, State
 from pycrond.ledger.codec import decode_options
 from pycrond.ledger.rows import JobRow, RunRow, SpanRow
@@ -37,6 +37,14 @@ def as_run(claim: ClaimRow) -> RunRow:
         until=None,
         folded=None,
     )
+
+
+def as_passed(row: PassedRow) -> RunRow:
+    """Return skipped or missed fires as the row of the latest."""
+    claim = ClaimRow(
+        row.job, 0, 0, row.latest, "", "", "", False, row.state, row.reason, 0.0, None, None, None, 0
+    )
+    return as_run(claim)
 
 
 def _difference(end: float | None, start: float | None) -> float | None:

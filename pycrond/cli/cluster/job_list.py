@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 from pycrond import clock
 from pycrond.cli.cluster.access import cluster_view
-from pycrond.cli.cluster.claim_rows import as_run, claim_document, is_shared_job
+from pycrond.cli.cluster.claim_rows import as_passed, as_run, claim_document, is_shared_job
 from pycrond.cli.data.access import records
-from pycrond.cli.data.job_status import JobStatus, read_jobs
+from pycrond.cli.data.job_status import NO_STANDING, JobStatus, read_jobs
 from pycrond.cli.documents.lists import JobDocument, ListDocument
 from pycrond.cli.render import formatting, job_table, table, terminal
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.table import StyledLine, TableColumn
-from pycrond.cluster.view_rows import ClaimRow
+from pycrond.cluster.view_rows import ClaimRow, PassedRow
 from pycrond.jobs.run import State
 from pycrond.settings import Settings
 from pycrond.text import counted
@@ -29,7 +29,7 @@ class SharedJobs(NamedTuple):
 
     jobs: Sequence[JobStatus]
     last: Mapping[str, ClaimRow]
-    """The newest closed claim, by job."""
+    """The newest run that has ended, by job."""
     open: Mapping[str, Sequence[ClaimRow]]
     unknown: Sequence[str]
     """Jobs with fires in the last day that this machine has not loaded."""
@@ -37,32 +37,52 @@ class SharedJobs(NamedTuple):
 
 def read(settings: Settings, now: datetime) -> SharedJobs:
     """Read the jobs from the ledger and their claims from the database."""
-    local = [status for status in read_jobs(records(settings), now) if is_shared_job(status.job)]
+    loaded = read_jobs(records(settings), now)
+    local = [status for status in loaded if is_shared_job(status.job)]
     keys = [status.job.key for status in local]
+    open_claims: dict[str, list[ClaimRow]] = {}
+    passed: dict[str, list[PassedRow]] = {}
     with cluster_view(settings) as view:
         last = {row.job: row for row in view.last_claims(keys)}
-        open_claims: dict[str, list[ClaimRow]] = {}
         for row in view.open_runs():
             open_claims.setdefault(row.job, []).append(row)
+        walls = {key: last[key].wall if key in last else 0 for key in keys}
+        for gap in view.passed_since(walls):
+            passed.setdefault(gap.job, []).append(gap)
         recent = view.jobs_since(view.now() - DAY)
-    jobs = [_with_claims(status, last, open_claims.get(status.job.key, [])) for status in local]
-    loaded = {status.job.key for status in read_jobs(records(settings), now)}
-    unknown = [key for key in recent if key not in loaded and key.partition("@")[0] not in loaded]
+    jobs = [
+        _with_claims(
+            status,
+            last.get(status.job.key),
+            open_claims.get(status.job.key, []),
+            passed.get(status.job.key, []),
+        )
+        for status in local
+    ]
+    known = {status.job.key for status in loaded}
+    unknown = [key for key in recent if not {key, key.rpartition("@")[0]} & known]
     return SharedJobs(jobs, last, open_claims, unknown)
 
 
 def _with_claims(
-    status: JobStatus, last: Mapping[str, ClaimRow], open_claims: Sequence[ClaimRow]
+    status: JobStatus,
+    last: ClaimRow | None,
+    open_claims: Sequence[ClaimRow],
+    passed: Sequence[PassedRow],
 ) -> JobStatus:
     """Return the status with the runs of the cluster in place of this machine's."""
-    newest = last.get(status.job.key)
+    fires = {row.state: row.fires for row in passed}
+    latest = max(passed, key=lambda row: row.latest, default=None)
+    skipped, missed = fires.get(State.SKIPPED, 0), fires.get(State.MISSED, 0)
     return JobStatus(
         status.job,
         status.next,
         running=tuple(as_run(row) for row in open_claims if row.state == State.RUNNING),
-        last=as_run(newest) if newest else None,
+        last=as_run(last) if last else None,
         pause=status.pause,
         waiting=tuple(as_run(row) for row in open_claims if row.state == State.WAITING),
+        standing=NO_STANDING._replace(key=status.job.key, skipped=skipped, missed=missed),
+        passed=as_passed(latest) if latest else None,
     )
 
 

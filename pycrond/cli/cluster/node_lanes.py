@@ -21,6 +21,12 @@ class NodeLanes(NamedTuple):
     nodes: Mapping[str, str]
     """The node of each lane that has one, by the lane's key."""
 
+    def place(self, key: str, places: Mapping[str, int]) -> tuple[int, str, str]:
+        """Return where a lane comes: by the place of its job, jobs without one at the end, then by node."""
+        node = self.nodes.get(key, "")
+        job = key.removesuffix(f"@{node}") if node else key
+        return places.get(job, len(places)), job, node
+
 
 def read_claims(settings: Settings, start: float, until: float) -> list[ClaimRow]:
     """Return the claims whose bars lie in a window."""

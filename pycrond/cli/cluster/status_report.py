@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from pycrond.cluster.membership import MAX_DISAGREEMENT
 from pycrond.cluster.view import View
 from pycrond.cluster.view_rows import (
     ClusterRow,
@@ -15,7 +16,7 @@ from pycrond.cluster.view_rows import (
 )
 from pycrond.text import counted, duration
 
-MAX_SKEW_MS = 1000
+WARNING_SKEW_MS = 1000
 """A clock that is farther from the median than this is reported."""
 
 
@@ -35,6 +36,10 @@ class StatusFacts(NamedTuple):
     def open_of(self, node: str) -> int:
         """Return the number of open claims of a node."""
         return sum(row.claims for row in self.open_claims if row.node == node)
+
+    def oldest_open(self, node: str) -> float | None:
+        """Return the earliest fire time of a node's open claims; None without any."""
+        return min((row.oldest for row in self.open_claims if row.node == node), default=None)
 
     @property
     def median_ms(self) -> int | None:
@@ -83,13 +88,13 @@ def problems(facts: StatusFacts) -> Iterator[str]:
 
 def _abandoned(facts: StatusFacts) -> Iterator[str]:
     """Yield the open claims of nodes that are dead or gone."""
-    states = {node.name: node.state for node in facts.nodes}
+    nodes = {node.name: node for node in facts.nodes}
     remedy = "start pycrond there, or remove the node (docs/cluster.md)"
     for name in sorted({row.node for row in facts.open_claims}):
         claims = counted(facts.open_of(name), "open claim")
-        if name not in states:
+        if name not in nodes:
             yield f"{name} is no node, and has {claims}: {remedy}"
-        elif states[name] == "dead":
+        elif nodes[name].is_abandoned:
             yield f"{name} is dead with {claims}: {remedy}"
 
 
@@ -100,9 +105,10 @@ def remarks(facts: StatusFacts) -> Iterator[str]:
         yield f"shared jobs differ: those of {' / '.join(groups)}; compare 'pycrond list --cluster' there"
     for node in facts.nodes:
         skew = facts.skew_ms(node)
-        if node.is_alive and skew is not None and abs(skew) >= MAX_SKEW_MS:
+        if node.is_alive and skew is not None and abs(skew) >= WARNING_SKEW_MS:
             side = "ahead of" if skew > 0 else "behind"
-            yield f"the clock of {node.name} is {duration(abs(skew) / 1000)} {side} the median"
+            effect = ": it claims nothing" if abs(skew) > MAX_DISAGREEMENT else ""
+            yield f"the clock of {node.name} is {duration(abs(skew) / 1000)} {side} the median{effect}"
 
 
 def standby_sentence(server: ServerRow) -> str:

@@ -15,7 +15,7 @@ KINDS = {"alive": "good", "draining": "busy", "silent": "busy", "dead": "bad"}
 TROUBLES = {
     "lost": "lost with their nodes",
     "no-database": "skipped without an answer of the database",
-    "no-node": "skipped, as no node was free for them",
+    "no-node": "skipped without a node for them",
 }
 
 
@@ -46,13 +46,14 @@ def _columns(facts: StatusFacts) -> Sequence[TableColumn]:
     return [
         TableColumn("NODE", [Cell(node.name) for node in nodes], least=20),
         TableColumn("STATE", [Cell(state_of(node), KINDS[node.state]) for node in nodes]),
-        TableColumn("SEEN", [Cell(f"{duration(max(0.0, node.age))} ago") for node in nodes], right=True),
+        TableColumn("SEEN", [Cell(f"{duration(max(0, round(node.age)))} ago") for node in nodes], right=True),
         TableColumn("CLOCK", [Cell(_signed(node.offset_ms)) for node in nodes], rank=3, right=True),
         TableColumn("SKEW", [Cell(_signed(facts.skew_ms(node))) for node in nodes], rank=2, right=True),
         TableColumn(
             "CLAIMS/MIN", [Cell(str(facts.claims.get(node.name, 0))) for node in nodes], rank=1, right=True
         ),
         TableColumn("OPEN", [Cell(str(facts.open_of(node.name))) for node in nodes], right=True),
+        TableColumn("OLDEST", [Cell(_time(facts.oldest_open(node.name))) for node in nodes], rank=2),
         TableColumn("JOBS", [_jobs(facts, node) for node in nodes], rank=1),
         TableColumn("PYCROND", [Cell(node.version) for node in nodes], rank=4),
         TableColumn("LABELS", [Cell(",".join(node.labels)) for node in nodes], rank=5, least=12),
@@ -62,6 +63,10 @@ def _columns(facts: StatusFacts) -> Sequence[TableColumn]:
 def state_of(node: NodeRow) -> str:
     """Return the state; of a node that drains, and is silent or dead, both."""
     return f"{node.state}, draining" if node.draining and node.state != "draining" else node.state
+
+
+def _time(at: float | None) -> str:
+    return "" if at is None else moment(at, here())
 
 
 def _jobs(facts: StatusFacts, node: NodeRow) -> Cell:
@@ -109,7 +114,7 @@ def _node(facts: StatusFacts, node: NodeRow) -> NodeDocument:
         "skew_ms": facts.skew_ms(node),
         "claims_last_minute": facts.claims.get(node.name, 0),
         "open_claims": facts.open_of(node.name),
-        "told": node.told,
+        "oldest_open": rfc3339(facts.oldest_open(node.name)),
         "labels": [*node.labels],
         "version": node.version,
         "digest": node.digest or None,

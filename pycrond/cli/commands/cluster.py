@@ -10,7 +10,7 @@ from pycrond.cli.documents.cluster import ClusterDocument
 from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import terminal
 from pycrond.cli.settings_layers import load_settings
-from pycrond.cluster import view
+from pycrond.cluster import view_connection
 from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.settings import Settings
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "migrate: create the tables, or add what a new version needs; status: show nodes, database and what"
         " needs a person; drain: have a node claim nothing more; undrain: let it claim again"
     )
-    parser.add_argument("action", choices=ACTIONS, metavar="ACTION", help=about)
+    parser.add_argument("action", choices=ACTIONS, metavar="|".join(ACTIONS), help=about)
     about = "with drain and undrain: the node (this machine)"
     parser.add_argument("node_name", nargs="?", metavar="NODE", help=about)
     about = "with migrate: the cluster's name, from which H and jitter of shared jobs are drawn"
@@ -59,7 +59,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _status(settings: Settings, *, as_json: bool) -> int:
     with cluster_view(settings) as database:
-        facts = status_report.read(database, view.known_version())
+        facts = status_report.read(database, view_connection.known_version())
     if as_json:
         print_json(status_table.document(facts))
     else:
@@ -71,7 +71,7 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> int:
     if options.zone:
         machine.load_zone(options.zone)  # raises for an unknown one
     keep = timedelta(days=options.keep) if options.keep else None
-    before, after = view.migrate(conninfo_of(settings), options.name, options.zone, keep)
+    before, after = view_connection.migrate(conninfo_of(settings), options.name, options.zone, keep)
     with cluster_view(settings) as database:
         cluster = database.cluster()
     done = f"has version {after}" if before == after else f"created, version {after}"
@@ -83,7 +83,7 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _drain(settings: Settings, node: str, *, drains: bool) -> int:
-    if view.set_draining(conninfo_of(settings), node, drains=drains):
+    if view_connection.set_draining(conninfo_of(settings), node, drains=drains):
         print_line(f"{node} {'claims nothing more; what it has claimed runs' if drains else 'claims again'}")
         return 0
     with cluster_view(settings) as database:

@@ -6,9 +6,9 @@ import os
 import shutil
 import stat
 import subprocess
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-from pycrond import __version__
+from pycrond import __version__, conninfo
 from pycrond.cli.arguments import add_json
 from pycrond.cli.cluster_identity import load_crontabs
 from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon, count_jobs_left, is_locked
@@ -21,15 +21,12 @@ from pycrond.cli.documents.reports import DoctorDocument, FindingDocument
 from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import job_table, terminal
 from pycrond.cli.render.disk import disk_lines
-from pycrond.cli.settings_layers import load_settings
+from pycrond.cli.settings_layers import config_file, layers, load_settings
 from pycrond.errors import Problem, PycrondError
 from pycrond.host import machine, pidfile
 from pycrond.settings import Settings
 from pycrond.sources import files, system
 from pycrond.text import counted
-
-if TYPE_CHECKING:
-    from pycrond.cli.doctor.cluster_probe import ClusterFacts
 
 COMMAND_PATH = "/usr/local/bin:/usr/bin:/bin"
 
@@ -40,7 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the findings; 1 if one is a problem."""
-    findings = diagnose(_facts(load_settings(options)))
+    settings = load_settings(options)
+    facts = replace(_facts(settings), exposed_password=_exposed_password(options))
+    findings = [*diagnose(facts), *_cluster_findings(settings, facts.zone)]
     if options.json:
         print_json({"findings": [_json(finding) for finding in findings]})
     else:
@@ -97,16 +96,23 @@ def _facts(settings: Settings) -> MachineFacts:
         never_due_jobs=never_due,
         ledger_bytes=_size(settings.ledger_path),
         idle_crontabs=_idle_crontabs(settings),
-        cluster=_cluster(settings, zone),
     )
 
 
-def _cluster(settings: Settings, zone: str) -> "ClusterFacts | None":
-    if not settings.cluster:
-        return None
-    from pycrond.cli.doctor.cluster_probe import cluster_facts
+def _exposed_password(options: argparse.Namespace) -> str:
+    """Return the path of pycrond.toml if others can read the password of the cluster's database in it."""
+    path = config_file(options.config)
+    has_password = conninfo.has_password(str(layers(options)["file"].get("cluster", "")))
+    return path if has_password and os.stat(path).st_mode & 0o044 else ""
 
-    return cluster_facts(settings, zone)
+
+def _cluster_findings(settings: Settings, zone: str) -> list[Finding]:
+    if not settings.cluster:
+        return []
+    from pycrond.cli.doctor.cluster_probe import cluster_facts
+    from pycrond.cli.doctor.cluster_rules import diagnose_cluster
+
+    return [*diagnose_cluster(cluster_facts(settings, zone))]
 
 
 def _is_error(problem: Problem) -> bool:

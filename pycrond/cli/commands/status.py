@@ -146,7 +146,8 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
 def _node_lines(node: dict[str, Any]) -> Iterator[str]:
     """Yield the state of this machine in its cluster."""
     detail = f" ({node['detail']})" if node["detail"] else ""
-    yield f"cluster {node['name'] or 'not reached yet'}: node {node['node']}, database {node['state']}{detail}"
+    name = node["name"] or "not reached yet"
+    yield f"cluster {name}: node {node['node']}, database {node['state']}{detail}"
     draining = ", this one is draining" if node["draining"] else ""
     yield f"    {node['alive']} of {counted(node['nodes'], 'node')} alive{draining}"
     if node["undecided"] or node["untold"]:

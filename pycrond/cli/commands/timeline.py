@@ -12,6 +12,7 @@ from math import inf
 
 from pycrond import clock
 from pycrond.cli.arguments import add_cluster, add_json
+from pycrond.cli.cluster_identity import cluster_name
 from pycrond.cli.data.access import as_present, presence_by
 from pycrond.cli.data.ledger_directory import ledger_directory
 from pycrond.cli.documents.times import BarDocument, LaneDocument, StampedeDocument, TimelineDocument
@@ -65,9 +66,9 @@ def run(options: argparse.Namespace) -> int:
         timeline, nodes = _read_cluster(settings, reader, options, window)
         clusters: list[Cluster] = []
     else:
-        timeline, clusters = _read(reader, spans, options, window, recorded)
+        timeline, clusters = _read(reader, spans, options, window, recorded, cluster_name(settings))
     reader.close()
-    heading = _heading(timeline, day, zone)
+    heading = _heading(timeline, day, zone, "lane" if options.of_cluster else "job")
     if options.svg:
         from pycrond.cli.timeline.svg_chart import svg
 
@@ -93,10 +94,15 @@ def _window(options: argparse.Namespace, now: datetime, zone: Zone) -> tuple[Tim
 
 
 def _read(
-    reader: Reader, spans: list[SpanRow], options: argparse.Namespace, window: TimeWindow, recorded: float
+    reader: Reader,
+    spans: list[SpanRow],
+    options: argparse.Namespace,
+    window: TimeWindow,
+    recorded: float,
+    cluster: str,
 ) -> tuple[Timeline, list[Cluster]]:
     """Add to the ledger's spans, which are of what was due up to the time `recorded`, the later fires by the
-    schedules.
+    schedules. `cluster` is the name of the cluster or empty.
     """
     jobs = reader.jobs()
     absent = sorted({span.key for span in spans} - {job.key for job in jobs})
@@ -109,7 +115,7 @@ def _read(
         spans = [span for span in spans if span.key in selected]
         if not selected:
             raise PycrondError(f"no job is called '{' '.join(globs)}' (see 'pycrond list')")
-    coming = _coming_starts(jobs, max(window.start, (recorded // 60 + 1) * 60), window.until)
+    coming = _coming_starts(jobs, max(window.start, (recorded // 60 + 1) * 60), window.until, cluster)
     paused = {row.key: row.until or inf for row in reader.pauses(window.now)}
     timeline = build_timeline(jobs, chain(spans, foreseen(coming, paused, window.now)), window, gone)
     return timeline, find_clusters(timeline.fires, [job.key for job in jobs if _has_jitter(job)])
@@ -135,9 +141,13 @@ def _read_cluster(
     claims = [] if options.next else node_lanes.read_claims(settings, window.start, window.until)
     claims = [claim for claim in claims if _matches(globs, claim.job)]
     lanes = node_lanes.node_lanes(claims, jobs, window.now)
-    coming = _coming_starts(jobs, max(window.start, (window.now // 60 + 1) * 60), window.until)
+    start = max(window.start, (window.now // 60 + 1) * 60)
+    coming = _coming_starts(jobs, start, window.until, cluster_name(settings))
     bars = chain(lanes.spans, foreseen(coming, {}, window.now))
-    return build_timeline(jobs, bars, window, lanes.gone), lanes.nodes
+    timeline = build_timeline(jobs, bars, window, lanes.gone)
+    places = {job.key: place for place, job in enumerate(jobs)}
+    ordered = sorted(timeline.lanes, key=lambda lane: lanes.place(lane.key, places))
+    return timeline._replace(lanes=tuple(ordered)), lanes.nodes
 
 
 def _matches(globs: Iterable[str], *names: str | None) -> bool:
@@ -146,7 +156,9 @@ def _matches(globs: Iterable[str], *names: str | None) -> bool:
     return any(fnmatchcase(text, glob) for glob in globs for text in texts)
 
 
-def _coming_starts(jobs: Iterable[JobRow], start: float, until: float) -> dict[str, Sequence[float]]:
+def _coming_starts(
+    jobs: Iterable[JobRow], start: float, until: float, cluster: str
+) -> dict[str, Sequence[float]]:
     """Return when each job is to start; the fire times of equal schedules are computed once."""
     if start >= until:
         return {}
@@ -161,7 +173,7 @@ def _coming_starts(jobs: Iterable[JobRow], start: float, until: float) -> dict[s
             coming = fire_times(*schedule, first, end)
             by_schedule[schedule] = [fire.at.timestamp() for fire in coming]
         times = by_schedule[schedule]
-        starts[job.key] = _delayed(job, times) if _has_jitter(job) else times
+        starts[job.key] = _delayed(job, times, cluster) if _has_jitter(job) else times
     return starts
 
 
@@ -169,16 +181,16 @@ def _has_jitter(job: JobRow) -> bool:
     return "jitter" in job.options and "jitter" in json.loads(job.options)
 
 
-def _delayed(row: JobRow, times: Iterable[float]) -> Sequence[float]:
+def _delayed(row: JobRow, times: Iterable[float], cluster: str) -> Sequence[float]:
     """Add the delays that the daemon will draw, without RANDOM_DELAY, which the ledger does not have."""
     job, seed = codec.decode_job(row), machine.machine_id()
-    return [at + delay(job, clock.at(at), seed, "") for at in times]
+    return [at + delay(job, clock.at(at), seed, "", cluster) for at in times]
 
 
-def _heading(timeline: Timeline, day: str | None, zone: Zone) -> str:
+def _heading(timeline: Timeline, day: str | None, zone: Zone, noun: str) -> str:
     when = f"{datetime.fromisoformat(day):%A} {day}" if day else "The next 24 hours"
     failed = f", {timeline.failed:,} failed" if timeline.failed else ""
-    jobs, starts = counted(len(timeline.lanes), "job", ","), counted(timeline.total, "start", ",")
+    jobs, starts = counted(len(timeline.lanes), noun, ","), counted(timeline.total, "start", ",")
     return f"{when}, {zone.name}: {jobs}, {starts}{failed}"
 
 

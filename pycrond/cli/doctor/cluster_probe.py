@@ -1,12 +1,12 @@
-"""The facts about the cluster, if one is set."""
+"""The facts about the cluster that this machine is to be in."""
 
-import os
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 from pycrond.cluster.probe import Probe, probe
-from pycrond.cluster.view import known_version
+from pycrond.cluster.view_connection import known_version
 from pycrond.errors import PycrondError
+from pycrond.ledger.copies import ledger_uuid
 from pycrond.settings import Settings
 
 
@@ -16,8 +16,8 @@ class ClusterFacts:
 
     node: str
     """The name of this machine in the cluster."""
-    machine: str
-    """Its host name."""
+    ledger: str | None = None
+    """The UUID of its ledger; None before it has one, or where it cannot be read."""
     zone: str
     has_psycopg: bool = True
     error: str = ""
@@ -27,15 +27,21 @@ class ClusterFacts:
     """The version of the tables that this pycrond knows."""
 
 
-def cluster_facts(settings: Settings, zone: str) -> ClusterFacts | None:
-    """Return the facts; None where no cluster is set."""
-    if not settings.cluster:
-        return None
-    node, machine = settings.node_name, os.uname().nodename
+def cluster_facts(settings: Settings, zone: str) -> ClusterFacts:
+    """Return the facts; `zone` is this machine's time zone."""
+    node = settings.node_name
     if find_spec("psycopg") is None:
-        return ClusterFacts(node=node, machine=machine, zone=zone, has_psycopg=False)
+        return ClusterFacts(node=node, zone=zone, has_psycopg=False)
     try:
         found, version = probe(settings.cluster), known_version()
     except PycrondError as error:
-        return ClusterFacts(node=node, machine=machine, zone=zone, error=str(error))
-    return ClusterFacts(node=node, machine=machine, zone=zone, probe=found, known_version=version)
+        return ClusterFacts(node=node, zone=zone, error=str(error))
+    ledger = _ledger(settings)
+    return ClusterFacts(node=node, zone=zone, ledger=ledger, probe=found, known_version=version)
+
+
+def _ledger(settings: Settings) -> str | None:
+    try:
+        return ledger_uuid(settings.ledger_path)
+    except PycrondError:
+        return None

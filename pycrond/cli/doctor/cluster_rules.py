@@ -5,12 +5,13 @@ from statistics import median
 
 from pycrond.cli.doctor.cluster_probe import ClusterFacts
 from pycrond.cli.doctor.facts import Finding, Level
+from pycrond.cluster.membership import MAX_DISAGREEMENT
 from pycrond.cluster.probe import STATEMENT_POOLING, Probe
-from pycrond.cluster.view import INSTALL
+from pycrond.cluster.view_connection import INSTALL
 from pycrond.cluster.view_rows import differing_digests
 from pycrond.text import duration
 
-WARNING_SKEW_MS, PROBLEM_SKEW_MS = 1000, 5000
+WARNING_SKEW_MS = 1000
 MIGRATE = "pycrond cluster migrate"
 Findings = Iterator[Finding]
 
@@ -117,8 +118,8 @@ def _clock(_: ClusterFacts, probe: Probe) -> Findings:
     whose = "the median of the nodes" if offsets else "the database's clock"
     text = f"{duration(abs(skew) / 1000)} {'ahead of' if skew > 0 else 'behind'} {whose}"
     if abs(skew) >= WARNING_SKEW_MS:
-        level: Level = "problem" if abs(skew) >= PROBLEM_SKEW_MS else "warning"
-        text += ": this node claims late, or not at all"
+        level: Level = "problem" if abs(skew) > MAX_DISAGREEMENT else "warning"
+        text += ": this node claims nothing" if level == "problem" else ""
         yield Finding(level, "cluster-clock", text, "install chrony, or timedatectl set-ntp true")
     else:
         yield Finding("ok", "cluster-clock", text)
@@ -136,8 +137,8 @@ def _nodes(facts: ClusterFacts, probe: Probe) -> Findings:
     if own is None and probe.cluster:
         text = f"{facts.node} has not joined the cluster"
         yield Finding("warning", "cluster-node", text, "pycrond restart; then pycrond cluster status")
-    elif own and own.machine != facts.machine:
-        text = f"the name {facts.node} belongs to the machine {own.machine}, with another ledger"
+    elif own and facts.ledger and own.ledger != facts.ledger:
+        text = f"the name {facts.node} belongs to another ledger, on the machine {own.machine}"
         yield Finding("problem", "cluster-node", text, "give one of them another name by the setting 'node'")
     elif own and not own.is_alive:
         text = f"the last heartbeat of {facts.node} is {duration(own.age)} old"

@@ -16,12 +16,7 @@ MAX_NAMED = 5  # jobs or files named in a finding
 
 def diagnose(facts: MachineFacts) -> list[Finding]:
     """Return the findings of all rules, the most basic ones first."""
-    findings = [finding for rule in RULES for finding in rule(facts)]
-    if facts.cluster:
-        from pycrond.cli.doctor.cluster_rules import diagnose_cluster
-
-        findings += diagnose_cluster(facts.cluster)
-    return findings
+    return [finding for rule in RULES for finding in rule(facts)]
 
 
 Findings = Iterator[Finding]
@@ -201,11 +196,17 @@ def _crontab_command(facts: MachineFacts) -> Findings:
         yield Finding("warning", "crontab", text, "pycrond setup --system places it")
 
 
+def _password(facts: MachineFacts) -> Findings:
+    if path := facts.exposed_password:
+        text = f"other users can read the password of the cluster in {path}"
+        yield Finding("problem", "password", text, f"chmod 600 {path}, and change the password")
+
+
 def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:MAX_NAMED]) + (", …" if len(names) > MAX_NAMED else "")
 
 
 RULES: tuple[Callable[[MachineFacts], Findings], ...] = (
     *(_daemon, _other_crons, _crontabs, _jobs, _mail, _syslog),
-    *(_zone, _clock, _directories, _service, _crontab_command),
+    *(_zone, _clock, _directories, _service, _crontab_command, _password),
 )

@@ -22,7 +22,7 @@ class NodeDocument(TypedDict):
     skew_ms: Annotated[int | None, "by how much that differs from the median of the nodes that are alive"]
     claims_last_minute: int
     open_claims: Annotated[int, "fires that are claimed, wait or run"]
-    told: Annotated[int, "up to where the node has told what became of its runs"]
+    oldest_open: Annotated[Time | None, "the earliest fire time of these"]
     labels: list[str]
     version: Annotated[str, "of pycrond"]
     digest: Annotated[str | None, "of its shared jobs"]

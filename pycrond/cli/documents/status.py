@@ -66,7 +66,7 @@ class RetentionDocument(TypedDict):
 
 
 class NodeDocument(TypedDict):
-    """This machine as a node of its cluster."""
+    """The machine as a node of its cluster."""
 
     node: str
     name: Annotated[str | None, "of the cluster; null: it was never reached"]

@@ -5,13 +5,14 @@ import os
 import sqlite3
 import subprocess
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pycrond.cluster import schema
 from pycrond.crontab import parser
 from pycrond.jobs.job import make_jobs
 from pycrond.ledger.codec import JobRows
@@ -42,6 +43,10 @@ RUN = """
     INSERT INTO runs (key, fire, wall, fold, era, trigger, attempt, state, started_at, ended_at, told)
     VALUES (?, ?, ?, 0, 0, 'schedule', 1, ?, ?, ?, 3)
 """
+FIRE = """
+    INSERT INTO cluster_fires (key, wall, fold, fire, run, job, told, is_open) VALUES (?, ?, 0, ?, ?, ?, '', 0)
+"""
+NAME_LEDGER = "INSERT INTO cluster_node (one, ledger) VALUES (1, ?)"
 ENDED = frozenset({"claimed", "waiting", "running"})
 
 
@@ -69,6 +74,13 @@ class Machine:
             "PYCROND_NODE": "web1",
         }
         self._load(now)
+
+    def name_ledger(self, node: str) -> None:
+        """Have the ledger be that of a node."""
+        ledger = sqlite3.connect(self.directory / "ledger")
+        with ledger:
+            ledger.execute(NAME_LEDGER, (ledger_of(node),))
+        ledger.close()
 
     def _load(self, now: datetime) -> None:
         ledger = Ledger(str(self.directory / "ledger"))
@@ -136,25 +148,31 @@ class Machine:
         self.execute(CLAIM, *row, fire, started, ended, status)
         return run
 
-    def fill_hour(self) -> None:
-        """Insert the claims of all shared fires of the last full hour."""
-        self.add_claim("me/backup", self.hour, "web1", number=7, status=0)
-        self.add_claim("me/backup", self.hour + timedelta(minutes=30), "web2", number=3, status=0)
-        self.add_claim("me/report", self.hour, "web2", number=2, status=0)
+    def fill_hour(self) -> tuple[str, str, str]:
+        """Insert the claims of all shared fires of the last full hour; return the UUIDs of their runs."""
+        return (
+            self.add_claim("me/backup", self.hour, "web1", number=7, status=0),
+            self.add_claim("me/backup", self.hour + timedelta(minutes=30), "web2", number=3, status=0),
+            self.add_claim("me/report", self.hour, "web2", number=2, status=0),
+        )
 
 
-def add_run(directory: Path, key: str, fire: datetime, state: str = "succeeded") -> None:
-    """Insert a run into the ledger of a state directory."""
+def add_run(machine: Machine, key: str, fire: datetime, state: str = "succeeded", *, run: str = "") -> None:
+    """Insert a run into the ledger of a machine, with its UUID in the cluster."""
     at = fire.timestamp()
-    ledger = sqlite3.connect(directory / "ledger")
+    wall = int(at // 60)
+    ledger = sqlite3.connect(machine.directory / "ledger")
     with ledger:
-        ledger.execute(RUN, (key, at, int(at // 60), state, at, at + 20))
+        ledger.execute(RUN, (key, at, wall, state, at, at + 20))
+        if run:
+            ledger.execute(FIRE, (key, wall, at, run, key))
     ledger.close()
 
 
 @pytest.fixture
-def machine(tmp_path: Path, database: str) -> Machine:
-    return Machine(tmp_path, database)
+def machine(tmp_path: Path, database: str) -> Iterator[Machine]:
+    yield Machine(tmp_path, database)
+    execute(database, "UPDATE pycrond.meta SET version = %s", schema.VERSION)
 
 
 @pytest.fixture

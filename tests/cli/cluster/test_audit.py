@@ -1,5 +1,6 @@
 """audit --cluster: each fire of a shared job has one row; ledgers show fires that started twice."""
 
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -26,8 +27,9 @@ def findings(document: dict[str, Any]) -> Findings:
 
 def test_each_fire_has_its_row(machine: Machine) -> None:
     machine.add_node("web1")
+    machine.name_ledger("web1")
     machine.fill_hour()
-    add_run(machine.directory, "me/backup", machine.hour)
+    add_run(machine, "me/backup", machine.hour)
     document = audit(machine)
     assert (document["jobs"], document["fires"], document["findings"], document["unproven"]) == (2, 3, [], [])
     done = machine.run("audit", "--cluster", *since(machine))
@@ -76,22 +78,24 @@ def test_rows_that_are_open_for_too_long(machine: Machine) -> None:
 
 def test_fires_that_two_machines_started(machine: Machine, new_machine: Callable[[str], Machine]) -> None:
     machine.add_node("web1")
-    machine.fill_hour()
+    machine.name_ledger("web1")
+    first, second, third = machine.fill_hour()
     other = new_machine(machine.conninfo)
+    other.name_ledger("web2")
     copy = str(other.directory / "ledger")
     half = machine.hour + timedelta(minutes=30)
-    add_run(machine.directory, "me/backup", machine.hour)
-    add_run(other.directory, "me/backup", half)
-    add_run(other.directory, "me/report", machine.hour)
+    add_run(machine, "me/backup", machine.hour, run=first)
+    add_run(other, "me/backup", half)  # settled long ago: its UUID is deleted
+    add_run(other, "me/report", machine.hour, run=third)
     assert findings(audit(machine, "--ledger", copy)) == []
-    add_run(machine.directory, "me/report", machine.hour)  # node-loss=rerun
+    add_run(machine, "me/report", machine.hour)  # node-loss=rerun
     assert findings(audit(machine, "--ledger", copy)) == []
-    add_run(machine.directory, "me/backup", half, "failed")
+    add_run(machine, "me/backup", half, "failed", run=str(uuid.uuid4()))
     doubled = [("me/backup", f"started more than once: run 3 of web1 and run 1 of {copy}")]
     assert findings(audit(machine, "--ledger", copy, status=1)) == doubled
     doubled = [("me/backup", "started more than once: run 3 of web1 and run 3@web2 by the database")]
     assert findings(audit(machine, status=1)) == doubled
-    machine.execute("UPDATE pycrond.claims SET state = 'skipped', started = NULL WHERE node = 'web2'")
+    machine.execute("UPDATE pycrond.claims SET state = 'skipped', started = NULL WHERE run = %s", second)
     text = "run 3 of web1 started, but its row is skipped on web2"
     assert findings(audit(machine, status=1)) == [("me/backup", text)]
 

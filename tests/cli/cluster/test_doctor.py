@@ -1,8 +1,9 @@
 """The rules of doctor for a cluster: facts of a real database, and rows of facts with their findings."""
 
-import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,12 +20,12 @@ CLUSTER = ClusterRow("prod", "UTC", 1, 1, 86400.0)
 
 
 def node(name: str, **values: Any) -> NodeRow:
-    return NodeRow(name, "l", f"{name}.example", 0.0, 1.0, 0, False, (), "1", 0, "aaaa")._replace(**values)
+    return NodeRow(name, "l", f"{name}.example", 0.0, 1.0, False, (), "1", 0, "aaaa")._replace(**values)
 
 
 NODES = (node("web1"), node("web2"), node("web3"))
 PROBE = Probe("TLS", "cron", "jobs", SERVER, (), 3, CLUSTER, NODES)
-HEALTHY = ClusterFacts(node="web1", machine="web1.example", zone="UTC", probe=PROBE, known_version=1)
+HEALTHY = ClusterFacts(node="web1", ledger="l", zone="UTC", probe=PROBE, known_version=1)
 
 
 def test_a_healthy_cluster() -> None:
@@ -65,10 +66,10 @@ def test_a_healthy_cluster() -> None:
         ({"offset_ms": 9000}, "problem", "cluster-clock", "9 s ahead of the median"),
         ({"nodes": NODES[1:]}, "warning", "cluster-node", "web1 has not joined"),
         (
-            {"nodes": (node("web1", machine="twin"),)},
+            {"nodes": (node("web1", ledger="m"),)},
             "problem",
             "cluster-node",
-            "belongs to the machine twin",
+            "belongs to another ledger",
         ),
         ({"nodes": (node("web1", age=90.0),)}, "problem", "cluster-node", "is 1 m 30 s old"),
         ({"nodes": (*NODES, node("web4", digest="b"))}, "warning", "cluster-jobs", "web1, web2, web3 / web4"),
@@ -103,7 +104,7 @@ def of_cluster(machine: Machine, **variables: str) -> Iterator[tuple[str, str, s
 @pytest.mark.daemon
 def test_a_real_database(machine: Machine, postgres: Postgres) -> None:
     machine.add_node("web1")
-    machine.execute("UPDATE pycrond.nodes SET machine = %s", os.uname().nodename)
+    machine.name_ledger("web1")
     version = postgres.execute("SHOW server_version")[0][0]
     assert [*of_cluster(machine)][:4] == [
         ("cluster", "ok", f"PostgreSQL {version} answers over a socket, role postgres"),
@@ -129,3 +130,25 @@ def test_a_real_database(machine: Machine, postgres: Postgres) -> None:
     away = [*of_cluster(machine, PYCROND_CLUSTER="host=/nowhere")]
     assert [(about, level) for about, level, _ in away] == [("cluster", "problem")]
     assert not [*of_cluster(machine, PYCROND_CLUSTER="")]
+
+
+@pytest.mark.daemon
+def test_the_statements_of_the_documentation(machine: Machine, postgres: Postgres) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "cluster.md").read_text()
+    postgres.execute("DROP ROLE IF EXISTS node")
+    postgres.execute("CREATE ROLE node LOGIN")
+    for line in re.findall(r"^GRANT .*?;", text, re.MULTILINE):
+        machine.execute(line)
+    machine.environment["PYCROND_CLUSTER"] = machine.conninfo.replace("user=postgres", "user=node")
+    topics = [about for about, _, _ in of_cluster(machine)]
+    assert "cluster-standby" in topics
+    assert "cluster-rights" not in topics
+    machine.add_node("web3")
+    machine.add_claim("me/backup", machine.hour, "web3", "running")
+    (removal,) = re.findall(r"^DELETE FROM pycrond\.nodes.*?;", text, re.MULTILINE | re.DOTALL)
+    machine.execute(removal)
+    assert machine.execute("SELECT name FROM pycrond.nodes") == [("web3",)], "its claims are open"
+    machine.execute("UPDATE pycrond.claims SET state = 'lost', ended = now()")
+    machine.execute(removal)
+    assert machine.execute("SELECT name FROM pycrond.nodes") == []
+    machine.execute("DROP OWNED BY node")

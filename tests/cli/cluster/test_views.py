@@ -122,3 +122,15 @@ def test_a_lane_for_each_job_and_node(machine: Machine) -> None:
     assert "backup@web2" in machine.run(*day).stdout
     lanes = machine.json("timeline", "--cluster", "--next", "--job", "backup")["lanes"]
     assert [(lane["key"], len(lane["bars"])) for lane in lanes] == [("me/backup", 48)]
+
+
+def test_fires_that_were_passed_over_since_the_last_run(machine: Machine) -> None:
+    machine.fill_hour()
+    for minutes, reason in ((35, "no-database"), (40, "no-node")):
+        fire = machine.hour + timedelta(minutes=minutes)
+        machine.add_claim("me/backup", fire, "web1", "skipped", reason=reason, took=None)
+    lines = machine.run("list", "--cluster").stdout.splitlines()
+    assert "ok" in lines[1]
+    assert lines[2] == "    skipped 2 times since: no-node"
+    backup, report = machine.json("list", "--cluster")["jobs"]
+    assert (backup["skipped_since"], report["skipped_since"]) == (2, 0)

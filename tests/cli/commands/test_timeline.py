@@ -14,13 +14,15 @@ import pytest
 
 from pycrond.cli.commands import timeline
 from pycrond.crontab import parser
+from pycrond.host import machine
 from pycrond.jobs.job import make_jobs
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import FileRows
 from pycrond.ledger.writer import Ledger
 from pycrond.scheduler.checkpoint import Checkpoint
-from tests.conftest import SCRIPT, pycrond
+from pycrond.scheduler.jitter import delay
+from tests.conftest import SCRIPT, jobs_of, pycrond
 
 TEXT = (
     b"#: name=backup\n15 2 * * * tar\n#: name=often\n*/5 * * * * sync\n#: name=late jitter=10m\n0 3 * * * late\n"
@@ -383,3 +385,17 @@ def test_a_job_that_is_named_jitter_has_none() -> None:
     text = b"#: name=jitter\n0 7 * * * true\n#: name=other jitter=5m\n0 7 * * * true\n"
     rows = JobRows(make_jobs(parser.parse(text, "/etc/jobs").entries, "me"), "UTC")
     assert [timeline._has_jitter(row) for row in rows] == [False, True]
+
+
+def test_shared_jobs_are_drawn_with_the_delays_of_the_cluster() -> None:
+    jobs = jobs_of("#: name=a on=one jitter=1h\n0 * * * * x\n")
+    (row,) = JobRows(jobs, "UTC")
+    first, day = datetime(2026, 5, 1, tzinfo=UTC).timestamp(), 86_400
+    starts = {
+        name: timeline._coming_starts([row], first, first + day, name)["root/a"] for name in ("", "prod")
+    }
+    seed = machine.machine_id()
+    for name, drawn in starts.items():
+        times = (datetime.fromtimestamp(first + hour * 3_600, UTC) for hour in range(24))
+        assert drawn == [at.timestamp() + delay(jobs[0], at, seed, "", name) for at in times]
+    assert starts[""] != starts["prod"]

@@ -47,6 +47,7 @@ def test_a_healthy_machine_has_no_warnings() -> None:
     ("facts", "level", "about", "text"),
     [
         ({"daemon": DaemonFacts(is_locked=False, answers=False)}, "warning", "daemon", "does not run"),
+        ({"exposed_password": "/etc/p.toml"}, "problem", "password", "can read the password of the cluster"),
         ({"daemon": DaemonFacts(is_locked=True, answers=False)}, "problem", "daemon", "no daemon answers"),
         (
             {"daemon": DaemonFacts(is_locked=True, answers=False, jobs_left=2)},

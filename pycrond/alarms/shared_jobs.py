@@ -1,0 +1,77 @@
+"""The health of jobs that the nodes of a cluster share: a success counts wherever it was."""
+
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from typing import NamedTuple
+
+from pycrond.alarms.other_nodes import Judgement, OtherNodes
+from pycrond.jobs.job import Job
+from pycrond.ledger.alarms import Health
+
+LOOK_AHEAD = 120.0  # seconds before a job is overdue, from which on the other nodes are asked
+JUDGE_INTERVAL = 5.0  # seconds between two looks at a job that is overdue by what this node knows
+
+
+class Recovered(NamedTuple):
+    """A job that has succeeded on another node."""
+
+    health: Health
+    """The new one."""
+    has_failed: bool
+    """It was failing on this node."""
+
+
+class SharedJobs:
+    """Compares the health of shared jobs with the other nodes."""
+
+    def __init__(
+        self,
+        nodes: OtherNodes,
+        job_of: Callable[[str], Job | None],
+        overdue_time: Callable[[Health], float | None],
+    ) -> None:
+        self._nodes = nodes
+        self._job_of = job_of
+        self._overdue_time = overdue_time
+        self._failed_at: dict[str, float] = {}
+
+    def failed(self, key: str, at: float) -> None:
+        """Note a failure on this node: only a later success is a recovery."""
+        self._failed_at[key] = at
+
+    def judge(self, key: str, overdue_at: float, now: datetime, elapsed: float) -> Judgement:
+        """Judge a job that is overdue by what this node knows."""
+        job = self._job_of(key)
+        is_shared = job is not None and job.entry.options.is_shared
+        return self._nodes.judge(job, overdue_at, now, elapsed) if job and is_shared else Judgement.REPORT
+
+    def ask(self, healths: Iterable[Health], now: datetime, elapsed: float) -> None:
+        """Ask for successes on other nodes, where they matter."""
+        if not self._nodes.is_due(elapsed):
+            return
+        soon = now.timestamp() + LOOK_AHEAD
+        jobs = {health.key: self._last_known(health) for health in healths if self._matters(health, soon)}
+        self._nodes.ask(jobs, now, elapsed)
+
+    def _matters(self, health: Health, soon: float) -> bool:
+        """Return whether a job is failing on this node, or is overdue soon by what it knows."""
+        at = self._overdue_time(health._replace(overdue_at=None))
+        if health.failing_since is None and (at is None or at > soon):
+            return False
+        job = self._job_of(health.key)
+        return job is not None and job.entry.options.is_shared
+
+    def _last_known(self, health: Health) -> float:
+        """Return the time after which a success on another node is news."""
+        failed_at = self._failed_at.get(health.key, health.failing_since or 0.0)
+        return max(health.succeeded_at or health.since, failed_at)
+
+    def take_recovered(self, healths: Mapping[str, Health], now: datetime) -> list[Recovered]:
+        """Return the jobs that have succeeded on other nodes, of those that were asked for."""
+        recovered = []
+        for key, ended_at in self._nodes.take().items():
+            health, at = healths.get(key), min(ended_at, now.timestamp())
+            if health and at > self._last_known(health):
+                new = health._replace(failing_since=None, alarmed_for=None, succeeded_at=at, overdue_at=None)
+                recovered.append(Recovered(new, has_failed=health.failing_since is not None))
+        return recovered

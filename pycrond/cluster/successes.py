@@ -1,0 +1,76 @@
+"""The successes that shared jobs with `expect` have on any node, and which node reports their absence."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from pycrond.alarms.other_nodes import Judgement
+from pycrond.cluster.agent_link import AgentLink
+from pycrond.cluster.membership import Membership
+from pycrond.cluster.protocol import MAX_FIRES, LastSuccess, Row
+from pycrond.jobs.job import Job
+
+ASK_INTERVAL = 60.0  # seconds between two questions
+EARLY_ASK_INTERVAL = 10.0  # seconds between two questions, while a job is overdue by what this node knows
+SETTLING = 20.0  # seconds after a connection, in which the other nodes tell what they could not tell before
+MAX_DELAY = 600.0  # seconds without an answer, after which an alarm is raised by what this node knows
+GRACE = 120.0  # seconds in which the node that is the first in the order reports a job
+
+
+class Successes:
+    """Asks for successes, and judges jobs that are overdue by what this node knows."""
+
+    def __init__(self, membership: Membership, link: AgentLink) -> None:
+        self._membership = membership
+        self._link = link
+        self._ask_at = 0.0  # by clock.elapsed
+        self._asked_at = 0.0
+        self._asked: dict[int, tuple[Sequence[str], float]] = {}  # questions under way: jobs, Unix seconds
+        self._answered: dict[str, float] = {}  # when each job was asked for the last time, of those answered
+        self._waiting_since: dict[str, float] = {}  # by clock.elapsed: overdue jobs, by key
+        self._found: dict[str, float] = {}
+
+    def connected(self, elapsed: float) -> None:
+        """Give the other nodes time to tell of runs that have ended meanwhile."""
+        self._ask_at = elapsed + SETTLING
+        self._answered.clear()
+        for number in self._asked:
+            self._link.forget(number)
+        self._asked.clear()
+
+    def is_due(self, elapsed: float) -> bool:
+        return elapsed >= self._ask_at and not self._asked and self._link.is_connected
+
+    def ask(self, jobs: Mapping[str, float], now: datetime, elapsed: float) -> None:
+        self._ask_at, self._asked_at = elapsed + ASK_INTERVAL, elapsed
+        self._answered = {key: at for key, at in self._answered.items() if key in jobs}
+        self._waiting_since = {key: at for key, at in self._waiting_since.items() if key in jobs}
+        pairs = [*jobs.items()]
+        for first in range(0, len(pairs), MAX_FIRES):
+            some = tuple(pairs[first : first + MAX_FIRES])
+            number = self._link.number()
+            self._asked[number] = ([key for key, _ in some], now.timestamp())
+            self._link.send(LastSuccess(number, some))
+
+    def answered(self, number: int, rows: Sequence[Row]) -> None:
+        """Take the answer to a question."""
+        keys, at = self._asked.pop(number, ((), 0.0))
+        self._answered.update(dict.fromkeys(keys, at))
+        self._found.update({row.job: row.ended for row in rows if row.ended is not None})
+
+    def take(self) -> Mapping[str, float]:
+        found, self._found = self._found, {}
+        return found
+
+    def judge(self, job: Job, overdue_at: float, now: datetime, elapsed: float) -> Judgement:
+        """Where the database does not answer, the alarm is delayed; then the node that was the first when the
+        others were last heard reports the job.
+        """
+        since = self._waiting_since.setdefault(job.key, elapsed)
+        if self._answered.get(job.key, 0.0) < overdue_at and elapsed - since < MAX_DELAY:
+            self._ask_at = min(self._ask_at, max(self._asked_at + EARLY_ASK_INTERVAL, elapsed))
+            return Judgement.LATER
+        is_first = self._membership.is_first(job.entry.options.label, job.key, "expect")
+        if not is_first and now.timestamp() < overdue_at + GRACE:
+            return Judgement.LATER
+        del self._waiting_since[job.key]
+        return Judgement.REPORT if is_first else Judgement.LEAVE

@@ -1,0 +1,60 @@
+"""Nodes of a cluster: real daemons with one database."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Crond, wait_until
+
+MakeNode = Callable[..., Crond]
+
+
+@pytest.fixture
+def make_node(tmp_path: Path, database: str) -> Iterator[MakeNode]:
+    """Returns a node that has not been started, by its name; more arguments are its settings."""
+    nodes: list[Crond] = []
+
+    def make(name: str, crontab: str, **settings: str) -> Crond:
+        directory = tmp_path / name
+        directory.mkdir()
+        node = Crond(directory)
+        node.environment |= {
+            "PYCROND_CLUSTER": database,
+            "PYCROND_NODE": name,
+            "PYCROND_SYSLOG": "none",
+            **{f"PYCROND_{key.upper()}": value for key, value in settings.items()},
+        }
+        node.write("jobs", crontab)
+        nodes.append(node)
+        return node
+
+    yield make
+    for node in nodes:
+        node.end()
+
+
+def start(*nodes: Crond, at: str) -> None:
+    """Start nodes at the same time by their clocks, and wait until each sees all."""
+    for node in nodes:
+        node.at(at, wake=False)
+    for node in nodes:
+        node.run("start")
+    wait_until(lambda: all(alive(node) == len(nodes) for node in nodes))
+
+
+def alive(node: Crond) -> int:
+    """Return how many nodes one sees alive; asking wakes it, as the kernel's timer does not follow its clock."""
+    status = node.status()
+    return int(status["cluster"]["alive"]) if status else 0
+
+
+def wait_for(fact: Callable[[], object], *nodes: Crond) -> None:
+    """Wait until something is so, while the nodes look at their clocks."""
+
+    def is_so() -> object:
+        for node in nodes:
+            node.status()
+        return fact()
+
+    wait_until(is_so)

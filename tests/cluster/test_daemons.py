@@ -1,0 +1,153 @@
+"""Nodes of a cluster, as real daemons: which of them runs what."""
+
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+
+import psycopg
+
+from tests.cluster.conftest import MakeNode, start, wait_for
+from tests.conftest import Crond
+from tests.support.postgres import execute
+
+SHARED = "#: name=shared on=one\n* * * * * echo >>{tally}\n"
+
+
+def outcomes(node: Crond, name: str) -> list[tuple[str, str]]:
+    """Return the states of a job's runs on a node and their reasons, the oldest first."""
+    return [
+        (run.state, run.reason.partition(":")[0])
+        for run in reversed(node.runs())
+        if run.key.endswith(f"/{name}")
+    ]
+
+
+def rows(database: str, columns: str = "job, node, state, reason") -> list[tuple[object, ...]]:
+    return execute(database, f"SELECT {columns} FROM pycrond.claims ORDER BY fire, job")
+
+
+def are_decided(nodes: Iterable[Crond], name: str, count: int = 1) -> bool:
+    """Return whether each node has so many verdicts on fires of a job."""
+    over = [
+        [state for state, _ in outcomes(node, name) if state not in {"waiting", "claimed", "running"}]
+        for node in nodes
+    ]
+    return all(len(states) >= count for states in over)
+
+
+def test_a_shared_job_runs_on_one_node_and_the_others_know_which(
+    make_node: MakeNode, database: str, tmp_path: Path
+) -> None:
+    crontab = SHARED.format(tally=tmp_path / "tally") + "#: name=own\n* * * * * true\n"
+    nodes = [make_node(name, crontab) for name in ("a", "b", "c")]
+    start(*nodes, at="2031-03-01 11:59:50")
+    wait_for(lambda: are_decided(nodes, "shared") and are_decided(nodes, "own"), *nodes)
+    assert len((tmp_path / "tally").read_text().splitlines()) == 1
+    wait_for(lambda: [row[2] for row in rows(database)] == ["succeeded"], *nodes)
+    (_, winner, _, _) = rows(database)[0]
+    for node in nodes:
+        is_winner = node.environment["PYCROND_NODE"] == winner
+        expected = ("succeeded", "") if is_winner else ("skipped", "elsewhere")
+        assert outcomes(node, "shared") == [expected]
+        assert outcomes(node, "own") == [("succeeded", "")]
+        node.run("audit")
+
+
+def test_without_the_database_shared_jobs_are_skipped_and_others_run(
+    make_node: MakeNode, database: str, tmp_path: Path
+) -> None:
+    crontab = SHARED.format(tally=tmp_path / "tally") + (
+        "#: name=own\n* * * * * true\n"
+        f"#: name=anyway on=one on-partition=run\n* * * * * echo x >>{tmp_path}/anyway\n"
+    )
+    nodes = [make_node(name, crontab) for name in ("a", "b")]
+    start(*nodes, at="2031-03-01 11:59:40")
+    name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
+    server = database.replace(f"dbname={name}", "dbname=postgres")
+    execute(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    execute(server, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", name)
+    wait_for(lambda: are_decided(nodes, "shared") and are_decided(nodes, "anyway"), *nodes)
+    for node in nodes:
+        assert outcomes(node, "shared")[0] == ("skipped", "no-database")
+        assert outcomes(node, "own")[0] == ("succeeded", "")
+    assert len((tmp_path / "anyway").read_text().splitlines()) == 1
+    assert not (tmp_path / "tally").exists()
+    execute(server, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+    # What was decided without it is told to it.
+    wait_for(
+        lambda: {row[2:] for row in rows(database)} >= {("skipped", "no-database"), ("succeeded", "")}, *nodes
+    )
+
+
+def test_a_daemon_that_dies_between_claim_and_start_starts_the_run_once(
+    make_node: MakeNode, database: str, tmp_path: Path
+) -> None:
+    node = make_node("a", SHARED.format(tally=tmp_path / "tally"))
+    start(node, at="2031-03-01 11:59:50")
+    wait_for(lambda: rows(database), node)  # asked for, a second before
+    os.kill(node.pid, signal.SIGKILL)
+    wait_for(lambda: are_decided([node], "shared"), node)
+    assert outcomes(node, "shared") == [("succeeded", "")]
+    wait_for(lambda: rows(database) == [("root/shared", "a", "succeeded", "")], node)
+    assert len((tmp_path / "tally").read_text().splitlines()) == 1
+    node.run("audit")
+
+
+def test_a_label_says_which_nodes_may_run_a_job(make_node: MakeNode, database: str, tmp_path: Path) -> None:
+    crontab = (
+        f"#: name=one-db on=one:db\n* * * * * echo >>{tmp_path}/one\n"
+        f"#: name=each-db on=db\n* * * * * echo >>{tmp_path}/each\n"
+        "#: name=nowhere on=one:gpu\n* * * * * false\n"
+    )
+    nodes = [
+        make_node("a", crontab, node_labels="db"),
+        make_node("b", crontab, node_labels="db,web"),
+        make_node("c", crontab),
+    ]
+    start(*nodes, at="2031-03-01 11:59:50")
+    wait_for(lambda: all(are_decided(nodes, name) for name in ("one-db", "each-db", "nowhere")), *nodes)
+    assert len((tmp_path / "one").read_text().splitlines()) == 1
+    assert len((tmp_path / "each").read_text().splitlines()) == 2
+    assert outcomes(nodes[2], "each-db") == [("skipped", "elsewhere")]
+    wait_for(lambda: ("root/nowhere", "skipped", "no-node") in rows(database, "job, state, reason"), *nodes)
+
+
+def test_a_draining_node_claims_nothing(make_node: MakeNode, database: str, tmp_path: Path) -> None:
+    crontab = "".join(f"#: name=j{number} on=one\n* * * * * true\n" for number in range(20))
+    nodes = [make_node(name, crontab) for name in ("a", "b")]
+    start(*nodes, at="2031-03-01 11:59:40")
+    nodes[0].run("cluster", "drain")
+    wait_for(lambda: (nodes[0].status() or {})["cluster"]["draining"], *nodes)
+    wait_for(lambda: all(are_decided(nodes, f"j{number}") for number in range(20)), *nodes)
+    assert {row[:3] for row in rows(database, "node, state, reason")} == {("b", "succeeded", "")}
+
+
+def test_a_lock_of_the_cluster_is_held_by_one_run(make_node: MakeNode, database: str, tmp_path: Path) -> None:
+    job = "* * * * * mkdir {0}/lock && sleep 0.3 && rmdir {0}/lock || echo both >>{0}/fault\n"
+    crontab = "".join(
+        f"#: name=j{number} on=one overlap=queue lock=cluster:x\n{job.format(tmp_path)}"
+        for number in range(4)
+    )
+    nodes = [make_node(name, crontab) for name in ("a", "b")]
+    start(*nodes, at="2031-03-01 11:59:50")
+    wait_for(lambda: all(are_decided(nodes, f"j{number}") for number in range(4)), *nodes)
+    assert not (tmp_path / "fault").exists()
+    wait_for(lambda: [row[2] for row in rows(database)] == ["succeeded"] * 4, *nodes)
+    assert execute(database, "SELECT name FROM pycrond.locks") == []
+
+
+def test_what_all_nodes_missed_is_caught_up_once(make_node: MakeNode, database: str, tmp_path: Path) -> None:
+    crontab = f"#: name=daily on=one missed=once\n* * * * * echo >>{tmp_path}/tally\n"
+    nodes = [make_node(name, crontab) for name in ("a", "b")]
+    start(*nodes, at="2031-03-01 11:59:50")
+    wait_for(lambda: are_decided(nodes, "daily"), *nodes)
+    wait_for(lambda: [row[2] for row in rows(database)] == ["succeeded"], *nodes)
+    for node in nodes:
+        node.run("stop")
+    start(*nodes, at="2031-03-01 12:10:10")
+    wait_for(lambda: [row[2] for row in rows(database)][10:] == ["succeeded"], *nodes)
+    assert [row[2] for row in rows(database)] == ["succeeded", *["missed"] * 9, "succeeded"]
+    assert len((tmp_path / "tally").read_text().splitlines()) == 2
+    for node in nodes:
+        node.run("audit")
