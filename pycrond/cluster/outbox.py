@@ -59,8 +59,8 @@ class Outbox:
         its fire is not decided.
 
         `median` is the time by the clocks of all nodes, None if it is not known: before that no fire is
-        closed. A node whose clock is ahead would close what the others have not come to. Without a connection,
-        questions are kept here, and dropped with their fires: an outage may take hours.
+        closed. A node whose clock is ahead would close what the others have not come to. Without a
+        connection, questions are kept here, and dropped with their fires: an outage may take hours.
         """
         latest = -math.inf if median is None else median
         if self._link.is_connected:
