@@ -86,6 +86,7 @@ class Cluster:
         self._events: list[Event] = []
         self.digest = ""
         """Of the jobs that the cluster shares."""
+        self._is_fenced = False  # another has this node's name
         self._beat_at = 0.0  # by clock.elapsed
         self._delete_at = 0.0
 
@@ -229,7 +230,7 @@ class Cluster:
                     self.successes.connected(elapsed)
                 case Status():
                     self._report(message, now)
-        self._fires.step(now, may_ask=self._table.can_be_durable)
+        self._fires.step(now, may_ask=self._table.can_be_durable, is_fenced=self._is_fenced)
         self._finish(now)
         self._beat(elapsed)
         if elapsed >= self._delete_at:
@@ -335,12 +336,14 @@ class Cluster:
         identity = SharedIdentity(greeting.cluster, greeting.zone)
         self.identity, self._link.timeline = identity, greeting.timeline
         self._table.remember(identity, greeting.timeline)
+        self._is_fenced = False
         self._outbox.connected()
         self.membership.begin_anew()
         self._beat_at = 0.0
         self._log.write("CLUSTER", f"{self.membership.node} is a node of {identity.name}", now)
 
     def _report(self, status: Status, now: datetime) -> None:
+        self._is_fenced = self._is_fenced or status.state == "fenced"
         if status.state in {"down", "fenced", "stalled"} and status.detail:
             self._log.write("CLUSTER", f"{status.state}: {status.detail}", now, level="warning")
 

@@ -121,15 +121,20 @@ class SharedFires:
         held = self._held.get(run)
         return held is None or held.fire.look_at != look_at
 
-    def step(self, now: datetime, *, may_ask: bool) -> None:
-        """Do what is due. Without `may_ask` nothing new is asked for: the ledger cannot be written."""
+    def step(self, now: datetime, *, may_ask: bool, is_fenced: bool) -> None:
+        """Do what is due. Without `may_ask` nothing new is asked for: the ledger cannot be written.
+        `is_fenced`: another machine has this node's name, and its first places.
+        """
         seconds = now.timestamp()
         while (at := self.next_at) is not None and at <= seconds:
             held = self._held[heapq.heappop(self._looks)[1]]
             obstacle = self._find_obstacle(held.job, now)
             rank = self._rank(held)
             action = held.fire.next_action(
-                seconds, obstacle or None, may_ask=may_ask and rank is not None, is_first=rank == 0
+                seconds,
+                obstacle or None,
+                may_ask=may_ask and rank is not None,
+                is_first=rank == 0 and not is_fenced,
             )
             if action:
                 self._do(action, held, seconds)

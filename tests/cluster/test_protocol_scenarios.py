@@ -128,6 +128,15 @@ def test_without_a_database_one_node_starts_what_may_run_in_a_partition(
     world.heal()
 
 
+def test_a_node_whose_name_another_machine_has_starts_nothing(make: Make) -> None:
+    world = make("part", "plain")
+    world.nodes[0].link.fence()
+    for _ in range(10):
+        run_to(world, 30)
+    assert not [start for start in world.nodes[0].starts if start.at > BEGIN + 80]
+    world.heal()
+
+
 def test_questions_are_not_collected_while_the_database_is_away(make: Make) -> None:
     world = make("plain", "rerun", "part")
     world.lose_database()
