@@ -36,7 +36,8 @@ OPEN_FIRES = """
         ORDER BY state IN ('skipped', 'missed'), era DESC, attempt DESC LIMIT 1
     ) WHERE of.is_open = 1 AND (
         runs.id IS NULL AND of.fire < ?
-        OR runs.id > 0 AND (runs.state NOT IN ('claimed', 'waiting', 'running') OR of.told <> 'running')
+        OR runs.state NOT IN ('claimed', 'waiting', 'running')
+        OR of.told <> 'running' AND (runs.state = 'running' OR runs.attempt > 1)
     ) ORDER BY of.fire, of.key
 """
 """Those with something to tell, or nearly so: nothing is told of a run that is claimed. Of several runs for a

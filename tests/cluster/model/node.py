@@ -14,6 +14,7 @@ from pycrond.cluster.cluster import Cluster
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Cause, Fire, Outcome, Reason, Run, State
 from pycrond.jobs.shared_identity import SharedIdentity
+from pycrond.ledger.cluster import ClusterTable
 from pycrond.ledger.database import Database, Work
 from pycrond.ledger.rows import GapRow
 from pycrond.ledger.writer import Ledger
@@ -138,7 +139,7 @@ class ModelNode:
         with patch.object(cluster_module, "AgentLink", lambda *arguments: self.link):
             runs: Any = self._runs
             poller: Any = None
-            self.cluster = Cluster(settings, self.ledger.cluster, runs, poller, self.obstacle)
+            self.cluster = Cluster(settings, ClusterTable(self.ledger.file), runs, poller, self.obstacle)
         self.link.ledger = self.cluster.membership.ledger
         self.cluster.identity = self.cluster.identity_of_jobs = SharedIdentity("cluster", "UTC")
         self.cluster.replace_jobs(self.jobs, ())
