@@ -109,7 +109,7 @@ def test_a_fire_without_a_run_was_withdrawn(ledger: Ledger) -> None:
 
 def test_the_states_of_a_run_are_told(ledger: Ledger) -> None:
     run, number = begin(ClusterTable(ledger.file)), claim(ledger)
-    assert [fire.state for fire in open_fires(ledger)] == ["claimed"]
+    assert open_fires(ledger) == []
     ledger.started([(number, 1, 1, AT, 0.0)])
     assert [fire.state for fire in open_fires(ledger)] == ["running"]
     ClusterTable(ledger.file).told([(run, "running", False)])
@@ -159,7 +159,9 @@ def test_of_several_runs_the_latest_that_was_started_is_told(
             ledger.settle([(number, Cause.of(Reason.PAUSED, ""))], state, AT)
         elif state:
             ledger.finished([(number, Outcome(state, NO_CAUSE), AT, 1.0)])
-    assert [fire.state for fire in open_fires(ledger)] == [told]
+    # A claim alone is nothing to tell; one of a second attempt is a retry.
+    expected = [] if told == "claimed" and kind == "era" else [told]
+    assert [fire.state for fire in open_fires(ledger)] == expected
 
 
 @pytest.mark.parametrize(
@@ -191,7 +193,7 @@ def test_a_fire_that_may_have_been_started_is_known(
 
 def test_the_next_attempt_follows_the_last(ledger: Ledger) -> None:
     assert FIRE.wall is not None
-    assert ClusterTable(ledger.file).next_attempt(JOB.key, FIRE.wall, 0) == (1, 0)
+    assert ClusterTable(ledger.file).next_attempt(JOB.key, FIRE.wall, 0) == (2, 0)
     claim(ledger, FIRE._replace(attempt=2, era=3))
     assert ClusterTable(ledger.file).next_attempt(JOB.key, FIRE.wall, 0) == (3, 3)
 
