@@ -63,7 +63,7 @@ class World:
         ]
         for node in self.nodes:
             node.boot(self.now)
-        self.run_on(80)  # all have rows, and all nodes know each other
+        self.run_on(380 if "slow" in jobs else 80)  # all jobs have rows, and all nodes know each other
 
     # Time
 
