@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.model.database import Fire
-from tests.cluster.model.node import MINUTE, ModelNode, write_without_waiting
+from tests.cluster.model.node import MINUTE, ModelNode
+from tests.cluster.model.runs import write_without_waiting
 from tests.cluster.model.world import BEGIN, World
 
 Make = Callable[..., World]

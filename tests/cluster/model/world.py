@@ -10,7 +10,8 @@ from pycrond.crontab.parser import parse
 from pycrond.jobs.job import Job, make_jobs
 from pycrond.jobs.run import ENDS, State
 from tests.cluster.model.database import OPEN, Fire, ModelDatabase, Sender
-from tests.cluster.model.node import MINUTE, ModelNode, Start
+from tests.cluster.model.node import MINUTE, ModelNode
+from tests.cluster.model.runs import Start
 
 BEGIN = 1_750_000_020  # a minute begins
 SHARED = {
