@@ -175,7 +175,7 @@ class Cluster:
 
     def cancel(self) -> None:
         """Undo the claims of the next minute. The database may have them: they keep their UUIDs."""
-        cancelled = [held.claimed for run in self._coming if (held := self._fires.remove(run))]
+        cancelled = [held.claimed for run in self._coming if (held := self._fires.let_go(run))]
         self._coming.clear()
         self._runs.cancel(cancelled)
 

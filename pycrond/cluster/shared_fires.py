@@ -78,7 +78,14 @@ class SharedFires:
     def withdraw(self, claimed: ClaimedRun) -> None:
         """Remove a run, if it waits here."""
         for held in [held for held in self if held.claimed is claimed]:
-            self.remove(held.fire.claim.run)
+            self.let_go(held.fire.claim.run)
+
+    def let_go(self, run: str) -> Held | None:
+        """Look after a fire no more that is not decided. The database may have it as this node's."""
+        held = self.remove(run)
+        if held and held.fire.is_ours:
+            self._outbox.has_row(run, "claimed")
+        return held
 
     def plan_again(self, now: datetime) -> None:
         """Set anew when fires are asked for that were not yet, as nodes have come or gone."""
@@ -150,8 +157,8 @@ class SharedFires:
         for run, row in answers:
             held = self._held.get(run)
             if held is None:
-                if row and row.run == run:
-                    self._outbox.came_late(row)
+                if row and row.run == run and not row.is_over:
+                    self._outbox.has_row(run, row.state)
                 continue
             if action := held.fire.on_row(row, seconds):
                 self._do(action, held, seconds)
