@@ -61,6 +61,7 @@ class AgentLink:
         self._pid = 0
         self._socket: socket.socket | None = None
         self._errors = -1  # a file in memory
+        self._connected_at = clock.elapsed()  # when the database was last seen connected, or this began
         self._heard_at = 0.0  # by clock.elapsed, as the next three
         self._pinged_at = 0.0
         self._start_at = 0.0
@@ -101,10 +102,16 @@ class AgentLink:
     def is_connected(self) -> bool:
         return self.status.state in {"idle", "asking"}
 
+    def away_for(self, elapsed: float) -> float:
+        """Return for how many seconds the database has not been connected."""
+        return 0.0 if self.is_connected else elapsed - self._connected_at
+
     # The process
 
     def step(self, elapsed: float) -> None:
         """Start an agent if there is none, send what is to be sent, and end one that is silent."""
+        if self.is_connected:
+            self._connected_at = elapsed
         if self._socket is None and not self._pid and elapsed >= self._start_at:
             self._start(elapsed)
         if self._socket is None:

@@ -41,6 +41,12 @@ OPEN_FIRES = """
     ) ORDER BY of.fire, of.key
 """
 """Those with something to tell, or nearly so: nothing is told of a run that is claimed."""
+UNTOLD_SINCE = """
+    SELECT min(coalesce(runs.ended_at, of.fire)) FROM cluster_fires AS of JOIN runs ON runs.id = (
+        SELECT id FROM runs WHERE key = of.key AND wall = of.wall AND fold = of.fold
+        ORDER BY era DESC, attempt DESC LIMIT 1
+    ) WHERE of.is_open = 1 AND runs.state NOT IN ('claimed', 'waiting', 'running')
+"""
 NEXT_ATTEMPT = (
     "SELECT 1 + coalesce(max(attempt), 1), max(era) FROM runs WHERE key = ? AND wall = ? AND fold = ?"
 )
@@ -142,6 +148,11 @@ class ClusterTable:
         """Return the number of fires whose verdicts are not acknowledged."""
         row = self._file.db.execute("SELECT count(*) FROM cluster_fires WHERE is_open = 1").fetchone()
         return int(row[0])
+
+    def untold_since(self) -> float | None:
+        """Return the time of the first verdict that is not acknowledged; None: all are."""
+        row = self._file.db.execute(UNTOLD_SINCE).fetchone()
+        return None if row[0] is None else float(row[0])
 
     def is_known(self, run: str) -> bool:
         """Return whether this ledger has a fire with this UUID."""
