@@ -351,17 +351,22 @@ class Cluster:
 
     def facts(self) -> dict[str, Any]:
         """Return what `status` shows."""
+        untold_since, rows = self._table.untold_since(), self.membership.rows
+        untold = 0.0 if untold_since is None else clock.now().timestamp() - untold_since
         return {
             "node": self.membership.node,
             "name": self.identity.name or None,
             "state": self._link.status.state,
             "detail": self._link.status.detail or None,
-            "nodes": len(self.membership.rows),
+            "away_s": int(self._link.away_for(clock.elapsed())),
+            "nodes": len(rows),
             "alive": len(self.membership.alive()),
             "draining": self.membership.is_draining,
+            "draining_nodes": sum(row.is_draining for row in self.membership.alive()),
             "clock_ms": round(self.membership.disagreement_ms() or 0),
             "undecided": len(self.claims),
             "untold": self._table.count_open(),
+            "untold_s": max(0, int(untold)),
         }
 
     def _zone_of(self, job: Job) -> Zone:
