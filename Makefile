@@ -6,6 +6,8 @@
 # make fmt:   format the code, and repair what ruff can repair.
 # make chaos: kill and starve daemons in every way: ROUNDS of FAULTS, from SEED on, with COPIES of each kind of job;
 #             needs root, strace, rsyslog and libfaketime.
+# make chaos-cluster: attack a cluster of five daemons and two PostgreSQL servers in real time. CLUSTER has the
+#             options, as in CLUSTER='--minutes 20 --jobs 2500 --seed 7'; needs PostgreSQL.
 # make days:  let HOURS pass on a simulated server with thirty jobs of four users, in which clocks are turned, users
 #             come and go, disks fill and daemons die, from SEED; needs root, rsyslog and libfaketime.
 # make month: let DAYS pass on a server with chatty jobs and 20 MB of disk; needs root and libfaketime.
@@ -80,6 +82,9 @@ attack: .venv/installed-dev
 
 chaos: .venv/installed-dev
 	$(BIN)/python -m tests.chaos.run $(ROUNDS) $(SEED) $(FAULTS) --copies $(COPIES)
+
+chaos-cluster: .venv/installed-dev
+	$(BIN)/python -m tests.chaos_cluster.run $(CLUSTER)
 
 days: .venv/installed-dev
 	$(BIN)/python -m tests.simulation.run $(HOURS) $(SEED)

@@ -18,7 +18,7 @@ from tests.conftest import wait_until
 from tests.support import postgres
 
 HEALING_TIME = 150.0  # seconds: a node is silent for 60 s before its runs count as lost, and runs take 62 s
-BEFORE_MINUTE = 8.0  # seconds that are left before the first minute that counts
+BEFORE_MINUTE = 5.0  # seconds that are left before the first minute that counts
 
 
 @dataclass

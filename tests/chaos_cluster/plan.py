@@ -7,6 +7,7 @@ SERVERS = "servers"
 """The place of the faults of the database."""
 CYCLE = 300.0  # seconds, which begin calmly
 CALM = 75.0  # seconds of a cycle without a new fault
+NEAR_MINUTE = (-3.0, 8.0)  # seconds, around the start of fires
 SHORT_CALM = 10.0  # seconds, in an attack shorter than a cycle
 
 
@@ -74,8 +75,19 @@ def _faults(
         end = min(seconds, at - at % CYCLE + CYCLE)
         (name,) = drawn.choices([*kinds], [weight for weight, _, _ in kinds.values()])
         _, shortest, longest = kinds[name]
-        lasting = drawn.uniform(shortest, longest)
+        at, lasting = _near_minute(drawn, at, drawn.uniform(shortest, longest))
         if at + shortest < end:
             faults.append(Fault(at, name, min(lasting, end - at)))
         at += lasting + drawn.uniform(*gap)
     return faults
+
+
+def _near_minute(drawn: random.Random, at: float, lasting: float) -> tuple[float, float]:
+    """Return when a fault begins and for how long it lasts: often it begins or ends while fires are decided."""
+    minute = (at // 60 + 1) * 60 + drawn.uniform(*NEAR_MINUTE)
+    match drawn.randrange(4):
+        case 0 if minute > at:
+            return minute, lasting
+        case 1 | 2 if minute > at + lasting:
+            return minute - lasting, lasting
+    return at, lasting

@@ -1,5 +1,6 @@
 """A minute of the attack on a cluster; `make chaos-cluster` runs long ones."""
 
+import faulthandler
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ FAULTS = {
 
 
 def test_each_fire_has_one_start_and_one_verdict(tmp_path: Path) -> None:
+    faulthandler.cancel_dump_traceback_later()  # it waits for a minute and lasts longer than other tests
     named = {f"{kind}{number}": kind for kind in QUICK for number in range(3 if KINDS[kind].is_every else 20)}
     with attack(tmp_path, nodes=3, named=named) as cluster:
         cluster.start()
