@@ -175,7 +175,7 @@ class AgentLink:
         self._heard_at = elapsed + START_TIME - MAX_SILENCE
         self._pinged_at = 0.0
         self._outgoing = deque(self.pending)
-        self._poller.register(ours, self._read)
+        self._poller.register(ours, self.receive)
 
     def _flush(self) -> None:
         self._retry_at = None
@@ -191,7 +191,8 @@ class AgentLink:
                     return  # it has ended; the next one gets all requests
             self._outgoing.popleft()
 
-    def _read(self) -> None:
+    def receive(self) -> None:
+        """Receive what the agent has sent, for `take`."""
         while self._socket:
             try:
                 packet = self._socket.recv(MAX_MESSAGE)

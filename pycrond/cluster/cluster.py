@@ -84,6 +84,8 @@ class Cluster:
         self.digest = ""
         """Of the jobs that the cluster shares."""
         self._beat_at = 0.0  # by clock.elapsed
+        self._turned = 0  # the request before which the clock was turned
+        self._beaten = 0  # the latest heartbeat that was answered
         self._delete_at = 0.0
 
     # Fires
@@ -172,8 +174,9 @@ class Cluster:
         self._outbox.has_changed = True
 
     def clock_was_turned(self, step: timedelta) -> None:
-        """Move the starts."""
+        """Move the starts, and ask for nothing until a heartbeat says how wrong the new time is."""
         self._fires.clock_was_turned(step)
+        self._turned, self._beat_at = self._link.number(), 0.0
 
     def has_changed(self) -> None:
         """Tell the database in the next step of runs that have started or ended."""
@@ -193,6 +196,7 @@ class Cluster:
                 case Answer():
                     self._answered(message, request, now)
                 case Nodes():
+                    self._beaten = max(self._beaten, message.number)
                     self.membership.observe(message, elapsed)
                     self._fires.plan_again(now)
                     self._dead_nodes.step(now)
@@ -204,7 +208,8 @@ class Cluster:
                     self._report(message, now)
         if caught_up := self._gaps.step(self._jobs, now):
             self._hold(self._runs.claim(caught_up), now)
-        self._fires.step(now, may_ask=self._table.can_be_durable)
+        is_clock_known = self._beaten >= self._turned
+        self._fires.step(now, may_ask=self._table.can_be_durable and is_clock_known)
         self._finish(now)
         self._beat(elapsed)
         if elapsed >= self._delete_at:
@@ -267,6 +272,13 @@ class Cluster:
         """Leave the fires that are not decided to the next daemon."""
         for claimed in self.claims:
             self._fires.withdraw(claimed)
+
+    def tell_last(self, now: datetime, elapsed: float) -> bool:
+        """Tell the database of what has ended; return whether it has not acknowledged all of that yet."""
+        self.suspend()
+        self._link.receive()
+        self.step(now, elapsed)
+        return self._link.is_connected and (self._outbox.has_changed or self._outbox.telling > 0)
 
     def close(self) -> None:
         """End the agent."""

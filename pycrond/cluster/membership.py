@@ -49,11 +49,13 @@ class Membership:
         """
         last = self._observed_at
         is_new = last is None or elapsed - last > MAX_BEAT_GAP or answer.connection != self._connection
-        for row in answer.nodes:
+        own = {self.node: answer.offset_ms}  # the row has that of the heartbeat before
+        nodes = [row._replace(offset_ms=own.get(row.name, row.offset_ms)) for row in answer.nodes]
+        for row in nodes:
             before = self._rows.get(row.name)
             if is_new or before is None or (before.token, before.ledger) != (row.token, row.ledger):
                 self._changed_at[row.name] = elapsed
-        self._rows = {row.name: row for row in answer.nodes}
+        self._rows = {row.name: row for row in nodes}
         self._changed_at = {name: at for name, at in self._changed_at.items() if name in self._rows}
         self._observed_at, self._connection = elapsed, answer.connection
 
