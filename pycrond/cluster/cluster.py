@@ -33,7 +33,7 @@ from pycrond.cluster.shared_jobs import claim_of, cluster_name, digest_of, polic
 from pycrond.cluster.successes import Successes
 from pycrond.host import machine
 from pycrond.host.poller import Poller
-from pycrond.jobs.events import Event, Skipped
+from pycrond.jobs.events import Event, Missed, Skipped
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Cause, Fire, Reason, State
 from pycrond.jobs.shared_identity import SharedIdentity
@@ -295,6 +295,8 @@ class Cluster:
                 self._fires.decided([(claim.run, rows.get(claim[:3])) for claim, _ in fires], now)
             case Close(rows=reports):
                 self._fires.decided([(report.run, rows.get(report[:3])) for report in reports], now)
+                missed = self._gaps.missed(reports, {row.run for row in answer.rows})
+                self._events += [Missed(None, key) for key in missed]
             case Confirm(runs=reports):
                 self._fires.confirmed([(report.run, rows.get(report[:3])) for report in reports], now)
             case Abandoned(ledger=ledger):

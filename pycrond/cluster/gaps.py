@@ -1,6 +1,6 @@
 """The fires that no node has decided about, because none was there: caught up, or written down as missed."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -42,6 +42,7 @@ class Gaps:
         self._until: datetime | None = None  # this node was away until then: perhaps all were
         self._asked_until = clock.at(0)
         self._gaps: list[_Gap] = []
+        self._newest: dict[str, str] = {}  # jobs, by the UUID of their newest row that is sent as missed
 
     def was_away(self, now: datetime) -> None:
         """Look for fires until now that have no row."""
@@ -76,11 +77,20 @@ class Gaps:
             passed = [*self._passed(job, gap)]
             again = _to_catch_up(job, passed, now)
             caught_up += [self._catch_up(job, fire, now) for fire in again]
-            missed += [_missed(job, fire) for fire in passed if fire not in again]
+            rows = [_missed(job, fire) for fire in passed if fire not in again]
+            missed += rows
+            self._newest |= {row.run: job.key for row in rows[-1:]}
         self._gaps = later
         for first in range(0, len(missed), MAX_FIRES):
             self._link.send(Close(self._link.number(), tuple(missed[first : first + MAX_FIRES])))
         return caught_up
+
+    def missed(self, sent: Iterable[Report], runs: Collection[str]) -> list[str]:
+        """Return the jobs of a gap that this node was the first to write down: it reports them. `runs` are
+        the UUIDs that the database has for the rows that were sent.
+        """
+        keys = [(row.run, self._newest.pop(row.run, None)) for row in sent]
+        return [key for run, key in keys if key and run in runs]
 
     def _passed(self, job: Job, gap: _Gap) -> Iterator[FireTime]:
         """Return the newest fires of a gap."""
