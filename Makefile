@@ -6,11 +6,14 @@
 # make fmt:   format the code, and repair what ruff can repair.
 # make chaos: kill and starve daemons in every way: ROUNDS of FAULTS, from SEED on, with COPIES of each kind of job;
 #             needs root, strace, rsyslog and libfaketime.
+# make chaos-cluster: attack a cluster of five daemons and two PostgreSQL servers in real time. CLUSTER has the
+#             options, as in CLUSTER='--minutes 20 --jobs 2500 --seed 7'; needs PostgreSQL.
 # make days:  let HOURS pass on a simulated server with thirty jobs of four users, in which clocks are turned, users
 #             come and go, disks fill and daemons die, from SEED; needs root, rsyslog and libfaketime.
 # make month: let DAYS pass on a server with chatty jobs and 20 MB of disk; needs root and libfaketime.
 # make bench: measure pycrond beside Debian's cron, busybox's crond and, with CRONIE=/path/to/crond, cronie; needs root.
 #             BENCH has the options, as in BENCH='--quick --only burst'.
+# make bench-cluster: measure what one PostgreSQL carries for a cluster; needs root or the user postgres.
 # make attack: let an ordinary user attack a daemon in every way, each for a minute or more, and judge how fair it
 #             remains to other users; needs root.
 # make proof: compare the fire times at every clock change of every time zone with independent implementations.
@@ -33,7 +36,7 @@ DAYS ?= 31
 COPIES ?= 3
 IMAGE ?= pycrond
 
-.PHONY: start stop test quick schemas sizes bench attack chaos days month proof deb vm image test-image fuzz fmt clean
+.PHONY: start stop test quick schemas sizes bench bench-cluster attack chaos days month proof deb vm image test-image fuzz fmt clean
 
 .venv/installed: pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -71,11 +74,17 @@ bench: .venv/installed-dev
 	$(BIN)/python -m compileall -q pycrond  # like an installed package
 	$(BIN)/python benchmarks/run.py $(if $(CRONIE),--cronie $(CRONIE)) $(BENCH)
 
+bench-cluster: .venv/installed-dev
+	$(BIN)/python benchmarks/claims.py $(BENCH)
+
 attack: .venv/installed-dev
 	$(BIN)/python benchmarks/run.py --only fairness
 
 chaos: .venv/installed-dev
 	$(BIN)/python -m tests.chaos.run $(ROUNDS) $(SEED) $(FAULTS) --copies $(COPIES)
+
+chaos-cluster: .venv/installed-dev
+	$(BIN)/python -m tests.chaos_cluster.run $(CLUSTER)
 
 days: .venv/installed-dev
 	$(BIN)/python -m tests.simulation.run $(HOURS) $(SEED)

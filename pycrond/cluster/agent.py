@@ -53,7 +53,8 @@ def arguments() -> argparse.Namespace:
 
 def main() -> None:
     options = arguments()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the daemon ends in order, and closes the socket last
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the daemon ends in order, and closes the socket last
     daemon = AgentSocket(options.socket)
     labels = tuple(filter(None, options.labels.split(",")))
     identity = Identity(options.node, options.ledger, os.uname().nodename, labels, __version__)

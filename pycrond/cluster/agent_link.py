@@ -24,6 +24,7 @@ from pycrond.cluster.protocol import (
     decode,
     encode,
 )
+from pycrond.errors import os_reason
 from pycrond.host import spawn
 from pycrond.host.poller import Poller
 from pycrond.host.spawn import DEFAULT_SIGNALS
@@ -165,7 +166,7 @@ class AgentLink:
             )
         except OSError as error:
             ours.close()
-            self.status = Status("down", f"cannot start the agent: {error.strerror}")
+            self.status = Status("down", f"cannot start the agent: {os_reason(error)}")
             return
         finally:
             theirs.close()

@@ -94,17 +94,21 @@ class AgentLoop:
         self._daemon.flush()
         for message in messages:
             if isinstance(message, Ping):
-                self._daemon.send(self._agent.status())
+                self._daemon.send(self._reported if self._reported.state else self._agent.status())
             elif not isinstance(message, Answer | Nodes | GreetingMessage | Status):
                 self._agent.receive(message)
         return True
 
     def _report(self) -> None:
-        """Tell the daemon of another state. That a request is under way is none."""
+        """Tell the daemon of another state. That a request is under way is none. Nor is another attempt to
+        connect or to get the name.
+        """
         status = self._agent.status()
         if status.state == State.ASKING:
             status = status._replace(state=State.IDLE)
-        if status != self._reported:
+        has_failed = self._reported.state in {State.DOWN, State.FENCED} and self._reported.detail
+        is_trying = has_failed and status.state in {State.CONNECTING, State.GREETING}
+        if status != self._reported and not is_trying:
             self._reported = status
             self._daemon.send(status)
 

@@ -119,6 +119,7 @@ class Agent:
         """`random` returns a number from 0 to 1."""
         self.state = State.DOWN
         self.detail = ""
+        """The last failure, until something succeeds."""
         self._random = random
         self._failures = 0  # connections that failed, one after the other
         self._pending: list[Pending] = []  # in the order of their urgency, then of their arrival
@@ -235,10 +236,10 @@ class Agent:
             if pending.not_before <= now:
                 pending.tries += 1
                 self._sent = pending
-                self._enter(State.ASKING, now)
+                self._enter(State.ASKING, now, self.detail)
                 return self._await(Send(pending.request, pending.tries > 1), now)
         if now >= self._retire_at:
-            self._enter(State.ASKING, now)
+            self._enter(State.ASKING, now, self.detail)
             return self._await(Retire(), now)
         return None
 

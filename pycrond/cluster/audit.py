@@ -113,7 +113,7 @@ def _why_stuck(row: ClaimRow, node: NodeRow | None, options: Options, now: float
         return "it is no node"
     if node.ledger != row.ledger:
         return "the node has another ledger now"
-    if node.state == "dead":
+    if node.is_abandoned:
         return f"the node has been silent for {duration(node.age)}"
     if row.started is not None and options.timeout is not None:
         allowed = options.timeout + options.grace + ENDING_TIME

@@ -45,6 +45,9 @@ from pycrond.settings import Settings
 
 MAX_RESUMED = 60.0  # seconds that a fire may be late when another daemon asks for it
 NOT_REACHED = Cause.of(Reason.NO_DATABASE, "this node has not reached the cluster yet")
+FireName = tuple[str, int | None, int]
+"""A job's key, the wall minute and the fold."""
+WAS_STARTED = Cause.of(Reason.CLOCK_STEP, "this node has started it before")
 NO_LABEL = Cause.of(Reason.ELSEWHERE, "this node does not have the label")
 DELETE_INTERVAL = 3600.0  # seconds between two deletions of old rows
 
@@ -83,9 +86,8 @@ class Cluster:
         self._events: list[Event] = []
         self.digest = ""
         """Of the jobs that the cluster shares."""
+        self._is_fenced = False  # another has this node's name
         self._beat_at = 0.0  # by clock.elapsed
-        self._turned = 0  # the request before which the clock was turned
-        self._beaten = 0  # the latest heartbeat that was answered
         self._delete_at = 0.0
 
     # Fires
@@ -102,8 +104,9 @@ class Cluster:
 
     def claim(self, fires: Sequence[Fire], now: datetime, *, is_coming: bool = False) -> None:
         """Write fires down, and ask for each at its time. `is_coming`: their minute has not come yet."""
-        planned = [fire._replace(start_at=fire.start_at or fire.at) for fire in fires]
-        self._hold(self._runs.claim(planned), now, is_coming=is_coming)
+        self._begin(
+            [fire._replace(start_at=fire.start_at or fire.at) for fire in fires], now, is_coming=is_coming
+        )
 
     def resume(self, claims: Sequence[ClaimedRun], now: datetime) -> None:
         """Ask for fires that an earlier daemon has claimed and not started."""
@@ -114,36 +117,57 @@ class Cluster:
         for claimed in in_time:
             start = max(now, claimed.run.fire.start_at or now)
             claimed.run.fire = claimed.run.fire._replace(start_at=start)
-        self._hold(in_time, now)
+        self._hold(in_time, self._write_down([claimed.run.fire for claimed in in_time]), now)
+
+    def _begin(
+        self,
+        fires: Sequence[Fire],
+        now: datetime,
+        taken: Mapping[FireName, Taken] | None = None,
+        *,
+        is_coming: bool = False,
+    ) -> None:
+        """Write fires down, their UUIDs first, so that the claims take them to the disk; and hold them."""
+        runs = self._write_down(fires, taken_over=taken is not None)
+        self._hold(self._runs.claim(fires), runs, now, taken, is_coming=is_coming)
+
+    def _write_down(self, fires: Sequence[Fire], *, taken_over: bool = False) -> dict[FireName, str]:
+        """Return the UUIDs of those fires that need the cluster's consent."""
+        clustered = [fire for fire in fires if fire.job.entry.options.is_clustered]
+        named = [(fire, cluster_name(fire.job, self.membership.node)) for fire in clustered]
+        return dict(
+            zip(map(_name_of, clustered), self._table.begin(named, taken_over=taken_over), strict=True)
+        )
 
     def _hold(
         self,
         claims: Sequence[ClaimedRun],
+        runs: Mapping[FireName, str],
         now: datetime,
-        taken: Mapping[tuple[str, int | None, int], Taken] | None = None,
+        taken: Mapping[FireName, Taken] | None = None,
         *,
         is_coming: bool = False,
     ) -> None:
-        node = self.membership.node
-        named = [(claimed.run.fire, cluster_name(claimed.run.job, node)) for claimed in claims]
-        runs = self._table.begin(named, taken_over=taken is not None)
         if self.identity_of_jobs != self.identity or not self.identity.name:
-            self._table.close(runs)
+            self._table.close(runs.values())
             self._settle([(claimed, NOT_REACHED) for claimed in claims], now)
             return
-        without_label = []
-        for claimed, run in zip(claims, runs, strict=True):
-            fire, options = claimed.run.fire, claimed.run.job.entry.options
-            if not options.is_clustered:
-                without_label.append((claimed, NO_LABEL))
+        settled = []
+        for claimed in claims:
+            fire, name = claimed.run.fire, _name_of(claimed.run.fire)
+            if name not in runs:
+                settled.append((claimed, NO_LABEL))
                 continue
-            start = (fire.start_at or fire.at).timestamp()
-            shared = SharedFire(claim_of(fire, run, node, now.timestamp()), start, policy_of(fire.job))
-            shared.taken = taken[fire.job.key, fire.wall, fire.fold] if taken else None
+            if not taken and self._table.was_started(fire, claimed.run.id):
+                settled.append((claimed, WAS_STARTED))
+                continue
+            start = max((fire.start_at or fire.at).timestamp(), now.timestamp())
+            claim = claim_of(fire, runs[name], self.membership.node, now.timestamp())
+            shared = SharedFire(claim, start, policy_of(fire.job), taken[name] if taken else None)
             self._fires.hold(Held(shared, claimed), now)
             if is_coming:
-                self._coming.append(run)
-        self._settle(without_label, now)
+                self._coming.append(runs[name])
+        self._settle(settled, now)
 
     def minute_came(self) -> None:
         """The fires of the coming minute are due: `cancel` leaves them."""
@@ -151,7 +175,7 @@ class Cluster:
 
     def cancel(self) -> None:
         """Undo the claims of the next minute. The database may have them: they keep their UUIDs."""
-        cancelled = [held.claimed for run in self._coming if (held := self._fires.remove(run))]
+        cancelled = [held.claimed for run in self._coming if (held := self._fires.let_go(run))]
         self._coming.clear()
         self._runs.cancel(cancelled)
 
@@ -174,9 +198,9 @@ class Cluster:
         self._outbox.has_changed = True
 
     def clock_was_turned(self, step: timedelta) -> None:
-        """Move the starts, and ask for nothing until a heartbeat says how wrong the new time is."""
+        """Move the starts."""
         self._fires.clock_was_turned(step)
-        self._turned, self._beat_at = self._link.number(), 0.0
+        self.membership.clock_was_turned(step.total_seconds())
 
     def has_changed(self) -> None:
         """Tell the database in the next step of runs that have started or ended."""
@@ -196,20 +220,17 @@ class Cluster:
                 case Answer():
                     self._answered(message, request, now)
                 case Nodes():
-                    self._beaten = max(self._beaten, message.number)
                     self.membership.observe(message, elapsed)
                     self._fires.plan_again(now)
                     self._dead_nodes.step(now)
                     self._gaps.ask(self._jobs.values())
+                    self._outbox.has_changed = True
                 case Greeting():
                     self._greeted(message, now)
                     self.successes.connected(elapsed)
                 case Status():
                     self._report(message, now)
-        if caught_up := self._gaps.step(self._jobs, now):
-            self._hold(self._runs.claim(caught_up), now)
-        is_clock_known = self._beaten >= self._turned
-        self._fires.step(now, may_ask=self._table.can_be_durable and is_clock_known)
+        self._fires.step(now, may_ask=self._table.can_be_durable, is_fenced=self._is_fenced)
         self._finish(now)
         self._beat(elapsed)
         if elapsed >= self._delete_at:
@@ -229,7 +250,10 @@ class Cluster:
         settled, elsewhere = self._fires.take_settled()
         self._table.close(elsewhere)
         self._settle(settled, now)
-        self._outbox.send(now.timestamp(), self.membership.skew(), self._fires.__contains__)
+        median = self.membership.median_time(now.timestamp())
+        if median is not None:
+            self._catch_up(self._gaps.step(self._jobs, clock.at(median), now), now)
+        self._outbox.send(now.timestamp(), median, self.membership.skew(), self._fires.__contains__)
 
     def _settle(self, settled: Sequence[tuple[ClaimedRun, Cause]], now: datetime) -> None:
         """Write down that runs do not start on this node."""
@@ -302,26 +326,33 @@ class Cluster:
             case Abandoned(ledger=ledger):
                 self._take_over(self._dead_nodes.fires_to_take(answer.rows, ledger, self._jobs, now), now)
             case LastFires():
-                self._gaps.answered(answer.rows)
+                self._gaps.answered(answer.rows, self._jobs)
             case LastSuccess():
                 self.successes.answered(answer.number, answer.rows)
             case _:
                 self._outbox.answered(answer, request)
 
     def _take_over(self, fires: Sequence[tuple[Fire, Taken]], now: datetime) -> None:
-        taken = {(fire.job.key, fire.wall, fire.fold): old for fire, old in fires}
-        if fires:
-            self._hold(self._runs.claim([fire for fire, _ in fires]), now, taken)
+        taken = {_name_of(fire): old for fire, old in fires if not self._fires.has_fire(fire)}
+        if taken:
+            self._begin([fire for fire, _ in fires if _name_of(fire) in taken], now, taken)
+
+    def _catch_up(self, fires: Sequence[Fire], now: datetime) -> None:
+        if new := [fire for fire in fires if not self._fires.has_fire(fire)]:
+            self._begin(new, now)
 
     def _greeted(self, greeting: Greeting, now: datetime) -> None:
         identity = SharedIdentity(greeting.cluster, greeting.zone)
         self.identity, self._link.timeline = identity, greeting.timeline
         self._table.remember(identity, greeting.timeline)
+        self._is_fenced = False
         self._outbox.connected()
+        self.membership.begin_anew()
         self._beat_at = 0.0
         self._log.write("CLUSTER", f"{self.membership.node} is a node of {identity.name}", now)
 
     def _report(self, status: Status, now: datetime) -> None:
+        self._is_fenced = self._is_fenced or status.state == "fenced"
         if status.state in {"down", "fenced", "stalled"} and status.detail:
             self._log.write("CLUSTER", f"{status.state}: {status.detail}", now, level="warning")
 
@@ -341,7 +372,7 @@ class Cluster:
             "alive": len(self.membership.alive()),
             "draining": self.membership.is_draining,
             "draining_nodes": sum(row.is_draining for row in self.membership.alive()),
-            "clock_ms": round(self.membership.disagreement_ms()),
+            "clock_ms": round(self.membership.disagreement_ms() or 0),
             "undecided": len(self.claims),
             "untold": self._table.count_open(),
             "untold_s": max(0, int(untold)),
@@ -351,6 +382,10 @@ class Cluster:
         """Return the zone of a shared job."""
         name = job.entry.zone or self.identity.zone or "UTC"
         return machine.load_zone(name)
+
+
+def _name_of(fire: Fire) -> FireName:
+    return fire.job.key, fire.wall, fire.fold
 
 
 def _seconds_late(fire: Fire, now: datetime) -> float:

@@ -13,7 +13,8 @@ from pycrond.jobs.run import Fire
 from pycrond.ledger.cluster import ClusterTable
 from pycrond.output.daemon_log import DaemonLog
 
-TURN = 3.0  # seconds of silence more, after which the next node in the order acts
+TURN = 3.0  # seconds of silence more, after which the next node in the order closes what is lost
+MAX_TAKERS = 5  # nodes that try to take a fire over
 
 
 class DeadNodes:
@@ -24,52 +25,61 @@ class DeadNodes:
         self._link = link
         self._table = table
         self._log = log
-        self._abandoned: set[DeadNode] = set()
-        self._buried: set[DeadNode] = set()
+        self._acts_at: dict[DeadNode, float] = {}  # the silence after which it is acted on next, in seconds
         self._asked: dict[str, DeadNode] = {}  # by ledger
 
     def step(self, now: datetime) -> None:
         """Act on nodes that have become silent, after each heartbeat."""
-        silent = self._membership.dead(ABANDONED_AFTER)
-        known = {node._replace(silent_for=0.0): node for node in silent}
-        self._abandoned &= known.keys()
-        self._buried &= known.keys()
-        for node, seen in known.items():
-            turn = TURN * (self._membership.rank(None, node.ledger) or 0)
-            if node not in self._abandoned and seen.silent_for >= ABANDONED_AFTER:
-                self._abandoned.add(node)
+        silent = {
+            node._replace(silent_for=0.0): node.silent_for for node in self._membership.dead(ABANDONED_AFTER)
+        }
+        self._acts_at = {node: self._acts_at.get(node, ABANDONED_AFTER) for node in silent}
+        for node, silence in silent.items():
+            if silence < self._acts_at[node]:
+                continue
+            if self._acts_at[node] == ABANDONED_AFTER:
                 self._asked[node.ledger] = node
                 self._log.write("CLUSTER", f"{node.name} is silent", now, level="warning")
                 self._link.send(Abandoned(self._link.number(), node.ledger))
-            if node not in self._buried and seen.silent_for >= LOST_AFTER + turn:
-                self._buried.add(node)
-                self._log.write(
-                    "CLUSTER", f"{node.name} is dead: its runs are closed as lost", now, level="warning"
-                )
-                self._link.send(Bury(self._link.number(), node.ledger, node.token))
+                turn = TURN * (self._membership.rank(None, node.ledger) or 0)
+                self._acts_at[node] = LOST_AFTER + turn
+            else:
+                self._bury(node, silence, now)
+                self._acts_at[node] = silence + LOST_AFTER
+
+    def _bury(self, node: DeadNode, silence: float, now: datetime) -> None:
+        """Close what a dead node has left. This is repeated: its agent may have lived for longer than it, and
+        a failover may lose what was closed. At last it includes the fires that no node has taken over.
+        """
+        is_first = silence < 2 * LOST_AFTER
+        if is_first:
+            text = f"{node.name} is dead: its runs are closed as lost"
+            self._log.write("CLUSTER", text, now, level="warning")
+        self._link.send(Bury(self._link.number(), node.ledger, node.token, not is_first))
 
     def fires_to_take(
         self, rows: tuple[Row, ...], ledger: str, jobs: Mapping[str, Job], now: datetime
     ) -> list[tuple[Fire, Taken]]:
         """Return the fires of a dead node that this one may take over, each with the run that it takes over.
-        The node that is the first for a fire tries at once, the others later.
+        The first nodes try, in the order in which they ask for a fire.
         """
         node = self._asked.get(ledger)
         taken = []
         for row in rows:
             job = jobs.get(row.job)
-            if node is None or job is None or not job.entry.options.is_shared:
+            options = job.entry.options if job else None
+            if (
+                node is None
+                or not job
+                or not options
+                or not options.is_shared
+                or options.node_loss != "rerun"
+            ):
                 continue
-            rank = self._membership.rank(job.entry.options.label, row.job, row.wall, row.fold)
-            if rank is None:
+            rank = self._membership.rank(options.label, row.job, row.wall, row.fold)
+            if rank is None or rank >= MAX_TAKERS:
                 continue
             attempt, era = self._table.next_attempt(job.key, row.wall, row.fold)
-            start = clock.at(now.timestamp() + TURN * rank)
-            fire = Fire(
-                *(job, clock.at(row.fire), row.wall, row.fold, era),
-                trigger="take-over",
-                start_at=start,
-                attempt=attempt,
-            )
+            fire = Fire(job, clock.at(row.fire), row.wall, row.fold, era, "take-over", now, attempt)
             taken.append((fire, Taken(row.run, node.ledger, node.token)))
         return taken

@@ -1,10 +1,11 @@
 """A fire of a shared job on one node, from its claim to the verdict: a state machine. Pure.
 
-`next_action` and the methods named `on_…` take the time and return what to do; the coordinator does it. Times
+`next_action` and the methods named `on_…` take the time and return what to do; `SharedFires` does it. Times
 are Unix seconds by this node's clock.
 """
 
 import enum
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,9 +17,10 @@ SECOND_ASKS_AFTER = 2.0  # seconds after its start, at which the second one asks
 OTHERS_ASK_AFTER = (4.0, 7.0)  # seconds after its start, between which the others ask
 CLOSE_AFTER = 8.0  # seconds after its start, at which a node that may not ask looks whose the fire is
 GIVE_UP_AFTER = 10.0  # seconds after its start, at which a fire without an answer is closed
-RETRY_INTERVAL = (
-    1.0  # seconds after which a node that may not ask, or a run that waits for a lock, looks again
-)
+CLOCK_TOLERANCE = 2.0  # seconds by which the clocks of nodes that ask may differ
+ANSWER_TIME = 3.0  # seconds that the database has for an answer, however late it was asked
+TAKE_OVER_TIME = 60.0  # seconds in which a node that may not take a fire over looks whether it may
+RETRY_INTERVAL = 1.0  # seconds until a node that may not ask, or a run that waits for a lock, looks again
 
 
 class Phase(enum.Enum):
@@ -110,61 +112,74 @@ class SharedFire:
             delay = first + (last - first) * drawn
         self.look_at = max(now, self.start + delay)
 
+    def may_be_closed(self, median: float) -> bool:
+        """Return whether all nodes have had time to ask for it. `median` is the time by all their clocks."""
+        return max(self.start, self.claim.fire) + CLOSE_AFTER <= median + CLOCK_TOLERANCE
+
     def next_action(self, now: float, blocked: str | None, *, may_ask: bool, is_first: bool) -> Action | None:
         """Return what is to be done now, if anything.
 
         `blocked` is the reason for which the job cannot start on this node. `may_ask`: this node may claim
         it. `is_first`: of the nodes that lived when the database was last heard, this one is the first.
         """
-        if self.phase is Phase.OVER:
+        if now < self.look_at or self.phase is Phase.OVER:
             return None
-        if self.phase not in {Phase.OURS, Phase.QUEUED} and now >= self.start + GIVE_UP_AFTER:
-            return self._give_up(is_first=is_first and not blocked)
-        if now < self.look_at:
-            return None
-        match self.phase:
-            case Phase.PLANNED:
-                return self._ask_or_close(now, blocked, may_ask=may_ask)
-            case Phase.QUEUED:
-                self.look_at = now + RETRY_INTERVAL
-                return Action(Do.ASK)
-            case Phase.OURS:
-                return self._begin(now)
-        self.look_at = self.start + GIVE_UP_AFTER
-        return None
-
-    def _ask_or_close(self, now: float, blocked: str | None, *, may_ask: bool) -> Action | None:
-        if self.taken and may_ask and not blocked:
-            self._enter(Phase.ASKING, self.start + GIVE_UP_AFTER)
-            return Action(Do.TAKE_OVER)
-        if may_ask and not blocked:
-            self._enter(Phase.ASKING, self.start + GIVE_UP_AFTER)
+        if self.phase is Phase.PLANNED:
+            return self._ask(now) if may_ask and not blocked else self._wait_or_close(now, blocked)
+        if self.phase is Phase.QUEUED:
+            self.look_at = math.inf  # until the answer
             return Action(Do.ASK)
-        close_at = self.start + CLOSE_AFTER
+        if self.phase is Phase.OURS:
+            return self._begin(now)
+        return self._give_up(is_first=is_first and not blocked)
+
+    def _ask(self, now: float) -> Action:
+        if (
+            self.taken
+        ):  # nothing is lost by waiting: the start is confirmed when it has been given to this node
+            self._enter(Phase.ASKING, math.inf)
+            return Action(Do.TAKE_OVER)
+        self._enter(Phase.ASKING, self._deadline(now))
+        return Action(Do.ASK)
+
+    def _wait_or_close(self, now: float, blocked: str | None) -> Action | None:
+        """Do what a node does that may not ask: look again, and at last see to it that there is a verdict."""
+        close_at = self.start + (TAKE_OVER_TIME if self.taken else CLOSE_AFTER)
         if now < close_at:
             self.look_at = min(close_at, now + RETRY_INTERVAL)
             return None
-        self._enter(Phase.CLOSING, self.start + GIVE_UP_AFTER)
+        if self.taken:
+            return self._end(Do.ELSEWHERE, "another node", "this one may not take it over")
+        self._enter(Phase.CLOSING, self._deadline(now))
         return Action(Do.CLOSE, blocked or "no-node", "" if blocked else "no node may run it")
+
+    def _deadline(self, now: float) -> float:
+        return max(self.start + GIVE_UP_AFTER, now + ANSWER_TIME)
 
     def _begin(self, now: float) -> Action:
         """The start of a fire that is ours has come."""
-        if self.policy.confirms:
-            self._enter(Phase.CONFIRMING, max(now, self.start) + GIVE_UP_AFTER)
+        if self.policy.confirms or self.taken:
             self.start = max(now, self.start)
+            self._enter(Phase.CONFIRMING, self.start + GIVE_UP_AFTER)
             return Action(Do.CONFIRM)
         self.phase = Phase.OVER
         return Action(Do.START)
 
     def _give_up(self, *, is_first: bool) -> Action:
-        is_asked = self.phase is Phase.ASKING or self.phase is Phase.PLANNED
+        """The database has not answered in time. A fire that was ours starts on no other node."""
+        is_for_us = self.phase is Phase.CONFIRMING or (self.phase is Phase.ASKING and is_first)
         self.phase = Phase.OVER
-        if self.policy.runs_in_partition and is_asked and is_first and not self.taken:
+        if self.policy.runs_in_partition and is_for_us and not self.taken:
             return Action(Do.START)
         return NO_DATABASE
 
     def _enter(self, phase: Phase, look_at: float) -> None:
         self.phase, self.look_at = phase, look_at
+
+    @property
+    def is_ours(self) -> bool:
+        """Return whether the database has answered that it is this node's."""
+        return self.phase in {Phase.OURS, Phase.QUEUED, Phase.CONFIRMING}
 
     # Answers
 
@@ -172,18 +187,18 @@ class SharedFire:
         """Take the answer to a question for it: its row, or None where the database has refused it."""
         if self.phase not in {Phase.ASKING, Phase.QUEUED, Phase.CLOSING}:
             return None  # it was given up, or this is the answer to a question that was sent twice
-        if row is None:
+        if row is None and not self.taken:
             return self._end(Do.SKIP, "no-database", "the database refuses it, by its own clock")
-        if row.run != self.claim.run:
-            return self._end(Do.ELSEWHERE, row.node, row.state)
+        if row is None or row.run != self.claim.run:
+            return self._end(Do.ELSEWHERE, row.node if row else "another node", row.state if row else "")
         if row.is_over:
-            return self._end(Do.SKIP, row.reason or row.state, "no other node has it")
-        if row.state == "waiting":
-            self._enter(Phase.QUEUED, now + RETRY_INTERVAL)
-            return None
+            return self._end(Do.SKIP, row.reason or "daemon-down", f"the cluster has it as {row.state}")
         if self.phase is Phase.CLOSING:  # an earlier daemon asked for it, and this one may not start it
             return self._end(Do.SKIP, "no-node", "this node may not run it any more")
-        self._enter(Phase.OURS, self.start)
+        if row.state == "waiting":
+            self._enter(Phase.QUEUED, now + RETRY_INTERVAL)
+        else:
+            self._enter(Phase.OURS, self.start)
         return None
 
     def on_confirmed(self, row: Row | None, now: float) -> Action | None:
@@ -194,7 +209,7 @@ class SharedFire:
         if self.phase is not Phase.CONFIRMING:
             return None
         if row is None or row.run != self.claim.run or row.is_over:
-            return self._end(Do.SKIP, "lost", "it was given to another node, or closed")
+            return self._end(Do.SKIP, "daemon-down", "it was given to another node, or closed")
         if now >= self.start + GIVE_UP_AFTER:
             return self._end(*NO_DATABASE)
         self.phase = Phase.OVER

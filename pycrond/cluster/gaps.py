@@ -1,6 +1,7 @@
 """The fires that no node has decided about, because none was there: caught up, or written down as missed."""
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -14,35 +15,40 @@ from pycrond.ledger.cluster import ClusterTable, new_uuid
 from pycrond.schedule.dst import FireTime, fire_times
 from pycrond.schedule.timezone import Zone
 
-DECIDED_AFTER = timedelta(
-    seconds=15
-)  # after the start of a fire: nodes that live have decided about it by then
+DECIDED_AFTER = timedelta(seconds=30)  # after the last start of a fire: living nodes have decided about it
+LOOK_BACK = timedelta(minutes=10)  # in which each fire gets a row, also where a newer one has one
 MAX_GAP = timedelta(days=400)
 MAX_MISSED = 1_000  # fires of a job of which each has a row; older ones have none
 MAX_CAUGHT_UP = 100  # fires of a job, with `missed=all`
+MAX_RANDOM_DELAY = 24 * 60  # minutes
 SPREAD = 5_000  # ms over which catch-ups of different jobs start
 ZoneOf = Callable[[Job], Zone]
 
 
-class _Gap(NamedTuple):
-    """The time after a job's newest row until this node was there again."""
+class Gap(NamedTuple):
+    """The fires of a job after the newest one that has a row."""
 
     key: str
-    since: datetime
+    newest: datetime
     until: datetime
+    decided_at: datetime
+    """When no node may still decide about one of them."""
 
 
 class Gaps:
-    """Asks for the newest row of each job, and decides about the fires after it."""
+    """Asks for the newest row of each job, and decides about what has no row since.
+
+    Times are those of the median of the nodes' clocks, but for starts.
+    """
 
     def __init__(self, link: AgentLink, table: ClusterTable, zone_of: ZoneOf) -> None:
         self._link = link
         self._table = table
         self._zone_of = zone_of
+        self._gaps: list[Gap] = []
         self._until: datetime | None = None  # this node was away until then: perhaps all were
         self._asked_until = clock.at(0)
-        self._gaps: list[_Gap] = []
-        self._newest: dict[str, str] = {}  # jobs, by the UUID of their newest row that is sent as missed
+        self._unreported: set[str] = set()  # jobs with a gap that no node has reported, as far as is known
 
     def was_away(self, now: datetime) -> None:
         """Look for fires until now that have no row."""
@@ -58,53 +64,56 @@ class Gaps:
             some = tuple(names[first : first + MAX_FIRES])
             self._link.send(LastFires(self._link.number(), some, self._asked_until.timestamp()))
 
-    def answered(self, rows: Sequence[Row]) -> None:
+    def answered(self, rows: Sequence[Row], jobs: Mapping[str, Job]) -> None:
         """Take the newest rows. A job without one has no gap: it is new."""
-        self._gaps += [_Gap(row.job, clock.at(row.fire), self._asked_until) for row in rows]
+        for row in rows:
+            job = jobs.get(row.job)
+            if job is None:
+                continue
+            newest, until = clock.at(row.fire), _minute(self._asked_until) + timedelta(minutes=1)
+            fires = self._passed(job, newest, until)
+            if fires:
+                decided_at = fires[-1].at + _longest_delay(job) + DECIDED_AFTER
+                self._gaps.append(Gap(job.key, newest, until, decided_at))
 
-    def step(self, jobs: Mapping[str, Job], now: datetime) -> list[Fire]:
-        """Write down what was missed, and return what is to be caught up; living nodes have decided first."""
+    def step(self, jobs: Mapping[str, Job], median: datetime, now: datetime) -> list[Fire]:
+        """Write down what was missed, and return what is to be caught up."""
         caught_up: list[Fire] = []
         missed: list[Report] = []
-        later = []
-        for gap in self._gaps:
+        for gap in [gap for gap in self._gaps if gap.decided_at <= median]:
+            self._gaps.remove(gap)
             job = jobs.get(gap.key)
             if job is None:
                 continue
-            if now < gap.until + DECIDED_AFTER + timedelta(seconds=job.entry.options.jitter):
-                later.append(gap)
-                continue
-            passed = [*self._passed(job, gap)]
-            again = _to_catch_up(job, passed, now)
+            passed = self._passed(job, gap.newest, gap.until)
+            again = _to_catch_up(job, [fire for fire in passed if fire.at > gap.newest], median)
             caught_up += [self._catch_up(job, fire, now) for fire in again]
-            rows = [_missed(job, fire) for fire in passed if fire not in again]
-            missed += rows
-            self._newest |= {row.run: job.key for row in rows[-1:]}
-        self._gaps = later
+            missed += [_missed(job, fire) for fire in passed if fire not in again]
+            self._unreported.add(job.key)
         for first in range(0, len(missed), MAX_FIRES):
             self._link.send(Close(self._link.number(), tuple(missed[first : first + MAX_FIRES])))
         return caught_up
 
     def missed(self, sent: Iterable[Report], runs: Collection[str]) -> list[str]:
-        """Return the jobs of a gap that this node was the first to write down: it reports them. `runs` are
+        """Return jobs with a gap that this node was the first to write down: it reports each once. `runs` are
         the UUIDs that the database has for the rows that were sent.
         """
-        keys = [(row.run, self._newest.pop(row.run, None)) for row in sent]
-        return [key for run, key in keys if key and run in runs]
+        keys = {row.job for row in sent if row.state == State.MISSED and row.run in runs} & self._unreported
+        self._unreported -= keys
+        return sorted(keys)
 
-    def _passed(self, job: Job, gap: _Gap) -> Iterator[FireTime]:
-        """Return the newest fires of a gap."""
+    def _passed(self, job: Job, newest: datetime, until: datetime) -> list[FireTime]:
+        """Return the fires that may have no row: those after the newest that has one, and those of the last
+        minutes that this node knew of, should a daemon have ended before it had decided about them.
+        """
         if job.entry.schedule is None:
-            return
-        minute = timedelta(minutes=1)
-        first = max(gap.since, gap.until - MAX_GAP).replace(second=0, microsecond=0) + minute
-        last = gap.until.replace(second=0, microsecond=0) + minute
-        newest: list[FireTime] = []
-        for fire in fire_times(job.entry.schedule, self._zone_of(job), first, last):
-            newest.append(fire)
-            if len(newest) >= 2 * MAX_MISSED:
-                del newest[:MAX_MISSED]
-        yield from newest[-MAX_MISSED:]
+            return []
+        first = newest + timedelta(minutes=1)
+        if known := self._table.first_fire(job.key):
+            first = min(first, max(until - LOOK_BACK, clock.at(known)))
+        first = max(first, until - MAX_GAP)
+        fires = fire_times(job.entry.schedule, self._zone_of(job), _minute(first), until)
+        return [*deque(fires, MAX_MISSED)]
 
     def _catch_up(self, job: Job, fire: FireTime, now: datetime) -> Fire:
         attempt, era = self._table.next_attempt(job.key, fire.wall, fire.fold)
@@ -122,6 +131,17 @@ def _to_catch_up(job: Job, passed: Sequence[FireTime], now: datetime) -> Sequenc
     return passed[-1:] if options.missed == "once" else passed[-MAX_CAUGHT_UP:]
 
 
+def _longest_delay(job: Job) -> timedelta:
+    """The longest time from a fire to its start."""
+    text = dict(job.entry.environment).get("RANDOM_DELAY", "")
+    minutes = min(int(text), MAX_RANDOM_DELAY) if text.isascii() and text.isdigit() and len(text) < 9 else 0
+    return timedelta(seconds=job.entry.options.jitter, minutes=minutes)
+
+
 def _missed(job: Job, fire: FireTime) -> Report:
     at = fire.at.timestamp()
     return Report(job.key, fire.wall, fire.fold, new_uuid(), at, State.MISSED, Reason.DAEMON_DOWN)
+
+
+def _minute(at: datetime) -> datetime:
+    return at.replace(second=0, microsecond=0)

@@ -7,6 +7,8 @@ import threading
 
 from psycopg import OperationalError
 
+from pycrond.errors import os_reason
+
 
 class Lookup:
     """Looks one name up at a time; its descriptor is readable when there is a result."""
@@ -42,7 +44,7 @@ class Lookup:
         if name != self._name:
             return None
         if isinstance(self._result, OSError):
-            raise OperationalError(f"cannot look {name} up: {self._result.strerror}")
+            raise OperationalError(f"cannot look {name} up: {os_reason(self._result)}")
         return self._result
 
     def close(self) -> None:

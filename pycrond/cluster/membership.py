@@ -4,10 +4,10 @@ Times are seconds by this machine's own clock that nobody turns (`clock.elapsed`
 another one's, and its age of a heartbeat would be wrong after an outage or a failover.
 """
 
-from collections.abc import Iterable
 from statistics import median
 from typing import NamedTuple
 
+from pycrond.cluster.fire import CLOCK_TOLERANCE
 from pycrond.cluster.protocol import NodeRow, Nodes
 from pycrond.hashing import digest_words
 
@@ -16,7 +16,9 @@ ALIVE_AFTER_BEAT = 16.0  # seconds: a node that has missed three heartbeats is n
 MAX_BEAT_GAP = 15.0  # seconds between two own heartbeats, beyond which all observations begin anew
 ABANDONED_AFTER = 30.0  # seconds without a heartbeat, after which fires with `node-loss=rerun` are taken over
 LOST_AFTER = 60.0  # seconds without a heartbeat, after which the others are closed as lost
-MAX_DISAGREEMENT = 2_000  # ms between a node's clock and the median, beyond which it asks for nothing
+MAX_DISAGREEMENT = (
+    1000 * CLOCK_TOLERANCE
+)  # ms between a node's clock and the median, beyond which it asks for nothing
 
 
 class DeadNode(NamedTuple):
@@ -38,10 +40,23 @@ class Membership:
         self._changed_at: dict[str, float] = {}
         self._observed_at: float | None = None
         self._connection = 0
+        self._begins_anew = True
+        self._offset_ms: float | None = None  # of this machine's clock from the database's
+        self._candidates: dict[str | None, list[str]] = {}  # by label, until something changes
 
     @property
     def has_observed(self) -> bool:
         return self._observed_at is not None
+
+    def begin_anew(self) -> None:
+        """Give each node the full time to be heard again: the connection is another one."""
+        self._begins_anew = True
+
+    def clock_was_turned(self, seconds: float) -> None:
+        """Note at once that this machine's clock is another: heartbeats tell it later."""
+        if self._offset_ms is not None:
+            self._offset_ms += 1000 * seconds
+            self._candidates.clear()
 
     def observe(self, answer: Nodes, elapsed: float) -> None:
         """Note the answer to a heartbeat. After a gap between two of them, or on another connection, each
@@ -49,15 +64,17 @@ class Membership:
         """
         last = self._observed_at
         is_new = last is None or elapsed - last > MAX_BEAT_GAP or answer.connection != self._connection
-        own = {self.node: answer.offset_ms}  # the row has that of the heartbeat before
-        nodes = [row._replace(offset_ms=own.get(row.name, row.offset_ms)) for row in answer.nodes]
-        for row in nodes:
+        is_new = is_new or self._begins_anew
+        for row in answer.nodes:
             before = self._rows.get(row.name)
             if is_new or before is None or (before.token, before.ledger) != (row.token, row.ledger):
                 self._changed_at[row.name] = elapsed
-        self._rows = {row.name: row for row in nodes}
+        self._rows = {row.name: row for row in answer.nodes}
         self._changed_at = {name: at for name, at in self._changed_at.items() if name in self._rows}
         self._observed_at, self._connection = elapsed, answer.connection
+        self._begins_anew = False
+        self._offset_ms = answer.offset_ms
+        self._candidates.clear()
 
     @property
     def rows(self) -> list[NodeRow]:
@@ -78,30 +95,39 @@ class Membership:
 
     def skew(self) -> float:
         """Seconds by which the database's clock is behind the median of the living nodes' clocks."""
-        return self._median(self.alive()) / 1000
+        return self._median() / 1000
 
-    @staticmethod
-    def _median(rows: Iterable[NodeRow]) -> float:
-        offsets = [row.offset_ms for row in rows if row.offset_ms is not None]
-        return median(offsets) if offsets else 0.0
+    def _median(self) -> float:
+        """The median of the clocks, in ms by which it is ahead of the database's. If their number is even,
+        the database's own counts as one more: of two nodes, it says which is right.
+        """
+        offsets = [offset for row in self.alive() if (offset := self._offset_of(row)) is not None]
+        return median(offsets if len(offsets) % 2 else [*offsets, 0])
 
-    def disagreement_ms(self) -> float:
-        """How far this node's clock is from the median."""
-        row = self._rows.get(self.node)
-        own = row.offset_ms if row else None
-        return 0.0 if own is None else own - self._median(self.alive())
+    def _offset_of(self, row: NodeRow) -> float | None:
+        return self._offset_ms if row.name == self.node else row.offset_ms
+
+    def disagreement_ms(self) -> float | None:
+        """How far this node's clock is ahead of the median; None: not known yet."""
+        return None if self._offset_ms is None else self._offset_ms - self._median()
+
+    def median_time(self, now: float) -> float | None:
+        """The time by the median of the clocks, when this node's shows `now`; None: not known yet."""
+        ahead = self.disagreement_ms()
+        return None if ahead is None else now - ahead / 1000
 
     def candidates(self, label: str | None) -> list[str]:
         """The names of the nodes that may claim a fire of a job with this label."""
-        alive = self.alive()
-        middle = self._median(alive)
-        return [
-            row.name
-            for row in alive
-            if not row.is_draining
-            and (label is None or label in row.labels)
-            and (row.offset_ms is None or abs(row.offset_ms - middle) <= MAX_DISAGREEMENT)
-        ]
+        if label not in self._candidates:
+            middle = self._median()
+            self._candidates[label] = [
+                row.name
+                for row in self.alive()
+                if not row.is_draining
+                and (label is None or label in row.labels)
+                and ((offset := self._offset_of(row)) is None or abs(offset - middle) <= MAX_DISAGREEMENT)
+            ]
+        return self._candidates[label]
 
     def rank(self, label: str | None, *fire: object) -> int | None:
         """The place of this node among those that may claim a fire, from 0; None if it may not.
@@ -109,8 +135,11 @@ class Membership:
         Each fire has an order of its own (rendezvous hashing), so that the nodes share the fires evenly, and
         one that comes or goes changes the first place of no other's.
         """
-        ranked = sorted(self.candidates(label), key=lambda name: _weight(name, fire))
-        return ranked.index(self.node) if self.node in ranked else None
+        names = self.candidates(label)
+        if self.node not in names:
+            return None
+        own = _weight(self.node, fire)
+        return sum(_weight(name, fire) < own for name in names)
 
     def is_first(self, label: str | None, *subject: object) -> bool:
         """Return whether this node is the first of those that may speak for the cluster about a job: the

@@ -1,10 +1,12 @@
 """The requests about fires, in batches, and what the database is told about runs until it acknowledges it."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from pycrond import clock
 from pycrond.cluster.agent_link import AgentLink
+from pycrond.cluster.fire import SharedFire  # noqa: TC001
 from pycrond.cluster.protocol import (
     MAX_FIRES,
     Answer,
@@ -22,12 +24,10 @@ from pycrond.jobs.run import ENDS, NOT_STARTED, OPEN, Reason, State
 from pycrond.ledger.cluster import ClusterTable, OpenFire
 from pycrond.output.daemon_log import DaemonLog
 
-if TYPE_CHECKING:
-    from pycrond.cluster.fire import SharedFire
-
 MAX_TELLING = 500  # runs of which the database is told at once
 WITHDRAWN_AFTER = 20.0  # seconds after its time, at which a fire without a run counts as withdrawn
 FINAL = ENDS | NOT_STARTED
+AWAY = (State.MISSED, Reason.DAEMON_DOWN)
 _T = TypeVar("_T")
 
 
@@ -54,25 +54,38 @@ class Outbox:
         """The number of runs of which the database has not acknowledged what it was told."""
         return len(self._telling)
 
-    def send(self, now: float, skew: float, is_held: Callable[[str], bool]) -> None:
+    def send(self, now: float, median: float | None, skew: float, is_held: Callable[[str], bool]) -> None:
         """Send what was collected, and tell of runs whose states have changed. `is_held` says of a UUID that
         its fire is not decided.
+
+        `median` is the time by the clocks of all nodes, None if it is not known: before that no fire is
+        closed. A node whose clock is ahead would close what the others have not come to. Without a
+        connection, questions are kept here, and dropped with their fires: an outage may take hours.
         """
+        latest = -math.inf if median is None else median
+        if self._link.is_connected:
+            self._ask(now, latest, skew)
+            self._send_taken()
+        self.claims = [claim for claim in self.claims if is_held(claim.run)]
+        self.confirmed = [fire for fire in self.confirmed if is_held(fire.claim.run)]
+        self.closed = [pair for pair in self.closed if is_held(pair[0].claim.run)]
+        if self.has_changed and self._link.is_connected and self._table.can_be_durable:
+            self._tell(now, latest, is_held)
+
+    def _ask(self, now: float, latest: float, skew: float) -> None:
         number = self._link.number
-        claims, self.claims = self.claims, []
+        claims = [*{claim.run: claim for claim in self.claims}.values()]
         for some in _batches(claims):
             self._link.send(Ask(number(), skew, tuple(some)))
-        confirmed, self.confirmed = self.confirmed, []
-        for fires in _batches(confirmed):
+        for fires in _batches(self.confirmed):
             reports = tuple(_report(fire.claim, State.RUNNING, started=now) for fire in fires)
             self._link.send(Confirm(number(), reports))
-        self._send_taken()
-        closed, self.closed = self.closed, []
-        for closings in _batches(closed):
+        due = [pair for pair in self.closed if pair[0].may_be_closed(latest)]
+        for closings in _batches(due):
             rows = tuple(_report(fire.claim, State.SKIPPED, reason) for fire, reason in closings)
             self._link.send(Close(number(), rows))
-        if self.has_changed and self._link.is_connected and self._table.can_be_durable:
-            self._tell(now, is_held)
+        self.claims, self.confirmed = [], []
+        self.closed = [pair for pair in self.closed if pair not in due]
 
     def _send_taken(self) -> None:
         taken, self.taken = self.taken, []
@@ -97,13 +110,15 @@ class Outbox:
         self._link.send(Open(self._link.number()))
         self.has_changed = True
 
-    def _tell(self, now: float, is_held: Callable[[str], bool]) -> None:
+    def _tell(self, now: float, latest: float, is_held: Callable[[str], bool]) -> None:
         self.has_changed = False
         reports = []
         for fire in self._table.open_fires(now - WITHDRAWN_AFTER):
             if len(self._telling) >= MAX_TELLING:
                 break  # an answer continues
             report = None if is_held(fire.run) else self._state_of(fire)
+            if report and report.state in NOT_STARTED and report.fire > latest:
+                continue  # it was decided by a clock that is ahead
             if report and self._telling.get(fire.run) != report.state:
                 self._telling[fire.run] = report.state
                 reports.append(report)
@@ -111,20 +126,31 @@ class Outbox:
             self._link.send(Tell(self._link.number(), tuple(some)))
 
     def _state_of(self, fire: OpenFire) -> Report | None:
-        """Return what is to be told of a fire; None: nothing yet."""
-        state = fire.state
-        reason = fire.reason or ""
-        if state is None:
-            state, reason = State.SKIPPED, Reason.REMOVED
+        """Return what is to be told of a fire; None: nothing, or nothing yet.
+
+        Where this node has left a fire to others (it was withdrawn, or no daemon ran), it decides nothing
+        about it, but for a row that it has in the database already.
+        """
+        state, reason = fire.state or State.SKIPPED, fire.reason or ""
+        is_left = fire.state is None or reason == Reason.ELSEWHERE
+        if is_left:
+            state, reason = AWAY if fire.state else (State.SKIPPED, Reason.REMOVED)
         elif state in OPEN:
             state = State.RUNNING if state == State.RUNNING or (fire.attempt or 1) > 1 else State.CLAIMED
-        if state in {State.CLAIMED, fire.told}:
+        if state in FINAL and (state == fire.told or (is_left and not fire.told)):
+            self._table.close([fire.run])
+        if state in {State.CLAIMED, fire.told} or (is_left and not fire.told):
             return None
         is_copied = state in ENDS and self._copied_output
         return Report(
             *(fire.job, fire.wall, fire.fold, fire.run, fire.fire, state, reason),
             *(fire.started, fire.ended, fire.status, fire.number, self._copied_output if is_copied else 0),
         )
+
+    def has_row(self, run: str, state: str) -> None:
+        """Note that the database has a fire of this node in this state, also if the fire was withdrawn."""
+        self._table.reopen(run, state)
+        self.has_changed = True
 
     def answered(self, answer: Answer, request: object) -> None:
         """Take the answer to a Tell or an Open."""

@@ -4,7 +4,8 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from pycrond.cluster.view import View, begin_reading, connect
+from pycrond.cluster.view import View
+from pycrond.cluster.view_connection import begin_reading, connect
 from pycrond.cluster.view_rows import ClusterRow, NodeRow, ServerRow
 from pycrond.errors import PycrondError
 

@@ -11,7 +11,7 @@ import json
 from typing import Any, NamedTuple
 
 MAX_FIRES = 100
-MAX_MESSAGE = 128 << 10  # bytes of a packet; the kernel's default for a socket's buffer is 208 KiB
+MAX_MESSAGE = 160 << 10  # bytes of a packet; the kernel's default for a socket's buffer is 208 KiB
 
 
 class Claim(NamedTuple):
@@ -132,6 +132,8 @@ class Bury(NamedTuple):
     number: int
     ledger: str
     token: str
+    all_of_them: bool = False
+    """Also those that may be taken over: nobody has."""
 
 
 class Abandoned(NamedTuple):
@@ -231,7 +233,7 @@ class Greeting(NamedTuple):
 
 
 class Status(NamedTuple):
-    """The agent's state has changed. (That it asks is not reported.)"""
+    """The agent's state has changed. That it asks, or tries again to connect, is not reported."""
 
     state: str
     """`connecting`, `greeting`, `idle`, `stalled`, `down` or `fenced`."""
@@ -252,16 +254,16 @@ _CLASSES: dict[str, Any] = {
 
 def encode(message: Message) -> bytes:
     """Return a message as a packet."""
-    return json.dumps([type(message).__name__, *message], separators=(",", ":")).encode()
+    text = json.dumps([type(message).__name__, *message], separators=(",", ":"), ensure_ascii=False)
+    return text.encode("utf-8", "surrogatepass")
 
 
 def decode(packet: bytes) -> Message:
     """Return the message of a packet. Raises ValueError for anything else."""
     try:
         name, *fields = json.loads(packet)
-        message: Message = _CLASSES[name](*fields)
-        return _with_rows(message)
-    except (KeyError, TypeError) as error:
+        return _with_rows(_CLASSES[name](*fields))
+    except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not a message: {packet[:100]!r}") from error
 
 
@@ -294,10 +296,10 @@ _ROWS: dict[type, tuple[str, Any]] = {
 """The field of a message that has rows, and how one is read from the list that JSON has."""
 
 
-def _with_rows(message: Message) -> Message:
+def _with_rows(message: Any) -> Message:
     """Return the message with rows in place of lists."""
-    if type(message) not in _ROWS:
-        return message
-    name, read = _ROWS[type(message)]
-    changed: Message = message._replace(**{name: tuple(map(read, getattr(message, name)))})
-    return changed
+    if type(message) in _ROWS:
+        name, read = _ROWS[type(message)]
+        message = message._replace(**{name: tuple(map(read, getattr(message, name)))})
+    read_message: Message = message
+    return read_message

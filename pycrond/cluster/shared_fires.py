@@ -3,6 +3,7 @@ node.
 """
 
 import heapq
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,10 +14,12 @@ from pycrond.cluster.outbox import Outbox
 from pycrond.cluster.protocol import Row
 from pycrond.cluster.shared_jobs import label_of
 from pycrond.jobs.job import Job
-from pycrond.jobs.run import OPEN, Cause, Reason
+from pycrond.jobs.run import OPEN, Cause, Fire, Reason
 from pycrond.runs.launcher import ClaimedRun
 
 READY_AHEAD = 1.5  # seconds before its start, at which a fire that is ours is made ready
+AHEAD = Cause.of(Reason.ELSEWHERE, "left to nodes whose clocks agree: this one's is ahead of them")
+NOT_KNOWN = Cause.of(Reason.ELSEWHERE, "left to other nodes: this one has not heard of the cluster")
 FindObstacle = Callable[[Job, datetime], Reason]
 """Returns the reason for which a job could not start now on this node; NONE: it could."""
 
@@ -63,6 +66,11 @@ class SharedFires:
         held.fire.plan(self._membership.node, self._rank(held), now.timestamp())
         self._look_later(held)
 
+    def has_fire(self, fire: Fire) -> bool:
+        """Return whether a fire is looked after, under whatever UUID."""
+        name = fire.job.key, fire.wall, fire.fold
+        return any((held.job.key, *held.claimed.run.fire[2:4]) == name for held in self)
+
     def remove(self, run: str) -> Held | None:
         """Look after a fire no more."""
         return self._held.pop(run, None)
@@ -70,7 +78,14 @@ class SharedFires:
     def withdraw(self, claimed: ClaimedRun) -> None:
         """Remove a run, if it waits here."""
         for held in [held for held in self if held.claimed is claimed]:
-            self.remove(held.fire.claim.run)
+            self.let_go(held.fire.claim.run)
+
+    def let_go(self, run: str) -> Held | None:
+        """Look after a fire no more that is not decided. The database may have it as this node's."""
+        held = self.remove(run)
+        if held and held.fire.is_ours:
+            self._outbox.has_row(run, "claimed")
+        return held
 
     def plan_again(self, now: datetime) -> None:
         """Set anew when fires are asked for that were not yet, as nodes have come or gone."""
@@ -84,8 +99,9 @@ class SharedFires:
         for held in self:
             held.fire.start += step.total_seconds()
             held.fire.look_at += step.total_seconds()
-        self._looks = [(held.fire.look_at, run) for run, held in self._held.items()]
-        heapq.heapify(self._looks)
+        self._looks.clear()
+        for held in self:
+            self._look_later(held)
 
     def _rank(self, held: Held) -> int | None:
         claim = held.fire.claim
@@ -96,7 +112,8 @@ class SharedFires:
         return self._membership.rank(label_of(held.job), claim.job, claim.wall, claim.fold)
 
     def _look_later(self, held: Held) -> None:
-        heapq.heappush(self._looks, (held.fire.look_at, held.fire.claim.run))
+        if held.fire.look_at < math.inf:
+            heapq.heappush(self._looks, (held.fire.look_at, held.fire.claim.run))
 
     # What is due
 
@@ -111,18 +128,23 @@ class SharedFires:
         held = self._held.get(run)
         return held is None or held.fire.look_at != look_at
 
-    def step(self, now: datetime, *, may_ask: bool) -> None:
-        """Do what is due. Without `may_ask` nothing new is asked for: the ledger cannot be written."""
+    def step(self, now: datetime, *, may_ask: bool, is_fenced: bool) -> None:
+        """Do what is due. Without `may_ask` nothing new is asked for: the ledger cannot be written.
+        `is_fenced`: another machine has this node's name, and its first places.
+        """
         seconds = now.timestamp()
         while (at := self.next_at) is not None and at <= seconds:
             held = self._held[heapq.heappop(self._looks)[1]]
             obstacle = self._find_obstacle(held.job, now)
             rank = self._rank(held)
             action = held.fire.next_action(
-                seconds, obstacle or None, may_ask=may_ask and rank is not None, is_first=rank == 0
+                seconds,
+                obstacle or None,
+                may_ask=may_ask and rank is not None,
+                is_first=rank == 0 and not is_fenced,
             )
             if action:
-                self._do(action, held)
+                self._do(action, held, seconds)
             if held.fire.phase is not Phase.OVER:
                 held.fire.look_at = max(held.fire.look_at, seconds + 0.001)
                 self._look_later(held)
@@ -135,9 +157,11 @@ class SharedFires:
         for run, row in answers:
             held = self._held.get(run)
             if held is None:
+                if row and row.run == run and not row.is_over:
+                    self._outbox.has_row(run, row.state)
                 continue
             if action := held.fire.on_row(row, seconds):
-                self._do(action, held)
+                self._do(action, held, seconds)
                 continue
             self._look_later(held)
             is_soon = held.fire.start - seconds <= READY_AHEAD
@@ -146,15 +170,16 @@ class SharedFires:
 
     def confirmed(self, answers: Iterable[tuple[str, Row | None]], now: datetime) -> None:
         """Take the answers to confirmations."""
+        seconds = now.timestamp()
         for run, row in answers:
             held = self._held.get(run)
-            action = held.fire.on_confirmed(row, now.timestamp()) if held else None
+            action = held.fire.on_confirmed(row, seconds) if held else None
             if held and action:
-                self._do(action, held)
+                self._do(action, held, seconds)
 
     # Actions
 
-    def _do(self, action: Action, held: Held) -> None:
+    def _do(self, action: Action, held: Held, now: float) -> None:
         fire = held.fire
         match action.do:
             case Do.ASK:
@@ -172,8 +197,19 @@ class SharedFires:
                 self.elsewhere.append(fire.claim.run)
                 self._settle(held, Cause.of(Reason.ELSEWHERE, f"{action.reason} has it"))
             case Do.SKIP:
-                text = f"{action.reason}: {action.details}".removesuffix(": ")
-                self._settle(held, Cause(Reason(action.reason), text))
+                self._settle(held, self._cause(action, held, now))
+
+    def _cause(self, action: Action, held: Held, now: float) -> Cause:
+        """Return why a fire is skipped. A node whose clock is ahead, or perhaps ahead, decides nothing about
+        what the others have not come to.
+        """
+        median = self._membership.median_time(now)
+        if action.reason == Reason.NO_DATABASE and held.job.entry.options.is_shared:
+            if median is None:
+                return NOT_KNOWN
+            if not held.fire.may_be_closed(median):
+                return AHEAD
+        return Cause(Reason(action.reason), f"{action.reason}: {action.details}".removesuffix(": "))
 
     def _settle(self, held: Held, cause: Cause) -> None:
         self.remove(held.fire.claim.run)

@@ -4,13 +4,10 @@ Only commands use it. The daemon asks through its agent.
 """
 
 import contextlib
-import os
-import socket
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import timedelta
 from typing import Any, TypeVar
 
+from pycrond.cluster.view_connection import MIGRATE, begin_reading, connect
 from pycrond.cluster.view_rows import (
     ClaimRow,
     ClusterRow,
@@ -22,12 +19,8 @@ from pycrond.cluster.view_rows import (
 )
 from pycrond.errors import PycrondError
 
-CONNECT_TIMEOUT = 5  # seconds, for each host of the conninfo
-STATEMENT_TIMEOUT = 5  # seconds
-TOTAL_TIMEOUT = 15.0  # seconds after which a server that swallows messages is given up
-INSTALL = "pip install 'pycrond[cluster]'"
-MIGRATE = "pycrond cluster migrate"
 DAY = 1440  # minutes
+PORTION = 3 * 3600.0  # seconds: the fires of this time are read by one statement
 ZONES = 15 * 60  # minutes by which a wall clock may differ from UTC, and a bit more
 
 CLUSTER = "SELECT cluster, zone, version, oldest, extract(epoch FROM keep)::float8 FROM pycrond.meta"
@@ -88,6 +81,7 @@ CONDITIONS = {
     "jobs": "job = ANY(%(jobs)s)",
     "states": "state = ANY(%(states)s)",
     "since": "coalesce(ended, 'infinity') >= to_timestamp(%(since)s)",
+    "begin": "fire >= to_timestamp(%(begin)s)",
     "until": "fire < to_timestamp(%(until)s)",
     "first": "wall >= %(first)s",
     "last": "wall <= %(last)s",
@@ -95,98 +89,15 @@ CONDITIONS = {
     "number": "number = %(number)s",
     "node": "node = %(node)s",
 }
-SENTENCES = {
-    "InvalidSchemaName": f"the database has no tables of pycrond: run '{MIGRATE}'",
-    "UndefinedTable": f"the database has no tables of pycrond: run '{MIGRATE}'",
-    "UndefinedColumn": f"the database's tables are of an older pycrond: run '{MIGRATE}'",
-    "InsufficientPrivilege": "the database refuses it: {reason} (the owner of its tables may GRANT it)",
-    "QueryCanceled": f"the database has not answered within {STATEMENT_TIMEOUT} s",
-    "LockNotAvailable": "the tables are in use: try again",
-    "ReadOnlySqlTransaction": "the server is a standby: 'cluster' must name the primary, by its host or by"
-    " target_session_attrs=read-write",
-}
-"""What people are told about errors of the database, by psycopg's names."""
 Row = TypeVar("Row")
 
 
-def load_psycopg() -> Any:
-    """Return the module psycopg; raise PycrondError where it is not installed."""
-    try:
-        import psycopg  # noqa: PLC0415 -- most machines have no cluster
-    except ImportError as error:
-        raise PycrondError(f"a cluster needs psycopg: {INSTALL}") from error
-    return psycopg
-
-
 @contextlib.contextmanager
-def connect(conninfo: str) -> Iterator[Any]:
-    """Connect for as long as the block lasts; errors of the database become PycrondError."""
-    psycopg = load_psycopg()
-    late, has_connected = threading.Event(), False
-    try:
-        with psycopg.connect(
-            conninfo, connect_timeout=CONNECT_TIMEOUT, prepare_threshold=None, application_name="pycrond"
-        ) as connection:
-            has_connected = True
-            with _end_after(TOTAL_TIMEOUT, connection.fileno(), late):
-                yield connection
-    except psycopg.Error as error:
-        if late.is_set():
-            raise PycrondError(f"the database has not answered within {TOTAL_TIMEOUT:.0f} s") from error
-        raise PycrondError(explain(error, has_connected=has_connected)) from error
-
-
-@contextlib.contextmanager
-def _end_after(seconds: float, descriptor: int, late: threading.Event) -> Iterator[None]:
-    """End a connection that lasts longer, and set `late`: a frozen server keeps no timeout of its own."""
-    connection = socket.socket(fileno=os.dup(descriptor))
-
-    def shut_down() -> None:
-        late.set()
-        with contextlib.suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)
-
-    timer = threading.Timer(seconds, shut_down)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
-        timer.join()
-        connection.close()
-
-
-def explain(error: Any, *, has_connected: bool) -> str:
-    """Return an error of psycopg as a sentence with a remedy."""
-    reason = " ".join((error.diag.message_primary or str(error) or type(error).__name__).split())
-    sentence = SENTENCES.get(type(error).__name__)
-    if sentence:
-        return sentence.format(reason=reason)
-    if has_connected:
-        return f"the cluster's database failed: {reason}"
-    return f"cannot connect to the cluster's database: {reason}"
-
-
-@contextlib.contextmanager
-def open_view(conninfo: str) -> Iterator["View"]:
-    """Return the view of one moment of the database; raises PycrondError."""
-    with connect(conninfo) as connection:
+def open_view(conninfo: str, seconds: float | None = None) -> Iterator["View"]:
+    """Return the view of one moment of the database for at most so many seconds; raises PycrondError."""
+    with connect(conninfo, seconds) as connection:
         begin_reading(connection)
         yield View(connection)
-
-
-def begin_reading(connection: Any) -> None:
-    """Begin the transaction. Its timeouts are set in it: a pooler may refuse them at a connection's start."""
-    psycopg = load_psycopg()
-    connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-    connection.read_only = True
-    limit_statements(connection)
-
-
-def limit_statements(connection: Any) -> None:
-    """Limit each statement of the transaction that begins with this one."""
-    connection.execute(f"SET LOCAL statement_timeout = '{STATEMENT_TIMEOUT} s'")
 
 
 class View:
@@ -261,9 +172,13 @@ class View:
 
     def between(self, start: float, until: float) -> list[ClaimRow]:
         """Return all claims whose fire time lies from `start` up to but not including `until`."""
-        first, last = int(start // 60) - ZONES, int(until // 60) + ZONES
-        rows = self.claims(-1, first=first, last=last, until=until)
-        return [row for row in rows if row.fire >= start]
+        rows: list[ClaimRow] = []
+        while start < until:
+            end = min(start + PORTION, until)
+            first, last = int(start // 60) - ZONES, int(end // 60) + ZONES
+            rows += self.claims(-1, first=first, last=last, begin=start, until=end)
+            start = end
+        return rows
 
     def first_fire(self) -> float | None:
         """Return the fire time of about the oldest row; None where there is no row."""
@@ -274,28 +189,3 @@ class View:
     def outputs(self, runs: Sequence[str]) -> dict[str, bytes]:
         """Return the end of the output of runs, as far as it was copied, by the run's UUID."""
         return dict(self._connection.execute(OUTPUT, {"runs": [*runs]}).fetchall())
-
-
-def known_version() -> int:
-    """Return the version of the tables that this program knows."""
-    load_psycopg()
-    from pycrond.cluster import schema  # noqa: PLC0415 -- it imports psycopg
-
-    return schema.VERSION
-
-
-def migrate(conninfo: str, name: str | None, zone: str | None, keep: timedelta | None) -> tuple[int, int]:
-    """Create or convert the tables; return their version before and after. Raises PycrondError."""
-    with connect(conninfo) as connection:
-        from pycrond.cluster import schema  # noqa: PLC0415 -- as above
-
-        return schema.migrate(connection, name, zone, keep)
-
-
-def set_draining(conninfo: str, node: str, *, drains: bool) -> bool:
-    """Have a node claim nothing more, or again; return False where there is no such node."""
-    with connect(conninfo) as connection:
-        limit_statements(connection)
-        connection.execute("SET LOCAL synchronous_commit = on")
-        statement = "UPDATE pycrond.nodes SET draining = %s WHERE name = %s"
-        return bool(connection.execute(statement, (drains, node)).rowcount)

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 
 from pycrond.cluster.membership import ALIVE_AFTER_BEAT, LOST_AFTER
 
+CLOSING_TIME = 30.0  # seconds in which other nodes close the claims of a dead one
 NodeState = Literal["alive", "draining", "silent", "dead"]
 Standby = Literal["synchronous", "asynchronous", "none", "missing", "not readable"]
 TroubleKind = Literal["lost", "no-database", "no-node"]
@@ -52,6 +53,11 @@ class NodeRow(NamedTuple):
     @property
     def is_alive(self) -> bool:
         return self.age <= ALIVE_AFTER_BEAT
+
+    @property
+    def is_abandoned(self) -> bool:
+        """True if other nodes should have closed its claims: open ones need a person."""
+        return self.age > LOST_AFTER + CLOSING_TIME
 
 
 class OpenRow(NamedTuple):

@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 from pycrond import __version__
 from pycrond.alarms.alarms import Alarms
-from pycrond.cluster.cluster import Cluster
 from pycrond.daemon.reexec import Reexec
 from pycrond.daemon.reload import Reloader
 from pycrond.errors import PycrondError
@@ -74,7 +73,11 @@ def build(
     if ledger.file.set_aside or scheduler.checkpoint.unwritten_since:  # it does not have all runs
         ledger.begin_after(max([spool.upper_run_bound(settings.spool_dir), *output.capture.open_runs]))
     if settings.cluster:
-        scheduler.join(Cluster(settings, ledger.cluster, runs, poller, scheduler.admission.obstacle))
+        from pycrond.cluster.cluster import Cluster  # noqa: PLC0415 -- most daemons have none
+        from pycrond.ledger.cluster import ClusterTable  # noqa: PLC0415
+
+        table = ClusterTable(ledger.file)
+        scheduler.join(Cluster(settings, table, runs, poller, scheduler.admission.obstacle))
     alarms = Alarms(settings, ledger, output, builder, runs)
     if scheduler.cluster:
         alarms.join(scheduler.cluster.successes)

@@ -17,9 +17,9 @@ from pycrond.ledger.database import Database, quote_path
 KEPT_FOR = 3 * 86_400.0  # seconds after which the row of a fire whose verdict is acknowledged is deleted
 
 BEGIN = """
-    INSERT INTO cluster_fires (key, wall, fold, fire, run, job) VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO
-    NOTHING
-    """
+    INSERT INTO cluster_fires (key, wall, fold, fire, run, job) VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET is_open = 1
+"""
 TAKE_OVER = """
     INSERT INTO cluster_fires (key, wall, fold, fire, run, job) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET run = excluded.run, told = '', is_open = 1
@@ -33,18 +33,24 @@ OPEN_FIRES = """
     runs.attempt
     FROM cluster_fires AS of LEFT JOIN runs ON runs.id = (
         SELECT id FROM runs WHERE key = of.key AND wall = of.wall AND fold = of.fold
-        ORDER BY era DESC, attempt DESC LIMIT 1
+        ORDER BY state IN ('skipped', 'missed'), era DESC, attempt DESC LIMIT 1
     ) WHERE of.is_open = 1 AND (
         runs.id IS NULL AND of.fire < ?
         OR runs.state NOT IN ('claimed', 'waiting', 'running')
         OR of.told <> 'running' AND (runs.state = 'running' OR runs.attempt > 1)
     ) ORDER BY of.fire, of.key
 """
-"""Those with something to tell, or nearly so: nothing is told of a run that is claimed."""
+"""Those with something to tell, or nearly so: nothing is told of a run that is claimed. Of several runs for a
+fire, one that was started says more than one that was not.
+"""
+STARTED = """
+    SELECT 1 FROM runs WHERE key = ? AND wall = ? AND fold = ? AND id <> ?
+    AND state NOT IN ('waiting', 'skipped', 'missed')
+"""
 UNTOLD_SINCE = """
     SELECT min(coalesce(runs.ended_at, of.fire)) FROM cluster_fires AS of JOIN runs ON runs.id = (
         SELECT id FROM runs WHERE key = of.key AND wall = of.wall AND fold = of.fold
-        ORDER BY era DESC, attempt DESC LIMIT 1
+        ORDER BY state IN ('skipped', 'missed'), era DESC, attempt DESC LIMIT 1
     ) WHERE of.is_open = 1 AND runs.state NOT IN ('claimed', 'waiting', 'running')
 """
 NEXT_ATTEMPT = (
@@ -79,6 +85,7 @@ class ClusterTable:
 
     def __init__(self, file: Database) -> None:
         self._file = file
+        self._promised: dict[tuple[object, ...], str] = {}  # UUIDs of fires whose rows are queued
 
     @property
     def can_be_durable(self) -> bool:
@@ -116,15 +123,27 @@ class ClusterTable:
         UUIDs. A fire that has a row keeps its UUID, unless it is taken over. They are on the disk with the
         next durable write.
         """
-        rows = [
-            (fire.job.key, fire.wall or 0, fire.fold, fire.at.timestamp(), new_uuid(), name)
-            for fire, name in fires
-        ]
-        self._file.write((TAKE_OVER if taken_over else BEGIN, rows))
-        if not self.can_be_durable:
-            return [row[4] for row in rows]
+        if self.can_be_durable:
+            self._promised.clear()
+        rows = []
         with self._file.reading():
-            return [str(self._file.db.execute(RUN_OF, row[:3]).fetchone()[0]) for row in rows]
+            for fire, name in fires:
+                at = (fire.job.key, fire.wall or 0, fire.fold)
+                run = None if taken_over else self._run_of(at)
+                self._promised[at] = run = run or new_uuid()
+                rows.append((*at, fire.at.timestamp(), run, name))
+        self._file.write((TAKE_OVER if taken_over else BEGIN, rows))
+        return [row[4] for row in rows]
+
+    def _run_of(self, fire: tuple[object, ...]) -> str | None:
+        """Return the UUID of a fire that has a row, or will have one."""
+        row = self._file.db.execute(RUN_OF, fire).fetchone()
+        return self._promised.get(fire) or (str(row[0]) if row else None)
+
+    def was_started(self, fire: Fire, but: int) -> bool:
+        """Return whether this node has started a fire, or may have, in another run than the one given."""
+        at = (fire.job.key, fire.wall or 0, fire.fold, but)
+        return bool(self._file.db.execute(STARTED, at).fetchone())
 
     def close(self, runs: Iterable[str]) -> None:
         """Write that nothing is to be told about these: they belong to other nodes."""
@@ -162,6 +181,11 @@ class ClusterTable:
         """Return the number of the next attempt of a fire, and its era. The first was at the fire's time."""
         attempt, era = self._file.db.execute(NEXT_ATTEMPT, (key, wall, fold)).fetchone()
         return int(attempt), int(era or 0)
+
+    def first_fire(self, key: str) -> float | None:
+        """Return the time of the first fire of a job of which there is a row, in Unix seconds."""
+        row = self._file.db.execute("SELECT min(fire) FROM cluster_fires WHERE key = ?", (key,)).fetchone()
+        return None if row[0] is None else float(row[0])
 
     def delete_old(self, now: float) -> None:
         """Delete the rows of fires that are settled and old."""

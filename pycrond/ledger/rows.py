@@ -62,7 +62,6 @@ class JobRow(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The name for people."""
         return display_name(self.key, self.name, self.command)
 
     @property

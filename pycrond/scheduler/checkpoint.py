@@ -79,6 +79,16 @@ class Checkpoint:
         numbers = (int(at.timestamp()), *eras, since, self.boot, latest, int(clock.elapsed()))
         os.pwrite(self._descriptor, FORMAT.pack(MAGIC, *numbers), 0)
 
+    def write_turn(self, at: datetime, eras: tuple[int, int], last: datetime, *, is_unwritten: bool) -> None:
+        """Write the turn at a minute that follows the one at `last`. The latest turn is noted, while the
+        clock shows less; and the turn from which on, `is_unwritten`, the ledger would not tell the next
+        daemon, after a crash, what was started.
+        """
+        latest = max(last, self.latest or last)
+        self.latest = latest if at < latest else None
+        self.unwritten_since = (self.unwritten_since or at) if is_unwritten else None
+        self.write(at, eras)
+
     def close(self) -> None:
         os.close(self._descriptor)
 

@@ -1,10 +1,10 @@
 """The scheduler: claims due fires in the second before their minute, and starts them at the minute."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from pycrond import clock
-from pycrond.cluster.cluster import Cluster
 from pycrond.errors import PycrondError
 from pycrond.host import machine, reboot_marks
 from pycrond.host.local_zone import LocalZone
@@ -23,7 +23,11 @@ from pycrond.scheduler.agenda import MINUTE, Agenda, DueMinute, initial_minute, 
 from pycrond.scheduler.checkpoint import Checkpoint, boot_mark
 from pycrond.scheduler.clock_changes import ClockChanges
 from pycrond.scheduler.delayed import DelayedStarts
+from pycrond.scheduler.minute_claims import MinuteClaims
 from pycrond.settings import Settings
+
+if TYPE_CHECKING:
+    from pycrond.cluster.cluster import Cluster
 
 CLAIM_AHEAD = timedelta(seconds=1)  # so that no disk stands between the minute and the first start
 
@@ -37,14 +41,12 @@ class Scheduler:
         """Raises PycrondError where the checkpoint cannot be written. `dialect` is `debian` or `cronie`."""
         self._ledger = ledger
         self._runs = runs
-        self._settings = settings
+        self._settings, self._local_zone = settings, LocalZone()
         self.checkpoint = Checkpoint(settings.checkpoint_path)
         self._last_record = self.checkpoint.read_after_boot(ledger.jobs)
-        self._local_zone = LocalZone()
         self._zone: Zone = machine.local_zone()
-        last, eras = self._last_record[:2]
-        zone = _known_zone(ledger.jobs.zone) or self._zone
-        self.agenda = Agenda((), zone, initial_minute(last, now), eras)
+        zone, first = _known_zone(ledger.jobs.zone) or self._zone, initial_minute(self.last_turn, now)
+        self.agenda = Agenda((), zone, first, self._last_record.eras)
         self._was_down_since: datetime | None = None
         self.pauses = Pauses(ledger.file, now)
         self.clock_changes = ClockChanges(ledger, log, runs.shares, now)
@@ -55,15 +57,14 @@ class Scheduler:
         self.is_draining = False
         """Nothing is started any more: the daemon stops when nothing runs."""
         self._jobs: Mapping[str, Job] = {}
-        self._coming: DueMinute | None = None  # the next minute, computed once
-        self._claimed: tuple[DueMinute, Sequence[ClaimedRun]] | None = None
-        self._phase: tuple[datetime, bool] | None = None
+        self._coming: DueMinute | None = None  # computed once
+        self._claims = MinuteClaims(runs, self.delayed)
 
     # The start of a daemon
 
-    def join(self, cluster: Cluster) -> None:
+    def join(self, cluster: "Cluster") -> None:
         """Share fires with the other nodes of a cluster."""
-        self.cluster = cluster
+        self.cluster = self._claims.cluster = cluster
         self.clock_changes.is_node = True
 
     @property
@@ -125,13 +126,11 @@ class Scheduler:
         """Start the due jobs; when late, one minute after the other."""
         self._note_return(now)
         while (due := self._due(now)) is not None:
-            claims = self._claims_of(due, now)
+            claims = self._claims.take(due, now)
             self.clock_changes.turn(self.agenda.last, due, now, self.checkpoint.latest)
-            if self.cluster:
-                self.cluster.minute_came()
-            self._note_latest(due.at)
-            self._note_unwritten(due.at)
-            self.checkpoint.write(due.at, due.eras)  # before the first start: see `runs.recovery`
+            # Before the first start: see `runs.recovery`.
+            is_unwritten = self._ledger.file.has_pending
+            self.checkpoint.write_turn(due.at, due.eras, self.agenda.last, is_unwritten=is_unwritten)
             self.admission.enter(self.delayed.add(claims), now)
             self.agenda.advance(due)
             self._coming = None
@@ -156,11 +155,6 @@ class Scheduler:
         if self.cluster:
             self.cluster.suspend()
             self.cluster.step(now, clock.elapsed())
-
-    def _note_latest(self, at: datetime) -> None:
-        """Note the latest turn, while the clock shows less."""
-        latest = max(self.agenda.last, self.checkpoint.latest or self.agenda.last)
-        self.checkpoint.latest = latest if at < latest else None
 
     def _note_return(self, now: datetime) -> None:
         """Count the time in which no daemon ran, once a clock that was behind at the start is set right."""
@@ -187,84 +181,44 @@ class Scheduler:
             self._coming = self.agenda.due(self.agenda.last + MINUTE)
         return self._coming
 
-    def _note_unwritten(self, at: datetime) -> None:
-        """Note the turn from which on the ledger would not tell the next daemon, after a crash, what was
-        started.
-        """
-        if not self._ledger.file.has_pending:
-            self.checkpoint.unwritten_since = None
-        elif self.checkpoint.unwritten_since is None:
-            self.checkpoint.unwritten_since = at
-
-    def _claims_of(self, due: DueMinute, now: datetime) -> Sequence[ClaimedRun]:
-        claimed, self._claimed = self._claimed, None
-        if claimed and claimed[0].at == due.at and claimed[0].fires == due.fires:
-            return claimed[1]
-        if claimed:  # the clock was turned meanwhile
-            self._claimed = claimed
-            self.cancel()
-        return self._claim(due, now)
-
-    def _claim(self, due: DueMinute, now: datetime, *, is_coming: bool = False) -> Sequence[ClaimedRun]:
-        fires = self.delayed.with_delays(due.fires)
-        if self.cluster:
-            fires, shared = self.cluster.separate(fires)
-            if shared:
-                self.cluster.claim(shared, now, is_coming=is_coming)
-        return self._runs.claim(fires) if fires else ()
-
     def claim_ahead(self, now: datetime) -> None:
         """Claim the next minute's fires, if that is at most a second away."""
         coming = self.agenda.last + MINUTE
-        if self._claimed is None and timedelta(0) < coming - now <= CLAIM_AHEAD:
+        if not self._claims.are_made and timedelta(0) < coming - now <= CLAIM_AHEAD:
             due = self._next()
             if due:
                 for user in {fire.job.user for fire in due.fires}:
                     self._runs.is_settled(user)  # they are looked up while the claims are written
                 NAMES.step()
-                self._claimed = (due, self._claim(due, now, is_coming=True))
+                self._claims.make(due, now)
 
     def cancel(self) -> None:
         """Undo the claims of the next minute."""
-        if self._claimed:
-            self._runs.cancel(self._claimed[1])
-            self._claimed = None
-            if self.cluster:
-                self.cluster.cancel()
+        self._claims.cancel()
 
     def suspend(self) -> None:
         """Leave what is claimed and not begun to the next daemon."""
-        self.cancel()
+        self._claims.cancel()
         self.admission.suspend()
 
     # The time until the next minute
 
     def has_time(self, now: datetime) -> bool:
         """Return whether no minute is about to begin."""
-        return self._claimed is None and self.agenda.last + MINUTE - now > CLAIM_AHEAD
+        return not self._claims.are_made and self.agenda.last + MINUTE - now > CLAIM_AHEAD
 
     def has_room(self, now: datetime, duration: timedelta) -> bool:
         """Return whether nothing is claimed for the next minute, and work of this duration ends before it."""
-        return self._claimed is None and now + duration < self.agenda.last + MINUTE
+        return not self._claims.are_made and now + duration < self.agenda.last + MINUTE
 
     def is_due(self, now: datetime) -> bool:
         """Return whether a minute has come that did not have its turn yet."""
         return now >= self.agenda.last + MINUTE
 
-    def enter_phase(self, now: datetime) -> bool:
-        """Note a look at the crontabs; return whether it is the first within a second of the next minute, or
-        the first after it came.
-        """
-        coming = self.agenda.last + MINUTE
-        is_near = now >= coming - CLAIM_AHEAD or now < self.agenda.last
-        phase = (self.agenda.last, now >= coming) if is_near else None
-        is_new, self._phase = phase is not None and phase != self._phase, phase
-        return is_new
-
     def next_look(self) -> datetime:
         """When there is something to do: the next minute, the second before it, or a delayed start."""
         coming = self.agenda.last + MINUTE
-        if self._claimed is None:
+        if not self._claims.are_made:
             due = self._next()
             if due and due.fires:
                 coming -= CLAIM_AHEAD

@@ -7,8 +7,6 @@ import pytest
 
 from tests.conftest import Crond, wait_until
 
-# Fixtures of the database.
-
 MakeNode = Callable[..., Crond]
 
 

@@ -158,6 +158,17 @@ def test_refusals_in_words(
     execute(own_database, f"DROP ROLE {name}_poor")
 
 
+def test_a_server_behind_a_pooler_changes(agents: Agents, quick: None) -> None:
+    one = agents.ready("one")
+    one.loop._timeline = one.loop._timeline._replace(number=0)
+    assert one.beat().connection == 1
+    assert one.greeting().connection == 2, "there was a failover: tell again what was told"
+    one.loop._timeline = one.loop._timeline._replace(number=7)
+    number = one.send(Ask, 0.0, [claim()])
+    assert "no longer the primary: its timeline is 1, after 7" in one.status("down").detail
+    assert not one.has_answer(number)
+
+
 def test_a_request_that_fails_delays_no_other(agents: Agents, database: str) -> None:
     one = agents.ready("one")
     broken = one.send(Ask, 0.0, [claim(run="no UUID")])

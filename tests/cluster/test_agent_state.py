@@ -1,6 +1,5 @@
 """The agent's states: every request is answered in the end, and nothing is sent where it must not be."""
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -30,6 +29,7 @@ from pycrond.cluster.protocol import (
     Close,
     Confirm,
     LastFires,
+    LastSuccess,
     Open,
     TakeOver,
     Tell,
@@ -57,7 +57,8 @@ def test_the_order_of_requests() -> None:
     agent = Agent(lambda: 0.5, 0.0)
     requests: list[Work] = [
         Copy((), Answer(0, ())),
-        LastFires(1, ()),
+        LastSuccess(12, ()),
+        LastFires(1, (), 0.0),
         Open(2),
         Tell(3, ()),
         Close(4, ()),
@@ -247,7 +248,7 @@ class Play:
         if outcome == "nothing":
             return
         self.is_sent = False
-        steps: dict[str, Callable[[float], None]] = {
+        steps: dict[str, Any] = {
             "connected": self.agent.connected,
             "greeted": lambda now: self.agent.greeted(now, is_over=True),
             "more": lambda now: self.agent.greeted(now, is_over=False),

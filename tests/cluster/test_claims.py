@@ -203,6 +203,9 @@ def test_a_dead_node_is_buried(one: Agent, two: Agent, database: str) -> None:
     assert [row.state for row in one.tell(report(lost, "running"))] == ["running"], "it was not lost"
     assert [row.state for row in one.tell(report(lost, "succeeded"))] == ["succeeded"]
     assert [row.state for row in one.tell(report(lost, "running"))] == ["succeeded"], "a late message"
+    two.request(Bury, one.ledger, token_of(two, "one"), True)
+    assert one.open() == ()
+    assert locks(database) == {}
 
 
 def test_closing_a_fire(one: Agent, two: Agent) -> None:
@@ -247,12 +250,17 @@ def test_open_rows_come_in_several_answers(one: Agent) -> None:
 
 
 def test_the_newest_rows_of_jobs(one: Agent) -> None:
-    one.ask(claim("root/a", 7), claim("root/a", 5), claim("root/b", 6))
-    names = ["root/b", "root/none", "root/a"]
-    assert [(row.job, row.wall) for row in one.request(LastFires, names, time.time() + 60)] == [
-        ("root/b", 6),
-        ("root/a", 7),
-    ]
+    now = time.time()
+    one.ask(
+        *(
+            claim(job, wall, fire=now - 10 + wall)
+            for job, wall in (("root/a", 7), ("root/a", 5), ("root/b", 6))
+        )
+    )
+    jobs = ["root/b", "root/none", "root/a"]
+    for before, newest in ((now, 7), (now - 3.5, 5)):
+        rows = one.request(LastFires, jobs, before)
+        assert [(row.job, row.wall) for row in rows] == [("root/b", 6), ("root/a", newest)]
 
 
 def test_the_newest_success_of_a_job_on_any_node(one: Agent, two: Agent) -> None:

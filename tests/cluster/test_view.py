@@ -2,7 +2,7 @@
 
 import pytest
 
-from pycrond.cluster import view
+from pycrond.cluster import view, view_connection
 from pycrond.errors import PycrondError
 from tests.conftest import wait_until
 from tests.support.postgres import Postgres, primary, standby
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.process
 def test_a_frozen_server_is_given_up(
     postgres: Postgres, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(view, "TOTAL_TIMEOUT", 1.0)
+    monkeypatch.setattr(view_connection, "TOTAL_TIMEOUT", 1.0)
     with (
         pytest.raises(PycrondError, match=r"^the database has not answered within 1 s$"),
         view.open_view(database) as opened,

@@ -57,11 +57,11 @@ class Agent:
     def begin(self, theirs: socket.socket, conninfo: str, options: dict[str, Any]) -> None:
         identity = Identity(self.name, self.ledger, "host", options.get("labels", ()), "1.0")
         timeline = options.get("timeline", Timeline())
-        program = AgentLoop(
+        self.loop = AgentLoop(
             *(AgentSocket(theirs.detach()), Hosts(conninfo, self.name), identity),
             *(options.get("spool", ""), timeline),
         )
-        self._thread = threading.Thread(target=program.run)
+        self._thread = threading.Thread(target=self.loop.run)
         self._thread.start()
 
     def end(self) -> None:

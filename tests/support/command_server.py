@@ -134,6 +134,9 @@ def _main(connection: socket.socket, script: str) -> None:
     import gc
     import time
 
+    with contextlib.suppress(ImportError):
+        import psycopg  # noqa: F401
+    import pycrond.cli.cluster.access
     import pycrond.cli.commands.history
     import pycrond.cli.commands.list
     import pycrond.cli.commands.logs

@@ -49,7 +49,7 @@ def _directory() -> Path:
     return max(found, default=Path())
 
 
-def _as_user(*command: str) -> list[str]:
+def as_user(*command: str) -> list[str]:
     """Return a command that an unprivileged user executes, and that ends with its parent."""
     user = ["--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.geteuid() == 0 else []
     return ["setpriv", *user, "--pdeathsig=KILL", *command]
@@ -97,7 +97,7 @@ class Postgres:
         options = [f"--{name}={value}" for name, value in {**self._settings, **settings}.items()]
         with (self.directory / "log").open("ab") as log:
             self._process = _Process(
-                _as_user(program("postgres"), "-D", str(self.data), *options),
+                as_user(program("postgres"), "-D", str(self.data), *options),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -163,7 +163,7 @@ class Postgres:
 
     @staticmethod
     def _run(*command: str) -> None:
-        done = subprocess.run(_as_user(*command), capture_output=True, text=True, check=False, cwd="/")
+        done = subprocess.run(as_user(*command), capture_output=True, text=True, check=False, cwd="/")
         assert done.returncode == 0, done.stderr
 
 

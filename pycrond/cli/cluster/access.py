@@ -18,7 +18,7 @@ def conninfo_of(settings: Settings) -> str:
 
 
 @contextlib.contextmanager
-def cluster_view(settings: Settings) -> Iterator[View]:
-    """Open the database for reading; raises PycrondError."""
-    with open_view(conninfo_of(settings)) as view:
+def cluster_view(settings: Settings, seconds: float | None = None) -> Iterator[View]:
+    """Open the database for reading, for at most so many seconds; raises PycrondError."""
+    with open_view(conninfo_of(settings), seconds) as view:
         yield view

@@ -14,6 +14,7 @@ from pycrond.ledger.copies import ledger_uuid, started_runs
 from pycrond.ledger.reader import Reader
 from pycrond.settings import Settings
 
+READING_TIME = 600.0  # seconds
 WITHOUT_ROWS = timedelta(hours=1)  # that are audited where the database has no row at all
 
 
@@ -22,7 +23,7 @@ def read_and_compare(
 ) -> tuple[ClusterAudit, datetime]:
     """Return the result, and the time after which fires were compared: older rows may be deleted."""
     versions = [row for row in reader.versions() if decode_options(row.options).is_shared]
-    with cluster_view(settings) as view:
+    with cluster_view(settings, READING_TIME) as view:
         now, first = view.now(), view.first_fire()
         kept = clock.at(now - view.cluster().keep)
         begin = until - WITHOUT_ROWS if first is None else clock.at(first - 60)

@@ -46,7 +46,7 @@ def find_run(view: View, word: str) -> ClaimRow | None:
     rows = list[ClaimRow]()
     if word.isdecimal() and len(word) <= 9:
         rows = view.claims(10, number=int(word))
-    elif _UUID.fullmatch(word):
+    if not rows and _UUID.fullmatch(word):
         rows = view.claims(2, run=f"{word.lower()}%")
     return _one(word, rows) if rows else None  # a job may be called like that
 

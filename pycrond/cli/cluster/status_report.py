@@ -88,13 +88,13 @@ def problems(facts: StatusFacts) -> Iterator[str]:
 
 def _abandoned(facts: StatusFacts) -> Iterator[str]:
     """Yield the open claims of nodes that are dead or gone."""
-    states = {node.name: node.state for node in facts.nodes}
+    nodes = {node.name: node for node in facts.nodes}
     remedy = "start pycrond there, or remove the node (docs/cluster.md)"
     for name in sorted({row.node for row in facts.open_claims}):
         claims = counted(facts.open_of(name), "open claim")
-        if name not in states:
+        if name not in nodes:
             yield f"{name} is no node, and has {claims}: {remedy}"
-        elif states[name] == "dead":
+        elif nodes[name].is_abandoned:
             yield f"{name} is dead with {claims}: {remedy}"
 
 

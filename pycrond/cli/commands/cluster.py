@@ -2,6 +2,7 @@
 
 import argparse
 from datetime import timedelta
+from zoneinfo import available_timezones
 
 from pycrond.cli.arguments import add_json, positive_count
 from pycrond.cli.cluster import status_report, status_table
@@ -10,7 +11,7 @@ from pycrond.cli.documents.cluster import ClusterDocument
 from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import terminal
 from pycrond.cli.settings_layers import load_settings
-from pycrond.cluster import view
+from pycrond.cluster import view_connection
 from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.settings import Settings
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("node_name", nargs="?", metavar="NODE", help=about)
     about = "with migrate: the cluster's name, from which H and jitter of shared jobs are drawn"
     parser.add_argument("--name", metavar="NAME", help=about)
-    about = "with migrate: the time zone of shared jobs without CRON_TZ"
+    about = "with migrate: the time zone of shared jobs without CRON_TZ (at first that of this machine)"
     parser.add_argument("--zone", metavar="ZONE", help=about)
     about = "with migrate: days after which rows are deleted"
     parser.add_argument("--keep", type=positive_count, metavar="DAYS", help=about)
@@ -59,7 +60,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _status(settings: Settings, *, as_json: bool) -> int:
     with cluster_view(settings) as database:
-        facts = status_report.read(database, view.known_version())
+        facts = status_report.read(database, view_connection.known_version())
     if as_json:
         print_json(status_table.document(facts))
     else:
@@ -71,7 +72,10 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> int:
     if options.zone:
         machine.load_zone(options.zone)  # raises for an unknown one
     keep = timedelta(days=options.keep) if options.keep else None
-    before, after = view.migrate(conninfo_of(settings), options.name, options.zone, keep)
+    here = machine.local_zone().name
+    new_zone = here if here in available_timezones() else "UTC"  # a rule in a file has no name
+    asked = (options.name, options.zone, keep)
+    before, after = view_connection.migrate(conninfo_of(settings), *asked, new_zone)
     with cluster_view(settings) as database:
         cluster = database.cluster()
     done = f"has version {after}" if before == after else f"created, version {after}"
@@ -83,7 +87,7 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _drain(settings: Settings, node: str, *, drains: bool) -> int:
-    if view.set_draining(conninfo_of(settings), node, drains=drains):
+    if view_connection.set_draining(conninfo_of(settings), node, drains=drains):
         print_line(f"{node} {'claims nothing more; what it has claimed runs' if drains else 'claims again'}")
         return 0
     with cluster_view(settings) as database:

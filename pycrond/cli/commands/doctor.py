@@ -7,7 +7,6 @@ import shutil
 import stat
 import subprocess
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from pycrond import __version__, conninfo
 from pycrond.cli.arguments import add_json
@@ -29,9 +28,6 @@ from pycrond.settings import Settings
 from pycrond.sources import files, system
 from pycrond.text import counted
 
-if TYPE_CHECKING:
-    from pycrond.cli.doctor.cluster_probe import ClusterFacts
-
 COMMAND_PATH = "/usr/local/bin:/usr/bin:/bin"
 
 
@@ -41,8 +37,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the findings; 1 if one is a problem."""
-    facts = _facts(load_settings(options))
-    findings = diagnose(replace(facts, exposed_password=_exposed_password(options)))
+    settings = load_settings(options)
+    facts = replace(_facts(settings), exposed_password=_exposed_password(options))
+    findings = [*diagnose(facts), *_cluster_findings(settings, facts.zone)]
     if options.json:
         print_json({"findings": [_json(finding) for finding in findings]})
     else:
@@ -99,7 +96,6 @@ def _facts(settings: Settings) -> MachineFacts:
         never_due_jobs=never_due,
         ledger_bytes=_size(settings.ledger_path),
         idle_crontabs=_idle_crontabs(settings),
-        cluster=_cluster(settings, zone),
     )
 
 
@@ -110,12 +106,13 @@ def _exposed_password(options: argparse.Namespace) -> str:
     return path if has_password and os.stat(path).st_mode & 0o044 else ""
 
 
-def _cluster(settings: Settings, zone: str) -> "ClusterFacts | None":
+def _cluster_findings(settings: Settings, zone: str) -> list[Finding]:
     if not settings.cluster:
-        return None
+        return []
     from pycrond.cli.doctor.cluster_probe import cluster_facts
+    from pycrond.cli.doctor.cluster_rules import diagnose_cluster
 
-    return cluster_facts(settings, zone)
+    return [*diagnose_cluster(cluster_facts(settings, zone))]
 
 
 def _is_error(problem: Problem) -> bool:

@@ -1,10 +1,10 @@
-"""The facts about the cluster, if one is set."""
+"""The facts about the cluster that this machine is to be in."""
 
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 from pycrond.cluster.probe import Probe, probe
-from pycrond.cluster.view import known_version
+from pycrond.cluster.view_connection import known_version
 from pycrond.errors import PycrondError
 from pycrond.ledger.copies import ledger_uuid
 from pycrond.settings import Settings
@@ -27,10 +27,8 @@ class ClusterFacts:
     """The version of the tables that this pycrond knows."""
 
 
-def cluster_facts(settings: Settings, zone: str) -> ClusterFacts | None:
-    """Return the facts; None where no cluster is set."""
-    if not settings.cluster:
-        return None
+def cluster_facts(settings: Settings, zone: str) -> ClusterFacts:
+    """Return the facts; `zone` is this machine's time zone."""
     node = settings.node_name
     if find_spec("psycopg") is None:
         return ClusterFacts(node=node, zone=zone, has_psycopg=False)

@@ -1,10 +1,7 @@
 """The facts about daemon, crontabs and machine that `doctor` gathers, and the findings drawn from them."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    from pycrond.cli.doctor.cluster_probe import ClusterFacts
+from typing import Literal
 
 Level = Literal["ok", "warning", "problem"]
 
@@ -113,5 +110,3 @@ class MachineFacts:
     """Crontabs of the system that root's pycrond does not read."""
     exposed_password: str = ""
     """The path of a pycrond.toml in which others can read the password of the cluster's database."""
-    cluster: "ClusterFacts | None" = None
-    """None where no cluster is set."""

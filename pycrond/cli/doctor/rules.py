@@ -16,12 +16,7 @@ MAX_NAMED = 5  # jobs or files named in a finding
 
 def diagnose(facts: MachineFacts) -> list[Finding]:
     """Return the findings of all rules, the most basic ones first."""
-    findings = [finding for rule in RULES for finding in rule(facts)]
-    if facts.cluster:
-        from pycrond.cli.doctor.cluster_rules import diagnose_cluster
-
-        findings += diagnose_cluster(facts.cluster)
-    return findings
+    return [finding for rule in RULES for finding in rule(facts)]
 
 
 Findings = Iterator[Finding]

@@ -1,7 +1,9 @@
 """The rules of doctor for a cluster: facts of a real database, and rows of facts with their findings."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -128,3 +130,25 @@ def test_a_real_database(machine: Machine, postgres: Postgres) -> None:
     away = [*of_cluster(machine, PYCROND_CLUSTER="host=/nowhere")]
     assert [(about, level) for about, level, _ in away] == [("cluster", "problem")]
     assert not [*of_cluster(machine, PYCROND_CLUSTER="")]
+
+
+@pytest.mark.daemon
+def test_the_statements_of_the_documentation(machine: Machine, postgres: Postgres) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "cluster.md").read_text()
+    postgres.execute("DROP ROLE IF EXISTS node")
+    postgres.execute("CREATE ROLE node LOGIN")
+    for line in re.findall(r"^GRANT .*?;", text, re.MULTILINE):
+        machine.execute(line)
+    machine.environment["PYCROND_CLUSTER"] = machine.conninfo.replace("user=postgres", "user=node")
+    topics = [about for about, _, _ in of_cluster(machine)]
+    assert "cluster-standby" in topics
+    assert "cluster-rights" not in topics
+    machine.add_node("web3")
+    machine.add_claim("me/backup", machine.hour, "web3", "running")
+    (removal,) = re.findall(r"^DELETE FROM pycrond\.nodes.*?;", text, re.MULTILINE | re.DOTALL)
+    machine.execute(removal)
+    assert machine.execute("SELECT name FROM pycrond.nodes") == [("web3",)], "its claims are open"
+    machine.execute("UPDATE pycrond.claims SET state = 'lost', ended = now()")
+    machine.execute(removal)
+    assert machine.execute("SELECT name FROM pycrond.nodes") == []
+    machine.execute("DROP OWNED BY node")
