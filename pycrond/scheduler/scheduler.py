@@ -144,8 +144,8 @@ class Scheduler:
     def _step_cluster(self, now: datetime) -> None:
         """Start the shared fires that are this node's."""
         if self.cluster:
-            if self.clock_changes.take_was_away():
-                self.cluster.was_away(now)
+            if since := self.clock_changes.take_away_since():
+                self.cluster.was_away(since, now)
             self.cluster.step(now, clock.elapsed())
             if starting := self.cluster.take_starting():
                 self.admission.enter(starting, now)
