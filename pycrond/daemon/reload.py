@@ -115,7 +115,7 @@ class Reloader:
     def _jobs_follow_cluster(self) -> None:
         """The loaded jobs are those of the cluster's name and zone."""
         if self._scheduler.cluster and self._loader.identity:
-            self._scheduler.cluster.identity_of_jobs = self._loader.identity
+            self._scheduler.cluster.jobs_follow(self._loader.identity)
 
     def write(self, now: datetime) -> None:
         """Write the loaded jobs to the ledger."""

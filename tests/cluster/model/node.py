@@ -21,6 +21,7 @@ from pycrond.settings import Settings
 from tests.cluster.model.link import ModelLink
 from tests.cluster.model.runs import ModelRuns, Start
 
+IDENTITY = SharedIdentity("cluster", "UTC")
 MINUTE = 60
 MAX_LATENESS = 300.0  # seconds, beyond which minutes are passed over
 DIED = Cause.of(Reason.DAEMON_DOWN, "it died before this was started")
@@ -81,9 +82,12 @@ class ModelNode:
         with patch.object(cluster_module, "AgentLink", lambda *arguments: self.link):
             runs: Any = self._runs
             poller: Any = None
-            self.cluster = Cluster(settings, ClusterTable(self.ledger.file), runs, poller, self.obstacle)
+            table = ClusterTable(self.ledger.file)
+            table.node_id()
+            table.remember(IDENTITY, "")
+            self.cluster = Cluster(settings, table, runs, poller, self.obstacle)
         self.link.ledger = self.cluster.membership.ledger
-        self.cluster.identity = self.cluster.identity_of_jobs = SharedIdentity("cluster", "UTC")
+        self.cluster.jobs_follow(IDENTITY)
         self.cluster.replace_jobs(self.jobs, ())
         self._ahead = 0
         self._recover(now)
