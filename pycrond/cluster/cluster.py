@@ -68,13 +68,13 @@ class Cluster:
         self._dead_nodes = DeadNodes(self.membership, self._link, table, self._log)
         self._claims = FireClaims(table, runs, self._fires, self.membership)
         self._jobs: Mapping[str, Job] = {}
+        self._missed: list[Event] = []
         self.successes = Successes(self.membership, self._link)
         """Of jobs with `expect`, on all nodes."""
         self._gaps = Gaps(self._link, table, lambda job: zone_of(job, self.identity))
         self.digest = ""
         """Of the jobs that the cluster shares."""
         self._is_fenced = False  # another has this node's name
-        self._missed: list[Event] = []
         self._beat_at = 0.0  # by clock.elapsed
         self._delete_at = 0.0
 
@@ -202,7 +202,7 @@ class Cluster:
         return self._fires.take_starting()
 
     def take_events(self) -> list[Event]:
-        """Return the fires that were skipped since the last call."""
+        """Return the fires that were skipped, or missed by all nodes, since the last call."""
         missed, self._missed = self._missed, []
         return [*self._claims.take_events(), *missed]
 

@@ -58,7 +58,7 @@ class Node:
         self.successes = Successes(self.membership, self.link)  # type: ignore[arg-type]
 
     def judge(self, overdue_at: float, now: float) -> Judgement:
-        return self.successes.judge(self.job, overdue_at, at(now), now - BOOT)
+        return self.successes.judge(self.job, overdue_at, now - BOOT)
 
     def ask(self, now: float) -> LastSuccess:
         assert self.successes.is_due(now - BOOT)
@@ -93,7 +93,7 @@ def test_one_node_reports_and_only_after_an_answer_to_a_later_question(job: Job)
         late = node.ask(T + 9.5)
         node.successes.answered(late.number, ())
     assert [node.judge(T, T + 12) for node in (first, second)] == [REPORT, LATER]
-    assert second.judge(T, T + GRACE) == LEAVE
+    assert second.judge(T, T + 1 + GRACE) == LEAVE
 
 
 def test_a_success_is_taken_once(job: Job) -> None:
