@@ -13,6 +13,7 @@ import select
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import median, quantiles
@@ -172,6 +173,10 @@ def heartbeats(server: Postgres, seconds: float) -> Figures:
     return figures
 
 
+def _same(transaction: tuple[Statement, ...], _number: int) -> tuple[Statement, ...]:
+    return transaction
+
+
 def sizes(server: Postgres, number: int) -> dict[str, float]:
     """Return bytes of a run's row, of its indexes, and of the log that its life writes."""
     server.execute("TRUNCATE pycrond.claims")
@@ -179,7 +184,7 @@ def sizes(server: Postgres, number: int) -> dict[str, float]:
     clients = Clients(server.conninfo(), 1)
     for _ in range(number // 100):
         for transaction in life(100):
-            clients.run(lambda _number, once=transaction: once, 0.0)
+            clients.run(partial(_same, transaction), 0.0)
     clients.close()
     written = server.execute("SELECT pg_current_wal_insert_lsn() - %s::pg_lsn", before)[0][0]
     heap, index = server.execute("SELECT pg_table_size('pycrond.claims'), pg_indexes_size('pycrond.claims')")[

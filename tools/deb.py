@@ -24,6 +24,8 @@ PACKAGING = ROOT / "packaging/debian"
 LIBRARY = "usr/lib/pycrond"
 MODULES = "lib/python3/site-packages"
 PYTHON_VERSIONS = range(11, 20)  # minor versions whose modules are found
+SYSTEM_MODULES = "usr/lib/python3/dist-packages"
+"""Debian's own modules come last, so that they replace none of the program's: `cluster` needs psycopg."""
 PROGRAM = """#!/usr/lib/pycrond/bin/python3 -I
 from pycrond.cli.main import entry
 
@@ -77,6 +79,7 @@ def install_modules(modules: Path) -> None:
 
 def _place_program(tree: Path) -> None:
     install_modules(tree / LIBRARY / MODULES)
+    _write(tree / LIBRARY / MODULES / "debian.pth", f"/{SYSTEM_MODULES}\n")
     for minor in PYTHON_VERSIONS:
         (tree / LIBRARY / f"lib/python3.{minor}").symlink_to("python3")
     _write(tree / LIBRARY / "pyvenv.cfg", ENVIRONMENT)

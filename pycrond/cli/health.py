@@ -19,6 +19,9 @@ MIN_ANSWER_TIMEOUT = 1.0  # seconds
 RETRY_INTERVAL = 0.1  # seconds
 MAX_LATENESS = 60.0  # seconds that starts may be late by default
 MINUTE = 60.0  # seconds
+MAX_AWAY = 60.0  # seconds without the database of the cluster
+MAX_FENCED = 120.0  # seconds; a new machine that has the name of a dead one is fenced for 60 s
+MAX_UNTOLD = 300.0  # seconds for which a verdict waits to be told to the cluster
 
 
 class Status(IntEnum):
@@ -29,6 +32,7 @@ class Status(IntEnum):
     NOT_RUNNING = 3
     NO_ANSWER = 4
     DISK = 5
+    FENCED = 6
 
 
 class Level(IntEnum):
@@ -97,10 +101,13 @@ def judge(answer: Mapping[str, Any], now: float, max_lateness: float) -> Health:
         "errors": f"{answer['errors']};0",
         "backlog": f"{answer['disk']['waiting_bytes']}B",
     }
+    if node := answer.get("cluster"):
+        figures |= {"untold": str(node["untold"]), "clock": f"{node['clock_ms']}ms;-2000:2000"}
     late, full = [*_late(answer, behind, lateness, max_lateness)], [*_disk(answer["disk"])]
-    if late or full:
-        status = Status.LATE if late else Status.DISK
-        return Health(status, Level.CRITICAL, "; ".join([*late, *full]), figures)
+    fenced = [*_fenced(node)] if node else []
+    if late or full or fenced:
+        status = Status.LATE if late else Status.DISK if full else Status.FENCED
+        return Health(status, Level.CRITICAL, "; ".join([*late, *full, *fenced]), figures)
     if warnings := [*_warnings(answer)]:
         return Health(Status.HEALTHY, Level.WARNING, "; ".join(warnings), figures)
     text = f"{counted(answer['jobs'], 'job')}, {answer['running']} running, no start late"
@@ -125,6 +132,19 @@ def _disk(disk: Mapping[str, Any]) -> Iterator[str]:
         yield f"the ledger cannot be written ({disk['ledger']})"
 
 
+def _fenced(node: Mapping[str, Any]) -> Iterator[str]:
+    if node["state"] == "fenced" and node["away_s"] > MAX_FENCED:
+        yield f"another has the name of node {node['node']} ({node['detail']}): shared jobs do not run here"
+
+
+def _of_node(node: Mapping[str, Any]) -> Iterator[str]:
+    if node["state"] != "fenced" and node["away_s"] > MAX_AWAY:
+        detail = f" ({node['detail']})" if node["detail"] else ""
+        yield f"the cluster's database was not reached for {duration(node['away_s'])}{detail}"
+    elif node["untold_s"] > MAX_UNTOLD:
+        yield f"the cluster's database has not acknowledged a verdict for {duration(node['untold_s'])}"
+
+
 def _warnings(answer: Mapping[str, Any]) -> Iterator[str]:
     if answer["errors"]:
         kept = f", {counted(len(answer['kept']), 'crontab')} in force as before" if answer["kept"] else ""
@@ -133,6 +153,8 @@ def _warnings(answer: Mapping[str, Any]) -> Iterator[str]:
         yield "no crontab is loaded"
     if not answer["keeper"]:
         yield "the keeper has ended: a daemon that dies is not started again"
+    if node := answer.get("cluster"):
+        yield from _of_node(node)
 
 
 def line(health: Health) -> str:

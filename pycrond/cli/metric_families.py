@@ -20,6 +20,8 @@ def families(facts: Facts, max_jobs: int) -> Iterator[Metric]:
     yield _gauge("metrics_timestamp_seconds", "When these metrics were made.", facts.now)
     if facts.status and "minute" in facts.status:  # else the daemon is of an older version
         yield from _of_daemon(facts.status)
+        if node := facts.status.get("cluster"):
+            yield from _of_node(node)
     yield from _of_runs(facts, labels)
     yield from _of_jobs(facts, labels)
 
@@ -47,6 +49,28 @@ def _of_daemon(status: Mapping[str, Any]) -> Iterator[Metric]:
     buckets = [*lateness["within"].items(), ("+Inf", lateness["starts"])]
     histogram.add_metric((), buckets, sum_value=lateness["seconds"])
     yield histogram
+
+
+def _of_node(node: Mapping[str, Any]) -> Iterator[Metric]:
+    about = "1 if the database of the cluster is connected."
+    yield _gauge("cluster_connected", about, float(not node["away_s"] and node["state"] != "fenced"))
+    about = "Nodes of the cluster, as this one has last heard of them; draining ones are alive."
+    nodes = GaugeMetricFamily("pycrond_cluster_nodes", about, labels=("state",))
+    draining = node["draining_nodes"]
+    states = {
+        "alive": node["alive"] - draining,
+        "draining": draining,
+        "silent": node["nodes"] - node["alive"],
+    }
+    for state, number in states.items():
+        nodes.add_metric((state,), number)
+    yield nodes
+    about = "Fires of shared jobs that the database does not have as over, also those that run."
+    yield _gauge("cluster_untold_fires", about, node["untold"])
+    about = "For how long the oldest verdict on a shared job has not been acknowledged."
+    yield _gauge("cluster_untold_seconds", about, node["untold_s"])
+    about = "By how much this clock is ahead of the median of the nodes."
+    yield _gauge("cluster_clock_disagreement_seconds", about, node["clock_ms"] / 1000)
 
 
 def _of_runs(facts: Facts, labels: Labels) -> Iterator[Metric]:

@@ -160,7 +160,8 @@ TEXTS = {
         a mail is sent, `on-failure` runs with the event `overdue`, and `ping` reports a failure; each of
         these happens once. The time is counted from the end of the last success. A minute and the time
         of `jitter` are allowed on top, so `1d` is right for a job that runs each day, unless some of its runs
-        take minutes longer than others. The alarms also happen if the job was not due, was removed, or no
+        take minutes longer than others. With `on=one`, a success on any node of the cluster counts; see `on`.
+        The alarms also happen if the job was not due, was removed, or no
         daemon ran, which the next start of the daemon detects. Give such a job a name: without one, it is
         another job when its line changes.""",
     ),
@@ -273,6 +274,18 @@ TEXTS = {
         `name`, with a name that no other entry has. It is not possible with `@reboot` or `overlap=replace`.
         `H`, `~`, `jitter` and `RANDOM_DELAY` are drawn from the names of the cluster and of the job, so that
         all nodes agree, and without `CRON_TZ` the schedule is in the time zone of the cluster.
+
+        The alarms of such a job come from the nodes on which it runs: mail, `ping`, `on-success` and
+        `on-failure` are about the runs of one node, so a job that fails on two nodes in turn alarms once on
+        each. `on-recovery` runs on each node on which the job was failing, within about a minute of a success
+        on any node. With `expect`, a success on any node counts, and one living node raises the alarm, up to
+        two minutes later than without a cluster; nodes whose shared jobs differ each raise it. While the
+        database does not answer, that alarm waits for 10 minutes, and is then raised by what the first node
+        knows.
+
+        `pycrond run` starts such a job on the machine where it is typed, and the cluster does not count that
+        run. `pycrond pause` and `pycrond resume` hold for one node; the others go on. `pycrond kill` of a
+        fire that waits for the cluster's answer withdraws it for all nodes, unless another one has it.
 
         An entry with a combination that is not possible is an error, and is not run. On a machine without
         the setting `cluster`, this is a warning, and the job runs there as with `every`.""",

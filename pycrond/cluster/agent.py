@@ -9,7 +9,13 @@ import os
 import select
 import signal
 
-import psycopg
+try:
+    import psycopg
+except ImportError as error:
+    raise SystemExit(
+        f"`cluster` is set, but psycopg 3 cannot be loaded ({str(error).splitlines()[0]}): "
+        "pip install 'pycrond[cluster]', or as Debian's package python3-psycopg"
+    ) from None
 
 from pycrond import __version__
 from pycrond.cluster.agent_loop import AgentLoop

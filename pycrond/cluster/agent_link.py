@@ -32,7 +32,9 @@ from pycrond.output.daemon_log import DaemonLog
 
 PING_INTERVAL = 4.0  # seconds of silence, after which a sign of life is asked for
 MAX_SILENCE = 10.0  # seconds of silence, after which the agent is killed and replaced
-RESTART_INTERVAL = 1.0  # seconds between two starts
+RESTART_INTERVAL = 1.0  # seconds until the next start, twice as long after each agent that has ended soon
+LONGEST_RESTART_INTERVAL = 60.0  # seconds
+SHORT_LIFE = 5.0  # seconds; an agent that ends within them is not started again at once
 FULL_RETRY_INTERVAL = 0.02  # seconds until a full socket is tried again
 START_TIME = 30.0  # seconds that a start may take: a busy machine reads Python's files slowly
 ERROR_SIZE = 2_000  # bytes of the agent's last words
@@ -62,9 +64,13 @@ class AgentLink:
         self._pid = 0
         self._socket: socket.socket | None = None
         self._errors = -1  # a file in memory
+        self._connected_at = clock.elapsed()  # when the database was last seen connected, or this began
         self._heard_at = 0.0  # by clock.elapsed, as the next three
         self._pinged_at = 0.0
         self._start_at = 0.0
+        self._restart_interval = RESTART_INTERVAL
+        self._started_at = 0.0
+        self._last_words = ""  # of an agent that ended soon: they are logged once
         self._retry_at: float | None = None
 
     # Messages
@@ -102,10 +108,16 @@ class AgentLink:
     def is_connected(self) -> bool:
         return self.status.state in {"idle", "asking"}
 
+    def away_for(self, elapsed: float) -> float:
+        """Return for how many seconds the database has not been connected."""
+        return 0.0 if self.is_connected else elapsed - self._connected_at
+
     # The process
 
     def step(self, elapsed: float) -> None:
         """Start an agent if there is none, send what is to be sent, and end one that is silent."""
+        if self.is_connected:
+            self._connected_at = elapsed
         if self._socket is None and not self._pid and elapsed >= self._start_at:
             self._start(elapsed)
         if self._socket is None:
@@ -129,7 +141,7 @@ class AgentLink:
         return max(0.0, min(heard + PING_INTERVAL, self._heard_at + MAX_SILENCE + 0.1) - elapsed)
 
     def _start(self, elapsed: float) -> None:
-        self._start_at = elapsed + RESTART_INTERVAL
+        self._started_at, self._start_at = elapsed, elapsed + RESTART_INTERVAL
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         conninfo = os.memfd_create("conninfo", os.MFD_CLOEXEC)
@@ -198,14 +210,15 @@ class AgentLink:
             if isinstance(message, Answer | Nodes | Greeting | Status):
                 self._received.append(message)
 
-    def _end(self) -> None:
+    def _end(self, detail: str = "") -> None:
         """Close the socket, which ends the agent, and kill it."""
         if self._socket:
             self._poller.unregister(self._socket)
             self._socket.close()
             self._socket = None
-        self.status = Status("down", "the agent has ended")
-        self._received.append(self.status)
+        self.status = Status("down", detail)
+        if detail != self._last_words:
+            self._received.append(self.status)
         if self._pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._pid, signal.SIGKILL)
@@ -215,10 +228,19 @@ class AgentLink:
         for pid, _ in ended:
             if pid == self._pid:
                 self._pid = 0
-                if words := spawn.read_memfd(self._errors, ERROR_SIZE).strip():
-                    line = words.splitlines()[-1]
-                    self._log.write("CLUSTER", f"the agent has ended: {line}", clock.now(), level="warning")
-                self._end()
+                words = spawn.read_memfd(self._errors, ERROR_SIZE).strip().splitlines()
+                detail = f"the agent has ended{f': {words[-1]}' if words else ''}"
+                self._end(detail)
+                self._last_words = detail
+                self._delay_start(clock.elapsed())
+
+    def _delay_start(self, elapsed: float) -> None:
+        """Set when the next agent is started."""
+        if elapsed - self._started_at >= SHORT_LIFE:
+            self._last_words, self._restart_interval = "", RESTART_INTERVAL
+            return
+        self._start_at = elapsed + self._restart_interval
+        self._restart_interval = min(LONGEST_RESTART_INTERVAL, 2 * self._restart_interval)
 
     def close(self) -> None:
         self._end()

@@ -10,7 +10,8 @@ from typing import Any
 from pycrond import clock
 from pycrond.cluster.agent_link import AgentLink
 from pycrond.cluster.dead_nodes import DeadNodes
-from pycrond.cluster.fire import SharedFire, Taken
+from pycrond.cluster.fire import Taken
+from pycrond.cluster.fire_claims import FireClaims, name_of
 from pycrond.cluster.gaps import Gaps
 from pycrond.cluster.membership import BEAT_INTERVAL, Membership
 from pycrond.cluster.outbox import Outbox
@@ -28,14 +29,14 @@ from pycrond.cluster.protocol import (
     Status,
     TakeOver,
 )
-from pycrond.cluster.shared_fires import FindObstacle, Held, SharedFires
-from pycrond.cluster.shared_jobs import claim_of, cluster_name, digest_of, policy_of
+from pycrond.cluster.shared_fires import FindObstacle, SharedFires
+from pycrond.cluster.shared_jobs import digest_of
 from pycrond.cluster.successes import Successes
 from pycrond.host import machine
 from pycrond.host.poller import Poller
-from pycrond.jobs.events import Event, Skipped
+from pycrond.jobs.events import Event
 from pycrond.jobs.job import Job
-from pycrond.jobs.run import Cause, Fire, Reason, State
+from pycrond.jobs.run import Fire
 from pycrond.jobs.shared_identity import SharedIdentity
 from pycrond.ledger.cluster import ClusterTable
 from pycrond.runs.launcher import ClaimedRun
@@ -43,12 +44,6 @@ from pycrond.runs.runs import Runs
 from pycrond.schedule.timezone import Zone
 from pycrond.settings import Settings
 
-MAX_RESUMED = 60.0  # seconds that a fire may be late when another daemon asks for it
-NOT_REACHED = Cause.of(Reason.NO_DATABASE, "this node has not reached the cluster yet")
-FireName = tuple[str, int | None, int]
-"""A job's key, the wall minute and the fold."""
-WAS_STARTED = Cause.of(Reason.CLOCK_STEP, "this node has started it before")
-NO_LABEL = Cause.of(Reason.ELSEWHERE, "this node does not have the label")
 DELETE_INTERVAL = 3600.0  # seconds between two deletions of old rows
 
 
@@ -59,7 +54,6 @@ class Cluster:
         self, settings: Settings, table: ClusterTable, runs: Runs, poller: Poller, find_obstacle: FindObstacle
     ) -> None:
         self._log = runs.termination.log
-        self._runs = runs
         self._table = table
         self.labels = frozenset(settings.node_labels)
         self.membership = Membership(settings.node_name, table.node_id())
@@ -74,20 +68,25 @@ class Cluster:
         self._outbox = Outbox(self._link, table, self._log, settings.cluster_output << 10)
         self._fires = SharedFires(self.membership, self._outbox, find_obstacle)
         self._dead_nodes = DeadNodes(self.membership, self._link, table, self._log)
-        self.identity = table.identity()
-        """The cluster's name and zone, as its database has them."""
-        self.identity_of_jobs = SharedIdentity()
-        """Those from which the times of the loaded jobs are drawn; while they differ, nothing is asked."""
+        self._claims = FireClaims(table, runs, self._fires, self.membership)
         self._jobs: Mapping[str, Job] = {}
         self.successes = Successes(self.membership, self._link)
         """Of jobs with `expect`, on all nodes."""
         self._gaps = Gaps(self._link, table, self._zone_of)
-        self._coming: list[str] = []  # UUIDs of the fires of the next minute
-        self._events: list[Event] = []
         self.digest = ""
         """Of the jobs that the cluster shares."""
+        self._is_fenced = False  # another has this node's name
         self._beat_at = 0.0  # by clock.elapsed
         self._delete_at = 0.0
+
+    @property
+    def identity(self) -> SharedIdentity:
+        """The cluster's name and zone, as its database has them."""
+        return self._claims.identity
+
+    def jobs_follow(self, identity: SharedIdentity) -> None:
+        """The times of the loaded jobs are drawn from this identity."""
+        self._claims.identity_of_jobs = identity
 
     # Fires
 
@@ -103,80 +102,20 @@ class Cluster:
 
     def claim(self, fires: Sequence[Fire], now: datetime, *, is_coming: bool = False) -> None:
         """Write fires down, and ask for each at its time. `is_coming`: their minute has not come yet."""
-        self._begin(
-            [fire._replace(start_at=fire.start_at or fire.at) for fire in fires], now, is_coming=is_coming
-        )
+        planned = [fire._replace(start_at=fire.start_at or fire.at) for fire in fires]
+        self._claims.begin(planned, now, is_coming=is_coming)
 
     def resume(self, claims: Sequence[ClaimedRun], now: datetime) -> None:
         """Ask for fires that an earlier daemon has claimed and not started."""
-        late = [claimed for claimed in claims if _seconds_late(claimed.run.fire, now) > MAX_RESUMED]
-        cause = Cause.of(Reason.DAEMON_DOWN, "it died before the cluster had said whose the fire is")
-        self._settle([(claimed, cause) for claimed in late], now)
-        in_time = [claimed for claimed in claims if claimed not in late]
-        for claimed in in_time:
-            start = max(now, claimed.run.fire.start_at or now)
-            claimed.run.fire = claimed.run.fire._replace(start_at=start)
-        self._hold(in_time, self._write_down([claimed.run.fire for claimed in in_time]), now)
-
-    def _begin(
-        self,
-        fires: Sequence[Fire],
-        now: datetime,
-        taken: Mapping[FireName, Taken] | None = None,
-        *,
-        is_coming: bool = False,
-    ) -> None:
-        """Write fires down, their UUIDs first, so that the claims take them to the disk; and hold them."""
-        runs = self._write_down(fires, taken_over=taken is not None)
-        self._hold(self._runs.claim(fires), runs, now, taken, is_coming=is_coming)
-
-    def _write_down(self, fires: Sequence[Fire], *, taken_over: bool = False) -> dict[FireName, str]:
-        """Return the UUIDs of those fires that need the cluster's consent."""
-        clustered = [fire for fire in fires if fire.job.entry.options.is_clustered]
-        named = [(fire, cluster_name(fire.job, self.membership.node)) for fire in clustered]
-        return dict(
-            zip(map(_name_of, clustered), self._table.begin(named, taken_over=taken_over), strict=True)
-        )
-
-    def _hold(
-        self,
-        claims: Sequence[ClaimedRun],
-        runs: Mapping[FireName, str],
-        now: datetime,
-        taken: Mapping[FireName, Taken] | None = None,
-        *,
-        is_coming: bool = False,
-    ) -> None:
-        if self.identity_of_jobs != self.identity or not self.identity.name:
-            self._table.close(runs.values())
-            self._settle([(claimed, NOT_REACHED) for claimed in claims], now)
-            return
-        settled = []
-        for claimed in claims:
-            fire, name = claimed.run.fire, _name_of(claimed.run.fire)
-            if name not in runs:
-                settled.append((claimed, NO_LABEL))
-                continue
-            if not taken and self._table.was_started(fire, claimed.run.id):
-                settled.append((claimed, WAS_STARTED))
-                continue
-            start = max((fire.start_at or fire.at).timestamp(), now.timestamp())
-            claim = claim_of(fire, runs[name], self.membership.node, now.timestamp())
-            shared = SharedFire(claim, start, policy_of(fire.job), taken[name] if taken else None)
-            self._fires.hold(Held(shared, claimed), now)
-            if is_coming:
-                self._coming.append(runs[name])
-        self._settle(settled, now)
+        self._claims.resume(claims, now)
 
     def minute_came(self) -> None:
         """The fires of the coming minute are due: `cancel` leaves them."""
-        self._coming.clear()
+        self._claims.coming.clear()
 
     def cancel(self) -> None:
-        """Undo the claims of the next minute. The database may have them: they keep their UUIDs."""
-        cancelled = [held.claimed for run in self._coming if (held := self._fires.remove(run))]
-        self._coming.clear()
-        self._runs.cancel(cancelled)
+        """Undo the claims of the next minute."""
+        self._claims.cancel()
 
     @property
     def claims(self) -> list[ClaimedRun]:
@@ -229,7 +168,7 @@ class Cluster:
                     self.successes.connected(elapsed)
                 case Status():
                     self._report(message, now)
-        self._fires.step(now, may_ask=self._table.can_be_durable)
+        self._fires.step(now, may_ask=self._table.can_be_durable, is_fenced=self._is_fenced)
         self._finish(now)
         self._beat(elapsed)
         if elapsed >= self._delete_at:
@@ -244,29 +183,12 @@ class Cluster:
 
     def _finish(self, now: datetime) -> None:
         """Write what was decided, and send the requests of this turn."""
-        if owned := self._fires.take_owned():
-            self._runs.make_ready(owned)
-        settled, elsewhere = self._fires.take_settled()
-        self._table.close(elsewhere)
-        self._settle(settled, now)
+        if self._claims.write_decided(now):
+            self._outbox.has_changed = True
         median = self.membership.median_time(now.timestamp())
         if median is not None:
             self._catch_up(self._gaps.step(self._jobs, clock.at(median), now), now)
         self._outbox.send(now.timestamp(), median, self.membership.skew(), self._fires.__contains__)
-
-    def _settle(self, settled: Sequence[tuple[ClaimedRun, Cause]], now: datetime) -> None:
-        """Write down that runs do not start on this node."""
-        if not settled:
-            return
-        self._runs.launcher.discard([claimed for claimed, _ in settled])
-        self._runs.settle(settled, State.SKIPPED, now)
-        self._outbox.has_changed = True
-        for claimed, cause in settled:
-            run = claimed.run
-            self._events.append(Skipped(run.id, run.job.key, cause))
-            if cause.reason is not Reason.ELSEWHERE:
-                detail = f"{run.job.label} {run.fire.at.astimezone():%F %H:%M}: {cause.text}"
-                self._log.write("SKIPPED", detail, now, level="notice")
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do, but for fires."""
@@ -284,8 +206,7 @@ class Cluster:
 
     def take_events(self) -> list[Event]:
         """Return the fires that were skipped since the last call."""
-        events, self._events = self._events, []
-        return events
+        return self._claims.take_events()
 
     def children_ended(self, ended: Sequence[tuple[int, int]]) -> None:
         """Note the ends of children that were no runs: the agent may be one of them."""
@@ -323,53 +244,52 @@ class Cluster:
                 self._outbox.answered(answer, request)
 
     def _take_over(self, fires: Sequence[tuple[Fire, Taken]], now: datetime) -> None:
-        taken = {_name_of(fire): old for fire, old in fires if not self._fires.has_fire(fire)}
+        taken = {name_of(fire): old for fire, old in fires if not self._fires.has_fire(fire)}
         if taken:
-            self._begin([fire for fire, _ in fires if _name_of(fire) in taken], now, taken)
+            self._claims.begin([fire for fire, _ in fires if name_of(fire) in taken], now, taken)
 
     def _catch_up(self, fires: Sequence[Fire], now: datetime) -> None:
         if new := [fire for fire in fires if not self._fires.has_fire(fire)]:
-            self._begin(new, now)
+            self._claims.begin(new, now)
 
     def _greeted(self, greeting: Greeting, now: datetime) -> None:
         identity = SharedIdentity(greeting.cluster, greeting.zone)
-        self.identity, self._link.timeline = identity, greeting.timeline
+        self._claims.identity, self._link.timeline = identity, greeting.timeline
         self._table.remember(identity, greeting.timeline)
+        self._is_fenced = False
         self._outbox.connected()
         self.membership.begin_anew()
         self._beat_at = 0.0
         self._log.write("CLUSTER", f"{self.membership.node} is a node of {identity.name}", now)
 
     def _report(self, status: Status, now: datetime) -> None:
-        if status.state in {"down", "fenced", "stalled"} and status.detail:
+        self._is_fenced = self._is_fenced or status.state == "fenced"
+        if status.detail:  # also of a request that failed
             self._log.write("CLUSTER", f"{status.state}: {status.detail}", now, level="warning")
 
     # For people
 
     def facts(self) -> dict[str, Any]:
         """Return what `status` shows."""
+        untold_since, rows = self._table.untold_since(), self.membership.rows
+        untold = 0.0 if untold_since is None else clock.now().timestamp() - untold_since
         return {
             "node": self.membership.node,
             "name": self.identity.name or None,
             "state": self._link.status.state,
             "detail": self._link.status.detail or None,
-            "nodes": len(self.membership.rows),
+            "away_s": int(self._link.away_for(clock.elapsed())),
+            "nodes": len(rows),
             "alive": len(self.membership.alive()),
             "draining": self.membership.is_draining,
+            "draining_nodes": sum(row.is_draining for row in self.membership.alive()),
             "clock_ms": round(self.membership.disagreement_ms() or 0),
             "undecided": len(self.claims),
             "untold": self._table.count_open(),
+            "untold_s": max(0, int(untold)),
         }
 
     def _zone_of(self, job: Job) -> Zone:
         """Return the zone of a shared job."""
         name = job.entry.zone or self.identity.zone or "UTC"
         return machine.load_zone(name)
-
-
-def _name_of(fire: Fire) -> FireName:
-    return fire.job.key, fire.wall, fire.fold
-
-
-def _seconds_late(fire: Fire, now: datetime) -> float:
-    return (now - (fire.start_at or fire.at)).total_seconds()

@@ -176,6 +176,11 @@ class SharedFire:
     def _enter(self, phase: Phase, look_at: float) -> None:
         self.phase, self.look_at = phase, look_at
 
+    @property
+    def is_ours(self) -> bool:
+        """Return whether the database has answered that it is this node's."""
+        return self.phase in {Phase.OURS, Phase.QUEUED, Phase.CONFIRMING}
+
     # Answers
 
     def on_row(self, row: Row | None, now: float) -> Action | None:

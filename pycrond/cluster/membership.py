@@ -42,6 +42,7 @@ class Membership:
         self._connection = 0
         self._begins_anew = True
         self._offset_ms: float | None = None  # of this machine's clock from the database's
+        self._candidates: dict[str | None, list[str]] = {}  # by label, until something changes
 
     @property
     def has_observed(self) -> bool:
@@ -55,6 +56,7 @@ class Membership:
         """Note at once that this machine's clock is another: heartbeats tell it later."""
         if self._offset_ms is not None:
             self._offset_ms += 1000 * seconds
+            self._candidates.clear()
 
     def observe(self, answer: Nodes, elapsed: float) -> None:
         """Note the answer to a heartbeat. After a gap between two of them, or on another connection, each
@@ -72,6 +74,7 @@ class Membership:
         self._observed_at, self._connection = elapsed, answer.connection
         self._begins_anew = False
         self._offset_ms = answer.offset_ms
+        self._candidates.clear()
 
     @property
     def rows(self) -> list[NodeRow]:
@@ -115,14 +118,16 @@ class Membership:
 
     def candidates(self, label: str | None) -> list[str]:
         """The names of the nodes that may claim a fire of a job with this label."""
-        middle = self._median()
-        return [
-            row.name
-            for row in self.alive()
-            if not row.is_draining
-            and (label is None or label in row.labels)
-            and ((offset := self._offset_of(row)) is None or abs(offset - middle) <= MAX_DISAGREEMENT)
-        ]
+        if label not in self._candidates:
+            middle = self._median()
+            self._candidates[label] = [
+                row.name
+                for row in self.alive()
+                if not row.is_draining
+                and (label is None or label in row.labels)
+                and ((offset := self._offset_of(row)) is None or abs(offset - middle) <= MAX_DISAGREEMENT)
+            ]
+        return self._candidates[label]
 
     def rank(self, label: str | None, *fire: object) -> int | None:
         """The place of this node among those that may claim a fire, from 0; None if it may not.
@@ -130,8 +135,11 @@ class Membership:
         Each fire has an order of its own (rendezvous hashing), so that the nodes share the fires evenly, and
         one that comes or goes changes the first place of no other's.
         """
-        ranked = sorted(self.candidates(label), key=lambda name: _weight(name, fire))
-        return ranked.index(self.node) if self.node in ranked else None
+        names = self.candidates(label)
+        if self.node not in names:
+            return None
+        own = _weight(self.node, fire)
+        return sum(_weight(name, fire) < own for name in names)
 
     def is_first(self, label: str | None, *subject: object) -> bool:
         """Return whether this node is the first of those that may speak for the cluster about a job: the

@@ -54,6 +54,8 @@ class Identity:
         """The tokens that this agent has sent."""
         self._has_had_name = False
         self._since: dict[str, float] = {}  # tokens of others, and when each was first seen
+        self._free: tuple[str, ...] = ()  # tokens of rows that may be taken
+        self._replaced: set[str] = set()  # tokens of rows that were taken: a failover may bring them back
 
     def new_token(self) -> str:
         """Return a token to be sent. It is known from then on: its row may be written without an answer."""
@@ -65,6 +67,7 @@ class Identity:
         """The name belongs to this agent now."""
         self._has_had_name = True
         self._since = {}
+        self._replaced.update(self._free)
 
     def disconnected(self) -> None:
         """What was seen of others counts from the next connection on: a server's outage silences all."""
@@ -79,8 +82,9 @@ class Identity:
         busy = [row for row in others if now - self._since[row.token] < SILENCE]
         if busy:
             return Wait(self._who(busy[0]))
+        self._free = tuple(row.token for row in rows)
         is_own = [(row.name, row.ledger, row.instance) for row in rows] == [self._key]
-        return Have() if is_own else Take(tuple(row.token for row in rows))
+        return Have() if is_own else Take(self._free)
 
     @property
     def _key(self) -> tuple[str, str, str]:
@@ -89,7 +93,7 @@ class Identity:
     def _is_free(self, row: NameRow) -> bool:
         if row.instance == self.instance:
             return row.token in self.tokens
-        return row.ledger == self.ledger and not self._has_had_name
+        return row.token in self._replaced or (row.ledger == self.ledger and not self._has_had_name)
 
     def _who(self, row: NameRow) -> str:
         if row.ledger == self.ledger:

@@ -147,11 +147,10 @@ class Outbox:
             *(fire.started, fire.ended, fire.status, fire.number, self._copied_output if is_copied else 0),
         )
 
-    def came_late(self, row: Row) -> None:
-        """Note that the database has a row as this node's whose fire was decided otherwise meanwhile."""
-        if not row.is_over:
-            self._table.reopen(row.run, row.state)
-            self.has_changed = True
+    def has_row(self, run: str, state: str) -> None:
+        """Note that the database has a fire of this node in this state, also if the fire was withdrawn."""
+        self._table.reopen(run, state)
+        self.has_changed = True
 
     def answered(self, answer: Answer, request: object) -> None:
         """Take the answer to a Tell or an Open."""

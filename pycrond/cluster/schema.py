@@ -115,16 +115,18 @@ def migrate(
     cluster: str | None = None,
     zone: str | None = None,
     keep: timedelta | None = None,
+    new_zone: str | None = None,
 ) -> tuple[int, int]:
     """Create the tables, or add what is missing; set what is not None. Return the versions before and after.
+    `new_zone` is the zone of a cluster that is created.
 
     Two at once are harmless. Raises PycrondError; then nothing is changed.
     """
     try:
         try:
-            return _migrate(connection, cluster, zone, keep)
+            return _migrate(connection, cluster, zone, keep, new_zone)
         except (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable):
-            return _migrate(connection, cluster, zone, keep)  # another has just created them
+            return _migrate(connection, cluster, zone, keep, new_zone)  # another has just created them
     except errors.LockNotAvailable as error:
         raise PycrondError("the cluster's tables are in use for longer than 5 s: try again") from error
     except errors.InsufficientPrivilege as error:
@@ -137,6 +139,7 @@ def _migrate(
     cluster: str | None,
     zone: str | None,
     keep: timedelta | None,
+    new_zone: str | None,
 ) -> tuple[int, int]:
     with connection.transaction():
         connection.execute(LOCK_TIMEOUT)
@@ -148,6 +151,7 @@ def _migrate(
             raise PycrondError(_too_new(version, oldest))
         for migration in MIGRATIONS[version:]:
             connection.execute(migration)
+        zone = zone or (None if version else new_zone)
         connection.execute(WRITE_META, (VERSION, OLDEST, cluster, zone, keep))
     return version, max(version, VERSION)
 

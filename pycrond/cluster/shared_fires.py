@@ -78,7 +78,14 @@ class SharedFires:
     def withdraw(self, claimed: ClaimedRun) -> None:
         """Remove a run, if it waits here."""
         for held in [held for held in self if held.claimed is claimed]:
-            self.remove(held.fire.claim.run)
+            self.let_go(held.fire.claim.run)
+
+    def let_go(self, run: str) -> Held | None:
+        """Look after a fire no more that is not decided. The database may have it as this node's."""
+        held = self.remove(run)
+        if held and held.fire.is_ours:
+            self._outbox.has_row(run, "claimed")
+        return held
 
     def plan_again(self, now: datetime) -> None:
         """Set anew when fires are asked for that were not yet, as nodes have come or gone."""
@@ -121,15 +128,20 @@ class SharedFires:
         held = self._held.get(run)
         return held is None or held.fire.look_at != look_at
 
-    def step(self, now: datetime, *, may_ask: bool) -> None:
-        """Do what is due. Without `may_ask` nothing new is asked for: the ledger cannot be written."""
+    def step(self, now: datetime, *, may_ask: bool, is_fenced: bool) -> None:
+        """Do what is due. Without `may_ask` nothing new is asked for: the ledger cannot be written.
+        `is_fenced`: another machine has this node's name, and its first places.
+        """
         seconds = now.timestamp()
         while (at := self.next_at) is not None and at <= seconds:
             held = self._held[heapq.heappop(self._looks)[1]]
             obstacle = self._find_obstacle(held.job, now)
             rank = self._rank(held)
             action = held.fire.next_action(
-                seconds, obstacle or None, may_ask=may_ask and rank is not None, is_first=rank == 0
+                seconds,
+                obstacle or None,
+                may_ask=may_ask and rank is not None,
+                is_first=rank == 0 and not is_fenced,
             )
             if action:
                 self._do(action, held, seconds)
@@ -145,8 +157,8 @@ class SharedFires:
         for run, row in answers:
             held = self._held.get(run)
             if held is None:
-                if row and row.run == run:
-                    self._outbox.came_late(row)
+                if row and row.run == run and not row.is_over:
+                    self._outbox.has_row(run, row.state)
                 continue
             if action := held.fire.on_row(row, seconds):
                 self._do(action, held, seconds)

@@ -125,7 +125,7 @@ MOVE_LOCKS: LiteralString = """
 """
 BURY: LiteralString = """
     UPDATE pycrond.claims c SET state = 'lost', ended = now()
-    WHERE c.ledger = $1::uuid AND c.ended IS NULL AND NOT c.rerun
+    WHERE c.ledger = $1::uuid AND c.ended IS NULL AND (NOT c.rerun OR $3::bool)
         AND EXISTS (SELECT FROM pycrond.nodes n WHERE n.ledger = $1::uuid AND n.token = $2::uuid)
 """
 BURY_LOCKS: LiteralString = """
@@ -231,7 +231,8 @@ def statements(request: Batch, node: Node, *, again: bool = False) -> tuple[Stat
             parts = _take_over(request, node)
         case Bury():
             dead = (request.ledger, request.token)
-            parts = [Statement(HOLD_DEAD, dead), Statement(BURY, dead), Statement(BURY_LOCKS, dead)]
+            bury = Statement(BURY, (*dead, str(request.all_of_them)))
+            parts = [Statement(HOLD_DEAD, dead), bury, Statement(BURY_LOCKS, dead)]
         case Close():
             parts = _close(_sorted(request.rows), node, again)
         case Tell():
@@ -283,21 +284,16 @@ def _take_over(request: TakeOver, node: Node) -> list[Statement]:
     fires = [{**claim._asdict(), "old": old} for claim, old in request.fires]
     batch = json.dumps(sorted(fires, key=lambda fire: (fire["wall"], fire["fold"], fire["job"])))
     dead = (request.ledger, request.token)
-    return [
-        Statement(HOLD_DEAD, dead),
-        Statement(TAKE_OVER, (batch, *node, *dead)),
-        Statement(MOVE_LOCKS, (batch, node.ledger)),
-        Statement(READ, (batch,)),
-    ]
+    over = Statement(TAKE_OVER, (batch, *node, *dead))
+    move = Statement(MOVE_LOCKS, (batch, node.ledger))
+    return [Statement(HOLD_DEAD, dead), over, move, Statement(READ, (batch,))]
 
 
 def _close(batch: str, node: Node, again: bool) -> list[Statement]:
-    close = [Statement(CLOSE, (batch, *node)), Statement(CLOSE_OWN, (batch,))]
-    touch = [Statement(TOUCH, (batch,))] if again else []
-    return [*close, *touch, Statement(UNLOCK, (batch,)), Statement(READ, (batch,))]
+    following = (CLOSE_OWN, *((TOUCH,) if again else ()), UNLOCK, READ)
+    return [Statement(CLOSE, (batch, *node)), *(Statement(sql, (batch,)) for sql in following)]
 
 
 def _sorted(rows: Sequence[Any]) -> str:
     """Return claims or reports as JSON, in the order of their keys."""
-    ordered: list[Any] = sorted(rows, key=lambda row: (row.wall, row.fold, row.job))
-    return json.dumps([row._asdict() for row in ordered])
+    return json.dumps([row._asdict() for row in sorted(rows, key=lambda row: (row.wall, row.fold, row.job))])

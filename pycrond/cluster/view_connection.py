@@ -112,12 +112,17 @@ def known_version() -> int:
     return schema.VERSION
 
 
-def migrate(conninfo: str, name: str | None, zone: str | None, keep: timedelta | None) -> tuple[int, int]:
-    """Create or convert the tables; return their version before and after. Raises PycrondError."""
+def migrate(
+    conninfo: str, name: str | None, zone: str | None, keep: timedelta | None, new_zone: str
+) -> tuple[int, int]:
+    """Create or convert the tables; return their version before and after. Raises PycrondError.
+
+    `new_zone` is the zone of a cluster that is created without `zone`.
+    """
     with connect(conninfo) as connection:
         from pycrond.cluster import schema  # noqa: PLC0415 -- as above
 
-        return schema.migrate(connection, name, zone, keep)
+        return schema.migrate(connection, name, zone, keep, new_zone)
 
 
 def set_draining(conninfo: str, node: str, *, drains: bool) -> bool:

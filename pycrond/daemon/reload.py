@@ -14,7 +14,8 @@ from pycrond.ledger.rows import FileRows
 from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.runs.command import CommandBuilder
-from pycrond.scheduler.scheduler import Scheduler
+from pycrond.scheduler.agenda import MINUTE
+from pycrond.scheduler.scheduler import CLAIM_AHEAD, Scheduler
 from pycrond.sources.load_result import LoadResult
 from pycrond.sources.loader import Loader
 from pycrond.sources.watch import FileStamp
@@ -55,6 +56,7 @@ class Reloader:
         self._reported: frozenset[Problem] = frozenset()
         self._is_asked = False  # for a reload, by root or the daemon's user
         self._requested_at: float | None = None  # by clock.elapsed
+        self._phase: tuple[datetime, bool] | None = None  # the last minute, and whether the next has come
         self._look_at = 0.0  # by clock.elapsed: when to see whether the request can be carried out
 
     @property
@@ -113,7 +115,7 @@ class Reloader:
     def _jobs_follow_cluster(self) -> None:
         """The loaded jobs are those of the cluster's name and zone."""
         if self._scheduler.cluster and self._loader.identity:
-            self._scheduler.cluster.identity_of_jobs = self._loader.identity
+            self._scheduler.cluster.jobs_follow(self._loader.identity)
 
     def write(self, now: datetime) -> None:
         """Write the loaded jobs to the ledger."""
@@ -144,7 +146,7 @@ class Reloader:
         counts from the next minute on.
         """
         loader, scheduler = self._loader, self._scheduler
-        if scheduler.enter_phase(now):
+        if self._enter_phase(now):
             self._look(now)
             for name in sorted(self.loaded.unknown):  # the log has the answers in this order
                 NAMES.is_settled(name)
@@ -167,6 +169,17 @@ class Reloader:
             return
         self._requested_at = None
         self.reload(now, PORTION)
+
+    def _enter_phase(self, now: datetime) -> bool:
+        """Note a look at the crontabs; return whether it is the first within a second of the next minute, or
+        the first after it came.
+        """
+        last = self._scheduler.agenda.last
+        coming = last + MINUTE
+        is_near = now >= coming - CLAIM_AHEAD or now < last
+        phase = (last, now >= coming) if is_near else None
+        is_new, self._phase = phase is not None and phase != self._phase, phase
+        return is_new
 
     def _note_changed_users(self, now: datetime) -> None:
         """Log users that have appeared, vanished or changed, and load what follows from that."""

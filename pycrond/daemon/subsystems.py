@@ -74,8 +74,10 @@ def build(
         ledger.begin_after(max([spool.upper_run_bound(settings.spool_dir), *output.capture.open_runs]))
     if settings.cluster:
         from pycrond.cluster.cluster import Cluster  # noqa: PLC0415 -- most daemons have none
+        from pycrond.ledger.cluster import ClusterTable  # noqa: PLC0415
 
-        scheduler.join(Cluster(settings, ledger.cluster, runs, poller, scheduler.admission.obstacle))
+        table = ClusterTable(ledger.file)
+        scheduler.join(Cluster(settings, table, runs, poller, scheduler.admission.obstacle))
     alarms = Alarms(settings, ledger, output, builder, runs)
     if scheduler.cluster:
         alarms.join(scheduler.cluster.successes)

@@ -36,7 +36,8 @@ OPEN_FIRES = """
         ORDER BY state IN ('skipped', 'missed'), era DESC, attempt DESC LIMIT 1
     ) WHERE of.is_open = 1 AND (
         runs.id IS NULL AND of.fire < ?
-        OR runs.id > 0 AND (runs.state NOT IN ('claimed', 'waiting', 'running') OR of.told <> 'running')
+        OR runs.state NOT IN ('claimed', 'waiting', 'running')
+        OR of.told <> 'running' AND (runs.state = 'running' OR runs.attempt > 1)
     ) ORDER BY of.fire, of.key
 """
 """Those with something to tell, or nearly so: nothing is told of a run that is claimed. Of several runs for a
@@ -45,6 +46,12 @@ fire, one that was started says more than one that was not.
 STARTED = """
     SELECT 1 FROM runs WHERE key = ? AND wall = ? AND fold = ? AND id <> ?
     AND state NOT IN ('waiting', 'skipped', 'missed')
+"""
+UNTOLD_SINCE = """
+    SELECT min(coalesce(runs.ended_at, of.fire)) FROM cluster_fires AS of JOIN runs ON runs.id = (
+        SELECT id FROM runs WHERE key = of.key AND wall = of.wall AND fold = of.fold
+        ORDER BY state IN ('skipped', 'missed'), era DESC, attempt DESC LIMIT 1
+    ) WHERE of.is_open = 1 AND runs.state NOT IN ('claimed', 'waiting', 'running')
 """
 NEXT_ATTEMPT = (
     "SELECT 1 + coalesce(max(attempt), 1), max(era) FROM runs WHERE key = ? AND wall = ? AND fold = ?"
@@ -160,6 +167,11 @@ class ClusterTable:
         """Return the number of fires whose verdicts are not acknowledged."""
         row = self._file.db.execute("SELECT count(*) FROM cluster_fires WHERE is_open = 1").fetchone()
         return int(row[0])
+
+    def untold_since(self) -> float | None:
+        """Return the time of the first verdict that is not acknowledged; None: all are."""
+        row = self._file.db.execute(UNTOLD_SINCE).fetchone()
+        return None if row[0] is None else float(row[0])
 
     def is_known(self, run: str) -> bool:
         """Return whether this ledger has a fire with this UUID."""

@@ -9,7 +9,6 @@ from datetime import datetime
 from pycrond.errors import Problem
 from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, Reason, State
 from pycrond.ledger import last_runs
-from pycrond.ledger.cluster import ClusterTable
 from pycrond.ledger.database import Database, Work
 from pycrond.ledger.jobs import JobTable
 from pycrond.ledger.rows import FileRows, GapRow, RunRow, Unfinished, WaitingRow
@@ -69,7 +68,6 @@ class Ledger:
         self.last_run = min(int(row[0]), 1 << 62) if row else 0
         """The highest number that a run has."""
         self.jobs = JobTable(self.file)
-        self.cluster = ClusterTable(self.file)
 
     def close(self) -> None:
         self.file.db.close()
@@ -89,9 +87,8 @@ class Ledger:
 
     def begin(self, pid: int, version: str, boot: str, why: str, now: datetime) -> None:
         """Write that a daemon starts."""
-        self._daemon = 1 + (
-            self.file.db.execute("SELECT max(id) FROM daemons WHERE id < 1 << 62").fetchone()[0] or 0
-        )
+        latest = self.file.db.execute("SELECT max(id) FROM daemons WHERE id < 1 << 62").fetchone()[0]
+        self._daemon = 1 + (latest or 0)
         self._began: Work = (BEGIN, [(self._daemon, pid, version, boot, now.timestamp(), why)])
         self.file.write(self._began)
 
@@ -236,9 +233,8 @@ class Ledger:
             "UPDATE runs SET state = ?, reason_code = ?, reason = ?, ended_at = ?, told = 3 WHERE id = ?"
         )
         settled = [(state, *_columns(cause), now.timestamp(), run) for run, cause in rows]
-        # What another node has is no more than a note here.
-        counted = [(run, state) for run, cause in rows if cause.reason is not Reason.ELSEWHERE]
-        self.file.write((statement, settled), *last_runs.changes(counted))
+        own = [(run, state) for run, cause in rows if cause.reason is not Reason.ELSEWHERE]
+        self.file.write((statement, settled), *last_runs.changes(own))
 
     def note(self, rows: Sequence[tuple[int, Cause]]) -> None:
         """Write the causes for which running runs are being ended."""

@@ -6,17 +6,17 @@ from datetime import datetime, timedelta
 
 from pycrond.jobs.events import Abandoned, Event, Missed, Skipped
 from pycrond.jobs.job import Job
-from pycrond.jobs.run import NO_CAUSE, OPEN, Cause, Reason, State
+from pycrond.jobs.run import NO_CAUSE, OPEN, Cause, Fire, Reason, State
 from pycrond.ledger.pauses import Pauses
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.runs.launcher import ClaimedRun
-from pycrond.runs.policy import START, Decision, Situation, Verdict, admit, lock_of, replaced_by
+from pycrond.runs.policy import Decision, Situation, Verdict, admit, lock_of, replaced_by
 from pycrond.runs.runs import Runs
 from pycrond.scheduler.entrance import Entrance
 from pycrond.scheduler.waiting_queue import DISK, Lane, WaitingQueue, lane_of
 
 RETRY_INTERVAL = timedelta(seconds=1)  # until a start that could not be written to a full disk is tried again
-MAX_DECIDED = 10  # runs of users that have a share, in half a turn: each start takes 1 ms
+MAX_DECIDED = 10  # runs of users with a share, in half a turn: each takes 1 ms
 REMOVED = Cause.of(Reason.REMOVED, "the job is gone")
 
 
@@ -150,44 +150,36 @@ class Admission:
     # Decisions
 
     def _decide(self, claimed: ClaimedRun, now: datetime) -> Decision:
-        job, active = claimed.run.job, self._runs.active
-        paused = self._pauses.reason(job.key, now)
+        job = claimed.run.job
         if not job.entry.options.is_unconditional:
             self._start(now)  # what runs matters: start the ones before it first
-        free = self._free_places(job.user)
-        if job.entry.options.is_unconditional and paused is None and free is None:
-            return START
-        lock = lock_of(job)
-        holder = active.lock_holders.get(lock) if lock else None
         is_waiting = self.queue.is_waiting(claimed)
-        situation = Situation(
-            running=tuple(running.run.id for running in active.of_job.get(job.key, ())),
+        situation = self._situation(job, now)._replace(
             waiting=len(self.queue.earlier(claimed)) if is_waiting else self.queue.count(job.key),
-            holder=holder.run.id if holder else 0,
-            full=free == 0,
             queue_full=not is_waiting and self._is_queue_full(job.user),
-            paused=paused,
             late=claimed.late(now).total_seconds(),
         )
         return admit(claimed.run.fire, situation)
 
+    def _situation(self, job: Job, now: datetime) -> Situation:
+        """What runs and what does not, as it concerns a job."""
+        active, lock = self._runs.active, lock_of(job)
+        holder = active.lock_holders.get(lock) if lock else None
+        return Situation(
+            running=tuple(running.run.id for running in active.of_job.get(job.key, ())),
+            holder=holder.run.id if holder else 0,
+            full=self._free_places(job.user) == 0,
+            paused=self._pauses.reason(job.key, now),
+        )
+
     def obstacle(self, job: Job, now: datetime) -> Reason:
-        """Return the reason for which a job could not start now; NONE: it could."""
-        options, active = job.entry.options, self._runs.active
-        lock = lock_of(job)
-        if self._pauses.reason(job.key, now) is not None:
-            return Reason.PAUSED
-        if options.overlap != "allow" and active.of_job.get(job.key):
-            return Reason.OVERLAP
-        if lock and lock in active.lock_holders:
-            return Reason.LOCK
-        return Reason.MAX_RUNNING if self._free_places(job.user) == 0 else Reason.NONE
+        """Return the reason for which a job could not start at once; NONE: it could."""
+        return admit(Fire(job, now, None), self._situation(job, now)).cause.reason
 
     def _free_places(self, user: str) -> int | None:
         """Return how many more runs of a user may start now; None: no limit applies."""
         free = self._runs.free_places(user)
-        if free is not None:
-            free = max(0, free - self._starting_of_user[user])
+        free = None if free is None else max(0, free - self._starting_of_user[user])
         if self.max_running:
             all_free = max(0, self.max_running - self._runs.active.count - len(self._starting))
             free = all_free if free is None else min(free, all_free)
@@ -195,8 +187,8 @@ class Admission:
 
     def _is_queue_full(self, user: str) -> bool:
         shares = self._runs.shares
-        is_limited = shares.waiting and shares.is_limited(user)
-        return bool(is_limited) and self.queue.count_of_user(user) >= shares.waiting
+        most = shares.waiting if shares.is_limited(user) else 0
+        return 0 < most <= self.queue.count_of_user(user)
 
     def _carry_out(self, claimed: ClaimedRun, decision: Decision, now: datetime) -> None:
         """Carry out a decision; `_finish` does the starts and writes to the ledger."""
@@ -260,11 +252,8 @@ class Admission:
         """Write down and log that these claims become no runs: skipped, missed or killed."""
         self._runs.settle(claims, state, now)
         for claimed, cause in claims:
-            run = claimed.run
-            is_missed = state == State.MISSED
-            self._events.append(
-                Missed(run.id, run.job.key) if is_missed else Skipped(run.id, run.job.key, cause)
-            )
+            run, key = claimed.run, claimed.run.job.key
+            self._events.append(Missed(run.id, key) if state == State.MISSED else Skipped(run.id, key, cause))
             if run.fire.attempt > 1:
                 self._events.append(Abandoned(run.id, run.fire, cause))
             detail = f"{run.job.label} {run.fire.at.astimezone():%F %H:%M}: {cause.text}"

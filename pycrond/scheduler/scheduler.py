@@ -41,14 +41,12 @@ class Scheduler:
         """Raises PycrondError where the checkpoint cannot be written. `dialect` is `debian` or `cronie`."""
         self._ledger = ledger
         self._runs = runs
-        self._settings = settings
+        self._settings, self._local_zone = settings, LocalZone()
         self.checkpoint = Checkpoint(settings.checkpoint_path)
         self._last_record = self.checkpoint.read_after_boot(ledger.jobs)
-        self._local_zone = LocalZone()
         self._zone: Zone = machine.local_zone()
-        last, eras = self._last_record[:2]
-        zone = _known_zone(ledger.jobs.zone) or self._zone
-        self.agenda = Agenda((), zone, initial_minute(last, now), eras)
+        zone, first = _known_zone(ledger.jobs.zone) or self._zone, initial_minute(self.last_turn, now)
+        self.agenda = Agenda((), zone, first, self._last_record.eras)
         self._was_down_since: datetime | None = None
         self.pauses = Pauses(ledger.file, now)
         self.clock_changes = ClockChanges(ledger, log, runs.shares, now)
@@ -59,9 +57,8 @@ class Scheduler:
         self.is_draining = False
         """Nothing is started any more: the daemon stops when nothing runs."""
         self._jobs: Mapping[str, Job] = {}
-        self._coming: DueMinute | None = None  # the next minute, computed once
+        self._coming: DueMinute | None = None  # computed once
         self._claims = MinuteClaims(runs, self.delayed)
-        self._phase: tuple[datetime, bool] | None = None
 
     # The start of a daemon
 
@@ -201,7 +198,7 @@ class Scheduler:
 
     def suspend(self) -> None:
         """Leave what is claimed and not begun to the next daemon."""
-        self.cancel()
+        self._claims.cancel()
         self.admission.suspend()
 
     # The time until the next minute
@@ -217,16 +214,6 @@ class Scheduler:
     def is_due(self, now: datetime) -> bool:
         """Return whether a minute has come that did not have its turn yet."""
         return now >= self.agenda.last + MINUTE
-
-    def enter_phase(self, now: datetime) -> bool:
-        """Note a look at the crontabs; return whether it is the first within a second of the next minute, or
-        the first after it came.
-        """
-        coming = self.agenda.last + MINUTE
-        is_near = now >= coming - CLAIM_AHEAD or now < self.agenda.last
-        phase = (self.agenda.last, now >= coming) if is_near else None
-        is_new, self._phase = phase is not None and phase != self._phase, phase
-        return is_new
 
     def next_look(self) -> datetime:
         """When there is something to do: the next minute, the second before it, or a delayed start."""

@@ -21,6 +21,21 @@ ANSWER: dict[str, Any] = {
     "disk": {"waiting_bytes": 7, "trouble": None, "ledger": None, "blocked_runs": 0},
 }
 
+NODE: dict[str, Any] = {
+    "node": "a",
+    "name": "test",
+    "state": "idle",
+    "detail": None,
+    "away_s": 0,
+    "clock_ms": 3,
+    "nodes": 3,
+    "alive": 2,
+    "draining": False,
+    "draining_nodes": 1,
+    "untold": 2,
+    "untold_s": 0,
+}
+
 
 @pytest.mark.parametrize(
     ("facts", "status", "level", "text"),
@@ -66,6 +81,27 @@ ANSWER: dict[str, Any] = {
             {"keeper": False},
             *(Status.HEALTHY, Level.WARNING),
             "the keeper has ended: a daemon that dies is not started again",
+        ),
+        ({"cluster": NODE}, Status.HEALTHY, Level.OK, "3 jobs, 1 running, no start late"),
+        (
+            {"cluster": NODE | {"state": "down", "detail": "connection refused", "away_s": 61}},
+            *(Status.HEALTHY, Level.WARNING),
+            "the cluster's database was not reached for 1 m 1 s (connection refused)",
+        ),
+        (
+            {"cluster": NODE | {"state": "fenced", "detail": "host2 is node a", "away_s": 121}},
+            *(Status.FENCED, Level.CRITICAL),
+            "another has the name of node a (host2 is node a): shared jobs do not run here",
+        ),
+        (
+            {"cluster": NODE | {"state": "fenced", "detail": "host2 is node a", "away_s": 60}},
+            *(Status.HEALTHY, Level.OK),
+            "3 jobs, 1 running, no start late",
+        ),
+        (
+            {"cluster": NODE | {"untold_s": 301}},
+            *(Status.HEALTHY, Level.WARNING),
+            "the cluster's database has not acknowledged a verdict for 5 m 1 s",
         ),
     ],
 )

@@ -38,6 +38,21 @@ STATUS: dict[str, Any] = {
     "lateness_ms": {"total": {"starts": 9, "seconds": 12.5, "within": {"0.1": 5, "1.0": 6, "10.0": 8}}},
 }
 
+NODE: dict[str, Any] = {
+    "node": "a",
+    "name": "test",
+    "state": "idle",
+    "detail": None,
+    "away_s": 0,
+    "clock_ms": -1500,
+    "nodes": 5,
+    "alive": 4,
+    "draining": False,
+    "draining_nodes": 1,
+    "untold": 2,
+    "untold_s": 60,
+}
+
 
 def job(name: str | None, key: str = "", user: str = "root") -> JobRow:
     return JobRow(key or f"{user}/{name}", name, user, "/f", 1, "@daily", None, "UTC", "true", "{}")
@@ -96,6 +111,21 @@ def test_the_figures_of_a_daemon() -> None:
     assert found["pycrond_start_lateness_seconds_bucket", "+Inf"] == 9
     old = samples(Facts(NOW, {"version": "0.0.9"}))
     assert (old["pycrond_up",], ("pycrond_jobs",) in old) == (1, False)
+
+
+def test_the_figures_of_a_node() -> None:
+    found = samples(Facts(NOW, STATUS | {"cluster": NODE}))
+    assert {key: value for key, value in found.items() if key[0].startswith("pycrond_cluster_")} == {
+        ("pycrond_cluster_connected",): 1,
+        ("pycrond_cluster_nodes", "alive"): 3,
+        ("pycrond_cluster_nodes", "draining"): 1,
+        ("pycrond_cluster_nodes", "silent"): 1,
+        ("pycrond_cluster_untold_fires",): 2,
+        ("pycrond_cluster_untold_seconds",): 60,
+        ("pycrond_cluster_clock_disagreement_seconds",): -1.5,
+    }
+    away = samples(Facts(NOW, STATUS | {"cluster": NODE | {"state": "down", "away_s": 1}}))
+    assert away["pycrond_cluster_connected",] == 0
 
 
 def test_the_series_of_a_job() -> None:
@@ -196,7 +226,11 @@ def test_the_ledger_counts_each_end_once_and_goes_on_counting_what_is_folded(tmp
 def exported() -> set[str]:
     """Return the names of all samples."""
     facts = Facts(
-        NOW, STATUS, [job("a")], [totals("a")], expected=[ExpectedRow("root/a", "a", 1, 1.0, 0.0, None)]
+        NOW,
+        STATUS | {"cluster": NODE},
+        [job("a")],
+        [totals("a")],
+        expected=[ExpectedRow("root/a", "a", 1, 1.0, 0.0, None)],
     )
     return {key[0] for key in samples(facts)}
 

@@ -29,6 +29,7 @@ from pycrond.cluster.protocol import (
     Close,
     Confirm,
     LastFires,
+    LastSuccess,
     Open,
     TakeOver,
     Tell,
@@ -56,6 +57,7 @@ def test_the_order_of_requests() -> None:
     agent = Agent(lambda: 0.5, 0.0)
     requests: list[Work] = [
         Copy((), Answer(0, ())),
+        LastSuccess(12, ()),
         LastFires(1, (), 0.0),
         Open(2),
         Tell(3, ()),

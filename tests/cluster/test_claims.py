@@ -203,6 +203,9 @@ def test_a_dead_node_is_buried(one: Agent, two: Agent, database: str) -> None:
     assert [row.state for row in one.tell(report(lost, "running"))] == ["running"], "it was not lost"
     assert [row.state for row in one.tell(report(lost, "succeeded"))] == ["succeeded"]
     assert [row.state for row in one.tell(report(lost, "running"))] == ["succeeded"], "a late message"
+    two.request(Bury, one.ledger, token_of(two, "one"), True)
+    assert one.open() == ()
+    assert locks(database) == {}
 
 
 def test_closing_a_fire(one: Agent, two: Agent) -> None:

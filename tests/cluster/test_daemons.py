@@ -1,6 +1,7 @@
 """Nodes of a cluster, as real daemons: which of them runs what."""
 
 import os
+import re
 import signal
 from collections.abc import Iterable
 from pathlib import Path
@@ -36,22 +37,53 @@ def are_decided(nodes: Iterable[Crond], name: str, count: int = 1) -> bool:
     return all(len(states) >= count for states in over)
 
 
-def test_a_shared_job_runs_on_one_node_and_the_others_know_which(
-    make_node: MakeNode, database: str, tmp_path: Path
-) -> None:
-    crontab = SHARED.format(tally=tmp_path / "tally") + "#: name=own\n* * * * * true\n"
-    nodes = [make_node(name, crontab) for name in ("a", "b", "c")]
-    start(*nodes, at="2031-03-01 11:59:50")
-    wait_for(lambda: are_decided(nodes, "shared") and are_decided(nodes, "own"), *nodes)
+def test_each_job_runs_where_it_may(make_node: MakeNode, database: str, tmp_path: Path) -> None:
+    locked = f"mkdir {tmp_path}/lock && sleep 0.3 && rmdir {tmp_path}/lock || echo both >>{tmp_path}/fault"
+    crontab = SHARED.format(tally=tmp_path / "tally") + (
+        "#: name=own\n* * * * * true\n"
+        f"#: name=one-db on=one:db\n* * * * * echo >>{tmp_path}/one\n"
+        f"#: name=each-db on=db\n* * * * * echo >>{tmp_path}/each\n"
+        "#: name=nowhere on=one:gpu\n* * * * * false\n"
+    )
+    crontab += "".join(f"#: name=j{number} on=one\n* * * * * true\n" for number in range(20))
+    crontab += "".join(
+        f"#: name=lock{number} on=one overlap=queue lock=cluster:x\n* * * * * {locked}\n"
+        for number in range(4)
+    )
+    names = [name for line in crontab.splitlines() for name in re.findall("^#: name=(\\S+)", line)]
+    a = make_node("a", crontab, node_labels="db")
+    b = make_node("b", crontab, node_labels="db,web")
+    c = make_node("c", crontab)
+    nodes = [a, b, c]
+    start(*nodes, at="2031-03-01 11:59:45")
+    c.run("cluster", "drain")
+    wait_for(lambda: (c.status() or {})["cluster"]["draining"], *nodes)
+    wait_for(lambda: all(are_decided(nodes, name) for name in names), *nodes)
+
+    # A shared job runs once, and the others know where.
     assert len((tmp_path / "tally").read_text().splitlines()) == 1
-    wait_for(lambda: [row[2] for row in rows(database)] == ["succeeded"], *nodes)
-    (_, winner, _, _) = rows(database)[0]
+    wait_for(lambda: all(state not in {"claimed", "running"} for _, _, state, _ in rows(database)), *nodes)
+    verdicts = {job: (node, state, reason) for job, node, state, reason in rows(database)}
+    winner = verdicts["root/shared"][0]
     for node in nodes:
         is_winner = node.environment["PYCROND_NODE"] == winner
-        expected = ("succeeded", "") if is_winner else ("skipped", "elsewhere")
-        assert outcomes(node, "shared") == [expected]
+        assert outcomes(node, "shared") == [("succeeded", "") if is_winner else ("skipped", "elsewhere")]
         assert outcomes(node, "own") == [("succeeded", "")]
         node.run("audit")
+
+    # A label says where a job may run.
+    assert len((tmp_path / "one").read_text().splitlines()) == 1
+    assert len((tmp_path / "each").read_text().splitlines()) == 2
+    assert outcomes(c, "each-db") == [("skipped", "elsewhere")]
+    assert verdicts["root/nowhere"][1:] == ("skipped", "no-node")
+
+    # A node that is draining claims nothing; the others share the fires.
+    assert {verdicts[f"root/j{number}"][0] for number in range(20)} == {"a", "b"}
+
+    # One run at a time holds a lock of the cluster.
+    assert not (tmp_path / "fault").exists()
+    assert [verdicts[f"root/lock{number}"][1] for number in range(4)] == ["succeeded"] * 4
+    assert execute(database, "SELECT name FROM pycrond.locks") == []
 
 
 def test_without_the_database_shared_jobs_are_skipped_and_others_run(
@@ -92,49 +124,6 @@ def test_a_daemon_that_dies_between_claim_and_start_starts_the_run_once(
     wait_for(lambda: rows(database) == [("root/shared", "a", "succeeded", "")], node)
     assert len((tmp_path / "tally").read_text().splitlines()) == 1
     node.run("audit")
-
-
-def test_a_label_says_which_nodes_may_run_a_job(make_node: MakeNode, database: str, tmp_path: Path) -> None:
-    crontab = (
-        f"#: name=one-db on=one:db\n* * * * * echo >>{tmp_path}/one\n"
-        f"#: name=each-db on=db\n* * * * * echo >>{tmp_path}/each\n"
-        "#: name=nowhere on=one:gpu\n* * * * * false\n"
-    )
-    nodes = [
-        make_node("a", crontab, node_labels="db"),
-        make_node("b", crontab, node_labels="db,web"),
-        make_node("c", crontab),
-    ]
-    start(*nodes, at="2031-03-01 11:59:50")
-    wait_for(lambda: all(are_decided(nodes, name) for name in ("one-db", "each-db", "nowhere")), *nodes)
-    assert len((tmp_path / "one").read_text().splitlines()) == 1
-    assert len((tmp_path / "each").read_text().splitlines()) == 2
-    assert outcomes(nodes[2], "each-db") == [("skipped", "elsewhere")]
-    wait_for(lambda: ("root/nowhere", "skipped", "no-node") in rows(database, "job, state, reason"), *nodes)
-
-
-def test_a_draining_node_claims_nothing(make_node: MakeNode, database: str, tmp_path: Path) -> None:
-    crontab = "".join(f"#: name=j{number} on=one\n* * * * * true\n" for number in range(20))
-    nodes = [make_node(name, crontab) for name in ("a", "b")]
-    start(*nodes, at="2031-03-01 11:59:40")
-    nodes[0].run("cluster", "drain")
-    wait_for(lambda: (nodes[0].status() or {})["cluster"]["draining"], *nodes)
-    wait_for(lambda: all(are_decided(nodes, f"j{number}") for number in range(20)), *nodes)
-    assert {row[:3] for row in rows(database, "node, state, reason")} == {("b", "succeeded", "")}
-
-
-def test_a_lock_of_the_cluster_is_held_by_one_run(make_node: MakeNode, database: str, tmp_path: Path) -> None:
-    job = "* * * * * mkdir {0}/lock && sleep 0.3 && rmdir {0}/lock || echo both >>{0}/fault\n"
-    crontab = "".join(
-        f"#: name=j{number} on=one overlap=queue lock=cluster:x\n{job.format(tmp_path)}"
-        for number in range(4)
-    )
-    nodes = [make_node(name, crontab) for name in ("a", "b")]
-    start(*nodes, at="2031-03-01 11:59:50")
-    wait_for(lambda: all(are_decided(nodes, f"j{number}") for number in range(4)), *nodes)
-    assert not (tmp_path / "fault").exists()
-    wait_for(lambda: [row[2] for row in rows(database)] == ["succeeded"] * 4, *nodes)
-    assert execute(database, "SELECT name FROM pycrond.locks") == []
 
 
 def test_what_all_nodes_missed_is_caught_up_once(make_node: MakeNode, database: str, tmp_path: Path) -> None:

@@ -53,6 +53,14 @@ def test_the_chain_of_tokens() -> None:
     assert isinstance(mine.judge([row("twin's", instance=mine.instance)], 0.0), Wait)
 
 
+def test_a_failover_may_bring_back_the_row_that_was_taken() -> None:
+    mine = identity()
+    assert mine.judge([row("t")], 0.0) == Take(("t",))
+    mine.taken()
+    assert mine.judge([row("t")], 0.0) == Take(("t",))
+    assert isinstance(mine.judge([row("u")], 0.0), Wait)
+
+
 def test_two_rows_must_both_be_free() -> None:
     mine = identity()
     rows = [row("t", name="old"), row("u", ledger="M")]

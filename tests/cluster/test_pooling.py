@@ -75,6 +75,5 @@ def test_transactions_of_two_agents_share_a_connection(
     assert [row.state for row in told] == ["succeeded"] * len(fires)
     assert two.ask(claim())[0].node == "two"
     assert not one.has_answer(broken)
-    assert postgres.execute(
-        "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('pycrond one', 'pycrond two')"
-    ) == [(1,)]
+    count = "SELECT count(*) FROM pg_stat_activity WHERE application_name IN ('pycrond one', 'pycrond two')"
+    wait_until(lambda: postgres.execute(count) == [(1,)])

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.model.database import Fire
-from tests.cluster.model.node import MINUTE, ModelNode, write_without_waiting
+from tests.cluster.model.node import MINUTE, ModelNode
+from tests.cluster.model.runs import write_without_waiting
 from tests.cluster.model.world import BEGIN, World
 
 Make = Callable[..., World]
@@ -128,6 +129,15 @@ def test_without_a_database_one_node_starts_what_may_run_in_a_partition(
     world.heal()
 
 
+def test_a_node_whose_name_another_machine_has_starts_nothing(make: Make) -> None:
+    world = make("part", "plain")
+    world.nodes[0].link.fence()
+    for _ in range(10):
+        run_to(world, 30)
+    assert not [start for start in world.nodes[0].starts if start.at > BEGIN + 80]
+    world.heal()
+
+
 def test_questions_are_not_collected_while_the_database_is_away(make: Make) -> None:
     world = make("plain", "rerun", "part")
     world.lose_database()
@@ -193,6 +203,40 @@ def test_a_reload_before_the_minute_leaves_the_fire(make: Make) -> None:
         node.reload()
     wall = run_to(world, 5)
     assert len(starts(world, "plain", wall)) == 1
+    world.heal()
+
+
+def test_a_job_that_is_removed_before_its_minute_leaves_no_open_row(make: Make) -> None:
+    world = make("plain")
+    world.run_on(int(-world.now % MINUTE) - 1)
+    wall = int(world.now) // MINUTE + 1
+    assert row(world, "plain", wall).state == "claimed"
+    for node in world.nodes:
+        node.jobs = {}
+        node.reload()
+    world.run_on(40)
+    fire = row(world, "plain", wall)
+    assert (fire.state, fire.reason) == ("skipped", "removed")
+    assert not starts(world, "plain", wall)
+
+
+def test_a_fire_that_all_nodes_left_is_caught_up(make: Make) -> None:
+    """They had written it down, and none could ask for it."""
+    world = make("once")
+    world.run_on(int(-world.now % MINUTE) - 10)
+    world.lose_database()
+    world.run_on(9)
+    wall = int(world.now) // MINUTE + 1
+    for node in world.nodes:
+        assert len(node.ledger.waiting()) == 1
+        world.crash(node, with_machine=True)
+    world.has_database = True
+    world.run_on(31)
+    for node in world.nodes:
+        node.boot(world.now)
+    world.run_on(150)
+    assert row(world, "once", wall).state == "succeeded"
+    assert len(starts(world, "once", wall)) == 1
     world.heal()
 
 

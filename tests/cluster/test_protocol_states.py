@@ -18,7 +18,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.cluster.model.node import ModelNode, write_without_waiting
+from tests.cluster.model.node import ModelNode
+from tests.cluster.model.runs import write_without_waiting
 from tests.cluster.model.world import SHARED, World
 
 FEW = 12

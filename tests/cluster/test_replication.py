@@ -87,14 +87,17 @@ def test_a_failover_keeps_what_was_confirmed(pair: Pair, agents: Agents) -> None
     one, two = agents.ready("one"), agents.ready("two")
     kept, gone = claim("root/kept"), claim("root/gone")
     assert one.ask(kept)[0].node == "one"
-    pair.second.freeze()
+    pair.second.stop()
     number = one.send(Ask, 0.0, [gone])
     wait_until(pair.waiting)
     (pid,) = pair.waiting()
     pair.first.execute(f"SELECT pg_cancel_backend({pid})")
     wait_until(lambda: pair.first.execute("SELECT count(*) FROM pycrond.claims") == [(2,)])
+    assert two.ask(gone._replace(run=str(uuid4())))[0].run == gone.run, "a row that can be read"
     pair.first.stop()
-    pair.second.thaw()
+    pair.second.start()
+    rows = pair.second.execute("SELECT job FROM pycrond.claims")
+    assert rows == [("root/kept",)], "the row is not replicated"
     pair.second.promote()
     pair.second.set_synchronous("")
     assert two.ask(kept._replace(run=str(uuid4())))[0].run == kept.run

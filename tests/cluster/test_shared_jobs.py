@@ -21,32 +21,23 @@ def job(options: str, command: str = "true") -> Job:
 
 
 @pytest.mark.parametrize(
-    ("options", "name", "label", "policy", "locks", "rerun", "waits"),
+    ("options", "name", "label", "policy", "locks", "flags"),
     [
-        ("on=one", "me/job", None, Policy(), (), False, False),
-        ("on=one:db", "me/job", "db", Policy(), (), False, False),
-        ("on=one node-loss=rerun", "me/job", None, Policy(confirms=True), (), True, False),
-        ("on=one on-partition=run", "me/job", None, Policy(runs_in_partition=True), (), False, False),
-        ("on=one overlap=skip", "me/job", None, Policy(confirms=True), ("overlap:me/job",), False, False),
-        ("on=one overlap=queue", "me/job", None, Policy(confirms=True), ("overlap:me/job",), False, True),
-        (
-            "on=one lock=cluster:x",
-            "me/job",
-            None,
-            Policy(confirms=True),
-            ("lock:me/x", "overlap:me/job"),
-            False,
-            False,
-        ),
-        ("on=every lock=cluster:x", "me/job@a", None, Policy(confirms=True), ("lock:me/x",), False, False),
+        ("on=one", "me/job", None, Policy(), (), (False, False)),
+        ("on=one:db", "me/job", "db", Policy(), (), (False, False)),
+        ("on=one node-loss=rerun", "me/job", None, Policy(confirms=True), (), (True, False)),
+        ("on=one on-partition=run", "me/job", None, Policy(runs_in_partition=True), (), (False, False)),
+        ("on=one overlap=skip", "me/job", None, Policy(confirms=True), ("overlap:me/job",), (False, False)),
+        ("on=one overlap=queue", "me/job", None, Policy(confirms=True), ("overlap:me/job",), (False, True)),
+        ("on=one lock=cluster:x", "me/job", None, Policy(confirms=True), ("lock:me/x",), (False, False)),
+        ("on=every lock=cluster:x", "me/job@a", None, Policy(confirms=True), ("lock:me/x",), (False, False)),
         (
             "on=every lock=cluster:global:x",
             "me/job@a",
             None,
             Policy(confirms=True),
             ("lock:global:x",),
-            False,
-            False,
+            (False, False),
         ),
         (
             "on=db lock=cluster:x overlap=queue",
@@ -54,10 +45,9 @@ def job(options: str, command: str = "true") -> Job:
             "db",
             Policy(confirms=True),
             ("lock:me/x",),
-            False,
-            True,
+            (False, True),
         ),
-        ("on=one lock=x", "me/job", None, Policy(), (), False, False),  # of this machine
+        ("on=one lock=x", "me/job", None, Policy(), (), (False, False)),  # of this machine
     ],
 )
 def test_the_options_are_what_the_cluster_is_asked_for(
@@ -66,18 +56,15 @@ def test_the_options_are_what_the_cluster_is_asked_for(
     label: str | None,
     policy: Policy,
     locks: tuple[str, ...],
-    rerun: bool,
-    waits: bool,
+    flags: tuple[bool, bool],
 ) -> None:
     made = job(options)
     assert cluster_name(made, "a") == name
     assert label_of(made) == label
     claim = claim_of(Fire(made, AT, MINUTE), "run", "a", AT.timestamp())
     assert claim[:5] == (name, MINUTE, 0, "run", AT.timestamp())
-    if "lock=cluster" in options and "on=one" in options:
-        locks = tuple(lock for lock in locks if lock in claim.locks)
     assert claim.locks == locks
-    assert (claim.rerun, claim.waits) == (rerun, waits)
+    assert (claim.rerun, claim.waits) == flags
     assert policy_of(made) == policy
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 from datetime import timedelta
+from zoneinfo import available_timezones
 
 from pycrond.cli.arguments import add_json, positive_count
 from pycrond.cli.cluster import status_report, status_table
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("node_name", nargs="?", metavar="NODE", help=about)
     about = "with migrate: the cluster's name, from which H and jitter of shared jobs are drawn"
     parser.add_argument("--name", metavar="NAME", help=about)
-    about = "with migrate: the time zone of shared jobs without CRON_TZ"
+    about = "with migrate: the time zone of shared jobs without CRON_TZ (at first that of this machine)"
     parser.add_argument("--zone", metavar="ZONE", help=about)
     about = "with migrate: days after which rows are deleted"
     parser.add_argument("--keep", type=positive_count, metavar="DAYS", help=about)
@@ -71,7 +72,10 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> int:
     if options.zone:
         machine.load_zone(options.zone)  # raises for an unknown one
     keep = timedelta(days=options.keep) if options.keep else None
-    before, after = view_connection.migrate(conninfo_of(settings), options.name, options.zone, keep)
+    here = machine.local_zone().name
+    new_zone = here if here in available_timezones() else "UTC"  # a rule in a file has no name
+    asked = (options.name, options.zone, keep)
+    before, after = view_connection.migrate(conninfo_of(settings), *asked, new_zone)
     with cluster_view(settings) as database:
         cluster = database.cluster()
     done = f"has version {after}" if before == after else f"created, version {after}"

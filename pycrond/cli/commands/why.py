@@ -19,6 +19,7 @@ from pycrond.cli.settings_layers import load_settings
 from pycrond.cli.time_input import MINUTE, moment
 from pycrond.errors import PycrondError
 from pycrond.host import machine
+from pycrond.jobs.run import Reason
 from pycrond.ledger import codec
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow, RunRow
@@ -52,10 +53,19 @@ def run(options: argparse.Namespace) -> int:
         print_line(rule)
     print_line("It is due then." if due else "It is not due then.")
     _print_runs(runs, minute, due=due)
+    if node := _other_node(runs):
+        print_line(f"Node {node} has it; how it ended there: pycrond history --cluster {options.job}")
     standing = reader.standings([job.key]).get(job.key)
     if standing and standing.failing_since is not None:
         print_line(f"The job is {failing(standing.failing_since, standing.failures, terminal.here())}.")
     return 0
+
+
+def _other_node(runs: Sequence[RunRow]) -> str | None:
+    """Return the node of the cluster that has the fire, as this node was told."""
+    start, end = f"{Reason.ELSEWHERE}: ", " has it"
+    reasons = [run.reason for run in runs if run.reason.startswith(start) and run.reason.endswith(end)]
+    return next((reason.removeprefix(start).removesuffix(end) for reason in reasons), None)
 
 
 def _loaded_job(reader: Reader, word: str) -> JobRow:

@@ -1,14 +1,18 @@
 """Rules for common problems of a cluster: facts in, findings with a remedy out. Pure."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from statistics import median
 
+from pycrond import clock
 from pycrond.cli.doctor.cluster_probe import ClusterFacts
 from pycrond.cli.doctor.facts import Finding, Level
 from pycrond.cluster.membership import MAX_DISAGREEMENT
 from pycrond.cluster.probe import STATEMENT_POOLING, Probe
 from pycrond.cluster.view_connection import INSTALL
 from pycrond.cluster.view_rows import differing_digests
+from pycrond.errors import PycrondError
+from pycrond.schedule.timezone import Zone
 from pycrond.text import duration
 
 WARNING_SKEW_MS = 1000
@@ -125,8 +129,21 @@ def _clock(_: ClusterFacts, probe: Probe) -> Findings:
         yield Finding("ok", "cluster-clock", text)
 
 
+def _are_alike(one: str, other: str) -> bool:
+    """Return whether two time zones have the same clock for two years, as UTC and Etc/UTC do."""
+    if one == other:
+        return True
+    try:
+        zones = Zone.of(one), Zone.of(other)
+    except PycrondError:
+        return False
+    now = clock.now()
+    weeks = [now + timedelta(weeks=number) for number in range(104)]
+    return all(zones[0].wall(at) == zones[1].wall(at) for at in weeks)
+
+
 def _zone(facts: ClusterFacts, probe: Probe) -> Findings:
-    if probe.cluster and probe.cluster.zone != facts.zone:
+    if probe.cluster and not _are_alike(probe.cluster.zone, facts.zone):
         text = f"shared jobs without CRON_TZ follow {probe.cluster.zone}, this machine's others {facts.zone}"
         remedy = f"write CRON_TZ into the crontab, or {MIGRATE} --zone {facts.zone}"
         yield Finding("warning", "cluster-zone", text, remedy)

@@ -72,12 +72,15 @@ class NodeDocument(TypedDict):
     name: Annotated[str | None, "of the cluster; null: it was never reached"]
     state: Annotated[str, "of the connection to the database: idle, asking, stalled, down, fenced, …"]
     detail: str | None
+    away_s: Annotated[int, "for how long the database was not connected; 0: it is"]
     nodes: int
     alive: int
     draining: bool
+    draining_nodes: Annotated[int, "living ones"]
     clock_ms: Annotated[int, "by how much this clock is ahead of the median of the nodes"]
     undecided: Annotated[int, "fires about which it is not decided yet"]
     untold: Annotated[int, "fires of which the database has not acknowledged the verdict"]
+    untold_s: Annotated[int, "since when the first of them is over"]
 
 
 class StatusDocument(TypedDict):

@@ -1,6 +1,7 @@
 """The rules of the cluster's database, without a database: rows, locks and nodes, changed by whole requests."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import count
 from typing import NamedTuple
 
@@ -69,6 +70,10 @@ def key_of(row: Claim | Report | Fire) -> Key:
     return row.wall, row.fold, row.job
 
 
+def runs(rows: Iterable[Claim | Report]) -> set[str]:
+    return {row.run for row in rows}
+
+
 class ModelDatabase:
     """What the database has, and what each request does to it."""
 
@@ -83,48 +88,55 @@ class ModelDatabase:
 
     def execute(self, request: Request, sender: Sender, now: float) -> Answer | Nodes:
         """Carry a request out, and return its answer."""
-        rows: list[Row] = []
+        if isinstance(request, Beat):
+            return self._beat(request, sender, now)
+        self._change(request, sender, now)
+        return Answer(request.number, tuple(self._rows(request, sender)))
+
+    def _change(self, request: Request, sender: Sender, now: float) -> None:
         match request:
-            case Beat():
-                return self._beat(request, sender, now)
             case Ask():
                 self._ask(request, sender, now)
-                rows = self._read(request.claims)
             case Confirm(runs=reports):
-                for report in reports:
-                    fire = self.fires.get(key_of(report))
-                    if fire and fire.run == report.run and fire.state in {"claimed", "running"}:
-                        fire.state = "running"
-                        rows.append(fire.row)
+                self._confirm(reports)
             case TakeOver():
-                rows = self._take_over(request, sender)
-            case Abandoned(ledger=ledger):
-                rows = [
-                    fire.row
-                    for fire in self.fires.values()
-                    if fire.ledger == ledger and fire.rerun and not fire.is_over
-                ]
+                self._take_over(request, sender)
             case Bury():
                 self._bury(request)
             case Close(rows=reports):
                 self._close(reports, sender)
-                rows = self._read(reports)
             case Tell(rows=reports):
                 for report in reports:
                     self._tell(report, sender)
-                rows = self._read(reports)
-            case Open():
-                rows = [
-                    fire.row
-                    for fire in self.fires.values()
-                    if fire.ledger == sender.ledger and not fire.is_over
+
+    def _rows(self, request: Request, sender: Sender) -> list[Row]:
+        match request:
+            case Ask(claims=asked) | Close(rows=asked) | Tell(rows=asked):
+                return self._read(asked)
+            case Confirm(runs=reports):
+                return [
+                    row for row in self._read(reports) if row.state == "running" and row.run in runs(reports)
                 ]
+            case TakeOver(fires=pairs):
+                claims = tuple(claim for claim, _ in pairs)
+                return [row for row in self._read(claims) if not row.is_over and row.run in runs(claims)]
+            case Abandoned() | Open():
+                is_own = isinstance(request, Open)
+                ledger = sender.ledger if isinstance(request, Open) else request.ledger
+                return [fire.row for fire in self._open_of(ledger) if fire.rerun or is_own]
             case LastFires(jobs=jobs):
-                for job in jobs:
-                    of_job = [fire for fire in self.fires.values() if fire.job == job]
-                    if of_job:
-                        rows.append(max(of_job, key=lambda fire: (fire.wall, fire.fold)).row)
-        return Answer(request.number, tuple(rows))
+                newest = {fire.job: fire for fire in sorted(self.fires.values(), key=key_of)}
+                return [newest[job].row for job in jobs if job in newest]
+        return []
+
+    def _open_of(self, ledger: str) -> list[Fire]:
+        return [fire for fire in self.fires.values() if fire.ledger == ledger and not fire.is_over]
+
+    def _confirm(self, reports: tuple[Report, ...]) -> None:
+        for report in reports:
+            fire = self.fires.get(key_of(report))
+            if fire and fire.run == report.run and fire.state in {"claimed", "running"}:
+                fire.state = "running"
 
     def _read(self, asked: tuple[Claim, ...] | tuple[Report, ...]) -> list[Row]:
         return [self.fires[key].row for row in asked if (key := key_of(row)) in self.fires]
@@ -168,22 +180,19 @@ class ModelDatabase:
     def _is_dead(self, ledger: str, token: str) -> bool:
         return any((node.ledger, node.token) == (ledger, token) for node in self.nodes.values())
 
-    def _take_over(self, request: TakeOver, sender: Sender) -> list[Row]:
-        rows = []
-        is_dead = self._is_dead(request.ledger, request.token)
+    def _take_over(self, request: TakeOver, sender: Sender) -> None:
+        if not self._is_dead(request.ledger, request.token):
+            return
         for claim, old in sorted(request.fires, key=lambda pair: key_of(pair[0])):
             fire = self.fires.get(key_of(claim))
-            if fire is None or fire.is_over or not fire.rerun:
+            is_old = fire and (fire.run, fire.ledger) == (old, request.ledger)
+            if fire is None or not is_old or fire.is_over or not fire.rerun:
                 continue
-            if fire.run == old and fire.ledger == request.ledger and is_dead:
-                fire.run, fire.node, fire.ledger = claim.run, *sender[:2]
-                fire.state = "waiting" if fire.state == "waiting" else "claimed"
-                for name, (run, _) in self.locks.items():
-                    if run == old:
-                        self.locks[name] = claim.run, sender.ledger
-            if fire.run == claim.run:
-                rows.append(fire.row)
-        return rows
+            fire.run, fire.node, fire.ledger = claim.run, *sender[:2]
+            fire.state = "waiting" if fire.state == "waiting" else "claimed"
+            for name, (run, _) in self.locks.items():
+                if run == old:
+                    self.locks[name] = claim.run, sender.ledger
 
     def _bury(self, request: Bury) -> None:
         if not self._is_dead(request.ledger, request.token):
@@ -233,6 +242,3 @@ class ModelDatabase:
     def set_labels(self, node: str, labels: tuple[str, ...]) -> None:
         empty = NodeRow(node, "", "", False, (), "1", None, "")
         self.nodes[node] = self.nodes.get(node, empty)._replace(labels=labels)
-
-    def snapshot(self) -> dict[Key, Fire]:
-        return {key: replace(fire) for key, fire in self.fires.items()}

@@ -96,6 +96,12 @@ class ModelLink:
         database.set_labels(self.node, labels)
         self._received.append(Greeting(self.connection, "cluster", "UTC", 90 * 86_400.0))
 
+    def fence(self) -> None:
+        """Another machine has the node's name."""
+        self.mode = "stuck"
+        self.status = Status("fenced", "another")
+        self._received.append(self.status)
+
     def lose_connection(self) -> None:
         """Lose the connection, and the answers that are on their way."""
         self.status = Status("down")

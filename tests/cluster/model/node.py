@@ -1,11 +1,9 @@
 """A node with the real protocol and a real ledger; its scheduler and its runs are as small as can be."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, NamedTuple
+from typing import Any
 from unittest.mock import patch
 
 from pycrond import clock
@@ -14,74 +12,20 @@ from pycrond.cluster.cluster import Cluster
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Cause, Fire, Outcome, Reason, Run, State
 from pycrond.jobs.shared_identity import SharedIdentity
-from pycrond.ledger.database import Database, Work
+from pycrond.ledger.cluster import ClusterTable
 from pycrond.ledger.rows import GapRow
 from pycrond.ledger.writer import Ledger
 from pycrond.runs.launcher import ClaimedRun
 from pycrond.scheduler.jitter import delay
 from pycrond.settings import Settings
 from tests.cluster.model.link import ModelLink
+from tests.cluster.model.runs import ModelRuns, Start
 
+IDENTITY = SharedIdentity("cluster", "UTC")
 MINUTE = 60
 MAX_LATENESS = 300.0  # seconds, beyond which minutes are passed over
 DIED = Cause.of(Reason.DAEMON_DOWN, "it died before this was started")
 TABLES = ("runs", "cluster_fires", "cluster_node", "last_runs")
-
-
-def write_without_waiting() -> AbstractContextManager[object]:
-    """Have ledgers not wait for the disk: it survives all crashes here."""
-
-    def write(database: Database, *work: Work) -> bool:
-        database.write(*work)
-        return not database.has_pending
-
-    return patch.object(Database, "write_durably", write)
-
-
-class Start(NamedTuple):
-    """A run that was started."""
-
-    key: str
-    wall: int
-    node: str
-    run: str
-    at: float
-    ends_at: float
-
-
-class ModelRuns:
-    """Claims runs in the ledger; takes the place of `Runs`."""
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self.lines: list[str] = []
-        self.termination = SimpleNamespace(log=self)
-        self.launcher = SimpleNamespace(discard=lambda claims: None)
-
-    def write(self, event: str, detail: str, now: Any, *, level: str = "info") -> None:
-        """Take a line of the log."""
-        self.lines.append(f"{event} {detail}")
-
-    def claim(self, fires: Sequence[Fire]) -> list[ClaimedRun]:
-        pairs = zip(fires, self._ledger.claim(fires), strict=True)
-        return [
-            ClaimedRun(Run.claimed(run, fire), has_waited=bool(fire.start_at))
-            for fire, run in pairs
-            if run is not None
-        ]
-
-    def make_ready(self, claims: Sequence[ClaimedRun]) -> None:
-        if self._ledger.may_start([claimed.run.id for claimed in claims]):
-            for claimed in claims:
-                claimed.run.enter(State.CLAIMED)
-
-    def cancel(self, claims: Sequence[ClaimedRun]) -> None:
-        self._ledger.cancel([claimed.run.id for claimed in claims])
-
-    def settle(self, claims: Sequence[tuple[ClaimedRun, Cause]], state: State, now: Any) -> None:
-        for claimed, cause in claims:
-            claimed.run.enter(state, cause)
-        self._ledger.settle([(claimed.run.id, cause) for claimed, cause in claims], state, now)
 
 
 class CrashError(Exception):
@@ -138,9 +82,12 @@ class ModelNode:
         with patch.object(cluster_module, "AgentLink", lambda *arguments: self.link):
             runs: Any = self._runs
             poller: Any = None
-            self.cluster = Cluster(settings, self.ledger.cluster, runs, poller, self.obstacle)
+            table = ClusterTable(self.ledger.file)
+            table.node_id()
+            table.remember(IDENTITY, "")
+            self.cluster = Cluster(settings, table, runs, poller, self.obstacle)
         self.link.ledger = self.cluster.membership.ledger
-        self.cluster.identity = self.cluster.identity_of_jobs = SharedIdentity("cluster", "UTC")
+        self.cluster.jobs_follow(IDENTITY)
         self.cluster.replace_jobs(self.jobs, ())
         self._ahead = 0
         self._recover(now)

@@ -10,7 +10,8 @@ from pycrond.crontab.parser import parse
 from pycrond.jobs.job import Job, make_jobs
 from pycrond.jobs.run import ENDS, State
 from tests.cluster.model.database import OPEN, Fire, ModelDatabase, Sender
-from tests.cluster.model.node import MINUTE, ModelNode, Start
+from tests.cluster.model.node import MINUTE, ModelNode
+from tests.cluster.model.runs import Start
 
 BEGIN = 1_750_000_020  # a minute begins
 SHARED = {
@@ -22,8 +23,8 @@ SHARED = {
     "again": "on=one node-loss=rerun overlap=queue",
     "part": "on=one on-partition=run",
     "label": "on=one:db",
-    "late": "on=one jitter=25",
-    "slow": "on=one jitter=300",
+    "late": "on=one jitter=25s",
+    "slow": "on=one jitter=5m",
     "once": "on=one missed=once",
     "each": "on=every lock=cluster:shared",
 }
@@ -36,7 +37,9 @@ RECOVERY_TIME = 1_200  # seconds
 
 def make_job(name: str, options: str) -> Job:
     text = f"#: name={name} {options}\n* * * * * true\n"
-    (job,) = make_jobs(parse(text.encode(), "f").entries, "me")
+    table = parse(text.encode(), "f")
+    assert not table.problems, table.problems
+    (job,) = make_jobs(table.entries, "me")
     return job
 
 
@@ -61,7 +64,7 @@ class World:
         ]
         for node in self.nodes:
             node.boot(self.now)
-        self.run_on(80)  # all have rows, and all nodes know each other
+        self.run_on(380 if "slow" in jobs else 80)  # all jobs have rows, and all nodes know each other
 
     # Time
 
@@ -203,7 +206,7 @@ class World:
             elif node not in dead and not node.lives:
                 node.boot(self.now)
         self.release_held_bytes()
-        self.run_on(200)
+        self.run_on(420 if "me/slow" in self.nodes[0].jobs else 200)  # until all gaps are decided about
         for _ in range(RECOVERY_TIME // 20):
             if self.is_settled(dead):
                 break
@@ -213,7 +216,13 @@ class World:
     def is_settled(self, dead: Sequence[ModelNode]) -> bool:
         living = [node for node in self.nodes if node not in dead]
         is_open = any(not fire.is_over for fire in self.database.fires.values())
-        return not is_open and not any(node.active or node.ledger.cluster.count_open() for node in living)
+        return not is_open and not any(node.active or self._untold(node) for node in living)
+
+    def _untold(self, node: ModelNode) -> int:
+        """The number of fires of which the database has no verdict, but for those that have not come yet."""
+        where = "WHERE is_open = 1 AND fire <= ?"
+        rows = node.ledger.file.db.execute(f"SELECT count(*) FROM cluster_fires {where}", (self.now,))
+        return int(rows.fetchone()[0])
 
     def judge(self, dead: Sequence[ModelNode], last: int) -> None:
         """Check what holds when all is well again."""
@@ -231,8 +240,9 @@ class World:
                 was_well = not self._faulty_at.intersection(range(at - 60, at + 15))
                 assert not was_well or (job, wall) in self.starts, f"nobody ran {fire}"
         for name, starts in self.starts.items():
-            state = fires[name].state
-            assert state not in {"skipped", "missed"}, f"{fires[name]} was started: {starts}"
+            fire = fires[name]
+            is_own = any(start.run == fire.run for start in starts)  # not that of another node, taken over
+            assert fire.state not in {"skipped", "missed"} or not is_own, f"{fire} was started: {starts}"
         for name, fire in fires.items():
             if fire.state in ENDS - {State.LOST, State.UNKNOWN}:
                 assert name in self.starts, f"{fire} was not started"
@@ -241,7 +251,7 @@ class World:
                 self._judge_ledger(node, fires)
 
     def _judge_ledger(self, node: ModelNode, fires: dict[tuple[str, int], Fire]) -> None:
-        assert node.ledger.cluster.count_open() == 0, f"{node.name} has something to tell"
+        assert not self._untold(node), f"{node.name} has something to tell"
         assert node.cluster is not None
         assert not node.cluster.claims
         rows = node.ledger.file.db.execute(
@@ -252,7 +262,7 @@ class World:
         verdicts = {(job, wall): (run, state, reason) for job, wall, run, state, reason in rows}
         for name, (run, state, reason) in verdicts.items():
             assert state not in OPEN, f"{node.name}: {name} is {state}"
-            if name not in fires and reason == "elsewhere" and name[1] * MINUTE > node.until:
+            if name not in fires and name[1] * MINUTE > node.until:
                 continue  # its clock was wrong, and the minute has not come yet
             fire = fires[name]
             if fire.run == run:

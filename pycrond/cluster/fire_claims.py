@@ -1,0 +1,146 @@
+"""The shared fires of a node in its ledger: written down before they are asked for, and when decided."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+from pycrond.cluster.fire import SharedFire, Taken
+from pycrond.cluster.membership import Membership
+from pycrond.cluster.shared_fires import Held, SharedFires
+from pycrond.cluster.shared_jobs import claim_of, cluster_name, policy_of
+from pycrond.jobs.events import Event, Skipped
+from pycrond.jobs.run import Cause, Fire, Reason, State
+from pycrond.jobs.shared_identity import SharedIdentity
+from pycrond.ledger.cluster import ClusterTable
+from pycrond.runs.launcher import ClaimedRun
+from pycrond.runs.runs import Runs
+
+MAX_RESUMED = 60.0  # seconds that a fire may be late when another daemon asks for it
+FireName = tuple[str, int | None, int]
+"""A job's key, the wall minute and the fold."""
+NOT_REACHED = Cause.of(Reason.NO_DATABASE, "this node has not reached the cluster yet")
+NOT_ASKED = Cause.of(Reason.DAEMON_DOWN, "it died before the cluster had said whose the fire is")
+WAS_STARTED = Cause.of(Reason.CLOCK_STEP, "this node has started it before")
+NO_LABEL = Cause.of(Reason.ELSEWHERE, "this node does not have the label")
+
+
+class FireClaims:
+    """Claims shared fires in the ledger, has them looked after, and writes down what was decided."""
+
+    def __init__(self, table: ClusterTable, runs: Runs, fires: SharedFires, membership: Membership) -> None:
+        self._log = runs.termination.log
+        self._table = table
+        self._runs = runs
+        self._fires = fires
+        self._membership = membership
+        self.identity = table.identity()
+        """The cluster's name and zone, as its database has them."""
+        self.identity_of_jobs = SharedIdentity()
+        """Those from which the times of the loaded jobs are drawn; while they differ, nothing is asked."""
+        self.coming: list[str] = []
+        """The UUIDs of the fires of the next minute."""
+        self._events: list[Event] = []
+        self._has_settled = False  # since the last look
+
+    def resume(self, claims: Sequence[ClaimedRun], now: datetime) -> None:
+        """Ask for fires that an earlier daemon has claimed and not started."""
+        late = [claimed for claimed in claims if _seconds_late(claimed.run.fire, now) > MAX_RESUMED]
+        self._settle([(claimed, NOT_ASKED) for claimed in late], now)
+        in_time = [claimed for claimed in claims if claimed not in late]
+        for claimed in in_time:
+            start = max(now, claimed.run.fire.start_at or now)
+            claimed.run.fire = claimed.run.fire._replace(start_at=start)
+        self._hold(in_time, self._write_down([claimed.run.fire for claimed in in_time]), now)
+
+    def begin(
+        self,
+        fires: Sequence[Fire],
+        now: datetime,
+        taken: Mapping[FireName, Taken] | None = None,
+        *,
+        is_coming: bool = False,
+    ) -> None:
+        """Write fires down, their UUIDs first, so that the claims take them to the disk; and hold them."""
+        runs = self._write_down(fires, taken_over=taken is not None)
+        self._hold(self._runs.claim(fires), runs, now, taken, is_coming=is_coming)
+
+    def _write_down(self, fires: Sequence[Fire], *, taken_over: bool = False) -> dict[FireName, str]:
+        """Return the UUIDs of those fires that need the cluster's consent."""
+        clustered = [fire for fire in fires if fire.job.entry.options.is_clustered]
+        named = [(fire, cluster_name(fire.job, self._membership.node)) for fire in clustered]
+        return dict(
+            zip(map(name_of, clustered), self._table.begin(named, taken_over=taken_over), strict=True)
+        )
+
+    def _hold(
+        self,
+        claims: Sequence[ClaimedRun],
+        runs: Mapping[FireName, str],
+        now: datetime,
+        taken: Mapping[FireName, Taken] | None = None,
+        *,
+        is_coming: bool = False,
+    ) -> None:
+        if self.identity_of_jobs != self.identity or not self.identity.name:
+            self._table.close(runs.values())
+            self._settle([(claimed, NOT_REACHED) for claimed in claims], now)
+            return
+        settled = []
+        for claimed in claims:
+            fire, name = claimed.run.fire, name_of(claimed.run.fire)
+            if name not in runs:
+                settled.append((claimed, NO_LABEL))
+                continue
+            if not taken and self._table.was_started(fire, claimed.run.id):
+                settled.append((claimed, WAS_STARTED))
+                continue
+            start = max((fire.start_at or fire.at).timestamp(), now.timestamp())
+            claim = claim_of(fire, runs[name], self._membership.node, now.timestamp())
+            shared = SharedFire(claim, start, policy_of(fire.job), taken[name] if taken else None)
+            self._fires.hold(Held(shared, claimed), now)
+            if is_coming:
+                self.coming.append(runs[name])
+        self._settle(settled, now)
+
+    def cancel(self) -> None:
+        """Undo the claims of the next minute. The database may have them: they keep their UUIDs."""
+        cancelled = [held.claimed for run in self.coming if (held := self._fires.let_go(run))]
+        self.coming.clear()
+        self._runs.cancel(cancelled)
+
+    def write_decided(self, now: datetime) -> bool:
+        """Write what was decided since the last call; return whether the database is to be told of it."""
+        if owned := self._fires.take_owned():
+            self._runs.make_ready(owned)
+        settled, elsewhere = self._fires.take_settled()
+        self._table.close(elsewhere)
+        self._settle(settled, now)
+        has_settled, self._has_settled = self._has_settled, False
+        return has_settled
+
+    def _settle(self, settled: Sequence[tuple[ClaimedRun, Cause]], now: datetime) -> None:
+        """Write down that runs do not start on this node."""
+        if not settled:
+            return
+        self._has_settled = True
+        self._runs.launcher.discard([claimed for claimed, _ in settled])
+        self._runs.settle(settled, State.SKIPPED, now)
+        for claimed, cause in settled:
+            run = claimed.run
+            self._events.append(Skipped(run.id, run.job.key, cause))
+            if cause.reason is not Reason.ELSEWHERE:
+                detail = f"{run.job.label} {run.fire.at.astimezone():%F %H:%M}: {cause.text}"
+                self._log.write("SKIPPED", detail, now, level="notice")
+
+    def take_events(self) -> list[Event]:
+        """Return the fires that were skipped since the last call."""
+        events, self._events = self._events, []
+        return events
+
+
+def name_of(fire: Fire) -> FireName:
+    """What tells a fire from others in the cluster."""
+    return fire.job.key, fire.wall, fire.fold
+
+
+def _seconds_late(fire: Fire, now: datetime) -> float:
+    return (now - (fire.start_at or fire.at)).total_seconds()

@@ -1,0 +1,68 @@
+"""Alarms of shared jobs, with real daemons: a success on any node counts, and one node reports its absence."""
+
+from pathlib import Path
+
+from pycrond.ledger.reader import Reader
+from tests.cluster.conftest import MakeNode, start, wait_for
+from tests.cluster.test_daemons import are_decided, outcomes
+from tests.conftest import Crond
+
+HOOK = "echo $PYCROND_EVENT >>$PYCROND_STATE_DIR/hooks"
+CRONTAB = """\
+#: name=good on=one expect=1m on-failure='{hook}'
+* * * * * true
+#: name=bad on=one expect=1m on-failure='{hook}' on-recovery='{hook}'
+* * * * * test -e {directory}/good
+"""
+
+
+def hooks(node: Crond) -> list[str]:
+    """Return the events for which a node has run the command of a job."""
+    file = node.state / "hooks"
+    return file.read_text().split() if file.exists() else []
+
+
+def last_success(node: Crond, name: str) -> float:
+    """Return the end of the latest success of a job that a node knows of."""
+    reader = Reader(str(node.state))
+    try:
+        return next(row.succeeded_at or 0.0 for row in reader.expected() if row.name == name)
+    finally:
+        reader.close()
+
+
+def drain(drained: Crond, other: Crond) -> None:
+    """Have all shared jobs run on one node."""
+    for node, action in ((drained, "drain"), (other, "undrain")):
+        node.run("cluster", action)
+
+    def are_told() -> bool:
+        states = [(node.status() or {})["cluster"]["draining"] for node in (drained, other)]
+        return states == [True, False]
+
+    wait_for(are_told, drained, other)
+
+
+def test_a_success_on_another_node_counts_and_one_node_reports_that_there_is_none(
+    make_node: MakeNode, tmp_path: Path
+) -> None:
+    crontab = CRONTAB.format(hook=HOOK, directory=tmp_path)
+    nodes = a, b = make_node("a", crontab), make_node("b", crontab)
+    start(*nodes, at="2031-03-01 11:59:50")
+    drain(b, a)
+    wait_for(lambda: are_decided([a], "good") and are_decided([a], "bad") and hooks(a), *nodes)
+    drain(a, b)
+    (tmp_path / "good").touch()
+    for node in nodes:
+        node.at("2031-03-01 12:00:56")
+    wait_for(lambda: ("succeeded", "") in outcomes(b, "bad"), *nodes)
+    before = last_success(a, "good")
+    for node in nodes:
+        node.at("2031-03-01 12:02:20")
+    wait_for(lambda: hooks(a) == ["failure", "recovery"] and last_success(a, "good") > before, *nodes)
+    assert hooks(b) == []
+    for node in nodes:
+        node.at("2031-03-01 12:03:40")
+    wait_for(lambda: hooks(b), *nodes)
+    assert set(hooks(b)) == {"overdue"}
+    assert hooks(a) == ["failure", "recovery"]

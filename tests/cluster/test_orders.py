@@ -1,0 +1,69 @@
+"""Orders of people about shared jobs, and reloads and restarts just before the minute, with real daemons."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tests.cluster.conftest import MakeNode, start, wait_for
+from tests.cluster.test_daemons import are_decided, outcomes, rows
+from tests.conftest import Crond
+from tests.support.postgres import execute
+
+CRONTAB = """\
+#: name=again on=one retries=1 retry-delay=2s
+* * * * * test -e {0}/again || {{ touch {0}/again; exit 1; }}
+#: name=killed on=one jitter=60s
+* * * * * touch {0}/killed
+#: name=paused on=one
+* * * * * touch {0}/paused
+#: name=within on=one within=5s
+* * * * * echo >>{0}/within
+#: name=manual on=one
+0 0 1 1 * true
+"""
+REMOVED = "#: name=gone on=one\n* * * * * touch {0}/gone\n"
+
+
+def verdicts(nodes: Sequence[Crond], name: str) -> list[tuple[str, str]]:
+    """Return a job's outcomes on all nodes, but for those that say that another node has the fire."""
+    every = [outcome for node in nodes for outcome in outcomes(node, name)]
+    return [outcome for outcome in every if outcome != ("skipped", "elsewhere")]
+
+
+def test_orders_and_a_reload_between_the_claim_and_the_minute(
+    make_node: MakeNode, database: str, tmp_path: Path
+) -> None:
+    crontab = CRONTAB.format(tmp_path)
+    nodes = a, _ = [make_node(name, crontab + REMOVED.format(tmp_path)) for name in ("a", "b")]
+    start(*nodes, at="2031-03-01 11:59:52")
+    a.run("run", "manual")
+    wait_for(lambda: all(outcomes(node, "paused") for node in nodes), *nodes)  # claimed, a second before
+    for node in nodes:
+        node.write("jobs", crontab)
+    for node in nodes:
+        node.run("pause", "paused")
+        node.run("reload")
+    a.run("kill", "killed")
+    wait_for(lambda: all(are_decided(nodes, name) for name in ("paused", "within", "killed")), *nodes)
+    wait_for(lambda: "succeeded" in [state for state, _ in verdicts(nodes, "again")], *nodes)
+    assert verdicts(nodes, "again") == [("failed", ""), ("succeeded", "")]  # on one node
+    assert verdicts(nodes, "paused") == [("skipped", "paused")]
+    assert verdicts(nodes, "within") == [("succeeded", "")]
+    assert verdicts(nodes, "killed") == [("killed", "kill")]
+    assert outcomes(a, "manual") == [("succeeded", "")]
+    assert (tmp_path / "within").read_text() == "\n"
+    assert [name for name in ("gone", "paused", "killed") if (tmp_path / name).exists()] == []
+
+    def told() -> dict[object, object]:
+        return {job: (state, reason) for job, state, reason in rows(database, "job, state, reason")}
+
+    wait_for(lambda: told()["root/again"] == ("succeeded", ""), *nodes)
+    assert told()["root/killed"] == ("killed", "kill")
+    assert told()["root/paused"] == ("skipped", "paused")
+    assert "root/manual" not in told()
+    assert execute(database, "SELECT name FROM pycrond.locks WHERE name LIKE '%%again'") == []
+    other = next(node for node in nodes if outcomes(node, "within") == [("skipped", "elsewhere")])
+    winner = next(node for node in nodes if node is not other)
+    why = other.run("why", "within", "2031-03-01T13:00").stdout
+    assert f"Node {winner.environment['PYCROND_NODE']} has it" in why
+    for node in nodes:
+        node.run("audit")
