@@ -173,10 +173,12 @@ class Cluster:
             self._table.delete_old(now.timestamp())
 
     def _beat(self, elapsed: float) -> None:
-        is_under_way = any(isinstance(sent, Beat) for sent in self._link.pending.values())
-        if elapsed >= self._beat_at and not is_under_way:
+        if elapsed >= self._beat_at and not self._is_beating():
             self._beat_at = elapsed + BEAT_INTERVAL
             self._link.send(Beat(self._link.number(), self.digest))
+
+    def _is_beating(self) -> bool:
+        return any(isinstance(sent, Beat) for sent in self._link.pending.values())
 
     def _finish(self, now: datetime) -> None:
         """Write what was decided, and send the requests of this turn."""
@@ -189,8 +191,9 @@ class Cluster:
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do, but for fires."""
-        waits = (max(0.0, self._beat_at - elapsed), self._link.retry_in(elapsed))
-        return min(wait for wait in waits if wait is not None)
+        beat_in = None if self._is_beating() else max(0.0, self._beat_at - elapsed)
+        waits = (beat_in, self._link.retry_in(elapsed))
+        return min((wait for wait in waits if wait is not None), default=None)
 
     @property
     def next_at(self) -> float | None:

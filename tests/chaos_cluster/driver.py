@@ -33,6 +33,8 @@ class Attack:
     """A daemon without a cluster, whose jobs show how late the machine itself is."""
     jobs: dict[str, str]
     """Kinds by the names of the jobs that all nodes have."""
+    spread: int
+    """Seconds within which most jobs start."""
     first: int = 0
     """The first minute that counts, in Unix minutes."""
     last: int = 0
@@ -111,8 +113,12 @@ class Attack:
 
 
 @contextlib.contextmanager
-def attack(directory: Path, *, nodes: int, named: dict[str, str], fsync: bool = False) -> Iterator[Attack]:
-    """Yield a cluster that is not started yet; end all that it has started. `named` are the kinds of jobs."""
+def attack(
+    directory: Path, *, nodes: int, named: dict[str, str], spread: int = 0, fsync: bool = False
+) -> Iterator[Attack]:
+    """Yield a cluster that is not started yet; end all that it has started. `named` are the kinds of jobs, most
+    of which start within `spread` seconds.
+    """
     with contextlib.ExitStack() as stack:
         directories = stack.enter_context(postgres.directory()), stack.enter_context(postgres.directory())
         servers = Servers(directories, fsync=fsync)
@@ -120,14 +126,14 @@ def attack(directory: Path, *, nodes: int, named: dict[str, str], fsync: bool = 
         servers.start()
         network = Network()
         stack.callback(network.close)
-        members = [Node(directory / f"n{number}", named) for number in range(1, nodes + 1)]
+        members = [Node(directory / f"n{number}", named, spread) for number in range(1, nodes + 1)]
         own = {name: kind for name, kind in named.items() if kind in CONTROL}
         control = Node(directory / "alone", own)
         for node in [*members, control]:
             stack.callback(node.crond.end)
         for node in members:
             node.join(network, servers)
-        yield Attack(directory, servers, network, members, control, named)
+        yield Attack(directory, servers, network, members, control, named, spread)
 
 
 def _sleep_until(moment: float) -> None:

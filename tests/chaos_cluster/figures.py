@@ -5,7 +5,7 @@ from statistics import median
 
 from tests.chaos_cluster.driver import Attack
 from tests.chaos_cluster.judgement import Judgement, is_quiet
-from tests.chaos_cluster.kinds import KINDS
+from tests.chaos_cluster.kinds import KINDS, is_prompt
 from tests.chaos_cluster.tally import Run
 
 PLAIN, CONFIRMED = {"plain"}, {"again"}
@@ -17,9 +17,10 @@ def lines(judgement: Judgement) -> list[str]:
     calm = calm_minutes(attack)
     runs = [run for run in judgement.runs if attack.first <= run.wall <= attack.last]
     shared = [run for run in runs if _kind(run) != "every"]
+    prompt = [run for run in shared if is_prompt(run.job, attack.spread)]
     groups = {
-        "on=one": [run for run in shared if _kind(run) in PLAIN],
-        "on=one, confirmed": [run for run in shared if _kind(run) in CONFIRMED],
+        "on=one": [run for run in prompt if _kind(run) in PLAIN],
+        "on=one, confirmed": [run for run in prompt if _kind(run) in CONFIRMED],
         "on=every": [run for run in runs if _kind(run) == "every" and run.node != attack.control.name],
         "without a cluster": [run for run in runs if run.node == attack.control.name],
     }

@@ -77,10 +77,17 @@ def jobs(count: int, every: int) -> dict[str, str]:
     return named | {f"every{number}": "every" for number in range(every)}
 
 
-def crontab(named: dict[str, str], tally: str) -> str:
+def is_prompt(name: str, spread: int) -> bool:
+    """Return whether a job starts at its minute, though the others are spread over so many seconds (0: none is)."""
+    return not spread or name.endswith("0") or name.startswith("every")
+
+
+def crontab(named: dict[str, str], tally: str, spread: int) -> str:
     """Return the text of a crontab of these jobs, each of which fires every minute."""
     lines = [f"TALLY={tally}"]
     for name, kind in named.items():
         options = KINDS[kind].options.replace("{group}", _group(name))
+        if "jitter=" not in options and not is_prompt(name, spread):
+            options += f" jitter={spread}s"
         lines += [f"#: name={name} {options}", f"* * * * * {KINDS[kind].script}"]
     return "\n".join(lines) + "\n"

@@ -28,8 +28,8 @@ class Disturbance(NamedTuple):
 class Node:
     """A daemon with directories of its own. Without servers it belongs to no cluster."""
 
-    def __init__(self, directory: Path, named: dict[str, str]) -> None:
-        """`named` are the kinds of its jobs, by their names."""
+    def __init__(self, directory: Path, named: dict[str, str], spread: int = 0) -> None:
+        """`named` are the kinds of its jobs, by their names; most start within `spread` seconds."""
         directory.mkdir()
         self.name = directory.name
         self.directory = directory
@@ -40,6 +40,7 @@ class Node:
         self.gates: list[Gate] = []
         self.disturbances: list[Disturbance] = []
         self._named = named
+        self._spread = spread
         self._network: Network | None = None
         self.write(named)
 
@@ -55,7 +56,7 @@ class Node:
         self.crond.environment |= {"PYCROND_CLUSTER": conninfo, "PYCROND_NODE": self.name}
 
     def write(self, named: dict[str, str]) -> None:
-        self.crond.write("jobs", crontab(named, str(self.tally)))
+        self.crond.write("jobs", crontab(named, str(self.tally), self._spread))
 
     def start(self) -> None:
         """Start the daemon, and wait until it answers."""

@@ -1,6 +1,6 @@
 """`make chaos-cluster CLUSTER='--minutes 20'`: attacks on a cluster of real daemons and servers; prints the results.
 
-python -m tests.chaos_cluster.run [--minutes N] [--seed S] [--jobs J] [--every E] [--nodes 5] [--keep DIRECTORY]
+python -m tests.chaos_cluster.run [--minutes N] [--seed S] [--jobs J] [--every E] [--nodes 5] [--spread S] [--keep DIRECTORY]
 """
 
 import argparse
@@ -27,6 +27,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=1000, help="number of jobs that the nodes share")
     parser.add_argument("--every", type=int, default=5, help="number of jobs that each node has for itself")
+    parser.add_argument("--spread", type=int, default=0, help="seconds within which nine of ten jobs start")
     parser.add_argument("--nodes", type=int, default=5)
     parser.add_argument("--calm", action="store_true", help="without faults")
     parser.add_argument("--fsync", action="store_true", help="have the servers write to the disk")
@@ -40,6 +41,7 @@ def main(arguments: list[str]) -> int:
                 Path(directory),
                 nodes=options.nodes,
                 named=jobs(options.jobs, options.every),
+                spread=options.spread,
                 fsync=options.fsync,
             )
             with arena as cluster:

@@ -17,6 +17,10 @@ from tests.support.postgres import Postgres, execute
 
 STANDBY = "standby"
 DATABASE = "cluster"
+CANCEL = """
+    SELECT CASE WHEN random() < 0.5 THEN pg_cancel_backend(pid) ELSE pg_terminate_backend(pid) END
+    FROM pg_stat_activity WHERE wait_event = 'SyncRep'
+"""
 
 
 class Servers:
@@ -133,12 +137,34 @@ class Servers:
         self.standby.thaw()
         self._fail_over()
 
+    def restart_alone_and_fail_over(self, seconds: float) -> None:
+        """Commits hang; the primary crashes and comes back with rows that it has not confirmed, and then dies."""
+        self.standby.freeze()
+        time.sleep(seconds / 3)
+        self.primary.stop(signal.SIGQUIT)
+        self.primary.start()
+        time.sleep(seconds * 2 / 3)
+        _kill(self.primary)
+        self.standby.thaw()
+        self._fail_over()
+
+    def cancel_and_fail_over(self, seconds: float) -> None:
+        """Commits hang; an administrator cancels their waits, and then the primary dies."""
+        self.standby.freeze()
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            time.sleep(0.3)
+            self.primary.execute(CANCEL)
+        _kill(self.primary)
+        self.standby.thaw()
+        self._fail_over()
+
     @property
     def faults(self) -> dict[str, Callable[[float], None]]:
         acts = (
             *(self.power_off, self.crash, self.shut_down, self.restart, self.freeze),
             *(self.freeze_and_fail_over, self.freeze_standby, self.stop_standby),
-            self.freeze_standby_and_fail_over,
+            *(self.freeze_standby_and_fail_over, self.restart_alone_and_fail_over, self.cancel_and_fail_over),
         )
         return {act.__name__: act for act in acts}
 

@@ -3,6 +3,7 @@
 import os
 import re
 import signal
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import psycopg
 
 from tests.cluster.conftest import MakeNode, start, wait_for
 from tests.conftest import Crond
-from tests.support.postgres import execute
+from tests.support import proc
+from tests.support.postgres import Postgres, execute
 
 SHARED = "#: name=shared on=one\n* * * * * echo >>{tally}\n"
 
@@ -145,3 +147,16 @@ def test_what_all_nodes_missed_is_caught_up_once(make_node: MakeNode, database: 
     for node in nodes:
         node.run("audit")
     assert (tmp_path / "missed").read_text() == "\n"
+
+
+def test_a_silent_database_does_not_keep_a_daemon_busy(make_node: MakeNode, postgres: Postgres) -> None:
+    node = make_node("a", "#: name=shared on=one\n0 0 1 1 * true\n")
+    start(node, at="2031-03-01 11:50:10")
+    postgres.freeze()
+    try:
+        wait_for(lambda: (node.status() or {})["cluster"]["state"] == "stalled", node)
+        before = proc.cpu_seconds(node.pid)
+        time.sleep(1.0)  # of a busy loop
+        assert proc.cpu_seconds(node.pid) - before < 0.1
+    finally:
+        postgres.thaw()

@@ -55,3 +55,9 @@ def ancestors(pid: int) -> list[int]:
 def exists(pid: int) -> bool:
     """Return whether there is such a process, which may be a zombie."""
     return os.path.exists(f"/proc/{pid}")
+
+
+def cpu_seconds(pid: int) -> float:
+    """Return the CPU time that a process has used, without its children's."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
