@@ -108,7 +108,7 @@ def detect_dialect(root: str) -> str:
     return "debian" if words & {"debian", "ubuntu"} else "cronie"
 
 
-def known_zone(name: str | None) -> Zone | None:
+def known_zone(name: str | None) -> "Zone | None":
     """Return the zone with a name; None without a name, and where the machine has no such zone (any more)."""
     try:
         return load_zone(name) if name else None
