@@ -24,7 +24,8 @@ from tests.support import faketime
 
 DISK = 20  # MB
 LEDGER_LIMIT, SPOOL_LIMIT = 4, 8  # MiB
-LOG_ROOM = 1 << 20  # bytes of the ledger's log
+LOG_ROOM = (1 << 20) + (128 << 10)
+"""Bytes of the ledger's log, which is emptied at 1 MiB when nothing is due, and of its shared memory."""
 MAX_WAITING = 100_000  # bytes that syslog may not have yet when the next minute begins
 SETTLE_TIME = 60.0  # seconds of real time
 BEGIN = datetime(2031, 3, 1, 12, 0, tzinfo=UTC)
