@@ -3,13 +3,13 @@
 # Run the crontabs of a directory, here with a read-only root file system:
 #   docker run --read-only --tmpfs /tmp -v ./crontabs:/crontabs:ro -v pycrond:/var/lib/pycrond pycrond
 # BASE is any image with Python 3.11 or newer, its venv module and useradd. PIP_NO_INDEX=1 and PIP_FIND_LINKS=/wheels
-# build from a directory of wheels that is mounted there.
+# build from a directory of wheels that is mounted there. EXTRAS= leaves out what the setting `cluster` needs.
 ARG BASE=python:3.14-slim
 FROM ${BASE} AS build
-ARG PIP_NO_INDEX PIP_FIND_LINKS
+ARG PIP_NO_INDEX PIP_FIND_LINKS EXTRAS=[cluster]
 WORKDIR /src
 COPY . .
-RUN python3 -m venv /opt/pycrond && /opt/pycrond/bin/pip install --no-cache-dir --no-compile . \
+RUN python3 -m venv /opt/pycrond && /opt/pycrond/bin/pip install --no-cache-dir --no-compile ".${EXTRAS}" \
     && rm -r /opt/pycrond/lib/python3*/site-packages/pip* && /opt/pycrond/bin/python -m compileall -q /opt/pycrond
 
 FROM ${BASE}

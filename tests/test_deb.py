@@ -52,5 +52,7 @@ def test_its_files(package: Path, tmp_path: Path) -> None:
     conffiles = (tmp_path / "tree/DEBIAN/conffiles").read_text().split()
     assert all((tmp_path / "tree" / name.lstrip("/")).is_file() for name in conffiles)
     assert '# state-dir = "/var/lib/pycrond"' in (tmp_path / "tree/etc/pycrond/pycrond.toml").read_text()
+    paths = (tmp_path / "tree/usr/lib/pycrond/lib/python3.11/site-packages/debian.pth").read_text()
+    assert paths == "/usr/lib/python3/dist-packages\n", "psycopg is Debian's"
     for script in ("postinst", "prerm", "postrm"):
         output("sh", "-n", tmp_path / "tree/DEBIAN" / script)

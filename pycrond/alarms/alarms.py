@@ -128,7 +128,7 @@ class Alarms:
             health = self._health[key]
             at = self._overdue_time(health)
             if at is not None and seconds >= at:
-                judgement = self._shared.judge(key, at, now, elapsed) if self._shared else Judgement.REPORT
+                judgement = self._shared.judge(key, at, elapsed) if self._shared else Judgement.REPORT
                 if judgement is Judgement.LATER:
                     self._overdue.plan(key, seconds + JUDGE_INTERVAL)
                     continue

@@ -30,5 +30,5 @@ class OtherNodes(Protocol):
     def take(self) -> Mapping[str, float]:
         """Return the ends of the successes that were found since the last call, by key."""
 
-    def judge(self, job: Job, overdue_at: float, now: datetime, elapsed: float) -> Judgement:
+    def judge(self, job: Job, overdue_at: float, elapsed: float) -> Judgement:
         """Judge a job that is overdue since a time in Unix seconds, as no success is known."""

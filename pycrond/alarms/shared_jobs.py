@@ -39,11 +39,11 @@ class SharedJobs:
         """Note a failure on this node: only a later success is a recovery."""
         self._failed_at[key] = at
 
-    def judge(self, key: str, overdue_at: float, now: datetime, elapsed: float) -> Judgement:
+    def judge(self, key: str, overdue_at: float, elapsed: float) -> Judgement:
         """Judge a job that is overdue by what this node knows."""
         job = self._job_of(key)
         is_shared = job is not None and job.entry.options.is_shared
-        return self._nodes.judge(job, overdue_at, now, elapsed) if job and is_shared else Judgement.REPORT
+        return self._nodes.judge(job, overdue_at, elapsed) if job and is_shared else Judgement.REPORT
 
     def ask(self, healths: Iterable[Health], now: datetime, elapsed: float) -> None:
         """Ask for successes on other nodes, where they matter."""

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterable
 
 from pycrond import clock
+from pycrond.cluster.packets import decode, encode
 from pycrond.cluster.protocol import (
     MAX_MESSAGE,
     Answer,
@@ -21,8 +22,6 @@ from pycrond.cluster.protocol import (
     Ping,
     Request,
     Status,
-    decode,
-    encode,
 )
 from pycrond.errors import os_reason
 from pycrond.host import spawn
@@ -176,7 +175,7 @@ class AgentLink:
         self._heard_at = elapsed + START_TIME - MAX_SILENCE
         self._pinged_at = 0.0
         self._outgoing = deque(self.pending)
-        self._poller.register(ours, self._read)
+        self._poller.register(ours, self.receive)
 
     def _flush(self) -> None:
         self._retry_at = None
@@ -192,7 +191,8 @@ class AgentLink:
                     return  # it has ended; the next one gets all requests
             self._outgoing.popleft()
 
-    def _read(self) -> None:
+    def receive(self) -> None:
+        """Receive what the agent has sent, for `take`."""
         while self._socket:
             try:
                 packet = self._socket.recv(MAX_MESSAGE)

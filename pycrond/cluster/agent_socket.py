@@ -5,7 +5,14 @@ import socket
 from collections import deque
 from typing import Self
 
-from pycrond.cluster.protocol import MAX_FIRES, MAX_MESSAGE, Answer, Message, Row, decode, encode
+from pycrond.cluster.packets import decode, encode
+from pycrond.cluster.protocol import (
+    MAX_FIRES,
+    MAX_MESSAGE,
+    Answer,
+    Message,
+    Row,
+)
 
 
 class AgentSocket:

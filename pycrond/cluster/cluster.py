@@ -30,18 +30,16 @@ from pycrond.cluster.protocol import (
     TakeOver,
 )
 from pycrond.cluster.shared_fires import FindObstacle, SharedFires
-from pycrond.cluster.shared_jobs import digest_of
+from pycrond.cluster.shared_jobs import concerns_others, digest_of, zone_of
 from pycrond.cluster.successes import Successes
-from pycrond.host import machine
 from pycrond.host.poller import Poller
-from pycrond.jobs.events import Event
+from pycrond.jobs.events import Event, Missed
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire
 from pycrond.jobs.shared_identity import SharedIdentity
 from pycrond.ledger.cluster import ClusterTable
 from pycrond.runs.launcher import ClaimedRun
 from pycrond.runs.runs import Runs
-from pycrond.schedule.timezone import Zone
 from pycrond.settings import Settings
 
 DELETE_INTERVAL = 3600.0  # seconds between two deletions of old rows
@@ -55,7 +53,7 @@ class Cluster:
     ) -> None:
         self._log = runs.termination.log
         self._table = table
-        self.labels = frozenset(settings.node_labels)
+        self._labels = frozenset(settings.node_labels)
         self.membership = Membership(settings.node_name, table.node_id())
         arguments = (
             f"--node={settings.node_name}",
@@ -70,9 +68,10 @@ class Cluster:
         self._dead_nodes = DeadNodes(self.membership, self._link, table, self._log)
         self._claims = FireClaims(table, runs, self._fires, self.membership)
         self._jobs: Mapping[str, Job] = {}
+        self._missed: list[Event] = []
         self.successes = Successes(self.membership, self._link)
         """Of jobs with `expect`, on all nodes."""
-        self._gaps = Gaps(self._link, table, self._zone_of)
+        self._gaps = Gaps(self._link, table, lambda job: zone_of(job, self.identity))
         self.digest = ""
         """Of the jobs that the cluster shares."""
         self._is_fenced = False  # another has this node's name
@@ -95,9 +94,7 @@ class Cluster:
         own: list[Fire] = []
         shared: list[Fire] = []
         for fire in fires:
-            options = fire.job.entry.options
-            concerns_others = options.is_clustered or (options.label and options.label not in self.labels)
-            (shared if concerns_others and fire.wall is not None else own).append(fire)
+            (shared if concerns_others(fire, self._labels) else own).append(fire)
         return own, shared
 
     def claim(self, fires: Sequence[Fire], now: datetime, *, is_coming: bool = False) -> None:
@@ -144,9 +141,9 @@ class Cluster:
         """Tell the database in the next step of runs that have started or ended."""
         self._outbox.has_changed = True
 
-    def was_away(self, now: datetime) -> None:
-        """Ask for what no node has decided about until now, as this one was away."""
-        self._gaps.was_away(now)
+    def was_away(self, since: datetime, now: datetime) -> None:
+        """Ask for what no node has decided about until now, as this one was away from a minute on."""
+        self._gaps.was_away(since, now)
 
     # The loop
 
@@ -208,8 +205,9 @@ class Cluster:
         return self._fires.take_starting()
 
     def take_events(self) -> list[Event]:
-        """Return the fires that were skipped since the last call."""
-        return self._claims.take_events()
+        """Return the fires that were skipped, or missed by all nodes, since the last call."""
+        missed, self._missed = self._missed, []
+        return [*self._claims.take_events(), *missed]
 
     def children_ended(self, ended: Sequence[tuple[int, int]]) -> None:
         """Note the ends of children that were no runs: the agent may be one of them."""
@@ -219,6 +217,13 @@ class Cluster:
         """Leave the fires that are not decided to the next daemon."""
         for claimed in self.claims:
             self._fires.withdraw(claimed)
+
+    def tell_last(self, now: datetime, elapsed: float) -> bool:
+        """Tell the database of what has ended; return whether it has not acknowledged all of that yet."""
+        self.suspend()
+        self._link.receive()
+        self.step(now, elapsed)
+        return self._link.is_connected and (self._outbox.has_changed or self._outbox.telling > 0)
 
     def close(self) -> None:
         """End the agent."""
@@ -235,6 +240,8 @@ class Cluster:
                 self._fires.decided([(claim.run, rows.get(claim[:3])) for claim, _ in fires], now)
             case Close(rows=reports):
                 self._fires.decided([(report.run, rows.get(report[:3])) for report in reports], now)
+                missed = self._gaps.missed(reports, {row.run for row in answer.rows})
+                self._missed += [Missed(None, key) for key in missed]
             case Confirm(runs=reports):
                 self._fires.confirmed([(report.run, rows.get(report[:3])) for report in reports], now)
             case Abandoned(ledger=ledger):
@@ -291,8 +298,3 @@ class Cluster:
             "untold": self._table.count_open(),
             "untold_s": max(0, int(untold)),
         }
-
-    def _zone_of(self, job: Job) -> Zone:
-        """Return the zone of a shared job."""
-        name = job.entry.zone or self.identity.zone or "UTC"
-        return machine.load_zone(name)

@@ -1,7 +1,7 @@
 """The fires that no node has decided about, because none was there: caught up, or written down as missed."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -16,7 +16,8 @@ from pycrond.schedule.dst import FireTime, fire_times
 from pycrond.schedule.timezone import Zone
 
 DECIDED_AFTER = timedelta(seconds=30)  # after the last start of a fire: living nodes have decided about it
-LOOK_BACK = timedelta(minutes=10)  # in which each fire gets a row, also where a newer one has one
+UNDECIDED = timedelta(minutes=2)  # before an absence: what was due then may not have been decided about
+MINUTE = timedelta(minutes=1)
 MAX_GAP = timedelta(days=400)
 MAX_MISSED = 1_000  # fires of a job of which each has a row; older ones have none
 MAX_CAUGHT_UP = 100  # fires of a job, with `missed=all`
@@ -26,13 +27,21 @@ ZoneOf = Callable[[Job], Zone]
 
 
 class Gap(NamedTuple):
-    """The fires of a job after the newest one that has a row."""
+    """The time in which fires of a job may have no row."""
 
     key: str
     newest: datetime
+    since: datetime
     until: datetime
     decided_at: datetime
     """When no node may still decide about one of them."""
+
+
+class _Absence(NamedTuple):
+    """The time in which this node was away."""
+
+    since: datetime
+    until: datetime
 
 
 class Gaps:
@@ -46,22 +55,25 @@ class Gaps:
         self._table = table
         self._zone_of = zone_of
         self._gaps: list[Gap] = []
-        self._until: datetime | None = None  # this node was away until then: perhaps all were
-        self._asked_until = clock.at(0)
+        self._away: _Absence | None = None  # perhaps all nodes were
+        self._asked = _Absence(clock.at(0), clock.at(0))
+        self._unreported: set[str] = set()  # jobs with a gap that no node has reported, as far as is known
 
-    def was_away(self, now: datetime) -> None:
-        """Look for fires until now that have no row."""
-        self._until = now
+    def was_away(self, since: datetime, now: datetime) -> None:
+        """Look for fires from a minute on, until now, that have no row."""
+        since -= UNDECIDED
+        self._away = _Absence(min(since, self._away.since) if self._away else since, now)
 
     def ask(self, jobs: Iterable[Job]) -> None:
         """Ask for the newest rows, if this node was away."""
-        if self._until is None:
+        if self._away is None:
             return
-        self._asked_until, self._until = self._until, None
+        self._asked, self._away = self._away, None
+        times = (self._asked.since.timestamp(), self._asked.until.timestamp())
         names = [job.key for job in jobs if job.entry.options.is_shared and job.entry.schedule]
         for first in range(0, len(names), MAX_FIRES):
             some = tuple(names[first : first + MAX_FIRES])
-            self._link.send(LastFires(self._link.number(), some, self._asked_until.timestamp()))
+            self._link.send(LastFires(self._link.number(), some, *times))
 
     def answered(self, rows: Sequence[Row], jobs: Mapping[str, Job]) -> None:
         """Take the newest rows. A job without one has no gap: it is new."""
@@ -69,11 +81,21 @@ class Gaps:
             job = jobs.get(row.job)
             if job is None:
                 continue
-            newest, until = clock.at(row.fire), _minute(self._asked_until) + timedelta(minutes=1)
-            fires = self._passed(job, newest, until)
-            if fires:
+            gap = self._gap(job, row)
+            fires = self._passed(job, gap)
+            has_rows = gap.newest >= self._asked.since and row.rows_since >= len(fires)
+            if fires and not has_rows:
                 decided_at = fires[-1].at + _longest_delay(job) + DECIDED_AFTER
-                self._gaps.append(Gap(job.key, newest, until, decided_at))
+                self._gaps.append(gap._replace(decided_at=decided_at))
+
+    def _gap(self, job: Job, row: Row) -> Gap:
+        """Return where fires of a job may have no row: after the newest row, and while this node was away."""
+        newest = clock.at(row.fire)
+        known = self._table.first_fire(job.key)
+        since = newest + MINUTE if known is None else max(self._asked.since, clock.at(known))
+        until = _minute(self._asked.until) + MINUTE
+        since = max(min(newest + MINUTE, since), until - MAX_GAP)
+        return Gap(job.key, newest, _minute(since), until, until)
 
     def step(self, jobs: Mapping[str, Job], median: datetime, now: datetime) -> list[Fire]:
         """Write down what was missed, and return what is to be caught up."""
@@ -84,25 +106,28 @@ class Gaps:
             job = jobs.get(gap.key)
             if job is None:
                 continue
-            passed = self._passed(job, gap.newest, gap.until)
+            passed = self._passed(job, gap)
             again = _to_catch_up(job, [fire for fire in passed if fire.at > gap.newest], median)
             caught_up += [self._catch_up(job, fire, now) for fire in again]
             missed += [_missed(job, fire) for fire in passed if fire not in again]
+            self._unreported.add(job.key)
         for first in range(0, len(missed), MAX_FIRES):
             self._link.send(Close(self._link.number(), tuple(missed[first : first + MAX_FIRES])))
         return caught_up
 
-    def _passed(self, job: Job, newest: datetime, until: datetime) -> list[FireTime]:
-        """Return the fires that may have no row: those after the newest that has one, and those of the last
-        minutes that this node knew of, should a daemon have ended before it had decided about them.
+    def missed(self, sent: Iterable[Report], runs: Collection[str]) -> list[str]:
+        """Return jobs with a gap that this node was the first to write down: it reports each once. `runs` are
+        the UUIDs that the database has for the rows that were sent.
         """
+        keys = {row.job for row in sent if row.state == State.MISSED and row.run in runs} & self._unreported
+        self._unreported -= keys
+        return sorted(keys)
+
+    def _passed(self, job: Job, gap: Gap) -> list[FireTime]:
+        """Return the fires in a gap, the newest if there are many."""
         if job.entry.schedule is None:
             return []
-        first = newest + timedelta(minutes=1)
-        if known := self._table.first_fire(job.key):
-            first = min(first, max(until - LOOK_BACK, clock.at(known)))
-        first = max(first, until - MAX_GAP)
-        fires = fire_times(job.entry.schedule, self._zone_of(job), _minute(first), until)
+        fires = fire_times(job.entry.schedule, self._zone_of(job), gap.since, gap.until)
         return [*deque(fires, MAX_MISSED)]
 
     def _catch_up(self, job: Job, fire: FireTime, now: datetime) -> Fire:

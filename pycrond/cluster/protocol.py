@@ -7,8 +7,7 @@ number. All requests may be carried out more than once: rows are told apart by t
 seconds by the daemon's clock.
 """
 
-import json
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 MAX_FIRES = 100
 MAX_MESSAGE = 160 << 10  # bytes of a packet; the kernel's default for a socket's buffer is 208 KiB
@@ -73,6 +72,8 @@ class Row(NamedTuple):
     fire: float = 0.0
     ended: float | None = None
     """Only in the answer to a `LastSuccess`."""
+    rows_since: int = 0
+    """Only in the answer to a `LastFires`."""
 
 
 class NodeRow(NamedTuple):
@@ -175,10 +176,11 @@ class Open(NamedTuple):
 
 
 class LastFires(NamedTuple):
-    """Ask for the newest row of each of these jobs before a time, to know the cluster's gap."""
+    """Ask for the newest row of each of these jobs before a time, and how many it has since another one."""
 
     number: int
     jobs: tuple[str, ...]
+    since: float
     before: float
 
 
@@ -242,64 +244,3 @@ class Status(NamedTuple):
 
 
 Message = Request | Ping | Answer | Nodes | Greeting | Status
-
-_CLASSES: dict[str, Any] = {
-    kind.__name__: kind
-    for kind in (
-        *(Ask, Confirm, TakeOver, Abandoned, Bury, Beat, Close, Tell, Open, LastFires, LastSuccess),
-        *(Ping, Answer, Nodes, Greeting, Status),
-    )
-}
-
-
-def encode(message: Message) -> bytes:
-    """Return a message as a packet."""
-    text = json.dumps([type(message).__name__, *message], separators=(",", ":"), ensure_ascii=False)
-    return text.encode("utf-8", "surrogatepass")
-
-
-def decode(packet: bytes) -> Message:
-    """Return the message of a packet. Raises ValueError for anything else."""
-    try:
-        name, *fields = json.loads(packet)
-        return _with_rows(_CLASSES[name](*fields))
-    except (KeyError, TypeError, RecursionError) as error:
-        raise ValueError(f"not a message: {packet[:100]!r}") from error
-
-
-def _claim(fields: Any) -> Claim:
-    claim = Claim(*fields)
-    return claim._replace(locks=tuple(claim.locks))
-
-
-def _node(fields: Any) -> NodeRow:
-    node = NodeRow(*fields)
-    return node._replace(labels=tuple(node.labels or ()))
-
-
-def _taken(pair: Any) -> tuple[Claim, str]:
-    claim, run = pair
-    return _claim(claim), run
-
-
-_ROWS: dict[type, tuple[str, Any]] = {
-    Ask: ("claims", _claim),
-    TakeOver: ("fires", _taken),
-    Confirm: ("runs", lambda fields: Report(*fields)),
-    Close: ("rows", lambda fields: Report(*fields)),
-    Tell: ("rows", lambda fields: Report(*fields)),
-    LastFires: ("jobs", str),
-    LastSuccess: ("jobs", tuple),
-    Answer: ("rows", lambda fields: Row(*fields)),
-    Nodes: ("nodes", _node),
-}
-"""The field of a message that has rows, and how one is read from the list that JSON has."""
-
-
-def _with_rows(message: Any) -> Message:
-    """Return the message with rows in place of lists."""
-    if type(message) in _ROWS:
-        name, read = _ROWS[type(message)]
-        message = message._replace(**{name: tuple(map(read, getattr(message, name)))})
-    read_message: Message = message
-    return read_message

@@ -1,14 +1,17 @@
-"""What the options of a job mean in a cluster. Pure."""
+"""What the options of a job mean in a cluster."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from pycrond.cluster.fire import Policy
 from pycrond.cluster.protocol import Claim
 from pycrond.hashing import digest_words
+from pycrond.host import machine
 from pycrond.jobs.job import Job
 from pycrond.jobs.options import to_json
 from pycrond.jobs.run import Fire
+from pycrond.jobs.shared_identity import SharedIdentity
 from pycrond.runs.policy import cluster_lock_of
+from pycrond.schedule.timezone import Zone
 
 MIN_WITHIN = 30.0  # seconds after the start in which the database may give a fire away
 
@@ -16,6 +19,18 @@ MIN_WITHIN = 30.0  # seconds after the start in which the database may give a fi
 def cluster_name(job: Job, node: str) -> str:
     """The name of a job in the cluster: its key; with the node, if each node has a run of its own."""
     return job.key if job.entry.options.is_shared else f"{job.key}@{node}"
+
+
+def concerns_others(fire: Fire, labels: Collection[str]) -> bool:
+    """Return whether a node with these labels does not simply start a fire of its own crontabs."""
+    options = fire.job.entry.options
+    is_not_here = options.label is not None and options.label not in labels
+    return fire.wall is not None and (options.is_clustered or is_not_here)
+
+
+def zone_of(job: Job, identity: SharedIdentity) -> Zone:
+    """Return the time zone of a shared job. Raises PycrondError for one that this machine does not know."""
+    return machine.load_zone(job.entry.zone or identity.zone or "UTC")
 
 
 def label_of(job: Job) -> str | None:

@@ -176,12 +176,11 @@ TELL: LiteralString = """
         ledger = excluded.ledger, number = excluded.number, state = excluded.state, reason = excluded.reason,
         started = excluded.started, ended = excluded.ended, status = excluded.status
     WHERE c.run = excluded.run AND (c.ended IS NULL OR excluded.ended IS NOT NULL OR c.state = 'lost')
-        OR c.reason = 'no-database' AND excluded.started IS NOT NULL
+        OR c.state IN ('skipped', 'missed') AND excluded.started IS NOT NULL
     RETURNING jsonb_build_array(c.wall, c.fold, c.job)
 """
-"""A state that is final stays, should a request arrive late; `lost` was only the other nodes' opinion, and a
-node that skipped a fire without the database (`no-database`) did not know of one that started it
-(`on-partition=run`).
+"""A state that is final stays, should a request arrive late; but `lost` was only the other nodes' view, and
+who skipped a fire without the database did not know of a node that started it (`on-partition=run`).
 """
 READ: LiteralString = """
     SELECT jsonb_build_array(c.job, c.wall, c.fold, c.run, c.node, c.state, c.reason, c.ended IS NOT NULL,
@@ -197,7 +196,9 @@ OPEN: LiteralString = """
 """
 LAST_FIRES: LiteralString = """
     SELECT jsonb_build_array(c.job, c.wall, c.fold, c.run, c.node, c.state, c.reason, c.ended IS NOT NULL,
-        extract(epoch FROM c.fire)::float8)
+        extract(epoch FROM c.fire)::float8, NULL, (
+            SELECT count(*) FROM pycrond.claims k WHERE k.job = a.job AND k.fire < to_timestamp($2::float8)
+                AND k.fire >= to_timestamp($3::float8) AND k.wall >= $3::float8 / 60 - 1440))
     FROM jsonb_array_elements_text($1::jsonb) AS a (job) CROSS JOIN LATERAL (
         SELECT * FROM pycrond.claims WHERE claims.job = a.job AND claims.fire < to_timestamp($2::float8)
         ORDER BY wall DESC, fold DESC LIMIT 1
@@ -267,7 +268,7 @@ def _reading(request: Abandoned | Open | LastFires | LastSuccess, node: Node) ->
         case LastSuccess():
             jobs = [{"job": job, "after": after} for job, after in request.jobs]
             return Statement(LAST_SUCCESS, (json.dumps(jobs),))
-    return Statement(LAST_FIRES, (json.dumps(request.jobs), repr(request.before)))
+    return Statement(LAST_FIRES, (json.dumps(request.jobs), repr(request.before), repr(request.since)))
 
 
 def _ask(request: Ask, node: Node, again: bool) -> list[Statement]:

@@ -13,7 +13,7 @@ ASK_INTERVAL = 60.0  # seconds between two questions
 EARLY_ASK_INTERVAL = 10.0  # seconds between two questions, while a job is overdue by what this node knows
 SETTLING = 20.0  # seconds after a connection, in which the other nodes tell what they could not tell before
 MAX_DELAY = 600.0  # seconds without an answer, after which an alarm is raised by what this node knows
-GRACE = 120.0  # seconds in which the node that is the first in the order reports a job
+GRACE = 120.0  # seconds in which the nodes agree which of them is the first, and that one reports a job
 
 
 class Successes:
@@ -61,7 +61,7 @@ class Successes:
         found, self._found = self._found, {}
         return found
 
-    def judge(self, job: Job, overdue_at: float, now: datetime, elapsed: float) -> Judgement:
+    def judge(self, job: Job, overdue_at: float, elapsed: float) -> Judgement:
         """Where the database does not answer, the alarm is delayed; then the node that was the first when the
         others were last heard reports the job.
         """
@@ -70,7 +70,7 @@ class Successes:
             self._ask_at = min(self._ask_at, max(self._asked_at + EARLY_ASK_INTERVAL, elapsed))
             return Judgement.LATER
         is_first = self._membership.is_first(job.entry.options.label, job.key, "expect")
-        if not is_first and now.timestamp() < overdue_at + GRACE:
+        if not is_first and elapsed - since < GRACE:
             return Judgement.LATER
         del self._waiting_since[job.key]
         return Judgement.REPORT if is_first else Judgement.LEAVE

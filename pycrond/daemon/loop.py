@@ -233,12 +233,19 @@ class Daemon:
         running = counted(daemon.runs.active.count, "job")
         daemon.output.log.write("SHUTDOWN", f"{running} left running", now)
         self._flush(now, STOP_TIME)
+        self._leave_cluster(now)
         daemon.ledger.stop(now)
         self._server.close()
-        if daemon.scheduler.cluster:
-            daemon.scheduler.cluster.close()
         NAMES.close()
         daemon.runs.limits.close()
+
+    def _leave_cluster(self, now: datetime) -> None:
+        """Tell the other nodes of what has ended, and end the agent."""
+        cluster, give_up_at = self.subsystems.scheduler.cluster, clock.elapsed() + FAREWELL_TIME
+        if cluster:
+            while cluster.tell_last(now, clock.elapsed()) and clock.elapsed() < give_up_at:
+                self.subsystems.poller.wait(0.02)
+            cluster.close()
 
     def _flush(self, now: datetime, send_time: float) -> None:
         """Write down all that the next daemon needs, and send the targets what they take at once."""

@@ -106,3 +106,11 @@ def detect_dialect(root: str) -> str:
         if name in {"ID", "ID_LIKE"}:
             words |= set(value.strip("\"'").lower().split())
     return "debian" if words & {"debian", "ubuntu"} else "cronie"
+
+
+def known_zone(name: str | None) -> "Zone | None":
+    """Return the zone with a name; None without a name, and where the machine has no such zone (any more)."""
+    try:
+        return load_zone(name) if name else None
+    except PycrondError:
+        return None

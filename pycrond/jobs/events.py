@@ -45,8 +45,8 @@ class Abandoned(NamedTuple):
 class Missed(NamedTuple):
     """A fire, or several in a row, passed without a start: no daemon looked, or `within` was over."""
 
-    run: int
-    """The row of the ledger that says so."""
+    run: int | None
+    """The row of the ledger that says so; None: the cluster's database says it of a shared job."""
     key: str
 
 

@@ -74,7 +74,7 @@ class ClockChanges:
         self._events: list[Event] = []
         self.is_node = False
         """Another node of a cluster may have run the fires of shared jobs that this one missed."""
-        self._was_away = False
+        self._away_since: datetime | None = None
 
     def look(self, now: datetime, elapsed: float) -> float:
         """Write down that the clock was turned or that the machine slept. The agenda decides what follows.
@@ -192,10 +192,10 @@ class ClockChanges:
         catch_ups, self._catch_ups = self._catch_ups, []
         return catch_ups
 
-    def take_was_away(self) -> bool:
-        """Return whether fires of shared jobs were passed over since the last call."""
-        was_away, self._was_away = self._was_away, False
-        return was_away
+    def take_away_since(self) -> datetime | None:
+        """Return the first minute of shared jobs that was passed over since the last call."""
+        since, self._away_since = self._away_since, None
+        return since
 
     def take_events(self) -> list[Event]:
         """Return the fires that were missed for good since the last call."""
@@ -218,7 +218,7 @@ class ClockChanges:
         plain = []
         shared = [job for job in jobs if policies.get(job[0], {}).get("on", "every").startswith("one")]
         if shared and self.is_node:
-            self._was_away = True
+            self._away_since = min(span.start, self._away_since or span.start)
             self._write(find_gaps(shared, span.start, span.until), era_of, NOT_HERE, span.now)
             jobs = [job for job in jobs if job not in shared]
         limits = self._catch_up_limits(key for key in policies if policies[key].get("missed") == "all")

@@ -1,7 +1,7 @@
 """Delayed starts: fires with a delay, missed fires that are caught up, retries."""
 
 import heapq
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pycrond import clock
@@ -108,9 +108,10 @@ class DelayedStarts:
         self._catch_up_at = {user: at + step for user, at in self._catch_up_at.items()}
         self._ledger.move_starts(step.total_seconds())
 
-    def take_first_attempts(self, is_taken: Callable[[Job], bool]) -> list[ClaimedRun]:
-        """Remove and return the runs of these jobs that are no retries."""
-        taken = [run for run in self.claims if is_taken(run.run.job) and run.run.fire.trigger != "retry"]
+    def take_clustered(self) -> list[ClaimedRun]:
+        """Remove and return the runs that need the cluster's consent; retries have it."""
+        runs = [run for run in self.claims if run.run.job.entry.options.is_clustered]
+        taken = [run for run in runs if run.run.fire.trigger != "retry"]
         taken_ids = {claimed.run.id for claimed in taken}
         self._heap = [place for place in self._heap if place[1] not in taken_ids]
         heapq.heapify(self._heap)

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from pycrond import clock
-from pycrond.errors import PycrondError
 from pycrond.host import machine, reboot_marks
 from pycrond.host.local_zone import LocalZone
 from pycrond.host.names import NAMES
@@ -45,7 +44,7 @@ class Scheduler:
         self.checkpoint = Checkpoint(settings.checkpoint_path)
         self._last_record = self.checkpoint.read_after_boot(ledger.jobs)
         self._zone: Zone = machine.local_zone()
-        zone, first = _known_zone(ledger.jobs.zone) or self._zone, initial_minute(self.last_turn, now)
+        zone, first = machine.known_zone(ledger.jobs.zone) or self._zone, initial_minute(self.last_turn, now)
         self.agenda = Agenda((), zone, first, self._last_record.eras)
         self._was_down_since: datetime | None = None
         self.pauses = Pauses(ledger.file, now)
@@ -100,13 +99,18 @@ class Scheduler:
     def resume(self, now: datetime) -> None:
         """Keep the fires that waited when the last daemon ended."""
         self.delayed.restore(self._jobs, now)
-        if self.cluster:
-            shared = self.delayed.take_first_attempts(lambda job: job.entry.options.is_clustered)
-            self.cluster.resume(shared, now)
+        self._share_delayed(now)
 
     def catch_up(self, now: datetime) -> None:
         """Claim the missed fires to be caught up."""
-        self.delayed.catch_up(self.clock_changes.take_catch_ups(), self._jobs, now)
+        if catch_ups := self.clock_changes.take_catch_ups():
+            self.delayed.catch_up(catch_ups, self._jobs, now)
+            self._share_delayed(now)
+
+    def _share_delayed(self, now: datetime) -> None:
+        """Ask the cluster about delayed fires that need its consent."""
+        if self.cluster:
+            self.cluster.resume(self.delayed.take_clustered(), now)
 
     def run_at_boot(self, jobs: Iterable[Job], now: datetime) -> None:
         """Start the @reboot jobs, once a boot of the machine or container."""
@@ -134,8 +138,7 @@ class Scheduler:
             self.admission.enter(self.delayed.add(claims), now)
             self.agenda.advance(due)
             self._coming = None
-            if catch_ups := self.clock_changes.take_catch_ups():
-                self.delayed.catch_up(catch_ups, self._jobs, now)
+            self.catch_up(now)
         self._step_cluster(now)
         self.pauses.drop_expired(now)
         self.delayed.step(now)
@@ -144,8 +147,8 @@ class Scheduler:
     def _step_cluster(self, now: datetime) -> None:
         """Start the shared fires that are this node's."""
         if self.cluster:
-            if self.clock_changes.take_was_away():
-                self.cluster.was_away(now)
+            if since := self.clock_changes.take_away_since():
+                self.cluster.was_away(since, now)
             self.cluster.step(now, clock.elapsed())
             if starting := self.cluster.take_starting():
                 self.admission.enter(starting, now)
@@ -290,11 +293,3 @@ class Scheduler:
         """Return the fires that were skipped or missed since the last call."""
         shared = self.cluster.take_events() if self.cluster else ()
         return [*self.clock_changes.take_events(), *self.admission.take_events(), *shared]
-
-
-def _known_zone(name: str | None) -> Zone | None:
-    """Return the zone of the last daemon; None if there was none, or the machine has it no more."""
-    try:
-        return machine.load_zone(name) if name else None
-    except PycrondError:
-        return None

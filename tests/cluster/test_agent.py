@@ -9,7 +9,14 @@ import psycopg
 import pytest
 
 from pycrond.cluster import agent_state, node_identity, node_statements, schema
-from pycrond.cluster.protocol import Ask, Beat, Nodes, Ping, Tell, encode
+from pycrond.cluster.packets import encode
+from pycrond.cluster.protocol import (
+    Ask,
+    Beat,
+    Nodes,
+    Ping,
+    Tell,
+)
 from pycrond.output import spool
 from tests.conftest import wait_until
 from tests.support.agent import Agents, claim, report

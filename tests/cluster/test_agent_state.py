@@ -58,7 +58,7 @@ def test_the_order_of_requests() -> None:
     requests: list[Work] = [
         Copy((), Answer(0, ())),
         LastSuccess(12, ()),
-        LastFires(1, (), 0.0),
+        LastFires(1, (), 0.0, 0.0),
         Open(2),
         Tell(3, ()),
         Close(4, ()),

@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import pytest
 
-from pycrond.cluster.protocol import Abandoned, Ask, Bury, Claim, LastFires, Row, TakeOver
+from pycrond.cluster.protocol import Abandoned, Ask, Bury, Claim, LastFires, LastSuccess, Row, TakeOver
 from tests.conftest import wait_until
 from tests.support.agent import Agent, Agents, claim, report
 from tests.support.postgres import Postgres, execute
@@ -259,8 +259,22 @@ def test_the_newest_rows_of_jobs(one: Agent) -> None:
     )
     jobs = ["root/b", "root/none", "root/a"]
     for before, newest in ((now, 7), (now - 3.5, 5)):
-        rows = one.request(LastFires, jobs, before)
+        rows = one.request(LastFires, jobs, 0.0, before)
         assert [(row.job, row.wall) for row in rows] == [("root/b", 6), ("root/a", newest)]
+        assert [row.rows_since for row in one.request(LastFires, jobs, before, before)] == [0, 0]
+        assert all(row.rows_since > 0 for row in rows)
+
+
+def test_the_newest_success_of_a_job_on_any_node(one: Agent, two: Agent) -> None:
+    now = time.time()
+    fires = [claim("root/a", fire=now - age) for age in (180, 120, 60)]
+    for agent, fire, state in zip((one, two, two), fires, ("succeeded", "succeeded", "failed"), strict=True):
+        agent.tell(report(fire, state, started=fire.fire, ended=fire.fire + 1))
+    two.tell(report(claim("root/b", fire=now - 60), "running", started=now - 60))
+    jobs = [("root/a", now - 600), ("root/b", now - 600), ("root/none", 0.0)]
+    (row,) = one.request(LastSuccess, jobs)
+    assert (row.job, row.node, round((row.ended or 0.0) - now)) == ("root/a", "two", -119)
+    assert one.request(LastSuccess, [("root/a", now - 118)]) == ()
 
 
 def test_a_lost_answer_is_asked_for_again(agents: Agents, postgres: Postgres, database: str) -> None:

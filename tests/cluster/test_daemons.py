@@ -129,7 +129,10 @@ def test_a_daemon_that_dies_between_claim_and_start_starts_the_run_once(
 
 
 def test_what_all_nodes_missed_is_caught_up_once(make_node: MakeNode, database: str, tmp_path: Path) -> None:
-    crontab = f"#: name=daily on=one missed=once\n* * * * * echo >>{tmp_path}/tally\n"
+    crontab = (
+        f"#: name=daily on=one missed=once on-missed='echo >>{tmp_path}/missed'\n"
+        f"* * * * * echo >>{tmp_path}/tally\n"
+    )
     nodes = [make_node(name, crontab) for name in ("a", "b")]
     start(*nodes, at="2031-03-01 11:59:50")
     wait_for(lambda: are_decided(nodes, "daily"), *nodes)
@@ -140,8 +143,10 @@ def test_what_all_nodes_missed_is_caught_up_once(make_node: MakeNode, database: 
     wait_for(lambda: [row[2] for row in rows(database)][10:] == ["succeeded"], *nodes)
     assert [row[2] for row in rows(database)] == ["succeeded", *["missed"] * 9, "succeeded"]
     assert len((tmp_path / "tally").read_text().splitlines()) == 2
+    wait_for((tmp_path / "missed").exists, *nodes)
     for node in nodes:
         node.run("audit")
+    assert (tmp_path / "missed").read_text() == "\n"
 
 
 def test_a_silent_database_does_not_keep_a_daemon_busy(make_node: MakeNode, postgres: Postgres) -> None:

@@ -5,6 +5,7 @@ import socket
 from pathlib import Path
 
 from tests.cluster.conftest import MakeNode, wait_for
+from tests.support.postgres import execute
 
 ABSENT = "raise ModuleNotFoundError(\"No module named 'psycopg'\")\n"
 
@@ -41,3 +42,18 @@ def test_a_node_without_psycopg_says_so_once_and_its_own_jobs_run(
         "PYCROND WARNING - "
     )
     assert "pycrond_cluster_connected 0.0\n" in node.run("metrics").stdout
+
+
+def test_a_node_whose_name_another_has_is_not_healthy(make_node: MakeNode, database: str) -> None:
+    node, twin = make_node("a", "* * * * * true\n"), make_node("b", "* * * * * true\n", node="a")
+    for each in (node, twin):
+        each.at("2031-03-01 11:59:05", wake=False)
+    node.run("start")
+    wait_for(lambda: execute(database, "SELECT name FROM pycrond.nodes") == [("a",)], node)
+    twin.run("start")
+    wait_for(lambda: (twin.status() or {})["cluster"]["state"] == "fenced", node, twin)
+    twin.at("2031-03-01 12:01:30")
+    wait_for(lambda: (twin.status() or {})["cluster"]["state"] == "fenced", node, twin)
+    text = "another has the name of node a"
+    assert text in twin.run("status", "--check", "--max-lateness=1h", status=6).stdout
+    assert node.run("status", "--check").stdout.startswith("healthy: ")

@@ -1,11 +1,13 @@
 """Orders of people about shared jobs, and reloads and restarts just before the minute, with real daemons."""
 
+import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 
 from tests.cluster.conftest import MakeNode, start, wait_for
 from tests.cluster.test_daemons import are_decided, outcomes, rows
-from tests.conftest import Crond
+from tests.conftest import Crond, alive, wait_until
 from tests.support.postgres import execute
 
 CRONTAB = """\
@@ -13,14 +15,16 @@ CRONTAB = """\
 * * * * * test -e {0}/again || {{ touch {0}/again; exit 1; }}
 #: name=killed on=one jitter=60s
 * * * * * touch {0}/killed
-#: name=paused on=one
+#: name=paused on=one jitter=60s
 * * * * * touch {0}/paused
 #: name=within on=one within=5s
 * * * * * echo >>{0}/within
+#: name=long on=one
+* * * * * until test -e {0}/end; do sleep 0.1; done
 #: name=manual on=one
 0 0 1 1 * true
 """
-REMOVED = "#: name=gone on=one\n* * * * * touch {0}/gone\n"
+REMOVED = "#: name=gone on=one jitter=60s\n* * * * * touch {0}/gone\n"
 
 
 def verdicts(nodes: Sequence[Crond], name: str) -> list[tuple[str, str]]:
@@ -33,7 +37,8 @@ def test_orders_and_a_reload_between_the_claim_and_the_minute(
     make_node: MakeNode, database: str, tmp_path: Path
 ) -> None:
     crontab = CRONTAB.format(tmp_path)
-    nodes = a, _ = [make_node(name, crontab + REMOVED.format(tmp_path)) for name in ("a", "b")]
+    both = crontab + REMOVED.format(tmp_path)
+    nodes = a, _ = [make_node(name, both, stop_jobs="wait") for name in ("a", "b")]
     start(*nodes, at="2031-03-01 11:59:52")
     a.run("run", "manual")
     wait_for(lambda: all(outcomes(node, "paused") for node in nodes), *nodes)  # claimed, a second before
@@ -67,3 +72,18 @@ def test_orders_and_a_reload_between_the_claim_and_the_minute(
     assert f"Node {winner.environment['PYCROND_NODE']} has it" in why
     for node in nodes:
         node.run("audit")
+    stop_while_a_job_runs(nodes, database, tmp_path)
+
+
+def stop_while_a_job_runs(nodes: Sequence[Crond], database: str, tmp_path: Path) -> None:
+    """A node that waits for a job sends heartbeats, and tells of its end."""
+    runner = next(node for node in nodes if outcomes(node, "long") == [("running", "")])
+    name, pid = runner.environment["PYCROND_NODE"], runner.pid
+    beats = "SELECT beat FROM pycrond.nodes WHERE name = %s"
+    os.kill(pid, signal.SIGTERM)
+    before = execute(database, beats, name)
+    wait_for(lambda: execute(database, beats, name) > before, *nodes)
+    (tmp_path / "end").touch()
+    wait_until(lambda: not alive(pid))
+    assert ("root/long", name, "succeeded", "") in rows(database)
+    assert execute(database, "SELECT name FROM pycrond.locks") == []

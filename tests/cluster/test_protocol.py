@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pycrond.cluster.packets import decode, encode
 from pycrond.cluster.protocol import (
     MAX_FIRES,
     MAX_MESSAGE,
@@ -31,8 +32,6 @@ from pycrond.cluster.protocol import (
     Status,
     TakeOver,
     Tell,
-    decode,
-    encode,
 )
 
 TEXT = st.text(st.characters(), max_size=8)  # lone surrogates too: names of users are bytes
@@ -64,7 +63,7 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     Close: st.builds(Close, NUMBER, tuples_of(REPORT)),
     Tell: st.builds(Tell, NUMBER, tuples_of(REPORT)),
     Open: st.builds(Open, NUMBER),
-    LastFires: st.builds(LastFires, NUMBER, TEXTS, TIME),
+    LastFires: st.builds(LastFires, NUMBER, TEXTS, TIME, TIME),
     LastSuccess: st.builds(LastSuccess, NUMBER, tuples_of(st.tuples(TEXT, TIME))),
     Ping: st.builds(Ping),
     Answer: st.builds(Answer, NUMBER, tuples_of(ROW)),
@@ -75,9 +74,9 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
 
 
 def test_each_kind_of_message_is_tried() -> None:
-    from pycrond.cluster import protocol
+    from pycrond.cluster import packets
 
-    assert {kind.__name__ for kind in MESSAGES} == set(protocol._CLASSES)
+    assert {kind.__name__ for kind in MESSAGES} == set(packets._CLASSES)
 
 
 @pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)

@@ -77,6 +77,7 @@ class Image:
         """
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())
         needed = [*project["build-system"]["requires"], *project["project"]["dependencies"]]
+        needed += project["project"]["optional-dependencies"]["cluster"]
         run(sys.executable, "-m", "pip", "download", "--quiet", f"--dest={self.wheels}", *needed)
 
     def config(self) -> dict[str, Any]:

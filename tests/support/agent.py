@@ -19,6 +19,7 @@ from pycrond.cluster.agent_socket import AgentSocket
 from pycrond.cluster.greeting import Timeline
 from pycrond.cluster.hosts import Hosts
 from pycrond.cluster.node_identity import Identity
+from pycrond.cluster.packets import decode, encode
 from pycrond.cluster.protocol import (
     MAX_MESSAGE,
     Answer,
@@ -36,8 +37,6 @@ from pycrond.cluster.protocol import (
     Row,
     Status,
     Tell,
-    decode,
-    encode,
 )
 
 WAIT = 60.0  # seconds

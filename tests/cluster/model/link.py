@@ -2,6 +2,7 @@
 
 from random import Random
 
+from pycrond.cluster.packets import decode, encode
 from pycrond.cluster.protocol import (
     Answer,
     Ask,
@@ -18,8 +19,6 @@ from pycrond.cluster.protocol import (
     Status,
     TakeOver,
     Tell,
-    decode,
-    encode,
 )
 from tests.cluster.model.database import ModelDatabase, Sender
 

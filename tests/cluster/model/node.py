@@ -145,7 +145,7 @@ class ModelNode:
             ]
             self.ledger.pass_over(gaps)
             if self.cluster:
-                self.cluster.was_away(clock.at(now))
+                self.cluster.was_away(clock.at(last + MINUTE), clock.at(now))
         self.last = max(last, until)
 
     def _resume(self, now: float) -> None:
