@@ -58,7 +58,9 @@ class Attack:
         places = {node.name: (node.faults, node.disturbances) for node in self.nodes}
         places[SERVERS] = (self.servers.faults, self.disturbances)
         threads = [
-            threading.Thread(target=self._carry_out, args=(place, plan[place], *places[place], begin, say))
+            threading.Thread(
+                target=self._carry_out, args=(place, plan[place], *places[place], begin, say), daemon=True
+            )
             for place in plan
             if place != SERVERS
         ]

@@ -50,7 +50,8 @@ SERVER_FAULTS = {
     "freeze_and_fail_over": (3, 4, 30),
     "freeze_standby": (3, 5, 40),
     "stop_standby": (1, 5, 30),
-    "freeze_standby_and_fail_over": (4, 1, 20),
+    "freeze_standby_and_fail_over": (2, 1, 20),
+    "stop_standby_and_fail_over": (4, 1, 20),
     "restart_alone_and_fail_over": (4, 4, 16),
     "cancel_and_fail_over": (4, 2, 14),
 }

@@ -130,33 +130,41 @@ class Servers:
         self.standby.start()
 
     def freeze_standby_and_fail_over(self, seconds: float) -> None:
-        """Commits hang; then the primary dies with all that it has not confirmed."""
+        """Commits hang; then the primary dies. The standby still receives what it was sent meanwhile."""
         self.standby.freeze()
         time.sleep(seconds)
         _kill(self.primary)
         self.standby.thaw()
         self._fail_over()
 
+    def stop_standby_and_fail_over(self, seconds: float) -> None:
+        """Commits hang; then the primary dies with all that it has not confirmed."""
+        self.standby.stop(signal.SIGQUIT)
+        time.sleep(seconds)
+        _kill(self.primary)
+        self.standby.start()
+        self._fail_over()
+
     def restart_alone_and_fail_over(self, seconds: float) -> None:
         """Commits hang; the primary crashes and comes back with rows that it has not confirmed, and then dies."""
-        self.standby.freeze()
+        self.standby.stop(signal.SIGQUIT)
         time.sleep(seconds / 3)
         self.primary.stop(signal.SIGQUIT)
         self.primary.start()
         time.sleep(seconds * 2 / 3)
         _kill(self.primary)
-        self.standby.thaw()
+        self.standby.start()
         self._fail_over()
 
     def cancel_and_fail_over(self, seconds: float) -> None:
         """Commits hang; an administrator cancels their waits, and then the primary dies."""
-        self.standby.freeze()
+        self.standby.stop(signal.SIGQUIT)
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             time.sleep(0.3)
             self.primary.execute(CANCEL)
         _kill(self.primary)
-        self.standby.thaw()
+        self.standby.start()
         self._fail_over()
 
     @property
@@ -164,7 +172,8 @@ class Servers:
         acts = (
             *(self.power_off, self.crash, self.shut_down, self.restart, self.freeze),
             *(self.freeze_and_fail_over, self.freeze_standby, self.stop_standby),
-            *(self.freeze_standby_and_fail_over, self.restart_alone_and_fail_over, self.cancel_and_fail_over),
+            *(self.freeze_standby_and_fail_over, self.stop_standby_and_fail_over),
+            *(self.restart_alone_and_fail_over, self.cancel_and_fail_over),
         )
         return {act.__name__: act for act in acts}
 

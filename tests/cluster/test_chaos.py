@@ -15,10 +15,10 @@ pytestmark = pytest.mark.daemon
 QUICK = ("plain", "again", "partition", "lock", "retry", "every")
 """The kinds of jobs that end soon."""
 FAULTS = {
-    "n1": [Fault(-1.5, "power_off", 6.0)],
-    "n2": [Fault(-3.0, "freeze", 14.0)],
-    "n3": [Fault(1.0, "half_and_deliver", 6.0)],
-    SERVERS: [Fault(0.5, "power_off", 2.0)],
+    "n1": [Fault(1.2, "power_off_without_jobs", 5.0)],
+    "n2": [Fault(-1.5, "freeze", 8.0)],
+    "n3": [Fault(1.2, "half_and_deliver", 6.0)],
+    SERVERS: [Fault(-2.0, "cancel_and_fail_over", 4.5)],
 }
 """Around the only minute, in seconds."""
 
