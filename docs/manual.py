@@ -12,7 +12,8 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from pycrond.cli.option_texts import TEXTS, OptionText
+from pycrond.cli.option_text import OptionText
+from pycrond.cli.option_texts import TEXTS
 
 PAGE = Path(__file__).parent.parent / "man" / "pycrond.crontab.5"
 BEGIN = '.\\" Options: begin (written by docs/manual.py)\n'
