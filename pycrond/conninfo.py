@@ -15,6 +15,8 @@ _WORD = re.compile(
 )
 _HOST = re.compile(r"(?:\[[^]]*\]|[^:]*)(?::[0-9]*)?")
 """A host and its port, in a URL."""
+_BAD_PERCENT = re.compile("%(?![0-9A-Fa-f]{2})|%00")
+"""libpq's own error would name the password's part with it."""
 _SECRET = re.compile(r"password|secret|scram_\w+_key", re.IGNORECASE)
 """Parts of the names of parameters that are secret; `passfile` is not."""
 
@@ -24,6 +26,8 @@ def check(text: str) -> None:
     if not text.isprintable():
         raise ValueError("it must be one line, without control characters")
     scheme = _SCHEME.match(text)
+    if scheme and _BAD_PERCENT.search(text):
+        raise ValueError("a % must be written as %25, and %00 is not possible")
     if scheme and not _is_clear(text[scheme.end() :]):
         raise ValueError(
             "in a user's name or password, the characters / and @ must be written as %2F and %40"

@@ -107,3 +107,11 @@ def test_no_password_in_words_is_shown(password: str) -> None:
 )
 def test_what_libpq_reads_without_an_error_is_accepted(text: str) -> None:
     check(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["postgresql://u:se%cret@h/d", "postgresql://u:a%@h", "postgresql://u:%00@h/d"]
+)
+def test_a_percent_sign_of_which_libpq_would_print_what_follows_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="a % must be written as %25"):
+        check(text)

@@ -10,6 +10,7 @@ import socket
 import sys
 from collections import deque
 from collections.abc import Iterable
+from typing import Any
 
 from pycrond import clock
 from pycrond.cluster.packets import decode, encode
@@ -119,12 +120,13 @@ class AgentLink:
             self._connected_at = elapsed
         if self._socket is None and not self._pid and elapsed >= self._start_at:
             self._start(elapsed)
+        self.receive()  # after a sleep, the answer to the last ping is here
         if self._socket is None:
             return
         self._flush()
-        if elapsed - self._heard_at > MAX_SILENCE:
-            self._log.write("CLUSTER", "the agent is silent and is replaced", clock.now(), level="warning")
-            self._end()
+        is_asked = self._pinged_at > self._heard_at or not self._pinged_at
+        if is_asked and elapsed - max(self._heard_at, self._pinged_at) > MAX_SILENCE - PING_INTERVAL:
+            self._end("the agent was silent and is replaced")
         elif elapsed - max(self._heard_at, self._pinged_at) >= PING_INTERVAL:
             self._pinged_at = elapsed
             with contextlib.suppress(OSError):
@@ -137,45 +139,50 @@ class AgentLink:
         if self._retry_at is not None:
             return max(0.0, self._retry_at - elapsed)
         heard = max(self._heard_at, self._pinged_at)
-        return max(0.0, min(heard + PING_INTERVAL, self._heard_at + MAX_SILENCE + 0.1) - elapsed)
+        return max(0.0, heard + PING_INTERVAL - elapsed)
 
     def _start(self, elapsed: float) -> None:
         self._started_at, self._start_at = elapsed, elapsed + RESTART_INTERVAL
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        conninfo = os.memfd_create("conninfo", os.MFD_CLOEXEC)
-        os.pwrite(conninfo, self._conninfo.encode(), 0)
-        self._errors = spawn.make_memfd(ERROR_SIZE)
-        high = [fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 20) for number in (theirs.fileno(), conninfo)]
         try:
+            self._socket = self._spawn()
+        except OSError as error:
+            self._end(f"cannot start the agent: {os_reason(error)}")
+            return
+        self._heard_at = elapsed + START_TIME - MAX_SILENCE
+        self._pinged_at = 0.0
+        self._outgoing = deque(self.pending)
+        self._poller.register(self._socket, self.receive)
+
+    def _spawn(self) -> socket.socket:
+        """Start a process, and return the socket to it. Raises OSError."""
+        with contextlib.ExitStack() as stack:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            closing = stack.enter_context(contextlib.ExitStack())
+            closing.callback(ours.close)
+            stack.callback(theirs.close)
+            ours.setblocking(False)
+            conninfo = os.memfd_create("conninfo", os.MFD_CLOEXEC)
+            stack.callback(os.close, conninfo)
+            os.pwrite(conninfo, self._conninfo.encode(), 0)
+            self._errors = spawn.make_memfd(ERROR_SIZE)
+            closing.callback(os.close, self._errors)
+            actions: list[Any] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+            actions += [(os.POSIX_SPAWN_DUP2, self._errors, number) for number in (1, 2)]
+            for number, inherited in ((theirs.fileno(), SOCKET), (conninfo, CONNINFO)):
+                high = fcntl.fcntl(number, fcntl.F_DUPFD_CLOEXEC, 20)
+                stack.callback(os.close, high)
+                actions.append((os.POSIX_SPAWN_DUP2, high, inherited))
             self._pid = os.posix_spawn(
                 self._arguments[0],
                 (*self._arguments, *((f"--timeline={self.timeline}",) if self.timeline else ())),
                 os.environ,  # libpq's variables are among them
-                file_actions=[
-                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
-                    (os.POSIX_SPAWN_DUP2, self._errors, 1),
-                    (os.POSIX_SPAWN_DUP2, self._errors, 2),
-                    (os.POSIX_SPAWN_DUP2, high[0], SOCKET),
-                    (os.POSIX_SPAWN_DUP2, high[1], CONNINFO),
-                ],
+                file_actions=actions,
                 setsid=True,
                 setsigmask=[],
                 setsigdef=DEFAULT_SIGNALS,
             )
-        except OSError as error:
-            ours.close()
-            self.status = Status("down", f"cannot start the agent: {os_reason(error)}")
-            return
-        finally:
-            theirs.close()
-            for number in (*high, conninfo):
-                os.close(number)
-        self._socket = ours
-        self._heard_at = elapsed + START_TIME - MAX_SILENCE
-        self._pinged_at = 0.0
-        self._outgoing = deque(self.pending)
-        self._poller.register(ours, self.receive)
+            closing.pop_all()
+        return ours
 
     def _flush(self) -> None:
         self._retry_at = None
@@ -204,7 +211,11 @@ class AgentLink:
                 self._end()
                 return
             self._heard_at = clock.elapsed()
-            message = decode(packet)
+            try:
+                message = decode(packet)
+            except ValueError:  # a row of the database is impossible
+                self._end("the agent has sent what is not a message")
+                return
             if isinstance(message, Status):
                 self.status = message
             if isinstance(message, Answer | Nodes | Greeting | Status):

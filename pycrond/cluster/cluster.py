@@ -42,7 +42,7 @@ from pycrond.runs.launcher import ClaimedRun
 from pycrond.runs.runs import Runs
 from pycrond.settings import Settings
 
-DELETE_INTERVAL = 3600.0  # seconds between two deletions of old rows
+DELETE_INTERVAL = 10.0  # seconds between two deletions of some old rows
 
 
 class Cluster:
@@ -192,7 +192,7 @@ class Cluster:
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do, but for fires."""
         beat_in = None if self._is_beating() else max(0.0, self._beat_at - elapsed)
-        waits = (beat_in, self._link.retry_in(elapsed))
+        waits = (beat_in, self._link.retry_in(elapsed), 0.0 if self._gaps.has_more else None)
         return min((wait for wait in waits if wait is not None), default=None)
 
     @property
@@ -214,7 +214,8 @@ class Cluster:
         self._link.children_ended(ended)
 
     def suspend(self) -> None:
-        """Leave the fires that are not decided to the next daemon."""
+        """Leave the fires that are not decided to the next daemon, and take no others."""
+        self._claims.is_suspended = True
         for claimed in self.claims:
             self._fires.withdraw(claimed)
 
@@ -247,7 +248,7 @@ class Cluster:
             case Abandoned(ledger=ledger):
                 self._take_over(self._dead_nodes.fires_to_take(answer.rows, ledger, self._jobs, now), now)
             case LastFires():
-                self._gaps.answered(answer.rows, self._jobs)
+                self._gaps.answered(answer.rows)
             case LastSuccess():
                 self.successes.answered(answer.number, answer.rows)
             case _:
@@ -265,7 +266,7 @@ class Cluster:
     def _greeted(self, greeting: Greeting, now: datetime) -> None:
         identity = SharedIdentity(greeting.cluster, greeting.zone)
         self._claims.identity, self._link.timeline = identity, greeting.timeline
-        self._table.remember(identity, greeting.timeline)
+        self._table.remember(self.membership.ledger, identity, greeting.timeline)
         self._is_fenced = False
         self._outbox.connected()
         self.membership.begin_anew()
@@ -276,8 +277,6 @@ class Cluster:
         self._is_fenced = self._is_fenced or status.state == "fenced"
         if status.detail:  # also of a request that failed
             self._log.write("CLUSTER", f"{status.state}: {status.detail}", now, level="warning")
-
-    # For people
 
     def facts(self) -> dict[str, Any]:
         """Return what `status` shows."""

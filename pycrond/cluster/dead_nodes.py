@@ -1,5 +1,6 @@
 """Nodes that have died: their fires are closed as lost, or taken over by this node."""
 
+import math
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -14,6 +15,7 @@ from pycrond.ledger.cluster import ClusterTable
 from pycrond.output.daemon_log import DaemonLog
 
 TURN = 3.0  # seconds of silence more, after which the next node in the order closes what is lost
+FORGOTTEN_AFTER = 600.0  # seconds of silence, after which nothing of it is open any more
 MAX_TAKERS = 5  # nodes that try to take a fire over
 
 
@@ -45,7 +47,7 @@ class DeadNodes:
                 self._acts_at[node] = LOST_AFTER + turn
             else:
                 self._bury(node, silence, now)
-                self._acts_at[node] = silence + LOST_AFTER
+                self._acts_at[node] = silence + LOST_AFTER if silence < FORGOTTEN_AFTER else math.inf
 
     def _bury(self, node: DeadNode, silence: float, now: datetime) -> None:
         """Close what a dead node has left. This is repeated: its agent may have lived for longer than it, and
@@ -68,13 +70,7 @@ class DeadNodes:
         for row in rows:
             job = jobs.get(row.job)
             options = job.entry.options if job else None
-            if (
-                node is None
-                or not job
-                or not options
-                or not options.is_shared
-                or options.node_loss != "rerun"
-            ):
+            if not (node and job and options and options.is_shared and options.node_loss == "rerun"):
                 continue
             rank = self._membership.rank(options.label, row.job, row.wall, row.fold)
             if rank is None or rank >= MAX_TAKERS:

@@ -36,6 +36,8 @@ class FireClaims:
         """The cluster's name and zone, as its database has them."""
         self.identity_of_jobs = SharedIdentity()
         """Those from which the times of the loaded jobs are drawn; while they differ, nothing is asked."""
+        self.is_suspended = False
+        """The daemon stops: what dead nodes have left and what was missed is left to others."""
         self.coming: list[str] = []
         """The UUIDs of the fires of the next minute."""
         self._events: list[Event] = []
@@ -49,7 +51,7 @@ class FireClaims:
         for claimed in in_time:
             start = max(now, claimed.run.fire.start_at or now)
             claimed.run.fire = claimed.run.fire._replace(start_at=start)
-        self._hold(in_time, self._write_down([claimed.run.fire for claimed in in_time]), now)
+        self._hold(in_time, self._write_down([claimed.run.fire for claimed in in_time], is_durable=True), now)
 
     def begin(
         self,
@@ -60,16 +62,19 @@ class FireClaims:
         is_coming: bool = False,
     ) -> None:
         """Write fires down, their UUIDs first, so that the claims take them to the disk; and hold them."""
+        if self.is_suspended:
+            return
         runs = self._write_down(fires, taken_over=taken is not None)
         self._hold(self._runs.claim(fires), runs, now, taken, is_coming=is_coming)
 
-    def _write_down(self, fires: Sequence[Fire], *, taken_over: bool = False) -> dict[FireName, str]:
+    def _write_down(
+        self, fires: Sequence[Fire], *, taken_over: bool = False, is_durable: bool = False
+    ) -> dict[FireName, str]:
         """Return the UUIDs of those fires that need the cluster's consent."""
         clustered = [fire for fire in fires if fire.job.entry.options.is_clustered]
         named = [(fire, cluster_name(fire.job, self._membership.node)) for fire in clustered]
-        return dict(
-            zip(map(name_of, clustered), self._table.begin(named, taken_over=taken_over), strict=True)
-        )
+        runs = self._table.begin(named, taken_over=taken_over, is_durable=is_durable)
+        return dict(zip(map(name_of, clustered), runs, strict=True))
 
     def _hold(
         self,
@@ -82,7 +87,9 @@ class FireClaims:
     ) -> None:
         if self.identity_of_jobs != self.identity or not self.identity.name:
             self._table.close(runs.values())
-            self._settle([(claimed, NOT_REACHED) for claimed in claims], now)
+            asked = [name_of(claimed.run.fire) in runs for claimed in claims]
+            causes = [NOT_REACHED if is_asked else NO_LABEL for is_asked in asked]
+            self._settle([*zip(claims, causes, strict=True)], now)
             return
         settled = []
         for claimed in claims:

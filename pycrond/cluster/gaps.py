@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pycrond import clock
 from pycrond.cluster.agent_link import AgentLink
 from pycrond.cluster.protocol import MAX_FIRES, Close, LastFires, Report, Row
+from pycrond.errors import PycrondError
 from pycrond.hashing import draw_below
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire, Reason, State
@@ -16,6 +17,7 @@ from pycrond.schedule.dst import FireTime, fire_times
 from pycrond.schedule.timezone import Zone
 
 DECIDED_AFTER = timedelta(seconds=30)  # after the last start of a fire: living nodes have decided about it
+MAX_TURN_TIME = 0.01  # seconds of a turn of the loop; a week of a minutely job takes that long
 UNDECIDED = timedelta(minutes=2)  # before an absence: what was due then may not have been decided about
 MINUTE = timedelta(minutes=1)
 MAX_GAP = timedelta(days=400)
@@ -55,6 +57,9 @@ class Gaps:
         self._table = table
         self._zone_of = zone_of
         self._gaps: list[Gap] = []
+        self._rows: deque[Row] = deque()  # that were answered, and not looked at yet
+        self.has_more = False
+        """There are jobs to decide about in the next turn of the loop."""
         self._away: _Absence | None = None  # perhaps all nodes were
         self._asked = _Absence(clock.at(0), clock.at(0))
         self._unreported: set[str] = set()  # jobs with a gap that no node has reported, as far as is known
@@ -75,18 +80,17 @@ class Gaps:
             some = tuple(names[first : first + MAX_FIRES])
             self._link.send(LastFires(self._link.number(), some, *times))
 
-    def answered(self, rows: Sequence[Row], jobs: Mapping[str, Job]) -> None:
-        """Take the newest rows. A job without one has no gap: it is new."""
-        for row in rows:
-            job = jobs.get(row.job)
-            if job is None:
-                continue
-            gap = self._gap(job, row)
-            fires = self._passed(job, gap)
-            has_rows = gap.newest >= self._asked.since and row.rows_since >= len(fires)
-            if fires and not has_rows:
-                decided_at = fires[-1].at + _longest_delay(job) + DECIDED_AFTER
-                self._gaps.append(gap._replace(decided_at=decided_at))
+    def answered(self, rows: Iterable[Row]) -> None:
+        """Take the newest rows, for `step`. A job without one has no gap: it is new."""
+        self._rows += rows
+
+    def _look_for_gap(self, job: Job, row: Row) -> None:
+        gap = self._gap(job, row)
+        fires = self._passed(job, gap)
+        has_rows = gap.newest >= self._asked.since and row.rows_since >= len(fires)
+        if fires and not has_rows:
+            decided_at = fires[-1].at + _longest_delay(job) + DECIDED_AFTER
+            self._gaps.append(gap._replace(decided_at=decided_at))
 
     def _gap(self, job: Job, row: Row) -> Gap:
         """Return where fires of a job may have no row: after the newest row, and while this node was away."""
@@ -98,22 +102,33 @@ class Gaps:
         return Gap(job.key, newest, _minute(since), until, until)
 
     def step(self, jobs: Mapping[str, Job], median: datetime, now: datetime) -> list[Fire]:
-        """Write down what was missed, and return what is to be caught up."""
+        """Write down what was missed, and return what is to be caught up, of so many jobs as a turn of the
+        loop has time for; `has_more` says whether there are others.
+        """
+        give_up_at = clock.elapsed() + MAX_TURN_TIME
+        while self._rows and clock.elapsed() < give_up_at:
+            row = self._rows.popleft()
+            if job := jobs.get(row.job):
+                self._look_for_gap(job, row)
+        due = deque(gap for gap in self._gaps if gap.decided_at <= median)
         caught_up: list[Fire] = []
-        missed: list[Report] = []
-        for gap in [gap for gap in self._gaps if gap.decided_at <= median]:
+        while due and clock.elapsed() < give_up_at:
+            gap = due.popleft()
             self._gaps.remove(gap)
-            job = jobs.get(gap.key)
-            if job is None:
-                continue
-            passed = self._passed(job, gap)
-            again = _to_catch_up(job, [fire for fire in passed if fire.at > gap.newest], median)
-            caught_up += [self._catch_up(job, fire, now) for fire in again]
-            missed += [_missed(job, fire) for fire in passed if fire not in again]
-            self._unreported.add(job.key)
+            if job := jobs.get(gap.key):
+                caught_up += self._decide(job, gap, median, now)
+        self.has_more = bool(self._rows or due)
+        return caught_up
+
+    def _decide(self, job: Job, gap: Gap, median: datetime, now: datetime) -> list[Fire]:
+        """Write down what was missed in a gap, and return what is to be caught up."""
+        passed = self._passed(job, gap)
+        again = _to_catch_up(job, [fire for fire in passed if fire.at > gap.newest], median)
+        missed = [_missed(job, fire) for fire in passed if fire not in again]
         for first in range(0, len(missed), MAX_FIRES):
             self._link.send(Close(self._link.number(), tuple(missed[first : first + MAX_FIRES])))
-        return caught_up
+        self._unreported.add(job.key)
+        return [self._catch_up(job, fire, now, number) for number, fire in enumerate(again)]
 
     def missed(self, sent: Iterable[Report], runs: Collection[str]) -> list[str]:
         """Return jobs with a gap that this node was the first to write down: it reports each once. `runs` are
@@ -127,12 +142,16 @@ class Gaps:
         """Return the fires in a gap, the newest if there are many."""
         if job.entry.schedule is None:
             return []
-        fires = fire_times(job.entry.schedule, self._zone_of(job), gap.since, gap.until)
-        return [*deque(fires, MAX_MISSED)]
+        try:
+            zone = self._zone_of(job)
+        except PycrondError:
+            return []  # its error was reported when the crontab was read
+        return [*deque(fire_times(job.entry.schedule, zone, gap.since, gap.until), MAX_MISSED)]
 
-    def _catch_up(self, job: Job, fire: FireTime, now: datetime) -> Fire:
+    def _catch_up(self, job: Job, fire: FireTime, now: datetime, number: int) -> Fire:
+        """Return a fire that starts now, or as the job's `number`th one so many seconds later."""
         attempt, era = self._table.next_attempt(job.key, fire.wall, fire.fold)
-        start = now + timedelta(milliseconds=1_000 + draw_below(SPREAD, job.key))
+        start = now + timedelta(seconds=1 + number, milliseconds=draw_below(SPREAD, job.key))
         return Fire(job, fire.at, fire.wall, fire.fold, era, "catch-up", start_at=start, attempt=attempt)
 
 

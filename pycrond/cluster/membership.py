@@ -42,6 +42,10 @@ class Membership:
         self._connection = 0
         self._begins_anew = True
         self._offset_ms: float | None = None  # of this machine's clock from the database's
+        self._middle = 0.0  # the median of the clocks
+        self._nodes: list[tuple[str, bool, tuple[str, ...]]] = []  # that may claim something
+        self.version = 0
+        """Changes with the nodes that may claim something."""
         self._candidates: dict[str | None, list[str]] = {}  # by label, until something changes
 
     @property
@@ -56,7 +60,7 @@ class Membership:
         """Note at once that this machine's clock is another: heartbeats tell it later."""
         if self._offset_ms is not None:
             self._offset_ms += 1000 * seconds
-            self._candidates.clear()
+            self._note_clocks()
 
     def observe(self, answer: Nodes, elapsed: float) -> None:
         """Note the answer to a heartbeat. After a gap between two of them, or on another connection, each
@@ -74,7 +78,15 @@ class Membership:
         self._observed_at, self._connection = elapsed, answer.connection
         self._begins_anew = False
         self._offset_ms = answer.offset_ms
+        self._note_clocks()
+
+    def _note_clocks(self) -> None:
+        """Compute again what depends on the clocks and on who lives."""
         self._candidates.clear()
+        self._middle = self._median_of_clocks()
+        nodes = [(row.name, row.is_draining, row.labels) for row in self.alive() if self._agrees(row)]
+        if nodes != self._nodes:
+            self._nodes, self.version = nodes, self.version + 1
 
     @property
     def rows(self) -> list[NodeRow]:
@@ -95,9 +107,9 @@ class Membership:
 
     def skew(self) -> float:
         """Seconds by which the database's clock is behind the median of the living nodes' clocks."""
-        return self._median() / 1000
+        return self._middle / 1000
 
-    def _median(self) -> float:
+    def _median_of_clocks(self) -> float:
         """The median of the clocks, in ms by which it is ahead of the database's. If their number is even,
         the database's own counts as one more: of two nodes, it says which is right.
         """
@@ -108,8 +120,8 @@ class Membership:
         return self._offset_ms if row.name == self.node else row.offset_ms
 
     def disagreement_ms(self) -> float | None:
-        """How far this node's clock is ahead of the median; None: not known yet."""
-        return None if self._offset_ms is None else self._offset_ms - self._median()
+        """The ms by which this node's clock is ahead of the median; None: not known yet."""
+        return None if self._offset_ms is None else self._offset_ms - self._middle
 
     def median_time(self, now: float) -> float | None:
         """The time by the median of the clocks, when this node's shows `now`; None: not known yet."""
@@ -119,15 +131,21 @@ class Membership:
     def candidates(self, label: str | None) -> list[str]:
         """The names of the nodes that may claim a fire of a job with this label."""
         if label not in self._candidates:
-            middle = self._median()
             self._candidates[label] = [
                 row.name
                 for row in self.alive()
                 if not row.is_draining
                 and (label is None or label in row.labels)
-                and ((offset := self._offset_of(row)) is None or abs(offset - middle) <= MAX_DISAGREEMENT)
+                and (
+                    (offset := self._offset_of(row)) is None or abs(offset - self._middle) <= MAX_DISAGREEMENT
+                )
             ]
         return self._candidates[label]
+
+    def _agrees(self, row: NodeRow) -> bool:
+        """Return whether a node's clock agrees with the median, as far as is known."""
+        offset = self._offset_of(row)
+        return offset is None or abs(offset - self._middle) <= MAX_DISAGREEMENT
 
     def rank(self, label: str | None, *fire: object) -> int | None:
         """The place of this node among those that may claim a fire, from 0; None if it may not.

@@ -52,8 +52,9 @@ BEAT: LiteralString = """
 NODES: LiteralString = """
     SELECT jsonb_build_array(
         n.name, n.ledger, n.token, n.draining, to_jsonb(n.labels), n.version, n.offset_ms, n.digest)
-    FROM pycrond.nodes n ORDER BY n.name
+    FROM (SELECT * FROM pycrond.nodes ORDER BY seen DESC LIMIT 500) AS n ORDER BY n.name
 """
+"""The answer fits into a packet: nodes that are silent for longest are left out."""
 CLOCK: LiteralString = "SELECT to_jsonb(extract(epoch FROM clock_timestamp())::float8)"
 
 DELETED_AT_ONCE = 5000
@@ -74,7 +75,7 @@ RETIRE: LiteralString = """
 """A day more than `keep`: `wall` is not UTC. Two nodes at once delete different rows."""
 RETIRE_NODES: LiteralString = """
     DELETE FROM pycrond.nodes n
-    WHERE n.seen < now() - (SELECT m.keep FROM pycrond.meta m)
+    WHERE n.seen < now() - (SELECT least(m.keep, interval '7 days') FROM pycrond.meta m)
         AND NOT EXISTS (SELECT FROM pycrond.claims c WHERE c.ledger = n.ledger AND c.ended IS NULL)
 """
 ADD_PIECE: LiteralString = """

@@ -27,7 +27,7 @@ from pycrond.output.daemon_log import DaemonLog
 MAX_TELLING = 500  # runs of which the database is told at once
 WITHDRAWN_AFTER = 20.0  # seconds after its time, at which a fire without a run counts as withdrawn
 FINAL = ENDS | NOT_STARTED
-AWAY = (State.MISSED, Reason.DAEMON_DOWN)
+MISSED = (State.MISSED, Reason.DAEMON_DOWN)
 _T = TypeVar("_T")
 
 
@@ -112,33 +112,35 @@ class Outbox:
 
     def _tell(self, now: float, latest: float, is_held: Callable[[str], bool]) -> None:
         self.has_changed = False
-        reports = []
+        reports: list[Report] = []
+        left: list[str] = []
         for fire in self._table.open_fires(now - WITHDRAWN_AFTER):
             if len(self._telling) >= MAX_TELLING:
                 break  # an answer continues
-            report = None if is_held(fire.run) else self._state_of(fire)
+            report = None if is_held(fire.run) else self._state_of(fire, left)
             if report and report.state in NOT_STARTED and report.fire > latest:
                 continue  # it was decided by a clock that is ahead
             if report and self._telling.get(fire.run) != report.state:
                 self._telling[fire.run] = report.state
                 reports.append(report)
+        self._table.close(left)
         for some in _batches(reports):
             self._link.send(Tell(self._link.number(), tuple(some)))
 
-    def _state_of(self, fire: OpenFire) -> Report | None:
+    def _state_of(self, fire: OpenFire, left: list[str]) -> Report | None:
         """Return what is to be told of a fire; None: nothing, or nothing yet.
 
         Where this node has left a fire to others (it was withdrawn, or no daemon ran), it decides nothing
-        about it, but for a row that it has in the database already.
+        about it, but for a row that it has in the database already; its UUID is added to `left`.
         """
         state, reason = fire.state or State.SKIPPED, fire.reason or ""
         is_left = fire.state is None or reason == Reason.ELSEWHERE
         if is_left:
-            state, reason = AWAY if fire.state else (State.SKIPPED, Reason.REMOVED)
+            state, reason = MISSED if fire.state else (State.SKIPPED, Reason.REMOVED)
         elif state in OPEN:
             state = State.RUNNING if state == State.RUNNING or (fire.attempt or 1) > 1 else State.CLAIMED
         if state in FINAL and (state == fire.told or (is_left and not fire.told)):
-            self._table.close([fire.run])
+            left.append(fire.run)
         if state in {State.CLAIMED, fire.told} or (is_left and not fire.told):
             return None
         is_copied = state in ENDS and self._copied_output
@@ -149,7 +151,7 @@ class Outbox:
 
     def has_row(self, run: str, state: str) -> None:
         """Note that the database has a fire of this node in this state, also if the fire was withdrawn."""
-        self._table.reopen(run, state)
+        self._table.reopen([(run, state)])
         self.has_changed = True
 
     def answered(self, answer: Answer, request: object) -> None:
@@ -157,35 +159,35 @@ class Outbox:
         match request:
             case Tell(rows=reports):
                 rows = {row[:3]: row for row in answer.rows}
-                for report in reports:
-                    self._acknowledge(report, rows.get(report[:3]))
+                told = [self._acknowledged(report, rows.get(report[:3])) for report in reports]
+                self._table.told(filter(None, told))
                 self.has_changed = True
             case Open():
                 self._check(answer.rows)
 
-    def _acknowledge(self, report: Report, row: Row | None) -> None:
+    def _acknowledged(self, report: Report, row: Row | None) -> tuple[str, str, bool] | None:
+        """Return what the database knows now: UUID, state, whether that is final; None: it is told again."""
         self._telling.pop(report.run, None)
         if row is None:
-            return  # told again
+            return None
         is_final = report.state in FINAL
         if row.run != report.run:
             if report.state not in NOT_STARTED:
                 detail = f"{report.job}: {row.node} has the fire of run {report.number} too ({row.state})"
                 self._log.write("CLUSTER", detail, clock.now(), level="warning")
             is_final = True
-        self._table.told([(report.run, report.state, is_final)])
+        return report.run, report.state, is_final
 
     def _check(self, rows: Sequence[Row]) -> None:
         """Look at the rows that the database has as open under this ledger: it may have lost what it was
         told, and this ledger may not know a run, if it lost it.
         """
-        unknown = []
-        for row in rows:
-            if self._table.is_known(row.run):
-                self._table.reopen(row.run, row.state)
-            else:
-                claim = Claim(row.job, row.wall, row.fold, row.run, row.fire, 0.0)
-                unknown.append(_report(claim, State.UNKNOWN, Reason.DAEMON_DOWN))
+        known = [row for row in rows if self._table.is_known(row.run)]
+        self._table.reopen((row.run, row.state) for row in known)
+        claims = [
+            Claim(row.job, row.wall, row.fold, row.run, row.fire, 0.0) for row in rows if row not in known
+        ]
+        unknown = [_report(claim, State.UNKNOWN, Reason.DAEMON_DOWN) for claim in claims]
         for some in _batches(unknown):
             self._link.send(Tell(self._link.number(), tuple(some)))
 

@@ -41,7 +41,9 @@ MIGRATIONS: tuple[LiteralString, ...] = (
         labels    text[] NOT NULL DEFAULT '{}',
         version   text NOT NULL,          -- of pycrond
         offset_ms bigint,                 -- by how much its clock is ahead of the database's
-        digest    text NOT NULL DEFAULT ''
+        digest    text NOT NULL DEFAULT '',
+        CHECK (length(name) <= 100 AND length(machine) <= 300 AND length(version) <= 50),
+        CHECK (length(digest) <= 100 AND length(array_to_string(labels, ',')) <= 5000)
     );
     CREATE TABLE pycrond.claims (
         job      text,
@@ -51,7 +53,7 @@ MIGRATIONS: tuple[LiteralString, ...] = (
         run      uuid NOT NULL,
         node     text NOT NULL,
         ledger   uuid NOT NULL,
-        number   int NOT NULL DEFAULT 0,  -- the run's number on its node
+        number   bigint NOT NULL DEFAULT 0, -- the run's number on its node
         rerun    bool NOT NULL DEFAULT false,
         state    text NOT NULL,
         reason   text NOT NULL DEFAULT '',
@@ -60,9 +62,12 @@ MIGRATIONS: tuple[LiteralString, ...] = (
         started  timestamptz,
         ended    timestamptz,             -- null: `claimed`, `waiting` or `running`
         status   int,
-        PRIMARY KEY (wall, fold, job)
+        PRIMARY KEY (wall, fold, job),
+        CHECK (length(job) <= 600 AND length(node) <= 100 AND length(state) <= 20 AND length(reason) <= 500),
+        CHECK (isfinite(fire) AND isfinite(started) AND isfinite(ended))
     ) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02);
     CREATE INDEX claims_open ON pycrond.claims (ledger) WHERE ended IS NULL;
+    CREATE INDEX claims_waiting ON pycrond.claims (job) WHERE state = 'waiting';
     CREATE INDEX claims_of_job ON pycrond.claims (job, wall);
     CREATE TABLE pycrond.locks (
         name   text PRIMARY KEY,

@@ -14,7 +14,7 @@ from pycrond.cluster.outbox import Outbox
 from pycrond.cluster.protocol import Row
 from pycrond.cluster.shared_jobs import label_of
 from pycrond.jobs.job import Job
-from pycrond.jobs.run import OPEN, Cause, Fire, Reason
+from pycrond.jobs.run import OPEN, Cause, Fire, Reason, State
 from pycrond.runs.launcher import ClaimedRun
 
 READY_AHEAD = 1.5  # seconds before its start, at which a fire that is ours is made ready
@@ -30,6 +30,11 @@ class Held:
 
     fire: SharedFire
     claimed: ClaimedRun
+    rank: int | None = None
+    """This node's place in the fire's order of nodes, which is computed again when the nodes are others."""
+    ranked_for: int = -1
+    was_ours: bool = False
+    """The database has said that it is this node's: no other one can have it."""
 
     @property
     def job(self) -> Job:
@@ -44,6 +49,7 @@ class SharedFires:
         self._outbox = outbox
         self._find_obstacle = find_obstacle
         self._held: dict[str, Held] = {}  # by UUID
+        self._names: set[tuple[object, ...]] = set()  # of the fires that are held
         self._looks: list[tuple[float, str]] = []  # a heap: when each fire is looked at
         self.starting: list[ClaimedRun] = []
         """The runs that start now."""
@@ -63,17 +69,20 @@ class SharedFires:
     def hold(self, held: Held, now: datetime) -> None:
         """Look after a fire from now on."""
         self._held[held.fire.claim.run] = held
+        self._names.add(_name_of(held))
         held.fire.plan(self._membership.node, self._rank(held), now.timestamp())
         self._look_later(held)
 
     def has_fire(self, fire: Fire) -> bool:
         """Return whether a fire is looked after, under whatever UUID."""
-        name = fire.job.key, fire.wall, fire.fold
-        return any((held.job.key, *held.claimed.run.fire[2:4]) == name for held in self)
+        return (fire.job.key, fire.wall, fire.fold) in self._names
 
     def remove(self, run: str) -> Held | None:
         """Look after a fire no more."""
-        return self._held.pop(run, None)
+        held = self._held.pop(run, None)
+        if held:
+            self._names.discard(_name_of(held))
+        return held
 
     def withdraw(self, claimed: ClaimedRun) -> None:
         """Remove a run, if it waits here."""
@@ -109,7 +118,10 @@ class SharedFires:
             return 0  # a cluster lock alone: no other node has this fire
         if not self._membership.has_observed:
             return 2  # as one of the last
-        return self._membership.rank(label_of(held.job), claim.job, claim.wall, claim.fold)
+        if held.ranked_for != self._membership.version:
+            held.rank = self._membership.rank(label_of(held.job), claim.job, claim.wall, claim.fold)
+            held.ranked_for = self._membership.version
+        return held.rank
 
     def _look_later(self, held: Held) -> None:
         if held.fire.look_at < math.inf:
@@ -135,7 +147,7 @@ class SharedFires:
         seconds = now.timestamp()
         while (at := self.next_at) is not None and at <= seconds:
             held = self._held[heapq.heappop(self._looks)[1]]
-            obstacle = self._find_obstacle(held.job, now)
+            obstacle = self._obstacle(held, now)
             rank = self._rank(held)
             action = held.fire.next_action(
                 seconds,
@@ -148,6 +160,14 @@ class SharedFires:
             if held.fire.phase is not Phase.OVER:
                 held.fire.look_at = max(held.fire.look_at, seconds + 0.001)
                 self._look_later(held)
+
+    def _obstacle(self, held: Held, now: datetime) -> Reason:
+        """Return why a run could not start now on this node. One that may wait for a lock or for the end of
+        another run does so in the database, where all nodes see it.
+        """
+        obstacle = self._find_obstacle(held.job, now)
+        waits = held.fire.claim.waits and obstacle in {Reason.OVERLAP, Reason.LOCK}
+        return Reason.NONE if waits else obstacle
 
     # Answers
 
@@ -164,6 +184,7 @@ class SharedFires:
                 self._do(action, held, seconds)
                 continue
             self._look_later(held)
+            held.was_ours = held.was_ours or held.fire.is_ours
             is_soon = held.fire.start - seconds <= READY_AHEAD
             if held.fire.phase is Phase.OURS and is_soon and not held.fire.policy.confirms:
                 self.owned.append(held.claimed)
@@ -173,6 +194,8 @@ class SharedFires:
         seconds = now.timestamp()
         for run, row in answers:
             held = self._held.get(run)
+            if held is None and row and row.run == run and not row.is_over:
+                self._outbox.has_row(run, row.state)
             action = held.fire.on_confirmed(row, seconds) if held else None
             if held and action:
                 self._do(action, held, seconds)
@@ -204,7 +227,8 @@ class SharedFires:
         what the others have not come to.
         """
         median = self._membership.median_time(now)
-        if action.reason == Reason.NO_DATABASE and held.job.entry.options.is_shared:
+        may_be_others = held.job.entry.options.is_shared and not held.was_ours
+        if action.reason == Reason.NO_DATABASE and may_be_others:
             if median is None:
                 return NOT_KNOWN
             if not held.fire.may_be_closed(median):
@@ -224,9 +248,14 @@ class SharedFires:
     def take_owned(self) -> list[ClaimedRun]:
         """Return the runs to be made ready, since the last call."""
         owned, self.owned = self.owned, []
-        return [claimed for claimed in owned if claimed.run.state in OPEN]
+        return [claimed for claimed in dict.fromkeys(owned) if claimed.run.state is State.WAITING]
 
     def take_starting(self) -> list[ClaimedRun]:
         """Return the runs that start now."""
         starting, self.starting = self.starting, []
         return [claimed for claimed in starting if claimed.run.state in OPEN]
+
+
+def _name_of(held: Held) -> tuple[object, ...]:
+    fire = held.claimed.run.fire
+    return fire.job.key, fire.wall, fire.fold

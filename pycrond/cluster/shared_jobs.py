@@ -1,11 +1,10 @@
-"""What the options of a job mean in a cluster."""
+"""The meaning of a job's options in a cluster. Pure."""
 
 from collections.abc import Collection, Iterable
 
 from pycrond.cluster.fire import Policy
 from pycrond.cluster.protocol import Claim
 from pycrond.hashing import digest_words
-from pycrond.host import machine
 from pycrond.jobs.job import Job
 from pycrond.jobs.options import to_json
 from pycrond.jobs.run import Fire
@@ -30,7 +29,7 @@ def concerns_others(fire: Fire, labels: Collection[str]) -> bool:
 
 def zone_of(job: Job, identity: SharedIdentity) -> Zone:
     """Return the time zone of a shared job. Raises PycrondError for one that this machine does not know."""
-    return machine.load_zone(job.entry.zone or identity.zone or "UTC")
+    return Zone.of(job.entry.zone or identity.zone or "UTC")
 
 
 def label_of(job: Job) -> str | None:
@@ -49,13 +48,13 @@ def claim_of(fire: Fire, run: str, node: str, now: float) -> Claim:
     job, at = fire.job, fire.at.timestamp()
     start = fire.start_at.timestamp() if fire.start_at else at
     name = cluster_name(job, node)
-    options = job.entry.options
+    options, locks = job.entry.options, _locks(job, name)
     return Claim(
         *(name, fire.wall or 0, fire.fold, run, at),
         within=max(0.0, start - at, now - at) + MIN_WITHIN,
         rerun=options.is_shared and options.node_loss == "rerun",
-        locks=_locks(job, name),
-        waits=options.overlap == "queue",
+        locks=locks,
+        waits=bool(locks) and options.overlap != "skip",
     )
 
 

@@ -68,12 +68,13 @@ LOCK: LiteralString = """
 """
 SETTLE: LiteralString = """
     UPDATE pycrond.claims c SET
-        state = CASE WHEN a.missing IS NULL THEN 'claimed' WHEN a.waits THEN 'waiting' ELSE 'skipped' END,
-        reason = CASE WHEN a.missing IS NULL THEN '' WHEN starts_with(a.missing, 'overlap:') THEN 'overlap'
-            ELSE 'lock' END,
-        ended = CASE WHEN a.missing IS NOT NULL AND NOT a.waits THEN now() END
+        state = CASE WHEN a.missing IS NULL THEN 'claimed' WHEN a.may_wait THEN 'waiting' ELSE 'skipped' END,
+        reason = CASE WHEN a.missing IS NULL THEN '' WHEN a.waits AND NOT a.may_wait THEN 'queue-full'
+            WHEN starts_with(a.missing, 'overlap:') THEN 'overlap' ELSE 'lock' END,
+        ended = CASE WHEN a.missing IS NOT NULL AND NOT a.may_wait THEN now() END
     FROM (
-        SELECT asked.*, (
+        SELECT asked.*, asked.waits AND NOT EXISTS (SELECT FROM pycrond.claims w
+            WHERE w.job = asked.job AND w.state = 'waiting' AND w.run <> asked.run) AS may_wait, (
             SELECT l.name FROM jsonb_array_elements_text(asked.locks) AS l (name)
             WHERE NOT EXISTS (SELECT FROM pycrond.locks k WHERE k.name = l.name AND k.run = asked.run)
             ORDER BY starts_with(l.name, 'overlap:') DESC LIMIT 1
@@ -96,7 +97,7 @@ CONFIRM: LiteralString = """
     UPDATE pycrond.claims c
     SET state = 'running', started = to_timestamp(a.started), number = a.number, asked = c.asked + 1
     FROM jsonb_to_recordset($1::jsonb)
-        AS a (job text, wall int, fold smallint, run uuid, started float8, number int)
+        AS a (job text, wall int, fold smallint, run uuid, started float8, number bigint)
     WHERE c.wall = a.wall AND c.fold = a.fold AND c.job = a.job AND c.run = a.run
         AND c.state IN ('claimed', 'running')
     RETURNING jsonb_build_array(c.wall, c.fold, c.job)
@@ -170,18 +171,17 @@ TELL: LiteralString = """
             THEN coalesce(to_timestamp(a.ended), now()) END,
         a.status
     FROM jsonb_to_recordset($1::jsonb) AS a (job text, wall int, fold smallint, run uuid, fire float8,
-        number int, state text, reason text, started float8, ended float8, status int)
+        number bigint, state text, reason text, started float8, ended float8, status int)
     ORDER BY a.wall, a.fold, a.job
     ON CONFLICT (wall, fold, job) DO UPDATE SET run = excluded.run, node = excluded.node,
         ledger = excluded.ledger, number = excluded.number, state = excluded.state, reason = excluded.reason,
         started = excluded.started, ended = excluded.ended, status = excluded.status
     WHERE c.run = excluded.run AND (c.ended IS NULL OR excluded.ended IS NOT NULL OR c.state = 'lost')
-        OR c.state IN ('skipped', 'missed') AND excluded.started IS NOT NULL
+    OR c.state IN ('skipped', 'missed') AND excluded.started IS NOT NULL
     RETURNING jsonb_build_array(c.wall, c.fold, c.job)
 """
 """A state that is final stays, should a request arrive late; but `lost` was only the other nodes' view, and
-who skipped a fire without the database did not know of a node that started it (`on-partition=run`).
-"""
+who skipped a fire without the database did not know of a node that started it (`on-partition=run`)."""
 READ: LiteralString = """
     SELECT jsonb_build_array(c.job, c.wall, c.fold, c.run, c.node, c.state, c.reason, c.ended IS NOT NULL,
         extract(epoch FROM c.fire)::float8)

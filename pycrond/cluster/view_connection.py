@@ -82,6 +82,9 @@ def _end_after(seconds: float, descriptor: int, late: threading.Event) -> Iterat
 
 def explain(error: Any, *, has_connected: bool) -> str:
     """Return an error of psycopg as a sentence with a remedy."""
+    if type(error).__name__ == "ProgrammingError" and not has_connected:
+        # The error itself may show a password.
+        return "the setting `cluster` is not a connection string of PostgreSQL"
     reason = " ".join((error.diag.message_primary or str(error) or type(error).__name__).split())
     sentence = SENTENCES.get(type(error).__name__)
     if sentence:

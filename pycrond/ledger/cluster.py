@@ -6,7 +6,7 @@ row's UUID is the fire's run in the cluster, in this daemon and in the next.
 
 import os
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import closing, suppress
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from pycrond.jobs.run import Fire
 from pycrond.jobs.shared_identity import SharedIdentity
 from pycrond.ledger.database import Database, quote_path
 
-KEPT_FOR = 3 * 86_400.0  # seconds after which the row of a fire whose verdict is acknowledged is deleted
+KEPT_FOR = 86_400.0  # seconds after which the row of a fire whose verdict is acknowledged is deleted
 
 BEGIN = """
     INSERT INTO cluster_fires (key, wall, fold, fire, run, job) VALUES (?, ?, ?, ?, ?, ?)
@@ -24,6 +24,16 @@ TAKE_OVER = """
     INSERT INTO cluster_fires (key, wall, fold, fire, run, job) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET run = excluded.run, told = '', is_open = 1
 """
+REMEMBER = """
+    INSERT INTO cluster_node (one, ledger, cluster, zone, timeline) VALUES (1, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET cluster = excluded.cluster, zone = excluded.zone, timeline = excluded.timeline
+"""
+DELETE_OLD = """
+    DELETE FROM cluster_fires WHERE run IN (
+        SELECT run FROM cluster_fires WHERE is_open = 0 AND fire < ? ORDER BY fire LIMIT ?
+    )
+"""
+DELETED_AT_ONCE = 1_000
 RUN_OF = "SELECT run FROM cluster_fires WHERE key = ? AND wall = ? AND fold = ?"
 CLOSE = "UPDATE cluster_fires SET is_open = 0 WHERE run = ?"
 TOLD = "UPDATE cluster_fires SET told = ?, is_open = ? WHERE run = ?"
@@ -45,13 +55,13 @@ fire, one that was started says more than one that was not.
 """
 STARTED = """
     SELECT 1 FROM runs WHERE key = ? AND wall = ? AND fold = ? AND id <> ?
-    AND state NOT IN ('waiting', 'skipped', 'missed')
+    AND state NOT IN ('skipped', 'missed') AND (state <> 'waiting' OR id < ?)
 """
 UNTOLD_SINCE = """
-    SELECT min(coalesce(runs.ended_at, of.fire)) FROM cluster_fires AS of JOIN runs ON runs.id = (
+    SELECT coalesce(runs.ended_at, of.fire) FROM cluster_fires AS of JOIN runs ON runs.id = (
         SELECT id FROM runs WHERE key = of.key AND wall = of.wall AND fold = of.fold
         ORDER BY state IN ('skipped', 'missed'), era DESC, attempt DESC LIMIT 1
-    ) WHERE of.is_open = 1 AND runs.state NOT IN ('claimed', 'waiting', 'running')
+    ) WHERE of.is_open = 1 AND runs.state NOT IN ('claimed', 'waiting', 'running') ORDER BY of.fire LIMIT 1
 """
 NEXT_ATTEMPT = (
     "SELECT 1 + coalesce(max(attempt), 1), max(era) FROM runs WHERE key = ? AND wall = ? AND fold = ?"
@@ -111,17 +121,20 @@ class ClusterTable:
         row = self._file.db.execute("SELECT timeline FROM cluster_node").fetchone()
         return str(row[0]) if row else ""
 
-    def remember(self, identity: SharedIdentity, timeline: str) -> None:
-        """Write what a connection has found."""
-        statement = "UPDATE cluster_node SET cluster = ?, zone = ?, timeline = ?"
-        self._file.write((statement, [(*identity, timeline)]))
+    def remember(self, ledger: str, identity: SharedIdentity, timeline: str) -> None:
+        """Write what a connection of the node with this UUID has found, also into a file that has taken the
+        place of a damaged one.
+        """
+        self._file.write((REMEMBER, [(ledger, *identity, timeline)]))
 
     # Fires
 
-    def begin(self, fires: Iterable[tuple[Fire, str]], *, taken_over: bool = False) -> list[str]:
+    def begin(
+        self, fires: Iterable[tuple[Fire, str]], *, taken_over: bool = False, is_durable: bool = False
+    ) -> list[str]:
         """Write down fires that are to be asked for, each with its job's name in the cluster; return their
         UUIDs. A fire that has a row keeps its UUID, unless it is taken over. They are on the disk with the
-        next durable write.
+        next durable write, or with `is_durable` now.
         """
         if self.can_be_durable:
             self._promised.clear()
@@ -132,7 +145,8 @@ class ClusterTable:
                 run = None if taken_over else self._run_of(at)
                 self._promised[at] = run = run or new_uuid()
                 rows.append((*at, fire.at.timestamp(), run, name))
-        self._file.write((TAKE_OVER if taken_over else BEGIN, rows))
+        write = self._file.write_durably if is_durable else self._file.write
+        write((TAKE_OVER if taken_over else BEGIN, rows))
         return [row[4] for row in rows]
 
     def _run_of(self, fire: tuple[object, ...]) -> str | None:
@@ -141,8 +155,10 @@ class ClusterTable:
         return self._promised.get(fire) or (str(row[0]) if row else None)
 
     def was_started(self, fire: Fire, but: int) -> bool:
-        """Return whether this node has started a fire, or may have, in another run than the one given."""
-        at = (fire.job.key, fire.wall or 0, fire.fold, but)
+        """Return whether this node has started a fire, or may have, in another run than the one given, or has
+        an earlier run of it that waits.
+        """
+        at = (fire.job.key, fire.wall or 0, fire.fold, but, but)
         return bool(self._file.db.execute(STARTED, at).fetchone())
 
     def close(self, runs: Iterable[str]) -> None:
@@ -153,15 +169,16 @@ class ClusterTable:
         """Write what the database has acknowledged: UUID, state, whether that is final."""
         self._file.write((TOLD, [(state, not is_final, run) for run, state, is_final in rows]))
 
-    def open_fires(self, withdrawn_before: float) -> list[OpenFire]:
-        """Return the fires of which there is something to tell, in their order. A fire before that time that
-        has no run was withdrawn.
+    def open_fires(self, withdrawn_before: float) -> Iterator[OpenFire]:
+        """Yield the fires of which there is something to tell, in their order. A fire before that time that
+        has no run was withdrawn. After an outage there are many: read only as many as can be told.
         """
-        return [OpenFire(*row) for row in self._file.db.execute(OPEN_FIRES, (withdrawn_before,))]
+        return (OpenFire(*row) for row in self._file.db.execute(OPEN_FIRES, (withdrawn_before,)))
 
-    def reopen(self, run: str, state: str) -> None:
-        """Write that the database has this state of a run, whatever it has acknowledged."""
-        self._file.write(("UPDATE cluster_fires SET told = ?, is_open = 1 WHERE run = ?", [(state, run)]))
+    def reopen(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Write which states the database has of runs, whatever it has acknowledged: UUID, state."""
+        statement = "UPDATE cluster_fires SET told = ?, is_open = 1 WHERE run = ?"
+        self._file.write((statement, [(state, run) for run, state in rows]))
 
     def count_open(self) -> int:
         """Return the number of fires whose verdicts are not acknowledged."""
@@ -171,7 +188,7 @@ class ClusterTable:
     def untold_since(self) -> float | None:
         """Return the time of the first verdict that is not acknowledged; None: all are."""
         row = self._file.db.execute(UNTOLD_SINCE).fetchone()
-        return None if row[0] is None else float(row[0])
+        return float(row[0]) if row else None
 
     def is_known(self, run: str) -> bool:
         """Return whether this ledger has a fire with this UUID."""
@@ -188,9 +205,8 @@ class ClusterTable:
         return None if row[0] is None else float(row[0])
 
     def delete_old(self, now: float) -> None:
-        """Delete the rows of fires that are settled and old."""
-        statement = "DELETE FROM cluster_fires WHERE is_open = 0 AND fire < ?"
-        self._file.write((statement, [(now - KEPT_FOR,)]))
+        """Delete some rows of fires that are settled and old."""
+        self._file.write((DELETE_OLD, [(now - KEPT_FOR, DELETED_AT_ONCE)]))
 
 
 def read_identity(path: str) -> SharedIdentity:

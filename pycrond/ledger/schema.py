@@ -242,6 +242,7 @@ MIGRATIONS = (
         PRIMARY KEY (key, wall, fold)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX cluster_fires_open ON cluster_fires (fire) WHERE is_open = 1;
+    CREATE INDEX cluster_fires_old ON cluster_fires (fire) WHERE is_open = 0;
     CREATE UNIQUE INDEX cluster_fires_of_run ON cluster_fires (run);
     """,
 )

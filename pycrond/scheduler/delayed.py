@@ -111,7 +111,8 @@ class DelayedStarts:
     def take_clustered(self) -> list[ClaimedRun]:
         """Remove and return the runs that need the cluster's consent; retries have it."""
         runs = [run for run in self.claims if run.run.job.entry.options.is_clustered]
-        taken = [run for run in runs if run.run.fire.trigger != "retry"]
+        # A retry has it, and a run by hand needs none.
+        taken = [run for run in runs if run.run.fire.trigger != "retry" and run.run.fire.wall is not None]
         taken_ids = {claimed.run.id for claimed in taken}
         self._heap = [place for place in self._heap if place[1] not in taken_ids]
         heapq.heapify(self._heap)

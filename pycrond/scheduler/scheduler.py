@@ -233,7 +233,8 @@ class Scheduler:
     # The clock
 
     def clock_was_turned(self, seconds: float) -> None:
-        """Move all that waits for an instant."""
+        """Move all that waits for an instant; the coming minute is claimed again."""
+        self.cancel()
         step = timedelta(seconds=seconds)
         for claimed in self.waiting:
             claimed.turned += step

@@ -3,6 +3,7 @@
 import time
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from pycrond.cluster.protocol import Abandoned, Ask, Bury, Claim, LastFires, LastSuccess, Row, TakeOver
@@ -119,6 +120,25 @@ def test_a_queued_run_waits_for_all_its_locks(one: Agent, two: Agent, database: 
     assert [(row.state, row.reason) for row in two.ask(queued._replace(within=-10))] == [("claimed", "")]
     assert locks(database) == {"lock:a": queued.run, "lock:b": queued.run}
     assert [row.state for row in two.confirm(report(queued, "running"))] == ["running"]
+
+
+def test_one_fire_of_a_job_waits_at_most(one: Agent, two: Agent) -> None:
+    held, first, second = (claim("root/a", wall, locks=("overlap:a",), waits=True) for wall in (1, 2, 3))
+    assert [row.state for row in one.ask(held)] == ["claimed"]
+    assert [row.state for row in two.ask(first)] == ["waiting"]
+    (row,) = one.ask(second)
+    assert (row.state, row.reason, row.is_over) == ("skipped", "queue-full", True)
+    one.tell(report(held, "succeeded"))
+    assert [row.state for row in two.ask(first)] == ["claimed"]
+
+
+def test_a_row_that_no_node_could_read_is_refused(one: Agent, database: str) -> None:
+    one.ask(claim("root/a", 1))
+    for change in ("reason = repeat('x', 501)", "fire = '-infinity'", "ended = 'infinity'"):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            execute(database, f"UPDATE pycrond.claims SET {change}")
+    with pytest.raises(psycopg.errors.CheckViolation):
+        execute(database, "UPDATE pycrond.nodes SET version = repeat('x', 170000)")
 
 
 def test_two_in_a_batch_want_the_same_lock(one: Agent) -> None:

@@ -51,7 +51,7 @@ REPORT = st.builds(
     *(TEXT, NUMBER, NUMBER, TEXT, TIME, TEXT, TEXT, MAYBE_TIME, MAYBE_TIME),
     *(st.none() | NUMBER, NUMBER, NUMBER),
 )
-ROW = st.builds(Row, TEXT, NUMBER, NUMBER, TEXT, TEXT, TEXT, TEXT, st.booleans(), TIME)
+ROW = st.builds(Row, TEXT, NUMBER, NUMBER, TEXT, TEXT, TEXT, TEXT, st.booleans(), TIME, MAYBE_TIME, NUMBER)
 NODE = st.builds(NodeRow, TEXT, TEXT, TEXT, st.booleans(), TEXTS, TEXT, st.none() | NUMBER, TEXT)
 MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     Ask: st.builds(Ask, NUMBER, TIME, tuples_of(CLAIM)),

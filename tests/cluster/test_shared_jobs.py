@@ -29,15 +29,15 @@ def job(options: str, command: str = "true") -> Job:
         ("on=one on-partition=run", "me/job", None, Policy(runs_in_partition=True), (), (False, False)),
         ("on=one overlap=skip", "me/job", None, Policy(confirms=True), ("overlap:me/job",), (False, False)),
         ("on=one overlap=queue", "me/job", None, Policy(confirms=True), ("overlap:me/job",), (False, True)),
-        ("on=one lock=cluster:x", "me/job", None, Policy(confirms=True), ("lock:me/x",), (False, False)),
-        ("on=every lock=cluster:x", "me/job@a", None, Policy(confirms=True), ("lock:me/x",), (False, False)),
+        ("on=one lock=cluster:x", "me/job", None, Policy(confirms=True), ("lock:me/x",), (False, True)),
+        ("on=every lock=cluster:x", "me/job@a", None, Policy(confirms=True), ("lock:me/x",), (False, True)),
         (
             "on=every lock=cluster:global:x",
             "me/job@a",
             None,
             Policy(confirms=True),
             ("lock:global:x",),
-            (False, False),
+            (False, True),
         ),
         (
             "on=db lock=cluster:x overlap=queue",

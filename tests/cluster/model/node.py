@@ -83,8 +83,7 @@ class ModelNode:
             runs: Any = self._runs
             poller: Any = None
             table = ClusterTable(self.ledger.file)
-            table.node_id()
-            table.remember(IDENTITY, "")
+            table.remember(table.node_id(), IDENTITY, "")
             self.cluster = Cluster(settings, table, runs, poller, self.obstacle)
         self.link.ledger = self.cluster.membership.ledger
         self.cluster.jobs_follow(IDENTITY)
