@@ -59,7 +59,7 @@ test: .venv/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/python -m tools.sizes
-	$(BIN)/pytest -n 2 --dist worksteal
+	$(BIN)/pytest -n 3 --dist worksteal
 
 quick: .venv/installed-dev
 	$(BIN)/pytest -q -n 2 --dist worksteal -m "not daemon and not process"
