@@ -195,6 +195,7 @@ NEEDS = {
     "resume": ["job"],
     "why": ["job", "12:00"],
     "edit": ["/dev/null"],
+    "cluster": ["status"],
 }
 STATELESS = {"explain", "help", "init", "setup"}
 """Commands that read nothing of a daemon."""
