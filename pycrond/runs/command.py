@@ -28,7 +28,8 @@ def directory_of_cron(root: str) -> str:
 
 
 _NOT_INHERITED = re.compile(
-    "PG(?:PASSWORD|SSLPASSWORD)|(?:LD|PYCROND|LISTEN|WATCHDOG|SYSTEMD)_.*|NOTIFY_SOCKET|INVOCATION_ID|JOURNAL_STREAM|M(?:AIN|ANAGER)PID"
+    "PG(?:PASSWORD|SSLPASSWORD)"
+    "|(?:LD|PYCROND|LISTEN|WATCHDOG|SYSTEMD)_.*|NOTIFY_SOCKET|INVOCATION_ID|JOURNAL_STREAM|M(?:AIN|ANAGER)PID"
     "|MALLOC_MMAP_THRESHOLD_|SHELL|HOME|LOGNAME|USER|MAIL|MAILTO|MAILFROM|PWD|OLDPWD|SHLVL|_|(?![A-Za-z_]).*"
 )
 """Variables of the daemon that make programs load files, are for the daemon alone, or belong to the user who
