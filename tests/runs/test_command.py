@@ -12,7 +12,9 @@ from tests.conftest import jobs_of
 NOON = datetime(2030, 1, 1, 12, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("name", ["DATABASE_URL", "PATH", "TZ", "LANG", "http_proxy", "A", "MAILTOX", "_A"])
+@pytest.mark.parametrize(
+    "name", ["DATABASE_URL", "PATH", "TZ", "LANG", "http_proxy", "A", "MAILTOX", "_A", "PGHOST"]
+)
 def test_a_job_inherits_ordinary_variables_only_with_the_option(name: str) -> None:
     assert inherited({name: "x"}, wanted=True) == {name: "x"}
     assert inherited({name: "x"}, wanted=False) == {}
@@ -23,7 +25,7 @@ def test_a_job_inherits_ordinary_variables_only_with_the_option(name: str) -> No
     [
         *("LD_PRELOAD", "LD_LIBRARY_PATH", "PYCROND_STATE_DIR", "NOTIFY_SOCKET"),
         *("LISTEN_FDS", "WATCHDOG_USEC", "INVOCATION_ID", "MAINPID", "SYSTEMD_EXEC_PID"),
-        *("HOME", "SHELL", "LOGNAME", "USER", "PWD", "_", "MAILTO", "1A", ""),
+        *("HOME", "SHELL", "LOGNAME", "USER", "PWD", "_", "MAILTO", "1A", "", "PGPASSWORD"),
     ],
 )
 def test_a_job_never_inherits_variables_that_are_for_the_daemon_or_its_user(name: str) -> None:
