@@ -22,18 +22,6 @@ def load_settings(options: argparse.Namespace) -> Settings:
     return settle(layers(options).values())
 
 
-def cluster_conninfo(options: argparse.Namespace) -> str:
-    """Return the connection string of the cluster, with its password; raise PycrondError if there is none.
-
-    It is that of the running daemon, which only the daemon's user can read, or as for any setting that of a
-    flag, a variable or pycrond.toml.
-    """
-    conninfo = load_settings(options).cluster
-    if not conninfo:
-        raise PycrondError("there is no cluster: set 'cluster' in pycrond.toml or PYCROND_CLUSTER")
-    return conninfo
-
-
 def layers(
     options: argparse.Namespace, daemon: Literal["running daemon", "latest daemon", ""] = "running daemon"
 ) -> dict[str, dict[str, object]]:

@@ -10,6 +10,7 @@ from pycrond.cluster.agent_link import AgentLink
 from pycrond.cluster.protocol import MAX_FIRES, Close, LastFires, Report, Row
 from pycrond.errors import PycrondError
 from pycrond.hashing import draw_below
+from pycrond.jobs.jitter import longest_delay
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire, Reason, State
 from pycrond.ledger.cluster import ClusterTable, new_uuid
@@ -23,7 +24,6 @@ MINUTE = timedelta(minutes=1)
 MAX_GAP = timedelta(days=400)
 MAX_MISSED = 1_000  # fires of a job of which each has a row; older ones have none
 MAX_CAUGHT_UP = 100  # fires of a job, with `missed=all`
-MAX_RANDOM_DELAY = 24 * 60  # minutes
 SPREAD = 5_000  # ms over which catch-ups of different jobs start
 ZoneOf = Callable[[Job], Zone]
 
@@ -89,7 +89,7 @@ class Gaps:
         fires = self._passed(job, gap)
         has_rows = gap.newest >= self._asked.since and row.rows_since >= len(fires)
         if fires and not has_rows:
-            decided_at = fires[-1].at + _longest_delay(job) + DECIDED_AFTER
+            decided_at = fires[-1].at + longest_delay(job) + DECIDED_AFTER
             self._gaps.append(gap._replace(decided_at=decided_at))
 
     def _gap(self, job: Job, row: Row) -> Gap:
@@ -163,13 +163,6 @@ def _to_catch_up(job: Job, passed: Sequence[FireTime], now: datetime) -> Sequenc
         earliest = now - timedelta(seconds=options.within)
         passed = [fire for fire in passed if fire.at >= earliest]
     return passed[-1:] if options.missed == "once" else passed[-MAX_CAUGHT_UP:]
-
-
-def _longest_delay(job: Job) -> timedelta:
-    """The longest time from a fire to its start."""
-    text = dict(job.entry.environment).get("RANDOM_DELAY", "")
-    minutes = min(int(text), MAX_RANDOM_DELAY) if text.isascii() and text.isdigit() and len(text) < 9 else 0
-    return timedelta(seconds=job.entry.options.jitter, minutes=minutes)
 
 
 def _missed(job: Job, fire: FireTime) -> Report:

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pycrond import clock
+from pycrond.jobs.jitter import delay
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Cause, Fire, Run, State
 from pycrond.ledger.writer import Ledger
@@ -13,7 +14,6 @@ from pycrond.runs.policy import longest_retry_delay
 from pycrond.runs.runs import Runs
 from pycrond.scheduler.admission import REMOVED, Admission
 from pycrond.scheduler.clock_changes import CatchUp
-from pycrond.scheduler.jitter import delay
 
 CATCH_UP_INTERVAL = timedelta(seconds=1)  # between two catch-ups of a user
 

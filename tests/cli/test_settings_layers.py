@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from pycrond import settings
+from pycrond.cli.cluster.access import conninfo_of
 from pycrond.cli.parser import build_parser
-from pycrond.cli.settings_layers import cluster_conninfo, from_environment, from_toml, load_settings
+from pycrond.cli.settings_layers import from_environment, from_toml, load_settings
 from pycrond.errors import PycrondError
 from pycrond.hashing import digest
 from pycrond.settings import Settings
@@ -75,14 +76,14 @@ def test_a_state_directory_that_belongs_to_root(home: Path) -> None:
 def test_the_clusters_connection_string(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = build_parser().parse_args(["list"])
     with pytest.raises(PycrondError, match="there is no cluster: set 'cluster'"):
-        cluster_conninfo(options)
+        conninfo_of(load_settings(options))
     file = home / "pycrond.toml"
     file.write_text('cluster = "host=db password=x"\nnode-labels = ["web"]\n')
     file.chmod(0o600)
     monkeypatch.setenv("PYCROND_CONFIG", str(file))
-    assert cluster_conninfo(options) == "host=db password=x"
+    assert conninfo_of(load_settings(options)) == "host=db password=x"
     monkeypatch.setenv("PYCROND_CLUSTER", "postgresql://u:y@db")
-    assert cluster_conninfo(options) == "postgresql://u:y@db"
+    assert conninfo_of(load_settings(options)) == "postgresql://u:y@db"
 
 
 def test_recorded_settings_that_are_not_readable_are_ignored(

@@ -27,13 +27,13 @@ from pycrond.cli.timeline.lanes import Lane, Timeline, TimeWindow, build_timelin
 from pycrond.cli.timeline.text_chart import ChartSize
 from pycrond.errors import PycrondError
 from pycrond.host import machine
+from pycrond.jobs.jitter import delay
 from pycrond.ledger import codec
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow, SpanRow
 from pycrond.schedule.dst import fire_times
 from pycrond.schedule.timezone import Zone
 from pycrond.scheduler import checkpoint
-from pycrond.scheduler.jitter import delay
 from pycrond.settings import Settings
 from pycrond.text import counted, rfc3339
 

@@ -15,13 +15,13 @@ import pytest
 from pycrond.cli.commands import timeline
 from pycrond.crontab import parser
 from pycrond.host import machine
+from pycrond.jobs.jitter import delay
 from pycrond.jobs.job import make_jobs
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import FileRows
 from pycrond.ledger.writer import Ledger
 from pycrond.scheduler.checkpoint import Checkpoint
-from pycrond.scheduler.jitter import delay
 from tests.conftest import SCRIPT, jobs_of, pycrond
 
 TEXT = (

@@ -9,6 +9,7 @@ from unittest.mock import patch
 from pycrond import clock
 from pycrond.cluster import cluster as cluster_module
 from pycrond.cluster.cluster import Cluster
+from pycrond.jobs.jitter import delay
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Cause, Fire, Outcome, Reason, Run, State
 from pycrond.jobs.shared_identity import SharedIdentity
@@ -16,7 +17,6 @@ from pycrond.ledger.cluster import ClusterTable
 from pycrond.ledger.rows import GapRow
 from pycrond.ledger.writer import Ledger
 from pycrond.runs.launcher import ClaimedRun
-from pycrond.scheduler.jitter import delay
 from pycrond.settings import Settings
 from tests.cluster.model.link import ModelLink
 from tests.cluster.model.runs import ModelRuns, Start

@@ -1,6 +1,6 @@
 """The delay between a fire time and the start: RANDOM_DELAY as in cronie, and the option `jitter`. Pure."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from pycrond.hashing import draw_below
 from pycrond.jobs.job import Job
@@ -17,9 +17,19 @@ def delay(job: Job, at: datetime, seed: str, dialect: str, cluster: str = "") ->
     """
     if cluster and job.entry.options.is_shared:
         seed = cluster
-    text = dict(job.entry.environment).get("RANDOM_DELAY", "")
-    is_valid = dialect == "cronie" and text.isascii() and text.isdigit() and len(text) < 9
-    minutes = min(int(text), MAX_RANDOM_DELAY) if is_valid else 0
+    minutes = _random_delay(job) if dialect == "cronie" else 0
     jitter = int(job.entry.options.jitter)
     seconds = 60 * draw_below(minutes + 1, f"{seed} {job.key}") if minutes else 0
     return seconds + (draw_below(jitter + 1, f"{seed} {job.key} {at.timestamp():.0f}") if jitter else 0)
+
+
+def longest_delay(job: Job) -> timedelta:
+    """The longest delay that a fire of a job can have, in whatever dialect."""
+    return timedelta(seconds=job.entry.options.jitter, minutes=_random_delay(job))
+
+
+def _random_delay(job: Job) -> int:
+    """The value of RANDOM_DELAY in minutes; 0 where there is none, or none that is valid."""
+    text = dict(job.entry.environment).get("RANDOM_DELAY", "")
+    is_valid = text.isascii() and text.isdigit() and len(text) < 9
+    return min(int(text), MAX_RANDOM_DELAY) if is_valid else 0

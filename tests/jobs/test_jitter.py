@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from pycrond.scheduler.jitter import delay
+from pycrond.jobs.jitter import delay
 from tests.conftest import jobs_of
 from tests.scheduler.test_agenda import at
 
