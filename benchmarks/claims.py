@@ -121,7 +121,7 @@ def lost_claims(batch: int) -> Transaction:
 
 
 def told(batch: int) -> Transaction:
-    """The ends of runs of which the database has no row yet."""
+    """Return transactions that tell of the ends of runs without a row."""
 
     def transaction(number: int) -> tuple[Statement, ...]:
         reports = tuple(
@@ -150,7 +150,7 @@ def _node(number: int) -> Node:
 
 
 def heartbeats(server: Postgres, seconds: float) -> Figures:
-    """The heartbeats of many nodes, each of which returns all of them."""
+    """Measure the heartbeats of many nodes; each heartbeat returns all nodes."""
     identities = [Identity(*_node(number), "host", (), "0") for number in range(NODES)]
     clients = Clients(server.conninfo(), 5)
     turns = count()

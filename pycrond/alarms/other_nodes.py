@@ -9,7 +9,7 @@ from pycrond.jobs.job import Job
 
 
 class Judgement(enum.Enum):
-    """What this node does about a shared job that is overdue by what it knows."""
+    """The action of this node for a shared job that is overdue by its own knowledge."""
 
     REPORT = enum.auto()
     LATER = enum.auto()

@@ -21,7 +21,7 @@ WARNING_SKEW_MS = 1000
 
 
 class StatusFacts(NamedTuple):
-    """What the database says at one moment."""
+    """The contents of the database at one moment."""
 
     cluster: ClusterRow
     server: ServerRow
@@ -99,7 +99,7 @@ def _abandoned(facts: StatusFacts) -> Iterator[str]:
 
 
 def remarks(facts: StatusFacts) -> Iterator[str]:
-    """Yield what is worth a look, and stops nothing."""
+    """Yield warnings: facts that should be looked at, but stop no job."""
     groups = [", ".join(names) for names in differing_digests(facts.nodes).values()]
     if groups:
         yield f"shared jobs differ: those of {' / '.join(groups)}; compare 'pycrond list --cluster' there"
