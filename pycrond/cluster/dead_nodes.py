@@ -42,7 +42,7 @@ class DeadNodes:
             if self._acts_at[node] == ABANDONED_AFTER:
                 self._asked[node.ledger] = node
                 self._log.write("CLUSTER", f"{node.name} is silent", now, level="warning")
-                self._link.send(Abandoned(self._link.number(), node.ledger))
+                self._link.send(Abandoned(self._link.number(), node.ledger, with_locks=False))
                 turn = TURN * (self._membership.rank(None, node.ledger) or 0)
                 self._acts_at[node] = LOST_AFTER + turn
             else:
@@ -57,6 +57,7 @@ class DeadNodes:
         if is_first:
             text = f"{node.name} is dead: its runs are closed as lost"
             self._log.write("CLUSTER", text, now, level="warning")
+            self._link.send(Abandoned(self._link.number(), node.ledger, with_locks=True))
         self._link.send(Bury(self._link.number(), node.ledger, node.token, not is_first))
 
     def fires_to_take(

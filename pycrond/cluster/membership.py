@@ -14,8 +14,8 @@ from pycrond.hashing import digest_words
 BEAT_INTERVAL = 5.0  # seconds between two heartbeats
 ALIVE_AFTER_BEAT = 16.0  # seconds: a node that has missed three heartbeats is not preferred any more
 MAX_BEAT_GAP = 15.0  # seconds between two own heartbeats, beyond which all observations begin anew
-ABANDONED_AFTER = 30.0  # seconds without a heartbeat, after which fires with `node-loss=rerun` are taken over
-LOST_AFTER = 60.0  # seconds without a heartbeat, after which the others are closed as lost
+ABANDONED_AFTER = 30.0  # seconds without a heartbeat, after which `rerun` fires without locks are taken over
+LOST_AFTER = 60.0  # seconds without a heartbeat, after which locks are given away, and fires closed as lost
 MAX_DISAGREEMENT = (
     1000 * CLOCK_TOLERANCE
 )  # ms between a node's clock and the median, beyond which it asks for nothing

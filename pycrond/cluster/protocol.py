@@ -138,10 +138,11 @@ class Bury(NamedTuple):
 
 
 class Abandoned(NamedTuple):
-    """Ask for the open rows of a node that may be taken over (`rerun`)."""
+    """Ask for the open rows of a node that may be taken over (`rerun`), or only those that hold no locks."""
 
     number: int
     ledger: str
+    with_locks: bool
 
 
 class Beat(NamedTuple):

@@ -141,6 +141,7 @@ ABANDONED: LiteralString = """
         extract(epoch FROM c.fire)::float8)
     FROM pycrond.claims c
     WHERE c.ledger = $1::uuid AND c.ended IS NULL AND c.rerun
+        AND ($2::bool OR NOT EXISTS (SELECT FROM pycrond.locks k WHERE k.run = c.run))
     ORDER BY c.wall, c.fold, c.job
 """
 CLOSE: LiteralString = """
@@ -262,7 +263,7 @@ def answer(request: Batch, results: Results) -> tuple[Row, ...] | None:
 def _reading(request: Abandoned | Open | LastFires | LastSuccess, node: Node) -> Statement:
     match request:
         case Abandoned():
-            return Statement(ABANDONED, (request.ledger,))
+            return Statement(ABANDONED, (request.ledger, str(request.with_locks)))
         case Open():
             return Statement(OPEN, (node.ledger,))
         case LastSuccess():

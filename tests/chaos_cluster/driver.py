@@ -1,6 +1,7 @@
 """The attack: five real daemons, two real servers, and the faults of a plan, in real time."""
 
 import contextlib
+import itertools
 import threading
 import time
 import traceback
@@ -17,7 +18,8 @@ from tests.chaos_cluster.servers import Servers
 from tests.conftest import wait_until
 from tests.support import postgres
 
-HEALING_TIME = 270.0  # seconds: up to six runs of 25 s wait for a lock, one after the other
+HEALING_TIME = 270.0  # seconds: several runs of a minute, or many of 14 s, wait for each other
+CLOCKS = (0.3, -0.2, 0.0, 0.1, -0.4)  # seconds by which the clocks of the nodes are ahead
 BEFORE_MINUTE = 5.0  # seconds that are left before the first minute that counts
 
 
@@ -116,10 +118,16 @@ class Attack:
 
 @contextlib.contextmanager
 def attack(
-    directory: Path, *, nodes: int, named: dict[str, str], spread: int = 0, fsync: bool = False
+    directory: Path,
+    *,
+    nodes: int,
+    named: dict[str, str],
+    spread: int = 0,
+    fsync: bool = False,
+    clocks: bool = False,
 ) -> Iterator[Attack]:
     """Yield a cluster that is not started yet; end all that it has started. `named` are the kinds of jobs, most
-    of which start within `spread` seconds.
+    of which start within `spread` seconds. With `clocks` each node has a clock of its own.
     """
     with contextlib.ExitStack() as stack:
         directories = stack.enter_context(postgres.directory()), stack.enter_context(postgres.directory())
@@ -135,6 +143,9 @@ def attack(
             stack.callback(node.crond.end)
         for node in members:
             node.join(network, servers)
+        if clocks:
+            for node, ahead in zip(members, itertools.cycle(CLOCKS)):
+                node.have_clock(ahead)
         yield Attack(directory, servers, network, members, control, named, spread)
 
 

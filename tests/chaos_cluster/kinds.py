@@ -55,7 +55,7 @@ KINDS = {
     "again": Kind(2, "on=one node-loss=rerun"),
     "partition": Kind(1, "on=one on-partition=run"),
     "lock": Kind(1, "on=one lock=cluster:l{group}", seconds=1.5),
-    "hold": Kind(1, "on=one lock=cluster:h{group} node-loss=rerun", seconds=25),
+    "hold": Kind(1, "on=one lock=cluster:h{group} node-loss=rerun", seconds=14),
     "single": Kind(1, "on=one overlap=skip", seconds=61.5),
     "queue": Kind(1, "on=one overlap=queue jitter=5s", seconds=3),
     "retry": Kind(1, "on=one retries=2 retry-delay=1s", command="[ $PYCROND_ATTEMPT = 2 ]"),

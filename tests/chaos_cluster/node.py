@@ -14,7 +14,10 @@ from tests.chaos_cluster.kinds import crontab
 from tests.chaos_cluster.network import REPLIES, REQUESTS, Gate, Network
 from tests.chaos_cluster.servers import DATABASE, Servers
 from tests.conftest import Crond, alive, children, wait_until
+from tests.support import faketime
 from tests.support.postgres import SUPERUSER
+
+TURNS = (-90.0, -20.0, -5.0, -1.5, -0.8, 0.8, 1.5, 5.0, 20.0, 90.0)  # seconds by which a clock is set ahead
 
 
 class Disturbance(NamedTuple):
@@ -41,6 +44,7 @@ class Node:
         self.disturbances: list[Disturbance] = []
         self._named = named
         self._spread = spread
+        self._ahead = 0.0  # seconds of its clock
         self._network: Network | None = None
         self.write(named)
 
@@ -54,6 +58,23 @@ class Node:
         hosts = ",".join(str(gate.directory) for gate in self.gates)
         conninfo = f"host={hosts} dbname={DATABASE} user={SUPERUSER} target_session_attrs=read-write"
         self.crond.environment |= {"PYCROND_CLUSTER": conninfo, "PYCROND_NODE": self.name}
+
+    def have_clock(self, ahead: float) -> None:
+        """Give it a wall clock of its own, which is ahead by these seconds; its jobs have the real one."""
+        self._ahead = ahead
+        self._turn(0.0)
+        self.crond.environment |= {
+            "LD_PRELOAD": faketime.library(),
+            "FAKETIME_TIMESTAMP_FILE": str(self.directory / "clock"),
+            "FAKETIME_NO_CACHE": "1",
+            "DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def _turn(self, seconds: float) -> None:
+        new = self.directory / "clock.new"
+        new.write_text(f"{self._ahead + seconds:+.6f}\n")
+        new.replace(self.directory / "clock")
+        self.crond.status()  # the kernel does not tell of this change, and its timers do not follow it
 
     def write(self, named: dict[str, str]) -> None:
         self.crond.write("jobs", crontab(named, str(self.tally), self._spread))
@@ -174,6 +195,14 @@ class Node:
         for gate in self.gates:
             self._network.do(act, gate, *arguments, **options)
 
+    def turn_clock(self, seconds: float) -> None:
+        """Its clock is wrong for some time. Afterwards it comes to minutes that it had already."""
+        turned = random.Random(f"{self.name} {seconds}").choice(TURNS)
+        self._turn(turned)
+        time.sleep(seconds)
+        self._turn(0.0)
+        time.sleep(max(0.0, turned))
+
     def drain(self, seconds: float) -> None:
         """It claims nothing more for some time."""
         with contextlib.suppress(subprocess.TimeoutExpired):
@@ -208,6 +237,7 @@ class Node:
             *(self.restart, self.stop, self.freeze, self.freeze_all, self.freeze_agent, self.freeze_daemon),
             *(self.refuse, self.swallow, self.swallow_and_deliver, self.half, self.half_and_deliver),
             *(self.late_requests, self.drain, self.edit, self.reload),
+            self.turn_clock,
         )
         return {act.__name__: act for act in acts}
 

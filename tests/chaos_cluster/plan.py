@@ -9,6 +9,7 @@ CYCLE = 300.0  # seconds, which begin calmly
 CALM = 75.0  # seconds of a cycle without a new fault
 NEAR_MINUTE = (-3.0, 8.0)  # seconds, around the start of fires
 SHORT_CALM = 10.0  # seconds, in an attack shorter than a cycle
+WELL = 1  # the number of those cycles of three whose servers are well, so that the nodes can see that one is dead
 
 
 class Fault(NamedTuple):
@@ -23,12 +24,12 @@ NODE_FAULTS = {  # weight, shortest and longest time in seconds
     "kill_daemon": (4, 0, 0),
     "kill_agent": (2, 0, 0),
     "kill_both": (3, 0, 0),
-    "power_off": (4, 5, 100),
+    "power_off": (4, 5, 150),
     "power_off_without_jobs": (3, 1, 40),
     "restart": (2, 0, 0),
     "stop": (1, 1, 20),
     "freeze": (6, 5, 90),
-    "freeze_all": (3, 5, 90),
+    "freeze_all": (3, 5, 150),
     "freeze_agent": (3, 2, 30),
     "freeze_daemon": (3, 5, 90),
     "refuse": (3, 2, 60),
@@ -41,6 +42,7 @@ NODE_FAULTS = {  # weight, shortest and longest time in seconds
     "edit": (2, 5, 90),
     "reload": (1, 0, 0),
 }
+CLOCK_FAULTS = {"turn_clock": (6, 5, 60)}
 SERVER_FAULTS = {
     "power_off": (4, 0, 6),
     "crash": (2, 0, 6),
@@ -57,11 +59,13 @@ SERVER_FAULTS = {
 }
 
 
-def plan(seed: int, seconds: float, nodes: list[str]) -> dict[str, list[Fault]]:
-    """Return the faults of each place, one after the other."""
+def plan(seed: int, seconds: float, nodes: list[str], *, clocks: bool = False) -> dict[str, list[Fault]]:
+    """Return the faults of each place, one after the other. `clocks`: those of the nodes are turned, too."""
+    kinds = NODE_FAULTS | CLOCK_FAULTS if clocks else NODE_FAULTS
+    of_servers = _faults(f"{seed} {SERVERS}", SERVER_FAULTS, seconds, gap=(5, 25))
     return {
-        **{node: _faults(f"{seed} {node}", NODE_FAULTS, seconds, gap=(3, 40)) for node in nodes},
-        SERVERS: _faults(f"{seed} {SERVERS}", SERVER_FAULTS, seconds, gap=(5, 25)),
+        **{node: _faults(f"{seed} {node}", kinds, seconds, gap=(3, 40)) for node in nodes},
+        SERVERS: [fault for fault in of_servers if fault.at // CYCLE % 3 != WELL],
     }
 
 

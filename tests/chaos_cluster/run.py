@@ -1,6 +1,6 @@
 """`make chaos-cluster CLUSTER='--minutes 20'`: attacks on a cluster of real daemons and servers; prints the results.
 
-python -m tests.chaos_cluster.run [--minutes N] [--seed S] [--jobs J] [--every E] [--nodes 5] [--spread S] [--keep DIRECTORY]
+python -m tests.chaos_cluster.run [--minutes N] [--seed S] [--jobs J] [--every E] [--nodes 5] [--spread S] [--clocks] [--keep DIRECTORY]
 """
 
 import argparse
@@ -16,7 +16,7 @@ from tests.chaos_cluster.driver import Attack, attack
 from tests.chaos_cluster.judgement import Judgement
 from tests.chaos_cluster.kinds import jobs
 from tests.chaos_cluster.plan import plan
-from tests.support import command_server
+from tests.support import command_server, faketime
 
 SHOWN = 40  # problems
 
@@ -29,10 +29,15 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--every", type=int, default=5, help="number of jobs that each node has for itself")
     parser.add_argument("--spread", type=int, default=0, help="seconds within which nine of ten jobs start")
     parser.add_argument("--nodes", type=int, default=5)
+    parser.add_argument(
+        "--clocks", action="store_true", help="give the nodes clocks of their own (libfaketime)"
+    )
     parser.add_argument("--calm", action="store_true", help="without faults")
     parser.add_argument("--fsync", action="store_true", help="have the servers write to the disk")
     parser.add_argument("--keep", metavar="DIRECTORY", help="copy the files of the nodes to it")
     options = parser.parse_args(arguments)
+    if options.clocks:
+        faketime.hide_shared_memory()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves nothing behind, like Control-C
     print(f"seed {options.seed}: {options.jobs} jobs, {options.nodes} nodes", flush=True)
     with tempfile.TemporaryDirectory(prefix="cluster.", dir="/tmp") as directory:
@@ -43,6 +48,7 @@ def main(arguments: list[str]) -> int:
                 named=jobs(options.jobs, options.every),
                 spread=options.spread,
                 fsync=options.fsync,
+                clocks=options.clocks,
             )
             with arena as cluster:
                 problems = _run(cluster, options)
@@ -56,7 +62,7 @@ def main(arguments: list[str]) -> int:
 def _run(cluster: Attack, options: argparse.Namespace) -> list[str]:
     cluster.start()
     names = [] if options.calm else [node.name for node in cluster.nodes]
-    faults = plan(options.seed, options.minutes * 60, names) if names else {}
+    faults = plan(options.seed, options.minutes * 60, names, clocks=options.clocks) if names else {}
     cluster.run(faults, options.minutes * 60, lambda line: print(line + "\n", end="", flush=True))
     since = time.monotonic()
     cluster.heal()

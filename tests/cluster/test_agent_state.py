@@ -63,7 +63,7 @@ def test_the_order_of_requests() -> None:
         Tell(3, ()),
         Close(4, ()),
         Bury(5, "", ""),
-        Abandoned(6, ""),
+        Abandoned(6, "", False),
         Beat(7, ""),
         TakeOver(8, "", "", ()),
         Confirm(9, ()),

@@ -189,7 +189,8 @@ def test_a_dead_nodes_fire_is_taken_over_with_the_token_that_was_seen(
     one.beat()
     seen = token_of(two, "one")
     new, other = rival(fire), rival(fire)
-    assert [row.run for row in two.request(Abandoned, one.ledger)] == [fire.run]
+    assert two.request(Abandoned, one.ledger, False) == (), "it may still run, and has a lock"
+    assert [row.run for row in two.request(Abandoned, one.ledger, True)] == [fire.run]
     assert take_over(two, one, stale, [(new, fire.run)]) == [], "it lives"
     assert take_over(two, one, seen, [(new, str(uuid4()))]) == [], "the run is another"
     for _ in range(2):

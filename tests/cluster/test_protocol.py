@@ -57,7 +57,7 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     Ask: st.builds(Ask, NUMBER, TIME, tuples_of(CLAIM)),
     Confirm: st.builds(Confirm, NUMBER, tuples_of(REPORT)),
     TakeOver: st.builds(TakeOver, NUMBER, TEXT, TEXT, tuples_of(st.tuples(CLAIM, TEXT))),
-    Abandoned: st.builds(Abandoned, NUMBER, TEXT),
+    Abandoned: st.builds(Abandoned, NUMBER, TEXT, st.booleans()),
     Bury: st.builds(Bury, NUMBER, TEXT, TEXT, st.booleans()),
     Beat: st.builds(Beat, NUMBER, TEXT),
     Close: st.builds(Close, NUMBER, tuples_of(REPORT)),

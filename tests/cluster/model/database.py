@@ -123,7 +123,14 @@ class ModelDatabase:
             case Abandoned() | Open():
                 is_own = isinstance(request, Open)
                 ledger = sender.ledger if isinstance(request, Open) else request.ledger
-                return [fire.row for fire in self._open_of(ledger) if fire.rerun or is_own]
+                held = {run for run, _ in self.locks.values()}
+                if isinstance(request, Abandoned) and request.with_locks:
+                    held = set()
+                return [
+                    fire.row
+                    for fire in self._open_of(ledger)
+                    if is_own or (fire.rerun and fire.run not in held)
+                ]
             case LastFires(jobs=jobs):
                 newest = {fire.job: fire for fire in sorted(self.fires.values(), key=key_of)}
                 return [newest[job].row for job in jobs if job in newest]

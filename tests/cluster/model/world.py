@@ -21,6 +21,7 @@ SHARED = {
     "queue": "on=one overlap=queue",
     "rerun": "on=one node-loss=rerun",
     "again": "on=one node-loss=rerun overlap=queue",
+    "locked": "on=one node-loss=rerun lock=cluster:shared",
     "part": "on=one on-partition=run",
     "label": "on=one:db",
     "late": "on=one jitter=25s",
@@ -29,9 +30,8 @@ SHARED = {
     "each": "on=every lock=cluster:shared",
 }
 """The options of the jobs, by name."""
-AT_LEAST_ONCE = {"rerun", "again", "part"}
+AT_LEAST_ONCE = {"rerun", "again", "locked", "part"}
 LOCK_HOLDS = 55.0  # seconds of a node's silence, through which its runs keep their locks
-RERUN_HOLDS = 25.0  # the same for a run that may be taken over, and its successor
 RECOVERY_TIME = 1_200  # seconds
 
 
@@ -131,7 +131,7 @@ class World:
     @staticmethod
     def locks_of(fire: Fire) -> set[str]:
         name = fire.job.split("@")[0].removeprefix("me/")
-        locks = {"lock:me/shared"} if name in {"lock", "each"} else set()
+        locks = {"lock:me/shared"} if name in {"lock", "locked", "each"} else set()
         return locks | ({f"overlap:{fire.job}"} if name in {"skip", "queue", "again"} else set())
 
     def crash(self, node: ModelNode, *, with_machine: bool) -> None:
@@ -189,8 +189,7 @@ class World:
                     claimed.run.job.key == other.key and claimed.run.fire.wall == other.wall
                     for claimed, _ in node.active.values()
                 )
-                holds = RERUN_HOLDS if other.wall == start.wall else LOCK_HOLDS
-                assert not runs or silence >= holds, f"{start} has the lock of {other}"
+                assert not runs or silence >= LOCK_HOLDS, f"{start} has the lock of {other}"
 
     def heal(self, dead: Sequence[ModelNode] = ()) -> None:
         """End all faults but the deaths of some nodes, let no more fires come, and let time pass."""
@@ -279,4 +278,6 @@ class World:
 def _exclude(one: Start, other: Start) -> bool:
     """Return whether two runs may not run at the same time, whatever their fires and nodes."""
     names = one.key.removeprefix("me/"), other.key.removeprefix("me/")
-    return set(names) <= {"lock", "each"} or (names[0] == names[1] and names[0] in {"skip", "queue", "again"})
+    return set(names) <= {"lock", "locked", "each"} or (
+        names[0] == names[1] and names[0] in {"skip", "queue", "again"}
+    )
