@@ -14,6 +14,7 @@ CERTAINLY_STARTED = {"succeeded", "failed"}
 PERHAPS_STARTED = CERTAINLY_STARTED | {"timed-out", "killed", "lost", "unknown"}
 LOCK_SILENCE = 55.0  # seconds of silence, after which a lock is given away; a little less than promised
 MAX_LATE = 1.0  # seconds
+TURN = 95.0  # seconds: more than a clock is turned by
 STOPPING = {
     *("kill_daemon", "kill_both", "power_off", "power_off_without_jobs", "restart", "stop"),
     *("freeze", "freeze_all", "freeze_daemon"),
@@ -151,7 +152,7 @@ class Judgement:
                 starts[run.node, run.wall].append(run)
         for wall in self._walls:
             own = max((run.late for run in starts[self.attack.control.name, wall]), default=0.0)
-            for node in self.attack.nodes:
+            for node in self._with_right_clocks(wall):
                 runs = starts[node.name, wall]
                 counts = Counter(run.job for run in runs)
                 if counts.total() > len(counts):
@@ -161,6 +162,14 @@ class Judgement:
                     late = max((run.late for run in runs), default=0.0)
                     if self._max_late is not None and late > own + self._max_late:
                         yield f"late on {node.name}: {late:.2f} s, {wall}; without a cluster {own:.2f} s"
+
+    def _with_right_clocks(self, wall: int) -> list[Node]:
+        """The nodes whose clocks show this minute once: set back to it, they start its jobs again, like cron."""
+        return [
+            node
+            for node in self.attack.nodes
+            if is_quiet(node.disturbances, wall * 60.0, {"turn_clock"}, before=TURN, after=TURN)
+        ]
 
     def _missing_on(self, node: Node, started: Counter[str], wall: int) -> Iterator[str]:
         every = {job for job, kind in self.attack.jobs.items() if KINDS[kind].is_every}
