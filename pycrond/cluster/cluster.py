@@ -10,8 +10,7 @@ from typing import Any
 from pycrond import clock
 from pycrond.cluster.agent_link import AgentLink
 from pycrond.cluster.dead_nodes import DeadNodes
-from pycrond.cluster.fire import Taken
-from pycrond.cluster.fire_claims import FireClaims, name_of
+from pycrond.cluster.fire_claims import FireClaims
 from pycrond.cluster.gaps import Gaps
 from pycrond.cluster.membership import BEAT_INTERVAL, Membership
 from pycrond.cluster.outbox import Outbox
@@ -141,6 +140,10 @@ class Cluster:
         """Tell the database in the next step of runs that have started or ended."""
         self._outbox.has_changed = True
 
+    def run_again(self, ended: Iterable[Fire], now: datetime) -> None:
+        """Run again, where the job wants it, what this node ran when it died, before others do."""
+        self._claims.take_over(self._dead_nodes.own_fires(ended, self._jobs, now), now)
+
     def was_away(self, since: datetime, now: datetime) -> None:
         """Ask for what no node has decided about until now, as this one was away from a minute on."""
         self._gaps.was_away(since, now)
@@ -186,7 +189,7 @@ class Cluster:
             self._outbox.has_changed = True
         median = self.membership.median_time(now.timestamp())
         if median is not None:
-            self._catch_up(self._gaps.step(self._jobs, clock.at(median), now), now)
+            self._claims.catch_up(self._gaps.step(self._jobs, clock.at(median), now), now)
         self._outbox.send(now.timestamp(), median, self.membership.skew(), self._fires.__contains__)
 
     def retry_in(self, elapsed: float) -> float | None:
@@ -246,22 +249,14 @@ class Cluster:
             case Confirm(runs=reports):
                 self._fires.confirmed([(report.run, rows.get(report[:3])) for report in reports], now)
             case Abandoned(ledger=ledger):
-                self._take_over(self._dead_nodes.fires_to_take(answer.rows, ledger, self._jobs, now), now)
+                taken = self._dead_nodes.fires_to_take(answer.rows, ledger, self._jobs, now)
+                self._claims.take_over(taken, now)
             case LastFires():
                 self._gaps.answered(answer.rows)
             case LastSuccess():
                 self.successes.answered(answer.number, answer.rows)
             case _:
                 self._outbox.answered(answer, request)
-
-    def _take_over(self, fires: Sequence[tuple[Fire, Taken]], now: datetime) -> None:
-        taken = {name_of(fire): old for fire, old in fires if not self._fires.has_fire(fire)}
-        if taken:
-            self._claims.begin([fire for fire, _ in fires if name_of(fire) in taken], now, taken)
-
-    def _catch_up(self, fires: Sequence[Fire], now: datetime) -> None:
-        if new := [fire for fire in fires if not self._fires.has_fire(fire)]:
-            self._claims.begin(new, now)
 
     def _greeted(self, greeting: Greeting, now: datetime) -> None:
         identity = SharedIdentity(greeting.cluster, greeting.zone)

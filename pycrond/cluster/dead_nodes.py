@@ -1,7 +1,9 @@
-"""Nodes that have died: their fires are closed as lost, or taken over by this node."""
+"""Nodes that have died, this one before its start among them: what they have left is closed as lost, or taken
+over by this node.
+"""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from pycrond import clock
@@ -9,6 +11,7 @@ from pycrond.cluster.agent_link import AgentLink
 from pycrond.cluster.fire import Taken
 from pycrond.cluster.membership import ABANDONED_AFTER, LOST_AFTER, DeadNode, Membership
 from pycrond.cluster.protocol import Abandoned, Bury, Row
+from pycrond.cluster.shared_jobs import label_of
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire
 from pycrond.ledger.cluster import ClusterTable
@@ -70,13 +73,36 @@ class DeadNodes:
         taken = []
         for row in rows:
             job = jobs.get(row.job)
-            options = job.entry.options if job else None
-            if not (node and job and options and options.is_shared and options.node_loss == "rerun"):
+            if not (node and job and _is_run_again(job)):
                 continue
-            rank = self._membership.rank(options.label, row.job, row.wall, row.fold)
+            rank = self._membership.rank(label_of(job), row.job, row.wall, row.fold)
             if rank is None or rank >= MAX_TAKERS:
                 continue
-            attempt, era = self._table.next_attempt(job.key, row.wall, row.fold)
-            fire = Fire(job, clock.at(row.fire), row.wall, row.fold, era, "take-over", now, attempt)
+            fire = self._again(job, clock.at(row.fire), row.wall, row.fold, now)
             taken.append((fire, Taken(row.run, node.ledger, node.token)))
         return taken
+
+    def own_fires(
+        self, ended: Iterable[Fire], jobs: Mapping[str, Job], now: datetime
+    ) -> list[tuple[Fire, Taken]]:
+        """Return those fires that run again because this node has died, each with the run that it takes over:
+        it is back before others take them. `ended` are the fires of runs whose ends nobody knows.
+        """
+        taken = []
+        for fire in ended:
+            job = jobs.get(fire.job.key)
+            # Once: a job that brings the machine down would do so for ever.
+            if job and _is_run_again(job) and fire.wall is not None and fire.trigger != "take-over":
+                old = self._table.run_of(job.key, fire.wall, fire.fold)
+                again = self._again(job, fire.at, fire.wall, fire.fold, now)
+                taken += [(again, Taken(old, self._membership.ledger))] if old else []
+        return taken
+
+    def _again(self, job: Job, at: datetime, wall: int, fold: int, now: datetime) -> Fire:
+        attempt, era = self._table.next_attempt(job.key, wall, fold)
+        return Fire(job, at, wall, fold, era, "take-over", now, attempt)
+
+
+def _is_run_again(job: Job) -> bool:
+    options = job.entry.options
+    return options.is_shared and options.node_loss == "rerun"

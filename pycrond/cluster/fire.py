@@ -77,11 +77,12 @@ class Policy(NamedTuple):
 
 
 class Taken(NamedTuple):
-    """The run of a dead node that a fire is taken over from."""
+    """The run of a dead node, or of this one before it died, that a fire is taken over from."""
 
     run: str
     ledger: str
-    token: str
+    token: str = ""
+    """Of the dead node's last heartbeat; empty: it is this node."""
 
 
 @dataclass(slots=True, eq=False)

@@ -67,6 +67,17 @@ class FireClaims:
         runs = self._write_down(fires, taken_over=taken is not None)
         self._hold(self._runs.claim(fires), runs, now, taken, is_coming=is_coming)
 
+    def take_over(self, fires: Sequence[tuple[Fire, Taken]], now: datetime) -> None:
+        """Begin fires that a dead node has left, unless they are looked after already."""
+        taken = {name_of(fire): old for fire, old in fires if not self._fires.has_fire(fire)}
+        if taken:
+            self.begin([fire for fire, _ in fires if name_of(fire) in taken], now, taken)
+
+    def catch_up(self, fires: Sequence[Fire], now: datetime) -> None:
+        """Begin fires that no node has decided about, unless they are looked after already."""
+        if new := [fire for fire in fires if not self._fires.has_fire(fire)]:
+            self.begin(new, now)
+
     def _write_down(
         self, fires: Sequence[Fire], *, taken_over: bool = False, is_durable: bool = False
     ) -> dict[FireName, str]:
@@ -119,10 +130,13 @@ class FireClaims:
         if owned := self._fires.take_owned():
             self._runs.make_ready(owned)
         settled, elsewhere = self._fires.take_settled()
-        self._table.close(elsewhere)
+        self._table.close(fire.claim.run for fire in elsewhere)
+        taken = [(fire.claim.run, fire.taken) for fire in elsewhere if fire.taken]
+        own = [(run, old.run) for run, old in taken if old.ledger == self._membership.ledger]
+        self._table.give_back(own)
         self._settle(settled, now)
         has_settled, self._has_settled = self._has_settled, False
-        return has_settled
+        return has_settled or bool(own)
 
     def _settle(self, settled: Sequence[tuple[ClaimedRun, Cause]], now: datetime) -> None:
         """Write down that runs do not start on this node."""

@@ -57,8 +57,8 @@ class SharedFires:
         """Runs of this node that start soon, to be made ready."""
         self.settled: list[tuple[ClaimedRun, Cause]] = []
         """Runs that do not start on this node."""
-        self.elsewhere: list[str] = []
-        """The UUIDs of those of them that another node has."""
+        self.elsewhere: list[SharedFire] = []
+        """The fires of those of them that another node has."""
 
     def __contains__(self, run: str) -> bool:
         return run in self._held
@@ -217,7 +217,7 @@ class SharedFires:
                 self.remove(fire.claim.run)
                 self.starting.append(held.claimed)
             case Do.ELSEWHERE:
-                self.elsewhere.append(fire.claim.run)
+                self.elsewhere.append(fire)
                 self._settle(held, Cause.of(Reason.ELSEWHERE, f"{action.reason} has it"))
             case Do.SKIP:
                 self._settle(held, self._cause(action, held, now))
@@ -239,8 +239,8 @@ class SharedFires:
         self.remove(held.fire.claim.run)
         self.settled.append((held.claimed, cause))
 
-    def take_settled(self) -> tuple[list[tuple[ClaimedRun, Cause]], list[str]]:
-        """Return the runs that do not start here, since the last call; the UUIDs of other nodes' fires."""
+    def take_settled(self) -> tuple[list[tuple[ClaimedRun, Cause]], list[SharedFire]]:
+        """Return the runs that do not start here, since the last call; the fires that other nodes have."""
         settled, self.settled = self.settled, []
         elsewhere, self.elsewhere = self.elsewhere, []
         return [pair for pair in settled if pair[0].run.state in OPEN], elsewhere

@@ -114,8 +114,8 @@ TAKE_OVER: LiteralString = """
         state = CASE WHEN c.run = a.run OR c.state = 'waiting' THEN c.state ELSE 'claimed' END
     FROM jsonb_to_recordset($1::jsonb) AS a (job text, wall int, fold smallint, run uuid, old uuid)
     WHERE c.wall = a.wall AND c.fold = a.fold AND c.job = a.job AND c.rerun AND c.ended IS NULL
-        AND (c.run = a.run OR c.run = a.old AND c.ledger = $4::uuid AND EXISTS (
-            SELECT FROM pycrond.nodes n WHERE n.ledger = $4::uuid AND n.token = $5::uuid))
+        AND (c.run = a.run OR c.run = a.old AND c.ledger = $4::uuid AND ($4::uuid = $3::uuid OR EXISTS (
+            SELECT FROM pycrond.nodes n WHERE n.ledger = $4::uuid AND n.token = $5::uuid)))
     RETURNING jsonb_build_array(c.wall, c.fold, c.job)
 """
 MOVE_LOCKS: LiteralString = """
@@ -285,10 +285,9 @@ def _ask(request: Ask, node: Node, again: bool) -> list[Statement]:
 def _take_over(request: TakeOver, node: Node) -> list[Statement]:
     fires = [{**claim._asdict(), "old": old} for claim, old in request.fires]
     batch = json.dumps(sorted(fires, key=lambda fire: (fire["wall"], fire["fold"], fire["job"])))
-    dead = (request.ledger, request.token)
-    over = Statement(TAKE_OVER, (batch, *node, *dead))
-    move = Statement(MOVE_LOCKS, (batch, node.ledger))
-    return [Statement(HOLD_DEAD, dead), over, move, Statement(READ, (batch,))]
+    dead = (request.ledger, request.token or None)
+    over = Statement(TAKE_OVER, (batch, *node, *dead)), Statement(MOVE_LOCKS, (batch, node.ledger))
+    return [Statement(HOLD_DEAD, dead), *over, Statement(READ, (batch,))]
 
 
 def _close(batch: str, node: Node, again: bool) -> list[Statement]:

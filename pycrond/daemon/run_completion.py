@@ -1,11 +1,11 @@
 """The completion of runs: their starts and ends are written down, retries are claimed, alarms are made."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pycrond.alarms.alarms import Alarms
 from pycrond.jobs.job import Job
-from pycrond.jobs.run import Fire
+from pycrond.jobs.run import Fire, State
 from pycrond.runs.active import EndedRun
 from pycrond.runs.policy import retry_in
 from pycrond.runs.runs import Runs, ended_event
@@ -35,6 +35,8 @@ class RunCompletion:
         if ended:
             retries = _retries(ended, jobs, now)
             self._scheduler.delayed.claim([*retries.values()])
+            if cluster:
+                cluster.run_again(_unknown(ended, retries), now)
             alarms = self._alarms.after([ended_event(run) for run in ended], retries.keys(), now)
             self._runs.write_ends(ended, *alarms)
         self._runs.journal.release()
@@ -42,6 +44,12 @@ class RunCompletion:
         self._alarms.outbox.children_ended(others, now)
         if cluster:
             cluster.children_ended(others)
+
+
+def _unknown(ended: Sequence[EndedRun], retries: Container[int]) -> list[Fire]:
+    """The fires of runs whose ends nobody knows, as the machine died, but for those with a retry."""
+    states = {State.UNKNOWN, State.LOST}
+    return [end.run.fire for end in ended if end.outcome.state in states and end.run.id not in retries]
 
 
 def _retries(ended: Sequence[EndedRun], jobs: Mapping[str, Job], now: datetime) -> dict[int, Fire]:

@@ -37,6 +37,7 @@ DELETED_AT_ONCE = 1_000
 RUN_OF = "SELECT run FROM cluster_fires WHERE key = ? AND wall = ? AND fold = ?"
 CLOSE = "UPDATE cluster_fires SET is_open = 0 WHERE run = ?"
 TOLD = "UPDATE cluster_fires SET told = ?, is_open = ? WHERE run = ?"
+GIVE_BACK = "UPDATE cluster_fires SET run = ?, told = 'running', is_open = 1 WHERE run = ?"
 OPEN_FIRES = """
     SELECT of.job, of.wall, of.fold, of.run, of.fire, of.told, coalesce(runs.id, 0), runs.state,
     runs.reason_code, runs.started_at, runs.ended_at, coalesce(runs.exit_status, 128 + runs.signal),
@@ -151,8 +152,12 @@ class ClusterTable:
 
     def _run_of(self, fire: tuple[object, ...]) -> str | None:
         """Return the UUID of a fire that has a row, or will have one."""
+        return self._promised.get(fire) or self.run_of(*fire)
+
+    def run_of(self, *fire: object) -> str | None:
+        """Return the UUID of a fire that has a row: of a job's key, a minute and a fold."""
         row = self._file.db.execute(RUN_OF, fire).fetchone()
-        return self._promised.get(fire) or (str(row[0]) if row else None)
+        return str(row[0]) if row else None
 
     def was_started(self, fire: Fire, but: int) -> bool:
         """Return whether this node has started a fire, or may have, in another run than the one given, or has
@@ -164,6 +169,10 @@ class ClusterTable:
     def close(self, runs: Iterable[str]) -> None:
         """Write that nothing is to be told about these: they belong to other nodes."""
         self._file.write((CLOSE, [(run,) for run in runs]))
+
+    def give_back(self, rows: Iterable[tuple[str, str]]) -> None:
+        """Write that fires belong to earlier runs, of which there is to be told: UUID, the earlier one's."""
+        self._file.write((GIVE_BACK, [(old, run) for run, old in rows]))
 
     def told(self, rows: Iterable[tuple[str, str, bool]]) -> None:
         """Write what the database has acknowledged: UUID, state, whether that is final."""

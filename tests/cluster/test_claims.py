@@ -204,6 +204,16 @@ def test_a_dead_nodes_fire_is_taken_over_with_the_token_that_was_seen(
     assert one.open() == ()
 
 
+def test_a_node_takes_over_from_itself(one: Agent, two: Agent, database: str) -> None:
+    fire, other = claim(rerun=True, locks=("lock:x",)), claim("root/other")
+    one.ask(fire, other)
+    again = rival(fire)
+    assert take_over(one, one, "", [(again, fire.run), (rival(other), other.run)]) == [again.run]
+    assert locks(database) == {"lock:x": again.run}
+    assert [row.run for row in one.tell(report(fire, "unknown"))] == [again.run]
+    assert take_over(two, one, "", [(rival(fire), again.run)]) == []
+
+
 def test_a_claim_without_rerun_is_never_taken_over(one: Agent, two: Agent) -> None:
     fire = claim()
     one.ask(fire)

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 
 from tests.cluster.conftest import MakeNode, start, wait_for
-from tests.conftest import Crond
+from tests.conftest import Crond, wait_until
 from tests.support import proc
 from tests.support.postgres import Postgres, execute
 
@@ -126,6 +126,32 @@ def test_a_daemon_that_dies_between_claim_and_start_starts_the_run_once(
     wait_for(lambda: rows(database) == [("root/shared", "a", "succeeded", "")], node)
     assert len((tmp_path / "tally").read_text().splitlines()) == 1
     node.run("audit")
+
+
+def test_a_machine_that_is_soon_back_runs_its_job_again_once(
+    make_node: MakeNode, database: str, tmp_path: Path
+) -> None:
+    line = f"0 12 * * * echo $PYCROND_ATTEMPT >>{tmp_path}/tally; exec sleep 1000"
+    node = make_node("a", f"CRON_TZ=UTC\n#: name=backup on=one node-loss=rerun\n{line}\n")
+    start(node, at="2031-03-01 11:59:50")
+
+    def attempts() -> list[str]:
+        return (tmp_path / "tally").read_text().split() if (tmp_path / "tally").exists() else []
+
+    def crash() -> None:
+        pid = node.runs()[0].pid
+        node.end()  # keeper, daemon, agent and job
+        wait_until(lambda: not Path(f"/proc/{pid}").exists())  # a zombie has its exit status
+        node.run("start")
+
+    wait_for(lambda: attempts() == ["1"] and [row[2] for row in rows(database)] == ["running"], node)
+    crash()
+    wait_for(lambda: attempts() == ["1", "2"] and [row[2] for row in rows(database)] == ["running"], node)
+    crash()
+    wait_for(lambda: [row[2] for row in rows(database)] == ["unknown"], node)
+    assert [(run.attempt, run.state) for run in node.runs()] == [(2, "unknown"), (1, "unknown")]
+    node.run("audit")
+    node.run("audit", "--cluster")
 
 
 def test_what_all_nodes_missed_is_caught_up_once(make_node: MakeNode, database: str, tmp_path: Path) -> None:

@@ -69,6 +69,52 @@ def test_a_node_dies_with_its_fire(make: Make, job: str, state: str) -> None:
     world.heal([node])
 
 
+@pytest.mark.parametrize(
+    ("job", "state"), [("rerun", "succeeded"), ("locked", "succeeded"), ("plain", "unknown")]
+)
+@pytest.mark.parametrize("seconds", [5, 20])
+def test_a_node_that_is_soon_back_runs_its_fire_again_itself(
+    make: Make, job: str, state: str, seconds: int
+) -> None:
+    world = make(job)
+    wall = run_to(world, 2)
+    node = owner(world, job, wall)
+    world.crash(node, with_machine=True)
+    world.run_on(seconds)
+    node.boot(world.now)
+    world.run_on(25)
+    assert (row(world, job, wall).state, row(world, job, wall).node) == (state, node.name)
+    assert starts(world, job, wall) == [node.name] * (1 + (state != "unknown"))
+    world.heal()
+
+
+def test_a_node_that_is_back_later_finds_its_fire_taken_over(make: Make) -> None:
+    world = make("rerun")
+    wall = run_to(world, 2)
+    node = owner(world, "rerun", wall)
+    world.crash(node, with_machine=True)
+    world.run_on(45)
+    node.boot(world.now)
+    world.run_on(25)
+    assert row(world, "rerun", wall).node != node.name
+    assert len(starts(world, "rerun", wall)) == 2
+    world.heal()
+
+
+def test_a_node_that_may_run_nothing_tells_that_an_end_is_unknown(make: Make) -> None:
+    world = make("rerun")
+    wall = run_to(world, 2)
+    node = owner(world, "rerun", wall)
+    world.crash(node, with_machine=True)
+    world.run_on(5)
+    world.database.drain(node.name, is_draining=True)
+    node.boot(world.now)
+    world.run_on(100)
+    assert (row(world, "rerun", wall).state, row(world, "rerun", wall).node) == ("unknown", node.name)
+    assert starts(world, "rerun", wall) == [node.name]
+    world.heal()
+
+
 def test_another_node_asks_when_the_first_is_dead(make: Make) -> None:
     world = make("plain")
     run_to(world, -3 + MINUTE)

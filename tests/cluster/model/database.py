@@ -184,11 +184,13 @@ class ModelDatabase:
     def _unlock(self, run: str) -> None:
         self.locks = {name: holder for name, holder in self.locks.items() if holder[0] != run}
 
-    def _is_dead(self, ledger: str, token: str) -> bool:
-        return any((node.ledger, node.token) == (ledger, token) for node in self.nodes.values())
+    def _is_dead(self, ledger: str, token: str, sender: Sender | None = None) -> bool:
+        return bool(sender and sender.ledger == ledger) or any(
+            (node.ledger, node.token) == (ledger, token) for node in self.nodes.values()
+        )
 
     def _take_over(self, request: TakeOver, sender: Sender) -> None:
-        if not self._is_dead(request.ledger, request.token):
+        if not self._is_dead(request.ledger, request.token, sender):
             return
         for claim, old in sorted(request.fires, key=lambda pair: key_of(pair[0])):
             fire = self.fires.get(key_of(claim))
