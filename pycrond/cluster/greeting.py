@@ -7,6 +7,7 @@ from pycrond.cluster.database import Committed
 from pycrond.cluster.node_identity import Have, Identity, NameRow, Take, Wait
 from pycrond.cluster.statements import Statement
 from pycrond.errors import PycrondError
+from pycrond.jobs.shared_identity import SharedIdentity
 
 
 class Timeline(NamedTuple):
@@ -32,14 +33,6 @@ def read_timeline(text: str) -> Timeline:
     return Timeline(system, int(number))
 
 
-class Cluster(NamedTuple):
-    """The cluster as its tables describe it."""
-
-    name: str
-    zone: str
-    keep: float
-
-
 class Greeting:
     """The transactions up to the node's name, one after the other."""
 
@@ -48,7 +41,7 @@ class Greeting:
         self._is_checked = False
         self._tokens: tuple[str, ...] | None = None  # of the rows whose name may be taken
         self.system = ""
-        self.cluster = Cluster("", "", 0.0)
+        self.cluster = SharedIdentity()
         self._clock: float | None = None
         self.blocked: Wait | None = None
         """Who has the name."""
@@ -93,7 +86,7 @@ class Greeting:
         meta, server, names, clock = results
         version, oldest, *described = meta[0]
         schema.check_version(version, oldest)
-        self.cluster = Cluster(*described)
+        self.cluster = SharedIdentity(*described)
         self.system = server[0][1]
         self._clock = clock[0]
         decision = self._identity.judge([NameRow(*row) for row in names], now)

@@ -38,8 +38,7 @@ TAKE_NAME: LiteralString = """
         ARRAY(SELECT jsonb_array_elements_text($7::jsonb)), $8)
     ON CONFLICT (name) DO UPDATE SET ledger = excluded.ledger, machine = excluded.machine,
         instance = excluded.instance, token = excluded.token, seen = now(), labels = excluded.labels,
-        version = excluded.version, beat = n.beat + 1,
-        told = CASE WHEN n.ledger = excluded.ledger THEN n.told ELSE 0 END
+        version = excluded.version, beat = n.beat + 1
     WHERE n.token = ANY($3::uuid[])
     RETURNING jsonb_build_array(n.name)
 """

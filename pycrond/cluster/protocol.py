@@ -229,8 +229,6 @@ class Greeting(NamedTuple):
     cluster: str
     zone: str
     """The time zone of shared jobs that name none."""
-    keep: float
-    """Seconds for which the database keeps rows."""
     timeline: str = ""
     """The server and its timeline, for the agent that follows (`--timeline`): a lower one is refused."""
 

@@ -36,7 +36,6 @@ MIGRATIONS: tuple[LiteralString, ...] = (
         beat      bigint NOT NULL,        -- counts its heartbeats
         token     uuid NOT NULL,          -- drawn for each heartbeat
         seen      timestamptz NOT NULL,   -- for people only: no decision compares it with a clock
-        told      bigint NOT NULL DEFAULT 0,
         draining  bool NOT NULL DEFAULT false,
         labels    text[] NOT NULL DEFAULT '{}',
         version   text NOT NULL,          -- of pycrond
@@ -110,8 +109,7 @@ CHECK: LiteralString = """
 """
 """One JSON array, for `check_rights`; it needs no right at all."""
 META: LiteralString = """
-    SELECT jsonb_build_array(version, oldest, cluster, zone, extract(epoch FROM keep)::float8)
-    FROM pycrond.meta
+    SELECT jsonb_build_array(version, oldest, cluster, zone) FROM pycrond.meta
 """
 
 

@@ -27,8 +27,8 @@ def test_the_tables_are_created_once_and_values_are_set_again(empty_database: st
     assert migrate(empty_database, "Asia/Tokyo") == (0, schema.VERSION)
     assert migrate(empty_database, None, timedelta(days=3)) == (schema.VERSION, schema.VERSION)
     name = execute(empty_database, "SELECT current_database()")[0][0]
-    meta = [schema.VERSION, schema.OLDEST, name, "Asia/Tokyo", 3 * 86400]
-    assert execute(empty_database, schema.META) == [(meta,)]
+    meta = (schema.VERSION, schema.OLDEST, name, "Asia/Tokyo", timedelta(days=3))
+    assert execute(empty_database, "SELECT version, oldest, cluster, zone, keep FROM pycrond.meta") == [meta]
     check(empty_database)
 
 

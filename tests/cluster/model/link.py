@@ -93,7 +93,7 @@ class ModelLink:
         self.status = Status("idle")
         self._todo = [*self.pending]
         database.set_labels(self.node, labels)
-        self._received.append(Greeting(self.connection, "cluster", "UTC", 90 * 86_400.0))
+        self._received.append(Greeting(self.connection, "cluster", "UTC"))
 
     def fence(self) -> None:
         """Another machine has the node's name."""
