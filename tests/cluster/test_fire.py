@@ -237,6 +237,16 @@ def test_a_run_that_waits_for_a_lock_asks_one_question_at_a_time() -> None:
     assert act(fire, START + 3600 + RETRY_INTERVAL) is Do.ASK
 
 
+@pytest.mark.parametrize("state", ["claimed", "waiting", "succeeded"])
+def test_a_second_answer_to_the_same_question_changes_nothing(state: str) -> None:
+    fire = make(phase=Phase.ASKING)
+    assert fire.on_row(row("claimed"), START - 1) is None
+    assert fire.on_row(row(state), START - 1) is None
+    assert fire.phase is Phase.OURS
+    assert act(fire, START) is Do.START
+    assert fire.on_row(row(state), START) is None
+
+
 # Take-overs
 
 

@@ -75,6 +75,23 @@ def test_orders_and_a_reload_between_the_claim_and_the_minute(
     stop_while_a_job_runs(nodes, database, tmp_path)
 
 
+def test_a_run_by_hand_that_waits_outlives_the_daemon(
+    make_node: MakeNode, database: str, tmp_path: Path
+) -> None:
+    command = f"while [ ! -e {tmp_path}/go ]; do sleep 0.05; done; echo >>{tmp_path}/tally"
+    node = make_node("a", f"#: name=hand on=one overlap=queue\n0 0 1 1 * {command}\n")
+    start(node, at="2031-03-01 11:59:30")
+    for _ in range(2):
+        node.run("run", "hand")
+    wait_for(lambda: outcomes(node, "hand") == [("running", ""), ("waiting", "overlap")], node)
+    os.kill(node.pid, signal.SIGKILL)
+    wait_for(node.status, node)
+    (tmp_path / "go").touch()
+    wait_for(lambda: outcomes(node, "hand") == [("succeeded", "")] * 2, node)
+    assert (tmp_path / "tally").read_text() == "\n\n"
+    assert rows(database) == [], "runs by hand do not concern the cluster"
+
+
 def stop_while_a_job_runs(nodes: Sequence[Crond], database: str, tmp_path: Path) -> None:
     """A node that waits for a job sends heartbeats, and tells of its end."""
     runner = next(node for node in nodes if outcomes(node, "long") == [("running", "")])
