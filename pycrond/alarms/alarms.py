@@ -17,6 +17,7 @@ from pycrond.jobs.events import Abandoned, Ended, Event, Missed, Started
 from pycrond.jobs.job import Job
 from pycrond.jobs.options import CRON
 from pycrond.jobs.run import Fire, Outcome, State
+from pycrond.ledger import last_runs
 from pycrond.ledger.alarms import Alarm, AlarmTable, Health
 from pycrond.ledger.codec import decode_job
 from pycrond.ledger.database import Work
@@ -84,7 +85,8 @@ class Alarms:
             job, is_last = end.fire.job, end.run not in retried
             if self._is_mailed(end, is_last=is_last):
                 alarms.append(self._mail(end, now))
-            if is_last and rules.has_alarms(job.entry.options):
+            options = job.entry.options
+            if is_last and (rules.has_alarms(options) or (self._shared and options.is_shared)):
                 alarms += self._of_end(end, now)
                 changed[job.key] = self._health[job.key]
         return [self._table.added(self._accepted(alarms)), self._table.health_written(changed.values())]
@@ -152,7 +154,8 @@ class Alarms:
             changed.append(health)
             self._plan(health.key)
         if changed:
-            self._write(alarms, changed)
+            ends = last_runs.succeeded_elsewhere((health.key, health.succeeded_at) for health in changed)
+            self._write(alarms, changed, ends)
 
     def _plan_all(self) -> None:
         self._overdue.clear()
@@ -292,7 +295,6 @@ class Alarms:
         dropped = {alarm.id for alarm in self.outbox.add(alarms)}
         return [alarm for alarm in alarms if alarm.id not in dropped]
 
-    def _write(self, alarms: list[Alarm], changed: Iterable[Health]) -> None:
-        self._ledger.file.write(
-            self._table.added(self._accepted(alarms)), self._table.health_written(changed)
-        )
+    def _write(self, alarms: list[Alarm], changed: Iterable[Health], *more: Work) -> None:
+        added = self._table.added(self._accepted(alarms))
+        self._ledger.file.write(added, self._table.health_written(changed), *more)

@@ -37,7 +37,6 @@ DELETED_AT_ONCE = 1_000
 RUN_OF = "SELECT run FROM cluster_fires WHERE key = ? AND wall = ? AND fold = ?"
 CLOSE = "UPDATE cluster_fires SET is_open = 0 WHERE run = ?"
 TOLD = "UPDATE cluster_fires SET told = ?, is_open = ? WHERE run = ?"
-GIVE_BACK = "UPDATE cluster_fires SET run = ?, told = 'running', is_open = 1 WHERE run = ?"
 OPEN_FIRES = """
     SELECT of.job, of.wall, of.fold, of.run, of.fire, of.told, coalesce(runs.id, 0), runs.state,
     runs.reason_code, runs.started_at, runs.ended_at, coalesce(runs.exit_status, 128 + runs.signal),
@@ -172,7 +171,8 @@ class ClusterTable:
 
     def give_back(self, rows: Iterable[tuple[str, str]]) -> None:
         """Write that fires belong to earlier runs, of which there is to be told: UUID, the earlier one's."""
-        self._file.write((GIVE_BACK, [(old, run) for run, old in rows]))
+        statement = "UPDATE cluster_fires SET run = ?, told = 'running', is_open = 1 WHERE run = ?"
+        self._file.write((statement, [(old, run) for run, old in rows]))
 
     def told(self, rows: Iterable[tuple[str, str, bool]]) -> None:
         """Write what the database has acknowledged: UUID, state, whether that is final."""

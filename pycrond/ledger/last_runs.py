@@ -4,7 +4,7 @@ It is written in the transaction in which a run ends or a fire is passed over, s
 search all runs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pycrond.jobs.run import NOT_STARTED, State
 from pycrond.ledger import totals
@@ -24,7 +24,8 @@ LAST_RUN = """
     skipped = iif(excluded.run > coalesce(run, 0), excluded.skipped, skipped),
     missed = iif(excluded.run > coalesce(run, 0), excluded.missed, missed),
     failing_since = iif(?2 = 'succeeded', NULL, coalesce(failing_since, excluded.failing_since)),
-    failures = iif(?2 = 'succeeded', 0, failures + excluded.failures)
+    failures = iif(?2 = 'succeeded', 0, failures + excluded.failures),
+    elsewhere_at = iif(excluded.run > coalesce(run, 0), NULL, elsewhere_at)
 """
 """For a run that is over and its state. A run that was killed has neither failed nor succeeded. Of runs that
 overlap, the one that began last stays the last.
@@ -46,3 +47,9 @@ def changes(states: Sequence[tuple[int, State]]) -> list[Work]:
         (LAST_RUN, [row for row in states if row[1] not in NOT_STARTED]),
         totals.counted(states),
     ]
+
+
+def succeeded_elsewhere(rows: Iterable[tuple[str, float | None]]) -> Work:
+    """Return the work of writing that jobs have succeeded on other nodes: keys, and ends in Unix seconds."""
+    statement = "UPDATE last_runs SET failing_since = NULL, failures = 0, elsewhere_at = ? WHERE key = ?"
+    return statement, [(at, key) for key, at in rows]

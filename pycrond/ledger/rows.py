@@ -119,6 +119,7 @@ class StandingRow(NamedTuple):
     passed: int | None
     skipped: int
     missed: int
+    elsewhere_at: float | None = None  # when a later run ended well on another node, in Unix seconds
 
 
 class ExpectedRow(NamedTuple):

@@ -245,4 +245,7 @@ MIGRATIONS = (
     CREATE INDEX cluster_fires_old ON cluster_fires (fire) WHERE is_open = 0;
     CREATE UNIQUE INDEX cluster_fires_of_run ON cluster_fires (run);
     """,
+    """
+    ALTER TABLE last_runs ADD COLUMN elsewhere_at REAL;     -- the end of a later success on another node
+    """,
 )

@@ -154,8 +154,9 @@ class SharedReader:
         """The failures in a row and the fires passed over since the last run, by key, of jobs with any."""
         rows = self._rows(
             StandingRow,
-            "SELECT key, failing_since, failures, passed, skipped, missed"  # noqa: S608 -- constants
-            " FROM jobs JOIN last_runs USING (key) WHERE (failing_since NOT NULL OR passed NOT NULL)"
+            "SELECT key, failing_since, failures, passed, skipped, missed, elsewhere_at"  # noqa: S608 -- constants
+            " FROM jobs JOIN last_runs USING (key)"
+            " WHERE (failing_since NOT NULL OR passed NOT NULL OR elsewhere_at NOT NULL)"
             f" AND loaded > 0 AND {OWN}{_with_keys(keys)}",
             keys=keys,
         )

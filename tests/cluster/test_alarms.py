@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from pycrond.cli.data.job_status import NO_STANDING
 from pycrond.ledger.reader import Reader
+from pycrond.ledger.rows import StandingRow
 from tests.cluster.conftest import MakeNode, start, wait_for
 from tests.cluster.test_daemons import are_decided, outcomes
 from tests.conftest import Crond
@@ -12,6 +14,8 @@ CRONTAB = """\
 #: name=good on=one expect=1m
 * * * * * true
 #: name=bad on=one expect=1m on-failure='{hook}' on-recovery='{hook}'
+* * * * * test -e {directory}/good
+#: name=silent on=one
 * * * * * test -e {directory}/good
 """
 
@@ -27,6 +31,14 @@ def last_success(node: Crond, name: str) -> float:
     reader = Reader(str(node.state))
     try:
         return next(row.succeeded_at or 0.0 for row in reader.expected() if row.name == name)
+    finally:
+        reader.close()
+
+
+def standing(node: Crond, name: str) -> StandingRow:
+    reader = Reader(str(node.state))
+    try:
+        return reader.standings().get(f"root/{name}", NO_STANDING)
     finally:
         reader.close()
 
@@ -60,6 +72,12 @@ def test_a_success_on_another_node_counts_and_one_node_reports_that_there_is_non
     for node in nodes:
         node.at("2031-03-01 12:02:20")
     wait_for(lambda: hooks(a) == ["failure", "recovery"] and last_success(a, "good") > before, *nodes)
+    wait_for(lambda: standing(a, "silent").elsewhere_at is not None, *nodes)
+    listed = {job["name"]: job for job in a.json("list")["jobs"]}
+    assert listed["silent"]["last"]["state"] == "failed"
+    assert listed["silent"]["failing"] is None
+    assert "succeeded on another node" in a.run("list").stdout
+    assert "silent" not in a.run("list", "--failed", status=None).stdout
     assert hooks(b) == []
     (tmp_path / "good").unlink()
     for node in nodes:

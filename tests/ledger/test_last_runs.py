@@ -9,6 +9,7 @@ import pytest
 
 from pycrond.cli.data.job_status import NO_STANDING
 from pycrond.jobs.run import Cause, Fire, Outcome, Reason, State
+from pycrond.ledger import last_runs
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import GapRow, StandingRow
 from pycrond.ledger.schema import MIGRATIONS
@@ -78,6 +79,17 @@ def runs(tmp_path: Path) -> Iterator[Runs]:
     yield runs
     runs.reader.close()
     runs.ledger.close()
+
+
+def test_a_success_on_another_node_ends_a_failure_until_the_next(runs: Runs) -> None:
+    runs.add("failed")
+    runs.ledger.file.write_durably(last_runs.succeeded_elsewhere([(KEY, 5.0)]))
+    standing = runs.standing()
+    assert (standing.failing_since, standing.failures, standing.elsewhere_at) == (None, 0, 5.0)
+    runs.add("skipped")
+    assert runs.standing().elsewhere_at == 5.0
+    runs.add("failed")
+    assert (runs.standing().failures, runs.standing().elsewhere_at) == (1, None)
 
 
 @pytest.mark.parametrize(

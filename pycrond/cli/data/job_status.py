@@ -38,8 +38,9 @@ class JobStatus(NamedTuple):
 
     @property
     def has_failed(self) -> bool:
-        """True if the last run did not end well, or none has succeeded since one failed."""
-        return self.standing.failures > 0 or (self.last is not None and self.last.state in BAD_ENDS)
+        """True if the last run did not end well, or none has succeeded since one failed, on any node."""
+        is_bad = self.standing.failures > 0 or (self.last is not None and self.last.state in BAD_ENDS)
+        return is_bad and self.standing.elsewhere_at is None
 
     @property
     def is_troubled(self) -> bool:
@@ -102,18 +103,24 @@ def _by_key(runs: Iterable[RunRow]) -> dict[str, tuple[RunRow, ...]]:
 def _after(standing: StandingRow, run: RunRow) -> StandingRow:
     """Return the failures in a row after a run that has ended, as `ledger.last_runs` counts them."""
     if run.state == State.SUCCEEDED:
-        return standing._replace(failing_since=None, failures=0)
+        return standing._replace(failing_since=None, failures=0, elsewhere_at=None)
     if run.state not in FAILURES:
         return standing
     since = standing.failing_since or start_of(run)
-    return standing._replace(failing_since=since, failures=standing.failures + (run.attempt == 1))
+    times = standing.failures + (run.attempt == 1)
+    return standing._replace(failing_since=since, failures=times, elsewhere_at=None)
 
 
 def standing_json(standing: StandingRow) -> StandingDocument:
     """Return the failures in a row, and the numbers of fires passed over since the last run."""
     since = rfc3339(standing.failing_since)
     failing: FailingDocument | None = {"since": since, "times": max(1, standing.failures)} if since else None
-    return {"failing": failing, "skipped_since": standing.skipped, "missed_since": standing.missed}
+    return {
+        "failing": failing,
+        "skipped_since": standing.skipped,
+        "missed_since": standing.missed,
+        "succeeded_elsewhere_at": rfc3339(standing.elsewhere_at),
+    }
 
 
 def overdue_json(row: ExpectedRow) -> OverdueDocument:

@@ -104,6 +104,7 @@ class StandingDocument(TypedDict):
     failing: FailingDocument | None
     skipped_since: Annotated[int, "fires since the last run began"]
     missed_since: Annotated[int, "fires since the last run began"]
+    succeeded_elsewhere_at: Annotated[Time | None, "the end of a later run on another node of the cluster"]
 
 
 class NamedStandingDocument(StandingDocument):

@@ -168,24 +168,33 @@ def below(jobs: Sequence[JobStatus], now: datetime) -> dict[int, StyledLine]:
 
 
 def _remarks(status: JobStatus, now: datetime) -> StyledLine:
-    line: list[Cell] = []
+    cells = [*_standing_remarks(status, now), *_run_remarks(status, now)]
+    return [part for cell in cells for part in (SEPARATOR, cell)][1:]
+
+
+def _standing_remarks(status: JobStatus, now: datetime) -> Iterator[Cell]:
+    """Yield what is so beyond the last run."""
     if status.pause:
-        line += [SEPARATOR, Cell(paused(status.pause, now), "busy")]
+        yield Cell(paused(status.pause, now), "busy")
+    if status.standing.elsewhere_at is not None:
+        yield Cell(f"succeeded on another node {brief(status.standing.elsewhere_at, now)}", "good")
     for text in _troubles(status, now):
-        line += [SEPARATOR, Cell(text, "bad")]
+        yield Cell(text, "bad")
     if status.standing.skipped:
         text = f"skipped {counted(status.standing.skipped, 'time')}{' since' if status.last else ''}"
-        line += [SEPARATOR, Cell(joined(text, _reason(status, State.SKIPPED)), "busy")]
+        yield Cell(joined(text, _reason(status, State.SKIPPED)), "busy")
+
+
+def _run_remarks(status: JobStatus, now: datetime) -> Iterator[Cell]:
     if status.last and status.last.state in BAD_ENDS:
         why = _failure(status, status.last, now)
-        line += [SEPARATOR, Cell(why or "it printed nothing", "bad" if why else "dim")]
+        yield Cell(why or "it printed nothing", "bad" if why else "dim")
     if status.running and status.median_s is not None:
         took = now.timestamp() - min(map(start_of, status.running))
         if took > max(SLOW_S, SLOW_FACTOR * status.median_s):
-            line += [SEPARATOR, Cell(f"it usually takes {duration(status.median_s)}", "busy")]
+            yield Cell(f"it usually takes {duration(status.median_s)}", "busy")
     if status.waiting:
-        line += [SEPARATOR, Cell(_wait(status.waiting), "busy")]
-    return line[1:]
+        yield Cell(_wait(status.waiting), "busy")
 
 
 def _troubles(status: JobStatus, now: datetime) -> Iterator[str]:
@@ -269,5 +278,6 @@ def job_json(status: JobStatus) -> JobDocument:
         "failing": standing["failing"],
         "skipped_since": standing["skipped_since"],
         "missed_since": standing["missed_since"],
+        "succeeded_elsewhere_at": standing["succeeded_elsewhere_at"],
         "overdue": overdue_json(status.overdue) if status.overdue else None,
     }

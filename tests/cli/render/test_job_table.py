@@ -407,11 +407,20 @@ def test_runs_that_go_on_and_rows_that_stand_for_several_runs_in_series() -> Non
 # JSON: keys are added, never renamed.
 
 
+def test_a_success_on_another_node_after_a_failure_here() -> None:
+    standing = NO_STANDING._replace(elsewhere_at=ago(hours=3))
+    shared = JobStatus(job("shared"), coming(hours=5), last=FAILED, standing=standing)
+    assert not shared.is_troubled
+    row, below = shown([shared], 120)[-2:]
+    assert "!" not in row
+    assert below.strip().startswith("succeeded on another node ")
+
+
 def test_a_job_as_json() -> None:
     status = JobStatus(job("a"), coming(minutes=5), (RUNNING,), FAILED, PAUSE, (OK,), 1.5, "why")
     document = json.loads(json.dumps(job_table.job_json(status)))
     needed = "key name display_name file line user schedule zone command options next running last paused"
-    added = "waiting median_s last_line failing skipped_since missed_since overdue"
+    added = "waiting median_s last_line failing skipped_since missed_since succeeded_elsewhere_at overdue"
     assert {*needed.split(), *added.split()} == set(document)
     assert (document["next"], document["running"], document["last"]["id"]) == ("2025-06-10T01:05:00Z", [9], 8)
     assert document["options"] == {"timeout": 9}
