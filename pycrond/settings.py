@@ -98,8 +98,7 @@ class Settings:
         metadata={"help": "most runs of a job that are kept, older ones are only counted; 0: no limit"},
     )
     keep_output: int = field(
-        default=0,
-        metadata={"help": "most MiB of a job's delivered output that are kept; 0: no limit"},
+        default=0, metadata={"help": "most MiB of a job's delivered output that are kept; 0: no limit"}
     )
     ledger_limit: int = field(
         default=2048,

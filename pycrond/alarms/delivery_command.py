@@ -59,12 +59,7 @@ class DeliveryCommands:
         path = {"PATH": self._builder.search_path, "LC_ALL": "C.UTF-8"}
         document["process"] = {
             "ids": None if is_own else [account.uid, account.gid, user.groups],
-            "environment": {
-                **path,
-                "HOME": account.home,
-                "LOGNAME": account.name,
-                "USER": account.name,
-            },
+            "environment": {**path, "HOME": account.home, "LOGNAME": account.name, "USER": account.name},
         }
         # HOME is the daemon's: Python would look there for modules, while it still has root's rights.
         environment = {**_proxies(os.environ, is_own=is_own), **path, "HOME": self._builder.account.home}

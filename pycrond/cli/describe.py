@@ -93,11 +93,7 @@ def _days(bits: int, field: Field, specials: Sequence[str], expression: str, sec
 
 def _described(expression: str, section: str) -> str:
     """Return a section of an expression in cron-descriptor's words, without the comma before it."""
-    from cron_descriptor import (  # type: ignore[import-untyped]
-        DescriptionTypeEnum,
-        ExpressionDescriptor,
-        Options,
-    )
+    from cron_descriptor import DescriptionTypeEnum, ExpressionDescriptor, Options  # type: ignore[import-untyped]
 
     options = Options(locale_code="en_US", use_24hour_time_format=True)
     text = str(ExpressionDescriptor(expression, options).get_description(DescriptionTypeEnum[section]))

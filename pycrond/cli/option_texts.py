@@ -209,8 +209,7 @@ TEXTS = {
         run has failed; with `-` before the path, a file that does not exist is no error.""",
     ),
     "umask": OptionText(
-        "MASK",
-        "The umask of the run, an octal number such as `027`. Without this option it is 022.",
+        "MASK", "The umask of the run, an octal number such as `027`. Without this option it is 022."
     ),
     "output": OptionText(
         "FILE",

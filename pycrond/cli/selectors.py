@@ -9,9 +9,9 @@ from pycrond.cli import time_input
 from pycrond.control.records import Records
 from pycrond.errors import PycrondError
 from pycrond.host import machine
-from pycrond.jobs.run import State
+from pycrond.jobs.run import BAD_ENDS, State
 from pycrond.ledger.job_words import matching_keys, require_one
-from pycrond.ledger.rows import BAD_ENDS, JobRow
+from pycrond.ledger.rows import JobRow
 from pycrond.ledger.shared_reader import SharedReader
 
 _AGO = re.compile(r"(?:[0-9]{1,9}[smhdw])+")

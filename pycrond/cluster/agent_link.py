@@ -14,16 +14,7 @@ from typing import Any
 
 from pycrond import clock
 from pycrond.cluster.packets import decode, encode
-from pycrond.cluster.protocol import (
-    MAX_MESSAGE,
-    Answer,
-    Greeting,
-    Message,
-    Nodes,
-    Ping,
-    Request,
-    Status,
-)
+from pycrond.cluster.protocol import MAX_MESSAGE, Answer, Greeting, Message, Nodes, Ping, Request, Status
 from pycrond.errors import os_reason
 from pycrond.host import spawn
 from pycrond.host.poller import Poller

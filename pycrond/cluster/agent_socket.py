@@ -6,13 +6,7 @@ from collections import deque
 from typing import Self
 
 from pycrond.cluster.packets import decode, encode
-from pycrond.cluster.protocol import (
-    MAX_FIRES,
-    MAX_MESSAGE,
-    Answer,
-    Message,
-    Row,
-)
+from pycrond.cluster.protocol import MAX_FIRES, MAX_MESSAGE, Answer, Message, Row
 
 
 class AgentSocket:

@@ -8,15 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pycrond.cluster.view_connection import MIGRATE, begin_reading, connect
-from pycrond.cluster.view_rows import (
-    ClaimRow,
-    ClusterRow,
-    NodeRow,
-    OpenRow,
-    PassedRow,
-    ServerRow,
-    TroubleRow,
-)
+from pycrond.cluster.view_rows import ClaimRow, ClusterRow, NodeRow, OpenRow, PassedRow, ServerRow, TroubleRow
 from pycrond.errors import PycrondError
 
 DAY = 1440  # minutes

@@ -42,12 +42,7 @@ class ControlServer:
     """
 
     def __init__(
-        self,
-        path: str,
-        poller: Poller,
-        answerer: Answerer,
-        is_known: Callable[[int], bool],
-        max_request: int,
+        self, path: str, poller: Poller, answerer: Answerer, is_known: Callable[[int], bool], max_request: int
     ) -> None:
         """`is_known` returns whether a user need not wait for an answer, since its name was looked up.
         `max_request` is the number of bytes that a request may have.

@@ -134,11 +134,7 @@ class ManualControl:
         for label in self._labels(keys):
             self._log.write("PAUSE", f"{label} {end} by {client.name}: {reason}".rstrip(": "), now)
         self._scheduler.admission.look_again(keys)
-        return {
-            "keys": keys,
-            "jobs": self._labels(keys),
-            "until": until.timestamp() if until else None,
-        }
+        return {"keys": keys, "jobs": self._labels(keys), "until": until.timestamp() if until else None}
 
     def resume(self, request: dict[str, Any], uid: int) -> Answer:
         """End the pauses of jobs; the answer names apart those that were not paused."""

@@ -49,9 +49,7 @@ class Launch(NamedTuple):
 
 
 RESERVED_FDS = 64  # highest descriptors, kept for the daemon's own files, sockets and spools
-TRANSIENT_ERRORS = {
-    *(errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT),
-}
+TRANSIENT_ERRORS = {*(errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT)}
 # A job must not inherit that Python, the daemon or the shell that started it (`&`, nohup) ignores a signal.
 DEFAULT_SIGNALS = (
     *(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM),

@@ -129,6 +129,9 @@ ENDS = frozenset({State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.KILLED, 
 NOT_STARTED = frozenset({State.SKIPPED, State.MISSED})
 """The states of a fire that became no run."""
 
+BAD_ENDS = frozenset({*ENDS, State.MISSED}) - {State.SUCCEEDED}
+"""The states of runs and fires that did not go well."""
+
 OPEN = frozenset({State.CLAIMED, State.WAITING, State.RUNNING})
 """The states of a run that is not over."""
 

@@ -42,10 +42,6 @@ class StepRow(NamedTuple):
     kind: str = "step"
 
 
-BAD_ENDS = frozenset({State.FAILED, State.TIMED_OUT, State.KILLED, State.MISSED, State.LOST, State.UNKNOWN})
-"""The states of runs and fires that did not go well."""
-
-
 class JobRow(NamedTuple):
     """A loaded job; `canonical` is its schedule as plain numbers, None for @reboot."""
 

@@ -12,15 +12,7 @@ from pycrond.errors import Problem, PycrondError
 from pycrond.jobs.display_name import MAX_COMMAND
 from pycrond.ledger.database import quote_path
 from pycrond.ledger.job_words import matching_keys
-from pycrond.ledger.rows import (
-    DaemonRow,
-    ExpectedRow,
-    JobRow,
-    PauseRow,
-    ProcessRow,
-    RunRow,
-    StandingRow,
-)
+from pycrond.ledger.rows import DaemonRow, ExpectedRow, JobRow, PauseRow, ProcessRow, RunRow, StandingRow
 from pycrond.ledger.schema import MIGRATIONS
 from pycrond.ledger.totals import TOTALS, TotalsRow
 

@@ -20,10 +20,7 @@ class KeptOutput:
     """Counts the delivered output, and deletes the oldest of the user who has the most."""
 
     def __init__(
-        self,
-        directory: str,
-        is_open: Callable[[int], bool],
-        users: Callable[[int, int], Mapping[int, str]],
+        self, directory: str, is_open: Callable[[int], bool], users: Callable[[int, int], Mapping[int, str]]
     ) -> None:
         """`is_open` tells whether the output of a run is not delivered in full yet: it is not kept output.
         `users` returns the users of the runs from a number up to another one.

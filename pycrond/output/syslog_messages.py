@@ -70,11 +70,7 @@ class SyslogMessages:
 
 def _fields(log: RunLog, outcome: Outcome | None = None, stream: str = NOT_SPLIT) -> dict[str, object]:
     """Return journald's fields of a message, by which `journalctl` finds it."""
-    fields: dict[str, object] = {
-        "PYCROND_JOB": log.name,
-        "PYCROND_RUN": log.run,
-        "PYCROND_USER": log.user,
-    }
+    fields: dict[str, object] = {"PYCROND_JOB": log.name, "PYCROND_RUN": log.run, "PYCROND_USER": log.user}
     if stream != NOT_SPLIT:
         fields["PYCROND_STREAM"] = stream
     if outcome and outcome.exit_status is not None:

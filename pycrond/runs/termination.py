@@ -39,12 +39,7 @@ class Termination:
     """Ends runs: at their timeout, or on request."""
 
     def __init__(
-        self,
-        ledger: Ledger,
-        log: DaemonLog,
-        active: ActiveRuns,
-        keeper: KeeperClient,
-        limits: ResourceLimits,
+        self, ledger: Ledger, log: DaemonLog, active: ActiveRuns, keeper: KeeperClient, limits: ResourceLimits
     ) -> None:
         self._ledger = ledger
         self.log = log

@@ -125,8 +125,7 @@ def unknown_user_problems(jobs: Iterable[Job], reasons: Mapping[str, str]) -> li
     """Return an error for each job of an unknown user; `reasons` has a text for each of these users."""
     return [
         Problem(
-            *(job.entry.file, job.entry.line, 0, "error", "unknown-user"),
-            f"not run, {reasons[job.user]}",
+            *(job.entry.file, job.entry.line, 0, "error", "unknown-user"), f"not run, {reasons[job.user]}"
         )
         for job in jobs
         if job.user in reasons

@@ -11,7 +11,8 @@ from pycrond.cli.parser import build_parser
 from pycrond.cli.render import terminal
 from pycrond.cli.render.formatting import Cell
 from pycrond.errors import PycrondError
-from pycrond.ledger.rows import BAD_ENDS, JobRow
+from pycrond.jobs.run import BAD_ENDS
+from pycrond.ledger.rows import JobRow
 from tests.cli.render.test_table import plain
 
 

@@ -10,13 +10,7 @@ import pytest
 
 from pycrond.cluster import agent_state, node_identity, node_statements, schema
 from pycrond.cluster.packets import encode
-from pycrond.cluster.protocol import (
-    Ask,
-    Beat,
-    Nodes,
-    Ping,
-    Tell,
-)
+from pycrond.cluster.protocol import Ask, Beat, Nodes, Ping, Tell
 from pycrond.output import spool
 from tests.conftest import wait_until
 from tests.support.agent import Agents, claim, report

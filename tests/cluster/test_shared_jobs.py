@@ -69,8 +69,7 @@ def test_the_options_are_what_the_cluster_is_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("start", "now", "within"),
-    [(0, -1, 30), (0, 5, 35), (1_800, 0, 1_830), (1_800, 1_850, 1_880)],
+    ("start", "now", "within"), [(0, -1, 30), (0, 5, 35), (1_800, 0, 1_830), (1_800, 1_850, 1_880)]
 )
 def test_a_fire_is_given_away_until_half_a_minute_after_its_start(
     start: int, now: int, within: float

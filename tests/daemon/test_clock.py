@@ -73,9 +73,7 @@ def test_all_that_waits_goes_on_waiting_as_long_when_the_clock_is_set_back_by_da
     assert crond.json("list")["jobs"][2]["paused"]["until"].startswith("2031-03-04T09:1")
 
 
-def test_a_clock_that_is_behind_at_the_start_loses_nothing_and_the_audit_accuses_nobody(
-    clock: Clock,
-) -> None:
+def test_a_clock_that_is_behind_at_the_start_loses_nothing_and_the_audit_accuses_nobody(clock: Clock) -> None:
     crond = clock.crond
     crond.write("jobs", "#: name=each\n* * * * * true\n#: name=fixed\n0-59/2 0-23 * * * true\n")
     clock.set("2031-03-10 12:00:30")

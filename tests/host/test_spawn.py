@@ -117,12 +117,7 @@ def environment(starter: JobStarter, crontab: str = "") -> dict[str, str]:
     return {name: value for name, _, value in pairs}
 
 
-OURS = {
-    "PYCROND_JOB",
-    "PYCROND_RUN",
-    "PYCROND_FIRE_TIME",
-    "PYCROND_ATTEMPT",
-}
+OURS = {"PYCROND_JOB", "PYCROND_RUN", "PYCROND_FIRE_TIME", "PYCROND_ATTEMPT"}
 
 
 def test_the_environment_is_exactly_this(starter: JobStarter, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,10 +168,7 @@ def test_a_time_in_another_zone_is_given_in_utc(starter: JobStarter) -> None:
 def test_assignments(starter: JobStarter, lines: str, name: str, value: str, why: str) -> None:
     assert environment(starter, f"PATH=/usr/bin:/bin\n{lines}".replace("PATH=/opt", "PATH=/opt:/bin"))[
         name
-    ] in {
-        value,
-        f"{value}:/bin",
-    }, why
+    ] in {value, f"{value}:/bin"}, why
 
 
 def test_a_name_assigned_later_is_not_there(starter: JobStarter) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from pycrond.jobs import run as runs
 from pycrond.jobs.run import (
+    BAD_ENDS,
     ENDS,
     NO_CAUSE,
     NOT_STARTED,
@@ -21,7 +22,6 @@ from pycrond.jobs.run import (
     Run,
     State,
 )
-from pycrond.ledger.rows import BAD_ENDS
 from tests.conftest import jobs_of
 
 DESIGN = Path(__file__).parents[2] / "docs" / "design.md"

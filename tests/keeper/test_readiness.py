@@ -48,12 +48,7 @@ def test_the_command_becomes_the_parent_of_its_daemons_keeper(foreground: Foregr
     assert os.getsid(crond.pid) == os.getsid(0), "the daemon has not left the session"
 
 
-MESSAGES = (
-    "STARTUP",
-    "CMD (echo hi there)",
-    "output: hi there",
-    "EXIT (hello status=0",
-)
+MESSAGES = ("STARTUP", "CMD (echo hi there)", "output: hi there", "EXIT (hello status=0")
 
 
 def test_messages_go_to_standard_error_and_to_syslog(crond: Crond, rsyslogd: Rsyslogd) -> None:

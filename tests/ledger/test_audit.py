@@ -116,10 +116,7 @@ def test_no_findings_after_a_power_cut_that_took_the_latest_writes_of_the_checkp
     [
         ("DELETE FROM runs WHERE id = 2", "no verdict"),
         ("UPDATE runs SET fire = fire + 30 WHERE id = 2", "a verdict without a fire"),
-        (
-            DOUBLE,
-            "started more than once: runs 3, ",
-        ),
+        (DOUBLE, "started more than once: runs 3, "),
         ("UPDATE job_versions SET until = since + 120", "a verdict without a fire"),
         ("UPDATE runs SET folded = folded + 1 WHERE folded > 1", "missed stands for"),
     ],
@@ -152,11 +149,7 @@ def test_folded_runs_are_accounted_for(loop: Loop) -> None:
     rows = [run for run in loop.runs() if run.name == "each"]
     assert len(rows) < 12
     folded = {(run.state, run.attempt > 1): run for run in rows if run.folded and not run.reason}
-    assert {*folded} == {
-        ("failed", False),
-        ("failed", True),
-        ("succeeded", False),
-    }
+    assert {*folded} == {("failed", False), ("failed", True), ("succeeded", False)}
     assert folded["failed", False].folded == 4
     assert findings(loop) == []
     spools = {path.name for path in (loop.state / "spool").rglob("*.*")}

@@ -196,8 +196,4 @@ def test_standard_output_goes_on_where_syslog_was(tmp_path: Path) -> None:
     with closing(Ledger(str(tmp_path / "ledger")).file.db) as db:
         assert db.execute(
             "SELECT id, delivered, told, printed, shown FROM runs WHERE told < 3"
-        ).fetchall() == [
-            (1, 40, 1, 40, 1),
-            (2, 90, 2, 90, 2),
-            (4, 0, 0, 0, 0),
-        ]
+        ).fetchall() == [(1, 40, 1, 40, 1), (2, 90, 2, 90, 2), (4, 0, 0, 0, 0)]

@@ -148,7 +148,7 @@ def test_a_full_pipe_without_a_newline_holds_up_nothing(streams: Streams) -> Non
     streams.out(b"y\n")
     assert streams.move() == 2
     assert [(stream, len(data)) for stream, data in streams.parts] == [
-        *((STDOUT, 65538), (STDERR, 6), (STDOUT, 65537), (STDERR, 65536), (STDOUT, 2)),
+        *((STDOUT, 65538), (STDERR, 6), (STDOUT, 65537), (STDERR, 65536), (STDOUT, 2))
     ]
 
 

@@ -542,11 +542,7 @@ def test_memory_is_bounded(opened: Opened, listen: Listen) -> None:
 def test_without_messages_the_client_waits_for_nothing(opened: Opened, listen: Listen, path: str) -> None:
     log = opened(path)
     log.tick(100.0)
-    assert (log.retry_in(), log.wants_write, log.fileno()) == (
-        None,
-        False,
-        None,
-    )  # without a reader
+    assert (log.retry_in(), log.wants_write, log.fileno()) == (None, False, None)  # without a reader
 
     reader = listen(path)
     log.send([b"a"], 1)
@@ -660,10 +656,7 @@ def test_console(
     header = syslog_format.format_header(TIME, "pycrond", 1, form="rfc5424")
 
     opened(path).show_on_console(
-        [
-            *syslog_format.packets(HEADER, "root", "CMD", "a"),
-            syslog_format.packet(header, "hello"),
-        ]
+        [*syslog_format.packets(HEADER, "root", "CMD", "a"), syslog_format.packet(header, "hello")]
     )
 
     shown = b"Mar  9 01:02:03 PYCROND[77]: (root) CMD (a)\r\n2026-03-09T01:02:03.000000+00:00 - pycrond 1 - - hello\r\n"

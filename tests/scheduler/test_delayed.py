@@ -84,8 +84,7 @@ def test_catch_ups_start_one_a_second_in_order_also_after_a_restart(loop: Loop) 
 
 
 @pytest.mark.parametrize(
-    ("option", "runs"),
-    [("", 3), ("#: missed=skip\n", 0), ("#: missed=once\n", 1), ("#: missed=all\n", 3)],
+    ("option", "runs"), [("", 3), ("#: missed=skip\n", 0), ("#: missed=once\n", 1), ("#: missed=all\n", 3)]
 )
 def test_fires_that_a_turned_clock_skips_are_caught_up_by_the_option_missed(
     loop: Loop, option: str, runs: int

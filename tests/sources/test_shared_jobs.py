@@ -104,10 +104,7 @@ def test_an_edit_that_a_cluster_cannot_run_keeps_the_last_good_version(crontabs:
 
 @pytest.mark.parametrize(
     ("cluster", "keys", "errors"),
-    [
-        ("host=db", ["me/a"], [("second", "error", "cluster-option")]),
-        ("", ["me/a", "me/HASH"], []),
-    ],
+    [("host=db", ["me/a"], [("second", "error", "cluster-option")]), ("", ["me/a", "me/HASH"], [])],
 )
 def test_a_shared_job_whose_name_another_file_has(
     crontabs: Path, cluster: str, keys: list[str], errors: list[tuple[str, str, str]]

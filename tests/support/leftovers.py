@@ -99,9 +99,7 @@ def _cgroups(base: Path) -> list[str]:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(
-    item: pytest.Item,
-) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """End the processes that a failed test has not ended; their warnings would fail some later test."""
     report = yield
     if report.failed:

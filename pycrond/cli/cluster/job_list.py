@@ -65,10 +65,7 @@ def read(settings: Settings, now: datetime) -> SharedJobs:
 
 
 def _with_claims(
-    status: JobStatus,
-    last: ClaimRow | None,
-    open_claims: Sequence[ClaimRow],
-    passed: Sequence[PassedRow],
+    status: JobStatus, last: ClaimRow | None, open_claims: Sequence[ClaimRow], passed: Sequence[PassedRow]
 ) -> JobStatus:
     """Return the status with the runs of the cluster in place of this machine's."""
     fires = {row.state: row.fires for row in passed}
@@ -87,11 +84,7 @@ def _with_claims(
 
 
 def lines(
-    settings: Settings,
-    options: argparse.Namespace,
-    select: Select,
-    width: int,
-    height: int | None = None,
+    settings: Settings, options: argparse.Namespace, select: Select, width: int, height: int | None = None
 ) -> Sequence[StyledLine]:
     """Return the table with a column for the node; with `height` no more lines than that."""
     here = terminal.here()

@@ -11,7 +11,8 @@ from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import formatting, run_table, terminal
 from pycrond.cli.settings_layers import load_settings
 from pycrond.control.records import Records
-from pycrond.ledger.rows import BAD_ENDS, RunRow
+from pycrond.jobs.run import BAD_ENDS
+from pycrond.ledger.rows import RunRow
 
 RUNS = 20  # lines shown unless options say how many
 RUNS_READ_FIRST, RUNS_READ, RUNS_READ_FACTOR = 500, 20_000, 6

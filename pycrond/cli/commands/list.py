@@ -18,7 +18,8 @@ from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.table import StyledLine
 from pycrond.cli.settings_layers import load_settings
 from pycrond.jobs.display_name import display_names
-from pycrond.ledger.rows import BAD_ENDS, JobRow
+from pycrond.jobs.run import BAD_ENDS
+from pycrond.ledger.rows import JobRow
 from pycrond.settings import Settings
 from pycrond.text import counted
 

@@ -11,13 +11,7 @@ from pycrond.cli.arguments import add_json
 from pycrond.cli.arguments import duration as positive_time
 from pycrond.cli.daemon_requests import STATUS_TIMEOUT, Presence, ask_daemon, count_jobs_left
 from pycrond.cli.data.access import records
-from pycrond.cli.data.job_status import (
-    JobStatus,
-    gone_and_overdue,
-    overdue_json,
-    read_jobs,
-    standing_json,
-)
+from pycrond.cli.data.job_status import JobStatus, gone_and_overdue, overdue_json, read_jobs, standing_json
 from pycrond.cli.documents.status import StatusDocument
 from pycrond.cli.health import MAX_LATENESS
 from pycrond.cli.load_report import jobs_from_files

@@ -122,10 +122,7 @@ def _read(
 
 
 def _read_cluster(
-    settings: Settings,
-    reader: Reader,
-    options: argparse.Namespace,
-    window: TimeWindow,
+    settings: Settings, reader: Reader, options: argparse.Namespace, window: TimeWindow
 ) -> tuple[Timeline, Mapping[str, str]]:
     """Read the claims of shared jobs, and add the later fires by the schedules of this machine's. Return also
     the node of each lane that has one.
@@ -211,11 +208,7 @@ def _is_encodable(text: str) -> bool:
 
 
 def _document(
-    timeline: Timeline,
-    clusters: Iterable[Cluster],
-    day: str | None,
-    zone: Zone,
-    nodes: Mapping[str, str],
+    timeline: Timeline, clusters: Iterable[Cluster], day: str | None, zone: Zone, nodes: Mapping[str, str]
 ) -> TimelineDocument:
     starts = sorted(timeline.starts.items())
     return {

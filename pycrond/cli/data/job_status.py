@@ -9,9 +9,9 @@ from pycrond.cli.data.access import Access
 from pycrond.cli.documents.lists import FailingDocument, OverdueDocument, StandingDocument
 from pycrond.cli.next_fire import next_fire
 from pycrond.host import machine
-from pycrond.jobs.run import OPEN, State
+from pycrond.jobs.run import BAD_ENDS, OPEN, State
 from pycrond.ledger.codec import decode_options
-from pycrond.ledger.rows import BAD_ENDS, ExpectedRow, JobRow, PauseRow, RunRow, StandingRow
+from pycrond.ledger.rows import ExpectedRow, JobRow, PauseRow, RunRow, StandingRow
 from pycrond.text import rfc3339
 
 NO_STANDING = StandingRow("", None, 0, None, 0, 0)

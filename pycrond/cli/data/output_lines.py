@@ -94,9 +94,7 @@ def tail(records: Records, run: int, most: int, *, whole: bool, only: str = "") 
     return [*deque(stream.lines(to_the_end=not whole, until=end), most)], stream.offset
 
 
-def interleaved(
-    sources: Iterable[tuple[float, Source, Iterator[Line]]],
-) -> Iterator[tuple[Source, Line]]:
+def interleaved(sources: Iterable[tuple[float, Source, Iterator[Line]]]) -> Iterator[tuple[Source, Line]]:
     """Merge the lines of several sources by their times; those of one source keep their order.
 
     The sources come in the order of the times before which they have no line, and are read from then on.

@@ -8,13 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from pycrond.cli.check.checker import CrontabChecker
 from pycrond.cli.importer import anacrontab, report
-from pycrond.cli.importer.report import (
-    CrontabCopy,
-    ImportedCrontab,
-    ImportedMachine,
-    Remark,
-    RunPartsScripts,
-)
+from pycrond.cli.importer.report import CrontabCopy, ImportedCrontab, ImportedMachine, Remark, RunPartsScripts
 from pycrond.errors import PycrondError, UnreadableError
 from pycrond.host import machine, safe_paths, users
 from pycrond.sources import files

@@ -8,19 +8,15 @@ from pycrond import clock
 from pycrond.cli.daemon_requests import Presence
 from pycrond.cli.documents.lists import DaemonDocument, FileProblemDocument, ProblemDocument
 from pycrond.errors import Problem
-from pycrond.jobs.run import State
-from pycrond.ledger.rows import BAD_ENDS, DaemonRow, PauseRow, RunRow
+from pycrond.jobs.run import BAD_ENDS, State
+from pycrond.ledger.rows import DaemonRow, PauseRow, RunRow
 from pycrond.text import duration, rfc3339, visible
 
 DASH, TIMES = "\u2013", "\u00d7"
 WEEKDAYS = timedelta(days=6)  # within which a weekday is unambiguous
 MONTHS = timedelta(days=300)  # within which day and month are
 LOG_NAME_WIDTH = 30  # characters of a job's name before a line of its output
-KINDS: Mapping[str, str] = {
-    **dict.fromkeys(BAD_ENDS, "bad"),
-    State.SUCCEEDED: "good",
-    State.RUNNING: "busy",
-}
+KINDS: Mapping[str, str] = {**dict.fromkeys(BAD_ENDS, "bad"), State.SUCCEEDED: "good", State.RUNNING: "busy"}
 """The kind of a cell that shows a run's state; none for other states."""
 
 

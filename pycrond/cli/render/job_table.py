@@ -20,9 +20,9 @@ from pycrond.cli.render.formatting import (
 from pycrond.cli.render.run_table import run_document
 from pycrond.cli.render.table import StyledLine, TableColumn
 from pycrond.jobs.display_name import display_names
-from pycrond.jobs.run import State
+from pycrond.jobs.run import BAD_ENDS, State
 from pycrond.ledger.codec import decode_json
-from pycrond.ledger.rows import BAD_ENDS, DaemonRow, ExpectedRow, RunRow
+from pycrond.ledger.rows import DaemonRow, ExpectedRow, RunRow
 from pycrond.text import counted, duration, rfc3339
 
 NAME_WIDTH = 25  # columns that a name keeps

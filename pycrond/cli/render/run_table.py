@@ -18,10 +18,7 @@ MIN_COMPARABLE_S = 0.1  # shorter runs are not compared with the median
 
 
 def columns(
-    runs: Sequence[RunRow],
-    now: datetime,
-    medians: Mapping[str, float],
-    last_lines: Mapping[int, str],
+    runs: Sequence[RunRow], now: datetime, medians: Mapping[str, float], last_lines: Mapping[int, str]
 ) -> list[TableColumn]:
     """Return the table. `medians` are by job key; `last_lines`, what failed runs printed last,
     by run number.

@@ -65,12 +65,7 @@ def test_a_healthy_cluster() -> None:
         ({"offset_ms": -2000}, "warning", "cluster-clock", "2 s behind the median"),
         ({"offset_ms": 9000}, "problem", "cluster-clock", "9 s ahead of the median"),
         ({"nodes": NODES[1:]}, "warning", "cluster-node", "web1 has not joined"),
-        (
-            {"nodes": (node("web1", ledger="m"),)},
-            "problem",
-            "cluster-node",
-            "belongs to another ledger",
-        ),
+        ({"nodes": (node("web1", ledger="m"),)}, "problem", "cluster-node", "belongs to another ledger"),
         ({"nodes": (node("web1", age=90.0),)}, "problem", "cluster-node", "is 1 m 30 s old"),
         ({"nodes": (*NODES, node("web4", digest="b"))}, "warning", "cluster-jobs", "web1, web2, web3 / web4"),
     ],

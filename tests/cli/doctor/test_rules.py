@@ -39,7 +39,7 @@ def test_a_healthy_machine_has_no_warnings() -> None:
     findings = diagnose(HEALTHY)
     assert {finding.level for finding in findings} == {"ok"}
     assert [finding.about for finding in findings] == [
-        *("daemon", "other-cron", "crontabs", "syslog", "zone", "clock", "disk", "systemd"),
+        *("daemon", "other-cron", "crontabs", "syslog", "zone", "clock", "disk", "systemd")
     ]
 
 

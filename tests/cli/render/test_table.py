@@ -113,11 +113,7 @@ def table(width: int, *rows: tuple[str, ...]) -> list[str]:
 
 
 def test_columns_are_aligned() -> None:
-    assert table(80, ("A", "LONG"), ("bbbb", "c"), ("", "d")) == [
-        "A     LONG",
-        "bbbb  c",
-        "      d",
-    ]
+    assert table(80, ("A", "LONG"), ("bbbb", "c"), ("", "d")) == ["A     LONG", "bbbb  c", "      d"]
 
 
 def test_a_long_text_is_cut() -> None:

@@ -67,7 +67,7 @@ def test_each_state_has_a_style_on_light_and_on_dark() -> None:
 def test_bars_that_would_touch_are_merged() -> None:
     spans = [span("a", f"{hour:02}:{minute:02}") for hour in range(12) for minute in range(60)]
     assert tooltips(parsed(drawn(*spans)), "succeeded") == [
-        "a: ok, 02:00:00 to 13:59:00 (11 h 59 m), 720 in one",
+        "a: ok, 02:00:00 to 13:59:00 (11 h 59 m), 720 in one"
     ]
     spans = [span("a", f"{hour:02}:{minute:02}") for hour in range(12) for minute in (0, 30)]
     assert len(tooltips(parsed(drawn(*spans)), "succeeded")) == 24
