@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import math
 import threading
 import time
 import traceback
@@ -20,6 +21,7 @@ from tests.support import postgres
 
 HEALING_TIME = 270.0  # seconds: several runs of a minute, or many of 14 s, wait for each other
 CLOCKS = (0.3, -0.2, 0.0, 0.1, -0.4)  # seconds by which the clocks of the nodes are ahead
+DESTROYED_AFTER = 3.0  # seconds of the minute
 BEFORE_MINUTE = 5.0  # seconds that are left before the first minute that counts
 
 
@@ -44,6 +46,12 @@ class Attack:
     """Of the servers."""
     failures: list[str] = field(default_factory=list)
     """The faults that could not be carried out."""
+    destroyed: Node | None = None
+    """The node that never comes back."""
+
+    @property
+    def living(self) -> list[Node]:
+        return [node for node in self.nodes if node is not self.destroyed]
 
     def start(self) -> None:
         """Start all; return when all nodes are in the cluster, a little before a minute."""
@@ -93,6 +101,13 @@ class Attack:
                 self.failures.append(f"{place} {fault.name}: {traceback.format_exc()}")
                 say(f"could not {self.failures[-1]}")
             disturbances.append(Disturbance(fault.name, since, time.time()))
+
+    def destroy(self) -> None:
+        """Have a node die for ever, with the runs of a minute."""
+        _sleep_until((time.time() // 60 + 1) * 60 + DESTROYED_AFTER)
+        self.destroyed = self.nodes[-1]
+        self.destroyed.crond.end()
+        self.destroyed.disturbances.append(Disturbance("power_off", time.time(), math.inf))
 
     def heal(self) -> None:
         """Wait until each fire up to now has its verdict everywhere."""

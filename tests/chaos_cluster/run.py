@@ -1,6 +1,6 @@
 """`make chaos-cluster CLUSTER='--minutes 20'`: attacks on a cluster of real daemons and servers; prints the results.
 
-python -m tests.chaos_cluster.run [--minutes N] [--seed S] [--jobs J] [--every E] [--nodes 5] [--spread S] [--clocks] [--keep DIRECTORY]
+python -m tests.chaos_cluster.run [--minutes N] [--seed S] [--jobs J] [--every E] [--nodes 5] [--spread S] [--clocks] [--destroy] [--keep DIRECTORY]
 """
 
 import argparse
@@ -32,6 +32,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument(
         "--clocks", action="store_true", help="give the nodes clocks of their own (libfaketime)"
     )
+    parser.add_argument("--destroy", action="store_true", help="at the end, have a node die for ever")
     parser.add_argument("--calm", action="store_true", help="without faults")
     parser.add_argument("--fsync", action="store_true", help="have the servers write to the disk")
     parser.add_argument("--keep", metavar="DIRECTORY", help="copy the files of the nodes to it")
@@ -64,6 +65,8 @@ def _run(cluster: Attack, options: argparse.Namespace) -> list[str]:
     names = [] if options.calm else [node.name for node in cluster.nodes]
     faults = plan(options.seed, options.minutes * 60, names, clocks=options.clocks) if names else {}
     cluster.run(faults, options.minutes * 60, lambda line: print(line + "\n", end="", flush=True))
+    if options.destroy:
+        cluster.destroy()
     since = time.monotonic()
     cluster.heal()
     print(f"healed in {time.monotonic() - since:.0f} s", flush=True)
