@@ -27,7 +27,7 @@ class OtherNodes(Protocol):
     def ask(self, jobs: Mapping[str, float], now: datetime, elapsed: float) -> None:
         """Ask for the newest success of each of these jobs, by key, after a time in Unix seconds."""
 
-    def take(self) -> Mapping[str, float]:
+    def take_successes(self) -> Mapping[str, float]:
         """Return the ends of the successes that were found since the last call, by key."""
 
     def judge(self, job: Job, overdue_at: float, elapsed: float) -> Judgement:

@@ -69,7 +69,7 @@ class SharedJobs:
     def take_recovered(self, healths: Mapping[str, Health], now: datetime) -> list[Recovered]:
         """Return the jobs that have succeeded on other nodes, of those that were asked for."""
         recovered = []
-        for key, ended_at in self._nodes.take().items():
+        for key, ended_at in self._nodes.take_successes().items():
             health, at = healths.get(key), min(ended_at, now.timestamp())
             if health and at > self._last_known(health):
                 new = health._replace(failing_since=None, alarmed_for=None, succeeded_at=at, overdue_at=None)

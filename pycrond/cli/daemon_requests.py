@@ -59,7 +59,7 @@ def count_jobs_left(settings: Settings) -> int:
 
 
 class Presence(NamedTuple):
-    """Whether there is a daemon, and what is left of one that is gone."""
+    """The daemon that runs, or the traces of one that is gone."""
 
     runs: bool = False
     restarts: bool = False

@@ -80,7 +80,7 @@ class AgentLink:
         """Send a request no more, and ignore its answer."""
         self.pending.pop(number, None)
 
-    def take(self) -> list[tuple[Message, Request | None]]:
+    def take_messages(self) -> list[tuple[Message, Request | None]]:
         """Return what the agent has sent since the last call; an answer with its request."""
         received, self._received = self._received, []
         taken: list[tuple[Message, Request | None]] = []

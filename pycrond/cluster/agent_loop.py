@@ -166,7 +166,7 @@ class AgentLoop:
         now = clock.elapsed()
         try:
             is_waiting = self._connection is None and self._agent.state == State.CONNECTING
-            if addresses := self._lookup.take(name_of(self._host) if is_waiting else ""):
+            if addresses := self._lookup.result(name_of(self._host) if is_waiting else ""):
                 self._connection = Connection(conninfo_of(self._host, addresses, self._hosts.rounds))
                 return
             if self._connection is None:

@@ -28,7 +28,7 @@ class AgentSocket:
 
     @property
     def events(self) -> int:
-        """What `poll` waits for."""
+        """The events for which `poll` waits."""
         return select.POLLIN | (select.POLLOUT if self._outgoing else 0)
 
     def receive(self) -> list[Message] | None:

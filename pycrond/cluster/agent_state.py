@@ -1,4 +1,4 @@
-"""What the agent does next: a state machine of its connection and of its requests. Pure.
+"""The state machine of an agent: its connection and its requests. Pure.
 
 A request is kept, over any number of connections, until a transaction has answered it. A server that does not
 reply keeps its connection: each new one would leave a process of the server stuck.

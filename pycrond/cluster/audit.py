@@ -53,7 +53,7 @@ class ClusterAudit:
 
 
 class Database(NamedTuple):
-    """What the database has."""
+    """The rows of the database."""
 
     claims: Sequence[ClaimRow]
     """All rows of the audited span."""

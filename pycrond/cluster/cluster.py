@@ -153,7 +153,7 @@ class Cluster:
     def step(self, now: datetime, elapsed: float) -> None:
         """Take what the agent has sent, do what is due, and send what follows."""
         self._link.step(elapsed)
-        for message, request in self._link.take():
+        for message, request in self._link.take_messages():
             match message:
                 case Answer():
                     self._answered(message, request, now)

@@ -62,7 +62,7 @@ class Connection:
         self._warning = ""
         self._failure: Failed | None = None
         self._is_busy = False
-        self._pgconn.notice_handler = self._hear
+        self._pgconn.notice_handler = self._on_notice
         self._require(self._pgconn.status != pq.ConnStatus.BAD)
 
     def fileno(self) -> int:
@@ -70,7 +70,7 @@ class Connection:
 
     @property
     def events(self) -> int:
-        """What `poll` waits for."""
+        """The events for which `poll` waits."""
         if not self.is_connected:
             return select.POLLOUT if self._wants_write else select.POLLIN
         return select.POLLIN | (select.POLLOUT if self._wants_write else 0)
@@ -153,7 +153,7 @@ class Connection:
     def _flush(self) -> None:
         self._wants_write = self._pgconn.flush() == 1
 
-    def _hear(self, notice: PGresult) -> None:
+    def _on_notice(self, notice: PGresult) -> None:
         if notice.error_field(pq.DiagnosticField.SQLSTATE) in NO_ANSWER:
             self._warning = _text(notice)
 

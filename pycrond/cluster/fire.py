@@ -24,7 +24,7 @@ RETRY_INTERVAL = 1.0  # seconds until a node that may not ask, or a run that wai
 
 
 class Phase(enum.Enum):
-    """Where a fire stands on this node."""
+    """The phase of a fire on this node."""
 
     PLANNED = enum.auto()
     """It is in the ledger; nothing was asked."""
@@ -43,7 +43,7 @@ class Phase(enum.Enum):
 
 
 class Do(enum.Enum):
-    """What is to be done next for a fire."""
+    """The next act for a fire."""
 
     ASK = enum.auto()
     CONFIRM = enum.auto()
@@ -57,7 +57,7 @@ class Do(enum.Enum):
 
 
 class Action(NamedTuple):
-    """What is to be done, and its reason."""
+    """An act and its reason."""
 
     do: Do
     reason: str = ""
@@ -68,7 +68,7 @@ NO_DATABASE = Action(Do.SKIP, "no-database", "the database did not answer in tim
 
 
 class Policy(NamedTuple):
-    """What the options of the job say."""
+    """The options of the job that concern its claims."""
 
     confirms: bool = False
     """A start is confirmed by a write first: `node-loss=rerun`, or a lock."""

@@ -159,7 +159,7 @@ class FireClaims:
 
 
 def name_of(fire: Fire) -> FireName:
-    """What tells a fire from others in the cluster."""
+    """Return the name of a fire, which no other in the cluster has."""
     return fire.job.key, fire.wall, fire.fold
 
 

@@ -42,7 +42,7 @@ class Hosts:
 
     @property
     def rounds(self) -> int:
-        """How often all hosts have failed since the last success."""
+        """The number of times that all hosts have failed since the last success."""
         return (self._tried - 1) // len(self._hosts)
 
     def succeeded(self) -> None:

@@ -24,7 +24,7 @@ class Lookup:
 
     @property
     def events(self) -> int:
-        """What `poll` waits for."""
+        """The events for which `poll` waits."""
         return select.POLLIN
 
     def begin(self, name: str) -> None:
@@ -35,7 +35,7 @@ class Lookup:
         self._thread = threading.Thread(target=self._run, args=(name,), daemon=True)
         self._thread.start()
 
-    def take(self, name: str) -> list[str] | None:
+    def result(self, name: str) -> list[str] | None:
         """Return a name's addresses, once; None if there is no result. Raises OperationalError."""
         try:
             os.eventfd_read(self._event)

@@ -31,7 +31,7 @@ class DeadNode(NamedTuple):
 
 
 class Membership:
-    """What this node has observed of the others, by its own heartbeats' answers."""
+    """The nodes of the cluster, as the answers to this node's heartbeats show them."""
 
     def __init__(self, node: str, ledger: str) -> None:
         self.node = node

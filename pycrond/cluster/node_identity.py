@@ -70,7 +70,7 @@ class Identity:
         self._replaced.update(self._free)
 
     def disconnected(self) -> None:
-        """What was seen of others counts from the next connection on: a server's outage silences all."""
+        """Forget how long others were silent: an outage of the server silences all."""
         self._since = {}
 
     def judge(self, rows: list[NameRow], now: float) -> Have | Take | Wait:

@@ -14,7 +14,7 @@ STATEMENT_POOLING = "statement pooling"
 
 
 class Probe(NamedTuple):
-    """What a connection shows."""
+    """The facts about a server that a connection shows."""
 
     transport: str
     """`socket`, `TLS`, `loopback` or `plain`."""

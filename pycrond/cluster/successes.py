@@ -57,13 +57,13 @@ class Successes:
         self._answered.update(dict.fromkeys(keys, at))
         self._found.update({row.job: row.ended for row in rows if row.ended is not None})
 
-    def take(self) -> Mapping[str, float]:
+    def take_successes(self) -> Mapping[str, float]:
         found, self._found = self._found, {}
         return found
 
     def judge(self, job: Job, overdue_at: float, elapsed: float) -> Judgement:
-        """Where the database does not answer, the alarm is delayed; then the node that was the first when the
-        others were last heard reports the job.
+        """Decide whether this node reports a job. Without an answer of the database, the alarm is delayed; then
+        the node that was the first when the others were last heard reports it.
         """
         since = self._waiting_since.setdefault(job.key, elapsed)
         if self._answered.get(job.key, 0.0) < overdue_at and elapsed - since < MAX_DELAY:

@@ -187,7 +187,7 @@ def make_directory(path: str, mode: int) -> None:
     if not os.path.isdir(path):
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), path)
     with place(os.path.join(path, "entry")):
-        pass  # it is safe, whoever has made it
+        pass  # it is safe with any owner
 
 
 def list_directory(path: str, *, sticky: int = 0) -> list[str]:

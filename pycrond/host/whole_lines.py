@@ -1,4 +1,4 @@
-"""What a FIFO holds, without taking it out: tee(2) copies it into a pipe of this process."""
+"""The bytes in a FIFO, which stay there: tee(2) copies them into a pipe of this process."""
 
 import contextlib
 import ctypes
@@ -18,7 +18,7 @@ _libc.tee.restype = ctypes.c_ssize_t
 
 
 class Waiting(NamedTuple):
-    """What a FIFO holds."""
+    """The number of bytes in a FIFO."""
 
     lines: int
     """Bytes up to the last newline."""

@@ -34,7 +34,7 @@ class Alarm:
 
     @property
     def user(self) -> str:
-        """The user of its job, as whom it is delivered."""
+        """The user of its job, with whose rights it is delivered."""
         return self.key.partition("/")[0]
 
     def move(self, seconds: float) -> None:

@@ -58,7 +58,7 @@ class CapturedOutput:
 
     @property
     def unread(self) -> int:
-        """How many bytes the FIFOs hold."""
+        """The number of bytes in the FIFOs."""
         return sum(spawn.unread_bytes(reader) for reader in self.readers.values())
 
 

@@ -32,7 +32,7 @@ START = Progress(0, NOTHING_SENT)
 
 @dataclass(slots=True)
 class Position:
-    """How far a target has come with a run."""
+    """The progress of a target with a run."""
 
     handed: Progress = START
     acknowledged: Progress = START

@@ -24,7 +24,7 @@ _BARE = re.compile(r"[\w.:+@/~-]+", re.ASCII)
 
 
 class StreamFormat(ABC):
-    """What the formats share: each has a start and an end for the lines of a run."""
+    """A format of output: it has a start and an end for the lines of a run."""
 
     read_size = 8192
     """Bytes of output made into messages at once."""

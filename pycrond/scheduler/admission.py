@@ -162,7 +162,7 @@ class Admission:
         return admit(claimed.run.fire, situation)
 
     def _situation(self, job: Job, now: datetime) -> Situation:
-        """What runs and what does not, as it concerns a job."""
+        """Return the running runs and the waiting fires that concern a job."""
         active, lock = self._runs.active, lock_of(job)
         holder = active.lock_holders.get(lock) if lock else None
         return Situation(

@@ -32,7 +32,7 @@ class MinuteClaims:
         """Claim the next minute."""
         self._made = (due, self._claim(due, now, is_coming=True))
 
-    def take(self, due: DueMinute, now: datetime) -> Sequence[ClaimedRun]:
+    def claims_of(self, due: DueMinute, now: datetime) -> Sequence[ClaimedRun]:
         """Return the claims of a minute that has come, made now if they were not before."""
         made = self._made
         if made and made[0].at == due.at and made[0].fires == due.fires:

@@ -130,7 +130,7 @@ class Scheduler:
         """Start the due jobs; when late, one minute after the other."""
         self._note_return(now)
         while (due := self._due(now)) is not None:
-            claims = self._claims.take(due, now)
+            claims = self._claims.claims_of(due, now)
             self.clock_changes.turn(self.agenda.last, due, now, self.checkpoint.latest)
             # Before the first start: see `runs.recovery`.
             is_unwritten = self._ledger.file.has_pending

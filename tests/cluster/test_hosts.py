@@ -78,13 +78,13 @@ def test_a_look_up() -> None:
     results: list[list[str]] = []
 
     def take(name: str) -> bool:
-        results.extend([found] if (found := lookup.take(name)) else [])
+        results.extend([found] if (found := lookup.result(name)) else [])
         return bool(results)
 
     lookup.begin("localhost")
     wait_until(lambda: take("localhost"))
     assert set(results[0]) <= {"127.0.0.1", "::1"}
-    assert lookup.take("localhost") is None
+    assert lookup.result("localhost") is None
     results.clear()
     lookup.begin("nothing.invalid")
     with pytest.raises(OperationalError, match=r"cannot look nothing\.invalid up: "):

@@ -100,8 +100,8 @@ def test_a_success_is_taken_once(job: Job) -> None:
     node, _ = pair(job)
     row = Row(job.key, 1, 0, "run", "b", "succeeded", "", True, T - 5, T - 1)
     node.successes.answered(node.ask(T).number, (row,))
-    assert node.successes.take() == {job.key: T - 1}
-    assert node.successes.take() == {}
+    assert node.successes.take_successes() == {job.key: T - 1}
+    assert node.successes.take_successes() == {}
 
 
 def test_without_an_answer_the_first_node_reports_later(job: Job) -> None:

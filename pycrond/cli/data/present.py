@@ -1,4 +1,4 @@
-"""What has become of the runs that the ledger has as open, while no daemon is there to write it down.
+"""The present state of runs that the ledger has as open, while no daemon writes their ends.
 
 The processes themselves, by pid and start time, and the ends that the keeper has saved decide.
 """

@@ -12,7 +12,7 @@ from pycrond.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFacts:
-    """What this machine sees of its cluster."""
+    """The facts about its cluster that this machine sees."""
 
     node: str
     """The name of this machine in the cluster."""

@@ -62,7 +62,7 @@ class ModelLink:
     def forget(self, number: int) -> None:
         self.pending.pop(number, None)
 
-    def take(self) -> list[tuple[Message, Request | None]]:
+    def take_messages(self) -> list[tuple[Message, Request | None]]:
         received, self._received = self._received, []
         taken: list[tuple[Message, Request | None]] = []
         for message in received:
