@@ -62,8 +62,8 @@ class Successes:
         return found
 
     def judge(self, job: Job, overdue_at: float, elapsed: float) -> Judgement:
-        """Decide whether this node reports a job. Without an answer of the database, the alarm is delayed; then
-        the node that was the first when the others were last heard reports it.
+        """Decide whether this node reports a job. Without an answer the alarm is delayed, and then
+        left to the node that was the first when the others were last heard.
         """
         since = self._waiting_since.setdefault(job.key, elapsed)
         if self._answered.get(job.key, 0.0) < overdue_at and elapsed - since < MAX_DELAY:
