@@ -144,6 +144,11 @@ class Cluster:
         """Run again, where the job wants it, what this node ran when it died, before others do."""
         self._claims.take_over(self._dead_nodes.own_fires(ended, self._jobs, now), now)
 
+    def ledger_is_new(self) -> None:
+        """Write down anew what the ledger has forgotten, as far as the database knows it."""
+        self._table.remember(self.membership.ledger, self.identity, self._link.timeline)
+        self._outbox.connected()
+
     def was_away(self, since: datetime, now: datetime) -> None:
         """Ask for what no node has decided about until now, as this one was away from a minute on."""
         self._gaps.was_away(since, now)

@@ -182,7 +182,7 @@ class Outbox:
         """Look at the rows that the database has as open under this ledger: it may have lost what it was
         told, and this ledger may not know a run, if it lost it.
         """
-        known = [row for row in rows if self._table.is_known(row.run)]
+        known = [row for row in rows if self._table.is_known(row.run) or self._adopts(row)]
         self._table.reopen((row.run, row.state) for row in known)
         claims = [
             Claim(row.job, row.wall, row.fold, row.run, row.fire, 0.0) for row in rows if row not in known
@@ -190,6 +190,9 @@ class Outbox:
         unknown = [_report(claim, State.UNKNOWN, Reason.DAEMON_DOWN) for claim in claims]
         for some in _batches(unknown):
             self._link.send(Tell(self._link.number(), tuple(some)))
+
+    def _adopts(self, row: Row) -> bool:
+        return self._table.adopt(row.job, row.wall, row.fold, row.fire, row.run, row.state)
 
 
 def _report(claim: Claim, state: str, reason: str = "", *, started: float | None = None) -> Report:

@@ -29,6 +29,8 @@ class LedgerWatch:
             self._subsystems.reloader.write(now)
             ledger.found(self._subsystems.runs.active.rows())
             self._subsystems.scheduler.pauses.write_all()
+            if cluster := self._subsystems.scheduler.cluster:
+                cluster.ledger_is_new()
         self._trouble = file.trouble
         if file.trouble and not before:
             detail = f"cannot write the ledger: {file.trouble}; jobs run, what they do is kept in memory"

@@ -63,6 +63,13 @@ UNTOLD_SINCE = """
         ORDER BY state IN ('skipped', 'missed'), era DESC, attempt DESC LIMIT 1
     ) WHERE of.is_open = 1 AND runs.state NOT IN ('claimed', 'waiting', 'running') ORDER BY of.fire LIMIT 1
 """
+ADOPT_RUN = """
+    UPDATE runs SET wall = ?, fold = ? WHERE key = ? AND fire = ? AND wall IS NULL AND trigger = 'schedule'
+"""
+ADOPT = """
+    INSERT INTO cluster_fires (key, wall, fold, fire, run, job, told) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO NOTHING
+"""
 NEXT_ATTEMPT = (
     "SELECT 1 + coalesce(max(attempt), 1), max(era) FROM runs WHERE key = ? AND wall = ? AND fold = ?"
 )
@@ -202,6 +209,18 @@ class ClusterTable:
     def is_known(self, run: str) -> bool:
         """Return whether this ledger has a fire with this UUID."""
         return bool(self._file.db.execute("SELECT 1 FROM cluster_fires WHERE run = ?", (run,)).fetchone())
+
+    def adopt(self, job: str, wall: int, fold: int, fire: float, run: str, told: str) -> bool:
+        """Write down a fire that the database has and this ledger, being new, does not, if its run goes on.
+        Return whether it does. `told` is the state that the database has.
+        """
+        keys = (job, job.rpartition("@")[0])  # the second, if each node has a run of its own
+        running = "SELECT key FROM runs WHERE key IN (?, ?) AND fire = ? AND state = 'running'"
+        row = self._file.db.execute(f"{running} ORDER BY length(key) DESC", (*keys, fire)).fetchone()
+        if row:
+            adopted = [(row[0], wall, fold, fire, run, job, told)]
+            self._file.write((ADOPT_RUN, [(wall, fold, row[0], fire)]), (ADOPT, adopted))
+        return row is not None
 
     def next_attempt(self, key: str, wall: int, fold: int) -> tuple[int, int]:
         """Return the number of the next attempt of a fire, and its era. The first was at the fire's time."""

@@ -115,6 +115,28 @@ def test_a_node_that_may_run_nothing_tells_that_an_end_is_unknown(make: Make) ->
     world.heal()
 
 
+@pytest.mark.parametrize("job", ["skip", "lock", "each"])
+def test_a_ledger_that_was_set_aside_forgets_no_run_that_goes_on(make: Make, job: str) -> None:
+    world = make(job)
+    for node in world.nodes:
+        node.run_time = 30.0
+    wall = run_to(world, 2)
+    fire = next(
+        fire for fire in world.database.fires.values() if fire.wall == wall and fire.state == "running"
+    )
+    (node,) = [node for node in world.nodes if node.name == fire.node]
+    db = node.ledger.file.db  # as `Ledger.found` fills a new one
+    db.execute("DELETE FROM cluster_fires")
+    db.execute("UPDATE runs SET wall = NULL")
+    assert node.cluster
+    node.cluster.ledger_is_new()
+    world.run_on(20)
+    assert fire.state == "running"
+    assert world.database.locks
+    world.run_on(20)
+    assert fire.state == "succeeded"
+
+
 def test_another_node_asks_when_the_first_is_dead(make: Make) -> None:
     world = make("plain")
     run_to(world, -3 + MINUTE)
