@@ -53,6 +53,17 @@ def test_when_all_is_well_each_fire_starts_at_once_on_one_node(make: Make) -> No
     world.heal()
 
 
+def crash_and_boot(world: World, job: str, seconds: int) -> tuple[int, ModelNode]:
+    """Have the machine that runs the next fire of a job die, and be back after so many seconds."""
+    wall = run_to(world, 2)
+    node = owner(world, job, wall)
+    world.crash(node, with_machine=True)
+    world.run_on(seconds)
+    node.boot(world.now)
+    world.run_on(25)
+    return wall, node
+
+
 @pytest.mark.parametrize(
     ("job", "state"), [("plain", "lost"), ("rerun", "succeeded"), ("again", "succeeded")]
 )
@@ -77,12 +88,7 @@ def test_a_node_that_is_soon_back_runs_its_fire_again_itself(
     make: Make, job: str, state: str, seconds: int
 ) -> None:
     world = make(job)
-    wall = run_to(world, 2)
-    node = owner(world, job, wall)
-    world.crash(node, with_machine=True)
-    world.run_on(seconds)
-    node.boot(world.now)
-    world.run_on(25)
+    wall, node = crash_and_boot(world, job, seconds)
     assert (row(world, job, wall).state, row(world, job, wall).node) == (state, node.name)
     assert starts(world, job, wall) == [node.name] * (1 + (state != "unknown"))
     world.heal()
@@ -90,12 +96,7 @@ def test_a_node_that_is_soon_back_runs_its_fire_again_itself(
 
 def test_a_node_that_is_back_later_finds_its_fire_taken_over(make: Make) -> None:
     world = make("rerun")
-    wall = run_to(world, 2)
-    node = owner(world, "rerun", wall)
-    world.crash(node, with_machine=True)
-    world.run_on(45)
-    node.boot(world.now)
-    world.run_on(25)
+    wall, node = crash_and_boot(world, "rerun", 45)
     assert row(world, "rerun", wall).node != node.name
     assert len(starts(world, "rerun", wall)) == 2
     world.heal()
