@@ -213,6 +213,8 @@ class Alarms:
         """The alarms of an end; the job's health is updated."""
         job, options, state = end.fire.job, end.fire.job.entry.options, end.outcome.state
         at = end.at.timestamp()
+        if self._shared:
+            self._shared.ended(end)
         # Catch-ups come one a second, whatever their fire times.
         fire = at if end.fire.trigger == "catch-up" else end.fire.at.timestamp()
         health = self._health.get(job.key) or Health(job.key, at, expect=options.expect)
@@ -221,8 +223,6 @@ class Alarms:
         if state == State.SUCCEEDED:
             health = health._replace(failing_since=None, alarmed_for=None, succeeded_at=at, overdue_at=None)
         elif state in rules.FAILURES:
-            if self._shared:
-                self._shared.failed(job.key, at)
             alarmed_for = fire if ("hook", "failure") in calls else health.alarmed_for
             health = health._replace(failing_since=health.failing_since or at, alarmed_for=alarmed_for)
         self._health[job.key] = health

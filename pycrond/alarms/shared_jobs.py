@@ -5,7 +5,9 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pycrond.alarms.other_nodes import Judgement, OtherNodes
+from pycrond.jobs.events import Ended
 from pycrond.jobs.job import Job
+from pycrond.jobs.run import State
 from pycrond.ledger.alarms import Health
 
 LOOK_AHEAD = 120.0  # seconds before a job is overdue, from which on the other nodes are asked
@@ -33,11 +35,15 @@ class SharedJobs:
         self._nodes = nodes
         self._job_of = job_of
         self._overdue_time = overdue_time
-        self._failed_at: dict[str, float] = {}
+        self._failed_at: dict[str, float] = {}  # by key: runs here that did not end well
 
-    def failed(self, key: str, at: float) -> None:
-        """Note a failure on this node: only a later success is a recovery."""
-        self._failed_at[key] = at
+    def ended(self, end: Ended) -> None:
+        """Note the end of a run on this node: only a later success on another one is news."""
+        if end.outcome.state == State.SUCCEEDED:
+            self._failed_at.pop(end.fire.job.key, None)
+        else:
+            at = end.fire.at if end.outcome.state in {State.UNKNOWN, State.LOST} else end.at
+            self._failed_at[end.fire.job.key] = at.timestamp()
 
     def judge(self, key: str, overdue_at: float, elapsed: float) -> Judgement:
         """Judge a job that is overdue by what this node knows."""
@@ -56,15 +62,18 @@ class SharedJobs:
     def _matters(self, health: Health, soon: float) -> bool:
         """Return whether a job is failing on this node, or is overdue soon by what it knows."""
         at = self._overdue_time(health._replace(overdue_at=None))
-        if health.failing_since is None and (at is None or at > soon):
+        is_bad = health.failing_since is not None or health.key in self._failed_at
+        if not is_bad and (at is None or at > soon):
             return False
         job = self._job_of(health.key)
         return job is not None and job.entry.options.is_shared
 
     def _last_known(self, health: Health) -> float:
         """Return the time after which a success on another node is news."""
-        failed_at = self._failed_at.get(health.key, health.failing_since or 0.0)
-        return max(health.succeeded_at or health.since, failed_at)
+        failed_at = self._failed_at.get(health.key, health.failing_since)
+        if failed_at is None:
+            return health.succeeded_at or health.since
+        return max(health.succeeded_at or 0.0, failed_at)
 
     def take_recovered(self, healths: Mapping[str, Health], now: datetime) -> list[Recovered]:
         """Return the jobs that have succeeded on other nodes, of those that were asked for."""
@@ -74,4 +83,5 @@ class SharedJobs:
             if health and at > self._last_known(health):
                 new = health._replace(failing_since=None, alarmed_for=None, succeeded_at=at, overdue_at=None)
                 recovered.append(Recovered(new, has_failed=health.failing_since is not None))
+                self._failed_at.pop(key, None)
         return recovered

@@ -38,8 +38,8 @@ CLUSTER_TEXTS = {
         """With `on=one`: the action when the node that runs the job dies. `skip` leaves the run `lost`, so
         that no fire time runs twice. `rerun` has another node run it again after 30 seconds of silence,
         after 60 if the run holds a lock: `lock=cluster:`, or that of `overlap=skip` or `queue`. A node that
-        is back before runs it again itself, once. The first node may only have been cut off and have run it
-        as well, so the command must bear to run twice.""",
+        is back before, and does not know how the run ended, runs it again itself, once. The first node may
+        only have been cut off and have run it as well, so the command must bear to run twice.""",
         "skip",
     ),
     "on-partition": OptionText(

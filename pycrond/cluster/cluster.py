@@ -141,7 +141,7 @@ class Cluster:
         self._outbox.has_changed = True
 
     def run_again(self, ended: Iterable[Fire], now: datetime) -> None:
-        """Run again, where the job wants it, what this node ran when it died, before others do."""
+        """Run again, where the job wants it, what this node ran when it died a short time ago."""
         self._claims.take_over(self._dead_nodes.own_fires(ended, self._jobs, now), now)
 
     def ledger_is_new(self) -> None:
@@ -195,7 +195,7 @@ class Cluster:
         median = self.membership.median_time(now.timestamp())
         if median is not None:
             self._claims.catch_up(self._gaps.step(self._jobs, clock.at(median), now), now)
-        self._outbox.send(now.timestamp(), median, self.membership.skew(), self._fires.__contains__)
+        self._outbox.send(now.timestamp(), median, self.membership.skew())
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do, but for fires."""

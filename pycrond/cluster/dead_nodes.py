@@ -2,7 +2,6 @@
 over by this node.
 """
 
-import math
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
@@ -18,7 +17,7 @@ from pycrond.ledger.cluster import ClusterTable
 from pycrond.output.daemon_log import DaemonLog
 
 TURN = 3.0  # seconds of silence more, after which the next node in the order closes what is lost
-FORGOTTEN_AFTER = 600.0  # seconds of silence, after which nothing of it is open any more
+BURIALS = 10  # how often a node closes them, once in LOST_AFTER
 MAX_TAKERS = 5  # nodes that try to take a fire over
 
 
@@ -30,37 +29,41 @@ class DeadNodes:
         self._link = link
         self._table = table
         self._log = log
-        self._acts_at: dict[DeadNode, float] = {}  # the silence after which it is acted on next, in seconds
+        self._silences: dict[DeadNode, float] = {}  # in seconds, at the last step
         self._asked: dict[str, DeadNode] = {}  # by ledger
 
     def step(self, now: datetime) -> None:
         """Act on nodes that have become silent, after each heartbeat."""
-        silent = {
-            node._replace(silent_for=0.0): node.silent_for for node in self._membership.dead(ABANDONED_AFTER)
-        }
-        self._acts_at = {node: self._acts_at.get(node, ABANDONED_AFTER) for node in silent}
-        for node, silence in silent.items():
-            if silence < self._acts_at[node]:
-                continue
-            if self._acts_at[node] == ABANDONED_AFTER:
-                self._asked[node.ledger] = node
-                self._log.write("CLUSTER", f"{node.name} is silent", now, level="warning")
-                self._link.send(Abandoned(self._link.number(), node.ledger, with_locks=False))
-                turn = TURN * (self._membership.rank(None, node.ledger) or 0)
-                self._acts_at[node] = LOST_AFTER + turn
-            else:
-                self._bury(node, silence, now)
-                self._acts_at[node] = silence + LOST_AFTER if silence < FORGOTTEN_AFTER else math.inf
+        before, self._silences = (
+            self._silences,
+            {
+                node._replace(silent_for=0.0): node.silent_for
+                for node in self._membership.dead(ABANDONED_AFTER)
+            },
+        )
+        for node, silence in self._silences.items():
+            self._act(node, before.get(node, 0.0), silence, now)
 
-    def _bury(self, node: DeadNode, silence: float, now: datetime) -> None:
+    def _act(self, node: DeadNode, before: float, silence: float, now: datetime) -> None:
+        """Do what is due between two silences of a node, in seconds."""
+        if before < ABANDONED_AFTER:
+            self._asked[node.ledger] = node
+            self._log.write("CLUSTER", f"{node.name} is silent", now, level="warning")
+            self._link.send(Abandoned(self._link.number(), node.ledger, with_locks=False))
+        if before < LOST_AFTER <= silence:
+            self._link.send(Abandoned(self._link.number(), node.ledger, with_locks=True))
+        turn = TURN * (self._membership.rank(None, node.ledger) or 0)
+        for times in range(BURIALS):
+            if before < LOST_AFTER * (1 + times) + turn <= silence:
+                self._bury(node, now, is_first=times == 0)
+
+    def _bury(self, node: DeadNode, now: datetime, *, is_first: bool) -> None:
         """Close what a dead node has left. This is repeated: its agent may have lived for longer than it, and
-        a failover may lose what was closed. At last it includes the fires that no node has taken over.
+        a failover may lose what was closed. The repetitions include the fires that no node has taken over.
         """
-        is_first = silence < 2 * LOST_AFTER
         if is_first:
             text = f"{node.name} is dead: its runs are closed as lost"
             self._log.write("CLUSTER", text, now, level="warning")
-            self._link.send(Abandoned(self._link.number(), node.ledger, with_locks=True))
         self._link.send(Bury(self._link.number(), node.ledger, node.token, not is_first))
 
     def fires_to_take(
@@ -87,15 +90,18 @@ class DeadNodes:
     ) -> list[tuple[Fire, Taken]]:
         """Return those fires that run again because this node has died, each with the run that it takes over:
         it is back before others take them. `ended` are the fires of runs whose ends nobody knows.
+
+        A fire runs again once: a job that brings the machine down would do so for ever.
         """
         taken = []
         for fire in ended:
             job = jobs.get(fire.job.key)
-            # Once: a job that brings the machine down would do so for ever.
-            if job and _is_run_again(job) and fire.wall is not None and fire.trigger != "take-over":
-                old = self._table.run_of(job.key, fire.wall, fire.fold)
-                again = self._again(job, fire.at, fire.wall, fire.fold, now)
-                taken += [(again, Taken(old, self._membership.ledger))] if old else []
+            if not job or not _is_run_again(job) or fire.wall is None:
+                continue
+            run, earlier = self._table.runs_of(job.key, fire.wall, fire.fold)
+            again = self._again(job, fire.at, fire.wall, fire.fold, now)
+            if run and not earlier and again.attempt == fire.attempt + 1:  # else a retry waits
+                taken.append((again, Taken(run, self._membership.ledger)))
         return taken
 
     def _again(self, job: Job, at: datetime, wall: int, fold: int, now: datetime) -> Fire:

@@ -1,6 +1,6 @@
 """The shared fires of a node in its ledger: written down before they are asked for, and when decided."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
 from pycrond.cluster.fire import SharedFire, Taken
@@ -10,13 +10,11 @@ from pycrond.cluster.shared_jobs import claim_of, cluster_name, policy_of
 from pycrond.jobs.events import Event, Skipped
 from pycrond.jobs.run import Cause, Fire, Reason, State
 from pycrond.jobs.shared_identity import SharedIdentity
-from pycrond.ledger.cluster import ClusterTable
+from pycrond.ledger.cluster import ClusterTable, FireName
 from pycrond.runs.launcher import ClaimedRun
 from pycrond.runs.runs import Runs
 
 MAX_RESUMED = 60.0  # seconds that a fire may be late when another daemon asks for it
-FireName = tuple[str, int | None, int]
-"""A job's key, the wall minute and the fold."""
 NOT_REACHED = Cause.of(Reason.NO_DATABASE, "this node has not reached the cluster yet")
 NOT_ASKED = Cause.of(Reason.DAEMON_DOWN, "it died before the cluster had said whose the fire is")
 WAS_STARTED = Cause.of(Reason.CLOCK_STEP, "this node has started it before")
@@ -51,7 +49,13 @@ class FireClaims:
         for claimed in in_time:
             start = max(now, claimed.run.fire.start_at or now)
             claimed.run.fire = claimed.run.fire._replace(start_at=start)
-        self._hold(in_time, self._write_down([claimed.run.fire for claimed in in_time], is_durable=True), now)
+        fires = [claimed.run.fire for claimed in in_time]
+        self._hold(in_time, self._write_down(fires, is_durable=True), now, self._taken_from_itself(fires))
+
+    def _taken_from_itself(self, fires: Iterable[Fire]) -> dict[FireName, Taken]:
+        """Return the earlier runs of fires that this node takes over from itself."""
+        named = {name: self._table.runs_of(*name)[1] for name in map(name_of, fires)}
+        return {name: Taken(old, self._membership.ledger) for name, old in named.items() if old}
 
     def begin(
         self,
@@ -64,7 +68,9 @@ class FireClaims:
         """Write fires down, their UUIDs first, so that the claims take them to the disk; and hold them."""
         if self.is_suspended:
             return
-        runs = self._write_down(fires, taken_over=taken is not None)
+        own = self._membership.ledger
+        olds = {name: old.run if old.ledger == own else None for name, old in (taken or {}).items()}
+        runs = self._write_down(fires, olds or None)
         self._hold(self._runs.claim(fires), runs, now, taken, is_coming=is_coming)
 
     def take_over(self, fires: Sequence[tuple[Fire, Taken]], now: datetime) -> None:
@@ -79,12 +85,16 @@ class FireClaims:
             self.begin(new, now)
 
     def _write_down(
-        self, fires: Sequence[Fire], *, taken_over: bool = False, is_durable: bool = False
+        self,
+        fires: Sequence[Fire],
+        taken: Mapping[FireName, str | None] | None = None,
+        *,
+        is_durable: bool = False,
     ) -> dict[FireName, str]:
         """Return the UUIDs of those fires that need the cluster's consent."""
         clustered = [fire for fire in fires if fire.job.entry.options.is_clustered]
         named = [(fire, cluster_name(fire.job, self._membership.node)) for fire in clustered]
-        runs = self._table.begin(named, taken_over=taken_over, is_durable=is_durable)
+        runs = self._table.begin(named, taken=taken, is_durable=is_durable)
         return dict(zip(map(name_of, clustered), runs, strict=True))
 
     def _hold(
@@ -108,12 +118,13 @@ class FireClaims:
             if name not in runs:
                 settled.append((claimed, NO_LABEL))
                 continue
-            if not taken and self._table.was_started(fire, claimed.run.id):
+            old = taken.get(name) if taken else None
+            if not old and self._table.was_started(fire, claimed.run.id):
                 settled.append((claimed, WAS_STARTED))
                 continue
             start = max((fire.start_at or fire.at).timestamp(), now.timestamp())
             claim = claim_of(fire, runs[name], self._membership.node, now.timestamp())
-            shared = SharedFire(claim, start, policy_of(fire.job), taken[name] if taken else None)
+            shared = SharedFire(claim, start, policy_of(fire.job), old)
             self._fires.hold(Held(shared, claimed), now)
             if is_coming:
                 self.coming.append(runs[name])
@@ -131,12 +142,11 @@ class FireClaims:
             self._runs.make_ready(owned)
         settled, elsewhere = self._fires.take_settled()
         self._table.close(fire.claim.run for fire in elsewhere)
-        taken = [(fire.claim.run, fire.taken) for fire in elsewhere if fire.taken]
-        own = [(run, old.run) for run, old in taken if old.ledger == self._membership.ledger]
-        self._table.give_back(own)
+        taken = [fire.claim.run for fire in elsewhere if fire.taken]
+        self._table.give_back(taken)
         self._settle(settled, now)
         has_settled, self._has_settled = self._has_settled, False
-        return has_settled or bool(own)
+        return has_settled or bool(taken)
 
     def _settle(self, settled: Sequence[tuple[ClaimedRun, Cause]], now: datetime) -> None:
         """Write down that runs do not start on this node."""

@@ -47,6 +47,8 @@ class Outbox:
         """Fires that this node may not claim, each with the reason."""
         self.has_changed = True
         """There may be runs to tell of."""
+        self.is_held: Callable[[str], bool] = lambda _run: False
+        """Says of a UUID that its fire is not decided; set by `SharedFires`."""
         self._telling: dict[str, str] = {}  # states under way, by UUID
 
     @property
@@ -54,9 +56,8 @@ class Outbox:
         """The number of runs of which the database has not acknowledged what it was told."""
         return len(self._telling)
 
-    def send(self, now: float, median: float | None, skew: float, is_held: Callable[[str], bool]) -> None:
-        """Send what was collected, and tell of runs whose states have changed. `is_held` says of a UUID that
-        its fire is not decided.
+    def send(self, now: float, median: float | None, skew: float) -> None:
+        """Send what was collected, and tell of runs whose states have changed.
 
         `median` is the time by the clocks of all nodes, None if it is not known: before that no fire is
         closed. A node whose clock is ahead would close what the others have not come to. Without a
@@ -66,11 +67,11 @@ class Outbox:
         if self._link.is_connected:
             self._ask(now, latest, skew)
             self._send_taken()
-        self.claims = [claim for claim in self.claims if is_held(claim.run)]
-        self.confirmed = [fire for fire in self.confirmed if is_held(fire.claim.run)]
-        self.closed = [pair for pair in self.closed if is_held(pair[0].claim.run)]
+        self.claims = [claim for claim in self.claims if self.is_held(claim.run)]
+        self.confirmed = [fire for fire in self.confirmed if self.is_held(fire.claim.run)]
+        self.closed = [pair for pair in self.closed if self.is_held(pair[0].claim.run)]
         if self.has_changed and self._link.is_connected and self._table.can_be_durable:
-            self._tell(now, latest, is_held)
+            self._tell(now, latest)
 
     def _ask(self, now: float, latest: float, skew: float) -> None:
         number = self._link.number
@@ -110,14 +111,14 @@ class Outbox:
         self._link.send(Open(self._link.number()))
         self.has_changed = True
 
-    def _tell(self, now: float, latest: float, is_held: Callable[[str], bool]) -> None:
+    def _tell(self, now: float, latest: float) -> None:
         self.has_changed = False
         reports: list[Report] = []
         left: list[str] = []
         for fire in self._table.open_fires(now - WITHDRAWN_AFTER):
             if len(self._telling) >= MAX_TELLING:
                 break  # an answer continues
-            report = None if is_held(fire.run) else self._state_of(fire, left)
+            report = None if self.is_held(fire.run) else self._state_of(fire, left)
             if report and report.state in NOT_STARTED and report.fire > latest:
                 continue  # it was decided by a clock that is ahead
             if report and self._telling.get(fire.run) != report.state:
@@ -182,7 +183,7 @@ class Outbox:
         """Look at the rows that the database has as open under this ledger: it may have lost what it was
         told, and this ledger may not know a run, if it lost it.
         """
-        known = [row for row in rows if self._table.is_known(row.run) or self._adopts(row)]
+        known = [row for row in rows if self._is_known(row)]
         self._table.reopen((row.run, row.state) for row in known)
         claims = [
             Claim(row.job, row.wall, row.fold, row.run, row.fire, 0.0) for row in rows if row not in known
@@ -191,7 +192,13 @@ class Outbox:
         for some in _batches(unknown):
             self._link.send(Tell(self._link.number(), tuple(some)))
 
-    def _adopts(self, row: Row) -> bool:
+    def _is_known(self, row: Row) -> bool:
+        """Return whether this node has a row's run, or is about to take its fire over from it."""
+        if self._table.is_known(row.run):
+            return True
+        taker = self._table.taker_of(row.run)
+        if taker and self.is_held(taker):
+            return True
         return self._table.adopt(row.job, row.wall, row.fold, row.fire, row.run, row.state)
 
 

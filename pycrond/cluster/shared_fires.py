@@ -48,6 +48,7 @@ class SharedFires:
         self._membership = membership
         self._outbox = outbox
         self._find_obstacle = find_obstacle
+        outbox.is_held = self.__contains__
         self._held: dict[str, Held] = {}  # by UUID
         self._names: set[tuple[object, ...]] = set()  # of the fires that are held
         self._looks: list[tuple[float, str]] = []  # a heap: when each fire is looked at

@@ -1,6 +1,6 @@
 """The completion of runs: their starts and ends are written down, retries are claimed, alarms are made."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pycrond.alarms.alarms import Alarms
@@ -10,6 +10,8 @@ from pycrond.runs.active import EndedRun
 from pycrond.runs.policy import retry_in
 from pycrond.runs.runs import Runs, ended_event
 from pycrond.scheduler.scheduler import Scheduler
+
+MAX_ABSENCE = timedelta(minutes=10)  # of this node, after which its fires do not run again for its sake
 
 
 class RunCompletion:
@@ -35,8 +37,8 @@ class RunCompletion:
         if ended:
             retries = _retries(ended, jobs, now)
             self._scheduler.delayed.claim([*retries.values()])
-            if cluster:
-                cluster.run_again(_unknown(ended, retries), now)
+            if cluster and self._scheduler.absence <= MAX_ABSENCE:
+                cluster.run_again(_unknown(ended), now)
             alarms = self._alarms.after([ended_event(run) for run in ended], retries.keys(), now)
             self._runs.write_ends(ended, *alarms)
         self._runs.journal.release()
@@ -46,10 +48,9 @@ class RunCompletion:
             cluster.children_ended(others)
 
 
-def _unknown(ended: Sequence[EndedRun], retries: Container[int]) -> list[Fire]:
-    """The fires of runs whose ends nobody knows, as the machine died, but for those with a retry."""
-    states = {State.UNKNOWN, State.LOST}
-    return [end.run.fire for end in ended if end.outcome.state in states and end.run.id not in retries]
+def _unknown(ended: Sequence[EndedRun]) -> list[Fire]:
+    """The fires of runs whose ends nobody knows, as the machine died."""
+    return [end.run.fire for end in ended if end.outcome.state in {State.UNKNOWN, State.LOST}]
 
 
 def _retries(ended: Sequence[EndedRun], jobs: Mapping[str, Job], now: datetime) -> dict[int, Fire]:

@@ -6,13 +6,13 @@ row's UUID is the fire's run in the cluster, in this daemon and in the next.
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, suppress
 from typing import NamedTuple
 
 from pycrond.jobs.run import Fire
 from pycrond.jobs.shared_identity import SharedIdentity
-from pycrond.ledger.database import Database, quote_path
+from pycrond.ledger.database import Database, Work, quote_path
 
 KEPT_FOR = 86_400.0  # seconds after which the row of a fire whose verdict is acknowledged is deleted
 
@@ -21,8 +21,8 @@ BEGIN = """
     ON CONFLICT DO UPDATE SET is_open = 1
 """
 TAKE_OVER = """
-    INSERT INTO cluster_fires (key, wall, fold, fire, run, job) VALUES (?, ?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET run = excluded.run, told = '', is_open = 1
+    INSERT INTO cluster_fires (key, wall, fold, fire, run, job, old) VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT DO UPDATE SET run = excluded.run, told = '', is_open = 1, old = excluded.old
 """
 REMEMBER = """
     INSERT INTO cluster_node (one, ledger, cluster, zone, timeline) VALUES (1, ?, ?, ?, ?)
@@ -34,7 +34,7 @@ DELETE_OLD = """
     )
 """
 DELETED_AT_ONCE = 1_000
-RUN_OF = "SELECT run FROM cluster_fires WHERE key = ? AND wall = ? AND fold = ?"
+RUNS_OF = "SELECT run, old FROM cluster_fires WHERE key = ? AND wall = ? AND fold = ?"
 CLOSE = "UPDATE cluster_fires SET is_open = 0 WHERE run = ?"
 TOLD = "UPDATE cluster_fires SET told = ?, is_open = ? WHERE run = ?"
 OPEN_FIRES = """
@@ -73,6 +73,9 @@ ADOPT = """
 NEXT_ATTEMPT = (
     "SELECT 1 + coalesce(max(attempt), 1), max(era) FROM runs WHERE key = ? AND wall = ? AND fold = ?"
 )
+
+FireName = tuple[str, int | None, int]
+"""A job's key, the wall minute and the fold."""
 
 
 class OpenFire(NamedTuple):
@@ -137,11 +140,16 @@ class ClusterTable:
     # Fires
 
     def begin(
-        self, fires: Iterable[tuple[Fire, str]], *, taken_over: bool = False, is_durable: bool = False
+        self,
+        fires: Iterable[tuple[Fire, str]],
+        *,
+        taken: Mapping[FireName, str | None] | None = None,
+        is_durable: bool = False,
     ) -> list[str]:
         """Write down fires that are to be asked for, each with its job's name in the cluster; return their
-        UUIDs. A fire that has a row keeps its UUID, unless it is taken over. They are on the disk with the
-        next durable write, or with `is_durable` now.
+        UUIDs. A fire that has a row keeps its UUID, unless it is taken over: `taken` has the UUIDs of this
+        node's own earlier runs, and None for those of others. They are on the disk with the next durable
+        write, or with `is_durable` now.
         """
         if self.can_be_durable:
             self._promised.clear()
@@ -149,20 +157,30 @@ class ClusterTable:
         with self._file.reading():
             for fire, name in fires:
                 at = (fire.job.key, fire.wall or 0, fire.fold)
-                run = None if taken_over else self._run_of(at)
+                run = None if taken else self._run_of(at)
                 self._promised[at] = run = run or new_uuid()
                 rows.append((*at, fire.at.timestamp(), run, name))
+        work: Work = (BEGIN, rows)
+        if taken is not None:
+            work = TAKE_OVER, [(*row, taken.get(row[:3])) for row in rows]
         write = self._file.write_durably if is_durable else self._file.write
-        write((TAKE_OVER if taken_over else BEGIN, rows))
+        write(work)
         return [row[4] for row in rows]
 
     def _run_of(self, fire: tuple[object, ...]) -> str | None:
         """Return the UUID of a fire that has a row, or will have one."""
-        return self._promised.get(fire) or self.run_of(*fire)
+        return self._promised.get(fire) or self.runs_of(*fire)[0]
 
-    def run_of(self, *fire: object) -> str | None:
-        """Return the UUID of a fire that has a row: of a job's key, a minute and a fold."""
-        row = self._file.db.execute(RUN_OF, fire).fetchone()
+    def runs_of(self, *fire: object) -> tuple[str | None, str | None]:
+        """Return the UUIDs of a fire (a job's key, a minute, a fold): of its run, and of this node's earlier
+        run that it is taken over from.
+        """
+        row = self._file.db.execute(RUNS_OF, fire).fetchone()
+        return tuple(row) if row else (None, None)
+
+    def taker_of(self, run: str) -> str | None:
+        """Return the UUID under which this node takes a fire over from its own earlier run."""
+        row = self._file.db.execute("SELECT run FROM cluster_fires WHERE old = ?", (run,)).fetchone()
         return str(row[0]) if row else None
 
     def was_started(self, fire: Fire, but: int) -> bool:
@@ -176,10 +194,10 @@ class ClusterTable:
         """Write that nothing is to be told about these: they belong to other nodes."""
         self._file.write((CLOSE, [(run,) for run in runs]))
 
-    def give_back(self, rows: Iterable[tuple[str, str]]) -> None:
-        """Write that fires belong to earlier runs, of which there is to be told: UUID, the earlier one's."""
-        statement = "UPDATE cluster_fires SET run = ?, told = 'running', is_open = 1 WHERE run = ?"
-        self._file.write((statement, [(old, run) for run, old in rows]))
+    def give_back(self, runs: Iterable[str]) -> None:
+        """Write that these fires belong to this node's earlier runs, of which the database is to be told."""
+        give = "UPDATE cluster_fires SET run = old, old = NULL, told = 'running', is_open = 1"
+        self._file.write((f"{give} WHERE run = ? AND old NOT NULL", [(run,) for run in runs]))
 
     def told(self, rows: Iterable[tuple[str, str, bool]]) -> None:
         """Write what the database has acknowledged: UUID, state, whether that is final."""

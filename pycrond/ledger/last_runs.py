@@ -25,7 +25,7 @@ LAST_RUN = """
     missed = iif(excluded.run > coalesce(run, 0), excluded.missed, missed),
     failing_since = iif(?2 = 'succeeded', NULL, coalesce(failing_since, excluded.failing_since)),
     failures = iif(?2 = 'succeeded', 0, failures + excluded.failures),
-    elsewhere_at = iif(excluded.run > coalesce(run, 0), NULL, elsewhere_at)
+    elsewhere_at = iif(?2 = 'killed' AND excluded.run <= coalesce(run, 0), elsewhere_at, NULL)
 """
 """For a run that is over and its state. A run that was killed has neither failed nor succeeded. Of runs that
 overlap, the one that began last stays the last.
@@ -38,6 +38,12 @@ PASSED = """
     skipped = skipped + excluded.skipped, missed = missed + excluded.missed
 """
 """For a row of fires that were skipped or missed, and its state."""
+SUCCEEDED_ELSEWHERE = """
+    UPDATE last_runs SET failing_since = NULL, failures = 0, elsewhere_at = ?1 WHERE key = ?2
+    AND NOT EXISTS (SELECT 1 FROM runs WHERE id = last_runs.run AND (state IN ('failed', 'timed-out')
+    AND ended_at > ?1 OR state IN ('lost', 'unknown') AND coalesce(started_at, fire) > ?1))
+"""
+"""Not after a later failure. When a run has ended of which nobody knows how, is not known either."""
 
 
 def changes(states: Sequence[tuple[int, State]]) -> list[Work]:
@@ -51,5 +57,4 @@ def changes(states: Sequence[tuple[int, State]]) -> list[Work]:
 
 def succeeded_elsewhere(rows: Iterable[tuple[str, float | None]]) -> Work:
     """Return the work of writing that jobs have succeeded on other nodes: keys, and ends in Unix seconds."""
-    statement = "UPDATE last_runs SET failing_since = NULL, failures = 0, elsewhere_at = ? WHERE key = ?"
-    return statement, [(at, key) for key, at in rows]
+    return SUCCEEDED_ELSEWHERE, [(at, key) for key, at in rows]

@@ -247,5 +247,7 @@ MIGRATIONS = (
     """,
     """
     ALTER TABLE last_runs ADD COLUMN elsewhere_at REAL;     -- the end of a later success on another node
+    ALTER TABLE cluster_fires ADD COLUMN old TEXT; -- a UUID: of an own earlier run that it is taken over from
+    CREATE INDEX cluster_fires_taken ON cluster_fires (old) WHERE old NOT NULL;
     """,
 )

@@ -46,6 +46,8 @@ class Scheduler:
         self._zone: Zone = machine.local_zone()
         zone, first = machine.known_zone(ledger.jobs.zone) or self._zone, initial_minute(self.last_turn, now)
         self.agenda = Agenda((), zone, first, self._last_record.eras)
+        self.absence = abs(now - (self.last_turn or now))
+        """The time from the last turn of the daemon before to the start of this one."""
         self._was_down_since: datetime | None = None
         self.pauses = Pauses(ledger.file, now)
         self.clock_changes = ClockChanges(ledger, log, runs.shares, now)

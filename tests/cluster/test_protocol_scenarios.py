@@ -53,14 +53,14 @@ def test_when_all_is_well_each_fire_starts_at_once_on_one_node(make: Make) -> No
     world.heal()
 
 
-def crash_and_boot(world: World, job: str, seconds: int) -> tuple[int, ModelNode]:
+def crash_and_boot(world: World, job: str, seconds: int, *, runs_for: int = 25) -> tuple[int, ModelNode]:
     """Have the machine that runs the next fire of a job die, and be back after so many seconds."""
     wall = run_to(world, 2)
     node = owner(world, job, wall)
     world.crash(node, with_machine=True)
     world.run_on(seconds)
     node.boot(world.now)
-    world.run_on(25)
+    world.run_on(runs_for)
     return wall, node
 
 
@@ -91,6 +91,75 @@ def test_a_node_that_is_soon_back_runs_its_fire_again_itself(
     wall, node = crash_and_boot(world, job, seconds)
     assert (row(world, job, wall).state, row(world, job, wall).node) == (state, node.name)
     assert starts(world, job, wall) == [node.name] * (1 + (state != "unknown"))
+    world.heal()
+
+
+def test_a_node_that_is_soon_back_does_so_though_it_is_the_second_of_its_fire(make: Make) -> None:
+    world = make("rerun")
+    run_to(world, -3)
+    first = owner(world, "rerun", run_to(world, 2))
+    wall = next(
+        wall
+        for wall in range(int(world.now) // MINUTE + 1, int(world.now) // MINUTE + 50)
+        if first.cluster and first.cluster.membership.rank(None, "me/rerun", wall, 0) == 0
+    )
+    world.run_on(wall * MINUTE - 3 - int(world.now))
+    first.is_blocked = True
+    world.run_on(7)
+    node = owner(world, "rerun", wall)
+    assert node is not first
+    first.is_blocked = False
+    world.crash(node, with_machine=True)
+    world.run_on(5)
+    node.boot(world.now)
+    world.run_on(25)
+    assert (row(world, "rerun", wall).state, starts(world, "rerun", wall)) == ("succeeded", [node.name] * 2)
+    world.heal()
+
+
+def test_a_node_that_is_soon_back_and_cannot_start_at_once_runs_its_fire_again_later(make: Make) -> None:
+    world = make("rerun")
+    wall = run_to(world, 2)
+    node = owner(world, "rerun", wall)
+    world.crash(node, with_machine=True)
+    world.run_on(5)
+    node.is_blocked = True
+    node.boot(world.now)
+    world.run_on(20)
+    assert row(world, "rerun", wall).state == "running"
+    node.is_blocked = False
+    world.run_on(20)
+    assert (row(world, "rerun", wall).state, starts(world, "rerun", wall)) == ("succeeded", [node.name] * 2)
+    world.heal()
+
+
+def test_a_node_that_dies_again_before_its_second_start(make: Make) -> None:
+    world = make("rerun")
+    wall = run_to(world, 2)
+    node = owner(world, "rerun", wall)
+    world.crash(node, with_machine=True)
+    world.run_on(3)
+    node.is_blocked = True
+    for _ in range(2):
+        node.boot(world.now)
+        world.run_on(4)
+        world.crash(node, with_machine=True)
+        world.run_on(3)
+    node.is_blocked = False
+    node.boot(world.now)
+    world.run_on(25)
+    assert (row(world, "rerun", wall).state, starts(world, "rerun", wall)) == ("succeeded", [node.name] * 2)
+    world.heal()
+
+
+def test_a_node_that_dies_in_its_second_run_does_not_run_a_third_time(make: Make) -> None:
+    world = make("rerun")
+    wall, node = crash_and_boot(world, "rerun", 5, runs_for=2)
+    world.crash(node, with_machine=True)
+    world.run_on(3)
+    node.boot(world.now)
+    world.run_on(25)
+    assert (row(world, "rerun", wall).state, starts(world, "rerun", wall)) == ("unknown", [node.name] * 2)
     world.heal()
 
 

@@ -27,7 +27,8 @@ def ledger(tmp_path: Path) -> Iterator[Ledger]:
 
 
 def begin(table: ClusterTable, fire: Fire = FIRE, *, taken_over: bool = False) -> str:
-    (run,) = table.begin([(fire, "me/job")], taken_over=taken_over)
+    taken = {(fire.job.key, fire.wall, fire.fold): None} if taken_over else None
+    (run,) = table.begin([(fire, "me/job")], taken=taken)
     return run
 
 

@@ -81,14 +81,37 @@ def runs(tmp_path: Path) -> Iterator[Runs]:
     runs.ledger.close()
 
 
-def test_a_success_on_another_node_ends_a_failure_until_the_next(runs: Runs) -> None:
-    runs.add("failed")
-    runs.ledger.file.write_durably(last_runs.succeeded_elsewhere([(KEY, 5.0)]))
+@pytest.mark.parametrize("state", ["failed", "killed", "lost", "unknown"])
+def test_a_success_on_another_node_ends_a_failure_until_the_next(runs: Runs, state: str) -> None:
+    runs.add(state)
+    later = (NOON + timedelta(minutes=1, seconds=30)).timestamp()
+    runs.ledger.file.write_durably(last_runs.succeeded_elsewhere([(KEY, later)]))
     standing = runs.standing()
-    assert (standing.failing_since, standing.failures, standing.elsewhere_at) == (None, 0, 5.0)
+    assert (standing.failing_since, standing.failures, standing.elsewhere_at) == (None, 0, later)
     runs.add("skipped")
-    assert runs.standing().elsewhere_at == 5.0
+    assert runs.standing().elsewhere_at == later
     runs.add("failed")
+    assert (runs.standing().failures, runs.standing().elsewhere_at) == (1, None)
+
+
+@pytest.mark.parametrize("state", ["failed", "timed-out", "lost", "unknown"])
+def test_a_success_on_another_node_ends_no_later_failure(runs: Runs, state: str) -> None:
+    runs.add("failed")
+    runs.add(state)
+    earlier = (NOON + timedelta(minutes=1, seconds=30)).timestamp()
+    runs.ledger.file.write_durably(last_runs.succeeded_elsewhere([(KEY, earlier)]))
+    assert (runs.standing().failures, runs.standing().elsewhere_at) == (2, None)
+
+
+def test_a_run_that_began_earlier_fails_after_a_success_on_another_node(runs: Runs) -> None:
+    at = NOON + timedelta(minutes=1)
+    first, second = (runs.ledger.claim([Fire(jobs_of(JOB)[0], at, 0, attempt=n)])[0] or 0 for n in (1, 2))
+    for run in (second, first):
+        runs.ledger.finished([(run, Outcome(State.FAILED), at, 1.0)])
+        if run == second:
+            later = (at + timedelta(seconds=1)).timestamp()
+            runs.ledger.file.write_durably(last_runs.succeeded_elsewhere([(KEY, later)]))
+            assert runs.standing().elsewhere_at == later
     assert (runs.standing().failures, runs.standing().elsewhere_at) == (1, None)
 
 
