@@ -31,6 +31,7 @@ def lines(judgement: Judgement) -> list[str]:
         f"failovers: {attack.servers.failovers}; minutes: {minutes}, of which {len(calm)} were calm",
         f"shared fires: {expected}; rows: {len(judgement.rows)}; starts: {len(shared)}",
         f"verdicts: {dict(judgement.verdicts.most_common())}",
+        f"of jobs with node-loss=rerun: {dict(judgement.verdicts_of('rerun').most_common())}",
         *(
             f"late in calm minutes, {name}: {lateness([run for run in group if run.wall in calm])}"
             for name, group in groups.items()

@@ -67,7 +67,12 @@ class Judgement:
     @property
     def verdicts(self) -> Counter[str]:
         """How often each verdict was given."""
-        return Counter(f"{row.state} {row.reason}".strip() for row in self.rows.values())
+        return self.verdicts_of("")
+
+    def verdicts_of(self, option: str) -> Counter[str]:
+        """How often each verdict was given to fires of jobs with this in their options."""
+        rows = (row for row in self.rows.values() if option in _kind_of(row.job).options)
+        return Counter(f"{row.state} {row.reason}".strip() for row in rows)
 
     def problems(self) -> Iterator[str]:
         """Yield a line for each broken promise."""

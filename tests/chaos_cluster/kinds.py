@@ -52,7 +52,8 @@ def _group(job: str) -> str:
 KINDS = {
     "plain": Kind(9, "on=one"),
     "late": Kind(3, "on=one jitter=40s"),
-    "again": Kind(2, "on=one node-loss=rerun"),
+    "again": Kind(1, "on=one node-loss=rerun"),
+    "redo": Kind(1, "on=one node-loss=rerun", seconds=20),
     "partition": Kind(1, "on=one on-partition=run"),
     "lock": Kind(1, "on=one lock=cluster:l{group}", seconds=1.5),
     "hold": Kind(1, "on=one lock=cluster:h{group} node-loss=rerun", seconds=14),
