@@ -27,6 +27,8 @@ from pycrond.output.daemon_log import DaemonLog
 MAX_TELLING = 500  # runs of which the database is told at once
 WITHDRAWN_AFTER = 20.0  # seconds after its time, at which a fire without a run counts as withdrawn
 FINAL = ENDS | NOT_STARTED
+LEFT = {Reason.ELSEWHERE, Reason.CLOCK_STEP}
+"""A minute that the clock of this node shows twice is decided about once, maybe by another node."""
 MISSED = (State.MISSED, Reason.DAEMON_DOWN)
 _T = TypeVar("_T")
 
@@ -135,7 +137,7 @@ class Outbox:
         about it, but for a row that it has in the database already; its UUID is added to `left`.
         """
         state, reason = fire.state or State.SKIPPED, fire.reason or ""
-        is_left = fire.state is None or reason == Reason.ELSEWHERE
+        is_left = fire.state is None or reason in LEFT
         if is_left:
             state, reason = MISSED if fire.state else (State.SKIPPED, Reason.REMOVED)
         elif state in OPEN:

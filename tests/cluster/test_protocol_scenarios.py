@@ -334,6 +334,21 @@ def test_a_clock_that_is_ahead_closes_nothing_for_the_others(make: Make, seconds
     world.heal()
 
 
+@pytest.mark.parametrize("job", ["late", "slow", "plain"])
+def test_a_minute_that_a_clock_shows_twice_is_not_closed_for_the_others(make: Make, job: str) -> None:
+    world = make(job)
+    node = world.nodes[0]
+    world.run_on(int(-world.now % MINUTE) + MINUTE - 10)
+    node.turn_clock(90.0)
+    wall = run_to(world, 0)
+    node.turn_clock(-90.0)
+    node.repeat(wall, era=1, now=world.now)
+    world.run_on(330)
+    assert row(world, job, wall).state == "succeeded"
+    assert len(starts(world, job, wall)) == 1
+    world.heal()
+
+
 def test_a_reload_before_the_minute_leaves_the_fire(make: Make) -> None:
     world = make("plain")
     world.run_on(int(-world.now % MINUTE) - 1)

@@ -18,7 +18,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.cluster.model.node import ModelNode
+from tests.cluster.model.node import MINUTE, ModelNode
 from tests.cluster.model.runs import write_without_waiting
 from tests.cluster.model.world import SHARED, World
 
@@ -130,10 +130,13 @@ class ClusterMachine(RuleBasedStateMachine):
     @precondition(lambda self: len(self.world.nodes) == 3 and self.world.agrees())
     @rule(seconds=st.sampled_from([1.0, 5.0, 100.0, 3600.0]), lasts=st.integers(1, 90))
     def a_clock_is_wrong(self, seconds: float, lasts: int) -> None:
-        """Turn a clock forward for a while, in which the two others live."""
-        self.node(2).turn_clock(seconds)
+        """Turn a clock forward for a while, in which the two others live. It shows a minute twice."""
+        node = self.node(2)
+        node.turn_clock(seconds)
         self.world.run_on(lasts)
-        self.node(2).turn_clock(-seconds)
+        node.turn_clock(-seconds)
+        if node.lives:
+            node.repeat(int(self.world.now) // MINUTE, 1, self.world.now)
 
     @rule(dead=st.sets(NODES, max_size=1))
     def all_heals(self, dead: set[int]) -> None:
