@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
-from pycrond.cluster.fire import SharedFire, Taken
+from pycrond.cluster.fire import Phase, SharedFire, Taken
 from pycrond.cluster.membership import Membership
 from pycrond.cluster.shared_fires import Held, SharedFires
-from pycrond.cluster.shared_jobs import claim_of, cluster_name, policy_of
+from pycrond.cluster.shared_jobs import claim_of, cluster_name, may_wait, policy_of
 from pycrond.jobs.events import Event, Skipped
 from pycrond.jobs.run import Cause, Fire, Reason, State
 from pycrond.jobs.shared_identity import SharedIdentity
@@ -44,13 +44,16 @@ class FireClaims:
     def resume(self, claims: Sequence[ClaimedRun], now: datetime) -> None:
         """Ask for fires that an earlier daemon has claimed and not started."""
         late = [claimed for claimed in claims if _seconds_late(claimed.run.fire, now) > MAX_RESUMED]
-        self._settle([(claimed, NOT_ASKED) for claimed in late], now)
+        waiting = [claimed for claimed in late if may_wait(claimed.run.job)]
+        self._settle([(claimed, NOT_ASKED) for claimed in late if claimed not in waiting], now)
         in_time = [claimed for claimed in claims if claimed not in late]
-        for claimed in in_time:
+        for claimed in (*in_time, *waiting):
             start = max(now, claimed.run.fire.start_at or now)
             claimed.run.fire = claimed.run.fire._replace(start_at=start)
-        fires = [claimed.run.fire for claimed in in_time]
-        self._hold(in_time, self._write_down(fires, is_durable=True), now, self._taken_from_itself(fires))
+        fires = [claimed.run.fire for claimed in (*in_time, *waiting)]
+        runs, taken = self._write_down(fires, is_durable=True), self._taken_from_itself(fires)
+        self._hold(in_time, runs, now, taken)
+        self._hold(waiting, runs, now, taken, has_waited=True)
 
     def _taken_from_itself(self, fires: Iterable[Fire]) -> dict[FireName, Taken]:
         """Return the earlier runs of fires that this node takes over from itself."""
@@ -105,7 +108,9 @@ class FireClaims:
         taken: Mapping[FireName, Taken] | None = None,
         *,
         is_coming: bool = False,
+        has_waited: bool = False,
     ) -> None:
+        """Have fires looked after. `has_waited`: they count only if the database has them as this node's."""
         if self.identity_of_jobs != self.identity or not self.identity.name:
             self._table.close(runs.values())
             asked = [name_of(claimed.run.fire) in runs for claimed in claims]
@@ -125,6 +130,8 @@ class FireClaims:
             start = max((fire.start_at or fire.at).timestamp(), now.timestamp())
             claim = claim_of(fire, runs[name], self._membership.node, now.timestamp())
             shared = SharedFire(claim, start, policy_of(fire.job), old)
+            if has_waited:
+                shared.phase, shared.claim = Phase.QUEUED, claim._replace(within=0.0)
             self._fires.hold(Held(shared, claimed), now)
             if is_coming:
                 self.coming.append(runs[name])

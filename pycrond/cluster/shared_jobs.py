@@ -54,8 +54,13 @@ def claim_of(fire: Fire, run: str, node: str, now: float) -> Claim:
         within=max(0.0, start - at, now - at) + MIN_WITHIN,
         rerun=options.is_shared and options.node_loss == "rerun",
         locks=locks,
-        waits=bool(locks) and options.overlap != "skip",
+        waits=may_wait(job),
     )
+
+
+def may_wait(job: Job) -> bool:
+    """Return whether a fire of a job may wait in the database for a lock."""
+    return job.entry.options.overlap != "skip" and bool(_locks(job, job.key))
 
 
 def _locks(job: Job, name: str) -> tuple[str, ...]:

@@ -207,6 +207,27 @@ def test_a_ledger_that_was_set_aside_forgets_no_run_that_goes_on(make: Make, job
     assert fire.state == "succeeded"
 
 
+@pytest.mark.parametrize("job", ["queue", "lock"])
+@pytest.mark.parametrize("seconds", [5, 75])
+def test_a_fire_that_waits_for_a_lock_outlives_the_daemon(make: Make, job: str, seconds: int) -> None:
+    world = make(job)
+    for node in world.nodes:
+        node.run_time = 170.0
+    run_to(world, 2)
+    wall = run_to(world, 5)
+    assert row(world, job, wall).state == "waiting"
+    node = owner(world, job, wall)
+    world.run_on(seconds)
+    world.crash(node, with_machine=False)
+    world.run_on(3)
+    node.boot(world.now)
+    world.run_on(15)
+    assert row(world, job, wall).state == "waiting"
+    world.run_on(180)
+    assert len(starts(world, job, wall)) == 1
+    world.heal()
+
+
 def test_another_node_asks_when_the_first_is_dead(make: Make) -> None:
     world = make("plain")
     run_to(world, -3 + MINUTE)
