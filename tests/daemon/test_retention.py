@@ -93,7 +93,7 @@ def test_the_ledger_stays_below_its_limit(loop: Loop) -> None:
     for key in ("root/rare", "root/a", "root/b"):
         add_runs(loop, key, 1 if key == "root/rare" else 8000)
     database.db.execute(
-        "INSERT INTO last_runs SELECT key, max(id), NULL, 0, NULL, 0, 0 FROM runs GROUP BY key"
+        "INSERT INTO last_runs SELECT key, max(id), NULL, 0, NULL, 0, 0, NULL FROM runs GROUP BY key"
     )
     limit, longest = loop.daemon._retention._limit, 0.0
     limit.step(is_new_minute=True)
