@@ -15,11 +15,16 @@ Make = Callable[..., World]
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
+    worlds: list[World] = []
+
     def make_world(*jobs: str, count: int = 3) -> World:
-        return World(tmp_path, count, jobs, seed=1)
+        worlds.append(World(tmp_path, count, jobs, seed=1))
+        return worlds[-1]
 
     with write_without_waiting():
         yield make_world
+    for world in worlds:
+        world.close()
 
 
 def run_to(world: World, after: float) -> int:

@@ -3,6 +3,7 @@
 `CLUSTER_EXAMPLES` sets the number of examples.
 """
 
+import contextlib
 import os
 import tempfile
 from pathlib import Path
@@ -150,7 +151,8 @@ class ClusterMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
-            self.judge(set())
+            with contextlib.closing(self.world):
+                self.judge(set())
 
 
 def test_each_fire_is_decided_once_whatever_happens() -> None:

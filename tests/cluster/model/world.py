@@ -70,6 +70,11 @@ class World:
 
     # Time
 
+    def close(self) -> None:
+        """Close all files."""
+        for node in self.nodes:
+            node.ledger.close()
+
     def run_on(self, seconds: int) -> None:
         for _ in range(seconds):
             self.now += 1
