@@ -7,7 +7,7 @@ is set aside, never deleted, and a new one is made.
 import os
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 
 from pycrond import clock
 from pycrond.errors import PycrondError
@@ -74,6 +74,13 @@ class Database:
             os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         )  # readable by its owner only
         self.db = sqlite3.connect(self._path, isolation_level=None)
+        try:
+            self._prepare()
+        except (sqlite3.Error, _TooNewError):
+            self.db.close()
+            raise
+
+    def _prepare(self) -> None:
         self.db.execute("PRAGMA auto_vacuum = INCREMENTAL")  # of a new file
         self.db.execute("PRAGMA journal_mode = WAL")
         self.db.execute(f"PRAGMA journal_size_limit = {MAX_LOG_SIZE}")  # of what is kept for later use
@@ -216,9 +223,8 @@ class Database:
 def check_version(path: str) -> None:
     """Raise PycrondError if this version cannot use the file at `path`; change nothing."""
     try:
-        db = sqlite3.connect(f"file:{quote_path(path)}?mode=ro", uri=True)
-        version: int = db.execute("PRAGMA user_version").fetchone()[0]
-        db.close()
+        with closing(sqlite3.connect(f"file:{quote_path(path)}?mode=ro", uri=True)) as db:
+            version: int = db.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
         raise PycrondError(f"cannot use ledger {path}: {error}") from error
     if version > len(MIGRATIONS):

@@ -4,6 +4,7 @@ import json
 import os
 import sqlite3
 import sys
+import weakref
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TypeVar
@@ -60,6 +61,7 @@ class SharedReader:
             raise PycrondError(f"there is no ledger at {path}: no daemon has run with this --state-dir yet")
         try:
             self._db = sqlite3.connect(f"file:{quote_path(path)}?mode=ro", uri=True, isolation_level=None)
+            weakref.finalize(self, self._db.close)  # also when a command ends by an error
             self._db.text_factory = TEXT
             self._db.execute("PRAGMA trusted_schema = OFF")
             self._db.execute("SELECT count(*) FROM daemons").fetchone()

@@ -4,6 +4,7 @@ import itertools
 import os
 import signal
 import socket
+import sys
 import time
 
 import pytest
@@ -116,7 +117,8 @@ def test_after_a_stop_the_keeper_is_gone(started: Crond) -> None:
 
 
 def test_the_keeper_uses_little_memory(started: Crond) -> None:
-    assert int(proc.status(started.keeper, "VmRSS").removesuffix(" kB")) < 12 * 1024
+    limit = 12 if sys.version_info < (3, 12) else 13  # MiB; Python itself takes more
+    assert int(proc.status(started.keeper, "VmRSS").removesuffix(" kB")) < limit * 1024
 
 
 def test_a_client_that_sends_nothing_or_garbage_does_no_harm(started: Crond) -> None:

@@ -21,11 +21,16 @@ def program() -> str:
     if not shutil.which("apt-get"):
         packages.give_up("there is neither promtool nor apt-get to get it with")
     with tempfile.TemporaryDirectory(prefix="promtool.", dir=sys.prefix) as directory:
-        download = functools.partial(packages.apt_get, "download", "prometheus", directory=directory)
-        if error := download() and (packages.apt_get("update") or download()):
+        if error := _download(directory) and (packages.apt_get("update") or _download(directory)):
             packages.give_up(error)
         (package,) = glob.glob(f"{directory}/*.deb")
         tar = subprocess.run(["dpkg", "--fsys-tarfile", package], check=True, capture_output=True).stdout
         subprocess.run(["tar", "-x", "-C", directory, "./usr/bin/promtool"], input=tar, check=True)
         os.replace(f"{directory}/usr/bin/promtool", kept)  # whole, also where two processes do it
     return str(kept)
+
+
+def _download(directory: str) -> str:
+    """Download the package that has the program in this release of Debian; return what went wrong."""
+    get = functools.partial(packages.apt_get, "download", directory=directory)
+    return get("promtool") and get("prometheus")
