@@ -29,7 +29,8 @@ CLUSTER_TEXTS = {
         run. `pycrond pause` and `pycrond resume` hold for one node; the others go on. `pycrond kill` of a
         fire that waits for the cluster's answer withdraws it for all nodes, unless another one has it.
 
-        An entry with a combination that is not possible is an error, and is not run. On a machine without
+        An entry with a combination that is not possible, or with a value of `on`, `node-loss`, `on-partition`
+        or `lock=cluster:` that is none, is an error, and is not run. On a machine without
         the setting `cluster`, this is a warning, and the job runs there as with `every`.""",
         "every",
     ),

@@ -98,7 +98,7 @@ class _Parser:
         self._entry_lines = self._other_lines = 0
 
     def parse(self, text: str, max_entries: int, *, is_roots: bool) -> None:
-        self._scope = Scope(self.report, is_roots=is_roots)
+        self._scope = Scope(self.report, is_roots=is_roots, has_cluster=self.cluster is not None)
         lines = self._without_carriage_returns(text).split("\n")
         while len(_NUMBERS) <= len(lines):
             _NUMBERS.append(len(_NUMBERS))
@@ -197,7 +197,7 @@ class _Parser:
         if self._scope.bad_zone:
             message = f"not run, because the time zone in line {self._scope.bad_zone} is unknown"
             self.report(number, column, "error", "bad-zone", message)
-        elif text and expression.valid:
+        elif text and expression.valid and not self._scope.is_refused:
             self._add_entry(number, match, expression, text, self._scope.options(flags))
 
     def _add_entry(

@@ -8,6 +8,7 @@ import pytest
 
 from pycrond.cluster import schema
 from pycrond.errors import PycrondError
+from tests.conftest import Crond, wait_until
 from tests.support.postgres import Postgres, execute
 
 pytestmark = pytest.mark.process
@@ -89,3 +90,17 @@ def test_tables_in_use_are_not_waited_for_long(database: str, monkeypatch: pytes
         connection.execute("LOCK TABLE pycrond.meta")
         with pytest.raises(PycrondError, match="in use"):
             migrate(database)
+
+
+@pytest.mark.daemon
+def test_migrate_takes_a_setting_that_the_daemon_does_not_have_yet(crond: Crond, empty_database: str) -> None:
+    crond.run("start")
+    file = crond.directory / "pycrond.toml"
+    file.write_text(f'cluster = "{empty_database}"\n')
+    file.chmod(0o600)
+    done = crond.run("cluster", "migrate", f"--config={file}", "--name=prod", "--zone=UTC")
+    assert done.stdout.startswith("cluster prod, zone UTC")
+    done = crond.run("cluster", "status", f"--config={file}", status=1)
+    assert "after 'pycrond restart'" in done.stderr
+    crond.run("restart", f"--config={file}")
+    wait_until(lambda: (status := crond.status()) and (status["cluster"] or {}).get("alive") == 1)

@@ -44,6 +44,49 @@ def test_combinations_that_are_not_possible(text: str, place: tuple[int, int], m
 
 
 @pytest.mark.parametrize(
+    ("text", "column", "lost"),
+    [
+        ("#: name=a on=ONE", 14, "bad on 'ONE'"),
+        ("#: name=a on=one,two", 14, "bad on 'one,two'"),
+        ("#: name=a on", 14, "bad on ''"),
+        ("#: name=a on=one node-loss=retry", 28, "bad node-loss 'retry'"),
+        ("#: name=a on=one on-partition=start", 31, "bad on-partition 'start'"),
+        ("#: name=a lock=cluster:", 16, "bad lock 'cluster:'"),
+        ("#: name=a lock=cluster:global:x", 11, "is for crontabs that belong to root"),
+        ("#: name=a on=one on-failure='x", 3, "these options are ignored"),
+        ("PYCROND_ON=ONE", 12, "bad on 'ONE'"),
+    ],
+)
+def test_an_entry_that_would_run_on_too_many_machines_is_not_run(text: str, column: int, lost: str) -> None:
+    """A typing error in an option that concerns the cluster is an error of the entry, where there is one."""
+    text = f"{text}\n1 1 * * * x\n"
+    table = parse(text.encode(), "f", user="me", cluster=CLUSTER, is_roots=False)
+    (problem,) = table.problems
+    assert (problem.line, problem.column, problem.severity) == (1, column, "error")
+    assert lost in problem.message
+    assert problem.message.endswith("; the entry is not run")
+    assert table.entries == ()
+    alone = parse(text.encode(), "f", user="me", is_roots=False)
+    assert [problem.severity for problem in alone.problems] == ["warning"]
+    assert len(alone.entries) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "commands"),
+    [
+        ("#: on=ONE\n1 1 * * * x\n1 1 * * * y\n", ["y"]),
+        ("#: on=ONE\n#: name=a on=one\n1 1 * * * x\n", ["x"]),
+        ("PYCROND_ON=ONE\n1 1 * * * x\n#: on=every\n1 1 * * * y\n", ["y"]),
+        ("PYCROND_ON=ONE\nPYCROND_ON=\n1 1 * * * x\n", ["x"]),
+        ("PYCROND_LOCK=cluster:\nPYCROND_LOCK=a\n1 1 * * * x\n", ["x"]),
+        ("#: timeout=soon lock='a b'\n1 1 * * * x\n", ["x"]),
+    ],
+)
+def test_other_entries_run(text: str, commands: list[str]) -> None:
+    assert [entry.command for entry in read(text).entries] == commands
+
+
+@pytest.mark.parametrize(
     "text",
     [
         *("#: name=a on=one", "#: name=a on=one:db overlap=queue", "#: on=db overlap=replace"),

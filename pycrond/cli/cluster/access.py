@@ -7,7 +7,10 @@ from pycrond.cluster.view import View, open_view
 from pycrond.errors import PycrondError
 from pycrond.settings import Settings
 
-NO_CLUSTER = "there is no cluster: set 'cluster' in pycrond.toml or PYCROND_CLUSTER"
+NO_CLUSTER = (
+    "there is no cluster: set 'cluster' in pycrond.toml or PYCROND_CLUSTER; a daemon that runs has it after"
+    " 'pycrond restart'"
+)
 
 
 def conninfo_of(settings: Settings) -> str:

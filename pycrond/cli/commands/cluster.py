@@ -10,10 +10,11 @@ from pycrond.cli.cluster.access import cluster_view, conninfo_of
 from pycrond.cli.documents.cluster import ClusterDocument
 from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import terminal
-from pycrond.cli.settings_layers import load_settings
+from pycrond.cli.settings_layers import layers, load_settings
 from pycrond.cluster import view_connection
 from pycrond.errors import PycrondError
 from pycrond.host import machine
+from pycrond.setting_values import settle
 from pycrond.settings import Settings
 
 ACTIONS = ("migrate", "status", "drain", "undrain")
@@ -39,11 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Carry out the action; `status` is 1 if something needs a person."""
     _check(options)
+    if options.action == "migrate":  # before a daemon that runs has the setting
+        return _migrate(settle(layers(options, "latest daemon").values()), options)
     settings = load_settings(options)
     if options.action == "status":
         return _status(settings, as_json=options.json)
-    if options.action == "migrate":
-        return _migrate(settings, options)
     return _drain(settings, options.node_name or settings.node_name, drains=options.action == "drain")
 
 
