@@ -95,7 +95,7 @@ class Reason(enum.StrEnum):
     NO_DATABASE = "no-database"
     """The cluster's database did not say in time whose it is."""
     STATUS_UNKNOWN = "status-unknown"
-    """Its exit status went to another process."""
+    """It ended while no keeper watched it, or the machine died."""
     START_UNKNOWN = "start-unknown"
     """The daemon died in the instant of its start."""
 

@@ -20,7 +20,7 @@ from pycrond.runs.outcome import judge, outcome, peak_memory, reported_outcome
 REPORT_TIMEOUT = 1.0  # seconds to wait for the keeper's report of how an adopted run ended
 LAST_TIMEOUT = 10.0  # seconds more, where the kernel does not tell: the keeper is slow, or the clock leapt
 STATUS_UNKNOWN = Outcome(
-    State.UNKNOWN, Cause(Reason.STATUS_UNKNOWN, "its exit status went to another process")
+    State.UNKNOWN, Cause(Reason.STATUS_UNKNOWN, "it ended while no pycrond watched it, or the machine died")
 )
 
 
