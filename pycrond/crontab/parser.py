@@ -197,7 +197,7 @@ class _Parser:
         if self._scope.bad_zone:
             message = f"not run, because the time zone in line {self._scope.bad_zone} is unknown"
             self.report(number, column, "error", "bad-zone", message)
-        elif text and expression.valid and not self._scope.is_refused:
+        elif text and expression.valid and not self._scope.refuses(number, column):
             self._add_entry(number, match, expression, text, self._scope.options(flags))
 
     def _add_entry(

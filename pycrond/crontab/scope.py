@@ -26,18 +26,16 @@ Report = Callable[[int, int, Severity, str, str], None]
 class Scope:
     """The effect of the assignments and `#:` lines read so far."""
 
-    def __init__(self, report: Report, *, is_roots: bool, has_cluster: bool = False) -> None:
-        """`is_roots`: the crontab may have every value of every option. `has_cluster`: an entry without an
-        option that concerns the cluster would run on each machine, so that it is not run.
-        """
+    def __init__(self, report: Report, *, is_roots: bool, has_cluster: bool) -> None:
+        """`is_roots`: the crontab may have every value of every option. `has_cluster`: its options matter."""
         self.zone: str | None = None
         self.bad_zone = 0
         """The line of a CRON_TZ with an unknown zone; 0 if there is none."""
         self._report = report
         self._is_roots = is_roots
         self._has_cluster = has_cluster
-        self._refused: set[str] = set()  # options of the next entry that have no value
-        self._refused_defaults: set[str] = set()
+        self._lost: dict[str, int] = {}  # lines of options of the next entry that concern the cluster
+        self._lost_defaults: dict[str, int] = {}
         self._assigned: dict[str, tuple[str, str]] = {}
         self._environment: tuple[tuple[str, str], ...] | None = ()
         self._defaults = CRON
@@ -62,12 +60,16 @@ class Scope:
     def end_entry(self) -> None:
         """Forget the options that applied to the current entry."""
         if self._pending_lines:
-            self._pending, self._places, self._pending_lines, self._refused = {}, {}, [], set()
+            self._pending, self._places, self._pending_lines, self._lost = {}, {}, [], {}
 
-    @property
-    def is_refused(self) -> bool:
-        """Return whether the current entry is not run: an option that concerns the cluster has no value."""
-        return bool(self._refused or self._refused_defaults - self._pending.keys())
+    def refuses(self, number: int, column: int) -> bool:
+        """Return whether the entry in this line is not run, after an error: an option has no value."""
+        lines = [line for name, line in self._lost_defaults.items() if name not in self._pending]
+        for line in [*self._lost.values(), *lines][: self._has_cluster]:
+            message = f"not run, because of the option in line {line}: it would run on each machine"
+            self._report(number, column, "error", "cluster-option", message)
+            return True
+        return False
 
     def end_file(self) -> None:
         for line in self._pending_lines:
@@ -113,10 +115,9 @@ class Scope:
             message = "a name belongs to one entry: write it in a #: line"
             self._report(line, column, "warning", "bad-option", message)
             return
-        self._refused_defaults.discard(name.replace("-", "_"))
-        changed: dict[str, Any] = self._parse_option(
-            line, column, value_column, name, text, self._refused_defaults
-        )
+        lost = self._lost_defaults
+        lost.pop(name.replace("-", "_"), None)
+        changed: dict[str, Any] = self._parse_option(line, column, value_column, name, text, lost)
         self._defaults = replace(self._defaults, **changed)
 
     def add_options(self, line: int, text: str, start: int) -> None:
@@ -125,14 +126,12 @@ class Scope:
         try:
             words = list(islice(split_options(text, start), MAX_OPTIONS_PER_LINE))
         except ValueError as error:
-            message = f"these options are ignored: {error}"
-            if self._has_cluster:  # they may have said that the job runs on one machine
-                self._refused.add("on")
-            self._report_lost(line, start + 1, "bad-option", message, is_refused=self._has_cluster)
+            self._report(line, start + 1, "warning", "bad-option", f"these options are ignored: {error}")
+            self._lost["on"] = line  # it may have been among them
             return
         for offset, name, value in words:
             value_column = offset + len(name) + 2
-            parsed = self._parse_option(line, offset + 1, value_column, name, value, self._refused)
+            parsed = self._parse_option(line, offset + 1, value_column, name, value, self._lost)
             self._pending |= parsed
             self._places |= dict.fromkeys(parsed, (line, offset + 1))
 
@@ -141,10 +140,10 @@ class Scope:
         return self._places.get(attribute)
 
     def _parse_option(
-        self, line: int, column: int, value_column: int, name: str, text: str | None, refused: set[str]
+        self, line: int, column: int, value_column: int, name: str, text: str | None, lost: dict[str, int]
     ) -> dict[str, Value]:
-        """Return the attribute and the value, or nothing after a warning or an error; then the attribute is
-        added to `refused`, if it concerns the cluster. ``name=`` sets cron's default.
+        """Return the attribute and the value, or nothing after a warning; then `lost` has the line, if the
+        option concerns the cluster. ``name=`` sets cron's default.
         """
         option = BY_NAME.get(name)
         if option is None:
@@ -153,38 +152,27 @@ class Scope:
             return {}
         if text == "":
             return {option.attribute: getattr(CRON, option.attribute)}
-        if self._has_cluster and concerns_cluster(name, text or ""):
-            refused.add(option.attribute)
+        if concerns_cluster(name, text or ""):
+            lost[option.attribute] = line
         try:
             value = option.read(text or "")
         except ValueError as error:
             message = f"bad {name} {quoted(text or '')} ({error})"
-            self._report_lost(
-                line, value_column, "bad-option", message, is_refused=option.attribute in refused
-            )
+            self._report(line, value_column, "warning", "bad-option", message)
             return {}
-        is_refused = option.attribute in refused
-        parsed = self.permitted(line, column, f"{name}={text}", option, value, is_refused=is_refused)
-        refused.difference_update(parsed)
+        parsed = self.permitted(line, column, f"{name}={text}", option, value)
+        for attribute in parsed:
+            lost.pop(attribute, None)
         return parsed
 
-    def _report_lost(self, line: int, column: int, code: str, message: str, *, is_refused: bool) -> None:
-        """Report options without effect; `is_refused`: the entry is not run without them."""
-        if is_refused:
-            self._report(line, column, "error", code, f"{message}; the entry is not run")
-        else:
-            self._report(line, column, "warning", code, message)
-
     def permitted(
-        self, line: int, column: int, spelling: str, option: Option, value: Value, *, is_refused: bool = False
+        self, line: int, column: int, spelling: str, option: Option, value: Value
     ) -> dict[str, Value]:
-        """Return the attribute and the value, or nothing, after a warning, for a value that needs root; then
-        the entry is not run if it `is_refused`.
-        """
+        """Return the attribute and the value, or nothing, after a warning, for a value that needs root."""
         if self._is_roots or not option.needs_root(value):
             return {option.attribute: value}
         message = f"{spelling} is for crontabs that belong to root: it has no effect"
-        self._report_lost(line, column, "needs-root", message, is_refused=is_refused)
+        self._report(line, column, "warning", "needs-root", message)
         return {}
 
 

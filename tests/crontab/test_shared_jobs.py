@@ -61,13 +61,14 @@ def test_an_entry_that_would_run_on_too_many_machines_is_not_run(text: str, colu
     """A typing error in an option that concerns the cluster is an error of the entry, where there is one."""
     text = f"{text}\n1 1 * * * x\n"
     table = parse(text.encode(), "f", user="me", cluster=CLUSTER, is_roots=False)
-    (problem,) = table.problems
-    assert (problem.line, problem.column, problem.severity) == (1, column, "error")
-    assert lost in problem.message
-    assert problem.message.endswith("; the entry is not run")
+    warning, error = table.problems
+    assert (warning.line, warning.column, warning.severity) == (1, column, "warning")
+    assert lost in warning.message
+    assert (error.line, error.column, error.severity) == (2, 1, "error")
+    assert "not run, because of the option in line 1" in error.message
     assert table.entries == ()
     alone = parse(text.encode(), "f", user="me", is_roots=False)
-    assert [problem.severity for problem in alone.problems] == ["warning"]
+    assert alone.problems == (warning,)
     assert len(alone.entries) == 1
 
 
