@@ -102,12 +102,15 @@ def alive(pid: int) -> bool:
         return False
 
 
-def pycrond(directory: Path, *arguments: str, status: int = 0) -> subprocess.CompletedProcess[str]:
+def pycrond(
+    directory: Path, *arguments: str, status: int = 0, script: str = SCRIPT
+) -> subprocess.CompletedProcess[str]:
     """Run the command line in UTC, in a directory that is its home and its state directory."""
     environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "TZ": "UTC"}
     environment["PYCROND_STATE_DIR"] = str(directory)
-    done = command_server.run(SCRIPT, arguments, environment, str(directory)) or subprocess.run(
-        [SCRIPT, *arguments],
+    served = command_server.run(script, arguments, environment, str(directory)) if script == SCRIPT else None
+    done = served or subprocess.run(
+        [script, *arguments],
         env=environment,
         cwd=directory,
         capture_output=True,

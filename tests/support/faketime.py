@@ -34,16 +34,19 @@ def unshare_mounts() -> bool:
     return True
 
 
-def hide_shared_memory() -> None:
+def hide_shared_memory() -> bool:
     """Give this process, and all that it starts, an empty read-only /dev/shm, if it is root and may do so.
+    Return whether it has mounts of its own now.
 
     libfaketime makes two files there that are named after the pid and works as well where it cannot. A process that is
     killed leaves them behind, and a later process with the same pid fails because of them.
     """
     if os.geteuid() != 0 or not os.access(SHARED_MEMORY, os.W_OK):
-        return  # not root, or hidden by the process that started this one
-    if unshare_mounts():
-        subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", SHARED_MEMORY], check=True)
+        return False  # not root, or hidden by the process that started this one
+    if not unshare_mounts():
+        return False
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "none", SHARED_MEMORY], check=True)
+    return True
 
 
 def files() -> set[str]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from pycrond.host.cgroup import ResourceLimits
-from tests.support import faketime, proc
+from tests.support import faketime, proc, reachable
 
 ROOT = Path(__file__).parents[2]
 ENDING_TIME = 5.0  # seconds that processes which are ending may take
@@ -34,7 +34,8 @@ class Session:
         # Else each worker rewrites the asserts of each module again, and each command compiles the package again.
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         compileall.compile_dir(ROOT / "pycrond", quiet=1)
-        faketime.hide_shared_memory()
+        if faketime.hide_shared_memory():
+            reachable.open_directories(ROOT, reachable.INTERPRETER)
         self._shared_before = faketime.files()
         self._absent_before = [path for path in DEFAULT_DIRECTORIES if not os.path.exists(path)]
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())  # of pytest's own directories

@@ -41,8 +41,18 @@ def files(root: Path) -> set[str]:
 
 
 def setup(directory: Path, *arguments: str, whose: str = "--system", status: int = 0) -> str:
-    done = pycrond(directory, "setup", whose, "--root", str(directory / "root"), *arguments, status=status)
+    words = ("setup", whose, "--root", str(directory / "root"), *arguments)
+    done = pycrond(directory, *words, status=status, script=program(directory))
     return done.stdout + done.stderr
+
+
+def program(directory: Path) -> str:
+    """Return the path of a copy of the program: the checkout may be in a home directory, which is refused."""
+    copy = directory / "bin/pycrond"
+    if not copy.exists():
+        copy.parent.mkdir()
+        shutil.copy(SCRIPT, copy)
+    return str(copy)
 
 
 def test_installed_files_are_listed_and_removed_without_a_trace(tmp_path: Path) -> None:
@@ -149,7 +159,7 @@ def test_systemd_accepts_the_units(tmp_path: Path, whose: str, name: str) -> Non
     home = tmp_path / "root" if whose == "--system" else tmp_path / "root" / str(tmp_path).lstrip("/")
     unit = home / name
     system = "--system " * (whose == "--system")
-    assert f"\nExecStart={SCRIPT} start {system}--foreground --no-log-stderr\n" in unit.read_text()
+    assert f"\nExecStart={program(tmp_path)} start {system}--foreground --no-log-stderr\n" in unit.read_text()
     if whose == "--system":
         drop_in = unit.parent / "pycrond.service.d"
         drop_in.mkdir()
