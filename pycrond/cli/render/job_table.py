@@ -188,7 +188,8 @@ def _standing_remarks(status: JobStatus, now: datetime) -> Iterator[Cell]:
 def _run_remarks(status: JobStatus, now: datetime) -> Iterator[Cell]:
     if status.last and status.last.state in BAD_ENDS:
         why = _failure(status, status.last, now)
-        yield Cell(why or "it printed nothing", "bad" if why else "dim")
+        if why or status.has_output:
+            yield Cell(why or "it printed nothing", "bad" if why else "dim")
     if status.running and status.median_s is not None:
         took = now.timestamp() - min(map(start_of, status.running))
         if took > max(SLOW_S, SLOW_FACTOR * status.median_s):

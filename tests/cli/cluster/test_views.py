@@ -134,3 +134,16 @@ def test_fires_that_were_passed_over_since_the_last_run(machine: Machine) -> Non
     assert lines[2] == "    skipped 2 times since: no-node"
     backup, report = machine.json("list", "--cluster")["jobs"]
     assert (backup["skipped_since"], report["skipped_since"]) == (2, 0)
+
+
+def test_the_last_line_of_a_failed_run_that_was_copied(machine: Machine) -> None:
+    """Of a run whose output was not copied, it is not known whether it printed anything."""
+    for job in ("me/backup", "me/report"):
+        run = machine.add_claim(job, machine.hour, "web2", "failed", number=3, status=3)
+        if job == "me/backup":
+            for piece, data in enumerate((b"x" * 2000 + b"\ndisk ", b"full\n\n")):
+                machine.execute("INSERT INTO pycrond.outputs VALUES (%s, %s, %s)", run, piece, data)
+    lines = machine.run("list", "--cluster").stdout.splitlines()
+    assert [line.strip() for line in lines[2:3]] == ["disk full"]
+    assert len(lines) == 4
+    assert [job["last_line"] for job in machine.json("list", "--cluster")["jobs"]] == ["disk full", None]
