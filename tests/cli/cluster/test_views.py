@@ -73,8 +73,13 @@ def test_the_output_of_a_run_on_another_node(machine: Machine) -> None:
     machine.add_claim("me/backup", machine.hour + timedelta(minutes=30), "web3", number=3)
     error = machine.run("logs", "--cluster", "backup", status=1).stderr
     assert error == (
-        "pycrond: the output of 3@web3 is not in the database: on web3, run 'pycrond logs 3'"
-        " (the setting cluster-output copies it)\n"
+        "pycrond: the database has no output of 3@web3: it printed nothing, or its node did not copy it"
+        " (the setting cluster-output); on web3, 'pycrond logs 3' shows what there is\n"
+    )
+    machine.add_claim("me/report", machine.hour, "web3", "running", number=4)
+    assert (
+        "no output of 4@web3: it has not ended; on"
+        in machine.run("logs", "--cluster", "4@web3", status=1).stderr
     )
     assert (
         "several runs are called 3: 3@web3, 3@web2" in machine.run("logs", "--cluster", "3", status=1).stderr
@@ -82,7 +87,7 @@ def test_the_output_of_a_run_on_another_node(machine: Machine) -> None:
     since = (machine.hour - timedelta(minutes=1)).isoformat()
     done = machine.run("logs", "--cluster", "backup", "--since", since)
     assert len(done.stdout.splitlines()) == 2
-    assert "on web3, run" in done.stderr
+    assert "on web3, 'pycrond logs" in done.stderr
 
 
 @pytest.mark.parametrize(
