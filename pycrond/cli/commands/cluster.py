@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--zone", metavar="ZONE", help=about)
     about = "with migrate: days after which rows are deleted"
     parser.add_argument("--keep", type=positive_count, metavar="DAYS", help=about)
+    parser.set_defaults(of_cluster=True)
     add_json(parser, ClusterDocument)
 
 
