@@ -251,7 +251,7 @@ def _failure(status: JobStatus, last: RunRow, now: datetime) -> str:
 
 def _wait(waiting: Sequence[RunRow]) -> str:
     run, more = waiting[0], f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
-    name = f"attempt {run.attempt}" if run.attempt > 1 else f"run {run.id}"
+    name = f"attempt {run.attempt}" if run.attempt > 1 else f"run {run.id}" if run.id else "a run"
     return joined(f"{name}{more} waits", run.reason)
 
 

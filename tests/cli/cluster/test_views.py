@@ -152,3 +152,8 @@ def test_the_last_line_of_a_failed_run_that_was_copied(machine: Machine) -> None
     assert [line.strip() for line in lines[2:3]] == ["disk full"]
     assert len(lines) == 4
     assert [job["last_line"] for job in machine.json("list", "--cluster")["jobs"]] == ["disk full", None]
+
+
+def test_a_fire_that_waits_has_no_number_yet(machine: Machine) -> None:
+    machine.add_claim("me/backup", machine.hour, "web2", "waiting", reason="lock: me/report", took=None)
+    assert machine.run("list", "--cluster").stdout.splitlines()[2].strip() == "a run waits: lock: me/report"
