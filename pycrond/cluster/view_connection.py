@@ -6,10 +6,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pycrond.errors import PycrondError
 from pycrond.text import duration
+
+if TYPE_CHECKING:
+    from pycrond.cluster.schema import Migration
 
 CONNECT_TIMEOUT = 5  # seconds, for each host of the conninfo
 STATEMENT_TIMEOUT = 5  # seconds
@@ -117,8 +120,8 @@ def known_version() -> int:
 
 def migrate(
     conninfo: str, name: str | None, zone: str | None, keep: timedelta | None, new_zone: str
-) -> tuple[int, int]:
-    """Create or convert the tables; return their version before and after. Raises PycrondError.
+) -> "Migration":
+    """Create or convert the tables; return what they were before. Raises PycrondError.
 
     `new_zone` is the zone of a cluster that is created without `zone`.
     """

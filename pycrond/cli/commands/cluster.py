@@ -76,14 +76,17 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> int:
     here = machine.local_zone().name
     new_zone = here if here in available_timezones() else "UTC"  # a rule in a file has no name
     asked = (options.name, options.zone, keep)
-    before, after = view_connection.migrate(conninfo_of(settings), *asked, new_zone)
+    old = view_connection.migrate(conninfo_of(settings), *asked, new_zone)
     with cluster_view(settings) as database:
         cluster = database.cluster()
-    done = f"has version {after}" if before == after else f"created, version {after}"
-    if 0 < before < after:
-        done = f"converted from version {before} to {after}"
+    done = f"have version {old.after}" if old.before == old.after else f"created, version {old.after}"
+    if 0 < old.before < old.after:
+        done = f"converted from version {old.before} to {old.after}"
     days = f"{cluster.keep / 86_400:.0f}"
     print_line(f"cluster {cluster.name}, zone {cluster.zone}, rows kept for {days} d: tables {done}")
+    changes = {"name": (old.name, cluster.name), "zone": (old.zone, cluster.zone)} if old.before else {}
+    if texts := [f"the {what} was {was}" for what, (was, now) in changes.items() if was != now]:
+        print_line(f"changed: {', '.join(texts)}; times of shared jobs depend on it")
     return 0
 
 

@@ -15,7 +15,11 @@ def test_a_cluster_is_created_and_named(machine: Machine, empty_database: str) -
     done = machine.run("cluster", "migrate", *options)
     assert done.stdout == "cluster prod, zone Europe/Berlin, rows kept for 30 d: tables created, version 1\n"
     done = machine.run("cluster", "migrate")
-    assert done.stdout == "cluster prod, zone Europe/Berlin, rows kept for 30 d: tables has version 1\n"
+    assert done.stdout == "cluster prod, zone Europe/Berlin, rows kept for 30 d: tables have version 1\n"
+    done = machine.run("cluster", "migrate", "--name", "x2", "--zone", "UTC")
+    changed = "changed: the name was prod, the zone was Europe/Berlin; times of shared jobs depend on it"
+    assert done.stdout.splitlines()[1:] == [changed]
+    assert machine.run("cluster", "migrate", *options).stdout.count("the name was x2, the zone was UTC") == 1
     assert (
         "unknown time zone" in machine.run("cluster", "migrate", "--zone", "Nowhere", status=1).stderr.lower()
     )
