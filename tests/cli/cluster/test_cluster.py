@@ -77,6 +77,13 @@ def test_the_status_in_one_look(machine: Machine) -> None:
     assert document["problems"] == []
 
 
+def test_labels_are_shown_at_80_columns_beside_the_oldest_claim(machine: Machine) -> None:
+    machine.add_node("web1", labels=("db",))
+    machine.add_claim("me/a", machine.hour, "web1", "running", number=9)
+    headings = machine.run("cluster", "status", COLUMNS="80").stdout.splitlines()[3].split()
+    assert {"OLDEST", "LABELS"} <= {*headings}
+
+
 def test_what_needs_a_person_ends_with_1(machine: Machine) -> None:
     machine.add_node("web1", age=80)
     assert machine.json("cluster", "status", status=1)["problems"] == [
