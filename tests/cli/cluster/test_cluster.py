@@ -136,6 +136,9 @@ def test_errors_are_sentences(machine: Machine, postgres: Postgres) -> None:
     error = machine.run("cluster", "status", status=1, PYCROND_CLUSTER=away).stderr
     assert error.startswith("pycrond: cannot connect to the cluster's database: ")
     assert "secret-word" not in error
+    wrong = "postgresql://me:secret-word@db/x?sslmod=x"
+    error = machine.run("cluster", "status", status=1, PYCROND_CLUSTER=wrong).stderr
+    assert error.endswith('not a connection string of PostgreSQL: invalid URI query parameter: "sslmod"\n')
     postgres.execute("DROP ROLE IF EXISTS visitor")
     postgres.execute("CREATE ROLE visitor LOGIN")
     visitor = machine.conninfo.replace("user=postgres", "user=visitor")
