@@ -18,8 +18,19 @@ from pycrond.sources import files
 
 
 def load_settings(options: argparse.Namespace) -> Settings:
-    """Return the settings for this command: while a daemon runs, those of that daemon, but for flags."""
-    return settle(layers(options).values())
+    """Return the settings for this command: while a daemon runs, those of that daemon, but for flags.
+
+    Raises PycrondError where the command needs the cluster of a daemon whose settings this user may not read.
+    """
+    found = settle(layers(options).values())
+    if getattr(options, "of_cluster", False) and not found.cluster:
+        try:
+            read_recorded_arguments(found.state_dir)
+        except PermissionError as error:
+            raise PycrondError("only root and the daemon's own user may do that") from error
+        except OSError:
+            pass  # no daemon has run here
+    return found
 
 
 def layers(

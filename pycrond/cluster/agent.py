@@ -21,12 +21,9 @@ from pycrond import __version__
 from pycrond.cluster.agent_loop import AgentLoop
 from pycrond.cluster.agent_socket import AgentSocket
 from pycrond.cluster.greeting import Timeline, read_timeline
-from pycrond.cluster.hosts import Hosts
+from pycrond.cluster.hosts import Hosts, refusal
 from pycrond.cluster.node_identity import Identity
 from pycrond.cluster.protocol import Status
-
-NO_CONNINFO = Status("down", "the setting `cluster` is not a connection string of PostgreSQL")
-"""The reason that libpq gives may contain the password."""
 
 
 def read_conninfo(descriptor: int) -> str:
@@ -58,20 +55,21 @@ def main() -> None:
     daemon = AgentSocket(options.socket)
     labels = tuple(filter(None, options.labels.split(",")))
     identity = Identity(options.node, options.ledger, os.uname().nodename, labels, __version__)
+    conninfo = read_conninfo(options.conninfo_fd)
     try:
-        hosts = Hosts(read_conninfo(options.conninfo_fd), options.node)
+        hosts = Hosts(conninfo, options.node)
     except psycopg.ProgrammingError:
-        refuse(daemon)
+        refuse(daemon, Status("down", refusal(conninfo)))
         return
     AgentLoop(daemon, hosts, identity, options.spool, options.timeline).run()
 
 
-def refuse(daemon: AgentSocket) -> None:
+def refuse(daemon: AgentSocket, reason: Status) -> None:
     """Say the reason, and again when asked for a sign of life, until the daemon closes the socket."""
     with daemon:
         messages: object = True
         while messages is not None:
-            daemon.send(NO_CONNINFO)
+            daemon.send(reason)
             select.select([daemon], [], [])
             messages = daemon.receive()
 

@@ -2,7 +2,10 @@
 
 import ipaddress
 
+from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from pycrond.conninfo import without_password
 
 DEFAULTS = {
     "target_session_attrs": "read-write",
@@ -49,6 +52,16 @@ class Hosts:
         """Begin with the host returned last, from now on."""
         self._next = (self._next - 1) % len(self._hosts)
         self._tried = 0
+
+
+def refusal(conninfo: str) -> str:
+    """Return why a text is not a connection string, in libpq's words of the text without its password."""
+    text = "the setting `cluster` is not a connection string of PostgreSQL"
+    try:
+        conninfo_to_dict(without_password(conninfo))
+    except ProgrammingError as error:
+        text += f": {' '.join(str(error).split())}"
+    return text
 
 
 def name_of(host: Parameters) -> str:

@@ -6,7 +6,7 @@ one.
 """
 
 from datetime import timedelta
-from typing import Any, LiteralString
+from typing import Any, LiteralString, NamedTuple
 
 import psycopg
 from psycopg import errors
@@ -90,7 +90,7 @@ OLDEST = 1
 MIGRATE_COMMAND = "pycrond cluster migrate"
 LOCK_TIMEOUT: LiteralString = "SET LOCAL lock_timeout = '5s'"
 DURABLE: LiteralString = "SET LOCAL synchronous_commit = on"
-READ_META: LiteralString = "SELECT version, oldest FROM pycrond.meta FOR UPDATE"
+READ_META: LiteralString = "SELECT version, oldest, cluster, zone FROM pycrond.meta FOR UPDATE"
 WRITE_META: LiteralString = """
     UPDATE pycrond.meta SET version = greatest(version, %s), oldest = greatest(oldest, %s),
         cluster = coalesce(%s, cluster), zone = coalesce(%s, zone), keep = coalesce(%s, keep)
@@ -113,15 +113,24 @@ META: LiteralString = """
 """
 
 
+class Migration(NamedTuple):
+    """The versions of the tables before and after a migration, and the cluster's name and zone before it."""
+
+    before: int
+    after: int
+    name: str
+    zone: str
+
+
 def migrate(
     connection: psycopg.Connection[Any],
     cluster: str | None = None,
     zone: str | None = None,
     keep: timedelta | None = None,
     new_zone: str | None = None,
-) -> tuple[int, int]:
-    """Create the tables, or add what is missing; set what is not None. Return the versions before and after.
-    `new_zone` is the zone of a cluster that is created.
+) -> Migration:
+    """Create the tables, or add what is missing; set what is not None. `new_zone` is the zone of a
+    cluster that is created.
 
     Two at once are harmless. Raises PycrondError; then nothing is changed.
     """
@@ -143,20 +152,20 @@ def _migrate(
     zone: str | None,
     keep: timedelta | None,
     new_zone: str | None,
-) -> tuple[int, int]:
+) -> Migration:
     with connection.transaction():
         connection.execute(LOCK_TIMEOUT)
         connection.execute(DURABLE)
         if connection.execute("SELECT to_regnamespace('pycrond') IS NULL").fetchone() == (True,):
             connection.execute(CREATE)
-        version, oldest = connection.execute(READ_META).fetchall()[0]  # one at a time from here on
+        version, oldest, *names = connection.execute(READ_META).fetchall()[0]  # one at a time from here on
         if oldest > VERSION:
             raise PycrondError(_too_new(version, oldest))
         for migration in MIGRATIONS[version:]:
             connection.execute(migration)
         zone = zone or (None if version else new_zone)
         connection.execute(WRITE_META, (VERSION, OLDEST, cluster, zone, keep))
-    return version, max(version, VERSION)
+    return Migration(version, max(version, VERSION), *names)
 
 
 def check_rights(role: str, database: str, exists: bool, usage: bool, missing: list[str]) -> None:

@@ -69,6 +69,9 @@ OUTPUT = """
     SELECT run::text, string_agg(data, ''::bytea ORDER BY piece) FROM pycrond.outputs
     WHERE run = ANY(%(runs)s::uuid[]) GROUP BY run
 """
+OUTPUT_END = f"""
+    SELECT run, substring(data FROM greatest(1, length(data) - 1023)) FROM ({OUTPUT}) AS whole (run, data)
+"""  # noqa: S608 -- constants
 CONDITIONS = {
     "jobs": "job = ANY(%(jobs)s)",
     "states": "state = ANY(%(states)s)",
@@ -181,3 +184,7 @@ class View:
     def outputs(self, runs: Sequence[str]) -> dict[str, bytes]:
         """Return the end of the output of runs, as far as it was copied, by the run's UUID."""
         return dict(self._connection.execute(OUTPUT, {"runs": [*runs]}).fetchall())
+
+    def last_bytes(self, runs: Sequence[str]) -> dict[str, bytes]:
+        """Return the last 1024 bytes of what `outputs` returns."""
+        return dict(self._connection.execute(OUTPUT_END, {"runs": [*runs]}).fetchall())

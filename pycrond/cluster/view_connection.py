@@ -6,10 +6,13 @@ import socket
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pycrond.errors import PycrondError
 from pycrond.text import duration
+
+if TYPE_CHECKING:
+    from pycrond.cluster.schema import Migration
 
 CONNECT_TIMEOUT = 5  # seconds, for each host of the conninfo
 STATEMENT_TIMEOUT = 5  # seconds
@@ -56,7 +59,7 @@ def connect(conninfo: str, seconds: float | None = None) -> Iterator[Any]:
     except psycopg.Error as error:
         if late.is_set():
             raise PycrondError(f"the database has not answered within {duration(seconds)}") from error
-        raise PycrondError(explain(error, has_connected=has_connected)) from error
+        raise PycrondError(explain(error, conninfo, has_connected=has_connected)) from error
 
 
 @contextlib.contextmanager
@@ -80,11 +83,12 @@ def _end_after(seconds: float, descriptor: int, late: threading.Event) -> Iterat
         connection.close()
 
 
-def explain(error: Any, *, has_connected: bool) -> str:
+def explain(error: Any, conninfo: str, *, has_connected: bool) -> str:
     """Return an error of psycopg as a sentence with a remedy."""
     if type(error).__name__ == "ProgrammingError" and not has_connected:
-        # The error itself may show a password.
-        return "the setting `cluster` is not a connection string of PostgreSQL"
+        from pycrond.cluster import hosts  # noqa: PLC0415 -- it imports psycopg
+
+        return hosts.refusal(conninfo)  # the error itself may show a password
     reason = " ".join((error.diag.message_primary or str(error) or type(error).__name__).split())
     sentence = SENTENCES.get(type(error).__name__)
     if sentence:
@@ -117,8 +121,8 @@ def known_version() -> int:
 
 def migrate(
     conninfo: str, name: str | None, zone: str | None, keep: timedelta | None, new_zone: str
-) -> tuple[int, int]:
-    """Create or convert the tables; return their version before and after. Raises PycrondError.
+) -> "Migration":
+    """Create or convert the tables; return what they were before. Raises PycrondError.
 
     `new_zone` is the zone of a cluster that is created without `zone`.
     """

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from pycrond import settings
+from pycrond.cli import settings_layers
 from pycrond.cli.cluster.access import conninfo_of
 from pycrond.cli.parser import build_parser
 from pycrond.cli.settings_layers import from_environment, from_toml, load_settings
@@ -84,6 +85,24 @@ def test_the_clusters_connection_string(home: Path, monkeypatch: pytest.MonkeyPa
     assert conninfo_of(load_settings(options)) == "host=db password=x"
     monkeypatch.setenv("PYCROND_CLUSTER", "postgresql://u:y@db")
     assert conninfo_of(load_settings(options)) == "postgresql://u:y@db"
+
+
+@pytest.mark.parametrize("command", [("history", "--cluster"), ("cluster", "status")])
+def test_the_cluster_of_another_users_daemon(
+    home: Path, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    options = build_parser().parse_args([*command, "--state-dir", str(home)])
+    assert not load_settings(options).cluster, "no daemon has run here"
+
+    def refused(state_dir: str) -> None:
+        raise PermissionError(13, "Permission denied", state_dir)
+
+    monkeypatch.setattr(settings_layers, "read_recorded_arguments", refused)
+    with pytest.raises(PycrondError, match="only root and the daemon's own user may do that"):
+        load_settings(options)
+    assert locate("--state-dir", str(home)).state_dir == str(home), "list needs no cluster"
+    monkeypatch.setenv("PYCROND_CLUSTER", "host=db")
+    assert load_settings(options).cluster == "host=db"
 
 
 def test_recorded_settings_that_are_not_readable_are_ignored(

@@ -4,7 +4,7 @@ import pytest
 from psycopg import OperationalError
 from psycopg.conninfo import conninfo_to_dict
 
-from pycrond.cluster.hosts import DEFAULTS, Hosts, conninfo_of, name_of
+from pycrond.cluster.hosts import DEFAULTS, Hosts, conninfo_of, name_of, refusal
 from pycrond.cluster.lookup import Lookup
 from tests.conftest import wait_until
 
@@ -49,6 +49,18 @@ def test_given_parameters_are_kept() -> None:
         "client_encoding": "UTF8",
     }
     assert Hosts("service=mine", "one").next().keys() == {"service", "application_name", "client_encoding"}
+
+
+@pytest.mark.parametrize(
+    ("conninfo", "reason"),
+    [
+        ("postgresql://u:se?cret@db/x?sslmod=x", 'invalid URI query parameter: "sslmod"'),
+        ("host=db password='se cret' foo=x", 'invalid connection option "foo"'),
+        ("password=se cret", 'missing "=" after "*****" in connection info string'),
+    ],
+)
+def test_the_word_that_is_wrong_is_named_and_no_password(conninfo: str, reason: str) -> None:
+    assert refusal(conninfo) == f"the setting `cluster` is not a connection string of PostgreSQL: {reason}"
 
 
 def test_addresses() -> None:

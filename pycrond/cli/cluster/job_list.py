@@ -15,7 +15,7 @@ from pycrond.cli.render import formatting, job_table, table, terminal
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.table import StyledLine, TableColumn
 from pycrond.cluster.view_rows import ClaimRow, PassedRow
-from pycrond.jobs.run import State
+from pycrond.jobs.run import BAD_ENDS, State
 from pycrond.settings import Settings
 from pycrond.text import counted
 
@@ -50,12 +50,14 @@ def read(settings: Settings, now: datetime) -> SharedJobs:
         for gap in view.passed_since(walls):
             passed.setdefault(gap.job, []).append(gap)
         recent = view.jobs_since(view.now() - DAY)
+        ends = view.last_bytes([row.run for row in last.values() if row.state in BAD_ENDS])
     jobs = [
         _with_claims(
             status,
             last.get(status.job.key),
             open_claims.get(status.job.key, []),
             passed.get(status.job.key, []),
+            ends,
         )
         for status in local
     ]
@@ -65,9 +67,13 @@ def read(settings: Settings, now: datetime) -> SharedJobs:
 
 
 def _with_claims(
-    status: JobStatus, last: ClaimRow | None, open_claims: Sequence[ClaimRow], passed: Sequence[PassedRow]
+    status: JobStatus,
+    last: ClaimRow | None,
+    open_claims: Sequence[ClaimRow],
+    passed: Sequence[PassedRow],
+    ends: Mapping[str, bytes],
 ) -> JobStatus:
-    """Return the status with the runs of the cluster in place of this machine's."""
+    """Return the status with the runs of the cluster in place of this machine's; `ends` is copied output."""
     fires = {row.state: row.fires for row in passed}
     latest = max(passed, key=lambda row: row.latest, default=None)
     skipped, missed = fires.get(State.SKIPPED, 0), fires.get(State.MISSED, 0)
@@ -78,8 +84,10 @@ def _with_claims(
         last=as_run(last) if last else None,
         pause=status.pause,
         waiting=tuple(as_run(row) for row in open_claims if row.state == State.WAITING),
+        last_line=formatting.last_line(ends.get(last.run, b"")) if last else None,
         standing=NO_STANDING._replace(key=status.job.key, skipped=skipped, missed=missed),
         passed=as_passed(latest) if latest else None,
+        has_output=False,
     )
 
 

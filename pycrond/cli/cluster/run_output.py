@@ -76,7 +76,10 @@ def absence(claim: ClaimRow) -> str:
     if claim.started is None:
         return f"{claim.job} did not start on {claim.node}: {formatting.joined(claim.state, claim.reason)}"
     words = str(claim.number) if claim.number else claim.job
+    why = "it printed nothing, or its node did not copy it (the setting cluster-output)"
+    if claim.ended is None:
+        why = "it has not ended"
     return (
-        f"the output of {claim.label or claim.job} is not in the database: on {claim.node},"
-        f" run 'pycrond logs {words}' (the setting cluster-output copies it)"
+        f"the database has no output of {claim.label or claim.job}: {why};"
+        f" on {claim.node}, 'pycrond logs {words}' shows what there is"
     )

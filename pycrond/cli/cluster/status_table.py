@@ -47,7 +47,7 @@ def _columns(facts: StatusFacts) -> Sequence[TableColumn]:
         TableColumn("NODE", [Cell(node.name) for node in nodes], least=20),
         TableColumn("STATE", [Cell(state_of(node), KINDS[node.state]) for node in nodes]),
         TableColumn("SEEN", [Cell(f"{duration(max(0, round(node.age)))} ago") for node in nodes], right=True),
-        TableColumn("CLOCK", [Cell(_signed(node.offset_ms)) for node in nodes], rank=3, right=True),
+        TableColumn("CLOCK", [Cell(_signed(node.offset_ms)) for node in nodes], rank=5, right=True),
         TableColumn("SKEW", [Cell(_signed(facts.skew_ms(node))) for node in nodes], rank=2, right=True),
         TableColumn(
             "CLAIMS/MIN", [Cell(str(facts.claims.get(node.name, 0))) for node in nodes], rank=1, right=True
@@ -56,7 +56,7 @@ def _columns(facts: StatusFacts) -> Sequence[TableColumn]:
         TableColumn("OLDEST", [Cell(_time(facts.oldest_open(node.name))) for node in nodes], rank=2),
         TableColumn("JOBS", [_jobs(facts, node) for node in nodes], rank=1),
         TableColumn("PYCROND", [Cell(node.version) for node in nodes], rank=4),
-        TableColumn("LABELS", [Cell(",".join(node.labels)) for node in nodes], rank=5, least=12),
+        TableColumn("LABELS", [Cell(",".join(node.labels)) for node in nodes], rank=3, least=12),
     ]
 
 

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--zone", metavar="ZONE", help=about)
     about = "with migrate: days after which rows are deleted"
     parser.add_argument("--keep", type=positive_count, metavar="DAYS", help=about)
+    parser.set_defaults(of_cluster=True)
     add_json(parser, ClusterDocument)
 
 
@@ -76,14 +77,17 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> int:
     here = machine.local_zone().name
     new_zone = here if here in available_timezones() else "UTC"  # a rule in a file has no name
     asked = (options.name, options.zone, keep)
-    before, after = view_connection.migrate(conninfo_of(settings), *asked, new_zone)
+    old = view_connection.migrate(conninfo_of(settings), *asked, new_zone)
     with cluster_view(settings) as database:
         cluster = database.cluster()
-    done = f"has version {after}" if before == after else f"created, version {after}"
-    if 0 < before < after:
-        done = f"converted from version {before} to {after}"
+    done = f"have version {old.after}" if old.before == old.after else f"created, version {old.after}"
+    if 0 < old.before < old.after:
+        done = f"converted from version {old.before} to {old.after}"
     days = f"{cluster.keep / 86_400:.0f}"
     print_line(f"cluster {cluster.name}, zone {cluster.zone}, rows kept for {days} d: tables {done}")
+    changes = {"name": (old.name, cluster.name), "zone": (old.zone, cluster.zone)} if old.before else {}
+    if texts := [f"the {what} was {was}" for what, (was, now) in changes.items() if was != now]:
+        print_line(f"changed: {', '.join(texts)}; times of shared jobs depend on it")
     return 0
 
 

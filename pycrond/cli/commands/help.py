@@ -25,7 +25,7 @@ def run(options: argparse.Namespace) -> int:
         _print_overview(settings)
         return 0
     word = options.word.lower()
-    name = word.removesuffix("=").removeprefix("pycrond_").replace("_", "-")
+    name = word.removesuffix("=").removeprefix("pycrond_").removeprefix("--").replace("_", "-")
     if word in COMMANDS:
         parse([word, "--help"])  # prints and exits
     elif name in TEXTS:
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         print_line(f"{settings[name].flag}, {settings[name].variable}    (a setting)")
         print_text(_wrapped(settings[name].help))
     else:
-        hint = suggestion(name, [*COMMANDS, *TEXTS, *settings]) or "; see 'pycrond help'"
+        hint = suggestion(name, {**COMMANDS, **TEXTS, **settings}) or "; see 'pycrond help'"
         raise PycrondError(f"'{options.word}' is no command, option or setting{hint}")
     return 0
 

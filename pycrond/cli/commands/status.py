@@ -3,6 +3,7 @@
 import argparse
 import time
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any
 
 from pycrond import clock
@@ -19,6 +20,7 @@ from pycrond.cli.not_loaded import unloaded_changes
 from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import job_table, terminal
 from pycrond.cli.render.disk import disk_lines, size, waiting
+from pycrond.cli.render.formatting import moment
 from pycrond.cli.settings_layers import load_settings
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.ledger.rows import ExpectedRow
@@ -132,18 +134,23 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
     if kept := answer.get("retention"):
         yield from _retention_lines(kept)
     if node := answer.get("cluster"):
-        yield from _node_lines(node)
+        yield from node_lines(node, terminal.here())
     if answer.get("alarms") or answer.get("dropped_alarms"):
         yield f"alarms: {answer['alarms']} not yet delivered, {answer.get('dropped_alarms', 0)} dropped"
 
 
-def _node_lines(node: dict[str, Any]) -> Iterator[str]:
-    """Yield the state of this machine in its cluster."""
+def node_lines(node: dict[str, Any], now: datetime) -> Iterator[str]:
+    """Yield the state of this machine in its cluster; of the other nodes, what the database had last."""
     detail = f" ({node['detail']})" if node["detail"] else ""
     name = node["name"] or "not reached yet"
     yield f"cluster {name}: node {node['node']}, database {node['state']}{detail}"
     draining = ", this one is draining" if node["draining"] else ""
-    yield f"    {node['alive']} of {counted(node['nodes'], 'node')} alive{draining}"
+    nodes = f"{node['alive']} of {counted(node['nodes'], 'node')} alive{draining}"
+    if node["away_s"]:
+        since = moment(now.timestamp() - node["away_s"], now)
+        yield f"    database not reached since {since}{f', before that {nodes}' if node['nodes'] else ''}"
+    else:
+        yield f"    {nodes}"
     if node["undecided"] or node["untold"]:
         yield f"    {counted(node['undecided'], 'fire')} undecided, {node['untold']} not yet acknowledged"
 

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     typed = moment(options.time, clock.now(), zone)
     minute = typed.at.replace(second=0, microsecond=0)
     checks = describe.checks(schedule, typed.wall)
-    due = any(fire.at == minute for fire in fire_times(schedule, zone, minute, minute + MINUTE))
+    due = _is_due(job, minute)
     runs = as_present(reader, settings, reader.at(job.key, minute.timestamp()))
     if options.json:
         print_json(_document(job, minute, checks, runs, due=due))
@@ -53,12 +53,40 @@ def run(options: argparse.Namespace) -> int:
         print_line(rule)
     print_line("It is due then." if due else "It is not due then.")
     _print_runs(runs, minute, due=due)
+    if not runs and (hint := _other_reading(reader, job, options, minute, due=due)):
+        print_line(hint)
     if node := _other_node(runs):
         print_line(f"Node {node} has it; how it ended there: pycrond history --cluster {options.job}")
     standing = reader.standings([job.key]).get(job.key)
     if standing and standing.failing_since is not None:
         print_line(f"The job is {failing(standing.failing_since, standing.failures, terminal.here())}.")
     return 0
+
+
+def _is_due(job: JobRow, minute: datetime) -> bool:
+    schedule = codec.decode_schedule(job.canonical or "")
+    fires = fire_times(schedule, machine.load_zone(job.zone), minute, minute + MINUTE)
+    return any(fire.at == minute for fire in fires)
+
+
+def _other_reading(
+    reader: Reader, job: JobRow, options: argparse.Namespace, minute: datetime, *, due: bool
+) -> str | None:
+    """Return a hint to the time that was typed in the terminal's zone, as `history` shows times, where
+    there is more at that time; `minute` is the one in the zone of the job.
+    """
+    try:
+        own = machine.local_zone()
+        other = moment(options.time, clock.now(), own).at.replace(second=0, microsecond=0)
+    except PycrondError:  # a TZ that is a rule, not a name, or the last day of all
+        return None
+    has_run = bool(reader.at(job.key, other.timestamp()))
+    if other == minute or not (has_run or (_is_due(job, other) and not due)):
+        return None
+    there = machine.load_zone(job.zone).local(other)
+    what = "the ledger has it" if has_run else "it is due then"
+    times = f"{own.local(other):%H:%M %Z}, by this terminal's clock, is {there:%H:%M %Z}"
+    return f"{times}, and {what}: pycrond why {options.job} {there:%Y-%m-%dT%H:%M}"
 
 
 def _other_node(runs: Sequence[RunRow]) -> str | None:

@@ -35,6 +35,8 @@ class JobStatus(NamedTuple):
     passed: RunRow | None = None
     """The latest fires that were skipped or missed since the last run began."""
     overdue: ExpectedRow | None = None
+    has_output: bool = True
+    """Its runs' output is here, so that a run without a last line printed nothing."""
 
     @property
     def has_failed(self) -> bool:

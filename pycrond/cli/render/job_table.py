@@ -188,7 +188,8 @@ def _standing_remarks(status: JobStatus, now: datetime) -> Iterator[Cell]:
 def _run_remarks(status: JobStatus, now: datetime) -> Iterator[Cell]:
     if status.last and status.last.state in BAD_ENDS:
         why = _failure(status, status.last, now)
-        yield Cell(why or "it printed nothing", "bad" if why else "dim")
+        if why or status.has_output:
+            yield Cell(why or "it printed nothing", "bad" if why else "dim")
     if status.running and status.median_s is not None:
         took = now.timestamp() - min(map(start_of, status.running))
         if took > max(SLOW_S, SLOW_FACTOR * status.median_s):
@@ -250,7 +251,7 @@ def _failure(status: JobStatus, last: RunRow, now: datetime) -> str:
 
 def _wait(waiting: Sequence[RunRow]) -> str:
     run, more = waiting[0], f" and {len(waiting) - 1} more" if len(waiting) > 1 else ""
-    name = f"attempt {run.attempt}" if run.attempt > 1 else f"run {run.id}"
+    name = f"attempt {run.attempt}" if run.attempt > 1 else f"run {run.id}" if run.id else "a run"
     return joined(f"{name}{more} waits", run.reason)
 
 

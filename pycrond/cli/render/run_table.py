@@ -53,7 +53,8 @@ def lay_out(columns: Sequence[TableColumn], width: int) -> list[StyledLine]:
 
 
 def grouped(runs: Iterable[RunRow]) -> list[RunRow]:
-    """Return a row for each series of runs of a job that ended equally; the newest first, as `runs` are.
+    """Return a row for each series of runs of a job that ended equally, for the same reason; the newest
+    first, as `runs` are.
 
     A row has the first and the last fire time and the number of runs, and else what the newest run has.
     """
@@ -61,7 +62,7 @@ def grouped(runs: Iterable[RunRow]) -> list[RunRow]:
     places: dict[str, int] = {}
     for run in runs:
         place = places.get(run.key)
-        if place is None or run.state in OPEN or ending(groups[place]) != ending(run):
+        if place is None or run.state in OPEN or _end(groups[place]) != _end(run):
             places[run.key] = len(groups)
             groups.append(run)
             continue
@@ -70,6 +71,11 @@ def grouped(runs: Iterable[RunRow]) -> list[RunRow]:
         last = max(newest.until or newest.fire, run.until or run.fire)
         groups[place] = newest._replace(fire=min(newest.fire, run.fire), until=last, folded=number)
     return groups
+
+
+def _end(run: RunRow) -> tuple[Cell, str]:
+    """Return how a run ended, and the word for its reason."""
+    return ending(run), run.reason.partition(":")[0]
 
 
 def _took(run: RunRow, now: datetime) -> float | None:

@@ -15,7 +15,11 @@ def test_a_cluster_is_created_and_named(machine: Machine, empty_database: str) -
     done = machine.run("cluster", "migrate", *options)
     assert done.stdout == "cluster prod, zone Europe/Berlin, rows kept for 30 d: tables created, version 1\n"
     done = machine.run("cluster", "migrate")
-    assert done.stdout == "cluster prod, zone Europe/Berlin, rows kept for 30 d: tables has version 1\n"
+    assert done.stdout == "cluster prod, zone Europe/Berlin, rows kept for 30 d: tables have version 1\n"
+    done = machine.run("cluster", "migrate", "--name", "x2", "--zone", "UTC")
+    changed = "changed: the name was prod, the zone was Europe/Berlin; times of shared jobs depend on it"
+    assert done.stdout.splitlines()[1:] == [changed]
+    assert machine.run("cluster", "migrate", *options).stdout.count("the name was x2, the zone was UTC") == 1
     assert (
         "unknown time zone" in machine.run("cluster", "migrate", "--zone", "Nowhere", status=1).stderr.lower()
     )
@@ -73,6 +77,13 @@ def test_the_status_in_one_look(machine: Machine) -> None:
     assert document["problems"] == []
 
 
+def test_labels_are_shown_at_80_columns_beside_the_oldest_claim(machine: Machine) -> None:
+    machine.add_node("web1", labels=("db",))
+    machine.add_claim("me/a", machine.hour, "web1", "running", number=9)
+    headings = machine.run("cluster", "status", COLUMNS="80").stdout.splitlines()[3].split()
+    assert {"OLDEST", "LABELS"} <= {*headings}
+
+
 def test_what_needs_a_person_ends_with_1(machine: Machine) -> None:
     machine.add_node("web1", age=80)
     assert machine.json("cluster", "status", status=1)["problems"] == [
@@ -125,6 +136,9 @@ def test_errors_are_sentences(machine: Machine, postgres: Postgres) -> None:
     error = machine.run("cluster", "status", status=1, PYCROND_CLUSTER=away).stderr
     assert error.startswith("pycrond: cannot connect to the cluster's database: ")
     assert "secret-word" not in error
+    wrong = "postgresql://me:secret-word@db/x?sslmod=x"
+    error = machine.run("cluster", "status", status=1, PYCROND_CLUSTER=wrong).stderr
+    assert error.endswith('not a connection string of PostgreSQL: invalid URI query parameter: "sslmod"\n')
     postgres.execute("DROP ROLE IF EXISTS visitor")
     postgres.execute("CREATE ROLE visitor LOGIN")
     visitor = machine.conninfo.replace("user=postgres", "user=visitor")

@@ -73,8 +73,13 @@ def test_the_output_of_a_run_on_another_node(machine: Machine) -> None:
     machine.add_claim("me/backup", machine.hour + timedelta(minutes=30), "web3", number=3)
     error = machine.run("logs", "--cluster", "backup", status=1).stderr
     assert error == (
-        "pycrond: the output of 3@web3 is not in the database: on web3, run 'pycrond logs 3'"
-        " (the setting cluster-output copies it)\n"
+        "pycrond: the database has no output of 3@web3: it printed nothing, or its node did not copy it"
+        " (the setting cluster-output); on web3, 'pycrond logs 3' shows what there is\n"
+    )
+    machine.add_claim("me/report", machine.hour, "web3", "running", number=4)
+    assert (
+        "no output of 4@web3: it has not ended; on"
+        in machine.run("logs", "--cluster", "4@web3", status=1).stderr
     )
     assert (
         "several runs are called 3: 3@web3, 3@web2" in machine.run("logs", "--cluster", "3", status=1).stderr
@@ -82,7 +87,7 @@ def test_the_output_of_a_run_on_another_node(machine: Machine) -> None:
     since = (machine.hour - timedelta(minutes=1)).isoformat()
     done = machine.run("logs", "--cluster", "backup", "--since", since)
     assert len(done.stdout.splitlines()) == 2
-    assert "on web3, run" in done.stderr
+    assert "on web3, 'pycrond logs" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -134,3 +139,21 @@ def test_fires_that_were_passed_over_since_the_last_run(machine: Machine) -> Non
     assert lines[2] == "    skipped 2 times since: no-node"
     backup, report = machine.json("list", "--cluster")["jobs"]
     assert (backup["skipped_since"], report["skipped_since"]) == (2, 0)
+
+
+def test_the_last_line_of_a_failed_run_that_was_copied(machine: Machine) -> None:
+    """Of a run whose output was not copied, it is not known whether it printed anything."""
+    for job in ("me/backup", "me/report"):
+        run = machine.add_claim(job, machine.hour, "web2", "failed", number=3, status=3)
+        if job == "me/backup":
+            for piece, data in enumerate((b"x" * 2000 + b"\ndisk ", b"full\n\n")):
+                machine.execute("INSERT INTO pycrond.outputs VALUES (%s, %s, %s)", run, piece, data)
+    lines = machine.run("list", "--cluster").stdout.splitlines()
+    assert [line.strip() for line in lines[2:3]] == ["disk full"]
+    assert len(lines) == 4
+    assert [job["last_line"] for job in machine.json("list", "--cluster")["jobs"]] == ["disk full", None]
+
+
+def test_a_fire_that_waits_has_no_number_yet(machine: Machine) -> None:
+    machine.add_claim("me/backup", machine.hour, "web2", "waiting", reason="lock: me/report", took=None)
+    assert machine.run("list", "--cluster").stdout.splitlines()[2].strip() == "a run waits: lock: me/report"

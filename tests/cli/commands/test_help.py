@@ -50,9 +50,16 @@ def test_a_setting(capsys: pytest.CaptureFixture[str], word: str) -> None:
     assert "MiB of output" in text
 
 
+def test_a_setting_whose_name_is_that_of_a_command_too(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["help", "--", "--cluster"]) == 0
+    assert capsys.readouterr().out.startswith("--cluster, PYCROND_CLUSTER    (a setting)\n")
+
+
 def test_an_unknown_word_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["help", "timout"]) == 1
     assert "did you mean 'timeout'" in capsys.readouterr().err
+    assert main(["help", "clustr"]) == 1
+    assert "; did you mean 'cluster'?" in capsys.readouterr().err, "a command and a setting"
     assert main(["help", "qqq"]) == 1
     assert "; see 'pycrond help'" in capsys.readouterr().err
 

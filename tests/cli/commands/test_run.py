@@ -512,6 +512,8 @@ def test_a_users_daemon_refuses_other_users(system: System) -> None:
         ["resume", "work"],
         ["list"],
         ["logs"],
+        ["history", "--cluster"],
+        ["cluster", "status"],
     ):
         printed = system.as_user(ALICE, *order, status=1)
         assert printed == "pycrond: only root and the daemon's own user may do that\n"

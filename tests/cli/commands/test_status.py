@@ -6,9 +6,11 @@ import signal
 import stat
 import subprocess
 import time
+from datetime import UTC, datetime
 
 import pytest
 
+from pycrond.cli.commands.status import node_lines
 from tests.conftest import SCRIPT, Crond, fill_queue
 
 pytestmark = pytest.mark.daemon
@@ -46,3 +48,27 @@ def test_a_check_answers_whatever_the_daemon_does(crond: Crond) -> None:
         assert "the daemon does not answer: it hangs or is stopped" in lists.communicate(timeout=20)[0]
     assert done.stdout.startswith("not healthy: pycrond has not answered for ")
     crond.run("status", "--check")
+
+
+@pytest.mark.parametrize(
+    ("away_s", "nodes", "line"),
+    [
+        (0, 2, "2 of 2 nodes alive"),
+        (105, 2, "database not reached since 09:13, before that 2 of 2 nodes alive"),
+        (105, 0, "database not reached since 09:13"),
+    ],
+)
+def test_numbers_of_nodes_while_the_database_is_not_reached(away_s: int, nodes: int, line: str) -> None:
+    node = {
+        "node": "web1",
+        "name": "prod",
+        "state": "down" if away_s else "idle",
+        "detail": None,
+        "draining": False,
+        "away_s": away_s,
+        "nodes": nodes,
+        "alive": nodes,
+        "undecided": 0,
+        "untold": 0,
+    }
+    assert [*node_lines(node, datetime(2026, 11, 29, 9, 15, tzinfo=UTC))][1:] == [f"    {line}"]

@@ -398,6 +398,15 @@ def test_series_of_runs_that_ended_equally_are_one_row() -> None:
     assert "02:40–02:59  backup  ok ×20" in lines[1]
 
 
+def test_a_row_stands_only_for_runs_with_the_same_reason() -> None:
+    reasons = ["no-database: no answer", "elsewhere: web2 has it", "elsewhere: web3 has it", "elsewhere"]
+    skipped = [
+        run(9 - at, ago(minutes=at), "skipped")._replace(reason=reason) for at, reason in enumerate(reasons)
+    ]
+    rows = run_table.grouped(skipped)
+    assert [(row.id, row.folded, row.reason) for row in rows] == [(9, None, reasons[0]), (8, 3, reasons[1])]
+
+
 def test_runs_that_go_on_and_rows_that_stand_for_several_runs_in_series() -> None:
     assert run_table.grouped([RUNS[0], RUNS[0]._replace(id=24)]) == [RUNS[0], RUNS[0]._replace(id=24)]
     (row,) = run_table.grouped([RUNS[-1], RUNS[-1]._replace(id=5, fire=ago(days=101), until=ago(days=100.1))])
