@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pwd
 import signal
 import socket
 import subprocess
@@ -32,6 +33,8 @@ pytest_plugins = [
     *("tests.support.postgres", "tests.support.agent"),
 ]
 SCRIPT = os.path.join(os.path.dirname(sys.executable), "pycrond")
+ME = pwd.getpwuid(os.geteuid()).pw_name
+"""The user of the tests, whose jobs a daemon runs: root or another one."""
 CGROUP_REMOVAL_TIME = 5.0  # seconds
 KINDS = {"silent_loop": "process", "crond": "daemon"}
 """The kind of a test that uses such a fixture and names no kind itself."""

@@ -12,6 +12,7 @@ from pycrond import clock
 from pycrond.ledger import alarms
 from pycrond.ledger.rows import run_json
 from pycrond.output import spool
+from tests.conftest import ME
 from tests.support.loop import Loop
 from tests.support.smtpd import Smtpd
 from tests.support.web import Web
@@ -103,7 +104,7 @@ def test_mail_that_a_server_rejects_for_good_is_logged(loop: Loop, smtpd: Smtpd)
     smtpd.answer("RCPT", "550 nobody of that name")
     loop.begin("MAILTO=ops@example.org\n#: name=job\n1 12 * * * echo x\n")
     loop.minutes(1)
-    loop.until(lambda: any("mail of root/job failed" in text for text in loop.log.details("ALARM")))
+    loop.until(lambda: any(f"mail of {ME}/job failed" in text for text in loop.log.details("ALARM")))
     assert is_quiet(loop)
 
 
@@ -169,7 +170,7 @@ def test_a_hook_runs_at_the_first_failure_and_at_the_recovery(loop: Loop) -> Non
     assert events(loop) == ["failure failed 7", "recovery succeeded 0"]
     first = documents(loop)[0]
     assert (first["event"], first["exit_status"], first["fire"]) == ("failure", 7, "2025-06-10T12:02:00Z")
-    assert (first["name"], first["line"], first["key"]) == ("job", 3, "root/job")
+    assert (first["name"], first["line"], first["key"]) == ("job", 3, f"{ME}/job")
     assert first["file"].endswith("/jobs")
     assert first["command"].startswith("case ")
 
@@ -285,7 +286,7 @@ def test_a_failure_whose_retry_is_skipped_raises_the_alarm(loop: Loop, options: 
     loop.begin(f"#: name=job on-failure='{HOOK}' retries=1 retry-delay=60s{options}\n1 12 * * * exit 5\n")
     loop.minutes(1)
     loop.until(lambda: len(loop.runs()) == 2)
-    loop.daemon.subsystems.scheduler.pauses.pause(["root/job"], None, "", clock.now())
+    loop.daemon.subsystems.scheduler.pauses.pause([f"{ME}/job"], None, "", clock.now())
     loop.minutes(2)
     loop.until(lambda: is_quiet(loop) and events(loop) == ["failure failed "])
     assert loop.query("SELECT failing_since NOT NULL FROM health") == [(1,)]
@@ -308,7 +309,7 @@ def test_a_hook_that_fails_or_prints_too_much_is_logged(loop: Loop) -> None:
     )
     loop.minutes(1)
     loop.until(lambda: is_quiet(loop) and len(loop.log.details("ALARM")) == 2)
-    assert "on-failure of root/job failed: exit status 9: no route" in loop.log.details("ALARM")
+    assert f"on-failure of {ME}/job failed: exit status 9: no route" in loop.log.details("ALARM")
 
 
 def test_the_hook_of_a_killed_run_is_not_killed(loop: Loop) -> None:
@@ -447,7 +448,7 @@ def test_a_removed_job_becomes_overdue_if_its_success_is_expected(loop: Loop) ->
     loop.begin()
     loop.until(lambda: loop.log.details("OVERDUE"))
     (message,) = loop.log.details("OVERDUE")
-    assert message.startswith("root/job: no success for 10 m, last 2025-06-10 12:05")
+    assert message.startswith(f"{ME}/job: no success for 10 m, last 2025-06-10 12:05")
     assert message.endswith("and the job is gone")
 
 
@@ -482,7 +483,9 @@ def test_a_job_that_succeeds_at_each_fire_time_is_never_overdue(loop: Loop) -> N
     loop.reload()
     loop.minutes(3)
     loop.until(
-        lambda: {text.partition(":")[0] for text in loop.log.details("OVERDUE")} == {"root/each", "root/late"}
+        lambda: (
+            {text.partition(":")[0] for text in loop.log.details("OVERDUE")} == {f"{ME}/each", f"{ME}/late"}
+        )
     )
 
 

@@ -121,7 +121,7 @@ class Attack:
         shared = sum(kind != "every" for kind in self.jobs.values())
         expected = shared * (self.last - self.first + 1)
         counted = "SELECT count(*) FILTER (WHERE ended IS NOT NULL), count(*) FILTER (WHERE ended IS NULL)"
-        counted += " FROM pycrond.claims WHERE wall BETWEEN %s AND %s AND job NOT LIKE 'root/plain9_0000'"
+        counted += " FROM pycrond.claims WHERE wall BETWEEN %s AND %s AND job NOT LIKE '%%/plain9_0000'"
         ((over, is_open),) = self.servers.execute(counted, self.first, self.last)
         return bool(over >= expected and not is_open and time.time() > self.last * 60 + 15)
 

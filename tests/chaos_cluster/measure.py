@@ -16,6 +16,7 @@ from tests.chaos_cluster.figures import lateness
 from tests.chaos_cluster.kinds import KINDS
 from tests.chaos_cluster.node import Node
 from tests.chaos_cluster.tally import Run
+from tests.conftest import ME
 from tests.support import command_server
 
 KILLED_BEFORE = 5.0  # seconds before the minute: the others do not know yet
@@ -50,7 +51,7 @@ def _measure(cluster: Attack, minutes: int) -> None:
     runs = [run for wall, node in deaths.items() for run in _first_fires_of(node, wall, cluster)]
     print(f"the preferred node was killed {KILLED_BEFORE:.0f} s before: {lateness(runs)}")
     expected = sum(
-        _preferred(f"root/{job}", wall, cluster) == node.name
+        _preferred(f"{ME}/{job}", wall, cluster) == node.name
         for wall, node in deaths.items()
         for job, kind in cluster.jobs.items()
         if not KINDS[kind].is_every
@@ -92,7 +93,7 @@ def _first_fires_of(node: Node, wall: int, cluster: Attack) -> list[Run]:
         for run in runs
         if run.wall == wall
         and not KINDS[cluster.jobs[run.job]].is_every
-        and _preferred(f"root/{run.job}", wall, cluster) == node.name
+        and _preferred(f"{ME}/{run.job}", wall, cluster) == node.name
     ]
 
 

@@ -7,7 +7,7 @@ from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import StandingRow
 from tests.cluster.conftest import MakeNode, start, wait_for
 from tests.cluster.test_daemons import are_decided, outcomes
-from tests.conftest import Crond
+from tests.conftest import ME, Crond
 
 HOOK = "echo $PYCROND_EVENT >>$PYCROND_STATE_DIR/hooks"
 CRONTAB = """\
@@ -38,7 +38,7 @@ def last_success(node: Crond, name: str) -> float:
 def standing(node: Crond, name: str) -> StandingRow:
     reader = Reader(str(node.state))
     try:
-        return reader.standings().get(f"root/{name}", NO_STANDING)
+        return reader.standings().get(f"{ME}/{name}", NO_STANDING)
     finally:
         reader.close()
 

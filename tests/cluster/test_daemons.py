@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 
 from tests.cluster.conftest import MakeNode, start, wait_for
-from tests.conftest import Crond, wait_until
+from tests.conftest import ME, Crond, wait_until
 from tests.support import proc
 from tests.support.postgres import Postgres, execute
 
@@ -66,7 +66,7 @@ def test_each_job_runs_where_it_may(make_node: MakeNode, database: str, tmp_path
     assert len((tmp_path / "tally").read_text().splitlines()) == 1
     wait_for(lambda: all(state not in {"claimed", "running"} for _, _, state, _ in rows(database)), *nodes)
     verdicts = {job: (node, state, reason) for job, node, state, reason in rows(database)}
-    winner = verdicts["root/shared"][0]
+    winner = verdicts[f"{ME}/shared"][0]
     for node in nodes:
         is_winner = node.environment["PYCROND_NODE"] == winner
         assert outcomes(node, "shared") == [("succeeded", "") if is_winner else ("skipped", "elsewhere")]
@@ -77,14 +77,14 @@ def test_each_job_runs_where_it_may(make_node: MakeNode, database: str, tmp_path
     assert len((tmp_path / "one").read_text().splitlines()) == 1
     assert len((tmp_path / "each").read_text().splitlines()) == 2
     assert outcomes(c, "each-db") == [("skipped", "elsewhere")]
-    assert verdicts["root/nowhere"][1:] == ("skipped", "no-node")
+    assert verdicts[f"{ME}/nowhere"][1:] == ("skipped", "no-node")
 
     # A node that is draining claims nothing; the others share the fires.
-    assert {verdicts[f"root/j{number}"][0] for number in range(20)} == {"a", "b"}
+    assert {verdicts[f"{ME}/j{number}"][0] for number in range(20)} == {"a", "b"}
 
     # One run at a time holds a lock of the cluster.
     assert not (tmp_path / "fault").exists()
-    assert [verdicts[f"root/lock{number}"][1] for number in range(4)] == ["succeeded"] * 4
+    assert [verdicts[f"{ME}/lock{number}"][1] for number in range(4)] == ["succeeded"] * 4
     assert execute(database, "SELECT name FROM pycrond.locks") == []
 
 
@@ -123,7 +123,7 @@ def test_a_daemon_that_dies_between_claim_and_start_starts_the_run_once(
     os.kill(node.pid, signal.SIGKILL)
     wait_for(lambda: are_decided([node], "shared"), node)
     assert outcomes(node, "shared") == [("succeeded", "")]
-    wait_for(lambda: rows(database) == [("root/shared", "a", "succeeded", "")], node)
+    wait_for(lambda: rows(database) == [(f"{ME}/shared", "a", "succeeded", "")], node)
     assert len((tmp_path / "tally").read_text().splitlines()) == 1
     node.run("audit")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.cluster.conftest import MakeNode, start, wait_for
 from tests.cluster.test_daemons import are_decided, outcomes, rows
-from tests.conftest import Crond, alive, wait_until
+from tests.conftest import ME, Crond, alive, wait_until
 from tests.support.postgres import execute
 
 CRONTAB = """\
@@ -61,10 +61,10 @@ def test_orders_and_a_reload_between_the_claim_and_the_minute(
     def told() -> dict[object, object]:
         return {job: (state, reason) for job, state, reason in rows(database, "job, state, reason")}
 
-    wait_for(lambda: told()["root/again"] == ("succeeded", ""), *nodes)
-    assert told()["root/killed"] == ("killed", "kill")
-    assert told()["root/paused"] == ("skipped", "paused")
-    assert "root/manual" not in told()
+    wait_for(lambda: told()[f"{ME}/again"] == ("succeeded", ""), *nodes)
+    assert told()[f"{ME}/killed"] == ("killed", "kill")
+    assert told()[f"{ME}/paused"] == ("skipped", "paused")
+    assert f"{ME}/manual" not in told()
     assert execute(database, "SELECT name FROM pycrond.locks WHERE name LIKE '%%again'") == []
     other = next(node for node in nodes if outcomes(node, "within") == [("skipped", "elsewhere")])
     winner = next(node for node in nodes if node is not other)
@@ -102,5 +102,5 @@ def stop_while_a_job_runs(nodes: Sequence[Crond], database: str, tmp_path: Path)
     wait_for(lambda: execute(database, beats, name) > before, *nodes)
     (tmp_path / "end").touch()
     wait_until(lambda: not alive(pid))
-    assert ("root/long", name, "succeeded", "") in rows(database)
+    assert (f"{ME}/long", name, "succeeded", "") in rows(database)
     assert execute(database, "SELECT name FROM pycrond.locks") == []

@@ -8,6 +8,7 @@ import pytest
 
 from pycrond.cluster import agent_state
 from pycrond.cluster.protocol import Ask, Confirm, Tell
+from tests.conftest import ME
 from tests.support.agent import Agent, Agents, claim, report
 from tests.support.postgres import Postgres, execute
 from tests.support.swallowing_proxy import Proxy, proxy
@@ -48,7 +49,7 @@ def test_each_fire_has_one_owner_who_knows_it(
         started: dict[int, str] = {}
         for first in range(0, FIRES, BATCH):
             claims = {
-                node: [claim("root/job", wall) for wall in range(first, first + BATCH)] for node in nodes
+                node: [claim(f"{ME}/job", wall) for wall in range(first, first + BATCH)] for node in nodes
             }
             numbers = {node: node.send(Ask, 0.0, claims[node]) for node in nodes}
             for _ in range(3):
@@ -68,7 +69,7 @@ def _start_owned(node: Agent, number: int, started: dict[int, str]) -> None:
     owned = [row for row in node.answer(number) if row.node == node.name]
     for row in owned:
         assert started.setdefault(row.wall, node.name) == node.name
-    fires = [claim("root/job", row.wall, run=row.run) for row in owned]
+    fires = [claim(f"{ME}/job", row.wall, run=row.run) for row in owned]
     for kind, state in ((Confirm, "running"), (Tell, "succeeded")):
         rows = node.request(kind, [report(fire, state) for fire in fires])
         assert [row.state for row in rows] == [state] * len(owned)

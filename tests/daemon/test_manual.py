@@ -17,7 +17,7 @@ from pycrond.errors import PycrondError
 from pycrond.host.spawn import Launch
 from pycrond.ledger.reader import Reader
 from pycrond.runs.journal import JournalEntry
-from tests.conftest import alive, wait_until
+from tests.conftest import ME, alive, wait_until
 from tests.scheduler.test_admission import WAIT, go, reasons, restart_daemon, states
 from tests.support.loop import Loop
 
@@ -37,16 +37,16 @@ def test_a_job_runs_on_request(loop: Loop) -> None:
     loop.begin("A=b\n#: name=job\n0 0 1 1 * echo $A $PYCROND_JOB $PYCROND_FIRE_TIME\n")
     assert ask(loop, "run", job="job") == {
         "run": 1,
-        "key": "root/job",
-        "job": "root/job",
+        "key": f"{ME}/job",
+        "job": f"{ME}/job",
         "verdict": "start",
         "reason": "",
     }
     loop.settle()
     (run,) = loop.runs()
     assert (run.state, run.trigger, run.fire) == ("succeeded", "manual", clock.now().timestamp())
-    assert loop.log.details("CMDOUT") == ["b root/job 2025-06-10T12:00:30Z"]
-    assert loop.log.details("RUN") == ["root/job run 1 by root"]
+    assert loop.log.details("CMDOUT") == [f"b {ME}/job 2025-06-10T12:00:30Z"]
+    assert loop.log.details("RUN") == [f"{ME}/job run 1 by {ME}"]
 
 
 def test_each_request_in_the_same_instant_starts_a_run(loop: Loop) -> None:
@@ -118,7 +118,7 @@ def test_at_most_a_hundred_runs_of_a_job_wait(loop: Loop) -> None:
     loop.begin(f"#: name=job overlap=queue\n0 0 1 1 * {WAIT.format('go')}\n")
     for _ in range(101):
         ask(loop, "run", job="job")
-    with pytest.raises(PycrondError, match=r"^100 runs of root/job wait already$"):
+    with pytest.raises(PycrondError, match=rf"^100 runs of {ME}/job wait already$"):
         ask(loop, "run", job="job")
     assert len(ask(loop, "kill", what="job")["runs"]) == 101
     loop.until(lambda: set(states(loop)) == {"killed"})
@@ -128,18 +128,18 @@ def test_at_most_a_hundred_runs_of_a_job_wait(loop: Loop) -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["job", "root/job", "root/jo", "jo", "jobs:3", "{directory}/crontabs/jobs:3"]
+    "word", ["job", f"{ME}/job", f"{ME}/jo", "jo", "jobs:3", "{directory}/crontabs/jobs:3"]
 )
 def test_a_word_means_the_job_with_this_name_key_or_line(loop: Loop, word: str) -> None:
     loop.begin("#: name=job\n0 0 1 1 * true\n#: name=other\n0 0 1 1 * true\n")
-    assert ask(loop, "run", job=word.format(directory=loop.directory))["key"] == "root/job"
+    assert ask(loop, "run", job=word.format(directory=loop.directory))["key"] == f"{ME}/job"
 
 
 @pytest.mark.parametrize("command", ["run", "kill", "pause", "resume"])
 def test_a_word_that_means_several_jobs_is_refused_and_names_them(loop: Loop, command: str) -> None:
     loop.begin("#: name=job-a\n0 0 1 1 * true\n#: name=job-b\n0 0 1 1 * true\n")
     words = {"run": {"job": "job"}, "kill": {"what": "job"}}.get(command, {"jobs": ["job-a", "job"]})
-    with pytest.raises(PycrondError, match=r"^'job' may mean 2 jobs: root/job-a, root/job-b$"):
+    with pytest.raises(PycrondError, match=rf"^'job' may mean 2 jobs: {ME}/job-a, {ME}/job-b$"):
         ask(loop, command, **words)
     assert loop.runs() == []
     assert loop.query("SELECT * FROM pauses") == []
@@ -159,12 +159,12 @@ def test_kill_ends_a_run_and_all_its_processes(loop: Loop, word: str) -> None:
     loop.begin("#: name=job retries=3\n0 0 1 1 * sleep 100 & sleep 100\n")
     ask(loop, "run", job="job")
     answer = ask(loop, "kill", what=word)
-    assert answer["runs"] == [{"run": 1, "key": "root/job", "job": "root/job", "waited": False}]
+    assert answer["runs"] == [{"run": 1, "key": f"{ME}/job", "job": f"{ME}/job", "waited": False}]
     loop.until(lambda: states(loop) == ["killed"])
     (run,) = loop.runs()
-    assert (run.reason, run.signal) == ("kill: by root", signal.SIGTERM)
+    assert (run.reason, run.signal) == (f"kill: by {ME}", signal.SIGTERM)
     loop.until(lambda: not [pid for pid in loop.processes() if alive(pid)])
-    assert loop.log.details("KILL") == ["root/job run 1 by root"]
+    assert loop.log.details("KILL") == [f"{ME}/job run 1 by {ME}"]
 
 
 def test_kill_ends_a_run_that_ignores_term_after_its_grace(loop: Loop) -> None:
@@ -204,7 +204,7 @@ def test_kill_with_a_signal_that_ends_programs_makes_the_run_killed(
     ask(loop, "run", job="job")
     ask(loop, "kill", what="job", signal=name)
     loop.until(lambda: states(loop) == ["killed"])
-    reason = f"kill: by root, {signal.Signals(number).name}"
+    reason = f"kill: by {ME}, {signal.Signals(number).name}"
     assert (loop.runs()[0].reason, loop.runs()[0].signal) == (reason, number)
 
 
@@ -233,11 +233,11 @@ def test_kill_with_another_signal_leaves_the_state_to_the_exit_status(loop: Loop
     ask(loop, "kill", what="job", signal="USR2")
     loop.until(lambda: states(loop) == ["failed"])
     assert (loop.runs()[0].signal, loop.runs()[0].reason) == (signal.SIGUSR2, "")
-    assert loop.log.details("KILL") == ["root/job run 1 by root, SIGUSR2"]
+    assert loop.log.details("KILL") == [f"{ME}/job run 1 by {ME}, SIGUSR2"]
     ask(loop, "run", job="job")
     ask(loop, "kill", what="2", signal=40)
     loop.until(lambda: states(loop) == ["failed", "failed"])
-    assert loop.log.details("KILL")[1] == "root/job run 2 by root, 40"
+    assert loop.log.details("KILL")[1] == f"{ME}/job run 2 by {ME}, 40"
 
 
 def test_kill_withdraws_waiting_runs(loop: Loop) -> None:
@@ -249,16 +249,16 @@ def test_kill_withdraws_waiting_runs(loop: Loop) -> None:
     ask(loop, "run", job="later")
     loop.until(lambda: states(loop, "later") == ["failed", "waiting"])
     assert ask(loop, "kill", what="2")["runs"] == [
-        {"run": 2, "key": "root/queued", "job": "root/queued", "waited": True}
+        {"run": 2, "key": f"{ME}/queued", "job": f"{ME}/queued", "waited": True}
     ]
     assert ask(loop, "kill", what="later")["runs"] == [
-        {"run": 4, "key": "root/later", "job": "root/later", "waited": True}
+        {"run": 4, "key": f"{ME}/later", "job": f"{ME}/later", "waited": True}
     ]
     assert (states(loop)[1], states(loop)[3]) == ("killed", "killed")
-    assert reasons(loop)[1] == "kill: by root"
+    assert reasons(loop)[1] == f"kill: by {ME}"
     assert len(loop.log.details("KILLED")) == 0
     loop.turn()
-    assert any("root/queued" in text and "kill: by root" in text for text in loop.log.details("KILLED"))
+    assert any(f"{ME}/queued" in text and f"kill: by {ME}" in text for text in loop.log.details("KILLED"))
     restart_daemon(loop)
     loop.minutes(3)
     go(loop)
@@ -293,7 +293,7 @@ def test_kill_ends_a_run_whose_job_is_removed(loop: Loop) -> None:
 @pytest.mark.parametrize(
     ("fields", "error"),
     [
-        ({"what": "job"}, "nothing of root/job runs or waits"),
+        ({"what": "job"}, f"nothing of {ME}/job runs or waits"),
         ({"what": "7"}, "no run 7 runs or waits"),
         ({"what": "x"}, "no job is called 'x'"),
         ({"what": "job", "signal": "NONSENSE"}, "no signal is called 'NONSENSE'"),
@@ -319,7 +319,7 @@ def test_kill_refuses_a_request_that_means_no_run_or_no_signal(
 def test_a_pause_lasts_an_hour_over_restarts_and_records_each_skipped_fire(loop: Loop) -> None:
     loop.begin("#: name=job\n*/20 * * * * true\n#: name=other\n*/20 * * * * true\n")
     answer = ask(loop, "pause", jobs=["job"], reason="a disk is full")
-    assert answer == {"keys": ["root/job"], "jobs": ["root/job"], "until": clock.now().timestamp() + 3600}
+    assert answer == {"keys": [f"{ME}/job"], "jobs": [f"{ME}/job"], "until": clock.now().timestamp() + 3600}
     for _ in range(3):
         loop.minutes(20)
         loop.settle()
@@ -332,7 +332,7 @@ def test_a_pause_lasts_an_hour_over_restarts_and_records_each_skipped_fire(loop:
     loop.settle()
     assert states(loop, "job")[3:] == ["succeeded"]
     assert loop.log.details("PAUSE") == [
-        f"root/job until {clock.now().astimezone():%F} 13:00 by root: a disk is full"
+        f"{ME}/job until {clock.now().astimezone():%F} 13:00 by {ME}: a disk is full"
     ]
 
 
@@ -342,17 +342,17 @@ def test_resume_ends_the_pauses_of_the_jobs_that_are_paused(loop: Loop) -> None:
     loop.minutes(2)
     assert ask(loop, "status")["paused"] == 1
     assert ask(loop, "resume", jobs=["job", "other"]) == {
-        "keys": ["root/job"],
-        "others": ["root/other"],
-        "jobs": ["root/job"],
-        "other_jobs": ["root/other"],
+        "keys": [f"{ME}/job"],
+        "others": [f"{ME}/other"],
+        "jobs": [f"{ME}/job"],
+        "other_jobs": [f"{ME}/other"],
     }
     loop.minutes(1)
     loop.settle()
     assert states(loop) == ["skipped", "skipped", "succeeded"]
     assert reasons(loop)[0] == "paused"
-    assert loop.log.details("RESUME") == ["root/job by root"]
-    with pytest.raises(PycrondError, match="not paused: root/job"):
+    assert loop.log.details("RESUME") == [f"{ME}/job by {ME}"]
+    with pytest.raises(PycrondError, match=f"not paused: {ME}/job"):
         ask(loop, "resume", jobs=["job"])
 
 
@@ -377,7 +377,7 @@ def test_a_waiting_run_is_skipped_when_its_job_is_paused(loop: Loop) -> None:
 def test_a_later_pause_replaces_an_earlier_one(loop: Loop) -> None:
     loop.begin("#: name=job\n0 0 1 1 * true\n")
     ask(loop, "pause", jobs=["job"], seconds=60, reason="one")
-    ask(loop, "pause", jobs=["job", "root/job"], seconds=120, reason="two")
+    ask(loop, "pause", jobs=["job", f"{ME}/job"], seconds=120, reason="two")
     assert loop.query("SELECT reason, ended_at IS NULL FROM pauses") == [("one", 0), ("two", 1)]
 
 
@@ -386,7 +386,7 @@ def test_a_pause_holds_while_it_cannot_be_written(loop: Loop) -> None:
     loop.daemon.subsystems.ledger.file.trouble = "database or disk is full"
     loop.daemon.subsystems.ledger.file._retry_at = float("inf")
     ask(loop, "pause", jobs=["job"], reason="why not")
-    assert loop.daemon.subsystems.scheduler.pauses.reason("root/job", clock.now()) == "why not"
+    assert loop.daemon.subsystems.scheduler.pauses.reason(f"{ME}/job", clock.now()) == "why not"
 
 
 def test_a_pause_is_written_into_a_ledger_that_replaces_a_damaged_one(loop: Loop) -> None:
@@ -485,16 +485,16 @@ def test_read_returns_the_same_rows_as_a_reader_of_the_ledger(loop: Loop) -> Non
     assert read(loop, "runs", runs=[2, 7]) == [reader.unfinished()[1]]
     assert read(loop, "after", run=1) == [reader.unfinished()[1]]
     assert read(loop, "history", limit=500) == reader.history(None, 500)
-    assert read(loop, "history", limit=1, keys=["root/a"]) == reader.history(None, 1)
-    assert read(loop, "find_jobs", word="a") == ["root/a"]
+    assert read(loop, "history", limit=1, keys=[f"{ME}/a"]) == reader.history(None, 1)
+    assert read(loop, "find_jobs", word="a") == [f"{ME}/a"]
     now = clock.now().timestamp()
     assert read(loop, "pauses", now=now) == reader.pauses(now)
     loop.until(lambda: read(loop, "output", run=1, offset=0, most=10) == (0, 2, b"a\n"))
     assert read(loop, "output", run=1, offset=1, most=0) == (0, 2, b"")
     go(loop)
     loop.settle()
-    assert {run.id for run in read(loop, "last_runs", keys=["root/a", "root/x"]).values()} == {2}
-    assert [*read(loop, "medians", keys=["root/a", "root/b"])] == ["root/a"]
+    assert {run.id for run in read(loop, "last_runs", keys=[f"{ME}/a", f"{ME}/x"]).values()} == {2}
+    assert [*read(loop, "medians", keys=[f"{ME}/a", f"{ME}/b"])] == [f"{ME}/a"]
     assert read(loop, "ends", runs=[1, 2, 9]) == {1: b"a\n", 2: b"a\n"}
     fires = [run.fire for run in reader.history(None, 500)]
     for filters in (
@@ -506,7 +506,7 @@ def test_read_returns_the_same_rows_as_a_reader_of_the_ledger(loop: Loop) -> Non
     ):
         runs = reader.history(None, 500, **filters)
         assert read(loop, "history", limit=500, **filters) == runs
-        assert read(loop, "history", limit=500, keys=["root/a"], **filters) == runs
+        assert read(loop, "history", limit=500, keys=[f"{ME}/a"], **filters) == runs
     reader.close()
 
 
@@ -544,11 +544,11 @@ def test_a_user_reads_only_its_own_jobs_and_runs(loop: Loop) -> None:
     assert [job.key for job in read_own("jobs", offset=0)] == read_own("find_jobs", word="") == ["nobody/job"]
     all_ids = [run.id for run in loop.runs()]
     assert read_own("runs", runs=all_ids) == read_own("after", run=0) == [run]
-    assert read_own("history", limit=500, keys=["root/job", "nobody/job", "nobodyelse/job"]) == [run]
-    assert read_own("last_runs", keys=["root/job", "nobody/job", "nobody0/job"]) == {run.key: run}
+    assert read_own("history", limit=500, keys=[f"{ME}/job", "nobody/job", "nobodyelse/job"]) == [run]
+    assert read_own("last_runs", keys=[f"{ME}/job", "nobody/job", "nobody0/job"]) == {run.key: run}
     assert read_own("history", limit=500, states=["succeeded"], since=0) == [run]
     assert read_own("history", limit=500, states=["failed"]) == read_own("history", limit=500, until=0) == []
-    assert [*read_own("medians", keys=["root/job", "nobody/job", "nobody0/job"])] == ["nobody/job"]
+    assert [*read_own("medians", keys=[f"{ME}/job", "nobody/job", "nobody0/job"])] == ["nobody/job"]
     assert [*read_own("ends", runs=all_ids)] == [run.id]
     for number in (*all_ids, 999):
         if number == run.id:
@@ -558,7 +558,7 @@ def test_a_user_reads_only_its_own_jobs_and_runs(loop: Loop) -> None:
             assert read_own("runs", runs=[number]) == []
             with pytest.raises(PycrondError, match=f"^there is no run {number}$"):
                 read_own("output", run=number, offset=0, most=100)
-    ask(loop, "pause", jobs=["root/job"])
+    ask(loop, "pause", jobs=[f"{ME}/job"])
     assert read_own("pauses", now=0) == []
 
 
@@ -566,7 +566,7 @@ def test_a_query_that_takes_too_long_is_interrupted(loop: Loop, monkeypatch: pyt
     loop.begin("0 0 1 1 * true\n")
     loop.daemon.subsystems.ledger.file.db.execute(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO runs"
-        " (key, fire, fold, era, trigger, attempt, state) SELECT 'root/x', i, 0, 0, 'schedule', 1, 'lost' FROM n"
+        f" (key, fire, fold, era, trigger, attempt, state) SELECT '{ME}/x', i, 0, 0, 'schedule', 1, 'lost' FROM n"
     )
 
     def is_answered() -> bool:

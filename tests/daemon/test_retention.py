@@ -7,6 +7,7 @@ from pycrond import clock
 from pycrond.daemon.retention import KEPT_VERSIONS
 from pycrond.ledger.archive import Archive
 from pycrond.ledger.reader import Reader
+from tests.conftest import ME
 from tests.support.loop import Loop
 
 NEVER = "0 0 1 1 *"
@@ -21,13 +22,13 @@ def test_a_job_that_is_gone_and_never_ran_is_forgotten_after_an_hour(loop: Loop)
     loop.begin(f"#: name=ran\n* * * * * true\n#: name=idle\n{NEVER} true\n{NEVER} echo other\n")
     loop.minutes()
     loop.settle()
-    loop.daemon.subsystems.scheduler.pauses.pause(["root/idle"], None, "", clock.now())
+    loop.daemon.subsystems.scheduler.pauses.pause([f"{ME}/idle"], None, "", clock.now())
     loop.write(f"#: name=stays\n{NEVER} true\n")
     loop.reload()
     loop.minutes(59)
     assert rows(loop, "jobs") == 4
     loop.minutes(4)
-    assert sorted(key for (key,) in loop.query("SELECT key FROM jobs")) == ["root/ran", "root/stays"]
+    assert sorted(key for (key,) in loop.query("SELECT key FROM jobs")) == [f"{ME}/ran", f"{ME}/stays"]
     assert rows(loop, "job_versions") == 2
     assert rows(loop, "pauses") == 0
     assert loop.daemon.subsystems.scheduler.pauses.count(clock.now()) == 0
@@ -50,7 +51,7 @@ def test_a_job_that_is_paused_again_and_again_has_one_pause_more_at_most(loop: L
     loop.begin(f"#: name=job\n{NEVER} true\n")
     pauses = loop.daemon.subsystems.scheduler.pauses
     for _ in range(5):
-        pauses.pause(["root/job"], clock.now().timestamp() + 10, "", clock.now())
+        pauses.pause([f"{ME}/job"], clock.now().timestamp() + 10, "", clock.now())
         loop.frozen.tick(timedelta(seconds=20))
     assert rows(loop, "pauses") <= 2
 
@@ -74,14 +75,14 @@ def test_a_job_may_keep_less_than_the_settings_allow(loop: Loop) -> None:
         f"#: name=short keep-days=1\n{NEVER} true\n"
     )
     for name in ("few", "many"):
-        add_runs(loop, f"root/{name}", 100)
-    add_runs(loop, "root/short", 3 * 1440)
+        add_runs(loop, f"{ME}/{name}", 100)
+    add_runs(loop, f"{ME}/short", 3 * 1440)
     retention, now = loop.daemon._retention, clock.now()
     for name in ("few", "many", "short"):
-        while retention.fold(f"root/{name}", now):
+        while retention.fold(f"{ME}/{name}", now):
             pass
     single = loop.query("SELECT key, count(*) FROM runs WHERE folded IS NULL GROUP BY key")
-    assert dict(single) == {"root/few": 5, "root/many": 20, "root/short": 20}
+    assert dict(single) == {f"{ME}/few": 5, f"{ME}/many": 20, f"{ME}/short": 20}
     assert loop.query("SELECT sum(coalesce(folded, 1)) FROM runs") == [(200 + 3 * 1440,)]
 
 
@@ -90,8 +91,8 @@ def test_the_ledger_stays_below_its_limit(loop: Loop) -> None:
     loop.settings = replace(loop.settings, ledger_limit=1)
     loop.begin(f"#: name=rare\n{NEVER} true\n#: name=a\n{NEVER} true\n#: name=b\n{NEVER} true\n")
     database, archive = loop.daemon.subsystems.ledger.file, Archive(loop.daemon.subsystems.ledger.file)
-    for key in ("root/rare", "root/a", "root/b"):
-        add_runs(loop, key, 1 if key == "root/rare" else 8000)
+    for key in (f"{ME}/rare", f"{ME}/a", f"{ME}/b"):
+        add_runs(loop, key, 1 if key == f"{ME}/rare" else 8000)
     database.db.execute(
         "INSERT INTO last_runs SELECT key, max(id), NULL, 0, NULL, 0, 0, NULL FROM runs GROUP BY key"
     )
@@ -108,15 +109,15 @@ def test_the_ledger_stays_below_its_limit(loop: Loop) -> None:
     assert size.total - size.log - size.free < 1 << 20
     assert size.free < 1.1 * (1 << 20), "pages are given back to the disk"
     assert longest < 0.2
-    assert loop.query("SELECT count(*) FROM runs WHERE folded IS NULL AND key = 'root/rare'") == [(1,)]
+    assert loop.query(f"SELECT count(*) FROM runs WHERE folded IS NULL AND key = '{ME}/rare'") == [(1,)]
     assert loop.query("SELECT sum(coalesce(folded, 1)) FROM runs") == [(16_001,)]
     ((first,),) = loop.query(
         "SELECT min(id) FROM runs WHERE folded IS NULL AND id NOT IN (SELECT run FROM last_runs)"
     )
     ((folded,),) = loop.query("SELECT sum(folded) FROM runs")
     assert first == folded + 3, "the oldest, but for the last runs of jobs"
-    assert archive.merge_days("root/a")
-    assert loop.query("SELECT count(*) FROM runs WHERE folded NOT NULL AND key = 'root/a'") == [(1,)]
+    assert archive.merge_days(f"{ME}/a")
+    assert loop.query(f"SELECT count(*) FROM runs WHERE folded NOT NULL AND key = '{ME}/a'") == [(1,)]
     assert loop.query("SELECT sum(coalesce(folded, 1)) FROM runs") == [(16_001,)]
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from pycrond.control.client import connect
-from tests.conftest import SCRIPT, Crond, alive, wait_until
+from tests.conftest import ME, SCRIPT, Crond, alive, wait_until
 from tests.support import documents
 
 pytestmark = pytest.mark.daemon
@@ -76,15 +76,15 @@ def test_run_wait_exits_as_the_job_does(crond: Crond, command: str, status: int,
     crond.run("start")
     done = crond.run("run", "job", "--wait", status=status)
     began, ended = done.stderr.splitlines()
-    assert began == "run 1 of root/job started"
-    assert ended.startswith(f"run 1 of root/job {end}")
+    assert began == f"run 1 of {ME}/job started"
+    assert ended.startswith(f"run 1 of {ME}/job {end}")
     assert done.stdout == ""
 
 
 def test_run_without_waiting(crond: Crond) -> None:
     write(crond, job="while [ ! -e go ]; do sleep 0.02; done")
     crond.run("start")
-    assert crond.run("run", "job").stdout == "run 1 of root/job started\n"
+    assert crond.run("run", "job").stdout == f"run 1 of {ME}/job started\n"
     assert crond.json("list")["jobs"][0]["running"] == [1]
     (crond.directory / "go").touch()
     wait_until(lambda: crond.runs()[0].state == "succeeded")
@@ -101,18 +101,18 @@ def test_a_run_that_does_not_start_is_reported_in_a_line(crond: Crond) -> None:
     crond.run("start")
     crond.run("run", "skips")
     done = crond.run("run", "skips", "--wait", status=1)
-    assert done.stderr == "pycrond: run 2 of root/skips is skipped: overlap: run 1 still runs\n"
+    assert done.stderr == f"pycrond: run 2 of {ME}/skips is skipped: overlap: run 1 still runs\n"
     crond.run("run", "queues")
-    assert crond.run("run", "queues").stdout == "run 4 of root/queues waits: overlap: run 3 still runs\n"
+    assert crond.run("run", "queues").stdout == f"run 4 of {ME}/queues waits: overlap: run 3 still runs\n"
     with running(crond, "run", "queues", "--wait") as command:
         assert command.stderr
-        assert command.stderr.readline() == "run 5 of root/queues waits: overlap: run 3 still runs\n"
+        assert command.stderr.readline() == f"run 5 of {ME}/queues waits: overlap: run 3 still runs\n"
         crond.run("kill", "5")
         assert command.wait(10) == 1
-        assert command.stderr.readline() == "run 5 of root/queues killed: kill: by root\n"
+        assert command.stderr.readline() == f"run 5 of {ME}/queues killed: kill: by {ME}\n"
     done = crond.run("run", "bad", "--wait", status=1)
     assert done.stderr.splitlines()[1].startswith(
-        "run 6 of root/bad failed: start-failed: cannot enter directory"
+        f"run 6 of {ME}/bad failed: start-failed: cannot enter directory"
     )
     crond.run("run", "nonsense", status=1)
     (crond.directory / "go").touch()
@@ -176,13 +176,13 @@ def test_kill_of_a_job_that_ignores_term(crond: Crond) -> None:
     crond.run("run", "job")
     wait_until(lambda: (crond.directory / "pid").exists() and (crond.directory / "pid").read_text())
     pid = int((crond.directory / "pid").read_text())
-    assert crond.run("kill", "job").stdout == "run 1 of root/job is being ended\n"
+    assert crond.run("kill", "job").stdout == f"run 1 of {ME}/job is being ended\n"
     assert alive(pid)
     wait_until(lambda: not alive(pid))
     wait_until(lambda: crond.runs()[0].state == "killed")
     run = crond.history()[0]
-    assert (run["reason"], run["signal"]) == ("kill: by root", 9)
-    assert crond.run("kill", "job", status=1).stderr == "pycrond: nothing of root/job runs or waits\n"
+    assert (run["reason"], run["signal"]) == (f"kill: by {ME}", 9)
+    assert crond.run("kill", "job", status=1).stderr == f"pycrond: nothing of {ME}/job runs or waits\n"
 
 
 def test_kill_by_a_signal(crond: Crond) -> None:
@@ -190,7 +190,7 @@ def test_kill_by_a_signal(crond: Crond) -> None:
     crond.run("start")
     with running(crond, "run", "job", "--follow") as command:
         wait_until((crond.directory / "up").exists)
-        assert crond.run("kill", "1", "--signal", "HUP").stdout == "run 1 of root/job gets the signal\n"
+        assert crond.run("kill", "1", "--signal", "HUP").stdout == f"run 1 of {ME}/job gets the signal\n"
         assert line(command) in {"got it", "Hangup"}
         (crond.directory / "go").touch()
         assert command.wait(10) == 0
@@ -207,7 +207,7 @@ def test_a_pause_over_a_restart_and_a_verdict_for_each_fire(crond: Crond) -> Non
     )
     crond.run("start")
     done = crond.run("pause", "job", "--for", "150s", "--reason", "a disk is full")
-    assert done.stdout == "root/job is paused until 12:02\n"
+    assert done.stdout == f"{ME}/job is paused until 12:02\n"
     listed = {job["name"]: job for job in crond.json("list")["jobs"]}
     assert listed["job"]["paused"]["reason"] == "a disk is full"
     assert listed["job"]["paused"]["until"].startswith("2031-03-01T12:02:")
@@ -234,13 +234,13 @@ def test_pause_for_ever_and_resume(crond: Crond) -> None:
     write(crond, one="true", two="true")
     crond.run("start")
     done = crond.run("pause", "one", "two", "--forever")
-    assert done.stdout == "root/one is paused until it is resumed\nroot/two is paused until it is resumed\n"
+    assert done.stdout == f"{ME}/one is paused until it is resumed\nroot/two is paused until it is resumed\n"
     crond.run("restart")
     assert [job["paused"] for job in crond.json("list")["jobs"]] == [{"until": None, "reason": ""}] * 2
-    assert crond.run("resume", "one").stdout == "root/one is resumed\n"
+    assert crond.run("resume", "one").stdout == f"{ME}/one is resumed\n"
     done = crond.run("resume", "one", "two")
-    assert (done.stdout, done.stderr) == ("root/two is resumed\n", "root/one was not paused\n")
-    assert crond.run("resume", "one", status=1).stderr == "pycrond: not paused: root/one\n"
+    assert (done.stdout, done.stderr) == (f"{ME}/two is resumed\n", f"{ME}/one was not paused\n")
+    assert crond.run("resume", "one", status=1).stderr == f"pycrond: not paused: {ME}/one\n"
 
 
 @pytest.mark.parametrize(

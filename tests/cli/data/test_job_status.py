@@ -7,6 +7,7 @@ from pycrond import clock
 from pycrond.cli.data.access import LocalRecords
 from pycrond.cli.data.job_status import JobStatus, gone_and_overdue, read_jobs
 from pycrond.cli.render import job_table
+from tests.conftest import ME
 from tests.support.loop import Loop
 
 JOB = "while ! test -e go; do sleep 0.01; done; rm go; exit 1"
@@ -47,7 +48,7 @@ def test_a_job_without_a_success_in_time_is_overdue_also_when_it_is_gone(loop: L
     loop.reload()
     with closing(LocalRecords(loop.settings)) as read:
         gone = gone_and_overdue(read, clock.now())
-    assert [row.key for row in gone] == ["root/backup"]
+    assert [row.key for row in gone] == [f"{ME}/backup"]
 
 
 def test_missed_fires_stand_beside_the_last_run(loop: Loop) -> None:
