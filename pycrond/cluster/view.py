@@ -67,7 +67,7 @@ OF_JOBS = """
     SELECT found.* FROM unnest(%(jobs)s::text[]) AS wanted(job) CROSS JOIN LATERAL (
         {columns} WHERE claims.job = wanted.job AND wall BETWEEN %(first)s AND %(last)s
         AND fire >= to_timestamp(%(start)s) AND fire < to_timestamp(%(until)s) AND {condition}
-        ORDER BY wall, fold
+        ORDER BY wall DESC, fold DESC
     ) AS found
 """
 REACHING = "(ended IS NULL OR greatest(ended, fire) >= to_timestamp(%(reached)s))"

@@ -64,7 +64,7 @@ def test_the_claims_of_some_jobs(database: str, monkeypatch: pytest.MonkeyPatch,
     with view.open_view(database) as opened:
         rows = [*opened.claims_of(["me/a", "me/c"], 10_001 * 60, 10_003 * 60)]
         assert [(row.job, row.fire / 60, row.wall) for row in rows] == [
-            (job, minute, minute + 120) for job in ("me/a", "me/c") for minute in (10_001, 10_002)
+            (job, minute, minute + 120) for job in ("me/a", "me/c") for minute in (10_002, 10_001)
         ]
         assert [*opened.claims_of([], 0, 20_000 * 60)] == []
 
@@ -75,9 +75,9 @@ def test_the_bars_that_reach_a_time(database: str) -> None:
         add(database, "me/a", minute, took)
     with view.open_view(database) as opened:
         bars = [*opened.bars(["me/a"], 10_000 * 60, 10_004 * 60, reached)]
-    expected = [(10_001, reached), (10_002, None), (10_003, reached + 1)]
+    expected = [(10_003, reached + 1), (10_002, None), (10_001, reached)]
     assert [(bar.fire / 60, bar.ended) for bar in bars] == expected
-    assert bars[0] == ("me/a", 10_001 * 60, "web1", "succeeded", 10_001 * 60, reached, 0)
+    assert bars[-1] == ("me/a", 10_001 * 60, "web1", "succeeded", 10_001 * 60, reached, 0)
 
 
 def test_the_jobs_that_have_had_a_fire(database: str) -> None:

@@ -10,6 +10,7 @@ from pycrond.ledger.rows import JobRow, RunRow, SpanRow
 from pycrond.settings import Settings
 
 MARGIN = 86_400.0  # seconds before the window in which a run may have begun that reaches into it
+READING_TIME = 60.0  # seconds, in which the rows are also sorted into lanes
 
 
 class NodeLanes(NamedTuple):
@@ -32,7 +33,7 @@ def read_bars(
     settings: Settings, start: float, until: float, is_selected: Callable[[str], bool]
 ) -> Iterator[BarRow]:
     """Yield the claims of selected jobs whose bars lie in a window."""
-    with cluster_view(settings) as view:
+    with cluster_view(settings, READING_TIME) as view:
         jobs = [job for job in view.jobs_since(start - MARGIN) if is_selected(job)]
         yield from view.bars(jobs, start - MARGIN, until, start)
 
