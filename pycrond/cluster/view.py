@@ -55,9 +55,9 @@ SERVER = """
     (SELECT count(*) FROM pg_stat_replication WHERE sync_state IS NULL), current_user
 """
 CLAIM = """
-    SELECT job, wall, fold, extract(epoch FROM fire)::float8, run::text, node, ledger::text, rerun, state,
-    reason, extract(epoch FROM claimed)::float8, extract(epoch FROM started)::float8,
-    extract(epoch FROM ended)::float8, status, number FROM pycrond.claims
+    SELECT job, wall, fold, date_part('epoch', fire), run::text, node, ledger::text, rerun, state, reason,
+    date_part('epoch', claimed), date_part('epoch', started), date_part('epoch', ended), status, number
+    FROM pycrond.claims
 """
 BAR = """
     SELECT job, date_part('epoch', fire), node, state, date_part('epoch', started), date_part('epoch', ended),
