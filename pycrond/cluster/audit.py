@@ -56,7 +56,7 @@ class Database(NamedTuple):
     """The rows of the database."""
 
     claims: Sequence[ClaimRow]
-    """All rows of the audited span."""
+    """All rows of the audited jobs and span."""
     nodes: Sequence[NodeRow]
     now: float
 
@@ -69,7 +69,7 @@ def audit(
     span: tuple[float, float],
 ) -> ClusterAudit:
     """Compare the fires that are `expected` by versions of shared jobs, after the begin of the span up to its
-    end, with the rows of the database, and the starts in ledgers with both.
+    end, with the rows of the database, and the starts in ledgers with both. The jobs may be some of all.
     """
     rows = {_fire_of(row): row for row in database.claims}
     options = {version.key: decode_options(version.options) for version in versions}
@@ -77,11 +77,22 @@ def audit(
     result = ClusterAudit(len(due), len(expected.due), [*expected.findings])
     result.findings += _missing(due - rows.keys(), options, database.now)
     judged = [row for fire, row in rows.items() if fire in due]
+    others = [row for fire, row in rows.items() if fire not in due]
     result.findings += _stuck(judged, options, database)
-    result.findings += _without_fire(rows.values(), due, versions, expected.repeated, span)
+    result.findings += _without_fire(others, versions, expected.repeated, span)
     result.findings += _doubled(ledgers, rows, due, options)
+    return result
+
+
+def together(parts: Iterable[ClusterAudit], nodes: Iterable[NodeRow]) -> ClusterAudit:
+    """Return the audit of all jobs, of which each part has some."""
+    result = ClusterAudit()
+    for part in parts:
+        result.fires += part.fires
+        result.jobs += part.jobs
+        result.findings += part.findings
     result.findings.sort(key=lambda finding: (finding.at, finding.key))
-    result.unproven = [Unproven(node.name, node.seen) for node in database.nodes if node.state == "dead"]
+    result.unproven = [Unproven(node.name, node.seen) for node in nodes if node.state == "dead"]
     return result
 
 
@@ -131,12 +142,11 @@ def _why_stuck(row: ClaimRow, node: NodeRow | None, options: Options, now: float
 
 def _without_fire(
     rows: Iterable[ClaimRow],
-    due: set[Fire],
     versions: Iterable[VersionRow],
     repeated: Sequence[tuple[float, float]],
     span: tuple[float, float],
 ) -> Iterator[Unaccounted]:
-    """Yield the rows of jobs at times at which this node's version of the job was not due."""
+    """Yield those of rows without a fire that are of times at which this node had a version of the job."""
     in_force: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for version in versions:
         until = span[1] if version.until is None else min(version.until // 60 * 60, span[1])
@@ -144,7 +154,7 @@ def _without_fire(
     for row in rows:
         is_in_force = any(first < row.fire <= last for first, last in in_force[row.job])
         is_repeated = any(first <= row.fire <= last for first, last in repeated)
-        if is_in_force and not is_repeated and _fire_of(row) not in due:
+        if is_in_force and not is_repeated:
             yield Unaccounted(row.job, row.fire, f"a row without a fire: {row.state} on {row.node}")
 
 

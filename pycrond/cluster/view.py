@@ -8,11 +8,21 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 from pycrond.cluster.view_connection import MIGRATE, begin_reading, connect
-from pycrond.cluster.view_rows import ClaimRow, ClusterRow, NodeRow, OpenRow, PassedRow, ServerRow, TroubleRow
+from pycrond.cluster.view_rows import (
+    BarRow,
+    ClaimRow,
+    ClusterRow,
+    NodeRow,
+    OpenRow,
+    PassedRow,
+    ServerRow,
+    TroubleRow,
+)
 from pycrond.errors import PycrondError
 
 DAY = 1440  # minutes
-PORTION = 3 * 3600.0  # seconds: the fires of this time are read by one statement
+AT_ONCE = 200_000  # minutes of jobs, each of which may have a row: those that one statement reads
+FETCHED = 5_000  # rows that become objects at once
 ZONES = 15 * 60  # minutes by which a wall clock may differ from UTC, and a bit more
 
 CLUSTER = "SELECT cluster, zone, version, oldest, extract(epoch FROM keep)::float8 FROM pycrond.meta"
@@ -45,10 +55,32 @@ SERVER = """
     (SELECT count(*) FROM pg_stat_replication WHERE sync_state IS NULL), current_user
 """
 CLAIM = """
-    SELECT job, wall, fold, extract(epoch FROM fire)::float8, run::text, node, ledger::text, rerun, state,
-    reason, extract(epoch FROM claimed)::float8, extract(epoch FROM started)::float8,
-    extract(epoch FROM ended)::float8, status, number FROM pycrond.claims
+    SELECT job, wall, fold, date_part('epoch', fire), run::text, node, ledger::text, rerun, state, reason,
+    date_part('epoch', claimed), date_part('epoch', started), date_part('epoch', ended), status, number
+    FROM pycrond.claims
 """
+BAR = """
+    SELECT job, date_part('epoch', fire), node, state, date_part('epoch', started), date_part('epoch', ended),
+    number FROM pycrond.claims
+"""
+OF_JOBS = """
+    SELECT found.* FROM unnest(%(jobs)s::text[]) AS wanted(job) CROSS JOIN LATERAL (
+        {columns} WHERE claims.job = wanted.job AND wall BETWEEN %(first)s AND %(last)s
+        AND fire >= to_timestamp(%(start)s) AND fire < to_timestamp(%(until)s) AND {condition}
+        ORDER BY wall DESC, fold DESC
+    ) AS found
+"""
+REACHING = "(ended IS NULL OR greatest(ended, fire) >= to_timestamp(%(reached)s))"
+JOBS = """
+    WITH RECURSIVE known(job) AS (
+        (SELECT job FROM pycrond.claims ORDER BY job LIMIT 1) UNION ALL
+        SELECT (SELECT job FROM pycrond.claims WHERE claims.job > known.job ORDER BY job LIMIT 1)
+        FROM known WHERE known.job IS NOT NULL
+    ) SELECT job FROM known WHERE EXISTS (
+        SELECT FROM pycrond.claims WHERE claims.job = known.job AND wall >= %(first)s
+    ) ORDER BY job
+"""
+"""Each job is looked up in the index: as many steps as there are jobs, not rows."""
 LAST = f"""
     SELECT last.* FROM unnest(%(jobs)s::text[]) AS wanted(job)
     CROSS JOIN LATERAL ({CLAIM} WHERE claims.job = wanted.job AND ended IS NOT NULL
@@ -151,11 +183,7 @@ class View:
 
     def jobs_since(self, at: float) -> list[str]:
         """Return the keys of all jobs that have had a fire since then."""
-        return self._rows(
-            str,
-            "SELECT DISTINCT job FROM pycrond.claims WHERE wall >= %(first)s ORDER BY job",
-            first=int(at // 60) - ZONES,
-        )
+        return self._rows(str, JOBS, first=int(at // 60) - ZONES)
 
     def claims(self, limit: int, **conditions: object) -> list[ClaimRow]:
         """Return the newest claims that meet all CONDITIONS whose value is not None; all if `limit` < 0."""
@@ -165,15 +193,35 @@ class View:
         most = None if limit < 0 else limit
         return self._rows(ClaimRow, f"{CLAIM} WHERE {where} {order}", limit=most, **values)
 
-    def between(self, start: float, until: float) -> list[ClaimRow]:
-        """Return all claims whose fire time lies from `start` up to but not including `until`."""
-        rows: list[ClaimRow] = []
-        while start < until:
-            end = min(start + PORTION, until)
-            first, last = int(start // 60) - ZONES, int(end // 60) + ZONES
-            rows += self.claims(-1, first=first, last=last, begin=start, until=end)
-            start = end
-        return rows
+    def bars(self, jobs: Sequence[str], start: float, until: float, reached: float) -> Iterator[BarRow]:
+        """Yield the claims of jobs whose fire time lies from `start` up to but not including `until`. Those
+        that ended before `reached` are left out.
+        """
+        return self._of_jobs(BarRow._make, BAR, REACHING, jobs, start, until, reached=reached)
+
+    def claims_of(self, jobs: Sequence[str], start: float, until: float) -> Iterator[ClaimRow]:
+        """Yield all claims of jobs whose fire time lies from `start` up to but not including `until`."""
+        return self._of_jobs(ClaimRow._make, CLAIM, "true", jobs, start, until)
+
+    def _of_jobs(
+        self,
+        row: Callable[[Any], Row],
+        columns: str,
+        condition: str,
+        jobs: Sequence[str],
+        start: float,
+        until: float,
+        **values: object,
+    ) -> Iterator[Row]:
+        first, last = int(start // 60) - ZONES, int(until // 60) + ZONES
+        statement = OF_JOBS.format(columns=columns, condition=condition)
+        values |= {"first": first, "last": last, "start": start, "until": until}
+        size = max(1, AT_ONCE // (last - first))
+        for place in range(0, len(jobs), size):
+            portion = [*jobs[place : place + size]]
+            cursor = self._connection.execute(statement, {**values, "jobs": portion}, binary=True)
+            while found := cursor.fetchmany(FETCHED):
+                yield from map(row, found)
 
     def first_fire(self) -> float | None:
         """Return the fire time of about the oldest row; None where there is no row."""

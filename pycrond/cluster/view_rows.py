@@ -140,6 +140,18 @@ class ClaimRow(NamedTuple):
         return self.job.partition("/")[2] or self.job
 
 
+class BarRow(NamedTuple):
+    """The columns of a claim that the timeline draws."""
+
+    job: str
+    fire: float
+    node: str
+    state: str
+    started: float | None
+    ended: float | None
+    number: int
+
+
 class PassedRow(NamedTuple):
     """Fires of a job that were skipped or missed since its last run."""
 

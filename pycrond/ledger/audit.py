@@ -89,12 +89,16 @@ def expected_fires(
     due: dict[str, dict[FireId, float]] = defaultdict(dict)
     findings: list[Unaccounted] = []
     before: dict[str, tuple[VersionRow, Zone]] = {}
+    by_schedule: dict[object, list[tuple[FireId, float]]] = {}  # equal schedules are computed once
     for version in versions:
         key = version.key
         try:
             in_zone = _zone_of(version, before.get(key), zone_changes, zone)
             first = _without_repeated(version, since, repeated)
-            due[key].update(_due(version, first, until, in_zone))
+            same = (version.canonical, in_zone, *_bounds(version, first, until))
+            if same not in by_schedule:
+                by_schedule[same] = [*_due(*same)]
+            due[key].update(by_schedule[same])
             before[key] = version, in_zone
         except PycrondError as error:
             findings.append(Unaccounted(key, version.since, f"cannot be judged from then on: {error}"))
@@ -129,13 +133,19 @@ def _without_repeated(
     return max([since, *(clock.at(end) for end in ends)])
 
 
-def _due(version: VersionRow, since: datetime, until: datetime, zone: Zone) -> Iterator[tuple[FireId, float]]:
-    """The fires of a version, each with its instant."""
-    if version.canonical is None:
-        return
-    first = max(_minute(version.since), since) + MINUTE
+def _bounds(version: VersionRow, since: datetime, until: datetime) -> tuple[datetime, datetime]:
+    """The first and the last minute in which a version may have fires."""
     last = until if version.until is None else min(_minute(version.until), until)
-    for fire in fire_times(decode_schedule(version.canonical), zone, first, last + MINUTE):
+    return max(_minute(version.since), since) + MINUTE, last
+
+
+def _due(
+    canonical: str | None, zone: Zone, first: datetime, last: datetime
+) -> Iterator[tuple[FireId, float]]:
+    """The fires of a schedule, each with its instant."""
+    if canonical is None:
+        return
+    for fire in fire_times(decode_schedule(canonical), zone, first, last + MINUTE):
         at = fire.at.timestamp()
         yield (fire.wall, at), at
 

@@ -1,8 +1,9 @@
 """Ledgers of other machines, as copies: what they started of the fires that the cluster shares."""
 
 import contextlib
+import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from os.path import exists
 from typing import NamedTuple
 
@@ -13,8 +14,9 @@ from pycrond.ledger.database import quote_path
 FIRST_ATTEMPTS = """
     SELECT runs.id, runs.key, runs.fire, runs.wall, runs.state, cluster_fires.run
     FROM runs LEFT JOIN cluster_fires USING (key, wall, fold)
-    WHERE runs.wall IS NOT NULL AND attempt = 1 AND folded IS NULL
-    AND runs.fire > :since AND runs.fire <= :until AND trigger IN ('schedule', 'catch-up') ORDER BY runs.id
+    WHERE runs.key IN (SELECT value FROM json_each(:keys)) AND runs.wall IS NOT NULL
+    AND attempt = 1 AND folded IS NULL AND runs.fire > :since AND runs.fire <= :until
+    AND trigger IN ('schedule', 'catch-up') ORDER BY runs.id
 """
 
 
@@ -30,14 +32,15 @@ class StartedRow(NamedTuple):
     """Its UUID in the cluster; None where the ledger no longer has it."""
 
 
-def started_runs(path: str, since: float, until: float) -> list[StartedRow]:
+def started_runs(path: str, keys: Sequence[str], since: float, until: float) -> list[StartedRow]:
     """Return the first attempts that a ledger's machine started for fires after `since` up to `until`.
 
     Raises PycrondError for a file that is no ledger.
     """
     with _open(path) as database:
-        rows = database.execute(FIRST_ATTEMPTS, {"since": since, "until": until}).fetchall()
-    return [row for row in map(StartedRow._make, rows) if row.state in STARTED]
+        values = {"keys": json.dumps(keys), "since": since, "until": until}
+        rows = map(StartedRow._make, database.execute(FIRST_ATTEMPTS, values))
+        return [row for row in rows if row.state in STARTED]
 
 
 def ledger_uuid(path: str) -> str | None:

@@ -1,8 +1,10 @@
 """Claims in the form of runs, so that the tables and documents of runs show them, too. Pure."""
 
+from sys import intern
+
 from pycrond.cli.documents.lists import RunDocument
 from pycrond.cli.render.run_table import run_document
-from pycrond.cluster.view_rows import ClaimRow, PassedRow
+from pycrond.cluster.view_rows import BarRow, ClaimRow, PassedRow
 from pycrond.jobs.run import OPEN, State
 from pycrond.ledger.codec import decode_options
 from pycrond.ledger.rows import JobRow, RunRow, SpanRow
@@ -56,12 +58,12 @@ def claim_document(claim: ClaimRow) -> RunDocument:
     return {**run_document(as_run(claim)), "node": claim.node, "uuid": claim.run}
 
 
-def as_span(claim: ClaimRow, now: float) -> SpanRow:
-    """Return a claim as a bar of the timeline."""
+def as_span(claim: BarRow, key: str, now: float) -> SpanRow:
+    """Return a claim as a bar of a lane of the timeline."""
     start = claim.fire if claim.started is None else claim.started
     end = claim.ended if claim.state not in OPEN else None
     if claim.started is None:
         end = start
     elif end is not None:
         end = max(start, end)
-    return SpanRow(min(start, now), end, claim.state, claim.number or None, 1, 1, claim.job)
+    return SpanRow(min(start, now), end, intern(claim.state), claim.number or None, 1, 1, key)

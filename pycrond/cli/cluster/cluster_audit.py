@@ -1,12 +1,13 @@
 """audit --cluster: the fires of shared jobs against the cluster's database and copies of ledgers."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pycrond import clock
 from pycrond.cli.cluster.access import cluster_view
 from pycrond.cluster import audit
 from pycrond.cluster.audit import ClusterAudit, Database, LedgerStarts
+from pycrond.cluster.view import View
 from pycrond.host import machine
 from pycrond.ledger.audit import expected_fires
 from pycrond.ledger.codec import decode_options
@@ -16,24 +17,43 @@ from pycrond.settings import Settings
 
 READING_TIME = 600.0  # seconds
 WITHOUT_ROWS = timedelta(hours=1)  # that are audited where the database has no row at all
+AT_ONCE = 100_000  # minutes of jobs, each of which may have a fire: those that are in memory
 
 
 def read_and_compare(
     settings: Settings, reader: Reader, since: datetime, until: datetime, copies: Sequence[str]
 ) -> tuple[ClusterAudit, datetime]:
     """Return the result, and the time after which fires were compared: older rows may be deleted."""
-    versions = [row for row in reader.versions() if decode_options(row.options).is_shared]
+    names = {settings.ledger_path: settings.node_name, **{path: path for path in copies}}
+    ledgers = {path: LedgerStarts(name, ledger_uuid(path), ()) for path, name in names.items()}
     with cluster_view(settings, READING_TIME) as view:
         now, first = view.now(), view.first_fire()
         kept = clock.at(now - view.cluster().keep)
         begin = until - WITHOUT_ROWS if first is None else clock.at(first - 60)
         since = max(since, kept, begin)
-        span = (since.timestamp(), until.timestamp())
-        claims = [row for row in view.between(span[0], span[1] + 60) if span[0] < row.fire <= span[1]]
-        database = Database(claims, view.nodes(), now)
-    expected = expected_fires(versions, reader.steps(), since=since, until=until, zone=machine.load_zone)
-    names = {settings.ledger_path: settings.node_name, **{path: path for path in copies}}
-    ledgers = [
-        LedgerStarts(name, ledger_uuid(path), started_runs(path, *span)) for path, name in names.items()
-    ]
-    return audit.audit(versions, expected, database, ledgers, span), since
+        database = Database((), view.nodes(), now)
+        parts = _parts(view, reader, database, ledgers, (since, until))
+        return audit.together(parts, database.nodes), since
+
+
+def _parts(
+    view: View,
+    reader: Reader,
+    database: Database,
+    ledgers: Mapping[str, LedgerStarts],
+    period: tuple[datetime, datetime],
+) -> Iterator[ClusterAudit]:
+    """Yield the audits of some jobs each, so that only their fires are in memory."""
+    since, until = period
+    span = (since.timestamp(), until.timestamp())
+    versions = [row for row in reader.versions() if decode_options(row.options).is_shared]
+    keys = sorted({row.key for row in versions})
+    size = max(1, int(AT_ONCE / max(1.0, (span[1] - span[0]) / 60)))
+    for place in range(0, len(keys), size):
+        jobs = keys[place : place + size]
+        chosen = {*jobs}
+        rows = [row for row in versions if row.key in chosen]
+        expected = expected_fires(rows, reader.steps(), since=since, until=until, zone=machine.load_zone)
+        claims = [row for row in view.claims_of(jobs, span[0], span[1] + 60) if span[0] < row.fire <= span[1]]
+        starts = [ledger._replace(runs=started_runs(path, jobs, *span)) for path, ledger in ledgers.items()]
+        yield audit.audit(rows, expected, database._replace(claims=claims), starts, span)

@@ -1,15 +1,16 @@
 """timeline --cluster: a lane for each shared job and node that ran it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pycrond.cli.cluster.access import cluster_view
-from pycrond.cli.cluster.claim_rows import as_run, as_span
-from pycrond.cluster.view_rows import ClaimRow
+from pycrond.cli.cluster.claim_rows import as_passed, as_span
+from pycrond.cluster.view_rows import BarRow, PassedRow
 from pycrond.ledger.rows import JobRow, RunRow, SpanRow
 from pycrond.settings import Settings
 
 MARGIN = 86_400.0  # seconds before the window in which a run may have begun that reaches into it
+READING_TIME = 60.0  # seconds, in which the rows are also sorted into lanes
 
 
 class NodeLanes(NamedTuple):
@@ -17,7 +18,7 @@ class NodeLanes(NamedTuple):
 
     spans: Sequence[SpanRow]
     gone: Mapping[str, RunRow]
-    """A run of each job that this machine has not loaded, by key."""
+    """A row with the name of each lane of jobs that this machine has not loaded, by key."""
     nodes: Mapping[str, str]
     """The node of each lane that has one, by the lane's key."""
 
@@ -28,11 +29,13 @@ class NodeLanes(NamedTuple):
         return places.get(job, len(places)), job, node
 
 
-def read_claims(settings: Settings, start: float, until: float) -> list[ClaimRow]:
-    """Return the claims whose bars lie in a window."""
-    with cluster_view(settings) as view:
-        claims = view.between(start - MARGIN, until)
-    return [claim for claim in claims if claim.ended is None or max(claim.ended, claim.fire) >= start]
+def read_bars(
+    settings: Settings, start: float, until: float, is_selected: Callable[[str], bool]
+) -> Iterator[BarRow]:
+    """Yield the claims of selected jobs whose bars lie in a window."""
+    with cluster_view(settings, READING_TIME) as view:
+        jobs = [job for job in view.jobs_since(start - MARGIN) if is_selected(job)]
+        yield from view.bars(jobs, start - MARGIN, until, start)
 
 
 def lane_key(job: str, node: str) -> str:
@@ -40,17 +43,21 @@ def lane_key(job: str, node: str) -> str:
     return job if job.endswith(f"@{node}") else f"{job}@{node}"
 
 
-def node_lanes(claims: Iterable[ClaimRow], jobs: Iterable[JobRow], now: float) -> NodeLanes:
+def node_lanes(claims: Iterable[BarRow], jobs: Iterable[JobRow], now: float) -> NodeLanes:
     """Return a lane for each job and node that started it; fires that did not start have one without node."""
     loaded = {job.key for job in jobs}
     spans: list[SpanRow] = []
     gone: dict[str, RunRow] = {}
     nodes: dict[str, str] = {}
+    keys: dict[tuple[str, str], str] = {}  # each lane's key once: there are many bars
     for claim in claims:
-        key = claim.job if claim.started is None else lane_key(claim.job, claim.node)
-        spans.append(as_span(claim, now)._replace(key=key))
-        if claim.started is not None:
-            nodes[key] = claim.node
-        if key not in loaded:
-            gone[key] = as_run(claim)._replace(key=key, name=key.partition("/")[2])
+        node = "" if claim.started is None else claim.node
+        key = keys.get((claim.job, node))
+        if key is None:
+            key = keys[claim.job, node] = lane_key(claim.job, node) if node else claim.job
+            if node:
+                nodes[key] = node
+            if key not in loaded:
+                gone[key] = as_passed(PassedRow(key, claim.state, 1, claim.fire, ""))
+        spans.append(as_span(claim, key, now))
     return NodeLanes(spans, gone, nodes)

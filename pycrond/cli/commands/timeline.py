@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
+from functools import partial
 from itertools import chain
 from math import inf
 
@@ -135,9 +136,8 @@ def _read_cluster(
         for job in reader.jobs()
         if claim_rows.is_shared_job(job) and _matches(globs, job.key, job.title, f"{job.file}:{job.line}")
     ]
-    claims = [] if options.next else node_lanes.read_claims(settings, window.start, window.until)
-    claims = [claim for claim in claims if _matches(globs, claim.job)]
-    lanes = node_lanes.node_lanes(claims, jobs, window.now)
+    read = node_lanes.read_bars(settings, window.start, window.until, partial(_matches, globs))
+    lanes = node_lanes.node_lanes([] if options.next else read, jobs, window.now)
     start = max(window.start, (window.now // 60 + 1) * 60)
     coming = _coming_starts(jobs, start, window.until, cluster_name(settings))
     bars = chain(lanes.spans, foreseen(coming, {}, window.now))

@@ -2,11 +2,15 @@
 
 import uuid
 from collections.abc import Callable
+from contextlib import closing
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from pycrond.cli.cluster import cluster_audit
+from pycrond.ledger.reader import Reader
+from pycrond.settings import Settings
 from tests.cli.cluster.conftest import Machine, add_run
 
 pytestmark = pytest.mark.daemon
@@ -74,6 +78,32 @@ def test_rows_that_are_open_for_too_long(machine: Machine) -> None:
     assert texts[0].startswith("running on web1: it has run for ")
     assert texts[0].endswith(", with timeout=6 h")
     assert texts[1:] == ["running on web2: it is no node", "running on web3: the node has another ledger now"]
+
+
+def test_jobs_are_audited_some_at_a_time(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
+    for job in ("me/backup", "me/report"):
+        machine.add_claim(job, machine.hour + timedelta(minutes=13), "web2", "skipped", took=None)
+        add_run(machine, job, machine.hour + timedelta(minutes=30))
+    machine.add_node("web2", age=600)
+    machine.add_claim("me/report", machine.hour, "web2")
+    start, end = machine.hour - timedelta(minutes=1), machine.hour + timedelta(minutes=59)
+    settings = Settings(
+        state_dir=str(machine.directory), runtime_dir="", pidfile="", cluster=machine.conninfo, node="web1"
+    )
+    results = []
+    for at_once in (1, 100_000):
+        monkeypatch.setattr(cluster_audit, "AT_ONCE", at_once)
+        with closing(Reader(settings.state_dir)) as reader:
+            results.append(cluster_audit.read_and_compare(settings, reader, start, end, ()))
+    assert results[0] == results[1]
+    result, since = results[0]
+    assert (result.fires, result.jobs, len(result.unproven)) == (3, 2, 1)
+    assert [(row.key, (row.at - since.timestamp()) // 60) for row in result.findings] == [
+        ("me/backup", 1),
+        ("me/backup", 14),
+        ("me/report", 14),
+        ("me/backup", 31),
+    ]
 
 
 def test_fires_that_two_machines_started(machine: Machine, new_machine: Callable[[str], Machine]) -> None:
