@@ -65,7 +65,7 @@ def test_the_output_of_a_job_is_mailed(loop: Loop, smtpd: Smtpd) -> None:
     (mail,) = smtpd.mails()
     text = mail.content.decode()
     assert mail.to == ["ops@example.org"]
-    assert "Subject: Cron <root@" in text
+    assert f"Subject: Cron <{ME}@" in text
     assert "> job: printf" in text
     assert "(exit status 3)" in text
     assert "\ncafé\n" in text
@@ -337,7 +337,7 @@ def test_a_user_with_too_many_alarms_is_named_in_the_log(loop: Loop) -> None:
     loop.minutes(1)
     loop.until(lambda: loop.daemon.subsystems.alarms.outbox.dropped == 3)
     loop.minutes(2)
-    text = " alarms of root were dropped: too many wait (max-waiting-alarms 2, 16 MiB)"
+    text = f" alarms of {ME} were dropped: too many wait (max-waiting-alarms 2, 16 MiB)"
     lines = [line.removesuffix(text) for line in loop.log.details("ALARM")]
     assert sum(map(int, lines)) == 3
     (loop.directory / "go").touch()

@@ -24,7 +24,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The home directory of a user other than root."""
     for name in [name for name in os.environ if name.startswith(("PYCROND_", "XDG_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.setattr(os, "geteuid", lambda: 65534)
+    own = os.geteuid() or 65534
+    monkeypatch.setattr(os, "geteuid", lambda: own)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "session"))
     monkeypatch.chdir(tmp_path)

@@ -15,7 +15,7 @@ from pycrond.control.client import connect
 from pycrond.host import parked_fds, procfs, spawn
 from pycrond.host.spawn import Launch
 from pycrond.runs import launcher
-from tests.conftest import alive, wait_until
+from tests.conftest import ME, alive, wait_until
 from tests.support.loop import Loop
 
 pytestmark = pytest.mark.process
@@ -317,7 +317,7 @@ def test_a_crontab_is_not_read_while_an_editor_writes_it(loop: Loop) -> None:
         loop.turn()
         assert reloader.count == before, "half of the crontab was read"
     loop.until(lambda: reloader.count > before)
-    assert list(reloader.jobs) == ["root/good"], "the empty text became the last good version"
+    assert list(reloader.jobs) == [f"{ME}/good"], "the empty text became the last good version"
 
 
 def test_a_daemon_that_stops_when_its_jobs_have_ended_still_reads_crontabs(loop: Loop) -> None:
@@ -341,11 +341,11 @@ def test_a_crontab_that_is_written_all_the_time_does_not_delay_the_other_crontab
 
     reloader.request()
     loop.until(is_read)
-    assert list(reloader.jobs) == ["root/before", "root/other"]
+    assert list(reloader.jobs) == [f"{ME}/before", f"{ME}/other"]
     assert [problem.code for problem in reloader.loaded.problems] == ["written"]
     assert loop.daemon.subsystems.reloader._loader.has_changes()
     loop.reload()
-    assert list(reloader.jobs) == ["root/after", "root/other"]
+    assert list(reloader.jobs) == [f"{ME}/after", f"{ME}/other"]
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9", b"caf\xe9~", b"a\nb", b"a\x1b[31m"])

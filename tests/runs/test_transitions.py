@@ -11,7 +11,7 @@ import pytest
 from pycrond import clock
 from pycrond.host import spawn
 from pycrond.runs import launcher
-from tests.conftest import alive
+from tests.conftest import ME, alive
 from tests.daemon.test_manual import ask
 from tests.ledger.test_disk_full import fill
 from tests.scheduler.test_admission import WAIT, go, reasons, restart_daemon, states
@@ -106,9 +106,9 @@ def test_a_run_without_room_is_killed(loop: Loop, no_room: pytest.MonkeyPatch, t
     wait_for_jitter(loop)
     assert has_retries(loop)
     assert ask(loop, "kill", what="job")["runs"] == [
-        {"run": 1, "key": "root/job", "job": "root/job", "waited": True}
+        {"run": 1, "key": f"{ME}/job", "job": f"{ME}/job", "waited": True}
     ]
-    assert (states(loop), reasons(loop)) == (["killed"], ["kill: by root"])
+    assert (states(loop), reasons(loop)) == (["killed"], [f"kill: by {ME}"])
     no_room.undo()
     loop.minutes(2)
     assert states(loop) == ["killed"]
@@ -221,7 +221,7 @@ def test_a_restored_run_is_replaced_by_a_newer_one(loop: Loop) -> None:
 @pytest.mark.parametrize(
     ("how", "state", "reason"),
     [
-        ("kill", "killed", "kill: by root"),
+        ("kill", "killed", f"kill: by {ME}"),
         ("stop", "killed", "stop --kill-jobs"),
         ("timeout", "timed-out", "timeout: it ran for more than 200 ms"),
     ],
@@ -293,7 +293,7 @@ def test_a_run_that_waits_for_the_disk_is_killed(loop: Loop, filler: Path, text:
     filler.unlink()
     loop.until(lambda: not has_pending(loop))
     loop.minutes(2)
-    assert (states(loop)[-1], reasons(loop)[-1]) == ("killed", "kill: by root")
+    assert (states(loop)[-1], reasons(loop)[-1]) == ("killed", f"kill: by {ME}")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pycrond import clock
-from tests.conftest import alive
+from tests.conftest import ME, alive
 from tests.support.loop import Loop
 
 WAIT = "while [ ! -e {0} ]; do sleep 0.02; done"
@@ -50,7 +50,7 @@ def test_overlap_skip_skips_fires_while_a_run_is_running(loop: Loop) -> None:
     loop.minutes(3)
     assert states(loop) == ["running", "skipped", "skipped"]
     assert reasons(loop)[1:] == ["overlap: run 1 still runs"] * 2
-    assert any("root/job" in text and "overlap" in text for text in loop.log.details("SKIPPED"))
+    assert any(f"{ME}/job" in text and "overlap" in text for text in loop.log.details("SKIPPED"))
     go(loop)
     loop.settle()
     loop.minutes()

@@ -13,7 +13,7 @@ from pycrond.errors import TooLargeError
 from pycrond.sources import files
 from pycrond.sources.limits import CrontabLimits
 from pycrond.sources.source import MAX_PROBLEMS, SourceParser
-from tests.conftest import wait_until
+from tests.conftest import ME, wait_until
 from tests.support.loop import Loop
 from tests.support.system import System
 
@@ -166,15 +166,15 @@ def test_a_small_crontab_does_not_wait_for_large_ones(loop: Loop) -> None:
     loop.write(f"#: name=small\n{NEVER} true\n", "z")
     reloader.request()
     loop.until(lambda: reloader.jobs)
-    assert "root/small" in reloader.jobs
+    assert f"{ME}/small" in reloader.jobs
 
 
 def test_a_file_that_was_only_touched_is_not_parsed_again(loop: Loop) -> None:
     loop.begin(f"#: name=job\n{NEVER} true\n")
-    before = loop.daemon.subsystems.reloader.jobs["root/job"]
+    before = loop.daemon.subsystems.reloader.jobs[f"{ME}/job"]
     loop.write(f"#: name=job\n{NEVER} true\n")
     loop.reload()
-    assert loop.daemon.subsystems.reloader.jobs["root/job"] is before
+    assert loop.daemon.subsystems.reloader.jobs[f"{ME}/job"] is before
 
 
 def test_an_error_is_logged_once_however_often_the_file_changes(loop: Loop) -> None:

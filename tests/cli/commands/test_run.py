@@ -234,7 +234,7 @@ def test_pause_for_ever_and_resume(crond: Crond) -> None:
     write(crond, one="true", two="true")
     crond.run("start")
     done = crond.run("pause", "one", "two", "--forever")
-    assert done.stdout == f"{ME}/one is paused until it is resumed\nroot/two is paused until it is resumed\n"
+    assert done.stdout == f"{ME}/one is paused until it is resumed\n{ME}/two is paused until it is resumed\n"
     crond.run("restart")
     assert [job["paused"] for job in crond.json("list")["jobs"]] == [{"until": None, "reason": ""}] * 2
     assert crond.run("resume", "one").stdout == f"{ME}/one is resumed\n"
