@@ -248,7 +248,11 @@ def test_ansible_manages_jobs(crontab: CrontabProgram) -> None:
     def cron(arguments: str) -> str:
         shared_memory = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs none /dev/shm; exec "$@"', "sh"]
         command = [*shared_memory, ansible, "localhost", "-c", "local", "-m", "ansible.builtin.cron"]
-        environment = crontab.system.crond.environment | {"ANSIBLE_LOCALHOST_WARNING": "False"}
+        home = crontab.system.crond.environment["HOME"]
+        environment = crontab.system.crond.environment | {
+            "ANSIBLE_LOCALHOST_WARNING": "False",
+            "ANSIBLE_REMOTE_TEMP": f"{home}/.ansible/tmp",
+        }
         done = subprocess.run(
             [*command, "-a", arguments], env=environment, capture_output=True, text=True, check=False
         )

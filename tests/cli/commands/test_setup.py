@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -243,7 +244,11 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(shell: str, text: str) -> str:
     packages.install(shell, lambda: shutil.which(shell))
-    done = subprocess.run([shell, "-c", text], capture_output=True, text=True, check=True)
+    with tempfile.TemporaryDirectory() as home:  # fish keeps files there
+        environment = {**os.environ, "HOME": home}
+        done = subprocess.run(
+            [shell, "-c", text], env=environment, capture_output=True, text=True, check=True
+        )
     assert not done.stderr
     return done.stdout
 
