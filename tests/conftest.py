@@ -270,7 +270,7 @@ class Crond:
 
     def end(self) -> None:
         """End all processes at the same time, as when the machine dies, and remove the cgroups."""
-        for number in (*[signal.SIGSTOP] * 2, *[signal.SIGKILL] * 3):  # some are started meanwhile
+        for number in (signal.SIGSTOP, signal.SIGKILL, signal.SIGKILL):  # some are started meanwhile
             for pid in self.processes():
                 with contextlib.suppress(OSError):
                     os.kill(pid, number)

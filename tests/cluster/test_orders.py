@@ -15,7 +15,7 @@ CRONTAB = """\
 * * * * * test -e {0}/again || {{ touch {0}/again; exit 1; }}
 #: name=killed on=one jitter=60s
 * * * * * touch {0}/killed
-#: name=paused on=one jitter=60s
+#: name=paused on=one jitter=30s
 * * * * * touch {0}/paused
 #: name=within on=one within=5s
 * * * * * echo >>{0}/within
