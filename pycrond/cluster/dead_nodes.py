@@ -10,7 +10,7 @@ from pycrond.cluster.agent_link import AgentLink
 from pycrond.cluster.fire import Taken
 from pycrond.cluster.membership import ABANDONED_AFTER, LOST_AFTER, DeadNode, Membership
 from pycrond.cluster.protocol import Abandoned, Bury, Row
-from pycrond.cluster.shared_jobs import label_of
+from pycrond.cluster.shared_jobs import label_of, runs_again
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire
 from pycrond.ledger.cluster import ClusterTable
@@ -34,13 +34,9 @@ class DeadNodes:
 
     def step(self, now: datetime) -> None:
         """Act on nodes that have become silent, after each heartbeat."""
-        before, self._silences = (
-            self._silences,
-            {
-                node._replace(silent_for=0.0): node.silent_for
-                for node in self._membership.dead(ABANDONED_AFTER)
-            },
-        )
+        before = self._silences
+        silent = self._membership.dead(ABANDONED_AFTER)
+        self._silences = {node._replace(silent_for=0.0): node.silent_for for node in silent}
         for node, silence in self._silences.items():
             self._act(node, before.get(node, 0.0), silence, now)
 
@@ -76,7 +72,7 @@ class DeadNodes:
         taken = []
         for row in rows:
             job = jobs.get(row.job)
-            if not (node and job and _is_run_again(job)):
+            if not (node and job and runs_again(job)):
                 continue
             rank = self._membership.rank(label_of(job), row.job, row.wall, row.fold)
             if rank is None or rank >= MAX_TAKERS:
@@ -96,7 +92,7 @@ class DeadNodes:
         taken = []
         for fire in ended:
             job = jobs.get(fire.job.key)
-            if not job or not _is_run_again(job) or fire.wall is None:
+            if not job or not runs_again(job) or fire.wall is None:
                 continue
             run, earlier = self._table.runs_of(job.key, fire.wall, fire.fold)
             again = self._again(job, fire.at, fire.wall, fire.fold, now)
@@ -107,8 +103,3 @@ class DeadNodes:
     def _again(self, job: Job, at: datetime, wall: int, fold: int, now: datetime) -> Fire:
         attempt, era = self._table.next_attempt(job.key, wall, fold)
         return Fire(job, at, wall, fold, era, "take-over", now, attempt)
-
-
-def _is_run_again(job: Job) -> bool:
-    options = job.entry.options
-    return options.is_shared and options.node_loss == "rerun"

@@ -48,14 +48,19 @@ def claim_of(fire: Fire, run: str, node: str, now: float) -> Claim:
     job, at = fire.job, fire.at.timestamp()
     start = fire.start_at.timestamp() if fire.start_at else at
     name = cluster_name(job, node)
-    options, locks = job.entry.options, _locks(job, name)
+    locks = _locks(job, name)
     return Claim(
         *(name, fire.wall or 0, fire.fold, run, at),
         within=max(0.0, start - at, now - at) + MIN_WITHIN,
-        rerun=options.is_shared and options.node_loss == "rerun",
+        rerun=runs_again(job),
         locks=locks,
         waits=may_wait(job),
     )
+
+
+def runs_again(job: Job) -> bool:
+    """Return whether a job's fire is run again if its node dies."""
+    return job.entry.options.is_shared and job.entry.options.node_loss == "rerun"
 
 
 def may_wait(job: Job) -> bool:
