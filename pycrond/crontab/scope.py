@@ -64,12 +64,13 @@ class Scope:
 
     def refuses(self, number: int, column: int) -> bool:
         """Return whether the entry in this line is not run, after an error: an option has no value."""
-        lines = [line for name, line in self._lost_defaults.items() if name not in self._pending]
-        for line in [*self._lost.values(), *lines][: self._has_cluster]:
-            message = f"not run, because of the option in line {line}: it would run on each machine"
-            self._report(number, column, "error", "cluster-option", message)
-            return True
-        return False
+        defaults = [line for name, line in self._lost_defaults.items() if name not in self._pending]
+        lines = [*self._lost.values(), *defaults]
+        if not lines or not self._has_cluster:
+            return False
+        message = f"not run, because of the option in line {lines[0]}: it would run on each machine"
+        self._report(number, column, "error", "cluster-option", message)
+        return True
 
     def end_file(self) -> None:
         for line in self._pending_lines:

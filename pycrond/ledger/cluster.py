@@ -157,7 +157,7 @@ class ClusterTable:
         with self._file.reading():
             for fire, name in fires:
                 at = (fire.job.key, fire.wall or 0, fire.fold)
-                run = None if taken else self._run_of(at)
+                run = self._run_of(at) if taken is None else None
                 self._promised[at] = run = run or new_uuid()
                 rows.append((*at, fire.at.timestamp(), run, name))
         work: Work = (BEGIN, rows)
