@@ -20,10 +20,10 @@ except ImportError as error:
 from pycrond import __version__
 from pycrond.cluster.agent_loop import AgentLoop
 from pycrond.cluster.agent_socket import AgentSocket
-from pycrond.cluster.greeting import Timeline, read_timeline
-from pycrond.cluster.hosts import Hosts, refusal
+from pycrond.cluster.database_hosts import Hosts, refusal
 from pycrond.cluster.node_identity import Identity
 from pycrond.cluster.protocol import Status
+from pycrond.cluster.registration import Timeline, read_timeline
 
 
 def read_conninfo(descriptor: int) -> str:
@@ -44,7 +44,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--ledger", required=True, help="UUID of the node's history")
     parser.add_argument("--labels", default="", help="the node's, separated by commas")
     parser.add_argument("--spool", default="", help="directory of runs' output")
-    parser.add_argument("--timeline", type=read_timeline, default=Timeline(), help="the last greeting's")
+    parser.add_argument("--timeline", type=read_timeline, default=Timeline(), help="of the last registration")
     return parser.parse_args()
 
 

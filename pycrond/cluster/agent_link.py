@@ -14,21 +14,21 @@ from typing import Any
 
 from pycrond import clock
 from pycrond.cluster.packets import decode, encode
-from pycrond.cluster.protocol import MAX_MESSAGE, Answer, Greeting, Message, Nodes, Ping, Request, Status
+from pycrond.cluster.protocol import MAX_MESSAGE, Answer, Message, Nodes, Ping, Registered, Request, Status
 from pycrond.errors import os_reason
 from pycrond.host import spawn
 from pycrond.host.poller import Poller
 from pycrond.host.spawn import DEFAULT_SIGNALS
 from pycrond.output.daemon_log import DaemonLog
 
-PING_INTERVAL = 4.0  # seconds of silence, after which a sign of life is asked for
+PING_INTERVAL = 4.0  # seconds of silence, after which the daemon sends a ping
 MAX_SILENCE = 10.0  # seconds of silence, after which the agent is killed and replaced
 RESTART_INTERVAL = 1.0  # seconds until the next start, twice as long after each agent that has ended soon
 LONGEST_RESTART_INTERVAL = 60.0  # seconds
 SHORT_LIFE = 5.0  # seconds; an agent that ends within them is not started again at once
 FULL_RETRY_INTERVAL = 0.02  # seconds until a full socket is tried again
 START_TIME = 30.0  # seconds that a start may take: a busy machine reads Python's files slowly
-ERROR_SIZE = 2_000  # bytes of the agent's last words
+ERROR_SIZE = 2_000  # bytes of the agent's standard error that are logged
 SOCKET, CONNINFO = 10, 11  # descriptors of the agent
 
 
@@ -72,12 +72,12 @@ class AgentLink:
         return self._numbers
 
     def send(self, request: Request) -> None:
-        """Have a request carried out; its answer comes with `take`."""
+        """Send a request until it is answered; `take_messages` returns the answer."""
         self.pending[request.number] = request
         self._outgoing.append(request.number)
 
     def forget(self, number: int) -> None:
-        """Send a request no more, and ignore its answer."""
+        """Stop sending a request, and ignore its answer."""
         self.pending.pop(number, None)
 
     def take_messages(self) -> list[tuple[Message, Request | None]]:
@@ -106,7 +106,7 @@ class AgentLink:
     # The process
 
     def step(self, elapsed: float) -> None:
-        """Start an agent if there is none, send what is to be sent, and end one that is silent."""
+        """Start an agent if there is none, send the requests, and kill an agent that is silent."""
         if self.is_connected:
             self._connected_at = elapsed
         if self._socket is None and not self._pid and elapsed >= self._start_at:
@@ -190,7 +190,7 @@ class AgentLink:
             self._outgoing.popleft()
 
     def receive(self) -> None:
-        """Receive what the agent has sent, for `take`."""
+        """Receive the agent's messages, for `take_messages`."""
         while self._socket:
             try:
                 packet = self._socket.recv(MAX_MESSAGE)
@@ -209,7 +209,7 @@ class AgentLink:
                 return
             if isinstance(message, Status):
                 self.status = message
-            if isinstance(message, Answer | Nodes | Greeting | Status):
+            if isinstance(message, Answer | Nodes | Registered | Status):
                 self._received.append(message)
 
     def _end(self, detail: str = "") -> None:

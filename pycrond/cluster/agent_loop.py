@@ -14,13 +14,12 @@ from pycrond.cluster import node_statements, statements
 from pycrond.cluster.agent_socket import AgentSocket
 from pycrond.cluster.agent_state import Agent, Connect, Disconnect, Greet, Retire, Send, State, Work
 from pycrond.cluster.database import Committed, Connection, Failed
-from pycrond.cluster.greeting import Greeting, Timeline
-from pycrond.cluster.hosts import Hosts, Parameters, conninfo_of, name_of
-from pycrond.cluster.lookup import Lookup
+from pycrond.cluster.database_hosts import Hosts, Parameters, conninfo_of, name_of
+from pycrond.cluster.dns_lookup import Lookup
 from pycrond.cluster.node_identity import Identity
 from pycrond.cluster.output_copy import PIECE_SIZE, Copy
-from pycrond.cluster.protocol import Answer, Beat, NodeRow, Nodes, Ping, Report, Row, Status, Tell
-from pycrond.cluster.protocol import Greeting as GreetingMessage
+from pycrond.cluster.protocol import Answer, Beat, NodeRow, Nodes, Ping, Registered, Report, Row, Status, Tell
+from pycrond.cluster.registration import Registration, Timeline
 from pycrond.errors import PycrondError
 
 
@@ -47,10 +46,10 @@ class AgentLoop:
         self._timeline = timeline
         self._agent = Agent(random.random, clock.elapsed())
         self._lookup = Lookup()
-        self._host: Parameters = {}  # that is tried, or connected
+        self._host: Parameters = {}  # the host that is tried or connected
         self._connection: Connection | None = None
         self._connections = 0  # counts them, for the daemon
-        self._greeting = Greeting(identity)
+        self._registration = Registration(identity)
         self._sent: Work | None = None  # the request whose transaction was sent
         self._sent_at = 0.0  # by the wall clock
         self._offset = 0.0  # of this machine's clock, ahead of the server's, in seconds
@@ -71,7 +70,7 @@ class AgentLoop:
             self._connection.close()
 
     def _wait(self) -> bool:
-        """Wait for what is next; return whether the connection or the look-up is ready."""
+        """Wait for the next event or deadline; return whether the connection or the look-up is ready."""
         poll = select.poll()
         watched: list[Watched] = [
             self._daemon,
@@ -95,7 +94,7 @@ class AgentLoop:
         for message in messages:
             if isinstance(message, Ping):
                 self._daemon.send(self._reported if self._reported.state else self._agent.status())
-            elif not isinstance(message, Answer | Nodes | GreetingMessage | Status):
+            elif not isinstance(message, Answer | Nodes | Registered | Status):
                 self._agent.receive(message)
         return True
 
@@ -107,7 +106,7 @@ class AgentLoop:
         if status.state == State.ASKING:
             status = status._replace(state=State.IDLE)
         has_failed = self._reported.state in {State.DOWN, State.FENCED} and self._reported.detail
-        is_trying = has_failed and status.state in {State.CONNECTING, State.GREETING}
+        is_trying = has_failed and status.state in {State.CONNECTING, State.REGISTERING}
         if status != self._reported and not is_trying:
             self._reported = status
             self._daemon.send(status)
@@ -115,7 +114,7 @@ class AgentLoop:
     # The database
 
     def _act(self) -> None:
-        """Do all that is to be done now."""
+        """Carry out all actions that are due."""
         now = clock.elapsed()
         while (action := self._agent.next_action(now)) is not None:
             try:
@@ -125,7 +124,7 @@ class AgentLoop:
                     case Disconnect():
                         self._lose("the server does not accept the connection in time", now)
                     case Greet():
-                        self._send(self._greeting.statements())
+                        self._send(self._registration.statements())
                     case Retire():
                         self._send(node_statements.retire(), is_durable=False)
                     case Send():
@@ -162,7 +161,7 @@ class AgentLoop:
         self._connection.send(parts, is_durable=is_durable)
 
     def _receive(self) -> None:
-        """Take what the server has sent."""
+        """Read the server's replies."""
         now = clock.elapsed()
         try:
             is_waiting = self._connection is None and self._agent.state == State.CONNECTING
@@ -183,7 +182,7 @@ class AgentLoop:
     def _begin(self, now: float) -> None:
         self._connections += 1
         self._identity.disconnected()
-        self._greeting = Greeting(self._identity)
+        self._registration = Registration(self._identity)
         self._agent.connected(now)
 
     def _lose(self, reason: str, now: float) -> None:
@@ -199,41 +198,41 @@ class AgentLoop:
     def _take_outcome(self, outcome: Committed | Failed, now: float) -> None:
         request, self._sent = self._sent, None
         if isinstance(outcome, Failed):
-            if self._agent.is_greeting or outcome.is_read_only:
+            if self._agent.is_registering or outcome.is_read_only:
                 raise PycrondError(outcome.reason)
             self._agent.unanswered(now, outcome.reason)
-        elif self._agent.is_greeting:
-            self._take_greeting(outcome, now)
+        elif self._agent.is_registering:
+            self._take_registration(outcome, now)
         else:
             timeline = self._timeline._replace(number=outcome.timeline)
             self._timeline.require(timeline)
             self._take_results(request, outcome, now)
             if timeline != self._timeline:
-                self._greet_again(now, "the server is another")
+                self._register_again(now, "the server is another")
 
-    def _take_greeting(self, committed: Committed, now: float) -> None:
-        is_over = self._greeting.read(committed, now)
-        if (server_clock := self._greeting.take_clock()) is not None:
+    def _take_registration(self, committed: Committed, now: float) -> None:
+        is_over = self._registration.read(committed, now)
+        if (server_clock := self._registration.take_clock()) is not None:
             self._offset = (self._sent_at + clock.now().timestamp()) / 2 - server_clock
-        if self._greeting.system:
-            timeline = Timeline(self._greeting.system, committed.timeline)
+        if self._registration.system:
+            timeline = Timeline(self._registration.system, committed.timeline)
             self._timeline.require(timeline)
             self._timeline = timeline
-        if self._greeting.blocked:
-            self._agent.fenced(now, self._greeting.blocked.who)
-            self._greeting = Greeting(self._identity)
+        if self._registration.blocked:
+            self._agent.fenced(now, self._registration.blocked.who)
+            self._registration = Registration(self._identity)
             return
-        self._agent.greeted(now, is_over=is_over)
+        self._agent.registered(now, is_over=is_over)
         if is_over:
             self._hosts.succeeded()
             self._reasons = []
-            cluster = self._greeting.cluster
+            cluster = self._registration.cluster
             self._report()
-            self._daemon.send(GreetingMessage(self._connections, *cluster, str(self._timeline)))
+            self._daemon.send(Registered(self._connections, *cluster, str(self._timeline)))
 
-    def _greet_again(self, now: float, reason: str) -> None:
+    def _register_again(self, now: float, reason: str) -> None:
         self._connections += 1
-        self._greeting = Greeting(self._identity)
+        self._registration = Registration(self._identity)
         self._agent.unnamed(now, reason)
 
     def _take_results(self, request: Work | None, committed: Committed, now: float) -> None:
@@ -244,7 +243,7 @@ class AgentLoop:
                 is_over = results[0][0] < node_statements.DELETED_AT_ONCE
                 self._agent.retired(now, self._nodes, is_over=is_over)
             case Beat() if not results[0]:
-                self._greet_again(now, "another has the node's name")
+                self._register_again(now, "another has the node's name")
             case Beat():
                 self._agent.answered(now)
                 self._answer_beats(request, committed)
@@ -272,7 +271,7 @@ class AgentLoop:
             self._daemon.send(Nodes(number, self._connections, offset, rows))
 
     def _copy(self, copy: Copy) -> None:
-        """Copy what is left of runs' output, then answer the request that told of them."""
+        """Copy the rest of the runs' output, then answer the request that reported them."""
         if left := copy.read(self._spool):
             self._agent.receive(left)
         else:
@@ -280,6 +279,6 @@ class AgentLoop:
 
 
 def _copied(request: Tell, rows: tuple[Row, ...]) -> tuple[Report, ...]:
-    """Return the runs whose output is to be copied: those that have ended, and whose rows are theirs."""
+    """Return the runs whose output is copied: they have ended, and the rows are theirs."""
     over = {row.run for row in rows if row.is_over}
     return tuple(run for run in request.rows if run.copied_output > 0 and run.run in over)

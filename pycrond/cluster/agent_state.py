@@ -27,7 +27,7 @@ from pycrond.cluster.protocol import (
 
 CONNECT_TIMEOUT = 5.0  # seconds; then the next host is tried
 REPLY_TIMEOUT = 10.0  # seconds; then the daemon hears that the server is silent
-NAME_INTERVAL = 5.0  # seconds between looks at who has the node's name
+NAME_INTERVAL = 5.0  # seconds between checks of the node that has the name
 RETIRE_INTERVAL = 300.0  # seconds between deletions of old rows, with up to five nodes
 RETIRE_AGAIN = 5.0  # seconds until more of them are deleted
 SHORTEST_DELAY, LONGEST_DELAY = 0.2, 5.0  # seconds until a connection or a request is tried again
@@ -37,25 +37,25 @@ class State(StrEnum):
     DOWN = "down"
     """There is no connection."""
     CONNECTING = "connecting"
-    GREETING = "greeting"
-    """The tables are looked at, and the name is taken."""
+    REGISTERING = "registering"
+    """The tables are checked, and the node's name is registered."""
     IDLE = "idle"
     ASKING = "asking"
     """A transaction has been sent."""
     STALLED = "stalled"
     """It has had no reply for REPLY_TIMEOUT; the connection is kept, and nothing else is sent."""
     FENCED = "fenced"
-    """The name belongs to another; nothing is sent but looks at it."""
+    """Another machine has the name; nothing is sent but checks of its row."""
 
 
 NEXT = {
     State.DOWN: {State.CONNECTING},
-    State.CONNECTING: {State.DOWN, State.GREETING},
-    State.GREETING: {State.DOWN, State.IDLE, State.FENCED, State.STALLED},
-    State.IDLE: {State.DOWN, State.ASKING, State.GREETING},
-    State.ASKING: {State.DOWN, State.IDLE, State.STALLED, State.GREETING},
-    State.STALLED: {State.DOWN, State.IDLE, State.FENCED, State.GREETING},
-    State.FENCED: {State.DOWN, State.GREETING},
+    State.CONNECTING: {State.DOWN, State.REGISTERING},
+    State.REGISTERING: {State.DOWN, State.IDLE, State.FENCED, State.STALLED},
+    State.IDLE: {State.DOWN, State.ASKING, State.REGISTERING},
+    State.ASKING: {State.DOWN, State.IDLE, State.STALLED, State.REGISTERING},
+    State.STALLED: {State.DOWN, State.IDLE, State.FENCED, State.REGISTERING},
+    State.FENCED: {State.DOWN, State.REGISTERING},
 }
 
 Work = Request | Copy
@@ -85,7 +85,7 @@ class Disconnect(NamedTuple):
 
 
 class Greet(NamedTuple):
-    """Send the next transaction of the greeting."""
+    """Send the next transaction of the registration."""
 
 
 class Send(NamedTuple):
@@ -125,9 +125,9 @@ class Agent:
         self._pending: list[Pending] = []  # in the order of their urgency, then of their arrival
         self._sent: Pending | None = None
         self._is_awaiting = False  # a transaction has been sent
-        self._was_greeting = False  # before it stalled
+        self._was_registering = False  # before it stalled
         self._since = now  # of the state, or when a transaction was sent
-        self._due = now  # a connection, or a look at the name
+        self._due = now  # time of the next connection, or check of the name
         self._retire_at = now + self._retire_delay(1)
 
     def receive(self, request: Work) -> None:
@@ -136,7 +136,7 @@ class Agent:
         self._pending.sort(key=lambda pending: ORDER.index(type(pending.request)))
 
     def next_action(self, now: float) -> Action | None:
-        """Return what is to be done now, taking it as done; None if nothing is."""
+        """Return the next action, which then counts as done; None if nothing is due."""
         match self.state:
             case State.DOWN if now >= self._due:
                 self._enter(State.CONNECTING, now)
@@ -144,25 +144,25 @@ class Agent:
             case State.CONNECTING if now >= self._since + CONNECT_TIMEOUT:
                 return Disconnect()  # `lost` follows
             case State.FENCED if now >= self._due:
-                self._enter(State.GREETING, now, self.detail)
+                self._enter(State.REGISTERING, now, self.detail)
                 return self._await(Greet(), now)
-            case State.GREETING if not self._is_awaiting:
+            case State.REGISTERING if not self._is_awaiting:
                 return self._await(Greet(), now)
-            case State.GREETING | State.ASKING if self._is_awaiting and now >= self._since + REPLY_TIMEOUT:
-                self._was_greeting = self.state == State.GREETING
+            case State.REGISTERING | State.ASKING if self._is_awaiting and now >= self._since + REPLY_TIMEOUT:
+                self._was_registering = self.state == State.REGISTERING
                 self._enter(State.STALLED, now, f"no reply for {REPLY_TIMEOUT:.0f} s")
             case State.IDLE:
                 return self._next_transaction(now)
         return None
 
     def deadline(self) -> float | None:
-        """Return when `next_action` is to be asked again, if nothing happens before; None: never."""
+        """Return when `next_action` has something, if no event comes before; None: never."""
         match self.state:
             case State.DOWN | State.FENCED:
                 return self._due
             case State.CONNECTING:
                 return self._since + CONNECT_TIMEOUT
-            case State.GREETING | State.ASKING:
+            case State.REGISTERING | State.ASKING:
                 return self._since + REPLY_TIMEOUT if self._is_awaiting else self._since
             case State.IDLE:
                 return min([self._retire_at, *(pending.not_before for pending in self._pending)])
@@ -170,17 +170,17 @@ class Agent:
 
     def connected(self, now: float) -> None:
         """The connection is complete."""
-        self._enter(State.GREETING, now)
+        self._enter(State.REGISTERING, now)
 
-    def greeted(self, now: float, *, is_over: bool) -> None:
-        """A transaction of the greeting is answered; `is_over`: the name is this node's."""
+    def registered(self, now: float, *, is_over: bool) -> None:
+        """A transaction of the registration is answered; `is_over`: the name is this node's."""
         self._is_awaiting = False
         if is_over:
             self._failures = 0
-        self._enter(State.IDLE if is_over else State.GREETING, now)
+        self._enter(State.IDLE if is_over else State.REGISTERING, now)
 
     def fenced(self, now: float, who: str) -> None:
-        """Another has the name."""
+        """Another machine has the name."""
         self._is_awaiting = False
         self._enter(State.FENCED, now, who)
         self._due = now + NAME_INTERVAL
@@ -192,7 +192,7 @@ class Agent:
         self._end(State.IDLE, now)
 
     def answered_beats(self) -> list[int]:
-        """Return the numbers of all heartbeats that are pending, taking them as answered."""
+        """Return the numbers of all pending heartbeats, which then count as answered."""
         beats = [pending for pending in self._pending if isinstance(pending.request, Beat)]
         self._pending = [pending for pending in self._pending if pending not in beats]
         return [pending.request.number for pending in beats if isinstance(pending.request, Beat)]
@@ -206,11 +206,11 @@ class Agent:
         self._end(State.IDLE, now, reason)
 
     def unnamed(self, now: float, reason: str = "") -> None:
-        """Greet anew: a heartbeat did not find its row, or the server is another."""
-        self._end(State.GREETING, now, reason)
+        """Register again: a heartbeat did not find its row, or the server has changed."""
+        self._end(State.REGISTERING, now, reason)
 
     def retired(self, now: float, nodes: int, *, is_over: bool) -> None:
-        """Old rows are deleted; with `is_over` there are no more."""
+        """Some old rows are deleted; `is_over`: no others are left."""
         self._retire_at = now + (self._retire_delay(nodes) if is_over else RETIRE_AGAIN)
         self._end(State.IDLE, now)
 
@@ -224,9 +224,9 @@ class Agent:
         self._failures += 1
 
     @property
-    def is_greeting(self) -> bool:
-        """The transaction sent, if there is one, belongs to the greeting."""
-        return self.state == State.GREETING or (self.state == State.STALLED and self._was_greeting)
+    def is_registering(self) -> bool:
+        """The transaction sent, if there is one, belongs to the registration."""
+        return self.state == State.REGISTERING or (self.state == State.STALLED and self._was_registering)
 
     def status(self) -> Status:
         return Status(self.state, self.detail)
@@ -263,5 +263,7 @@ class Agent:
         return min(LONGEST_DELAY, SHORTEST_DELAY * 2.0 ** min(failures, 10)) * (0.5 + self._random() / 2)
 
     def _retire_delay(self, nodes: int) -> float:
-        """Return seconds that grow with the number of nodes, each of which deletes old rows."""
+        """Return the seconds until this node deletes old rows again: longer with more nodes, as each deletes
+        some.
+        """
         return RETIRE_INTERVAL * max(1.0, nodes / 5) * (0.5 + self._random())

@@ -19,7 +19,7 @@ from pycrond.text import duration, rfc3339
 
 ASKING_TIME = 90.0  # seconds after its start in which a fire gets a row
 STARTING_TIME = 3600.0  # seconds that a claimed run may wait for room or for a lock
-ENDING_TIME = 120.0  # seconds beyond timeout and grace in which a run's end is told
+ENDING_TIME = 120.0  # seconds beyond timeout and grace in which a run's end is reported
 NOT_STARTED = frozenset({"skipped", "missed", "no-node", "no-database"})
 Fire = tuple[str, int, int]
 """A job's key, the wall minute and the instant, in whole seconds."""
@@ -85,7 +85,7 @@ def audit(
 
 
 def together(parts: Iterable[ClusterAudit], nodes: Iterable[NodeRow]) -> ClusterAudit:
-    """Return the audit of all jobs, of which each part has some."""
+    """Merge the audits of parts of the jobs."""
     result = ClusterAudit()
     for part in parts:
         result.fires += part.fires
@@ -101,7 +101,7 @@ def _fire_of(row: ClaimRow) -> Fire:
 
 
 def _missing(fires: Iterable[Fire], options: Mapping[str, Options], now: float) -> Iterator[Unaccounted]:
-    """Yield the fires without a row, except for those that nobody need have asked for yet."""
+    """Yield the fires without a row, except for those so recent that no node need have asked yet."""
     for key, _, at in fires:
         if at + options[key].jitter + ASKING_TIME <= now:
             yield Unaccounted(key, at, "no row in the database")

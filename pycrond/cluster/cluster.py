@@ -11,8 +11,8 @@ from pycrond import clock
 from pycrond.cluster.agent_link import AgentLink
 from pycrond.cluster.dead_nodes import DeadNodes
 from pycrond.cluster.fire_claims import FireClaims
-from pycrond.cluster.gaps import Gaps
 from pycrond.cluster.membership import BEAT_INTERVAL, Membership
+from pycrond.cluster.missed_fires import MissedFires
 from pycrond.cluster.outbox import Outbox
 from pycrond.cluster.protocol import (
     Abandoned,
@@ -21,10 +21,10 @@ from pycrond.cluster.protocol import (
     Beat,
     Close,
     Confirm,
-    Greeting,
     LastFires,
     LastSuccess,
     Nodes,
+    Registered,
     Status,
     TakeOver,
 )
@@ -67,10 +67,10 @@ class Cluster:
         self._dead_nodes = DeadNodes(self.membership, self._link, table, self._log)
         self._claims = FireClaims(table, runs, self._fires, self.membership)
         self._jobs: Mapping[str, Job] = {}
-        self._missed: list[Event] = []
+        self._missed_events: list[Event] = []
         self.successes = Successes(self.membership, self._link)
         """Of jobs with `expect`, on all nodes."""
-        self._gaps = Gaps(self._link, table, lambda job: zone_of(job, self.identity))
+        self._missed_fires = MissedFires(self._link, table, lambda job: zone_of(job, self.identity))
         self.digest = ""
         """Of the jobs that the cluster shares."""
         self._is_fenced = False  # another has this node's name
@@ -89,7 +89,7 @@ class Cluster:
     # Fires
 
     def separate(self, fires: Iterable[Fire]) -> tuple[list[Fire], list[Fire]]:
-        """Return the fires that this node starts by itself, and those that concern the cluster."""
+        """Split fires into those that this node starts by itself and those that concern the cluster."""
         own: list[Fire] = []
         shared: list[Fire] = []
         for fire in fires:
@@ -97,7 +97,9 @@ class Cluster:
         return own, shared
 
     def claim(self, fires: Sequence[Fire], now: datetime, *, is_coming: bool = False) -> None:
-        """Write fires down, and ask for each at its time. `is_coming`: their minute has not come yet."""
+        """Write the claims of fires, and ask for each fire at its time. `is_coming`: their minute is the next
+        one.
+        """
         planned = [fire._replace(start_at=fire.start_at or fire.at) for fire in fires]
         self._claims.begin(planned, now, is_coming=is_coming)
 
@@ -110,21 +112,21 @@ class Cluster:
         self._claims.coming.clear()
 
     def cancel(self) -> None:
-        """Undo the claims of the next minute."""
+        """Delete the claims of the next minute."""
         self._claims.cancel()
 
     @property
     def claims(self) -> list[ClaimedRun]:
-        """The runs of fires about which it is not decided yet."""
+        """The runs of fires that are not decided yet."""
         return [held.claimed for held in self._fires]
 
     def withdraw(self, claimed: ClaimedRun) -> None:
-        """Remove a run, if it waits here."""
+        """Remove a run whose fire is not decided yet."""
         self._fires.withdraw(claimed)
         self._outbox.has_changed = True
 
     def replace_jobs(self, jobs: Mapping[str, Job], kept: Sequence[ClaimedRun]) -> None:
-        """Use these jobs; of the runs that wait only `kept` go on."""
+        """Use these jobs, and remove the runs that are not decided yet, except for `kept`."""
         self._jobs = jobs
         for claimed in [claimed for claimed in self.claims if claimed not in kept]:
             self._fires.withdraw(claimed)
@@ -132,7 +134,7 @@ class Cluster:
         self._outbox.has_changed = True
 
     def clock_was_turned(self, step: timedelta) -> None:
-        """Move the starts."""
+        """Move the starts of fires by the step of the clock."""
         self._fires.clock_was_turned(step)
         self.membership.clock_was_turned(step.total_seconds())
 
@@ -141,22 +143,24 @@ class Cluster:
         self._outbox.has_changed = True
 
     def run_again(self, ended: Iterable[Fire], now: datetime) -> None:
-        """Run again, where the job wants it, what this node ran when it died a short time ago."""
+        """Run the fires again that were running when this node died a short time ago, if their jobs have
+        `node-loss=rerun`.
+        """
         self._claims.take_over(self._dead_nodes.own_fires(ended, self._jobs, now), now)
 
     def ledger_is_new(self) -> None:
-        """Write down anew what the ledger has forgotten, as far as the database knows it."""
+        """Restore the cluster's rows of a new ledger from the database."""
         self._table.remember(self.membership.ledger, self.identity, self._link.timeline)
         self._outbox.connected()
 
     def was_away(self, since: datetime, now: datetime) -> None:
-        """Ask for what no node has decided about until now, as this one was away from a minute on."""
-        self._gaps.was_away(since, now)
+        """Look for fires since that minute that no node has decided: this node was away."""
+        self._missed_fires.was_away(since, now)
 
     # The loop
 
     def step(self, now: datetime, elapsed: float) -> None:
-        """Take what the agent has sent, do what is due, and send what follows."""
+        """Handle the agent's messages, act on the fires that are due, and send the resulting requests."""
         self._link.step(elapsed)
         for message, request in self._link.take_messages():
             match message:
@@ -166,10 +170,10 @@ class Cluster:
                     self.membership.observe(message, elapsed)
                     self._fires.plan_again(now)
                     self._dead_nodes.step(now)
-                    self._gaps.ask(self._jobs.values())
+                    self._missed_fires.ask(self._jobs.values())
                     self._outbox.has_changed = True
-                case Greeting():
-                    self._greeted(message, now)
+                case Registered():
+                    self._registered(message, now)
                     self.successes.connected(elapsed)
                 case Status():
                     self._report(message, now)
@@ -189,23 +193,23 @@ class Cluster:
         return any(isinstance(sent, Beat) for sent in self._link.pending.values())
 
     def _finish(self, now: datetime) -> None:
-        """Write what was decided, and send the requests of this turn."""
+        """Write the decisions to the ledger, and send the requests of this turn."""
         if self._claims.write_decided(now):
             self._outbox.has_changed = True
         median = self.membership.median_time(now.timestamp())
         if median is not None:
-            self._claims.catch_up(self._gaps.step(self._jobs, clock.at(median), now), now)
+            self._claims.catch_up(self._missed_fires.step(self._jobs, clock.at(median), now), now)
         self._outbox.send(now.timestamp(), median, self.membership.skew())
 
     def retry_in(self, elapsed: float) -> float | None:
-        """Seconds until `step` has something to do, but for fires."""
+        """Seconds until `step` has something to do, fires apart."""
         beat_in = None if self._is_beating() else max(0.0, self._beat_at - elapsed)
-        waits = (beat_in, self._link.retry_in(elapsed), 0.0 if self._gaps.has_more else None)
+        waits = (beat_in, self._link.retry_in(elapsed), 0.0 if self._missed_fires.has_more else None)
         return min((wait for wait in waits if wait is not None), default=None)
 
     @property
     def next_at(self) -> float | None:
-        """When a fire has to be looked at, in Unix seconds."""
+        """The time of the next step of a fire, in Unix seconds."""
         return self._fires.next_at
 
     def take_starting(self) -> list[ClaimedRun]:
@@ -214,7 +218,7 @@ class Cluster:
 
     def take_events(self) -> list[Event]:
         """Return the fires that were skipped, or missed by all nodes, since the last call."""
-        missed, self._missed = self._missed, []
+        missed, self._missed_events = self._missed_events, []
         return [*self._claims.take_events(), *missed]
 
     def children_ended(self, ended: Sequence[tuple[int, int]]) -> None:
@@ -222,13 +226,13 @@ class Cluster:
         self._link.children_ended(ended)
 
     def suspend(self) -> None:
-        """Leave the fires that are not decided to the next daemon, and take no others."""
+        """Leave the undecided fires to the next daemon, and accept no others."""
         self._claims.is_suspended = True
         for claimed in self.claims:
             self._fires.withdraw(claimed)
 
     def tell_last(self, now: datetime, elapsed: float) -> bool:
-        """Tell the database of what has ended; return whether it has not acknowledged all of that yet."""
+        """Report the runs that have ended to the database; return whether some are not acknowledged yet."""
         self.suspend()
         self._link.receive()
         self.step(now, elapsed)
@@ -249,24 +253,24 @@ class Cluster:
                 self._fires.decided([(claim.run, rows.get(claim[:3])) for claim, _ in fires], now)
             case Close(rows=reports):
                 self._fires.decided([(report.run, rows.get(report[:3])) for report in reports], now)
-                missed = self._gaps.missed(reports, {row.run for row in answer.rows})
-                self._missed += [Missed(None, key) for key in missed]
+                missed = self._missed_fires.missed(reports, {row.run for row in answer.rows})
+                self._missed_events += [Missed(None, key) for key in missed]
             case Confirm(runs=reports):
                 self._fires.confirmed([(report.run, rows.get(report[:3])) for report in reports], now)
             case Abandoned(ledger=ledger):
                 taken = self._dead_nodes.fires_to_take(answer.rows, ledger, self._jobs, now)
                 self._claims.take_over(taken, now)
             case LastFires():
-                self._gaps.answered(answer.rows)
+                self._missed_fires.answered(answer.rows)
             case LastSuccess():
                 self.successes.answered(answer.number, answer.rows)
             case _:
                 self._outbox.answered(answer, request)
 
-    def _greeted(self, greeting: Greeting, now: datetime) -> None:
-        identity = SharedIdentity(greeting.cluster, greeting.zone)
-        self._claims.identity, self._link.timeline = identity, greeting.timeline
-        self._table.remember(self.membership.ledger, identity, greeting.timeline)
+    def _registered(self, message: Registered, now: datetime) -> None:
+        identity = SharedIdentity(message.cluster, message.zone)
+        self._claims.identity, self._link.timeline = identity, message.timeline
+        self._table.remember(self.membership.ledger, identity, message.timeline)
         self._is_fenced = False
         self._outbox.connected()
         self.membership.begin_anew()

@@ -1,4 +1,4 @@
-"""Nodes that have died, this one before its start among them: what they have left is closed as lost, or taken
+"""Nodes that have died, among them this one before its start: their open fires are closed as lost, or taken
 over by this node.
 """
 
@@ -16,13 +16,13 @@ from pycrond.jobs.run import Fire
 from pycrond.ledger.cluster import ClusterTable
 from pycrond.output.daemon_log import DaemonLog
 
-TURN = 3.0  # seconds of silence more, after which the next node in the order closes what is lost
-BURIALS = 10  # how often a node closes them, once in LOST_AFTER
+TURN = 3.0  # seconds that each node in the order waits longer than the one before it
+BURIALS = 10  # number of times that a node closes them, each LOST_AFTER later
 MAX_TAKERS = 5  # nodes that try to take a fire over
 
 
 class DeadNodes:
-    """Asks for what dead nodes have left, once for each, in the order of the living nodes."""
+    """Asks for the open fires of dead nodes, once for each node, in the order of the living nodes."""
 
     def __init__(self, membership: Membership, link: AgentLink, table: ClusterTable, log: DaemonLog) -> None:
         self._membership = membership
@@ -33,7 +33,7 @@ class DeadNodes:
         self._asked: dict[str, DeadNode] = {}  # by ledger
 
     def step(self, now: datetime) -> None:
-        """Act on nodes that have become silent, after each heartbeat."""
+        """Act on silent nodes, after each heartbeat."""
         before = self._silences
         silent = self._membership.dead(ABANDONED_AFTER)
         self._silences = {node._replace(silent_for=0.0): node.silent_for for node in silent}
@@ -41,7 +41,7 @@ class DeadNodes:
             self._act(node, before.get(node, 0.0), silence, now)
 
     def _act(self, node: DeadNode, before: float, silence: float, now: datetime) -> None:
-        """Do what is due between two silences of a node, in seconds."""
+        """Take the steps that fall between two lengths of a node's silence, in seconds."""
         if before < ABANDONED_AFTER:
             self._asked[node.ledger] = node
             self._log.write("CLUSTER", f"{node.name} is silent", now, level="warning")
@@ -54,8 +54,8 @@ class DeadNodes:
                 self._bury(node, now, is_first=times == 0)
 
     def _bury(self, node: DeadNode, now: datetime, *, is_first: bool) -> None:
-        """Close what a dead node has left. This is repeated: its agent may have lived for longer than it, and
-        a failover may lose what was closed. The repetitions include the fires that no node has taken over.
+        """Close the open fires of a dead node as lost. This is repeated: the node's agent may have outlived
+        it, and a failover may lose rows. The repetitions include the fires that no node has taken over.
         """
         if is_first:
             text = f"{node.name} is dead: its runs are closed as lost"

@@ -15,12 +15,12 @@ from pycrond.hashing import draw_below
 ASK_AHEAD = 1.0  # seconds before its start, at which the first node asks
 SECOND_ASKS_AFTER = 2.0  # seconds after its start, at which the second one asks
 OTHERS_ASK_AFTER = (4.0, 7.0)  # seconds after its start, between which the others ask
-CLOSE_AFTER = 8.0  # seconds after its start, at which a node that may not ask looks whose the fire is
+CLOSE_AFTER = 8.0  # seconds after its start, at which a node that may not ask reads which node has the fire
 GIVE_UP_AFTER = 10.0  # seconds after its start, at which a fire without an answer is closed
 CLOCK_TOLERANCE = 2.0  # seconds by which the clocks of nodes that ask may differ
 ANSWER_TIME = 3.0  # seconds that the database has for an answer, however late it was asked
-TAKE_OVER_TIME = 60.0  # seconds in which a node that may not take a fire over looks whether it may
-RETRY_INTERVAL = 1.0  # seconds until a node that may not ask, or a run that waits for a lock, looks again
+TAKE_OVER_TIME = 60.0  # seconds in which a node that may not take a fire over yet tries again
+RETRY_INTERVAL = 1.0  # seconds until a node that may not ask, or a run that waits for a lock, asks again
 
 
 class Phase(enum.Enum):
@@ -29,13 +29,13 @@ class Phase(enum.Enum):
     PLANNED = enum.auto()
     """It is in the ledger; nothing was asked."""
     ASKING = enum.auto()
-    """The database was asked whose it is."""
+    """The database was asked which node has it."""
     QUEUED = enum.auto()
-    """It is ours, and waits for a lock that another run holds."""
+    """This node has it; it waits for a lock that another run holds."""
     OURS = enum.auto()
-    """It is ours, and starts at its time."""
+    """This node has it, and starts it at its time."""
     CONFIRMING = enum.auto()
-    """Its start was asked to be confirmed."""
+    """The confirmation of its start was sent."""
     CLOSING = enum.auto()
     """This node may not claim it: a verdict is written, unless another node has it."""
     OVER = enum.auto()
@@ -96,7 +96,7 @@ class SharedFire:
     taken: Taken | None = None
     phase: Phase = Phase.PLANNED
     look_at: float = 0.0
-    """When `next_action` has something to do, if nothing comes before."""
+    """The time at which `next_action` has something, if no answer comes before."""
 
     def plan(self, node: str, rank: int | None, now: float) -> None:
         """Set when this node asks, by its place in the order of nodes; None: it may not."""
@@ -118,7 +118,7 @@ class SharedFire:
         return max(self.start, self.claim.fire) + CLOSE_AFTER <= median + CLOCK_TOLERANCE
 
     def next_action(self, now: float, blocked: str | None, *, may_ask: bool, is_first: bool) -> Action | None:
-        """Return what is to be done now, if anything.
+        """Return the action that is due, if there is one.
 
         `blocked` is the reason for which the job cannot start on this node. `may_ask`: this node may claim
         it. `is_first`: of the nodes that lived when the database was last heard, this one is the first.
@@ -144,7 +144,7 @@ class SharedFire:
         return Action(Do.ASK)
 
     def _wait_or_close(self, now: float, blocked: str | None) -> Action | None:
-        """Do what a node does that may not ask: look again, and at last see to it that there is a verdict."""
+        """The action of a node that may not ask: read again who has the fire, and at last write a verdict."""
         close_at = self.start + (TAKE_OVER_TIME if self.taken else CLOSE_AFTER)
         if now < close_at:
             self.look_at = min(close_at, now + RETRY_INTERVAL)
@@ -158,7 +158,7 @@ class SharedFire:
         return max(self.start + GIVE_UP_AFTER, now + ANSWER_TIME)
 
     def _begin(self, now: float) -> Action:
-        """The start of a fire that is ours has come."""
+        """The start of a fire of this node has come."""
         if self.policy.confirms or self.taken:
             self.start = max(now, self.start)
             self._enter(Phase.CONFIRMING, self.start + GIVE_UP_AFTER)
@@ -167,7 +167,7 @@ class SharedFire:
         return Action(Do.START)
 
     def _give_up(self, *, is_first: bool) -> Action:
-        """The database has not answered in time. A fire that was ours starts on no other node."""
+        """The database has not answered in time. A fire that this node has starts on no other node."""
         is_for_us = self.phase is Phase.CONFIRMING or (self.phase is Phase.ASKING and is_first)
         self.phase = Phase.OVER
         if self.policy.runs_in_partition and is_for_us and not self.taken:

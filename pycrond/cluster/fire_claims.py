@@ -22,7 +22,7 @@ NO_LABEL = Cause.of(Reason.ELSEWHERE, "this node does not have the label")
 
 
 class FireClaims:
-    """Claims shared fires in the ledger, has them looked after, and writes down what was decided."""
+    """Claims shared fires in the ledger, hands them to `SharedFires`, and writes the decisions."""
 
     def __init__(self, table: ClusterTable, runs: Runs, fires: SharedFires, membership: Membership) -> None:
         self._log = runs.termination.log
@@ -33,13 +33,14 @@ class FireClaims:
         self.identity = table.identity()
         """The cluster's name and zone, as its database has them."""
         self.identity_of_jobs = SharedIdentity()
-        """Those from which the times of the loaded jobs are drawn; while they differ, nothing is asked."""
+        """The identity from which the times of the loaded jobs are drawn; while it differs, nothing is asked.
+        """
         self.is_suspended = False
-        """The daemon stops: what dead nodes have left and what was missed is left to others."""
+        """The daemon stops: other nodes take over fires of dead nodes and catch up missed ones."""
         self.coming: list[str] = []
         """The UUIDs of the fires of the next minute."""
         self._events: list[Event] = []
-        self._has_settled = False  # since the last look
+        self._has_settled = False  # since the last call of `write_decided`
 
     def resume(self, claims: Sequence[ClaimedRun], now: datetime) -> None:
         """Ask for fires that an earlier daemon has claimed and not started."""
@@ -68,7 +69,7 @@ class FireClaims:
         *,
         is_coming: bool = False,
     ) -> None:
-        """Write fires down, their UUIDs first, so that the claims take them to the disk; and hold them."""
+        """Claim fires and hold them. Their UUIDs are written first: the claims flush both to the disk."""
         if self.is_suspended:
             return
         own = self._membership.ledger
@@ -77,13 +78,13 @@ class FireClaims:
         self._hold(self._runs.claim(fires), runs, now, taken, is_coming=is_coming)
 
     def take_over(self, fires: Sequence[tuple[Fire, Taken]], now: datetime) -> None:
-        """Begin fires that a dead node has left, unless they are looked after already."""
+        """Claim fires of a dead node, unless this node holds them already."""
         taken = {name_of(fire): old for fire, old in fires if not self._fires.has_fire(fire)}
         if taken:
             self.begin([fire for fire, _ in fires if name_of(fire) in taken], now, taken)
 
     def catch_up(self, fires: Sequence[Fire], now: datetime) -> None:
-        """Begin fires that no node has decided about, unless they are looked after already."""
+        """Claim fires that no node has decided, unless this node holds them already."""
         if new := [fire for fire in fires if not self._fires.has_fire(fire)]:
             self.begin(new, now)
 
@@ -94,7 +95,7 @@ class FireClaims:
         *,
         is_durable: bool = False,
     ) -> dict[FireName, str]:
-        """Return the UUIDs of those fires that need the cluster's consent."""
+        """Write the UUIDs of the fires that need a claim in the database, and return them."""
         clustered = [fire for fire in fires if fire.job.entry.options.is_clustered]
         named = [(fire, cluster_name(fire.job, self._membership.node)) for fire in clustered]
         runs = self._table.begin(named, taken=taken, is_durable=is_durable)
@@ -110,7 +111,9 @@ class FireClaims:
         is_coming: bool = False,
         has_waited: bool = False,
     ) -> None:
-        """Have fires looked after. `has_waited`: they count only if the database has them as this node's."""
+        """Hold claimed fires until they are decided. `has_waited`: a daemon before this one has asked for
+        them, so they count only if the database has them as this node's.
+        """
         if self.identity_of_jobs != self.identity or not self.identity.name:
             self._table.close(runs.values())
             asked = [name_of(claimed.run.fire) in runs for claimed in claims]
@@ -138,13 +141,13 @@ class FireClaims:
         self._settle(settled, now)
 
     def cancel(self) -> None:
-        """Undo the claims of the next minute. The database may have them: they keep their UUIDs."""
+        """Delete the claims of the next minute. The database may have them, so they keep their UUIDs."""
         cancelled = [held.claimed for run in self.coming if (held := self._fires.let_go(run))]
         self.coming.clear()
         self._runs.cancel(cancelled)
 
     def write_decided(self, now: datetime) -> bool:
-        """Write what was decided since the last call; return whether the database is to be told of it."""
+        """Write the decisions since the last call; return whether the database must get a report."""
         if owned := self._fires.take_owned():
             self._runs.make_ready(owned)
         settled, elsewhere = self._fires.take_settled()
@@ -156,7 +159,7 @@ class FireClaims:
         return has_settled or bool(taken)
 
     def _settle(self, settled: Sequence[tuple[ClaimedRun, Cause]], now: datetime) -> None:
-        """Write down that runs do not start on this node."""
+        """Record that runs do not start on this node."""
         if not settled:
             return
         self._has_settled = True

@@ -1,7 +1,7 @@
-"""The nodes of the cluster as this one sees them: which live, and in which order they ask for a fire. Pure.
+"""The nodes of the cluster: which are alive, and in which order they ask for a fire. Pure.
 
-Times are seconds by this machine's own clock that nobody turns (`clock.elapsed`): the database's clock is
-another one's, and its age of a heartbeat would be wrong after an outage or a failover.
+Times are seconds of this machine's monotonic clock (`clock.elapsed`): the age of a heartbeat by the
+database's clock would be wrong after an outage or a failover.
 """
 
 from statistics import median
@@ -18,11 +18,11 @@ ABANDONED_AFTER = 30.0  # seconds without a heartbeat, after which `rerun` fires
 LOST_AFTER = 60.0  # seconds without a heartbeat, after which locks are given away, and fires closed as lost
 MAX_DISAGREEMENT = (
     1000 * CLOCK_TOLERANCE
-)  # ms between a node's clock and the median, beyond which it asks for nothing
+)  # ms from the median; a node whose clock is further off asks for nothing
 
 
 class DeadNode(NamedTuple):
-    """A node without heartbeats, and the one that was seen last: with a later one it lives."""
+    """A node without heartbeats. `token` is that of its last one: with another token it is alive again."""
 
     name: str
     ledger: str
@@ -53,11 +53,11 @@ class Membership:
         return self._observed_at is not None
 
     def begin_anew(self) -> None:
-        """Give each node the full time to be heard again: the connection is another one."""
+        """Give each node the full time to be heard again: the connection is new."""
         self._begins_anew = True
 
     def clock_was_turned(self, seconds: float) -> None:
-        """Note at once that this machine's clock is another: heartbeats tell it later."""
+        """Apply a step of this machine's clock at once: heartbeats show it only later."""
         if self._offset_ms is not None:
             self._offset_ms += 1000 * seconds
             self._note_clocks()
@@ -81,7 +81,7 @@ class Membership:
         self._note_clocks()
 
     def _note_clocks(self) -> None:
-        """Compute again what depends on the clocks and on who lives."""
+        """Compute the median and the candidates again."""
         self._candidates.clear()
         self._middle = self._median_of_clocks()
         nodes = [(row.name, row.is_draining, row.labels) for row in self.alive() if self._agrees(row)]
@@ -90,7 +90,7 @@ class Membership:
 
     @property
     def rows(self) -> list[NodeRow]:
-        """All nodes, by their names."""
+        """All nodes, sorted by name."""
         return [row for _, row in sorted(self._rows.items())]
 
     @property
@@ -99,7 +99,7 @@ class Membership:
         return row is not None and row.is_draining
 
     def alive(self) -> list[NodeRow]:
-        """The nodes that were heard lately at the time of the last observation."""
+        """The nodes with a recent heartbeat at the time of the last observation."""
         if self._observed_at is None:
             return []
         heard_since = self._observed_at - ALIVE_AFTER_BEAT
@@ -134,11 +134,7 @@ class Membership:
             self._candidates[label] = [
                 row.name
                 for row in self.alive()
-                if not row.is_draining
-                and (label is None or label in row.labels)
-                and (
-                    (offset := self._offset_of(row)) is None or abs(offset - self._middle) <= MAX_DISAGREEMENT
-                )
+                if not row.is_draining and (label is None or label in row.labels) and self._agrees(row)
             ]
         return self._candidates[label]
 
@@ -150,8 +146,8 @@ class Membership:
     def rank(self, label: str | None, *fire: object) -> int | None:
         """The place of this node among those that may claim a fire, from 0; None if it may not.
 
-        Each fire has an order of its own (rendezvous hashing), so that the nodes share the fires evenly, and
-        one that comes or goes changes the first place of no other's.
+        Each fire has an order of its own (rendezvous hashing): the nodes share the fires evenly, and a node
+        that comes or goes changes the first place only of fires that are, or were, its own.
         """
         names = self.candidates(label)
         if self.node not in names:
@@ -160,8 +156,9 @@ class Membership:
         return sum(_weight(name, fire) < own for name in names)
 
     def is_first(self, label: str | None, *subject: object) -> bool:
-        """Return whether this node is the first of those that may speak for the cluster about a job: the
-        candidates that have the same shared jobs, or without any, all living nodes that have them.
+        """Return whether this node reports about a job for the whole cluster: it is the first of the
+        candidates with the same shared jobs, or, if there are none, of all living nodes with the same shared
+        jobs.
         """
         own = self._rows.get(self.node)
         speakers = {row.name for row in self.alive() if own and row.digest == own.digest} | {self.node}
@@ -169,7 +166,7 @@ class Membership:
         return min(best, key=lambda name: _weight(name, subject)) == self.node
 
     def dead(self, silence: float) -> list[DeadNode]:
-        """The nodes without a heartbeat for so long, while this node's own went through."""
+        """The nodes without a heartbeat for that many seconds, while this node's own were answered."""
         if self._observed_at is None:
             return []
         silent = {name: self._observed_at - at for name, at in self._changed_at.items()}

@@ -1,4 +1,4 @@
-"""The requests about fires, in batches, and what the database is told about runs until it acknowledges it."""
+"""Requests about fires, in batches, and reports of runs, repeated until the database acknowledges them."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -24,8 +24,8 @@ from pycrond.jobs.run import ENDS, NOT_STARTED, OPEN, Reason, State
 from pycrond.ledger.cluster import ClusterTable, OpenFire
 from pycrond.output.daemon_log import DaemonLog
 
-MAX_TELLING = 500  # runs of which the database is told at once
-WITHDRAWN_AFTER = 20.0  # seconds after its time, at which a fire without a run counts as withdrawn
+MAX_TELLING = 500  # reports that are not acknowledged yet
+WITHDRAWN_AFTER = 20.0  # seconds; a fire that still has no run so long after its time was withdrawn
 FINAL = ENDS | NOT_STARTED
 LEFT = {Reason.ELSEWHERE, Reason.CLOCK_STEP}
 """A minute that the clock of this node shows twice is decided about once, maybe by another node."""
@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 
 
 class Outbox:
-    """Collects what is to be asked in a turn of the loop, and sends it."""
+    """Collects the requests of a turn of the loop, and sends them."""
 
     def __init__(self, link: AgentLink, table: ClusterTable, log: DaemonLog, copied_output: int) -> None:
         """`copied_output` is in bytes: of the end of each run's output."""
@@ -48,18 +48,18 @@ class Outbox:
         self.closed: list[tuple[SharedFire, str]] = []
         """Fires that this node may not claim, each with the reason."""
         self.has_changed = True
-        """There may be runs to tell of."""
+        """Some runs may have to be reported."""
         self.is_held: Callable[[str], bool] = lambda _run: False
         """Says of a UUID that its fire is not decided; set by `SharedFires`."""
         self._telling: dict[str, str] = {}  # states under way, by UUID
 
     @property
     def telling(self) -> int:
-        """The number of runs of which the database has not acknowledged what it was told."""
+        """The number of reports that the database has not acknowledged."""
         return len(self._telling)
 
     def send(self, now: float, median: float | None, skew: float) -> None:
-        """Send what was collected, and tell of runs whose states have changed.
+        """Send the collected requests, and report the runs whose states have changed.
 
         `median` is the time by the clocks of all nodes, None if it is not known: before that no fire is
         closed. A node whose clock is ahead would close what the others have not come to. Without a
@@ -101,11 +101,11 @@ class Outbox:
             for some in _batches(pairs):
                 self._link.send(TakeOver(self._link.number(), ledger, token, tuple(some)))
 
-    # What has become of runs
+    # Reports of runs
 
     def connected(self) -> None:
-        """Tell again what was told over another connection, and ask what the database has of this node's:
-        after a failover it may have less than it had acknowledged.
+        """Repeat the reports of the last connection, and ask for this node's open rows: after a failover the
+        database may have lost rows that it had acknowledged.
         """
         for request in [*self._link.pending.values()]:
             if isinstance(request, Open):
@@ -131,7 +131,7 @@ class Outbox:
             self._link.send(Tell(self._link.number(), tuple(some)))
 
     def _state_of(self, fire: OpenFire, left: list[str]) -> Report | None:
-        """Return what is to be told of a fire; None: nothing, or nothing yet.
+        """Return the report of a fire; None if there is nothing to report yet.
 
         Where this node has left a fire to others (it was withdrawn, or no daemon ran), it decides nothing
         about it, but for a row that it has in the database already; its UUID is added to `left`.
@@ -169,7 +169,9 @@ class Outbox:
                 self._check(answer.rows)
 
     def _acknowledged(self, report: Report, row: Row | None) -> tuple[str, str, bool] | None:
-        """Return what the database knows now: UUID, state, whether that is final; None: it is told again."""
+        """Return the UUID, the state that the database has now, and whether it is final; None: repeat the
+        report.
+        """
         self._telling.pop(report.run, None)
         if row is None:
             return None
@@ -182,8 +184,8 @@ class Outbox:
         return report.run, report.state, is_final
 
     def _check(self, rows: Sequence[Row]) -> None:
-        """Look at the rows that the database has as open under this ledger: it may have lost what it was
-        told, and this ledger may not know a run, if it lost it.
+        """Compare this ledger's open rows in the database with the ledger. Each may have lost rows: the
+        database in a failover, the ledger when its file was replaced.
         """
         known = [row for row in rows if self._is_known(row)]
         self._table.reopen((row.run, row.state) for row in known)

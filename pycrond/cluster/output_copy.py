@@ -28,6 +28,6 @@ class Copy(NamedTuple):
         return None
 
     def following(self) -> "Copy":
-        """Return what is left after a piece."""
+        """Return the copies that are left after a piece."""
         rest = self.data[PIECE_SIZE:]
         return self._replace(piece=self.piece + 1, data=rest) if rest else Copy(self.runs[1:], self.answer)

@@ -12,7 +12,6 @@ from pycrond.cluster.protocol import (
     Claim,
     Close,
     Confirm,
-    Greeting,
     LastFires,
     LastSuccess,
     Message,
@@ -20,6 +19,7 @@ from pycrond.cluster.protocol import (
     Nodes,
     Open,
     Ping,
+    Registered,
     Report,
     Row,
     Status,
@@ -31,7 +31,7 @@ _CLASSES: dict[str, Any] = {
     kind.__name__: kind
     for kind in (
         *(Ask, Confirm, TakeOver, Abandoned, Bury, Beat, Close, Tell, Open, LastFires, LastSuccess),
-        *(Ping, Answer, Nodes, Greeting, Status),
+        *(Ping, Answer, Nodes, Registered, Status),
     )
 }
 

@@ -222,7 +222,7 @@ class Nodes(NamedTuple):
     nodes: tuple[NodeRow, ...]
 
 
-class Greeting(NamedTuple):
+class Registered(NamedTuple):
     """The agent has connected, and holds the node's name."""
 
     connection: int
@@ -237,9 +237,9 @@ class Status(NamedTuple):
     """The agent's state has changed. That it asks, or tries again to connect, is not reported."""
 
     state: str
-    """`connecting`, `greeting`, `idle`, `stalled`, `down` or `fenced`."""
+    """`connecting`, `registering`, `idle`, `stalled`, `down` or `fenced`."""
     detail: str = ""
     """For people: the error, or who has the node's name."""
 
 
-Message = Request | Ping | Answer | Nodes | Greeting | Status
+Message = Request | Ping | Answer | Nodes | Registered | Status

@@ -129,7 +129,7 @@ def migrate(
     keep: timedelta | None = None,
     new_zone: str | None = None,
 ) -> Migration:
-    """Create the tables, or add what is missing; set what is not None. `new_zone` is the zone of a
+    """Create the tables, or migrate them; set the values that are not None. `new_zone` is the zone of a
     cluster that is created.
 
     Two at once are harmless. Raises PycrondError; then nothing is changed.
@@ -138,7 +138,9 @@ def migrate(
         try:
             return _migrate(connection, cluster, zone, keep, new_zone)
         except (errors.UniqueViolation, errors.DuplicateSchema, errors.DuplicateTable):
-            return _migrate(connection, cluster, zone, keep, new_zone)  # another has just created them
+            return _migrate(
+                connection, cluster, zone, keep, new_zone
+            )  # another program has just created them
     except errors.LockNotAvailable as error:
         raise PycrondError("the cluster's tables are in use for longer than 5 s: try again") from error
     except errors.InsufficientPrivilege as error:

@@ -1,5 +1,5 @@
-"""The shared fires that this node holds: each is asked for, and then started, skipped or left to another
-node.
+"""The shared fires that this node holds: it asks for each, and then starts it, skips it or leaves it to
+another node.
 """
 
 import heapq
@@ -17,7 +17,7 @@ from pycrond.jobs.job import Job
 from pycrond.jobs.run import OPEN, Cause, Fire, Reason, State
 from pycrond.runs.launcher import ClaimedRun
 
-READY_AHEAD = 1.5  # seconds before its start, at which a fire that is ours is made ready
+READY_AHEAD = 1.5  # seconds before its start, at which a fire of this node is made ready
 AHEAD = Cause.of(Reason.ELSEWHERE, "left to nodes whose clocks agree: this one's is ahead of them")
 NOT_KNOWN = Cause.of(Reason.ELSEWHERE, "left to other nodes: this one has not heard of the cluster")
 FindObstacle = Callable[[Job, datetime], Reason]
@@ -31,10 +31,10 @@ class Held:
     fire: SharedFire
     claimed: ClaimedRun
     rank: int | None = None
-    """This node's place in the fire's order of nodes, which is computed again when the nodes are others."""
+    """This node's place in the fire's order of nodes, computed again when nodes come or go."""
     ranked_for: int = -1
     was_ours: bool = False
-    """The database has said that it is this node's: no other one can have it."""
+    """The database has given the fire to this node: no other node can have it."""
 
     @property
     def job(self) -> Job:
@@ -51,7 +51,7 @@ class SharedFires:
         outbox.is_held = self.__contains__
         self._held: dict[str, Held] = {}  # by UUID
         self._names: set[tuple[object, ...]] = set()  # of the fires that are held
-        self._looks: list[tuple[float, str]] = []  # a heap: when each fire is looked at
+        self._looks: list[tuple[float, str]] = []  # a heap of the times at which fires take their next step
         self.starting: list[ClaimedRun] = []
         """The runs that start now."""
         self.owned: list[ClaimedRun] = []
@@ -59,7 +59,7 @@ class SharedFires:
         self.settled: list[tuple[ClaimedRun, Cause]] = []
         """Runs that do not start on this node."""
         self.elsewhere: list[SharedFire] = []
-        """The fires of those of them that another node has."""
+        """Of these, the fires that another node has."""
 
     def __contains__(self, run: str) -> bool:
         return run in self._held
@@ -68,44 +68,44 @@ class SharedFires:
         return iter(self._held.values())
 
     def hold(self, held: Held, now: datetime) -> None:
-        """Look after a fire from now on."""
+        """Hold a fire until it is decided."""
         self._held[held.fire.claim.run] = held
         self._names.add(_name_of(held))
         held.fire.plan(self._membership.node, self._rank(held), now.timestamp())
         self._look_later(held)
 
     def has_fire(self, fire: Fire) -> bool:
-        """Return whether a fire is looked after, under whatever UUID."""
+        """Return whether a fire is held, under any UUID."""
         return (fire.job.key, fire.wall, fire.fold) in self._names
 
     def remove(self, run: str) -> Held | None:
-        """Look after a fire no more."""
+        """Stop holding a fire."""
         held = self._held.pop(run, None)
         if held:
             self._names.discard(_name_of(held))
         return held
 
     def withdraw(self, claimed: ClaimedRun) -> None:
-        """Remove a run, if it waits here."""
+        """Remove a run whose fire is held."""
         for held in [held for held in self if held.claimed is claimed]:
             self.let_go(held.fire.claim.run)
 
     def let_go(self, run: str) -> Held | None:
-        """Look after a fire no more that is not decided. The database may have it as this node's."""
+        """Stop holding an undecided fire, and return it. The database may have it as this node's."""
         held = self.remove(run)
         if held and held.fire.is_ours:
             self._outbox.has_row(run, "claimed")
         return held
 
     def plan_again(self, now: datetime) -> None:
-        """Set anew when fires are asked for that were not yet, as nodes have come or gone."""
+        """Plan again when to ask for the fires that were not asked for yet: nodes have come or gone."""
         for held in self:
             if held.fire.phase is Phase.PLANNED:
                 held.fire.plan(self._membership.node, self._rank(held), now.timestamp())
                 self._look_later(held)
 
     def clock_was_turned(self, step: timedelta) -> None:
-        """Move the starts."""
+        """Move the starts by the step of the clock."""
         for held in self:
             held.fire.start += step.total_seconds()
             held.fire.look_at += step.total_seconds()
@@ -128,11 +128,11 @@ class SharedFires:
         if held.fire.look_at < math.inf:
             heapq.heappush(self._looks, (held.fire.look_at, held.fire.claim.run))
 
-    # What is due
+    # Due fires
 
     @property
     def next_at(self) -> float | None:
-        """When a fire has to be looked at, in Unix seconds."""
+        """The time of the next step of a fire, in Unix seconds."""
         while self._looks and self._is_stale(*self._looks[0]):
             heapq.heappop(self._looks)
         return self._looks[0][0] if self._looks else None
@@ -142,8 +142,8 @@ class SharedFires:
         return held is None or held.fire.look_at != look_at
 
     def step(self, now: datetime, *, may_ask: bool, is_fenced: bool) -> None:
-        """Do what is due. Without `may_ask` nothing new is asked for: the ledger cannot be written.
-        `is_fenced`: another machine has this node's name, and its first places.
+        """Take the steps that are due. Without `may_ask` nothing new is asked for: the ledger cannot be
+        written. `is_fenced`: another machine has this node's name, and its first places.
         """
         seconds = now.timestamp()
         while (at := self.next_at) is not None and at <= seconds:
@@ -173,7 +173,7 @@ class SharedFires:
     # Answers
 
     def decided(self, answers: Iterable[tuple[str, Row | None]], now: datetime) -> None:
-        """Take the answers to questions: UUIDs, each with its row or None."""
+        """Handle the answers about fires: UUIDs, each with its row or None."""
         seconds = now.timestamp()
         for run, row in answers:
             held = self._held.get(run)
@@ -191,7 +191,7 @@ class SharedFires:
                 self.owned.append(held.claimed)
 
     def confirmed(self, answers: Iterable[tuple[str, Row | None]], now: datetime) -> None:
-        """Take the answers to confirmations."""
+        """Handle the answers to confirmations."""
         seconds = now.timestamp()
         for run, row in answers:
             held = self._held.get(run)

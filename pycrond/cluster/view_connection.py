@@ -86,9 +86,9 @@ def _end_after(seconds: float, descriptor: int, late: threading.Event) -> Iterat
 def explain(error: Any, conninfo: str, *, has_connected: bool) -> str:
     """Return an error of psycopg as a sentence with a remedy."""
     if type(error).__name__ == "ProgrammingError" and not has_connected:
-        from pycrond.cluster import hosts  # noqa: PLC0415 -- it imports psycopg
+        from pycrond.cluster import database_hosts  # noqa: PLC0415 -- it imports psycopg
 
-        return hosts.refusal(conninfo)  # the error itself may show a password
+        return database_hosts.refusal(conninfo)  # the error itself may show a password
     reason = " ".join((error.diag.message_primary or str(error) or type(error).__name__).split())
     sentence = SENTENCES.get(type(error).__name__)
     if sentence:

@@ -30,12 +30,12 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(agent_state, "LONGEST_DELAY", 0.2)
 
 
-def test_a_greeting_describes_the_cluster(agents: Agents, postgres: Postgres) -> None:
+def test_a_registration_describes_the_cluster(agents: Agents, postgres: Postgres) -> None:
     one = agents.start("one")
-    greeting = one.greeting()
-    assert greeting[:3] == (1, "test", "Europe/Berlin")
-    assert greeting.timeline.endswith("/1")
-    assert one.states() == ["connecting", "greeting", "idle"]
+    registered = one.registered()
+    assert registered[:3] == (1, "test", "Europe/Berlin")
+    assert registered.timeline.endswith("/1")
+    assert one.states() == ["connecting", "registering", "idle"]
 
 
 def test_heartbeats(agents: Agents, database: str) -> None:
@@ -77,7 +77,7 @@ def test_a_fenced_twin_claims_nothing_until_the_name_is_silent(
     assert len(tokens) == 3
     assert execute(database, "SELECT count(*) FROM pycrond.claims") == [(0,)]
     monkeypatch.setattr(node_identity, "SILENCE", 0.1)
-    assert before.greeting().connection == 2
+    assert before.registered().connection == 2
     assert before.answer(number)[0].run == fire.run
     before.wait_for(lambda message: isinstance(message, Nodes) and message.number == beat)
 
@@ -92,7 +92,7 @@ def test_another_ledger_gets_the_name_when_it_is_silent(agents: Agents, quick: N
     while time.monotonic() < start + 0.6:
         old.beat()
     assert "idle" not in new.states()
-    assert new.greeting().connection == 1
+    assert new.registered().connection == 1
     columns = "SELECT state, ended IS NULL FROM pycrond.claims"
     assert execute(database, columns) == [("lost", False)], "no node would close it"
     assert execute(database, "SELECT count(*) FROM pycrond.locks") == [(0,)]
@@ -135,7 +135,7 @@ def test_a_silent_server_keeps_its_connection(quick: None) -> None:
             one.status("down")
             number = one.send(Ask, 0.0, [fire])
             server.start()
-            assert one.greeting().connection == 2
+            assert one.registered().connection == 2
             assert one.answer(number)[0].run == fire.run
         finally:
             agents.end()
@@ -148,7 +148,7 @@ def test_refusals_in_words(
     assert one.status("down").detail.endswith("has no tables of pycrond: run `pycrond cluster migrate`")
     with psycopg.connect(empty_database, autocommit=True) as connection:
         schema.migrate(connection)
-    assert one.greeting()
+    assert one.registered()
     name = execute(own_database, "SELECT current_database()")[0][0]
     execute(own_database, f"CREATE ROLE {name}_poor LOGIN")
     poor = agents.start("two", conninfo=postgres.conninfo(name, f"{name}_poor"))
@@ -163,7 +163,7 @@ def test_a_server_behind_a_pooler_changes(agents: Agents, quick: None) -> None:
     one = agents.ready("one")
     one.loop._timeline = one.loop._timeline._replace(number=0)
     assert one.beat().connection == 1
-    assert one.greeting().connection == 2, "there was a failover: tell again what was told"
+    assert one.registered().connection == 2, "there was a failover: tell again what was told"
     one.loop._timeline = one.loop._timeline._replace(number=7)
     number = one.send(Ask, 0.0, [claim()])
     assert "no longer the primary: its timeline is 1, after 7" in one.status("down").detail
@@ -222,7 +222,7 @@ def test_a_daemon_that_reads_nothing_loses_nothing(agents: Agents) -> None:
 def test_the_program(agents: Agents, database: str) -> None:
     secret = f"{database} password=secret"
     one = agents.program("one", conninfo=secret, labels="a,b")
-    one.greeting()
+    one.registered()
     one._socket.send(encode(Ping()))
     one.status("idle")
     assert one.beat().nodes[0].labels == ("a", "b")
@@ -251,13 +251,13 @@ def test_a_host_that_does_not_accept_is_passed_over(
         parameters = dict(part.split("=") for part in database.split())
         hosts = f"/nonexistent,{silent.directory},{parameters['host']}"
         one = agents.start("one", conninfo=f"host={hosts} dbname={parameters['dbname']} user=postgres")
-        assert one.greeting().connection == 1
+        assert one.registered().connection == 1
         assert silent.connections == 1
         execute(
             database,
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pycrond one'",
         )
-        assert one.greeting().connection == 2
+        assert one.registered().connection == 2
         assert silent.connections == 1, "the host that answered is the first"
 
 

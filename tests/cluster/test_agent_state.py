@@ -42,7 +42,7 @@ def ready(now: float = 0.0) -> Agent:
     assert agent.next_action(now) == Connect()
     agent.connected(now)
     assert agent.next_action(now) == Greet()
-    agent.greeted(now, is_over=True)
+    agent.registered(now, is_over=True)
     return agent
 
 
@@ -75,7 +75,7 @@ def test_the_order_of_requests() -> None:
     agent.next_action(0.0)
     agent.connected(0.0)
     agent.next_action(0.0)
-    agent.greeted(0.0, is_over=True)
+    agent.registered(0.0, is_over=True)
     carried_out: list[Work | None] = []
     while following := sent(agent, 1.0):
         carried_out.append(following)
@@ -96,7 +96,7 @@ def test_a_lost_connection_repeats_its_request() -> None:
     assert agent.next_action(0.16) == Connect()
     agent.connected(0.16)
     assert agent.next_action(0.16) == Greet()
-    agent.greeted(0.16, is_over=True)
+    agent.registered(0.16, is_over=True)
     assert agent.next_action(0.16) == Send(Open(1), is_repeated=True)
 
 
@@ -116,7 +116,7 @@ def test_delays_grow_up_to_a_limit_until_a_connection_succeeds() -> None:
     assert agent.next_action(now) == Connect()
     agent.connected(now)
     agent.next_action(now)
-    agent.greeted(now, is_over=True)
+    agent.registered(now, is_over=True)
     agent.lost(now, "gone")
     assert agent.deadline() == pytest.approx(now + 0.2)
 
@@ -173,12 +173,12 @@ def test_a_fenced_agent_only_looks_at_its_name() -> None:
     sent(agent, 0.0)
     agent.unnamed(0.0)
     assert agent.next_action(0.0) == Greet()
-    agent.greeted(0.0, is_over=False)
+    agent.registered(0.0, is_over=False)
     assert agent.next_action(0.0) == Greet()
     agent.fenced(0.0, "two has it")
     assert agent.status() == ("fenced", "two has it")
     assert [agent.next_action(4.9), agent.deadline(), agent.next_action(5.0)] == [None, 5.0, Greet()]
-    agent.greeted(5.0, is_over=True)
+    agent.registered(5.0, is_over=True)
     assert sent(agent, 5.0) == Beat(1, "")
 
 
@@ -200,7 +200,7 @@ def test_old_rows_are_deleted_when_there_is_nothing_else() -> None:
 
 
 def test_a_step_that_no_state_allows_is_a_bug() -> None:
-    with pytest.raises(RuntimeError, match="down does not lead to greeting"):
+    with pytest.raises(RuntimeError, match="down does not lead to registering"):
         Agent(lambda: 0.5, 0.0).connected(0.0)
     assert set(NEXT) == set(State)
 
@@ -235,11 +235,11 @@ class Play:
 
     def outcomes(self) -> list[str]:
         """What may happen now; the first lets the agent go on."""
-        if self.agent.state in {State.GREETING, State.ASKING} and not self.is_sent:
+        if self.agent.state in {State.REGISTERING, State.ASKING} and not self.is_sent:
             return ["nothing"]
         return {
             State.CONNECTING: ["connected", "lost", "nothing"],
-            State.GREETING: ["greeted", "more", "fenced", "lost", "nothing"],
+            State.REGISTERING: ["registered", "more", "fenced", "lost", "nothing"],
             State.ASKING: ["answered", "failed", "lost", "unnamed", "nothing"],
             State.STALLED: ["lost", "nothing"],
         }.get(self.agent.state, ["nothing"])
@@ -250,8 +250,8 @@ class Play:
         self.is_sent = False
         steps: dict[str, Any] = {
             "connected": self.agent.connected,
-            "greeted": lambda now: self.agent.greeted(now, is_over=True),
-            "more": lambda now: self.agent.greeted(now, is_over=False),
+            "registered": lambda now: self.agent.registered(now, is_over=True),
+            "more": lambda now: self.agent.registered(now, is_over=False),
             "fenced": lambda now: self.agent.fenced(now, "another"),
             "answered": self.answer,
             "failed": lambda now: self.agent.unanswered(now, "deadlock"),

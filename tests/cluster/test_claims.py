@@ -318,7 +318,7 @@ def test_a_lost_answer_is_asked_for_again(agents: Agents, postgres: Postgres, da
         assert not one.has_answer(numbers[0])
         between.swallows_replies = False
         between.cut()
-        assert one.greeting().connection == 2
+        assert one.registered().connection == 2
         assert [one.answer(number)[0].run for number in numbers] == [fire.run, locked.run]
         assert asked(database) == [1, 0]
 

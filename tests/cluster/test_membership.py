@@ -91,7 +91,7 @@ def test_a_node_is_never_dead_to_itself() -> None:
     assert cluster.dead(30) == ""
 
 
-@pytest.mark.parametrize("fault", ["gap", "connection", "greeting"])
+@pytest.mark.parametrize("fault", ["gap", "connection", "registered"])
 def test_after_a_time_in_which_this_node_could_not_hear_all_have_their_time_again(fault: str) -> None:
     """After an outage of the database, or a failover, all look as if they were dead."""
     cluster = Cluster("a", "b", "c")
@@ -99,7 +99,7 @@ def test_after_a_time_in_which_this_node_could_not_hear_all_have_their_time_agai
     cluster.silence("b", ABANDONED_AFTER - 5)
     if fault == "connection":
         cluster.connection += 1
-    elif fault == "greeting":  # the agent is another one, whose connection has the same number
+    elif fault == "registered":  # the agent is another one, whose connection has the same number
         cluster.membership.begin_anew()
     cluster.beat(60 if fault == "gap" else 5, without="b")
     assert cluster.dead(ABANDONED_AFTER) == ""

@@ -19,7 +19,6 @@ from pycrond.cluster.protocol import (
     Claim,
     Close,
     Confirm,
-    Greeting,
     LastFires,
     LastSuccess,
     Message,
@@ -27,6 +26,7 @@ from pycrond.cluster.protocol import (
     Nodes,
     Open,
     Ping,
+    Registered,
     Report,
     Row,
     Status,
@@ -68,7 +68,7 @@ MESSAGES: dict[type[Message], st.SearchStrategy[Message]] = {
     Ping: st.builds(Ping),
     Answer: st.builds(Answer, NUMBER, tuples_of(ROW)),
     Nodes: st.builds(Nodes, NUMBER, NUMBER, NUMBER, tuples_of(NODE)),
-    Greeting: st.builds(Greeting, NUMBER, TEXT, TEXT, TIME),
+    Registered: st.builds(Registered, NUMBER, TEXT, TEXT, TIME),
     Status: st.builds(Status, TEXT, TEXT),
 }
 

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 
 from pycrond.cluster import agent_state, schema
-from pycrond.cluster.greeting import read_timeline
 from pycrond.cluster.protocol import Ask
+from pycrond.cluster.registration import read_timeline
 from tests.conftest import wait_until
 from tests.support.agent import Agent, Agents, claim
 from tests.support.postgres import Postgres, primary, standby
@@ -102,9 +102,9 @@ def test_a_failover_keeps_what_was_confirmed(pair: Pair, agents: Agents) -> None
     pair.second.set_synchronous("")
     assert two.ask(kept._replace(run=str(uuid4())))[0].run == kept.run
     assert one.answer(number)[0].run == gone.run
-    greeting = one.greeting()
-    assert greeting.connection == 2
-    assert greeting.timeline.endswith("/2")
+    registered = one.registered()
+    assert registered.connection == 2
+    assert registered.timeline.endswith("/2")
     assert two.ask(gone._replace(run=str(uuid4())))[0].run == gone.run
     one.beat()
     assert "fenced" not in one.states()
@@ -113,8 +113,8 @@ def test_a_failover_keeps_what_was_confirmed(pair: Pair, agents: Agents) -> None
     wait_until(lambda: "is no longer the primary" in (one.states() and reasons(one)))
     number = one.send(Ask, 0.0, [claim("root/late")])
     assert not one.has_answer(number)
-    three = agents.start("three", timeline=read_timeline(greeting.timeline))
+    three = agents.start("three", timeline=read_timeline(registered.timeline))
     wait_until(lambda: "is no longer the primary" in (three.states() and reasons(three)))
     pair.second.start()
     assert one.answer(number)
-    assert three.greeting().timeline == greeting.timeline
+    assert three.registered().timeline == registered.timeline

@@ -16,8 +16,7 @@ import pytest
 
 from pycrond.cluster.agent_loop import AgentLoop
 from pycrond.cluster.agent_socket import AgentSocket
-from pycrond.cluster.greeting import Timeline
-from pycrond.cluster.hosts import Hosts
+from pycrond.cluster.database_hosts import Hosts
 from pycrond.cluster.node_identity import Identity
 from pycrond.cluster.packets import decode, encode
 from pycrond.cluster.protocol import (
@@ -28,16 +27,17 @@ from pycrond.cluster.protocol import (
     Claim,
     Close,
     Confirm,
-    Greeting,
     Message,
     Nodes,
     Open,
+    Registered,
     Report,
     Request,
     Row,
     Status,
     Tell,
 )
+from pycrond.cluster.registration import Timeline
 
 WAIT = 60.0  # seconds
 
@@ -102,10 +102,10 @@ class Agent:
 
     # What it says
 
-    def greeting(self) -> Greeting:
-        """Wait for a greeting that no call has returned."""
-        message = self.wait_for(lambda message: isinstance(message, Greeting))
-        assert isinstance(message, Greeting)
+    def registered(self) -> Registered:
+        """Wait for a registration that no call has returned."""
+        message = self.wait_for(lambda message: isinstance(message, Registered))
+        assert isinstance(message, Registered)
         self.received.remove(message)
         return message
 
@@ -216,7 +216,7 @@ class Agents:
     def ready(self, name: str, ledger: str = "", conninfo: str = "", **options: Any) -> Agent:
         """Start an agent, and wait until it has its name."""
         agent = self.start(name, ledger, conninfo, **options)
-        agent.greeting()
+        agent.registered()
         return agent
 
     def program(self, name: str, ledger: str = "", conninfo: str = "", **options: str) -> AgentProcess:

@@ -10,11 +10,11 @@ from pycrond.cluster.protocol import (
     Bury,
     Close,
     Confirm,
-    Greeting,
     LastFires,
     Message,
     Nodes,
     Open,
+    Registered,
     Request,
     Status,
     TakeOver,
@@ -93,7 +93,7 @@ class ModelLink:
         self.status = Status("idle")
         self._todo = [*self.pending]
         database.set_labels(self.node, labels)
-        self._received.append(Greeting(self.connection, "cluster", "UTC"))
+        self._received.append(Registered(self.connection, "cluster", "UTC"))
 
     def fence(self) -> None:
         """Another machine has the node's name."""

@@ -1,4 +1,4 @@
-"""The first transactions of a connection: look at the tables and the server, take the node's name. Pure."""
+"""The first transactions of a connection: check the tables and the server, register the node's name. Pure."""
 
 from typing import Any, NamedTuple
 
@@ -33,8 +33,8 @@ def read_timeline(text: str) -> Timeline:
     return Timeline(system, int(number))
 
 
-class Greeting:
-    """The transactions up to the node's name, one after the other."""
+class Registration:
+    """The transactions that register this node, one after the other."""
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
@@ -44,7 +44,7 @@ class Greeting:
         self.cluster = SharedIdentity()
         self._clock: float | None = None
         self.blocked: Wait | None = None
-        """Who has the name."""
+        """The node that has the name."""
 
     def statements(self) -> tuple[Statement, ...]:
         """Return the statements of the next transaction."""
@@ -79,10 +79,10 @@ class Greeting:
         if results[-1]:
             self._identity.taken()
             return True
-        return False  # another was faster: look again
+        return False  # another node was faster: read the names again
 
     def _look(self, results: list[list[Any]], now: float) -> bool:
-        """Look at the tables, the server and who has the name; return whether this node has it."""
+        """Check the tables, the server and the rows of the name; return whether this node has the name."""
         meta, server, names, clock = results
         version, oldest, *described = meta[0]
         schema.check_version(version, oldest)

@@ -4,8 +4,8 @@ import pytest
 from psycopg import OperationalError
 from psycopg.conninfo import conninfo_to_dict
 
-from pycrond.cluster.hosts import DEFAULTS, Hosts, conninfo_of, name_of, refusal
-from pycrond.cluster.lookup import Lookup
+from pycrond.cluster.database_hosts import DEFAULTS, Hosts, conninfo_of, name_of, refusal
+from pycrond.cluster.dns_lookup import Lookup
 from tests.conftest import wait_until
 
 

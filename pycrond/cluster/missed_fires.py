@@ -1,4 +1,4 @@
-"""The fires that no node has decided about, because none was there: caught up, or written down as missed."""
+"""Fires that no node has decided, because none was there: they are caught up, or recorded as missed."""
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -17,12 +17,14 @@ from pycrond.ledger.cluster import ClusterTable, new_uuid
 from pycrond.schedule.dst import FireTime, fire_times
 from pycrond.schedule.timezone import Zone
 
-DECIDED_AFTER = timedelta(seconds=30)  # after the last start of a fire: living nodes have decided about it
-MAX_TURN_TIME = 0.01  # seconds of a turn of the loop; a week of a minutely job takes that long
-UNDECIDED = timedelta(minutes=2)  # before an absence: what was due then may not have been decided about
+DECIDED_AFTER = timedelta(
+    seconds=30
+)  # after the latest start of a fire; by then living nodes have decided it
+MAX_TURN_TIME = 0.01  # seconds of a turn of the loop; a week of a minutely job takes as long
+UNDECIDED = timedelta(minutes=2)  # before an absence; fires of that time may be undecided
 MINUTE = timedelta(minutes=1)
 MAX_GAP = timedelta(days=400)
-MAX_MISSED = 1_000  # fires of a job of which each has a row; older ones have none
+MAX_MISSED = 1_000  # rows of missed fires for a job; older fires get none
 MAX_CAUGHT_UP = 100  # fires of a job, with `missed=all`
 SPREAD = 5_000  # ms over which catch-ups of different jobs start
 ZoneOf = Callable[[Job], Zone]
@@ -36,7 +38,7 @@ class Gap(NamedTuple):
     since: datetime
     until: datetime
     decided_at: datetime
-    """When no node may still decide about one of them."""
+    """From then on no other node decides one of them."""
 
 
 class _Absence(NamedTuple):
@@ -46,8 +48,8 @@ class _Absence(NamedTuple):
     until: datetime
 
 
-class Gaps:
-    """Asks for the newest row of each job, and decides about what has no row since.
+class MissedFires:
+    """Asks for the newest row of each job, and decides the later fires, which have no row.
 
     Times are those of the median of the nodes' clocks, but for starts.
     """
@@ -57,15 +59,15 @@ class Gaps:
         self._table = table
         self._zone_of = zone_of
         self._gaps: list[Gap] = []
-        self._rows: deque[Row] = deque()  # that were answered, and not looked at yet
+        self._rows: deque[Row] = deque()  # answers that `step` has not read yet
         self.has_more = False
-        """There are jobs to decide about in the next turn of the loop."""
-        self._away: _Absence | None = None  # perhaps all nodes were
+        """Some jobs are left for the next turn of the loop."""
+        self._away: _Absence | None = None  # perhaps the other nodes were away as well
         self._asked = _Absence(clock.at(0), clock.at(0))
-        self._unreported: set[str] = set()  # jobs with a gap that no node has reported, as far as is known
+        self._unreported: set[str] = set()  # jobs with a gap that no node is known to have reported
 
     def was_away(self, since: datetime, now: datetime) -> None:
-        """Look for fires from a minute on, until now, that have no row."""
+        """Look for fires since that minute that have no row."""
         since -= UNDECIDED
         self._away = _Absence(min(since, self._away.since) if self._away else since, now)
 
@@ -81,7 +83,7 @@ class Gaps:
             self._link.send(LastFires(self._link.number(), some, *times))
 
     def answered(self, rows: Iterable[Row]) -> None:
-        """Take the newest rows, for `step`. A job without one has no gap: it is new."""
+        """Queue the newest rows for `step`. A job without a row has no gap: it is new."""
         self._rows += rows
 
     def _look_for_gap(self, job: Job, row: Row) -> None:
@@ -93,7 +95,9 @@ class Gaps:
             self._gaps.append(gap._replace(decided_at=decided_at))
 
     def _gap(self, job: Job, row: Row) -> Gap:
-        """Return where fires of a job may have no row: after the newest row, and while this node was away."""
+        """Return the time in which fires of a job may have no row: after its newest row, while this node was
+        away.
+        """
         newest = clock.at(row.fire)
         known = self._table.first_fire(job.key)
         since = newest + MINUTE if known is None else max(self._asked.since, clock.at(known))
@@ -102,8 +106,8 @@ class Gaps:
         return Gap(job.key, newest, _minute(since), until, until)
 
     def step(self, jobs: Mapping[str, Job], median: datetime, now: datetime) -> list[Fire]:
-        """Write down what was missed, and return what is to be caught up, of so many jobs as a turn of the
-        loop has time for; `has_more` says whether there are others.
+        """Record the missed fires, and return those to catch up, for as many jobs as a turn of the loop has
+        time for. `has_more` says whether jobs are left.
         """
         give_up_at = clock.elapsed() + MAX_TURN_TIME
         while self._rows and clock.elapsed() < give_up_at:
@@ -121,7 +125,7 @@ class Gaps:
         return caught_up
 
     def _decide(self, job: Job, gap: Gap, median: datetime, now: datetime) -> list[Fire]:
-        """Write down what was missed in a gap, and return what is to be caught up."""
+        """Record the missed fires of a gap, and return those to catch up."""
         passed = self._passed(job, gap)
         again = _to_catch_up(job, [fire for fire in passed if fire.at > gap.newest], median)
         missed = [_missed(job, fire) for fire in passed if fire not in again]
@@ -131,8 +135,8 @@ class Gaps:
         return [self._catch_up(job, fire, now, number) for number, fire in enumerate(again)]
 
     def missed(self, sent: Iterable[Report], runs: Collection[str]) -> list[str]:
-        """Return jobs with a gap that this node was the first to write down: it reports each once. `runs` are
-        the UUIDs that the database has for the rows that were sent.
+        """Return the jobs whose missed fires this node was the first to record: it reports each job once.
+        `runs` are the UUIDs that the database has for the rows that were sent.
         """
         keys = {row.job for row in sent if row.state == State.MISSED and row.run in runs} & self._unreported
         self._unreported -= keys
@@ -149,7 +153,7 @@ class Gaps:
         return [*deque(fire_times(job.entry.schedule, zone, gap.since, gap.until), MAX_MISSED)]
 
     def _catch_up(self, job: Job, fire: FireTime, now: datetime, number: int) -> Fire:
-        """Return a fire that starts now, or as the job's `number`th one so many seconds later."""
+        """Return a fire that starts now; the job's next ones follow, one each second."""
         attempt, era = self._table.next_attempt(job.key, fire.wall, fire.fold)
         start = now + timedelta(seconds=1 + number, milliseconds=draw_below(SPREAD, job.key))
         return Fire(job, fire.at, fire.wall, fire.fold, era, "catch-up", start_at=start, attempt=attempt)
