@@ -1,5 +1,6 @@
 """The wheel, built and installed as a person does it: it holds all that setup places, and its daemon runs."""
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -34,12 +35,17 @@ def run(*command: str | Path, **environment: str) -> subprocess.CompletedProcess
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """By way of the sdist, so that this one holds all that is needed."""
-    directory = tmp_path_factory.mktemp("dist")
-    run(sys.executable, "-m", "build", "--outdir", directory, ROOT)
-    assert list(directory.glob("*.tar.gz"))
-    (one,) = directory.glob("*.whl")
-    return one
+    """The wheel, built from the sdist, which must hold all that is needed. The workers of a run build it once."""
+    base = tmp_path_factory.getbasetemp()
+    directory = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "dist"
+    directory.mkdir(exist_ok=True)
+    with (directory / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not list(directory.glob("*.whl")):
+            run(sys.executable, "-m", "build", "--outdir", directory, ROOT)
+            assert list(directory.glob("*.tar.gz"))
+    (built,) = directory.glob("*.whl")
+    return built
 
 
 @pytest.fixture(scope="module")

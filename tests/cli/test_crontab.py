@@ -265,12 +265,12 @@ def test_ansible_manages_jobs(crontab: CrontabProgram) -> None:
     for user in ("root", "games"):
         cron(f"user={user} name=backup minute=5 hour=2 job='backup --all'")
         assert lines(user) == ["#Ansible: backup", "5 2 * * * backup --all"]
-        assert '"changed": false' in cron(f"user={user} name=backup minute=5 hour=2 job='backup --all'")
-        cron(f"user={user} name=backup special_time=daily job='backup --all' disabled=true")
-        assert lines(user) == ["#Ansible: backup", "#@daily backup --all"]
-        cron(f"user={user} name=MAILTO env=true job=ops@example.org")
-        cron(f"user={user} name=backup state=absent")
-        assert lines(user) == ['MAILTO="ops@example.org"']
+    assert '"changed": false' in cron("user=games name=backup minute=5 hour=2 job='backup --all'")
+    cron("user=games name=backup special_time=daily job='backup --all' disabled=true")
+    assert lines("games") == ["#Ansible: backup", "#@daily backup --all"]
+    cron("user=games name=MAILTO env=true job=ops@example.org")
+    cron("user=games name=backup state=absent")
+    assert lines("games") == ['MAILTO="ops@example.org"']
 
 
 class Editor:
