@@ -73,7 +73,7 @@ class Reloader:
     def stamps(self) -> tuple[list[str], list[FileStamp]] | None:
         """The crontab directories and their files' stamps when they were read; None if they are watched."""
         loader = self._loader
-        return None if loader.watched else (loader.directories, [*loader.watch.recorded])
+        return None if loader.watched else (loader.directories, [*loader.recorded])
 
     def load(self, now: datetime, most: int | None = None) -> None:
         """Read what has changed, with `most` so many bytes. Unchanged jobs stay the same objects, and what

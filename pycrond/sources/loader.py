@@ -15,7 +15,7 @@ from pycrond.sources.limits import CrontabLimits
 from pycrond.sources.load_result import LoadResult
 from pycrond.sources.reading import EMPTY_TIME, SETTLE_TIME, Reading
 from pycrond.sources.source import Source, SourceParser, merge
-from pycrond.sources.watch import FileStamp, Watch, file_stamp
+from pycrond.sources.watch import FileStamp, file_stamp, stamps_of
 from pycrond.text import counted
 
 
@@ -42,7 +42,8 @@ class Loader:
             settings.max_crontab_size << 10 or crontab_files.MAX_BYTES, settings.max_crontab_entries
         )
         """Of the crontabs of users other than root, in the spool."""
-        self.watch = Watch()
+        self.recorded: frozenset[FileStamp] = frozenset()
+        """The stamps of directories and files when they were last read."""
         self._sources: dict[str, Source] = {}  # by file
         self._changed: frozenset[FileStamp] = frozenset()  # when they were last compared
         self._changed_at = 0.0  # by clock.elapsed, the last time that `_changed` became different
@@ -74,7 +75,11 @@ class Loader:
 
     def has_changes(self) -> bool:
         """Return whether any file or directory has changed since it was read, or the cluster's identity."""
-        return self._is_stale or bool(self.watch.changed(self._paths))
+        return self._is_stale or bool(self._changes())
+
+    def _changes(self) -> frozenset[FileStamp]:
+        """Return the old and the new stamps of all that has changed since it was read."""
+        return stamps_of(self._paths) ^ self.recorded
 
     def seconds_until_stable(self, elapsed: float, at: datetime | None = None) -> float:
         """Return the seconds until all changed files have stayed the same for `SETTLE_TIME`, if they do so,
@@ -83,7 +88,7 @@ class Loader:
         A file that an editor or a script writes in place is for a moment empty or incomplete. With `at`,
         files whose own times are old enough at that time need no second comparison.
         """
-        changed = self.watch.changed(self._paths)
+        changed = self._changes()
         if changed != self._changed:
             self._unstable = {stamp.path for stamp in changed ^ self._changed}
             self._changed, self._changed_at = changed, elapsed
@@ -116,7 +121,7 @@ class Loader:
 
     def _choose(self, most: int | None) -> tuple[list[str], set[str]]:
         """Return the changed files that are read now, the smallest up to `most` bytes, and the others."""
-        changed = {stamp.path for stamp in self.watch.changed(self._paths)} - {*self._paths}
+        changed = {stamp.path for stamp in self._changes()} - {*self._paths}
         new = sorted((file_stamp(file).size, file) for file in changed - self._done)
         if most is None:
             return [file for _, file in new], set()
@@ -149,7 +154,8 @@ class Loader:
         """
         chosen, waiting = self._choose(most)
         # Before reading: later changes are seen next time.
-        self.watch.record(self._paths, self._unstable | waiting)
+        unread = self._unstable | waiting
+        self.recorded = frozenset(stamp for stamp in stamps_of(self._paths) if stamp.path not in unread)
         self.has_more = not waiting <= self._done
         waiting |= self._done & self._sources.keys()
         self._done = self._done.union(chosen) if self.has_more else set()

@@ -189,7 +189,11 @@ class Reading:
     def _parse(self, text: bytes, uid: int, file: str, owner: str | None, stamp: FileStamp | None) -> Source:
         """Parse the text of a file that belongs to `uid`, or the last good one of the same owner."""
         limits, before = self._limits_of(owner), self.before.get(file)
-        if before and before.is_good and before.stamp == self._stamp(text, owner, before):
+        if (
+            before
+            and before.is_good
+            and before.stamp == self.parser.stamp(text, owner, limits, are_shared=before.depends_on_identity)
+        ):
             new = before._replace(file_stamp=stamp)  # it was touched
         else:
             new = self.parser.parse(text, file, owner, stamp, limits=limits)
@@ -204,11 +208,6 @@ class Reading:
             problem = _file_error(file, "not-kept", message)
             return new._replace(file_stamp=None, problems=(*new.problems, problem))
         return new
-
-    def _stamp(self, text: bytes, owner: str | None, before: Source) -> str:
-        """Return the stamp that a text has if it is that of the reading before."""
-        are_shared = before.depends_on_identity
-        return self.parser.stamp(text, owner, self._limits_of(owner), are_shared=are_shared)
 
     def _with_last_good(self, new: Source, uid: int, owner: str | None) -> Source:
         """Return the last good version of a crontab with errors, and these errors; else `new`."""

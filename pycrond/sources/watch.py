@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 
@@ -16,21 +16,6 @@ class FileStamp(NamedTuple):
     size: int = 0
     mtime_ns: int = 0
     ctime_ns: int = 0
-
-
-class Watch:
-    """Directories and files, and their stamps when these were last recorded; at first all have changed."""
-
-    def __init__(self) -> None:
-        self.recorded: frozenset[FileStamp] = frozenset()
-
-    def record(self, paths: Iterable[str], but: Collection[str] = ()) -> None:
-        """Record the current stamps to compare with; the files in `but` count as changed at once."""
-        self.recorded = frozenset(stamp for stamp in stamps_of(paths) if stamp.path not in but)
-
-    def changed(self, paths: Iterable[str]) -> frozenset[FileStamp]:
-        """Return the old and the new stamps of all that has changed in or of the paths."""
-        return stamps_of(paths) ^ self.recorded
 
 
 def stamps_of(paths: Iterable[str]) -> frozenset[FileStamp]:

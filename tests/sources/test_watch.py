@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pycrond.sources.watch import Watch
+from pycrond.sources.watch import stamps_of
 
 
 def in_place(file: Path) -> None:
@@ -37,18 +37,15 @@ CHANGES: list[Callable[[Path], object]] = [
 
 
 @pytest.mark.parametrize("change", CHANGES)
-def test_a_change_is_reported_until_it_is_recorded(tmp_path: Path, change: Callable[[Path], object]) -> None:
-    file = tmp_path / "jobs"
+def test_a_change_gives_other_stamps(tmp_path: Path, change: Callable[[Path], object]) -> None:
+    file, paths = tmp_path / "jobs", [str(tmp_path)]
     file.write_text("a")
-    watch = Watch()
-    assert watch.changed([str(tmp_path)]), "at first everything is new"
-    watch.record([str(tmp_path)])
-    assert not watch.changed([str(tmp_path)])
+    before = stamps_of(paths)
+    assert before, "at first everything is new"
+    assert stamps_of(paths) == before
     change(file)
-    seen = watch.changed([str(tmp_path)])
-    assert seen == watch.changed([str(tmp_path)]) != frozenset()
-    watch.record([str(tmp_path)])
-    assert not watch.changed([str(tmp_path)])
+    seen = stamps_of(paths)
+    assert seen == stamps_of(paths) != before
 
 
 def test_the_target_of_a_link_counts(tmp_path: Path) -> None:
@@ -56,27 +53,25 @@ def test_the_target_of_a_link_counts(tmp_path: Path) -> None:
     target.write_text("a")
     directory.mkdir()
     (directory / "jobs").symlink_to(target)
-    watch = Watch()
-    watch.record([str(directory)])
+    before = stamps_of([str(directory)])
     in_place(target)
-    assert watch.changed([str(directory)])
+    assert stamps_of([str(directory)]) != before
 
 
 def test_a_directory_and_a_file_that_come_and_go(tmp_path: Path) -> None:
-    watch = Watch()
     for path in (tmp_path / "directory", tmp_path / "file"):
-        watch.record([str(path)])
-        assert not watch.changed([str(path)]), "not there, as before"
-    (tmp_path / "directory").mkdir()
-    assert watch.changed([str(tmp_path / "directory")])
-    watch.record([str(tmp_path / "directory")])
-    (tmp_path / "directory").rmdir()
-    assert watch.changed([str(tmp_path / "directory")])
+        assert stamps_of([str(path)]) == stamps_of([str(path)]), "not there, as before"
+    directory = tmp_path / "directory"
+    missing = stamps_of([str(directory)])
+    directory.mkdir()
+    made = stamps_of([str(directory)])
+    assert made != missing
+    directory.rmdir()
+    assert stamps_of([str(directory)]) not in (made, frozenset())
 
 
 def test_reading_a_file_is_no_change(tmp_path: Path) -> None:
     (tmp_path / "jobs").write_text("a")
-    watch = Watch()
-    watch.record([str(tmp_path)])
+    before = stamps_of([str(tmp_path)])
     (tmp_path / "jobs").read_text()
-    assert not watch.changed([str(tmp_path)])
+    assert stamps_of([str(tmp_path)]) == before
