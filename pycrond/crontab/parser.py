@@ -8,7 +8,7 @@ from pycrond.crontab.entry_options import cluster_mistake, with_addresses
 from pycrond.crontab.expression import Expression, parse_cached, parse_expression, seeded_pick
 from pycrond.crontab.field import quoted
 from pycrond.crontab.problems import ProblemList
-from pycrond.crontab.scope import Scope
+from pycrond.crontab.scope import Assignment, Scope
 from pycrond.crontab.syntax import explain_bad_assignment, parse_assignment, split_command
 from pycrond.errors import Problem
 from pycrond.jobs.job import Entry
@@ -23,12 +23,13 @@ _NUMBERS = [0]
 
 _SCHEDULE = r"(?P<schedule>@every[ \t]++[^ \t]++|@[^ \t]*+|[^@ \t][^ \t]*+(?:[ \t]++[^ \t]++){4})"
 _USER = r"(?:[ \t]++(?P<user>[^ \t]++))?+"
-_COMMAND = r"[ \t]*+(?P<command>.*+)"
-_ENTRY = re.compile(_SCHEDULE + _COMMAND, re.DOTALL)
-_SYSTEM_ENTRY = re.compile(_SCHEDULE + _USER + _COMMAND, re.DOTALL)
+_COMMAND = r"[ \t]*+(?P<flags>(?:-[nqs]++(?:[ \t]++|\Z))*+)(?P<command>.*+)"
+ENTRY = re.compile(_SCHEDULE + _COMMAND, re.DOTALL)
+SYSTEM_ENTRY = re.compile(_SCHEDULE + _USER + _COMMAND, re.DOTALL)
+"""The same with a user column, which may be missing."""
 
 _QUIET = re.compile(r"-[^ \t]")
-_FLAGS = re.compile(r"-(?P<letters>[nqs]++)(?:[ \t]++|\Z)")
+_FLAG = re.compile("-([nqs]+)")
 _FLAG_OPTIONS: dict[str, tuple[str, Value]] = {
     "n": ("mail", "failure"),
     "q": ("log", False),
@@ -43,6 +44,7 @@ class Crontab(NamedTuple):
     entries: tuple[Entry, ...]
     problems: tuple[Problem, ...]
     """Errors and warnings in the order of the lines. A line with an error gives no entry."""
+    assignments: tuple[Assignment, ...] = ()
 
 
 def parse(
@@ -74,7 +76,7 @@ def parse(
     text = data.decode("utf-8", "surrogateescape")
     parser.parse(text, max_entries or len(data) + 1, is_roots=is_roots)
     problems = sorted(parser.report.problems, key=lambda problem: (problem.line, problem.column))
-    return Crontab(file, tuple(parser.entries), tuple(problems))
+    return Crontab(file, tuple(parser.entries), tuple(problems), tuple(parser.assignments))
 
 
 class _Parser:
@@ -84,10 +86,11 @@ class _Parser:
         self.seed = ""
         self.cluster: SharedIdentity | None = None
         self.entries: list[Entry] = []
+        self.assignments: list[Assignment] = []
         self.report = ProblemList(file)
         self._file = file
         self._system = system
-        self._pattern = _SYSTEM_ENTRY if system else _ENTRY
+        self._pattern = SYSTEM_ENTRY if system else ENTRY
         self._dialect = dialect
         self._user = user
         self._runs_as = runs_as
@@ -173,7 +176,8 @@ class _Parser:
             text = line[start:]
             pair = parse_assignment(text)
             if pair:
-                self._scope.assign(number, start + 1, line.rindex(pair[1]) + 1, *pair)
+                self.assignments.append(Assignment(number, start + 1, line.rindex(pair[1]) + 1, *pair))
+                self._scope.assign(self.assignments[-1])
                 return True
             mistake = None if expression.valid else explain_bad_assignment(text)
             if mistake:
@@ -255,19 +259,15 @@ class _Parser:
         if self._system and (match["user"] or "*").startswith("*"):
             self._report_no_user(number, match)
             return None
-        text, column = match["command"], match.start("command") + 1
-        while text.startswith("-"):
-            word = _FLAGS.match(text)
-            if not word:
-                message = (
-                    f"unknown flag {quoted(text.split()[0])} before the command (-n, -q, -s){self._hint}"
-                )
-                self.report(number, column, "error", "bad-flag", message)
-                return None
-            for letter in word["letters"]:
+        for word in _FLAG.finditer(match["flags"]):
+            for letter in word[1]:
+                column = match.start("flags") + word.start() + 1
                 flags |= self._flag(number, column, f"-{letter}", _FLAG_OPTIONS[letter])
-            text, column = text[word.end() :], column + word.end()
-        if not text:
+        text, column = match["command"], match.start("command") + 1
+        if text.startswith("-"):
+            message = f"unknown flag {quoted(text.split()[0])} before the command (-n, -q, -s){self._hint}"
+            self.report(number, column, "error", "bad-flag", message)
+        elif not text:
             self.report(number, column, "error", "no-command", f"no command{self._hint}")
         elif text.startswith("*") and not self._system:
             message = "the command begins with '*': cron has no sixth field"

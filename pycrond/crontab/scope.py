@@ -1,13 +1,13 @@
 """The settings that apply to a line of a crontab: environment, time zone, and options of the next entry."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from pycrond.crontab.field import quoted
+from pycrond.crontab.problems import ProblemList
 from pycrond.crontab.syntax import split_options
-from pycrond.errors import PycrondError, Severity
+from pycrond.errors import PycrondError
 from pycrond.jobs.option_values import CLUSTER_PREFIX
 from pycrond.jobs.options import BY_NAME, CRON, Option, Options, Value
 from pycrond.schedule.timezone import FORMS, Zone
@@ -19,14 +19,22 @@ MAX_OPTIONS_PER_LINE = 1_000
 
 PREFIX = "PYCROND_"
 
-Report = Callable[[int, int, Severity, str, str], None]
-"""Line, column, severity, code, message."""
+
+class Assignment(NamedTuple):
+    """A line that sets a variable. Columns count from 1."""
+
+    line: int
+    column: int
+    """The start of the name."""
+    value_column: int
+    name: str
+    value: str
 
 
 class Scope:
     """The effect of the assignments and `#:` lines read so far."""
 
-    def __init__(self, report: Report, *, is_roots: bool, has_cluster: bool) -> None:
+    def __init__(self, report: ProblemList, *, is_roots: bool, has_cluster: bool) -> None:
         """`is_roots`: the crontab may have every value of every option. `has_cluster`: its options matter."""
         self.zone: str | None = None
         self.bad_zone = 0
@@ -76,9 +84,10 @@ class Scope:
         for line in self._pending_lines:
             self._report(line, 1, "warning", "unbound-options", "no entry follows these options")
 
-    def assign(self, line: int, column: int, value_column: int, name: str, value: str) -> None:
+    def assign(self, assignment: Assignment) -> None:
+        line, column, value_column, name, value = assignment
         if name.startswith(PREFIX):
-            self._set_default(line, column, value_column, name, value)
+            self._set_default(assignment)
         elif not name:
             self._report(line, column, "warning", "bad-name", "an assignment without a name has no effect")
         elif name not in self._assigned and len(self._assigned) == MAX_NAMES:
@@ -110,7 +119,8 @@ class Scope:
                 self._unknown_zones.add(name)
         return name not in self._unknown_zones
 
-    def _set_default(self, line: int, column: int, value_column: int, variable: str, text: str) -> None:
+    def _set_default(self, assignment: Assignment) -> None:
+        line, column, value_column, variable, text = assignment
         name = variable.removeprefix(PREFIX).lower().replace("_", "-")
         if name == "name":
             message = "a name belongs to one entry: write it in a #: line"

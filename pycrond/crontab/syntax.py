@@ -89,12 +89,17 @@ _ESCAPED = re.compile(r"\\(.)", re.DOTALL)
 _PERCENT = re.compile(r"\\?%")
 
 
+def command_end(text: str, start: int = 0) -> int:
+    """Return the offset of the ``%`` that ends the command beginning at `start`, or the end of the text."""
+    return _end(_COMMAND, text, start)
+
+
 def split_command(text: str, dialect: str) -> tuple[str, str]:
     """Return the shell's command and its standard input: the text after the first ``%`` without a backslash.
     In Debian's dialect a backslash in the command also escapes a backslash.
     """
     escapable = "%\\" if dialect == "debian" else "%"
-    end = _end(_COMMAND, text, 0)
+    end = command_end(text)
     command = _ESCAPED.sub(lambda pair: pair[1] if pair[1] in escapable else pair[0], text[:end])
     stdin = _PERCENT.sub(lambda match: "%" if match[0] == "\\%" else "\n", text[end + 1 :])
     if stdin and not stdin.endswith("\n"):

@@ -10,12 +10,13 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from pycrond.cli.check.dst_effects import dst_effect
-from pycrond.cli.check.positions import EntryPositions, assignments, entry_positions, unescaped_percent
+from pycrond.cli.check.positions import EntryPositions, entry_positions
 from pycrond.cli.check.program_name import BUILTINS, SHELLS, program_name
 from pycrond.cli.check.shell_text import PLAIN_SHELLS, bash_words, look_alikes
 from pycrond.cli.check.variables import assignment_warnings
 from pycrond.crontab.field import DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE, quoted
 from pycrond.crontab.parser import Crontab
+from pycrond.crontab.syntax import command_end
 from pycrond.errors import Problem
 from pycrond.jobs.job import SEARCH_PATHS, Entry
 from pycrond.jobs.options import to_json
@@ -99,14 +100,9 @@ def _warnings(crontab: Crontab, lines: list[str], facts: CheckFacts) -> Iterator
             for offset, code, message in rule(checked):
                 yield entry.line, offset, code, message
     variables = dict.fromkeys(("HOME", "PATH", "SHELL", "LOGNAME", "USER"), "")
-    errors = {
-        problem.line
-        for problem in crontab.problems
-        if problem.severity == "error" and problem.code != "bad-zone"
-    }
-    for assignment in assignments(lines, errors | {entry.line for entry in crontab.entries}):
-        for code, message in assignment_warnings(assignment, variables, facts):
-            yield assignment.line, assignment.start, code, message
+    for assignment in crontab.assignments:
+        for code, message in assignment_warnings(assignment, lines[assignment.line - 1], variables, facts):
+            yield assignment.line, assignment.column - 1, code, message
         variables[assignment.name] = assignment.value
 
 
@@ -149,8 +145,8 @@ def _clock_change(checked: _CheckedEntry) -> RuleWarnings:
 
 
 def _percent(checked: _CheckedEntry) -> RuleWarnings:
-    offset = unescaped_percent(checked.line, checked.at.command) if "%" in checked.line else -1
-    if offset >= 0:
+    offset = command_end(checked.line, checked.at.command)
+    if offset < len(checked.line):
         message = "an unescaped % ends the command; the rest is its standard input (write \\%)"
         yield offset, "percent", message
 

@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from pycrond.alarms.mail_variables import address_refusal, is_content_type
-from pycrond.cli.check.positions import AssignmentLine
 from pycrond.crontab.characters import LOOK_ALIKE, named
 from pycrond.crontab.expression import parse_cached
 from pycrond.crontab.field import quoted
-from pycrond.crontab.scope import PREFIX
+from pycrond.crontab.scope import PREFIX, Assignment
 from pycrond.crontab.syntax import VARIABLE, expand
 
 Warnings = Iterator[tuple[str, str]]
@@ -31,8 +30,12 @@ class Facts(Protocol):
     def directory_exists(self, path: str, /) -> bool: ...
 
 
-def assignment_warnings(assignment: AssignmentLine, variables: Mapping[str, str], facts: Facts) -> Warnings:
-    """Yield the code and message of each warning. A ``$`` before the name of one of `variables` means it."""
+def assignment_warnings(
+    assignment: Assignment, line: str, variables: Mapping[str, str], facts: Facts
+) -> Warnings:
+    """Yield the code and message of each warning about an assignment and its line. A ``$`` before the name of
+    one of `variables` means it.
+    """
     name, value = assignment.name, assignment.value
     is_address = name in {"MAILTO", "MAILFROM"}
     if is_address and facts.dialect == "cronie":
@@ -46,7 +49,7 @@ def assignment_warnings(assignment: AssignmentLine, variables: Mapping[str, str]
     if facts.other_cron == "debian":
         if is_address and facts.dialect == "cronie" and VARIABLE.search(assignment.value):
             yield "other-cron", f"Debian cron does not expand variables in {name}"
-        for message in _differences_in_debian_cron(assignment):
+        for message in _differences_in_debian_cron(assignment, line):
             yield "other-cron", message
 
 
@@ -98,7 +101,7 @@ def _address_warnings(name: str, value: str, facts: Facts) -> Warnings:
         yield "without-effect", f"{name}: no mail is sent, there is no mailer (see the setting mailer)"
 
 
-def _differences_in_debian_cron(assignment: AssignmentLine) -> Iterator[str]:
+def _differences_in_debian_cron(assignment: Assignment, line: str) -> Iterator[str]:
     name, value = assignment.name, assignment.value
     if name in {"CRON_TZ", "RANDOM_DELAY"}:
         yield f"Debian cron treats {name} as an ordinary variable: it does not change the times of jobs"
@@ -106,5 +109,5 @@ def _differences_in_debian_cron(assignment: AssignmentLine) -> Iterator[str]:
         yield "Debian cron drops the blanks at the end of a quoted value"
     if len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
         yield "Debian cron removes the inner quotes as well"
-    if not value and not assignment.text.rstrip().endswith(("''", '""')):
+    if not value and not line.rstrip().endswith(("''", '""')):
         yield "Debian cron ignores the whole file because of an empty value without quotes"
