@@ -8,7 +8,8 @@ from functools import cache
 from typing import NamedTuple
 
 from pycrond import clock
-from pycrond.cli.check.rules import CheckFacts, find_problems
+from pycrond.cli.check.facts import CheckFacts
+from pycrond.cli.check.rules import find_problems
 from pycrond.crontab.parser import Crontab, parse
 from pycrond.errors import Problem
 from pycrond.host import machine, users

@@ -4,12 +4,12 @@ Facts about the machine come as `CheckFacts`.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
 from pycrond.cli.check.dst_effects import dst_effect
+from pycrond.cli.check.facts import CheckFacts
 from pycrond.cli.check.positions import EntryPositions, entry_positions
 from pycrond.cli.check.program_name import BUILTINS, SHELLS, program_name
 from pycrond.cli.check.shell_text import PLAIN_SHELLS, bash_words, look_alikes
@@ -18,7 +18,7 @@ from pycrond.crontab.field import DAY_OF_MONTH, DAY_OF_WEEK, HOUR, MINUTE, quote
 from pycrond.crontab.parser import Crontab
 from pycrond.crontab.syntax import command_end
 from pycrond.errors import Problem
-from pycrond.jobs.job import SEARCH_PATHS, Entry
+from pycrond.jobs.job import Entry
 from pycrond.jobs.options import to_json
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import Zone
@@ -32,30 +32,6 @@ STRICT = {"unknown-option", "needs-root", "cluster-option"}
 """The codes of the parser's warnings that are errors here: the job runs, but not as its author wants."""
 _IGNORE = re.compile(r"^[ \t]*#[ \t]*pycrond: ignore ([\w, -]+)$", re.MULTILINE)
 _STEP = re.compile(r"\*/([0-9]+)")
-
-
-@dataclass(frozen=True, slots=True)
-class CheckFacts:
-    """Facts about the machine that the rules need."""
-
-    year: int
-    zone: Zone
-    """The daemon's time zone."""
-    program_exists: Callable[[str, str], bool] = lambda _name, _path: True
-    """Look up a program by its name and PATH."""
-    user_exists: Callable[[str], bool] = lambda _name: True
-    directory_exists: Callable[[str], bool] = lambda _path: True
-    shell_name: Callable[[str], str] = lambda _path: ""
-    """Return the name of the program that a shell's path leads to; empty if it is not known."""
-    dialect: str = "cronie"
-    default_path: str = SEARCH_PATHS["cronie"]
-    """The PATH of a job that sets none."""
-    other_cron: str = ""
-    """The cron to compare with: `debian`, `cronie` or empty."""
-    has_mailer: bool = False
-    has_cluster: bool = False
-    run_seconds: Mapping[int, float] = field(default_factory=dict)
-    """The median duration of a job's latest runs, by line of the file."""
 
 
 class _CheckedEntry(NamedTuple):

@@ -3,9 +3,9 @@
 import os
 import re
 from collections.abc import Iterator, Mapping
-from typing import Protocol
 
 from pycrond.alarms.mail_variables import address_refusal, is_content_type
+from pycrond.cli.check.facts import CheckFacts
 from pycrond.crontab.characters import LOOK_ALIKE, named
 from pycrond.crontab.expression import parse_cached
 from pycrond.crontab.field import quoted
@@ -18,20 +18,8 @@ _COMMAND = re.compile(r"\$\([^)]|`[^`]+`")
 _HOME = re.compile(r"(?:^|:)~(?=/|:|$)")
 
 
-class Facts(Protocol):
-    """The facts about the machine that these rules need; `CheckFacts` has them."""
-
-    @property
-    def other_cron(self) -> str: ...
-    @property
-    def dialect(self) -> str: ...
-    @property
-    def has_mailer(self) -> bool: ...
-    def directory_exists(self, path: str, /) -> bool: ...
-
-
 def assignment_warnings(
-    assignment: Assignment, line: str, variables: Mapping[str, str], facts: Facts
+    assignment: Assignment, line: str, variables: Mapping[str, str], facts: CheckFacts
 ) -> Warnings:
     """Yield the code and message of each warning about an assignment and its line. A ``$`` before the name of
     one of `variables` means it.
@@ -53,7 +41,7 @@ def assignment_warnings(
             yield "other-cron", message
 
 
-def _mistakes(name: str, value: str, variables: Mapping[str, str], facts: Facts) -> Warnings:
+def _mistakes(name: str, value: str, variables: Mapping[str, str], facts: CheckFacts) -> Warnings:
     """Warn of values that are probably meant otherwise."""
     literal = None if name.startswith(PREFIX) else _literal(value, variables)
     if literal:
@@ -93,7 +81,7 @@ def _schedule(value: str) -> str | None:
     return None
 
 
-def _address_warnings(name: str, value: str, facts: Facts) -> Warnings:
+def _address_warnings(name: str, value: str, facts: CheckFacts) -> Warnings:
     refusal = address_refusal(value)
     if refusal:
         yield "bad-address", f"{name} is not used: {refusal}"

@@ -3,6 +3,7 @@
 import pytest
 
 from pycrond.cli.check import rules
+from pycrond.cli.check.facts import CheckFacts
 from pycrond.crontab import parser
 from pycrond.errors import Problem
 from pycrond.jobs.shared_identity import SharedIdentity
@@ -45,7 +46,7 @@ def problems(
         dialect=dialect,
         cluster=cluster,
     )
-    facts = rules.CheckFacts(
+    facts = CheckFacts(
         YEAR,
         Zone.of(zone),
         program_exists=lambda name, _path: "missing" not in name,
@@ -275,7 +276,7 @@ def test_a_missing_user_column(line: str, is_asked: bool) -> None:
 
 def test_a_user_column_that_should_not_be_there() -> None:
     text = "5 5 * * * me x\n"
-    facts = rules.CheckFacts(YEAR, Zone.of("UTC"), program_exists=lambda name, _path: name == "x")
+    facts = CheckFacts(YEAR, Zone.of("UTC"), program_exists=lambda name, _path: name == "x")
     (problem,) = rules.find_problems(parser.parse(text.encode(), "jobs"), text, facts)
     assert problem.message.endswith("'me'; this crontab has no user column")
 
@@ -374,6 +375,6 @@ def test_a_crontab_as_distributions_ship_it_has_no_warnings() -> None:
 def test_runs_longer_than_the_interval(line: str, seconds: float, expected: list[str]) -> None:
     parsed = parser.parse(f"{line}\n".encode(), "jobs", user="me")
     (entry,) = parsed.entries
-    facts = rules.CheckFacts(YEAR, Zone.of("UTC"), run_seconds={entry.line: seconds})
+    facts = CheckFacts(YEAR, Zone.of("UTC"), run_seconds={entry.line: seconds})
     problems = rules.find_problems(parsed, f"{line}\n", facts)
     assert [problem.code for problem in problems] == expected
