@@ -30,48 +30,41 @@ class Period(NamedTuple):
     """The maximum number of minutes added to the delay."""
 
 
-class Variable(NamedTuple):
-    """An assignment, in force for the lines that follow."""
+class Conversion(NamedTuple):
+    """The part of a system crontab that an anacrontab becomes."""
 
-    line: int
-    name: str
-    value: str
-
-
-class Anacrontab(NamedTuple):
-    """A parsed anacrontab."""
-
-    file: str
-    items: tuple[Period | Variable, ...]
-    """The jobs and assignments in the order of the file."""
+    text: str
+    """Its assignments and jobs in the same order, each job below its source."""
+    jobs: tuple[Period, ...]
     remarks: tuple[Remark, ...]
     """Lines that cannot be read or that mean something slightly different to pycrond."""
 
 
-def parse(data: bytes, file: str, *, hour: int = START_HOURS["cronie"]) -> Anacrontab:
-    """Parse an anacrontab; `hour` is the hour at which anacron starts if START_HOURS_RANGE is not set."""
-    items: list[Period | Variable] = []
-    remarks = []
-    random_delay = 0
+def convert(data: bytes, file: str, dialect: str) -> Conversion:
+    """Convert an anacrontab to the `dialect` of a cron, `debian` or `cronie`."""
+    hour, random_delay = START_HOURS[dialect], 0
+    text, jobs, remarks = "", list[Period](), []
     for number, line in _logical_lines(data.decode("utf-8", "surrogateescape")):
         if assigned := _ASSIGNMENT.fullmatch(line):
             name, value = assigned["name"], assigned["value"]
             if name == "START_HOURS_RANGE" and (hours := re.match(r"(\d{1,2})-", value)):
                 hour = min(int(hours[1]), 23)
-                text = "jobs are due in its first hour; what was missed is caught up at any"
-                remarks.append(Remark(number, text))
+                remark = "jobs are due in its first hour; what was missed is caught up at any"
+                remarks.append(Remark(number, remark))
             elif name == "RANDOM_DELAY" and value.isdecimal():
                 random_delay = int(value)
             else:
-                items.append(Variable(number, name, value))
+                quoted = f'"{value}"' if value == "" or value != value.strip() else value
+                text += f"{name}={quoted}\n"
         elif (job := _JOB.fullmatch(line)) and (days := _days(job["period"])):
             delay, command = int(job["delay"]), job["command"]
-            items.append(Period(number, line, days, delay, job["name"], command, hour, random_delay))
+            jobs.append(Period(number, line, days, delay, job["name"], command, hour, random_delay))
+            text += _crontab_lines(jobs[-1], file, dialect)
             if days not in _DAY_FIELDS:
                 remarks.append(Remark(number, f"every {days} days, counted from 1970-01-01, at midnight UTC"))
         else:
             remarks.append(Remark(number, "left out: anacron cannot read it either"))
-    return Anacrontab(file, tuple(items), tuple(remarks))
+    return Conversion(text, tuple(jobs), tuple(remarks))
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:
@@ -93,20 +86,11 @@ def _days(period: str) -> int:
     return _DAYS_BY_NAME.get(period, 0) if period.startswith("@") else int(period)
 
 
-def crontab_lines(table: Anacrontab, dialect: str) -> Iterator[tuple[Period | None, str]]:
-    """Yield each job with its lines of a system crontab; None with an assignment's line."""
-    for item in table.items:
-        if isinstance(item, Variable):
-            value = item.value
-            quoted = f'"{value}"' if value == "" or value != value.strip() else value
-            yield None, f"{item.name}={quoted}\n"
-            continue
-        command = _escaped(item.command, dialect)
-        if command is None:
-            yield item, f"# Not converted, a crontab cannot express \\% here: {item.text}\n"
-        else:
-            source = f"# {table.file}:{item.line}\n"
-            yield item, f"{source}#: {_options(item)}\n{_schedule(item)} root {command}\n"
+def _crontab_lines(job: Period, file: str, dialect: str) -> str:
+    command = _escaped(job.command, dialect)
+    if command is None:
+        return f"# Not converted, a crontab cannot express \\% here: {job.text}\n"
+    return f"# {file}:{job.line}\n#: {_options(job)}\n{_schedule(job)} root {command}\n"
 
 
 def _schedule(job: Period) -> str:

@@ -115,16 +115,13 @@ class CrontabImporter:
             data = files.read_crontab(file)
         except UnreadableError:
             return
-        table = anacrontab.parse(data, file, hour=anacrontab.START_HOURS[self.cron])
-        converted = list(anacrontab.crontab_lines(table, self.cron))
-        jobs = [job for job, _ in converted if job]
-        new = "".join(text for _, text in converted)
-        remarks = [*table.remarks]
+        new, jobs, known_remarks = anacrontab.convert(data, file, self.cron)
+        remarks = [*known_remarks]
         for job in jobs:
             texts = report.script_remarks(job.command, self._machine)
             remarks += [Remark(job.line, text) for text in texts]
         remarks.sort(key=lambda remark: remark.line)
-        if table.items:
+        if new:
             text = "anacron is not needed for them any more: disable it, and its timer"
             remarks.append(Remark(0, text))
         lines = data.decode("utf-8", "surrogateescape").split("\n")

@@ -3,13 +3,11 @@
 import pytest
 
 from pycrond.cli.importer import anacrontab
-from pycrond.cli.importer.anacrontab import Period, Variable
 from pycrond.crontab import parser
 
 
-def lines(text: str, dialect: str = "cronie", hour: int = 3) -> str:
-    table = anacrontab.parse(text.encode(), "f", hour=hour)
-    return "".join(converted for _, converted in anacrontab.crontab_lines(table, dialect))
+def lines(text: str, dialect: str = "cronie") -> str:
+    return anacrontab.convert(text.encode(), "f", dialect).text
 
 
 @pytest.mark.parametrize(
@@ -34,12 +32,7 @@ def test_periods(line: str, schedule: str, within: str) -> None:
 
 def test_assignments_hold_for_the_lines_that_follow() -> None:
     text = "A=b\n1 1 one x\nSTART_HOURS_RANGE=6-22\nRANDOM_DELAY=45\nMAILTO=\n1 1 two x\n"
-    table = anacrontab.parse(text.encode(), "f")
-    assert [item for item in table.items if isinstance(item, Variable)] == [
-        Variable(1, "A", "b"),
-        Variable(5, "MAILTO", ""),
-    ]
-    first, second = [item for item in table.items if isinstance(item, Period)]
+    first, second = anacrontab.convert(text.encode(), "f", "cronie").jobs
     assert (first.hour, first.random_delay, second.hour, second.random_delay) == (3, 0, 6, 45)
     assert lines(text).splitlines() == [
         "A=b",
@@ -50,15 +43,14 @@ def test_assignments_hold_for_the_lines_that_follow() -> None:
 
 
 def test_lines_joined_by_a_backslash() -> None:
-    (job,) = anacrontab.parse(b"# c\n1 5 a \\\nx \\\n y\n", "f").items
-    assert isinstance(job, Period)
+    (job,) = anacrontab.convert(b"# c\n1 5 a \\\nx \\\n y\n", "f", "cronie").jobs
     assert (job.line, job.command) == (2, "x  y")
 
 
 @pytest.mark.parametrize("line", ["0 5 a x", "@hourly 5 a x", "1 a x", "1 5 a", "1 5 a/b x", "x"])
 def test_lines_that_anacron_cannot_read(line: str) -> None:
-    table = anacrontab.parse(f"\n{line}\n".encode(), "f")
-    assert (table.items, [number for number, _ in table.remarks]) == ((), [2])
+    text, jobs, remarks = anacrontab.convert(f"\n{line}\n".encode(), "f", "cronie")
+    assert (text, jobs, [number for number, _ in remarks]) == ("", (), [2])
 
 
 @pytest.mark.parametrize("dialect", ["debian", "cronie"])
