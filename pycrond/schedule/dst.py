@@ -58,11 +58,8 @@ class Stretch(NamedTuple):
     """The tick at which all of them are due, because a change of the offset has skipped them."""
 
     def walls(self, schedule: Schedule) -> Iterator[int]:
-        """Yield the wall minutes of a schedule in the stretch."""
-        wall = schedule.next_wall(self.after)
-        while wall is not None and wall <= self.last:
-            yield wall
-            wall = schedule.next_wall(wall)
+        """Return the wall minutes of a schedule in the stretch."""
+        return schedule.walls(self.after, self.last)
 
     def fire_time(self, wall: int) -> FireTime:
         """Return the fire time of a wall minute in the stretch."""

@@ -3,7 +3,7 @@
 A *wall minute* is an int: minutes from 1970-01-01T00:00 of a time zone's wall clock.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from weakref import WeakValueDictionary
 
@@ -69,6 +69,13 @@ class Schedule:
         if first is None:
             return None
         return first * DAY + lowest_bit(self.hours) * 60 + lowest_bit(self.minutes)
+
+    def walls(self, after: int, last: int) -> Iterator[int]:
+        """Yield the wall minutes of the set later than `after`, up to `last`."""
+        wall = self.next_wall(after)
+        while wall is not None and wall <= last:
+            yield wall
+            wall = self.next_wall(wall)
 
     def _first_day(self, day: int) -> int | None:
         if day > LAST_DAY:

@@ -78,19 +78,13 @@ class _ScheduleIndex:
 
     def due(self, first: int, last: int) -> Iterator[tuple[int, Schedule]]:
         """Return the wall minutes from `first` to `last` with the schedules that name them, in order."""
-        minutes = []
         if first <= self.through:  # the clock was turned back to minutes before the index
             candidates = list(self.jobs)
         else:
             groups = [schedules for wall, schedules in self.next_at.items() if wall <= last]
             candidates = [schedule for schedules in groups for schedule in schedules]
-        for schedule in candidates:
-            wall = schedule.next_wall(first - 1)
-            while wall is not None and wall <= last:
-                minutes.append((wall, schedule))
-                wall = schedule.next_wall(wall)
-        minutes.sort(key=lambda pair: pair[0])
-        return iter(minutes)
+        minutes = [(wall, schedule) for schedule in candidates for wall in schedule.walls(first - 1, last)]
+        return iter(sorted(minutes, key=lambda pair: pair[0]))
 
 
 class Agenda:

@@ -1,6 +1,6 @@
 """The effects of a year's clock changes on a schedule, in words."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import pairwise
@@ -47,7 +47,7 @@ def _effect_of_change(schedule: Schedule, change: ClockChange) -> str:
     """Describe the fate of the fire times that one clock change skips or repeats."""
     if schedule.wildcard and _keeps_its_intervals(schedule, change):
         return ""
-    walls = list(_walls_within(schedule, change))
+    walls = list(schedule.walls(change.first - 1, change.end - 1))
     if not walls:
         return ""
     first, more = _wall_time(walls[0]), len(walls) - 1
@@ -68,13 +68,6 @@ def _keeps_its_intervals(schedule: Schedule, change: ClockChange) -> bool:
     minutes = schedule.minutes
     rotated = (minutes << turned | minutes >> (60 - turned)) & ALL_MINUTES
     return schedule.hours == ALL_HOURS and rotated == minutes
-
-
-def _walls_within(schedule: Schedule, change: ClockChange) -> Iterator[int]:
-    wall = schedule.next_wall(change.first - 1)
-    while wall is not None and wall < change.end:
-        yield wall
-        wall = schedule.next_wall(wall)
 
 
 def _wall_time(minute: int) -> datetime:

@@ -5,7 +5,7 @@ Facts about the machine come as `CheckFacts`.
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 from pycrond.cli.check.dst_effects import dst_effect
@@ -20,7 +20,7 @@ from pycrond.crontab.syntax import command_end
 from pycrond.errors import Problem
 from pycrond.jobs.job import Entry
 from pycrond.jobs.options import to_json
-from pycrond.schedule.schedule import Schedule
+from pycrond.schedule.schedule import LAST_WALL, Schedule
 from pycrond.schedule.timezone import Zone
 from pycrond.text import duration
 
@@ -252,11 +252,7 @@ def _longer_than_interval(checked: _CheckedEntry) -> RuleWarnings:
 
 def _shortest_interval(schedule: Schedule) -> int:
     """Return the least number of wall minutes between two fire times; 0 if there are not two."""
-    walls: list[int] = []
-    wall = schedule.next_wall(SAMPLE_START)
-    while wall is not None and len(walls) < SAMPLED_FIRE_TIMES:
-        walls.append(wall)
-        wall = schedule.next_wall(wall)
+    walls = islice(schedule.walls(SAMPLE_START, LAST_WALL), SAMPLED_FIRE_TIMES)
     return min((after - before for before, after in pairwise(walls)), default=0)
 
 
