@@ -1,5 +1,6 @@
 """The facts about the cluster that this machine is to be in."""
 
+import contextlib
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -36,12 +37,7 @@ def cluster_facts(settings: Settings, zone: str) -> ClusterFacts:
         found, version = probe(settings.cluster), known_version()
     except PycrondError as error:
         return ClusterFacts(node=node, zone=zone, error=str(error))
-    ledger = _ledger(settings)
+    ledger = None
+    with contextlib.suppress(PycrondError):
+        ledger = ledger_uuid(settings.ledger_path)
     return ClusterFacts(node=node, zone=zone, ledger=ledger, probe=found, known_version=version)
-
-
-def _ledger(settings: Settings) -> str | None:
-    try:
-        return ledger_uuid(settings.ledger_path)
-    except PycrondError:
-        return None

@@ -85,35 +85,32 @@ def _durability(_: ClusterFacts, probe: Probe) -> Findings:
     if server.synchronous_commit == "off":
         text = "synchronous_commit is off for this role; pycrond turns it on for each claim"
         yield Finding("ok", "cluster-fsync", text)
-    findings = {
-        "synchronous": Finding("ok", "cluster-standby", "a synchronous standby is attached"),
-        "missing": Finding(
+    missing = f"synchronous_standby_names is '{server.standby_names}', and none is attached"
+    standbys: dict[str, tuple[Level, str, str]] = {
+        "synchronous": ("ok", "a synchronous standby is attached", ""),
+        "missing": (
             "problem",
-            "cluster-standby",
-            f"synchronous_standby_names is '{server.standby_names}', and none is attached: no claim is"
-            " confirmed, fires of shared jobs are skipped",
+            f"{missing}: no claim is confirmed, fires of shared jobs are skipped",
             "start the standby; do not cancel waiting transactions by hand",
         ),
-        "asynchronous": Finding(
+        "asynchronous": (
             "warning",
-            "cluster-standby",
             "the standby is asynchronous: after a failover jobs may run twice",
             "set synchronous_standby_names on the primary",
         ),
-        "none": Finding(
+        "none": (
             "warning",
-            "cluster-standby",
             "no standby is attached: if the server's disk is lost, so are its claims",
             "add a standby, and synchronous_standby_names",
         ),
-        "not readable": Finding(
+        "not readable": (
             "warning",
-            "cluster-standby",
             f"role {probe.role} may not see whether a synchronous standby is attached",
             f"GRANT pg_monitor TO {probe.role}",
         ),
     }
-    yield findings[server.standby]
+    level, text, remedy = standbys[server.standby]
+    yield Finding(level, "cluster-standby", text, remedy)
 
 
 def _clock(_: ClusterFacts, probe: Probe) -> Findings:

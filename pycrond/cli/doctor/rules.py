@@ -82,21 +82,16 @@ def _crontabs(facts: MachineFacts) -> Findings:
 
 
 def _jobs(facts: MachineFacts) -> Findings:
-    failing, never_due = facts.failing_jobs, facts.never_due_jobs
-    if failing:
-        text = f"{counted(len(failing), 'job')} failed last: {_named(failing)}"
-        yield Finding("problem", "failing", text, "pycrond history JOB, pycrond logs JOB")
-    if facts.gone_and_overdue:
-        text = f"{counted(len(facts.gone_and_overdue), 'job')} overdue: {_named(facts.gone_and_overdue)}"
-        yield Finding("problem", "overdue", text, "pycrond history JOB")
-    if facts.missed_jobs:
-        text = (
-            f"{counted(len(facts.missed_jobs), 'job')} missed since the last run: {_named(facts.missed_jobs)}"
-        )
-        yield Finding("problem", "missed", text, "pycrond history JOB, pycrond run JOB")
-    if never_due:
-        text = f"{counted(len(never_due), 'job')} never due: {_named(never_due)}"
-        yield Finding("warning", "never-due", text, "pycrond explain describes the schedule")
+    history = "pycrond history JOB"
+    rows: tuple[tuple[Level, str, Sequence[str], str, str], ...] = (
+        ("problem", "failing", facts.failing_jobs, "failed last", f"{history}, pycrond logs JOB"),
+        ("problem", "overdue", facts.gone_and_overdue, "overdue", history),
+        ("problem", "missed", facts.missed_jobs, "missed since the last run", f"{history}, pycrond run JOB"),
+        ("warning", "never-due", facts.never_due_jobs, "never due", "pycrond explain describes the schedule"),
+    )
+    for level, about, jobs, what, remedy in rows:
+        if jobs:
+            yield Finding(level, about, f"{counted(len(jobs), 'job')} {what}: {_named(jobs)}", remedy)
 
 
 def _mail(facts: MachineFacts) -> Findings:

@@ -150,13 +150,10 @@ def report_lines(crontabs: Sequence[ImportedCrontab], cron: str) -> Iterator[str
         last_line = 0
         for remark in crontab.remarks:
             if remark.line and remark.line != last_line:
-                yield f"  {remark.line}: {visible(_line(crontab.lines, remark.line))}"
+                line = crontab.lines[remark.line - 1].rstrip("\r")
+                yield f"  {remark.line}: {visible(line)}"
             last_line = remark.line
             yield f"{'      ' if remark.line else '  '}{remark.text}"
         if crontab.new:
             yield "  which becomes:"
             yield from (f"      {visible(line)}" for line in crontab.new.splitlines())
-
-
-def _line(lines: Sequence[str], number: int) -> str:
-    return lines[number - 1].rstrip("\r") if number <= len(lines) else ""
