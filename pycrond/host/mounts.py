@@ -55,14 +55,16 @@ class MountTable:
     def _points(self) -> frozenset[bytes]:
         if self._remote is None or self._poll.poll(0):
             os.lseek(self._descriptor, 0, os.SEEK_SET)
-            types = {}
-            for line in b"".join(iter(lambda: os.read(self._descriptor, 1 << 16), b"")).splitlines():
-                mount, _, device = line.partition(b" - ")
-                types[_unescaped(mount.split(b" ")[4])] = device.partition(b" ")[0]  # the last one is on top
+            types = mounted_types(b"".join(iter(lambda: os.read(self._descriptor, 1 << 16), b"")))
             self._remote = frozenset(point for point, kind in types.items() if kind not in LOCAL_TYPES)
         return self._remote
 
 
-def _unescaped(field: bytes) -> bytes:
-    """Return a path of the mount table, in which blanks and backslashes are octal numbers."""
-    return re.sub(rb"\\([0-7]{3})", lambda match: bytes([int(match[1], 8)]), field)
+def mounted_types(table: bytes) -> dict[bytes, bytes]:
+    """Return the type of the file system at each mount point, in the format of proc_pid_mountinfo(5)."""
+    types = {}
+    for line in table.splitlines():
+        mount, _, device = line.partition(b" - ")
+        point = re.sub(rb"\\([0-7]{3})", lambda octal: bytes([int(octal[1], 8)]), mount.split(b" ")[4])
+        types[point] = device.partition(b" ")[0]  # the last one is on top
+    return types

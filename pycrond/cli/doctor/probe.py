@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pycrond.cli.doctor.facts import OtherCron
 from pycrond.errors import os_reason
+from pycrond.host.mounts import mounted_types
 from pycrond.output.syslog_socket import journal_socket
 from pycrond.settings import NO_SYSLOG, Settings
 
@@ -180,17 +181,13 @@ def synchronised() -> bool | None:
 
 
 def file_system(path: str, mounts: str = "/proc/self/mountinfo") -> str:
-    """Return the type of the file system that contains a path (proc_pid_mountinfo(5))."""
-    path = os.path.realpath(path)
-    longest, kind = "", ""
-    with open(mounts, encoding="utf-8", errors="surrogateescape") as file:
-        for line in file:
-            fields, _, rest = line.partition(" - ")
-            point = re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), fields.split()[4])
-            contains = path == point or path.startswith(point.rstrip("/") + "/")
-            if contains and len(point) >= len(longest):
-                longest, kind = point, rest.split()[0]
-    return kind
+    """Return the type of the file system that contains a path; empty if it is not known."""
+    with open(mounts, "rb") as file:
+        types = mounted_types(file.read())
+    point = os.fsencode(os.path.realpath(path))
+    while point not in types and point != b"/":
+        point = os.path.dirname(point)
+    return os.fsdecode(types.get(point, b""))
 
 
 def free_space(path: str) -> tuple[int, int | None]:
