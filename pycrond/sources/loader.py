@@ -22,21 +22,16 @@ from pycrond.text import counted
 class Loader:
     """The crontabs of a daemon, and their content when they were last read."""
 
-    def __init__(
-        self, settings: Settings, account: Account, *, read_only: bool = False, seed: str | None = None
-    ) -> None:
-        """`account` is the daemon's user. With `read_only` no last good version is saved. `seed` replaces the
-        machine's id.
-        """
+    def __init__(self, settings: Settings, account: Account, *, read_only: bool = False) -> None:
+        """`account` is the daemon's user. With `read_only` no last good version is saved."""
         self.account = account
         self.watched = settings.watch or settings.system
         self.dialect = system_crontabs.dialect_of(settings)
         self.directories = [os.path.normpath(directory) for directory in settings.crontabs]
         self._root = settings.root if settings.system else None
         self._last_good = LastGood(settings.last_good_dir, read_only=read_only)
-        seed = machine.machine_id() if seed is None else seed
         identity = SharedIdentity() if settings.cluster else None
-        self._parser = SourceParser(self.dialect, seed, self.account.name, identity)
+        self._parser = SourceParser(self.dialect, machine.machine_id(), account.name, identity)
         self._is_stale = False  # files were parsed for another identity of the cluster
         self._limits = CrontabLimits(
             settings.max_crontab_size << 10 or crontab_files.MAX_BYTES, settings.max_crontab_entries

@@ -87,7 +87,8 @@ def list_system_crontabs(root: str, rules: SystemRules) -> tuple[list[SystemCron
         if rules.names.fullmatch(name):
             crontabs.append(SystemCrontab(file, None))
         elif not name.startswith("."):  # Debian's packages put a .placeholder there
-            problems.append(_skipped(file, "not read: cron does not read files with such a name"))
+            message = "not read: cron does not read files with such a name"
+            problems.append(Problem(file, 0, 0, "warning", "skipped", message))
     # Debian's spool is writable by the group of crontab(1), and sticky.
     for name in _names(spool, problems, sticky=stat.S_IWGRP):
         file = os.path.join(spool, name)
@@ -119,10 +120,6 @@ def _names(directory: str, problems: list[Problem], *, sticky: int = 0) -> list[
     except OSError as error:
         problems.append(Problem(directory, 0, 0, "error", "missing", f"cannot be read: {os_reason(error)}"))
         return []
-
-
-def _skipped(file: str, message: str) -> Problem:
-    return Problem(file, 0, 0, "warning", "skipped", message)
 
 
 def permission_check(crontab: SystemCrontab, rules: SystemRules) -> PermissionCheck:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pycrond.host import machine
 from pycrond.host.safe_paths import TRUST, UnsafePathError, check_directory
 from pycrond.jobs.job import Account
 from pycrond.ledger.codec import JobRows
@@ -50,7 +51,7 @@ class CrontabDirectory:
         self.loaded = self.crontabs.load()
         return [job.entry.command for job in self.loaded.jobs]
 
-    def daemon(self, *, seed: str = "seed") -> Loader:
+    def daemon(self) -> Loader:
         """Return a new loader, which knows only the files on disk."""
         self.state.mkdir(exist_ok=True)
         settings = Settings(
@@ -59,7 +60,7 @@ class CrontabDirectory:
             runtime_dir=str(self.state),
             pidfile=str(self.state / "pid"),
         )
-        return Loader(settings, ALICE, seed=seed)
+        return Loader(settings, ALICE)
 
     def restart(self) -> list[str]:
         self.crontabs = self.daemon()
@@ -258,10 +259,15 @@ def test_two_files_with_one_line_are_two_jobs(directory: CrontabDirectory) -> No
     assert len({job.key for job in directory.loaded.jobs}) == 2
 
 
-def test_the_seed_decides_drawn_values(directory: CrontabDirectory) -> None:
+def test_the_machine_decides_drawn_values(
+    directory: CrontabDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
     directory.write("a", "H H * * * x\n")
-    seeds = {directory.daemon(seed=seed).load().jobs[0].entry.schedule for seed in ("a", "b", "c", "a")}
-    assert len(seeds) == 3
+    schedules = set()
+    for machine_id in ("a", "b", "c", "a"):
+        monkeypatch.setattr(machine, "machine_id", lambda machine_id=machine_id: machine_id)
+        schedules.add(directory.daemon().load().jobs[0].entry.schedule)
+    assert len(schedules) == 3
 
 
 def test_a_full_disk_does_not_stop_jobs(directory: CrontabDirectory, tmpfs: Path) -> None:

@@ -37,7 +37,7 @@ def loader(crontabs: Path, cluster: str = "host=db") -> Loader:
         pidfile="/p",
         cluster=cluster,
     )
-    return Loader(settings, Account("me", os.geteuid(), os.getegid(), "/"), seed="machine")
+    return Loader(settings, Account("me", os.geteuid(), os.getegid(), "/"))
 
 
 def problems(loaded: LoadResult) -> list[tuple[str, str, str]]:
