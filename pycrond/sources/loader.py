@@ -167,14 +167,14 @@ class Loader:
             files = [*reading.files, *reading.orphans]
             self._last_good.prune([name for file in files for name in (file, f"{file}\0")])
         self._sources, self._accounts = reading.sources, reading.accounts
-        merged = merge(reading.loaded, self.account.name, is_clustered=self.identity is not None)
+        is_clustered = self.identity is not None
+        sources, by_key, clashes = merge(reading.loaded, self.account.name, is_clustered=is_clustered)
         is_complete = not self.has_more and not self.waited_for
         if is_complete:
             self._asked = set()
         return LoadResult(
-            *(merged.by_key, (*reading.problems, *merged.problems), len(reading.files)),
-            *(tuple(merged.sources), reading.accounts),
-            frozenset(reading.unknown),
+            *(by_key, (*reading.problems, *clashes), len(reading.files)),
+            *(tuple(sources), reading.accounts, frozenset(reading.unknown)),
             is_complete=is_complete,
         )
 

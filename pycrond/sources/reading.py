@@ -11,10 +11,10 @@ from pycrond.errors import MissingDirectoryError, Problem, TooLargeError, Unread
 from pycrond.host.names import NAMES
 from pycrond.jobs.job import Account
 from pycrond.sources import files as crontab_files
-from pycrond.sources import system as system_crontabs
 from pycrond.sources.last_good import LastGood
 from pycrond.sources.limits import NO_LIMITS, CrontabLimits
 from pycrond.sources.source import Source, SourceParser, unknown_user_problems, without_users
+from pycrond.sources.system import list_system_crontabs
 from pycrond.sources.watch import FileStamp, file_stamp
 
 TIMESTAMP_TICK = 0.05  # seconds, several ticks of the clock of file times
@@ -86,8 +86,7 @@ class Reading:
 
     def read_system(self, root: str) -> None:
         """Read the crontabs that the system's own cron would read."""
-        rules = system_crontabs.RULES[self.parser.dialect]
-        crontabs, skipped = system_crontabs.list_system_crontabs(root, rules)
+        crontabs, skipped = list_system_crontabs(root, self.parser.dialect)
         self.problems += skipped
         for problem in skipped:
             if problem.code == "missing":
@@ -95,7 +94,7 @@ class Reading:
             elif problem.code == "orphan":
                 self._keep_orphan(problem.file)
         for crontab in crontabs:
-            self._read_file(crontab.file, crontab.user, system_crontabs.permission_check(crontab, rules))
+            self._read_file(crontab.file, crontab.user, crontab.check)
 
     def _keep_orphan(self, file: str) -> None:
         """Keep the jobs of a crontab whose user is unknown now and was known before. The file is read as soon

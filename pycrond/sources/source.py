@@ -137,23 +137,17 @@ def _with_jobs(source: Source, jobs: Iterable[Job], reasons: Iterable[str]) -> S
     return source._replace(jobs=tuple(jobs), stamp=digest_words(source.stamp, *reasons))
 
 
-class Merged(NamedTuple):
-    """All sources, with jobs whose keys are unique among them."""
-
-    sources: list[Source]
-    by_key: dict[str, Job]
-    problems: list[Problem]
-
-
-def merge(sources: Collection[Source], user: str, *, is_clustered: bool = False) -> Merged:
-    """Return the sources with jobs whose keys are unique among all sources, and all jobs by key.
+def merge(
+    sources: Collection[Source], user: str, *, is_clustered: bool
+) -> tuple[Collection[Source], dict[str, Job], list[Problem]]:
+    """Return the sources with jobs whose keys are unique among all sources, all jobs by key, and problems.
 
     `user` is the daemon's user. The first of two sources with the same key keeps it. In a cluster, a shared
     job that does not keep its name is not run.
     """
     by_key = {job.key: job for source in sources for job in source.jobs}
     if len(by_key) == sum(len(source.jobs) for source in sources):
-        return Merged(list(sources), by_key, [])
+        return sources, by_key, []
     jobs = iter(make_jobs([job.entry for source in sources for job in source.jobs], user))
     merged, problems = [], list[Problem]()
     for source in sources:
@@ -164,7 +158,7 @@ def merge(sources: Collection[Source], user: str, *, is_clustered: bool = False)
         keys = [job.key for job in unique]
         changed = keys != [job.key for job in source.jobs]
         merged.append(_with_jobs(source, unique, reasons=keys) if changed else source)
-    return Merged(merged, {job.key: job for source in merged for job in source.jobs}, problems)
+    return merged, {job.key: job for source in merged for job in source.jobs}, problems
 
 
 def _is_nameless(job: Job) -> bool:

@@ -15,14 +15,6 @@ from pycrond.settings import Settings
 from pycrond.sources.files import PermissionCheck
 
 
-class SystemCrontab(NamedTuple):
-    """A file of the system's cron."""
-
-    file: str
-    user: str | None
-    """The owner of a crontab in the spool; None: the file has a user column."""
-
-
 class SystemRules(NamedTuple):
     """The conditions under which one of the two daemons reads a file."""
 
@@ -59,6 +51,33 @@ CRONIE = SystemRules(
 RULES = {"debian": DEBIAN, "cronie": CRONIE}
 
 
+class SystemCrontab(NamedTuple):
+    """A file of the system's cron."""
+
+    file: str
+    user: str | None
+    """The owner of a crontab in the spool; None: the file has a user column."""
+    rules: SystemRules
+
+    @property
+    def check(self) -> PermissionCheck:
+        """The check of its owner, mode and links."""
+        return PermissionCheck(self._problem, follows_links=self.rules.links or self.user is None)
+
+    def _problem(self, status: os.stat_result) -> str | None:
+        mode, spool = stat.S_IMODE(status.st_mode), self.user is not None
+        user = None if self.user is None else NAMES.user(self.user)
+        is_looked_up = self.user is None or NAMES.is_answered(self.user)  # else its jobs do not start
+        if is_looked_up and status.st_uid not in {0, user.account.uid if user else 0}:
+            owner = NAMES.owner_name(status.st_uid)
+            return f"wrong file owner ({owner}), it must belong to {self.user or 'root'}"
+        if not (self.rules.spool_mode if spool else self.rules.mode)(mode):
+            return f"its mode {mode:04o} is not allowed ({self.rules.modes[spool]})"
+        if status.st_nlink > 1 and (spool or not self.rules.several_names):
+            return f"it has {status.st_nlink} names (hard links)"
+        return None
+
+
 def dialect_of(settings: Settings) -> str:
     """Return the dialect by which crontabs are read with these settings: `debian` or `cronie`."""
     if settings.dialect != "auto":
@@ -77,15 +96,16 @@ def system_paths(root: str) -> list[str]:
     ]
 
 
-def list_system_crontabs(root: str, rules: SystemRules) -> tuple[list[SystemCrontab], list[Problem]]:
+def list_system_crontabs(root: str, dialect: str) -> tuple[list[SystemCrontab], list[Problem]]:
     """List the system's crontabs, and a problem for each name not read. Missing files are no error."""
+    rules = RULES[dialect]
     table, directory, spool = system_paths(root)
-    crontabs = [SystemCrontab(table, None)] if os.path.lexists(table) else []
+    crontabs = [SystemCrontab(table, None, rules)] if os.path.lexists(table) else []
     problems: list[Problem] = []
     for name in _names(directory, problems):
         file = os.path.join(directory, name)
         if rules.names.fullmatch(name):
-            crontabs.append(SystemCrontab(file, None))
+            crontabs.append(SystemCrontab(file, None, rules))
         elif not name.startswith("."):  # Debian's packages put a .placeholder there
             message = "not read: cron does not read files with such a name"
             problems.append(Problem(file, 0, 0, "warning", "skipped", message))
@@ -98,7 +118,7 @@ def list_system_crontabs(root: str, rules: SystemRules) -> tuple[list[SystemCron
             message = f"not read: an orphan, {NAMES.unknown_reason(name)}"
             problems.append(Problem(file, 0, 0, "warning", "orphan", message))
         else:
-            crontabs.append(SystemCrontab(file, name))
+            crontabs.append(SystemCrontab(file, name, rules))
     return crontabs, problems
 
 
@@ -120,23 +140,3 @@ def _names(directory: str, problems: list[Problem], *, sticky: int = 0) -> list[
     except OSError as error:
         problems.append(Problem(directory, 0, 0, "error", "missing", f"cannot be read: {os_reason(error)}"))
         return []
-
-
-def permission_check(crontab: SystemCrontab, rules: SystemRules) -> PermissionCheck:
-    """Return the check of a crontab's owner, mode and links."""
-
-    def check(status: os.stat_result) -> str | None:
-        mode = stat.S_IMODE(status.st_mode)
-        spool = crontab.user is not None
-        user = NAMES.user(crontab.user) if crontab.user is not None else None
-        is_looked_up = crontab.user is None or NAMES.is_answered(crontab.user)  # else its jobs do not start
-        if is_looked_up and status.st_uid not in {0, user.account.uid if user else 0}:
-            owner = NAMES.owner_name(status.st_uid)
-            return f"wrong file owner ({owner}), it must belong to {crontab.user or 'root'}"
-        if not (rules.spool_mode if spool else rules.mode)(mode):
-            return f"its mode {mode:04o} is not allowed ({rules.modes[spool]})"
-        if status.st_nlink > 1 and (spool or not rules.several_names):
-            return f"it has {status.st_nlink} names (hard links)"
-        return None
-
-    return PermissionCheck(check, follows_links=rules.links or crontab.user is None)

@@ -24,16 +24,16 @@ def root(tmp_path: Path) -> Path:
 
 def found(root: Path, dialect: str) -> tuple[list[str], list[str]]:
     """Return the names of the files read and of the files skipped."""
-    tabs, problems = system_crontabs.list_system_crontabs(str(root), RULES[dialect])
+    tabs, problems = system_crontabs.list_system_crontabs(str(root), dialect)
     return [os.path.basename(tab.file) for tab in tabs], [
         os.path.basename(problem.file) for problem in problems
     ]
 
 
-def why_not(tab: SystemCrontab, dialect: str) -> str:
+def why_not(file: str, user: str | None, dialect: str) -> str:
     """Return the reason why a file is refused; empty if it is read."""
     try:
-        assert files.read_crontab(tab.file, system_crontabs.permission_check(tab, RULES[dialect])) == LINE
+        assert files.read_crontab(file, SystemCrontab(file, user, RULES[dialect]).check) == LINE
     except UnreadableError as error:
         return str(error)
     return ""
@@ -47,11 +47,11 @@ def test_paths(root: Path) -> None:
     (root / "etc/crontab").write_bytes(LINE)
     (root / "etc/cron.d/sysstat").write_bytes(LINE)
     (root / "var/spool/cron/crontabs/nobody").write_bytes(LINE)
-    tabs, _ = system_crontabs.list_system_crontabs(str(root), RULES["debian"])
+    tabs, _ = system_crontabs.list_system_crontabs(str(root), "debian")
     assert tabs == [
-        SystemCrontab(f"{root}/etc/crontab", None),
-        SystemCrontab(f"{root}/etc/cron.d/sysstat", None),
-        SystemCrontab(f"{root}/var/spool/cron/crontabs/nobody", "nobody"),
+        SystemCrontab(f"{root}/etc/crontab", None, RULES["debian"]),
+        SystemCrontab(f"{root}/etc/cron.d/sysstat", None, RULES["debian"]),
+        SystemCrontab(f"{root}/var/spool/cron/crontabs/nobody", "nobody", RULES["debian"]),
     ]
 
 
@@ -116,7 +116,7 @@ def test_modes_of_system_files(root: Path, place: str, mode: int, debian: str, c
     file.write_bytes(LINE)
     file.chmod(mode)
     for dialect, reason in (("debian", debian), ("cronie", cronie)):
-        problem = why_not(SystemCrontab(str(file), None), dialect)
+        problem = why_not(str(file), None, dialect)
         assert reason in problem if reason else not problem, dialect
 
 
@@ -129,22 +129,19 @@ def test_modes_in_the_spool(root: Path, mode: int, debian: str, cronie: str) -> 
     os.chown(file, NOBODY, NOBODY)
     file.chmod(mode)
     for dialect, reason in (("debian", debian), ("cronie", cronie)):
-        problem = why_not(SystemCrontab(str(file), "nobody"), dialect)
+        problem = why_not(str(file), "nobody", dialect)
         assert reason in problem if reason else not problem, dialect
 
 
 @pytest.mark.parametrize("dialect", RULES)
 def test_owners(root: Path, dialect: str) -> None:
     system, spool = root / "etc/cron.d/job", root / "var/spool/cron/crontabs/nobody"
-    for file, tab in (
-        (system, SystemCrontab(str(system), None)),
-        (spool, SystemCrontab(str(spool), "nobody")),
-    ):
+    for file, user in ((system, None), (spool, "nobody")):
         file.write_bytes(LINE)
         file.chmod(0o600)
-        for uid, allowed in ((0, True), (NOBODY, tab.user is not None), (1, False)):
+        for uid, allowed in ((0, True), (NOBODY, user is not None), (1, False)):
             os.chown(file, uid, uid)
-            assert bool(why_not(tab, dialect)) is not allowed, (file, uid)
+            assert bool(why_not(str(file), user, dialect)) is not allowed, (file, uid)
 
 
 @pytest.mark.parametrize(("dialect", "system", "spool"), [("debian", True, False), ("cronie", True, True)])
@@ -158,7 +155,7 @@ def test_symbolic_links(root: Path, dialect: str, system: bool, spool: bool) -> 
         ("var/spool/cron/crontabs/root", "root", spool),
     ):
         (root / place).symlink_to(target)
-        assert bool(why_not(SystemCrontab(str(root / place), user), dialect)) is not allowed, place
+        assert bool(why_not(str(root / place), user, dialect)) is not allowed, place
 
 
 @pytest.mark.parametrize(("dialect", "system", "spool"), [("debian", False, False), ("cronie", True, False)])
@@ -171,7 +168,7 @@ def test_hard_links(root: Path, dialect: str, system: bool, spool: bool) -> None
         file.write_bytes(LINE)
         file.chmod(0o600)
         os.link(file, root / f"other-{file.name}")
-        assert bool(why_not(SystemCrontab(str(file), user), dialect)) is not allowed, place
+        assert bool(why_not(str(file), user, dialect)) is not allowed, place
 
 
 @pytest.mark.parametrize("dialect", RULES)
@@ -179,4 +176,4 @@ def test_other_kinds_of_files_are_refused_without_hanging(root: Path, dialect: s
     os.mkfifo(root / "etc/cron.d/fifo")
     (root / "etc/cron.d/directory").mkdir()
     for name in ("fifo", "directory"):
-        assert "not a regular file" in why_not(SystemCrontab(f"{root}/etc/cron.d/{name}", None), dialect)
+        assert "not a regular file" in why_not(f"{root}/etc/cron.d/{name}", None, dialect)

@@ -129,11 +129,8 @@ def _daemon_files(settings: Settings, user: str, dialect: str) -> tuple[list[Fil
     to_check: list[FileToCheck] = []
     problems: list[Problem] = []
     if settings.system:
-        rules = system_crontabs.RULES[dialect]
-        crontabs, problems = system_crontabs.list_system_crontabs(settings.root, rules)
-        for crontab in crontabs:
-            refusal = system_crontabs.permission_check(crontab, rules)
-            to_check.append(FileToCheck(crontab.file, crontab.user, refusal))
+        crontabs, problems = system_crontabs.list_system_crontabs(settings.root, dialect)
+        to_check += [FileToCheck(crontab.file, crontab.user, crontab.check) for crontab in crontabs]
     for directory in settings.crontabs:
         try:
             files, skipped = crontab_files.list_crontabs(directory)

@@ -155,7 +155,7 @@ def _idle_crontabs(settings: Settings) -> tuple[str, ...]:
     """Return the crontabs of the system that root's daemon does not read."""
     if settings.system or os.geteuid():
         return ()
-    crontabs, _ = system.list_system_crontabs("/", system.RULES[machine.detect_dialect("/")])
+    crontabs, _ = system.list_system_crontabs("/", machine.detect_dialect("/"))
     return tuple(crontab.file for crontab in crontabs)
 
 

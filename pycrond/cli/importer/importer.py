@@ -85,14 +85,13 @@ class CrontabImporter:
             yield self._imported(result.stdout, f"crontab of {name}", name, name)
 
     def _system(self) -> Iterator[ImportedCrontab]:
-        rules = system_crontabs.RULES[self.cron]
-        crontabs, skipped = system_crontabs.list_system_crontabs(self._root, rules)
+        crontabs, skipped = system_crontabs.list_system_crontabs(self._root, self.cron)
         for problem in skipped:
             yield ImportedCrontab(problem.file, None, remarks=[Remark(0, problem.message)])
         for crontab in crontabs:
             file, user = crontab.file, crontab.user
             try:
-                data = files.read_crontab(file, system_crontabs.permission_check(crontab, rules))
+                data = files.read_crontab(file, crontab.check)
             except UnreadableError as error:
                 remark = Remark(0, f"{error}, by {report.CRON_NAMES[self.cron]} and by pycrond")
                 yield ImportedCrontab(file, user, remarks=[remark])
