@@ -63,7 +63,7 @@ def _facts(settings: Settings) -> MachineFacts:
     loaded = load_crontabs(settings)
     environ = {**os.environ, **probe.environment(daemon.pid)}
     zone = machine.local_zone_name(environ)
-    unit, of_user = probe.unit_of(daemon.pid)
+    unit, of_user = probe.unit_in(probe.read_text(f"/proc/{daemon.pid}/cgroup"))
     failing, overdue, missed, never_due = _jobs_in_trouble(settings)
     return MachineFacts(
         version=__version__,

@@ -229,13 +229,10 @@ def _unix_socket_error(path: str) -> str:
     return "is a socket of an unknown kind"
 
 
-def unit_of(pid: int) -> tuple[str, bool]:
-    """Return the service of systemd that a process runs in, empty if none; True if it is a user's service."""
-    return unit_in(read_text(f"/proc/{pid}/cgroup"))
-
-
 def unit_in(cgroups: str) -> tuple[str, bool]:
-    """Return the same as `unit_of` for the content of /proc/PID/cgroup."""
+    """Return the service of systemd that a process with this /proc/PID/cgroup runs in, empty if none; True if
+    it is a user's service.
+    """
     # Beside cgroup version 1, systemd may use either of the two hierarchies.
     paths = re.findall(r"^(?:0:|\d+:name=systemd):(/.*)$", cgroups, re.MULTILINE)
     services = [part for path in paths for part in path.split("/") if part.endswith(".service")]
