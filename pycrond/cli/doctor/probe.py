@@ -102,12 +102,13 @@ def is_of_system(pid: int) -> bool:
     return real_uid is not None and real_uid[1] == "0" and is_same_root and is_cron
 
 
-def locked_pidfiles(paths: Sequence[str] = CRON_PIDFILES, locks: str = "/proc/locks") -> list[int]:
+def locked_pidfiles(paths: Sequence[str] = CRON_PIDFILES) -> list[int]:
     """Return the pids of processes that hold an exclusive lock on one of these pidfiles.
 
     The kernel says who holds it: any user can lock a file that it can read, and a stale pidfile has any pid.
     """
-    holders = re.findall(r"FLOCK +ADVISORY +WRITE +(\d+) +([0-9a-f]+:[0-9a-f]+:\d+) ", read_text(locks))
+    locks = read_text("/proc/locks")
+    holders = re.findall(r"FLOCK +ADVISORY +WRITE +(\d+) +([0-9a-f]+:[0-9a-f]+:\d+) ", locks)
     files = set()
     for path in paths:
         with contextlib.suppress(OSError):

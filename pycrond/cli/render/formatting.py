@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from pycrond import clock
 from pycrond.cli.daemon_requests import Presence
@@ -102,18 +102,14 @@ def log_head(run: RunRow, at: float, now: datetime) -> str:
 
 def problem_json(problem: Problem) -> ProblemDocument:
     """Return a problem as every `--json` prints it."""
-    return {"file": problem.file, **file_problem_json(problem)}
+    return cast("ProblemDocument", problem._asdict())
 
 
 def file_problem_json(problem: Problem) -> FileProblemDocument:
     """Return a problem of a file that the document names already."""
-    return {
-        "line": problem.line,
-        "column": problem.column,
-        "severity": problem.severity,
-        "code": problem.code,
-        "message": problem.message,
-    }
+    values = problem._asdict()
+    del values["file"]
+    return cast("FileProblemDocument", values)
 
 
 def daemon_json(daemon: DaemonRow | None, presence: Presence) -> DaemonDocument:
