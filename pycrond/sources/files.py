@@ -17,13 +17,6 @@ SKIPPED = re.compile(r"^[.#]|~$|\.(?:bak|swp|orig|rej)$|\.dpkg-[^.]*$|\.rpm[^.]*
 """Names that editors and package managers leave behind."""
 
 
-class CrontabText(NamedTuple):
-    """The content of a crontab, and the owner of the file that it was read from."""
-
-    data: bytes
-    uid: int
-
-
 def permission_problem(status: os.stat_result) -> str | None:
     """Return the reason why an owner or a mode forbids the use of a file or directory; None if they allow it.
     A user who can write a crontab can run commands as the daemon's user.
@@ -105,13 +98,13 @@ def list_crontabs(directory: str) -> tuple[list[str], list[Problem]]:
 
 def read_crontab(file: str, check: PermissionCheck = OWN_CHECK) -> bytes:
     """Return the bytes of a crontab; raises UnreadableError, above all for a reason that `check` returns."""
-    return read_with_owner(file, check).data
+    return read_with_owner(file, check)[0]
 
 
 def read_with_owner(
     file: str, check: PermissionCheck = OWN_CHECK, *, max_size: int = MAX_BYTES
-) -> CrontabText:
-    """Return the bytes of a crontab and its owner: those of the open file, whatever is at the path by now.
+) -> tuple[bytes, int]:
+    """Return the bytes of a crontab and its owner's uid: those of the open file, whatever is at the path now.
 
     Raises UnreadableError, above all for a reason that `check` returns, and TooLargeError beyond `max_size`.
     """
@@ -128,7 +121,7 @@ def read_with_owner(
         if reason := check.problem(status):
             raise UnreadableError(f"not read: {reason}")
         try:
-            return CrontabText(_read_up_to(crontab, status, max_size), status.st_uid)
+            return _read_up_to(crontab, status, max_size), status.st_uid
         except OSError as error:
             raise UnreadableError(f"not read: {os_reason(error)}") from error
 
