@@ -176,8 +176,9 @@ class _Parser:
             text = line[start:]
             pair = parse_assignment(text)
             if pair:
-                self.assignments.append(Assignment(number, start + 1, line.rindex(pair[1]) + 1, *pair))
-                self._scope.assign(self.assignments[-1])
+                assignment = Assignment(number, start + 1, line.rindex(pair[1]) + 1, *pair)
+                if self._scope.assign(assignment):
+                    self.assignments.append(assignment)
                 return True
             mistake = None if expression.valid else explain_bad_assignment(text)
             if mistake:

@@ -84,7 +84,8 @@ class Scope:
         for line in self._pending_lines:
             self._report(line, 1, "warning", "unbound-options", "no entry follows these options")
 
-    def assign(self, assignment: Assignment) -> None:
+    def assign(self, assignment: Assignment) -> bool:
+        """Apply an assignment; return False after an error because there are too many names."""
         line, column, value_column, name, value = assignment
         if name.startswith(PREFIX):
             self._set_default(assignment)
@@ -92,6 +93,7 @@ class Scope:
             self._report(line, column, "warning", "bad-name", "an assignment without a name has no effect")
         elif name not in self._assigned and len(self._assigned) == MAX_NAMES:
             self._report(line, column, "error", "too-many-names", f"more than {MAX_NAMES} different names")
+            return False
         else:
             if self._assigned.get(name) != (name, value):
                 self._assigned[name] = (name, value)
@@ -102,6 +104,7 @@ class Scope:
                 self._defaults = replace(self._defaults, mailto=value)
             elif name == "MAILFROM":
                 self._defaults = replace(self._defaults, mailfrom=value)
+        return True
 
     def _set_zone(self, line: int, column: int, name: str) -> None:
         """Set the time zone; an empty name stands for the daemon's."""
