@@ -83,7 +83,7 @@ class CrontabAccess:
         return errors
 
     def _parse(self, text: bytes, file: str) -> "parser.Crontab":
-        from pycrond.cli.cluster_identity import cluster_identity
+        from pycrond.cli.crontab_input import cluster_identity
         from pycrond.crontab import parser
 
         return parser.parse(

@@ -1,13 +1,56 @@
-"""A crontab that a command line names: a file, or - for the standard input."""
+"""Crontabs as a daemon of this user would read them: those of its settings, or one that is named."""
 
+import os
 import sys
 
-from pycrond.sources import files
+from pycrond.crontab.parser import Crontab, parse
+from pycrond.host import machine, users
+from pycrond.jobs.shared_identity import SharedIdentity
+from pycrond.ledger.cluster import read_identity
+from pycrond.settings import Settings
+from pycrond.sources import files, system
 from pycrond.sources.files import PermissionCheck
+from pycrond.sources.load_result import LoadResult
+from pycrond.sources.loader import Loader
 
 STDIN = "-"
 
 
+def cluster_identity(settings: Settings) -> SharedIdentity | None:
+    """Return the identity from which shared jobs draw, with empty names where it is not known; None without a
+    cluster.
+    """
+    return read_identity(settings.ledger_path) if settings.cluster else None
+
+
+def cluster_name(settings: Settings) -> str:
+    """Return the name of the cluster; empty if it is not known, or there is none."""
+    identity = cluster_identity(settings)
+    return identity.name if identity else ""
+
+
+def load_crontabs(settings: Settings) -> LoadResult:
+    """Read the crontabs of the settings, without saving last good versions."""
+    loader = Loader(settings, users.by_uid(os.geteuid()), read_only=True)
+    loader.identity = cluster_identity(settings)
+    return loader.load()
+
+
 def read_named_crontab(file: str, check: PermissionCheck = files.NO_CHECK) -> bytes:
-    """Return its bytes; raises UnreadableError as `files.read_crontab` does."""
+    """Return the bytes of a file, of the standard input for -; raises UnreadableError as
+    `files.read_crontab` does.
+    """
     return sys.stdin.buffer.read() if file == STDIN else files.read_crontab(file, check)
+
+
+def parse_crontab(data: bytes, file: str, settings: Settings) -> Crontab:
+    """Parse a crontab of this user, or one with a user column if the file's place says so."""
+    return parse(
+        data,
+        file,
+        system=system.has_user_column(file),
+        dialect=system.dialect_of(settings),
+        user=users.by_uid(os.geteuid()).name,
+        seed=machine.machine_id(),
+        cluster=cluster_identity(settings),
+    )

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from pycrond import clock
-from pycrond.cli.cluster_identity import load_crontabs
 from pycrond.cli.compare import JobChange, compare
+from pycrond.cli.crontab_input import load_crontabs
 from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon
 from pycrond.cli.documents.times import ChangeDocument, DiffDocument
 from pycrond.cli.printing import print_json, print_line, print_problems

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 from pycrond.cli.arguments import add_json
 from pycrond.cli.check.checker import CheckedCrontab, CrontabChecker
-from pycrond.cli.cluster_identity import cluster_identity
-from pycrond.cli.crontab_input import read_named_crontab
+from pycrond.cli.crontab_input import cluster_identity, read_named_crontab
 from pycrond.cli.documents.reports import CheckDocument, CheckedFileDocument
 from pycrond.cli.not_loaded import FileChange, unloaded_changes
 from pycrond.cli.printing import caret, print_error, print_json, print_line

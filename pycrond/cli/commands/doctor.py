@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from pycrond import __version__, conninfo
 from pycrond.cli.arguments import add_json
-from pycrond.cli.cluster_identity import load_crontabs
+from pycrond.cli.crontab_input import load_crontabs
 from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon, count_jobs_left, is_locked
 from pycrond.cli.data.access import records
 from pycrond.cli.data.job_status import gone_and_overdue, read_jobs

@@ -4,16 +4,15 @@ import argparse
 import contextlib
 import os
 
-from pycrond.cli.cluster_identity import cluster_identity
+from pycrond.cli.crontab_input import parse_crontab
 from pycrond.cli.data.access import reload_and_wait
 from pycrond.cli.drafts import content, edit_draft, make_draft, remove_unused
 from pycrond.cli.printing import print_error, print_line
 from pycrond.cli.reload_preview import print_reload_preview
 from pycrond.cli.settings_layers import load_settings
 from pycrond.cli.settings_origin import crontab_paths
-from pycrond.crontab import parser as crontab_parser
 from pycrond.errors import NotRunningError, Problem, PycrondError, os_reason
-from pycrond.host import machine, safe_paths, users
+from pycrond.host import safe_paths
 from pycrond.settings import Settings
 from pycrond.sources import files, system
 from pycrond.text import counted
@@ -82,16 +81,8 @@ def _errors(text: bytes, file: str, settings: Settings) -> list[Problem]:
     if not text.strip():
         advice = "to have no jobs in it, delete it and run pycrond reload"
         raise PycrondError(f"{file} is unchanged, for the edited text is empty; {advice}")
-    parsed = crontab_parser.parse(
-        text,
-        file,
-        system=system.has_user_column(file),
-        dialect=system.dialect_of(settings),
-        user=users.by_uid(os.geteuid()).name,
-        seed=machine.machine_id(),
-        cluster=cluster_identity(settings),
-    )
-    return [problem for problem in parsed.problems if problem.severity == "error"]
+    problems = parse_crontab(text, file, settings).problems
+    return [problem for problem in problems if problem.severity == "error"]
 
 
 def _install(text: bytes, file: str, draft: str) -> None:

@@ -8,7 +8,6 @@ from datetime import datetime
 
 from pycrond import clock
 from pycrond.cli.arguments import add_fire_times, add_json, add_zone
-from pycrond.cli.cluster_identity import cluster_identity
 from pycrond.cli.coming_fires import (
     FIRES,
     FIRES_OF_ALL,
@@ -19,7 +18,7 @@ from pycrond.cli.coming_fires import (
     parse_expression,
     soonest,
 )
-from pycrond.cli.crontab_input import read_named_crontab
+from pycrond.cli.crontab_input import parse_crontab, read_named_crontab
 from pycrond.cli.data.ledger_directory import ledger_directory
 from pycrond.cli.documents.times import NextDocument
 from pycrond.cli.printing import print_json, print_problems, print_table
@@ -27,7 +26,7 @@ from pycrond.cli.render.formatting import Cell
 from pycrond.cli.selectors import find_job
 from pycrond.cli.settings_layers import load_settings
 from pycrond.cli.time_input import moment, whole_minute
-from pycrond.crontab import expression, parser
+from pycrond.crontab import expression
 from pycrond.errors import PycrondError
 from pycrond.host import machine, users
 from pycrond.jobs.display_name import display_name, display_names
@@ -35,7 +34,6 @@ from pycrond.jobs.job import make_jobs
 from pycrond.ledger.reader import Reader
 from pycrond.schedule.timezone import Zone
 from pycrond.settings import Settings
-from pycrond.sources import system
 from pycrond.text import rfc3339
 
 Schedules = Sequence[ComingFires]
@@ -100,16 +98,7 @@ def _is_expression(words: Sequence[str]) -> bool:
 
 
 def _of_file(file: str, zone: Zone, settings: Settings) -> tuple[Schedules, int]:
-    own = users.by_uid(os.geteuid()).name
-    parsed = parser.parse(
-        read_named_crontab(file),
-        file,
-        system=system.has_user_column(file),
-        dialect=system.dialect_of(settings),
-        user=own,
-        seed=machine.machine_id(),
-        cluster=cluster_identity(settings),
-    )
+    parsed = parse_crontab(read_named_crontab(file), file, settings)
     errors = [problem for problem in parsed.problems if problem.severity == "error"]
     print_problems(errors, sys.stderr)
     schedules = [
@@ -123,7 +112,7 @@ def _of_file(file: str, zone: Zone, settings: Settings) -> tuple[Schedules, int]
             job.entry.line,
             job.entry.command,
         )
-        for job in make_jobs(parsed.entries, own)
+        for job in make_jobs(parsed.entries, users.by_uid(os.geteuid()).name)
     ]
     return schedules, 1 if errors else 0
 

@@ -13,7 +13,7 @@ from math import inf
 
 from pycrond import clock
 from pycrond.cli.arguments import add_cluster, add_json
-from pycrond.cli.cluster_identity import cluster_name
+from pycrond.cli.crontab_input import cluster_name
 from pycrond.cli.data.access import as_present, presence_by
 from pycrond.cli.data.ledger_directory import ledger_directory
 from pycrond.cli.documents.times import BarDocument, LaneDocument, StampedeDocument, TimelineDocument

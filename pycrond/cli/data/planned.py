@@ -5,7 +5,7 @@ import tempfile
 from functools import cache
 
 from pycrond import clock
-from pycrond.cli.cluster_identity import load_crontabs
+from pycrond.cli.crontab_input import load_crontabs
 from pycrond.host import machine
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.rows import FileRows
