@@ -87,9 +87,9 @@ def presence(settings: Settings, latest: "DaemonRow | None") -> Presence:
     return Presence(restarts=not (left or is_stopped), jobs_left=left)
 
 
-def is_locked(settings: Settings) -> bool:
+def is_locked(state_dir: str) -> bool:
     """Return whether a keeper or a daemon holds the lock; False if this user cannot open it."""
     try:
-        return start.is_locked(settings.state_dir)
+        return start.is_locked(state_dir)
     except PycrondError:
         return False

@@ -69,7 +69,7 @@ def ask_for_health(settings: Settings, max_lateness: float) -> Health:
         except NoAnswerError as error:
             return Health(Status.NO_ANSWER, Level.CRITICAL, str(error))
         except NotRunningError:
-            if not is_locked(settings):
+            if not is_locked(settings.state_dir):
                 return Health(Status.NOT_RUNNING, Level.CRITICAL, "pycrond is not running")
             if time.monotonic() >= deadline:
                 text = f"no daemon has listened for {duration(timeout)}: it cannot start"

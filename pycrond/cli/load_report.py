@@ -1,10 +1,14 @@
 """The report of what a daemon has loaded, after a start, a restart or a reload."""
 
 import sys
+from collections.abc import Iterable
 
-from pycrond.cli.next_fire import describe_next_fire
+from pycrond import clock
+from pycrond.cli.next_fire import next_fire
 from pycrond.cli.printing import print_line, print_problems
+from pycrond.cli.render import formatting, terminal
 from pycrond.ledger.reader import Reader
+from pycrond.ledger.rows import JobRow
 from pycrond.settings import Settings
 from pycrond.text import counted
 
@@ -21,10 +25,21 @@ def print_load_report(
     jobs = reader.jobs()
     if files is None:
         files = len({job.file for job in jobs})
-    print_line(f"{event}: {jobs_from_files(len(jobs), files)}; {describe_next_fire(jobs)}")
+    print_line(f"{event}: {jobs_from_files(len(jobs), files)}; {_next_fire(jobs)}")
     if crontabs:
         print_line(f"crontabs: {crontabs}")
     print_problems(reader.problems(), sys.stderr)
+
+
+def _next_fire(jobs: Iterable[JobRow]) -> str:
+    """Return which job is due next, and when, as `next: backup at 02:30, in 5 m`."""
+    now = clock.now()
+    due = ((at, job) for job in jobs if (at := next_fire(job, now)))
+    at, job = min(due, key=lambda pair: pair[0], default=(None, None))
+    if at is None or job is None:
+        return "no job has a next fire time"
+    wait = formatting.distance((at - now).total_seconds())
+    return f"next: {job.title} at {formatting.moment(at, terminal.here(now))}, in {wait}"
 
 
 def jobs_from_files(jobs: int, files: int) -> str:

@@ -1,12 +1,9 @@
 """The next fire time of jobs, from the ledger's rows."""
 
-from collections.abc import Iterable
 from datetime import datetime
 from functools import cache
 
-from pycrond import clock
 from pycrond.cli.printing import print_error
-from pycrond.cli.render import formatting, terminal
 from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.ledger import codec
@@ -41,15 +38,3 @@ _report, _load_zone = cache(print_error), cache(machine.load_zone)
 @cache  # thousands of jobs have no more than a few hundred schedules
 def _next_fire(schedule: Schedule, zone: Zone, now: datetime) -> datetime | None:
     return next((fire.at for fire in fire_times(schedule, zone, now)), None)
-
-
-def describe_next_fire(jobs: Iterable[JobRow]) -> str:
-    """Return which job is due next, and when, as `next: backup at 02:30, in 5 m`."""
-    now = clock.now()
-    due = ((at, job) for job in jobs if (at := next_fire(job, now)))
-    first = min(due, key=lambda pair: pair[0], default=None)
-    if first is None:
-        return "no job has a next fire time"
-    at, job = first
-    wait = formatting.distance((at - now).total_seconds())
-    return f"next: {job.title} at {formatting.moment(at, terminal.here(now))}, in {wait}"

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from pycrond import settings
+from pycrond.cli.daemon_requests import is_locked
 from pycrond.errors import PycrondError, UnreadableError, os_reason
 from pycrond.hashing import digest
 from pycrond.host import safe_paths
 from pycrond.host.daemon_arguments import from_arguments, read_recorded_arguments, to_arguments
-from pycrond.keeper import start as keeper_start
 from pycrond.setting_values import TRUE, settle
 from pycrond.settings import SETTINGS, Settings
 from pycrond.sources import files
@@ -49,7 +49,7 @@ def layers(
         safe_paths.check_directory(state_dir)  # it says which process is the daemon, and where its socket is
     if daemon == "latest daemon":
         given[daemon] = _recorded(state_dir)
-    elif daemon and _is_locked(state_dir):
+    elif daemon and is_locked(state_dir):
         given = {"flag": given.pop("flag"), daemon: _recorded(state_dir), **given}
     if not given.get(daemon, {}).get("crontabs") and (
         daemon == "latest daemon" or given["flag"].get("system") is False
@@ -97,13 +97,6 @@ def _state_dir(given: Mapping[str, Mapping[str, object]]) -> tuple[str, bool]:
     """Return the state directory by these layers, and whether the daemon would be root's."""
     of_root = _is_root() or str(_first(given.values(), "system")).lower() in TRUE
     return str(_first(given.values(), "state_dir") or default_state_dir(of_root=of_root)), of_root
-
-
-def _is_locked(state_dir: str) -> bool:
-    try:
-        return keeper_start.is_locked(state_dir)
-    except PycrondError:  # another user's daemon
-        return False
 
 
 def _first(layers: Iterable[Mapping[str, object]], name: str) -> object:

@@ -1,7 +1,6 @@
 """Access to the cluster's database with the settings of a command."""
 
-import contextlib
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from pycrond.cluster.view import View, open_view
 from pycrond.errors import PycrondError
@@ -20,8 +19,6 @@ def conninfo_of(settings: Settings) -> str:
     return settings.cluster
 
 
-@contextlib.contextmanager
-def cluster_view(settings: Settings, seconds: float | None = None) -> Iterator[View]:
+def cluster_view(settings: Settings, seconds: float | None = None) -> AbstractContextManager[View]:
     """Open the database for reading, for at most so many seconds; raises PycrondError."""
-    with open_view(conninfo_of(settings), seconds) as view:
-        yield view
+    return open_view(conninfo_of(settings), seconds)

@@ -14,7 +14,8 @@ from math import inf
 from pycrond import clock
 from pycrond.cli.arguments import add_cluster, add_json
 from pycrond.cli.crontab_input import cluster_name
-from pycrond.cli.data.access import as_present, presence_by
+from pycrond.cli.daemon_requests import presence
+from pycrond.cli.data.access import as_present
 from pycrond.cli.data.ledger_directory import ledger_directory
 from pycrond.cli.documents.times import BarDocument, LaneDocument, StampedeDocument, TimelineDocument
 from pycrond.cli.next_fire import plan_of
@@ -56,8 +57,8 @@ def run(options: argparse.Namespace) -> int:
     reader = Reader(ledger_directory(settings))
     now, zone = clock.now(), machine.local_zone()
     window, day = _window(options, now, zone)
-    presence = presence_by(reader, settings)
-    running = presence.runs or presence.restarts
+    daemon = presence(settings, reader.daemon())
+    running = daemon.runs or daemon.restarts
     last = None if running else checkpoint.read_checkpoint(settings.checkpoint_path).at
     spans = [] if options.next else reader.spans(window.start, window.until, window.now)
     spans = as_present(reader, settings, spans)

@@ -21,18 +21,13 @@ POLL_INTERVAL = 0.01  # seconds
 Row = TypeVar("Row", RunRow, SpanRow)
 
 
-def presence_by(read: SharedReader, settings: Settings) -> Presence:
-    """Return whether a daemon runs, by the lock, the keeper and the ledger."""
-    return presence(settings, read.daemon())
-
-
 def as_present(read: SharedReader, settings: Settings, rows: list[Row], *, waits: bool = False) -> list[Row]:
     """Return rows of runs as they are at present: if no daemon runs, the ledger does not know how open runs
     went on. `waits`: a daemon that is about to be started will know it.
     """
     if not any(row.state in OPEN for row in rows):
         return rows
-    daemon = presence_by(read, settings)
+    daemon = presence(settings, read.daemon())
     if daemon.runs or (daemon.restarts and waits):
         return rows
     from pycrond.cli.data import present
@@ -54,7 +49,7 @@ class LocalRecords(Records):
         """Tell whether a daemon runs, and how many jobs do if it does not."""
         from pycrond.cli.data import present
 
-        daemon = presence_by(self, self._settings)
+        daemon = presence(self._settings, self.daemon())
         left = 0 if daemon.runs else present.living(present.changes(self, self._settings))
         return daemon._replace(jobs_left=max(daemon.jobs_left, left))
 

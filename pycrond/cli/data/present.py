@@ -34,7 +34,7 @@ def changes(read: SharedReader, settings: Settings) -> Changes:
     # Read after the processes: a process ends before its end is written.
     ends = _read_ends(settings)
     dead = [row for row in running if row.id not in living]
-    if any((row.pid, row.pid_start) not in ends for row in dead) and is_locked(settings):
+    if any((row.pid, row.pid_start) not in ends for row in dead) and is_locked(settings.state_dir):
         time.sleep(KEEPER_TIME)
         ends = _read_ends(settings)
     return {row.id: _present(row, ends, is_alive=row.id in living) for row in rows}
