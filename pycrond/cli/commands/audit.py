@@ -1,23 +1,26 @@
 """audit: check that every fire time has its verdict in the ledger."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from pycrond import clock
 from pycrond.cli.arguments import add_cluster, add_json
-from pycrond.cli.documents.reports import AuditDocument, AuditFindingDocument
+from pycrond.cli.documents.reports import AuditDocument
 from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.settings_layers import load_settings
 from pycrond.cli.time_input import moment
 from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.ledger import audit
-from pycrond.ledger.audit import Unaccounted
+from pycrond.ledger.audit import Audit
 from pycrond.ledger.reader import Reader
 from pycrond.scheduler import checkpoint
-from pycrond.settings import Settings
 from pycrond.text import counted, rfc3339
+
+if TYPE_CHECKING:
+    from pycrond.cluster.audit import ClusterAudit
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -42,72 +45,58 @@ def run(options: argparse.Namespace) -> int:
     if until is None:
         raise PycrondError(f"no daemon has run with {settings.state_dir} yet: there is nothing to audit")
     since = moment(options.since, clock.now(), machine.local_zone()).at if options.since else EPOCH
+    result: Audit | ClusterAudit
     if options.of_cluster:
-        return _audit_cluster(settings, reader, options, since, until)
-    result = audit.audit(
-        reader.versions(), reader.verdicts(), reader.steps(), since=since, until=until, zone=machine.load_zone
-    )
+        from pycrond.cli.cluster.cluster_audit import read_and_compare
+
+        result, since = read_and_compare(settings, reader, since, until, options.ledger)
+    else:
+        history = (reader.versions(), reader.verdicts(), reader.steps())
+        result = audit.audit(*history, since=since, until=until, zone=machine.load_zone)
     labels = reader.labels() if result.findings else {}
     if options.json:
-        document: AuditDocument = {
-            "from": None if since == EPOCH else rfc3339(since.timestamp()),
-            "until": rfc3339(until.timestamp()),
-            "jobs": result.jobs,
-            "fires": result.fires,
-            "findings": _findings(result.findings, labels),
-        }
-        print_json(document)
+        print_json(_document(result, labels, since, until))
     else:
-        _print_findings(result.findings, labels)
-        audited = f"{counted(result.fires, 'fire time')} of {counted(result.jobs, 'job')}"
-        print_line(f"{audited} until {until.astimezone():%F %H:%M}: {_verdict(result.findings)}")
+        for line in _lines(result, labels, since, until):
+            print_line(line)
     return 1 if result.findings else 0
 
 
-def _audit_cluster(
-    settings: Settings, reader: Reader, options: argparse.Namespace, since: datetime, until: datetime
-) -> int:
-    from pycrond.cli.cluster.cluster_audit import read_and_compare
-    from pycrond.cluster.audit import unproven_sentence
-
-    result, since = read_and_compare(settings, reader, since, until, options.ledger)
-    labels = reader.labels() if result.findings else {}
-    if options.json:
-        document: AuditDocument = {
-            "from": rfc3339(since.timestamp()),
-            "until": rfc3339(until.timestamp()),
-            "jobs": result.jobs,
-            "fires": result.fires,
-            "findings": _findings(result.findings, labels),
-            "unproven": [{"node": row.node, "since": rfc3339(row.since)} for row in result.unproven],
-        }
-        print_json(document)
-    else:
-        _print_findings(result.findings, labels)
-        for row in result.unproven:
-            print_line(unproven_sentence(row))
-        audited = f"{counted(result.fires, 'fire time')} of {counted(result.jobs, 'shared job')}"
-        span = f"from {since.astimezone():%F %H:%M} until {until.astimezone():%F %H:%M}"
-        print_line(f"{audited} {span}: {_verdict(result.findings)}")
-    return 1 if result.findings else 0
+def _document(
+    result: "Audit | ClusterAudit", labels: Mapping[str, str], since: datetime, until: datetime
+) -> AuditDocument:
+    document: AuditDocument = {
+        "from": None if since == EPOCH else rfc3339(since.timestamp()),
+        "until": rfc3339(until.timestamp()),
+        "jobs": result.jobs,
+        "fires": result.fires,
+        "findings": [
+            {
+                "key": finding.key,
+                "display_name": labels.get(finding.key),
+                "fire": rfc3339(finding.at),
+                "what": finding.what,
+            }
+            for finding in result.findings
+        ],
+    }
+    if not isinstance(result, Audit):
+        document["unproven"] = [{"node": row.node, "since": rfc3339(row.since)} for row in result.unproven]
+    return document
 
 
-def _findings(findings: Sequence[Unaccounted], labels: Mapping[str, str]) -> list[AuditFindingDocument]:
-    return [
-        {
-            "key": finding.key,
-            "display_name": labels.get(finding.key),
-            "fire": rfc3339(finding.at),
-            "what": finding.what,
-        }
-        for finding in findings
-    ]
+def _lines(
+    result: "Audit | ClusterAudit", labels: Mapping[str, str], since: datetime, until: datetime
+) -> Iterator[str]:
+    """Yield the findings, what the cluster could not prove, and the number of what was compared."""
+    for finding in result.findings:
+        yield f"{rfc3339(finding.at)}  {labels.get(finding.key, finding.key)}  {finding.what}"
+    noun, span = "job", ""
+    if not isinstance(result, Audit):
+        from pycrond.cluster.audit import unproven_sentence
 
-
-def _print_findings(findings: Sequence[Unaccounted], labels: Mapping[str, str]) -> None:
-    for finding in findings:
-        print_line(f"{rfc3339(finding.at)}  {labels.get(finding.key, finding.key)}  {finding.what}")
-
-
-def _verdict(findings: Sequence[Unaccounted]) -> str:
-    return f"{len(findings)} not as it should be" if findings else "all accounted for"
+        yield from map(unproven_sentence, result.unproven)
+        noun, span = "shared job", f"from {since.astimezone():%F %H:%M} "
+    verdict = f"{len(result.findings)} not as it should be" if result.findings else "all accounted for"
+    audited = f"{counted(result.fires, 'fire time')} of {counted(result.jobs, noun)}"
+    yield f"{audited} {span}until {until.astimezone():%F %H:%M}: {verdict}"

@@ -121,9 +121,8 @@ def _is_error(problem: Problem) -> bool:
 
 def _daemon(settings: Settings) -> DaemonFacts:
     """Ask the daemon; if it does not answer, look at the lock and ask the keeper."""
-    locked = is_locked(
-        settings.state_dir
-    )  # if the lock is not readable, the finding about its directory says why
+    # If the lock is not readable, the finding about its directory says why.
+    locked = is_locked(settings.state_dir)
     is_daemons = pidfile.daemon_pid(settings.pidfile, settings.state_dir) is not None
     stale = None if is_daemons else pidfile.read_pid(settings.pidfile)
     try:
