@@ -1,12 +1,12 @@
 """Fire times as iCalendar (RFC 5545). Pure."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from math import ceil, isfinite
 from statistics import median
-from typing import NamedTuple
 
 from pycrond.hashing import digest_words
+from pycrond.ledger.rows import JobRow
 from pycrond.schedule.dst import FireTime
 from pycrond.text import split, visible
 
@@ -15,35 +15,32 @@ DEFAULT_DURATION = 60  # seconds, for a job without a measured run
 _ESCAPES = str.maketrans({"\\": r"\\", ";": r"\;", ",": r"\,", "\n": r"\n"})
 
 
-class CalendarJob(NamedTuple):
-    """A job, and the durations of its latest runs in seconds."""
-
-    key: str
-    title: str
-    command: str
-    schedule: str
-    zone: str
-    durations: tuple[float, ...] = ()
-
-
 def calendar(
-    fires: Iterable[tuple[CalendarJob, FireTime]], version: str, machine: str, now: datetime
+    fires: Iterable[tuple[JobRow, FireTime]],
+    durations: Mapping[str, Sequence[float]],
+    version: str,
+    machine: str,
+    now: datetime,
 ) -> Iterator[bytes]:
-    """Yield a calendar's lines. `machine` distinguishes jobs of the same name on several machines."""
+    """Yield a calendar's lines. `durations` are those of the latest runs, in seconds, by job key. `machine`
+    distinguishes jobs of the same name on several machines.
+    """
     yield folded("BEGIN:VCALENDAR")
     yield folded("VERSION:2.0")
     yield folded(f"PRODID:-//pycrond//pycrond {_text(version)}//EN")
     for job, fire in fires:
-        yield from map(folded, _event(job, fire, machine, now))
+        measured = durations.get(job.key)
+        took = duration(median(measured) if measured else DEFAULT_DURATION)
+        yield from map(folded, _event(job, fire, took, machine, now))
     yield folded("END:VCALENDAR")
 
 
-def _event(job: CalendarJob, fire: FireTime, machine: str, now: datetime) -> Iterator[str]:
+def _event(job: JobRow, fire: FireTime, took: str, machine: str, now: datetime) -> Iterator[str]:
     yield "BEGIN:VEVENT"
     yield f"UID:{uid(job.key, fire, machine)}"
     yield f"DTSTAMP:{stamp(now)}"
     yield f"DTSTART:{stamp(fire.at)}"
-    yield f"DURATION:{duration(median(job.durations) if job.durations else DEFAULT_DURATION)}"
+    yield f"DURATION:{took}"
     yield f"SUMMARY:{_text(job.title)}"
     yield f"DESCRIPTION:{_text(job.command)}\\n{_text(f'{job.schedule} ({job.zone})')}"
     yield "TRANSP:TRANSPARENT"  # the calendar's owner is not busy while it runs

@@ -3,15 +3,14 @@
 import argparse
 import heapq
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
-from itertools import islice
+from itertools import islice, repeat
 
 from pycrond import __version__, clock
 from pycrond.cli import icalendar
 from pycrond.cli.arguments import add_fire_times
 from pycrond.cli.data.ledger_directory import ledger_directory
-from pycrond.cli.icalendar import CalendarJob
 from pycrond.cli.next_fire import plan_of
 from pycrond.cli.printing import print_error
 from pycrond.cli.selectors import find_job
@@ -20,7 +19,7 @@ from pycrond.cli.time_input import moment, whole_minute
 from pycrond.host import machine
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow
-from pycrond.schedule.dst import FireTime, fire_times
+from pycrond.schedule.dst import fire_times
 from pycrond.schedule.missed import find_gaps
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import Zone
@@ -51,15 +50,16 @@ def run(options: argparse.Namespace) -> int:
     selected = [job for job in reader.jobs() if not keys or job.key in keys]
     jobs = [(job, *plan) for job in selected if (plan := plan_of(job))]
     shown = jobs if keys else _without_frequent(jobs, start)
-    durations = reader.durations()
     coming = [
-        _fires(plan, tuple(durations.get(plan[0].key, ())), start, until, options.count) for plan in shown
+        zip(repeat(job), islice(fire_times(schedule, in_zone, start, until), options.count))
+        for job, schedule, in_zone in shown
     ]
     planned = list(islice(heapq.merge(*coming, key=lambda pair: pair[1].at), FIRES_MOST + 1))
     if len(planned) > FIRES_MOST:
         last = rfc3339(planned[FIRES_MOST - 1][1].at.timestamp())
         _warn(f"only the first {FIRES_MOST:,} fire times, up to {last}")
-    for line in icalendar.calendar(planned[:FIRES_MOST], __version__, machine.machine_id(), now):
+    fires, source = planned[:FIRES_MOST], (__version__, machine.machine_id(), now)
+    for line in icalendar.calendar(fires, reader.durations(), *source):
         sys.stdout.buffer.write(line)
     return 0
 
@@ -75,14 +75,6 @@ def _without_frequent(jobs: Sequence[Plan], start: datetime) -> Sequence[Plan]:
         shown = ", ".join(names[:NAMES_SHOWN])
         _warn(f"left out, as due more than {DAILY_FIRES_MOST} times a day unless named: {shown}{more}")
     return [plan for plan in jobs if plan[0].key not in frequent]
-
-
-def _fires(
-    plan: Plan, durations: tuple[float, ...], start: datetime, until: datetime, most: int | None
-) -> Iterator[tuple[CalendarJob, FireTime]]:
-    job, schedule, zone = plan
-    planned = CalendarJob(job.key, job.title, job.command, job.schedule, job.zone, durations)
-    return ((planned, fire) for fire in islice(fire_times(schedule, zone, start, until), most))
 
 
 def _warn(message: str) -> None:
