@@ -29,11 +29,8 @@ class ComingFires(NamedTuple):
     schedule: Schedule | None
     """None for @reboot."""
     zone: Zone
-    key: str | None = None
-    name: str | None = None
-    file: str | None = None
-    line: int | None = None
-    command: str = ""
+    job: JobRow | None = None
+    """None for an expression."""
 
     @property
     def absence(self) -> str:
@@ -88,16 +85,7 @@ def of_row(row: JobRow, zone: Zone | None = None) -> ComingFires | None:
         return None
     schedule, own = plan or (None, Zone.of("UTC"))
     is_own = row.zone == machine.local_zone_name(os.environ)
-    return ComingFires(
-        row.schedule,
-        schedule,
-        zone if zone and is_own else own,
-        row.key,
-        row.name,
-        row.file,
-        row.line,
-        row.command,
-    )
+    return ComingFires(row.schedule, schedule, zone if zone and is_own else own, row)
 
 
 def clock_cells(at: datetime, zone: Zone, now: datetime) -> list[Cell]:

@@ -3,7 +3,7 @@
 import argparse
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from pycrond import clock
@@ -29,8 +29,9 @@ from pycrond.cli.time_input import moment, whole_minute
 from pycrond.crontab import expression
 from pycrond.errors import PycrondError
 from pycrond.host import machine, users
-from pycrond.jobs.display_name import display_name, display_names
+from pycrond.jobs.display_name import display_names
 from pycrond.jobs.job import make_jobs
+from pycrond.ledger.codec import JobRows
 from pycrond.ledger.reader import Reader
 from pycrond.schedule.timezone import Zone
 from pycrond.settings import Settings
@@ -101,18 +102,10 @@ def _of_file(file: str, zone: Zone, settings: Settings) -> tuple[Schedules, int]
     parsed = parse_crontab(read_named_crontab(file), file, settings)
     errors = [problem for problem in parsed.problems if problem.severity == "error"]
     print_problems(errors, sys.stderr)
+    jobs = make_jobs(parsed.entries, users.by_uid(os.geteuid()).name)
     schedules = [
-        ComingFires(
-            job.entry.schedule_text,
-            job.entry.schedule,
-            Zone.of(job.entry.zone) if job.entry.zone else zone,
-            job.key,
-            job.entry.options.name,
-            file,
-            job.entry.line,
-            job.entry.command,
-        )
-        for job in make_jobs(parsed.entries, users.by_uid(os.geteuid()).name)
+        ComingFires(row.schedule, entry.schedule, Zone.of(entry.zone) if entry.zone else zone, row)
+        for row, (_, _, entry) in zip(JobRows(jobs, zone.name), jobs, strict=True)
     ]
     return schedules, 1 if errors else 0
 
@@ -124,11 +117,11 @@ def _document(times: Times, start: datetime, until: datetime | None, zone: Zone)
         "zone": zone.name,
         "jobs": [
             {
-                "key": schedule.key,
-                "name": schedule.name,
-                "display_name": schedule.key and display_name(schedule.key, schedule.name, schedule.command),
-                "file": schedule.file,
-                "line": schedule.line,
+                "key": schedule.job and schedule.job.key,
+                "name": schedule.job and schedule.job.name,
+                "display_name": schedule.job and schedule.job.title,
+                "file": schedule.job and schedule.job.file,
+                "line": schedule.job and schedule.job.line,
                 "schedule": schedule.text,
                 "fires": [rfc3339(at.timestamp()) for at in fire_times],
             }
@@ -139,22 +132,18 @@ def _document(times: Times, start: datetime, until: datetime | None, zone: Zone)
 
 def _print(times: Times, now: datetime) -> None:
     """Print the fire times of all jobs in their order, by the clock of each zone; jobs without any last."""
-    titles = display_names((job.key, job.name, job.command) for job, _ in times if job.key)
+    jobs = [schedule.job for schedule, _ in times if schedule.job]
+    titles = display_names((job.key, job.name, job.command) for job in jobs)
+
+    def row(first: Sequence[Cell], schedule: ComingFires) -> list[Cell]:
+        title = titles[schedule.job.key] if schedule.job else schedule.text
+        return [*first, Cell(title), Cell(schedule.text)]
+
+    fires = ((at, schedule) for schedule, fire_times in times for at in fire_times)
     rows = [[Cell("TIME"), Cell("ZONE"), Cell("IN"), Cell("JOB"), Cell("SCHEDULE")]]
-    for at, schedule in sorted(_pairs(times), key=lambda pair: pair[0]):
-        rows.append(
-            [
-                *clock_cells(at, schedule.zone, now),
-                Cell(titles.get(schedule.key or "", schedule.text)),
-                Cell(schedule.text),
-            ]
-        )
+    for at, schedule in sorted(fires, key=lambda pair: pair[0]):
+        rows.append(row(clock_cells(at, schedule.zone, now), schedule))
     for schedule, fire_times in times:
         if not fire_times:
-            absent = [Cell(schedule.absence), Cell(""), Cell("")]
-            rows.append([*absent, Cell(titles.get(schedule.key or "", schedule.text)), Cell(schedule.text)])
+            rows.append(row([Cell(schedule.absence), Cell(""), Cell("")], schedule))
     print_table(rows)
-
-
-def _pairs(times: Times) -> Iterable[tuple[datetime, ComingFires]]:
-    return ((at, schedule) for schedule, fire_times in times for at in fire_times)
