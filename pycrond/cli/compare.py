@@ -1,14 +1,14 @@
-"""The effect of a reload: jobs added, removed and changed, and fire times gained and lost. Pure."""
+"""The effect of a reload: jobs added, removed and changed, and fire times gained and lost."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
 from pycrond.errors import PycrondError
+from pycrond.host import machine
 from pycrond.ledger.codec import decode_schedule
 from pycrond.ledger.rows import JobRow
 from pycrond.schedule.dst import fire_times
-from pycrond.schedule.timezone import Zone
 
 COMPARED = ("schedule", "zone", "command", "options", "user")
 """The columns that matter; a job's file and line may change freely."""
@@ -39,13 +39,9 @@ class JobChange(NamedTuple):
 
 
 def compare(
-    before: Sequence[JobRow],
-    after: Sequence[JobRow],
-    zone: Callable[[str], Zone],
-    start: datetime,
-    until: datetime,
+    before: Sequence[JobRow], after: Sequence[JobRow], start: datetime, until: datetime
 ) -> list[JobChange]:
-    """Return the changes in the order of the files. `zone` returns a zone by its stored name.
+    """Return the changes in the order of the files.
 
     As the key of a job without a name depends on its schedule, a removed and an added job with the same
     command are one changed job.
@@ -55,7 +51,7 @@ def compare(
         if job is None or job.canonical is None:
             return set()
         try:
-            schedule, in_zone = decode_schedule(job.canonical), zone(job.zone)
+            schedule, in_zone = decode_schedule(job.canonical), machine.load_zone(job.zone)
         except PycrondError:  # a stored value that is no longer valid
             return set()
         return {fire.at for fire in fire_times(schedule, in_zone, start, until)}

@@ -16,6 +16,7 @@ from pycrond.host import machine
 from pycrond.jobs.job import Job
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.reader import Reader
+from pycrond.ledger.rows import JobRow
 from pycrond.settings import Settings
 from pycrond.sources.load_result import LoadResult
 from pycrond.text import counted, rfc3339
@@ -29,7 +30,8 @@ def print_reload_preview(settings: Settings, *, as_json: bool = False) -> int:
     """Print the changes, and return the exit status of such a reload: 1 if a file has errors."""
     now = clock.now()
     loaded = load_crontabs(settings)
-    changes = _compare(settings, loaded, now)
+    after = JobRows(loaded.jobs, _daemon_zone(settings))
+    changes = _compare(Reader(settings.state_dir).jobs(), [*after], now)
     errors = [problem for problem in loaded.problems if problem.severity == "error" or problem.code == "kept"]
     if as_json:
         print_json(_document(changes, errors, loaded))
@@ -45,24 +47,19 @@ def print_reload_preview(settings: Settings, *, as_json: bool = False) -> int:
     return 1 if loaded.errors else 0
 
 
-def _compare(settings: Settings, loaded: LoadResult, now: datetime) -> list[JobChange]:
-    after = list(JobRows(loaded.jobs, _daemon_zone(settings)))
-    before = Reader(settings.state_dir).jobs()
-    minute = now.replace(second=0, microsecond=0)
-    until = minute + timedelta(days=COMPARED_DAYS)
-    return compare(before, after, machine.load_zone, minute + timedelta(minutes=1), until)
-
-
 def changes_of_fire_times(
     settings: Settings, before: Sequence[Job], after: Sequence[Job], now: datetime
 ) -> list[str]:
     """Return a line for each job of a crontab that an edit adds, removes or changes."""
     zone = _daemon_zone(settings)
+    changes = _compare([*JobRows(before, zone)], [*JobRows(after, zone)], now)
+    return [_line(change, now.astimezone()) for change in changes]
+
+
+def _compare(before: Sequence[JobRow], after: Sequence[JobRow], now: datetime) -> list[JobChange]:
     minute = now.replace(second=0, microsecond=0)
     until = minute + timedelta(days=COMPARED_DAYS)
-    rows = (list(JobRows(before, zone)), list(JobRows(after, zone)))
-    changes = compare(*rows, machine.load_zone, minute + timedelta(minutes=1), until)
-    return [_line(change, now.astimezone()) for change in changes]
+    return compare(before, after, minute + timedelta(minutes=1), until)
 
 
 def _daemon_zone(settings: Settings) -> str:

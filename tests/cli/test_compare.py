@@ -6,7 +6,6 @@ import pytest
 
 from pycrond.cli.compare import JobChange, compare
 from pycrond.crontab import parser
-from pycrond.host import machine
 from pycrond.jobs.job import make_jobs
 from pycrond.ledger.codec import JobRows
 from pycrond.ledger.rows import JobRow
@@ -19,7 +18,7 @@ def rows(text: str) -> list[JobRow]:
 
 
 def changes(before: str, after: str) -> list[JobChange]:
-    return compare(rows(before), rows(after), machine.load_zone, NOON, NOON + timedelta(days=7))
+    return compare(rows(before), rows(after), NOON, NOON + timedelta(days=7))
 
 
 @pytest.mark.parametrize(
