@@ -2,7 +2,8 @@
 
 import argparse
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from pycrond.cli import selectors
 from pycrond.cli.arguments import add_cluster, add_period, positive_count
@@ -22,6 +23,7 @@ RUNS_SEARCHED = 10_000  # newest runs whose output is looked at
 LINES = 100  # printed unless options say how many
 RUN_NUMBER_DIGITS_MOST = 18
 HEADS_MOST = 10_000  # of lines, in memory
+LinePrefix = Callable[[RunRow, float], str]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     since, until = selectors.period(options)
     # Before the lines are read, so that a run that starts meanwhile is followed from its first byte.
     newest = max((row.id for row in read.history(None, 1)), default=0)
-    prefix = LinePrefix()
+    prefix = _line_prefix()
     rows = [row for row in read.runs(numbers) if _is_in_period(row, since, until)]
     if keys or keys is None:
         rows += read.history(keys, RUNS_SEARCHED, (), since, until)
@@ -90,20 +92,15 @@ def _select(read: Records, words: Sequence[str]) -> tuple[list[str] | None, list
     return keys if words else None, [*numbers.values()]
 
 
-class LinePrefix:
-    """The head of a line: the time at which it was read, and the job."""
+def _line_prefix() -> LinePrefix:
+    """Return the function that makes the head of a line: the time at which it was read, and the job."""
+    now = terminal.here()
 
-    def __init__(self) -> None:
-        self._now = terminal.here()
-        self._known: dict[tuple[int, int], str] = {}
+    @lru_cache(maxsize=HEADS_MOST)
+    def head(run: RunRow, second: int) -> str:
+        return formatting.log_head(run, second, now).rstrip(" ")
 
-    def __call__(self, run: RunRow, at: float) -> str:
-        head = self._known.get((run.id, int(at)))
-        if head is None:
-            head = formatting.log_head(run, at, self._now).rstrip(" ")
-            self._known = {(run.id, int(at)): head} if len(self._known) > HEADS_MOST else self._known
-            self._known[run.id, int(at)] = head
-        return head
+    return lambda run, at: head(run, int(at))
 
 
 def _print_last(

@@ -1,6 +1,7 @@
 """The files that belong to the program: manual pages, completions, unit files, examples."""
 
 import os
+from pathlib import Path
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 SOURCES = {
@@ -25,9 +26,4 @@ def files() -> dict[str, bytes]:
     paths = {name: os.path.join(share, name) for name in (*SOURCES, *COMPLETIONS)}
     if not os.path.isdir(share):
         paths = {name: os.path.join(tree, source) for name, source in SOURCES.items()}
-    return {name: _content(path) for name, path in paths.items() if os.path.isfile(path)}
-
-
-def _content(path: str) -> bytes:
-    with open(path, "rb") as file:
-        return file.read()
+    return {name: Path(path).read_bytes() for name, path in paths.items() if os.path.isfile(path)}
