@@ -2,12 +2,10 @@
 
 import argparse
 import os
-from collections.abc import Iterator
 from dataclasses import asdict
-from typing import NamedTuple
 
 from pycrond.cli.arguments import add_json
-from pycrond.cli.documents.reports import ConfigDocument
+from pycrond.cli.documents.reports import ConfigDocument, SettingDocument
 from pycrond.cli.printing import print_json
 from pycrond.cli.render import terminal
 from pycrond.cli.render.formatting import Cell
@@ -21,46 +19,37 @@ from pycrond.settings import SETTINGS, Setting
 UNLIMITED_WIDTH = 100_000  # characters: values are never cut
 
 
-class Assignment(NamedTuple):
-    """A setting with its value, in the running daemon or for the next `start`."""
-
-    setting: Setting
-    value: object
-    origin: str
-    """A flag, a variable, file:line, `running daemon` or `default`."""
-
-
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser, ConfigDocument)
 
 
 def run(options: argparse.Namespace) -> int:
-    rows = list(_assignments(options))
+    """Print all settings: those of the running daemon, or those that a start would use."""
+    given = layers(options)
+    values = asdict(settle(given.values()))
+    rows: list[SettingDocument] = [
+        {
+            "setting": setting.key,
+            "value": without_password(values[name]) if setting.is_secret else values[name],
+            "from": origin(name, given, options),
+        }
+        for name, setting in SETTINGS.items()
+    ]
     if options.json:
         document: ConfigDocument = {
             "config_file": os.path.abspath(config_file(options.config)),
-            "settings": [
-                {"setting": row.setting.key, "value": row.value, "from": row.origin} for row in rows
-            ],
+            "settings": rows,
         }
         print_json(document)
         return 0
+    texts = [_value_text(setting, row["value"]) for setting, row in zip(SETTINGS.values(), rows, strict=True)]
     columns = [
-        TableColumn("SETTING", [Cell(row.setting.key) for row in rows]),
-        TableColumn("VALUE", [Cell(_value_text(row.setting, row.value)) for row in rows]),
-        TableColumn("FROM", [Cell(row.origin) for row in rows]),
+        TableColumn("SETTING", [Cell(row["setting"]) for row in rows]),
+        TableColumn("VALUE", [Cell(text) for text in texts]),
+        TableColumn("FROM", [Cell(row["from"]) for row in rows]),
     ]
     terminal.show(lay_out(columns, UNLIMITED_WIDTH))
     return 0
-
-
-def _assignments(options: argparse.Namespace) -> Iterator[Assignment]:
-    """Yield all settings: those of the running daemon, or those that a start would use."""
-    given = layers(options)
-    values = asdict(settle(given.values()))
-    for name, setting in SETTINGS.items():
-        value = without_password(values[name]) if setting.is_secret else values[name]
-        yield Assignment(setting, value, origin(name, given, options))
 
 
 def _value_text(setting: Setting, value: object) -> str:

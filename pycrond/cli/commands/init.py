@@ -4,7 +4,6 @@ import argparse
 import json
 import os
 import textwrap
-from collections.abc import Iterator
 
 from pycrond.cli.printing import print_line
 from pycrond.cli.settings_layers import config_dir, default_state_dir, user_defaults
@@ -95,21 +94,15 @@ def toml_text(*, uses_crontabs: bool = False, of_root: bool | None = None) -> st
     """Return a first pycrond.toml; `uses_crontabs`: the directory beside the file is set. `of_root`: with the
     defaults of root, or of any other user; None: of this one.
     """
-    return "".join(_toml(uses_crontabs=uses_crontabs, of_root=of_root))
-
-
-def _toml(*, uses_crontabs: bool, of_root: bool | None) -> Iterator[str]:
-    """Yield a comment and a line for each setting."""
     state_dir = default_state_dir(of_root=of_root)
     defaults = {"crontabs": ["crontabs"], **user_defaults(state_dir, of_root=of_root)}
-    yield from _comment(TOML_HEADER)
+    text = _comment(TOML_HEADER)
     for setting in SETTINGS.values():
-        yield "\n"
-        yield from _comment(setting.help)
         is_set = uses_crontabs and setting.name == "crontabs"
         value = json.dumps(defaults.get(setting.name, setting.default))
-        yield f"{'' if is_set else '# '}{setting.key} = {value}\n"
+        text += f"\n{_comment(setting.help)}{'' if is_set else '# '}{setting.key} = {value}\n"
+    return text
 
 
-def _comment(text: str) -> list[str]:
-    return [f"# {line}\n" for line in textwrap.wrap(text, COMMENT_WIDTH, break_on_hyphens=False)]
+def _comment(text: str) -> str:
+    return "".join(f"# {line}\n" for line in textwrap.wrap(text, COMMENT_WIDTH, break_on_hyphens=False))
