@@ -138,7 +138,7 @@ def _daemon(settings: Settings) -> DaemonFacts:
         zone=status["zone"],
         has_keeper=status["keeper"],
         backlog=status["backlog"] - status["running"],
-        disk=tuple(disk_lines(status.get("disk"), terminal.here())),
+        disk=tuple(disk_lines(status["disk"], terminal.here())),
     )
 
 

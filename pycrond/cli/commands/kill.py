@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     action = "gets the signal" if options.signal else "is being ended"
     for row in answer["runs"]:
         done = "waited, and is withdrawn" if row["waited"] else action
-        print_line(f"run {row['run']} of {row.get('job', row['key'])} {done}")
+        print_line(f"run {row['run']} of {row['job']} {done}")
     return 0
 
 

@@ -30,6 +30,6 @@ def run(options: argparse.Namespace) -> int:
     end = "it is resumed"
     if answer["until"] is not None:
         end = formatting.moment(clock.at(answer["until"]), clock.now().astimezone())
-    for job in answer.get("jobs", answer["keys"]):
+    for job in answer["jobs"]:
         print_line(f"{job} is paused until {end}")
     return 0

@@ -14,8 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     answer = ask_daemon(load_settings(options), "resume", jobs=options.jobs)
-    for job in answer.get("jobs", answer["keys"]):
+    for job in answer["jobs"]:
         print_line(f"{job} is resumed")
-    for job in answer.get("other_jobs", answer["others"]):
+    for job in answer["other_jobs"]:
         print_error(f"{job} was not paused")
     return 0

@@ -27,7 +27,7 @@ def run(options: argparse.Namespace) -> int:
     """Have the job started; with --wait or --follow, return its exit status."""
     settings = load_settings(options)
     answer = ask_daemon(settings, "run", job=options.job)
-    name = f"run {answer['run']} of {answer.get('job', answer['key'])}"
+    name = f"run {answer['run']} of {answer['job']}"
     waits = options.wait or options.follow
     if answer["verdict"] == "skip":
         raise PycrondError(f"{name} is skipped: {answer['reason']}")

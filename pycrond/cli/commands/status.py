@@ -127,16 +127,15 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
     yield from _load_lines(answer)
     backlog = max(0, answer["backlog"] - answer["running"])  # output of running jobs is never complete
     yield f"log: {counted(backlog, 'run')} not yet sent in full"
-    if disk := answer.get("disk"):
-        limit = f", spool-limit {disk['limit_bytes'] >> 20} MiB" if disk["limit_bytes"] else ""
-        yield f"output on disk: {size(disk['kept_bytes'])} delivered, {waiting(disk)}{limit}"
-        yield from disk_lines(disk, terminal.here())
-    if kept := answer.get("retention"):
-        yield from _retention_lines(kept)
+    disk = answer["disk"]
+    limit = f", spool-limit {disk['limit_bytes'] >> 20} MiB" if disk["limit_bytes"] else ""
+    yield f"output on disk: {size(disk['kept_bytes'])} delivered, {waiting(disk)}{limit}"
+    yield from disk_lines(disk, terminal.here())
+    yield from _retention_lines(answer["retention"])
     if node := answer.get("cluster"):
         yield from node_lines(node, terminal.here())
-    if answer.get("alarms") or answer.get("dropped_alarms"):
-        yield f"alarms: {answer['alarms']} not yet delivered, {answer.get('dropped_alarms', 0)} dropped"
+    if answer["alarms"] or answer["dropped_alarms"]:
+        yield f"alarms: {answer['alarms']} not yet delivered, {answer['dropped_alarms']} dropped"
 
 
 def node_lines(node: dict[str, Any], now: datetime) -> Iterator[str]:
@@ -170,7 +169,7 @@ def _retention_lines(kept: dict[str, Any]) -> Iterator[str]:
 
 
 def _file_lines(answer: dict[str, Any]) -> Iterator[str]:
-    files = [*answer.get("loaded_files", {}).items()]
+    files = [*answer["loaded_files"].items()]
     for file, jobs in files[:FILES_MOST]:
         yield f"    {file}: {counted(jobs, 'job')}"
     if len(files) > FILES_MOST:
@@ -179,8 +178,6 @@ def _file_lines(answer: dict[str, Any]) -> Iterator[str]:
 
 def _load_lines(answer: dict[str, Any]) -> Iterator[str]:
     """Yield how many runs wait, how late starts were, and by what runs are limited."""
-    if "waiting" not in answer:
-        return  # a daemon of an older version, which a restart replaces
     waiting, lateness, limits = answer["waiting"], answer["lateness_ms"], answer["limits"]
     parts = [f"{waiting[name]} {phrase}" for name, phrase in WAITS.items() if waiting[name]]
     yield f"waiting: {', '.join(parts) or '0'}"
@@ -192,13 +189,11 @@ def _load_lines(answer: dict[str, Any]) -> Iterator[str]:
         yield f"lateness of the last {counted(lateness['starts'], 'start')}: {figures}"
     most = f", max-running {limits['max_running']}" if limits["max_running"] else ""
     yield f"limits: memory by {limits['memory']}, cpu by {limits['cpu']}{most}"
-    yield from _share_lines(answer.get("shares", {}))
+    yield from _share_lines(answer["shares"])
 
 
 def _share_lines(shares: dict[str, Any]) -> Iterator[str]:
     """Yield the limits for each user, and where one applies."""
-    if not shares:
-        return  # a daemon of an older version
     yield "limits for each user:"
     for name, value in shares["limits"].items():
         yield f"    {name.replace('_', '-')} {value or 'none'}"
