@@ -83,21 +83,10 @@ def _of_wall_clock(typed: datetime, zone: Zone) -> Moment:
     wall, seconds = divmod(typed - _EPOCH, MINUTE)
     if not FIRST_TICK + 2 * DAY <= wall <= LAST_TICK - 2 * DAY:
         raise ValueError("beyond the calendar")
-    shown = instants(zone, wall)
-    if shown:
-        return Moment(shown[0] + seconds, wall)
-    jump = next(
-        period
-        for period in zone.offset_periods(wall - 2 * DAY, wall + 2 * DAY)
-        if period.start + period.offset > wall
-    )
-    return Moment(instant(jump.start), wall)
-
-
-def instants(zone: Zone, wall: int) -> list[datetime]:
-    """Return when a zone's clock shows a wall minute: twice if it is turned back, never if turned forward."""
-    ticks = [
-        (wall - period.offset, period.start, period.end)
-        for period in zone.offset_periods(wall - 2 * DAY, wall + 2 * DAY)
-    ]
-    return [instant(tick) for tick, start, end in ticks if start <= tick < end]
+    # The first period by whose end the clock has shown the minute, or has been set forward over it.
+    periods = zone.offset_periods(wall - 2 * DAY, wall + 2 * DAY)
+    period = next(period for period in periods if wall < period.end + period.offset)
+    tick = wall - period.offset
+    if tick < period.start:
+        return Moment(instant(period.start), wall)
+    return Moment(instant(tick) + seconds, wall)
