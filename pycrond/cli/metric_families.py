@@ -1,7 +1,7 @@
 """The metrics of a daemon and its jobs, in the terms of prometheus-client, which nothing else loads."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
@@ -13,17 +13,23 @@ from pycrond.ledger.totals import DURATIONS
 JOB = ("job", "user")
 
 
-def families(facts: Facts, max_jobs: int) -> Iterator[Metric]:
-    """Yield all metrics."""
-    labels = Labels(facts, max_jobs)
-    yield _gauge("up", "1 if the daemon answers.", float(facts.status is not None))
-    yield _gauge("metrics_timestamp_seconds", "When these metrics were made.", facts.now)
-    if facts.status and "minute" in facts.status:  # else the daemon is of an older version
-        yield from _of_daemon(facts.status)
-        if node := facts.status.get("cluster"):
-            yield from _of_node(node)
-    yield from _of_runs(facts, labels)
-    yield from _of_jobs(facts, labels)
+class Collector:
+    """All metrics, as prometheus-client asks for them. `max_jobs` have series of their own."""
+
+    def __init__(self, facts: Facts, max_jobs: int) -> None:
+        self._facts = facts
+        self._labels = Labels(facts, max_jobs)
+
+    def collect(self) -> Iterator[Metric]:
+        status = self._facts.status
+        yield _gauge("up", "1 if the daemon answers.", float(status is not None))
+        yield _gauge("metrics_timestamp_seconds", "When these metrics were made.", self._facts.now)
+        if status and "minute" in status:  # else the daemon is of an older version
+            yield from _of_daemon(status)
+            if node := status.get("cluster"):
+                yield from _of_node(node)
+        yield from _of_runs(self._facts, self._labels)
+        yield from _of_jobs(self._facts, self._labels)
 
 
 def _of_daemon(status: Mapping[str, Any]) -> Iterator[Metric]:
@@ -109,14 +115,3 @@ def _by_job(name: str, about: str, values: Mapping[Label, float]) -> Metric:
     for label, value in values.items():
         gauge.add_metric(label, value)
     return gauge
-
-
-class Collected:
-    """Metrics as a registry of prometheus-client hands them to its renderer."""
-
-    def __init__(self, metrics: Iterable[Metric]) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterable[Metric]:
-        """Return the metrics."""
-        return self._metrics

@@ -14,7 +14,7 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from pycrond.cli.metric_facts import Facts
-from pycrond.cli.metric_families import Collected, families
+from pycrond.cli.metric_families import Collector
 from pycrond.jobs.run import Fire, Outcome, Reason, State
 from pycrond.ledger.archive import Archive
 from pycrond.ledger.reader import Reader
@@ -66,7 +66,7 @@ def totals(
 
 def samples(facts: Facts, max_jobs: int = 1000) -> dict[tuple[str, ...], float]:
     """Return what a reader of the text sees: values by name and values of labels."""
-    text = generate_latest(Collected(families(facts, max_jobs))).decode()
+    text = generate_latest(Collector(facts, max_jobs)).decode()
     found = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
     assert not [sample for sample in found if not sample.name.startswith("pycrond_")]
     return {(sample.name, *dict(sorted(sample.labels.items())).values()): sample.value for sample in found}

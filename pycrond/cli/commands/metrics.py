@@ -21,9 +21,9 @@ def run(options: argparse.Namespace) -> int:
     from prometheus_client import generate_latest
 
     from pycrond.cli.metric_facts import read_facts
-    from pycrond.cli.metric_families import Collected, families
+    from pycrond.cli.metric_families import Collector
 
     facts = read_facts(load_settings(options))
-    metrics = generate_latest(Collected(families(facts, options.max_jobs)))
+    metrics = generate_latest(Collector(facts, options.max_jobs))
     write_document(options.output, metrics.decode(), MODE)
     return 0

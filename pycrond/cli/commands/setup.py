@@ -51,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     files = {} if options.undo else _files(directories, kind)
     if options.undo and installation.is_empty:
         raise PycrondError("nothing was set up here")
-    steps = installation.plan_undo() if options.undo else installation.plan(files)
+    steps = installation.plan(files)
     unit = os.path.join(directories["units"], UNIT)
     if options.undo and not options.dry_run:
         _disable(os.path.join(root, unit.lstrip("/")), kind, is_running=root == "/")

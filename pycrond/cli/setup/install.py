@@ -5,14 +5,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from pycrond.cli.setup.plan import (
-    Record,
-    SetupStep,
-    plan_placement,
-    plan_removal,
-    record_after,
-    record_during,
-)
+from pycrond.cli.setup.plan import Record, SetupStep, plan_placement, record_after, record_during
 from pycrond.errors import PycrondError, os_reason
 from pycrond.hashing import digest
 from pycrond.host import safe_paths
@@ -43,9 +36,6 @@ class Installation:
         """Return the steps after which these files exist, and no others of ours."""
         digests = {path: digest(content) for path, content in files.items()}
         return plan_placement(digests, self._existing({*digests, *self._placed}), self._placed)
-
-    def plan_undo(self) -> list[SetupStep]:
-        return plan_removal(self._existing(self._placed), self._placed)
 
     def _existing(self, paths: Iterable[str]) -> dict[str, str]:
         """Return the digests of the existing files; of a link or a directory a text that no file has."""
@@ -79,7 +69,7 @@ class Installation:
             self._write_record(placed)  # now with the created directories
 
     def undo(self, steps: Sequence[SetupStep]) -> None:
-        """Carry out the planned steps, and remove the created directories if they are empty."""
+        """Carry out the steps planned for no files, and remove the created directories if they are empty."""
         for step in steps:
             self._apply(step, {})
         with contextlib.suppress(FileNotFoundError):

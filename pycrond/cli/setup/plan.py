@@ -22,12 +22,12 @@ class SetupStep(NamedTuple):
 
 
 def plan_placement(files: Digests, existing: Digests, recorded: Record) -> list[SetupStep]:
-    """Return the steps that place `files` and remove what an older version placed and this one does not."""
+    """Return the steps that place `files` and remove all else that was placed and still exists."""
     steps = [
         _placement(path, digest, existing.get(path), recorded.get(path, ())) for path, digest in files.items()
     ]
-    obsolete = {path: digests for path, digests in recorded.items() if path not in files}
-    return steps + plan_removal(existing, obsolete)
+    obsolete = [path for path in recorded if path in existing and path not in files]
+    return steps + [_removal(path, existing[path], recorded[path]) for path in obsolete]
 
 
 def _placement(path: str, digest: str, existing: str | None, ours: tuple[str, ...]) -> SetupStep:
@@ -41,15 +41,10 @@ def _placement(path: str, digest: str, existing: str | None, ours: tuple[str, ..
     return SetupStep("leave", path, f"{reason}: left as it is")
 
 
-def plan_removal(existing: Digests, recorded: Record) -> list[SetupStep]:
-    """Return the steps that remove all placed files; files that no longer exist need no step."""
-    return [
-        SetupStep("remove", path)
-        if existing[path] in ours
-        else SetupStep("leave", path, "was changed since it was placed: left as it is")
-        for path, ours in recorded.items()
-        if path in existing
-    ]
+def _removal(path: str, existing: str, ours: tuple[str, ...]) -> SetupStep:
+    if existing in ours:
+        return SetupStep("remove", path)
+    return SetupStep("leave", path, "was changed since it was placed: left as it is")
 
 
 def record_during(steps: Iterable[SetupStep], files: Digests, recorded: Record) -> dict[str, tuple[str, ...]]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pycrond.cli.setup.plan import SetupStep, plan_placement, plan_removal, record_after, record_during
+from pycrond.cli.setup.plan import SetupStep, plan_placement, record_after, record_during
 
 
 @pytest.mark.parametrize(
@@ -30,7 +30,6 @@ def test_a_file_of_this_version(
 def test_a_file_of_an_older_version_only(existing: dict[str, str], actions: list[str]) -> None:
     recorded = {"/a": ("x",)}
     assert [step.action for step in plan_placement({}, existing, recorded)] == actions
-    assert [step.action for step in plan_removal(existing, recorded)] == actions
 
 
 def test_the_record_has_both_versions_while_a_file_is_replaced() -> None:
