@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from pycrond.cluster.membership import MAX_DISAGREEMENT
 from pycrond.cluster.view import View
+from pycrond.cluster.view_connection import known_version
 from pycrond.cluster.view_rows import (
     ClusterRow,
     NodeRow,
@@ -30,8 +31,6 @@ class StatusFacts(NamedTuple):
     """In the last minute, by node."""
     open_claims: Sequence[OpenRow]
     troubles: Sequence[TroubleRow]
-    known_version: int
-    """The version of the tables that this program knows, and needs."""
 
     def open_of(self, node: str) -> int:
         """Return the number of open claims of a node."""
@@ -41,13 +40,9 @@ class StatusFacts(NamedTuple):
         """Return the earliest fire time of a node's open claims; None without any."""
         return min((row.oldest for row in self.open_claims if row.node == node), default=None)
 
-    @property
-    def median_ms(self) -> int | None:
-        return median_offset(self.nodes)
-
     def skew_ms(self, node: NodeRow) -> int | None:
         """Return by how much a node's clock disagrees with the median."""
-        median = self.median_ms
+        median = median_offset(self.nodes)
         return None if median is None or node.offset_ms is None else node.offset_ms - median
 
     @property
@@ -57,22 +52,16 @@ class StatusFacts(NamedTuple):
         return frozenset(name for names in groups[1:] for name in names)
 
 
-def read(view: View, known_version: int) -> StatusFacts:
+def read(view: View) -> StatusFacts:
     """Read all facts."""
     return StatusFacts(
-        view.cluster(),
-        view.server(),
-        view.nodes(),
-        view.activity(),
-        view.open_claims(),
-        view.troubles(),
-        known_version,
+        view.cluster(), view.server(), view.nodes(), view.activity(), view.open_claims(), view.troubles()
     )
 
 
 def problems(facts: StatusFacts) -> Iterator[str]:
     """Yield what needs a person, each with what to do; `status` then ends with 1."""
-    cluster, known = facts.cluster, facts.known_version
+    cluster, known = facts.cluster, known_version()
     if cluster.version < known:
         text = f"the tables have version {cluster.version}, this pycrond needs {known}"
         yield f"{text}: run 'pycrond cluster migrate'"

@@ -62,7 +62,7 @@ def _check(options: argparse.Namespace) -> None:
 
 def _status(settings: Settings, *, as_json: bool) -> int:
     with cluster_view(settings) as database:
-        facts = status_report.read(database, view_connection.known_version())
+        facts = status_report.read(database)
     if as_json:
         print_json(status_table.document(facts))
     else:

@@ -1,7 +1,6 @@
 """doctor: findings about the daemon, the crontabs and the machine, with remedies."""
 
 import argparse
-import contextlib
 import os
 import shutil
 import stat
@@ -11,7 +10,7 @@ from dataclasses import replace
 from pycrond import __version__, conninfo
 from pycrond.cli.arguments import add_json
 from pycrond.cli.crontab_input import load_crontabs
-from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon, count_jobs_left, is_locked
+from pycrond.cli.daemon_requests import STATUS_TIMEOUT, ask_daemon, is_locked, presence
 from pycrond.cli.data.access import records
 from pycrond.cli.data.job_status import gone_and_overdue, read_jobs
 from pycrond.cli.doctor import probe
@@ -74,7 +73,7 @@ def _facts(settings: Settings) -> MachineFacts:
         syslog_error=probe.syslog_error(settings.syslog),
         log_stderr=settings.log_stderr,
         zone=zone,
-        zone_exists=_zone_exists(zone),
+        zone_exists=machine.known_zone(zone) is not None,
         timezone_file=probe.read_text("/etc/timezone").strip(),
         zone_source="TZ" if "TZ" in environ else machine.LOCALTIME,
         synchronised=probe.synchronised(),
@@ -128,7 +127,7 @@ def _daemon(settings: Settings) -> DaemonFacts:
     try:
         status = ask_daemon(settings, "status", timeout=STATUS_TIMEOUT)
     except PycrondError:
-        jobs_left = _jobs_left(settings) if locked else 0
+        jobs_left = presence(settings, None).jobs_left if locked else 0
         return DaemonFacts(locked, answers=False, jobs_left=jobs_left, stale_pid=stale)
     return DaemonFacts(
         locked,
@@ -142,12 +141,6 @@ def _daemon(settings: Settings) -> DaemonFacts:
     )
 
 
-def _jobs_left(settings: Settings) -> int:
-    with contextlib.suppress(PycrondError, ValueError):
-        return count_jobs_left(settings)
-    return 0
-
-
 def _size(path: str) -> int:
     return os.path.getsize(path) if os.path.exists(path) else 0
 
@@ -158,14 +151,6 @@ def _idle_crontabs(settings: Settings) -> tuple[str, ...]:
         return ()
     crontabs, _ = system.list_system_crontabs("/", machine.detect_dialect("/"))
     return tuple(crontab.file for crontab in crontabs)
-
-
-def _zone_exists(name: str) -> bool:
-    try:
-        machine.load_zone(name)
-    except (PycrondError, ValueError):
-        return False
-    return True
 
 
 def _directory(path: str) -> DirectoryFacts:
