@@ -4,9 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Literal, NamedTuple
 
-from pycrond.errors import PycrondError
-from pycrond.host import machine
-from pycrond.ledger.codec import decode_schedule
+from pycrond.cli.next_fire import plan_of
 from pycrond.ledger.rows import JobRow
 from pycrond.schedule.dst import fire_times
 
@@ -48,13 +46,8 @@ def compare(
     """
 
     def times_of(job: JobRow | None) -> set[datetime]:
-        if job is None or job.canonical is None:
-            return set()
-        try:
-            schedule, in_zone = decode_schedule(job.canonical), machine.load_zone(job.zone)
-        except PycrondError:  # a stored value that is no longer valid
-            return set()
-        return {fire.at for fire in fire_times(schedule, in_zone, start, until)}
+        plan = plan_of(job) if job else None
+        return {fire.at for fire in fire_times(*plan, start, until)} if plan else set()
 
     def change(old: JobRow | None, new: JobRow | None) -> JobChange:
         had, has = times_of(old), times_of(new)

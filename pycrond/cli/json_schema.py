@@ -32,43 +32,33 @@ class Format(NamedTuple):
     name: str
 
 
-def json_schema(document: type, *, is_closed: bool = False) -> dict[str, Any]:
-    """Return the schema of a TypedDict. Readers must expect keys that are not in it, which later versions
-    add; with `is_closed` it accepts none.
-    """
+def json_schema(document: type) -> dict[str, Any]:
+    """Return the schema of a TypedDict. It accepts keys that are not in it: later versions add some."""
     definitions: dict[str, Any] = {}
-    _define(document, definitions, is_closed=is_closed)
+    _define(document, definitions)
     return {"$schema": DRAFT, "$ref": f"#/$defs/{document.__name__}", "$defs": definitions}
 
 
-def _define(document: type, definitions: dict[str, Any], *, is_closed: bool) -> None:
+def _define(document: type, definitions: dict[str, Any]) -> None:
     schema: dict[str, Any] = {"type": "object", "title": document.__name__.removesuffix("Document")}
     definitions[document.__name__] = schema
     if document.__doc__ and not document.__doc__.startswith("dict("):
         schema["description"] = document.__doc__
     hints = get_type_hints(document, include_extras=True)
-    schema["properties"] = {
-        name: _schema(hint, definitions, is_closed=is_closed) for name, hint in hints.items()
-    }
+    schema["properties"] = {name: _schema(hint, definitions) for name, hint in hints.items()}
     optional = {name for name, hint in hints.items() if get_origin(hint) is NotRequired}
     schema["required"] = sorted(hints.keys() - optional)
-    if is_closed:
-        schema["additionalProperties"] = False
 
 
-def _schema(hint: Any, definitions: dict[str, Any], *, is_closed: bool) -> dict[str, Any]:
+def _schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of a type, and add those of the TypedDicts in it to the definitions."""
     if hint in NAMES:
         return NAMES[hint]
     if is_typeddict(hint):
         if hint.__name__ not in definitions:
-            _define(hint, definitions, is_closed=is_closed)
+            _define(hint, definitions)
         return {"$ref": f"#/$defs/{hint.__name__}"}
-
-    def part(inner: Any) -> dict[str, Any]:
-        return _schema(inner, definitions, is_closed=is_closed)
-
-    return FORMS[get_origin(hint)](hint, part)
+    return FORMS[get_origin(hint)](hint, lambda part: _schema(part, definitions))
 
 
 Form = Callable[[Any, Callable[[Any], dict[str, Any]]], dict[str, Any]]

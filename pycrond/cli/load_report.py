@@ -1,6 +1,5 @@
 """The report of what a daemon has loaded, after a start, a restart or a reload."""
 
-import sys
 from collections.abc import Iterable
 
 from pycrond import clock
@@ -28,7 +27,7 @@ def print_load_report(
     print_line(f"{event}: {jobs_from_files(len(jobs), files)}; {_next_fire(jobs)}")
     if crontabs:
         print_line(f"crontabs: {crontabs}")
-    print_problems(reader.problems(), sys.stderr)
+    print_problems(reader.problems())
 
 
 def _next_fire(jobs: Iterable[JobRow]) -> str:

@@ -78,11 +78,13 @@ def print_table(rows: "Sequence[Sequence[Cell]]") -> None:
     terminal.show(table.lay_out(table.columns_of(rows), terminal.width()))
 
 
-def print_problems(problems: Sequence[Problem], stream: TextIO) -> None:
-    """Print problems, one a line, as file:line:column: the first ones, and how many more there are."""
+def print_problems(problems: Sequence[Problem]) -> None:
+    """Print problems on standard error, one a line, as file:line:column: the first ones, and how many more
+    there are.
+    """
     first, more = first_problems(problems)
     for line in (*map(str, first), *([more] if more else [])):
-        print_line(line, stream)
+        print_error(line)
 
 
 def first_problems(problems: Sequence[Problem]) -> tuple[Sequence[Problem], str]:

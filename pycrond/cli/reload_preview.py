@@ -1,6 +1,5 @@
 """The changes that a reload would make: jobs added, removed and changed, with fire times won and lost."""
 
-import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -43,7 +42,7 @@ def print_reload_preview(settings: Settings, *, as_json: bool = False) -> int:
         print_line(
             f"{counts}; {counted(len(loaded.jobs), 'job')} in all" if changes else "nothing would change"
         )
-        print_problems(errors, sys.stderr)
+        print_problems(errors)
     return 1 if loaded.errors else 0
 
 

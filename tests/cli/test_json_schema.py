@@ -70,7 +70,7 @@ def test_a_schema_of_every_form_of_type() -> None:
 def test_readers_must_expect_new_keys_and_the_tests_refuse_them() -> None:
     document = {"words": [], "new": 1}
     jsonschema.Draft202012Validator(json_schema(Inner)).validate(document)
-    closed = jsonschema.Draft202012Validator(json_schema(Inner, is_closed=True))
+    closed = jsonschema.Draft202012Validator(documents.closed_schema(Inner))
     assert [error.message for error in closed.iter_errors(document)] == [
         "Additional properties are not allowed ('new' was unexpected)"
     ]

@@ -24,6 +24,14 @@ def document_type(command: str) -> type | None:
     return types[0] if types else None
 
 
+def closed_schema(kind: type) -> dict[str, Any]:
+    """Return the schema of a document, made to accept no keys that it does not name."""
+    schema = json_schema(kind)
+    for definition in schema["$defs"].values():
+        definition["additionalProperties"] = False
+    return schema
+
+
 @functools.cache
 def validator(command: str) -> "Validator":
     """Return a validator that also refuses keys which the schema does not name."""
@@ -31,7 +39,7 @@ def validator(command: str) -> "Validator":
 
     kind = document_type(command)
     assert kind, f"pycrond {command} has no document"
-    return jsonschema.Draft202012Validator(json_schema(kind, is_closed=True))
+    return jsonschema.Draft202012Validator(closed_schema(kind))
 
 
 def check_printed(words: Sequence[str], printed: str) -> None:

@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -101,7 +100,7 @@ def _is_expression(words: Sequence[str]) -> bool:
 def _of_file(file: str, zone: Zone, settings: Settings) -> tuple[Schedules, int]:
     parsed = parse_crontab(read_named_crontab(file), file, settings)
     errors = [problem for problem in parsed.problems if problem.severity == "error"]
-    print_problems(errors, sys.stderr)
+    print_problems(errors)
     jobs = make_jobs(parsed.entries, users.by_uid(os.geteuid()).name)
     schedules = [
         ComingFires(row.schedule, entry.schedule, Zone.of(entry.zone) if entry.zone else zone, row)

@@ -11,10 +11,9 @@ from pycrond.cli.daemon_requests import Presence
 from pycrond.control.client import ask
 from pycrond.control.records import KEYS, MAX_ENDS, MAX_ROWS, QUERIES, Records
 from pycrond.errors import NotRunningError
-from pycrond.ledger.rows import JobRow
-from pycrond.ledger.totals import TotalsRow
 
 RETRY_INTERVAL = 0.2  # seconds
+PAGED = ("jobs", "totals")  # queries with more rows than an answer may have
 PORTION = MAX_ENDS  # keys or runs of a request: each is a search in the ledger
 
 
@@ -23,8 +22,8 @@ class Remote(Records):
 
     def __init__(self, path: str) -> None:
         self._path = path
-        for name in QUERIES.keys() - {"jobs", "totals"}:
-            setattr(self, name, functools.partial(self._query, name))
+        for name in QUERIES:
+            setattr(self, name, functools.partial(self._all if name in PAGED else self._query, name))
 
     def is_running(self) -> bool:
         """Return True; raises NotRunningError where no daemon answers."""
@@ -35,17 +34,10 @@ class Remote(Records):
         """Return that the daemon runs; raises NotRunningError where none answers."""
         return Presence(runs=self.is_running())
 
-    def jobs(self, offset: int = 0) -> list[JobRow]:
-        """All loaded jobs, page by page."""
-        return self._all("jobs", offset)
-
-    def totals(self, offset: int = 0) -> list[TotalsRow]:
-        """All runs there have ever been by job and state, page by page."""
-        return self._all("totals", offset)
-
-    def _all(self, name: str, offset: int) -> list[Any]:
+    def _all(self, name: str) -> list[Any]:
+        """Return all rows of a query, page by page."""
         rows: list[Any] = []
-        while not len(rows) % MAX_ROWS and (page := self._query(name, offset + len(rows))):
+        while not len(rows) % MAX_ROWS and (page := self._query(name, len(rows))):
             rows += page
         return rows
 
