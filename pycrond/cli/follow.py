@@ -4,9 +4,8 @@ import sys
 import time
 from collections.abc import Callable, Collection, Mapping
 
-from pycrond.cli.data.output_lines import Stream, interleaved
+from pycrond.cli.data.output_lines import Line, Stream, interleaved
 from pycrond.cli.printing import print_output
-from pycrond.cli.render import terminal
 from pycrond.control.records import Records
 from pycrond.errors import NotRunningError
 from pycrond.jobs.run import OPEN
@@ -16,6 +15,8 @@ DAEMON_ABSENCE_MOST = 15.0  # seconds that a daemon may not answer, as during a 
 RUN_POLL_INTERVAL, OUTPUT_POLL_INTERVAL = 0.025, 0.1  # seconds
 POLL_INTERVAL_MOST = 0.5  # seconds
 POLL_INTERVAL_GROWTH = 1.5
+ShowLine = Callable[[RunRow, Line], None]
+"""Prints a line of a run's output."""
 
 
 class PollInterval:
@@ -62,17 +63,16 @@ class Follower:
     def __init__(
         self,
         records: Records,
-        prefix: Callable[[RunRow, float], str],
+        show: ShowLine,
         *,
         keys: Collection[str] | None,
         runs: Collection[int],
         only: str = "",
     ) -> None:
-        """`prefix` returns the text before a line of a run that was read at a time; `only` is a stream."""
+        """`only` is a stream."""
         self._only = only
         self._records = records
-        self._paint = terminal.painter()
-        self._prefix = prefix
+        self._show = show
         self._keys = keys
         self._runs = runs
         self._has_jobs = keys is None or bool(keys)
@@ -118,7 +118,7 @@ class Follower:
             for number, (run, stream) in self._streams.items()
         )
         for run, line in interleaved(streams):
-            print_output(line.text, self._prefix(run, line.at), self._paint)
+            self._show(run, line)
             printed = True
         sys.stdout.flush()
         for number in ended:

@@ -2,14 +2,14 @@
 
 import argparse
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from pycrond.cli import selectors
 from pycrond.cli.arguments import add_cluster, add_period, positive_count
 from pycrond.cli.data.access import records
 from pycrond.cli.data.output_lines import Line, Stream, interleaved, tail
-from pycrond.cli.follow import Follower
+from pycrond.cli.follow import Follower, ShowLine
 from pycrond.cli.printing import print_output
 from pycrond.cli.render import formatting, terminal
 from pycrond.cli.settings_layers import load_settings
@@ -23,7 +23,6 @@ RUNS_SEARCHED = 10_000  # newest runs whose output is looked at
 LINES = 100  # printed unless options say how many
 RUN_NUMBER_DIGITS_MOST = 18
 HEADS_MOST = 10_000  # of lines, in memory
-LinePrefix = Callable[[RunRow, float], str]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,18 +55,18 @@ def run(options: argparse.Namespace) -> int:
     since, until = selectors.period(options)
     # Before the lines are read, so that a run that starts meanwhile is followed from its first byte.
     newest = max((row.id for row in read.history(None, 1)), default=0)
-    prefix = _line_prefix()
+    show = _line_printer()
     rows = [row for row in read.runs(numbers) if _is_in_period(row, since, until)]
     if keys or keys is None:
         rows += read.history(keys, RUNS_SEARCHED, (), since, until)
     runs = sorted({row.id: row for row in rows}.values(), key=lambda row: (_start(row), row.id))
     follow, only = options.follow, options.stream
     if options.lines is None and since is not None:
-        offsets = _print_all(read, prefix, runs, only, follow=follow)
+        offsets = _print_all(read, show, runs, only, follow=follow)
     else:
-        offsets = _print_last(read, prefix, runs, options.lines or LINES, only, follow=follow)
+        offsets = _print_last(read, show, runs, options.lines or LINES, only, follow=follow)
     if follow:
-        Follower(read, prefix, keys=keys, runs=numbers, only=only).follow(offsets, newest)
+        Follower(read, show, keys=keys, runs=numbers, only=only).follow(offsets, newest)
     return 0
 
 
@@ -92,19 +91,19 @@ def _select(read: Records, words: Sequence[str]) -> tuple[list[str] | None, list
     return keys if words else None, [*numbers.values()]
 
 
-def _line_prefix() -> LinePrefix:
-    """Return the function that makes the head of a line: the time at which it was read, and the job."""
-    now = terminal.here()
+def _line_printer() -> ShowLine:
+    """Return the function that prints a line after its head: the time at which it was read, and the job."""
+    now, paint = terminal.here(), terminal.painter()
 
     @lru_cache(maxsize=HEADS_MOST)
     def head(run: RunRow, second: int) -> str:
         return formatting.log_head(run, second, now).rstrip(" ")
 
-    return lambda run, at: head(run, int(at))
+    return lambda run, line: print_output(line.text, head(run, int(line.at)), paint)
 
 
 def _print_last(
-    read: Records, prefix: LinePrefix, runs: Sequence[RunRow], most: int, only: str, *, follow: bool
+    read: Records, show: ShowLine, runs: Sequence[RunRow], most: int, only: str, *, follow: bool
 ) -> dict[int, int]:
     """Print the last lines of runs by their times, and return by run the offset where they end."""
     sources: list[tuple[RunRow, list[Line]]] = []
@@ -118,9 +117,8 @@ def _print_last(
         newest = sorted([*newest, *(line.at for line in lines)])[-most:]
     sources.sort(key=lambda source: (_start(source[0]), source[0].id))
     merged = interleaved((0.0, row, iter(lines)) for row, lines in sources)
-    paint = terminal.painter()
     for row, line in deque(merged, most):
-        print_output(line.text, prefix(row, line.at), paint)
+        show(row, line)
     return offsets
 
 
@@ -129,7 +127,7 @@ def _end(row: RunRow) -> float:
 
 
 def _print_all(
-    read: Records, prefix: LinePrefix, runs: Sequence[RunRow], only: str, *, follow: bool
+    read: Records, show: ShowLine, runs: Sequence[RunRow], only: str, *, follow: bool
 ) -> dict[int, int]:
     """Print the output that is kept of runs by its times, and return by run the offset where it ends."""
     streams = {row.id: Stream(read, row.id, read.kept(row.id)[0], only) for row in runs}
@@ -137,7 +135,6 @@ def _print_all(
         (_start(row), row, streams[row.id].lines(to_the_end=not (follow and row.state in OPEN)))
         for row in runs
     )
-    paint = terminal.painter()
     for row, line in interleaved(sources):
-        print_output(line.text, prefix(row, line.at), paint)
+        show(row, line)
     return {run: stream.offset for run, stream in streams.items()}
