@@ -1,6 +1,7 @@
 """list --cluster: the jobs that run once in the cluster, with the node of the last run."""
 
 import argparse
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -38,28 +39,20 @@ class SharedJobs(NamedTuple):
 def read(settings: Settings, now: datetime) -> SharedJobs:
     """Read the jobs from the ledger and their claims from the database."""
     loaded = read_jobs(records(settings), now)
-    local = [status for status in loaded if is_shared_job(status.job)]
-    keys = [status.job.key for status in local]
-    open_claims: dict[str, list[ClaimRow]] = {}
-    passed: dict[str, list[PassedRow]] = {}
+    local = {status.job.key: status for status in loaded if is_shared_job(status.job)}
+    open_claims: dict[str, list[ClaimRow]] = defaultdict(list)
+    passed: dict[str, list[PassedRow]] = defaultdict(list)
     with cluster_view(settings) as view:
-        last = {row.job: row for row in view.last_claims(keys)}
+        last = {row.job: row for row in view.last_claims([*local])}
         for row in view.open_runs():
-            open_claims.setdefault(row.job, []).append(row)
-        walls = {key: last[key].wall if key in last else 0 for key in keys}
-        for gap in view.passed_since(walls):
-            passed.setdefault(gap.job, []).append(gap)
+            open_claims[row.job].append(row)
+        for gap in view.passed_since({key: last[key].wall if key in last else 0 for key in local}):
+            passed[gap.job].append(gap)
         recent = view.jobs_since(view.now() - DAY)
         ends = view.last_bytes([row.run for row in last.values() if row.state in BAD_ENDS])
     jobs = [
-        _with_claims(
-            status,
-            last.get(status.job.key),
-            open_claims.get(status.job.key, []),
-            passed.get(status.job.key, []),
-            ends,
-        )
-        for status in local
+        _with_claims(status, last.get(key), open_claims[key], passed[key], ends)
+        for key, status in local.items()
     ]
     known = {status.job.key for status in loaded}
     unknown = [key for key in recent if not {key, key.rpartition("@")[0]} & known]

@@ -9,7 +9,7 @@ from pycrond.cli.daemon_requests import LOCK_POLL_INTERVAL, ask_daemon
 from pycrond.cli.daemon_start import start_daemon
 from pycrond.cli.daemon_stop import stop_daemon
 from pycrond.cli.load_report import print_load_report
-from pycrond.cli.settings_layers import layers, recorded_arguments, recorded_settings, state_directory
+from pycrond.cli.settings_layers import layers, recorded_arguments, recorded_settings
 from pycrond.cli.settings_origin import crontabs_origin
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.host.daemon_arguments import to_arguments
@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Restart in place if the settings are the same; else stop the daemon, if there is one, and start."""
     given = layers(options, daemon="latest daemon")
-    settings, latest = settle(given.values()), recorded_settings(state_directory(options))
+    settings = settle(given.values())
+    latest = recorded_settings(settings.state_dir)
     if to_arguments(settings) == recorded_arguments(settings.state_dir):
         with contextlib.suppress(NotRunningError):
             return _restart_in_place(settings)

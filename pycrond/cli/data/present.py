@@ -23,7 +23,7 @@ Changes = Mapping[int, Mapping[str, Any]]
 KEEPER_TIME = 0.05  # seconds in which a keeper has saved the end of a process
 NO_DAEMON = "no daemon runs"
 RESTARTED = "the machine was restarted while it ran"
-NO_STATUS = f"it ended while {NO_DAEMON.replace('runs', 'ran')}: its exit status is not known"
+NO_STATUS = "it ended while no daemon ran: its exit status is not known"
 
 
 def changes(read: SharedReader, settings: Settings) -> Changes:
