@@ -66,9 +66,7 @@ COMMANDS = {
         Command("crontab", "install, show, edit or remove a user's crontab, as crontab(1) does"),
         Command("audit", "check that every fire time has its verdict in the ledger"),
         Command("cluster", "set up, watch and drain the cluster that shares jobs over PostgreSQL"),
-        Command(
-            "help", "print the manual's entry for a command, option, setting, variable, signal or section"
-        ),
+        Command("help", "print the help of a command, an option of a job or a setting"),
         Command("calendar", "print coming fire times as iCalendar"),
         Command("timeline", "draw a day: what ran when, and what starts together"),
         Command(
