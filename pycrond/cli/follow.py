@@ -3,6 +3,7 @@
 import sys
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 
 from pycrond.cli.data.output_lines import Line, Stream, interleaved
 from pycrond.cli.printing import print_output
@@ -57,26 +58,18 @@ def _print_lines(stream: Stream, *, to_the_end: bool) -> bool:
     return printed
 
 
+@dataclass(slots=True)
 class Follower:
     """Prints the coming output of all jobs, of some jobs or of some runs."""
 
-    def __init__(
-        self,
-        records: Records,
-        show: ShowLine,
-        *,
-        keys: Collection[str] | None,
-        runs: Collection[int],
-        only: str = "",
-    ) -> None:
-        """`only` is a stream."""
-        self._only = only
-        self._records = records
-        self._show = show
-        self._keys = keys
-        self._runs = runs
-        self._has_jobs = keys is None or bool(keys)
-        self._streams: dict[int, tuple[RunRow, Stream]] = {}
+    records: Records
+    show: ShowLine
+    keys: Collection[str] | None
+    """Of the jobs; None: all."""
+    runs: Collection[int]
+    only: str
+    """The stream whose lines are printed; empty: all."""
+    _streams: dict[int, tuple[RunRow, Stream]] = field(default_factory=dict, init=False)
 
     def follow(self, offsets: Mapping[int, int], newest: int) -> None:
         """Print until the runs have ended, or, with jobs, for ever.
@@ -84,33 +77,34 @@ class Follower:
         `offsets`: up to where the output of each run has been printed; runs up to the number `newest` have
         been considered for that.
         """
-        self._records.retry_for = DAEMON_ABSENCE_MOST
-        unfinished = self._records.unfinished() if self._has_jobs else []
-        for run in {run.id: run for run in (*unfinished, *self._records.runs([*self._runs]))}.values():
+        self.records.retry_for = DAEMON_ABSENCE_MOST
+        has_jobs = self.keys is None or bool(self.keys)
+        unfinished = self.records.unfinished() if has_jobs else []
+        for run in {run.id: run for run in (*unfinished, *self.records.runs([*self.runs]))}.values():
             if run.state in OPEN and run.id <= newest and self._is_selected(run):
-                offset = offsets[run.id] if run.id in offsets else self._records.kept(run.id)[1]
+                offset = offsets[run.id] if run.id in offsets else self.records.kept(run.id)[1]
                 self._add(run, offset)
         interval = PollInterval(OUTPUT_POLL_INTERVAL)
-        while self._streams or self._has_jobs:
-            if self._has_jobs:
-                for run in self._records.after(newest):
+        while self._streams or has_jobs:
+            if has_jobs:
+                for run in self.records.after(newest):
                     newest = run.id
                     if self._is_selected(run):
                         self._add(run, offsets.get(run.id, 0))
             printed = self._print()
-            if not self._records.is_running():
+            if not self.records.is_running():
                 raise NotRunningError("pycrond has stopped")
             interval.wait(idle=not printed)
 
     def _is_selected(self, run: RunRow) -> bool:
-        return self._keys is None or run.key in self._keys or run.id in self._runs
+        return self.keys is None or run.key in self.keys or run.id in self.runs
 
     def _add(self, run: RunRow, offset: int) -> None:
-        self._streams[run.id] = run, Stream(self._records, run.id, offset, self._only)
+        self._streams[run.id] = run, Stream(self.records, run.id, offset, self.only)
 
     def _print(self) -> bool:
         """Print what has come, and drop the runs that have ended; False if nothing has come."""
-        states = {run.id: run.state for run in self._records.runs([*self._streams])}
+        states = {run.id: run.state for run in self.records.runs([*self._streams])}
         ended = [run for run in self._streams if states.get(run) not in OPEN]
         printed = False
         streams = (
@@ -118,7 +112,7 @@ class Follower:
             for number, (run, stream) in self._streams.items()
         )
         for run, line in interleaved(streams):
-            self._show(run, line)
+            self.show(run, line)
             printed = True
         sys.stdout.flush()
         for number in ended:

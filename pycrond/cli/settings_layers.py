@@ -191,11 +191,11 @@ def from_toml(document: Mapping[str, object], file: str) -> dict[str, object]:
     return {names[key]: value for key, value in document.items()}
 
 
-def _absolute(layer: Mapping[str, object], base: str | None = None) -> dict[str, object]:
+def _absolute(layer: Mapping[str, object], base: str = "") -> dict[str, object]:
     """Make paths absolute, for the daemon's working directory is `/`."""
 
     def absolute(path: object) -> str:
-        return os.path.abspath(os.path.join(base, str(path)) if base else str(path))
+        return os.path.abspath(os.path.join(base, str(path)))
 
     resolved = dict(layer)
     for name, value in layer.items():

@@ -51,11 +51,11 @@ def run(options: argparse.Namespace) -> int:
     presence, jobs, gone = _read_jobs(settings)
     changes = unloaded_changes(settings) if answer else ()
     if options.json:
-        facts = {**answer, "running": True, "running_jobs": answer["running"]} if answer else {}
+        facts: dict[str, object] = {"running": False, "running_jobs": presence.jobs_left}
         if answer:
+            facts = {**answer, "running": True, "running_jobs": answer["running"]}
             facts["not_loaded"] = [change.document() for change in changes]
-        stopped = {"running": False, "running_jobs": presence.jobs_left}
-        print_json((facts or stopped) | (_troubles_json(jobs, gone) if jobs or gone else {}))
+        print_json(facts | (_troubles_json(jobs, gone) if jobs or gone else {}))
         return 0 if answer else NotRunningError.status
     for line in [*(_lines(answer) if answer else ()), *_trouble_lines(jobs, gone), *map(str, changes)]:
         print_line(line)
