@@ -103,18 +103,12 @@ class CommandLineParser(argparse.ArgumentParser):
         for setting in SETTINGS.values():
             if setting.name in command.own_flags or not (command.every_setting or setting.locates_daemon):
                 continue
+            kind: dict[str, Any] = {"metavar": setting.metavar}
             if isinstance(setting.default, bool):
-                action = group.add_argument(
-                    setting.flag, action=argparse.BooleanOptionalAction, default=None, help=setting.help
-                )
-            else:
-                action = group.add_argument(
-                    setting.flag,
-                    action="append" if isinstance(setting.default, tuple) else "store",
-                    metavar=setting.metavar,
-                    help=setting.help,
-                )
-            self._settings.append(action)
+                kind = {"action": argparse.BooleanOptionalAction, "default": None}
+            elif isinstance(setting.default, tuple):
+                kind["action"] = "append"
+            self._settings.append(group.add_argument(setting.flag, help=setting.help, **kind))
 
     def check_options(self, words: Iterable[str]) -> None:
         """End with an error at a long option that the command does not have."""

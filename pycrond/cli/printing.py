@@ -101,14 +101,17 @@ def print_with_carets(problems: Sequence[Problem], data: bytes) -> None:
     """Print problems of a text on standard error, each with its line and a caret at its column."""
     lines = data.decode("utf-8", "surrogateescape").split("\n")
     for problem in problems:
-        print_error(str(problem))
-        if problem.line and problem.column and problem.line <= len(lines):
-            for line in caret(lines[problem.line - 1], problem.column - 1):
-                print_error(line)
+        for line in (str(problem), *caret(problem, lines)):
+            print_error(line)
 
 
-def caret(line: str, offset: int) -> tuple[str, str]:
-    """Return the line, or the excerpt around the offset, and a caret below it."""
+def caret(problem: Problem, lines: Sequence[str]) -> Sequence[str]:
+    """Return a problem's line, or the excerpt around its column, and a caret below it; of a problem without a
+    column nothing.
+    """
+    if not (problem.line and problem.column and problem.line <= len(lines)):
+        return ()
+    line, offset = lines[problem.line - 1], problem.column - 1
     begin = max(0, offset - EXCERPT_LENGTH // 2) if len(line) > EXCERPT_LENGTH else 0
     before, after = printable(line[begin:offset]), printable(line[offset : begin + EXCERPT_LENGTH])
     return f"    {before}{after}", f"    {' ' * len(before)}^"

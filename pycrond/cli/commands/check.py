@@ -173,10 +173,8 @@ def _print(results: list[CheckedCrontab], changes: list[FileChange], *, verbose:
         for problem in crontab.problems:
             errors += problem.severity == "error"
             warnings += problem.severity == "warning"
-            print_line(f"{problem} [{problem.code}]")
-            if problem.line and problem.column and problem.line <= len(crontab.lines):
-                for line in caret(crontab.lines[problem.line - 1], problem.column - 1):
-                    print_line(line)
+            for line in (f"{problem} [{problem.code}]", *caret(problem, crontab.lines)):
+                print_line(line)
         if verbose:
             print_line(f"{crontab.parsed.file}: {len(crontab.parsed.entries)} valid entries")
     for change in changes:

@@ -24,6 +24,14 @@ PACKAGED_PROGRAM = "/usr/bin/pycrond"
 UNIT = "pycrond.service"
 OTHER_CRONS = ("cron", "crond", "cronie")
 """The names of their services."""
+PLACES = {
+    "man/": "man/",
+    "examples/": "doc/pycrond/examples/",
+    "completions/bash": "bash-completion/completions/pycrond",
+    "completions/zsh": "zsh/site-functions/_pycrond",
+    "completions/fish": "fish/vendor_completions.d/pycrond.fish",
+}
+"""Where data files whose names begin like this are put below the directory `share`."""
 FIRST_USER = 1000  # the least uid of a person, by the defaults of adduser and useradd
 
 
@@ -123,19 +131,11 @@ def _files(directories: dict[str, str], kind: str) -> dict[str, bytes]:
     if kind == "system":
         _check_program(program)
         files = _commands(program)
-    completions = {
-        "completions/bash": "bash-completion/completions/pycrond",
-        "completions/zsh": "zsh/site-functions/_pycrond",
-        "completions/fish": "fish/vendor_completions.d/pycrond.fish",
-    }
     for name, content in data_files.files().items():
-        if name.startswith("man/"):
-            files[os.path.join(share, name)] = content
-        elif name in completions:
-            files[os.path.join(share, completions[name])] = content
-        elif name.startswith("examples/"):
-            files[os.path.join(share, "doc/pycrond", name)] = content
-        elif name == f"systemd/{kind}/{UNIT}":
+        for begin, place in PLACES.items():
+            if name.startswith(begin):
+                files[os.path.join(share, place + name.removeprefix(begin))] = content
+        if name == f"systemd/{kind}/{UNIT}":
             files[os.path.join(directories["units"], UNIT)] = _unit(content.decode(), program).encode()
     return files
 
