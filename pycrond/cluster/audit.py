@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from pycrond.cluster.view_rows import ClaimRow, NodeRow
+from pycrond.cluster.reader_rows import ClaimRow, NodeRow
 from pycrond.jobs.options import Options
 from pycrond.ledger.audit import Expected, Unaccounted
 from pycrond.ledger.codec import decode_options

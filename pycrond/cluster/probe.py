@@ -4,9 +4,9 @@ import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from pycrond.cluster.view import View
-from pycrond.cluster.view_connection import begin_reading, connect
-from pycrond.cluster.view_rows import ClusterRow, NodeRow, ServerRow
+from pycrond.cluster.reader import ClusterReader
+from pycrond.cluster.reader_connection import begin_reading, connect
+from pycrond.cluster.reader_rows import ClusterRow, NodeRow, ServerRow
 from pycrond.errors import PycrondError
 
 STATEMENT_POOLING = "statement pooling"
@@ -36,13 +36,13 @@ def probe(conninfo: str) -> Probe:
         from pycrond.cluster import schema  # noqa: PLC0415 -- it imports psycopg
 
         begin_reading(connection)
-        view = View(connection)
+        reader = ClusterReader(connection)
         offset_ms = _offset_ms(connection)
         ((role, database, exists, usage, lacking),) = connection.execute(schema.CHECK).fetchone()
-        server = view.server()
+        server = reader.server()
         lacking = lacking if usage or not exists else ["USAGE on schema pycrond"]
         can_read = exists and not any("SELECT" in right or "USAGE" in right for right in lacking)
-        cluster, nodes = (view.cluster(), view.nodes()) if can_read else (None, [])
+        cluster, nodes = (reader.meta(), reader.nodes()) if can_read else (None, [])
         info = connection.info
         transport = "TLS" if connection.pgconn.ssl_in_use else _transport(info.host)
     return Probe(transport, role, database, server, lacking, offset_ms, cluster, nodes)

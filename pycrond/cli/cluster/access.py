@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 
-from pycrond.cluster.view import View, open_view
+from pycrond.cluster.reader import ClusterReader, open_reader
 from pycrond.errors import PycrondError
 from pycrond.settings import Settings
 
@@ -19,6 +19,6 @@ def conninfo_of(settings: Settings) -> str:
     return settings.cluster
 
 
-def cluster_view(settings: Settings, seconds: float | None = None) -> AbstractContextManager[View]:
+def cluster_reader(settings: Settings, seconds: float | None = None) -> AbstractContextManager[ClusterReader]:
     """Open the database for reading, for at most so many seconds; raises PycrondError."""
-    return open_view(conninfo_of(settings), seconds)
+    return open_reader(conninfo_of(settings), seconds)

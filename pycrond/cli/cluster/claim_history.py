@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from pycrond.cli import selectors
-from pycrond.cli.cluster.access import cluster_view
+from pycrond.cli.cluster.access import cluster_reader
 from pycrond.cli.cluster.claim_rows import as_run, claim_document
 from pycrond.cli.cluster.job_words import find_jobs
 from pycrond.cli.printing import print_json, print_line
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 def run(settings: Settings, options: argparse.Namespace, limit: int) -> int:
     """Print the newest claims, with a negative limit all: a row for each, as each has its node."""
     since, until = selectors.period(options)
-    with cluster_view(settings) as view:
-        claims = view.claims(
+    with cluster_reader(settings) as cluster:
+        claims = cluster.claims(
             limit,
-            jobs=find_jobs(settings, view, options.job),
+            jobs=find_jobs(settings, cluster, options.job),
             states=[*options.state] or None,
             since=since,
             until=until,

@@ -4,7 +4,7 @@ from sys import intern
 
 from pycrond.cli.documents.lists import RunDocument
 from pycrond.cli.render.run_table import run_document
-from pycrond.cluster.view_rows import BarRow, ClaimRow, PassedRow
+from pycrond.cluster.reader_rows import BarRow, ClaimRow, PassedRow
 from pycrond.jobs.run import OPEN, State
 from pycrond.ledger.codec import decode_options
 from pycrond.ledger.rows import JobRow, RunRow, SpanRow

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from pycrond import clock
-from pycrond.cli.cluster.access import cluster_view
+from pycrond.cli.cluster.access import cluster_reader
 from pycrond.cluster import audit
 from pycrond.cluster.audit import ClusterAudit, Database, LedgerStarts
-from pycrond.cluster.view import View
+from pycrond.cluster.reader import ClusterReader
 from pycrond.host import machine
 from pycrond.ledger.audit import expected_fires
 from pycrond.ledger.codec import decode_options
@@ -26,18 +26,18 @@ def read_and_compare(
     """Return the result, and the time after which fires were compared: older rows may be deleted."""
     names = {settings.ledger_path: settings.node_name, **{path: path for path in copies}}
     ledgers = {path: LedgerStarts(name, ledger_uuid(path), ()) for path, name in names.items()}
-    with cluster_view(settings, READING_TIME) as view:
-        now, first = view.now(), view.first_fire()
-        kept = clock.at(now - view.cluster().keep)
+    with cluster_reader(settings, READING_TIME) as cluster:
+        now, first = cluster.now(), cluster.first_fire()
+        kept = clock.at(now - cluster.meta().keep)
         begin = until - WITHOUT_ROWS if first is None else clock.at(first - 60)
         since = max(since, kept, begin)
-        database = Database((), view.nodes(), now)
-        parts = _parts(view, reader, database, ledgers, (since, until))
+        database = Database((), cluster.nodes(), now)
+        parts = _parts(cluster, reader, database, ledgers, (since, until))
         return audit.together(parts, database.nodes), since
 
 
 def _parts(
-    view: View,
+    cluster: ClusterReader,
     reader: Reader,
     database: Database,
     ledgers: Mapping[str, LedgerStarts],
@@ -54,6 +54,8 @@ def _parts(
         chosen = {*jobs}
         rows = [row for row in versions if row.key in chosen]
         expected = expected_fires(rows, reader.steps(), since=since, until=until, zone=machine.load_zone)
-        claims = [row for row in view.claims_of(jobs, span[0], span[1] + 60) if span[0] < row.fire <= span[1]]
+        claims = [
+            row for row in cluster.claims_of(jobs, span[0], span[1] + 60) if span[0] < row.fire <= span[1]
+        ]
         starts = [ledger._replace(runs=started_runs(path, jobs, *span)) for path, ledger in ledgers.items()]
         yield audit.audit(rows, expected, database._replace(claims=claims), starts, span)

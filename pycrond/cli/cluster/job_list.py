@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from pycrond import clock
-from pycrond.cli.cluster.access import cluster_view
+from pycrond.cli.cluster.access import cluster_reader
 from pycrond.cli.cluster.claim_rows import as_passed, as_run, claim_document, is_shared_job
 from pycrond.cli.data.access import records
 from pycrond.cli.data.job_status import NO_STANDING, JobStatus, read_jobs
@@ -15,7 +15,7 @@ from pycrond.cli.documents.lists import JobDocument, ListDocument
 from pycrond.cli.render import formatting, job_table, table, terminal
 from pycrond.cli.render.formatting import Cell
 from pycrond.cli.render.table import StyledLine, TableColumn
-from pycrond.cluster.view_rows import ClaimRow, PassedRow
+from pycrond.cluster.reader_rows import ClaimRow, PassedRow
 from pycrond.jobs.run import BAD_ENDS, State
 from pycrond.settings import Settings
 from pycrond.text import counted
@@ -42,14 +42,14 @@ def read(settings: Settings, now: datetime) -> SharedJobs:
     local = {status.job.key: status for status in loaded if is_shared_job(status.job)}
     open_claims: dict[str, list[ClaimRow]] = defaultdict(list)
     passed: dict[str, list[PassedRow]] = defaultdict(list)
-    with cluster_view(settings) as view:
-        last = {row.job: row for row in view.last_claims([*local])}
-        for row in view.open_runs():
+    with cluster_reader(settings) as cluster:
+        last = {row.job: row for row in cluster.last_claims([*local])}
+        for row in cluster.open_runs():
             open_claims[row.job].append(row)
-        for gap in view.passed_since({key: last[key].wall if key in last else 0 for key in local}):
+        for gap in cluster.passed_since({key: last[key].wall if key in last else 0 for key in local}):
             passed[gap.job].append(gap)
-        recent = view.jobs_since(view.now() - DAY)
-        ends = view.last_bytes([row.run for row in last.values() if row.state in BAD_ENDS])
+        recent = cluster.jobs_since(cluster.now() - DAY)
+        ends = cluster.last_bytes([row.run for row in last.values() if row.state in BAD_ENDS])
     jobs = [
         _with_claims(status, last.get(key), open_claims[key], passed[key], ends)
         for key, status in local.items()

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from pycrond.cli import selectors
 from pycrond.cli.data.access import records
-from pycrond.cluster.view import View
-from pycrond.cluster.view_rows import ClaimRow
+from pycrond.cluster.reader import ClusterReader
+from pycrond.cluster.reader_rows import ClaimRow
 from pycrond.errors import PycrondError
 from pycrond.settings import Settings
 
@@ -15,14 +15,14 @@ _LABELLED = re.compile(r"([0-9]{1,9})@(.+)")
 _UUID = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{1,4}){0,3}(?:-?[0-9a-f]{1,12})?", re.IGNORECASE)
 
 
-def find_jobs(settings: Settings, view: View, word: str | None) -> list[str] | None:
+def find_jobs(settings: Settings, cluster: ClusterReader, word: str | None) -> list[str] | None:
     """Return the keys that a word means: of jobs of this machine or, where it has none, of the cluster's."""
     if word is None:
         return None
     try:
         return selectors.find_jobs(records(settings), word)
     except PycrondError as error:
-        matching = [key for key in view.jobs_since(view.now() - SEARCHED) if _is_called(key, word)]
+        matching = [key for key in cluster.jobs_since(cluster.now() - SEARCHED) if _is_called(key, word)]
         if not matching:
             raise PycrondError(f"no job is called '{word}', here or in the cluster") from error
         return matching
@@ -35,19 +35,19 @@ def _is_called(key: str, word: str) -> bool:
     return any(fnmatchcase(name, word) if selectors.is_pattern(word) else name == word for name in names)
 
 
-def find_run(view: View, word: str) -> ClaimRow | None:
+def find_run(cluster: ClusterReader, word: str) -> ClaimRow | None:
     """Return the run that a word names, as `12@web1`, by its UUID or its number; None where it names none.
 
     Raises PycrondError where it can only be a run and there is none, or more than one.
     """
     labelled = _LABELLED.fullmatch(word)
     if labelled:
-        return _one(word, view.claims(2, number=int(labelled[1]), node=labelled[2]))
+        return _one(word, cluster.claims(2, number=int(labelled[1]), node=labelled[2]))
     rows = list[ClaimRow]()
     if word.isdecimal() and len(word) <= 9:
-        rows = view.claims(10, number=int(word))
+        rows = cluster.claims(10, number=int(word))
     if not rows and _UUID.fullmatch(word):
-        rows = view.claims(2, run=f"{word.lower()}%")
+        rows = cluster.claims(2, run=f"{word.lower()}%")
     return _one(word, rows) if rows else None  # a job may be called like that
 
 

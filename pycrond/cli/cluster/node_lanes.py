@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from pycrond.cli.cluster.access import cluster_view
+from pycrond.cli.cluster.access import cluster_reader
 from pycrond.cli.cluster.claim_rows import as_passed, as_span
-from pycrond.cluster.view_rows import BarRow, PassedRow
+from pycrond.cluster.reader_rows import BarRow, PassedRow
 from pycrond.ledger.rows import JobRow, RunRow, SpanRow
 from pycrond.settings import Settings
 
@@ -33,9 +33,9 @@ def read_bars(
     settings: Settings, start: float, until: float, is_selected: Callable[[str], bool]
 ) -> Iterator[BarRow]:
     """Yield the claims of selected jobs whose bars lie in a window."""
-    with cluster_view(settings, READING_TIME) as view:
-        jobs = [job for job in view.jobs_since(start - MARGIN) if is_selected(job)]
-        yield from view.bars(jobs, start - MARGIN, until, start)
+    with cluster_reader(settings, READING_TIME) as cluster:
+        jobs = [job for job in cluster.jobs_since(start - MARGIN) if is_selected(job)]
+        yield from cluster.bars(jobs, start - MARGIN, until, start)
 
 
 def lane_key(job: str, node: str) -> str:

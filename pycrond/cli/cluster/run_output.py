@@ -4,13 +4,13 @@ import argparse
 from collections.abc import Iterable, Iterator, Sequence
 
 from pycrond.cli import selectors
-from pycrond.cli.cluster.access import cluster_view
+from pycrond.cli.cluster.access import cluster_reader
 from pycrond.cli.cluster.claim_rows import as_run
 from pycrond.cli.cluster.job_words import find_jobs, find_run
 from pycrond.cli.printing import print_error, print_output
 from pycrond.cli.render import formatting, terminal
-from pycrond.cluster.view import View
-from pycrond.cluster.view_rows import ClaimRow
+from pycrond.cluster.reader import ClusterReader
+from pycrond.cluster.reader_rows import ClaimRow
 from pycrond.errors import PycrondError
 from pycrond.settings import Settings
 
@@ -26,9 +26,9 @@ def run(settings: Settings, options: argparse.Namespace, most: int | None) -> in
     if options.follow or options.stream:
         raise PycrondError("--cluster excludes --follow and --stream: use them on the run's node")
     since, until = selectors.period(options)
-    with cluster_view(settings) as view:
-        claims = [*_selected(settings, view, options.selected, since, until)]
-        outputs = view.outputs([claim.run for claim in claims])
+    with cluster_reader(settings) as cluster:
+        claims = [*_selected(settings, cluster, options.selected, since, until)]
+        outputs = cluster.outputs([claim.run for claim in claims])
     claims.sort(key=lambda claim: claim.started or claim.fire)
     lines = [*_lines(claims, outputs)]
     paint = terminal.painter()
@@ -41,17 +41,17 @@ def run(settings: Settings, options: argparse.Namespace, most: int | None) -> in
 
 
 def _selected(
-    settings: Settings, view: View, words: Sequence[str], since: float | None, until: float | None
+    settings: Settings, cluster: ClusterReader, words: Sequence[str], since: float | None, until: float | None
 ) -> Iterator[ClaimRow]:
     for word in words:
-        claim = find_run(view, word)
+        claim = find_run(cluster, word)
         if claim is not None:
             yield claim
             continue
-        keys = find_jobs(settings, view, word)
+        keys = find_jobs(settings, cluster, word)
         started = [
             row
-            for row in view.claims(RUNS_MOST, jobs=keys, since=since, until=until)
+            for row in cluster.claims(RUNS_MOST, jobs=keys, since=since, until=until)
             if row.started is not None
         ]
         if not started:

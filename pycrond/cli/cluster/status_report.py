@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from pycrond.cluster.membership import MAX_DISAGREEMENT
-from pycrond.cluster.view import View
-from pycrond.cluster.view_connection import known_version
-from pycrond.cluster.view_rows import (
+from pycrond.cluster.reader import ClusterReader
+from pycrond.cluster.reader_connection import known_version
+from pycrond.cluster.reader_rows import (
     ClusterRow,
     NodeRow,
     OpenRow,
@@ -52,10 +52,15 @@ class StatusFacts(NamedTuple):
         return frozenset(name for names in groups[1:] for name in names)
 
 
-def read(view: View) -> StatusFacts:
+def read(cluster: ClusterReader) -> StatusFacts:
     """Read all facts."""
     return StatusFacts(
-        view.cluster(), view.server(), view.nodes(), view.activity(), view.open_claims(), view.troubles()
+        cluster.meta(),
+        cluster.server(),
+        cluster.nodes(),
+        cluster.activity(),
+        cluster.open_claims(),
+        cluster.troubles(),
     )
 
 

@@ -8,7 +8,7 @@ from pycrond.cli.render import table
 from pycrond.cli.render.formatting import Cell, moment
 from pycrond.cli.render.table import StyledLine, TableColumn
 from pycrond.cli.render.terminal import here
-from pycrond.cluster.view_rows import NodeRow
+from pycrond.cluster.reader_rows import NodeRow
 from pycrond.text import counted, duration, rfc3339
 
 KINDS = {"alive": "good", "draining": "busy", "silent": "busy", "dead": "bad"}

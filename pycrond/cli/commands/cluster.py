@@ -6,12 +6,12 @@ from zoneinfo import available_timezones
 
 from pycrond.cli.arguments import add_json, positive_count
 from pycrond.cli.cluster import status_report, status_table
-from pycrond.cli.cluster.access import cluster_view, conninfo_of
+from pycrond.cli.cluster.access import cluster_reader, conninfo_of
 from pycrond.cli.documents.cluster import ClusterDocument
 from pycrond.cli.printing import print_json, print_line
 from pycrond.cli.render import terminal
 from pycrond.cli.settings_layers import layers, load_settings
-from pycrond.cluster import view_connection
+from pycrond.cluster import reader_connection
 from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.setting_values import settle
@@ -61,8 +61,8 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _status(settings: Settings, *, as_json: bool) -> int:
-    with cluster_view(settings) as database:
-        facts = status_report.read(database)
+    with cluster_reader(settings) as reader:
+        facts = status_report.read(reader)
     if as_json:
         print_json(status_table.document(facts))
     else:
@@ -77,9 +77,9 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> int:
     here = machine.local_zone().name
     new_zone = here if here in available_timezones() else "UTC"  # a rule in a file has no name
     asked = (options.name, options.zone, keep)
-    old = view_connection.migrate(conninfo_of(settings), *asked, new_zone)
-    with cluster_view(settings) as database:
-        cluster = database.cluster()
+    old = reader_connection.migrate(conninfo_of(settings), *asked, new_zone)
+    with cluster_reader(settings) as reader:
+        cluster = reader.meta()
     done = f"have version {old.after}" if old.before == old.after else f"created, version {old.after}"
     if 0 < old.before < old.after:
         done = f"converted from version {old.before} to {old.after}"
@@ -92,10 +92,10 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> int:
 
 
 def _drain(settings: Settings, node: str, *, drains: bool) -> int:
-    if view_connection.set_draining(conninfo_of(settings), node, drains=drains):
+    if reader_connection.set_draining(conninfo_of(settings), node, drains=drains):
         print_line(f"{node} {'claims nothing more; what it has claimed runs' if drains else 'claims again'}")
         return 0
-    with cluster_view(settings) as database:
-        names = [row.name for row in database.nodes()]
+    with cluster_reader(settings) as reader:
+        names = [row.name for row in reader.nodes()]
     known = f"known: {', '.join(names)}" if names else "no node has joined yet"
     raise PycrondError(f"there is no node '{node}' in the cluster ({known})")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from pycrond.cluster.probe import Probe, probe
-from pycrond.cluster.view_connection import known_version
+from pycrond.cluster.reader_connection import known_version
 from pycrond.errors import PycrondError
 from pycrond.ledger.copies import ledger_uuid
 from pycrond.settings import Settings

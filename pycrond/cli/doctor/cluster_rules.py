@@ -9,8 +9,8 @@ from pycrond.cli.doctor.cluster_probe import ClusterFacts
 from pycrond.cli.doctor.facts import Finding, Level
 from pycrond.cluster.membership import MAX_DISAGREEMENT
 from pycrond.cluster.probe import STATEMENT_POOLING, Probe
-from pycrond.cluster.view_connection import INSTALL
-from pycrond.cluster.view_rows import differing_digests
+from pycrond.cluster.reader_connection import INSTALL
+from pycrond.cluster.reader_rows import differing_digests
 from pycrond.errors import PycrondError
 from pycrond.schedule.timezone import Zone
 from pycrond.text import duration

@@ -3,7 +3,7 @@
 from typing import Annotated, TypedDict
 
 from pycrond.cli.documents.lists import Seconds, Time
-from pycrond.cluster.view_rows import NodeState, Standby, TroubleKind
+from pycrond.cluster.reader_rows import NodeState, Standby, TroubleKind
 
 
 class NodeDocument(TypedDict):

@@ -11,7 +11,7 @@ import pytest
 from pycrond.cli.doctor.cluster_probe import ClusterFacts
 from pycrond.cli.doctor.cluster_rules import diagnose_cluster
 from pycrond.cluster.probe import Probe
-from pycrond.cluster.view_rows import ClusterRow, NodeRow, ServerRow
+from pycrond.cluster.reader_rows import ClusterRow, NodeRow, ServerRow
 from tests.cli.cluster.conftest import Machine
 from tests.support.postgres import Postgres
 

@@ -1,7 +1,7 @@
 """The lanes of jobs and nodes. Pure."""
 
 from pycrond.cli.cluster.node_lanes import node_lanes
-from pycrond.cluster.view_rows import BarRow
+from pycrond.cluster.reader_rows import BarRow
 
 
 def test_bars_of_nodes_and_of_fires_that_did_not_start() -> None:

@@ -1,14 +1,14 @@
-"""The database as people are shown it: one connection, one read-only transaction, short timeouts.
+"""The cluster's database for commands: one connection, one read-only transaction, short timeouts.
 
-Only commands use it. The daemon asks through its agent.
+The daemon does not use it: it asks through its agent.
 """
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
-from pycrond.cluster.view_connection import MIGRATE, begin_reading, connect
-from pycrond.cluster.view_rows import (
+from pycrond.cluster.reader_connection import MIGRATE, begin_reading, connect
+from pycrond.cluster.reader_rows import (
     BarRow,
     ClaimRow,
     ClusterRow,
@@ -21,7 +21,7 @@ from pycrond.cluster.view_rows import (
 from pycrond.errors import PycrondError
 
 DAY = 1440  # minutes
-AT_ONCE = 200_000  # minutes of jobs, each of which may have a row: those that one statement reads
+AT_ONCE = 200_000  # rows that one statement may read, if each job has one in each minute
 FETCHED = 5_000  # rows that become objects at once
 ZONES = 15 * 60  # minutes by which a wall clock may differ from UTC, and a bit more
 
@@ -120,15 +120,15 @@ Row = TypeVar("Row")
 
 
 @contextlib.contextmanager
-def open_view(conninfo: str, seconds: float | None = None) -> Iterator["View"]:
-    """Return the view of one moment of the database for at most so many seconds; raises PycrondError."""
+def open_reader(conninfo: str, seconds: float | None = None) -> Iterator["ClusterReader"]:
+    """Open the database for reading, for at most so many seconds; raises PycrondError."""
     with connect(conninfo, seconds) as connection:
         begin_reading(connection)
-        yield View(connection)
+        yield ClusterReader(connection)
 
 
-class View:
-    """Queries of the database as it was when the view was opened."""
+class ClusterReader:
+    """Queries of the cluster's database, all of one moment."""
 
     def __init__(self, connection: Any) -> None:
         self._connection = connection
@@ -136,7 +136,7 @@ class View:
     def _rows(self, row: Callable[..., Row], statement: str, **values: object) -> list[Row]:
         return [row(*columns) for columns in self._connection.execute(statement, values)]
 
-    def cluster(self) -> ClusterRow:
+    def meta(self) -> ClusterRow:
         """Return the cluster's row."""
         rows = self._rows(ClusterRow, CLUSTER)
         if not rows:
@@ -220,8 +220,8 @@ class View:
         for place in range(0, len(jobs), size):
             portion = [*jobs[place : place + size]]
             cursor = self._connection.execute(statement, {**values, "jobs": portion}, binary=True)
-            while found := cursor.fetchmany(FETCHED):
-                yield from map(row, found)
+            while rows := cursor.fetchmany(FETCHED):
+                yield from map(row, rows)
 
     def first_fire(self) -> float | None:
         """Return the fire time of about the oldest row; None where there is no row."""

@@ -1,8 +1,8 @@
-"""The view of the database: it reads what is asked for, gives up a frozen server, and knows the standbys."""
+"""The reader of the database: it reads what is asked for, gives up a frozen server, and knows the standbys."""
 
 import pytest
 
-from pycrond.cluster import view, view_connection
+from pycrond.cluster import reader, reader_connection
 from pycrond.errors import PycrondError
 from tests.conftest import wait_until
 from tests.support.postgres import Postgres, execute, primary, standby
@@ -13,21 +13,21 @@ pytestmark = pytest.mark.process
 def test_a_frozen_server_is_given_up(
     postgres: Postgres, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(view_connection, "TOTAL_TIMEOUT", 1.0)
+    monkeypatch.setattr(reader_connection, "TOTAL_TIMEOUT", 1.0)
     with (
         pytest.raises(PycrondError, match=r"^the database has not answered within 1 s$"),
-        view.open_view(database) as opened,
+        reader.open_reader(database) as cluster,
     ):
         postgres.freeze()
         try:
-            opened.nodes()
+            cluster.nodes()
         finally:
             postgres.thaw()
 
 
 def standby_of(conninfo: str) -> str:
-    with view.open_view(conninfo) as opened:
-        return opened.server().standby
+    with reader.open_reader(conninfo) as cluster:
+        return cluster.server().standby
 
 
 def test_the_standbys_of_a_server(postgres: Postgres, database: str) -> None:
@@ -54,27 +54,27 @@ def add(conninfo: str, job: str, minute: int, took: float | None = 5.0, *, ahead
     execute(conninfo, ROW, job, minute + ahead, state, took, minute)
 
 
-@pytest.mark.parametrize("at_once", [1, view.AT_ONCE])
+@pytest.mark.parametrize("at_once", [1, reader.AT_ONCE])
 def test_the_claims_of_some_jobs(database: str, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
-    monkeypatch.setattr(view, "AT_ONCE", at_once)
-    monkeypatch.setattr(view, "FETCHED", 2)
+    monkeypatch.setattr(reader, "AT_ONCE", at_once)
+    monkeypatch.setattr(reader, "FETCHED", 2)
     for job in ("me/a", "me/b", "me/c"):
         for minute in (10_000, 10_001, 10_002, 10_003):
             add(database, job, minute, ahead=120)
-    with view.open_view(database) as opened:
-        rows = [*opened.claims_of(["me/a", "me/c"], 10_001 * 60, 10_003 * 60)]
+    with reader.open_reader(database) as cluster:
+        rows = [*cluster.claims_of(["me/a", "me/c"], 10_001 * 60, 10_003 * 60)]
         assert [(row.job, row.fire / 60, row.wall) for row in rows] == [
             (job, minute, minute + 120) for job in ("me/a", "me/c") for minute in (10_002, 10_001)
         ]
-        assert [*opened.claims_of([], 0, 20_000 * 60)] == []
+        assert [*cluster.claims_of([], 0, 20_000 * 60)] == []
 
 
 def test_the_bars_that_reach_a_time(database: str) -> None:
     reached = 10_003 * 60.0
     for minute, took in ((10_000, 60), (10_001, 120), (10_002, None), (10_003, 1)):
         add(database, "me/a", minute, took)
-    with view.open_view(database) as opened:
-        bars = [*opened.bars(["me/a"], 10_000 * 60, 10_004 * 60, reached)]
+    with reader.open_reader(database) as cluster:
+        bars = [*cluster.bars(["me/a"], 10_000 * 60, 10_004 * 60, reached)]
     expected = [(10_003, reached + 1), (10_002, None), (10_001, reached)]
     assert [(bar.fire / 60, bar.ended) for bar in bars] == expected
     assert bars[-1] == ("me/a", 10_001 * 60, "web1", "succeeded", 10_001 * 60, reached, 0)
@@ -83,7 +83,7 @@ def test_the_bars_that_reach_a_time(database: str) -> None:
 def test_the_jobs_that_have_had_a_fire(database: str) -> None:
     for job, minute in (("me/old", 10_000), ("me/new", 20_000), ("me/both", 10_000), ("me/both", 20_000)):
         add(database, job, minute)
-    with view.open_view(database) as opened:
-        assert opened.jobs_since(0) == ["me/both", "me/new", "me/old"]
-        assert opened.jobs_since(20_000 * 60) == ["me/both", "me/new"]
-        assert opened.jobs_since(40_000 * 60) == []
+    with reader.open_reader(database) as cluster:
+        assert cluster.jobs_since(0) == ["me/both", "me/new", "me/old"]
+        assert cluster.jobs_since(20_000 * 60) == ["me/both", "me/new"]
+        assert cluster.jobs_since(40_000 * 60) == []
