@@ -16,7 +16,6 @@ from pycrond.daemon.queries import Queries
 from pycrond.daemon.subsystems import Subsystems
 from pycrond.errors import PycrondError
 from pycrond.jobs.run import Cause, Reason
-from pycrond.ledger.archive import Archive
 from pycrond.sources.load_result import LoadResult
 
 MAX_FILES = 1000  # that `status` names
@@ -138,7 +137,7 @@ class Commands:
 
     def _retention(self) -> dict[str, Any]:
         """Return the size of the ledger in bytes, and what limits it, runs and output; 0 is no limit."""
-        settings, size = self._subsystems.settings, Archive(self._subsystems.ledger.file).size()
+        settings, size = self._subsystems.settings, self._subsystems.ledger.archive.size()
         return {
             "ledger_bytes": size.total,
             "ledger_free_bytes": size.free,

@@ -19,7 +19,6 @@ from pycrond.host.timerfd import WallClockTimer
 from pycrond.jobs.run import Cause, Reason
 from pycrond.keeper.client import KeeperClient
 from pycrond.keeper.readiness import Readiness
-from pycrond.ledger.archive import Archive
 from pycrond.scheduler.agenda import MINUTE
 from pycrond.settings import Settings
 from pycrond.text import counted, duration
@@ -58,7 +57,7 @@ class Daemon:
             self.subsystems.runs, self.subsystems.scheduler, self.subsystems.alarms
         )
         self._retention = Retention(
-            Archive(self.subsystems.ledger.file),
+            self.subsystems.ledger.archive,
             self.subsystems.scheduler.pauses,
             self.subsystems.output.delivery.kept,
             settings,

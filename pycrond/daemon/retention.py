@@ -2,8 +2,7 @@
 are gone and never ran are forgotten.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from pycrond import clock
@@ -11,7 +10,7 @@ from pycrond.daemon.ledger_limit import LedgerLimit
 from pycrond.ledger.archive import DAY_LENGTH, Archive
 from pycrond.ledger.codec import decode_options
 from pycrond.ledger.pauses import Pauses
-from pycrond.ledger.rows import FoldedRow, OldRow
+from pycrond.ledger.rows import OldRow
 from pycrond.output.job_output import smaller
 from pycrond.output.kept import KeptOutput
 from pycrond.settings import Settings
@@ -76,7 +75,7 @@ class Retention:
     def _fold(self, key: str, rows: Sequence[OldRow]) -> None:
         """Fold runs of a job, and delete their output."""
         if rows:
-            self._archive.fold(key, _by_day(rows), [row.id for row in rows])
+            self._archive.fold(key, rows)
         for row in rows:
             if row.bytes:
                 self._kept.remove(row.id, key.partition("/")[0], row.bytes)
@@ -84,28 +83,3 @@ class Retention:
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do in this minute; None if it has not."""
         return self._limit.retry_in(elapsed)
-
-
-def _by_day(old: Iterable[OldRow]) -> list[FoldedRow]:
-    """A row for each day (UTC) and state; first attempts at fires apart from all other runs."""
-    groups: dict[tuple[object, ...], list[OldRow]] = defaultdict(list)
-    for row in old:
-        day = clock.at(row.fire).date()
-        groups[day, row.state, row.wall is None, row.attempt > 1].append(row)
-    return [_folded(rows) for rows in groups.values()]
-
-
-def _folded(rows: list[OldRow]) -> FoldedRow:
-    first = min(rows, key=lambda row: (row.fire, row.id))
-    last = max(row.fire for row in rows)
-    return FoldedRow(
-        min(row.id for row in rows),
-        first.fire,
-        first.wall,
-        first.fold,
-        first.era,
-        first.attempt,
-        first.state,
-        last,
-        len(rows),
-    )

@@ -2,13 +2,13 @@
 
 import sqlite3
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from pycrond.ledger import totals
 from pycrond.ledger.database import Database
-from pycrond.ledger.rows import FoldedRow, OldRow
+from pycrond.ledger.rows import OldRow
 
 SELECT_OLD = """
     SELECT id, fire, wall, fold, era, attempt, state, bytes FROM runs
@@ -169,20 +169,27 @@ class Archive:
         values = {"key": key, "before": before, "through": row[0] if row else 0, "most": MAX_ROWS}
         return [OldRow(*old_row) for old_row in self._file.db.execute(SELECT_OLD, values)]
 
-    def fold(self, key: str, rows: Iterable[FoldedRow], gone: Iterable[int]) -> None:
-        """Delete the runs `gone`; store rows that stand for them, added to a row of the same kind and day."""
+    def fold(self, key: str, runs: Sequence[OldRow]) -> None:
+        """Replace runs of a job by a row for each day (UTC) and state, or add them to the one that is there;
+        first attempts at fires apart from all other runs.
+        """
+        days: dict[tuple[object, ...], list[OldRow]] = defaultdict(list)
+        for run in runs:
+            day = run.fire // DAY_LENGTH * DAY_LENGTH
+            days[run.state, run.wall is None, run.attempt > 1, day, day + DAY_LENGTH].append(run)
         new, extended = [], []
-        for row in rows:
-            day = row.fire // DAY_LENGTH * DAY_LENGTH
-            kind = (row.wall is None, row.attempt > 1, day, day + DAY_LENGTH)
-            known = self._file.db.execute(SELECT_SAME_DAY, (key, row.state, *kind)).fetchone()
+        for kind, same in days.items():
+            first = min(same, key=lambda run: (run.fire, run.id))
+            last = max(run.fire for run in same)
+            known = self._file.db.execute(SELECT_SAME_DAY, (key, *kind)).fetchone()
             if known:
                 number, fire, until, folded = known
-                extended.append((min(fire, row.fire), max(until, row.until), folded + row.folded, number))
+                extended.append((min(fire, first.fire), max(until, last), folded + len(same), number))
             else:
-                new.append((row.id, key, *row[1:]))
+                named_after = (first.fire, first.wall, first.fold, first.era, first.attempt, first.state)
+                new.append((min(run.id for run in same), key, *named_after, last, len(same)))
         self._file.write(
-            ("DELETE FROM runs WHERE id = ?", [(run,) for run in gone]),
+            ("DELETE FROM runs WHERE id = ?", [(run.id,) for run in runs]),
             (STORE_FOLDED, new),
             (EXTEND_FOLDED, extended),
         )

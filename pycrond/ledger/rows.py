@@ -267,20 +267,6 @@ class OldRow(NamedTuple):
     bytes: int
 
 
-class FoldedRow(NamedTuple):
-    """All runs of a job, a day and a state in one row: the first run, the last fire time and their number."""
-
-    id: int
-    fire: float
-    wall: int | None
-    fold: int
-    era: int
-    attempt: int
-    state: State
-    until: float
-    folded: int
-
-
 class GapRow(NamedTuple):
     """Fires of a job that were skipped or missed, in one row: the first, the last and their number."""
 

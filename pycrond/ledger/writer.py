@@ -9,6 +9,7 @@ from datetime import datetime
 from pycrond.errors import Problem
 from pycrond.jobs.run import NO_CAUSE, Cause, Fire, Outcome, Reason, State
 from pycrond.ledger import last_runs
+from pycrond.ledger.archive import Archive
 from pycrond.ledger.database import Database, Work
 from pycrond.ledger.jobs import JobTable
 from pycrond.ledger.rows import FileRows, GapRow, RunRow, Unfinished, WaitingRow
@@ -63,11 +64,13 @@ class Ledger:
     def __init__(self, path: str) -> None:
         self.file = Database(path)
         self._promised: set[tuple[object, ...]] = set()  # fires whose claims are queued
-        self._daemon = 0
+        self.start = 0
+        """The number of this daemon's start."""
         row = self.file.db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'runs'").fetchone()
         self.last_run = min(int(row[0]), 1 << 62) if row else 0
         """The highest number that a run has."""
         self.jobs = JobTable(self.file)
+        self.archive = Archive(self.file)
 
     def close(self) -> None:
         self.file.db.close()
@@ -88,21 +91,16 @@ class Ledger:
     def begin(self, pid: int, version: str, boot: str, why: str, now: datetime) -> None:
         """Write that a daemon starts."""
         latest = self.file.db.execute("SELECT max(id) FROM daemons WHERE id < 1 << 62").fetchone()[0]
-        self._daemon = 1 + (latest or 0)
-        self._began: Work = (BEGIN, [(self._daemon, pid, version, boot, now.timestamp(), why)])
+        self.start = 1 + (latest or 0)
+        self._began: Work = (BEGIN, [(self.start, pid, version, boot, now.timestamp(), why)])
         self.file.write(self._began)
 
-    @property
-    def start(self) -> int:
-        """The number of this start."""
-        return self._daemon
-
     def ready(self, now: datetime) -> None:
-        self.file.write(("UPDATE daemons SET ready_at = ? WHERE id = ?", [(now.timestamp(), self._daemon)]))
+        self.file.write(("UPDATE daemons SET ready_at = ? WHERE id = ?", [(now.timestamp(), self.start)]))
 
     def stop(self, now: datetime) -> None:
         """Write a planned stop; empty the log by a checkpoint."""
-        self.file.write(("UPDATE daemons SET stopped_at = ? WHERE id = ?", [(now.timestamp(), self._daemon)]))
+        self.file.write(("UPDATE daemons SET stopped_at = ? WHERE id = ?", [(now.timestamp(), self.start)]))
         self.file.finish()
 
     def clock_event(self, kind: str, moved: float, now: datetime) -> None:
@@ -127,7 +125,7 @@ class Ledger:
             *self.jobs.replace(files, (through or now).timestamp()),
             ("DELETE FROM problems", [()]),
             (PROBLEM, [_problem(one) for one in problems]),
-            ("UPDATE daemons SET loaded_at = ? WHERE id = ?", [(now.timestamp(), self._daemon)]),
+            ("UPDATE daemons SET loaded_at = ? WHERE id = ?", [(now.timestamp(), self.start)]),
         )
 
     # Runs

@@ -12,7 +12,6 @@ from typing import Any
 from pycrond import clock
 from pycrond.host import machine
 from pycrond.jobs.shares import Shares
-from pycrond.ledger.archive import Archive
 from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.output.job_output import JobOutput
@@ -54,12 +53,11 @@ class Delivery:
         )
         self._daemon_log = daemon_log
         self._logs: dict[int, RunLog] = {}
-        archive = Archive(ledger.file)
-        self.kept = KeptOutput(settings.spool_dir, self._logs.__contains__, archive.users)
-        self._job_output = JobOutput(settings, archive, self.kept, self._logs)
+        self.kept = KeptOutput(settings.spool_dir, self._logs.__contains__, ledger.archive.users)
+        self._job_output = JobOutput(settings, ledger.archive, self.kept, self._logs)
         self._waiting: Counter[str] = Counter()  # bytes of each user that a target has not taken
         self._waiting_size = 0  # bytes of all users
-        self._held_size = 0  # bytes that syslog has of runs that are not delivered in full
+        self._held_size = 0  # bytes that all targets have of runs that are not delivered in full
         self._reclaim_at = 0  # bytes held at which more of them may be given back than at the last try
         self._dropped_size = 0  # bytes that were dropped, as too much waited
         self._dropped_at: float | None = None  # when that was last, in Unix seconds

@@ -16,9 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from pycrond.cli.metric_facts import Facts
 from pycrond.cli.metric_families import Collector
 from pycrond.jobs.run import Fire, Outcome, Reason, State
-from pycrond.ledger.archive import Archive
 from pycrond.ledger.reader import Reader
-from pycrond.ledger.rows import ExpectedRow, FoldedRow, GapRow, JobRow
+from pycrond.ledger.rows import ExpectedRow, GapRow, JobRow, OldRow
 from pycrond.ledger.totals import TotalsRow
 from pycrond.ledger.writer import Ledger
 from tests.conftest import jobs_of
@@ -208,13 +207,15 @@ def test_the_ledger_counts_each_end_once_and_goes_on_counting_what_is_folded(tmp
     ledger.pass_over([gap])
     known = [("a", "succeeded", 2, 5.0), (None, "failed", 1, 70.0), ("a", "missed", 2, 0.0)]
     assert counts(tmp_path) == known
-    folded = FoldedRow(first, at - 120, int(at) // 60 - 2, 0, 0, 1, State.SUCCEEDED, at - 60, 2)
-    archive = Archive(ledger.file)
-    archive.fold(named.key, [folded], [first, second])
+    old = [
+        OldRow(run, at - 120 + index, int(at) // 60 - 2, 0, 0, 1, State.SUCCEEDED, 0)
+        for index, run in enumerate((first, second))
+    ]
+    ledger.archive.fold(named.key, old)
     assert counts(tmp_path) == known
     ledger.load(rows("#: name=a\n* * * * * true\n"), [], NOON)
     ledger.file.write(("DELETE FROM runs", [()]))
-    archive.forget_gone_jobs("", NOON.timestamp() + 1)
+    ledger.archive.forget_gone_jobs("", NOON.timestamp() + 1)
     keys = ledger.file.db.execute("SELECT DISTINCT key FROM run_totals")
     assert {key for (key,) in keys} == {"root/a", "root/"}
     assert sorted(counts(tmp_path), key=str) == sorted(known, key=str), (

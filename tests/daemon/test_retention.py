@@ -5,7 +5,6 @@ from datetime import timedelta
 
 from pycrond import clock
 from pycrond.daemon.retention import KEPT_VERSIONS
-from pycrond.ledger.archive import Archive
 from pycrond.ledger.reader import Reader
 from tests.conftest import ME
 from tests.support.loop import Loop
@@ -90,10 +89,10 @@ def test_the_ledger_stays_below_its_limit(loop: Loop) -> None:
     """Of two busy jobs, the oldest runs are folded; the only run of a third one, as old as they are, is not."""
     loop.settings = replace(loop.settings, ledger_limit=1)
     loop.begin(f"#: name=rare\n{NEVER} true\n#: name=a\n{NEVER} true\n#: name=b\n{NEVER} true\n")
-    database, archive = loop.daemon.subsystems.ledger.file, Archive(loop.daemon.subsystems.ledger.file)
+    ledger = loop.daemon.subsystems.ledger
     for key in (f"{ME}/rare", f"{ME}/a", f"{ME}/b"):
         add_runs(loop, key, 1 if key == f"{ME}/rare" else 8000)
-    database.db.execute(
+    ledger.file.db.execute(
         "INSERT INTO last_runs SELECT key, max(id), NULL, 0, NULL, 0, 0, NULL FROM runs GROUP BY key"
     )
     limit, longest = loop.daemon._retention._limit, 0.0
@@ -104,8 +103,8 @@ def test_the_ledger_stays_below_its_limit(loop: Loop) -> None:
         since = clock.elapsed()
         limit.step(is_new_minute=False)
         longest = max(longest, clock.elapsed() - since)
-        database.maintain()
-    size = archive.size()
+        ledger.file.maintain()
+    size = ledger.archive.size()
     assert size.total - size.log - size.free < 1 << 20
     assert size.free < 1.1 * (1 << 20), "pages are given back to the disk"
     assert longest < 0.2
@@ -116,7 +115,7 @@ def test_the_ledger_stays_below_its_limit(loop: Loop) -> None:
     )
     ((folded,),) = loop.query("SELECT sum(folded) FROM runs")
     assert first == folded + 3, "the oldest, but for the last runs of jobs"
-    assert archive.merge_days(f"{ME}/a")
+    assert ledger.archive.merge_days(f"{ME}/a")
     assert loop.query(f"SELECT count(*) FROM runs WHERE folded NOT NULL AND key = '{ME}/a'") == [(1,)]
     assert loop.query("SELECT sum(coalesce(folded, 1)) FROM runs") == [(16_001,)]
 

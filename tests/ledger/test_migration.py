@@ -11,10 +11,8 @@ import pytest
 from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.jobs.run import Reason, State
-from pycrond.ledger.archive import Archive
 from pycrond.ledger.audit import audit
 from pycrond.ledger.reader import Reader
-from pycrond.ledger.rows import FoldedRow, OldRow
 from pycrond.ledger.schema import MIGRATIONS
 from pycrond.ledger.writer import Ledger
 
@@ -161,11 +159,10 @@ def test_the_audit_accounts_for_every_fire(reader: Reader) -> None:
 def test_a_run_that_is_archived_joins_a_folded_row_and_never_a_gap(
     ledger: Ledger, run: int, row: int, why: str
 ) -> None:
-    archive = Archive(ledger.file)
-    (old,) = (old for old in archive.old_runs(EVERY, NOON.timestamp() + 86_400, 1000) if old.id == run)
+    (old,) = (old for old in ledger.archive.old_runs(EVERY, NOON.timestamp() + 86_400, 1000) if old.id == run)
     gaps = "SELECT id, folded, fire, until, reason FROM runs WHERE folded NOT NULL AND reason_code <> ''"
     gaps_before = ledger.file.db.execute(gaps).fetchall()
-    archive.fold(EVERY, [_folded(old)], [old.id])
+    ledger.archive.fold(EVERY, [old])
     folded = ledger.file.db.execute(
         "SELECT id, until FROM runs WHERE folded NOT NULL AND reason_code = '' AND ? BETWEEN fire AND until",
         (old.fire,),
@@ -173,11 +170,6 @@ def test_a_run_that_is_archived_joins_a_folded_row_and_never_a_gap(
     assert folded == [(row, old.fire)], why
     assert ledger.file.db.execute(gaps).fetchall() == gaps_before
     assert [gap[0] for gap in gaps_before] == [7, 8, 9, 10, 11]
-
-
-def _folded(old: OldRow) -> FoldedRow:
-    """The row that stands for one run."""
-    return FoldedRow(old.id, old.fire, old.wall, old.fold, old.era, old.attempt, old.state, old.fire, 1)
 
 
 def test_standard_output_goes_on_where_syslog_was(tmp_path: Path) -> None:
