@@ -65,8 +65,8 @@ def audit(
 class Expected(NamedTuple):
     """The fires that versions of jobs imply."""
 
-    due: dict[str, dict[FireId, float]]
-    """The instants of the fires, by job key and fire."""
+    due: dict[str, set[FireId]]
+    """The fires by job key."""
     findings: list[Unaccounted]
     """Versions that cannot be judged."""
     repeated: list[tuple[float, float]]
@@ -86,10 +86,10 @@ def expected_fires(
     turned_back = [step for step in steps if step.moved < 0 and step.kind == "step"]
     repeated = [(step.at - 60, step.at - step.moved + 60) for step in turned_back]
     zone_changes = {step.at for step in steps if step.kind == "zone"}
-    due: dict[str, dict[FireId, float]] = defaultdict(dict)
+    due: dict[str, set[FireId]] = defaultdict(set)
     findings: list[Unaccounted] = []
     before: dict[str, tuple[VersionRow, Zone]] = {}
-    by_schedule: dict[object, list[tuple[FireId, float]]] = {}  # equal schedules are computed once
+    by_schedule: dict[object, list[FireId]] = {}  # equal schedules are computed once
     for version in versions:
         key = version.key
         try:
@@ -139,15 +139,11 @@ def _bounds(version: VersionRow, since: datetime, until: datetime) -> tuple[date
     return max(_minute(version.since), since) + MINUTE, last
 
 
-def _due(
-    canonical: str | None, zone: Zone, first: datetime, last: datetime
-) -> Iterator[tuple[FireId, float]]:
-    """The fires of a schedule, each with its instant."""
-    if canonical is None:
-        return
-    for fire in fire_times(decode_schedule(canonical), zone, first, last + MINUTE):
-        at = fire.at.timestamp()
-        yield (fire.wall, at), at
+def _due(canonical: str | None, zone: Zone, first: datetime, last: datetime) -> Iterator[FireId]:
+    """The fires of a schedule."""
+    if canonical is not None:
+        for fire in fire_times(decode_schedule(canonical), zone, first, last + MINUTE):
+            yield fire.wall, fire.at.timestamp()
 
 
 def _minute(seconds: float) -> datetime:
@@ -156,14 +152,14 @@ def _minute(seconds: float) -> datetime:
 
 def _compare(
     key: str,
-    due: dict[FireId, float],
+    due: set[FireId],
     given: Sequence[VerdictRow],
     repeated: Sequence[tuple[float, float]],
     since: float,
 ) -> Iterator[Unaccounted]:
     """The findings about one job."""
     single = _by_fire(given)
-    without_own = [at for fire, at in due.items() if fire not in single]
+    without_own = sorted(at for _, at in due - single.keys())
     spans = _spans(given)
     for at in without_own:
         if not any(span.first <= at <= span.last for span in spans):
