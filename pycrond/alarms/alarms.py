@@ -11,7 +11,7 @@ from pycrond import clock
 from pycrond.alarms import hook_document, mail, mail_contents, rules
 from pycrond.alarms.other_nodes import Judgement, OtherNodes
 from pycrond.alarms.outbox import Outbox
-from pycrond.alarms.overdue import OverdueTimes
+from pycrond.alarms.planned_times import PlannedTimes
 from pycrond.alarms.shared_jobs import JUDGE_INTERVAL, SharedJobs
 from pycrond.jobs.events import Abandoned, Ended, Event, Missed, Started
 from pycrond.jobs.job import Job
@@ -47,7 +47,7 @@ class Alarms:
         now = clock.now().timestamp()
         self._health = {key: health.until(now) for key, health in self._table.health().items()}
         self._jobs: Mapping[str, Job] = {}
-        self._overdue = OverdueTimes()
+        self._overdue: PlannedTimes[str] = PlannedTimes()  # when jobs with `expect` are looked at
         self._shared: SharedJobs | None = None
 
     def join(self, nodes: OtherNodes) -> None:
@@ -126,7 +126,7 @@ class Alarms:
 
     def _report_overdue(self, now: datetime, elapsed: float) -> None:
         alarms, changed, seconds = [], [], now.timestamp()
-        for key in self._overdue.pop(seconds):
+        for key in self._overdue.pop_due(seconds):
             health = self._health[key]
             at = self._overdue_time(health)
             if at is not None and seconds >= at:
@@ -163,16 +163,13 @@ class Alarms:
             self._plan(key)
 
     def _plan(self, key: str) -> None:
-        """Look at a job when it becomes overdue, unless it is looked at before that anyway."""
-        at = self._overdue_time(self._health[key])
-        if at is not None:
-            self._overdue.plan(key, at)
+        self._overdue.plan(key, self._overdue_time(self._health[key]))
 
     @property
     def next_at(self) -> datetime | None:
         """When `step` has something to do by the wall clock."""
-        overdue_at = self._overdue.next_at
-        at = None if overdue_at is None else clock.at(overdue_at)
+        first = self._overdue.first
+        at = clock.at(first[0]) if first else None
         return min((at for at in (at, self.outbox.next_at) if at), default=None)
 
     def retry_in(self, elapsed: float) -> float | None:

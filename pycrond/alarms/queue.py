@@ -6,15 +6,13 @@ Pure. The cost of a step does not grow with the number of alarms that wait, but 
 from collections import deque
 from collections.abc import Iterator
 from heapq import heappop, heappush
-from itertools import count
 
+from pycrond.alarms.planned_times import PlannedTimes
 from pycrond.ledger.alarms import Alarm
 
 MAX_DELIVERIES = 16  # at once
 MAX_OF_USER = 4  # deliveries at once
 MAX_BYTES_OF_USER = 16 << 20  # of the documents of a user's alarms
-
-_numbers = count()  # so that no two entries of a heap are equal
 
 
 class _Lane:
@@ -23,14 +21,13 @@ class _Lane:
     Pings keep their order, whatever becomes of the first; other alarms are in the order of their times.
     """
 
-    __slots__ = ("alarms", "is_busy", "kind", "planned_at", "user")
+    __slots__ = ("alarms", "is_busy", "kind", "user")
 
     def __init__(self, user: "_User", kind: str) -> None:
         self.user = user
         self.kind = kind
         self.alarms: list[tuple[float, int, Alarm]] = []  # a heap
         self.is_busy = False
-        self.planned_at: float | None = None  # the time of its entry in `user.lanes`
 
     def push(self, alarm: Alarm) -> None:
         order = 0.0 if self.kind == "ping" else alarm.next_at or 0.0
@@ -42,21 +39,16 @@ class _Lane:
         return (self.alarms[0][2].next_at or 0.0) if self.alarms and not self.is_busy else None
 
     def plan(self) -> None:
-        """Give it an entry in its user's heap, unless that has an earlier one."""
-        at = self.next_at
-        if at is not None and (self.planned_at is None or at < self.planned_at):
-            heappush(self.user.lanes, (at, next(_numbers), self))
-            self.planned_at = at
+        self.user.lanes.plan(self, self.next_at)
 
 
 class _User:
     """The alarms of a user: waiting ones, in lanes, and those under way."""
 
-    __slots__ = ("alarms", "in_turn", "lanes", "planned_at", "running", "size")
+    __slots__ = ("alarms", "in_turn", "lanes", "running", "size")
 
     def __init__(self) -> None:
-        self.lanes: list[tuple[float, int, _Lane]] = []  # a heap; entries may be too early or superseded
-        self.planned_at: float | None = None  # the time of its entry in the queue's heap
+        self.lanes: PlannedTimes[_Lane] = PlannedTimes()  # their times may be too early
         self.in_turn = False
         self.running = 0
         self.alarms = 0
@@ -65,20 +57,16 @@ class _User:
     @property
     def next_at(self) -> float | None:
         """When its next alarm is due; None if none waits or its share is used up."""
-        while self.lanes:
-            at, _, lane = self.lanes[0]
-            if at == lane.planned_at:
-                if at == lane.next_at:
-                    return at if self.running < MAX_OF_USER else None
-                lane.planned_at = None
-            heappop(self.lanes)
-            lane.plan()
+        while first := self.lanes.first:
+            at, lane = first
+            if at == lane.next_at:
+                return at if self.running < MAX_OF_USER else None
+            self.lanes.pop().plan()
         return None
 
     def pop(self) -> Alarm:
         """Remove and return the alarm that is due at `next_at`."""
-        _, _, lane = heappop(self.lanes)
-        lane.planned_at = None
+        lane = self.lanes.pop()
         lane.is_busy = True
         self.running += 1
         return heappop(lane.alarms)[2]
@@ -92,7 +80,7 @@ class AlarmQueue:
         self._max_of_user = max_of_user
         self._users: dict[str, _User] = {}
         self._lanes: dict[tuple[str, str], _Lane] = {}  # by job and kind
-        self._times: list[tuple[float, int, _User]] = []  # a heap; entries may be too early or superseded
+        self._times: PlannedTimes[_User] = PlannedTimes()  # the times may be too early
         self._turns: deque[_User] = deque()  # users with a due alarm
         self._running = 0
         self._count = 0
@@ -124,8 +112,8 @@ class AlarmQueue:
 
     def pop(self, now: float) -> Alarm | None:
         """Remove and return a due alarm of the user whose turn it is; None if there is none."""
-        while self._times and self._times[0][0] <= now:
-            self._pop_time(now)
+        for user in self._times.pop_due(now):
+            self._give_turn(user, now)
         while self._turns and self._running < MAX_DELIVERIES:
             user = self._turns.popleft()
             user.in_turn = False
@@ -163,12 +151,12 @@ class AlarmQueue:
         for lane in self._lanes.values():
             for _, _, alarm in lane.alarms:
                 alarm.move(seconds)
-            waiting, lane.alarms, lane.planned_at = lane.alarms, [], None
+            waiting, lane.alarms = lane.alarms, []
             for _, _, alarm in waiting:
                 lane.push(alarm)
-        self._times = []
+        self._times.clear()
         for user in self._users.values():
-            user.lanes, user.planned_at = [], None
+            user.lanes.clear()
         for lane in self._lanes.values():
             lane.plan()
             self._plan(lane.user)
@@ -178,11 +166,11 @@ class AlarmQueue:
         """When `pop` has an alarm; None if none waits, or all wait for the end of a delivery."""
         if self._running >= MAX_DELIVERIES:
             return None
-        while self._times and not self._turns:
-            at, _, user = self._times[0]
-            if at == user.planned_at == user.next_at:
+        while not self._turns and (first := self._times.first):
+            at, user = first
+            if at == user.next_at:
                 return at
-            self._pop_time(0.0)
+            self._give_turn(self._times.pop(), 0.0)
         return 0.0 if self._turns else None
 
     def _release(self, lane: _Lane) -> None:
@@ -193,18 +181,9 @@ class AlarmQueue:
         self._plan(lane.user)
 
     def _plan(self, user: _User) -> None:
-        """Give a user an entry in the heap of times, unless it has an earlier one or is in turn."""
-        at = user.next_at
-        if at is not None and not user.in_turn and (user.planned_at is None or at < user.planned_at):
-            heappush(self._times, (at, next(_numbers), user))
-            user.planned_at = at
-
-    def _pop_time(self, now: float) -> None:
-        """Take the first entry of the heap, and give its user the turn or another entry."""
-        at, _, user = heappop(self._times)
-        if at == user.planned_at:
-            user.planned_at = None
-            self._give_turn(user, now)
+        """Look at a user when its next alarm is due, unless it is in turn."""
+        if not user.in_turn:
+            self._times.plan(user, user.next_at)
 
     def _give_turn(self, user: _User, now: float) -> None:
         at = user.next_at
