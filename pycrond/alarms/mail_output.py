@@ -1,7 +1,6 @@
 """The output of a run in its alarms: for a mail all of it, or its two ends; for a hook or a ping the end."""
 
 from collections.abc import Callable
-from functools import partial
 
 from pycrond.output import spool
 from pycrond.text import complete_length
@@ -16,10 +15,13 @@ def read(directory: str, run: int, size: int, *, is_marked: bool) -> bytes:
 
     With `is_marked` there is room for bytes that are not UTF-8 to become ``\xff``.
     """
-    start = spool.first_offset(directory, run)
-    start = size if start is None else min(start, size)
-    end = min(size, max(start, spool.Spool(directory, run).size))
-    read_at = partial(_read_at, directory, run, start)
+    output = spool.Spool(directory, run)
+    start = min(size, output.kept_start if output.size else size)
+    end = min(size, max(start, output.size))
+
+    def read_at(offset: int, count: int) -> bytes:
+        return output.read(start + offset, count)
+
     kept = excerpt(end - start, read_at)
     if is_marked and len(kept.decode("utf-8", "backslashreplace").encode()) > MAX_OUTPUT:
         kept = excerpt(end - start, read_at, MAX_OUTPUT // len(r"\xff"))
@@ -32,10 +34,6 @@ def tail(directory: str, run: int, max_size: int) -> str:
     if len(last) == max_size:
         last = last[:3].lstrip(_CONTINUATION) + last[3:]
     return last.decode("utf-8", "backslashreplace")
-
-
-def _read_at(directory: str, run: int, start: int, offset: int, count: int) -> bytes:
-    return spool.read(directory, run, start + offset, count)
 
 
 def excerpt(size: int, read_at: Callable[[int, int], bytes], limit: int = MAX_OUTPUT) -> bytes:

@@ -41,7 +41,8 @@ class Records(SharedReader):
         if self._user is not None and not self.runs([run]):
             raise PycrondError(f"there is no run {run}")
         data = spool.read(self._spools, run, offset, most) if most else b""
-        return *spool.kept_range(self._spools, run), data
+        output = spool.Spool(self._spools, run)
+        return output.kept_start, output.size, data
 
     def times(self, run: int, start: int, end: int) -> list[tuple[int, float]]:
         """Return when a run's output from `start` up to, not including, `end` was read, at most MAX_BYTES:
@@ -49,7 +50,7 @@ class Records(SharedReader):
         """
         if self._user is not None and not self.runs([run]):
             raise PycrondError(f"there is no run {run}")
-        return spool.times(self._spools, run, start, min(end, start + MAX_BYTES))
+        return spool.Spool(self._spools, run).times(start, min(end, start + MAX_BYTES))
 
     def streams(self, run: int, start: int, end: int) -> list[tuple[int, str]]:
         """Return the streams of a run's output from `start` up to, not including, `end`, at most twice

@@ -72,13 +72,6 @@ def _data_start(descriptor: int) -> int:
         return os.fstat(descriptor).st_size
 
 
-def _start(directory: str, run: int, existing: list[int]) -> int:
-    """Return the offset at which the output in existing segments begins."""
-    with contextlib.suppress(FileNotFoundError), open(path(directory, run, existing[0]), "rb") as file:
-        return existing[0] * SEGMENT_SIZE + _data_start(file.fileno())
-    return existing[0] * SEGMENT_SIZE
-
-
 def upper_run_bound(directory: str) -> int:
     """Return a number that is no less than that of any run with output on disk."""
     try:
@@ -95,15 +88,25 @@ class Spool:
         self._directory = directory
         self._run = run
         self._descriptor = -1  # of the last segment
-        existing = [] if is_new else segments(directory, run)
-        self._first = existing[0] if existing else 0
-        self._given_back = _start(directory, run, existing) if existing else 0  # up to this offset
+        self._first = 0  # the first segment on disk
+        self._given_back = 0  # up to this offset
         self._middle = 0  # the first segment not yet deleted between both ends
         self._ends = 0  # segments kept at the beginning, if any were deleted behind them
         self.marks = LineTimes(directory, run)
         self.size = 0
-        if existing:
-            self.size = existing[-1] * SEGMENT_SIZE + os.stat(path(directory, run, existing[-1])).st_size
+        if existing := [] if is_new else segments(directory, run):
+            self._find_ends(existing[0], existing[-1])
+
+    def _find_ends(self, first: int, last: int) -> None:
+        """Find where the output in existing segments begins and ends. Another process may delete them."""
+        self._first, self._given_back, self.size = first, first * SEGMENT_SIZE, last * SEGMENT_SIZE
+        with (
+            contextlib.suppress(FileNotFoundError),
+            open(path(self._directory, self._run, first), "rb") as file,
+        ):
+            self._given_back += _data_start(file.fileno())
+        with contextlib.suppress(FileNotFoundError):
+            self.size += os.stat(path(self._directory, self._run, last)).st_size
 
     @property
     def kept_start(self) -> int:
@@ -178,8 +181,19 @@ class Spool:
         return read(self._directory, self._run, offset, max_size)
 
     def times(self, start: int, end: int) -> list[Mark]:
-        """Return the times of the output from `start` up to, not including, `end`; see `times`."""
-        return _times(self.marks, self._directory, self._run, start, end)
+        """Return when the output from `start` up to, not including, `end` was read: offsets, in order, each
+        with the time from there on. Output of an older version has the time of the last change of its
+        segment.
+        """
+        marks: list[Mark] = []
+        for segment in range(start // SEGMENT_SIZE, -(-end // SEGMENT_SIZE)):
+            base = segment * SEGMENT_SIZE
+            first = max(0, start - base)
+            found = self.marks.between(segment, first, min(SEGMENT_SIZE, end - base))
+            with contextlib.suppress(FileNotFoundError):
+                found = found or [(first, os.stat(path(self._directory, self._run, segment)).st_mtime)]
+            marks += [(base + position, at) for position, at in found]
+        return marks
 
     def drop_before(self, offset: int, *, ends: int = 0) -> None:
         """Delete the segments that end at or before `offset`, except for the last, which users may read.
@@ -243,37 +257,6 @@ def read(directory: str, run: int, offset: int, max_size: int) -> bytes:
     return data
 
 
-def times(directory: str, run: int, start: int, end: int) -> list[Mark]:
-    """Return when a run's output from `start` up to, not including, `end` was read: offsets, in order, each
-    with the time from there on. Output of an older version has the time of the last change of its segment.
-    """
-    return _times(LineTimes(directory, run), directory, run, start, end)
-
-
-def _times(known: LineTimes, directory: str, run: int, start: int, end: int) -> list[Mark]:
-    marks: list[Mark] = []
-    for segment in range(start // SEGMENT_SIZE, -(-end // SEGMENT_SIZE)):
-        base = segment * SEGMENT_SIZE
-        first = max(0, start - base)
-        found = known.between(segment, first, min(SEGMENT_SIZE, end - base))
-        with contextlib.suppress(FileNotFoundError):
-            found = found or [(first, os.stat(path(directory, run, segment)).st_mtime)]
-        marks += [(base + position, at) for position, at in found]
-    return marks
-
-
-def kept_range(directory: str, run: int) -> tuple[int, int]:
-    """Return the offsets at which a run's output on disk begins and ends; both 0 if there is none."""
-    existing = segments(directory, run)
-    if not existing:
-        return 0, 0
-    try:
-        size = os.stat(path(directory, run, existing[-1])).st_size
-    except FileNotFoundError:
-        size = 0
-    return _start(directory, run, existing), existing[-1] * SEGMENT_SIZE + size
-
-
 def tail(directory: str, run: int, max_size: int) -> bytes:
     """Return the last bytes of a run's output, up to `max_size`."""
     try:  # nearly always there is a single segment, and listing a large directory is slow
@@ -284,11 +267,5 @@ def tail(directory: str, run: int, max_size: int) -> bytes:
                 return os.pread(file.fileno(), max_size, start)
     except FileNotFoundError:
         pass
-    start, end = kept_range(directory, run)
-    return read(directory, run, max(start, end - max_size), max_size)
-
-
-def first_offset(directory: str, run: int) -> int | None:
-    """Return the offset at which a run's output on disk begins; None if there is none."""
-    existing = segments(directory, run)
-    return _start(directory, run, existing) if existing else None
+    output = Spool(directory, run)
+    return output.read(max(output.kept_start, output.size - max_size), max_size)

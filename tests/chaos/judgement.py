@@ -172,10 +172,8 @@ class Judgement:
 
     def _text(self, runs: list[int]) -> str:
         """Return the output of the runs, as far as it is kept."""
-        directory = str(self.crond.state / "spool")
-        return b"".join(
-            spool.read(directory, run, spool.first_offset(directory, run) or 0, 1 << 21) for run in runs
-        ).decode()
+        outputs = [spool.Spool(str(self.crond.state / "spool"), run) for run in runs]
+        return b"".join(output.read(output.kept_start, 1 << 21) for output in outputs).decode()
 
     def _judge_leftovers(self) -> None:
         """Check that no FIFO and no zombie is left, and that descriptors and memory are those of an idle daemon."""

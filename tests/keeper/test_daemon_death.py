@@ -11,7 +11,7 @@ import pytest
 
 from pycrond.control.client import connect
 from pycrond.keeper import start
-from pycrond.output import spool
+from pycrond.output.spool import Spool
 from tests.conftest import Crond, alive, children, wait_until
 from tests.support import proc
 from tests.support.rsyslog import Rsyslogd
@@ -305,14 +305,14 @@ def test_lines_that_the_keeper_reads_have_their_times(crond: Crond) -> None:
     crond.write("jobs", f"HOME={crond.directory}\n@reboot echo 0; {step.format(1)}; {step.format(2)}\n")
     crond.run("start")
     directory, run = str(crond.state / "spool"), crond.runs()[0].id
-    wait_until(lambda: spool.kept_range(directory, run)[1] == 2)
+    wait_until(lambda: Spool(directory, run).size == 2)
     crond.run("stop")
     for number in (1, 2):
         time.sleep(0.02)  # more than the interval between two times
         (crond.directory / str(number)).touch()
-        wait_until(lambda end=2 * number + 2: spool.kept_range(directory, run)[1] == end)  # type: ignore[misc]
+        wait_until(lambda end=2 * number + 2: Spool(directory, run).size == end)  # type: ignore[misc]
     crond.run("start")
     wait_until(lambda: crond.runs()[0].state == "succeeded")
-    marks = spool.times(directory, run, 0, 6)
+    marks = Spool(directory, run).times(0, 6)
     assert [offset for offset, _ in marks] == [0, 2, 4]
     assert sorted({at for _, at in marks}) == [at for _, at in marks]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pycrond.output import line_times, spool
+from pycrond.output import line_times
 from pycrond.output.line_times import SPARE_SIZE, LineTimes, by_time
 from pycrond.output.spool import SEGMENT_SIZE, Spool
 
@@ -92,8 +92,8 @@ def test_output_of_an_older_version_has_the_time_of_its_last_change(tmp_path: Pa
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "5.0").write_bytes(b"a\nb\n")
     os.utime(tmp_path / "0" / "5.0", (AT, AT))
-    assert spool.times(str(tmp_path), 5, 2, 4) == [(2, AT)]
-    assert spool.times(str(tmp_path), 6, 0, 4) == []
+    assert Spool(str(tmp_path), 5).times(2, 4) == [(2, AT)]
+    assert Spool(str(tmp_path), 6).times(0, 4) == []
 
 
 def test_the_keepers_marks_and_incomplete_marks(tmp_path: Path) -> None:

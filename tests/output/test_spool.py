@@ -79,7 +79,6 @@ def test_a_job_without_output_has_no_file(fifo: Fifo, tmp_path: Path) -> None:
     assert output.move_from(fifo.reader) == 0, "no writer is left"
     assert not (tmp_path / "spool").exists()
     assert (output.size, output.read(0, 10)) == (0, b"")
-    assert spool.first_offset(str(tmp_path / "spool"), 7) is None
 
 
 def test_bytes_arrive_as_they_are(fifo: Fifo, tmp_path: Path) -> None:
@@ -133,7 +132,7 @@ def test_tail(fifo: Fifo, tmp_path: Path, size: int) -> None:
     write_through(output, fifo, text)
     assert spool.tail(str(tmp_path), 7, 10) == text[-10:]
     output.drop_before(size)
-    kept = text[spool.kept_range(str(tmp_path), 7)[0] :]
+    kept = text[Spool(str(tmp_path), 7).kept_start :]
     assert spool.tail(str(tmp_path), 7, 10) == kept[-10:], "the same from the rest"
     assert spool.tail(str(tmp_path), 8, 10) == b""
 
@@ -199,10 +198,10 @@ def test_delivered_segments_are_deleted(
     output.drop_before(before)
     output.drop_before(before)
     assert spool.segments(str(tmp_path), 7) == left, why
-    assert spool.first_offset(str(tmp_path), 7) == left[0] * SEGMENT_SIZE
+    again = Spool(str(tmp_path), 7)
+    assert again.kept_start == left[0] * SEGMENT_SIZE
     assert content(tmp_path, 7, left[0] * SEGMENT_SIZE) == text[left[0] * SEGMENT_SIZE :]
     assert output.read(0, 10) == (b"" if left[0] else text[:10])
-    again = Spool(str(tmp_path), 7)
     assert again.size == len(text)
     again.drop_before(len(text))
     assert spool.segments(str(tmp_path), 7) == [2]

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from pycrond.cli.data.output_lines import Line, Stream, interleaved, tail
-from pycrond.output import line_times, split_streams, spool
+from pycrond.output import line_times, split_streams
 from pycrond.output.line_times import STDERR, STDOUT, LineTimes
+from pycrond.output.spool import Spool
 
 AT = 1_700_000_000.0
 
@@ -23,15 +24,12 @@ def records(tmp_path: Path) -> Any:
     times = LineTimes(str(tmp_path), 5)
     for number, position in enumerate((0, 4, 8, 14)):
         times.note(0, position, AT + number)
-    directory = str(tmp_path)
+    output = Spool(str(tmp_path), 5)
     return SimpleNamespace(
-        kept=lambda run: spool.kept_range(directory, run),
-        output=lambda run, offset, most: (
-            *spool.kept_range(directory, run),
-            spool.read(directory, run, offset, 6),
-        ),
-        times=lambda run, start, end: spool.times(directory, run, start, end),
-        streams=lambda run, start, end: split_streams.streams(spool.Spool(directory, run), start, end),
+        kept=lambda run: (output.kept_start, output.size),
+        output=lambda run, offset, most: (output.kept_start, output.size, output.read(offset, 6)),
+        times=lambda run, start, end: output.times(start, end),
+        streams=lambda run, start, end: split_streams.streams(output, start, end),
     )
 
 
