@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from pycrond.jobs.run import Fire
 from pycrond.jobs.shared_identity import SharedIdentity
-from pycrond.ledger.database import Database, Work, quote_path
+from pycrond.ledger.database import Database, Work, open_read_only
 
 KEPT_FOR = 86_400.0  # seconds after which the row of a fire whose verdict is acknowledged is deleted
 
@@ -257,10 +257,7 @@ class ClusterTable:
 
 def read_identity(path: str) -> SharedIdentity:
     """Return the cluster's name and zone as a ledger file has them; empty where it cannot be read."""
-    with (
-        suppress(sqlite3.Error),
-        closing(sqlite3.connect(f"file:{quote_path(path)}?mode=ro", uri=True)) as db,
-    ):
+    with suppress(sqlite3.Error), closing(open_read_only(path)) as db:
         return _identity(db)
     return SharedIdentity()
 

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from pycrond.errors import PycrondError
 from pycrond.ledger.audit import STARTED
-from pycrond.ledger.database import quote_path
+from pycrond.ledger.database import open_read_only
 
 FIRST_ATTEMPTS = """
     SELECT runs.id, runs.key, runs.fire, runs.wall, runs.state, cluster_fires.run
@@ -55,10 +55,9 @@ def _open(path: str) -> Iterator[sqlite3.Connection]:
     if not exists(path):
         raise PycrondError(f"there is no ledger at {path}")
     # Without its log, a copy can be read in a directory where SQLite may write nothing.
-    how = "mode=ro" if exists(f"{path}-wal") else "mode=ro&immutable=1"
+    options = "" if exists(f"{path}-wal") else "&immutable=1"
     try:
-        with contextlib.closing(sqlite3.connect(f"file:{quote_path(path)}?{how}", uri=True)) as database:
-            database.execute("PRAGMA trusted_schema = OFF")
+        with contextlib.closing(open_read_only(path, options)) as database:
             yield database
     except sqlite3.Error as error:
         raise PycrondError(f"cannot read ledger {path}: {error}") from error

@@ -223,7 +223,7 @@ class Database:
 def check_version(path: str) -> None:
     """Raise PycrondError if this version cannot use the file at `path`; change nothing."""
     try:
-        with closing(sqlite3.connect(f"file:{quote_path(path)}?mode=ro", uri=True)) as db:
+        with closing(open_read_only(path)) as db:
             version: int = db.execute("PRAGMA user_version").fetchone()[0]
     except sqlite3.Error as error:
         raise PycrondError(f"cannot use ledger {path}: {error}") from error
@@ -236,6 +236,9 @@ def _version_message(path: str, version: int) -> str:
     return f"ledger {path} is of version {version}, from a newer pycrond; this one knows up to {known}"
 
 
-def quote_path(path: str) -> str:
-    """Return a path as it stands in one of SQLite's file: addresses."""
-    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+def open_read_only(path: str, options: str = "") -> sqlite3.Connection:
+    """Open a ledger that need not be ours; `options` as in an address of SQLite's. Raises sqlite3.Error."""
+    quoted = path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")
+    db = sqlite3.connect(f"file:{quoted}?mode=ro{options}", uri=True, isolation_level=None)
+    db.execute("PRAGMA trusted_schema = OFF")
+    return db

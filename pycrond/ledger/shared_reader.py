@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from pycrond.errors import Problem, PycrondError
 from pycrond.jobs.display_name import MAX_COMMAND
-from pycrond.ledger.database import quote_path
+from pycrond.ledger.database import open_read_only
 from pycrond.ledger.job_words import matching_keys
 from pycrond.ledger.rows import DaemonRow, ExpectedRow, JobRow, PauseRow, ProcessRow, RunRow, StandingRow
 from pycrond.ledger.schema import MIGRATIONS
@@ -60,10 +60,9 @@ class SharedReader:
         if not os.path.exists(path):
             raise PycrondError(f"there is no ledger at {path}: no daemon has run with this --state-dir yet")
         try:
-            self._db = sqlite3.connect(f"file:{quote_path(path)}?mode=ro", uri=True, isolation_level=None)
+            self._db = open_read_only(path)
             weakref.finalize(self, self._db.close)  # also when a command ends by an error
             self._db.text_factory = TEXT
-            self._db.execute("PRAGMA trusted_schema = OFF")
             self._db.execute("SELECT count(*) FROM daemons").fetchone()
             version: int = self._db.execute("PRAGMA user_version").fetchone()[0]
         except sqlite3.Error as error:
