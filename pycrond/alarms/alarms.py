@@ -9,10 +9,9 @@ from typing import Any
 
 from pycrond import clock
 from pycrond.alarms import hook_document, mail, mail_contents, rules
-from pycrond.alarms.other_nodes import Judgement, OtherNodes
 from pycrond.alarms.outbox import Outbox
 from pycrond.alarms.planned_times import PlannedTimes
-from pycrond.alarms.shared_jobs import JUDGE_INTERVAL, SharedJobs
+from pycrond.alarms.shared_jobs import JUDGE_INTERVAL, Judgement, OtherNodes, SharedJobs
 from pycrond.jobs.events import Abandoned, Ended, Event, Missed, Started
 from pycrond.jobs.job import Job
 from pycrond.jobs.options import CRON
@@ -89,7 +88,7 @@ class Alarms:
             if is_last and (rules.has_alarms(options) or (self._shared and options.is_shared)):
                 alarms += self._of_end(end, now)
                 changed[job.key] = self._health[job.key]
-        return [self._table.added(self._accepted(alarms)), self._table.health_written(changed.values())]
+        return [self._added(alarms), self._table.health_written(changed.values())]
 
     def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """Use these jobs from now on. What was expected of a job that is gone is still expected."""
@@ -287,11 +286,10 @@ class Alarms:
         text = json.dumps({**document, "uid": account.uid if account else None, "label": job.label})
         return Alarm(self._table.take_id(), run, job.key, *call, at, at, 0, text)
 
-    def _accepted(self, alarms: list[Alarm]) -> list[Alarm]:
-        """Hand alarms to the outbox, and return those that it has not dropped."""
+    def _added(self, alarms: list[Alarm]) -> Work:
+        """Hand alarms to the outbox, and return the work of writing those that it has not dropped."""
         dropped = {alarm.id for alarm in self.outbox.add(alarms)}
-        return [alarm for alarm in alarms if alarm.id not in dropped]
+        return self._table.added(alarm for alarm in alarms if alarm.id not in dropped)
 
     def _write(self, alarms: list[Alarm], changed: Iterable[Health], *more: Work) -> None:
-        added = self._table.added(self._accepted(alarms))
-        self._ledger.file.write(added, self._table.health_written(changed), *more)
+        self._ledger.file.write(self._added(alarms), self._table.health_written(changed), *more)

@@ -1,10 +1,10 @@
 """The health of jobs that the nodes of a cluster share: a success counts wherever it was."""
 
+import enum
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from pycrond.alarms.other_nodes import Judgement, OtherNodes
 from pycrond.jobs.events import Ended
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import State
@@ -12,6 +12,32 @@ from pycrond.ledger.alarms import Health
 
 LOOK_AHEAD = 120.0  # seconds before a job is overdue, from which on the other nodes are asked
 JUDGE_INTERVAL = 5.0  # seconds between two looks at a job that is overdue by what this node knows
+
+
+class Judgement(enum.Enum):
+    """The action of this node for a shared job that is overdue by its own knowledge."""
+
+    REPORT = enum.auto()
+    LATER = enum.auto()
+    """The cluster has not answered yet, or another node is about to report it."""
+    LEAVE = enum.auto()
+    """Another node has reported it."""
+
+
+class OtherNodes(Protocol):
+    """Asks for successes on all nodes, and says which node reports that there was none."""
+
+    def is_due(self, elapsed: float) -> bool:
+        """Return whether it is time to ask again."""
+
+    def ask(self, jobs: Mapping[str, float], now: datetime, elapsed: float) -> None:
+        """Ask for the newest success of each of these jobs, by key, after a time in Unix seconds."""
+
+    def take_successes(self) -> Mapping[str, float]:
+        """Return the ends of the successes that were found since the last call, by key."""
+
+    def judge(self, job: Job, overdue_at: float, elapsed: float) -> Judgement:
+        """Judge a job that is overdue since a time in Unix seconds, as no success is known."""
 
 
 class Recovered(NamedTuple):

@@ -2,7 +2,6 @@
 
 import math
 import signal
-from collections.abc import Mapping
 from itertools import islice, takewhile
 
 from pycrond.host import procfs, spawn
@@ -106,8 +105,7 @@ class TimeLimits:
         self._hooks = {**dict.fromkeys(left, elapsed + SWEEP_INTERVAL), **self._hooks}
 
     def _marks(self, alarm: int) -> list[bytes]:
-        words = {"PYCROND_STATE_DIR": self._limits.state_dir, "PYCROND_ALARM": str(alarm)}
-        return _assignments(words)
+        return [as_bytes(f"PYCROND_STATE_DIR={self._limits.state_dir}"), b"PYCROND_ALARM=%d" % alarm]
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do; None if nothing has a limit."""
@@ -116,7 +114,3 @@ class TimeLimits:
         ends = [end for pid, end in self._ends.items() if pid not in self.killed]
         first = min([*ends, *islice(self._hooks.values(), 1)], default=None)
         return None if first is None else max(0.0, first - elapsed)
-
-
-def _assignments(variables: Mapping[str, str]) -> list[bytes]:
-    return [as_bytes(f"{name}={value}") for name, value in variables.items()]

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from pycrond.alarms.other_nodes import Judgement
+from pycrond.alarms.shared_jobs import Judgement
 from pycrond.cluster.agent_link import AgentLink
 from pycrond.cluster.membership import Membership
 from pycrond.cluster.protocol import MAX_FIRES, LastSuccess, Row

@@ -8,7 +8,6 @@ import contextlib
 import errno
 import os
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from pycrond import clock
@@ -113,7 +112,7 @@ class Capture:
             output.is_counted = True
             self.open_of_user[output.log.user] += 1
         for reader in output.readers.values():
-            self._poller.register(reader, self._reader_of(output))
+            self._poller.register(reader, lambda: self.read(output, MAX_TAKEN))
 
     def _unwatch(self, output: CapturedOutput) -> None:
         for reader in output.readers.values():
@@ -129,9 +128,6 @@ class Capture:
                 callback()
             if is_empty:
                 break
-
-    def _reader_of(self, output: CapturedOutput) -> Callable[[], None]:
-        return lambda: self.read(output, MAX_TAKEN)
 
     def run_ended(self, output: CapturedOutput) -> int:
         """Read what is in the pipe now that the main process is gone, and what other processes print as it
@@ -201,16 +197,12 @@ class Capture:
         log = output.log
         self.remove(log.run)
         self._closed.append(log.run)
-        self._count_closed(output)
+        output.is_counted = False
+        self.open_of_user[log.user] -= 1
+        self._freed_users.add(log.user)
         log.spool.close()
         log.output_open = False
         self._delivery.changed(log)
-
-    def _count_closed(self, output: CapturedOutput) -> None:
-        if output.is_counted:
-            output.is_counted = False
-            self.open_of_user[output.log.user] -= 1
-            self._freed_users.add(output.log.user)
 
     def take_freed_users(self) -> set[str]:
         """Return the users whose FIFOs were closed since the last call."""

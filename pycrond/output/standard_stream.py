@@ -10,6 +10,8 @@ import socket
 import stat
 from collections.abc import Iterable
 
+from pycrond.output.syslog_socket import writable
+
 RETRY_INTERVAL = 1.0  # seconds after an error: the disk is full, or no process reads
 
 
@@ -100,9 +102,7 @@ class StandardStream:
             return self._socket.send(self._pending, socket.MSG_DONTWAIT)
         if not self._is_blocking:
             return os.write(self._descriptor, self._pending)
-        poll = select.poll()
-        poll.register(self._descriptor, select.POLLOUT)
-        if not poll.poll(0):
+        if not writable(self._descriptor):
             raise BlockingIOError
         return os.write(self._descriptor, self._pending[: select.PIPE_BUF])
 

@@ -5,7 +5,7 @@ from datetime import datetime
 import pytest
 
 from pycrond import clock
-from pycrond.alarms.other_nodes import Judgement
+from pycrond.alarms.shared_jobs import Judgement
 from pycrond.cluster.membership import Membership
 from pycrond.cluster.protocol import LastSuccess, NodeRow, Nodes, Request, Row
 from pycrond.cluster.successes import GRACE, MAX_DELAY, SETTLING, Successes

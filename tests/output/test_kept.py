@@ -23,7 +23,8 @@ def test_the_user_with_the_most_loses_its_oldest_output_first(tmp_path: Path) ->
     for run in users:
         write(tmp_path, run, 5000)
     kept = KeptOutput(str(tmp_path), {1089}.__contains__, users_between)
-    assert not kept.count()
+    while kept.count():  # 2 ms at a time
+        pass
     assert kept.size == 104 * 8192
     assert kept.free(50 * 8192) == 50 * 8192
     assert [run for run in users if spool.segments(str(tmp_path), run)] == [
