@@ -127,11 +127,9 @@ class Spool:
             self.size = self._given_back = size
             self._first = size // SEGMENT_SIZE
 
-    def move_from(
-        self, fifo: int, at: float | None = None, most: int = CHUNK_SIZE, stream: str = NOT_SPLIT
-    ) -> int | None:
+    def move_from(self, fifo: int, at: float, most: int = CHUNK_SIZE, stream: str = NOT_SPLIT) -> int | None:
         """Move up to `most` bytes from the FIFO. Return how many; 0 at its end, None if it is empty. `at` is
-        the time in Unix seconds that these bytes get; None: that of the bytes before.
+        the time in Unix seconds that these bytes get.
 
         The file is created with the first byte, because many jobs print nothing. Raises OSError if the disk
         is full; the bytes then stay in the pipe.
@@ -141,13 +139,13 @@ class Spool:
         self.open()
         position = self.size % SEGMENT_SIZE
         room = min(most, SEGMENT_SIZE - position)
-        if stream != NOT_SPLIT and at is not None:  # before: a stream must be known after any death
+        if stream != NOT_SPLIT:  # before: a stream must be known after any death
             self.marks.note(self.size // SEGMENT_SIZE, position, at, stream)
         try:
             moved = os.splice(fifo, self._descriptor, room, offset_dst=position, flags=os.SPLICE_F_NONBLOCK)
         except BlockingIOError:
             return None
-        if moved and at is not None and stream == NOT_SPLIT:
+        if moved and stream == NOT_SPLIT:
             self.marks.note(self.size // SEGMENT_SIZE, position, at)
         self.size += moved
         return moved

@@ -16,6 +16,8 @@ import pytest
 from pycrond.output import spool
 from pycrond.output.spool import CHUNK_SIZE, SEGMENT_SIZE, Spool
 
+NOW = 1_900_000_000.0
+
 
 class Fifo:
     """A FIFO with a reading end, and a writing end that is opened when needed."""
@@ -52,7 +54,7 @@ def write_through(output: Spool, fifo: Fifo, text: bytes) -> None:
     """Write any amount of text to the FIFO and move it to the spool."""
     for start in range(0, len(text), CHUNK_SIZE):
         fifo.write(text[start : start + CHUNK_SIZE])
-        while output.move_from(fifo.reader):
+        while output.move_from(fifo.reader, NOW):
             pass
 
 
@@ -72,11 +74,11 @@ def numbered(size: int) -> bytes:
 
 def test_a_job_without_output_has_no_file(fifo: Fifo, tmp_path: Path) -> None:
     output = Spool(str(tmp_path / "spool"), 7)
-    assert output.move_from(fifo.reader) in {0, None}
+    assert output.move_from(fifo.reader, NOW) in {0, None}
     fifo.write(b"")
-    assert output.move_from(fifo.reader) is None, "a writer, and nothing written"
+    assert output.move_from(fifo.reader, NOW) is None, "a writer, and nothing written"
     fifo.hang_up()
-    assert output.move_from(fifo.reader) == 0, "no writer is left"
+    assert output.move_from(fifo.reader, NOW) == 0, "no writer is left"
     assert not (tmp_path / "spool").exists()
     assert (output.size, output.read(0, 10)) == (0, b"")
 
@@ -85,11 +87,11 @@ def test_bytes_arrive_as_they_are(fifo: Fifo, tmp_path: Path) -> None:
     output = Spool(str(tmp_path), 7)
     every = bytes(range(256))
     fifo.write(every)
-    assert output.move_from(fifo.reader) == 256
-    assert output.move_from(fifo.reader) is None, "empty for now"
+    assert output.move_from(fifo.reader, NOW) == 256
+    assert output.move_from(fifo.reader, NOW) is None, "empty for now"
     fifo.write(b"more")
     fifo.hang_up()
-    assert [output.move_from(fifo.reader) for _ in range(3)] == [4, 0, 0]
+    assert [output.move_from(fifo.reader, NOW) for _ in range(3)] == [4, 0, 0]
     assert (output.size, output.read(0, 1000)) == (260, every + b"more")
     output.close()
 
@@ -99,7 +101,7 @@ def test_more_output_after_the_end_of_the_fifo(fifo: Fifo, tmp_path: Path) -> No
     for text in (b"one", b"two"):
         fifo.write(text)
         fifo.hang_up()
-        assert [output.move_from(fifo.reader), output.move_from(fifo.reader)] == [3, 0]
+        assert [output.move_from(fifo.reader, NOW), output.move_from(fifo.reader, NOW)] == [3, 0]
     assert content(tmp_path, 7) == b"onetwo"
 
 
@@ -108,7 +110,7 @@ def test_an_adopted_fifo_without_writers_shows_its_end(fifo: Fifo, tmp_path: Pat
     fifo.hang_up()
     output = Spool(str(tmp_path), 7)
     output.open()
-    assert [output.move_from(fifo.reader), output.move_from(fifo.reader)] == [11, 0]
+    assert [output.move_from(fifo.reader, NOW), output.move_from(fifo.reader, NOW)] == [11, 0]
 
 
 def test_parts_can_be_read(fifo: Fifo, tmp_path: Path) -> None:
@@ -235,13 +237,13 @@ def test_a_full_disk_keeps_the_rest_in_the_pipe(fifo: Fifo, tmpfs: Path) -> None
         while written < len(text):
             fifo.write(text[written : written + CHUNK_SIZE])
             written += len(text[written : written + CHUNK_SIZE])
-            while output.move_from(fifo.reader):
+            while output.move_from(fifo.reader, NOW):
                 pass
     assert output.size < written < len(text)
     with pytest.raises(OSError, match="No space left"):
-        output.move_from(fifo.reader)
+        output.move_from(fifo.reader, NOW)
     filler.unlink()
-    while output.move_from(fifo.reader):
+    while output.move_from(fifo.reader, NOW):
         pass
     write_through(output, fifo, text[written:])
     assert content(tmpfs / "spool", 7) == text
@@ -255,9 +257,9 @@ def test_a_disk_full_from_the_first_byte_on(fifo: Fifo, tmpfs: Path) -> None:
     fifo.write(b"first")
     for _ in range(3):
         with pytest.raises(OSError, match="No space left"):
-            output.move_from(fifo.reader)
+            output.move_from(fifo.reader, NOW)
     (tmpfs / "filler").unlink()
-    assert output.move_from(fifo.reader) == 5
+    assert output.move_from(fifo.reader, NOW) == 5
     assert content(tmpfs / "spool", 7) == b"first"
 
 
@@ -268,7 +270,7 @@ reader = os.open(sys.argv[1], os.O_RDONLY | os.O_NONBLOCK)
 spool = Spool(sys.argv[2], 7)
 spool.open()
 os.write(1, b"begun")
-while spool.move_from(reader) is not None or select.select([reader], [], []):
+while spool.move_from(reader, 0.0) is not None or select.select([reader], [], []):
     pass
 """
 LINE_COUNT = 1_500_000
@@ -295,7 +297,7 @@ def test_a_kill_in_the_middle_of_moving_loses_no_byte_and_doubles_none(fifo: Fif
         waiting = int.from_bytes(fcntl.ioctl(fifo.reader, 0x541B, bytes(4)), "little")
         assert 0 <= waiting <= CHUNK_SIZE
     output = Spool(str(spool_dir), 7)
-    while (moved := output.move_from(fifo.reader)) != 0:
+    while (moved := output.move_from(fifo.reader, NOW)) != 0:
         if moved is None:
             select.select([fifo.reader], [], [])
     writer.wait()
