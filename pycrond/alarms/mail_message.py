@@ -105,7 +105,7 @@ def _is_utf8(body: bytes) -> bool:
 
 def _facts(mail: JobMail) -> str:
     width = 1 + max((len(name) for name, _ in mail.facts), default=0)
-    return "".join(f"{_visible(name) + ':':<{width}} {_visible(value)}\n" for name, value in mail.facts)
+    return "".join(f"{visible(name) + ':':<{width}} {visible(value)}\n" for name, value in mail.facts)
 
 
 def _headers(mail: JobMail, at: datetime, token: str, domain: str) -> Iterator[tuple[str, str]]:
@@ -127,12 +127,12 @@ def _subject(mail: JobMail) -> str:
     """Return the subject; a long command is cut, not the ending behind it."""
     before = f"Cron <{mail.user}@{mail.host}> {f'{mail.title}: ' if mail.title else ''}"
     after = f" ({mail.ending})" if mail.ending else ""
-    return before + _cut(_visible(mail.command), MAX_HEADER_VALUE - len(_visible(before + after))) + after
+    return before + _cut(visible(mail.command), MAX_HEADER_VALUE - len(visible(before + after))) + after
 
 
 def _add_header(message: EmailMessage, name: str, value: str) -> None:
     """Add a header with a visible value: one line if that is ASCII. Add none if it is empty."""
-    value = _visible(value).strip()
+    value = visible(value).strip()
     if name == "To" and len(value) > MAX_HEADER_VALUE:
         value = value.replace(", ", ",\n ")  # no recipient is cut off
     else:
@@ -146,7 +146,3 @@ def _add_header(message: EmailMessage, name: str, value: str) -> None:
 
 def _cut(text: str, size: int) -> str:
     return text if len(text) <= size else text[: max(0, size - 3)] + "..."
-
-
-def _visible(text: str) -> str:
-    return visible(text.encode("utf-8", "surrogateescape"))

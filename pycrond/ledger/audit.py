@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pycrond import clock
 from pycrond.errors import PycrondError
+from pycrond.jobs.run import ENDS, State
 from pycrond.ledger.codec import decode_schedule
 from pycrond.ledger.rows import StepRow, VerdictRow, VersionRow
 from pycrond.schedule.dst import fire_times
@@ -19,7 +20,7 @@ from pycrond.schedule.timezone import ChangedZone, Zone, tick_from
 
 MINUTE = timedelta(minutes=1)
 MAX_REPEATED = 180 * 60.0 + 120.0  # seconds; a clock that is set back by more repeats all jobs
-STARTED = {"running", "succeeded", "failed", "timed-out", "killed", "lost", "unknown"}
+STARTED = {State.RUNNING, *ENDS}
 FireId = tuple[int, float]
 """The wall minute and the instant of a fire."""
 

@@ -133,13 +133,13 @@ def readable(packet: bytes) -> bytes:
 
 def packet(header: bytes, text: str) -> bytes:
     """Return a message ready to be sent, in one line whatever `text` contains."""
-    return header + _escape(text).encode()
+    return header + visible(text).encode()
 
 
 def packets(header: bytes, user: str, event: str, detail: str, end: str = "") -> list[bytes]:
     """Return ``(user) EVENT (detail)`` and `end`, split if it is too long: each packet is a whole message."""
     room = MAX_PACKET_SIZE - len(packet(header, message(user, event, "") + end))
-    return [packet(header, message(user, event, piece) + end) for piece in split(_escape(detail), room)]
+    return [packet(header, message(user, event, piece) + end) for piece in split(visible(detail), room)]
 
 
 def output_packets(header: bytes, user: str, lines: Iterable[bytes], end: str = "") -> list[bytes]:
@@ -157,7 +157,3 @@ def output_packets(header: bytes, user: str, lines: Iterable[bytes], end: str = 
         else:
             result += packets(header, user, "CMDOUT", shown.decode(), end)
     return result
-
-
-def _escape(text: str) -> str:
-    return visible(text.encode("utf-8", "surrogateescape"))

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pycrond.alarms import mail_message
 from pycrond.alarms.mail import JobMail
 from pycrond.alarms.mail_output import MAX_OUTPUT, excerpt
+from pycrond.text import visible
 
 FIRE = datetime(2026, 3, 29, 1, 0, tzinfo=UTC)
 AT = datetime(2026, 3, 29, 1, 0, 7, tzinfo=UTC)
@@ -302,5 +303,5 @@ def test_no_text_forges_a_header(command: str, name: str, host: str, ending: str
 @given(st.text(st.characters(categories=["L", "N", "P", "S", "Zs"]), max_size=500))
 @settings(deadline=None)
 def test_a_subject_can_be_read_back(command: str) -> None:
-    shown = mail_message._visible(command)
+    shown = visible(command)
     assert header(parsed(replace(MAIL, command=command)), "Subject") == f"Cron <root@web1> {shown}".strip()
