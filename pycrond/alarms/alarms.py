@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from pycrond import clock
-from pycrond.alarms import hook_document, mail, mail_contents, rules
+from pycrond.alarms import hook_document, mail_contents, rules
 from pycrond.alarms.outbox import Outbox
 from pycrond.alarms.planned_times import PlannedTimes
 from pycrond.alarms.shared_jobs import JUDGE_INTERVAL, Judgement, OtherNodes, SharedJobs
@@ -268,7 +268,7 @@ class Alarms:
         return self._letter(end.fire, end.run, (event, mail_contents.ending(end.outcome)), facts, now)
 
     def _letter(
-        self, fire: Fire, run: int | None, about: tuple[str, str], facts: mail.Pairs, now: datetime
+        self, fire: Fire, run: int | None, about: tuple[str, str], facts: mail_contents.Pairs, now: datetime
     ) -> Alarm:
         """The mail about a run or, without `run`, about a job; `about` is the event and the ending."""
         variables = fire.job.entry.environment if self._with_environment else ()

@@ -1,16 +1,43 @@
-"""The contents of a mail about a job, made from a fire and an outcome. Pure."""
+"""The contents of a mail about a job, as the daemon stores them in an alarm's document and the courier reads
+them. Pure.
+"""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from pycrond import text
-from pycrond.alarms.mail import JobMail, Pairs
 from pycrond.jobs.run import Fire, Outcome, State
+
+Pairs = Sequence[Sequence[str]]
+"""Names and their values. JSON turns tuples into lists."""
+
+
+@dataclass(frozen=True, slots=True)
+class JobMail:
+    """The contents of a mail. The names of the fields are keys of the document in the ledger."""
+
+    to: str  # MAILTO
+    sender: str | None  # MAILFROM
+    user: str
+    host: str
+    command: str
+    name: str
+    event: str  # output, failure, overdue
+    ending: str  # `exit status 3`; empty after a success
+    run: int  # 0 if the mail is about no run
+    fire: float  # fire time in Unix seconds
+    facts: Pairs = ()  # shown below the output
+    environment: Pairs = ()  # shown in X-Cron-Env headers
+    content_type: str = ""  # CONTENT_TYPE, such as `text/html; charset=utf-8`; empty: plain text
+    transfer_encoding: str = ""  # CONTENT_TRANSFER_ENCODING: that in which the job writes its output
+    title: str = ""  # the job's name, for the subject; empty for a job without one
 
 
 def job_mail(
     fire: Fire, run: int, about: tuple[str, str], *, facts: Pairs, host: str, variables: Pairs
 ) -> JobMail:
-    """Return the contents of a mail; `about` is its event and the ending of the run."""
+    """Return the contents of a mail about a fire; `about` is its event and the ending of the run."""
     job, options, assigned = fire.job, fire.job.entry.options, dict(fire.job.entry.environment)
     return JobMail(
         to=options.mailto or job.user,
