@@ -190,7 +190,7 @@ class Outbox:
                     printed = str(error)
                 if pid in self._time_limits.killed:
                     code, printed = LATE, "" if alarm.kind == "hook" else "killed at its time limit"
-                self._time_limits.ended(pid)
+                self._time_limits.ended(alarm, pid)
                 self._ended(alarm, code, printed, now)
 
     def _ended(self, alarm: Alarm, code: int, printed: str, now: datetime) -> None:

@@ -3,7 +3,7 @@
 Pure. The cost of a step does not grow with the number of alarms that wait, but for the logarithm of a heap.
 """
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Iterator
 from heapq import heappop, heappush
 
@@ -45,11 +45,10 @@ class _Lane:
 class _User:
     """The alarms of a user: waiting ones, in lanes, and those under way."""
 
-    __slots__ = ("alarms", "in_turn", "lanes", "running", "size")
+    __slots__ = ("alarms", "lanes", "running", "size")
 
     def __init__(self) -> None:
         self.lanes: PlannedTimes[_Lane] = PlannedTimes()  # their times may be too early
-        self.in_turn = False
         self.running = 0
         self.alarms = 0
         self.size = 0
@@ -81,7 +80,7 @@ class AlarmQueue:
         self._users: dict[str, _User] = {}
         self._lanes: dict[tuple[str, str], _Lane] = {}  # by job and kind
         self._times: PlannedTimes[_User] = PlannedTimes()  # the times may be too early
-        self._turns: deque[_User] = deque()  # users with a due alarm
+        self._turns: OrderedDict[_User, None] = OrderedDict()  # users with a due alarm
         self._running = 0
         self._count = 0
 
@@ -115,8 +114,7 @@ class AlarmQueue:
         for user in self._times.pop_due(now):
             self._give_turn(user, now)
         while self._turns and self._running < MAX_DELIVERIES:
-            user = self._turns.popleft()
-            user.in_turn = False
+            user, _ = self._turns.popitem(last=False)
             at = user.next_at
             if at is None or at > now:
                 self._plan(user)
@@ -182,13 +180,12 @@ class AlarmQueue:
 
     def _plan(self, user: _User) -> None:
         """Look at a user when its next alarm is due, unless it is in turn."""
-        if not user.in_turn:
+        if user not in self._turns:
             self._times.plan(user, user.next_at)
 
     def _give_turn(self, user: _User, now: float) -> None:
         at = user.next_at
-        if at is not None and at <= now and not user.in_turn:
-            user.in_turn = True
-            self._turns.append(user)
+        if at is not None and at <= now:
+            self._turns[user] = None
         else:
             self._plan(user)

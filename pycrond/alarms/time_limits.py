@@ -33,7 +33,6 @@ class TimeLimits:
         self._ends: dict[int, float] = {}  # by pid, when a delivery is killed; by clock.elapsed
         # By alarm, when all that a hook has left is killed; the oldest first.
         self._hooks: dict[int, float] = {}
-        self._of_pid: dict[int, int] = {}  # the alarms of hooks
         self._users: dict[int, str] = {}  # of the alarms in `_hooks`, and of those that are searched for
         self._search: ProcessSearch | None = None
         self._searching: list[int] = []  # the alarms whose processes are searched for
@@ -47,21 +46,19 @@ class TimeLimits:
     def started(self, alarm: Alarm, pid: int, elapsed: float) -> None:
         self._ends[pid] = end = elapsed + LIMITS[alarm.kind]
         if alarm.kind == "hook":
-            self._of_pid[pid] = alarm.id
             self._users[alarm.id] = alarm.user
             self._hooks[alarm.id] = math.ceil(end / SWEEP_INTERVAL) * SWEEP_INTERVAL
 
     def not_started(self, alarm: Alarm) -> None:
         self._limits.remove(-alarm.id)
 
-    def ended(self, pid: int) -> None:
+    def ended(self, alarm: Alarm, pid: int) -> None:
         """Note the end of a delivery. A hook that has left nothing in its cgroup needs no look."""
         del self._ends[pid]
         self.killed.discard(pid)
-        alarm = self._of_pid.pop(pid, None)
-        if alarm is not None and self._limits.pids(-alarm) == []:
-            self._limits.remove(-alarm)
-            self._forget(alarm)
+        if alarm.kind == "hook" and self._limits.pids(-alarm.id) == []:
+            self._limits.remove(-alarm.id)
+            self._forget(alarm.id)
 
     def step(self, elapsed: float) -> None:
         """Kill what has reached its limit."""

@@ -71,7 +71,6 @@ class Archive:
         return self._file.has_pending
 
     def size(self) -> LedgerSize:
-        """Return the size of the ledger."""
         db = self._file.db
         page, pages, free = (
             int(db.execute(f"PRAGMA {name}").fetchone()[0])

@@ -157,8 +157,8 @@ class ClusterTable:
         with self._file.reading():
             for fire, name in fires:
                 at = (fire.job.key, fire.wall or 0, fire.fold)
-                run = self._run_of(at) if taken is None else None
-                self._promised[at] = run = run or new_uuid()
+                known = taken is None and (self._promised.get(at) or self.runs_of(*at)[0])
+                self._promised[at] = run = known or new_uuid()
                 rows.append((*at, fire.at.timestamp(), run, name))
         work: Work = (BEGIN, rows)
         if taken is not None:
@@ -166,10 +166,6 @@ class ClusterTable:
         write = self._file.write_durably if is_durable else self._file.write
         write(work)
         return [row[4] for row in rows]
-
-    def _run_of(self, fire: tuple[object, ...]) -> str | None:
-        """Return the UUID of a fire that has a row, or will have one."""
-        return self._promised.get(fire) or self.runs_of(*fire)[0]
 
     def runs_of(self, *fire: object) -> tuple[str | None, str | None]:
         """Return the UUIDs of a fire (a job's key, a minute, a fold): of its run, and of this node's earlier

@@ -67,7 +67,6 @@ class TextFormat(StreamFormat):
     """``TIME JOB[RUN] (USER) STREAM: LINE`` and ``TIME JOB[RUN] (USER) EVENT (DETAIL)``."""
 
     def message(self, message: Message, _now: datetime) -> list[bytes]:
-        """Return a message of the daemon."""
         head = f"{_time(message.at.timestamp())} pycrond[{os.getpid()}] ({message.user}) {message.event}"
         return [f"{visible(head)} ({visible(message.detail)})\n".encode()]
 
@@ -98,7 +97,6 @@ class _FieldsFormat(StreamFormat):
         """Return what precedes and what follows the text of a line in quotes: fields before and after it."""
 
     def message(self, message: Message, _now: datetime) -> list[bytes]:
-        """Return a message of the daemon."""
         fields = {
             "time": _time(message.at.timestamp()),
             "level": message.level,

@@ -27,11 +27,10 @@ _SEND_TIMEOUT = 0.002  # seconds of a turn of the loop in which a reader may mak
 class SyslogClient:
     """The connection to a syslog address, and the messages not known to be read.
 
-    The loop calls `open` once; then, each turn, `tick`, `send` while `can_send`, and `pop_acknowledged`. It
-    waits until `fileno` is writable while `wants_write` (only then: a dead connection always is), but no
-    longer than `retry_in`. A lost connection's descriptor stays open until the next `tick`, so that the loop
-    can unregister it. Only the constructor raises. Nothing blocks, except that a reader has up to 2 ms of a
-    turn to make room.
+    The loop uses it as `target.Target` says, and waits for `fileno` only while `wants_write`: a dead
+    connection is always writable. A lost connection's descriptor stays open until the next `tick`, so that
+    the loop can unregister it. Only the constructor raises. Nothing blocks, except that a reader has up to
+    2 ms of a turn to make room.
     """
 
     def __init__(self, address: str, *, format: Format = "rfc3164") -> None:
