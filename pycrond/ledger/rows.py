@@ -3,9 +3,11 @@
 from collections.abc import Collection
 from typing import NamedTuple
 
+from pycrond import clock
 from pycrond.jobs.display_name import display_name
+from pycrond.jobs.job import Job
 from pycrond.jobs.options import EXPECT_TOLERANCE
-from pycrond.jobs.run import Cause, Outcome, Reason, State, Trigger
+from pycrond.jobs.run import Cause, Fire, Outcome, Reason, State, Trigger
 from pycrond.text import rfc3339
 
 
@@ -226,6 +228,13 @@ class Unfinished(NamedTuple):
     printed: int
     """As `delivered` and `stage`, but on standard output."""
     shown: int
+    start_at: float | None
+    """When a waiting run is to start; None where it does not wait for a time."""
+
+    def fire_of(self, job: Job) -> Fire:
+        """Return the fire that it was claimed for."""
+        at = clock.at(self.fire)
+        return Fire(job, at, self.wall, self.fold, self.era, self.trigger, attempt=self.attempt)
 
     def outcome(self) -> Outcome:
         """Return the outcome, as far as it is known."""
@@ -237,21 +246,6 @@ class Unfinished(NamedTuple):
             cpu_s=self.cpu_s,
             max_rss_kb=self.max_rss_kb,
         )
-
-
-class WaitingRow(NamedTuple):
-    """A run that was claimed and waits for its start."""
-
-    id: int
-    key: str
-    fire: float
-    wall: int | None
-    fold: int
-    era: int
-    trigger: Trigger
-    attempt: int
-    start_at: float | None
-    """None where it does not wait for a time."""
 
 
 class OldRow(NamedTuple):

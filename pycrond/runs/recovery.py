@@ -9,7 +9,7 @@ from pycrond import clock
 from pycrond.host import procfs
 from pycrond.host.names import NAMES
 from pycrond.host.poller import Poller
-from pycrond.jobs.run import OPEN, Cause, Fire, Outcome, Reason, Run, State
+from pycrond.jobs.run import OPEN, Cause, Outcome, Reason, Run, State
 from pycrond.keeper.client import KeeperClient, ProcessEnd, read_saved_ends
 from pycrond.ledger.codec import decode_job
 from pycrond.ledger.rows import JobRow, Unfinished
@@ -188,9 +188,9 @@ def _run_of(ledger: Ledger, row: Unfinished) -> Run:
     job = ledger.jobs.job(row.key) or JobRow(
         row.key, None, row.key.partition("/")[0], "", 0, "", None, "UTC", "", "{}"
     )
-    at = clock.at(row.fire)
-    fire = Fire(decode_job(job), at, row.wall, row.fold, row.era, row.trigger, attempt=row.attempt)
-    return Run(row.id, fire, State(row.state), Cause(Reason(row.reason_code), row.reason))
+    return Run(
+        row.id, row.fire_of(decode_job(job)), State(row.state), Cause(Reason(row.reason_code), row.reason)
+    )
 
 
 def _claimed_identity(pid: int, run: int, fifo: str) -> tuple[str, float, int] | None:

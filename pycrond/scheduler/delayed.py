@@ -126,9 +126,7 @@ class DelayedStarts:
             if job is None:
                 gone.append((row.id, REMOVED))
                 continue
-            fire = Fire(
-                *(job, clock.at(row.fire), row.wall, row.fold, row.era, row.trigger), attempt=row.attempt
-            )
+            fire = row.fire_of(job)
             fire = fire._replace(start_at=self._start_of(fire, row.start_at, now))
             turned = min(timedelta(0), now - fire.at)  # a clock that is behind has been set back
             self.add([ClaimedRun(Run(row.id, fire, State.WAITING), has_waited=True, turned=turned)])

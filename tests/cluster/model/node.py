@@ -14,7 +14,7 @@ from pycrond.jobs.job import Job
 from pycrond.jobs.run import Cause, Fire, Outcome, Reason, Run, State
 from pycrond.jobs.shared_identity import SharedIdentity
 from pycrond.ledger.cluster import ClusterTable
-from pycrond.ledger.rows import GapRow, Unfinished, WaitingRow
+from pycrond.ledger.rows import GapRow
 from pycrond.ledger.writer import Ledger
 from pycrond.runs.launcher import ClaimedRun
 from pycrond.settings import Settings
@@ -124,20 +124,13 @@ class ModelNode:
             elif row.id in self._begun and row.state in {State.CLAIMED, State.RUNNING}:
                 outcome = Outcome(State.UNKNOWN, DIED)
                 self.ledger.finished([(row.id, outcome, clock.at(now), None)])
-                unknown.append(self._fire_of(row))
+                unknown.append(row.fire_of(self.jobs[row.key]))
             elif row.state == State.CLAIMED and abs(now - row.fire) <= MINUTE:
                 self.ledger.wait([(row.id, DIED)])
             elif row.state == State.CLAIMED:
                 self.ledger.settle([(row.id, DIED)], State.MISSED, clock.at(now))
         self.ledger.cancel(cancelled)
         return unknown
-
-    def _fire_of(self, row: Unfinished | WaitingRow, start: float | None = None) -> Fire:
-        return Fire(
-            *(self.jobs[row.key], clock.at(row.fire), row.wall, row.fold, row.era, row.trigger),
-            start_at=None if start is None else clock.at(start),
-            attempt=row.attempt,
-        )
 
     def _pass_over(self, last: int, until: int, now: float) -> None:
         """Leave the minutes after `last` to the cluster."""
@@ -162,7 +155,7 @@ class ModelNode:
         claims = []
         for row in self.ledger.waiting():
             start = now if row.start_at is None else row.start_at
-            fire = self._fire_of(row, start)
+            fire = row.fire_of(self.jobs[row.key])._replace(start_at=clock.at(start))
             claims.append(ClaimedRun(Run(row.id, fire, State.WAITING), has_waited=True))
         if claims and self.cluster:
             self.cluster.resume(claims, clock.at(now))
