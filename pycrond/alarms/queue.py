@@ -82,11 +82,10 @@ class AlarmQueue:
         self._times: PlannedTimes[_User] = PlannedTimes()  # the times may be too early
         self._turns: OrderedDict[_User, None] = OrderedDict()  # users with a due alarm
         self._running = 0
-        self._count = 0
 
     def __len__(self) -> int:
         """The number of alarms that wait or are being delivered."""
-        return self._count
+        return sum(user.alarms for user in self._users.values())
 
     def waiting(self) -> Iterator[Alarm]:
         """Yield all alarms that are not being delivered, in no order."""
@@ -102,7 +101,6 @@ class AlarmQueue:
         self._users[alarm.user] = user
         user.alarms += 1
         user.size += len(alarm.text)
-        self._count += 1
         lane = self._lanes.setdefault((alarm.key, alarm.kind), _Lane(user, alarm.kind))
         lane.push(alarm)
         lane.plan()
@@ -135,7 +133,6 @@ class AlarmQueue:
         """Forget an alarm that was taken."""
         lane = self._lanes[alarm.key, alarm.kind]
         user = lane.user
-        self._count -= 1
         user.alarms -= 1
         user.size -= len(alarm.text)
         self._release(lane)
