@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
@@ -177,8 +177,7 @@ class Alarms:
 
     def _overdue_time(self, health: Health) -> float | None:
         job = self._jobs.get(health.key)
-        options = replace(job.entry.options if job else CRON, expect=health.expect)
-        return rules.overdue_at(options, health.since, health.succeeded_at, health.overdue_at)
+        return rules.overdue_at(job.entry.options if job else CRON, health)
 
     def _overdue_alarms(self, health: Health, now: datetime) -> list[Alarm]:
         job = self._job_of(health.key)
@@ -214,8 +213,7 @@ class Alarms:
         # Catch-ups come one a second, whatever their fire times.
         fire = at if end.fire.trigger == "catch-up" else end.fire.at.timestamp()
         health = self._health.get(job.key) or Health(job.key, at, expect=options.expect)
-        is_failing = health.failing_since is not None
-        calls = rules.alarms(options, state, failing=is_failing, alarmed_for=health.alarmed_for, fire=fire)
+        calls = rules.alarms(options, state, health, fire)
         if state == State.SUCCEEDED:
             health = health._replace(failing_since=None, alarmed_for=None, succeeded_at=at, overdue_at=None)
         elif state in rules.FAILURES:

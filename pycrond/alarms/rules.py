@@ -3,6 +3,7 @@
 from pycrond.jobs.option_values import size as parse_size
 from pycrond.jobs.options import EXPECT_TOLERANCE, Options
 from pycrond.jobs.run import State
+from pycrond.ledger.alarms import Health
 
 FAILURES = {State.FAILED, State.TIMED_OUT, State.LOST, State.UNKNOWN}
 """The states that alarms report as a failure. A run that was killed on request is neither a failure nor a
@@ -19,22 +20,23 @@ def has_alarms(options: Options) -> bool:
     return any(value is not None for value in values)
 
 
-def alarms(
-    options: Options, state: State, *, failing: bool, alarmed_for: float | None, fire: float
-) -> tuple[Call, ...]:
+def alarms(options: Options, state: State, health: Health, fire: float) -> tuple[Call, ...]:
     """The alarms after a run's last attempt: for a failure the first time, and repeated where `alarm-repeat`
     says so; for a recovery; pings and successes each time.
 
-    `fire` is the fire time, and `alarmed_for` that of the last failure with an alarm: the ends of runs vary.
-    The clock may have been turned back between the two.
+    `health` is that of the job before. `fire` is the fire time, as the ends of runs vary; the clock may have
+    been turned back since the last failure with an alarm.
     """
+    is_failing, alarmed_for = health.failing_since is not None, health.alarmed_for
     if state == State.SUCCEEDED:
-        recovery: tuple[Call, ...] = (("hook", "recovery"),) if failing else ()
+        recovery: tuple[Call, ...] = (("hook", "recovery"),) if is_failing else ()
         return (*recovery, ("hook", "success"), ("ping", "success"))
     if state not in FAILURES:
         return ()
     repeat = options.alarm_repeat
-    is_due = not failing or alarmed_for is None or (repeat is not None and abs(fire - alarmed_for) >= repeat)
+    is_due = (
+        not is_failing or alarmed_for is None or (repeat is not None and abs(fire - alarmed_for) >= repeat)
+    )
     return (("hook", "failure"), ("ping", "failure")) if is_due else (("ping", "failure"),)
 
 
@@ -55,19 +57,15 @@ def is_mailed(options: Options, state: State, printed: int, *, is_last: bool) ->
     return printed > 0
 
 
-def overdue_at(
-    options: Options, since: float, succeeded_at: float | None, reported_at: float | None
-) -> float | None:
-    """When a job counts as overdue, because it has not succeeded for the time in `expect`; None: never.
-
-    Times are Unix seconds: `since` the job is known, its last success, and the last report that it was
-    overdue.
+def overdue_at(options: Options, health: Health) -> float | None:
+    """When a job counts as overdue, because it has not succeeded for the time in `expect`, or when that is
+    reported again, in Unix seconds; None: never.
     """
-    if options.expect is None:
+    if health.expect is None:
         return None
-    if reported_at is None:
-        return (succeeded_at or since) + options.expect + options.jitter + EXPECT_TOLERANCE
-    return None if options.alarm_repeat is None else reported_at + options.alarm_repeat
+    if health.overdue_at is None:
+        return (health.succeeded_at or health.since) + health.expect + options.jitter + EXPECT_TOLERANCE
+    return None if options.alarm_repeat is None else health.overdue_at + options.alarm_repeat
 
 
 def hook(options: Options, event: str) -> str | None:
