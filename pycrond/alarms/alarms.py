@@ -57,16 +57,13 @@ class Alarms:
 
     def process(self, events: Iterable[Event], now: datetime) -> None:
         """Make and write the alarms of starts, of missed fires, and of failures that are not retried."""
-        alarms, failed = [], []
+        alarms: list[Alarm] = []
+        failed = []
         for event in events:
-            if isinstance(event, Started):
-                job = event.fire.job
-                if job.entry.options.ping and event.fire.attempt == 1:
-                    alarms.append(self._ping(event.run, job, "start", now, {}))
-            elif isinstance(event, Missed):
-                missed_job = self._jobs.get(event.key)
-                if missed_job:
-                    alarms += self._calls(event.run, missed_job, [("hook", "missed")], now, {})
+            if isinstance(event, Started) and event.fire.attempt == 1:
+                alarms += self._calls(event.run, event.fire.job, [("ping", "start")], now, {})
+            elif isinstance(event, Missed) and (job := self._jobs.get(event.key)):
+                alarms += self._calls(event.run, job, [("hook", "missed")], now, {})
             elif isinstance(event, Abandoned):
                 outcome = Outcome(State.FAILED, event.cause)
                 failed.append(Ended(event.run, event.fire, outcome, now, None, 0))
@@ -215,7 +212,7 @@ class Alarms:
         health = self._health.get(job.key) or Health(job.key, at, expect=options.expect)
         calls = rules.alarms(options, state, health, fire)
         if state == State.SUCCEEDED:
-            health = health._replace(failing_since=None, alarmed_for=None, succeeded_at=at, overdue_at=None)
+            health = health.recovered(at)
         elif state in rules.FAILURES:
             alarmed_for = fire if ("hook", "failure") in calls else health.alarmed_for
             health = health._replace(failing_since=health.failing_since or at, alarmed_for=alarmed_for)

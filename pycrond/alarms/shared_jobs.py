@@ -107,7 +107,6 @@ class SharedJobs:
         for key, ended_at in self._nodes.take_successes().items():
             health, at = healths.get(key), min(ended_at, now.timestamp())
             if health and at > self._last_known(health):
-                new = health._replace(failing_since=None, alarmed_for=None, succeeded_at=at, overdue_at=None)
-                recovered.append(Recovered(new, has_failed=health.failing_since is not None))
+                recovered.append(Recovered(health.recovered(at), has_failed=health.failing_since is not None))
                 self._failed_at.pop(key, None)
         return recovered

@@ -61,6 +61,10 @@ class Health(NamedTuple):
     overdue_at: float | None = None  # when it was last reported as overdue
     expect: float | None = None
 
+    def recovered(self, at: float) -> "Health":
+        """Return it after a success at a time."""
+        return self._replace(failing_since=None, alarmed_for=None, succeeded_at=at, overdue_at=None)
+
     def moved(self, seconds: float) -> "Health":
         """Return it with all times moved, as the clock was turned."""
         times = {name: getattr(self, name) for name in self._fields[1:6]}

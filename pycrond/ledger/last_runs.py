@@ -51,7 +51,7 @@ def changes(states: Sequence[tuple[int, State]]) -> list[Work]:
     return [
         (PASSED, [row for row in states if row[1] in NOT_STARTED]),
         (LAST_RUN, [row for row in states if row[1] not in NOT_STARTED]),
-        totals.counted(states),
+        (totals.COUNT, states),
     ]
 
 

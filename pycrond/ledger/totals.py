@@ -4,10 +4,9 @@ It is written in the transaction in which a run ends or a fire is passed over. S
 old runs are folded or deleted.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from pycrond.jobs.run import State
 from pycrond.ledger.database import Work
 
 DURATIONS = (1, 10, 60, 600, 3600, 21_600)
@@ -25,7 +24,7 @@ _CONFLICT = f"ON CONFLICT DO UPDATE SET ended_at = max(run_totals.ended_at, excl
 COUNT = f"""
     {_INTO} SELECT key, ?2, coalesce(ended_at, 0.0), {", ".join(_VALUES)} FROM runs WHERE id = ?1 {_CONFLICT}
 """  # noqa: S608 -- constants
-"""For a row of runs that have just ended, and their state."""
+"""For a row of runs that have just ended, or of fires that were passed over, and its state."""
 MERGE = f"""
     {_INTO} SELECT user || '/', state, ended_at, {", ".join(f"run_totals.{column}" for column in SUMS)}
     FROM run_totals JOIN jobs USING (key) WHERE key = ? AND name IS NULL {_CONFLICT}
@@ -61,11 +60,6 @@ class TotalsRow(NamedTuple):
     within_600: int
     within_3600: int
     within_21600: int
-
-
-def counted(states: Sequence[tuple[int, State]]) -> Work:
-    """Return the work that counts rows of runs with the states that have just been written."""
-    return COUNT, states
 
 
 def forgotten(keys: Iterable[tuple[str]]) -> list[Work]:
