@@ -39,8 +39,7 @@ class SyslogClient:
         Over tcp each message ends with a newline, or (rfc5424) begins with its length.
         """
         self._addresses = resolve(address)
-        self._terminator = None if format == "rfc5424" else b"\n"
-        self._journal_end = b"\n" if format == "journal" else b""
+        self._format = format
         self._connection: SyslogSocket | None = None
         self._lost = contextlib.ExitStack()  # closes lost connections
         self._pending: list[bytes] = []  # messages not known to be read
@@ -59,7 +58,7 @@ class SyslogClient:
             self._addresses.append(self._addresses.pop(0))
             with contextlib.suppress(OSError), contextlib.ExitStack() as failed:
                 sock = failed.enter_context(socket.socket(family, kind))
-                self._connection = SyslogSocket(sock, address, self._terminator, self._journal_end)
+                self._connection = SyslogSocket(sock, address, self._format)
                 failed.pop_all()
                 return
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from pycrond import clock
 from pycrond.errors import PycrondError
-from pycrond.output.syslog_format import JOURNAL
+from pycrond.output.syslog_format import JOURNAL, Format
 from pycrond.settings import JOURNAL_SOCKET
 
 _KINDS = {"udp": socket.SOCK_DGRAM, "tcp": socket.SOCK_STREAM}
@@ -23,16 +23,12 @@ _NETWORK = re.compile(r"(udp|tcp)://(?:\[([^\[\]]+)\]|([^\[\]:/]+))(?::([0-9]{1,
 class SyslogSocket:
     """A socket that is connected, or connecting. Its methods raise OSError when the connection is lost."""
 
-    def __init__(
-        self, sock: socket.socket, address: Any, terminator: bytes | None, datagram_end: bytes = b""
-    ) -> None:
-        """`terminator` follows each message over tcp; if it is None, the message's length precedes it.
-        `datagram_end` follows each datagram.
-        """
+    def __init__(self, sock: socket.socket, address: Any, form: Format) -> None:
         is_local, is_stream = sock.family == socket.AF_UNIX, sock.type == socket.SOCK_STREAM
         self.sock, self.ready, self._address, self._rest = sock, False, address, b""
-        # libc ends a message with NUL on a local stream
-        self._terminator = datagram_end if not is_stream else b"\0" if is_local else terminator
+        # What follows each message; None: its length precedes it. On a local stream libc uses NUL.
+        stream_end = b"\0" if is_local else None if form == "rfc5424" else b"\n"
+        self._terminator = stream_end if is_stream else b"\n" if form == "journal" else b""
         self._file = _identity(address) if is_local and not is_stream else None
         sock.setblocking(False)
         if is_stream and not is_local:

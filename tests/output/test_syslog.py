@@ -518,7 +518,7 @@ def test_a_tcp_socket_does_not_connect_to_itself() -> None:
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         with pytest.raises(ConnectionRefusedError):
-            link = SyslogSocket(sock, sock.getsockname(), b"\n")
+            link = SyslogSocket(sock, sock.getsockname(), "rfc3164")
             while not link.ready:
                 link.finish()
 
