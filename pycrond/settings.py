@@ -2,7 +2,7 @@
 
 import os
 from dataclasses import MISSING, dataclass, field, fields
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 _WORDS = "kern user mail daemon auth syslog lpr news uucp cron authpriv ftp"
 _NAMES = sorted((name, number) for number, name in enumerate(_WORDS.split()))
@@ -12,7 +12,13 @@ NO_SYSLOG = "none"
 """The value of `syslog` for no syslog at all."""
 JOURNAL_SOCKET = "/run/systemd/journal/socket"
 """Where it exists, the default of `syslog` is `journal`."""
+Value = TypeVar("Value")
 _DIRECTORY = {"metavar": "DIR", "is_path": True, "locates_daemon": True}
+
+
+def _setting(default: Value, description: str, **metadata: object) -> Value:
+    """Return a field of `Settings`; the metadata are attributes of its `Setting`."""
+    return field(default=default, metadata={"help": description, **metadata})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,9 +30,7 @@ class Settings:
     field are attributes of its `Setting`.
     """
 
-    crontabs: tuple[str, ...] = field(
-        default=(), metadata=_DIRECTORY | {"help": "a directory of crontab files (may be repeated)"}
-    )
+    crontabs: tuple[str, ...] = _setting((), "a directory of crontab files (may be repeated)", **_DIRECTORY)
     state_dir: str = field(metadata=_DIRECTORY | {"help": "where the ledger and the jobs' output are kept"})
     runtime_dir: str = field(
         metadata=_DIRECTORY | {"help": "where sockets and FIFOs are made; best on a tmpfs"}
@@ -34,166 +38,93 @@ class Settings:
     pidfile: str = field(
         metadata=_DIRECTORY | {"help": "the file that holds the daemon's pid", "metavar": "FILE"}
     )
-    system: bool = field(
-        default=False,
-        metadata={
-            "help": "read /etc/crontab, /etc/cron.d and the users' crontabs, as the system's cron does",
-            "locates_daemon": True,
-        },
+    system: bool = _setting(
+        False,
+        "read /etc/crontab, /etc/cron.d and the users' crontabs, as the system's cron does",
+        locates_daemon=True,
     )
-    root: str = field(
-        default="/", metadata=_DIRECTORY | {"help": "with --system: the directory that these three lie below"}
+    root: str = _setting("/", "with --system: the directory that these three lie below", **_DIRECTORY)
+    dialect: str = _setting(
+        "auto",
+        "what a line means where Debian cron and cronie differ: debian, cronie, or auto",
+        allowed=("auto", "debian", "cronie"),
     )
-    dialect: str = field(
-        default="auto",
-        metadata={
-            "help": "what a line means where Debian cron and cronie differ: debian, cronie, or auto",
-            "allowed": ("auto", "debian", "cronie"),
-        },
+    watch: bool = _setting(False, "look each minute for changed files and read them, as --system does")
+    trust_crontabs: bool = _setting(
+        False,
+        "accept crontabs and directories whoever owns them or may write there; not with --system",
+        locates_daemon=True,
     )
-    watch: bool = field(
-        default=False, metadata={"help": "look each minute for changed files and read them, as --system does"}
+    require_crontabs: bool = _setting(False, "do not start where no crontab exists or none is accepted")
+    stop_jobs: str = _setting(
+        "leave",
+        "at a stop: leave running jobs to the next start, wait for them, or end them (term)",
+        allowed=("leave", "wait", "term"),
     )
-    trust_crontabs: bool = field(
-        default=False,
-        metadata={
-            "help": "accept crontabs and directories whoever owns them or may write there; not with --system",
-            "locates_daemon": True,
-        },
+    stop_grace: int = _setting(8, "with --stop-jobs=term: most seconds between TERM and KILL")
+    syslog: str = _setting("/dev/log", "a socket's path, udp://host[:514], tcp://host:port, journal or none")
+    syslog_format: str = _setting("rfc3164", "rfc3164 or rfc5424", allowed=("rfc3164", "rfc5424"))
+    syslog_facility: str = _setting("cron", "the facility of every message", allowed=tuple(FACILITIES))
+    spool_limit: int = _setting(
+        4096, "most MiB of output on disk: what is delivered is deleted first, the oldest; 0: no limit"
     )
-    require_crontabs: bool = field(
-        default=False, metadata={"help": "do not start where no crontab exists or none is accepted"}
+    keep_days: int = _setting(90, "days after which a run is only counted, without output; 0: no limit")
+    keep_runs: int = _setting(
+        10_000, "most runs of a job that are kept, older ones are only counted; 0: no limit"
     )
-    stop_jobs: str = field(
-        default="leave",
-        metadata={
-            "help": "at a stop: leave running jobs to the next start, wait for them, or end them (term)",
-            "allowed": ("leave", "wait", "term"),
-        },
+    keep_output: int = _setting(0, "most MiB of a job's delivered output that are kept; 0: no limit")
+    ledger_limit: int = _setting(
+        2048, "most MiB of the ledger: beyond, the oldest runs are only counted; 0: no limit"
     )
-    stop_grace: int = field(
-        default=8, metadata={"help": "with --stop-jobs=term: most seconds between TERM and KILL"}
+    mailer: str = _setting(
+        "/usr/sbin/sendmail", "what sends mail: a program, smtp://[user@]host[:port] or smtps://…"
     )
-    syslog: str = field(
-        default="/dev/log",
-        metadata={"help": "a socket's path, udp://host[:514], tcp://host:port, journal or none"},
+    mailer_password_file: str = _setting(
+        "", "with a user in --mailer: the file with its password", metavar="FILE"
     )
-    syslog_format: str = field(
-        default="rfc3164", metadata={"help": "rfc3164 or rfc5424", "allowed": ("rfc3164", "rfc5424")}
+    mail_environment: bool = _setting(False, "add the jobs' variables to their mails, as X-Cron-Env")
+    max_running: int = _setting(0, "most jobs that run at once, the others wait; 0: no limit")
+    max_running_user: int = _setting(
+        0, "most jobs of a user that run at once; 0: as many as leave room for other users"
     )
-    syslog_facility: str = field(
-        default="cron", metadata={"help": "the facility of every message", "allowed": tuple(FACILITIES)}
+    max_waiting_user: int = _setting(
+        1000, "most fires of a user that wait for a run to end, the others are skipped; 0: no limit"
     )
-    spool_limit: int = field(
-        default=4096,
-        metadata={
-            "help": "most MiB of output on disk: what is delivered is deleted first, the oldest; 0: no limit"
-        },
+    max_catch_ups_user: int = _setting(
+        10_000, "most missed fires of a user that are caught up after an absence; 0: no limit"
     )
-    keep_days: int = field(
-        default=90, metadata={"help": "days after which a run is only counted, without output; 0: no limit"}
+    spool_limit_user: int = _setting(
+        1024, "most MiB of a user's output that may wait for delivery; 0: no limit"
     )
-    keep_runs: int = field(
-        default=10_000,
-        metadata={"help": "most runs of a job that are kept, older ones are only counted; 0: no limit"},
+    max_waiting_alarms: int = _setting(
+        10_000, "most mails, hooks and pings of a user that may wait for their delivery; 0: no limit"
     )
-    keep_output: int = field(
-        default=0, metadata={"help": "most MiB of a job's delivered output that are kept; 0: no limit"}
+    max_orders: int = _setting(
+        100, "most orders (run, kill, pause, resume) of a user a minute, root apart; 0: no limit"
     )
-    ledger_limit: int = field(
-        default=2048,
-        metadata={"help": "most MiB of the ledger: beyond, the oldest runs are only counted; 0: no limit"},
+    max_crontab_size: int = _setting(128, "with --system: most KiB of a user's crontab; 0: no limit")
+    max_crontab_entries: int = _setting(
+        1000, "with --system: most entries, and assignments, of a user's crontab; 0: no limit"
     )
-    mailer: str = field(
-        default="/usr/sbin/sendmail",
-        metadata={"help": "what sends mail: a program, smtp://[user@]host[:port] or smtps://…"},
+    cluster: str = _setting(
+        "",
+        "the database of a cluster: postgresql://[user@]host[,host]/database, or host=… dbname=…",
+        metavar="CONNINFO",
+        is_secret=True,
     )
-    mailer_password_file: str = field(
-        default="",
-        metadata={"help": "with a user in --mailer: the file with its password", "metavar": "FILE"},
+    node: str = _setting("", "with --cluster: the name of this machine; empty: its host name", metavar="NAME")
+    node_labels: tuple[str, ...] = _setting(
+        (), "with --cluster: the labels of this machine for on=LABEL, separated by commas", metavar="LABELS"
     )
-    mail_environment: bool = field(
-        default=False, metadata={"help": "add the jobs' variables to their mails, as X-Cron-Env"}
+    cluster_output: int = _setting(
+        0, "with --cluster: most KiB of a run's output copied to the database; 0: none"
     )
-    max_running: int = field(
-        default=0, metadata={"help": "most jobs that run at once, the others wait; 0: no limit"}
-    )
-    max_running_user: int = field(
-        default=0,
-        metadata={"help": "most jobs of a user that run at once; 0: as many as leave room for other users"},
-    )
-    max_waiting_user: int = field(
-        default=1000,
-        metadata={
-            "help": "most fires of a user that wait for a run to end, the others are skipped; 0: no limit"
-        },
-    )
-    max_catch_ups_user: int = field(
-        default=10_000,
-        metadata={"help": "most missed fires of a user that are caught up after an absence; 0: no limit"},
-    )
-    spool_limit_user: int = field(
-        default=1024, metadata={"help": "most MiB of a user's output that may wait for delivery; 0: no limit"}
-    )
-    max_waiting_alarms: int = field(
-        default=10_000,
-        metadata={
-            "help": "most mails, hooks and pings of a user that may wait for their delivery; 0: no limit"
-        },
-    )
-    max_orders: int = field(
-        default=100,
-        metadata={
-            "help": "most orders (run, kill, pause, resume) of a user a minute, root apart; 0: no limit"
-        },
-    )
-    max_crontab_size: int = field(
-        default=128, metadata={"help": "with --system: most KiB of a user's crontab; 0: no limit"}
-    )
-    max_crontab_entries: int = field(
-        default=1000,
-        metadata={"help": "with --system: most entries, and assignments, of a user's crontab; 0: no limit"},
-    )
-    cluster: str = field(
-        default="",
-        metadata={
-            "help": "the database of a cluster: postgresql://[user@]host[,host]/database, or host=… dbname=…",
-            "metavar": "CONNINFO",
-            "is_secret": True,
-        },
-    )
-    node: str = field(
-        default="",
-        metadata={
-            "help": "with --cluster: the name of this machine; empty: its host name",
-            "metavar": "NAME",
-        },
-    )
-    node_labels: tuple[str, ...] = field(
-        default=(),
-        metadata={
-            "help": "with --cluster: the labels of this machine for on=LABEL, separated by commas",
-            "metavar": "LABELS",
-        },
-    )
-    cluster_output: int = field(
-        default=0,
-        metadata={"help": "with --cluster: most KiB of a run's output copied to the database; 0: none"},
-    )
-    pam: str = field(default="auto", metadata={"help": "PAM service of jobs; none; auto: that of cron"})
-    inherit_env: bool = field(
-        default=False, metadata={"help": "give jobs the daemon's own environment, below their crontab's"}
-    )
-    log_console: bool = field(
-        default=False, metadata={"help": "write the daemon's messages to the console without syslog"}
-    )
-    log_stderr: bool = field(
-        default=False, metadata={"help": "write every message to standard error as well"}
-    )
-    log_stdout: bool = field(default=False, metadata={"help": "write every message to standard output"})
-    log_format: str = field(
-        default="text", metadata={"help": "text, json or logfmt", "allowed": ("text", "json", "logfmt")}
-    )
+    pam: str = _setting("auto", "PAM service of jobs; none; auto: that of cron")
+    inherit_env: bool = _setting(False, "give jobs the daemon's own environment, below their crontab's")
+    log_console: bool = _setting(False, "write the daemon's messages to the console without syslog")
+    log_stderr: bool = _setting(False, "write every message to standard error as well")
+    log_stdout: bool = _setting(False, "write every message to standard output")
+    log_format: str = _setting("text", "text, json or logfmt", allowed=("text", "json", "logfmt"))
 
     @property
     def node_name(self) -> str:
