@@ -1,15 +1,18 @@
 """The values of settings: each is taken from the first layer that has it, and checked by the table."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pycrond import conninfo
 from pycrond.errors import PycrondError
-from pycrond.labels import LABEL_FORM, is_label, is_node_name
 from pycrond.settings import SETTINGS, Setting, Settings
 
 TRUE, FALSE = ("1", "yes", "true", "on"), ("0", "no", "false", "off")
 NUMBER_DIGITS_MOST = 9
+RESERVED_LABELS = {"every", "one"}
+"""Words of the option `on`, which no label may be."""
+LABEL_FORM = "a label of small letters, digits and . _ -, at most 64, and not every or one"
 
 
 def settle(layers: Iterable[Mapping[str, object]]) -> Settings:
@@ -45,6 +48,11 @@ def _read(setting: Setting, value: object) -> object:
     return value
 
 
+def is_label(text: str) -> bool:
+    """Return whether a text may be the label of a node."""
+    return bool(re.fullmatch(r"[a-z0-9][a-z0-9_.-]{0,63}", text)) and text not in RESERVED_LABELS
+
+
 def _read_directories(value: object) -> tuple[str, ...]:
     directories = (value,) if isinstance(value, str) else value
     if (
@@ -75,7 +83,7 @@ def _check_cluster(setting: Setting, value: str) -> None:
             conninfo.check(value)
         except ValueError as error:
             raise PycrondError(f"setting '{setting.key}': {error}") from None
-    elif value and setting.name == "node" and not is_node_name(value):
+    elif value and setting.name == "node" and not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", value):
         raise PycrondError(
             f"setting 'node': '{value}' is not a name of letters, digits and . _ -, at most 64"
         )

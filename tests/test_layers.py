@@ -35,7 +35,6 @@ def test_there_are_no_other_packages() -> None:
         "clock",
         "conninfo",
         "hashing",
-        "labels",
         "settings",
         "setting_values",
         "text",

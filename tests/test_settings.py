@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pycrond import setting_values, settings
 from pycrond.errors import PycrondError
 from pycrond.host.daemon_arguments import daemon_command, from_arguments, read_daemon_arguments, to_arguments
-from pycrond.labels import LABEL_FORM
+from pycrond.setting_values import LABEL_FORM
 from pycrond.settings import Settings
 
 NEEDED: dict[str, object] = {"crontabs": ("/c",), "state_dir": "/s", "runtime_dir": "/r", "pidfile": "/p"}

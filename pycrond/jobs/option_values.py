@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from pycrond.labels import LABEL_FORM, RESERVED, is_label
+from pycrond.setting_values import LABEL_FORM, RESERVED_LABELS, is_label
 
 MAX_PING_OUTPUT = 1 << 20  # bytes; healthchecks.io keeps 100 kB
 BLOCK = 4096  # bytes
@@ -81,7 +81,7 @@ def lock_name(text: str) -> str:
 
 def nodes(text: str) -> str:
     """Return the nodes on which a job runs: all, one, those with a label, or one of those."""
-    if text not in RESERVED and not is_label(text.removeprefix(SHARED_PREFIX)):
+    if text not in RESERVED_LABELS and not is_label(text.removeprefix(SHARED_PREFIX)):
         raise ValueError(f"every, one, or {LABEL_FORM}, after one: or alone")
     return text
 

@@ -30,7 +30,7 @@ from pycrond.jobs.option_values import (
     yes_no,
     yes_no_or,
 )
-from pycrond.labels import RESERVED
+from pycrond.setting_values import RESERVED_LABELS
 
 Overlap = Literal["allow", "skip", "queue", "replace"]
 Missed = Literal["skip", "once", "all"]
@@ -108,7 +108,7 @@ class Options:
     def label(self) -> str | None:
         """The label of the nodes on which the job may run; None: on all of them."""
         word = self.on.removeprefix(SHARED_PREFIX)
-        return None if word in RESERVED else word
+        return None if word in RESERVED_LABELS else word
 
     @property
     def cluster_lock(self) -> str | None:
