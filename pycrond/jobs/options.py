@@ -4,32 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
-from pycrond.jobs.option_values import (
-    CLUSTER_PREFIX,
-    GLOBAL_PREFIX,
-    MAX_DURATION,
-    SHARED_PREFIX,
-    choice,
-    command,
-    duration,
-    exit_statuses,
-    file_mask,
-    integer,
-    io_class,
-    job_name,
-    lock_name,
-    nodes,
-    optional_path,
-    path,
-    ping_output,
-    positive_duration,
-    processors,
-    size,
-    size_or_none,
-    url,
-    yes_no,
-    yes_no_or,
-)
+from pycrond.jobs import option_values as values
+from pycrond.jobs.option_values import CLUSTER_PREFIX, GLOBAL_PREFIX, MAX_DURATION, SHARED_PREFIX
 from pycrond.setting_values import RESERVED_LABELS
 
 Overlap = Literal["allow", "skip", "queue", "replace"]
@@ -176,43 +152,44 @@ def is_global(value: Value) -> bool:
 
 
 OPTIONS = (
-    Option("name", job_name, no_value),
-    Option("timeout", positive_duration, no_value),
-    Option("grace", duration, no_value),
-    Option("overlap", choice("allow", "skip", "queue", "replace"), no_value),
-    Option("lock", lock_name, is_global),
-    Option("missed", choice("skip", "once", "all"), no_value),
-    Option("within", positive_duration, no_value),
-    Option("retries", integer(0, 1_000), no_value),
-    Option("retry-delay", duration, no_value),
-    Option("jitter", duration, no_value),
-    Option("nice", integer(-20, 19), below_zero),
-    Option("ionice", io_class, is_realtime),
-    Option("memory", size, no_value),
-    Option("cpu", processors, no_value),
-    Option("success", exit_statuses, no_value),
-    Option("mail", choice("always", "failure", "never"), no_value),
-    Option("on-failure", command, no_value),
-    Option("on-success", command, no_value),
-    Option("on-recovery", command, no_value),
-    Option("on-missed", command, no_value),
-    Option("alarm-repeat", positive_duration, no_value),
-    Option("expect", positive_duration, no_value),
-    Option("ping", url, no_value),
-    Option("ping-output", ping_output, no_value),
-    Option("ping-redirects", yes_no, bool),
-    Option("log", yes_no_or("split"), lambda value: value is False),
-    Option("dir", path, no_value),
-    Option("env-file", optional_path, no_value),
-    Option("umask", file_mask, no_value),
-    Option("output", path, no_value),
-    Option("keep-runs", integer(1, 999_999_999), no_value),
-    Option("keep-days", integer(1, 36_500), no_value),
-    Option("keep-output", size_or_none, no_value),
-    Option("on", nodes, no_value),
-    Option("node-loss", choice("skip", "rerun"), no_value),
-    Option("on-partition", choice("skip", "run"), no_value),
+    Option("name", values.job_name, no_value),
+    Option("timeout", values.positive_duration, no_value),
+    Option("grace", values.duration, no_value),
+    Option("overlap", values.choice("allow", "skip", "queue", "replace"), no_value),
+    Option("lock", values.lock_name, is_global),
+    Option("missed", values.choice("skip", "once", "all"), no_value),
+    Option("within", values.positive_duration, no_value),
+    Option("retries", values.integer(0, 1_000), no_value),
+    Option("retry-delay", values.duration, no_value),
+    Option("jitter", values.duration, no_value),
+    Option("nice", values.integer(-20, 19), below_zero),
+    Option("ionice", values.io_class, is_realtime),
+    Option("memory", values.size, no_value),
+    Option("cpu", values.processors, no_value),
+    Option("success", values.exit_statuses, no_value),
+    Option("mail", values.choice("always", "failure", "never"), no_value),
+    Option("on-failure", values.command, no_value),
+    Option("on-success", values.command, no_value),
+    Option("on-recovery", values.command, no_value),
+    Option("on-missed", values.command, no_value),
+    Option("alarm-repeat", values.positive_duration, no_value),
+    Option("expect", values.positive_duration, no_value),
+    Option("ping", values.url, no_value),
+    Option("ping-output", values.ping_output, no_value),
+    Option("ping-redirects", values.yes_no, bool),
+    Option("log", values.yes_no_or("split"), lambda value: value is False),
+    Option("dir", values.path, no_value),
+    Option("env-file", values.optional_path, no_value),
+    Option("umask", values.file_mask, no_value),
+    Option("output", values.path, no_value),
+    Option("keep-runs", values.integer(1, 999_999_999), no_value),
+    Option("keep-days", values.integer(1, 36_500), no_value),
+    Option("keep-output", values.size_or_none, no_value),
+    Option("on", values.nodes, no_value),
+    Option("node-loss", values.choice("skip", "rerun"), no_value),
+    Option("on-partition", values.choice("skip", "run"), no_value),
 )
+
 
 BY_NAME = {option.name: option for option in OPTIONS}
 
@@ -231,11 +208,13 @@ def from_json(document: Mapping[str, Any]) -> Options:
     known = {name.replace("-", "_"): value for name, value in document.items()}
     if isinstance(known.get("success"), list):
         known["success"] = tuple(known["success"])
-    values = {field.name: known[field.name] for field in fields(Options) if field.name in known}
-    return Options(**{name: value for name, value in values.items() if _is_possible(value, _TYPES[name])})
-
-
-_TYPES = {field.name: field.type for field in fields(Options)}
+    return Options(
+        **{
+            field.name: known[field.name]
+            for field in fields(Options)
+            if field.name in known and _is_possible(known[field.name], field.type)
+        }
+    )
 
 
 def _is_possible(value: object, kind: Any) -> bool:
