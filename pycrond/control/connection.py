@@ -12,9 +12,11 @@ from pycrond.errors import PycrondError
 class Connection:
     """A client that sends a request and then receives the answer. No call waits for the client."""
 
-    def __init__(self, connection: socket.socket, max_request: int) -> None:
+    def __init__(self, connection: socket.socket, max_request: int, deadline: float) -> None:
         """`max_request` is the number of bytes that a request may have."""
         connection.setblocking(False)
+        self.deadline = deadline
+        """When the server drops it, by clock.elapsed."""
         self._connection = connection
         self._max_request = max_request
         self._request = bytearray()

@@ -5,7 +5,6 @@ import math
 import os
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from pycrond import clock
 from pycrond.control.connection import Connection
@@ -18,18 +17,6 @@ REQUEST_TIME = 10.0  # seconds in which a client sends its request
 ANSWER_TIME = 60.0  # seconds in which a client takes its answer
 ACCEPTED_AT_ONCE = 16  # connections
 ACCEPT_INTERVAL = 0.1  # seconds without new connections after an error that would come again at once
-
-
-@dataclass(slots=True, eq=False)
-class _Client:
-    """A connection, and when it is dropped, by clock.elapsed."""
-
-    connection: Connection
-    deadline: float
-
-    @property
-    def uid(self) -> int:
-        return self.connection.uid
 
 
 class ControlServer:
@@ -52,8 +39,8 @@ class ControlServer:
         self._answerer = answerer
         self._is_known = is_known
         self._max_request = max_request
-        self._clients: dict[_Client, None] = {}  # in order of their last activity, oldest first
-        self._asking: dict[int, dict[_Client, None]] = {}  # whole requests by user, whose turn is next first
+        self._clients: dict[Connection, None] = {}  # in order of their last activity, oldest first
+        self._asking: dict[int, dict[Connection, None]] = {}  # whole requests by user, next turn first
         self._listener = listen(path, 0o666)  # for all users: the kernel reports their uids
         self._listener.setblocking(False)
         self._accept_at: float | None = None  # by clock.elapsed; None: the listener is watched
@@ -80,7 +67,7 @@ class ControlServer:
                 os.close(self._spare)
                 self._spare = -1
             else:
-                self._add(Connection(connection, self._max_request))
+                self._add(Connection(connection, self._max_request, clock.elapsed() + REQUEST_TIME))
 
     def _accept_again(self, elapsed: float) -> None:
         """Watch the listener again once a connection has ended, or drop one after a time."""
@@ -96,16 +83,15 @@ class ControlServer:
             with contextlib.suppress(OSError):
                 self._spare = os.dup(self._listener.fileno())
 
-    def _add(self, connection: Connection) -> None:
+    def _add(self, client: Connection) -> None:
         counts = Counter(client.uid for client in self._clients)
-        is_limited = connection.uid not in {0, os.geteuid()}
-        if is_limited and counts[connection.uid] >= MAX_CLIENTS_OF_USER:
-            self._drop_one_of(connection.uid)
+        is_limited = client.uid not in {0, os.geteuid()}
+        if is_limited and counts[client.uid] >= MAX_CLIENTS_OF_USER:
+            self._drop_one_of(client.uid)
         elif len(self._clients) >= MAX_CLIENTS:
             self._drop_one_of(self._greatest_user())
-        client = _Client(connection, clock.elapsed() + REQUEST_TIME)
         self._clients[client] = None
-        self._poller.register(connection, lambda: self._receive(client))
+        self._poller.register(client, lambda: self._receive(client))
         self._receive(client)  # most clients have sent their request by now
 
     def _greatest_user(self) -> int:
@@ -117,15 +103,15 @@ class ControlServer:
         """Drop the connection of a user that was silent longest."""
         self._drop(next(client for client in self._clients if client.uid == uid))
 
-    def _drop(self, client: _Client) -> None:
-        self._poller.unregister(client.connection)
+    def _drop(self, client: Connection) -> None:
+        self._poller.unregister(client)
         del self._clients[client]
         if self._accept_at is not None:
             self._accept_at = 0.0
         self._withdraw(client)
-        client.connection.close()
+        client.close()
 
-    def _withdraw(self, client: _Client) -> None:
+    def _withdraw(self, client: Connection) -> None:
         asking = self._asking.get(client.uid, {})
         asking.pop(client, None)
         if not asking:
@@ -133,18 +119,18 @@ class ControlServer:
 
     # Requests and answers
 
-    def _receive(self, client: _Client) -> None:
+    def _receive(self, client: Connection) -> None:
         self._clients[client] = self._clients.pop(client)
-        if not client.connection.receive():
+        if not client.receive():
             self._drop(client)
-        elif client.connection.is_whole:
-            self._poller.unregister(client.connection)  # until it is answered
+        elif client.is_whole:
+            self._poller.unregister(client)  # until it is answered
             client.deadline = math.inf
             self._asking.setdefault(client.uid, {})[client] = None
 
-    def _send(self, client: _Client) -> None:
+    def _send(self, client: Connection) -> None:
         self._clients[client] = self._clients.pop(client)
-        if not client.connection.send():
+        if not client.send():
             self._drop(client)
 
     def step(self, elapsed: float, room: float) -> None:
@@ -174,13 +160,13 @@ class ControlServer:
         """Return the users with a request that may be answered, whose turn is next first."""
         unsent: Counter[int] = Counter()
         for client in self._clients:
-            unsent[client.uid] += client.connection.unsent
+            unsent[client.uid] += client.unsent
         return [uid for uid in self._asking if unsent[uid] < MAX_UNSENT_OF_USER and self._is_known(uid)]
 
-    def _answer(self, client: _Client) -> None:
+    def _answer(self, client: Connection) -> None:
         client.deadline = clock.elapsed() + ANSWER_TIME
-        if client.connection.answer(self._answerer):
-            self._poller.register(client.connection, lambda: self._send(client), write=True)
+        if client.answer(self._answerer):
+            self._poller.register(client, lambda: self._send(client), write=True)
         else:
             self._drop(client)
 

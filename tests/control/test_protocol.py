@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import socket
 import stat
@@ -44,7 +45,7 @@ class Server:
         self.listener = protocol.listen(path, 0o666)
 
     def accept(self) -> Connection:
-        return Connection(self.listener.accept()[0], protocol.MIN_REQUEST)
+        return Connection(self.listener.accept()[0], protocol.MIN_REQUEST, math.inf)
 
     def answer(self, data: bytes) -> dict[str, Any]:
         """Return the answer to a client that sends these bytes."""

@@ -203,7 +203,7 @@ class Loop:
         if server._spare >= 0:
             os.close(server._spare)
         for client in server._clients:
-            client.connection.close()
+            client.close()
         self.daemon.subsystems.output.close()
         self.daemon.subsystems.ledger.close()
         self.daemon.subsystems.runs.journal.close()
