@@ -32,14 +32,18 @@ class Records(SharedReader):
         """Tell whether there is a daemon."""
         return start.is_locked(self._state_dir)
 
+    def _check_access(self, run: int) -> None:
+        """Raise PycrondError for a run that the user may not see."""
+        if self._user is not None and not self.runs([run]):
+            raise PycrondError(f"there is no run {run}")
+
     def kept(self, run: int) -> tuple[int, int]:
         """Return where the kept output of a run begins and ends."""
         return self.output(run, 0, 0)[:2]
 
     def output(self, run: int, offset: int, most: int) -> tuple[int, int, bytes]:
         """Return where the kept output of a run begins and ends, and up to `most` bytes of it."""
-        if self._user is not None and not self.runs([run]):
-            raise PycrondError(f"there is no run {run}")
+        self._check_access(run)
         data = spool.read(self._spools, run, offset, most) if most else b""
         output = spool.Spool(self._spools, run)
         return output.kept_start, output.size, data
@@ -48,16 +52,14 @@ class Records(SharedReader):
         """Return when a run's output from `start` up to, not including, `end` was read, at most MAX_BYTES:
         offsets, in order, each with the time from there on, in Unix seconds.
         """
-        if self._user is not None and not self.runs([run]):
-            raise PycrondError(f"there is no run {run}")
+        self._check_access(run)
         return spool.Spool(self._spools, run).times(start, min(end, start + MAX_BYTES))
 
     def streams(self, run: int, start: int, end: int) -> list[tuple[int, str]]:
         """Return the streams of a run's output from `start` up to, not including, `end`, at most twice
         MAX_BYTES: offsets, in order, each with the stream from there on.
         """
-        if self._user is not None and not self.runs([run]):
-            raise PycrondError(f"there is no run {run}")
+        self._check_access(run)
         output = spool.Spool(self._spools, run)
         return split_streams.streams(output, start, min(end, start + 2 * MAX_BYTES))
 

@@ -1,4 +1,4 @@
-"""The users behind requests, and the checks of what a request contains."""
+"""The checks of what a request contains."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
