@@ -19,7 +19,7 @@ from pycrond.host.timerfd import WallClockTimer
 from pycrond.jobs.run import Cause, Reason
 from pycrond.keeper.client import KeeperClient
 from pycrond.keeper.readiness import Readiness
-from pycrond.scheduler.agenda import MINUTE
+from pycrond.schedule.timezone import MINUTE
 from pycrond.settings import Settings
 from pycrond.text import counted, duration
 

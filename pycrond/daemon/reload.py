@@ -14,7 +14,7 @@ from pycrond.ledger.rows import FileRows
 from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.runs.command import CommandBuilder
-from pycrond.scheduler.agenda import MINUTE
+from pycrond.schedule.timezone import MINUTE
 from pycrond.scheduler.scheduler import CLAIM_AHEAD, Scheduler
 from pycrond.sources.load_result import LoadResult
 from pycrond.sources.loader import Loader

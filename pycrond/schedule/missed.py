@@ -6,10 +6,13 @@ Pure. All missed fire times of a job form one gap and are counted without visiti
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TypeVar
 
 from pycrond.schedule.dst import FireTime, Stretch, fire_times, stretches
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import DAY, Zone
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +89,14 @@ def latest_fire_times(
 
 
 def find_gaps(
-    jobs: Iterable[tuple[str, Schedule, Zone]], start: datetime, until: datetime
-) -> Iterator[tuple[str, Gap]]:
-    """Yield the key and the gap of each job that has one; equal schedules in one zone are computed once."""
+    jobs: Iterable[tuple[T, Schedule, Zone]], start: datetime, until: datetime
+) -> Iterator[tuple[T, Gap]]:
+    """Yield each job that has a gap, and its gap; equal schedules in one zone are computed once."""
     known: dict[tuple[Schedule, str], Gap | None] = {}
-    for key, schedule, zone in jobs:
+    for job, schedule, zone in jobs:
         in_zone = (schedule, zone.name)
         if in_zone not in known:
             known[in_zone] = find_gap(schedule, zone, start, until)
         gap = known[in_zone]
         if gap:
-            yield key, gap
+            yield job, gap

@@ -6,21 +6,24 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from pycrond.jobs.job import Job
+from pycrond.jobs.options import Options
 from pycrond.jobs.run import Fire
 from pycrond.schedule.dst import processed_through, step
 from pycrond.schedule.schedule import Schedule
-from pycrond.schedule.timezone import Zone
+from pycrond.schedule.timezone import MINUTE, Zone
 
-MINUTE = timedelta(minutes=1)
 MAX_STEP_BACK = 180 * MINUTE  # a clock turned back by so much repeats fixed-time jobs too, as in cron
 MAX_LATENESS = 5 * MINUTE  # if the loop is late by no more than this, each minute has its own turn
 
 
-class Position(NamedTuple):
-    """The last wall minute that a zone's jobs have run for: fixed-time jobs and wildcard jobs."""
+class PassedJob(NamedTuple):
+    """A job of whose fires some were passed over."""
 
-    fixed: int
-    wild: int
+    key: str
+    schedule: Schedule
+    zone: Zone
+    era: int
+    options: Options
 
 
 class DueMinute(NamedTuple):
@@ -28,11 +31,12 @@ class DueMinute(NamedTuple):
 
     at: datetime
     fires: tuple[Fire, ...]
-    positions: Mapping[str, Position]
+    through: Mapping[str, int]
+    """By zone, the last wall minute that fixed-time jobs have run for."""
     eras: tuple[int, int]
     """How often the clock was turned back so far that jobs run again: fixed-time jobs, wildcard jobs."""
-    left_out: tuple[tuple[Job, Zone, int], ...] = ()
-    """After a jump of the clock, the jobs whose fires before `at` are not due, each with its zone and era."""
+    left_out: tuple[PassedJob, ...] = ()
+    """After a jump of the clock, the jobs whose fires before `at` are not due."""
 
 
 def minute(at: datetime) -> datetime:
@@ -40,14 +44,15 @@ def minute(at: datetime) -> datetime:
     return at.replace(second=0, microsecond=0)
 
 
-def _by_schedule(jobs: Iterable[Job]) -> dict[str, dict[Schedule, list[Job]]]:
-    """Return the jobs that have a schedule, by their zone (empty: the daemon's) and schedule."""
-    zones: dict[str, dict[Schedule, list[Job]]] = {}
+def _by_schedule(jobs: Iterable[Job]) -> dict[tuple[str, bool], dict[Schedule, list[Job]]]:
+    """Return the jobs with a schedule: by zone (empty: the daemon's) and `wildcard`, then by schedule."""
+    groups: dict[tuple[str, bool], dict[Schedule, list[Job]]] = {}
     for job in jobs:
-        entry = job.entry
-        if entry.schedule is not None:
-            zones.setdefault(entry.zone or "", {}).setdefault(entry.schedule, []).append(job)
-    return zones
+        schedule = job.entry.schedule
+        if schedule is not None:
+            group = groups.setdefault((job.entry.zone or "", schedule.wildcard), {})
+            group.setdefault(schedule, []).append(job)
+    return groups
 
 
 @dataclass(slots=True)
@@ -76,7 +81,7 @@ class _ScheduleIndex:
             if wall is not None:
                 self.next_at.setdefault(wall, []).append(schedule)
 
-    def due(self, first: int, last: int) -> Iterator[tuple[int, Schedule]]:
+    def due(self, first: int, last: int) -> list[tuple[int, Schedule]]:
         """Return the wall minutes from `first` to `last` with the schedules that name them, in order."""
         if first <= self.through:  # the clock was turned back to minutes before the index
             candidates = list(self.jobs)
@@ -84,7 +89,7 @@ class _ScheduleIndex:
             groups = [schedules for wall, schedules in self.next_at.items() if wall <= last]
             candidates = [schedule for schedules in groups for schedule in schedules]
         minutes = [(wall, schedule) for schedule in candidates for wall in schedule.walls(first - 1, last)]
-        return iter(sorted(minutes, key=lambda pair: pair[0]))
+        return sorted(minutes, key=lambda pair: pair[0])
 
 
 class Agenda:
@@ -96,12 +101,12 @@ class Agenda:
         zone: Zone,
         now: datetime,
         eras: tuple[int, int] = (0, 0),
-        known: Mapping[str, tuple[Zone, Position]] | None = None,
+        known: Mapping[str, tuple[Zone, int]] | None = None,
     ) -> None:
         """`zone` is the daemon's. The minute of `now` counts as run, as in cron.
 
-        `known` are zones that were known before, with or without jobs; a new zone gets the position that it
-        would have if it had always been known.
+        `known` are zones that were known before, with or without jobs, and the wall minutes that their
+        fixed-time jobs have run for; a new zone gets the one that it would have if it had always been known.
         """
         self.jobs = tuple(jobs)
         self.zone = zone
@@ -110,21 +115,19 @@ class Agenda:
         self.eras = eras
         self._zones = {name: known_zone for name, (known_zone, _) in known.items()} | {"": zone}
         """By name; the daemon's own has none, and apart from it the zone of that name may have jobs."""
-        self._positions = {name: position for name, (_, position) in known.items()}
-        self._indexes: dict[str, tuple[_ScheduleIndex, _ScheduleIndex]] = {}
-        for name, groups in _by_schedule(self.jobs).items():
-            self._add_zone(name, groups)
+        self._through = {name: through for name, (_, through) in known.items()}
+        groups = _by_schedule(self.jobs)
+        self._indexes = {place: _ScheduleIndex(group) for place, group in groups.items()}
+        for name, _ in groups:
+            if name not in self._through:
+                self._zones[name] = Zone.of(name) if name else zone
+                self._through[name] = processed_through(self._zones[name], self.last)
+        self._seek()
 
-    def _add_zone(self, name: str, groups: Mapping[Schedule, list[Job]]) -> None:
-        if name not in self._positions:
-            zone = self._zones[name] = self._zones.get(name) or Zone.of(name)
-            self._positions[name] = Position(processed_through(zone, self.last), zone.wall(self.last))
-        position = self._positions[name]
-        wild = _ScheduleIndex({schedule: jobs for schedule, jobs in groups.items() if schedule.wildcard})
-        fixed = _ScheduleIndex({schedule: jobs for schedule, jobs in groups.items() if not schedule.wildcard})
-        fixed.seek(position.fixed)
-        wild.seek(position.wild)
-        self._indexes[name] = (fixed, wild)
+    def _seek(self) -> None:
+        """Move the indexes to the minute that was run last."""
+        for (name, wildcard), index in self._indexes.items():
+            index.seek(self._zones[name].wall(self.last) if wildcard else self._through[name])
 
     def replaced_by(self, jobs: Iterable[Job]) -> "Agenda":
         """Return an agenda with other jobs at the same position; they are due from the next minute on."""
@@ -136,13 +139,12 @@ class Agenda:
         """
         back = MINUTE * (self.zone.wall(self.last) - zone.wall(self.last))
         known = self._known
-        if "" not in known:  # it has no jobs
-            known[""] = (zone, Position(processed_through(self.zone, self.last), self.zone.wall(self.last)))
+        known.setdefault("", (zone, processed_through(self.zone, self.last)))  # it may have no jobs
         return Agenda(self.jobs, zone, self.last, self._eras_after(back), known)
 
     @property
-    def _known(self) -> dict[str, tuple[Zone, Position]]:
-        return {name: (self._zones[name], position) for name, position in self._positions.items()}
+    def _known(self) -> dict[str, tuple[Zone, int]]:
+        return {name: (self._zones[name], through) for name, through in self._through.items()}
 
     def _eras_after(self, back: timedelta) -> tuple[int, int]:
         """Return the eras after the clock was turned back."""
@@ -160,30 +162,30 @@ class Agenda:
             at = self.last + MINUTE
         eras = self._eras_after(self.last - at)
         has_jumped = at - self.last > MINUTE
+        walls = {name: self._zones[name].wall(at) for name in self._through}
+        steps = {name: step(through, walls[name]) for name, through in self._through.items()}
         fires: list[Fire] = []
-        left_out: list[tuple[Job, Zone, int]] = []
-        positions = {}
-        for name, position in self._positions.items():
-            zone = self._zones[name]
-            wall = zone.wall(at)
-            moved = step(position.fixed, wall)
-            positions[name] = Position(moved.through, wall)
-            if name not in self._indexes:
-                continue
-            fixed, wild = self._indexes[name]
-            fires += self._fires(wild, moved.wild_from, wall, at, eras[1])
-            fires += self._fires(fixed, moved.fixed_from, wall, at, eras[0])
+        left_out: list[PassedJob] = []
+        for (name, wildcard), index in self._indexes.items():
+            first = steps[name].wild_from if wildcard else steps[name].fixed_from
+            fires += self._fires(index, first, walls[name], at, eras[wildcard])
             if has_jumped:
-                left_out += [(job, zone, eras[1]) for jobs in wild.jobs.values() for job in jobs]
-            if has_jumped and moved.fixed_from == wall:
-                left_out += [(job, zone, eras[0]) for jobs in fixed.jobs.values() for job in jobs]
-        if at - self.last > MAX_LATENESS:
-            # The option `missed` replaces cron's rule, which catches up fixed-time jobs.
-            keys = {job.key for job, _, _ in left_out}
-            by_option = [job for job in self.jobs if _has_missed_option(job) and job.key not in keys]
-            left_out += [(job, self._zone_of(job), eras[0]) for job in by_option]
-            fires = [fire for fire in fires if fire.at == at or not _has_missed_option(fire.job)]
-        return DueMinute(at, tuple(fires), positions, eras, tuple(left_out))
+                is_caught_up = not wildcard and first != walls[name]
+                left_out += self._left_out(index, eras[wildcard], is_caught_up=is_caught_up)
+        if has_jumped:
+            fires = [fire for fire in fires if fire.at == at or fire.job.entry.options.missed is None]
+        through = {name: moved.through for name, moved in steps.items()}
+        return DueMinute(at, tuple(fires), through, eras, tuple(left_out))
+
+    def _left_out(self, index: _ScheduleIndex, era: int, *, is_caught_up: bool) -> Iterator[PassedJob]:
+        """Yield the jobs whose fires are passed over after a jump. Where cron's rule catches them up
+        (`is_caught_up`), these are the jobs with the option `missed`, which replaces that rule.
+        """
+        for schedule, jobs in index.jobs.items():
+            for job in jobs:
+                options = job.entry.options
+                if options.missed or not is_caught_up:
+                    yield PassedJob(job.key, schedule, self._zone_of(job), era, options)
 
     def _fires(self, index: _ScheduleIndex, first: int, last: int, at: datetime, era: int) -> Iterator[Fire]:
         for wall, schedule in index.due(first, last):
@@ -202,15 +204,8 @@ class Agenda:
     def advance(self, due: DueMinute) -> None:
         """Count a minute as run; `due` returns it no more."""
         self.last, self.eras = due.at, due.eras
-        self._positions.update(due.positions)
-        for name, (fixed, wild) in self._indexes.items():
-            fixed.seek(due.positions[name].fixed)
-            wild.seek(due.positions[name].wild)
-
-
-def _has_missed_option(job: Job) -> bool:
-    """Return whether the option `missed` alone decides about fires that were not started in time."""
-    return job.entry.options.missed is not None and job.entry.schedule is not None
+        self._through.update(due.through)
+        self._seek()
 
 
 def initial_minute(last: datetime | None, now: datetime) -> datetime:

@@ -1,16 +1,16 @@
 """Clock changes, sleep of the machine, absence of the daemon; an account of fires that were not run."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from pycrond import clock
 from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.jobs.events import Event, Missed
-from pycrond.jobs.options import to_json
+from pycrond.jobs.options import CRON
 from pycrond.jobs.run import Cause, Reason, State, check_transition
 from pycrond.jobs.shares import Shares
 from pycrond.ledger.codec import decode_options, decode_schedule
@@ -18,10 +18,9 @@ from pycrond.ledger.rows import GapRow
 from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.schedule.dst import FireTime, fire_times
-from pycrond.schedule.missed import Gap, find_gap, find_gaps, latest_fire_times
-from pycrond.schedule.schedule import Schedule
-from pycrond.schedule.timezone import Zone
-from pycrond.scheduler.agenda import MINUTE, DueMinute
+from pycrond.schedule.missed import find_gap, find_gaps, latest_fire_times
+from pycrond.schedule.timezone import MINUTE, Zone
+from pycrond.scheduler.agenda import DueMinute, PassedJob
 from pycrond.text import counted, duration
 
 MIN_STEP = 5.0  # seconds by which clocks must have moved apart to be reported
@@ -38,9 +37,6 @@ STATE_OF = {
 """The states of fires that were passed over: skipped by cron's rule for a turned clock, unknown where they
 may have run; else missed.
 """
-
-Scheduled = tuple[str, Schedule, Zone]
-"""A job's key, its schedule and its zone."""
 
 
 class CatchUp(NamedTuple):
@@ -126,43 +122,35 @@ class ClockChanges:
         """Write the fires of the last daemon's jobs between its last turn and the first of this one."""
         if through <= last:
             return
-        expected = self._ledger.jobs.loaded_schedules()
-        jobs = [job for job, _ in self._known(expected, now)]
-        policies = {
-            key: to_json(decode_options(text))
-            for key, _, _, text, _ in expected
-            if '"missed"' in text or '"on"' in text
-        }
-        era_of = {key: eras[schedule.wildcard] for key, schedule, _ in jobs}
+        jobs = [job for job, _ in self._known(eras, now)]
         since = max(last, latest or last)
         cause = Cause.of(Reason.DAEMON_DOWN, f"{since.astimezone():%F %H:%M} to {now.astimezone():%F %H:%M}")
-        self._pass_over(
-            jobs, policies, era_of, MissedSpan(last + MINUTE, through + MINUTE, now, latest), cause
-        )
+        self._pass_over(jobs, MissedSpan(last + MINUTE, through + MINUTE, now, latest), cause)
 
     def claims_were_unwritten(
         self, since: datetime, last: datetime, eras: tuple[int, int], now: datetime
     ) -> None:
         """Write the fires that were due while the disk was full, before a crash: they may have run."""
         latest = self._ledger.latest()
-        for (key, schedule, zone), begins in self._known(self._ledger.jobs.loaded_schedules(), now):
-            known = clock.at(max(begins, latest.get(key, 0.0)))
-            passed = find_gaps([(key, schedule, zone)], max(since, known + MINUTE), last + MINUTE)
-            self._write(passed, {key: eras[schedule.wildcard]}, NOT_WRITTEN, now)
+        for job, begins in self._known(eras, now):
+            known = clock.at(max(begins, latest.get(job.key, 0.0)))
+            self._write([job], max(since, known + MINUTE), last + MINUTE, NOT_WRITTEN, now)
 
-    def _known(
-        self, rows: Iterable[tuple[str, str, str, str, float]], now: datetime
-    ) -> list[tuple[Scheduled, float]]:
+    def _known(self, eras: tuple[int, int], now: datetime) -> list[tuple[PassedJob, float]]:
         """Return the jobs of the ledger with the times after which they are due. Those with values that are
         no longer valid are left out and reported.
         """
         read_schedule, read_zone = cache(decode_schedule), cache(machine.load_zone)
         known, reasons = [], Counter[str]()
-        for key, text, zone, _, begins in rows:
+        for key, text, zone, options, begins in self._ledger.jobs.loaded_schedules():
             try:
-                known.append(((key, read_schedule(text), read_zone(zone)), begins))
+                schedule, in_zone = read_schedule(text), read_zone(zone)
             except PycrondError as error:
                 reasons[str(error)] += 1
+                continue
+            matter = '"missed"' in options or '"on"' in options  # there may be 100,000 others
+            policy = decode_options(options) if matter else CRON
+            known.append((PassedJob(key, schedule, in_zone, eras[schedule.wildcard], policy), begins))
         for reason, count in reasons.items():
             detail = f"what {counted(count, 'job')} missed while no daemon ran is not known: {reason}"
             self._log.write("ERROR", detail, now, level="err")
@@ -171,20 +159,9 @@ class ClockChanges:
     def turn(self, last: datetime, due: DueMinute, now: datetime, latest: datetime | None) -> None:
         """Write the fires that cron's rule leaves out between the turn at `last` and this one."""
         if due.left_out:
-            jobs = [
-                (job.key, schedule, zone) for job, zone, _ in due.left_out if (schedule := job.entry.schedule)
-            ]
-            era_of = {job.key: era for job, _, era in due.left_out}
-            policies = {
-                job.key: to_json(options)
-                for job, _, _ in due.left_out
-                if (options := job.entry.options).missed or options.is_shared
-            }
             if self._cause.reason is not Reason.CLOCK_STEP and latest and latest >= due.at:
                 latest = None  # time has passed: these fires had no verdicts in this time
-            self._pass_over(
-                jobs, policies, era_of, MissedSpan(last + MINUTE, due.at, now, latest), self._cause
-            )
+            self._pass_over(due.left_out, MissedSpan(last + MINUTE, due.at, now, latest), self._cause)
         self._cause = HELD_UP
 
     def take_catch_ups(self) -> list[CatchUp]:
@@ -202,42 +179,33 @@ class ClockChanges:
         events, self._events = self._events, []
         return events
 
-    def _pass_over(
-        self,
-        jobs: Sequence[Scheduled],
-        policies: Mapping[str, Mapping[str, Any]],
-        era_of: Mapping[str, int],
-        span: MissedSpan,
-        cause: Cause,
-    ) -> None:
+    def _pass_over(self, jobs: Sequence[PassedJob], span: MissedSpan, cause: Cause) -> None:
         """Queue what the jobs' `missed` options want to be caught up; write down the rest."""
         if span.latest and span.latest >= span.start:
             again = min(span.latest + MINUTE, span.until)
-            self._write(find_gaps(jobs, span.start, again), era_of, REPEATED, span.now)
+            self._write(jobs, span.start, again, REPEATED, span.now)
             span = span._replace(start=again)
-        plain = []
-        shared = [job for job in jobs if policies.get(job[0], {}).get("on", "every").startswith("one")]
-        if shared and self.is_node:
+        limits = self._catch_up_limits(job.key for job in jobs if job.options.missed == "all")
+        shared = [job for job in jobs if job.options.is_shared] if self.is_node else []
+        if shared:
             self._away_since = min(span.start, self._away_since or span.start)
-            self._write(find_gaps(shared, span.start, span.until), era_of, NOT_HERE, span.now)
-            jobs = [job for job in jobs if job not in shared]
-        limits = self._catch_up_limits(key for key in policies if policies[key].get("missed") == "all")
-        for key, schedule, zone in jobs:
-            policy = policies.get(key, {})
-            if policy.get("missed") not in {"once", "all"}:
-                plain.append((key, schedule, zone))
+            self._write(shared, span.start, span.until, NOT_HERE, span.now)
+            jobs = [job for job in jobs if not job.options.is_shared]
+        for job in jobs:
+            if job.options.missed not in {"once", "all"}:
                 continue
-            most = limits.get(_user_of(key), 1)
-            cut = _catch_up_from(policy, schedule, zone, span, most)
-            fires = [*fire_times(schedule, zone, cut, span.until)]
-            self._catch_ups += [CatchUp(key, fire, era_of[key]) for fire in fires]
-            if policy["missed"] == "all" and len(fires) >= most:
-                job = self._ledger.jobs.job(key)
-                label = job.label if job else key
+            most = limits.get(_user_of(job.key), 1)
+            cut = _catch_up_from(job, span, most)
+            fires = [*fire_times(job.schedule, job.zone, cut, span.until)]
+            self._catch_ups += [CatchUp(job.key, fire, job.era) for fire in fires]
+            if job.options.missed == "all" and len(fires) >= most:
+                row = self._ledger.jobs.job(job.key)
+                label = row.label if row else job.key
                 detail = f"{label}: the latest {counted(most, 'missed fire')} at most are caught up"
                 self._log.write("INFO", detail, span.now, level="notice")
-            self._write(find_gaps([(key, schedule, zone)], span.start, cut), era_of, cause, span.now)
-        self._write(find_gaps(plain, span.start, span.until), era_of, cause, span.now)
+            self._write([job], span.start, cut, cause, span.now)
+        plain = [job for job in jobs if job.options.missed not in {"once", "all"}]
+        self._write(plain, span.start, span.until, cause, span.now)
 
     def _catch_up_limits(self, keys: Iterable[str]) -> dict[str, int]:
         """Return how many fires of each job may be caught up, by the users of these jobs."""
@@ -249,23 +217,24 @@ class ClockChanges:
         }
 
     def _write(
-        self, passed: Iterable[tuple[str, Gap]], era_of: Mapping[str, int], cause: Cause, now: datetime
+        self, jobs: Iterable[PassedJob], start: datetime, until: datetime, cause: Cause, now: datetime
     ) -> None:
+        """Write the fires of jobs from `start` up to but not including `until` as passed over."""
         state = STATE_OF.get(cause.reason, State.MISSED)
         rows = [
             GapRow(
-                key,
+                job.key,
                 gap.first.at.timestamp(),
                 gap.first.wall,
                 gap.first.fold,
-                era_of[key],
+                job.era,
                 state,
                 *cause,
                 now.timestamp(),
                 gap.last.at.timestamp(),
                 gap.count,
             )
-            for key, gap in passed
+            for job, gap in find_gaps(((job, job.schedule, job.zone) for job in jobs), start, until)
         ]
         if rows:
             check_transition(0, None, state)
@@ -281,19 +250,17 @@ def _user_of(key: str) -> str:
     return key.partition("/")[0]
 
 
-def _catch_up_from(
-    policy: Mapping[str, Any], schedule: Schedule, zone: Zone, span: MissedSpan, most: int
-) -> datetime:
+def _catch_up_from(job: PassedJob, span: MissedSpan, most: int) -> datetime:
     """The instant from which on a job's missed fires are caught up, `most` of them; those before it stay
     missed.
     """
-    within = policy.get("within")
+    within = job.options.within
     start = span.start if within is None else max(span.start, span.now - timedelta(seconds=within))
     start = start.replace(second=0, microsecond=0) + MINUTE * bool(start.second or start.microsecond)
     if start >= span.until:
         return span.until
-    if policy["missed"] == "once":
-        passed = find_gap(schedule, zone, start, span.until)
+    if job.options.missed == "once":
+        passed = find_gap(job.schedule, job.zone, start, span.until)
         return passed.last.at if passed else span.until
-    newest = latest_fire_times(schedule, zone, start, span.until, most)
+    newest = latest_fire_times(job.schedule, job.zone, start, span.until, most)
     return newest[0].at if newest else span.until

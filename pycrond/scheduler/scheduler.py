@@ -16,9 +16,9 @@ from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.runs.launcher import ClaimedRun
 from pycrond.runs.runs import Runs
-from pycrond.schedule.timezone import Zone
+from pycrond.schedule.timezone import MINUTE, Zone
 from pycrond.scheduler.admission import Admission
-from pycrond.scheduler.agenda import MINUTE, Agenda, DueMinute, initial_minute, minute
+from pycrond.scheduler.agenda import Agenda, DueMinute, initial_minute, minute
 from pycrond.scheduler.checkpoint import Checkpoint, boot_mark
 from pycrond.scheduler.clock_changes import ClockChanges
 from pycrond.scheduler.delayed import DelayedStarts

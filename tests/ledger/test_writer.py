@@ -23,7 +23,7 @@ from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import FileRows, PauseRow
 from pycrond.ledger.schema import MIGRATIONS
 from pycrond.ledger.writer import Ledger
-from pycrond.scheduler.agenda import MINUTE
+from pycrond.schedule.timezone import MINUTE
 from tests.conftest import jobs_of
 from tests.scheduler.test_agenda import at
 

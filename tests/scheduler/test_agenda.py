@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire
 from pycrond.schedule.dst import fire_times
-from pycrond.schedule.timezone import ChangedZone, Zone, tick_from
-from pycrond.scheduler.agenda import MINUTE, Agenda, DueMinute, initial_minute, minute
+from pycrond.schedule.timezone import MINUTE, ChangedZone, Zone, tick_from
+from pycrond.scheduler.agenda import Agenda, DueMinute, initial_minute, minute
 from tests.conftest import jobs_of
 from tests.support.judge import Judge, runs, ticks
 
