@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -25,8 +25,6 @@ SHARES = (
     *("max_orders", "max_crontab_size", "max_crontab_entries"),
 )
 """The settings that limit each user, as they stand."""
-Command = Callable[[dict[str, Any], int], dict[str, Any]]
-"""From a request and its client's uid to an answer; raises PycrondError for a refused request."""
 
 
 class Commands:
@@ -35,28 +33,30 @@ class Commands:
     def __init__(self, subsystems: Subsystems, started_at: datetime) -> None:
         self._subsystems = subsystems
         self._started_at = started_at
+        settings, log, reloader = subsystems.settings, subsystems.output.log, subsystems.reloader
+        load = partial(reloader.request, is_asked=False)
         manual = ManualControl(subsystems)
-        self._for_owner: Mapping[str, Command] = {
+        self._for_owner = {
             "reload": self._reload,
             "restart": self._restart,
             "stop": self._stop,
             "stamps": self._stamps,
         }
         """Commands of root and the daemon's own user; the others check the client themselves."""
-        self._order_limit = OrderLimit(subsystems.settings.max_orders, subsystems.output.log)
-        self._orders: Mapping[str, Command] = {
+        self._order_limit = OrderLimit(settings.max_orders, log)
+        self._orders = {
             "run": manual.run,
             "kill": manual.kill,
             "pause": manual.pause,
             "resume": manual.resume,
-            "crontab": self._crontab_requests(subsystems).answer,
+            "crontab": CrontabRequests(settings, reloader.dialect, log, load).answer,
         }
         """Commands of which each user has a share."""
-        self._commands: Mapping[str, Command] = {
+        self._commands = {
             "status": self._status,
             **self._for_owner,
             **self._orders,
-            "read": Queries(subsystems.settings).read,
+            "read": Queries(settings).read,
         }
         self._counted: tuple[LoadResult, Mapping[str, Mapping[str, int]]] = (LoadResult(), {})
         """The crontabs that were counted, and of each file the number of jobs by user."""
@@ -73,12 +73,6 @@ class Commands:
         if name in self._orders:
             self._order_limit.count(uid, clock.now())
         return command(request, uid)
-
-    @staticmethod
-    def _crontab_requests(subsystems: Subsystems) -> CrontabRequests:
-        reloader = subsystems.reloader
-        load = partial(reloader.request, is_asked=False)
-        return CrontabRequests(subsystems.settings, reloader.dialect, subsystems.output.log, load)
 
     # status
 

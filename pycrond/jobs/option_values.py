@@ -62,10 +62,26 @@ def integer(first: int, last: int) -> Callable[[str], int]:
     return read
 
 
-def job_name(text: str) -> str:
-    if not re.fullmatch(r"\w[\w.:@+-]{0,99}", text):
-        raise ValueError("a name of letters, digits and . _ - : @ +, at most 100 of them")
-    return text
+def matching(pattern: str, description: str) -> Callable[[str], str]:
+    """Return a reader that accepts the texts that a pattern describes."""
+
+    def read(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(description)
+        return text
+
+    return read
+
+
+job_name = matching(r"\w[\w.:@+-]{0,99}", "a name of letters, digits and . _ - : @ +, at most 100 of them")
+io_class = matching(
+    r"idle|(?:best-effort|realtime)(?::[0-7])?",
+    "idle, best-effort or realtime, the last two with a level such as best-effort:7",
+)
+url = matching(r"https?://[!-~]+", "a URL that begins with http:// or https://")
+path = matching(
+    rf"(?!~[^/])[^\0-\x1f\x7f]{{1,{MAX_PATH}}}", "a path, which begins with / or ~/ or is relative to HOME"
+)
 
 
 def lock_name(text: str) -> str:
@@ -89,12 +105,6 @@ def nodes(text: str) -> str:
 def command(text: str) -> str:
     if not text.strip():
         raise ValueError("a command")
-    return text
-
-
-def io_class(text: str) -> str:
-    if not re.fullmatch(r"idle|(?:best-effort|realtime)(?::[0-7])?", text):
-        raise ValueError("idle, best-effort or realtime, the last two with a level such as best-effort:7")
     return text
 
 
@@ -134,12 +144,6 @@ def exit_statuses(text: str) -> tuple[int, ...]:
     return tuple(sorted(statuses))
 
 
-def url(text: str) -> str:
-    if not re.fullmatch(r"https?://[!-~]+", text):
-        raise ValueError("a URL that begins with http:// or https://")
-    return text
-
-
 def ping_output(text: str) -> str:
     try:
         is_valid = text == "0" or size(text.removeprefix("always:")) <= MAX_PING_OUTPUT
@@ -147,12 +151,6 @@ def ping_output(text: str) -> str:
         is_valid = False
     if not is_valid:
         raise ValueError("a size such as 10k, always:10k or 0, of at most 1M")
-    return text
-
-
-def path(text: str) -> str:
-    if not 0 < len(text) <= MAX_PATH or not re.fullmatch(r"(?!~[^/])[^\0-\x1f\x7f]+", text):
-        raise ValueError("a path, which begins with / or ~/ or is relative to HOME")
     return text
 
 

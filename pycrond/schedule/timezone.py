@@ -72,7 +72,7 @@ class Zone:
     def wall(self, at: datetime) -> int:
         """Return the wall minute at an instant."""
         tick = (at - EPOCH) // SECOND
-        offset = at.astimezone(self._info).utcoffset() or timedelta()
+        offset = self.local(at).utcoffset() or timedelta()
         return (tick + offset // SECOND) // 60
 
     def local(self, at: datetime) -> datetime:
@@ -81,7 +81,7 @@ class Zone:
 
     def fold(self, at: datetime) -> int:
         """Return 1 if the wall clock shows its minute for the second time at this instant, else 0."""
-        return at.astimezone(self._info).fold
+        return self.local(at).fold
 
     def offset_periods(self, start: int, end: int) -> Iterator[OffsetPeriod]:
         """Yield the periods that contain the ticks from `start` to `end`, in order, the first and last whole.
@@ -142,17 +142,8 @@ class ChangedZone(Zone):
         self._from = from_tick
         self._after = after
 
-    def _at(self, at: datetime) -> Zone:
-        return self._before if at < instant(self._from) else self._after
-
-    def wall(self, at: datetime) -> int:
-        return self._at(at).wall(at)
-
     def local(self, at: datetime) -> datetime:
-        return self._at(at).local(at)
-
-    def fold(self, at: datetime) -> int:
-        return self._at(at).fold(at)
+        return (self._before if at < instant(self._from) else self._after).local(at)
 
     def offset_periods(self, start: int, end: int) -> Iterator[OffsetPeriod]:
         if start < self._from:
