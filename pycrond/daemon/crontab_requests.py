@@ -39,7 +39,7 @@ class CrontabRequests:
             raise PycrondError(f"'action' must be one of {', '.join(ACTIONS)}")
         account = self._account(request, uid)
         crontab = self._crontab(request) if action == "replace" else b""
-        self._write_log(ACTIONS[action], uid, account.name)
+        self._log.write(ACTIONS[action], account.name, clock.now(), user=NAMES.owner_name(uid))
         if action == "replace":
             self._crontabs.write(account, crontab)
         elif action == "delete" and not self._crontabs.remove(account):
@@ -84,6 +84,3 @@ class CrontabRequests:
                 f"the crontab has {len(crontab)} bytes, at most {most} (setting max-crontab-size)"
             )
         return crontab
-
-    def _write_log(self, word: str, uid: int, owner: str) -> None:
-        self._log.write(word, owner, clock.now(), user=NAMES.owner_name(uid))

@@ -38,12 +38,10 @@ class Queries:
             records.interrupt_when(lambda: clock.elapsed() > deadline)
             try:
                 return {"rows": getattr(records, name)(**arguments)}
-            except sqlite3.OperationalError as error:
-                if clock.elapsed() > deadline:
+            except sqlite3.Error as error:
+                if isinstance(error, sqlite3.OperationalError) and clock.elapsed() > deadline:
                     message = f"the ledger was read for {duration(MAX_TIME)}, the most for an answer"
                     raise PycrondError(f"{message}; ask for less") from error
-                raise PycrondError(f"cannot read the ledger: {error}") from error
-            except sqlite3.Error as error:
                 raise PycrondError(f"cannot read the ledger: {error}") from error
             except OSError as error:  # no descriptor is free
                 raise PycrondError(f"cannot read the output: {os_reason(error)}") from error

@@ -11,9 +11,6 @@ from pycrond.setting_values import RESERVED_LABELS
 Overlap = Literal["allow", "skip", "queue", "replace"]
 Missed = Literal["skip", "once", "all"]
 Mail = Literal["always", "failure", "never"]
-NodeLoss = Literal["skip", "rerun"]
-OnPartition = Literal["skip", "run"]
-Split = Literal["split"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +44,7 @@ class Options:
     ping_output: str = "10k"
     """A size, with `always:` before it if successes send output, too; `0`: none."""
     ping_redirects: bool = False
-    log: bool | Split = True
+    log: bool | Literal["split"] = True
     """`split`: as `yes`, and standard output and standard error are told apart."""
     dir: str | None = None
     """A path, which may begin with `~/` or be relative to HOME, like those of the next two."""
@@ -63,8 +60,8 @@ class Options:
     """Bytes."""
     on: str = "every"
     """`every`, `one`, a label, or `one:` and a label."""
-    node_loss: NodeLoss = "skip"
-    on_partition: OnPartition = "skip"
+    node_loss: Literal["skip", "rerun"] = "skip"
+    on_partition: Literal["skip", "run"] = "skip"
     mailto: str | None = None
     """The variable MAILTO: empty means no mail, None means mail to the job's user."""
     mailfrom: str | None = None

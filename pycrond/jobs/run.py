@@ -1,7 +1,7 @@
 """Fires and runs: a job and the minute it is due, and one execution of it with its states and reasons.
 
 Everything about the states of a run is in this module: the states, the reasons, and the table of allowed
-transitions. `docs/design.md` has a picture of the table; `diagram` draws it.
+transitions. `docs/design.md` has a picture of the table, held by a test.
 """
 
 import enum
@@ -160,17 +160,6 @@ def check_transition(run: int, before: State | None, after: State) -> None:
     """Raise IllegalTransitionError unless the table has this step."""
     if after not in TRANSITIONS[before]:
         raise IllegalTransitionError(run, before, after)
-
-
-def diagram() -> str:
-    """The table of transitions as a Mermaid state diagram."""
-    lines = ["stateDiagram-v2"]
-    for before, states in TRANSITIONS.items():
-        start = f"{before}".replace("-", "_") if before else "[*]"
-        lines += [f"    {start} --> {after.replace('-', '_')}" for after in State if after in states]
-        if before and not states:
-            lines.append(f"    {start} --> [*]")
-    return "\n".join(lines) + "\n"
 
 
 class Fire(NamedTuple):
