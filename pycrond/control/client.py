@@ -3,12 +3,11 @@
 import json
 import os
 import socket
-import struct
 import time
 from typing import Any
 
 from pycrond import clock
-from pycrond.control.protocol import encode, short_path
+from pycrond.control.protocol import encode, peer_uid, short_path
 from pycrond.errors import NoAnswerError, NotRunningError, PycrondError, os_reason
 from pycrond.host.names import NAMES
 from pycrond.text import duration
@@ -39,9 +38,7 @@ def connect(path: str, timeout: float) -> socket.socket:
     except PycrondError:
         client.close()
         raise
-    _, uid, _ = struct.unpack(
-        "iII", client.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
-    )
+    uid = peer_uid(client)
     if uid not in {0, os.geteuid()}:
         client.close()
         raise PycrondError(f"{path} is not used: it belongs to a process of {NAMES.owner_name(uid)}")

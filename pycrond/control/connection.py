@@ -2,10 +2,9 @@
 
 import json
 import socket
-import struct
 from typing import Any
 
-from pycrond.control.protocol import MAX_ANSWER, MIN_REQUEST, Answerer, encode
+from pycrond.control.protocol import MAX_ANSWER, MIN_REQUEST, Answerer, encode, peer_uid
 from pycrond.errors import PycrondError
 
 
@@ -21,8 +20,7 @@ class Connection:
         self._max_request = max_request
         self._request = bytearray()
         self._unsent = memoryview(b"")
-        credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
-        self.uid: int = struct.unpack("iII", credentials)[1]
+        self.uid = peer_uid(connection)
 
     def fileno(self) -> int:
         return self._connection.fileno()

@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import socket
+import struct
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -33,6 +34,12 @@ def short_path(path: str) -> Iterator[str]:
     """
     with safe_paths.place(path) as entry:
         yield f"/proc/self/fd/{entry.directory}/{entry.name}"
+
+
+def peer_uid(connection: socket.socket) -> int:
+    """Return the uid of the process at the other end, as the kernel reports it."""
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("iII"))
+    return int(struct.unpack("iII", credentials)[1])
 
 
 def listen(path: str, mode: int) -> socket.socket:

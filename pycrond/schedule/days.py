@@ -160,8 +160,8 @@ def _days_in_block(part: DayPart, block: int) -> int:
 def _by_month(part: DayPart, block: int) -> int:
     if part.days_of_month == ALL_DAYS:
         return FULL_BLOCK
-    bits = _days_of_numbers(part.days_of_month, "0 0 {} * *", block)
-    for term in part.specials:
+    bits = 0
+    for term in (*map(str, numbers_in(part.days_of_month)), *part.specials):
         bits |= (
             _before_month_end(term, block)
             if term.startswith("L")
@@ -173,18 +173,10 @@ def _by_month(part: DayPart, block: int) -> int:
 def _by_week(part: DayPart, block: int) -> int:
     if part.days_of_week == ALL_WEEKDAYS:
         return FULL_BLOCK
-    bits = _days_of_numbers(part.days_of_week, "0 0 * * {}", block)
-    for term in part.special_weekdays:
+    bits = 0
+    for term in (*map(str, numbers_in(part.days_of_week)), *part.special_weekdays):
         croniter_term = f"L{term[:-1]}" if term.endswith("L") else term
         bits |= _croniter_days(f"0 0 * * {croniter_term}", block)
-    return bits
-
-
-def _days_of_numbers(numbers: int, expression: str, block: int) -> int:
-    """Return the days of all these expressions, each with one of the numbers in place of `{}`."""
-    bits = 0
-    for number in numbers_in(numbers):
-        bits |= _croniter_days(expression.format(number), block)
     return bits
 
 
