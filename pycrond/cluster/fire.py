@@ -135,9 +135,7 @@ class SharedFire:
         return self._give_up(is_first=is_first and not blocked)
 
     def _ask(self, now: float) -> Action:
-        if (
-            self.taken
-        ):  # nothing is lost by waiting: the start is confirmed when it has been given to this node
+        if self.taken:  # nothing is lost by waiting: the start is confirmed when this node has been given it
             self._enter(Phase.ASKING, math.inf)
             return Action(Do.TAKE_OVER)
         self._enter(Phase.ASKING, self._deadline(now))

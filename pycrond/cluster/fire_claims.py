@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pycrond.cluster.fire import Phase, SharedFire, Taken
 from pycrond.cluster.membership import Membership
-from pycrond.cluster.shared_fires import Held, SharedFires
+from pycrond.cluster.shared_fires import Held, SharedFires, name_of
 from pycrond.cluster.shared_jobs import claim_of, cluster_name, may_wait, policy_of
 from pycrond.jobs.events import Event, Skipped
 from pycrond.jobs.run import Cause, Fire, Reason, State
@@ -176,11 +176,6 @@ class FireClaims:
         """Return the fires that were skipped since the last call."""
         events, self._events = self._events, []
         return events
-
-
-def name_of(fire: Fire) -> FireName:
-    """Return the name of a fire, which no other in the cluster has."""
-    return fire.job.key, fire.wall, fire.fold
 
 
 def _seconds_late(fire: Fire, now: datetime) -> float:

@@ -16,9 +16,7 @@ ALIVE_AFTER_BEAT = 16.0  # seconds: a node that has missed three heartbeats is n
 MAX_BEAT_GAP = 15.0  # seconds between two own heartbeats, beyond which all observations begin anew
 ABANDONED_AFTER = 30.0  # seconds without a heartbeat, after which `rerun` fires without locks are taken over
 LOST_AFTER = 60.0  # seconds without a heartbeat, after which locks are given away, and fires closed as lost
-MAX_DISAGREEMENT = (
-    1000 * CLOCK_TOLERANCE
-)  # ms from the median; a node whose clock is further off asks for nothing
+MAX_DISAGREEMENT = 1000 * CLOCK_TOLERANCE  # ms from the median; a node that is further off asks for nothing
 
 
 class DeadNode(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from pycrond import clock
 from pycrond.cluster.agent_link import AgentLink
-from pycrond.cluster.protocol import MAX_FIRES, Close, LastFires, Report, Row
+from pycrond.cluster.protocol import Close, LastFires, Report, Row, batches
 from pycrond.errors import PycrondError
 from pycrond.hashing import draw_below
 from pycrond.jobs.jitter import longest_delay
@@ -15,14 +15,11 @@ from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire, Reason, State
 from pycrond.ledger.cluster import ClusterTable, new_uuid
 from pycrond.schedule.dst import FireTime, fire_times
-from pycrond.schedule.timezone import Zone
+from pycrond.schedule.timezone import MINUTE, Zone
 
-DECIDED_AFTER = timedelta(
-    seconds=30
-)  # after the latest start of a fire; by then living nodes have decided it
+DECIDED_AFTER = timedelta(seconds=30)  # after the latest start of a fire; living nodes have decided it then
 MAX_TURN_TIME = 0.01  # seconds of a turn of the loop; a week of a minutely job takes as long
 UNDECIDED = timedelta(minutes=2)  # before an absence; fires of that time may be undecided
-MINUTE = timedelta(minutes=1)
 MAX_GAP = timedelta(days=400)
 MAX_MISSED = 1_000  # rows of missed fires for a job; older fires get none
 MAX_CAUGHT_UP = 100  # fires of a job, with `missed=all`
@@ -78,8 +75,7 @@ class MissedFires:
         self._asked, self._away = self._away, None
         times = (self._asked.since.timestamp(), self._asked.until.timestamp())
         names = [job.key for job in jobs if job.entry.options.is_shared and job.entry.schedule]
-        for first in range(0, len(names), MAX_FIRES):
-            some = tuple(names[first : first + MAX_FIRES])
+        for some in batches(names):
             self._link.send(LastFires(self._link.number(), some, *times))
 
     def answered(self, rows: Iterable[Row]) -> None:
@@ -129,8 +125,8 @@ class MissedFires:
         passed = self._passed(job, gap)
         again = _to_catch_up(job, [fire for fire in passed if fire.at > gap.newest], median)
         missed = [_missed(job, fire) for fire in passed if fire not in again]
-        for first in range(0, len(missed), MAX_FIRES):
-            self._link.send(Close(self._link.number(), tuple(missed[first : first + MAX_FIRES])))
+        for some in batches(missed):
+            self._link.send(Close(self._link.number(), some))
         self._unreported.add(job.key)
         return [self._catch_up(job, fire, now, number) for number, fire in enumerate(again)]
 

@@ -1,14 +1,12 @@
 """Requests about fires, in batches, and reports of runs, repeated until the database acknowledges them."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Sequence
 
 from pycrond import clock
 from pycrond.cluster.agent_link import AgentLink
 from pycrond.cluster.fire import SharedFire  # noqa: TC001
 from pycrond.cluster.protocol import (
-    MAX_FIRES,
     Answer,
     Ask,
     Claim,
@@ -19,6 +17,7 @@ from pycrond.cluster.protocol import (
     Row,
     TakeOver,
     Tell,
+    batches,
 )
 from pycrond.jobs.run import ENDS, NOT_STARTED, OPEN, Reason, State
 from pycrond.ledger.cluster import ClusterTable, OpenFire
@@ -30,7 +29,6 @@ FINAL = ENDS | NOT_STARTED
 LEFT = {Reason.ELSEWHERE, Reason.CLOCK_STEP}
 """A minute that the clock of this node shows twice is decided about once, maybe by another node."""
 MISSED = (State.MISSED, Reason.DAEMON_DOWN)
-_T = TypeVar("_T")
 
 
 class Outbox:
@@ -78,13 +76,13 @@ class Outbox:
     def _ask(self, now: float, latest: float, skew: float) -> None:
         number = self._link.number
         claims = [*{claim.run: claim for claim in self.claims}.values()]
-        for some in _batches(claims):
-            self._link.send(Ask(number(), skew, tuple(some)))
-        for fires in _batches(self.confirmed):
+        for some in batches(claims):
+            self._link.send(Ask(number(), skew, some))
+        for fires in batches(self.confirmed):
             reports = tuple(_report(fire.claim, State.RUNNING, started=now) for fire in fires)
             self._link.send(Confirm(number(), reports))
         due = [pair for pair in self.closed if pair[0].may_be_closed(latest)]
-        for closings in _batches(due):
+        for closings in batches(due):
             rows = tuple(_report(fire.claim, State.SKIPPED, reason) for fire, reason in closings)
             self._link.send(Close(number(), rows))
         self.claims, self.confirmed = [], []
@@ -98,8 +96,8 @@ class Outbox:
                 pair = (fire.claim, fire.taken.run)
                 by_node.setdefault((fire.taken.ledger, fire.taken.token), []).append(pair)
         for (ledger, token), pairs in by_node.items():
-            for some in _batches(pairs):
-                self._link.send(TakeOver(self._link.number(), ledger, token, tuple(some)))
+            for some in batches(pairs):
+                self._link.send(TakeOver(self._link.number(), ledger, token, some))
 
     # Reports of runs
 
@@ -127,8 +125,8 @@ class Outbox:
                 self._telling[fire.run] = report.state
                 reports.append(report)
         self._table.close(left)
-        for some in _batches(reports):
-            self._link.send(Tell(self._link.number(), tuple(some)))
+        for some in batches(reports):
+            self._link.send(Tell(self._link.number(), some))
 
     def _state_of(self, fire: OpenFire, left: list[str]) -> Report | None:
         """Return the report of a fire; None if there is nothing to report yet.
@@ -193,8 +191,8 @@ class Outbox:
             Claim(row.job, row.wall, row.fold, row.run, row.fire, 0.0) for row in rows if row not in known
         ]
         unknown = [_report(claim, State.UNKNOWN, Reason.DAEMON_DOWN) for claim in claims]
-        for some in _batches(unknown):
-            self._link.send(Tell(self._link.number(), tuple(some)))
+        for some in batches(unknown):
+            self._link.send(Tell(self._link.number(), some))
 
     def _is_known(self, row: Row) -> bool:
         """Return whether this node has a row's run, or is about to take its fire over from it."""
@@ -208,7 +206,3 @@ class Outbox:
 
 def _report(claim: Claim, state: str, reason: str = "", *, started: float | None = None) -> Report:
     return Report(claim.job, claim.wall, claim.fold, claim.run, claim.fire, state, reason, started)
-
-
-def _batches(values: Sequence[_T]) -> Iterator[Sequence[_T]]:
-    return (values[first : first + MAX_FIRES] for first in range(0, len(values), MAX_FIRES))

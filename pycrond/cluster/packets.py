@@ -1,14 +1,11 @@
 """The form of the messages between daemon and agent: JSON, the name of the class, then its fields. Pure."""
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from pycrond.cluster.protocol import (
-    Abandoned,
     Answer,
     Ask,
-    Beat,
-    Bury,
     Claim,
     Close,
     Confirm,
@@ -17,23 +14,13 @@ from pycrond.cluster.protocol import (
     Message,
     NodeRow,
     Nodes,
-    Open,
-    Ping,
-    Registered,
     Report,
     Row,
-    Status,
     TakeOver,
     Tell,
 )
 
-_CLASSES: dict[str, Any] = {
-    kind.__name__: kind
-    for kind in (
-        *(Ask, Confirm, TakeOver, Abandoned, Bury, Beat, Close, Tell, Open, LastFires, LastSuccess),
-        *(Ping, Answer, Nodes, Registered, Status),
-    )
-}
+_CLASSES = {kind.__name__: kind for kind in get_args(Message)}
 
 
 def encode(message: Message) -> bytes:

@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 from pycrond.cluster.reader import ClusterReader
 from pycrond.cluster.reader_connection import begin_reading, connect
 from pycrond.cluster.reader_rows import ClusterRow, NodeRow, ServerRow
-from pycrond.errors import PycrondError
 
 STATEMENT_POOLING = "statement pooling"
 """Words of PgBouncer's error for a transaction in this mode."""
@@ -63,8 +62,3 @@ def _transport(host: str) -> str:
     if host.startswith(("/", "@")):
         return "socket"
     return "loopback" if host in {"localhost", "127.0.0.1", "::1"} else "plain"
-
-
-def is_statement_pooling(error: PycrondError) -> bool:
-    """Return whether a pooler refuses transactions."""
-    return STATEMENT_POOLING in str(error)

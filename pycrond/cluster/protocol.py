@@ -7,8 +7,10 @@ number. All requests may be carried out more than once: rows are told apart by t
 seconds by the daemon's clock.
 """
 
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple, TypeVar
 
+T = TypeVar("T")
 MAX_FIRES = 100
 MAX_MESSAGE = 160 << 10  # bytes of a packet; the kernel's default for a socket's buffer is 208 KiB
 
@@ -240,6 +242,11 @@ class Status(NamedTuple):
     """`connecting`, `registering`, `idle`, `stalled`, `down` or `fenced`."""
     detail: str = ""
     """For people: the error, or who has the node's name."""
+
+
+def batches(values: Sequence[T]) -> Iterator[tuple[T, ...]]:
+    """Yield the values, at most so many at once as a message has."""
+    return (tuple(values[first : first + MAX_FIRES]) for first in range(0, len(values), MAX_FIRES))
 
 
 Message = Request | Ping | Answer | Nodes | Registered | Status

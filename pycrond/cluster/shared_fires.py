@@ -15,6 +15,7 @@ from pycrond.cluster.protocol import Row
 from pycrond.cluster.shared_jobs import label_of
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import OPEN, Cause, Fire, Reason, State
+from pycrond.ledger.cluster import FireName
 from pycrond.runs.launcher import ClaimedRun
 
 READY_AHEAD = 1.5  # seconds before its start, at which a fire of this node is made ready
@@ -50,7 +51,7 @@ class SharedFires:
         self._find_obstacle = find_obstacle
         outbox.is_held = self.__contains__
         self._held: dict[str, Held] = {}  # by UUID
-        self._names: set[tuple[object, ...]] = set()  # of the fires that are held
+        self._names: set[FireName] = set()  # of the fires that are held
         self._looks: list[tuple[float, str]] = []  # a heap of the times at which fires take their next step
         self.starting: list[ClaimedRun] = []
         """The runs that start now."""
@@ -70,19 +71,19 @@ class SharedFires:
     def hold(self, held: Held, now: datetime) -> None:
         """Hold a fire until it is decided."""
         self._held[held.fire.claim.run] = held
-        self._names.add(_name_of(held))
+        self._names.add(name_of(held.claimed.run.fire))
         held.fire.plan(self._membership.node, self._rank(held), now.timestamp())
         self._look_later(held)
 
     def has_fire(self, fire: Fire) -> bool:
         """Return whether a fire is held, under any UUID."""
-        return (fire.job.key, fire.wall, fire.fold) in self._names
+        return name_of(fire) in self._names
 
     def remove(self, run: str) -> Held | None:
         """Stop holding a fire."""
         held = self._held.pop(run, None)
         if held:
-            self._names.discard(_name_of(held))
+            self._names.discard(name_of(held.claimed.run.fire))
         return held
 
     def withdraw(self, claimed: ClaimedRun) -> None:
@@ -257,6 +258,6 @@ class SharedFires:
         return [claimed for claimed in starting if claimed.run.state in OPEN]
 
 
-def _name_of(held: Held) -> tuple[object, ...]:
-    fire = held.claimed.run.fire
+def name_of(fire: Fire) -> FireName:
+    """Return the name of a fire, which no other in the cluster has."""
     return fire.job.key, fire.wall, fire.fold

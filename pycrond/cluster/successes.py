@@ -6,7 +6,7 @@ from datetime import datetime
 from pycrond.alarms.shared_jobs import Judgement
 from pycrond.cluster.agent_link import AgentLink
 from pycrond.cluster.membership import Membership
-from pycrond.cluster.protocol import MAX_FIRES, LastSuccess, Row
+from pycrond.cluster.protocol import LastSuccess, Row, batches
 from pycrond.jobs.job import Job
 
 ASK_INTERVAL = 60.0  # seconds between two questions
@@ -44,9 +44,7 @@ class Successes:
         self._ask_at, self._asked_at = elapsed + ASK_INTERVAL, elapsed
         self._answered = {key: at for key, at in self._answered.items() if key in jobs}
         self._waiting_since = {key: at for key, at in self._waiting_since.items() if key in jobs}
-        pairs = [*jobs.items()]
-        for first in range(0, len(pairs), MAX_FIRES):
-            some = tuple(pairs[first : first + MAX_FIRES])
+        for some in batches([*jobs.items()]):
             number = self._link.number()
             self._asked[number] = ([key for key, _ in some], now.timestamp())
             self._link.send(LastSuccess(number, some))
