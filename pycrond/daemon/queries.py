@@ -14,6 +14,7 @@ from pycrond.control.permissions import Requester
 from pycrond.control.records import MAX_ROWS, QUERIES, Records
 from pycrond.errors import PycrondError, os_reason
 from pycrond.settings import Settings
+from pycrond.sources.user_crontabs import SPOOLS
 from pycrond.text import duration
 
 MAX_TIME = 0.05  # seconds that the ledger is read for an answer
@@ -48,10 +49,8 @@ class Queries:
 
     def _records(self, requester: Requester) -> Records:
         """A user sees the problems of the crontab that has its name."""
-        crontabs = [
-            os.path.join(self._settings.root, spool, requester.name)
-            for spool in ("var/spool/cron", "var/spool/cron/crontabs")
-        ]
+        spools = [spool for spool, _ in SPOOLS.values()]
+        crontabs = [os.path.join(self._settings.root, spool, requester.name) for spool in spools]
         return Records(
             self._settings.state_dir, requester.user, crontabs=crontabs, limit=MAX_ROWS, max_bytes=MAX_BYTES
         )

@@ -269,19 +269,16 @@ class Admission:
 
     def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """Use the jobs that are loaded now for the waiting runs; decide again where a job has changed."""
-        entering = self.entrance.take_all()
-        old = {claimed.run.id: claimed.run.job for claimed in entering}
+        entering, waiting = self.entrance.take_all(), self.queue.claims
+        old = {claimed.run.id: claimed.run.job for claimed in (*entering, *waiting)}
         for claimed in self.update_jobs(entering, jobs, now):
             if claimed.run.job != old[claimed.run.id]:
                 self._runs.launcher.discard([claimed])  # another command was made ready
             self.entrance.add(claimed)
-        claims = self.queue.claims
-        before = {claimed.run.id: claimed.run.job for claimed in claims}
-        kept = self.update_jobs(claims, jobs, now)
-        changed = [claimed for claimed in kept if claimed.run.job != before[claimed.run.id]]
-        for claimed in changed:
-            self.queue.add_deadline(claimed)
-        self._again += changed
+        for claimed in self.update_jobs(waiting, jobs, now):
+            if claimed.run.job != old[claimed.run.id]:
+                self.queue.add_deadline(claimed)
+                self._again.append(claimed)
 
     def update_jobs(
         self, claims: Sequence[ClaimedRun], jobs: Mapping[str, Job], now: datetime
