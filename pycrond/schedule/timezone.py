@@ -57,14 +57,9 @@ class Zone:
         self._blocks: dict[int, tuple[OffsetPeriod, ...]] = {}
 
     @classmethod
-    def of(cls, zone: str | ZoneInfo) -> "Zone":
-        """Return the zone with a name or a rule; raises PycrondError for an unknown one.
-
-        A `ZoneInfo` without a key (read from a file) gets the name ``localtime``.
-        """
-        if isinstance(zone, ZoneInfo):
-            return cls(zone, zone.key or "localtime")
-        return _zone_of(zone)
+    def of(cls, name: str) -> "Zone":
+        """Return the zone with a name or a rule; raises PycrondError for an unknown one."""
+        return _zone_of(name)
 
     def __repr__(self) -> str:
         return f"Zone({self.name!r})"

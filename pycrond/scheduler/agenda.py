@@ -122,6 +122,7 @@ class Agenda:
             if name not in self._through:
                 self._zones[name] = Zone.of(name) if name else zone
                 self._through[name] = processed_through(self._zones[name], self.last)
+        self._coming: DueMinute | None = None
         self._seek()
 
     def _seek(self) -> None:
@@ -153,13 +154,19 @@ class Agenda:
     def due(self, now: datetime) -> DueMinute | None:
         """Return the next minute: the minute after the last, or that of `now` if the clock has jumped.
 
-        None if the minute of `now` was the last. A late caller gets several minutes, one after another.
+        None if the minute of `now` was the last. A late caller gets several minutes, one after another. Until
+        `advance`, a minute is computed once.
         """
         at = minute(now)
         if at == self.last:
             return None
         if timedelta(0) < at - self.last <= MAX_LATENESS:
             at = self.last + MINUTE
+        if self._coming is None or self._coming.at != at:
+            self._coming = self._due_at(at)
+        return self._coming
+
+    def _due_at(self, at: datetime) -> DueMinute:
         eras = self._eras_after(self.last - at)
         has_jumped = at - self.last > MINUTE
         walls = {name: self._zones[name].wall(at) for name in self._through}
@@ -205,6 +212,7 @@ class Agenda:
         """Count a minute as run; `due` returns it no more."""
         self.last, self.eras = due.at, due.eras
         self._through.update(due.through)
+        self._coming = None
         self._seek()
 
 

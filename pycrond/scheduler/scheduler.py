@@ -18,7 +18,7 @@ from pycrond.runs.launcher import ClaimedRun
 from pycrond.runs.runs import Runs
 from pycrond.schedule.timezone import MINUTE, Zone
 from pycrond.scheduler.admission import Admission
-from pycrond.scheduler.agenda import Agenda, DueMinute, initial_minute, minute
+from pycrond.scheduler.agenda import Agenda, initial_minute, minute
 from pycrond.scheduler.checkpoint import Checkpoint, boot_mark
 from pycrond.scheduler.clock_changes import ClockChanges
 from pycrond.scheduler.delayed import DelayedStarts
@@ -58,7 +58,6 @@ class Scheduler:
         self.is_draining = False
         """Nothing is started any more: the daemon stops when nothing runs."""
         self._jobs: Mapping[str, Job] = {}
-        self._coming: DueMinute | None = None  # computed once
         self._claims = MinuteClaims(runs, self.delayed)
 
     # The start of a daemon
@@ -131,7 +130,7 @@ class Scheduler:
     def turn(self, now: datetime) -> None:
         """Start the due jobs; when late, one minute after the other."""
         self._note_return(now)
-        while (due := self._due(now)) is not None:
+        while (due := self.agenda.due(now)) is not None:
             claims = self._claims.claims_of(due, now)
             self.clock_changes.turn(self.agenda.last, due, now, self.checkpoint.latest)
             # Before the first start: see `runs.recovery`.
@@ -139,7 +138,6 @@ class Scheduler:
             self.checkpoint.write_turn(due.at, due.eras, self.agenda.last, is_unwritten=is_unwritten)
             self.admission.enter(self.delayed.add(claims), now)
             self.agenda.advance(due)
-            self._coming = None
             self.catch_up(now)
         self._step_cluster(now)
         self.pauses.drop_expired(now)
@@ -171,31 +169,20 @@ class Scheduler:
             last, eras = self.agenda.last, self.agenda.eras
             self.cancel()
             self.clock_changes.daemon_was_down(last, current, eras, now, self.checkpoint.latest)
-            self.agenda, self._coming = Agenda(self.agenda.jobs, self.agenda.zone, current, eras), None
+            self.agenda = Agenda(self.agenda.jobs, self.agenda.zone, current, eras)
             self.checkpoint.latest = None
             self.checkpoint.write(current, eras)
             self.catch_up(now)
 
-    def _due(self, now: datetime) -> DueMinute | None:
-        if minute(now) == self.agenda.last + MINUTE:
-            return self._next()
-        return self.agenda.due(now)
-
-    def _next(self) -> DueMinute | None:
-        if self._coming is None:
-            self._coming = self.agenda.due(self.agenda.last + MINUTE)
-        return self._coming
-
     def claim_ahead(self, now: datetime) -> None:
         """Claim the next minute's fires, if that is at most a second away."""
         coming = self.agenda.last + MINUTE
-        if not self._claims.are_made and timedelta(0) < coming - now <= CLAIM_AHEAD:
-            due = self._next()
-            if due:
-                for user in {fire.job.user for fire in due.fires}:
-                    self._runs.is_settled(user)  # they are looked up while the claims are written
-                NAMES.step()
-                self._claims.make(due, now)
+        is_near = timedelta(0) < coming - now <= CLAIM_AHEAD
+        if is_near and not self._claims.are_made and (due := self.agenda.due(coming)):
+            for user in {fire.job.user for fire in due.fires}:
+                self._runs.is_settled(user)  # they are looked up while the claims are written
+            NAMES.step()
+            self._claims.make(due, now)
 
     def cancel(self) -> None:
         """Undo the claims of the next minute."""
@@ -224,7 +211,7 @@ class Scheduler:
         """When there is something to do: the next minute, the second before it, or a delayed start."""
         coming = self.agenda.last + MINUTE
         if not self._claims.are_made:
-            due = self._next()
+            due = self.agenda.due(coming)
             if due and due.fires:
                 coming -= CLAIM_AHEAD
         later = [self.delayed.next_at, self.admission.next_at(self.agenda.last)]
@@ -262,7 +249,7 @@ class Scheduler:
     def _change_zone(self, zone: Zone, now: datetime) -> None:
         self.cancel()
         self.clock_changes.zone_has_changed(self.agenda.zone, zone, self.agenda.last, now)
-        self.agenda, self._coming = self.agenda.in_zone(zone), None
+        self.agenda = self.agenda.in_zone(zone)
 
     # The jobs
 
@@ -270,7 +257,7 @@ class Scheduler:
         """Use these jobs from now on, by key; the claims of the next minute are made again."""
         self.cancel()
         self._jobs = jobs
-        self.agenda, self._coming = self.agenda.replaced_by(jobs.values()), None
+        self.agenda = self.agenda.replaced_by(jobs.values())
         self.delayed.replace_jobs(jobs, now)
         self.admission.replace_jobs(jobs, now)
         if self.cluster:

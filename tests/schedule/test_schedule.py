@@ -414,16 +414,6 @@ def test_a_zone_is_one_object_for_a_name() -> None:
     assert Zone.of("Europe/Berlin").name == "Europe/Berlin"
 
 
-def test_a_zone_from_a_file_is_called_localtime(tmp_path: object) -> None:
-    import importlib.resources
-
-    data = importlib.resources.files("tzdata") / "zoneinfo" / "Asia" / "Kolkata"
-    with data.open("rb") as file:
-        zone = Zone.of(ZoneInfo.from_file(file))
-    assert zone.name == "localtime"
-    assert wall_text(zone.wall(at("2025-01-01T00:00Z"))) == "2025-01-01 05:30"
-
-
 @pytest.mark.parametrize(
     ("instant", "wall", "fold"),
     [
