@@ -1,5 +1,6 @@
 """The client of the control socket: one request, one answer."""
 
+import contextlib
 import json
 import os
 import socket
@@ -22,26 +23,22 @@ def connect(path: str, timeout: float) -> socket.socket:
     Raises NoAnswerError where its queue stays full, and PycrondError where another user listens, or could:
     the kernel reports who it is (SO_PEERCRED).
     """
-    client = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    client.settimeout(timeout)
     deadline = clock.elapsed() + timeout
-    try:
-        with short_path(path) as short:
-            while not _is_connected(client, short, deadline):
-                time.sleep(BUSY_INTERVAL)
-    except (BlockingIOError, TimeoutError) as error:
-        client.close()
-        raise _no_answer(timeout) from error
-    except OSError as error:
-        client.close()
-        raise NotRunningError(f"pycrond is not running (nobody listens at {path})") from error
-    except PycrondError:
-        client.close()
-        raise
-    uid = peer_uid(client)
-    if uid not in {0, os.geteuid()}:
-        client.close()
-        raise PycrondError(f"{path} is not used: it belongs to a process of {NAMES.owner_name(uid)}")
+    with contextlib.ExitStack() as stack:
+        client = stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        client.settimeout(timeout)
+        try:
+            with short_path(path) as short:
+                while not _is_connected(client, short, deadline):
+                    time.sleep(BUSY_INTERVAL)
+        except (BlockingIOError, TimeoutError) as error:
+            raise _no_answer(timeout) from error
+        except OSError as error:
+            raise NotRunningError(f"pycrond is not running (nobody listens at {path})") from error
+        uid = peer_uid(client)
+        if uid not in {0, os.geteuid()}:
+            raise PycrondError(f"{path} is not used: it belongs to a process of {NAMES.owner_name(uid)}")
+        stack.pop_all()  # it stays open
     return client
 
 
