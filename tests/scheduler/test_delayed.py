@@ -193,3 +193,17 @@ def test_a_pause_lasts_as_long_when_the_clock_is_set_back(loop: Loop, dies: bool
     assert paused == [(clock.now().timestamp() + 600,)]
     assert loop.daemon.subsystems.scheduler.pauses.count(clock.now()) == 1
     assert not loop.daemon.subsystems.scheduler.pauses.count(clock.now() + timedelta(minutes=10))
+
+
+@pytest.mark.parametrize(
+    ("on", "outcome"), [("one", ("skipped", "elsewhere")), ("one-db", ("skipped", "clock-step"))]
+)
+def test_what_a_node_missed_is_left_to_the_others_only_for_shared_jobs(
+    loop: Loop, on: str, outcome: tuple[str, str]
+) -> None:
+    loop.begin(f"#: name=job on={on} missed=skip\n*/5 * * * * true\n")
+    loop.daemon.subsystems.scheduler.clock_changes.is_node = True
+    loop.frozen.tick(3600)
+    loop.turn()
+    rows = loop.query("SELECT state, reason_code FROM runs WHERE folded > 1")
+    assert [tuple(row) for row in rows] == [outcome]
