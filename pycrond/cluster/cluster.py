@@ -52,7 +52,7 @@ class Cluster:
     ) -> None:
         self._log = runs.termination.log
         self._table = table
-        self._labels = frozenset(settings.node_labels)
+        self.labels = frozenset(settings.node_labels)
         self.membership = Membership(settings.node_name, table.node_id())
         arguments = (
             f"--node={settings.node_name}",
@@ -93,7 +93,7 @@ class Cluster:
         own: list[Fire] = []
         shared: list[Fire] = []
         for fire in fires:
-            (shared if concerns_others(fire, self._labels) else own).append(fire)
+            (shared if concerns_others(fire, self.labels) else own).append(fire)
         return own, shared
 
     def claim(self, fires: Sequence[Fire], now: datetime, *, is_coming: bool = False) -> None:

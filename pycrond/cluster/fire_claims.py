@@ -8,7 +8,7 @@ from pycrond.cluster.membership import Membership
 from pycrond.cluster.shared_fires import Held, SharedFires, name_of
 from pycrond.cluster.shared_jobs import claim_of, cluster_name, may_wait, policy_of
 from pycrond.jobs.events import Event, Skipped
-from pycrond.jobs.run import Cause, Fire, Reason, State
+from pycrond.jobs.run import NO_LABEL, Cause, Fire, Reason, State
 from pycrond.jobs.shared_identity import SharedIdentity
 from pycrond.ledger.cluster import ClusterTable, FireName
 from pycrond.runs.launcher import ClaimedRun
@@ -18,7 +18,6 @@ MAX_RESUMED = 60.0  # seconds that a fire may be late when another daemon asks f
 NOT_REACHED = Cause.of(Reason.NO_DATABASE, "this node has not reached the cluster yet")
 NOT_ASKED = Cause.of(Reason.DAEMON_DOWN, "it died before the cluster had said whose the fire is")
 WAS_STARTED = Cause.of(Reason.CLOCK_STEP, "this node has started it before")
-NO_LABEL = Cause.of(Reason.ELSEWHERE, "this node does not have the label")
 
 
 class FireClaims:

@@ -122,6 +122,7 @@ class Cause(NamedTuple):
 
 
 NO_CAUSE = Cause()
+NO_LABEL = Cause.of(Reason.ELSEWHERE, "this node does not have the label")
 
 ENDS = frozenset({State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.KILLED, State.LOST, State.UNKNOWN})
 """The states of a run that was started, or may have been, and is over."""

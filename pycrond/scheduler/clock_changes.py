@@ -1,7 +1,7 @@
 """Clock changes, sleep of the machine, absence of the daemon; an account of fires that were not run."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.jobs.events import Event, Missed
 from pycrond.jobs.options import CRON
-from pycrond.jobs.run import Cause, Reason, State, check_transition
+from pycrond.jobs.run import NO_LABEL, Cause, Reason, State, check_transition
 from pycrond.jobs.shares import Shares
 from pycrond.ledger.codec import decode_options, decode_schedule
 from pycrond.ledger.rows import GapRow
@@ -68,8 +68,10 @@ class ClockChanges:
         self._cause = HELD_UP
         self._catch_ups: list[CatchUp] = []
         self._events: list[Event] = []
-        self.is_node = False
-        """Another node of a cluster may have run the fires of shared jobs that this one missed."""
+        self.node_labels: Collection[str] | None = None
+        """The labels of this node of a cluster, None without a cluster. Other nodes may have run the fires of
+        shared jobs that this node missed; jobs with another label do not run on it.
+        """
         self._away_since: datetime | None = None
 
     def look(self, now: datetime, elapsed: float) -> float:
@@ -186,11 +188,7 @@ class ClockChanges:
             self._write(jobs, span.start, again, REPEATED, span.now)
             span = span._replace(start=again)
         limits = self._catch_up_limits(job.key for job in jobs if job.options.missed == "all")
-        shared = [job for job in jobs if job.options.is_shared] if self.is_node else []
-        if shared:
-            self._away_since = min(span.start, self._away_since or span.start)
-            self._write(shared, span.start, span.until, NOT_HERE, span.now)
-            jobs = [job for job in jobs if not job.options.is_shared]
+        jobs = self._write_elsewhere(jobs, span)
         for job in jobs:
             if job.options.missed not in {"once", "all"}:
                 continue
@@ -206,6 +204,26 @@ class ClockChanges:
             self._write([job], span.start, cut, cause, span.now)
         plain = [job for job in jobs if job.options.missed not in {"once", "all"}]
         self._write(plain, span.start, span.until, cause, span.now)
+
+    def _write_elsewhere(self, jobs: Sequence[PassedJob], span: MissedSpan) -> Sequence[PassedJob]:
+        """Write the fires that other nodes of the cluster run, and return the jobs that run on this node."""
+        if self.node_labels is None:
+            return jobs
+        own: list[PassedJob] = []
+        shared: list[PassedJob] = []
+        unlabelled: list[PassedJob] = []
+        for job in jobs:
+            if job.options.is_shared:
+                shared.append(job)
+            elif job.options.label is None or job.options.label in self.node_labels:
+                own.append(job)
+            else:
+                unlabelled.append(job)
+        if shared:
+            self._away_since = min(span.start, self._away_since or span.start)
+        self._write(shared, span.start, span.until, NOT_HERE, span.now)
+        self._write(unlabelled, span.start, span.until, NO_LABEL, span.now)
+        return own
 
     def _catch_up_limits(self, keys: Iterable[str]) -> dict[str, int]:
         """Return how many fires of each job may be caught up, by the users of these jobs."""

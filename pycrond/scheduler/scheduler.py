@@ -65,7 +65,7 @@ class Scheduler:
     def join(self, cluster: "Cluster") -> None:
         """Share fires with the other nodes of a cluster."""
         self.cluster = self._claims.cluster = cluster
-        self.clock_changes.is_node = True
+        self.clock_changes.node_labels = cluster.labels
 
     @property
     def last_turn(self) -> datetime | None:

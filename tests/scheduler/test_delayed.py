@@ -196,13 +196,21 @@ def test_a_pause_lasts_as_long_when_the_clock_is_set_back(loop: Loop, dies: bool
 
 
 @pytest.mark.parametrize(
-    ("on", "outcome"), [("one", ("skipped", "elsewhere")), ("one-db", ("skipped", "clock-step"))]
+    ("on", "outcome"),
+    [
+        ("one", ("skipped", "elsewhere")),
+        ("one:db", ("skipped", "elsewhere")),
+        ("db", ("skipped", "elsewhere")),
+        ("web", ("skipped", "clock-step")),
+        ("one-db", ("skipped", "clock-step")),
+        ("every", ("skipped", "clock-step")),
+    ],
 )
-def test_what_a_node_missed_is_left_to_the_others_only_for_shared_jobs(
+def test_what_a_node_missed_is_its_own_only_for_jobs_that_run_on_each_node_with_its_labels(
     loop: Loop, on: str, outcome: tuple[str, str]
 ) -> None:
     loop.begin(f"#: name=job on={on} missed=skip\n*/5 * * * * true\n")
-    loop.daemon.subsystems.scheduler.clock_changes.is_node = True
+    loop.daemon.subsystems.scheduler.clock_changes.node_labels = {"web", "one-db"}
     loop.frozen.tick(3600)
     loop.turn()
     rows = loop.query("SELECT state, reason_code FROM runs WHERE folded > 1")
