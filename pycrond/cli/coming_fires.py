@@ -13,7 +13,7 @@ from pycrond.crontab import expression
 from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.ledger.rows import JobRow
-from pycrond.schedule.dst import fire_times
+from pycrond.schedule.fire_times import fire_times
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import Zone
 from pycrond.text import printable

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from pycrond.cli.next_fire import plan_of
 from pycrond.ledger.rows import JobRow
-from pycrond.schedule.dst import fire_times
+from pycrond.schedule.fire_times import fire_times
 
 COMPARED = ("schedule", "zone", "command", "options", "user")
 """The columns that matter; a job's file and line may change freely."""

@@ -7,7 +7,7 @@ from statistics import median
 
 from pycrond.hashing import digest_words
 from pycrond.ledger.rows import JobRow
-from pycrond.schedule.dst import FireTime
+from pycrond.schedule.fire_times import FireTime
 from pycrond.text import split, visible
 
 MAX_LINE = 75  # octets

@@ -8,7 +8,7 @@ from pycrond.errors import PycrondError
 from pycrond.host import machine
 from pycrond.ledger import codec
 from pycrond.ledger.rows import JobRow
-from pycrond.schedule.dst import fire_times
+from pycrond.schedule.fire_times import fire_times
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import Zone
 

@@ -14,7 +14,7 @@ from pycrond.jobs.jitter import longest_delay
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire, Reason, State
 from pycrond.ledger.cluster import ClusterTable, new_uuid
-from pycrond.schedule.dst import FireTime, fire_times
+from pycrond.schedule.fire_times import FireTime, fire_times
 from pycrond.schedule.timezone import MINUTE, Zone
 
 DECIDED_AFTER = timedelta(seconds=30)  # after the latest start of a fire; living nodes have decided it then

@@ -10,8 +10,8 @@ from typing import Any
 from pycrond import __version__, clock
 from pycrond.control.permissions import requester
 from pycrond.daemon.crontab_requests import CrontabRequests
-from pycrond.daemon.manual import ManualControl
-from pycrond.daemon.orders import OrderLimit
+from pycrond.daemon.manual_control import ManualControl
+from pycrond.daemon.order_limit import OrderLimit
 from pycrond.daemon.queries import Queries
 from pycrond.daemon.subsystems import Subsystems
 from pycrond.errors import PycrondError

@@ -13,7 +13,7 @@ from pycrond.host import machine, spawn, users
 from pycrond.host.daemon_arguments import daemon_command
 from pycrond.host.names import NAMES
 from pycrond.host.poller import Poller
-from pycrond.jobs.shares import Shares
+from pycrond.jobs.user_shares import Shares
 from pycrond.keeper.client import KeeperClient
 from pycrond.ledger.writer import Ledger
 from pycrond.output import spool

@@ -15,7 +15,7 @@ from pycrond.errors import PycrondError
 from pycrond.jobs.run import ENDS, State
 from pycrond.ledger.codec import decode_schedule
 from pycrond.ledger.rows import StepRow, VerdictRow, VersionRow
-from pycrond.schedule.dst import fire_times
+from pycrond.schedule.fire_times import fire_times
 from pycrond.schedule.timezone import ChangedZone, Zone, tick_from
 
 MINUTE = timedelta(minutes=1)

@@ -11,7 +11,7 @@ from typing import Any
 
 from pycrond import clock
 from pycrond.host import machine
-from pycrond.jobs.shares import Shares
+from pycrond.jobs.user_shares import Shares
 from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.output.job_output import JobOutput

@@ -10,7 +10,7 @@ from pycrond.host import spawn
 from pycrond.host.names import NAMES
 from pycrond.host.poller import Poller
 from pycrond.jobs.run import OPEN, Outcome, Run, State
-from pycrond.jobs.shares import Shares
+from pycrond.jobs.user_shares import Shares
 from pycrond.ledger.rows import Unfinished
 from pycrond.ledger.writer import Ledger
 from pycrond.output.capture import MAX_TAKEN, Capture, CapturedOutput

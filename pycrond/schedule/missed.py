@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-from pycrond.schedule.dst import FireTime, Stretch, fire_times, stretches
+from pycrond.schedule.fire_times import FireTime, Stretch, fire_times, stretches
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import DAY, Zone
 

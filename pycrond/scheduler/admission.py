@@ -12,7 +12,7 @@ from pycrond.output.daemon_log import DaemonLog
 from pycrond.runs.launcher import ClaimedRun
 from pycrond.runs.policy import Decision, Situation, Verdict, admit, lock_of, replaced_by
 from pycrond.runs.runs import Runs
-from pycrond.scheduler.entrance import Entrance
+from pycrond.scheduler.user_turns import UserTurns
 from pycrond.scheduler.waiting_queue import DISK, Lane, WaitingQueue, lane_of
 
 RETRY_INTERVAL = timedelta(seconds=1)  # until a start that could not be written to a full disk is tried again
@@ -30,7 +30,7 @@ class Admission:
         self._pauses = pauses
         self.max_running = max_running
         self.queue = WaitingQueue()
-        self.entrance = Entrance(runs.is_settled)
+        self.user_turns = UserTurns(runs.is_settled)
         self._events: list[Event] = []
         self._starting: list[ClaimedRun] = []  # several are started at once, which is quicker
         self._starting_of_user: Counter[str] = Counter()
@@ -52,7 +52,7 @@ class Admission:
         self.step(now)  # runs that have waited longer come first
         for claimed in claims:
             if self._runs.shares.is_limited(claimed.run.job.user):
-                self.entrance.add(claimed)
+                self.user_turns.add(claimed)
             else:
                 self._carry_out(claimed, self._decide(claimed, now), now)
         self._decide_entering(now)
@@ -65,10 +65,10 @@ class Admission:
         return decision
 
     def _admit(self, claimed: ClaimedRun, now: datetime) -> Decision:
-        """Decide about a run; it goes back to the entrance if the account of its user must be looked up."""
+        """Decide about a run; it goes back to `user_turns` if the account of its user must be looked up."""
         decision = self._decide(claimed, now)
         if self._is_held(claimed, decision):
-            self.entrance.add(claimed)
+            self.user_turns.add(claimed)
         else:
             self._carry_out(claimed, decision, now)
         return decision
@@ -78,15 +78,15 @@ class Admission:
         return decision.verdict is Verdict.START and not self._runs.is_settled(claimed.run.job.user)
 
     def _decide_entering(self, now: datetime) -> None:
-        for _ in range(min(MAX_DECIDED, self.entrance.count)):
-            claimed = self.entrance.pop()
+        for _ in range(min(MAX_DECIDED, self.user_turns.count)):
+            claimed = self.user_turns.pop()
             if claimed.run.state in OPEN:  # it has not been killed meanwhile
                 self._admit(claimed, now)
         self._finish(now)
 
     def next_at(self, now: datetime) -> datetime | None:
         """When `step` has something to do, if no run ends before."""
-        return now if self.entrance.count or self.queue.next_woken() else self.queue.next_at
+        return now if self.user_turns.count or self.queue.next_woken() else self.queue.next_at
 
     def step(self, now: datetime) -> None:
         """Decide about runs that have entered, and again about waiting runs where something has changed."""
@@ -100,7 +100,7 @@ class Admission:
                 self._carry_out(claimed, decision, now)
         self._finish(now)
         self._serve(now)
-        self.entrance.settle()
+        self.user_turns.settle()
         self._decide_entering(now)
 
     def _serve(self, now: datetime) -> None:
@@ -261,7 +261,7 @@ class Admission:
 
     def suspend(self) -> None:
         """Have runs that are not decided about wait for the next daemon."""
-        claims = self.entrance.take_all()
+        claims = self.user_turns.take_all()
         self._runs.launcher.discard(claims)
         self._runs.wait([(claimed, NO_CAUSE) for claimed in claims if not claimed.has_waited])
 
@@ -269,12 +269,12 @@ class Admission:
 
     def replace_jobs(self, jobs: Mapping[str, Job], now: datetime) -> None:
         """Use the jobs that are loaded now for the waiting runs; decide again where a job has changed."""
-        entering, waiting = self.entrance.take_all(), self.queue.claims
+        entering, waiting = self.user_turns.take_all(), self.queue.claims
         old = {claimed.run.id: claimed.run.job for claimed in (*entering, *waiting)}
         for claimed in self.update_jobs(entering, jobs, now):
             if claimed.run.job != old[claimed.run.id]:
                 self._runs.launcher.discard([claimed])  # another command was made ready
-            self.entrance.add(claimed)
+            self.user_turns.add(claimed)
         for claimed in self.update_jobs(waiting, jobs, now):
             if claimed.run.job != old[claimed.run.id]:
                 self.queue.add_deadline(claimed)

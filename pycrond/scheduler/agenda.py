@@ -8,7 +8,8 @@ from typing import NamedTuple
 from pycrond.jobs.job import Job
 from pycrond.jobs.options import Options
 from pycrond.jobs.run import Fire
-from pycrond.schedule.dst import processed_through, step
+from pycrond.schedule.dst import step
+from pycrond.schedule.fire_times import processed_through
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import MINUTE, Zone
 

@@ -12,12 +12,12 @@ from pycrond.host import machine
 from pycrond.jobs.events import Event, Missed
 from pycrond.jobs.options import CRON
 from pycrond.jobs.run import NO_LABEL, Cause, Reason, State, check_transition
-from pycrond.jobs.shares import Shares
+from pycrond.jobs.user_shares import Shares
 from pycrond.ledger.codec import decode_options, decode_schedule
 from pycrond.ledger.rows import GapRow
 from pycrond.ledger.writer import Ledger
 from pycrond.output.daemon_log import DaemonLog
-from pycrond.schedule.dst import FireTime, fire_times
+from pycrond.schedule.fire_times import FireTime, fire_times
 from pycrond.schedule.missed import find_gap, find_gaps, latest_fire_times
 from pycrond.schedule.timezone import MINUTE, Zone
 from pycrond.scheduler.agenda import DueMinute, PassedJob

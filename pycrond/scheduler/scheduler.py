@@ -276,7 +276,7 @@ class Scheduler:
     def waiting(self) -> list[ClaimedRun]:
         """All runs that wait: for a time, for another run, or for room."""
         admission = self.admission
-        waiting = [*admission.entrance.claims, *admission.queue.claims, *self._runs.launcher.retrying]
+        waiting = [*admission.user_turns.claims, *admission.queue.claims, *self._runs.launcher.retrying]
         return [*self.delayed.claims, *waiting, *(self.cluster.claims if self.cluster else ())]
 
     def take_events(self) -> list[Event]:

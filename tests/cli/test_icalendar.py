@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pycrond.cli import icalendar as icalendar_text
 from pycrond.crontab import expression
 from pycrond.ledger.rows import JobRow
-from pycrond.schedule.dst import FireTime, fire_times
+from pycrond.schedule.fire_times import FireTime, fire_times
 from pycrond.schedule.timezone import Zone
 from pycrond.text import visible
 

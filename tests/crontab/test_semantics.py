@@ -7,7 +7,7 @@ import pytest
 from pycrond.crontab import parser
 from pycrond.crontab.expression import parse_schedule
 from pycrond.jobs.job import Entry
-from pycrond.schedule.dst import fire_times
+from pycrond.schedule.fire_times import fire_times
 from pycrond.schedule.timezone import Zone
 
 USERS, SYSTEM = False, True

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from cronsim import CronSim
 
 from pycrond.crontab.expression import parse_schedule
-from pycrond.schedule.dst import fire_times
+from pycrond.schedule.fire_times import fire_times
 from pycrond.schedule.timezone import Zone
 from tests.schedule.test_schedule import TEXTS, compare
 from tests.support.judge import changes

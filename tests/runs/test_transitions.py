@@ -12,7 +12,7 @@ from pycrond import clock
 from pycrond.host import spawn
 from pycrond.runs import launcher
 from tests.conftest import ME, alive
-from tests.daemon.test_manual import ask
+from tests.daemon.test_manual_control import ask
 from tests.ledger.test_disk_full import fill
 from tests.scheduler.test_admission import WAIT, go, reasons, restart_daemon, states
 from tests.support.loop import Loop

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pycrond.crontab import expression
 from pycrond.schedule import missed
-from pycrond.schedule.dst import fire_times
+from pycrond.schedule.fire_times import fire_times
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import Zone
 

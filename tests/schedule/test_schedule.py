@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from pycrond.crontab.expression import parse_cached, parse_schedule
 from pycrond.errors import PycrondError
-from pycrond.schedule.dst import ClockStep, fire_times, step
+from pycrond.schedule.dst import ClockStep, step
+from pycrond.schedule.fire_times import fire_times
 from pycrond.schedule.schedule import Schedule, every_minutes
 from pycrond.schedule.timezone import Zone
 from tests.support.judge import Judge, changes, runs, special_days, ticks

@@ -9,7 +9,7 @@ import pytest
 
 from pycrond.crontab.expression import parse_schedule
 from pycrond.errors import PycrondError
-from pycrond.schedule.dst import fire_times
+from pycrond.schedule.fire_times import fire_times
 from pycrond.schedule.timezone import EPOCH, MINUTE, ChangedZone, Zone
 
 RULES = [

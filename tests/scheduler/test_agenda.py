@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pycrond.jobs.job import Job
 from pycrond.jobs.run import Fire
-from pycrond.schedule.dst import fire_times
+from pycrond.schedule.fire_times import fire_times
 from pycrond.schedule.timezone import MINUTE, ChangedZone, Zone, tick_from
 from pycrond.scheduler.agenda import Agenda, DueMinute, initial_minute, minute
 from tests.conftest import jobs_of

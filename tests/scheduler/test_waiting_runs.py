@@ -10,9 +10,9 @@ from functools import partial
 import pytest
 
 from pycrond import clock
-from pycrond.daemon.manual import ManualControl
+from pycrond.daemon.manual_control import ManualControl
 from pycrond.errors import PycrondError
-from pycrond.jobs.shares import Shares
+from pycrond.jobs.user_shares import Shares
 from pycrond.ledger.writer import Ledger
 from tests.support.loop import Loop
 
@@ -133,7 +133,7 @@ def test_a_run_held_up_by_the_disk_and_killed_leaves_its_place(
 def test_a_run_that_is_not_decided_about_can_be_killed_once(shared: Loop) -> None:
     shared.begin(FORTY)
     shared.minutes(1)
-    run = shared.daemon.subsystems.scheduler.admission.entrance.claims[-1].run.id
+    run = shared.daemon.subsystems.scheduler.admission.user_turns.claims[-1].run.id
     kill(shared, run)
     with pytest.raises(PycrondError, match=f"no run {run} runs or waits"):
         kill(shared, run)
@@ -149,7 +149,7 @@ def test_what_was_made_ready_for_a_removed_job_is_undone(shared: Loop) -> None:
     before = len(os.listdir("/proc/self/fd"))
     shared.to("2025-06-10T12:00:59.5Z")
     shared.minutes(1)
-    assert shared.daemon.subsystems.scheduler.admission.entrance.claims
+    assert shared.daemon.subsystems.scheduler.admission.user_turns.claims
     shared.write("0 0 1 1 * true\n")
     shared.daemon.subsystems.reloader.reload(clock.now())
     shared.settle()

@@ -19,7 +19,7 @@ from pycrond.cli.time_input import moment, whole_minute
 from pycrond.host import machine
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow
-from pycrond.schedule.dst import fire_times
+from pycrond.schedule.fire_times import fire_times
 from pycrond.schedule.missed import find_gaps
 from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import Zone

@@ -33,7 +33,7 @@ from pycrond.jobs.jitter import delay
 from pycrond.ledger import codec
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow, SpanRow
-from pycrond.schedule.dst import fire_times
+from pycrond.schedule.fire_times import fire_times
 from pycrond.schedule.timezone import Zone
 from pycrond.scheduler import checkpoint
 from pycrond.settings import Settings

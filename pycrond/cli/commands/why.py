@@ -23,7 +23,7 @@ from pycrond.jobs.run import Reason
 from pycrond.ledger import codec
 from pycrond.ledger.reader import Reader
 from pycrond.ledger.rows import JobRow, RunRow
-from pycrond.schedule.dst import fire_times
+from pycrond.schedule.fire_times import fire_times
 from pycrond.text import rfc3339
 
 

@@ -8,7 +8,7 @@ from pycrond.jobs.run import OPEN
 from pycrond.runs.launcher import ClaimedRun
 
 
-class Entrance:
+class UserTurns:
     """Each run waits until the account of its user has been looked up, and then for the turn of its user."""
 
     def __init__(self, is_settled: Callable[[str], bool]) -> None:

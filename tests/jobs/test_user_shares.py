@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pycrond.jobs.shares import Shares
+from pycrond.jobs.user_shares import Shares
 from pycrond.settings import Settings
 
 SETTINGS = Settings(state_dir="/s", runtime_dir="/r", pidfile="/p")
