@@ -69,7 +69,7 @@ def test_only_two_modules_of_the_daemon_ask_the_name_service() -> None:
     asking = {name for name in loaded_by(DAEMON) if imports(name) & {"pwd", "grp", "spwd"}}
     assert asking == {"host.lookup_program", "host.users"}
     using = {name for name in loaded_by(DAEMON) if "host.users" in internal_imports(name)}
-    assert using == {"daemon.__main__", "daemon.subsystems", "host.privileges"}
+    assert using == {"daemon.__main__", "daemon.subsystems"}
 
 
 def test_the_daemon_loads_nothing_that_only_the_command_line_or_the_courier_needs() -> None:

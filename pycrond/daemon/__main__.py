@@ -8,7 +8,7 @@ from pycrond import __version__, clock
 from pycrond.daemon.loop import Daemon
 from pycrond.daemon.reexec import READY
 from pycrond.errors import PycrondError, os_reason
-from pycrond.host import pam, privileges, users
+from pycrond.host import pam, users
 from pycrond.host.daemon_arguments import read_daemon_arguments
 from pycrond.host.names import NAMES
 from pycrond.host.pidfile import Pidfile
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     readiness = Readiness(keeper.send, os.environ)
     SPAWNER.pam_service = pam.service(settings)
     if settings.system:
-        privileges.take_groups(users.by_uid(0))
+        users.take_groups(users.by_uid(0))
         SPAWNER.open()  # now, since this takes 20 ms
     pidfile = Pidfile(settings.pidfile, settings.state_dir)
     try:

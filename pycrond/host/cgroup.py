@@ -17,12 +17,8 @@ from pycrond.hashing import digest
 from pycrond.host.machine import read_text
 from pycrond.jobs.options import Options
 
-NICE, IONICE, PRLIMIT, SHELL = "/usr/bin/nice", "/usr/bin/ionice", "/usr/bin/prlimit", "/bin/sh"
-ENTER = 'echo 0 2>/dev/null >"$0"; exec "$@"'
 IO_CLASSES = {"realtime": 1, "best-effort": 2, "idle": 3}  # <linux/ioprio.h>
-IO_CLASS_SHIFT, IO_LEVEL = 13, 4  # the level is that of ionice(1) where none is given
-RESOURCES = {resource.RLIMIT_AS: "as", resource.RLIMIT_CPU: "cpu"}
-"""The limits of a process that are set, with their options of prlimit(1)."""
+IO_CLASS_SHIFT, IO_LEVEL = 13, 4  # <linux/ioprio.h>; the level of ionice(1) where none is given
 MAX_KILL_ROUNDS = 10  # against processes that go on forking
 CPU_PERIOD = 100_000  # microseconds, of cpu.max
 CONTROLLERS = ("memory", "cpu")
@@ -100,18 +96,6 @@ class Limits(NamedTuple):
     """The value for ioprio_set(2); 0: unchanged."""
     resources: tuple[tuple[int, int], ...] = ()
     """Numbers of setrlimit(2), each with its value."""
-
-    def words(self) -> list[str]:
-        """Return the command that sets them and executes its arguments."""
-        words = [SHELL, "-c", ENTER, f"{self.cgroup}/cgroup.procs"] if self.cgroup else []
-        if self.nice:
-            words += [NICE, "-n", str(self.nice)]
-        if self.io_priority:
-            kind, level = self.io_priority >> IO_CLASS_SHIFT, self.io_priority % (1 << IO_CLASS_SHIFT)
-            words += [IONICE, "-c", str(kind), *(["-n", str(level)] if kind != IO_CLASSES["idle"] else [])]
-        if self.resources:
-            words += [PRLIMIT, *(f"--{RESOURCES[number]}={value}" for number, value in self.resources)]
-        return words
 
 
 class ResourceLimits:

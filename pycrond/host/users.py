@@ -1,5 +1,6 @@
 """The users of this machine. The name service is waited for: a daemon that has started uses `names`."""
 
+import contextlib
 import os
 import pwd
 
@@ -27,6 +28,8 @@ def _account(entry: pwd.struct_passwd) -> Account:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid, entry.pw_dir)
 
 
-def group_ids(account: Account) -> list[int]:
-    """Return all groups of a user, as a login sets them."""
-    return os.getgrouplist(account.name, account.gid)
+def take_groups(account: Account) -> None:
+    """Give this process the groups of its own user, as a login does, where it may: its jobs inherit them."""
+    with contextlib.suppress(PermissionError):
+        os.setgroups(os.getgrouplist(account.name, account.gid))
+        os.setgid(account.gid)

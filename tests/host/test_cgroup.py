@@ -7,6 +7,7 @@ import pytest
 
 from pycrond.host import cgroup
 from pycrond.host.cgroup import ResourceLimits, own_cgroup
+from pycrond.host.spawn import NO_LIMITS
 from pycrond.jobs.options import Options
 from tests.support import packages
 from tests.support.loop import Loop
@@ -54,12 +55,12 @@ def test_a_job_that_exceeds_its_memory_fails(loop: Loop) -> None:
     assert loop.runs()[0].state == "failed"
 
 
-def test_a_job_without_limits_needs_no_command_before_it(tmp_path: Path) -> None:
+def test_a_job_without_limits_needs_no_spawner(tmp_path: Path) -> None:
     limits = ResourceLimits(str(tmp_path))
     assert set(limits.mechanisms()) == {"memory", "cpu"}
     limits._base = None
     assert limits.mechanisms()["memory"] == "RLIMIT_AS of each process"
-    assert limits.limits(Options(), 1).words() == []
+    assert limits.limits(Options(), 1) == NO_LIMITS
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,3 @@ def test_by_name() -> None:
     assert users.by_name("root") == users.by_uid(0)
     for name in ("no-such-user", "", "0", "root:root", "a\0b", "\udcff"):
         assert users.by_name(name) is None, name
-
-
-def test_group_ids() -> None:
-    assert 0 in users.group_ids(users.by_uid(0))

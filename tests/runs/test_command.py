@@ -32,11 +32,11 @@ def test_a_job_never_inherits_variables_that_are_for_the_daemon_or_its_user(name
     assert inherited({name: "x"}, wanted=True) == {}
 
 
-def environment(text: str, groups: tuple[int, ...] | None = None) -> tuple[dict[str, str], tuple[str, ...]]:
+def environment(text: str) -> tuple[dict[str, str], tuple[str, ...]]:
     (job,) = jobs_of(text)
     daemon_variables = {"A": "daemon", "B": "daemon", "PATH": "/opt", "TMPDIR": "/t"}
     account = Account("me", 1, 1, "/home/me")
-    launch = describe(Fire(job, NOON, 0), 1, account, "f", "/bin", groups=groups, inherited=daemon_variables)
+    launch = describe(Fire(job, NOON, 0), 1, account, "f", "/bin", inherited=daemon_variables)
     return dict(launch.environment), launch.arguments
 
 
@@ -52,9 +52,9 @@ def test_variables_of_the_crontab_replace_inherited_variables() -> None:
     assert variables["PATH"] == "/mine"
 
 
-def test_the_program_of_another_user_is_the_shell_itself() -> None:
-    """The spawner starts it: no other program gets the variables, and none shows them among its arguments."""
+def test_the_program_of_a_job_is_the_shell_itself() -> None:
+    """No other program gets the variables, and none shows them among its arguments."""
     text = "BASH_FUNC_echo%%=() { id; }\nLD_PRELOAD=/tmp/x.so\nSHELL=/tmp/sh\n* * * * * x\n"
-    variables, arguments = environment(text, groups=(1,))
+    variables, arguments = environment(text)
     assert {"BASH_FUNC_echo%%", "LD_PRELOAD", "TMPDIR", "A"} < variables.keys()
     assert arguments == ("/tmp/sh", "-c", "x")

@@ -30,12 +30,9 @@ directory = Path(sys.argv[1])
 text = f"HOME=/\nBASH_FUNC_echo%%=() {{ id -u >>{directory}/ran; }}\n* * * * * echo; :\n"
 (job,) = jobs_of(text, user="nobody")
 fire = Fire(job, datetime.now(UTC), 0)
-launch = describe(
-    fire,
-    1,
-    Account("nobody", 65534, 65534, "/"),
-    str(directory / "fifo"),
-    "/usr/bin:/bin",
+account = Account("nobody", 65534, 65534, "/")
+launch = describe(fire, 1, account, str(directory / "fifo"), "/usr/bin:/bin")._replace(
+    owner=account,
     groups=(65534,),
     limits=Limits(cgroup="/no/such", nice=1, io_priority=3 << 13, resources=((0, 100),)),
 )
