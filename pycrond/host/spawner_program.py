@@ -35,25 +35,16 @@ if TYPE_CHECKING:
     Modules = tuple[ModuleType, Pam | None]
 
 CLONE_PARENT = 0x00008000  # <linux/sched.h>
-CLONE_NUMBERS = {
-    **dict.fromkeys(("aarch64", "loongarch64", "riscv64"), 220),
-    **dict.fromkeys(("ppc64", "ppc64le", "s390x"), 120),
-    "x86_64": 56,
+NUMBERS: dict[str, tuple[int, int | None, int | None]] = {
+    **dict.fromkeys(("aarch64", "loongarch64", "riscv64"), (220, 219, 30)),
+    **dict.fromkeys(("ppc64", "ppc64le"), (120, 271, 273)),
+    "s390x": (120, 280, 282),
+    "x86_64": (56, 250, 251),
+    "": (120, None, None),
 }
-CLONE_NUMBER_32 = 120  # of 32-bit programs on x86 and arm
-KEYCTL_NUMBERS = {
-    **dict.fromkeys(("aarch64", "loongarch64", "riscv64"), 219),
-    **dict.fromkeys(("ppc64", "ppc64le"), 271),
-    "s390x": 280,
-    "x86_64": 250,
-}
-IOPRIO_SET_NUMBERS = {
-    **dict.fromkeys(("aarch64", "loongarch64", "riscv64"), 30),
-    **dict.fromkeys(("ppc64", "ppc64le"), 273),
-    "s390x": 282,
-    "x86_64": 251,
-}
-"""Numbers of system calls for which glibc has no function, by the machine; 64-bit programs only."""
+"""The numbers of clone, keyctl and ioprio_set by the machine, as glibc has no functions for them. An empty
+name stands for 32-bit programs on x86 and arm.
+"""
 JOIN_SESSION_KEYRING, SETPERM = 1, 5  # <linux/keyctl.h>
 POSSESSOR_USES, OWNER_VIEWS = 0x0F000000, 0x00010000
 """All rights but `link` and `setattr`, with which a user could keep the keyrings, that count as root's."""
@@ -67,6 +58,7 @@ BLOCKED = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.
 """Signals to the daemon's process group; the end of the socket ends the spawner."""
 
 MACHINE = os.uname().machine if sys.maxsize > 1 << 32 else ""
+CLONE, KEYCTL, IOPRIO_SET = NUMBERS.get(MACHINE, (None, None, None))
 libc = ctypes.PyDLL(None, use_errno=True)  # which keeps Python's lock over a call: a new process has it, too
 libc.syscall.restype = ctypes.c_long
 
@@ -91,12 +83,12 @@ class Request:
         self.environment = dict(word.split(b"=", 1) for word in words[int(count) :])
 
 
-def syscall(numbers: dict[str, int], *arguments: int | None) -> int:
-    """Make a system call; raises OSError, with ENOSYS on a machine whose number is not known."""
-    if MACHINE not in numbers:
+def syscall(number: int | None, *arguments: int | None) -> int:
+    """Make a system call; raises OSError, with ENOSYS where its number is not known."""
+    if number is None:
         raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     words = [None if argument is None else ctypes.c_long(argument) for argument in arguments]
-    result: int = libc.syscall(ctypes.c_long(numbers[MACHINE]), *words)
+    result: int = libc.syscall(ctypes.c_long(number), *words)
     if result < 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     return result
@@ -104,9 +96,8 @@ def syscall(numbers: dict[str, int], *arguments: int | None) -> int:
 
 def clone() -> int:
     """Make a process that is a child of this process's parent; return its pid, or 0 in the new process."""
-    numbers = CLONE_NUMBERS if MACHINE else {"": CLONE_NUMBER_32}
     flags = CLONE_PARENT | signal.SIGCHLD
-    return syscall(numbers, *((0, flags) if MACHINE == "s390x" else (flags, 0)), 0, 0, 0)
+    return syscall(CLONE, *((0, flags) if MACHINE == "s390x" else (flags, 0)), 0, 0, 0)
 
 
 def join_new_keyring() -> None:
@@ -114,8 +105,8 @@ def join_new_keyring() -> None:
     Raises OSError if there is no room for another key.
     """
     try:
-        serial = syscall(KEYCTL_NUMBERS, JOIN_SESSION_KEYRING, None)
-        syscall(KEYCTL_NUMBERS, SETPERM, serial, POSSESSOR_USES | OWNER_VIEWS)
+        serial = syscall(KEYCTL, JOIN_SESSION_KEYRING, None)
+        syscall(KEYCTL, SETPERM, serial, POSSESSOR_USES | OWNER_VIEWS)
     except OSError as error:
         if error.errno not in REFUSED:
             raise
@@ -139,7 +130,7 @@ def set_limits(request: Request) -> None:
         os.nice(request.nice)
     if request.io_priority:
         with contextlib.suppress(OSError):
-            syscall(IOPRIO_SET_NUMBERS, 1, 0, request.io_priority)
+            syscall(IOPRIO_SET, 1, 0, request.io_priority)
     for number, value in request.limits:
         resource.setrlimit(number, (value, value))
 
