@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import marshal
 import os
 import resource
 import signal
@@ -10,7 +11,6 @@ from collections.abc import Mapping
 from typing import NamedTuple, Self
 
 from pycrond.errors import PycrondError, os_reason
-from pycrond.host import spawner
 from pycrond.host.cgroup import Limits
 from pycrond.host.names import User
 from pycrond.host.spawner import SPAWNER
@@ -130,17 +130,16 @@ class Spawner:
 
     def start(self, launch: Launch) -> int:
         """Start a run and return its pid. Raises PycrondError or OSError; see `is_transient`."""
-        if launch.owner:
-            return _start_as(launch.owner, launch)
-        if launch.directory != self._directory:
+        if not launch.owner and launch.directory != self._directory:
             self._enter(launch)
-        if not launch.stdin:
-            return _spawn(launch, os.devnull)
-        memory = _memfd(launch.stdin)
+        stdin = _memfd(launch.stdin) if launch.stdin else None
         try:
-            return _spawn(launch, f"/proc/self/fd/{memory}")
+            if launch.owner:
+                return _start_as(launch.owner, launch, stdin)
+            return _spawn(launch, os.devnull if stdin is None else f"/proc/self/fd/{stdin}")
         finally:
-            os.close(memory)
+            if stdin is not None:
+                os.close(stdin)
 
     def _enter(self, launch: Launch) -> None:
         try:
@@ -153,47 +152,43 @@ class Spawner:
         self._directory = launch.directory
 
 
-def _start_as(owner: Account, launch: Launch) -> int:
-    """Have the spawner start a run as its user; return its pid. Raises OSError."""
-    variables = [as_bytes(f"{name}={value}") for name, value in launch.environment.items()]
-    request = spawner.request(
-        (as_bytes(owner.name), owner.uid, owner.gid, launch.groups),
-        (as_bytes(launch.fifo), as_bytes(launch.directory), as_bytes(launch.fallback)),
-        (as_bytes(launch.errors), as_bytes(launch.umask), as_bytes(launch.variables)),
-        launch.limits,
-        ([as_bytes(argument) for argument in launch.arguments], variables),
-    )
-    memory, stdin = _memfd(request), _memfd(launch.stdin) if launch.stdin else None
+def _start_as(owner: Account, launch: Launch, stdin: int | None) -> int:
+    """Have the spawner start a program as its user; return its pid. Raises OSError."""
+    request = {
+        "user": as_bytes(owner.name),
+        "uid": owner.uid,
+        "gid": owner.gid,
+        "groups": launch.groups,
+        "output": as_bytes(launch.fifo),
+        "errors": as_bytes(launch.errors),
+        "directory": as_bytes(launch.directory),
+        "fallback": as_bytes(launch.fallback),
+        "umask": as_bytes(launch.umask),
+        "variables": as_bytes(launch.variables),
+        **launch.limits._asdict(),
+        "arguments": [as_bytes(argument) for argument in launch.arguments],
+        "environment": {as_bytes(name): as_bytes(value) for name, value in launch.environment.items()},
+    }
+    memory = _memfd(marshal.dumps(request))
     try:
         return SPAWNER.start(memory, stdin)
     finally:
         os.close(memory)
-        if stdin is not None:
-            os.close(stdin)
 
 
 def start_writer(user: User, path: bytes, umask: str) -> socket.socket:
     """Start a process of a user's that appends to a file what comes through the socket that is returned; see
     `user_files.append`. Raises OSError.
     """
-    account, groups = user.account, user.groups
-    request = spawner.request(
-        (as_bytes(account.name), account.uid, account.gid, groups),
-        (path, b"/", b""),
-        (b"", as_bytes(umask), b""),
-        NO_LIMITS,
-        ((), ()),
-    )
+    output = path.decode("utf-8", "surrogateescape")
+    launch = Launch((), {}, "/", b"", output, user.account, user.groups, umask=umask)
     channel, end = socket.socketpair()
     with end, Spawner():
-        memory = _memfd(request)
         try:
-            SPAWNER.start(memory, end.fileno())
+            _start_as(user.account, launch, end.fileno())
         except OSError:
             channel.close()
             raise
-        finally:
-            os.close(memory)
     return channel
 
 

@@ -6,10 +6,8 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
 
 from pycrond.errors import PycrondError, UnusableAccountError, os_reason
-from pycrond.host.cgroup import Limits
 
 PROGRAM = os.path.join(os.path.dirname(__file__), "spawner_program.py")
 USER_FILES = os.path.join(os.path.dirname(__file__), "user_files.py")
@@ -119,30 +117,3 @@ class SpawnerProcess:
 
 SPAWNER = SpawnerProcess()
 """The spawner of this process. A forked process must not use it."""
-
-
-def request(
-    user: tuple[bytes, int, int, Sequence[int]],
-    paths: tuple[bytes, bytes, bytes],
-    files: tuple[bytes, bytes, bytes],
-    limits: Limits,
-    command: tuple[Sequence[bytes], Sequence[bytes]],
-) -> bytes:
-    """Return a request: the user's name, uid, gid and groups; the path that the program prints to, its
-    directory and that for the case that it cannot be entered (empty: an error); the path of standard error,
-    its umask, as an octal number, and the file with its variables, each perhaps empty; its limits; arguments
-    and variables (`NAME=value`). Nothing of it contains NUL.
-    """
-    name, uid, gid, groups = user
-    arguments, variables = command
-    resources = b" ".join(b"%d:%d" % pair for pair in limits.resources)
-    fields = [name, b"%d" % uid, b"%d" % gid, b" ".join(b"%d" % group for group in groups)]
-    fields += [
-        *paths,
-        *files,
-        os.fsencode(limits.cgroup),
-        b"%d" % limits.nice,
-        b"%d" % limits.io_priority,
-        resources,
-    ]
-    return b"".join(field + b"\0" for field in [*fields, b"%d" % len(arguments), *arguments, *variables])

@@ -5,7 +5,7 @@ process that is a child of the daemon (CLONE_PARENT, clone(2)). That process set
 for good, enters the user's directory and executes the program. So what a user wrote (variables, directory,
 command) is used by the user's own process alone, and a directory on a dead mount stops nothing else.
 
-A request is a file in memory with fields that end with NUL, in the order of `Request`. The answer is the
+A request is a file in memory with the attributes of `Request` in the format of `marshal`. The answer is the
 pid, or an error number below 0. The process waits until the answer has been sent, and executes nothing if it
 has not: a daemon that got no answer may try again. A process that cannot execute its program sends
 `pid error-number what`, and exits with 127 or 126, as a shell does. The error number is 0 where PAM refuses.
@@ -18,6 +18,7 @@ import contextlib
 import ctypes
 import errno
 import gc
+import marshal
 import os
 import resource
 import signal
@@ -64,23 +65,29 @@ libc.syscall.restype = ctypes.c_long
 
 
 class Request:
-    """The program to start, and its user, directory, output and limits."""
+    """The program to start, and its user, files and limits: see `spawn.Launch` and `cgroup.Limits`."""
+
+    user: bytes
+    uid: int
+    gid: int
+    groups: list[int]
+    output: bytes
+    """The path to print to."""
+    errors: bytes
+    directory: bytes
+    fallback: bytes
+    umask: bytes
+    variables: bytes
+    cgroup: str
+    nice: int
+    io_priority: int
+    resources: tuple[tuple[int, int], ...]
+    arguments: list[bytes]
+    """Empty: what comes from standard input is appended to `output`."""
+    environment: dict[bytes, bytes]
 
     def __init__(self, data: bytes) -> None:
-        self.user, uid, gid, groups, *rest, _ = data.split(b"\0")
-        self.output, self.directory, self.fallback, *rest = rest
-        """The path to print to, the directory to enter, and another one if the user cannot enter that."""
-        self.errors, self.umask, self.variables, self.cgroup, *rest = rest
-        """The path of standard error, an octal number, and the path of a file; each may be empty."""
-        nice, io_priority, limits, count, *words = rest
-        self.uid, self.gid, self.nice = int(uid), int(gid), int(nice)
-        self.groups = [int(group) for group in groups.split()]
-        self.io_priority = int(io_priority)
-        """The value for ioprio_set(2); 0: unchanged."""
-        self.limits = [tuple(map(int, limit.split(b":"))) for limit in limits.split()]
-        """Pairs of a number of setrlimit(2) and the value."""
-        self.arguments = words[: int(count)]
-        self.environment = dict(word.split(b"=", 1) for word in words[int(count) :])
+        vars(self).update(marshal.loads(data))  # noqa: S302 -- from the daemon
 
 
 def syscall(number: int | None, *arguments: int | None) -> int:
@@ -112,7 +119,7 @@ def join_new_keyring() -> None:
             raise
 
 
-def write(path: bytes, text: bytes) -> None:
+def write(path: str, text: bytes) -> None:
     """Write to a file of the kernel, as far as it allows that."""
     with contextlib.suppress(OSError):
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
@@ -125,13 +132,13 @@ def write(path: bytes, text: bytes) -> None:
 def set_limits(request: Request) -> None:
     """Enter the cgroup and set priorities and limits, while this process still has root's rights."""
     if request.cgroup:
-        write(request.cgroup + b"/cgroup.procs", b"0")
+        write(f"{request.cgroup}/cgroup.procs", b"0")
     with contextlib.suppress(OSError):
         os.nice(request.nice)
     if request.io_priority:
         with contextlib.suppress(OSError):
             syscall(IOPRIO_SET, 1, 0, request.io_priority)
-    for number, value in request.limits:
+    for number, value in request.resources:
         resource.setrlimit(number, (value, value))
 
 
@@ -204,7 +211,7 @@ def become_program(
     with step(b"cannot become its user"):
         set_limits(request)
         if not pam:
-            write(b"/proc/self/loginuid", b"%d" % request.uid)  # of the audit log
+            write("/proc/self/loginuid", b"%d" % request.uid)  # of the audit log
         become_user(request.uid, request.gid, request.groups)
     with step(b"cannot use files"):
         request.environment |= files.prepare(request, stdin)
