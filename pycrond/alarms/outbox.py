@@ -12,7 +12,7 @@ from pycrond.alarms.time_limits import HOOK_TIME, TimeLimits
 from pycrond.errors import PycrondError, UnknownUserError, UnusableAccountError, os_message
 from pycrond.host import machine, spawn
 from pycrond.host.names import User
-from pycrond.host.spawner import NOT_EXECUTED, SPAWNER
+from pycrond.host.spawner import SPAWNER
 from pycrond.ledger.alarms import Alarm, AlarmTable
 from pycrond.ledger.writer import Ledger
 from pycrond.output.output import Output
@@ -186,7 +186,7 @@ class Outbox:
                 alarm, memfd = self._deliveries.pop(pid)
                 printed = spawn.read_memfd(memfd, MAX_PRINTED)
                 code = os.waitstatus_to_exitcode(status)
-                if code in NOT_EXECUTED and (error := SPAWNER.take_failure(pid)):
+                if error := SPAWNER.take_failure(pid, status):
                     printed = str(error)
                 if pid in self._time_limits.killed:
                     code, printed = LATE, "" if alarm.kind == "hook" else "killed at its time limit"

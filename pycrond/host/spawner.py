@@ -70,8 +70,12 @@ class SpawnerProcess:
             signal.pidfd_send_signal(self._process, signal.SIGKILL)
             os.waitid(os.P_PIDFD, self._process, os.WEXITED | os.WNOWAIT)
 
-    def take_failure(self, pid: int) -> PycrondError | None:
-        """Return why a process that has ended did not execute its program; None if it did."""
+    def take_failure(self, pid: int, status: int) -> PycrondError | None:
+        """Return why a process that has ended did not execute its program; None if it did. `status` is from
+        wait(2).
+        """
+        if os.waitstatus_to_exitcode(status) not in NOT_EXECUTED:
+            return None
         if self._channel:
             self._channel.setblocking(False)
             with contextlib.suppress(OSError):

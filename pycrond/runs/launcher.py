@@ -9,20 +9,21 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pycrond import clock
-from pycrond.errors import PycrondError, UnusableAccountError, os_message
+from pycrond.errors import PycrondError
 from pycrond.host import procfs, spawn
 from pycrond.host.cgroup import ResourceLimits
 from pycrond.host.names import User
 from pycrond.host.parked_fds import parked_fds
 from pycrond.host.spawn import Launch
 from pycrond.host.spawner import SPAWNER
-from pycrond.jobs.run import Cause, Outcome, Reason, Run, State
+from pycrond.jobs.run import Run, State
 from pycrond.keeper.client import KeeperClient
 from pycrond.output.output import Output
 from pycrond.runs.active import ActiveRun, ActiveRuns, EndedRun
 from pycrond.runs.command import CommandBuilder
 from pycrond.runs.journal import BEGINS, NOT_BEGUN, Journal, JournalEntry
 from pycrond.runs.lateness import Lateness
+from pycrond.runs.outcome import start_failed
 
 RETRY_INTERVAL, RETRY_TIME = 1.0, 60.0  # seconds in which a start that fails for want of room is retried
 
@@ -207,9 +208,7 @@ class Launcher:
                 self._retry_at = elapsed + RETRY_INTERVAL
             self.retrying.append(claimed)
             return
-        run = claimed.run
-        reason = Reason.ACCOUNT if isinstance(error, UnusableAccountError) else Reason.START_FAILED
-        outcome = Outcome(State.FAILED, Cause.of(reason, os_message(error)))
+        run, outcome = claimed.run, start_failed(error)
         run.enter(outcome.state, outcome.cause)
         self._output.not_started(run, outcome, now)
         self._active.add_ended(EndedRun(run, outcome, now))

@@ -5,6 +5,7 @@ from collections.abc import Container
 from datetime import datetime
 
 from pycrond import clock
+from pycrond.errors import UnusableAccountError, os_message
 from pycrond.jobs.run import NO_CAUSE, Cause, Outcome, Reason, State
 from pycrond.keeper.client import ProcessEnd
 
@@ -29,6 +30,12 @@ def outcome(status: int, cpu_s: float | None = None, max_rss_kb: int | None = No
         cpu_s=cpu_s,
         max_rss_kb=max_rss_kb,
     )
+
+
+def start_failed(error: Exception) -> Outcome:
+    """The outcome of a run whose program could not be executed."""
+    reason = Reason.ACCOUNT if isinstance(error, UnusableAccountError) else Reason.START_FAILED
+    return Outcome(State.FAILED, Cause.of(reason, os_message(error)))
 
 
 def peak_memory(max_rss_kb: int | None, floor_kb: int) -> int | None:

@@ -5,32 +5,22 @@ import resource
 from datetime import datetime
 
 from pycrond import clock
-from pycrond.errors import UnusableAccountError
 from pycrond.host import procfs, spawn
 from pycrond.host.cgroup import ResourceLimits
 from pycrond.host.poller import Poller
-from pycrond.host.spawner import NOT_EXECUTED, SPAWNER
+from pycrond.host.spawner import SPAWNER
 from pycrond.jobs.run import Cause, Outcome, Reason, State
 from pycrond.keeper.client import KeeperClient
 from pycrond.output.output import Output
 from pycrond.runs.active import NEVER, ActiveRun, ActiveRuns, EndedRun
 from pycrond.runs.journal import Journal, JournalEntry
-from pycrond.runs.outcome import judge, outcome, peak_memory, reported_outcome
+from pycrond.runs.outcome import judge, outcome, peak_memory, reported_outcome, start_failed
 
 REPORT_TIMEOUT = 1.0  # seconds to wait for the keeper's report of how an adopted run ended
 LAST_TIMEOUT = 10.0  # seconds more, where the kernel does not tell: the keeper is slow, or the clock leapt
 STATUS_UNKNOWN = Outcome(
     State.UNKNOWN, Cause(Reason.STATUS_UNKNOWN, "it ended while no pycrond watched it, or the machine died")
 )
-
-
-def _not_executed(pid: int, status: int) -> Outcome | None:
-    """Return the outcome of a process that could not execute its program; None if it did."""
-    error = SPAWNER.take_failure(pid) if os.waitstatus_to_exitcode(status) in NOT_EXECUTED else None
-    if error is None:
-        return None
-    reason = Reason.ACCOUNT if isinstance(error, UnusableAccountError) else Reason.START_FAILED
-    return Outcome(State.FAILED, Cause.of(reason, str(error)))
 
 
 class Reaper:
@@ -66,7 +56,8 @@ class Reaper:
                 self._other_children.append((pid, status))
             elif active.pidfd < 0:
                 cpu = round(usage.ru_utime + usage.ru_stime, 3)
-                end = _not_executed(pid, status) or outcome(status, cpu, usage.ru_maxrss)
+                error = SPAWNER.take_failure(pid, status)
+                end = start_failed(error) if error else outcome(status, cpu, usage.ru_maxrss)
                 self.end(active, end, now)
 
     def take_other_children(self) -> list[tuple[int, int]]:
