@@ -9,11 +9,11 @@ import math
 import os
 import re
 import resource
-import signal
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from pycrond.hashing import digest
+from pycrond.host import procfs
 from pycrond.host.machine import read_text
 from pycrond.jobs.options import Options
 
@@ -216,13 +216,7 @@ class ResourceLimits:
         """Do without cgroup.kill, which Linux has from 5.14 on: kill what there is until nothing is left."""
         for _ in range(MAX_KILL_ROUNDS):
             for pid in self.pids(run) or ():
-                with contextlib.suppress(OSError):
-                    descriptor = os.pidfd_open(pid)
-                    try:
-                        if pid in (self.pids(run) or ()):  # not another process with its pid
-                            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-                    finally:
-                        os.close(descriptor)
+                procfs.kill_if(pid, lambda pid: pid in (self.pids(run) or ()))
             if not self.pids(run):
                 return True
         return False

@@ -7,7 +7,7 @@ import os
 import stat
 
 from pycrond.errors import PycrondError, os_reason
-from pycrond.host import safe_paths
+from pycrond.host import procfs, safe_paths
 from pycrond.host.names import NAMES
 
 MAX_BYTES = 64  # a larger file is not a pidfile
@@ -91,17 +91,14 @@ def daemon_pid(path: str, state_dir: str) -> int | None:
 def _state_dir_of(pid: int) -> str | None:
     """Return the state directory of a daemon by its arguments; None if it is no daemon of this user.
 
-    The real uid decides: a setuid program of root's has the arguments of the user who started it.
+    The real uid decides: a setuid program of root's has arguments of the user who started it.
     """
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as file:
             arguments = file.read(MAX_ARGUMENTS).split(b"\0")
-        with open(f"/proc/{pid}/status", "rb") as file:
-            real_uid = next(line.split()[1] for line in file if line.startswith(b"Uid:"))
-        is_own = int(real_uid) == os.geteuid()
-    except (OSError, StopIteration):
+    except OSError:
         return None
     prefix = b"--state-dir="
-    if not is_own or DAEMON_MODULE not in arguments:
+    if procfs.real_uid(pid) != os.geteuid() or DAEMON_MODULE not in arguments:
         return None
     return next((os.fsdecode(word[len(prefix) :]) for word in arguments if word.startswith(prefix)), None)

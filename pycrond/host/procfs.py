@@ -5,7 +5,7 @@ import fcntl
 import os
 import signal
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from pycrond import clock
@@ -41,11 +41,23 @@ def _stat_fields(pid: int) -> list[bytes]:
 
 def peak_memory(pid: int) -> int:
     """Return the most memory that a process has had since its exec, in KiB; 0 if it does not exist."""
+    return _status_number(pid, b"VmHWM:") or 0
+
+
+def real_uid(pid: int) -> int | None:
+    """Return the real uid of a process; None if it does not exist. That of a setuid program of root's is the
+    uid of the user who started it.
+    """
+    return _status_number(pid, b"Uid:")
+
+
+def _status_number(pid: int, name: bytes) -> int | None:
+    """Return the first number of a line of /proc/PID/status; None if there is no such process or line."""
     try:
         with open(f"/proc/{pid}/status", "rb") as file:
-            return next((int(line.split()[1]) for line in file if line.startswith(b"VmHWM:")), 0)
+            return next((int(line.split()[1]) for line in file if line.startswith(name)), None)
     except OSError:
-        return 0
+        return None
 
 
 def start_ticks(pid: int) -> int | None:
@@ -162,13 +174,18 @@ def _descends(pid: int, ancestor: int) -> bool:
 def kill_marked(pids: Iterable[int], marks: Sequence[bytes]) -> None:
     """Send KILL to those processes whose environment still contains all marks."""
     for pid in pids:
-        with contextlib.suppress(OSError):
-            descriptor = os.pidfd_open(pid)
-            try:
-                if _environment(pid).issuperset(marks):
-                    signal.pidfd_send_signal(descriptor, signal.SIGKILL)
-            finally:
-                os.close(descriptor)
+        kill_if(pid, lambda pid: _environment(pid).issuperset(marks))
+
+
+def kill_if(pid: int, is_meant: Callable[[int], bool]) -> None:
+    """Send KILL to a process, if it is the one that is meant, and not another one that has its pid now."""
+    with contextlib.suppress(OSError):
+        descriptor = os.pidfd_open(pid)
+        try:
+            if is_meant(pid):
+                signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        finally:
+            os.close(descriptor)
 
 
 def run_variables(pid: int) -> dict[str, str] | None:

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Collection, Iterable, Mapping
-from types import MappingProxyType
 from typing import NamedTuple
 
 from pycrond.host import procfs
@@ -31,8 +30,8 @@ class Survivors:
         self,
         entries: Mapping[int, JournalEntry],
         ends: Iterable[ProcessEnd],
-        leaders: Mapping[int, tuple[int, int]] = MappingProxyType({}),
-        dead_leaders: Collection[tuple[int, int]] = (),
+        leaders: Mapping[int, tuple[int, int]],
+        dead_leaders: Collection[tuple[int, int]],
     ) -> None:
         """`entries` are the journal's, by run; `ends` were reported by keepers; `leaders` has pid and start
         time of each run's own process, as the keeper saw it when the daemon died; `dead_leaders` are the

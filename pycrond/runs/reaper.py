@@ -16,7 +16,7 @@ from pycrond.runs.active import NEVER, ActiveRun, ActiveRuns, EndedRun
 from pycrond.runs.journal import Journal, JournalEntry
 from pycrond.runs.outcome import judge, outcome, peak_memory, reported_outcome, start_failed
 
-REPORT_TIMEOUT = 1.0  # seconds to wait for the keeper's report of how an adopted run ended
+REPORT_TIMEOUT = 1.0  # seconds to wait for the keeper's report of what has ended
 LAST_TIMEOUT = 10.0  # seconds more, where the kernel does not tell: the keeper is slow, or the clock leapt
 STATUS_UNKNOWN = Outcome(
     State.UNKNOWN, Cause(Reason.STATUS_UNKNOWN, "it ended while no pycrond watched it, or the machine died")

@@ -20,10 +20,9 @@ from pycrond.runs.active import ActiveRun
 from pycrond.runs.adoption import SurvivingProcess, Survivors
 from pycrond.runs.journal import NOT_BEGUN, JournalEntry
 from pycrond.runs.outcome import ENDED_BY_US, reported_outcome
-from pycrond.runs.reaper import Reaper
+from pycrond.runs.reaper import REPORT_TIMEOUT, Reaper
 from pycrond.text import storable
 
-REPORT_TIMEOUT = 1.0  # seconds to wait for the keeper's report
 MAX_ATTEMPT = 1_001  # of a job with the most retries
 MAX_LATENESS = 60.0  # seconds by which a claimed run may start later, because the daemon died
 DIED_BEFORE_START = Cause.of(Reason.DAEMON_DOWN, "it died before this was started")

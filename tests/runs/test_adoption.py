@@ -34,10 +34,10 @@ def test_a_living_process_is_not_adopted_if_an_older_unknown_leader_is_dead(
 def test_a_run_whose_pid_is_in_the_journal_has_no_other_process() -> None:
     """The process itself is dead; its child leads a session and has the run's number in its environment."""
     dead, gone = 1 << 22, 1 << 22  # no process has this number: they are below 2^22
-    survivors = Survivors({8: JournalEntry(dead)}, [], {8: (os.getpid(), 7000), 9: (gone, 7000)})
+    survivors = Survivors({8: JournalEntry(dead)}, [], {8: (os.getpid(), 7000), 9: (gone, 7000)}, ())
     assert survivors.living(8) == (0, 0)
     assert survivors.living(9) == (gone, 7000)
-    assert Survivors({8: JournalEntry(os.getpid())}, []).living(8) == (
+    assert Survivors({8: JournalEntry(os.getpid())}, [], {}, ()).living(8) == (
         os.getpid(),
         procfs.start_ticks(os.getpid()),
     )

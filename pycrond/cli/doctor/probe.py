@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from pycrond.cli.doctor.facts import OtherCron
 from pycrond.errors import os_reason
+from pycrond.host import procfs
 from pycrond.host.mounts import mounted_types
 from pycrond.output.syslog_socket import journal_socket
 from pycrond.settings import NO_SYSLOG, Settings
@@ -95,11 +96,10 @@ def is_of_system(pid: int) -> bool:
 
     A user can name a process like a cron, and make it look like root's: the real uid decides.
     """
-    real_uid = re.search(r"^Uid:\t(\d+)", read_text(f"/proc/{pid}/status"), re.MULTILINE)
     program = os.path.basename(_link_target(f"/proc/{pid}/exe").removesuffix(" (deleted)"))
     is_same_root = _link_target(f"/proc/{pid}/root") == _link_target("/proc/self/root")
     is_cron = program in {*CRONS, "busybox"} or pid in locked_pidfiles()
-    return real_uid is not None and real_uid[1] == "0" and is_same_root and is_cron
+    return procfs.real_uid(pid) == 0 and is_same_root and is_cron
 
 
 def locked_pidfiles(paths: Sequence[str] = CRON_PIDFILES) -> list[int]:
