@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import MutableMapping
 
 from pycrond.host import machine
 from pycrond.schedule.timezone import Zone, forget_zones
@@ -24,15 +23,15 @@ class LocalZone:
         self._stamp = stamp
         forget_zones()
         zone = machine.local_zone()
-        reset_libc(os.environ)
+        _reset_libc()
         return zone
 
 
-def reset_libc(environ: MutableMapping[str, str]) -> None:
+def _reset_libc() -> None:
     """Have libc read /etc/localtime again, by which messages are dated: it does so when TZ has changed."""
-    environ["TZ"] = "UTC0"
+    os.environ["TZ"] = "UTC0"
     time.tzset()
-    del environ["TZ"]
+    del os.environ["TZ"]
     time.tzset()
 
 

@@ -16,12 +16,11 @@ LOCAL_TYPES = frozenset(
 class MountTable:
     """The mounts of this process, read again when they have changed."""
 
-    def __init__(self, path: str = "/proc/self/mountinfo") -> None:
-        """`path` is a file in the format of proc(5); raises OSError where there is none."""
-        self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # poll(2) reports changes
+    def __init__(self) -> None:
+        self._descriptor = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         self.close = weakref.finalize(self, os.close, self._descriptor)
         self._poll = select.poll()
-        self._poll.register(self._descriptor, select.POLLPRI)
+        self._poll.register(self._descriptor, select.POLLPRI)  # the mounts have changed
         self._remote: frozenset[bytes] | None = None  # mount points of file systems that are not local
 
     def may_block(self, path: bytes) -> bool:

@@ -27,7 +27,8 @@ class SignalPipe:
     def __init__(self) -> None:
         self._reader, self._writer = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.set_wakeup_fd(self._writer, warn_on_full_buffer=False)
-        self._before = {number: signal.signal(number, _do_nothing) for number in HANDLED}
+        for number in HANDLED:
+            signal.signal(number, _do_nothing)
 
     def fileno(self) -> int:
         return self._reader
@@ -40,11 +41,3 @@ class SignalPipe:
                 numbers.update(os.read(self._reader, 4096))
             except BlockingIOError:
                 return numbers
-
-    def close(self) -> None:
-        """Restore the earlier handlers, for tests; nothing else goes on after this."""
-        signal.set_wakeup_fd(-1)
-        for number, before in self._before.items():
-            signal.signal(number, before)
-        os.close(self._reader)
-        os.close(self._writer)

@@ -53,9 +53,6 @@ class WallClockTimer:
             return True
         return False
 
-    def close(self) -> None:
-        os.close(self._descriptor)
-
 
 def _last_error() -> OSError:
     number = ctypes.get_errno()

@@ -8,7 +8,7 @@ import itertools
 import os
 import struct
 from collections.abc import Container, Iterable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import NamedTuple
 
 from pycrond.hashing import digest
@@ -83,14 +83,11 @@ class Journal:
             os.pwrite(self._descriptor, bytes((self._used - 1) * FORMAT.size), FORMAT.size)
             self._used = 1
 
-    def close(self) -> None:
-        os.close(self._descriptor)
-
     # What the ledger and the keeper have yet to be told
 
-    def add_start(self, run: int, pid: int, at: float, lateness: float) -> None:
-        """Queue a start for the ledger: `at` in Unix seconds, `lateness` in ms."""
-        self._starts.append((run, pid, datetime.fromtimestamp(at, UTC), lateness))
+    def add_start(self, run: int, pid: int, at: datetime, lateness: float) -> None:
+        """Queue a start for the ledger; `lateness` in ms."""
+        self._starts.append((run, pid, at, lateness))
 
     def forget_processes(self, processes: Iterable[tuple[int, int]]) -> None:
         """Have the keeper forget processes, by pid and start time, once the ledger has been written."""

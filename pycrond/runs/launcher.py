@@ -192,7 +192,7 @@ class Launcher:
                 self._output.copies.begin(output.log, spawn.as_bytes(launch.output), launch.umask)
             floor = floor_of(is_own=not (launch and launch.owner))
             active = ActiveRun(run, start.pid, output, start.elapsed, at.timestamp(), floor_kb=floor)
-            self._journal.add_start(run.id, start.pid, at.timestamp(), lateness)
+            self._journal.add_start(run.id, start.pid, at, lateness)
             self._active.add(active)
             self._active.add_started(active)
             if run.fire.trigger == "schedule" and not start.claimed.has_waited:

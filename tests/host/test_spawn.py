@@ -459,7 +459,6 @@ def surroundings() -> tuple[object, ...]:
         ("HOME=/no/home\n", "cannot enter directory /no/home: No such file or directory"),
         ("HOME=/etc/passwd\n", "cannot enter directory /etc/passwd: Not a directory"),
         ("HOME=\n", "cannot enter directory : No such file or directory"),
-        ("HOME=/no/home\n", "cannot enter directory /no/home: No such file or directory"),
     ],
 )
 def test_messages_of_failed_starts(starter: JobStarter, lines: str, message: str) -> None:

@@ -1,5 +1,6 @@
 """The timer: a future instant, a past one, replaced, and read when it has not fired."""
 
+import os
 import select
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ DELAY = timedelta(milliseconds=60)
 def timer() -> Iterator[WallClockTimer]:
     timer = WallClockTimer()
     yield timer
-    timer.close()
+    os.close(timer.fileno())
 
 
 def now() -> datetime:

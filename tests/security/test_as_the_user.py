@@ -6,7 +6,6 @@ import pwd
 import signal
 import socket
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,14 +29,6 @@ SECRET = "http://proxy:secret@127.0.0.1:1"
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     monkeypatch.setenv("https_proxy", SECRET)
-
-
-@pytest.fixture
-def public() -> Iterator[Path]:
-    """A directory in which everybody may write."""
-    with tempfile.TemporaryDirectory() as name:
-        os.chmod(name, 0o777)
-        yield Path(name)
 
 
 @pytest.fixture
@@ -84,15 +75,15 @@ def assert_out_of_reach(system: System, pid: int, *, signals: bool) -> None:
 
 @needs_root
 @pytest.mark.daemon
-def test_the_mailer_runs_as_the_user(system: System, public: Path) -> None:
+def test_the_mailer_runs_as_the_user(system: System, shared: Path) -> None:
     script = "id -u; id -G; grep Cap /proc/self/status | sort -u -k2; env; ls /proc/self/fd; echo args $*"
-    (public / "sendmail").write_text(f"#!/bin/sh\n({script}) >{public}/new\nmv {public}/new {public}/seen\n")
-    (public / "sendmail").chmod(0o755)
-    system.crond.environment["PYCROND_MAILER"] = f"{public}/sendmail"
+    (shared / "sendmail").write_text(f"#!/bin/sh\n({script}) >{shared}/new\nmv {shared}/new {shared}/seen\n")
+    (shared / "sendmail").chmod(0o755)
+    system.crond.environment["PYCROND_MAILER"] = f"{shared}/sendmail"
     system.write(SPOOL + "nobody", "HOME=/\nMAILFROM=root@example.org\n@reboot echo x\n")
     system.crond.run("start")
-    wait_until((public / "seen").exists)
-    uid, groups, *lines = (public / "seen").read_text().splitlines()
+    wait_until((shared / "seen").exists)
+    uid, groups, *lines = (shared / "seen").read_text().splitlines()
     assert (uid, groups) == (str(NOBODY.pw_uid), str(NOBODY.pw_gid))
     capabilities = {line.split()[1] for line in lines if line.startswith("Cap") and "CapBnd" not in line}
     assert capabilities == {"0" * 16}
@@ -181,27 +172,27 @@ CHANGES = {
 @pytest.mark.daemon
 @pytest.mark.parametrize("change", CHANGES)
 def test_nothing_runs_for_an_account_that_cannot_be_used(
-    system: System, public: Path, web: Web, change: str
+    system: System, shared: Path, web: Web, change: str
 ) -> None:
     """The account is changed while the job runs, so all that follows from the run is refused."""
     name, field, value, reason = CHANGES[change]
-    file = system.with_copies(public, "passwd", "shadow")[name]
+    file = system.with_copies(shared, "passwd", "shadow")[name]
     text = file.read_text()
     before = next(line for line in text.splitlines() if line.startswith("games:"))
     words = before.split(":")
     words[field] = value
     system.crond.environment["PYCROND_MAILER"] = "/bin/true"
-    options = f"on-failure='touch {public}/hook' ping={web.url}/id"
-    wait = f"while [ ! -e {public}/go ]; do sleep 0.05; done; echo x; exit 1"
+    options = f"on-failure='touch {shared}/hook' ping={web.url}/id"
+    wait = f"while [ ! -e {shared}/go ]; do sleep 0.05; done; echo x; exit 1"
     system.write(SPOOL + "games", f"HOME=/\n#: name=job {options}\n@reboot {wait}\n")
     system.crond.run("start")
     wait_until(lambda: results(system) == ["ping start: delivered"])
     file.write_text(text.replace(before, ":".join(words)))
-    (public / "go").touch()
+    (shared / "go").touch()
     kinds = ("hook failure", "mail failure", "ping failure")
     expected = [f"{kind}: {reason}" for kind in kinds]
     wait_until(lambda: sorted(results(system)[1:]) == expected)
-    assert not (public / "hook").exists()
+    assert not (shared / "hook").exists()
     assert [path for path, _ in web.requests] == ["/id/start"]
     system.crond.run("run", "job", status=None)
     wait_until(lambda: system.crond.runs()[0].state == "failed" and reason in system.crond.runs()[0].reason)
@@ -238,13 +229,13 @@ def test_what_a_hook_leaves_is_killed_at_its_time_limit(
 
 @needs_root
 @pytest.mark.daemon
-def test_what_a_users_hook_leaves_is_killed_at_its_time_limit(system: System, public: Path) -> None:
+def test_what_a_users_hook_leaves_is_killed_at_its_time_limit(system: System, shared: Path) -> None:
     system.crond.at("2031-03-01 12:00:30")
-    left = f'setsid -f sh -c "echo \\$\\$ >{public}/pid; exec env -i sleep 1000"'
+    left = f'setsid -f sh -c "echo \\$\\$ >{shared}/pid; exec env -i sleep 1000"'
     system.write(SPOOL + "nobody", f"HOME=/\n#: on-failure='{left}'\n@reboot false\n")
     system.crond.run("start")
-    wait_until(lambda: (public / "pid").exists() and (public / "pid").read_text())
-    pid = int((public / "pid").read_text())
+    wait_until(lambda: (shared / "pid").exists() and (shared / "pid").read_text())
+    pid = int((shared / "pid").read_text())
     assert alive(pid)
     system.crond.at("2031-03-01 12:02:30")
     if not any(" - cgroup2 " in line for line in Path("/proc/self/mountinfo").read_text().splitlines()):
@@ -270,28 +261,28 @@ def test_a_courier_that_its_user_has_stopped_is_killed(
 
 @needs_root
 @pytest.mark.daemon
-def test_hooks_that_sleep_delay_no_other_users(system: System, public: Path) -> None:
-    hook = f"echo >>{public}/sleeping; exec sleep 50"
+def test_hooks_that_sleep_delay_no_other_users(system: System, shared: Path) -> None:
+    hook = f"echo >>{shared}/sleeping; exec sleep 50"
     jobs = "".join(f"#: name=job{number} on-failure='{hook}'\n@reboot false\n" for number in range(12))
     system.write(SPOOL + "nobody", "HOME=/\n" + jobs)
-    wait = f"while [ $(wc -l <{public}/sleeping || echo 0) -lt 4 ]; do sleep 0.05; done"
-    system.write(SPOOL + "games", f"HOME=/\n#: on-failure='touch {public}/hook'\n@reboot {wait}; exit 1\n")
+    wait = f"while [ $(wc -l <{shared}/sleeping || echo 0) -lt 4 ]; do sleep 0.05; done"
+    system.write(SPOOL + "games", f"HOME=/\n#: on-failure='touch {shared}/hook'\n@reboot {wait}; exit 1\n")
     system.crond.run("start")
-    wait_until((public / "hook").exists, 15.0)  # the others' hooks sleep for 50 s
-    assert len((public / "sleeping").read_text()) == 4
+    wait_until((shared / "hook").exists, 15.0)  # the others' hooks sleep for 50 s
+    assert len((shared / "sleeping").read_text()) == 4
     assert system.crond.json("status")["shares"]["limits"]["max_waiting_alarms"] == 10_000
 
 
 @needs_root
 @pytest.mark.daemon
-def test_a_user_may_have_so_many_waiting_alarms(system: System, public: Path) -> None:
+def test_a_user_may_have_so_many_waiting_alarms(system: System, shared: Path) -> None:
     """Further ones are dropped, also those that a daemon with a higher limit has left; other users' are not."""
     system.crond.environment["PYCROND_MAX_WAITING_ALARMS"] = "5"
     jobs = "".join(f"#: name=job{n} on-failure='exec sleep 50'\n@reboot false\n" for n in range(12))
     system.write(SPOOL + "nobody", "HOME=/\n" + jobs)
-    system.write(SPOOL + "games", f"HOME=/\n#: on-failure='touch {public}/hook'\n@reboot sleep 1; exit 1\n")
+    system.write(SPOOL + "games", f"HOME=/\n#: on-failure='touch {shared}/hook'\n@reboot sleep 1; exit 1\n")
     system.crond.run("start")
-    wait_until((public / "hook").exists)
+    wait_until((shared / "hook").exists)
     status = system.crond.json("status")
     assert (status["alarms"], status["dropped_alarms"], status["shares"]["limits"]["max_waiting_alarms"]) == (
         5,

@@ -43,23 +43,13 @@ sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
 
 
-def test_a_function_of_bash_in_a_crontab_does_not_run_as_root(tmp_path: Path) -> None:
+def test_a_function_of_bash_in_a_crontab_does_not_run_as_root(tmp_path: Path, shared: Path) -> None:
     """Where /bin/sh is bash, it takes functions from the environment."""
-    directory = Path("/tmp") / f"pycrond-tests-{os.getpid()}"
-    directory.mkdir()
-    directory.chmod(0o777)
     (tmp_path / "job.py").write_text(JOB)
-    script = f"mount --bind /bin/bash /bin/sh && exec {sys.executable} {tmp_path}/job.py {directory}"
+    script = f"mount --bind /bin/bash /bin/sh && exec {sys.executable} {tmp_path}/job.py {shared}"
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    try:
-        subprocess.run(
-            ["unshare", "--mount", "/bin/bash", "-c", script], check=True, timeout=60, env=environment
-        )
-        assert (directory / "ran").read_text() == "65534\n", "the job's own shell alone has run it"
-    finally:
-        for name in ("ran", "fifo"):
-            (directory / name).unlink(missing_ok=True)
-        directory.rmdir()
+    subprocess.run(["unshare", "--mount", "/bin/bash", "-c", script], check=True, timeout=60, env=environment)
+    assert (shared / "ran").read_text() == "65534\n", "the job's own shell alone has run it"
 
 
 SECRET = "PASSWORD=of-a-database"

@@ -20,7 +20,7 @@ from pycrond import clock
 from pycrond.daemon.loop import Daemon
 from pycrond.daemon.subsystems import Subsystems
 from pycrond.host.names import NAMES
-from pycrond.host.signals import SignalPipe
+from pycrond.host.signals import HANDLED, SignalPipe
 from pycrond.keeper.client import KeeperClient
 from pycrond.keeper.readiness import Readiness
 from pycrond.ledger.reader import Reader
@@ -145,6 +145,7 @@ class Loop:
         """Start a daemon at the current time."""
         if text is not None:
             self.write(text)
+        self._handlers = {number: signal.getsignal(number) for number in HANDLED}
         self._signals = SignalPipe()
         self.daemon = Daemon(
             self.settings, self._signals, Readiness(lambda line: None, {}), KeeperClient(keeper)
@@ -206,11 +207,13 @@ class Loop:
             client.close()
         self.daemon.subsystems.output.close()
         self.daemon.subsystems.ledger.close()
-        self.daemon.subsystems.runs.journal.close()
         NAMES.close()
         self.daemon.subsystems.poller.close()
-        self.daemon._timer.close()
-        self._signals.close()
+        signal.set_wakeup_fd(-1)
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        for descriptor in (self.daemon._timer.fileno(), self._signals.fileno(), self._signals._writer):
+            os.close(descriptor)
         self._signals = None
         for name in os.listdir("/proc/self/fd"):
             with contextlib.suppress(OSError):
