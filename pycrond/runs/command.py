@@ -20,12 +20,6 @@ from pycrond.jobs.options import Options
 from pycrond.jobs.run import Fire
 from pycrond.settings import Settings
 
-
-def directory_of_cron(root: str) -> str:
-    """Return the directory of Debian's cron, in which a job runs that cannot enter its HOME."""
-    return os.path.join(root, "var/spool/cron")
-
-
 _NOT_INHERITED = re.compile(
     "PG(?:PASSWORD|SSLPASSWORD)"
     "|(?:LD|PYCROND|LISTEN|WATCHDOG|SYSTEMD)_.*|NOTIFY_SOCKET|INVOCATION_ID|JOURNAL_STREAM|M(?:AIN|ANAGER)PID"
@@ -48,7 +42,9 @@ class CommandBuilder:
         self.search_path = SEARCH_PATHS[dialect]
         self._state_dir = settings.state_dir
         self._mounts = MountTable()
-        self._fallback = directory_of_cron(settings.root) if settings.system and dialect == "debian" else ""
+        is_debians = settings.system and dialect == "debian"
+        self._fallback = os.path.join(settings.root, "var/spool/cron") if is_debians else ""
+        """The directory of Debian's cron, in which a job runs that cannot enter its HOME."""
         self._has_pam = bool(SPAWNER.pam_service)
         self._own = User(account, groups=tuple(os.getgroups()))
         self._inherited = inherited(os.environ, wanted=settings.inherit_env)
@@ -154,21 +150,22 @@ def _with_files(launch: Launch, options: Options, fallback: str) -> Launch:
     """Return the command of an owner with the files and the umask that its job's options name. `fallback` is
     entered in place of a HOME that cannot be.
     """
-
-    def path(text: str | None) -> str:
-        return in_home(text, launch.directory) if text else ""
-
+    home = launch.directory
     return launch._replace(
-        directory=path(options.dir) or launch.directory,
+        directory=_in_home(options.dir, home) or home,
         fallback="" if options.dir else fallback,
         umask=options.umask or "",
-        variables=path(options.env_file),
-        output=path(options.output),
+        variables=_in_home(options.env_file, home),
+        output=_in_home(options.output, home),
     )
 
 
-def in_home(path: str, home: str) -> str:
-    """Return an absolute path for one that may begin with `~/` or be relative to HOME; a first `-` stays."""
+def _in_home(path: str | None, home: str) -> str:
+    """Return an absolute path for one that may begin with `~/` or be relative to HOME; a first `-` stays.
+    None becomes an empty path.
+    """
+    if not path:
+        return ""
     mark = "-" if path.startswith("-") else ""
     relative = path.removeprefix("-")
     return mark + os.path.join("/", home, "" if relative == "~" else relative.removeprefix("~/"))

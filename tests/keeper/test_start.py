@@ -247,7 +247,6 @@ def in_terminal(commands: str, environment: dict[str, str]) -> tuple[int, int]:
     """Start a shell in a new terminal, and return its pid and the master side of the terminal."""
     pid, master = pty.fork()
     if pid == 0:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored where the suite runs under nohup
         try:
             signal.signal(signal.SIGHUP, signal.SIG_DFL)  # pytest may run under nohup
             os.execve("/bin/sh", ["sh", "-c", commands], environment)
