@@ -30,6 +30,9 @@ class _LeftBehind(NamedTuple):
     kill_at: float
     is_new: bool = False  # not searched for yet
 
+    def is_due(self, elapsed: float) -> bool:
+        return self.is_new or elapsed >= self.kill_at
+
     @property
     def name(self) -> str:
         return self.fire.job.display_name
@@ -46,9 +49,8 @@ class Termination:
         self._active = active
         self._keeper = keeper
         self._limits = limits
-        self._to_look_at: list[_LeftBehind] = []
-        self._to_kill: list[_LeftBehind] = []
-        self._searching: list[_LeftBehind] = []  # taken from these two lists until the search ends
+        self._left: list[_LeftBehind] = []
+        self._searching: list[_LeftBehind] = []  # taken from that list until the search ends
         self._search = procfs.ProcessSearch({}, {}, ours=False)
 
     def end(self, runs: Iterable[ActiveRun], cause: Cause, number: int = signal.SIGTERM) -> None:
@@ -69,7 +71,7 @@ class Termination:
         for active in self._active.by_pid.values():
             if active.is_being_ended and latest < active.act_at != NEVER:
                 self._active.act_when(active, latest)
-        for waiting in (self._to_look_at, self._to_kill, self._searching):
+        for waiting in (self._left, self._searching):
             waiting[:] = [
                 left._replace(kill_at=min(left.kill_at, latest)) if left.kill_at != NEVER else left
                 for left in waiting
@@ -101,7 +103,7 @@ class Termination:
             active.act_at = NEVER
             if active.is_being_ended:
                 active.signal(signal.SIGKILL)
-                self._to_kill.append(_LeftBehind(active.run.id, active.run.fire, elapsed))
+                self._left.append(_LeftBehind(active.run.id, active.run.fire, elapsed))
             else:
                 details = f"it ran for more than {duration(active.timeout)}"
                 self.end([active], Cause.of(Reason.TIMEOUT, details))
@@ -112,18 +114,16 @@ class Termination:
         run = active.run
         if active.is_being_ended:
             kill_at = active.act_at if active.act_at != NEVER else 0.0
-            self._to_look_at.append(_LeftBehind(run.id, run.fire, kill_at, is_new=True))
+            self._left.append(_LeftBehind(run.id, run.fire, kill_at, is_new=True))
         elif active.output.reader >= 0:  # a process has it open still
-            self._to_look_at.append(_LeftBehind(run.id, run.fire, NEVER, is_new=True))
+            self._left.append(_LeftBehind(run.id, run.fire, NEVER, is_new=True))
         else:
             self._limits.remove(run.id)
 
     def _begin_search(self, elapsed: float) -> None:
         """Search for what ended runs have left, and again for what has had its grace."""
-        due = [left for left in self._to_kill if elapsed >= left.kill_at]
-        self._to_kill = [left for left in self._to_kill if elapsed < left.kill_at]
-        self._searching = due + self._to_look_at
-        self._to_look_at = []
+        self._searching = [left for left in self._left if left.is_due(elapsed)]
+        self._left = [left for left in self._left if not left.is_due(elapsed)]
         by_marks = {
             left.run: marks(left.run, left.fire, self._limits.state_dir)
             for left in self._searching
@@ -151,7 +151,7 @@ class Termination:
     def _found(self, left: _LeftBehind, pids: Sequence[int]) -> None:
         """Let what a run has left have its grace. After a normal end it is left alone, and logged."""
         if pids and left.kill_at != NEVER:
-            self._to_kill.append(left._replace(is_new=False))
+            self._left.append(left._replace(is_new=False))
             return
         self._limits.remove(left.run)
         if pids:
@@ -170,13 +170,13 @@ class Termination:
     @property
     def is_busy(self) -> bool:
         """Return whether processes that ended runs have left are still in their grace."""
-        return bool(self._to_look_at or self._to_kill or self._searching)
+        return bool(self._left or self._searching)
 
     def retry_in(self, elapsed: float) -> float | None:
         """Seconds until `step` has something to do; None if nothing waits."""
-        if self._to_look_at or self._searching:
+        if self._searching or any(left.is_new for left in self._left):
             return 0.0
-        first = min([self._active.act_at, *(left.kill_at for left in self._to_kill)])
+        first = min([self._active.act_at, *(left.kill_at for left in self._left)])
         return None if first == NEVER else max(0.0, first - elapsed)
 
 
