@@ -50,14 +50,14 @@ class Output:
 
     # Runs
 
-    def begin(self, started: Sequence[tuple[Run, int, tuple[int, int], float]]) -> list[CapturedOutput]:
-        """Log runs that were started, and capture their output: run, pid, the read ends of its FIFO and of
-        that of standard error (or -1), and the time of the start in Unix seconds.
+    def begin(self, started: Sequence[tuple[Run, int, Mapping[int, int], float]]) -> list[CapturedOutput]:
+        """Log runs that were started, and capture their output: run, pid, the read ends of its FIFOs as in
+        `CapturedOutput.readers`, and the time of the start in Unix seconds.
         """
-        outputs = [
-            CapturedOutput(RunLog.of(run, pid, Spool(self._spool_dir, run.id, is_new=True), at), *readers)
-            for run, pid, readers, at in started
-        ]
+        outputs = []
+        for run, pid, readers, at in started:
+            log = RunLog.of(run, pid, Spool(self._spool_dir, run.id, is_new=True), at)
+            outputs.append(CapturedOutput(log, readers[run.id], readers.get(-run.id, -1)))
         self.delivery.add([output.log for output in outputs])
         for output in outputs:
             self.capture.watch(output)

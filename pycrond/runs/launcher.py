@@ -4,7 +4,7 @@ import contextlib
 import functools
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -34,8 +34,8 @@ class ClaimedRun:
 
     run: Run
     launch: Launch | None = None
-    reader: int = -1  # our end of its FIFO
-    errors: int = -1  # our end of that of standard error, with `log=split`
+    readers: dict[int, int] = field(default_factory=dict)
+    """Our ends of its FIFO and, with `log=split`, of that of standard error, by run and -run."""
     give_up_at: float = 0.0  # by clock.elapsed; 0 before the first try
     has_waited: bool = False  # its start must be written down first
     turned: timedelta = timedelta(0)  # by how much the clock was turned while it waited
@@ -94,29 +94,27 @@ class Launcher:
         limits = self._limits.limits(run.job.entry.options, run.id)
         fifo = self._output.capture.path(run.id)
         launch = self.builder.build(run.fire, run.id, fifo, user, limits=limits)
-        claimed.reader, claimed.errors = spawn.make_fifo(launch), -1
+        claimed.readers = {run.id: spawn.make_fifo(launch)}
         if run.job.entry.options.log == "split":
             launch = launch._replace(errors=self._output.capture.path(-run.id))
             try:
-                claimed.errors = spawn.make_fifo(launch, launch.errors)
+                claimed.readers[-run.id] = spawn.make_fifo(launch, launch.errors)
             except OSError:
-                os.close(claimed.reader)
+                os.close(claimed.readers.pop(run.id))
                 raise
         claimed.launch = launch
         return launch
 
     def _hold(self, claims: Iterable[ClaimedRun]) -> None:
         """Have the keeper hold the read ends too, before the runs are started."""
-        held = [claimed for claimed in claims if claimed.launch]
-        readers = [(claimed.run.id, claimed.reader) for claimed in held]
-        self._keeper.hold([*readers, *((-run.run.id, run.errors) for run in held if run.errors >= 0)])
+        self._keeper.hold([end for claimed in claims if claimed.launch for end in claimed.readers.items()])
 
     def discard(self, claims: Sequence[ClaimedRun]) -> None:
         """Undo `prepare`. The keeper is told at once: a run that is made ready again has another FIFO."""
         held = [(claimed.run.id, 0, 0) for claimed in claims if claimed.launch]
         for claimed in claims:
             if claimed.launch:
-                for reader in {claimed.reader, claimed.errors} - {-1}:
+                for reader in claimed.readers.values():
                     os.close(reader)
                 claimed.launch = None
             self._output.capture.remove(claimed.run.id)
@@ -130,14 +128,12 @@ class Launcher:
         ready = self._ready(claims)
         if not ready:
             return
-        split = [claimed for claimed, _ in ready if claimed.errors >= 0]
-        readers_before = [*(claimed.reader for claimed, _ in ready), *(claimed.errors for claimed in split)]
-        with parked_fds(readers_before) as readers, spawn.Spawner() as starter:
+        ends = [(claimed.readers, number) for claimed, _ in ready for number in claimed.readers]
+        with parked_fds([readers[number] for readers, number in ends]) as parked, spawn.Spawner() as starter:
             starts = [self._start(starter, claimed, launch) for claimed, launch in ready]
-        for claimed, reader in zip(split, readers[len(starts) :], strict=True):
-            claimed.errors = reader
-        for start, reader in zip(starts, readers, strict=False):
-            start.claimed.reader = reader
+        for (readers, number), reader in zip(ends, parked, strict=True):
+            readers[number] = reader
+        for start in starts:
             if start.error:
                 self._not_started(start.claimed, start.error, start.at, start.elapsed)
         self._follow([start for start in starts if not start.error])
@@ -176,11 +172,7 @@ class Launcher:
     def _follow(self, starts: Sequence[_Start]) -> None:
         """Capture their output, watch for their ends, and queue the starts for the ledger."""
         outputs = self._output.begin(
-            [
-                (run.run, start.pid, (run.reader, run.errors), start.at.timestamp())
-                for start in starts
-                for run in [start.claimed]
-            ]
+            [(start.claimed.run, start.pid, start.claimed.readers, start.at.timestamp()) for start in starts]
         )
         floor_of = functools.cache(_memory_floor)
         for start, output in zip(starts, outputs, strict=True):
