@@ -35,13 +35,16 @@ class SpawnerProcess:
         """Start what a request in a file in memory describes; return the pid. Raises OSError."""
         channel = self._channel or self.open()
         descriptors = [memory] if stdin is None else [memory, stdin]
+        answer: int | None = None
         try:
             socket.send_fds(channel, [b"start"], descriptors)
-            answer: int | None = self._read_answer(channel)
+            answer = self._read_answer(channel)
         except OSError:
             # What it sent before its death counts. If that is no answer, it has started nothing.
             self._kill()
-            answer = self._read_last_answer(channel)
+            channel.setblocking(False)
+            with contextlib.suppress(OSError):
+                answer = self._read_answer(channel)
             self.close()
         if answer is None:
             raise OSError(errno.EAGAIN, "the spawner has ended")
@@ -56,13 +59,6 @@ class SpawnerProcess:
                 return int(message)
             self._note_failure(message)
         raise ConnectionResetError
-
-    def _read_last_answer(self, channel: socket.socket) -> int | None:
-        channel.setblocking(False)
-        try:
-            return self._read_answer(channel)
-        except OSError:
-            return None
 
     def _kill(self) -> None:
         """Kill the program, and wait until it is dead; the reaper reaps it."""
