@@ -222,6 +222,16 @@ class Crond:
         except (PycrondError, OSError):
             return None
 
+    def next_daemon(self, killed: int) -> int:
+        """Wait until the daemon after a killed one answers, and return its pid."""
+        wait_until(lambda: (self.status() or {"pid": killed})["pid"] != killed)
+        return self.pid
+
+    def crash(self) -> int:
+        """Kill the daemon, and return the pid of the next one, which the keeper starts."""
+        os.kill(killed := self.pid, signal.SIGKILL)
+        return self.next_daemon(killed)
+
     def runs(self) -> list[RunRow]:
         """Return all runs from the ledger, the newest first, without the command line, which is slower."""
         reader = Reader(str(self.state))

@@ -40,9 +40,8 @@ def test_the_pidfile_is_removed_at_a_stop(crond: Crond) -> None:
 def test_the_pidfile_is_rewritten_in_place(crond: Crond) -> None:
     # A program that watches the file, or a hard link to it, sees the new daemon's pid.
     crond.run("start")
-    first, inode = crond.pid, crond.pidfile.stat().st_ino
-    os.kill(first, signal.SIGKILL)
-    wait_until(lambda: (crond.status() or {"pid": first})["pid"] != first)
+    inode = crond.pidfile.stat().st_ino
+    crond.crash()
     assert crond.pidfile.stat().st_ino == inode
     assert crond.programs("daemon") == [crond.pid]
 

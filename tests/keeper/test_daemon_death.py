@@ -26,16 +26,9 @@ def started(crond: Crond) -> Crond:
     return crond
 
 
-def next_daemon(crond: Crond, old: int) -> int:
-    """Wait until the daemon after `old` is ready, and return its pid."""
-    wait_until(lambda: (crond.status() or {"pid": old})["pid"] != old)
-    return crond.pid
-
-
 def test_the_keeper_starts_a_killed_daemon_again(started: Crond) -> None:
     keeper, first = started.keeper, started.pid
-    os.kill(first, signal.SIGKILL)
-    second = next_daemon(started, first)
+    second = started.crash()
     assert started.keeper == keeper, "the pidfile names the new daemon, a child of the same keeper"
     assert started.programs("daemon") == [second]
     assert not proc.exists(first), "the old daemon was reaped"
@@ -44,8 +37,7 @@ def test_the_keeper_starts_a_killed_daemon_again(started: Crond) -> None:
 def test_the_reason_for_a_new_daemon_is_logged(crond: Crond, rsyslogd: Rsyslogd) -> None:
     crond.environment["PYCROND_SYSLOG"] = rsyslogd.path
     crond.run("start")
-    os.kill(first := crond.pid, signal.SIGKILL)
-    second = next_daemon(crond, first)
+    second = crond.crash()
     wait_until(lambda: any(f"pycrond[{second}]" in line and "signal 9" in line for line in rsyslogd.lines()))
 
 
@@ -63,12 +55,11 @@ def test_an_orphan_of_a_job_becomes_the_keepers_child_and_is_reaped(crond: Crond
 def test_orphans_of_a_dead_daemon_become_the_keepers_children(crond: Crond) -> None:
     crond.write("jobs", f"HOME={crond.directory}\n@reboot exec sleep 1000\n")
     crond.run("start")
-    keeper, first = crond.keeper, crond.pid
+    keeper = crond.keeper
     wait_until(lambda: crond.runs()[0].pid)
     job = crond.runs()[0].pid
     assert job
-    os.kill(first, signal.SIGKILL)
-    next_daemon(crond, first)
+    crond.crash()
     assert proc.stat(job).parent == keeper
     os.kill(job, signal.SIGKILL)
     wait_until(lambda: not proc.exists(job))
@@ -83,7 +74,7 @@ def test_the_keeper_holds_the_lock_also_without_a_daemon(started: Crond) -> None
     wait_until(lambda: not alive(daemon))
     assert start.acquire_lock(str(started.state)) is None
     os.kill(keeper, signal.SIGCONT)
-    next_daemon(started, daemon)
+    started.next_daemon(daemon)
 
 
 def test_the_keeper_answers_a_second_start_with_the_daemons_pid(started: Crond) -> None:

@@ -168,7 +168,7 @@ def test_when_the_keeper_is_killed_the_process_in_front_takes_its_place(
     daemon, job = crond.pid, crond.runs()[0].pid
     for pid in [crond.keeper, daemon][: 1 + with_daemon]:
         os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: (crond.status() or {"pid": daemon})["pid"] != daemon)
+    crond.next_daemon(daemon)
     assert crond.keeper == first.pid
     assert service.notifications.recv(1024) == b"READY=1", "not STOPPING=1: systemd would end the service"
     assert job

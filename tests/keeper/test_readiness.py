@@ -100,9 +100,7 @@ def test_hup_is_passed_on(foreground: Foreground) -> None:
 
 
 def test_a_daemon_that_is_killed_comes_back(foreground: Foreground) -> None:
-    first = foreground.crond.pid
-    os.kill(first, signal.SIGKILL)
-    wait_until(lambda: (foreground.crond.status() or {"pid": first})["pid"] != first)
+    foreground.crond.crash()
     assert foreground.process.poll() is None
     foreground.process.terminate()
     assert foreground.process.wait(60) == 0

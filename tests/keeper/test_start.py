@@ -189,11 +189,8 @@ def test_started_with_standard_descriptors_closed(crond: Crond, closed: str) -> 
 
 def test_a_daemon_started_again_is_detached_like_the_first(crond: Crond) -> None:
     crond.run("start", umask=0o077)
-    keeper, first = crond.keeper, crond.pid
-    before = proc.descriptors(first)
-    os.kill(first, signal.SIGKILL)
-    wait_until(lambda: (crond.status() or {"pid": first})["pid"] != first)
-    second = crond.pid
+    keeper, before = crond.keeper, proc.descriptors(crond.pid)
+    second = crond.crash()
     assert proc.stat(second)[1:] == (keeper, *proc.stat(keeper)[2:])
     assert proc.status(second, "Umask") == "0022"
     assert proc.signals(proc.status(second, "SigBlk")) == set()

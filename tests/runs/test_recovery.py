@@ -69,7 +69,7 @@ def test_a_run_that_ends_while_the_daemon_is_dead_has_its_status_and_output(
     pid = crond.pid
     os.kill(pid, signal.SIGKILL)
     go(crond)
-    wait_until(lambda: (crond.status() or {"pid": pid})["pid"] != pid)
+    crond.next_daemon(pid)
     wait_until(lambda: states(crond) == {end})
     assert output(crond) == ["out\n"] * 20
     assert {run.cpu_s is not None and run.duration_s is not None for run in crond.runs()} == {True}
@@ -99,9 +99,7 @@ def test_an_adopted_run_that_ends_later_has_its_status_and_output(crond: Crond, 
     job(crond, "echo late; exit 9", 5)
     crond.run("start")
     wait_until(lambda: have_begun(crond, 5))
-    pid = crond.pid
-    os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: (crond.status() or {"pid": pid})["pid"] != pid)
+    crond.crash()
     assert {run.state for run in crond.runs()} == {"running"}
     go(crond)
     wait_until(lambda: states(crond) == {("failed", 9, None)})
