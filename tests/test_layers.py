@@ -51,9 +51,11 @@ def test_no_modules_import_each_other_in_a_cycle() -> None:
     TopologicalSorter({name: internal_imports(name) for name in modules()}).prepare()
 
 
-@pytest.mark.parametrize("program", [KEEPER, "keeper.leaders", "keeper.system_calls", "keeper.front"])
+@pytest.mark.parametrize(
+    "program", [KEEPER, "keeper.session_leaders", "keeper.system_calls", "keeper.foreground"]
+)
 def test_the_keepers_programs_import_only_the_standard_library(program: str) -> None:
-    ours = {"pycrond.keeper.leaders", "pycrond.keeper.system_calls"}
+    ours = {"pycrond.keeper.session_leaders", "pycrond.keeper.system_calls"}
     # Loaded late, for jobs with `log=split` while there is no daemon.
     ours |= {"pycrond.output", "pycrond.output.split_streams", "pycrond.output.spool"}
     assert {module.partition(".")[0] for module in imports(program) - ours} <= sys.stdlib_module_names

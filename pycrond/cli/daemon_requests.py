@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pycrond.control.client import ask, connect
 from pycrond.errors import NoAnswerError, NotRunningError, PycrondError
-from pycrond.keeper import start
+from pycrond.keeper import lock
 from pycrond.settings import Settings
 from pycrond.text import duration
 
@@ -73,7 +73,7 @@ def presence(settings: Settings, latest: "DaemonRow | None") -> Presence:
 
     A daemon whose keeper was killed, or does not answer, holds the lock itself: it runs.
     """
-    if not start.is_locked(settings.state_dir):
+    if not lock.is_locked(settings.state_dir):
         return Presence()
     try:
         daemon, _, jobs = ask_keeper(settings, "status", KEEPER_STATUS_TIMEOUT).partition(" ")
@@ -90,6 +90,6 @@ def presence(settings: Settings, latest: "DaemonRow | None") -> Presence:
 def is_locked(state_dir: str) -> bool:
     """Return whether a keeper or a daemon holds the lock; False if this user cannot open it."""
     try:
-        return start.is_locked(state_dir)
+        return lock.is_locked(state_dir)
     except PycrondError:
         return False

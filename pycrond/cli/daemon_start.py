@@ -25,6 +25,7 @@ from pycrond.errors import PycrondError, os_reason
 from pycrond.host import cgroup, safe_paths, signals, spawn
 from pycrond.host.daemon_arguments import daemon_command
 from pycrond.keeper import start as keeper_start
+from pycrond.keeper.lock import acquire_lock
 from pycrond.keeper.start import KeeperStart
 from pycrond.settings import Settings
 
@@ -44,7 +45,7 @@ def start_daemon(
     crontabs += _crontabs_before(settings)
     deadline = time.monotonic() + KEEPER_TIMEOUT
     while time.monotonic() < deadline:
-        lock = keeper_start.acquire_lock(settings.state_dir)
+        lock = acquire_lock(settings.state_dir)
         if foreground:
             signals.block()  # a signal that comes from now on is meant for the daemon
         start = _ask_lock_holder(settings) if lock is None else _prepare(settings, lock)

@@ -8,7 +8,7 @@ import time
 from pycrond.cli.daemon_requests import KEEPER_TIMEOUT, LOCK_POLL_INTERVAL, ask_keeper
 from pycrond.errors import NotRunningError, PycrondError
 from pycrond.host import pidfile
-from pycrond.keeper import start as keeper_start
+from pycrond.keeper.lock import is_locked
 from pycrond.settings import Settings
 from pycrond.text import counted, duration
 
@@ -24,7 +24,7 @@ def stop_daemon(settings: Settings) -> int:
     limit = WAIT_LIMIT if settings.stop_jobs == "wait" else KEEPER_TIMEOUT + settings.stop_grace
     deadline = time.monotonic() + limit
     stopped: tuple[int, int] | None = None
-    while keeper_start.is_locked(settings.state_dir):
+    while is_locked(settings.state_dir):
         keeper = _socket_identity(settings)
         if stopped and keeper not in {stopped, NO_SOCKET}:
             return 0

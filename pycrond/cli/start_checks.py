@@ -13,7 +13,7 @@ from pycrond.cli.settings_layers import recorded_settings
 from pycrond.cli.settings_origin import crontab_paths, origin
 from pycrond.errors import PycrondError
 from pycrond.host import safe_paths
-from pycrond.keeper import start as keeper_start
+from pycrond.keeper.lock import is_locked
 from pycrond.settings import Settings
 
 
@@ -30,7 +30,7 @@ def check_not_running(state_dir: str) -> None:
     running, status = None, None
     with contextlib.suppress(PycrondError):
         safe_paths.check_directory(state_dir)
-        running = recorded_settings(state_dir) if keeper_start.is_locked(state_dir) else None
+        running = recorded_settings(state_dir) if is_locked(state_dir) else None
         status = running and ask_daemon(running, "status", timeout=STATUS_TIMEOUT)
     if running and status:
         since = formatting.moment(status["started_at"], terminal.here())

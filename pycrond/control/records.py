@@ -7,7 +7,7 @@ from typing import Any
 
 from pycrond.control.requests import Check, list_of, number, seconds, text
 from pycrond.errors import PycrondError
-from pycrond.keeper import start
+from pycrond.keeper.lock import is_locked
 from pycrond.ledger.shared_reader import SharedReader
 from pycrond.output import split_streams, spool
 
@@ -30,7 +30,7 @@ class Records(SharedReader):
 
     def is_running(self) -> bool:
         """Tell whether there is a daemon."""
-        return start.is_locked(self._state_dir)
+        return is_locked(self._state_dir)
 
     def _check_access(self, run: int) -> None:
         """Raise PycrondError for a run that the user may not see."""

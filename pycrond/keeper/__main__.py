@@ -37,7 +37,7 @@ import time
 from functools import partial
 
 sys.path.append(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
-from pycrond.keeper.leaders import find_leaders
+from pycrond.keeper.session_leaders import find_leaders
 from pycrond.keeper.system_calls import children, move, poll, reply, save_ends, stat_fields
 
 DAEMON_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": "131072"}

@@ -1,39 +1,19 @@
-"""The start of the keeper: the lock, and the forks that leave the terminal behind."""
+"""The start of the keeper: the forks that leave the terminal behind."""
 
 import contextlib
-import fcntl
 import os
 import signal
 import socket
 import sys
 from typing import NamedTuple
 
-from pycrond.errors import PycrondError, os_message, os_reason
+from pycrond.errors import os_message
 from pycrond.host import signals
-from pycrond.host.safe_paths import OWN_FILE
 
 KEEPER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
-FRONT = os.path.join(os.path.dirname(KEEPER), "front.py")
+FRONT = os.path.join(os.path.dirname(KEEPER), "foreground.py")
 PR_SET_TIMERSLACK, PR_SET_CHILD_SUBREAPER = 29, 36  # <linux/prctl.h>
 TIMER_SLACK = 50_000  # nanoseconds, the kernel's default
-
-
-def acquire_lock(state_dir: str) -> int | None:
-    """Lock STATE/lock and return its descriptor; None while another keeper or daemon holds the lock.
-
-    The file is never unlinked: otherwise two processes could hold locks on two files of the same name.
-    """
-    path = os.path.join(state_dir, "lock")
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
-    except OSError as error:
-        raise PycrondError(f"cannot open {path}: {os_reason(error)}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    return descriptor
 
 
 class KeeperStart(NamedTuple):
@@ -136,21 +116,3 @@ def _close_all_but(kept: set[int]) -> None:
         if int(name) > 2 and int(name) not in kept:
             with contextlib.suppress(OSError):  # the listing's own descriptor is closed already
                 os.close(int(name))
-
-
-def is_locked(state_dir: str) -> bool:
-    """Return whether a keeper or a daemon holds the lock, by trying a shared lock for an instant."""
-    try:
-        descriptor = os.open(os.path.join(state_dir, "lock"), os.O_RDONLY | OWN_FILE)
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise PycrondError(f"cannot open {state_dir}/lock: {os_reason(error)}") from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    else:
-        return False
-    finally:
-        os.close(descriptor)

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pycrond import clock
 from pycrond.errors import os_reason
 from pycrond.host import spawn
+from pycrond.host.fifo_peek import NO_WRITER, look
 from pycrond.host.poller import Poller
-from pycrond.host.whole_lines import NO_WRITER, look
 from pycrond.output import split_streams
 from pycrond.output.daemon_log import DaemonLog
 from pycrond.output.delivery import Delivery

@@ -7,7 +7,7 @@ the other FIFO waits for its end, unless it is full. A line that cannot be waite
 
 from collections.abc import Sequence
 
-from pycrond.host.whole_lines import look
+from pycrond.host.fifo_peek import look
 from pycrond.output.line_times import NOT_SPLIT, STDERR, STDOUT, StreamMark
 from pycrond.output.spool import SEGMENT_SIZE, Spool
 

@@ -17,10 +17,10 @@ from pycrond.ledger.writer import Ledger
 from pycrond.output.capture import CapturedOutput
 from pycrond.output.output import Output
 from pycrond.runs.active import ActiveRun
-from pycrond.runs.adoption import SurvivingProcess, Survivors
 from pycrond.runs.journal import NOT_BEGUN, JournalEntry
 from pycrond.runs.outcome import ENDED_BY_US, reported_outcome
 from pycrond.runs.reaper import REPORT_TIMEOUT, Reaper
+from pycrond.runs.survivors import SurvivingProcess, Survivors
 from pycrond.text import storable
 
 MAX_ATTEMPT = 1_001  # of a job with the most retries

@@ -10,7 +10,7 @@ import time
 import pytest
 
 from pycrond.control.client import connect
-from pycrond.keeper import start
+from pycrond.keeper.lock import acquire_lock
 from pycrond.output.spool import Spool
 from tests.conftest import Crond, alive, children, wait_until
 from tests.support import proc
@@ -68,11 +68,11 @@ def test_orphans_of_a_dead_daemon_become_the_keepers_children(crond: Crond) -> N
 
 def test_the_keeper_holds_the_lock_also_without_a_daemon(started: Crond) -> None:
     keeper, daemon = started.keeper, started.pid
-    assert start.acquire_lock(str(started.state)) is None
+    assert acquire_lock(str(started.state)) is None
     os.kill(keeper, signal.SIGSTOP)
     os.kill(daemon, signal.SIGKILL)
     wait_until(lambda: not alive(daemon))
-    assert start.acquire_lock(str(started.state)) is None
+    assert acquire_lock(str(started.state)) is None
     os.kill(keeper, signal.SIGCONT)
     started.next_daemon(daemon)
 
@@ -102,7 +102,7 @@ def test_after_a_stop_the_keeper_is_gone(started: Crond) -> None:
     assert not alive(daemon)
     assert not started.pidfile.exists()
     assert list(started.runtime.glob("*.sock")) == []
-    lock = start.acquire_lock(str(started.state))
+    lock = acquire_lock(str(started.state))
     assert lock is not None
     os.close(lock)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pycrond.keeper import start as keeper_start
-from pycrond.keeper.leaders import find_leaders
+from pycrond.keeper.session_leaders import find_leaders
 from tests.conftest import wait_until
 
 pytestmark = pytest.mark.process

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from pycrond import clock
-from pycrond.host.whole_lines import NO_WRITER, Waiting, look
+from pycrond.host.fifo_peek import NO_WRITER, Waiting, look
 from pycrond.keeper import system_calls
 from pycrond.output import line_times, split_streams, spool
 from pycrond.output.line_times import NOT_SPLIT, SPARE_SIZE, STDERR, STDOUT

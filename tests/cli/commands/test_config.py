@@ -12,7 +12,7 @@ import pytest
 
 from pycrond import settings
 from pycrond.cli.settings_layers import from_toml
-from pycrond.keeper import start as keeper_start
+from pycrond.keeper.lock import acquire_lock
 from pycrond.setting_values import settle
 from pycrond.settings import Settings
 from tests.conftest import Crond, pycrond
@@ -51,7 +51,7 @@ def test_settings_of_the_running_daemon(tmp_path: Path) -> None:
     file = tmp_path / "my.toml"
     file.write_text("watch = true\nmax-running = 3\nspool-limit = 4096\n")
     options = "--config", str(file), "--dialect", "debian"
-    lock = keeper_start.acquire_lock(str(tmp_path))
+    lock = acquire_lock(str(tmp_path))
     assert lock is not None
     try:
         running = known_values(tmp_path, *options)

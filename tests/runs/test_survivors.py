@@ -5,8 +5,8 @@ import os
 import pytest
 
 from pycrond.host import procfs
-from pycrond.runs.adoption import Survivors
 from pycrond.runs.journal import JournalEntry
+from pycrond.runs.survivors import Survivors
 
 FIRE = 1_000_000.0
 

@@ -1,6 +1,6 @@
 """The process in front of a keeper in the foreground: it passes signals on, and ends with the daemon.
 
-    python -I -S keeper/front.py KEEPER SOCKET COMMAND...
+    python -I -S keeper/foreground.py KEEPER SOCKET COMMAND...
 
 KEEPER is the pid of its child. A service manager waits for the end of the process that it has started. The
 keeper, however, has to live on while jobs run that the stop has left: it is their parent, and only a parent
