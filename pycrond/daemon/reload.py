@@ -75,15 +75,18 @@ class Reloader:
         loader = self._loader
         return None if loader.watched else (loader.directories, [*loader.recorded])
 
-    def load(self, now: datetime, most: int | None = None) -> None:
-        """Read what has changed, with `most` so many bytes. Unchanged jobs stay the same objects, and what
-        runs goes on.
+    def load(self, now: datetime, most: int | None = None, *, only_finished: bool = False) -> None:
+        """Read what has changed, with `most` so many bytes; with `only_finished` no file whose last line is
+        not complete yet. Unchanged jobs stay the same objects, and what runs goes on.
         """
         self._waits_for_names = False
         gc.disable()  # nothing of this is garbage, and there may be a million objects to look at
         try:
             self._note_cluster()
-            before, self.loaded = self.loaded, self._loader.load(most)
+            before, self.loaded = (
+                self.loaded,
+                self._loader.load(most, finished_at=now if only_finished else None),
+            )
             if self.loaded.is_complete:
                 self._jobs_follow_cluster()
             self._builder.accounts = self.loaded.accounts
@@ -210,7 +213,7 @@ class Reloader:
 
     def reload(self, now: datetime, most: int | None = None) -> None:
         """Read the crontabs, with `most` so many bytes, and log the result when all are read."""
-        self.load(now, most)
+        self.load(now, most, only_finished=not self._is_asked)
         if not self.loaded.is_complete:
             return
         self._log.write("RELOAD", str(self.loaded), now)

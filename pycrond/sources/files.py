@@ -134,6 +134,16 @@ def _open_error(file: str, error: OSError, *, is_link_refused: bool) -> str | No
     return os_reason(error)
 
 
+def is_unfinished(file: str) -> bool:
+    """Return whether the last line of a file has no newline; False for one that cannot be read."""
+    try:
+        with open(safe_paths.open_regular(file, os.O_RDONLY), "rb") as crontab:
+            crontab.seek(-1, os.SEEK_END)
+            return crontab.read() != b"\n"
+    except (OSError, safe_paths.IrregularFileError):
+        return False
+
+
 def _read_up_to(crontab: FileIO, status: os.stat_result, max_size: int) -> bytes:
     """Read a file that may grow meanwhile; raises TooLargeError before reading more than `max_size` bytes."""
     data, size = bytearray(), status.st_size

@@ -2,13 +2,17 @@
 
 import contextlib
 import os
+from collections.abc import Iterator
 
 from pycrond.hashing import digest
 from pycrond.host.safe_paths import OWN_FILE, IrregularFileError, open_regular
 
+NAME = ".path"
+"""The suffix of the file that has the path of a crontab."""
+
 
 class LastGood:
-    """A directory of crontab texts, each under a hash of the path of its crontab."""
+    """A directory of crontab texts, each under a hash of its crontab's path; another file has the path."""
 
     def __init__(self, directory: str, *, read_only: bool = False) -> None:
         """With `read_only` nothing is saved or removed."""
@@ -22,23 +26,28 @@ class LastGood:
 
     def load(self, file: str) -> bytes | None:
         """Return the last good text of a crontab; None if it has never had one, or it cannot be read."""
-        try:
-            with open(open_regular(self._path(file), os.O_RDONLY), "rb") as saved:
-                return saved.read()
-        except (OSError, IrregularFileError):
-            return None
+        return _read(self._path(file))
+
+    def files(self) -> Iterator[str]:
+        """Yield the paths of the crontabs that have a last good text."""
+        with contextlib.suppress(FileNotFoundError):
+            for name in sorted(os.listdir(self._directory)):
+                path = _read(os.path.join(self._directory, name)) if name.endswith(NAME) else None
+                if path:
+                    yield os.fsdecode(path)
 
     def save(self, file: str, text: bytes) -> None:
         """Save a good text. It is renamed into place, so that a crash leaves the old or the new text."""
         if self._read_only or self.load(file) == text:
             return
         path = self._path(file)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | OWN_FILE
-        with open(os.open(path + ".new", flags, 0o600), "wb") as new:
-            new.write(text)
-            new.flush()
-            os.fsync(new.fileno())
-        os.replace(path + ".new", path)
+        for place, content in ((path + NAME, os.fsencode(file)), (path, text)):
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | OWN_FILE
+            with open(os.open(path + ".new", flags, 0o600), "wb") as new:
+                new.write(content)
+                new.flush()
+                os.fsync(new.fileno())
+            os.replace(path + ".new", place)
 
     def prune(self, files: list[str]) -> None:
         """Remove the texts of all crontabs but these, so that a new file does not get an old file's text.
@@ -50,5 +59,13 @@ class LastGood:
         current = {os.path.basename(self._path(file)) for file in files}
         with contextlib.suppress(OSError):
             for name in os.listdir(self._directory):
-                if name not in current:
+                if name.removesuffix(NAME) not in current:
                     os.unlink(os.path.join(self._directory, name))
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        with open(open_regular(path, os.O_RDONLY), "rb") as saved:
+            return saved.read()
+    except (OSError, IrregularFileError):
+        return None

@@ -13,7 +13,7 @@ from pycrond.sources import system as system_crontabs
 from pycrond.sources.last_good import LastGood
 from pycrond.sources.limits import CrontabLimits
 from pycrond.sources.load_result import LoadResult
-from pycrond.sources.reading import EMPTY_TIME, SETTLE_TIME, Reading
+from pycrond.sources.reading import EMPTY_TIME, SETTLE_TIME, UNFINISHED_TIME, Reading
 from pycrond.sources.source import Source, SourceParser, merge
 from pycrond.sources.watch import FileStamp, file_stamp, stamps_of
 from pycrond.text import counted
@@ -140,19 +140,27 @@ class Loader:
         hint = "; see the setting trust-crontabs" if errors[0].code == "refused" else ""
         return f"no crontab is accepted: {errors[0]}{more}{hint}"
 
-    def load(self, most: int | None = None) -> LoadResult:
+    def _unfinished(self, at: datetime) -> set[str]:
+        """Return the changed files without a newline at their end that are newer than `UNFINISHED_TIME`."""
+        oldest = (at.timestamp() - UNFINISHED_TIME) * 1e9
+        new = {stamp.path for stamp in self._changes() if stamp.size and stamp.ctime_ns > oldest}
+        return {file for file in new if crontab_files.is_unfinished(file)}
+
+    def load(self, most: int | None = None, *, finished_at: datetime | None = None) -> LoadResult:
         """Read the files that have changed and, as far as `seconds_until_stable` knows, are complete.
 
         With `most`, read so many bytes, but at least one file; the next calls read the rest, and no file a
-        second time. Users are as the name service answered last; while a new answer is waited for, the result
-        is not complete. Never raises for the content, the kind or the permissions of a file.
+        second time. With `finished_at`, the present time, files whose last line is not complete yet are left.
+        Users are as the name service answered last; while a new answer is waited for, the result is not
+        complete. Never raises for the content, the kind or the permissions of a file.
         """
         chosen, waiting = self._choose(most)
         # Before reading: later changes are seen next time.
-        unread = self._unstable | waiting
+        unfinished = self._unfinished(finished_at) if finished_at else set()
+        unread = self._unstable | waiting | unfinished
         self.recorded = frozenset(stamp for stamp in stamps_of(self._paths) if stamp.path not in unread)
         self.has_more = not waiting <= self._done
-        waiting |= self._done & self._sources.keys()
+        waiting |= unfinished | (self._done & self._sources.keys())
         self._done = self._done.union(chosen) if self.has_more else set()
         reading = Reading(
             *(self._last_good, self.account, self._parser, self._sources, self._unstable, waiting),

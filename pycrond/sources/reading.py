@@ -1,6 +1,5 @@
 """A reading of all crontabs: the changed ones are parsed, the others are kept as they were."""
 
-import errno
 import os
 import time
 from collections.abc import Collection, Mapping
@@ -14,13 +13,14 @@ from pycrond.sources import files as crontab_files
 from pycrond.sources.last_good import LastGood
 from pycrond.sources.limits import NO_LIMITS, CrontabLimits
 from pycrond.sources.source import Source, SourceParser, unknown_user_problems, without_users
-from pycrond.sources.system import list_system_crontabs
+from pycrond.sources.system import list_system_crontabs, system_directories
 from pycrond.sources.watch import FileStamp, file_stamp
 
 TIMESTAMP_TICK = 0.05  # seconds, several ticks of the clock of file times
-PASSING_ERRORS = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO}  # they say nothing about a crontab
 SETTLE_TIME = 0.02  # seconds for which a changed file must stay the same before it is read
 EMPTY_TIME = 0.5  # seconds; the same for a file that had jobs and is empty: its writer may be held up
+
+UNFINISHED_TIME = 10.0  # seconds; the same for a file whose last line has no newline: it may be incomplete
 
 
 @dataclass(slots=True)
@@ -66,9 +66,9 @@ class Reading:
         try:
             files, skipped = crontab_files.list_crontabs(directory)
         except MissingDirectoryError as error:
-            count = self._keep_jobs_of(directory)
-            note = f"; its {count} jobs go on as they were" if count else ""
-            self._add_error(directory, "missing", f"{error}{note}")
+            count = self._keep_jobs_of(directory, self.account.name)
+            self.complete = False
+            self._add_missing(directory, str(error), count)
         except UnreadableError as error:
             self._add_error(directory, "refused", str(error))
         else:
@@ -76,25 +76,50 @@ class Reading:
             for file in files:
                 self._read_file(file, self.account.name, crontab_files.OWN_CHECK)
 
-    def _keep_jobs_of(self, directory: str) -> int:
-        """Keep the jobs of a directory that cannot be read now; return their number."""
-        remaining = [source for file, source in self.before.items() if os.path.dirname(file) == directory]
-        self.complete = False
-        for source in remaining:
-            self._add(source._replace(file_stamp=None, problems=()))
-        return sum(len(source.jobs) for source in remaining)
+    def _keep_jobs_of(self, directory: str, owner: str | None) -> int:
+        """Keep the jobs of a directory that cannot be read now; return their number. `owner` is the user of
+        its crontabs; None: they have a user column; empty: each is called like its user.
+        """
+        saved = [file.rstrip("\0") for file in self.last_good.files()]
+        moved = {os.path.basename(file) for file in self.files} if owner == "" else set()  # to another spool
+        count = 0
+        for file in sorted({*self.before, *saved}):
+            name = os.path.basename(file)
+            if os.path.dirname(file) != directory or name in moved:
+                continue
+            source = self._last_source(file, name if owner == "" else owner)
+            if source:
+                self.complete = False
+                self._add(source._replace(file_stamp=None, problems=()))
+                count += len(source.jobs)
+        return count
+
+    def _last_source(self, file: str, owner: str | None) -> Source | None:
+        """Return a crontab as it was read last, by this daemon or the one before; None if it never was."""
+        if source := self.before.get(file):
+            return source
+        text = self.last_good.load(f"{file}\0") or self.last_good.load(file)
+        if text is None:
+            return None
+        account = None if owner in {None, self.account.name} else self._look_up(owner or "")
+        source = self.parser.parse(text, file, owner, None, limits=self._limits_of(owner))
+        return source._replace(owner=account)
 
     def read_system(self, root: str) -> None:
         """Read the crontabs that the system's own cron would read."""
         crontabs, skipped = list_system_crontabs(root, self.parser.dialect)
         self.problems += skipped
         for problem in skipped:
-            if problem.code == "missing":
-                self._keep_jobs_of(problem.file)
-            elif problem.code == "orphan":
+            if problem.code == "orphan":
                 self._keep_orphan(problem.file)
         for crontab in crontabs:
             self._read_file(crontab.file, crontab.user, crontab.check)
+        unreadable = {problem.file for problem in skipped if problem.code == "missing"}
+        for directory, has_user_column in system_directories(root):
+            if directory in unreadable or not os.path.isdir(directory):
+                count = self._keep_jobs_of(directory, None if has_user_column else "")
+                if count and directory not in unreadable:
+                    self._add_missing(directory, "cannot be read: No such file or directory", count)
 
     def _keep_orphan(self, file: str) -> None:
         """Keep the jobs of a crontab whose user is unknown now and was known before. The file is read as soon
@@ -104,13 +129,8 @@ class Reading:
         self._look_up(name)
         self.unknown.add(name)
         self.orphans.append(file)
-        good = (
-            None
-            if source or name not in self.known
-            else self.last_good.load(f"{file}\0") or self.last_good.load(file)
-        )
-        if good:
-            source = self.parser.parse(good, file, name, None, limits=self.limits)
+        if source or name in self.known:
+            source = self._last_source(file, name)
         if source:
             self.files.append(file)
             self._add(source._replace(file_stamp=None, problems=()))
@@ -165,9 +185,9 @@ class Reading:
             new = Source(file, stamp, (), problems, frozenset(), "")
             self._add(self._with_last_good(new, error.uid, owner)._replace(owner=account))
         except UnreadableError as error:
-            cause = error.__cause__
-            if before and isinstance(cause, OSError) and cause.errno in PASSING_ERRORS:
-                self._add(before._replace(file_stamp=None))
+            kept = self._last_source(file, owner) if _is_there(file, check, error) else None
+            if kept and kept.owner == account:
+                self._add(kept._replace(file_stamp=None))
                 self._add_error(file, "not-read", f"{error}: its previous content runs on")
             else:
                 self._add_error(file, "refused", str(error))
@@ -240,8 +260,23 @@ class Reading:
         self.loaded.append(without_users(source, left_out) if left_out else source)
         self.problems += [*source.problems, *unknown_user_problems(source.jobs, reasons)]
 
+    def _add_missing(self, directory: str, reason: str, count: int) -> None:
+        kept = "job goes on as it was" if count == 1 else f"{count} jobs go on as they were"
+        note = f"; its {kept}" if count else ""
+        self._add_error(directory, "missing", f"{reason}{note}")
+
     def _add_error(self, file: str, code: str, message: str) -> None:
         self.problems.append(_file_error(file, code, message))
+
+
+def _is_there(file: str, check: crontab_files.PermissionCheck, error: UnreadableError) -> bool:
+    """Return whether a file that cannot be read was neither removed nor refused for its owner or mode: it is
+    something else than a regular file, a link to nothing, or on a disk with errors.
+    """
+    cause = error.__cause__
+    if os.path.islink(file):
+        return check.follows_links and cause is not None
+    return cause is not None and not isinstance(cause, FileNotFoundError | PermissionError)
 
 
 def _file_error(file: str, code: str, message: str) -> Problem:

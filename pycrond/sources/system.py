@@ -96,6 +96,14 @@ def system_paths(root: str) -> list[str]:
     ]
 
 
+def system_directories(root: str) -> list[tuple[str, bool]]:
+    """Return the directories of crontabs below `root` under either dialect, and whether their files have a
+    user column.
+    """
+    names = (("etc/cron.d", True), ("var/spool/cron", False), ("var/spool/cron/crontabs", False))
+    return [(os.path.join(root, name), has_user_column) for name, has_user_column in names]
+
+
 def list_system_crontabs(root: str, dialect: str) -> tuple[list[SystemCrontab], list[Problem]]:
     """List the system's crontabs, and a problem for each name not read. Missing files are no error."""
     rules = RULES[dialect]

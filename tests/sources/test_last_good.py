@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from pycrond.sources.last_good import LastGood
+from pycrond.sources.last_good import NAME, LastGood
+
+
+def text_file(directory: Path) -> Path:
+    """Return the only text in a directory."""
+    (file,) = (file for file in directory.iterdir() if file.suffix != NAME)
+    return file
 
 
 def test_a_text_survives_a_restart(tmp_path: Path) -> None:
@@ -27,13 +33,14 @@ def test_the_newest_text_is_loaded(tmp_path: Path) -> None:
     for text in (b"one", b"two, which is longer", b"3"):
         kept.save("/etc/a", text)
     assert kept.load("/etc/a") == b"3"
-    assert len(os.listdir(tmp_path)) == 1
+    assert len(os.listdir(tmp_path)) == 2
+    assert [*kept.files()] == ["/etc/a"]
 
 
 def test_the_same_text_is_not_written_again(tmp_path: Path) -> None:
     kept = LastGood(str(tmp_path))
     kept.save("/etc/a", b"one")
-    (file,) = tmp_path.iterdir()
+    file = text_file(tmp_path)
     before = file.stat().st_ino
     kept.save("/etc/a", b"one")
     assert file.stat().st_ino == before
@@ -44,7 +51,7 @@ def test_the_same_text_is_not_written_again(tmp_path: Path) -> None:
 def test_a_partial_text_left_by_a_crash_is_not_used(tmp_path: Path) -> None:
     kept = LastGood(str(tmp_path))
     kept.save("/etc/a", b"good")
-    (file,) = tmp_path.iterdir()
+    file = text_file(tmp_path)
     half = Path(f"{file}.new")
     half.write_bytes(b"ha")
     assert LastGood(str(tmp_path)).load("/etc/a") == b"good"
@@ -59,7 +66,8 @@ def test_a_pruned_file_has_no_last_good_text(tmp_path: Path) -> None:
     (tmp_path / "left.new").write_bytes(b"of a crash")
     kept.prune(["/etc/b", "/etc/never"])
     assert [kept.load(f"/etc/{name}") for name in "abc"] == [None, b"b", None]
-    assert len(os.listdir(tmp_path)) == 1
+    assert [*kept.files()] == ["/etc/b"]
+    assert len(os.listdir(tmp_path)) == 2
     kept.prune([])
     assert os.listdir(tmp_path) == []
 
@@ -71,6 +79,7 @@ def test_any_path(tmp_path: Path, name: str) -> None:
     kept = LastGood(str(tmp_path))
     kept.save(name, b"text")
     assert kept.load(name) == b"text"
+    assert [*LastGood(str(tmp_path)).files()] == [name]
 
 
 def test_only_its_owner_may_read_it(tmp_path: Path) -> None:

@@ -5,8 +5,9 @@ import itertools
 import os
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -19,7 +20,7 @@ from pycrond.ledger.writer import Ledger
 from pycrond.settings import Settings
 from pycrond.sources.load_result import LoadResult
 from pycrond.sources.loader import Loader
-from pycrond.sources.reading import EMPTY_TIME, SETTLE_TIME, TIMESTAMP_TICK
+from pycrond.sources.reading import EMPTY_TIME, SETTLE_TIME, TIMESTAMP_TICK, UNFINISHED_TIME
 from pycrond.text import storable
 from tests.scheduler.test_agenda import at
 
@@ -180,21 +181,48 @@ def test_a_refused_file_loses_its_jobs_at_once(directory: CrontabDirectory) -> N
     assert directory.load() == ["one", "two", "other"]
 
 
-@pytest.mark.parametrize("kind", ["fifo", "directory", "dangling", "binary", "device"])
-def test_a_file_that_is_no_crontab_does_not_affect_others(directory: CrontabDirectory, kind: str) -> None:
+ODD_FILES: dict[str, Callable[[Path], object]] = {
+    "fifo": lambda path: os.mkfifo(path, 0o644),
+    "directory": lambda path: path.mkdir(0o755),
+    "link to nothing": lambda path: path.symlink_to("nowhere"),
+    "link to itself": lambda path: path.symlink_to(path.name),
+    "link to a device": lambda path: path.symlink_to("/dev/zero"),
+    "link through a file": lambda path: path.symlink_to("b/c"),
+    "binary": lambda path: path.write_bytes(os.urandom(1 << 16).replace(b"\n", b"") + b"\0\n"),
+}
+ODD = pytest.mark.parametrize("make", ODD_FILES.values(), ids=ODD_FILES)
+
+
+@ODD
+def test_a_file_that_is_replaced_by_something_else_keeps_its_jobs(
+    directory: CrontabDirectory, make: Callable[[Path], object]
+) -> None:
+    directory.write("b", "* * * * * other\n")
+    file = directory.write("a", GOOD)
+    before = directory.load()
+    keys = [job.key for job in directory.loaded.jobs]
+    file.unlink()
+    make(file)
+    assert directory.load() == before
+    assert directory.restart() == before
+    assert directory.restart() == before, "the last good text is still there"
+    assert [job.key for job in directory.loaded.jobs] == keys
+    assert directory.errors()[0].startswith("DIR/a:")
+    file.rename(directory.path.parent / "odd")
+    directory.write("a", "* * * * * new\n")
+    assert directory.load() == ["new", "other"]
+    file.unlink()
+    assert directory.load() == ["other"]
+    make(file)
+    assert directory.restart() == ["other"]
+
+
+@ODD
+def test_a_file_that_is_no_crontab_does_not_affect_others(
+    directory: CrontabDirectory, make: Callable[[Path], object]
+) -> None:
     directory.write("b", GOOD)
-    odd = directory.path / "a"
-    match kind:
-        case "fifo":
-            os.mkfifo(odd, 0o644)
-        case "directory":
-            odd.mkdir(0o755)
-        case "dangling":
-            odd.symlink_to("nowhere")
-        case "binary":
-            directory.write("a", os.urandom(1 << 16).replace(b"\n", b"") + b"\0\n")
-        case _:
-            odd.symlink_to("/dev/zero")
+    make(directory.path / "a")
     assert directory.load() == ["one", "two"]
     assert directory.errors()[0].startswith("DIR/a:")
     assert directory.restart() == ["one", "two"]
@@ -209,8 +237,8 @@ def test_the_jobs_of_a_directory_that_vanishes_go_on(directory: CrontabDirectory
     assert directory.load() == ["one", "two", "other"]
     keys = [job.key for job in directory.loaded.jobs]
     directory.path.rename(tmp_path / "away")
-    for _ in range(2):
-        assert directory.load() == ["one", "two", "other"]
+    for load in (directory.load, directory.load, directory.restart, directory.restart):
+        assert load() == ["one", "two", "other"]
         assert [job.key for job in directory.loaded.jobs] == keys
         assert directory.errors() == [
             "DIR: error: cannot be read: No such file or directory; its 2 jobs go on as they were"
@@ -219,6 +247,52 @@ def test_the_jobs_of_a_directory_that_vanishes_go_on(directory: CrontabDirectory
     directory.write("a", BAD)
     assert directory.load() == ["one", "two", "other"], "its last good texts are kept as well"
     assert directory.errors()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="the files must belong to root")
+@pytest.mark.parametrize("dialect", ["debian", "cronie"])
+@pytest.mark.parametrize("lost", ["etc/cron.d", "var/spool/cron/crontabs", "var/spool"])
+def test_the_jobs_of_a_directory_of_the_system_that_vanishes_go_on(
+    tmp_path: Path, lost: str, dialect: Literal["debian", "cronie"]
+) -> None:
+    root, state = tmp_path / "root", tmp_path / "state"
+    for name, text in (
+        ("etc/cron.d/a", "* * * * * root one\n"),
+        ("var/spool/cron/crontabs/root", "* * * * * two\n"),
+    ):
+        (root / name).parent.mkdir(parents=True)
+        (root / name).write_text(text)
+        (root / name).chmod(0o600)
+    state.mkdir()
+    settings = Settings(
+        crontabs=(),
+        state_dir=str(state),
+        runtime_dir=str(state),
+        pidfile="",
+        system=True,
+        root=str(root),
+        dialect=dialect,
+    )
+    daemon = Loader(settings, Account("root", 0, 0, "/root"))
+    keys = [job.key for job in daemon.load().jobs]
+    assert len(keys) == 2
+    (root / lost).rename(tmp_path / "away")
+    for loader in (daemon, daemon, Loader(settings, daemon.account), Loader(settings, daemon.account)):
+        loaded = loader.load()
+        assert {job.key for job in loaded.jobs} == {*keys}
+        (error,) = loaded.problems
+        assert error.message.startswith(
+            "cannot be read: No such file or directory; its job goes on as it was"
+        )
+    if "spool" in lost:  # the other cron has another spool: the same crontab does not run twice
+        moved = root / "var/spool/cron/root"
+        moved.parent.mkdir(parents=True, exist_ok=True)
+        moved.write_text("* * * * * two\n")
+        moved.chmod(0o600)
+        assert len(daemon.load().jobs) == 2
+        moved.unlink()
+    (root / lost).mkdir(parents=True, exist_ok=True)
+    assert len(daemon.load().jobs) == 1
 
 
 def test_the_jobs_go_on_however_the_directory_is_spelled(directory: CrontabDirectory) -> None:
@@ -303,6 +377,25 @@ def test_a_file_that_is_being_written_is_not_stable(directory: CrontabDirectory)
     assert directory.crontabs.seconds_until_stable(3.0 + SETTLE_TIME) == pytest.approx(0)
     directory.load()
     assert directory.crontabs.seconds_until_stable(4.0) == 0
+
+
+def test_a_line_that_is_not_complete_yet_does_not_run_unless_somebody_asks(
+    directory: CrontabDirectory,
+) -> None:
+    directory.write("a", GOOD)
+    directory.load()
+    crontabs, half = directory.crontabs, "* * * * * rm -rf /tmp/old"
+    assert crontabs
+    directory.write("a", GOOD + half)
+    directory.write("new", half)
+    directory.write("b", "* * * * * other\n")
+    now = datetime.now(UTC)
+    assert [job.entry.command for job in crontabs.load(finished_at=now).jobs] == ["one", "two", "other"]
+    assert crontabs.has_changes()
+    later = now + timedelta(seconds=UNFINISHED_TIME + 1)
+    assert len(crontabs.load(finished_at=later).jobs) == 5
+    directory.write("a", GOOD + half + "-files")
+    assert [job.entry.command for job in crontabs.load().jobs][2] == "rm -rf /tmp/old-files"
 
 
 def test_a_file_that_is_old_by_its_own_times_is_stable(directory: CrontabDirectory) -> None:
