@@ -25,7 +25,7 @@ from pycrond.errors import PycrondError, os_reason
 from pycrond.host import cgroup, safe_paths, signals, spawn
 from pycrond.host.daemon_arguments import daemon_command
 from pycrond.keeper import start as keeper_start
-from pycrond.keeper.lock import acquire_lock
+from pycrond.keeper.lock import acquire_lock, claim_runtime_dir
 from pycrond.keeper.start import KeeperStart
 from pycrond.settings import Settings
 
@@ -108,6 +108,7 @@ def _make_directory(directory: str, mode: int) -> None:
 
 def _prepare(settings: Settings, lock: int) -> KeeperStart:
     """Return the start of a keeper in a state directory in which there is none."""
+    claim_runtime_dir(settings.runtime_dir, settings.state_dir)
     listener = protocol.listen(settings.keeper_socket, 0o600)
     return KeeperStart(settings.keeper_socket, settings.state_dir, daemon_command(settings), lock, listener)
 

@@ -117,6 +117,8 @@ def judge(answer: Mapping[str, Any], now: float, max_lateness: float) -> Health:
 def _late(answer: Mapping[str, Any], behind: float, lateness: float, most: float) -> Iterator[str]:
     if answer["stopping"]:
         yield "pycrond is stopping and starts no more jobs"
+    elif answer.get("start_trouble"):
+        yield f"jobs cannot be started ({answer['start_trouble']})"
     elif behind > most:
         yield f"the daemon is {duration(behind)} behind: it has not looked at the minutes since then"
     if lateness > most:

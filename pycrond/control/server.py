@@ -41,16 +41,40 @@ class ControlServer:
         self._max_request = max_request
         self._clients: dict[Connection, None] = {}  # in order of their last activity, oldest first
         self._asking: dict[int, dict[Connection, None]] = {}  # whole requests by user, next turn first
-        self._listener = listen(path, 0o666)  # for all users: the kernel reports their uids
-        self._listener.setblocking(False)
         self._accept_at: float | None = None  # by clock.elapsed; None: the listener is watched
         self._answer_at = 0.0  # by clock.elapsed
         self._rests: dict[int, float] = {}  # by user: when the next answer may begin, by clock.elapsed
         self._spare = -1
+        self._listen()
         self._keep_spare()
-        poller.register(self._listener, self._accept)
 
     # Connections
+
+    def _listen(self) -> None:
+        """Listen at the path; raises OSError or PycrondError."""
+        self._listener = listen(self._path, 0o666)  # for all users: the kernel reports their uids
+        self._listener.setblocking(False)
+        status = os.stat(self._path)
+        self._socket = (status.st_dev, status.st_ino)  # to be known again
+        self._poller.register(self._listener, self._accept)
+
+    @property
+    def is_in_place(self) -> bool:
+        """Return whether clients that connect to the path reach this server."""
+        try:
+            status = os.stat(self._path)
+        except OSError:
+            return False
+        return (status.st_dev, status.st_ino) == self._socket
+
+    def listen_again(self) -> None:
+        """Listen with another socket if this one is no longer at the path; raises OSError or PycrondError."""
+        if not self.is_in_place:
+            old = self._listener
+            self._listen()
+            self._poller.unregister(old)
+            old.close()
+            self._accept_at = None
 
     def _accept(self) -> None:
         """Accept connections; after an error that stays, such as no free descriptor, look again later."""
@@ -185,4 +209,5 @@ class ControlServer:
         if self._spare >= 0:
             os.close(self._spare)
             self._spare = -1
-        os.unlink(self._path)
+        if self.is_in_place:
+            os.unlink(self._path)

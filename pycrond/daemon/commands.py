@@ -101,6 +101,7 @@ class Commands:
             "keeper": not daemon.keeper.is_gone,
             "running": daemon.runs.active.count,
             "backlog": daemon.output.delivery.backlog,
+            "start_trouble": daemon.runs.launcher.trouble or None,
             "stopping": daemon.scheduler.is_draining,
             "refusals": daemon.reexec.refusals,
             "refused": daemon.reexec.refused,

@@ -11,6 +11,7 @@ from pycrond.daemon.commands import Commands
 from pycrond.daemon.ledger_watch import LedgerWatch
 from pycrond.daemon.retention import Retention
 from pycrond.daemon.run_completion import RunCompletion
+from pycrond.daemon.runtime_directory import RuntimeDirectory
 from pycrond.daemon.subsystems import build
 from pycrond.host import spawn
 from pycrond.host.names import NAMES
@@ -90,6 +91,9 @@ class Daemon:
             NAMES.is_owner_settled if daemon.settings.system else lambda _uid: True,
             request_limit(daemon.settings.max_crontab_size),
         )
+        self._runtime_directory = RuntimeDirectory(
+            daemon.settings, daemon.runs.journal, self._server, daemon.output.log
+        )
         ended = f", after {after} of the one before" if after else ""
         daemon.output.log.write("STARTUP", f"{__version__}, {daemon.reloader.loaded}{ended}", now)
         daemon.reloader.report_problems()
@@ -148,6 +152,7 @@ class Daemon:
         daemon.reexec.step(elapsed)
         self._has_more = daemon.output.step(now, elapsed)
         self._ledger_watch.step(now)
+        self._runtime_directory.step(now, elapsed)
         NAMES.step()
         while NAMES.messages:
             daemon.output.log.write("WARNING", NAMES.messages.pop(0), now, level="warning")

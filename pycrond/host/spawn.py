@@ -77,6 +77,9 @@ def make_fifo(launch: Launch, path: str = "") -> int:
     except FileExistsError:  # left by a run with this number in a ledger that was removed
         os.unlink(path)
         os.mkfifo(path, 0o600)
+    except FileNotFoundError:  # somebody has removed the runtime directory
+        os.makedirs(os.path.dirname(path), mode=0o700)
+        os.mkfifo(path, 0o600)
     reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     if reader >= INITIAL_FD_LIMIT[1] - RESERVED_FDS:
         os.close(reader)

@@ -1,4 +1,4 @@
-"""The lock of a daemon: STATE/lock, which the keeper and the daemon hold for life."""
+"""The lock of a daemon, STATE/lock, which keeper and daemon hold for life, and its runtime directory."""
 
 import fcntl
 import os
@@ -41,3 +41,35 @@ def is_locked(state_dir: str) -> bool:
         return False
     finally:
         os.close(descriptor)
+
+
+def claim_runtime_dir(runtime_dir: str, state_dir: str) -> None:
+    """Write to RUNTIME/state-dir that the daemon of `state_dir` uses this runtime directory.
+
+    Raises PycrondError while the daemon of another state directory does: both would use the same FIFOs and
+    sockets. The caller holds the lock of `state_dir`.
+    """
+    path = os.path.join(runtime_dir, "state-dir")
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
+        with open(descriptor, "r+b", buffering=0) as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # two starts at once
+            user = os.fsdecode(file.read())
+            if user == state_dir:
+                return
+            if user and not _is_same(user, state_dir) and is_locked(user):
+                raise PycrondError(
+                    f"the runtime directory {runtime_dir} is in use by the daemon with --state-dir {user};"
+                    " give this one its own --runtime-dir"
+                )
+            file.truncate(0)
+            os.pwrite(file.fileno(), os.fsencode(state_dir), 0)
+    except OSError as error:
+        raise PycrondError(f"cannot write {path}: {os_reason(error)}") from error
+
+
+def _is_same(directory: str, other: str) -> bool:
+    try:
+        return os.path.samefile(directory, other)
+    except OSError:
+        return False

@@ -98,7 +98,7 @@ class Capture:
     def remove(self, run: int) -> None:
         """Remove the FIFOs; processes that have them open keep them."""
         for number in (-run, run):
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 os.unlink(self.path(number))
 
     def take_closed(self) -> list[int]:

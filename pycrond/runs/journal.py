@@ -50,8 +50,8 @@ class Journal:
         self._capture = capture
         self._starts: list[tuple[int, int, datetime, float]] = []
         self._done: list[tuple[int, int, int]] = []
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
-        os.posix_fallocate(self._descriptor, 0, SLOTS * FORMAT.size)
+        self._path = path
+        self._descriptor = _open(path)
         mark = FORMAT.pack(int(digest(boot.encode(), 7), 16), 0, 0, 0.0)
         is_known = os.pread(self._descriptor, FORMAT.size, 0) == mark
         if not is_known:
@@ -61,6 +61,22 @@ class Journal:
         """Return whether it has every start of this boot that the ledger does not have."""
 
     # The file
+
+    @property
+    def is_in_place(self) -> bool:
+        """Return whether the file is still at its path, where the next daemon looks for it."""
+        try:
+            return os.path.samestat(os.stat(self._path), os.fstat(self._descriptor))
+        except OSError:
+            return False
+
+    def make_again(self) -> None:
+        """Write another file at the path if this one is no longer there; raises OSError."""
+        if not self.is_in_place:
+            new = _open(self._path)
+            os.pwrite(new, os.pread(self._descriptor, SLOTS * FORMAT.size, 0), 0)
+            os.close(self._descriptor)
+            self._descriptor = new
 
     def read(self) -> dict[int, JournalEntry]:
         """The last entry of each run in it."""
@@ -112,3 +128,14 @@ class Journal:
         if done:
             self._keeper.release(done)
             self._done.clear()
+
+
+def _open(path: str) -> int:
+    """Open the file, and take the room on the disk."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | OWN_FILE, 0o600)
+    try:
+        os.posix_fallocate(descriptor, 0, SLOTS * FORMAT.size)
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from pycrond import clock
-from pycrond.errors import PycrondError
+from pycrond.errors import PycrondError, os_reason
 from pycrond.host import procfs, spawn
 from pycrond.host.cgroup import ResourceLimits
 from pycrond.host.names import User
@@ -76,6 +76,8 @@ class Launcher:
         self.retrying: list[ClaimedRun] = []
         """Runs that could not be started for want of room."""
         self._retry_at = 0.0
+        self.trouble = ""
+        """The reason why runs cannot be started at present, whatever their commands."""
         self.lateness = Lateness()
 
     # Before the start
@@ -152,8 +154,10 @@ class Launcher:
                     launch = self._make_ready(claimed, user)
                     new.append(claimed)
             except (PycrondError, OSError) as error:
+                self.trouble = os_reason(error) if isinstance(error, OSError) else self.trouble
                 self._not_started(claimed, error, now, elapsed)
             else:
+                self.trouble = ""
                 ready.append((claimed, launch))
         self._hold(new)
         return ready

@@ -103,6 +103,7 @@ class StatusDocument(TypedDict):
     errors: NotRequired[int]
     keeper: NotRequired[bool]
     backlog: NotRequired[Annotated[int, "runs whose output or end syslog does not have in full"]]
+    start_trouble: NotRequired[Annotated[str | None, "why no job can be started at present"]]
     stopping: NotRequired[bool]
     refusals: NotRequired[Annotated[int, "restarts that were refused"]]
     refused: NotRequired[Annotated[str, "why the last of them was"]]
