@@ -37,13 +37,13 @@ def add_fire_times(parser: argparse.ArgumentParser, *, until: str, count: str) -
 
 def add_period(parser: argparse.ArgumentParser) -> None:
     """Add --since and --until, which limit runs."""
-    about = "runs that went on at this time or later, such as 02:00, 'yesterday 22:00', 2h (ago)"
+    about = "runs that ended at this time or later, or still run, such as 02:00, 'yesterday 22:00', 2h (ago)"
     parser.add_argument("--since", metavar="TIME", help=about)
     parser.add_argument("--until", metavar="TIME", help="runs that were due before this time")
 
 
 def add_cluster(parser: argparse.ArgumentParser, about: str) -> None:
-    """Add --cluster; its name in the options is not that of the setting `cluster`."""
+    """Add --cluster, stored as `of_cluster`: `cluster` is a setting."""
     parser.add_argument("--cluster", dest="of_cluster", action="store_true", help=about)
 
 
@@ -52,7 +52,7 @@ def add_zone(parser: argparse.ArgumentParser) -> None:
 
 
 def positive_count(text: str) -> int:
-    """The type of a number of things."""
+    """Parse a whole number from 1, as the `type` of an argument."""
     try:
         number = int(text)
     except ValueError:
@@ -63,7 +63,7 @@ def positive_count(text: str) -> int:
 
 
 def seconds(first: float = 0.0, last: float = inf) -> Callable[[str], float]:
-    """Return the type of a number of seconds between two others."""
+    """Return a parser of numbers of seconds from `first` to `last`, as the `type` of an argument."""
 
     def read(text: str) -> float:
         try:
@@ -79,7 +79,7 @@ def seconds(first: float = 0.0, last: float = inf) -> Callable[[str], float]:
 
 
 def duration(text: str) -> float:
-    """The type of a length of time such as 90s or 2h, in seconds."""
+    """Parse a length of time such as 90s or 2h into seconds, as the `type` of an argument."""
     try:
         return positive_duration(text)
     except ValueError as error:

@@ -18,8 +18,8 @@ from pycrond.schedule.schedule import Schedule
 from pycrond.schedule.timezone import Zone
 from pycrond.text import printable
 
-FIRES = 5  # of each job, unless options say how many
-FIRES_OF_ALL = 10  # of all jobs together
+FIRES = 5  # fire times of each job, by default
+FIRES_OF_ALL = 10  # fire times of all jobs together, by default
 
 
 class ComingFires(NamedTuple):
@@ -52,7 +52,7 @@ class ComingFires(NamedTuple):
 def soonest(
     schedules: Sequence[ComingFires], start: datetime, until: datetime | None, most: int | None
 ) -> list[list[datetime]]:
-    """Return the next fire times of all schedules together, `most` of them, for each schedule."""
+    """Return the next `most` fire times of all schedules together, as a list for each schedule."""
     times: list[list[datetime]] = [[] for _ in schedules]
     coming = (zip(schedule.fires(start, until), repeat(place)) for place, schedule in enumerate(schedules))
     for at, place in islice(heapq.merge(*coming), most):
@@ -72,7 +72,7 @@ def parse_expression(text: str) -> Schedule:
 
 
 def expanded_star(words: Sequence[str]) -> str:
-    """Return a remark to append to a message, if a shell seems to have replaced a * by names of files."""
+    """Return a remark for a message if a shell seems to have replaced a * by file names; else empty."""
     if "*" in words or not any(os.path.lexists(word) for word in words):
         return ""
     return "; the shell has replaced * by the names of files: put the expression in quotes, as in '0 3 * * *'"

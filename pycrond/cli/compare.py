@@ -13,12 +13,12 @@ COMPARED = ("schedule", "zone", "command", "options", "user")
 
 
 class JobChange(NamedTuple):
-    """A job before and after a reload, and the effect on its fire times in the compared period."""
+    """A job before and after a reload, with the fire times won and lost in the compared period."""
 
     before: JobRow | None
     after: JobRow | None
-    what: tuple[str, ...]
-    """The members of `COMPARED` that differ."""
+    differences: tuple[str, ...]
+    """The members of `COMPARED` that have changed."""
     won: tuple[datetime, ...]
     lost: tuple[datetime, ...]
 
@@ -30,7 +30,7 @@ class JobChange(NamedTuple):
 
     @property
     def job(self) -> JobRow:
-        """The job as it will be or, if it is removed, was."""
+        """The new version of the job; if it is removed, the old version."""
         job = self.after or self.before
         assert job  # noqa: S101 -- at least one of them is given
         return job
@@ -51,8 +51,8 @@ def compare(
 
     def change(old: JobRow | None, new: JobRow | None) -> JobChange:
         had, has = times_of(old), times_of(new)
-        what = _differences(old, new) if old and new else ()
-        return JobChange(old, new, what, tuple(sorted(has - had)), tuple(sorted(had - has)))
+        differences = _differences(old, new) if old and new else ()
+        return JobChange(old, new, differences, tuple(sorted(has - had)), tuple(sorted(had - has)))
 
     loaded, keys = {job.key: job for job in before}, {job.key for job in after}
     removed = [job for job in before if job.key not in keys]

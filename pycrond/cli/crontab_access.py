@@ -1,4 +1,4 @@
-"""A user's crontab as crontab(1) reaches it: root writes the file itself, a user asks the daemon to."""
+"""Access of crontab(1) to a user's crontab: root writes the file itself, a user asks the daemon to do it."""
 
 import base64
 import contextlib
@@ -24,7 +24,9 @@ class CrontabAccess:
     """The crontab of one user."""
 
     def __init__(self, settings: Settings, name: str | None) -> None:
-        """With the `name` None it is the caller's own. Raises PycrondError where it may not be used."""
+        """Select the crontab of the user `name`, or the caller's own. Raise PycrondError if that is
+        forbidden.
+        """
         self._settings = settings
         self._own = users.by_uid(os.geteuid())
         if name not in {None, self._own.name} and self._own.uid != 0:
@@ -37,8 +39,8 @@ class CrontabAccess:
         self.dialect = dialect_of(settings)
         self._files = UserCrontabs(settings.root, self.dialect) if self._own.uid == 0 else None
 
-    def begin(self, action: str) -> bytes | None:
-        """Return the crontab, None if there is none, to `list` or `edit` it. Raises PycrondError."""
+    def read(self, action: str) -> bytes | None:
+        """Return the crontab, or None if there is none. `action` is `list` or `edit`. Raise PycrondError."""
         if self._files:
             self._check_user(self._files)
             return self._files.read(self.account)
@@ -46,21 +48,21 @@ class CrontabAccess:
         return None if text is None else base64.b64decode(text)
 
     def replace(self, text: bytes) -> None:
-        """Put a crontab in place and have it loaded. Raises PycrondError."""
+        """Install a crontab and have the daemon load it. Raise PycrondError."""
         if self._files:
             self._check_user(self._files)
             self._files.write(self.account, text)
-            self._have_it_loaded()
+            self._reload()
         else:
             self._ask("replace", text=base64.b64encode(text).decode())
 
     def delete(self) -> bool:
-        """Remove the crontab; return False if there is none. Raises PycrondError."""
+        """Remove the crontab; return False if there is none. Raise PycrondError."""
         if not self._files:
             return bool(self._ask("delete")["existed"])
         self._check_user(self._files)
         existed = self._files.remove(self.account)
-        self._have_it_loaded()
+        self._reload()
         return existed
 
     def jobs(self, text: bytes) -> list[Job]:
@@ -75,7 +77,7 @@ class CrontabAccess:
         return changes_of_fire_times(self._settings, *jobs, clock.now())
 
     def errors(self, text: bytes, file: str) -> list[Problem]:
-        """Return what prevents that a text is put in place; `file` is its name in messages."""
+        """Return the problems that prevent the installation of a text; `file` is its name in messages."""
         errors = [problem for problem in self._parse(text, file).problems if problem.severity == "error"]
         if text and not text.endswith(b"\n") and not errors:
             line = text.count(b"\n") + 1
@@ -97,7 +99,7 @@ class CrontabAccess:
         )
 
     def _check_user(self, crontabs: UserCrontabs) -> None:
-        """Raise PycrondError where root names a user who may have no crontab, as Debian's crontab(1) does."""
+        """Raise PycrondError if Debian's cron.allow or cron.deny forbids the crontab, also to root."""
         if self.dialect == "debian" and crontabs.refusal(self.account.name, self.account.uid):
             raise PycrondError(f"The user {self.account.name} cannot use this program (crontab)")
 
@@ -109,6 +111,6 @@ class CrontabAccess:
             message = "pycrond is not running: without it only root can read and change crontabs"
             raise PycrondError(message) from error
 
-    def _have_it_loaded(self) -> None:
-        with contextlib.suppress(NotRunningError):  # it reads the file when it starts
+    def _reload(self) -> None:
+        with contextlib.suppress(NotRunningError):  # the next start reads the file
             ask_daemon(self._settings, "reload")

@@ -1,4 +1,4 @@
-"""Crontabs as a daemon of this user would read them: those of its settings, or one that is named."""
+"""Reading of crontabs as this user's daemon would read them: those of its settings, or a named one."""
 
 import os
 import sys
@@ -17,14 +17,15 @@ STDIN = "-"
 
 
 def cluster_identity(settings: Settings) -> SharedIdentity | None:
-    """Return the identity from which shared jobs draw, with empty names where it is not known; None without a
-    cluster.
+    """Return the cluster's identity, from which shared jobs draw random values; None without a cluster.
+
+    Its names are empty if they are not known yet.
     """
     return read_identity(settings.ledger_path) if settings.cluster else None
 
 
 def cluster_name(settings: Settings) -> str:
-    """Return the name of the cluster; empty if it is not known, or there is none."""
+    """Return the name of the cluster; empty without a cluster, or if the name is not known yet."""
     identity = cluster_identity(settings)
     return identity.name if identity else ""
 
@@ -37,14 +38,15 @@ def load_crontabs(settings: Settings) -> LoadResult:
 
 
 def read_named_crontab(file: str, check: PermissionCheck = files.NO_CHECK) -> bytes:
-    """Return the bytes of a file, of the standard input for -; raises UnreadableError as
-    `files.read_crontab` does.
+    """Return the bytes of a file, or of standard input for `-`.
+
+    Raise UnreadableError as `files.read_crontab` does.
     """
     return sys.stdin.buffer.read() if file == STDIN else files.read_crontab(file, check)
 
 
 def parse_crontab(data: bytes, file: str, settings: Settings) -> Crontab:
-    """Parse a crontab of this user, or one with a user column if the file's place says so."""
+    """Parse a crontab of this user; if the file's path is that of a system crontab, it has a user column."""
     return parse(
         data,
         file,

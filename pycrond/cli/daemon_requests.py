@@ -1,4 +1,4 @@
-"""Requests from commands to the daemon, and to the keeper, which answers also while there is no daemon."""
+"""Requests of commands to the daemon, and to the keeper, which also answers while no daemon runs."""
 
 import socket
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 DAEMON_TIMEOUT = 60.0  # seconds
 STATUS_TIMEOUT = 10.0  # seconds, for commands that report a daemon that does not answer
-KEEPER_TIMEOUT = 60.0  # seconds until a keeper has answered, or another daemon has ended
+KEEPER_TIMEOUT = 60.0  # seconds until the keeper has answered or another daemon has ended
 MAX_ANSWER = 65536  # bytes
 KEEPER_STATUS_TIMEOUT = 2.0  # seconds
 LOCK_POLL_INTERVAL = 0.05  # seconds
@@ -36,7 +36,7 @@ def ask_keeper(settings: Settings, request: str, timeout: float = KEEPER_TIMEOUT
 def exchange_with_keeper(
     settings: Settings, request: str, descriptors: Sequence[int], timeout: float = KEEPER_TIMEOUT
 ) -> tuple[str, Sequence[int]]:
-    """Return the answer to a request that comes with descriptors, and those that come with the answer."""
+    """Send a request with descriptors to the keeper; return its answer and the descriptors in the answer."""
     with connect(settings.keeper_socket, timeout) as keeper:
         try:
             socket.send_fds(keeper, [request.encode("utf-8", "surrogateescape")], descriptors)
@@ -50,7 +50,7 @@ def exchange_with_keeper(
 
 
 def count_jobs_left(settings: Settings) -> int:
-    """Return how many jobs a stop has left running, known to the keeper that waits for them; else 0."""
+    """Return the number of jobs that a stop has left running, as the keeper knows it; 0 if a daemon runs."""
     try:
         daemon, _, jobs = ask_keeper(settings, "status").partition(" ")
     except NotRunningError:
@@ -59,19 +59,19 @@ def count_jobs_left(settings: Settings) -> int:
 
 
 class Presence(NamedTuple):
-    """The daemon that runs, or the traces of one that is gone."""
+    """The state of the daemon, or of its keeper and jobs after its end."""
 
     runs: bool = False
     restarts: bool = False
-    """It has died, and its keeper is starting another."""
+    """The daemon has died, and its keeper is starting it again."""
     jobs_left: int = 0
-    """Jobs that still run although no daemon does."""
+    """The number of jobs that run without a daemon."""
 
 
 def presence(settings: Settings, latest: "DaemonRow | None") -> Presence:
-    """Ask the lock, then the keeper. `latest` is the latest daemon that the ledger has.
+    """Test the lock, then ask the keeper. `latest` is the latest daemon in the ledger.
 
-    A daemon whose keeper was killed, or does not answer, holds the lock itself: it runs.
+    A daemon whose keeper was killed or does not answer holds the lock itself: it counts as running.
     """
     if not lock.is_locked(settings.state_dir):
         return Presence()

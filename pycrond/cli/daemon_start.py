@@ -1,4 +1,4 @@
-"""The start of a daemon: become the keeper, have a keeper made, or ask the keeper that holds the lock."""
+"""The start of a daemon: in the foreground, by a new keeper, or by the keeper that holds the lock."""
 
 import contextlib
 import errno
@@ -35,8 +35,8 @@ def start_daemon(
 ) -> int:
     """Start a daemon and return the exit status once it is ready; with `foreground`, once it has ended.
 
-    `crontabs`: the directories that are read, and why, to be printed. `arguments` are further ones of the
-    daemon, which do not become recorded settings.
+    `crontabs` describes the crontab directories and their origins, for the report. `arguments` are additional
+    arguments of the daemon; they are not recorded as settings.
     """
     spawn.fill_standard_descriptors()
     _check_crontabs(settings)
@@ -56,7 +56,7 @@ def start_daemon(
         )
         if answer:
             pid = _started_pid(settings, answer)
-            if foreground:  # another start has started it, and its keeper is not this process's
+            if foreground:  # another command has started the daemon, under a keeper of its own
                 raise PycrondError(f"already running, pid {pid}")
             print_load_report(settings, f"pycrond started, pid {pid}", crontabs=crontabs)
             return 0
@@ -91,7 +91,7 @@ def _crontabs_before(settings: Settings) -> str:
 
 
 def _make_directory(directory: str, mode: int) -> None:
-    """Make it unless it exists, and check that the daemon's user can write there, and nobody else."""
+    """Make a directory unless it exists; check that the daemon's user can write there, and nobody else."""
     if os.path.isdir(directory):
         status = os.stat(directory)
         if not safe_paths.TRUST.others and (status.st_uid != os.geteuid() or status.st_mode & 0o022):
@@ -107,14 +107,14 @@ def _make_directory(directory: str, mode: int) -> None:
 
 
 def _prepare(settings: Settings, lock: int) -> KeeperStart:
-    """Return the start of a keeper in a state directory in which there is none."""
+    """Return the start of a new keeper, with a new listener."""
     claim_runtime_dir(settings.runtime_dir, settings.state_dir)
     listener = protocol.listen(settings.keeper_socket, 0o600)
     return KeeperStart(settings.keeper_socket, settings.state_dir, daemon_command(settings), lock, listener)
 
 
 def _launch(start: KeeperStart, settings: Settings, *, foreground: bool, arguments: Sequence[str]) -> str:
-    """Become the keeper's front (foreground), or have a keeper made and wait for its answer."""
+    """Run in the foreground, or detach a keeper and wait for its answer."""
     record_settings(settings)
     start = start._replace(daemon=[*start.daemon, *arguments])
     if foreground:
@@ -132,12 +132,12 @@ def _launch(start: KeeperStart, settings: Settings, *, foreground: bool, argumen
 def _ask_lock_holder(settings: Settings) -> KeeperStart | str:
     """Return the answer of the process that holds the lock; empty if it is ending or does not listen yet.
 
-    A keeper that waits for the jobs of a stopped daemon hands over lock and listener. It remains the parent
-    of these jobs, and the new keeper, whose daemon runs as this process does, is told their ends.
+    A keeper that waits for the jobs of a stopped daemon hands over its lock and listener. The result is then
+    the start of a new keeper, to which the old one, still the parent of these jobs, reports their ends.
     """
     request = "\0".join(["start", *daemon_command(settings)])
     before = recorded_arguments(settings.state_dir)
-    if has_password(settings.cluster):  # a daemon that this request starts takes it from there
+    if has_password(settings.cluster):  # a daemon that this request starts reads the password there
         record_settings(settings)
     ours, keepers = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with contextlib.suppress(PycrondError), keepers:

@@ -1,4 +1,4 @@
-"""The stop of a daemon, by its keeper or, if that was killed, by a signal."""
+"""The stop of a daemon: by its keeper or, if the keeper was killed, by a signal."""
 
 import os
 import select
@@ -13,11 +13,11 @@ from pycrond.settings import Settings
 from pycrond.text import counted, duration
 
 NO_SOCKET = (0, 0)
-WAIT_LIMIT = 30e6  # seconds, a year, in which jobs that are waited for end
+WAIT_LIMIT = 30e6  # seconds, about a year, for a daemon that waits for its jobs
 
 
 def stop_daemon(settings: Settings) -> int:
-    """Stop the daemon and return how many jobs are left running, once daemon and keeper have ended.
+    """Stop the daemon and return the number of jobs left running, once daemon and keeper have ended.
 
     The keeper stays while jobs run. A daemon that is started after the stopped one is not waited for.
     """
@@ -43,7 +43,7 @@ def stop_daemon(settings: Settings) -> int:
 
 
 def _socket_identity(settings: Settings) -> tuple[int, int]:
-    """Return inode and change time of the keeper's socket, which tell it from that of the next keeper."""
+    """Return inode and change time of the keeper's socket; they distinguish one keeper from the next."""
     try:
         status = os.stat(settings.keeper_socket)
     except FileNotFoundError:
@@ -52,7 +52,7 @@ def _socket_identity(settings: Settings) -> tuple[int, int]:
 
 
 def _ask_to_stop(settings: Settings, limit: float) -> int | None:
-    """Return how many jobs are left once the daemon has ended; None if there was nothing to stop."""
+    """Return the number of jobs left running once the daemon has ended; None if there was nothing to stop."""
     try:
         answer = ask_keeper(settings, "stop", limit)
     except NotRunningError:

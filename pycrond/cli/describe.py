@@ -47,8 +47,8 @@ def _name(number: int, field: Field) -> str:
 def words(schedule: Schedule) -> str:
     """Return the times that a schedule names.
 
-    cron-descriptor gets only what it describes exactly: sets, steps that divide their field, the days of one
-    field at a time. How the fields combine is added here.
+    cron-descriptor gets only expressions that it describes exactly: sets, steps that divide their field, the
+    days of one field. This function adds how the fields combine.
     """
     if schedule.period:
         return f"every {schedule.period} minutes, counted from 1970-01-01 00:00 UTC"
@@ -104,7 +104,7 @@ def _described(expression: str, section: str) -> str:
 
 
 def day_rule(text: str) -> str:
-    """Return how the two day fields combine, and why: it depends on which of them begins with ``*``."""
+    """Return the rule by which the two day fields combine: it depends on which of them begins with ``*``."""
     fields = MACROS.get(text, text).split()
     if len(fields) != len(FIELDS):
         return ""
@@ -133,7 +133,7 @@ class FieldCheck(NamedTuple):
 
 
 def checks(schedule: Schedule, wall: int) -> list[FieldCheck]:
-    """Compare each field of a schedule with a wall minute; of ``@every``, its only rule."""
+    """Compare each field of a schedule with a wall minute; for ``@every``, compare its interval."""
     if schedule.period:
         required = f"a multiple of {schedule.period} minutes since 1970"
         return [FieldCheck("minute", f"{wall} of UTC", required, schedule.matches(wall))]
@@ -161,8 +161,8 @@ def _check(
 
 
 def _is_in(part: DayPart, day: int) -> bool:
-    whole_part = canonical(part)
-    if whole_part == NO_DAY:
+    canonical_part = canonical(part)
+    if canonical_part == NO_DAY:
         return False
-    days = days_of(whole_part)
+    days = days_of(canonical_part)
     return days is None or days.first_from(day) == day

@@ -17,9 +17,10 @@ DRAFT_LIFETIME = 30 * 86_400  # seconds
 
 
 def make_draft(state_dir: str, name: str, text: bytes | None) -> str:
-    """Copy a text into a directory of pycrond's own, where only this user can name or replace a file.
+    """Copy a text into pycrond's directory of drafts, where only this user can create or replace files.
 
-    That is in the state directory, or in the user's own if that belongs to another user. Raises PycrondError.
+    The directory is in the state directory or, if that belongs to another user, in this user's own state
+    directory. Raise PycrondError.
     """
     if os.path.exists(state_dir) and os.stat(state_dir).st_uid != os.geteuid():
         state_dir = default_state_dir()
@@ -37,9 +38,9 @@ def make_draft(state_dir: str, name: str, text: bytes | None) -> str:
 def edit_draft(
     draft: str, name: str, before: bytes | None, errors_of: Callable[[bytes], Sequence[Problem]]
 ) -> bytes | None:
-    """Have a draft edited until it has no errors; return its text, None if nothing was changed.
+    """Have a draft edited until it has no errors; return its text, or None if nothing was changed.
 
-    `name` is that of the crontab in messages. Raises PycrondError if the edit is given up; the draft stays.
+    `name` is the crontab's name in messages. Raise PycrondError if the user gives up; the draft stays.
     """
     while True:
         failure = _run_editor(draft)
@@ -49,17 +50,17 @@ def edit_draft(
                 raise PycrondError(f"nothing was changed: {failure}")
             return None
         if failure:
-            raise PycrondError(f"{name} is unchanged, for {failure}; the draft is {draft}")
+            raise PycrondError(f"{name} is unchanged: {failure}; the draft is {draft}")
         errors = errors_of(text)
         if not errors:
             return text
         print_with_carets(errors, text)
         if not _asks_to_edit_again():
-            raise PycrondError(f"{name} is unchanged, for the edit has errors; the draft is {draft}")
+            raise PycrondError(f"{name} is unchanged: the edit has errors; the draft is {draft}")
 
 
 def remove_unused(draft: str, before: bytes | None) -> None:
-    """Remove a draft without an edit in it, and all drafts that nobody has come back to for a month."""
+    """Remove a draft without edits, and all drafts that are older than a month."""
     directory, oldest = os.path.dirname(draft), time.time() - DRAFT_LIFETIME
     with contextlib.suppress(OSError, PycrondError):
         text = content(draft)
@@ -72,7 +73,7 @@ def remove_unused(draft: str, before: bytes | None) -> None:
 
 
 def content(file: str) -> bytes | None:
-    """Return None if there is no such file; a file that others could replace meanwhile is refused."""
+    """Return the content of a file; None without a file. Refuse a file that other users could replace."""
     try:
         return safe_paths.read_file(file)
     except FileNotFoundError:
@@ -82,7 +83,7 @@ def content(file: str) -> bytes | None:
 
 
 def _run_editor(draft: str) -> str:
-    """Return how the editor failed; empty if it did not. Raises PycrondError if it cannot be run."""
+    """Run the editor; return why it failed, or an empty text. Raise PycrondError if it cannot be run."""
     named = [name for name in ("VISUAL", "EDITOR") if os.environ.get(name, "").strip()]
     editor = os.environ[named[0]] if named else "vi"
     origin = f"the value of {named[0]}" if named else "as neither VISUAL nor EDITOR is set"

@@ -1,4 +1,4 @@
-"""The output of runs that go on: printed as it comes, until the runs end or the daemon does."""
+"""The output of running jobs, printed as it comes, until the runs end or the daemon stops."""
 
 import sys
 import time
@@ -12,30 +12,30 @@ from pycrond.errors import NotRunningError
 from pycrond.jobs.run import OPEN
 from pycrond.ledger.rows import RunRow
 
-DAEMON_ABSENCE_MOST = 15.0  # seconds that a daemon may not answer, as during a restart
+MAX_DAEMON_ABSENCE = 15.0  # seconds without an answer of the daemon, as during a restart
 RUN_POLL_INTERVAL, OUTPUT_POLL_INTERVAL = 0.025, 0.1  # seconds
-POLL_INTERVAL_MOST = 0.5  # seconds
+MAX_POLL_INTERVAL = 0.5  # seconds
 POLL_INTERVAL_GROWTH = 1.5
 ShowLine = Callable[[RunRow, Line], None]
 """Prints a line of a run's output."""
 
 
 class PollInterval:
-    """The time between two looks, which grows while nothing happens."""
+    """The time between two polls, which grows while nothing happens."""
 
     def __init__(self, first: float) -> None:
         self._first = first
         self._seconds = first
 
     def wait(self, *, idle: bool) -> None:
-        grown = min(POLL_INTERVAL_MOST, self._seconds * POLL_INTERVAL_GROWTH)
+        grown = min(MAX_POLL_INTERVAL, self._seconds * POLL_INTERVAL_GROWTH)
         self._seconds = grown if idle else self._first
         time.sleep(self._seconds)
 
 
 def follow_run(records: Records, run: int, stream: Stream | None) -> RunRow:
     """Wait until a run has ended, and print its output meanwhile."""
-    records.retry_for = DAEMON_ABSENCE_MOST
+    records.retry_for = MAX_DAEMON_ABSENCE
     interval = PollInterval(RUN_POLL_INTERVAL)
     while True:
         rows = records.runs([run])  # read before the output, which is complete once the run has ended
@@ -49,7 +49,7 @@ def follow_run(records: Records, run: int, stream: Stream | None) -> RunRow:
 
 
 def _print_lines(stream: Stream, *, to_the_end: bool) -> bool:
-    """Print the new lines; False if there were none."""
+    """Print the new lines; return False if there were none."""
     printed = False
     for line in stream.lines(to_the_end=to_the_end):
         print_output(line.text)
@@ -65,19 +65,19 @@ class Follower:
     records: Records
     show: ShowLine
     keys: Collection[str] | None
-    """Of the jobs; None: all."""
+    """The keys of the followed jobs; None for all jobs."""
     runs: Collection[int]
     only: str
-    """The stream whose lines are printed; empty: all."""
+    """The stream whose lines are printed; empty for all streams."""
     _streams: dict[int, tuple[RunRow, Stream]] = field(default_factory=dict, init=False)
 
     def follow(self, offsets: Mapping[int, int], newest: int) -> None:
-        """Print until the runs have ended, or, with jobs, for ever.
+        """Print until the runs have ended; if jobs are followed, without end.
 
-        `offsets`: up to where the output of each run has been printed; runs up to the number `newest` have
-        been considered for that.
+        `offsets` are the ends of the output that has been printed, by run; they are complete for runs up to
+        the number `newest`.
         """
-        self.records.retry_for = DAEMON_ABSENCE_MOST
+        self.records.retry_for = MAX_DAEMON_ABSENCE
         has_jobs = self.keys is None or bool(self.keys)
         unfinished = self.records.unfinished() if has_jobs else []
         for run in {run.id: run for run in (*unfinished, *self.records.runs([*self.runs]))}.values():
@@ -103,7 +103,7 @@ class Follower:
         self._streams[run.id] = run, Stream(self.records, run.id, offset, self.only)
 
     def _print(self) -> bool:
-        """Print what has come, and drop the runs that have ended; False if nothing has come."""
+        """Print the new lines, and drop the runs that have ended; return False if there were no new lines."""
         states = {run.id: run.state for run in self.records.runs([*self._streams])}
         ended = [run for run in self._streams if states.get(run) not in OPEN]
         printed = False

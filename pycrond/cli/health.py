@@ -14,14 +14,14 @@ from pycrond.settings import Settings
 from pycrond.text import counted, duration
 
 ANSWER_TIMEOUT = 3.0  # seconds
-MAX_AGE = 4.0  # seconds after the start of this process when a check answers, even if its start took long
+MAX_AGE = 4.0  # seconds from the start of this process to the answer of a check
 MIN_ANSWER_TIMEOUT = 1.0  # seconds
 RETRY_INTERVAL = 0.1  # seconds
 MAX_LATENESS = 60.0  # seconds that starts may be late by default
 MINUTE = 60.0  # seconds
-MAX_AWAY = 60.0  # seconds without the database of the cluster
-MAX_FENCED = 120.0  # seconds; a new machine that has the name of a dead one is fenced for 60 s
-MAX_UNTOLD = 300.0  # seconds for which a verdict waits to be told to the cluster
+MAX_DATABASE_ABSENCE = 60.0  # seconds without the cluster's database
+MAX_FENCED = 120.0  # seconds; a new machine with the name of a dead node is fenced for 60 s
+MAX_REPORT_DELAY = 300.0  # seconds until the cluster's database has acknowledged a verdict
 
 
 class Status(IntEnum):
@@ -56,9 +56,9 @@ class Health(NamedTuple):
 
 
 def ask_for_health(settings: Settings, max_lateness: float) -> Health:
-    """Ask the daemon and judge its answer, in a short time also where it hangs.
+    """Ask the daemon and judge its answer, within a few seconds even if the daemon hangs.
 
-    A daemon that starts, or executes another program, is waited for until then.
+    A daemon that starts or executes another program is waited for within this time.
     """
     timeout = min(ANSWER_TIMEOUT, max(MIN_ANSWER_TIMEOUT, MAX_AGE - _age()))
     deadline = time.monotonic() + timeout
@@ -82,15 +82,15 @@ def ask_for_health(settings: Settings, max_lateness: float) -> Health:
 
 
 def _age() -> float:
-    """Return how long this process has run, in seconds; its start takes long where the machine is slow."""
+    """Return the age of this process in seconds; on a slow machine, its start takes long."""
     start = procfs.start_ticks(os.getpid())
     return max(0.0, clock.elapsed() - procfs.ticks_to_seconds(start)) if start else 0.0
 
 
 def judge(answer: Mapping[str, Any], now: float, max_lateness: float) -> Health:
-    """Judge what a daemon answers at a time, in Unix seconds."""
+    """Judge a daemon's answer at the time `now`, in Unix seconds."""
     if "minute" not in answer:
-        text = f"the daemon, of version {answer['version']}, does not tell: pycrond restart"
+        text = f"the daemon has version {answer['version']}, which cannot be checked: pycrond restart"
         return Health(Status.NO_ANSWER, Level.UNKNOWN, text)
     behind = max(0.0, now - answer["minute"] - MINUTE)
     lateness = (answer["lateness_ms"]["worst_recent"] or 0.0) / 1000
@@ -120,7 +120,7 @@ def _late(answer: Mapping[str, Any], behind: float, lateness: float, most: float
     elif answer.get("start_trouble"):
         yield f"jobs cannot be started ({answer['start_trouble']})"
     elif behind > most:
-        yield f"the daemon is {duration(behind)} behind: it has not looked at the minutes since then"
+        yield f"the daemon is {duration(behind)} behind: it has not started the jobs of this time"
     if lateness > most:
         yield f"a job started {duration(lateness)} late in the last 10 min"
     if not answer["files"] and answer["errors"]:
@@ -136,14 +136,15 @@ def _disk(disk: Mapping[str, Any]) -> Iterator[str]:
 
 def _fenced(node: Mapping[str, Any]) -> Iterator[str]:
     if node["state"] == "fenced" and node["away_s"] > MAX_FENCED:
-        yield f"another has the name of node {node['node']} ({node['detail']}): shared jobs do not run here"
+        name, detail = node["node"], node["detail"]
+        yield f"another machine has the name of node {name} ({detail}): shared jobs do not run here"
 
 
-def _of_node(node: Mapping[str, Any]) -> Iterator[str]:
-    if node["state"] != "fenced" and node["away_s"] > MAX_AWAY:
+def _cluster_warnings(node: Mapping[str, Any]) -> Iterator[str]:
+    if node["state"] != "fenced" and node["away_s"] > MAX_DATABASE_ABSENCE:
         detail = f" ({node['detail']})" if node["detail"] else ""
-        yield f"the cluster's database was not reached for {duration(node['away_s'])}{detail}"
-    elif node["untold_s"] > MAX_UNTOLD:
+        yield f"the cluster's database has not been reached for {duration(node['away_s'])}{detail}"
+    elif node["untold_s"] > MAX_REPORT_DELAY:
         yield f"the cluster's database has not acknowledged a verdict for {duration(node['untold_s'])}"
 
 
@@ -156,7 +157,7 @@ def _warnings(answer: Mapping[str, Any]) -> Iterator[str]:
     if not answer["keeper"]:
         yield "the keeper has ended: a daemon that dies is not started again"
     if node := answer.get("cluster"):
-        yield from _of_node(node)
+        yield from _cluster_warnings(node)
 
 
 def line(health: Health) -> str:

@@ -22,28 +22,30 @@ def calendar(
     machine: str,
     now: datetime,
 ) -> Iterator[bytes]:
-    """Yield a calendar's lines. `durations` are those of the latest runs, in seconds, by job key. `machine`
-    distinguishes jobs of the same name on several machines.
+    """Yield a calendar's lines.
+
+    `durations` are the seconds of the latest runs, by job key. `machine` distinguishes jobs of the same name
+    on several machines.
     """
     yield folded("BEGIN:VCALENDAR")
     yield folded("VERSION:2.0")
     yield folded(f"PRODID:-//pycrond//pycrond {_text(version)}//EN")
     for job, fire in fires:
         measured = durations.get(job.key)
-        took = duration(median(measured) if measured else DEFAULT_DURATION)
-        yield from map(folded, _event(job, fire, took, machine, now))
+        length = duration(median(measured) if measured else DEFAULT_DURATION)
+        yield from map(folded, _event(job, fire, length, machine, now))
     yield folded("END:VCALENDAR")
 
 
-def _event(job: JobRow, fire: FireTime, took: str, machine: str, now: datetime) -> Iterator[str]:
+def _event(job: JobRow, fire: FireTime, length: str, machine: str, now: datetime) -> Iterator[str]:
     yield "BEGIN:VEVENT"
     yield f"UID:{uid(job.key, fire, machine)}"
     yield f"DTSTAMP:{stamp(now)}"
     yield f"DTSTART:{stamp(fire.at)}"
-    yield f"DURATION:{took}"
+    yield f"DURATION:{length}"
     yield f"SUMMARY:{_text(job.title)}"
     yield f"DESCRIPTION:{_text(job.command)}\\n{_text(f'{job.schedule} ({job.zone})')}"
-    yield "TRANSP:TRANSPARENT"  # the calendar's owner is not busy while it runs
+    yield "TRANSP:TRANSPARENT"  # the calendar's owner is free while the job runs
     yield "END:VEVENT"
 
 
@@ -70,7 +72,7 @@ def _text(text: str) -> str:
 
 
 def folded(line: str) -> bytes:
-    """Fold a line into pieces of at most 75 octets, all but the first after a space; tear no character."""
+    """Fold a line into pieces of at most 75 octets, later ones after a space; split no character."""
     first = split(line, MAX_LINE)[0]
     rest = split(line[len(first) :], MAX_LINE - 1) if len(line) > len(first) else []
     return "\r\n ".join([first, *rest]).encode() + b"\r\n"

@@ -33,7 +33,7 @@ class Format(NamedTuple):
 
 
 def json_schema(document: type) -> dict[str, Any]:
-    """Return the schema of a TypedDict. It accepts keys that are not in it: later versions add some."""
+    """Return the schema of a TypedDict. It accepts unknown keys, because later versions add keys."""
     definitions: dict[str, Any] = {}
     _define(document, definitions)
     return {"$schema": DRAFT, "$ref": f"#/$defs/{document.__name__}", "$defs": definitions}
@@ -62,7 +62,7 @@ def _schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
 
 
 Form = Callable[[Any, Callable[[Any], dict[str, Any]]], dict[str, Any]]
-"""From a type, and the schemas of types that are parts of it, to its schema."""
+"""Returns the schema of a type; its second argument returns the schema of a part of the type."""
 FORMS: dict[Any, Form] = {
     NotRequired: lambda hint, part: part(get_args(hint)[0]),
     Annotated: lambda hint, part: {**part(get_args(hint)[0]), **_notes(hint.__metadata__)},
@@ -75,7 +75,7 @@ FORMS: dict[Any, Form] = {
 
 
 def _notes(metadata: tuple[Any, ...]) -> dict[str, Any]:
-    """Return what annotations add to a schema: a text is a description; the last one counts."""
+    """Return the keys that annotations add to a schema: a text is a description, and the last one counts."""
     notes: dict[str, Any] = {}
     for note in metadata:
         notes |= {"format": note.name} if isinstance(note, Format) else {"description": note}

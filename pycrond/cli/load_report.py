@@ -1,4 +1,4 @@
-"""The report of what a daemon has loaded, after a start, a restart or a reload."""
+"""The report about loaded jobs and problems after a start, a restart or a reload."""
 
 from collections.abc import Iterable
 
@@ -17,8 +17,8 @@ def print_load_report(
 ) -> None:
     """Print the event, the number of jobs and the next fire time, then the problems on standard error.
 
-    `files`: how many files were loaded, if that is known better than from the jobs. `crontabs`: the
-    directories that are read, and why.
+    `files` is the number of loaded files; None: the number of files with jobs. `crontabs` describes the
+    crontab directories and their origins.
     """
     reader = Reader(settings.state_dir)
     jobs = reader.jobs()
@@ -31,7 +31,7 @@ def print_load_report(
 
 
 def _next_fire(jobs: Iterable[JobRow]) -> str:
-    """Return which job is due next, and when, as `next: backup at 02:30, in 5 m`."""
+    """Return the next due job and its fire time, as `next: backup at 02:30, in 5 m`."""
     now = clock.now()
     due = ((at, job) for job in jobs if (at := next_fire(job, now)))
     at, job = min(due, key=lambda pair: pair[0], default=(None, None))

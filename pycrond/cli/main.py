@@ -1,4 +1,4 @@
-"""The entry point of the command line, and the one place where errors are printed."""
+"""The entry point of the command line, and the only place where errors are printed."""
 
 import os
 import sys
@@ -10,11 +10,11 @@ from pycrond.errors import PycrondError
 def main(argv: Sequence[str]) -> int:
     """Run one command and return its exit status.
 
-    0 done, 1 the user can act, 2 usage, 3 not running, 70 an error in pycrond.
+    0: done; 1: the user can act; 2: wrong usage; 3: not running; 70: an error in pycrond.
     """
     from pycrond.cli.parser import parse
 
-    os.umask(os.umask(0o022) | 0o022)  # nothing that a command makes is for others to write
+    os.umask(os.umask(0o022) | 0o022)  # other users must not write to the files that a command makes
     try:
         command, options = parse(argv)
         return command.run(options)
@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
-        # The reader of a pipe, such as `head`, has gone: Python must not fail to flush standard output.
+        # The reader of a pipe, such as `head`, has ended: Python's flush of standard output must not fail.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except Exception:  # noqa: BLE001 -- any other exception is an error in pycrond and is shown as such

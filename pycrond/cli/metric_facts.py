@@ -1,7 +1,7 @@
 """The facts about a daemon and its jobs that `pycrond metrics` shows.
 
-A counter is never smaller than before while its series exists. So the jobs with series of their own are those
-whose first ends came first, as this order does not change, and a job that is gone keeps its place.
+A counter must not decrease while its series exists. Therefore jobs get series of their own in the order of
+their first ends: this order does not change, and a removed job keeps its place.
 """
 
 from collections import Counter
@@ -39,11 +39,11 @@ class Facts:
     open_runs: Sequence[RunRow] = ()
     expected: Sequence[ExpectedRow] = ()
     overdue: frozenset[str] = frozenset()
-    """Their keys."""
+    """The keys of the overdue jobs."""
 
 
 class Labels:
-    """Chooses the labels of jobs: their own for at most so many, and shared ones for the others."""
+    """The labels of jobs: `max_jobs` jobs at most have labels of their own, the others share labels."""
 
     def __init__(self, facts: Facts, max_jobs: int) -> None:
         self._names = {job.key: (job.user, job.name) for job in facts.jobs}
@@ -61,31 +61,31 @@ class Labels:
         return (printable(name), printable(user)) if (user, name) in self._own else (OTHERS, "")
 
     def of_key(self, key: str) -> Label:
-        """Return the labels of a job; of one that is gone, those of jobs without a name."""
+        """Return the labels of a job by its key; a removed job has the labels of jobs without a name."""
         user, _, _ = key.partition("/")
         return self.of(*self._names.get(key, (user, None)))
 
 
-ZEROS = (State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.MISSED, State.LOST, State.UNKNOWN)
-"""Outcomes of which each job has a series, so that Prometheus sees the first one as an increase."""
+INITIAL_OUTCOMES = (State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.MISSED, State.LOST, State.UNKNOWN)
+"""Outcomes for which each job has a series from 0, so that Prometheus sees the first one as an increase."""
 
 
 class RunTotals:
-    """All runs there have ever been, by labels."""
+    """The totals of all runs, also of those that the ledger no longer has, by labels."""
 
     def __init__(self, facts: Facts, labels: Labels) -> None:
         self.runs: Counter[tuple[str, str, str]] = Counter()
         """By job, user and outcome."""
         self.durations: dict[Label, list[float]] = {}
-        """The numbers of runs up to each bound and of all that were measured, and their sum in seconds."""
+        """The number of runs up to each bound, the number of all measured runs, and their sum in seconds."""
         self.ends: dict[Label, float] = {}
         self.successes: dict[Label, float] = {}
         for job in facts.jobs:
-            for state in ZEROS:
+            for state in INITIAL_OUTCOMES:
                 self.runs[*labels.of(job.user, job.name), state] = 0
         for row in facts.totals:
             label = labels.of(row.user, row.name)
-            if row.loaded or label[0] in {UNNAMED, OTHERS}:  # else the job is gone, and so are its series
+            if row.loaded or label[0] in {UNNAMED, OTHERS}:  # a removed job has no series
                 self._add(label, row)
 
     def _add(self, label: Label, row: TotalsRow) -> None:
@@ -101,7 +101,7 @@ class RunTotals:
 
 
 def read_facts(settings: Settings) -> Facts:
-    """Ask the daemon, and read the ledger: of a user who may not read it, the daemon shows the own jobs."""
+    """Ask the daemon, and read the ledger; a user who may not read it gets its own jobs from the daemon."""
     now = clock.now().timestamp()
     try:
         status = ask_daemon(settings, "status", timeout=ANSWER_TIMEOUT)

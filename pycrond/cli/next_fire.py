@@ -14,14 +14,15 @@ from pycrond.schedule.timezone import Zone
 
 
 def next_fire(job: JobRow, now: datetime) -> datetime | None:
-    """Return when a job is due next, after this minute; None for @reboot and for never."""
+    """Return the next fire time of a job after this minute; None for @reboot, or if there is none."""
     plan = plan_of(job)
     return plan and _next_fire(*plan, now)
 
 
 def plan_of(job: JobRow) -> tuple[Schedule, Zone] | None:
-    """Return the schedule of a job and its time zone; None for @reboot, and for stored values that are no
-    longer valid, which is reported once.
+    """Return a job's schedule and time zone; None for @reboot and for invalid stored values.
+
+    An invalid value is reported once.
     """
     if job.canonical is None:
         return None

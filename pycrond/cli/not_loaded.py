@@ -1,4 +1,4 @@
-"""Crontabs that have changed since the daemon read them, where it does not watch them."""
+"""Crontabs that have changed since the daemon read them, if it does not watch them."""
 
 import os
 import time
@@ -15,14 +15,14 @@ from pycrond.text import duration, rfc3339
 
 
 class FileChange(NamedTuple):
-    """A crontab, or a directory of crontabs, that is not as the daemon has read it."""
+    """A crontab, or a crontab directory, that has changed since the daemon read it."""
 
     file: str
     kind: Literal["changed", "added", "removed"]
     name: str
     """The path, or the file's name if the daemon reads one directory."""
     at: float | None = None
-    """The Unix time of the change; None for what is gone."""
+    """The Unix time of the change; None if the file or directory was removed."""
 
     def __str__(self) -> str:
         ago = "" if self.at is None else f" {duration(max(0.0, time.time() - self.at))} ago"
@@ -30,12 +30,12 @@ class FileChange(NamedTuple):
         return f"{self.name}: {self.kind}{ago}, {effect}: pycrond reload"
 
     def document(self) -> FileChangeDocument:
-        """Return the change as `--json` has it."""
+        """Return the change as `--json` prints it."""
         return {"file": self.file, "change": self.kind, "at": rfc3339(self.at)}
 
 
 def unloaded_changes(settings: Settings) -> list[FileChange]:
-    """Return what differs from what the daemon has read, in order; nothing if no daemon answers."""
+    """Return the changes since the daemon read its crontabs, sorted; none if no daemon answers."""
     try:
         answer = ask_daemon(settings, "stamps", timeout=STATUS_TIMEOUT)
     except PycrondError:
@@ -48,7 +48,7 @@ def unloaded_changes(settings: Settings) -> list[FileChange]:
 def compare(
     before: Iterable[FileStamp], now: Iterable[FileStamp], directories: list[str]
 ) -> Iterator[FileChange]:
-    """Yield the differences between the stamps of directories and their files, but for names not read."""
+    """Yield the differences between two lists of stamps, without file names that are never read."""
     old = {stamp.path: stamp for stamp in before}
     new = {stamp.path: stamp for stamp in now}
     gone = {path for path in directories if new[path].error and not old[path].error}

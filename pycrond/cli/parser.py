@@ -10,7 +10,7 @@ from pycrond import __version__
 from pycrond.settings import SETTINGS
 from pycrond.text import printable
 
-SUGGESTIONS_MOST = 2
+MAX_SUGGESTIONS = 2
 SUGGESTION_SIMILARITY = 0.7  # from 0 to 1, as difflib measures it
 
 
@@ -44,7 +44,7 @@ COMMANDS = {
         Command("stop", "stop the daemon; running jobs go on"),
         Command(
             "restart",
-            "have the daemon execute the installed program; with other settings, stop and start it",
+            "restart the daemon in place, with the installed program; with other settings, stop and start it",
             every_setting=True,
         ),
         Command("reload", "read the crontabs again"),
@@ -55,8 +55,8 @@ COMMANDS = {
         Command("logs", "show the output of jobs"),
         Command("run", "run a job now, as its schedule would"),
         Command("kill", "end a run, or all runs of a job"),
-        Command("pause", "have jobs not start for a while"),
-        Command("resume", "have paused jobs start again"),
+        Command("pause", "suspend the starts of jobs for a while"),
+        Command("resume", "let paused jobs start again"),
         Command("check", "check crontabs for errors and warnings", every_setting=True),
         Command("next", "show coming fire times of jobs, of a file or of an expression"),
         Command("explain", "explain an expression in words, with its next times"),
@@ -68,7 +68,7 @@ COMMANDS = {
         Command("cluster", "set up, watch and drain the cluster that shares jobs over PostgreSQL"),
         Command("help", "print the help of a command, an option of a job or a setting"),
         Command("calendar", "print coming fire times as iCalendar"),
-        Command("timeline", "draw a day: what ran when, and what starts together"),
+        Command("timeline", "draw the runs of a day, and the jobs that start together"),
         Command(
             "import",
             "report what would change if pycrond ran this machine's crontabs, and write crontabs for it",
@@ -92,7 +92,7 @@ class CommandLineParser(argparse.ArgumentParser):
     def __init__(self, **arguments: object) -> None:
         super().__init__(allow_abbrev=False, **arguments)  # type: ignore[arg-type]
         self.usage_status = 2
-        """The exit status of a wrong use."""
+        """The exit status of a usage error."""
         self._settings: list[argparse.Action] = []
 
     def add_settings(self, command: Command) -> None:
@@ -123,22 +123,22 @@ class CommandLineParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         for action in self._settings:
             action.help = argparse.SUPPRESS  # not in the usage below
-        # Here as everywhere, words of the command line are one line.
+        # Words of the command line must not begin new lines.
         message = f"pycrond: {printable(message)}\n{self.format_usage()}see '{self.prog} --help'\n"
         self.exit(self.usage_status, message)
 
     def _print_message(self, message: str, file: Any = None) -> None:
-        """Print help, a version or an error as all else is printed; argparse calls this method."""
+        """Print help, a version or an error through `printing`; argparse calls this method."""
         from pycrond.cli.printing import print_text
 
         print_text(message.removesuffix("\n"), file or sys.stderr)
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
-    """Return a hint to similar words, to be appended to a message, or an empty text."""
+    """Return a hint to similar words for the end of a message, or an empty text."""
     import difflib
 
-    near = difflib.get_close_matches(word, known, SUGGESTIONS_MOST, SUGGESTION_SIMILARITY)
+    near = difflib.get_close_matches(word, known, MAX_SUGGESTIONS, SUGGESTION_SIMILARITY)
     return f"; did you mean {' or '.join(repr(name) for name in near)}?" if near else ""
 
 

@@ -1,7 +1,7 @@
-"""The only way of commands to standard output and standard error.
+"""The printing of all commands to standard output and standard error.
 
-Whatever a command prints is data: names, commands, messages about files. Each line passes through
-`printable` or, if it is output of a job, through `visible`: no text can move the cursor or begin a line.
+Commands print untrusted texts: names, commands, messages about files. Each line passes through `printable`
+or, if it is output of a job, through `visible`, so that no text can move the cursor or begin a line.
 """
 
 import json
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pycrond.cli.render.formatting import Cell
     from pycrond.cli.render.table import StyledLine
 
-PROBLEMS_MOST = 10  # printed after a start or a reload
+MAX_PROBLEMS = 10  # printed after a start or a reload
 EXCERPT_LENGTH = 100  # characters of a line above its caret
 _DESCRIPTOR = re.compile(r"/dev/(?:fd/([0-9]{1,9})|std(out|err))")
 
@@ -35,12 +35,12 @@ def print_error(text: str) -> None:
 
 
 def ask(question: str) -> None:
-    """Print a question on standard error, where the answer is to stand behind it."""
+    """Print a question on standard error without a newline: the answer stands behind it."""
     print(printable(question), end="", file=sys.stderr, flush=True)  # noqa: T201
 
 
 def print_text(text: str, stream: TextIO | None = None) -> None:
-    """Print a text of several lines; their contents must not depend on users' texts."""
+    """Print a text of several lines; its line breaks must not come from users' texts."""
     for line in text.split("\n"):
         print_line(line, stream)
 
@@ -62,7 +62,7 @@ def print_output(line: str, head: str = "", paint: "Callable[[StyledLine], str] 
 
 
 def write_bytes(data: bytes) -> None:
-    """Write a text of a user as it is, which a program reads back; on a terminal as escaped lines."""
+    """Write a user's text unchanged, for a program that reads it back; on a terminal, as escaped lines."""
     if sys.stdout.isatty():
         for line in data.decode("utf-8", "surrogateescape").splitlines():
             print_output(line)
@@ -72,29 +72,27 @@ def write_bytes(data: bytes) -> None:
 
 
 def print_table(rows: "Sequence[Sequence[Cell]]") -> None:
-    """Print a table: plain into a pipe; on a terminal with colours, and no wider than it."""
+    """Print a table: plain into a pipe; with colours and fitted to the width on a terminal."""
     from pycrond.cli.render import table, terminal
 
     terminal.show(table.lay_out(table.columns_of(rows), terminal.width()))
 
 
 def print_problems(problems: Sequence[Problem]) -> None:
-    """Print problems on standard error, one a line, as file:line:column: the first ones, and how many more
-    there are.
-    """
+    """Print the first problems on standard error, one per line as file:line:column, and count the others."""
     first, more = first_problems(problems)
     for line in (*map(str, first), *([more] if more else [])):
         print_error(line)
 
 
 def first_problems(problems: Sequence[Problem]) -> tuple[Sequence[Problem], str]:
-    """Return at most `PROBLEMS_MOST` problems, of more the errors first, and a line about the others."""
-    if len(problems) <= PROBLEMS_MOST:
+    """Return at most `MAX_PROBLEMS` problems, errors first if there are more, and a line about the others."""
+    if len(problems) <= MAX_PROBLEMS:
         return problems, ""
     ordered = sorted(problems, key=lambda problem: problem.severity)
-    others = [problem.severity for problem in ordered[PROBLEMS_MOST:]]
+    others = [problem.severity for problem in ordered[MAX_PROBLEMS:]]
     kinds = [counted(others.count(kind), kind) for kind in ("error", "warning") if kind in others]
-    return ordered[:PROBLEMS_MOST], f"and {' and '.join(kinds)} more: pycrond check shows them all"
+    return ordered[:MAX_PROBLEMS], f"and {' and '.join(kinds)} more: pycrond check shows them all"
 
 
 def print_with_carets(problems: Sequence[Problem], data: bytes) -> None:
@@ -106,9 +104,7 @@ def print_with_carets(problems: Sequence[Problem], data: bytes) -> None:
 
 
 def caret(problem: Problem, lines: Sequence[str]) -> Sequence[str]:
-    """Return a problem's line, or the excerpt around its column, and a caret below it; of a problem without a
-    column nothing.
-    """
+    """Return a problem's line, or an excerpt, and a caret below its column; nothing without a column."""
     if not (problem.line and problem.column and problem.line <= len(lines)):
         return ()
     line, offset = lines[problem.line - 1], problem.column - 1

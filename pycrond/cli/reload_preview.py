@@ -20,7 +20,7 @@ from pycrond.settings import Settings
 from pycrond.sources.load_result import LoadResult
 from pycrond.text import counted, rfc3339
 
-COMPARED_DAYS = 7  # whose fire times are compared
+COMPARED_DAYS = 7  # days in which fire times are compared
 FIRES_SHOWN = 3  # for each job
 MARKS = {"added": "+", "removed": "-", "changed": "~"}
 
@@ -72,10 +72,10 @@ def _daemon_zone(settings: Settings) -> str:
 def _line(change: JobChange, now: datetime) -> str:
     job = change.job
     text = f"{MARKS[change.kind]} {job.title}  {job.schedule}"
-    if change.before and change.after and "schedule" in change.what:
+    if change.before and change.after and "schedule" in change.differences:
         text += f" (was {change.before.schedule})"
-    elif change.what:
-        text += f" (other {', '.join(change.what)})"
+    elif change.differences:
+        text += f" (changed: {', '.join(change.differences)})"
     for verb, times in (("won", change.won), ("lost", change.lost)):
         if times:
             shown = ", ".join(formatting.moment(at, now) for at in times[:FIRES_SHOWN])
@@ -102,7 +102,7 @@ def _change_json(change: JobChange) -> ChangeDocument:
         "line": change.job.line,
         "schedule": change.job.schedule,
         "before": change.before.schedule if change.before else None,
-        "what": list(change.what),
+        "what": list(change.differences),
         "won": [rfc3339(at.timestamp()) for at in change.won],
         "lost": [rfc3339(at.timestamp()) for at in change.lost],
     }

@@ -1,4 +1,4 @@
-"""The meaning of the words by which people select jobs, runs and periods."""
+"""The selection of jobs, runs and periods by words of the command line."""
 
 import re
 from argparse import ArgumentTypeError, Namespace
@@ -43,7 +43,7 @@ def matching_jobs(word: str, jobs: Sequence[JobRow]) -> list[str]:
 
 
 def find_job(records: SharedReader, word: str) -> str:
-    """Return the key of the job that a word names, also of one no longer loaded; PycrondError unless one."""
+    """Return the key of the one job that a word names, loaded or not; raise PycrondError otherwise."""
     keys = records.find_jobs(word)
     labels = {job.key: job.label for job in records.jobs()} if len(keys) > 1 else {}
     return require_one(word, keys, [labels.get(key, key) for key in keys])
@@ -70,7 +70,7 @@ def period(options: Namespace) -> tuple[float | None, float | None]:
 
 
 def states(text: str) -> tuple[str, ...]:
-    """The type of states by their names; `failed` is every bad end, `ok` is succeeded."""
+    """Parse names of states, as the `type` of an argument; `failed` is every bad end, `ok` is succeeded."""
     groups = {"failed": BAD_ENDS, "ok": {State.SUCCEEDED}}
     selected: set[str] = set()
     for word in text.split(","):

@@ -18,35 +18,36 @@ from pycrond.sources import files
 
 
 def load_settings(options: argparse.Namespace) -> Settings:
-    """Return the settings for this command: while a daemon runs, those of that daemon, but for flags.
+    """Return the settings for this command: flags precede the settings of the running daemon.
 
-    Raises PycrondError where the command needs the cluster of a daemon whose settings this user may not read.
+    Without a daemon, the settings are those that a start would use. Raise PycrondError if the command needs
+    the cluster of a daemon whose settings this user may not read.
     """
-    found = settle(layers(options).values())
-    if getattr(options, "of_cluster", False) and not found.cluster:
+    values = settle(layers(options).values())
+    if getattr(options, "of_cluster", False) and not values.cluster:
         try:
-            read_recorded_arguments(found.state_dir)
+            read_recorded_arguments(values.state_dir)
         except PermissionError as error:
             raise PycrondError("only root and the daemon's own user may do that") from error
         except OSError:
             pass  # no daemon has run here
-    return found
+    return values
 
 
 def layers(
     options: argparse.Namespace, daemon: Literal["running daemon", "latest daemon", ""] = "running daemon"
 ) -> dict[str, dict[str, object]]:
-    """Return the settings that each layer has, the layer that decides first.
+    """Return the settings of each layer, the layer with the highest precedence first.
 
-    They are `flag`, `running daemon`, `variable`, `file` and `default`. Commands find a daemon that runs with
-    this state directory by the settings that it has. While none runs, all commands use those that a start
-    would use. For `start`, `daemon` is empty; for `restart`, the settings of the `latest daemon`, running or
-    not, precede defaults.
+    The layers are `flag`, `running daemon`, `variable`, `file` and `default`. While a daemon runs with this
+    state directory, commands use its settings; without one, they use those that a start would use. For
+    `start`, `daemon` is empty; for `restart`, the settings of the `latest daemon`, running or not, precede
+    defaults.
     """
     given = _given(options)
     state_dir, of_root = _state_dir(given)
     if daemon:
-        safe_paths.check_directory(state_dir)  # it says which process is the daemon, and where its socket is
+        safe_paths.check_directory(state_dir)  # its files name the daemon's process and socket
     if daemon == "latest daemon":
         given[daemon] = _recorded(state_dir)
     elif daemon and is_locked(state_dir):
@@ -54,7 +55,7 @@ def layers(
     if not given.get(daemon, {}).get("crontabs") and (
         daemon == "latest daemon" or given["flag"].get("system") is False
     ):
-        given.get(daemon, {}).pop("crontabs", None)  # a daemon with --system alone; others may be given now
+        given.get(daemon, {}).pop("crontabs", None)  # with --system alone: other layers may name crontabs
     defaults = user_defaults(state_dir, of_root=of_root or _belongs_to_root(state_dir))
     if not settle([*given.values(), defaults]).system:
         defaults["crontabs"] = (_default_crontabs(),)
@@ -64,16 +65,16 @@ def layers(
 
 
 def state_directory(options: argparse.Namespace) -> str:
-    """Return the state directory of this command, also where its settings have errors."""
+    """Return the state directory of this command, even if its settings have errors."""
     try:
         return _state_dir(_given(options))[0]
-    except PycrondError:  # of the file
+    except PycrondError:  # in pycrond.toml
         return _state_dir({"flag": _flags(options), "variable": _variables()})[0]
 
 
 def _given(options: argparse.Namespace) -> dict[str, dict[str, object]]:
     given = {"flag": _flags(options), "variable": _variables()}
-    _set_trust(given)  # the file is read under what these say
+    _set_trust(given)  # flags and variables decide whether the file is trusted
     given["file"] = _from_file(options.config)
     _set_trust(given)
     return given
@@ -100,17 +101,17 @@ def _state_dir(given: Mapping[str, Mapping[str, object]]) -> tuple[str, bool]:
 
 
 def _first(layers: Iterable[Mapping[str, object]], name: str) -> object:
-    """Return a setting's value before defaults; None where no layer has it."""
+    """Return a setting's value in the first layer that has it, or None."""
     return next((layer[name] for layer in layers if name in layer), None)
 
 
 def record_settings(running: Settings) -> None:
-    """Write down the settings that a daemon is started with."""
+    """Record the settings of a daemon that is about to start."""
     record_arguments(running.state_dir, to_arguments(running))
 
 
 def record_arguments(state_dir: str, arguments: list[str]) -> None:
-    """Write down the settings that a daemon is started with, as arguments."""
+    """Record the settings of a daemon that is about to start, as arguments."""
     path = settings.recorded_settings_path(state_dir)
     if recorded_arguments(state_dir) == arguments:
         return  # nothing to write: a full disk does not prevent a start
@@ -121,7 +122,7 @@ def record_arguments(state_dir: str, arguments: list[str]) -> None:
 
 
 def recorded_arguments(state_dir: str) -> list[str]:
-    """Return the arguments of the latest daemon; none if there was none or they are not readable."""
+    """Return the arguments of the latest daemon; empty if there was none or they are not readable."""
     try:
         return read_recorded_arguments(state_dir)
     except (FileNotFoundError, PermissionError):
@@ -227,7 +228,7 @@ def _belongs_to_root(state_dir: str) -> bool:
 
 
 def default_state_dir(*, of_root: bool | None = None) -> str:
-    """Return this user's state directory, or with `of_root` that of root's daemon or of a user's."""
+    """Return this user's state directory; with `of_root` that of root's daemon, or of a user's if False."""
     root = _is_root() if of_root is None else of_root
     return "/var/lib/pycrond" if root else _user_dir("XDG_STATE_HOME", "~/.local/state")
 
@@ -245,7 +246,7 @@ def user_defaults(state_dir: str, *, of_root: bool | None = None) -> dict[str, o
 
 
 def _default_crontabs() -> str:
-    """Return `./crontabs` if there is one that may be used, else that of the configuration directory."""
+    """Return `./crontabs` if it exists and may be used, else the crontabs of the configuration directory."""
     with contextlib.suppress(FileNotFoundError):  # the working directory may have been removed
         here = os.path.abspath("crontabs")
         if os.path.isdir(here) and not refused_crontabs():

@@ -17,7 +17,7 @@ Layers = Mapping[str, Mapping[str, object]]
 def origin(name: str, given: Layers, options: argparse.Namespace) -> str:
     """Return the origin of a setting's value: `--watch`, `PYCROND_WATCH`, `pycrond.toml:3`, `default`.
 
-    A value of the daemon that a start would take from elsewhere too has that origin.
+    If a start would take the running daemon's value from another layer, too, that layer is the origin.
     """
     layer, following, *_ = [layer for layer, values in given.items() if name in values] + ["default"] * 2
     words = _words(layer, name, given, options)
@@ -30,7 +30,7 @@ def origin(name: str, given: Layers, options: argparse.Namespace) -> str:
 
 
 def _value(name: str, layer: str, given: Layers) -> Any:
-    """Return the value that a layer has for a setting, as `Settings` would have it."""
+    """Return the value of a setting in a layer, converted as `Settings` has it."""
     value = given[layer].get(name, SETTINGS[name].default)
     return getattr(settle([{name: value}, *given.values()]), name)
 

@@ -1,7 +1,7 @@
 """Completions for shells, made by shtab from the parser of the command line when a wheel is built.
 
-The names of jobs come from `pycrond list --names` when a key is pressed: from the daemon or the ledger, and
-nothing where neither can be read.
+The names of jobs come from `pycrond list --names` when a key is pressed: from the daemon or the ledger. There
+are none if neither can be read.
 """
 
 import argparse
@@ -70,7 +70,7 @@ def _words(name: str, words: Sequence[str]) -> Completion:
 
 
 def _parsers(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:
-    """Yield the parser and those of its commands."""
+    """Yield the parser and the parsers of its commands."""
     yield parser
     for action in parser._actions:  # noqa: SLF001 -- as above
         if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001 -- as above

@@ -1,4 +1,4 @@
-"""The checks before a start: a daemon that runs already, other crontabs than before, another cron."""
+"""The checks before a start: for a running daemon, for other crontabs than before, for another cron."""
 
 import argparse
 import contextlib
@@ -41,7 +41,7 @@ def check_not_running(state_dir: str) -> None:
 
 
 def latest_settings(state_dir: str) -> Settings | None:
-    """Return the settings of the latest daemon, to be compared; None without any that can be read."""
+    """Return the settings of the latest daemon, for a comparison; None if they cannot be read."""
     with contextlib.suppress(PycrondError):
         safe_paths.check_directory(state_dir)
         return recorded_settings(state_dir)
@@ -51,7 +51,7 @@ def latest_settings(state_dir: str) -> Settings | None:
 def check_same_crontabs(
     settings: Settings, given: Mapping[str, Mapping[str, object]], options: argparse.Namespace
 ) -> None:
-    """Raise PycrondError if the working directory alone decides that other crontabs are read than before."""
+    """Raise PycrondError if the crontabs differ from the last ones only because of the working directory."""
     latest = latest_settings(settings.state_dir)
     before = crontab_paths(latest) if latest else []
     variable = os.environ.get("PYCROND_CRONTABS", "")
@@ -62,11 +62,11 @@ def check_same_crontabs(
         return
     if {*map(os.path.realpath, before)} == {*map(os.path.realpath, settings.crontabs)}:
         return
-    again = "--system" if latest and latest.system else " ".join(f"--crontabs {path}" for path in before)
+    former = "--system" if latest and latest.system else " ".join(f"--crontabs {path}" for path in before)
     raise PycrondError(
         f"not started: {settings.state_dir} was last used with the crontabs {', '.join(before)}, and now with"
         f" {', '.join(settings.crontabs)} ({origin('crontabs', given, options)});"
-        f" give {again} to use the former, or --yes to use the latter"
+        f" give {former} to use the former, or --yes to use the latter"
     )
 
 

@@ -23,7 +23,7 @@ class Moment(NamedTuple):
     """Aware UTC. For a wall-clock time that occurs twice, the first; for one that is left out, the moment the
     clock jumps."""
     wall: int
-    """The wall minute typed, also a minute that the clock never showed; without one, that shown at `at`."""
+    """The typed wall minute, even if the clock never showed it; else the wall minute at `at`."""
 
 
 def moment(text: str, now: datetime, zone: Zone) -> Moment:
@@ -35,7 +35,7 @@ def moment(text: str, now: datetime, zone: Zone) -> Moment:
 
 
 def whole_minute(text: str | None, now: datetime, zone: Zone) -> datetime:
-    """Read a time (now, if there is none) and round it up to a whole minute."""
+    """Read a time (now without a text) and round it up to a whole minute."""
     start = moment(text, now, zone).at if text else now
     minute = start.replace(second=0, microsecond=0)
     return minute if minute == start else minute + MINUTE
@@ -83,7 +83,7 @@ def _of_wall_clock(typed: datetime, zone: Zone) -> Moment:
     wall, seconds = divmod(typed - _EPOCH, MINUTE)
     if not FIRST_TICK + 2 * DAY <= wall <= LAST_TICK - 2 * DAY:
         raise ValueError("beyond the calendar")
-    # The first period by whose end the clock has shown the minute, or has been set forward over it.
+    # The first period at whose end the clock has shown the minute, or has skipped it.
     periods = zone.offset_periods(wall - 2 * DAY, wall + 2 * DAY)
     period = next(period for period in periods if wall < period.end + period.offset)
     tick = wall - period.offset

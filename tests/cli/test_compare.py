@@ -38,7 +38,7 @@ def test_one_change(
     before: str, after: str, kind: str, what: tuple[str, ...], fires: tuple[int, int]
 ) -> None:
     (change,) = changes(before, after)
-    assert (change.kind, change.what) == (kind, what)
+    assert (change.kind, change.differences) == (kind, what)
     assert (len(change.won), len(change.lost)) == fires, "won, lost"
 
 

@@ -52,7 +52,7 @@ NODE: dict[str, Any] = {
         (
             {"minute": NOW - 240},
             *(Status.LATE, Level.CRITICAL),
-            "the daemon is 3 m behind: it has not looked at the minutes since then",
+            "the daemon is 3 m behind: it has not started the jobs of this time",
         ),
         (
             {"lateness_ms": {"worst_recent": 61_000.0}},
@@ -86,12 +86,12 @@ NODE: dict[str, Any] = {
         (
             {"cluster": NODE | {"state": "down", "detail": "connection refused", "away_s": 61}},
             *(Status.HEALTHY, Level.WARNING),
-            "the cluster's database was not reached for 1 m 1 s (connection refused)",
+            "the cluster's database has not been reached for 1 m 1 s (connection refused)",
         ),
         (
             {"cluster": NODE | {"state": "fenced", "detail": "host2 is node a", "away_s": 121}},
             *(Status.FENCED, Level.CRITICAL),
-            "another has the name of node a (host2 is node a): shared jobs do not run here",
+            "another machine has the name of node a (host2 is node a): shared jobs do not run here",
         ),
         (
             {"cluster": NODE | {"state": "fenced", "detail": "host2 is node a", "away_s": 60}},

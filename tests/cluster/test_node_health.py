@@ -35,7 +35,7 @@ def test_a_node_without_psycopg_says_so_once_and_its_own_jobs_run(
     assert node.run("status", "--check").stdout.startswith("healthy: ")
     node.at("2031-03-01 12:02:30")
     assert (
-        "the cluster's database was not reached for 2 m "
+        "the cluster's database has not been reached for 2 m "
         in node.run("status", "--check", "--max-lateness=1h").stdout
     )
     assert node.run("status", "--nagios", "--max-lateness=1h", status=1).stdout.startswith(
@@ -54,6 +54,6 @@ def test_a_node_whose_name_another_has_is_not_healthy(make_node: MakeNode, datab
     wait_for(lambda: (twin.status() or {})["cluster"]["state"] == "fenced", node, twin)
     twin.at("2031-03-01 12:01:30")
     wait_for(lambda: (twin.status() or {})["cluster"]["state"] == "fenced", node, twin)
-    text = "another has the name of node a"
+    text = "another machine has the name of node a"
     assert text in twin.run("status", "--check", "--max-lateness=1h", status=6).stdout
     assert node.run("status", "--check").stdout.startswith("healthy: ")

@@ -63,7 +63,7 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _list(access: CrontabAccess, _options: argparse.Namespace) -> None:
-    text = access.begin("list")
+    text = access.read("list")
     if text is None:
         raise PycrondError(f"no crontab for {access.account.name}")
     write_bytes(text)
@@ -74,7 +74,7 @@ def _remove(access: CrontabAccess, options: argparse.Namespace) -> None:
     if options.ask and not _is_confirmed(f"crontab: really delete {name}'s crontab? (y/n) "):
         return
     if options.backup:
-        _keep_copy(access.begin("list"), options)
+        _keep_copy(access.read("list"), options)
     if not access.delete():
         raise PycrondError(f"no crontab for {name}")
 
@@ -95,7 +95,7 @@ def _edit(access: CrontabAccess, options: argparse.Namespace) -> None:
     from pycrond.cli import drafts
 
     name = access.account.name
-    before = access.begin("edit")
+    before = access.read("edit")
     if before is None:
         print_error(f"no crontab for {name} - using an empty one")
     draft = drafts.make_draft(access.state_dir, f"crontab.{name}", before)
@@ -106,7 +106,7 @@ def _edit(access: CrontabAccess, options: argparse.Namespace) -> None:
         if text is None:
             print_error("No modification made")
             return
-        if access.begin("list") != before:
+        if access.read("list") != before:
             raise PycrondError(f"the crontab of {name} was changed meanwhile; the draft is {draft}")
         if options.backup:
             _keep_copy(before, options)

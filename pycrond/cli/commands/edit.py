@@ -79,8 +79,8 @@ def _reason_not_read(settings: Settings, file: str) -> str:
 
 def _errors(text: bytes, file: str, settings: Settings) -> list[Problem]:
     if not text.strip():
-        advice = "to have no jobs in it, delete it and run pycrond reload"
-        raise PycrondError(f"{file} is unchanged, for the edited text is empty; {advice}")
+        advice = "to remove its jobs, delete the file and run pycrond reload"
+        raise PycrondError(f"{file} is unchanged: the edited text is empty; {advice}")
     problems = parse_crontab(text, file, settings).problems
     return [problem for problem in problems if problem.severity == "error"]
 

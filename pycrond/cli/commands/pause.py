@@ -1,4 +1,4 @@
-"""pause: have jobs not start for a while."""
+"""pause: suspend the starts of jobs for a while."""
 
 import argparse
 

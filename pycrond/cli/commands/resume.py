@@ -1,4 +1,4 @@
-"""resume: have paused jobs start again."""
+"""resume: let paused jobs start again."""
 
 import argparse
 

@@ -151,7 +151,7 @@ def test_an_empty_edit_is_not_put_in_place(crond: Crond, before: str | None) -> 
         crond.write("jobs", before)
     editor(crond, "")
     done = crond.run("edit", "jobs", status=1 if before else 0)
-    assert ("jobs is unchanged, for the edited text is empty" in done.stderr) is bool(before)
+    assert ("jobs is unchanged: the edited text is empty" in done.stderr) is bool(before)
     assert (crond.crontabs / "jobs").exists() is bool(before)
     assert drafts(crond) == []
 
