@@ -99,7 +99,7 @@ class CrontabAccess:
         )
 
     def _check_user(self, crontabs: UserCrontabs) -> None:
-        """Raise PycrondError if Debian's cron.allow or cron.deny forbids the crontab, also to root."""
+        """Raise PycrondError if Debian's cron.allow or cron.deny forbids this user's crontab."""
         if self.dialect == "debian" and crontabs.refusal(self.account.name, self.account.uid):
             raise PycrondError(f"The user {self.account.name} cannot use this program (crontab)")
 
