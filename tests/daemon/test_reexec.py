@@ -158,7 +158,7 @@ def test_restart_prints_why_the_new_code_cannot_start(copied: Crond) -> None:
     (copied.directory / "site" / "pycrond" / "daemon" / "loop.py").write_text("import no_such_module\n")
     stderr = copied.run("restart", status=1).stderr
     assert stderr == (
-        "pycrond: not restarted, the old one goes on: ModuleNotFoundError: No module named 'no_such_module'\n"
+        "pycrond: not restarted, the old version still runs: ModuleNotFoundError: No module named 'no_such_module'\n"
     )
 
 

@@ -34,8 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare the fire times of all schedules loaded since then with the ledger, or those of shared jobs with
-    the cluster's database; 1 if they differ.
+    """Compare the fire times since then with the ledger or, for shared jobs, with the cluster's database.
+
+    Return 1 if they differ.
     """
     settings = load_settings(options)
     if options.ledger and not options.of_cluster:
@@ -88,7 +89,7 @@ def _document(
 def _lines(
     result: "Audit | ClusterAudit", labels: Mapping[str, str], since: datetime, until: datetime
 ) -> Iterator[str]:
-    """Yield the findings, what the cluster could not prove, and the number of what was compared."""
+    """Yield the findings, the nodes that could not be audited, and the numbers of fire times and jobs."""
     for finding in result.findings:
         yield f"{rfc3339(finding.at)}  {labels.get(finding.key, finding.key)}  {finding.what}"
     noun, span = "job", ""

@@ -26,8 +26,8 @@ from pycrond.schedule.timezone import Zone
 from pycrond.text import rfc3339
 
 DEFAULT_LENGTH = timedelta(days=7)
-FIRES_MOST = 10_000
-DAILY_FIRES_MOST = 50  # a job with more is left out unless named
+MAX_FIRES = 10_000
+MAX_DAILY_FIRES = 50  # a job with more is left out unless it is named
 Plan = tuple[JobRow, Schedule, Zone]
 NAMES_SHOWN = 3  # of jobs that are left out
 
@@ -54,11 +54,11 @@ def run(options: argparse.Namespace) -> int:
         zip(repeat(job), islice(fire_times(schedule, in_zone, start, until), options.count))
         for job, schedule, in_zone in shown
     ]
-    planned = list(islice(heapq.merge(*coming, key=lambda pair: pair[1].at), FIRES_MOST + 1))
-    if len(planned) > FIRES_MOST:
-        last = rfc3339(planned[FIRES_MOST - 1][1].at.timestamp())
-        _warn(f"only the first {FIRES_MOST:,} fire times, up to {last}")
-    fires, source = planned[:FIRES_MOST], (__version__, machine.machine_id(), now)
+    planned = list(islice(heapq.merge(*coming, key=lambda pair: pair[1].at), MAX_FIRES + 1))
+    if len(planned) > MAX_FIRES:
+        last = rfc3339(planned[MAX_FIRES - 1][1].at.timestamp())
+        _warn(f"only the first {MAX_FIRES:,} fire times, up to {last}")
+    fires, source = planned[:MAX_FIRES], (__version__, machine.machine_id(), now)
     for line in icalendar.calendar(fires, reader.durations(), *source):
         sys.stdout.buffer.write(line)
     return 0
@@ -68,12 +68,12 @@ def _without_frequent(jobs: Sequence[Plan], start: datetime) -> Sequence[Plan]:
     """Return the jobs that a calendar can show, and warn about the others."""
     timed = [(job.key, schedule, zone) for job, schedule, zone in jobs]
     day = find_gaps(timed, start, start + timedelta(days=1))
-    frequent = {key for key, fire_times in day if fire_times.count > DAILY_FIRES_MOST}
+    frequent = {key for key, fire_times in day if fire_times.count > MAX_DAILY_FIRES}
     names = [job.title for job, *_ in jobs if job.key in frequent]
     if names:
         more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
         shown = ", ".join(names[:NAMES_SHOWN])
-        _warn(f"left out, as due more than {DAILY_FIRES_MOST} times a day unless named: {shown}{more}")
+        _warn(f"left out, due more than {MAX_DAILY_FIRES} times a day and not named: {shown}{more}")
     return [plan for plan in jobs if plan[0].key not in frequent]
 
 

@@ -1,4 +1,4 @@
-"""check: every error and warning of crontabs, those of the daemon and more."""
+"""check: print all errors and warnings about crontabs, more than the daemon reports."""
 
 import argparse
 import os
@@ -32,17 +32,20 @@ class FileToCheck(NamedTuple):
     file: str
     user: str | None
     """None for a file with a user column."""
-    refusal: crontab_files.PermissionCheck = crontab_files.OWN_CHECK
+    permission_check: crontab_files.PermissionCheck = crontab_files.OWN_CHECK
     is_named: bool = False
-    """Named on the command line: read whatever its owner and mode."""
+    """True for a file of the command line, which is read whatever its owner and mode."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "files", nargs="*", metavar="FILE", help="instead of the daemon's own crontabs; - is standard input"
+        "files",
+        nargs="*",
+        metavar="FILE",
+        help="check these instead of the daemon's crontabs; - is standard input",
     )
     parser.add_argument("--system-format", action="store_true", help="the files have a user column")
-    about = "report also what this cron would read otherwise"
+    about = "report also what this cron would read differently"
     parser.add_argument("--as", dest="other", choices=("debian", "cronie"), help=about)
     about = "leave out warnings with this code"
     parser.add_argument("--ignore", action="append", default=[], metavar="CODE", help=about)
@@ -147,7 +150,7 @@ def _check(
     refusals = []
 
     def refusal(status: os.stat_result) -> str | None:
-        reason = source.refusal.problem(status)
+        reason = source.permission_check.problem(status)
         if not (reason and source.is_named):
             return reason
         message = f"the daemon would not read it: {reason}"
@@ -155,7 +158,9 @@ def _check(
         return None
 
     try:
-        check = crontab_files.PermissionCheck(refusal, source.is_named or source.refusal.follows_links)
+        check = crontab_files.PermissionCheck(
+            refusal, source.is_named or source.permission_check.follows_links
+        )
         data = read_named_crontab(source.file, check)
     except UnreadableError as error:
         return _unread(Problem(source.file, 0, 0, "error", "refused", str(error)))

@@ -23,7 +23,7 @@ ACTIONS = ("migrate", "status", "drain", "undrain")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = (
         "migrate: create the tables, or add what a new version needs; status: show nodes, database and what"
-        " needs a person; drain: have a node claim nothing more; undrain: let it claim again"
+        " needs action; drain: stop a node from claiming fires; undrain: let it claim again"
     )
     parser.add_argument("action", choices=ACTIONS, metavar="|".join(ACTIONS), help=about)
     about = "with drain and undrain: the node (this machine)"
@@ -39,9 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry out the action; `status` is 1 if something needs a person."""
+    """Carry out the action; `status` returns 1 if a problem needs action."""
     _check(options)
-    if options.action == "migrate":  # before a daemon that runs has the setting
+    if options.action == "migrate":  # the running daemon may not have the setting yet
         return _migrate(settle(layers(options, "latest daemon").values()), options)
     settings = load_settings(options)
     if options.action == "status":
@@ -75,7 +75,7 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> int:
         machine.load_zone(options.zone)  # raises for an unknown one
     keep = timedelta(days=options.keep) if options.keep else None
     here = machine.local_zone().name
-    new_zone = here if here in available_timezones() else "UTC"  # a rule in a file has no name
+    new_zone = here if here in available_timezones() else "UTC"  # a zone file may have no such name
     asked = (options.name, options.zone, keep)
     old = reader_connection.migrate(conninfo_of(settings), *asked, new_zone)
     with cluster_reader(settings) as reader:
@@ -86,14 +86,16 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> int:
     days = f"{cluster.keep / 86_400:.0f}"
     print_line(f"cluster {cluster.name}, zone {cluster.zone}, rows kept for {days} d: tables {done}")
     changes = {"name": (old.name, cluster.name), "zone": (old.zone, cluster.zone)} if old.before else {}
-    if texts := [f"the {what} was {was}" for what, (was, now) in changes.items() if was != now]:
+    if texts := [f"the {name} was {was}" for name, (was, now) in changes.items() if was != now]:
         print_line(f"changed: {', '.join(texts)}; times of shared jobs depend on it")
     return 0
 
 
 def _drain(settings: Settings, node: str, *, drains: bool) -> int:
     if reader_connection.set_draining(conninfo_of(settings), node, drains=drains):
-        print_line(f"{node} {'claims nothing more; what it has claimed runs' if drains else 'claims again'}")
+        print_line(
+            f"{node} {'claims no more fires; its claimed fires still run' if drains else 'claims again'}"
+        )
         return 0
     with cluster_reader(settings) as reader:
         names = [row.name for row in reader.nodes()]

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print all settings: those of the running daemon, or those that a start would use."""
+    """Print the settings of the running daemon or, without one, those that a start would use."""
     given = layers(options)
     values = asdict(settle(given.values()))
     rows: list[SettingDocument] = [

@@ -19,13 +19,18 @@ BACKUP_MODE = 0o600
 
 def add_arguments(parser: CommandLineParser) -> None:
     parser.usage_status = 1  # as in both crons
-    parser.add_argument("-u", dest="user", metavar="USER", help="the user whose crontab is meant, for root")
+    parser.add_argument(
+        "-u",
+        dest="user",
+        metavar="USER",
+        help="the user who owns the crontab; only root can name another user",
+    )
     for flag, name, about in (
         ("-l", "list", "print the crontab"),
         ("-e", "edit", "edit the crontab; it is put in place only without errors"),
         ("-r", "remove", "remove the crontab"),
         ("-T", "test", "check FILE and put nothing in place"),
-        ("-n", "test", "the same"),
+        ("-n", "test", "the same as -T"),
     ):
         parser.add_argument(
             flag, dest="operations", action="append_const", const=name, default=[], help=about
@@ -36,7 +41,7 @@ def add_arguments(parser: CommandLineParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Carry out one operation; 1 where it is refused or fails. Messages are those of the crons' programs."""
+    """Carry out one operation with the messages of Debian's and cronie's crontab(1); 1 if it fails."""
     try:
         _run(options)
     except PycrondError as error:
@@ -54,7 +59,7 @@ def _run(options: argparse.Namespace) -> None:
     if options.file is not None and operation not in {"replace", "test"}:
         raise PycrondError("crontab: usage error: no arguments permitted after this option")
     if options.system is None:
-        options.system = True  # the crontabs of users are those of the system's cron
+        options.system = True  # users' crontabs belong to the system's daemon
     access = CrontabAccess(load_settings(options), options.user)
     OPERATIONS[operation](access, options)
 
@@ -116,7 +121,7 @@ def _edit(access: CrontabAccess, options: argparse.Namespace) -> None:
 
 
 def _install(access: CrontabAccess, text: bytes, draft: str, before: bytes) -> None:
-    """Install an edited text; the draft goes when it is in place."""
+    """Install an edited text and remove the draft."""
     try:
         access.replace(text)
     except PycrondError as error:
@@ -129,14 +134,14 @@ def _install(access: CrontabAccess, text: bytes, draft: str, before: bytes) -> N
 
 OPERATIONS = {"list": _list, "remove": _remove, "edit": _edit, "test": _test, "replace": _replace}
 
-# What they have in common
+# Parts of several operations
 
 
 def _read(access: CrontabAccess, file: str | None) -> tuple[bytes, str]:
-    """Return a text and its name in messages; raises PycrondError.
+    """Return a text and its name in messages. Raise PycrondError.
 
-    Without a file Debian's crontab(1) reads the standard input, cronie's refuses to. From a terminal that
-    would be the mistake that empties a crontab.
+    Without a file, Debian's crontab(1) reads standard input, and cronie's refuses to. On a terminal both are
+    refused here, because an end of input by mistake would empty the crontab.
     """
     if file is None and (access.dialect == "cronie" or sys.stdin.isatty()):
         raise PycrondError("crontab: usage error: file name or - (for stdin) must be specified")
@@ -164,7 +169,7 @@ def _is_confirmed(question: str) -> bool:
 
 
 def _keep_copy(text: bytes | None, options: argparse.Namespace) -> None:
-    """Keep the crontab as it was, where cronie's crontab(1) does: crontab/crontab.bak in the user's cache."""
+    """Save the old crontab as crontab/crontab.bak in the user's cache, where cronie's crontab(1) does."""
     if text is None:
         return
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")

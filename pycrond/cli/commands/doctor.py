@@ -119,7 +119,7 @@ def _is_error(problem: Problem) -> bool:
 
 
 def _daemon(settings: Settings) -> DaemonFacts:
-    """Ask the daemon; if it does not answer, look at the lock and ask the keeper."""
+    """Ask the daemon; if it does not answer, test the lock and ask the keeper."""
     # If the lock is not readable, the finding about its directory says why.
     locked = is_locked(settings.state_dir)
     is_daemons = pidfile.daemon_pid(settings.pidfile, settings.state_dir) is not None
@@ -154,7 +154,7 @@ def _idle_crontabs(settings: Settings) -> tuple[str, ...]:
 
 
 def _directory(path: str) -> DirectoryFacts:
-    """Return the facts about a directory; if it does not exist, about the file system it will be on."""
+    """Return the facts about a directory; if it does not exist, about the file system that it will be on."""
     existing = path
     while not os.path.isdir(existing):
         existing = os.path.dirname(existing)
@@ -181,7 +181,7 @@ def _kill_mode(unit: str, *, of_user: bool) -> str:
     user = ["--user"] if of_user else []
     command = ["systemctl", *user, "show", "--property=KillMode", "--value", unit]
     try:
-        result = subprocess.run(  # noqa: S603 -- words of ours
+        result = subprocess.run(  # noqa: S603 -- fixed words
             command, capture_output=True, text=True, check=False, timeout=10
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -190,7 +190,7 @@ def _kill_mode(unit: str, *, of_user: bool) -> str:
 
 
 def _jobs_in_trouble(settings: Settings) -> tuple[tuple[str, ...], ...]:
-    """Return the jobs that fail, that are overdue, of which fires were missed, and that are never due."""
+    """Return the jobs that fail, that are overdue, that have missed fires, and that are never due."""
     try:
         read, here = records(settings), terminal.here()
         jobs, gone = read_jobs(read, here), gone_and_overdue(read, here)

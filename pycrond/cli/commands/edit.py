@@ -25,9 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Edit until there are no errors, show what changes, put the file in place, reload."""
+    """Edit until there are no errors, put the file in place, show the changes, and reload."""
     settings = load_settings(options)
-    file = _find(settings, options.file)
+    file = _find_crontab(settings, options.file)
     unread = _reason_not_read(settings, file)
     if unread:
         print_error(f"{file}: warning: {unread}")
@@ -49,8 +49,8 @@ def run(options: argparse.Namespace) -> int:
     return _reload(settings, file)
 
 
-def _find(settings: Settings, word: str) -> str:
-    """Return the path of a crontab; a name without a directory is looked for where crontabs are read."""
+def _find_crontab(settings: Settings, word: str) -> str:
+    """Return the path of a crontab; a name without a slash is searched in the directories of crontabs."""
     if "/" in word:
         return word
     places = [*settings.crontabs]
@@ -100,7 +100,7 @@ def _install(text: bytes, file: str, draft: str) -> None:
 
 
 def _reload(settings: Settings, file: str) -> int:
-    """Show the changes and have them loaded; 1 if a file has errors."""
+    """Show the changes and have the daemon load them; return 1 if a file has errors."""
     with contextlib.suppress(PycrondError):  # without a ledger there is nothing to compare with
         print_reload_preview(settings)
     try:

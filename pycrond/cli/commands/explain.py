@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the words, the rule by which the days are decided, the effect of DST, and the next times."""
+    """Print the description, the rule for the days, the effect of DST, and the next fire times."""
     text = " ".join(options.expression)
     now = clock.now()
     zone = Zone.of(options.tz) if options.tz else machine.local_zone()

@@ -14,9 +14,9 @@ from pycrond.control.records import Records
 from pycrond.jobs.run import BAD_ENDS
 from pycrond.ledger.rows import RunRow
 
-RUNS = 20  # lines shown unless options say how many
+RUNS = 20  # lines shown by default
 RUNS_READ_FIRST, RUNS_READ, RUNS_READ_FACTOR = 500, 20_000, 6
-"""The numbers of runs that are read at first and at most, for so many lines, and how the first grows."""
+"""The number of runs that are read first, the maximum, and the factor by which it grows."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "runs in these states, separated by commas; failed: any bad end"
     parser.add_argument("--state", type=selectors.states, default=(), metavar="STATE", help=about)
     parser.add_argument(
-        "--all", action="store_true", help="show each run, also of a series that ended equally"
+        "--all",
+        action="store_true",
+        help="show each run, not one line for a series of runs that ended equally",
     )
     about = "show at most this many lines, with --json runs (20; all with --since)"
     parser.add_argument("--limit", type=positive_count, metavar="N", help=about)
@@ -63,7 +65,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _series(newest: Callable[[int], Sequence[RunRow]], most: int) -> Sequence[RunRow]:
-    """Return a row for each series of runs that ended equally: at most so many, all if that is negative."""
+    """Return at most `most` rows, all if it is negative: one for each series of runs that ended equally."""
     limit = RUNS_READ_FIRST if most >= 0 else -1
     while True:
         runs = newest(limit)

@@ -41,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _write_copies(directory: str, copies: Sequence[CrontabCopy]) -> None:
-    """Write into an empty directory that others cannot change; root gives each file to its owner."""
+    """Write into an empty directory that other users cannot change; root gives each file to its owner."""
     try:
         safe_paths.make_directory(directory, 0o755)
         if safe_paths.list_directory(directory):

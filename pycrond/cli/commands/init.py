@@ -57,7 +57,7 @@ TOML_HEADER = (
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    about = "where to write them, instead of /etc/pycrond or ~/.config/pycrond"
+    about = "write the files there, instead of to /etc/pycrond or ~/.config/pycrond"
     parser.add_argument("--directory", metavar="DIR", help=about)
 
 
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     }
     existing = [path for path in files if os.path.lexists(path)]
     if existing:
-        raise PycrondError(f"{' and '.join(existing)} {'are' if len(existing) > 1 else 'is'} there already")
+        raise PycrondError(f"{' and '.join(existing)} {'exist' if len(existing) > 1 else 'exists'} already")
     for path, text in files.items():
         _write(path, text)
         print_line(f"wrote {path}")
@@ -91,8 +91,9 @@ def _write(path: str, text: str) -> None:
 
 
 def toml_text(*, uses_crontabs: bool = False, of_root: bool | None = None) -> str:
-    """Return a first pycrond.toml; `uses_crontabs`: the directory beside the file is set. `of_root`: with the
-    defaults of root, or of any other user; None: of this one.
+    """Return a first pycrond.toml. `uses_crontabs`: set `crontabs` to the directory beside the file.
+
+    `of_root`: use the defaults of root, of any other user if False, of this user if None.
     """
     state_dir = default_state_dir(of_root=of_root)
     defaults = {"crontabs": ["crontabs"], **user_defaults(state_dir, of_root=of_root)}

@@ -23,7 +23,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         answer = ask_daemon(settings, "kill", what=options.selected, signal=options.signal)
     except NotRunningError as error:
-        raise NotRunningError(_without_daemon(settings, options.selected) or str(error)) from error
+        raise NotRunningError(_kill_command(settings, options.selected) or str(error)) from error
     action = "gets the signal" if options.signal else "is being ended"
     for row in answer["runs"]:
         done = "waited, and is withdrawn" if row["waited"] else action
@@ -31,8 +31,8 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _without_daemon(settings: Settings, word: str) -> str:
-    """Return how to end the selected runs while no daemon does it; empty if none of them still runs."""
+def _kill_command(settings: Settings, word: str) -> str:
+    """Return a message with the kill(1) command for the selected runs; empty if none of them still runs."""
     try:
         read = records(settings)
         keys = [] if word.isdecimal() else selectors.find_jobs(read, word) or []
@@ -40,4 +40,4 @@ def _without_daemon(settings: Settings, word: str) -> str:
     except PycrondError:
         return ""
     groups = [f"-{run.pid}" for run in running if run.key in keys or str(run.id) == word]
-    return f"pycrond does not run; end it by kill -- {' '.join(groups)}" if groups else ""
+    return f"pycrond is not running; end the process by: kill -- {' '.join(groups)}" if groups else ""

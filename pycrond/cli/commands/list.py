@@ -24,9 +24,9 @@ from pycrond.settings import Settings
 from pycrond.text import counted
 
 NO_ANSWER = "the daemon does not answer: it hangs or is stopped (see 'pycrond doctor')"
-MEDIANS_MOST = 1000  # jobs whose median duration is read for a terminal that may not have room for it
+MAX_MEDIANS = 1000  # jobs; for more, the medians are read only if the terminal is wide
 WATCH_INTERVAL = 2.0  # seconds
-WATCH_INTERVAL_LEAST, WATCH_INTERVAL_MOST = 0.1, 86_400.0  # seconds
+MIN_WATCH_INTERVAL, MAX_WATCH_INTERVAL = 0.1, 86_400.0  # seconds
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,13 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--failed", action="store_true", help="jobs that fail, are overdue or were missed")
     parser.add_argument("--running", action="store_true", help="jobs that run; with --failed, either")
     parser.add_argument("--user", metavar="NAME", help="jobs of this user")
-    about = "by the next fire time, by the last start, the newest first, or by name (by file and line)"
+    about = "sort by the next fire time, by the last start, the newest first, or by name (by file and line)"
     parser.add_argument("--sort", choices=("next", "last", "name"), help=about)
-    about = "draw it again at this interval (2), on a terminal, until interrupted"
+    about = "draw the list again at this interval (2), on a terminal, until interrupted"
     parser.add_argument(
         "--watch",
         dest="interval",  # `watch` is a setting
-        type=seconds(WATCH_INTERVAL_LEAST, WATCH_INTERVAL_MOST),
+        type=seconds(MIN_WATCH_INTERVAL, MAX_WATCH_INTERVAL),
         nargs="?",
         const=WATCH_INTERVAL,
         metavar="SECONDS",
@@ -96,8 +96,10 @@ def _document(settings: Settings, options: argparse.Namespace) -> ListDocument:
 def _lines(
     settings: Settings, options: argparse.Namespace, width: int, height: int | None = None
 ) -> Sequence[StyledLine]:
-    """Return all lines, the table no wider than `width`. With `height` no line is wider, and there are no
-    more lines than that: what failed and what runs comes first, and the last line counts the rest.
+    """Return all lines; the table is at most `width` columns wide.
+
+    With `height`, each line is at most that wide, and there are at most `height` lines: failed and running
+    jobs come first, and the last line counts the rest.
     """
     if options.of_cluster:
         from pycrond.cli.cluster import job_list
@@ -107,7 +109,7 @@ def _lines(
     presence = read.presence()
     all_jobs = read_jobs(read, here)
     jobs = _select(all_jobs, options)
-    jobs = _with_details(read, jobs, medians=len(jobs) <= MEDIANS_MOST or width >= job_table.WIDE)
+    jobs = _with_details(read, jobs, medians=len(jobs) <= MAX_MEDIANS or width >= job_table.WIDE)
     disk = read_disk(settings) if presence.runs else None
     troubles = [*disk_lines(disk, here)] if disk or not presence.runs else [NO_ANSWER]
     head = [
@@ -143,7 +145,7 @@ def _notes(read: Access, unloaded: Sequence[FileChange], here: datetime) -> Sequ
 
 
 def _select(jobs: Sequence[JobStatus], options: argparse.Namespace) -> Sequence[JobStatus]:
-    """Return the jobs that the options select, in the order that they demand."""
+    """Return the selected jobs, in the order of --sort."""
     if options.jobs:
         from pycrond.cli import selectors
 
@@ -162,11 +164,12 @@ def _select(jobs: Sequence[JobStatus], options: argparse.Namespace) -> Sequence[
 
 
 def _with_details(read: Access, jobs: Sequence[JobStatus], *, medians: bool) -> Sequence[JobStatus]:
-    """Add the last lines of failed jobs, the reasons of skipped fires, and the median durations, without
-    `medians` only of running jobs.
+    """Add last lines of failed jobs, reasons of skipped fires, and median durations.
+
+    Without `medians`, only running jobs get their median durations.
     """
     keys = [job_status.job.key for job_status in jobs if medians or job_status.running]
-    median_s = read.medians(None if len(keys) > MEDIANS_MOST else keys)
+    median_s = read.medians(None if len(keys) > MAX_MEDIANS else keys)
     failed = {
         job_status.job.key: job_status.last.id
         for job_status in jobs

@@ -19,10 +19,10 @@ from pycrond.jobs.run import OPEN
 from pycrond.ledger.rows import RunRow
 from pycrond.output.line_times import STDERR, STDOUT
 
-RUNS_SEARCHED = 10_000  # newest runs whose output is looked at
-LINES = 100  # printed unless options say how many
-RUN_NUMBER_DIGITS_MOST = 18
-HEADS_MOST = 10_000  # of lines, in memory
+RUNS_SEARCHED = 10_000  # newest runs whose output is read
+LINES = 100  # printed by default
+MAX_RUN_NUMBER_DIGITS = 18
+MAX_CACHED_HEADS = 10_000  # heads of lines
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,9 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the newest lines, oldest first, each with the time at which it was read and the name of its
-    job.
-    """
+    """Print the newest lines, the oldest of them first, each with the time of its reading and its job."""
     if options.follow and options.until is not None:
         raise PycrondError("--follow has no end: use it without --until")
     settings = load_settings(options)
@@ -53,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
     read = records(settings)
     keys, numbers = _select(read, options.selected)
     since, until = selectors.period(options)
-    # Before the lines are read, so that a run that starts meanwhile is followed from its first byte.
+    # Read before the lines: a run that starts meanwhile is followed from its first byte.
     newest = max((row.id for row in read.history(None, 1)), default=0)
     show = _line_printer()
     rows = [row for row in read.runs(numbers) if _is_in_period(row, since, until)]
@@ -81,9 +79,9 @@ def _start(row: RunRow) -> float:
 
 
 def _select(read: Records, words: Sequence[str]) -> tuple[list[str] | None, list[int]]:
-    """Return the keys of the jobs that words mean, None for all jobs, and the numbers of the runs."""
+    """Return the keys of the selected jobs, None for all jobs, and the numbers of the selected runs."""
     candidates = {
-        word: int(word) for word in words if word.isdecimal() and len(word) <= RUN_NUMBER_DIGITS_MOST
+        word: int(word) for word in words if word.isdecimal() and len(word) <= MAX_RUN_NUMBER_DIGITS
     }
     known = {row.id for row in read.runs([*candidates.values()])} if candidates else set()
     numbers = {word: number for word, number in candidates.items() if number in known}
@@ -95,7 +93,7 @@ def _line_printer() -> ShowLine:
     """Return the function that prints a line after its head: the time at which it was read, and the job."""
     now, paint = terminal.here(), terminal.painter()
 
-    @lru_cache(maxsize=HEADS_MOST)
+    @lru_cache(maxsize=MAX_CACHED_HEADS)
     def head(run: RunRow, second: int) -> str:
         return formatting.log_head(run, second, now).rstrip(" ")
 
@@ -105,14 +103,16 @@ def _line_printer() -> ShowLine:
 def _print_last(
     read: Records, show: ShowLine, runs: Sequence[RunRow], most: int, only: str, *, follow: bool
 ) -> dict[int, int]:
-    """Print the last lines of runs by their times, and return by run the offset where they end."""
+    """Print the last lines of all runs together, by time; return the offset behind them for each run."""
     sources: list[tuple[RunRow, list[Line]]] = []
-    newest: list[float] = []  # the times of the newest lines, of as many as are printed
+    newest: list[float] = []  # the times of the newest lines, at most `most`
     offsets = {}
     for row in sorted(runs, key=_end, reverse=True):
         if len(newest) == most and _end(row) < newest[0]:
             break
-        lines, offsets[row.id] = tail(read, row.id, most, whole=follow and row.state in OPEN, only=only)
+        lines, offsets[row.id] = tail(
+            read, row.id, most, only_complete=follow and row.state in OPEN, only=only
+        )
         sources.append((row, lines))
         newest = sorted([*newest, *(line.at for line in lines)])[-most:]
     sources.sort(key=lambda source: (_start(source[0]), source[0].id))
@@ -129,7 +129,7 @@ def _end(row: RunRow) -> float:
 def _print_all(
     read: Records, show: ShowLine, runs: Sequence[RunRow], only: str, *, follow: bool
 ) -> dict[int, int]:
-    """Print the output that is kept of runs by its times, and return by run the offset where it ends."""
+    """Print all kept output of the runs by time; return the offset of its end for each run."""
     streams = {row.id: Stream(read, row.id, read.kept(row.id)[0], only) for row in runs}
     sources = (
         (_start(row), row, streams[row.id].lines(to_the_end=not (follow and row.state in OPEN)))

@@ -7,12 +7,12 @@ from pycrond.cli.printing import write_document
 from pycrond.cli.settings_layers import load_settings
 
 MAX_JOBS = 1000  # with series of their own
-MODE = 0o644  # of the file: node_exporter is another user
+MODE = 0o644  # of the file: node_exporter runs as another user
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--output", metavar="FILE", default="-", help="write to this file, which is replaced")
-    about = f"at most so many named jobs have series of their own ({MAX_JOBS}); the others share one"
+    about = f"at most N named jobs have series of their own ({MAX_JOBS}); the other jobs share one"
     parser.add_argument("--max-jobs", type=positive_count, default=MAX_JOBS, metavar="N", help=about)
 
 

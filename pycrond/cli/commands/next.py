@@ -41,9 +41,11 @@ Times = Sequence[tuple[ComingFires, list[datetime]]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    about = "jobs, or one expression; without, the next fires of all jobs"
+    about = "jobs, or one expression; by default the next fires of all jobs"
     parser.add_argument("selected", nargs="*", metavar="JOB|EXPRESSION", help=about)
-    parser.add_argument("--file", help="the lines of this file, in use or not; - is standard input")
+    parser.add_argument(
+        "--file", help="show the lines of this file, whether the daemon reads it or not; - is standard input"
+    )
     add_fire_times(
         parser,
         until="up to but not including this time",
@@ -130,7 +132,7 @@ def _document(times: Times, start: datetime, until: datetime | None, zone: Zone)
 
 
 def _print(times: Times, now: datetime) -> None:
-    """Print the fire times of all jobs in their order, by the clock of each zone; jobs without any last."""
+    """Print the fire times of all jobs in order, by the clock of each zone; jobs without any come last."""
     jobs = [schedule.job for schedule, _ in times if schedule.job]
     titles = display_names((job.key, job.name, job.command) for job in jobs)
 

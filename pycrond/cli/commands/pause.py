@@ -9,7 +9,7 @@ from pycrond.cli.printing import print_line
 from pycrond.cli.render import formatting
 from pycrond.cli.settings_layers import load_settings
 
-DURATION = 3600  # seconds, unless options say how long
+DURATION = 3600  # seconds, by default
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

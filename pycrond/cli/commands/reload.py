@@ -8,7 +8,7 @@ from pycrond.cli.settings_layers import load_settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="only say what would change, as diff does")
+    parser.add_argument("--dry-run", action="store_true", help="only show what would change, as diff does")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _restart_in_place(settings: Settings) -> int:
-    """Have the process execute the installed program; raise NotRunningError if it needs a new start."""
+    """Have the daemon execute the installed program; raise NotRunningError if a new start is needed."""
     if not ask_daemon(settings, "status")["keeper"]:
         raise NotRunningError("the keeper has ended; only a new start makes another")
     before = ask_daemon(settings, "restart")
@@ -54,7 +54,7 @@ def _restart_in_place(settings: Settings) -> int:
                 print_load_report(settings, f"pycrond restarted in place, pid {now['pid']}")
                 return 0
             if now["refusals"] != before["refusals"]:
-                raise PycrondError(f"not restarted, the old one goes on: {now['refused']}")
+                raise PycrondError(f"not restarted, the old version still runs: {now['refused']}")
         time.sleep(LOCK_POLL_INTERVAL)
     raise PycrondError(
         f"timed out after {duration(RESTART_TIMEOUT)}: the daemon does not answer after its restart;"

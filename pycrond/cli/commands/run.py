@@ -55,7 +55,7 @@ def _describe_end(row: RunRow) -> str:
 
 
 def _exit_status(row: RunRow) -> int:
-    """Return the job's status as a shell does; 1 if it has none, or 0 although it did not succeed."""
+    """Return the run's status as a shell does; 1 without one, or if the run failed with status 0."""
     if row.signal is not None:
         return 128 + row.signal
     if row.exit_status is None:

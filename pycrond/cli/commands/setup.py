@@ -23,7 +23,7 @@ BIN_DIR = "/usr/local/bin"
 PACKAGED_PROGRAM = "/usr/bin/pycrond"
 UNIT = "pycrond.service"
 OTHER_CRONS = ("cron", "crond", "cronie")
-"""The names of their services."""
+"""The names of the services of other crons."""
 PLACES = {
     "man/": "man/",
     "examples/": "doc/pycrond/examples/",
@@ -31,8 +31,8 @@ PLACES = {
     "completions/zsh": "zsh/site-functions/_pycrond",
     "completions/fish": "fish/vendor_completions.d/pycrond.fish",
 }
-"""Where data files whose names begin like this are put below the directory `share`."""
-FIRST_USER = 1000  # the least uid of a person, by the defaults of adduser and useradd
+"""The places of data files below the directory `share`, by the beginnings of their names."""
+FIRST_USER = 1000  # the smallest uid of a person, by the defaults of adduser and useradd
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,12 +44,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     act.add_argument("--start", action="store_true", help=about)
     about = "remove what setup has put there; the service is stopped and disabled before"
     act.add_argument("--undo", action="store_true", help=about)
-    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
-    parser.add_argument("--root", default="/", metavar="DIR", help="the directory below which all of it lies")
+    parser.add_argument("--dry-run", action="store_true", help="only print what would be done")
+    parser.add_argument("--root", default="/", metavar="DIR", help="place all files below this directory")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print each action; 1 if a file of others is in the way."""
+    """Carry out and print each action; return 1 if another program's file is in the way."""
     directories = _system_directories() if options.system else _user_directories()
     root = os.path.abspath(options.root)
     installation = Installation(root, os.path.join(directories["share"], "pycrond/setup.json"))
@@ -141,7 +141,7 @@ def _files(directories: dict[str, str], kind: str) -> dict[str, bytes]:
 
 
 def _commands(program: str) -> dict[str, bytes]:
-    """Return the commands that execute the program, by path. It may be one of them itself."""
+    """Return the commands that execute the program, by path, without the path of the program itself."""
     scripts = {
         os.path.join(BIN_DIR, command): f'#!/bin/sh\nexec {shlex.quote(program)}{words} "$@"\n'.encode()
         for command, words in (("pycrond", ""), ("crontab", " crontab"))
@@ -158,8 +158,9 @@ def _unit(text: str, program: str) -> str:
 
 
 def _check_program(program: str) -> None:
-    """Raise PycrondError for a program of a package, which has placed everything, and for one in a home
-    directory, whose user could replace what runs as root.
+    """Raise PycrondError for a program of a package, which has placed all files, or one in a home directory.
+
+    Root's service must not run a program that the user of a home directory could replace.
     """
     if program == PACKAGED_PROGRAM:
         raise PycrondError(f"{program} is part of a package, which has installed all of this")
@@ -182,7 +183,7 @@ def _homes() -> Iterator[str]:
 
 
 def _program() -> str:
-    """Return the program's path; a link in PATH is preferred because it survives an upgrade."""
+    """Return the program's path; prefer a link in PATH, because it survives an upgrade."""
     called = os.path.abspath(sys.argv[0])
     if os.path.basename(called) != "pycrond":
         called = os.path.join(os.path.dirname(sys.executable), "pycrond")

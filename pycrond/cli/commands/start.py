@@ -32,18 +32,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _foreground_arguments(given: Mapping[str, Mapping[str, object]], settings: Settings) -> list[str]:
-    """Return what a start in the foreground sets where the user does not, without recording it.
+    """Return arguments for settings that a start in the foreground sets unless the user does.
 
-    It logs to standard output, or with syslog to standard error; and it fails without a crontab, unless it is
-    a service of systemd: a user may write the first crontab later. Jobs cannot outlive process 1, so it ends
-    them.
+    They are not recorded. The daemon logs to standard output or, with syslog, to standard error. It fails
+    without a crontab, unless it is a service of systemd: there a user may write the first crontab later. As
+    process 1 it ends its jobs when it stops, because they cannot outlive it.
     """
     is_first = os.getpid() == 1
     is_service = settings.system or ("NOTIFY_SOCKET" in os.environ and not is_first)
     stream = SETTINGS["log_stdout" if settings.syslog == NO_SYSLOG else "log_stderr"]
-    wanted = {
+    defaults = {
         stream.name: f"{stream.flag}=yes",
         "require_crontabs": f"--require-crontabs={'no' if is_service else 'yes'}",
         "stop_jobs": f"--stop-jobs={'term' if is_first else 'leave'}",
     }
-    return [word for name, word in wanted.items() if not any(name in layer for layer in given.values())]
+    return [word for name, word in defaults.items() if not any(name in layer for layer in given.values())]

@@ -27,7 +27,7 @@ from pycrond.ledger.rows import ExpectedRow
 from pycrond.settings import Settings
 from pycrond.text import counted, duration
 
-FILES_MOST = JOBS_MOST = 20  # listed by name
+MAX_FILES = MAX_LISTED_JOBS = 20  # listed by name
 WAITS = {"for_a_time": "for its time", "for_others": "for another run", "for_room": "for room"}
 
 
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    """Print the daemon's health in one line, and return the status that stands for it."""
+    """Print the daemon's health in one line, and return its exit status."""
     if options.json:
         raise PycrondError("--json excludes --check and --nagios: give only one of them")
     try:
@@ -93,15 +93,15 @@ def _read_jobs(settings: Settings) -> tuple[Presence, Sequence[JobStatus], Seque
 
 
 def _trouble_lines(jobs: Sequence[JobStatus], gone: Sequence[ExpectedRow]) -> Iterator[str]:
-    """Yield the jobs that fail, are overdue or were missed, each with the time since when."""
+    """Yield the jobs that fail, are overdue or have missed fires, each with the time since when."""
     now = terminal.here()
     texts = [f"{job.title}: {job_table.trouble(job, now)}" for job in jobs if job.is_troubled]
     texts += [f"{row.key}: gone, and {job_table.overdue(row, now)}" for row in gone]
     if texts:
         yield f"in trouble: {counted(len(texts), 'job')}"
-        yield from (f"    {text}" for text in texts[:JOBS_MOST])
-    if len(texts) > JOBS_MOST:
-        yield f"    and {len(texts) - JOBS_MOST} more (pycrond list --failed)"
+        yield from (f"    {text}" for text in texts[:MAX_LISTED_JOBS])
+    if len(texts) > MAX_LISTED_JOBS:
+        yield f"    and {len(texts) - MAX_LISTED_JOBS} more (pycrond list --failed)"
 
 
 def _troubles_json(jobs: Sequence[JobStatus], gone: Sequence[ExpectedRow]) -> dict[str, object]:
@@ -139,7 +139,7 @@ def _lines(answer: dict[str, Any]) -> Iterator[str]:
 
 
 def node_lines(node: dict[str, Any], now: datetime) -> Iterator[str]:
-    """Yield the state of this machine in its cluster; of the other nodes, what the database had last."""
+    """Yield the state of this machine in its cluster, and the last known numbers of nodes."""
     detail = f" ({node['detail']})" if node["detail"] else ""
     name = node["name"] or "not reached yet"
     yield f"cluster {name}: node {node['node']}, database {node['state']}{detail}"
@@ -170,14 +170,14 @@ def _retention_lines(kept: dict[str, Any]) -> Iterator[str]:
 
 def _file_lines(answer: dict[str, Any]) -> Iterator[str]:
     files = [*answer["loaded_files"].items()]
-    for file, jobs in files[:FILES_MOST]:
+    for file, jobs in files[:MAX_FILES]:
         yield f"    {file}: {counted(jobs, 'job')}"
-    if len(files) > FILES_MOST:
-        yield f"    and {len(files) - FILES_MOST} more"
+    if len(files) > MAX_FILES:
+        yield f"    and {len(files) - MAX_FILES} more"
 
 
 def _load_lines(answer: dict[str, Any]) -> Iterator[str]:
-    """Yield how many runs wait, how late starts were, and by what runs are limited."""
+    """Yield the numbers of waiting runs, the lateness of starts, and the limits of runs."""
     waiting, lateness, limits = answer["waiting"], answer["lateness_ms"], answer["limits"]
     parts = [f"{waiting[name]} {phrase}" for name, phrase in WAITS.items() if waiting[name]]
     yield f"waiting: {', '.join(parts) or '0'}"
@@ -193,14 +193,14 @@ def _load_lines(answer: dict[str, Any]) -> Iterator[str]:
 
 
 def _share_lines(shares: dict[str, Any]) -> Iterator[str]:
-    """Yield the limits for each user, and where one applies."""
+    """Yield the limits for each user, and the requests and crontabs that exceeded one."""
     yield "limits for each user:"
     for name, value in shares["limits"].items():
         yield f"    {name.replace('_', '-')} {value or 'none'}"
     if shares["refused_orders"]:
         yield f"    {counted(shares['refused_orders'], 'order')} refused (max-orders)"
     if files := shares["refused_crontabs"]:
-        yield f"    {counted(len(files), 'crontab')} beyond a limit: {', '.join(files[:FILES_MOST])}"
+        yield f"    {counted(len(files), 'crontab')} beyond a limit: {', '.join(files[:MAX_FILES])}"
 
 
 def _ask_status(settings: Settings) -> dict[str, Any] | None:

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--wait", type=seconds(), nargs="?", const=0.0, metavar="SECONDS", help=about)
     about = "end running jobs: TERM, after 10 s KILL, to each job's process group"
     parser.add_argument("--kill-jobs", action="store_true", help=about)
-    about = "end a service of systemd: no error if nothing runs, and cgroups in which it can start again"
+    about = "for a service of systemd: no error if nothing runs; prepares the cgroups for the next start"
     parser.add_argument("--service", action="store_true", help=about)
 
 
@@ -44,13 +44,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _drain(settings: Settings, options: argparse.Namespace) -> bool:
-    """Have the daemon start no more jobs and wait until it ends or the time is over; False: no daemon."""
+    """Have the daemon start no more jobs; wait for its end or the deadline. Return False without a daemon."""
     deadline = time.monotonic() + options.wait if options.wait else None
     try:
         before = ask_daemon(settings, "stop", kill=options.kill_jobs)
     except NotRunningError:
         return False
-    with contextlib.suppress(NotRunningError):  # it has ended
+    with contextlib.suppress(NotRunningError):  # the daemon has ended
         while ask_daemon(settings, "status")["start"] == before["start"]:
             if deadline and time.monotonic() >= deadline:
                 break

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
         timeline, nodes = _read_cluster(settings, reader, options, window)
         clusters: list[Cluster] = []
     else:
-        timeline, clusters = _read(reader, spans, options, window, recorded, cluster_name(settings))
+        timeline, clusters = _read_ledger(reader, spans, options, window, recorded, cluster_name(settings))
     reader.close()
     heading = _heading(timeline, day, zone, "lane" if options.of_cluster else "job")
     if options.svg:
@@ -95,7 +95,7 @@ def _window(options: argparse.Namespace, now: datetime, zone: Zone) -> tuple[Tim
     return TimeWindow(start.timestamp(), until.timestamp(), now.timestamp()), day
 
 
-def _read(
+def _read_ledger(
     reader: Reader,
     spans: list[SpanRow],
     options: argparse.Namespace,
@@ -103,8 +103,9 @@ def _read(
     recorded: float,
     cluster: str,
 ) -> tuple[Timeline, list[Cluster]]:
-    """Add to the ledger's spans, which are of what was due up to the time `recorded`, the later fires by the
-    schedules. `cluster` is the name of the cluster or empty.
+    """Draw the ledger's spans, which cover fires up to the time `recorded`, and later fires by the schedules.
+
+    `cluster` is the name of the cluster or empty.
     """
     jobs = reader.jobs()
     absent = sorted({span.key for span in spans} - {job.key for job in jobs})
@@ -126,8 +127,9 @@ def _read(
 def _read_cluster(
     settings: Settings, reader: Reader, options: argparse.Namespace, window: TimeWindow
 ) -> tuple[Timeline, Mapping[str, str]]:
-    """Read the claims of shared jobs, and add the later fires by the schedules of this machine's. Return also
-    the node of each lane that has one.
+    """Read the claims of shared jobs, and add later fires by the schedules of this machine.
+
+    Return also the node of each lane that has one.
     """
     from pycrond.cli.cluster import claim_rows, node_lanes
 
@@ -157,7 +159,7 @@ def _matches(globs: Iterable[str], *names: str | None) -> bool:
 def _coming_starts(
     jobs: Iterable[JobRow], start: float, until: float, cluster: str
 ) -> dict[str, Sequence[float]]:
-    """Return when each job is to start; the fire times of equal schedules are computed once."""
+    """Return the coming starts of each job; the fire times of equal schedules are computed once."""
     if start >= until:
         return {}
     first, end = (clock.at(at) for at in (start, until))
@@ -193,7 +195,7 @@ def _heading(timeline: Timeline, day: str | None, zone: Zone, noun: str) -> str:
 
 
 def _print(heading: str, timeline: Timeline, clusters: Sequence[Cluster], zone: Zone) -> None:
-    """Print the chart, in plain characters if the output's encoding has no others."""
+    """Print the chart, in ASCII if the output's encoding has no other characters."""
     marks = text_chart.BLOCKS if _is_encodable(f"{text_chart.BLOCKS}") else text_chart.ASCII
     height = shutil.get_terminal_size().lines if terminal.is_terminal() else None
     size = ChartSize(terminal.width(), height, marks)

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare the time with each field of the schedule, and show the runs that the ledger has of it."""
+    """Compare the time with each field of the schedule, and show the ledger's runs of that time."""
     settings = load_settings(options)
     reader = Reader(settings.state_dir)
     job = _loaded_job(reader, options.job)
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     if not runs and (hint := _other_reading(reader, job, options, minute, due=due)):
         print_line(hint)
     if node := _other_node(runs):
-        print_line(f"Node {node} has it; how it ended there: pycrond history --cluster {options.job}")
+        print_line(f"Node {node} has claimed it; see pycrond history --cluster {options.job}")
     standing = reader.standings([job.key]).get(job.key)
     if standing and standing.failing_since is not None:
         print_line(f"The job is {failing(standing.failing_since, standing.failures, terminal.here())}.")
@@ -72,25 +72,26 @@ def _is_due(job: JobRow, minute: datetime) -> bool:
 def _other_reading(
     reader: Reader, job: JobRow, options: argparse.Namespace, minute: datetime, *, due: bool
 ) -> str | None:
-    """Return a hint to the time that was typed in the terminal's zone, as `history` shows times, where
-    there is more at that time; `minute` is the one in the zone of the job.
+    """Return a hint if the typed time, read in the terminal's zone, is that of a run or a fire.
+
+    `history` shows times in the terminal's zone. `minute` is the typed time in the job's zone.
     """
     try:
-        own = machine.local_zone()
-        other = moment(options.time, clock.now(), own).at.replace(second=0, microsecond=0)
-    except PycrondError:  # a TZ that is a rule, not a name, or the last day of all
+        local_zone = machine.local_zone()
+        local = moment(options.time, clock.now(), local_zone).at.replace(second=0, microsecond=0)
+    except PycrondError:  # a TZ that is a rule, not a name, or a time beyond the calendar
         return None
-    has_run = bool(reader.at(job.key, other.timestamp()))
-    if other == minute or not (has_run or (_is_due(job, other) and not due)):
+    has_run = bool(reader.at(job.key, local.timestamp()))
+    if local == minute or not (has_run or (_is_due(job, local) and not due)):
         return None
-    there = machine.load_zone(job.zone).local(other)
-    what = "the ledger has it" if has_run else "it is due then"
-    times = f"{own.local(other):%H:%M %Z}, by this terminal's clock, is {there:%H:%M %Z}"
-    return f"{times}, and {what}: pycrond why {options.job} {there:%Y-%m-%dT%H:%M}"
+    in_job_zone = machine.load_zone(job.zone).local(local)
+    reason = "the ledger has a run" if has_run else "it is due then"
+    times = f"{local_zone.local(local):%H:%M %Z}, by this terminal's clock, is {in_job_zone:%H:%M %Z}"
+    return f"{times}, and {reason}: pycrond why {options.job} {in_job_zone:%Y-%m-%dT%H:%M}"
 
 
 def _other_node(runs: Sequence[RunRow]) -> str | None:
-    """Return the node of the cluster that has the fire, as this node was told."""
+    """Return the node that has claimed the fire, by the reason in this node's row."""
     start, end = f"{Reason.ELSEWHERE}: ", " has it"
     reasons = [run.reason for run in runs if run.reason.startswith(start) and run.reason.endswith(end)]
     return next((reason.removeprefix(start).removesuffix(end) for reason in reasons), None)

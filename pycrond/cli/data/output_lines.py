@@ -87,11 +87,13 @@ def _shown(line: bytes) -> str:
     return visible(line.removesuffix(b"\r"))
 
 
-def tail(records: Records, run: int, most: int, *, whole: bool, only: str = "") -> tuple[list[Line], int]:
+def tail(
+    records: Records, run: int, most: int, *, only_complete: bool, only: str = ""
+) -> tuple[list[Line], int]:
     """The last lines of a run's kept output, and where they end; with `whole` without a partial last line."""
     first, end = records.kept(run)
     stream = Stream(records, run, max(first, (end // spool.SEGMENT_SIZE - 1) * spool.SEGMENT_SIZE), only)
-    return [*deque(stream.lines(to_the_end=not whole, until=end), most)], stream.offset
+    return [*deque(stream.lines(to_the_end=not only_complete, until=end), most)], stream.offset
 
 
 def interleaved(sources: Iterable[tuple[float, Source, Iterator[Line]]]) -> Iterator[tuple[Source, Line]]:

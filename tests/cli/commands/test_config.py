@@ -88,7 +88,7 @@ def test_init_writes_files_that_start_accepts(crond: Crond) -> None:
 def test_init_overwrites_nothing(tmp_path: Path) -> None:
     (tmp_path / "pycrond.toml").symlink_to("/nowhere")
     stderr = pycrond(tmp_path, "init", "--directory", ".", status=1).stderr
-    assert stderr == f"pycrond: {tmp_path}/pycrond.toml is there already\n"
+    assert stderr == f"pycrond: {tmp_path}/pycrond.toml exists already\n"
     assert not (tmp_path / "crontabs").exists()
 
 

@@ -201,7 +201,7 @@ def test_why_shows_the_runs_of_the_ledger(directory: Path) -> None:
     answer = document(directory, "why", "night", "2026-06-01T02:30")
     assert [(run["state"], run["reason"]) for run in answer["runs"]] == [("missed", "daemon-down: x")]
     assert "daemon-down: x" in pycrond(directory, "why", "night", "2026-06-01T02:30").stdout
-    hint = "00:30 UTC, by this terminal's clock, is 02:30 CEST, and the ledger has it:"
+    hint = "00:30 UTC, by this terminal's clock, is 02:30 CEST, and the ledger has a run:"
     stdout = pycrond(directory, "why", "night", "2026-06-01T00:30").stdout
     assert stdout.endswith(f"{hint} pycrond why night 2026-06-01T02:30\n")
     hint = "00:30 UTC, by this terminal's clock, is 02:30 CEST, and it is due then:"

@@ -347,7 +347,7 @@ def test_the_coming_week(directory: Path) -> None:
         *(f"herd-{n}" for n in range(20)),
     }
     assert len(events) == 22 * 7
-    assert stderr == "pycrond: left out, as due more than 50 times a day unless named: often\n"
+    assert stderr == "pycrond: left out, due more than 50 times a day and not named: often\n"
     times = [event["DTSTART"].dt for event in events]
     assert times == sorted(times)
     backups = [event for event in events if event["SUMMARY"] == "backup"]
