@@ -1,4 +1,4 @@
-"""The path from a crontab's bytes to its entries and problems, shared by `check` and `import`."""
+"""The parsing and checking of crontabs, shared by `check` and `import`."""
 
 import os
 import shutil

@@ -22,7 +22,7 @@ class CheckFacts:
     """Return the name of the program that a shell's path leads to; empty if it is not known."""
     dialect: str = "cronie"
     default_path: str = SEARCH_PATHS["cronie"]
-    """The PATH of a job that sets none."""
+    """The PATH of a job without a PATH in its crontab."""
     other_cron: str = ""
     """The cron to compare with: `debian`, `cronie` or empty."""
     has_mailer: bool = False

@@ -24,7 +24,7 @@ from pycrond.schedule.schedule import LAST_WALL, Schedule
 from pycrond.schedule.timezone import Zone
 from pycrond.text import duration
 
-SAMPLED_FIRE_TIMES = 300  # the shortest interval of a schedule is found among so many fire times
+SAMPLED_FIRE_TIMES = 300  # fire times among which the shortest interval of a schedule is found
 SAMPLE_START = 29_000_000  # wall minute
 MAX_DEBIAN_COMMAND = 998  # bytes of a command in Debian cron
 
@@ -35,7 +35,7 @@ _STEP = re.compile(r"\*/([0-9]+)")
 
 
 class _CheckedEntry(NamedTuple):
-    """An entry, its line and the facts, as every rule receives them."""
+    """The input of a rule: an entry, its line and the facts."""
 
     entry: Entry
     line: str
@@ -171,13 +171,13 @@ def _jitter(checked: _CheckedEntry) -> RuleWarnings:
     if options.within is not None and options.jitter > options.within:
         message = (
             f"the jitter of up to {duration(options.jitter)} is longer than the {duration(options.within)}"
-            " of within: what it delays for longer is missed"
+            " of within: a fire that it delays for longer is missed"
         )
         yield checked.at.words[0], "jitter", message
 
 
 def _without_effect(checked: _CheckedEntry) -> RuleWarnings:
-    """Warn of options about fires that one node claims, where each node runs the job."""
+    """Warn of options for fires that one node claims, if each node runs the job."""
     options = checked.entry.options
     idle = [name for name in ("node-loss", "on-partition") if name in to_json(options)]
     if idle and not options.is_shared:
@@ -187,7 +187,7 @@ def _without_effect(checked: _CheckedEntry) -> RuleWarnings:
 
 
 def _no_cluster(checked: _CheckedEntry) -> RuleWarnings:
-    """Warn of options about a cluster on a machine that is in none."""
+    """Warn of options for a cluster on a machine without one."""
     options = checked.entry.options
     if options.on != "every" and not checked.facts.has_cluster:
         message = f"on={options.on}: without the setting cluster, this machine runs the job as with on=every"

@@ -21,8 +21,9 @@ _HOME = re.compile(r"(?:^|:)~(?=/|:|$)")
 def assignment_warnings(
     assignment: Assignment, line: str, variables: Mapping[str, str], facts: CheckFacts
 ) -> Warnings:
-    """Yield the code and message of each warning about an assignment and its line. A ``$`` before the name of
-    one of `variables` means it.
+    """Yield the code and message of each warning about an assignment and its line.
+
+    `variables` are the variables that a ``$NAME`` in the value can mean.
     """
     name, value = assignment.name, assignment.value
     is_address = name in {"MAILTO", "MAILFROM"}
@@ -42,7 +43,7 @@ def assignment_warnings(
 
 
 def _mistakes(name: str, value: str, variables: Mapping[str, str], facts: CheckFacts) -> Warnings:
-    """Warn of values that are probably meant otherwise."""
+    """Warn of values that are probably mistakes."""
     literal = None if name.startswith(PREFIX) else _literal(value, variables)
     if literal:
         yield "not-expanded", f"{name}: cron does not expand {literal}, the value is used as it stands"
@@ -57,8 +58,9 @@ def _mistakes(name: str, value: str, variables: Mapping[str, str], facts: CheckF
 
 
 def _literal(value: str, variables: Mapping[str, str]) -> str | None:
-    """Return what a shell would replace in a value. A ``$`` without braces counts where the variable is
-    known, as values may have it for other reasons.
+    """Return the part of a value that a shell would replace.
+
+    A ``$`` without braces counts only before the name of a known variable: it may have another meaning.
     """
     for match in VARIABLE.finditer(value):
         if match[1] or match[2] in variables:

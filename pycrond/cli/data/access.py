@@ -22,8 +22,10 @@ Row = TypeVar("Row", RunRow, SpanRow)
 
 
 def as_present(read: SharedReader, settings: Settings, rows: list[Row], *, waits: bool = False) -> list[Row]:
-    """Return rows of runs as they are at present: if no daemon runs, the ledger does not know how open runs
-    went on. `waits`: a daemon that is about to be started will know it.
+    """Return rows of runs in their present state: without a daemon, the ledger does not know how open runs
+    ended.
+
+    `waits`: leave open runs as they are if a daemon is about to start, which will record their ends.
     """
     if not any(row.state in OPEN for row in rows):
         return rows
@@ -36,32 +38,33 @@ def as_present(read: SharedReader, settings: Settings, rows: list[Row], *, waits
 
 
 class LocalRecords(Records):
-    """The ledger and the spools themselves. Where no daemon runs, open runs are shown as they are at present,
-    not as the last daemon wrote them down.
+    """Direct access to the ledger and the spools.
+
+    If no daemon runs, open runs are shown in their present state, not as the last daemon recorded them.
     """
 
     def __init__(self, settings: Settings, directory: str = "") -> None:
-        """`directory` has the ledger, if that is not the state directory, as before the first start."""
+        """Read the ledger in `directory` instead of the state directory if it is not empty."""
         super().__init__(directory or settings.state_dir)
         self._settings = settings
 
     def presence(self) -> Presence:
-        """Tell whether a daemon runs, and how many jobs do if it does not."""
+        """Return whether a daemon runs, and the number of jobs that run without one."""
         from pycrond.cli.data import present
 
         daemon = presence(self._settings, self.daemon())
-        left = 0 if daemon.runs else present.living(present.changes(self, self._settings))
+        left = 0 if daemon.runs else present.count_running(present.changes(self, self._settings))
         return daemon._replace(jobs_left=max(daemon.jobs_left, left))
 
     def _as_present(self, rows: list[RunRow]) -> list[RunRow]:
         return as_present(self, self._settings, rows, waits=self.retry_for > 0)
 
     def unfinished(self) -> list[RunRow]:
-        """The runs that are not over by the ledger; those that have ended since without a daemon as ended."""
+        """Return the ledger's unfinished runs in their present state: without a daemon, some have ended."""
         return self._as_present(super().unfinished())
 
     def runs(self, runs: Sequence[int]) -> list[RunRow]:
-        """The runs with these numbers."""
+        """Return the runs with these numbers."""
         return self._as_present(super().runs(runs))
 
     def history(
@@ -85,8 +88,9 @@ Access = LocalRecords | Remote
 
 
 def records(settings: Settings) -> Access:
-    """The ledger and the spools themselves where they can be read, else what the daemon shows of them; before
-    the first start, what a daemon would load.
+    """Return direct access to ledger and spools if they are readable, else access through the daemon.
+
+    Before the first start, the ledger has the jobs that a daemon would load.
     """
     directory = ledger_directory(settings)
     if directory != settings.state_dir or not _is_hidden(settings.ledger_path):
@@ -106,7 +110,7 @@ def _is_hidden(path: str) -> bool:
 def reload_and_wait(settings: Settings) -> dict[str, Any]:
     """Have the daemon read its crontabs, and return its status afterwards.
 
-    It reads them when nobody is writing them.
+    The daemon reads them when no process is writing them.
     """
     before = ask_daemon(settings, "reload")
     deadline = time.monotonic() + RELOAD_TIMEOUT

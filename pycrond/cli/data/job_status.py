@@ -1,4 +1,4 @@
-"""The state of each job: its runs, its failures in a row, and what is expected of it."""
+"""The state of each job: its runs, its failures in a row, and its expected success."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -36,11 +36,11 @@ class JobStatus(NamedTuple):
     """The latest fires that were skipped or missed since the last run began."""
     overdue: ExpectedRow | None = None
     has_output: bool = True
-    """Its runs' output is here, so that a run without a last line printed nothing."""
+    """True if the output of its runs is on this machine: a run without a last line then printed nothing."""
 
     @property
     def has_failed(self) -> bool:
-        """True if the last run did not end well, or none has succeeded since one failed, on any node."""
+        """True if the last run did not end well, or if no run has succeeded since a failure, on any node."""
         is_bad = self.standing.failures > 0 or (self.last is not None and self.last.state in BAD_ENDS)
         return is_bad and self.standing.elsewhere_at is None
 
@@ -54,12 +54,12 @@ class JobStatus(NamedTuple):
 
     @property
     def latest(self) -> float:
-        """The time when the job last started, or was due."""
+        """The time of the last start or, for a run that did not start, of its fire."""
         return max((start_of(run) for run in (*self.running, self.last) if run), default=0.0)
 
 
 def start_of(run: RunRow) -> float:
-    """Return when a run started or, if it did not, was due."""
+    """Return the start of a run or, if it did not start, its fire time."""
     return run.started_at or run.fire
 
 
@@ -91,7 +91,7 @@ def read_jobs(read: Access, now: datetime) -> Sequence[JobStatus]:
 
 
 def gone_and_overdue(read: Access, now: datetime) -> list[ExpectedRow]:
-    """Return the jobs that are gone and have not succeeded for the time in their `expect`."""
+    """Return the removed jobs that have not succeeded within the time of their `expect`."""
     return [row for row in read.expected() if not row.loaded and row.is_overdue(now.timestamp())]
 
 
@@ -103,7 +103,7 @@ def _by_key(runs: Iterable[RunRow]) -> dict[str, tuple[RunRow, ...]]:
 
 
 def _after(standing: StandingRow, run: RunRow) -> StandingRow:
-    """Return the failures in a row after a run that has ended, as `ledger.last_runs` counts them."""
+    """Return the failures in a row after a run that has ended, counted as `ledger.last_runs` counts them."""
     if run.state == State.SUCCEEDED:
         return standing._replace(failing_since=None, failures=0, elsewhere_at=None)
     if run.state not in FAILURES:
@@ -114,7 +114,7 @@ def _after(standing: StandingRow, run: RunRow) -> StandingRow:
 
 
 def standing_json(standing: StandingRow) -> StandingDocument:
-    """Return the failures in a row, and the numbers of fires passed over since the last run."""
+    """Return the failures in a row, and the numbers of skipped and missed fires since the last run."""
     since = rfc3339(standing.failing_since)
     failing: FailingDocument | None = {"since": since, "times": max(1, standing.failures)} if since else None
     return {
@@ -126,7 +126,7 @@ def standing_json(standing: StandingRow) -> StandingDocument:
 
 
 def overdue_json(row: ExpectedRow) -> OverdueDocument:
-    """Return a job of which no success has come in time."""
+    """Return an overdue job as `--json` prints it."""
     return {
         "since": rfc3339(row.overdue_at),
         "expect_s": row.expect,

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def ledger_directory(settings: Settings) -> str:
-    """Return the state directory; if no daemon has run with it, one with the ledger that it would begin.
+    """Return the state directory or, before the first start, a directory with the ledger of a first start.
 
-    Without any crontab the state directory is returned too: its name may be mistyped.
+    Without any crontab, return the state directory: its name may be mistyped.
     """
     try:
         os.stat(settings.ledger_path)

@@ -17,7 +17,7 @@ Source = TypeVar("Source")
 
 
 class Line(NamedTuple):
-    """A line, fit for a terminal, and when its last byte was read, in Unix seconds."""
+    """A line without control characters, and the Unix time at which its last byte was read."""
 
     at: float
     text: str
@@ -27,7 +27,7 @@ class Stream:
     """The output of a run from an offset on."""
 
     def __init__(self, records: Records, run: int, offset: int = 0, only: str = "") -> None:
-        """`only`: the stream whose lines are wanted; empty: all."""
+        """`only` is the stream whose lines are returned; empty for all streams."""
         self._only = only
         self._records = records
         self._run = run
@@ -37,11 +37,13 @@ class Stream:
 
     @property
     def offset(self) -> int:
-        """The beginning of the output that has not been shown."""
+        """The offset of the first byte that was not returned."""
         return self._offset - len(self._rest)
 
     def lines(self, *, to_the_end: bool, until: float = float("inf")) -> Iterator[Line]:
-        """The lines since the last call, as far as the offset `until`; at the end also a partial line."""
+        """Yield the lines since the last call up to the offset `until`; `to_the_end`: also a partial last
+        line.
+        """
         while self._offset < until and (data := self._data()):
             start = self._offset
             self._offset += len(data)
@@ -49,10 +51,10 @@ class Stream:
             self._at = marks[-1][1]
             lines, newline, rest = (self._rest + data).rpartition(b"\n")
             start, self._rest = start - len(self._rest), rest
-            is_wanted = self._filter(start, self._offset)
+            is_selected = self._filter(start, self._offset)
             for at, group in by_time(lines + newline, start, marks):
                 for line in group.removesuffix(b"\n").split(b"\n"):
-                    if is_wanted(start):
+                    if is_selected(start):
                         yield Line(at, _shown(line))
                     start += len(line) + 1
             if len(rest) > LONGEST_LINE:
@@ -61,7 +63,7 @@ class Stream:
             yield from self._partial()
 
     def _filter(self, start: int, end: int) -> Callable[[int], bool]:
-        """Return a function that tells of each offset of a line whether the line is wanted."""
+        """Return a function that tells by the offset of a line whether its stream is selected."""
         if not self._only:
             return lambda _: True
         first = itemgetter(0)
@@ -70,7 +72,7 @@ class Stream:
 
     def _data(self) -> bytes:
         first, _, data = self._records.output(self._run, self._offset, MAX_BYTES)
-        if not data and first > self._offset:  # syslog has taken the bytes between, and they were deleted
+        if not data and first > self._offset:  # the bytes between were delivered and deleted
             lost, self._offset = first - self._offset, first
             self._rest += f"[{lost} bytes are no longer kept]\n".encode()
             data = self._records.output(self._run, self._offset, MAX_BYTES)[2]
@@ -90,16 +92,20 @@ def _shown(line: bytes) -> str:
 def tail(
     records: Records, run: int, most: int, *, only_complete: bool, only: str = ""
 ) -> tuple[list[Line], int]:
-    """The last lines of a run's kept output, and where they end; with `whole` without a partial last line."""
+    """Return the last lines of a run's kept output, and the offset of their end.
+
+    `only_complete`: without a partial last line.
+    """
     first, end = records.kept(run)
     stream = Stream(records, run, max(first, (end // spool.SEGMENT_SIZE - 1) * spool.SEGMENT_SIZE), only)
     return [*deque(stream.lines(to_the_end=not only_complete, until=end), most)], stream.offset
 
 
 def interleaved(sources: Iterable[tuple[float, Source, Iterator[Line]]]) -> Iterator[tuple[Source, Line]]:
-    """Merge the lines of several sources by their times; those of one source keep their order.
+    """Merge the lines of several sources by their times; the lines of one source keep their order.
 
-    The sources come in the order of the times before which they have no line, and are read from then on.
+    Each source has a time before which it has no line. The sources are in the order of these times, and each
+    is read only from its time on.
     """
     heap: list[tuple[float, int, Line, Source, Iterator[Line]]] = []
 

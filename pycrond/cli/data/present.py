@@ -1,6 +1,6 @@
-"""The present state of runs that the ledger has as open, while no daemon writes their ends.
+"""The present state of open runs while no daemon records their ends.
 
-The processes themselves, by pid and start time, and the ends that the keeper has saved decide.
+It follows from the processes, identified by pid and start time, and from the ends that the keeper has saved.
 """
 
 import json
@@ -19,23 +19,23 @@ from pycrond.runs.outcome import judge, reported_outcome
 from pycrond.settings import Settings
 
 Changes = Mapping[int, Mapping[str, Any]]
-"""The columns of runs that are no longer as the ledger has them, by run number."""
-KEEPER_TIME = 0.05  # seconds in which a keeper has saved the end of a process
+"""The changed columns of runs, by run number."""
+SAVE_TIME = 0.05  # seconds within which a keeper saves the end of a process
 NO_DAEMON = "no daemon runs"
 RESTARTED = "the machine was restarted while it ran"
 NO_STATUS = "it ended while no daemon ran: its exit status is not known"
 
 
 def changes(read: SharedReader, settings: Settings) -> Changes:
-    """Return what the ledger does not know yet of the runs that it has as open. No daemon runs."""
+    """Return the changes of open runs that the ledger does not have, as no daemon runs."""
     rows = read.processes()
     running = [row for row in rows if row.state == State.RUNNING]
-    living = {row.id for row in running if _lives(row)}
+    living = {row.id for row in running if _is_running(row)}
     # Read after the processes: a process ends before its end is written.
     ends = _read_ends(settings)
     dead = [row for row in running if row.id not in living]
     if any((row.pid, row.pid_start) not in ends for row in dead) and is_locked(settings.state_dir):
-        time.sleep(KEEPER_TIME)
+        time.sleep(SAVE_TIME)
         ends = _read_ends(settings)
     return {row.id: _present(row, ends, is_alive=row.id in living) for row in rows}
 
@@ -44,26 +44,26 @@ def _read_ends(settings: Settings) -> Mapping[tuple[int | None, int | None], Pro
     return {(end.pid, end.start): end for end in read_saved_ends(settings.ends_path)}
 
 
-def living(found: Changes) -> int:
-    """Return how many of the runs still have their process."""
-    return sum(change.get("state") == State.RUNNING for change in found.values())
+def count_running(changed: Changes) -> int:
+    """Return the number of runs whose process still runs."""
+    return sum(change.get("state") == State.RUNNING for change in changed.values())
 
 
-def apply(rows: Iterable[Any], found: Changes) -> list[Any]:
-    """Return rows of runs, or their spans, as they are at present."""
-    return [_applied(row, found) for row in rows]
+def apply(rows: Iterable[Any], changed: Changes) -> list[Any]:
+    """Return rows of runs or spans in their present state."""
+    return [_applied(row, changed) for row in rows]
 
 
-def _applied(row: RunRow | SpanRow, found: Changes) -> RunRow | SpanRow:
+def _applied(row: RunRow | SpanRow, changed: Changes) -> RunRow | SpanRow:
     if isinstance(row, RunRow):
-        return row._replace(**found.get(row.id, {}))
-    change = found.get(row.run or 0)
+        return row._replace(**changed.get(row.id, {}))
+    change = changed.get(row.run or 0)
     if change is None or row.end is not None or change["state"] == State.RUNNING:
         return row
     return row._replace(state=change["state"], end=max(row.start, change.get("ended_at", row.start)))
 
 
-def _lives(row: ProcessRow) -> bool:
+def _is_running(row: ProcessRow) -> bool:
     process = procfs.read_stat(row.pid) if row.pid and row.boot == machine.boot_id() else None
     return process is not None and process.start == row.pid_start and process.state not in "ZX"
 

@@ -1,4 +1,4 @@
-"""The ledger and the spools through the daemon, for users who cannot open them."""
+"""Access to the ledger and the spools through the daemon, for users who cannot open them."""
 
 import base64
 import functools
@@ -13,8 +13,8 @@ from pycrond.control.records import KEYS, MAX_ENDS, MAX_ROWS, QUERIES, Records
 from pycrond.errors import NotRunningError
 
 RETRY_INTERVAL = 0.2  # seconds
-PAGED = ("jobs", "totals")  # queries with more rows than an answer may have
-PORTION = MAX_ENDS  # keys or runs of a request: each is a search in the ledger
+PAGED = ("jobs", "totals")  # queries whose rows may not fit into one answer
+PORTION = MAX_ENDS  # keys or runs of a request, because each is a search in the ledger
 
 
 class Remote(Records):
@@ -26,12 +26,12 @@ class Remote(Records):
             setattr(self, name, functools.partial(self._all if name in PAGED else self._query, name))
 
     def is_running(self) -> bool:
-        """Return True; raises NotRunningError where no daemon answers."""
+        """Return True; raise NotRunningError if no daemon answers."""
         self.daemon()
         return True
 
     def presence(self) -> Presence:
-        """Return that the daemon runs; raises NotRunningError where none answers."""
+        """Return the presence of a running daemon; raise NotRunningError if none answers."""
         return Presence(runs=self.is_running())
 
     def _all(self, name: str) -> list[Any]:
@@ -53,7 +53,7 @@ class Remote(Records):
         return sorted(rows, key=lambda run: -run.id)[: arguments["limit"]] if "limit" in arguments else rows
 
     def _portions(self, name: str, arguments: dict[str, Any]) -> list[dict[str, Any]]:
-        """The arguments of each request of a query."""
+        """Return the arguments of each request of a query."""
         if QUERIES[name].get("keys") is KEYS and arguments.get("keys") is None:  # a list is required
             arguments["keys"] = [job.key for job in self.jobs()]
         for divided in ("keys", "runs"):
@@ -74,7 +74,7 @@ class Remote(Records):
 
 
 def restored(kind: Any, value: Any) -> Any:
-    """A value of a type, from its form in JSON."""
+    """Return a value of a type from its form in JSON."""
     origin, parts = get_origin(kind), get_args(kind)
     if origin is list:
         return [restored(parts[0], part) for part in value]

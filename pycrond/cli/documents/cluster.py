@@ -17,20 +17,20 @@ class NodeDocument(TypedDict):
     ]
     draining: bool
     seen: Annotated[Time, "the last heartbeat"]
-    age_s: Annotated[Seconds, "since then"]
+    age_s: Annotated[Seconds, "the time since the last heartbeat"]
     offset_ms: Annotated[int | None, "by how much its clock is ahead of the database's"]
-    skew_ms: Annotated[int | None, "by how much that differs from the median of the nodes that are alive"]
+    skew_ms: Annotated[int | None, "by how much `offset_ms` differs from the median of the living nodes"]
     claims_last_minute: int
     open_claims: Annotated[int, "fires that are claimed, wait or run"]
-    oldest_open: Annotated[Time | None, "the earliest fire time of these"]
+    oldest_open: Annotated[Time | None, "the earliest fire time of the open claims"]
     labels: list[str]
-    version: Annotated[str, "of pycrond"]
-    digest: Annotated[str | None, "of its shared jobs"]
-    differs: Annotated[bool, "its shared jobs are not those of most nodes"]
+    version: Annotated[str, "the version of pycrond"]
+    digest: Annotated[str | None, "a hash of its shared jobs"]
+    differs: Annotated[bool, "its shared jobs differ from those of most nodes"]
 
 
 class FiresDocument(TypedDict):
-    """Fires of the last day that no run came of, or whose run was lost."""
+    """Fires of the last day without a run, or whose run was lost."""
 
     kind: TroubleKind
     fires: int
@@ -42,12 +42,12 @@ class ClusterDocument(TypedDict):
     """Printed by `pycrond cluster status`."""
 
     cluster: str
-    zone: Annotated[str, "of shared jobs that name none"]
-    schema_version: Annotated[int, "of the tables"]
-    keep_s: Annotated[Seconds, "for which rows are kept"]
+    zone: Annotated[str, "the time zone of shared jobs that name none"]
+    schema_version: Annotated[int, "the version of the tables"]
+    keep_s: Annotated[Seconds, "the time for which rows are kept"]
     server_version: str
     standby: Standby
     nodes: list[NodeDocument]
     fires: list[FiresDocument]
-    remarks: Annotated[list[str], "worth a look"]
-    problems: Annotated[list[str], "in need of a person: the exit status is 1 if there are any"]
+    remarks: Annotated[list[str], "warnings that stop no job"]
+    problems: Annotated[list[str], "problems that need action; the exit status is 1 if there are any"]

@@ -21,7 +21,7 @@ class FileProblemDocument(TypedDict):
     line: Annotated[int, "from 1; 0 for the whole file"]
     column: Annotated[int, "from 1; 0 for the whole line"]
     severity: Literal["error", "warning"]
-    code: Annotated[str, "by which a warning can be suppressed"]
+    code: Annotated[str, "the code by which a warning can be suppressed"]
     message: str
 
 
@@ -32,7 +32,7 @@ class ProblemDocument(FileProblemDocument):
 
 
 class FileChangeDocument(TypedDict):
-    """A crontab that is not as the daemon has read it."""
+    """A crontab that has changed since the daemon read it."""
 
     file: str
     change: Literal["changed", "added", "removed"]
@@ -40,13 +40,15 @@ class FileChangeDocument(TypedDict):
 
 
 class RunDocument(TypedDict):
-    """A run, a fire that was skipped or missed, or `count` of them in one row."""
+    """A run, a skipped or missed fire, or a row that stands for `count` of them."""
 
     id: int
     key: Key
     name: str | None
     display_name: DisplayName
-    fire: Annotated[Time, "of a run by hand the time of the request, of a retry that of the first attempt"]
+    fire: Annotated[
+        Time, "for a manual run the time of the request, for a retry the fire time of the first attempt"
+    ]
     trigger: Annotated[str, "schedule, catch-up, retry, reboot or manual"]
     attempt: Annotated[int, "from 1"]
     state: Annotated[
@@ -54,7 +56,7 @@ class RunDocument(TypedDict):
         "claimed, waiting, running, succeeded, failed, timed-out, killed (by pycrond), skipped, missed, lost"
         " or unknown",
     ]
-    reason: Annotated[str, "begins with a word that is the kind of reason; may be empty"]
+    reason: Annotated[str, "begins with the kind of reason; may be empty"]
     pid: int | None
     started_at: Time | None
     ended_at: Time | None
@@ -64,10 +66,10 @@ class RunDocument(TypedDict):
     cpu_s: Seconds | None
     max_rss_kb: Annotated[int | None, "peak memory in KiB; null where it is not known"]
     lateness_ms: float | None
-    bytes: Annotated[int, "of output"]
-    until: Annotated[Time | None, "the last fire of a row that stands for several"]
-    count: Annotated[int | None, "how many a row stands for; null: one"]
-    node: NotRequired[Annotated[str, "with --cluster: the machine that it belongs to"]]
+    bytes: Annotated[int, "the bytes of output"]
+    until: Annotated[Time | None, "the last fire time of a row that stands for several fires"]
+    count: Annotated[int | None, "the number of fires that the row stands for; null for one"]
+    node: NotRequired[Annotated[str, "with --cluster: the node of the run"]]
     uuid: NotRequired[Annotated[str, "with --cluster: the run in the whole cluster; `id` counts on its node"]]
 
 
@@ -79,7 +81,7 @@ class FailingDocument(TypedDict):
 
 
 class OverdueDocument(TypedDict):
-    """A success that was expected and has not come."""
+    """An expected success that has not come."""
 
     since: Time
     expect_s: Seconds
@@ -87,28 +89,28 @@ class OverdueDocument(TypedDict):
 
 
 class GoneOverdueDocument(OverdueDocument):
-    """A success that was expected of a job that is gone."""
+    """An expected success of a removed job that has not come."""
 
     key: Key
 
 
 class NamedOverdueDocument(GoneOverdueDocument):
-    """A success that was expected of a job."""
+    """An expected success of a job that has not come."""
 
     name: str | None
 
 
 class StandingDocument(TypedDict):
-    """The failures of a job in a row, and its fires that were passed over."""
+    """A job's failures in a row, and its skipped and missed fires."""
 
     failing: FailingDocument | None
-    skipped_since: Annotated[int, "fires since the last run began"]
-    missed_since: Annotated[int, "fires since the last run began"]
+    skipped_since: Annotated[int, "skipped fires since the last run began"]
+    missed_since: Annotated[int, "missed fires since the last run began"]
     succeeded_elsewhere_at: Annotated[Time | None, "the end of a later run on another node of the cluster"]
 
 
 class NamedStandingDocument(StandingDocument):
-    """The same with the job's name."""
+    """A job with its failures in a row, and its skipped and missed fires."""
 
     key: Key
     name: str | None
@@ -135,14 +137,14 @@ class JobDocument(StandingDocument):
     command: str
     options: Annotated[dict[str, Any], "those that differ from the defaults"]
     next: Time | None
-    running: Annotated[list[int], "numbers of runs"]
-    waiting: Annotated[list[int], "numbers of runs"]
+    running: Annotated[list[int], "the numbers of running runs"]
+    waiting: Annotated[list[int], "the numbers of waiting runs"]
     last: Annotated[RunDocument | None, "the run that ended last"]
     paused: PauseDocument | None
     median_s: Annotated[Seconds | None, "the usual duration"]
-    last_line: Annotated[str | None, "of the output of a run that failed"]
+    last_line: Annotated[str | None, "the last line of output of a failed run"]
     overdue: OverdueDocument | None
-    nodes: NotRequired[Annotated[list[str], "with --cluster: where it runs"]]
+    nodes: NotRequired[Annotated[list[str], "with --cluster: the nodes on which it runs"]]
 
 
 class DaemonDocument(TypedDict):
@@ -156,7 +158,7 @@ class DaemonDocument(TypedDict):
 
 
 class DiskDocument(TypedDict):
-    """Output and records that wait for the disk, and output on it."""
+    """Output and ledger rows that wait for the disk, and output on the disk."""
 
     trouble: Annotated[str | None, "why output cannot be written"]
     since: Timestamp | None
@@ -164,12 +166,12 @@ class DiskDocument(TypedDict):
     blocked_bytes: int
     waiting_runs: Annotated[int, "runs whose output waits for syslog"]
     waiting_bytes: int
-    kept_bytes: Annotated[int, "delivered, and still on disk"]
+    kept_bytes: Annotated[int, "delivered output that is still on disk"]
     limit_bytes: Annotated[int, "the setting spool-limit; 0: none"]
     dropped_bytes: int
     dropped_at: Timestamp | None
     ledger: Annotated[str | None, "why the ledger cannot be written"]
-    ledger_pending: NotRequired[Annotated[int, "rows that are kept in memory until it can"]]
+    ledger_pending: NotRequired[Annotated[int, "rows that are in memory until the ledger can be written"]]
 
 
 class ListDocument(TypedDict):

@@ -6,7 +6,7 @@ from pycrond.cli.documents.lists import FileChangeDocument, FileProblemDocument,
 
 
 class EntryDocument(TypedDict):
-    """An entry as it was understood."""
+    """A parsed entry."""
 
     line: int
     schedule: str
@@ -35,7 +35,7 @@ class CheckDocument(TypedDict):
 
 
 class AuditFindingDocument(TypedDict):
-    """A fire time or a verdict that is not as it should be."""
+    """A fire time without its verdict, or a verdict that does not fit a fire time."""
 
     key: Key
     display_name: str | None
@@ -65,7 +65,7 @@ AuditDocument = TypedDict(
 
 
 class FindingDocument(TypedDict):
-    """A finding, with a remedy or an empty text."""
+    """A finding; `do` is its remedy or empty."""
 
     level: Literal["ok", "warning", "problem"]
     about: str
@@ -80,7 +80,7 @@ class DoctorDocument(TypedDict):
 
 
 SettingDocument = TypedDict("SettingDocument", {"setting": str, "value": Any, "from": str})
-"""A setting, its value and where that comes from."""
+"""A setting, its value and the value's origin."""
 
 
 class ConfigDocument(TypedDict):

@@ -24,7 +24,9 @@ class StartsDocument(TypedDict):
 
     starts: int
     seconds: Annotated[float, "the sum of their lateness"]
-    within: Annotated[dict[str, int], "the numbers of those that were late by at most so many seconds"]
+    within: Annotated[
+        dict[str, int], "the numbers of starts that were late by at most the seconds in the key"
+    ]
 
 
 class LatenessDocument(TypedDict):
@@ -34,12 +36,12 @@ class LatenessDocument(TypedDict):
     median: float | None
     p99: float | None
     worst: float | None
-    worst_recent: NotRequired[Annotated[float | None, "of the last 10 minutes"]]
+    worst_recent: NotRequired[Annotated[float | None, "the worst of the last 10 minutes"]]
     total: NotRequired[StartsDocument]
 
 
 class LimitsDocument(TypedDict):
-    """The means by which runs are limited."""
+    """The mechanisms by which runs are limited."""
 
     memory: str
     cpu: str
@@ -47,15 +49,15 @@ class LimitsDocument(TypedDict):
 
 
 class SharesDocument(TypedDict):
-    """The limits for each user, and where they applied."""
+    """The limits for each user, and the requests and crontabs that exceeded one."""
 
-    limits: Annotated[dict[str, int], "the settings, as they stand; 0: no limit"]
+    limits: Annotated[dict[str, int], "the settings; 0: no limit"]
     refused_orders: int
     refused_crontabs: list[str]
 
 
 class RetentionDocument(TypedDict):
-    """The size of the ledger, and what limits it, runs and output; 0 is no limit."""
+    """The size of the ledger, and the limits of ledger, runs and output; 0 is no limit."""
 
     ledger_bytes: int
     ledger_free_bytes: int
@@ -69,18 +71,20 @@ class NodeDocument(TypedDict):
     """The machine as a node of its cluster."""
 
     node: str
-    name: Annotated[str | None, "of the cluster; null: it was never reached"]
-    state: Annotated[str, "of the connection to the database: idle, asking, stalled, down, fenced, …"]
+    name: Annotated[str | None, "the cluster's name; null: the database was never reached"]
+    state: Annotated[
+        str, "the state of the connection to the database: idle, asking, stalled, down, fenced, …"
+    ]
     detail: str | None
-    away_s: Annotated[int, "for how long the database was not connected; 0: it is"]
+    away_s: Annotated[int, "how long the database has not been connected; 0: it is connected"]
     nodes: int
     alive: int
     draining: bool
-    draining_nodes: Annotated[int, "living ones"]
+    draining_nodes: Annotated[int, "living nodes that are draining"]
     clock_ms: Annotated[int, "by how much this clock is ahead of the median of the nodes"]
-    undecided: Annotated[int, "fires about which it is not decided yet"]
-    untold: Annotated[int, "fires of which the database has not acknowledged the verdict"]
-    untold_s: Annotated[int, "since when the first of them is over"]
+    undecided: Annotated[int, "fires without a verdict"]
+    untold: Annotated[int, "fires whose verdict the database has not acknowledged"]
+    untold_s: Annotated[int, "the age of the first verdict among them"]
 
 
 class StatusDocument(TypedDict):
@@ -94,11 +98,11 @@ class StatusDocument(TypedDict):
     zone: NotRequired[str]
     started_at: NotRequired[Timestamp]
     uptime_s: NotRequired[int]
-    minute: NotRequired[Annotated[float, "the latest minute whose jobs have run; seconds since 1970"]]
+    minute: NotRequired[Annotated[float, "the latest minute whose jobs were started; seconds since 1970"]]
     jobs: NotRequired[int]
     files: NotRequired[int]
-    loaded_files: NotRequired[Annotated[dict[str, int], "the numbers of jobs"]]
-    kept: NotRequired[Annotated[list[str], "crontabs of which an older version is in force"]]
+    loaded_files: NotRequired[Annotated[dict[str, int], "the number of jobs of each file"]]
+    kept: NotRequired[Annotated[list[str], "crontabs whose last good version is in force"]]
     loads: NotRequired[int]
     errors: NotRequired[int]
     keeper: NotRequired[bool]
@@ -106,11 +110,11 @@ class StatusDocument(TypedDict):
     start_trouble: NotRequired[Annotated[str | None, "why no job can be started at present"]]
     stopping: NotRequired[bool]
     refusals: NotRequired[Annotated[int, "restarts that were refused"]]
-    refused: NotRequired[Annotated[str, "why the last of them was"]]
+    refused: NotRequired[Annotated[str, "the reason of the last refusal"]]
     waiting: NotRequired[WaitingDocument]
-    alarms: NotRequired[Annotated[int, "not yet delivered"]]
+    alarms: NotRequired[Annotated[int, "alarms that are not yet delivered"]]
     dropped_alarms: NotRequired[int]
-    paused: NotRequired[Annotated[int, "jobs"]]
+    paused: NotRequired[Annotated[int, "the number of paused jobs"]]
     lateness_ms: NotRequired[LatenessDocument]
     limits: NotRequired[LimitsDocument]
     shares: NotRequired[SharesDocument]

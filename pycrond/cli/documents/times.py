@@ -65,13 +65,13 @@ class BarDocument(TypedDict):
 
 
 class LaneDocument(TypedDict):
-    """A job and what became of it on the day."""
+    """A job with its runs and fires of the day."""
 
     key: Key
     name: str | None
     display_name: DisplayName
     bars: list[BarDocument]
-    node: NotRequired[Annotated[str, "with --cluster: the machine that ran these; missing if none did"]]
+    node: NotRequired[Annotated[str, "with --cluster: the node that ran these; missing if no node did"]]
 
 
 class StartsDocument(TypedDict):
@@ -85,9 +85,9 @@ class SuggestionDocument(TypedDict):
     """A jitter that would spread a stampede."""
 
     jitter: Annotated[int, "seconds"]
-    jobs: Annotated[list[Key], "that should have it"]
-    average: Annotated[float, "the number of starts in the largest minute then"]
-    most: Annotated[int, "the same on 99 of 100 days"]
+    jobs: Annotated[list[Key], "the jobs that should get the jitter"]
+    average: Annotated[float, "the average number of starts in the largest minute with this jitter"]
+    most: Annotated[int, "the number of starts that is not exceeded on 99 of 100 days"]
 
 
 class StampedeDocument(TypedDict):
@@ -96,7 +96,7 @@ class StampedeDocument(TypedDict):
     at: Time
     count: int
     jobs: list[Key]
-    again: Annotated[int, "other minutes in which most of them start together"]
+    again: Annotated[int, "other minutes in which most of these jobs start together"]
     suggestion: SuggestionDocument | None
 
 
@@ -126,7 +126,7 @@ class ChangeDocument(TypedDict):
     line: int
     schedule: str
     before: Annotated[str | None, "the schedule before"]
-    what: Annotated[list[str], "what differs: schedule, zone, command, options, user"]
+    what: Annotated[list[str], "the differing parts: schedule, zone, command, options, user"]
     won: list[Time]
     lost: list[Time]
 
@@ -135,5 +135,5 @@ class DiffDocument(TypedDict):
     """Printed by `pycrond diff`."""
 
     changes: list[ChangeDocument]
-    kept: Annotated[list[str], "crontabs of which an older version would stay in force"]
+    kept: Annotated[list[str], "crontabs whose last good version would stay in force"]
     problems: list[ProblemDocument]
