@@ -24,9 +24,7 @@ class CrontabAccess:
     """The crontab of one user."""
 
     def __init__(self, settings: Settings, name: str | None) -> None:
-        """Select the crontab of the user `name`, or the caller's own. Raise PycrondError if that is
-        forbidden.
-        """
+        """Select the crontab of `name`, or the caller's own. Raise PycrondError if it may not be used."""
         self._settings = settings
         self._own = users.by_uid(os.geteuid())
         if name not in {None, self._own.name} and self._own.uid != 0:

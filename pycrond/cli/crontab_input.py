@@ -17,9 +17,8 @@ STDIN = "-"
 
 
 def cluster_identity(settings: Settings) -> SharedIdentity | None:
-    """Return the cluster's identity, from which shared jobs draw random values; None without a cluster.
-
-    Its names are empty if they are not known yet.
+    """Return the cluster's identity, from which shared jobs draw random values; None without a cluster. Its
+    names are empty if they are not known yet.
     """
     return read_identity(settings.ledger_path) if settings.cluster else None
 
@@ -38,10 +37,7 @@ def load_crontabs(settings: Settings) -> LoadResult:
 
 
 def read_named_crontab(file: str, check: PermissionCheck = files.NO_CHECK) -> bytes:
-    """Return the bytes of a file, or of standard input for `-`.
-
-    Raise UnreadableError as `files.read_crontab` does.
-    """
+    """Return the bytes of a file or, for `-`, of standard input; raise UnreadableError if refused."""
     return sys.stdin.buffer.read() if file == STDIN else files.read_crontab(file, check)
 
 

@@ -22,10 +22,8 @@ def calendar(
     machine: str,
     now: datetime,
 ) -> Iterator[bytes]:
-    """Yield a calendar's lines.
-
-    `durations` are the seconds of the latest runs, by job key. `machine` distinguishes jobs of the same name
-    on several machines.
+    """Yield a calendar's lines. `durations` are the seconds of the latest runs, by job key. `machine`
+    distinguishes jobs of the same name on several machines.
     """
     yield folded("BEGIN:VCALENDAR")
     yield folded("VERSION:2.0")

@@ -20,10 +20,7 @@ def next_fire(job: JobRow, now: datetime) -> datetime | None:
 
 
 def plan_of(job: JobRow) -> tuple[Schedule, Zone] | None:
-    """Return a job's schedule and time zone; None for @reboot and for invalid stored values.
-
-    An invalid value is reported once.
-    """
+    """Return a job's schedule and zone; None for @reboot and for invalid values, which are reported once."""
     if job.canonical is None:
         return None
     try:

@@ -34,9 +34,8 @@ def bash_words(command: str, shell: str) -> Iterator[tuple[int, str]]:
 
 
 def look_alikes(command: str) -> Iterator[tuple[int, str]]:
-    """Yield the offset and the message of the first typographic character outside quotes.
-
-    A dash counts only where an option begins.
+    """Yield the offset and message of the first typographic character outside quotes; a dash counts only
+    where an option begins.
     """
     text = "" if command.isascii() else _QUOTED.sub(lambda match: "_" * len(match[0]), command)
     for match in LOOK_ALIKE.finditer(text):

@@ -21,9 +21,8 @@ _HOME = re.compile(r"(?:^|:)~(?=/|:|$)")
 def assignment_warnings(
     assignment: Assignment, line: str, variables: Mapping[str, str], facts: CheckFacts
 ) -> Warnings:
-    """Yield the code and message of each warning about an assignment and its line.
-
-    `variables` are the variables that a ``$NAME`` in the value can mean.
+    """Yield the code and message of each warning about an assignment and its line. `variables` are the
+    variables that a ``$NAME`` in the value can mean.
     """
     name, value = assignment.name, assignment.value
     is_address = name in {"MAILTO", "MAILFROM"}
@@ -58,9 +57,8 @@ def _mistakes(name: str, value: str, variables: Mapping[str, str], facts: CheckF
 
 
 def _literal(value: str, variables: Mapping[str, str]) -> str | None:
-    """Return the part of a value that a shell would replace.
-
-    A ``$`` without braces counts only before the name of a known variable: it may have another meaning.
+    """Return the part of a value that a shell would replace. A ``$`` without braces counts only before the
+    name of a known variable: it may have another meaning.
     """
     for match in VARIABLE.finditer(value):
         if match[1] or match[2] in variables:

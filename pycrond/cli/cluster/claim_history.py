@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def run(settings: Settings, options: argparse.Namespace, limit: int) -> int:
-    """Print the newest claims, with a negative limit all: a row for each, as each has its node."""
+    """Print the newest claims, or all with a negative limit: one row for each, because each has its node."""
     since, until = selectors.period(options)
     with cluster_reader(settings) as cluster:
         claims = cluster.claims(

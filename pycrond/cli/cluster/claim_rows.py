@@ -16,7 +16,7 @@ def is_shared_job(job: JobRow) -> bool:
 
 
 def as_run(claim: ClaimRow) -> RunRow:
-    """Return a claim as a run. What the database does not have is unknown: processor time, memory, bytes."""
+    """Return a claim as a run, without processor time, memory and bytes, which the database does not have."""
     return RunRow(
         id=claim.number,
         key=claim.job,

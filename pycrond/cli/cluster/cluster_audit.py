@@ -15,21 +15,21 @@ from pycrond.ledger.copies import ledger_uuid, started_runs
 from pycrond.ledger.reader import Reader
 from pycrond.settings import Settings
 
-READING_TIME = 600.0  # seconds
-WITHOUT_ROWS = timedelta(hours=1)  # that are audited where the database has no row at all
-AT_ONCE = 100_000  # minutes of jobs, each of which may have a fire: those that are in memory
+READ_TIMEOUT = 600.0  # seconds
+DEFAULT_PERIOD = timedelta(hours=1)  # audited if the database has no row
+MAX_JOB_MINUTES = 100_000  # in memory: the number of jobs times the audited minutes
 
 
 def read_and_compare(
     settings: Settings, reader: Reader, since: datetime, until: datetime, copies: Sequence[str]
 ) -> tuple[ClusterAudit, datetime]:
-    """Return the result, and the time after which fires were compared: older rows may be deleted."""
+    """Return the result, and the time after which fires were compared, as older rows may be deleted."""
     names = {settings.ledger_path: settings.node_name, **{path: path for path in copies}}
     ledgers = {path: LedgerStarts(name, ledger_uuid(path), ()) for path, name in names.items()}
-    with cluster_reader(settings, READING_TIME) as cluster:
+    with cluster_reader(settings, READ_TIMEOUT) as cluster:
         now, first = cluster.now(), cluster.first_fire()
         kept = clock.at(now - cluster.meta().keep)
-        begin = until - WITHOUT_ROWS if first is None else clock.at(first - 60)
+        begin = until - DEFAULT_PERIOD if first is None else clock.at(first - 60)
         since = max(since, kept, begin)
         database = Database((), cluster.nodes(), now)
         parts = _parts(cluster, reader, database, ledgers, (since, until))
@@ -43,12 +43,12 @@ def _parts(
     ledgers: Mapping[str, LedgerStarts],
     period: tuple[datetime, datetime],
 ) -> Iterator[ClusterAudit]:
-    """Yield the audits of some jobs each, so that only their fires are in memory."""
+    """Yield audits of a few jobs each, so that only the fires of these jobs are in memory."""
     since, until = period
     span = (since.timestamp(), until.timestamp())
     versions = [row for row in reader.versions() if decode_options(row.options).is_shared]
     keys = sorted({row.key for row in versions})
-    size = max(1, int(AT_ONCE / max(1.0, (span[1] - span[0]) / 60)))
+    size = max(1, int(MAX_JOB_MINUTES / max(1.0, (span[1] - span[0]) / 60)))
     for place in range(0, len(keys), size):
         jobs = keys[place : place + size]
         chosen = {*jobs}

@@ -21,7 +21,7 @@ from pycrond.settings import Settings
 from pycrond.text import counted
 
 DAY = 86_400.0  # seconds
-UNKNOWN_MOST = 5  # jobs of other nodes that are named
+MAX_NAMED_JOBS = 5  # of the jobs that this machine has not loaded
 Select = Callable[[Sequence[JobStatus], argparse.Namespace], Sequence[JobStatus]]
 
 
@@ -66,7 +66,7 @@ def _with_claims(
     passed: Sequence[PassedRow],
     ends: Mapping[str, bytes],
 ) -> JobStatus:
-    """Return the status with the runs of the cluster in place of this machine's; `ends` is copied output."""
+    """Return the status with the cluster's runs instead of this machine's; `ends` is copied output."""
     fires = {row.state: row.fires for row in passed}
     latest = max(passed, key=lambda row: row.latest, default=None)
     skipped, missed = fires.get(State.SKIPPED, 0), fires.get(State.MISSED, 0)
@@ -87,7 +87,7 @@ def _with_claims(
 def lines(
     settings: Settings, options: argparse.Namespace, select: Select, width: int, height: int | None = None
 ) -> Sequence[StyledLine]:
-    """Return the table with a column for the node; with `height` no more lines than that."""
+    """Return the table with a column for the node; with `height`, at most `height` lines."""
     here = terminal.here()
     shared = read(settings, here)
     jobs = select(shared.jobs, options)
@@ -103,7 +103,7 @@ def lines(
 
 
 def _node(status: JobStatus, shared: SharedJobs) -> str:
-    """Return where the job runs or, if it does not, where it ran last."""
+    """Return the nodes on which the job runs or, if it does not run, the node of its last run."""
     running = [row.node for row in shared.open.get(status.job.key, ()) if row.state == State.RUNNING]
     last = shared.last.get(status.job.key)
     return ", ".join(running) or (last.node if last else "")
@@ -112,7 +112,8 @@ def _node(status: JobStatus, shared: SharedJobs) -> str:
 def _notes(shared: SharedJobs) -> Sequence[StyledLine]:
     if not shared.unknown:
         return []
-    names = ", ".join(shared.unknown[:UNKNOWN_MOST]) + (", …" if len(shared.unknown) > UNKNOWN_MOST else "")
+    more = ", …" if len(shared.unknown) > MAX_NAMED_JOBS else ""
+    names = ", ".join(shared.unknown[:MAX_NAMED_JOBS]) + more
     text = f"{counted(len(shared.unknown), 'job')} of the cluster not loaded on this machine: {names}"
     return [[Cell(text, "busy")]]
 

@@ -9,8 +9,8 @@ from pycrond.cluster.reader_rows import BarRow, PassedRow
 from pycrond.ledger.rows import JobRow, RunRow, SpanRow
 from pycrond.settings import Settings
 
-MARGIN = 86_400.0  # seconds before the window in which a run may have begun that reaches into it
-READING_TIME = 60.0  # seconds, in which the rows are also sorted into lanes
+MARGIN = 86_400.0  # seconds before the window; a run that began then may reach into it
+READ_TIMEOUT = 60.0  # seconds, including the time to sort the rows into lanes
 
 
 class NodeLanes(NamedTuple):
@@ -18,12 +18,12 @@ class NodeLanes(NamedTuple):
 
     spans: Sequence[SpanRow]
     gone: Mapping[str, RunRow]
-    """A row with the name of each lane of jobs that this machine has not loaded, by key."""
+    """A row with the name of each job that this machine has not loaded, by the key of its lane."""
     nodes: Mapping[str, str]
     """The node of each lane that has one, by the lane's key."""
 
     def place(self, key: str, places: Mapping[str, int]) -> tuple[int, str, str]:
-        """Return where a lane comes: by the place of its job, jobs without one at the end, then by node."""
+        """Return the sort key of a lane: the place of its job, at the end without one, then the node."""
         node = self.nodes.get(key, "")
         job = key.removesuffix(f"@{node}") if node else key
         return places.get(job, len(places)), job, node
@@ -33,18 +33,18 @@ def read_bars(
     settings: Settings, start: float, until: float, is_selected: Callable[[str], bool]
 ) -> Iterator[BarRow]:
     """Yield the claims of selected jobs whose bars lie in a window."""
-    with cluster_reader(settings, READING_TIME) as cluster:
+    with cluster_reader(settings, READ_TIMEOUT) as cluster:
         jobs = [job for job in cluster.jobs_since(start - MARGIN) if is_selected(job)]
         yield from cluster.bars(jobs, start - MARGIN, until, start)
 
 
 def lane_key(job: str, node: str) -> str:
-    """Return the key of a lane. A job with a lock of the cluster has its node in its key already."""
+    """Return the key of a lane; the key of a job with a lock of the cluster already contains the node."""
     return job if job.endswith(f"@{node}") else f"{job}@{node}"
 
 
 def node_lanes(claims: Iterable[BarRow], jobs: Iterable[JobRow], now: float) -> NodeLanes:
-    """Return a lane for each job and node that started it; fires that did not start have one without node."""
+    """Return a lane for each job and node that started it, and one without a node for unstarted fires."""
     loaded = {job.key for job in jobs}
     spans: list[SpanRow] = []
     gone: dict[str, RunRow] = {}

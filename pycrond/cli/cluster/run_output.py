@@ -1,4 +1,4 @@
-"""logs --cluster: the output of runs, as far as their nodes copied it to the database."""
+"""logs --cluster: the output of runs that their nodes have copied to the database."""
 
 import argparse
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,12 +14,13 @@ from pycrond.cluster.reader_rows import ClaimRow
 from pycrond.errors import PycrondError
 from pycrond.settings import Settings
 
-RUNS_MOST = 1000  # newest runs whose output is looked at, with --since
+MAX_RUNS = 1000  # newest runs whose output is read, with --since
 
 
 def run(settings: Settings, options: argparse.Namespace, most: int | None) -> int:
-    """Print the last lines of the newest run of each job, of the runs that are named or, with --since, of all
-    runs since then; for output that is not in the database, say where it is. Return 1 if that is true of all.
+    """Print the last lines of named runs and of the newest run of each named job; --since: of all its runs.
+    For output that is not in the database, print where it is. Return 1 if the database has no output of any
+    of the runs.
     """
     if not options.selected:
         raise PycrondError("--cluster needs a job or a run: pycrond logs --cluster JOB")
@@ -51,7 +52,7 @@ def _selected(
         keys = find_jobs(settings, cluster, word)
         started = [
             row
-            for row in cluster.claims(RUNS_MOST, jobs=keys, since=since, until=until)
+            for row in cluster.claims(MAX_RUNS, jobs=keys, since=since, until=until)
             if row.started is not None
         ]
         if not started:
@@ -72,7 +73,7 @@ def _lines(claims: Iterable[ClaimRow], outputs: dict[str, bytes]) -> Iterator[tu
 
 
 def absence(claim: ClaimRow) -> str:
-    """Return why the output of a run is not in the database, and how to see it."""
+    """Return the reason why the database has no output of a run, and how to see the output."""
     if claim.started is None:
         return f"{claim.job} did not start on {claim.node}: {formatting.joined(claim.state, claim.reason)}"
     words = str(claim.number) if claim.number else claim.job

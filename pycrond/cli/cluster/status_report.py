@@ -1,4 +1,4 @@
-"""The status of the cluster: what the database says about it, and what needs a person."""
+"""The status of the cluster: the contents of its database, problems and warnings."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -41,13 +41,13 @@ class StatusFacts(NamedTuple):
         return min((row.oldest for row in self.open_claims if row.node == node), default=None)
 
     def skew_ms(self, node: NodeRow) -> int | None:
-        """Return by how much a node's clock disagrees with the median."""
+        """Return the difference between a node's clock and the median of the nodes, in milliseconds."""
         median = median_offset(self.nodes)
         return None if median is None or node.offset_ms is None else node.offset_ms - median
 
     @property
     def differing(self) -> frozenset[str]:
-        """The nodes whose jobs differ from those of the most frequent set."""
+        """The nodes whose shared jobs differ from the most frequent set."""
         groups = [*differing_digests(self.nodes).values()]
         return frozenset(name for names in groups[1:] for name in names)
 
@@ -65,7 +65,7 @@ def read(cluster: ClusterReader) -> StatusFacts:
 
 
 def problems(facts: StatusFacts) -> Iterator[str]:
-    """Yield what needs a person, each with what to do; `status` then ends with 1."""
+    """Yield the problems that need action, each with a remedy; `status` then returns 1."""
     cluster, known = facts.cluster, known_version()
     if cluster.version < known:
         text = f"the tables have version {cluster.version}, this pycrond needs {known}"
@@ -81,7 +81,7 @@ def problems(facts: StatusFacts) -> Iterator[str]:
 
 
 def _abandoned(facts: StatusFacts) -> Iterator[str]:
-    """Yield the open claims of nodes that are dead or gone."""
+    """Yield a problem for each dead or removed node with open claims."""
     nodes = {node.name: node for node in facts.nodes}
     remedy = "start pycrond there, or remove the node (docs/cluster.md)"
     for name in sorted({row.node for row in facts.open_claims}):
@@ -93,7 +93,7 @@ def _abandoned(facts: StatusFacts) -> Iterator[str]:
 
 
 def remarks(facts: StatusFacts) -> Iterator[str]:
-    """Yield warnings: facts that should be looked at, but stop no job."""
+    """Yield warnings about facts that stop no job."""
     groups = [", ".join(names) for names in differing_digests(facts.nodes).values()]
     if groups:
         yield f"shared jobs differ: those of {' / '.join(groups)}; compare 'pycrond list --cluster' there"
@@ -106,7 +106,7 @@ def remarks(facts: StatusFacts) -> Iterator[str]:
 
 
 def standby_sentence(server: ServerRow) -> str:
-    """Return whether a confirmed claim survives the loss of the server."""
+    """Return a sentence about the safety of confirmed claims if the server is lost."""
     return {
         "synchronous": f"a synchronous standby is attached ({server.synchronous})",
         "asynchronous": "only an asynchronous standby is attached: a failover may run fires twice",

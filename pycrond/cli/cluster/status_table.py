@@ -20,7 +20,7 @@ TROUBLES = {
 
 
 def lines(facts: StatusFacts, width: int) -> Iterator[StyledLine]:
-    """Yield the cluster, its nodes, the server, and what is wrong."""
+    """Yield the lines: the cluster, the server, the nodes, failed fires, warnings and problems."""
     cluster, server = facts.cluster, facts.server
     yield [Cell(f"cluster {cluster.name}, zone {cluster.zone}, tables of version {cluster.version}")]
     is_safe = server.standby == "synchronous"
@@ -61,7 +61,7 @@ def _columns(facts: StatusFacts) -> Sequence[TableColumn]:
 
 
 def state_of(node: NodeRow) -> str:
-    """Return the state; of a node that drains, and is silent or dead, both."""
+    """Return a node's state; if it drains and is silent or dead, both words."""
     return f"{node.state}, draining" if node.draining and node.state != "draining" else node.state
 
 

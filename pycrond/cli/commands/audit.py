@@ -34,10 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Compare the fire times since then with the ledger or, for shared jobs, with the cluster's database.
-
-    Return 1 if they differ.
-    """
+    """Compare fire times with the ledger or, for shared jobs, with the database; return 1 if they differ."""
     settings = load_settings(options)
     if options.ledger and not options.of_cluster:
         raise PycrondError("--ledger belongs to --cluster")

@@ -38,12 +38,8 @@ class FileToCheck(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "files",
-        nargs="*",
-        metavar="FILE",
-        help="check these instead of the daemon's crontabs; - is standard input",
-    )
+    about = "check these instead of the daemon's crontabs; - is standard input"
+    parser.add_argument("files", nargs="*", metavar="FILE", help=about)
     parser.add_argument("--system-format", action="store_true", help="the files have a user column")
     about = "report also what this cron would read differently"
     parser.add_argument("--as", dest="other", choices=("debian", "cronie"), help=about)
@@ -158,9 +154,8 @@ def _check(
         return None
 
     try:
-        check = crontab_files.PermissionCheck(
-            refusal, source.is_named or source.permission_check.follows_links
-        )
+        follows_links = source.is_named or source.permission_check.follows_links
+        check = crontab_files.PermissionCheck(refusal, follows_links)
         data = read_named_crontab(source.file, check)
     except UnreadableError as error:
         return _unread(Problem(source.file, 0, 0, "error", "refused", str(error)))

@@ -93,9 +93,7 @@ def _migrate(settings: Settings, options: argparse.Namespace) -> int:
 
 def _drain(settings: Settings, node: str, *, drains: bool) -> int:
     if reader_connection.set_draining(conninfo_of(settings), node, drains=drains):
-        print_line(
-            f"{node} {'claims no more fires; its claimed fires still run' if drains else 'claims again'}"
-        )
+        print_line(f"{node} {'claims no more fires; claimed ones still run' if drains else 'claims again'}")
         return 0
     with cluster_reader(settings) as reader:
         names = [row.name for row in reader.nodes()]

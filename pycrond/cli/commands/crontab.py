@@ -19,12 +19,8 @@ BACKUP_MODE = 0o600
 
 def add_arguments(parser: CommandLineParser) -> None:
     parser.usage_status = 1  # as in both crons
-    parser.add_argument(
-        "-u",
-        dest="user",
-        metavar="USER",
-        help="the user who owns the crontab; only root can name another user",
-    )
+    about = "the owner of the crontab; only root can name another user"
+    parser.add_argument("-u", dest="user", metavar="USER", help=about)
     for flag, name, about in (
         ("-l", "list", "print the crontab"),
         ("-e", "edit", "edit the crontab; it is put in place only without errors"),

@@ -24,11 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", nargs="?", metavar="JOB", help=about)
     about = "runs in these states, separated by commas; failed: any bad end"
     parser.add_argument("--state", type=selectors.states, default=(), metavar="STATE", help=about)
-    parser.add_argument(
-        "--all",
-        action="store_true",
-        help="show each run, not one line for a series of runs that ended equally",
-    )
+    about = "show each run, not one line for a series of runs that ended equally"
+    parser.add_argument("--all", action="store_true", help=about)
     about = "show at most this many lines, with --json runs (20; all with --since)"
     parser.add_argument("--limit", type=positive_count, metavar="N", help=about)
     add_period(parser)

@@ -92,7 +92,6 @@ def _write(path: str, text: str) -> None:
 
 def toml_text(*, uses_crontabs: bool = False, of_root: bool | None = None) -> str:
     """Return a first pycrond.toml. `uses_crontabs`: set `crontabs` to the directory beside the file.
-
     `of_root`: use the defaults of root, of any other user if False, of this user if None.
     """
     state_dir = default_state_dir(of_root=of_root)

@@ -96,10 +96,9 @@ def _document(settings: Settings, options: argparse.Namespace) -> ListDocument:
 def _lines(
     settings: Settings, options: argparse.Namespace, width: int, height: int | None = None
 ) -> Sequence[StyledLine]:
-    """Return all lines; the table is at most `width` columns wide.
-
-    With `height`, each line is at most that wide, and there are at most `height` lines: failed and running
-    jobs come first, and the last line counts the rest.
+    """Return all lines; the table is at most `width` columns wide. With `height`, each line is at most that
+    wide, and there are at most `height` lines: failed and running jobs come first, and the last line counts
+    the rest.
     """
     if options.of_cluster:
         from pycrond.cli.cluster import job_list
@@ -164,9 +163,8 @@ def _select(jobs: Sequence[JobStatus], options: argparse.Namespace) -> Sequence[
 
 
 def _with_details(read: Access, jobs: Sequence[JobStatus], *, medians: bool) -> Sequence[JobStatus]:
-    """Add last lines of failed jobs, reasons of skipped fires, and median durations.
-
-    Without `medians`, only running jobs get their median durations.
+    """Add last lines of failed jobs, reasons of skipped fires, and median durations. Without `medians`, only
+    running jobs get their median durations.
     """
     keys = [job_status.job.key for job_status in jobs if medians or job_status.running]
     median_s = read.medians(None if len(keys) > MAX_MEDIANS else keys)

@@ -110,9 +110,7 @@ def _print_last(
     for row in sorted(runs, key=_end, reverse=True):
         if len(newest) == most and _end(row) < newest[0]:
             break
-        lines, offsets[row.id] = tail(
-            read, row.id, most, only_complete=follow and row.state in OPEN, only=only
-        )
+        lines, offsets[row.id] = tail(read, row.id, most, complete=follow and row.state in OPEN, only=only)
         sources.append((row, lines))
         newest = sorted([*newest, *(line.at for line in lines)])[-most:]
     sources.sort(key=lambda source: (_start(source[0]), source[0].id))

@@ -43,9 +43,7 @@ Times = Sequence[tuple[ComingFires, list[datetime]]]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     about = "jobs, or one expression; by default the next fires of all jobs"
     parser.add_argument("selected", nargs="*", metavar="JOB|EXPRESSION", help=about)
-    parser.add_argument(
-        "--file", help="show the lines of this file, whether the daemon reads it or not; - is standard input"
-    )
+    parser.add_argument("--file", help="the lines of this file, loaded or not; - is standard input")
     add_fire_times(
         parser,
         until="up to but not including this time",

@@ -159,7 +159,6 @@ def _unit(text: str, program: str) -> str:
 
 def _check_program(program: str) -> None:
     """Raise PycrondError for a program of a package, which has placed all files, or one in a home directory.
-
     Root's service must not run a program that the user of a home directory could replace.
     """
     if program == PACKAGED_PROGRAM:

@@ -127,9 +127,8 @@ def _read_ledger(
 def _read_cluster(
     settings: Settings, reader: Reader, options: argparse.Namespace, window: TimeWindow
 ) -> tuple[Timeline, Mapping[str, str]]:
-    """Read the claims of shared jobs, and add later fires by the schedules of this machine.
-
-    Return also the node of each lane that has one.
+    """Read the claims of shared jobs, and add later fires by this machine's schedules. Return also the nodes
+    of lanes, by key.
     """
     from pycrond.cli.cluster import claim_rows, node_lanes
 

@@ -23,9 +23,7 @@ Row = TypeVar("Row", RunRow, SpanRow)
 
 def as_present(read: SharedReader, settings: Settings, rows: list[Row], *, waits: bool = False) -> list[Row]:
     """Return rows of runs in their present state: without a daemon, the ledger does not know how open runs
-    ended.
-
-    `waits`: leave open runs as they are if a daemon is about to start, which will record their ends.
+    ended. `waits`: leave open runs as they are if a daemon is about to start, which will record their ends.
     """
     if not any(row.state in OPEN for row in rows):
         return rows
@@ -38,9 +36,8 @@ def as_present(read: SharedReader, settings: Settings, rows: list[Row], *, waits
 
 
 class LocalRecords(Records):
-    """Direct access to the ledger and the spools.
-
-    If no daemon runs, open runs are shown in their present state, not as the last daemon recorded them.
+    """Direct access to the ledger and the spools. If no daemon runs, open runs are shown in their present
+    state, not as the last daemon recorded them.
     """
 
     def __init__(self, settings: Settings, directory: str = "") -> None:
@@ -88,9 +85,8 @@ Access = LocalRecords | Remote
 
 
 def records(settings: Settings) -> Access:
-    """Return direct access to ledger and spools if they are readable, else access through the daemon.
-
-    Before the first start, the ledger has the jobs that a daemon would load.
+    """Return direct access to ledger and spools if they are readable, else access through the daemon. Before
+    the first start, the ledger has the jobs that a daemon would load.
     """
     directory = ledger_directory(settings)
     if directory != settings.state_dir or not _is_hidden(settings.ledger_path):

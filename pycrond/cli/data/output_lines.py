@@ -41,9 +41,7 @@ class Stream:
         return self._offset - len(self._rest)
 
     def lines(self, *, to_the_end: bool, until: float = float("inf")) -> Iterator[Line]:
-        """Yield the lines since the last call up to the offset `until`; `to_the_end`: also a partial last
-        line.
-        """
+        """Yield the lines since the last call, up to the offset `until`; at the end, also a partial line."""
         while self._offset < until and (data := self._data()):
             start = self._offset
             self._offset += len(data)
@@ -89,16 +87,11 @@ def _shown(line: bytes) -> str:
     return visible(line.removesuffix(b"\r"))
 
 
-def tail(
-    records: Records, run: int, most: int, *, only_complete: bool, only: str = ""
-) -> tuple[list[Line], int]:
-    """Return the last lines of a run's kept output, and the offset of their end.
-
-    `only_complete`: without a partial last line.
-    """
+def tail(records: Records, run: int, most: int, *, complete: bool, only: str = "") -> tuple[list[Line], int]:
+    """Return a run's last kept lines and the offset of their end; `complete`: without a partial last line."""
     first, end = records.kept(run)
     stream = Stream(records, run, max(first, (end // spool.SEGMENT_SIZE - 1) * spool.SEGMENT_SIZE), only)
-    return [*deque(stream.lines(to_the_end=not only_complete, until=end), most)], stream.offset
+    return [*deque(stream.lines(to_the_end=not complete, until=end), most)], stream.offset
 
 
 def interleaved(sources: Iterable[tuple[float, Source, Iterator[Line]]]) -> Iterator[tuple[Source, Line]]:

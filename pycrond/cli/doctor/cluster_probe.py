@@ -1,4 +1,4 @@
-"""The facts about the cluster that this machine is to be in."""
+"""The facts about the cluster that this machine's settings name."""
 
 import contextlib
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from pycrond.settings import Settings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterFacts:
-    """The facts about its cluster that this machine sees."""
+    """The facts about the cluster, as this machine sees it."""
 
     node: str
     """The name of this machine in the cluster."""
     ledger: str | None = None
-    """The UUID of its ledger; None before it has one, or where it cannot be read."""
+    """The UUID of this machine's ledger; None if the ledger has none yet or cannot be read."""
     zone: str
     has_psycopg: bool = True
     error: str = ""
-    """The reason why the database cannot be asked."""
+    """The reason why the database does not answer."""
     probe: Probe | None = None
     known_version: int = 0
     """The version of the tables that this pycrond knows."""
@@ -34,10 +34,10 @@ def cluster_facts(settings: Settings, zone: str) -> ClusterFacts:
     if find_spec("psycopg") is None:
         return ClusterFacts(node=node, zone=zone, has_psycopg=False)
     try:
-        found, version = probe(settings.cluster), known_version()
+        answer, version = probe(settings.cluster), known_version()
     except PycrondError as error:
         return ClusterFacts(node=node, zone=zone, error=str(error))
     ledger = None
     with contextlib.suppress(PycrondError):
         ledger = ledger_uuid(settings.ledger_path)
-    return ClusterFacts(node=node, zone=zone, ledger=ledger, probe=found, known_version=version)
+    return ClusterFacts(node=node, zone=zone, ledger=ledger, probe=answer, known_version=version)

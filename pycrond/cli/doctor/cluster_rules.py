@@ -21,7 +21,7 @@ Findings = Iterator[Finding]
 
 
 def diagnose_cluster(facts: ClusterFacts) -> Findings:
-    """Yield the findings of all rules; one alone where the database cannot be asked."""
+    """Yield the findings of all rules; if the database does not answer, one finding."""
     if not facts.has_psycopg:
         yield Finding("problem", "cluster", "psycopg is not installed: no shared job runs here", INSTALL)
     elif facts.probe is None:
@@ -35,7 +35,7 @@ def _unreachable(error: str) -> Finding:
     if STATEMENT_POOLING in error:
         text = "the pooler hands out a connection for each statement, and refuses transactions"
         return Finding(
-            "problem", "cluster", text, "set pool_mode = transaction in PgBouncer, or go without it"
+            "problem", "cluster", text, "set pool_mode = transaction in PgBouncer, or connect without it"
         )
     remedy = "look at 'cluster' (libpq's syntax), pg_hba.conf and the server's log; psql with the same words"
     return Finding("problem", "cluster", error, remedy)
@@ -47,7 +47,7 @@ def _connection(_: ClusterFacts, probe: Probe) -> Findings:
         text = f"PostgreSQL {probe.server.version} answers over {ways[probe.transport]}, role {probe.role}"
         yield Finding("ok", "cluster", text)
     else:
-        text = "the connection is neither TLS nor a socket: who listens can read it, and answer in its place"
+        text = "the connection is neither TLS nor a socket: others on the network can read and forge it"
         yield Finding("warning", "cluster", text, "set sslmode=verify-full and sslrootcert in 'cluster'")
     if probe.server.in_recovery:
         text = "the server is a standby: nothing can be claimed there"
@@ -126,12 +126,12 @@ def _clock(_: ClusterFacts, probe: Probe) -> Findings:
         yield Finding("ok", "cluster-clock", text)
 
 
-def _are_alike(one: str, other: str) -> bool:
+def _have_same_clock(zone: str, other_zone: str) -> bool:
     """Return whether two time zones have the same clock for two years, as UTC and Etc/UTC do."""
-    if one == other:
+    if zone == other_zone:
         return True
     try:
-        zones = Zone.of(one), Zone.of(other)
+        zones = Zone.of(zone), Zone.of(other_zone)
     except PycrondError:
         return False
     now = clock.now()
@@ -140,8 +140,8 @@ def _are_alike(one: str, other: str) -> bool:
 
 
 def _zone(facts: ClusterFacts, probe: Probe) -> Findings:
-    if probe.cluster and not _are_alike(probe.cluster.zone, facts.zone):
-        text = f"shared jobs without CRON_TZ follow {probe.cluster.zone}, this machine's others {facts.zone}"
+    if probe.cluster and not _have_same_clock(probe.cluster.zone, facts.zone):
+        text = f"shared jobs without CRON_TZ use {probe.cluster.zone}, other jobs here use {facts.zone}"
         remedy = f"write CRON_TZ into the crontab, or {MIGRATE} --zone {facts.zone}"
         yield Finding("warning", "cluster-zone", text, remedy)
 

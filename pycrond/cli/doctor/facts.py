@@ -43,7 +43,7 @@ class DaemonFacts:
     backlog: int = 0
     """Ended runs whose output is not yet sent to syslog."""
     disk: tuple[str, ...] = ()
-    """What is wrong with the disk, and what waits for it."""
+    """The problems of the disk, and the output that waits for it, as lines."""
     stale_pid: int | None = None
     """The pid in a pidfile that no daemon holds."""
 
@@ -64,7 +64,7 @@ class DirectoryFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MachineFacts:
-    """All facts."""
+    """All facts about the daemon, its crontabs and the machine."""
 
     version: str
     """The installed version."""
@@ -74,7 +74,7 @@ class MachineFacts:
     other_crons: tuple[OtherCron, ...]
     syslog: str
     syslog_error: str
-    """The reason why no message reaches syslog; empty if messages do."""
+    """The reason why no message reaches syslog; empty if messages reach it."""
     log_stderr: bool
     zone: str
     zone_exists: bool
@@ -96,14 +96,14 @@ class MachineFacts:
     has_mailer: bool
     jobs_with_mailto: tuple[str, ...] = ()
     kept_crontabs: tuple[str, ...] = ()
-    """Files of which the last good version is in force."""
+    """Files whose last good version is in force."""
     crontab_errors: tuple[str, ...] = ()
     """Errors of crontabs, as `check` prints them."""
     jobs: int = 0
     failing_jobs: tuple[str, ...] = ()
     gone_and_overdue: tuple[str, ...] = ()
     missed_jobs: tuple[str, ...] = ()
-    """Jobs of which fires were missed since their last runs."""
+    """Jobs with missed fires since their last runs."""
     never_due_jobs: tuple[str, ...] = ()
     ledger_bytes: int = 0
     idle_crontabs: tuple[str, ...] = ()

@@ -42,7 +42,7 @@ SYSLOG_CONNECT_TIMEOUT = 2.0  # seconds
 
 
 class Process(NamedTuple):
-    """A process that sees the same files as we do."""
+    """A process that sees the same files as this one."""
 
     pid: int
     name: str
@@ -66,8 +66,8 @@ def _link_target(path: str) -> str:
 
 
 def processes() -> Iterator[Process]:
-    """Yield the readable processes, without those of containers, which have other files. A service may have a
-    mount namespace of its own, and see the same files.
+    """Yield the readable processes, but not those of containers, which see other files. A service may have a
+    mount namespace of its own and still see the same files.
     """
     namespace, own_files = _link_target("/proc/self/ns/mnt"), _identities("/")
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -79,7 +79,7 @@ def processes() -> Iterator[Process]:
 
 
 def _identities(root: str) -> list[tuple[int, int] | None]:
-    """Return device and inode of /etc and of what crons read below a root; None for what does not exist."""
+    """Return device and inode of /etc and of the crons' paths below a root; None for a missing path."""
     identities: list[tuple[int, int] | None] = []
     for path in ("/etc", *CRON_PATHS):
         try:
@@ -121,7 +121,7 @@ def locked_pidfiles(paths: Sequence[str] = CRON_PIDFILES) -> list[int]:
 def other_crons(running: Iterable[Process], root: str = "/", *, of_system: bool = False) -> list[OtherCron]:
     """Return the crons among the processes, and systemd-cron, which has no process.
 
-    `of_system`: only those that are surely the machine's own, for an ordinary user can name a process `cron`.
+    `of_system`: only crons that surely belong to the system: an ordinary user can name a process `cron`.
     """
     holders = locked_pidfiles()
     crons = [
@@ -198,7 +198,7 @@ def free_space(path: str) -> tuple[int, int | None]:
 
 
 def syslog_error(address: str) -> str:
-    """Return the reason why messages cannot be sent; empty if they can, or need not; UDP does not tell."""
+    """Return the reason why messages cannot be sent; empty if they can, if none are sent, and for UDP."""
     try:
         if address == NO_SYSLOG or address.startswith("udp://"):
             return ""
@@ -217,7 +217,7 @@ def syslog_error(address: str) -> str:
 def _unix_socket_error(path: str) -> str:
     for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
         with socket.socket(socket.AF_UNIX, kind) as client:
-            client.settimeout(SYSLOG_CONNECT_TIMEOUT)  # else a full queue would hold it up for ever
+            client.settimeout(SYSLOG_CONNECT_TIMEOUT)  # a full queue would block it for ever
             try:
                 client.connect(path)
             except ConnectionRefusedError:
@@ -231,9 +231,7 @@ def _unix_socket_error(path: str) -> str:
 
 
 def unit_in(cgroups: str) -> tuple[str, bool]:
-    """Return the service of systemd that a process with this /proc/PID/cgroup runs in, empty if none; True if
-    it is a user's service.
-    """
+    """Return the systemd service in a /proc/PID/cgroup, or empty, and True if it is a user's service."""
     # Beside cgroup version 1, systemd may use either of the two hierarchies.
     paths = re.findall(r"^(?:0:|\d+:name=systemd):(/.*)$", cgroups, re.MULTILINE)
     services = [part for path in paths for part in path.split("/") if part.endswith(".service")]

@@ -62,7 +62,7 @@ def _other_crons(facts: MachineFacts) -> Findings:
 
 
 def reads_same(crontabs: Sequence[str], cron: OtherCron) -> bool:
-    """Return whether another cron reads files or directories that are, contain or lie in these."""
+    """Return whether another cron reads one of these paths, or a path above or below one of them."""
     return any(_overlap(ours, theirs) for ours in crontabs for theirs in cron.crontabs)
 
 
@@ -89,9 +89,9 @@ def _jobs(facts: MachineFacts) -> Findings:
         ("problem", "missed", facts.missed_jobs, "missed since the last run", f"{history}, pycrond run JOB"),
         ("warning", "never-due", facts.never_due_jobs, "never due", "pycrond explain describes the schedule"),
     )
-    for level, about, jobs, what, remedy in rows:
+    for level, about, jobs, problem, remedy in rows:
         if jobs:
-            yield Finding(level, about, f"{counted(len(jobs), 'job')} {what}: {_named(jobs)}", remedy)
+            yield Finding(level, about, f"{counted(len(jobs), 'job')} {problem}: {_named(jobs)}", remedy)
 
 
 def _mail(facts: MachineFacts) -> Findings:

@@ -24,9 +24,7 @@ class StartsDocument(TypedDict):
 
     starts: int
     seconds: Annotated[float, "the sum of their lateness"]
-    within: Annotated[
-        dict[str, int], "the numbers of starts that were late by at most the seconds in the key"
-    ]
+    within: Annotated[dict[str, int], "the numbers of starts that were at most KEY seconds late"]
 
 
 class LatenessDocument(TypedDict):
@@ -72,9 +70,7 @@ class NodeDocument(TypedDict):
 
     node: str
     name: Annotated[str | None, "the cluster's name; null: the database was never reached"]
-    state: Annotated[
-        str, "the state of the connection to the database: idle, asking, stalled, down, fenced, …"
-    ]
+    state: Annotated[str, "the database connection's state: idle, asking, stalled, down, fenced, …"]
     detail: str | None
     away_s: Annotated[int, "how long the database has not been connected; 0: it is connected"]
     nodes: int

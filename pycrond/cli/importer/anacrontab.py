@@ -1,4 +1,4 @@
-"""The conversion of an anacrontab to lines of a crontab: the same jobs, caught up when missed."""
+"""The conversion of an anacrontab to lines of a crontab: the same jobs, with catch-ups of missed fires."""
 
 import re
 from collections.abc import Iterator
@@ -31,13 +31,13 @@ class Period(NamedTuple):
 
 
 class Conversion(NamedTuple):
-    """The part of a system crontab that an anacrontab becomes."""
+    """The lines of a system crontab that replace an anacrontab."""
 
     text: str
     """Its assignments and jobs in the same order, each job below its source."""
     jobs: tuple[Period, ...]
     remarks: tuple[Remark, ...]
-    """Lines that cannot be read or that mean something slightly different to pycrond."""
+    """Remarks on lines that cannot be read, or that pycrond treats slightly differently."""
 
 
 def convert(data: bytes, file: str, dialect: str) -> Conversion:
@@ -49,7 +49,7 @@ def convert(data: bytes, file: str, dialect: str) -> Conversion:
             name, value = assigned["name"], assigned["value"]
             if name == "START_HOURS_RANGE" and (hours := re.match(r"(\d{1,2})-", value)):
                 hour = min(int(hours[1]), 23)
-                remark = "jobs are due in its first hour; what was missed is caught up at any"
+                remark = "jobs are due in its first hour; missed runs are caught up at any hour"
                 remarks.append(Remark(number, remark))
             elif name == "RANDOM_DELAY" and value.isdecimal():
                 random_delay = int(value)
@@ -101,7 +101,7 @@ def _schedule(job: Period) -> str:
 
 
 def _options(job: Period) -> str:
-    """Return options for a catch-up before the next fire time, and one job at a time as `anacron -s`."""
+    """Return options that catch up a missed fire before the next, one job at a time as `anacron -s`."""
     name = re.sub(r"[^\w.:@+-]", "_", job.name)[:100].lstrip(".:@+-") or "job"
     options = f"name={name} missed=once within={job.days}d lock=anacron"
     return f"{options} jitter={job.random_delay}m" if job.random_delay else options

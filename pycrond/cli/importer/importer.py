@@ -17,7 +17,7 @@ from pycrond.sources import system as system_crontabs
 PERIODS = ("hourly", "daily", "weekly", "monthly", "yearly")
 CONVERTED_ANACRONTAB = "etc/cron.d/anacrontab"
 """A name that both crons accept in cron.d, and that the package of anacron does not use."""
-SCRIPT_HEAD = 4096  # bytes of a script, which looks for systemd before it does anything
+SCRIPT_HEAD = 4096  # bytes at the beginning of a script, where it tests for systemd
 DEBIAN_SCRIPT_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -27,7 +27,7 @@ class CrontabImporter:
     def __init__(self, root: str, mailer: str, *, own_only: bool) -> None:
         self._root = root
         self._own_only = own_only
-        for directory in (root, self._at("etc")):  # else other users decide what is copied
+        for directory in (root, self._at("etc")):  # other users must not decide what is copied
             safe_paths.check_directory(directory)
         self.cron = self._detected_cron()
         self._machine = ImportedMachine(
@@ -52,7 +52,7 @@ class CrontabImporter:
         return os.path.join(self._root, path)
 
     def _detected_cron(self) -> str:
-        """Return `debian` or `cronie` by the system's name, else by the place of the users' crontabs."""
+        """Return `debian` or `cronie` by the system's name, else by the directory of users' crontabs."""
         if os.path.exists(self._at("etc/os-release")):
             return machine.detect_dialect(self._root)
         return "debian" if os.path.isdir(self._at("var/spool/cron/crontabs")) else "cronie"
@@ -72,8 +72,8 @@ class CrontabImporter:
     def _is_run(self, path: str) -> bool:
         """Return True if run-parts runs the script."""
         pattern = DEBIAN_SCRIPT_NAME if self.cron == "debian" else system_crontabs.CRONIE.names
-        is_named_so = pattern.fullmatch(os.path.basename(path)) is not None
-        return is_named_so and os.path.isfile(path) and os.access(path, os.X_OK)
+        has_valid_name = pattern.fullmatch(os.path.basename(path)) is not None
+        return has_valid_name and os.path.isfile(path) and os.access(path, os.X_OK)
 
     def _own(self) -> Iterator[ImportedCrontab]:
         """Yield the caller's crontab as crontab(1) prints it; nothing if there is none."""
@@ -121,7 +121,7 @@ class CrontabImporter:
             remarks += [Remark(job.line, text) for text in texts]
         remarks.sort(key=lambda remark: remark.line)
         if new:
-            text = "anacron is not needed for them any more: disable it, and its timer"
+            text = "anacron is no longer needed for these jobs: disable it, and its timer"
             remarks.append(Remark(0, text))
         lines = data.decode("utf-8", "surrogateescape").split("\n")
         copy = CrontabCopy(CONVERTED_ANACRONTAB, _with_source(file, new), "root", 0o644)
@@ -129,7 +129,7 @@ class CrontabImporter:
 
 
 def _looks_for_systemd(path: str) -> bool:
-    """Return True if a script asks for systemd, as scripts do that a timer replaces there."""
+    """Return True if a script tests for systemd, as scripts do that a timer of systemd replaces."""
     try:
         with open(safe_paths.open_regular(path, os.O_RDONLY), "rb") as file:
             return b"/run/systemd/system" in file.read(SCRIPT_HEAD)
@@ -142,7 +142,7 @@ def _with_source(file: str, text: str) -> bytes:
 
 
 def _copied(data: bytes, file: str, left_out: Sequence[int]) -> bytes:
-    """Return the same bytes below a comment with their source; the lines left out become comments."""
+    """Return the same bytes below a comment with their source; the lines `left_out` become comments."""
     lines = data.removesuffix(b"\n").split(b"\n")
     for number in left_out:
         lines[number - 1] = b"# starts anacron, whose jobs are in cron.d/anacrontab now: " + lines[number - 1]

@@ -32,7 +32,7 @@ class RunPartsScripts(NamedTuple):
     left_out: Sequence[str] = ()
     """Not run because of their names, or not executable."""
     masked: Sequence[str] = ()
-    """Those of `run` that look for systemd: where it runs, a timer usually replaces them."""
+    """The scripts of `run` that test for systemd: where it runs, a timer usually replaces them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class ImportedMachine:
     has_anacron: bool = False
     has_anacrontab: bool = False
     scripts: Mapping[str, RunPartsScripts] = field(default_factory=dict)
-    """By directory of run-parts."""
+    """The scripts of each directory of run-parts."""
 
 
 class CrontabCopy(NamedTuple):
@@ -72,7 +72,7 @@ class ImportedCrontab(NamedTuple):
 
 
 def starts_anacron(entry: Entry, machine: ImportedMachine) -> bool:
-    """Return True if the entry starts anacron, whose jobs are imported; False if it only looks for it."""
+    """Return True if the entry starts anacron, whose jobs are imported, and does not only test for it."""
     command = entry.command
     return (
         machine.has_anacrontab
@@ -105,11 +105,11 @@ def _entry_remarks(entry: Entry, machine: ImportedMachine) -> Iterator[str]:
         yield "cronie draws the time anew whenever it reads the file, pycrond draws it once"
     zone = dict(entry.environment).get("CRON_TZ")
     if zone and machine.cron == "debian":
-        yield f"Debian cron runs it by the machine's clock, pycrond by that of {zone}"
+        yield f"Debian cron runs it in the machine's time zone, pycrond in {zone}"
     if starts_anacron(entry, machine):
-        yield "starts anacron, whose jobs are schedules of pycrond's now: left out of what is written"
+        yield "starts anacron, whose jobs pycrond now starts itself: left out of the copy"
     elif machine.has_anacron and _RUN_PARTS.search(entry.command) and _ANACRON_TEST.search(entry.command):
-        yield "does nothing, as anacron is installed: it is anacrontab's job"
+        yield "does nothing, because anacron is installed: anacrontab has this job"
     else:
         yield from script_remarks(entry.command, machine)
 
@@ -122,10 +122,10 @@ def script_remarks(command: str, machine: ImportedMachine) -> Iterator[str]:
     if scripts is None:
         return
     count = counted(len(scripts.run), "script")
-    yield f"one job to pycrond too: {directory} has {count}{_in_brackets(scripts.run)}"
+    yield f"one job for pycrond, too: {directory} has {count}{_in_brackets(scripts.run)}"
     if scripts.left_out:
         names = _in_brackets(scripts.left_out)
-        yield f"run-parts leaves out{names}: for their names, or not executable"
+        yield f"run-parts leaves out{names}: because of their names, or not executable"
     if scripts.masked:
         yield f"where systemd runs, a timer may be in the place of{_in_brackets(scripts.masked)}"
     if "0anacron" in scripts.run and directory.endswith("hourly"):
@@ -138,7 +138,7 @@ def _in_brackets(names: Sequence[str]) -> str:
 
 
 def report_lines(crontabs: Sequence[ImportedCrontab], cron: str) -> Iterator[str]:
-    """Yield the lines of the report: each file, and those of its lines that have remarks."""
+    """Yield the lines of the report: each file, with its lines that have remarks."""
     jobs = counted(sum(crontab.jobs for crontab in crontabs), "job")
     files = counted(len(crontabs), "file")
     yield f"Crontabs of {CRON_NAMES[cron]}, as pycrond would run them: {jobs} in {files}."

@@ -33,12 +33,12 @@ class Installation:
         return not self._placed
 
     def plan(self, files: Mapping[str, bytes]) -> list[SetupStep]:
-        """Return the steps after which these files exist, and no others of ours."""
+        """Return the steps that place these files and remove all others of ours."""
         digests = {path: digest(content) for path, content in files.items()}
         return plan_placement(digests, self._existing({*digests, *self._placed}), self._placed)
 
     def _existing(self, paths: Iterable[str]) -> dict[str, str]:
-        """Return the digests of the existing files; of a link or a directory a text that no file has."""
+        """Return the digests of the existing files; for a link or a directory, a text that is no digest."""
         digests = {}
         for path in paths:
             full_path = self._below_root(path)
@@ -88,7 +88,7 @@ class Installation:
                 self._remove(step.path)
 
     def _entry(self, path: str) -> contextlib.AbstractContextManager[safe_paths.Place]:
-        """A context with an entry below the root, not followed if it is a link."""
+        """Open an entry below the root, without following a link."""
         return safe_paths.place(self._below_root(path), follow=False)
 
     def _remove(self, path: str) -> None:

@@ -22,7 +22,7 @@ class SetupStep(NamedTuple):
 
 
 def plan_placement(files: Digests, existing: Digests, recorded: Record) -> list[SetupStep]:
-    """Return the steps that place `files` and remove all else that was placed and still exists."""
+    """Return the steps that place `files` and remove all other placed files that still exist."""
     steps = [
         _placement(path, digest, existing.get(path), recorded.get(path, ())) for path, digest in files.items()
     ]
@@ -48,7 +48,7 @@ def _removal(path: str, existing: str, ours: tuple[str, ...]) -> SetupStep:
 
 
 def record_during(steps: Iterable[SetupStep], files: Digests, recorded: Record) -> dict[str, tuple[str, ...]]:
-    """Return the record for the time of the steps: after a crash at any step each placed file is ours."""
+    """Return the record during the steps: it has each placed file even after a crash at any step."""
     new = {step.path: files[step.path] for step in steps if step.action == "write"}
     kept = {path: digests for path, digests in recorded.items() if path not in new}
     return kept | {path: (*recorded.get(path, ())[-1:], digest) for path, digest in new.items()}

@@ -92,7 +92,7 @@ def test_jobs_are_audited_some_at_a_time(machine: Machine, monkeypatch: pytest.M
     )
     results = []
     for at_once in (1, 100_000):
-        monkeypatch.setattr(cluster_audit, "AT_ONCE", at_once)
+        monkeypatch.setattr(cluster_audit, "MAX_JOB_MINUTES", at_once)
         with closing(Reader(settings.state_dir)) as reader:
             results.append(cluster_audit.read_and_compare(settings, reader, start, end, ()))
     assert results[0] == results[1]

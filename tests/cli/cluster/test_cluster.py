@@ -107,9 +107,7 @@ def test_what_needs_a_person_ends_with_1(machine: Machine) -> None:
 def test_a_node_drains_until_it_is_undrained(machine: Machine) -> None:
     machine.add_node("web1")
     machine.add_node("web2")
-    assert (
-        machine.run("cluster", "drain").stdout == "web1 claims no more fires; its claimed fires still run\n"
-    )
+    assert machine.run("cluster", "drain").stdout == "web1 claims no more fires; claimed ones still run\n"
     machine.run("cluster", "drain", "web2")
     draining = "SELECT name FROM pycrond.nodes WHERE draining ORDER BY name"
     assert machine.execute(draining) == [("web1",), ("web2",)]

@@ -60,7 +60,7 @@ def test_a_healthy_cluster() -> None:
         ({"cluster": None, "nodes": ()}, "problem", "cluster-tables", "database jobs has no tables"),
         ({"cluster": CLUSTER._replace(version=0)}, "problem", "cluster-tables", "it joins no cluster"),
         ({"cluster": CLUSTER._replace(oldest=2)}, "problem", "cluster-tables", "for version 2 or newer"),
-        ({"cluster": CLUSTER._replace(zone="Asia/Tokyo")}, "warning", "cluster-zone", "follow Asia/Tokyo"),
+        ({"cluster": CLUSTER._replace(zone="Asia/Tokyo")}, "warning", "cluster-zone", "use Asia/Tokyo"),
         ({"lacking": ("INSERT on pycrond.claims",)}, "problem", "cluster-rights", "lacks INSERT"),
         ({"offset_ms": -2000}, "warning", "cluster-clock", "2 s behind the median"),
         ({"offset_ms": 9000}, "problem", "cluster-clock", "9 s ahead of the median"),

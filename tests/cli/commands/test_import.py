@@ -99,9 +99,7 @@ def test_a_file_that_debian_cron_ignores_as_a_whole(debian: Machine) -> None:
 
 def test_another_clock(debian: Machine, tmp_path: Path) -> None:
     debian.write("etc/cron.d/job", "CRON_TZ=Asia/Tokyo\n0 5 * * * root x\n")
-    assert debian.after("2: 0 5") == [
-        "Debian cron runs it by the machine's clock, pycrond by that of Asia/Tokyo"
-    ]
+    assert debian.after("2: 0 5") == ["Debian cron runs it in the machine's time zone, pycrond in Asia/Tokyo"]
 
 
 def test_cronie_draws_anew(fedora: Machine) -> None:
@@ -123,8 +121,8 @@ def test_scripts_of_run_parts(debian: Machine) -> None:
     for name, mode in (("logrotate", 0o755), ("backup.sh", 0o755), ("off", 0o644), (".placeholder", 0o644)):
         debian.write(f"etc/cron.daily/{name}", "#!/bin/sh\n", mode)
     assert debian.after("2: 25 6") == [
-        "one job to pycrond too: /etc/cron.daily has 1 script (logrotate)",
-        "run-parts leaves out (backup.sh, off): for their names, or not executable",
+        "one job for pycrond, too: /etc/cron.daily has 1 script (logrotate)",
+        "run-parts leaves out (backup.sh, off): because of their names, or not executable",
     ]
     debian.write("etc/cron.daily/logrotate", "#!/bin/sh\n[ -d /run/systemd/system ] && exit 0\n", 0o755)
     assert debian.after("2: 25 6")[2] == "where systemd runs, a timer may be in the place of (logrotate)"
@@ -135,10 +133,8 @@ def test_anacron_on_debian(debian: Machine) -> None:
     debian.write("etc/crontab", DEBIANS)
     debian.write("etc/cron.d/anacron", STARTER)
     debian.write("etc/anacrontab", "HOME=/root\n1 5 cron.daily run-parts --report /etc/cron.daily\n")
-    assert debian.after("2: 25 6") == ["does nothing, as anacron is installed: it is anacrontab's job"]
-    assert debian.after("1: 30 7-23")[0].startswith(
-        "starts anacron, whose jobs are schedules of pycrond's now"
-    )
+    assert debian.after("2: 25 6") == ["does nothing, because anacron is installed: anacrontab has this job"]
+    assert debian.after("1: 30 7-23")[0].startswith("starts anacron, whose jobs pycrond now starts itself")
     said = debian.report("--output", str(debian.out))
     assert "      5 7 * * * root run-parts --report /etc/cron.daily\n" in said
     assert (debian.out / "etc/cron.d/anacron").read_text().splitlines()[1].startswith("# starts anacron")
@@ -159,7 +155,7 @@ def test_cronies_anacron(fedora: Machine) -> None:
     said = fedora.report()
     assert "/etc/cron.hourly/0anacron starts anacron: remove it, or anacrontab's jobs run twice" in said
     assert "#: name=cron.daily missed=once within=1d lock=anacron jitter=45m" in said
-    assert "what was missed is caught up at any" in said
+    assert "missed runs are caught up at any hour" in said
 
 
 def test_the_originals_stay_and_the_copies_are_the_same_bytes(debian: Machine) -> None:

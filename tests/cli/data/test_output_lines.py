@@ -40,8 +40,8 @@ def test_lines_of_a_run(records: Any) -> None:
     assert [*stream.lines(to_the_end=False)] == complete
     assert stream.offset == 14
     assert [*stream.lines(to_the_end=True)] == [Line(AT + 3, "rest")]
-    assert tail(records, 5, 2, only_complete=True) == (complete[1:], 14)
-    assert tail(records, 5, 2, only_complete=False) == ([complete[2], Line(AT + 3, "rest")], 18)
+    assert tail(records, 5, 2, complete=True) == (complete[1:], 14)
+    assert tail(records, 5, 2, complete=False) == ([complete[2], Line(AT + 3, "rest")], 18)
 
 
 def test_lines_of_a_stream(records: Any, tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_lines_of_a_stream(records: Any, tmp_path: Path) -> None:
         times.note(0, position, AT, stream)
     assert [line.text for line in Stream(records, 5, 0, STDOUT).lines(to_the_end=True)] == ["one", "three"]
     assert [line.text for line in Stream(records, 5, 0, STDERR).lines(to_the_end=True)] == ["two", "rest"]
-    assert [line.text for line in tail(records, 5, 1, only_complete=True, only=STDERR)[0]] == ["two"]
+    assert [line.text for line in tail(records, 5, 1, complete=True, only=STDERR)[0]] == ["two"]
 
 
 def test_lines_of_an_older_version(records: Any, tmp_path: Path) -> None:
