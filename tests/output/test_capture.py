@@ -613,7 +613,7 @@ def test_the_daemon_says_what_a_full_disk_holds_up(loop: Loop, small_spool: Path
     figures = {**loop.daemon.subsystems.output.figures(), "ledger": None}
     (line,) = disk_lines(figures, clock.now())  # type: ignore[arg-type]
     assert line == (
-        "the disk takes no output since 12:01 (No space left on device):"
+        "output cannot be written since 12:01 (No space left on device):"
         " output of 2 runs waits in pipes, 128 kB"
     )
     (small_spool / "filler").unlink()

@@ -8,7 +8,7 @@ EMOJI_SIGN = "\ufe0f"  # after a narrow character and its marks: shown as a pict
 
 
 def width(text: str) -> int:
-    """Return the columns that a text takes; the larger number where terminals differ."""
+    """Return the number of columns of a text; the larger number where terminals differ."""
     if text.isascii():
         return len(text)
     total, is_narrow = 0, False
@@ -47,7 +47,7 @@ def cut(text: str, size: int, ellipsis: str = "…") -> str:
 
 
 def widest(texts: Sequence[str]) -> int:
-    """Return the columns that the widest text takes."""
+    """Return the number of columns of the widest text."""
     return max(map(len if "".join(texts).isascii() else width, texts), default=0)
 
 

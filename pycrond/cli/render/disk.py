@@ -12,11 +12,11 @@ from pycrond.settings import Settings
 from pycrond.text import counted
 
 ANSWER_TIMEOUT = 3.0  # seconds
-SHOWN_DROPS_TIME = 86_400.0  # seconds
+DROP_REPORT_TIME = 86_400.0  # seconds after a drop in which it is reported
 
 
 def read_disk(settings: Settings) -> DiskDocument | None:
-    """Return what the daemon says about the disk; None if it does not answer."""
+    """Return the daemon's figures about the disk; None if it does not answer."""
     try:
         disk: DiskDocument | None = ask_daemon(settings, "status", timeout=ANSWER_TIMEOUT).get("disk")
     except PycrondError:
@@ -25,26 +25,26 @@ def read_disk(settings: Settings) -> DiskDocument | None:
 
 
 def disk_lines(disk: DiskDocument | None, now: datetime) -> Iterator[str]:
-    """Yield what is wrong with the disk and what waits for it; nothing if nothing is wrong."""
+    """Yield a line for each problem of the disk, with the output that waits for it."""
     if not disk:
         return
     if disk["trouble"]:
         runs = "output of " + counted(disk["blocked_runs"], "run")
         since = brief(disk["since"] or 0.0, now)
-        text = f"the disk takes no output since {since} ({disk['trouble']}): {runs} waits in pipes"
+        text = f"output cannot be written since {since} ({disk['trouble']}): {runs} waits in pipes"
         yield f"{text}, {size(disk['blocked_bytes'])}"
     if disk["ledger"]:
-        yield f"the ledger cannot be written ({disk['ledger']}): what jobs do is kept in memory"
-    if disk["dropped_at"] and now.timestamp() - disk["dropped_at"] < SHOWN_DROPS_TIME:
+        yield f"the ledger cannot be written ({disk['ledger']}): records of runs are kept in memory"
+    if disk["dropped_at"] and now.timestamp() - disk["dropped_at"] < DROP_REPORT_TIME:
         text = f"spool-limit reached: {size(disk['dropped_bytes'])} of output dropped"
         yield f"{text}, last at {brief(disk['dropped_at'], now)}; {waiting(disk)}"
 
 
 def waiting(disk: DiskDocument) -> str:
-    """Return how much waits for syslog or standard output."""
+    """Return the amount of output that waits for delivery."""
     return f"{size(disk['waiting_bytes'])} of {counted(disk['waiting_runs'], 'run')} wait for delivery"
 
 
 def size(number: int) -> str:
-    """Return a number of bytes in its unit."""
+    """Return a number of bytes in a readable unit."""
     return memory(number >> 10) if number >> 10 else f"{number} bytes"

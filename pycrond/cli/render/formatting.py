@@ -14,7 +14,7 @@ from pycrond.text import duration, rfc3339, visible
 
 DASH, TIMES = "\u2013", "\u00d7"
 WEEKDAYS = timedelta(days=6)  # within which a weekday is unambiguous
-MONTHS = timedelta(days=300)  # within which day and month are
+MONTHS = timedelta(days=300)  # within which day and month are unambiguous
 LOG_NAME_WIDTH = 30  # characters of a job's name before a line of its output
 KINDS: Mapping[str, str] = {**dict.fromkeys(BAD_ENDS, "bad"), State.SUCCEEDED: "good", State.RUNNING: "busy"}
 """The kind of a cell that shows a run's state; none for other states."""
@@ -45,7 +45,7 @@ def brief(at: datetime | float, now: datetime) -> str:
 
 
 def period(first: float, last: float | None, now: datetime) -> str:
-    """Return a time, or two with a dash between them, the second without its day where that is the same."""
+    """Return a time, or two with a dash between them, the second without its day if the day is the same."""
     begin, end = _local(first, now), _local(last or first, now)
     if brief(begin, now) == brief(end, now):
         return brief(begin, now)

@@ -26,11 +26,11 @@ from pycrond.ledger.rows import DaemonRow, ExpectedRow, RunRow
 from pycrond.text import counted, duration, rfc3339
 
 NAME_WIDTH = 25  # columns that a name keeps
-WIDE = 120  # columns of a terminal from which on zones are spelled out
+WIDE = 120  # columns; a terminal of this width shows the full names of zones
 EMPTY = Cell("")
 SEPARATOR = Cell(" · ", "dim")
-SLOW_FACTOR = 3.0  # times the median: a run that takes longer is remarked on …
-SLOW_S = 60.0  # … if it takes longer than this, too
+SLOW_FACTOR = 3.0  # times the median: a running job gets a remark if it takes longer …
+SLOW_S = 60.0  # … and longer than these seconds
 
 
 ORDERS: Mapping[str, Callable[[JobStatus], Any]] = {
@@ -41,12 +41,12 @@ ORDERS: Mapping[str, Callable[[JobStatus], Any]] = {
 
 
 def urgency(status: JobStatus) -> int:
-    """Return the place of a job among others where there is no room for all: 0 is the first."""
+    """Return the rank of a job if there is no room for all jobs: 0 comes first."""
     return 0 if status.is_troubled else 1 if status.running else 2
 
 
 def fitting(jobs: int, below: Mapping[int, StyledLine], height: int) -> int:
-    """Return how many jobs, of the first of so many, have room in this number of lines."""
+    """Return how many of the first `jobs` rows fit into `height` lines, with the lines below them."""
     fits = 0
     while fits < jobs and (height := height - 1 - (fits in below)) >= 0:
         fits += 1
@@ -113,7 +113,7 @@ def columns(jobs: Sequence[JobStatus], now: datetime, width: int) -> list[TableC
 
 
 def _mark(status: JobStatus) -> Cell:
-    """Return what the colours mean as a character, for readers without colours."""
+    """Return the meaning of the colours as a character, for readers without colours."""
     if status.running:
         return Cell(">", "busy")
     if status.is_troubled:
@@ -173,7 +173,7 @@ def _remarks(status: JobStatus, now: datetime) -> StyledLine:
 
 
 def _standing_remarks(status: JobStatus, now: datetime) -> Iterator[Cell]:
-    """Yield what is so beyond the last run."""
+    """Yield the remarks that do not concern the last run."""
     if status.pause:
         yield Cell(paused(status.pause, now), "busy")
     if status.standing.elsewhere_at is not None:
@@ -199,7 +199,7 @@ def _run_remarks(status: JobStatus, now: datetime) -> Iterator[Cell]:
 
 
 def _troubles(status: JobStatus, now: datetime) -> Iterator[str]:
-    """Yield what is wrong with a job beyond its last run."""
+    """Yield a job's repeated failures, overdue success and missed fires."""
     standing = status.standing
     if standing.failing_since is not None and standing.failures > 1:
         yield failing(standing.failing_since, standing.failures, now)
@@ -223,7 +223,7 @@ def overdue(row: ExpectedRow, now: datetime) -> str:
 
 
 def trouble(status: JobStatus, now: datetime) -> str:
-    """Return what is wrong with a job in one line, without what it printed; empty if nothing is."""
+    """Return a job's troubles in one line, without its output; empty if there are none."""
     is_repeated = status.standing.failing_since is not None and status.standing.failures > 1
     first = [failure(status, now)] if status.has_failed and not is_repeated else []
     return "; ".join([*first, *_troubles(status, now)])

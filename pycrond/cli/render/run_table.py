@@ -1,4 +1,4 @@
-"""The table of `history`: how each run ended and why, and how its duration compares with the median."""
+"""The table of `history`: each run with its end, the reason, and its duration compared with the median."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
@@ -13,16 +13,14 @@ from pycrond.jobs.run import OPEN, State
 from pycrond.ledger.rows import RunRow, run_json
 from pycrond.text import duration
 
-SLOW_FACTOR = 2.0  # times the median: a run that takes longer stands out
+SLOW_FACTOR = 2.0  # times the median; longer runs are highlighted
 MIN_COMPARABLE_S = 0.1  # shorter runs are not compared with the median
 
 
 def columns(
     runs: Sequence[RunRow], now: datetime, medians: Mapping[str, float], last_lines: Mapping[int, str]
 ) -> list[TableColumn]:
-    """Return the table. `medians` are by job key; `last_lines`, what failed runs printed last,
-    by run number.
-    """
+    """Return the columns. `medians` are by job key; `last_lines` are last lines of failed runs, by number."""
     names = display_names((run.key, run.name, run.command) for run in runs)
     took = [_took(run, now) for run in runs]
     usual = [compared(seconds, medians.get(run.key)) for run, seconds in zip(runs, took, strict=True)]
@@ -53,10 +51,10 @@ def lay_out(columns: Sequence[TableColumn], width: int) -> list[StyledLine]:
 
 
 def grouped(runs: Iterable[RunRow]) -> list[RunRow]:
-    """Return a row for each series of runs of a job that ended equally, for the same reason; the newest
-    first, as `runs` are.
+    """Return a row for each series of runs of a job with equal ends and reasons; the newest first, as in
+    `runs`.
 
-    A row has the first and the last fire time and the number of runs, and else what the newest run has.
+    A row has the first and the last fire time, the number of runs, and the other values of the newest run.
     """
     groups: list[RunRow] = []
     places: dict[str, int] = {}
@@ -74,12 +72,12 @@ def grouped(runs: Iterable[RunRow]) -> list[RunRow]:
 
 
 def _end(run: RunRow) -> tuple[Cell, str]:
-    """Return how a run ended, and the word for its reason."""
+    """Return the end of a run, and the first word of its reason."""
     return ending(run), run.reason.partition(":")[0]
 
 
 def _took(run: RunRow, now: datetime) -> float | None:
-    """Return the duration of a run in seconds; so far, if it has not ended."""
+    """Return the duration of a run in seconds; of a running one, up to now."""
     if run.state == State.RUNNING and run.started_at is not None:
         return max(0.0, now.timestamp() - run.started_at)
     return run.duration_s
@@ -95,7 +93,7 @@ def compared(took: float | None, median: float | None) -> Cell:
 
 
 def memory(kibibytes: int | None) -> str:
-    """Return the peak memory of a run in its unit."""
+    """Return the peak memory of a run in a readable unit."""
     if kibibytes is None:
         return ""
     for size, unit in ((1 << 20, "GB"), (1 << 10, "MB")):
@@ -110,7 +108,7 @@ def lateness(milliseconds: float | None) -> str:
 
 
 def trigger(run: RunRow) -> str:
-    """Return what started a run, if not the schedule, and the number of a further attempt."""
+    """Return the trigger of a run, if it is not the schedule, and the number of a further attempt."""
     cause = "" if run.trigger == "schedule" else run.trigger
     return f"{cause} {run.attempt}".strip() if run.attempt > 1 else cause
 

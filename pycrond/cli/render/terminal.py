@@ -76,7 +76,7 @@ def show(lines: Iterable[StyledLine]) -> None:
 
 
 def watch(draw: Callable[[os.terminal_size], Sequence[StyledLine]], seconds: float) -> None:
-    """Show `draw(size)` on the alternate screen, again every so many seconds, until interrupted."""
+    """Show `draw(size)` on the alternate screen, again every `seconds`, until interrupted."""
     paint = painter()
     opening, home, erase, closing = ("", "\n", "", "") if _is_dumb() else SCREEN
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that `finally` restores the screen
@@ -98,12 +98,12 @@ def _drawn(
 ) -> Sequence[StyledLine]:
     try:
         return draw(size)
-    except PycrondError as error:  # it may be over at the next look
+    except PycrondError as error:  # the error may be over at the next redraw
         return [[Cell(f"pycrond: {error}", "bad")]]
 
 
 def framed(lines: Sequence[StyledLine], columns: int, rows: int) -> list[StyledLine]:
-    """Return exactly `rows` lines, none wider than `columns`; the last one counts those left out."""
+    """Return exactly `rows` lines, none wider than `columns`; the last one counts the lines left out."""
     if len(lines) > rows:
         lines = [*lines[: rows - 1], [Cell(f"… {len(lines) - rows + 1} more lines", "dim")]]
     return [clipped(line, columns) for line in lines] + [[]] * (rows - len(lines))

@@ -14,8 +14,8 @@ MIN_SHARE = 0.2  # of the largest cluster's jobs; smaller clusters do not matter
 MAX_CLUSTERS = 10  # reported
 MAX_DESCRIBED = 3  # clusters that a chart describes
 JITTERS = (120, 300, 600, 900, 1800, 3600)  # seconds
-GOOD_SHARE, GOOD_JOBS = 0.25, 5  # of a cluster left in one minute: a longer jitter is not needed
-WORTHWHILE_SHARE = 0.75  # at most this much may be left in one minute, or the jitter is not suggested
+GOOD_SHARE, GOOD_JOBS = 0.25, 5  # of a cluster in one minute: a jitter that leaves no more is long enough
+WORTHWHILE_SHARE = 0.75  # a jitter that leaves more in one minute is not suggested
 EXCEEDED = 0.01  # probability that more jobs start in a minute than the number given as the most
 DEVIATIONS = 9  # standard deviations beyond which probabilities are taken as 0
 TITLE_WIDTH = 18  # columns of a job's title in a description
@@ -79,8 +79,9 @@ def _room(fires: Mapping[int, Sequence[str]], keys: set[str]) -> dict[str, int]:
 def suggest(
     minute: int, fires: Mapping[int, Sequence[str]], room: Mapping[str, int]
 ) -> JitterSuggestion | None:
-    """Return the shortest jitter that makes a cluster small, apart from other starts in those minutes; else
-    the jitter with the largest effect; None if none has. `room`: the seconds that each job may be delayed.
+    """Return the shortest jitter that makes a cluster small, apart from other starts in those minutes;
+    otherwise the jitter with the largest effect, or None if no jitter has an effect. `room`: the seconds that
+    each job may be delayed.
     """
     count, best = len(fires[minute]), None
     for jitter in JITTERS:

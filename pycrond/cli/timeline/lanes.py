@@ -1,4 +1,4 @@
-"""Lanes of bars, a lane for each job: a stretch of time by the ledger's rows and the schedules. Pure.
+"""Lanes of bars, one lane for each job, made from the ledger's rows and the schedules. Pure.
 
 Times are Unix seconds, as in the ledger; minutes are whole minutes since 1970.
 """
@@ -61,7 +61,7 @@ class Lane(NamedTuple):
 
 
 class Timeline(NamedTuple):
-    """All lanes, in the order of the jobs, and what starts in each minute."""
+    """All lanes, in the order of the jobs, and the starts in each minute."""
 
     lanes: tuple[Lane, ...]
     window: TimeWindow
@@ -100,7 +100,7 @@ def foreseen(
 def build_timeline(
     jobs: Iterable[JobRow], spans: Iterable[SpanRow], window: TimeWindow, gone: Mapping[str, RunRow]
 ) -> Timeline:
-    """Sort bars into lanes. `gone` has a run of each job that is not loaded any more, by key."""
+    """Sort bars into lanes. `gone` has a run of each job that is no longer loaded, by key."""
     bars: dict[str, list[SpanRow]] = defaultdict(list)
     starts: dict[int, int] = defaultdict(int)
     fires: dict[int, list[str]] = defaultdict(list)

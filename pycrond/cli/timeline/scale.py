@@ -38,7 +38,7 @@ class TimeScale(NamedTuple):
         return int((seconds - self.origin * 60) // (self.slot * 60))
 
     def columns_of(self, bar: SpanRow, now: float) -> range:
-        """Return the columns of a bar, at least one: of a run up to its end, else through the last fire."""
+        """Return the columns of a bar, at least one: up to a run's end, or to the column of the last fire."""
         first, end = self.column(bar.start), now if bar.end is None else bar.end
         last = self.column(end)
         if bar.fires <= 1 and last * self.slot * 60 == end - self.origin * 60:

@@ -1,6 +1,6 @@
 """A timeline as a self-contained SVG picture. Pure.
 
-Each state has its own shape and a tooltip; colours, for light and dark pages, come on top of that.
+Each state has its own shape and a tooltip, and also a colour for light and for dark pages.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -31,7 +31,7 @@ HISTOGRAM_HEIGHT = 80  # pixels
 MAX_LANES = 100
 MAX_SLOTS = 480  # columns of the histogram
 MIN_GAP = 2.0  # pixels between two bars; closer bars are merged
-CROSS_WIDTH = 10.0  # pixels of a failed bar from which on it has a cross
+CROSS_WIDTH = 10.0  # pixels; a wider failed bar has a cross
 NAME_WIDTH = 25  # characters
 SENTENCE_WIDTH = 170  # characters
 SHAPES: Mapping[str, tuple[int, float, int]] = {  # height and least width in pixels, radius of the corners
@@ -67,7 +67,7 @@ STYLE = f"{_SHAPE_STYLES}{_LIGHT}@media (prefers-color-scheme:dark){{\n{_DARK}}}
 
 
 def svg(heading: str, timeline: Timeline, clusters: Sequence[Cluster], zone: Zone) -> str:
-    """Return the whole picture; its sentences are also its description."""
+    """Return the whole picture; its sentences about clusters are also its description."""
     lanes = foremost(timeline.lanes, MAX_LANES, 60)
     sentences = [
         line

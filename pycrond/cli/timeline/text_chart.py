@@ -20,7 +20,7 @@ LABELS_WIDTH = 14  # columns of the longest label beside the histogram
 COUNTS_WIDTH = 13  # columns of a lane's numbers
 HISTOGRAM_HEIGHT = 4  # lines
 UNLIMITED_LANES, MIN_LANES = 40, 8  # if the output has no height, and on the smallest terminal
-OTHER_LINES = 11  # that are neither heading nor lanes nor clusters
+OTHER_LINES = 11  # besides the heading, the lanes and the sentences about clusters
 
 
 class MarkSet(NamedTuple):
@@ -67,7 +67,7 @@ class _TextChart:
     """The layout: a column of names, columns of time, and the numbers."""
 
     def __init__(self, timeline: Timeline, zone: Zone, size: ChartSize) -> None:
-        """Give time the room that the names leave and, as slots are whole, the names the rest."""
+        """Give names up to `NAMES_WIDTH`, the time whole slots of the rest, and the names what is left."""
         names = widest([lane.title for lane in timeline.lanes])
         self.timeline, self.zone, self.marks, self.width = timeline, zone, size.marks, size.width
         self.scale = TimeScale.of(
@@ -76,7 +76,7 @@ class _TextChart:
         self.names = min(max(names, LABELS_WIDTH), max(size.width - self.scale.columns - 1 - COUNTS_WIDTH, 1))
 
     def body(self, clusters: Sequence[Cluster], most: int) -> Iterator[Sequence[Cell]]:
-        """Yield `most` lanes between hours and histogram."""
+        """Yield at most `most` lanes, between hours and histogram."""
         lanes = foremost(self.timeline.lanes, most, self.scale.slot * 60)
         yield self._hours("STARTS  BAD")
         yield from map(self._lane, lanes)
