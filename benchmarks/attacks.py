@@ -1,4 +1,4 @@
-"""Attacks of an ordinary user on a daemon, each a function that starts it; `ATTACKS` is the table."""
+"""Attacks of an ordinary user on a daemon; `ATTACKS` has the functions that start them."""
 
 import pwd
 import subprocess
@@ -49,13 +49,13 @@ class Target(Protocol):
     def write(self, user: str, text: str) -> None:
         """Write a user's crontab, as crontab(1) does."""
 
-    def until_end(self, thread: Callable[[threading.Event], None]) -> None:
-        """Run a function in a thread; the event tells it when the attack is over."""
+    def run_thread(self, function: Callable[[threading.Event], None]) -> None:
+        """Run a function in a thread; the event is set when the attack is over."""
 
     def restart(self) -> None:
         """Start the daemon again."""
 
-    def keep(self, program: subprocess.Popen[bytes]) -> None:
+    def end_later(self, program: subprocess.Popen[bytes]) -> None:
         """End a program when the attack is over."""
 
 
@@ -70,25 +70,25 @@ def run_as(target: Target, user: str, code: str) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         cwd="/",
     )
-    target.keep(program)
+    target.end_later(program)
     return program
 
 
 # Crontabs are as large as their default limits allow: 1,000 entries and 128 KiB.
 
 
-def jobs(number: int, schedule: str = "0 0 1 1 *", what: str = "true") -> str:
-    """Return a crontab with so many jobs."""
-    return "HOME=/\n" + "".join(f"{schedule} {what} {line}\n" for line in range(number))
+def jobs(number: int, schedule: str = "0 0 1 1 *", command: str = "true") -> str:
+    """Return a crontab with `number` jobs."""
+    return "HOME=/\n" + "".join(f"{schedule} {command} {line}\n" for line in range(number))
 
 
 def nothing(_target: Target) -> None:
-    """Attack nothing, to compare with."""
+    """Do nothing, for a comparison."""
 
 
 def unread(target: Target) -> None:
-    """Keep 190 connections that ask for much and do not read."""
-    target.write(USER, jobs(1000, what="true " + "x" * 90))
+    """Keep 190 connections that ask for many rows and do not read the answers."""
+    target.write(USER, jobs(1000, command="true " + "x" * 90))
     code = """
 clients = []
 def act():
@@ -100,24 +100,24 @@ for_ever(act)
 
 
 def flood(target: Target) -> None:
-    """Ask as fast as four programs can."""
+    """Send requests as fast as four programs can."""
     target.write(USER, jobs(1000))
     for _ in range(4):
         run_as(target, USER, "for_ever(lambda: ask(command='read', method='jobs', offset=0))")
 
 
 def queries(target: Target) -> None:
-    """Ask for what takes long to find among half a million runs."""
+    """Send queries that take long to search half a million runs."""
     target.write(USER, jobs(1000))
     fill(target.ledger, PAST_RUNS)
-    target.restart()  # to have the daemon measured without what the filling left behind
+    target.restart()  # filling the ledger must not affect the measurement
     query = "command='read', method='history', keys=None, limit=500, states=['lost']"
     for _ in range(4):
         run_as(target, USER, f"for_ever(lambda: ask({query}))")
 
 
 def orders(target: Target) -> None:
-    """Order runs and pauses as fast as possible."""
+    """Request runs and pauses as fast as possible."""
     target.write(USER, jobs(500) + "#: name=job\n0 0 1 1 * true\n")
     run_as(target, USER, "for_ever(lambda: ask(command='run', job='job'))")
     run_as(target, USER, "for_ever(lambda: ask(command='pause', jobs=['job'], seconds=1))")
@@ -139,16 +139,16 @@ for_ever(act)
 
 
 def crontab(target: Target) -> None:
-    """Write a new large crontab again and again; every other time one of 300,000 lines."""
+    """Write a new large crontab again and again; each tenth one has 300,000 lines."""
 
     def rewrite(is_over: threading.Event) -> None:
         number = 0
         while not is_over.wait(0.2):
             number += 1
             lines = 300_000 if number % 10 == 0 else 1000
-            target.write(USER, jobs(lines, what=f"true {number}"))
+            target.write(USER, jobs(lines, command=f"true {number}"))
 
-    target.until_end(rewrite)
+    target.run_thread(rewrite)
 
 
 def costly_crontab(target: Target) -> None:
@@ -163,21 +163,21 @@ def costly_crontab(target: Target) -> None:
             text = "".join(f"{minutes} 0 {day} true {line}\n" for line, day in enumerate(days))
             target.write(USER, "HOME=/\n" + text)
 
-    target.until_end(rewrite)
+    target.run_thread(rewrite)
 
 
 def burst(target: Target) -> None:
-    """Have as many jobs as possible due at each minute."""
+    """Have 1,000 jobs due at each minute."""
     target.write(USER, jobs(1000, "* * * * *"))
 
 
 def lock(target: Target) -> None:
-    """Have as many jobs as possible wait for one lock, each for a moment."""
+    """Have 990 jobs wait for one lock, each for a moment."""
     target.write(USER, "PYCROND_LOCK=mine\nPYCROND_OVERLAP=queue\n" + jobs(990, "* * * * *", "sleep 0.05;"))
 
 
 def output(target: Target) -> None:
-    """Print as fast as twenty jobs can."""
+    """Print output as fast as twenty jobs can."""
     target.write(USER, "PYCROND_TIMEOUT=50s\n" + jobs(20, "* * * * *", "yes"))
 
 
@@ -187,7 +187,7 @@ def background(target: Target) -> None:
 
 
 def hooks(target: Target) -> None:
-    """Fail, and have the hook of each failure sleep."""
+    """Run jobs that fail, with commands of on-failure that sleep."""
     target.write(USER, "PYCROND_ON_FAILURE='sleep 100'\n" + jobs(300, "* * * * *", "false"))
 
 

@@ -1,4 +1,4 @@
-"""The delay between a minute and the start of its jobs: of a single one, and of many that are due at once."""
+"""The delay between a minute and the start of its jobs: of one job, and of many jobs that are due at once."""
 
 import itertools
 import os
@@ -26,7 +26,7 @@ class Minute:
     """CPU time of the daemon itself, in ms."""
 
 
-def one(daemon: Daemon, minutes: int) -> list[Figure]:
+def single(daemon: Daemon, minutes: int) -> list[Figure]:
     """Measure a single job a minute."""
     delays = [minute.delays[0] for minute in _measure(daemon, 1, "root", minutes)[0]]
     return [Figure("one", daemon.name, delays)]
@@ -55,7 +55,7 @@ def steady(daemon: Daemon, minutes: int) -> list[Figure]:
 
 
 def _measure(daemon: Daemon, jobs: int, user: str, minutes: int) -> tuple[list[Minute], int]:
-    """Return the measurements of so many minutes, and the number of zombies after them."""
+    """Return the measurements of `minutes` minutes, and the number of zombies after them."""
     with open_cell(daemon) as cell:
         cell.write("".join(f"* * * * * {cell.job(number)}\n" for number in range(jobs)), user)
         wait_past_minute()

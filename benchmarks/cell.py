@@ -24,7 +24,7 @@ from sink import DIE_WITH_PARENT, Sink
 OTHER, OTHER_UID = "bench", 54321
 """A user that is not root."""
 FILES = 100
-"""The number of further names of root, `files-0`, `files-1`, …; each can have a crontab."""
+"""The number of additional users with uid 0: `files-0`, `files-1`, …; each can have a crontab."""
 PAM = "auth required pam_permit.so\naccount required pam_permit.so\nsession required pam_permit.so\n"
 INSIDE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "inside.py")
 CGROUPS = ("/sys/fs/cgroup/cpuacct", "/sys/fs/cgroup")
@@ -66,9 +66,10 @@ class Cell:
     # The daemon
 
     def start(self) -> int:
-        """Start the daemon and return when it was executed, in nanoseconds since 1970. It is not ready yet.
+        """Start the daemon and return the time of its execution, in nanoseconds since 1970. It is not ready
+        yet.
 
-        Before its first start the ledger is filled with past runs, if the daemon is measured with these.
+        Before the first start of a daemon with past runs, its ledger is filled.
         """
         if self.daemon.past and not os.path.exists(os.path.join(self.state, "ledger")):
             self._start()
@@ -105,7 +106,7 @@ class Cell:
                 stderr=errors,
                 start_new_session=True,
             )
-        if not _soon(lambda: os.path.exists(began) and os.path.getsize(began) > 0):
+        if not _wait_for(lambda: os.path.exists(began) and os.path.getsize(began) > 0):
             raise RuntimeError(f"{self.daemon.name} does not start: {self.errors()}")
         with open(began, encoding="ascii") as file:
             timestamp = int(file.read())
@@ -142,7 +143,7 @@ class Cell:
         self.stop()
         self.sink.end()
         if self._cgroup:
-            _soon(lambda: not _read(f"{self._cgroup}/cgroup.procs"))
+            _wait_for(lambda: not _read(f"{self._cgroup}/cgroup.procs"))
             with contextlib.suppress(OSError):
                 os.rmdir(self._cgroup)
 
@@ -266,10 +267,10 @@ def _read(path: str) -> str:
         return ""
 
 
-def _soon(fact: Callable[[], object], seconds: float = 10) -> bool:
-    """Wait for a fact with little delay; return False if it is not true after so many seconds."""
+def _wait_for(condition: Callable[[], object], seconds: float = 10) -> bool:
+    """Poll a condition every 5 ms; return False if it is not true after `seconds`."""
     deadline = time.monotonic() + seconds
-    while not fact():
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.005)

@@ -1,10 +1,10 @@
-"""`make bench-cluster`: what one PostgreSQL carries for a cluster, with the agent's own statements.
+"""`make bench-cluster`: measure what one PostgreSQL server can do for a cluster, with the agent's statements.
 
 python benchmarks/claims.py [--seconds N]
 
-A server of its own, with fsync, on a unix socket; connections of the agent's kind, each with one transaction
-at a time, all in this process. Server and connections share the machine's processors: alone, a server carries
-more.
+The server is started for the benchmark, with fsync, on a Unix socket. The connections are the agent's, each
+with one transaction at a time, all in this process. Server and connections share the machine's processors: a
+server on a machine of its own can do more.
 """
 
 import argparse
@@ -39,13 +39,13 @@ Transaction = Callable[[int], tuple[Statement, ...]]
 
 class Figures(NamedTuple):
     transactions: float
-    """A second."""
+    """Per second."""
     median_ms: float
     p99_ms: float
 
 
 class Clients:
-    """Connections of this process, each busy all the time."""
+    """Connections of this process, each with a transaction at any time."""
 
     def __init__(self, conninfo: str, number: int) -> None:
         self._poll = select.poll()
@@ -100,7 +100,7 @@ def _fires(batch: int) -> list[tuple[str, int, str, float]]:
 
 
 def claims(batch: int) -> Transaction:
-    """New fires, each time."""
+    """Return transactions that claim new fires each time."""
 
     def transaction(number: int) -> tuple[Statement, ...]:
         asked = tuple(Claim(job, wall, 0, run, fire, 30.0) for job, wall, run, fire in _fires(batch))
@@ -110,7 +110,7 @@ def claims(batch: int) -> Transaction:
 
 
 def lost_claims(batch: int) -> Transaction:
-    """The same fires, which others have."""
+    """Return transactions that claim the same fires, which the first of them has claimed."""
     wall, now = next(_walls), time.time()
 
     def transaction(number: int) -> tuple[Statement, ...]:
@@ -120,8 +120,8 @@ def lost_claims(batch: int) -> Transaction:
     return transaction
 
 
-def told(batch: int) -> Transaction:
-    """Return transactions that tell of the ends of runs without a row."""
+def ends(batch: int) -> Transaction:
+    """Return transactions that report the ends of runs without a row."""
 
     def transaction(number: int) -> tuple[Statement, ...]:
         reports = tuple(
@@ -134,7 +134,7 @@ def told(batch: int) -> Transaction:
 
 
 def life(batch: int) -> Iterator[tuple[Statement, ...]]:
-    """The transactions of a run: claimed, running, ended."""
+    """Yield the transactions of runs: claimed, running, ended."""
     fires, node = _fires(batch), _node(0)
     yield statements(Ask(1, 0.0, tuple(Claim(*fire[:2], 0, *fire[2:], 30.0) for fire in fires)), node)
     for state, ended in (("running", None), ("succeeded", time.time())):
@@ -154,13 +154,13 @@ def heartbeats(server: Postgres, seconds: float) -> Figures:
     identities = [Identity(*_node(number), "host", (), "0") for number in range(NODES)]
     clients = Clients(server.conninfo(), 5)
     turns = count()
-    taken: set[int] = set()
+    named: set[int] = set()
 
     def transaction(_number: int) -> tuple[Statement, ...]:
         number = next(turns) % NODES
         identity = identities[number]
-        if number not in taken:
-            taken.add(number)
+        if number not in named:
+            named.add(number)
             token = identity.new_token()
             identity.taken()
             return node_statements.take_name(identity, (), token)
@@ -232,8 +232,8 @@ def main() -> None:
             schema.migrate(connection, "bench", "UTC")
         print(f"{os.cpu_count()} processors, PostgreSQL {server.execute('SHOW server_version')[0][0]}")
         measure("claims", claims, server, options)
-        measure("claims that others have", lost_claims, server, options)
-        measure("ends told", told, server, options)
+        measure("claims of claimed fires", lost_claims, server, options)
+        measure("reported ends", ends, server, options)
         show(f"heartbeats, {NODES} nodes", heartbeats(server, options.seconds))
         for name, value in sizes(server, options.rows).items():
             print(f"{name + ', bytes of a run':<56} {value:>9,.0f}")

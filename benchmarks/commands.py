@@ -27,7 +27,7 @@ def starts(daemon: Daemon, rounds: int) -> list[Figure]:
 
 
 def lists(daemon: Daemon, jobs: int, rounds: int) -> list[Figure]:
-    """Measure `list` with so many jobs loaded."""
+    """Measure `list` with `jobs` loaded jobs."""
     with open_crond() as crond:
         crond.write(quiet_jobs(jobs))
         crond.run("start")

@@ -137,13 +137,13 @@ def _read_all(log: socket.socket) -> None:
         pass
 
 
-def wait_until(fact: Callable[[], object], seconds: float) -> bool:
-    """Wait for a fact; return False if it is not true after so many seconds.
+def wait_until(condition: Callable[[], object], seconds: float) -> bool:
+    """Wait for a condition; return False if it is not true after `seconds`.
 
-    It looks only twice a second, so that it does not disturb the measurement.
+    It is tested only twice a second, so that the test does not disturb the measurement.
     """
     deadline = time.monotonic() + seconds
-    while not fact():
+    while not condition():
         if time.monotonic() > deadline:
             return False
         time.sleep(0.5)

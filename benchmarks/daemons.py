@@ -24,7 +24,7 @@ class Daemon:
     generation: int = 1
     """1 for a child of the cell's first process; 2 for a grandchild, whose parent is the keeper."""
     logs_output: bool = False
-    """Return whether it can send the output of jobs to syslog."""
+    """True if it can send the output of jobs to syslog."""
     past: int = 0
     """The number of runs in its ledger before the measurement."""
 
@@ -51,7 +51,7 @@ def _debian() -> str:
 
 
 def _busybox() -> str:
-    """Return the path of a busybox with crond; the one in Debian's package `busybox` has none."""
+    """Return the path of a busybox with crond, which Debian's package `busybox` lacks."""
     installed = shutil.which("busybox") or ""
     return installed if _has_crond(installed) else _unpacked("busybox-static", "bin/busybox")
 

@@ -50,7 +50,7 @@ def curve(daemon: Daemon, entries: int, minutes: int) -> list[Figure]:
 
 
 def _write_entries(cell: Cell, entries: int, due: int = 0) -> None:
-    """Write files of a thousand entries, of which `due` are due each minute, and one entry `@reboot`."""
+    """Write files of a thousand entries, `due` of all entries due each minute, and one `@reboot` entry."""
     for file in range(entries // ENTRIES_PER_FILE):
         cell.write(_file(cell, file, entries // due if due else entries + 1), f"files-{file}")
     cell.write(f"@reboot {cell.job('first')}\n", "root")

@@ -11,7 +11,7 @@ from daemons import Daemon
 
 
 def machine(daemons: Sequence[Daemon]) -> dict[str, str | int | float]:
-    """Return the facts with which figures are compared; `load` is that of the minute before the benchmark."""
+    """Return the facts that matter in a comparison; `load` is the load before the benchmark."""
     peers = [daemon.name for daemon in daemons if daemon.argv and daemon.generation == 1]
     return {
         "measured_at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),

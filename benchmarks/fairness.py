@@ -65,23 +65,23 @@ class System:
         os.chown(new, *pwd.getpwnam(user)[2:4])
         os.rename(new, path)
 
-    def until_end(self, thread: Callable[[threading.Event], None]) -> None:
-        self._threads.append(threading.Thread(target=thread, args=(self._is_over,), daemon=True))
+    def run_thread(self, function: Callable[[threading.Event], None]) -> None:
+        self._threads.append(threading.Thread(target=function, args=(self._is_over,), daemon=True))
         self._threads[-1].start()
 
     def restart(self) -> None:
         self._crond.run("stop")
         self._crond.run("start")
 
-    def keep(self, program: subprocess.Popen[bytes]) -> None:
+    def end_later(self, program: subprocess.Popen[bytes]) -> None:
         self._programs.append(program)
 
-    def begin(self) -> None:
-        """Forget the starts up to now."""
+    def reset_starts(self) -> None:
+        """Discard the recorded starts."""
         os.truncate(self.starts, 0)
 
     def latenesses(self) -> list[float]:
-        """Return how long after their minutes the victim's jobs have started since then, in ms."""
+        """Return the delays of the victim's recorded starts after their minutes, in ms."""
         with open(self.starts, encoding="ascii") as file:
             return [float(line) % 60 * 1000 for line in file]
 
@@ -114,14 +114,14 @@ def _system() -> Iterator[System]:
 
 
 def figures(daemon: Daemon, minutes: int) -> list[Figure]:
-    """Measure so many minutes of each attack; the worst value of an attack is a value of the row."""
+    """Measure `minutes` minutes of each attack; each value of a row is the worst value of one attack."""
     late, status, memory = [], [], []
     for name, attack in ATTACKS.items():
         with _system() as system:
             wait_for_second(ATTACK_SECOND)
             attack(system)
             wait_past_minute()
-            system.begin()
+            system.reset_starts()
             probe = run_as(system, VICTIM, PROBE)
             time.sleep(60 * minutes)
             wait_for_second(END_SECOND)

@@ -1,4 +1,4 @@
-"""Figures, which were measured, and goals, with which they are compared."""
+"""Measured figures, and the goals with which they are compared."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -28,10 +28,10 @@ class Goal:
     limit: float | None = None
     ratios: Mapping[str, float] = field(default_factory=dict)
     worst: bool = False
-    """Return whether the worst value is judged, instead of the median."""
+    """True if the worst value is judged, instead of the median."""
     is_minimum: bool = False
     past: bool = False
-    """Return whether the figure with a full ledger is judged too."""
+    """True if the figure with a full ledger is judged, too."""
 
 
 PAST_RATIO = 1.10

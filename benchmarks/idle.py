@@ -13,7 +13,7 @@ SETTLING_TIME = 5  # seconds after a start, until all messages are written
 
 
 def quiet_jobs(count: int) -> str:
-    """Return so many entries that are not due within four months."""
+    """Return `count` entries that are not due within four months."""
     month = (time.gmtime().tm_mon + 5) % 12 + 1
     return "".join(f"{number % 60} 4 1 {month} * true {number}\n" for number in range(count))
 

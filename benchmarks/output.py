@@ -1,6 +1,4 @@
-"""The output of jobs on its way to syslog: a million lines, and a syslogd that is stopped. And on its way to
-standard output.
-"""
+"""The delivery of output: a million lines to syslog, a stopped syslogd, and lines to standard output."""
 
 import contextlib
 import os
@@ -23,7 +21,7 @@ TIMEOUT = 600.0  # seconds
 
 
 def lines(daemon: Daemon, count: int, rounds: int) -> list[Figure]:
-    """Measure a job that prints so many lines, from its start until the last line has arrived."""
+    """Measure a job that prints `count` lines, from its start until the last line has arrived."""
     if not daemon.logs_output:
         return []
     durations, lost, growth = [], [], []
@@ -44,7 +42,7 @@ def lines(daemon: Daemon, count: int, rounds: int) -> list[Figure]:
 
 
 def printed(daemon: Daemon, count: int, rounds: int) -> list[Figure]:
-    """Measure a job that prints so many lines, to a standard output whose reader only counts them."""
+    """Measure a job that prints `count` lines, to a standard output whose reader only counts them."""
     figures = []
     for form in ("text", "json"):
         durations, lost = [], []
@@ -95,7 +93,7 @@ def stopped(daemon: Daemon, minutes: int) -> list[Figure]:
             cell.recorder.reset()
             cell.sink.pause()
             time.sleep(STOP_TIME)
-            cell.sink.go_on()
+            cell.sink.resume()
             minute = int(time.time()) // 60 * 60
             wait_for_second(EVALUATION_SECOND)
             on_time.append(sum(start / 1e6 - minute * 1000 <= ON_TIME for start in cell.recorder.starts()))

@@ -9,7 +9,7 @@ JOBS = 1_000
 
 
 def fill(ledger: str, runs: int) -> bool:
-    """Add so many runs, distributed to the jobs of the ledger, one a minute up to now.
+    """Add `runs` runs, distributed over the jobs of the ledger, each with one a minute up to now.
 
     Return False, with nothing added, as long as no daemon has made the ledger and loaded its jobs.
     """

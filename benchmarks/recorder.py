@@ -1,9 +1,9 @@
-"""A tiny program with which a job records its own start, so that the cron is measured and not the job.
+"""A tiny program by which a job records its own start, so that the cron is measured, not the job.
 
-`date +%s%N` costs about as much as the shell that starts it: a thousand jobs at once would measure `date`.
-On x86-64 the program is therefore made here from machine code: it reads CLOCK_REALTIME, appends the 16 bytes
-to its standard output, and ends. On other machines it is `date`. The benchmark prints the cost of the
-recorder, which is the same for all daemons.
+`date +%s%N` costs about as much as the shell that starts it: a thousand jobs at once would measure `date`. On
+x86-64 the program is therefore made here from machine code: it reads CLOCK_REALTIME, appends the 16 bytes to
+its standard output, and ends. On other machines it is `date`. The benchmark prints the cost of the recorder,
+which is the same for all daemons.
 """
 
 import os

@@ -54,7 +54,7 @@ def _peer(measured: Mapping[str, float] | None, ratio: float | None) -> str:
 
 
 def merged(documents: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Join results and judge them together; for a daemon that several have in a row, the last one counts."""
+    """Join results and judge them together; of several values of a daemon in a row, the last one counts."""
     measured: dict[str, dict[str, list[float]]] = {}
     loads: dict[str, float] = {}
     for result in documents:

@@ -45,7 +45,7 @@ def parts(*, quick: bool) -> dict[str, Part]:
     few, some, many = (1, 1, 5) if quick else (2, 3, 20)
     return {
         "recorder": Part(lambda daemon: bursts.recorder_cost(daemon, 200), ("pycrond",)),
-        "one": Part(lambda daemon: bursts.one(daemon, some), EVERYONE),
+        "one": Part(lambda daemon: bursts.single(daemon, some), EVERYONE),
         "burst": Part(lambda daemon: bursts.burst(daemon, some), EVERYONE),
         "user": Part(lambda daemon: bursts.burst(daemon, some, "bench", "user"), EVERYONE),
         "steady": Part(lambda daemon: bursts.steady(daemon, 3), EVERYONE),
@@ -107,7 +107,7 @@ class _Run:
         try:
             for figure in part.measure(daemon):
                 self._measured.setdefault(figure.row, {})[daemon.name] = list(figure.values)
-        except (RuntimeError, OSError, IndexError):  # go on with the next one
+        except (RuntimeError, OSError, IndexError):  # continue with the next measurement
             self._failed.append(f"{name} of {daemon.name}")
             traceback.print_exc()
         seconds = time.monotonic() - start

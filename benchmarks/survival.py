@@ -45,7 +45,7 @@ def recovery(daemon: Daemon) -> list[Figure]:
 
 
 def _ready_after(crond: Crond, starts: int) -> float:
-    """Wait until a daemon is ready after so many starts, and return the time."""
+    """Wait until a daemon after the first `starts` is ready, and return the time."""
     query = f"SELECT ready_at FROM daemons WHERE id > {starts} AND ready_at NOT NULL"
     wait_until(lambda: _rows(crond, query), 30)
     return _rows(crond, query)[0][0]

@@ -1,8 +1,8 @@
 """`make deb`: build a Debian package from this tree, with dpkg-deb. Only the build needs the network.
 
-The program lies in /usr/lib/pycrond, an environment of its own: Debian's modules are too old. It is pure
-Python, and its directory of modules has a name for each version of Python, so that an upgrade of Python does
-not break it.
+The program is in /usr/lib/pycrond, an environment of its own, because Debian's modules are too old. It is
+pure Python, and its directory of modules has a name for each version of Python, so that an upgrade of Python
+does not break it.
 """
 
 import argparse
@@ -139,8 +139,8 @@ def _write_compressed(path: Path, source: Path) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--directory", type=Path, default=ROOT / "dist", help="where the package is put")
-    parser.add_argument("--version", default=f"{__version__}-1", help="Debian's version of it")
+    parser.add_argument("--directory", type=Path, default=ROOT / "dist", help="the directory of the package")
+    parser.add_argument("--version", default=f"{__version__}-1", help="the version of the package")
     options = parser.parse_args()
     print(build(options.directory, options.version))
     return 0
