@@ -37,7 +37,7 @@ def crontab() -> Iterator["CrontabProgram"]:
 
 
 def python_for_users() -> str:
-    """Return a Python that other users can execute; that of the suite may lie in root's home."""
+    """Return a Python that other users can execute; the one that runs the tests may be in root's home."""
     real = Path(sys.executable).resolve()
     if all(directory.stat().st_mode & 0o001 for directory in real.parents):
         return sys.executable
@@ -64,7 +64,7 @@ class CrontabProgram:
         system.crond.environment["PATH"] = f"{self.directory}:{os.environ['PATH']}"
 
     def run(self, *words: str, user: str = "root", text: str = "", status: int = 0) -> str:
-        """Run it as a user with a text on standard input, and return what it printed on both streams."""
+        """Run the program as a user with a text on standard input; return its output on both streams."""
         done = self.system.as_user(user, self.program, *words, status=status, input=text)
         return done.stdout + done.stderr
 
@@ -103,7 +103,7 @@ def test_only_root_names_another_user(crontab: CrontabProgram, action: list[str]
 
 
 def test_the_daemon_does_not_believe_a_name(crontab: CrontabProgram) -> None:
-    """A user who talks to the socket without crontab(1) reaches no other crontab either."""
+    """A user who sends requests to the socket without crontab(1) reaches no other crontab either."""
     crontab.system.write("var/spool/cron/crontabs/games", LINE)
     crontab.system.crond.run("start")
     script = (
@@ -274,7 +274,7 @@ def test_ansible_manages_jobs(crontab: CrontabProgram) -> None:
 
 
 class Editor:
-    """An editor that writes a text, once for each time that it is called."""
+    """An editor that writes the next of its texts each time that it is called."""
 
     def __init__(self, crontab: CrontabProgram) -> None:
         self.crontab = crontab

@@ -1,4 +1,4 @@
-"""The judgement of status --check, and its two forms."""
+"""The judgement of status --check, and its two output formats."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""pycrond metrics: what it counts, how it is labelled, and the alert rules about it."""
+"""pycrond metrics: its counters and labels, and the alert rules that use them."""
 
 import re
 import subprocess
@@ -64,33 +64,33 @@ def totals(
 
 
 def samples(facts: Facts, max_jobs: int = 1000) -> dict[tuple[str, ...], float]:
-    """Return what a reader of the text sees: values by name and values of labels."""
+    """Return the samples in a text of metrics: values by name and labels."""
     text = generate_latest(Collector(facts, max_jobs)).decode()
-    found = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
-    assert not [sample for sample in found if not sample.name.startswith("pycrond_")]
-    return {(sample.name, *dict(sorted(sample.labels.items())).values()): sample.value for sample in found}
+    values = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    assert not [sample for sample in values if not sample.name.startswith("pycrond_")]
+    return {(sample.name, *dict(sorted(sample.labels.items())).values()): sample.value for sample in values}
 
 
 def runs(facts: Facts, max_jobs: int = 1000) -> dict[tuple[str, ...], float]:
     """Return the counts of runs by job, outcome and user."""
-    found = samples(facts, max_jobs).items()
+    values = samples(facts, max_jobs).items()
     return {
         key[1:]: value
-        for key, value in found
+        for key, value in values
         if key[0] == "pycrond_runs_total" and (value or "failed" in key)
     }
 
 
 def test_without_a_daemon_it_is_down_and_the_ledger_still_counts() -> None:
-    found = samples(Facts(NOW, None, [job("a")], [totals("a", runs=3)]))
-    assert found["pycrond_up",] == 0
-    assert found["pycrond_runs_total", "a", "succeeded", "root"] == 3
-    assert ("pycrond_jobs",) not in found
+    values = samples(Facts(NOW, None, [job("a")], [totals("a", runs=3)]))
+    assert values["pycrond_up",] == 0
+    assert values["pycrond_runs_total", "a", "succeeded", "root"] == 3
+    assert ("pycrond_jobs",) not in values
 
 
 def test_the_figures_of_a_daemon() -> None:
-    found = samples(Facts(NOW, STATUS))
-    assert {name: value for (name, *labels), value in found.items() if not labels} == {
+    values = samples(Facts(NOW, STATUS))
+    assert {name: value for (name, *labels), value in values.items() if not labels} == {
         "pycrond_up": 1,
         "pycrond_metrics_timestamp_seconds": NOW,
         "pycrond_daemon_starts_total": 7,
@@ -106,15 +106,15 @@ def test_the_figures_of_a_daemon() -> None:
         "pycrond_start_lateness_seconds_count": 9,
         "pycrond_start_lateness_seconds_sum": 12.5,
     }
-    assert found["pycrond_start_lateness_seconds_bucket", "10.0"] == 8
-    assert found["pycrond_start_lateness_seconds_bucket", "+Inf"] == 9
+    assert values["pycrond_start_lateness_seconds_bucket", "10.0"] == 8
+    assert values["pycrond_start_lateness_seconds_bucket", "+Inf"] == 9
     old = samples(Facts(NOW, {"version": "0.0.9"}))
     assert (old["pycrond_up",], ("pycrond_jobs",) in old) == (1, False)
 
 
 def test_the_figures_of_a_node() -> None:
-    found = samples(Facts(NOW, STATUS | {"cluster": NODE}))
-    assert {key: value for key, value in found.items() if key[0].startswith("pycrond_cluster_")} == {
+    values = samples(Facts(NOW, STATUS | {"cluster": NODE}))
+    assert {key: value for key, value in values.items() if key[0].startswith("pycrond_cluster_")} == {
         ("pycrond_cluster_connected",): 1,
         ("pycrond_cluster_nodes", "alive"): 3,
         ("pycrond_cluster_nodes", "draining"): 1,
@@ -131,17 +131,17 @@ def test_the_series_of_a_job() -> None:
     expected = ExpectedRow("root/a", "a", 1, 60.0, 0.0, None)
     rows = [totals("a", runs=3), totals("a", "failed")._replace(ended_at=NOW)]
     facts = Facts(NOW, None, [job("a"), job("b")], rows, expected=[expected], overdue=frozenset({"root/a"}))
-    found = samples(facts)
-    assert found["pycrond_last_success_timestamp_seconds", "a", "root"] == NOW - 60
-    assert found["pycrond_last_end_timestamp_seconds", "a", "root"] == NOW
-    assert found["pycrond_run_duration_seconds_bucket", "a", "1.0", "root"] == 0
-    assert found["pycrond_run_duration_seconds_bucket", "a", "10.0", "root"] == 4
-    assert found["pycrond_run_duration_seconds_count", "a", "root"] == 4
-    assert found["pycrond_run_duration_seconds_sum", "a", "root"] == 10
-    assert found["pycrond_overdue_jobs", "a", "root"] == 1
+    values = samples(facts)
+    assert values["pycrond_last_success_timestamp_seconds", "a", "root"] == NOW - 60
+    assert values["pycrond_last_end_timestamp_seconds", "a", "root"] == NOW
+    assert values["pycrond_run_duration_seconds_bucket", "a", "1.0", "root"] == 0
+    assert values["pycrond_run_duration_seconds_bucket", "a", "10.0", "root"] == 4
+    assert values["pycrond_run_duration_seconds_count", "a", "root"] == 4
+    assert values["pycrond_run_duration_seconds_sum", "a", "root"] == 10
+    assert values["pycrond_overdue_jobs", "a", "root"] == 1
     for outcome in ("failed", "timed-out", "lost", "unknown", "missed"):
-        assert found["pycrond_runs_total", "b", outcome, "root"] == 0, "its first one is an increase"
-    assert ("pycrond_overdue_jobs", "b", "root") not in found
+        assert values["pycrond_runs_total", "b", outcome, "root"] == 0, "its first one is an increase"
+    assert ("pycrond_overdue_jobs", "b", "root") not in values
 
 
 def test_jobs_without_a_name_share_the_series_of_their_user() -> None:
@@ -184,9 +184,9 @@ NOON = datetime(2025, 6, 10, 12, tzinfo=UTC)
 
 def counts(directory: Path) -> Sequence[tuple[str | None, str, int, float]]:
     reader = Reader(str(directory))
-    found = [(row.name, row.state, row.runs, row.duration_s) for row in reader.totals()]
+    values = [(row.name, row.state, row.runs, row.duration_s) for row in reader.totals()]
     reader.close()
-    return found
+    return values
 
 
 def test_the_ledger_counts_each_end_once_and_goes_on_counting_what_is_folded(tmp_path: Path) -> None:

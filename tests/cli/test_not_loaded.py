@@ -36,15 +36,15 @@ def test_changes_of_files(directory: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_directory_that_is_gone_is_one_change(directory: Path, tmp_path: Path) -> None:
-    other = tmp_path / "inner"
-    (other / "jobs").touch()
-    paths = [str(directory), str(other)]
+    inner = tmp_path / "inner"
+    (inner / "jobs").touch()
+    paths = [str(directory), str(inner)]
     before = stamps_of(paths)
-    (other / "jobs").rename(directory / "jobs")
-    other.rmdir()
+    (inner / "jobs").rename(directory / "jobs")
+    inner.rmdir()
     changes = sorted(not_loaded.compare(before, stamps_of(paths), paths))
     assert [(change.name, change.kind) for change in changes] == [
-        (str(other), "removed"),
+        (str(inner), "removed"),
         (str(directory / "jobs"), "added"),
     ]
 

@@ -57,7 +57,7 @@ def test_the_daemon_of_the_system(home: Path, monkeypatch: pytest.MonkeyPatch, h
 
 
 def test_messages_go_to_the_journal_where_journald_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks gets the same answer: systemd's `start`, a restart, and `config` without a daemon."""
+    """The start of systemd, a restart, and `config` without a daemon get the same answer."""
     monkeypatch.setattr(settings, "JOURNAL_SOCKET", str(home / "socket"))
     assert locate().syslog == "/dev/log"
     (home / "socket").touch()
@@ -67,7 +67,7 @@ def test_messages_go_to_the_journal_where_journald_runs(home: Path, monkeypatch:
 
 
 def test_a_state_directory_that_belongs_to_root(home: Path) -> None:
-    """Such as the root directory, which exists on every machine."""
+    """The root directory, which exists on every machine, is such a directory."""
     settings = locate("--state-dir", "/")
     assert settings.runtime_dir == f"/run/pycrond/{short('/')}"
     (home / "own").mkdir()

@@ -1,4 +1,4 @@
-"""Warnings about legal text: rows for each rule, with lines that must give no warning."""
+"""Warnings about legal text: rows for each rule, with lines that must not cause a warning."""
 
 import pytest
 
@@ -140,8 +140,8 @@ def test_rules_in_a_cluster(options: str, expected: list[str]) -> None:
 
 @pytest.mark.parametrize("cluster", [None, SharedIdentity()])
 def test_what_a_cluster_cannot_run_is_always_an_error(cluster: SharedIdentity | None) -> None:
-    found = problems("#: on=one\n5 5 * * * x\n", cluster=cluster)
-    assert [problem.severity for problem in found if problem.code == "cluster-option"] == ["error"]
+    reported = problems("#: on=one\n5 5 * * * x\n", cluster=cluster)
+    assert [problem.severity for problem in reported if problem.code == "cluster-option"] == ["error"]
 
 
 @pytest.mark.parametrize(
@@ -215,7 +215,9 @@ def test_variables_in_addresses_are_expanded_in_the_dialect_of_cronie_only() -> 
     ],
 )
 def test_words_of_bash_under_another_shell(command: str, word: str | None) -> None:
-    messages = [one.message for one in problems(f"5 5 * * * {command}\n") if one.code == "bash-word"]
+    messages = [
+        problem.message for problem in problems(f"5 5 * * * {command}\n") if problem.code == "bash-word"
+    ]
     assert [message.split()[0] for message in messages][:1] == ([word] if word else [])
     assert "bash-word" not in codes(f"SHELL=/bin/bash\n5 5 * * * {command}\n")
     assert ("bash-word" in codes(f"SHELL=/bin/dash\n5 5 * * * {command}\n")) is bool(word)
@@ -234,8 +236,8 @@ def test_words_of_bash_under_another_shell(command: str, word: str | None) -> No
     ],
 )
 def test_characters_that_look_alike_are_named(line: str, code: str | None, column: int, name: str) -> None:
-    (found,) = [one for one in problems(f"{line}\n") if name in one.message]
-    assert code is None or (found.code, found.column) == (code, column)
+    (look_alike,) = [problem for problem in problems(f"{line}\n") if name in problem.message]
+    assert code is None or (look_alike.code, look_alike.column) == (code, column)
 
 
 @pytest.mark.parametrize("command", ["x 'a\u2013b' \"\u00a0\"", "x a\u2013b.txt", "x caf\u00e9"])

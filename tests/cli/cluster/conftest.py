@@ -63,7 +63,7 @@ class Machine:
         self.conninfo = conninfo
         now = datetime.now(UTC)
         self.hour = now.replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
-        """The beginning of the last full hour: of its fires, all are long past."""
+        """The beginning of the last full hour; all of its fires are long past."""
         self.environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(directory),
@@ -76,7 +76,7 @@ class Machine:
         self._load(now)
 
     def name_ledger(self, node: str) -> None:
-        """Have the ledger be that of a node."""
+        """Make the ledger that of a node."""
         ledger = sqlite3.connect(self.directory / "ledger")
         with ledger:
             ledger.execute(NAME_LEDGER, (ledger_of(node),))
@@ -124,7 +124,7 @@ class Machine:
         offset_ms: int | None = 0,
         digest: str = "aaaa",
     ) -> None:
-        """Insert a node whose heartbeat is so many seconds old."""
+        """Insert a node whose heartbeat is `age` seconds old."""
         row = (name, ledger_of(name), f"{name}.example", timedelta(seconds=age), draining, [*labels])
         self.execute(NODE, *row, offset_ms, digest)
 
@@ -177,5 +177,5 @@ def machine(tmp_path: Path, database: str) -> Iterator[Machine]:
 
 @pytest.fixture
 def new_machine(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Machine]:
-    """Returns a machine with another state directory."""
+    """Return a function that makes a machine with another state directory."""
     return lambda conninfo: Machine(tmp_path_factory.mktemp("state"), conninfo)

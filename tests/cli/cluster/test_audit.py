@@ -110,13 +110,13 @@ def test_fires_that_two_machines_started(machine: Machine, new_machine: Callable
     machine.add_node("web1")
     machine.name_ledger("web1")
     first, second, third = machine.fill_hour()
-    other = new_machine(machine.conninfo)
-    other.name_ledger("web2")
-    copy = str(other.directory / "ledger")
+    web2 = new_machine(machine.conninfo)
+    web2.name_ledger("web2")
+    copy = str(web2.directory / "ledger")
     half = machine.hour + timedelta(minutes=30)
     add_run(machine, "me/backup", machine.hour, run=first)
-    add_run(other, "me/backup", half)  # settled long ago: its UUID is deleted
-    add_run(other, "me/report", machine.hour, run=third)
+    add_run(web2, "me/backup", half)  # settled long ago: its UUID is deleted
+    add_run(web2, "me/report", machine.hour, run=third)
     assert findings(audit(machine, "--ledger", copy)) == []
     add_run(machine, "me/report", machine.hour)  # node-loss=rerun
     assert findings(audit(machine, "--ledger", copy)) == []

@@ -142,7 +142,7 @@ def test_fires_that_were_passed_over_since_the_last_run(machine: Machine) -> Non
 
 
 def test_the_last_line_of_a_failed_run_that_was_copied(machine: Machine) -> None:
-    """Of a run whose output was not copied, it is not known whether it printed anything."""
+    """If the output of a run was not copied, it is not known whether the run printed anything."""
     for job in ("me/backup", "me/report"):
         run = machine.add_claim(job, machine.hour, "web2", "failed", number=3, status=3)
         if job == "me/backup":

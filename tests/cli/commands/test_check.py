@@ -16,9 +16,9 @@ def check(directory: Path, *arguments: str, status: int = 0) -> subprocess.Compl
 
 
 def document(directory: Path, *arguments: str, status: int = 0) -> dict[str, Any]:
-    whole = json.loads(check(directory, *arguments, "--json", status=status).stdout)
-    assert list(whole) == ["files"]
-    (only,) = whole["files"]
+    printed = json.loads(check(directory, *arguments, "--json", status=status).stdout)
+    assert list(printed) == ["files"]
+    (only,) = printed["files"]
     return dict(only)
 
 
@@ -45,7 +45,7 @@ def test_every_error_with_its_line_and_a_caret(tmp_path: Path) -> None:
     ],
 )
 def test_standard_input_is_a_file(tmp_path: Path, words: list[str], printed: str) -> None:
-    """As in `crontab -l | pycrond check -`."""
+    """The input of `crontab -l | pycrond check -`."""
     text = "61 * * * * x\n0 0 1 1 * y\n"
     done = subprocess.run(
         [SCRIPT, *words], input=text, capture_output=True, text=True, check=False, cwd=tmp_path
@@ -78,10 +78,10 @@ def test_the_user_column(tmp_path: Path, place: str, options: list[str]) -> None
     file = tmp_path / place
     file.parent.mkdir(exist_ok=True)
     file.write_text("#: name=mine\nA=b\n0 5 * * * root true %in\n")
-    found = document(tmp_path, place, *options, "--verbose")
-    assert found["file"] == place
-    assert found["entries"] == 1
-    assert found["parsed"] == [
+    crontab = document(tmp_path, place, *options, "--verbose")
+    assert crontab["file"] == place
+    assert crontab["entries"] == 1
+    assert crontab["parsed"] == [
         {
             "line": 3,
             "schedule": "0 5 * * *",
@@ -93,16 +93,16 @@ def test_the_user_column(tmp_path: Path, place: str, options: list[str]) -> None
             "options": {"name": "mine"},
         }
     ]
-    assert [problem["code"] for problem in found["problems"]] == ["percent"]
+    assert [problem["code"] for problem in crontab["problems"]] == ["percent"]
 
 
 def test_the_daemons_own_files(tmp_path: Path) -> None:
     (tmp_path / "crontabs").mkdir()
     (tmp_path / "crontabs/jobs").write_text("61 * * * * x\n")
     (tmp_path / "crontabs/jobs~").write_text("62 * * * * x\n")
-    said = check(tmp_path, "--crontabs", "crontabs", status=1).stdout
-    assert "jobs:1:1: error: bad minute '61'" in said
-    assert "jobs~: warning: not read" in said
+    printed = check(tmp_path, "--crontabs", "crontabs", status=1).stdout
+    assert "jobs:1:1: error: bad minute '61'" in printed
+    assert "jobs~: warning: not read" in printed
 
 
 def test_the_systems_files_before_they_are_taken_over(tmp_path: Path) -> None:
@@ -110,18 +110,18 @@ def test_the_systems_files_before_they_are_taken_over(tmp_path: Path) -> None:
     (tmp_path / "etc/cron.d/good").write_text("61 * * * * root true\n")
     (tmp_path / "etc/cron.d/not.read").write_text("62 * * * * root true\n")
     (tmp_path / "etc/os-release").write_text("ID=debian\n")
-    said = check(tmp_path, "--system", "--root", str(tmp_path), status=1).stdout
-    assert ("good:1:1: error: bad minute '61'" in said) is (os.geteuid() == 0), "it must belong to root"
-    assert "not.read: warning: not read: cron does not read files with such a name" in said
+    printed = check(tmp_path, "--system", "--root", str(tmp_path), status=1).stdout
+    assert ("good:1:1: error: bad minute '61'" in printed) is (os.geteuid() == 0), "it must belong to root"
+    assert "not.read: warning: not read: cron does not read files with such a name" in printed
 
 
 def test_a_file_that_the_daemon_would_refuse_is_read_all_the_same(tmp_path: Path) -> None:
     file = tmp_path / "jobs"
     file.write_text("0 5 * * * true\n")
     file.chmod(0o666)
-    found = document(tmp_path, "jobs")
-    assert found["entries"] == 1
-    (problem,) = found["problems"]
+    crontab = document(tmp_path, "jobs")
+    assert crontab["entries"] == 1
+    (problem,) = crontab["problems"]
     assert problem == {
         "line": 0,
         "column": 0,

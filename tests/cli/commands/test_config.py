@@ -44,7 +44,7 @@ def test_the_origin_of_each_value(tmp_path: Path, line: str) -> None:
 
 
 def test_settings_of_the_running_daemon(tmp_path: Path) -> None:
-    """They are recorded in the state directory, by which commands find the daemon; they precede all but flags."""
+    """The state directory has these settings, by which commands find the daemon; only flags precede them."""
     (tmp_path / "settings").write_text(
         f"--crontabs=/c\n--state-dir={tmp_path}\n--runtime-dir=/r\n--pidfile=/p\n--watch=yes"
     )

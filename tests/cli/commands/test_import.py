@@ -1,4 +1,4 @@
-"""`pycrond import` of whole systems below a root of ours: what is reported, what is written."""
+"""`pycrond import` of whole systems below a root of ours: the report, and the files that are written."""
 
 import os
 import pwd
@@ -20,7 +20,7 @@ STARTER = "30 7-23 * * *   root	[ -x /etc/init.d/anacron ] && if [ ! -d /run/sys
 
 
 class Machine:
-    """Files of one, and what import makes of them."""
+    """The files of a system, and the results of an import."""
 
     def __init__(self, directory: Path, system: str) -> None:
         self.directory = directory
@@ -44,15 +44,15 @@ class Machine:
         return done.stdout + done.stderr
 
     def after(self, line: str, *arguments: str) -> list[str]:
-        """The remarks on a line."""
+        """Return the remarks on a line of the report."""
         lines = self.report(*arguments).splitlines()
-        at = next(number for number, one in enumerate(lines) if one.startswith("  ") and line in one)
-        found = []
-        for one in lines[at + 1 :]:
-            if not one.startswith("      "):
+        at = next(number for number, text in enumerate(lines) if text.startswith("  ") and line in text)
+        remarks = []
+        for text in lines[at + 1 :]:
+            if not text.startswith("      "):
                 break
-            found.append(one.strip())
-        return found
+            remarks.append(text.strip())
+        return remarks
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_where_nothing_differs_nothing_is_said(debian: Machine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("0~9 * * * * root x", "Debian cron refuses ~, and with it the whole file [other-cron]"),
         ("*/7 * * * * root x", "uneven"),
@@ -85,16 +85,16 @@ def test_where_nothing_differs_nothing_is_said(debian: Machine) -> None:
         ("MAILTO=me@example.org", "no mail is sent"),
     ],
 )
-def test_what_check_says_stands_below_the_line(debian: Machine, line: str, said: str) -> None:
+def test_what_check_says_stands_below_the_line(debian: Machine, line: str, message: str) -> None:
     debian.write("etc/cron.d/job", f"# one\n{line}\n")
-    (told,) = debian.after(f"2: {line}")
-    assert said in told
+    (remark,) = debian.after(f"2: {line}")
+    assert message in remark
 
 
 def test_a_file_that_debian_cron_ignores_as_a_whole(debian: Machine) -> None:
     debian.write("etc/cron.d/job", "61 * * * * root x\n0 5 * * * root y\n")
-    said = "Debian cron runs nothing of it, because of line 1: pycrond runs its 1 other line"
-    assert said in debian.report()
+    message = "Debian cron runs nothing of it, because of line 1: pycrond runs its 1 other line"
+    assert message in debian.report()
 
 
 def test_another_clock(debian: Machine, tmp_path: Path) -> None:
@@ -110,9 +110,9 @@ def test_cronie_draws_anew(fedora: Machine) -> None:
 def test_files_that_are_not_read(debian: Machine) -> None:
     debian.write("etc/cron.d/loose", "0 5 * * * root x\n", 0o666)
     debian.write("etc/cron.d/job.bak", "0 5 * * * root x\n")
-    said = debian.report("--output", str(debian.out))
-    assert "its mode 0666 is not allowed (writable by root alone), by Debian cron and by pycrond" in said
-    assert "not read: cron does not read files with such a name" in said
+    printed = debian.report("--output", str(debian.out))
+    assert "its mode 0666 is not allowed (writable by root alone), by Debian cron and by pycrond" in printed
+    assert "not read: cron does not read files with such a name" in printed
     assert not debian.out.exists() or not [path for path in debian.out.rglob("*") if path.is_file()]
 
 
@@ -135,8 +135,8 @@ def test_anacron_on_debian(debian: Machine) -> None:
     debian.write("etc/anacrontab", "HOME=/root\n1 5 cron.daily run-parts --report /etc/cron.daily\n")
     assert debian.after("2: 25 6") == ["does nothing, because anacron is installed: anacrontab has this job"]
     assert debian.after("1: 30 7-23")[0].startswith("starts anacron, whose jobs pycrond now starts itself")
-    said = debian.report("--output", str(debian.out))
-    assert "      5 7 * * * root run-parts --report /etc/cron.daily\n" in said
+    printed = debian.report("--output", str(debian.out))
+    assert "      5 7 * * * root run-parts --report /etc/cron.daily\n" in printed
     assert (debian.out / "etc/cron.d/anacron").read_text().splitlines()[1].startswith("# starts anacron")
     assert (debian.out / "etc/cron.d/anacrontab").read_text() == (
         f"# From {debian.root}/etc/anacrontab, by pycrond import.\nHOME=/root\n"
@@ -152,10 +152,10 @@ def test_cronies_anacron(fedora: Machine) -> None:
         "etc/anacrontab",
         "RANDOM_DELAY=45\nSTART_HOURS_RANGE=3-22\n1 5 cron.daily nice run-parts /etc/cron.daily\n",
     )
-    said = fedora.report()
-    assert "/etc/cron.hourly/0anacron starts anacron: remove it, or anacrontab's jobs run twice" in said
-    assert "#: name=cron.daily missed=once within=1d lock=anacron jitter=45m" in said
-    assert "missed runs are caught up at any hour" in said
+    printed = fedora.report()
+    assert "/etc/cron.hourly/0anacron starts anacron: remove it, or anacrontab's jobs run twice" in printed
+    assert "#: name=cron.daily missed=once within=1d lock=anacron jitter=45m" in printed
+    assert "missed runs are caught up at any hour" in printed
 
 
 def test_the_originals_stay_and_the_copies_are_the_same_bytes(debian: Machine) -> None:
@@ -192,9 +192,9 @@ def test_a_user_gets_his_own(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(os, "geteuid", lambda: pwd.getpwnam("nobody").pw_uid)
     assert main(["import", "--output", str(tmp_path / "out")]) == 0
-    said = capsys.readouterr().out
-    assert "crontab of nobody, of nobody: 1 job\n  1: */7 * * * * true\n      warning: uneven" in said
-    assert f"pycrond start --crontabs {tmp_path}/out" in said
+    printed = capsys.readouterr().out
+    assert "crontab of nobody, of nobody: 1 job\n  1: */7 * * * * true\n      warning: uneven" in printed
+    assert f"pycrond start --crontabs {tmp_path}/out" in printed
     assert (tmp_path / "out/nobody").read_text().endswith("\n*/7 * * * * true\n")
 
 
@@ -203,10 +203,10 @@ def test_what_is_written_is_what_start_takes(debian: Machine, crond: Crond) -> N
     debian.write("etc/crontab", DEBIANS)
     debian.write("etc/anacrontab", "1 5 cron.daily run-parts /etc/cron.daily\n3 5 three true\n")
     debian.spool("nobody", "HOME=/\n@reboot true\n")
-    said = debian.report("--output", str(debian.out))
+    printed = debian.report("--output", str(debian.out))
     crond.directory.chmod(0o755)
     del crond.environment["PYCROND_CRONTABS"]
-    (start,) = [line.split()[1:] for line in said.splitlines() if "pycrond start" in line]
+    (start,) = [line.split()[1:] for line in printed.splitlines() if "pycrond start" in line]
     assert "5 jobs from 3 files" in crond.run(*start).stdout
     wait_until(lambda: [run.state for run in crond.runs()] == ["succeeded"])
     names = {job["name"] for job in crond.json("list")["jobs"]}

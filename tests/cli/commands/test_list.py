@@ -28,7 +28,7 @@ JOBS = """
 
 
 def begin(crond: Crond) -> None:
-    """Start a daemon; the jobs good and bad have run, slow is running."""
+    """Start a daemon; the jobs `good` and `bad` have run, and `slow` is running."""
     crond.write("jobs", f"HOME={crond.directory}\n{JOBS}")
     crond.run("start")
     for name in ("good", "bad"):
@@ -206,7 +206,7 @@ def test_all_runs_have_ended_after_a_restart_of_the_machine(crond: Crond) -> Non
 
 
 class Screen:
-    """A command on a terminal of 80 columns, and the text that it writes there."""
+    """A command on a terminal of 80 columns, with the text that it has written there."""
 
     def __init__(
         self, crond: Crond, arguments: Sequence[str], rows: int, environment: Mapping[str, str]
@@ -226,7 +226,7 @@ class Screen:
         self.text = ""
 
     def read(self, until: str = "") -> str:
-        """Read until a text comes that has not come before, or to the end; return all text so far."""
+        """Read until a text appears that was not read before, or to the end; return all text so far."""
         begun = len(self.text)
         while not until or until not in self.text[begun:]:
             assert select.select([self._fd], [], [], 20)[0], f"it writes no more than {self.text!r}"

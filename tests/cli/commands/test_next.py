@@ -98,7 +98,7 @@ def test_the_next_fires_of_all_jobs_the_soonest_first(tmp_path: Path) -> None:
     lines = pycrond(tmp_path, "next", *since, "--count", "5").stdout.splitlines()
     assert [line.split()[2] for line in lines[1:]] == ["12:00", "12:20", "12:30", "12:40", "13:00"]
     named = [re.search(r"(often|rare\.sh~\w{4}) ", line) for line in lines[1:]]
-    assert [found and found[1][:5] for found in named] == ["often", "often", "rare.", "often", "often"]
+    assert [match and match[1][:5] for match in named] == ["often", "often", "rare.", "often", "often"]
     assert len(pycrond(tmp_path, "next", *since).stdout.splitlines()) == 1 + 10
     until = pycrond(tmp_path, "next", *since, "--until", "2026-06-01T13:00Z").stdout.splitlines()
     assert until[1:] == lines[1:-1]

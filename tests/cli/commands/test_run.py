@@ -292,7 +292,7 @@ def test_logs_follow_of_a_job(crond: Crond) -> None:
 
 
 def test_logs_of_several_jobs_by_time(crond: Crond) -> None:
-    """The lines of two jobs and of a run alternate as they were printed, each with its time."""
+    """The lines of two jobs and a run alternate in the order of their times."""
     step = "while [ ! -e {0} ]; do sleep 0.02; done; echo {0}"
     write(crond, a=f"echo 1; {step.format(3)}", b=f"{step.format(2)}; {step.format(4)}", c="echo c")
     crond.run("start")
@@ -346,7 +346,7 @@ def test_silent_and_slow_clients_delay_no_minute(crond: Crond) -> None:
     with contextlib.ExitStack() as stack:
         for _ in range(100):
             stack.enter_context(connect(path, 5)).sendall(b'{"command":')
-        deaf = stack.enter_context(connect(path, 5))  # asks, and takes nothing of the answer
+        deaf = stack.enter_context(connect(path, 5))  # sends requests, and does not read the answers
         deaf.sendall(b'{"command": "read", "method": "history", "limit": 500}\n')
         dribbler = stack.enter_context(connect(path, 5))
         while not crond.runs():

@@ -48,7 +48,7 @@ def setup(directory: Path, *arguments: str, whose: str = "--system", status: int
 
 
 def program(directory: Path) -> str:
-    """Return the path of a copy of the program: the checkout may be in a home directory, which is refused."""
+    """Return the path of a copy of the program, because setup refuses a checkout in a home directory."""
     copy = directory / "bin/pycrond"
     if not copy.exists():
         copy.parent.mkdir()
@@ -178,7 +178,7 @@ def test_systemd_accepts_the_units(tmp_path: Path, whose: str, name: str) -> Non
 
 @pytest.mark.parametrize(("name", "system"), [("pycrond.service", "--system "), ("user/pycrond.service", "")])
 def test_required_lines_of_a_unit(name: str, system: str) -> None:
-    """Without them a stop of the service ends running jobs, and systemd does not learn when a start is done."""
+    """Without these lines, a stop ends running jobs, and systemd does not know when a start is done."""
     lines = (ROOT / "contrib" / name).read_text().splitlines()
     assert {
         f"ExecStart=/usr/local/bin/pycrond start {system}--foreground --no-log-stderr",

@@ -1,4 +1,4 @@
-"""The commands start, stop, restart, reload and status: each returns when it is done, or prints the reason why not."""
+"""The commands start, stop, restart, reload and status: each returns when it is done, or prints why not."""
 
 import json
 import os
@@ -109,11 +109,11 @@ def test_a_running_daemon_is_named_before_all_that_is_wrong(crond: Crond) -> Non
 
 
 def test_a_start_in_another_directory_asks(crond: Crond) -> None:
-    """All commands resolve the crontabs in the same way, and `start` does not load others without a word."""
+    """All commands resolve the crontabs in the same way, and `start` does not silently load others."""
     del crond.environment["PYCROND_CRONTABS"]
-    other = crond.directory / "other"
-    (other / "crontabs").mkdir(parents=True)
-    (other / "crontabs" / "theirs").write_text(NEVER + NEVER.replace("true", "false"))
+    elsewhere = crond.directory / "other"
+    (elsewhere / "crontabs").mkdir(parents=True)
+    (elsewhere / "crontabs" / "theirs").write_text(NEVER + NEVER.replace("true", "false"))
     crond.write("jobs", NEVER)
 
     def crontabs(directory: Path) -> list[str]:
@@ -122,19 +122,20 @@ def test_a_start_in_another_directory_asks(crond: Crond) -> None:
 
     here = f"{crond.crontabs} (./crontabs of the working directory)"
     assert f"crontabs: {here}\n" in crond.run("start", cwd=crond.directory).stdout
-    assert crontabs(other) == [str(crond.crontabs)], "those of the daemon that runs"
-    assert "ok: 1 job in 1 file\n" in crond.run("check", cwd=other).stdout
-    assert "nothing would change\n" in crond.run("diff", cwd=other).stdout
-    assert "1 job from 1 file" in crond.run("restart", cwd=other).stdout
-    crond.run("stop", cwd=other)
-    assert crontabs(other) == [f"{other}/crontabs"], "those of the next start"
-    assert "ok: 2 jobs in 1 file\n" in crond.run("check", cwd=other).stdout
-    refused = crond.run("start", cwd=other, status=1)
+    assert crontabs(elsewhere) == [str(crond.crontabs)], "those of the daemon that runs"
+    assert "ok: 1 job in 1 file\n" in crond.run("check", cwd=elsewhere).stdout
+    assert "nothing would change\n" in crond.run("diff", cwd=elsewhere).stdout
+    assert "1 job from 1 file" in crond.run("restart", cwd=elsewhere).stdout
+    crond.run("stop", cwd=elsewhere)
+    assert crontabs(elsewhere) == [f"{elsewhere}/crontabs"], "those of the next start"
+    assert "ok: 2 jobs in 1 file\n" in crond.run("check", cwd=elsewhere).stdout
+    refused = crond.run("start", cwd=elsewhere, status=1)
     assert (
-        f"was last used with the crontabs {crond.crontabs}, and now with {other}/crontabs" in refused.stderr
+        f"was last used with the crontabs {crond.crontabs}, and now with {elsewhere}/crontabs"
+        in refused.stderr
     )
     assert nothing_runs(crond)
-    stdout = crond.run("start", "--yes", cwd=other).stdout
+    stdout = crond.run("start", "--yes", cwd=elsewhere).stdout
     assert "2 jobs from 1 file" in stdout
     assert stdout.endswith(f"; until now {crond.crontabs}\n")
     crond.run("stop")
@@ -245,7 +246,7 @@ for capability in (1, 2):  # CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH, by which 
     ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP, refused to others
 os.execv(sys.argv[1], sys.argv[1:])
 """
-"""A program that executes another without the capabilities by which root ignores permissions."""
+"""A program that executes another one without the capabilities by which root ignores permissions."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""status --check: it answers also where the daemon does not."""
+"""status --check answers even if the daemon does not."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""The commands timeline and calendar, and the spans that the ledger gives them."""
+"""The commands timeline and calendar, and the ledger's spans for them."""
 
 import json
 import os
@@ -65,7 +65,7 @@ def run(
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Path:
-    """A state directory with loaded jobs, of a daemon that ran until 2026-06-10T12:00Z."""
+    """A state directory with loaded jobs; its daemon ran until 2026-06-10T12:00Z."""
     ledger = Ledger(str(tmp_path / "ledger"))
     made = make_jobs(parser.parse(TEXT, "/etc/jobs").entries, "me")
     ledger.begin(1, "0", "b", "", datetime(2026, 1, 1, tzinfo=UTC))
@@ -238,7 +238,7 @@ def test_jobs_that_are_no_longer_loaded_are_drawn(directory: Path) -> None:
 
 
 def spans(directory: Path, now: str = "2026-07-01") -> list[tuple[str, float, float | None, str]]:
-    """Return the spans of 2026-06-10: job, start and end in hours from midnight, state."""
+    """Return the spans of 2026-06-10, each as job, start and end in hours from midnight, and state."""
     start = at("2026-06-10")
     reader = Reader(str(directory))
     rows = reader.spans(start, start + 86_400, at(now))

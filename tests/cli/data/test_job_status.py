@@ -19,7 +19,9 @@ def statuses(loop: Loop) -> dict[str | None, JobStatus]:
 
 
 def test_a_skipped_fire_does_not_hide_that_a_job_always_fails(loop: Loop) -> None:
-    """It takes nine minutes, is due every five, and exits with 1: after its third end a fire is skipped again."""
+    """The job takes nine minutes, is due every five, and exits with 1; after its third end, a fire is
+    skipped.
+    """
     loop.begin(f"#: name=report overlap=skip\n*/5 * * * * {JOB}\n")
     for _ in range(3):
         loop.minutes(9)
@@ -41,9 +43,9 @@ def test_a_job_without_a_success_in_time_is_overdue_also_when_it_is_gone(loop: L
     loop.minutes(59)
     assert not any(status.is_troubled for status in statuses(loop).values())
     loop.minutes(61)
-    found = statuses(loop)
-    assert {name: status.is_troubled for name, status in found.items()} == {"backup": True, "other": False}
-    assert job_table.trouble(found["backup"], clock.now()) == "overdue since 13:00"
+    shown = statuses(loop)
+    assert {name: status.is_troubled for name, status in shown.items()} == {"backup": True, "other": False}
+    assert job_table.trouble(shown["backup"], clock.now()) == "overdue since 13:00"
     loop.write("#: name=other expect=3h\n0 0 * * * true\n")
     loop.reload()
     with closing(LocalRecords(loop.settings)) as read:

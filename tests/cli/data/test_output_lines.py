@@ -17,7 +17,7 @@ AT = 1_700_000_000.0
 
 @pytest.fixture
 def records(tmp_path: Path) -> Any:
-    """The output of run 5: three lines and a part, each read a second after the one before."""
+    """The output of run 5: three lines and a partial one, read at intervals of a second."""
     text = b"one\ntwo\nthree\nrest"
     (tmp_path / "0").mkdir()
     (tmp_path / "0" / "5.0").write_bytes(text)
@@ -34,7 +34,7 @@ def records(tmp_path: Path) -> Any:
 
 
 def test_lines_of_a_run(records: Any) -> None:
-    """Also where the parts that are read at once end within a line."""
+    """The reads may end within a line."""
     complete = [Line(AT, "one"), Line(AT + 1, "two"), Line(AT + 2, "three")]
     stream = Stream(records, 5)
     assert [*stream.lines(to_the_end=False)] == complete
@@ -61,7 +61,7 @@ def test_lines_of_an_older_version(records: Any, tmp_path: Path) -> None:
 
 
 def test_lines_of_several_runs_are_merged_by_time() -> None:
-    """Those of one run keep their order, also after a clock that was turned back. A run is opened in its turn."""
+    """The lines of a run keep their order even if the clock was set back. A run is opened in its turn."""
     opened: list[str] = []
 
     def source(name: str, *times: float) -> tuple[float, str, Iterator[Line]]:

@@ -1,4 +1,4 @@
-"""Records through the daemon: the same as the ledger and the spools themselves, whatever the portions."""
+"""Records through the daemon are the same as direct access, whatever the portions."""
 
 import json
 from collections.abc import Iterator

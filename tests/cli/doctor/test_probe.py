@@ -74,7 +74,7 @@ def test_a_process_is_found_by_its_name(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root makes mount namespaces")
 @pytest.mark.parametrize(("change", "is_found"), [("true", True), ("mount -t tmpfs none /etc", False)])
 def test_a_service_with_its_own_mounts_is_no_container(change: str, is_found: bool) -> None:
-    """systemd-timesyncd has such a namespace, and so may a cron with PrivateTmp=yes."""
+    """systemd-timesyncd has a mount namespace of its own, and so may a cron with PrivateTmp=yes."""
     command = ["unshare", "--mount", "sh", "-c", f"{change}; exec sleep 60"]
     with subprocess.Popen(command) as child:
         try:
@@ -86,7 +86,7 @@ def test_a_service_with_its_own_mounts_is_no_container(change: str, is_found: bo
 
 @pytest.fixture
 def sleeper(tmp_path: Path) -> Iterator[Callable[..., int]]:
-    """A function that starts a program that sleeps, and returns its pid once it is executed."""
+    """Return a function that starts a sleeping program and returns its pid once it is executed."""
     children = []
 
     def start(name: str, *become: str) -> int:

@@ -1,4 +1,4 @@
-"""Rows of setup's decisions: files that it did not place, or that were changed since, are not touched."""
+"""Rows of setup's decisions: files that it did not place, or that have changed since, are not touched."""
 
 import pytest
 

@@ -40,7 +40,7 @@ def test_which_minutes_are_clusters(
 
 
 def suggested(fires: dict[int, list[str]], jittered: list[str] | None = None) -> tuple[int, int] | None:
-    """The suggested jitter, and the number of jobs to have it."""
+    """Return the suggested jitter and the number of jobs that get it."""
     suggestion = find_clusters(fires, jittered or [])[0].suggestion
     return (suggestion.jitter, len(suggestion.jobs)) if suggestion else None
 

@@ -19,7 +19,7 @@ BERLIN = Zone.of("Europe/Berlin")
 
 
 def at(text: str) -> float:
-    """A time in UTC; without a date, of 2026-06-10."""
+    """Return a time in UTC; without a date, of 2026-06-10."""
     text = text if "T" in text else f"2026-06-10T{text}"
     return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
 
@@ -34,7 +34,7 @@ def job(name: str | None, key: str = "") -> JobRow:
 
 
 def span(name: str, start: str, end: str | None = None, state: str = "succeeded", fires: int = 1) -> SpanRow:
-    """A bar; without an end it takes no time, with the end `-` it is running."""
+    """Return a bar; without an end it takes no time, with the end `-` it is running."""
     stop = None if end == "-" else at(end or start)
     return SpanRow(at(start), stop, state, 7, fires, 1, f"me/{name}")
 
