@@ -206,4 +206,4 @@ ATTACKS: dict[str, Callable[[Target], None]] = {
     "background": background,
     "hooks": hooks,
 }
-"""Each attack goes on until the benchmark ends its programs and threads."""
+"""Each attack lasts until the benchmark ends its programs and threads."""

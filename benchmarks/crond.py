@@ -87,7 +87,7 @@ class Crond:
 
 
 def _write(path: str, text: str) -> None:
-    """Write a file that only its owner may write, whatever the umask; pycrond refuses others."""
+    """Write a file that only its owner may write, whatever the umask: pycrond refuses other files."""
     with open(path, "w", encoding="utf-8") as file:
         file.write(text)
     os.chmod(path, 0o600)

@@ -51,7 +51,7 @@ def _define(document: type, definitions: dict[str, Any]) -> None:
 
 
 def _schema(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a type, and add those of the TypedDicts in it to the definitions."""
+    """Return the schema of a type; add the schemas of the TypedDicts in it to the definitions."""
     if hint in NAMES:
         return NAMES[hint]
     if is_typeddict(hint):

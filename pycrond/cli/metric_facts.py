@@ -71,7 +71,7 @@ INITIAL_OUTCOMES = (State.SUCCEEDED, State.FAILED, State.TIMED_OUT, State.MISSED
 
 
 class RunTotals:
-    """The totals of all runs, also of those that the ledger no longer has, by labels."""
+    """The totals of all runs by labels, including runs that the ledger no longer has."""
 
     def __init__(self, facts: Facts, labels: Labels) -> None:
         self.runs: Counter[tuple[str, str, str]] = Counter()

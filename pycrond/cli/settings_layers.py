@@ -228,7 +228,7 @@ def _belongs_to_root(state_dir: str) -> bool:
 
 
 def default_state_dir(*, of_root: bool | None = None) -> str:
-    """Return this user's state directory; with `of_root` that of root's daemon, or of a user's if False."""
+    """Return this user's state directory, or root's or a user's if `of_root` is True or False."""
     root = _is_root() if of_root is None else of_root
     return "/var/lib/pycrond" if root else _user_dir("XDG_STATE_HOME", "~/.local/state")
 

@@ -30,7 +30,7 @@ def origin(name: str, given: Layers, options: argparse.Namespace) -> str:
 
 
 def _value(name: str, layer: str, given: Layers) -> Any:
-    """Return the value of a setting in a layer, converted as `Settings` has it."""
+    """Return a layer's value of a setting, converted as in `Settings`."""
     value = given[layer].get(name, SETTINGS[name].default)
     return getattr(settle([{name: value}, *given.values()]), name)
 

@@ -38,7 +38,7 @@ CRONTAB = """\
 # #: name=backup missed=once within=12h timeout=2h on-failure="logger backup failed"
 # 30 2 * * *     /usr/local/bin/backup /home /srv/backup
 
-# Every minute, but not while the run before goes on:
+# Every minute, but not while the previous run still runs:
 # #: name=queue overlap=skip
 # * * * * *      /usr/local/bin/work-through-queue
 

@@ -72,9 +72,7 @@ def _is_due(job: JobRow, minute: datetime) -> bool:
 def _other_reading(
     reader: Reader, job: JobRow, options: argparse.Namespace, minute: datetime, *, due: bool
 ) -> str | None:
-    """Return a hint if the typed time, read in the terminal's zone, is that of a run or a fire. `history`
-    shows times in the terminal's zone. `minute` is the typed time in the job's zone.
-    """
+    """Return a hint if a run or a fire has the typed time in the terminal's zone, which `history` uses."""
     try:
         local_zone = machine.local_zone()
         local = moment(options.time, clock.now(), local_zone).at.replace(second=0, microsecond=0)

@@ -20,7 +20,7 @@ class TableColumn:
     heading: str
     cells: Sequence[Cell]
     rank: int = 0
-    """0: always shown. Of the other columns that are not empty, those of the lowest ranks are shown first."""
+    """0: always shown. Of the other columns, the lowest ranks are shown first, but no empty ones."""
     least: int = 1 << 16
     """The column may be cut to this width if space is short."""
     right: bool = False

@@ -67,7 +67,7 @@ class _TextChart:
     """The layout: a column of names, columns of time, and the numbers."""
 
     def __init__(self, timeline: Timeline, zone: Zone, size: ChartSize) -> None:
-        """Give names up to `NAMES_WIDTH`, the time whole slots of the rest, and the names what is left."""
+        """Give the names up to `NAMES_WIDTH`, time whole slots of the other columns, the names the rest."""
         names = widest([lane.title for lane in timeline.lanes])
         self.timeline, self.zone, self.marks, self.width = timeline, zone, size.marks, size.width
         self.scale = TimeScale.of(
