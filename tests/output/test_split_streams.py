@@ -290,7 +290,8 @@ def test_the_next_daemon_goes_on_with_both(
     (loop.directory / "go").touch()
     loop.settle()
     expected = [(STDERR, "e1"), (STDERR, "e2"), (STDOUT, "o1"), (STDOUT, "o2")]
-    assert sorted(lines_of(pipe, "work")) == expected
+    printed = lines_of(pipe, "work")
+    assert sorted({*printed} if is_killed else printed) == expected, "a kill may repeat lines"
     loop.until(lambda: not os.listdir(loop.directory / "run/fifo"))
 
 

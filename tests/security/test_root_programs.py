@@ -1,6 +1,7 @@
 """What is done with root's rights before a job's user is taken on executes and shows nothing that the user wrote."""
 
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -52,7 +53,7 @@ def test_a_function_of_bash_in_a_crontab_does_not_run_as_root(tmp_path: Path, sh
     assert (shared / "ran").read_text() == "65534\n", "the job's own shell alone has run it"
 
 
-SECRET = "PASSWORD=of-a-database"
+SECRET = f"PASSWORD={secrets.token_hex(8)}"  # not that of another run of this test
 WATCH = f"""
 import os, sys, time
 secret = b"{SECRET.partition("=")[2]}"
