@@ -12,7 +12,7 @@ from pycrond.errors import MissingDirectoryError, Problem, TooLargeError, Unread
 from pycrond.host import safe_paths
 from pycrond.host.names import NAMES
 
-MAX_BYTES = 64 << 20  # of a crontab; more is a mistake
+MAX_BYTES = 64 << 20  # of a crontab; a larger file is a mistake
 SKIPPED = re.compile(r"^[.#]|~$|\.(?:bak|swp|orig|rej)$|\.dpkg-[^.]*$|\.rpm[^.]*$")
 """Names that editors and package managers leave behind."""
 
@@ -69,14 +69,14 @@ def skip_reason(name: str) -> str:
 def list_crontabs(directory: str) -> tuple[list[str], list[Problem]]:
     """List the crontabs of a directory, and a warning for each name skipped; raises UnreadableError."""
     try:
-        listed = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise MissingDirectoryError(f"cannot be read: {os_reason(error)}") from error
     try:
-        names = sorted(os.listdir(listed))
-        reason = permission_problem(os.fstat(listed))
+        names = sorted(os.listdir(descriptor))
+        reason = permission_problem(os.fstat(descriptor))
     finally:
-        os.close(listed)
+        os.close(descriptor)
     if reason:
         raise UnreadableError(f"no crontab in it is read: {reason}")
     if os.geteuid() == 0:  # for an ordinary user it is enough that every file belongs to that user or root
@@ -86,7 +86,7 @@ def list_crontabs(directory: str) -> tuple[list[str], list[Problem]]:
             raise UnreadableError(f"no crontab in it is read: {error}") from error
     crontabs, skipped = [], []
     for name in names:
-        if name.startswith(".."):  # Kubernetes' versions of a ConfigMap, and the link to that of now
+        if name.startswith(".."):  # Kubernetes' versions of a ConfigMap, and the link to the current one
             continue
         file = os.path.join(directory, name)
         if message := skip_reason(name):
@@ -97,16 +97,16 @@ def list_crontabs(directory: str) -> tuple[list[str], list[Problem]]:
 
 
 def read_crontab(file: str, check: PermissionCheck = OWN_CHECK) -> bytes:
-    """Return the bytes of a crontab; raises UnreadableError, above all for a reason that `check` returns."""
+    """Return the bytes of a crontab; raises UnreadableError if it cannot be read or `check` refuses it."""
     return read_with_owner(file, check)[0]
 
 
 def read_with_owner(
     file: str, check: PermissionCheck = OWN_CHECK, *, max_size: int = MAX_BYTES
 ) -> tuple[bytes, int]:
-    """Return the bytes of a crontab and its owner's uid: those of the open file, whatever is at the path now.
+    """Return the bytes of a crontab and the uid of its owner, both read from the same open file.
 
-    Raises UnreadableError, above all for a reason that `check` returns, and TooLargeError beyond `max_size`.
+    Raises UnreadableError if it cannot be read or `check` refuses it, TooLargeError beyond `max_size` bytes.
     """
     follow = 0 if check.follows_links else os.O_NOFOLLOW
     try:
@@ -145,7 +145,7 @@ def is_unfinished(file: str) -> bool:
 
 
 def _read_up_to(crontab: FileIO, status: os.stat_result, max_size: int) -> bytes:
-    """Read a file that may grow meanwhile; raises TooLargeError before reading more than `max_size` bytes."""
+    """Read a file that may be growing; raises TooLargeError before reading more than `max_size` bytes."""
     data, size = bytearray(), status.st_size
     while size <= max_size:
         part = crontab.read(max_size + 1 - len(data))

@@ -1,4 +1,4 @@
-"""The last version without errors of each crontab, on disk. It runs on while an edit has errors."""
+"""The last version without errors of each crontab, on disk. It stays in use while an edit has errors."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ NAME = ".path"
 
 
 class LastGood:
-    """A directory of crontab texts, each under a hash of its crontab's path; another file has the path."""
+    """A directory of crontab texts, each in a file named after a hash of its path; a second file has the path."""
 
     def __init__(self, directory: str, *, read_only: bool = False) -> None:
         """With `read_only` nothing is saved or removed."""
@@ -25,7 +25,7 @@ class LastGood:
         return os.path.join(self._directory, digest(os.fsencode(file)))
 
     def load(self, file: str) -> bytes | None:
-        """Return the last good text of a crontab; None if it has never had one, or it cannot be read."""
+        """Return the last good text of a crontab; None if none was saved, or it cannot be read."""
         return _read(self._path(file))
 
     def files(self) -> Iterator[str]:
@@ -52,7 +52,7 @@ class LastGood:
     def prune(self, files: list[str]) -> None:
         """Remove the texts of all crontabs but these, so that a new file does not get an old file's text.
 
-        What cannot be removed, as without a free descriptor, stays until the next load.
+        Texts that cannot be removed (no descriptor is free) stay until the next load.
         """
         if self._read_only:
             return

@@ -1,4 +1,4 @@
-"""The limits of a crontab: how large it may be, so that a user has no more than its share of the daemon."""
+"""The limits on the size of a crontab, which keep a single user from overloading the daemon."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from pycrond.jobs.options import Options, to_json
 from pycrond.sources.files import MAX_BYTES
 
 MAX_REPETITION = 4
-"""The most times the size of the largest allowed file that its entries have, each with its own options."""
+"""All entries of a crontab, each with its own options, have at most this many times the allowed size."""
 
 
 class CrontabLimits(NamedTuple):
@@ -17,23 +17,23 @@ class CrontabLimits(NamedTuple):
     size: int = MAX_BYTES
     """Bytes."""
     entries: int = 0
-    """The number of entries, and of assignments."""
+    """The most entries; the same limit holds for assignments with `#:` lines, and for problems."""
 
     def repetition_problem(self, entries: Iterable[Entry]) -> str | None:
-        """Return an error if the entries are too large. An assignment such as PYCROND_ON_FAILURE counts for
-        each entry that it applies to: so it is stored.
+        """Return an error if the entries are too large, else None. An option set by an assignment
+        (PYCROND_ON_FAILURE) counts for each entry that it applies to, because it is stored with each of them.
         """
-        sizes: dict[int, int] = {}  # of options by id, as most entries share them
-        total, most = 0, MAX_REPETITION * self.size
+        sizes: dict[int, int] = {}  # by the id of the options, which most entries share
+        total, limit = 0, MAX_REPETITION * self.size
         for entry in entries:
             options = entry.options
             if id(options) not in sizes:
                 sizes[id(options)] = _size(options)
             total += len(entry.command) + len(entry.stdin) + sizes[id(options)]
-        if total <= most:
+        if total <= limit:
             return None
         text = f"its entries, each with the options that apply to it, have {total} bytes"
-        return f"{text}, at most {most} ({MAX_REPETITION} times the setting max-crontab-size)"
+        return f"{text}, at most {limit} ({MAX_REPETITION} times the setting max-crontab-size)"
 
 
 NO_LIMITS = CrontabLimits()

@@ -18,15 +18,13 @@ class LoadResult:
     files: int = 0  # the number of files read
     sources: tuple[Source, ...] = ()
     accounts: Mapping[str, Account] = field(default_factory=dict)  # of users with jobs, by name
-    unknown: frozenset[str] = (
-        frozenset()
-    )  # names of users with jobs or crontabs for which there is no account
+    unknown: frozenset[str] = frozenset()  # names of users with jobs or crontabs, but without an account
     is_complete: bool = True  # no changed file is left to be read, and no account is being looked up
 
     def has_jobs_of(self, other: "LoadResult") -> bool:
         """Return whether the jobs are the same objects, in the same files."""
         return [source.file for source in self.sources] == [source.file for source in other.sources] and all(
-            mine.jobs is its.jobs for mine, its in zip(self.sources, other.sources, strict=True)
+            ours.jobs is theirs.jobs for ours, theirs in zip(self.sources, other.sources, strict=True)
         )
 
     @property

@@ -36,25 +36,25 @@ class Loader:
         self._limits = CrontabLimits(
             settings.max_crontab_size << 10 or crontab_files.MAX_BYTES, settings.max_crontab_entries
         )
-        """Of the crontabs of users other than root, in the spool."""
+        """The limits of crontabs in the spool that belong to users other than root."""
         self.recorded: frozenset[FileStamp] = frozenset()
         """The stamps of directories and files when they were last read."""
         self._sources: dict[str, Source] = {}  # by file
-        self._changed: frozenset[FileStamp] = frozenset()  # when they were last compared
-        self._changed_at = 0.0  # by clock.elapsed, the last time that `_changed` became different
-        self._unstable: set[str] = set()  # files that changed since the comparison before
+        self._changed: frozenset[FileStamp] = frozenset()  # the stamps that differed at the last comparison
+        self._changed_at = 0.0  # clock.elapsed() when `_changed` last changed
+        self._unstable: set[str] = set()  # files that changed between the last two comparisons
         self.has_more = False
-        """Changed files are left to be read."""
-        self._done: set[str] = set()  # files that were read since all changes were known to be read
-        self._accounts: dict[str, Account] = {}  # of users with jobs, also of those that are gone
+        """True while changed files remain to be read."""
+        self._done: set[str] = set()  # files read by earlier calls of `load` while others remain
+        self._accounts: dict[str, Account] = {}  # of users with jobs, including deleted users
         self.known: set[str] = set()
-        """Users that were known when this daemon or the one before loaded their jobs."""
-        self._asked: set[str] = set()  # users that were looked up for this reload
+        """Users that had an account when this daemon or the previous one loaded their jobs."""
+        self._asked: set[str] = set()  # users that this reload has looked up
 
     @property
     def identity(self) -> SharedIdentity | None:
-        """The identity of the cluster, None without one. When it becomes known, or another, the next `load`
-        reads the files with shared jobs again, and until then there are changes.
+        """The identity of the cluster; None without a cluster. After it has changed, the next `load` reads
+        the files with shared jobs again, and until then `has_changes` returns True.
         """
         return self._parser.cluster
 
@@ -69,19 +69,19 @@ class Loader:
                 self._is_stale = True
 
     def has_changes(self) -> bool:
-        """Return whether any file or directory has changed since it was read, or the cluster's identity."""
+        """Return whether a file, a directory or the cluster's identity has changed since the last reading."""
         return self._is_stale or bool(self._changes())
 
     def _changes(self) -> frozenset[FileStamp]:
-        """Return the old and the new stamps of all that has changed since it was read."""
+        """Return the old and the new stamps of files and directories that changed since the last reading."""
         return stamps_of(self._paths) ^ self.recorded
 
     def seconds_until_stable(self, elapsed: float, at: datetime | None = None) -> float:
-        """Return the seconds until all changed files have stayed the same for `SETTLE_TIME`, if they do so,
-        or for `EMPTY_TIME` if one of them had jobs and is empty.
+        """Return the seconds until the changed files can be read: they must not change for `SETTLE_TIME`, or
+        for `EMPTY_TIME` if one of them had jobs and is empty.
 
-        A file that an editor or a script writes in place is for a moment empty or incomplete. With `at`,
-        files whose own times are old enough at that time need no second comparison.
+        A file that an editor or a script writes in place is empty or incomplete for a moment. With `at`, the
+        current time, files whose own change times are old enough can be read at once.
         """
         changed = self._changes()
         if changed != self._changed:
@@ -100,30 +100,30 @@ class Loader:
         return not (stamp.error or stamp.size) and source is not None and bool(source.jobs)
 
     def begin_again(self) -> None:
-        """Have the next calls of `load` also read files that were read by the calls before, and changed."""
+        """Let the next calls of `load` read files again that changed after earlier calls had read them."""
         self._done = set()
         self._asked = set()
 
     @property
     def waited_for(self) -> frozenset[str]:
-        """The users that `load` has looked up, and that are not answered yet."""
+        """The users that `load` has looked up, and for which the name service has not answered yet."""
         return frozenset(filter(NAMES.is_waited_for, self._asked))
 
-    def changed_size(self, most: int) -> int:
-        """Return the bytes of the changed files that `load` reads with this limit."""
-        chosen, _ = self._choose(most)
+    def changed_size(self, max_size: int) -> int:
+        """Return the bytes of the changed files that `load(max_size)` would read."""
+        chosen, _ = self._choose(max_size)
         return sum(file_stamp(file).size for file in chosen)
 
-    def _choose(self, most: int | None) -> tuple[list[str], set[str]]:
-        """Return the changed files that are read now, the smallest up to `most` bytes, and the others."""
+    def _choose(self, max_size: int | None) -> tuple[list[str], set[str]]:
+        """Return the changed files to read now, the smallest up to `max_size` bytes, and those for later."""
         changed = {stamp.path for stamp in self._changes()} - {*self._paths}
         new = sorted((file_stamp(file).size, file) for file in changed - self._done)
-        if most is None:
+        if max_size is None:
             return [file for _, file in new], set()
         total, chosen = 0, list[str]()
         for size, file in new:
             total += size
-            if chosen and total > most:
+            if chosen and total > max_size:
                 break
             chosen.append(file)
         return chosen, changed.difference(chosen)
@@ -146,16 +146,16 @@ class Loader:
         new = {stamp.path for stamp in self._changes() if stamp.size and stamp.ctime_ns > oldest}
         return {file for file in new if crontab_files.is_unfinished(file)}
 
-    def load(self, most: int | None = None, *, finished_at: datetime | None = None) -> LoadResult:
+    def load(self, max_size: int | None = None, *, finished_at: datetime | None = None) -> LoadResult:
         """Read the files that have changed and, as far as `seconds_until_stable` knows, are complete.
 
-        With `most`, read so many bytes, but at least one file; the next calls read the rest, and no file a
-        second time. With `finished_at`, the present time, files whose last line is not complete yet are left.
-        Users are as the name service answered last; while a new answer is waited for, the result is not
+        With `max_size`, read at most that many bytes, but at least one file; the next calls read the rest, no
+        file twice. With `finished_at`, the current time, files with an incomplete last line are not read yet.
+        Accounts are those of the name service's last answers; while a new answer is missing, the result is not
         complete. Never raises for the content, the kind or the permissions of a file.
         """
-        chosen, waiting = self._choose(most)
-        # Before reading: later changes are seen next time.
+        chosen, waiting = self._choose(max_size)
+        # The stamps are taken before reading, so that the next comparison shows later changes.
         unfinished = self._unfinished(finished_at) if finished_at else set()
         unread = self._unstable | waiting | unfinished
         self.recorded = frozenset(stamp for stamp in stamps_of(self._paths) if stamp.path not in unread)

@@ -1,4 +1,4 @@
-"""A reading of all crontabs: the changed ones are parsed, the others are kept as they were."""
+"""A reading of all crontabs: changed files are parsed, unchanged files keep their sources."""
 
 import os
 import time
@@ -18,7 +18,7 @@ from pycrond.sources.watch import FileStamp, file_stamp
 
 TIMESTAMP_TICK = 0.05  # seconds, several ticks of the clock of file times
 SETTLE_TIME = 0.02  # seconds for which a changed file must stay the same before it is read
-EMPTY_TIME = 0.5  # seconds; the same for a file that had jobs and is empty: its writer may be held up
+EMPTY_TIME = 0.5  # seconds; the same for a file that had jobs and is empty: its writer may be slow
 
 UNFINISHED_TIME = 10.0  # seconds; the same for a file whose last line has no newline: it may be incomplete
 
@@ -31,29 +31,29 @@ class Reading:
     account: Account
     parser: SourceParser
     before: Mapping[str, Source]
-    """The sources of the reading before, by file."""
+    """The sources of the previous reading, by file."""
     unstable: Collection[str]
     """Files that are being written and must not be read now."""
     waiting: Collection[str]
     """Files that are read later."""
     limits: CrontabLimits
-    """Of the crontabs of users other than the daemon's and root."""
+    """The limits of crontabs that belong neither to root nor to the daemon's user."""
     accounts_before: Mapping[str, Account]
-    """Those of users with jobs in the reading before, by name."""
+    """The accounts of users with jobs in the previous reading, by name."""
     known: set[str]
-    """Users that were known when a daemon loaded their jobs; changed."""
+    """Users that had an account when a daemon loaded their jobs; the reading adds to them."""
     asked: set[str]
-    """The users that were looked up for this reload; changed."""
+    """The users that this reload has looked up; the reading adds to them."""
     sources: dict[str, Source] = field(default_factory=dict)
     """The sources as they were read, by file."""
     loaded: list[Source] = field(default_factory=list)
-    """The same without jobs of users that were never known."""
+    """The sources without the jobs of users that never had an account."""
     problems: list[Problem] = field(default_factory=list)
     files: list[str] = field(default_factory=list)
     orphans: list[str] = field(default_factory=list)
     """Crontabs of unknown users."""
     accounts: dict[str, Account] = field(default_factory=dict)
-    """Those of users with jobs, by name; of a user that is gone the one that it had."""
+    """The accounts of users with jobs, by name; a deleted user keeps its last account."""
     unknown: set[str] = field(default_factory=set)
     """Names for which there is no account."""
     complete: bool = True
@@ -78,10 +78,12 @@ class Reading:
 
     def _keep_jobs_of(self, directory: str, owner: str | None) -> int:
         """Keep the jobs of a directory that cannot be read now; return their number. `owner` is the user of
-        its crontabs; None: they have a user column; empty: each is called like its user.
+        its crontabs; None: they have a user column; empty: the name of each crontab is its user.
         """
         saved = [file.rstrip("\0") for file in self.last_good.files()]
-        moved = {os.path.basename(file) for file in self.files} if owner == "" else set()  # to another spool
+        moved = (
+            {os.path.basename(file) for file in self.files} if owner == "" else set()
+        )  # files moved to another spool
         count = 0
         for file in sorted({*self.before, *saved}):
             name = os.path.basename(file)
@@ -95,7 +97,7 @@ class Reading:
         return count
 
     def _last_source(self, file: str, owner: str | None) -> Source | None:
-        """Return a crontab as it was read last, by this daemon or the one before; None if it never was."""
+        """Return a crontab as last read by this daemon or the previous one; None if none has read it."""
         if source := self.before.get(file):
             return source
         text = self.last_good.load(f"{file}\0") or self.last_good.load(file)
@@ -122,8 +124,8 @@ class Reading:
                     self._add_missing(directory, "cannot be read: No such file or directory", count)
 
     def _keep_orphan(self, file: str) -> None:
-        """Keep the jobs of a crontab whose user is unknown now and was known before. The file is read as soon
-        as there is a user that it may belong to.
+        """Keep the jobs of a crontab whose user had an account earlier and has none now. The file is read
+        again as soon as the user has an account.
         """
         name, source = os.path.basename(file), self.before.get(file)
         self._look_up(name)
@@ -136,7 +138,7 @@ class Reading:
             self._add(source._replace(file_stamp=None, problems=()))
 
     def _look_up(self, name: str) -> Account | None:
-        """Return the account of a user by the last answer; have it looked up again once in a reload."""
+        """Return a user's account from the name service's last answer; ask again once in a reload."""
         if name not in self.asked:
             self.asked.add(name)
             NAMES.is_settled(name)
@@ -144,21 +146,21 @@ class Reading:
         return user.account if user else None
 
     def _read_file(self, file: str, owner: str | None, check: crontab_files.PermissionCheck) -> None:
-        """Read a crontab of the user `owner`, or with None one that has a user column."""
+        """Read a crontab of the user `owner`; None stands for a crontab with a user column."""
         self.files.append(file)
         account = None if owner in {None, self.account.name} else self._look_up(owner or "")
         before, stamp = self._before(file, account), _lasting_stamp(file)
         if before and file in self.unstable:
             self._add(before)
-            message = "is being written all the time: its previous content runs on until the next look"
+            message = "is being written all the time: its previous jobs continue to run until it can be read"
             self._add_error(file, "written", message)
         elif before and (file in self.waiting or before.file_stamp == stamp is not None):
             self._add(before)
-        elif file not in self.waiting or file in self.before:  # read already, for another account
+        elif file not in self.waiting or file in self.before:  # or it was read for another account
             self._read_changed_file(file, owner, check, stamp, account)
 
     def _before(self, file: str, account: Account | None) -> Source | None:
-        """Return a file's source of the reading before, unless it was that of another account."""
+        """Return a file's source of the previous reading; None if it belonged to another account."""
         before = self.before.get(file)
         return before if before and before.owner == account else None
 
@@ -175,7 +177,7 @@ class Reading:
         try:
             text, uid = crontab_files.read_with_owner(file, check, max_size=max_size)
             if not (before or text.strip()) and self.last_good.load(self._saved_name(file, uid)):
-                give_up_at = clock.elapsed() + EMPTY_TIME  # at a start nothing else is delayed by this
+                give_up_at = clock.elapsed() + EMPTY_TIME  # only at a start, when this delays nothing else
                 while not text.strip() and clock.elapsed() < give_up_at:
                     time.sleep(SETTLE_TIME)
                     text, uid = crontab_files.read_with_owner(file, check, max_size=max_size)
@@ -188,38 +190,38 @@ class Reading:
             kept = self._last_source(file, owner) if _is_there(file, check, error) else None
             if kept and kept.owner == account:
                 self._add(kept._replace(file_stamp=None))
-                self._add_error(file, "not-read", f"{error}: its previous content runs on")
+                self._add_error(file, "not-read", f"{error}: its previous jobs continue to run")
             else:
                 self._add_error(file, "refused", str(error))
         else:
             self._add(self._parse(text, uid, file, owner, stamp)._replace(owner=account))
 
     def _saved_name(self, file: str, uid: int) -> str:
-        """Return the name of a last good text: a text of the job's user is not that of root's file."""
+        """Return the name of a last good text: root's file does not use a text that its user has written."""
         return file if uid == self.account.uid else f"{file}\0"
 
     def _limits_of(self, owner: str | None) -> CrontabLimits:
-        """Return the limits of a crontab: root's own, and those of the daemon's user, have none."""
+        """Return the limits of a crontab: those of root and of the daemon's user have none."""
         if owner in {None, self.account.name}:
             return NO_LIMITS
         account = self._look_up(owner or "")
         return self.limits if account is None or account.uid else NO_LIMITS
 
     def _parse(self, text: bytes, uid: int, file: str, owner: str | None, stamp: FileStamp | None) -> Source:
-        """Parse the text of a file that belongs to `uid`, or the last good one of the same owner."""
+        """Parse the text of a file that belongs to `uid`; after errors, its owner's last good text."""
         limits, before = self._limits_of(owner), self.before.get(file)
         if (
             before
             and before.is_good
             and before.stamp == self.parser.stamp(text, owner, limits, are_shared=before.depends_on_identity)
         ):
-            new = before._replace(file_stamp=stamp)  # it was touched
+            new = before._replace(file_stamp=stamp)  # only its times have changed
         else:
             new = self.parser.parse(text, file, owner, stamp, limits=limits)
         if not new.is_good:
             return self._with_last_good(new, uid, owner)
         if owner not in {None, self.account.name} and not NAMES.is_answered(owner or ""):
-            return new._replace(file_stamp=None)  # it may be another user's file: it is read again
+            return new._replace(file_stamp=None)  # the owner's account is not certain: read it again
         try:
             self.last_good.save(self._saved_name(file, uid), text)
         except OSError as error:
@@ -229,18 +231,18 @@ class Reading:
         return new
 
     def _with_last_good(self, new: Source, uid: int, owner: str | None) -> Source:
-        """Return the last good version of a crontab with errors, and these errors; else `new`."""
+        """Return the last good version of a crontab with the errors of `new`; `new` if there is none."""
         good = self.last_good.load(self._saved_name(new.file, uid))
         if good is None:
             return new
-        message = "has errors: its last good version goes on running until it is repaired"
+        message = "has errors: its last good version continues to run until it is repaired"
         problems = (*new.problems, Problem(new.file, 0, 0, "warning", "kept", message))
         old = self.parser.parse(good, new.file, owner, new.file_stamp, limits=self._limits_of(owner))
         return old._replace(problems=problems, further_errors=new.further_errors, uses_last_good=True)
 
     def _add(self, source: Source) -> None:
-        """Add a source, with an error for each job of an unknown user. Jobs of users that were never known
-        are left out.
+        """Add a source, with an error for each job of an unknown user. Jobs of users that never had
+        an account are left out.
         """
         self.sources[source.file] = source
         reasons = {}
@@ -261,7 +263,7 @@ class Reading:
         self.problems += [*source.problems, *unknown_user_problems(source.jobs, reasons)]
 
     def _add_missing(self, directory: str, reason: str, count: int) -> None:
-        kept = "job goes on as it was" if count == 1 else f"{count} jobs go on as they were"
+        kept = "job continues to run" if count == 1 else f"{count} jobs continue to run"
         note = f"; its {kept}" if count else ""
         self._add_error(directory, "missing", f"{reason}{note}")
 
@@ -284,7 +286,7 @@ def _file_error(file: str, code: str, message: str) -> Problem:
 
 
 def _lasting_stamp(file: str) -> FileStamp | None:
-    """Return the stamp of a file; None if it is so new that another change could leave it the same."""
+    """Return the stamp of a file; None if it is so new that another change could leave the stamp the same."""
     stamp = file_stamp(file)
     age = clock.now().timestamp() - stamp.ctime_ns / 1e9
     return None if 0 <= age < TIMESTAMP_TICK else stamp

@@ -1,4 +1,4 @@
-"""A crontab as it was read: its jobs and problems, which are used again while the file stays the same."""
+"""A crontab as it was read: its jobs and problems, which are used again until the file changes."""
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
@@ -21,18 +21,18 @@ class Source(NamedTuple):
 
     file: str
     file_stamp: FileStamp | None
-    """The stamp of the file when it was read; None if a later change could leave it the same."""
+    """The stamp of the file when it was read; None if a later change could leave the stamp the same."""
     jobs: tuple[Job, ...]
-    """The jobs, with the keys that they have if there is no other file."""
+    """The jobs, with the keys that they would have if there were no other file."""
     problems: tuple[Problem, ...]
     users: frozenset[str]
     """The users of the jobs."""
     stamp: str
     """A hash: two readings of a file with the same stamp give the same jobs, in this daemon or another."""
     further_errors: int = 0
-    """The errors of the file that are not among the problems."""
+    """The number of errors of the file that `problems` leaves out."""
     owner: Account | None = None
-    """The account of the user whose crontab it is, when it was read; None: it has a user column."""
+    """The account of the crontab's user when it was read; None for the daemon's user or a user column."""
     uses_last_good: bool = False
     """The file has errors, and the jobs are those of its last good version."""
 
@@ -56,7 +56,7 @@ class SourceParser(NamedTuple):
     user: str
     """The daemon's user."""
     cluster: SharedIdentity | None = None
-    """The identity of the cluster, None without one."""
+    """The identity of the cluster; None without a cluster."""
 
     def parse(
         self,
@@ -67,12 +67,12 @@ class SourceParser(NamedTuple):
         *,
         limits: CrontabLimits = NO_LIMITS,
     ) -> Source:
-        """Parse a crontab of the user `owner`, or with None one that has a user column. A crontab beyond the
-        limits has no jobs.
+        """Parse a crontab of the user `owner`; None stands for a crontab with a user column. A crontab that
+        exceeds the limits has no jobs.
 
-        Root has written a file with a user column, and root's own. The user may have written any other file,
-        also one that root owns: some crontab(1) gives it to root. In a daemon that is not root's, the kernel
-        decides what its jobs may do.
+        Only root can write a file with a user column, and root's own crontab. Any other file counts as
+        written by its user, even if root owns it: some crontab(1) programs give it to root. If the daemon
+        does not run as root, the kernel limits what the jobs can do.
         """
         crontab = parser.parse(
             text,
@@ -96,7 +96,7 @@ class SourceParser(NamedTuple):
         return Source(file, file_stamp, jobs, first, frozenset(job.user for job in jobs), stamp, further)
 
     def stamp(self, text: bytes, owner: str | None, limits: CrontabLimits, *, are_shared: bool) -> str:
-        """Return the stamp of the source that `parse` returns. `are_shared`: some of its jobs are."""
+        """Return the stamp of the source that `parse` returns. `are_shared`: it has shared jobs."""
         cluster = self.cluster if are_shared else self.cluster is not None
         facts = map(str, (self.dialect, self.seed, self.user, owner, limits, cluster))
         return digest_words(__version__, *facts, text)
@@ -107,7 +107,7 @@ def count_errors(problems: Iterable[Problem]) -> int:
 
 
 def _first_problems(problems: tuple[Problem, ...]) -> tuple[Problem, ...]:
-    """Return as many problems of a file as are kept, errors before warnings."""
+    """Return at most `MAX_PROBLEMS` problems of a file, errors first, and a note if there are more."""
     if len(problems) <= MAX_PROBLEMS:
         return problems
     first = sorted(problems, key=lambda problem: problem.severity)[:MAX_PROBLEMS]
@@ -133,16 +133,16 @@ def unknown_user_problems(jobs: Iterable[Job], reasons: Mapping[str, str]) -> li
 
 
 def _with_jobs(source: Source, jobs: Iterable[Job], reasons: Iterable[str]) -> Source:
-    """Return a source with other jobs than its text gives; the stamp includes the reasons."""
+    """Return a source with changed jobs; the `reasons` of the change become part of its stamp."""
     return source._replace(jobs=tuple(jobs), stamp=digest_words(source.stamp, *reasons))
 
 
 def merge(
     sources: Collection[Source], user: str, *, is_clustered: bool
 ) -> tuple[Collection[Source], dict[str, Job], list[Problem]]:
-    """Return the sources with jobs whose keys are unique among all sources, all jobs by key, and problems.
+    """Make the keys of jobs unique among all sources; return the sources, all jobs by key, and problems.
 
-    `user` is the daemon's user. The first of two sources with the same key keeps it. In a cluster, a shared
+    `user` is the daemon's user. Of two sources with the same key, the first keeps it. In a cluster, a shared
     job that does not keep its name is not run.
     """
     by_key = {job.key: job for source in sources for job in source.jobs}

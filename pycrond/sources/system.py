@@ -16,7 +16,7 @@ from pycrond.sources.files import PermissionCheck
 
 
 class SystemRules(NamedTuple):
-    """The conditions under which one of the two daemons reads a file."""
+    """The conditions under which Debian's cron or cronie reads a file."""
 
     names: re.Pattern[str]
     """Allowed names in /etc/cron.d."""
@@ -25,11 +25,11 @@ class SystemRules(NamedTuple):
     spool_mode: Callable[[int], bool]
     """The same for a file in the spool."""
     modes: tuple[str, str]
-    """The allowed modes of system files and in the spool, in words."""
+    """The allowed modes in words: of system files, and of files in the spool."""
     links: bool
     """Symbolic links in the spool are allowed."""
     several_names: bool
-    """Hard links to system files are allowed. Both refuse those to files in the spool."""
+    """System files may have hard links. Both daemons refuse a file with hard links in the spool."""
 
 
 DEBIAN = SystemRules(
@@ -137,7 +137,7 @@ def has_user_column(file: str) -> bool:
 
 
 def _names(directory: str, problems: list[Problem], *, sticky: int = 0) -> list[str]:
-    """Return the names in a directory that only root can change; a problem for any other directory."""
+    """Return the names in a directory that only root can change; for another one, none and a problem."""
     try:
         return sorted(safe_paths.list_directory(directory, sticky=sticky))
     except FileNotFoundError:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class FileStamp(NamedTuple):
-    """The identity and the times of a file or directory; after an error of stat(2) only its number."""
+    """The identity and times of a file or directory; after an error of stat(2) only path and error number."""
 
     path: str
     error: int = 0

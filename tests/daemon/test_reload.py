@@ -137,7 +137,7 @@ def test_a_crontab_with_errors_keeps_its_last_good_version_over_a_restart(crond:
         wait_until(lambda: (crond.status() or {"pid": first})["pid"] != first)
     else:
         errors = [crond.run(command).stderr for command in how.split(" and ")]
-        assert "its last good version goes on" in errors[-1]
+        assert "its last good version continues to run" in errors[-1]
     assert job(crond, "kept")["command"] == "echo old"
     crond.at(NOON)
     assert names_of_runs(crond) == ["kept"]
@@ -151,7 +151,7 @@ def test_reload_list_and_status_report_the_errors_of_a_crontab(crond: Crond) -> 
     done = crond.run("reload", status=1)
     messages = [
         f"{file}:3:1: error: bad minute '61' (0-59)",
-        f"{file}: warning: has errors: its last good version goes on running until it is repaired",
+        f"{file}: warning: has errors: its last good version continues to run until it is repaired",
     ]
     assert done.stderr.splitlines() == messages
     assert done.stdout.startswith("pycrond reloaded: 1 job from 1 file;")

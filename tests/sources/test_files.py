@@ -1,4 +1,4 @@
-"""Which files are crontabs, and which are refused: names, kinds, owners, modes, sizes."""
+"""The names, kinds, owners, modes and sizes with which files are read as crontabs or refused."""
 
 import errno
 import grp

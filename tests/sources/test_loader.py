@@ -241,7 +241,7 @@ def test_the_jobs_of_a_directory_that_vanishes_go_on(directory: CrontabDirectory
         assert load() == ["one", "two", "other"]
         assert [job.key for job in directory.loaded.jobs] == keys
         assert directory.errors() == [
-            "DIR: error: cannot be read: No such file or directory; its 2 jobs go on as they were"
+            "DIR: error: cannot be read: No such file or directory; its 2 jobs continue to run"
         ]
     (tmp_path / "away").rename(directory.path)
     directory.write("a", BAD)
@@ -281,9 +281,7 @@ def test_the_jobs_of_a_directory_of_the_system_that_vanishes_go_on(
         loaded = loader.load()
         assert {job.key for job in loaded.jobs} == {*keys}
         (error,) = loaded.problems
-        assert error.message.startswith(
-            "cannot be read: No such file or directory; its job goes on as it was"
-        )
+        assert error.message.startswith("cannot be read: No such file or directory; its job continues to run")
     if "spool" in lost:  # the other cron has another spool: the same crontab does not run twice
         moved = root / "var/spool/cron/root"
         moved.parent.mkdir(parents=True, exist_ok=True)
@@ -614,7 +612,7 @@ def trust(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 def test_the_links_of_a_config_map_are_read_where_others_are_trusted(
     directory: CrontabDirectory, trust: Callable[[], None]
 ) -> None:
-    """A mount shows whatever owner and mode; kubelet exchanges the link ..data by a rename."""
+    """A mount can show any owner and mode; kubelet replaces the link ..data by a rename."""
 
     def exchange(version: str, text: str) -> None:
         (directory.path / version).mkdir()

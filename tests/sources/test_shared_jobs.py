@@ -1,4 +1,6 @@
-"""Loading jobs that one node of a cluster runs: when the cluster becomes known, and when two have one name."""
+"""Loading jobs that one node of a cluster runs: when the cluster becomes known, and when two jobs have the
+same name.
+"""
 
 import os
 from pathlib import Path
@@ -111,7 +113,7 @@ def test_an_edit_that_a_cluster_cannot_run_keeps_the_last_good_version(crontabs:
 def test_a_shared_job_whose_name_another_file_has(
     crontabs: Path, cluster: str, keys: list[str], errors: list[tuple[str, str, str]]
 ) -> None:
-    """It would have a hash of the line as its key, which is not the same on all nodes during an edit."""
+    """Its key would be a hash of the line, which differs between nodes while the line is being edited."""
     write(crontabs / "first", "#: name=a\n1 1 * * * one\n")
     write(crontabs / "second", SHARED)
     loaded = loader(crontabs, cluster).load()

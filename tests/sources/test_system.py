@@ -22,7 +22,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def found(root: Path, dialect: str) -> tuple[list[str], list[str]]:
+def list_names(root: Path, dialect: str) -> tuple[list[str], list[str]]:
     """Return the names of the files read and of the files skipped."""
     tabs, problems = system_crontabs.list_system_crontabs(str(root), dialect)
     return [os.path.basename(tab.file) for tab in tabs], [
@@ -30,7 +30,7 @@ def found(root: Path, dialect: str) -> tuple[list[str], list[str]]:
     ]
 
 
-def why_not(file: str, user: str | None, dialect: str) -> str:
+def refusal(file: str, user: str | None, dialect: str) -> str:
     """Return the reason why a file is refused; empty if it is read."""
     try:
         assert files.read_crontab(file, SystemCrontab(file, user, RULES[dialect]).check) == LINE
@@ -40,7 +40,7 @@ def why_not(file: str, user: str | None, dialect: str) -> str:
 
 
 def test_an_empty_system(tmp_path: Path) -> None:
-    assert found(tmp_path, "debian") == found(tmp_path, "cronie") == ([], [])
+    assert list_names(tmp_path, "debian") == list_names(tmp_path, "cronie") == ([], [])
 
 
 def test_paths(root: Path) -> None:
@@ -59,7 +59,7 @@ def test_spool_of_cronie(tmp_path: Path) -> None:
     spool = tmp_path / "var/spool/cron"
     (spool / "atjobs").mkdir(parents=True)
     (spool / "root").write_bytes(LINE)
-    assert found(tmp_path, "cronie") == (["root"], [])
+    assert list_names(tmp_path, "cronie") == (["root"], [])
 
 
 @pytest.mark.parametrize(
@@ -82,20 +82,20 @@ def test_spool_of_cronie(tmp_path: Path) -> None:
 def test_names_in_cron_d(root: Path, name: str, debian: bool, cronie: bool) -> None:
     (root / "etc/cron.d" / name).write_bytes(LINE)
     for dialect, is_read in (("debian", debian), ("cronie", cronie)):
-        assert found(root, dialect) == (([name], []) if is_read else ([], [name])), dialect
+        assert list_names(root, dialect) == (([name], []) if is_read else ([], [name])), dialect
 
 
 @pytest.mark.parametrize(("name", "is_read"), [("nobody", True), ("no-such-user", False)])
 def test_names_in_the_spool(root: Path, name: str, is_read: bool) -> None:
     (root / "var/spool/cron/crontabs" / name).write_bytes(LINE)
     for dialect in RULES:
-        assert found(root, dialect) == (([name], []) if is_read else ([], [name]))
+        assert list_names(root, dialect) == (([name], []) if is_read else ([], [name]))
 
 
 @pytest.mark.parametrize("file", ["var/spool/cron/crontabs/.nobody", "etc/cron.d/.placeholder"])
 def test_hidden_names_are_no_crontabs_and_no_problem(root: Path, file: str) -> None:
     (root / file).write_bytes(LINE)
-    assert found(root, "debian") == ([], [])
+    assert list_names(root, "debian") == ([], [])
 
 
 MODES = (
@@ -116,7 +116,7 @@ def test_modes_of_system_files(root: Path, place: str, mode: int, debian: str, c
     file.write_bytes(LINE)
     file.chmod(mode)
     for dialect, reason in (("debian", debian), ("cronie", cronie)):
-        problem = why_not(str(file), None, dialect)
+        problem = refusal(str(file), None, dialect)
         assert reason in problem if reason else not problem, dialect
 
 
@@ -129,7 +129,7 @@ def test_modes_in_the_spool(root: Path, mode: int, debian: str, cronie: str) -> 
     os.chown(file, NOBODY, NOBODY)
     file.chmod(mode)
     for dialect, reason in (("debian", debian), ("cronie", cronie)):
-        problem = why_not(str(file), "nobody", dialect)
+        problem = refusal(str(file), "nobody", dialect)
         assert reason in problem if reason else not problem, dialect
 
 
@@ -141,7 +141,7 @@ def test_owners(root: Path, dialect: str) -> None:
         file.chmod(0o600)
         for uid, allowed in ((0, True), (NOBODY, user is not None), (1, False)):
             os.chown(file, uid, uid)
-            assert bool(why_not(str(file), user, dialect)) is not allowed, (file, uid)
+            assert bool(refusal(str(file), user, dialect)) is not allowed, (file, uid)
 
 
 @pytest.mark.parametrize(("dialect", "system", "spool"), [("debian", True, False), ("cronie", True, True)])
@@ -155,7 +155,7 @@ def test_symbolic_links(root: Path, dialect: str, system: bool, spool: bool) -> 
         ("var/spool/cron/crontabs/root", "root", spool),
     ):
         (root / place).symlink_to(target)
-        assert bool(why_not(str(root / place), user, dialect)) is not allowed, place
+        assert bool(refusal(str(root / place), user, dialect)) is not allowed, place
 
 
 @pytest.mark.parametrize(("dialect", "system", "spool"), [("debian", False, False), ("cronie", True, False)])
@@ -168,7 +168,7 @@ def test_hard_links(root: Path, dialect: str, system: bool, spool: bool) -> None
         file.write_bytes(LINE)
         file.chmod(0o600)
         os.link(file, root / f"other-{file.name}")
-        assert bool(why_not(str(file), user, dialect)) is not allowed, place
+        assert bool(refusal(str(file), user, dialect)) is not allowed, place
 
 
 @pytest.mark.parametrize("dialect", RULES)
@@ -176,4 +176,4 @@ def test_other_kinds_of_files_are_refused_without_hanging(root: Path, dialect: s
     os.mkfifo(root / "etc/cron.d/fifo")
     (root / "etc/cron.d/directory").mkdir()
     for name in ("fifo", "directory"):
-        assert "not a regular file" in why_not(f"{root}/etc/cron.d/{name}", None, dialect)
+        assert "not a regular file" in refusal(f"{root}/etc/cron.d/{name}", None, dialect)

@@ -53,7 +53,7 @@ def test_a_broken_edit_in_diff(crond: Crond) -> None:
     done = crond.run("diff", status=1)
     assert done.stdout == "nothing would change\n"
     assert "jobs:3:1: error: bad minute '61' (0-59)" in done.stderr
-    assert "its last good version goes on" in done.stderr
+    assert "its last good version continues to run" in done.stderr
     crond.write("jobs", GOOD)
     assert crond.run("reload").returncode == 0, "diff has left the last good version alone"
 
