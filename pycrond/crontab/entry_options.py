@@ -20,8 +20,8 @@ def with_addresses(options: Options, environment: tuple[tuple[str, str], ...], u
 def cluster_mistake(options: Options, *, is_reboot: bool, has_own_name: bool) -> tuple[str, str] | None:
     """Return the attribute of an option that the cluster cannot carry out for this entry, and the reason.
 
-    The nodes know a shared job by its name: while a changed line is copied from node to node, they would have
-    different hashes of it, and both would run.
+    The nodes identify a shared job by its name. Hashes of its line would differ while a changed line is
+    copied from node to node, and both versions would run.
     """
     on, lock = f"on={options.on}", f"lock={options.lock}"
     if options.is_shared:
@@ -30,7 +30,7 @@ def cluster_mistake(options: Options, *, is_reboot: bool, has_own_name: bool) ->
         if not has_own_name:
             return (
                 "on",
-                f"{on} needs name=, with a name that no other entry has: the nodes know the job by it",
+                f"{on} needs name=, with a name that no other entry has: the nodes identify the job by it",
             )
         if options.overlap == "replace":
             return "overlap", f"overlap=replace is not possible with {on}: a run on another node is not ended"

@@ -47,7 +47,7 @@ MACROS = {
     "@every_minute": "* * * * *",
 }
 MAX_CACHED_LENGTH = 200
-"""Longer texts are parsed anew each time."""
+"""Longer texts are not cached."""
 
 _WORD = re.compile(r"[^ \t]+")
 _PERIOD = re.compile("(?:([0-9]{1,6})d)?(?:([0-9]{1,6})h)?(?:([0-9]{1,6})m)?")
@@ -78,7 +78,7 @@ def parse_expression(text: str, pick: Pick) -> Expression:
 
 
 def parse_cached(text: str) -> Expression:
-    """Parse as `parse_expression` does, each short text once; drawn values are placeholders."""
+    """Parse as `parse_expression` does, with a cache for short texts; drawn values are placeholders."""
     return _cached(text) if len(text) <= MAX_CACHED_LENGTH else parse_expression(text, _no_draw)
 
 
@@ -153,7 +153,7 @@ def _cached_field(field: Field, text: str) -> ParsedField:
 
 
 def _make_schedule(fields: list[ParsedField], stars: list[bool]) -> Schedule:
-    """`stars`: of each field, whether its text begins with ``*``."""
+    """Return the schedule of five fields; `stars` has True for each field whose text begins with ``*``."""
     minutes, hours, days, months, weekdays = fields
     return make_schedule(
         minutes.values,

@@ -71,7 +71,7 @@ class ParsedField:
 
     def _parse_term(self, term: str, offset: int, text: str) -> None:
         if len(term) <= 2 and term in _NUMBERS and self._field.first <= int(term) <= self._field.last:
-            self.values.add(int(term))  # most terms are such
+            self.values.add(int(term))  # most terms are plain numbers
             return
         for only_in, pattern, parse in _FORMS:
             match = pattern.fullmatch(term) if only_in in {None, self._field} else None
@@ -122,14 +122,14 @@ class ParsedField:
         self._add(start, start if match["step"] is None else last, step)
 
     def add_last_day(self, match: re.Match[str], offset: int) -> None:
-        """Add the last day of the month, or the day so many days before it."""
+        """Add the last day of the month (``L``), or a day counted back from it (``L-3``)."""
         before = parse_number(match["before"] or "")
         if before > MAX_DAYS_BEFORE_END:
             self._error(offset, f"{quoted(match[0])} (L-1 to L-{MAX_DAYS_BEFORE_END})")
             return
         self.specials.add(f"L-{before}" if before else "L")
 
-    def add_last_workday(self, _found: re.Match[str], _offset: int) -> None:
+    def add_last_workday(self, _match: re.Match[str], _offset: int) -> None:
         self.specials.add("LW")
 
     def add_weekday(self, match: re.Match[str], offset: int) -> None:
@@ -188,13 +188,13 @@ _FORMS: tuple[
 
 
 def parse_number(digits: str) -> int:
-    """Return a number that may have leading zeros; for a very long one, some large number."""
+    """Return the value of digits with leading zeros or without; 10**9 for more than nine digits."""
     digits = digits.lstrip("0")
     return int(digits or "0") if len(digits) < 10 else 10**9
 
 
 def quoted(text: str) -> str:
-    """Return a text in quotes, on one line, without control characters, at most 40 characters of it."""
+    """Return a text in quotes, cut to 40 characters, with control characters escaped."""
     return repr(text if len(text) <= 40 else text[:37] + "...")
 
 

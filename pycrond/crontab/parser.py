@@ -66,7 +66,7 @@ def parse(
     an entry decide the values that `~` and `H` draw. `runs_as` becomes the user of each entry without a user
     column. Without `is_roots`, options that raise privileges have no effect and are reported. A crontab with
     more than `max_entries` entries, other lines or problems (0: no limit) gives no entry at all. `cluster` is
-    that of the daemon; entries that it cannot run are errors then, and warnings without a cluster.
+    the daemon's cluster; entries that a cluster cannot run are errors, or warnings without a cluster.
     """
     parser = _Parser(file, system, dialect, user, runs_as=runs_as)
     parser.seed, parser.cluster = seed, cluster
@@ -129,16 +129,16 @@ class _Parser:
             return False
         return self._has_bad_bytes(number, line) or not self._parse_line(number, line, start)
 
-    def _is_beyond(self, most: int) -> bool:
-        """Return whether there is too much; then nothing counts, and the rest is not read."""
-        if max(self._entry_lines, self._other_lines, len(self.report.problems)) <= most:
+    def _is_beyond(self, limit: int) -> bool:
+        """Return whether the crontab exceeds a limit; then it gives no entry, and the rest is not read."""
+        if max(self._entry_lines, self._other_lines, len(self.report.problems)) <= limit:
             return False
-        what = "problems"
-        if self._entry_lines > most:
-            what = "entries"
-        elif self._other_lines > most:
-            what = "assignments and #: lines"
-        message = f"not read: it has more than {most} {what}, at most {most} (setting max-crontab-entries)"
+        kind = "problems"
+        if self._entry_lines > limit:
+            kind = "entries"
+        elif self._other_lines > limit:
+            kind = "assignments and #: lines"
+        message = f"not read: it has more than {limit} {kind}, at most {limit} (setting max-crontab-entries)"
         self.report(0, 0, "error", "beyond-limit", message)
         self.entries.clear()
         return True
@@ -167,7 +167,7 @@ class _Parser:
 
     def _parse_line(self, number: int, line: str, start: int) -> bool:
         """Parse a line as an assignment, else as an entry, and return whether it is an assignment. cron tries
-        the assignment first, but after a valid schedule only a macro can begin one (``@daily = x``).
+        the assignment first. A line with a valid schedule can be one only if it is a macro (``@daily = x``).
         """
         quiet = self._quiet_allowed and _QUIET.match(line, start) is not None
         match = self._pattern.match(line, start + quiet)
@@ -238,7 +238,7 @@ class _Parser:
         )
 
     def _is_accepted(self, number: int, column: int, attribute: str, message: str) -> bool:
-        """Report options that a cluster cannot carry out, and return whether the entry is run nevertheless:
+        """Report an option that a cluster cannot carry out; return whether the entry is run nevertheless:
         without a cluster, it runs on this machine.
         """
         line, column = self._scope.place(attribute) or (number, column)
@@ -248,7 +248,7 @@ class _Parser:
     def _draw_values(
         self, number: int, match: re.Match[str], expression: Expression, words: list[str]
     ) -> Expression:
-        """Return the expression with values drawn from words; they may give days that do not exist."""
+        """Return the expression with values drawn by `words`; report drawn days that do not exist."""
         drawn = parse_expression(match["schedule"], seeded_pick(*words))
         for flaw in drawn.flaws[len(expression.flaws) :]:
             column = match.start("schedule") + flaw.offset + 1
@@ -290,7 +290,7 @@ class _Parser:
             self.report(number, match.end() + 1, "error", "no-command", "no user and no command")
 
     def _has_own_name(self, number: int, column: int, user: str | None, name: str | None) -> bool:
-        """Return whether an entry has a name, and is the first with it; report one that is not the first."""
+        """Return whether an entry is the first with its name; report a name that is used already."""
         if name is None:
             return False
         first = self._names.setdefault((user, name), number)

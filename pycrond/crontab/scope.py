@@ -35,15 +35,15 @@ class Scope:
     """The effect of the assignments and `#:` lines read so far."""
 
     def __init__(self, report: ProblemList, *, is_roots: bool, has_cluster: bool) -> None:
-        """`is_roots`: the crontab may have every value of every option. `has_cluster`: its options matter."""
+        """`is_roots`: options that need root are allowed. `has_cluster`: a bad cluster option is an error."""
         self.zone: str | None = None
         self.bad_zone = 0
         """The line of a CRON_TZ with an unknown zone; 0 if there is none."""
         self._report = report
         self._is_roots = is_roots
         self._has_cluster = has_cluster
-        self._lost: dict[str, int] = {}  # lines of options of the next entry that concern the cluster
-        self._lost_defaults: dict[str, int] = {}
+        self._invalid: dict[str, int] = {}  # lines of invalid cluster options of the next entry, by attribute
+        self._invalid_defaults: dict[str, int] = {}  # the same of assignments
         self._assigned: dict[str, tuple[str, str]] = {}
         self._environment: tuple[tuple[str, str], ...] | None = ()
         self._defaults = CRON
@@ -68,12 +68,12 @@ class Scope:
     def end_entry(self) -> None:
         """Forget the options that applied to the current entry."""
         if self._pending_lines:
-            self._pending, self._places, self._pending_lines, self._lost = {}, {}, [], {}
+            self._pending, self._places, self._pending_lines, self._invalid = {}, {}, [], {}
 
     def refuses(self, number: int, column: int) -> bool:
-        """Return whether the entry in this line is not run, after an error: an option has no value."""
-        defaults = [line for name, line in self._lost_defaults.items() if name not in self._pending]
-        lines = [*self._lost.values(), *defaults]
+        """Return whether the entry in this line must not run, and report it: a cluster option is invalid."""
+        defaults = [line for name, line in self._invalid_defaults.items() if name not in self._pending]
+        lines = [*self._invalid.values(), *defaults]
         if not lines or not self._has_cluster:
             return False
         message = f"not run, because of the option in line {lines[0]}: it would run on each machine"
@@ -129,9 +129,9 @@ class Scope:
             message = "a name belongs to one entry: write it in a #: line"
             self._report(line, column, "warning", "bad-option", message)
             return
-        lost = self._lost_defaults
-        lost.pop(name.replace("-", "_"), None)
-        changed: dict[str, Any] = self._parse_option(line, column, value_column, name, text, lost)
+        invalid = self._invalid_defaults
+        invalid.pop(name.replace("-", "_"), None)
+        changed: dict[str, Any] = self._parse_option(line, column, value_column, name, text, invalid)
         self._defaults = replace(self._defaults, **changed)
 
     def add_options(self, line: int, text: str, start: int) -> None:
@@ -141,11 +141,11 @@ class Scope:
             words = list(islice(split_options(text, start), MAX_OPTIONS_PER_LINE))
         except ValueError as error:
             self._report(line, start + 1, "warning", "bad-option", f"these options are ignored: {error}")
-            self._lost["on"] = line  # it may have been among them
+            self._invalid["on"] = line  # the option `on` may have been among them
             return
         for offset, name, value in words:
             value_column = offset + len(name) + 2
-            parsed = self._parse_option(line, offset + 1, value_column, name, value, self._lost)
+            parsed = self._parse_option(line, offset + 1, value_column, name, value, self._invalid)
             self._pending |= parsed
             self._places |= dict.fromkeys(parsed, (line, offset + 1))
 
@@ -154,9 +154,9 @@ class Scope:
         return self._places.get(attribute)
 
     def _parse_option(
-        self, line: int, column: int, value_column: int, name: str, text: str | None, lost: dict[str, int]
+        self, line: int, column: int, value_column: int, name: str, text: str | None, invalid: dict[str, int]
     ) -> dict[str, Value]:
-        """Return the attribute and the value, or nothing after a warning; then `lost` has the line, if the
+        """Return the value by its attribute, or nothing after a warning; `invalid` then has the line if the
         option concerns the cluster. ``name=`` sets cron's default.
         """
         option = BY_NAME.get(name)
@@ -167,7 +167,7 @@ class Scope:
         if text == "":
             return {option.attribute: getattr(CRON, option.attribute)}
         if concerns_cluster(name, text or ""):
-            lost[option.attribute] = line
+            invalid[option.attribute] = line
         try:
             value = option.read(text or "")
         except ValueError as error:
@@ -176,13 +176,13 @@ class Scope:
             return {}
         parsed = self.permitted(line, column, f"{name}={text}", option, value)
         for attribute in parsed:
-            lost.pop(attribute, None)
+            invalid.pop(attribute, None)
         return parsed
 
     def permitted(
         self, line: int, column: int, spelling: str, option: Option, value: Value
     ) -> dict[str, Value]:
-        """Return the attribute and the value, or nothing, after a warning, for a value that needs root."""
+        """Return the value by its attribute; nothing, after a warning, if the value needs root."""
         if self._is_roots or not option.needs_root(value):
             return {option.attribute: value}
         message = f"{spelling} is for crontabs that belong to root: it has no effect"
@@ -196,7 +196,7 @@ def concerns_cluster(name: str, text: str) -> bool:
 
 
 def did_you_mean(name: str) -> str:
-    """Suggest the option with the same first letter and the same letters but one."""
+    """Suggest an option with the same first letter whose set of letters differs in at most one."""
     lower = name.lower().replace("_", "-")
     near = [known for known in BY_NAME if known[0] == lower[:1] and len(set(known) ^ set(lower)) < 2]
     return f" (did you mean {near[0]}?)" if near and len(lower) < 20 else ""

@@ -34,7 +34,7 @@ def read(text: str, cluster: SharedIdentity | None = CLUSTER, seed: str = "machi
     ],
 )
 def test_combinations_that_are_not_possible(text: str, place: tuple[int, int], message: str) -> None:
-    """In a cluster they are errors, and the entry is not run; on a machine in none, they do no harm."""
+    """In a cluster they are errors, and the entry is not run; without a cluster they are warnings."""
     in_cluster, alone = read(text + "\n"), read(text + "\n", None)
     for table, severity in ((in_cluster, "error"), (alone, "warning")):
         (problem,) = (problem for problem in table.problems if problem.code == "cluster-option")
@@ -58,7 +58,7 @@ def test_combinations_that_are_not_possible(text: str, place: tuple[int, int], m
     ],
 )
 def test_an_entry_that_would_run_on_too_many_machines_is_not_run(text: str, column: int, lost: str) -> None:
-    """A typing error in an option that concerns the cluster is an error of the entry, where there is one."""
+    """In a cluster, a typing error in an option that concerns the cluster is an error of the entry."""
     text = f"{text}\n1 1 * * * x\n"
     table = parse(text.encode(), "f", user="me", cluster=CLUSTER, is_roots=False)
     warning, error = table.problems
